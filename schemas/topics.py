@@ -1,0 +1,49 @@
+"""Topics: their names, partitions and settings. What a deployment's cluster must look like."""
+
+import msgspec
+
+DAY_MS = 86_400_000
+MAX_MESSAGE_BYTES = 16_000_000
+
+EXPOSURES = "exposures"
+EVENTS = "events"
+UNITS = "units"
+ASSIGNMENTS = "assignments"
+AGGREGATES = "aggregates"
+RESULTS = "results"
+CATALOG = "catalog"
+DEAD_LETTERS = "dead-letters"
+HEALTH = "health"
+
+SOURCES = (EXPOSURES, EVENTS)
+
+
+class Topic(msgspec.Struct, frozen=True):
+    """One topic as a deployment needs it. `name` is without the deployment's prefix."""
+
+    name: str
+    partitions: int
+    config: dict[str, str]
+
+
+def topics(units_partitions: int) -> tuple[Topic, ...]:
+    """Every topic, in the order data flows."""
+    large = {"max.message.bytes": str(MAX_MESSAGE_BYTES)}
+    append_time = {"message.timestamp.type": "LogAppendTime"}
+
+    def kept(days: float) -> dict[str, str]:
+        return {"cleanup.policy": "delete", "retention.ms": str(int(days * DAY_MS))}
+
+    compact = {"cleanup.policy": "compact"}
+    return (
+        Topic(EXPOSURES, 8, kept(7) | append_time),
+        Topic(EVENTS, 8, kept(7) | append_time),
+        Topic(UNITS, units_partitions, kept(7) | large),
+        Topic(ASSIGNMENTS, 8, kept(7)),
+        Topic(AGGREGATES, 8, compact | large),
+        Topic(RESULTS, 4, compact | large | {"min.compaction.lag.ms": str(7 * DAY_MS)}),
+        Topic(CATALOG, 1, {"cleanup.policy": "delete", "retention.ms": "-1"} | append_time),
+        Topic(DEAD_LETTERS, 4, kept(30)),
+        # One record per worker and second: its health, and by its append time the broker's clock (see `units`).
+        Topic(HEALTH, 1, kept(1) | append_time),
+    )
