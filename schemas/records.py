@@ -10,12 +10,12 @@ Headers = tuple[tuple[str, bytes], ...]
 
 @dataclass(frozen=True, slots=True)
 class Records:
-    """The records of one partition with offsets in [begin, end), n of them (compaction and control records leave holes).
+    """The n records of one partition with offsets in [begin, end); compaction and control records leave holes.
 
-    The values stand in `data`, joined to one JSON array: `[value0,"separator",value1,"separator",…,valueN]`. A value that
-    is null or empty stands there as `null`, and so does the value of a record that has headers (it is read on its own:
-    its `content-type` may say that it is no JSON). `separator` is a random token that no producer can know, so that a
-    decoded array shows at its odd positions whether element 2i is record i.
+    The values stand in `data`, joined to one JSON array: `[value0,"separator",value1,"separator",…,valueN]`. A value
+    that is null or empty stands there as `null`, and so does the value of a record that has headers (it is read on its
+    own: its `content-type` may say that it is no JSON). `separator` is a random token that no producer can know, so
+    that a decoded array shows at its odd positions whether element 2i is record i.
     """
 
     topic: str

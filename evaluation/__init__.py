@@ -1,0 +1,1 @@
+"""What is concluded. Pure: no Kafka, disk, clock, randomness or environment."""

@@ -1,0 +1,107 @@
+"""Look: one computation of an experiment's results. A record on `results`, keyed by flag/run; reproducible bytes."""
+
+from typing import Literal
+
+import msgspec
+
+from schemas.aggregate import Exact
+
+Reading = Literal["settled", "live"]
+Status = Literal[
+    "ok",
+    "gated",  # too few exposures or non-zero units for the approximation
+    "no data",  # an arm is empty
+    "zero variance",
+    "withheld",
+]
+
+
+class Cell(msgspec.Struct, frozen=True, kw_only=True):
+    """One metric, one variant against control, one reading, one segment. Never NaN: null and a status.
+
+    `estimate` is treatment minus control in the metric's unit; `lower`, `upper` its confidence sequence at this look,
+    and `running_*` what all looks so far say together (intersection, smallest p). `relative_*` is the lift over control.
+    """
+
+    metric: str
+    variant: str
+    control: str
+    reading: Reading
+    segment: str = "all"
+    status: Status
+    n: int
+    nonzero: int
+    sum: Exact  # of quantised unit totals: divide by 10^scale
+    sum_squares: Exact
+    control_n: int
+    control_nonzero: int
+    control_sum: Exact
+    control_sum_squares: Exact
+    scale: int
+    mean: float | None = None
+    control_mean: float | None = None
+    estimate: float | None = None
+    standard_error: float | None = None
+    lower: float | None = None
+    upper: float | None = None
+    p_value: float | None = None
+    log_e: float | None = None
+    running_lower: float | None = None
+    running_upper: float | None = None
+    running_p_value: float | None = None
+    running_empty: bool = False  # the intervals of different looks exclude each other: the effect has moved
+    relative_estimate: float | None = None
+    relative_lower: float | None = None
+    relative_upper: float | None = None
+    alpha: float
+
+
+class ArmHealth(msgspec.Struct, frozen=True):
+    """Units of one variant, and the share that the weights promise."""
+
+    variant: str
+    units: int
+    expected_share: float
+
+
+class Health(msgspec.Struct, frozen=True, kw_only=True):
+    """Can the look be believed?"""
+
+    arms: list[ArmHealth]
+    srm_p_value: float | None = None
+    srm_running_p_value: float | None = None
+    exposures: int = 0
+    jumpers: int = 0
+    reassigned: int = 0
+    forced: int = 0
+    inactive: int = 0
+    late_exposures: int = 0
+    counted_events: int = 0
+    duplicate_events: int = 0
+    late_events: int = 0
+    unusable_events: int = 0
+    withheld_units: int = 0
+    duplicate_ids: int = 0
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """What a person should do, and why in one sentence that names the numbers."""
+
+    decision: Literal["ship", "roll back", "keep running", "needs attention", "none"]
+    reason: str
+
+
+class Look(msgspec.Struct, frozen=True, kw_only=True):
+    """Looks of a run are numbered 1, 2, 3, …; `time` is the smallest clock of the covered partitions (ms UTC)."""
+
+    experiment: str
+    run: str
+    look: int
+    revision: int
+    time: int
+    catalog_version: int
+    offsets: dict[str, int]  # units partition -> offset: the look covers every record before it
+    health: Health
+    verdict: Verdict
+    final: bool = False
+    cells: list[Cell]

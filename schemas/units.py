@@ -1,0 +1,71 @@
+"""Units: what assignment tells aggregation. One message on `units` is one Arrow record batch (IPC stream) of rows.
+
+A row is one thing that one unit did: it met an arm of a run, or one of its events feeds a fact. All rows of one source
+record for one partition travel in one message. The message's `Header` stands in the schema's metadata.
+"""
+
+from enum import IntFlag
+
+import msgspec
+import pyarrow as pa
+
+HEADER = b"peekproof"
+
+
+class Kind(IntFlag):
+    """Bits of the column `kind`."""
+
+    EXPOSURE = 1  # else an event
+    LATE = 2  # append time minus event time is beyond the horizon: counted, left out
+    INACTIVE = 4  # an exposure of a run that takes no entries: counted, left out
+    FORCED = 8  # an exposure of a unit that an inclusion forced: not randomised, left out
+    UNUSABLE = 16  # an event whose property is missing or not a number: counted, left out
+    OWN_ID = 32  # the record had no insert id; its position stands in
+
+
+ROWS = pa.schema(
+    [
+        pa.field("source", pa.uint16(), nullable=False),  # index into the header's sources
+        pa.field("offset", pa.int64(), nullable=False),  # of the source record
+        pa.field("kind", pa.uint8(), nullable=False),
+        pa.field("code", pa.uint16(), nullable=False),  # index into the header's arms (exposures) or facts (events)
+        pa.field("unit", pa.uint64(), nullable=False),  # XXH64 of `type NUL id`
+        pa.field("time", pa.int64(), nullable=False),  # event time, ms UTC
+        pa.field("id", pa.uint64(), nullable=False),  # XXH64 of the insert id, or of `topic/partition/offset/index`
+        pa.field(
+            "value", pa.int64(), nullable=False
+        ),  # an event's quantised value; 1 for a fact without property; 0 for exposures
+    ]
+)
+
+
+class Source(msgspec.Struct, frozen=True, array_like=True):
+    """What a message covers of one source partition: offsets in [begin, end); `clock` is the append time reached."""
+
+    topic: str
+    partition: int
+    begin: int
+    end: int
+    clock: int  # ms UTC; 0: not known yet
+
+
+class Arm(msgspec.Struct, frozen=True, array_like=True):
+    """A variant under one allocation of one run of one flag. Allocations count from 0 within the run."""
+
+    flag: str
+    run: str
+    allocation: int
+    variant: str
+
+
+class Header(msgspec.Struct, frozen=True):
+    """`catalog` is the catalog offset that was in force for these rows (see evaluation.catalog); `horizon` in ms.
+
+    `facts` are the keys of evaluation.catalog.Fact; `arms` and `facts` give the rows' codes a meaning.
+    """
+
+    catalog: int
+    horizon: int
+    sources: list[Source]
+    arms: list[Arm]
+    facts: list[str]
