@@ -109,8 +109,8 @@ class Catalog:
             if document.base != (standing.version if standing else 0) or document.version != document.base + 1:
                 version = standing.version if standing else 0
                 raise ValueError(
-                    f"version {document.version} of {document.kind} '{document.key}' edits version {document.base}, but "
-                    f"version {version} stands; read it again and apply the change to that one"
+                    f"version {document.version} of {document.kind} '{document.key}' edits version {document.base}, "
+                    f"but version {version} stands; read it again and apply the change to that one"
                 )
             if document.kind == "metric":
                 metric = MetricInForce(_decode(document.spec, Metric), document.version, append_time)

@@ -119,7 +119,7 @@ class FlagState(Strict, frozen=True, kw_only=True):
 
 
 class Document(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One version of one document, as it stands on the topic. What counts is the append time; `time` is the author's."""
+    """One version of one document, as it stands on the topic. The append time counts; `time` is the author's."""
 
     kind: Literal["flag", "metric"]
     key: Key

@@ -20,7 +20,7 @@ class Cell(msgspec.Struct, frozen=True, kw_only=True):
     """One metric, one variant against control, one reading, one segment. Never NaN: null and a status.
 
     `estimate` is treatment minus control in the metric's unit; `lower`, `upper` its confidence sequence at this look,
-    and `running_*` what all looks so far say together (intersection, smallest p). `relative_*` is the lift over control.
+    and `running_*` what all looks so far say together (intersection, smallest p). `relative_*` is the relative lift.
     """
 
     metric: str
