@@ -1,0 +1,416 @@
+"""Columns: the record batches of one fetch response, read into `Records` without an object per record.
+
+Theory of operation. A fetch response holds, per partition, whole record batches of Kafka's wire format v2 and perhaps a
+part of one more (https://kafka.apache.org/documentation/#recordbatch). One kernel walks the batch headers. Python looks
+at each batch once: checksum, codec, control and aborted batches. A second kernel walks the records, fills one column
+per field and copies every value once, into a JSON array of all of them. Records keep their own offsets (a compacted
+batch has holes), and `end` follows the batches, so that control and aborted batches are passed over without being
+missed.
+
+Every length is checked against the bytes that are there: a malformed batch is an error that names its offset.
+"""
+
+import struct
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from aiokafka.codec import gzip_decode, lz4_decode, snappy_decode, zstd_decode
+from aiokafka.record.util import calc_crc32c
+from numba import njit
+from numpy.typing import NDArray
+
+from pipeline.transport.errors import CorruptRecordsError
+from schemas.records import Headers, Records
+
+HEADER_BYTES = 61  # of a batch, up to its records
+CRC_FROM = 21  # the checksum covers a batch from its attributes on
+SMALLEST_RECORD = 7  # length, attributes, two deltas, null key, null value, no headers
+CODEC, APPEND_TIME, TRANSACTIONAL, CONTROL = 0x07, 0x08, 0x10, 0x20  # bits of a batch's attributes
+DECODERS = {1: gzip_decode, 2: snappy_decode, 3: lz4_decode, 4: zstd_decode}
+ABORT = 0
+MALFORMED = "its producer wrote a malformed batch; find it by its offset, and delete the records up to there"
+
+# Columns of the table of batches.
+AT, BYTES, BASE_OFFSET, MAGIC, CRC, ATTRIBUTES, LAST_DELTA, FIRST_TIME, MAX_TIME, PRODUCER, COUNT = range(11)
+
+
+@njit(cache=True, nogil=True)
+def _integer(b: NDArray[np.uint8], at: int, size: int) -> Any:
+    """The signed big-endian integer of `size` bytes at `at`."""
+    value = np.int64(b[at])
+    if value > 127:
+        value -= 256
+    for i in range(at + 1, at + size):
+        value = (value << 8) | b[i]
+    return value
+
+
+@njit(cache=True, nogil=True)
+def _scan(b: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """The headers of the complete batches in `b`, one row each; an impossible length has magic -1 and is the last."""
+    n = 0
+    at = 0
+    while at + 17 <= b.size:
+        size = 12 + _integer(b, at + 8, 4)
+        if size > b.size - at:
+            break
+        n += 1
+        if size < 17:
+            break
+        at += size
+    table = np.zeros((n, 11), np.int64)
+    at = 0
+    for i in range(n):
+        row = table[i]
+        row[AT] = at
+        row[BYTES] = 12 + _integer(b, at + 8, 4)
+        row[BASE_OFFSET] = _integer(b, at, 8)
+        row[MAGIC] = _integer(b, at + 16, 1)
+        if (row[BYTES] < HEADER_BYTES and row[MAGIC] >= 2) or row[BYTES] < 17:
+            row[MAGIC] = -1
+        if row[MAGIC] >= 2:
+            row[CRC] = _integer(b, at + 17, 4) & 0xFFFFFFFF
+            row[ATTRIBUTES] = _integer(b, at + 21, 2)
+            row[LAST_DELTA] = _integer(b, at + 23, 4)
+            row[FIRST_TIME] = _integer(b, at + 27, 8)
+            row[MAX_TIME] = _integer(b, at + 35, 8)
+            row[PRODUCER] = _integer(b, at + 43, 8)
+            row[COUNT] = _integer(b, at + 57, 4)
+        at += row[BYTES]
+    return table
+
+
+@njit(cache=True, nogil=True)
+def _varint(b: NDArray[np.uint8], at: int, stop: int) -> tuple[Any, Any]:
+    """A zigzag varint and the position behind it; a position beyond `stop` when it doesn't end before there."""
+    shift = 0
+    value = np.int64(0)
+    while at < stop and shift < 64:
+        x = np.int64(b[at])
+        at += 1
+        value |= (x & 0x7F) << shift
+        if x < 128:
+            return ((value >> 1) & 0x7FFFFFFFFFFFFFFF) ^ -(value & 1), at
+        shift += 7
+    return np.int64(0), stop + 1
+
+
+@njit(cache=True, nogil=True)
+def _read(  # noqa: PLR0917, PLR0911
+    raw: NDArray[np.uint8],
+    unpacked: NDArray[np.uint8],
+    batches: NDArray[np.int64],  # (m, 8): is unpacked, start, stop, records, base offset, base time, has deltas, end
+    begin: int,
+    glue: NDArray[np.uint8],
+    offset: NDArray[np.int64],
+    time: NDArray[np.int64],
+    start: NDArray[np.int64],
+    length: NDArray[np.int64],
+    headed: NDArray[np.int64],  # (n, 5): row, batch, value at, headers at, record's stop
+    data: NDArray[np.uint8],
+) -> tuple[int, int, int, int]:
+    """Fill the columns with the records from `begin` on: rows, bytes of `data`, headed rows, malformed batch or -1."""
+    n = 0
+    heads = 0
+    data[0] = 91  # [
+    out = 1
+    last = np.int64(begin - 1)
+    for i in range(batches.shape[0]):
+        b = unpacked if batches[i, 0] else raw
+        at = batches[i, 1]
+        stop = batches[i, 2]
+        for _ in range(batches[i, 3]):
+            size, at = _varint(b, at, stop)
+            if at > stop or size < 0 or size > stop - at:
+                return n, out, heads, i
+            edge = at + size
+            time_delta, at = _varint(b, at + 1, edge)  # behind the record's attributes, a byte without a meaning yet
+            offset_delta, at = _varint(b, at, edge)
+            key, at = _varint(b, at, edge)
+            if key > edge - at:
+                return n, out, heads, i
+            value, at = _varint(b, at + max(key, 0), edge)
+            if value > edge - at:
+                return n, out, heads, i
+            value_at = at
+            headers_at = at + max(value, 0)
+            headers, at = _varint(b, headers_at, edge)
+            if at > edge or headers < 0 or (headers == 0 and at != edge):
+                return n, out, heads, i
+            at = edge
+            position = batches[i, 4] + offset_delta
+            if offset_delta < 0 or position >= batches[i, 7]:
+                return n, out, heads, i
+            if position < begin:
+                continue
+            if position <= last:
+                return n, out, heads, i
+            last = position
+            if n:
+                for k in range(glue.size):
+                    data[out + k] = glue[k]
+                out += glue.size
+            offset[n] = position
+            time[n] = batches[i, 5] + time_delta * batches[i, 6]
+            start[n] = out
+            length[n] = max(value, -1)
+            if headers:
+                headed[heads, 0] = n
+                headed[heads, 1] = i
+                headed[heads, 2] = value_at
+                headed[heads, 3] = headers_at
+                headed[heads, 4] = edge
+                heads += 1
+            if value > 0 and not headers:
+                for k in range(value):
+                    data[out + k] = b[value_at + k]
+                out += value
+            else:
+                data[out] = 110  # null
+                data[out + 1] = 117
+                data[out + 2] = 108
+                data[out + 3] = 108
+                out += 4
+            n += 1
+        if at != stop:
+            return n, out, heads, i
+    data[out] = 93  # ]
+    return n, out + 1, heads, -1
+
+
+@njit(cache=True, nogil=True)
+def _headers(b: NDArray[np.uint8], at: int, stop: int) -> NDArray[np.int64]:
+    """Where each header's key and value stand: (n, 4) key at, its bytes, value at, its bytes. No rows: malformed."""
+    count, at = _varint(b, at, stop)
+    if at > stop or count < 0 or count > stop - at:
+        return np.empty((0, 4), np.int64)
+    spans = np.empty((count, 4), np.int64)
+    for i in range(count):
+        key, at = _varint(b, at, stop)
+        if at > stop or key < 0 or key > stop - at:
+            return np.empty((0, 4), np.int64)
+        spans[i, 0] = at
+        spans[i, 1] = key
+        value, at = _varint(b, at + key, stop)
+        if at > stop or value > stop - at:
+            return np.empty((0, 4), np.int64)
+        spans[i, 2] = at
+        spans[i, 3] = max(value, 0)
+        at += spans[i, 3]
+    return spans if at == stop else np.empty((0, 4), np.int64)
+
+
+def read_columns(raw: memoryview, topic: str, partition: int, begin: int, separator: str) -> Records:
+    """The records from offset `begin` on in `raw`, the record batches of one fetch response.
+
+    `raw` may begin before `begin` (a fetch returns whole batches) and may end within a batch, which is left for the
+    next fetch. The records' `end` is behind the last complete batch; without any it is `begin`. A header without a
+    value has an empty one.
+
+    Raises CorruptRecordsError where a batch is malformed, fails its checksum or has a format older than v2.
+    """
+    return next(read_slices(raw, topic, partition, begin, separator, size=len(raw) + 1))
+
+
+def read_slices(  # noqa: PLR0917
+    raw: memoryview,
+    topic: str,
+    partition: int,
+    begin: int,
+    separator: str,
+    size: int,
+    aborted: Sequence[tuple[int, int]] = (),
+) -> Iterator[Records]:
+    """`read_columns` in slices, each of as many whole batches as fit into `size` bytes (compressed), at least one.
+
+    `aborted` holds (producer id, first offset) of the aborted transactions that reach into the response, as the broker
+    names them to a reader of committed records: their batches are passed over. Each slice begins where the one before
+    it ends; a slice without records says that only its offsets have been read.
+    """
+    if not (separator.isascii() and separator.isalnum()):
+        raise ValueError(f"separator {separator!r} stands in JSON between the records; use ASCII letters and digits")
+    place = f"{topic}-{partition}"
+    batches = _scan(_array(raw)).tolist()
+    for batch in batches:
+        _check_format(batch, place)
+    dropped = _aborted(raw, batches, aborted)
+    first = 0
+    while True:
+        last = first + 1
+        while last < len(batches) and batches[last][AT] + batches[last][BYTES] - batches[first][AT] <= size:
+            last += 1
+        some = batches[first:last]
+        end = max([begin, *(batch[BASE_OFFSET] + batch[LAST_DELTA] + 1 for batch in some[-1:])])
+        carrying = [_contents(raw, batch, place) for batch in some if _carries(raw, batch, begin, dropped, place)]
+        yield _join(raw, carrying, topic, partition, begin, end, separator)
+        begin = end
+        first = last
+        if first >= len(batches):
+            return
+
+
+def _array(source: memoryview | bytes) -> NDArray[np.uint8]:
+    """Bytes as a read-only array: one type for the kernels."""
+    array = np.frombuffer(source, np.uint8)
+    array.flags.writeable = False
+    return array
+
+
+def _check_format(batch: list[int], place: str) -> None:
+    where = f"batch at offset {batch[BASE_OFFSET]} of {place}"
+    if batch[MAGIC] == -1 or batch[MAGIC] > 2:
+        raise CorruptRecordsError(
+            f"{where} has {batch[BYTES]} bytes and format {batch[MAGIC]}; the format must be 2 and a batch has 61 bytes"
+            " or more: the log or the network damaged it"
+        )
+    if batch[MAGIC] < 2:
+        raise CorruptRecordsError(
+            f"{where} has record format v{batch[MAGIC]}, older than v2 of Kafka 0.11, and cannot be read;"
+            " produce to a topic of a Kafka 4 cluster, which stores v2 only"
+        )
+
+
+def _aborted(raw: memoryview, batches: list[list[int]], aborted: Sequence[tuple[int, int]]) -> frozenset[int]:
+    """Base offsets of the batches that belong to aborted transactions."""
+    if not aborted:
+        return frozenset()
+    pending = sorted(aborted, key=lambda transaction: transaction[1], reverse=True)
+    producers: set[int] = set()
+    dropped = set()
+    for batch in batches:
+        while pending and pending[-1][1] <= batch[BASE_OFFSET]:
+            producers.add(pending.pop()[0])
+        if batch[ATTRIBUTES] & CONTROL:
+            if _is_abort(raw, batch):
+                producers.discard(batch[PRODUCER])
+        elif batch[ATTRIBUTES] & TRANSACTIONAL and batch[PRODUCER] in producers:
+            dropped.add(batch[BASE_OFFSET])
+    return frozenset(dropped)
+
+
+def _is_abort(raw: memoryview, batch: list[int]) -> bool:
+    """Whether a control batch, one record with key (version int16, type int16), ends its transaction with an abort."""
+    b = _array(raw)
+    at = batch[AT] + HEADER_BYTES
+    stop = batch[AT] + batch[BYTES]
+    _, at = _varint(b, at, stop)
+    _, at = _varint(b, at + 1, stop)
+    _, at = _varint(b, at, stop)
+    key, at = _varint(b, at, stop)
+    if key < 4 or key > stop - at:
+        raise CorruptRecordsError(f"control batch at offset {batch[BASE_OFFSET]} has a key of {key} bytes; it needs 4")
+    return struct.unpack_from(">h", raw, at + 2)[0] == ABORT
+
+
+def _carries(raw: memoryview, batch: list[int], begin: int, dropped: frozenset[int], place: str) -> bool:
+    """Whether a batch, whose checksum must hold, has records that a reader from `begin` on may see."""
+    if calc_crc32c(raw[batch[AT] + CRC_FROM : batch[AT] + batch[BYTES]]) != batch[CRC]:
+        raise CorruptRecordsError(
+            f"batch at offset {batch[BASE_OFFSET]} of {place} fails its checksum: the log or the network damaged it;"
+            " check the broker's disk, and delete the records up to there when no replica can repair them"
+        )
+    return (
+        batch[BASE_OFFSET] + batch[LAST_DELTA] >= begin
+        and not batch[ATTRIBUTES] & CONTROL
+        and batch[BASE_OFFSET] not in dropped
+    )
+
+
+class Contents(NamedTuple):
+    """The records of one batch: where they stand, and what they count from."""
+
+    unpacked: bytes | None  # the records, where the batch was compressed
+    start: int  # else where they stand in the response
+    stop: int
+    records: int
+    base_offset: int
+    base_time: int
+    has_times: bool  # of their own; else all have the base time
+    end: int  # offset behind the batch
+
+
+def _contents(raw: memoryview, batch: list[int], place: str) -> Contents:
+    where = f"batch at offset {batch[BASE_OFFSET]} of {place}"
+    attributes, records = batch[ATTRIBUTES], batch[COUNT]
+    start, stop = batch[AT] + HEADER_BYTES, batch[AT] + batch[BYTES]
+    unpacked = None
+    if codec := attributes & CODEC:
+        unpacked = _unpack(codec, bytes(raw[start:stop]), where)
+        start, stop = 0, len(unpacked)
+    if not 0 <= records <= (stop - start) // SMALLEST_RECORD:
+        raise CorruptRecordsError(f"{where} says it has {records} records in {stop - start} bytes: {MALFORMED}")
+    append_time = bool(attributes & APPEND_TIME)
+    return Contents(
+        unpacked,
+        start,
+        stop,
+        records,
+        batch[BASE_OFFSET],
+        batch[MAX_TIME] if append_time else batch[FIRST_TIME],
+        not append_time,
+        batch[BASE_OFFSET] + batch[LAST_DELTA] + 1,
+    )
+
+
+def _unpack(codec: int, packed: bytes, where: str) -> bytes:
+    if codec not in DECODERS:
+        raise CorruptRecordsError(f"{where} is compressed with codec {codec}; known are gzip, snappy, lz4 and zstd")
+    try:
+        return DECODERS[codec](packed)
+    except Exception as error:  # cramjam, gzip and zlib raise each their own
+        raise CorruptRecordsError(f"{where} doesn't decompress ({error}): {MALFORMED}") from error
+
+
+def _join(  # noqa: PLR0917
+    raw: memoryview, batches: list[Contents], topic: str, partition: int, begin: int, end: int, separator: str
+) -> Records:
+    """The records of several batches as one `Records`."""
+    place = f"{topic}-{partition}"
+    parts = [batch.unpacked for batch in batches if batch.unpacked is not None]
+    sources = (_array(raw), _array(parts[0] if len(parts) == 1 else b"".join(parts)))
+    table = np.empty((len(batches), 8), np.int64)
+    shift = 0
+    for i, (unpacked, start, stop, *rest) in enumerate(batches):
+        at = 0 if unpacked is None else shift
+        table[i] = (unpacked is not None, start + at, stop + at, *rest)
+        shift += 0 if unpacked is None else len(unpacked)
+    n = sum(batch.records for batch in batches)
+    glue = np.frombuffer(f',"{separator}",'.encode(), np.uint8)
+    room = sum(batch.stop - batch.start for batch in batches) + n * (len(glue) + len(b"null")) + len(b"[]")
+    offset, time, start_of, length = (np.empty(n, np.int64) for _ in range(4))
+    headed = np.empty((n, 5), np.int64)
+    data = np.empty(room, np.uint8)
+    n, size, heads, bad = _read(*sources, table, begin, glue, offset, time, start_of, length, headed, data)
+    if bad >= 0:
+        batch = batches[bad]
+        raise CorruptRecordsError(
+            f"batch at offset {batch.base_offset} of {place} doesn't parse as {batch.records} records: {MALFORMED}"
+        )
+    aside = bytearray()
+    headers: dict[int, Headers] = {}
+    for row, i, value_at, headers_at, stop in headed[:heads].tolist():
+        source = sources[table[i, 0]]
+        spans = _headers(source, headers_at, stop).tolist()
+        if not spans:
+            raise CorruptRecordsError(f"record at offset {offset[row]} of {place} has malformed headers: {MALFORMED}")
+        headers[row] = tuple(
+            (bytes(source[key : key + key_bytes]).decode(errors="replace"), bytes(source[value : value + value_bytes]))
+            for key, key_bytes, value, value_bytes in spans
+        )
+        start_of[row] = len(aside)
+        aside += source[value_at : value_at + max(int(length[row]), 0)].data
+    return Records(
+        topic=topic,
+        partition=partition,
+        begin=begin,
+        end=end,
+        offset=offset[:n],
+        append_time=time[:n],
+        start=start_of[:n],
+        length=length[:n],
+        data=data[:size].data,
+        separator=separator,
+        aside=bytes(aside),
+        headers=headers,
+    )

@@ -1,0 +1,18 @@
+"""What the transport refuses to go on with. Each of these ends the worker: going on would lose or invent records.
+
+TransportError
+├── CorruptRecordsError   the bytes of a record batch are not what their producer wrote
+└── GapError              the log no longer holds the records that must come next
+"""
+
+
+class TransportError(Exception):
+    """Root of the transport's errors."""
+
+
+class CorruptRecordsError(TransportError):
+    """A record batch that fails its checksum, has an unknown format, or doesn't parse."""
+
+
+class GapError(TransportError):
+    """Records that must be read next are missing: retention or a truncated log took them."""
