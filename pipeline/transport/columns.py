@@ -12,7 +12,7 @@ Every length is checked against the bytes that are there: a malformed batch is a
 
 import struct
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from aiokafka.codec import gzip_decode, lz4_decode, snappy_decode, zstd_decode
@@ -163,8 +163,8 @@ def _read(  # noqa: PLR0917, PLR0911
                 headed[heads, 4] = edge
                 heads += 1
             if value > 0 and not headers:
-                for k in range(value):
-                    data[out + k] = b[value_at + k]
+                for k in range(value):  # unsigned: an index that may be negative keeps this from being a memory copy
+                    data[np.uint64(out + k)] = b[np.uint64(value_at + k)]
                 out += value
             else:
                 data[out] = 110  # null
@@ -231,23 +231,23 @@ def read_slices(  # noqa: PLR0917
     if not (separator.isascii() and separator.isalnum()):
         raise ValueError(f"separator {separator!r} stands in JSON between the records; use ASCII letters and digits")
     place = f"{topic}-{partition}"
-    batches = _scan(_array(raw)).tolist()
-    for batch in batches:
-        _check_format(batch, place)
-    dropped = _aborted(raw, batches, aborted)
-    first = 0
+    table = _scan(_array(raw))
+    _check_format(table, place)
+    carries = (table[:, ATTRIBUTES] & CONTROL) == 0
+    if aborted:
+        carries[_of_aborted(raw, table, aborted)] = False
+    stops = table[:, AT] + table[:, BYTES]
+    first = start = 0
     while True:
-        last = first + 1
-        while last < len(batches) and batches[last][AT] + batches[last][BYTES] - batches[first][AT] <= size:
-            last += 1
-        some = batches[first:last]
-        end = max([begin, *(batch[BASE_OFFSET] + batch[LAST_DELTA] + 1 for batch in some[-1:])])
-        carrying = [_contents(raw, batch, place) for batch in some if _carries(raw, batch, begin, dropped, place)]
-        yield _join(raw, carrying, topic, partition, begin, end, separator)
-        begin = end
-        first = last
-        if first >= len(batches):
+        last = max(first + 1, int(np.searchsorted(stops, start + size, "right")))
+        batches = table[first:last]
+        _check_sums(raw, batches, place)
+        ends = batches[:, BASE_OFFSET] + batches[:, LAST_DELTA] + 1
+        end = max(begin, int(ends[-1])) if len(ends) else begin
+        yield _join(raw, batches[carries[first:last] & (ends > begin)], topic, partition, begin, end, separator)
+        if last >= len(table):
             return
+        begin, first, start = end, last, int(stops[last - 1])
 
 
 def _array(source: memoryview | bytes) -> NDArray[np.uint8]:
@@ -257,36 +257,46 @@ def _array(source: memoryview | bytes) -> NDArray[np.uint8]:
     return array
 
 
-def _check_format(batch: list[int], place: str) -> None:
+def _check_format(table: NDArray[np.int64], place: str) -> None:
+    strange = table[table[:, MAGIC] != 2]
+    if not len(strange):
+        return
+    batch = strange[0]
     where = f"batch at offset {batch[BASE_OFFSET]} of {place}"
-    if batch[MAGIC] == -1 or batch[MAGIC] > 2:
-        raise CorruptRecordsError(
-            f"{where} has {batch[BYTES]} bytes and format {batch[MAGIC]}; the format must be 2 and a batch has 61 bytes"
-            " or more: the log or the network damaged it"
-        )
-    if batch[MAGIC] < 2:
+    if batch[MAGIC] in {0, 1}:
         raise CorruptRecordsError(
             f"{where} has record format v{batch[MAGIC]}, older than v2 of Kafka 0.11, and cannot be read;"
             " produce to a topic of a Kafka 4 cluster, which stores v2 only"
         )
+    raise CorruptRecordsError(
+        f"{where} has {batch[BYTES]} bytes and format {batch[MAGIC]}; the format must be 2 and a batch has 61 bytes"
+        " or more: the log or the network damaged it"
+    )
 
 
-def _aborted(raw: memoryview, batches: list[list[int]], aborted: Sequence[tuple[int, int]]) -> frozenset[int]:
-    """Base offsets of the batches that belong to aborted transactions."""
-    if not aborted:
-        return frozenset()
+def _check_sums(raw: memoryview, batches: NDArray[np.int64], place: str) -> None:
+    for at, size, crc, offset in batches[:, [AT, BYTES, CRC, BASE_OFFSET]].tolist():
+        if calc_crc32c(raw[at + CRC_FROM : at + size]) != crc:
+            raise CorruptRecordsError(
+                f"batch at offset {offset} of {place} fails its checksum: the log or the network damaged it;"
+                " check the broker's disk, and delete the records up to there when no replica can repair them"
+            )
+
+
+def _of_aborted(raw: memoryview, table: NDArray[np.int64], aborted: Sequence[tuple[int, int]]) -> list[int]:
+    """The rows of the batches that belong to aborted transactions."""
     pending = sorted(aborted, key=lambda transaction: transaction[1], reverse=True)
     producers: set[int] = set()
-    dropped = set()
-    for batch in batches:
+    rows = []
+    for row, batch in enumerate(table.tolist()):
         while pending and pending[-1][1] <= batch[BASE_OFFSET]:
             producers.add(pending.pop()[0])
         if batch[ATTRIBUTES] & CONTROL:
             if _is_abort(raw, batch):
                 producers.discard(batch[PRODUCER])
         elif batch[ATTRIBUTES] & TRANSACTIONAL and batch[PRODUCER] in producers:
-            dropped.add(batch[BASE_OFFSET])
-    return frozenset(dropped)
+            rows.append(row)
+    return rows
 
 
 def _is_abort(raw: memoryview, batch: list[int]) -> bool:
@@ -303,56 +313,6 @@ def _is_abort(raw: memoryview, batch: list[int]) -> bool:
     return struct.unpack_from(">h", raw, at + 2)[0] == ABORT
 
 
-def _carries(raw: memoryview, batch: list[int], begin: int, dropped: frozenset[int], place: str) -> bool:
-    """Whether a batch, whose checksum must hold, has records that a reader from `begin` on may see."""
-    if calc_crc32c(raw[batch[AT] + CRC_FROM : batch[AT] + batch[BYTES]]) != batch[CRC]:
-        raise CorruptRecordsError(
-            f"batch at offset {batch[BASE_OFFSET]} of {place} fails its checksum: the log or the network damaged it;"
-            " check the broker's disk, and delete the records up to there when no replica can repair them"
-        )
-    return (
-        batch[BASE_OFFSET] + batch[LAST_DELTA] >= begin
-        and not batch[ATTRIBUTES] & CONTROL
-        and batch[BASE_OFFSET] not in dropped
-    )
-
-
-class Contents(NamedTuple):
-    """The records of one batch: where they stand, and what they count from."""
-
-    unpacked: bytes | None  # the records, where the batch was compressed
-    start: int  # else where they stand in the response
-    stop: int
-    records: int
-    base_offset: int
-    base_time: int
-    has_times: bool  # of their own; else all have the base time
-    end: int  # offset behind the batch
-
-
-def _contents(raw: memoryview, batch: list[int], place: str) -> Contents:
-    where = f"batch at offset {batch[BASE_OFFSET]} of {place}"
-    attributes, records = batch[ATTRIBUTES], batch[COUNT]
-    start, stop = batch[AT] + HEADER_BYTES, batch[AT] + batch[BYTES]
-    unpacked = None
-    if codec := attributes & CODEC:
-        unpacked = _unpack(codec, bytes(raw[start:stop]), where)
-        start, stop = 0, len(unpacked)
-    if not 0 <= records <= (stop - start) // SMALLEST_RECORD:
-        raise CorruptRecordsError(f"{where} says it has {records} records in {stop - start} bytes: {MALFORMED}")
-    append_time = bool(attributes & APPEND_TIME)
-    return Contents(
-        unpacked,
-        start,
-        stop,
-        records,
-        batch[BASE_OFFSET],
-        batch[MAX_TIME] if append_time else batch[FIRST_TIME],
-        not append_time,
-        batch[BASE_OFFSET] + batch[LAST_DELTA] + 1,
-    )
-
-
 def _unpack(codec: int, packed: bytes, where: str) -> bytes:
     if codec not in DECODERS:
         raise CorruptRecordsError(f"{where} is compressed with codec {codec}; known are gzip, snappy, lz4 and zstd")
@@ -363,40 +323,60 @@ def _unpack(codec: int, packed: bytes, where: str) -> bytes:
 
 
 def _join(  # noqa: PLR0917
-    raw: memoryview, batches: list[Contents], topic: str, partition: int, begin: int, end: int, separator: str
+    raw: memoryview, batches: NDArray[np.int64], topic: str, partition: int, begin: int, end: int, separator: str
 ) -> Records:
     """The records of several batches as one `Records`."""
     place = f"{topic}-{partition}"
-    parts = [batch.unpacked for batch in batches if batch.unpacked is not None]
+    attributes = batches[:, ATTRIBUTES]
+    bases = batches[:, BASE_OFFSET]
+    counts = batches[:, COUNT]
+    append_time = (attributes & APPEND_TIME) != 0
+    spans = np.empty((len(batches), 8), np.int64)  # as `_read` wants them
+    spans[:, 0] = 0
+    spans[:, 1] = batches[:, AT] + HEADER_BYTES
+    spans[:, 2] = batches[:, AT] + batches[:, BYTES]
+    spans[:, 3] = counts
+    spans[:, 4] = bases
+    spans[:, 5] = np.where(append_time, batches[:, MAX_TIME], batches[:, FIRST_TIME])
+    spans[:, 6] = ~append_time
+    spans[:, 7] = bases + batches[:, LAST_DELTA] + 1
+    parts = []
+    unpacked = 0
+    for i in np.flatnonzero(attributes & CODEC).tolist():
+        packed = bytes(raw[spans[i, 1] : spans[i, 2]])
+        part = _unpack(int(attributes[i] & CODEC), packed, f"batch at offset {bases[i]} of {place}")
+        spans[i, :3] = 1, unpacked, unpacked + len(part)
+        parts.append(part)
+        unpacked += len(part)
+    sizes = spans[:, 2] - spans[:, 1]
+    wrong = np.flatnonzero((counts < 0) | (counts > sizes // SMALLEST_RECORD))
+    if len(wrong):
+        raise CorruptRecordsError(
+            f"batch at offset {bases[wrong[0]]} of {place} says it has {counts[wrong[0]]} records in"
+            f" {sizes[wrong[0]]} bytes: {MALFORMED}"
+        )
+    n = int(counts.sum())
     sources = (_array(raw), _array(parts[0] if len(parts) == 1 else b"".join(parts)))
-    table = np.empty((len(batches), 8), np.int64)
-    shift = 0
-    for i, (unpacked, start, stop, *rest) in enumerate(batches):
-        at = 0 if unpacked is None else shift
-        table[i] = (unpacked is not None, start + at, stop + at, *rest)
-        shift += 0 if unpacked is None else len(unpacked)
-    n = sum(batch.records for batch in batches)
     glue = np.frombuffer(f',"{separator}",'.encode(), np.uint8)
-    room = sum(batch.stop - batch.start for batch in batches) + n * (len(glue) + len(b"null")) + len(b"[]")
+    room = int(sizes.sum()) + n * (len(glue) + len(b"null")) + len(b"[]")
     offset, time, start_of, length = (np.empty(n, np.int64) for _ in range(4))
     headed = np.empty((n, 5), np.int64)
     data = np.empty(room, np.uint8)
-    n, size, heads, bad = _read(*sources, table, begin, glue, offset, time, start_of, length, headed, data)
+    n, size, heads, bad = _read(*sources, spans, begin, glue, offset, time, start_of, length, headed, data)
     if bad >= 0:
-        batch = batches[bad]
         raise CorruptRecordsError(
-            f"batch at offset {batch.base_offset} of {place} doesn't parse as {batch.records} records: {MALFORMED}"
+            f"batch at offset {bases[bad]} of {place} doesn't parse as {counts[bad]} records: {MALFORMED}"
         )
     aside = bytearray()
     headers: dict[int, Headers] = {}
     for row, i, value_at, headers_at, stop in headed[:heads].tolist():
-        source = sources[table[i, 0]]
-        spans = _headers(source, headers_at, stop).tolist()
-        if not spans:
+        source = sources[spans[i, 0]]
+        places = _headers(source, headers_at, stop).tolist()
+        if not places:
             raise CorruptRecordsError(f"record at offset {offset[row]} of {place} has malformed headers: {MALFORMED}")
         headers[row] = tuple(
             (bytes(source[key : key + key_bytes]).decode(errors="replace"), bytes(source[value : value + value_bytes]))
-            for key, key_bytes, value, value_bytes in spans
+            for key, key_bytes, value, value_bytes in places
         )
         start_of[row] = len(aside)
         aside += source[value_at : value_at + max(int(length[row]), 0)].data
