@@ -1,0 +1,378 @@
+"""Archive: the original bytes of every record, as immutable Parquet files of one partition each.
+
+A file is cut where append time crosses a boundary of the partition's interval, or after so many records or bytes. So
+which records share a file depends on the log alone, not on slices or restarts: a repeat writes the same file under its
+same name. Names carry the offsets [begin, end) and the start of the interval (ms UTC). The files of a partition chain,
+each beginning where the one before ended. Data of an open interval is in memory only, and read again after a crash.
+
+    DIRECTORY/TOPIC/PARTITION/BEGIN-END-INTERVAL.parquet       columns: offset, append_time, headers, value
+    DIRECTORY/_schema.parquet                                  no rows: a view of an empty archive needs a file
+
+Compaction merges the files of a closed hour, then of a closed day, under new names. What was replaced stays for
+`REPLACED_KEPT` seconds, for readers that hold its names. `chain` picks one file for each stretch of offsets.
+
+A directory, not an object store: the snapshot's views read it with the DuckDB that everyone has.
+"""
+
+import os
+import time
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numba import njit
+from numpy.typing import NDArray
+
+from pipeline import durable
+from pipeline.errors import PeekproofError
+from schemas.records import Headers, Records
+
+HOUR_MS, DAY_MS = 3_600_000, 86_400_000
+MAX_BYTES = 32 << 20  # of values in one file before compaction: what an open file may hold in memory
+COMPACTED_BYTES = 512 << 20  # on disk, of a compacted file
+REPLACED_KEPT = 600.0  # seconds
+ABANDONED = 3_600.0  # seconds after which an unfinished file has no writer any more
+
+SCHEMA = pa.schema(
+    [
+        pa.field("offset", pa.int64(), nullable=False),
+        pa.field("append_time", pa.int64(), nullable=False),  # ms UTC
+        pa.field("headers", pa.list_(pa.struct([("key", pa.string()), ("value", pa.binary())])), nullable=False),
+        pa.field("value", pa.binary()),
+    ]
+)
+EMPTY = "_schema.parquet"
+
+
+class ArchiveGapError(PeekproofError):
+    """Records that the archive should hold are not there."""
+
+
+class ArchivedRecord(NamedTuple):
+    """One record as it stood on its partition; `append_time` in ms UTC."""
+
+    offset: int
+    append_time: int
+    headers: Headers
+    value: bytes | None
+
+
+class ArchiveFile(NamedTuple):
+    """The records with offsets in [begin, end); the last of them belongs to `interval` (its start, ms UTC)."""
+
+    begin: int
+    end: int
+    interval: int
+    path: Path
+
+
+def chain(directory: Path, topic: str, partition: int) -> list[ArchiveFile]:
+    """The files that hold a partition from its first archived record on, without overlap; larger ones preferred.
+
+    Raises `ArchiveGapError` where a file begins beyond the end of the others.
+    """
+    files = sorted(_files(directory / topic / str(partition)))
+    if not files:
+        return []
+    reached: dict[int, ArchiveFile | None] = {files[0].begin: None}
+    for file in files:
+        if file.begin in reached:
+            reached.setdefault(file.end, file)
+    end = max(reached)
+    if files[-1].begin > end:
+        beyond = next(file for file in files if file.begin > end)
+        raise ArchiveGapError(
+            f"the archive of {topic}/{partition} ends at offset {end}, but {beyond.path} begins beyond it: the file "
+            "between them was removed; restore it, or move the partition's directory away and archive the log again"
+        )
+    links = []
+    link = reached[end]
+    while link is not None:
+        links.append(link)
+        link = reached[link.begin]
+    return links[::-1]
+
+
+def partitions(directory: Path, topic: str) -> list[int]:
+    """The partitions of a topic that have files, ascending."""
+    place = directory / topic
+    return sorted(int(entry.name) for entry in place.iterdir() if entry.name.isdigit()) if place.exists() else []
+
+
+def read(directory: Path, topic: str, partition: int) -> Iterator[ArchivedRecord]:
+    """Every archived record of a partition in the order of its offsets, each once.
+
+    Raises `ArchiveGapError` if a file is missing between others.
+    """
+    for file in chain(directory, topic, partition):
+        with pq.ParquetFile(file.path) as parquet:
+            for batch in parquet.iter_batches(batch_size=8_192):
+                columns = [batch.column(name).to_pylist() for name in SCHEMA.names]
+                for offset, append_time, headers, value in zip(*columns, strict=True):
+                    pairs = tuple((header["key"], header["value"]) for header in headers)
+                    yield ArchivedRecord(offset, append_time, pairs, value)
+
+
+@dataclass(slots=True)
+class _Open:
+    """The file of a partition that is being gathered."""
+
+    begin: int
+    interval: int  # index; no later record belongs to an earlier one
+    position: int  # the next offset to take
+    batches: list[pa.RecordBatch] = field(default_factory=list)
+    rows: int = 0
+    bytes: int = 0
+
+
+class Archive:
+    """Writes the archive of the partitions that one worker holds. Not for use by two threads at once."""
+
+    def __init__(self, directory: Path | str, interval_ms: int = 60_000, max_records: int = 100_000) -> None:
+        self._directory = Path(directory).absolute()
+        self._interval_ms = interval_ms
+        self._max_records = max_records
+        self._open: dict[tuple[str, int], _Open] = {}
+        write_empty(self._directory)
+
+    def append(self, records: Records) -> None:
+        """Take one slice; files that it completes are on disk when this returns. Records held already are skipped.
+
+        Raises `ArchiveGapError` if the slice begins beyond the records taken so far.
+        """
+        place = self._place(records.topic, records.partition) or self._begin(records)
+        if records.begin > place.position:
+            raise ArchiveGapError(
+                f"the archive of {records.topic}/{records.partition} reaches offset {place.position}, but the log goes "
+                f"on at {records.begin}: retention took the records between; keep the log longer than the archive may "
+                f"stand still, and move {self._directory / records.topic / str(records.partition)} away to begin anew"
+            )
+        batch = _columns(records)
+        first = int(np.searchsorted(records.offset, place.position))
+        sizes = np.cumsum(np.maximum(records.length, 0))
+        intervals = np.maximum(np.maximum.accumulate(records.append_time // self._interval_ms), place.interval)
+        while first < len(records):
+            same = int(np.searchsorted(intervals, place.interval, side="right"))
+            if same <= first:
+                self._close(records.topic, records.partition, place)
+                place.interval = int(intervals[first])
+                continue
+            before = int(sizes[first - 1]) if first else 0
+            full = int(np.searchsorted(sizes, before + MAX_BYTES - place.bytes)) + 1
+            stop = min(same, full, first + self._max_records - place.rows)
+            place.batches.append(batch.slice(first, stop - first))
+            place.rows += stop - first
+            place.bytes += int(sizes[stop - 1]) - before
+            if place.rows == self._max_records or place.bytes >= MAX_BYTES:
+                self._close(records.topic, records.partition, place)
+            first = stop
+        place.position = max(place.position, records.end)
+
+    def advance(self, topic: str, partition: int, clock_ms: int) -> None:
+        """Close the intervals that end by this time (ms UTC). No record still to come may be of an earlier time."""
+        place = self._place(topic, partition)
+        if place is not None and clock_ms // self._interval_ms > place.interval:
+            self._close(topic, partition, place)
+            place.interval = clock_ms // self._interval_ms
+
+    def closed(self, topic: str, partition: int) -> int | None:
+        """The offset before which every record is on disk: commit it, resume there. None: nothing is archived yet."""
+        place = self._place(topic, partition)
+        return None if place is None else place.begin
+
+    def release(self, topic: str, partition: int) -> None:
+        """Forget a partition that another worker takes over; its open interval is read again there."""
+        self._open.pop((topic, partition), None)
+
+    def compact(self) -> None:
+        """Merge the files of closed hours and days of the partitions held; delete what was replaced long enough ago.
+
+        May run for seconds, in a thread of its own beside `append`; memory stays at a few row groups.
+        """
+        for (topic, partition), place in list(self._open.items()):
+            for window in (HOUR_MS, DAY_MS):
+                closed = place.interval * self._interval_ms // window
+                files = [file for file in chain(self._directory, topic, partition) if file.interval // window < closed]
+                for group in _groups(files, window):
+                    _merge(group)
+            _sweep(self._directory, topic, partition)
+
+    def _place(self, topic: str, partition: int) -> _Open | None:
+        place = self._open.get((topic, partition))
+        if place is None:
+            files = chain(self._directory, topic, partition)
+            if not files:
+                return None
+            last = files[-1]
+            place = _Open(begin=last.end, interval=last.interval // self._interval_ms, position=last.end)
+            self._open[topic, partition] = place
+        return place
+
+    def _begin(self, records: Records) -> _Open:
+        place = _Open(begin=records.begin, interval=0, position=records.begin)
+        self._open[records.topic, records.partition] = place
+        return place
+
+    def _close(self, topic: str, partition: int, place: _Open) -> None:
+        if not place.rows:
+            return
+        table = pa.Table.from_batches(place.batches, SCHEMA).combine_chunks()
+        end = table["offset"][-1].as_py() + 1
+        directory = self._directory / topic / str(partition)
+        directory.mkdir(parents=True, exist_ok=True)
+        path = directory / _name(place.begin, end, place.interval * self._interval_ms)
+        temporary = _temporary(path)
+        pq.write_table(table, temporary, **WRITING)
+        durable.rename(temporary, path)
+        place.begin, place.batches, place.rows, place.bytes = end, [], 0, 0
+
+
+def write_empty(directory: Path) -> Path:
+    """A file with the archive's columns and no rows, with which every view begins."""
+    directory.mkdir(parents=True, exist_ok=True)
+    path = directory / EMPTY
+    if not path.exists():
+        temporary = _temporary(path)
+        pq.write_table(SCHEMA.empty_table(), temporary, **WRITING)
+        durable.rename(temporary, path)
+    return path
+
+
+WRITING: dict[str, Any] = {
+    "compression": "zstd",
+    "compression_level": 1,
+    "use_dictionary": ["headers.list.element.key"],
+    "write_statistics": ["offset", "append_time"],
+}
+
+
+def _name(begin: int, end: int, interval: int) -> str:
+    return f"{begin:016d}-{end:016d}-{interval}.parquet"
+
+
+def _temporary(path: Path) -> Path:
+    return path.with_name(f"{path.name}.{uuid.uuid4().hex}.tmp")
+
+
+def _files(place: Path) -> Iterator[ArchiveFile]:
+    if not place.exists():
+        return
+    for entry in os.scandir(place):
+        if entry.name.endswith(".parquet"):
+            begin, end, interval = entry.name.removesuffix(".parquet").split("-")
+            yield ArchiveFile(int(begin), int(end), int(interval), Path(entry.path))
+
+
+def _groups(files: list[ArchiveFile], window: int) -> Iterator[list[ArchiveFile]]:
+    """Runs of two and more neighbours of one window that fit into one compacted file."""
+    group: list[ArchiveFile] = []
+    size = 0
+    for file in files:
+        bytes_ = file.path.stat().st_size
+        if group and (file.interval // window != group[0].interval // window or size + bytes_ > COMPACTED_BYTES):
+            if len(group) > 1:
+                yield group
+            group, size = [], 0
+        group.append(file)
+        size += bytes_
+    if len(group) > 1:
+        yield group
+
+
+def _merge(group: list[ArchiveFile]) -> None:
+    path = group[0].path.with_name(_name(group[0].begin, group[-1].end, group[-1].interval))
+    temporary = _temporary(path)
+    with pq.ParquetWriter(temporary, SCHEMA, **WRITING) as writer:
+        held: list[pa.Table] = []
+        size = 0
+        for file in group:
+            with pq.ParquetFile(file.path) as parquet:
+                for row_group in range(parquet.num_row_groups):
+                    table = parquet.read_row_group(row_group)
+                    if held and size + table.nbytes > MAX_BYTES:
+                        writer.write_table(pa.concat_tables(held).combine_chunks())
+                        held, size = [], 0
+                    held.append(table)
+                    size += table.nbytes
+        writer.write_table(pa.concat_tables(held).combine_chunks())
+    durable.rename(temporary, path)
+
+
+def _sweep(directory: Path, topic: str, partition: int) -> None:
+    """Delete files whose records a larger file has held for `REPLACED_KEPT` seconds, and unfinished files."""
+    standing = chain(directory, topic, partition)
+    now = time.time()
+    old = [file for file in standing if now - file.path.stat().st_mtime > REPLACED_KEPT]
+    for file in _files(directory / topic / str(partition)):
+        if file not in standing and any(link.begin <= file.begin and file.end <= link.end for link in old):
+            file.path.unlink(missing_ok=True)
+    for path in (directory / topic / str(partition)).glob("*.tmp"):
+        if now - path.stat().st_mtime > ABANDONED:
+            path.unlink(missing_ok=True)
+
+
+def _columns(records: Records) -> pa.RecordBatch:
+    """The records in the archive's columns."""
+    n = len(records)
+    aside = np.zeros(n, np.bool_)
+    aside[list(records.headers)] = True
+    ends = np.zeros(n + 1, np.int32)
+    np.cumsum(np.maximum(records.length, 0), out=ends[1:])
+    data = np.empty(int(ends[-1]), np.uint8)
+    joined, apart = _readonly(records.data), _readonly(records.aside)
+    _gather(joined, apart, aside, records.start, records.length, ends, data)
+    present = records.length >= 0
+    value = pa.BinaryArray.from_buffers(
+        pa.binary(),
+        n,
+        [None if present.all() else pa.array(present).buffers()[1], pa.py_buffer(ends), pa.py_buffer(data)],
+    )
+    return pa.RecordBatch.from_arrays(
+        [pa.array(records.offset), pa.array(records.append_time), _headers(records), value], schema=SCHEMA
+    )
+
+
+def _records(batch: pa.RecordBatch) -> Iterator[ArchivedRecord]:
+    columns = [batch.column(name).to_pylist() for name in SCHEMA.names]
+    for offset, append_time, headers, value in zip(*columns, strict=True):
+        pairs = tuple((header["key"], header["value"]) for header in headers)
+        yield ArchivedRecord(offset, append_time, pairs, value)
+
+
+def _headers(records: Records) -> pa.ListArray:
+    counts = np.zeros(len(records) + 1, np.int32)
+    rows = sorted(records.headers)
+    for row in rows:
+        counts[row + 1] = len(records.headers[row])
+    pairs = [{"key": key, "value": value} for row in rows for key, value in records.headers[row]]
+    element = SCHEMA.field("headers").type.value_type
+    return pa.ListArray.from_arrays(pa.array(np.cumsum(counts, dtype=np.int32)), pa.array(pairs, element))
+
+
+def _readonly(source: memoryview | bytes) -> NDArray[np.uint8]:
+    view = np.frombuffer(source, np.uint8)
+    view.flags.writeable = False  # one kernel for either kind of buffer
+    return view
+
+
+@njit(cache=True, nogil=True)
+def _gather(  # noqa: PLR0917
+    joined: NDArray[np.uint8],
+    apart: NDArray[np.uint8],
+    aside: NDArray[np.bool_],
+    start: NDArray[np.int64],
+    length: NDArray[np.int64],
+    ends: NDArray[np.int32],
+    data: NDArray[np.uint8],
+) -> None:
+    """Copy every value to its place in `data`."""
+    for i in range(len(start)):
+        source = apart if aside[i] else joined
+        at = ends[i]
+        for k in range(length[i]):
+            data[at + k] = source[start[i] + k]

@@ -1,0 +1,195 @@
+"""The archive on a real directory: repeats, gaps, headers, quiet topics, compaction."""
+
+import os
+import time
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline.archive import REPLACED_KEPT, Archive, ArchiveGapError, chain, read
+from schemas.records import Headers, Records
+
+MINUTE = 60_000
+Row = tuple[int, int, Headers, bytes | None]  # offset, append time, headers, value
+
+
+def records(rows: list[Row], begin: int | None = None, end: int | None = None, topic: str = "events") -> Records:
+    """A slice as the transport makes it, built by other means."""
+    data, aside, start, length = bytearray(b"["), bytearray(), [], []
+    for _, _, headers, value in rows:
+        if headers:
+            start.append(len(aside))
+            aside += value or b""
+            data += b"null"
+        else:
+            start.append(len(data))
+            data += value or b"null"
+        length.append(-1 if value is None else len(value))
+        data += b',"s",'
+    return Records(
+        topic=topic,
+        partition=3,
+        begin=rows[0][0] if begin is None else begin,
+        end=rows[-1][0] + 1 if end is None else end,
+        offset=np.array([row[0] for row in rows], np.int64),
+        append_time=np.array([row[1] for row in rows], np.int64),
+        start=np.array(start, np.int64),
+        length=np.array(length, np.int64),
+        data=memoryview(bytes(data)),
+        separator="s",
+        aside=bytes(aside),
+        headers={at: row[2] for at, row in enumerate(rows) if row[2]},
+    )
+
+
+def log(n: int, step: int = 7_000) -> list[Row]:
+    """A log with values of every kind; append times step back now and then, as a new leader's clock may."""
+    rows: list[Row] = []
+    for i in range(n):
+        value = None if i % 11 == 5 else b"" if i % 13 == 4 else b'{"i":%d,"x":"%s"}' % (i, b"v" * (i % 17))
+        headers: Headers = (("content-type", b"application/json"), ("trace", bytes([i % 256]))) if i % 5 == 2 else ()
+        rows.append((i + i // 9, 1_000_000_000 + i * step - (9_000 if i % 23 == 7 else 0), headers, value))
+    return rows
+
+
+def write(directory: Path, rows: list[Row], cuts: list[int], **settings: int) -> None:
+    archive = Archive(directory, **settings)
+    for begin, end in zip([0, *cuts], [*cuts, len(rows)], strict=True):
+        if begin < end:
+            at = 0 if begin == 0 else rows[begin - 1][0] + 1
+            archive.append(records(rows[begin:end], begin=at))
+
+
+def files(directory: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in (directory / "events" / "3").glob("*.parquet")}
+
+
+def test_every_closed_record_is_read_back_as_it_was(tmp_path: Path) -> None:
+    rows = log(100)
+
+    write(tmp_path, rows, [10, 50], interval_ms=MINUTE)
+    back = list(read(tmp_path, "events", 3))
+
+    assert len(back) > 80
+    assert back == rows[: len(back)]
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    cuts=st.lists(st.integers(1, 119), max_size=6).map(sorted),
+    restarts=st.lists(st.integers(1, 119), max_size=3).map(sorted),
+    max_records=st.sampled_from([4, 9, 1000]),
+)
+def test_a_repeat_writes_the_same_files(
+    tmp_path_factory: pytest.TempPathFactory, cuts: list[int], restarts: list[int], max_records: int
+) -> None:
+    rows = log(120)
+    whole, repeated = tmp_path_factory.mktemp("whole"), tmp_path_factory.mktemp("repeated")
+    write(whole, rows, [], interval_ms=MINUTE, max_records=max_records)
+
+    for stop in [*restarts, len(rows)]:
+        archive = Archive(repeated, MINUTE, max_records)
+        resume = archive.closed("events", 3) or 0
+        left = [row for row in rows[:stop] if row[0] >= resume]
+        for begin, end in zip([0, *cuts], [*cuts, len(left)], strict=True):
+            if begin < end <= len(left):
+                archive.append(records(left[begin:end], begin=resume if begin == 0 else left[begin - 1][0] + 1))
+            elif begin < len(left) < end:
+                archive.append(records(left[begin:], begin=resume if begin == 0 else left[begin - 1][0] + 1))
+
+    assert files(repeated) == files(whole)
+
+
+def test_a_quiet_partition_is_closed_by_its_clock(tmp_path: Path) -> None:
+    archive = Archive(tmp_path, MINUTE)
+    archive.append(records([(0, 100, (), b"a"), (1, MINUTE - 1, (), b"b")]))
+    archive.advance("events", 3, MINUTE - 1)
+    open_ = archive.closed("events", 3)
+    archive.advance("events", 3, MINUTE)
+
+    assert open_ == 0
+    assert archive.closed("events", 3) == 2
+    assert [row.value for row in read(tmp_path, "events", 3)] == [b"a", b"b"]
+
+
+def test_records_that_are_held_already_are_skipped(tmp_path: Path) -> None:
+    archive = Archive(tmp_path, MINUTE)
+    archive.append(records(log(30)))
+    archive.append(records(log(40)))
+    archive.advance("events", 3, 10**12)
+
+    assert list(read(tmp_path, "events", 3)) == log(40)
+
+
+def test_a_slice_beyond_the_end_is_refused(tmp_path: Path) -> None:
+    archive = Archive(tmp_path, MINUTE)
+    archive.append(records([(0, 100, (), b"a")]))
+
+    with pytest.raises(ArchiveGapError, match="events/3 reaches offset 1, but the log goes on at 5"):
+        archive.append(records([(5, 200, (), b"b")]))
+
+
+def test_the_reader_finds_a_missing_file(tmp_path: Path) -> None:
+    write(tmp_path, log(100), [], interval_ms=MINUTE)
+    chain(tmp_path, "events", 3)[2].path.unlink()
+
+    with pytest.raises(ArchiveGapError, match="begins beyond it"):
+        list(read(tmp_path, "events", 3))
+
+
+def test_a_zombies_overlapping_file_is_not_read_twice(tmp_path: Path) -> None:
+    rows = log(100)
+    write(tmp_path, rows, [], interval_ms=MINUTE)
+    second = chain(tmp_path, "events", 3)[1]
+    table = pq.read_table(second.path)
+    last = table["offset"][2].as_py() + 1
+    pq.write_table(table[:3], second.path.with_name(f"{second.begin:016d}-{last:016d}-{second.interval}.parquet"))
+
+    back = list(read(tmp_path, "events", 3))
+
+    assert back == rows[: len(back)]
+
+
+def test_compaction_keeps_the_records_and_bounds_the_files(tmp_path: Path) -> None:
+    rows = log(600, step=300_000)  # 50 hours
+    archive = Archive(tmp_path, MINUTE)
+    archive.append(records(rows))
+    before = list(read(tmp_path, "events", 3))
+
+    archive.compact()
+    kept = len(files(tmp_path))
+    age(tmp_path, REPLACED_KEPT + 60)
+    archive.compact()
+
+    assert list(read(tmp_path, "events", 3)) == before
+    assert kept > 590
+    assert len(files(tmp_path)) < 30
+    assert archive.closed("events", 3) == Archive(tmp_path, MINUTE).closed("events", 3)
+
+
+def age(directory: Path, seconds: float) -> None:
+    for path in (directory / "events" / "3").iterdir():
+        os.utime(path, (time.time() - seconds, time.time() - seconds))
+
+
+def test_unfinished_files_are_not_read(tmp_path: Path) -> None:
+    write(tmp_path, log(50), [], interval_ms=MINUTE)
+    before = list(read(tmp_path, "events", 3))
+    (tmp_path / "events" / "3" / "0000000000000000-0000000000009999-0.parquet.abc.tmp").write_bytes(b"half")
+
+    assert list(read(tmp_path, "events", 3)) == before
+
+
+def test_large_values_are_split_by_their_bytes(tmp_path: Path) -> None:
+    rows: list[Row] = [(i, i, (), bytes([i]) * 1_000_000) for i in range(80)]
+    whole, repeated = tmp_path / "whole", tmp_path / "repeated"
+
+    write(whole, rows, [], interval_ms=MINUTE)
+    write(repeated, rows, [1, 7, 34, 35, 50], interval_ms=MINUTE)
+
+    assert [file.end for file in chain(whole, "events", 3)] == [34, 68]
+    assert files(whole) == files(repeated)
