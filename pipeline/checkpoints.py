@@ -1,0 +1,66 @@
+"""Checkpoints: immutable states of units partitions, each written whole under a name of its own, then renamed.
+
+A state and the input offset that it reaches are one file, so they cannot disagree. The newest is the one with the
+highest offset; two writers of one partition (a worker and its zombie) can only write the same bytes or other names.
+"""
+
+import os
+import uuid
+from pathlib import Path
+
+from pyarrow import fs
+
+KEPT = 2  # the newest, and the one before it in case a person wants to look
+
+
+class Checkpoints:
+    """The checkpoints under one location: a directory, or the URI of an object store that several hosts share."""
+
+    def __init__(self, location: str) -> None:
+        if "://" in location:
+            self._files, self._root = fs.FileSystem.from_uri(location)
+        else:
+            self._files, self._root = fs.LocalFileSystem(), str(Path(location).absolute())
+
+    def newest(self, partition: int) -> tuple[int, bytes] | None:
+        """The highest offset that a checkpoint of this units partition reaches, and the state there."""
+        offsets = self._offsets(partition)
+        if not offsets:
+            return None
+        with self._files.open_input_file(self._path(partition, offsets[-1])) as file:
+            return offsets[-1], file.read()
+
+    def write(self, partition: int, offset: int, state: bytes) -> None:
+        """Keep the state that covers every record before `offset`; when this returns, it survives a crash."""
+        path = self._path(partition, offset)
+        temporary = f"{path}.{uuid.uuid4().hex}.tmp"
+        self._files.create_dir(f"{self._root}/{partition}", recursive=True)
+        with self._files.open_output_stream(temporary, compression=None) as stream:
+            stream.write(state)
+        if isinstance(self._files, fs.LocalFileSystem):
+            _flush_to_disk(temporary)
+        self._files.move(temporary, path)
+        for old in self._offsets(partition)[:-KEPT]:
+            self._delete(self._path(partition, old))
+
+    def _delete(self, path: str) -> None:
+        try:
+            self._files.delete_file(path)
+        except FileNotFoundError:  # another worker of this partition was faster
+            pass
+
+    def _offsets(self, partition: int) -> list[int]:
+        selector = fs.FileSelector(f"{self._root}/{partition}", allow_not_found=True)
+        names = [info.base_name for info in self._files.get_file_info(selector)]
+        return sorted(int(name.removesuffix(".arrow")) for name in names if name.endswith(".arrow"))
+
+    def _path(self, partition: int, offset: int) -> str:
+        return f"{self._root}/{partition}/{offset:020d}.arrow"
+
+
+def _flush_to_disk(path: str) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

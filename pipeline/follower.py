@@ -1,0 +1,88 @@
+"""Follower: reads every record of a topic from its start, without a group, and knows when it has caught up."""
+
+import asyncio
+from collections.abc import Callable
+
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+
+from pipeline.errors import PeekproofError
+from pipeline.settings import Settings
+from schemas.topics import MAX_MESSAGE_BYTES
+
+Read = Callable[[ConsumerRecord], None]
+
+
+class Follower:
+    """Calls `read` for each record of a topic, in the order of each partition, for as long as it runs.
+
+    An error of the client or of `read` ends the following; `caught_up` then raises it.
+    """
+
+    def __init__(self, settings: Settings, topic: str, read: Read) -> None:
+        self._topic = settings.topic(topic)
+        self._read = read
+        self._consumer = AIOKafkaConsumer(  # without a group it takes every partition of the topic
+            self._topic,
+            group_id=None,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            max_partition_fetch_bytes=MAX_MESSAGE_BYTES,
+            fetch_max_bytes=4 * MAX_MESSAGE_BYTES,
+            **settings.aiokafka_arguments(),
+        )
+        self._position: dict[TopicPartition, int] = {}
+        self._reading: asyncio.Task[None] | None = None
+        self._progress = asyncio.Condition()
+        self._checking = asyncio.Lock()
+        self._next_check: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Begin to read, and return once everything that the topic held has been read."""
+        await self._consumer.start()
+        if not self._consumer.partitions_for_topic(self._topic):
+            await self._consumer.stop()
+            raise PeekproofError(f"topic '{self._topic}' does not exist; `peekproof topics` creates it")
+        self._reading = asyncio.create_task(self._follow(), name=f"follow {self._topic}")
+        await self.caught_up()
+
+    async def caught_up(self) -> None:
+        """Return when everything appended before this call has been read. One look at the end serves many callers."""
+        if self._next_check is None:
+            self._next_check = asyncio.create_task(self._check())
+        await asyncio.shield(self._next_check)
+
+    async def stop(self) -> None:
+        """Stop reading."""
+        if self._reading is not None:
+            self._reading.cancel()
+        await self._consumer.stop()
+
+    async def _check(self) -> None:
+        async with self._checking:
+            self._next_check = None  # a later caller needs an end that is asked for later
+            ends = await self._consumer.end_offsets(self._consumer.assignment())
+            async with self._progress:
+                await self._progress.wait_for(lambda: self._failed() or self._has_read(ends))
+            if self._failed() and self._reading is not None:
+                await self._reading
+
+    def _failed(self) -> bool:
+        return self._reading is None or self._reading.done()
+
+    def _has_read(self, ends: dict[TopicPartition, int]) -> bool:
+        return all(self._position.get(partition, 0) >= end for partition, end in ends.items())
+
+    async def _follow(self) -> None:
+        try:
+            while True:
+                fetched = await self._consumer.getmany(timeout_ms=200)
+                for records in fetched.values():
+                    for record in records:
+                        self._read(record)
+                for partition in self._consumer.assignment():
+                    self._position[partition] = await self._consumer.position(partition)
+                async with self._progress:
+                    self._progress.notify_all()
+        finally:
+            async with self._progress:
+                self._progress.notify_all()

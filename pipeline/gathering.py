@@ -1,0 +1,120 @@
+"""Gathering: what assignment has to tell the units partitions since it last did, as one message for each of them.
+
+Every message covers the same source offsets, whether it has rows or not. So a source's ranges follow one another without
+a hole in every units partition, and a lost message shows as a range that begins too late.
+"""
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from evaluation.assignment.routing import Assigned, partition_of
+from schemas.units import ROWS, Arm, Header, Source, encode_units
+
+SourceKey = tuple[str, int]
+COLUMNS = [name for name in ROWS.names if name != "source"]
+
+
+class Gathering:
+    """Rows and covered ranges of the sources that this worker reads, until they are cut into messages."""
+
+    def __init__(self, partitions: int, horizon: int) -> None:
+        self._partitions = partitions
+        self._horizon = horizon
+        self._catalog = 0
+        self._begin: dict[SourceKey, int] = {}
+        self._end: dict[SourceKey, int] = {}
+        self._clock: dict[SourceKey, int] = {}
+        self._arms: dict[Arm, int] = {}
+        self._facts: dict[str, int] = {}
+        self._parts: list[tuple[SourceKey, Assigned]] = []
+        self.rows = 0
+
+    def begin(self, source: SourceKey, offset: int) -> None:
+        """Start to cover a source at an offset; what was known of it is void."""
+        self._begin[source] = self._end[source] = offset
+        self._clock[source] = 0
+
+    def leave(self, sources: Iterable[SourceKey]) -> None:
+        """Cover these sources no longer."""
+        for source in sources:
+            for known in (self._begin, self._end, self._clock):
+                known.pop(source, None)
+
+    def add(self, source: SourceKey, assigned: Assigned) -> None:
+        """Take in what one stretch of a source says."""
+        if assigned.begin != self._end[source]:
+            raise ValueError(
+                f"{source[0]}/{source[1]}: a slice begins at offset {assigned.begin}, but offset {self._end[source]} is "
+                "next; the worker must restart from its committed offset"
+            )
+        self._end[source] = assigned.end
+        self._clock[source] = max(self._clock[source], assigned.clock)
+        self._catalog = max(self._catalog, assigned.catalog)
+        if len(assigned.offset):
+            self._parts.append((source, assigned))
+            self.rows += len(assigned.offset)
+
+    def clock(self, source: SourceKey) -> int:
+        """The append time that a source has reached (ms UTC); 0 where it is not known yet."""
+        return self._clock.get(source, 0)
+
+    def reach(self, source: SourceKey, time: int) -> None:
+        """Nothing older than `time` (ms UTC, a broker's) is left to read of this source."""
+        self._clock[source] = max(self._clock[source], time)
+
+    def cut(self) -> tuple[dict[SourceKey, int], list[bytes]]:
+        """The offsets covered so far, and one message for each units partition that says so; then start afresh."""
+        sources = list(self._end)
+        header = Header(
+            catalog=self._catalog,
+            horizon=self._horizon,
+            sources=[Source(*key, self._begin[key], self._end[key], self._clock[key]) for key in sources],
+            arms=[],
+            facts=[],
+        )
+        index = {key: number for number, key in enumerate(sources)}
+        columns, header = self._columns(index, header)
+        home = partition_of(columns["unit"], self._partitions)
+        order = np.argsort(home, kind="stable")
+        bounds = np.searchsorted(home[order], np.arange(self._partitions + 1))
+        columns = {name: column[order] for name, column in columns.items()}
+        messages = [
+            encode_units({name: column[low:high] for name, column in columns.items()}, header)
+            for low, high in zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True)
+        ]
+        self._begin = dict(self._end)
+        self._parts, self.rows = [], 0
+        return dict(self._end), messages
+
+    def _columns(self, index: dict[SourceKey, int], header: Header) -> tuple[dict[str, np.ndarray], Header]:
+        """The rows of every part as columns, with codes that the message's own header explains."""
+        arms: dict[Arm, int] = {}
+        facts: dict[str, int] = {}
+        parts = [(index[source], part) for source, part in self._parts if source in index]
+        codes = []
+        for _, part in parts:
+            of_arms = np.array([arms.setdefault(arm, len(arms)) for arm in part.arms] or [0], np.uint16)
+            of_facts = np.array([facts.setdefault(fact, len(facts)) for fact in part.facts] or [0], np.uint16)
+            exposures = (part.kind & 1).astype(bool)
+            last_arm, last_fact = len(of_arms) - 1, len(of_facts) - 1
+            codes.append(
+                np.where(
+                    exposures,
+                    of_arms[np.minimum(part.code, last_arm)],
+                    of_facts[np.minimum(part.code, last_fact)],
+                )
+            )
+        columns = {
+            name: np.concatenate([np.zeros(0, ROWS.field(name).type.to_pandas_dtype())]
+                                 + [getattr(part, name) for _, part in parts])
+            for name in COLUMNS
+            if name != "code"
+        }
+        columns["code"] = np.concatenate([np.zeros(0, np.uint16), *codes])
+        columns["source"] = np.repeat(
+            np.array([number for number, _ in parts], np.uint16), [len(part.offset) for _, part in parts]
+        )
+        return columns, Header(
+            catalog=header.catalog, horizon=header.horizon, sources=header.sources, arms=list(arms), facts=list(facts)
+        )

@@ -1,0 +1,126 @@
+"""Aggregation: what does each unit contribute to each variant?
+
+Folds each units partition into a state of its own. A state and the offset that it reaches are one checkpoint; Kafka's
+offset is committed after it. A worker that takes a partition begins at its newest checkpoint, wherever the group's
+offset stands, and sends the same aggregates again: they are cumulative, so a repeat changes nothing.
+"""
+
+import asyncio
+import zlib
+from collections.abc import Iterable
+from typing import ClassVar
+
+import msgspec
+
+from evaluation.metrics.partition import Partition
+from pipeline.catalog import CatalogReader
+from pipeline.checkpoints import Checkpoints
+from pipeline.errors import PeekproofError
+from pipeline.settings import Settings
+from pipeline.stages.stage import Source, Stage
+from schemas.records import Records
+from schemas.topics import AGGREGATES, UNITS, topics
+
+
+class Aggregation(Stage):
+    """Units in; aggregates out."""
+
+    name: ClassVar[str] = "aggregation"
+    topics: ClassVar[tuple[str, ...]] = (UNITS,)
+    tick_seconds: ClassVar[float] = 0.5
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings)
+        self._catalog = CatalogReader(settings)
+        self._checkpoints = Checkpoints(str(settings.data / "checkpoints"))
+        self._partitions: dict[int, Partition] = {}
+        self._published: dict[int, int] = {}  # by partition: the offset of the aggregates that were sent last
+        self._saved: dict[int, int] = {}  # by partition: the offset of its newest checkpoint
+        self._since_checkpoint = 0.0
+        self._places = next(topic.partitions for topic in topics(1) if topic.name == AGGREGATES)
+
+    async def start(self) -> None:
+        """Connect, and read the catalog."""
+        await super().start()
+        await self._catalog.start()
+
+    async def start_position(self, source: Source, earliest: int) -> int | None:
+        """Where the newest checkpoint ends; an error where the log no longer reaches back that far."""
+        number = source[1]
+        newest = await asyncio.to_thread(self._checkpoints.newest, number)
+        partition = Partition.load(newest[1]) if newest else Partition(number, self.settings.horizon)
+        if partition.offset < earliest:
+            raise PeekproofError(
+                f"units/{number}: the newest checkpoint ends at offset {partition.offset}, but the log begins at "
+                f"{earliest}; what lies between is lost to the state. Bring back the checkpoints under "
+                f"'{self.settings.data / 'checkpoints'}', or begin anew under another prefix and replay the archive"
+            )
+        self._partitions[number] = partition
+        self._saved[number] = partition.offset if newest else -1
+        self._published[number] = -1
+        return partition.offset
+
+    async def take(self, source: Source, records: Records) -> None:
+        """Fold the slice. Its messages name catalog versions that were read before they were sent."""
+        partition = self._partitions[source[1]]
+        if records.begin > partition.offset:
+            raise PeekproofError(
+                f"units/{source[1]}: a slice begins at offset {records.begin}, but {partition.offset} is next; the "
+                "worker stops rather than skip what lies between, and begins again at its checkpoint"
+            )
+        await self._catalog.caught_up()
+        for row in range(len(records)):
+            message = records.value(row)
+            if message is not None:
+                partition.fold(int(records.offset[row]), message, self._catalog.history.at_offset)
+        partition.offset = max(partition.offset, records.end)
+        self.count("messages", len(records))
+
+    def clock(self, source: Source) -> int:
+        """The append time that every source of this partition has reached."""
+        partition = self._partitions.get(source[1])
+        return partition.clock if partition else 0
+
+    async def tick(self) -> None:
+        """Send the aggregates of the partitions that moved on; every so often, checkpoint."""
+        await self._publish()
+        self._since_checkpoint += self.tick_seconds
+        if self._since_checkpoint * 1000 >= self.settings.checkpoint_interval:
+            self._since_checkpoint = 0.0
+            await self._checkpoint(list(self._partitions))
+
+    async def release(self, sources: Iterable[Source]) -> None:
+        """Checkpoint, so that the next worker has little to fold again."""
+        numbers = [number for _, number in sources if number in self._partitions]
+        await self._checkpoint(numbers)
+        for number in numbers:
+            del self._partitions[number]
+
+    async def stop(self) -> None:
+        """Disconnect."""
+        await self._catalog.stop()
+        await super().stop()
+
+    async def _publish(self) -> None:
+        messages = []
+        for number, partition in self._partitions.items():
+            if partition.offset == self._published[number]:
+                continue
+            self._published[number] = partition.offset
+            for aggregate in partition.aggregates():
+                key = f"{aggregate.flag}/{aggregate.run}/{number}".encode()
+                place = zlib.crc32(aggregate.flag.encode()) % self._places
+                messages.append((AGGREGATES, key, msgspec.json.encode(aggregate), place))
+        await self.send_all(messages)
+
+    async def _checkpoint(self, numbers: Iterable[int]) -> None:
+        """In this order: the state, then the promise that nothing before it needs to be read again."""
+        for number in numbers:
+            partition = self._partitions[number]
+            offset = partition.offset
+            if offset == self._saved[number]:
+                continue
+            state = partition.save()
+            await asyncio.to_thread(self._checkpoints.write, number, offset, state)
+            self._saved[number] = offset
+            self.durable((UNITS, number), offset)

@@ -1,0 +1,136 @@
+"""Assignment: which variant does this unit get, and which metrics does this event feed?
+
+Keeps no state: what was gathered within `tick_seconds` is sent, acknowledged, and only then are the sources' offsets
+committed. A worker that falls is followed by one that reads the same records again and sends the same rows;
+aggregation takes each source offset once.
+"""
+
+import asyncio
+from collections.abc import Iterable
+from typing import ClassVar
+
+import msgspec
+
+from evaluation.assignment.routing import assign
+from pipeline.catalog import CatalogReader
+from pipeline.gathering import Gathering
+from pipeline.settings import Settings
+from pipeline.stages.stage import Source, Stage
+from schemas.assignment import Assignment as Answer
+from schemas.dead_letter import DeadLetter, to_headers
+from schemas.records import Records
+from schemas.topics import ASSIGNMENTS, DEAD_LETTERS, EVENTS, EXPOSURES, UNITS
+
+MOST_ROWS = 100_000  # gathered before they are sent without waiting for the tick
+UNDER_WAY = 4  # sendings that are not acknowledged yet
+
+
+class Assignment(Stage):
+    """Exposures and events in; units, assignments and dead letters out."""
+
+    name: ClassVar[str] = "assignment"
+    topics: ClassVar[tuple[str, ...]] = (EXPOSURES, EVENTS)
+    tick_seconds: ClassVar[float] = 0.1
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings)
+        self._gathering = Gathering(settings.units_partitions, settings.horizon)
+        self._catalog = CatalogReader(settings)
+        self._letters: list[DeadLetter] = []
+        self._answers: list[Answer] = []
+        self._under_way = asyncio.Semaphore(UNDER_WAY)
+        self._sendings: set[asyncio.Task[None]] = set()
+
+    async def start(self) -> None:
+        """Connect, and read the catalog."""
+        await super().start()
+        await self._catalog.start()
+
+    def begin(self, source: Source, offset: int) -> None:
+        """Cover the source from its committed offset on."""
+        self._gathering.begin(source, offset)
+
+    async def take(self, source: Source, records: Records) -> None:
+        """Gather what the slice says; the catalog is read up to an end that is asked for after the slice was fetched."""
+        await self._catalog.caught_up()
+        for assigned in assign(records, self._catalog.history, self.settings.horizon, self.settings.tolerance):
+            self._gathering.add(source, assigned)
+            self._letters += assigned.rejects
+            self._answers += assigned.answers
+            self.count("rows", len(assigned.offset))
+            self.count("dead letters", len(assigned.rejects))
+            self.count("answers", len(assigned.answers))
+        self.count("records", len(records))
+        if self._gathering.rows >= MOST_ROWS:
+            await self._send()
+
+    def reach(self, source: Source, time: int) -> None:
+        """A quiet source moves the clock on."""
+        self._gathering.reach(source, time)
+
+    def clock(self, source: Source) -> int:
+        """The append time that the source has reached."""
+        return self._gathering.clock(source)
+
+    async def beat(self) -> None:
+        """Tell every units partition how far the sources are, with or without rows."""
+        await self._send()
+
+    async def tick(self) -> None:
+        """Send what has waited."""
+        self._fail_if_a_sending_did()
+        if self._gathering.rows or self._letters or self._answers:
+            await self._send()
+
+    async def release(self, sources: Iterable[Source]) -> None:
+        """Send everything and wait for it, then cover these sources no longer."""
+        await self._send()
+        await asyncio.gather(*self._sendings)
+        self._gathering.leave(sources)
+
+    async def stop(self) -> None:
+        """Disconnect."""
+        await self._catalog.stop()
+        await super().stop()
+
+    async def _send(self) -> None:
+        """Hand what was gathered to the producer, in order; a task of its own waits for the acknowledgements."""
+        self._fail_if_a_sending_did()
+        await self._under_way.acquire()
+        covered, messages = self._gathering.cut()
+        answers, self._answers = self._answers, []
+        letters, self._letters = self._letters, []
+        sent = [
+            await self.producer.send(self.settings.topic(UNITS), message, partition=number)
+            for number, message in enumerate(messages)
+        ]
+        sent += [
+            await self.producer.send(self.settings.topic(ASSIGNMENTS), msgspec.json.encode(answer), key=key_of(answer))
+            for answer in answers
+        ]
+        sent += [
+            await self.producer.send(
+                self.settings.topic(DEAD_LETTERS), letter.value, key=letter.reason.encode(), headers=to_headers(letter)
+            )
+            for letter in letters
+        ]
+        self._sendings.add(asyncio.create_task(self._acknowledge(sent, covered)))
+
+    async def _acknowledge(self, sent: list[asyncio.Future[object]], covered: dict[Source, int]) -> None:
+        try:
+            await asyncio.gather(*sent)
+        finally:
+            self._under_way.release()
+        for source, offset in covered.items():
+            self.durable(source, offset)
+
+    def _fail_if_a_sending_did(self) -> None:
+        for sending in [sending for sending in self._sendings if sending.done()]:
+            self._sendings.remove(sending)
+            sending.result()
+
+
+def key_of(answer: Answer) -> bytes:
+    """flag/unit: the answers to one unit about one flag stand in one partition."""
+    unit = answer.user_id or answer.device_id or next(iter((answer.groups or {}).values()), "")
+    return f"{answer.flag_key}/{unit}".encode()

@@ -1,0 +1,88 @@
+"""Stage: one step of the pipeline, as its worker drives it. The stages override what concerns them."""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from typing import ClassVar
+
+from aiokafka import AIOKafkaProducer
+
+from pipeline.producer import create_producer
+from pipeline.settings import Settings
+from schemas.records import Records
+
+Source = tuple[str, int]  # topic (without the deployment's prefix) and partition
+Durable = Callable[[Source, int], None]
+
+
+class Stage:
+    """The worker calls, for each partition that the group gives it:
+
+    1. `start_position`, then `begin` with the offset that the first slice will have;
+    2. `take` with each slice, one after the other;
+    3. `reach` about once a second while the partition is read to its end, with a broker's time, then `beat`;
+    4. `release` before the partition goes to another worker, or the worker stops.
+
+    One call at a time. The stage calls `durable(source, offset)` when nothing before that offset needs to be read again.
+    An exception ends the worker; nothing is skipped.
+    """
+
+    name: ClassVar[str]
+    topics: ClassVar[tuple[str, ...]]
+    tick_seconds: ClassVar[float] = 1.0
+
+    durable: Durable
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.counts: dict[str, int] = {}
+        self.producer: AIOKafkaProducer
+
+    async def start(self) -> None:
+        """Connect, before the first partition is given."""
+        self.producer = create_producer(self.settings)
+        await self.producer.start()
+
+    async def start_position(self, source: Source, earliest: int) -> int | None:
+        """The offset to begin at; None for the group's committed one. `earliest` is the first that the log still has."""
+        del source, earliest
+        return None
+
+    def begin(self, source: Source, offset: int) -> None:
+        """Slices of this partition follow, the first of them beginning at `offset`."""
+
+    async def take(self, source: Source, records: Records) -> None:
+        """Work on one slice."""
+        raise NotImplementedError
+
+    def reach(self, source: Source, time: int) -> None:
+        """Everything appended to this partition before `time` (ms UTC, a broker's) has been taken."""
+
+    def clock(self, source: Source) -> int:
+        """The append time that this partition has reached (ms UTC); 0 where the stage keeps none."""
+        del source
+        return 0
+
+    async def beat(self) -> None:
+        """Called about once a second, after `reach`."""
+
+    async def tick(self) -> None:
+        """Called every `tick_seconds`."""
+
+    async def release(self, sources: Iterable[Source]) -> None:
+        """Make durable what was taken of these partitions, and forget them."""
+
+    async def stop(self) -> None:
+        """Disconnect, after every partition was released."""
+        await self.producer.stop()
+
+    def count(self, what: str, number: int) -> None:
+        """Add to a total that the worker's health shows."""
+        self.counts[what] = self.counts.get(what, 0) + number
+
+    async def send_all(self, messages: Iterable[tuple[str, bytes | None, bytes | None, int | None]]) -> None:
+        """Send (topic, key, value, partition), and return when every broker has acknowledged; an error is raised."""
+        sent = [
+            await self.producer.send(self.settings.topic(topic), value, key=key, partition=partition)
+            for topic, key, value, partition in messages
+        ]
+        await asyncio.gather(*sent)
