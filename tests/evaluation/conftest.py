@@ -1,0 +1,45 @@
+"""What the tests of the pure core share: a slice of records, made by hand."""
+
+import numpy as np
+import pytest
+
+from schemas.records import Records
+
+
+def make_records(rows, *, topic="events", partition=0, begin=None, end=None, separator="k3yt0ken"):
+    """A slice as the transport makes it, from (offset, append time, value or None, headers) of each record."""
+    data, aside, headers = bytearray(b"["), bytearray(), {}
+    start, length = [], []
+    for i, (_, _, value, its_headers) in enumerate(rows):
+        data += f',"{separator}",'.encode() if i else b""
+        length.append(-1 if value is None else len(value))
+        if its_headers:
+            headers[i] = tuple(its_headers)
+            start.append(len(aside))
+            aside += value or b""
+            data += b"null"
+        else:
+            start.append(len(data))
+            data += value or b"null"
+    data += b"]"
+    offsets = [row[0] for row in rows]
+    return Records(
+        topic=topic,
+        partition=partition,
+        begin=begin if begin is not None else (offsets[0] if rows else 0),
+        end=end if end is not None else (offsets[-1] + 1 if rows else 0),
+        offset=np.array(offsets, np.int64),
+        append_time=np.array([row[1] for row in rows], np.int64),
+        start=np.array(start, np.int64),
+        length=np.array(length, np.int64),
+        data=memoryview(bytes(data)),
+        separator=separator,
+        aside=bytes(aside),
+        headers=headers,
+    )
+
+
+@pytest.fixture(scope="session")
+def records_of():
+    """The function that makes a slice of hand-written records."""
+    return make_records
