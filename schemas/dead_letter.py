@@ -1,10 +1,27 @@
-"""Dead letter: input that could not be used. The value on `dead-letters` is the original bytes; the rest is headers."""
+"""Dead letter: input that could not be used. The value on `dead-letters` is the original bytes; the rest is headers.
+
+Headers of a record: `peekproof-reason`, `peekproof-detail`, `peekproof-origin`, `peekproof-append-time`, and the
+original record's own headers, each name prefixed with `origin.`. A letter that is sent again carries its original
+headers, `peekproof-append-time` (by which lateness is judged) and `peekproof-origin` (which stands in for a missing
+insert id, so that sending twice counts once).
+"""
+
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
+from schemas.records import Headers
+
+REASON = "peekproof-reason"
+DETAIL = "peekproof-detail"
+ORIGIN = "peekproof-origin"
+APPEND_TIME = "peekproof-append-time"
+CONTENT_TYPE = "content-type"
+OF_ORIGIN = "origin."
+
 
 class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
-    """One rejected record, or one rejected event of a record that holds many."""
+    """One rejected record, or one rejected event of a record that holds many: then `value` is that event's bytes."""
 
     reason: str  # a short fixed word group, the record's key: not json, wrong type, no unit, unknown flag, …
     detail: str  # the value, the rule, the place and the way out
@@ -12,5 +29,69 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
     partition: int
     offset: int
     index: int | None = None  # of the event within a record that holds many
-    append_time: int  # ms UTC
+    append_time: int  # ms UTC; of a letter that was sent again, the first one
+    headers: Headers = ()  # of the original record
     value: bytes | None
+
+    @property
+    def origin(self) -> str:
+        """Where the input stands: topic/partition/offset, and /index within a record that holds many."""
+        place = f"{self.topic}/{self.partition}/{self.offset}"
+        return place if self.index is None else f"{place}/{self.index}"
+
+
+def to_headers(letter: DeadLetter) -> list[tuple[str, bytes]]:
+    """The headers under which the letter travels on `dead-letters`."""
+    return [
+        (REASON, letter.reason.encode()),
+        (DETAIL, letter.detail.encode("utf-8", "replace")),
+        (ORIGIN, letter.origin.encode()),
+        (APPEND_TIME, str(letter.append_time).encode()),
+        *((OF_ORIGIN + name, value) for name, value in letter.headers),
+    ]
+
+
+def from_record(headers: Iterable[tuple[str, bytes]], value: bytes | None) -> DeadLetter:
+    """The letter that a record of `dead-letters` holds. Raises ValueError if its headers don't say one."""
+    found = [(name, data or b"") for name, data in headers]
+    own = {name: data for name, data in found if not name.startswith(OF_ORIGIN)}
+    missing = [name for name in (REASON, DETAIL, ORIGIN, APPEND_TIME) if name not in own]
+    if missing:
+        raise ValueError(
+            f"no dead letter: header {missing[0]!r} is missing; only the pipeline writes this topic"
+        )
+    topic, partition, offset, *index = own[ORIGIN].decode().split("/")
+    return DeadLetter(
+        reason=own[REASON].decode(),
+        detail=own[DETAIL].decode(),
+        topic=topic,
+        partition=int(partition),
+        offset=int(offset),
+        index=int(index[0]) if index else None,
+        append_time=int(own[APPEND_TIME]),
+        headers=tuple((name.removeprefix(OF_ORIGIN), data) for name, data in found if name.startswith(OF_ORIGIN)),
+        value=value,
+    )
+
+
+def resent_headers(letter: DeadLetter) -> list[tuple[str, bytes]]:
+    """The headers under which the letter's value goes back to its topic."""
+    return [
+        *(header for header in letter.headers if _goes_back(header[0], letter.index)),
+        (APPEND_TIME, str(letter.append_time).encode()),
+        (ORIGIN, letter.origin.encode()),
+    ]
+
+
+def resent_from(headers: Sequence[tuple[str, bytes]]) -> tuple[int, str] | None:
+    """The first append time (ms UTC) and the origin of a record that was sent again; None for any other record."""
+    found = dict(headers)
+    try:
+        return int(found[APPEND_TIME]), found[ORIGIN].decode()
+    except (KeyError, ValueError):
+        return None
+
+
+def _goes_back(name: str, index: int | None) -> bool:
+    # One event of many travels on its own, so the content type of the many does not fit it.
+    return name not in {APPEND_TIME, ORIGIN} and (index is None or name.lower() != CONTENT_TYPE)
