@@ -1,19 +1,25 @@
 """Catalog: the documents in force, as a fold over the records of the topic, and as of any append time.
 
-A record counts if its `base` is the version that stands; others are ignored and reported, so two editors cannot
-overwrite each other unnoticed. A version applies to input appended at least `SETTLING` after it: by append time, not by
-arrival, so that every reader agrees.
+A record counts if it is a valid document and its `base` is the version that stands; others are ignored and reported, so
+two editors cannot overwrite each other unnoticed. A version applies to input appended at least `SETTLING` after it: by
+append time, not by arrival, so that every reader agrees.
 """
 
+import builtins
 from bisect import bisect_right
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from typing import Literal, TypeVar
 
 import msgspec
 
+from evaluation.rules import Violation, flag_violations, metric_violations, state_violations
 from schemas.catalog import Allocation, Document, Flag, FlagState, Metric
 from schemas.duration import parse_duration
 
 SETTLING = 1_000  # ms between a version's append time and the input that it applies to
+
+Spec = TypeVar("Spec", Metric, FlagState)
 
 
 class Fact(msgspec.Struct, frozen=True, order=True):
@@ -23,7 +29,7 @@ class Fact(msgspec.Struct, frozen=True, order=True):
     property: str | None
     scale: int
 
-    @property
+    @builtins.property
     def key(self) -> str:
         """The fact's name in the header of `units` messages: a JSON array."""
         return msgspec.json.encode([self.event, self.property, self.scale]).decode()
@@ -54,7 +60,8 @@ class RunInForce:
     """A run with what its flag's document and its metrics say of it.
 
     `started` and `completed` are append times (ms UTC) of the versions that started and ended it. `since` gives, by
-    metric key, the append time from which on the metric covers entries.
+    metric key, the append time from which on the metric covers entries. `definition` and `metrics` are those in force
+    and, once the run is complete, stay those in force when it was completed: later edits are for later runs.
     """
 
     flag: str
@@ -64,6 +71,8 @@ class RunInForce:
     started: int
     completed: int | None
     since: dict[str, int]
+    definition: Flag
+    metrics: dict[str, MetricInForce]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +88,13 @@ class FlagInForce:
     @property
     def control(self) -> str:
         """The variant that the others are compared with."""
-        keys = [variant.key for variant in self.definition.variants]
-        return self.definition.control or ("control" if "control" in keys else keys[0])
+        return control_of(self.definition)
+
+
+def control_of(definition: Flag) -> str:
+    """The variant that the others are compared with: as defined, else the one named control, else the first."""
+    keys = [variant.key for variant in definition.variants]
+    return definition.control or ("control" if "control" in keys else keys[0])
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,54 +118,121 @@ class Catalog:
         """The catalog after one more record, and why the record was ignored, if it was."""
         unchanged = replace(self, offset=offset + 1, append_time=append_time)
         try:
-            document = msgspec.json.decode(value or b"", type=Document)
-            standing = (self.flags if document.kind == "flag" else self.metrics).get(document.key)
-            if document.base != (standing.version if standing else 0) or document.version != document.base + 1:
-                version = standing.version if standing else 0
-                raise ValueError(
-                    f"version {document.version} of {document.kind} '{document.key}' edits version {document.base}, "
-                    f"but version {version} stands; read it again and apply the change to that one"
-                )
-            if document.kind == "metric":
-                metric = MetricInForce(_decode(document.spec, Metric), document.version, append_time)
-                catalog = replace(unchanged, metrics={**self.metrics, document.key: metric})
-                # A changed metric is another column of every run that reads it, from now on.
-                flags = {key: _with_metric(flag, document.key, append_time) for key, flag in self.flags.items()}
-                return replace(catalog, flags=flags), None
-            flag = _flag_after(self.flags.get(document.key), document, _decode(document.spec, FlagState), append_time)
-            return replace(unchanged, flags={**self.flags, document.key: flag}), None
+            return self._with(unchanged, decode_document(value)), None
         except (msgspec.MsgspecError, ValueError) as error:
             return unchanged, Rejected(offset, str(error))
 
+    def _with(self, unchanged: "Catalog", document: Document) -> "Catalog":
+        standing = (self.flags if document.kind == "flag" else self.metrics).get(document.key)
+        stands = standing.version if standing else 0
+        if document.base != stands or document.version != document.base + 1:
+            raise ValueError(
+                f"version {document.version} of {document.kind} '{document.key}' edits version {document.base}, "
+                f"but version {stands} stands; read it again and apply the change to that one"
+            )
+        append_time = unchanged.append_time
+        if document.kind == "metric":
+            metric = MetricInForce(_metric(document), document.version, append_time)
+            # A changed metric is another column of every open run that reads it, from now on.
+            flags = {key: _with_metric(flag, document.key, metric) for key, flag in self.flags.items()}
+            return replace(unchanged, metrics={**self.metrics, document.key: metric}, flags=flags)
+        flag = _flag_after(self.flags.get(document.key), document, _state(document, self.metrics), append_time, self)
+        return replace(unchanged, flags={**self.flags, document.key: flag})
 
-def _decode(raw: msgspec.Raw, kind: type) -> object:
-    return msgspec.json.decode(raw, type=kind)
+
+def decode_document(value: bytes | None) -> Document:
+    """The document that a record of the topic holds. Raises ValueError or msgspec's errors."""
+    if not value:
+        raise ValueError("the record is empty; a document is never deleted, its next version says so")
+    try:
+        return msgspec.json.decode(value, type=Document)
+    except RecursionError:
+        raise ValueError("the record is nested too deeply") from None
 
 
-def _with_metric(flag: FlagInForce, metric: str, append_time: int) -> FlagInForce:
+def decode_spec(document: Document, kind: type[Spec]) -> Spec:
+    """The document's metric or flag state. Raises ValueError or msgspec's errors."""
+    try:
+        return msgspec.json.decode(document.spec, type=kind)
+    except (RecursionError, msgspec.MsgspecError) as error:
+        raise ValueError(f"spec of {document.kind} '{document.key}': {error}") from None
+
+
+def _metric(document: Document) -> Metric:
+    metric = decode_spec(document, Metric)
+    _require(document, metric.key, metric_violations(metric))
+    return metric
+
+
+def _state(document: Document, metrics: Iterable[str]) -> FlagState:
+    state = decode_spec(document, FlagState)
+    _require(document, state.definition.key, flag_violations(state.definition, set(metrics)))
+    _require(document, state.definition.key, state_violations(state))
+    return state
+
+
+def _require(document: Document, key: str, violations: Iterable[Violation]) -> None:
+    name = f"{document.kind} '{document.key}'"
+    if key != document.key:
+        raise ValueError(f"{name} holds the spec of '{key}'; a document and its spec have one key")
+    for violation in violations:
+        raise ValueError(f"{name}: {violation}")
+
+
+def _with_metric(flag: FlagInForce, key: str, metric: MetricInForce) -> FlagInForce:
     def touched(run: RunInForce) -> RunInForce:
-        if metric in run.since and run.completed is None:
-            return replace(run, since={**run.since, metric: max(append_time, run.started)})
+        if key in run.since and run.completed is None:
+            since = {**run.since, key: max(metric.append_time, run.started)}
+            return replace(run, since=since, metrics={**run.metrics, key: metric})
         return run
 
     return replace(flag, runs=tuple(touched(run) for run in flag.runs))
 
 
-def _flag_after(standing: FlagInForce | None, document: Document, state: FlagState, append_time: int) -> FlagInForce:
+def _flag_after(
+    standing: FlagInForce | None, document: Document, state: FlagState, append_time: int, catalog: Catalog
+) -> FlagInForce:
     before = {run.key: run for run in standing.runs} if standing else {}
-    metrics = [goal.metric for goal in state.definition.metrics]
+    now_there = {run.key for run in state.runs}
+    if lost := [key for key in before if key not in now_there]:
+        raise ValueError(f"flag '{document.key}' loses its run '{lost[0]}'; runs are kept for ever")
     runs = []
     for run in state.runs:
         known = before.get(run.key)
-        started = known.started if known else append_time
-        completed = known.completed if known else None
-        if completed is None and run.completed is not None:
-            completed = append_time
-        since = dict(known.since) if known else {}
-        if completed is None:
-            since = {metric: since.get(metric, append_time) for metric in metrics}
-        runs.append(RunInForce(document.key, run.key, run.salt, run.allocations, started, completed, since))
+        if known and (
+            known.salt != run.salt
+            or known.allocations != run.allocations[: len(known.allocations)]
+            or (known.completed is not None and run.completed is None)
+        ):
+            raise ValueError(f"flag '{document.key}' rewrites the past of its run '{run.key}'; start another run")
+        if known and known.completed is not None:
+            runs.append(known)
+            continue
+        since = known.since if known else {}
+        goals = [goal.metric for goal in state.definition.metrics]
+        runs.append(
+            RunInForce(
+                flag=document.key,
+                key=run.key,
+                salt=run.salt,
+                allocations=run.allocations,
+                started=known.started if known else append_time,
+                completed=None if run.completed is None else append_time,
+                since={metric: since.get(metric, append_time) for metric in goals},
+                definition=state.definition,
+                metrics={metric: catalog.metrics[metric] for metric in goals},
+            )
+        )
     return FlagInForce(state.definition, state.status, document.version, append_time, tuple(runs))
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """A record of the topic that counted."""
+
+    offset: int
+    append_time: int  # ms UTC
+    document: Document
 
 
 class History:
@@ -159,8 +240,9 @@ class History:
 
     def __init__(self) -> None:
         self.states = [Catalog()]
-        self._applies_from = [0]
+        self.versions: list[Version] = []
         self.rejected: list[Rejected] = []
+        self._applies_from = [0]
 
     @property
     def newest(self) -> Catalog:
@@ -174,10 +256,12 @@ class History:
         self._applies_from.append(max(self._applies_from[-1], append_time + SETTLING))
         if rejected:
             self.rejected.append(rejected)
+        else:
+            self.versions.append(Version(offset, append_time, decode_document(value)))
 
     def index_at(self, append_time: int) -> int:
         """Which state applies to input appended at that time (ms UTC)."""
-        return bisect_right(self._applies_from, append_time) - 1
+        return max(0, bisect_right(self._applies_from, append_time) - 1)
 
     @property
     def boundaries(self) -> list[int]:
@@ -186,5 +270,14 @@ class History:
 
     def at_offset(self, offset: int) -> Catalog:
         """The state after every record before `offset` of the topic."""
-        index = bisect_right([state.offset for state in self.states], offset) - 1
+        index = bisect_right(self.states, offset, key=lambda state: state.offset) - 1
         return self.states[index]
+
+    def versions_of(self, kind: Literal["flag", "metric"], key: str) -> list[Version]:
+        """Every version of one document, oldest first."""
+        return [each for each in self.versions if (each.document.kind, each.document.key) == (kind, key)]
+
+    def state_of(self, flag: str) -> FlagState | None:
+        """A flag's newest document: what commands edit."""
+        versions = self.versions_of("flag", flag)
+        return decode_spec(versions[-1].document, FlagState) if versions else None

@@ -1,0 +1,154 @@
+"""Rules: what a document must satisfy beyond the types of its fields."""
+
+from collections import Counter
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from difflib import get_close_matches
+
+from schemas.catalog import Flag, FlagState, Metric
+
+Path = tuple[str | int, ...]  # of a field within a document: ("variants", 0, "key")
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """One broken rule: where in the document, and the value, the rule and the way out in a sentence."""
+
+    path: Path
+    message: str
+
+    def __str__(self) -> str:
+        return f"{path_text(self.path)}: {self.message}" if self.path else self.message
+
+
+def path_text(path: Path) -> str:
+    """The path as a person writes it: `variants[0].key`."""
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).lstrip(".")
+
+
+def did_you_mean(word: str, known: Collection[str]) -> str:
+    """A question that names the nearest known word, else the known words."""
+    nearest = get_close_matches(word, known, n=1)
+    if nearest:
+        return f"did you mean '{nearest[0]}'?"
+    return f"known: {', '.join(sorted(known))}" if known else "there are none"
+
+
+def metric_violations(metric: Metric) -> Iterator[Violation]:
+    """What is wrong with a metric's definition."""
+    if metric.type == "sum" and metric.property is None:
+        yield Violation(("type",), "a sum adds up a property of its event; name it with `property`")
+    if metric.type != "sum" and metric.property is not None:
+        yield Violation(
+            ("property",),
+            f"'{metric.property}' would be ignored: a {metric.type} reads no property; remove it, or say `type: sum`",
+        )
+
+
+def flag_violations(flag: Flag, metrics: Collection[str]) -> Iterator[Violation]:
+    """What is wrong with a flag's definition, given the keys of the metrics that exist."""
+    yield from _variant_violations(flag)
+    yield from _inclusion_violations(flag)
+    yield from _goal_violations(flag, metrics)
+    yield from _date_violations(flag)
+
+
+def _variant_violations(flag: Flag) -> Iterator[Violation]:
+    keys = [variant.key for variant in flag.variants]
+    if not keys:
+        yield Violation(("variants",), "there are none; a flag needs at least one variant, an experiment two")
+        return
+    if flag.metrics and len(keys) < 2:
+        yield Violation(
+            ("variants",), f"'{keys[0]}' is the only one; an experiment compares at least two: add one, or drop metrics"
+        )
+    for index, key in enumerate(keys):
+        if key == "off":
+            yield Violation(
+                ("variants", index, "key"), "'off' is reserved for units that get no variant; choose another key"
+            )
+        elif key in keys[:index]:
+            yield Violation(("variants", index, "key"), f"'{key}' is the key of two variants; a key names one of them")
+    if sum(variant.weight for variant in flag.variants) == 0:
+        yield Violation(("variants",), f"the weights of '{flag.key}' sum to 0; give one variant a share")
+    if flag.control is not None and flag.control not in keys:
+        yield Violation(("control",), f"'{flag.control}' is no variant; {did_you_mean(flag.control, keys)}")
+
+
+def _inclusion_violations(flag: Flag) -> Iterator[Violation]:
+    owner: dict[tuple[str, str], str] = {}
+    for index, variant in enumerate(flag.variants):
+        for name, ids in (("users", variant.users), ("devices", variant.devices)):
+            for place, unit in enumerate(ids):
+                first = owner.setdefault((name, unit), variant.key)
+                if first != variant.key:
+                    yield Violation(
+                        ("variants", index, name, place),
+                        f"'{unit}' is listed under '{first}' and '{variant.key}'; a unit can get one of them",
+                    )
+
+
+def _goal_violations(flag: Flag, metrics: Collection[str]) -> Iterator[Violation]:
+    counted = Counter(goal.metric for goal in flag.metrics)
+    primary = None
+    for index, goal in enumerate(flag.metrics):
+        path: Path = ("metrics", index, "metric")
+        if goal.metric not in metrics:
+            yield Violation(path, f"'{goal.metric}' is no metric; {did_you_mean(goal.metric, metrics)}")
+        if counted[goal.metric] > 1 and goal.metric in [other.metric for other in flag.metrics[:index]]:
+            yield Violation(path, f"'{goal.metric}' has two goals; keep one")
+        if goal.role == "primary":
+            if primary is not None:
+                yield Violation(
+                    ("metrics", index, "role"),
+                    f"'{primary}' and '{goal.metric}' are both primary; an experiment is decided by one at most",
+                )
+            primary = goal.metric
+        if goal.margin is not None and goal.role != "guardrail":
+            yield Violation(
+                ("metrics", index, "margin"), f"{goal.margin:g} would be ignored: only a guardrail has a margin"
+            )
+
+
+def _date_violations(flag: Flag) -> Iterator[Violation]:
+    parsed: dict[str, datetime] = {}
+    for name, text in (("start", flag.start), ("end", flag.end)):
+        if text is None:
+            continue
+        try:
+            date = datetime.fromisoformat(text)
+        except ValueError:
+            yield Violation((name,), f"'{text}' is no ISO 8601 date; write 2026-03-01 or 2026-03-01T09:00:00+01:00")
+        else:
+            parsed[name] = date if date.tzinfo else date.replace(tzinfo=UTC)
+    if len(parsed) == 2 and parsed["end"] <= parsed["start"]:
+        yield Violation(("end",), f"'{flag.end}' is not after the start, '{flag.start}'; one of the two is wrong")
+
+
+def state_violations(state: FlagState) -> Iterator[Violation]:
+    """What is wrong with the runs of a flag's document: commands never make such, other writers may."""
+    keys = [run.key for run in state.runs]
+    if len(set(keys)) < len(keys):
+        yield Violation(("runs",), f"run keys repeat: {', '.join(keys)}")
+    for index, run in enumerate(state.runs):
+        is_last = index == len(state.runs) - 1
+        if run.completed is None and not (is_last and state.status == "running"):
+            yield Violation(
+                ("runs", index, "completed"), f"'{run.key}' is open, but only the last run of a running flag can be"
+            )
+        if run.allocations and run.completed is None:
+            arms = set(run.allocations[-1].weights)
+            defined = {variant.key for variant in state.definition.variants}
+            if arms != defined:
+                yield Violation(
+                    ("runs", index, "allocations"),
+                    f"'{run.key}' allocates {', '.join(sorted(arms))}; the variants are {', '.join(sorted(defined))}",
+                )
+        if not run.allocations:
+            yield Violation(("runs", index, "allocations"), f"'{run.key}' has none; a run has at least one")
+        for place, allocation in enumerate(run.allocations):
+            if sum(allocation.weights.values()) == 0:
+                yield Violation(("runs", index, "allocations", place, "weights"), "the weights sum to 0")
+    if state.status == "running" and (not state.runs or state.runs[-1].completed is not None):
+        yield Violation(("status",), "a running flag needs an open run")

@@ -1,0 +1,242 @@
+"""The catalog as a fold over its topic."""
+
+import msgspec
+import pytest
+
+from evaluation.catalog import SETTLING, Catalog, Fact, History, MetricInForce
+from evaluation.lifecycle import apply_definition, complete, start
+from schemas.catalog import Document, Flag, FlagState, Goal, Metric, Variant
+
+PURCHASE = Metric(key="purchase", owner="shop", type="conversion", event="purchase", window="10s")
+REVENUE = Metric(key="revenue", owner="shop", type="sum", event="purchase", property="price", window="none", scale=3)
+BUTTON = Flag(
+    key="button",
+    owner="shop",
+    variants=(Variant(key="control"), Variant(key="treatment")),
+    metrics=(Goal(metric="purchase"),),
+)
+
+
+class Topic:
+    """A catalog topic and its reader; each record is appended ten seconds after the last."""
+
+    def __init__(self) -> None:
+        self.history = History()
+        self.time = 0
+
+    def append(self, value: bytes | None) -> int:
+        self.time += 10_000
+        self.history.append(self.history.newest.offset, self.time, value)
+        return self.time
+
+    def publish(self, kind: str, spec: Metric | FlagState, version: int, base: int | None = None, key: str = "") -> int:
+        key = key or (spec.key if isinstance(spec, Metric) else spec.definition.key)
+        document = Document(
+            kind=kind,
+            key=key,
+            version=version,
+            base=version - 1 if base is None else base,
+            author="ann",
+            time=0,
+            reason="test",
+            spec=msgspec.Raw(msgspec.json.encode(spec)),
+        )
+        return self.append(msgspec.json.encode(document))
+
+
+@pytest.fixture
+def topic() -> Topic:
+    topic = Topic()
+    topic.publish("metric", PURCHASE, 1)
+    topic.publish("metric", REVENUE, 1)
+    return topic
+
+
+def with_goals(state: FlagState, *metrics: str, version: int) -> FlagState:
+    goals = tuple(Goal(metric=metric) for metric in metrics)
+    return apply_definition(state, msgspec.structs.replace(state.definition, metrics=goals), version)
+
+
+def test_an_edit_of_a_stale_version_is_ignored_and_reported(topic: Topic):
+    topic.publish("metric", msgspec.structs.replace(PURCHASE, window="20s"), 2)
+
+    topic.publish("metric", msgspec.structs.replace(PURCHASE, window="30s"), 2)
+
+    assert topic.history.newest.metrics["purchase"].definition.window == "20s"
+    assert topic.history.newest.metrics["purchase"].version == 2
+    (rejected,) = topic.history.rejected
+    assert rejected.offset == 3
+    assert "version 2 of metric 'purchase' edits version 1, but version 2 stands" in rejected.reason
+
+
+@pytest.mark.parametrize(("version", "base"), [(3, 1), (3, 2), (1, 0), (1, 1)])
+def test_only_the_successor_of_the_standing_version_counts(topic: Topic, version: int, base: int):
+    topic.publish("metric", PURCHASE, version, base)
+
+    assert topic.history.newest.metrics["purchase"].version == 1
+    assert len(topic.history.rejected) == 1
+
+
+@pytest.mark.parametrize(
+    "value",
+    [None, b"", b"{", b"[]", b"{}", b"\xff", b"[" * 100_000, b'{"kind":"flag","key":"A","version":1}'],
+    ids=["null", "empty", "truncated", "array", "no fields", "not UTF-8", "nested", "bad key"],
+)
+def test_a_record_that_is_no_document_is_reported_and_the_next_one_counts(topic: Topic, value: bytes | None):
+    before = topic.history.newest
+
+    topic.append(value)
+    topic.publish("metric", PURCHASE, 2)
+
+    assert [rejected.offset for rejected in topic.history.rejected] == [2]
+    assert topic.history.states[-2].metrics == before.metrics
+    assert topic.history.newest.metrics["purchase"].version == 2
+    assert topic.history.newest.offset == 4
+
+
+@pytest.mark.parametrize(
+    ("kind", "spec", "key", "reason"),
+    [
+        ("metric", msgspec.structs.replace(REVENUE, key="total", property=None), "", "a sum adds up a property"),
+        ("metric", PURCHASE, "other", "holds the spec of 'purchase'"),
+        ("metric", FlagState(definition=BUTTON), "", "spec of metric 'button'"),
+        ("flag", FlagState(definition=msgspec.structs.replace(BUTTON, metrics=(Goal(metric="x"),))), "", "no metric"),
+        ("flag", FlagState(definition=BUTTON, status="running"), "", "a running flag needs an open run"),
+    ],
+)
+def test_a_document_that_breaks_a_rule_is_ignored_and_reported(
+    topic: Topic, kind: str, spec: Metric | FlagState, key: str, reason: str
+):
+    topic.publish(kind, spec, 1, key=key)
+
+    (rejected,) = topic.history.rejected
+    assert reason in rejected.reason
+    assert not topic.history.newest.flags
+    assert set(topic.history.newest.metrics) == {"purchase", "revenue"}
+
+
+def test_a_version_applies_to_input_appended_a_second_after_it():
+    topic = Topic()
+    appended = topic.publish("metric", PURCHASE, 1)
+
+    assert topic.history.index_at(-1) == 0
+    assert topic.history.index_at(0) == 0
+    assert topic.history.index_at(appended + SETTLING - 1) == 0
+    assert topic.history.index_at(appended + SETTLING) == 1
+    assert topic.history.boundaries == [0, appended + SETTLING]
+
+
+def test_of_versions_appended_within_one_millisecond_the_last_applies():
+    history = History()
+    history.append(0, 5_000, b"")
+    history.append(1, 5_000, b"")
+
+    assert history.index_at(5_000 + SETTLING) == 2
+
+
+def test_a_broker_clock_that_steps_back_does_not_reorder_versions():
+    history = History()
+    history.append(0, 9_000, b"")
+    history.append(1, 4_000, b"")
+
+    assert history.index_at(4_000 + SETTLING) == 0
+    assert history.index_at(9_000 + SETTLING) == 2
+
+
+def test_at_offset_gives_the_state_after_every_record_before_it(topic: Topic):
+    assert topic.history.at_offset(0) == Catalog()
+    assert set(topic.history.at_offset(1).metrics) == {"purchase"}
+    assert set(topic.history.at_offset(2).metrics) == {"purchase", "revenue"}
+    assert topic.history.at_offset(99) is topic.history.newest
+
+
+def test_a_run_starts_and_completes_at_the_append_times_of_its_versions(topic: Topic):
+    draft = apply_definition(None, BUTTON, 1)
+    topic.publish("flag", draft, 1)
+    running = start(draft, 2, "s1")
+    started = topic.publish("flag", running, 2)
+    topic.publish("flag", apply_definition(running, msgspec.structs.replace(BUTTON, name="B"), 3), 3)
+    completed = topic.publish("flag", complete(topic.history.state_of("button"), 4), 4)
+    topic.publish("flag", start(topic.history.state_of("button"), 5, "s2"), 5)
+
+    first, second = topic.history.newest.flags["button"].runs
+    assert (first.key, first.started, first.completed) == ("exp-1", started, completed)
+    assert (second.key, second.started, second.completed) == ("exp-2", topic.time, None)
+    assert not topic.history.rejected
+
+
+def test_a_metric_covers_entries_since_the_start_or_since_it_was_added_or_changed(topic: Topic):
+    running = start(apply_definition(None, BUTTON, 1), 1, "s1")
+    started = topic.publish("flag", running, 1)
+    assert topic.history.newest.flags["button"].runs[0].since == {"purchase": started}
+
+    both = with_goals(running, "purchase", "revenue", version=2)
+    added = topic.publish("flag", both, 2)
+    assert topic.history.newest.flags["button"].runs[0].since == {"purchase": started, "revenue": added}
+
+    changed = topic.publish("metric", msgspec.structs.replace(PURCHASE, window="20s"), 2)
+    (run,) = topic.history.newest.flags["button"].runs
+    assert run.since == {"purchase": changed, "revenue": added}
+    assert run.metrics["purchase"].version == 2
+
+    topic.publish("flag", with_goals(both, "revenue", version=3), 3)
+    again = topic.publish("flag", with_goals(both, "revenue", "purchase", version=4), 4)
+    assert topic.history.newest.flags["button"].runs[0].since == {"revenue": added, "purchase": again}
+
+
+def test_a_completed_run_keeps_the_definitions_of_its_time(topic: Topic):
+    running = start(apply_definition(None, BUTTON, 1), 1, "s1")
+    started = topic.publish("flag", running, 1)
+    topic.publish("flag", complete(running, 2), 2)
+
+    topic.publish("metric", msgspec.structs.replace(PURCHASE, event="other"), 2)
+    by_device = msgspec.structs.replace(BUTTON, unit="device_id", metrics=(Goal(metric="revenue"),))
+    topic.publish("flag", apply_definition(topic.history.state_of("button"), by_device, 3), 3)
+
+    flag = topic.history.newest.flags["button"]
+    (run,) = flag.runs
+    assert flag.definition.unit == "device_id"
+    assert run.definition == BUTTON
+    assert run.since == {"purchase": started}
+    assert (run.metrics["purchase"].version, run.metrics["purchase"].definition.event) == (1, "purchase")
+
+
+@pytest.mark.parametrize("change", ["salt", "lost", "allocation", "reopened"])
+def test_a_record_that_rewrites_the_past_of_a_run_is_ignored(topic: Topic, change: str):
+    draft = apply_definition(None, BUTTON, 1)
+    ended = complete(start(draft, 1, "s1"), 1)
+    topic.publish("flag", ended, 1)
+    (run,) = ended.runs
+    allocation = msgspec.structs.replace(run.allocations[0], rollout=1)
+    forged = {
+        "salt": msgspec.structs.replace(ended, runs=(msgspec.structs.replace(run, salt="s2"),)),
+        "lost": draft,
+        "allocation": msgspec.structs.replace(ended, runs=(msgspec.structs.replace(run, allocations=(allocation,)),)),
+        "reopened": start(draft, 1, "s1"),
+    }
+
+    topic.publish("flag", forged[change], 2)
+
+    assert len(topic.history.rejected) == 1
+    assert topic.history.newest.flags["button"].version == 1
+
+
+def test_versions_and_the_editable_state_of_a_document_are_kept(topic: Topic):
+    draft = apply_definition(None, BUTTON, 1)
+    topic.publish("flag", draft, 1)
+    topic.publish("flag", draft, 1)  # stale
+    topic.publish("flag", start(draft, 2, "s1"), 2)
+
+    assert [each.document.version for each in topic.history.versions_of("flag", "button")] == [1, 2]
+    assert topic.history.state_of("button") == start(draft, 2, "s1")
+    assert topic.history.state_of("nothing") is None
+
+
+def test_metrics_that_read_the_same_share_a_fact_and_only_sums_have_a_scale():
+    def in_force(metric: Metric) -> MetricInForce:
+        return MetricInForce(metric, 1, 0)
+
+    count = msgspec.structs.replace(PURCHASE, key="purchases", type="count", scale=5)
+    assert in_force(PURCHASE).fact == in_force(count).fact == Fact("purchase", None, 0)
+    assert in_force(REVENUE).fact.key == '["purchase","price",3]'
+    assert (in_force(PURCHASE).window, in_force(REVENUE).window) == (10_000, None)

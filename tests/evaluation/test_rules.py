@@ -1,0 +1,120 @@
+"""What a document must satisfy beyond the types of its fields."""
+
+import msgspec
+import pytest
+
+from evaluation.rules import flag_violations, metric_violations, state_violations
+from schemas.catalog import Allocation, Flag, FlagState, Goal, Metric, Run, Variant
+
+METRICS = {"purchase", "revenue"}
+FLAG = Flag(
+    key="button",
+    owner="shop",
+    variants=(Variant(key="control"), Variant(key="treatment")),
+    metrics=(Goal(metric="purchase", role="primary"),),
+)
+
+
+def two(**fields: object) -> tuple[Variant, ...]:
+    return (Variant(key="control", **fields), Variant(key="treatment", **fields))
+
+
+def test_a_sound_definition_violates_nothing():
+    assert not list(flag_violations(FLAG, METRICS))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"variants": ()}, "variants: there are none"),
+        ({"variants": (Variant(key="one"),)}, "variants: 'one' is the only one; an experiment compares at least two"),
+        ({"variants": (*two(), Variant(key="off"))}, r"variants\[2\].key: 'off' is reserved"),
+        ({"variants": (*two(), Variant(key="control"))}, r"variants\[2\].key: 'control' is the key of two variants"),
+        ({"variants": two(weight=0)}, "variants: the weights of 'button' sum to 0; give one variant a share"),
+        ({"control": "controll"}, "control: 'controll' is no variant; did you mean 'control'\\?"),
+        ({"variants": two(users=("ann",))}, r"variants\[1\].users\[0\]: 'ann' is listed under 'control' and 'tre"),
+        ({"variants": two(devices=("d1",))}, r"variants\[1\].devices\[0\]: 'd1' is listed under"),
+        ({"metrics": (Goal(metric="purchse"),)}, r"metrics\[0\].metric: 'purchse' is no metric; did you mean 'purch"),
+        ({"metrics": (Goal(metric="x"),)}, r"metrics\[0\].metric: 'x' is no metric; known: purchase, revenue"),
+        ({"metrics": (Goal(metric="revenue"),) * 2}, r"metrics\[1\].metric: 'revenue' has two goals"),
+        (
+            {"metrics": (Goal(metric="purchase", role="primary"), Goal(metric="revenue", role="primary"))},
+            r"metrics\[1\].role: 'purchase' and 'revenue' are both primary",
+        ),
+        ({"metrics": (Goal(metric="purchase", margin=0.1),)}, r"metrics\[0\].margin: 0.1 would be ignored"),
+        ({"start": "next week"}, "start: 'next week' is no ISO 8601 date"),
+        ({"start": "2026-03-02", "end": "2026-03-02"}, "end: '2026-03-02' is not after the start"),
+        ({"start": "2026-03-01T23:00:00-02:00", "end": "2026-03-02"}, "end: '2026-03-02' is not after the start"),
+    ],
+)
+def test_a_broken_rule_is_named_with_its_place(change: dict, message: str):
+    (violation,) = flag_violations(msgspec.structs.replace(FLAG, **change), METRICS)
+
+    with pytest.raises(ValueError, match=f"^{message}"):
+        raise ValueError(str(violation))
+
+
+def test_one_unit_may_be_listed_as_a_user_and_as_a_device():
+    variants = (Variant(key="control", users=("x",)), Variant(key="treatment", devices=("x",)))
+
+    assert not list(flag_violations(msgspec.structs.replace(FLAG, variants=variants), METRICS))
+
+
+def test_a_flag_without_metrics_may_have_one_variant_and_a_guardrail_needs_nothing_more():
+    flag = msgspec.structs.replace(FLAG, metrics=(), variants=(Variant(key="on"),))
+    guarded = msgspec.structs.replace(FLAG, metrics=(Goal(metric="purchase", role="guardrail"),))
+
+    assert not list(flag_violations(flag, METRICS))
+    assert not list(flag_violations(guarded, METRICS))
+
+
+def test_every_broken_rule_is_reported_at_once():
+    flag = msgspec.structs.replace(FLAG, control="x", start="y", metrics=(Goal(metric="z"),))
+
+    assert [violation.path[0] for violation in flag_violations(flag, METRICS)] == ["control", "metrics", "start"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "path"),
+    [("sum", None, "type"), ("count", "price", "property"), ("conversion", "price", "property")],
+)
+def test_a_sum_needs_a_property_and_others_have_none(kind: str, name: str | None, path: str):
+    metric = Metric(key="m", owner="shop", type=kind, event="buy", property=name, window="none")
+
+    assert [violation.path for violation in metric_violations(metric)] == [(path,)]
+    assert not list(metric_violations(msgspec.structs.replace(metric, property="price", type="sum")))
+
+
+OPEN = Run(
+    key="exp-1",
+    salt="s",
+    started=1,
+    allocations=(Allocation(flag_version=1, rollout=100, weights={"control": 1, "treatment": 1}),),
+)
+ENDED = msgspec.structs.replace(OPEN, completed=2)
+
+
+@pytest.mark.parametrize(
+    ("status", "runs"),
+    [
+        ("running", ()),
+        ("running", (ENDED,)),
+        ("complete", (OPEN,)),
+        ("draft", (OPEN,)),
+        ("running", (OPEN, msgspec.structs.replace(OPEN, key="exp-2"))),
+        ("running", (ENDED, OPEN)),  # two runs of one key
+        ("running", (msgspec.structs.replace(OPEN, allocations=()),)),
+        ("complete", (msgspec.structs.replace(ENDED, allocations=()),)),
+    ],
+)
+def test_runs_that_no_command_makes_are_violations(status: str, runs: tuple[Run, ...]):
+    assert list(state_violations(FlagState(definition=FLAG, status=status, runs=runs)))
+
+
+def test_an_open_run_allocates_the_variants_of_its_definition():
+    strange = Allocation(flag_version=1, rollout=100, weights={"control": 1, "other": 1})
+    run = msgspec.structs.replace(OPEN, allocations=(strange,))
+
+    (violation,) = state_violations(FlagState(definition=FLAG, status="running", runs=(run,)))
+
+    assert "allocates control, other; the variants are control, treatment" in violation.message
