@@ -67,9 +67,8 @@ class Names:
     @cached_property
     def table(self) -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.int64]]:
         """For `find`: the names' bytes; (start, length, code) per name, by length; where each length begins."""
-        encoded = sorted(
-            (min(len(name.encode()), LONGEST_BUCKET), name.encode(), i) for i, name in enumerate(self.names)
-        )
+        encoded = [(name.encode(), code) for code, name in enumerate(self.names)]
+        encoded.sort(key=lambda each: min(len(each[0]), LONGEST_BUCKET))
         spans = np.zeros((len(encoded), 3), np.int64)
         begins = np.zeros(LONGEST_BUCKET + 2, np.int64)
         at = 0
