@@ -24,6 +24,7 @@ class Cell(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     metric: str
+    metric_version: int = 1  # of the metric's document: running values start again with another definition
     variant: str
     control: str
     reading: Reading

@@ -1,0 +1,67 @@
+"""Health: can a look be believed? Counts over all partitions, and whether the split is the promised one."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+from evaluation.catalog import RunInForce
+from evaluation.significance import srm
+from schemas.aggregate import Aggregate
+from schemas.look import ArmHealth, Health, Look
+
+
+def health(run: RunInForce, aggregates: Sequence[Aggregate], previous: Look | None) -> Health:
+    """The run's health. An arm's expected share is that of each allocation's weights, by the units it split."""
+    units: dict[tuple[int, str], int] = defaultdict(int)
+    for aggregate in aggregates:
+        for arm in aggregate.arms:
+            units[arm.allocation, arm.variant] += arm.units
+    variants = [variant.key for variant in run.definition.variants]
+
+    expected = dict.fromkeys(variants, 0.0)
+    evidence = 0.0
+    split = 0
+    for index, allocation in enumerate(run.allocations):
+        weights = {variant: allocation.weights[variant] for variant in variants if allocation.weights.get(variant)}
+        counts = [units[index, variant] for variant in weights]
+        split += sum(counts)
+        for variant, weight in weights.items():
+            expected[variant] += sum(counts) * weight / sum(weights.values())
+        if len(weights) > 1:
+            evidence += srm.log_bayes_factor(counts, list(weights.values()))
+    if not split:
+        newest = run.allocations[-1].weights
+        expected = {variant: newest.get(variant, 0) / max(1, sum(newest.values())) for variant in variants}
+        split = 1
+    p_value = srm.p_value(evidence)
+    running = previous.health.srm_running_p_value if previous else None
+
+    def total(name: str) -> int:
+        return sum(getattr(aggregate, name) for aggregate in aggregates)
+
+    def metrics_total(name: str) -> int:
+        return sum(getattr(metric, name) for aggregate in aggregates for metric in aggregate.metrics)
+
+    return Health(
+        arms=[
+            ArmHealth(
+                variant,
+                sum(units[index, variant] for index in range(len(run.allocations))),
+                expected[variant] / split,
+            )
+            for variant in variants
+        ],
+        srm_p_value=p_value,
+        srm_running_p_value=p_value if running is None else min(running, p_value),
+        exposures=total("exposures"),
+        jumpers=total("jumpers"),
+        reassigned=total("reassigned"),
+        forced=total("forced"),
+        inactive=total("inactive"),
+        late_exposures=total("late"),
+        duplicate_ids=total("duplicate_ids"),
+        counted_events=metrics_total("events"),
+        duplicate_events=metrics_total("duplicates"),
+        late_events=metrics_total("late"),
+        unusable_events=metrics_total("unusable"),
+        withheld_units=metrics_total("withheld"),
+    )

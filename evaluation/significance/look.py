@@ -1,0 +1,151 @@
+"""Look: everything that the sums of a run say at one moment. The significance stage's question.
+
+A look is a function of the newest aggregate of each units partition, of the catalog that the newest of them used and of
+the run's last published look, from which the running values go on. Nothing else: no clock, no order of partitions.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+
+import msgspec
+
+from evaluation.catalog import SETTLING, MetricInForce, RunInForce
+from evaluation.significance.cells import ArmKey, cell_key, cells
+from evaluation.significance.comparison import Arm
+from evaluation.significance.health import health
+from evaluation.significance.verdict import decide
+from schemas.aggregate import Aggregate
+from schemas.look import Cell, Look
+
+GROWTH = 0.001  # of an arm's units or of the counted events: news that does not wait
+
+
+def look(run: RunInForce, aggregates: Sequence[Aggregate], previous: Look | None) -> Look:
+    """The run's next look.
+
+    `aggregates` holds the newest of each units partition that has one, at least one; `run` is the run as of the largest
+    `catalog` among them (History.at_offset); `previous` is the run's last published look.
+    A metric of which some partition still adds up another version is left out until all have come along.
+    """
+    _check(run, aggregates)
+    metrics = {key: metric for key, metric in run.metrics.items() if _is_ready(key, metric, aggregates)}
+    before = {cell_key(cell): cell for cell in previous.cells} if previous else {}
+    made = cells(run, metrics, _arms(metrics, aggregates), _withheld(aggregates), before)
+    believed = health(run, aggregates, previous)
+    clock = min(aggregate.clock for aggregate in aggregates)
+    final = run.completed is not None and clock >= run.completed + SETTLING and _has_settled(run, metrics, made)
+    return Look(
+        experiment=run.flag,
+        run=run.key,
+        look=previous.look + 1 if previous else 1,
+        revision=previous.revision + _is_restated(run, before.values()) if previous else 0,
+        time=clock,
+        catalog_version=max(aggregate.catalog for aggregate in aggregates),
+        offsets={str(each.partition): each.offset for each in sorted(aggregates, key=lambda each: each.partition)},
+        health=believed,
+        verdict=decide(run.definition, metrics, made, believed, final),
+        final=final,
+        cells=made,
+    )
+
+
+def has_news(current: Look, last: Look | None, silent: bool) -> bool:
+    """Whether to publish `current` after `last`; `silent` says that two seconds have passed without a look.
+
+    At once when a cell's status or the decision changes, an arm's units or the counted events grow by 0.1 %, or the run
+    becomes final; whatever else differs waits for the silence to be long.
+    """
+    if last is None:
+        return True
+    return _news(current) != _news(last) and (silent or _is_urgent(current, last))
+
+
+def encode_look(value: Look) -> bytes:
+    """The record's value: fields in the order of the schema, offsets in that of the partitions."""
+    return msgspec.json.encode(value)
+
+
+def decode_look(value: bytes) -> Look:
+    """The look that a record holds."""
+    return msgspec.json.decode(value, type=Look)
+
+
+def _check(run: RunInForce, aggregates: Sequence[Aggregate]) -> None:
+    if not aggregates:
+        raise ValueError(f"a look at {run.flag}/{run.key} needs an aggregate; there is none yet")
+    partitions = set()
+    for each in aggregates:
+        if (each.flag, each.run) != (run.flag, run.key):
+            raise ValueError(
+                f"an aggregate of {each.flag}/{each.run} is no part of a look at {run.flag}/{run.key}; group by run"
+            )
+        if each.partition in partitions:
+            raise ValueError(
+                f"two aggregates of {run.flag}/{run.key} cover units partition {each.partition}; pass the newest only"
+            )
+        partitions.add(each.partition)
+
+
+def _is_ready(key: str, metric: MetricInForce, aggregates: Iterable[Aggregate]) -> bool:
+    for aggregate in aggregates:
+        versions = {sums.version for sums in aggregate.sums if sums.metric == key}
+        if versions and metric.version not in versions:
+            return False
+    return True
+
+
+def _arms(metrics: Mapping[str, MetricInForce], aggregates: Iterable[Aggregate]) -> dict[ArmKey, Arm]:
+    """The sums of each arm over all partitions."""
+    versions = {key: metric.version for key, metric in metrics.items()}
+    arms: dict[ArmKey, list[int]] = {}
+    for aggregate in aggregates:
+        for sums in aggregate.sums:
+            if versions.get(sums.metric) == sums.version:
+                arm = arms.setdefault((sums.metric, sums.reading, sums.allocation, sums.variant), [0, 0, 0, 0])
+                arm[0] += sums.n
+                arm[1] += sums.nonzero
+                arm[2] += int(sums.sum)
+                arm[3] += int(sums.sum_squares)
+    return {key: Arm(*sums) for key, sums in arms.items()}
+
+
+def _withheld(aggregates: Iterable[Aggregate]) -> dict[str, int]:
+    withheld: dict[str, int] = defaultdict(int)
+    for aggregate in aggregates:
+        for metric in aggregate.metrics:
+            withheld[metric.metric] += metric.withheld
+    return withheld
+
+
+def _is_restated(run: RunInForce, before: Iterable[Cell]) -> bool:
+    return any(
+        cell.metric in run.metrics and run.metrics[cell.metric].version != cell.metric_version for cell in before
+    )
+
+
+def _has_settled(run: RunInForce, metrics: Mapping[str, MetricInForce], made: Iterable[Cell]) -> bool:
+    """Whether every unit of every metric with a window has settled."""
+    by_key = {cell_key(cell): cell for cell in made}
+    return len(metrics) == len(run.metrics) and all(
+        (live.n, live.control_n) == (cell.n, cell.control_n)
+        for (metric, variant, reading), cell in by_key.items()
+        if reading == "settled"
+        for live in [by_key[metric, variant, "live"]]
+    )
+
+
+def _news(value: Look) -> tuple[object, ...]:
+    return value.cells, value.health, value.verdict, value.final
+
+
+def _is_urgent(current: Look, last: Look) -> bool:
+    def sizes(value: Look) -> list[int]:
+        return [value.health.counted_events, *(arm.units for arm in value.health.arms)]
+
+    def states(value: Look) -> tuple[object, ...]:
+        statuses = {cell_key(cell): cell.status for cell in value.cells}
+        return statuses, value.verdict.decision, value.final, len(value.health.arms)
+
+    return states(current) != states(last) or any(
+        abs(now - then) > GROWTH * then for now, then in zip(sizes(current), sizes(last), strict=True)
+    )

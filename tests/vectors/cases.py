@@ -1,0 +1,185 @@
+"""Cases: reference cases computed with other people's software, and the product's answer to each."""
+
+from decimal import Decimal
+
+import numpy as np
+
+from evaluation.significance import mixture, moments, relative, srm
+from evaluation.significance.comparison import Arm, Comparison, differences
+
+SCALE = 30  # decimal places that hold every value of the cases exactly
+
+
+def exact_arm(arm):
+    """A case's arm as the product keeps it."""
+    total, squares = (Decimal(str(arm[name])) for name in ("sum", "sum_squares"))
+    successes = arm.get("successes", 0)
+    return Arm(arm["n"], successes, int(total.scaleb(SCALE)), int(squares.scaleb(2 * SCALE)))
+
+
+def estimates(case, is_conversion):
+    """Absolute or relative difference, its variance and the pair's units: through the product's exact sums."""
+    treatment, control = exact_arm(case["treatment"]), exact_arm(case["control"])
+    found = differences([Comparison(treatment, control, [(treatment, control)], SCALE, is_conversion)])
+    if case.get("effect", "absolute") == "absolute":
+        return found.difference, found.variance, found.units
+    variance = relative.delta_variance(
+        found.mean, found.variance - found.control_variance, found.control_mean, found.control_variance
+    )
+    return found.difference / np.abs(found.control_mean), variance, found.units
+
+
+def sequential(case, is_conversion=False):
+    estimate, variance, units = estimates(case, is_conversion)
+    ratio = mixture.mixing_ratio(units, case["n_star"], case["alpha"])
+    said = mixture.evidence(estimate, variance, ratio, case["alpha"])
+    return {
+        "estimate": estimate[0],
+        "se": np.sqrt(variance[0]),
+        "p_value": said.p_value[0],
+        "ci_lower": said.lower[0],
+        "ci_upper": said.upper[0],
+        "rho": np.sqrt(mixture.tuning(case["alpha"]) / case["n_star"]),
+    }
+
+
+def sequential_binary(case):
+    return sequential(case, is_conversion=True)
+
+
+def mixture_core(case):
+    variance = case["se"] ** 2
+    ratio = case["tau"] ** 2 / variance
+    said = mixture.evidence(case["estimate"], variance, ratio, case["alpha"], case["null"])
+    return {"log_e": said.log_e, "p_value": said.p_value, "ci_lower": said.lower, "ci_upper": said.upper}
+
+
+def logmix(case):
+    # s after intrinsic time v is D = s/v with variance 1/v; rho is 1/tau2, tuned at v_opt.
+    alpha = case["alpha_opt"] * (2 if case["one_sided"] else 1)
+    ratio = mixture.mixing_ratio(case["v"], case["v_opt"], alpha)
+    if case["one_sided"]:
+        return {"log_e": mixture.one_sided_log_e(case["s"] / np.sqrt(case["v"]), ratio)}
+    return {"log_e": mixture.evidence(case["s"] / case["v"], 1 / case["v"], ratio, alpha).log_e}
+
+
+def msprt(case):
+    if "n" in case:
+        difference, variance = case["sum"] / case["n"] - case["theta0"], case["sigma"] ** 2 / case["n"]
+    elif "sigma" in case:
+        n = case["n_pairs"]
+        difference, variance = (case["sum_treatment"] - case["sum_control"]) / n, 2 * case["sigma"] ** 2 / n
+    else:
+        n, successes = case["n_pairs"], [case["successes_treatment"], case["successes_control"]]
+        treatment, control = (Arm(n, x, x, x) for x in successes)
+        found = differences([Comparison(treatment, control, [(treatment, control)], 0, True)])
+        difference, variance = found.difference[0], found.variance[0]
+    said = mixture.evidence(difference, variance, case["tau"] ** 2 / variance, 0.05)
+    return {"log_e": said.log_e, "lambda": np.exp(said.log_e), "p_value": said.p_value}
+
+
+def tuning(case):
+    alpha = case["alpha"]
+    if "t_opt" in case:
+        return {
+            "rho2_exact": mixture.exact_tuning(alpha) / case["t_opt"],
+            "rho2_approx": mixture.tuning(alpha) / case["t_opt"],
+        }
+    return None
+
+
+def running(case):
+    looks = [sequential({**case, **each}) for each in case["looks"]]
+    p_value, lower, upper = (np.array([each[name] for each in looks]) for name in ("p_value", "ci_lower", "ci_upper"))
+    return {
+        "p_instant": p_value,
+        "p_always_valid": np.minimum.accumulate(p_value),
+        "ci_lower": lower,
+        "ci_upper": upper,
+        "ci_lower_running": np.maximum.accumulate(lower),
+        "ci_upper_running": np.minimum.accumulate(upper),
+    }
+
+
+def fieller(case):
+    control, treatment = case["mean_control"], case["mean_treatment"]
+    variance = case["var_mean_control"] + case["var_mean_treatment"]
+    lower, upper = relative.fieller(treatment - control, variance, control, case["var_mean_control"], case["crit"])
+    return {"ci_lower": lower, "ci_upper": upper, "g": case["crit"] ** 2 * case["var_mean_control"] / control**2}
+
+
+def srm_chi_squared(case):
+    if case.get("correction"):
+        return None
+    weights = case.get("weights", [1.0, case.get("ratio_t_over_c", 1.0)])
+    statistic, p_value = srm.chi_squared(case["counts"], weights)
+    return {"statistic": statistic, "p_value": p_value}
+
+
+def srm_sequential(case):
+    share = case.get("null", case.get("theta0"))
+    concentration = case.get("dirichlet_concentration", case.get("concentration"))
+    if "batches" not in case:
+        evidence = srm.log_bayes_factor(case["counts"], share, concentration)
+        return {
+            "log_bayes_factor": evidence,
+            "bayes_factor": np.exp(evidence),
+            "p_value": srm.p_value(evidence),
+        }
+    counts = np.cumsum(case["batches"], axis=0)
+    evidence = [srm.log_bayes_factor(row, share, concentration) for row in counts]
+    return {
+        "log_bayes_factor": evidence,
+        "p_value": np.minimum.accumulate([srm.p_value(each) for each in evidence]),
+    }
+
+
+def stream_moments(case):
+    values = [int(Decimal(str(value)).scaleb(SCALE)) for value in case["values"]]
+    n, total, squares, unit = (
+        moments.integers([x]) for x in (len(values), sum(values), sum(x * x for x in values), 10**SCALE)
+    )
+    variance = moments.variance_of_mean(n, total, squares, unit)[0]
+    return {"n": len(values), "mean": moments.mean(n, total, unit)[0], "m2": variance * len(values) * (len(values) - 1)}
+
+
+FAMILIES = {
+    "relative.fieller": fieller,
+    "sequential.binary": sequential_binary,
+    "sequential.logmix": logmix,
+    "sequential.mean": sequential,
+    "sequential.mixture_core": mixture_core,
+    "sequential.msprt": msprt,
+    "sequential.running": running,
+    "sequential.tuning": tuning,
+    "srm.chi2": srm_chi_squared,
+    "srm.sequential": srm_sequential,
+    "stability.moments": stream_moments,
+}
+
+
+def failures(case):
+    """(field, expected, got) of each field that disagrees; None where the product has no answer to the family yet."""
+    answer = FAMILIES.get(case["family"])
+    given = answer(case["inputs"]) if answer else None
+    if given is None:
+        return None
+    tolerance = case["tolerance"]
+    compared = {name: value for name, value in case["outputs"].items() if name in given}
+    if not compared:
+        return None
+    return [
+        (name, expected, np.asarray(given[name]).tolist())
+        for name, expected in compared.items()
+        if not agrees(expected, given[name], tolerance)
+    ]
+
+
+def agrees(expected, got, tolerance):
+    """|got - expected| <= abs + rel |expected| everywhere; null stands for infinite or not produced."""
+    expected, got = np.asarray(expected, np.float64), np.asarray(got, np.float64)
+    if expected.shape != got.shape:
+        return False
+    absent = np.isnan(expected)
+    near = np.abs(got - expected) <= tolerance["abs"] + tolerance["rel"] * np.abs(expected)
+    return bool(np.all(np.where(absent, ~np.isfinite(got), near)))
