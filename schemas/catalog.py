@@ -15,7 +15,7 @@ Key = Annotated[
     str,
     msgspec.Meta(
         pattern=r"^[a-z0-9][a-z0-9_.-]{0,99}$(?!\n)",
-        description="a name for ever: 1 to 100 lower case letters, digits, '-', '_' and '.', a letter or digit first",
+        description="1 to 100 lower case letters, digits, '-', '_' and '.', beginning with a letter or digit",
     ),
 ]
 Window = Annotated[
@@ -39,7 +39,7 @@ Weight = Annotated[
 ]
 Share = Annotated[float, msgspec.Meta(gt=0, description="a number above 0; 0.02 means two per cent of control")]
 Units = Annotated[int, msgspec.Meta(ge=100, description="a whole number of at least 100")]
-Scale = Annotated[int, msgspec.Meta(ge=0, le=9, description="decimal places, a whole number from 0 to 9")]
+Scale = Annotated[int, msgspec.Meta(ge=0, le=9, description="a whole number from 0 to 9: decimal places")]
 Text = Annotated[str, msgspec.Meta(min_length=1, max_length=1024, description="a text of 1 to 1024 characters")]
 Prose = Annotated[str, msgspec.Meta(min_length=1, description="a sentence or more")]
 Date = Annotated[

@@ -2,14 +2,15 @@
 
 import re
 
-# The look-ahead refuses a final line feed, which `$` alone lets pass in Python (and `\Z` means nothing in JSON Schema).
+# What documents may hold: a positive duration. The look-ahead refuses a final line feed, which `$` alone lets pass in
+# Python (and `\Z` means nothing in JSON Schema).
 PATTERN = r"^[1-9][0-9]{0,8}(ms|s|m|h|d)$(?!\n)"
 UNITS_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 
 
 def parse_duration(text: str) -> int:
-    """Milliseconds. Raises ValueError for anything but a positive whole number and its unit."""
-    if not re.search(PATTERN, text):
+    """Milliseconds. Raises ValueError for anything but a whole number and its unit."""
+    if not re.fullmatch(r"[0-9]{1,9}(ms|s|m|h|d)", text):
         raise ValueError(f"'{text}' is no duration; write a whole number and its unit: 500ms, 10s, 30m, 24h or 7d")
     number = text.rstrip("mshd")
     return int(number) * UNITS_MS[text[len(number) :]]

@@ -1,0 +1,285 @@
+"""Documents: metrics and flags as YAML files, read with line numbers, so that an error says where it is.
+
+Scalars mean what YAML 1.2 says, as in editors: `on` and `off` are texts, dates too. Anchors and merges are refused.
+"""
+
+import math
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Annotated, Any, Generic, Literal, TypeVar, Union, get_args, get_origin
+
+import msgspec
+import yaml
+
+from evaluation import rules
+from evaluation.rules import Violation, did_you_mean, flag_violations, metric_violations, path_text
+from pipeline.errors import PeekproofError
+from schemas.catalog import Flag, Metric
+
+Spec = TypeVar("Spec", Metric, Flag)
+Lines = dict[rules.Path, int]  # the line of each field, counted from 1
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Fault:
+    """What is wrong with a file, and where."""
+
+    file: str
+    line: int
+    message: str  # the field, its value, the rule and the way out
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}: {self.message}"
+
+
+class DocumentError(PeekproofError):
+    """Files that cannot be used, with every fault that was found."""
+
+    def __init__(self, faults: Iterable[Fault]) -> None:
+        self.faults = sorted(faults)
+        super().__init__("\n".join(map(str, self.faults)))
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A file that was read: its name and the line of each of its fields."""
+
+    name: str
+    lines: Lines
+
+    def fault(self, path: rules.Path, message: str) -> Fault:
+        """A fault of the field at `path`; its line is that of the nearest field around it that is written down."""
+        place = path
+        while place not in self.lines:
+            place = place[:-1]
+        return Fault(self.name, self.lines[place], f"{path_text(path)}: {message}" if path else message)
+
+    def faults(self, violations: Iterable[Violation]) -> list[Fault]:
+        """The violations as faults of this file."""
+        return [self.fault(violation.path, violation.message) for violation in violations]
+
+
+@dataclass(frozen=True, slots=True)
+class Source(Generic[Spec]):
+    """A definition and the file that it stands in."""
+
+    definition: Spec
+    file: File
+
+
+@dataclass(frozen=True, slots=True)
+class Documents:
+    """Every document of a directory, by key."""
+
+    metrics: dict[str, Source[Metric]]
+    flags: dict[str, Source[Flag]]
+
+
+def read_documents(directory: Path) -> Documents:
+    """Read the YAML files of `metrics/` and `experiments/`. Raises DocumentError with all their faults."""
+    if not directory.is_dir():
+        raise PeekproofError(f"'{directory}' is no directory; name the one that holds metrics/ and experiments/")
+    faults: list[Fault] = []
+    metrics = _read_folder(directory / "metrics", Metric, faults)
+    unreadable_metrics = bool(faults)
+    flags = _read_folder(directory / "experiments", Flag, faults)
+    if not metrics and not flags and not faults:
+        raise PeekproofError(f"'{directory}' holds no documents; put YAML files into its metrics/ and experiments/")
+    for metric in metrics.values():
+        faults += metric.file.faults(metric_violations(metric.definition))
+    for flag in flags.values():
+        # A metric whose file can't be read has its own fault already: don't report each goal that names it.
+        assumed = {goal.metric for goal in flag.definition.metrics} if unreadable_metrics else set()
+        faults += flag.file.faults(flag_violations(flag.definition, metrics.keys() | assumed))
+    if faults:
+        raise DocumentError(faults)
+    return Documents(metrics, flags)
+
+
+def _read_folder(folder: Path, kind: type[Spec], faults: list[Fault]) -> dict[str, Source[Spec]]:
+    sources: dict[str, Source[Spec]] = {}
+    for path in sorted(path for path in folder.glob("*") if path.suffix in (".yaml", ".yml")):
+        try:
+            source = _read_file(path, kind)
+        except DocumentError as error:
+            faults += error.faults
+            continue
+        key = source.definition.key
+        if key in sources:
+            other = sources[key].file.name
+            faults.append(source.file.fault(("key",), f"'{key}' is the key of {other} too; a key names one document"))
+        else:
+            sources[key] = source
+    return sources
+
+
+def _read_file(path: Path, kind: type[Spec]) -> Source[Spec]:
+    reading = _Reading(str(path))
+    value = reading.value(_compose(path), ())
+    file = File(str(path), reading.lines)
+    if faults := reading.faults + file.faults(_type_violations(value, kind, ())):
+        raise DocumentError(faults)
+    return Source(msgspec.convert(value, kind), file)
+
+
+class _Loader(yaml.BaseLoader):  # type: ignore[misc]
+    """Leaves every scalar a text, and refuses aliases."""
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            event = self.peek_event()
+            raise yaml.MarkedYAMLError(
+                problem=f"'*{event.anchor}' refers to another place; write the value out", problem_mark=event.start_mark
+            )
+        return super().compose_node(parent, index)
+
+
+def _compose(path: Path) -> yaml.Node:
+    def fault(line: int, message: str) -> DocumentError:
+        return DocumentError([Fault(str(path), line, message)])
+
+    try:
+        nodes = list(yaml.compose_all(path.read_text(encoding="utf-8"), _Loader))
+    except OSError as error:
+        raise fault(1, f"cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise fault(1, f"byte {error.start} is not UTF-8; save the file as UTF-8") from None
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        context = f" ({error.context})" if error.context else ""
+        raise fault(mark.line + 1 if mark else 1, f"{error.problem}{context}") from None
+    except yaml.YAMLError as error:
+        raise fault(1, f"is no YAML: {error}") from None
+    except RecursionError:
+        raise fault(1, "is nested too deeply") from None
+    if not nodes:
+        raise fault(1, "is empty; a file holds one document")
+    if len(nodes) > 1:
+        raise fault(nodes[1].start_mark.line + 1, "a second document begins here; put it into a file of its own")
+    return nodes[0]
+
+
+class _Reading:
+    """One file on its way from nodes to values: notes the line of each field, and what it could not use."""
+
+    def __init__(self, file: str) -> None:
+        self.file = file
+        self.lines: Lines = {}
+        self.faults: list[Fault] = []
+
+    def value(self, node: yaml.Node, path: rules.Path) -> object:
+        self.lines.setdefault(path, node.start_mark.line + 1)
+        match node:
+            case yaml.MappingNode():
+                return self._fields(node, path)
+            case yaml.SequenceNode():
+                return [self.value(item, (*path, index)) for index, item in enumerate(node.value)]
+            case _:
+                return node.value if node.style else _plain(node.value)
+
+    def _fields(self, node: yaml.MappingNode, path: rules.Path) -> dict[str, object]:
+        fields: dict[str, object] = {}
+        for key, value in node.value:
+            line = key.start_mark.line + 1
+            if not isinstance(key, yaml.ScalarNode):
+                self._fault(line, path, "a list or a group of fields is no name of a field; write a text")
+                continue
+            place = (*path, key.value)
+            if key.value in fields:
+                self._fault(line, place, f"stands in line {self.lines[place]} already; keep one of the two")
+                continue
+            self.lines[place] = line
+            fields[key.value] = self.value(value, place)
+        return fields
+
+    def _fault(self, line: int, path: rules.Path, message: str) -> None:
+        self.faults.append(Fault(self.file, line, f"{path_text(path)}: {message}" if path else message))
+
+
+def _plain(text: str) -> object:
+    """A scalar without quotes, by the core schema of YAML 1.2 (its infinities and NaN, which JSON lacks, are texts)."""
+    if text in ("", "~", "null", "Null", "NULL"):
+        return None
+    if text in ("true", "True", "TRUE"):
+        return True
+    if text in ("false", "False", "FALSE"):
+        return False
+    if re.fullmatch(r"[-+]?[0-9]{1,18}", text):
+        return int(text)
+    if re.fullmatch(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?", text) and math.isfinite(float(text)):
+        return float(text)
+    return text
+
+
+def _type_violations(value: object, kind: Any, path: rules.Path) -> Iterator[Violation]:
+    if get_origin(kind) in (Union, UnionType):  # the documents know optional fields only
+        if value is None:
+            return
+        (kind,) = (each for each in get_args(kind) if each is not NoneType)
+    if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+        if isinstance(value, dict):
+            yield from _field_violations(value, kind, path)
+        else:
+            names = ", ".join(field.name for field in msgspec.structs.fields(kind))
+            yield Violation(path, f"{_shown(value)} is not allowed; it has fields: {names}")
+    elif get_origin(kind) is tuple:
+        if isinstance(value, list):
+            for index, item in enumerate(value):
+                yield from _type_violations(item, get_args(kind)[0], (*path, index))
+        else:
+            yield Violation(path, f"{_shown(value)} is not allowed; it must be a list: write [{_shown(value)}]")
+    else:
+        try:
+            msgspec.convert(value, kind)
+        except msgspec.ValidationError:
+            is_scalar = isinstance(value, bool | int | float)
+            quote = ", in quotes" if is_scalar and _accepts(str(value), kind) else ""
+            yield Violation(path, f"{_shown(value)} is not allowed; it must be {_rule(kind)}{quote}")
+
+
+def _field_violations(value: dict[str, object], kind: type[msgspec.Struct], path: rules.Path) -> Iterator[Violation]:
+    fields = {field.name: field for field in msgspec.structs.fields(kind)}
+    for name in value.keys() - fields.keys():
+        yield Violation((*path, name), f"is no field of this document; {did_you_mean(name, fields)}")
+    for name, known in fields.items():
+        if name in value:
+            yield from _type_violations(value[name], known.type, (*path, name))
+        elif known.required:
+            yield Violation((*path, name), f"is missing; it must be {_rule(known.type)}")
+
+
+def _accepts(value: str, kind: Any) -> bool:
+    try:
+        msgspec.convert(value, kind)
+    except msgspec.ValidationError:
+        return False
+    return True
+
+
+def _rule(kind: Any) -> str:
+    if get_origin(kind) is Annotated:
+        return " ".join(meta.description or "" for meta in get_args(kind)[1:] if isinstance(meta, msgspec.Meta))
+    if get_origin(kind) is Literal:
+        return f"one of {', '.join(get_args(kind))}"
+    if get_origin(kind) is tuple:
+        return "a list"
+    return "a text" if kind is str else "a group of fields"
+
+
+def _shown(value: object) -> str:
+    match value:
+        case None:
+            return "nothing"
+        case dict():
+            return "a group of fields"
+        case list():
+            return "a list"
+        case str() if len(value) > 60:
+            return f"'{value[:60]}…'"
+        case str():
+            return f"'{value}'"
+        case _:
+            return msgspec.json.encode(value).decode()

@@ -1,0 +1,178 @@
+"""Documents as files: what is read, and where an error is."""
+
+from pathlib import Path
+
+import pytest
+
+from pipeline.documents import DocumentError, read_documents
+from pipeline.errors import PeekproofError
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+METRIC = """\
+key: purchase
+owner: shop
+type: conversion
+event: purchase
+window: 10s
+"""
+FLAG = """\
+key: button
+owner: shop
+variants:
+  - key: control
+  - key: treatment
+metrics:
+  - metric: purchase
+"""
+
+
+def directory(tmp_path: Path, metric: str | bytes = METRIC, flag: str | bytes = FLAG) -> Path:
+    for folder, content in (("metrics", metric), ("experiments", flag)):
+        (tmp_path / folder).mkdir()
+        text = content if isinstance(content, bytes) else content.encode()
+        (tmp_path / folder / "a.yaml").write_bytes(text)
+    return tmp_path
+
+
+def faults(root: Path) -> list[str]:
+    """Each fault as `folder/file:line: message`."""
+    with pytest.raises(DocumentError) as error:
+        read_documents(root)
+    return [line.removeprefix(f"{root}/") for line in str(error.value).splitlines()]
+
+
+def test_a_directory_gives_its_documents_by_key(tmp_path: Path):
+    documents = read_documents(directory(tmp_path))
+
+    assert documents.metrics["purchase"].definition.window == "10s"
+    assert [variant.key for variant in documents.flags["button"].definition.variants] == ["control", "treatment"]
+
+
+def test_the_example_documents_are_sound():
+    documents = read_documents(CONFIGS)
+
+    assert set(documents.metrics) == {"purchase", "revenue", "page_views", "app_error"}
+    assert set(documents.flags) == {"checkout-button", "ranking-aa", "new-player", "dark-mode"}
+    experiments = {key: flag.definition for key, flag in documents.flags.items() if flag.definition.metrics}
+    assert set(documents.flags) - set(experiments) == {"dark-mode"}
+    assert all(flag.hypothesis and flag.owner for flag in experiments.values())
+
+
+@pytest.mark.parametrize("word", ["on", "yes", "no", "2026-03-01", "1:30", "0x10", "1_000", ".inf"])
+def test_a_word_that_yaml_1_1_makes_something_else_of_is_a_text(tmp_path: Path, word: str):
+    documents = read_documents(directory(tmp_path, flag=f"{FLAG}name: {word}\n"))
+
+    assert documents.flags["button"].definition.name == word
+
+
+def test_payloads_keep_their_types(tmp_path: Path):
+    payload = "{a: 1, b: 1.5, c: true, d: null, e: [x, '1'], f: 007, g: 1e3, h: ~}"
+    variants = FLAG.replace("- key: control", f"- key: control\n    payload: {payload}")
+
+    documents = read_documents(directory(tmp_path, flag=variants))
+
+    expected = {"a": 1, "b": 1.5, "c": True, "d": None, "e": ["x", "1"], "f": 7, "g": 1000.0, "h": None}
+    assert documents.flags["button"].definition.variants[0].payload == expected
+
+
+@pytest.mark.parametrize(
+    ("metric", "fault"),
+    [
+        (METRIC + "typ: sum\n", "6: typ: is no field of this document; did you mean 'type'?"),
+        (METRIC + "owner: me\n", "6: owner: stands in line 2 already; keep one of the two"),
+        (METRIC.replace("window: 10s\n", ""), "1: window: is missing; it must be a duration, for example"),
+        (METRIC.replace("10s", "10 s"), "5: window: '10 s' is not allowed; it must be a duration"),
+        (METRIC.replace("10s", "0s"), "5: window: '0s' is not allowed; it must be a duration"),
+        (METRIC.replace("10s", "10"), "5: window: 10 is not allowed; it must be a duration"),
+        (METRIC.replace("conversion", "average"), "3: type: 'average' is not allowed; it must be one of conversion, c"),
+        (METRIC.replace("conversion", "sum"), "3: type: a sum adds up a property of its event"),
+        (METRIC + "property: price\n", "6: property: 'price' would be ignored: a conversion reads no property"),
+        (METRIC + "scale: 10\n", "6: scale: 10 is not allowed; it must be a whole number from 0 to 9"),
+        (METRIC.replace("key: purchase", "key: Purchase"), "1: key: 'Purchase' is not allowed; it must be 1 to 100"),
+        (METRIC.replace("event: purchase", "event: 42"), "4: event: 42 is not allowed; it must be a text of 1 to"),
+        (METRIC.replace("shop", ""), "2: owner: nothing is not allowed; it must be a text"),
+        (METRIC.replace("shop", "[a]"), "2: owner: a list is not allowed; it must be a text"),
+        ("", "1: is empty"),
+        ("- a", "1: a list is not allowed; it has fields: key, name"),
+        ("key: [a", "1: expected ',' or ']'"),
+        ("key: a\n\tb: c", "2: found character '\\t' that cannot start any token"),
+        (METRIC + "---\n" + METRIC, "7: a second document begins here; put it into a file of its own"),
+        ("key: &k a\nname: *k\n", "2: '*k' refers to another place; write the value out"),
+        ("? [a]\n: b\n" + METRIC, "1: a list or a group of fields is no name of a field"),
+        (b"key: \xff", "1: byte 5 is not UTF-8"),
+        (b"key: \x07", "1: is no YAML"),
+        ("[" * 5_000, "1: is nested too deeply"),
+    ],
+)
+def test_a_fault_names_file_line_value_rule_and_way_out(tmp_path: Path, metric: str | bytes, fault: str):
+    found = faults(directory(tmp_path, metric=metric))
+
+    assert any(line.startswith(f"metrics/a.yaml:{fault}") for line in found), found
+    assert not any(line.startswith("experiments") for line in found), "the broken metric is reported, not who names it"
+
+
+@pytest.mark.parametrize(
+    ("flag", "fault"),
+    [
+        (FLAG.replace("metric: purchase", "metric: purchse"), "7: metrics[0].metric: 'purchse' is no metric; did you"),
+        (FLAG.replace("key: treatment", "key: off"), "5: variants[1].key: 'off' is reserved"),
+        (FLAG.replace("key: treatment", "key: control"), "5: variants[1].key: 'control' is the key of two variants"),
+        (FLAG.replace("- key: treatment", "- name: x"), "5: variants[1].key: is missing; it must be 1 to 100"),
+        (FLAG + "control: contrl\n", "8: control: 'contrl' is no variant; did you mean 'control'?"),
+        (FLAG + "rollout: 101\n", "8: rollout: 101 is not allowed; it must be a whole number from 0 to 100"),
+        (FLAG + "rollout: yes\n", "8: rollout: 'yes' is not allowed"),
+        (FLAG + "rollout: true\n", "8: rollout: true is not allowed"),
+        (FLAG + "unit: group\n", "8: unit: 'group' is not allowed; it must be what is randomised: user_id, device_id"),
+        (FLAG + "tags: demo\n", "8: tags: 'demo' is not allowed; it must be a list: write ['demo']"),
+        (FLAG + "start: tomorrow\n", "8: start: 'tomorrow' is no ISO 8601 date"),
+        (FLAG + "start: 2026-03-02\nend: 2026-03-01\n", "9: end: '2026-03-01' is not after the start, '2026-03-02'"),
+        (FLAG + "hypothesis:\n  problem: p\n  solution: s\n", "8: hypothesis.prediction: is missing; it must be a sen"),
+        (
+            FLAG.replace("treatment", "treatment\n    users: [007]"),
+            "6: variants[1].users[0]: 7 is not allowed",
+        ),
+        (
+            "key: button\nowner: me\nvariants:\n- key: a\n  users: [u]\n- key: b\n  users:\n  - t\n  - u\n",
+            "9: variants[1].users[1]: 'u' is listed under 'a' and 'b'",
+        ),
+    ],
+)
+def test_a_fault_of_an_experiment_names_the_line(tmp_path: Path, flag: str, fault: str):
+    (found,) = faults(directory(tmp_path, flag=flag))
+
+    assert found.startswith(f"experiments/a.yaml:{fault}")
+
+
+def test_a_number_that_should_be_a_text_is_told_to_be_quoted(tmp_path: Path):
+    (fault,) = faults(directory(tmp_path, flag=FLAG.replace("treatment", "treatment\n    users: [42]")))
+
+    assert fault.endswith("42 is not allowed; it must be a text of 1 to 1024 characters, in quotes")
+
+
+def test_every_fault_of_every_file_is_reported_at_once(tmp_path: Path):
+    root = directory(tmp_path, METRIC.replace("10s", "x") + "scale: x\n", FLAG + "rollout: x\ntags: x\nowner: x\n")
+
+    assert [line.partition(": ")[0] for line in faults(root)] == [
+        "experiments/a.yaml:8",
+        "experiments/a.yaml:9",
+        "experiments/a.yaml:10",
+        "metrics/a.yaml:5",
+        "metrics/a.yaml:6",
+    ]
+
+
+def test_two_files_of_one_key_are_a_fault_that_names_both(tmp_path: Path):
+    root = directory(tmp_path)
+    (root / "metrics" / "b.yml").write_text("# again\n" + METRIC)
+
+    (fault,) = faults(root)
+
+    assert fault.startswith("metrics/b.yml:2: key: 'purchase' is the key of ")
+    assert "metrics/a.yaml too" in fault
+
+
+def test_a_directory_that_is_not_there_or_holds_nothing_is_an_error(tmp_path: Path):
+    with pytest.raises(PeekproofError, match="is no directory; name the one that holds"):
+        read_documents(tmp_path / "nowhere")
+    with pytest.raises(PeekproofError, match="holds no documents"):
+        read_documents(tmp_path)

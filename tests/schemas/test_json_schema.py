@@ -1,0 +1,38 @@
+"""The JSON Schema that editors complete and check our documents with."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from schemas.json_schema import DOCUMENTS, json_schema
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_the_published_file_is_current(document: str):
+    published = (CONFIGS / "schemas" / f"{document}.json").read_text()
+
+    assert published == json_schema(document), "run `peekproof schema` and commit the file"
+
+
+def test_a_schema_knows_the_fields_what_they_mean_and_that_there_are_no_others():
+    schema = json.loads(json_schema("metric"))
+
+    metric = schema["$defs"]["Metric"]
+    assert schema["allOf"] == [{"$ref": "#/$defs/Metric"}]
+    assert metric["required"] == ["key", "owner", "type", "event", "window"]
+    assert metric["additionalProperties"] is False
+    assert metric["properties"]["window"]["description"].startswith("a duration, for example 500ms")
+
+
+@pytest.mark.parametrize(("folder", "document"), [("experiments", "experiment"), ("metrics", "metric")])
+def test_every_example_document_names_its_schema(folder: str, document: str):
+    files = sorted((CONFIGS / folder).glob("*.yaml"))
+
+    assert files
+    for file in files:
+        first = file.read_text().splitlines()[0]
+        assert first == f"# yaml-language-server: $schema=../schemas/{document}.json"
+        assert (file.parent / first.partition("=")[2]).is_file()
