@@ -1,6 +1,7 @@
 """Cells: one row of a look for each metric, treatment and reading, computed together as columns."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,33 +59,32 @@ def cells(
     """
     flag = run.definition
     control = control_of(flag)
-    keys: list[CellKey] = [
-        (goal.metric, variant.key, reading)
-        for goal in flag.metrics
-        if goal.metric in metrics
-        for variant in flag.variants
-        if variant.key != control
-        for reading in readings(metrics[goal.metric])
-    ]
+    treatments = [variant.key for variant in flag.variants if variant.key != control]
+    keys: list[CellKey] = []
+    comparisons: list[Comparison] = []
+    for goal in flag.metrics:
+        if metric := metrics.get(goal.metric):
+            its = list(product([goal.metric], treatments, readings(metric)))
+            keys += its
+            comparisons += _comparisons(run, metric, its, control, arms)
     known = [_same_definition(before.get(key), metrics[key[0]].version) for key in keys]
     # The level of an interval is fixed by its first look: a metric added later must not move what was promised before.
     shared = shared_alphas(flag)
     alpha = [cell.alpha if cell else shared[key[0]] for cell, key in zip(known, keys, strict=True)]
-    comparisons = [_comparison(run, metrics[key[0]], key, control, arms) for key in keys]
     found = differences(comparisons)
     is_withheld = np.array([withheld.get(key[0], 0) > 0 for key in keys], np.bool_)
     columns = _Columns(comparisons, found, np.array(alpha), flag.planned_units or mixture.PLANNED_UNITS, is_withheld)
 
     made = []
-    for i, (metric, treatment, reading) in enumerate(keys):
+    for i, (name, treatment, reading) in enumerate(keys):
         comparison, cell = comparisons[i], known[i]
         treated, controlled = comparison.treatment, comparison.control
         running_lower = _narrowed(max, cell.running_lower if cell else None, columns.lower[i])
         running_upper = _narrowed(min, cell.running_upper if cell else None, columns.upper[i])
         made.append(
             Cell(
-                metric=metric,
-                metric_version=metrics[metric].version,
+                metric=name,
+                metric_version=metrics[name].version,
                 variant=treatment,
                 control=control,
                 reading=reading,
@@ -141,8 +141,8 @@ class _Columns:
         ).tolist()
         judged = np.array([status == "ok" for status in self.status], np.bool_)
 
-        variance = np.where(judged, found.variance, np.nan)
-        said = mixture.evidence(found.difference, variance, mixture.mixing_ratio(found.units, planned, alpha), alpha)
+        variance, units = (np.where(judged, each, np.nan) for each in (found.variance, found.units))
+        said = mixture.evidence(found.difference, variance, mixture.mixing_ratio(units, planned, alpha), alpha)
         # Relative to |m_c|, so that a lift has the difference's sign.
         size, sign = np.abs(found.control_mean), np.sign(found.control_mean)
         relative = fieller(
@@ -164,26 +164,21 @@ class _Columns:
         self.relative_lower, self.relative_upper = (_numbers(end) for end in relative)
 
 
-def _comparison(
-    run: RunInForce, metric: MetricInForce, key: CellKey, control: str, arms: Mapping[ArmKey, Arm]
-) -> Comparison:
-    name, treatment, reading = key
+def _comparisons(
+    run: RunInForce, metric: MetricInForce, keys: Iterable[CellKey], control: str, arms: Mapping[ArmKey, Arm]
+) -> Iterator[Comparison]:
     nobody = Arm()
-    pairs = [
-        (arms.get((name, reading, index, treatment), nobody), arms.get((name, reading, index, control), nobody))
-        for index in range(len(run.allocations))
-    ]
-    return Comparison(
-        treatment=sum((treated for treated, _ in pairs), nobody),
-        control=sum((controlled for _, controlled in pairs), nobody),
-        strata=[
-            pair
-            for pair, allocation in zip(pairs, run.allocations, strict=True)
-            if allocation.weights.get(treatment, 0) > 0 and allocation.weights.get(control, 0) > 0
-        ],
-        scale=metric.fact.scale,
-        is_conversion=metric.definition.type == "conversion",
-    )
+    scale, is_conversion = metric.fact.scale, metric.definition.type == "conversion"
+    for name, treatment, reading in keys:
+        strata = []
+        treated = controlled = nobody
+        for index, allocation in enumerate(run.allocations):
+            its = arms.get((name, reading, index, treatment), nobody)
+            controls = arms.get((name, reading, index, control), nobody)
+            treated, controlled = (its, controls) if index == 0 else (treated + its, controlled + controls)
+            if allocation.weights.get(treatment, 0) > 0 and allocation.weights.get(control, 0) > 0:
+                strata.append((its, controls))
+        yield Comparison(treated, controlled, strata, scale, is_conversion)
 
 
 def _same_definition(cell: Cell | None, version: int) -> Cell | None:

@@ -12,6 +12,7 @@ N^2 V over that allocation's N_e V_e. With one allocation it is N.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -28,8 +29,7 @@ from evaluation.significance.moments import (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Arm:
+class Arm(msgspec.Struct, frozen=True, gc=False):
     """Exact sums of one arm: units, units with a non-zero total, sum of quantised totals and of their squares."""
 
     n: int = 0
@@ -43,8 +43,7 @@ class Arm:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Comparison:
+class Comparison(msgspec.Struct, frozen=True):
     """`treatment` and `control` hold all units; `strata` the pairs of each allocation that gave both a weight.
 
     `scale` is the number of decimal places of the quantised totals; a conversion's totals are 0 and 1.
@@ -52,7 +51,7 @@ class Comparison:
 
     treatment: Arm
     control: Arm
-    strata: Sequence[tuple[Arm, Arm]]
+    strata: list[tuple[Arm, Arm]]
     scale: int
     is_conversion: bool
 

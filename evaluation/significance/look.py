@@ -28,7 +28,8 @@ def look(run: RunInForce, aggregates: Sequence[Aggregate], previous: Look | None
     A metric of which some partition still adds up another version is left out until all have come along.
     """
     _check(run, aggregates)
-    metrics = {key: metric for key, metric in run.metrics.items() if _is_ready(key, metric, aggregates)}
+    behind = _behind(run.metrics, aggregates)
+    metrics = {key: metric for key, metric in run.metrics.items() if key not in behind}
     before = {cell_key(cell): cell for cell in previous.cells} if previous else {}
     made = cells(run, metrics, _arms(metrics, aggregates), _withheld(aggregates), before)
     believed = health(run, aggregates, previous)
@@ -86,12 +87,15 @@ def _check(run: RunInForce, aggregates: Sequence[Aggregate]) -> None:
         partitions.add(each.partition)
 
 
-def _is_ready(key: str, metric: MetricInForce, aggregates: Iterable[Aggregate]) -> bool:
+def _behind(metrics: Mapping[str, MetricInForce], aggregates: Iterable[Aggregate]) -> set[str]:
+    """Metrics of which some partition adds up other versions than the one in force."""
+    behind = set()
     for aggregate in aggregates:
-        versions = {sums.version for sums in aggregate.sums if sums.metric == key}
-        if versions and metric.version not in versions:
-            return False
-    return True
+        versions: dict[str, set[int]] = defaultdict(set)
+        for sums in aggregate.sums:
+            versions[sums.metric].add(sums.version)
+        behind |= {key for key, found in versions.items() if key in metrics and metrics[key].version not in found}
+    return behind
 
 
 def _arms(metrics: Mapping[str, MetricInForce], aggregates: Iterable[Aggregate]) -> dict[ArmKey, Arm]:

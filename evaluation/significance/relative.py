@@ -32,7 +32,7 @@ def fieller(
     c = v if covariance is None else np.asarray(covariance, np.float64)
     V = np.asarray(variance, np.float64)
     # a theta^2 - 2 b theta + q <= 0. The sign of q is the absolute interval's own: lower > 0 or upper < 0.
-    a = (np.abs(m) - k * np.sqrt(v)) * (np.abs(m) + k * np.sqrt(v))
+    a = np.square(m) - np.square(k) * v
     b = D * m + np.square(k) * c
     radius = k * np.sqrt(V)
     q = (np.abs(D) - radius) * (np.abs(D) + radius)

@@ -29,7 +29,8 @@ def decide(
     """
     if not flag.metrics:
         return Verdict("none", "The flag has no metrics: it switches, and nothing is compared.")
-    deciding = [cell for cell in cells if cell.reading == _deciding_reading(metrics[cell.metric])]
+    reading = {key: "live" if metric.window is None else "settled" for key, metric in metrics.items()}
+    deciding = [cell for cell in cells if cell.reading == reading[cell.metric]]
     goals = {goal.metric: goal for goal in flag.metrics}
     primary = [cell for cell in deciding if goals[cell.metric].role == "primary"]
     guardrails = [cell for cell in deciding if goals[cell.metric].role == "guardrail"]
@@ -68,10 +69,6 @@ def is_harmed(cell: Cell, goal: Goal) -> bool:
         return False
     loss = cell.relative_lower if goal.direction == "increase" else _negated(cell.relative_upper)
     return goal.margin is None or loss is None or loss <= -goal.margin
-
-
-def _deciding_reading(metric: MetricInForce) -> str:
-    return "live" if metric.window is None else "settled"
 
 
 def _doubt(health: Health, cells: Iterable[Cell]) -> str | None:

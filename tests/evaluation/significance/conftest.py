@@ -1,0 +1,110 @@
+"""What the tests of the inference share: runs and aggregates, made by hand."""
+
+import pytest
+
+from evaluation.catalog import MetricInForce, RunInForce
+from schemas.aggregate import Aggregate, ArmCount, MetricHealth, Sums, exact
+from schemas.catalog import Allocation, Flag, Goal, Metric, Variant
+
+
+def make_run(goals, types=None, windows=None, weights=({"control": 1, "treatment": 1},), versions=None, **run):
+    """A run whose metrics are those of the goals; `weights` of each allocation."""
+    types, windows, versions = types or {}, windows or {}, versions or {}
+    metrics = {
+        goal.metric: MetricInForce(
+            Metric(
+                key=goal.metric,
+                owner="shop",
+                type=types.get(goal.metric, "conversion"),
+                event="order",
+                property="price" if types.get(goal.metric) == "sum" else None,
+                window=windows.get(goal.metric, "10s"),
+            ),
+            versions.get(goal.metric, 1),
+            0,
+        )
+        for goal in goals
+    }
+    variants = tuple(Variant(key=key) for key in dict.fromkeys(key for each in weights for key in each))
+    planned = run.pop("planned_units", None)
+    return RunInForce(
+        **{
+            "flag": "checkout",
+            "key": "exp-1",
+            "salt": "s",
+            "allocations": tuple(Allocation(flag_version=i + 1, rollout=100, weights=w) for i, w in enumerate(weights)),
+            "started": 0,
+            "completed": None,
+            "since": {},
+            "definition": Flag(
+                key="checkout", owner="shop", variants=variants, metrics=tuple(goals), planned_units=planned
+            ),
+            "metrics": metrics,
+            **run,
+        }
+    )
+
+
+def make_aggregate(sums, partition=0, units=None, **fields):
+    """One partition's aggregate.
+
+    `sums` maps (metric, reading, variant) or (metric, reading, variant, allocation) to (n, nonzero, sum,
+    squares); `units` maps (allocation, variant) to units, by default the largest n of any metric.
+    """
+    rows, counted = [], {}
+    versions = fields.pop("versions", {})
+    for (metric, reading, variant, *rest), (n, nonzero, total, squares) in sums.items():
+        allocation = rest[0] if rest else 0
+        version = versions.get(metric, 1)
+        rows.append(
+            Sums(metric, version, reading, allocation, variant, n, nonzero, exact(int(total)), exact(int(squares)))
+        )
+        counted[allocation, variant] = max(n, counted.get((allocation, variant), 0))
+    withheld = fields.pop("withheld", {})
+    return Aggregate(
+        **{
+            "flag": "checkout",
+            "run": "exp-1",
+            "partition": partition,
+            "offset": 10,
+            "clock": 1_000,
+            "catalog": 3,
+            "arms": [ArmCount(*key, count) for key, count in (units or counted).items()],
+            "sums": rows,
+            "metrics": [MetricHealth(metric, 0, 0, 0, 0, count) for metric, count in withheld.items()],
+            **fields,
+        }
+    )
+
+
+def make_conversions(control, treatment, metric="orders", readings=("settled", "live")):
+    """Sums of one conversion metric from (n, conversions) of each arm."""
+    return {
+        (metric, reading, variant): (n, x, x, x)
+        for reading in readings
+        for variant, (n, x) in (("control", control), ("treatment", treatment))
+    }
+
+
+@pytest.fixture(scope="session")
+def run_of():
+    """The function that makes a run."""
+    return make_run
+
+
+@pytest.fixture(scope="session")
+def aggregate_of():
+    """The function that makes an aggregate."""
+    return make_aggregate
+
+
+@pytest.fixture(scope="session")
+def conversions():
+    """The function that makes the sums of a conversion metric."""
+    return make_conversions
+
+
+@pytest.fixture(scope="session")
+def primary():
+    """The goal of the metric `orders`."""
+    return Goal(metric="orders", role="primary")

@@ -1,0 +1,368 @@
+"""Looks: what the sums of a run say, and how one look goes on from the last."""
+
+import itertools
+import json
+import math
+import random
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from evaluation.significance.comparison import Arm, Comparison, differences
+from evaluation.significance.look import decode_look, encode_look, has_news, look
+from schemas.catalog import Goal
+
+
+def only(value, reading="settled"):
+    (cell,) = [cell for cell in value.cells if cell.reading == reading]
+    return cell
+
+
+def test_a_clear_lift_is_found(run_of, aggregate_of, conversions, primary):
+    cell = only(look(run_of([primary]), [aggregate_of(conversions((4000, 400), (4000, 600)))], None))
+
+    assert cell.status == "ok"
+    assert (cell.n, cell.sum, cell.control_n, cell.control_sum) == (4000, 600, 4000, 400)
+    assert (cell.mean, cell.control_mean, cell.estimate, cell.relative_estimate) == (0.15, 0.1, 0.05, 0.5)
+    assert 0 < cell.lower < cell.estimate < cell.upper
+    assert cell.p_value < 1e-6
+    assert (cell.running_lower, cell.running_upper, cell.running_p_value) == (cell.lower, cell.upper, cell.p_value)
+
+
+def test_partitions_are_added_whatever_their_order(run_of, aggregate_of, conversions, primary):
+    run = run_of([primary])
+    parts = [
+        aggregate_of(conversions((1000, 100 + i), (900, 90 + i)), partition=partition, offset=partition, clock=50 + i)
+        for i, partition in enumerate((10, 2, 0))
+    ]
+
+    looks = {encode_look(look(run, order, None)) for order in itertools.permutations(parts)}
+
+    assert len(looks) == 1
+    value = decode_look(looks.pop())
+    assert list(value.offsets.items()) == [("0", 0), ("2", 2), ("10", 10)]
+    assert value.time == 50
+    assert only(value).control_sum == 303
+
+
+def test_looks_are_numbered_and_the_running_values_only_narrow(run_of, aggregate_of, conversions, primary):
+    run = run_of([primary])
+    counts = [((1000, 100), (1000, 150)), ((2000, 200), (2000, 280)), ((4000, 400), (4000, 480))]
+
+    last, looks = None, []
+    for control, treatment in counts:
+        last = look(run, [aggregate_of(conversions(control, treatment))], last)
+        looks.append(last)
+
+    cells = [only(each) for each in looks]
+    assert [each.look for each in looks] == [1, 2, 3]
+    for before, now in itertools.pairwise(cells):
+        assert now.running_p_value == min(before.running_p_value, now.p_value)
+        assert now.running_lower == max(before.running_lower, now.lower)
+        assert now.running_upper == min(before.running_upper, now.upper)
+
+
+def test_an_effect_that_moves_is_flagged(run_of, aggregate_of, conversions, primary):
+    run = run_of([primary])
+
+    first = look(run, [aggregate_of(conversions((2000, 200), (2000, 600)))], None)
+    second = look(run, [aggregate_of(conversions((9000, 900), (9000, 900)))], first)
+
+    assert only(second).running_empty
+    assert second.verdict.decision == "needs attention"
+    assert "has moved" in second.verdict.reason
+
+
+@pytest.mark.parametrize(
+    ("counts", "status"),
+    [
+        (((0, 0), (500, 50)), "no data"),
+        (((99, 50), (500, 250)), "gated"),
+        (((500, 20), (500, 20)), "gated"),  # 20 conversions expected in each arm
+        (((500, 50), (500, 0)), "ok"),  # a treatment that kills a conversion shows
+        (((500, 500), (500, 500)), "zero variance"),
+    ],
+)
+def test_a_cell_says_why_it_has_no_interval(run_of, aggregate_of, conversions, counts, status):
+    run = run_of([Goal(metric="orders", role="primary")])
+    cell = only(look(run, [aggregate_of(conversions(*counts))], None))
+
+    assert cell.status == status
+    assert (cell.p_value is None) == (cell.lower is None) == (cell.running_p_value is None) == (status != "ok")
+    assert cell.mean == counts[1][1] / counts[1][0]
+
+
+def test_other_metrics_need_fifty_units_with_a_value(run_of, aggregate_of):
+    goal = Goal(metric="revenue", role="primary")
+    run = run_of([goal], types={"revenue": "sum"})
+
+    def status(paying):
+        sums = {
+            ("revenue", reading, variant): (1000, paying, paying * 500, paying * 300_000)
+            for reading in ("settled", "live")
+            for variant in ("control", "treatment")
+        }
+        return only(look(run, [aggregate_of(sums)], None)).status
+
+    assert status(49) == "gated"
+    assert status(50) == "ok"
+
+
+def test_a_gate_that_closes_again_keeps_what_the_looks_before_said(run_of, aggregate_of, conversions, primary):
+    run = run_of([primary])
+
+    opened = look(run, [aggregate_of(conversions((500, 50), (500, 90)))], None)
+    closed = look(run, [aggregate_of(conversions((500, 50), (99, 18)))], opened)
+
+    assert only(closed).status == "gated"
+    assert only(closed).p_value is None
+    assert only(closed).running_p_value == only(opened).running_p_value
+
+
+def test_a_metric_with_units_too_large_to_count_is_withheld(run_of, aggregate_of, conversions, primary):
+    aggregate = aggregate_of(conversions((4000, 400), (4000, 600)), withheld={"orders": 1})
+
+    value = look(run_of([primary]), [aggregate], None)
+
+    assert only(value).status == "withheld"
+    assert only(value).estimate == 0.05
+    assert only(value).lower is None
+    assert value.health.withheld_units == 1
+
+
+def test_errors_are_divided_as_amplitude_divides_them(run_of, aggregate_of):
+    goals = [
+        Goal(metric="a", role="primary"),
+        Goal(metric="b"),
+        Goal(metric="c"),
+        Goal(metric="d", role="guardrail"),
+    ]
+    run = run_of(goals, weights=({"control": 1, "one": 1, "two": 1},))
+
+    alphas = {cell.metric: cell.alpha for cell in look(run, [aggregate_of({})], None).cells}
+
+    assert alphas == {"a": 0.05 / 2, "b": 0.05 / 4, "c": 0.05 / 4, "d": 0.05}
+
+
+def test_a_metric_added_later_leaves_the_levels_of_the_others(run_of, aggregate_of):
+    one, two = Goal(metric="a"), Goal(metric="b")
+
+    first = look(run_of([one]), [aggregate_of({})], None)
+    second = look(run_of([one, two]), [aggregate_of({})], first)
+
+    assert {cell.metric: cell.alpha for cell in second.cells} == {"a": 0.05, "b": 0.025}
+
+
+def test_a_metric_waits_until_every_partition_has_its_new_version(run_of, aggregate_of, conversions, primary):
+    sums = conversions((2000, 200), (2000, 280))
+    first = look(run_of([primary]), [aggregate_of(sums), aggregate_of(sums, partition=1)], None)
+
+    redefined = run_of([primary], versions={"orders": 2})
+    ahead = aggregate_of(sums, versions={"orders": 2})
+    waiting = look(redefined, [ahead, aggregate_of(sums, partition=1)], first)
+    arrived = look(redefined, [ahead, aggregate_of(sums, partition=1, versions={"orders": 2})], waiting)
+
+    assert (first.revision, waiting.revision, arrived.revision) == (0, 1, 1)
+    assert waiting.cells == []
+    assert only(arrived).metric_version == 2
+    assert only(arrived).running_p_value == only(arrived).p_value
+
+
+def test_a_new_version_starts_the_running_values_again(run_of, aggregate_of, conversions, primary):
+    strong, weak = conversions((2000, 200), (2000, 400)), conversions((2000, 200), (2000, 201))
+
+    first = look(run_of([primary]), [aggregate_of(strong)], None)
+    second = look(run_of([primary], versions={"orders": 2}), [aggregate_of(weak, versions={"orders": 2})], first)
+
+    assert second.revision == 1
+    assert only(second).running_p_value == only(second).p_value == 1.0
+
+
+def test_a_change_of_weights_makes_no_difference_of_its_own(run_of, aggregate_of, primary):
+    # Conversion doubles when the weights go from 50/50 to 90/10: pooled, control wins by five points.
+    run = run_of([primary], weights=({"control": 1, "treatment": 1}, {"control": 1, "treatment": 9}))
+    sums = {
+        ("orders", "settled", "control", 0): (5000, 500, 500, 500),
+        ("orders", "settled", "treatment", 0): (5000, 500, 500, 500),
+        ("orders", "settled", "control", 1): (1000, 200, 200, 200),
+        ("orders", "settled", "treatment", 1): (9000, 1800, 1800, 1800),
+    }
+
+    cell = only(look(run, [aggregate_of(sums)], None))
+
+    assert cell.estimate == 0.0
+    assert cell.p_value == 1.0
+    assert (cell.n, cell.sum, cell.control_n, cell.control_sum) == (14_000, 2300, 6000, 700)
+
+
+def test_an_allocation_without_both_arms_adds_nothing(run_of, aggregate_of, conversions, primary):
+    both = {"control": 1, "treatment": 1}
+    sums = conversions((2000, 200), (2000, 280))
+    alone = look(run_of([primary], weights=(both,)), [aggregate_of(sums)], None)
+
+    # After the treatment's weight went to 0 some clients still show it: these units are not randomised.
+    more = {
+        ("orders", reading, variant, 1): (1000, 900, 900, 900)
+        for reading in ("settled", "live")
+        for variant in ("control", "treatment")
+    }
+    run = run_of([primary], weights=(both, {"control": 1, "treatment": 0}))
+    after = look(run, [aggregate_of({**sums, **more})], None)
+
+    for name in ("estimate", "standard_error", "lower", "p_value", "relative_upper"):
+        assert getattr(only(after), name) == getattr(only(alone), name)
+    assert only(after).n == 3000
+
+
+@given(st.integers(-5, 9), st.data())
+def test_results_do_not_depend_on_the_unit_of_the_values(shift, data):
+    numerator = data.draw(st.integers(0, 10**6))
+
+    def found(factor, scale):
+        arms = [
+            Arm(n, n // 2, numerator * factor, (numerator**2 // n + 7 * k) * factor**2) for n, k in ((120, 5), (130, 9))
+        ]
+        value = differences([Comparison(*arms, [tuple(arms)], scale, False)])
+        return value.difference[0], value.variance[0], value.mean[0]
+
+    exponent = shift + 5
+    assert found(1, 2) == found(10**exponent, 2 + exponent)
+
+
+def test_means_that_agree_in_fifteen_digits_keep_their_difference(run_of, aggregate_of):
+    goal = Goal(metric="moment", role="primary")
+    run = run_of([goal], types={"moment": "sum"}, windows={"moment": "none"})
+    base, n = 170_000_000_000_000, 1000
+
+    def arm(offset):
+        values = [base + offset + i % 2 for i in range(n)]
+        return n, n, sum(values), sum(value * value for value in values)
+
+    sums = {("moment", "live", "control"): arm(0), ("moment", "live", "treatment"): arm(1)}
+    cell = only(look(run, [aggregate_of(sums)], None), "live")
+
+    assert cell.estimate == 0.01
+    assert cell.standard_error == pytest.approx(math.sqrt(2 * 0.25 / (n - 1)) / 100, rel=1e-15)
+    assert isinstance(cell.sum_squares, str)
+
+
+def test_a_negative_baseline_keeps_the_direction(run_of, aggregate_of):
+    goal = Goal(metric="refunds", role="primary")
+    run = run_of([goal], types={"refunds": "sum"})
+    sums = {
+        ("refunds", "settled", "control"): (1000, 1000, -200_000, 41_000_000),
+        ("refunds", "settled", "treatment"): (1000, 1000, -100_000, 11_000_000),
+    }
+
+    cell = only(look(run, [aggregate_of(sums)], None))
+
+    assert cell.estimate == 1.0
+    assert cell.relative_estimate == 0.5
+    assert 0 < cell.relative_lower < 0.5 < cell.relative_upper
+
+
+def test_renaming_the_variants_changes_names_only(run_of, aggregate_of, conversions, primary):
+    sums = conversions((2000, 200), (2000, 280))
+    renamed = {(metric, reading, {"treatment": "b"}.get(v, v)): value for (metric, reading, v), value in sums.items()}
+
+    one = only(look(run_of([primary]), [aggregate_of(sums)], None))
+    other = only(look(run_of([primary], weights=({"control": 1, "b": 1},)), [aggregate_of(renamed)], None))
+
+    assert msgspec.structs.replace(other, variant="treatment") == one
+
+
+def test_nothing_non_finite_leaves(run_of, aggregate_of):
+    goals = [Goal(metric="a", role="primary"), Goal(metric="b"), Goal(metric="c", role="guardrail")]
+    run = run_of(
+        goals,
+        types={"b": "sum", "c": "count"},
+        windows={"c": "none"},
+        weights=({"control": 3, "treatment": 1, "other": 2}, {"control": 1, "treatment": 1, "other": 0}),
+    )
+    rng = random.Random(5)
+
+    def sums():
+        n = rng.choice([0, 1, 2, 99, 100, 5000, 10**9])
+        nonzero = rng.choice([0, n, rng.randint(0, n)])
+        total = rng.choice([0, nonzero, -nonzero, nonzero * 2**46, rng.randint(-(2**47), 2**47) * nonzero])
+        squares = rng.choice([0, abs(total), total * total // max(1, n) + rng.choice([0, 1, 2**90])])
+        return n, nonzero, total, squares
+
+    def check(value):
+        if isinstance(value, dict):
+            return all(check(each) for each in value.values())
+        if isinstance(value, list):
+            return all(check(each) for each in value)
+        return not isinstance(value, float) or math.isfinite(value)
+
+    last = None
+    for _ in range(300):
+        drawn = {
+            (metric, reading, variant, allocation): sums()
+            for metric in "abc"
+            for reading in ("settled", "live")
+            for variant in ("control", "treatment", "other")
+            for allocation in (0, 1)
+            if rng.random() < 0.8
+        }
+        last = look(run, [aggregate_of(drawn)], last)
+        made = msgspec.to_builtins(last)
+        assert check(made)
+        assert json.loads(encode_look(last)) == made
+        for cell in last.cells:
+            if cell.status == "ok":
+                assert cell.p_value is not None
+                assert (cell.p_value < cell.alpha) == (cell.lower > 0 or cell.upper < 0)
+
+
+def test_a_look_survives_its_bytes(run_of, aggregate_of, conversions, primary):
+    value = look(run_of([primary]), [aggregate_of(conversions((4000, 400), (4000, 600)))], None)
+
+    assert decode_look(encode_look(value)) == value
+    assert encode_look(decode_look(encode_look(value))) == encode_look(value)
+
+
+def test_a_look_refuses_what_is_not_its_own(run_of, aggregate_of, primary):
+    run = run_of([primary])
+
+    with pytest.raises(ValueError, match="exp-9"):
+        look(run, [aggregate_of({}, run="exp-9")], None)
+    with pytest.raises(ValueError, match="partition 0"):
+        look(run, [aggregate_of({}), aggregate_of({})], None)
+    with pytest.raises(ValueError, match="needs an aggregate"):
+        look(run, [], None)
+
+
+def test_a_run_is_final_when_it_is_complete_and_every_unit_has_settled(run_of, aggregate_of, conversions, primary):
+    run = run_of([primary], completed=5_000)
+    live = conversions((2000, 200), (2000, 210))
+    settling = {**live, ("orders", "settled", "control"): (1999, 200, 200, 200)}
+
+    def final(sums, clock):
+        return look(run, [aggregate_of(sums, clock=clock)], None).final
+
+    assert not final(live, 5_999)
+    assert not final(settling, 60_000)
+    assert final(live, 6_000)
+
+
+def test_news_that_matters_does_not_wait(run_of, aggregate_of, conversions, primary):
+    run = run_of([primary])
+
+    def made(control, treatment, last=None, **fields):
+        return look(run, [aggregate_of(conversions(control, treatment), **fields)], last)
+
+    first = made((10_000, 1000), (10_000, 1000))
+    same = made((10_000, 1000), (10_000, 1000), first, clock=2_000, offset=20)
+    little = made((10_005, 1000), (10_000, 1000), first)
+    grown = made((10_011, 1000), (10_000, 1000), first)
+    gated = made((10_000, 1000), (99, 10), first)
+
+    assert has_news(first, None, silent=False)
+    assert not has_news(same, first, silent=True)
+    assert not has_news(little, first, silent=False)
+    assert has_news(little, first, silent=True)
+    assert has_news(grown, first, silent=False)
+    assert has_news(gated, first, silent=False)
