@@ -1,12 +1,15 @@
 """What the transport refuses to go on with. Each of these ends the worker: going on would lose or invent records.
 
-TransportError
-├── CorruptRecordsError   the bytes of a record batch are not what their producer wrote
-└── GapError              the log no longer holds the records that must come next
+PeekproofError
+└── TransportError
+    ├── CorruptRecordsError   the bytes of a record batch are not what their producer wrote
+    └── GapError              the log no longer holds the records that must come next
 """
 
+from pipeline.errors import PeekproofError
 
-class TransportError(Exception):
+
+class TransportError(PeekproofError):
     """Root of the transport's errors."""
 
 

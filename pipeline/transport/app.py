@@ -1,0 +1,170 @@
+"""App: a Faust application that reads columns, and stops rather than lose anything.
+
+app = create_app("peekproof-archive", "localhost:9092")
+
+async def take(tp: TP, records: Records) -> None:
+    ...
+    app.durable(tp, records.end)
+
+app.each_slice(["exposures", "events"], take)
+run(app)
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterable
+from pathlib import Path
+from typing import Any, NoReturn, cast
+
+import faust
+from faust.transport.drivers import TRANSPORTS
+from faust.types import TP, EventT, StreamT
+from mode.supervisors import CrashingSupervisor
+from yarl import URL
+
+from pipeline.transport.consumer import Consumer
+from pipeline.transport.schema import RecordsSchema
+from schemas.records import Records
+
+SCHEME = "peekproof"
+TRANSPORTS.aliases[SCHEME] = "pipeline.transport.consumer:Transport"
+
+FETCH_BYTES = 4 << 20  # per partition and fetch; a single larger message comes through all the same
+SLICES_PER_POLL = 16
+WAITING_SLICES = 8  # between the consumer and an agent, before the consumer waits
+
+StartPosition = Callable[[TP, int], Awaitable[int | None]]
+Begin = Callable[[TP, int], None]
+Release = Callable[[set[TP]], Awaitable[None]]
+Take = Callable[[TP, Records], Awaitable[None]]
+
+
+class App(faust.App):
+    """A Faust app whose partitions are begun and released in order. `create_app` makes one.
+
+    For each partition of a columnar topic that the group gives to this worker: `start_position(tp, earliest)` chooses
+    the offset to begin at (None: the group's committed offset, else the beginning); `begin(tp, offset)` says that the
+    next slice begins there, also where a partition was held before; `release(tps)` comes before partitions go to
+    another worker, or the worker stops: what it declares durable is committed then. All of these, and the slices given
+    to `each_slice`, hold `turn`: one at a time. After an error nothing is released: the next worker begins where the
+    last good commit was. `prepare` comes before everything, `finish` after everything.
+    """
+
+    prepare: Callable[[], Awaitable[None]] | None = None
+    finish: Callable[[], Awaitable[None]] | None = None
+    start_position: StartPosition | None = None
+    begin: Begin | None = None
+    release: Release | None = None
+
+    def __init__(self, *arguments: Any, **settings: Any) -> None:
+        super().__init__(*arguments, **settings)
+        self.turn = asyncio.Lock()
+        self._failed = False
+        self.on_before_shutdown.connect(self._let_all_go)
+
+    def each_slice(self, topics: Iterable[str], take: Take) -> None:
+        """Give every slice of these topics to `take`, in order, one at a time. An error of it ends the worker.
+
+        A slice is acknowledged by `durable`, not by having been taken.
+        """
+        topic = self.topic(*topics, schema=RecordsSchema(), maxsize=WAITING_SLICES)
+
+        @self.agent(topic, name="each_slice")
+        async def agent(stream: StreamT[Any]) -> None:
+            async for event in cast(faust.Stream[Any], stream).noack().events():
+                async with self.turn:
+                    if self._is_current(event):
+                        try:
+                            await take(event.message.tp, cast(Records, event.value))
+                        except BaseException:
+                            self._failed = True
+                            raise
+
+    def _is_current(self, event: EventT[Any]) -> bool:
+        """Whether the partition is still held as it was when the slice was delivered."""
+        message = event.message
+        return message.tp in self._columns.positions and message.generation_id == self.consumer_generation_id
+
+    def durable(self, tp: TP, offset: int) -> None:
+        """Nothing of this partition before `offset` needs to be read again."""
+        self._columns.durable(tp, offset)
+
+    def position(self, tp: TP) -> int:
+        """The offset at which the next slice of an assigned partition will begin (those waiting count as delivered).
+
+        Raises KeyError for a partition that this worker doesn't hold.
+        """
+        return self._columns.positions[tp]
+
+    async def end_offsets(self, tps: Iterable[TP]) -> dict[TP, int]:
+        """The offsets behind the last record of each partition's log, asked for after this call."""
+        return await self._columns.end_offsets(tps)
+
+    @property
+    def _columns(self) -> Consumer:
+        return cast(Consumer, self.consumer)
+
+    async def let_go(self, tps: set[TP]) -> None:
+        """Release partitions, when the slice that is being worked on is done."""
+        async with self.turn:
+            if tps and self.release is not None and not self._failed and not self.crashed:
+                await self.release(tps)
+            for tp in tps:
+                self._columns.positions.pop(tp, None)
+
+    async def on_start(self) -> None:
+        """Prepare, before the client connects."""
+        if self.prepare is not None:
+            await self.prepare()
+        await super().on_start()
+
+    async def on_stop(self) -> None:
+        """Finish, after the last commit."""
+        await super().on_stop()
+        if self.finish is not None:
+            await self.finish()
+
+    async def _let_all_go(self, *_: Any, **__: Any) -> None:
+        if self._consumer is not None:
+            await self.let_go(set(self._columns.positions))
+            await self._columns.commit_all()
+
+    def _create_directories(self) -> None:
+        """None: the app has no tables, and several workers share a working directory."""
+
+
+def create_app(name: str, bootstrap_servers: str, **conf: Any) -> App:
+    """An app that is the consumer group `name`; `conf` is Faust's and goes before what is chosen here.
+
+    Partitions are spread round-robin over the group's workers: no stage needs that the same partition of two topics
+    meets in one worker. (One that did would need Faust's own assignor, which table_standby_replicas=1 brings.)
+    """
+    ours: dict[str, Any] = {
+        "broker": [URL(f"{SCHEME}://{server.strip()}") for server in bootstrap_servers.split(",")],
+        # Stop at the first error: an agent that is started again has lost the slice that it failed on.
+        "agent_supervisor": CrashingSupervisor,
+        "stream_wait_empty": False,
+        # A worker that is gone is noticed after the session timeout.
+        "broker_session_timeout": 10.0,
+        "broker_heartbeat_interval": 3.0,
+        "broker_rebalance_timeout": 30.0,
+        "broker_commit_interval": 1.0,
+        "broker_max_poll_records": SLICES_PER_POLL,
+        "consumer_max_fetch_size": FETCH_BYTES,
+        "consumer_auto_offset_reset": "earliest",
+        "producer_acks": -1,
+        "producer_request_timeout": 60.0,
+        "topic_allow_declare": False,
+        "topic_disable_leader": True,
+        "table_standby_replicas": 0,
+        "stream_recovery_delay": 0.0,
+        "web_enabled": False,
+        "worker_redirect_stdouts": False,
+        "datadir": Path(),
+    }
+    return App(name, **(ours | conf))
+
+
+def run(app: App, log_level: int = logging.INFO) -> NoReturn:
+    """Run a worker until SIGTERM or SIGINT (exit code 0) or an error (exit code 1)."""
+    faust.Worker(app, loglevel=log_level, redirect_stdouts=False, quiet=True).execute_from_commandline()
