@@ -1,19 +1,31 @@
 """What tests share: one real broker per run, and a deployment of its own for each test that wants one."""
 
 import os
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from pipeline import topics
 from pipeline.broker import Broker
+from pipeline.settings import Settings
 
 
 @pytest.fixture(scope="session")
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Bootstrap servers of a real Kafka: PEEKPROOF_BOOTSTRAP_SERVERS where set, else a broker that lives for the run."""
+    """Bootstrap servers of a real Kafka: PEEKPROOF_BOOTSTRAP_SERVERS where set, else a broker for the run."""
     if given := os.environ.get("PEEKPROOF_BOOTSTRAP_SERVERS"):
         yield given
         return
     with Broker(Path(tmp_path_factory.mktemp("broker"))) as own:
         yield own.bootstrap_servers
+
+
+@pytest.fixture
+def deployment(broker: str, tmp_path: Path) -> Settings:
+    """A deployment of the test's own on the shared broker: its topics, four partitions of units, an empty directory."""
+    prefix = f"test-{uuid.uuid4().hex[:12]}"
+    settings = Settings(bootstrap_servers=broker, prefix=prefix, data=tmp_path / "data", units_partitions=4)
+    topics.create(settings)
+    return settings

@@ -1,0 +1,49 @@
+"""Command line: `peekproof COMMAND`. One module per group of commands, imported when one of them is called."""
+
+import importlib
+import sys
+
+import click
+
+from pipeline.errors import PeekproofError
+
+# Command: where it is, and its line in the help. In the order in which a newcomer needs them.
+COMMANDS = {
+    "broker": ("pipeline.cli.broker:broker", "Run a Kafka broker of our own."),
+    "topics": ("pipeline.cli.topics:topics", "Create the topics, or mend their settings."),
+}
+
+
+class _Commands(click.Group):
+    """Knows its commands by name and imports each only when it is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 (click's signature)
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name not in COMMANDS:
+            return None
+        module, function = COMMANDS[cmd_name][0].split(":")
+        return getattr(importlib.import_module(module), function)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+
+
+@click.group(cls=_Commands)
+@click.version_option(package_name="peekproof", message="%(version)s")
+def command() -> None:
+    """Experiments on a stream: flags, A/B tests, results that are valid whenever you look.
+
+    Settings come from the environment (PEEKPROOF_...) and configs/peekproof.toml.
+    """
+
+
+def main() -> None:
+    """The program `peekproof`. A PeekproofError is one message and exit code 2."""
+    try:
+        command(prog_name="peekproof")
+    except PeekproofError as error:
+        click.echo(f"peekproof: {error}", err=True)
+        sys.exit(2)

@@ -1,0 +1,259 @@
+"""Settings: what one deployment decides. Environment over file over default, read once, frozen.
+
+The file is `configs/peekproof.toml`, or the one that PEEKPROOF_SETTINGS names; there each setting is explained. In the
+environment a setting has its name in capitals after `PEEKPROOF_`; empty text there means: not set.
+"""
+
+import difflib
+import os
+import re
+import ssl
+import tomllib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import msgspec
+
+from pipeline import broker
+from pipeline.errors import PeekproofError
+from schemas.duration import parse_duration
+
+if TYPE_CHECKING:
+    from faust.types.auth import CredentialsT
+
+FILE = Path("configs/peekproof.toml")
+PROTOCOLS = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
+MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
+
+
+class Secret(str):
+    """Text that does not show in a representation."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "'…'"
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """One deployment's settings. Durations are in milliseconds. `configs/peekproof.toml` explains each.
+
+    Raises PeekproofError for settings that contradict each other.
+    """
+
+    bootstrap_servers: str | None = None
+    prefix: str = ""
+    data: Path = Path("data")
+    units_partitions: int = 16
+    horizon: int = 3_600_000
+    tolerance: int = 600_000
+    archive_interval: int = 60_000
+    checkpoint_interval: int = 10_000
+    security_protocol: str = "PLAINTEXT"
+    sasl_mechanism: str | None = None
+    sasl_username: str | None = None
+    sasl_password: Secret | None = None
+    ssl_cafile: Path | None = None
+    ssl_certfile: Path | None = None
+    ssl_keyfile: Path | None = None
+
+    def __post_init__(self) -> None:
+        for group, of_protocol in (("sasl_", self._has_sasl), ("ssl_", self._has_tls)):
+            for name in _PARSERS:
+                given = getattr(self, name, None) is not None
+                if name.startswith(group) and given and not of_protocol:
+                    raise PeekproofError(
+                        f"{name} is set, but security_protocol is {self.security_protocol}, which makes no use of it; "
+                        f"choose a protocol that does ({', '.join(PROTOCOLS)}) or leave {name} out"
+                    )
+                if name.startswith(group) and group == "sasl_" and of_protocol and not given:
+                    raise PeekproofError(
+                        f"security_protocol is {self.security_protocol}, which needs {name}; "
+                        f"set it in the settings file or as {_variable(name)}"
+                    )
+        if self.ssl_keyfile is not None and self.ssl_certfile is None:
+            raise PeekproofError("ssl_keyfile is the key of a certificate: set ssl_certfile too, or leave it out")
+
+    @classmethod
+    def read(cls, environment: Mapping[str, str] = os.environ) -> Self:
+        """The settings of this process.
+
+        Raises PeekproofError that names file or variable, key, value and rule.
+        """
+        values = {}
+        file = Path(environment.get("PEEKPROOF_SETTINGS") or FILE)
+        if file.exists() or environment.get("PEEKPROOF_SETTINGS"):
+            for name, value in _parsed(file).items():
+                values[name] = _value(name, value, f"{file}: {name}")
+        for name in _PARSERS:
+            if (text := environment.get(_variable(name))) is not None:
+                values[name] = _value(name, text, _variable(name)) if text else cls._default(name)
+        return cls(**values)
+
+    @classmethod
+    def _default(cls, name: str) -> Any:
+        return next(field.default for field in msgspec.structs.fields(cls) if field.name == name)
+
+    @property
+    def _has_sasl(self) -> bool:
+        return self.security_protocol.startswith("SASL")
+
+    @property
+    def _has_tls(self) -> bool:
+        return self.security_protocol.endswith("SSL")
+
+    def topic(self, name: str) -> str:
+        """A topic's name on the cluster."""
+        return f"{self.prefix}.{name}" if self.prefix else name
+
+    def group(self, stage: str) -> str:
+        """The consumer group of a stage."""
+        return f"{self.prefix}.peekproof-{stage}" if self.prefix else f"peekproof-{stage}"
+
+    def servers(self) -> str:
+        """The bootstrap servers: those that are set, else those of our own broker.
+
+        Raises PeekproofError when there are none.
+        """
+        own = self.data / "broker"
+        found = self.bootstrap_servers or broker.running(own)
+        if found is None:
+            raise PeekproofError(
+                f"bootstrap_servers is not set, and no broker of our own runs on '{own}'; "
+                "start one with `peekproof broker`, or set PEEKPROOF_BOOTSTRAP_SERVERS"
+            )
+        return found
+
+    def environment(self) -> dict[str, str]:
+        """The variables that give a child process these very settings, whatever its settings file says."""
+        texts = {}
+        for name, value in msgspec.structs.asdict(self).items():
+            if isinstance(value, Path):
+                text = str(value.absolute())
+            elif _PARSERS[name] is parse_duration:
+                text = f"{value}ms"
+            else:
+                text = "" if value is None else str(value)
+            texts[_variable(name)] = text
+        return texts
+
+    def aiokafka_arguments(self) -> dict[str, Any]:
+        """Where and how an aiokafka client connects."""
+        return self._arguments() | {"bootstrap_servers": self.servers()}
+
+    def kafka_python_arguments(self) -> dict[str, Any]:
+        """Where and how a kafka-python client connects."""
+        return self._arguments() | {"bootstrap_servers": self.servers().split(",")}
+
+    def faust_broker_credentials(self) -> "CredentialsT | None":
+        """How a Faust app connects: its setting `broker_credentials`."""
+        from faust.auth import SASLCredentials, SSLCredentials  # noqa: PLC0415 (slow to import)
+
+        if self._has_sasl:
+            return SASLCredentials(
+                username=self.sasl_username,
+                password=str(self.sasl_password),
+                mechanism=self.sasl_mechanism,
+                ssl_context=self._ssl_context() if self._has_tls else None,
+            )
+        return SSLCredentials(self._ssl_context()) if self._has_tls else None
+
+    def _arguments(self) -> dict[str, Any]:
+        arguments: dict[str, Any] = {"security_protocol": self.security_protocol}
+        if self._has_sasl:
+            arguments["sasl_mechanism"] = self.sasl_mechanism
+            arguments["sasl_plain_username"] = self.sasl_username
+            arguments["sasl_plain_password"] = str(self.sasl_password)
+        if self._has_tls:
+            arguments["ssl_context"] = self._ssl_context()
+        return arguments
+
+    def _ssl_context(self) -> ssl.SSLContext:
+        try:
+            context = ssl.create_default_context(cafile=self.ssl_cafile)
+            if self.ssl_certfile is not None:
+                context.load_cert_chain(self.ssl_certfile, self.ssl_keyfile)
+        except (OSError, ssl.SSLError) as error:
+            raise PeekproofError(
+                f"the certificates cannot be used ({error}): ssl_cafile '{self.ssl_cafile}', ssl_certfile "
+                f"'{self.ssl_certfile}' and ssl_keyfile '{self.ssl_keyfile}' must be PEM files that fit together"
+            ) from error
+        return context
+
+
+def _servers(text: str) -> str:
+    if not re.fullmatch(r"[^\s,:]+:\d{1,5}(,[^\s,:]+:\d{1,5})*", text):
+        raise ValueError("write host:port, several with commas between them and no spaces")
+    return text
+
+
+def _prefix(text: str) -> str:
+    # Kafka allows 249 characters; the rest is for our own names.
+    if not re.fullmatch(r"[a-zA-Z0-9_-][a-zA-Z0-9._-]{0,199}", text):
+        raise ValueError("write letters, digits, '-', '_' or '.', as Kafka's topic names have them, at most 200")
+    return text
+
+
+def _partitions(text: str) -> int:
+    if not re.fullmatch(r"[1-9]\d{0,3}", text) or int(text) > 1024:
+        raise ValueError("write a whole number from 1 to 1024")
+    return int(text)
+
+
+def _one_of(*choices: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if text not in choices:
+            raise ValueError(f"write one of {', '.join(choices)}")
+        return text
+
+    return parse
+
+
+_PARSERS: dict[str, Callable[[str], Any]] = {
+    "bootstrap_servers": _servers,
+    "prefix": _prefix,
+    "data": Path,
+    "units_partitions": _partitions,
+    "horizon": parse_duration,
+    "tolerance": parse_duration,
+    "archive_interval": parse_duration,
+    "checkpoint_interval": parse_duration,
+    "security_protocol": _one_of(*PROTOCOLS),
+    "sasl_mechanism": _one_of(*MECHANISMS),
+    "sasl_username": str,
+    "sasl_password": Secret,
+    "ssl_cafile": Path,
+    "ssl_certfile": Path,
+    "ssl_keyfile": Path,
+}
+
+
+def _variable(name: str) -> str:
+    return f"PEEKPROOF_{name.upper()}"
+
+
+def _parsed(file: Path) -> dict[str, Any]:
+    try:
+        with file.open("rb") as opened:
+            return tomllib.load(opened)
+    except FileNotFoundError:
+        raise PeekproofError(f"PEEKPROOF_SETTINGS names '{file}', which does not exist; mend or unset it") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise PeekproofError(f"{file} is no TOML: {error}") from error
+    except OSError as error:
+        raise PeekproofError(f"{file} cannot be read: {error.strerror}") from error
+
+
+def _value(name: str, value: object, place: str) -> Any:
+    if name not in _PARSERS:
+        close = difflib.get_close_matches(name, _PARSERS, 1)
+        hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(_PARSERS)}"
+        raise PeekproofError(f"{place}: there is no such setting; {hint}")
+    try:
+        if not isinstance(value, str | int) or isinstance(value, bool):
+            raise ValueError("write text or a whole number")
+        return _PARSERS[name](str(value))
+    except ValueError as error:
+        reason = str(error) if f"'{value}'" in str(error) else f"'{value}' does not fit; {error}"
+        raise PeekproofError(f"{place}: {reason}") from None
