@@ -1,14 +1,15 @@
 """Gathering: what assignment has to tell the units partitions since it last did, as one message for each of them.
 
-Every message covers the same source offsets, whether it has rows or not. So a source's ranges follow one another without
-a hole in every units partition, and a lost message shows as a range that begins too late.
+Every message covers the same source offsets, whether it has rows or not. So a source's ranges follow one another
+without a hole in every units partition, and a lost message shows as a range that begins too late.
 """
 
 from collections.abc import Iterable
 
+import msgspec
 import numpy as np
-
 from evaluation.assignment.routing import Assigned, partition_of
+
 from schemas.units import ROWS, Arm, Header, Source, encode_units
 
 SourceKey = tuple[str, int]
@@ -18,8 +19,9 @@ COLUMNS = [name for name in ROWS.names if name != "source"]
 class Gathering:
     """Rows and covered ranges of the sources that this worker reads, until they are cut into messages."""
 
-    def __init__(self, partitions: int, horizon: int) -> None:
+    def __init__(self, partitions: int, horizon: int, expected: int) -> None:
         self._partitions = partitions
+        self._expected = expected
         self._horizon = horizon
         self._catalog = 0
         self._begin: dict[SourceKey, int] = {}
@@ -45,8 +47,8 @@ class Gathering:
         """Take in what one stretch of a source says."""
         if assigned.begin != self._end[source]:
             raise ValueError(
-                f"{source[0]}/{source[1]}: a slice begins at offset {assigned.begin}, but offset {self._end[source]} is "
-                "next; the worker must restart from its committed offset"
+                f"{source[0]}/{source[1]}: a slice begins at offset {assigned.begin}, but {self._end[source]} is next; "
+                "the worker must start again from its committed offset"
             )
         self._end[source] = assigned.end
         self._clock[source] = max(self._clock[source], assigned.clock)
@@ -59,9 +61,10 @@ class Gathering:
         """The append time that a source has reached (ms UTC); 0 where it is not known yet."""
         return self._clock.get(source, 0)
 
-    def reach(self, source: SourceKey, time: int) -> None:
-        """Nothing older than `time` (ms UTC, a broker's) is left to read of this source."""
+    def reach(self, source: SourceKey, time: int, catalog: int) -> None:
+        """Nothing older than `time` (ms UTC, a broker's) is left to read; `catalog` is the offset in force then."""
         self._clock[source] = max(self._clock[source], time)
+        self._catalog = max(self._catalog, catalog)
 
     def cut(self) -> tuple[dict[SourceKey, int], list[bytes]]:
         """The offsets covered so far, and one message for each units partition that says so; then start afresh."""
@@ -72,6 +75,7 @@ class Gathering:
             sources=[Source(*key, self._begin[key], self._end[key], self._clock[key]) for key in sources],
             arms=[],
             facts=[],
+            expected=self._expected,
         )
         index = {key: number for number, key in enumerate(sources)}
         columns, header = self._columns(index, header)
@@ -106,8 +110,9 @@ class Gathering:
                 )
             )
         columns = {
-            name: np.concatenate([np.zeros(0, ROWS.field(name).type.to_pandas_dtype())]
-                                 + [getattr(part, name) for _, part in parts])
+            name: np.concatenate(
+                [np.zeros(0, ROWS.field(name).type.to_pandas_dtype())] + [getattr(part, name) for _, part in parts]
+            )
             for name in COLUMNS
             if name != "code"
         }
@@ -115,6 +120,4 @@ class Gathering:
         columns["source"] = np.repeat(
             np.array([number for number, _ in parts], np.uint16), [len(part.offset) for _, part in parts]
         )
-        return columns, Header(
-            catalog=header.catalog, horizon=header.horizon, sources=header.sources, arms=list(arms), facts=list(facts)
-        )
+        return columns, msgspec.structs.replace(header, arms=list(arms), facts=list(facts))

@@ -38,10 +38,10 @@ def topics(units_partitions: int) -> tuple[Topic, ...]:
     return (
         Topic(EXPOSURES, 8, kept(7) | append_time),
         Topic(EVENTS, 8, kept(7) | append_time),
-        Topic(UNITS, units_partitions, kept(7) | large),
+        Topic(UNITS, units_partitions, kept(7) | large | append_time),
         Topic(ASSIGNMENTS, 8, kept(7)),
         Topic(AGGREGATES, 8, compact | large),
-        Topic(RESULTS, 4, compact | large | {"min.compaction.lag.ms": str(7 * DAY_MS)}),
+        Topic(RESULTS, 4, compact | large | append_time | {"min.compaction.lag.ms": str(7 * DAY_MS)}),
         Topic(CATALOG, 1, {"cleanup.policy": "delete", "retention.ms": "-1"} | append_time),
         Topic(DEAD_LETTERS, 4, kept(30)),
         # One record per worker and second: its health, and by its append time the broker's clock (see `units`).

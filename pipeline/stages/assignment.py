@@ -10,8 +10,8 @@ from collections.abc import Iterable
 from typing import ClassVar
 
 import msgspec
-
 from evaluation.assignment.routing import assign
+
 from pipeline.catalog import CatalogReader
 from pipeline.gathering import Gathering
 from pipeline.settings import Settings
@@ -34,7 +34,7 @@ class Assignment(Stage):
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
-        self._gathering = Gathering(settings.units_partitions, settings.horizon)
+        self._gathering: Gathering
         self._catalog = CatalogReader(settings)
         self._letters: list[DeadLetter] = []
         self._answers: list[Answer] = []
@@ -45,13 +45,15 @@ class Assignment(Stage):
         """Connect, and read the catalog."""
         await super().start()
         await self._catalog.start()
+        counts = [len(await self.producer.partitions_for(self.settings.topic(topic))) for topic in self.topics]
+        self._gathering = Gathering(self.settings.units_partitions, self.settings.horizon, sum(counts))
 
     def begin(self, source: Source, offset: int) -> None:
         """Cover the source from its committed offset on."""
         self._gathering.begin(source, offset)
 
     async def take(self, source: Source, records: Records) -> None:
-        """Gather what the slice says; the catalog is read up to an end that is asked for after the slice was fetched."""
+        """Gather what the slice says, with the catalog read up to an end asked for after the slice was fetched."""
         await self._catalog.caught_up()
         for assigned in assign(records, self._catalog.history, self.settings.horizon, self.settings.tolerance):
             self._gathering.add(source, assigned)
@@ -66,7 +68,8 @@ class Assignment(Stage):
 
     def reach(self, source: Source, time: int) -> None:
         """A quiet source moves the clock on."""
-        self._gathering.reach(source, time)
+        history = self._catalog.history
+        self._gathering.reach(source, time, history.states[history.index_at(time)].offset)
 
     def clock(self, source: Source) -> int:
         """The append time that the source has reached."""

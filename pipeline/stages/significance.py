@@ -105,7 +105,7 @@ class Significance(Stage):
         flag = catalog.flags[run[0]]
         of_run = next(known for known in flag.runs if known.key == run[1])
         last = self._looks.get(run)
-        newest = look(flag, of_run, catalog.metrics, aggregates, last)
+        newest = look(of_run, aggregates, last)
         self._silent[run] = self._silent.get(run, 0.0) + self.tick_seconds
         if not has_news(newest, last, silent=self._silent[run] >= LONGEST_SILENCE):
             return
@@ -126,8 +126,8 @@ class Significance(Stage):
         if run in self._sent:
             if record.value != self._sent[run] and found.look >= self._decided(run):
                 raise PeekproofError(
-                    f"look {found.look} of {run[0]}/{run[1]} on `results` was written by another worker; this one stops, "
-                    "and starts again from what stands there. See that one significance group works under this prefix"
+                    f"look {found.look} of {run[0]}/{run[1]} on `results` was written by another worker; this one "
+                    "stops, and starts again from what stands there. One consumer group decides under one prefix"
                 )
             return
         if found.look == (last.look if last else 0) + 1:

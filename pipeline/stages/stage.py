@@ -22,8 +22,8 @@ class Stage:
     3. `reach` about once a second while the partition is read to its end, with a broker's time, then `beat`;
     4. `release` before the partition goes to another worker, or the worker stops.
 
-    One call at a time. The stage calls `durable(source, offset)` when nothing before that offset needs to be read again.
-    An exception ends the worker; nothing is skipped.
+    One call at a time. The stage calls `durable(source, offset)` when nothing before that offset needs to be read
+    again. An exception ends the worker; nothing is skipped.
     """
 
     name: ClassVar[str]
@@ -43,7 +43,7 @@ class Stage:
         await self.producer.start()
 
     async def start_position(self, source: Source, earliest: int) -> int | None:
-        """The offset to begin at; None for the group's committed one. `earliest` is the first that the log still has."""
+        """The offset to begin at; None for the group's committed one. `earliest` is the first that the log has."""
         del source, earliest
         return None
 

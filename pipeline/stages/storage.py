@@ -1,5 +1,8 @@
-"""Storage: what can analysts query? Rows and their Kafka offsets are one transaction of one private DuckDB file, of
-which a read-only snapshot is published about once a second."""
+"""Storage: what can analysts query?
+
+Rows and their Kafka offsets are one transaction of one private DuckDB file, of which a read-only snapshot is published
+about once a second.
+"""
 
 import asyncio
 from collections.abc import Iterable
@@ -12,10 +15,62 @@ from pipeline.store import Store
 from schemas.records import Records
 from schemas.topics import CATALOG, DEAD_LETTERS, HEALTH, RESULTS
 
+SNAPSHOT = "peekproof.duckdb"
+
 
 class Storage(Stage):
     """Results, catalog, dead letters and health in; the snapshot out."""
 
     name: ClassVar[str] = "storage"
     topics: ClassVar[tuple[str, ...]] = (RESULTS, CATALOG, DEAD_LETTERS, HEALTH)
-    tick_seconds: ClassVar[float] = 1.0
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings)
+        self._store: Store
+        self._taken: dict[Source, int] = {}
+
+    async def start(self) -> None:
+        """Own the store, and publish what it has."""
+        self._store = Store(self.settings.data / "store")
+        await asyncio.to_thread(self._flush_and_publish)
+        await super().start()
+
+    async def start_position(self, source: Source, earliest: int) -> int | None:
+        """Behind what the store's last transaction holds."""
+        return max(self._store.offsets().get(source, earliest), earliest)
+
+    async def take(self, source: Source, records: Records) -> None:
+        """Add the slice to the next transaction."""
+        partition = source[1]
+        places = zip(records.offset.tolist(), records.append_time.tolist(), range(len(records)), strict=True)
+        if source[0] == DEAD_LETTERS:
+            self._store.add_dead_letters(
+                (partition, offset, time, records.headers.get(row, ()), records.value(row))
+                for offset, time, row in places
+            )
+        else:
+            add = {RESULTS: self._store.add_looks, CATALOG: self._store.add_catalog, HEALTH: self._store.add_health}
+            add[source[0]]((partition, offset, time, records.value(row)) for offset, time, row in places)
+        self._taken[source] = records.end
+        self.count("records", len(records))
+
+    async def tick(self) -> None:
+        """One transaction, one snapshot."""
+        await asyncio.to_thread(self._flush_and_publish)
+        for source, offset in self._taken.items():
+            self.durable(source, offset)
+
+    async def release(self, sources: Iterable[Source]) -> None:
+        """Write what was added, and publish it."""
+        await self.tick()
+        for source in sources:
+            self._taken.pop(source, None)
+
+    async def stop(self) -> None:
+        """Let another process own the store."""
+        await super().stop()
+        self._store.close()
+
+    def _flush_and_publish(self) -> None:
+        self._store.flush()
+        publish(self._store, self.settings.data / SNAPSHOT, self.settings.data / "archive")

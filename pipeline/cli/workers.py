@@ -1,0 +1,39 @@
+"""`peekproof worker STAGE` runs one worker; `peekproof up` runs all of them on this machine."""
+
+import logging
+import signal
+import threading
+
+import click
+
+from pipeline import topics
+from pipeline.settings import Settings
+from pipeline.supervisor import STAGES, Supervisor
+
+
+@click.command()
+@click.argument("stage", type=click.Choice(STAGES))
+def worker(stage: str) -> None:
+    """Run one worker of STAGE until SIGTERM; several workers of a stage share its load."""
+    from pipeline.worker import run_worker  # noqa: PLC0415 (slow to import)
+
+    run_worker(stage, Settings.read())
+
+
+@click.command()
+@click.option(
+    "--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="Of assignment and aggregation."
+)
+def up(workers: int) -> None:
+    """Run every stage on this machine until SIGTERM; what falls starts again."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    settings = Settings.read()
+    topics.require(settings)
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    with Supervisor(settings, workers) as supervisor:
+        for stage, process in supervisor.processes():
+            click.echo(f"{stage}: pid {process}")
+        click.echo(f"logs: {settings.data / 'logs'}; Ctrl-C stops")
+        stop.wait()

@@ -1,0 +1,68 @@
+"""Archive: keeps the original bytes of everything that a replay needs, as immutable Parquet files."""
+
+import asyncio
+from collections.abc import Iterable
+from typing import ClassVar
+
+from pipeline.archive import Archive
+from pipeline.settings import Settings
+from pipeline.stages.stage import Source, Stage
+from schemas.records import Records
+from schemas.topics import CATALOG, EVENTS, EXPOSURES, RESULTS, UNITS
+
+COMPACTION_SECONDS = 600.0
+
+
+class Archiving(Stage):
+    """Exposures, events, units, catalog and results in; Parquet files out."""
+
+    name: ClassVar[str] = "archive"
+    topics: ClassVar[tuple[str, ...]] = (EXPOSURES, EVENTS, UNITS, CATALOG, RESULTS)
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings)
+        self._archive = Archive(settings.data / "archive", settings.archive_interval)
+        self._clocks: dict[Source, int] = {}
+        self._since_compaction = 0.0
+        self._compacting: asyncio.Task[None] | None = None
+
+    async def start_position(self, source: Source, earliest: int) -> int | None:
+        """Behind the last file that is whole; what an open one held is read again."""
+        closed = self._archive.closed(*source)
+        return earliest if closed is None else closed
+
+    async def take(self, source: Source, records: Records) -> None:
+        """Add the slice to the open file of its partition."""
+        await asyncio.to_thread(self._archive.append, records)
+        self.count("records", len(records))
+        self._tell(source)
+
+    def reach(self, source: Source, time: int) -> None:
+        """The tail of a quiet partition is archived too."""
+        self._archive.advance(*source, time)
+        self._clocks[source] = time
+        self._tell(source)
+
+    def clock(self, source: Source) -> int:
+        """The broker's time at which the partition was last read to its end."""
+        return self._clocks.get(source, 0)
+
+    async def tick(self) -> None:
+        """Every so often, compact closed hours."""
+        if self._compacting is not None and self._compacting.done():
+            self._compacting.result()
+            self._compacting = None
+        self._since_compaction += self.tick_seconds
+        if self._since_compaction >= COMPACTION_SECONDS and self._compacting is None:
+            self._since_compaction = 0.0
+            self._compacting = asyncio.create_task(asyncio.to_thread(self._archive.compact))
+
+    async def release(self, sources: Iterable[Source]) -> None:
+        """The next worker reads the open files' records again."""
+        for source in sources:
+            self._archive.release(*source)
+
+    def _tell(self, source: Source) -> None:
+        closed = self._archive.closed(*source)
+        if closed is not None:
+            self.durable(source, closed)

@@ -1,0 +1,129 @@
+"""Supervisor: a worker process for every stage on this machine; what falls is started again."""
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Self
+
+from pipeline.settings import Settings
+
+STAGES = ("assignment", "aggregation", "significance", "storage", "archive")
+SCALED = ("assignment", "aggregation")  # stages of which several workers share the load of one machine
+STOP_SECONDS = 30.0
+POLL_SECONDS = 0.2
+FIRST_PAUSE, LONGEST_PAUSE, STEADY = 0.5, 15.0, 30.0  # seconds: before a restart; and of running well
+
+log = logging.getLogger(__name__)
+
+
+class Worker:
+    """One worker process, and what is known of its falls."""
+
+    def __init__(self, stage: str, number: int, logs: Path, environment: dict[str, str]) -> None:
+        self.stage = stage
+        self.log = logs / f"{stage}-{number}.log"
+        self._environment = environment
+        self._pause = FIRST_PAUSE
+        self._fell_at: float | None = None
+        self.restarts = 0
+        self.start()
+
+    def start(self) -> None:
+        """Start the process; what it says goes to its log."""
+        with self.log.open("ab") as output:
+            self.process = self._spawn(output)
+        self._started_at = time.monotonic()
+
+    def _spawn(self, output: IO[bytes]) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "pipeline.cli", "worker", self.stage],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env=self._environment,
+            start_new_session=True,  # Ctrl-C reaches the supervisor, which stops the workers in order
+        )
+
+    def revive(self) -> None:
+        """Start the process again if it fell; longer pauses if it keeps falling."""
+        now = time.monotonic()
+        if self.process.poll() is None:
+            return
+        if self._fell_at is None:
+            self._fell_at = now
+            if now - self._started_at > STEADY:
+                self._pause = FIRST_PAUSE
+            log.warning(
+                "%s (pid %d) ended with code %d; it starts again in %.1f s; its log: %s",
+                self.stage,
+                self.process.pid,
+                self.process.returncode,
+                self._pause,
+                self.log,
+            )
+        elif now - self._fell_at >= self._pause:
+            self._fell_at = None
+            self._pause = min(2 * self._pause, LONGEST_PAUSE)
+            self.restarts += 1
+            self.start()
+
+
+class Supervisor:
+    """Runs one worker of each stage, or `workers` of those that scale out; a context manager.
+
+    Raises nothing when a worker falls: it says so in the log and starts it again.
+    """
+
+    def __init__(self, settings: Settings, workers: int = 1) -> None:
+        self._settings = settings
+        self._counts = {stage: workers if stage in SCALED else 1 for stage in STAGES}
+        self._stopping = threading.Event()
+        self._watch = threading.Thread(target=self._keep_alive, name="supervisor", daemon=True)
+        self.workers: list[Worker] = []
+
+    def __enter__(self) -> Self:
+        logs = self._settings.data / "logs"
+        logs.mkdir(parents=True, exist_ok=True)
+        environment = os.environ | self._settings.environment()
+        for stage, count in self._counts.items():
+            self.workers += [Worker(stage, number, logs, environment) for number in range(count)]
+        self._watch.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def processes(self) -> list[tuple[str, int]]:
+        """The stage and process id of every worker that is there now."""
+        return [(worker.stage, worker.process.pid) for worker in self.workers]
+
+    def stop(self) -> None:
+        """Ask every worker to checkpoint and end, in the order data flows; kill what does not within half a minute."""
+        self._stopping.set()
+        self._watch.join()
+        for worker in self.workers:
+            if worker.process.poll() is None:
+                worker.process.send_signal(signal.SIGTERM)
+        deadline = time.monotonic() + STOP_SECONDS
+        for worker in self.workers:
+            try:
+                worker.process.wait(max(0.0, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                log.warning(
+                    "%s (pid %d) did not end within %.0f s; killed", worker.stage, worker.process.pid, STOP_SECONDS
+                )
+                worker.process.kill()
+                worker.process.wait()
+
+    def _keep_alive(self) -> None:
+        while not self._stopping.wait(POLL_SECONDS):
+            for worker in self.workers:
+                worker.revive()
