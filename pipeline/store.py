@@ -1,0 +1,434 @@
+"""Store: the private DuckDB file of the storage stage. Rows and the Kafka offsets that they reach are one transaction.
+
+One process owns it, and one connection; analysts read the snapshots that `pipeline.snapshot` publishes from it. Records
+are buffered by `add_*` and written by `flush`, which may run in a thread of its own. A crash loses what was not yet
+flushed: `offsets` says from where to read again, and a record below them is skipped.
+"""
+
+import fcntl
+import os
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+import duckdb
+import msgspec
+import pyarrow as pa
+
+from evaluation.catalog import History
+from pipeline import durable
+from pipeline.errors import PeekproofError
+from pipeline.tables import CELL, CELL_KEY, DEAD_LETTER_TOTALS, DEAD_LETTERS, RESULTS, RESULTS_RECENT
+from schemas import topics
+from schemas.dead_letter import from_record
+from schemas.health import WorkerHealth
+from schemas.look import Look
+from schemas.records import Headers
+
+Record = tuple[int, int, int, bytes | None]  # partition, offset, append time (ms UTC), value
+LetterRecord = tuple[int, int, int, Headers, bytes | None]
+
+EMPTY = "_schema.parquet"
+RECENT_ROWS = 20_000  # of the history, in the snapshot; copying them takes about 20 ms
+FILE_ROWS = 1_000_000  # of the history in one Parquet file
+REPLACED_KEPT = 600.0  # seconds, for sessions that hold an older snapshot
+LETTERS_KEPT = 10_000
+VALUE_KEPT = 500  # bytes of a dead letter
+SILENT_MS = 3_600_000  # after which a worker is forgotten
+
+Run = tuple[str, str]  # experiment, run
+
+
+class StoreLockedError(PeekproofError):
+    """Another process owns the store."""
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedLook:
+    """A look and when it was appended to the results topic (ms UTC)."""
+
+    look: Look
+    append_time: int
+    value: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """What a worker said of itself, and when (ms UTC)."""
+
+    health: WorkerHealth
+    append_time: int
+    value: bytes
+
+
+@dataclass(slots=True)
+class _Pending:
+    """What `flush` has to write."""
+
+    looks: list[PublishedLook] = field(default_factory=list)
+    catalog: list[tuple[int, int, bytes | None]] = field(default_factory=list)
+    letters: list[dict[str, Any]] = field(default_factory=list)
+    beats: dict[tuple[str, str], Beat] = field(default_factory=dict)
+    offsets: dict[tuple[str, int], int] = field(default_factory=dict)
+    ignored: int = 0
+
+
+class Store:
+    """The state behind the snapshot. Closed by `close`, or by leaving its `with` block.
+
+    `looks` (newest per run), `catalog`, `beats` (newest per worker) and `ignored_looks` are as of the last flush.
+    """
+
+    def __init__(self, directory: Path | str) -> None:
+        self.directory = Path(directory).absolute()
+        self.directory.mkdir(parents=True, exist_ok=True)
+        self._lock = _lock(self.directory)
+        self.connection = duckdb.connect(
+            str(self.directory / "private.duckdb"), config={"threads": 1, "memory_limit": "512MB"}
+        )
+        self._create()
+        self._pending = _Pending()
+        self._adding = threading.Lock()
+        self.looks: dict[Run, PublishedLook] = {}
+        self.catalog = History()
+        self.documents: list[tuple[int, int, bytes | None]] = []
+        self.beats: dict[tuple[str, str], Beat] = {}
+        self.ignored_looks = 0
+        self._load()
+        self._next = self.offsets()
+        self._last = {run: published.look.look for run, published in self.looks.items()}
+
+    def __enter__(self) -> "Store":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let another process own the store. What was not flushed is dropped."""
+        self.connection.close()
+        self._lock.close()
+
+    def offsets(self) -> dict[tuple[str, int], int]:
+        """By topic (without prefix) and partition: the next offset to read."""
+        rows = self.connection.execute("SELECT topic, partition, next_offset FROM kafka_offsets").fetchall()
+        return {(topic, partition): next_offset for topic, partition, next_offset in rows}
+
+    def add_looks(self, records: Iterable[Record]) -> None:
+        """Records of `results`. One that is no successor of the last look of its run is ignored and counted."""
+        with self._adding:
+            for partition, offset, append_time, value in records:
+                if self._is_new(topics.RESULTS, partition, offset):
+                    look = _decoded(_decode_look, value)
+                    run = (look.experiment, look.run) if look else None
+                    if look is None or run is None or value is None or not self._follows(run, look.look):
+                        self._pending.ignored += 1
+                    else:
+                        self._last[run] = look.look
+                        self._pending.looks.append(PublishedLook(look, append_time, value))
+
+    def add_catalog(self, records: Iterable[Record]) -> None:
+        """Records of `catalog`."""
+        with self._adding:
+            for partition, offset, append_time, value in records:
+                if self._is_new(topics.CATALOG, partition, offset):
+                    self._pending.catalog.append((offset, append_time, value))
+
+    def add_dead_letters(self, records: Iterable[LetterRecord]) -> None:
+        """Records of `dead-letters`; one letter per origin is kept."""
+        with self._adding:
+            for partition, offset, append_time, headers, value in records:
+                if self._is_new(topics.DEAD_LETTERS, partition, offset):
+                    try:
+                        letter = from_record(headers, value)
+                    except ValueError as error:  # somebody else's record: a letter about itself
+                        row = _letter_row(topics.DEAD_LETTERS, partition, offset, None, append_time, value)
+                        row |= {"reason": "foreign record", "detail": str(error)}
+                    else:
+                        row = _letter_row(
+                            letter.topic,
+                            letter.partition,
+                            letter.offset,
+                            letter.index,
+                            letter.append_time,
+                            letter.value,
+                        )
+                        row |= {"reason": letter.reason, "detail": letter.detail}
+                    self._pending.letters.append(row | {"rejected": append_time})
+
+    def add_health(self, records: Iterable[Record]) -> None:
+        """Records of `health`; the newest of each worker is kept."""
+        with self._adding:
+            for partition, offset, append_time, value in records:
+                if self._is_new(topics.HEALTH, partition, offset):
+                    health = _decoded(_decode_health, value)
+                    if health is not None and value is not None:
+                        self._pending.beats[health.stage, health.worker] = Beat(health, append_time, value)
+
+    def flush(self) -> None:
+        """Write everything that was added, with its offsets, in one transaction."""
+        with self._adding:
+            pending, self._pending = self._pending, _Pending()
+        if not pending.offsets:
+            return
+        newest = max((beat.append_time for beat in pending.beats.values()), default=0)
+        silent = [key for key, beat in self.beats.items() if beat.append_time < newest - SILENT_MS]
+        self.connection.execute("BEGIN")
+        try:
+            self._write_looks(pending)
+            self._write_catalog(pending)
+            self._write_letters(pending)
+            self._write_beats(pending, silent)
+            offsets = [(*place, next_offset) for place, next_offset in pending.offsets.items()]
+            self._replace("kafka_offsets", ("topic", "partition"), _rows(OFFSETS, offsets))
+            self.connection.execute("UPDATE ignored SET looks = looks + ?", [pending.ignored])
+            self.connection.execute("COMMIT")
+        except BaseException:
+            self.connection.execute("ROLLBACK")
+            raise
+        for published in pending.looks:
+            self.looks[published.look.experiment, published.look.run] = published
+        for document in pending.catalog:
+            self._take_document(*document)
+        for key in silent:
+            del self.beats[key]
+        self.beats |= pending.beats
+        self.ignored_looks += pending.ignored
+        self._move_history()
+
+    def history_files(self) -> list[Path]:
+        """The Parquet files that hold the history before table `results_recent`, oldest first, behind an empty one."""
+        rows = self.connection.execute("SELECT name FROM history_files ORDER BY number").fetchall()
+        return [self.directory / "history" / name for name in (EMPTY, *(name for (name,) in rows))]
+
+    def _is_new(self, topic: str, partition: int, offset: int) -> bool:
+        if offset < self._next.get((topic, partition), 0):
+            return False
+        self._next[topic, partition] = self._pending.offsets[topic, partition] = offset + 1
+        return True
+
+    def _follows(self, run: Run, number: int) -> bool:
+        # The first one met begins the run: the topic may be compacted before it.
+        return run not in self._last or number == self._last[run] + 1
+
+    def _create(self) -> None:
+        run = self.connection.execute
+        for table in (RESULTS, RESULTS_RECENT, DEAD_LETTERS, DEAD_LETTER_TOTALS):
+            run(f"CREATE TABLE IF NOT EXISTS {table.name} ({table.ddl})")
+            for column in table.columns:
+                run(f'ALTER TABLE {table.name} ADD COLUMN IF NOT EXISTS "{column.name}" {column.type}')
+        run("CREATE TABLE IF NOT EXISTS looks (experiment VARCHAR, run VARCHAR, append_time BIGINT, value BLOB)")
+        run('CREATE TABLE IF NOT EXISTS documents ("offset" BIGINT, append_time BIGINT, value BLOB)')
+        run("CREATE TABLE IF NOT EXISTS health (stage VARCHAR, worker VARCHAR, append_time BIGINT, value BLOB)")
+        run("CREATE TABLE IF NOT EXISTS kafka_offsets (topic VARCHAR, partition INTEGER, next_offset BIGINT)")
+        run("CREATE TABLE IF NOT EXISTS history_files (number BIGINT, name VARCHAR, rows BIGINT)")
+        run("CREATE TABLE IF NOT EXISTS ignored AS SELECT 0::BIGINT AS looks")
+        self._write_history(f"SELECT {EXACT} FROM results_recent LIMIT 0", EMPTY)
+
+    def _load(self) -> None:
+        run = self.connection.execute
+        for append_time, value in run("SELECT append_time, value FROM looks").fetchall():
+            look = _decode_look(value)
+            self.looks[look.experiment, look.run] = PublishedLook(look, append_time, value)
+        for row in run('SELECT "offset", append_time, value FROM documents ORDER BY 1').fetchall():
+            self._take_document(*row)
+        for append_time, value in run("SELECT append_time, value FROM health").fetchall():
+            health = _decode_health(value)
+            self.beats[health.stage, health.worker] = Beat(health, append_time, value)
+        ((self.ignored_looks,),) = run("SELECT looks FROM ignored").fetchall()
+
+    def _take_document(self, offset: int, append_time: int, value: bytes | None) -> None:
+        self.catalog.append(offset, append_time, value)
+        self.documents.append((offset, append_time, value))
+
+    def _write_looks(self, pending: _Pending) -> None:
+        if not pending.looks:
+            return
+        rows = [row for published in pending.looks for row in _result_rows(published)]
+        newest = {tuple(row[name] for name in CELL_KEY): row for row in rows}
+        self._insert(RESULTS_RECENT.name, RESULTS_RECENT.arrow(rows))
+        self._replace(RESULTS.name, CELL_KEY, RESULTS.arrow(newest.values()))
+        runs = {(published.look.experiment, published.look.run): published for published in pending.looks}
+        looks = [(*run, published.append_time, published.value) for run, published in runs.items()]
+        self._replace("looks", ("experiment", "run"), _rows(LOOKS, looks))
+
+    def _write_catalog(self, pending: _Pending) -> None:
+        if pending.catalog:
+            self._insert("documents", _rows(DOCUMENTS, pending.catalog))
+
+    def _write_letters(self, pending: _Pending) -> None:
+        if not pending.letters:
+            return
+        run = self.connection.execute
+        origin = '"topic", "partition", "offset", "index"'
+        self.connection.register("arriving", DEAD_LETTERS.arrow(pending.letters))
+        run(
+            f"CREATE TEMP TABLE new_letters AS SELECT DISTINCT ON ({origin}) * FROM arriving a "
+            "WHERE NOT EXISTS (SELECT 1 FROM dead_letters d WHERE d.topic = a.topic AND d.partition = a.partition "
+            'AND d."offset" = a."offset" AND d."index" IS NOT DISTINCT FROM a."index") ORDER BY rejected'
+        )
+        run("INSERT INTO dead_letters BY NAME FROM new_letters")
+        run(
+            "CREATE TEMP TABLE totals AS SELECT reason, sum(letters)::BIGINT AS letters, max(newest) AS newest FROM "
+            "(SELECT reason, letters, newest FROM dead_letter_totals UNION ALL BY NAME "
+            "SELECT reason, 1 AS letters, rejected AS newest FROM new_letters) GROUP BY reason"
+        )
+        run("DELETE FROM dead_letter_totals")
+        run("INSERT INTO dead_letter_totals BY NAME FROM totals")
+        ((letters,),) = run("SELECT count(*) FROM dead_letters").fetchall()
+        if letters > LETTERS_KEPT:
+            oldest = f"SELECT rowid FROM dead_letters ORDER BY rowid LIMIT {letters - LETTERS_KEPT}"
+            run(f"DELETE FROM dead_letters WHERE rowid IN ({oldest})")
+        run("DROP TABLE new_letters")
+        run("DROP TABLE totals")
+        self.connection.unregister("arriving")
+
+    def _write_beats(self, pending: _Pending, silent: list[tuple[str, str]]) -> None:
+        for key in silent:
+            self.connection.execute("DELETE FROM health WHERE stage = ? AND worker = ?", list(key))
+        if pending.beats:
+            beats = [(*key, beat.append_time, beat.value) for key, beat in pending.beats.items()]
+            self._replace("health", ("stage", "worker"), _rows(BEATS, beats))
+
+    def _insert(self, table: str, rows: pa.Table) -> None:
+        self.connection.register("arriving", rows)
+        self.connection.execute(f"INSERT INTO {table} BY NAME FROM arriving")
+        self.connection.unregister("arriving")
+
+    def _replace(self, table: str, key: Iterable[str], rows: pa.Table) -> None:
+        self.connection.register("arriving", rows)
+        same = " AND ".join(f'{table}."{name}" = arriving."{name}"' for name in key)
+        self.connection.execute(f"DELETE FROM {table} USING arriving WHERE {same}")
+        self.connection.execute(f"INSERT INTO {table} BY NAME FROM arriving")
+        self.connection.unregister("arriving")
+
+    def _move_history(self) -> None:
+        """Move a full `results_recent` into a Parquet file: joined to the newest one while there is room."""
+        run = self.connection.execute
+        ((recent,),) = run("SELECT count(*) FROM results_recent").fetchall()
+        if recent < RECENT_ROWS:
+            return
+        directory = self.directory / "history"
+        source = f"SELECT {EXACT} FROM results_recent"
+        last = run("SELECT number, name, rows FROM history_files ORDER BY number DESC LIMIT 1").fetchall()
+        joined = last[0] if last and last[0][2] + recent <= FILE_ROWS else None
+        if joined:
+            source = (
+                f"FROM read_parquet({literal(directory / joined[1])}, union_by_name = true) UNION ALL BY NAME {source}"
+            )
+        name = f"{uuid.uuid4().hex}.parquet"
+        self._write_history(source, name)
+        number = joined[0] if joined else (last[0][0] + 1 if last else 1)
+        run("BEGIN")
+        run("DELETE FROM history_files WHERE number = ?", [number])
+        run("INSERT INTO history_files VALUES (?, ?, ?)", [number, name, recent + (joined[2] if joined else 0)])
+        run("DELETE FROM results_recent")
+        run("COMMIT")
+        if joined:
+            (directory / joined[1]).touch()  # replaced now
+        listed = {path.name for path in self.history_files()}
+        for path in directory.iterdir():
+            if path.name not in listed and time.time() - path.stat().st_mtime > REPLACED_KEPT:
+                path.unlink()
+
+    def _write_history(self, source: str, name: str) -> None:
+        path = self.directory / "history" / name
+        path.parent.mkdir(exist_ok=True)
+        temporary = path.with_name(f"{name}.tmp")
+        self.connection.execute(f"COPY ({source}) TO {literal(temporary)} (FORMAT parquet, COMPRESSION zstd)")
+        durable.rename(temporary, path)
+
+
+def literal(path: Path) -> str:
+    """The path as a string of SQL."""
+    return "'" + str(path).replace("'", "''") + "'"
+
+
+# The history's columns as they stand in Parquet, where DuckDB would write a HUGEINT as a float.
+EXACT = ", ".join(
+    f'"{name}"::DECIMAL(38, 0) AS "{name}"' if kind == "HUGEINT" else f'"{name}"'
+    for name, kind, _ in RESULTS_RECENT.columns
+)
+LOOKS = pa.schema(
+    [("experiment", pa.string()), ("run", pa.string()), ("append_time", pa.int64()), ("value", pa.binary())]
+)
+DOCUMENTS = pa.schema([("offset", pa.int64()), ("append_time", pa.int64()), ("value", pa.binary())])
+BEATS = pa.schema(
+    [("stage", pa.string()), ("worker", pa.string()), ("append_time", pa.int64()), ("value", pa.binary())]
+)
+OFFSETS = pa.schema([("topic", pa.string()), ("partition", pa.int32()), ("next_offset", pa.int64())])
+
+
+def _rows(schema: pa.Schema, rows: Iterable[tuple[Any, ...]]) -> pa.Table:
+    columns = zip(*rows, strict=True)
+    return pa.table([pa.array(column, kind) for column, kind in zip(columns, schema.types, strict=True)], schema=schema)
+
+
+_decode_look = msgspec.json.Decoder(Look).decode
+_decode_health = msgspec.json.Decoder(WorkerHealth).decode
+
+
+def _decoded(decode: Callable[[bytes], Any], value: bytes | None) -> Any:
+    try:
+        return decode(value or b"")
+    except msgspec.MsgspecError:
+        return None
+
+
+def _result_rows(published: PublishedLook) -> list[dict[str, Any]]:
+    look = published.look
+    common = {
+        "experiment": look.experiment,
+        "run": look.run,
+        "look": look.look,
+        "revision": look.revision,
+        "time": look.time,
+        "published": published.append_time,
+        "final": look.final,
+        "verdict": look.verdict.decision,
+        "verdict_reason": look.verdict.reason,
+        "catalog_version": look.catalog_version,
+    }
+    exact = ("sum", "sum_squares", "control_sum", "control_sum_squares")
+    return [
+        common | {name: getattr(cell, name) for name in CELL} | {name: int(getattr(cell, name)) for name in exact}
+        for cell in look.cells
+    ]
+
+
+def _letter_row(  # noqa: PLR0917
+    topic: str, partition: int, offset: int, index: int | None, append_time: int, value: bytes | None
+) -> dict[str, Any]:
+    return {
+        "topic": topic,
+        "partition": partition,
+        "offset": offset,
+        "index": index,
+        "appended": append_time,
+        "value": None if value is None else value[:VALUE_KEPT].decode("utf-8", "backslashreplace"),
+        "bytes": None if value is None else len(value),
+    }
+
+
+def _lock(directory: Path) -> IO[str]:
+    path = directory / "lock"
+    file = path.open("a+", encoding="utf-8")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        file.seek(0)
+        holder = file.read().strip() or "another process"
+        file.close()
+        raise StoreLockedError(
+            f"the store in {directory} belongs to {holder}; one storage worker owns it: stop that one, or set "
+            "PEEKPROOF_DATA to another directory"
+        ) from error
+    file.truncate(0)
+    file.write(f"process {os.getpid()} on {socket.gethostname()}")
+    file.flush()
+    return file

@@ -1,0 +1,333 @@
+"""Tables: what analysts find in the snapshot, column by column, and what each column means.
+
+Times are TIMESTAMP in UTC (not TIMESTAMPTZ, which Python can only fetch with a time zone package installed).
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+
+SCHEMA_VERSION = 1  # counts changes that break a query: a column or table renamed or removed
+
+ARROW = {
+    "VARCHAR": pa.string(),
+    "BOOLEAN": pa.bool_(),
+    "INTEGER": pa.int32(),
+    "BIGINT": pa.int64(),
+    "HUGEINT": pa.decimal128(38),
+    "DOUBLE": pa.float64(),
+    "TIMESTAMP": pa.timestamp("ms"),  # from integers: ms UTC
+    "VARCHAR[]": pa.list_(pa.string()),
+    "MAP(VARCHAR, BIGINT)": pa.map_(pa.string(), pa.int64()),
+}
+
+
+class Column(NamedTuple):
+    """One column: its name, its DuckDB type and what it means."""
+
+    name: str
+    type: str
+    comment: str
+
+
+class Table(NamedTuple):
+    """One table or view."""
+
+    name: str
+    comment: str
+    columns: tuple[Column, ...]
+
+    @property
+    def ddl(self) -> str:
+        """The columns, as in CREATE TABLE."""
+        return ", ".join(f'"{column.name}" {column.type}' for column in self.columns)
+
+    def arrow(self, rows: Iterable[Mapping[str, Any]]) -> pa.Table:
+        """The rows (dictionaries by column; missing is null), as columns for an INSERT BY NAME."""
+        schema = pa.schema([(column.name, ARROW[column.type]) for column in self.columns])
+        return pa.Table.from_pylist(list(rows), schema)
+
+
+def _table(name: str, comment: str, columns: Iterable[tuple[str, str, str]]) -> Table:
+    return Table(name, comment, tuple(Column(*column) for column in columns))
+
+
+_CELL = (
+    ("metric", "VARCHAR", "Key of the metric."),
+    ("metric_version", "BIGINT", "Version of the metric's document: another definition is another number."),
+    ("variant", "VARCHAR", "The variant that is compared with control."),
+    ("control", "VARCHAR", "The variant it is compared with."),
+    (
+        "reading",
+        "VARCHAR",
+        "settled: units whose window is closed, on which verdicts rest; live: every unit so far, for watching.",
+    ),
+    ("segment", "VARCHAR", "The part of the units that is covered; all for every unit."),
+    (
+        "status",
+        "VARCHAR",
+        "ok; gated: too few exposures or non-zero units; no data: an arm is empty; zero variance; withheld.",
+    ),
+    ("n", "BIGINT", "Units of the variant."),
+    ("nonzero", "BIGINT", "Units of the variant whose total is not zero."),
+    ("sum", "HUGEINT", "Exact sum of the variant's unit totals, quantised: divide by 10^scale."),
+    ("sum_squares", "HUGEINT", "Exact sum of their squares, quantised: divide by 10^(2*scale)."),
+    ("control_n", "BIGINT", "Units of control."),
+    ("control_nonzero", "BIGINT", "Units of control whose total is not zero."),
+    ("control_sum", "HUGEINT", "Exact sum of control's unit totals, quantised: divide by 10^scale."),
+    ("control_sum_squares", "HUGEINT", "Exact sum of their squares, quantised: divide by 10^(2*scale)."),
+    ("scale", "INTEGER", "Decimal places that the sums keep."),
+    ("mean", "DOUBLE", "Mean of the variant's unit totals, in the metric's unit."),
+    ("control_mean", "DOUBLE", "Mean of control's unit totals, in the metric's unit."),
+    ("estimate", "DOUBLE", "Difference of the means, variant minus control, in the metric's unit."),
+    ("standard_error", "DOUBLE", "Standard error of the estimate."),
+    ("lower", "DOUBLE", "Lower end of the confidence sequence of the difference, by this look alone."),
+    ("upper", "DOUBLE", "Upper end of the confidence sequence of the difference, by this look alone."),
+    ("p_value", "DOUBLE", "Always-valid p-value of no difference, by this look alone."),
+    ("log_e", "DOUBLE", "Natural logarithm of the e-value against no difference."),
+    ("running_lower", "DOUBLE", "Lower end of the intersection of all looks' intervals."),
+    ("running_upper", "DOUBLE", "Upper end of the intersection of all looks' intervals."),
+    ("running_p_value", "DOUBLE", "Smallest always-valid p-value of all looks: valid whenever you stop."),
+    ("running_empty", "BOOLEAN", "The looks' intervals exclude each other: the effect has moved."),
+    ("relative_estimate", "DOUBLE", "Relative lift of the variant over control; 0.02 is two per cent."),
+    ("relative_lower", "DOUBLE", "Lower end of the relative lift's confidence set."),
+    ("relative_upper", "DOUBLE", "Upper end of the relative lift's confidence set."),
+    ("alpha", "DOUBLE", "Error rate of the intervals, after division by the number of comparisons."),
+)
+
+_RESULT = (
+    ("experiment", "VARCHAR", "Key of the experiment."),
+    ("run", "VARCHAR", "Key of the run; a restart makes a new one."),
+    ("look", "BIGINT", "Number of the look within its run: 1, 2, 3, …"),
+    ("revision", "BIGINT", "Counts restatements of the run."),
+    ("time", "TIMESTAMP", "UTC. Everything appended before it is covered: the smallest clock of the partitions."),
+    ("published", "TIMESTAMP", "UTC. When the look was appended to the results topic."),
+    ("final", "BOOLEAN", "The run is over and settled: no look follows."),
+    ("verdict", "VARCHAR", "Of the experiment: ship, roll back, keep running, needs attention or none."),
+    ("verdict_reason", "VARCHAR", "Why, in a sentence that names the numbers."),
+    ("catalog_version", "BIGINT", "Offset in the catalog topic whose documents were in force."),
+    *_CELL,
+)
+
+CELL = tuple(name for name, _, _ in _CELL)
+CELL_KEY = ("experiment", "run", "metric", "variant", "reading", "segment")
+
+RESULTS = _table(
+    "results", "The newest result of each cell: experiment, run, metric, variant, reading and segment.", _RESULT
+)
+RESULTS_HISTORY = _table(
+    "results_history", "Every published result: one row per cell and look. Older rows stand in Parquet files.", _RESULT
+)
+RESULTS_RECENT = _table("results_recent", "The newest rows of results_history; query that view instead.", _RESULT)
+
+EXPERIMENTS = _table(
+    "experiments",
+    "One row per experiment or feature flag, with its newest run and that run's newest look.",
+    (
+        ("key", "VARCHAR", "Key of the experiment."),
+        ("name", "VARCHAR", "Its name for people."),
+        ("description", "VARCHAR", "What it is about."),
+        ("status", "VARCHAR", "draft, running or complete."),
+        ("owner", "VARCHAR", "Who answers for it."),
+        ("tags", "VARCHAR[]", "Its tags."),
+        ("unit", "VARCHAR", "What is randomised: user_id, device_id, groups.TYPE or user_properties.NAME."),
+        ("problem", "VARCHAR", "Hypothesis: the problem."),
+        ("solution", "VARCHAR", "Hypothesis: the change that should solve it."),
+        ("prediction", "VARCHAR", "Hypothesis: the number that it should hit."),
+        ("control", "VARCHAR", "The variant that the others are compared with."),
+        ("rollout", "INTEGER", "Percentage of units that get a variant."),
+        ("metrics", "VARCHAR[]", "Keys of its metrics, in the order of the definition."),
+        ("planned_units", "BIGINT", "Planned sample of a pair of variants."),
+        ("planned_start", "VARCHAR", "Planned start; commands act, dates do not."),
+        ("planned_end", "VARCHAR", "Planned end."),
+        ("version", "BIGINT", "Version of the document."),
+        ("changed", "TIMESTAMP", "UTC. When that version was appended to the catalog."),
+        ("run", "VARCHAR", "Newest run; null before the first start."),
+        ("started", "TIMESTAMP", "UTC. When that run was started."),
+        ("completed", "TIMESTAMP", "UTC. When that run was completed; null while it takes entries."),
+        ("look", "BIGINT", "Number of the run's newest look."),
+        ("time", "TIMESTAMP", "UTC. Everything appended before it is covered by that look."),
+        ("published", "TIMESTAMP", "UTC. When that look was appended to the results topic."),
+        ("final", "BOOLEAN", "The run is over and settled: no look follows."),
+        ("verdict", "VARCHAR", "ship, roll back, keep running, needs attention or none."),
+        ("verdict_reason", "VARCHAR", "Why, in a sentence that names the numbers."),
+        ("units", "BIGINT", "Units in the run, jumpers withdrawn."),
+        ("srm_p_value", "DOUBLE", "Sample-ratio mismatch: p-value of that look."),
+        ("srm_running_p_value", "DOUBLE", "Smallest of all looks; below 0.01 the assignment is broken."),
+        ("exposures", "BIGINT", "Exposure records counted, repeats included."),
+        ("jumpers", "BIGINT", "Units that met two variants of one allocation and were withdrawn."),
+        ("reassigned", "BIGINT", "Units that met another variant after the allocation had changed; they stay."),
+        ("forced", "BIGINT", "Exposures of units that an inclusion forced; not counted."),
+        ("inactive", "BIGINT", "Exposures of runs that take no entries; not counted."),
+        ("late_exposures", "BIGINT", "Exposures beyond the lateness horizon; not counted."),
+        ("counted_events", "BIGINT", "Events that a metric counted."),
+        ("duplicate_events", "BIGINT", "Events that were there already; not counted again."),
+        ("late_events", "BIGINT", "Events beyond the lateness horizon; not counted."),
+        ("unusable_events", "BIGINT", "Events whose property is missing or not a number; not counted."),
+        ("withheld_units", "BIGINT", "Units whose total left the exact range."),
+        ("duplicate_ids", "BIGINT", "Insert ids that came with another time: counted as other events."),
+    ),
+)
+
+VARIANTS = _table(
+    "variants",
+    "One row per variant of an experiment's newest run.",
+    (
+        ("experiment", "VARCHAR", "Key of the experiment."),
+        ("run", "VARCHAR", "Its newest run; null before the first start."),
+        ("variant", "VARCHAR", "Key of the variant."),
+        ("name", "VARCHAR", "Its name for people."),
+        ("description", "VARCHAR", "How its units are treated."),
+        ("is_control", "BOOLEAN", "The others are compared with this one."),
+        ("weight", "BIGINT", "Its share relative to the other variants."),
+        ("units", "BIGINT", "Units in the run by the newest look, jumpers withdrawn."),
+        ("share", "DOUBLE", "Its share of the run's units."),
+        ("expected_share", "DOUBLE", "The share that the weights promise."),
+    ),
+)
+
+METRICS = _table(
+    "metrics",
+    "One row per metric.",
+    (
+        ("key", "VARCHAR", "Key of the metric."),
+        ("name", "VARCHAR", "Its name for people."),
+        ("description", "VARCHAR", "What it says."),
+        ("owner", "VARCHAR", "Who answers for it."),
+        ("type", "VARCHAR", "conversion: did the unit send the event; count: how often; sum: total of a property."),
+        ("event", "VARCHAR", "Event type that it counts."),
+        ("property", "VARCHAR", "Property of the events that is summed."),
+        ("window_ms", "BIGINT", "Milliseconds from a unit's entry within which its events count; null: without end."),
+        ("scale", "INTEGER", "Decimal places that its sums keep."),
+        ("version", "BIGINT", "Version of the document."),
+        ("changed", "TIMESTAMP", "UTC. When that version was appended to the catalog."),
+        ("experiments", "VARCHAR[]", "Experiments that read it."),
+    ),
+)
+
+CATALOG = _table(
+    "catalog",
+    "The audit log: every record of the catalog topic, in order.",
+    (
+        ("offset", "BIGINT", "Offset of the record."),
+        ("appended", "TIMESTAMP", "UTC. When it was appended; it applies to input appended a second later."),
+        ("kind", "VARCHAR", "flag or metric."),
+        ("key", "VARCHAR", "Key of the document."),
+        ("version", "BIGINT", "Version of the document."),
+        ("author", "VARCHAR", "Who changed it."),
+        ("reason", "VARCHAR", "Why."),
+        ("ignored", "VARCHAR", "Why the record is no version of any document; null for one that counts."),
+    ),
+)
+
+DEAD_LETTERS = _table(
+    "dead_letters",
+    "The newest 10,000 inputs that could not be used, one row per origin. `peekproof dead-letters` lists all of them.",
+    (
+        ("reason", "VARCHAR", "Why, in few words."),
+        ("detail", "VARCHAR", "The value, the rule, the place and the way out."),
+        ("topic", "VARCHAR", "Topic of the input."),
+        ("partition", "INTEGER", "Its partition."),
+        ("offset", "BIGINT", "Its offset."),
+        ("index", "BIGINT", "Which event of a record that holds many; null for a record of one."),
+        ("appended", "TIMESTAMP", "UTC. When the input was appended."),
+        ("rejected", "TIMESTAMP", "UTC. When the letter was appended."),
+        ("value", "VARCHAR", "The first 500 bytes; bytes that are no UTF-8 are written as \\xNN. Null for a null."),
+        ("bytes", "BIGINT", "Size of the value; null for a null."),
+    ),
+)
+
+DEAD_LETTER_TOTALS = _table(
+    "dead_letter_totals",
+    "How many inputs could not be used, by reason.",
+    (
+        ("reason", "VARCHAR", "Why, in few words."),
+        ("letters", "BIGINT", "Inputs, one per origin."),
+        ("newest", "TIMESTAMP", "UTC. When the newest letter was appended."),
+    ),
+)
+
+PIPELINE_HEALTH = _table(
+    "pipeline_health",
+    "What each worker last said: one row per input partition that it holds. Workers silent for an hour are left out.",
+    (
+        ("stage", "VARCHAR", "assignment, aggregation, significance, storage or archive."),
+        ("worker", "VARCHAR", "Host and process id."),
+        ("time", "TIMESTAMP", "UTC. When it said so; workers do once a second."),
+        ("started", "TIMESTAMP", "UTC. When the worker started."),
+        ("cpu_seconds", "DOUBLE", "CPU time of the process so far."),
+        ("peak_memory", "BIGINT", "Bytes."),
+        ("topic", "VARCHAR", "Input topic; null for a worker without partitions."),
+        ("partition", "INTEGER", "Input partition."),
+        ("position", "BIGINT", "The next offset that it reads."),
+        ("lag", "BIGINT", "Records behind that position."),
+        ("clock", "TIMESTAMP", "UTC. The append time that the partition has reached; null if unknown."),
+        ("freshness_seconds", "DOUBLE", "How far the clock stood behind that moment."),
+        ("counts", "MAP(VARCHAR, BIGINT)", "Totals since the worker started."),
+    ),
+)
+
+ABOUT = _table(
+    "about",
+    "One row about this file.",
+    (
+        ("product", "VARCHAR", "What wrote it."),
+        ("schema_version", "INTEGER", "Grows when a table or column is renamed or removed."),
+        (
+            "published",
+            "TIMESTAMP",
+            "UTC. When this snapshot was published; a newer one replaces the file every second.",
+        ),
+        ("ignored_looks", "BIGINT", "Records of the results topic that did not follow the last look of their run."),
+        ("open_with", "VARCHAR", "How to open it."),
+        ("refresh_with", "VARCHAR", "How a session sees a newer snapshot."),
+    ),
+)
+
+_PLACE = (
+    ("appended", "TIMESTAMP", "UTC. When Kafka appended the record."),
+    ("kafka_partition", "INTEGER", "Partition of the record."),
+    ("kafka_offset", "BIGINT", "Offset of the record."),
+    ("record_index", "BIGINT", "Line within a record of many (application/x-ndjson); 0 for a record of one."),
+)
+_NOTE = (
+    "Records that are no JSON object, and Arrow records, are left out; duplicates are not. "
+    "The newest minute may be missing."
+)
+_WHO = (
+    ("user_id", "VARCHAR", "The user."),
+    ("device_id", "VARCHAR", "The device."),
+)
+
+EVENTS = _table(
+    "events",
+    f"Every archived event as it was sent. {_NOTE}",
+    (
+        ("event_type", "VARCHAR", "What happened."),
+        *_WHO,
+        ("groups", "JSON", "The groups: type to name or names."),
+        ("time", "TIMESTAMP", "UTC. When it happened; the append time if the event does not say."),
+        ("insert_id", "VARCHAR", "The producer's id of the event, by which repeats are recognised."),
+        ("event_properties", "JSON", "Properties of the event."),
+        ("user_properties", "JSON", "Properties of the user."),
+        *_PLACE,
+    ),
+)
+
+EXPOSURES = _table(
+    "exposures",
+    f"Every archived exposure as it was sent. {_NOTE}",
+    (
+        ("flag_key", "VARCHAR", "Key of the experiment."),
+        ("variant", "VARCHAR", "The variant that the unit met; null asks for one."),
+        ("experiment_key", "VARCHAR", "The run."),
+        *_WHO,
+        ("groups", "JSON", "The groups: type to name or names."),
+        ("time", "TIMESTAMP", "UTC. When the unit met the variant; the append time if the exposure does not say."),
+        ("insert_id", "VARCHAR", "The producer's id of the exposure."),
+        ("user_properties", "JSON", "Properties of the user."),
+        ("metadata", "JSON", "What the evaluation said; flagVersion is the flag's version."),
+        *_PLACE,
+    ),
+)

@@ -1,0 +1,89 @@
+"""What the tests of the store and of the snapshot share: looks, documents and health as they stand on the topics."""
+
+from collections.abc import Callable
+
+import msgspec
+import pytest
+
+from schemas.health import PartitionHealth, WorkerHealth
+from schemas.look import ArmHealth, Cell, Health, Look, Verdict
+
+Record = tuple[int, int, int, bytes | None]
+SUM_SQUARES = 2**100 + 1  # beyond 64 bits and beyond what a float holds
+
+
+def look(number: int, run: str = "exp-1", metrics: int = 2) -> bytes:
+    """The bytes of one look with two variants beside control."""
+    cells = [
+        Cell(
+            metric=f"metric-{metric}",
+            variant=variant,
+            control="control",
+            reading="live",
+            status="ok",
+            n=100 + number,
+            nonzero=50,
+            sum=number,
+            sum_squares=str(SUM_SQUARES + number),
+            control_n=100,
+            control_nonzero=40,
+            control_sum=-(2**40),
+            control_sum_squares=7,
+            scale=2,
+            mean=0.5,
+            p_value=0.25,
+            alpha=0.05,
+        )
+        for metric in range(metrics)
+        for variant in ("treatment", "other")
+    ]
+    arms = [ArmHealth("control", 100, 0.5), ArmHealth("treatment", 300, 0.5)]
+    return msgspec.json.encode(
+        Look(
+            experiment="checkout",
+            run=run,
+            look=number,
+            revision=0,
+            time=1_700_000_000_000 + number,
+            catalog_version=3,
+            offsets={"0": number},
+            health=Health(arms=arms, exposures=401, srm_p_value=0.5),
+            verdict=Verdict("keep running", "it's early"),
+            cells=cells,
+        )
+    )
+
+
+def health(worker: str, clock: int) -> bytes:
+    """The bytes of one worker's health."""
+    partitions = [PartitionHealth("events", 0, 10, 2, clock), PartitionHealth("events", 1, 5, 0)]
+    return msgspec.json.encode(
+        WorkerHealth(
+            stage="assignment",
+            worker=worker,
+            started=1,
+            cpu_seconds=1.5,
+            peak_memory=10,
+            partitions=partitions,
+            counts={"rows": 4},
+        )
+    )
+
+
+@pytest.fixture
+def looks() -> Callable[..., list[Record]]:
+    """Records of `results`: looks `first` to `last` of one run, at offsets from `offset` on."""
+
+    def records(first: int, last: int, offset: int = 0, run: str = "exp-1", partition: int = 0) -> list[Record]:
+        return [
+            (partition, offset + at, 1_700_000_005_000 + number, look(number, run))
+            for at, number in enumerate(range(first, last + 1))
+        ]
+
+    return records
+
+
+@pytest.fixture
+def beat() -> Callable[[str, int], bytes]:
+    """A worker's health by its name and clock."""
+    return health
