@@ -29,7 +29,7 @@ from schemas.records import Records
 SCHEME = "peekproof"
 TRANSPORTS.aliases[SCHEME] = "pipeline.transport.consumer:Transport"
 
-FETCH_BYTES = 4 << 20  # per partition and fetch; a single larger message comes through all the same
+FETCH_BYTES = 1 << 20  # per partition and fetch; a single larger message comes through all the same
 SLICES_PER_POLL = 16
 WAITING_SLICES = 8  # between the consumer and an agent, before the consumer waits
 

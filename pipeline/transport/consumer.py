@@ -31,6 +31,7 @@ from faust.types import TP, ConsumerMessage, Message
 from faust.types.transports import ConsumerT
 from faust.types.tuples import ack_lock
 
+from pipeline.transport.columns import compile_kernels
 from pipeline.transport.errors import GapError, TransportError
 from pipeline.transport.fetches import Fetches
 from pipeline.transport.schema import RecordsSchema
@@ -58,6 +59,7 @@ class ColumnsThread(driver.AIOKafkaConsumerThread):
 
     async def on_start(self) -> None:
         """Connect the client; its fetcher waits for an assignment yet."""
+        compile_kernels()
         await super().on_start()
         fetcher = self._ensure_consumer()._fetcher
         self._of_the_log = copy.copy(fetcher)
@@ -233,6 +235,11 @@ class Consumer(driver.Consumer):
         await self.commit()
 
     # Beginning and ending
+
+    async def verify_all_partitions_active(self) -> None:
+        """Faust's watch for stuck partitions; it must not begin before the client has (a loaded machine is slow)."""
+        if self._thread._consumer is not None:
+            await super().verify_all_partitions_active()
 
     async def perform_seek(self) -> None:
         """Bring every assigned partition to its position. What was not acknowledged is delivered again."""
