@@ -21,15 +21,8 @@ class Follower:
     def __init__(self, settings: Settings, topic: str, read: Read) -> None:
         self._topic = settings.topic(topic)
         self._read = read
-        self._consumer = AIOKafkaConsumer(  # without a group it takes every partition of the topic
-            self._topic,
-            group_id=None,
-            enable_auto_commit=False,
-            auto_offset_reset="earliest",
-            max_partition_fetch_bytes=MAX_MESSAGE_BYTES,
-            fetch_max_bytes=4 * MAX_MESSAGE_BYTES,
-            **settings.aiokafka_arguments(),
-        )
+        self._settings = settings
+        self._consumer: AIOKafkaConsumer
         self._position: dict[TopicPartition, int] = {}
         self._reading: asyncio.Task[None] | None = None
         self._progress = asyncio.Condition()
@@ -38,6 +31,15 @@ class Follower:
 
     async def start(self) -> None:
         """Begin to read, and return once everything that the topic held has been read."""
+        self._consumer = AIOKafkaConsumer(  # without a group it takes every partition of the topic
+            self._topic,
+            group_id=None,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            max_partition_fetch_bytes=MAX_MESSAGE_BYTES,
+            fetch_max_bytes=4 * MAX_MESSAGE_BYTES,
+            **self._settings.aiokafka_arguments(),
+        )
         await self._consumer.start()
         if not self._consumer.partitions_for_topic(self._topic):
             await self._consumer.stop()
@@ -55,7 +57,7 @@ class Follower:
         """Stop reading."""
         if self._reading is not None:
             self._reading.cancel()
-        await self._consumer.stop()
+            await self._consumer.stop()
 
     async def _check(self) -> None:
         async with self._checking:

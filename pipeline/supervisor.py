@@ -12,8 +12,8 @@ from types import TracebackType
 from typing import IO, Self
 
 from pipeline.settings import Settings
+from pipeline.stages import STAGES
 
-STAGES = ("assignment", "aggregation", "significance", "storage", "archive")
 SCALED = ("assignment", "aggregation")  # stages of which several workers share the load of one machine
 STOP_SECONDS = 30.0
 POLL_SECONDS = 0.2

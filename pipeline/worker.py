@@ -1,6 +1,7 @@
 """Worker: one process that runs one stage as a Faust app."""
 
 import asyncio
+import importlib
 from dataclasses import replace
 
 from faust.types import TP
@@ -8,20 +9,11 @@ from faust.types import TP
 from pipeline import topics
 from pipeline.heartbeat import INTERVAL, Heartbeat
 from pipeline.settings import Settings
-from pipeline.stages.aggregation import Aggregation
-from pipeline.stages.archive import Archiving
-from pipeline.stages.assignment import Assignment
-from pipeline.stages.significance import Significance
+from pipeline.stages import STAGES
 from pipeline.stages.stage import Source, Stage
-from pipeline.stages.storage import Storage
 from pipeline.transport.app import App, create_app, run
 from schemas.health import PartitionHealth
 from schemas.records import Records
-
-STAGES: dict[str, type[Stage]] = {
-    stage.name: stage for stage in (Assignment, Aggregation, Significance, Storage, Archiving)
-}  # in the order data flows
-
 
 def run_worker(name: str, settings: Settings) -> None:
     """Run a stage until SIGTERM (exit code 0) or an error (exit code 1). Does not return.
@@ -29,7 +21,8 @@ def run_worker(name: str, settings: Settings) -> None:
     Raises PeekproofError where the cluster's topics don't fit.
     """
     topics.require(settings)
-    run(create_worker(STAGES[name](settings), settings))
+    module, stage = STAGES[name].split(":")
+    run(create_worker(getattr(importlib.import_module(module), stage)(settings), settings))
 
 
 class Worker:

@@ -8,11 +8,12 @@ import click
 
 from pipeline import topics
 from pipeline.settings import Settings
-from pipeline.supervisor import STAGES, Supervisor
+from pipeline.stages import STAGES
+from pipeline.supervisor import Supervisor
 
 
 @click.command()
-@click.argument("stage", type=click.Choice(STAGES))
+@click.argument("stage", type=click.Choice(list(STAGES)))
 def worker(stage: str) -> None:
     """Run one worker of STAGE until SIGTERM; several workers of a stage share its load."""
     from pipeline.worker import run_worker  # noqa: PLC0415 (slow to import)

@@ -1,0 +1,158 @@
+"""Catalog: the topic's reader, which every stage has, and its writer, which commands use."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Self
+
+import msgspec
+from aiokafka import ConsumerRecord
+from aiokafka.errors import KafkaError
+
+from evaluation.catalog import History
+from pipeline import topics
+from pipeline.errors import PeekproofError
+from pipeline.follower import Follower
+from pipeline.producer import create_producer
+from pipeline.settings import Settings
+from schemas.catalog import Document, FlagState, Kind, Metric
+from schemas.topics import CATALOG
+
+_log = logging.getLogger(__name__)
+
+
+class EditConflictError(PeekproofError):
+    """Another edit of the same version was published first; this one changed nothing."""
+
+
+class CatalogReader:
+    """Reads the topic from its start, without a group, and keeps its history for as long as it runs.
+
+    An error of reading ends it, and `caught_up` raises that error.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.history = History()
+        self._follower = Follower(settings, CATALOG, self._read)
+
+    async def start(self) -> None:
+        """Begin to read, and return once everything that the topic held has been read."""
+        await self._follower.start()
+
+    async def caught_up(self) -> None:
+        """Return when everything appended before this call has been read."""
+        await self._follower.caught_up()
+
+    async def stop(self) -> None:
+        """Stop reading."""
+        await self._follower.stop()
+
+    def _read(self, record: ConsumerRecord) -> None:
+        history = self.history
+        is_first = len(history.states) == 1
+        if record.offset < history.newest.offset or (is_first and record.offset > 0):
+            raise PeekproofError(
+                f"topic '{record.topic}' gives offset {record.offset} where {history.newest.offset} is due: it was cut "
+                "or made anew, but it is kept for ever; restore it, or begin anew under another prefix"
+            )
+        ignored = len(history.rejected)
+        history.append(record.offset, record.timestamp, record.value)
+        for rejected in history.rejected[ignored:]:
+            _log.warning("record %d of topic '%s' is ignored: %s", rejected.offset, record.topic, rejected.reason)
+
+
+class CatalogWriter:
+    """Publishes new versions of documents: `async with CatalogWriter(settings) as writer: …`.
+
+    Raises PeekproofError for a cluster that does not answer, and for topics that are not as they must be.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._reader = CatalogReader(settings)
+        self._producer = create_producer(settings)
+
+    @property
+    def history(self) -> History:
+        """What the topic held when the writer was opened, and since."""
+        return self._reader.history
+
+    async def __aenter__(self) -> Self:
+        await asyncio.to_thread(topics.require, self._settings)
+        with _answering(self._settings):
+            try:
+                await self._reader.start()
+                await self._producer.start()
+            except BaseException:
+                await self.__aexit__()
+                raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._producer.stop()
+        await self._reader.stop()
+
+    def next_version(self, spec: Metric | FlagState, author: str, reason: str) -> Document:
+        """The document that puts `spec` in the place of the version that stands now, or begins with it."""
+        kind: Kind = "metric" if isinstance(spec, Metric) else "flag"
+        key = spec.key if isinstance(spec, Metric) else spec.definition.key
+        versions = self.history.versions_of(kind, key)
+        base = versions[-1].document.version if versions else 0
+        return Document(
+            kind=kind,
+            key=key,
+            version=base + 1,
+            base=base,
+            author=author,
+            time=time.time_ns() // 1_000_000,
+            reason=reason,
+            spec=msgspec.Raw(msgspec.json.encode(spec)),
+        )
+
+    async def publish(self, document: Document) -> None:
+        """Publish one version, and return when it has been read back as the one that stands.
+
+        Raises EditConflictError when another edit won. A document that readers would ignore is not published:
+        PeekproofError.
+        """
+        name = f"version {document.version} of {document.kind} '{document.key}'"
+        value = msgspec.json.encode(document)
+        newest = self.history.newest
+        if (ignored := newest.after(newest.offset, newest.append_time, value)[1]) is not None:
+            raise PeekproofError(f"{name} is not published: {ignored.reason}")
+        with _answering(self._settings):
+            topic, key = self._settings.topic(CATALOG), f"{document.kind}/{document.key}".encode()
+            sent = await self._producer.send_and_wait(topic, value, key)
+            await self._reader.caught_up()
+        for rejected in self.history.rejected:
+            if rejected.offset == sent.offset:
+                raise EditConflictError(f"{name} came too late and changes nothing: {rejected.reason}")
+
+
+def read_catalog(settings: Settings) -> History:
+    """Everything that the topic holds now. Raises PeekproofError as CatalogWriter does."""
+
+    async def read() -> History:
+        reader = CatalogReader(settings)
+        try:
+            await reader.start()
+        finally:
+            await reader.stop()
+        return reader.history
+
+    topics.require(settings)
+    with _answering(settings):
+        return asyncio.run(read())
+
+
+@contextmanager
+def _answering(settings: Settings) -> Iterator[None]:
+    try:
+        yield
+    except KafkaError as error:
+        raise PeekproofError(
+            f"Kafka at {settings.servers()} does not do what is asked ({error or type(error).__name__}); "
+            "check PEEKPROOF_BOOTSTRAP_SERVERS, the security settings and the rights of the user"
+        ) from error
