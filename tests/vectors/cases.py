@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import numpy as np
 
-from evaluation.significance import mixture, moments, relative, srm
+from evaluation.significance import bayes, conversions, fixed, mixture, moments, multiplicity, relative, srm
 from evaluation.significance.comparison import Arm, Comparison, differences
 
 SCALE = 30  # decimal places that hold every value of the cases exactly
@@ -143,18 +143,134 @@ def stream_moments(case):
     return {"n": len(values), "mean": moments.mean(n, total, unit)[0], "m2": variance * len(values) * (len(values) - 1)}
 
 
+def one_sided(case):
+    estimate, variance, units = estimates(case, is_conversion=False)
+    ratio = mixture.mixing_ratio(units, case["n_star"], 2 * case["alpha"])
+    width = np.sqrt(variance) * mixture.one_sided_multiplier(ratio, case["alpha"])
+    ends = {"greater": ("ci_lower", estimate - width), "less": ("ci_upper", estimate + width)}
+    end, bound = ends[case["alternative"]]
+    rho = np.sqrt(mixture.tuning(2 * case["alpha"]) / case["n_star"])
+    return {"estimate": estimate[0], "se": np.sqrt(variance[0]), end: bound[0], "rho": rho}
+
+
+def bernoulli_process(case):
+    (control, treatment), (_, share) = case["conversions"], case["assignment_probs"]
+    said = conversions.exact_evidence(treatment, control, share, case["alpha"], case["concentration"])
+    return {
+        "p_value": said.p_value,
+        "log_ratio": np.log(said.risk_ratio),
+        "log_ratio_ci": np.log([said.lower, said.upper]),
+    }
+
+
+def bernoulli(case):
+    if "prior" not in case:
+        return None
+    lower, upper = conversions.share_bounds(
+        case["successes"], case["n"] - case["successes"], *case["prior"], case["alpha"]
+    )
+    return {"ci_lower": lower, "ci_upper": upper}
+
+
+def fixed_test(case, is_conversion=False, freedom=None):
+    estimate, variance, _ = estimates(case, is_conversion)
+    arms = case["treatment"], case["control"]
+    if freedom is None:
+        treatment, control = (exact_arm(arm) for arm in arms)
+        found = differences([Comparison(treatment, control, [(treatment, control)], SCALE, is_conversion)])
+        freedom = fixed.welch_freedom(
+            found.variance - found.control_variance, found.n, found.control_variance, found.control_n
+        )
+    alpha = case.get("alpha", 0.05)
+    said = fixed.t_test(estimate, variance, freedom, alpha, case.get("alternative", "two-sided"))
+    return {
+        "estimate": estimate[0],
+        "se": np.sqrt(variance[0]),
+        "df": np.ravel(freedom)[0],
+        "statistic": (estimate / np.sqrt(variance))[0],
+        "p_value": said.p_value[0],
+        "ci_lower": said.lower[0],
+        "ci_upper": said.upper[0],
+    }
+
+
+def welch_t(case):
+    if case.get("equal_var"):
+        return None
+    return fixed_test(case, freedom=np.inf if case.get("use_t") is False else None)
+
+
+def z_test(case):
+    return fixed_test(case, freedom=np.inf)
+
+
+def fixed_binary(case):
+    method = case.get("method", "t")
+    if method == "norm" and case.get("equal_var", True) is False and not case.get("correction"):
+        return fixed_test(case, is_conversion=True, freedom=np.inf)
+    return fixed_test(case, is_conversion=True) if method == "t" else None
+
+
+def tail(case):
+    return {"p_value": fixed.t_test(case["t"], 1.0, case["df"], 0.05).p_value}
+
+
+def adjusted(function):
+    def answer(case):
+        p_values = function(case["p_values"])
+        return {"adjusted": p_values, "reject": p_values <= case["alpha"]}
+
+    return answer
+
+
+def bayes_beta(case):
+    x, y = (exact_arm(case[name]) for name in ("treatment", "control"))
+    return {
+        "chance_to_beat_control": bayes.beta_chance(x.nonzero, x.n, y.nonzero, y.n),
+        "posterior_mean_control": bayes.beta_mean(y.nonzero, y.n),
+        "posterior_mean_treatment": bayes.beta_mean(x.nonzero, x.n),
+    }
+
+
+def bayes_effect(case):
+    estimate, variance, _ = estimates(case, is_conversion=False)
+    # The prior is on the relative lift.
+    unit = 1.0 if case["effect"] == "relative" else case["control"]["mean"]
+    prior = np.inf if case["prior"] == "flat" else (0.3 * unit) ** 2
+    said = bayes.normal_posterior(estimate, variance, case["alpha"], prior)
+    return {
+        "estimate": said.mean[0],
+        "ci_lower": said.lower[0],
+        "ci_upper": said.upper[0],
+        "chance_to_win": said.chance[0],
+        "risk": [said.control_risk[0], said.risk[0]],
+    }
+
+
 FAMILIES = {
+    "bayes.beta": bayes_beta,
+    "bayes.effect": bayes_effect,
+    "fixed.binary": fixed_binary,
+    "fixed.welch_t": welch_t,
+    "fixed.z": z_test,
+    "multiplicity.bonferroni": adjusted(multiplicity.bonferroni),
+    "multiplicity.fdr_bh": adjusted(multiplicity.benjamini_hochberg),
+    "multiplicity.holm": adjusted(multiplicity.holm),
     "relative.fieller": fieller,
+    "sequential.bernoulli": bernoulli,
+    "sequential.bernoulli_process": bernoulli_process,
     "sequential.binary": sequential_binary,
     "sequential.logmix": logmix,
     "sequential.mean": sequential,
     "sequential.mixture_core": mixture_core,
     "sequential.msprt": msprt,
+    "sequential.onesided": one_sided,
     "sequential.running": running,
     "sequential.tuning": tuning,
     "srm.chi2": srm_chi_squared,
     "srm.sequential": srm_sequential,
     "stability.moments": stream_moments,
+    "stability.tail": tail,
 }
 
 
