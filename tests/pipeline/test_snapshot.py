@@ -1,0 +1,298 @@
+"""The snapshot as analysts meet it: another process, another DuckDB, while it is replaced again and again."""
+
+import json
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+
+import duckdb
+import msgspec
+import numpy as np
+import pytest
+
+from pipeline import store as store_module
+from pipeline.archive import Archive
+from pipeline.snapshot import publish
+from pipeline.store import Store
+from pipeline.tables import CELL
+from schemas.catalog import Allocation, Document, Flag, FlagState, Goal, Hypothesis, Metric, Run, Variant
+from schemas.look import Cell
+from schemas.records import Headers, Records
+
+Looks = Callable[..., list[tuple[int, int, int, bytes | None]]]
+CLI = Path(sys.executable).with_name("duckdb")
+
+
+def ask(path: Path, sql: str) -> list[tuple[object, ...]]:
+    with duckdb.connect(str(path), read_only=True) as connection:
+        return connection.execute(sql).fetchall()
+
+
+def records(topic: str, partition: int, values: list[tuple[Headers, bytes | None]]) -> Records:
+    """Records that all have headers, so that their values stand aside."""
+    sizes = np.array([len(value or b"") for _, value in values], np.int64)
+    n = len(values)
+    return Records(
+        topic=topic,
+        partition=partition,
+        begin=0,
+        end=n,
+        offset=np.arange(n, dtype=np.int64),
+        append_time=np.full(n, 5_000, np.int64),
+        start=np.cumsum(sizes) - sizes,
+        length=np.array([-1 if value is None else len(value) for _, value in values], np.int64),
+        data=memoryview(b"[]"),
+        separator="s",
+        aside=b"".join(value or b"" for _, value in values),
+        headers={row: headers or (("x", b""),) for row, (headers, _) in enumerate(values)},
+    )
+
+
+def document(kind: str, key: str, spec: object) -> bytes:
+    return msgspec.json.encode(
+        Document(
+            kind=kind,
+            key=key,
+            version=1,
+            base=0,
+            author="ann",
+            time=1,
+            reason="new",
+            spec=msgspec.Raw(msgspec.json.encode(spec)),
+        )
+    )
+
+
+@pytest.fixture
+def store(tmp_path: Path, looks: Looks, beat: Callable[[str, int], bytes]) -> Store:
+    """A store with something of everything."""
+    metric = Metric(key="metric-0", owner="ann", type="conversion", event="buy", window="10s")
+    flag = Flag(
+        key="checkout",
+        owner="ann",
+        hypothesis=Hypothesis(problem="p", solution="s", prediction="up 2%"),
+        variants=(Variant(key="control"), Variant(key="treatment")),
+        metrics=(Goal(metric="metric-0", role="primary"),),
+    )
+    weights = {"control": 1, "treatment": 1}
+    run = Run(key="exp-1", salt="a", started=1, allocations=(Allocation(flag_version=1, rollout=100, weights=weights),))
+    state = FlagState(definition=flag, status="running", runs=(run,))
+    store = Store(tmp_path / "store")
+    store.add_catalog(
+        [
+            (0, 0, 1_000, document("metric", "metric-0", metric)),
+            (0, 1, 2_000, document("flag", "checkout", state)),
+            (0, 2, 3_000, b"nonsense"),
+        ]
+    )
+    store.add_looks(looks(1, 5))
+    store.add_dead_letters([(0, 0, 9, [], b"\xff")])
+    store.add_health([(0, 0, 5_000, beat("host/1", 4_000))])
+    store.flush()
+    return store
+
+
+@pytest.fixture
+def snapshot(tmp_path: Path, store: Store) -> Path:
+    """The snapshot of that store, over an archive with records of every kind."""
+    many = (("Content-Type", b"application/x-ndjson"),)
+    event = {"event_type": "buy", "time": 1_234, "user_id": "u", "event_properties": {"price": 2.5}}
+    lines = '{"event_type":"é","time":"soon"}\nnonsense\n\n[1]\n{"event_type":"b","time":99999999999999999}\n'
+    values: list[tuple[Headers, bytes | None]] = [
+        ((), json.dumps(event).encode()),
+        ((), b"\xff\xfe"),
+        (many, lines.encode()),
+        ((), None),
+        ((), b""),
+        ((("content-type", b"application/vnd.apache.arrow.stream"),), b"\xff\xff\xff\xff"),
+    ]
+    archive = Archive(tmp_path / "archive", 1_000)
+    archive.append(records("events", 3, values))
+    archive.advance("events", 3, 10_000)
+    exposure = {"flag_key": "checkout", "variant": "treatment", "user_id": "u", "metadata": {"flagVersion": 1}}
+    archive.append(records("exposures", 0, [((), json.dumps(exposure).encode())]))
+    archive.advance("exposures", 0, 10_000)
+    path = tmp_path / "peekproof.duckdb"
+    publish(store, path, tmp_path / "archive")
+    return path
+
+
+def test_events_within_records_of_many_are_rows_and_unreadable_ones_are_not(snapshot: Path) -> None:
+    rows = ask(
+        snapshot,
+        "SELECT kafka_partition, kafka_offset, record_index, event_type, time, event_properties->>'price', user_id "
+        "FROM events ORDER BY kafka_offset, record_index",
+    )
+
+    appended = datetime(1970, 1, 1, 0, 0, 5)
+    assert rows == [
+        (3, 0, 0, "buy", datetime(1970, 1, 1, 0, 0, 1, 234_000), "2.5", "u"),
+        (3, 2, 0, "é", appended, None, None),
+        (3, 2, 4, "b", appended, None, None),
+    ]
+
+
+def test_exposures_are_rows(snapshot: Path) -> None:
+    rows = ask(snapshot, "SELECT flag_key, variant, user_id, metadata->>'flagVersion', time FROM exposures")
+
+    assert rows == [("checkout", "treatment", "u", "1", datetime(1970, 1, 1, 0, 0, 5))]
+
+
+def test_experiments_variants_and_metrics_show_what_is_in_force_and_the_newest_look(snapshot: Path) -> None:
+    assert ask(
+        snapshot,
+        "SELECT key, status, prediction, metrics, run, started, completed, look, units, verdict, verdict_reason, "
+        "exposures, jumpers, srm_p_value FROM experiments",
+    ) == [
+        (
+            "checkout",
+            "running",
+            "up 2%",
+            ["metric-0"],
+            "exp-1",
+            datetime(1970, 1, 1, 0, 0, 2),
+            None,
+            5,
+            400,
+            "keep running",
+            "it's early",
+            401,
+            0,
+            0.5,
+        )
+    ]
+    assert ask(snapshot, "SELECT variant, is_control, units, share, expected_share FROM variants ORDER BY variant") == [
+        ("control", True, 100, 0.25, 0.5),
+        ("treatment", False, 300, 0.75, 0.5),
+    ]
+    assert ask(snapshot, "SELECT key, type, window_ms, experiments FROM metrics") == [
+        ("metric-0", "conversion", 10_000, ["checkout"])
+    ]
+    log = ask(snapshot, 'SELECT "offset", key, author, ignored IS NULL FROM catalog ORDER BY "offset"')
+    assert log == [(0, "metric-0", "ann", True), (1, "checkout", "ann", True), (2, None, None, False)]
+
+
+def test_health_shows_lag_and_freshness(snapshot: Path) -> None:
+    rows = ask(
+        snapshot,
+        "SELECT worker, topic, partition, lag, freshness_seconds, counts['rows'] "
+        "FROM pipeline_health ORDER BY partition",
+    )
+
+    assert rows == [("host/1", "events", 0, 2, 1.0, 4), ("host/1", "events", 1, 0, None, 4)]
+
+
+def test_results_hold_the_newest_look_and_history_all_of_them_wherever_they_stand(
+    tmp_path: Path, store: Store, looks: Looks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store_module, "RECENT_ROWS", 40)
+    store.add_looks(looks(6, 12, offset=5))
+    store.flush()
+    store.add_looks(looks(13, 14, offset=12))
+    store.flush()
+    path = tmp_path / "peekproof.duckdb"
+    publish(store, path, tmp_path / "archive")
+
+    assert ask(path, "SELECT DISTINCT look, sum_squares, control_sum FROM results") == [(14, 2**100 + 15, -(2**40))]
+    assert ask(path, "SELECT count(*) FROM results_recent") == [(8,)]
+    assert ask(path, "SELECT look, count(*), max(sum_squares) FROM results_history GROUP BY look ORDER BY look") == [
+        (number, 4, 2**100 + 1 + number) for number in range(1, 15)
+    ]
+
+
+def test_every_table_and_column_carries_a_comment(snapshot: Path) -> None:
+    assert (
+        ask(snapshot, "SELECT table_name, column_name FROM duckdb_columns() WHERE NOT internal AND comment IS NULL")
+        == []
+    )
+    assert ask(snapshot, "SELECT table_name FROM duckdb_tables() WHERE comment IS NULL") == []
+    assert ask(snapshot, "SELECT view_name FROM duckdb_views() WHERE NOT internal AND comment IS NULL") == []
+    ((columns,),) = ask(snapshot, "SELECT count(*) FROM duckdb_columns() WHERE NOT internal")
+    assert isinstance(columns, int)
+    assert columns > 200
+
+
+def test_every_field_of_a_cell_is_a_column() -> None:
+    assert set(Cell.__struct_fields__) == set(CELL)
+
+
+def test_the_duckdb_command_reads_every_table_under_any_name(snapshot: Path) -> None:
+    names = [name for (name,) in ask(snapshot, "SELECT table_name FROM information_schema.tables")]
+    sql = "".join(f"SELECT '{name}' AS name, count(*) AS rows FROM other.{name};" for name in names)
+
+    answer = subprocess.run(
+        [CLI, "-json", "-c", f"ATTACH '{snapshot}' AS other (READ_ONLY); {sql}"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    rows = {row["name"]: row["rows"] for line in answer.stdout.splitlines() if line for row in json.loads(line)}
+
+    assert set(rows) == set(names)
+    assert (rows["events"], rows["exposures"], rows["results"], rows["results_history"]) == (3, 1, 4, 20)
+
+
+def test_an_empty_snapshot_can_be_read(tmp_path: Path) -> None:
+    path = tmp_path / "data" / "peekproof.duckdb"
+    with Store(tmp_path / "data" / "store") as store:
+        publish(store, path, tmp_path / "data" / "archive")
+
+    for (name,) in ask(path, "SELECT table_name FROM information_schema.tables"):
+        assert len(ask(path, f"FROM {name}")) == (1 if name == "about" else 0)
+
+
+def test_a_write_ahead_log_that_a_session_left_is_removed(tmp_path: Path, store: Store, snapshot: Path) -> None:
+    stale = snapshot.with_name("peekproof.duckdb.wal")
+    stale.write_bytes(b"stale")
+
+    publish(store, snapshot, tmp_path / "archive")
+
+    assert not stale.exists()
+    assert snapshot.stat().st_mode & 0o777 == 0o444
+
+
+READER = """
+import sys
+import duckdb
+seen = []
+for _ in range(100):
+    with duckdb.connect(sys.argv[1], read_only=True) as connection:
+        (look,), = connection.execute("SELECT DISTINCT look FROM results").fetchall()
+        history = connection.execute("SELECT max(look), count(DISTINCT look) FROM results_history").fetchall()
+        (newest,), = connection.execute("SELECT look FROM experiments").fetchall()
+        assert history == [(look, look)] and newest == look, (look, history, newest)
+        assert connection.execute("SELECT count(*) FROM events").fetchall() == [(3,)]
+        seen.append(look)
+assert seen == sorted(seen)
+print(len(seen), len(set(seen)))
+"""
+
+
+def test_a_hundred_reads_succeed_and_agree_while_it_is_replaced(
+    tmp_path: Path, store: Store, snapshot: Path, looks: Looks
+) -> None:
+    done = threading.Event()
+
+    def write() -> None:
+        number = 5
+        while not done.is_set():
+            number += 1
+            store.add_looks(looks(number, number, offset=number - 1))
+            store.flush()
+            publish(store, snapshot, tmp_path / "archive")
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        answer = subprocess.run([sys.executable, "-c", READER, snapshot], capture_output=True, text=True, check=False)
+    finally:
+        done.set()
+        writer.join()
+
+    assert answer.returncode == 0, answer.stderr
+    reads, snapshots = map(int, answer.stdout.split())
+    assert reads == 100
+    assert snapshots > 10
