@@ -56,18 +56,22 @@ def cache() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser().absolute() / "peekproof"
 
 
+def edition() -> str:
+    """A name for exactly these jars."""
+    return f"kafka-{KAFKA_VERSION}-{hashlib.sha256(LOCK.read_bytes()).hexdigest()[:8]}"
+
+
 def class_path() -> str:
     """The class path of a Kafka broker, downloaded on first use. Safe for several processes at once.
 
     Raises PeekproofError when a jar cannot be had or has other bytes than the pinned ones.
     """
     wanted = pins()
-    edition = hashlib.sha256(LOCK.read_bytes()).hexdigest()[:8]
-    complete = cache() / f"kafka-{KAFKA_VERSION}-{edition}"
+    complete = cache() / edition()
     if not complete.exists():
         try:
             complete.parent.mkdir(parents=True, exist_ok=True)
-            with _alone(complete.with_name(f"{complete.name}.lock")):
+            with alone(complete.with_name(f"{complete.name}.lock")):
                 if not complete.exists():
                     partial = complete.with_name(f"{complete.name}.partial")
                     _download(wanted, partial)
@@ -75,14 +79,14 @@ def class_path() -> str:
         except OSError as error:
             raise PeekproofError(
                 f"{complete.parent} cannot keep Apache Kafka's jars ({error}); "
-                "set PEEKPROOF_CACHE to a directory that can be written and has 60 MB free"
+                "set PEEKPROOF_CACHE to a directory that can be written and has 150 MB free"
             ) from error
     return os.pathsep.join(str(complete / pin.file) for pin in wanted)
 
 
 @contextmanager
-def _alone(path: Path) -> Iterator[None]:
-    """Holds a lock that one process at a time can have and that goes with the process."""
+def alone(path: Path) -> Iterator[None]:
+    """Holds the lock that is the file `path`: one process at a time has it, and it goes with the process."""
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
