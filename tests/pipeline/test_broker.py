@@ -28,7 +28,7 @@ def consume(servers: str, count: int) -> list[bytes]:
     consumer = KafkaConsumer(
         "kept", bootstrap_servers=servers, auto_offset_reset="earliest", consumer_timeout_ms=20_000
     )
-    values = [record.value for record, _ in zip(consumer, range(count), strict=False)]
+    values = [record.value for _, record in zip(range(count), consumer, strict=False)]
     consumer.close()
     return values
 
