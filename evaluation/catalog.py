@@ -9,12 +9,12 @@ import builtins
 from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 import msgspec
 
 from evaluation.rules import Violation, flag_violations, metric_violations, state_violations
-from schemas.catalog import Allocation, Document, Flag, FlagState, Metric
+from schemas.catalog import Allocation, Document, Flag, FlagState, Kind, Metric
 from schemas.duration import parse_duration
 
 SETTLING = 1_000  # ms between a version's append time and the input that it applies to
@@ -273,7 +273,7 @@ class History:
         index = bisect_right(self.states, offset, key=lambda state: state.offset) - 1
         return self.states[index]
 
-    def versions_of(self, kind: Literal["flag", "metric"], key: str) -> list[Version]:
+    def versions_of(self, kind: Kind, key: str) -> list[Version]:
         """Every version of one document, oldest first."""
         return [each for each in self.versions if (each.document.kind, each.document.key) == (kind, key)]
 

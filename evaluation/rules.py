@@ -117,13 +117,17 @@ def _date_violations(flag: Flag) -> Iterator[Violation]:
         if text is None:
             continue
         try:
-            date = datetime.fromisoformat(text)
+            parsed[name] = parse_date(text)
         except ValueError:
             yield Violation((name,), f"'{text}' is no ISO 8601 date; write 2026-03-01 or 2026-03-01T09:00:00+01:00")
-        else:
-            parsed[name] = date if date.tzinfo else date.replace(tzinfo=UTC)
     if len(parsed) == 2 and parsed["end"] <= parsed["start"]:
         yield Violation(("end",), f"'{flag.end}' is not after the start, '{flag.start}'; one of the two is wrong")
+
+
+def parse_date(text: str) -> datetime:
+    """An ISO 8601 date or date and time, UTC unless it says otherwise. Raises ValueError."""
+    date = datetime.fromisoformat(text)
+    return date if date.tzinfo else date.replace(tzinfo=UTC)
 
 
 def state_violations(state: FlagState) -> Iterator[Violation]:

@@ -50,12 +50,15 @@ class File:
     name: str
     lines: Lines
 
+    def line(self, path: rules.Path) -> int:
+        """The line of a field, or of the nearest field around it that is written down."""
+        while path not in self.lines:
+            path = path[:-1]
+        return self.lines[path]
+
     def fault(self, path: rules.Path, message: str) -> Fault:
-        """A fault of the field at `path`; its line is that of the nearest field around it that is written down."""
-        place = path
-        while place not in self.lines:
-            place = place[:-1]
-        return Fault(self.name, self.lines[place], f"{path_text(path)}: {message}" if path else message)
+        """A fault of the field at `path`."""
+        return Fault(self.name, self.line(path), f"{path_text(path)}: {message}" if path else message)
 
     def faults(self, violations: Iterable[Violation]) -> list[Fault]:
         """The violations as faults of this file."""

@@ -157,10 +157,13 @@ class FlagState(Strict, frozen=True, kw_only=True):
     runs: tuple[Run, ...] = ()
 
 
+Kind = Literal["flag", "metric"]
+
+
 class Document(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One version of one document, as it stands on the topic. The append time counts; `time` is the author's."""
 
-    kind: Literal["flag", "metric"]
+    kind: Kind
     key: Key
     version: Annotated[int, msgspec.Meta(ge=1)]
     base: Annotated[int, msgspec.Meta(ge=0)]  # the version that it edits; 0 for a new document

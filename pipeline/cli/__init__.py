@@ -11,6 +11,12 @@ from pipeline.errors import PeekproofError
 COMMANDS = {
     "broker": ("pipeline.cli.broker:broker", "Run a Kafka broker of our own."),
     "topics": ("pipeline.cli.topics:topics", "Create the topics, or mend their settings."),
+    "validate": ("pipeline.cli.documents:validate", "Check the documents of a directory."),
+    "apply": ("pipeline.cli.documents:apply", "Publish the documents that changed."),
+    "experiment": ("pipeline.cli.experiment:experiment", "List, show, start, complete; tell the history."),
+    "schema": ("pipeline.cli.documents:schema", "Write the JSON Schema of documents, for editors."),
+    "worker": ("pipeline.cli.workers:worker", "Run one worker of a stage."),
+    "up": ("pipeline.cli.workers:up", "Run every stage on this machine."),
 }
 
 

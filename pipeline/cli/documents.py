@@ -1,0 +1,118 @@
+"""`peekproof validate`, `apply` and `schema`: documents as files."""
+
+import asyncio
+import getpass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+import msgspec
+
+from pipeline.catalog import CatalogWriter
+from pipeline.documents import DocumentError, Documents, read_documents
+from pipeline.editing import Change, changes
+from pipeline.settings import Settings
+from schemas.json_schema import DOCUMENTS, json_schema
+
+directory_argument = click.argument("directory", type=click.Path(path_type=Path), default=Path("configs"))
+json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document instead of lines.")
+
+
+def author() -> str:
+    """Who runs this process, for the audit log."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container without a user database
+        return "unknown"
+
+
+author_option = click.option("--author", default=author, show_default="you", help="Who changes it, for the history.")
+
+
+@click.command()
+@directory_argument
+@json_option
+def validate(directory: Path, as_json: bool) -> None:
+    """Check the documents of DIRECTORY (default: configs) without publishing anything."""
+    with _faults_told(as_json):
+        documents = read_documents(directory)
+    if as_json:
+        counts = {"metrics": len(documents.metrics), "experiments": len(documents.flags), "faults": []}
+        click.echo(msgspec.json.encode(counts))
+    else:
+        click.echo(f"{_counted(documents)} in {directory}: no faults")
+
+
+@click.command()
+@directory_argument
+@click.option("--reason", default="apply", show_default=True, help="Why, for the history.")
+@author_option
+@json_option
+def apply(directory: Path, reason: str, author: str, as_json: bool) -> None:
+    """Publish the documents of DIRECTORY (default: configs) that differ from the catalog, all checked beforehand.
+
+    Runs neither start nor end by it: `peekproof experiment start` and `complete` do that. What no file describes stays
+    as it is.
+    """
+    with _faults_told(as_json):
+        documents = read_documents(directory)
+        applied = asyncio.run(_apply(Settings.read(), documents, author, reason, as_json))
+    if as_json:
+        click.echo(msgspec.json.encode([_as_json(change) for change in applied]))
+    elif not applied:
+        click.echo(f"{_counted(documents)}: the catalog holds them as they are")
+
+
+async def _apply(settings: Settings, documents: Documents, author: str, reason: str, as_json: bool) -> list[Change]:
+    async with CatalogWriter(settings) as writer:
+        found = changes(documents, writer.history)
+        for change in found:
+            await writer.publish(writer.next_version(change.spec, author, reason))
+            if not as_json:
+                click.echo(_line(change))
+        return found
+
+
+@click.command()
+@click.argument("directory", type=click.Path(path_type=Path), default=Path("configs/schemas"))
+def schema(directory: Path) -> None:
+    """Write the JSON Schema of documents, with which editors complete and check them, to DIRECTORY."""
+    directory.mkdir(parents=True, exist_ok=True)
+    for document in DOCUMENTS:
+        (directory / f"{document}.json").write_text(json_schema(document), encoding="utf-8")
+        click.echo(directory / f"{document}.json")
+
+
+@contextmanager
+def _faults_told(as_json: bool) -> Iterator[None]:
+    """Tells faults one per line, as compilers do, so that editors find the place; then exit code 2."""
+    try:
+        yield
+    except DocumentError as error:
+        if as_json:
+            faults = [{"file": fault.file, "line": fault.line, "message": fault.message} for fault in error.faults]
+            click.echo(msgspec.json.encode({"faults": faults}))
+        else:
+            count = f"{len(error.faults)} fault{'s' if len(error.faults) > 1 else ''}"
+            click.echo(f"{error}\n{count}; nothing was published", err=True)
+        raise click.exceptions.Exit(2) from None
+
+
+def _counted(documents: Documents) -> str:
+    return f"{len(documents.metrics)} metrics and {len(documents.flags)} experiments"
+
+
+def _line(change: Change) -> str:
+    what = f"changed {', '.join(change.fields)}" if change.fields else "new"
+    return "\n  ".join([f"{change.kind} {change.key}: version {change.version}, {what}", *change.effects])
+
+
+def _as_json(change: Change) -> dict[str, object]:
+    return {
+        "kind": change.kind,
+        "key": change.key,
+        "version": change.version,
+        "fields": change.fields,
+        "effects": change.effects,
+    }

@@ -1,0 +1,83 @@
+"""Editing: what applying documents to the catalog would change."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import msgspec
+
+from evaluation.catalog import Catalog, History
+from evaluation.lifecycle import LifecycleError, apply_definition
+from pipeline.documents import DocumentError, Documents, Fault
+from schemas.catalog import Flag, FlagState, Kind, Metric
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A new version of one document: its spec, the fields of the definition that differ, and what follows from it."""
+
+    kind: Kind
+    key: str
+    version: int
+    spec: Metric | FlagState
+    fields: tuple[str, ...]  # none: the document is new
+    effects: tuple[str, ...] = ()
+
+
+def changes(documents: Documents, history: History) -> list[Change]:
+    """What applying the documents changes, metrics first. Raises DocumentError for every step that is refused."""
+    found: list[Change] = []
+    faults: list[Fault] = []
+    catalog = history.newest
+    for key, metric in documents.metrics.items():
+        standing = catalog.metrics.get(key)
+        fields = differing(standing.definition if standing else None, metric.definition)
+        if standing is None or fields:
+            version = standing.version + 1 if standing else 1
+            effects = tuple(_effects_of_metric(catalog, key))
+            found.append(Change("metric", key, version, metric.definition, fields, effects))
+    for key, flag in documents.flags.items():
+        version = catalog.flags[key].version + 1 if key in catalog.flags else 1
+        before = history.state_of(key)
+        try:
+            after = apply_definition(before, flag.definition, version)
+        except LifecycleError as error:
+            faults.append(Fault(flag.file.name, flag.file.line(error.path), str(error)))
+            continue
+        if after is not before:
+            fields = differing(before.definition if before else None, flag.definition)
+            found.append(Change("flag", key, version, after, fields, tuple(_effects_of_flag(before, after))))
+    if faults:
+        raise DocumentError(faults)
+    return found
+
+
+def differing(before: Flag | Metric | None, after: Flag | Metric) -> tuple[str, ...]:
+    """The fields that two definitions of one document differ in; none for a new one."""
+    if before is None:
+        return ()
+    encode = msgspec.json.encode  # in Python 1 and true are equal
+    names = [field.name for field in msgspec.structs.fields(after)]
+    return tuple(name for name in names if encode(getattr(before, name)) != encode(getattr(after, name)))
+
+
+def _effects_of_metric(catalog: Catalog, metric: str) -> Iterator[str]:
+    for key, flag in catalog.flags.items():
+        if flag.status == "running" and metric in flag.runs[-1].since:
+            yield f"{flag.runs[-1].key} of '{key}' measures it anew, on units that enter from now on"
+
+
+def _effects_of_flag(before: FlagState | None, after: FlagState) -> Iterator[str]:
+    if before is None or after.status != "running":
+        return
+    run = after.runs[-1]
+    if len(run.allocations) > len(before.runs[-1].allocations):
+        allocation = run.allocations[-1]
+        weights = ":".join(str(weight) for weight in allocation.weights.values())
+        yield (
+            f"{run.key} goes on with rollout {allocation.rollout} % and weights {weights}; units that have entered "
+            "stay in the variant that they met first"
+        )
+    had = {goal.metric for goal in before.definition.metrics}
+    for goal in after.definition.metrics:
+        if goal.metric not in had:
+            yield f"{run.key} measures '{goal.metric}' on units that enter from now on"
