@@ -7,6 +7,7 @@ insert id, so that sending twice counts once).
 """
 
 from collections.abc import Iterable, Sequence
+from typing import Literal
 
 import msgspec
 
@@ -20,11 +21,29 @@ CONTENT_TYPE = "content-type"
 OF_ORIGIN = "origin."
 
 
+Reason = Literal[
+    "empty",
+    "too large",
+    "too deep",
+    "not json",
+    "not arrow",
+    "wrong type",
+    "time out of range",
+    "future",
+    "no unit",
+    "unknown flag",
+    "unknown run",
+    "unknown version",
+    "unknown variant",
+    "value out of range",
+]
+
+
 class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
     """One rejected record, or one rejected event of a record that holds many: then `value` is that event's bytes."""
 
-    reason: str  # a short fixed word group, the record's key: not json, wrong type, no unit, unknown flag, …
-    detail: str  # the value, the rule, the place and the way out
+    reason: Reason  # the record's key
+    detail: str  # the value, the rule, the place and the way out; bounded in length
     topic: str
     partition: int
     offset: int
@@ -57,12 +76,10 @@ def from_record(headers: Iterable[tuple[str, bytes]], value: bytes | None) -> De
     own = {name: data for name, data in found if not name.startswith(OF_ORIGIN)}
     missing = [name for name in (REASON, DETAIL, ORIGIN, APPEND_TIME) if name not in own]
     if missing:
-        raise ValueError(
-            f"no dead letter: header {missing[0]!r} is missing; only the pipeline writes this topic"
-        )
+        raise ValueError(f"no dead letter: header {missing[0]!r} is missing; only the pipeline writes this topic")
     topic, partition, offset, *index = own[ORIGIN].decode().split("/")
     return DeadLetter(
-        reason=own[REASON].decode(),
+        reason=own[REASON].decode(),  # type: ignore[arg-type]
         detail=own[DETAIL].decode(),
         topic=topic,
         partition=int(partition),

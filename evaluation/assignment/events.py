@@ -1,0 +1,101 @@
+"""Events: which metrics does each event feed, and for which units?"""
+
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from evaluation.assignment.decoding import Columns, shown
+from evaluation.assignment.messages import Mask, Rows, Stretch, bits
+from evaluation.assignment.plan import EventPlan
+from schemas.units import Kind
+
+LARGEST_VALUE = 1 << 40  # a quantised value lies below it, up or down
+
+
+def event_rows(columns: Columns, plan: EventPlan, stretch: Stretch) -> Rows:
+    """One row for each unit type that some run needs and the event carries, and each fact that the event feeds."""
+    time, late, usable = stretch.times(columns)
+    hashes, carried = stretch.units(columns, plan.unit_types)
+    usable &= _with_a_unit(columns, usable & ~carried.any(axis=0), stretch)
+    ids, own = stretch.ids(columns)
+
+    event = plan.events.codes(columns.texts["event_type",])
+    slots = np.where(usable, plan.slots[event], 0)
+    message = np.repeat(np.arange(len(columns)), slots)
+    ends = np.cumsum(slots)
+    slot = np.arange(len(message)) + np.repeat(plan.first_slot[event] - (ends - slots), slots)
+    unit_type = plan.slot_unit[slot]
+    kept = carried[unit_type, message]
+    kept &= stretch.records.append_time[columns.row[message]] <= plan.slot_until[slot]
+    if not kept.all():
+        message, slot, unit_type = message[kept], slot[kept], unit_type[kept]
+    fact = plan.slot_fact[slot]
+    value, missing, too_large = _values(columns, plan, message, fact)
+    if too_large.any():
+        bad = np.unique(message[too_large])
+        for i in bad.tolist():
+            one = np.flatnonzero(too_large & (message == i))[0]
+            _, name = plan.properties[plan.fact_property[fact[one]]]
+            factor = plan.fact_factor[fact[one]]
+            number = columns.numbers["event_properties", name][i]
+            stretch.letters.reject(
+                columns,
+                i,
+                "value out of range",
+                f"event_properties.{shown(name)} is {number}; times {factor:.0f} it must lie below 2^40: send less, or "
+                "lower the metric's scale",
+            )
+        kept = ~np.isin(message, bad)
+        message, unit_type, fact = message[kept], unit_type[kept], fact[kept]
+        value, missing = value[kept], missing[kept]
+        usable[bad] = False
+
+    kind = bits((late, Kind.LATE), (own, Kind.OWN_ID))[message] | bits((missing, Kind.UNUSABLE))
+    stretch.count("events", len(columns))
+    stretch.count("late", int((late & usable).sum()))
+    stretch.count("unusable", int(missing.sum()))
+    return Rows(
+        offset=stretch.records.offset[columns.row[message]],
+        kind=kind,
+        code=fact.astype(np.uint16),
+        unit=hashes[unit_type, message],
+        time=time[message],
+        id=ids[message],
+        value=value,
+    )
+
+
+def _values(
+    columns: Columns, plan: EventPlan, message: NDArray[np.int64], fact: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], Mask, Mask]:
+    """Of rows: rint(number · 10^scale), half to even; whether there is no number; whether it is too large."""
+    value = np.ones(len(message), np.int64)
+    missing = np.zeros(len(message), np.bool_)
+    too_large = np.zeros(len(message), np.bool_)
+    of = plan.fact_property[fact]
+    for i, path in enumerate(plan.properties):
+        rows = np.flatnonzero(of == i)
+        with np.errstate(over="ignore"):
+            scaled = np.rint(columns.numbers[path][message[rows]] * plan.fact_factor[fact[rows]])
+        missing[rows] = np.isnan(scaled)
+        too_large[rows] = np.abs(scaled) >= LARGEST_VALUE
+        value[rows] = np.where(np.abs(scaled) < LARGEST_VALUE, scaled, 0.0).astype(np.int64)
+    return value, missing, too_large
+
+
+class _Groups(msgspec.Struct):
+    groups: Any = None
+
+
+def _with_a_unit(columns: Columns, without: Mask, stretch: Stretch) -> Mask:
+    """Reject events that carry no unit at all; a group of a type that no run needs is one."""
+    usable = np.ones(len(columns), np.bool_)
+    for i in np.flatnonzero(without).tolist():
+        groups = msgspec.json.decode(columns.value(i) or b"", type=_Groups).groups
+        if not isinstance(groups, dict) or not any(groups.values()):
+            detail = "user_id, device_id and groups are missing or empty; send one of them, as a string"
+            stretch.letters.reject(columns, i, "no unit", detail)
+            usable[i] = False
+    return usable

@@ -1,0 +1,130 @@
+"""Messages: what exposures and events have in common: their times, units and ids, and the rows that they make."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evaluation.assignment.decoding import LATEST, Columns, Letters, place_of
+from evaluation.assignment.plan import unit_path
+from evaluation.assignment.scanning import MISSING
+from evaluation.hashing import position_hashes, text_hashes, unit_hashes
+from evaluation.texts import Texts
+from schemas.assignment import Assignment
+from schemas.records import Records
+from schemas.units import Arm, Kind
+
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Rows of schemas.units.ROWS without their source: parallel columns (n,), ascending by offset."""
+
+    offset: NDArray[np.int64]
+    kind: NDArray[np.uint8]
+    code: NDArray[np.uint16]
+    unit: NDArray[np.uint64]
+    time: NDArray[np.int64]
+    id: NDArray[np.uint64]
+    value: NDArray[np.int64]
+
+    @classmethod
+    def join(cls, pieces: "Sequence[Rows]") -> "Rows":
+        """The rows of several pieces, by offset."""
+        if len(pieces) == 1:
+            return pieces[0]
+        columns = [
+            np.concatenate([np.empty(0, dtype), *(getattr(piece, name) for piece in pieces)])
+            for name, dtype in _DTYPES.items()
+        ]
+        order = np.argsort(columns[0], kind="stable")
+        return cls(*(column[order] for column in columns))
+
+    def columns(self) -> dict[str, Any]:
+        """The columns by name."""
+        return {name: getattr(self, name) for name in _DTYPES}
+
+
+_DTYPES = {
+    "offset": np.int64,
+    "kind": np.uint8,
+    "code": np.uint16,
+    "unit": np.uint64,
+    "time": np.int64,
+    "id": np.uint64,
+    "value": np.int64,
+}
+
+
+def bits(*masks: tuple[Mask, Kind]) -> NDArray[np.uint8]:
+    """The column `kind` in which each bit is set where its mask is true."""
+    kind = np.zeros(len(masks[0][0]), np.uint8)
+    for mask, bit in masks:
+        kind |= mask.astype(np.uint8) * np.uint8(bit)
+    return kind
+
+
+@dataclass
+class Stretch:
+    """Records to which one catalog state applies, and what they say besides rows."""
+
+    records: Records
+    rows: range
+    judged: NDArray[np.int64]  # by record: the append time by which lateness is judged
+    horizon: int
+    tolerance: int
+    letters: Letters
+    arms: dict[Arm, int] = field(default_factory=dict)
+    answers: list[Assignment] = field(default_factory=list)
+    counts: dict[str, int] = field(default_factory=dict)
+
+    def count(self, what: str, number: int) -> None:
+        """Add to a total."""
+        self.counts[what] = self.counts.get(what, 0) + number
+
+    def times(self, columns: Columns) -> tuple[NDArray[np.int64], Mask, Mask]:
+        """Each message's time (ms UTC), whether it is late, and whether it is usable; the others are rejected."""
+        judged = self.judged[columns.row]
+        said = columns.integers["time",]
+        time = np.where(said == MISSING, judged, said)
+        usable = (time >= 0) & (time <= LATEST)
+        future = usable & (time > judged + self.tolerance)
+        for i in np.flatnonzero(~usable).tolist():
+            detail = f"time is {time[i]}; it is an integer of milliseconds since 1970, up to the year 9999: send that"
+            self.letters.reject(columns, i, "time out of range", detail)
+        for i in np.flatnonzero(future).tolist():
+            self.letters.reject(
+                columns,
+                i,
+                "future",
+                f"time is {time[i]}, {time[i] - judged[i]} ms after the append time {judged[i]}, at most "
+                f"{self.tolerance} ms are tolerated; set the producer's clock",
+            )
+        return time, judged - time > self.horizon, usable & ~future
+
+    def units(self, columns: Columns, unit_types: Sequence[str]) -> tuple[NDArray[np.uint64], Mask]:
+        """The units' hashes (types, n) and whether a message carries one; an empty string is none."""
+        texts = [columns.texts[unit_path(unit_type)] for unit_type in unit_types]
+        hashes = np.empty((len(texts), len(columns)), np.uint64)
+        carried = np.empty(hashes.shape, np.bool_)
+        for i, (unit_type, each) in enumerate(zip(unit_types, texts, strict=True)):
+            hashes[i] = unit_hashes(unit_type, each)
+            carried[i] = each.length > 0
+        return hashes, carried
+
+    def ids(self, columns: Columns) -> tuple[NDArray[np.uint64], Mask]:
+        """Each message's id, and whether its position stands in for one."""
+        said = columns.texts["insert_id",]
+        own = said.length <= 0
+        ids = text_hashes(said)
+        if own.any():
+            records = self.records
+            offset = records.offset[columns.row[own]]
+            ids[own] = position_hashes(records.topic, records.partition, offset, columns.index[own])
+            for i in np.flatnonzero(own & np.isin(columns.row, list(records.headers))).tolist():
+                place = place_of(records, int(columns.row[i]), int(columns.index[i]))
+                ids[i] = text_hashes(Texts.of([place.text]))[0]
+        return ids, own

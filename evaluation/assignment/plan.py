@@ -1,0 +1,265 @@
+"""Plan: what one state of the catalog asks of exposures and events, compiled into tables for columns."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evaluation.assignment.bucketing import OFF, Bucketing, compile_allocation
+from evaluation.assignment.scanning import Path, Type, Wanted
+from evaluation.catalog import SETTLING, Catalog, Fact, FlagInForce, RunInForce
+from evaluation.texts import Names
+from schemas.dead_letter import Reason
+
+OPEN = np.iinfo(np.int64).max  # the end of what has no end yet
+COMMON = {("time",): Type.INTEGER, ("user_id",): Type.TEXT, ("device_id",): Type.TEXT, ("insert_id",): Type.TEXT}
+IDS = ("user_id", "device_id")  # the unit types that every message is asked for
+
+
+def unit_path(unit_type: str) -> Path:
+    """Where a message carries its unit of a type: user_id, device_id, groups.TYPE, user_properties.NAME."""
+    parent, dot, name = unit_type.partition(".")
+    return (parent, name) if dot else (parent,)
+
+
+def _unit_fields(unit_types: Iterable[str]) -> dict[Path, Type]:
+    fields: dict[Path, Type] = {}
+    for path in map(unit_path, unit_types):
+        if len(path) == 2:
+            fields[path[:1]] = Type.OBJECT
+        fields[path] = Type.FIRST if path[0] == "groups" else Type.TEXT
+    return fields
+
+
+def events_until(run: RunInForce, horizon: int) -> int:
+    """The last append time (ms UTC) at which an event may still count for the run.
+
+    Entries end `SETTLING` after the version that completed it, their event times at most a horizon later; the longest
+    window may follow (where a metric has none, it ends with the longest), and an event may be a horizon late.
+    """
+    if run.completed is None:
+        return OPEN
+    longest = max((metric.window or 0 for metric in run.metrics.values()), default=0)
+    return run.completed + SETTLING + longest + 2 * horizon
+
+
+@dataclass(frozen=True)
+class EventPlan:
+    """Slots are pairs (unit type, fact); those of one kind of event stand together."""
+
+    unit_types: tuple[str, ...]  # user_id and device_id come first
+    facts: tuple[Fact, ...]
+    events: Names
+    first_slot: NDArray[np.int64]  # (events + 2,) the two last, of unknown and missing names, have no slots
+    slots: NDArray[np.int64]  # (events + 2,) how many
+    slot_unit: NDArray[np.int64]  # (slots,)
+    slot_fact: NDArray[np.int64]
+    slot_until: NDArray[np.int64]  # (slots,) the last append time (ms UTC) at which some run may count it
+    fact_property: NDArray[np.int64]  # (facts,) index into `properties`, -1: the fact is 1
+    fact_factor: NDArray[np.float64]  # (facts,) 10^scale
+    properties: tuple[Path, ...]
+    wanted: Wanted
+
+    @classmethod
+    def of(cls, catalog: Catalog, horizon: int) -> "EventPlan":
+        """Everything that some run of the catalog reads, or once read."""
+        until: dict[tuple[Fact, str], int] = {}
+        for flag in catalog.flags.values():
+            for run in flag.runs:
+                for metric in run.metrics.values():
+                    slot = metric.fact, run.definition.unit
+                    until[slot] = max(until.get(slot, 0), events_until(run, horizon))
+        slots = sorted(until, key=lambda slot: (slot[0].event, slot[0].property or "", slot[0].scale, slot[1]))
+        facts = tuple(dict.fromkeys(fact for fact, _ in slots))
+        unit_types = tuple(dict.fromkeys([*IDS, *sorted(unit for _, unit in slots)]))
+        events = tuple(dict.fromkeys(fact.event for fact in facts))
+        names = [fact.event for fact, _ in slots]
+        properties = tuple(dict.fromkeys(("event_properties", fact.property) for fact in facts if fact.property))
+        fields: dict[Path, Type] = {("event_type",): Type.TEXT} | COMMON | _unit_fields(unit_types)
+        if properties:
+            fields |= {("event_properties",): Type.OBJECT} | dict.fromkeys(properties, Type.NUMBER)
+        return cls(
+            unit_types=unit_types,
+            facts=facts,
+            events=Names(events),
+            first_slot=np.array([*map(names.index, events), 0, 0], np.int64),
+            slots=np.array([*map(names.count, events), 0, 0], np.int64),
+            slot_unit=np.array([unit_types.index(unit) for _, unit in slots], np.int64),
+            slot_fact=np.array([facts.index(fact) for fact, _ in slots], np.int64),
+            slot_until=np.array([until[slot] for slot in slots], np.int64),
+            fact_property=np.array(
+                [properties.index(("event_properties", fact.property)) if fact.property else -1 for fact in facts],
+                np.int64,
+            ),
+            fact_factor=np.array([10.0**fact.scale for fact in facts]),
+            properties=properties,
+            wanted=Wanted(fields, ("event_type",)),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a kind of exposures says: names as codes of the plan (-2: not said, -1: unknown), the flag's version."""
+
+    flag: int
+    variant: int
+    run: int
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """What becomes of a kind of exposures. With a `reason` they are rejected, without a run only counted."""
+
+    reason: Reason | None = None
+    detail: str = ""  # a sentence with {value} in it
+    flag: FlagInForce | None = None
+    run: RunInForce | None = None
+    allocation: int = 0
+    variant: str | None = None  # None: it asks
+
+    @property
+    def is_inactive(self) -> bool:
+        """Whether the run takes no entries."""
+        return self.run is None or self.run.completed is not None
+
+    @property
+    def unit_type(self) -> str:
+        """What the run, or else the flag, buckets by."""
+        source = self.run or self.flag
+        assert source
+        return source.definition.unit
+
+
+@dataclass(frozen=True)
+class ExposurePlan:
+    """Names and compiled allocations of every flag."""
+
+    catalog: Catalog
+    unit_types: tuple[str, ...]
+    flags: Names
+    variants: Names
+    runs: Names
+    newest_version: int
+    wanted: Wanted
+    _bucketings: dict[tuple[str, str, int], Bucketing] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, catalog: Catalog) -> "ExposurePlan":
+        """Every flag of the catalog."""
+        flags = catalog.flags.values()
+        runs = [run for flag in flags for run in flag.runs]
+        defined = [variant.key for flag in flags for variant in flag.definition.variants]
+        allocated = [key for run in runs for allocation in run.allocations for key in allocation.weights]
+        units = {flag.definition.unit for flag in flags} | {run.definition.unit for run in runs}
+        unit_types = tuple(dict.fromkeys([*IDS, *sorted(units)]))
+        fields: dict[Path, Type] = {("flag_key",): Type.TEXT, ("variant",): Type.TEXT, ("experiment_key",): Type.TEXT}
+        fields |= COMMON | _unit_fields(unit_types)
+        fields |= {("metadata",): Type.OBJECT, ("metadata", "flagVersion"): Type.INTEGER}
+        return cls(
+            catalog=catalog,
+            unit_types=unit_types,
+            flags=Names(tuple(catalog.flags)),
+            variants=Names(tuple(dict.fromkeys([OFF, *defined, *allocated]))),
+            runs=Names(tuple(dict.fromkeys(run.key for run in runs))),
+            newest_version=max((flag.version for flag in flags), default=0),
+            wanted=Wanted(fields, ("flag_key",)),
+        )
+
+    def bucketing(self, run: RunInForce, allocation: int) -> Bucketing:
+        """A compiled allocation."""
+        key = run.flag, run.key, allocation
+        if key not in self._bucketings:
+            chosen = run.allocations[allocation]
+            self._bucketings[key] = compile_allocation(chosen, run.salt, tuple(chosen.weights))
+        return self._bucketings[key]
+
+    def resolve(self, question: Question) -> Resolved:
+        """An exposure belongs to the run and allocation that it names, else to those in force."""
+        if question.flag < 0:
+            return Resolved("unknown flag", "flag_key is {flag_key}; no flag of this key was applied: apply it, resend")
+        flag = self.catalog.flags[self.flags.names[question.flag]]
+        found = self._run(flag, question)
+        if isinstance(found, Resolved):
+            return found
+        run, allocation = found
+        if question.variant == -2:
+            return Resolved(flag=flag, run=run, allocation=allocation)
+        variant = self.variants.names[question.variant] if question.variant >= 0 else None
+        keys = [each.key for each in (run.definition if run else flag.definition).variants]
+        known = {OFF, *keys, *(run.allocations[allocation].weights if run else ())}
+        if variant is None or variant not in known:
+            has = ", ".join(keys)[:200]
+            return Resolved(
+                "unknown variant", f"variant is {{variant}}, but flag '{flag.definition.key}' has {has}; mend"
+            )
+        return Resolved(flag=flag, run=run, allocation=allocation, variant=variant)
+
+    def _run(self, flag: FlagInForce, question: Question) -> tuple[RunInForce | None, int] | Resolved:
+        """The run that takes the exposure, and the index of its allocation."""
+        name = f"flag '{flag.definition.key}'"
+        if question.version > flag.version:
+            return Resolved(
+                "unknown version",
+                f"metadata.flagVersion is {{version}}, but version {flag.version} of {name} is in force; resend later",
+            )
+        run = flag.runs[-1] if flag.runs else None
+        if question.run != -2:
+            key = self.runs.names[question.run] if question.run >= 0 else None
+            run = next((each for each in flag.runs if each.key == key), None)
+            if run is None:
+                have = ", ".join(each.key for each in flag.runs)[-200:] or "none"
+                return Resolved(
+                    "unknown run", f"experiment_key is {{experiment_key}}, the runs of {name}: {have}; mend"
+                )
+        if question.version < 0 or run is None:
+            return run, len(run.allocations) - 1 if run else 0
+        of_version = [each for each in flag.runs if each.allocations[0].flag_version <= question.version]
+        if question.run == -2:
+            run = of_version[-1] if of_version else None
+        elif not of_version or of_version[-1] is not run:
+            return Resolved(
+                "unknown version",
+                f"metadata.flagVersion is {{version}}: not of run '{run.key}' of {name}; send its own",
+            )
+        if run is None:  # the flag was a draft
+            return None, 0
+        began = [each.flag_version <= question.version for each in run.allocations]
+        return run, sum(began) - 1
+
+
+class _Same:
+    """A catalog as a key: the very object."""
+
+    __slots__ = ("catalog",)
+
+    def __init__(self, catalog: Catalog) -> None:
+        self.catalog = catalog
+
+    def __hash__(self) -> int:
+        return id(self.catalog)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and other.catalog is self.catalog
+
+
+def event_plan(catalog: Catalog, horizon: int) -> EventPlan:
+    """The plan of a state; states are few, so the last ones are kept."""
+    return _event_plan(_Same(catalog), horizon)
+
+
+def exposure_plan(catalog: Catalog) -> ExposurePlan:
+    """The plan of a state; states are few, so the last ones are kept."""
+    return _exposure_plan(_Same(catalog))
+
+
+@lru_cache(maxsize=8)
+def _event_plan(same: _Same, horizon: int) -> EventPlan:
+    return EventPlan.of(same.catalog, horizon)
+
+
+@lru_cache(maxsize=8)
+def _exposure_plan(same: _Same) -> ExposurePlan:
+    return ExposurePlan.of(same.catalog)

@@ -1,0 +1,109 @@
+"""Routing: what the records of a slice say about units, as rows for the aggregation stage.
+
+The stage's whole question. Every rule looks at one message, its append time and the catalog state that this time
+selects, so a record makes the same rows in whatever slice it stands.
+"""
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evaluation.assignment.decoding import Letters, decode, origin_of
+from evaluation.assignment.events import event_rows
+from evaluation.assignment.exposures import exposure_rows
+from evaluation.assignment.messages import Rows, Stretch
+from evaluation.assignment.plan import event_plan, exposure_plan
+from evaluation.catalog import Catalog, History
+from schemas.assignment import Assignment
+from schemas.dead_letter import DeadLetter
+from schemas.records import Records
+from schemas.topics import EXPOSURES
+from schemas.units import Arm
+
+
+@dataclass(frozen=True, slots=True)
+class Assigned(Rows):
+    """What a stretch of records says under one catalog state: rows, answers, dead letters.
+
+    `code` indexes `arms` (exposures) or `facts` (events).
+    """
+
+    catalog: int  # offset of the state; 0 where no record stands in the stretch
+    begin: int  # covers source offsets in [begin, end)
+    end: int
+    clock: int  # largest append time reached (ms UTC); 0: no record
+    arms: list[Arm]
+    facts: list[str]
+    answers: list[Assignment]
+    rejects: list[DeadLetter]
+    counts: dict[str, int]
+
+
+def partition_of(unit: NDArray[np.uint64], partitions: int) -> NDArray[np.int64]:
+    """The `units` partition of every unit: floor(h · partitions / 2^32) of the hash's upper half h.
+
+    Fixed for the life of a deployment. The lower bits are left to the hash table of the partition's unit store.
+    """
+    return (((unit >> np.uint64(32)) * np.uint64(partitions)) >> np.uint64(32)).astype(np.int64)
+
+
+def assign(records: Records, history: History, horizon: int, tolerance: int) -> list[Assigned]:
+    """What the slice says: one `Assigned` for each stretch of records to which one catalog state applies.
+
+    Args:
+        records: a slice of `exposures` or `events`.
+        history: the catalog, read at least up to an end that was asked for after the slice was fetched.
+        horizon: a message that is appended more than this (ms) after it happened is late.
+        tolerance: a message may lie this much (ms) ahead of its append time.
+    """
+    n = len(records)
+    if n == 0:
+        nothing = Stretch(records, range(0), records.append_time, horizon, tolerance, Letters(records))
+        return [_assigned(nothing, Catalog(), records.begin, records.end)] if records.begin < records.end else []
+    states = np.full(n, history.index_at(int(records.append_time.max())))
+    if history.index_at(int(records.append_time.min())) != states[0]:
+        states = np.maximum(np.searchsorted(history.boundaries, records.append_time, side="right") - 1, 0)
+    cuts = [0, *(np.flatnonzero(np.diff(states)) + 1).tolist(), n]
+    judged = records.append_time
+    if records.headers:
+        judged = judged.copy()
+        for row in records.headers:
+            if origin := origin_of(records, row):
+                judged[row] = origin.append_time
+    stretches = []
+    for first, stop in pairwise(cuts):
+        begin = records.begin if first == 0 else int(records.offset[first])
+        end = records.end if stop == n else int(records.offset[stop])
+        stretch = Stretch(records, range(first, stop), judged, horizon, tolerance, Letters(records))
+        stretches.append(_assigned(stretch, history.states[int(states[first])], begin, end))
+    return stretches
+
+
+def _assigned(stretch: Stretch, catalog: Catalog, begin: int, end: int) -> Assigned:
+    records, rows = stretch.records, stretch.rows
+    facts: list[str] = []
+    if records.topic == EXPOSURES:
+        exposures = exposure_plan(catalog)
+        decoded = decode(records, rows, exposures.wanted, stretch.letters)
+        joined = Rows.join([exposure_rows(columns, exposures, stretch) for columns in decoded])
+    else:
+        events = event_plan(catalog, stretch.horizon)
+        facts = [fact.key for fact in events.facts]
+        decoded = decode(records, rows, events.wanted, stretch.letters)
+        joined = Rows.join([event_rows(columns, events, stretch) for columns in decoded])
+    rejects = stretch.letters.in_order()
+    counts = stretch.counts | {"records": len(rows), "rows": len(joined.offset), "dead letters": len(rejects)}
+    return Assigned(
+        **joined.columns(),
+        catalog=catalog.offset,
+        begin=begin,
+        end=end,
+        clock=int(records.append_time[rows.start : rows.stop].max()) if rows else 0,
+        arms=list(stretch.arms),
+        facts=facts,
+        answers=stretch.answers,
+        rejects=rejects,
+        counts=counts,
+    )
