@@ -104,18 +104,26 @@ def partitions(directory: Path, topic: str) -> list[int]:
     return sorted(int(entry.name) for entry in place.iterdir() if entry.name.isdigit()) if place.exists() else []
 
 
-def read(directory: Path, topic: str, partition: int) -> Iterator[ArchivedRecord]:
-    """Every archived record of a partition in the order of its offsets, each once.
+def read(directory: Path, topic: str, partition: int, end: int | None = None) -> Iterator[ArchivedRecord]:
+    """Every archived record of a partition (before offset `end`) in the order of its offsets, each once.
 
     Raises `ArchiveGapError` if a file is missing between others.
     """
-    for file in chain(directory, topic, partition):
-        with pq.ParquetFile(file.path) as parquet:
-            for batch in parquet.iter_batches(batch_size=8_192):
-                columns = [batch.column(name).to_pylist() for name in SCHEMA.names]
-                for offset, append_time, headers, value in zip(*columns, strict=True):
-                    pairs = tuple((header["key"], header["value"]) for header in headers)
-                    yield ArchivedRecord(offset, append_time, pairs, value)
+    files = chain(directory, topic, partition)
+    position = files[0].begin if files else 0
+    while files and (end is None or files[0].begin < end):
+        try:
+            parquet = pq.ParquetFile(files[0].path)
+        except FileNotFoundError:  # replaced by a compacted one meanwhile
+            files = [file for file in chain(directory, topic, partition) if file.end > position]
+            continue
+        with parquet:
+            for row_group in range(parquet.num_row_groups):
+                for batch in parquet.read_row_group(row_group).to_batches(max_chunksize=8_192):
+                    for record in _records(batch):
+                        if record.offset >= position and (end is None or record.offset < end):
+                            yield record
+        position = files.pop(0).end
 
 
 @dataclass(slots=True)

@@ -290,15 +290,16 @@ def _sent(topic: str, view: Table) -> str:
                     unnest(lines) AS line, generate_subscripts(lines, 1)::BIGINT - 1 AS record_index
                 FROM (
                     SELECT appended, kafka_partition, kafka_offset,
-                        CASE WHEN content_type = 'application/x-ndjson' THEN string_split(text, chr(10)) ELSE [text] END
-                        AS lines
+                        CASE WHEN content_type = 'application/x-ndjson'
+                        THEN list_filter(string_split(text, chr(10)), lambda line: line NOT IN ('', chr(13)))
+                        ELSE [text] END AS lines
                     FROM (
                         SELECT make_timestamp_ms(append_time) AS appended,
                             TRY_CAST(string_split(filename, '/')[-2] AS INTEGER) AS kafka_partition,
                             "offset" AS kafka_offset, TRY(decode(value)) AS text,
-                            lower(TRY(decode(
+                            lower(trim(string_split(TRY(decode(
                                 list_filter(headers, lambda header: lower(header.key) = 'content-type')[1].value
-                            ))) AS content_type
+                            )), ';')[1])) AS content_type
                         FROM archived_{topic}()
                     )
                 )

@@ -289,10 +289,14 @@ _PLACE = (
     ("appended", "TIMESTAMP", "UTC. When Kafka appended the record."),
     ("kafka_partition", "INTEGER", "Partition of the record."),
     ("kafka_offset", "BIGINT", "Offset of the record."),
-    ("record_index", "BIGINT", "Line within a record of many (application/x-ndjson); 0 for a record of one."),
+    (
+        "record_index",
+        "BIGINT",
+        "Which of the filled lines of a record of many (application/x-ndjson); 0 for a record of one.",
+    ),
 )
 _NOTE = (
-    "Records that are no JSON object, and Arrow records, are left out; duplicates are not. "
+    "Records that are no JSON or no UTF-8, and Arrow records, are left out; duplicates are not. "
     "The newest minute may be missing."
 )
 _WHO = (
