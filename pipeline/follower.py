@@ -23,6 +23,7 @@ class Follower:
         self._read = read
         self._settings = settings
         self._consumer: AIOKafkaConsumer
+        self._asking: AIOKafkaConsumer  # a connection of its own: a question waits behind a fetch that waits for news
         self._position: dict[TopicPartition, int] = {}
         self._reading: asyncio.Task[None] | None = None
         self._progress = asyncio.Condition()
@@ -40,9 +41,10 @@ class Follower:
             fetch_max_bytes=4 * MAX_MESSAGE_BYTES,
             **self._settings.aiokafka_arguments(),
         )
-        await self._consumer.start()
+        self._asking = AIOKafkaConsumer(group_id=None, **self._settings.aiokafka_arguments())
+        await asyncio.gather(self._consumer.start(), self._asking.start())
         if not self._consumer.partitions_for_topic(self._topic):
-            await self._consumer.stop()
+            await asyncio.gather(self._consumer.stop(), self._asking.stop())
             raise PeekproofError(f"topic '{self._topic}' does not exist; `peekproof topics` creates it")
         self._reading = asyncio.create_task(self._follow(), name=f"follow {self._topic}")
         await self.caught_up()
@@ -57,12 +59,12 @@ class Follower:
         """Stop reading."""
         if self._reading is not None:
             self._reading.cancel()
-            await self._consumer.stop()
+            await asyncio.gather(self._consumer.stop(), self._asking.stop())
 
     async def _check(self) -> None:
         async with self._checking:
             self._next_check = None  # a later caller needs an end that is asked for later
-            ends = await self._consumer.end_offsets(self._consumer.assignment())
+            ends = await self._asking.end_offsets(self._consumer.assignment())
             async with self._progress:
                 await self._progress.wait_for(lambda: self._failed() or self._has_read(ends))
             if self._failed() and self._reading is not None:

@@ -27,7 +27,7 @@ def worker(stage: str) -> None:
 )
 def up(workers: int) -> None:
     """Run every stage on this machine until SIGTERM; what falls starts again."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s")
     settings = Settings.read()
     topics.require(settings)
     stop = threading.Event()

@@ -62,7 +62,8 @@ class Assignment(Stage):
             self.count("rows", len(assigned.offset))
             self.count("dead letters", len(assigned.rejects))
             self.count("answers", len(assigned.answers))
-        self.count("records", len(records))
+            for what, number in assigned.counts.items():
+                self.count(what, number)
         if self._gathering.rows >= MOST_ROWS:
             await self._send()
 

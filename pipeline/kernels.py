@@ -1,0 +1,111 @@
+"""Kernels: compiled ahead, so that no stream waits for a compiler.
+
+    python -m pipeline.kernels
+
+takes two visitors along the whole path once: record batches to columns, columns to rows, rows to units, units to sums,
+to a checkpoint and back. numba keeps what it compiled beside the modules, and the workers load it.
+"""
+
+import tempfile
+import time
+
+import msgspec
+from aiokafka.record.default_records import DefaultRecordBatchBuilder
+
+from evaluation.assignment.routing import assign
+from evaluation.catalog import History
+from evaluation.lifecycle import apply_definition, start
+from evaluation.metrics.partition import Partition
+from pipeline.archive import Archive
+from pipeline.gathering import Gathering
+from pipeline.transport.columns import read_columns
+from schemas.catalog import Document, Flag, FlagState, Goal, Metric, Variant
+from schemas.records import Records
+from schemas.topics import EVENTS, EXPOSURES
+
+NOW = 1_000_000_000_000  # ms UTC; any time will do
+HORIZON = 3_600_000
+SECOND = 1_000
+
+
+def compile_kernels() -> None:
+    """Run every kernel of the hot path, with the types that the stream gives it."""
+    history = _history()
+    gathering = Gathering(partitions=1, horizon=HORIZON, expected=2)
+    partition = Partition(0, HORIZON)
+    for topic in (EXPOSURES, EVENTS):
+        gathering.begin((topic, 0), 0)
+    with tempfile.TemporaryDirectory() as directory:
+        archive = Archive(directory, interval_ms=SECOND)
+        for visit in range(3):
+            for topic in (EVENTS, EXPOSURES):
+                records = _records(topic, visit)
+                archive.append(records)
+                for assigned in assign(records, history, HORIZON, HORIZON):
+                    gathering.add((topic, 0), assigned)
+                gathering.reach((topic, 0), _time(visit) + 3 * HORIZON * (visit == 1), history.newest.offset)
+            for message in gathering.cut()[1]:
+                partition.fold(partition.offset, message, history.at_offset)
+            partition.aggregates()
+            partition = Partition.load(partition.save())
+
+
+def _time(visit: int) -> int:
+    return NOW + 10 * SECOND * (visit + 1)
+
+
+def _records(topic: str, visit: int) -> Records:
+    """Two visitors, one of whom meets both arms; each is exposed, asks for a variant and buys, twice with one id."""
+    time_of, values = _time(visit), []
+    for user in ("anna", "bert"):
+        message = {"user_id": user, "time": time_of - SECOND * visit, "insert_id": f"{user}-{visit}"}
+        if topic == EXPOSURES:
+            variant = "treatment" if (user, visit) == ("anna", 2) else "control"
+            values += [message | {"flag_key": "flag", "variant": variant}, message | {"flag_key": "flag"}]
+        else:
+            values += 2 * [message | {"event_type": "buy", "event_properties": {"price": 1.5}}]
+    batch = DefaultRecordBatchBuilder(2, 0, 0, -1, -1, -1, 1 << 16)
+    first = len(values) * visit
+    for offset, value in enumerate(values):
+        batch.append(offset, timestamp=time_of, key=None, value=msgspec.json.encode(value), headers=[])
+    raw = bytearray(batch.build())
+    raw[:8] = first.to_bytes(8, "big")  # the base offset stands before what the checksum covers
+    return read_columns(memoryview(raw), topic, 0, first, "separator")
+
+
+def _history() -> History:
+    """One flag with a metric of each type, running."""
+    metrics = [
+        Metric(key="buyers", owner="-", type="conversion", event="buy", window="1h"),
+        Metric(key="purchases", owner="-", type="count", event="buy", window="none"),
+        Metric(key="revenue", owner="-", type="sum", event="buy", property="price", window="1h"),
+    ]
+    flag = Flag(
+        key="flag",
+        owner="-",
+        variants=(Variant(key="control", users=("carl",)), Variant(key="treatment")),
+        metrics=tuple(Goal(metric=metric.key) for metric in metrics),
+    )
+    draft = apply_definition(None, flag, 1)
+    specs: list[tuple[str, int, Metric | FlagState]] = [(metric.key, 1, metric) for metric in metrics]
+    specs += [("flag", 1, draft), ("flag", 2, start(draft, 2, "salt"))]
+    history = History()
+    for offset, (key, version, spec) in enumerate(specs):
+        document = Document(
+            kind="metric" if isinstance(spec, Metric) else "flag",
+            key=key,
+            version=version,
+            base=version - 1,
+            author="-",
+            time=NOW,
+            reason="-",
+            spec=msgspec.Raw(msgspec.json.encode(spec)),
+        )
+        history.append(offset, NOW, msgspec.json.encode(document))
+    return history
+
+
+if __name__ == "__main__":
+    began = time.monotonic()
+    compile_kernels()
+    print(f"kernels are compiled ({time.monotonic() - began:.0f} s)")  # noqa: T201
