@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Self
 
 import msgspec
-from aiokafka import ConsumerRecord
+from aiokafka import AIOKafkaProducer, ConsumerRecord
 from aiokafka.errors import KafkaError
 
 from evaluation.catalog import History
@@ -72,7 +72,7 @@ class CatalogWriter:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._reader = CatalogReader(settings)
-        self._producer = create_producer(settings)
+        self._producer: AIOKafkaProducer
 
     @property
     def history(self) -> History:
@@ -82,8 +82,9 @@ class CatalogWriter:
     async def __aenter__(self) -> Self:
         await asyncio.to_thread(topics.require, self._settings)
         with _answering(self._settings):
+            await self._reader.start()
+            self._producer = create_producer(self._settings)
             try:
-                await self._reader.start()
                 await self._producer.start()
             except BaseException:
                 await self.__aexit__()
