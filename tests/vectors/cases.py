@@ -1,10 +1,11 @@
 """Cases: reference cases computed with other people's software, and the product's answer to each."""
 
 from decimal import Decimal
+from fractions import Fraction
 
 import numpy as np
 
-from evaluation.significance import bayes, conversions, fixed, mixture, moments, multiplicity, relative, srm
+from evaluation.significance import bayes, conversions, fixed, mixture, moments, multiplicity, power, relative, srm
 from evaluation.significance.comparison import Arm, Comparison, differences
 
 SCALE = 30  # decimal places that hold every value of the cases exactly
@@ -247,15 +248,92 @@ def bayes_effect(case):
     }
 
 
+def noninferiority(case):
+    estimate, variance, _ = estimates(case, is_conversion=False)
+    increase = case["preferred_direction"] == "increase"
+    margin = case["margin_relative"] * case["control"]["mean"] * (-1 if increase else 1)
+    said = fixed.t_test(estimate - margin, variance, np.inf, case["alpha"], "greater" if increase else "less")
+    return {
+        "null_hypothesis": margin,
+        "p_value": said.p_value[0],
+        "ci_lower": said.lower[0] + margin,
+        "ci_upper": said.upper[0] + margin,
+    }
+
+
+def fixed_power(case):
+    if "TTest" in case["described"]:
+        return None
+    if "effect_size" in case:  # in standard deviations
+        alpha, ratio = case["alpha"], case["ratio"]
+        return {"nobs1": power.fixed_units(case["effect_size"], (1, 1), ratio, alpha, case["power"])}
+    if case.get("use_t") is not False:
+        return None
+    sample = case["sample"]
+    variance = 4 * sample["var_sample"] / case["n_obs"]
+    if case["solve"] == "power":
+        effect = case["rel_effect_size"] * sample["mean"]
+        return {"power": power.fixed_power(effect, variance, case["alpha"]), "effect_size": effect}
+    effect = power.detectable(variance, case["alpha"], case["power"])
+    return {"effect_size": effect, "rel_effect_size": effect / sample["mean"]}
+
+
+def sequential_power(case):
+    _, variance, units = estimates({**case, "effect": "relative"}, is_conversion=False)
+    test = case["mde_relative"], variance[0], units[0], case["n_star"], case["alpha"] / case["num_tests"]
+    factor = power.sequential_growth(*test, power=case["target_power"])
+    return {
+        "power_now": power.sequential_power(*test),
+        "scaling_factor": factor - 1,
+        "additional_users": units[0] * (factor - 1),
+    }
+
+
+def unit_updates(case):
+    totals = {}
+    for step in case["ops"]:
+        if step["op"] == "remove":
+            totals.pop(step["unit"], None)
+        else:
+            totals[step["unit"]] = totals.get(step["unit"], case["new_unit_initial"]) + step["delta"]
+    arm = sum((Arm(1, int(x != 0), x, x * x) for x in totals.values()), Arm())
+    n, total, squares, unit = (moments.integers([x]) for x in (arm.n, arm.sum, arm.sum_squares, 1))
+    variance = moments.variance_of_mean(n, total, squares, unit)[0]
+    return {
+        "n": arm.n,
+        "sum": arm.sum,
+        "sum_squares": arm.sum_squares,
+        "mean": moments.mean(n, total, unit)[0],
+        "m2": variance * arm.n * (arm.n - 1),
+    }
+
+
+def merge(case):
+    # Floats are fractions of a power of two, so that the parts' sums are exact at some scale.
+    unit = 10**SCALE
+    arms = [
+        Arm(n, 0, round(n * mean * unit), round((m2 + n * mean**2) * unit**2))
+        for part in case["parts"]
+        for n, mean, m2 in [(part["n"], Fraction(part["mean"]), Fraction(part["m2"]))]
+    ]
+    arm = sum(arms, Arm())
+    n, total, squares, unit = (moments.integers([x]) for x in (arm.n, arm.sum, arm.sum_squares, unit))
+    variance = moments.variance_of_mean(n, total, squares, unit)[0]
+    return {"n": arm.n, "mean": moments.mean(n, total, unit)[0], "m2": variance * arm.n * (arm.n - 1)}
+
+
 FAMILIES = {
     "bayes.beta": bayes_beta,
     "bayes.effect": bayes_effect,
     "fixed.binary": fixed_binary,
     "fixed.welch_t": welch_t,
     "fixed.z": z_test,
+    "guardrail.noninferiority": noninferiority,
     "multiplicity.bonferroni": adjusted(multiplicity.bonferroni),
     "multiplicity.fdr_bh": adjusted(multiplicity.benjamini_hochberg),
     "multiplicity.holm": adjusted(multiplicity.holm),
+    "power.fixed": fixed_power,
+    "power.sequential": sequential_power,
     "relative.fieller": fieller,
     "sequential.bernoulli": bernoulli,
     "sequential.bernoulli_process": bernoulli_process,
@@ -269,7 +347,9 @@ FAMILIES = {
     "sequential.tuning": tuning,
     "srm.chi2": srm_chi_squared,
     "srm.sequential": srm_sequential,
+    "stability.merge": merge,
     "stability.moments": stream_moments,
+    "stability.unit_updates": unit_updates,
     "stability.tail": tail,
 }
 
@@ -277,7 +357,7 @@ FAMILIES = {
 def failures(case):
     """(field, expected, got) of each field that disagrees; None where the product has no answer to the family yet."""
     answer = FAMILIES.get(case["family"])
-    given = answer(case["inputs"]) if answer else None
+    given = answer({"described": case["method"], **case["inputs"]}) if answer else None
     if given is None:
         return None
     tolerance = case["tolerance"]

@@ -6,8 +6,9 @@ import pytest
 from evaluation.significance.look import look
 from schemas.catalog import Goal
 
-EXPERIMENTS = 600  # each is a metric of one run; guardrails, so that nothing is divided among them
-LOOKS = 100
+EXPERIMENTS = 400  # each is a metric of one run; guardrails, so that nothing is divided among them
+LOOKS = 60
+STEP = 160  # new units from look to look
 EVEN = {"control": 1, "treatment": 1}
 SKEWED = {"control": 9, "treatment": 1}
 BOUND = 0.05 + 3 * np.sqrt(0.05 * 0.95 / EXPERIMENTS)
@@ -39,7 +40,7 @@ def revenue(paying):
 
 @pytest.fixture
 def watched(run_of, aggregate_of):
-    """Watches every experiment at each of 100 looks, 100 units apart."""
+    """Watches every experiment at every look."""
 
     def watched(kind, draws, allocation_of, weights, planned_units=None):
         run = run_of(GOALS, dict.fromkeys(WINDOWS, kind), WINDOWS, weights=weights, planned_units=planned_units)
@@ -49,7 +50,7 @@ def watched(run_of, aggregate_of):
             allocation = allocation_of(index)
             shares = weights[allocation]
             for variant, share in shares.items():
-                units = 100 * share // sum(shares.values())
+                units = STEP * share // sum(shares.values())
                 new = [np.full(EXPERIMENTS, units), *draws[variant](rng, units, index)]
                 before = sums.get((variant, allocation), np.zeros((4, EXPERIMENTS), np.int64))
                 sums[variant, allocation] = before + np.array(new, np.int64)
