@@ -1,0 +1,221 @@
+"""Replay: folds the archived `units` log again, without a broker, and compares every published look byte for byte.
+
+A look says up to which offset of each units partition it covers the log. Looks of different runs cover different
+offsets, and not in one order for all partitions; so a first pass over `results` notes what every look needs, and a
+second one goes through the looks in the order of their publication. While a partition is folded up to what a look
+needs, the aggregates that later looks need on the way are kept until those looks come.
+
+A look's predecessor is the published one, as it was for the stage that made it.
+"""
+
+import heapq
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from evaluation.catalog import History
+from evaluation.metrics.partition import Partition
+from evaluation.significance.look import decode_look, encode_look, look
+from pipeline.archive import ArchivedRecord, chain, partitions, read
+from pipeline.errors import PeekproofError
+from schemas.aggregate import Aggregate
+from schemas.look import Look
+from schemas.topics import CATALOG, RESULTS, UNITS
+from schemas.units import decode_units
+
+RunKey = tuple[str, str]  # experiment, run
+
+
+class Replayed(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of one published look. Where it is different, `field` is the first one that differs."""
+
+    experiment: str
+    run: str
+    look: int
+    outcome: Literal[
+        "same",
+        "different",
+        "not yet archived",  # it covers records, or documents, of intervals that are still open
+        "no predecessor",  # the look before it, from which it goes on, is older than the archive
+    ]
+    field: str | None = None
+    published: Any = None
+    replayed: Any = None
+
+
+class Replay:
+    """One replay of an archive: an iterator of `Replayed`. `messages` of the log are to be folded, `folded` are done.
+
+    Raises PeekproofError for an archive that doesn't reach back to the beginning of the log, or is damaged.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._history = _history(directory)
+        self._logs = {number: _Log(directory, number) for number in partitions(directory, UNITS)}
+        self._ends = {number: _end(directory, RESULTS, number) for number in partitions(directory, RESULTS)}
+        needs = [
+            [found.offsets.get(str(number), 0) for number in self._logs]
+            for found, previous, _ in self._published()
+            if self._can_replay(found, previous)
+        ]
+        self.looks = len(needs)
+        offsets = np.array(needs, np.int64).reshape(self.looks, len(self._logs))
+        for log, needed in zip(self._logs.values(), offsets.T, strict=True):
+            log.needed = needed
+            log.order = np.argsort(needed, kind="stable")
+        self.messages = int(offsets.max(axis=0, initial=0).sum())
+
+    @property
+    def folded(self) -> int:
+        """The offsets that have been reached, all partitions together."""
+        return sum(log.partition.offset for log in self._logs.values() if log.partition)
+
+    def __iter__(self) -> Iterator[Replayed]:
+        index = 0
+        for found, previous, value in self._published():
+            if not self._can_replay(found, previous):
+                is_archived = self._is_archived(found)
+                yield _replayed(found, "no predecessor" if is_archived else "not yet archived")
+                continue
+            yield self._compare(found, previous, value, index)
+            index += 1
+
+    def _compare(self, found: Look, previous: Look | None, value: bytes, index: int) -> Replayed:
+        run: RunKey = (found.experiment, found.run)
+        aggregates = [self._logs[int(number)].aggregates_of(index, self._history).get(run) for number in found.offsets]
+        known = [aggregate for aggregate in aggregates if aggregate is not None]
+        if len(known) < len(aggregates):
+            return _replayed(found, "different", "offsets", found.offsets, "the log has no such run up to there")
+        catalog = self._history.at_offset(max(aggregate.catalog for aggregate in known))
+        of_run = next(each for each in catalog.flags[found.experiment].runs if each.key == found.run)
+        again = encode_look(look(of_run, known, previous))
+        if again == value:
+            return _replayed(found, "same")
+        field, there, here = first_difference(msgspec.json.decode(value), msgspec.json.decode(again))
+        return _replayed(found, "different", field, there, here)
+
+    def _published(self) -> Iterator[tuple[Look, Look | None, bytes]]:
+        """Each look that readers take, its predecessor, and its bytes, in the order of publication."""
+        last: dict[RunKey, Look] = {}
+        logs = [read(self._directory, RESULTS, number, end) for number, end in self._ends.items()]
+        for record in heapq.merge(*logs, key=lambda record: record.append_time):
+            if record.value is None:
+                continue
+            found = decode_look(record.value)
+            run = (found.experiment, found.run)
+            previous = last.get(run)
+            if previous is None or found.look == previous.look + 1:
+                yield found, previous, record.value
+                last[run] = found
+
+    def _can_replay(self, found: Look, previous: Look | None) -> bool:
+        return self._is_archived(found) and found.look == (previous.look if previous else 0) + 1
+
+    def _is_archived(self, found: Look) -> bool:
+        return found.catalog_version <= self._history.newest.offset and all(
+            int(number) in self._logs and offset <= self._logs[int(number)].end
+            for number, offset in found.offsets.items()
+        )
+
+
+class _Log:
+    """One partition of `units`, folded as far as looks need it.
+
+    `needed` (looks,) is the offset that each look needs; `order` (looks,) the looks by that offset.
+    """
+
+    needed: NDArray[np.int64]
+    order: NDArray[np.int64]
+
+    def __init__(self, directory: Path, number: int) -> None:
+        files = chain(directory, UNITS, number)
+        if files and files[0].begin > 0:
+            raise PeekproofError(
+                f"the archive of units/{number} begins at offset {files[0].begin}: a replay needs the log from its "
+                f"beginning. Bring back the older files of {files[0].path.parent}"
+            )
+        self.end = files[-1].end if files else 0
+        self.partition: Partition | None = None
+        self._number = number
+        self._records = read(directory, UNITS, number)
+        self._next: ArchivedRecord | None = None
+        self._at = 0  # in `order`
+        self._kept: dict[int, dict[RunKey, Aggregate]] = {}  # by look
+
+    def aggregates_of(self, look_index: int, history: History) -> dict[RunKey, Aggregate]:
+        """The aggregates of every run, up to the offset that the look needs. Asked once for each look."""
+        while look_index not in self._kept:
+            offset = int(self.needed[self.order[self._at]])
+            self._fold(offset, history)
+            aggregates = {(each.flag, each.run): each for each in self.partition.aggregates()} if self.partition else {}
+            while self._at < len(self.order) and self.needed[self.order[self._at]] == offset:
+                self._kept[int(self.order[self._at])] = aggregates
+                self._at += 1
+        return self._kept.pop(look_index)
+
+    def _fold(self, end: int, history: History) -> None:
+        while True:
+            record = self._next or next(self._records, None)
+            self._next = record
+            if record is None or record.offset >= end:
+                break
+            self._next = None
+            if record.value is not None:
+                try:
+                    if self.partition is None:
+                        self.partition = Partition(self._number, decode_units(record.value)[1].horizon)
+                    self.partition.fold(record.offset, record.value, history.at_offset)
+                except ValueError as error:
+                    raise PeekproofError(f"the archive cannot be replayed: {error}") from error
+        if self.partition is not None:
+            self.partition.offset = max(self.partition.offset, end)
+
+
+def first_difference(published: Any, replayed: Any, path: str = "") -> tuple[str, Any, Any]:
+    """Where two JSON values differ first, and what stands there: ("cells[0].p_value", 0.5, 0.4)."""
+    if isinstance(published, dict) and isinstance(replayed, dict):
+        pairs = [(f"{path}.{key}", published.get(key), replayed.get(key)) for key in published | replayed]
+    elif isinstance(published, list) and isinstance(replayed, list) and len(published) == len(replayed):
+        both = zip(published, replayed, strict=True)
+        pairs = [(f"{path}[{index}]", there, here) for index, (there, here) in enumerate(both)]
+    else:
+        return path.removeprefix("."), published, replayed
+    for name, there, here in pairs:
+        if there != here:
+            return first_difference(there, here, name)
+    return path.removeprefix("."), published, replayed
+
+
+def _replayed(
+    found: Look,
+    outcome: Literal["same", "different", "not yet archived", "no predecessor"],
+    field: str | None = None,
+    published: Any = None,
+    replayed: Any = None,
+) -> Replayed:
+    return Replayed(
+        experiment=found.experiment,
+        run=found.run,
+        look=found.look,
+        outcome=outcome,
+        field=field,
+        published=published,
+        replayed=replayed,
+    )
+
+
+def _end(directory: Path, topic: str, partition: int) -> int:
+    files = chain(directory, topic, partition)
+    return files[-1].end if files else 0
+
+
+def _history(directory: Path) -> History:
+    history = History()
+    for record in read(directory, CATALOG, 0):
+        history.append(record.offset, record.append_time, record.value)
+    return history

@@ -1,0 +1,204 @@
+"""A replay of a log that the pure stages made: every look comes out the same, or it is said what differs."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+
+from evaluation.catalog import Fact, History
+from evaluation.metrics.partition import Partition
+from evaluation.significance.look import encode_look, look
+from pipeline.archive import Archive
+from pipeline.errors import PeekproofError
+from pipeline.replay import Replay, first_difference
+from schemas.catalog import Allocation, Document, Flag, FlagState, Goal, Metric, Run, Variant
+from schemas.look import Look
+from schemas.records import Records
+from schemas.units import ROWS, Arm, Header, Kind, Source, encode_units
+
+HORIZON = 5_000
+PARTITIONS = 3
+FLAGS = ("checkout", "banner")
+
+
+def records(topic: str, partition: int, begin: int, values: list[bytes], append_time: int) -> Records:
+    sizes = np.array([len(value) for value in values], np.int64)
+    n = len(values)
+    return Records(
+        topic=topic,
+        partition=partition,
+        begin=begin,
+        end=begin + n,
+        offset=np.arange(begin, begin + n),
+        append_time=np.full(n, append_time, np.int64),
+        start=np.cumsum(sizes) - sizes,
+        length=sizes,
+        data=memoryview(b""),
+        separator="s",
+        aside=b"".join(values),
+        headers=dict.fromkeys(range(n), (("x", b""),)),
+    )
+
+
+def document(kind: str, key: str, spec: object) -> bytes:
+    raw = msgspec.Raw(msgspec.json.encode(spec))
+    return msgspec.json.encode(
+        Document(kind=kind, key=key, version=1, base=0, author="a", time=1, reason="r", spec=raw)
+    )
+
+
+def documents() -> list[bytes]:
+    purchases = Metric(key="purchases", owner="a", type="conversion", event="buy", window="3s")
+    revenue = Metric(key="revenue", owner="a", type="sum", event="buy", property="price", window="3s")
+    made = [document("metric", metric.key, metric) for metric in (purchases, revenue)]
+    for key in FLAGS:
+        flag = Flag(
+            key=key,
+            owner="a",
+            variants=(Variant(key="control"), Variant(key="treatment")),
+            metrics=(Goal(metric="purchases", role="primary"), Goal(metric="revenue")),
+        )
+        weights = {"control": 1, "treatment": 1}
+        allocation = Allocation(flag_version=1, rollout=100, weights=weights)
+        run = Run(key="exp-1", salt="s", started=1, allocations=(allocation,))
+        made.append(document("flag", key, FlagState(definition=flag, status="running", runs=(run,))))
+    return made
+
+
+@dataclass
+class Made:
+    """A pipeline of pure functions with its archive."""
+
+    directory: Path
+    history: History = field(default_factory=History)
+    looks: list[Look] = field(default_factory=list)
+    published: int = 0
+
+
+def make(directory: Path, seconds: int = 40, change: Callable[[int, bytes], bytes] = lambda _, value: value) -> Made:
+    """`seconds` of traffic, a message a second and partition; looks of both flags at offsets of their own."""
+    made = Made(directory)
+    archive = Archive(directory, 10_000)
+    for offset, value in enumerate(documents()):
+        made.history.append(offset, 1_000, value)
+        archive.append(records("catalog", 0, offset, [value], 1_000))
+    archive.advance("catalog", 0, 10_000)
+    random = np.random.default_rng(7)
+    states = [Partition(number, HORIZON) for number in range(PARTITIONS)]
+    last: dict[str, Look] = {}
+    aggregates: dict[str, dict[int, object]] = {flag: {} for flag in FLAGS}
+    for second in range(seconds):
+        now = 10_000 + second * 1_000
+        for number, state in enumerate(states):
+            message = units(random, second, now)
+            archive.append(records("units", number, second, [message], now))
+            state.fold(second, message, made.history.at_offset)
+            for aggregate in state.aggregates():
+                if random.random() < 0.6:  # of different runs, different offsets are seen
+                    aggregates[aggregate.flag][number] = aggregate
+        for flag in FLAGS:
+            if len(aggregates[flag]) == PARTITIONS and random.random() < 0.7:
+                run = made.history.newest.flags[flag].runs[0]
+                newest = look(run, list(aggregates[flag].values()), last.get(flag))  # type: ignore[arg-type]
+                value = change(made.published, encode_look(newest))
+                archive.append(records("results", 0, made.published, [value], now))
+                last[flag] = msgspec.json.decode(value, type=Look)
+                made.looks.append(newest)
+                made.published += 1
+    archive.advance("results", 0, 10**9)
+    for number in range(PARTITIONS):
+        archive.advance("units", number, 10_000 + seconds * 1_000 - 10_000)
+    return made
+
+
+def units(random: np.random.Generator, second: int, now: int) -> bytes:
+    """One message with exposures and purchases of two hundred units."""
+    n = 60
+    kind = np.where(random.random(n) < 0.6, int(Kind.EXPOSURE), 0).astype(np.uint8)
+    unit = random.integers(1, 200, n).astype(np.uint64)
+    is_exposure = kind == int(Kind.EXPOSURE)
+    arm = (unit % 2) + 2 * random.integers(0, 2, n).astype(np.uint64)
+    code = np.where(is_exposure, arm, random.integers(0, 2, n)).astype(np.uint16)
+    columns = {
+        "source": np.zeros(n, np.uint16),
+        "offset": second * 100 + np.arange(n),
+        "kind": kind,
+        "code": code,
+        "unit": unit,
+        "time": now - random.integers(0, 2_000, n),
+        "id": random.integers(1, 2**40, n).astype(np.uint64),
+        "value": np.where(is_exposure, 0, np.where(code == 0, 1, random.integers(0, 10_000, n))),
+    }
+    header = Header(
+        catalog=4,
+        horizon=HORIZON,
+        expected=1,
+        sources=[Source("events", 0, second * 100, second * 100 + 100, now)],
+        arms=[Arm(flag, "exp-1", 0, variant) for flag in FLAGS for variant in ("control", "treatment")],
+        facts=[Fact("buy", None, 0).key, Fact("buy", "price", 2).key],
+    )
+    assert set(columns) == set(ROWS.names)
+    return encode_units({name: np.ascontiguousarray(column) for name, column in columns.items()}, header)
+
+
+def test_every_published_look_comes_out_the_same(tmp_path: Path) -> None:
+    made = make(tmp_path)
+
+    replay = Replay(tmp_path)
+    outcomes = list(replay)
+
+    same = [outcome for outcome in outcomes if outcome.outcome == "same"]
+    assert {outcome.outcome for outcome in outcomes} == {"same", "not yet archived"}
+    assert len(outcomes) == len(made.looks)
+    assert len(same) == replay.looks > 20
+    assert replay.folded == replay.messages > 60
+    assert any(cell.nonzero for cell in made.looks[-1].cells)
+
+
+def test_a_look_that_was_tampered_with_is_found_with_its_field(tmp_path: Path) -> None:
+    def tamper(number: int, value: bytes) -> bytes:
+        if number != 12:
+            return value
+        found = msgspec.json.decode(value)
+        found["cells"][2]["control_sum"] += 1
+        return msgspec.json.encode(found)
+
+    made = make(tmp_path, change=tamper)
+    outcomes = list(Replay(tmp_path))
+
+    assert [at for at, outcome in enumerate(outcomes) if outcome.outcome == "different"] == [12]
+    assert outcomes[12].field == "cells[2].control_sum"
+    assert outcomes[12].published == int(outcomes[12].replayed) + 1
+    assert made.looks[12].look == outcomes[12].look
+
+
+def test_a_log_without_its_beginning_is_refused(tmp_path: Path) -> None:
+    make(tmp_path)
+    min((tmp_path / "units" / "1").glob("*.parquet")).unlink()
+
+    with pytest.raises(PeekproofError, match="units/1 begins at offset"):
+        Replay(tmp_path)
+
+
+def test_looks_without_their_predecessor_are_not_judged_but_the_next_ones_are(tmp_path: Path) -> None:
+    make(tmp_path)
+    min((tmp_path / "results" / "0").glob("*.parquet")).unlink()
+
+    outcomes = list(Replay(tmp_path))
+
+    assert [outcome.outcome for outcome in outcomes if outcome.outcome != "not yet archived"][:1] == ["no predecessor"]
+    assert [outcome.outcome for outcome in outcomes].count("no predecessor") == len(FLAGS)
+    assert [outcome.outcome for outcome in outcomes].count("same") > 5
+
+
+def test_an_empty_archive_has_no_looks(tmp_path: Path) -> None:
+    assert list(Replay(tmp_path)) == []
+
+
+def test_the_first_difference_is_named_by_its_path() -> None:
+    assert first_difference({"a": [1, {"b": 2}]}, {"a": [1, {"b": 3}]}) == ("a[1].b", 2, 3)
+    assert first_difference({"a": [1]}, {"a": [1, 2]}) == ("a", [1], [1, 2])
+    assert first_difference({"a": 1}, {"a": 1, "c": 2}) == ("c", None, 2)
