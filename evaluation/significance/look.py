@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
-from evaluation.catalog import SETTLING, MetricInForce, RunInForce
+from evaluation.catalog import MetricInForce, RunInForce
 from evaluation.significance.cells import ArmKey, cell_key, cells
 from evaluation.significance.comparison import Arm
 from evaluation.significance.health import health
@@ -33,14 +33,13 @@ def look(run: RunInForce, aggregates: Sequence[Aggregate], previous: Look | None
     before = {cell_key(cell): cell for cell in previous.cells} if previous else {}
     made = cells(run, metrics, _arms(metrics, aggregates), _withheld(aggregates), before)
     believed = health(run, aggregates, previous)
-    clock = min(aggregate.clock for aggregate in aggregates)
-    final = run.completed is not None and clock >= run.completed + SETTLING and _has_settled(run, metrics, made)
+    final = all(aggregate.final for aggregate in aggregates)
     return Look(
         experiment=run.flag,
         run=run.key,
         look=previous.look + 1 if previous else 1,
         revision=previous.revision + _is_restated(run, before.values()) if previous else 0,
-        time=clock,
+        time=min(aggregate.clock for aggregate in aggregates),
         catalog_version=max(aggregate.catalog for aggregate in aggregates),
         offsets={str(each.partition): each.offset for each in sorted(aggregates, key=lambda each: each.partition)},
         health=believed,
@@ -124,17 +123,6 @@ def _withheld(aggregates: Iterable[Aggregate]) -> dict[str, int]:
 def _is_restated(run: RunInForce, before: Iterable[Cell]) -> bool:
     return any(
         cell.metric in run.metrics and run.metrics[cell.metric].version != cell.metric_version for cell in before
-    )
-
-
-def _has_settled(run: RunInForce, metrics: Mapping[str, MetricInForce], made: Iterable[Cell]) -> bool:
-    """Whether every unit of every metric with a window has settled."""
-    by_key = {cell_key(cell): cell for cell in made}
-    return len(metrics) == len(run.metrics) and all(
-        (live.n, live.control_n) == (cell.n, cell.control_n)
-        for (metric, variant, reading), cell in by_key.items()
-        if reading == "settled"
-        for live in [by_key[metric, variant, "live"]]
     )
 
 

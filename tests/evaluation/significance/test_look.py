@@ -335,17 +335,16 @@ def test_a_look_refuses_what_is_not_its_own(run_of, aggregate_of, primary):
         look(run, [], None)
 
 
-def test_a_run_is_final_when_it_is_complete_and_every_unit_has_settled(run_of, aggregate_of, conversions, primary):
-    run = run_of([primary], completed=5_000)
-    live = conversions((2000, 200), (2000, 210))
-    settling = {**live, ("orders", "settled", "control"): (1999, 200, 200, 200)}
+def test_a_run_is_final_when_every_partition_is(run_of, aggregate_of, conversions, primary):
+    run, sums = run_of([primary], completed=5_000), conversions((2000, 200), (2000, 210))
 
-    def final(sums, clock):
-        return look(run, [aggregate_of(sums, clock=clock)], None).final
+    def made(*finals):
+        return look(run, [aggregate_of(sums, partition=i, final=final) for i, final in enumerate(finals)], None)
 
-    assert not final(live, 5_999)
-    assert not final(settling, 60_000)
-    assert final(live, 6_000)
+    assert not made(True, False).final
+    assert made(True, True).final
+    assert made(True, True).verdict.decision == "none"
+    assert "ended without a decision" in made(True, True).verdict.reason
 
 
 def test_news_that_matters_does_not_wait(run_of, aggregate_of, conversions, primary):
