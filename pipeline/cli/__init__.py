@@ -9,6 +9,7 @@ from pipeline.errors import PeekproofError
 
 # Command: where it is, and its line in the help. In the order in which a newcomer needs them.
 COMMANDS = {
+    "demo": ("pipeline.cli.demo:demo", "Watch experiments being decided on live traffic."),
     "broker": ("pipeline.cli.broker:broker", "Run a Kafka broker of our own."),
     "topics": ("pipeline.cli.topics:topics", "Create the topics, or mend their settings."),
     "validate": ("pipeline.cli.documents:validate", "Check the documents of a directory."),

@@ -1,0 +1,73 @@
+"""`peekproof demo`: experiments that are decided on live traffic, in this terminal."""
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+import msgspec
+from rich.console import Console
+from rich.live import Live
+
+from pipeline.demo.session import Moment, Outcome, Show, run_demo
+from pipeline.demo.view import View, lines, summary
+from pipeline.demo.watch import Watch
+from pipeline.errors import PeekproofError
+from pipeline.settings import Settings
+
+PLAIN_SECONDS = 5.0  # between plain lines
+
+
+@click.command()
+@click.option("--seconds", type=click.FloatRange(1, 86_400), default=60, show_default=True, help="Of traffic.")
+@click.option("--events-per-second", type=click.FloatRange(1, 1_000_000), default=20_000, show_default=True)
+@click.option("--json", "as_json", is_flag=True, help="One JSON document at the end instead of pictures.")
+def demo(seconds: float, events_per_second: float, as_json: bool) -> None:
+    """Watch experiments being decided on the live traffic of simulated visitors.
+
+    Starts a Kafka broker (unless PEEKPROOF_BOOTSTRAP_SERVERS names one), the topics, the example experiments and a
+    worker of every stage; stops them all at the end, or on Ctrl-C. Exit code 0: everything sent has been counted, and
+    every result is final.
+    """
+    console = Console()
+    if as_json:
+        outcome = run_demo(Settings.read(), seconds, events_per_second, lambda *_: None)
+        click.echo(msgspec.json.encode(outcome))
+    else:
+        with _pictures(console) if console.is_terminal else _plain() as show:
+            outcome = run_demo(Settings.read(), seconds, events_per_second, show)
+        console.print(summary(outcome, Path.cwd()), soft_wrap=True)
+    if not outcome.complete:
+        raise PeekproofError(_why(outcome))
+
+
+@contextmanager
+def _pictures(console: Console) -> Iterator[Show]:
+    with Live(console=console, auto_refresh=False) as live:
+        yield lambda watch, moment: live.update(View(watch, moment), refresh=True)
+
+
+@contextmanager
+def _plain() -> Iterator[Show]:
+    last = (time.monotonic() - PLAIN_SECONDS, "")
+
+    def show(watch: Watch, moment: Moment) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last[0] >= PLAIN_SECONDS or moment.phase != last[1]:
+            last = (now, moment.phase)
+            click.echo("\n".join(lines(watch, moment)))
+            sys.stdout.flush()
+
+    yield show
+
+
+def _why(outcome: Outcome) -> str:
+    logs = Path(outcome.snapshot).parent / "logs"
+    open_runs = [look.experiment for look in outcome.experiments if not look.final]
+    what = f"{outcome.counted:,} of {outcome.produced:,} records were counted"
+    if open_runs:
+        what += f", and {', '.join(open_runs)} did not become final"
+    return f"the demo ended before its results were complete: {what}; if nobody stopped it, the logs say more: {logs}"

@@ -1,0 +1,326 @@
+"""Session: one demo, from its first process to its last.
+
+What it starts, it stops: a broker (unless bootstrap servers are set), a worker of every stage, the traffic. What it
+writes is in `demo/` of the data directory, made anew each time. Its topics have a prefix of their own; a cluster that
+is not ours loses them at the end.
+"""
+
+import asyncio
+import fcntl
+import logging
+import os
+import secrets
+import shutil
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from pathlib import Path
+
+import msgspec
+from aiokafka.admin import AIOKafkaAdminClient
+
+from evaluation.catalog import FlagInForce
+from evaluation.lifecycle import complete, start
+from pipeline import topics
+from pipeline.broker import Broker
+from pipeline.catalog import CatalogWriter
+from pipeline.demo.processes import Processes, Usage
+from pipeline.demo.traffic import Progress
+from pipeline.demo.watch import Freshness, Watch
+from pipeline.documents import read_documents
+from pipeline.editing import changes
+from pipeline.errors import PeekproofError
+from pipeline.follower import Follower
+from pipeline.settings import Settings
+from pipeline.stages import STAGES
+from pipeline.supervisor import Supervisor
+from schemas.look import Look
+from schemas.topics import ASSIGNMENTS, DEAD_LETTERS, HEALTH, RESULTS
+from schemas.topics import topics as all_topics
+
+EXAMPLES = Path(__file__).parents[2] / "configs"
+HORIZON_MS = 10_000
+ARCHIVE_INTERVAL_MS = 5_000
+SNAPSHOT = "peekproof.duckdb"
+
+START_SECONDS = 180.0  # for the workers to be there; the first time their kernels are compiled
+SETTLE_SECONDS = 90.0  # for everything to be counted after the traffic; window and horizon take 20 of them
+MOST_FALLS = 5  # of one worker
+LOOK_SECONDS = 0.25  # between two pictures
+
+
+class Moment(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the demo is: `elapsed` of the `seconds` of traffic."""
+
+    phase: str
+    elapsed: float
+    seconds: float
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """What a demo came to. Durations in seconds, memory in bytes."""
+
+    complete: bool  # everything produced was counted, and every run is final
+    seconds: float  # of traffic
+    produced: int
+    produced_by_topic: dict[str, int]
+    events_per_second: float
+    counted: int  # records that assignment has read
+    duplicates: int  # over all experiments and metrics, as is `late`
+    late: int
+    dead_letters: int
+    dead_letters_by_reason: dict[str, int]
+    lag: int
+    first_result_seconds: float | None  # from the beginning of the demo, its broker's start included
+    freshness: Freshness | None
+    cpu_seconds: float
+    peak_memory: int  # the sum of each process's peak
+    processes: list[Usage]
+    bootstrap_servers: str
+    prefix: str
+    snapshot: str
+    experiments: list[Look]
+    flags: dict[str, dict[str, int]]  # plain feature flags: answers by variant
+
+
+Show = Callable[[Watch, Moment], None]
+
+
+def run_demo(base: Settings, seconds: float, events_per_second: float, show: Show) -> Outcome:
+    """Run a demo beside whatever `base` describes; `show` is called about four times a second.
+
+    SIGINT and SIGTERM end it early, in order. Raises PeekproofError when it cannot go on.
+    """
+    began = time.monotonic()
+    with _signals_kept(), _deployment(base) as (settings, own), Supervisor(settings) as supervisor:
+        try:
+            session = _Session(settings, supervisor, own, began, show)
+            return asyncio.run(session.run(seconds, events_per_second))
+        finally:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(number, signal.SIG_IGN)  # the processes that still run must be stopped
+
+
+class _Session:
+    def __init__(
+        self, settings: Settings, supervisor: Supervisor, own: Broker | None, began: float, show: Show
+    ) -> None:
+        self._settings = settings
+        self._supervisor = supervisor
+        self._broker = own
+        self._began = began
+        self._show = show
+        self._processes = Processes()
+        self._traffic: asyncio.subprocess.Process | None = None
+        self._first_result: float | None = None
+
+    async def run(self, seconds: float, events_per_second: float) -> Outcome:
+        self._stopping = asyncio.Event()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, self._stopping.set)
+        self._seconds = seconds
+        self._watch = Watch(await begin_experiments(self._settings))
+        arrived = False
+        async with self._following():
+            if await self._until(self._is_ready, START_SECONDS, "the workers are starting"):
+                await self._send(seconds, events_per_second)
+                if not self._stopping.is_set():
+                    await complete_experiments(self._settings)
+                    phase = "the traffic is over, the last units settle"
+                    arrived = await self._until(self._watch.has_arrived, SETTLE_SECONDS, phase)
+            elif not self._stopping.is_set():
+                missing = ", ".join(sorted(STAGES.keys() - self._watch.ready))
+                raise PeekproofError(
+                    f"no worker of {missing} is there after {START_SECONDS:.0f} s; see {self._settings.data / 'logs'}"
+                )
+        return self._outcome(arrived)
+
+    def _is_ready(self) -> bool:
+        return self._watch.ready >= STAGES.keys()
+
+    async def _until(self, condition: Callable[[], bool], bound: float, phase: str, sending: bool = False) -> bool:
+        """Watch until the condition holds: True. False: the bound (in seconds) passed, or somebody wants to stop."""
+        start = time.monotonic()
+        while True:
+            elapsed = time.monotonic() - start
+            self._measure()
+            if condition():
+                return True
+            self._show(self._watch, Moment(phase=phase, elapsed=elapsed if sending else 0, seconds=self._seconds))
+            if elapsed > bound or self._stopping.is_set():
+                return False
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), LOOK_SECONDS)
+
+    async def _send(self, seconds: float, events_per_second: float) -> None:
+        """Run the traffic to its end."""
+        command = [sys.executable, "-m", "pipeline.demo.traffic", f"--seconds={seconds}"]
+        with (self._settings.data / "logs" / "traffic.log").open("wb") as log:
+            self._traffic = await asyncio.create_subprocess_exec(
+                *command,
+                f"--events-per-second={events_per_second}",
+                env=os.environ | self._settings.environment(),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=log,
+                limit=1 << 26,  # bytes of a line
+                start_new_session=True,  # Ctrl-C is for us, who then stop it
+            )
+        reading = asyncio.create_task(self._read_progress(self._traffic))
+        try:
+            # The bound is for a traffic that hangs: it stops by itself when its time is over.
+            ended = await self._until(reading.done, seconds + SETTLE_SECONDS, "live traffic", sending=True)
+        finally:
+            if self._traffic.returncode is None:
+                with suppress(ProcessLookupError):
+                    self._traffic.terminate()
+        await reading
+        if await self._traffic.wait() or not (ended or self._stopping.is_set()):
+            raise PeekproofError(f"the traffic failed; see {log.name}")
+
+    async def _read_progress(self, traffic: asyncio.subprocess.Process) -> None:
+        assert traffic.stdout is not None
+        async for line in traffic.stdout:
+            self._watch.take_progress(msgspec.json.decode(line, type=Progress))
+
+    @asynccontextmanager
+    async def _following(self) -> AsyncIterator[None]:
+        watch = self._watch
+        reads = {
+            RESULTS: watch.take_look,
+            ASSIGNMENTS: watch.take_answer,
+            DEAD_LETTERS: watch.take_dead_letter,
+            HEALTH: watch.take_health,
+        }
+        followers = [Follower(self._settings, topic, read) for topic, read in reads.items()]
+        try:
+            for follower in followers:
+                await follower.start()
+            yield
+            for follower in followers:
+                await follower.caught_up()
+        finally:
+            for follower in followers:
+                await follower.stop()
+
+    def _measure(self) -> None:
+        workers = self._supervisor.processes()
+        own = [("broker", self._broker.pid)] if self._broker is not None and self._broker.pid is not None else []
+        sending = [("traffic", self._traffic.pid)] if self._traffic is not None else []
+        self._processes.measure([*own, *workers, *sending, ("demo", os.getpid())])
+        for worker in self._supervisor.workers:
+            if worker.restarts >= MOST_FALLS:
+                raise PeekproofError(
+                    f"the {worker.stage} worker fell {worker.restarts} times; its log says why: {worker.log}"
+                )
+        if self._first_result is None and self._watch.has_results():
+            self._first_result = round(time.monotonic() - self._began, 2)
+
+    def _outcome(self, arrived: bool) -> Outcome:
+        self._measure()
+        watch, usage = self._watch, self._processes.usage
+        return Outcome(
+            complete=arrived,
+            seconds=watch.sending_seconds,
+            produced=watch.produced,
+            produced_by_topic=watch.acknowledged,
+            events_per_second=round(watch.produced / max(watch.sending_seconds, 0.001), 1),
+            counted=watch.counted,
+            duplicates=watch.duplicates,
+            late=watch.late,
+            dead_letters=watch.dead_letters.total(),
+            dead_letters_by_reason=dict(watch.dead_letters.most_common()),
+            lag=watch.lag,
+            first_result_seconds=self._first_result,
+            freshness=watch.freshness(),
+            cpu_seconds=round(sum(each.cpu_seconds for each in usage), 2),
+            peak_memory=sum(each.peak_memory for each in usage),
+            processes=usage,
+            bootstrap_servers=self._settings.servers(),
+            prefix=self._settings.prefix,
+            snapshot=str(self._settings.data / SNAPSHOT),
+            experiments=[watch.looks[key] for key in watch.flags if key in watch.looks],
+            flags={key: dict(sorted(answers.items())) for key, answers in watch.answers.items()},
+        )
+
+
+async def begin_experiments(settings: Settings) -> dict[str, FlagInForce]:
+    """Apply the example documents, and start every experiment and flag among them; those in force then."""
+    documents = read_documents(EXAMPLES)
+    async with CatalogWriter(settings) as writer:
+        for change in changes(documents, writer.history):
+            await writer.publish(writer.next_version(change.spec, "demo", "an example"))
+        for key, flag in writer.history.newest.flags.items():
+            state = writer.history.state_of(key)
+            assert state is not None
+            started = start(state, flag.version + 1, secrets.token_hex(4))
+            await writer.publish(writer.next_version(started, "demo", "the demo begins"))
+        return dict(writer.history.newest.flags)
+
+
+async def complete_experiments(settings: Settings) -> None:
+    """End the run of every experiment; plain feature flags stay on."""
+    async with CatalogWriter(settings) as writer:
+        for key, flag in writer.history.newest.flags.items():
+            state = writer.history.state_of(key)
+            if state is not None and flag.definition.metrics and state.status == "running":
+                ended = complete(state, flag.version + 1)
+                await writer.publish(writer.next_version(ended, "demo", "the traffic is over"))
+
+
+@contextmanager
+def _deployment(base: Settings) -> Iterator[tuple[Settings, Broker | None]]:
+    """A deployment of the demo's own, and its own broker if there is one."""
+    data = base.data.absolute() / "demo"
+    base.data.mkdir(parents=True, exist_ok=True)
+    with (base.data / "demo.lock").open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise PeekproofError(
+                f"a demo runs in {data} already; wait for its end, or name another directory (PEEKPROOF_DATA)"
+            ) from None
+        shutil.rmtree(data, ignore_errors=True)
+        (data / "logs").mkdir(parents=True)
+        logging.basicConfig(filename=data / "logs" / "demo.log", level=logging.INFO, force=True)
+        settings = msgspec.structs.replace(
+            base,
+            data=data,
+            prefix=f"demo-{secrets.token_hex(4)}",
+            horizon=HORIZON_MS,
+            archive_interval=ARCHIVE_INTERVAL_MS,
+        )
+        if base.bootstrap_servers is None:
+            with Broker(data / "broker") as own:
+                settings = msgspec.structs.replace(settings, bootstrap_servers=own.bootstrap_servers)
+                topics.create(settings)
+                yield settings, own
+        else:
+            topics.create(settings)
+            try:
+                yield settings, None
+            finally:
+                asyncio.run(_delete_topics(settings))
+
+
+async def _delete_topics(settings: Settings) -> None:
+    admin = AIOKafkaAdminClient(**settings.aiokafka_arguments())
+    await admin.start()
+    try:
+        await admin.delete_topics([settings.topic(topic.name) for topic in all_topics(settings.units_partitions)])
+    finally:
+        await admin.close()
+
+
+@contextmanager
+def _signals_kept() -> Iterator[None]:
+    """SIGTERM is taken like Ctrl-C; afterwards both are as they were."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
