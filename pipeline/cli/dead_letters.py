@@ -1,0 +1,108 @@
+"""`peekproof dead-letters`: the input that could not be used, and the way back for it."""
+
+import base64
+import sys
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+import msgspec
+from rich.console import Console
+from rich.table import Table
+
+from pipeline.reading import answering, headers_of, read_topic
+from pipeline.settings import Settings
+from schemas.dead_letter import DeadLetter, from_record, resent_headers
+from schemas.topics import DEAD_LETTERS, MAX_MESSAGE_BYTES, SOURCES
+
+SHOWN = 60  # characters of a value in the table
+
+
+@click.command("dead-letters")
+@click.option("--reason", default=None, help="Only those with this reason.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object per line, with the whole value.")
+@click.option("--resend", is_flag=True, help="Send them to their topics again, now that the cause is mended.")
+def dead_letters(reason: str | None, as_json: bool, resend: bool) -> None:
+    """List the input that could not be used, one per origin.
+
+    A letter that is sent again keeps its first append time, by which lateness is judged, and its origin, so that
+    sending it twice counts once.
+    """
+    settings = Settings.read()
+    letters = _letters(settings, reason)
+    if resend:
+        number = _resend(settings, letters)
+        click.echo(
+            msgspec.json.encode({"resent": number}) if as_json else f"sent {number} letters to their topics again"
+        )
+        return
+    if as_json:
+        for letter in letters:
+            click.echo(msgspec.json.encode(_told(letter)))
+        return
+    table = Table("reason", "origin", "appended (UTC)", "detail", "value", box=None, pad_edge=False)
+    rows = 0
+    for letter in letters:
+        appended = datetime.fromtimestamp(letter.append_time / 1_000, UTC).strftime("%Y-%m-%d %H:%M:%S")
+        value = "null" if letter.value is None else letter.value[:SHOWN].decode("utf-8", "backslashreplace")
+        table.add_row(letter.reason, letter.origin, appended, letter.detail, value)
+        rows += 1
+    if rows:
+        Console(width=None if sys.stdout.isatty() else 1_000, markup=False, highlight=False).print(table)
+    else:
+        click.echo("there are none" if reason is None else f"there are none with the reason '{reason}'")
+
+
+def _letters(settings: Settings, reason: str | None) -> Iterator[DeadLetter]:
+    """The topic's letters, one per origin: a restarted worker writes some again."""
+    seen = set()
+    for record in read_topic(settings, DEAD_LETTERS):
+        try:
+            letter = from_record(headers_of(record), record.value)
+            if letter.topic not in SOURCES:
+                raise ValueError(f"its origin is topic '{letter.topic}', but input comes from {' and '.join(SOURCES)}")
+        except ValueError as error:
+            click.echo(f"record {record.partition}/{record.offset} of {record.topic} is ignored: {error}", err=True)
+            continue
+        if letter.origin not in seen and reason in {None, letter.reason}:
+            seen.add(letter.origin)
+            yield letter
+
+
+def _resend(settings: Settings, letters: Iterable[DeadLetter]) -> int:
+    """Send each letter's value to its topic and partition again; the number of letters, all of them acknowledged."""
+    from kafka import KafkaProducer  # noqa: PLC0415 (slow to import)
+
+    with answering(settings):
+        producer = KafkaProducer(
+            **settings.kafka_python_arguments(), acks="all", enable_idempotence=True, max_request_size=MAX_MESSAGE_BYTES
+        )
+        try:
+            sent = [
+                producer.send(
+                    settings.topic(letter.topic),
+                    key=letter.origin.encode(),  # the client refuses a null value without a key
+                    value=letter.value,
+                    headers=resent_headers(letter),
+                    partition=letter.partition,
+                )
+                for letter in letters
+            ]
+            producer.flush()
+            for future in sent:
+                future.get()
+        finally:
+            producer.close()
+    return len(sent)
+
+
+def _told(letter: DeadLetter) -> dict[str, Any]:
+    told = msgspec.to_builtins(letter, builtin_types=(bytes,)) | {"origin": letter.origin}
+    told["headers"] = [(name, value.decode("utf-8", "backslashreplace")) for name, value in letter.headers]
+    if letter.value is not None:
+        try:
+            told["value"] = letter.value.decode()
+        except UnicodeDecodeError:
+            told |= {"value": None, "value_base64": base64.b64encode(letter.value).decode()}
+    return told

@@ -1,0 +1,57 @@
+"""`peekproof replay`: is every published look what the archived log says?"""
+
+import sys
+from collections import Counter
+
+import click
+import msgspec
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from pipeline.replay import Replay, Replayed
+from pipeline.settings import Settings
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="What became of every look, as one JSON document.")
+def replay(as_json: bool) -> None:
+    """Fold the archived log again, without a broker, and compare every published look byte for byte.
+
+    Exit code 1 if one is different.
+    """
+    replayed = _replay(Replay(Settings.read().data / "archive"))
+    outcomes = Counter(each.outcome for each in replayed)
+    if as_json:
+        click.echo(msgspec.json.encode({"looks": len(replayed), "outcomes": outcomes, "replayed": replayed}))
+    else:
+        for each in replayed:
+            if each.outcome == "different":
+                click.echo(
+                    f"{each.experiment}/{each.run} look {each.look} is different: {each.field} was published as "
+                    f"{each.published}, the log says {each.replayed}"
+                )
+        told = ", ".join(f"{number} {outcome}" for outcome, number in sorted(outcomes.items()))
+        click.echo(
+            f"{len(replayed)} published looks: {told}" if replayed else "the archive holds no published look yet"
+        )
+    if outcomes["different"]:
+        sys.exit(1)
+
+
+def _replay(work: Replay) -> list[Replayed]:
+    replayed = []
+    bar = Progress(
+        TextColumn("folding the log again"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        transient=True,
+        disable=not sys.stderr.isatty(),
+    )
+    with bar:
+        task = bar.add_task("", total=work.messages)
+        for each in work:
+            replayed.append(each)
+            bar.update(task, completed=work.folded)
+    return replayed

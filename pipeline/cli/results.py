@@ -1,0 +1,104 @@
+"""`peekproof results`: the looks on the results topic."""
+
+import sys
+from collections.abc import Iterable, Iterator
+
+import click
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from evaluation.significance.look import decode_look
+from pipeline.reading import read_topic
+from pipeline.settings import Settings
+from schemas.look import Cell, Look
+from schemas.topics import RESULTS
+
+RunKey = tuple[str, str]
+
+
+@click.command()
+@click.option("--follow", is_flag=True, help="Go on with every look that is published, until interrupted.")
+@click.option("--json", "as_json", is_flag=True, help="Every look as it was published, one per line.")
+def results(follow: bool, as_json: bool) -> None:
+    """Show the newest look of every run; with --json, every look."""
+    looks = _looks(Settings.read(), follow)
+    try:
+        if as_json:
+            for _, value in looks:
+                click.echo(value)
+        elif follow and sys.stdout.isatty():
+            _watch(looks)
+        elif follow:
+            for look, _ in looks:
+                click.echo(
+                    f"{look.experiment}/{look.run} look {look.look}: {look.verdict.decision}: {look.verdict.reason}"
+                )
+        else:
+            newest = {(look.experiment, look.run): look for look, _ in looks}
+            if newest:
+                Console(width=None if sys.stdout.isatty() else 200).print(tables(newest.values()))
+            else:
+                click.echo("there are none yet; `peekproof experiment start KEY` begins a run")
+    except KeyboardInterrupt:
+        pass
+
+
+def tables(looks: Iterable[Look]) -> Group:
+    """A table of each look's cells under its verdict."""
+    parts: list[RenderableType] = []
+    for look in sorted(looks, key=lambda look: (look.experiment, look.run)):
+        units = sum(arm.units for arm in look.health.arms)
+        parts.append(Text(f"{look.experiment} {look.run}, look {look.look}, {units:,} units: {look.verdict.decision}"))
+        parts.append(Text(look.verdict.reason, style="dim"))
+        table = Table(box=None, pad_edge=False)
+        for name in ("metric", "variant", "reading", "status"):
+            table.add_column(name)
+        for name in ("units", "mean", "control", "estimate", "interval", "running p"):
+            table.add_column(name, justify="right")
+        for cell in look.cells:
+            table.add_row(*_row(cell))
+        parts += [table, Text()]
+    return Group(*parts)
+
+
+def _row(cell: Cell) -> tuple[str, ...]:
+    interval = "-" if cell.lower is None else f"{_number(cell.lower)} to {_number(cell.upper)}"
+    return (
+        cell.metric,
+        cell.variant,
+        cell.reading,
+        cell.status,
+        f"{cell.n:,}",
+        _number(cell.mean),
+        _number(cell.control_mean),
+        _number(cell.estimate),
+        interval,
+        _number(cell.running_p_value),
+    )
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4g}"
+
+
+def _looks(settings: Settings, follow: bool) -> Iterator[tuple[Look, bytes]]:
+    """Each look that readers take: the successor of the last one of its run, and none else."""
+    last: dict[RunKey, int] = {}
+    for record in read_topic(settings, RESULTS, follow):
+        if record.value is None:
+            continue
+        look = decode_look(record.value)
+        run = (look.experiment, look.run)
+        if run not in last or look.look == last[run] + 1:
+            last[run] = look.look
+            yield look, record.value
+
+
+def _watch(looks: Iterator[tuple[Look, bytes]]) -> None:
+    newest: dict[RunKey, Look] = {}
+    with Live(refresh_per_second=4, vertical_overflow="visible") as live:
+        for look, _ in looks:
+            newest[look.experiment, look.run] = look
+            live.update(tables(newest.values()))

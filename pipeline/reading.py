@@ -1,0 +1,62 @@
+"""Reading: the records of a topic, from its start, without a group. For commands; the stages have the follower."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from pipeline.errors import PeekproofError
+from pipeline.settings import Settings
+from schemas.topics import MAX_MESSAGE_BYTES
+
+if TYPE_CHECKING:
+    from kafka.consumer.fetcher import ConsumerRecord
+
+
+def read_topic(settings: Settings, topic: str, follow: bool = False) -> Iterator["ConsumerRecord"]:
+    """Every record that the topic holds now, each partition in order; with `follow`, then those that come.
+
+    Raises PeekproofError where Kafka doesn't answer or the topic doesn't exist.
+    """
+    from kafka import KafkaConsumer, TopicPartition  # noqa: PLC0415 (slow to import)
+
+    name = settings.topic(topic)
+    with answering(settings):
+        consumer = KafkaConsumer(
+            **settings.kafka_python_arguments(),
+            group_id=None,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            max_partition_fetch_bytes=MAX_MESSAGE_BYTES,
+        )
+        try:
+            numbers = consumer.partitions_for_topic(name)
+            if not numbers:
+                raise PeekproofError(f"topic '{name}' does not exist; `peekproof topics` creates it")
+            places = [TopicPartition(name, number) for number in sorted(numbers)]
+            consumer.assign(places)
+            consumer.seek_to_beginning(*places)
+            ends = consumer.end_offsets(places)
+            while follow or any(consumer.position(place) < ends[place] for place in places):
+                for place, records in consumer.poll(timeout_ms=500).items():
+                    yield from (record for record in records if follow or record.offset < ends[place])
+        finally:
+            consumer.close()
+
+
+@contextmanager
+def answering(settings: Settings) -> Iterator[None]:
+    """Turns what a kafka-python client raises into a PeekproofError that says what to check."""
+    from kafka.errors import KafkaError  # noqa: PLC0415
+
+    try:
+        yield
+    except KafkaError as error:
+        raise PeekproofError(
+            f"Kafka at {settings.servers()} does not do what is asked ({error or type(error).__name__}); "
+            "check PEEKPROOF_BOOTSTRAP_SERVERS, the security settings and the rights of the user"
+        ) from error
+
+
+def headers_of(record: Any) -> list[tuple[str, bytes]]:
+    """The record's headers; a header without value has an empty one."""
+    return [(name, value or b"") for name, value in record.headers or ()]

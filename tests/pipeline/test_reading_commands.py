@@ -1,0 +1,161 @@
+"""`peekproof results`, `dead-letters` and `replay` as a person uses them, on a real broker."""
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from kafka import KafkaProducer
+
+from pipeline.cli import command
+from pipeline.errors import PeekproofError
+from pipeline.reading import headers_of, read_topic
+from pipeline.settings import Settings
+from schemas.dead_letter import DeadLetter, to_headers
+from schemas.topics import DEAD_LETTERS, EVENTS, RESULTS
+
+Looks = Callable[..., list[tuple[int, int, int, bytes | None]]]
+BROKEN = DeadLetter(
+    reason="not json",
+    detail="[no] JSON",
+    topic=EVENTS,
+    partition=5,
+    offset=17,
+    append_time=1_700_000_000_123,
+    headers=(("trace", b"t"),),
+    value=b"\xff{",
+)
+ONE_OF_MANY = DeadLetter(
+    reason="no unit",
+    detail="d",
+    topic=EVENTS,
+    partition=2,
+    offset=3,
+    index=1,
+    append_time=5,
+    headers=(("content-type", b"application/x-ndjson"),),
+    value=b'{"event_type":"a"}',
+)
+EMPTY = DeadLetter(reason="empty", detail="d", topic=EVENTS, partition=0, offset=1, append_time=6, value=None)
+
+
+def call(settings: Settings, *arguments: str) -> Result:
+    result = CliRunner().invoke(command, arguments, env=settings.environment(), catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result
+
+
+def lines(result: Result) -> list[dict[str, object]]:
+    return [json.loads(line) for line in result.stdout.splitlines()]
+
+
+@pytest.fixture
+def producer(deployment: Settings) -> Iterator[KafkaProducer]:
+    made = KafkaProducer(**deployment.kafka_python_arguments())
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def letters(deployment: Settings, producer: KafkaProducer) -> Settings:
+    """A deployment with three letters, one of them written twice, and a record of somebody else."""
+    for letter in (BROKEN, ONE_OF_MANY, EMPTY, BROKEN):
+        topic, key = deployment.topic(DEAD_LETTERS), letter.reason.encode()
+        producer.send(topic, key=key, value=letter.value, headers=to_headers(letter))
+    producer.send(deployment.topic(DEAD_LETTERS), value=b"foreign")
+    producer.flush()
+    return deployment
+
+
+def test_letters_are_listed_once_per_origin_with_their_whole_value(letters: Settings) -> None:
+    result = call(letters, "dead-letters", "--json")
+
+    told = {letter["origin"]: letter for letter in lines(result)}
+    assert len(lines(result)) == 3
+    assert told["events/5/17"]["value_base64"] == "/3s="
+    assert told["events/5/17"]["append_time"] == 1_700_000_000_123
+    assert told["events/2/3/1"]["value"] == '{"event_type":"a"}'
+    assert told["events/0/1"]["value"] is None
+    assert "is ignored: no dead letter" in result.stderr
+
+
+def test_letters_are_listed_by_reason_in_a_table(letters: Settings) -> None:
+    table = call(letters, "dead-letters", "--reason", "not json").stdout
+
+    assert "events/5/17" in table
+    assert "2023-11-14 22:13:20" in table
+    assert "[no] JSON" in table
+    assert "no unit" not in table
+    assert call(letters, "dead-letters", "--reason", "future").stdout == "there are none with the reason 'future'\n"
+
+
+def test_letters_go_back_to_their_topic_and_partition_with_their_append_time(letters: Settings) -> None:
+    assert lines(call(letters, "dead-letters", "--resend", "--json")) == [{"resent": 3}]
+
+    sent = {record.partition: record for record in read_topic(letters, EVENTS)}
+    assert sent[5].value == b"\xff{"
+    assert headers_of(sent[5]) == [
+        ("trace", b"t"),
+        ("peekproof-append-time", b"1700000000123"),
+        ("peekproof-origin", b"events/5/17"),
+    ]
+    assert sent[2].value == b'{"event_type":"a"}'
+    assert [name for name, _ in headers_of(sent[2])] == ["peekproof-append-time", "peekproof-origin"]
+    assert sent[0].value is None
+
+
+def test_a_letter_whose_origin_is_no_input_is_not_sent(deployment: Settings, producer: KafkaProducer) -> None:
+    forged = DeadLetter(reason="empty", detail="d", topic="catalog", partition=0, offset=1, append_time=6, value=b"{}")
+    producer.send(deployment.topic(DEAD_LETTERS), value=forged.value, headers=to_headers(forged))
+    producer.flush()
+
+    result = call(deployment, "dead-letters", "--resend")
+
+    assert result.stdout == "sent 0 letters to their topics again\n"
+    assert "its origin is topic 'catalog'" in result.stderr
+
+
+def test_results_shows_the_newest_look_and_with_json_all_of_them_as_published(
+    deployment: Settings, producer: KafkaProducer, looks: Looks
+) -> None:
+    empty = call(deployment, "results").stdout
+    values = [value for _, _, _, value in [*looks(1, 3), *looks(3, 3), *looks(1, 1, run="exp-2")]]
+    for value in values:
+        producer.send(deployment.topic(RESULTS), partition=0, key=b"k", value=value)
+    producer.flush()
+
+    table = call(deployment, "results").stdout
+    printed = call(deployment, "results", "--json").stdout
+
+    assert empty == "there are none yet; `peekproof experiment start KEY` begins a run\n"
+    assert "checkout exp-1, look 3, 400 units: keep running" in table
+    assert "look 2" not in table
+    assert printed.encode().splitlines() == [values[0], values[1], values[2], values[4]]
+
+
+def test_following_goes_on_with_what_comes(deployment: Settings, producer: KafkaProducer) -> None:
+    topic = deployment.topic(RESULTS)
+    producer.send(topic, b"before", b"k").get()
+
+    records = read_topic(deployment, RESULTS, follow=True)
+    first = next(records)
+    producer.send(topic, b"after", b"k").get()
+    second = next(records)
+    records.close()  # type: ignore[attr-defined]
+
+    assert (first.value, second.value) == (b"before", b"after")
+
+
+def test_a_topic_that_is_missing_is_an_error_that_says_what_to_do(broker: str) -> None:
+    settings = Settings(bootstrap_servers=broker, prefix="nowhere")
+
+    with pytest.raises(PeekproofError, match=r"'nowhere\.results' does not exist; `peekproof topics` creates it"):
+        next(read_topic(settings, RESULTS))
+
+
+def test_replay_of_an_empty_archive_says_so(tmp_path: Path) -> None:
+    settings = Settings(bootstrap_servers="localhost:1", data=tmp_path)
+
+    assert call(settings, "replay").stdout == "the archive holds no published look yet\n"
+    assert lines(call(settings, "replay", "--json")) == [{"looks": 0, "outcomes": {}, "replayed": []}]
