@@ -36,14 +36,18 @@ class Sums(msgspec.Struct, frozen=True, array_like=True):
 
 
 class MetricHealth(msgspec.Struct, frozen=True, array_like=True):
-    """Events of one metric in this partition, of units in or out of the run: each event once."""
+    """What became of one metric's events in this partition.
+
+    `events` belong to units of the run; the other counts are of all units, and of event times from the moment on from
+    which the metric covers entries.
+    """
 
     metric: str
-    events: int  # counted towards some unit of the run
+    events: int  # that make up the live totals of the units that the metric covers; jumpers' events are taken back
     duplicates: int
     late: int
     unusable: int
-    withheld: int  # units whose total reached 2^47
+    withheld: int  # units whose total has reached 2^47: in no sum and in no n
 
 
 class Aggregate(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,4 +68,5 @@ class Aggregate(msgspec.Struct, frozen=True, kw_only=True):
     forced: int = 0
     jumpers: int = 0
     reassigned: int = 0
-    duplicate_ids: int = 0  # the same insert id with another time: other events, worth a look
+    duplicate_ids: int = 0  # events that follow one with their insert id within a minute: other events, worth a look
+    final: bool = False  # nothing can change it any more
