@@ -11,11 +11,13 @@ depends on its bytes alone.
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from evaluation.memory import PADDING, byte_at, trailing_zeros, word_at
 from evaluation.texts import LONGEST_BUCKET, Texts, as_bytes
 
 MISSING = np.iinfo(np.int64).min  # an integer that is not there
@@ -45,7 +47,7 @@ class Wanted:
     required: Path  # a text at the top that every message must have
 
     def __hash__(self) -> int:
-        return hash(self.required)
+        return hash(tuple(self.fields.items()))
 
     @cached_property
     def position(self) -> dict[Path, int]:
@@ -69,12 +71,8 @@ class Wanted:
             counts[parent, min(len(name), LONGEST_BUCKET)] += 1
             at += len(name)
         begins = np.concatenate([[0], np.cumsum(counts.ravel())])
-        return (
-            as_bytes(b"".join(name for _, name, _ in named)),
-            spans,
-            begins,
-            np.array([*self.fields.values()], np.int64),
-        )
+        names = b"".join(name for _, name, _ in named)
+        return as_bytes(names), spans, begins, np.array([*self.fields.values()], np.int64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +92,10 @@ class Scanned:
         return Texts(self.data, self.start[i], self.length[i])
 
 
-def scan(data: NDArray[np.uint8], start: NDArray[np.int64], length: NDArray[np.int64], wanted: Wanted) -> Scanned:
-    """The wanted fields of the JSON objects that stand at these spans of `data`."""
+def scan(source: NDArray[np.uint8], start: NDArray[np.int64], length: NDArray[np.int64], wanted: Wanted) -> Scanned:
+    """The wanted fields of the JSON objects that stand at these spans of `source`."""
+    data = np.concatenate([source, np.zeros(PADDING, np.uint8)])
+    data.flags.writeable = False
     n, fields = len(start), len(wanted.fields)
     odd = np.zeros(n, np.bool_)
     starts = np.full((fields, n), MISSING)
@@ -106,280 +106,257 @@ def scan(data: NDArray[np.uint8], start: NDArray[np.int64], length: NDArray[np.i
     return Scanned(wanted, data, odd, starts, lengths, numbers)
 
 
-PLAIN, QUOTE, ESCAPE, CONTROL, WIDE = range(5)  # classes of a string's bytes
-CLASSES = np.zeros(256, np.uint8)
-CLASSES[:32] = CONTROL
-CLASSES[128:] = WIDE
-CLASSES[ord('"')] = QUOTE
-CLASSES[ord("\\")] = ESCAPE
-SHORT_ESCAPES = np.isin(np.arange(256), np.frombuffer(b'"\\/bfnrt', np.uint8))
+LOW, HIGH = np.uint64(0x0101010101010101), np.uint64(0x8080808080808080)
+QUOTES, ESCAPES, SPACES = LOW * np.uint64(0x22), LOW * np.uint64(0x5C), LOW * np.uint64(0x20)
+IS_SPACE = np.isin(np.arange(256), np.frombuffer(b" \t\n\r", np.uint8))
+IS_SHORT_ESCAPE = np.isin(np.arange(256), np.frombuffer(b'"\\/bfnrt', np.uint8))
+IS_HEX_DIGIT = np.isin(np.arange(256), np.frombuffer(b"0123456789abcdefABCDEF", np.uint8))
 POWERS = 10.0 ** np.arange(23)  # exact doubles, so that one division rounds once (Clinger 1990)
+OBJECT, TEXT, INTEGER, NUMBER, FIRST = map(int, Type)
+KEY, VALUE, AFTER = range(3)  # what comes next: a key, a value, or what follows a value
 
 
 @njit(cache=True)
-def _space(b, i, end):  # type: ignore[no-untyped-def]
-    """The next byte that is no white space."""
-    while i < end and (b[i] == 32 or b[i] == 10 or b[i] == 13 or b[i] == 9):
-        i += 1
-    return i
-
-
-@njit(cache=True)
-def _string(b, i, end):  # type: ignore[no-untyped-def]  # noqa: PLR0911
-    """Past the string that opens at `i` (-1: malformed), and whether it is plain ASCII without escapes."""
-    plain = True
-    i += 1
+def _is_utf8(b, i, end):  # type: ignore[no-untyped-def]
+    """Whether b[i:end] is UTF-8 (Unicode 16, table 3-7)."""
     while i < end:
-        kind = CLASSES[b[i]]
-        if kind == QUOTE:
-            return i + 1, plain
-        if kind == CONTROL:
-            return -1, False
-        if kind == ESCAPE:
-            plain = False
-            i += 1
-            if i >= end:
-                return -1, False
-            c = b[i]
-            if c == 117:  # \uXXXX, but no surrogates: msgspec shall judge those
-                if i + 4 >= end or ((b[i + 1] == 68 or b[i + 1] == 100) and b[i + 2] >= 56):
-                    return -1, False
-                for k in range(1, 5):
-                    d = b[i + k]
-                    if not (48 <= d <= 57 or 65 <= d <= 70 or 97 <= d <= 102):
-                        return -1, False
-                i += 4
-            elif not SHORT_ESCAPES[c]:
-                return -1, False
-        elif kind == WIDE:
-            plain = False
+        c: Any = byte_at(b, i)
         i += 1
-    return -1, False
+        if c < 128:
+            continue
+        if c < 0xC2 or c > 0xF4:
+            return False
+        more = 1 if c < 0xE0 else 2 if c < 0xF0 else 3
+        if i + more > end:
+            return False
+        low = 0xA0 if c == 0xE0 else 0x90 if c == 0xF0 else 0x80
+        high = 0x9F if c == 0xED else 0x8F if c == 0xF4 else 0xBF
+        if byte_at(b, i) < low or byte_at(b, i) > high:
+            return False
+        for k in range(i + 1, i + more):
+            if byte_at(b, k) >> 6 != 2:
+                return False
+        i += more
+    return True
 
 
 @njit(cache=True)
-def _number(b, i, end):  # type: ignore[no-untyped-def]
-    """Past the number at `i` (-1: malformed), its digits as an integer, decimal places (-1: integer), and if exact.
+def _scan(names, spans, begins, types, b, start, length, odd, starts, lengths, numbers):  # type: ignore[no-untyped-def]  # noqa: PLR0917
+    """One loop, in which every token is looked at once. `b` is padded.
 
-    Exact: no exponent, at most 15 digits.
+    A byte behind a record may be read but never taken: whoever passes the end is found out at the end.
     """
-    negative = b[i] == 45
-    if negative:
-        i += 1
-    first = i
-    digits = np.int64(0)
-    while i < end and 48 <= b[i] <= 57:
-        if i - first < 18:
-            digits = digits * 10 + np.int64(b[i] - 48)
-        i += 1
-    count = i - first
-    if count == 0 or (count > 1 and b[first] == 48):
-        return -1, digits, -1, False
-    places = -1
-    if i < end and b[i] == 46:
-        i += 1
-        places = 0
-        while i < end and 48 <= b[i] <= 57:
-            if count + places < 18:
-                digits = digits * 10 + np.int64(b[i] - 48)
-            places += 1
-            i += 1
-        if places == 0:
-            return -1, digits, places, False
-        count += places
-    exact = count <= 15
-    if i < end and (b[i] == 101 or b[i] == 69):
-        exact = False
-        i += 1
-        if i < end and (b[i] == 43 or b[i] == 45):
-            i += 1
-        first = i
-        while i < end and 48 <= b[i] <= 57:
-            i += 1
-        if i == first:
-            return -1, digits, places, False
-    return i, -digits if negative else digits, places, exact
-
-
-@njit(cache=True)
-def _literal(b, i, end):  # type: ignore[no-untyped-def]
-    """Past `true`, `false` or `null` at `i` (-1: something else)."""
-    if i + 4 <= end:
-        if b[i] == 110 and b[i + 1] == 117 and b[i + 2] == 108 and b[i + 3] == 108:
-            return i + 4
-        if b[i] == 116 and b[i + 1] == 114 and b[i + 2] == 117 and b[i + 3] == 101:
-            return i + 4
-        if i + 5 <= end and b[i] == 102 and b[i + 1] == 97 and b[i + 2] == 108 and b[i + 3] == 115 and b[i + 4] == 101:
-            return i + 5
-    return -1
-
-
-@njit(cache=True)
-def _scalar(b, i, end):  # type: ignore[no-untyped-def]
-    """Past the string, number or literal at `i` (-1: malformed or none)."""
-    if b[i] == 34:
-        return _string(b, i, end)[0]
-    if b[i] == 45 or 48 <= b[i] <= 57:
-        return _number(b, i, end)[0]
-    return _literal(b, i, end)
-
-
-@njit(cache=True)
-def _skip(b, i, end, deepest):  # type: ignore[no-untyped-def]  # noqa: PLR0911
-    """Past any value at `i` (-1: malformed, or more than `deepest` levels deep)."""
-    objects = np.uint64(0)  # one bit per open level: is it an object?
-    depth = 0
-    while True:
-        if i >= end:
-            return -1
-        opened = False
-        if b[i] == 123 or b[i] == 91:
-            if depth == deepest:
-                return -1
-            depth += 1
-            objects = (objects << np.uint64(1)) | np.uint64(b[i] == 123)
-            i = _space(b, i + 1, end)
-            if i >= end:
-                return -1
-            opened = True
-        else:
-            i = _scalar(b, i, end)
-            if i < 0:
-                return -1
-        while not opened or b[i] == (125 if objects & np.uint64(1) else 93):
-            if opened:  # closes what has just been opened
-                i += 1
-                depth -= 1
-                objects >>= np.uint64(1)
-                opened = False
-            if depth == 0:
-                return i
-            i = _space(b, i, end)
-            if i >= end:
-                return -1
-            if b[i] == 44:
-                i = _space(b, i + 1, end)
-                break
-            if b[i] != (125 if objects & np.uint64(1) else 93):
-                return -1
-            opened = True
-        if objects & np.uint64(1):
-            if i >= end or b[i] != 34:
-                return -1
-            i = _string(b, i, end)[0]
-            if i < 0:
-                return -1
-            i = _space(b, i, end)
-            if i >= end or b[i] != 58:
-                return -1
-            i = _space(b, i + 1, end)
-
-
-@njit(cache=True)
-def _find(names, spans, begins, parent, b, start, length):  # type: ignore[no-untyped-def]  # noqa: PLR0917
-    """The position of the field of this name in this parent, or -1."""
-    bucket = parent * (LONGEST_BUCKET + 1) + min(length, LONGEST_BUCKET)
-    for k in range(begins[bucket], begins[bucket + 1]):
-        if spans[k, 1] == length:
-            at = spans[k, 0]
-            same = True
-            for j in range(length):
-                if names[at + j] != b[start + j]:
-                    same = False
-                    break
-            if same:
-                return spans[k, 2]
-    return np.int64(-1)
-
-
-@njit(cache=True)
-def _record(names, spans, begins, types, b, i, end, r, seen, starts, lengths, numbers):  # type: ignore[no-untyped-def]  # noqa: PLR0911, PLR0917
-    """Read record `r` at b[i:end]; whether all of it is understood."""
-    i = _space(b, i, end)
-    if i >= end or b[i] != 123:
-        return False
-    i = _space(b, i + 1, end)
-    parent = 0
-    closes = i < end and b[i] == 125
-    while True:
-        if not closes:
-            if i >= end or b[i] != 34:
-                return False
-            key = i + 1
-            i, plain = _string(b, i, end)
-            if i < 0 or not plain:
-                return False
-            field = _find(names, spans, begins, parent, b, key, i - 1 - key)
-            i = _space(b, i, end)
-            if i >= end or b[i] != 58:
-                return False
-            i = _space(b, i + 1, end)
-            if i >= end:
-                return False
-            c = b[i]
-            if field < 0:
-                i = _skip(b, i, end, DEEPEST - 2)
-            elif seen[field] == r:
-                return False
-            else:
-                seen[field] = r
-                if c == 110:
-                    i = _literal(b, i, end)
-                elif types[field] == 1 or types[field] == 4:
-                    if c != 34:
-                        return False
-                    at = i + 1
-                    i, plain = _string(b, i, end)
-                    if not plain or i - 1 - at > LONGEST_TEXT:
-                        return False
-                    starts[field, r] = at
-                    lengths[field, r] = i - 1 - at
-                elif types[field] == 0:
-                    if c != 123:
-                        return False
-                    i = _space(b, i + 1, end)
-                    parent = field + 1
-                    closes = i < end and b[i] == 125
-                    continue
-                elif c == 45 or 48 <= c <= 57:
-                    i, digits, places, exact = _number(b, i, end)
-                    if not exact or (types[field] == 2 and places >= 0):
-                        return False
-                    starts[field, r] = digits
-                    numbers[field, r] = digits if places <= 0 else digits / POWERS[places]
-                elif types[field] == 2:
-                    return False
-                else:
-                    i = _skip(b, i, end, DEEPEST - 2)
-            if i < 0:
-                return False
-            i = _space(b, i, end)
-            if i >= end:
-                return False
-            if b[i] == 44:
-                i = _space(b, i + 1, end)
-                continue
-            if b[i] != 125:
-                return False
-        closes = False
-        i = _space(b, i + 1, end)
-        if parent == 0:
-            return i == end
-        parent = 0
-        if i >= end:
-            return False
-        if b[i] == 44:
-            i = _space(b, i + 1, end)
-        elif b[i] == 125:
-            closes = True
-        else:
-            return False
-
-
-@njit(cache=True)
-def _scan(names, spans, begins, types, data, start, length, odd, starts, lengths, numbers):  # type: ignore[no-untyped-def]  # noqa: PLR0917
     seen = np.full(types.size, -1, np.int64)
     for r in range(start.size):
-        odd[r] = not _record(
-            names, spans, begins, types, data, start[r], start[r] + length[r], r, seen, starts, lengths, numbers
-        )
+        odd[r] = True
+        i = start[r]
+        end = i + length[r]
+        objects = np.uint64(0)  # one bit for each open level: is it an object?
+        depth = 0
+        parent = -1  # whose wanted fields the keys name: 0 the record's, i + 1 those of field i; -1: nobody's
+        second = -1  # the parent of the second level
+        field = np.int64(-1)  # of the value that comes next
+        expected = VALUE
+        while i < end:
+            c: Any = byte_at(b, i)
+            if c <= 32:
+                if IS_SPACE[c]:
+                    i += 1
+                    continue
+                break
+            if c == 34:  # a string, up to its closing quote at i
+                i += 1
+                at = i
+                is_wide = is_escaped = False
+                while True:
+                    word = word_at(b, i)
+                    quote, escape = word ^ QUOTES, word ^ ESCAPES
+                    special = (
+                        ((quote - LOW) & ~quote) | ((escape - LOW) & ~escape) | ((word - SPACES) & ~word) | word
+                    ) & HIGH
+                    if special == 0:
+                        i += 8
+                        continue
+                    i += trailing_zeros(special) >> 3
+                    c = byte_at(b, i)
+                    if c == 34 or c < 32 or i >= end:
+                        break
+                    if c >= 128:
+                        is_wide = True
+                        i += 1
+                        continue
+                    is_escaped = True
+                    if IS_SHORT_ESCAPE[byte_at(b, i + 1)]:
+                        i += 2
+                    elif (
+                        byte_at(b, i + 1) == 117
+                        and IS_HEX_DIGIT[byte_at(b, i + 2)]
+                        and IS_HEX_DIGIT[byte_at(b, i + 3)]
+                        and IS_HEX_DIGIT[byte_at(b, i + 4)]
+                        and IS_HEX_DIGIT[byte_at(b, i + 5)]
+                        and not ((byte_at(b, i + 2) | 32) == 100 and byte_at(b, i + 3) >= 56)  # no surrogate
+                    ):
+                        i += 6
+                    else:
+                        break
+                if c != 34 or i >= end:
+                    break
+                if expected == KEY:
+                    field = np.int64(-1)
+                    if parent >= 0:
+                        if is_escaped:
+                            break
+                        size = i - at
+                        bucket = parent * (LONGEST_BUCKET + 1) + min(size, LONGEST_BUCKET)
+                        for k in range(begins[bucket], begins[bucket + 1]):
+                            if spans[k, 1] == size:
+                                difference = np.uint64(0)
+                                j = 0
+                                while j + 8 <= size:
+                                    difference |= word_at(names, spans[k, 0] + j) ^ word_at(b, at + j)
+                                    j += 8
+                                while j < size:
+                                    difference |= np.uint64(byte_at(names, spans[k, 0] + j) ^ byte_at(b, at + j))
+                                    j += 1
+                                if difference == 0:
+                                    field = spans[k, 2]
+                        if field >= 0:
+                            if seen[field] == r:
+                                break
+                            seen[field] = r
+                    i += 1
+                    while IS_SPACE[byte_at(b, i)]:
+                        i += 1
+                    if byte_at(b, i) != 58:
+                        break
+                    i += 1
+                    expected = VALUE
+                    continue
+                if expected != VALUE or depth == 0:
+                    break
+                if field >= 0:
+                    if types[field] == TEXT or types[field] == FIRST:
+                        if is_escaped or i - at > LONGEST_TEXT or (is_wide and not _is_utf8(b, at, i)):
+                            break
+                        starts[field, r] = at
+                        lengths[field, r] = i - at
+                    elif types[field] == OBJECT or types[field] == INTEGER:
+                        break
+                i += 1
+                expected = AFTER
+            elif expected == AFTER:
+                is_object = objects & np.uint64(1)
+                if c == 44:
+                    i += 1
+                    expected = KEY if is_object else VALUE
+                    field = np.int64(-1)
+                elif c == (125 if is_object else 93):
+                    i += 1
+                    objects >>= np.uint64(1)
+                    depth -= 1
+                    if depth == 0:
+                        while i < end and IS_SPACE[byte_at(b, i)]:
+                            i += 1
+                        odd[r] = i != end
+                        break
+                    parent = 0 if depth == 1 else second if depth == 2 else -1
+                else:
+                    break
+            elif expected == KEY:
+                break
+            elif c | 32 == 123:  # { or [
+                if depth == DEEPEST or (depth == 0 and c == 91):
+                    break
+                if field >= 0 and types[field] != NUMBER:
+                    if types[field] != OBJECT or c == 91:
+                        break
+                    parent = second = field + 1
+                else:
+                    parent = 0 if depth == 0 else -1
+                    if depth == 1:
+                        second = -1
+                depth += 1
+                is_object = c == 123
+                objects = (objects << np.uint64(1)) | np.uint64(is_object)
+                field = np.int64(-1)
+                i += 1
+                while IS_SPACE[byte_at(b, i)]:
+                    i += 1
+                if byte_at(b, i) == (125 if is_object else 93):
+                    expected = AFTER  # it is empty
+                elif is_object:
+                    expected = KEY
+                else:
+                    expected = VALUE
+            elif depth == 0:
+                break
+            elif c == 45 or 48 <= c <= 57:
+                negative = c == 45
+                i += negative
+                first = i
+                digits = np.int64(0)
+                c = byte_at(b, i)
+                while 48 <= c <= 57:
+                    if i - first < 18:
+                        digits = digits * 10 + np.int64(c - 48)
+                    i += 1
+                    c = byte_at(b, i)
+                count = i - first
+                if count == 0 or (count > 1 and byte_at(b, first) == 48):
+                    break
+                places = 0
+                is_integer = True
+                if c == 46:
+                    is_integer = False
+                    i += 1
+                    c = byte_at(b, i)
+                    while 48 <= c <= 57:
+                        if count + places < 18:
+                            digits = digits * 10 + np.int64(c - 48)
+                        places += 1
+                        i += 1
+                        c = byte_at(b, i)
+                    if places == 0:
+                        break
+                is_exact = count + places <= 15
+                if c | 32 == 101:  # e or E
+                    is_integer = is_exact = False
+                    i += 1
+                    if byte_at(b, i) == 43 or byte_at(b, i) == 45:
+                        i += 1
+                    first = i
+                    while 48 <= byte_at(b, i) <= 57:
+                        i += 1
+                    if i == first:
+                        break
+                if field >= 0:
+                    if not is_exact or types[field] == TEXT or types[field] == FIRST or types[field] == OBJECT:
+                        break
+                    if types[field] == INTEGER and not is_integer:
+                        break
+                    if negative:
+                        digits = -digits
+                    starts[field, r] = digits
+                    numbers[field, r] = digits / POWERS[places]
+                expected = AFTER
+            elif c == 110 and byte_at(b, i + 1) == 117 and byte_at(b, i + 2) == 108 and byte_at(b, i + 3) == 108:
+                i += 4
+                expected = AFTER
+            elif c == 116 and byte_at(b, i + 1) == 114 and byte_at(b, i + 2) == 117 and byte_at(b, i + 3) == 101:
+                if field >= 0 and types[field] != NUMBER:
+                    break
+                i += 4
+                expected = AFTER
+            elif (
+                c == 102
+                and byte_at(b, i + 1) == 97
+                and byte_at(b, i + 2) == 108
+                and byte_at(b, i + 3) == 115
+                and byte_at(b, i + 4) == 101
+            ):
+                if field >= 0 and types[field] != NUMBER:
+                    break
+                i += 5
+                expected = AFTER
+            else:
+                break
