@@ -13,6 +13,7 @@ run(app)
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn, cast
 
@@ -22,8 +23,10 @@ from faust.types import TP, EventT, StreamT
 from mode.supervisors import CrashingSupervisor
 from yarl import URL
 
+from pipeline.transport.columns import compile_kernels
 from pipeline.transport.consumer import Consumer
 from pipeline.transport.schema import RecordsSchema
+from pipeline.transport.turn import BrokenTurnError, Turn
 from schemas.records import Records
 
 SCHEME = "peekproof"
@@ -46,8 +49,8 @@ class App(faust.App):
     the offset to begin at (None: the group's committed offset, else the beginning); `begin(tp, offset)` says that the
     next slice begins there, also where a partition was held before; `release(tps)` comes before partitions go to
     another worker, or the worker stops: what it declares durable is committed then. All of these, and the slices given
-    to `each_slice`, hold `turn`: one at a time. After an error nothing is released: the next worker begins where the
-    last good commit was. `prepare` comes before everything, `finish` after everything.
+    to `each_slice`, hold `turn`: one at a time. After an error in a turn nobody gets one, and nothing is released: the
+    next worker begins where the last good commit was. `prepare` comes before everything, `finish` after everything.
     """
 
     prepare: Callable[[], Awaitable[None]] | None = None
@@ -58,9 +61,15 @@ class App(faust.App):
 
     def __init__(self, *arguments: Any, **settings: Any) -> None:
         super().__init__(*arguments, **settings)
-        self.turn = asyncio.Lock()
-        self._failed = False
+        self.turn = Turn()
         self.on_before_shutdown.connect(self._let_all_go)
+
+    async def on_first_start(self) -> None:
+        """Compile what must not be compiled when the broker waits for heartbeats.
+
+        Faust makes directories here. This app has no tables, and several workers share a working directory.
+        """
+        await asyncio.to_thread(compile_kernels)
 
     def each_slice(self, topics: Iterable[str], take: Take) -> None:
         """Give every slice of these topics to `take`, in order, one at a time. An error of it ends the worker.
@@ -74,11 +83,7 @@ class App(faust.App):
             async for event in cast(faust.Stream[Any], stream).noack().events():
                 async with self.turn:
                     if self._is_current(event):
-                        try:
-                            await take(event.message.tp, cast(Records, event.value))
-                        except BaseException:
-                            self._failed = True
-                            raise
+                        await take(event.message.tp, cast(Records, event.value))
 
     def _is_current(self, event: EventT[Any]) -> bool:
         """Whether the partition is still held as it was when the slice was delivered."""
@@ -106,11 +111,12 @@ class App(faust.App):
 
     async def let_go(self, tps: set[TP]) -> None:
         """Release partitions, when the slice that is being worked on is done."""
-        async with self.turn:
-            if tps and self.release is not None and not self._failed and not self.crashed:
-                await self.release(tps)
-            for tp in tps:
-                self._columns.positions.pop(tp, None)
+        with suppress(BrokenTurnError):
+            async with self.turn:
+                if tps and self.release is not None and not self.crashed:
+                    await self.release(tps)
+                for tp in tps:
+                    self._columns.positions.pop(tp, None)
 
     async def on_start(self) -> None:
         """Prepare, before the client connects."""
@@ -127,10 +133,8 @@ class App(faust.App):
     async def _let_all_go(self, *_: Any, **__: Any) -> None:
         if self._consumer is not None:
             await self.let_go(set(self._columns.positions))
-            await self._columns.commit_all()
-
-    def _create_directories(self) -> None:
-        """None: the app has no tables, and several workers share a working directory."""
+            if not self.crashed:  # else the client may be gone
+                await self._columns.commit_all()
 
 
 def create_app(name: str, bootstrap_servers: str, **conf: Any) -> App:

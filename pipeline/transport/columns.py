@@ -250,6 +250,12 @@ def read_slices(  # noqa: PLR0917
         begin, first, start = end, last, int(stops[last - 1])
 
 
+def compile_kernels() -> None:
+    """Compile the kernels, or load them from numba's cache: seconds in which a client would miss heartbeats."""
+    read_columns(memoryview(b""), "", 0, 0, "0")
+    _headers(_array(b"\0"), 0, 1)
+
+
 def _array(source: memoryview | bytes) -> NDArray[np.uint8]:
     """Bytes as a read-only array: one type for the kernels."""
     array = np.frombuffer(source, np.uint8)

@@ -2,6 +2,7 @@
 
 PeekproofError
 └── TransportError
+    ├── BrokenTurnError       an error before left work half-done (turn.py)
     ├── CorruptRecordsError   the bytes of a record batch are not what their producer wrote
     └── GapError              the log no longer holds the records that must come next
 """

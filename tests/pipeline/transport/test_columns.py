@@ -18,7 +18,7 @@ SEPARATOR = "k3yt0ken"
 CODECS = {"none": 0, "gzip": 1, "snappy": 2, "lz4": 3, "zstd": 4}
 
 
-def batch(records, base=0, codec=0, producer=-1, attributes=0, max_time=None, next_offset=None):
+def batch(records, base=0, codec=0, *, producer=-1, attributes=0, max_time=None, next_offset=None):
     """One record batch as a broker stores it: `records` are (offset delta, time, key, value, headers)."""
     builder = DefaultRecordBatchBuilder(
         magic=2,
