@@ -1,0 +1,248 @@
+"""Partition: the unit store of one partition of `units`, a fold over its messages.
+
+Theory of operation. The result depends on the set of records and on the clock, not on order or on how records are cut
+into messages: an entry is a minimum, arms seen are a set, sums are integers that can be taken back, duplicates are
+recognised. Three rules make that exact with bounded memory.
+
+1. A source's records are folded once: a header names the ranges of source offsets, and rows before the next known one
+   are skipped. A range that begins beyond it is a `Gap`.
+2. Nothing behind the clock changes the past. Append times of a source ascend, so a record that is still to come was
+   appended at or after the clock; if its event time lies before the clock less the horizon it is late, and left out.
+   (Should a source come into being behind the clock, its rows of such times are counted as late for that reason.)
+3. Hence an event needs keeping (see recent.py) while its time is not before the clock less the horizon: a repeat of an
+   older one would be late, and so would an exposure that claims it. For an exposure that creates or moves back an entry
+   to time e is itself not late, so e is not before the clock less the horizon, and neither is any event at or after e:
+   all of them are kept, and the totals counted from them are whole. For the same reason an entry before the clock less
+   the horizon is final, and a unit is settled, its total final, once its window lies before it too.
+
+   Only two times of one insert id need more: the pair is noticed if they lie at most `SAME_ID_GAP` apart, in whichever
+   order they come, because events are kept that much longer.
+
+Within a message exposures are folded first, then events: the recent events that an exposure claims lack those of its
+own message, which are then counted like any other.
+"""
+
+from collections.abc import Callable
+
+import msgspec
+import numpy as np
+
+from evaluation.catalog import Catalog
+from evaluation.metrics.recent import FACTS, Recent
+from evaluation.metrics.rows import ELSEWHERE, OVER, sort
+from evaluation.metrics.run import Run, RunState, pack, unpack
+from schemas.aggregate import Aggregate
+from schemas.units import Arm, Header, decode_units
+
+SAME_ID_GAP = 60_000  # ms, at most a horizon: retries and double clicks lie seconds apart
+
+_METADATA = b"peekproof"
+
+
+class Gap(ValueError):
+    """Source records are missing: the log of `units` was cut, or a batch on it was lost."""
+
+
+class _State(msgspec.Struct, frozen=True):
+    """A checkpoint's metadata."""
+
+    partition: int
+    horizon: int
+    offset: int
+    clock: int
+    catalog: int
+    sources: list[tuple[str, int, int, int]]  # topic, partition, next offset, clock
+    facts: list[str]
+    runs: list[RunState]
+
+
+class Partition:
+    """The state of one partition of `units` after every record before `offset`.
+
+    `clock` (ms UTC) is the smallest append time that its sources have reached, 0 while one is unknown; `catalog` the
+    catalog offset in force; `sources` the next offset of each source partition.
+    """
+
+    def __init__(self, partition: int, horizon: int) -> None:
+        self.partition = partition
+        self.horizon = horizon
+        self.offset = 0
+        self.clock = 0
+        self.catalog = 0
+        self.sources: dict[tuple[str, int], int] = {}
+        self._clocks: dict[tuple[str, int], int] = {}
+        self._facts: dict[str, int] = {}
+        self._runs: dict[tuple[str, str], Run] = {}
+        self._recent = Recent(min(horizon, SAME_ID_GAP))
+        self._named: list[Arm] | None = None  # the arms of the last header, and what they are here
+        self._arms = np.zeros((0, 2), np.int64)
+        self._arm_runs: list[Run] = []
+
+    def fold(self, offset: int, message: bytes | memoryview, catalog_at: Callable[[int], Catalog]) -> None:
+        """Fold one message of the partition's log; one before `self.offset` is ignored.
+
+        `catalog_at` gives the catalog after every record before an offset of its topic. Offsets may leave holes
+        (control records): the caller sees to it that no message is missing. The state is good until an error is raised.
+
+        Raises:
+            Gap: a source's range begins beyond the next known offset.
+            ValueError: the message is broken, or of another horizon, or the catalog was not read far enough.
+        """
+        if offset < self.offset:
+            return
+        batch, header = decode_units(message)
+        floors = self._floors(offset, header)
+        self._adopt(header.catalog, catalog_at)
+        self._resolve(header.arms)
+        facts = np.array([self._fact(key) for key in header.facts], np.int64)
+        rows = sort(batch, header, floors, self.clock - self.horizon, self._arms, facts)
+
+        for number, run in enumerate(self._arm_runs):
+            run.exposures += rows.counted[number]
+            if rows.exposure_count:
+                run.expose(rows.exposures, rows.exposure_count, number, self._recent)
+        fresh, noted = self._recent.insert(rows.events, rows.event_count, rows.notes, rows.note_count)
+        if fresh or noted:
+            for run in self._runs.values():
+                if run.columns:
+                    run.count(rows.events, fresh, rows.notes, noted)
+
+        self._advance(header)
+        self.offset = offset + 1
+        for run in self._runs.values():
+            if run.final is None and run.is_over(self.clock):
+                self._finish(run)
+
+    def aggregates(self) -> list[Aggregate]:
+        """What every run of the catalog in force comes to, by flag and run."""
+        for run in self._runs.values():
+            run.settle(self.clock - self.horizon)
+        return [
+            run.aggregate(self.partition, self.offset, self.clock, self.catalog)
+            for _, run in sorted(self._runs.items())
+        ]
+
+    def _floors(self, offset: int, header: Header) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+        """The first offset of each of the header's sources that is not folded yet."""
+        place = f"units/{self.partition} at offset {offset}"
+        if header.horizon != self.horizon:
+            raise ValueError(
+                f"{place}: the message judges lateness by a horizon of {header.horizon} ms, this state by {self.horizon}"
+                " ms; give every stage the same horizon, and begin anew under another prefix to change it"
+            )
+        floors = np.empty(len(header.sources), np.int64)
+        for index, source in enumerate(header.sources):
+            expected = self.sources.get((source.topic, source.partition), source.begin)
+            if source.begin > expected:
+                raise Gap(
+                    f"{place}: the message covers {source.topic}/{source.partition} from offset {source.begin}, but "
+                    f"{expected} is the next one that is not folded; {source.begin - expected} offsets are missing. "
+                    "Begin anew under another prefix and replay the archive, or restore the log"
+                )
+            floors[index] = expected
+        return floors
+
+    def _adopt(self, offset: int, catalog_at: Callable[[int], Catalog]) -> None:
+        """Bring the catalog up to `offset` into force, version by version: a column's beginning must not be missed."""
+        if offset <= self.catalog:
+            return
+        before: Catalog | None = None
+        for step in range(self.catalog + 1 if self.catalog else offset, offset + 1):
+            catalog = catalog_at(step)
+            if before is not None and catalog.flags is before.flags:
+                continue
+            for flag in catalog.flags.values():
+                for run_in_force in flag.runs:
+                    name = (flag.definition.key, run_in_force.key)
+                    run = self._runs.setdefault(name, Run(*name, self.horizon))
+                    if run.final is None:
+                        run.adopt(run_in_force, self._fact, self._recent)
+            before = catalog
+        if before is None or before.offset < offset:
+            raise ValueError(
+                f"units/{self.partition}: a message was made under catalog offset {offset}, but the catalog was read "
+                f"only up to {before.offset if before else 0}; read it up to its end before folding"
+            )
+        self.catalog = offset
+        self._named = None
+
+    def _resolve(self, arms: list[Arm]) -> None:
+        """Say which run of ours each of the header's arms means, and which arm of it."""
+        if arms == self._named:
+            return
+        self._arm_runs = []
+        self._arms = np.empty((len(arms), 2), np.int64)
+        numbers: dict[tuple[str, str], int] = {}
+        for index, arm in enumerate(arms):
+            name = (arm.flag, arm.run)
+            run = self._runs.get(name)
+            if run is None:
+                self._arms[index] = ELSEWHERE, 0
+            elif run.final:
+                self._arms[index] = OVER, 0
+            else:
+                if name not in numbers:
+                    numbers[name] = len(self._arm_runs)
+                    self._arm_runs.append(run)
+                self._arms[index] = numbers[name], run.arm(arm.allocation, arm.variant)
+        self._named = arms
+
+    def _fact(self, key: str) -> int:
+        """The partition's number of a fact."""
+        number = self._facts.setdefault(key, len(self._facts))
+        if number >= FACTS:
+            raise ValueError(
+                f"units/{self.partition}: {key} is fact number {number}, a state knows {FACTS}; begin anew under "
+                "another prefix and replay the archive"
+            )
+        return number
+
+    def _advance(self, header: Header) -> None:
+        """Note what the sources have reached; then forget what can't matter any more."""
+        for source in header.sources:
+            name = (source.topic, source.partition)
+            self.sources[name] = max(self.sources.get(name, source.begin), source.end)
+            self._clocks[name] = max(self._clocks.get(name, 0), source.clock)
+        if len(self._clocks) >= header.expected:
+            self.clock = max(self.clock, min(self._clocks.values(), default=0))
+        self._recent.expire(self.clock - self.horizon - self._recent.gap)
+
+    def _finish(self, run: Run) -> None:
+        run.settle(self.clock - self.horizon)
+        aggregate = run.aggregate(self.partition, self.offset, self.clock, self.catalog)
+        run.finish(msgspec.structs.replace(aggregate, final=True))
+        self._named = None
+
+    def save(self) -> bytes:
+        """The state as one Arrow IPC stream: per run the members' rows and sums, and the recent events."""
+        runs = list(self._runs.values())
+        state = _State(
+            partition=self.partition,
+            horizon=self.horizon,
+            offset=self.offset,
+            clock=self.clock,
+            catalog=self.catalog,
+            sources=[(*name, offset, self._clocks[name]) for name, offset in self.sources.items()],
+            facts=list(self._facts),
+            runs=[run.state() for run in runs],
+        )
+        arrays = {f"{number}/{name}": array for number, run in enumerate(runs) for name, array in run.arrays().items()}
+        return pack(arrays | {"recent": self._recent.events()}, {_METADATA: msgspec.json.encode(state)})
+
+    @classmethod
+    def load(cls, data: bytes) -> "Partition":
+        """The state that `save` saved."""
+        arrays, metadata = unpack(data)
+        state = msgspec.json.decode(metadata[_METADATA], type=_State)
+        partition = cls(state.partition, state.horizon)
+        partition.offset, partition.clock, partition.catalog = state.offset, state.clock, state.catalog
+        for topic, number, offset, clock in state.sources:
+            partition.sources[topic, number] = offset
+            partition._clocks[topic, number] = clock
+        partition._facts = {key: number for number, key in enumerate(state.facts)}
+        for index, run in enumerate(state.runs):
+            prefix = f"{index}/"
+            own = {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+            partition._runs[run.flag, run.key] = Run.load(run, state.horizon, own)
+        partition._recent = Recent.load(partition._recent.gap, arrays["recent"].reshape(-1, 5))
+        return partition

@@ -1,0 +1,299 @@
+"""Recent: the events that a later record could still repeat or claim, each kept once.
+
+Theory of operation. Events stand in a ring, in the order of arrival, each known by its number (0, 1, 2, …) and found at
+`number & (capacity - 1)`. A table of open addressing finds an event by (unit, fact, id), whatever its time, and another
+finds a unit's newest event, from which a link leads to the one before. An event leaves the ring when it and all that
+arrived before it are older than the bound that the partition gives; its entry in the table is deleted by shifting the
+following ones back, and a link to a number before the ring's tail ends a chain.
+
+A slot of the table is 32 bits of fingerprint and the low 32 bits of the event's number. Homes are the fingerprint's top
+bits, so a table twice as large is filled by reading the old one from end to end: growth is sequential.
+
+Whether an event that is older than the bound still stands in the ring makes no difference: no record that the partition
+lets in can repeat or claim it (see partition.py).
+
+Bytes: 40 per event in the ring, 8 per slot of the first table (at most 5/8 full), 16 per unit's slot of the second.
+"""
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+Words = NDArray[np.int64]
+
+# Columns of an event, in the ring and in a message's rows. In the ring LINK holds the fact in its low 16 bits and above
+# them the number of the unit's event before, plus 1; in a message's rows it is the fact.
+TIME, ID, VALUE, UNIT, LINK = range(5)
+FACTS = 1 << 16
+
+# What `state` holds.
+TAIL, HEAD, UNITS = range(3)
+
+# What a note says of an event: (fact, time, what, by how much).
+LATE, UNUSABLE, DUPLICATE, SAME_ID = range(4)
+
+_SMALLEST = 64
+_FOUR = np.int64(0xFFFFFFFF)
+_NEVER = np.int64(1 << 61)  # far from every time, and so are its differences
+
+
+@njit(cache=True)
+def fingerprint(unit: int, fact: int, name: int) -> int:
+    """32 well-mixed bits, never 0; a table's home slot is their top bits. (Multipliers of splitmix64.)"""
+    h = (unit ^ (fact << 48)) * np.int64(-0x61C8864680B583EB)
+    h = ((h ^ (h >> 31)) + name) * np.int64(-0x40A7B892E31B1A47)
+    h = (h ^ (h >> 29)) * np.int64(-0x6B2FB644ECCEEE15)
+    return ((h >> 32) & _FOUR) | 1
+
+
+@njit(cache=True)
+def home_shift(size: int) -> int:
+    """From 32 bits of fingerprint to a slot in a table of `size`, a power of two."""
+    bits = 0
+    while (1 << bits) < size:
+        bits += 1
+    return 32 - bits
+
+
+@njit(cache=True)
+def newest(units: Words, shift: int, unit: int) -> int:
+    """The number of the unit's newest event, or -1; it may have left the ring. `shift` is that of the table."""
+    mask = units.shape[0] - 1
+    p = fingerprint(unit, 0, 0) >> shift
+    while units[p, 1] != 0:
+        if units[p, 0] == unit:
+            return units[p, 1] - 1
+        p = (p + 1) & mask
+    return np.int64(-1)
+
+
+@njit(cache=True)
+def _link(ring: Words, units: Words, shift: int, state: Words, number: int) -> None:
+    """Put an event of the ring at the head of its unit's chain."""
+    k = number & (ring.shape[0] - 1)
+    unit = ring[k, UNIT]
+    mask = units.shape[0] - 1
+    p = fingerprint(unit, 0, 0) >> shift
+    while units[p, 1] != 0 and units[p, 0] != unit:
+        p = (p + 1) & mask
+    if units[p, 1] == 0:
+        units[p, 0] = unit
+        state[UNITS] += 1
+    ring[k, LINK] = (ring[k, LINK] & 0xFFFF) | (units[p, 1] << 16)
+    units[p, 1] = number + 1
+
+
+@njit(cache=True)
+def _warm(events: Words, n: int, table: Words, units: Words) -> int:
+    """Touch every slot that the next pass needs, so that their cache misses overlap."""
+    shift = home_shift(table.shape[0])
+    unit_shift = home_shift(units.shape[0])
+    seen = np.int64(0)
+    for i in range(n):
+        unit = events[i, UNIT]
+        seen ^= table[fingerprint(unit, events[i, LINK], events[i, ID]) >> shift]
+        seen ^= units[fingerprint(unit, 0, 0) >> unit_shift, 1]
+    return seen
+
+
+@njit(cache=True)
+def _insert(
+    events: Words, n: int, ring: Words, table: Words, units: Words, state: Words, gap: int, notes: Words, noted: int
+) -> tuple[int, int, int]:
+    """Insert the first n rows; keep the new ones, in order, at the top of `events`. How many are new; how many notes."""
+    seen = _warm(events, n, table, units)
+    ring_mask = ring.shape[0] - 1
+    mask = table.shape[0] - 1
+    shift = home_shift(table.shape[0])
+    unit_shift = home_shift(units.shape[0])
+    fresh = 0
+    for i in range(n):
+        time, name, unit, fact = events[i, TIME], events[i, ID], events[i, UNIT], events[i, LINK]
+        mark = fingerprint(unit, fact, name)
+        p = mark >> shift
+        before, after = -_NEVER, _NEVER  # of the events with this id: the nearest times
+        repeated = False
+        while table[p] != 0:
+            if (table[p] >> 32) & _FOUR == mark:
+                k = table[p] & ring_mask
+                if ring[k, UNIT] == unit and ring[k, ID] == name and (ring[k, LINK] & 0xFFFF) == fact:
+                    other = ring[k, TIME]
+                    if other == time:
+                        repeated = True
+                        break
+                    if other < time:
+                        before = max(before, other)
+                    else:
+                        after = min(after, other)
+            p = (p + 1) & mask
+        if repeated:
+            notes[noted, 0], notes[noted, 1], notes[noted, 2], notes[noted, 3] = fact, time, DUPLICATE, 1
+            noted += 1
+            continue
+        number = state[HEAD]
+        k = number & ring_mask
+        table[p] = (mark << 32) | (number & _FOUR)
+        ring[k, TIME], ring[k, ID], ring[k, UNIT], ring[k, LINK] = time, name, unit, fact
+        ring[k, VALUE] = events[i, VALUE]
+        state[HEAD] = number + 1
+        _link(ring, units, unit_shift, state, number)
+        # Neighbours in time at most `gap` apart are a pair, which is noted under the time of its earlier event.
+        pairs = (1 if time - before <= gap else 0) - (1 if after - before <= gap else 0)
+        if pairs != 0:
+            notes[noted, 0], notes[noted, 1], notes[noted, 2], notes[noted, 3] = fact, before, SAME_ID, pairs
+            noted += 1
+        if after - time <= gap:
+            notes[noted, 0], notes[noted, 1], notes[noted, 2], notes[noted, 3] = fact, time, SAME_ID, 1
+            noted += 1
+        for column in range(5):
+            events[fresh, column] = events[i, column]
+        fresh += 1
+    return fresh, noted, seen
+
+
+@njit(cache=True)
+def _expire(ring: Words, table: Words, state: Words, bound: int) -> int:
+    ring_mask = ring.shape[0] - 1
+    mask = table.shape[0] - 1
+    shift = home_shift(table.shape[0])
+    seen = np.int64(0)
+    tail = state[TAIL]
+    while tail < state[HEAD] and ring[tail & ring_mask, TIME] < bound:  # touch the slots first, as `_warm` does
+        k = tail & ring_mask
+        seen ^= table[fingerprint(ring[k, UNIT], ring[k, LINK] & 0xFFFF, ring[k, ID]) >> shift]
+        tail += 1
+    for number in range(state[TAIL], tail):
+        k = number & ring_mask
+        hole = fingerprint(ring[k, UNIT], ring[k, LINK] & 0xFFFF, ring[k, ID]) >> shift
+        while table[hole] & _FOUR != number & _FOUR:
+            hole = (hole + 1) & mask
+        p = hole
+        while True:  # Knuth 6.4, algorithm R: an entry moves into the hole unless its home lies after it
+            p = (p + 1) & mask
+            if table[p] == 0:
+                break
+            home = ((table[p] >> 32) & _FOUR) >> shift
+            if ((p - home) & mask) >= ((p - hole) & mask):
+                table[hole] = table[p]
+                hole = p
+        table[hole] = 0
+    state[TAIL] = tail
+    return seen
+
+
+@njit(cache=True)
+def _fill(ring: Words, table: Words, units: Words, state: Words) -> None:
+    """Enter every event of the ring into the empty tables."""
+    mask = table.shape[0] - 1
+    shift = home_shift(table.shape[0])
+    unit_shift = home_shift(units.shape[0])
+    for number in range(state[TAIL], state[HEAD]):
+        k = number & (ring.shape[0] - 1)
+        mark = fingerprint(ring[k, UNIT], ring[k, LINK] & 0xFFFF, ring[k, ID])
+        p = mark >> shift
+        while table[p] != 0:
+            p = (p + 1) & mask
+        table[p] = (mark << 32) | (number & _FOUR)
+        _link(ring, units, unit_shift, state, number)
+
+
+@njit(cache=True)
+def _move(before: Words, ring: Words, state: Words) -> None:
+    """Move the events of one ring into an empty larger one."""
+    for number in range(state[TAIL], state[HEAD]):
+        for column in range(5):
+            ring[number & (ring.shape[0] - 1), column] = before[number & (before.shape[0] - 1), column]
+
+
+@njit(cache=True)
+def refill(before: Words, table: Words) -> None:
+    """Move the slots of one table, fingerprints and all, into an empty larger one."""
+    mask = table.shape[0] - 1
+    shift = home_shift(table.shape[0])
+    for k in range(before.shape[0]):
+        if before[k] != 0:
+            p = ((before[k] >> 32) & _FOUR) >> shift
+            while table[p] != 0:
+                p = (p + 1) & mask
+            table[p] = before[k]
+
+
+@njit(cache=True)
+def _refill_units(before: Words, units: Words, state: Words) -> None:
+    """Move the units that have an event in the ring into another, empty table."""
+    state[UNITS] = 0
+    mask = units.shape[0] - 1
+    shift = home_shift(units.shape[0])
+    for k in range(before.shape[0]):
+        if before[k, 1] > state[TAIL]:
+            p = fingerprint(before[k, 0], 0, 0) >> shift
+            while units[p, 1] != 0:
+                p = (p + 1) & mask
+            units[p, 0], units[p, 1] = before[k, 0], before[k, 1]
+            state[UNITS] += 1
+
+
+def _power_of_two(n: int) -> int:
+    return max(_SMALLEST, 1 << (n - 1).bit_length())
+
+
+class Recent:
+    """The recent events of one partition. `gap` (ms): how far apart in time two events of one id make a pair."""
+
+    def __init__(self, gap: int) -> None:
+        self.gap = gap
+        self.state = np.zeros(3, np.int64)
+        self.ring = np.zeros((_SMALLEST, 5), np.int64)
+        self.table = np.zeros(2 * _SMALLEST, np.int64)
+        self.units = np.zeros((2 * _SMALLEST, 2), np.int64)
+
+    def __len__(self) -> int:
+        return int(self.state[HEAD] - self.state[TAIL])
+
+    def insert(self, events: Words, n: int, notes: Words, noted: int) -> tuple[int, int]:
+        """Insert the first n of `events` (m, 5). Afterwards the first k are the new ones. Returns k and how many notes.
+
+        `notes` (4 columns, room for 2n more) says of duplicates and pairs: fact, time, what, by how much.
+        """
+        self._reserve(n)
+        state, ring = self.state, self.ring
+        fresh, noted, _ = _insert(events, n, ring, self.table, self.units, state, self.gap, notes, noted)
+        return fresh, noted
+
+    def expire(self, bound: int) -> None:
+        """Forget events before `bound` (ms UTC), as far as all that arrived before them are so old too."""
+        _expire(self.ring, self.table, self.state, bound)
+
+    def _reserve(self, n: int) -> None:
+        """Room for n events more, of n units more."""
+        if len(self) + n > len(self.ring):
+            ring = np.zeros((_power_of_two(len(self) + n), 5), np.int64)
+            _move(self.ring, ring, self.state)
+            table = np.zeros(2 * len(ring), np.int64)
+            refill(self.table, table)
+            self.ring, self.table = ring, table
+        if (self.state[UNITS] + n) * 8 > len(self.units) * 5:
+            units = np.zeros((_power_of_two(2 * (min(int(self.state[UNITS]), len(self)) + n)), 2), np.int64)
+            _refill_units(self.units, units, self.state)
+            self.units = units
+
+    def events(self) -> Words:
+        """The events in order of arrival, (n, 5): a copy."""
+        begin, end = self.state[TAIL] & (len(self.ring) - 1), self.state[HEAD] & (len(self.ring) - 1)
+        if begin < end or not len(self):
+            return self.ring[begin:end].copy()
+        return np.concatenate((self.ring[begin:], self.ring[:end]))
+
+    @classmethod
+    def load(cls, gap: int, events: Words) -> "Recent":
+        """The recent events again, from what `events()` gave."""
+        recent = cls(gap)
+        n = len(events)
+        recent.ring = np.zeros((_power_of_two(n + n // 4), 5), np.int64)
+        recent.ring[:n] = events
+        recent.ring[:n, LINK] &= FACTS - 1
+        recent.table = np.zeros(2 * len(recent.ring), np.int64)
+        recent.units = np.zeros((_power_of_two(2 * len(np.unique(events[:, UNIT]))), 2), np.int64)
+        recent.state[HEAD] = n
+        _fill(recent.ring, recent.table, recent.units, recent.state)
+        return recent

@@ -1,0 +1,144 @@
+"""Catalogs, messages and partitions made by hand."""
+
+from types import SimpleNamespace
+
+import msgspec
+import numpy as np
+import pytest
+
+from evaluation.catalog import Catalog, FlagInForce, MetricInForce, RunInForce
+from evaluation.metrics.partition import Partition
+from schemas.catalog import Allocation, Flag, Metric, Variant
+from schemas.units import Arm, Header, Kind, Source, encode_units
+
+HORIZON = 100
+ARMS = [
+    ("exp-1", 0, "a"),
+    ("exp-1", 0, "b"),
+    ("exp-1", 1, "a"),
+    ("exp-1", 1, "b"),
+    ("exp-2", 0, "a"),
+    ("exp-2", 0, "b"),
+]
+
+
+def make_metric(key, kind="count", window="300ms", event="buy", version=1, append_time=0):
+    """A metric in force."""
+    prop = "price" if kind == "sum" else None
+    definition = Metric(key=key, owner="x", type=kind, event=event, property=prop, window=window)
+    return MetricInForce(definition, version, append_time)
+
+
+def make_run(key, metrics, since=None, completed=None, started=0, allocations=2):
+    """A run of the flag `flag` with the variants a and b."""
+    definition = Flag(key="flag", owner="x", variants=(Variant(key="a"), Variant(key="b")))
+    return RunInForce(
+        flag="flag",
+        key=key,
+        salt="s",
+        allocations=tuple(
+            Allocation(flag_version=n + 1, rollout=100, weights={"a": 1, "b": 1}) for n in range(allocations)
+        ),
+        started=started,
+        completed=completed,
+        since={m.definition.key: (since or {}).get(m.definition.key, started) for m in metrics},
+        definition=definition,
+        metrics={m.definition.key: m for m in metrics},
+    )
+
+
+def make_catalog(offset, runs):
+    """A catalog that holds these runs."""
+    flag = FlagInForce(runs[0].definition, "running", 1, 0, tuple(runs))
+    return Catalog(offset, 0, {"flag": flag}, {})
+
+
+class Log:
+    """Rows on their way into a partition: one source unless told otherwise, each row a message of its own."""
+
+    def __init__(self, *catalogs, horizon=HORIZON):
+        self.catalogs = list(catalogs)
+        self.partition = Partition(3, horizon)
+        self.position = {}
+        self.horizon = horizon
+
+    def catalog_at(self, offset):
+        """The newest catalog up to there."""
+        return [catalog for catalog in self.catalogs if catalog.offset <= offset][-1]
+
+    def message(self, rows, clock=0, catalog=None, begin=None, end=None, topic="events", horizon=None):
+        """The bytes of a message with these rows, (kind, code, unit, time, id, value) each, on consecutive offsets."""
+        expected = self.position.get(topic, 0)
+        begin = expected if begin is None else begin
+        end = begin + len(rows) if end is None else end
+        self.position[topic] = max(expected, end)
+        facts = [
+            key for c in self.catalogs for r in c.flags["flag"].runs for key in (m.fact.key for m in r.metrics.values())
+        ]
+        facts = sorted(set(facts))
+        columns = list(zip(*rows, strict=True)) or [()] * 6
+        kind, code, unit, time, name, value = (
+            np.array(column, dtype) for column, dtype in zip(columns, ("u1", "u2", "u8", "i8", "u8", "i8"), strict=True)
+        )
+        table = {
+            "source": np.zeros(len(rows), np.uint16),
+            "offset": np.arange(begin, begin + len(rows)),
+            "kind": kind,
+            "code": code,
+            "unit": unit,
+            "time": time,
+            "id": name,
+            "value": value,
+        }
+        header = Header(
+            catalog=self.catalogs[-1].offset if catalog is None else catalog,
+            horizon=self.horizon if horizon is None else horizon,
+            sources=[Source(topic, 0, begin, end, clock)],
+            arms=[Arm("flag", *arm) for arm in ARMS],
+            facts=facts,
+        )
+        return encode_units(table, header)
+
+    def send(self, *rows, **options):
+        """Fold these rows as one message; the log itself, to go on."""
+        message = self.message(rows, **options)
+        self.partition.fold(self.partition.offset, message, self.catalog_at)
+        return self
+
+    def aggregate(self, run="exp-1"):
+        """What the run comes to."""
+        return next(each for each in self.partition.aggregates() if each.run == run)
+
+    def sums(self, metric="m", reading="live", run="exp-1"):
+        """(n, nonzero, sum, sum of squares) of the arms that have units."""
+        return {
+            (each.allocation, each.variant): (each.n, each.nonzero, int(each.sum), int(each.sum_squares))
+            for each in self.aggregate(run).sums
+            if (each.metric, each.reading) == (metric, reading) and each.n
+        }
+
+    def health(self, metric="m", run="exp-1"):
+        """What became of the metric's events."""
+        return next(each for each in self.aggregate(run).metrics if each.metric == metric)
+
+    def bytes(self):
+        """What is published, without the position in the log."""
+        return msgspec.json.encode([msgspec.structs.replace(each, offset=0) for each in self.partition.aggregates()])
+
+
+def exposure(unit, time, arm=0, name=0, kind=0):
+    """A row: `arm` is an index into `ARMS`."""
+    return (Kind.EXPOSURE | kind, arm, unit, time, name, 0)
+
+
+def event(unit, time, value=1, name=0, kind=0, fact=0):
+    """A row: `fact` is an index into the sorted facts of the catalogs."""
+    return (kind, fact, unit, time, name, value)
+
+
+@pytest.fixture
+def make():
+    """Everything above."""
+    return SimpleNamespace(
+        metric=make_metric, run=make_run, catalog=make_catalog, Log=Log, exposure=exposure, event=event, arms=ARMS
+    )
