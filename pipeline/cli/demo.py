@@ -66,8 +66,7 @@ def _plain() -> Iterator[Show]:
 
 def _why(outcome: Outcome) -> str:
     logs = Path(outcome.snapshot).parent / "logs"
-    open_runs = [look.experiment for look in outcome.experiments if not look.final]
     what = f"{outcome.counted:,} of {outcome.produced:,} records were counted"
-    if open_runs:
-        what += f", and {', '.join(open_runs)} did not become final"
+    if outcome.unfinished:
+        what += f", {', '.join(outcome.unfinished)} did not become final"
     return f"the demo ended before its results were complete: {what}; if nobody stopped it, the logs say more: {logs}"

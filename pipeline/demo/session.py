@@ -81,7 +81,8 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     bootstrap_servers: str
     prefix: str
     snapshot: str
-    experiments: list[Look]
+    unfinished: list[str]  # experiments whose run is not final
+    experiments: list[Look]  # the last look at each
     flags: dict[str, dict[str, int]]  # plain feature flags: answers by variant
 
 
@@ -241,7 +242,8 @@ class _Session:
             bootstrap_servers=self._settings.servers(),
             prefix=self._settings.prefix,
             snapshot=str(self._settings.data / SNAPSHOT),
-            experiments=[watch.looks[key] for key in watch.flags if key in watch.looks],
+            unfinished=watch.unfinished(),
+            experiments=list(watch.looks.values()),
             flags={key: dict(sorted(answers.items())) for key, answers in watch.answers.items()},
         )
 

@@ -50,7 +50,6 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
 
     acknowledged: dict[str, int]
     batches: list[Batch]
-    cpu_seconds: float
 
 
 class Traffic:
@@ -87,7 +86,7 @@ class Traffic:
     def progress(self) -> Progress:
         """What happened since the last progress."""
         batches, self._batches = self._batches, []
-        return Progress(acknowledged=dict(self._acknowledged), batches=batches, cpu_seconds=time.process_time())
+        return Progress(acknowledged=dict(self._acknowledged), batches=batches)
 
     async def _send(self, topic: str, partition: int, keys: list[bytes], values: list[bytes | None]) -> None:
         sent = 0

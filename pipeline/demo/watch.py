@@ -2,7 +2,7 @@
 
 Freshness is measured for every batch of traffic that was acknowledged: from the moment that its records were handed to
 the Kafka client to the publication (the Kafka record's timestamp) of an experiment's first look whose `time` has passed
-the batch's append time, for each experiment that makes looks. A look's `time` is the smallest clock of the partitions
+the batch's append time, for each experiment. A look's `time` is the smallest clock of the partitions
 that it covers, so such a look contains everything that the batch said.
 """
 
@@ -40,23 +40,22 @@ class Watch:
 
     def __init__(self, flags: Mapping[str, FlagInForce]) -> None:
         self.flags = dict(sorted(flags.items(), key=lambda item: (not item[1].definition.metrics, item[0])))
-        self.looks: dict[str, Look] = {}
+        self.experiments = [key for key, flag in self.flags.items() if flag.definition.metrics]
+        self.looks: dict[str, Look] = {}  # by experiment: the newest
         self.answers: dict[str, Counter[str]] = {}  # by flag: units' answers by variant
         self.dead_letters: Counter[str] = Counter()  # by reason
         self.workers: dict[str, WorkerHealth] = {}
         self.acknowledged: dict[str, int] = {}
-        self.traffic_cpu_seconds = 0.0
         self._partitions: dict[tuple[str, str, int], PartitionHealth] = {}  # by stage, topic, partition
         self._origins: set[bytes] = set()  # of dead letters and answers: they may be repeated after a restart
         self._published: dict[str, list[tuple[int, int]]] = {}  # by flag: (time, published) of every look, ms UTC
         self._batches: list[Batch] = []
 
     def take_look(self, record: ConsumerRecord) -> None:
-        """A look counts if it follows the last one."""
+        """A look counts if it follows the last one. Those of a plain feature flag compare nothing."""
         look = msgspec.json.decode(record.value, type=Look)
         last = self.looks.get(look.experiment)
-        same_run = last is not None and last.run == look.run
-        if look.experiment in self.flags and look.look == (last.look if last and same_run else 0) + 1:
+        if look.experiment in self.experiments and look.look == (last.look if last else 0) + 1:
             self.looks[look.experiment] = look
             self._published.setdefault(look.experiment, []).append((look.time, record.timestamp))
 
@@ -82,7 +81,6 @@ class Watch:
     def take_progress(self, progress: Progress) -> None:
         """What the traffic says it sent."""
         self.acknowledged = progress.acknowledged
-        self.traffic_cpu_seconds = progress.cpu_seconds
         self._batches += progress.batches
 
     @property
@@ -136,9 +134,11 @@ class Watch:
 
     def has_arrived(self) -> bool:
         """Whether everything produced has been read, and every experiment's run is final."""
-        experiments = [key for key, flag in self.flags.items() if flag.definition.metrics]
-        final = all(key in self.looks and self.looks[key].final for key in experiments)
-        return final and self.counted >= self.produced
+        return not self.unfinished() and self.counted >= self.produced
+
+    def unfinished(self) -> list[str]:
+        """Experiments whose run is not final yet."""
+        return [key for key in self.experiments if key not in self.looks or not self.looks[key].final]
 
     def freshness(self) -> Freshness | None:
         """None until a look contains some of the traffic."""
