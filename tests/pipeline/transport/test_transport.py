@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from kafka import KafkaProducer
 from kafka.admin import KafkaAdminClient, NewTopic
 
@@ -323,8 +324,6 @@ def test_a_worker_refuses_a_log_that_no_longer_holds_what_comes_next(cluster, wo
     cluster.numbers(topic, range(10))
 
     async def delete():
-        from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete  # noqa: PLC0415
-
         admin = AIOKafkaAdminClient(bootstrap_servers=cluster.servers)
         await admin.start()
         await admin.delete_records({TopicPartition(topic, 0): RecordsToDelete(before_offset=5)})
