@@ -9,6 +9,7 @@ import pyarrow as pa
 from numba import njit
 from numpy.typing import NDArray
 
+from evaluation.memory import half_at, word_at
 from evaluation.texts import Texts, as_bytes
 
 P1 = np.uint64(0x9E3779B185EBCA87)
@@ -66,24 +67,6 @@ def _rotated(x, bits):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _word(b, at):  # type: ignore[no-untyped-def]
-    """Eight bytes as a little-endian integer."""
-    word = np.uint64(0)
-    for i in range(8):
-        word |= np.uint64(b[at + i]) << np.uint64(8 * i)
-    return word
-
-
-@njit(cache=True)
-def _half(b, at):  # type: ignore[no-untyped-def]
-    """Four bytes as a little-endian integer."""
-    half = np.uint64(0)
-    for i in range(4):
-        half |= np.uint64(b[at + i]) << np.uint64(8 * i)
-    return half
-
-
-@njit(cache=True)
 def _round(lane, word):  # type: ignore[no-untyped-def]
     return _rotated(lane + word * P2, 31) * P1
 
@@ -100,10 +83,10 @@ def xxh64(b, size):  # type: ignore[no-untyped-def]
     if size >= 32:
         v1, v2, v3, v4 = P1 + P2, P2, np.uint64(0), np.uint64(0) - P1
         while at + 32 <= size:
-            v1 = _round(v1, _word(b, at))
-            v2 = _round(v2, _word(b, at + 8))
-            v3 = _round(v3, _word(b, at + 16))
-            v4 = _round(v4, _word(b, at + 24))
+            v1 = _round(v1, word_at(b, at))
+            v2 = _round(v2, word_at(b, at + 8))
+            v3 = _round(v3, word_at(b, at + 16))
+            v4 = _round(v4, word_at(b, at + 24))
             at += 32
         h = _rotated(v1, 1) + _rotated(v2, 7) + _rotated(v3, 12) + _rotated(v4, 18)
         h = _merged(_merged(_merged(_merged(h, v1), v2), v3), v4)
@@ -111,10 +94,10 @@ def xxh64(b, size):  # type: ignore[no-untyped-def]
         h = P5
     h += np.uint64(size)
     while at + 8 <= size:
-        h = _rotated(h ^ _round(np.uint64(0), _word(b, at)), 27) * P1 + P4
+        h = _rotated(h ^ _round(np.uint64(0), word_at(b, at)), 27) * P1 + P4
         at += 8
     if at + 4 <= size:
-        h = _rotated(h ^ (_half(b, at) * P1), 23) * P2 + P3
+        h = _rotated(h ^ (np.uint64(half_at(b, at)) * P1), 23) * P2 + P3
         at += 4
     while at < size:
         h = _rotated(h ^ (np.uint64(b[at]) * P5), 11) * P1
@@ -174,7 +157,7 @@ def _murmur3_x86_32(b, size):  # type: ignore[no-untyped-def]
     h = np.uint64(0)
     at = 0
     while at + 4 <= size:
-        k = (_half(b, at) * c1) & mask
+        k = (np.uint64(half_at(b, at)) * c1) & mask
         k = ((k << np.uint64(15)) | (k >> np.uint64(17))) & mask
         h ^= (k * c2) & mask
         h = ((h << np.uint64(13)) | (h >> np.uint64(19))) & mask

@@ -18,12 +18,13 @@ def _load(bits: int) -> Any:
             place = builder.bitcast(builder.gep(data, [args[1]]), ir.IntType(bits).as_pointer())
             return builder.load(place, align=1)
 
-        return (types.uint64 if bits == 64 else types.uint8)(b, at), codegen
+        return getattr(types, f"uint{bits}")(b, at), codegen
 
     return load
 
 
 byte_at = intrinsic(_load(8))  # (uint8 array, index) -> uint8
+half_at = intrinsic(_load(32))  # (uint8 array, index) -> the four bytes from there on as a uint32, in machine order
 word_at = intrinsic(_load(64))  # (uint8 array, index) -> the eight bytes from there on as a uint64, in machine order
 
 

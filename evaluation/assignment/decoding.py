@@ -130,20 +130,21 @@ def shown(value: object) -> str:
 def decode(records: Records, rows: range, wanted: Wanted, letters: Letters) -> list[Columns]:
     """The messages of these rows, in pieces; within a piece they stand in order, a record lies within one piece."""
     headed = [row for row in records.headers if row in rows]
-    types = {row: _content_type(records, row) for row in headed}
     plain = np.arange(rows.start, rows.stop)
     if headed:
         plain = np.setdiff1d(plain, headed, assume_unique=True)
-    data, aside = as_bytes(records.data), as_bytes(records.aside)
-    spans = _Spans(plain, np.zeros(len(plain), np.int64), records.start[plain], records.length[plain])
-    lines = _lines(records, aside, [(row, types[row] == NDJSON) for row in headed if types[row] != ARROW], letters)
     odd = _Odd(records, wanted, letters)
-    pieces = [
-        _scanned(data, spans, np.zeros(len(plain), np.bool_), wanted, odd),
-        _scanned(aside, lines, np.array([types[row] == NDJSON for row in lines.row.tolist()], np.bool_), wanted, odd),
-        odd.columns(),
-        *(_arrow(records, row, wanted, letters) for row in headed if types[row] == ARROW),
-    ]
+    spans = _Spans(plain, np.zeros(len(plain), np.int64), records.start[plain], records.length[plain])
+    pieces = [_scanned(as_bytes(records.data), spans, np.zeros(len(plain), np.bool_), wanted, odd)]
+    if headed:
+        types = {row: _content_type(records, row) for row in headed}
+        aside = as_bytes(records.aside)
+        lines = _lines(records, aside, [(row, types[row] == NDJSON) for row in headed if types[row] != ARROW], letters)
+        is_one_of_many = np.array([types[row] == NDJSON for row in lines.row.tolist()], np.bool_)
+        pieces.append(_scanned(aside, lines, is_one_of_many, wanted, odd))
+        pieces += [_arrow(records, row, wanted, letters) for row in headed if types[row] == ARROW]
+    if odd.messages:
+        pieces.append(odd.columns())
     return [piece for piece in pieces if len(piece)]
 
 
@@ -254,7 +255,7 @@ class _Odd:
 
     def __init__(self, records: Records, wanted: Wanted, letters: Letters) -> None:
         self._records, self._wanted, self._letters = records, wanted, letters
-        self._messages: list[tuple[int, int | None, Any, bytes]] = []
+        self.messages: list[tuple[int, int | None, Any, bytes]] = []
 
     def read(self, row: int, index: int | None, value: bytes | None) -> None:
         """Read one message, or reject it."""
@@ -270,7 +271,7 @@ class _Odd:
             reject("too deep", f"the message is nested {depth} levels deep, at most {DEEPEST} are read; flatten it")
         else:
             try:
-                self._messages.append((row, index, _decoder(self._wanted).decode(value), value))
+                self.messages.append((row, index, _decoder(self._wanted).decode(value), value))
             except msgspec.ValidationError as error:
                 reject("wrong type", f"{error}; send the field as the rule says")
             except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -278,17 +279,17 @@ class _Odd:
 
     def columns(self) -> Columns:
         """What was read, in order."""
-        self._messages.sort(key=lambda each: (each[0], each[1] or 0))
-        messages = [message for _, _, message, _ in self._messages]
+        self.messages.sort(key=lambda each: (each[0], each[1] or 0))
+        messages = [message for _, _, message, _ in self.messages]
         of: dict[Path, list[Any]] = {(): messages}
         for path, i in self._wanted.position.items():
             of[path] = [None if parent is None else getattr(parent, f"f{i}") for parent in of[path[:-1]]]
         fields = self._wanted.fields.items()
-        values = [value for _, _, _, value in self._messages]
+        values = [value for _, _, _, value in self.messages]
         return Columns(
-            np.array([row for row, _, _, _ in self._messages], np.int64),
-            np.array([index or 0 for _, index, _, _ in self._messages], np.int64),
-            np.array([index is not None for _, index, _, _ in self._messages], np.bool_),
+            np.array([row for row, _, _, _ in self.messages], np.int64),
+            np.array([index or 0 for _, index, _, _ in self.messages], np.int64),
+            np.array([index is not None for _, index, _, _ in self.messages], np.bool_),
             {path: Texts.of([_first(each) for each in of[path]]) for path, kind in fields if kind in _TEXTS},
             {path: _integers(of[path]) for path, kind in fields if kind == Type.INTEGER},
             {path: _numbers(of[path]) for path, kind in fields if kind == Type.NUMBER},

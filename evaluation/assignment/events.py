@@ -17,7 +17,7 @@ LARGEST_VALUE = 1 << 40  # a quantised value lies below it, up or down
 def event_rows(columns: Columns, plan: EventPlan, stretch: Stretch) -> Rows:
     """One row for each unit type that some run needs and the event carries, and each fact that the event feeds."""
     time, late, usable = stretch.times(columns)
-    hashes, carried = stretch.units(columns, plan.unit_types)
+    hashes, carried = stretch.units(columns, plan.unit_types, plan.needed)
     usable &= _with_a_unit(columns, usable & ~carried.any(axis=0), stretch)
     ids, own = stretch.ids(columns)
 

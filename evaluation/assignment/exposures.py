@@ -18,7 +18,7 @@ NO_ARM = -1
 def exposure_rows(columns: Columns, plan: ExposurePlan, stretch: Stretch) -> Rows:
     """One row for each exposure that belongs to a run, unless its variant is `off`; answers for those that ask."""
     time, late, usable = stretch.times(columns)
-    hashes, carried = stretch.units(columns, plan.unit_types)
+    hashes, carried = stretch.units(columns, plan.unit_types, plan.needed)
     ids, own = stretch.ids(columns)
     arm = np.full(len(columns), NO_ARM)
     forced = np.zeros(len(columns), np.bool_)
@@ -146,22 +146,21 @@ def _answers(  # noqa: PLR0917
         variant, reason, segment = _answer(variants, int(forced[at]), int(chosen[at]), resolved.is_inactive)
         name = unit[at]
         metadata: dict[str, object] = {"flagVersion": flag.version, "segmentName": segment}
-        stretch.answers.append(
-            Assignment(
-                flag_key=flag.definition.key,
-                variant=variant,
-                reason=reason,
-                experiment_key=run.key if run else None,
-                user_id=users[at] or None,
-                device_id=devices[at] or None,
-                groups={resolved.unit_type.partition(".")[2]: name} if is_group and name else None,
-                payload=payloads.get(variant),
-                metadata=metadata | ({"experimentKey": run.key} if run else {}),
-                time=int(time[i]),
-                insert_id=columns.texts["insert_id",][i] or None,
-                origin=place_of(stretch.records, int(columns.row[i]), columns.index_of(i)).text,
-            )
+        answer = Assignment(
+            flag_key=flag.definition.key,
+            variant=variant,
+            reason=reason,
+            experiment_key=run.key if run else None,
+            user_id=users[at] or None,
+            device_id=devices[at] or None,
+            groups={resolved.unit_type.partition(".")[2]: name} if is_group and name else None,
+            payload=payloads.get(variant),
+            metadata=metadata | ({"experimentKey": run.key} if run else {}),
+            time=int(time[i]),
+            insert_id=columns.texts["insert_id",][i] or None,
+            origin=place_of(stretch.records, int(columns.row[i]), columns.index_of(i)).text,
         )
+        stretch.answers.append((int(columns.row[i]), int(columns.index[i]), answer))
     stretch.count("answers", len(rows))
     return arm
 

@@ -1,6 +1,6 @@
 """Messages: what exposures and events have in common: their times, units and ids, and the rows that they make."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -78,7 +78,7 @@ class Stretch:
     tolerance: int
     letters: Letters
     arms: dict[Arm, int] = field(default_factory=dict)
-    answers: list[Assignment] = field(default_factory=list)
+    answers: list[tuple[int, int, Assignment]] = field(default_factory=list)  # with row and index of the exposure
     counts: dict[str, int] = field(default_factory=dict)
 
     def count(self, what: str, number: int) -> None:
@@ -105,14 +105,20 @@ class Stretch:
             )
         return time, judged - time > self.horizon, usable & ~future
 
-    def units(self, columns: Columns, unit_types: Sequence[str]) -> tuple[NDArray[np.uint64], Mask]:
-        """The units' hashes (types, n) and whether a message carries one; an empty string is none."""
+    def units(
+        self, columns: Columns, unit_types: Sequence[str], needed: Collection[str]
+    ) -> tuple[NDArray[np.uint64], Mask]:
+        """The hashes (types, n) of the units of needed types, and whether a message carries a unit (types, n).
+
+        An empty string is none.
+        """
         texts = [columns.texts[unit_path(unit_type)] for unit_type in unit_types]
         hashes = np.empty((len(texts), len(columns)), np.uint64)
         carried = np.empty(hashes.shape, np.bool_)
         for i, (unit_type, each) in enumerate(zip(unit_types, texts, strict=True)):
-            hashes[i] = unit_hashes(unit_type, each)
             carried[i] = each.length > 0
+            if unit_type in needed:
+                hashes[i] = unit_hashes(unit_type, each)
         return hashes, carried
 
     def ids(self, columns: Columns) -> tuple[NDArray[np.uint64], Mask]:

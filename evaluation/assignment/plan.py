@@ -50,6 +50,7 @@ class EventPlan:
     """Slots are pairs (unit type, fact); those of one kind of event stand together."""
 
     unit_types: tuple[str, ...]  # user_id and device_id come first
+    needed: frozenset[str]  # those that some run or flag buckets by
     facts: tuple[Fact, ...]
     events: Names
     first_slot: NDArray[np.int64]  # (events + 2,) the two last, of unknown and missing names, have no slots
@@ -82,6 +83,7 @@ class EventPlan:
             fields |= {("event_properties",): Type.OBJECT} | dict.fromkeys(properties, Type.NUMBER)
         return cls(
             unit_types=unit_types,
+            needed=frozenset(unit for _, unit in slots),
             facts=facts,
             events=Names(events),
             first_slot=np.array([*map(names.index, events), 0, 0], np.int64),
@@ -138,7 +140,8 @@ class ExposurePlan:
     """Names and compiled allocations of every flag."""
 
     catalog: Catalog
-    unit_types: tuple[str, ...]
+    unit_types: tuple[str, ...]  # user_id and device_id come first
+    needed: frozenset[str]  # those that some run or flag buckets by
     flags: Names
     variants: Names
     runs: Names
@@ -161,6 +164,7 @@ class ExposurePlan:
         return cls(
             catalog=catalog,
             unit_types=unit_types,
+            needed=frozenset(units),
             flags=Names(tuple(catalog.flags)),
             variants=Names(tuple(dict.fromkeys([OFF, *defined, *allocated]))),
             runs=Names(tuple(dict.fromkeys(run.key for run in runs))),

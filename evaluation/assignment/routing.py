@@ -103,7 +103,7 @@ def _assigned(stretch: Stretch, catalog: Catalog, begin: int, end: int) -> Assig
         clock=int(records.append_time[rows.start : rows.stop].max()) if rows else 0,
         arms=list(stretch.arms),
         facts=facts,
-        answers=stretch.answers,
+        answers=[answer for _, _, answer in sorted(stretch.answers, key=lambda each: each[:2])],
         rejects=rejects,
         counts=counts,
     )

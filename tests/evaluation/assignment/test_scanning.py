@@ -200,7 +200,7 @@ SHAPED = st.fixed_dictionaries(
 )
 
 
-@settings(deadline=None, max_examples=400)
+@settings(deadline=None, max_examples=150)
 @given(EVENTS | SHAPED, st.binary(max_size=3), st.integers(0, 400), st.integers(0, 4))
 @example({"event_type": "a", "user_id": "\\"}, b'"', 30, 0)
 def test_what_the_scan_takes_it_takes_as_msgspec_would(event, noise, at, cut):
