@@ -284,7 +284,7 @@ def _sent(topic: str, view: Table) -> str:
     return f"""
         SELECT {shown}, appended, kafka_partition, kafka_offset, record_index FROM (
             SELECT *, from_json(
-                CASE WHEN TRY(json_type(line)) = 'OBJECT' THEN line END, '{structure}'
+                CASE WHEN json_valid(line) AND starts_with(ltrim(line, {_SPACE}), '{{') THEN line END, '{structure}'
             ) AS said FROM (
                 SELECT appended, kafka_partition, kafka_offset,
                     unnest(lines) AS line, generate_subscripts(lines, 1)::BIGINT - 1 AS record_index
@@ -315,6 +315,7 @@ def _text(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
+_SPACE = "chr(9) || chr(10) || chr(13) || chr(32)"  # of JSON
 _OLDER = ", ".join(f'"{column.name}"::{column.type} AS "{column.name}"' for column in tables.RESULTS_HISTORY.columns)
 SENT = (EVENTS, EXPOSURES)
 COPIED = (tables.RESULTS, tables.RESULTS_RECENT, tables.DEAD_LETTERS, tables.DEAD_LETTER_TOTALS)

@@ -186,7 +186,7 @@ def test_kills_in_mid_write_lose_nothing_and_double_nothing(tmp_path: Path) -> N
     script = WRITER.format(root=str(here.parents[2]), made=str(here.with_name("conftest.py")), directory=str(tmp_path))
     chance = random.Random(1)
     reached = []
-    for _ in range(6):
+    for _ in range(4):
         with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE) as writer:
             assert writer.stdout is not None
             assert writer.stdout.readline() == b"ready\n"
