@@ -235,8 +235,10 @@ def _scan(names, spans, begins, types, b, start, length, odd, starts, lengths, n
                 if expected != VALUE or depth == 0:
                     break
                 if field >= 0:
+                    if is_wide and not _is_utf8(b, at, i):
+                        break
                     if types[field] == TEXT or types[field] == FIRST:
-                        if is_escaped or i - at > LONGEST_TEXT or (is_wide and not _is_utf8(b, at, i)):
+                        if is_escaped or i - at > LONGEST_TEXT:
                             break
                         starts[field, r] = at
                         lengths[field, r] = i - at
@@ -267,7 +269,7 @@ def _scan(names, spans, begins, types, b, start, length, odd, starts, lengths, n
             elif c | 32 == 123:  # { or [
                 if depth == DEEPEST or (depth == 0 and c == 91):
                     break
-                if field >= 0 and types[field] != NUMBER:
+                if field >= 0:
                     if types[field] != OBJECT or c == 91:
                         break
                     parent = second = field + 1
