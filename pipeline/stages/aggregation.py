@@ -16,6 +16,7 @@ from evaluation.metrics.partition import Partition
 from pipeline.catalog import CatalogReader
 from pipeline.checkpoints import Checkpoints
 from pipeline.errors import PeekproofError
+from pipeline.kernels import compile_kernels
 from pipeline.settings import Settings
 from pipeline.stages.stage import Source, Stage
 from schemas.records import Records
@@ -41,6 +42,7 @@ class Aggregation(Stage):
 
     async def start(self) -> None:
         """Connect, and read the catalog."""
+        await asyncio.to_thread(compile_kernels)
         await super().start()
         await self._catalog.start()
 

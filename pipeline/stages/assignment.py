@@ -10,10 +10,11 @@ from collections.abc import Iterable
 from typing import ClassVar
 
 import msgspec
-from evaluation.assignment.routing import assign
 
+from evaluation.assignment.routing import assign
 from pipeline.catalog import CatalogReader
 from pipeline.gathering import Gathering
+from pipeline.kernels import compile_kernels
 from pipeline.settings import Settings
 from pipeline.stages.stage import Source, Stage
 from schemas.assignment import Assignment as Answer
@@ -43,6 +44,7 @@ class Assignment(Stage):
 
     async def start(self) -> None:
         """Connect, and read the catalog."""
+        await asyncio.to_thread(compile_kernels)
         await super().start()
         await self._catalog.start()
         counts = [len(await self.producer.partitions_for(self.settings.topic(topic))) for topic in self.topics]
