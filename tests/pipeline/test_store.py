@@ -173,11 +173,11 @@ from pipeline import store as module
 module.RECENT_ROWS = 200
 store = Store(Path({directory!r}))
 begin = store.offsets().get(("results", 0), 0)
-print("ready", flush=True)
 for number in range(begin + 1, 100_000):
     store.add_looks([(0, number - 1, 1_700_000_005_000 + number, made.look(number))])
     if number % 7 == 0:
         store.flush()
+        print("flushed", flush=True)
 """
 
 
@@ -189,8 +189,9 @@ def test_kills_in_mid_write_lose_nothing_and_double_nothing(tmp_path: Path) -> N
     for _ in range(4):
         with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE) as writer:
             assert writer.stdout is not None
-            assert writer.stdout.readline() == b"ready\n"
-            time.sleep(chance.uniform(0.3, 0.8))
+            for _ in range(chance.randint(5, 12)):
+                assert writer.stdout.readline() == b"flushed\n"
+            time.sleep(chance.uniform(0, 0.03))  # into the next flush
             writer.send_signal(signal.SIGKILL)
         with Store(tmp_path) as store:
             offset = store.offsets().get(("results", 0), 0)
