@@ -35,6 +35,7 @@ from pipeline.settings import Settings
 from schemas.topics import CATALOG, topics
 
 TICK = 0.05  # seconds between sendings
+SLOW_MS = 1_000  # a sending that takes longer means that the machine is too slow: rather fewer visitors than late ones
 
 
 class Batch(msgspec.Struct, frozen=True, array_like=True):
@@ -169,7 +170,10 @@ async def run(settings: Settings, seconds: float, events_per_second: float, seed
             said = start
             reported = start
             while said < start + seconds * 1_000 and not stopping.is_set():
-                said = min(_now(), start + round(seconds * 1_000))
+                now = _now()
+                if now - said > SLOW_MS:
+                    visitors.pause(now - said)
+                said = min(now, start + round(seconds * 1_000))
                 for chunk in visitors.until(said):
                     await traffic.send(chunk)
                 traffic.check()

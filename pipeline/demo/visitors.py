@@ -125,8 +125,8 @@ class Visitors:
         """Everything sent before `time` (ms UTC) that was not said yet."""
         while self._first + self._blocks * BLOCK / self._visits_per_ms < time:
             self._wait(self._block())
-        slots = range(min(self._waiting, default=0), time // SLOT_MS + 1)
-        waiting = [part for slot in slots for part in self._waiting.pop(slot, ())]
+        slots = sorted(slot for slot in self._waiting if slot <= time // SLOT_MS)
+        waiting = [part for slot in slots for part in self._waiting.pop(slot)]
         records = np.concatenate([np.empty((6, 0), np.int64), *waiting], axis=1)
         due = records[_SEND] < time
         if not due.all():
@@ -140,6 +140,10 @@ class Visitors:
             for topic, rows in ((EXPOSURES, sent[:, exposure]), (EVENTS, sent[:, ~exposure]))
             if rows.size
         ]
+
+    def pause(self, duration: int) -> None:
+        """Nobody arrives for so many ms; those who are there go on."""
+        self._first += duration
 
     def _wait(self, records: Records) -> None:
         """Keep what is sent from the start on, by slot."""

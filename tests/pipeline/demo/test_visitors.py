@@ -73,6 +73,18 @@ def test_the_rate_is_the_one_that_was_asked_for_from_the_first_second_on(flags):
     assert max(rates) < 3_300
 
 
+def test_nobody_arrives_during_a_pause_and_those_who_are_there_go_on(flags):
+    some = visitors(flags, shares=PERFECT)
+    some.until(START + 1_000)
+
+    some.pause(60_000)
+
+    sent = [sum(map(len, some.until(START + time))) for time in range(11_000, 81_000, 10_000)]
+    assert sent[0] > 1_000
+    assert sent[2:5] == [0, 0, 0]
+    assert sent[6] > 15_000
+
+
 def test_a_device_says_the_variant_that_the_engine_chooses(flags):
     exposures = objects(said(visitors(flags, shares=PERFECT), 2_000), "exposures")
 
