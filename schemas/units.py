@@ -105,10 +105,10 @@ def decode_units(message: bytes | memoryview) -> tuple[pa.RecordBatch, Header]:
         with pa.ipc.open_stream(message) as stream:
             batch = stream.read_next_batch()
         if not batch.schema.equals(ROWS):
-            raise ValueError(f"its columns are {dict(zip(batch.schema.names, map(str, batch.schema.types)))}")
+            raise ValueError("its columns are " + ", ".join(f"{field.name} {field.type}" for field in batch.schema))
         return batch, _decoder.decode((batch.schema.metadata or {}).get(HEADER, b""))
     except (pa.ArrowInvalid, StopIteration, msgspec.MsgspecError, ValueError) as error:
         raise ValueError(
-            f"{len(message)} bytes on `units` are not one Arrow record batch with the columns of schemas.units.ROWS and "
-            f"a header: {error}; whoever wrote them is not the assignment stage of this version"
+            f"{len(message)} bytes on `units` are not one Arrow record batch with the columns of schemas.units.ROWS "
+            f"and a header: {error}; whoever wrote them is not the assignment stage of this version"
         ) from error

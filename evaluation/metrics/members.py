@@ -16,17 +16,15 @@ row. The rest follows from the rows and is kept beside them, so that nothing is 
 Withdrawn members (jumpers) keep their row, so that they stay withdrawn, and nothing else of them counts.
 """
 
+from typing import Any
+
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from evaluation.metrics import sums
-from evaluation.metrics.recent import DUPLICATE, LATE, LINK, SAME_ID, TIME, UNUSABLE, VALUE, fingerprint, newest
-from evaluation.metrics.recent import UNIT as OF_UNIT
-from evaluation.metrics.recent import home_shift
+from evaluation.metrics import recent, sums
+from evaluation.metrics.recent import LINK, TIME, VALUE, Words, fingerprint, home_shift, newest
 from evaluation.metrics.sums import LIMIT, SMALL
-
-Words = NDArray[np.int64]
 
 # Columns of a member.
 UNIT, ENTRY, ENTRY_ID, STATE, SEEN = range(5)
@@ -52,7 +50,7 @@ _FOUR = np.int64(0xFFFFFFFF)
 
 
 @njit(cache=True)
-def _total(rows: Words, m: int, spec: Words, c: int) -> int:
+def _total(rows: Words, m: int, spec: Words, c: int) -> Any:
     total = rows[m, spec[c, AT]]
     if spec[c, KIND] == CONVERSION and total > 1:
         return np.int64(1)
@@ -60,7 +58,7 @@ def _total(rows: Words, m: int, spec: Words, c: int) -> int:
 
 
 @njit(cache=True)
-def _put_in(rows: Words, m: int, spec: Words, first: int, cells: Words, arms: int, tallies: Words) -> None:
+def _put_in(rows: Words, m: int, spec: Words, first: int, cells: Words, arms: int, tallies: Words) -> None:  # noqa: PLR0917
     """Add member m to the live sums of the metrics from `first` on."""
     arm = rows[m, STATE] >> FLAGS
     for c in range(first, spec.shape[0]):
@@ -74,7 +72,7 @@ def _put_in(rows: Words, m: int, spec: Words, first: int, cells: Words, arms: in
 
 
 @njit(cache=True)
-def _take_out(rows: Words, m: int, spec: Words, cells: Words, arms: int, tallies: Words) -> None:
+def _take_out(rows: Words, m: int, spec: Words, cells: Words, arms: int, tallies: Words) -> None:  # noqa: PLR0917
     """The inverse of `_put_in`."""
     arm = rows[m, STATE] >> FLAGS
     for c in range(spec.shape[0]):
@@ -88,7 +86,7 @@ def _take_out(rows: Words, m: int, spec: Words, cells: Words, arms: int, tallies
 
 
 @njit(cache=True)
-def _unsettle(rows: Words, m: int, spec: Words, cells: Words, arms: int, settled: Words) -> None:
+def _unsettle(rows: Words, m: int, spec: Words, cells: Words, arms: int, settled: Words) -> None:  # noqa: PLR0917
     arm = rows[m, STATE] >> FLAGS
     for c in range(spec.shape[0]):
         if spec[c, SINCE] <= rows[m, ENTRY] < settled[c, 1]:
@@ -98,7 +96,7 @@ def _unsettle(rows: Words, m: int, spec: Words, cells: Words, arms: int, settled
 
 
 @njit(cache=True)
-def _recount(rows: Words, m: int, spec: Words, first: int, ends: int, ring: Words, tail: int, number: int) -> None:
+def _recount(rows: Words, m: int, spec: Words, first: int, ends: int, ring: Words, tail: int, number: int) -> None:  # noqa: PLR0917
     """Count the recent events of member m, of which `number` is the newest, for the metrics from `first` on."""
     entry = rows[m, ENTRY]
     for c in range(first, spec.shape[0]):
@@ -150,7 +148,7 @@ def _pop(heap: Words, counts: Words) -> None:
 
 
 @njit(cache=True)
-def find(rows: Words, table: Words, who: Words, column: int, count: int, found: Words) -> int:
+def find(rows: Words, table: Words, who: Words, column: int, count: int, found: Words) -> Any:  # noqa: PLR0917
     """The rows of the first `count` units in a column of `who`, or -1, into `found`.
 
     In passes, so that cache misses overlap: first the homes, then the rows that they name.
@@ -191,7 +189,7 @@ def fill(rows: Words, n: int, table: Words) -> None:
 
 
 @njit(cache=True)
-def expose(
+def expose(  # noqa: PLR0917
     exposures: Words,
     n: int,
     run: int,
@@ -291,7 +289,7 @@ def expose(
 
 
 @njit(cache=True)
-def count(
+def count(  # noqa: PLR0917
     events: Words,
     n: int,
     notes: Words,
@@ -310,7 +308,7 @@ def count(
     """Fold n new events and what was noted of the message's events. `found` is room for n numbers."""
     arms = arm_units.shape[0]
     metrics = spec.shape[0]
-    seen = find(rows, table, events, OF_UNIT, n, found)
+    seen = find(rows, table, events, recent.UNIT, n, found)
     for i in range(n):
         m = found[i]
         if m < 0 or rows[m, STATE] & JUMPER:
@@ -349,19 +347,19 @@ def count(
             if spec[c, FACT] == fact:
                 known = True
                 if time >= spec[c, SINCE]:
-                    if what == DUPLICATE:
+                    if what == recent.DUPLICATE:
                         tallies[c, DUPLICATES] += much
-                    elif what == LATE:
+                    elif what == recent.LATE:
                         tallies[c, LATES] += much
-                    elif what == UNUSABLE:
+                    elif what == recent.UNUSABLE:
                         tallies[c, UNUSABLES] += much
-        if known and what == SAME_ID and time >= started:
+        if known and what == recent.SAME_ID and time >= started:
             counts[SAME_IDS] += much
     return seen
 
 
 @njit(cache=True)
-def cover(
+def cover(  # noqa: PLR0917
     rows: Words,
     counts: Words,
     spec: Words,
@@ -386,7 +384,7 @@ def cover(
 
 
 @njit(cache=True)
-def settle(
+def settle(  # noqa: PLR0917
     rows: Words,
     heap: Words,
     queue: NDArray[np.int32],

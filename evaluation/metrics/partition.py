@@ -28,7 +28,7 @@ import msgspec
 import numpy as np
 
 from evaluation.catalog import Catalog
-from evaluation.metrics.recent import FACTS, Recent
+from evaluation.metrics.recent import FACTS, Recent, Words
 from evaluation.metrics.rows import ELSEWHERE, OVER, sort
 from evaluation.metrics.run import Run, RunState, pack, unpack
 from schemas.aggregate import Aggregate
@@ -39,7 +39,7 @@ SAME_ID_GAP = 60_000  # ms, at most a horizon: retries and double clicks lie sec
 _METADATA = b"peekproof"
 
 
-class Gap(ValueError):
+class Gap(ValueError):  # noqa: N818  (the log has one; it is not called an error)
     """Source records are missing: the log of `units` was cut, or a batch on it was lost."""
 
 
@@ -122,13 +122,13 @@ class Partition:
             for _, run in sorted(self._runs.items())
         ]
 
-    def _floors(self, offset: int, header: Header) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    def _floors(self, offset: int, header: Header) -> Words:
         """The first offset of each of the header's sources that is not folded yet."""
         place = f"units/{self.partition} at offset {offset}"
         if header.horizon != self.horizon:
             raise ValueError(
-                f"{place}: the message judges lateness by a horizon of {header.horizon} ms, this state by {self.horizon}"
-                " ms; give every stage the same horizon, and begin anew under another prefix to change it"
+                f"{place}: the message judges lateness by a horizon of {header.horizon} ms, this state by "
+                f"{self.horizon} ms; give every stage one horizon, and begin anew under another prefix to change it"
             )
         floors = np.empty(len(header.sources), np.int64)
         for index, source in enumerate(header.sources):

@@ -15,6 +15,8 @@ lets in can repeat or claim it (see partition.py).
 Bytes: 40 per event in the ring, 8 per slot of the first table (at most 5/8 full), 16 per unit's slot of the second.
 """
 
+from typing import Any
+
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
@@ -38,12 +40,12 @@ _NEVER = np.int64(1 << 61)  # far from every time, and so are its differences
 
 
 @njit(cache=True)
-def fingerprint(unit: int, fact: int, name: int) -> int:
+def fingerprint(unit: int, fact: int, name: int) -> Any:
     """32 well-mixed bits, never 0; a table's home slot is their top bits. (Multipliers of splitmix64.)"""
-    h = (unit ^ (fact << 48)) * np.int64(-0x61C8864680B583EB)
-    h = ((h ^ (h >> 31)) + name) * np.int64(-0x40A7B892E31B1A47)
-    h = (h ^ (h >> 29)) * np.int64(-0x6B2FB644ECCEEE15)
-    return ((h >> 32) & _FOUR) | 1
+    h = (np.uint64(unit) ^ (np.uint64(fact) << np.uint64(48))) * np.uint64(0x9E3779B97F4A7C15)
+    h = ((h ^ (h >> np.uint64(30))) + np.uint64(name)) * np.uint64(0xBF58476D1CE4E5B9)
+    h = (h ^ (h >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return np.int64(h >> np.uint64(32)) | 1
 
 
 @njit(cache=True)
@@ -56,7 +58,7 @@ def home_shift(size: int) -> int:
 
 
 @njit(cache=True)
-def newest(units: Words, shift: int, unit: int) -> int:
+def newest(units: Words, shift: int, unit: int) -> Any:
     """The number of the unit's newest event, or -1; it may have left the ring. `shift` is that of the table."""
     mask = units.shape[0] - 1
     p = fingerprint(unit, 0, 0) >> shift
@@ -84,7 +86,7 @@ def _link(ring: Words, units: Words, shift: int, state: Words, number: int) -> N
 
 
 @njit(cache=True)
-def _warm(events: Words, n: int, table: Words, units: Words) -> int:
+def _warm(events: Words, n: int, table: Words, units: Words) -> Any:
     """Touch every slot that the next pass needs, so that their cache misses overlap."""
     shift = home_shift(table.shape[0])
     unit_shift = home_shift(units.shape[0])
@@ -97,10 +99,10 @@ def _warm(events: Words, n: int, table: Words, units: Words) -> int:
 
 
 @njit(cache=True)
-def _insert(
+def _insert(  # noqa: PLR0917
     events: Words, n: int, ring: Words, table: Words, units: Words, state: Words, gap: int, notes: Words, noted: int
 ) -> tuple[int, int, int]:
-    """Insert the first n rows; keep the new ones, in order, at the top of `events`. How many are new; how many notes."""
+    """Insert the first n rows; keep the new ones, in order, first in `events`. How many are new; how many notes."""
     seen = _warm(events, n, table, units)
     ring_mask = ring.shape[0] - 1
     mask = table.shape[0] - 1
@@ -152,7 +154,7 @@ def _insert(
 
 
 @njit(cache=True)
-def _expire(ring: Words, table: Words, state: Words, bound: int) -> int:
+def _expire(ring: Words, table: Words, state: Words, bound: int) -> Any:
     ring_mask = ring.shape[0] - 1
     mask = table.shape[0] - 1
     shift = home_shift(table.shape[0])

@@ -38,7 +38,7 @@ class Rows(NamedTuple):
 
 
 @njit(cache=True)
-def _sort(
+def _sort(  # noqa: PLR0917
     source: NDArray[np.uint16],
     offset: Words,
     kind: NDArray[np.uint8],
@@ -102,7 +102,7 @@ def _sort(
     return _OK, 0, shown, happened, noted
 
 
-def sort(batch: pa.RecordBatch, header: Header, floors: Words, bound: int, arms: Words, facts: Words) -> Rows:
+def sort(batch: pa.RecordBatch, header: Header, floors: Words, bound: int, arms: Words, facts: Words) -> Rows:  # noqa: PLR0917
     """The rows of a message.
 
     Args:

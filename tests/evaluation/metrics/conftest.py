@@ -12,24 +12,17 @@ from schemas.catalog import Allocation, Flag, Metric, Variant
 from schemas.units import Arm, Header, Kind, Source, encode_units
 
 HORIZON = 100
-ARMS = [
-    ("exp-1", 0, "a"),
-    ("exp-1", 0, "b"),
-    ("exp-1", 1, "a"),
-    ("exp-1", 1, "b"),
-    ("exp-2", 0, "a"),
-    ("exp-2", 0, "b"),
-]
+ARMS = [("exp-1", n, variant) for n in (0, 1) for variant in "ab"] + [("exp-2", 0, "a"), ("exp-2", 0, "b")]
 
 
-def make_metric(key, kind="count", window="300ms", event="buy", version=1, append_time=0):
+def make_metric(key, kind="count", window="300ms", event="buy", version=1, append_time=0):  # noqa: PLR0917
     """A metric in force."""
     prop = "price" if kind == "sum" else None
     definition = Metric(key=key, owner="x", type=kind, event=event, property=prop, window=window)
     return MetricInForce(definition, version, append_time)
 
 
-def make_run(key, metrics, since=None, completed=None, started=0, allocations=2):
+def make_run(key, metrics, since=None, completed=None, started=0, allocations=2):  # noqa: PLR0917
     """A run of the flag `flag` with the variants a and b."""
     definition = Flag(key="flag", owner="x", variants=(Variant(key="a"), Variant(key="b")))
     return RunInForce(
@@ -60,22 +53,21 @@ class Log:
         self.catalogs = list(catalogs)
         self.partition = Partition(3, horizon)
         self.position = {}
+        self.arms = ARMS
         self.horizon = horizon
 
     def catalog_at(self, offset):
         """The newest catalog up to there."""
         return [catalog for catalog in self.catalogs if catalog.offset <= offset][-1]
 
-    def message(self, rows, clock=0, catalog=None, begin=None, end=None, topic="events", horizon=None):
+    def message(self, rows, clock=0, catalog=None, begin=None, end=None, topic="events", horizon=None):  # noqa: PLR0917
         """The bytes of a message with these rows, (kind, code, unit, time, id, value) each, on consecutive offsets."""
         expected = self.position.get(topic, 0)
         begin = expected if begin is None else begin
         end = begin + len(rows) if end is None else end
         self.position[topic] = max(expected, end)
-        facts = [
-            key for c in self.catalogs for r in c.flags["flag"].runs for key in (m.fact.key for m in r.metrics.values())
-        ]
-        facts = sorted(set(facts))
+        runs = [run for catalog_ in self.catalogs for run in catalog_.flags["flag"].runs]
+        facts = sorted({metric.fact.key for run in runs for metric in run.metrics.values()})
         columns = list(zip(*rows, strict=True)) or [()] * 6
         kind, code, unit, time, name, value = (
             np.array(column, dtype) for column, dtype in zip(columns, ("u1", "u2", "u8", "i8", "u8", "i8"), strict=True)
@@ -94,7 +86,7 @@ class Log:
             catalog=self.catalogs[-1].offset if catalog is None else catalog,
             horizon=self.horizon if horizon is None else horizon,
             sources=[Source(topic, 0, begin, end, clock)],
-            arms=[Arm("flag", *arm) for arm in ARMS],
+            arms=[Arm("flag", *arm) for arm in self.arms],
             facts=facts,
         )
         return encode_units(table, header)
@@ -131,7 +123,7 @@ def exposure(unit, time, arm=0, name=0, kind=0):
     return (Kind.EXPOSURE | kind, arm, unit, time, name, 0)
 
 
-def event(unit, time, value=1, name=0, kind=0, fact=0):
+def event(unit, time, value=1, name=0, kind=0, fact=0):  # noqa: PLR0917
     """A row: `fact` is an index into the sorted facts of the catalogs."""
     return (kind, fact, unit, time, name, value)
 

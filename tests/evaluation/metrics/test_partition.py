@@ -1,0 +1,378 @@
+"""Rules: what a unit's records come to."""
+
+import pytest
+
+from evaluation.metrics.partition import Gap, Partition
+from schemas.units import Kind
+
+# Arms: 0 and 1 are a and b of exp-1's first allocation, 2 and 3 those of its second, 4 and 5 those of exp-2.
+
+
+@pytest.fixture
+def log(make):
+    """A run with one metric: purchases within 300 ms of the entry. The horizon is 100 ms."""
+    return make.Log(make.catalog(5, [make.run("exp-1", [make.metric("m")])]))
+
+
+@pytest.fixture
+def revenue(make):
+    """A run with one metric: the sum of prices."""
+    return make.Log(make.catalog(5, [make.run("exp-1", [make.metric("m", "sum")])]))
+
+
+def test_a_unit_without_events_counts_as_zero(log, make):
+    log.send(make.exposure(1, 10))
+
+    assert log.sums() == {(0, "a"): (1, 0, 0, 0)}
+
+
+def test_an_event_counts_from_the_entry_until_before_the_window_ends(log, make):
+    log.send(make.exposure(1, 10))
+    log.send(*(make.event(1, time) for time in (9, 10, 309, 310)))
+
+    assert log.sums() == {(0, "a"): (1, 1, 2, 4)}
+
+
+def test_a_metric_without_window_counts_for_ever_and_never_settles(make):
+    log = make.Log(make.catalog(5, [make.run("exp-1", [make.metric("m", window="none")])]))
+    log.send(make.exposure(1, 10)).send(make.event(1, 10**12), clock=10**12)
+
+    assert log.sums() == {(0, "a"): (1, 1, 1, 1)}
+    assert not [each for each in log.aggregate().sums if each.reading == "settled"]
+
+
+def test_a_conversion_is_one_however_often(make):
+    log = make.Log(make.catalog(5, [make.run("exp-1", [make.metric("m", "conversion")])]))
+    log.send(make.exposure(1, 10), *(make.event(1, time) for time in (11, 12, 13)))
+
+    assert log.sums() == {(0, "a"): (1, 1, 1, 1)}
+    assert log.health().events == 3
+
+
+def test_a_sum_adds_values_and_squares_the_unit_s_total(revenue, make):
+    revenue.send(make.exposure(1, 10), make.event(1, 11, value=250), make.event(1, 12, value=-50))
+
+    assert revenue.sums() == {(0, "a"): (1, 1, 200, 40_000)}
+
+
+def test_events_before_their_exposure_are_claimed_by_it(log, make):
+    log.send(make.event(1, 11)).send(make.event(1, 9)).send(make.exposure(1, 10))
+
+    assert log.sums() == {(0, "a"): (1, 1, 1, 1)}
+
+
+def test_an_earlier_exposure_moves_the_entry_and_the_events_with_it(log, make):
+    log.send(make.exposure(1, 50)).send(make.event(1, 20), make.event(1, 60), make.event(1, 340))
+    assert log.sums() == {(0, "a"): (1, 1, 2, 4)}
+
+    log.send(make.exposure(1, 10))
+
+    assert log.sums() == {(0, "a"): (1, 1, 2, 4)}
+    assert log.health().events == 2
+
+
+def test_of_exposures_at_one_time_the_smallest_id_is_the_entry(log, make):
+    log.send(make.exposure(1, 10, arm=0, name=(1 << 64) - 1)).send(make.exposure(1, 10, arm=3, name=7))
+
+    assert log.sums() == {(1, "b"): (1, 0, 0, 0)}
+
+
+def test_one_exposure_answered_under_two_allocations_belongs_to_the_first_allocation(log, make):
+    log.send(make.exposure(1, 10, arm=3, name=7)).send(make.exposure(1, 10, arm=0, name=7))
+
+    assert log.sums() == {(0, "a"): (1, 0, 0, 0)}
+    assert log.aggregate().reassigned == 1
+
+
+def test_two_variants_under_one_allocation_withdraw_the_unit_for_ever(log, make):
+    log.send(make.exposure(1, 10), make.event(1, 11)).send(make.exposure(1, 20, arm=1))
+    log.send(make.exposure(1, 5), make.event(1, 30))
+
+    assert log.sums() == {}
+    assert log.aggregate().jumpers == 1
+    assert sum(arm.units for arm in log.aggregate().arms) == 0
+    assert log.health().events == 0
+
+
+def test_two_variants_under_two_allocations_leave_the_unit_where_it_was_first(log, make):
+    log.send(make.exposure(1, 20, arm=3)).send(make.exposure(1, 10, arm=0)).send(make.exposure(1, 30, arm=3))
+
+    assert log.sums() == {(0, "a"): (1, 0, 0, 0)}
+    assert (log.aggregate().reassigned, log.aggregate().jumpers) == (1, 0)
+
+
+def test_a_reassigned_unit_that_jumps_is_a_jumper_only(log, make):
+    log.send(make.exposure(1, 10, arm=0), make.exposure(1, 20, arm=2), make.exposure(1, 30, arm=3))
+
+    assert (log.aggregate().reassigned, log.aggregate().jumpers) == (0, 1)
+
+
+def test_more_than_64_arms_are_told_apart(make):
+    log = make.Log(make.catalog(5, [make.run("exp-1", [make.metric("m")], allocations=80)]))
+    many = [("exp-1", n, variant) for n in range(80) for variant in "ab"]
+    log.arms = many
+    log.send(*(make.exposure(1, 10 + arm, arm=arm) for arm in range(0, 160, 2)), make.event(1, 11))
+    assert (log.aggregate().reassigned, log.sums()) == (1, {(0, "a"): (1, 1, 1, 1)})
+
+    log.partition = Partition.load(log.partition.save())
+    log.send(make.exposure(1, 200, arm=151))
+
+    assert log.aggregate().jumpers == 1
+
+
+def test_late_inactive_and_forced_exposures_are_counted_and_left_out(log, make):
+    kinds = (Kind.LATE, Kind.INACTIVE, Kind.INACTIVE | Kind.LATE, Kind.FORCED)
+    log.send(*(make.exposure(unit, 10, kind=kind) for unit, kind in enumerate(kinds)))
+
+    aggregate = log.aggregate()
+    assert log.sums() == {}
+    assert (aggregate.exposures, aggregate.late, aggregate.inactive, aggregate.forced) == (0, 1, 2, 1)
+
+
+def test_late_and_unusable_events_are_counted_and_left_out(log, make):
+    log.send(make.exposure(1, 10), make.event(1, 11, kind=Kind.LATE), make.event(1, 12, kind=Kind.UNUSABLE))
+
+    assert log.sums() == {(0, "a"): (1, 0, 0, 0)}
+    assert (log.health().late, log.health().unusable, log.health().events) == (1, 1, 0)
+
+
+def test_the_same_unit_fact_id_and_time_is_one_event(log, make):
+    log.send(make.exposure(1, 10), make.event(1, 11, name=7)).send(make.event(1, 11, name=7))
+
+    assert log.sums() == {(0, "a"): (1, 1, 1, 1)}
+    assert (log.health().duplicates, log.health().events) == (1, 1)
+
+
+@pytest.mark.parametrize("other", [{"unit": 2, "time": 11, "name": 7}, {"unit": 1, "time": 11, "name": 8}])
+def test_another_unit_or_another_id_is_another_event(log, make, other):
+    log.send(make.exposure(1, 10), make.exposure(2, 10), make.event(1, 11, name=7), make.event(**other))
+
+    assert log.health().events == 2
+    assert (log.health().duplicates, log.aggregate().duplicate_ids) == (0, 0)
+
+
+def test_the_same_id_with_another_time_is_another_event_and_told(log, make):
+    log.send(make.exposure(1, 10), *(make.event(1, time, name=7) for time in (13, 11, 12)))
+
+    assert log.sums() == {(0, "a"): (1, 1, 3, 9)}
+    assert (log.aggregate().duplicate_ids, log.health().duplicates) == (2, 0)
+
+
+def test_times_of_one_id_further_apart_than_the_horizon_are_not_told(log, make):
+    log.send(*(make.event(1, time, name=7) for time in (400, 11, 111, 212)))
+
+    assert log.aggregate().duplicate_ids == 1
+
+
+def test_a_total_of_two_to_the_47_is_withheld_as_long_as_it_lasts(revenue, make):
+    half = 1 << 46
+    revenue.send(make.exposure(1, 10), make.exposure(2, 10), make.event(1, 11, value=half))
+    revenue.send(make.event(1, 12, value=half))
+    assert revenue.sums() == {(0, "a"): (1, 0, 0, 0)}
+    assert revenue.health().withheld == 1
+
+    revenue.send(make.event(1, 13, value=-1))
+
+    assert revenue.sums() == {(0, "a"): (2, 1, 2 * half - 1, (2 * half - 1) ** 2)}
+    assert revenue.health().withheld == 0
+
+
+def test_a_unit_is_settled_when_the_clock_has_passed_entry_window_and_horizon(log, make):
+    log.send(make.exposure(1, 10), make.event(1, 11), clock=410)
+    assert log.sums(reading="settled") == {}
+
+    log.send(clock=411)
+
+    assert log.sums(reading="settled") == log.sums() == {(0, "a"): (1, 1, 1, 1)}
+
+
+def test_a_jumper_is_withdrawn_after_it_has_settled(log, make):
+    log.send(make.exposure(1, 10), make.event(1, 11)).send(clock=500)
+    assert log.sums(reading="settled") == {(0, "a"): (1, 1, 1, 1)}
+
+    log.send(make.exposure(1, 450, arm=1))
+
+    assert log.sums(reading="settled") == log.sums() == {}
+
+
+def test_a_jumper_does_not_settle(log, make):
+    log.send(make.exposure(1, 10), make.exposure(1, 11, arm=1)).send(clock=500)
+
+    assert log.sums(reading="settled") == {}
+
+
+def test_zero_sums_are_told_for_every_allocation_variant_metric_and_reading(make):
+    metrics = [make.metric("m"), make.metric("k", window="none")]
+    log = make.Log(make.catalog(5, [make.run("exp-1", metrics)])).send(clock=1)
+
+    told = [(each.metric, each.reading, each.allocation, each.variant) for each in log.aggregate().sums]
+
+    arms = [(0, "a"), (0, "b"), (1, "a"), (1, "b")]
+    readings = [("k", "live"), ("m", "live"), ("m", "settled")]
+    assert told == [(*reading, *arm) for reading in readings for arm in arms]
+    assert [(arm.allocation, arm.variant, arm.units) for arm in log.aggregate().arms] == [(*arm, 0) for arm in arms]
+
+
+def test_a_metric_added_in_mid_run_covers_the_units_that_enter_after_it(make):
+    first = make.catalog(5, [make.run("exp-1", [make.metric("m")])])
+    second = make.catalog(6, [make.run("exp-1", [make.metric("m"), make.metric("new")], since={"new": 50})])
+    log = make.Log(first, second)
+    log.send(make.exposure(1, 49), make.exposure(2, 50), make.event(1, 60), make.event(2, 60), catalog=5)
+    log.send(make.event(1, 70), make.event(2, 70), make.exposure(3, 80), clock=90)
+
+    assert log.sums("m") == {(0, "a"): (3, 2, 4, 8)}
+    assert log.sums("new") == {(0, "a"): (2, 1, 2, 4)}
+
+
+def test_another_version_of_a_metric_is_another_column(make):
+    first = make.catalog(5, [make.run("exp-1", [make.metric("m")])])
+    second = make.catalog(6, [make.run("exp-1", [make.metric("m", version=2, window="10ms")], since={"m": 50})])
+    log = make.Log(first, second)
+    log.send(make.exposure(1, 10), make.event(1, 11), catalog=5)
+    assert {each.version for each in log.aggregate().sums} == {1}
+
+    log.send(make.exposure(2, 60), make.event(2, 61), make.event(2, 70), make.event(1, 62))
+
+    assert {each.version for each in log.aggregate().sums} == {2}
+    assert log.sums() == {(0, "a"): (1, 1, 1, 1)}
+
+
+def test_every_catalog_version_on_the_way_is_adopted(make):
+    """A metric that left and came back begins anew, even for a partition that met neither version on its own."""
+    stays = make.metric("stays")
+    catalogs = [
+        make.catalog(5, [make.run("exp-1", [make.metric("m"), stays])]),
+        make.catalog(6, [make.run("exp-1", [stays])]),
+        make.catalog(7, [make.run("exp-1", [make.metric("m"), stays])]),
+    ]
+    log = make.Log(*catalogs)
+    log.send(make.exposure(1, 10), make.event(1, 11, kind=Kind.LATE), catalog=5)
+
+    log.send(catalog=7)
+
+    assert log.health("m").late == 0
+    assert log.health("stays").late == 1
+
+
+def test_runs_do_not_mix(make):
+    log = make.Log(make.catalog(5, [make.run("exp-1", [make.metric("m")]), make.run("exp-2", [make.metric("m")])]))
+    log.send(make.exposure(1, 10), make.exposure(1, 20, arm=5), make.event(1, 15))
+
+    assert log.sums(run="exp-1") == {(0, "a"): (1, 1, 1, 1)}
+    assert log.sums(run="exp-2") == {(0, "b"): (1, 0, 0, 0)}
+
+
+def test_rows_that_were_folded_are_skipped(log, make):
+    log.send(make.exposure(1, 10), make.event(1, 11, name=1), make.event(1, 12, name=2))
+
+    log.send(make.event(1, 12, name=2), make.event(1, 13, name=3), begin=2)
+
+    assert log.sums() == {(0, "a"): (1, 1, 3, 9)}
+    assert log.health().duplicates == 0
+    assert log.partition.sources == {("events", 0): 4}
+
+
+def test_a_source_begins_where_it_was_first_seen(log, make):
+    log.send(make.exposure(1, 10), begin=70)
+
+    assert log.partition.sources == {("events", 0): 71}
+
+
+def test_a_range_that_begins_beyond_the_next_offset_is_a_gap_and_changes_nothing(log, make):
+    log.send(make.exposure(1, 10))
+    before = log.bytes()
+
+    with pytest.raises(Gap, match=r"units/3 at offset 1: .* events/0 from offset 2, but 1 is the next .* 1 offsets"):
+        log.send(make.exposure(2, 10), begin=2)
+
+    assert (log.partition.offset, log.bytes()) == (1, before)
+
+
+def test_an_offset_that_was_folded_is_ignored(log, make):
+    message = log.message([make.exposure(1, 10)])
+    log.partition.fold(0, message, log.catalog_at)
+
+    log.partition.fold(0, b"whatever", log.catalog_at)
+
+    assert log.partition.offset == 1
+
+
+def test_another_horizon_is_refused(log, make):
+    with pytest.raises(ValueError, match="a horizon of 99 ms, this state by 100 ms"):
+        log.send(make.exposure(1, 10), horizon=99)
+
+
+def test_a_catalog_that_was_not_read_far_enough_is_refused(log, make):
+    with pytest.raises(ValueError, match="made under catalog offset 9, but the catalog was read only up to 5"):
+        log.send(make.exposure(1, 10), catalog=9)
+
+
+def test_an_exposure_that_counts_needs_a_run(log, make):
+    with pytest.raises(ValueError, match="the catalog in force has no such run"):
+        log.send(make.exposure(1, 10, arm=4))
+    log.send(make.exposure(1, 10, arm=4, kind=Kind.INACTIVE))
+
+
+def test_the_clock_is_that_of_the_slowest_source_and_never_goes_back(log):
+    log.send(clock=500, topic="events")
+    log.send(clock=300, topic="exposures")
+    assert log.partition.clock == 500
+
+    log.send(clock=900, topic="events")
+    assert log.partition.clock == 500
+
+    log.send(clock=700, topic="exposures")
+    assert log.partition.clock == 700
+
+
+def test_the_clock_waits_for_a_source_that_has_none(log):
+    log.send(clock=0, topic="exposures").send(clock=500, topic="events")
+
+    assert log.partition.clock == 0
+
+
+def test_a_record_behind_the_clock_is_late_whatever_it_says(log, make):
+    log.send(clock=500)
+
+    log.send(make.exposure(1, 399), make.exposure(2, 400), make.event(2, 399), make.event(2, 400))
+
+    assert log.sums() == {(0, "a"): (1, 1, 1, 1)}
+    assert (log.aggregate().late, log.health().late) == (1, 1)
+
+
+def test_a_completed_run_is_final_a_horizon_after_its_last_event_and_then_stays_as_it_is(make):
+    run = [make.metric("m"), make.metric("ever", window="none")]
+    first = make.catalog(5, [make.run("exp-1", run)])
+    second = make.catalog(6, [make.run("exp-1", run, completed=50)])
+    log = make.Log(first, second)
+    ends = 50 + 1000 + 300 + 100
+    log.send(make.exposure(1, 40), make.event(1, 60), catalog=5)
+    log.send(clock=1000).send(make.event(1, ends - 1), make.event(1, ends), clock=ends + 100)
+    assert not log.aggregate().final
+
+    log.send(clock=ends + 101)
+    last = log.aggregate()
+    assert last.final
+    assert log.sums("m", "settled") == {(0, "a"): (1, 1, 1, 1)}
+    assert log.sums("ever") == {(0, "a"): (1, 1, 2, 4)}
+
+    log.partition = Partition.load(log.partition.save())
+    log.send(make.event(1, ends + 50), make.exposure(2, ends + 60, kind=Kind.INACTIVE), clock=ends + 200)
+    assert log.aggregate() == type(last)(**{**as_dict(last), "offset": log.partition.offset, "clock": ends + 200})
+    assert len(log.partition.save()) < 4000
+
+
+def as_dict(aggregate):
+    return {name: getattr(aggregate, name) for name in aggregate.__struct_fields__}
+
+
+def test_a_broken_message_is_refused_with_what_it_is(log):
+    with pytest.raises(ValueError, match="12 bytes on `units` are not one Arrow record batch"):
+        log.partition.fold(0, b"no arrow at ", log.catalog_at)
+
+
+def test_what_cannot_matter_any_more_is_forgotten(log, make):
+    for second in range(200):
+        log.send(*(make.event(unit, second * 1000) for unit in range(50)), clock=second * 1000)
+
+    assert len(log.partition.save()) < 20_000
