@@ -9,6 +9,8 @@ import pyarrow as pa
 from numba import njit
 from numpy.typing import NDArray
 
+from evaluation.memory import byte_at
+
 LONGEST_BUCKET = 63  # names at least this long share a bucket
 
 
@@ -53,10 +55,6 @@ class Texts:
         """The strings of these rows; the buffer is shared."""
         return Texts(self.data, self.start[rows], self.length[rows])
 
-    def to_list(self) -> list[str | None]:
-        """Python strings."""
-        return [self[i] for i in range(len(self))]
-
 
 @dataclass(frozen=True)
 class Names:
@@ -95,7 +93,7 @@ def find(names, spans, begins, data, start, length):  # type: ignore[no-untyped-
         at = spans[k, 0]
         same = True
         for j in range(length):
-            if names[at + j] != data[start + j]:
+            if byte_at(names, at + j) != byte_at(data, start + j):
                 same = False
                 break
         if same:

@@ -139,7 +139,7 @@ def decode(records: Records, rows: range, wanted: Wanted, letters: Letters) -> l
     if headed:
         types = {row: _content_type(records, row) for row in headed}
         aside = as_bytes(records.aside)
-        lines = _lines(records, aside, [(row, types[row] == NDJSON) for row in headed if types[row] != ARROW], letters)
+        lines = _lines(records, aside, types, letters)
         is_one_of_many = np.array([types[row] == NDJSON for row in lines.row.tolist()], np.bool_)
         pieces.append(_scanned(aside, lines, is_one_of_many, wanted, odd))
         pieces += [_arrow(records, row, wanted, letters) for row in headed if types[row] == ARROW]
@@ -168,13 +168,14 @@ class _Spans:
         return _Spans(self.row[chosen], self.index[chosen], self.start[chosen], self.length[chosen])
 
 
-def _lines(records: Records, aside: NDArray[np.uint8], rows: list[tuple[int, bool]], letters: Letters) -> _Spans:
+def _lines(records: Records, aside: NDArray[np.uint8], types: dict[int, str], letters: Letters) -> _Spans:
     """The JSON objects of the records with headers: one each, or one a line (empty lines don't count)."""
-    spans: list[tuple[NDArray[np.int64], ...]] = [(np.empty(0, np.int64),) * 4]
-    for row, has_lines in rows:
+    singles = np.array([row for row, kind in types.items() if kind not in {NDJSON, ARROW}], np.int64)
+    spans = [(singles, np.zeros(len(singles), np.int64), records.start[singles], records.length[singles])]
+    for row in [row for row, kind in types.items() if kind == NDJSON]:
         start, length = records.start[row], records.length[row]
-        if not has_lines or length <= 0:
-            spans.append(tuple(np.array([number]) for number in (row, 0, start, length)))
+        if length <= 0:
+            letters.add(row, None, "empty", "the value is empty; send one JSON object a line", records.value(row))
             continue
         ends = np.append(np.flatnonzero(aside[start : start + length] == ord("\n")), length) + start
         starts = np.concatenate([[start], ends[:-1] + 1])
@@ -196,10 +197,10 @@ def _scanned(
     bad = scanned.odd
     start, length, number = scanned.start, scanned.length, scanned.number
     if bad.any():
-        for i in np.flatnonzero(bad).tolist():
-            read = data[spans.start[i] : spans.start[i] + max(int(spans.length[i]), 0)].tobytes()
-            index = int(spans.index[i]) if is_one_of_many[i] else None
-            odd.read(int(spans.row[i]), index, None if spans.length[i] < 0 else read)
+        chosen = spans.take(bad)
+        columns = (chosen.row, chosen.index, chosen.start, chosen.length, is_one_of_many[bad])
+        for row, index, at, size, is_one in zip(*(each.tolist() for each in columns), strict=True):
+            odd.read(row, index if is_one else None, None if size < 0 else data[at : at + size].tobytes())
         good = ~bad
         spans, is_one_of_many = spans.take(good), is_one_of_many[good]
         start, length, number = start[:, good], length[:, good], number[:, good]
@@ -255,6 +256,7 @@ class _Odd:
 
     def __init__(self, records: Records, wanted: Wanted, letters: Letters) -> None:
         self._records, self._wanted, self._letters = records, wanted, letters
+        self._decoder = _decoder(wanted)
         self.messages: list[tuple[int, int | None, Any, bytes]] = []
 
     def read(self, row: int, index: int | None, value: bytes | None) -> None:
@@ -267,11 +269,11 @@ class _Odd:
             reject("empty", f"the value is {'null' if value is None else 'empty'}; send one JSON object")
         elif len(value) > LARGEST:
             reject("too large", f"the message has {len(value)} bytes, at most {LARGEST} are read; send less")
-        elif (depth := int(_depth(as_bytes(value)))) > DEEPEST:
+        elif (depth := _depth(value)) > DEEPEST:
             reject("too deep", f"the message is nested {depth} levels deep, at most {DEEPEST} are read; flatten it")
         else:
             try:
-                self.messages.append((row, index, _decoder(self._wanted).decode(value), value))
+                self.messages.append((row, index, self._decoder.decode(value), value))
             except msgspec.ValidationError as error:
                 reject("wrong type", f"{error}; send the field as the rule says")
             except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -318,8 +320,14 @@ def _number(value: float) -> float:
         return np.inf if value > 0 else -np.inf
 
 
+def _depth(value: bytes) -> int:
+    """An upper bound of how many objects and arrays are open at once; exact where it is more than `DEEPEST`."""
+    opened = value.count(b"{") + value.count(b"[")
+    return opened if opened <= DEEPEST else int(_deepest(as_bytes(value)))
+
+
 @njit(cache=True)
-def _depth(b):  # type: ignore[no-untyped-def]
+def _deepest(b):  # type: ignore[no-untyped-def]
     """How many objects and arrays are open at once, at most, in JSON or what pretends to be it."""
     deepest = 0
     depth = 0

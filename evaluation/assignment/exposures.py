@@ -3,10 +3,10 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.assignment.bucketing import OFF, Reason, choose
+from evaluation.assignment.bucketing import NOBODY, OFF, Reason, choose
 from evaluation.assignment.decoding import Columns, place_of, shown
-from evaluation.assignment.messages import Mask, Rows, Stretch, bits
-from evaluation.assignment.plan import ExposurePlan, Question, Resolved, unit_path
+from evaluation.assignment.messages import Rows, Stretch, bits
+from evaluation.assignment.plan import IDS, ExposurePlan, Question, Resolved, unit_path
 from evaluation.assignment.scanning import MISSING
 from evaluation.catalog import RunInForce
 from schemas.assignment import Assignment
@@ -20,71 +20,84 @@ def exposure_rows(columns: Columns, plan: ExposurePlan, stretch: Stretch) -> Row
     time, late, usable = stretch.times(columns)
     hashes, carried = stretch.units(columns, plan.unit_types, plan.needed)
     ids, own = stretch.ids(columns)
-    arm = np.full(len(columns), NO_ARM)
-    forced = np.zeros(len(columns), np.bool_)
-    inactive = np.zeros(len(columns), np.bool_)
-    unit = np.zeros(len(columns), np.uint64)
-    for resolved, alike in _questions(columns, plan, usable):
-        if resolved.reason:
-            _reject(columns, resolved, alike, stretch)
-            continue
-        run = resolved.run
-        if resolved.variant == OFF:
-            stretch.count("off", len(alike))
-            continue
-        if resolved.variant is not None and run is None:
-            stretch.count("inactive", len(alike))
-            continue
-        rows = _with_unit(columns, plan, resolved, alike, carried, stretch)
-        unit[rows] = hashes[plan.unit_types.index(resolved.unit_type), rows]
-        if resolved.variant is None:
-            arm[rows] = _answers(columns, plan, resolved, rows, time, stretch)
-        elif run is not None:
-            arm[rows] = _arm(run, resolved.allocation, resolved.variant, stretch)
-            inactive[rows] = resolved.is_inactive
-            bucketing = plan.bucketing(run, resolved.allocation)
-            if bucketing.users or bucketing.devices:
-                users, devices = columns.texts["user_id",].take(rows), columns.texts["device_id",].take(rows)
-                forced[rows] = bucketing.included(users, devices) >= 0
-    shown_to = np.flatnonzero(arm != NO_ARM)
-    kind = bits((late, Kind.LATE), (inactive, Kind.INACTIVE), (forced, Kind.FORCED), (own, Kind.OWN_ID))
+    rows = np.flatnonzero(usable)
+    questions, which = _questions(columns, plan, rows)
+    resolved = [plan.resolve(question) for question in questions]
+    unit_type = np.array([plan.unit_types.index(each.unit_type) for each in resolved] or [0])[which]
+    wants_unit = np.array([each.wants_unit for each in resolved] or [False])[which]
+    has_unit = carried[unit_type, rows]
+    for i in np.flatnonzero(wants_unit & ~has_unit).tolist():
+        detail = f"{resolved[which[i]].unit_type} is missing or empty, and the flag buckets by it; send it, as a string"
+        stretch.letters.reject(columns, int(rows[i]), "no unit", detail)
+
+    arms = np.array([_arm(each, stretch) for each in resolved] or [NO_ARM])
+    arm = np.where(has_unit, arms[which], NO_ARM)
+    inactive = np.array([each.is_inactive for each in resolved] or [False])[which]
+    for question, each in enumerate(resolved):
+        if each.reason:
+            _reject(columns, each, rows[which == question], stretch)
+        elif each.asks:
+            asking = np.flatnonzero((which == question) & has_unit)
+            arm[asking] = _answers(columns, plan, each, rows[asking], time, stretch)
+    forced = np.zeros(len(rows), np.bool_)
+    listed = plan.is_listed(columns.texts["user_id",], columns.texts["device_id",])[rows] & (arms[which] != NO_ARM)
+    for question in np.unique(which[listed]).tolist():
+        run, allocation = resolved[question].run, resolved[question].allocation
+        alike = np.flatnonzero(listed & has_unit & (which == question))
+        users, devices = (columns.texts[name,].take(rows[alike]) for name in IDS)
+        forced[alike] = plan.bucketing(run, allocation).included(users, devices) >= 0
+
+    off = np.array([each.variant == OFF for each in resolved] or [False])[which]
+    only_counted = np.array([each.is_only_counted for each in resolved] or [False])[which]
+    met = arm != NO_ARM
     stretch.count("exposures", len(columns))
-    for name, mask in (("late", late), ("inactive", inactive), ("forced", forced)):
-        stretch.count(name, int(mask[shown_to].sum()))
+    stretch.count("off", int(off.sum()))
+    stretch.count("inactive", int(only_counted.sum() + inactive[met].sum()))
+    stretch.count("forced", int(forced.sum()))
+    rows, arm = rows[met], arm[met]
+    stretch.count("late", int(late[rows].sum()))
+    kind = bits((late[rows], Kind.LATE), (inactive[met], Kind.INACTIVE), (forced[met], Kind.FORCED))
     return Rows(
-        offset=stretch.records.offset[columns.row[shown_to]],
-        kind=kind[shown_to] | np.uint8(Kind.EXPOSURE),
-        code=arm[shown_to].astype(np.uint16),
-        unit=unit[shown_to],
-        time=time[shown_to],
-        id=ids[shown_to],
-        value=np.zeros(len(shown_to), np.int64),
+        offset=stretch.records.offset[columns.row[rows]],
+        kind=kind | bits((own[rows], Kind.OWN_ID)) | np.uint8(Kind.EXPOSURE),
+        code=arm.astype(np.uint16),
+        unit=hashes[unit_type[met], rows],
+        time=time[rows],
+        id=ids[rows],
+        value=np.zeros(len(rows), np.int64),
     )
 
 
-def _questions(columns: Columns, plan: ExposurePlan, usable: Mask) -> list[tuple[Resolved, NDArray[np.int64]]]:
-    """The usable exposures, those together that name the same flag, variant, run and version, and their resolution."""
-    rows = np.flatnonzero(usable)
-    if not len(rows):
-        return []
+def _questions(
+    columns: Columns, plan: ExposurePlan, rows: NDArray[np.int64]
+) -> tuple[list[Question], NDArray[np.int64]]:
+    """The questions of these exposures, each once, and which of them each exposure puts."""
     version = columns.integers["metadata", "flagVersion"][rows]
     newest = plan.newest_version + 1
-    version = np.where(version == MISSING, -1, np.clip(version, 0, newest))
     asked = [
         plan.flags.codes(columns.texts["flag_key",])[rows],
         plan.variants.codes(columns.texts["variant",])[rows],
         plan.runs.codes(columns.texts["experiment_key",])[rows],
-        version,
+        np.where(version == MISSING, -1, np.clip(version, 0, newest)),
     ]
     sizes = (len(plan.flags.names) + 2, len(plan.variants.names) + 2, len(plan.runs.names) + 2, newest + 3)
     together = np.zeros(len(rows), np.int64)
     for codes, size in zip(asked, sizes, strict=True):
         together = together * size + codes + 2
     _, first, which = np.unique(together, return_index=True, return_inverse=True)
-    order = np.argsort(which, kind="stable")
-    groups = np.split(rows[order], np.cumsum(np.bincount(which))[:-1])
-    questions = [Question(*(int(codes[i]) for codes in asked)) for i in first.tolist()]
-    return [(plan.resolve(question), alike) for question, alike in zip(questions, groups, strict=True)]
+    questions = zip(*(codes[first].tolist() for codes in asked), strict=True)
+    return [Question(*question) for question in questions], which
+
+
+def _arm(resolved: Resolved, stretch: Stretch) -> int:
+    """The code of the arm that exposures met by their own account."""
+    if resolved.run is None or resolved.variant is None or not resolved.wants_unit:
+        return NO_ARM
+    return _code(resolved.run, resolved.allocation, resolved.variant, stretch)
+
+
+def _code(run: RunInForce, allocation: int, variant: str, stretch: Stretch) -> int:
+    return stretch.arms.setdefault(Arm(run.flag, run.key, allocation, variant), len(stretch.arms))
 
 
 def _reject(columns: Columns, resolved: Resolved, alike: NDArray[np.int64], stretch: Stretch) -> None:
@@ -99,22 +112,6 @@ def _reject(columns: Columns, resolved: Resolved, alike: NDArray[np.int64], stre
         stretch.letters.reject(columns, i, resolved.reason, detail)
 
 
-def _with_unit(  # noqa: PLR0917
-    columns: Columns, plan: ExposurePlan, resolved: Resolved, alike: NDArray[np.int64], carried: Mask, stretch: Stretch
-) -> NDArray[np.int64]:
-    """The exposures that carry the unit that their flag buckets by; the others are rejected."""
-    has_unit = carried[plan.unit_types.index(resolved.unit_type), alike]
-    for i in alike[~has_unit].tolist():
-        key = columns.texts["flag_key",][i]
-        detail = f"{resolved.unit_type} is missing or empty, and flag '{key}' buckets by it; send it, as a string"
-        stretch.letters.reject(columns, i, "no unit", detail)
-    return alike[has_unit]
-
-
-def _arm(run: RunInForce, allocation: int, variant: str, stretch: Stretch) -> int:
-    return stretch.arms.setdefault(Arm(run.flag, run.key, allocation, variant), len(stretch.arms))
-
-
 def _answers(  # noqa: PLR0917
     columns: Columns,
     plan: ExposurePlan,
@@ -127,19 +124,16 @@ def _answers(  # noqa: PLR0917
     arm = np.full(len(rows), NO_ARM)
     run, flag = resolved.run, resolved.flag
     assert flag
-    variants: list[str] = []
-    chosen = forced = np.full(len(rows), -1, np.int16)
+    variants: tuple[str, ...] = ()
+    chosen = forced = np.full(len(rows), NOBODY, np.int16)
     users, devices = columns.texts["user_id",].take(rows), columns.texts["device_id",].take(rows)
     unit = columns.texts[unit_path(resolved.unit_type)].take(rows)
     if run is not None and not resolved.is_inactive:
         bucketing = plan.bucketing(run, resolved.allocation)
-        variants = list(bucketing.variants)
+        variants = bucketing.variants
         chosen, forced = choose(bucketing, unit), bucketing.included(users, devices)
-        entered = np.flatnonzero((forced < 0) & (chosen >= 0))
-        of_variant = {
-            i: _arm(run, resolved.allocation, variants[i], stretch) for i in np.unique(chosen[entered]).tolist()
-        }
-        arm[entered] = [of_variant[i] for i in chosen[entered].tolist()]
+        for i in np.unique(chosen[(forced < 0) & (chosen >= 0)]).tolist():
+            arm[(forced < 0) & (chosen == i)] = _code(run, resolved.allocation, variants[i], stretch)
     payloads = {variant.key: variant.payload for variant in (run or flag).definition.variants}
     is_group = resolved.unit_type.startswith("groups.")
     for at, i in enumerate(rows.tolist()):
@@ -165,7 +159,7 @@ def _answers(  # noqa: PLR0917
     return arm
 
 
-def _answer(variants: list[str], forced: int, chosen: int, is_inactive: bool) -> tuple[str, Reason, str]:
+def _answer(variants: tuple[str, ...], forced: int, chosen: int, is_inactive: bool) -> tuple[str, Reason, str]:
     """The variant, why, and the name that Amplitude gives to the segment."""
     if is_inactive:
         return OFF, "inactive", "default"

@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 from evaluation.assignment.bucketing import OFF, Bucketing, compile_allocation
 from evaluation.assignment.scanning import Path, Type, Wanted
 from evaluation.catalog import SETTLING, Catalog, Fact, FlagInForce, RunInForce
-from evaluation.texts import Names
+from evaluation.texts import Names, Texts
 from schemas.dead_letter import Reason
 
 OPEN = np.iinfo(np.int64).max  # the end of what has no end yet
 COMMON = {("time",): Type.INTEGER, ("user_id",): Type.TEXT, ("device_id",): Type.TEXT, ("insert_id",): Type.TEXT}
+MOST_RESOLVED = 10_000  # questions of which the resolution is remembered
 IDS = ("user_id", "device_id")  # the unit types that every message is asked for
 
 
@@ -123,16 +124,30 @@ class Resolved:
     variant: str | None = None  # None: it asks
 
     @property
+    def asks(self) -> bool:
+        """Whether it wants an answer."""
+        return self.reason is None and self.variant is None
+
+    @property
     def is_inactive(self) -> bool:
-        """Whether the run takes no entries."""
+        """Whether no run takes entries."""
         return self.run is None or self.run.completed is not None
+
+    @property
+    def is_only_counted(self) -> bool:
+        """Whether it met a variant of a flag that no run had."""
+        return self.run is None and self.variant not in {None, OFF}
+
+    @property
+    def wants_unit(self) -> bool:
+        """Whether it makes a row or an answer."""
+        return self.asks or (self.run is not None and self.variant not in {None, OFF})
 
     @property
     def unit_type(self) -> str:
         """What the run, or else the flag, buckets by."""
         source = self.run or self.flag
-        assert source
-        return source.definition.unit
+        return source.definition.unit if source else IDS[0]
 
 
 @dataclass(frozen=True)
@@ -146,8 +161,10 @@ class ExposurePlan:
     variants: Names
     runs: Names
     newest_version: int
+    listed: tuple[Names, Names]  # user_ids and device_ids that some inclusion of some run lists
     wanted: Wanted
     _bucketings: dict[tuple[str, str, int], Bucketing] = field(default_factory=dict)
+    _resolved: dict[Question, Resolved] = field(default_factory=dict)
 
     @classmethod
     def of(cls, catalog: Catalog) -> "ExposurePlan":
@@ -169,8 +186,13 @@ class ExposurePlan:
             variants=Names(tuple(dict.fromkeys([OFF, *defined, *allocated]))),
             runs=Names(tuple(dict.fromkeys(run.key for run in runs))),
             newest_version=max((flag.version for flag in flags), default=0),
+            listed=(_listed(runs, 0), _listed(runs, 1)),
             wanted=Wanted(fields, ("flag_key",)),
         )
+
+    def is_listed(self, users: Texts, devices: Texts) -> NDArray[np.bool_]:
+        """Whether some inclusion lists a unit: the few of which one has to look closer."""
+        return (self.listed[0].codes(users) >= 0) | (self.listed[1].codes(devices) >= 0)
 
     def bucketing(self, run: RunInForce, allocation: int) -> Bucketing:
         """A compiled allocation."""
@@ -182,6 +204,13 @@ class ExposurePlan:
 
     def resolve(self, question: Question) -> Resolved:
         """An exposure belongs to the run and allocation that it names, else to those in force."""
+        if question not in self._resolved:
+            if len(self._resolved) == MOST_RESOLVED:
+                self._resolved.clear()
+            self._resolved[question] = self._resolve(question)
+        return self._resolved[question]
+
+    def _resolve(self, question: Question) -> Resolved:
         if question.flag < 0:
             return Resolved("unknown flag", "flag_key is {flag_key}; no flag of this key was applied: apply it, resend")
         flag = self.catalog.flags[self.flags.names[question.flag]]
@@ -232,6 +261,11 @@ class ExposurePlan:
             return None, 0
         began = [each.flag_version <= question.version for each in run.allocations]
         return run, sum(began) - 1
+
+
+def _listed(runs: Iterable[RunInForce], which: int) -> Names:
+    inclusions = [each for run in runs for allocation in run.allocations for each in allocation.inclusions.values()]
+    return Names(tuple(dict.fromkeys(name for lists in inclusions for name in lists[which])))
 
 
 class _Same:
