@@ -1,0 +1,167 @@
+"""Throughput: what an event costs from fetch to acknowledged output, beside stock Faust and a loop written by hand.
+
+All three read the same records from the same broker, one after the other: clean JSON of the example shop. Ours is the
+CPU time of two processes, assignment and aggregation, with everything switched on (duplicates, lateness, first exposure,
+windows, exact sums, checkpoints), less what the same two processes cost until they are ready on empty topics. The peers
+keep a dictionary and promise nothing. Ratios within one run count; machines are noisy.
+"""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+import venv
+from pathlib import Path
+
+import msgspec
+import psutil
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+
+from pipeline import topics
+from pipeline.broker import Broker
+from pipeline.demo.session import begin_experiments
+from pipeline.demo.traffic import Traffic
+from pipeline.demo.visitors import Shares, Visitors
+from pipeline.producer import create_producer
+from pipeline.settings import Settings
+from schemas.topics import EVENTS, EXPOSURES, UNITS
+from schemas.topics import topics as all_topics
+
+PEERS = Path(__file__).parent / "peers"
+ENVIRONMENT = Path("build/peers")
+STAGES = {"assignment": (EXPOSURES, EVENTS), "aggregation": (UNITS,)}
+RATE = 20_000  # records a second of the visitors' own time
+FEWER = 100_000  # records that stock Faust takes of them: a share, for patience
+
+
+def measure(records: int) -> dict[str, dict[str, float]]:
+    """CPU and wall seconds of each, and records per CPU-second."""
+    peers = _peers()
+    with tempfile.TemporaryDirectory() as directory, Broker(Path(directory) / "broker") as broker:
+        base = Settings(bootstrap_servers=broker.bootstrap_servers, data=Path(directory) / "data")
+        empty = msgspec.structs.replace(base, prefix="empty", data=Path(directory) / "empty")
+        full = msgspec.structs.replace(base, prefix="full", data=Path(directory) / "full")
+        for settings in (empty, full):
+            topics.create(settings)
+            flags = asyncio.run(begin_experiments(settings))
+        time.sleep(1.5)  # until the catalog applies
+        counted = asyncio.run(_load(full, flags, records))
+        measured = {}
+        start_cpu, _ = _run_stages(empty)
+        cpu, wall = _run_stages(full)
+        measured["peekproof"] = _figures(counted, cpu - start_cpu, wall)
+        arguments = [broker.bootstrap_servers, full.topic(EXPOSURES), full.topic(EVENTS)]
+        for name, number in (("handwritten", counted), ("stock_faust", min(counted, FEWER))):
+            print(f"  {name} …", file=sys.stderr, flush=True)
+            ran = subprocess.run(
+                [peers, PEERS / f"{name}.py", *arguments, str(number)], capture_output=True, text=True, check=True
+            )
+            figures = json.loads(ran.stdout.strip().splitlines()[-1])
+            measured[name] = _figures(figures["records"], figures["cpu_seconds"], figures["wall_seconds"])
+    return measured
+
+
+def show(measured: dict[str, dict[str, float]]) -> str:
+    """A table of the figures, with ratios to ours."""
+    ours = measured["peekproof"]["records_per_cpu_second"]
+    lines = [f"{'':14}{'CPU s':>9}{'wall s':>9}{'us CPU/record':>15}{'records/CPU s':>15}{'ours is':>10}"]
+    for name, figures in measured.items():
+        ratio = ours / figures["records_per_cpu_second"]
+        lines.append(
+            f"{name:14}{figures['cpu_seconds']:9.2f}{figures['wall_seconds']:9.2f}"
+            f"{1e6 / figures['records_per_cpu_second']:15.2f}{figures['records_per_cpu_second']:15,.0f}{ratio:9.2f}x"
+        )
+    return "\n".join(lines)
+
+
+def _figures(records: int, cpu: float, wall: float) -> dict[str, float]:
+    return {"records": records, "cpu_seconds": cpu, "wall_seconds": wall, "records_per_cpu_second": records / cpu}
+
+
+def _peers() -> Path:
+    """The Python of the peers' environment, made the first time."""
+    python = ENVIRONMENT / "bin" / "python"
+    if not python.exists():
+        print("  making the peers' environment …", file=sys.stderr, flush=True)
+        venv.create(ENVIRONMENT, with_pip=True)
+        install = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--require-hashes"]
+        subprocess.run([*install, "-r", PEERS / "requirements.lock"], check=True)
+    return python
+
+
+async def _load(settings: Settings, flags: dict[str, object], records: int) -> int:
+    """Produce about so many records; how many."""
+    seconds = records / RATE
+    start = time.time_ns() // 1_000_000 - round(seconds * 1000)
+    visitors = Visitors(
+        flags,  # type: ignore[arg-type]
+        seed=1,
+        start=start,
+        records_per_second=RATE,
+        horizon_ms=settings.horizon,
+        shares=Shares(unusable=0, late=0),
+    )
+    producer = create_producer(settings)
+    await producer.start()
+    traffic = Traffic(settings, producer, None)
+    for second in range(round(seconds)):
+        print(f"\r  loading {min(records, (second + 1) * RATE):,} records", end="", file=sys.stderr, flush=True)
+        for chunk in visitors.until(start + 1000 * (second + 1)):
+            await traffic.send(chunk)
+        await traffic.flush()
+    print(file=sys.stderr)
+    await producer.stop()
+    return sum(traffic.progress().acknowledged.values())
+
+
+def _run_stages(settings: Settings) -> tuple[float, float]:
+    """CPU and wall seconds of both stages until everything is taken, acknowledged and committed."""
+    began = time.monotonic()
+    logs = settings.data / "logs"
+    logs.mkdir(parents=True, exist_ok=True)
+    workers = {}
+    for stage in STAGES:
+        with (logs / f"{stage}.log").open("wb") as log:
+            command = [sys.executable, "-m", "pipeline.cli", "worker", stage]
+            environment = os.environ | settings.environment()
+            workers[stage] = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+    try:
+        asyncio.run(_until_taken(settings))
+        cpu = 0.0
+        for worker in workers.values():
+            used = psutil.Process(worker.pid).cpu_times()
+            cpu += used.user + used.system
+        return cpu, time.monotonic() - began
+    finally:
+        for worker in workers.values():
+            worker.terminate()
+        for worker in workers.values():
+            worker.wait(60)
+
+
+async def _until_taken(settings: Settings) -> None:
+    """Until both groups have committed the ends of their topics, and a heartbeat's messages of `units` as well."""
+    admin = AIOKafkaAdminClient(**settings.aiokafka_arguments())
+    asking = AIOKafkaConsumer(**settings.aiokafka_arguments())
+    await admin.start()
+    await asking.start()
+    partitions = {topic.name: topic.partitions for topic in all_topics(settings.units_partitions)}
+    try:
+        for stage, names in STAGES.items():
+            tps = [TopicPartition(settings.topic(name), number) for name in names for number in range(partitions[name])]
+            ends = await asking.end_offsets(tps)
+            while stage == "aggregation" and not all(ends.values()):
+                await asyncio.sleep(0.1)
+                ends = await asking.end_offsets(tps)
+            while True:
+                committed = await admin.list_consumer_group_offsets(settings.group(stage))
+                if all(tp in committed and committed[tp].offset >= end for tp, end in ends.items() if end):
+                    break
+                await asyncio.sleep(0.1)
+    finally:
+        await asking.stop()
+        await admin.close()

@@ -1,0 +1,144 @@
+"""The whole pipeline on a real broker, with workers that are killed: every count and sum, to the last digit."""
+
+import asyncio
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import duckdb
+import msgspec
+import pytest
+
+from pipeline import topics
+from pipeline.demo.session import begin_experiments, complete_experiments
+from pipeline.settings import Settings
+from pipeline.supervisor import Supervisor, Worker
+
+RECORDS, RATE = 1_050_000, 15_000  # and how many a second
+ORACLE = Path(__file__).with_name("oracle.sql")
+READER = """
+import sys, time, duckdb
+read = 0
+for _ in range(100):
+    with duckdb.connect(sys.argv[1], read_only=True) as snapshot:
+        snapshot.execute("SET enable_progress_bar = false")
+        assert snapshot.execute("SELECT count(*) FROM results").fetchall()
+        assert snapshot.execute("SELECT count(*) FROM events").fetchall()
+    read += 1
+    time.sleep(0.25)
+print(read)
+"""
+
+
+@pytest.fixture
+def settings(broker: str, tmp_path: Path) -> Settings:
+    """A deployment whose windows and horizon end within the test."""
+    made = Settings(
+        bootstrap_servers=broker,
+        prefix=f"end-to-end-{random.getrandbits(32):08x}",
+        data=tmp_path / "data",
+        units_partitions=8,
+        horizon=10_000,
+        archive_interval=5_000,
+        checkpoint_interval=4_000,
+    )
+    topics.create(made)
+    return made
+
+
+@pytest.mark.timeout(420)
+def test_a_million_events_through_killed_workers_come_out_exact_and_can_be_replayed(settings: Settings) -> None:
+    environment = os.environ | settings.environment()
+    sent = settings.data / "sent.ndjson"
+    snapshot = settings.data / "peekproof.duckdb"
+    asyncio.run(begin_experiments(settings))
+    chance = random.Random(20261124)
+
+    with Supervisor(settings) as supervisor:
+        _wait_for(lambda: _ready(snapshot), 90, "the workers")
+        traffic = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "pipeline.demo.traffic"),
+                *("--seconds=600", f"--events-per-second={RATE}", f"--record={sent}"),
+            ],
+            env=environment,
+            stdout=subprocess.PIPE,
+        )
+        with ThreadPoolExecutor(1) as threads:
+            reader = [sys.executable, "-c", READER, str(snapshot)]
+            reading = threads.submit(subprocess.run, reader, capture_output=True, text=True, check=True)
+            time.sleep(8)
+            supervisor.workers.append(Worker("aggregation", 1, settings.data / "logs", environment))
+            for stage in ("aggregation", "assignment", "aggregation", "assignment"):
+                time.sleep(chance.uniform(5, 12))
+                victim = chance.choice([worker for worker in supervisor.workers if worker.stage == stage])
+                victim.process.send_signal(signal.SIGKILL)
+            _stop_after(RECORDS, traffic)
+            assert reading.result().stdout.strip() == "100"
+        asyncio.run(complete_experiments(settings))
+        _wait_for(lambda: _final(snapshot), 150, "the final looks")
+        assert sum(worker.restarts for worker in supervisor.workers) >= 4
+
+    wanted = duckdb.execute(
+        ORACLE.read_text(),
+        {"file": str(sent), "horizon": settings.horizon, "tolerance": settings.tolerance},
+    ).fetchall()
+    with duckdb.connect(str(snapshot), read_only=True) as published:
+        for reading_of in ("settled", "live"):
+            assert published.execute(CELLS, [reading_of]).fetchall() == wanted
+    assert sum(1 for _ in sent.open("rb")) >= 1_000_000
+    assert len(wanted) == 14
+
+    replayed = subprocess.run(
+        [sys.executable, "-m", "pipeline.cli", "replay", "--json"], env=environment, capture_output=True, check=True
+    )
+    outcome = msgspec.json.decode(replayed.stdout)
+    print(json.dumps({key: value for key, value in outcome.items() if key != "different"}, indent=1))
+
+
+def _stop_after(records: int, traffic: subprocess.Popen[bytes]) -> None:
+    """However fast the machine: end the traffic when the broker has acknowledged so many."""
+    assert traffic.stdout is not None
+    for line in traffic.stdout:
+        if sum(msgspec.json.decode(line)["acknowledged"].values()) >= records and traffic.poll() is None:
+            traffic.terminate()
+    assert traffic.wait(30) == 0
+
+
+CELLS = """
+SELECT * FROM (
+    SELECT experiment, variant, metric, n, nonzero, sum, sum_squares FROM results WHERE reading = $1
+    UNION
+    SELECT experiment, control, metric, control_n, control_nonzero, control_sum, control_sum_squares FROM results
+    WHERE reading = $1
+) ORDER BY ALL
+"""
+
+
+def _ready(snapshot: Path) -> bool:
+    with duckdb.connect(str(snapshot), read_only=True) as published:
+        stages = published.execute("SELECT count(DISTINCT stage) FROM pipeline_health").fetchall()
+        return stages == [(5,)]
+
+
+def _final(snapshot: Path) -> bool:
+    with duckdb.connect(str(snapshot), read_only=True) as published:
+        return published.execute("SELECT count(DISTINCT experiment) FROM results WHERE final").fetchall() == [(3,)]
+
+
+def _wait_for(condition: object, seconds: float, what: str) -> None:
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            if condition():  # type: ignore[operator]
+                return
+        except duckdb.Error:
+            pass  # not published yet
+        assert time.monotonic() < deadline, f"{what} did not come within {seconds} s"
+        time.sleep(0.5)
