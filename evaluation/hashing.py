@@ -9,7 +9,7 @@ import pyarrow as pa
 from numba import njit
 from numpy.typing import NDArray
 
-from evaluation.memory import half_at, word_at
+from evaluation.memory import copy, half_at, word_at
 from evaluation.texts import Texts, as_bytes
 
 P1 = np.uint64(0x9E3779B185EBCA87)
@@ -118,8 +118,7 @@ def _xxh64(prefix, data, start, length, out):  # type: ignore[no-untyped-def]
         if length[i] < 0:
             out[i] = 0
             continue
-        for j in range(length[i]):
-            joined[prefix.size + j] = data[start[i] + j]
+        copy(joined, prefix.size, data, start[i], length[i])
         out[i] = xxh64(joined, prefix.size + length[i])
 
 
@@ -187,6 +186,5 @@ def _buckets(prefix, data, start, length, out):  # type: ignore[no-untyped-def]
         if length[i] < 0:
             out[i] = 0
             continue
-        for j in range(length[i]):
-            joined[prefix.size + j] = data[start[i] + j]
+        copy(joined, prefix.size, data, start[i], length[i])
         out[i] = _murmur3_x86_32(joined, prefix.size + length[i])

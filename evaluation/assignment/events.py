@@ -6,7 +6,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.assignment.decoding import Columns, shown
+from evaluation.assignment.columns import Columns
+from evaluation.assignment.letters import shown
 from evaluation.assignment.messages import Mask, Rows, Stretch, bits
 from evaluation.assignment.plan import EventPlan
 from schemas.units import Kind

@@ -4,7 +4,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.assignment.bucketing import NOBODY, OFF, Reason, choose
-from evaluation.assignment.decoding import Columns, place_of, shown
+from evaluation.assignment.columns import Columns
+from evaluation.assignment.letters import place_of, shown
 from evaluation.assignment.messages import Rows, Stretch, bits
 from evaluation.assignment.plan import IDS, ExposurePlan, Question, Resolved, unit_path
 from evaluation.assignment.scanning import MISSING

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.assignment.decoding import LATEST, Columns, Letters, place_of
+from evaluation.assignment.columns import Columns
+from evaluation.assignment.letters import LATEST, Letters, place_of
 from evaluation.assignment.plan import unit_path
 from evaluation.assignment.scanning import MISSING
 from evaluation.hashing import position_hashes, text_hashes, unit_hashes

@@ -10,9 +10,10 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.assignment.decoding import Letters, decode, origin_of
+from evaluation.assignment.decoding import decode
 from evaluation.assignment.events import event_rows
 from evaluation.assignment.exposures import exposure_rows
+from evaluation.assignment.letters import Letters, origin_of
 from evaluation.assignment.messages import Rows, Stretch
 from evaluation.assignment.plan import event_plan, exposure_plan
 from evaluation.catalog import Catalog, History

@@ -36,7 +36,13 @@ class Type(IntEnum):
     FIRST = 4  # a text, or the first of a list of texts
 
 
+TEXTS = (Type.TEXT, Type.FIRST)
 Path = tuple[str, ...]  # of one or two names
+
+
+def first_text(value: str | list[str] | None) -> str | None:
+    """What a field of type FIRST says."""
+    return (value[0] if value else None) if isinstance(value, list) else value
 
 
 @dataclass(frozen=True)
@@ -155,7 +161,7 @@ def _scan(names, spans, begins, types, b, start, length, odd, starts, lengths, n
         depth = 0
         parent = -1  # whose wanted fields the keys name: 0 the record's, i + 1 those of field i; -1: nobody's
         second = -1  # the parent of the second level
-        field = np.int64(-1)  # of the value that comes next
+        field: Any = np.int64(-1)  # of the value that comes next
         expected = VALUE
         while i < end:
             c: Any = byte_at(b, i)

@@ -1,0 +1,142 @@
+"""Arrow: the rows of an Arrow IPC stream as columns of messages: the fast lane.
+
+Columns are named like the JSON fields and typed accordingly: strings (or dictionaries of them), integers (or a
+timestamp) and numbers; `event_properties`, `user_properties`, `groups` and `metadata` are structs, whose fields are the
+properties. Other columns are ignored. A column of the wrong type rejects the stream, a bad row rejects itself, as JSON.
+"""
+
+from typing import Any, NoReturn
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from evaluation.assignment.columns import Columns
+from evaluation.assignment.letters import Letters, shown
+from evaluation.assignment.scanning import LONGEST_TEXT, MISSING, TEXTS, Path, Type, Wanted, first_text
+from evaluation.texts import Texts
+from schemas.records import Records
+
+
+class _WrongTypeError(Exception):
+    """A column of an Arrow stream is of no use."""
+
+
+def read_arrow(records: Records, row: int, wanted: Wanted, letters: Letters) -> Columns:
+    """The rows of an Arrow stream."""
+    value = records.value(row)
+    table, columns = pa.table({}), {}
+    if value:
+        try:
+            with pa.ipc.open_stream(value) as stream:
+                table = stream.read_all().combine_chunks()
+            table.validate(full=True)
+            columns = {path: _arrow_column(table, path, kind) for path, kind in wanted.fields.items()}
+        except _WrongTypeError as error:
+            letters.add(row, None, "wrong type", str(error), value)
+            table = pa.table({})
+        except (pa.ArrowException, OSError, ValueError, KeyError, UnicodeDecodeError) as error:
+            letters.add(row, None, "not arrow", f"{shown(str(error))}; send one Arrow IPC stream", value)
+            table = pa.table({})
+    else:
+        letters.add(row, None, "empty", "the value is empty; send one Arrow IPC stream", value)
+    if not columns:
+        return _nothing(wanted)
+
+    def message(i: int) -> bytes:
+        (fields,) = table.slice(i, 1).to_pylist()
+        fields = {name: field for name, field in fields.items() if field is not None}
+        if ("time",) in columns and (time := int(columns["time",][i])) != MISSING:
+            fields["time"] = time
+        return msgspec.json.encode(fields, enc_hook=str)
+
+    good = np.ones(table.num_rows, np.bool_)
+    for path, column in columns.items():
+        if not isinstance(column, Texts):
+            continue
+        for i in np.flatnonzero(column.length > LONGEST_TEXT).tolist():
+            if good[i] and len(column[i] or "") > LONGEST_TEXT:
+                detail = f"{'.'.join(path)} is {shown(column[i])}; a string has at most {LONGEST_TEXT} characters"
+                letters.add(row, i, "wrong type", detail, message(i))
+                good[i] = False
+        if path == wanted.required:
+            for i in np.flatnonzero(good & (column.length < 0)).tolist():
+                letters.add(row, i, "wrong type", f"{path[0]} is missing; every message has one", message(i))
+                good[i] = False
+    kept = np.flatnonzero(good)
+    fields = wanted.fields.items()
+    return Columns(
+        np.full(len(kept), row),
+        kept,
+        np.ones(len(kept), np.bool_),
+        {path: columns[path].take(kept) for path, kind in fields if kind in TEXTS},
+        {path: columns[path][kept] for path, kind in fields if kind == Type.INTEGER},
+        {path: columns[path][kept] for path, kind in fields if kind == Type.NUMBER},
+        lambda i: message(int(kept[i])),
+    )
+
+
+def _nothing(wanted: Wanted) -> Columns:
+    fields = wanted.fields.items()
+    nothing = np.empty(0, np.int64)
+    return Columns(
+        nothing,
+        nothing,
+        nothing.astype(np.bool_),
+        {path: Texts.of([]) for path, kind in fields if kind in TEXTS},
+        {path: nothing for path, kind in fields if kind == Type.INTEGER},
+        {path: nothing.astype(np.float64) for path, kind in fields if kind == Type.NUMBER},
+        lambda _: None,
+    )
+
+
+def _arrow_column(table: pa.Table, path: Path, kind: Type) -> Any:
+    """One wanted field of an Arrow table; raises `_WrongTypeError`."""
+    column = pa.nulls(table.num_rows)
+    for depth, name in enumerate(path):
+        if depth and not pa.types.is_struct(column.type):
+            column = pa.nulls(table.num_rows)
+            break
+        names = [field.name for field in column.type] if depth else table.column_names
+        if names.count(name) > 1:
+            raise _WrongTypeError(f"two columns are named {shown(name)}; name each once")
+        if name not in names:
+            column = pa.nulls(table.num_rows)
+            break
+        chunked = pc.struct_field(column, name) if depth else table.column(name)
+        column = (
+            pa.concat_arrays(chunked.chunks)
+            if isinstance(chunked, pa.ChunkedArray) and chunked.num_chunks
+            else (chunked if isinstance(chunked, pa.Array) else pa.nulls(0, chunked.type))
+        )
+
+    def refuse(rule: str) -> NoReturn:
+        raise _WrongTypeError(f"column {'.'.join(path)} is {column.type}; send {rule}")
+
+    is_null = pa.types.is_null(column.type)
+    if kind == Type.OBJECT:
+        if not is_null and not pa.types.is_struct(column.type):
+            refuse("a struct")
+        return column
+    if kind in TEXTS:
+        if pa.types.is_dictionary(column.type):
+            column = column.dictionary_decode()
+        if kind == Type.FIRST and (pa.types.is_list(column.type) or pa.types.is_large_list(column.type)):
+            column = pa.array([first_text(names) for names in column.to_pylist()], column.type.value_type)
+        if not is_null and not _is_text(column.type):
+            refuse("strings")
+        return Texts.of(column)
+    if kind == Type.INTEGER:
+        if pa.types.is_timestamp(column.type):
+            column = column.cast(pa.timestamp("ms"), safe=False).cast(pa.int64())
+        if not is_null and not pa.types.is_integer(column.type):
+            refuse("integers")
+        return column.cast(pa.int64()).fill_null(MISSING).to_numpy(zero_copy_only=False)
+    if pa.types.is_integer(column.type) or pa.types.is_floating(column.type):
+        return column.cast(pa.float64(), safe=False).fill_null(np.nan).to_numpy(zero_copy_only=False)
+    return np.full(table.num_rows, np.nan)
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))

@@ -1,0 +1,35 @@
+"""Columns: the wanted fields of many messages, whichever way their producers wrote them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evaluation.assignment.scanning import Path
+from evaluation.texts import Texts
+
+Value = Callable[[int], bytes | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """n messages: wanted fields by path. A missing text has length -1, a missing integer is `MISSING`.
+
+    A number is NaN where it is missing or something else than a number.
+    """
+
+    row: NDArray[np.int64]  # (n,) of the record that holds it
+    index: NDArray[np.int64]  # (n,) within that record
+    is_one_of_many: NDArray[np.bool_]  # (n,)
+    texts: dict[Path, Texts]
+    integers: dict[Path, NDArray[np.int64]]
+    numbers: dict[Path, NDArray[np.float64]]
+    value: Value  # the bytes of one message
+
+    def __len__(self) -> int:
+        return len(self.row)
+
+    def index_of(self, i: int) -> int | None:
+        """A message's index within its record; None where the record holds no other."""
+        return int(self.index[i]) if self.is_one_of_many[i] else None
