@@ -150,7 +150,7 @@ def create_app(name: str, bootstrap_servers: str, **conf: Any) -> App:
         "stream_wait_empty": False,
         # A worker that is gone is noticed after the session timeout.
         "broker_session_timeout": 10.0,
-        "broker_heartbeat_interval": 3.0,
+        "broker_heartbeat_interval": 1.0,  # also how fast a rebalance is noticed
         "broker_rebalance_timeout": 30.0,
         "broker_commit_interval": 1.0,
         "broker_max_poll_records": SLICES_PER_POLL,

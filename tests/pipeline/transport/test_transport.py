@@ -201,7 +201,7 @@ def test_workers_that_come_and_go_take_every_record_exactly_once(cluster, worker
                             await producer.send(topic, b"1", partition=partition)
                     await producer.flush()
                     sent.update(range(4))
-                    await asyncio.sleep(0.005)
+                    await asyncio.sleep(0.02)
 
         asyncio.run(send())
 
@@ -209,16 +209,16 @@ def test_workers_that_come_and_go_take_every_record_exactly_once(cluster, worker
     producer.start()
     try:
         first = workers(**told)
-        first.until(numbers_seen(first, 200))
+        first.until(numbers_seen(first, 100))
         second = workers(**told)
-        second.until(numbers_seen(second, 200))
+        second.until(numbers_seen(second, 100))
         seen = sum(first.taken().values())
-        first.until(numbers_seen(first, seen + 200))
+        first.until(numbers_seen(first, seen + 100))
         assert first.stop() == 0
         seen = sum(second.taken().values())
-        second.until(numbers_seen(second, seen + 400))
+        second.until(numbers_seen(second, seen + 200))
         third = workers(**told)
-        third.until(numbers_seen(third, 200))
+        third.until(numbers_seen(third, 100))
     finally:
         done.set()
         producer.join()
