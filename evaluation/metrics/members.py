@@ -149,7 +149,7 @@ def _pop(heap: Words, counts: Words) -> None:
 
 @njit(cache=True)
 def find(rows: Words, table: Words, who: Words, column: int, count: int, found: Words) -> Any:  # noqa: PLR0917
-    """The rows of the first `count` units in a column of `who`, or -1, into `found`.
+    """The rows of the first `count` units in a column of `who`, or -1, into `found`; where that is -1 nobody asks.
 
     In passes, so that cache misses overlap: first the homes, then the rows that they name.
     """
@@ -157,10 +157,13 @@ def find(rows: Words, table: Words, who: Words, column: int, count: int, found: 
     shift = home_shift(table.shape[0])
     seen = np.int64(0)
     for i in range(count):
-        found[i] = fingerprint(who[i, column], 0, 0)
-        seen ^= table[found[i] >> shift]
+        if found[i] >= 0:
+            found[i] = fingerprint(who[i, column], 0, 0)
+            seen ^= table[found[i] >> shift]
     last = rows.shape[1] - 1
     for i in range(count):
+        if found[i] < 0:
+            continue
         unit = who[i, column]
         mark = found[i]
         p = mark >> shift
@@ -218,9 +221,11 @@ def expose(  # noqa: PLR0917
     shift = home_shift(table.shape[0])
     arms = arm_units.shape[0]
     unit_shift = home_shift(units.shape[0])
+    for i in range(n):
+        found[i] = 0 if exposures[i, E_RUN] == run else -1
     seen = find(rows, table, exposures, E_UNIT, n, found)
     for i in range(n):
-        if found[i] < 0:
+        if found[i] < 0 and exposures[i, E_RUN] == run:
             seen ^= units[fingerprint(exposures[i, E_UNIT], 0, 0) >> unit_shift, 1]
     for i in range(n):
         if exposures[i, E_RUN] != run:
@@ -308,6 +313,11 @@ def count(  # noqa: PLR0917
     """Fold n new events and what was noted of the message's events. `found` is room for n numbers."""
     arms = arm_units.shape[0]
     metrics = spec.shape[0]
+    for i in range(n):
+        found[i] = -1
+        for c in range(metrics):
+            if spec[c, FACT] == events[i, LINK]:
+                found[i] = 0
     seen = find(rows, table, events, recent.UNIT, n, found)
     for i in range(n):
         m = found[i]

@@ -70,12 +70,12 @@ def newest(units: Words, shift: int, unit: int) -> Any:
 
 
 @njit(cache=True)
-def _link(ring: Words, units: Words, shift: int, state: Words, number: int) -> None:
-    """Put an event of the ring at the head of its unit's chain."""
+def _link(ring: Words, units: Words, mark: int, shift: int, state: Words, number: int) -> None:  # noqa: PLR0917
+    """Put an event of the ring at the head of the chain of its unit, whose fingerprint is `mark`."""
     k = number & (ring.shape[0] - 1)
     unit = ring[k, UNIT]
     mask = units.shape[0] - 1
-    p = fingerprint(unit, 0, 0) >> shift
+    p = mark >> shift
     while units[p, 1] != 0 and units[p, 0] != unit:
         p = (p + 1) & mask
     if units[p, 1] == 0:
@@ -86,24 +86,35 @@ def _link(ring: Words, units: Words, shift: int, state: Words, number: int) -> N
 
 
 @njit(cache=True)
-def _warm(events: Words, n: int, table: Words, units: Words) -> Any:
-    """Touch every slot that the next pass needs, so that their cache misses overlap."""
+def _warm(events: Words, n: int, table: Words, units: Words, marks: Words) -> Any:
+    """Fingerprints into `marks` (n, 2); touches every slot that is needed next, so that cache misses overlap."""
     shift = home_shift(table.shape[0])
     unit_shift = home_shift(units.shape[0])
     seen = np.int64(0)
     for i in range(n):
         unit = events[i, UNIT]
-        seen ^= table[fingerprint(unit, events[i, LINK], events[i, ID]) >> shift]
-        seen ^= units[fingerprint(unit, 0, 0) >> unit_shift, 1]
+        marks[i, 0] = fingerprint(unit, events[i, LINK], events[i, ID])
+        marks[i, 1] = fingerprint(unit, 0, 0)
+        seen ^= table[marks[i, 0] >> shift]
+        seen ^= units[marks[i, 1] >> unit_shift, 1]
     return seen
 
 
 @njit(cache=True)
 def _insert(  # noqa: PLR0917
-    events: Words, n: int, ring: Words, table: Words, units: Words, state: Words, gap: int, notes: Words, noted: int
+    events: Words,
+    n: int,
+    ring: Words,
+    table: Words,
+    units: Words,
+    state: Words,
+    gap: int,
+    marks: Words,
+    notes: Words,
+    noted: int,
 ) -> tuple[int, int, int]:
     """Insert the first n rows; keep the new ones, in order, first in `events`. How many are new; how many notes."""
-    seen = _warm(events, n, table, units)
+    seen = _warm(events, n, table, units, marks)
     ring_mask = ring.shape[0] - 1
     mask = table.shape[0] - 1
     shift = home_shift(table.shape[0])
@@ -111,7 +122,7 @@ def _insert(  # noqa: PLR0917
     fresh = 0
     for i in range(n):
         time, name, unit, fact = events[i, TIME], events[i, ID], events[i, UNIT], events[i, LINK]
-        mark = fingerprint(unit, fact, name)
+        mark = marks[i, 0]
         p = mark >> shift
         before, after = -_NEVER, _NEVER  # of the events with this id: the nearest times
         repeated = False
@@ -138,7 +149,7 @@ def _insert(  # noqa: PLR0917
         ring[k, TIME], ring[k, ID], ring[k, UNIT], ring[k, LINK] = time, name, unit, fact
         ring[k, VALUE] = events[i, VALUE]
         state[HEAD] = number + 1
-        _link(ring, units, unit_shift, state, number)
+        _link(ring, units, marks[i, 1], unit_shift, state, number)
         # Neighbours in time at most `gap` apart are a pair, which is noted under the time of its earlier event.
         pairs = (1 if time - before <= gap else 0) - (1 if after - before <= gap else 0)
         if pairs != 0:
@@ -147,8 +158,9 @@ def _insert(  # noqa: PLR0917
         if after - time <= gap:
             notes[noted, 0], notes[noted, 1], notes[noted, 2], notes[noted, 3] = fact, time, SAME_ID, 1
             noted += 1
-        for column in range(5):
-            events[fresh, column] = events[i, column]
+        if fresh < i:
+            for column in range(5):
+                events[fresh, column] = events[i, column]
         fresh += 1
     return fresh, noted, seen
 
@@ -196,7 +208,7 @@ def _fill(ring: Words, table: Words, units: Words, state: Words) -> None:
         while table[p] != 0:
             p = (p + 1) & mask
         table[p] = (mark << 32) | (number & _FOUR)
-        _link(ring, units, unit_shift, state, number)
+        _link(ring, units, fingerprint(ring[k, UNIT], 0, 0), unit_shift, state, number)
 
 
 @njit(cache=True)
@@ -259,7 +271,8 @@ class Recent:
         """
         self._reserve(n)
         state, ring = self.state, self.ring
-        fresh, noted, _ = _insert(events, n, ring, self.table, self.units, state, self.gap, notes, noted)
+        marks = np.empty((n, 2), np.int64)
+        fresh, noted, _ = _insert(events, n, ring, self.table, self.units, state, self.gap, marks, notes, noted)
         return fresh, noted
 
     def expire(self, bound: int) -> None:

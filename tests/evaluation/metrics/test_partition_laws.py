@@ -35,6 +35,7 @@ def histories(draw):
         kind, code, unit, time, name, value = draw(st.sampled_from(rows))
         time = min(SPAN - 1, max(0, time + draw(st.sampled_from([0, 0, 1, -1, 60, HORIZON, HORIZON + 1]))))
         arm = draw(st.integers(0, 5)) if kind & EXPOSED else code
+        name = draw(st.sampled_from([name, name, name ^ 1, name ^ (1 << 63)]))
         rows.append((kind, draw(st.sampled_from([code, arm])), unit, time, name, value))
     standing = {}
     return [
