@@ -1,9 +1,9 @@
 """Throughput: what an event costs from fetch to acknowledged output, beside stock Faust and a loop written by hand.
 
 All three read the same records from the same broker, one after the other: clean JSON of the example shop. Ours is the
-CPU time of two processes, assignment and aggregation, with everything switched on (duplicates, lateness, first exposure,
-windows, exact sums, checkpoints), less what the same two processes cost until they are ready on empty topics. The peers
-keep a dictionary and promise nothing. Ratios within one run count; machines are noisy.
+CPU time of two processes, assignment and aggregation, with everything switched on (duplicates, lateness, first
+exposure, windows, exact sums, checkpoints), less what the same two processes cost until they are ready on empty topics.
+The peers keep a dictionary and promise nothing. Ratios within one run count; machines are noisy.
 """
 
 import asyncio
@@ -14,12 +14,14 @@ import sys
 import tempfile
 import time
 import venv
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
 import psutil
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
 
 from pipeline import topics
 from pipeline.broker import Broker
@@ -60,7 +62,7 @@ def measure(records: int) -> dict[str, dict[str, float]]:
             ran = subprocess.run(
                 [peers, PEERS / f"{name}.py", *arguments, str(number)], capture_output=True, text=True, check=True
             )
-            figures = json.loads(ran.stdout.strip().splitlines()[-1])
+            figures = json.loads(next(line for line in ran.stdout.splitlines() if line.startswith("{")))
             measured[name] = _figures(figures["records"], figures["cpu_seconds"], figures["wall_seconds"])
     return measured
 
@@ -158,7 +160,9 @@ async def _until_taken(settings: Settings) -> None:
                 await asyncio.sleep(0.1)
                 ends = await asking.end_offsets(tps)
             while True:
-                committed = await admin.list_consumer_group_offsets(settings.group(stage))
+                committed = {}
+                with suppress(KafkaError):  # the group is being made
+                    committed = await admin.list_consumer_group_offsets(settings.group(stage))
                 if all(tp in committed and committed[tp].offset >= end for tp, end in ends.items() if end):
                     break
                 await asyncio.sleep(0.1)

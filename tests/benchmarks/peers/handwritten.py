@@ -1,4 +1,4 @@
-"""A loop written by hand on librdkafka: consume(2000), msgspec, dictionaries. No windows, no duplicates, no checkpoints.
+"""A loop written by hand on librdkafka: consume(2000), msgspec, dictionaries. No windows, no repeats.
 
     python handwritten.py BOOTSTRAP EXPOSURES_TOPIC EVENTS_TOPIC RECORDS
 

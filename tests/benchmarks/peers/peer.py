@@ -1,4 +1,4 @@
-"""What the peers compute, in plain Python: the unit's variant by first exposure seen, and sums per variant of its events."""
+"""What the peers compute, in plain Python: units' variants by first exposure, and sums of their events by variant."""
 
 import msgspec
 
