@@ -8,8 +8,8 @@ from collections.abc import Iterable
 
 import msgspec
 import numpy as np
-from evaluation.assignment.routing import Assigned, partition_of
 
+from evaluation.assignment.routing import Assigned, partition_of
 from schemas.units import ROWS, Arm, Header, Source, encode_units
 
 SourceKey = tuple[str, int]

@@ -56,9 +56,10 @@ def _time(visit: int) -> int:
 
 def _records(topic: str, visit: int) -> Records:
     """Two visitors, one of whom meets both arms; each is exposed, asks for a variant and buys, twice with one id."""
-    time_of, values = _time(visit), []
+    time_of = _time(visit)
+    values: list[dict[str, object]] = []
     for user in ("anna", "bert"):
-        message = {"user_id": user, "time": time_of - SECOND * visit, "insert_id": f"{user}-{visit}"}
+        message: dict[str, object] = {"user_id": user, "time": time_of - SECOND * visit, "insert_id": f"{user}-{visit}"}
         if topic == EXPOSURES:
             variant = "treatment" if (user, visit) == ("anna", 2) else "control"
             values += [message | {"flag_key": "flag", "variant": variant}, message | {"flag_key": "flag"}]
@@ -108,4 +109,4 @@ def _history() -> History:
 if __name__ == "__main__":
     began = time.monotonic()
     compile_kernels()
-    print(f"kernels are compiled ({time.monotonic() - began:.0f} s)")  # noqa: T201
+    print(f"kernels are compiled ({time.monotonic() - began:.0f} s)")

@@ -15,6 +15,7 @@ from pipeline.transport.app import App, create_app, run
 from schemas.health import PartitionHealth
 from schemas.records import Records
 
+
 def run_worker(name: str, settings: Settings) -> None:
     """Run a stage until SIGTERM (exit code 0) or an error (exit code 1). Does not return.
 

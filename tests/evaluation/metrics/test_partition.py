@@ -151,6 +151,15 @@ def test_another_unit_or_another_id_is_another_event(log, make, other):
     assert (log.health().duplicates, log.aggregate().duplicate_ids) == (0, 0)
 
 
+def test_one_event_feeds_two_facts(make):
+    metrics = [make.metric("m"), make.metric("r", "sum")]
+    log = make.Log(make.catalog(5, [make.run("exp-1", metrics)]))
+    log.send(make.exposure(1, 10), make.event(1, 11, name=7, fact=0, value=250), make.event(1, 11, name=7, fact=1))
+
+    assert (log.health("m").events, log.health("r").events) == (1, 1)
+    assert (log.health("m").duplicates, log.health("r").duplicates) == (0, 0)
+
+
 def test_the_same_id_with_another_time_is_another_event_and_told(log, make):
     log.send(make.exposure(1, 10), *(make.event(1, time, name=7) for time in (13, 11, 12)))
 
