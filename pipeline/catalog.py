@@ -5,6 +5,7 @@ import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from math import inf
 from typing import Self
 
 import msgspec
@@ -41,9 +42,9 @@ class CatalogReader:
         """Begin to read, and return once everything that the topic held has been read."""
         await self._follower.start()
 
-    async def caught_up(self) -> None:
-        """Return when everything appended before this call has been read."""
-        await self._follower.caught_up()
+    async def caught_up(self, since: float = inf) -> None:
+        """Return when everything appended before this call has been read, or before `since` (`monotonic`, seconds)."""
+        await self._follower.caught_up(since)
 
     async def stop(self) -> None:
         """Stop reading."""

@@ -2,6 +2,8 @@
 
 import asyncio
 from collections.abc import Callable
+from math import inf
+from time import monotonic
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
@@ -29,6 +31,7 @@ class Follower:
         self._progress = asyncio.Condition()
         self._checking = asyncio.Lock()
         self._next_check: asyncio.Task[None] | None = None
+        self._checked = 0.0  # when the last check that succeeded began
 
     async def start(self) -> None:
         """Begin to read, and return once everything that the topic held has been read."""
@@ -49,8 +52,13 @@ class Follower:
         self._reading = asyncio.create_task(self._follow(), name=f"follow {self._topic}")
         await self.caught_up()
 
-    async def caught_up(self) -> None:
-        """Return when everything appended before this call has been read. One look at the end serves many callers."""
+    async def caught_up(self, since: float = inf) -> None:
+        """Return when everything appended before this call has been read, or before `since` (`monotonic`, seconds).
+
+        One look at the end serves many callers.
+        """
+        if since < self._checked:
+            return
         if self._next_check is None:
             self._next_check = asyncio.create_task(self._check())
         await asyncio.shield(self._next_check)
@@ -64,11 +72,13 @@ class Follower:
     async def _check(self) -> None:
         async with self._checking:
             self._next_check = None  # a later caller needs an end that is asked for later
+            began = monotonic()
             ends = await self._asking.end_offsets(self._consumer.assignment())
             async with self._progress:
                 await self._progress.wait_for(lambda: self._failed() or self._has_read(ends))
             if self._failed() and self._reading is not None:
                 await self._reading
+            self._checked = began
 
     def _failed(self) -> bool:
         return self._reading is None or self._reading.done()

@@ -30,6 +30,7 @@ class Records:
     separator: str
     aside: bytes = b""  # values of the records that have headers
     headers: dict[int, Headers] = field(default_factory=dict)  # by row, of the records that have any
+    received: float = 0.0  # after the fetch, on the reader's monotonic clock (seconds)
 
     def __len__(self) -> int:
         return len(self.offset)

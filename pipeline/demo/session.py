@@ -41,6 +41,7 @@ from schemas.topics import ASSIGNMENTS, DEAD_LETTERS, HEALTH, RESULTS
 from schemas.topics import topics as all_topics
 
 EXAMPLES = Path(__file__).parents[2] / "configs"
+UNITS_PARTITIONS = 4  # for one machine
 HORIZON_MS = 10_000
 ARCHIVE_INTERVAL_MS = 5_000
 SNAPSHOT = "peekproof.duckdb"
@@ -257,7 +258,9 @@ async def begin_experiments(settings: Settings) -> dict[str, FlagInForce]:
         for key, flag in writer.history.newest.flags.items():
             state = writer.history.state_of(key)
             assert state is not None
-            started = start(state, flag.version + 1, secrets.token_hex(4))
+            started = start(
+                state, flag.version + 1, f"demo-{key}"
+            )  # the same visitors meet the same variants each time
             await writer.publish(writer.next_version(started, "demo", "the demo begins"))
         return dict(writer.history.newest.flags)
 
@@ -291,6 +294,7 @@ def _deployment(base: Settings) -> Iterator[tuple[Settings, Broker | None]]:
             base,
             data=data,
             prefix=f"demo-{secrets.token_hex(4)}",
+            units_partitions=UNITS_PARTITIONS,
             horizon=HORIZON_MS,
             archive_interval=ARCHIVE_INTERVAL_MS,
         )

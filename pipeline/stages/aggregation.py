@@ -70,7 +70,7 @@ class Aggregation(Stage):
                 f"units/{source[1]}: a slice begins at offset {records.begin}, but {partition.offset} is next; the "
                 "worker stops rather than skip what lies between, and begins again at its checkpoint"
             )
-        await self._catalog.caught_up()
+        await self._catalog.caught_up(records.received)
         for row in range(len(records)):
             message = records.value(row)
             if message is not None:

@@ -56,7 +56,7 @@ class Assignment(Stage):
 
     async def take(self, source: Source, records: Records) -> None:
         """Gather what the slice says, with the catalog read up to an end asked for after the slice was fetched."""
-        await self._catalog.caught_up()
+        await self._catalog.caught_up(records.received)
         for assigned in assign(records, self._catalog.history, self.settings.horizon, self.settings.tolerance):
             self._gathering.add(source, assigned)
             self._letters += assigned.rejects

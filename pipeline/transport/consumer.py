@@ -22,6 +22,8 @@ import asyncio
 import copy
 from collections import deque
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from time import monotonic
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from aiokafka.consumer.fetcher import READ_UNCOMMITTED, Fetcher
@@ -40,7 +42,9 @@ if TYPE_CHECKING:
     from pipeline.transport.app import App
 
 SLICE_BYTES = 1 << 20
-FETCH_WAIT_MS = 100  # without news; questions to the same broker wait behind a fetch (Faust: 1500)
+# A fetch waits for so many bytes or so long: a slice of few records costs nearly as much as one of many, and questions
+# to the same broker wait behind a fetch (Faust: 1 byte, 1500 ms).
+FETCH_MIN_BYTES, FETCH_WAIT_MS = 1 << 20, 100
 IDLE_SECONDS = 0.02  # between looks whether there is a partition to fetch from
 
 
@@ -55,7 +59,7 @@ class ColumnsThread(driver.AIOKafkaConsumerThread):
         consumer = super()._create_worker_consumer(transport)
         consumer._isolation_level = "read_committed"
         consumer._auto_offset_reset = "none"
-        consumer._fetch_max_wait_ms = FETCH_WAIT_MS
+        consumer._fetch_min_bytes, consumer._fetch_max_wait_ms = FETCH_MIN_BYTES, FETCH_WAIT_MS
         return consumer
 
     async def on_start(self) -> None:
@@ -182,7 +186,7 @@ class Consumer(driver.Consumer):
             0,
             None,
             None,
-            record,  # type: ignore[arg-type]
+            replace(record, received=monotonic()),  # type: ignore[arg-type]
             None,
             0,
             len(record.data),
