@@ -18,7 +18,7 @@ RUN pip install --no-deps --no-build-isolation .
 COPY configs configs
 
 # Compiled kernels are kept beside the data, so that only the first start compiles.
-ENV PEEKPROOF_DATA=/data NUMBA_CACHE_DIR=/data/kernels
+ENV PEEKPROOF_DATA=/data PEEKPROOF_CACHE=/data/cache
 RUN useradd --uid 10001 peekproof && install --directory --owner=peekproof /data
 USER peekproof
 ENTRYPOINT ["peekproof"]

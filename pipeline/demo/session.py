@@ -258,9 +258,8 @@ async def begin_experiments(settings: Settings) -> dict[str, FlagInForce]:
         for key, flag in writer.history.newest.flags.items():
             state = writer.history.state_of(key)
             assert state is not None
-            started = start(
-                state, flag.version + 1, f"demo-{key}"
-            )  # the same visitors meet the same variants each time
+            # A fixed salt: the same visitors meet the same variants in every demo.
+            started = start(state, flag.version + 1, f"demo-{key}")
             await writer.publish(writer.next_version(started, "demo", "the demo begins"))
         return dict(writer.history.newest.flags)
 
