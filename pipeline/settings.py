@@ -72,6 +72,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
                         f"security_protocol is {self.security_protocol}, which needs {name}; "
                         f"set it in the settings file or as {_variable(name)}"
                     )
+        if self.tolerance > self.horizon:
+            raise PeekproofError(
+                f"tolerance is {self.tolerance} ms, but horizon is {self.horizon} ms: a run would become final before "
+                "an event that lies so far in the future; give a tolerance of at most the horizon"
+            )
         if self.ssl_keyfile is not None and self.ssl_certfile is None:
             raise PeekproofError("ssl_keyfile is the key of a certificate: set ssl_certfile too, or leave it out")
 

@@ -295,6 +295,7 @@ def _deployment(base: Settings) -> Iterator[tuple[Settings, Broker | None]]:
             prefix=f"demo-{secrets.token_hex(4)}",
             units_partitions=UNITS_PARTITIONS,
             horizon=HORIZON_MS,
+            tolerance=HORIZON_MS,
             archive_interval=ARCHIVE_INTERVAL_MS,
         )
         if base.bootstrap_servers is None:

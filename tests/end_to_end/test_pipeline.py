@@ -45,6 +45,7 @@ def settings(broker: str, tmp_path: Path) -> Settings:
         data=tmp_path / "data",
         units_partitions=8,
         horizon=10_000,
+        tolerance=10_000,
         archive_interval=5_000,
         checkpoint_interval=4_000,
     )

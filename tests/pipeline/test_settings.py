@@ -192,3 +192,8 @@ def test_certificates_that_cannot_be_used_are_named(tmp_path: Path) -> None:
 def test_without_servers_and_without_a_broker_the_way_out_is_said(tmp_path: Path) -> None:
     with pytest.raises(PeekproofError, match="start one with `peekproof broker`"):
         Settings(data=tmp_path).aiokafka_arguments()
+
+
+def test_a_tolerance_beyond_the_horizon_is_refused() -> None:
+    with pytest.raises(PeekproofError, match="tolerance is 600000 ms, but horizon is 10000 ms"):
+        Settings(horizon=10_000)
