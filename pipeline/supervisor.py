@@ -42,8 +42,8 @@ class Worker:
 
     def _spawn(self, output: IO[bytes]) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
-            [sys.executable, "-m", "pipeline.cli", "worker", self.stage],
-            stdin=subprocess.DEVNULL,
+            [sys.executable, "-m", "pipeline.cli", "worker", self.stage, "--until-stdin-ends"],
+            stdin=subprocess.PIPE,  # ends with us, however we end
             stdout=output,
             stderr=subprocess.STDOUT,
             env=self._environment,

@@ -1,6 +1,7 @@
 """`peekproof worker STAGE` runs one worker; `peekproof up` runs all of them on this machine."""
 
 import logging
+import os
 import signal
 import threading
 
@@ -14,8 +15,11 @@ from pipeline.supervisor import Supervisor
 
 @click.command()
 @click.argument("stage", type=click.Choice(list(STAGES)))
-def worker(stage: str) -> None:
+@click.option("--until-stdin-ends", is_flag=True, hidden=True, help="Stop when standard input ends: a supervisor's.")
+def worker(stage: str, until_stdin_ends: bool) -> None:
     """Run one worker of STAGE until SIGTERM; several workers of a stage share its load."""
+    if until_stdin_ends:
+        threading.Thread(target=_stop_when_stdin_ends, daemon=True).start()
     from pipeline.worker import run_worker  # noqa: PLC0415 (slow to import)
 
     run_worker(stage, Settings.read())
@@ -38,3 +42,8 @@ def up(workers: int) -> None:
             click.echo(f"{stage}: pid {process}")
         click.echo(f"logs: {settings.data / 'logs'}; Ctrl-C stops")
         stop.wait()
+
+
+def _stop_when_stdin_ends() -> None:
+    os.read(0, 1)
+    os.kill(os.getpid(), signal.SIGTERM)
