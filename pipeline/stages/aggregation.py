@@ -28,7 +28,7 @@ class Aggregation(Stage):
 
     name: ClassVar[str] = "aggregation"
     topics: ClassVar[tuple[str, ...]] = (UNITS,)
-    tick_seconds: ClassVar[float] = 0.5
+    tick_seconds: ClassVar[float] = 0.3
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
