@@ -19,7 +19,7 @@ from pipeline.demo.session import begin_experiments, complete_experiments
 from pipeline.settings import Settings
 from pipeline.supervisor import Supervisor, Worker
 
-RECORDS, RATE = 1_050_000, 15_000  # and how many a second
+RECORDS, RATE = 1_050_000, 25_000  # and how many a second, if the machine can
 ORACLE = Path(__file__).with_name("oracle.sql")
 READER = """
 import sys, time, duckdb
