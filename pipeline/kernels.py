@@ -2,7 +2,7 @@
 
     python -m pipeline.kernels
 
-takes two visitors along the whole path once: record batches to columns, columns to rows, rows to units, units to sums,
+takes some visitors along the whole path once: record batches to columns, columns to rows, rows to units, units to sums,
 to a checkpoint and back. numba keeps what it compiled beside the modules, and the workers load it.
 """
 
@@ -26,6 +26,7 @@ from schemas.topics import EVENTS, EXPOSURES
 NOW = 1_000_000_000_000  # ms UTC; any time will do
 HORIZON = 3_600_000
 SECOND = 1_000
+VISITORS = 3_000
 
 
 def compile_kernels() -> None:
@@ -55,20 +56,30 @@ def _time(visit: int) -> int:
 
 
 def _records(topic: str, visit: int) -> Records:
-    """Two visitors, one of whom meets both arms; each is exposed, asks for a variant and buys, twice with one id."""
+    """So many visitors that arrays grow; one of them meets both arms. Each is exposed, asks for a variant and buys.
+
+    Some records have no insert id, a header, a run of their own, or an escape that only msgspec reads.
+    """
     time_of = _time(visit)
-    values: list[dict[str, object]] = []
-    for user in ("anna", "bert"):
-        message: dict[str, object] = {"user_id": user, "time": time_of - SECOND * visit, "insert_id": f"{user}-{visit}"}
-        if topic == EXPOSURES:
-            variant = "treatment" if (user, visit) == ("anna", 2) else "control"
-            values += [message | {"flag_key": "flag", "variant": variant}, message | {"flag_key": "flag"}]
+    batch = DefaultRecordBatchBuilder(2, 0, 0, -1, -1, -1, 1 << 24)
+    first = 2 * VISITORS * visit
+    for offset in range(2 * VISITORS):
+        user, again = divmod(offset, 2)
+        name = "\\u00e9mile" if user == 1 else f"visitor-{user}"
+        message = f'"user_id":"{name}","time":{time_of - SECOND * visit}'
+        if user % 10:
+            message += f',"insert_id":"{user}-{visit}"'
+        if topic == EVENTS:
+            message += ',"event_type":"buy","event_properties":{"price":1.5}'
+        elif again:
+            message += ',"flag_key":"flag"'
         else:
-            values += 2 * [message | {"event_type": "buy", "event_properties": {"price": 1.5}}]
-    batch = DefaultRecordBatchBuilder(2, 0, 0, -1, -1, -1, 1 << 16)
-    first = len(values) * visit
-    for offset, value in enumerate(values):
-        batch.append(offset, timestamp=time_of, key=None, value=msgspec.json.encode(value), headers=[])
+            variant = "treatment" if (user, visit) == (0, 2) else "control"
+            message += (
+                f',"flag_key":"flag","experiment_key":"exp-1","variant":"{variant}","metadata":{{"flagVersion":2}}'
+            )
+        headers = [("content-type", b"application/json")] if user == 2 else []
+        batch.append(offset, timestamp=time_of, key=None, value=f"{{{message}}}".encode(), headers=headers)
     raw = bytearray(batch.build())
     raw[:8] = first.to_bytes(8, "big")  # the base offset stands before what the checksum covers
     return read_columns(memoryview(raw), topic, 0, first, "separator")
