@@ -25,8 +25,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from numba import njit
-from numpy.typing import NDArray
 
 from pipeline import durable
 from pipeline.errors import PeekproofError
@@ -327,18 +325,12 @@ def _sweep(directory: Path, topic: str, partition: int) -> None:
 def _columns(records: Records) -> pa.RecordBatch:
     """The records in the archive's columns."""
     n = len(records)
-    aside = np.zeros(n, np.bool_)
-    aside[list(records.headers)] = True
-    ends = np.zeros(n + 1, np.int32)
-    np.cumsum(np.maximum(records.length, 0), out=ends[1:])
-    data = np.empty(int(ends[-1]), np.uint8)
-    joined, apart = _readonly(records.data), _readonly(records.aside)
-    _gather(joined, apart, aside, records.start, records.length, ends, data)
+    bounds = np.append(records.start, len(records.data)).astype(np.int32)
     present = records.length >= 0
     value = pa.BinaryArray.from_buffers(
         pa.binary(),
         n,
-        [None if present.all() else pa.array(present).buffers()[1], pa.py_buffer(ends), pa.py_buffer(data)],
+        [None if present.all() else pa.array(present).buffers()[1], pa.py_buffer(bounds), pa.py_buffer(records.data)],
     )
     return pa.RecordBatch.from_arrays(
         [pa.array(records.offset), pa.array(records.append_time), _headers(records), value], schema=SCHEMA
@@ -360,27 +352,3 @@ def _headers(records: Records) -> pa.ListArray:
     pairs = [{"key": key, "value": value} for row in rows for key, value in records.headers[row]]
     element = SCHEMA.field("headers").type.value_type
     return pa.ListArray.from_arrays(pa.array(np.cumsum(counts, dtype=np.int32)), pa.array(pairs, element))
-
-
-def _readonly(source: memoryview | bytes) -> NDArray[np.uint8]:
-    view = np.frombuffer(source, np.uint8)
-    view.flags.writeable = False  # one kernel for either kind of buffer
-    return view
-
-
-@njit(cache=True, nogil=True)
-def _gather(  # noqa: PLR0917
-    joined: NDArray[np.uint8],
-    apart: NDArray[np.uint8],
-    aside: NDArray[np.bool_],
-    start: NDArray[np.int64],
-    length: NDArray[np.int64],
-    ends: NDArray[np.int32],
-    data: NDArray[np.uint8],
-) -> None:
-    """Copy every value to its place in `data`."""
-    for i in range(len(start)):
-        source = apart if aside[i] else joined
-        at = ends[i]
-        for k in range(length[i]):
-            data[at + k] = source[start[i] + k]

@@ -82,7 +82,7 @@ def _records(topic: str, visit: int) -> Records:
         batch.append(offset, timestamp=time_of, key=None, value=f"{{{message}}}".encode(), headers=headers)
     raw = bytearray(batch.build())
     raw[:8] = first.to_bytes(8, "big")  # the base offset stands before what the checksum covers
-    return read_columns(memoryview(raw), topic, 0, first, "separator")
+    return read_columns(memoryview(raw), topic, 0, first)
 
 
 def _history() -> History:

@@ -12,10 +12,8 @@ Headers = tuple[tuple[str, bytes], ...]
 class Records:
     """The n records of one partition with offsets in [begin, end); compaction and control records leave holes.
 
-    The values stand in `data`, joined to one JSON array: `[value0,"separator",value1,"separator",…,valueN]`. A value
-    that is null or empty stands there as `null`, and so does the value of a record that has headers (it is read on its
-    own: its `content-type` may say that it is no JSON). `separator` is a random token that no producer can know, so
-    that a decoded array shows at its odd positions whether element 2i is record i.
+    The values stand in `data` one after another, in order and with nothing between them: each ends where the next one
+    starts, and a null takes no bytes.
     """
 
     topic: str
@@ -24,11 +22,9 @@ class Records:
     end: int
     offset: NDArray[np.int64]  # (n,)
     append_time: NDArray[np.int64]  # (n,) ms UTC; the broker's for topics with LogAppendTime
-    start: NDArray[np.int64]  # (n,) first byte of each value in `data`; of a value with headers, in `aside`
+    start: NDArray[np.int64]  # (n,) first byte of each value in `data`
     length: NDArray[np.int64]  # (n,) bytes of each value; -1 for a null value
     data: memoryview
-    separator: str
-    aside: bytes = b""  # values of the records that have headers
     headers: dict[int, Headers] = field(default_factory=dict)  # by row, of the records that have any
     received: float = 0.0  # after the fetch, on the reader's monotonic clock (seconds)
 
@@ -41,5 +37,4 @@ class Records:
         if length < 0:
             return None
         start = int(self.start[row])
-        source = self.aside if row in self.headers else self.data
-        return bytes(source[start : start + length])
+        return bytes(self.data[start : start + length])

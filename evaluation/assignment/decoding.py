@@ -38,20 +38,19 @@ NDJSON, ARROW = "application/x-ndjson", "application/vnd.apache.arrow.stream"
 
 def decode(records: Records, rows: range, wanted: Wanted, letters: Letters) -> list[Columns]:
     """The messages of these rows, in pieces; within a piece they stand in order, a record lies within one piece."""
-    headed = [row for row in records.headers if row in rows]
-    plain = np.arange(rows.start, rows.stop)
-    if headed:
-        plain = np.setdiff1d(plain, headed, assume_unique=True)
+    data = as_bytes(records.data)
+    types = {row: _content_type(records, row) for row in records.headers if row in rows}
+    many = [row for row, kind in types.items() if kind in {NDJSON, ARROW}]
+    single = np.arange(rows.start, rows.stop)
+    if many:
+        single = np.setdiff1d(single, many, assume_unique=True)
     odd = _Odd(records, wanted, letters)
-    spans = _Spans(plain, np.zeros(len(plain), np.int64), records.start[plain], records.length[plain])
-    pieces = [_scanned(as_bytes(records.data), spans, np.zeros(len(plain), np.bool_), wanted, odd)]
-    if headed:
-        types = {row: _content_type(records, row) for row in headed}
-        aside = as_bytes(records.aside)
-        lines = _lines(records, aside, types, letters)
-        is_one_of_many = np.array([types[row] == NDJSON for row in lines.row.tolist()], np.bool_)
-        pieces.append(_scanned(aside, lines, is_one_of_many, wanted, odd))
-        pieces += [read_arrow(records, row, wanted, letters) for row in headed if types[row] == ARROW]
+    spans = _Spans(single, np.zeros(len(single), np.int64), records.start[single], records.length[single])
+    pieces = [_scanned(data, spans, wanted, odd, is_one_of_many=False)]
+    if lined := [row for row in many if types[row] == NDJSON]:
+        lines = _lines(records, lined, data, letters)
+        pieces.append(_scanned(data, lines, wanted, odd, is_one_of_many=True))
+    pieces += [read_arrow(records, row, wanted, letters) for row in many if types[row] == ARROW]
     if odd.messages:
         pieces.append(odd.columns())
     return [piece for piece in pieces if len(piece)]
@@ -77,18 +76,17 @@ class _Spans:
         return _Spans(self.row[chosen], self.index[chosen], self.start[chosen], self.length[chosen])
 
 
-def _lines(records: Records, aside: NDArray[np.uint8], types: dict[int, str], letters: Letters) -> _Spans:
-    """The JSON objects of the records with headers: one each, or one a line (empty lines don't count)."""
-    singles = np.array([row for row, kind in types.items() if kind not in {NDJSON, ARROW}], np.int64)
-    spans = [(singles, np.zeros(len(singles), np.int64), records.start[singles], records.length[singles])]
-    for row in [row for row, kind in types.items() if kind == NDJSON]:
+def _lines(records: Records, rows: list[int], data: NDArray[np.uint8], letters: Letters) -> _Spans:
+    """The JSON objects of the records that hold one a line (empty lines don't count)."""
+    spans = [(np.empty(0, np.int64),) * 4]
+    for row in rows:
         start, length = records.start[row], records.length[row]
         if length <= 0:
             letters.add(row, None, "empty", "the value is empty; send one JSON object a line", records.value(row))
             continue
-        ends = np.append(np.flatnonzero(aside[start : start + length] == ord("\n")), length) + start
+        ends = np.append(np.flatnonzero(data[start : start + length] == ord("\n")), length) + start
         starts = np.concatenate([[start], ends[:-1] + 1])
-        last = aside[np.maximum(ends - 1, 0)]
+        last = data[np.maximum(ends - 1, 0)]
         ends -= (ends > starts) & (last == ord("\r"))
         filled = ends > starts
         if not filled.any():
@@ -98,20 +96,18 @@ def _lines(records: Records, aside: NDArray[np.uint8], types: dict[int, str], le
     return _Spans(*(np.concatenate(column) for column in zip(*spans, strict=True)))
 
 
-def _scanned(
-    data: NDArray[np.uint8], spans: _Spans, is_one_of_many: NDArray[np.bool_], wanted: Wanted, odd: "_Odd"
-) -> Columns:
+def _scanned(data: NDArray[np.uint8], spans: _Spans, wanted: Wanted, odd: "_Odd", *, is_one_of_many: bool) -> Columns:
     """The messages that the scan understands; the others are given to `odd`."""
     scanned = scan(data, spans.start, spans.length, wanted)
     bad = scanned.odd
     start, length, number = scanned.start, scanned.length, scanned.number
     if bad.any():
         chosen = spans.take(bad)
-        columns = (chosen.row, chosen.index, chosen.start, chosen.length, is_one_of_many[bad])
-        for row, index, at, size, is_one in zip(*(each.tolist() for each in columns), strict=True):
-            odd.read(row, index if is_one else None, None if size < 0 else data[at : at + size].tobytes())
+        columns = (chosen.row, chosen.index, chosen.start, chosen.length)
+        for row, index, at, size in zip(*(each.tolist() for each in columns), strict=True):
+            odd.read(row, index if is_one_of_many else None, None if size < 0 else data[at : at + size].tobytes())
         good = ~bad
-        spans, is_one_of_many = spans.take(good), is_one_of_many[good]
+        spans = spans.take(good)
         start, length, number = start[:, good], length[:, good], number[:, good]
 
     def value(i: int) -> bytes:
@@ -121,7 +117,7 @@ def _scanned(
     return Columns(
         spans.row,
         spans.index,
-        is_one_of_many,
+        np.full(len(spans.row), is_one_of_many),
         {path: Texts(data, start[i], length[i]) for path, i in position if wanted.fields[path] in TEXTS},
         {path: start[i] for path, i in position if wanted.fields[path] == Type.INTEGER},
         {path: number[i] for path, i in position if wanted.fields[path] == Type.NUMBER},

@@ -148,9 +148,10 @@ def _is_utf8(b, i, end):  # type: ignore[no-untyped-def]
 
 @njit(cache=True)
 def _scan(names, spans, begins, types, b, start, length, odd, starts, lengths, numbers):  # type: ignore[no-untyped-def]  # noqa: PLR0917
-    """One loop, in which every token is looked at once. `b` is padded.
+    """One loop, in which every token is looked at once. `b` is padded with zeros, at which every token ends.
 
-    A byte behind a record may be read but never taken: whoever passes the end is found out at the end.
+    A byte behind a record, of the next one or of the padding, may be read but never taken: whoever passes the end is
+    found out at the end.
     """
     seen = np.full(types.size, -1, np.int64)
     for r in range(start.size):

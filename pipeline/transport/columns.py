@@ -3,7 +3,7 @@
 Theory of operation. A fetch response holds, per partition, whole record batches of Kafka's wire format v2 and perhaps a
 part of one more (https://kafka.apache.org/documentation/#recordbatch). One kernel walks the batch headers. Python looks
 at each batch once: checksum, codec, control and aborted batches. A second kernel walks the records, fills one column
-per field and copies every value once, into a JSON array of all of them. Records keep their own offsets (a compacted
+per field and copies every value once, right behind the one before it. Records keep their own offsets (a compacted
 batch has holes), and `end` follows the batches, so that control and aborted batches are passed over without being
 missed.
 
@@ -102,19 +102,17 @@ def _read(  # noqa: PLR0917, PLR0911
     unpacked: NDArray[np.uint8],
     batches: NDArray[np.int64],  # (m, 8): is unpacked, start, stop, records, base offset, base time, has deltas, end
     begin: int,
-    glue: NDArray[np.uint8],
     offset: NDArray[np.int64],
     time: NDArray[np.int64],
     start: NDArray[np.int64],
     length: NDArray[np.int64],
-    headed: NDArray[np.int64],  # (n, 5): row, batch, value at, headers at, record's stop
+    headed: NDArray[np.int64],  # (n, 4): row, batch, headers at, record's stop
     data: NDArray[np.uint8],
 ) -> tuple[int, int, int, int]:
     """Fill the columns with the records from `begin` on: rows, bytes of `data`, headed rows, malformed batch or -1."""
     n = 0
     heads = 0
-    data[0] = 91  # [
-    out = 1
+    out = 0
     last = np.int64(begin - 1)
     for i in range(batches.shape[0]):
         b = unpacked if batches[i, 0] else raw
@@ -147,10 +145,6 @@ def _read(  # noqa: PLR0917, PLR0911
             if position <= last:
                 return n, out, heads, i
             last = position
-            if n:
-                for k in range(glue.size):
-                    data[out + k] = glue[k]
-                out += glue.size
             offset[n] = position
             time[n] = batches[i, 5] + time_delta * batches[i, 6]
             start[n] = out
@@ -158,25 +152,16 @@ def _read(  # noqa: PLR0917, PLR0911
             if headers:
                 headed[heads, 0] = n
                 headed[heads, 1] = i
-                headed[heads, 2] = value_at
-                headed[heads, 3] = headers_at
-                headed[heads, 4] = edge
+                headed[heads, 2] = headers_at
+                headed[heads, 3] = edge
                 heads += 1
-            if value > 0 and not headers:
-                for k in range(value):  # unsigned: an index that may be negative keeps this from being a memory copy
-                    data[np.uint64(out + k)] = b[np.uint64(value_at + k)]
-                out += value
-            else:
-                data[out] = 110  # null
-                data[out + 1] = 117
-                data[out + 2] = 108
-                data[out + 3] = 108
-                out += 4
+            for k in range(value):  # unsigned: an index that may be negative keeps this from being a memory copy
+                data[np.uint64(out + k)] = b[np.uint64(value_at + k)]
+            out += max(value, 0)
             n += 1
         if at != stop:
             return n, out, heads, i
-    data[out] = 93  # ]
-    return n, out + 1, heads, -1
+    return n, out, heads, -1
 
 
 @njit(cache=True, nogil=True)
@@ -201,7 +186,7 @@ def _headers(b: NDArray[np.uint8], at: int, stop: int) -> NDArray[np.int64]:
     return spans if at == stop else np.empty((0, 4), np.int64)
 
 
-def read_columns(raw: memoryview, topic: str, partition: int, begin: int, separator: str) -> Records:
+def read_columns(raw: memoryview, topic: str, partition: int, begin: int) -> Records:
     """The records from offset `begin` on in `raw`, the record batches of one fetch response.
 
     `raw` may begin before `begin` (a fetch returns whole batches) and may end within a batch, which is left for the
@@ -210,7 +195,7 @@ def read_columns(raw: memoryview, topic: str, partition: int, begin: int, separa
 
     Raises CorruptRecordsError where a batch is malformed, fails its checksum or has a format older than v2.
     """
-    return next(read_slices(raw, topic, partition, begin, separator, size=len(raw) + 1))
+    return next(read_slices(raw, topic, partition, begin, size=len(raw) + 1))
 
 
 def read_slices(  # noqa: PLR0917
@@ -218,7 +203,6 @@ def read_slices(  # noqa: PLR0917
     topic: str,
     partition: int,
     begin: int,
-    separator: str,
     size: int,
     aborted: Sequence[tuple[int, int]] = (),
 ) -> Iterator[Records]:
@@ -228,8 +212,6 @@ def read_slices(  # noqa: PLR0917
     names them to a reader of committed records: their batches are passed over. Each slice begins where the one before
     it ends; a slice without records says that only its offsets have been read.
     """
-    if not (separator.isascii() and separator.isalnum()):
-        raise ValueError(f"separator {separator!r} stands in JSON between the records; use ASCII letters and digits")
     place = f"{topic}-{partition}"
     table = _scan(_array(raw))
     _check_format(table, place)
@@ -244,7 +226,7 @@ def read_slices(  # noqa: PLR0917
         _check_sums(raw, batches, place)
         ends = batches[:, BASE_OFFSET] + batches[:, LAST_DELTA] + 1
         end = max(begin, int(ends[-1])) if len(ends) else begin
-        yield _join(raw, batches[carries[first:last] & (ends > begin)], topic, partition, begin, end, separator)
+        yield _join(raw, batches[carries[first:last] & (ends > begin)], topic, partition, begin, end)
         if last >= len(table):
             return
         begin, first, start = end, last, int(stops[last - 1])
@@ -252,7 +234,7 @@ def read_slices(  # noqa: PLR0917
 
 def compile_kernels() -> None:
     """Compile the kernels, or load them from numba's cache: seconds in which a client would miss heartbeats."""
-    read_columns(memoryview(b""), "", 0, 0, "0")
+    read_columns(memoryview(b""), "", 0, 0)
     _headers(_array(b"\0"), 0, 1)
 
 
@@ -329,7 +311,7 @@ def _unpack(codec: int, packed: bytes, where: str) -> bytes:
 
 
 def _join(  # noqa: PLR0917
-    raw: memoryview, batches: NDArray[np.int64], topic: str, partition: int, begin: int, end: int, separator: str
+    raw: memoryview, batches: NDArray[np.int64], topic: str, partition: int, begin: int, end: int
 ) -> Records:
     """The records of several batches as one `Records`."""
     place = f"{topic}-{partition}"
@@ -363,19 +345,16 @@ def _join(  # noqa: PLR0917
         )
     n = int(counts.sum())
     sources = (_array(raw), _array(parts[0] if len(parts) == 1 else b"".join(parts)))
-    glue = np.frombuffer(f',"{separator}",'.encode(), np.uint8)
-    room = int(sizes.sum()) + n * (len(glue) + len(b"null")) + len(b"[]")
-    offset, time, start_of, length = (np.empty(n, np.int64) for _ in range(4))
-    headed = np.empty((n, 5), np.int64)
-    data = np.empty(room, np.uint8)
-    n, size, heads, bad = _read(*sources, spans, begin, glue, offset, time, start_of, length, headed, data)
+    offset, time, start, length = (np.empty(n, np.int64) for _ in range(4))
+    headed = np.empty((n, 4), np.int64)
+    data = np.empty(int(sizes.sum()), np.uint8)
+    n, size, heads, bad = _read(*sources, spans, begin, offset, time, start, length, headed, data)
     if bad >= 0:
         raise CorruptRecordsError(
             f"batch at offset {bases[bad]} of {place} doesn't parse as {counts[bad]} records: {MALFORMED}"
         )
-    aside = bytearray()
     headers: dict[int, Headers] = {}
-    for row, i, value_at, headers_at, stop in headed[:heads].tolist():
+    for row, i, headers_at, stop in headed[:heads].tolist():
         source = sources[spans[i, 0]]
         places = _headers(source, headers_at, stop).tolist()
         if not places:
@@ -384,8 +363,6 @@ def _join(  # noqa: PLR0917
             (bytes(source[key : key + key_bytes]).decode(errors="replace"), bytes(source[value : value + value_bytes]))
             for key, key_bytes, value, value_bytes in places
         )
-        start_of[row] = len(aside)
-        aside += source[value_at : value_at + max(int(length[row]), 0)].data
     return Records(
         topic=topic,
         partition=partition,
@@ -393,10 +370,8 @@ def _join(  # noqa: PLR0917
         end=end,
         offset=offset[:n],
         append_time=time[:n],
-        start=start_of[:n],
+        start=start[:n],
         length=length[:n],
         data=data[:size].data,
-        separator=separator,
-        aside=bytes(aside),
         headers=headers,
     )

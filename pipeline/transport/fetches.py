@@ -7,7 +7,6 @@ made of it are replaced by `ColumnRecords` over the same bytes. Nothing of aioka
 consumers of the process are not touched. What we rely on is in tests/pipeline/transport/test_contracts.py.
 """
 
-import secrets
 from collections.abc import Iterator
 from typing import Any
 
@@ -29,8 +28,7 @@ class ColumnRecords(Iterator[Records]):
         self, raw: bytes, tp: TopicPartition, position: int, aborted: list[tuple[int, int]], size: int
     ) -> None:
         self.next_fetch_offset = position
-        separator = secrets.token_hex(8)  # no producer can know it
-        self._slices = read_slices(memoryview(raw), tp.topic, tp.partition, position, separator, size, aborted)
+        self._slices = read_slices(memoryview(raw), tp.topic, tp.partition, position, size, aborted)
 
     def __next__(self) -> Records:
         records = next(self._slices)

@@ -6,22 +6,13 @@ import pytest
 from schemas.records import Records
 
 
-def make_records(rows, *, topic="events", partition=0, begin=None, end=None, separator="k3yt0ken"):
+def make_records(rows, *, topic="events", partition=0, begin=None, end=None):
     """A slice as the transport makes it, from (offset, append time, value or None, headers) of each record."""
-    data, aside, headers = bytearray(b"["), bytearray(), {}
-    start, length = [], []
-    for i, (_, _, value, its_headers) in enumerate(rows):
-        data += f',"{separator}",'.encode() if i else b""
+    data, start, length = bytearray(), [], []
+    for _, _, value, _ in rows:
+        start.append(len(data))
         length.append(-1 if value is None else len(value))
-        if its_headers:
-            headers[i] = tuple(its_headers)
-            start.append(len(aside))
-            aside += value or b""
-            data += b"null"
-        else:
-            start.append(len(data))
-            data += value or b"null"
-    data += b"]"
+        data += value or b""
     offsets = [row[0] for row in rows]
     return Records(
         topic=topic,
@@ -33,9 +24,7 @@ def make_records(rows, *, topic="events", partition=0, begin=None, end=None, sep
         start=np.array(start, np.int64),
         length=np.array(length, np.int64),
         data=memoryview(bytes(data)),
-        separator=separator,
-        aside=bytes(aside),
-        headers=headers,
+        headers={i: tuple(row[3]) for i, row in enumerate(rows) if row[3]},
     )
 
 

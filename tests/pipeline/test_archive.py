@@ -19,17 +19,11 @@ Row = tuple[int, int, Headers, bytes | None]  # offset, append time, headers, va
 
 def records(rows: list[Row], begin: int | None = None, end: int | None = None, topic: str = "events") -> Records:
     """A slice as the transport makes it, built by other means."""
-    data, aside, start, length = bytearray(b"["), bytearray(), [], []
-    for _, _, headers, value in rows:
-        if headers:
-            start.append(len(aside))
-            aside += value or b""
-            data += b"null"
-        else:
-            start.append(len(data))
-            data += value or b"null"
+    data, start, length = bytearray(), [], []
+    for _, _, _, value in rows:
+        start.append(len(data))
         length.append(-1 if value is None else len(value))
-        data += b',"s",'
+        data += value or b""
     return Records(
         topic=topic,
         partition=3,
@@ -40,8 +34,6 @@ def records(rows: list[Row], begin: int | None = None, end: int | None = None, t
         start=np.array(start, np.int64),
         length=np.array(length, np.int64),
         data=memoryview(bytes(data)),
-        separator="s",
-        aside=bytes(aside),
         headers={at: row[2] for at, row in enumerate(rows) if row[2]},
     )
 

@@ -36,9 +36,7 @@ def records(topic: str, partition: int, begin: int, values: list[bytes], append_
         append_time=np.full(n, append_time, np.int64),
         start=np.cumsum(sizes) - sizes,
         length=sizes,
-        data=memoryview(b""),
-        separator="s",
-        aside=b"".join(values),
+        data=memoryview(b"".join(values)),
         headers=dict.fromkeys(range(n), (("x", b""),)),
     )
 

@@ -32,7 +32,7 @@ def ask(path: Path, sql: str) -> list[tuple[object, ...]]:
 
 
 def records(topic: str, partition: int, values: list[tuple[Headers, bytes | None]]) -> Records:
-    """Records that all have headers, so that their values stand aside."""
+    """Records that all have headers."""
     sizes = np.array([len(value or b"") for _, value in values], np.int64)
     n = len(values)
     return Records(
@@ -44,9 +44,7 @@ def records(topic: str, partition: int, values: list[tuple[Headers, bytes | None
         append_time=np.full(n, 5_000, np.int64),
         start=np.cumsum(sizes) - sizes,
         length=np.array([-1 if value is None else len(value) for _, value in values], np.int64),
-        data=memoryview(b"[]"),
-        separator="s",
-        aside=b"".join(value or b"" for _, value in values),
+        data=memoryview(b"".join(value or b"" for _, value in values)),
         headers={row: headers or (("x", b""),) for row, (headers, _) in enumerate(values)},
     )
 

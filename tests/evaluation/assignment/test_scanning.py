@@ -46,9 +46,9 @@ class Event(msgspec.Struct):
 
 def scanned(*values: bytes):
     """Each value's fields by path as the scan reads them, or None where it leaves the value to others."""
-    data = as_bytes(b"#".join(values))
+    data = as_bytes(b"".join(values))
     length = np.array([len(value) for value in values])
-    start = np.cumsum(length + 1) - length - 1
+    start = np.cumsum(length) - length
     scan_ = scan(data, start, length, WANTED)
     read = []
     for i in range(len(values)):

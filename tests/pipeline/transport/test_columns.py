@@ -1,7 +1,6 @@
 import itertools
 import struct
 
-import msgspec
 import numpy as np
 import pytest
 from aiokafka.errors import CorruptRecordException
@@ -14,7 +13,6 @@ from hypothesis import strategies as st
 from pipeline.transport.columns import read_columns, read_slices
 from pipeline.transport.errors import CorruptRecordsError
 
-SEPARATOR = "k3yt0ken"
 CODECS = {"none": 0, "gzip": 1, "snappy": 2, "lz4": 3, "zstd": 4}
 
 
@@ -63,7 +61,7 @@ def control(base, producer, kind):
 
 
 def read(raw, begin=0):
-    return read_columns(memoryview(raw), "events", 3, begin, SEPARATOR)
+    return read_columns(memoryview(raw), "events", 3, begin)
 
 
 def values_of(records):
@@ -71,7 +69,7 @@ def values_of(records):
 
 
 @pytest.mark.parametrize("codec", CODECS.values(), ids=CODECS)
-def test_records_of_every_codec_are_read_as_columns_and_one_array(codec):
+def test_records_of_every_codec_are_read_as_columns(codec):
     values = [b'{"n":%d,"text":"%s"}' % (i, b"x" * 50) for i in range(100)]
 
     records = read(plain(values, base=500, codec=codec), begin=500)
@@ -80,9 +78,7 @@ def test_records_of_every_codec_are_read_as_columns_and_one_array(codec):
     assert records.offset.tolist() == list(range(500, 600))
     assert records.append_time.tolist() == list(range(1_000, 1_100))
     assert values_of(records) == values
-    decoded = msgspec.json.decode(records.data)
-    assert decoded[::2] == [msgspec.json.decode(value) for value in values]
-    assert decoded[1::2] == [SEPARATOR] * 99
+    assert bytes(records.data) == b"".join(values)
 
 
 def test_batches_of_several_codecs_in_one_response_are_joined():
@@ -94,15 +90,15 @@ def test_batches_of_several_codecs_in_one_response_are_joined():
     assert values_of(records) == [b'"%d"' % i * 9 for i in range(110)]
 
 
-def test_null_and_empty_values_stand_in_the_array_as_null():
+def test_null_and_empty_values_take_no_bytes():
     records = read(plain([None, b"", b"0", None]))
 
-    assert bytes(records.data) == b'[null,"k3yt0ken",null,"k3yt0ken",0,"k3yt0ken",null]'
+    assert bytes(records.data) == b"0"
     assert values_of(records) == [None, b"", b"0", None]
     assert records.length.tolist() == [-1, 0, 1, -1]
 
 
-def test_a_value_with_headers_stands_aside():
+def test_a_value_with_headers_stands_among_the_others():
     arrow = [("content-type", b"application/vnd.apache.arrow.stream"), ("trace", None), ("", b"")]
     records = read(
         batch(
@@ -116,7 +112,7 @@ def test_a_value_with_headers_stands_aside():
         )
     )
 
-    assert bytes(records.data) == b'[{},"k3yt0ken",null,"k3yt0ken",null,"k3yt0ken",null]'
+    assert bytes(records.data) == b"{}\x00binarymore"
     assert values_of(records) == [b"{}", b"\x00binary", None, b"more"]
     assert records.headers == {
         1: (("content-type", b"application/vnd.apache.arrow.stream"), ("trace", b""), ("", b"")),
@@ -147,14 +143,14 @@ def test_records_before_the_position_asked_for_are_dropped():
 
     assert records.offset.tolist() == [13, 14, 15]
     assert values_of(records) == [b"3", b"4", b"5"]
-    assert bytes(records.data) == b'[3,"k3yt0ken",4,"k3yt0ken",5]'
+    assert bytes(records.data) == b"345"
 
 
 def test_a_batch_that_ends_before_the_position_asked_for_does_not_move_it_back():
     records = read(plain([b"1", b"2"], base=10), begin=40)
 
     assert len(records) == 0
-    assert (records.begin, records.end, bytes(records.data)) == (40, 40, b"[]")
+    assert (records.begin, records.end, bytes(records.data)) == (40, 40, b"")
 
 
 @pytest.mark.parametrize("missing", [1, 30, 70, 83, 90])
@@ -197,7 +193,7 @@ def test_batches_of_aborted_transactions_are_passed_over_up_to_their_marker():
     )
 
     for size in (1, 150, 10_000):
-        slices = list(read_slices(memoryview(raw), "events", 0, 0, SEPARATOR, size, aborted=[(9, 6), (9, 1)]))
+        slices = list(read_slices(memoryview(raw), "events", 0, 0, size, aborted=[(9, 6), (9, 1)]))
 
         assert [value for records in slices for value in values_of(records)] == [b"mine", b"outside", b"next"]
         assert slices[-1].end == 7
@@ -207,7 +203,7 @@ def test_slices_chain_and_hold_whole_batches_up_to_the_size():
     parts = [plain([b"%d" % i * 40], base=i) for i in range(10)]
     size = len(parts[0]) * 3
 
-    slices = list(read_slices(memoryview(b"".join(parts)), "events", 0, 2, SEPARATOR, size))
+    slices = list(read_slices(memoryview(b"".join(parts)), "events", 0, 2, size))
 
     assert [(records.begin, records.end) for records in slices] == [(2, 3), (3, 6), (6, 9), (9, 10)]
     assert [len(records) for records in slices] == [1, 3, 3, 1]
@@ -216,7 +212,7 @@ def test_slices_chain_and_hold_whole_batches_up_to_the_size():
 def test_a_slice_without_records_still_moves_the_position():
     raw = plain([b"1"]) + control(1, 9, 1)
 
-    first, second = read_slices(memoryview(raw), "events", 0, 0, SEPARATOR, 1)
+    first, second = read_slices(memoryview(raw), "events", 0, 0, 1)
 
     assert (len(first), first.end) == (1, 1)
     assert (len(second), second.begin, second.end) == (0, 1, 2)
@@ -263,11 +259,6 @@ def test_an_unknown_codec_and_a_broken_one_are_refused():
         read(plain([b"1" * 100], attributes=0x01))
 
 
-def test_a_separator_that_would_break_the_array_is_refused():
-    with pytest.raises(ValueError, match="separator"):
-        read_columns(memoryview(plain([b"1"])), "events", 0, 0, 'a"b')
-
-
 HEADERS = st.lists(st.tuples(st.text(max_size=5), st.none() | st.binary(max_size=9)), max_size=3)
 RECORD = st.tuples(
     st.integers(1, 4),
@@ -306,7 +297,7 @@ def test_columns_say_what_aiokafka_s_records_say(batches, cut, begin, size):
                 for r in each
                 if r.offset >= begin
             ]
-    slices = list(read_slices(memoryview(raw), "events", 3, begin, SEPARATOR, size))
+    slices = list(read_slices(memoryview(raw), "events", 3, begin, size))
     whole = read(raw, begin)
 
     for ours in (slices, [whole]):

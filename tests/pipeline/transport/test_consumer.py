@@ -21,7 +21,7 @@ ZERO, ONE = TP("columns", 0), TP("columns", 1)
 
 def slice_of(begin, end, tp=ZERO):
     offset = np.arange(begin, end)
-    return Records(tp.topic, tp.partition, begin, end, offset, offset, offset, offset, memoryview(b"[]"), "x")
+    return Records(tp.topic, tp.partition, begin, end, offset, offset, offset, offset, memoryview(b""))
 
 
 class Thread:
