@@ -4,11 +4,12 @@ A state and the input offset that it reaches are one file, so they cannot disagr
 highest offset; two writers of one partition (a worker and its zombie) can only write the same bytes or other names.
 """
 
-import os
 import uuid
 from pathlib import Path
 
 from pyarrow import fs
+
+from pipeline import durable
 
 KEPT = 2  # the newest, and the one before it in case a person wants to look
 
@@ -38,8 +39,9 @@ class Checkpoints:
         with self._files.open_output_stream(temporary, compression=None) as stream:
             stream.write(state)
         if isinstance(self._files, fs.LocalFileSystem):
-            _flush_to_disk(temporary)
-        self._files.move(temporary, path)
+            durable.rename(Path(temporary), Path(path))
+        else:
+            self._files.move(temporary, path)
         for old in self._offsets(partition)[:-KEPT]:
             self._delete(self._path(partition, old))
 
@@ -56,11 +58,3 @@ class Checkpoints:
 
     def _path(self, partition: int, offset: int) -> str:
         return f"{self._root}/{partition}/{offset:020d}.arrow"
-
-
-def _flush_to_disk(path: str) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
