@@ -7,19 +7,20 @@ append time, not by arrival, so that every reader agrees.
 
 import builtins
 from bisect import bisect_right
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TypeVar
+from typing import Any, Generic, TypeVar
 
 import msgspec
 
 from evaluation.rules import Violation, flag_violations, metric_violations, state_violations
-from schemas.catalog import Allocation, Document, Flag, FlagState, Kind, Metric
+from schemas.catalog import Allocation, Cohort, Deployment, Document, Flag, FlagState, Group, Kind, Metric
 from schemas.duration import parse_duration
 
 SETTLING = 1_000  # ms between a version's append time and the input that it applies to
 
-Spec = TypeVar("Spec", Metric, FlagState)
+Spec = TypeVar("Spec", Metric, FlagState, Group, Cohort, Deployment)
+Plain = TypeVar("Plain", Group, Cohort, Deployment)
 
 
 class Fact(msgspec.Struct, frozen=True, order=True):
@@ -56,6 +57,15 @@ class MetricInForce:
 
 
 @dataclass(frozen=True, slots=True)
+class InForce(Generic[Plain]):
+    """A definition, the version of its document and when it was appended (ms UTC)."""
+
+    definition: Plain
+    version: int
+    append_time: int
+
+
+@dataclass(frozen=True, slots=True)
 class RunInForce:
     """A run with what its flag's document and its metrics say of it.
 
@@ -84,6 +94,15 @@ class FlagInForce:
     version: int
     append_time: int
     runs: tuple[RunInForce, ...]
+    rolled_out: Allocation | None = None
+    removed: str | None = None
+
+    @property
+    def allocation(self) -> Allocation | None:
+        """Who gets what now: by the open run, or by the roll-out; None: everybody gets `off`."""
+        if self.removed:
+            return None
+        return self.runs[-1].allocations[-1] if self.status == "running" else self.rolled_out
 
     @property
     def control(self) -> str:
@@ -113,6 +132,20 @@ class Catalog:
     append_time: int = 0
     flags: dict[str, FlagInForce] = field(default_factory=dict)
     metrics: dict[str, MetricInForce] = field(default_factory=dict)
+    groups: dict[str, InForce[Group]] = field(default_factory=dict)
+    cohorts: dict[str, InForce[Cohort]] = field(default_factory=dict)
+    deployments: dict[str, InForce[Deployment]] = field(default_factory=dict)
+
+    def version_of(self, kind: Kind, key: str) -> int:
+        """The version of a document that stands; 0: there is none."""
+        standing: dict[Kind, Mapping[str, FlagInForce | MetricInForce | InForce[Any]]] = {
+            "flag": self.flags,
+            "metric": self.metrics,
+            "group": self.groups,
+            "cohort": self.cohorts,
+            "deployment": self.deployments,
+        }
+        return standing[kind][key].version if key in standing[kind] else 0
 
     def after(self, offset: int, append_time: int, value: bytes | None) -> tuple["Catalog", Rejected | None]:
         """The catalog after one more record, and why the record was ignored, if it was."""
@@ -123,21 +156,31 @@ class Catalog:
             return unchanged, Rejected(offset, str(error))
 
     def _with(self, unchanged: "Catalog", document: Document) -> "Catalog":
-        standing = (self.flags if document.kind == "flag" else self.metrics).get(document.key)
-        stands = standing.version if standing else 0
+        stands = self.version_of(document.kind, document.key)
         if document.base != stands or document.version != document.base + 1:
             raise ValueError(
                 f"version {document.version} of {document.kind} '{document.key}' edits version {document.base}, "
                 f"but version {stands} stands; read it again and apply the change to that one"
             )
         append_time = unchanged.append_time
-        if document.kind == "metric":
-            metric = MetricInForce(_metric(document), document.version, append_time)
-            # A changed metric is another column of every open run that reads it, from now on.
-            flags = {key: _with_metric(flag, document.key, metric) for key, flag in self.flags.items()}
-            return replace(unchanged, metrics={**self.metrics, document.key: metric}, flags=flags)
-        flag = _flag_after(self.flags.get(document.key), document, _state(document, self.metrics), append_time, self)
-        return replace(unchanged, flags={**self.flags, document.key: flag})
+        match document.kind:
+            case "metric":
+                metric = MetricInForce(_metric(document), document.version, append_time)
+                # A changed metric is another column of every open run that reads it, from now on.
+                flags = {key: _with_metric(flag, document.key, metric) for key, flag in self.flags.items()}
+                return replace(unchanged, metrics={**self.metrics, document.key: metric}, flags=flags)
+            case "flag":
+                state = _state(document, self.metrics)
+                flag = _flag_after(self.flags.get(document.key), document, state, append_time, self)
+                return replace(unchanged, flags={**self.flags, document.key: flag})
+            case "group":
+                return replace(unchanged, groups={**self.groups, document.key: _in_force(document, append_time, Group)})
+            case "cohort":
+                cohort = _in_force(document, append_time, Cohort)
+                return replace(unchanged, cohorts={**self.cohorts, document.key: cohort})
+            case "deployment":
+                deployment = _in_force(document, append_time, Deployment)
+                return replace(unchanged, deployments={**self.deployments, document.key: deployment})
 
 
 def decode_document(value: bytes | None) -> Document:
@@ -151,11 +194,17 @@ def decode_document(value: bytes | None) -> Document:
 
 
 def decode_spec(document: Document, kind: type[Spec]) -> Spec:
-    """The document's metric or flag state. Raises ValueError or msgspec's errors."""
+    """What the document holds. Raises ValueError or msgspec's errors."""
     try:
         return msgspec.json.decode(document.spec, type=kind)
     except (RecursionError, msgspec.MsgspecError) as error:
         raise ValueError(f"spec of {document.kind} '{document.key}': {error}") from None
+
+
+def _in_force(document: Document, append_time: int, kind: type[Plain]) -> InForce[Plain]:
+    definition = decode_spec(document, kind)
+    _require(document, definition.key, ())
+    return InForce(definition, document.version, append_time)
 
 
 def _metric(document: Document) -> Metric:
@@ -223,7 +272,9 @@ def _flag_after(
                 metrics={metric: catalog.metrics[metric] for metric in goals},
             )
         )
-    return FlagInForce(state.definition, state.status, document.version, append_time, tuple(runs))
+    return FlagInForce(
+        state.definition, state.status, document.version, append_time, tuple(runs), state.rolled_out, state.removed
+    )
 
 
 @dataclass(frozen=True, slots=True)

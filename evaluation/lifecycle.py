@@ -4,7 +4,7 @@ import msgspec
 
 from evaluation.catalog import control_of
 from evaluation.rules import Path
-from schemas.catalog import Allocation, Flag, FlagState, Run
+from schemas.catalog import Allocation, Flag, FlagState, Inclusion, Run
 
 
 class LifecycleError(ValueError):
@@ -28,7 +28,7 @@ def apply_definition(standing: FlagState | None, definition: Flag, version: int)
         return msgspec.structs.replace(standing, definition=definition)
     run = standing.runs[-1]
     _refuse_another_meaning(standing.definition, definition, run.key)
-    allocation = _allocation(definition, version)
+    allocation = allocation_of(definition, version)
     if _grants(allocation) != _grants(run.allocations[-1]):
         run = msgspec.structs.replace(run, allocations=(*run.allocations, allocation))
     return msgspec.structs.replace(standing, definition=definition, runs=(*standing.runs[:-1], run))
@@ -43,7 +43,7 @@ def start(state: FlagState, version: int, salt: str) -> FlagState:
         )
     if not flag.variants:
         raise LifecycleError(("variants",), f"'{flag.key}' has no variants; add at least one and apply it")
-    run = Run(key=f"exp-{len(state.runs) + 1}", salt=salt, started=version, allocations=(_allocation(flag, version),))
+    run = Run(key=f"exp-{len(state.runs) + 1}", salt=salt, started=version, allocations=(allocation_of(flag, version),))
     return msgspec.structs.replace(state, status="running", runs=(*state.runs, run))
 
 
@@ -76,19 +76,24 @@ def _refuse_another_meaning(before: Flag, after: Flag, run: str) -> None:
         refuse("planned_units", before.planned_units, after.planned_units, "the test is only valid if tuned beforehand")
 
 
-def _allocation(flag: Flag, version: int) -> Allocation:
+def allocation_of(flag: Flag, version: int) -> Allocation:
+    """Who gets what by the definition, as `version` of the document."""
     return Allocation(
         flag_version=version,
         rollout=flag.rollout,
         weights={variant.key: variant.weight for variant in flag.variants},
         inclusions={
-            variant.key: (variant.users, variant.devices)
+            variant.key: Inclusion(users=variant.users, devices=variant.devices, cohorts=variant.cohorts)
             for variant in flag.variants
-            if variant.users or variant.devices
+            if variant.users or variant.devices or variant.cohorts
         },
+        segments=flag.segments,
+        prerequisites=flag.prerequisites,
+        groups=flag.groups,
+        sticky=flag.sticky,
     )
 
 
 def _grants(allocation: Allocation) -> bytes:
     """What the allocation gives to whom, the order of the variants included (bucketing depends on it)."""
-    return msgspec.json.encode([allocation.rollout, allocation.weights, allocation.inclusions])
+    return msgspec.json.encode(msgspec.structs.replace(allocation, flag_version=0))

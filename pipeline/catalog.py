@@ -18,7 +18,7 @@ from pipeline.errors import PeekproofError
 from pipeline.follower import Follower
 from pipeline.producer import create_producer
 from pipeline.settings import Settings
-from schemas.catalog import Document, FlagState, Kind, Metric
+from schemas.catalog import KINDS, Document, FlagState, Spec
 from schemas.topics import CATALOG
 
 _log = logging.getLogger(__name__)
@@ -96,12 +96,10 @@ class CatalogWriter:
         await self._producer.stop()
         await self._reader.stop()
 
-    def next_version(self, spec: Metric | FlagState, author: str, reason: str) -> Document:
+    def next_version(self, spec: Spec, author: str, reason: str) -> Document:
         """The document that puts `spec` in the place of the version that stands now, or begins with it."""
-        kind: Kind = "metric" if isinstance(spec, Metric) else "flag"
-        key = spec.key if isinstance(spec, Metric) else spec.definition.key
-        versions = self.history.versions_of(kind, key)
-        base = versions[-1].document.version if versions else 0
+        kind, key = KINDS[type(spec)], (spec.definition if isinstance(spec, FlagState) else spec).key
+        base = self.history.newest.version_of(kind, key)
         return Document(
             kind=kind,
             key=key,

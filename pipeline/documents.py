@@ -1,4 +1,4 @@
-"""Documents: metrics and flags as YAML files, read with line numbers, so that an error says where it is.
+"""Documents: YAML files, read with line numbers, so that an error says where it is.
 
 Scalars mean what YAML 1.2 says, as in editors: `on` and `off` are texts, dates too. Anchors and merges are refused.
 """
@@ -17,9 +17,9 @@ import yaml
 from evaluation import rules
 from evaluation.rules import Violation, did_you_mean, flag_violations, metric_violations, path_text
 from pipeline.errors import PeekproofError
-from schemas.catalog import Flag, Metric
+from schemas.catalog import Cohort, Deployment, Flag, Group, Metric
 
-Spec = TypeVar("Spec", Metric, Flag)
+Spec = TypeVar("Spec", Metric, Flag, Group, Cohort, Deployment)
 Lines = dict[rules.Path, int]  # the line of each field, counted from 1
 
 
@@ -79,17 +79,23 @@ class Documents:
 
     metrics: dict[str, Source[Metric]]
     flags: dict[str, Source[Flag]]
+    groups: dict[str, Source[Group]]
+    cohorts: dict[str, Source[Cohort]]
+    deployments: dict[str, Source[Deployment]]
 
 
 def read_documents(directory: Path) -> Documents:
-    """Read the YAML files of `metrics/` and `experiments/`. Raises DocumentError with all their faults."""
+    """Read the YAML files of the folders below. Raises DocumentError with all their faults."""
     if not directory.is_dir():
         raise PeekproofError(f"'{directory}' is no directory; name the one that holds metrics/ and experiments/")
     faults: list[Fault] = []
-    metrics = _read_folder(directory / "metrics", Metric, faults)
+    metrics = _read_folders(directory, ("metrics",), Metric, faults)
     unreadable_metrics = bool(faults)
-    flags = _read_folder(directory / "experiments", Flag, faults)
-    if not metrics and not flags and not faults:
+    flags = _read_folders(directory, ("experiments", "flags"), Flag, faults)
+    groups = _read_folders(directory, ("groups",), Group, faults)
+    cohorts = _read_folders(directory, ("cohorts",), Cohort, faults)
+    deployments = _read_folders(directory, ("deployments",), Deployment, faults)
+    if not (metrics or flags or groups or cohorts or deployments or faults):
         raise PeekproofError(f"'{directory}' holds no documents; put YAML files into its metrics/ and experiments/")
     for metric in metrics.values():
         faults += metric.file.faults(metric_violations(metric.definition))
@@ -99,12 +105,15 @@ def read_documents(directory: Path) -> Documents:
         faults += flag.file.faults(flag_violations(flag.definition, metrics.keys() | assumed))
     if faults:
         raise DocumentError(faults)
-    return Documents(metrics, flags)
+    return Documents(metrics, flags, groups, cohorts, deployments)
 
 
-def _read_folder(folder: Path, kind: type[Spec], faults: list[Fault]) -> dict[str, Source[Spec]]:
+def _read_folders(
+    directory: Path, folders: tuple[str, ...], kind: type[Spec], faults: list[Fault]
+) -> dict[str, Source[Spec]]:
     sources: dict[str, Source[Spec]] = {}
-    for path in sorted(path for path in folder.glob("*") if path.suffix in (".yaml", ".yml")):
+    files = [path for folder in folders for path in sorted((directory / folder).glob("*"))]
+    for path in (path for path in files if path.suffix in (".yaml", ".yml")):
         try:
             source = _read_file(path, kind)
         except DocumentError as error:
@@ -222,18 +231,29 @@ def _type_violations(value: object, kind: Any, path: rules.Path) -> Iterator[Vio
         if value is None:
             return
         (kind,) = (each for each in get_args(kind) if each is not NoneType)
+    container = get_args(kind)[0] if get_origin(kind) is Annotated else kind
     if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
         if isinstance(value, dict):
             yield from _field_violations(value, kind, path)
         else:
             names = ", ".join(field.name for field in msgspec.structs.fields(kind))
             yield Violation(path, f"{_shown(value)} is not allowed; it has fields: {names}")
-    elif get_origin(kind) is tuple:
+    elif get_origin(container) is tuple:
         if isinstance(value, list):
             for index, item in enumerate(value):
-                yield from _type_violations(item, get_args(kind)[0], (*path, index))
+                yield from _type_violations(item, get_args(container)[0], (*path, index))
+            yield from _length_violations(value, kind, path)
         else:
             yield Violation(path, f"{_shown(value)} is not allowed; it must be a list: write [{_shown(value)}]")
+    elif get_origin(container) is dict:
+        if isinstance(value, dict):
+            key_kind, value_kind = get_args(container)
+            for key, item in value.items():
+                if not _accepts(key, key_kind):
+                    yield Violation((*path, key), f"'{key}' is not allowed; a name here must be {_rule(key_kind)}")
+                yield from _type_violations(item, value_kind, (*path, key))
+        else:
+            yield Violation(path, f"{_shown(value)} is not allowed; it must be a group of names and values")
     else:
         try:
             msgspec.convert(value, kind)
@@ -241,6 +261,14 @@ def _type_violations(value: object, kind: Any, path: rules.Path) -> Iterator[Vio
             is_scalar = isinstance(value, bool | int | float)
             quote = ", in quotes" if is_scalar and _accepts(str(value), kind) else ""
             yield Violation(path, f"{_shown(value)} is not allowed; it must be {_rule(kind)}{quote}")
+
+
+def _length_violations(value: list[object], kind: Any, path: rules.Path) -> Iterator[Violation]:
+    for meta in get_args(kind)[1:] if get_origin(kind) is Annotated else ():
+        if meta.min_length is not None and len(value) < meta.min_length:
+            yield Violation(path, f"the list has {len(value)} items; it must have at least {meta.min_length}")
+        if meta.max_length is not None and len(value) > meta.max_length:
+            yield Violation(path, f"the list has {len(value)} items; it may have at most {meta.max_length}")
 
 
 def _field_violations(value: dict[str, object], kind: type[msgspec.Struct], path: rules.Path) -> Iterator[Violation]:

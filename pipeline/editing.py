@@ -8,7 +8,9 @@ import msgspec
 from evaluation.catalog import Catalog, History
 from evaluation.lifecycle import LifecycleError, apply_definition
 from pipeline.documents import DocumentError, Documents, Fault
-from schemas.catalog import Flag, FlagState, Kind, Metric
+from schemas.catalog import KINDS, Cohort, Deployment, Flag, FlagState, Group, Kind, Metric, Spec
+
+Definition = Flag | Metric | Group | Cohort | Deployment
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,25 +20,35 @@ class Change:
     kind: Kind
     key: str
     version: int
-    spec: Metric | FlagState
+    spec: Spec
     fields: tuple[str, ...]  # none: the document is new
     effects: tuple[str, ...] = ()
 
 
 def changes(documents: Documents, history: History) -> list[Change]:
-    """What applying the documents changes, metrics first. Raises DocumentError for every step that is refused."""
+    """What applying the documents changes, in an order in which it can be published.
+
+    Raises DocumentError with every step that is refused.
+    """
     found: list[Change] = []
     faults: list[Fault] = []
     catalog = history.newest
-    for key, metric in documents.metrics.items():
-        standing = catalog.metrics.get(key)
-        fields = differing(standing.definition if standing else None, metric.definition)
-        if standing is None or fields:
-            version = standing.version + 1 if standing else 1
-            effects = tuple(_effects_of_metric(catalog, key))
-            found.append(Change("metric", key, version, metric.definition, fields, effects))
+    plain = (
+        (documents.cohorts, catalog.cohorts),
+        (documents.deployments, catalog.deployments),
+        (documents.groups, catalog.groups),
+        (documents.metrics, catalog.metrics),
+    )
+    for sources, in_force in plain:
+        for key, source in sources.items():
+            standing = in_force.get(key)
+            fields = differing(standing.definition if standing else None, source.definition)
+            if standing is None or fields:
+                kind = KINDS[type(source.definition)]
+                effects = tuple(_effects_of_metric(catalog, key)) if kind == "metric" else ()
+                found.append(Change(kind, key, catalog.version_of(kind, key) + 1, source.definition, fields, effects))
     for key, flag in documents.flags.items():
-        version = catalog.flags[key].version + 1 if key in catalog.flags else 1
+        version = catalog.version_of("flag", key) + 1
         before = history.state_of(key)
         try:
             after = apply_definition(before, flag.definition, version)
@@ -51,7 +63,7 @@ def changes(documents: Documents, history: History) -> list[Change]:
     return found
 
 
-def differing(before: Flag | Metric | None, after: Flag | Metric) -> tuple[str, ...]:
+def differing(before: Definition | None, after: Definition) -> tuple[str, ...]:
     """The fields that two definitions of one document differ in; none for a new one."""
     if before is None:
         return ()

@@ -47,6 +47,52 @@ Date = Annotated[
 ]
 
 
+Property = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=(
+            r"^(user_id|device_id|country|region|city|dma|language|platform|version|os|device_manufacturer|device_brand"
+            r"|device_model|carrier|library|ip_address|cohort|user_properties\..+|event_properties\..+"
+            r"|groups\.[A-Za-z0-9_ -]+\.(group_name|cohort|group_properties\..+))$(?!\n)"
+        ),
+        description=(
+            "what is compared: user_properties.NAME, a field of the user (user_id, device_id, country, region, city, "
+            "dma, language, platform, version, os, device_manufacturer, device_brand, device_model, carrier, library, "
+            "ip_address), cohort, groups.TYPE.group_name, groups.TYPE.group_properties.NAME, groups.TYPE.cohort, or, "
+            "in a metric's filter, event_properties.NAME"
+        ),
+    ),
+]
+Operator = Literal[
+    "is",
+    "is not",
+    "contains",
+    "does not contain",
+    "less",
+    "less or equal",
+    "greater",
+    "greater or equal",
+    "version less",
+    "version less or equal",
+    "version greater",
+    "version greater or equal",
+    "set is",
+    "set is not",
+    "set contains",
+    "set does not contain",
+    "set contains any",
+    "set does not contain any",
+    "regex match",
+    "regex does not match",
+    "glob match",
+    "glob does not match",
+]
+Value = Annotated[
+    str, msgspec.Meta(max_length=1024, description="a text of at most 1024 characters; numbers in quotes")
+]
+Slot = Annotated[int, msgspec.Meta(ge=1, le=20, description="a whole number from 1 to 20: a slot of the group")]
+
+
 class Strict(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
     """A document's part: an unknown field is a spelling mistake."""
 
@@ -60,7 +106,7 @@ class Hypothesis(Strict, frozen=True, kw_only=True):
 
 
 class Variant(Strict, frozen=True, kw_only=True):
-    """One of the ways a unit can be treated. `users` and `devices` always get it, and are not counted."""
+    """One of the ways a unit can be treated. `users`, `devices`, `cohorts` always get it, and are not counted."""
 
     key: Key
     weight: Weight = 1
@@ -69,6 +115,39 @@ class Variant(Strict, frozen=True, kw_only=True):
     payload: Any = None  # any JSON value
     users: tuple[Text, ...] = ()
     devices: tuple[Text, ...] = ()
+    cohorts: tuple[Key, ...] = ()
+
+
+class Condition(Strict, frozen=True, kw_only=True):
+    """A property of a user (of an event, in a metric's filter) compared with values, by Amplitude's operators.
+
+    `(none)` among the values stands for a property that is missing. A cohort is compared by `set contains any` or
+    `set does not contain any` with keys of cohorts.
+    """
+
+    property: Property
+    op: Operator
+    values: Annotated[tuple[Value, ...], msgspec.Meta(min_length=1)]
+
+
+class Segment(Strict, frozen=True, kw_only=True):
+    """A part of the audience: the units that satisfy every condition. The first segment that matches a unit decides.
+
+    `rollout` is the percentage of them that get a variant; 0 leaves them out. `weights` by variant take the place of
+    the variants' own (plain flags only).
+    """
+
+    name: Text
+    conditions: tuple[Condition, ...] = ()
+    rollout: Percentage = 100
+    weights: dict[Key, Weight] = {}
+
+
+class Membership(Strict, frozen=True, kw_only=True):
+    """That a flag belongs to a group: to these slots of a mutual exclusion; a holdout has none to name."""
+
+    group: Key
+    slots: tuple[Slot, ...] = ()
 
 
 class Goal(Strict, frozen=True, kw_only=True):
@@ -86,11 +165,13 @@ class Goal(Strict, frozen=True, kw_only=True):
 
 
 class Flag(Strict, frozen=True, kw_only=True):
-    """A feature flag or, with metrics, an experiment: one YAML file in `configs/experiments/`.
+    """A feature flag or, with metrics, an experiment: one YAML file in `configs/flags/` or `configs/experiments/`.
 
-    `rollout` is the percentage of units that get a variant, split by the variants' weights; the others get `off`.
-    `control` is by default the variant of that name, else the first. `planned_units` is the planned sample of a pair
-    of variants: it tunes the sequential test. `start` and `end` are a plan: commands act.
+    `segments` come first; `rollout` is the percentage of all other units that get a variant, split by the variants'
+    weights. Who gets no variant gets `off`. `prerequisites` name, by flag, the variants (`off` is one) of which a unit
+    must have one; `sticky` keeps a unit in the variant that it had before; `deployments` are those that serve the flag
+    (none named: all). `control` is by default the variant of that name, else the first. `planned_units` is the planned
+    sample of a pair of variants: it tunes the sequential test. `start` and `end` are a plan: commands act.
     """
 
     key: Key
@@ -103,6 +184,11 @@ class Flag(Strict, frozen=True, kw_only=True):
     variants: tuple[Variant, ...]
     control: Key | None = None
     rollout: Percentage = 100
+    segments: tuple[Segment, ...] = ()
+    prerequisites: dict[Key, tuple[Key, ...]] = {}
+    groups: tuple[Membership, ...] = ()
+    sticky: bool = False
+    deployments: tuple[Key, ...] = ()
     metrics: tuple[Goal, ...] = ()
     planned_units: Units | None = None
     start: Date | None = None
@@ -127,8 +213,69 @@ class Metric(Strict, frozen=True, kw_only=True):
     scale: Scale = 2
 
 
+class GroupSlot(Strict, frozen=True, kw_only=True):
+    """A share of the units. Those listed always belong to it; the first slot that lists a unit wins."""
+
+    percentage: Percentage
+    users: tuple[Text, ...] = ()
+    devices: tuple[Text, ...] = ()
+    cohorts: tuple[Key, ...] = ()
+
+
+class Group(Strict, frozen=True, kw_only=True):
+    """Flags that share units by a plan: one YAML file in `configs/groups/`. Flags name the groups that they belong to.
+
+    `mutual-exclusion`: a unit is in one slot at most (what the slots leave of 100 % is in none) and meets the flags of
+    that slot only. `holdout`: the units of its one slot meet none of the group's flags.
+    """
+
+    key: Key
+    name: str | None = None
+    description: str | None = None
+    owner: Text
+    tags: tuple[Text, ...] = ()
+    type: Literal["mutual-exclusion", "holdout"]
+    unit: Unit = "user_id"
+    slots: Annotated[tuple[GroupSlot, ...], msgspec.Meta(min_length=1, max_length=20)]
+
+
+class Cohort(Strict, frozen=True, kw_only=True):
+    """A list of units that segments and inclusions name: one YAML file in `configs/cohorts/`.
+
+    `file` stands beside it and holds one id per line; what is published are the `ids`.
+    """
+
+    key: Key
+    name: str | None = None
+    description: str | None = None
+    owner: Text
+    tags: tuple[Text, ...] = ()
+    unit: Unit = "user_id"  # what the ids are
+    file: Text | None = None
+    ids: Annotated[tuple[Text, ...], msgspec.Meta(max_length=100_000)] = ()  # one record holds them all
+
+
+class Deployment(Strict, frozen=True, kw_only=True):
+    """A place that flags are served to: one YAML file in `configs/deployments/`. Anybody may see a client's key."""
+
+    key: Key
+    name: str | None = None
+    description: str | None = None
+    owner: Text
+    tags: tuple[Text, ...] = ()
+    type: Literal["client", "server"]
+
+
+class Inclusion(Strict, frozen=True, kw_only=True):
+    """Who always gets a variant."""
+
+    users: tuple[str, ...] = ()
+    devices: tuple[str, ...] = ()
+    cohorts: tuple[str, ...] = ()
+
+
 class Allocation(Strict, frozen=True, kw_only=True):
-    """Who gets what: rollout and weights, in force from one version of the flag on until the next allocation.
+    """Who gets what, in force from one version of the flag on until the next allocation.
 
     The order of `weights` is the variants' order, on which bucketing depends.
     """
@@ -136,7 +283,11 @@ class Allocation(Strict, frozen=True, kw_only=True):
     flag_version: int
     rollout: Percentage
     weights: dict[str, Weight]
-    inclusions: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {}  # variant -> (users, devices)
+    inclusions: dict[str, Inclusion] = {}  # by variant
+    segments: tuple[Segment, ...] = ()
+    prerequisites: dict[str, tuple[str, ...]] = {}
+    groups: tuple[Membership, ...] = ()
+    sticky: bool = False
 
 
 class Run(Strict, frozen=True, kw_only=True):
@@ -150,14 +301,28 @@ class Run(Strict, frozen=True, kw_only=True):
 
 
 class FlagState(Strict, frozen=True, kw_only=True):
-    """A flag document: its definition and what commands made of it."""
+    """A flag document: its definition and what commands made of it.
+
+    Only a running flag has an open run, only one that is rolled out an allocation beside its runs: of the one variant
+    that everybody gets. `removed` leaves the rest as it was: an archived flag may come back, a deleted one may not.
+    """
 
     definition: Flag
-    status: Literal["draft", "running", "complete"] = "draft"
+    status: Literal["draft", "running", "complete", "rolled out", "rolled back"] = "draft"
     runs: tuple[Run, ...] = ()
+    rolled_out: Allocation | None = None
+    removed: Literal["archived", "deleted"] | None = None
 
 
-Kind = Literal["flag", "metric"]
+Spec = FlagState | Metric | Group | Cohort | Deployment
+Kind = Literal["flag", "metric", "group", "cohort", "deployment"]
+KINDS: dict[type[Spec], Kind] = {
+    FlagState: "flag",
+    Metric: "metric",
+    Group: "group",
+    Cohort: "cohort",
+    Deployment: "deployment",
+}
 
 
 class Document(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -170,4 +335,4 @@ class Document(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     author: str
     time: int  # ms UTC
     reason: str
-    spec: msgspec.Raw  # FlagState or Metric, by `kind`
+    spec: msgspec.Raw  # a Spec, by `kind`

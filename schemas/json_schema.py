@@ -5,9 +5,16 @@ from typing import Any
 
 import msgspec
 
-from schemas.catalog import Flag, Metric
+from schemas.catalog import Cohort, Deployment, Flag, Group, Metric
 
-DOCUMENTS = {"experiment": Flag, "metric": Metric}  # by the name of the published file
+DOCUMENTS = {  # by the name of the published file
+    "experiment": Flag,
+    "flag": Flag,
+    "metric": Metric,
+    "group": Group,
+    "cohort": Cohort,
+    "deployment": Deployment,
+}
 
 
 def json_schema(document: str) -> str:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from evaluation.catalog import FlagInForce, RunInForce
 from evaluation.hashing import bucket_hashes
 from evaluation.texts import Names, Texts
-from schemas.catalog import Allocation
+from schemas.catalog import Allocation, Inclusion
 
 SHARES = 42_949_673  # values of h // 100, h unsigned with 32 bits
 OFF = "off"  # every flag's silent variant
@@ -70,9 +70,9 @@ def compile_allocation(allocation: Allocation, salt: str, variants: tuple[str, .
     users: dict[str, int] = {}
     devices: dict[str, int] = {}
     for i, variant in enumerate(variants):
-        listed_users, listed_devices = allocation.inclusions.get(variant, ((), ()))
-        users |= {user: i for user in listed_users if user not in users}
-        devices |= {device: i for device in listed_devices if device not in devices}
+        listed = allocation.inclusions.get(variant, Inclusion())
+        users |= {user: i for user in listed.users if user not in users}
+        devices |= {device: i for device in listed.devices if device not in devices}
     return Bucketing(salt, allocation.rollout, variants, np.array(ends, np.int64), users, devices)
 
 

@@ -265,7 +265,7 @@ class ExposurePlan:
 
 def _listed(runs: Iterable[RunInForce], which: int) -> Names:
     inclusions = [each for run in runs for allocation in run.allocations for each in allocation.inclusions.values()]
-    return Names(tuple(dict.fromkeys(name for lists in inclusions for name in lists[which])))
+    return Names(tuple(dict.fromkeys(name for each in inclusions for name in (each.users, each.devices)[which])))
 
 
 class _Same:

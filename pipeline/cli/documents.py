@@ -38,8 +38,7 @@ def validate(directory: Path, as_json: bool) -> None:
     with _faults_told(as_json):
         documents = read_documents(directory)
     if as_json:
-        counts = {"metrics": len(documents.metrics), "experiments": len(documents.flags), "faults": []}
-        click.echo(msgspec.json.encode(counts))
+        click.echo(msgspec.json.encode(_counts(documents) | {"faults": []}))
     else:
         click.echo(f"{_counted(documents)} in {directory}: no faults")
 
@@ -100,7 +99,19 @@ def _faults_told(as_json: bool) -> Iterator[None]:
 
 
 def _counted(documents: Documents) -> str:
-    return f"{len(documents.metrics)} metrics and {len(documents.flags)} experiments"
+    return ", ".join(f"{count} {name}" for name, count in _counts(documents).items() if count)
+
+
+def _counts(documents: Documents) -> dict[str, int]:
+    experiments = sum(bool(flag.definition.metrics) for flag in documents.flags.values())
+    return {
+        "metrics": len(documents.metrics),
+        "experiments": experiments,
+        "flags": len(documents.flags) - experiments,
+        "groups": len(documents.groups),
+        "cohorts": len(documents.cohorts),
+        "deployments": len(documents.deployments),
+    }
 
 
 def _line(change: Change) -> str:

@@ -5,7 +5,7 @@ import pytest
 
 from evaluation.lifecycle import LifecycleError, apply_definition, complete, start
 from evaluation.rules import state_violations
-from schemas.catalog import Flag, FlagState, Variant
+from schemas.catalog import Flag, FlagState, Inclusion, Variant
 
 BUTTON = Flag(key="button", owner="shop", variants=(Variant(key="control"), Variant(key="treatment")))
 
@@ -48,7 +48,7 @@ def test_start_makes_a_run_with_the_definitions_rollout_weights_and_inclusions()
     (allocation,) = run.allocations
     assert (allocation.flag_version, allocation.rollout) == (2, 40)
     assert list(allocation.weights.items()) == [("a", 3), ("b", 1)]
-    assert allocation.inclusions == {"a": (("ann",), ()), "b": ((), ("d",))}
+    assert allocation.inclusions == {"a": Inclusion(users=("ann",)), "b": Inclusion(devices=("d",))}
     assert not list(state_violations(state))
 
 

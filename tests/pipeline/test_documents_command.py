@@ -65,8 +65,9 @@ def shop(tmp_path: Path, deployment: Settings) -> Shop:
 def test_validate_counts_what_is_sound_without_a_broker(tmp_path: Path):
     shop = Shop(tmp_path / "configs")
 
-    assert "1 metrics and 1 experiments in " in shop.call("validate", str(shop.directory)).stdout
-    assert shop.told("validate", str(CONFIGS)) == {"metrics": 4, "experiments": 4, "faults": []}
+    assert "1 metrics, 1 experiments in " in shop.call("validate", str(shop.directory)).stdout
+    told = shop.told("validate", str(CONFIGS))
+    assert (told["metrics"], told["experiments"], told["flags"], told["faults"]) == (4, 3, 1, [])
 
 
 def test_validate_tells_file_and_line_of_every_fault(tmp_path: Path):
@@ -87,7 +88,7 @@ def test_validate_tells_file_and_line_of_every_fault(tmp_path: Path):
 def test_schema_writes_what_is_committed(tmp_path: Path):
     CliRunner().invoke(command, ["schema", str(tmp_path / "schemas")], catch_exceptions=False)
 
-    for file in ("experiment.json", "metric.json"):
+    for file in ("experiment.json", "flag.json", "metric.json", "group.json", "cohort.json", "deployment.json"):
         assert (tmp_path / "schemas" / file).read_text() == (CONFIGS / "schemas" / file).read_text()
 
 

@@ -12,14 +12,15 @@ from evaluation.assignment.bucketing import NOBODY, OFF, choose, choose_variant,
 from evaluation.catalog import FlagInForce, RunInForce
 from evaluation.hashing import murmur3
 from evaluation.texts import Texts
-from schemas.catalog import Allocation, Flag, Variant
+from schemas.catalog import Allocation, Flag, Inclusion, Variant
 
 VECTORS = json.loads((Path(__file__).parents[2] / "vectors" / "hashing.json").read_text())
 USERS = 1 << 17
 
 
 def allocation(weights, rollout=100, inclusions=None):
-    return Allocation(flag_version=1, rollout=rollout, weights=weights, inclusions=inclusions or {})
+    listed = {key: Inclusion(users=users, devices=devices) for key, (users, devices) in (inclusions or {}).items()}
+    return Allocation(flag_version=1, rollout=rollout, weights=weights, inclusions=listed)
 
 
 def bucketing(weights, salt="salt", **settings):
