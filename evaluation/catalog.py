@@ -213,9 +213,10 @@ def _metric(document: Document) -> Metric:
     return metric
 
 
-def _state(document: Document, metrics: Iterable[str]) -> FlagState:
+def _state(document: Document, metrics: Mapping[str, MetricInForce]) -> FlagState:
     state = decode_spec(document, FlagState)
-    _require(document, state.definition.key, flag_violations(state.definition, set(metrics)))
+    known = {key: metric.definition for key, metric in metrics.items()}
+    _require(document, state.definition.key, flag_violations(state.definition, known))
     _require(document, state.definition.key, state_violations(state))
     return state
 

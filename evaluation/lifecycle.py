@@ -72,8 +72,20 @@ def _refuse_another_meaning(before: Flag, after: Flag, run: str) -> None:
         refuse("variants", ", ".join(keys_before), ", ".join(keys_after), "units that met one would lose it")
     if control_of(before) != control_of(after):
         refuse("control", control_of(before), control_of(after), "its looks so far compare with the former")
-    if before.planned_units != after.planned_units:
-        refuse("planned_units", before.planned_units, after.planned_units, "the test is only valid if tuned beforehand")
+    if _plan(before) != _plan(after):
+        refuse("analysis", _plan(before), _plan(after), "a sample planned after a look promises nothing")
+
+
+def _plan(flag: Flag) -> str:
+    """What the planned sample is, or follows from."""
+    baseline = flag.analysis.baseline
+    if flag.analysis.planned_units is not None:
+        return f"{flag.analysis.planned_units} planned units"
+    if baseline is None:
+        return "no plan"
+    (primary,) = (goal for goal in flag.metrics if goal.role == "primary")
+    deviation = "" if baseline.deviation is None else f", deviation {baseline.deviation:g}"
+    return f"minimum effect {primary.minimum_effect:g} of {primary.metric} over mean {baseline.mean:g}{deviation}"
 
 
 def allocation_of(flag: Flag, version: int) -> Allocation:

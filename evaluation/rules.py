@@ -1,7 +1,7 @@
 """Rules: what a document must satisfy beyond the types of its fields."""
 
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from difflib import get_close_matches
@@ -46,11 +46,12 @@ def metric_violations(metric: Metric) -> Iterator[Violation]:
         )
 
 
-def flag_violations(flag: Flag, metrics: Collection[str]) -> Iterator[Violation]:
-    """What is wrong with a flag's definition, given the keys of the metrics that exist."""
+def flag_violations(flag: Flag, metrics: Mapping[str, Metric | None]) -> Iterator[Violation]:
+    """What is wrong with a flag's definition, given the metrics that exist (None: one whose definition is unknown)."""
     yield from _variant_violations(flag)
     yield from _inclusion_violations(flag)
     yield from _goal_violations(flag, metrics)
+    yield from _analysis_violations(flag, metrics)
     yield from _date_violations(flag)
 
 
@@ -89,7 +90,7 @@ def _inclusion_violations(flag: Flag) -> Iterator[Violation]:
                     )
 
 
-def _goal_violations(flag: Flag, metrics: Collection[str]) -> Iterator[Violation]:
+def _goal_violations(flag: Flag, metrics: Mapping[str, Metric | None]) -> Iterator[Violation]:
     counted = Counter(goal.metric for goal in flag.metrics)
     primary = None
     for index, goal in enumerate(flag.metrics):
@@ -109,6 +110,46 @@ def _goal_violations(flag: Flag, metrics: Collection[str]) -> Iterator[Violation
             yield Violation(
                 ("metrics", index, "margin"), f"{goal.margin:g} would be ignored: only a guardrail has a margin"
             )
+        metric = metrics.get(goal.metric)
+        if goal.exact and metric and metric.type != "conversion":
+            yield Violation(
+                ("metrics", index, "exact"),
+                f"'{goal.metric}' is a {metric.type}, and the exact test is one of conversions; remove it",
+            )
+
+
+def _analysis_violations(flag: Flag, metrics: Mapping[str, Metric | None]) -> Iterator[Violation]:
+    analysis, baseline = flag.analysis, flag.analysis.baseline
+    if analysis.method == "bayesian":
+        for name, ignored in (
+            ("correction", analysis.correction in ("holm", "benjamini-hochberg") and analysis.correction),
+            ("sided", analysis.sided == "one" and "one"),
+            ("cuped", analysis.cuped and "true"),
+        ):
+            if ignored:
+                yield Violation(
+                    ("analysis", name), f"{ignored} would be ignored: a Bayesian reading knows no such thing; remove it"
+                )
+    if baseline is None:
+        return
+    path: Path = ("analysis", "baseline")
+    if analysis.planned_units is not None:
+        yield Violation(path, f"would be ignored: planned_units says {analysis.planned_units}; keep one of the two")
+    primary = next((goal for goal in flag.metrics if goal.role == "primary"), None)
+    if primary is None or primary.minimum_effect is None:
+        yield Violation(path, "says nothing without an effect to see: give the primary goal its minimum_effect")
+        return
+    metric = metrics.get(primary.metric)
+    if metric is None:
+        return
+    if metric.type != "conversion" and baseline.deviation is None:
+        yield Violation(
+            path, f"'{metric.key}' is a {metric.type}; give the standard deviation of a unit too: deviation"
+        )
+    if metric.type == "conversion" and baseline.deviation is not None:
+        yield Violation((*path, "deviation"), f"{baseline.deviation:g} would be ignored: a conversion's rate gives it")
+    if metric.type == "conversion" and baseline.mean >= 1:
+        yield Violation((*path, "mean"), f"{baseline.mean:g} is no rate of a conversion; write 0.12 for 12 %")
 
 
 def _date_violations(flag: Flag) -> Iterator[Violation]:

@@ -99,10 +99,11 @@ def read_documents(directory: Path) -> Documents:
         raise PeekproofError(f"'{directory}' holds no documents; put YAML files into its metrics/ and experiments/")
     for metric in metrics.values():
         faults += metric.file.faults(metric_violations(metric.definition))
+    known: dict[str, Metric | None] = {key: metric.definition for key, metric in metrics.items()}
     for flag in flags.values():
         # A metric whose file can't be read has its own fault already: don't report each goal that names it.
-        assumed = {goal.metric for goal in flag.definition.metrics} if unreadable_metrics else set()
-        faults += flag.file.faults(flag_violations(flag.definition, metrics.keys() | assumed))
+        goals = [goal.metric for goal in flag.definition.metrics] if unreadable_metrics else []
+        faults += flag.file.faults(flag_violations(flag.definition, dict.fromkeys(goals) | known))
     if faults:
         raise DocumentError(faults)
     return Documents(metrics, flags, groups, cohorts, deployments)

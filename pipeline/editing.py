@@ -8,9 +8,7 @@ import msgspec
 from evaluation.catalog import Catalog, History
 from evaluation.lifecycle import LifecycleError, apply_definition
 from pipeline.documents import DocumentError, Documents, Fault
-from schemas.catalog import KINDS, Cohort, Deployment, Flag, FlagState, Group, Kind, Metric, Spec
-
-Definition = Flag | Metric | Group | Cohort | Deployment
+from schemas.catalog import KINDS, FlagState, Kind, Spec
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +61,8 @@ def changes(documents: Documents, history: History) -> list[Change]:
     return found
 
 
-def differing(before: Definition | None, after: Definition) -> tuple[str, ...]:
-    """The fields that two definitions of one document differ in; none for a new one."""
+def differing(before: msgspec.Struct | None, after: msgspec.Struct) -> tuple[str, ...]:
+    """The fields that two definitions of one thing differ in; none for a new one."""
     if before is None:
         return ()
     encode = msgspec.json.encode  # in Python 1 and true are equal
@@ -89,7 +87,17 @@ def _effects_of_flag(before: FlagState | None, after: FlagState) -> Iterator[str
             f"{run.key} goes on with rollout {allocation.rollout} % and weights {weights}; units that have entered "
             "stay in the variant that they met first"
         )
-    had = {goal.metric for goal in before.definition.metrics}
+    if fields := differing(before.definition.analysis, after.definition.analysis):
+        yield (
+            f"{run.key} is judged anew, by another {', '.join(fields)}: running values start again at the next look, "
+            "and alpha no longer bounds the false discoveries of the whole run"
+        )
+    had = {goal.metric: goal for goal in before.definition.metrics}
     for goal in after.definition.metrics:
         if goal.metric not in had:
             yield f"{run.key} measures '{goal.metric}' on units that enter from now on"
+        elif fields := differing(had[goal.metric], goal):
+            yield (
+                f"{run.key} judges '{goal.metric}' by another {', '.join(fields)} from the next look on; a goal that "
+                "was chosen after looking at its numbers proves nothing by them"
+            )

@@ -186,9 +186,8 @@ def _experiment(key: str, flag: FlagInForce, published: PublishedLook | None) ->
         "version": flag.version,
         "changed": flag.append_time,
     }
-    row |= {
-        name: getattr(definition, name) for name in ("name", "description", "owner", "unit", "rollout", "planned_units")
-    }
+    row |= {name: getattr(definition, name) for name in ("name", "description", "owner", "unit", "rollout")}
+    row |= {"method": definition.analysis.method, "planned_units": definition.analysis.planned_units}
     if definition.hypothesis:
         row |= msgspec.structs.asdict(definition.hypothesis)
     if flag.runs:
@@ -208,6 +207,8 @@ def _of_look(look: Look) -> dict[str, Any]:
         "final": look.final,
         "verdict": look.verdict.decision,
         "verdict_reason": look.verdict.reason,
+        "verdict_prediction": look.verdict.prediction,
+        "days_left": look.verdict.days_left,
         "units": sum(arm.units for arm in arms),
     }
 

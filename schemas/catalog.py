@@ -39,7 +39,11 @@ Weight = Annotated[
 ]
 Share = Annotated[float, msgspec.Meta(gt=0, description="a number above 0; 0.02 means two per cent of control")]
 Units = Annotated[int, msgspec.Meta(ge=100, description="a whole number of at least 100")]
+Probability = Annotated[
+    float, msgspec.Meta(gt=0, le=0.2, description="a number above 0 and at most 0.2; 0.05 means 95 % confidence")
+]
 Scale = Annotated[int, msgspec.Meta(ge=0, le=9, description="a whole number from 0 to 9: decimal places")]
+Switch = Annotated[bool, msgspec.Meta(description="true or false")]
 Text = Annotated[str, msgspec.Meta(min_length=1, max_length=1024, description="a text of 1 to 1024 characters")]
 Prose = Annotated[str, msgspec.Meta(min_length=1, description="a sentence or more")]
 Date = Annotated[
@@ -153,8 +157,10 @@ class Membership(Strict, frozen=True, kw_only=True):
 class Goal(Strict, frozen=True, kw_only=True):
     """What the experiment wants of one metric.
 
-    `minimum_effect` is the smallest relative lift that matters; a guardrail's `margin` the relative loss that is
-    still acceptable.
+    `minimum_effect` is the smallest relative lift that matters; of the primary metric it is the hypothesis's prediction
+    as a number, with which the verdict compares the lift. A guardrail's `margin` is the relative loss that is still
+    acceptable: with one, a treatment ships once it is proved to lose no more. `exact` asks for the exact test of rare
+    conversions; unsaid, conversion guardrails have it on their live reading, so that harm shows within seconds.
     """
 
     metric: Key
@@ -162,6 +168,43 @@ class Goal(Strict, frozen=True, kw_only=True):
     direction: Literal["increase", "decrease"] = "increase"
     minimum_effect: Share | None = None
     margin: Share | None = None
+    exact: Switch | None = None
+
+
+class Baseline(Strict, frozen=True, kw_only=True):
+    """What is expected of the primary metric without any treatment: mean per unit, and its standard deviation.
+
+    A conversion's mean is its rate, which gives the deviation.
+    """
+
+    mean: Annotated[float, msgspec.Meta(gt=0, description="a number above 0; 0.12 for 12 % of units that convert")]
+    deviation: Share | None = None
+
+
+class Analysis(Strict, frozen=True, kw_only=True):
+    """How the experiment's numbers are judged. The defaults are Amplitude's.
+
+    `sequential` results may be acted on whenever one looks. A `t-test` is read once, when the planned units are in.
+    `bayesian` gives the chance to beat control; watching it has no guarantee.
+
+    `alpha` is the chance of a false discovery among the primary comparisons, and among the secondary ones;
+    `guardrail_alpha` that of a false alarm, and of a false proof of safety, per guardrail and treatment. `correction`
+    says how several comparisons share alpha (a Bayesian reading shares nothing). `sided: one` looks for gains only,
+    in the direction of each goal.
+
+    `planned_units` is the planned sample of a treatment and control together. It tunes the sequential test and ends the
+    t-test. Unsaid, it is what a fixed-horizon test with a power of 80 % needs to see the primary goal's
+    `minimum_effect` over the `baseline`; without these 10,000 tune the sequential test.
+    """
+
+    method: Literal["sequential", "t-test", "bayesian"] = "sequential"
+    alpha: Probability = 0.05
+    guardrail_alpha: Probability = 0.05
+    correction: Literal["bonferroni", "holm", "benjamini-hochberg", "none"] = "bonferroni"
+    sided: Literal["two", "one"] = "two"
+    cuped: Switch = False
+    planned_units: Units | None = None
+    baseline: Baseline | None = None
 
 
 class Flag(Strict, frozen=True, kw_only=True):
@@ -170,8 +213,8 @@ class Flag(Strict, frozen=True, kw_only=True):
     `segments` come first; `rollout` is the percentage of all other units that get a variant, split by the variants'
     weights. Who gets no variant gets `off`. `prerequisites` name, by flag, the variants (`off` is one) of which a unit
     must have one; `sticky` keeps a unit in the variant that it had before; `deployments` are those that serve the flag
-    (none named: all). `control` is by default the variant of that name, else the first. `planned_units` is the planned
-    sample of a pair of variants: it tunes the sequential test. `start` and `end` are a plan: commands act.
+    (none named: all). `control` is by default the variant of that name, else the first. `start` and `end` are
+    a plan: commands act.
     """
 
     key: Key
@@ -187,10 +230,10 @@ class Flag(Strict, frozen=True, kw_only=True):
     segments: tuple[Segment, ...] = ()
     prerequisites: dict[Key, tuple[Key, ...]] = {}
     groups: tuple[Membership, ...] = ()
-    sticky: bool = False
+    sticky: Switch = False
     deployments: tuple[Key, ...] = ()
     metrics: tuple[Goal, ...] = ()
-    planned_units: Units | None = None
+    analysis: Analysis = Analysis()
     start: Date | None = None
     end: Date | None = None
 
@@ -287,7 +330,7 @@ class Allocation(Strict, frozen=True, kw_only=True):
     segments: tuple[Segment, ...] = ()
     prerequisites: dict[str, tuple[str, ...]] = {}
     groups: tuple[Membership, ...] = ()
-    sticky: bool = False
+    sticky: Switch = False
 
 
 class Run(Strict, frozen=True, kw_only=True):

@@ -5,6 +5,7 @@ from typing import Literal
 import msgspec
 
 from schemas.aggregate import Exact
+from schemas.catalog import Analysis
 
 Reading = Literal["settled", "live"]
 Status = Literal[
@@ -14,13 +15,33 @@ Status = Literal[
     "zero variance",
     "withheld",
 ]
+Method = Literal[
+    "sequential",
+    "t-test",
+    "bayesian",
+    "exact",  # sequential, of conversions alone: its interval is that of the risk ratio
+]
+Alternative = Literal["two-sided", "greater", "less"]  # what the p-value is evidence for: the treatment is …
+Judgement = Literal[
+    "better",
+    "worse",
+    "safe",  # a guardrail's loss is sure to be within its margin
+    "harmed",
+    "open",
+]
+Caveat = Literal[
+    "open windows",  # units still grow, so the guarantee of always-valid results is not claimed
+    "heavy tail",  # an uncapped sum on an unequal split: no normal approximation holds
+]
 
 
 class Cell(msgspec.Struct, frozen=True, kw_only=True):
     """One metric, one variant against control, one reading, one segment. Never NaN: null and a status.
 
-    `estimate` is treatment minus control in the metric's unit; `lower`, `upper` its confidence sequence at this look,
-    and `running_*` what all looks so far say together (intersection, smallest p). `relative_*` is the relative lift.
+    `estimate` is treatment minus control in the metric's unit; `lower`, `upper` its interval at this look, and
+    `running_*` what all looks so far say together (intersection, smallest p), on which judgements rest: of a t-test
+    those of the first look with the planned units. `relative_*` is the relative lift. An end that a one-sided test
+    leaves open is null; a guardrail's two ends are one-sided bounds.
     """
 
     metric: str
@@ -29,7 +50,11 @@ class Cell(msgspec.Struct, frozen=True, kw_only=True):
     control: str
     reading: Reading
     segment: str = "all"
+    method: Method = "sequential"
+    alternative: Alternative = "two-sided"
     status: Status
+    judgement: Judgement = "open"
+    caveat: Caveat | None = None
     n: int
     nonzero: int
     sum: Exact  # of quantised unit totals: divide by 10^scale
@@ -51,10 +76,14 @@ class Cell(msgspec.Struct, frozen=True, kw_only=True):
     running_upper: float | None = None
     running_p_value: float | None = None
     running_empty: bool = False  # the intervals of different looks exclude each other: the effect has moved
+    adjusted_p_value: float | None = None  # the running p-value, corrected for the comparisons of its family
+    chance: float | None = None  # Bayesian: that the treatment is better, in the direction of the goal
     relative_estimate: float | None = None
     relative_lower: float | None = None
     relative_upper: float | None = None
-    alpha: float
+    running_relative_lower: float | None = None
+    running_relative_upper: float | None = None
+    alpha: float  # of the interval
 
 
 class ArmHealth(msgspec.Struct, frozen=True):
@@ -86,14 +115,23 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Verdict(msgspec.Struct, frozen=True):
-    """What a person should do, and why in one sentence that names the numbers."""
+    """What a person should do, and why in one sentence that names the numbers.
+
+    `prediction` compares the primary metric's lift with the goal's minimum effect. `days_left` is how long a decision
+    may still take at the present pace, at most 40; null where nobody can say.
+    """
 
     decision: Literal["ship", "roll back", "keep running", "needs attention", "none"]
     reason: str
+    prediction: Literal["hit", "missed", "open"] | None = None
+    days_left: float | None = None
 
 
 class Look(msgspec.Struct, frozen=True, kw_only=True):
-    """Looks of a run are numbered 1, 2, 3, …; `time` is the smallest clock of the covered partitions (ms UTC)."""
+    """Looks of a run are numbered 1, 2, 3, …; `time` is the smallest clock of the covered partitions (ms UTC).
+
+    `analysis` holds the settings in force; where they differ from the last look's, running values start again.
+    """
 
     experiment: str
     run: str
@@ -103,6 +141,7 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
     catalog_version: int
     offsets: dict[str, int]  # units partition -> offset: the look covers every record before it
     health: Health
+    analysis: Analysis = Analysis()
     verdict: Verdict
     final: bool = False
     cells: list[Cell]

@@ -73,7 +73,9 @@ def cells(
     alpha = [cell.alpha if cell else shared[key[0]] for cell, key in zip(known, keys, strict=True)]
     found = differences(comparisons)
     is_withheld = np.array([withheld.get(key[0], 0) > 0 for key in keys], np.bool_)
-    columns = _Columns(comparisons, found, np.array(alpha), flag.planned_units or mixture.PLANNED_UNITS, is_withheld)
+    columns = _Columns(
+        comparisons, found, np.array(alpha), flag.analysis.planned_units or mixture.PLANNED_UNITS, is_withheld
+    )
 
     made = []
     for i, (name, treatment, reading) in enumerate(keys):

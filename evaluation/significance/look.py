@@ -43,6 +43,7 @@ def look(run: RunInForce, aggregates: Sequence[Aggregate], previous: Look | None
         catalog_version=max(aggregate.catalog for aggregate in aggregates),
         offsets={str(each.partition): each.offset for each in sorted(aggregates, key=lambda each: each.partition)},
         health=believed,
+        analysis=run.definition.analysis,
         verdict=decide(run.definition, metrics, made, believed, final),
         final=final,
         cells=made,

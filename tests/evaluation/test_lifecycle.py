@@ -5,7 +5,7 @@ import pytest
 
 from evaluation.lifecycle import LifecycleError, apply_definition, complete, start
 from evaluation.rules import state_violations
-from schemas.catalog import Flag, FlagState, Inclusion, Variant
+from schemas.catalog import Analysis, Flag, FlagState, Inclusion, Variant
 
 BUTTON = Flag(key="button", owner="shop", variants=(Variant(key="control"), Variant(key="treatment")))
 
@@ -108,7 +108,7 @@ def test_a_running_flag_gets_another_allocation_only_when_who_gets_what_changes(
         ({"variants": (*BUTTON.variants, Variant(key="third"))}, "variants of 'button' would change"),
         ({"variants": BUTTON.variants[:1]}, "variants of 'button' would change"),
         ({"control": "treatment"}, "control of 'button' would change from control to treatment"),
-        ({"planned_units": 500}, "planned_units of 'button' would change from None to 500"),
+        ({"analysis": Analysis(planned_units=500)}, "analysis of 'button' would change from no plan to 500 planned"),
     ],
 )
 def test_what_the_numbers_of_a_run_mean_cannot_change_while_it_runs(change: dict, reason: str):

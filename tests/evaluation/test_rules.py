@@ -4,9 +4,12 @@ import msgspec
 import pytest
 
 from evaluation.rules import flag_violations, metric_violations, state_violations
-from schemas.catalog import Allocation, Flag, FlagState, Goal, Metric, Run, Variant
+from schemas.catalog import Allocation, Analysis, Baseline, Flag, FlagState, Goal, Metric, Run, Variant
 
-METRICS = {"purchase", "revenue"}
+METRICS = {
+    "purchase": Metric(key="purchase", owner="shop", type="conversion", event="buy", window="7d"),
+    "revenue": Metric(key="revenue", owner="shop", type="sum", event="buy", property="price", window="7d"),
+}
 FLAG = Flag(
     key="button",
     owner="shop",
@@ -17,6 +20,11 @@ FLAG = Flag(
 
 def two(**fields: object) -> tuple[Variant, ...]:
     return (Variant(key="control", **fields), Variant(key="treatment", **fields))
+
+
+def planned(metric: str, **baseline: float) -> dict[str, object]:
+    goal = Goal(metric=metric, role="primary", minimum_effect=0.05)
+    return {"metrics": (goal,), "analysis": Analysis(baseline=Baseline(**baseline))}
 
 
 def test_a_sound_definition_violates_nothing():
@@ -42,6 +50,13 @@ def test_a_sound_definition_violates_nothing():
             r"metrics\[1\].role: 'purchase' and 'revenue' are both primary",
         ),
         ({"metrics": (Goal(metric="purchase", margin=0.1),)}, r"metrics\[0\].margin: 0.1 would be ignored"),
+        ({"metrics": (Goal(metric="revenue", exact=True),)}, r"metrics\[0\].exact: 'revenue' is a sum, and the exact"),
+        ({"analysis": Analysis(method="bayesian", sided="one")}, r"analysis.sided: one would be ignored"),
+        ({"analysis": Analysis(method="bayesian", correction="holm")}, r"analysis.correction: holm would be ignored"),
+        ({"analysis": Analysis(baseline=Baseline(mean=0.1))}, r"analysis.baseline: says nothing without an effect"),
+        (planned("purchase", mean=12), r"analysis.baseline.mean: 12 is no rate of a conversion"),
+        (planned("purchase", mean=0.1, deviation=1), r"analysis.baseline.deviation: 1 would be ignored"),
+        (planned("revenue", mean=10), r"analysis.baseline: 'revenue' is a sum; give the standard deviation"),
         ({"start": "next week"}, "start: 'next week' is no ISO 8601 date"),
         ({"start": "2026-03-02", "end": "2026-03-02"}, "end: '2026-03-02' is not after the start"),
         ({"start": "2026-03-01T23:00:00-02:00", "end": "2026-03-02"}, "end: '2026-03-02' is not after the start"),
@@ -66,6 +81,11 @@ def test_a_flag_without_metrics_may_have_one_variant_and_a_guardrail_needs_nothi
 
     assert not list(flag_violations(flag, METRICS))
     assert not list(flag_violations(guarded, METRICS))
+
+
+@pytest.mark.parametrize("change", [planned("purchase", mean=0.1), planned("revenue", mean=10, deviation=30)])
+def test_a_baseline_and_a_minimum_effect_plan_the_sample(change: dict):
+    assert not list(flag_violations(msgspec.structs.replace(FLAG, **change), METRICS))
 
 
 def test_every_broken_rule_is_reported_at_once():

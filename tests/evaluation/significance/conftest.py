@@ -4,7 +4,7 @@ import pytest
 
 from evaluation.catalog import MetricInForce, RunInForce
 from schemas.aggregate import Aggregate, ArmCount, MetricHealth, Sums, exact
-from schemas.catalog import Allocation, Flag, Goal, Metric, Variant
+from schemas.catalog import Allocation, Analysis, Flag, Goal, Metric, Variant
 
 
 def make_run(goals, types=None, windows=None, weights=({"control": 1, "treatment": 1},), versions=None, **run):
@@ -26,7 +26,7 @@ def make_run(goals, types=None, windows=None, weights=({"control": 1, "treatment
         for goal in goals
     }
     variants = tuple(Variant(key=key) for key in dict.fromkeys(key for each in weights for key in each))
-    planned = run.pop("planned_units", None)
+    analysis = Analysis(**run.pop("analysis", {}))
     return RunInForce(
         **{
             "flag": "checkout",
@@ -37,7 +37,7 @@ def make_run(goals, types=None, windows=None, weights=({"control": 1, "treatment
             "completed": None,
             "since": {},
             "definition": Flag(
-                key="checkout", owner="shop", variants=variants, metrics=tuple(goals), planned_units=planned
+                key="checkout", owner="shop", variants=variants, metrics=tuple(goals), analysis=analysis
             ),
             "metrics": metrics,
             **run,

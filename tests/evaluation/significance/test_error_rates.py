@@ -42,8 +42,8 @@ def revenue(paying):
 def watched(run_of, aggregate_of):
     """Watches every experiment at every look."""
 
-    def watched(kind, draws, allocation_of, weights, planned_units=None):
-        run = run_of(GOALS, dict.fromkeys(WINDOWS, kind), WINDOWS, weights=weights, planned_units=planned_units)
+    def watched(kind, draws, allocation_of, weights):
+        run = run_of(GOALS, dict.fromkeys(WINDOWS, kind), WINDOWS, weights=weights)
         rng = np.random.default_rng(20_26)
         sums, naive, last = {}, np.zeros(EXPERIMENTS, bool), None
         for index in range(LOOKS):
