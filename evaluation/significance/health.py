@@ -27,12 +27,12 @@ def health(run: RunInForce, aggregates: Sequence[Aggregate], previous: Look | No
         for variant, weight in weights.items():
             expected[variant] += sum(counts) * weight / sum(weights.values())
         if len(weights) > 1:
-            evidence += srm.log_bayes_factor(counts, list(weights.values()))
+            evidence += float(srm.log_bayes_factor(counts, list(weights.values())))
     if not split:
         newest = run.allocations[-1].weights
         expected = {variant: newest.get(variant, 0) / max(1, sum(newest.values())) for variant in variants}
         split = 1
-    p_value = srm.p_value(evidence)
+    p_value = float(srm.p_value(evidence))
     running = previous.health.srm_running_p_value if previous else None
 
     def total(name: str) -> int:

@@ -8,27 +8,33 @@ splitting: their log Bayes factors add.
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from scipy.special import chdtrc, gammaln
+
+Floats = NDArray[np.float64]
 
 ALPHA = 0.01
 CONCENTRATION = 1_000.0  # finds a split of 51/49 soonest (simulated among 100, 1,000, 10,000)
 
 
-def log_bayes_factor(counts: Sequence[int], weights: Sequence[float], concentration: float = CONCENTRATION) -> float:
-    """The log Bayes factor of one allocation: units per arm and the arms' weights, each above 0, of any sum."""
+def log_bayes_factor(counts: ArrayLike, weights: ArrayLike, concentration: float = CONCENTRATION) -> Floats:
+    """The log Bayes factor of one allocation at each look.
+
+    `counts` are the units per arm, (..., arms), `weights` the arms' weights, (arms,), each above 0, of any sum.
+    """
     n = np.asarray(counts, np.float64)
     share = np.asarray(weights, np.float64) / np.sum(weights)
     prior = concentration * share
-    return float(
+    return np.asarray(
         gammaln(concentration)
-        - gammaln(concentration + n.sum())
-        + np.sum(gammaln(prior + n) - gammaln(prior) - n * np.log(share))
+        - gammaln(concentration + n.sum(-1))
+        + np.sum(gammaln(prior + n) - gammaln(prior) - n * np.log(share), axis=-1)
     )
 
 
-def p_value(log_bayes_factor: float) -> float:
+def p_value(log_bayes_factor: ArrayLike) -> Floats:
     """min(1, 1/BF): below alpha at any look with chance alpha at most when the split is right."""
-    return float(np.exp(-max(log_bayes_factor, 0.0)))
+    return np.asarray(np.exp(-np.maximum(log_bayes_factor, 0.0)))
 
 
 def chi_squared(counts: Sequence[int], weights: Sequence[float]) -> tuple[float, float]:
