@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from evaluation.catalog import MetricInForce, RunInForce, control_of
 from evaluation.significance import gates, mixture
-from evaluation.significance.comparison import Arm, Comparison, Differences, differences
-from evaluation.significance.moments import Floats
+from evaluation.significance.comparison import Comparison, Differences, Measure, differences
+from evaluation.significance.moments import Arm, Floats
 from evaluation.significance.relative import fieller
 from schemas.aggregate import exact
 from schemas.catalog import Flag
@@ -93,15 +93,15 @@ def cells(
                 status=columns.status[i],
                 n=treated.n,
                 nonzero=treated.nonzero,
-                sum=exact(treated.sum),
-                sum_squares=exact(treated.sum_squares),
+                sum=exact(treated.first[0]),
+                sum_squares=exact(treated.second[0]),
                 control_n=controlled.n,
                 control_nonzero=controlled.nonzero,
-                control_sum=exact(controlled.sum),
-                control_sum_squares=exact(controlled.sum_squares),
-                scale=comparison.scale,
-                mean=_mean(columns.mean[i], treated, comparison.scale),
-                control_mean=_mean(columns.control_mean[i], controlled, comparison.scale),
+                control_sum=exact(controlled.first[0]),
+                control_sum_squares=exact(controlled.second[0]),
+                scale=comparison.scales[0],
+                mean=_mean(columns.mean[i], treated, comparison.scales[0]),
+                control_mean=_mean(columns.control_mean[i], controlled, comparison.scales[0]),
                 estimate=columns.estimate[i],
                 standard_error=columns.standard_error[i],
                 lower=columns.lower[i],
@@ -132,7 +132,7 @@ class _Columns:
         planned: int,
         is_withheld: NDArray[np.bool_],
     ) -> None:
-        is_conversion = np.array([comparison.is_conversion for comparison in comparisons], np.bool_)
+        is_conversion = np.array([comparison.measure == "conversion" for comparison in comparisons], np.bool_)
         has_data = np.array([min(c.treatment.n, c.control.n) > 0 for c in comparisons], np.bool_)
         is_open = gates.is_open(found.n, found.control_n, found.nonzero, found.control_nonzero, is_conversion)
         has_variance = found.variance > 0.0
@@ -146,14 +146,14 @@ class _Columns:
         variance, units = (np.where(judged, each, np.nan) for each in (found.variance, found.units))
         said = mixture.evidence(found.difference, variance, mixture.mixing_ratio(units, planned, alpha), alpha)
         # Relative to |m_c|, so that a lift has the difference's sign.
-        size, sign = np.abs(found.control_mean), np.sign(found.control_mean)
+        size, sign = np.abs(found.baseline), np.sign(found.baseline)
         relative = fieller(
             found.difference,
             variance,
             size,
-            found.control_variance,
+            found.baseline_variance,
             said.multiplier,
-            covariance=sign * found.control_variance,
+            covariance=sign * found.covariance,
         )
 
         self.mean = _numbers(found.mean)
@@ -169,8 +169,8 @@ class _Columns:
 def _comparisons(
     run: RunInForce, metric: MetricInForce, keys: Iterable[CellKey], control: str, arms: Mapping[ArmKey, Arm]
 ) -> Iterator[Comparison]:
-    nobody = Arm()
-    scale, is_conversion = metric.fact.scale, metric.definition.type == "conversion"
+    nobody = Arm(0, 0, (0,), (0,))
+    measure: Measure = "conversion" if metric.definition.type == "conversion" else "mean"
     for name, treatment, reading in keys:
         strata = []
         treated = controlled = nobody
@@ -180,7 +180,7 @@ def _comparisons(
             treated, controlled = (its, controls) if index == 0 else (treated + its, controlled + controls)
             if allocation.weights.get(treatment, 0) > 0 and allocation.weights.get(control, 0) > 0:
                 strata.append((its, controls))
-        yield Comparison(treated, controlled, strata, scale, is_conversion)
+        yield Comparison(treated, controlled, strata, (metric.fact.scale,), measure)
 
 
 def _same_definition(cell: Cell | None, version: int) -> Cell | None:
@@ -196,7 +196,7 @@ def _narrowed(choose: Callable[[float, float], float], before: Number, now: Numb
 def _mean(combined: Number, arm: Arm, scale: int) -> Number:
     """Over allocations where a comparison is possible, else of the arm by itself."""
     if combined is None and arm.n:
-        return arm.sum / (arm.n * 10**scale)
+        return arm.first[0] / (arm.n * 10**scale)
     return combined
 
 

@@ -11,8 +11,8 @@ import msgspec
 
 from evaluation.catalog import MetricInForce, RunInForce
 from evaluation.significance.cells import ArmKey, cell_key, cells
-from evaluation.significance.comparison import Arm
 from evaluation.significance.health import health
+from evaluation.significance.moments import Arm
 from evaluation.significance.verdict import decide
 from schemas.aggregate import Aggregate
 from schemas.look import Cell, Look
@@ -110,7 +110,7 @@ def _arms(metrics: Mapping[str, MetricInForce], aggregates: Iterable[Aggregate])
                 arm[1] += sums.nonzero
                 arm[2] += int(sums.sum)
                 arm[3] += int(sums.sum_squares)
-    return {key: Arm(*sums) for key, sums in arms.items()}
+    return {key: Arm(n, nonzero, (first,), (second,)) for key, (n, nonzero, first, second) in arms.items()}
 
 
 def _withheld(aggregates: Iterable[Aggregate]) -> dict[str, int]:

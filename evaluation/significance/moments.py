@@ -1,13 +1,22 @@
-"""Moments: from exact integer sums to means, differences and variances, each rounded once.
+"""Moments: exact integer sums of an arm, and what they say of means, ratios and covariances, each rounded once.
 
-An arm is (n, S1, S2) with S1, S2 the sums of quantised unit totals and of their squares. Everything up to the one
-division is integer arithmetic without limit, so that neither order nor cancellation can change a bit. Arrays of
-integers are object arrays; `unit` is 10^scale, the quantised value of 1.
+A unit has k values: its total of a metric (k = 1), or several that belong together (numerator and denominator, total
+and covariate). An arm is its units' number, the k sums and the k(k + 1)/2 sums of products, of quantised values.
+Everything up to the one division is integer arithmetic without limit, so that neither order nor cancellation can change
+a bit.
+
+Whatever an arm estimates is a fraction of integers, and a unit moves it by a linear function of its values, its
+influence: that of a ratio Sy/Sd is (y - R d)/mean(d) (the delta method). The variance of the estimate is that of a mean
+of influences, the covariance of two estimates likewise: quadratic forms of the sums, in integers too.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations_with_replacement
+from operator import add
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,34 +24,120 @@ Floats = NDArray[np.float64]
 Integers = NDArray[Any]  # dtype object: Python integers
 
 
+class Arm(msgspec.Struct, frozen=True, gc=False):
+    """Exact sums of one arm. The zero of `+` has no values at all.
+
+    `nonzero` counts units with a non-zero first value; `second` holds the sums of products, upper triangle by rows: of
+    values (y, d) that is yy, yd, dd.
+    """
+
+    n: int = 0
+    nonzero: int = 0
+    first: tuple[int, ...] = ()
+    second: tuple[int, ...] = ()
+
+    def __add__(self, other: "Arm") -> "Arm":
+        if not (self.first and other.first):
+            return self if self.first else other
+        return Arm(
+            self.n + other.n,
+            self.nonzero + other.nonzero,
+            tuple(map(add, self.first, other.first)),
+            tuple(map(add, self.second, other.second)),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What arms estimate: `numerator`/`denominator`. A unit's value x_j has the influence `weights`[j] x_j/`scale`."""
+
+    numerator: Integers
+    denominator: Integers
+    weights: Mapping[int, Integers]
+    scale: Integers
+
+    def value(self) -> Floats:
+        """The estimate."""
+        return divided(self.numerator, self.denominator)
+
+    def minus(self, control: "Estimate") -> Floats:
+        """The difference of two estimates: exact even where they agree in every digit."""
+        return divided(
+            self.numerator * control.denominator - control.numerator * self.denominator,
+            self.denominator * control.denominator,
+        )
+
+    def adjusted(self, covariate: "Estimate", theta: Integers, over: Integers) -> "Estimate":
+        """The estimate less theta/over times the covariate's, of another set of values."""
+        weights = {j: over * covariate.scale * weight for j, weight in self.weights.items()}
+        weights |= {j: -theta * self.scale * weight for j, weight in covariate.weights.items()}
+        return Estimate(
+            over * self.numerator * covariate.denominator - theta * covariate.numerator * self.denominator,
+            over * self.denominator * covariate.denominator,
+            weights,
+            over * self.scale * covariate.scale,
+        )
+
+
+class Arms:
+    """Many arms of k values each, as columns of unlimited integers. `unit` is the quantised 1 of each value."""
+
+    def __init__(self, arms: Sequence[Arm], units: Sequence[tuple[int, ...]]) -> None:
+        values = range(len(units[0]) if units else 1)
+        self.n = integers(arm.n for arm in arms)
+        self.nonzero = integers(arm.nonzero for arm in arms)
+        self.first = [integers(arm.first[j] for arm in arms) for j in values]
+        self.second = {
+            pair: integers(arm.second[at] for arm in arms)
+            for at, pair in enumerate(combinations_with_replacement(values, 2))
+        }
+        self.unit = [integers(unit[j] for unit in units) for j in values]
+
+    def mean(self, j: int) -> Estimate:
+        """The mean of value j, for n >= 1."""
+        return Estimate(self.first[j], self.n * self.unit[j], {j: integers([1])}, self.unit[j])
+
+    def ratio(self, j: int) -> Estimate:
+        """The sum of value j over that of value j + 1, which must not be 0."""
+        total, below = self.first[j], self.first[j + 1]
+        factor = self.n * self.unit[j + 1]
+        return Estimate(
+            total * self.unit[j + 1],
+            below * self.unit[j],
+            {j: factor * below, j + 1: -factor * total},
+            below * below * self.unit[j],
+        )
+
+    def covariance(self, one: Estimate, other: Estimate) -> Floats:
+        """The covariance of two estimates (of one with itself: its variance), for n >= 2.
+
+        Of the influences' sample covariance, n - 1 in its denominator, one n-th.
+        """
+        products = sum(
+            weight * factor * self.second[min(i, j), max(i, j)]
+            for i, weight in one.weights.items()
+            for j, factor in other.weights.items()
+        )
+        total, other_total = (
+            sum(weight * self.first[j] for j, weight in estimate.weights.items()) for estimate in (one, other)
+        )
+        n = self.n
+        return divided(n * products - total * other_total, n * n * (n - 1) * one.scale * other.scale)
+
+
 def integers(values: Iterable[int]) -> Integers:
     """The values as an array of unlimited integers."""
     return np.array(list(values), dtype=object)
 
 
-def _divide(numerator: Integers, denominator: Integers) -> Floats:
-    """Correctly rounded: Python's division of integers is."""
+def divided(numerator: Integers, denominator: Integers) -> Floats:
+    """The quotients, correctly rounded: Python's division of integers is."""
     return np.asarray(numerator / denominator, dtype=np.float64)
-
-
-def mean(n: Integers, total: Integers, unit: Integers) -> Floats:
-    """S1/n, for n >= 1."""
-    return _divide(total, n * unit)
-
-
-def difference(n: Integers, total: Integers, control_n: Integers, control_total: Integers, unit: Integers) -> Floats:
-    """Mean of the treatment minus mean of control, for n >= 1: exact even where the means agree in every digit."""
-    return _divide(total * control_n - control_total * n, n * control_n * unit)
-
-
-def variance_of_mean(n: Integers, total: Integers, squares: Integers, unit: Integers) -> Floats:
-    """s^2/n with s^2 = (S2 - S1^2/n)/(n - 1), for n >= 2."""
-    return _divide(n * squares - total * total, n * n * (n - 1) * unit * unit)
 
 
 def variance_of_share(n: Integers, successes: Integers) -> Floats:
     """p(1 - p)/n, for n >= 1: of a conversion. The factor n/(n - 1) is left out, as gbstats and Amplitude do."""
-    return _divide(successes * (n - successes), n * n * n)
+    return divided(successes * (n - successes), n * n * n)
 
 
 def weighted(group: NDArray[np.int64], groups: int, weights: Floats, values: Floats) -> Floats:

@@ -46,8 +46,16 @@ def fieller(
 
 
 def delta_variance(
-    mean: ArrayLike, mean_variance: ArrayLike, baseline: ArrayLike, baseline_variance: ArrayLike
+    lift: ArrayLike,
+    variance: ArrayLike,
+    baseline: ArrayLike,
+    baseline_variance: ArrayLike,
+    covariance: ArrayLike,
 ) -> Floats:
-    """Var((m_t - m_c)/|m_c|) by the delta method, for a single look: v_t/m_c^2 + v_c m_t^2/m_c^4."""
-    m = np.square(np.asarray(baseline, np.float64))
-    return np.asarray(mean_variance) / m + np.asarray(baseline_variance) * np.square(mean) / np.square(m)
+    """Var(D/m_c) by the delta method, for a single look: (V + 2 r c + r^2 v_c)/m_c^2 at the lift r.
+
+    `covariance` c is -Cov(D, m_c). It is v_c where nothing is adjusted: then that is v_t/m_c^2 + v_c m_t^2/m_c^4.
+    """
+    r, c = np.asarray(lift, np.float64), np.asarray(covariance, np.float64)
+    spread = np.asarray(variance) + 2.0 * r * c + np.square(r) * np.asarray(baseline_variance)
+    return spread / np.square(np.asarray(baseline, np.float64))

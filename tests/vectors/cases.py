@@ -2,36 +2,71 @@
 
 from decimal import Decimal
 from fractions import Fraction
+from itertools import combinations_with_replacement
 
 import numpy as np
 
-from evaluation.significance import bayes, conversions, fixed, mixture, moments, multiplicity, power, relative, srm
-from evaluation.significance.comparison import Arm, Comparison, differences
+from evaluation.significance import bayes, conversions, fixed, mixture, multiplicity, power, relative, srm
+from evaluation.significance.comparison import Comparison, adjustment, differences
+from evaluation.significance.moments import Arm, Arms
 
 SCALE = 30  # decimal places that hold every value of the cases exactly
 
 
+VALUES = {  # of a unit, and how a case names the sums of their products
+    ("num_post", "den_post", "num_pre", "den_pre"): {
+        (0, 1): "mpost_dpost",
+        (0, 2): "mpost_mpre",
+        (0, 3): "mpost_dpre",
+        (1, 2): "mpre_dpost",
+        (1, 3): "dpost_dpre",
+        (2, 3): "mpre_dpre",
+    },
+    ("post", "pre"): {(0, 1): "post_pre"},
+    ("num", "den"): {(0, 1): "num_den"},
+}
+
+
+def exact(number, power=1):
+    """A quantity of a case, in units of 10^-SCALE, or of that to a power."""
+    return int(Decimal(str(number)).scaleb(power * SCALE))
+
+
 def exact_arm(arm):
     """A case's arm as the product keeps it."""
-    total, squares = (Decimal(str(arm[name])) for name in ("sum", "sum_squares"))
-    successes = arm.get("successes", 0)
-    return Arm(arm["n"], successes, int(total.scaleb(SCALE)), int(squares.scaleb(2 * SCALE)))
+    names = next((names for names in VALUES if names[0] in arm), ())
+    products, values = VALUES.get(names, {}), [arm[name] for name in names] or [arm]
+    second = [
+        exact(values[i]["sum_squares"] if i == j else arm[products[i, j]]["sum_products"], 2)
+        for i, j in combinations_with_replacement(range(len(values)), 2)
+    ]
+    return Arm(arm["n"], arm.get("successes", 0), tuple(exact(value["sum"]) for value in values), tuple(second))
 
 
-def estimates(case, is_conversion):
-    """Absolute or relative difference, its variance and the pair's units: through the product's exact sums."""
-    treatment, control = exact_arm(case["treatment"]), exact_arm(case["control"])
-    found = differences([Comparison(treatment, control, [(treatment, control)], SCALE, is_conversion)])
+def compared(case, measure):
+    """What the product finds of a case's arms."""
+    control, treatment = arms = [exact_arm(case[name]) for name in ("control", "treatment")]
+    scales = (SCALE,) * len(control.first)
+    return differences(
+        [Comparison(treatment, control, [(treatment, control)], scales, measure, adjustment(arms, measure, scales))]
+    )
+
+
+def estimates(case, measure="mean"):
+    """Absolute or relative difference and its variance."""
+    found = compared(case, measure)
     if case.get("effect", "absolute") == "absolute":
         return found.difference, found.variance, found.units
+    # gbstats takes the variance of an adjusted mean at the unadjusted lift.
+    plain = compared(case, "mean") if measure == "adjusted mean" else found
     variance = relative.delta_variance(
-        found.mean, found.variance - found.control_variance, found.control_mean, found.control_variance
+        plain.difference / found.baseline, found.variance, found.baseline, found.baseline_variance, found.covariance
     )
-    return found.difference / np.abs(found.control_mean), variance, found.units
+    return found.difference / np.abs(found.baseline), variance, found.units
 
 
-def sequential(case, is_conversion=False):
-    estimate, variance, units = estimates(case, is_conversion)
+def sequential(case, measure="mean"):
+    estimate, variance, units = estimates(case, measure)
     ratio = mixture.mixing_ratio(units, case["n_star"], case["alpha"])
     said = mixture.evidence(estimate, variance, ratio, case["alpha"])
     return {
@@ -45,7 +80,7 @@ def sequential(case, is_conversion=False):
 
 
 def sequential_binary(case):
-    return sequential(case, is_conversion=True)
+    return sequential(case, "conversion")
 
 
 def mixture_core(case):
@@ -72,8 +107,8 @@ def msprt(case):
         difference, variance = (case["sum_treatment"] - case["sum_control"]) / n, 2 * case["sigma"] ** 2 / n
     else:
         n, successes = case["n_pairs"], [case["successes_treatment"], case["successes_control"]]
-        treatment, control = (Arm(n, x, x, x) for x in successes)
-        found = differences([Comparison(treatment, control, [(treatment, control)], 0, True)])
+        treatment, control = (Arm(n, x, (x,), (x,)) for x in successes)
+        found = differences([Comparison(treatment, control, [(treatment, control)], (0,), "conversion")])
         difference, variance = found.difference[0], found.variance[0]
     said = mixture.evidence(difference, variance, case["tau"] ** 2 / variance, 0.05)
     return {"log_e": said.log_e, "lambda": np.exp(said.log_e), "p_value": said.p_value}
@@ -134,15 +169,19 @@ def srm_sequential(case):
 
 def stream_moments(case):
     values = [int(Decimal(str(value)).scaleb(SCALE)) for value in case["values"]]
-    n, total, squares, unit = (
-        moments.integers([x]) for x in (len(values), sum(values), sum(x * x for x in values), 10**SCALE)
-    )
-    variance = moments.variance_of_mean(n, total, squares, unit)[0]
-    return {"n": len(values), "mean": moments.mean(n, total, unit)[0], "m2": variance * len(values) * (len(values) - 1)}
+    return spread(Arm(len(values), 0, (sum(values),), (sum(x * x for x in values),)), 10**SCALE)
+
+
+def spread(arm, unit):
+    """Mean and sum of squared deviations."""
+    arms = Arms([arm], [(unit,)])
+    mean = arms.mean(0)
+    variance = arms.covariance(mean, mean)[0]
+    return {"n": arm.n, "mean": mean.value()[0], "m2": variance * arm.n * (arm.n - 1)}
 
 
 def one_sided(case):
-    estimate, variance, units = estimates(case, is_conversion=False)
+    estimate, variance, units = estimates(case)
     ratio = mixture.mixing_ratio(units, case["n_star"], 2 * case["alpha"])
     width = np.sqrt(variance) * mixture.one_sided_multiplier(ratio, case["alpha"])
     ends = {"greater": ("ci_lower", estimate - width), "less": ("ci_upper", estimate + width)}
@@ -170,15 +209,11 @@ def bernoulli(case):
     return {"ci_lower": lower, "ci_upper": upper}
 
 
-def fixed_test(case, is_conversion=False, freedom=None):
-    estimate, variance, _ = estimates(case, is_conversion)
-    arms = case["treatment"], case["control"]
+def fixed_test(case, measure="mean", freedom=None):
+    estimate, variance, _ = estimates(case, measure)
     if freedom is None:
-        treatment, control = (exact_arm(arm) for arm in arms)
-        found = differences([Comparison(treatment, control, [(treatment, control)], SCALE, is_conversion)])
-        freedom = fixed.welch_freedom(
-            found.variance - found.control_variance, found.n, found.control_variance, found.control_n
-        )
+        found = compared(case, measure)
+        freedom = fixed.welch_freedom(found.treatment_variance, found.n, found.control_variance, found.control_n)
     alpha = case.get("alpha", 0.05)
     said = fixed.t_test(estimate, variance, freedom, alpha, case.get("alternative", "two-sided"))
     return {
@@ -205,8 +240,8 @@ def z_test(case):
 def fixed_binary(case):
     method = case.get("method", "t")
     if method == "norm" and case.get("equal_var", True) is False and not case.get("correction"):
-        return fixed_test(case, is_conversion=True, freedom=np.inf)
-    return fixed_test(case, is_conversion=True) if method == "t" else None
+        return fixed_test(case, "conversion", freedom=np.inf)
+    return fixed_test(case, "conversion") if method == "t" else None
 
 
 def tail(case):
@@ -231,7 +266,7 @@ def bayes_beta(case):
 
 
 def bayes_effect(case):
-    estimate, variance, _ = estimates(case, is_conversion=False)
+    estimate, variance, _ = estimates(case)
     # The prior is on the relative lift.
     unit = 1.0 if case["effect"] == "relative" else case["control"]["mean"]
     prior = np.inf if case["prior"] == "flat" else (0.3 * unit) ** 2
@@ -246,7 +281,7 @@ def bayes_effect(case):
 
 
 def noninferiority(case):
-    estimate, variance, _ = estimates(case, is_conversion=False)
+    estimate, variance, _ = estimates(case)
     increase = case["preferred_direction"] == "increase"
     margin = case["margin_relative"] * case["control"]["mean"] * (-1 if increase else 1)
     said = fixed.t_test(estimate - margin, variance, np.inf, case["alpha"], "greater" if increase else "less")
@@ -276,7 +311,7 @@ def fixed_power(case):
 
 
 def sequential_power(case):
-    _, variance, units = estimates({**case, "effect": "relative"}, is_conversion=False)
+    _, variance, units = estimates({**case, "effect": "relative"})
     test = case["mde_relative"], variance[0], units[0], case["n_star"], case["alpha"] / case["num_tests"]
     factor = power.sequential_growth(*test, power=case["target_power"])
     return {
@@ -293,33 +328,32 @@ def unit_updates(case):
             totals.pop(step["unit"], None)
         else:
             totals[step["unit"]] = totals.get(step["unit"], case["new_unit_initial"]) + step["delta"]
-    arm = sum((Arm(1, int(x != 0), x, x * x) for x in totals.values()), Arm())
-    n, total, squares, unit = (moments.integers([x]) for x in (arm.n, arm.sum, arm.sum_squares, 1))
-    variance = moments.variance_of_mean(n, total, squares, unit)[0]
-    return {
-        "n": arm.n,
-        "sum": arm.sum,
-        "sum_squares": arm.sum_squares,
-        "mean": moments.mean(n, total, unit)[0],
-        "m2": variance * arm.n * (arm.n - 1),
-    }
+    arm = sum((Arm(1, int(x != 0), (x,), (x * x,)) for x in totals.values()), Arm())
+    return {"sum": arm.first[0], "sum_squares": arm.second[0], **spread(arm, 1)}
 
 
 def merge(case):
     # Floats are fractions of a power of two, so that the parts' sums are exact at some scale.
     unit = 10**SCALE
     arms = [
-        Arm(n, 0, round(n * mean * unit), round((m2 + n * mean**2) * unit**2))
+        Arm(n, 0, (round(n * mean * unit),), (round((m2 + n * mean**2) * unit**2),))
         for part in case["parts"]
         for n, mean, m2 in [(part["n"], Fraction(part["mean"]), Fraction(part["m2"]))]
     ]
-    arm = sum(arms, Arm())
-    n, total, squares, unit = (moments.integers([x]) for x in (arm.n, arm.sum, arm.sum_squares, unit))
-    variance = moments.variance_of_mean(n, total, squares, unit)[0]
-    return {"n": arm.n, "mean": moments.mean(n, total, unit)[0], "m2": variance * arm.n * (arm.n - 1)}
+    return spread(sum(arms, Arm()), unit)
+
+
+def ratios(answer, measure):
+    return lambda case: answer(case, measure)
 
 
 FAMILIES = {
+    "fixed.cuped": ratios(fixed_test, "adjusted mean"),
+    "fixed.cuped_ratio": ratios(fixed_test, "adjusted ratio"),
+    "fixed.ratio": ratios(fixed_test, "ratio"),
+    "sequential.cuped": ratios(sequential, "adjusted mean"),
+    "sequential.cuped_ratio": ratios(sequential, "adjusted ratio"),
+    "sequential.ratio": ratios(sequential, "ratio"),
     "bayes.beta": bayes_beta,
     "bayes.effect": bayes_effect,
     "fixed.binary": fixed_binary,

@@ -222,9 +222,10 @@ def test_results_do_not_depend_on_the_unit_of_the_values(shift, data):
 
     def found(factor, scale):
         arms = [
-            Arm(n, n // 2, numerator * factor, (numerator**2 // n + 7 * k) * factor**2) for n, k in ((120, 5), (130, 9))
+            Arm(n, n // 2, (numerator * factor,), ((numerator**2 // n + 7 * k) * factor**2,))
+            for n, k in ((120, 5), (130, 9))
         ]
-        value = differences([Comparison(*arms, [tuple(arms)], scale, False)])
+        value = differences([Comparison(*arms, [tuple(arms)], (scale,))])
         return value.difference[0], value.variance[0], value.mean[0]
 
     exponent = shift + 5
