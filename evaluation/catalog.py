@@ -9,12 +9,25 @@ import builtins
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 import msgspec
 
-from evaluation.rules import Violation, flag_violations, metric_violations, state_violations
-from schemas.catalog import Allocation, Cohort, Deployment, Document, Flag, FlagState, Group, Kind, Metric
+from evaluation.metric_rules import metric_violations
+from evaluation.rules import Violation, flag_violations, state_violations
+from schemas.catalog import (
+    Allocation,
+    Cohort,
+    Condition,
+    Deployment,
+    Document,
+    Flag,
+    FlagState,
+    Group,
+    Kind,
+    Metric,
+    Step,
+)
 from schemas.duration import parse_duration
 
 SETTLING = 1_000  # ms between a version's append time and the input that it applies to
@@ -23,37 +36,100 @@ Spec = TypeVar("Spec", Metric, FlagState, Group, Cohort, Deployment)
 Plain = TypeVar("Plain", Group, Cohort, Deployment)
 
 
-class Fact(msgspec.Struct, frozen=True, order=True):
-    """What an event contributes: 1, or a property's value quantised to `scale` decimal places. Metrics share facts."""
+class Fact(msgspec.Struct, frozen=True):
+    """What an event contributes: 1, or a property's value quantised to `scale` decimal places. Metrics share facts.
+
+    Only events count that satisfy every condition.
+    """
 
     event: str
     property: str | None
     scale: int
+    where: tuple[Condition, ...] = ()
 
     @builtins.property
     def key(self) -> str:
         """The fact's name in the header of `units` messages: a JSON array."""
-        return msgspec.json.encode([self.event, self.property, self.scale]).decode()
+        return msgspec.json.encode(msgspec.structs.astuple(self)).decode()
+
+
+class Variable(msgspec.Struct, frozen=True):
+    """One number of a unit, before it is capped and logged: what a metric adds up, or one side of a ratio.
+
+    `facts` are those of a funnel's steps, of a retention's start and return, else one. `cap` is in units of
+    10^-places of the facts' scale. `places` are the decimal places of the number that is added up.
+    """
+
+    type: Literal["conversion", "count", "sum", "mean", "funnel", "retention"]
+    facts: tuple[Fact, ...]
+    places: int
+    cap: int | None = None
+    log: bool = False
+    totals: bool = False  # of a funnel: how many times over
+    begins: int = 0  # of a retention: ms from the start on to the period, and to its end
+    ends: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class MetricInForce:
-    """A metric's definition, the version of its document and when it was appended (ms UTC)."""
+    """A metric's definition and when it was appended (ms UTC).
+
+    `parts` are the numerator and the denominator of a ratio, as they stand. `version` counts definitions: that of the
+    document and, of a ratio, one more for each of the `part_edits`. `recorded` is the append time from which on events
+    before an entry are kept for it.
+    """
 
     definition: Metric
     version: int
     append_time: int
+    parts: tuple[Metric, ...] = ()
+    part_edits: int = 0
+    recorded: int = 0
 
     @property
-    def fact(self) -> Fact:
-        """What this metric reads of an event."""
-        is_sum = self.definition.type == "sum"
-        return Fact(self.definition.event, self.definition.property, self.definition.scale if is_sum else 0)
+    def variables(self) -> tuple[Variable, ...]:
+        """What it adds up: one number per unit, of a ratio numerator and denominator."""
+        return tuple(_variable(part) for part in self.parts or (self.definition,))
+
+    @property
+    def facts(self) -> tuple[Fact, ...]:
+        """What it reads of events, each once."""
+        return tuple(dict.fromkeys(fact for variable in self.variables for fact in variable.facts))
 
     @property
     def window(self) -> int | None:
         """Milliseconds from a unit's entry within which its events count; None: without end."""
         return None if self.definition.window == "none" else parse_duration(self.definition.window)
+
+    @property
+    def lookback(self) -> int | None:
+        """Milliseconds before a unit's entry that its covariates cover; None: it has none."""
+        return parse_duration(self.definition.cuped.lookback) if self.definition.cuped else None
+
+
+def _variable(metric: Metric) -> Variable:
+    match metric.type:
+        case "funnel":
+            facts = tuple(Fact(step.event, None, 0, step.where) for step in metric.steps)
+        case "retention":
+            steps = (metric.start, Step(event=metric.event or "", where=metric.where))
+            facts = tuple(Fact(step.event, None, 0, step.where) for step in steps if step)
+        case _:
+            scale = metric.scale if metric.property else 0
+            facts = (Fact(metric.event or "", metric.property, scale, metric.where),)
+    scale = facts[0].scale
+    period = parse_duration(metric.period)
+    is_retention = metric.type == "retention"
+    return Variable(
+        type=metric.type,  # type: ignore[arg-type]  # a ratio has parts
+        facts=facts,
+        places=metric.scale if metric.log else scale,
+        cap=None if metric.cap is None else round(metric.cap * 10**scale),
+        log=metric.log,
+        totals=metric.counting == "totals",
+        begins=metric.nth * period if is_retention else 0,
+        ends=(metric.nth + 1) * period if is_retention else 0,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,9 +214,11 @@ class Catalog:
 
     def version_of(self, kind: Kind, key: str) -> int:
         """The version of a document that stands; 0: there is none."""
-        standing: dict[Kind, Mapping[str, FlagInForce | MetricInForce | InForce[Any]]] = {
+        if kind == "metric":
+            metric = self.metrics.get(key)
+            return metric.version - metric.part_edits if metric else 0
+        standing: dict[Kind, Mapping[str, FlagInForce | InForce[Any]]] = {
             "flag": self.flags,
-            "metric": self.metrics,
             "group": self.groups,
             "cohort": self.cohorts,
             "deployment": self.deployments,
@@ -165,10 +243,10 @@ class Catalog:
         append_time = unchanged.append_time
         match document.kind:
             case "metric":
-                metric = MetricInForce(_metric(document), document.version, append_time)
+                changed = _metrics_after(self.metrics, _metric(document, self.metrics), append_time)
                 # A changed metric is another column of every open run that reads it, from now on.
-                flags = {key: _with_metric(flag, document.key, metric) for key, flag in self.flags.items()}
-                return replace(unchanged, metrics={**self.metrics, document.key: metric}, flags=flags)
+                flags = {key: _with_metrics(flag, changed) for key, flag in self.flags.items()}
+                return replace(unchanged, metrics=self.metrics | changed, flags=flags)
             case "flag":
                 state = _state(document, self.metrics)
                 flag = _flag_after(self.flags.get(document.key), document, state, append_time, self)
@@ -207,10 +285,38 @@ def _in_force(document: Document, append_time: int, kind: type[Plain]) -> InForc
     return InForce(definition, document.version, append_time)
 
 
-def _metric(document: Document) -> Metric:
+def _metric(document: Document, metrics: Mapping[str, MetricInForce]) -> Metric:
     metric = decode_spec(document, Metric)
-    _require(document, metric.key, metric_violations(metric))
+    known = {key: each.definition for key, each in metrics.items()} | {metric.key: metric}
+    _require(document, metric.key, metric_violations(metric, known))
+    for ratio in _ratios_of(metrics, metric.key):
+        _require(document, metric.key, metric_violations(ratio, known))
     return metric
+
+
+def _ratios_of(metrics: Mapping[str, MetricInForce], key: str) -> list[Metric]:
+    every = (metric.definition for metric in metrics.values())
+    return [each for each in every if key in (each.numerator, each.denominator)]
+
+
+def _metrics_after(metrics: Mapping[str, MetricInForce], metric: Metric, append_time: int) -> dict[str, MetricInForce]:
+    """What a version of one metric changes: itself, and the ratios that it is a part of."""
+    definitions = {key: each.definition for key, each in metrics.items()} | {metric.key: metric}
+    changed = {}
+    for each in (metric, *_ratios_of(metrics, metric.key)):
+        standing = metrics.get(each.key)
+        after = MetricInForce(
+            definition=each,
+            version=standing.version + 1 if standing else 1,
+            append_time=append_time,
+            parts=tuple(definitions[key] for key in (each.numerator, each.denominator) if key),
+            part_edits=(standing.part_edits if standing else 0) + (each is not metric),
+            recorded=append_time,
+        )
+        if standing and (standing.facts, standing.lookback) == (after.facts, after.lookback):
+            after = replace(after, recorded=standing.recorded)
+        changed[each.key] = after
+    return changed
 
 
 def _state(document: Document, metrics: Mapping[str, MetricInForce]) -> FlagState:
@@ -229,11 +335,12 @@ def _require(document: Document, key: str, violations: Iterable[Violation]) -> N
         raise ValueError(f"{name}: {violation}")
 
 
-def _with_metric(flag: FlagInForce, key: str, metric: MetricInForce) -> FlagInForce:
+def _with_metrics(flag: FlagInForce, changed: Mapping[str, MetricInForce]) -> FlagInForce:
     def touched(run: RunInForce) -> RunInForce:
-        if key in run.since and run.completed is None:
-            since = {**run.since, key: max(metric.append_time, run.started)}
-            return replace(run, since=since, metrics={**run.metrics, key: metric})
+        read = {key: metric for key, metric in changed.items() if key in run.since}
+        if read and run.completed is None:
+            since = {key: max(metric.append_time, run.started) for key, metric in read.items()}
+            return replace(run, since=run.since | since, metrics=run.metrics | read)
         return run
 
     return replace(flag, runs=tuple(touched(run) for run in flag.runs))
@@ -258,6 +365,8 @@ def _flag_after(
         if known and known.completed is not None:
             runs.append(known)
             continue
+        if known and known.definition.breakdowns != state.definition.breakdowns:
+            raise ValueError(f"flag '{document.key}' has other breakdowns, but run '{run.key}' is open; complete it")
         since = known.since if known else {}
         goals = [goal.metric for goal in state.definition.metrics]
         runs.append(

@@ -66,6 +66,9 @@ def _refuse_another_meaning(before: Flag, after: Flag, run: str) -> None:
 
     keys_before = sorted(variant.key for variant in before.variants)
     keys_after = sorted(variant.key for variant in after.variants)
+    if before.breakdowns != after.breakdowns:
+        old, new = (", ".join(each.property for each in flag.breakdowns) or "none" for flag in (before, after))
+        refuse("breakdowns", old, new, "what its units were is known from their exposures only")
     if before.unit != after.unit:
         refuse("unit", before.unit, after.unit, "its units would no longer be those that entered")
     if keys_before != keys_after:

@@ -35,22 +35,12 @@ def did_you_mean(word: str, known: Collection[str]) -> str:
     return f"known: {', '.join(sorted(known))}" if known else "there are none"
 
 
-def metric_violations(metric: Metric) -> Iterator[Violation]:
-    """What is wrong with a metric's definition."""
-    if metric.type == "sum" and metric.property is None:
-        yield Violation(("type",), "a sum adds up a property of its event; name it with `property`")
-    if metric.type != "sum" and metric.property is not None:
-        yield Violation(
-            ("property",),
-            f"'{metric.property}' would be ignored: a {metric.type} reads no property; remove it, or say `type: sum`",
-        )
-
-
 def flag_violations(flag: Flag, metrics: Mapping[str, Metric | None]) -> Iterator[Violation]:
     """What is wrong with a flag's definition, given the metrics that exist (None: one whose definition is unknown)."""
     yield from _variant_violations(flag)
     yield from _inclusion_violations(flag)
     yield from _goal_violations(flag, metrics)
+    yield from _breakdown_violations(flag)
     yield from _analysis_violations(flag, metrics)
     yield from _date_violations(flag)
 
@@ -150,6 +140,23 @@ def _analysis_violations(flag: Flag, metrics: Mapping[str, Metric | None]) -> It
         yield Violation((*path, "deviation"), f"{baseline.deviation:g} would be ignored: a conversion's rate gives it")
     if metric.type == "conversion" and baseline.mean >= 1:
         yield Violation((*path, "mean"), f"{baseline.mean:g} is no rate of a conversion; write 0.12 for 12 %")
+
+
+def _breakdown_violations(flag: Flag) -> Iterator[Violation]:
+    properties = [breakdown.property for breakdown in flag.breakdowns]
+    for index, breakdown in enumerate(flag.breakdowns):
+        path: Path = ("breakdowns", index)
+        if breakdown.property.startswith("event_properties."):
+            yield Violation(
+                (*path, "property"), f"'{breakdown.property}' is of an event; a unit is broken down by what it is"
+            )
+        if breakdown.property in properties[:index]:
+            yield Violation((*path, "property"), f"'{breakdown.property}' has two breakdowns; list its values in one")
+        for place, value in enumerate(breakdown.values):
+            if value == "(other)":
+                yield Violation((*path, "values", place), "'(other)' is every value that is not listed; remove it")
+            elif value in breakdown.values[:place]:
+                yield Violation((*path, "values", place), f"'{value}' is listed twice; keep one")
 
 
 def _date_violations(flag: Flag) -> Iterator[Violation]:

@@ -15,7 +15,8 @@ import msgspec
 import yaml
 
 from evaluation import rules
-from evaluation.rules import Violation, did_you_mean, flag_violations, metric_violations, path_text
+from evaluation.metric_rules import metric_violations
+from evaluation.rules import Violation, did_you_mean, flag_violations, path_text
 from pipeline.errors import PeekproofError
 from schemas.catalog import Cohort, Deployment, Flag, Group, Metric
 
@@ -97,11 +98,13 @@ def read_documents(directory: Path) -> Documents:
     deployments = _read_folders(directory, ("deployments",), Deployment, faults)
     if not (metrics or flags or groups or cohorts or deployments or faults):
         raise PeekproofError(f"'{directory}' holds no documents; put YAML files into its metrics/ and experiments/")
-    for metric in metrics.values():
-        faults += metric.file.faults(metric_violations(metric.definition))
     known: dict[str, Metric | None] = {key: metric.definition for key, metric in metrics.items()}
+    # A metric whose file can't be read has its own fault already: don't report each goal or ratio that names it.
+    for metric in metrics.values():
+        parts = [key for key in (metric.definition.numerator, metric.definition.denominator) if key]
+        assumed = dict.fromkeys(parts if unreadable_metrics else [])
+        faults += metric.file.faults(metric_violations(metric.definition, assumed | known))
     for flag in flags.values():
-        # A metric whose file can't be read has its own fault already: don't report each goal that names it.
         goals = [goal.metric for goal in flag.definition.metrics] if unreadable_metrics else []
         faults += flag.file.faults(flag_violations(flag.definition, dict.fromkeys(goals) | known))
     if faults:

@@ -31,11 +31,12 @@ def changes(documents: Documents, history: History) -> list[Change]:
     found: list[Change] = []
     faults: list[Fault] = []
     catalog = history.newest
+    parts_first = sorted(documents.metrics, key=lambda key: documents.metrics[key].definition.type == "ratio")
     plain = (
         (documents.cohorts, catalog.cohorts),
         (documents.deployments, catalog.deployments),
         (documents.groups, catalog.groups),
-        (documents.metrics, catalog.metrics),
+        ({key: documents.metrics[key] for key in parts_first}, catalog.metrics),
     )
     for sources, in_force in plain:
         for key, source in sources.items():
@@ -72,8 +73,13 @@ def differing(before: msgspec.Struct | None, after: msgspec.Struct) -> tuple[str
 
 def _effects_of_metric(catalog: Catalog, metric: str) -> Iterator[str]:
     for key, flag in catalog.flags.items():
-        if flag.status == "running" and metric in flag.runs[-1].since:
-            yield f"{flag.runs[-1].key} of '{key}' measures it anew, on units that enter from now on"
+        if flag.status != "running":
+            continue
+        for name, measured in flag.runs[-1].metrics.items():
+            if name == metric:
+                yield f"{flag.runs[-1].key} of '{key}' measures it anew, on units that enter from now on"
+            elif metric in (measured.definition.numerator, measured.definition.denominator):
+                yield f"{flag.runs[-1].key} of '{key}' measures '{name}' anew, on units that enter from now on"
 
 
 def _effects_of_flag(before: FlagState | None, after: FlagState) -> Iterator[str]:

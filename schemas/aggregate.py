@@ -22,17 +22,23 @@ class ArmCount(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Sums(msgspec.Struct, frozen=True, array_like=True):
-    """Exact sums of one metric's unit totals in one arm: sum x^0, x^0 of non-zero x, x^1, x^2, of quantised totals."""
+    """Exact sums over the units of one arm and segment of k quantised numbers per unit.
+
+    k = 1: y, the unit's number. A ratio has k = 2: its numerator y and denominator d. A metric with CUPED has as many
+    covariates again, in the same order: y, y0 or y, d, y0, d0. Every segment's units are listed once for each
+    breakdown, so the sums over a breakdown's segments are those of `all`.
+    """
 
     metric: str
-    version: int  # of the metric's document: another definition is another column
+    version: int  # of the metric's definition: another one is another column
     reading: str  # live, settled
     allocation: int
     variant: str
+    segment: str  # all, or property=value of a breakdown
     n: int
-    nonzero: int
-    sum: Exact
-    sum_squares: Exact
+    nonzero: int  # units whose y is not 0
+    first: list[Exact]  # k: sums of each number
+    second: list[Exact]  # k(k+1)/2: sums of the products of each two, the upper triangle by rows: yy, yd, …, dd, …
 
 
 class MetricHealth(msgspec.Struct, frozen=True, array_like=True):
@@ -47,7 +53,8 @@ class MetricHealth(msgspec.Struct, frozen=True, array_like=True):
     duplicates: int
     late: int
     unusable: int
-    withheld: int  # units whose total has reached 2^47: in no sum and in no n
+    withheld: int  # units of which a number has reached 2^47, or whose events are too many: in no sum and in no n
+    looked_back: int = 0  # units whose events were kept for the whole lookback before their entry
 
 
 class Aggregate(msgspec.Struct, frozen=True, kw_only=True):

@@ -25,6 +25,10 @@ Window = Annotated[
         description="a duration, for example 500ms, 10s, 30m, 24h or 7d, or none",
     ),
 ]
+Duration = Annotated[
+    str,
+    msgspec.Meta(pattern=duration.PATTERN, description="a duration, for example 500ms, 10s, 30m, 24h or 7d"),
+]
 Unit = Annotated[
     str,
     msgspec.Meta(
@@ -43,6 +47,10 @@ Probability = Annotated[
     float, msgspec.Meta(gt=0, le=0.2, description="a number above 0 and at most 0.2; 0.05 means 95 % confidence")
 ]
 Scale = Annotated[int, msgspec.Meta(ge=0, le=9, description="a whole number from 0 to 9: decimal places")]
+Cap = Annotated[float, msgspec.Meta(gt=0, description="a number above 0: a unit counts for at most that much")]
+Nth = Annotated[
+    int, msgspec.Meta(ge=0, le=366, description="a whole number from 0 to 366: which period after the start")
+]
 Switch = Annotated[bool, msgspec.Meta(description="true or false")]
 Text = Annotated[str, msgspec.Meta(min_length=1, max_length=1024, description="a text of 1 to 1024 characters")]
 Prose = Annotated[str, msgspec.Meta(min_length=1, description="a sentence or more")]
@@ -207,6 +215,13 @@ class Analysis(Strict, frozen=True, kw_only=True):
     baseline: Baseline | None = None
 
 
+class Breakdown(Strict, frozen=True, kw_only=True):
+    """A property of a unit at its entry, by whose values the results are split; other values are `(other)`."""
+
+    property: Property
+    values: Annotated[tuple[Value, ...], msgspec.Meta(min_length=1, max_length=50)]
+
+
 class Flag(Strict, frozen=True, kw_only=True):
     """A feature flag or, with metrics, an experiment: one YAML file in `configs/flags/` or `configs/experiments/`.
 
@@ -233,27 +248,64 @@ class Flag(Strict, frozen=True, kw_only=True):
     sticky: Switch = False
     deployments: tuple[Key, ...] = ()
     metrics: tuple[Goal, ...] = ()
+    breakdowns: Annotated[tuple[Breakdown, ...], msgspec.Meta(max_length=10)] = ()
     analysis: Analysis = Analysis()
     start: Date | None = None
     end: Date | None = None
 
 
+class Step(Strict, frozen=True, kw_only=True):
+    """An event, of those that satisfy every condition."""
+
+    event: Text
+    where: tuple[Condition, ...] = ()
+
+
+class Cuped(Strict, frozen=True, kw_only=True):
+    """What a unit did before its entry explains part of what it does afterwards.
+
+    The covariate is the metric's own number over the `lookback` before the entry, in whole buckets of a fourteenth of
+    it. Events are kept for it from the moment on in which the metric is applied, of every unit.
+    """
+
+    lookback: Duration
+
+
 class Metric(Strict, frozen=True, kw_only=True):
     """How a unit's events become one number: one YAML file in `configs/metrics/`.
 
-    `conversion`: did the unit send the event? `count`: how often? `sum`: the total of a property of the events, kept
-    to `scale` decimal places. `window` is counted from the unit's entry; `none` gives a live reading only.
+    `conversion`: did the unit send the `event`? `count`: how often? `sum`: the total of a `property` of the event.
+    `mean`: the property's average over the unit's events. `ratio`: the total of a `numerator` over all units by that of
+    a `denominator`, both keys of metrics, of which it takes what they count and their caps. `funnel`: did the unit send
+    the events of the `steps` in this order (`uniques`), or how many times over (`totals`)? `retention`: did it send the
+    `event` in the `nth` period after its first `start`: from nth * period on until before (nth + 1) * period?
+
+    A unit without such events counts as zero. Of the events only those count that satisfy every condition of `where`.
+    `window` is counted from the unit's entry; `none` gives a live reading only. A unit's number is kept to `scale`
+    decimal places, rounded half to even; it counts for at most `cap`, and `log` then takes ln(1 + x) of it, 0 where
+    1 + x is not positive.
     """
 
     key: Key
     name: str | None = None
     description: str | None = None
     owner: Text
-    type: Literal["conversion", "count", "sum"]
-    event: Text
-    property: Text | None = None  # of `event_properties`; a sum needs one, the others have none
+    type: Literal["conversion", "count", "sum", "mean", "ratio", "funnel", "retention"]
+    event: Text | None = None
+    property: Text | None = None  # of `event_properties`
+    where: tuple[Condition, ...] = ()
+    numerator: Key | None = None
+    denominator: Key | None = None
+    steps: Annotated[tuple[Step, ...], msgspec.Meta(max_length=20)] = ()
+    counting: Literal["uniques", "totals"] = "uniques"
+    start: Step | None = None
+    nth: Nth = 1
+    period: Duration = "24h"
     window: Window  # it must be said
     scale: Scale = 2
+    cap: Cap | None = None
+    log: Switch = False
+    cuped: Cuped | None = None
 
 
 class GroupSlot(Strict, frozen=True, kw_only=True):

@@ -26,6 +26,9 @@ class Kind(IntFlag):
     OWN_ID = 32  # the record had no insert id; its position stands in
 
 
+SEGMENT_BITS = 6  # of an exposure's value, for each of its flag's breakdowns, the first one lowest:
+# 0: the unit has none of the listed values; i + 1: it has the value of index i
+
 ROWS = pa.schema(
     [
         pa.field("source", pa.uint16(), nullable=False),  # index into the header's sources
@@ -35,9 +38,8 @@ ROWS = pa.schema(
         pa.field("unit", pa.uint64(), nullable=False),  # XXH64 of `type NUL id`
         pa.field("time", pa.int64(), nullable=False),  # event time, ms UTC
         pa.field("id", pa.uint64(), nullable=False),  # XXH64 of the insert id, or of `topic/partition/offset/index`
-        pa.field(
-            "value", pa.int64(), nullable=False
-        ),  # an event's quantised value; 1 for a fact without property; 0 for exposures
+        # An event's quantised value, 1 for a fact without property. An exposure's segments, see SEGMENT_BITS.
+        pa.field("value", pa.int64(), nullable=False),
     ]
 )
 

@@ -71,9 +71,10 @@ class EventPlan:
         for flag in catalog.flags.values():
             for run in flag.runs:
                 for metric in run.metrics.values():
-                    slot = metric.fact, run.definition.unit
-                    until[slot] = max(until.get(slot, 0), events_until(run, horizon))
-        slots = sorted(until, key=lambda slot: (slot[0].event, slot[0].property or "", slot[0].scale, slot[1]))
+                    for fact in metric.facts:
+                        slot = fact, run.definition.unit
+                        until[slot] = max(until.get(slot, 0), events_until(run, horizon))
+        slots = sorted(until, key=lambda slot: (slot[0].event, slot[0].property or "", slot[0].key, slot[1]))
         facts = tuple(dict.fromkeys(fact for fact, _ in slots))
         unit_types = tuple(dict.fromkeys([*IDS, *sorted(unit for _, unit in slots)]))
         events = tuple(dict.fromkeys(fact.event for fact in facts))

@@ -126,7 +126,7 @@ class Run:
                 metric=key,
                 version=metric.version,
                 since=run.since[key],
-                fact=fact_number(metric.fact.key),
+                fact=fact_number(metric.facts[0].key),
                 kind=KINDS[metric.definition.type],
                 window=NO_WINDOW if metric.window is None else metric.window,
             )
@@ -323,10 +323,11 @@ class Run:
                     column.version,
                     name,
                     *self.arms[arm],
+                    "all",
                     int(cells[c, reading, arm, sums.N]),
                     int(cells[c, reading, arm, sums.NONZERO]),
-                    exact(sums.exact(cells[c, reading, arm], sums.SUM)),
-                    exact(sums.exact(cells[c, reading, arm], sums.SQUARES)),
+                    [exact(sums.exact(cells[c, reading, arm], sums.SUM))],
+                    [exact(sums.exact(cells[c, reading, arm], sums.SQUARES))],
                 )
                 for c, column in columns
                 for reading, name in ((LIVE, "live"), (SETTLED, "settled"))

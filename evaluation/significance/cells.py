@@ -180,7 +180,7 @@ def _comparisons(
             treated, controlled = (its, controls) if index == 0 else (treated + its, controlled + controls)
             if allocation.weights.get(treatment, 0) > 0 and allocation.weights.get(control, 0) > 0:
                 strata.append((its, controls))
-        yield Comparison(treated, controlled, strata, (metric.fact.scale,), measure)
+        yield Comparison(treated, controlled, strata, (metric.variables[0].places,), measure)
 
 
 def _same_definition(cell: Cell | None, version: int) -> Cell | None:

@@ -104,12 +104,12 @@ def _arms(metrics: Mapping[str, MetricInForce], aggregates: Iterable[Aggregate])
     arms: dict[ArmKey, list[int]] = {}
     for aggregate in aggregates:
         for sums in aggregate.sums:
-            if versions.get(sums.metric) == sums.version:
+            if versions.get(sums.metric) == sums.version and sums.segment == "all":
                 arm = arms.setdefault((sums.metric, sums.reading, sums.allocation, sums.variant), [0, 0, 0, 0])
                 arm[0] += sums.n
                 arm[1] += sums.nonzero
-                arm[2] += int(sums.sum)
-                arm[3] += int(sums.sum_squares)
+                arm[2] += int(sums.first[0])
+                arm[3] += int(sums.second[0])
     return {key: Arm(n, nonzero, (first,), (second,)) for key, (n, nonzero, first, second) in arms.items()}
 
 

@@ -4,8 +4,8 @@ import msgspec
 import pytest
 
 from evaluation.catalog import SETTLING, Catalog, Fact, History, MetricInForce
-from evaluation.lifecycle import apply_definition, complete, start
-from schemas.catalog import Document, Flag, FlagState, Goal, Metric, Variant
+from evaluation.lifecycle import LifecycleError, apply_definition, complete, start
+from schemas.catalog import Breakdown, Cuped, Document, Flag, FlagState, Goal, Metric, Variant
 
 PURCHASE = Metric(key="purchase", owner="shop", type="conversion", event="purchase", window="10s")
 REVENUE = Metric(key="revenue", owner="shop", type="sum", event="purchase", property="price", window="none", scale=3)
@@ -237,6 +237,55 @@ def test_metrics_that_read_the_same_share_a_fact_and_only_sums_have_a_scale():
         return MetricInForce(metric, 1, 0)
 
     count = msgspec.structs.replace(PURCHASE, key="purchases", type="count", scale=5)
-    assert in_force(PURCHASE).fact == in_force(count).fact == Fact("purchase", None, 0)
-    assert in_force(REVENUE).fact.key == '["purchase","price",3]'
+    assert in_force(PURCHASE).facts == in_force(count).facts == (Fact("purchase", None, 0),)
+    assert in_force(REVENUE).facts[0].key == '["purchase","price",3,[]]'
     assert (in_force(PURCHASE).window, in_force(REVENUE).window) == (10_000, None)
+
+
+def test_a_ratio_reads_both_its_parts_and_is_another_definition_when_one_of_them_is(topic: Topic):
+    ratio = Metric(key="each", owner="x", type="ratio", numerator="revenue", denominator="purchase", window="7d")
+    topic.publish("metric", ratio, 1)
+    newest = topic.history.newest.metrics
+    assert newest["each"].facts == (*newest["revenue"].facts, *newest["purchase"].facts)
+
+    topic.publish("metric", msgspec.structs.replace(REVENUE, cap=100.0), 2)
+    topic.publish("metric", msgspec.structs.replace(ratio, window="9d"), 2)
+
+    newest = topic.history.newest
+    assert newest.metrics["each"].variables[0].cap == 100_000
+    assert (newest.metrics["each"].version, newest.version_of("metric", "each")) == (3, 2)
+    assert not topic.history.rejected
+
+
+def test_a_metric_cannot_become_what_a_ratio_of_it_cannot_read(topic: Topic):
+    ratio = Metric(key="each", owner="x", type="ratio", numerator="revenue", denominator="purchase", window="7d")
+    topic.publish("metric", ratio, 1)
+
+    topic.publish("metric", msgspec.structs.replace(ratio, key="revenue"), 2)
+
+    assert "is a ratio itself" in topic.history.rejected[0].reason
+
+
+def test_a_lookback_goes_on_where_an_edit_changes_nothing_that_is_read(topic: Topic):
+    with_past = msgspec.structs.replace(REVENUE, cuped=Cuped(lookback="14d"))
+    changes = [with_past, {"window": "3d"}, {"cuped": Cuped(lookback="7d")}]
+    recorded = []
+    for version, change in enumerate(changes, 2):
+        metric = change if isinstance(change, Metric) else msgspec.structs.replace(with_past, **change)
+        topic.publish("metric", metric, version)
+        recorded.append(topic.history.newest.metrics["revenue"].recorded)
+
+    assert recorded[0] == recorded[1] < recorded[2]
+
+
+def test_the_breakdowns_of_an_open_run_stay(topic: Topic):
+    running = start(apply_definition(None, BUTTON, 1), 1, "s1")
+    topic.publish("flag", running, 1)
+    breakdowns = (Breakdown(property="platform", values=("ios",)),)
+    definition = msgspec.structs.replace(running.definition, breakdowns=breakdowns)
+
+    topic.publish("flag", msgspec.structs.replace(running, definition=definition), 2)
+
+    assert "has other breakdowns, but run 'exp-1' is open" in topic.history.rejected[0].reason
+    with pytest.raises(LifecycleError, match="breakdowns of 'button' would change from none to platform while exp-1"):
+        apply_definition(running, definition, 2)

@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from evaluation.rules import flag_violations, metric_violations, state_violations
+from evaluation.rules import flag_violations, state_violations
 from schemas.catalog import Allocation, Analysis, Baseline, Flag, FlagState, Goal, Metric, Run, Variant
 
 METRICS = {
@@ -92,17 +92,6 @@ def test_every_broken_rule_is_reported_at_once():
     flag = msgspec.structs.replace(FLAG, control="x", start="y", metrics=(Goal(metric="z"),))
 
     assert [violation.path[0] for violation in flag_violations(flag, METRICS)] == ["control", "metrics", "start"]
-
-
-@pytest.mark.parametrize(
-    ("kind", "name", "path"),
-    [("sum", None, "type"), ("count", "price", "property"), ("conversion", "price", "property")],
-)
-def test_a_sum_needs_a_property_and_others_have_none(kind: str, name: str | None, path: str):
-    metric = Metric(key="m", owner="shop", type=kind, event="buy", property=name, window="none")
-
-    assert [violation.path for violation in metric_violations(metric)] == [(path,)]
-    assert not list(metric_violations(msgspec.structs.replace(metric, property="price", type="sum")))
 
 
 OPEN = Run(

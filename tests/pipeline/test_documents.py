@@ -86,7 +86,7 @@ def test_payloads_keep_their_types(tmp_path: Path):
         (METRIC.replace("10s", "10"), "5: window: 10 is not allowed; it must be a duration"),
         (METRIC.replace("conversion", "average"), "3: type: 'average' is not allowed; it must be one of conversion, c"),
         (METRIC.replace("conversion", "sum"), "3: type: a sum adds up a property of its event"),
-        (METRIC + "property: price\n", "6: property: 'price' would be ignored: a conversion reads no property"),
+        (METRIC + "property: price\n", "6: property: would be ignored: a conversion reads no `property`"),
         (METRIC + "scale: 10\n", "6: scale: 10 is not allowed; it must be a whole number from 0 to 9"),
         (METRIC.replace("key: purchase", "key: Purchase"), "1: key: 'Purchase' is not allowed; it must be 1 to 100"),
         (METRIC.replace("event: purchase", "event: 42"), "4: event: 42 is not allowed; it must be a text of 1 to"),

@@ -22,7 +22,7 @@ def test_a_schema_knows_the_fields_what_they_mean_and_that_there_are_no_others()
 
     metric = schema["$defs"]["Metric"]
     assert schema["allOf"] == [{"$ref": "#/$defs/Metric"}]
-    assert metric["required"] == ["key", "owner", "type", "event", "window"]
+    assert metric["required"] == ["key", "owner", "type", "window"]
     assert metric["additionalProperties"] is False
     assert metric["properties"]["window"]["description"].startswith("a duration, for example 500ms")
 

@@ -128,13 +128,15 @@ def route(records_of, history):
 
 
 def rows_of(assigned):
-    """Rows as tuples, with codes spelled out: offset, kind, arm or fact, unit, time, id, value."""
+    """Rows as tuples, with codes spelled out: offset, kind, arm or fact (bare), unit, time, id, value."""
     columns = ("offset", "kind", "code", "unit", "time", "id", "value")
     rows = []
     for each in assigned if isinstance(assigned, list) else [assigned]:
         for offset, kind, code, *rest in zip(*(getattr(each, name).tolist() for name in columns), strict=True):
             names = each.arms if kind & Kind.EXPOSURE else each.facts
-            name = tuple(msgspec.to_builtins(names[code])) if kind & Kind.EXPOSURE else tuple(json.loads(names[code]))
+            name = (
+                tuple(msgspec.to_builtins(names[code])) if kind & Kind.EXPOSURE else tuple(json.loads(names[code])[:3])
+            )
             rows.append((offset, kind, name, *rest))
     return rows
 

@@ -67,7 +67,7 @@ class Log:
         end = begin + len(rows) if end is None else end
         self.position[topic] = max(expected, end)
         runs = [run for catalog_ in self.catalogs for run in catalog_.flags["flag"].runs]
-        facts = sorted({metric.fact.key for run in runs for metric in run.metrics.values()})
+        facts = sorted({fact.key for run in runs for metric in run.metrics.values() for fact in metric.facts})
         columns = list(zip(*rows, strict=True)) or [()] * 6
         kind, code, unit, time, name, value = (
             np.array(column, dtype) for column, dtype in zip(columns, ("u1", "u2", "u8", "i8", "u8", "i8"), strict=True)
@@ -104,9 +104,9 @@ class Log:
     def sums(self, metric="m", reading="live", run="exp-1"):
         """(n, nonzero, sum, sum of squares) of the arms that have units."""
         return {
-            (each.allocation, each.variant): (each.n, each.nonzero, int(each.sum), int(each.sum_squares))
+            (each.allocation, each.variant): (each.n, each.nonzero, *map(int, each.first + each.second))
             for each in self.aggregate(run).sums
-            if (each.metric, each.reading) == (metric, reading) and each.n
+            if (each.metric, each.reading, each.segment) == (metric, reading, "all") and each.n
         }
 
     def health(self, metric="m", run="exp-1"):

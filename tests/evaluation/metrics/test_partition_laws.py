@@ -104,7 +104,7 @@ def fold(make, catalogs, rows, clock, seed):
 def from_sql(rows, catalog, arms, clock):
     """The oracle's answer as a set of tuples."""
     runs = catalog.flags["flag"].runs
-    facts = sorted({metric.fact.key for run in runs for metric in run.metrics.values()})
+    facts = sorted({metric.facts[0].key for run in runs for metric in run.metrics.values()})
     tables = {
         "exposures": [
             (*arms[code], unit, time, name, *(bool(kind & each) for each in (Kind.LATE, Kind.INACTIVE, Kind.FORCED)))
@@ -118,7 +118,7 @@ def from_sql(rows, catalog, arms, clock):
         ],
         "arms": sorted({(run.key, n, v) for run in runs for n, a in enumerate(run.allocations) for v in a.weights}),
         "metrics": [
-            (run.key, key, metric.version, metric.definition.type, metric.fact.key, metric.window, run.since[key])
+            (run.key, key, metric.version, metric.definition.type, metric.facts[0].key, metric.window, run.since[key])
             for run in runs
             for key, metric in run.metrics.items()
         ],
@@ -163,8 +163,8 @@ def from_store(aggregates):
         found.add(("units", a.run, *[None] * 5, a.jumpers, a.reassigned, str(a.duplicate_ids), None))
         found |= {("arm", a.run, *[None] * 3, arm.allocation, arm.variant, arm.units, *[None] * 3) for arm in a.arms}
         for s in a.sums:
-            cell = (s.metric, s.version, s.reading, s.allocation, s.variant, s.n, s.nonzero, str(s.sum))
-            found.add(("sums", a.run, *cell, str(s.sum_squares)))
+            cell = (s.metric, s.version, s.reading, s.allocation, s.variant, s.n, s.nonzero, str(s.first[0]))
+            found.add(("sums", a.run, *cell, str(s.second[0])))
         for m in a.metrics:
             found.add(("counted", a.run, m.metric, *[None] * 4, m.events, m.withheld, None, None))
             found.add(("left out", a.run, m.metric, *[None] * 4, m.late, m.unusable, str(m.duplicates), None))

@@ -57,7 +57,18 @@ def make_aggregate(sums, partition=0, units=None, **fields):
         allocation = rest[0] if rest else 0
         version = versions.get(metric, 1)
         rows.append(
-            Sums(metric, version, reading, allocation, variant, n, nonzero, exact(int(total)), exact(int(squares)))
+            Sums(
+                metric,
+                version,
+                reading,
+                allocation,
+                variant,
+                "all",
+                n,
+                nonzero,
+                [exact(int(total))],
+                [exact(int(squares))],
+            )
         )
         counted[allocation, variant] = max(n, counted.get((allocation, variant), 0))
     withheld = fields.pop("withheld", {})

@@ -1,0 +1,60 @@
+"""What a metric's definition must satisfy, and how it is told."""
+
+import msgspec
+import pytest
+
+from evaluation.metric_rules import MAY, NEEDS, metric_violations
+from schemas.catalog import Condition, Cuped, Metric, Step
+
+PURCHASE = Metric(key="purchase", owner="shop", type="conversion", event="buy", window="7d")
+REVENUE = Metric(key="revenue", owner="shop", type="sum", event="buy", property="price", window="7d")
+MEAN = msgspec.structs.replace(REVENUE, key="price", type="mean")
+RATIO = Metric(key="ratio", owner="shop", type="ratio", numerator="revenue", denominator="purchase", window="7d")
+STEPS = (Step(event="view"), Step(event="buy", where=(Condition(property="country", op="is", values=("FR",)),)))
+FUNNEL = Metric(key="funnel", owner="shop", type="funnel", steps=STEPS, window="7d")
+RETENTION = Metric(
+    key="back", owner="shop", type="retention", start=Step(event="join"), event="open", nth=6, window="7d"
+)
+METRICS = {metric.key: metric for metric in (PURCHASE, REVENUE, MEAN, RATIO, FUNNEL, RETENTION)}
+
+
+def test_every_type_has_a_definition_that_breaks_no_rule():
+    assert {metric.type for metric in METRICS.values()} | {"count"} == NEEDS.keys() == MAY.keys()
+    count = msgspec.structs.replace(PURCHASE, type="count", cap=10, log=True, cuped=Cuped(lookback="14d"))
+    for metric in (count, *METRICS.values()):
+        assert not list(metric_violations(metric, METRICS))
+
+
+@pytest.mark.parametrize(
+    ("metric", "change", "message"),
+    [
+        (REVENUE, {"property": None}, "type: a sum adds up a property of its event; name it with `property`"),
+        (PURCHASE, {"property": "price"}, "property: would be ignored: a conversion reads no `property`"),
+        (PURCHASE, {"event": None}, "type: a conversion is one event .* name it with `event`"),
+        (PURCHASE, {"cap": 3.0}, "cap: would be ignored: a conversion reads no `cap`.* `type: count`"),
+        (RATIO, {"denominator": None}, "type: a ratio divides one metric by another; name it with `denominator`"),
+        (RATIO, {"denominator": "purchases"}, "denominator: 'purchases' is no metric; did you mean 'purchase'"),
+        (RATIO, {"numerator": "ratio"}, "numerator: 'ratio' is a ratio itself"),
+        (RATIO, {"numerator": "funnel", "cuped": Cuped(lookback="7d")}, "cuped: 'funnel' is a funnel, which has no"),
+        (RATIO, {"event": "buy"}, "event: would be ignored: a ratio reads no `event`"),
+        (FUNNEL, {"steps": STEPS[:1]}, "steps: there is one; a funnel has at least two"),
+        (FUNNEL, {"steps": ()}, "type: a funnel is a number of events in an order"),
+        (FUNNEL, {"cap": 2.0}, "cap: would be ignored: uniques are 0 or 1"),
+        (FUNNEL, {"cuped": Cuped(lookback="7d")}, "cuped: would be ignored: a funnel reads no `cuped`"),
+        (RETENTION, {"nth": 7}, "window: 7d is over before period 7 of 24h is"),
+        (RETENTION, {"start": None}, "type: a retention begins with an event"),
+        (REVENUE, {"cap": 9.999}, "cap: 9.999 has more than 2 decimal places; raise `scale` or round it"),
+        (REVENUE, {"cap": 1e13}, "cap: 1e\\+13 caps nothing"),
+        (msgspec.structs.replace(PURCHASE, type="count"), {"cap": 1.5}, "cap: 1.5 has more than 0 .* a whole number"),
+        (REVENUE, {"cuped": Cuped(lookback="1m")}, "cuped.lookback: 1m is not allowed; .* from 1h to 90d"),
+    ],
+)
+def test_a_broken_rule_is_named_with_its_place(metric: Metric, change: dict, message: str):
+    (violation,) = metric_violations(msgspec.structs.replace(metric, **change), METRICS)
+
+    with pytest.raises(ValueError, match=f"^{message}"):
+        raise ValueError(str(violation))
+
+
+def test_a_part_of_unknown_definition_is_let_pass():
+    assert not list(metric_violations(RATIO, {"revenue": None, "purchase": None}))
