@@ -48,7 +48,7 @@ def bucket_hashes(salt: str, values: pa.Array | Texts) -> NDArray[np.uint32]:
 
 def murmur3(text: bytes) -> int:
     """MurmurHash3_x86_32, seed 0."""
-    return int(_murmur3_x86_32(np.frombuffer(bytearray(text), np.uint8), len(text)))
+    return int(_murmur3_x86_32(text, len(text)))
 
 
 def _texts(strings: pa.Array | Texts) -> Texts:

@@ -9,7 +9,7 @@ import pyarrow as pa
 from numba import njit
 from numpy.typing import NDArray
 
-from evaluation.memory import byte_at
+from evaluation.memory import byte_at, copy
 
 LONGEST_BUCKET = 63  # names at least this long share a bucket
 
@@ -55,6 +55,18 @@ class Texts:
         """The strings of these rows; the buffer is shared."""
         return Texts(self.data, self.start[rows], self.length[rows])
 
+    def arrow(self) -> pa.Array:
+        """The strings' bytes as an Arrow array of large binaries."""
+        ends = np.cumsum(np.maximum(self.length, 0))
+        offsets = np.concatenate([np.zeros(1, np.int64), ends])
+        data = np.empty(int(offsets[-1]), np.uint8)
+        _gather(self.data, self.start, self.length, data)
+        is_there = None
+        if (self.length < 0).any():
+            is_there = pa.py_buffer(np.packbits(self.length >= 0, bitorder="little"))
+        buffers = [is_there, pa.py_buffer(offsets), pa.py_buffer(data)]
+        return pa.LargeBinaryArray.from_buffers(pa.large_binary(), len(self), buffers)
+
 
 @dataclass(frozen=True)
 class Names:
@@ -99,6 +111,15 @@ def find(names, spans, begins, data, start, length):  # type: ignore[no-untyped-
         if same:
             return spans[k, 2]
     return np.int64(-1)
+
+
+@njit(cache=True)
+def _gather(data, start, length, out):  # type: ignore[no-untyped-def]
+    at = 0
+    for i in range(start.size):
+        if length[i] > 0:
+            copy(out, at, data, start[i], length[i])
+            at += length[i]
 
 
 @njit(cache=True)

@@ -11,14 +11,12 @@ from typing import Annotated, Any
 
 import msgspec
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from evaluation.assignment.arrow import read_arrow
 from evaluation.assignment.columns import Columns
 from evaluation.assignment.letters import Letters, shown
 from evaluation.assignment.scanning import (
-    DEEPEST,
     LARGEST,
     LONGEST_TEXT,
     MISSING,
@@ -29,6 +27,7 @@ from evaluation.assignment.scanning import (
     first_text,
     scan,
 )
+from evaluation.nesting import DEEPEST, json_depth
 from evaluation.texts import Texts, as_bytes
 from schemas.dead_letter import CONTENT_TYPE, Reason
 from schemas.records import Records
@@ -173,7 +172,7 @@ class _Odd:
             reject("empty", f"the value is {'null' if value is None else 'empty'}; send one JSON object")
         elif len(value) > LARGEST:
             reject("too large", f"the message has {len(value)} bytes, at most {LARGEST} are read; send less")
-        elif (depth := _depth(value)) > DEEPEST:
+        elif (depth := json_depth(value)) > DEEPEST:
             reject("too deep", f"the message is nested {depth} levels deep, at most {DEEPEST} are read; flatten it")
         else:
             try:
@@ -218,34 +217,3 @@ def _number(value: float) -> float:
         return float(value)
     except OverflowError:
         return np.inf if value > 0 else -np.inf
-
-
-def _depth(value: bytes) -> int:
-    """An upper bound of how many objects and arrays are open at once; exact where it is more than `DEEPEST`."""
-    opened = value.count(b"{") + value.count(b"[")
-    return opened if opened <= DEEPEST else int(_deepest(as_bytes(value)))
-
-
-@njit(cache=True)
-def _deepest(b):  # type: ignore[no-untyped-def]
-    """How many objects and arrays are open at once, at most, in JSON or what pretends to be it."""
-    deepest = 0
-    depth = 0
-    inside = False
-    i = 0
-    while i < b.size:
-        c = b[i]
-        if inside:
-            if c == 92:
-                i += 1
-            elif c == 34:
-                inside = False
-        elif c == 34:
-            inside = True
-        elif c == 123 or c == 91:  # noqa: PLR1714
-            depth += 1
-            deepest = max(deepest, depth)
-        elif c == 125 or c == 93:  # noqa: PLR1714
-            depth -= 1
-        i += 1
-    return deepest

@@ -18,11 +18,11 @@ from numba import njit
 from numpy.typing import NDArray
 
 from evaluation.memory import PADDING, byte_at, trailing_zeros, word_at
+from evaluation.nesting import DEEPEST
 from evaluation.texts import LONGEST_BUCKET, Texts, as_bytes
 
 MISSING = np.iinfo(np.int64).min  # an integer that is not there
 LONGEST_TEXT = 1024  # characters, as Amplitude limits them
-DEEPEST = 64  # levels of nesting
 LARGEST = 1_000_000  # bytes of one object
 
 

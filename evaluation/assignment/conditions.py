@@ -1,0 +1,272 @@
+"""Conditions: Amplitude's operators, compiled to functions of one subject (see values.py).
+
+Where Amplitude's engines disagree, this one does as the Kotlin engine, which its servers run:
+
+    =============================================  =====================  ==============================
+    question                                       here and Kotlin        Python engine (JavaScript's: *)
+    =============================================  =====================  ==============================
+    missing: `set is not`, `regex does not match`  true                   false *
+    0, false, "", [] and {} are missing            no                     yes
+    `set` operators on an empty array              compared, as empty     false
+    `conditions: []` (see engine.py)               match nobody           match everybody
+    an empty name in a selector                    a name like others     leads nowhere
+    repeated values of `set contains`              count once             count each time *
+    regular expressions                            match the whole text   are searched for *
+    what a boolean is written as                   true                   True
+    blanks in the text of an object or array       none                   after , and :
+    letters beyond ASCII there                     as they are            as escapes
+    NaN, in an array within a text                 makes it a plain text  is read
+    1_000, inf, nan, infinity, ١٢ as numbers       no                     yes
+    NaN compared                                   greatest, equals NaN   never true *
+    -0.0 less than 0                               yes                    no *
+    order of texts                                 by UTF-16 unit         by code point
+    1.2.3+build as a version                       1.2.3                  no version *
+    1.2.3-a_b, 1.2.3-a., 1.2.3-, ١.٢ as versions   no                     yes
+    a major or minor version from 2^31 on          no version             as large as it is
+    a patch from 2^31 on                           0                      as large as it is
+    half a surrogate pair, when bucketed           as a question mark     raises an error
+    a cycle of dependencies                        its flags give nothing raises an error *
+    =============================================  =====================  ==============================
+
+The last line is ours: one cycle must not silence the other flags. Three more are ours where Kotlin's answer depends on
+what it runs on, or on its reader's leniency: a number is written with Python's digits (10000000.0, where a JVM writes
+1.0E7), hexadecimal digits and a final `f` or `d` make no number, and a text is an array only if it is strict JSON.
+
+Everything takes time linear in the text. Regular expressions are RE2's (https://github.com/google/re2/wiki/Syntax): no
+look-around, no references back, repetitions up to 1000; what else a pattern holds is refused when the flag is read.
+"""
+
+import operator
+import re
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from math import copysign, isnan
+from typing import Any
+
+import re2
+
+from evaluation.assignment.values import Subject
+
+Matcher = Callable[[Subject], bool]
+Scalar = Callable[[str], bool]
+NONE = "(none)"  # the value that stands for a missing property
+BOOLEANS = frozenset({"true", "false"})
+
+
+class ConditionError(ValueError):
+    """A condition that cannot be compiled."""
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """An operator with its values. Where it asks no more than whether a text is listed, `listed` are the values."""
+
+    matches: Matcher
+    listed: frozenset[str] | None = None
+    negated: bool = False
+
+
+def compile_condition(op: str, values: Collection[str]) -> Condition:
+    """Whether a subject satisfies the operator. Raises ConditionError for a pattern that RE2 refuses.
+
+    An operator that nobody knows is satisfied by nothing.
+    """
+    distinct = frozenset(values)
+    if op in SET_OPERATORS:
+        make_set, negated = SET_OPERATORS[op]
+        return Condition(_set_matcher(make_set(distinct), negated, _of_missing(op, distinct)))
+    if op in OPERATORS:
+        make, negated = OPERATORS[op]
+        only_lists = make is _is and not BOOLEANS.intersection(map(str.lower, distinct))
+        matches = _matcher(make(distinct), negated, _of_missing(op, distinct))
+        return Condition(matches, distinct if only_lists else None, negated)
+    return Condition(lambda _: False)
+
+
+def _of_missing(op: str, values: frozenset[str]) -> bool:
+    """What the operator says of a property that is missing."""
+    if op in {"set is not", "regex does not match"}:
+        return True
+    if op == "regex match":
+        return False
+    return (NONE in values) != (op in NEGATIONS)
+
+
+def _matcher(one: Scalar, negated: bool, of_missing: bool) -> Matcher:
+    def matches(subject: Subject) -> bool:
+        if subject.__class__ is str:
+            return one(subject) is not negated
+        if subject is None:
+            return of_missing
+        return any(one(text) is not negated for text in subject)  # of many, one is enough: negations too
+
+    return matches
+
+
+def _set_matcher(many: Callable[[frozenset[str]], bool], negated: bool, of_missing: bool) -> Matcher:
+    def matches(subject: Subject) -> bool:
+        if subject is None:
+            return of_missing
+        return subject.__class__ is not str and many(frozenset(subject)) is not negated
+
+    return matches
+
+
+def _is(values: frozenset[str]) -> Scalar:
+    booleans = BOOLEANS.intersection(map(str.lower, values))
+    if not booleans:
+        return values.__contains__
+
+    def matches(text: str) -> bool:
+        lower = text.lower()
+        return lower in booleans if lower in BOOLEANS else text in values
+
+    return matches
+
+
+def _contains(values: frozenset[str]) -> Scalar:
+    parts = [value.lower() for value in values]
+
+    def matches(text: str) -> bool:
+        lower = text.lower()
+        return any(part in lower for part in parts)
+
+    return matches
+
+
+_NUMBER = re.compile(
+    r"[\x00-\x20]*([+-]?(?:NaN|Infinity|(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?))[\x00-\x20]*"
+)
+
+
+def _number(text: str) -> tuple[Any, ...] | None:
+    """A number's place in the order of all: -0.0 comes before 0, NaN last."""
+    found = _NUMBER.fullmatch(text)
+    if not found:
+        return None
+    number = float(found[1])
+    return (1,) if isnan(number) else (0, number, copysign(1, number))
+
+
+_VERSION = re.compile(
+    r"([0-9]+)\.([0-9]+)(?:\.([0-9]+)(?:-([0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*))?(?:\+[0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*)?)?"
+)
+_LARGEST = (1 << 31) - 1
+
+
+def _version(text: str) -> tuple[Any, ...] | None:
+    """A version's place in the order of all: one with a prerelease comes before the one without."""
+    found = _VERSION.fullmatch(text)
+    if not found:
+        return None
+    major, minor, patch, prerelease = found.groups("")
+    numbers = _version_number(major), _version_number(minor)
+    return None if None in numbers else (*numbers, _version_number(patch) or 0, (0, prerelease) if prerelease else (1,))
+
+
+def _version_number(digits: str) -> int | None:
+    digits = digits.lstrip("0")
+    number = int(digits or "0") if len(digits) <= 10 else _LARGEST + 1
+    return number if number <= _LARGEST else None
+
+
+def _text_order(text: str) -> bytes:
+    return text.encode("utf-16-be", "surrogatepass")
+
+
+def _comparing(
+    parse: Callable[[str], tuple[Any, ...] | None], compare: Callable[[Any, Any], bool], bound: Callable[[Any], Any]
+) -> Callable[[frozenset[str]], Scalar]:
+    """Compare with any of the values that parse; as texts where none does, or the subject doesn't."""
+
+    def make(values: frozenset[str]) -> Scalar:
+        if not values:
+            return lambda _: False
+        parsed = [each for each in map(parse, values) if each is not None]
+        bound_of_parsed = bound(parsed) if parsed else None
+        bound_of_texts = bound(map(_text_order, values))
+
+        def matches(text: str) -> bool:
+            place = parse(text) if parsed else None
+            if place is None:
+                return compare(_text_order(text), bound_of_texts)
+            return compare(place, bound_of_parsed)
+
+        return matches
+
+    return make
+
+
+def _regex(values: frozenset[str]) -> Scalar:
+    options = re2.Options()
+    options.log_errors = False
+    options.never_capture = True
+    patterns = []
+    for value in sorted(values):
+        try:
+            patterns.append(re2.compile(_utf8(value), options))
+        except re2.error as error:
+            (message,) = error.args
+            raise ConditionError(
+                f"'{value[:100]}' is no regular expression of RE2 ({message.decode(errors='replace')[:100]}); "
+                "write it without look-around and references back"
+            ) from None
+
+    def matches(text: str) -> bool:
+        encoded = _utf8(text)
+        return any(pattern.fullmatch(encoded) is not None for pattern in patterns)
+
+    return matches
+
+
+def _utf8(text: str) -> bytes:
+    return text.encode("utf-8", "replace")
+
+
+def _set_is(values: frozenset[str]) -> Callable[[frozenset[str]], bool]:
+    return values.__eq__
+
+
+def _set_contains(values: frozenset[str]) -> Callable[[frozenset[str]], bool]:
+    def matches(texts: frozenset[str]) -> bool:
+        return len(texts) >= len(values) and all(map(_is(texts), values))
+
+    return matches
+
+
+def _set_contains_any(values: frozenset[str]) -> Callable[[frozenset[str]], bool]:
+    booleans = BOOLEANS.intersection(map(str.lower, values))
+
+    def matches(texts: frozenset[str]) -> bool:
+        if booleans:
+            return any(map(_is(texts), values))
+        return not values.isdisjoint(texts)
+
+    return matches
+
+
+OPERATORS: dict[str, tuple[Callable[[frozenset[str]], Scalar], bool]] = {  # and whether they are negations
+    "is": (_is, False),
+    "is not": (_is, True),
+    "contains": (_contains, False),
+    "does not contain": (_contains, True),
+    "less": (_comparing(_number, operator.lt, max), False),
+    "less or equal": (_comparing(_number, operator.le, max), False),
+    "greater": (_comparing(_number, operator.gt, min), False),
+    "greater or equal": (_comparing(_number, operator.ge, min), False),
+    "version less": (_comparing(_version, operator.lt, max), False),
+    "version less or equal": (_comparing(_version, operator.le, max), False),
+    "version greater": (_comparing(_version, operator.gt, min), False),
+    "version greater or equal": (_comparing(_version, operator.ge, min), False),
+    "regex match": (_regex, False),
+    "regex does not match": (_regex, True),
+}
+SET_OPERATORS: dict[str, tuple[Callable[[frozenset[str]], Callable[[frozenset[str]], bool]], bool]] = {
+    "set is": (_set_is, False),
+    "set is not": (_set_is, True),
+    "set contains": (_set_contains, False),
+    "set does not contain": (_set_contains, True),
+    "set contains any": (_set_contains_any, False),
+    "set does not contain any": (_set_contains_any, True),
+}
+NEGATIONS = {op for op, (_, negated) in (OPERATORS | SET_OPERATORS).items() if negated}

@@ -1,0 +1,241 @@
+"""Engine: which variant of each flag a context gets, and why, bucket for bucket as Amplitude's engines answer.
+
+Theory of operation. A flag's segments are asked in order, and the first that yields a variant decides. Conditions and
+buckets read what stands at a selector, as a subject or a text (see values.py); what is found is kept, so that it is
+read once, however many flags ask for it. All that a flag can answer is known beforehand, so an answer is one of its
+*outcomes*. Flags come after those they depend on, and what stands at a selector that begins with `result` is known as
+soon as the flag that it names has its outcome.
+
+With h = murmur3_x86_32(`salt/text`): h % 100 chooses the allocation, h // 100 the variant within it.
+
+Of one context a value is found, of a slice a column, of which every distinct value is asked once. Both run the same
+functions, so they agree.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from evaluation.assignment.compiled import Answer, CompiledFlag, Compiler, Outcome, Segment, Term
+from evaluation.assignment.conditions import ConditionError
+from evaluation.assignment.graph import in_order, needed_for
+from evaluation.assignment.properties import Column, Mask
+from evaluation.assignment.users import context_of
+from evaluation.assignment.values import Selector, select
+from evaluation.hashing import murmur3
+from schemas.flag_config import FlagConfig
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """A flag that cannot be answered, and why."""
+
+    flag: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"flag '{self.flag}': {self.reason}"
+
+
+_UNREAD = object()
+NOTHING = -1  # the code of no outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """One flag's answers to n contexts: positions in `outcomes`, -1 where it yields nothing."""
+
+    codes: NDArray[np.int64]  # (n,)
+    outcomes: tuple[Answer, ...]
+
+    def __getitem__(self, i: int) -> Answer | None:
+        code = int(self.codes[i])
+        return self.outcomes[code] if code >= 0 else None
+
+
+class Flags:
+    """Flags, ready to be evaluated. Those that cannot be answered are `problems`; they yield nothing.
+
+    flags = Flags.read(json)
+    flags.evaluate({"user_id": "ann", "user_properties": {"plan": "pro"}})
+    """
+
+    def __init__(self, configs: Iterable[FlagConfig], problems: Iterable[Problem] = ()) -> None:
+        self.configs: list[FlagConfig] = []
+        self.problems = list(problems)
+        compiler = Compiler()
+        compiled: dict[str, CompiledFlag] = {}
+        for config in configs:
+            if config.key in compiled:
+                self.problems.append(Problem(config.key, "stands here twice, and the first is used; keep one of them"))
+                continue
+            try:
+                compiled[config.key] = compiler.flag(config)
+                self.configs.append(config)
+            except ConditionError as error:
+                self.problems.append(Problem(config.key, str(error)))
+        compiler.link(compiled.values())
+        self._dependencies = {config.key: config.dependencies or () for config in self.configs}
+        order, cycles = in_order(self._dependencies)
+        for cycle in cycles:
+            path = " → ".join([*cycle, cycle[0]])
+            self.problems += [Problem(key, f"lies on a cycle of dependencies ({path}); break it") for key in cycle]
+        self._order = [compiled[key] for key in order]
+        self._readings = compiler.readings
+        self._blank = [None if reading.is_of_result else _UNREAD for reading in self._readings]
+
+    @classmethod
+    def read(cls, flags: bytes | str) -> "Flags":
+        """The flags of a JSON array of configurations. Raises ValueError where it is no array."""
+        try:
+            texts = msgspec.json.decode(flags, type=list[msgspec.Raw])
+        except RecursionError:
+            raise ValueError("the flags are nested too deeply") from None
+        except (msgspec.MsgspecError, UnicodeError) as error:
+            raise ValueError(f"{error}; flags are a JSON array of flag configurations") from None
+        configs, problems = [], []
+        for position, text in enumerate(texts):
+            try:
+                configs.append(msgspec.json.decode(text, type=FlagConfig))
+            except (msgspec.MsgspecError, RecursionError) as error:
+                reason = "is nested too deeply" if isinstance(error, RecursionError) else f"cannot be read: {error}"
+                problems.append(Problem(_key_of(text, position), reason))
+        return cls(configs, problems)
+
+    def write(self) -> bytes:
+        """The flags as a JSON array of configurations, as Amplitude's SDKs read it."""
+        return msgspec.json.encode(self.configs)
+
+    @property
+    def selectors(self) -> set[Selector]:
+        """What of a context some flag reads."""
+        return {reading.selector for reading in self._readings if not reading.is_of_result}
+
+    def evaluate(self, user: Mapping[str, Any], keys: Sequence[str] | None = None) -> dict[str, Answer]:
+        """What each flag yields for a user, given by Amplitude's fields; `keys` names the flags, else all."""
+        return self.evaluate_context(context_of(user), keys)
+
+    def evaluate_context(self, context: Mapping[str, Any], keys: Sequence[str] | None = None) -> dict[str, Answer]:
+        """What each flag yields for an evaluation context: `user`, `groups`, …"""
+        target = {"context": context}
+        found = self._blank.copy()
+        answers: dict[str, Answer] = {}
+        for flag in self._asked(keys):
+            outcome = self._outcome(flag, target, found)
+            if outcome is not None:
+                answers[flag.key] = outcome.answer
+                for position, value in outcome.read_by_others:
+                    found[position] = value
+        return answers if keys is None else {key: answers[key] for key in keys if key in answers}
+
+    def _asked(self, keys: Sequence[str] | None) -> list[CompiledFlag]:
+        if keys is None:
+            return self._order
+        needed = needed_for(keys, self._dependencies)
+        return [flag for flag in self._order if flag.key in needed]
+
+    def _outcome(self, flag: CompiledFlag, target: dict[str, Any], found: list[Any]) -> Outcome | None:
+        for segment in flag.segments:
+            if segment.conditions is not None and not self._satisfies(segment, target, found):
+                continue
+            outcome = segment.otherwise
+            if segment.reading >= 0 and (text := self._found(segment.reading, target, found)):
+                share, percent = divmod(murmur3(f"{segment.salt}/{text}".encode("utf-8", "replace")), 100)
+                for each in segment.shares:
+                    if each.first <= percent < each.stop and each.low <= share < each.high:
+                        outcome = each.outcome
+                        break
+            if outcome is not None:
+                return outcome
+        return None
+
+    def _satisfies(self, segment: Segment, target: dict[str, Any], found: list[Any]) -> bool:
+        for every in segment.conditions or ():
+            for term in every:
+                value = found[term.reading]
+                if value is _UNREAD:
+                    value = self._found(term.reading, target, found)
+                if not term.matches(value):
+                    break
+            else:
+                return True
+        return False
+
+    def _found(self, position: int, target: dict[str, Any], found: list[Any]) -> Any:
+        if found[position] is _UNREAD:
+            reading = self._readings[position]
+            found[position] = reading.read(select(target, reading.selector))
+        return found[position]
+
+    def evaluate_columns(
+        self, columns: Mapping[Selector, Column], n: int, keys: Sequence[str] | None = None
+    ) -> dict[str, Answers]:
+        """What each flag yields for n contexts, of which `columns` hold what stands at each of `selectors`.
+
+        A selector without a column is missing in each of them.
+        """
+        found = [columns.get(reading.selector) for reading in self._readings]
+        answers: dict[str, Answers] = {}
+        for flag in self._asked(keys):
+            codes = _codes(flag, found, n)
+            answers[flag.key] = Answers(codes, tuple(outcome.answer for outcome in flag.outcomes))
+            for position in flag.read_by_others:
+                part = self._readings[position].selector[2:]
+                values = [*(outcome.part(part) for outcome in flag.outcomes), None]
+                found[position] = Column.of_codes(codes, values)  # -1, where it yields nothing, is the last
+        return answers if keys is None else {key: answers[key] for key in keys if key in answers}
+
+
+def _codes(flag: CompiledFlag, found: list[Column | None], n: int) -> NDArray[np.int64]:
+    """The code of each context's outcome; -1: none."""
+    codes = np.full(n, NOTHING, np.int64)
+    is_open = np.ones(n, np.bool_)
+    for segment in flag.segments:
+        matched = is_open if segment.conditions is None else is_open & _matched(segment.conditions, found, n)
+        given = np.where(matched, _given(segment, found, n), NOTHING)
+        codes = np.where(given >= 0, given, codes)
+        is_open &= given < 0
+        if not is_open.any():
+            break
+    return codes
+
+
+def _matched(conditions: list[list[Term]], found: list[Column | None], n: int) -> Mask:
+    matched = np.zeros(n, np.bool_)
+    for every in conditions:
+        mask = np.ones(n, np.bool_)
+        for term in every:
+            column = found[term.reading]
+            mask &= term.condition.matches(None) if column is None else column.mask(term.condition)
+        matched |= mask
+    return matched
+
+
+def _given(segment: Segment, found: list[Column | None], n: int) -> NDArray[np.int64]:
+    """The code of the outcome that the segment gives to each context, if it matches."""
+    codes = np.full(n, _code(segment.otherwise), np.int64)
+    column = found[segment.reading] if segment.reading >= 0 else None
+    if column is None:
+        return codes
+    hashes, has_text = column.hashes(segment.salt)
+    share, percent = np.divmod(hashes, np.uint32(100))
+    for each in reversed(segment.shares):  # the first that holds it wins
+        holds = has_text & (each.first <= percent) & (percent < each.stop) & (each.low <= share) & (share < each.high)
+        codes[holds] = _code(each.outcome)
+    return codes
+
+
+def _code(outcome: Outcome | None) -> int:
+    return NOTHING if outcome is None else outcome.code
+
+
+def _key_of(text: msgspec.Raw, position: int) -> str:
+    """What a configuration that cannot be read is called."""
+    try:
+        key = msgspec.json.decode(text, type=dict[str, msgspec.Raw]).get("key")
+        return msgspec.json.decode(key or b"", type=str)
+    except (msgspec.MsgspecError, RecursionError):
+        return f"[{position}]"

@@ -1,0 +1,115 @@
+"""Properties: what stands at one selector in each of n contexts. Every distinct value is looked at once."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from evaluation.assignment.conditions import Condition
+from evaluation.assignment.values import Selector, Subject, subject_of, text_of
+from evaluation.hashing import bucket_hashes
+from evaluation.nesting import DEEPEST, json_depth
+from evaluation.texts import Texts
+
+Mask = NDArray[np.bool_]
+Distinct = tuple[NDArray[np.int64], list[Any]]  # the n values as positions in a list
+
+
+@dataclass(frozen=True)
+class Column:
+    """n values. Where they stand as texts, a condition on equality and a bucket need not even make them distinct."""
+
+    distinguish: Callable[[], Distinct]
+    plain: Texts | None = None
+
+    @classmethod
+    def of_codes(cls, codes: NDArray[np.int64], values: list[Any]) -> "Column":
+        """Values by their positions in a list."""
+        return cls(lambda: (codes, values))
+
+    @classmethod
+    def of_values(cls, values: Iterable[Any]) -> "Column":
+        """JSON values in Python's types, each looked at on its own."""
+        each = list(values)
+        return cls.of_codes(np.arange(len(each)), each)
+
+    @classmethod
+    def of_texts(cls, texts: Texts) -> "Column":
+        """Strings; a missing one is null."""
+        return cls(lambda: _distinct(texts, _decoded), texts)
+
+    @classmethod
+    def of_json(cls, texts: Texts) -> "Column":
+        """Values as JSON writes them; a missing one, and one that cannot be read, is null."""
+        return cls(lambda: _distinct(texts, _value))
+
+    @cached_property
+    def distinct(self) -> Distinct:
+        """The values by their positions in a list."""
+        return self.distinguish()
+
+    @cached_property
+    def _subjects(self) -> list[Subject]:
+        return [subject_of(value) for value in self.distinct[1]]
+
+    @cached_property
+    def _texts(self) -> Texts:
+        texts = [text_of(value) for value in self.distinct[1]]
+        return Texts.of([None if text is None else text.encode("utf-8", "replace").decode() for text in texts])
+
+    def mask(self, condition: Condition) -> Mask:
+        """Which of the n values satisfy the condition."""
+        if self.plain is not None and condition.listed is not None:
+            return self._listed(self.plain, condition)
+        codes, values = self.distinct
+        return np.fromiter(map(condition.matches, self._subjects), np.bool_, len(values))[codes]
+
+    def hashes(self, salt: str) -> tuple[NDArray[np.uint32], Mask]:
+        """The hash of `salt/text` of each value, and which values have a text that is not empty."""
+        if self.plain is not None:
+            return bucket_hashes(salt, self.plain), self.plain.length > 0
+        codes = self.distinct[0]
+        return bucket_hashes(salt, self._texts)[codes], (self._texts.length > 0)[codes]
+
+    def _listed(self, texts: Texts, condition: Condition) -> Mask:
+        """`is` and `is not`; a text that may be an array is asked on its own."""
+        listed = [value.encode("utf-8", "surrogatepass") for value in condition.listed or ()]
+        found = pc.is_in(texts.arrow(), value_set=pa.array(listed, pa.large_binary()))
+        mask = found.to_numpy(zero_copy_only=False) != condition.negated
+        mask[texts.length < 0] = condition.matches(None)
+        filled = np.flatnonzero(texts.length > 0)
+        for i in filled[texts.data[texts.start[filled]] == ord("[")].tolist():
+            mask[i] = condition.matches(subject_of(texts[i]))
+        return mask
+
+
+def satisfied(conditions: Sequence[tuple[Selector, Condition]], columns: Mapping[Selector, Column], n: int) -> Mask:
+    """Which of n contexts satisfy all conditions. A selector without a column is missing in each of them."""
+    mask = np.ones(n, np.bool_)
+    for selector, condition in conditions:
+        column = columns.get(selector)
+        mask &= condition.matches(None) if column is None else column.mask(condition)
+    return mask
+
+
+def _distinct(texts: Texts, value_of: Callable[[bytes], Any]) -> Distinct:
+    encoded = texts.arrow().dictionary_encode()
+    codes = encoded.indices.fill_null(len(encoded.dictionary)).to_numpy(zero_copy_only=False).astype(np.int64)
+    return codes, [*(value_of(text) for text in encoded.dictionary.to_pylist()), None]
+
+
+def _decoded(text: bytes) -> str:
+    return text.decode()
+
+
+def _value(text: bytes) -> Any:
+    try:
+        return msgspec.json.decode(text) if json_depth(text) <= DEEPEST else None
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return None

@@ -1,0 +1,27 @@
+"""Users: the evaluation context of a user, as Amplitude's engines expect it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+OF_GROUPS = ("groups", "group_properties", "group_cohort_ids")
+
+
+def context_of(user: Mapping[str, Any]) -> dict[str, Any]:
+    """`context.user` holds every field of the user but those of groups; `context.groups` the user's groups by type.
+
+    Of a group type only the first name counts. A group's properties and cohorts are looked up by its type and name.
+    """
+    context: dict[str, Any] = {"user": {name: value for name, value in user.items() if name not in OF_GROUPS}}
+    groups = {}
+    for group_type, names in _object(user.get("groups")).items():
+        name = names[0] if isinstance(names, list | tuple) and names else names
+        if not isinstance(name, str):
+            continue
+        properties = _object(_object(user.get("group_properties")).get(group_type)).get(name)
+        cohorts = _object(_object(user.get("group_cohort_ids")).get(group_type)).get(name)
+        groups[group_type] = {"group_name": name, "group_properties": properties, "cohort_ids": cohorts}
+    return context | {"groups": groups} if groups else context
+
+
+def _object(value: Any) -> dict[Any, Any]:
+    return value if isinstance(value, dict) else {}
