@@ -14,11 +14,20 @@ from typing import Any, Generic, Literal, TypeVar
 import msgspec
 
 from evaluation.metric_rules import metric_violations
+from evaluation.references import (
+    Known,
+    cohort_violations,
+    dependents,
+    group_violations,
+    reference_violations,
+    regrouping_violations,
+)
 from evaluation.rules import Violation, flag_violations, state_violations
 from schemas.catalog import (
     Allocation,
     Cohort,
     Condition,
+    Definition,
     Deployment,
     Document,
     Flag,
@@ -34,6 +43,7 @@ SETTLING = 1_000  # ms between a version's append time and the input that it app
 
 Spec = TypeVar("Spec", Metric, FlagState, Group, Cohort, Deployment)
 Plain = TypeVar("Plain", Group, Cohort, Deployment)
+Simple = TypeVar("Simple", Metric, Group, Cohort, Deployment)
 
 
 class Fact(msgspec.Struct, frozen=True):
@@ -192,6 +202,11 @@ def control_of(definition: Flag) -> str:
     return definition.control or ("control" if "control" in keys else keys[0])
 
 
+def winner_of(rolled_out: Allocation) -> str:
+    """The variant that everybody gets."""
+    return next(variant for variant, weight in rolled_out.weights.items() if weight)
+
+
 @dataclass(frozen=True, slots=True)
 class Rejected:
     """A record of the topic that is no version of any document, and why."""
@@ -212,18 +227,41 @@ class Catalog:
     cohorts: dict[str, InForce[Cohort]] = field(default_factory=dict)
     deployments: dict[str, InForce[Deployment]] = field(default_factory=dict)
 
-    def version_of(self, kind: Kind, key: str) -> int:
-        """The version of a document that stands; 0: there is none."""
-        if kind == "metric":
-            metric = self.metrics.get(key)
-            return metric.version - metric.part_edits if metric else 0
-        standing: dict[Kind, Mapping[str, FlagInForce | InForce[Any]]] = {
+    def standing(self, kind: Kind, key: str) -> FlagInForce | MetricInForce | InForce[Any] | None:
+        """The document of a kind and key, if there is one."""
+        documents: dict[Kind, Mapping[str, FlagInForce | MetricInForce | InForce[Any]]] = {
             "flag": self.flags,
+            "metric": self.metrics,
             "group": self.groups,
             "cohort": self.cohorts,
             "deployment": self.deployments,
         }
-        return standing[kind][key].version if key in standing[kind] else 0
+        return documents[kind].get(key)
+
+    def version_of(self, kind: Kind, key: str) -> int:
+        """The version of a document that stands; 0: there is none."""
+        standing = self.standing(kind, key)
+        if isinstance(standing, MetricInForce):
+            return standing.version - standing.part_edits
+        return standing.version if standing else 0
+
+    @property
+    def known(self) -> Known:
+        """What a document may name."""
+        return Known(
+            flags={key: flag.definition for key, flag in self.flags.items() if not flag.removed},
+            groups={key: group.definition for key, group in self.groups.items()},
+            cohorts={key: cohort.definition for key, cohort in self.cohorts.items()},
+            deployments=self.deployments.keys(),
+        )
+
+    def running_in(self, group: str) -> list[str]:
+        """The flags that run and belong to a group."""
+        return [
+            key
+            for key, flag in self.flags.items()
+            if flag.status == "running" and any(each.group == group for each in flag.definition.groups)
+        ]
 
     def after(self, offset: int, append_time: int, value: bytes | None) -> tuple["Catalog", Rejected | None]:
         """The catalog after one more record, and why the record was ignored, if it was."""
@@ -243,22 +281,43 @@ class Catalog:
         append_time = unchanged.append_time
         match document.kind:
             case "metric":
-                changed = _metrics_after(self.metrics, _metric(document, self.metrics), append_time)
+                changed = _metrics_after(self.metrics, _sound(document, Metric, self), append_time)
                 # A changed metric is another column of every open run that reads it, from now on.
                 flags = {key: _with_metrics(flag, changed) for key, flag in self.flags.items()}
                 return replace(unchanged, metrics=self.metrics | changed, flags=flags)
             case "flag":
-                state = _state(document, self.metrics)
-                flag = _flag_after(self.flags.get(document.key), document, state, append_time, self)
+                flag = _flag_after(document, _state(document, self), append_time, self)
                 return replace(unchanged, flags={**self.flags, document.key: flag})
             case "group":
-                return replace(unchanged, groups={**self.groups, document.key: _in_force(document, append_time, Group)})
+                group = InForce(_sound(document, Group, self), document.version, append_time)
+                return replace(unchanged, groups={**self.groups, document.key: group})
             case "cohort":
-                cohort = _in_force(document, append_time, Cohort)
+                cohort = InForce(_sound(document, Cohort, self), document.version, append_time)
                 return replace(unchanged, cohorts={**self.cohorts, document.key: cohort})
             case "deployment":
-                deployment = _in_force(document, append_time, Deployment)
+                deployment = InForce(_sound(document, Deployment, self), document.version, append_time)
                 return replace(unchanged, deployments={**self.deployments, document.key: deployment})
+
+
+def violations_of(definition: Definition, catalog: Catalog) -> list[Violation]:
+    """What is wrong with another version of a document, or with its first one."""
+    match definition:
+        case Flag():
+            metrics = {key: metric.definition for key, metric in catalog.metrics.items()}
+            return [*flag_violations(definition, metrics), *reference_violations(definition, catalog.known)]
+        case Metric():
+            metrics = {key: metric.definition for key, metric in catalog.metrics.items()} | {definition.key: definition}
+            concerned = (definition, *_ratios_of(catalog.metrics, definition.key))
+            return [violation for each in concerned for violation in metric_violations(each, metrics)]
+        case Group():
+            before, running = catalog.groups.get(definition.key), catalog.running_in(definition.key)
+            changes = regrouping_violations(before.definition, definition, running) if before else ()
+            return [*group_violations(definition, catalog.known), *changes]
+        case Cohort():
+            former = catalog.cohorts.get(definition.key)
+            return list(cohort_violations(definition, former.definition if former else None))
+        case Deployment():
+            return []
 
 
 def decode_document(value: bytes | None) -> Document:
@@ -279,19 +338,10 @@ def decode_spec(document: Document, kind: type[Spec]) -> Spec:
         raise ValueError(f"spec of {document.kind} '{document.key}': {error}") from None
 
 
-def _in_force(document: Document, append_time: int, kind: type[Plain]) -> InForce[Plain]:
+def _sound(document: Document, kind: type[Simple], catalog: Catalog) -> Simple:
     definition = decode_spec(document, kind)
-    _require(document, definition.key, ())
-    return InForce(definition, document.version, append_time)
-
-
-def _metric(document: Document, metrics: Mapping[str, MetricInForce]) -> Metric:
-    metric = decode_spec(document, Metric)
-    known = {key: each.definition for key, each in metrics.items()} | {metric.key: metric}
-    _require(document, metric.key, metric_violations(metric, known))
-    for ratio in _ratios_of(metrics, metric.key):
-        _require(document, metric.key, metric_violations(ratio, known))
-    return metric
+    _require(document, definition.key, violations_of(definition, catalog))
+    return definition
 
 
 def _ratios_of(metrics: Mapping[str, MetricInForce], key: str) -> list[Metric]:
@@ -319,11 +369,15 @@ def _metrics_after(metrics: Mapping[str, MetricInForce], metric: Metric, append_
     return changed
 
 
-def _state(document: Document, metrics: Mapping[str, MetricInForce]) -> FlagState:
+def _state(document: Document, catalog: Catalog) -> FlagState:
     state = decode_spec(document, FlagState)
-    known = {key: metric.definition for key, metric in metrics.items()}
-    _require(document, state.definition.key, flag_violations(state.definition, known))
-    _require(document, state.definition.key, state_violations(state))
+    definition, standing = state.definition, catalog.flags.get(document.key)
+    # A step that leaves the definition as it is must never fail because of another document: it may be the way out.
+    is_new = standing is None or standing.definition != definition or (standing.removed and not state.removed)
+    _require(document, definition.key, violations_of(definition, catalog) if is_new else ())
+    _require(document, definition.key, state_violations(state))
+    if state.removed and (needed_by := dependents(document.key, catalog.known.flags)):
+        raise ValueError(f"flag '{document.key}' is {state.removed}, but {', '.join(needed_by)} needs it")
     return state
 
 
@@ -346,9 +400,10 @@ def _with_metrics(flag: FlagInForce, changed: Mapping[str, MetricInForce]) -> Fl
     return replace(flag, runs=tuple(touched(run) for run in flag.runs))
 
 
-def _flag_after(
-    standing: FlagInForce | None, document: Document, state: FlagState, append_time: int, catalog: Catalog
-) -> FlagInForce:
+def _flag_after(document: Document, state: FlagState, append_time: int, catalog: Catalog) -> FlagInForce:
+    standing = catalog.flags.get(document.key)
+    if standing and standing.removed == "deleted":
+        raise ValueError(f"flag '{document.key}' was deleted for ever in version {standing.version}")
     before = {run.key: run for run in standing.runs} if standing else {}
     now_there = {run.key for run in state.runs}
     if lost := [key for key in before if key not in now_there]:

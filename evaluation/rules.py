@@ -39,6 +39,7 @@ def flag_violations(flag: Flag, metrics: Mapping[str, Metric | None]) -> Iterato
     """What is wrong with a flag's definition, given the metrics that exist (None: one whose definition is unknown)."""
     yield from _variant_violations(flag)
     yield from _inclusion_violations(flag)
+    yield from _segment_violations(flag)
     yield from _goal_violations(flag, metrics)
     yield from _breakdown_violations(flag)
     yield from _analysis_violations(flag, metrics)
@@ -70,7 +71,8 @@ def _variant_violations(flag: Flag) -> Iterator[Violation]:
 def _inclusion_violations(flag: Flag) -> Iterator[Violation]:
     owner: dict[tuple[str, str], str] = {}
     for index, variant in enumerate(flag.variants):
-        for name, ids in (("users", variant.users), ("devices", variant.devices)):
+        lists = (("users", variant.users), ("devices", variant.devices), ("cohorts", variant.cohorts))
+        for name, ids in lists:
             for place, unit in enumerate(ids):
                 first = owner.setdefault((name, unit), variant.key)
                 if first != variant.key:
@@ -78,6 +80,23 @@ def _inclusion_violations(flag: Flag) -> Iterator[Violation]:
                         ("variants", index, name, place),
                         f"'{unit}' is listed under '{first}' and '{variant.key}'; a unit can get one of them",
                     )
+
+
+def _segment_violations(flag: Flag) -> Iterator[Violation]:
+    keys = [variant.key for variant in flag.variants]
+    for index, segment in enumerate(flag.segments):
+        path: Path = ("segments", index, "weights")
+        for key in segment.weights:
+            if key not in keys:
+                yield Violation((*path, key), f"'{key}' is no variant; {did_you_mean(key, keys)}")
+        if segment.weights and flag.metrics:
+            yield Violation(
+                path,
+                f"'{segment.name}' may not have its own in an experiment: the expected split would differ by segment, "
+                "and neither the sample ratio nor the difference could be told; give the variants' weights only",
+            )
+        elif segment.weights and sum(segment.weights.values()) == 0:
+            yield Violation(path, f"the weights of '{segment.name}' sum to 0; say rollout: 0 to leave its units out")
 
 
 def _goal_violations(flag: Flag, metrics: Mapping[str, Metric | None]) -> Iterator[Violation]:
@@ -202,5 +221,9 @@ def state_violations(state: FlagState) -> Iterator[Violation]:
         for place, allocation in enumerate(run.allocations):
             if sum(allocation.weights.values()) == 0:
                 yield Violation(("runs", index, "allocations", place, "weights"), "the weights sum to 0")
+    if (state.rolled_out is not None) != (state.status == "rolled out"):
+        yield Violation(("rolled_out",), f"a flag that is {state.status} has one, or has none, against its status")
+    if state.rolled_out is not None and not any(state.rolled_out.weights.values()):
+        yield Violation(("rolled_out", "weights"), "the weights sum to 0")
     if state.status == "running" and (not state.runs or state.runs[-1].completed is not None):
         yield Violation(("status",), "a running flag needs an open run")

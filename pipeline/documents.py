@@ -16,11 +16,12 @@ import yaml
 
 from evaluation import rules
 from evaluation.metric_rules import metric_violations
+from evaluation.references import Known, cohort_violations, group_violations, reference_violations
 from evaluation.rules import Violation, did_you_mean, flag_violations, path_text
 from pipeline.errors import PeekproofError
-from schemas.catalog import Cohort, Deployment, Flag, Group, Metric
+from schemas.catalog import Cohort, Definition, Deployment, Flag, Group, Metric
 
-Spec = TypeVar("Spec", Metric, Flag, Group, Cohort, Deployment)
+Written_co = TypeVar("Written_co", bound=Definition, covariant=True)
 Lines = dict[rules.Path, int]  # the line of each field, counted from 1
 
 
@@ -67,10 +68,10 @@ class File:
 
 
 @dataclass(frozen=True, slots=True)
-class Source(Generic[Spec]):
+class Source(Generic[Written_co]):
     """A definition and the file that it stands in."""
 
-    definition: Spec
+    definition: Written_co
     file: File
 
 
@@ -92,11 +93,14 @@ def read_documents(directory: Path) -> Documents:
     faults: list[Fault] = []
     metrics = _read_folders(directory, ("metrics",), Metric, faults)
     unreadable_metrics = bool(faults)
-    flags = _read_folders(directory, ("experiments", "flags"), Flag, faults)
-    groups = _read_folders(directory, ("groups",), Group, faults)
     cohorts = _read_folders(directory, ("cohorts",), Cohort, faults)
+    for key, cohort in cohorts.items():
+        cohorts[key] = _with_ids(cohort, directory / "cohorts", faults)
     deployments = _read_folders(directory, ("deployments",), Deployment, faults)
-    if not (metrics or flags or groups or cohorts or deployments or faults):
+    groups = _read_folders(directory, ("groups",), Group, faults)
+    flags = _read_folders(directory, ("experiments", "flags"), Flag, faults)
+    documents = Documents(metrics, flags, groups, cohorts, deployments)
+    if not (metrics or cohorts or deployments or groups or flags or faults):
         raise PeekproofError(f"'{directory}' holds no documents; put YAML files into its metrics/ and experiments/")
     known: dict[str, Metric | None] = {key: metric.definition for key, metric in metrics.items()}
     # A metric whose file can't be read has its own fault already: don't report each goal or ratio that names it.
@@ -107,15 +111,63 @@ def read_documents(directory: Path) -> Documents:
     for flag in flags.values():
         goals = [goal.metric for goal in flag.definition.metrics] if unreadable_metrics else []
         faults += flag.file.faults(flag_violations(flag.definition, dict.fromkeys(goals) | known))
+    if not faults:  # of what can't be used nobody knows who names it rightly
+        faults += _reference_faults(documents)
     if faults:
         raise DocumentError(faults)
-    return Documents(metrics, flags, groups, cohorts, deployments)
+    return documents
+
+
+def definition_of(value: object, kind: type[Written_co]) -> Written_co:
+    """The definition that plain values (of JSON, of a command) describe. Raises PeekproofError with every fault."""
+    if violations := list(_type_violations(value, kind, ())):
+        raise PeekproofError("\n".join(map(str, violations)))
+    return msgspec.convert(value, kind)
+
+
+def _reference_faults(documents: Documents) -> Iterator[Fault]:
+    known = Known(
+        flags={key: flag.definition for key, flag in documents.flags.items()},
+        groups={key: group.definition for key, group in documents.groups.items()},
+        cohorts={key: cohort.definition for key, cohort in documents.cohorts.items()},
+        deployments=documents.deployments.keys(),
+    )
+    for cohort in documents.cohorts.values():
+        yield from cohort.file.faults(cohort_violations(cohort.definition))
+    for group in documents.groups.values():
+        yield from group.file.faults(group_violations(group.definition, known))
+    for flag in documents.flags.values():
+        yield from flag.file.faults(reference_violations(flag.definition, known))
+
+
+def _with_ids(cohort: Source[Cohort], folder: Path, faults: list[Fault]) -> Source[Cohort]:
+    """The cohort with the ids of its file: one a line; blank lines are none, and an id that repeats is one."""
+    name, ids = cohort.definition.file, cohort.definition.ids
+    if name is None:
+        return cohort
+    if ids:
+        faults.append(cohort.file.fault(("ids",), "would be replaced by those of the file; keep one of the two"))
+    path = folder / name
+    try:
+        lines = path.read_text(encoding="utf-8").split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else f"byte {error.start} is not UTF-8"
+        faults.append(cohort.file.fault(("file",), f"'{path}' cannot be read: {reason}"))
+        return cohort
+    listed = dict.fromkeys(filter(None, map(str.strip, lines)))
+    completed = msgspec.structs.replace(cohort.definition, ids=tuple(listed))
+    faults += cohort.file.faults(_type_violations(list(listed), _kind_of(Cohort, "ids"), ("file",)))
+    return Source(completed, cohort.file)
+
+
+def _kind_of(kind: type[msgspec.Struct], name: str) -> Any:
+    return next(field.type for field in msgspec.structs.fields(kind) if field.name == name)
 
 
 def _read_folders(
-    directory: Path, folders: tuple[str, ...], kind: type[Spec], faults: list[Fault]
-) -> dict[str, Source[Spec]]:
-    sources: dict[str, Source[Spec]] = {}
+    directory: Path, folders: tuple[str, ...], kind: type[Written_co], faults: list[Fault]
+) -> dict[str, Source[Written_co]]:
+    sources: dict[str, Source[Written_co]] = {}
     files = [path for folder in folders for path in sorted((directory / folder).glob("*"))]
     for path in (path for path in files if path.suffix in (".yaml", ".yml")):
         try:
@@ -132,7 +184,7 @@ def _read_folders(
     return sources
 
 
-def _read_file(path: Path, kind: type[Spec]) -> Source[Spec]:
+def _read_file(path: Path, kind: type[Written_co]) -> Source[Written_co]:
     reading = _Reading(str(path))
     value = reading.value(_compose(path), ())
     file = File(str(path), reading.lines)
@@ -296,7 +348,8 @@ def _accepts(value: str, kind: Any) -> bool:
 
 def _rule(kind: Any) -> str:
     if get_origin(kind) is Annotated:
-        return " ".join(meta.description or "" for meta in get_args(kind)[1:] if isinstance(meta, msgspec.Meta))
+        described = [meta.description for meta in get_args(kind)[1:] if isinstance(meta, msgspec.Meta)]
+        return " ".join(filter(None, described)) or _rule(get_args(kind)[0])
     if get_origin(kind) is Literal:
         return f"one of {', '.join(get_args(kind))}"
     if get_origin(kind) is tuple:

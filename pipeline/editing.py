@@ -1,26 +1,154 @@
-"""Editing: what applying documents to the catalog would change."""
+"""Editing: changes of the catalog, by files and by commands. The command line and the HTTP API call the same functions.
 
-from collections.abc import Iterator
+A change is worked out (and refused) purely, shown with its consequences, and published only if no other editor was
+faster. What is risky wants a yes.
+"""
+
+import secrets
+import string
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
+from typing import Literal
 
-import msgspec
+from evaluation import consequences, lifecycle
+from evaluation.catalog import Catalog, History, violations_of
+from evaluation.consequences import Consequence, differing
+from evaluation.lifecycle import LifecycleError, steps_between
+from evaluation.references import cohort_violations, dependents, prerequisite_order, regrouping_violations
+from evaluation.rules import Violation, did_you_mean
+from pipeline.catalog import CatalogWriter
+from pipeline.documents import DocumentError, Documents, Fault, Source
+from pipeline.errors import PeekproofError
+from schemas.catalog import KINDS, Cohort, Definition, Flag, FlagState, Group, Kind, Spec
 
-from evaluation.catalog import Catalog, History
-from evaluation.lifecycle import LifecycleError, apply_definition
-from pipeline.documents import DocumentError, Documents, Fault
-from schemas.catalog import KINDS, FlagState, Kind, Spec
+SALT_CHARACTERS = string.ascii_letters + string.digits
+
+Step = Literal["start", "complete", "restart", "rollout", "rollback", "archive", "restore", "delete"]
+
+
+class RefusedError(PeekproofError):
+    """An edit that must not be made: the reason and the way out."""
+
+
+class RiskError(PeekproofError):
+    """An edit that costs something, and was made without a yes: nothing was published."""
+
+    def __init__(self, risks: list[str]) -> None:
+        self.risks = risks
+        super().__init__("\n".join([*risks, "nothing was changed; to do it nevertheless, say --yes"]))
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """Who edits, and why, for the audit log."""
+
+    author: str
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A new version of one document: its spec, the fields of the definition that differ, and what follows from it."""
+    """A new version of one document: its spec, what differs, and what follows from it."""
 
     kind: Kind
     key: str
     version: int
     spec: Spec
-    fields: tuple[str, ...]  # none: the document is new
-    effects: tuple[str, ...] = ()
+    fields: tuple[str, ...] = ()  # of the definition; none: it is new, or a command left it as it is
+    steps: tuple[str, ...] = ()  # what a command did
+    consequences: tuple[Consequence, ...] = ()
+
+
+async def apply(
+    writer: CatalogWriter, documents: Documents, signature: Signature, accept_risks: bool = False
+) -> AsyncIterator[Change]:
+    """Publish what differs from the catalog, all checked beforehand, and give each change when it stands.
+
+    Raises DocumentError with every step that is refused, RiskError.
+    """
+    found = changes(documents, writer.history)
+    _require_yes(found, accept_risks)
+    for change in found:
+        await writer.publish(writer.next_version(change.spec, signature.author, signature.reason))
+        yield change
+
+
+async def create(writer: CatalogWriter, definition: Definition, signature: Signature) -> Change:
+    """Publish a document that is new. Raises RefusedError where its key is taken or a rule is broken."""
+    kind = KINDS[FlagState if isinstance(definition, Flag) else type(definition)]
+    if version := writer.history.newest.version_of(kind, definition.key):
+        raise RefusedError(
+            f"{kind} '{definition.key}' exists already (version {version}); edit it, or choose another key"
+        )
+    change = await edit(writer, definition, signature)
+    assert change is not None
+    return change
+
+
+async def edit(
+    writer: CatalogWriter, definition: Definition, signature: Signature, accept_risks: bool = False
+) -> Change | None:
+    """Publish another version of one document, or its first; None: it stands as it is.
+
+    Raises RefusedError, RiskError.
+    """
+    if violations := violations_of(definition, writer.history.newest):
+        raise RefusedError("\n".join(map(str, violations)))
+    try:
+        change = _change(definition, writer.history)
+    except LifecycleError as error:
+        raise RefusedError(str(error)) from None
+    if change is not None:
+        _require_yes([change], accept_risks)
+        await writer.publish(writer.next_version(change.spec, signature.author, signature.reason))
+    return change
+
+
+async def take(
+    writer: CatalogWriter,
+    step: Step,
+    key: str,
+    signature: Signature,
+    *,
+    variant: str | None = None,
+    as_experiment: bool = False,
+    accept_risks: bool = False,
+) -> Change:
+    """Take a step in the life of a flag: `rollout` of a variant; `as_experiment`: a start without metrics is refused.
+
+    Raises RefusedError, RiskError.
+    """
+    catalog, before = writer.history.newest, state_of(writer.history, key)
+    version, needed_by = catalog.version_of("flag", key) + 1, dependents(key, catalog.known.flags)
+    salt = "".join(secrets.choice(SALT_CHARACTERS) for _ in range(8))
+    steps: dict[Step, Callable[[], FlagState]] = {
+        "start": lambda: lifecycle.start(before, version, salt, as_experiment),
+        "complete": lambda: lifecycle.complete(before, version),
+        "restart": lambda: lifecycle.restart(before, version, salt),
+        "rollout": lambda: lifecycle.roll_out(before, version, variant or ""),
+        "rollback": lambda: lifecycle.roll_back(before, version),
+        "archive": lambda: lifecycle.archive(before, needed_by),
+        "restore": lambda: lifecycle.restore(before),
+        "delete": lambda: lifecycle.delete(before, needed_by),
+    }
+    try:
+        after = steps[step]()
+    except LifecycleError as error:
+        raise RefusedError(str(error)) from None
+    follows = tuple(consequences.of_flag(before, after))
+    change = Change("flag", key, version, after, steps=tuple(steps_between(before, after)), consequences=follows)
+    _require_yes([change], accept_risks)
+    await writer.publish(writer.next_version(after, signature.author, signature.reason))
+    return change
+
+
+def state_of(history: History, key: str) -> FlagState:
+    """A flag's newest document. Raises RefusedError where there is none."""
+    state = history.state_of(key)
+    if state is None:
+        known = did_you_mean(key, history.newest.known.flags.keys())
+        raise RefusedError(f"'{key}' is no flag of the catalog; {known} (`peekproof apply` publishes new ones)")
+    return state
 
 
 def changes(documents: Documents, history: History) -> list[Change]:
@@ -28,82 +156,73 @@ def changes(documents: Documents, history: History) -> list[Change]:
 
     Raises DocumentError with every step that is refused.
     """
+    catalog, flags, metrics = history.newest, documents.flags, documents.metrics
+    parts_first = sorted(metrics, key=lambda key: metrics[key].definition.type == "ratio")
+    parents_first = prerequisite_order({key: flag.definition for key, flag in flags.items()})
+    sources: list[Source[Definition]] = [
+        *documents.cohorts.values(),
+        *documents.deployments.values(),
+        *documents.groups.values(),
+        *(metrics[key] for key in parts_first),
+        *(flags[key] for key in parents_first),
+    ]
     found: list[Change] = []
     faults: list[Fault] = []
-    catalog = history.newest
-    parts_first = sorted(documents.metrics, key=lambda key: documents.metrics[key].definition.type == "ratio")
-    plain = (
-        (documents.cohorts, catalog.cohorts),
-        (documents.deployments, catalog.deployments),
-        (documents.groups, catalog.groups),
-        ({key: documents.metrics[key] for key in parts_first}, catalog.metrics),
-    )
-    for sources, in_force in plain:
-        for key, source in sources.items():
-            standing = in_force.get(key)
-            fields = differing(standing.definition if standing else None, source.definition)
-            if standing is None or fields:
-                kind = KINDS[type(source.definition)]
-                effects = tuple(_effects_of_metric(catalog, key)) if kind == "metric" else ()
-                found.append(Change(kind, key, catalog.version_of(kind, key) + 1, source.definition, fields, effects))
-    for key, flag in documents.flags.items():
-        version = catalog.version_of("flag", key) + 1
-        before = history.state_of(key)
+    for source in sources:
+        faults += source.file.faults(_refused(source.definition, documents, catalog))
         try:
-            after = apply_definition(before, flag.definition, version)
+            change = _change(source.definition, history)
         except LifecycleError as error:
-            faults.append(Fault(flag.file.name, flag.file.line(error.path), str(error)))
-            continue
-        if after is not before:
-            fields = differing(before.definition if before else None, flag.definition)
-            found.append(Change("flag", key, version, after, fields, tuple(_effects_of_flag(before, after))))
+            faults.append(Fault(source.file.name, source.file.line(error.path), str(error)))
+        else:
+            found += [change] if change else []
     if faults:
         raise DocumentError(faults)
     return found
 
 
-def differing(before: msgspec.Struct | None, after: msgspec.Struct) -> tuple[str, ...]:
-    """The fields that two definitions of one thing differ in; none for a new one."""
-    if before is None:
-        return ()
-    encode = msgspec.json.encode  # in Python 1 and true are equal
-    names = [field.name for field in msgspec.structs.fields(after)]
-    return tuple(name for name in names if encode(getattr(before, name)) != encode(getattr(after, name)))
+def _refused(definition: Definition, documents: Documents, catalog: Catalog) -> Iterator[Violation]:
+    """What a definition takes away from others."""
+    match definition:
+        case Group() if before := catalog.groups.get(definition.key):
+            yield from regrouping_violations(before.definition, definition, catalog.running_in(definition.key))
+        case Cohort() if former := catalog.cohorts.get(definition.key):
+            yield from cohort_violations(definition, former.definition)
+        case Flag() if standing := catalog.flags.get(definition.key):
+            written = {key: flag.definition for key, flag in documents.flags.items()}
+            flags = {**catalog.known.flags, **written}
+            has = {variant.key for variant in definition.variants}
+            for variant in standing.definition.variants:
+                if variant.key not in has and (needed_by := dependents(definition.key, flags, variant.key)):
+                    yield Violation(
+                        ("variants",),
+                        f"'{variant.key}' is no longer there, but {', '.join(needed_by)} needs it; take it out of the "
+                        "prerequisites, or keep the variant",
+                    )
 
 
-def _effects_of_metric(catalog: Catalog, metric: str) -> Iterator[str]:
-    for key, flag in catalog.flags.items():
-        if flag.status != "running":
-            continue
-        for name, measured in flag.runs[-1].metrics.items():
-            if name == metric:
-                yield f"{flag.runs[-1].key} of '{key}' measures it anew, on units that enter from now on"
-            elif metric in (measured.definition.numerator, measured.definition.denominator):
-                yield f"{flag.runs[-1].key} of '{key}' measures '{name}' anew, on units that enter from now on"
+def _change(definition: Definition, history: History) -> Change | None:
+    """What another version of a document would change; None: nothing. Raises LifecycleError."""
+    catalog, key = history.newest, definition.key
+    if isinstance(definition, Flag):
+        version = catalog.version_of("flag", key) + 1
+        before = history.state_of(key)
+        after = lifecycle.apply_definition(before, definition, version)
+        if after is before:
+            return None
+        fields = differing(before.definition if before else None, definition)
+        follows = tuple(consequences.of_flag(before, after))
+        return Change("flag", key, version, after, fields, consequences=follows)
+    kind = KINDS[type(definition)]
+    standing = catalog.standing(kind, key)
+    fields = differing(standing.definition if standing else None, definition)
+    if standing and not fields:
+        return None
+    effects = tuple(consequences.of_metric(catalog, key)) if kind == "metric" else ()
+    return Change(kind, key, catalog.version_of(kind, key) + 1, definition, fields, consequences=effects)
 
 
-def _effects_of_flag(before: FlagState | None, after: FlagState) -> Iterator[str]:
-    if before is None or after.status != "running":
-        return
-    run = after.runs[-1]
-    if len(run.allocations) > len(before.runs[-1].allocations):
-        allocation = run.allocations[-1]
-        weights = ":".join(str(weight) for weight in allocation.weights.values())
-        yield (
-            f"{run.key} goes on with rollout {allocation.rollout} % and weights {weights}; units that have entered "
-            "stay in the variant that they met first"
-        )
-    if fields := differing(before.definition.analysis, after.definition.analysis):
-        yield (
-            f"{run.key} is judged anew, by another {', '.join(fields)}: running values start again at the next look, "
-            "and alpha no longer bounds the false discoveries of the whole run"
-        )
-    had = {goal.metric: goal for goal in before.definition.metrics}
-    for goal in after.definition.metrics:
-        if goal.metric not in had:
-            yield f"{run.key} measures '{goal.metric}' on units that enter from now on"
-        elif fields := differing(had[goal.metric], goal):
-            yield (
-                f"{run.key} judges '{goal.metric}' by another {', '.join(fields)} from the next look on; a goal that "
-                "was chosen after looking at its numbers proves nothing by them"
-            )
+def _require_yes(found: list[Change], accept_risks: bool) -> None:
+    risks = [f"{change.key}: {each.text}" for change in found for each in change.consequences if each.is_risky]
+    if risks and not accept_risks:
+        raise RiskError(risks)

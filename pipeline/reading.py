@@ -43,6 +43,14 @@ def read_topic(settings: Settings, topic: str, follow: bool = False) -> Iterator
             consumer.close()
 
 
+def newest_times(settings: Settings, topic: str) -> dict[bytes, int]:
+    """The append time (ms UTC) of the newest record of each key."""
+    times: dict[bytes, int] = {}
+    for record in read_topic(settings, topic):
+        times[record.key] = max(record.timestamp, times.get(record.key, 0))
+    return times
+
+
 @contextmanager
 def answering(settings: Settings) -> Iterator[None]:
     """Turns what a kafka-python client raises into a PeekproofError that says what to check."""

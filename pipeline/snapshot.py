@@ -177,7 +177,7 @@ def _experiment(key: str, flag: FlagInForce, published: PublishedLook | None) ->
     definition = flag.definition
     row: dict[str, Any] = {
         "key": key,
-        "status": flag.status,
+        "status": flag.removed or flag.status,
         "metrics": [goal.metric for goal in definition.metrics],
         "tags": list(definition.tags),
         "control": flag.control,

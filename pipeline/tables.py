@@ -156,7 +156,7 @@ EXPERIMENTS = _table(
         ("key", "VARCHAR", "Key of the experiment."),
         ("name", "VARCHAR", "Its name for people."),
         ("description", "VARCHAR", "What it is about."),
-        ("status", "VARCHAR", "draft, running or complete."),
+        ("status", "VARCHAR", "draft, running, complete, rolled out, rolled back, archived or deleted."),
         ("owner", "VARCHAR", "Who answers for it."),
         ("tags", "VARCHAR[]", "Its tags."),
         ("unit", "VARCHAR", "What is randomised: user_id, device_id, groups.TYPE or user_properties.NAME."),

@@ -409,7 +409,8 @@ class FlagState(Strict, frozen=True, kw_only=True):
     removed: Literal["archived", "deleted"] | None = None
 
 
-Spec = FlagState | Metric | Group | Cohort | Deployment
+Definition = Flag | Metric | Group | Cohort | Deployment  # what authors write
+Spec = FlagState | Metric | Group | Cohort | Deployment  # what a version holds
 Kind = Literal["flag", "metric", "group", "cohort", "deployment"]
 KINDS: dict[type[Spec], Kind] = {
     FlagState: "flag",

@@ -9,9 +9,10 @@ from pathlib import Path
 import click
 import msgspec
 
+from pipeline import editing
 from pipeline.catalog import CatalogWriter
 from pipeline.documents import DocumentError, Documents, read_documents
-from pipeline.editing import Change, changes
+from pipeline.editing import Change, Signature
 from pipeline.settings import Settings
 from schemas.json_schema import DOCUMENTS, json_schema
 
@@ -28,6 +29,8 @@ def author() -> str:
 
 
 author_option = click.option("--author", default=author, show_default="you", help="Who changes it, for the history.")
+
+yes_option = click.option("--yes", is_flag=True, help="Do it although it is risky.")
 
 
 @click.command()
@@ -47,30 +50,31 @@ def validate(directory: Path, as_json: bool) -> None:
 @directory_argument
 @click.option("--reason", default="apply", show_default=True, help="Why, for the history.")
 @author_option
+@yes_option
 @json_option
-def apply(directory: Path, reason: str, author: str, as_json: bool) -> None:
+def apply(directory: Path, reason: str, author: str, yes: bool, as_json: bool) -> None:
     """Publish the documents of DIRECTORY (default: configs) that differ from the catalog, all checked beforehand.
 
     Runs neither start nor end by it: `peekproof experiment start` and `complete` do that. What no file describes stays
-    as it is.
+    as it is. What costs a run part of its meaning is told, and wants --yes.
     """
     with _faults_told(as_json):
         documents = read_documents(directory)
-        applied = asyncio.run(_apply(Settings.read(), documents, author, reason, as_json))
+        applied = asyncio.run(_apply(documents, Signature(author, reason), yes, as_json))
     if as_json:
         click.echo(msgspec.json.encode([_as_json(change) for change in applied]))
     elif not applied:
         click.echo(f"{_counted(documents)}: the catalog holds them as they are")
 
 
-async def _apply(settings: Settings, documents: Documents, author: str, reason: str, as_json: bool) -> list[Change]:
-    async with CatalogWriter(settings) as writer:
-        found = changes(documents, writer.history)
-        for change in found:
-            await writer.publish(writer.next_version(change.spec, author, reason))
+async def _apply(documents: Documents, signature: Signature, yes: bool, as_json: bool) -> list[Change]:
+    applied = []
+    async with CatalogWriter(Settings.read()) as writer:
+        async for change in editing.apply(writer, documents, signature, yes):
+            applied.append(change)
             if not as_json:
-                click.echo(_line(change))
-        return found
+                click.echo(line_of(change))
+    return applied
 
 
 @click.command()
@@ -114,9 +118,11 @@ def _counts(documents: Documents) -> dict[str, int]:
     }
 
 
-def _line(change: Change) -> str:
-    what = f"changed {', '.join(change.fields)}" if change.fields else "new"
-    return "\n  ".join([f"{change.kind} {change.key}: version {change.version}, {what}", *change.effects])
+def line_of(change: Change) -> str:
+    """A change and what follows from it, for people."""
+    what = f"changed {', '.join(change.fields)}" if change.fields else ", ".join(change.steps) or "new"
+    told = [each.text for each in change.consequences]
+    return "\n  ".join([f"{change.kind} {change.key}: version {change.version}, {what}", *told])
 
 
 def _as_json(change: Change) -> dict[str, object]:
@@ -125,5 +131,5 @@ def _as_json(change: Change) -> dict[str, object]:
         "key": change.key,
         "version": change.version,
         "fields": change.fields,
-        "effects": change.effects,
+        "consequences": [each.text for each in change.consequences],
     }

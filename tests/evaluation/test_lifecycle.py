@@ -53,7 +53,7 @@ def test_start_makes_a_run_with_the_definitions_rollout_weights_and_inclusions()
 
 
 def test_start_is_refused_while_running():
-    with pytest.raises(LifecycleError, match=r"'button' is running already \(exp-1\); complete it to start again"):
+    with pytest.raises(LifecycleError, match=r"'button' is running already \(exp-1\); restart it for another run"):
         start(running(), 3, "s2")
 
 

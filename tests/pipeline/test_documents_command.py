@@ -1,60 +1,19 @@
-"""`peekproof validate`, `apply`, `schema` and `experiment` as a person uses them."""
+"""`peekproof validate`, `apply` and `schema` as a person uses them."""
 
 import asyncio
 import json
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import CliRunner
 
 from pipeline.catalog import CatalogWriter, read_catalog
 from pipeline.cli import command
 from pipeline.errors import PeekproofError
 from pipeline.settings import Settings
+from tests.pipeline.shop import METRIC, Shop
 
 CONFIGS = Path(__file__).parents[2] / "configs"
-METRIC = "key: purchase\nowner: shop\ntype: conversion\nevent: purchase\nwindow: 10s\n"
-FLAG = """\
-key: button
-owner: shop
-rollout: 50
-variants:
-  - key: control
-  - key: treatment
-metrics:
-  - metric: purchase
-"""
-
-
-class Shop:
-    """A directory of documents beside a deployment, and the command line over both."""
-
-    def __init__(self, directory: Path, settings: Settings | None = None) -> None:
-        self.directory = directory
-        self.environment = settings.environment() if settings else {}
-        for folder, text in (("metrics", METRIC), ("experiments", FLAG)):
-            (directory / folder).mkdir(parents=True)
-            (directory / folder / "a.yaml").write_text(text)
-
-    @property
-    def flag(self) -> Path:
-        return self.directory / "experiments" / "a.yaml"
-
-    def rewrite(self, before: str, after: str) -> None:
-        text = self.flag.read_text()
-        assert before in text
-        self.flag.write_text(text.replace(before, after))
-
-    def call(self, *arguments: str, code: int = 0) -> Result:
-        result = CliRunner().invoke(command, arguments, env=self.environment, catch_exceptions=False)
-        assert result.exit_code == code, result.output
-        return result
-
-    def told(self, *arguments: str) -> object:
-        return json.loads(self.call(*arguments, "--json").stdout)
-
-    def apply(self, *arguments: str, code: int = 0) -> Result:
-        return self.call("apply", str(self.directory), *arguments, code=code)
 
 
 @pytest.fixture
@@ -122,57 +81,18 @@ def test_documents_with_a_fault_are_not_published_at_all(shop: Shop, deployment:
     assert read_catalog(deployment).newest.offset == 0
 
 
-def test_an_experiment_is_started_completed_and_started_again(shop: Shop):
-    shop.apply()
-
-    first = shop.told("experiment", "start", "button", "--author", "ann", "--reason", "it is time")
-    assert (first["run"], first["status"], first["version"], len(first["salt"])) == ("exp-1", "running", 2, 8)
-    assert "button: version 3, exp-1 is complete" in shop.call("experiment", "complete", "button").stdout
-    second = shop.told("experiment", "start", "button")
-    assert second["run"] == "exp-2"
-    assert second["salt"] != first["salt"]
-
-    told = shop.told("experiment", "history", "button")
-    assert [each["version"] for each in told] == [1, 2, 3, 4]
-    assert [each["changed"] for each in told] == [
-        ["created"],
-        ["exp-1 is running"],
-        ["exp-1 is complete"],
-        ["exp-2 is running"],
-    ]
-    assert (told[1]["author"], told[1]["reason"]) == ("ann", "it is time")
-    assert "exp-1 is complete" in shop.call("experiment", "history", "button").stdout
-
-
-def test_list_and_show_tell_the_state_and_the_dates_that_have_passed(shop: Shop):
-    assert "the catalog holds none; `peekproof apply` publishes" in shop.call("experiment", "list").stdout
-    shop.rewrite("rollout: 50", "rollout: 50\nstart: 2020-01-01\nend: 2020-02-01")
-    shop.apply()
-
-    (summary,) = shop.told("experiment", "list")
-    assert (summary["key"], summary["status"], summary["run"]) == ("button", "draft", None)
-    assert summary["overdue"] == "start date 2020-01-01 has passed"
-    shop.call("experiment", "start", "button")
-    (summary,) = shop.told("experiment", "list")
-    assert (summary["run"], summary["overdue"]) == ("exp-1", "end date 2020-02-01 has passed")
-    assert "running, end date 2020-02-01 has passed" in shop.call("experiment", "list").stdout
-
-    shown = shop.call("experiment", "show", "button").stdout
-    assert "# version 2, running, end date 2020-02-01 has passed\n# exp-1: 20" in shown
-    assert "rollout: 50\n" in shown
-    state = shop.told("experiment", "show", "button")["state"]
-    assert state["runs"][0]["allocations"][0]["weights"] == {"control": 1, "treatment": 1}
-
-
 def test_apply_says_what_an_edit_does_to_a_run_and_refuses_what_would_spoil_it(shop: Shop, deployment: Settings):
     shop.apply()
     shop.call("experiment", "start", "button")
 
     shop.rewrite("rollout: 50", "rollout: 80")
-    assert "exp-1 goes on with rollout 80 % and weights 1:1; units that have entered stay" in shop.apply().stdout
+    assert "exp-1 goes on with rollout 80 % instead of 50 %: nobody moves between variants" in shop.apply().stdout
     metric = shop.directory / "metrics" / "a.yaml"
     metric.write_text(METRIC.replace("10s", "20s"))
-    assert "exp-1 of 'button' measures it anew, on units that enter from now on" in shop.apply().stdout
+    with pytest.raises(PeekproofError, match="purchase: exp-1 of 'button' measures 'purchase' anew, on units"):
+        shop.apply()
+    assert read_catalog(deployment).newest.version_of("metric", "purchase") == 1
+    assert "exp-1 of 'button' measures 'purchase' anew" in shop.apply("--yes").stdout
 
     metric.write_text(METRIC)
     shop.rewrite("owner: shop", "owner: shop\nunit: device_id")
@@ -181,20 +101,6 @@ def test_apply_says_what_an_edit_does_to_a_run_and_refuses_what_would_spoil_it(s
     history = read_catalog(deployment)
     assert history.newest.metrics["purchase"].definition.window == "20s", "one refusal publishes nothing"
     assert [each.rollout for each in history.newest.flags["button"].runs[0].allocations] == [50, 80]
-
-
-def test_a_step_that_is_refused_says_why_and_publishes_nothing(shop: Shop, deployment: Settings):
-    shop.apply()
-
-    with pytest.raises(PeekproofError, match=r"'button' is not running \(draft\); start it first"):
-        shop.call("experiment", "complete", "button")
-    shop.call("experiment", "start", "button")
-    with pytest.raises(PeekproofError, match=r"'button' is running already \(exp-1\)"):
-        shop.call("experiment", "start", "button")
-    with pytest.raises(PeekproofError, match="'buton' is no experiment of the catalog; did you mean 'button'"):
-        shop.call("experiment", "start", "buton")
-
-    assert read_catalog(deployment).newest.offset == 3
 
 
 def test_a_payload_of_any_shape_survives_the_way_to_the_catalog(shop: Shop, deployment: Settings):

@@ -1,0 +1,149 @@
+"""Consequences: what a new version of a document does to those who meet a flag, and to what a run can conclude."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import msgspec
+
+from evaluation.catalog import Catalog, winner_of
+from schemas.catalog import Allocation, Flag, FlagState, Run
+
+
+@dataclass(frozen=True, slots=True)
+class Consequence:
+    """A sentence. What is risky costs a run part of its meaning, or can't be taken back: it wants a yes."""
+
+    text: str
+    is_risky: bool = False
+
+
+def differing(before: msgspec.Struct | None, after: msgspec.Struct) -> tuple[str, ...]:
+    """The fields that two definitions of one thing differ in; none for a new one."""
+    if before is None:
+        return ()
+    encode = msgspec.json.encode  # in Python 1 and true are equal
+    names = [field.name for field in msgspec.structs.fields(after)]
+    return tuple(name for name in names if encode(getattr(before, name)) != encode(getattr(after, name)))
+
+
+def of_metric(catalog: Catalog, metric: str) -> Iterator[Consequence]:
+    """Of another version of a metric."""
+    for key, flag in catalog.flags.items():
+        if flag.status != "running":
+            continue
+        for name, measured in flag.runs[-1].metrics.items():
+            if metric in (name, measured.definition.numerator, measured.definition.denominator):
+                yield Consequence(
+                    f"{flag.runs[-1].key} of '{key}' measures '{name}' anew, on units that enter from now on",
+                    is_risky=True,
+                )
+
+
+def of_flag(before: FlagState | None, after: FlagState) -> Iterator[Consequence]:
+    """Of another version of a flag; a new one has none."""
+    if before is None:
+        return
+    if before.status != after.status or len(before.runs) != len(after.runs):
+        yield from _of_step(before, after)
+    elif after.status == "running":
+        yield from _of_edit(before, after)
+    if after.removed != before.removed:
+        yield from _of_removal(after)
+
+
+def _of_step(before: FlagState, after: FlagState) -> Iterator[Consequence]:
+    has_new_run = len(after.runs) > len(before.runs)
+    if before.status == "running" and before.definition.metrics:
+        yield Consequence(
+            f"{before.runs[-1].key} takes no more units; its results are final when the last window of those that it "
+            "has is settled",
+            is_risky=has_new_run,
+        )
+    if has_new_run:
+        again = (
+            "; units are split anew by a fresh salt, and nothing counted before belongs to it" if before.runs else ""
+        )
+        yield Consequence(f"{after.runs[-1].key} begins: units enter from now on{again}")
+    elif after.rolled_out is not None:
+        yield Consequence(f"everybody gets '{winner_of(after.rolled_out)}', but those listed or held out")
+        if after.definition.metrics and not after.runs:
+            yield Consequence("no run has measured that it is better", is_risky=True)
+    else:
+        yield Consequence("everybody gets 'off'")
+
+
+def _of_removal(after: FlagState) -> Iterator[Consequence]:
+    if after.removed == "deleted":
+        yield Consequence("this is for ever, and the key stays taken; the log keeps its versions", is_risky=True)
+    elif after.rolled_out is not None:
+        winner = winner_of(after.rolled_out)
+        if after.removed:
+            yield Consequence(f"everybody who gets '{winner}' gets 'off'", is_risky=True)
+        else:
+            yield Consequence(f"everybody gets '{winner}' again")
+
+
+def _of_edit(before: FlagState, after: FlagState) -> Iterator[Consequence]:
+    run, is_experiment = after.runs[-1], bool(after.definition.metrics)
+    if len(run.allocations) > len(before.runs[-1].allocations):
+        for text, is_risky in _of_allocation(run, before.runs[-1].allocations[-1], run.allocations[-1]):
+            yield Consequence(text, is_risky and is_experiment)
+    if is_experiment:
+        yield from _of_judgement(before.definition, after.definition, run.key)
+
+
+def _of_allocation(run: Run, before: Allocation, after: Allocation) -> Iterator[tuple[str, bool]]:
+    """What each difference does, and whether it costs an experiment something."""
+    changed = [name for name in differing(before, after) if name not in ("flag_version", "rollout", "weights")]
+    if list(before.weights.items()) != list(after.weights.items()):
+        yield (
+            f"{run.key} goes on with weights {_shares(after)} instead of {_shares(before)}: many units get another "
+            "variant than before. For the analysis they stay in the one that they met first, which blurs the "
+            "difference; the result combines what was found under each of the weights",
+            True,
+        )
+    if before.rollout != after.rollout:
+        lost = "; those that get off again stay in the result, and blur it" if after.rollout < before.rollout else ""
+        yield (
+            f"{run.key} goes on with rollout {after.rollout} % instead of {before.rollout} %: "
+            f"nobody moves between variants{lost}",
+            after.rollout < before.rollout,
+        )
+    if "inclusions" in changed:
+        yield f"{run.key} counts no more exposures of those who are listed now", False
+    if others := [name for name in changed if name != "inclusions"]:
+        yield (
+            f"{run.key} goes on with other {', '.join(others)}: those who enter from now on are another audience, and "
+            "the result is of the mixture",
+            True,
+        )
+
+
+def _of_judgement(before: Flag, after: Flag, run: str) -> Iterator[Consequence]:
+    if before.hypothesis != after.hypothesis:
+        yield Consequence(
+            f"the hypothesis changes while {run} runs: what is predicted after looking is no prediction", is_risky=True
+        )
+    if fields := differing(before.analysis, after.analysis):
+        yield Consequence(
+            f"{run} is judged anew, by another {', '.join(fields)}: running values start again at the next look, "
+            "and alpha no longer bounds the false discoveries of the whole run",
+            is_risky=True,
+        )
+    had = {goal.metric: goal for goal in before.metrics}
+    for goal in after.metrics:
+        if goal.metric not in had:
+            yield Consequence(f"{run} measures '{goal.metric}' on units that enter from now on")
+        elif fields := differing(had[goal.metric], goal):
+            yield Consequence(
+                f"{run} judges '{goal.metric}' by another {', '.join(fields)} from the next look on; a goal that "
+                "was chosen after looking at its numbers proves nothing by them",
+                is_risky=True,
+            )
+    for metric in had:
+        if metric not in [goal.metric for goal in after.metrics]:
+            yield Consequence(f"{run} forgets what it measured of '{metric}'", is_risky=True)
+
+
+def _shares(allocation: Allocation) -> str:
+    return ", ".join(f"{variant} {weight}" for variant, weight in allocation.weights.items())

@@ -1,0 +1,200 @@
+"""Overview: what people ask about flags. Where each stands, how it came there, and which are stale."""
+
+from collections.abc import Iterator, Mapping
+from itertools import zip_longest
+from typing import Any
+
+import msgspec
+
+from evaluation.catalog import Catalog, FlagInForce, History, Version, decode_spec, winner_of
+from evaluation.consequences import differing
+from evaluation.lifecycle import steps_between
+from evaluation.rules import parse_date
+from schemas.catalog import FlagState
+
+DAY_MS = 86_400_000
+PERMANENT = "permanent"  # a tag: this flag is meant to stand where it stands, as a kill switch is
+
+
+class Summary(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a flag stands. Times are append times (ms UTC) of the versions that brought it there."""
+
+    key: str
+    name: str | None
+    owner: str
+    tags: tuple[str, ...]
+    status: str  # draft, running, complete, rolled out, rolled back, archived
+    overdue: str | None  # the planned date that has passed without the command that it asks for
+    version: int
+    changed: int
+    run: str | None
+    started: int | None
+    completed: int | None
+    rollout: int
+    rolled_out: str | None
+    variants: tuple[str, ...]
+    control: str
+    metrics: tuple[str, ...]
+
+
+class Difference(msgspec.Struct, frozen=True, kw_only=True):
+    """One place in which two versions differ; None: there is nothing."""
+
+    path: str
+    before: Any
+    after: Any
+
+
+class Told(msgspec.Struct, frozen=True, kw_only=True):
+    """One version in a history: `changed` names the fields and the steps."""
+
+    version: int
+    base: int
+    offset: int
+    append_time: int  # ms UTC
+    time: int  # ms UTC, the author's
+    author: str
+    reason: str
+    changed: tuple[str, ...]
+
+
+class Stale(msgspec.Struct, frozen=True, kw_only=True):
+    """A flag that nobody may need any more, since when (ms UTC), and why."""
+
+    key: str
+    owner: str
+    since: int
+    reason: str
+
+
+def summary(flag: FlagInForce, now: int) -> Summary:
+    """Where the flag stands at `now` (ms UTC)."""
+    definition, run = flag.definition, flag.runs[-1] if flag.runs else None
+    return Summary(
+        key=definition.key,
+        name=definition.name,
+        owner=definition.owner,
+        tags=definition.tags,
+        status=flag.removed or flag.status,
+        overdue=overdue(flag, now),
+        version=flag.version,
+        changed=flag.append_time,
+        run=run.key if run else None,
+        started=run.started if run else None,
+        completed=run.completed if run else None,
+        rollout=definition.rollout,
+        rolled_out=winner_of(flag.rolled_out) if flag.rolled_out else None,
+        variants=tuple(variant.key for variant in definition.variants),
+        control=flag.control,
+        metrics=tuple(goal.metric for goal in definition.metrics),
+    )
+
+
+def summaries(catalog: Catalog, now: int, experiments_only: bool = False) -> list[Summary]:
+    """All flags by key, but the deleted ones."""
+    flags = (flag for _, flag in sorted(catalog.flags.items()) if flag.removed != "deleted")
+    return [summary(flag, now) for flag in flags if flag.definition.metrics or not experiments_only]
+
+
+def overdue(flag: FlagInForce, now: int) -> str | None:
+    """The planned date that has passed (`now` in ms UTC) without the command that it asks for."""
+    definition = flag.definition
+    name, date = {"draft": ("start", definition.start), "running": ("end", definition.end)}.get(flag.status, ("", None))
+    if date is None or flag.removed or parse_date(date).timestamp() * 1_000 > now:
+        return None
+    return f"{name} date {date} has passed"
+
+
+def told(history: History, key: str) -> list[Told]:
+    """Every version of a flag, oldest first."""
+    versions = history.versions_of("flag", key)
+    return [_told(before, version) for before, version in zip([None, *versions], versions, strict=False)]
+
+
+def differences(history: History, key: str, old: int | None = None, new: int | None = None) -> list[Difference]:
+    """Where two versions of a flag differ: by default the last but one and the last; version 0 is empty.
+
+    Raises ValueError for a version that is not there.
+    """
+    states: dict[int, dict[str, Any]] = {0: {}} | {
+        each.document.version: _plain(decode_spec(each.document, FlagState))
+        for each in history.versions_of("flag", key)
+    }
+    last = len(states) - 1
+    pair = (last - 1 if old is None else old, last if new is None else new)
+    for version in pair:
+        if version not in states:
+            raise ValueError(f"'{key}' has no version {version}; it has 1 to {last}")
+    return list(_differences("", *(states[version] for version in pair)))
+
+
+def stale(catalog: Catalog, seen: Mapping[bytes, int], now: int, days: int) -> list[Stale]:
+    """The flags that have stood still for so many days, or whose traffic has ended as long ago.
+
+    `seen` gives, by the key of `results`, when a run's newest look was published (ms UTC): looks are made while there
+    is news.
+    A flag with the tag `permanent` is none of them.
+    """
+    found = []
+    for key, flag in sorted(catalog.flags.items()):
+        if flag.removed or PERMANENT in flag.definition.tags:
+            continue
+        since, reason = _still(flag, seen)
+        if reason and now - since >= days * DAY_MS:
+            found.append(Stale(key=key, owner=flag.definition.owner, since=since, reason=reason))
+    return found
+
+
+def _still(flag: FlagInForce, seen: Mapping[bytes, int]) -> tuple[int, str]:
+    """Since when nothing moves, and why; no reason: something does."""
+    definition = flag.definition
+    if flag.rolled_out is not None:
+        return flag.append_time, f"everybody gets '{winner_of(flag.rolled_out)}'"
+    if flag.status != "running":
+        return flag.append_time, f"everybody gets 'off' ({flag.status})"
+    shares = {definition.rollout, *(segment.rollout for segment in definition.segments)}
+    if shares == {0}:
+        return flag.append_time, "stands at 0 %"
+    if not definition.metrics and shares == {100}:
+        return flag.append_time, "stands at 100 %"
+    if definition.metrics:
+        run = flag.runs[-1]
+        return max(run.started, seen.get(f"{run.flag}/{run.key}".encode(), 0)), "no traffic"
+    return 0, ""
+
+
+def _told(before: Version | None, version: Version) -> Told:
+    document = version.document
+    state = decode_spec(document, FlagState)
+    standing = decode_spec(before.document, FlagState) if before else None
+    changed = [*differing(standing.definition, state.definition)] if standing else ["created"]
+    return Told(
+        version=document.version,
+        base=document.base,
+        offset=version.offset,
+        append_time=version.append_time,
+        time=document.time,
+        author=document.author,
+        reason=document.reason,
+        changed=(*changed, *steps_between(standing, state)),
+    )
+
+
+def _plain(state: FlagState) -> dict[str, Any]:
+    fields: dict[str, Any] = msgspec.to_builtins(state.definition) | {"status": state.status}
+    if state.rolled_out is not None:
+        fields["rolled_out"] = winner_of(state.rolled_out)
+    return fields | ({"removed": state.removed} if state.removed else {})
+
+
+def _differences(path: str, before: Any, after: Any) -> Iterator[Difference]:
+    match before, after:
+        case dict(), dict():
+            for name in dict.fromkeys([*before, *after]):
+                yield from _differences(f"{path}.{name}" if path else name, before.get(name), after.get(name))
+        case list(), list():
+            for index, (old, new) in enumerate(zip_longest(before, after)):
+                yield from _differences(f"{path}[{index}]", old, new)
+        case _:
+            if msgspec.json.encode(before) != msgspec.json.encode(after):
+                yield Difference(path=path, before=before, after=after)

@@ -1,0 +1,291 @@
+"""`peekproof flag` and `peekproof experiment`: the life of flags. An experiment is a flag with metrics."""
+
+import asyncio
+import json
+import sys
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+import msgspec
+import yaml
+from rich.console import Console
+from rich.table import Table
+
+from evaluation import overview
+from evaluation.overview import Summary
+from pipeline import editing
+from pipeline.catalog import CatalogWriter, read_catalog
+from pipeline.cli.documents import author_option, json_option, line_of, yes_option
+from pipeline.documents import definition_of
+from pipeline.editing import Change, Signature, Step, state_of
+from pipeline.errors import PeekproofError
+from pipeline.reading import newest_times
+from pipeline.settings import Settings
+from schemas.catalog import Flag, FlagState
+from schemas.topics import RESULTS
+
+key_argument = click.argument("key")
+reason_option = click.option("--reason", default=None, help="Why, for the history.")
+
+# Step: its line in the help.
+STEPS: dict[Step, str] = {
+    "start": "Begin a run: from now on units enter.",
+    "complete": "End its run: no unit enters any more; events count until the last window is settled.",
+    "restart": "Begin another run, with a fresh salt; the one that is open ends.",
+    "rollback": "Give 'off' to everybody; the run that is open ends.",
+    "archive": "Put away what doesn't run; `restore` takes it back.",
+    "restore": "Take back from the archive.",
+    "delete": "Remove for ever what never ran or is archived. The log keeps its versions.",
+}
+
+
+@click.group()
+def flag() -> None:
+    """Create, start, roll out, roll back, archive and delete flags; tell their state and history."""
+
+
+@click.group()
+def experiment() -> None:
+    """The same for experiments, which are flags with metrics."""
+
+
+@click.command("list")
+@json_option
+@click.pass_context
+def list_flags(context: click.Context, as_json: bool) -> None:
+    """All of them, with their status. A date that has passed is reported: dates are a plan, commands act."""
+    history = read_catalog(Settings.read())
+    of_experiments = _is_of_experiments(context)
+    found = overview.summaries(history.newest, _now(), of_experiments)
+    if as_json:
+        click.echo(msgspec.json.encode(found))
+        return
+    name = "experiment" if of_experiments else "flag"
+    table = Table(name, "status", "run", "rollout", "variants", "metrics", "owner", box=None, pad_edge=False)
+    for each in found:
+        variants, metrics = ", ".join(each.variants), ", ".join(each.metrics) or "-"
+        table.add_row(each.key, _status(each), each.run or "-", f"{each.rollout} %", variants, metrics, each.owner)
+    if not found:
+        click.echo("the catalog holds none; `peekproof apply` publishes the documents of configs/")
+    else:
+        _print(table)
+    if history.rejected:
+        click.echo(f"{len(history.rejected)} records of the catalog are ignored, the last one because:", err=True)
+        click.echo(history.rejected[-1].reason, err=True)
+
+
+@click.command()
+@key_argument
+@json_option
+def show(key: str, as_json: bool) -> None:
+    """Its definition and its runs."""
+    history = read_catalog(Settings.read())
+    state, in_force = state_of(history, key), history.newest.flags[key]
+    summary = overview.summary(in_force, _now())
+    if as_json:
+        click.echo(msgspec.json.encode(msgspec.structs.asdict(summary) | {"state": state}))
+        return
+    click.echo(f"# version {summary.version}, {_status(summary)}")
+    for run in in_force.runs:
+        until = _date(run.completed) if run.completed is not None else "now"
+        click.echo(
+            f"# {run.key}: {_date(run.started)} to {until}, salt {run.salt}, {len(run.allocations)} allocation(s)"
+        )
+    definition = msgspec.to_builtins(state.definition)
+    click.echo(yaml.safe_dump(definition, sort_keys=False, allow_unicode=True, width=120), nl=False)
+
+
+@click.command()
+@key_argument
+@json_option
+def history(key: str, as_json: bool) -> None:
+    """Every version: when, who, why, and what it changed."""
+    catalog = read_catalog(Settings.read())
+    state_of(catalog, key)
+    told = overview.told(catalog, key)
+    if as_json:
+        click.echo(msgspec.json.encode(told))
+        return
+    table = Table("version", "appended (UTC)", "author", "reason", "what changed", box=None, pad_edge=False)
+    for version in told:
+        appended = _date(version.append_time)
+        table.add_row(str(version.version), appended, version.author, version.reason, ", ".join(version.changed))
+    _print(table)
+
+
+@click.command()
+@key_argument
+@click.argument("old", type=click.IntRange(min=1), required=False)
+@click.argument("new", type=click.IntRange(min=1), required=False)
+@json_option
+def diff(key: str, old: int | None, new: int | None, as_json: bool) -> None:
+    """What differs between version OLD (default: the last but one) and NEW (default: the last)."""
+    catalog = read_catalog(Settings.read())
+    state_of(catalog, key)
+    try:
+        found = overview.differences(catalog, key, old, new)
+    except ValueError as error:
+        raise PeekproofError(str(error)) from None
+    if as_json:
+        click.echo(msgspec.json.encode(found))
+        return
+    for each in found:
+        click.echo(f"{each.path}: {_value(each.before)} -> {_value(each.after)}")
+    if not found:
+        click.echo("they are the same")
+
+
+@click.command()
+@key_argument
+@click.option("--owner", required=True, help="Who answers for it.")
+@click.option("--name", default=None, help="Its name for people.")
+@click.option("--unit", default="user_id", show_default=True, help="What is randomised.")
+@click.option("--rollout", default=100, show_default=True, help="Percentage of units that get a variant.")
+@click.option("--variant", "variants", multiple=True, help="A variant; repeat it. Default: on, or control, treatment.")
+@click.option("--metric", "metrics", multiple=True, help="A metric; repeat it. The first one decides.")
+@reason_option
+@author_option
+@json_option
+@click.pass_context
+def create(
+    context: click.Context,
+    /,
+    *,
+    key: str,
+    variants: tuple[str, ...],
+    metrics: tuple[str, ...],
+    reason: str | None,
+    author: str,
+    as_json: bool,
+    **fields: Any,
+) -> None:
+    """Publish a draft without a file. `show` prints it as a file that `apply` knows."""
+    keys = variants or (("control", "treatment") if _is_of_experiments(context) else ("on",))
+    goals = [{"metric": metric, "role": "secondary" if index else "primary"} for index, metric in enumerate(metrics)]
+    value = {name: field for name, field in fields.items() if field is not None} | {"key": key, "metrics": goals}
+    definition = definition_of(value | {"variants": [{"key": variant} for variant in keys]}, Flag)
+
+    async def publish() -> Change:
+        async with CatalogWriter(Settings.read()) as writer:
+            return await editing.create(writer, definition, Signature(author, reason or "create"))
+
+    _tell(asyncio.run(publish()), as_json)
+
+
+@flag.command()
+@click.option("--days", default=30, show_default=True, help="For how long nothing has moved.")
+@json_option
+def stale(days: int, as_json: bool) -> None:
+    """Flags that stand at 100 % or 0 %, are off, or have no traffic, for so long; not those tagged `permanent`."""
+    settings = Settings.read()
+    found = overview.stale(read_catalog(settings).newest, newest_times(settings, RESULTS), _now(), days)
+    if as_json:
+        click.echo(msgspec.json.encode(found))
+        return
+    table = Table("flag", "owner", "since (UTC)", "why", box=None, pad_edge=False)
+    for each in found:
+        table.add_row(each.key, each.owner, _date(each.since), each.reason)
+    if found:
+        _print(table)
+    else:
+        click.echo(f"none has stood still for {days} days")
+
+
+def _step_command(name: Step, line: str) -> click.Command:
+    @click.command(name, help=line)
+    @key_argument
+    @reason_option
+    @author_option
+    @yes_option
+    @json_option
+    @click.pass_context
+    def command(context: click.Context, /, **options: Any) -> None:
+        _take(name, context, **options)
+
+    return command
+
+
+@click.command()
+@key_argument
+@click.argument("variant")
+@reason_option
+@author_option
+@yes_option
+@json_option
+@click.pass_context
+def rollout(context: click.Context, /, **options: Any) -> None:
+    """Give VARIANT to everybody; the run that is open ends."""
+    _take("rollout", context, **options)
+
+
+def _take(
+    step: Step,
+    context: click.Context,
+    /,
+    *,
+    key: str,
+    variant: str | None = None,
+    reason: str | None,
+    author: str,
+    yes: bool,
+    as_json: bool,
+) -> None:
+    signature, as_experiment = Signature(author, reason or step), _is_of_experiments(context)
+
+    async def publish() -> Change:
+        async with CatalogWriter(Settings.read()) as writer:
+            return await editing.take(
+                writer, step, key, signature, variant=variant, as_experiment=as_experiment, accept_risks=yes
+            )
+
+    _tell(asyncio.run(publish()), as_json)
+
+
+for group in (flag, experiment):
+    for each in (list_flags, show, history, diff, create, rollout, *(_step_command(*step) for step in STEPS.items())):
+        group.add_command(each)
+
+
+def _tell(change: Change, as_json: bool) -> None:
+    state = change.spec
+    assert isinstance(state, FlagState)
+    run = state.runs[-1] if state.runs else None
+    if as_json:
+        told = {
+            "key": change.key,
+            "version": change.version,
+            "status": state.removed or state.status,
+            "run": run.key if run else None,
+            "salt": run.salt if run else None,
+            "consequences": [each.text for each in change.consequences],
+        }
+        click.echo(msgspec.json.encode(told))
+    else:
+        click.echo(line_of(change))
+
+
+def _is_of_experiments(context: click.Context) -> bool:
+    return context.parent is not None and context.parent.command is experiment
+
+
+def _status(of: Summary) -> str:
+    status = of.status if of.rolled_out is None else f"{of.status} ({of.rolled_out})"
+    return ", ".join(filter(None, (status, of.overdue)))
+
+
+def _value(value: object) -> str:
+    return "-" if value is None else json.dumps(value, ensure_ascii=False)
+
+
+def _print(table: Table) -> None:
+    Console(width=None if sys.stdout.isatty() else 1_000).print(table)
+
+
+def _now() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def _date(milliseconds: int) -> str:
+    return datetime.fromtimestamp(milliseconds / 1_000, UTC).strftime("%Y-%m-%d %H:%M:%S")
