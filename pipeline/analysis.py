@@ -1,0 +1,232 @@
+"""Analysis: files in, looks out: the pure stages over exposures and events from files, without a broker.
+
+Every flag of the documents counts as running, from its start date if it has one. In files append time is event time and
+the horizon 0. The clock stands still until everything has been read, in whatever order, and then goes to the last time
+in the files. Each file is a source partition of its own, numbered by name, so that the order in which files are given
+means nothing. An exposure that asks for a variant is bucketed with the flag's key as salt.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from evaluation.assignment.letters import LATEST
+from evaluation.assignment.routing import assign
+from evaluation.assignment.scanning import MISSING, Type, Wanted, scan
+from evaluation.assignment.scanning import Path as FieldPath
+from evaluation.catalog import SETTLING, History
+from evaluation.lifecycle import start
+from evaluation.metrics.partition import Partition
+from evaluation.rules import did_you_mean, parse_date
+from evaluation.significance.look import look
+from evaluation.texts import Names, as_bytes
+from pipeline.documents import Documents
+from pipeline.editing import changes
+from pipeline.errors import PeekproofError
+from pipeline.exports import EXPOSURE_EVENTS, to_message
+from pipeline.files import BadRow, Piece, pieces
+from pipeline.gathering import Gathering
+from schemas.catalog import KINDS, Document, FlagState, Spec
+from schemas.look import Look
+from schemas.records import Records
+from schemas.topics import EVENTS, EXPOSURES
+
+MOST_ROWS = 200_000  # gathered before they are folded
+EXAMPLES = 100  # bad rows that are kept of each file and reason; all are counted
+
+# What shows that a row is a message of its topic already; `exports` makes the others one.
+_COMMON: dict[FieldPath, Type] = {("time",): Type.INTEGER, ("$insert_id",): Type.TEXT}
+_WANTED = {
+    EVENTS: Wanted({("event_type",): Type.TEXT, **_COMMON}, ("event_type",)),
+    EXPOSURES: Wanted(
+        {
+            ("flag_key",): Type.TEXT,
+            **_COMMON,
+            ("experiment_key",): Type.TEXT,
+            ("metadata",): Type.OBJECT,
+            ("metadata", "flagVersion"): Type.INTEGER,
+        },
+        ("flag_key",),
+    ),
+}
+_EXPOSURE_EVENTS = Names(EXPOSURE_EVENTS)
+
+
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """Messages of one topic: values that stand one after another, their times (ms UTC) and lines."""
+
+    data: bytes
+    length: NDArray[np.int64]
+    time: NDArray[np.int64]
+    line: NDArray[np.int64]
+
+    def take(self, rows: NDArray[np.int64]) -> "_Rows":
+        ends = np.cumsum(self.length)
+        spans = zip((ends - self.length)[rows].tolist(), ends[rows].tolist(), strict=True)
+        data = b"".join([self.data[begin:end] for begin, end in spans])
+        return _Rows(data, self.length[rows], self.time[rows], self.line[rows])
+
+
+class Analysis:
+    """One analysis. Iterate over it to read the files: it gives the share that has been read; then ask for the looks.
+
+    `bad` holds examples of the rows that were of no use, `rejected` the number of all by file and reason, `rows` the
+    number of messages by topic, `runs` how many exposures named a run, by flag and run.
+    """
+
+    def __init__(
+        self, documents: Documents, exposures: Sequence[Path], events: Sequence[Path], experiment: str | None = None
+    ) -> None:
+        if experiment is not None and experiment not in documents.flags:
+            raise PeekproofError(f"'{experiment}' is no experiment; {did_you_mean(experiment, documents.flags)}")
+        self.bad: list[BadRow] = []
+        self.rejected: Counter[tuple[str, str]] = Counter()
+        self.rows: Counter[str] = Counter()
+        self.runs: Counter[tuple[str, str]] = Counter()
+        self.clock = 0
+        self._experiment = experiment
+        self._history = running(documents, experiment)
+        topics = {EXPOSURES: exposures, EVENTS: events}
+        self._files = sorted({(topic, path) for topic, paths in topics.items() for path in paths})
+        self._next = {(topic, number): 0 for topic in topics for number in range(len(self._files))}
+        self._partition = Partition(0, horizon=0)
+        self._gathering = Gathering(partitions=1, horizon=0, expected=len(self._next))
+        for source in self._next:
+            self._gathering.begin(source, 0)
+
+    def __iter__(self) -> Iterator[float]:
+        sizes = [path.stat().st_size for _, path in self._files if path.exists()]
+        done = 0
+        for number, (topic, path) in enumerate(self._files):
+            for piece in pieces(path):
+                self._take(piece, topic, number, str(path))
+                yield (done + piece.read * path.stat().st_size) / max(1, sum(sizes))
+            done += path.stat().st_size
+        for source in self._next:
+            self._gathering.reach(source, self.clock, self._history.newest.offset)
+        self._fold()
+
+    def looks(self) -> list[Look]:
+        """The look at every experiment, by key."""
+        flags = self._history.newest.flags
+        return [
+            look(flags[each.flag].runs[-1], [each], None)
+            for each in self._partition.aggregates()
+            if (flags[each.flag].definition.metrics if self._experiment is None else each.flag == self._experiment)
+        ]
+
+    def _take(self, piece: Piece, topic: str, number: int, file: str) -> None:
+        for row in piece.bad:
+            self._reject(row)
+        wanted = _WANTED[topic]
+        ends = np.cumsum(piece.length)
+        scanned = scan(as_bytes(piece.data), ends - piece.length, piece.length, wanted)
+        time = scanned.start[wanted.position["time",]]
+        foreign = scanned.odd | (time == MISSING) | (scanned.texts(("$insert_id",)).length >= 0)
+        if topic == EVENTS:
+            foreign |= _EXPOSURE_EVENTS.codes(scanned.texts(("event_type",))) >= 0
+        else:
+            foreign |= scanned.texts(("experiment_key",)).length >= 0
+            foreign |= scanned.start[wanted.position["metadata", "flagVersion"]] != MISSING
+        rows = _Rows(piece.data, piece.length, time, piece.line)
+        if foreign.any():
+            self._translate(rows.take(np.flatnonzero(foreign)), topic, number, file)
+            rows = rows.take(np.flatnonzero(~foreign))
+        self._route(rows, topic, number, file)
+
+    def _translate(self, rows: _Rows, topic: str, number: int, file: str) -> None:
+        """Route rows that are no messages yet."""
+        made: dict[str, list[tuple[bytes, int, int]]] = {EXPOSURES: [], EVENTS: []}
+        ends = np.cumsum(rows.length).tolist()
+        for begin, end, line in zip([0, *ends], ends, rows.line.tolist(), strict=False):
+            message = to_message(rows.data[begin:end], topic)
+            if message is None:
+                detail = "the row says no time, and in a file nothing else does; add `time`, in ms or as ISO 8601"
+                self._reject(BadRow(file, line, "time out of range", detail))
+                continue
+            if message.run is not None:
+                self.runs[message.run] += 1
+            # Where the time cannot be read, the message is rejected, at whatever time.
+            made[message.topic].append((message.value, message.time or 0, line))
+        for name, messages in made.items():
+            if messages:
+                values, times, lines = zip(*messages, strict=True)
+                length, time, line = (np.array(each, np.int64) for each in ([*map(len, values)], times, lines))
+                self._route(_Rows(b"".join(values), length, time, line), name, number, file)
+
+    def _route(self, rows: _Rows, topic: str, number: int, file: str) -> None:
+        states = np.searchsorted(self._history.boundaries, rows.time, side="right")
+        if (np.diff(states) < 0).any():
+            rows = rows.take(np.argsort(states, kind="stable"))
+        source, n = (topic, number), len(rows.length)
+        begin = self._next[source]
+        self._next[source] = begin + n
+        records = Records(
+            topic=topic,
+            partition=number,
+            begin=begin,
+            end=begin + n,
+            offset=np.arange(begin, begin + n),
+            append_time=rows.time,
+            start=np.cumsum(rows.length) - rows.length,
+            length=rows.length,
+            data=memoryview(rows.data),
+        )
+        for assigned in assign(records, self._history, horizon=0, tolerance=0):
+            self._gathering.add(source, replace(assigned, clock=0))
+            for letter in assigned.rejects:
+                line = int(rows.line[letter.offset - begin])
+                self._reject(BadRow(file, line, letter.reason, letter.detail))
+        self.rows[topic] += n
+        self.clock = max(self.clock, int(rows.time[rows.time <= LATEST].max(initial=0)))
+        if self._gathering.rows >= MOST_ROWS:
+            self._fold()
+
+    def _fold(self) -> None:
+        for message in self._gathering.cut()[1]:
+            self._partition.fold(self._partition.offset, message, self._history.at_offset)
+
+    def _reject(self, row: BadRow) -> None:
+        self.rejected[row.file, row.reason] += 1
+        if self.rejected[row.file, row.reason] <= EXAMPLES:
+            self.bad.append(row)
+
+
+def running(documents: Documents, experiment: str | None = None) -> History:
+    """The documents as a catalog in which every flag runs. With `experiment` the others have no metrics."""
+    history = History()
+
+    def append(spec: Spec, key: str, version: int, time: int) -> None:
+        document = Document(
+            kind=KINDS[type(spec)],
+            key=key,
+            version=version,
+            base=version - 1,
+            author="-",
+            time=0,
+            reason="-",
+            spec=msgspec.Raw(msgspec.json.encode(spec)),
+        )
+        history.append(len(history.states) - 1, time - SETTLING, msgspec.json.encode(document))
+        if history.rejected:
+            raise PeekproofError(f"version {version} of '{key}' is no document: {history.rejected[0].reason}")
+
+    drafts: list[tuple[int, str, FlagState]] = []
+    for change in changes(documents, history):
+        spec = change.spec
+        if isinstance(spec, FlagState):
+            if experiment not in {None, change.key}:
+                definition = msgspec.structs.replace(spec.definition, metrics=())
+                spec = msgspec.structs.replace(spec, definition=definition)
+            began = spec.definition.start
+            drafts.append((int(parse_date(began).timestamp() * 1000) if began else 0, change.key, spec))
+        append(spec, change.key, 1, 0)
+    for time, key, draft in sorted(drafts, key=lambda each: each[:2]):
+        append(start(draft, 2, salt=key), key, 2, time)
+    return history

@@ -1,0 +1,155 @@
+"""`peekproof analyze`: results of exposures and events in files, without a broker."""
+
+import sys
+from collections import defaultdict
+from decimal import Decimal
+from pathlib import Path
+
+import click
+import msgspec
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from pipeline.analysis import Analysis
+from pipeline.documents import read_documents
+from schemas.aggregate import Exact
+from schemas.look import Cell, Look
+
+SHOWN = 3  # bad rows of each file and reason that are shown
+
+
+class _Command(click.Command):
+    """Takes several files after one option, as a shell makes them of `events/*.parquet`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        spread: list[str] = []
+        option = ""
+        for arg in args:
+            if arg.startswith("--"):
+                option = arg if arg in {"--exposures", "--events"} else ""
+            elif option and spread[-1] != option:
+                spread.append(option)
+            spread.append(arg)
+        return super().parse_args(ctx, spread)
+
+
+_files = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+@click.command(cls=_Command)
+@click.option("--exposures", multiple=True, type=_files, metavar="FILE…", help="Exposures.")
+@click.option("--events", multiple=True, required=True, type=_files, metavar="FILE…", help="Events.")
+@click.option(
+    "--catalog", type=click.Path(path_type=Path), default=Path("configs"), metavar="DIR", help="Default: configs."
+)
+@click.option("--experiment", metavar="KEY", help="This one only.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document, with every number.")
+def analyze(
+    exposures: tuple[Path, ...], events: tuple[Path, ...], catalog: Path, experiment: str | None, as_json: bool
+) -> None:
+    """Results of exposures and events in NDJSON, CSV or Parquet files, by the experiments and metrics of DIR.
+
+    The fields are those of the topics; an Amplitude export may be given as --events, its exposures included. Every
+    experiment counts as running, from its `start` if it has one, and the clock ends at the last time in the files.
+    Rows that are of no use are reported with file, line and reason.
+    """
+    analysis = Analysis(read_documents(catalog), exposures, events, experiment)
+    _read(analysis)
+    looks = analysis.looks()
+    if as_json:
+        told = {
+            "rows": analysis.rows,
+            "experiments": looks,
+            "rejected": [{"file": f, "reason": r, "rows": n} for (f, r), n in sorted(analysis.rejected.items())],
+            "bad_rows": sorted(analysis.bad, key=lambda row: (row.file, row.line)),
+            "notes": _notes(analysis),
+        }
+        click.echo(msgspec.json.encode(told))
+        return
+    console = Console(width=None if sys.stdout.isatty() else 200, highlight=False)
+    for look in looks:
+        _show(look, console)
+    console.print(f"{analysis.rows['exposures']:,} exposures, {analysis.rows['events']:,} events")
+    for note in _notes(analysis):
+        click.echo(note, err=True)
+    _complain(analysis)
+
+
+def _read(analysis: Analysis) -> None:
+    bar = Progress(
+        TextColumn("reading"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        transient=True,
+        disable=not sys.stderr.isatty(),
+    )
+    with bar:
+        task = bar.add_task("", total=1.0)
+        for share in analysis:
+            bar.update(task, completed=share)
+
+
+def _notes(analysis: Analysis) -> list[str]:
+    """What a reader should know of the runs that exposures named."""
+    runs: dict[str, list[str]] = defaultdict(list)
+    for (flag, run), exposures in sorted(analysis.runs.items()):
+        runs[flag].append(f"{run} ({exposures:,})")
+    return [
+        f"exposures of '{flag}' name {len(named)} runs, {', '.join(named)}, and are analysed as one; `start` in its "
+        "definition leaves out what came before"
+        for flag, named in runs.items()
+        if len(named) > 1
+    ]
+
+
+def _complain(analysis: Analysis) -> None:
+    for (file, reason), number in sorted(analysis.rejected.items()):
+        click.echo(f"{file}: {number:,} rows left out: {reason}", err=True)
+        for row in [row for row in analysis.bad if (row.file, row.reason) == (file, reason)][:SHOWN]:
+            click.echo(f"  {row.file}:{row.line}: {row.detail}", err=True)
+
+
+def _show(look: Look, console: Console) -> None:
+    """The verdict, the health and a table with a row for each arm."""
+    health = look.health
+    srm = "-" if health.srm_p_value is None else f"{health.srm_p_value:.4g}"
+    split = " · ".join(f"{arm.variant} {arm.units:,} ({arm.expected_share:.1%} expected)" for arm in health.arms)
+    console.print(Text(f"{look.experiment}: {look.verdict.decision}", style="bold"))
+    console.print(Text(look.verdict.reason))
+    console.print(
+        f"{split} · SRM p {srm} · {health.jumpers:,} jumpers · {health.inactive:,} inactive · {health.forced:,} forced"
+    )
+    table = Table(box=None, pad_edge=False)
+    for name in ("metric", "reading", "status", "variant"):
+        table.add_column(name)
+    for name in ("n", "sum", "sum of squares", "mean", "difference", "interval", "relative", "p"):
+        table.add_column(name, justify="right")
+    control: tuple[str, str] | None = None
+    for cell in look.cells:
+        if control != (cell.metric, cell.reading):
+            control = cell.metric, cell.reading
+            sums = _sums(cell.control_n, cell.control_sum, cell.control_sum_squares, cell.control_mean, cell.scale)
+            table.add_row(cell.metric, cell.reading, "", cell.control, *sums)
+        table.add_row(cell.metric, cell.reading, cell.status, cell.variant, *_compared(cell))
+    console.print(table)
+    console.print()
+
+
+def _sums(n: int, total: Exact, squares: Exact, mean: float | None, scale: int) -> list[str]:
+    exact = [f"{Decimal(number).scaleb(-places):f}" for number, places in ((total, scale), (squares, 2 * scale))]
+    return [f"{n:,}", *exact, _number(mean)]
+
+
+def _compared(cell: Cell) -> list[str]:
+    interval = "-" if cell.lower is None else f"{_number(cell.lower)} to {_number(cell.upper)}"
+    relative = "-" if cell.relative_estimate is None else f"{cell.relative_estimate:+.2%}"
+    sums = _sums(cell.n, cell.sum, cell.sum_squares, cell.mean, cell.scale)
+    return [*sums, _number(cell.estimate), interval, relative, _number(cell.p_value)]
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4g}"

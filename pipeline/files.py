@@ -1,0 +1,204 @@
+"""Files: the rows of NDJSON, CSV and Parquet files as JSON messages, each with its line, piece by piece.
+
+The name says what a file is: `.parquet`, `.csv`, `.ndjson`, `.jsonl` or `.json`; the texts may be compressed (`.gz`).
+NDJSON is taken as it is. A table's columns are named like the fields of the topic, in capitals or not; ids may be whole
+numbers, times timestamps. Properties stand in structs or as JSON in `event_properties`, `user_properties`, `groups` and
+`metadata`, or one by one in columns such as `event_properties.price`: in a CSV file what reads as a JSON number, `true`
+or `false` there is one, everything else a text, and an empty cell is no value.
+"""
+
+import csv
+import gzip
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import duckdb
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.errors import PeekproofError
+
+PIECE = 1 << 24  # bytes of an NDJSON file that are taken at once
+ROWS = 50_000  # of a table
+OBJECTS = ("event_properties", "user_properties", "groups", "metadata")
+TIMES = ("time", "event_time")
+
+_JSON_SCALAR = re.compile(r"true|false|-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?")
+
+
+@dataclass(frozen=True, slots=True)
+class BadRow:
+    """A row of a file that is of no use, and why."""
+
+    file: str
+    line: int  # from 1; of a Parquet file the row
+    reason: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Consecutive rows of a file: JSON objects that stand in `data` one after another."""
+
+    data: bytes
+    length: NDArray[np.int64]  # (n,) bytes of each
+    line: NDArray[np.int64]  # (n,) where it stands in the file, from 1
+    read: float  # the share of the file that has been read, from 0 to 1
+    bad: tuple[BadRow, ...] = ()
+
+    @classmethod
+    def of(cls, messages: Iterable[bytes], line: Iterable[int], read: float, bad: Iterable[BadRow] = ()) -> "Piece":
+        """The piece that these messages make."""
+        values = list(messages)
+        sizes = np.array([len(value) for value in values], np.int64)
+        return cls(b"".join(values), sizes, np.array(list(line), np.int64), read, tuple(bad))
+
+
+def pieces(path: Path) -> Iterator[Piece]:
+    """The rows of a file. Raises PeekproofError where it cannot be read, or is of no known kind."""
+    kind = next((suffix for suffix in reversed(path.suffixes) if suffix != ".gz"), "")
+    readers = {".parquet": _parquet, ".csv": _csv} | dict.fromkeys((".ndjson", ".jsonl", ".json"), _ndjson)
+    if kind not in readers:
+        raise PeekproofError(
+            f"'{path}' is of no known kind; name it .parquet, .csv, .ndjson, .jsonl or .json, the texts also with .gz"
+        )
+    try:
+        yield from readers[kind](path)
+    except (OSError, EOFError, duckdb.Error, csv.Error) as error:
+        raise PeekproofError(f"'{path}' cannot be read: {error}") from error
+
+
+def _opened(path: Path) -> tuple[IO[bytes], IO[bytes]]:
+    """The text, and the file below it, whose position tells how much of it has been read."""
+    raw = path.open("rb")
+    return (gzip.GzipFile(fileobj=raw), raw) if path.suffix == ".gz" else (raw, raw)  # type: ignore[return-value]
+
+
+def _ndjson(path: Path) -> Iterator[Piece]:
+    size = max(1, path.stat().st_size)
+    text, raw = _opened(path)
+    with raw, text:
+        before = 0  # lines
+        rest = b""
+        while block := text.read(PIECE):
+            block = (rest + block) if before else (rest + block).removeprefix(b"\xef\xbb\xbf")
+            end = block.rfind(b"\n") + 1
+            rest = block[end:]
+            if end:
+                yield _split(block[:end], before, raw.tell() / size)
+                before += block.count(b"\n", 0, end)
+        if rest:
+            yield _split(rest, before, 1.0)
+
+
+def _split(data: bytes, before: int, read: float) -> Piece:
+    """A message takes in its line's end. Empty lines don't count."""
+    ends = np.flatnonzero(np.frombuffer(data, np.uint8) == ord("\n")) + 1
+    if not len(ends) or ends[-1] != len(data):
+        ends = np.append(ends, len(data))
+    length = np.diff(ends, prepend=0)
+    line = np.arange(before + 1, before + 1 + len(length))
+    empty = [i for i in np.flatnonzero(length <= 2).tolist() if not data[ends[i] - length[i] : ends[i]].strip()]
+    if not empty:
+        return Piece(data, length, line, read)
+    kept = np.delete(np.arange(len(length)), empty)
+    spans = zip((ends - length)[kept].tolist(), ends[kept].tolist(), strict=True)
+    return Piece.of((data[begin:end] for begin, end in spans), line[kept].tolist(), read)
+
+
+def _csv(path: Path) -> Iterator[Piece]:
+    size = max(1, path.stat().st_size)
+    csv.field_size_limit(1 << 24)
+    text, raw = _opened(path)
+    with raw, text:
+        lines = (line.decode("utf-8", "surrogateescape") for line in text)
+        rows = csv.reader(lines, strict=True)
+        header = [name.removeprefix("\ufeff").strip() for name in next(rows, [])]
+        columns = _columns(path, header)
+        messages: list[bytes] = []
+        numbers: list[int] = []
+        bad: list[BadRow] = []
+        while True:
+            line = rows.line_num + 1
+            try:
+                row = next(rows)
+                if not row:
+                    continue
+                if len(row) != len(header):
+                    raise csv.Error(f"it has {len(row)} cells, the header {len(header)}")
+                messages.append(_message(columns, row))
+                numbers.append(line)
+            except StopIteration:
+                break
+            except (csv.Error, UnicodeEncodeError) as error:
+                bad.append(BadRow(str(path), line, "not csv", f"{error}; write it as RFC 4180 says, in UTF-8"))
+            if len(messages) + len(bad) >= ROWS:
+                yield Piece.of(messages, numbers, raw.tell() / size, bad)
+                messages, numbers, bad = [], [], []
+        yield Piece.of(messages, numbers, 1.0, bad)
+
+
+def _columns(path: Path, header: list[str]) -> list[tuple[str, str]]:
+    """What each column holds: a field ("", name), or a property (parent, name)."""
+    columns = []
+    for title in header:
+        parent, dot, name = title.partition(".")
+        columns.append((parent.lower(), name) if dot and parent.lower() in OBJECTS else ("", title.lower()))
+    for column in columns:
+        whole = ("", column[0])
+        if columns.count(column) > 1 or whole in columns:
+            twice = ".".join(filter(None, column))
+            other = column[0] if whole in columns else twice
+            raise PeekproofError(f"'{path}' has the columns '{twice}' and '{other}'; leave one of the two out")
+    return columns
+
+
+def _message(columns: list[tuple[str, str]], row: list[str]) -> bytes:
+    fields: dict[str, Any] = {}
+    for (parent, name), cell in zip(columns, row, strict=True):
+        if not cell:
+            continue
+        if parent:
+            fields.setdefault(parent, {})[name] = msgspec.Raw(cell.encode()) if _JSON_SCALAR.fullmatch(cell) else cell
+        elif name in OBJECTS or (name in TIMES and cell.isascii() and cell.isdigit()):
+            fields[name] = msgspec.Raw(cell.encode())
+        else:
+            fields[name] = cell
+    return msgspec.json.encode(fields)
+
+
+def _parquet(path: Path) -> Iterator[Piece]:
+    with duckdb.connect() as database:
+        database.execute("SET TimeZone = 'UTC'")
+        database.execute("SET enable_progress_bar = false")
+        described = database.execute("DESCRIBE SELECT * FROM read_parquet($file)", {"file": str(path)}).fetchall()
+        names, kinds = [row[0] for row in described], [row[1] for row in described]
+        fields: dict[str, list[str]] = {}
+        for (parent, name), title, kind in zip(_columns(path, names), names, kinds, strict=True):
+            value = _json(name, '"' + title.replace('"', '""') + '"', kind, is_property=bool(parent))
+            fields.setdefault(parent, []).append(f"'{name.replace(chr(39), chr(39) * 2)}', {value}")
+        top = fields.pop("", []) + [f"'{parent}', json_object({', '.join(each)})" for parent, each in fields.items()]
+        (count,) = database.execute("SELECT count(*) FROM read_parquet($file)", {"file": str(path)}).fetchone() or (0,)
+        database.execute(f"SELECT json_object({', '.join(top)})::VARCHAR FROM read_parquet($file)", {"file": str(path)})
+        first = 1
+        while rows := database.fetchmany(ROWS):
+            end = first + len(rows)
+            yield Piece.of((row[0].encode() for row in rows), range(first, end), (end - 1) / count)
+            first = end
+
+
+def _json(name: str, column: str, kind: str, is_property: bool) -> str:
+    """The SQL expression of a column's value as JSON."""
+    if kind.startswith("TIMESTAMP") or kind == "DATE":
+        return f"epoch_ms({column})"
+    if kind in {"FLOAT", "DOUBLE"}:
+        return f"CASE WHEN isfinite({column}) THEN {column} END"
+    if is_property or name in TIMES:
+        return column
+    if name in OBJECTS and kind == "VARCHAR":
+        return f"CASE WHEN json_valid({column}) THEN {column}::JSON ELSE to_json({column}) END"
+    return column if name in OBJECTS else f"{column}::VARCHAR"
