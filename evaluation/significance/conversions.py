@@ -17,10 +17,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import betaln, expit, logit
 
+from evaluation.significance.bisection import edge
+
 Floats = NDArray[np.float64]
 
 CONCENTRATION = 100.0  # a + b: how near to pi the mixture expects the share (savvi's default)
 BISECTIONS = 100  # of the log odds: down to the last bit
+FARTHEST = 36.0  # log odds of a rate that is 1 but for the last bit
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,3 +101,24 @@ def share_bounds(
     """The confidence sequence of one arm's conversion rate."""
     lower, upper = log_odds_bounds(successes, failures, a, b, alpha)
     return expit(lower), expit(upper)
+
+
+def centred_share_bounds(
+    successes: ArrayLike, failures: ArrayLike, concentration: ArrayLike, alpha: ArrayLike
+) -> tuple[Floats, Floats]:
+    """The same with a mixture around each rate q in question, Beta(k q, k (1 - q)) with k = `concentration`.
+
+    Narrowest after about k c_alpha units whatever the rate (Howard et al. arXiv:1810.08240, confseq).
+    """
+    x, y, k, alpha = np.broadcast_arrays(
+        *(np.asarray(each, np.float64) for each in (successes, failures, concentration, alpha))
+    )
+
+    def is_accepted(log_odds: Floats) -> NDArray[np.bool_]:
+        rate = expit(log_odds)
+        return log_mixture(x, y, k * rate, k * (1.0 - rate), rate) < -np.log(alpha)
+
+    with np.errstate(divide="ignore", invalid="ignore"):
+        found = np.clip(np.where(x + y > 0.0, logit(x / np.maximum(x + y, 1.0)), 0.0), -FARTHEST, FARTHEST)
+    far = np.full(found.shape, FARTHEST)
+    return expit(edge(-far, found, is_accepted)), expit(edge(far, found, is_accepted))

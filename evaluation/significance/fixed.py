@@ -30,22 +30,37 @@ def welch_freedom(variance: ArrayLike, n: ArrayLike, control_variance: ArrayLike
     return np.square(a + b) / (np.square(a) / (np.asarray(n) - 1.0) + np.square(b) / (np.asarray(control_n) - 1.0))
 
 
+def pooled_variance(
+    variance: ArrayLike, n: ArrayLike, control_variance: ArrayLike, control_n: ArrayLike
+) -> tuple[Floats, Floats]:
+    """Of the difference of two means if units of both arms vary alike, and its degrees of freedom (Student)."""
+    n, m = np.asarray(n, np.float64), np.asarray(control_n, np.float64)
+    squares = n * (n - 1.0) * np.asarray(variance) + m * (m - 1.0) * np.asarray(control_variance)
+    freedom = n + m - 2.0
+    return squares / freedom * (1.0 / n + 1.0 / m), freedom
+
+
 def t_test(
     difference: ArrayLike,
     variance: ArrayLike,
     freedom: ArrayLike,
     alpha: ArrayLike,
     alternative: Alternative = "two-sided",
+    *,
+    continuity: ArrayLike = 0.0,
 ) -> Test:
-    """The difference against zero: `variance` V > 0 of the difference, `freedom` of its t distribution."""
+    """The difference against zero: `variance` V > 0 of the difference, `freedom` of its t distribution.
+
+    A difference within `continuity` counts as none, and the interval is as much wider.
+    """
     D = np.asarray(difference, np.float64)
     error = np.sqrt(np.asarray(variance, np.float64))
     freedom, alpha = np.asarray(freedom, np.float64), np.asarray(alpha, np.float64)
-    t = D / error
+    t = np.copysign(np.maximum(np.abs(D) - continuity, 0.0), D) / error
     if alternative == "two-sided":
-        width = error * -stdtrit(freedom, alpha / 2.0)
+        width = error * -stdtrit(freedom, alpha / 2.0) + continuity
         return Test(2.0 * stdtr(freedom, -np.abs(t)), D - width, D + width)
-    width = error * -stdtrit(freedom, alpha)
+    width = error * -stdtrit(freedom, alpha) + continuity
     if alternative == "greater":
         return Test(stdtr(freedom, -t), D - width, np.full_like(D, np.inf))
     return Test(stdtr(freedom, t), np.full_like(D, -np.inf), D + width)

@@ -6,18 +6,42 @@ Of a single look. Watched continuously, a sequential test has crossed before in 
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import ndtr, ndtri
+from scipy.special import nctdtr, ndtr, ndtri, stdtrit
 
 from evaluation.significance import mixture
+from evaluation.significance.bisection import edge
 
 Floats = NDArray[np.float64]
 
+MOST = 60.0  # ln of units or of a factor, and an effect in SEs: beyond any experiment
 
-def fixed_power(effect: ArrayLike, variance: ArrayLike, alpha: ArrayLike) -> Floats:
-    """The chance that a two-sided z-test sees `effect` when the difference's variance (SE^2) is `variance`."""
+
+def fixed_power(effect: ArrayLike, variance: ArrayLike, alpha: ArrayLike, freedom: ArrayLike = np.inf) -> Floats:
+    """The chance that a two-sided test sees `effect` when the difference's variance (SE^2) is `variance`.
+
+    A z-test, or a t-test with so many degrees of `freedom`: then by the noncentral t distribution.
+    """
     z = np.abs(np.asarray(effect, np.float64)) / np.sqrt(np.asarray(variance, np.float64))
-    width = -ndtri(np.asarray(alpha, np.float64) / 2.0)
-    return ndtr(z - width) + ndtr(-z - width)
+    freedom = np.asarray(freedom, np.float64)
+    width = -stdtrit(freedom, np.asarray(alpha, np.float64) / 2.0)
+    is_normal = np.isinf(freedom)
+    df = np.where(is_normal, 1.0, freedom)
+    # scipy has no number for some tails on the wrong side, below 1e-25.
+    by_t = nctdtr(df, -z, -width) + np.nan_to_num(nctdtr(df, z, -width))
+    return np.where(is_normal, ndtr(z - width) + ndtr(-z - width), by_t)
+
+
+def detectable(variance: ArrayLike, alpha: ArrayLike, power: ArrayLike, freedom: ArrayLike = np.inf) -> Floats:
+    """The smallest effect that a two-sided test sees with this power, `variance` being SE^2 of the difference.
+
+    That is (z_{1-alpha/2} + z_power) SE but for the chance that a z-test errs to the other side.
+    """
+    alpha, power, freedom = np.broadcast_arrays(*(np.asarray(each, np.float64) for each in (alpha, power, freedom)))
+
+    def suffices(errors: Floats) -> NDArray[np.bool_]:
+        return fixed_power(errors, 1.0, alpha, freedom) >= power
+
+    return edge(np.zeros(alpha.shape), np.full(alpha.shape, MOST), suffices) * np.sqrt(np.asarray(variance, np.float64))
 
 
 def fixed_units(
@@ -27,16 +51,44 @@ def fixed_units(
 
     (z_{1-alpha/2} + z_power)^2 (s2_c + s2_t/ratio)/effect^2, `variances` s2 of one unit in control and treatment.
     """
-    quantiles = -ndtri(np.asarray(alpha, np.float64) / 2.0) + ndtri(np.asarray(power, np.float64))
     control_variance, variance = (np.asarray(each, np.float64) for each in variances)
     spread = control_variance + variance / np.asarray(ratio, np.float64)
-    return np.square(quantiles / np.asarray(effect, np.float64)) * spread
+    return np.square(detectable(1.0, alpha, power) / np.asarray(effect, np.float64)) * spread
 
 
-def detectable(variance: ArrayLike, alpha: ArrayLike, power: ArrayLike) -> Floats:
-    """The smallest effect that a two-sided z-test sees with this power, `variance` being SE^2 of the difference."""
-    quantiles = -ndtri(np.asarray(alpha, np.float64) / 2.0) + ndtri(np.asarray(power, np.float64))
-    return quantiles * np.sqrt(np.asarray(variance, np.float64))
+def t_units(effect: ArrayLike, variance: ArrayLike, ratio: ArrayLike, alpha: ArrayLike, power: ArrayLike) -> Floats:
+    """The same of Student's t-test, `variance` being that of one unit in either arm; at least two units in each."""
+    effect, variance, ratio, alpha, power = np.broadcast_arrays(
+        *(np.asarray(each, np.float64) for each in (effect, variance, ratio, alpha, power))
+    )
+    least = np.log(2.0 * np.maximum(1.0, 1.0 / ratio))
+
+    def suffices(log_units: Floats) -> NDArray[np.bool_]:
+        n = np.exp(log_units)
+        spread = variance / n * (1.0 + 1.0 / ratio)
+        return fixed_power(effect, spread, alpha, n * (1.0 + ratio) - 2.0) >= power
+
+    return np.exp(edge(least, np.full_like(least, MOST), suffices))
+
+
+def share_units(
+    control_share: ArrayLike, share: ArrayLike, ratio: ArrayLike, alpha: ArrayLike, power: ArrayLike
+) -> Floats:
+    """Units of control that a two-sided z-test of two conversion rates needs, for `ratio` times as many treated.
+
+    Its variance is pooled under the null: (z_{1-alpha/2} s_0 + z_power s_1)^2/(p_t - p_c)^2 (Fleiss 1981).
+    """
+    q, p, ratio = (np.asarray(each, np.float64) for each in (control_share, share, ratio))
+    pooled = (q + ratio * p) / (1.0 + ratio)
+    null, spread = pooled * (1.0 - pooled) * (1.0 + 1.0 / ratio), q * (1.0 - q) + p * (1.0 - p) / ratio
+    reach = -ndtri(np.asarray(alpha, np.float64) / 2.0) * np.sqrt(null) + ndtri(power) * np.sqrt(spread)
+    return np.square(reach / (p - q))
+
+
+def arcsine_effect(control_share: ArrayLike, share: ArrayLike) -> Floats:
+    """Cohen's h: the difference of two rates on the scale where one unit's variance is 1, 2 asin(sqrt(p))."""
+    p, q = np.asarray(share, np.float64), np.asarray(control_share, np.float64)
+    return 2.0 * (np.arcsin(np.sqrt(p)) - np.arcsin(np.sqrt(q)))
 
 
 def sequential_power(
@@ -62,9 +114,9 @@ def sequential_growth(
     effect, variance, units, planned, alpha, power = np.broadcast_arrays(
         *(np.asarray(each, np.float64) for each in (effect, variance, units, planned, alpha, power))
     )
-    low, high = np.zeros(effect.shape), np.full(effect.shape, 60.0)  # of ln(factor): power rises with it
-    for _ in range(100):
-        half = (low + high) / 2.0
-        enough = sequential_power(effect, variance / np.exp(half), units * np.exp(half), planned, alpha) >= power
-        low, high = np.where(enough, low, half), np.where(enough, half, high)
-    return np.exp(high)
+
+    def suffices(log_factor: Floats) -> NDArray[np.bool_]:
+        factor = np.exp(log_factor)
+        return sequential_power(effect, variance / factor, units * factor, planned, alpha) >= power
+
+    return np.exp(edge(np.zeros(effect.shape), np.full(effect.shape, MOST), suffices))

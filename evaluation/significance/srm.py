@@ -9,12 +9,16 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import chdtrc, gammaln
+from scipy.special import chdtrc, expit, gammaln, xlogy
+from scipy.stats import binomtest
+
+from evaluation.significance.bisection import edge
 
 Floats = NDArray[np.float64]
 
 ALPHA = 0.01
 CONCENTRATION = 1_000.0  # finds a split of 51/49 soonest (simulated among 100, 1,000, 10,000)
+FARTHEST = 700.0  # log odds beyond which a share is 0 or 1
 
 
 def log_bayes_factor(counts: ArrayLike, weights: ArrayLike, concentration: float = CONCENTRATION) -> Floats:
@@ -37,9 +41,38 @@ def p_value(log_bayes_factor: ArrayLike) -> Floats:
     return np.asarray(np.exp(-np.maximum(log_bayes_factor, 0.0)))
 
 
-def chi_squared(counts: Sequence[int], weights: Sequence[float]) -> tuple[float, float]:
-    """Pearson's statistic and p-value: of a single look."""
+def share_bounds(
+    counts: Sequence[int], weights: Sequence[float], alpha: float, concentration: float = CONCENTRATION
+) -> tuple[Floats, Floats]:
+    """Confidence sequences of all arms' shares at once: every split that the Bayes factor does not contradict.
+
+    For a share q of one arm the others' likeliest shares are in proportion to their counts.
+    """
+    n = np.asarray(counts, np.float64)
+    rest = n.sum() - n
+    # log_bayes_factor against q in place of the weights, less what depends on q
+    against = log_bayes_factor(counts, weights, concentration) + np.sum(
+        n * np.log(np.asarray(weights) / np.sum(weights))
+    )
+    against -= np.sum(xlogy(n, n)) - xlogy(n, n) - xlogy(rest, rest)
+
+    def is_accepted(log_odds: Floats) -> NDArray[np.bool_]:
+        return against + n * np.logaddexp(0.0, -log_odds) + rest * np.logaddexp(0.0, log_odds) < -np.log(alpha)
+
+    with np.errstate(divide="ignore"):
+        found = np.clip(np.log(n) - np.log(rest), -FARTHEST, FARTHEST)
+    far = np.full_like(n, FARTHEST)
+    return expit(edge(-far, found, is_accepted)), expit(edge(far, found, is_accepted))
+
+
+def chi_squared(counts: Sequence[int], weights: Sequence[float], continuity: float = 0.0) -> tuple[float, float]:
+    """Pearson's statistic and p-value: of a single look. Yates's `continuity`, for two arms, is half a unit."""
     n = np.asarray(counts, np.float64)
     expected = np.asarray(weights, np.float64) / np.sum(weights) * n.sum()
-    statistic = float(np.sum(np.square(n - expected) / expected))
+    statistic = float(np.sum(np.square(np.maximum(np.abs(n - expected) - continuity, 0.0)) / expected))
     return statistic, float(chdtrc(len(counts) - 1, statistic))
+
+
+def binomial(counts: tuple[int, int], weights: tuple[float, float]) -> float:
+    """The exact p-value of two arms' split: of a single look, and of events per time when weights are durations."""
+    return float(binomtest(counts[1], sum(counts), weights[1] / sum(weights)).pvalue)
