@@ -34,9 +34,9 @@ class Texts:
 
     @classmethod
     def of(cls, strings: pa.Array | Sequence[str | None]) -> "Texts":
-        """The column of an Arrow array (without a copy where it is a string array) or of Python strings."""
+        """The column of an Arrow array (without a copy if of large strings or binaries) or of Python strings."""
         array = strings if isinstance(strings, pa.Array) else pa.array(strings, pa.large_string())
-        if array.type != pa.large_string():
+        if array.type not in (pa.large_string(), pa.large_binary()):
             array = array.cast(pa.large_string())
         _, offsets, data = array.buffers()
         if len(array) == 0 or offsets is None:

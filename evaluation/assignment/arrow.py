@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from evaluation.assignment.columns import Columns
 from evaluation.assignment.letters import Letters, shown
-from evaluation.assignment.scanning import LONGEST_TEXT, MISSING, TEXTS, Path, Type, Wanted, first_text
+from evaluation.assignment.scanning import LONGEST_TEXT, MISSING, NUMBERS, TEXTS, Path, Type, Wanted, first_text
 from evaluation.texts import Texts
 from schemas.records import Records
 
@@ -26,13 +26,15 @@ class _WrongTypeError(Exception):
 def read_arrow(records: Records, row: int, wanted: Wanted, letters: Letters) -> Columns:
     """The rows of an Arrow stream."""
     value = records.value(row)
-    table, columns = pa.table({}), {}
+    table, columns, numbers = pa.table({}), {}, {}
     if value:
         try:
             with pa.ipc.open_stream(value) as stream:
                 table = stream.read_all().combine_chunks()
             table.validate(full=True)
             columns = {path: _arrow_column(table, path, kind) for path, kind in wanted.fields.items()}
+            numeric = [path for path, kind in wanted.fields.items() if kind in NUMBERS]
+            numbers = {path: _arrow_column(table, path, Type.NUMBER) for path in numeric}
         except _WrongTypeError as error:
             letters.add(row, None, "wrong type", str(error), value)
             table = pa.table({})
@@ -53,7 +55,7 @@ def read_arrow(records: Records, row: int, wanted: Wanted, letters: Letters) -> 
 
     good = np.ones(table.num_rows, np.bool_)
     for path, column in columns.items():
-        if not isinstance(column, Texts):
+        if wanted.fields[path] not in {Type.TEXT, Type.FIRST}:
             continue
         for i in np.flatnonzero(column.length > LONGEST_TEXT).tolist():
             if good[i] and len(column[i] or "") > LONGEST_TEXT:
@@ -72,7 +74,7 @@ def read_arrow(records: Records, row: int, wanted: Wanted, letters: Letters) -> 
         np.ones(len(kept), np.bool_),
         {path: columns[path].take(kept) for path, kind in fields if kind in TEXTS},
         {path: columns[path][kept] for path, kind in fields if kind == Type.INTEGER},
-        {path: columns[path][kept] for path, kind in fields if kind == Type.NUMBER},
+        {path: numbers[path][kept] for path in numbers},
         lambda i: message(int(kept[i])),
     )
 
@@ -86,7 +88,7 @@ def _nothing(wanted: Wanted) -> Columns:
         nothing.astype(np.bool_),
         {path: Texts.of([]) for path, kind in fields if kind in TEXTS},
         {path: nothing for path, kind in fields if kind == Type.INTEGER},
-        {path: nothing.astype(np.float64) for path, kind in fields if kind == Type.NUMBER},
+        {path: nothing.astype(np.float64) for path, kind in fields if kind in NUMBERS},
         lambda _: None,
     )
 
@@ -119,6 +121,8 @@ def _arrow_column(table: pa.Table, path: Path, kind: Type) -> Any:
         if not is_null and not pa.types.is_struct(column.type):
             refuse("a struct")
         return column
+    if kind == Type.VALUE:
+        return Texts.of(_as_json(column))
     if kind in TEXTS:
         if pa.types.is_dictionary(column.type):
             column = column.dictionary_decode()
@@ -140,3 +144,14 @@ def _arrow_column(table: pa.Table, path: Path, kind: Type) -> Any:
 
 def _is_text(kind: pa.DataType) -> bool:
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
+
+
+def _as_json(column: pa.Array) -> pa.Array:
+    """Each value as JSON writes it."""
+    if pa.types.is_nested(column.type) or pa.types.is_null(column.type):
+        values, codes = column, pa.array(range(len(column)), pa.int64())
+    else:
+        encoded = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
+        values, codes = encoded.dictionary, encoded.indices
+    texts = [None if value is None else msgspec.json.encode(value, enc_hook=str) for value in values.to_pylist()]
+    return pa.array([None if text == b"null" else text for text in texts], pa.large_binary()).take(codes)

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import msgspec
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from evaluation.assignment.arrow import read_arrow
@@ -20,6 +21,7 @@ from evaluation.assignment.scanning import (
     LARGEST,
     LONGEST_TEXT,
     MISSING,
+    NUMBERS,
     TEXTS,
     Path,
     Type,
@@ -27,6 +29,7 @@ from evaluation.assignment.scanning import (
     first_text,
     scan,
 )
+from evaluation.assignment.values import read_json
 from evaluation.nesting import DEEPEST, json_depth
 from evaluation.texts import Texts, as_bytes
 from schemas.dead_letter import CONTENT_TYPE, Reason
@@ -119,7 +122,7 @@ def _scanned(data: NDArray[np.uint8], spans: _Spans, wanted: Wanted, odd: "_Odd"
         np.full(len(spans.row), is_one_of_many),
         {path: Texts(data, start[i], length[i]) for path, i in position if wanted.fields[path] in TEXTS},
         {path: start[i] for path, i in position if wanted.fields[path] == Type.INTEGER},
-        {path: number[i] for path, i in position if wanted.fields[path] == Type.NUMBER},
+        {path: number[i] for path, i in position if wanted.fields[path] in NUMBERS},
         value,
     )
 
@@ -130,6 +133,7 @@ _TYPES: dict[Type, Any] = {
     Type.FIRST: _Text | list[_Text] | None,
     Type.INTEGER: int | None,
     Type.NUMBER: Any,
+    Type.VALUE: msgspec.Raw,
 }
 
 
@@ -195,9 +199,9 @@ class _Odd:
             np.array([row for row, _, _, _ in self.messages], np.int64),
             np.array([index or 0 for _, index, _, _ in self.messages], np.int64),
             np.array([index is not None for _, index, _, _ in self.messages], np.bool_),
-            {path: Texts.of([first_text(each) for each in of[path]]) for path, kind in fields if kind in TEXTS},
+            {path: _texts(of[path], kind) for path, kind in fields if kind in TEXTS},
             {path: _integers(of[path]) for path, kind in fields if kind == Type.INTEGER},
-            {path: _numbers(of[path]) for path, kind in fields if kind == Type.NUMBER},
+            {path: _numbers(of[path], kind) for path, kind in fields if kind in NUMBERS},
             values.__getitem__,
         )
 
@@ -208,7 +212,16 @@ def _integers(values: list[int | None]) -> NDArray[np.int64]:
     return np.array([MISSING if each is None else min(max(each, -bound), bound) for each in values], np.int64)
 
 
-def _numbers(values: list[Any]) -> NDArray[np.float64]:
+def _texts(values: list[Any], kind: Type) -> Texts:
+    if kind == Type.VALUE:
+        texts = [None if each is None or bytes(each) == b"null" else bytes(each) for each in values]
+        return Texts.of(pa.array(texts, pa.large_binary()))
+    return Texts.of([first_text(each) for each in values])
+
+
+def _numbers(values: list[Any], kind: Type) -> NDArray[np.float64]:
+    if kind == Type.VALUE:
+        values = [None if each is None else read_json(bytes(each)) for each in values]
     return np.array([_number(each) if type(each) in {int, float} else np.nan for each in values], np.float64)
 
 

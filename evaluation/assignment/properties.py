@@ -5,16 +5,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from evaluation.assignment.conditions import Condition
-from evaluation.assignment.values import Selector, Subject, subject_of, text_of
+from evaluation.assignment.values import Selector, Subject, read_json, subject_of, text_of
 from evaluation.hashing import bucket_hashes
-from evaluation.nesting import DEEPEST, json_depth
 from evaluation.texts import Texts
 
 Mask = NDArray[np.bool_]
@@ -47,7 +45,7 @@ class Column:
     @classmethod
     def of_json(cls, texts: Texts) -> "Column":
         """Values as JSON writes them; a missing one, and one that cannot be read, is null."""
-        return cls(lambda: _distinct(texts, _value))
+        return cls(lambda: _distinct(texts, read_json))
 
     @cached_property
     def distinct(self) -> Distinct:
@@ -106,10 +104,3 @@ def _distinct(texts: Texts, value_of: Callable[[bytes], Any]) -> Distinct:
 
 def _decoded(text: bytes) -> str:
     return text.decode()
-
-
-def _value(text: bytes) -> Any:
-    try:
-        return msgspec.json.decode(text) if json_depth(text) <= DEEPEST else None
-    except (msgspec.MsgspecError, UnicodeDecodeError):
-        return None

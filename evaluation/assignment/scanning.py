@@ -34,9 +34,11 @@ class Type(IntEnum):
     INTEGER = 2
     NUMBER = 3  # anything else is taken as no number
     FIRST = 4  # a text, or the first of a list of texts
+    VALUE = 5  # anything, as the JSON that writes it; and a number, as NUMBER has it
 
 
-TEXTS = (Type.TEXT, Type.FIRST)
+TEXTS = (Type.TEXT, Type.FIRST, Type.VALUE)  # those that are read as texts
+NUMBERS = (Type.NUMBER, Type.VALUE)  # and as numbers
 Path = tuple[str, ...]  # of one or two names
 
 
@@ -118,8 +120,8 @@ IS_SPACE = np.isin(np.arange(256), np.frombuffer(b" \t\n\r", np.uint8))
 IS_SHORT_ESCAPE = np.isin(np.arange(256), np.frombuffer(b'"\\/bfnrt', np.uint8))
 IS_HEX_DIGIT = np.isin(np.arange(256), np.frombuffer(b"0123456789abcdefABCDEF", np.uint8))
 POWERS = 10.0 ** np.arange(23)  # exact doubles, so that one division rounds once (Clinger 1990)
-OBJECT, TEXT, INTEGER, NUMBER, FIRST = map(int, Type)
-KEY, VALUE, AFTER = range(3)  # what comes next: a key, a value, or what follows a value
+OBJECT, TEXT, INTEGER, NUMBER, FIRST, VALUE = map(int, Type)
+NAME, CONTENT, AFTER = range(3)  # what comes next: a key, a value, or what follows a value
 
 
 @njit(cache=True)
@@ -162,8 +164,10 @@ def _scan(names, spans, begins, types, b, start, length, odd, starts, lengths, n
         depth = 0
         parent = -1  # whose wanted fields the keys name: 0 the record's, i + 1 those of field i; -1: nobody's
         second = -1  # the parent of the second level
+        held: Any = np.int64(-1)  # the field of type VALUE whose object or array is open, at level `held_depth`
+        held_depth = 0
         field: Any = np.int64(-1)  # of the value that comes next
-        expected = VALUE
+        expected = CONTENT
         while i < end:
             c: Any = byte_at(b, i)
             if c <= 32:
@@ -208,7 +212,7 @@ def _scan(names, spans, begins, types, b, start, length, odd, starts, lengths, n
                         break
                 if c != 34 or i >= end:
                     break
-                if expected == KEY:
+                if expected == NAME:
                     field = np.int64(-1)
                     if parent >= 0:
                         if is_escaped:
@@ -237,9 +241,9 @@ def _scan(names, spans, begins, types, b, start, length, odd, starts, lengths, n
                     if byte_at(b, i) != 58:
                         break
                     i += 1
-                    expected = VALUE
+                    expected = CONTENT
                     continue
-                if expected != VALUE or depth == 0:
+                if expected != CONTENT or depth == 0:
                     break
                 if field >= 0:
                     if is_wide and not _is_utf8(b, at, i):
@@ -249,6 +253,9 @@ def _scan(names, spans, begins, types, b, start, length, odd, starts, lengths, n
                             break
                         starts[field, r] = at
                         lengths[field, r] = i - at
+                    elif types[field] == VALUE:
+                        starts[field, r] = at - 1
+                        lengths[field, r] = i - at + 2
                     elif types[field] == OBJECT or types[field] == INTEGER:
                         break
                 i += 1
@@ -257,12 +264,15 @@ def _scan(names, spans, begins, types, b, start, length, odd, starts, lengths, n
                 is_object = objects & np.uint64(1)
                 if c == 44:
                     i += 1
-                    expected = KEY if is_object else VALUE
+                    expected = NAME if is_object else CONTENT
                     field = np.int64(-1)
                 elif c == (125 if is_object else 93):
                     i += 1
                     objects >>= np.uint64(1)
                     depth -= 1
+                    if held >= 0 and depth == held_depth:
+                        lengths[held, r] = i - starts[held, r]
+                        held = np.int64(-1)
                     if depth == 0:
                         while i < end and IS_SPACE[byte_at(b, i)]:
                             i += 1
@@ -271,16 +281,20 @@ def _scan(names, spans, begins, types, b, start, length, odd, starts, lengths, n
                     parent = 0 if depth == 1 else second if depth == 2 else -1
                 else:
                     break
-            elif expected == KEY:
+            elif expected == NAME:
                 break
             elif c | 32 == 123:  # { or [
                 if depth == DEEPEST or (depth == 0 and c == 91):
                     break
-                if field >= 0:
+                if field >= 0 and types[field] != VALUE:
                     if types[field] != OBJECT or c == 91:
                         break
                     parent = second = field + 1
                 else:
+                    if field >= 0:
+                        held = field
+                        held_depth = depth
+                        starts[field, r] = i
                     parent = 0 if depth == 0 else -1
                     if depth == 1:
                         second = -1
@@ -294,12 +308,13 @@ def _scan(names, spans, begins, types, b, start, length, odd, starts, lengths, n
                 if byte_at(b, i) == (125 if is_object else 93):
                     expected = AFTER  # it is empty
                 elif is_object:
-                    expected = KEY
+                    expected = NAME
                 else:
-                    expected = VALUE
+                    expected = CONTENT
             elif depth == 0:
                 break
             elif c == 45 or 48 <= c <= 57:
+                at = i
                 negative = c == 45
                 i += negative
                 first = i
@@ -345,15 +360,23 @@ def _scan(names, spans, begins, types, b, start, length, odd, starts, lengths, n
                         break
                     if negative:
                         digits = -digits
-                    starts[field, r] = digits
+                    if types[field] == VALUE:
+                        starts[field, r] = at
+                        lengths[field, r] = i - at
+                    else:
+                        starts[field, r] = digits
                     numbers[field, r] = digits / POWERS[places]
                 expected = AFTER
             elif c == 110 and byte_at(b, i + 1) == 117 and byte_at(b, i + 2) == 108 and byte_at(b, i + 3) == 108:
                 i += 4
                 expected = AFTER
             elif c == 116 and byte_at(b, i + 1) == 114 and byte_at(b, i + 2) == 117 and byte_at(b, i + 3) == 101:
-                if field >= 0 and types[field] != NUMBER:
-                    break
+                if field >= 0:
+                    if types[field] == VALUE:
+                        starts[field, r] = i
+                        lengths[field, r] = 4
+                    elif types[field] != NUMBER:
+                        break
                 i += 4
                 expected = AFTER
             elif (
@@ -363,8 +386,12 @@ def _scan(names, spans, begins, types, b, start, length, odd, starts, lengths, n
                 and byte_at(b, i + 3) == 115
                 and byte_at(b, i + 4) == 101
             ):
-                if field >= 0 and types[field] != NUMBER:
-                    break
+                if field >= 0:
+                    if types[field] == VALUE:
+                        starts[field, r] = i
+                        lengths[field, r] = 5
+                    elif types[field] != NUMBER:
+                        break
                 i += 5
                 expected = AFTER
             else:

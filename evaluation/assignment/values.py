@@ -78,7 +78,15 @@ def _texts(elements: Sequence[Any]) -> tuple[str, ...]:
 def _array(text: str) -> list[Any] | None:
     """The array that the text writes in JSON; None where it writes none."""
     try:
-        encoded = text.encode()
-        return msgspec.json.decode(encoded, type=list) if json_depth(encoded) <= DEEPEST else None
-    except (UnicodeEncodeError, msgspec.MsgspecError):
+        value = read_json(text.encode())
+    except UnicodeEncodeError:
+        return None
+    return value if isinstance(value, list) else None
+
+
+def read_json(text: bytes) -> Any:
+    """The value; None where it is no JSON, is nested too deeply, or has a number beyond all doubles."""
+    try:
+        return msgspec.json.decode(text) if json_depth(text) <= DEEPEST else None
+    except (msgspec.MsgspecError, UnicodeDecodeError):
         return None

@@ -22,6 +22,8 @@ WANTED = Wanted(
         ("properties", "preis in €"): Type.NUMBER,
         ("groups",): Type.OBJECT,
         ("groups", "org"): Type.FIRST,
+        ("properties", "plan"): Type.VALUE,
+        ("any",): Type.VALUE,
     },
     ("event_type",),
 )
@@ -30,6 +32,7 @@ WANTED = Wanted(
 class Properties(msgspec.Struct, rename={"euro": "preis in €"}):
     price: Any = None
     euro: Any = None
+    plan: msgspec.Raw = None
 
 
 class Groups(msgspec.Struct):
@@ -42,6 +45,7 @@ class Event(msgspec.Struct):
     user_id: str | None = None
     properties: Properties | None = None
     groups: Groups | None = None
+    any: msgspec.Raw = None
 
 
 def scanned(*values: bytes):
@@ -55,7 +59,10 @@ def scanned(*values: bytes):
         fields = {}
         for path, kind in WANTED.fields.items():
             at = WANTED.position[path]
-            if kind in {Type.TEXT, Type.FIRST}:
+            if kind == Type.VALUE:
+                text = scan_.texts(path)[i] if not scan_.odd[i] else None
+                fields[path] = text, None if math.isnan(scan_.number[at, i]) else scan_.number[at, i]
+            elif kind in {Type.TEXT, Type.FIRST}:
                 fields[path] = scan_.texts(path)[i] if not scan_.odd[i] else None
             elif kind == Type.INTEGER:
                 fields[path] = None if scan_.start[at, i] == MISSING else int(scan_.start[at, i])
@@ -70,7 +77,14 @@ def decoded(value: bytes):
     event = msgspec.json.decode(value, type=Event)
     properties, groups = event.properties or Properties(), event.groups or Groups()
     numbers = [float(x) if type(x) in {int, float} else None for x in (properties.price, properties.euro)]
+
+    def value(raw):
+        text = None if raw is None or bytes(raw) == b"null" else bytes(raw).decode()
+        return text, float(text) if text and text[0] in "-0123456789" else None
+
     return {
+        ("properties", "plan"): value(properties.plan),
+        ("any",): value(event.any),
         ("event_type",): event.event_type,
         ("time",): event.time,
         ("user_id",): event.user_id,
@@ -96,6 +110,11 @@ PLAIN = [
     b'{"event_type":"a","properties":{"price":999999999999999}}',
     b'{"event_type":"a","properties":{"price":0.00000000000001}}',
     b'{"event_type":"a","\xff":1}',
+    b'{"event_type":"a","any":"x \\n\\u00e9","properties":{"plan":[1,{"plan":2,"price":3}, "]"] ,"price":5}}',
+    b'{"event_type":"a","any":{"price":1,"plan":{"user_id":[]}},"user_id":"u","properties":{"plan":true}}',
+    b'{"any":[],"event_type":"a","properties":{"plan": -12.50 },"groups":{}}',
+    b'{"any":null,"event_type":"a","properties":{"plan":{},"price":2}}',
+    b'{"properties":{"x":1},"any":{"a":{"price":1}},"event_type":"a"}',
     b'{"event_type":"a","x":"\xff"}',
 ]
 
@@ -188,15 +207,16 @@ VALUES = st.recursive(
     max_leaves=6,
 )
 EVENTS = st.dictionaries(
-    st.sampled_from(["event_type", "time", "user_id", "properties", "groups", "other"]), VALUES, min_size=1
+    st.sampled_from(["event_type", "time", "user_id", "properties", "groups", "any", "other"]), VALUES, min_size=1
 ).map(lambda event: {"event_type": "a"} | event)
 SHAPED = st.fixed_dictionaries(
     {"event_type": st.text(max_size=20)},
     optional={
         "time": st.integers(-(2**60), 2**60),
         "user_id": st.text(max_size=20),
-        "properties": st.dictionaries(st.sampled_from(["price", "preis in €", "x"]), VALUES),
+        "properties": st.dictionaries(st.sampled_from(["price", "preis in €", "plan", "x"]), VALUES),
         "groups": st.dictionaries(st.sampled_from(["org", "team"]), st.text() | st.lists(st.text())),
+        "any": VALUES,
         "other": VALUES,
     },
 )
