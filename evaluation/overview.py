@@ -181,7 +181,7 @@ def _told(before: Version | None, version: Version) -> Told:
 
 
 def _plain(state: FlagState) -> dict[str, Any]:
-    fields: dict[str, Any] = msgspec.to_builtins(state.definition) | {"status": state.status}
+    fields = msgspec.json.decode(msgspec.json.encode(state.definition), type=dict[str, Any]) | {"status": state.status}
     if state.rolled_out is not None:
         fields["rolled_out"] = winner_of(state.rolled_out)
     return fields | ({"removed": state.removed} if state.removed else {})

@@ -79,7 +79,7 @@ def regrouping_violations(before: Group, after: Group, running: Collection[str])
         if old != new and running:
             yield Violation(
                 (name,),
-                f"{name} of '{after.key}' would change from {old} to {new} while {', '.join(sorted(running))} runs, "
+                f"would change from {old} to {new} while {', '.join(sorted(running))} runs, "
                 "and units would move between slots; complete what runs, or make another group",
             )
 

@@ -4,8 +4,24 @@ import msgspec
 import pytest
 
 from evaluation.catalog import SETTLING, Catalog, Fact, History, MetricInForce
-from evaluation.lifecycle import LifecycleError, apply_definition, complete, start
-from schemas.catalog import Breakdown, Cuped, Document, Flag, FlagState, Goal, Metric, Variant
+from evaluation.lifecycle import LifecycleError, apply_definition, archive, complete, roll_back, roll_out, start
+from schemas.catalog import (
+    Allocation,
+    Breakdown,
+    Cohort,
+    Cuped,
+    Deployment,
+    Document,
+    Flag,
+    FlagState,
+    Goal,
+    Group,
+    GroupSlot,
+    Membership,
+    Metric,
+    Spec,
+    Variant,
+)
 
 PURCHASE = Metric(key="purchase", owner="shop", type="conversion", event="purchase", window="10s")
 REVENUE = Metric(key="revenue", owner="shop", type="sum", event="purchase", property="price", window="none", scale=3)
@@ -29,8 +45,8 @@ class Topic:
         self.history.append(self.history.newest.offset, self.time, value)
         return self.time
 
-    def publish(self, kind: str, spec: Metric | FlagState, version: int, base: int | None = None, key: str = "") -> int:
-        key = key or (spec.key if isinstance(spec, Metric) else spec.definition.key)
+    def publish(self, kind: str, spec: Spec, version: int, base: int | None = None, key: str = "") -> int:
+        key = key or (spec.definition if isinstance(spec, FlagState) else spec).key
         document = Document(
             kind=kind,
             key=key,
@@ -289,3 +305,97 @@ def test_the_breakdowns_of_an_open_run_stay(topic: Topic):
     assert "has other breakdowns, but run 'exp-1' is open" in topic.history.rejected[0].reason
     with pytest.raises(LifecycleError, match="breakdowns of 'button' would change from none to platform while exp-1"):
         apply_definition(running, definition, 2)
+
+
+PARENT = Flag(key="parent", owner="shop", variants=(Variant(key="on"),))
+CHILD = msgspec.structs.replace(PARENT, key="child", prerequisites={"parent": ("on",)})
+SLOTS = Group(key="slots", owner="shop", type="mutual-exclusion", slots=(GroupSlot(percentage=60),))
+
+
+def test_every_kind_of_document_is_kept_with_its_version(topic: Topic):
+    topic.publish("group", SLOTS, 1)
+    topic.publish("cohort", Cohort(key="beta", owner="shop", ids=("ann",)), 1)
+    topic.publish("deployment", Deployment(key="web", owner="shop", type="client"), 1)
+    appended = topic.publish("cohort", Cohort(key="beta", owner="shop", ids=("ann", "bob")), 2)
+
+    newest = topic.history.newest
+    assert not topic.history.rejected
+    assert newest.groups["slots"].definition == SLOTS
+    assert (newest.cohorts["beta"].definition.ids, newest.cohorts["beta"].version) == (("ann", "bob"), 2)
+    assert newest.cohorts["beta"].append_time == appended
+    assert newest.deployments["web"].definition.type == "client"
+    assert [newest.version_of(kind, key) for kind, key in (("cohort", "beta"), ("group", "none"))] == [2, 0]
+
+
+def test_a_flag_that_names_what_is_not_there_is_ignored(topic: Topic):
+    topic.publish("flag", FlagState(definition=CHILD), 1)
+
+    assert "prerequisites.parent: 'parent' is no flag" in topic.history.rejected[0].reason
+
+
+def test_a_flag_that_another_needs_cannot_be_removed_by_any_writer(topic: Topic):
+    topic.publish("flag", FlagState(definition=PARENT), 1)
+    topic.publish("flag", FlagState(definition=CHILD), 1)
+
+    topic.publish("flag", FlagState(definition=PARENT, removed="archived"), 2)
+
+    assert "flag 'parent' is archived, but child needs it" in topic.history.rejected[0].reason
+    topic.publish("flag", FlagState(definition=CHILD, removed="archived"), 2)
+    topic.publish("flag", FlagState(definition=PARENT, removed="archived"), 2)
+    assert topic.history.newest.flags["parent"].removed == "archived"
+    topic.publish("flag", FlagState(definition=CHILD), 3)
+    assert "'parent' is no flag" in topic.history.rejected[1].reason, "what comes back needs what it needed"
+
+
+def test_a_step_is_never_ignored_because_of_another_document(topic: Topic):
+    topic.publish("flag", FlagState(definition=PARENT), 1)
+    running = start(FlagState(definition=CHILD), 1, "s1")
+    topic.publish("flag", running, 1)
+    renamed = msgspec.structs.replace(PARENT, variants=(Variant(key="other"),))
+    topic.publish("flag", FlagState(definition=renamed), 2)
+
+    topic.publish("flag", roll_back(running, 2), 2)
+
+    assert not topic.history.rejected
+    assert topic.history.newest.flags["child"].status == "rolled back"
+
+
+def test_nothing_follows_a_deletion(topic: Topic):
+    topic.publish("flag", FlagState(definition=PARENT, removed="deleted"), 1)
+
+    topic.publish("flag", FlagState(definition=PARENT), 2)
+
+    assert "flag 'parent' was deleted for ever in version 1" in topic.history.rejected[0].reason
+
+
+def test_slots_of_a_group_stay_while_a_flag_of_it_runs(topic: Topic):
+    topic.publish("group", SLOTS, 1)
+    member = msgspec.structs.replace(PARENT, groups=(Membership(group="slots", slots=(1,)),))
+    running = start(FlagState(definition=member), 1, "s1")
+    topic.publish("flag", running, 1)
+    smaller = msgspec.structs.replace(SLOTS, slots=(GroupSlot(percentage=50),))
+
+    topic.publish("group", smaller, 2)
+    assert "would change from 60 % to 50 % while parent runs" in topic.history.rejected[0].reason
+
+    topic.publish("flag", complete(running, 2), 2)
+    topic.publish("group", smaller, 2)
+    assert topic.history.newest.groups["slots"].version == 2
+
+
+def test_what_is_in_force_is_the_open_run_or_the_roll_out_or_nothing(topic: Topic):
+    draft = FlagState(definition=PARENT)
+    running = start(draft, 2, "s1")
+    out = roll_out(running, 3, "on")
+
+    def in_force() -> Allocation | None:
+        return topic.history.newest.flags["parent"].allocation
+
+    topic.publish("flag", draft, 1)
+    assert in_force() is None
+    topic.publish("flag", running, 2)
+    assert in_force() == running.runs[0].allocations[0]
+    topic.publish("flag", out, 3)
+    assert in_force() == out.rolled_out
+    topic.publish("flag", archive(out, ()), 4)
+    assert in_force() is None

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.documents import DocumentError, read_documents
+from pipeline.documents import DocumentError, definition_of, read_documents
 from pipeline.errors import PeekproofError
+from schemas.catalog import Condition, Flag, Variant
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 METRIC = """\
@@ -176,3 +177,170 @@ def test_a_directory_that_is_not_there_or_holds_nothing_is_an_error(tmp_path: Pa
         read_documents(tmp_path / "nowhere")
     with pytest.raises(PeekproofError, match="holds no documents"):
         read_documents(tmp_path)
+
+
+AUDIENCE = """\
+key: beta
+owner: shop
+variants:
+  - key: on
+    cohorts: [testers]
+segments:
+  - name: Testers of the shop
+    conditions:
+      - property: cohort
+        op: set contains any
+        values: [testers]
+  - name: Heavy users
+    conditions:
+      - {property: user_properties.orders, op: greater, values: ["9"]}
+    rollout: 50
+    weights: {on: 1}
+rollout: 0
+prerequisites:
+  button: [treatment, off]
+groups:
+  - group: slots
+    slots: [2]
+sticky: true
+deployments: [web]
+"""
+GROUP = """\
+key: slots
+owner: shop
+type: mutual-exclusion
+slots:
+  - percentage: 60
+  - percentage: 40
+    cohorts: [testers]
+"""
+COHORT = "key: testers\nowner: shop\nfile: testers.txt\n"
+DEPLOYMENT = "key: web\nowner: shop\ntype: client\n"
+
+
+def whole(root: Path, **files: str) -> Path:
+    """A directory with a document of every kind; `files` take the place of some."""
+    directory(root)
+    kinds = {"flags": AUDIENCE, "groups": GROUP, "cohorts": COHORT, "deployments": DEPLOYMENT} | files
+    for folder, text in kinds.items():
+        (root / folder).mkdir()
+        (root / folder / "a.yaml").write_text(text)
+    (root / "cohorts" / "testers.txt").write_text("ann\n\n  bob \nann\n")
+    return root
+
+
+def test_every_kind_of_document_is_read_and_a_cohort_with_the_ids_of_its_file(tmp_path: Path):
+    documents = read_documents(whole(tmp_path))
+
+    flag = documents.flags["beta"].definition
+    assert [segment.rollout for segment in flag.segments] == [100, 50]
+    assert flag.segments[1].conditions[0] == Condition(property="user_properties.orders", op="greater", values=("9",))
+    assert flag.prerequisites == {"button": ("treatment", "off")}
+    assert documents.cohorts["testers"].definition.ids == ("ann", "bob")
+    assert documents.groups["slots"].definition.slots[1].cohorts == ("testers",)
+    assert documents.deployments["web"].definition.type == "client"
+
+
+@pytest.mark.parametrize(
+    ("folder", "before", "after", "fault"),
+    [
+        (
+            "flags",
+            "greater",
+            "more",
+            "14: segments[1].conditions[0].op: 'more' is not allowed; it must be one of is, is",
+        ),
+        ("flags", '["9"]', "[9]", "14: segments[1].conditions[0].values[0]: 9 is not allowed; it must be a text of at"),
+        ("flags", '["9"]', "[]", "14: segments[1].conditions[0].values: the list has 0 items; it must have at least 1"),
+        ("flags", ', values: ["9"]', "", "14: segments[1].conditions[0].values: is missing; it must be a list"),
+        (
+            "flags",
+            "user_properties.orders",
+            "orders",
+            "14: segments[1].conditions[0].property: 'orders' is not allowed",
+        ),
+        ("flags", "{on: 1}", "[1]", "16: segments[1].weights: a list is not allowed; it must be a group of names and"),
+        (
+            "flags",
+            "{on: 1}",
+            "{On: 1}",
+            "16: segments[1].weights.On: 'On' is not allowed; a name here must be 1 to 100",
+        ),
+        ("flags", "{on: 1}", "{on: x}", "16: segments[1].weights.on: 'x' is not allowed; it must be a whole number"),
+        ("flags", "{on: 1}", "{no: 1}", "16: segments[1].weights.no: 'no' is no variant; known: on"),
+        (
+            "flags",
+            "{on: 1}",
+            "{on: 0}",
+            "16: segments[1].weights: the weights of 'Heavy users' sum to 0; say rollout: 0",
+        ),
+        (
+            "flags",
+            "rollout: 0\n",
+            "metrics: [{metric: purchase}]\n",
+            "3: variants: 'on' is the only one; an experiment",
+        ),
+        ("flags", "button: [", "buton: [", "19: prerequisites.buton: 'buton' is no flag; did you mean 'button'?"),
+        ("flags", "treatment, off", "treat", "19: prerequisites.button[0]: 'treat' is no variant of 'button'; did you"),
+        ("flags", "slots: [2]", "slots: [3]", "22: groups[0].slots[0]: 3 is no slot of 'slots', which has 2"),
+        ("flags", "slots: [2]", "slots: [21]", "22: groups[0].slots[0]: 21 is not allowed; it must be a whole number"),
+        ("flags", "[web]", "[app]", "24: deployments[0]: 'app' is no deployment; known: web"),
+        ("flags", "key: beta", "key: slots", "1: key: 'slots' is the key of a group; flags and groups share one space"),
+        (
+            "groups",
+            "percentage: 60",
+            "percentage: 61",
+            "4: slots: the percentages sum to 101; together they are at most",
+        ),
+        (
+            "groups",
+            "type: mutual",
+            "type: mutal",
+            "3: type: 'mutal-exclusion' is not allowed; it must be one of mutual",
+        ),
+        ("groups", "[testers]", "[tester]", "7: slots[1].cohorts[0]: 'tester' is no cohort; did you mean 'testers'?"),
+        ("cohorts", "testers.txt", "nowhere.txt", "3: file: "),
+        ("cohorts", "testers.txt", "testers.txt\nids: [x]", "4: ids: would be replaced by those of the file; keep one"),
+        (
+            "cohorts",
+            "shop",
+            "shop\nunit: user_properties.x",
+            "3: unit: 'user_properties.x' is not allowed; the ids are",
+        ),
+        ("deployments", "client", "phone", "3: type: 'phone' is not allowed; it must be one of client, server"),
+    ],
+)
+def test_a_fault_of_any_kind_names_the_line(tmp_path: Path, folder: str, before: str, after: str, fault: str):
+    text = {"flags": AUDIENCE, "groups": GROUP, "cohorts": COHORT, "deployments": DEPLOYMENT}[folder]
+    assert before in text
+
+    found = faults(whole(tmp_path, **{folder: text.replace(before, after)}))
+
+    assert any(line.startswith(f"{folder}/a.yaml:{fault}") for line in found), found
+
+
+def test_segments_of_an_experiment_share_its_weights(tmp_path: Path):
+    segment = "segments: [{name: All, weights: {control: 1, treatment: 3}}]\n"
+
+    (fault,) = faults(directory(tmp_path, flag=FLAG + segment))
+
+    assert fault.startswith("experiments/a.yaml:8: segments[0].weights: 'All' may not have its own in an experiment")
+
+
+def test_a_cycle_of_prerequisites_is_named_at_each_of_its_flags(tmp_path: Path):
+    other = AUDIENCE.replace("key: beta", "key: other").replace("button: [treatment, off]", "beta: [on]")
+    root = whole(tmp_path, flags=AUDIENCE.replace("button: [treatment, off]", "other: [on]"))
+    (root / "flags" / "b.yaml").write_text(other)
+
+    assert [line.partition(": take")[0].partition("cycle: ")[2].partition(";")[0] for line in faults(root)] == [
+        "beta -> other -> beta",
+        "other -> beta -> other",
+    ]
+
+
+def test_plain_values_become_a_definition_or_every_fault():
+    value = {"key": "a", "owner": "me", "variants": [{"key": "on"}]}
+
+    assert definition_of(value, Flag) == Flag(key="a", owner="me", variants=(Variant(key="on"),))
+    with pytest.raises(PeekproofError, match=r"tags: 'x' is not allowed.*\nrollout: 'x' is not allowed"):
+        definition_of(value | {"rollout": "x", "tags": "x"}, Flag)

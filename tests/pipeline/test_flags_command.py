@@ -69,3 +69,129 @@ def test_a_step_that_is_refused_says_why_and_publishes_nothing(shop: Shop, deplo
         shop.call("experiment", "start", "buton")
 
     assert read_catalog(deployment).newest.offset == 3
+
+
+def test_a_flag_is_created_rolled_out_rolled_back_archived_and_deleted(shop: Shop, deployment: Settings):
+    created = shop.call("flag", "create", "banner", "--owner", "ann", "--variant", "red", "--variant", "blue").stdout
+    assert created == "flag banner: version 1, new\n"
+    shop.call("flag", "start", "banner")
+    out = shop.call("flag", "rollout", "banner", "red", "--reason", "people like it", "--author", "ann").stdout
+    assert out == (
+        "flag banner: version 3, exp-1 is complete, red is rolled out\n"
+        "  everybody gets 'red', but those listed or held out\n"
+    )
+    assert "rolled out (red)" in shop.call("flag", "list").stdout
+
+    assert shop.told("flag", "rollback", "banner")["status"] == "rolled back"
+    shop.call("flag", "archive", "banner")
+    assert "restored" in shop.call("flag", "restore", "banner").stdout
+    shop.call("flag", "archive", "banner")
+    with pytest.raises(PeekproofError, match="banner: this is for ever, and the key stays taken"):
+        shop.call("flag", "delete", "banner")
+    shop.call("flag", "delete", "banner", "--yes")
+
+    assert shop.told("flag", "list") == []
+    told = shop.told("flag", "history", "banner")
+    assert [each["changed"][-1] for each in told] == [
+        "created",
+        "exp-1 is running",
+        "red is rolled out",
+        "rolled back",
+        "archived",
+        "restored",
+        "archived",
+        "deleted",
+    ]
+    assert (told[2]["author"], told[2]["reason"]) == ("ann", "people like it")
+    with pytest.raises(PeekproofError, match="flag 'banner' exists already"):
+        shop.call("flag", "create", "banner", "--owner", "ann")
+    assert not read_catalog(deployment).rejected
+
+
+def test_a_file_that_is_applied_again_does_not_undo_a_roll_out(shop: Shop, deployment: Settings):
+    shop.apply()
+    shop.call("experiment", "start", "button")
+    shop.call("experiment", "rollout", "button", "treatment")
+
+    assert "the catalog holds them as they are" in shop.apply().stdout
+    shop.rewrite("rollout: 50", "rollout: 60")
+    shop.apply()
+
+    flag = read_catalog(deployment).newest.flags["button"]
+    assert (flag.status, flag.definition.rollout) == ("rolled out", 60)
+    assert flag.allocation.weights == {"control": 0, "treatment": 100}
+    with pytest.raises(
+        PeekproofError, match="'button' gives 'treatment' to everybody; restart it to split units again"
+    ):
+        shop.call("experiment", "start", "button")
+    assert shop.told("experiment", "restart", "button")["run"] == "exp-2"
+
+
+def test_an_experiment_wants_metrics_and_a_plain_flag_does_not(shop: Shop):
+    shop.apply()
+    shop.call("flag", "create", "banner", "--owner", "ann")
+
+    with pytest.raises(
+        PeekproofError, match=r"'banner' has no metrics, so nothing could be concluded; .*peekproof flag"
+    ):
+        shop.call("experiment", "start", "banner")
+    assert shop.told("flag", "start", "banner")["status"] == "running"
+    assert [each["key"] for each in shop.told("experiment", "list")] == ["button"]
+    assert [each["key"] for each in shop.told("flag", "list")] == ["banner", "button"]
+
+    shop.call("experiment", "create", "second", "--owner", "ann", "--metric", "purchase")
+    second = shop.told("experiment", "show", "second")
+    assert (second["variants"], second["metrics"]) == (["control", "treatment"], ["purchase"])
+
+
+def test_what_create_cannot_use_is_told_by_field(shop: Shop):
+    with pytest.raises(PeekproofError, match=r"rollout: 101 is not allowed; it must be a whole number from 0 to 100"):
+        shop.call("flag", "create", "banner", "--owner", "ann", "--rollout", "101")
+    with pytest.raises(PeekproofError, match=r"metrics\[0\]\.metric: 'x' is no metric; there are none"):
+        shop.call("experiment", "create", "banner", "--owner", "ann", "--metric", "x")
+
+
+def test_a_draft_that_was_created_is_shown_as_a_file_that_apply_knows(shop: Shop, tmp_path: Path):
+    shop.call("flag", "create", "banner", "--owner", "ann", "--rollout", "20")
+    (tmp_path / "shown" / "flags").mkdir(parents=True)
+    (tmp_path / "shown" / "flags" / "banner.yaml").write_text(shop.call("flag", "show", "banner").stdout)
+
+    assert "the catalog holds them as they are" in shop.call("apply", str(tmp_path / "shown")).stdout
+
+
+def test_two_versions_are_compared_place_by_place(shop: Shop):
+    shop.apply()
+    shop.rewrite("rollout: 50", "rollout: 60")
+    shop.apply()
+    shop.call("flag", "start", "button")
+
+    assert shop.call("flag", "diff", "button").stdout == 'status: "draft" -> "running"\n'
+    assert shop.call("flag", "diff", "button", "1", "2").stdout == "rollout: 50 -> 60\n"
+    assert shop.told("flag", "diff", "button", "2", "1") == [{"path": "rollout", "before": 60, "after": 50}]
+    assert shop.call("flag", "diff", "button", "2", "2").stdout == "they are the same\n"
+    with pytest.raises(PeekproofError, match="'button' has no version 7; it has 1 to 3"):
+        shop.call("flag", "diff", "button", "7")
+
+
+def test_stale_flags_are_listed_and_none_that_is_permanent(shop: Shop):
+    shop.apply()
+    shop.call("flag", "create", "banner", "--owner", "ann")
+
+    assert shop.call("flag", "stale").stdout == "none has stood still for 30 days\n"
+    assert [each["key"] for each in shop.told("flag", "stale", "--days", "0")] == ["banner", "button"]
+    shop.rewrite("owner: shop", "owner: shop\ntags: [permanent]")
+    shop.apply()
+    assert "banner  ann" in (table := shop.call("flag", "stale", "--days", "0").stdout)
+    assert "everybody gets 'off' (draft)" in table
+    assert "button" not in table
+
+
+def test_a_risky_edit_by_files_says_what_it_costs_and_wants_a_yes(shop: Shop, deployment: Settings):
+    shop.apply()
+    shop.call("experiment", "start", "button")
+    shop.rewrite("key: treatment", "key: treatment\n    weight: 3")
+
+    with pytest.raises(PeekproofError, match=r"button: exp-1 goes on with weights control 1, treatment 3 instead of"):
+        shop.apply()
+    assert read_catalog(deployment).newest.version_of("flag", "button") == 2
+    assert "For the analysis they stay in the one that they met first" in shop.apply("--yes").stdout
