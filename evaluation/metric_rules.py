@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 
 import msgspec
 
+from evaluation.filters import filter_violations
 from evaluation.rules import Violation, did_you_mean
 from schemas.catalog import Metric
 from schemas.duration import parse_duration
@@ -39,6 +40,11 @@ def metric_violations(metric: Metric, metrics: Mapping[str, Metric | None]) -> I
     yield from _part_violations(metric, metrics)
     yield from _cap_violations(metric)
     yield from _time_violations(metric)
+    yield from filter_violations(metric.where, ("where",))
+    for index, step in enumerate(metric.steps):
+        yield from filter_violations(step.where, ("steps", index, "where"))
+    if metric.start:
+        yield from filter_violations(metric.start.where, ("start", "where"))
 
 
 def _field_violations(metric: Metric) -> Iterator[Violation]:

@@ -1,12 +1,19 @@
 """Rules: what a document must satisfy beyond the types of its fields."""
 
+import re
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from difflib import get_close_matches
 
+import msgspec
+
 from schemas.catalog import Flag, FlagState, Metric
+from schemas.topics import MAX_MESSAGE_BYTES
+
+OF_OURS = re.compile(r"(groups\.[^.]+\.)?cohort|groups\.[^.]+\.group_properties\..+")  # what no message says
+CELL_BYTES = 2_000  # of a look's cell, its names aside: a test fills one with the longest numbers
 
 Path = tuple[str | int, ...]  # of a field within a document: ("variants", 0, "key")
 
@@ -42,6 +49,7 @@ def flag_violations(flag: Flag, metrics: Mapping[str, Metric | None]) -> Iterato
     yield from _segment_violations(flag)
     yield from _goal_violations(flag, metrics)
     yield from _breakdown_violations(flag)
+    yield from _size_violations(flag, metrics)
     yield from _analysis_violations(flag, metrics)
     yield from _date_violations(flag)
 
@@ -169,6 +177,11 @@ def _breakdown_violations(flag: Flag) -> Iterator[Violation]:
             yield Violation(
                 (*path, "property"), f"'{breakdown.property}' is of an event; a unit is broken down by what it is"
             )
+        if OF_OURS.fullmatch(breakdown.property):
+            yield Violation(
+                (*path, "property"),
+                f"an exposure does not say '{breakdown.property}'; break down by a property of the user",
+            )
         if breakdown.property in properties[:index]:
             yield Violation((*path, "property"), f"'{breakdown.property}' has two breakdowns; list its values in one")
         for place, value in enumerate(breakdown.values):
@@ -176,6 +189,28 @@ def _breakdown_violations(flag: Flag) -> Iterator[Violation]:
                 yield Violation((*path, "values", place), "'(other)' is every value that is not listed; remove it")
             elif value in breakdown.values[:place]:
                 yield Violation((*path, "values", place), f"'{value}' is listed twice; keep one")
+
+
+def _size_violations(flag: Flag, metrics: Mapping[str, Metric | None]) -> Iterator[Violation]:
+    """Whether the experiment's largest look fits into a message, names as they are and every number at its longest."""
+    treatments = len(flag.variants) - 1
+    segments = [
+        f"{breakdown.property}={value}" for breakdown in flag.breakdowns for value in (*breakdown.values, "(other)")
+    ]
+    names = sum(len(msgspec.json.encode(segment)) for segment in segments)
+    longest = max((len(variant.key) for variant in flag.variants), default=0)
+    size = 0
+    for goal in flag.metrics:
+        metric = metrics.get(goal.metric)
+        readings = 1 if metric and metric.window == "none" else 2
+        of_segment = CELL_BYTES + len(goal.metric) + 2 * longest
+        size += treatments * readings * ((1 + len(segments)) * of_segment + names)
+    if size > MAX_MESSAGE_BYTES:
+        yield Violation(
+            ("breakdowns",),
+            f"{len(flag.metrics)} metrics, {treatments} treatments and {len(segments)} segments can make looks of "
+            f"{size / 1e6:.0f} MB, and a message holds {MAX_MESSAGE_BYTES / 1e6:.0f}; list fewer values, or metrics",
+        )
 
 
 def _date_violations(flag: Flag) -> Iterator[Violation]:

@@ -4,7 +4,7 @@ import msgspec
 
 
 class Event(msgspec.Struct, frozen=True):
-    """Unknown fields are ignored."""
+    """Conditions of metrics also read fields of the user: `country`, `platform`, … Unknown fields are ignored."""
 
     event_type: str
     time: int | None = None  # ms UTC; missing: the append time

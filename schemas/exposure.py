@@ -4,7 +4,10 @@ import msgspec
 
 
 class Exposure(msgspec.Struct, frozen=True):
-    """Without `variant` it asks for one. `experiment_key` names the run; `metadata.flagVersion` the flag's version."""
+    """Without `variant` it asks for one. `experiment_key` names the run; `metadata.flagVersion` the flag's version.
+
+    Breakdowns also read fields of the user: `country`, `platform`, …
+    """
 
     flag_key: str
     variant: str | None = None

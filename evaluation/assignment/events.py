@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 
 from evaluation.assignment.columns import Columns
 from evaluation.assignment.letters import shown
-from evaluation.assignment.messages import Mask, Rows, Stretch, bits
+from evaluation.assignment.messages import Mask, Rows, Stretch, bits, properties
 from evaluation.assignment.plan import EventPlan
+from evaluation.assignment.properties import satisfied
 from schemas.units import Kind
 
 LARGEST_VALUE = 1 << 40  # a quantised value lies below it, up or down
@@ -33,6 +34,9 @@ def event_rows(columns: Columns, plan: EventPlan, stretch: Stretch) -> Rows:
     if not kept.all():
         message, slot, unit_type = message[kept], slot[kept], unit_type[kept]
     fact = plan.slot_fact[slot]
+    if plan.filters:
+        kept = _satisfying(columns, plan, message, fact)
+        message, unit_type, fact = message[kept], unit_type[kept], fact[kept]
     value, missing, too_large = _values(columns, plan, message, fact)
     if too_large.any():
         bad = np.unique(message[too_large])
@@ -66,6 +70,16 @@ def event_rows(columns: Columns, plan: EventPlan, stretch: Stretch) -> Rows:
         id=ids[message],
         value=value,
     )
+
+
+def _satisfying(columns: Columns, plan: EventPlan, message: NDArray[np.int64], fact: NDArray[np.int64]) -> Mask:
+    """Which rows' messages satisfy what their fact asks for; only facts with conditions are looked at."""
+    mask = np.ones(len(message), np.bool_)
+    for index, conditions in plan.filters.items():
+        rows = np.flatnonzero(fact == index)
+        found = properties(columns, plan.wanted, {path for path, _ in conditions}, message[rows])
+        mask[rows] = satisfied(conditions, found, len(rows))
+    return mask
 
 
 def _values(

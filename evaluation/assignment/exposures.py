@@ -1,17 +1,21 @@
 """Exposures: which arm of which run did each unit meet, and which variant does one that asks get?"""
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.assignment.bucketing import NOBODY, OFF, Reason, choose
 from evaluation.assignment.columns import Columns
+from evaluation.assignment.conditions import NONE
 from evaluation.assignment.letters import place_of, shown
-from evaluation.assignment.messages import Rows, Stretch, bits
-from evaluation.assignment.plan import IDS, ExposurePlan, Question, Resolved, unit_path
+from evaluation.assignment.messages import Rows, Stretch, bits, properties
+from evaluation.assignment.plan import IDS, ExposurePlan, Question, Resolved, property_path, unit_path
 from evaluation.assignment.scanning import MISSING
+from evaluation.assignment.values import text_of
 from evaluation.catalog import RunInForce
 from schemas.assignment import Assignment
-from schemas.units import Arm, Kind
+from schemas.units import SEGMENT_BITS, Arm, Kind
 
 NO_ARM = -1
 
@@ -65,8 +69,30 @@ def exposure_rows(columns: Columns, plan: ExposurePlan, stretch: Stretch) -> Row
         unit=hashes[unit_type[met], rows],
         time=time[rows],
         id=ids[rows],
-        value=np.zeros(len(rows), np.int64),
+        value=_segments(columns, plan, rows, [each.run for each in resolved], which[met]),
     )
+
+
+def _segments(
+    columns: Columns,
+    plan: ExposurePlan,
+    rows: NDArray[np.int64],
+    runs: Sequence[RunInForce | None],
+    which: NDArray[np.int64],
+) -> NDArray[np.int64]:
+    """The segments of these exposures, each of the run `runs[which]`, in the bits of one number."""
+    segments = np.zeros(len(rows), np.int64)
+    for number, run in enumerate(runs):
+        breakdowns = run.definition.breakdowns if run else ()
+        alike = np.flatnonzero(which == number) if breakdowns else np.empty(0, np.int64)
+        for place, breakdown in enumerate(breakdowns):
+            path = property_path(breakdown.property)
+            codes, values = properties(columns, plan.wanted, [path], rows[alike])[path].distinct
+            listed: dict[str | None, int] = {value: index + 1 for index, value in enumerate(breakdown.values)}
+            texts = [NONE if value is None else text_of(value) for value in values]
+            segment = np.array([listed.get(text, 0) for text in texts], np.int64)
+            segments[alike] |= segment[codes] << (SEGMENT_BITS * place)
+    return segments
 
 
 def _questions(

@@ -1,6 +1,6 @@
 """Messages: what exposures and events have in common: their times, units and ids, and the rows that they make."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 from evaluation.assignment.columns import Columns
 from evaluation.assignment.letters import LATEST, Letters, place_of
 from evaluation.assignment.plan import unit_path
-from evaluation.assignment.scanning import MISSING
+from evaluation.assignment.properties import Column
+from evaluation.assignment.scanning import MISSING, Path, Type, Wanted
+from evaluation.assignment.values import Selector
 from evaluation.hashing import position_hashes, text_hashes, unit_hashes
 from evaluation.texts import Texts
 from schemas.assignment import Assignment
@@ -66,6 +68,17 @@ def bits(*masks: tuple[Mask, Kind]) -> NDArray[np.uint8]:
     for mask, bit in masks:
         kind |= mask.astype(np.uint8) * np.uint8(bit)
     return kind
+
+
+def properties(
+    columns: Columns, wanted: Wanted, paths: Iterable[Path], rows: NDArray[np.int64]
+) -> dict[Selector, Column]:
+    """What these messages say at each path, for comparison."""
+    found: dict[Selector, Column] = {}
+    for path in paths:
+        texts = columns.texts[path].take(rows)
+        found[path] = Column.of_json(texts) if wanted.fields[path] == Type.VALUE else Column.of_texts(texts)
+    return found
 
 
 @dataclass

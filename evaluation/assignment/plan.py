@@ -8,14 +8,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.assignment.bucketing import OFF, Bucketing, compile_allocation
+from evaluation.assignment.conditions import Condition, compile_condition
 from evaluation.assignment.scanning import Path, Type, Wanted
 from evaluation.catalog import SETTLING, Catalog, Fact, FlagInForce, RunInForce
 from evaluation.texts import Names, Texts
+from schemas import catalog as schemas
 from schemas.dead_letter import Reason
 
 OPEN = np.iinfo(np.int64).max  # the end of what has no end yet
-COMMON = {("time",): Type.INTEGER, ("user_id",): Type.TEXT, ("device_id",): Type.TEXT, ("insert_id",): Type.TEXT}
+COMMON: dict[Path, Type] = {
+    ("time",): Type.INTEGER,
+    ("user_id",): Type.TEXT,
+    ("device_id",): Type.TEXT,
+    ("insert_id",): Type.TEXT,
+}
 MOST_RESOLVED = 10_000  # questions of which the resolution is remembered
+Filter = tuple[tuple[Path, Condition], ...]
 IDS = ("user_id", "device_id")  # the unit types that every message is asked for
 
 
@@ -34,6 +42,23 @@ def _unit_fields(unit_types: Iterable[str]) -> dict[Path, Type]:
     return fields
 
 
+def property_path(name: str) -> Path:
+    """Where a message carries what a condition or a breakdown compares: country, event_properties.NAME, …"""
+    parent, dot, rest = name.partition(".")
+    return (parent, rest.removesuffix(".group_name") if parent == "groups" else rest) if dot else (parent,)
+
+
+def _property_fields(paths: Iterable[Path]) -> dict[Path, Type]:
+    """What is read for comparison as any value; ids, which stand in `COMMON`, and groups' names as texts."""
+    fields: dict[Path, Type] = {}
+    for path in paths:
+        if path not in COMMON:
+            if len(path) == 2:
+                fields[path[:1]] = Type.OBJECT
+            fields[path] = Type.FIRST if path[0] == "groups" else Type.VALUE
+    return fields
+
+
 def events_until(run: RunInForce, horizon: int) -> int:
     """The last append time (ms UTC) at which an event may still count for the run.
 
@@ -44,6 +69,10 @@ def events_until(run: RunInForce, horizon: int) -> int:
         return OPEN
     longest = max((metric.window or 0 for metric in run.metrics.values()), default=0)
     return run.completed + SETTLING + longest + 2 * horizon
+
+
+def _filter(where: Iterable[schemas.Condition]) -> Filter:
+    return tuple((property_path(each.property), compile_condition(each.op, each.values)) for each in where)
 
 
 @dataclass(frozen=True)
@@ -62,12 +91,20 @@ class EventPlan:
     fact_property: NDArray[np.int64]  # (facts,) index into `properties`, -1: the fact is 1
     fact_factor: NDArray[np.float64]  # (facts,) 10^scale
     properties: tuple[Path, ...]
+    filters: dict[int, Filter]  # by fact: what an event must satisfy to feed it
     wanted: Wanted
 
     @classmethod
     def of(cls, catalog: Catalog, horizon: int) -> "EventPlan":
-        """Everything that some run of the catalog reads, or once read."""
+        """Everything that some run of the catalog reads, or once read, and what may be looked back at one day.
+
+        The past is kept of the units that some flag, were it a draft, buckets by; of users while there is no flag.
+        """
         until: dict[tuple[Fact, str], int] = {}
+        units = {flag.definition.unit for flag in catalog.flags.values()} or {IDS[0]}
+        for metric in catalog.metrics.values():
+            if metric.lookback is not None:
+                until |= {(fact, unit): OPEN for fact in metric.facts for unit in units}
         for flag in catalog.flags.values():
             for run in flag.runs:
                 for metric in run.metrics.values():
@@ -80,9 +117,12 @@ class EventPlan:
         events = tuple(dict.fromkeys(fact.event for fact in facts))
         names = [fact.event for fact, _ in slots]
         properties = tuple(dict.fromkeys(("event_properties", fact.property) for fact in facts if fact.property))
-        fields: dict[Path, Type] = {("event_type",): Type.TEXT} | COMMON | _unit_fields(unit_types)
+        filters = {index: _filter(fact.where) for index, fact in enumerate(facts) if fact.where}
+        compared = _property_fields(path for each in filters.values() for path, _ in each)
+        fields = {("event_type",): Type.TEXT} | COMMON
         if properties:
             fields |= {("event_properties",): Type.OBJECT} | dict.fromkeys(properties, Type.NUMBER)
+        fields |= compared | _unit_fields(unit_types)
         return cls(
             unit_types=unit_types,
             needed=frozenset(unit for _, unit in slots),
@@ -99,6 +139,7 @@ class EventPlan:
             ),
             fact_factor=np.array([10.0**fact.scale for fact in facts]),
             properties=properties,
+            filters=filters,
             wanted=Wanted(fields, ("event_type",)),
         )
 
@@ -177,7 +218,8 @@ class ExposurePlan:
         units = {flag.definition.unit for flag in flags} | {run.definition.unit for run in runs}
         unit_types = tuple(dict.fromkeys([*IDS, *sorted(units)]))
         fields: dict[Path, Type] = {("flag_key",): Type.TEXT, ("variant",): Type.TEXT, ("experiment_key",): Type.TEXT}
-        fields |= COMMON | _unit_fields(unit_types)
+        broken_down = [property_path(each.property) for run in runs for each in run.definition.breakdowns]
+        fields |= COMMON | _property_fields(broken_down) | _unit_fields(unit_types)
         fields |= {("metadata",): Type.OBJECT, ("metadata", "flagVersion"): Type.INTEGER}
         return cls(
             catalog=catalog,

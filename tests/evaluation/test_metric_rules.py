@@ -1,5 +1,7 @@
 """What a metric's definition must satisfy, and how it is told."""
 
+import re
+
 import msgspec
 import pytest
 
@@ -58,3 +60,25 @@ def test_a_broken_rule_is_named_with_its_place(metric: Metric, change: dict, mes
 
 def test_a_part_of_unknown_definition_is_let_pass():
     assert not list(metric_violations(RATIO, {"revenue": None, "purchase": None}))
+
+
+@pytest.mark.parametrize(
+    ("condition", "place", "message"),
+    [
+        (("cohort", "set contains any", "vips"), "property", "an event does not say 'cohort'"),
+        (("groups.org.group_properties.plan", "is", "pro"), "property", "an event does not say"),
+        (("event_properties.page", "regex match", "(?=x)"), "values", r"'\(\?=x\)' is no regular expression of RE2"),
+    ],
+)
+def test_a_filter_that_no_event_can_answer_is_refused_wherever_it_stands(condition, place, message):
+    name, op, value = condition
+    where = (Condition(property=name, op=op, values=(value,)),)
+    step = msgspec.structs.replace(STEPS[0], where=where)
+    for metric, path in (
+        (msgspec.structs.replace(PURCHASE, where=where), ("where", 0)),
+        (msgspec.structs.replace(FUNNEL, steps=(STEPS[0], step)), ("steps", 1, "where", 0)),
+        (msgspec.structs.replace(RETENTION, start=step), ("start", "where", 0)),
+    ):
+        (violation,) = metric_violations(metric, METRICS)
+        assert violation.path == (*path, place)
+        assert re.match(message, violation.message)

@@ -1,10 +1,13 @@
 """What a document must satisfy beyond the types of its fields."""
 
+from typing import get_args
+
 import msgspec
 import pytest
 
-from evaluation.rules import flag_violations, state_violations
-from schemas.catalog import Allocation, Analysis, Baseline, Flag, FlagState, Goal, Metric, Run, Variant
+from evaluation.rules import CELL_BYTES, flag_violations, state_violations
+from schemas.catalog import Allocation, Analysis, Baseline, Breakdown, Flag, FlagState, Goal, Metric, Run, Variant
+from schemas.look import Cell
 
 METRICS = {
     "purchase": Metric(key="purchase", owner="shop", type="conversion", event="buy", window="7d"),
@@ -67,6 +70,50 @@ def test_a_broken_rule_is_named_with_its_place(change: dict, message: str):
 
     with pytest.raises(ValueError, match=f"^{message}"):
         raise ValueError(str(violation))
+
+
+def test_what_no_exposure_says_breaks_nothing_down():
+    for name in ("cohort", "groups.org.cohort", "groups.org.group_properties.plan"):
+        flag = msgspec.structs.replace(FLAG, breakdowns=(Breakdown(property=name, values=("a",)),))
+        assert [violation.path for violation in flag_violations(flag, METRICS)] == [("breakdowns", 0, "property")]
+
+
+def test_a_look_that_can_outgrow_a_message_is_refused():
+    """Two metrics of two readings, three treatments, 10 breakdowns of 51 segments: 6,132 cells."""
+    breakdowns = tuple(
+        Breakdown(property=f"user_properties.p{number}", values=tuple(f"value-{value}" for value in range(50)))
+        for number in range(10)
+    )
+    variants = tuple(Variant(key=key) for key in ("control", "a", "b", "c"))
+    goals = (Goal(metric="purchase"), Goal(metric="revenue"))
+    flag = msgspec.structs.replace(FLAG, variants=variants, metrics=goals, breakdowns=breakdowns)
+
+    assert not list(flag_violations(flag, METRICS))
+    more = {f"other-{number}": METRICS["revenue"] for number in range(1)}
+    goals += tuple(Goal(metric=key) for key in more)
+    (violation,) = flag_violations(msgspec.structs.replace(flag, metrics=goals), METRICS | more)
+    assert "3 metrics, 3 treatments and 510 segments can make looks of 19 MB" in violation.message
+
+
+def test_a_cell_with_the_longest_numbers_is_no_larger_than_assumed():
+    fields = {field.name: field.type for field in msgspec.structs.fields(Cell)}
+    longest = {float: -1.2345678901234567e-300, int: -(2**62), str: "x" * 100}
+    cell = {}
+    for name, kind in fields.items():
+        kinds = get_args(kind) or (kind,)
+        texts = [each for each in kinds if isinstance(each, str)]
+        literals = texts or [text for each in kinds for text in get_args(each) if isinstance(text, str)]
+        if literals:
+            cell[name] = max(literals, key=len)
+        elif set(kinds) == {int, str}:  # exact
+            cell[name] = str(-(2**127))
+        elif bool in kinds:
+            cell[name] = False
+        else:
+            cell[name] = next(longest[each] for each in kinds if each in longest)
+    names = sum(len(cell[name]) for name in ("metric", "variant", "control", "segment"))
+
+    assert len(msgspec.json.encode(msgspec.convert(cell, Cell))) - names < CELL_BYTES
 
 
 def test_one_unit_may_be_listed_as_a_user_and_as_a_device():

@@ -1,0 +1,179 @@
+"""Filters of metrics, the past that is kept for covariates, and the segments of exposures, as rows."""
+
+import json
+
+import msgspec
+import pytest
+
+from evaluation.assignment.routing import assign
+from evaluation.catalog import History
+from evaluation.lifecycle import apply_definition, start
+from schemas.catalog import Breakdown, Condition, Cuped, Document, Flag, Goal, Metric, Step, Variant
+from schemas.units import SEGMENT_BITS, Kind
+
+NOW = 1_795_458_000_000
+BIG = Condition(property="event_properties.price", op="greater or equal", values=("10",))
+PRO = Condition(property="user_properties.plan", op="is", values=("pro", "true"))
+HERE = Condition(property="country", op="is", values=("DE", "(none)"))
+ACME = Condition(property="groups.org.group_name", op="is not", values=("acme",))
+ANN = Condition(property="user_id", op="contains", values=("ann",))
+
+
+def metric(key="spent", where=(), kind="sum", **fields):
+    prop = "price" if kind == "sum" else None
+    said = {"event": "buy", "property": prop, "window": "1d", "where": where} | fields
+    return Metric(key=key, owner="shop", type=kind, **said)
+
+
+def flag(*metrics, **fields):
+    variants = (Variant(key="control"), Variant(key="treatment"))
+    goals = tuple(Goal(metric=each) for each in metrics)
+    return Flag(key="button", owner="shop", variants=variants, metrics=goals, **fields)
+
+
+def bought(**fields):
+    return {"event_type": "buy", "user_id": "u", "time": NOW, "insert_id": "i"} | fields
+
+
+def shown(**fields):
+    return {"flag_key": "button", "variant": "control", "user_id": "u", "time": NOW, "insert_id": "i"} | fields
+
+
+def history_of(metrics, flag_, *, is_started=True):
+    """The catalog of these documents, long in force."""
+    draft = apply_definition(None, flag_, 1)
+    specs = [("metric", each.key, 1, each) for each in metrics] + [("flag", flag_.key, 1, draft)]
+    if is_started:
+        specs.append(("flag", flag_.key, 2, start(draft, 2, "salt")))
+    history = History()
+    for offset, (kind, key, version, spec) in enumerate(specs):
+        raw = msgspec.Raw(msgspec.json.encode(spec))
+        said = {"kind": kind, "key": key, "version": version, "base": version - 1, "author": "a", "reason": "r"}
+        history.append(offset, 1, msgspec.json.encode(Document(**said, time=0, spec=raw)))
+    assert not history.rejected
+    return history
+
+
+@pytest.fixture
+def route(records_of):
+    """Routes messages of one topic under a catalog."""
+
+    def route_(history, *messages, topic="events"):
+        rows = [(i, NOW, json.dumps(message).encode(), ()) for i, message in enumerate(messages)]
+        (assigned,) = assign(records_of(rows, topic=topic), history, 60_000, 60_000)
+        return assigned
+
+    return route_
+
+
+@pytest.mark.parametrize(
+    ("condition", "feeds"),
+    [
+        (BIG, [True, False, False, False, True]),
+        (PRO, [True, True, False, True, False]),
+        (HERE, [True, False, True, True, True]),
+        (ACME, [False, False, True, True, True]),
+        (ANN, [False, True, False, False, False]),
+    ],
+)
+def test_an_event_feeds_the_facts_whose_conditions_it_satisfies(route, condition, feeds):
+    history = history_of([metric("all", kind="count"), metric("some", (condition,), "count")], flag("all", "some"))
+
+    assigned = route(
+        history,
+        bought(event_properties={"price": 10}, user_properties={"plan": "pro"}, country="DE", groups={"org": "acme"}),
+        bought(
+            event_properties={"price": 9.99},
+            user_properties={"plan": True},
+            country="FR",
+            user_id="ann",
+            groups={"org": ["acme"]},
+        ),
+        bought(event_properties={"price": "9"}, user_properties={"plan": "free"}, country=None, groups={"org": "shop"}),
+        bought(event_properties={}, user_properties={"plan": ["x", "pro"]}),
+        bought(event_properties={"price": 1e3}, user_properties={"plan": {"pro": 1}}),
+    )
+
+    filtered = [index for index, fact in enumerate(assigned.facts) if json.loads(fact)[3]]
+    fed = assigned.offset[assigned.code == filtered[0]].tolist()
+    assert [offset in fed for offset in range(5)] == feeds
+    assert assigned.offset[assigned.code != filtered[0]].tolist() == [0, 1, 2, 3, 4]
+
+
+def test_only_what_satisfies_a_filter_can_be_unusable_or_too_large(route):
+    spent = metric(where=(PRO,))
+    free, pro = {"plan": "free"}, {"plan": "pro"}
+
+    assigned = route(
+        history_of([spent], flag("spent")),
+        bought(user_properties=free),
+        bought(user_properties=free, event_properties={"price": 1e30}),
+        bought(user_properties=pro),
+        bought(user_properties=pro, event_properties={"price": 1e30}),
+        bought(user_properties=pro, event_properties={"price": 12.5}),
+    )
+
+    assert list(zip(assigned.offset.tolist(), assigned.kind.tolist(), assigned.value.tolist(), strict=True)) == [
+        (2, Kind.UNUSABLE, 0),
+        (4, 0, 1_250),
+    ]
+    assert [letter.offset for letter in assigned.rejects] == [3]
+
+
+def test_a_property_is_filtered_and_added_up_at_once(route):
+    assigned = route(
+        history_of([metric(where=(BIG,))], flag("spent")),
+        *(bought(event_properties={"price": price}) for price in (9.5, 10.5, "11", None)),
+    )
+
+    assert list(zip(assigned.offset.tolist(), assigned.kind.tolist(), assigned.value.tolist(), strict=True)) == [
+        (1, 0, 1_050),
+        (2, Kind.UNUSABLE, 0),
+    ]
+
+
+def test_every_step_of_a_funnel_is_a_fact_with_its_own_conditions(route):
+    steps = (Step(event="view"), Step(event="buy", where=(BIG,)))
+    funnel = Metric(key="funnel", owner="shop", type="funnel", steps=steps, window="1d")
+
+    assigned = route(
+        history_of([funnel], flag("funnel")),
+        bought(event_type="view"),
+        bought(event_properties={"price": 1}),
+        bought(event_properties={"price": 20}),
+    )
+
+    facts = [json.loads(assigned.facts[code])[0] for code in assigned.code.tolist()]
+    assert list(zip(assigned.offset.tolist(), facts, strict=True)) == [(0, "view"), (2, "buy")]
+
+
+def test_events_of_a_metric_with_a_lookback_are_routed_before_any_run(route):
+    past, other = metric("past", kind="count", cuped=Cuped(lookback="7d")), metric("other", kind="count", event="view")
+    draft = history_of([past, other], flag("past", "other", unit="device_id"), is_started=False)
+
+    assigned = route(draft, bought(device_id="d"), bought(device_id="d", event_type="view"))
+
+    assert assigned.offset.tolist() == [0]
+    assert [json.loads(fact)[0] for fact in assigned.facts] == ["buy"]
+
+
+def test_an_exposure_carries_the_segments_of_its_unit(route):
+    breakdowns = (
+        Breakdown(property="platform", values=("iOS", "Android")),
+        Breakdown(property="user_properties.seats", values=("5", "(none)", "true")),
+        Breakdown(property="groups.org.group_name", values=("acme",)),
+    )
+    history = history_of([metric()], flag("spent", breakdowns=breakdowns))
+
+    assigned = route(
+        history,
+        shown(platform="Android", user_properties={"seats": 5}, groups={"org": ["acme", "x"]}),
+        shown(platform="web", user_properties={"seats": True}),
+        shown(platform="iOS"),
+        shown(variant=None, platform="iOS", user_properties={"seats": [5]}),
+        topic="exposures",
+    )
+
+    mask = (1 << SEGMENT_BITS) - 1
+    segments = [[value >> (SEGMENT_BITS * place) & mask for place in range(3)] for value in assigned.value.tolist()]
+    assert segments == [[2, 1, 1], [0, 3, 0], [1, 2, 0], [1, 0, 0]]
