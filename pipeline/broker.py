@@ -88,12 +88,14 @@ class Broker:
         with Broker(directory) as broker:
             broker.bootstrap_servers  # "127.0.0.1:20183"
 
-    It ends with the process that started it, however that ends.
+    It ends with the process that started it, however that ends. `properties` are more lines like ours
+    for Kafka's server.properties; what they set again holds.
     """
 
-    def __init__(self, directory: Path, port: int = 0) -> None:
+    def __init__(self, directory: Path, port: int = 0, properties: str = "") -> None:
         self.directory = Path(directory).absolute()
         self.port = port
+        self._properties = _PROPERTIES + properties
         self._java: subprocess.Popen[bytes] | None = None
         self._guard: subprocess.Popen[bytes] | None = None
         self._lock: IO[str] | None = None
@@ -191,12 +193,12 @@ class Broker:
         ports = {"port": self.port, "controller": _free_port()}
         (self.directory / "log4j2.properties").write_text(_LOGGING)
         # Paths are relative: Java's property files know neither Unicode nor commas in paths.
-        (self.directory / "server.properties").write_text(_PROPERTIES.format(log="log", **ports))
+        (self.directory / "server.properties").write_text(self._properties.format(log="log", **ports))
         with (self.directory / "broker.log").open("ab") as out:
             if not log.exists():
                 unformatted = self.directory / "log.new"
                 shutil.rmtree(unformatted, ignore_errors=True)
-                (self.directory / "format.properties").write_text(_PROPERTIES.format(log="log.new", **ports))
+                (self.directory / "format.properties").write_text(self._properties.format(log="log.new", **ports))
                 cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
                 arguments = [f"--cluster-id={cluster}", "--config=format.properties"]
                 tool = [*command, "kafka.tools.StorageTool", "format", *arguments]

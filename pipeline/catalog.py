@@ -3,17 +3,15 @@
 import asyncio
 import logging
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from math import inf
 from typing import Self
 
 import msgspec
 from aiokafka import AIOKafkaProducer, ConsumerRecord
-from aiokafka.errors import KafkaError
 
 from evaluation.catalog import History
 from pipeline import topics
+from pipeline.connection import answering
 from pipeline.errors import PeekproofError
 from pipeline.follower import Follower
 from pipeline.producer import create_producer
@@ -82,7 +80,7 @@ class CatalogWriter:
 
     async def __aenter__(self) -> Self:
         await asyncio.to_thread(topics.require, self._settings)
-        with _answering(self._settings):
+        with answering(self._settings):
             await self._reader.start()
             self._producer = create_producer(self._settings)
             try:
@@ -122,7 +120,7 @@ class CatalogWriter:
         newest = self.history.newest
         if (ignored := newest.after(newest.offset, newest.append_time, value)[1]) is not None:
             raise PeekproofError(f"{name} is not published: {ignored.reason}")
-        with _answering(self._settings):
+        with answering(self._settings):
             topic, key = self._settings.topic(CATALOG), f"{document.kind}/{document.key}".encode()
             sent = await self._producer.send_and_wait(topic, value, key)
             await self._reader.caught_up()
@@ -143,16 +141,5 @@ def read_catalog(settings: Settings) -> History:
         return reader.history
 
     topics.require(settings)
-    with _answering(settings):
+    with answering(settings):
         return asyncio.run(read())
-
-
-@contextmanager
-def _answering(settings: Settings) -> Iterator[None]:
-    try:
-        yield
-    except KafkaError as error:
-        raise PeekproofError(
-            f"Kafka at {settings.servers()} does not do what is asked ({error or type(error).__name__}); "
-            "check PEEKPROOF_BOOTSTRAP_SERVERS, the security settings and the rights of the user"
-        ) from error

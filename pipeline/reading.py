@@ -1,9 +1,10 @@
 """Reading: the records of a topic, from its start, without a group. For commands; the stages have the follower."""
 
+import asyncio
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from pipeline.connection import answering, connect
 from pipeline.errors import PeekproofError
 from pipeline.settings import Settings
 from schemas.topics import MAX_MESSAGE_BYTES
@@ -15,11 +16,12 @@ if TYPE_CHECKING:
 def read_topic(settings: Settings, topic: str, follow: bool = False) -> Iterator["ConsumerRecord"]:
     """Every record that the topic holds now, each partition in order; with `follow`, then those that come.
 
-    Raises PeekproofError where Kafka doesn't answer or the topic doesn't exist.
+    Raises PeekproofError where Kafka doesn't let us in, and where the topic doesn't exist.
     """
     from kafka import KafkaConsumer, TopicPartition  # noqa: PLC0415 (slow to import)
 
     name = settings.topic(topic)
+    asyncio.run(connect(settings))
     with answering(settings):
         consumer = KafkaConsumer(
             **settings.kafka_python_arguments(),
@@ -49,20 +51,6 @@ def newest_times(settings: Settings, topic: str) -> dict[bytes, int]:
     for record in read_topic(settings, topic):
         times[record.key] = max(record.timestamp, times.get(record.key, 0))
     return times
-
-
-@contextmanager
-def answering(settings: Settings) -> Iterator[None]:
-    """Turns what a kafka-python client raises into a PeekproofError that says what to check."""
-    from kafka.errors import KafkaError  # noqa: PLC0415
-
-    try:
-        yield
-    except KafkaError as error:
-        raise PeekproofError(
-            f"Kafka at {settings.servers()} does not do what is asked ({error or type(error).__name__}); "
-            "check PEEKPROOF_BOOTSTRAP_SERVERS, the security settings and the rights of the user"
-        ) from error
 
 
 def headers_of(record: Any) -> list[tuple[str, bytes]]:

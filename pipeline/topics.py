@@ -1,5 +1,6 @@
 """Topics: makes a cluster look as a deployment needs it, and says where it does not."""
 
+import asyncio
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -7,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from pipeline.connection import answering, connect
 from pipeline.errors import PeekproofError
 from pipeline.settings import Settings
 from schemas.topics import AGGREGATES, CATALOG, HEALTH, RESULTS, UNITS, topics
@@ -62,6 +64,13 @@ def create(settings: Settings) -> list[Difference]:
         _wait(admin, settings)
         _refuse(settings, (difference for difference in differences if not difference.mendable))
         return mended
+
+
+def delete(settings: Settings) -> None:
+    """Deletes the deployment's topics, with everything that they hold."""
+    with _admin(settings) as admin:
+        wanted = {settings.topic(topic.name) for topic in topics(settings.units_partitions)}
+        admin.delete_topics(sorted(wanted & set(admin.list_topics())))
 
 
 def require(settings: Settings) -> None:
@@ -157,17 +166,11 @@ def _mend(admin: "KafkaAdminClient", settings: Settings, differences: list[Diffe
 @contextmanager
 def _admin(settings: Settings) -> Iterator["KafkaAdminClient"]:
     from kafka.admin import KafkaAdminClient  # noqa: PLC0415
-    from kafka.errors import KafkaError  # noqa: PLC0415
 
-    arguments = settings.kafka_python_arguments()
-    try:
-        admin = KafkaAdminClient(client_id="peekproof-topics", bootstrap_timeout_ms=5_000, **arguments)
+    asyncio.run(connect(settings))
+    with answering(settings):
+        admin = KafkaAdminClient(client_id="peekproof-topics", **settings.kafka_python_arguments())
         try:
             yield admin
         finally:
             admin.close()
-    except KafkaError as error:
-        raise PeekproofError(
-            f"Kafka at {settings.servers()} does not do what is asked ({error or type(error).__name__}); "
-            "check PEEKPROOF_BOOTSTRAP_SERVERS, the security settings and the rights of the user"
-        ) from error

@@ -11,7 +11,8 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from pipeline.reading import answering, headers_of, read_topic
+from pipeline.connection import answering
+from pipeline.reading import headers_of, read_topic
 from pipeline.settings import Settings
 from schemas.dead_letter import DeadLetter, from_record, resent_headers
 from schemas.topics import DEAD_LETTERS, MAX_MESSAGE_BYTES, SOURCES

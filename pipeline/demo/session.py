@@ -19,7 +19,6 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 
 import msgspec
-from aiokafka.admin import AIOKafkaAdminClient
 
 from evaluation.catalog import FlagInForce
 from evaluation.lifecycle import complete, start
@@ -38,7 +37,6 @@ from pipeline.stages import STAGES
 from pipeline.supervisor import Supervisor
 from schemas.look import Look
 from schemas.topics import ASSIGNMENTS, DEAD_LETTERS, HEALTH, RESULTS
-from schemas.topics import topics as all_topics
 
 EXAMPLES = Path(__file__).parents[2] / "configs"
 UNITS_PARTITIONS = 4  # for one machine
@@ -308,16 +306,7 @@ def _deployment(base: Settings) -> Iterator[tuple[Settings, Broker | None]]:
             try:
                 yield settings, None
             finally:
-                asyncio.run(_delete_topics(settings))
-
-
-async def _delete_topics(settings: Settings) -> None:
-    admin = AIOKafkaAdminClient(**settings.aiokafka_arguments())
-    await admin.start()
-    try:
-        await admin.delete_topics([settings.topic(topic.name) for topic in all_topics(settings.units_partitions)])
-    finally:
-        await admin.close()
+                topics.delete(settings)
 
 
 @contextmanager

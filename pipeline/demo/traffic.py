@@ -28,6 +28,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.structs import RecordMetadata
 
 from pipeline.catalog import CatalogReader
+from pipeline.connection import connect
 from pipeline.demo.visitors import Chunk, Visitors
 from pipeline.errors import PeekproofError
 from pipeline.producer import create_producer
@@ -142,6 +143,7 @@ def _json(value: bytes | None) -> bytes:
 
 async def run(settings: Settings, seconds: float, events_per_second: float, seed: int, record: Path | None) -> None:
     """Send the traffic, report to standard output. Raises PeekproofError when no flag is running."""
+    await connect(settings)
     catalog = CatalogReader(settings)
     await catalog.start()
     flags = {key: flag for key, flag in catalog.history.newest.flags.items() if flag.status == "running"}
