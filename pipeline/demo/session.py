@@ -290,7 +290,7 @@ def _deployment(base: Settings) -> Iterator[tuple[Settings, Broker | None]]:
         settings = msgspec.structs.replace(
             base,
             data=data,
-            prefix=f"demo-{secrets.token_hex(4)}",
+            prefix=base.topic(f"demo-{secrets.token_hex(4)}"),
             units_partitions=UNITS_PARTITIONS,
             horizon=HORIZON_MS,
             tolerance=HORIZON_MS,
