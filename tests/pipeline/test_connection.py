@@ -254,7 +254,7 @@ def _ask(snapshot: Path, query: str) -> object:
         return row and row[0]
 
 
-def _wait_for(condition: Callable[[], bool], seconds: float = 60) -> None:
+def _wait_for(condition: Callable[[], bool], seconds: float = 90) -> None:
     deadline = time.monotonic() + seconds
     while True:
         try:
