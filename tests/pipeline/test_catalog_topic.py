@@ -151,5 +151,5 @@ def test_a_deployment_without_topics_is_told_the_command(deployment: Settings):
 def test_a_cluster_that_does_not_answer_is_an_error_that_names_it():
     nowhere = Settings(bootstrap_servers="127.0.0.1:1")
 
-    with pytest.raises(PeekproofError, match=r"Kafka at 127.0.0.1:1 does not do what is asked .*PEEKPROOF_BOOTSTRAP"):
+    with pytest.raises(PeekproofError, match=r"Kafka at 127.0.0.1:1 does not let us in .*PEEKPROOF_BOOTSTRAP"):
         read_catalog(nowhere)
