@@ -19,7 +19,7 @@ from evaluation.metrics.partition import Partition
 from pipeline.archive import Archive
 from pipeline.gathering import Gathering
 from pipeline.transport.columns import read_columns
-from schemas.catalog import Document, Flag, FlagState, Goal, Metric, Variant
+from schemas.catalog import Cuped, Document, Flag, FlagState, Goal, Metric, Step, Variant
 from schemas.records import Records
 from schemas.topics import EVENTS, EXPOSURES
 
@@ -86,11 +86,20 @@ def _records(topic: str, visit: int) -> Records:
 
 
 def _history() -> History:
-    """One flag with a metric of each type, running."""
+    """One flag, running, with metrics that make every kernel run."""
     metrics = [
         Metric(key="buyers", owner="-", type="conversion", event="buy", window="1h"),
         Metric(key="purchases", owner="-", type="count", event="buy", window="none"),
-        Metric(key="revenue", owner="-", type="sum", event="buy", property="price", window="1h"),
+        Metric(
+            key="revenue",
+            owner="-",
+            type="sum",
+            event="buy",
+            property="price",
+            window="1h",
+            cuped=Cuped(lookback="1h"),
+        ),
+        Metric(key="twice", owner="-", type="funnel", steps=(Step(event="buy"), Step(event="buy")), window="1h"),
     ]
     flag = Flag(
         key="flag",

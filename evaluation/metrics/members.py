@@ -2,120 +2,215 @@
 
 Theory of operation. A member is one row of int64:
 
-    unit | entry | id of the entry's exposure | arm and flags | arms seen, 64 per word | totals: 1 or 2 words per metric
+    unit | entry | id of the entry's exposure | arm and flags | segments | arms seen, 64 per word | totals (measures.py)
 
-A conversion or a count keeps the number of counted events; a sum keeps the sum of their values, then their number.
 Rows stand in the order of arrival; a table of open addressing (32 bits of fingerprint, 32 bits of row) finds a unit's
 row. The rest follows from the rows and is kept beside them, so that nothing is ever scanned:
 
-* `cells`: the sums of each metric, reading and arm. Whatever changes a member takes its contribution out and puts the
-  new one in.
+* `cells`: the sums of each metric, reading, arm and segment. Whatever changes a member takes its contribution out and
+  puts the new one in: once for each breakdown, without any into the only segment that there is then.
 * `heap`: (entry, row) of the members whose entry could still move; `queue`: the rows of the others, by ascending entry.
   Each metric has a cursor into the queue: the members before it are settled.
 
 Withdrawn members (jumpers) keep their row, so that they stay withdrawn, and nothing else of them counts.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from evaluation.metrics import recent, sums
+from evaluation.metrics import measures as of
+from evaluation.metrics import ordered, recent, sums
+from evaluation.metrics.measures import Measures
 from evaluation.metrics.recent import LINK, TIME, VALUE, Words, fingerprint, home_shift, newest
-from evaluation.metrics.sums import LIMIT, SMALL
+from evaluation.metrics.sums import SMALL
+from schemas.units import SEGMENT_BITS
 
 # Columns of a member.
-UNIT, ENTRY, ENTRY_ID, STATE, SEEN = range(5)
+UNIT, ENTRY, ENTRY_ID, STATE, SEGMENTS, SEEN = range(6)
 JUMPER, REASSIGNED = 1, 2  # flags in STATE; above them stands the arm
 FLAGS = 2
 
 # Columns of an exposure in a message's rows.
-E_UNIT, E_TIME, E_ID, E_ARM, E_RUN = range(5)
-
-# Columns of `spec`, one row per metric of the run.
-FACT, WINDOW, SINCE, KIND, AT = range(5)
-CONVERSION, COUNT, SUM = range(3)
-NO_WINDOW = 1 << 61
+E_UNIT, E_TIME, E_ID, E_ARM, E_RUN, E_SEGMENTS = range(6)
 
 # What `counts` of a run holds.
 MEMBERS, HEAPED, QUEUED, JUMPERS, REASSIGNMENTS, SAME_IDS = range(6)
 
 # What `tallies` holds per metric.
-COUNTED, WITHHELD, DUPLICATES, LATES, UNUSABLES = range(5)
+COUNTED, WITHHELD, DUPLICATES, LATES, UNUSABLES, LOOKED_BACK = range(6)
 
 LIVE, SETTLED = 0, 1
+MOST_NUMBERS = 4  # of a unit in one column
 _FOUR = np.int64(0xFFFFFFFF)
+_SEGMENT = (1 << SEGMENT_BITS) - 1
+
+
+class Members(NamedTuple):
+    """The arrays of one run."""
+
+    rows: Words  # (room, words)
+    table: Words  # (slots,)
+    counts: Words  # (6,)
+    cells: Words  # flat
+    arm_units: Words  # (arms,)
+    tallies: Words  # (metrics, 6)
+    settled: Words  # (metrics, 2): cursor into the queue; entries before this time are settled
+    heap: Words  # (room, 2)
+    pending: Words  # (room, 6), see ordered.py
+    ring: Words  # (2,) where its events begin and end
+
+
+class Memory(NamedTuple):
+    """The recent events of the partition."""
+
+    ring: Words
+    tail: int
+    units: Words
 
 
 @njit(cache=True)
-def _total(rows: Words, m: int, spec: Words, c: int) -> Any:
-    total = rows[m, spec[c, AT]]
-    if spec[c, KIND] == CONVERSION and total > 1:
-        return np.int64(1)
-    return total
+def _cell(rows: Words, m: int, measures: Measures, c: int, reading: int, arms: int, b: int) -> Any:  # noqa: PLR0917
+    """Where member m's cell of a reading of column c stands, by its segment of breakdown b."""
+    last = measures.breakdowns.shape[0] - 1
+    segments = measures.breakdowns[last, of.B_FIRST] + measures.breakdowns[last, of.B_SEGMENTS]
+    segment = (rows[m, SEGMENTS] >> (SEGMENT_BITS * b)) & _SEGMENT
+    if segment >= measures.breakdowns[b, of.B_SEGMENTS]:
+        segment = 0
+    place = (reading * arms + (rows[m, STATE] >> FLAGS)) * segments + measures.breakdowns[b, of.B_FIRST] + segment
+    return measures.columns[c, of.C_CELL] + place * sums.size(measures.columns[c, of.C_NUMBERS])
 
 
 @njit(cache=True)
-def _put_in(rows: Words, m: int, spec: Words, first: int, cells: Words, arms: int, tallies: Words) -> None:  # noqa: PLR0917
-    """Add member m to the live sums of the metrics from `first` on."""
-    arm = rows[m, STATE] >> FLAGS
-    for c in range(first, spec.shape[0]):
-        if rows[m, ENTRY] >= spec[c, SINCE]:
-            tallies[c, COUNTED] += rows[m, spec[c, AT] + (1 if spec[c, KIND] == SUM else 0)]
-            x = _total(rows, m, spec, c)
-            if abs(x) < LIMIT:
-                sums.add(cells, (2 * c + LIVE) * arms + arm, x)
+def _enter(rows: Words, m: int, measures: Measures, c: int, reading: int, store: Members, x: Words) -> None:  # noqa: PLR0917
+    """Add member m's numbers x of column c to its cells."""
+    for b in range(measures.breakdowns.shape[0]):
+        at = _cell(rows, m, measures, c, reading, store.arm_units.shape[0], b)
+        sums.add(store.cells, at, x, measures.columns[c, of.C_NUMBERS])
+
+
+@njit(cache=True)
+def _withdraw(rows: Words, m: int, measures: Measures, c: int, reading: int, store: Members, x: Words) -> None:  # noqa: PLR0917
+    """The inverse of `_enter`."""
+    for b in range(measures.breakdowns.shape[0]):
+        at = _cell(rows, m, measures, c, reading, store.arm_units.shape[0], b)
+        sums.remove(store.cells, at, x, measures.columns[c, of.C_NUMBERS])
+
+
+@njit(cache=True)
+def _counted(rows: Words, m: int, measures: Measures, c: int) -> Any:
+    """How many events make up member m's totals of column c."""
+    events = np.int64(0)
+    first = measures.columns[c, of.C_FIRST]
+    for v in range(first, first + measures.columns[c, of.C_VARIABLES]):
+        events += rows[m, measures.variables[v, of.V_AT] + of.EVENTS]
+    return events
+
+
+@njit(cache=True)
+def _put_in(m: int, measures: Measures, first: int, store: Members, x: Words) -> None:
+    """Add member m to the live sums of the columns from `first` on."""
+    rows, tallies = store.rows, store.tallies
+    for c in range(first, measures.columns.shape[0]):
+        if rows[m, ENTRY] >= measures.columns[c, of.C_SINCE]:
+            tallies[c, COUNTED] += _counted(rows, m, measures, c)
+            tallies[c, LOOKED_BACK] += of.is_looked_back(rows[m, ENTRY], measures.columns, c)
+            if of.numbers(rows, m, measures, c, x):
+                _enter(rows, m, measures, c, LIVE, store, x)
             else:
                 tallies[c, WITHHELD] += 1
 
 
 @njit(cache=True)
-def _take_out(rows: Words, m: int, spec: Words, cells: Words, arms: int, tallies: Words) -> None:  # noqa: PLR0917
+def _take_out(m: int, measures: Measures, store: Members, x: Words) -> None:
     """The inverse of `_put_in`."""
-    arm = rows[m, STATE] >> FLAGS
-    for c in range(spec.shape[0]):
-        if rows[m, ENTRY] >= spec[c, SINCE]:
-            tallies[c, COUNTED] -= rows[m, spec[c, AT] + (1 if spec[c, KIND] == SUM else 0)]
-            x = _total(rows, m, spec, c)
-            if abs(x) < LIMIT:
-                sums.remove(cells, (2 * c + LIVE) * arms + arm, x)
+    rows, tallies = store.rows, store.tallies
+    for c in range(measures.columns.shape[0]):
+        if rows[m, ENTRY] >= measures.columns[c, of.C_SINCE]:
+            tallies[c, COUNTED] -= _counted(rows, m, measures, c)
+            tallies[c, LOOKED_BACK] -= of.is_looked_back(rows[m, ENTRY], measures.columns, c)
+            if of.numbers(rows, m, measures, c, x):
+                _withdraw(rows, m, measures, c, LIVE, store, x)
             else:
                 tallies[c, WITHHELD] -= 1
 
 
 @njit(cache=True)
-def _unsettle(rows: Words, m: int, spec: Words, cells: Words, arms: int, settled: Words) -> None:  # noqa: PLR0917
-    arm = rows[m, STATE] >> FLAGS
-    for c in range(spec.shape[0]):
-        if spec[c, SINCE] <= rows[m, ENTRY] < settled[c, 1]:
-            x = _total(rows, m, spec, c)
-            if abs(x) < LIMIT:
-                sums.remove(cells, (2 * c + SETTLED) * arms + arm, x)
+def _unsettle(m: int, measures: Measures, store: Members, x: Words) -> None:
+    for c in range(measures.columns.shape[0]):
+        is_settled = measures.columns[c, of.C_SINCE] <= store.rows[m, ENTRY] < store.settled[c, 1]
+        if is_settled and of.numbers(store.rows, m, measures, c, x):
+            _withdraw(store.rows, m, measures, c, SETTLED, store, x)
 
 
 @njit(cache=True)
-def _recount(rows: Words, m: int, spec: Words, first: int, ends: int, ring: Words, tail: int, number: int) -> None:  # noqa: PLR0917
-    """Count the recent events of member m, of which `number` is the newest, for the metrics from `first` on."""
+def _count_event(m: int, measures: Measures, r: int, store: Members, time: int, name: int, value: int) -> bool:  # noqa: PLR0917
+    """Count an event for feed r; whether its total is still to be made, by `ordered.run_through`."""
+    rows, v = store.rows, measures.feeds[r, of.F_VARIABLE]
+    kind, at = measures.variables[v, of.V_KIND], measures.variables[v, of.V_AT]
+    if kind >= of.FUNNEL:
+        steps = measures.feeds[r, of.F_STEPS]
+        return ordered.put(rows, m, measures.variables, v, store.pending, store.ring, time, name, steps)
+    rows[m, at + of.EVENTS] += 1
+    if kind >= of.SUM:
+        rows[m, at + of.VALUES] += value
+    return False
+
+
+@njit(cache=True)
+def _recount(m: int, measures: Measures, first: int, ends: int, store: Members, memory: Memory, number: int) -> None:  # noqa: PLR0917
+    """Count the recent events of member m, of which `number` is the newest, for the columns from `first` on.
+
+    The covariates are left at nothing.
+    """
+    rows, variables, columns = store.rows, measures.variables, measures.columns
     entry = rows[m, ENTRY]
-    for c in range(first, spec.shape[0]):
-        rows[m, spec[c, AT]] = 0
-        if spec[c, KIND] == SUM:
-            rows[m, spec[c, AT] + 1] = 0
-    while number >= tail:
-        k = number & (ring.shape[0] - 1)
-        time = ring[k, TIME]
+    for v in range(variables.shape[0]):
+        c = variables[v, of.V_COLUMN]
+        if c < first:
+            continue
+        at, kind = variables[v, of.V_AT], variables[v, of.V_KIND]
+        rows[m, at + of.EVENTS] = 0
+        if kind >= of.FUNNEL:
+            ordered.forget(rows, m, variables, v, store.pending)
+        elif kind >= of.SUM:
+            rows[m, at + of.VALUES] = 0
+        if columns[c, of.C_WIDTH] > 0:
+            rows[m, variables[v, of.V_PAST] + of.EVENTS] = 0
+            if kind >= of.SUM:
+                rows[m, variables[v, of.V_PAST] + of.VALUES] = 0
+    while number >= memory.tail:
+        k = number & (memory.ring.shape[0] - 1)
+        time = memory.ring[k, TIME]
         if entry <= time < ends:
-            fact = ring[k, LINK] & 0xFFFF
-            for c in range(first, spec.shape[0]):
-                if spec[c, FACT] == fact and entry >= spec[c, SINCE] and time - entry < spec[c, WINDOW]:
-                    at = spec[c, AT]
-                    if spec[c, KIND] == SUM:
-                        rows[m, at] += ring[k, VALUE]
-                        at += 1
-                    rows[m, at] += 1
-        number = (ring[k, LINK] >> 16) - 1
+            fact = memory.ring[k, LINK] & 0xFFFF
+            for r in range(measures.feeds.shape[0]):
+                if measures.feeds[r, of.F_FACT] != fact:
+                    continue
+                c = variables[measures.feeds[r, of.F_VARIABLE], of.V_COLUMN]
+                if c >= first and entry >= columns[c, of.C_SINCE] and time - entry < columns[c, of.C_WINDOW]:
+                    _count_event(m, measures, r, store, time, memory.ring[k, recent.ID], memory.ring[k, VALUE])
+        number = (memory.ring[k, LINK] >> 16) - 1
+    for v in range(variables.shape[0]):
+        if variables[v, of.V_KIND] >= of.FUNNEL and variables[v, of.V_COLUMN] >= first:
+            ordered.run_through(rows, m, variables, v, store.pending)
+
+
+@njit(cache=True)
+def _ordered(measures: Measures) -> int:
+    """How many totals are ordered ones."""
+    totals = 0
+    for v in range(measures.variables.shape[0]):
+        totals += measures.variables[v, of.V_KIND] >= of.FUNNEL
+    return totals
+
+
+@njit(cache=True)
+def _has_room(store: Members, events: int) -> bool:
+    """Whether so many pending events more fit."""
+    return store.ring[ordered.HEAD] - store.ring[ordered.TAIL] + events <= store.pending.shape[0]
 
 
 @njit(cache=True)
@@ -192,45 +287,54 @@ def fill(rows: Words, n: int, table: Words) -> None:
 
 
 @njit(cache=True)
+def find_exposed(exposures: Words, n: int, run: int, store: Members, memory: Memory, found: Words) -> Any:  # noqa: PLR0917
+    """The rows of the first n exposures' units, or -1, into `found`: of those of one run."""
+    unit_shift = home_shift(memory.units.shape[0])
+    for i in range(n):
+        found[i] = 0 if exposures[i, E_RUN] == run else -1
+    seen = find(store.rows, store.table, exposures, E_UNIT, n, found)
+    for i in range(n):
+        if found[i] < 0 and exposures[i, E_RUN] == run:
+            seen ^= memory.units[fingerprint(exposures[i, E_UNIT], 0, 0) >> unit_shift, 1]
+    return seen
+
+
+@njit(cache=True)
 def expose(  # noqa: PLR0917
     exposures: Words,
+    begin: int,
     n: int,
     run: int,
-    rows: Words,
-    table: Words,
-    heap: Words,
-    counts: Words,
-    spec: Words,
+    store: Members,
+    measures: Measures,
     ends: int,
     mates: Words,  # (arms, words): which arms share an arm's allocation
     allocations: Words,  # (arms,)
-    cells: Words,
-    arm_units: Words,
-    tallies: Words,
-    settled: Words,
-    ring: Words,
-    tail: int,
-    units: Words,
+    memory: Memory,
     found: Words,
-) -> int:
-    """Fold the exposures of one run: entries, jumpers, reassigned units. There must be room for n members more.
+    entered: Words,
+) -> tuple[int, int]:
+    """Fold the exposures of one run from `begin` on: entries, jumpers, reassigned units.
 
-    `found` is room for n numbers.
+    There must be room for n members more; where that for pending events ends, so does the loop. `found` is what
+    `find_exposed` found. The rows of members that have a new entry go into `entered`.
+
+    Returns: the next exposure, and how many have entered.
     """
+    rows, table, counts, arm_units = store.rows, store.table, store.counts, store.arm_units
     mask = table.shape[0] - 1
     shift = home_shift(table.shape[0])
-    arms = arm_units.shape[0]
-    unit_shift = home_shift(units.shape[0])
-    for i in range(n):
-        found[i] = 0 if exposures[i, E_RUN] == run else -1
-    seen = find(rows, table, exposures, E_UNIT, n, found)
-    for i in range(n):
-        if found[i] < 0 and exposures[i, E_RUN] == run:
-            seen ^= units[fingerprint(exposures[i, E_UNIT], 0, 0) >> unit_shift, 1]
-    for i in range(n):
+    unit_shift = home_shift(memory.units.shape[0])
+    x = np.empty(MOST_NUMBERS, np.int64)
+    room = _ordered(measures) * of.MOST_EVENTS
+    entries = 0
+    for i in range(begin, n):
         if exposures[i, E_RUN] != run:
             continue
+        if not _has_room(store, room):
+            return i, entries
         unit, time, name, arm = exposures[i, E_UNIT], exposures[i, E_TIME], exposures[i, E_ID], exposures[i, E_ARM]
+        segments = exposures[i, E_SEGMENTS]
         word = SEEN + (arm >> 6)
         bit = np.int64(1) << (arm & 63)
         m = found[i]
@@ -251,7 +355,7 @@ def expose(  # noqa: PLR0917
             for w in range(mates.shape[1]):
                 rows[m, SEEN + w] = 0
             rows[m, word] = bit
-            _push(heap, counts, time, m)
+            _push(store.heap, counts, time, m)
         else:
             state = rows[m, STATE]
             if state & JUMPER:
@@ -261,8 +365,8 @@ def expose(  # noqa: PLR0917
                 for w in range(mates.shape[1]):
                     jumped = jumped or rows[m, SEEN + w] & mates[arm, w] != 0
                 if jumped:
-                    _take_out(rows, m, spec, cells, arms, tallies)
-                    _unsettle(rows, m, spec, cells, arms, settled)
+                    _take_out(m, measures, store, x)
+                    _unsettle(m, measures, store, x)
                     arm_units[state >> FLAGS] -= 1
                     counts[JUMPERS] += 1
                     if state & REASSIGNED:
@@ -276,87 +380,133 @@ def expose(  # noqa: PLR0917
             entry = rows[m, ENTRY]
             if time > entry:
                 continue
-            if time == entry and name == rows[m, ENTRY_ID]:  # sent again, and answered under another allocation
-                if allocations[arm] >= allocations[state >> FLAGS]:
+            if time == entry and name == rows[m, ENTRY_ID]:  # sent again: answered anew, or with other properties
+                before = allocations[state >> FLAGS]
+                if allocations[arm] > before or (allocations[arm] == before and segments >= rows[m, SEGMENTS]):
                     continue
             elif time == entry and np.uint64(name) > np.uint64(rows[m, ENTRY_ID]):
                 continue
-            _take_out(rows, m, spec, cells, arms, tallies)
+            _take_out(m, measures, store, x)
             arm_units[state >> FLAGS] -= 1
             if time < entry:
-                _push(heap, counts, time, m)
-        rows[m, ENTRY], rows[m, ENTRY_ID] = time, name
+                _push(store.heap, counts, time, m)
+        rows[m, ENTRY], rows[m, ENTRY_ID], rows[m, SEGMENTS] = time, name, segments
         rows[m, STATE] = (arm << FLAGS) | (rows[m, STATE] & (JUMPER | REASSIGNED))
-        _recount(rows, m, spec, 0, ends, ring, tail, newest(units, unit_shift, unit))
-        _put_in(rows, m, spec, 0, cells, arms, tallies)
+        _recount(m, measures, 0, ends, store, memory, newest(memory.units, unit_shift, unit))
+        _put_in(m, measures, 0, store, x)
         arm_units[arm] += 1
-    return seen
+        entered[entries] = m
+        entries += 1
+    return n, entries
+
+
+@njit(cache=True)
+def look_back(m_s: Words, found: Words, c: int, v: int, measures: Measures, store: Members) -> None:  # noqa: PLR0917
+    """Set the covariate of variable v in column c of members, from their events and values in `found` (n, 2)."""
+    rows, at = store.rows, measures.variables[v, of.V_PAST]
+    x = np.empty(MOST_NUMBERS, np.int64)
+    for i in range(m_s.shape[0]):
+        m = m_s[i]
+        if rows[m, STATE] & JUMPER or rows[m, ENTRY] < measures.columns[c, of.C_SINCE]:
+            continue
+        if of.numbers(rows, m, measures, c, x):
+            _withdraw(rows, m, measures, c, LIVE, store, x)
+        else:
+            store.tallies[c, WITHHELD] -= 1
+        rows[m, at + of.EVENTS] = found[i, 0]
+        if measures.variables[v, of.V_KIND] >= of.SUM:
+            rows[m, at + of.VALUES] = found[i, 1]
+        if of.numbers(rows, m, measures, c, x):
+            _enter(rows, m, measures, c, LIVE, store, x)
+        else:
+            store.tallies[c, WITHHELD] += 1
+
+
+@njit(cache=True)
+def find_fed(events: Words, n: int, store: Members, measures: Measures, found: Words) -> Any:
+    """The rows of the first n events' units, or -1, into `found`: of those that some column reads."""
+    for i in range(n):
+        found[i] = -1
+        for r in range(measures.feeds.shape[0]):
+            if measures.feeds[r, of.F_FACT] == events[i, LINK]:
+                found[i] = 0
+    return find(store.rows, store.table, events, recent.UNIT, n, found)
 
 
 @njit(cache=True)
 def count(  # noqa: PLR0917
-    events: Words,
-    n: int,
-    notes: Words,
-    noted: int,
-    rows: Words,
-    table: Words,
-    counts: Words,
-    spec: Words,
-    ends: int,
-    started: int,
-    cells: Words,
-    arm_units: Words,
-    tallies: Words,
-    found: Words,
+    events: Words, begin: int, n: int, store: Members, measures: Measures, ends: int, found: Words
 ) -> int:
-    """Fold n new events and what was noted of the message's events. `found` is room for n numbers."""
-    arms = arm_units.shape[0]
-    metrics = spec.shape[0]
-    for i in range(n):
-        found[i] = -1
-        for c in range(metrics):
-            if spec[c, FACT] == events[i, LINK]:
-                found[i] = 0
-    seen = find(rows, table, events, recent.UNIT, n, found)
-    for i in range(n):
+    """Fold new events from `begin` on. Where the room for pending events ends, so does the loop: the next event."""
+    rows, tallies, cells = store.rows, store.tallies, store.cells
+    feeds, variables, columns = measures.feeds, measures.variables, measures.columns
+    arms = store.arm_units.shape[0]
+    x, y = np.empty(MOST_NUMBERS, np.int64), np.empty(MOST_NUMBERS, np.int64)
+    room = _ordered(measures)
+    for i in range(begin, n):
         m = found[i]
         if m < 0 or rows[m, STATE] & JUMPER:
             continue
+        if not _has_room(store, room):
+            return i
         time, fact, entry = events[i, TIME], events[i, LINK], rows[m, ENTRY]
-        if time < entry or time >= ends:
+        if time >= ends:
             continue
-        for c in range(metrics):
-            if spec[c, FACT] != fact or entry < spec[c, SINCE] or time - entry >= spec[c, WINDOW]:
+        for r in range(feeds.shape[0]):
+            if feeds[r, of.F_FACT] != fact:
                 continue
-            tallies[c, COUNTED] += 1
-            before = _total(rows, m, spec, c)
-            at = spec[c, AT]
-            if spec[c, KIND] == SUM:
-                rows[m, at] += events[i, VALUE]
-                at += 1
-            rows[m, at] += 1
-            after = _total(rows, m, spec, c)
-            if before != after:
-                cell = (2 * c + LIVE) * arms + (rows[m, STATE] >> FLAGS)
-                if abs(before) < SMALL and abs(after) < SMALL:
-                    sums.change(cells, cell, before, after)
+            v = feeds[r, of.F_VARIABLE]
+            c = variables[v, of.V_COLUMN]
+            if entry < columns[c, of.C_SINCE]:
+                continue
+            is_before = time < entry
+            if is_before:
+                if columns[c, of.C_WIDTH] == 0:
                     continue
-                if abs(before) < LIMIT:
-                    sums.remove(cells, cell, before)
-                else:
-                    tallies[c, WITHHELD] -= 1
-                if abs(after) < LIMIT:
-                    sums.add(cells, cell, after)
-                else:
-                    tallies[c, WITHHELD] += 1
+                bucket = time // columns[c, of.C_WIDTH]
+                if not of.first_bucket(entry, columns, c) <= bucket < entry // columns[c, of.C_WIDTH]:
+                    continue
+            elif time - entry >= columns[c, of.C_WINDOW]:
+                continue
+            else:
+                tallies[c, COUNTED] += 1
+            k = columns[c, of.C_NUMBERS]
+            had = of.numbers(rows, m, measures, c, x)
+            if is_before:
+                rows[m, variables[v, of.V_PAST] + of.EVENTS] += 1
+                if variables[v, of.V_KIND] >= of.SUM:
+                    rows[m, variables[v, of.V_PAST] + of.VALUES] += events[i, VALUE]
+            elif _count_event(m, measures, r, store, time, events[i, recent.ID], events[i, VALUE]):
+                ordered.run_through(rows, m, variables, v, store.pending)
+            has = of.numbers(rows, m, measures, c, y)
+            if k == 1 and abs(x[0]) < SMALL and abs(y[0]) < SMALL:
+                if x[0] != y[0]:
+                    for b in range(measures.breakdowns.shape[0]):
+                        sums.change(cells, _cell(rows, m, measures, c, LIVE, arms, b), x[0], y[0])
+                continue
+            if had:
+                _withdraw(rows, m, measures, c, LIVE, store, x)
+            else:
+                tallies[c, WITHHELD] -= 1
+            if has:
+                _enter(rows, m, measures, c, LIVE, store, y)
+            else:
+                tallies[c, WITHHELD] += 1
+    return n
+
+
+@njit(cache=True)
+def note(notes: Words, noted: int, measures: Measures, started: int, tallies: Words, counts: Words) -> None:  # noqa: PLR0917
+    """Fold what was noted of a message's events."""
+    feeds = measures.feeds
     for i in range(noted):
         fact, time, what, much = notes[i, 0], notes[i, 1], notes[i, 2], notes[i, 3]
         known = False
-        for c in range(metrics):
-            if spec[c, FACT] == fact:
+        for r in range(feeds.shape[0]):
+            if feeds[r, of.F_FACT] == fact and feeds[r, of.F_IS_FIRST]:
                 known = True
-                if time >= spec[c, SINCE]:
+                c = measures.variables[feeds[r, of.F_VARIABLE], of.V_COLUMN]
+                if time >= measures.columns[c, of.C_SINCE]:
                     if what == recent.DUPLICATE:
                         tallies[c, DUPLICATES] += much
                     elif what == recent.LATE:
@@ -365,63 +515,53 @@ def count(  # noqa: PLR0917
                         tallies[c, UNUSABLES] += much
         if known and what == recent.SAME_ID and time >= started:
             counts[SAME_IDS] += much
-    return seen
 
 
 @njit(cache=True)
-def cover(  # noqa: PLR0917
-    rows: Words,
-    counts: Words,
-    spec: Words,
-    first: int,
-    ends: int,
-    cells: Words,
-    arms: int,
-    tallies: Words,
-    ring: Words,
-    tail: int,
-    units: Words,
-) -> None:
-    """Bring the metrics from `first` on into force for the members that they cover."""
-    unit_shift = home_shift(units.shape[0])
-    for m in range(counts[MEMBERS]):
+def cover(begin: int, store: Members, measures: Measures, first: int, ends: int, memory: Memory) -> int:  # noqa: PLR0917
+    """Bring the columns from `first` on into force for the members from `begin` on that they cover.
+
+    Where the room for pending events ends, so does the loop: the next member.
+    """
+    rows = store.rows
+    unit_shift = home_shift(memory.units.shape[0])
+    x = np.empty(MOST_NUMBERS, np.int64)
+    room = _ordered(measures) * of.MOST_EVENTS
+    for m in range(begin, store.counts[MEMBERS]):
+        if not _has_room(store, room):
+            return m
         covered = False
-        for c in range(first, spec.shape[0]):
-            covered = covered or rows[m, ENTRY] >= spec[c, SINCE]
+        for c in range(first, measures.columns.shape[0]):
+            covered = covered or rows[m, ENTRY] >= measures.columns[c, of.C_SINCE]
         if covered and rows[m, STATE] & JUMPER == 0:
-            _recount(rows, m, spec, first, ends, ring, tail, newest(units, unit_shift, rows[m, UNIT]))
-            _put_in(rows, m, spec, first, cells, arms, tallies)
+            _recount(m, measures, first, ends, store, memory, newest(memory.units, unit_shift, rows[m, UNIT]))
+            _put_in(m, measures, first, store, x)
+    return store.counts[MEMBERS]
 
 
 @njit(cache=True)
-def settle(  # noqa: PLR0917
-    rows: Words,
-    heap: Words,
-    queue: NDArray[np.int32],
-    counts: Words,
-    spec: Words,
-    cells: Words,
-    arms: int,
-    settled: Words,  # (metrics, 2): cursor into the queue; entries before this time are settled
-    bound: int,  # clock - horizon: entries before it are final
-) -> None:
-    """Settle every member whose time has come, metric by metric."""
+def settle(store: Members, queue: NDArray[np.int32], measures: Measures, bound: int) -> None:
+    """Settle every member whose time has come, metric by metric.
+
+    `bound` is the clock less the horizon: entries before it are final.
+    """
+    rows, heap, counts, settled = store.rows, store.heap, store.counts, store.settled
+    x = np.empty(MOST_NUMBERS, np.int64)
     while counts[HEAPED] > 0 and heap[0, 0] < bound:
         if rows[heap[0, 1], ENTRY] == heap[0, 0]:  # else the entry has moved, and stands in the heap again
             queue[counts[QUEUED]] = heap[0, 1]
             counts[QUEUED] += 1
         _pop(heap, counts)
-    for c in range(spec.shape[0]):
-        if spec[c, WINDOW] >= NO_WINDOW:
+    for c in range(measures.columns.shape[0]):
+        if measures.columns[c, of.C_WINDOW] >= of.NO_WINDOW:
             continue
-        before = max(settled[c, 1], bound - spec[c, WINDOW])
+        before = max(settled[c, 1], bound - measures.columns[c, of.C_WINDOW])
         k = settled[c, 0]
         while k < counts[QUEUED] and rows[queue[k], ENTRY] < before:
             m = queue[k]
-            if rows[m, STATE] & JUMPER == 0 and rows[m, ENTRY] >= spec[c, SINCE]:
-                x = _total(rows, m, spec, c)
-                if abs(x) < LIMIT:
-                    sums.add(cells, (2 * c + SETTLED) * arms + (rows[m, STATE] >> FLAGS), x)
+            is_covered = rows[m, STATE] & JUMPER == 0 and rows[m, ENTRY] >= measures.columns[c, of.C_SINCE]
+            if is_covered and of.numbers(rows, m, measures, c, x):
+                _enter(rows, m, measures, c, SETTLED, store, x)
             k += 1
         settled[c, 0] = k
         settled[c, 1] = before

@@ -28,13 +28,16 @@ import msgspec
 import numpy as np
 
 from evaluation.catalog import Catalog
-from evaluation.metrics.recent import FACTS, Recent, Words
+from evaluation.metrics.past import Past
+from evaluation.metrics.recent import FACTS, LINK, TIME, UNIT, VALUE, Recent, Words
 from evaluation.metrics.rows import ELSEWHERE, OVER, sort
-from evaluation.metrics.run import Run, RunState, pack, unpack
+from evaluation.metrics.run import Run, RunState, bucket_width, pack, unpack
 from schemas.aggregate import Aggregate
 from schemas.units import Arm, Header, decode_units
 
 SAME_ID_GAP = 60_000  # ms, at most a horizon: retries and double clicks lie seconds apart
+
+FORMAT = 2  # of a checkpoint
 
 _METADATA = b"peekproof"
 
@@ -43,9 +46,16 @@ class Gap(ValueError):  # noqa: N818  (the log has one; it is not called an erro
     """Source records are missing: the log of `units` was cut, or a batch on it was lost."""
 
 
+class _Format(msgspec.Struct, frozen=True):
+    """What every version of a checkpoint says; the first ones didn't."""
+
+    format: int = 1
+
+
 class _State(msgspec.Struct, frozen=True):
     """A checkpoint's metadata."""
 
+    format: int
     partition: int
     horizon: int
     offset: int
@@ -54,6 +64,7 @@ class _State(msgspec.Struct, frozen=True):
     sources: list[tuple[str, int, int, int]]  # topic, partition, next offset, clock
     facts: list[str]
     runs: list[RunState]
+    pasts: list[tuple[int, int, list[int]]]  # fact, width, buckets
 
 
 class Partition:
@@ -73,6 +84,7 @@ class Partition:
         self._clocks: dict[tuple[str, int], int] = {}
         self._facts: dict[str, int] = {}
         self._runs: dict[tuple[str, str], Run] = {}
+        self._pasts: dict[tuple[int, int], Past] = {}  # by fact and width of a bucket
         self._recent = Recent(min(horizon, SAME_ID_GAP))
         self._named: list[Arm] | None = None  # the arms of the last header, and what they are here
         self._arms = np.zeros((0, 2), np.int64)
@@ -100,12 +112,13 @@ class Partition:
         for number, run in enumerate(self._arm_runs):
             run.exposures += rows.counted[number]
             if rows.exposure_count:
-                run.expose(rows.exposures, rows.exposure_count, number, self._recent)
+                run.expose(rows.exposures, rows.exposure_count, number, self._recent, self._pasts)
         fresh, noted = self._recent.insert(rows.events, rows.event_count, rows.notes, rows.note_count)
         if fresh or noted:
             for run in self._runs.values():
                 if run.columns:
                     run.count(rows.events, fresh, rows.notes, noted)
+            self._remember(rows.events[:fresh])
 
         self._advance(header)
         self.offset = offset + 1
@@ -149,14 +162,15 @@ class Partition:
         before: Catalog | None = None
         for step in range(self.catalog + 1 if self.catalog else offset, offset + 1):
             catalog = catalog_at(step)
-            if before is not None and catalog.flags is before.flags:
+            if before is not None and catalog.flags is before.flags and catalog.metrics is before.metrics:
                 continue
+            self._adopt_pasts(catalog)
             for flag in catalog.flags.values():
                 for run_in_force in flag.runs:
                     name = (flag.definition.key, run_in_force.key)
                     run = self._runs.setdefault(name, Run(*name, self.horizon))
                     if run.final is None:
-                        run.adopt(run_in_force, self._fact, self._recent)
+                        run.adopt(run_in_force, self._fact, self._recent, self._pasts)
             before = catalog
         if before is None or before.offset < offset:
             raise ValueError(
@@ -165,6 +179,24 @@ class Partition:
             )
         self.catalog = offset
         self._named = None
+
+    def _adopt_pasts(self, catalog: Catalog) -> None:
+        """Keep the past of every fact of a metric with a lookback, whether or not a run reads it yet."""
+        metrics = [metric for flag in catalog.flags.values() for run in flag.runs for metric in run.metrics.values()]
+        read = {
+            (self._fact(fact.key), bucket_width(metric.lookback))
+            for metric in (*catalog.metrics.values(), *metrics)
+            if metric.lookback is not None
+            for fact in metric.facts
+        }
+        self._pasts = {key: self._pasts.get(key) or Past(key[1]) for key in sorted(read)}
+
+    def _remember(self, events: Words) -> None:
+        """Add new events to the past of their facts."""
+        for (fact, _), past in self._pasts.items():
+            its = events[events[:, LINK] == fact]
+            if len(its):
+                past.add(*(np.ascontiguousarray(its[:, column]) for column in (UNIT, TIME, VALUE)))
 
     def _resolve(self, arms: list[Arm]) -> None:
         """Say which run of ours each of the header's arms means, and which arm of it."""
@@ -206,6 +238,10 @@ class Partition:
         if len(self._clocks) >= header.expected:
             self.clock = max(self.clock, min(self._clocks.values(), default=0))
         self._recent.expire(self.clock - self.horizon - self._recent.gap)
+        for run in self._runs.values():
+            run.expire(self.clock - self.horizon)
+        for past in self._pasts.values():
+            past.expire(self.clock - self.horizon)
 
     def _finish(self, run: Run) -> None:
         run.settle(self.clock - self.horizon)
@@ -217,6 +253,7 @@ class Partition:
         """The state as one Arrow IPC stream: per run the members' rows and sums, and the recent events."""
         runs = list(self._runs.values())
         state = _State(
+            format=FORMAT,
             partition=self.partition,
             horizon=self.horizon,
             offset=self.offset,
@@ -225,14 +262,23 @@ class Partition:
             sources=[(*name, offset, self._clocks[name]) for name, offset in self.sources.items()],
             facts=list(self._facts),
             runs=[run.state() for run in runs],
+            pasts=[(*key, sorted(past.buckets)) for key, past in self._pasts.items()],
         )
         arrays = {f"{number}/{name}": array for number, run in enumerate(runs) for name, array in run.arrays().items()}
+        for (fact, width), past in self._pasts.items():
+            arrays |= {f"past/{fact}/{width}/{bucket}": slots for bucket, slots in past.arrays()}
         return pack(arrays | {"recent": self._recent.events()}, {_METADATA: msgspec.json.encode(state)})
 
     @classmethod
     def load(cls, data: bytes) -> "Partition":
-        """The state that `save` saved."""
+        """The state that `save` saved. Raises ValueError for one that another version saved."""
         arrays, metadata = unpack(data)
+        found = msgspec.json.decode(metadata[_METADATA], type=_Format).format
+        if found != FORMAT:
+            raise ValueError(
+                f"the checkpoint has format {found}, this version reads format {FORMAT}; go on with the version that "
+                "wrote it, or begin anew under another prefix and replay the archive"
+            )
         state = msgspec.json.decode(metadata[_METADATA], type=_State)
         partition = cls(state.partition, state.horizon)
         partition.offset, partition.clock, partition.catalog = state.offset, state.clock, state.catalog
@@ -243,6 +289,9 @@ class Partition:
         for index, run in enumerate(state.runs):
             prefix = f"{index}/"
             own = {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
-            partition._runs[run.flag, run.key] = Run.load(run, state.horizon, own)
+            partition._runs[run.flag, run.key] = Run.load(run, state.horizon, partition._fact, own)
+        for fact, width, buckets in state.pasts:
+            slots = {bucket: arrays[f"past/{fact}/{width}/{bucket}"].reshape(-1, 3) for bucket in buckets}
+            partition._pasts[fact, width] = Past.load(width, slots)
         partition._recent = Recent.load(partition._recent.gap, arrays["recent"].reshape(-1, 5))
         return partition

@@ -28,7 +28,7 @@ _COMPLAINTS = {
 class Rows(NamedTuple):
     """The rows of one message that are new, each table with its number of rows in use."""
 
-    exposures: Words  # (n, 5): unit, time, id, arm, run
+    exposures: Words  # (n, 6): unit, time, id, arm, run, segments
     exposure_count: int
     events: Words  # (n, 5): time, id, value, unit, fact
     event_count: int
@@ -83,6 +83,7 @@ def _sort(  # noqa: PLR0917
                 exposures[shown, members.E_ID] = name[i]
                 exposures[shown, members.E_ARM] = arm
                 exposures[shown, members.E_RUN] = of_run
+                exposures[shown, members.E_SEGMENTS] = value[i]
                 shown += 1
         else:
             if code[i] >= facts.shape[0]:
@@ -117,7 +118,7 @@ def sort(batch: pa.RecordBatch, header: Header, floors: Words, bound: int, arms:
     """
     n = batch.num_rows
     source, offset, kind, code, unit, time, name, value = (column.to_numpy() for column in batch.columns)
-    exposures, events, notes = (np.empty((rows, width), np.int64) for rows, width in ((n, 5), (n, 5), (2 * n, 4)))
+    exposures, events, notes = (np.empty((rows, width), np.int64) for rows, width in ((n, 6), (n, 5), (2 * n, 4)))
     counted = np.zeros((len(arms), 4), np.int64)
     fault, row, shown, happened, noted = _sort(
         source,

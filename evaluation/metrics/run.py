@@ -1,16 +1,18 @@
 """Run: what one partition's units contribute to one run of an experiment."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from itertools import pairwise
 
 import msgspec
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from evaluation.catalog import SETTLING, RunInForce
-from evaluation.metrics import members, sums
+from evaluation.catalog import SETTLING, RunInForce, Variable
+from evaluation.metrics import measures as of
+from evaluation.metrics import members, ordered, sums
+from evaluation.metrics.measures import BUCKETS, NO_CAP, NO_WINDOW, Measures
 from evaluation.metrics.members import (
-    AT,
     COUNTED,
     DUPLICATES,
     ENTRY,
@@ -18,28 +20,35 @@ from evaluation.metrics.members import (
     JUMPERS,
     LATES,
     LIVE,
+    LOOKED_BACK,
     MEMBERS,
-    NO_WINDOW,
     QUEUED,
     REASSIGNMENTS,
     SAME_IDS,
     SEEN,
     SETTLED,
-    SUM,
+    UNIT,
     UNUSABLES,
     WITHHELD,
+    Members,
+    Memory,
 )
+from evaluation.metrics.past import Past
 from evaluation.metrics.recent import TAIL, Recent, Words, refill
 from schemas.aggregate import Aggregate, ArmCount, MetricHealth, Sums, exact
+from schemas.catalog import Breakdown
 
-KINDS = {"conversion": members.CONVERSION, "count": members.COUNT, "sum": members.SUM}
 NO_END = 1 << 61
 NOT_YET = -(1 << 61)
 EXPOSURES, LATE, INACTIVE, FORCED = range(4)  # columns of what is counted of a run's exposures
 ARM_BITS = 64
+OTHER = "(other)"
+
+FactNumbers = Callable[[str], int]  # the partition's number of a fact, by its key
+Pasts = Mapping[tuple[int, int], Past]  # by fact and width of a bucket
 
 _SMALLEST = 64
-_ARRAYS = ("rows", "cells", "arm_units", "tallies", "settled", "counts", "exposures")
+_ARRAYS = ("rows", "cells", "arm_units", "tallies", "settled", "counts", "exposures", "pending", "ring")
 
 
 class Column(msgspec.Struct, frozen=True):
@@ -48,14 +57,61 @@ class Column(msgspec.Struct, frozen=True):
     metric: str
     version: int
     since: int  # ms UTC: it covers entries from then on
-    fact: int  # the partition's number of the fact
-    kind: int
     window: int
+    variables: tuple[Variable, ...]
+    width: int  # ms, of a bucket of the past; 0: it has no covariates
+    recorded: int  # ms UTC: buckets are whole from then on
+
+    @property
+    def numbers(self) -> int:
+        """How many numbers it has of a unit."""
+        return len(self.variables) * (2 if self.width else 1)
 
     @property
     def words(self) -> int:
-        """How many words of a member's row hold its total."""
-        return 2 if self.kind == SUM else 1
+        """How many words of a member's row hold its totals."""
+        return sum(map(_words, self.variables)) * (2 if self.width else 1)
+
+
+def _kind(variable: Variable) -> int:
+    kinds = {
+        "conversion": of.CONVERSION,
+        "count": of.COUNT,
+        "sum": of.SUM,
+        "mean": of.MEAN,
+        "funnel": of.FUNNELS if variable.totals else of.FUNNEL,
+        "retention": of.RETENTION,
+    }
+    return kinds[variable.type]
+
+
+def _words(variable: Variable) -> int:
+    return of.WORDS[_kind(variable)]
+
+
+def columns_of(run: RunInForce, horizon: int) -> list[Column]:
+    """What the run reads of its metrics.
+
+    An event at or after `recorded` was appended when every stage knew that the past is kept: it lies at most a horizon
+    ahead of its append time, which is `SETTLING` after the metric's version.
+    """
+    return [
+        Column(
+            metric=key,
+            version=metric.version,
+            since=run.since[key],
+            window=NO_WINDOW if metric.window is None else metric.window,
+            variables=metric.variables,
+            width=0 if metric.lookback is None else bucket_width(metric.lookback),
+            recorded=0 if metric.lookback is None else metric.recorded + SETTLING + horizon,
+        )
+        for key, metric in run.metrics.items()
+    ]
+
+
+def bucket_width(lookback: int) -> int:
+    """Milliseconds of a bucket."""
+    return max(1, lookback // BUCKETS)
 
 
 class RunState(msgspec.Struct, frozen=True):
@@ -65,6 +121,7 @@ class RunState(msgspec.Struct, frozen=True):
     key: str
     started: int
     completed: int | None
+    breakdowns: tuple[Breakdown, ...]
     arms: list[tuple[int, str]]
     columns: list[Column]
     final: Aggregate | None
@@ -73,8 +130,10 @@ class RunState(msgspec.Struct, frozen=True):
 class Run:
     """The members of one run in one partition, their sums, and what was counted of their records.
 
-    Bytes per member, with M metrics of which S are sums: 40 + 8 (M + S) for its row, 16 for its place in the heap, 4 in
-    the queue, 8 per slot of the table (13 to 26 per member). Arrays grow by doubling. 64 arms cost 8 more.
+    Bytes per member: 48 for its row, in it 8 for each word of a total (1 of a conversion or count, 2 of a sum or mean,
+    4 of a funnel or retention; a ratio has those of both parts, CUPED as many again); 16 for its place in the heap, 4
+    in the queue, 8 per slot of the table (13 to 26 per member). Arrays grow by doubling. 64 arms cost 8 more. While an
+    event of a funnel or retention is younger than the horizon, it takes 48.
     """
 
     def __init__(self, flag: str, key: str, horizon: int) -> None:
@@ -82,9 +141,9 @@ class Run:
         self.started = 0
         self.completed: int | None = None
         self.final: Aggregate | None = None
+        self.breakdowns: tuple[Breakdown, ...] = ()
         self.arms: list[tuple[int, str]] = []
         self.columns: list[Column] = []
-        self.spec = np.zeros((0, 5), np.int64)
         self.mates = np.zeros((1, 1), np.int64)
         self.allocations = np.zeros(1, np.int64)
         self.exposures = np.zeros(4, np.int64)
@@ -97,10 +156,18 @@ class Run:
         self.heap = np.zeros((_SMALLEST, 2), np.int64)
         self.queue = np.zeros(_SMALLEST, np.int32)
         self.counts = np.zeros(6, np.int64)
-        self.cells = np.zeros((0, sums.WORDS), np.int64)
+        self.cells = np.zeros(0, np.int64)
         self.arm_units = np.zeros(1, np.int64)
-        self.tallies = np.zeros((0, 5), np.int64)
+        self.tallies = np.zeros((0, 6), np.int64)
         self.settled = np.zeros((0, 2), np.int64)
+        self.pending = np.zeros((1, 6), np.int64)
+        self.ring = np.zeros(2, np.int64)
+        self.measures = _measures([], lambda _: 0, self._segments(), SEEN + 1)
+
+    def _segments(self) -> Words:
+        """First segment and number of segments of each breakdown; without any there is one."""
+        sizes = [len(each.values) + 1 for each in self.breakdowns] or [1]
+        return np.array(list(zip(np.cumsum([0, *sizes[:-1]]), sizes, strict=True)), np.int64)
 
     @property
     def ends(self) -> int:
@@ -115,26 +182,19 @@ class Run:
         longest = max((column.window for column in self.columns if column.window < NO_WINDOW), default=0)
         return self.completed + SETTLING + longest + self.horizon
 
-    def adopt(self, run: RunInForce, fact_number: Callable[[str], int], recent: Recent) -> None:
+    def adopt(self, run: RunInForce, fact_number: FactNumbers, recent: Recent, pasts: Pasts) -> None:
         """Take what the catalog says of the run. A new column counts the recent events of the members it covers."""
         self.started, self.completed = run.started, run.completed
+        self.breakdowns = run.definition.breakdowns
         for number, allocation in enumerate(run.allocations):
             for variant in allocation.weights:
                 self.arm(number, variant)
-        columns = [
-            Column(
-                metric=key,
-                version=metric.version,
-                since=run.since[key],
-                fact=fact_number(metric.facts[0].key),
-                kind=KINDS[metric.definition.type],
-                window=NO_WINDOW if metric.window is None else metric.window,
-            )
-            for key, metric in run.metrics.items()
-        ]
+        columns = columns_of(run, self.horizon)
         if set(columns) != set(self.columns):
             kept = [column for column in self.columns if column in columns]
-            self._set_columns(kept + [column for column in columns if column not in kept], len(kept), recent)
+            fresh = [column for column in columns if column not in kept]
+            self._set_columns(kept + fresh, fact_number)
+            self._cover(len(kept), recent, pasts)
 
     def arm(self, allocation: int, variant: str) -> int:
         """The run's own number of an arm."""
@@ -157,104 +217,144 @@ class Run:
         self.mates = mates.view(np.int64)
         self.allocations = np.zeros(len(self.arm_units), np.int64)
         self.allocations[: len(self.arms)] = [allocation for allocation, _ in self.arms]
-        if SEEN + words > self._totals_at:
-            self._lay_out(self.columns, words)
+        if (more := SEEN + words - self._totals_at) > 0:
+            self.rows = np.insert(self.rows, [self._totals_at] * more, 0, axis=1)
+            for place in (of.V_AT, of.V_PAST):
+                self.measures.variables[:, place] += more
 
     @property
     def _totals_at(self) -> int:
         """The column of the members' rows where totals begin."""
         return int(self.rows.shape[1]) - sum(column.words for column in self.columns)
 
+    def _cells(self) -> list[Words]:
+        """Of each column the cells (readings, arms, segments, words): views."""
+        shape = (2, len(self.arm_units), int(self.measures.breakdowns[-1].sum()))
+        sizes = [int(np.prod(shape)) * int(sums.size(column.numbers)) for column in self.columns]
+        ends = np.cumsum([0, *sizes])
+        return [self.cells[begin:end].reshape(*shape, -1) for begin, end in pairwise(ends.tolist())]
+
+    def _set_cells(self, cells: list[Words]) -> None:
+        self.cells = np.concatenate([np.zeros(0, np.int64), *(each.reshape(-1) for each in cells)])
+        self.measures.columns[:, of.C_CELL] = np.cumsum([0, *(each.size for each in cells)])[:-1]
+
     def _widen(self) -> None:
         """Room for twice as many arms."""
-        before = len(self.arm_units)
-        self.arm_units = np.concatenate((self.arm_units, np.zeros(before, np.int64)))
-        cells = np.zeros((2 * len(self.columns), 2 * before, sums.WORDS), np.int64)
-        cells[:, :before] = self.cells.reshape(2 * len(self.columns), before, sums.WORDS)
-        self.cells = cells.reshape(-1, sums.WORDS)
+        cells = self._cells()
+        self.arm_units = np.concatenate((self.arm_units, np.zeros(len(self.arm_units), np.int64)))
+        self._set_cells([np.concatenate((each, np.zeros_like(each)), axis=1) for each in cells])
 
-    def _lay_out(self, columns: list[Column], words: int) -> None:
-        """Members' rows with room for these columns and for `words` words of arms; what both have is kept."""
-        rows = np.zeros((len(self.rows), SEEN + words + sum(column.words for column in columns)), np.int64)
-        seen = min(words, self._totals_at - SEEN)
-        rows[:, : SEEN + seen] = self.rows[:, : SEEN + seen]
-        spec = np.zeros((len(columns), 5), np.int64)
-        at = SEEN + words
-        for c, column in enumerate(columns):
-            spec[c] = column.fact, column.window, column.since, column.kind, at
-            if column in self.columns:
-                before = self.spec[self.columns.index(column), AT]
-                rows[:, at : at + column.words] = self.rows[:, before : before + column.words]
-            at += column.words
-        self.rows, self.spec, self.columns = rows, spec, columns
+    def _set_columns(self, columns: list[Column], fact_number: FactNumbers) -> None:
+        """These columns; what stays of the former ones stands first, and keeps what it has."""
+        kept = [self.columns.index(column) for column in columns if column in self.columns]
+        new = columns[len(kept) :]
+        before, places = self.measures, self._totals_at
+        cells = [self._cells()[c] for c in kept]
+        self.measures = _measures(columns, fact_number, self._segments(), places)
+        shape = (2, len(self.arm_units), int(self.measures.breakdowns[-1].sum()))
+        cells += [np.zeros((*shape, int(sums.size(column.numbers))), np.int64) for column in new]
+        self.tallies = np.concatenate((self.tallies[kept], np.zeros((len(new), 6), np.int64)))
+        self.settled = np.concatenate((self.settled[kept], np.full((len(new), 2), (0, NOT_YET), np.int64)))
 
-    def _set_columns(self, columns: list[Column], first: int, recent: Recent) -> None:
-        """These columns, of which those from `first` on are new."""
-        kept = [self.columns.index(column) for column in columns[:first]]
-        arms = len(self.arm_units)
-        new = len(columns) - first
-        self.tallies = np.concatenate((self.tallies[kept], np.zeros((new, 5), np.int64)))
-        self.settled = np.concatenate((self.settled[kept], np.full((new, 2), (0, NOT_YET), np.int64)))
-        cells = self.cells.reshape(-1, 2 * arms, sums.WORDS)[kept]
-        self.cells = np.concatenate((cells.reshape(-1, sums.WORDS), np.zeros((new * 2 * arms, sums.WORDS), np.int64)))
-        self._lay_out(columns, self._totals_at - SEEN)
-        members.cover(
-            self.rows,
-            self.counts,
-            self.spec,
-            first,
-            self.ends,
-            self.cells,
-            arms,
-            self.tallies,
-            recent.ring,
-            int(recent.state[TAIL]),
-            recent.units,
-        )
+        starts = np.cumsum([places, *(column.words for column in self.columns)])
+        totals = [self.rows[:, starts[c] : starts[c + 1]] for c in kept]
+        fresh = np.zeros((len(self.rows), sum(column.words for column in new)), np.int64)
+        self.rows = np.ascontiguousarray(np.concatenate((self.rows[:, :places], *totals, fresh), axis=1))
+        self._rename_pending(before, kept)
+        self.columns = columns
+        self._set_cells(cells)
 
-    def expose(self, exposures: Words, n: int, number: int, recent: Recent) -> None:
-        """Fold those of the first n exposures (m, 5) that belong to run `number` of the message."""
-        self._reserve(n)
-        members.expose(
-            exposures,
-            n,
-            number,
+    def _rename_pending(self, before: Measures, kept: list[int]) -> None:
+        """Pending events know their variable by its number; those of a column that is gone die."""
+        numbers = np.full(len(before.variables) + 1, -1)
+        for now, c in enumerate(kept):
+            first, count = before.columns[c, [of.C_FIRST, of.C_VARIABLES]]
+            numbers[first : first + count] = self.measures.columns[now, of.C_FIRST] + np.arange(count)
+        variable = numbers[self.pending[:, ordered.VARIABLE]]
+        self.pending[variable < 0, ordered.STEPS] = 0
+        self.pending[:, ordered.VARIABLE] = np.maximum(variable, 0)
+
+    def _cover(self, first: int, recent: Recent, pasts: Pasts) -> None:
+        """Bring the columns from `first` on into force."""
+        at, memory = 0, _memory(recent)
+        while (at := members.cover(at, self._store(), self.measures, first, self.ends, memory)) < self.counts[MEMBERS]:
+            self._grow_pending(of.MOST_EVENTS)
+        self._look_back(np.arange(self.counts[MEMBERS]), first, pasts)
+
+    def _store(self) -> Members:
+        return Members(
             self.rows,
             self.table,
-            self.heap,
             self.counts,
-            self.spec,
-            self.ends,
-            self.mates,
-            self.allocations,
             self.cells,
             self.arm_units,
             self.tallies,
             self.settled,
-            recent.ring,
-            int(recent.state[TAIL]),
-            recent.units,
-            np.empty(n, np.int64),
+            self.heap,
+            self.pending,
+            self.ring,
         )
+
+    def _grow_pending(self, events: int) -> None:
+        """Room for `events` pending events more in each ordered total, and for as many as there are."""
+        ordered_totals = int((self.measures.variables[:, of.V_KIND] >= of.FUNNEL).sum())
+        self.pending = ordered.larger(self.pending, self.ring, len(self.pending) + ordered_totals * events)
+
+    def expose(self, exposures: Words, n: int, number: int, recent: Recent, pasts: Pasts) -> None:
+        """Fold those of the first n exposures (m, 6) that belong to run `number` of the message."""
+        self._reserve(n)
+        found, entered, memory = np.empty(n, np.int64), np.empty(n, np.int64), _memory(recent)
+        members.find_exposed(exposures, n, number, self._store(), memory, found)
+        at = 0
+        while True:
+            at, entries = members.expose(
+                exposures,
+                at,
+                n,
+                number,
+                self._store(),
+                self.measures,
+                self.ends,
+                self.mates,
+                self.allocations,
+                memory,
+                found,
+                entered,
+            )
+            if entries:
+                self._look_back(entered[:entries], 0, pasts)
+            if at == n:
+                break
+            self._grow_pending(of.MOST_EVENTS)
+
+    def _look_back(self, entered: Words, first: int, pasts: Pasts) -> None:
+        """Give members the covariates of the columns from `first` on."""
+        for c in range(first, len(self.columns)):
+            column = self.columns[c]
+            if not column.width or not len(entered):
+                continue
+            bucket = self.rows[entered, ENTRY] // column.width
+            begin = np.maximum(bucket - BUCKETS, -(-column.recorded // column.width))
+            wanted = np.column_stack((begin, bucket))
+            for i in range(len(column.variables)):
+                v = int(self.measures.columns[c, of.C_FIRST]) + i
+                fact = int(self.measures.feeds[self.measures.feeds[:, of.F_VARIABLE] == v][0, of.F_FACT])
+                found = pasts[fact, column.width].look_up(self.rows[entered, UNIT], wanted)
+                members.look_back(entered, found, c, v, self.measures, self._store())
 
     def count(self, events: Words, n: int, notes: Words, noted: int) -> None:
         """Fold the first n of `events` (m, 5), all of them new, and what was noted of the message's events."""
-        members.count(
-            events,
-            n,
-            notes,
-            noted,
-            self.rows,
-            self.table,
-            self.counts,
-            self.spec,
-            self.ends,
-            self.started,
-            self.cells,
-            self.arm_units,
-            self.tallies,
-            np.empty(n, np.int64),
-        )
+        found = np.empty(n, np.int64)
+        members.find_fed(events, n, self._store(), self.measures, found)
+        at = 0
+        while (at := members.count(events, at, n, self._store(), self.measures, self.ends, found)) < n:
+            self._grow_pending(n - at)
+        members.note(notes, noted, self.measures, self.started, self.tallies, self.counts)
+
+    def expire(self, bound: int) -> None:
+        """What is before `bound` (ms UTC) is complete."""
+        if self.ring[ordered.TAIL] < self.ring[ordered.HEAD]:
+            ordered.expire(self.rows, self.measures.variables, self.pending, self.ring, bound)
 
     def _reserve(self, n: int) -> None:
         """Room for n exposures more."""
@@ -279,23 +379,12 @@ class Run:
             queue = np.zeros(len(self.rows), np.int32)
             queue[: self.counts[QUEUED]] = self.queue[: self.counts[QUEUED]]
             self.queue = queue
-        members.settle(
-            self.rows,
-            self.heap,
-            self.queue,
-            self.counts,
-            self.spec,
-            self.cells,
-            len(self.arm_units),
-            self.settled,
-            bound,
-        )
+        members.settle(self._store(), self.queue, self.measures, bound)
 
     def finish(self, aggregate: Aggregate) -> None:
         """Keep the last word and free everything else."""
         self.final = aggregate
         self.columns = []
-        self.spec = np.zeros((0, 5), np.int64)
         self._clear()
 
     def is_over(self, clock: int) -> bool:
@@ -308,7 +397,7 @@ class Run:
             return msgspec.structs.replace(self.final, offset=offset, clock=clock, catalog=catalog)
         order = sorted(range(len(self.arms)), key=self.arms.__getitem__)
         columns = sorted(enumerate(self.columns), key=lambda each: each[1].metric)
-        cells = self.cells.reshape(len(self.columns), 2, len(self.arm_units), sums.WORDS)
+        cells = self._cells()
         return Aggregate(
             flag=self.flag,
             run=self.key,
@@ -317,23 +406,7 @@ class Run:
             clock=clock,
             catalog=catalog,
             arms=[ArmCount(*self.arms[arm], int(self.arm_units[arm])) for arm in order],
-            sums=[
-                Sums(
-                    column.metric,
-                    column.version,
-                    name,
-                    *self.arms[arm],
-                    "all",
-                    int(cells[c, reading, arm, sums.N]),
-                    int(cells[c, reading, arm, sums.NONZERO]),
-                    [exact(sums.exact(cells[c, reading, arm], sums.SUM))],
-                    [exact(sums.exact(cells[c, reading, arm], sums.SQUARES))],
-                )
-                for c, column in columns
-                for reading, name in ((LIVE, "live"), (SETTLED, "settled"))
-                if reading == LIVE or column.window < NO_WINDOW
-                for arm in order
-            ],
+            sums=[each for c, column in columns for each in self._sums(column, cells[c], order)],
             metrics=[
                 MetricHealth(column.metric, *(int(self.tallies[c, tally]) for tally in _HEALTH))
                 for c, column in columns
@@ -347,36 +420,78 @@ class Run:
             duplicate_ids=int(self.counts[SAME_IDS]),
         )
 
+    def _sums(self, column: Column, cells: Words, order: list[int]) -> Iterator[Sums]:
+        """A column's sums by reading, arm and segment: of segments where nobody is, none."""
+        names = [f"{each.property}={value}" for each in self.breakdowns for value in (OTHER, *each.values)]
+        for reading, name in ((LIVE, "live"), (SETTLED, "settled")):
+            if reading == SETTLED and column.window == NO_WINDOW:
+                continue
+            for arm in order:
+                its = cells[reading, arm]
+                everyone = [
+                    sums.read(cell, column.numbers) for cell in its[: self.measures.breakdowns[0, of.B_SEGMENTS]]
+                ]
+                told = [("all", _added(everyone))]
+                told += [(segment, sums.read(cell, column.numbers)) for segment, cell in zip(names, its, strict=False)]
+                for segment, (n, nonzero, first, second) in told:
+                    if n or segment == "all":
+                        yield Sums(
+                            column.metric,
+                            column.version,
+                            name,
+                            *self.arms[arm],
+                            segment,
+                            n,
+                            nonzero,
+                            [exact(each) for each in first],
+                            [exact(each) for each in second],
+                        )
+
     def state(self) -> RunState:
         """What a checkpoint says of the run, beside `arrays`."""
-        return RunState(self.flag, self.key, self.started, self.completed, self.arms, self.columns, self.final)
+        return RunState(
+            self.flag,
+            self.key,
+            self.started,
+            self.completed,
+            self.breakdowns,
+            self.arms,
+            self.columns,
+            self.final,
+        )
 
     def arrays(self) -> dict[str, NDArray[np.int64]]:
         """The columns of a checkpoint."""
         arrays = {name: getattr(self, name) for name in _ARRAYS}
-        return arrays | {"rows": self.rows[: self.counts[MEMBERS]]}
+        numbers = np.arange(*self.ring) & (len(self.pending) - 1)
+        return arrays | {"rows": self.rows[: self.counts[MEMBERS]], "pending": self.pending[numbers]}
 
     @classmethod
-    def load(cls, state: RunState, horizon: int, arrays: Mapping[str, NDArray[np.int64]]) -> "Run":
+    def load(
+        cls, state: RunState, horizon: int, fact_number: FactNumbers, arrays: Mapping[str, NDArray[np.int64]]
+    ) -> "Run":
         """The run again, from `state()` and the flat `arrays()`. Table, heap and queue are made from the rows."""
         run = cls(state.flag, state.key, horizon)
         run.started, run.completed, run.final = state.started, state.completed, state.final
+        run.breakdowns = state.breakdowns
         run.exposures = arrays["exposures"].copy()
         run.arms = list(state.arms)
         if run.final:
             return run
-        n = int(arrays["counts"][MEMBERS])
-        words = -(-max(1, len(run.arms)) // ARM_BITS)
         run.arm_units = arrays["arm_units"].copy()
-        run.rows = np.zeros((_SMALLEST, SEEN + words), np.int64)
-        run._lay_out(state.columns, words)
         run._pair()
+        run._set_columns(state.columns, fact_number)
+        n = int(arrays["counts"][MEMBERS])
         run.rows = np.zeros((max(_SMALLEST, n + n // 2), run.rows.shape[1]), np.int64)
         run.rows[:n] = arrays["rows"].reshape(n, -1) if n else 0
-        run.cells = arrays["cells"].reshape(-1, sums.WORDS).copy()
-        run.tallies = arrays["tallies"].reshape(-1, 5).copy()
+        run.cells = arrays["cells"].copy()
+        run.tallies = arrays["tallies"].reshape(-1, 6).copy()
         run.settled = arrays["settled"].reshape(-1, 2).copy()
         run.counts = arrays["counts"].copy()
+        run.ring = arrays["ring"].copy()
+        pending = arrays["pending"].reshape(-1, 6)
+        run.pending = np.zeros((1 << max(0, len(pending) - 1).bit_length(), 6), np.int64)
+        run.pending[np.arange(*run.ring) & (len(run.pending) - 1)] = pending
         run.counts[HEAPED] = 0
         run.table = np.zeros(1 << (2 * n + _SMALLEST).bit_length(), np.int64)
         members.fill(run.rows, n, run.table)
@@ -392,7 +507,45 @@ class Run:
         return run
 
 
-_HEALTH = (COUNTED, DUPLICATES, LATES, UNUSABLES, WITHHELD)
+_HEALTH = (COUNTED, DUPLICATES, LATES, UNUSABLES, WITHHELD, LOOKED_BACK)
+
+
+def _measures(columns: list[Column], fact_number: FactNumbers, breakdowns: Words, at: int) -> Measures:
+    """The tables of these columns. Totals begin at the word `at` of a row; cells are not placed yet."""
+    feeds: list[tuple[int, int, int, bool]] = []
+    variables: list[tuple[int, ...]] = []
+    table = np.zeros((len(columns), 8), np.int64)
+    for c, column in enumerate(columns):
+        first, count = len(variables), len(column.variables)
+        table[c] = column.since, column.window, first, count, column.numbers, 0, column.width, column.recorded
+        known: set[int] = set()
+        past = at + sum(map(_words, column.variables))
+        for v, variable in enumerate(column.variables, first):
+            steps: dict[int, int] = {}
+            for step, fact in enumerate(variable.facts):
+                number = fact_number(fact.key)
+                steps[number] = steps.get(number, 0) | 1 << step
+            feeds += [(fact, v, bits, fact not in known) for fact, bits in steps.items()]
+            known |= steps.keys()
+            log = (10 ** variable.facts[0].scale, 10**variable.places) if variable.log else (0, 0)
+            kind, words = _kind(variable), _words(variable)
+            cap = 1 if kind in of.YES_OR_NO else NO_CAP if variable.cap is None else variable.cap
+            variables.append((kind, c, at, past, cap, *log, len(variable.facts), variable.begins, variable.ends))
+            at, past = at + words, past + words
+        at = past if column.width else at
+    return Measures(
+        np.array(feeds, np.int64).reshape(-1, 4), np.array(variables, np.int64).reshape(-1, 10), table, breakdowns
+    )
+
+
+def _memory(recent: Recent) -> Memory:
+    return Memory(recent.ring, int(recent.state[TAIL]), recent.units)
+
+
+def _added(cells: list[tuple[int, int, list[int], list[int]]]) -> tuple[int, int, list[int], list[int]]:
+    """The sums of several cells together."""
+    n, nonzero, first, second = zip(*cells, strict=True)
+    return sum(n), sum(nonzero), *([sum(each) for each in zip(*column, strict=True)] for column in (first, second))
 
 
 def pack(arrays: Mapping[str, NDArray[np.int64]], metadata: dict[bytes, bytes]) -> bytes:

@@ -1,8 +1,10 @@
-"""Sums: exact power sums of integers in kernels, as rows of two-limb 128-bit numbers; Python integers outside.
+"""Sums: exact sums over units of k numbers and of their products, in kernels; Python integers outside.
 
-One row is one cell: (n, nonzero, low and high limb of sum x, low and high limb of sum x^2), all int64. A limb's bits
-count, not its sign: addition wraps, and the carry comes from comparing the bits as unsigned. With |x| < 2^47 a cell has
-room for 2^33 units. Addition can be taken back, so no order of updates shows.
+A cell is a stretch of one flat array of int64: n, how many units have a first number that isn't 0, then in two words
+each the sums of the k numbers, and those of the products of each two of them (the upper triangle by rows). Two words
+are the limbs, low and high, of a 128-bit number. A limb's bits count, not its sign: addition wraps, and the carry comes
+from comparing the bits as unsigned. With |x| < 2^47 a cell has room for 2^33 units. Addition can be taken back, so no
+order of updates shows.
 """
 
 from typing import Any
@@ -11,8 +13,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-WORDS = 6
-N, NONZERO, SUM, SQUARES = 0, 1, 2, 4  # of a cell; each sum takes two words
+N, NONZERO, FIRST = range(3)  # of a cell; each sum takes two words
 LIMIT = np.int64(1 << 47)  # of |x|
 SMALL = np.int64(1 << 31)  # |x| below it has a square of one limb
 
@@ -21,65 +22,96 @@ _LOW = np.uint64(0xFFFFFFFF)
 
 
 @njit(cache=True)
-def _add(cells: NDArray[np.int64], k: int, at: int, low: Any, high: int) -> None:
+def size(k: int) -> Any:
+    """How many words a cell of k numbers takes."""
+    return 2 + 2 * k + k * (k + 1)
+
+
+@njit(cache=True)
+def _add(cells: NDArray[np.int64], at: int, low: Any, high: int) -> None:
     """Add (low: uint64, high). Unsigned: a compiler may take it that signed numbers don't overflow."""
-    after = np.uint64(cells[k, at]) + low
-    cells[k, at] = np.int64(after)
-    cells[k, at + 1] += high + (1 if after < low else 0)
+    after = np.uint64(cells[at]) + low
+    cells[at] = np.int64(after)
+    cells[at + 1] += high + (1 if after < low else 0)
 
 
 @njit(cache=True)
-def _subtract(cells: NDArray[np.int64], k: int, at: int, low: Any, high: int) -> None:
+def _subtract(cells: NDArray[np.int64], at: int, low: Any, high: int) -> None:
     """Subtract (low: uint64, high)."""
-    before = np.uint64(cells[k, at])
-    cells[k, at] = np.int64(before - low)
-    cells[k, at + 1] -= high + (1 if before < low else 0)
+    before = np.uint64(cells[at])
+    cells[at] = np.int64(before - low)
+    cells[at + 1] -= high + (1 if before < low else 0)
 
 
 @njit(cache=True)
-def _square(x: int) -> tuple[Any, Any]:
-    """Low (uint64) and high limb of x^2, for |x| < 2^47, by schoolbook multiplication of 32-bit halves."""
-    size = np.uint64(abs(x))
-    high = size >> _HALF
-    low = size & _LOW
-    cross = high * low + high * low
-    first = low * low
+def _product(x: int, y: int) -> tuple[Any, Any]:
+    """Low (uint64) and high limb of |x y|, for |x|, |y| < 2^47, by schoolbook multiplication of 32-bit halves."""
+    a, b = np.uint64(abs(x)), np.uint64(abs(y))
+    a_high, a_low, b_high, b_low = a >> _HALF, a & _LOW, b >> _HALF, b & _LOW
+    cross = a_high * b_low + a_low * b_high
+    first = a_low * b_low
     total = first + (cross << _HALF)
-    return total, np.int64(high * high + (cross >> _HALF)) + (1 if total < first else 0)
+    return total, np.int64(a_high * b_high + (cross >> _HALF)) + (1 if total < first else 0)
 
 
 @njit(cache=True)
-def add(cells: NDArray[np.int64], k: int, x: int) -> None:
-    """One more unit with the total x in cell k."""
-    cells[k, N] += 1
-    if x != 0:
-        cells[k, NONZERO] += 1
-        _add(cells, k, SUM, np.uint64(x), x >> 63)
-        low, high = _square(x)
-        _add(cells, k, SQUARES, low, high)
+def add(cells: NDArray[np.int64], at: int, x: NDArray[np.int64], k: int) -> None:
+    """One more unit with the k numbers x in the cell at `at`."""
+    cells[at + N] += 1
+    if x[0] != 0:
+        cells[at + NONZERO] += 1
+    p = at + FIRST
+    for i in range(k):
+        _add(cells, p, np.uint64(x[i]), x[i] >> 63)
+        p += 2
+    for i in range(k):
+        for j in range(i, k):
+            if x[i] != 0 and x[j] != 0:
+                low, high = _product(x[i], x[j])
+                if (x[i] < 0) == (x[j] < 0):
+                    _add(cells, p, low, high)
+                else:
+                    _subtract(cells, p, low, high)
+            p += 2
 
 
 @njit(cache=True)
-def remove(cells: NDArray[np.int64], k: int, x: int) -> None:
-    """One unit less with the total x in cell k."""
-    cells[k, N] -= 1
-    if x != 0:
-        cells[k, NONZERO] -= 1
-        _subtract(cells, k, SUM, np.uint64(x), x >> 63)
-        low, high = _square(x)
-        _subtract(cells, k, SQUARES, low, high)
+def remove(cells: NDArray[np.int64], at: int, x: NDArray[np.int64], k: int) -> None:
+    """One unit less with the k numbers x in the cell at `at`."""
+    cells[at + N] -= 1
+    if x[0] != 0:
+        cells[at + NONZERO] -= 1
+    p = at + FIRST
+    for i in range(k):
+        _subtract(cells, p, np.uint64(x[i]), x[i] >> 63)
+        p += 2
+    for i in range(k):
+        for j in range(i, k):
+            if x[i] != 0 and x[j] != 0:
+                low, high = _product(x[i], x[j])
+                if (x[i] < 0) == (x[j] < 0):
+                    _subtract(cells, p, low, high)
+                else:
+                    _add(cells, p, low, high)
+            p += 2
 
 
 @njit(cache=True)
-def change(cells: NDArray[np.int64], k: int, before: int, after: int) -> None:
-    """A unit's total in cell k becomes another; both are `SMALL`."""
-    cells[k, NONZERO] += (1 if after != 0 else 0) - (1 if before != 0 else 0)
+def change(cells: NDArray[np.int64], at: int, before: int, after: int) -> None:
+    """The only number of a unit in the cell at `at` becomes another; both are `SMALL`."""
+    cells[at + NONZERO] += (1 if after != 0 else 0) - (1 if before != 0 else 0)
     more = after - before
-    _add(cells, k, SUM, np.uint64(more), more >> 63)
+    _add(cells, at + FIRST, np.uint64(more), more >> 63)
     more = after * after - before * before
-    _add(cells, k, SQUARES, np.uint64(more), more >> 63)
+    _add(cells, at + FIRST + 2, np.uint64(more), more >> 63)
 
 
 def exact(cell: NDArray[np.int64], at: int) -> int:
-    """The integer of a cell's sum at `SUM` or `SQUARES`."""
+    """The integer of the two words at `at`."""
     return (int(cell[at + 1]) << 64) + (int(cell[at]) & 0xFFFF_FFFF_FFFF_FFFF)
+
+
+def read(cell: NDArray[np.int64], k: int) -> tuple[int, int, list[int], list[int]]:
+    """n, nonzero, the sums of the k numbers and those of their products."""
+    numbers = [exact(cell, at) for at in range(FIRST, len(cell), 2)]
+    return int(cell[N]), int(cell[NONZERO]), numbers[:k], numbers[k:]

@@ -50,7 +50,10 @@ class Aggregation(Stage):
         """Where the newest checkpoint ends; an error where the log no longer reaches back that far."""
         number = source[1]
         newest = await asyncio.to_thread(self._checkpoints.newest, number)
-        partition = Partition.load(newest[1]) if newest else Partition(number, self.settings.horizon)
+        try:
+            partition = Partition.load(newest[1]) if newest else Partition(number, self.settings.horizon)
+        except ValueError as error:
+            raise PeekproofError(f"units/{number}: {error}") from error
         if partition.offset < earliest:
             raise PeekproofError(
                 f"units/{number}: the newest checkpoint ends at offset {partition.offset}, but the log begins at "

@@ -15,16 +15,22 @@ HORIZON = 100
 ARMS = [("exp-1", n, variant) for n in (0, 1) for variant in "ab"] + [("exp-2", 0, "a"), ("exp-2", 0, "b")]
 
 
-def make_metric(key, kind="count", window="300ms", event="buy", version=1, append_time=0):  # noqa: PLR0917
-    """A metric in force."""
-    prop = "price" if kind == "sum" else None
-    definition = Metric(key=key, owner="x", type=kind, event=event, property=prop, window=window)
-    return MetricInForce(definition, version, append_time)
+def make_metric(key, kind="count", window="300ms", event="buy", version=1, append_time=0, parts=(), **fields):  # noqa: PLR0917
+    """A metric in force; `parts` are those of a ratio, in force too."""
+    if kind in ("sum", "mean"):
+        fields.setdefault("property", "price")
+    if kind in ("funnel", "ratio"):
+        event = None
+    if parts:
+        fields |= {"numerator": parts[0].definition.key, "denominator": parts[1].definition.key}
+    definition = Metric(key=key, owner="x", type=kind, event=event, window=window, **fields)
+    return MetricInForce(definition, version, append_time, tuple(part.definition for part in parts))
 
 
-def make_run(key, metrics, since=None, completed=None, started=0, allocations=2):  # noqa: PLR0917
+def make_run(key, metrics, since=None, completed=None, started=0, allocations=2, breakdowns=()):  # noqa: PLR0917
     """A run of the flag `flag` with the variants a and b."""
-    definition = Flag(key="flag", owner="x", variants=(Variant(key="a"), Variant(key="b")))
+    variants = (Variant(key="a"), Variant(key="b"))
+    definition = Flag(key="flag", owner="x", variants=variants, breakdowns=breakdowns)
     return RunInForce(
         flag="flag",
         key=key,
@@ -40,10 +46,10 @@ def make_run(key, metrics, since=None, completed=None, started=0, allocations=2)
     )
 
 
-def make_catalog(offset, runs):
-    """A catalog that holds these runs."""
+def make_catalog(offset, runs, metrics=()):
+    """A catalog that holds these runs, and metrics that they may read or not."""
     flag = FlagInForce(runs[0].definition, "running", 1, 0, tuple(runs))
-    return Catalog(offset, 0, {"flag": flag}, {})
+    return Catalog(offset, 0, {"flag": flag}, {metric.definition.key: metric for metric in metrics})
 
 
 class Log:
@@ -56,6 +62,20 @@ class Log:
         self.arms = ARMS
         self.horizon = horizon
 
+    @property
+    def facts(self):
+        """The keys of everything that some metric reads, in order."""
+        runs = [run for catalog in self.catalogs for run in catalog.flags["flag"].runs]
+        metrics = [metric for run in runs for metric in run.metrics.values()]
+        metrics += [metric for catalog in self.catalogs for metric in catalog.metrics.values()]
+        return sorted({fact.key for metric in metrics for fact in metric.facts})
+
+    def happened(self, event, unit, time, value=1, name=0):
+        """The rows of an event: one for each fact that it feeds."""
+        known = [msgspec.json.decode(fact) for fact in self.facts]
+        its = [(code, fact) for code, fact in enumerate(known) if fact[0] == event]
+        return [(0, code, unit, time, name, value if fact[1] else 1) for code, fact in its]
+
     def catalog_at(self, offset):
         """The newest catalog up to there."""
         return [catalog for catalog in self.catalogs if catalog.offset <= offset][-1]
@@ -66,8 +86,6 @@ class Log:
         begin = expected if begin is None else begin
         end = begin + len(rows) if end is None else end
         self.position[topic] = max(expected, end)
-        runs = [run for catalog_ in self.catalogs for run in catalog_.flags["flag"].runs]
-        facts = sorted({fact.key for run in runs for metric in run.metrics.values() for fact in metric.facts})
         columns = list(zip(*rows, strict=True)) or [()] * 6
         kind, code, unit, time, name, value = (
             np.array(column, dtype) for column, dtype in zip(columns, ("u1", "u2", "u8", "i8", "u8", "i8"), strict=True)
@@ -87,7 +105,7 @@ class Log:
             horizon=self.horizon if horizon is None else horizon,
             sources=[Source(topic, 0, begin, end, clock)],
             arms=[Arm("flag", *arm) for arm in self.arms],
-            facts=facts,
+            facts=self.facts,
         )
         return encode_units(table, header)
 
@@ -101,12 +119,12 @@ class Log:
         """What the run comes to."""
         return next(each for each in self.partition.aggregates() if each.run == run)
 
-    def sums(self, metric="m", reading="live", run="exp-1"):
-        """(n, nonzero, sum, sum of squares) of the arms that have units."""
+    def sums(self, metric="m", reading="live", run="exp-1", segment="all"):
+        """(n, nonzero, sums of numbers, sums of their products) of the arms that have units."""
         return {
             (each.allocation, each.variant): (each.n, each.nonzero, *map(int, each.first + each.second))
             for each in self.aggregate(run).sums
-            if (each.metric, each.reading, each.segment) == (metric, reading, "all") and each.n
+            if (each.metric, each.reading, each.segment) == (metric, reading, segment) and each.n
         }
 
     def health(self, metric="m", run="exp-1"):
@@ -118,9 +136,9 @@ class Log:
         return msgspec.json.encode([msgspec.structs.replace(each, offset=0) for each in self.partition.aggregates()])
 
 
-def exposure(unit, time, arm=0, name=0, kind=0):
+def exposure(unit, time, arm=0, name=0, kind=0, segments=0):  # noqa: PLR0917
     """A row: `arm` is an index into `ARMS`."""
-    return (Kind.EXPOSURE | kind, arm, unit, time, name, 0)
+    return (Kind.EXPOSURE | kind, arm, unit, time, name, segments)
 
 
 def event(unit, time, value=1, name=0, kind=0, fact=0):  # noqa: PLR0917

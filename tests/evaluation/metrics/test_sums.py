@@ -1,6 +1,9 @@
 """Sums: two limbs against Python's integers."""
 
+from itertools import combinations_with_replacement
+
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -9,60 +12,53 @@ from evaluation.metrics import sums
 totals = st.one_of(st.integers(-3, 3), st.integers(-(1 << 47) + 1, (1 << 47) - 1))
 
 
-def cells():
-    return np.zeros((2, sums.WORDS), np.int64)
+def cells(k):
+    return np.zeros(2 * sums.size(k), np.int64)
 
 
-def read(cell):
-    return (int(cell[sums.N]), int(cell[sums.NONZERO]), sums.exact(cell, sums.SUM), sums.exact(cell, sums.SQUARES))
+def expected(units, k):
+    first = [sum(unit[i] for unit in units) for i in range(k)]
+    second = [sum(unit[i] * unit[j] for unit in units) for i, j in combinations_with_replacement(range(k), 2)]
+    return len(units), sum(unit[0] != 0 for unit in units), first, second
 
 
-def expected(numbers):
-    return len(numbers), sum(x != 0 for x in numbers), sum(numbers), sum(x * x for x in numbers)
-
-
+@pytest.mark.parametrize("k", [1, 2, 4])
 @settings(deadline=None)  # the first call compiles
-@given(st.lists(totals, max_size=50))
-def test_sums_are_those_of_unbounded_integers(numbers):
-    table = cells()
+@given(data=st.data())
+def test_sums_are_those_of_unbounded_integers_and_what_is_taken_out_leaves_no_trace(k, data):
+    units = st.lists(st.lists(totals, min_size=k, max_size=k), max_size=20)
+    kept, taken = data.draw(units), data.draw(units)
+    table = cells(k)
+    at = int(sums.size(k))
 
-    for x in numbers:
-        sums.add(table, 1, x)
+    for unit in taken:
+        sums.remove(table, at, np.array(unit), k)
+    for unit in kept + taken:
+        sums.add(table, at, np.array(unit), k)
 
-    assert read(table[1]) == expected(numbers)
-    assert not table[0].any()
-
-
-@settings(deadline=None)  # the first call compiles
-@given(st.lists(totals, max_size=30), st.lists(totals, max_size=30))
-def test_what_is_taken_out_leaves_no_trace(kept, taken):
-    table = cells()
-
-    for x in taken:
-        sums.remove(table, 1, x)
-    for x in kept + taken:
-        sums.add(table, 1, x)
-
-    assert read(table[1]) == expected(kept)
+    assert sums.read(table[at:], k) == expected(kept, k)
+    assert not table[:at].any()
 
 
 @settings(deadline=None)  # the first call compiles
 @given(totals.filter(lambda x: abs(x) < 1 << 31), totals.filter(lambda x: abs(x) < 1 << 31), st.lists(totals))
 def test_a_change_is_a_removal_and_an_addition(before, after, others):
-    table = cells()
+    table = cells(1)
     for x in [*others, before]:
-        sums.add(table, 0, x)
+        sums.add(table, 0, np.array([x]), 1)
 
     sums.change(table, 0, before, after)
 
-    assert read(table[0]) == expected([*others, after])
+    assert sums.read(table[: sums.size(1)], 1) == expected([[x] for x in [*others, after]], 1)
 
 
 def test_sums_beyond_two_to_the_64_are_exact():
-    table = cells()
+    table = cells(2)
     largest = (1 << 47) - 1
+    unit = np.array([-largest, largest])
 
     for _ in range(200_000):
-        sums.add(table, 0, -largest)
+        sums.add(table, 0, unit, 2)
 
-    assert read(table[0]) == (200_000, 200_000, -200_000 * largest, 200_000 * largest**2)
+    n, square = 200_000, 200_000 * largest**2
+    assert sums.read(table[: sums.size(2)], 2) == (n, n, [-n * largest, n * largest], [square, -square, square])

@@ -1,0 +1,176 @@
+"""Ordered: totals that depend on the order of a unit's events in time, whatever order they arrive in.
+
+Theory of operation. A funnel and a retention are automata that read a unit's events by ascending (time, id); events of
+one time and id are one event, which may be several steps. What is before the clock less the horizon is complete, so
+the automaton's state after it is all that it leaves behind: FRONT. The events since then are pending: a list of each
+total, newest first, and LIVE is the state after them. An event that comes last in time moves LIVE on; any other finds
+its place in the list, and the list is run through again. A total that was counted anew (its entry moved back) lies
+behind no front: an entry that moves is not before the clock less the horizon, and neither is any event after it.
+
+The pending events of a run stand in one ring in the order of arrival, each known by its number. When the oldest one is
+older than the bound, its list is folded into the front as far as it is so old; folded events are dead (no steps), and
+leave the ring when all before them have.
+
+A list is never longer than `MOST_EVENTS`: a unit with more events than that is withheld, and costs no more than others.
+
+States. Funnel: completed sequences << 8 | steps of the next one. After the last step the first one comes again, so
+sequences don't overlap. Retention: (time of the start + 1) << 1 | has returned.
+"""
+
+from typing import Any
+
+import numpy as np
+from numba import njit
+
+from evaluation.metrics.measures import (
+    EVENTS,
+    FRONT,
+    LIVE,
+    MOST_EVENTS,
+    NEWEST,
+    RETENTION,
+    V_AT,
+    V_BEGINS,
+    V_ENDS,
+    V_KIND,
+    V_STEPS,
+)
+from evaluation.metrics.recent import Words
+
+# Columns of a pending event. BEFORE is the number of the one before it in time, plus 1.
+TIME, ID, STEPS, BEFORE, OWNER, VARIABLE = range(6)
+TAIL, HEAD = range(2)  # of the ring
+
+
+@njit(cache=True)
+def _step(variables: Words, v: int, state: int, time: int, steps: int) -> Any:
+    """The automaton's state after one more event."""
+    if variables[v, V_KIND] == RETENTION:
+        if state == 0:
+            return (time + 1) << 1 if steps & 1 else state
+        since = time - ((state >> 1) - 1)
+        if steps & 2 and variables[v, V_BEGINS] <= since < variables[v, V_ENDS]:
+            return state | 1
+        return state
+    if (steps >> (state & 0xFF)) & 1 == 0:
+        return state
+    if (state & 0xFF) + 1 == variables[v, V_STEPS]:
+        return ((state >> 8) + 1) << 8
+    return state + 1
+
+
+@njit(cache=True)
+def run_through(rows: Words, m: int, variables: Words, v: int, pending: Words) -> None:
+    """LIVE from FRONT and the pending events."""
+    mask = pending.shape[0] - 1
+    at = variables[v, V_AT]
+    order = np.empty(MOST_EVENTS, np.int64)
+    n = 0
+    link = rows[m, at + NEWEST]
+    while link > 0:
+        order[n] = (link - 1) & mask
+        n += 1
+        link = pending[order[n - 1], BEFORE]
+    state = rows[m, at + FRONT]
+    for i in range(n - 1, -1, -1):
+        state = _step(variables, v, state, pending[order[i], TIME], pending[order[i], STEPS])
+    rows[m, at + LIVE] = state
+
+
+@njit(cache=True)
+def put(  # noqa: PLR0917
+    rows: Words, m: int, variables: Words, v: int, pending: Words, ring: Words, time: int, name: int, steps: int
+) -> bool:
+    """One more event of member m's total; whether LIVE is still to be made, by `run_through`.
+
+    There must be room in the ring.
+    """
+    mask = pending.shape[0] - 1
+    at = variables[v, V_AT]
+    rows[m, at + EVENTS] += 1
+    if rows[m, at + EVENTS] > MOST_EVENTS:
+        forget(rows, m, variables, v, pending)
+        return False
+    after = np.int64(-1)
+    link = rows[m, at + NEWEST]
+    while link > 0:
+        k = (link - 1) & mask
+        if pending[k, TIME] < time or (pending[k, TIME] == time and np.uint64(pending[k, ID]) <= np.uint64(name)):
+            break
+        after = k
+        link = pending[k, BEFORE]
+    if link > 0:
+        k = (link - 1) & mask
+        if pending[k, TIME] == time and pending[k, ID] == name:
+            pending[k, STEPS] |= steps
+            return True
+    number = ring[HEAD]
+    ring[HEAD] = number + 1
+    k = number & mask
+    pending[k, TIME], pending[k, ID], pending[k, STEPS] = time, name, steps
+    pending[k, BEFORE], pending[k, OWNER], pending[k, VARIABLE] = link, m, v
+    if after >= 0:
+        pending[after, BEFORE] = number + 1
+        return True
+    rows[m, at + NEWEST] = number + 1
+    rows[m, at + LIVE] = _step(variables, v, rows[m, at + LIVE], time, steps)
+    return False
+
+
+@njit(cache=True)
+def forget(rows: Words, m: int, variables: Words, v: int, pending: Words) -> None:
+    """Let a total's pending events die, and its states with them."""
+    mask = pending.shape[0] - 1
+    at = variables[v, V_AT]
+    link = rows[m, at + NEWEST]
+    while link > 0:
+        pending[(link - 1) & mask, STEPS] = 0
+        link = pending[(link - 1) & mask, BEFORE]
+    rows[m, at + FRONT] = rows[m, at + LIVE] = rows[m, at + NEWEST] = 0
+
+
+@njit(cache=True)
+def _fold(rows: Words, m: int, variables: Words, v: int, pending: Words, bound: int, order: Words) -> None:  # noqa: PLR0917
+    """Fold the pending events before `bound` into FRONT."""
+    mask = pending.shape[0] - 1
+    at = variables[v, V_AT]
+    kept = np.int64(-1)
+    link = rows[m, at + NEWEST]
+    while link > 0 and pending[(link - 1) & mask, TIME] >= bound:
+        kept = (link - 1) & mask
+        link = pending[kept, BEFORE]
+    if kept >= 0:
+        pending[kept, BEFORE] = 0
+    else:
+        rows[m, at + NEWEST] = 0
+    n = 0
+    while link > 0:
+        order[n] = (link - 1) & mask
+        n += 1
+        link = pending[order[n - 1], BEFORE]
+    for i in range(n - 1, -1, -1):
+        k = order[i]
+        rows[m, at + FRONT] = _step(variables, v, rows[m, at + FRONT], pending[k, TIME], pending[k, STEPS])
+        pending[k, STEPS] = 0
+
+
+@njit(cache=True)
+def expire(rows: Words, variables: Words, pending: Words, ring: Words, bound: int) -> None:
+    """Fold what is before `bound` (ms UTC), as far as all that arrived before it is so old too."""
+    mask = pending.shape[0] - 1
+    order = np.empty(MOST_EVENTS, np.int64)
+    while ring[TAIL] < ring[HEAD]:
+        k = ring[TAIL] & mask
+        if pending[k, STEPS] != 0:
+            if pending[k, TIME] >= bound:
+                break
+            _fold(rows, pending[k, OWNER], variables, pending[k, VARIABLE], pending, bound, order)
+        ring[TAIL] += 1
+
+
+def larger(pending: Words, ring: Words, room: int) -> Words:
+    """The ring with room for `room` events more."""
+    grown = np.zeros((1 << int(ring[HEAD] - ring[TAIL] + room - 1).bit_length(), 6), np.int64)
+    numbers = np.arange(ring[TAIL], ring[HEAD])
+    grown[numbers & (len(grown) - 1)] = pending[numbers & (len(pending) - 1)]
+    return grown
