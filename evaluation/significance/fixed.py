@@ -51,16 +51,18 @@ def t_test(
 ) -> Test:
     """The difference against zero: `variance` V > 0 of the difference, `freedom` of its t distribution.
 
-    A difference within `continuity` counts as none, and the interval is as much wider.
+    A difference towards the alternative counts as less by `continuity`, and the interval is as much wider.
     """
     D = np.asarray(difference, np.float64)
     error = np.sqrt(np.asarray(variance, np.float64))
     freedom, alpha = np.asarray(freedom, np.float64), np.asarray(alpha, np.float64)
-    t = np.copysign(np.maximum(np.abs(D) - continuity, 0.0), D) / error
+    nearer = np.copysign(np.maximum(np.abs(D) - continuity, 0.0), D)
     if alternative == "two-sided":
         width = error * -stdtrit(freedom, alpha / 2.0) + continuity
-        return Test(2.0 * stdtr(freedom, -np.abs(t)), D - width, D + width)
+        return Test(2.0 * stdtr(freedom, -np.abs(nearer) / error), D - width, D + width)
     width = error * -stdtrit(freedom, alpha) + continuity
     if alternative == "greater":
+        t = np.where(D > 0.0, nearer, D) / error
         return Test(stdtr(freedom, -t), D - width, np.full_like(D, np.inf))
+    t = np.where(D < 0.0, nearer, D) / error
     return Test(stdtr(freedom, t), np.full_like(D, -np.inf), D + width)

@@ -455,8 +455,9 @@ def sample_power(case, alpha, target, ratio):
         answer = {"n_obs": np.ceil(units * (1 + ratio)), "power": target}
     else:
         n = case["n_obs"]
-        variance = s2 / (n / (1 + ratio)) + s2 / (n * ratio / (1 + ratio))
-        freedom = n - 2 if is_t else np.inf
+        control_n, treated_n = n / (1 + ratio), n * ratio / (1 + ratio)
+        variance = s2 / control_n + s2 / treated_n
+        freedom = fixed.welch_freedom(s2 / treated_n, treated_n, s2 / control_n, control_n) if is_t else np.inf
         if case["solve"] == "power":
             target = power.fixed_power(effect, variance, alpha, freedom)
         else:
