@@ -28,6 +28,7 @@ Measure = Literal["mean", "conversion", "ratio", "adjusted mean", "adjusted rati
 """What an arm is measured by, and of which values of a unit: y; y in {0, 1}; y, d; y, x; y, d, y0, d0."""
 
 
+VALUES: dict[Measure, int] = {"mean": 1, "conversion": 1, "ratio": 2, "adjusted mean": 2, "adjusted ratio": 4}
 UNADJUSTED: dict[Measure, Measure] = {
     "mean": "mean",
     "conversion": "conversion",
@@ -97,17 +98,18 @@ def adjustment(arms: Sequence[Arm], measure: Measure, scales: tuple[int, ...]) -
     """
     total = sum(arms, Arm())
     arms = [arm for arm in ([total] if measure == "adjusted mean" else arms) if _is_measurable(arm, measure)]
-    unit = tuple(10**scale for scale in scales)
-    columns = Arms(arms, [unit] * len(arms))
-    value, covariate = _measured(columns, measure)
-    if covariate is None or not arms:
+    if not measure.startswith("adjusted") or not arms:
         return Adjustment()
+    unit = tuple(10**scale for scale in scales)
+    columns = Arms(arms, [unit] * len(arms), VALUES[measure])
+    value, covariate = _measured(columns, measure)
+    assert covariate is not None
     n = columns.n.astype(np.float64)
     variance = float(np.sum(n * columns.covariance(covariate, covariate)))
     if not variance > 0.0:
         return Adjustment()
     theta = float(np.sum(n * columns.covariance(value, covariate))) / variance
-    _, center = _measured(Arms([total], [unit]), measure)
+    _, center = _measured(Arms([total], [unit], VALUES[measure]), measure)
     return Adjustment(theta, float(center.value()[0]) if center else 0.0)
 
 
@@ -127,9 +129,15 @@ def differences(comparisons: Sequence[Comparison]) -> Differences:
 
 def _differences(comparisons: Sequence[Comparison], measure: Measure) -> Differences:
     """Of comparisons that are measured alike."""
-    count = len(comparisons)
+    count, k = len(comparisons), VALUES[measure]
     rows = [
-        (index, treatment, control, tuple(10**scale for scale in comparison.scales), comparison.adjustment)
+        (
+            index,
+            treatment.leading(k),
+            control.leading(k),
+            tuple(10**scale for scale in comparison.scales),
+            comparison.adjustment,
+        )
         for index, comparison in enumerate(comparisons)
         for treatment, control in comparison.strata
         if _is_measurable(treatment, measure) and _is_measurable(control, measure)
@@ -138,8 +146,8 @@ def _differences(comparisons: Sequence[Comparison], measure: Measure) -> Differe
     units = [row[3] for row in rows]
     theta = [row[4].theta for row in rows]
     center = np.array([row[4].theta * row[4].center for row in rows], np.float64)
-    treatment = _Measured(Arms([row[1] for row in rows], units), measure, theta)
-    control = _Measured(Arms([row[2] for row in rows], units), measure, theta)
+    treatment = _Measured(Arms([row[1] for row in rows], units, k), measure, theta)
+    control = _Measured(Arms([row[2] for row in rows], units, k), measure, theta)
 
     n, control_n = (each.arms.n.astype(np.float64) for each in (treatment, control))
     row_pair = n + control_n

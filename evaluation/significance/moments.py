@@ -46,6 +46,14 @@ class Arm(msgspec.Struct, frozen=True, gc=False):
             tuple(map(add, self.second, other.second)),
         )
 
+    def leading(self, k: int) -> "Arm":
+        """The sums of the first k values alone."""
+        if len(self.first) <= k:
+            return self
+        pairs = combinations_with_replacement(range(len(self.first)), 2)
+        second = tuple(value for (_, j), value in zip(pairs, self.second, strict=True) if j < k)
+        return Arm(self.n, self.nonzero, self.first[:k], second)
+
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
@@ -80,10 +88,10 @@ class Estimate:
 
 
 class Arms:
-    """Many arms of k values each, as columns of unlimited integers. `unit` is the quantised 1 of each value."""
+    """Many arms of k values each, as columns of unlimited integers. `units` holds the quantised 1 of each value."""
 
-    def __init__(self, arms: Sequence[Arm], units: Sequence[tuple[int, ...]]) -> None:
-        values = range(len(units[0]) if units else 1)
+    def __init__(self, arms: Sequence[Arm], units: Sequence[tuple[int, ...]], k: int) -> None:
+        values = range(k)
         self.n = integers(arm.n for arm in arms)
         self.nonzero = integers(arm.nonzero for arm in arms)
         self.first = [integers(arm.first[j] for arm in arms) for j in values]

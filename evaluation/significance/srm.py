@@ -59,8 +59,8 @@ def share_bounds(
     def is_accepted(log_odds: Floats) -> NDArray[np.bool_]:
         return against + n * np.logaddexp(0.0, -log_odds) + rest * np.logaddexp(0.0, log_odds) < -np.log(alpha)
 
-    with np.errstate(divide="ignore"):
-        found = np.clip(np.log(n) - np.log(rest), -FARTHEST, FARTHEST)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        found = np.clip(np.where(n + rest > 0.0, np.log(n) - np.log(rest), 0.0), -FARTHEST, FARTHEST)
     far = np.full_like(n, FARTHEST)
     return expit(edge(-far, found, is_accepted)), expit(edge(far, found, is_accepted))
 

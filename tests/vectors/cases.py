@@ -445,7 +445,7 @@ def fixed_power(case):
 
 def sample_power(case, alpha, target, ratio):
     sample, is_t = case["sample"], case.get("use_t", True)
-    arm = Arms([exact_arm(sample)], [(10**SCALE,)])
+    arm = Arms([exact_arm(sample)], [(10**SCALE,)], 1)
     mean = arm.mean(0)
     s2, average = arm.covariance(mean, mean)[0] * sample["n"], mean.value()[0]
     effect = case.get("effect_size", case.get("rel_effect_size", np.nan) * average)
@@ -480,7 +480,7 @@ def sequential_power(case):
 
 def spread(arm, unit):
     """Mean and sum of squared deviations."""
-    arms = Arms([arm], [(unit,)])
+    arms = Arms([arm], [(unit,)], 1)
     mean = arms.mean(0)
     variance = arms.covariance(mean, mean)[0] if arm.n > 1 else 0.0
     return {"n": arm.n, "mean": mean.value()[0], "m2": variance * arm.n * (arm.n - 1)}
@@ -498,7 +498,7 @@ def stream_moments(case):
 def comoment(case):
     pairs = [(scaled(x), scaled(y)) for x, y in zip(case["x"], case["y"], strict=True)]
     arm = sum((Arm(1, 0, (x, y), (x * x, x * y, y * y)) for x, y in pairs), Arm())
-    arms = Arms([arm], [(10**SCALE, 10**SCALE)])
+    arms = Arms([arm], [(10**SCALE, 10**SCALE)], 2)
     x, y = arms.mean(0), arms.mean(1)
     freedom = arm.n * (arm.n - 1)
     return {

@@ -50,6 +50,46 @@ def test_the_relative_set_excludes_zero_exactly_when_the_absolute_interval_does(
     assert (lower > 0 or upper < 0) == (said.lower > 0 or said.upper < 0)
 
 
+@given(effects, variances, effects, st.tuples(st.floats(0, 1), st.floats(-1, 1)), st.tuples(ratios, levels))
+def test_so_does_the_relative_set_of_an_adjusted_difference(difference, variance, baseline, spread, test):
+    said = mixture.evidence(difference, variance, *test)
+    share, correlation = spread
+    covariance = correlation * variance * np.sqrt(share)
+    lower, upper = fieller(difference, variance, baseline, share * variance, said.multiplier, covariance=covariance)
+
+    assume(np.isfinite(lower))
+    assert lower <= upper
+    assert (lower > 0 or upper < 0) == (said.lower > 0 or said.upper < 0)
+
+
+@given(st.floats(-40, 40), ratios, levels)
+def test_the_one_sided_bound_excludes_the_null_exactly_when_p_is_below_alpha(z, ratio, alpha):
+    log_e, boundary = mixture.one_sided_log_e(z, ratio), mixture.one_sided_boundary(ratio, alpha)
+
+    assume(abs(log_e + np.log(alpha)) > 1e-9 * (1 + abs(log_e)))
+    assert (np.exp(-log_e) < alpha) == (z > boundary)
+    assert boundary <= mixture.one_sided_multiplier(ratio, alpha) * (1 + 1e-12)
+
+
+@given(st.floats(-1e150, 1e150), ratios)
+def test_one_sided_evidence_is_finite_and_rises_with_the_effect(z, ratio):
+    less, more = mixture.one_sided_log_e([z, z + 1 + abs(z)], ratio)
+
+    assert np.isfinite([less, more]).all()
+    assert less < more
+
+
+def test_one_sided_evidence_is_the_average_likelihood_ratio_over_positive_normal_effects():
+    difference, variance, tau2 = -0.1, 0.02, 0.05
+    effect = np.linspace(0, 4, 400_001)
+    density = 2 * np.exp(-(effect**2) / (2 * tau2)) / np.sqrt(2 * np.pi * tau2)
+    likelihood_ratio = np.exp((difference * effect - effect**2 / 2) / variance)
+
+    log_e = mixture.one_sided_log_e(difference / np.sqrt(variance), tau2 / variance)
+
+    np.testing.assert_allclose(np.exp(log_e), np.trapezoid(likelihood_ratio * density, effect), rtol=1e-9)
+
+
 def test_a_baseline_that_may_be_zero_makes_the_relative_set_unbounded():
     lower, upper = fieller(0.1, 0.02, 0.05, 0.01, 3.0)
 
@@ -62,6 +102,19 @@ def test_the_exact_tuning_makes_the_narrowest_interval():
 
     np.testing.assert_allclose(mixture.exact_tuning(0.05), found.x, rtol=1e-4)
     np.testing.assert_allclose(mixture.multiplier(mixture.tuning(0.05), 0.05), found.fun, rtol=1e-3)
+
+
+def test_the_one_sided_tuning_brings_the_bound_nearest():
+    found = minimize_scalar(lambda c: mixture.one_sided_boundary(c, 0.05), bounds=(1, 100), method="bounded")
+
+    np.testing.assert_allclose(mixture.one_sided_tuning(0.05), found.x, rtol=1e-4)
+
+
+def test_the_tuning_of_the_t_mixture_nears_that_of_the_normal_one():
+    found = mixture.exact_tuning(0.05, [10, 1000, 1e8])
+
+    np.testing.assert_allclose(found[2], mixture.exact_tuning(0.05), rtol=1e-6)
+    assert found[0] > found[1] > found[2]
 
 
 def test_the_mixture_is_the_average_likelihood_ratio_over_normal_effects():
