@@ -420,8 +420,9 @@ def _flag_after(document: Document, state: FlagState, append_time: int, catalog:
         if known and known.completed is not None:
             runs.append(known)
             continue
-        if known and known.definition.breakdowns != state.definition.breakdowns:
-            raise ValueError(f"flag '{document.key}' has other breakdowns, but run '{run.key}' is open; complete it")
+        for name in ("breakdowns", "exposure_event"):
+            if known and getattr(known.definition, name) != getattr(state.definition, name):
+                raise ValueError(f"flag '{document.key}' changes its {name} while '{run.key}' is open; complete it")
         since = known.since if known else {}
         goals = [goal.metric for goal in state.definition.metrics]
         runs.append(

@@ -229,6 +229,10 @@ def _refuse_another_meaning(before: Flag, after: Flag, run: str) -> None:
     if before.breakdowns != after.breakdowns:
         old, new = (", ".join(each.property for each in flag.breakdowns) or "none" for flag in (before, after))
         refuse("breakdowns", old, new, "what its units were is known from their exposures only")
+    if before.exposure_event != after.exposure_event:
+        steps = (before.exposure_event, after.exposure_event)
+        old, new = ("exposures" if step is None else msgspec.json.encode(step).decode() for step in steps)
+        refuse("exposure_event", old, new, "its units entered by the former")
     if before.unit != after.unit:
         refuse("unit", before.unit, after.unit, "its units would no longer be those that entered")
     if keys_before != keys_after:

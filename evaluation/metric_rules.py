@@ -4,8 +4,7 @@ from collections.abc import Iterator, Mapping
 
 import msgspec
 
-from evaluation.filters import filter_violations
-from evaluation.rules import Violation, did_you_mean
+from evaluation.rules import Violation, did_you_mean, filter_violations
 from schemas.catalog import Metric
 from schemas.duration import parse_duration
 

@@ -2,14 +2,15 @@
 
 import re
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from difflib import get_close_matches
 
 import msgspec
 
-from schemas.catalog import Flag, FlagState, Metric
+from evaluation.assignment.conditions import ConditionError, compile_condition
+from schemas.catalog import Condition, Flag, FlagState, Metric
 from schemas.topics import MAX_MESSAGE_BYTES
 
 OF_OURS = re.compile(r"(groups\.[^.]+\.)?cohort|groups\.[^.]+\.group_properties\..+")  # what no message says
@@ -50,6 +51,8 @@ def flag_violations(flag: Flag, metrics: Mapping[str, Metric | None]) -> Iterato
     yield from _goal_violations(flag, metrics)
     yield from _breakdown_violations(flag)
     yield from _size_violations(flag, metrics)
+    if flag.exposure_event:
+        yield from filter_violations(flag.exposure_event.where, ("exposure_event", "where"))
     yield from _analysis_violations(flag, metrics)
     yield from _date_violations(flag)
 
@@ -211,6 +214,20 @@ def _size_violations(flag: Flag, metrics: Mapping[str, Metric | None]) -> Iterat
             f"{len(flag.metrics)} metrics, {treatments} treatments and {len(segments)} segments can make looks of "
             f"{size / 1e6:.0f} MB, and a message holds {MAX_MESSAGE_BYTES / 1e6:.0f}; list fewer values, or metrics",
         )
+
+
+def filter_violations(where: Iterable[Condition], path: Path) -> Iterator[Violation]:
+    """What is wrong with the conditions at `path` of an event, which is known by what it says itself."""
+    for index, condition in enumerate(where):
+        if OF_OURS.fullmatch(condition.property):
+            yield Violation(
+                (*path, index, "property"),
+                f"an event does not say '{condition.property}'; compare a property of the event or of its user",
+            )
+        try:
+            compile_condition(condition.op, condition.values)
+        except ConditionError as error:
+            yield Violation((*path, index, "values"), str(error))
 
 
 def _date_violations(flag: Flag) -> Iterator[Violation]:

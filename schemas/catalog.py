@@ -222,14 +222,22 @@ class Breakdown(Strict, frozen=True, kw_only=True):
     values: Annotated[tuple[Value, ...], msgspec.Meta(min_length=1, max_length=50)]
 
 
+class Step(Strict, frozen=True, kw_only=True):
+    """An event, of those that satisfy every condition."""
+
+    event: Text
+    where: tuple[Condition, ...] = ()
+
+
 class Flag(Strict, frozen=True, kw_only=True):
     """A feature flag or, with metrics, an experiment: one YAML file in `configs/flags/` or `configs/experiments/`.
 
     `segments` come first; `rollout` is the percentage of all other units that get a variant, split by the variants'
     weights. Who gets no variant gets `off`. `prerequisites` name, by flag, the variants (`off` is one) of which a unit
     must have one; `sticky` keeps a unit in the variant that it had before; `deployments` are those that serve the flag
-    (none named: all). `control` is by default the variant of that name, else the first. `start` and `end` are
-    a plan: commands act.
+    (none named: all). `control` is by default the variant of that name, else the first. `exposure_event` stands in
+    for exposures: a unit that sends it has met the variant that the flag gives it then. `start` and `end` are a plan:
+    commands act.
     """
 
     key: Key
@@ -248,17 +256,11 @@ class Flag(Strict, frozen=True, kw_only=True):
     sticky: Switch = False
     deployments: tuple[Key, ...] = ()
     metrics: tuple[Goal, ...] = ()
+    exposure_event: Step | None = None
     breakdowns: Annotated[tuple[Breakdown, ...], msgspec.Meta(max_length=10)] = ()
     analysis: Analysis = Analysis()
     start: Date | None = None
     end: Date | None = None
-
-
-class Step(Strict, frozen=True, kw_only=True):
-    """An event, of those that satisfy every condition."""
-
-    event: Text
-    where: tuple[Condition, ...] = ()
 
 
 class Cuped(Strict, frozen=True, kw_only=True):

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.assignment.columns import Columns
+from evaluation.assignment.entries import entry_rows
 from evaluation.assignment.letters import shown
 from evaluation.assignment.messages import Mask, Rows, Stretch, bits, properties
 from evaluation.assignment.plan import EventPlan
@@ -17,7 +18,10 @@ LARGEST_VALUE = 1 << 40  # a quantised value lies below it, up or down
 
 
 def event_rows(columns: Columns, plan: EventPlan, stretch: Stretch) -> Rows:
-    """One row for each unit type that some run needs and the event carries, and each fact that the event feeds."""
+    """One row for each unit type that some run needs and the event carries, and each fact that the event feeds.
+
+    And one for each run of which it stands in for an exposure.
+    """
     time, late, usable = stretch.times(columns)
     hashes, carried = stretch.units(columns, plan.unit_types, plan.needed)
     usable &= _with_a_unit(columns, usable & ~carried.any(axis=0), stretch)
@@ -57,19 +61,25 @@ def event_rows(columns: Columns, plan: EventPlan, stretch: Stretch) -> Rows:
         value, missing = value[kept], missing[kept]
         usable[bad] = False
 
-    kind = bits((late, Kind.LATE), (own, Kind.OWN_ID))[message] | bits((missing, Kind.UNUSABLE))
+    common = bits((late, Kind.LATE), (own, Kind.OWN_ID))
     stretch.count("events", len(columns))
     stretch.count("late", int((late & usable).sum()))
     stretch.count("unusable", int(missing.sum()))
-    return Rows(
+    rows = Rows(
         offset=stretch.records.offset[columns.row[message]],
-        kind=kind,
+        kind=common[message] | bits((missing, Kind.UNUSABLE)),
         code=fact.astype(np.uint16),
         unit=hashes[unit_type, message],
         time=time[message],
         id=ids[message],
         value=value,
     )
+    entered = []
+    for entry in plan.entries:
+        could_enter = usable & (event == entry.event) & carried[entry.unit_type]
+        units = hashes[entry.unit_type]
+        entered.append(entry_rows(columns, plan, entry, stretch, time, units, ids, could_enter, common))
+    return Rows.join([rows, *entered])
 
 
 def _satisfying(columns: Columns, plan: EventPlan, message: NDArray[np.int64], fact: NDArray[np.int64]) -> Mask:

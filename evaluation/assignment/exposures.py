@@ -1,21 +1,17 @@
 """Exposures: which arm of which run did each unit meet, and which variant does one that asks get?"""
 
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.assignment.bucketing import NOBODY, OFF, Reason, choose
+from evaluation.assignment.bucketing import NOBODY, OFF, Reason
 from evaluation.assignment.columns import Columns
-from evaluation.assignment.conditions import NONE
+from evaluation.assignment.entries import arm_code, segments, split
 from evaluation.assignment.letters import place_of, shown
-from evaluation.assignment.messages import Rows, Stretch, bits, properties
-from evaluation.assignment.plan import IDS, ExposurePlan, Question, Resolved, property_path, unit_path
+from evaluation.assignment.messages import Rows, Stretch, bits
+from evaluation.assignment.plan import IDS, ExposurePlan, Question, Resolved, unit_path
 from evaluation.assignment.scanning import MISSING
-from evaluation.assignment.values import text_of
-from evaluation.catalog import RunInForce
 from schemas.assignment import Assignment
-from schemas.units import SEGMENT_BITS, Arm, Kind
+from schemas.units import Kind
 
 NO_ARM = -1
 
@@ -54,12 +50,19 @@ def exposure_rows(columns: Columns, plan: ExposurePlan, stretch: Stretch) -> Row
 
     off = np.array([each.variant == OFF for each in resolved] or [False])[which]
     only_counted = np.array([each.is_only_counted for each in resolved] or [False])[which]
+    replaced = np.array([not each.enters for each in resolved] or [False])[which]
     met = arm != NO_ARM
     stretch.count("exposures", len(columns))
     stretch.count("off", int(off.sum()))
     stretch.count("inactive", int(only_counted.sum() + inactive[met].sum()))
+    stretch.count("replaced", int(replaced.sum()))  # by the event that stands in for exposures of the flag
     stretch.count("forced", int(forced.sum()))
-    rows, arm = rows[met], arm[met]
+    rows, arm, which = rows[met], arm[met], which[met]
+    value = np.zeros(len(rows), np.int64)
+    for question, each in enumerate(resolved):
+        if each.run and each.run.definition.breakdowns:
+            alike = np.flatnonzero(which == question)
+            value[alike] = segments(columns, plan.wanted, each.run.definition.breakdowns, rows[alike])
     stretch.count("late", int(late[rows].sum()))
     kind = bits((late[rows], Kind.LATE), (inactive[met], Kind.INACTIVE), (forced[met], Kind.FORCED))
     return Rows(
@@ -69,30 +72,8 @@ def exposure_rows(columns: Columns, plan: ExposurePlan, stretch: Stretch) -> Row
         unit=hashes[unit_type[met], rows],
         time=time[rows],
         id=ids[rows],
-        value=_segments(columns, plan, rows, [each.run for each in resolved], which[met]),
+        value=value,
     )
-
-
-def _segments(
-    columns: Columns,
-    plan: ExposurePlan,
-    rows: NDArray[np.int64],
-    runs: Sequence[RunInForce | None],
-    which: NDArray[np.int64],
-) -> NDArray[np.int64]:
-    """The segments of these exposures, each of the run `runs[which]`, in the bits of one number."""
-    segments = np.zeros(len(rows), np.int64)
-    for number, run in enumerate(runs):
-        breakdowns = run.definition.breakdowns if run else ()
-        alike = np.flatnonzero(which == number) if breakdowns else np.empty(0, np.int64)
-        for place, breakdown in enumerate(breakdowns):
-            path = property_path(breakdown.property)
-            codes, values = properties(columns, plan.wanted, [path], rows[alike])[path].distinct
-            listed: dict[str | None, int] = {value: index + 1 for index, value in enumerate(breakdown.values)}
-            texts = [NONE if value is None else text_of(value) for value in values]
-            segment = np.array([listed.get(text, 0) for text in texts], np.int64)
-            segments[alike] |= segment[codes] << (SEGMENT_BITS * place)
-    return segments
 
 
 def _questions(
@@ -118,13 +99,9 @@ def _questions(
 
 def _arm(resolved: Resolved, stretch: Stretch) -> int:
     """The code of the arm that exposures met by their own account."""
-    if resolved.run is None or resolved.variant is None or not resolved.wants_unit:
+    if resolved.run is None or resolved.variant is None or not (resolved.wants_unit and resolved.enters):
         return NO_ARM
-    return _code(resolved.run, resolved.allocation, resolved.variant, stretch)
-
-
-def _code(run: RunInForce, allocation: int, variant: str, stretch: Stretch) -> int:
-    return stretch.arms.setdefault(Arm(run.flag, run.key, allocation, variant), len(stretch.arms))
+    return arm_code(resolved.run, resolved.allocation, resolved.variant, stretch)
 
 
 def _reject(columns: Columns, resolved: Resolved, alike: NDArray[np.int64], stretch: Stretch) -> None:
@@ -153,14 +130,14 @@ def _answers(  # noqa: PLR0917
     assert flag
     variants: tuple[str, ...] = ()
     chosen = forced = np.full(len(rows), NOBODY, np.int16)
-    users, devices = columns.texts["user_id",].take(rows), columns.texts["device_id",].take(rows)
+    users, devices = (columns.texts[name,].take(rows) for name in IDS)
     unit = columns.texts[unit_path(resolved.unit_type)].take(rows)
     if run is not None and not resolved.is_inactive:
         bucketing = plan.bucketing(run, resolved.allocation)
         variants = bucketing.variants
-        chosen, forced = choose(bucketing, unit), bucketing.included(users, devices)
-        for i in np.unique(chosen[(forced < 0) & (chosen >= 0)]).tolist():
-            arm[(forced < 0) & (chosen == i)] = _code(run, resolved.allocation, variants[i], stretch)
+        chosen, forced = split(bucketing, columns, resolved.unit_type, rows)
+        for i in np.unique(chosen[(forced < 0) & (chosen >= 0)]).tolist() if resolved.enters else ():
+            arm[(forced < 0) & (chosen == i)] = arm_code(run, resolved.allocation, variants[i], stretch)
     payloads = {variant.key: variant.payload for variant in (run or flag).definition.variants}
     is_group = resolved.unit_type.startswith("groups.")
     for at, i in enumerate(rows.tolist()):

@@ -75,6 +75,17 @@ def _filter(where: Iterable[schemas.Condition]) -> Filter:
     return tuple((property_path(each.property), compile_condition(each.op, each.values)) for each in where)
 
 
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An event that stands in for the exposures of a run: who sends it meets the variant that the unit gets then."""
+
+    event: int  # code of the plan
+    unit_type: int
+    where: Filter
+    run: RunInForce
+    bucketing: Bucketing
+
+
 @dataclass(frozen=True)
 class EventPlan:
     """Slots are pairs (unit type, fact); those of one kind of event stand together."""
@@ -92,6 +103,7 @@ class EventPlan:
     fact_factor: NDArray[np.float64]  # (facts,) 10^scale
     properties: tuple[Path, ...]
     filters: dict[int, Filter]  # by fact: what an event must satisfy to feed it
+    entries: tuple[Entry, ...]
     wanted: Wanted
 
     @classmethod
@@ -113,22 +125,39 @@ class EventPlan:
                         until[slot] = max(until.get(slot, 0), events_until(run, horizon))
         slots = sorted(until, key=lambda slot: (slot[0].event, slot[0].property or "", slot[0].key, slot[1]))
         facts = tuple(dict.fromkeys(fact for fact, _ in slots))
-        unit_types = tuple(dict.fromkeys([*IDS, *sorted(unit for _, unit in slots)]))
-        events = tuple(dict.fromkeys(fact.event for fact in facts))
+        open_runs = [run for flag in catalog.flags.values() for run in flag.runs if run.completed is None]
+        entered = [(run, run.definition.exposure_event) for run in open_runs if run.definition.exposure_event]
+        needed = frozenset([*(unit for _, unit in slots), *(run.definition.unit for run, _ in entered)])
+        unit_types = tuple(dict.fromkeys([*IDS, *sorted(needed)]))
+        events = tuple(dict.fromkeys([*(fact.event for fact in facts), *(step.event for _, step in entered)]))
+        entries = tuple(
+            Entry(
+                event=events.index(step.event),
+                unit_type=unit_types.index(run.definition.unit),
+                where=_filter(step.where),
+                run=run,
+                bucketing=compile_allocation(run.allocations[-1], run.salt, tuple(run.allocations[-1].weights)),
+            )
+            for run, step in entered
+        )
         names = [fact.event for fact, _ in slots]
         properties = tuple(dict.fromkeys(("event_properties", fact.property) for fact in facts if fact.property))
         filters = {index: _filter(fact.where) for index, fact in enumerate(facts) if fact.where}
-        compared = _property_fields(path for each in filters.values() for path, _ in each)
+        conditions = [*filters.values(), *(entry.where for entry in entries)]
+        breakdowns = [each for run, _ in entered for each in run.definition.breakdowns]
+        compared = [path for each in conditions for path, _ in each] + [
+            property_path(each.property) for each in breakdowns
+        ]
         fields = {("event_type",): Type.TEXT} | COMMON
         if properties:
             fields |= {("event_properties",): Type.OBJECT} | dict.fromkeys(properties, Type.NUMBER)
-        fields |= compared | _unit_fields(unit_types)
+        fields |= _property_fields(compared) | _unit_fields(unit_types)
         return cls(
             unit_types=unit_types,
-            needed=frozenset(unit for _, unit in slots),
+            needed=needed,
             facts=facts,
             events=Names(events),
-            first_slot=np.array([*map(names.index, events), 0, 0], np.int64),
+            first_slot=np.array([*(names.index(each) if each in names else 0 for each in events), 0, 0], np.int64),
             slots=np.array([*map(names.count, events), 0, 0], np.int64),
             slot_unit=np.array([unit_types.index(unit) for _, unit in slots], np.int64),
             slot_fact=np.array([facts.index(fact) for fact, _ in slots], np.int64),
@@ -140,6 +169,7 @@ class EventPlan:
             fact_factor=np.array([10.0**fact.scale for fact in facts]),
             properties=properties,
             filters=filters,
+            entries=entries,
             wanted=Wanted(fields, ("event_type",)),
         )
 
@@ -174,6 +204,11 @@ class Resolved:
     def is_inactive(self) -> bool:
         """Whether no run takes entries."""
         return self.run is None or self.run.completed is not None
+
+    @property
+    def enters(self) -> bool:
+        """Whether the run's units enter by exposures, and not by an event of its own."""
+        return self.run is None or self.run.definition.exposure_event is None
 
     @property
     def is_only_counted(self) -> bool:

@@ -18,7 +18,7 @@ from evaluation.lifecycle import (
     steps_between,
 )
 from evaluation.rules import state_violations
-from schemas.catalog import Analysis, Condition, Flag, FlagState, Inclusion, Membership, Segment, Variant
+from schemas.catalog import Analysis, Condition, Flag, FlagState, Inclusion, Membership, Segment, Step, Variant
 
 BUTTON = Flag(key="button", owner="shop", variants=(Variant(key="control"), Variant(key="treatment")))
 
@@ -121,6 +121,7 @@ def test_a_running_flag_gets_another_allocation_only_when_who_gets_what_changes(
         ({"variants": (*BUTTON.variants, Variant(key="third"))}, "variants of 'button' would change"),
         ({"variants": BUTTON.variants[:1]}, "variants of 'button' would change"),
         ({"control": "treatment"}, "control of 'button' would change from control to treatment"),
+        ({"exposure_event": Step(event="checkout")}, "exposure_event of 'button' would change from exposures to {"),
         ({"analysis": Analysis(planned_units=500)}, "analysis of 'button' would change from no plan to 500 planned"),
     ],
 )

@@ -1,10 +1,11 @@
-"""Filters of metrics, the past that is kept for covariates, and the segments of exposures, as rows."""
+"""Filters of metrics, the past of covariates, segments, and events that stand in for exposures, as rows."""
 
 import json
 
 import msgspec
 import pytest
 
+from evaluation.assignment.bucketing import choose_variant
 from evaluation.assignment.routing import assign
 from evaluation.catalog import History
 from evaluation.lifecycle import apply_definition, start
@@ -177,3 +178,67 @@ def test_an_exposure_carries_the_segments_of_its_unit(route):
     mask = (1 << SEGMENT_BITS) - 1
     segments = [[value >> (SEGMENT_BITS * place) & mask for place in range(3)] for value in assigned.value.tolist()]
     assert segments == [[2, 1, 1], [0, 3, 0], [1, 2, 0], [1, 0, 0]]
+
+
+CHECKOUT = Step(event="checkout", where=(PRO,))
+
+
+def entered(**fields):
+    return bought(event_type="checkout", user_properties={"plan": "pro"}) | fields
+
+
+def test_an_event_stands_in_for_the_exposure_and_the_flag_says_which_variant(route):
+    by_event = flag(
+        "views",
+        rollout=60,
+        exposure_event=CHECKOUT,
+        breakdowns=(Breakdown(property="platform", values=("iOS",)),),
+    )
+    history = history_of([metric("views", kind="count", event="checkout")], by_event)
+    users = [f"u-{number}" for number in range(300)]
+
+    assigned = route(history, *(entered(user_id=user, platform="iOS") for user in users))
+
+    in_force = history.newest.flags["button"]
+    choices = {number: choose_variant(in_force, {"user_id": user}) for number, user in enumerate(users)}
+    expected = {number: choice.variant for number, choice in choices.items() if choice.run and choice.variant != "off"}
+    rows = assigned.kind & Kind.EXPOSURE != 0
+    said = zip(assigned.offset[rows].tolist(), assigned.code[rows].tolist(), strict=True)
+    assert {offset: assigned.arms[code].variant for offset, code in said} == expected
+    assert 100 < len(expected) < 250
+    assert set(assigned.value[rows].tolist()) == {1}
+    assert assigned.offset[~rows].tolist() == list(range(300))  # the same events feed the metric
+
+
+def test_only_events_that_satisfy_the_conditions_enter_and_those_of_inclusions_are_forced(route):
+    variants = (Variant(key="control", users=("tester",)), Variant(key="treatment"))
+    history = history_of([], msgspec.structs.replace(flag(), variants=variants, exposure_event=CHECKOUT))
+
+    assigned = route(
+        history,
+        entered(user_properties={"plan": "free"}),
+        entered(user_id=None, device_id="d"),
+        entered(user_id="tester"),
+        entered(),
+        entered(time=NOW - 60_001, insert_id=None),
+        entered(event_type="other"),
+    )
+
+    assert list(zip(assigned.offset.tolist(), assigned.kind.tolist(), strict=True)) == [
+        (2, Kind.EXPOSURE | Kind.FORCED),
+        (3, Kind.EXPOSURE),
+        (4, Kind.EXPOSURE | Kind.LATE | Kind.OWN_ID),
+    ]
+    assert assigned.arms[assigned.code[0]].variant == "control"
+
+
+def test_exposures_are_answered_but_no_entries_where_an_event_stands_in_for_them(route):
+    history = history_of([], flag(exposure_event=CHECKOUT))
+
+    assigned = route(history, shown(), {**shown(), "variant": None}, topic="exposures")
+
+    assert not len(assigned.offset)
+    assert [answer.variant for answer in assigned.answers] == [
+        choose_variant(history.newest.flags["button"], {"user_id": "u"}).variant
+    ]
+    assert assigned.counts["replaced"] == 2
