@@ -21,15 +21,16 @@ from pathlib import Path
 import msgspec
 
 from evaluation.catalog import FlagInForce
-from evaluation.lifecycle import complete, start
-from pipeline import topics
+from evaluation.lifecycle import start
+from evaluation.overview import Told, told
+from pipeline import editing, topics
 from pipeline.broker import Broker
 from pipeline.catalog import CatalogWriter
 from pipeline.demo.processes import Processes, Usage
 from pipeline.demo.traffic import Progress
 from pipeline.demo.watch import Freshness, Watch
 from pipeline.documents import read_documents
-from pipeline.editing import changes
+from pipeline.editing import Signature, Step
 from pipeline.errors import PeekproofError
 from pipeline.follower import Follower
 from pipeline.settings import Settings
@@ -48,6 +49,14 @@ START_SECONDS = 180.0  # for the workers to be there; the first time their kerne
 SETTLE_SECONDS = 90.0  # for everything to be counted after the traffic; window and horizon take 20 of them
 MOST_FALLS = 5  # of one worker
 LOOK_SECONDS = 0.25  # between two pictures
+
+TAG = "demo"  # of the examples that take part
+# What happens to a flag while the traffic flows: at which share of it, the step, its variant, and why.
+FLAG = "dark-mode"
+STEPS: tuple[tuple[float, Step, str | None, str], ...] = (
+    (0.4, "rollout", "dim", "everybody likes it"),
+    (0.7, "rollback", None, "but for one who can't read it"),
+)
 
 
 class Moment(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,6 +92,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     unfinished: list[str]  # experiments whose run is not final
     experiments: list[Look]  # the last look at each
     flags: dict[str, dict[str, int]]  # plain feature flags: answers by variant
+    history: dict[str, list[Told]]  # of those whose state changed meanwhile: their versions
 
 
 Show = Callable[[Watch, Moment], None]
@@ -169,6 +179,7 @@ class _Session:
                 start_new_session=True,  # Ctrl-C is for us, who then stop it
             )
         reading = asyncio.create_task(self._read_progress(self._traffic))
+        living = asyncio.create_task(self._live(seconds))
         try:
             # The bound is for a traffic that hangs: it stops by itself when its time is over.
             ended = await self._until(reading.done, seconds + SETTLE_SECONDS, "live traffic", sending=True)
@@ -176,9 +187,21 @@ class _Session:
             if self._traffic.returncode is None:
                 with suppress(ProcessLookupError):
                     self._traffic.terminate()
+            living.cancel()
+            with suppress(asyncio.CancelledError):
+                await living
         await reading
         if await self._traffic.wait() or not (ended or self._stopping.is_set()):
             raise PeekproofError(f"the traffic failed; see {log.name}")
+
+    async def _live(self, seconds: float) -> None:
+        """Lead a flag through its life while the traffic flows, by the functions behind the command line."""
+        async with CatalogWriter(self._settings) as writer:
+            for share, step, variant, reason in STEPS:
+                while self._watch.sending_seconds < share * seconds:
+                    await asyncio.sleep(LOOK_SECONDS)
+                await editing.take(writer, step, FLAG, Signature("demo", reason), variant=variant)
+                self._watch.history[FLAG] = told(writer.history, FLAG)
 
     async def _read_progress(self, traffic: asyncio.subprocess.Process) -> None:
         assert traffic.stdout is not None
@@ -244,32 +267,30 @@ class _Session:
             unfinished=watch.unfinished(),
             experiments=list(watch.looks.values()),
             flags={key: dict(sorted(answers.items())) for key, answers in watch.answers.items()},
+            history=watch.history,
         )
 
 
 async def begin_experiments(settings: Settings) -> dict[str, FlagInForce]:
-    """Apply the example documents, and start every experiment and flag among them; those in force then."""
+    """Apply the example documents, and start those that take part; those in force then."""
     documents = read_documents(EXAMPLES)
     async with CatalogWriter(settings) as writer:
-        for change in changes(documents, writer.history):
-            await writer.publish(writer.next_version(change.spec, "demo", "an example"))
+        async for _ in editing.apply(writer, documents, Signature("demo", "an example")):
+            pass
         for key, flag in writer.history.newest.flags.items():
-            state = writer.history.state_of(key)
-            assert state is not None
-            # A fixed salt: the same visitors meet the same variants in every demo.
-            started = start(state, flag.version + 1, f"demo-{key}")
-            await writer.publish(writer.next_version(started, "demo", "the demo begins"))
-        return dict(writer.history.newest.flags)
+            if TAG in flag.definition.tags:
+                # A fixed salt: the same visitors meet the same variants in every demo.
+                started = start(editing.state_of(writer.history, key), flag.version + 1, f"demo-{key}")
+                await writer.publish(writer.next_version(started, "demo", "the demo begins"))
+        return {key: flag for key, flag in writer.history.newest.flags.items() if flag.status == "running"}
 
 
 async def complete_experiments(settings: Settings) -> None:
-    """End the run of every experiment; plain feature flags stay on."""
+    """End the run of every experiment; plain feature flags stay as they are."""
     async with CatalogWriter(settings) as writer:
         for key, flag in writer.history.newest.flags.items():
-            state = writer.history.state_of(key)
-            if state is not None and flag.definition.metrics and state.status == "running":
-                ended = complete(state, flag.version + 1)
-                await writer.publish(writer.next_version(ended, "demo", "the traffic is over"))
+            if flag.definition.metrics and flag.status == "running":
+                await editing.take(writer, "complete", key, Signature("demo", "the traffic is over"))
 
 
 @contextmanager

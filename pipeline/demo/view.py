@@ -95,11 +95,19 @@ def summary(outcome: Outcome, here: Path) -> Group:
         Text(),
         Text(head, style="bold"),
         Text(f"{fresh} · {used}", style="dim"),
+        *_histories(outcome),
         Text(),
         Text("Query it all yourself:"),
         Text(f"  duckdb -readonly {shown}", style="bold cyan"),
         Text("  SELECT * FROM results;", style="cyan"),
     )
+
+
+def _histories(outcome: Outcome) -> Iterator[Text]:
+    """What became of the flags that did not stay as they were: as `peekproof flag history` tells it."""
+    for key, versions in outcome.history.items():
+        steps = [f"{each.version} {', '.join(each.changed)} ({each.reason})" for each in versions]
+        yield Text(f"history of {key}: {' · '.join(steps)}", style="dim")
 
 
 def _title(moment: Moment) -> Text:
@@ -245,12 +253,17 @@ def _cell_line(cell: Cell, flag: FlagInForce) -> str:
 
 
 def _plain_flag(flag: FlagInForce, watch: Watch) -> Text:
-    answers = watch.answers.get(flag.definition.key)
+    key = flag.definition.key
+    answers = watch.answers.get(key)
     counts = [f"{variant} {number:,}" for variant, number in sorted(answers.items())] if answers else []
+    versions = watch.history.get(key, [])
+    now = (
+        f"  {', '.join(versions[-1].changed)} in version {versions[-1].version}: {versions[-1].reason}"
+        if versions
+        else ""
+    )
     return Text.assemble(
-        (flag.definition.key, "bold"),
-        ("  a plain feature flag, answered: ", "dim"),
-        " · ".join(counts) or "waiting",
+        (key, "bold"), ("  a plain feature flag, answered: ", "dim"), " · ".join(counts) or "waiting", (now, "cyan")
     )
 
 

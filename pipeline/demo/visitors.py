@@ -268,11 +268,11 @@ def _meets(flag: FlagInForce) -> float:
 
 def _says(flag: FlagInForce) -> list[str]:
     """Templates of the exposures of a flag: one per variant, or one that asks."""
-    head = f'{{"flag_key":"{flag.definition.key}","experiment_key":"{flag.runs[-1].key}",'
-    tail = f'{_WHO_WHEN},"insert_id":"%d","metadata":{{"flagVersion":{flag.version}}}}}'
+    head = f'{{"flag_key":"{flag.definition.key}",'
     if not flag.definition.metrics:
-        return [head + tail]
-    return [f'{head}"variant":"{variant}",{tail}' for variant in flag.runs[-1].allocations[-1].weights]
+        return [f'{head}{_WHO_WHEN},"insert_id":"%d"}}']
+    run, tail = flag.runs[-1], f'{_WHO_WHEN},"insert_id":"%d","metadata":{{"flagVersion":{flag.version}}}}}'
+    return [f'{head}"experiment_key":"{run.key}","variant":"{key}",{tail}' for key in run.allocations[-1].weights]
 
 
 def _bucketing(flag: FlagInForce) -> Bucketing:

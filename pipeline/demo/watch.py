@@ -16,6 +16,7 @@ from aiokafka import ConsumerRecord
 from numpy.typing import NDArray
 
 from evaluation.catalog import FlagInForce
+from evaluation.overview import Told
 from pipeline.demo.traffic import Batch, Progress
 from schemas.assignment import Assignment
 from schemas.dead_letter import ORIGIN, REASON
@@ -43,6 +44,7 @@ class Watch:
         self.experiments = [key for key, flag in self.flags.items() if flag.definition.metrics]
         self.looks: dict[str, Look] = {}  # by experiment: the newest
         self.answers: dict[str, Counter[str]] = {}  # by flag: units' answers by variant
+        self.history: dict[str, list[Told]] = {}  # by flag: its versions, once its state changed
         self.dead_letters: Counter[str] = Counter()  # by reason
         self.workers: dict[str, WorkerHealth] = {}
         self.acknowledged: dict[str, int] = {}

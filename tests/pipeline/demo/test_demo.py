@@ -96,6 +96,12 @@ def test_a_demo_ends_with_final_results_of_everything_that_was_sent(broker: str,
     assert told["duplicates"] > 0
     assert told["dead_letters"] == sum(told["dead_letters_by_reason"].values())
     assert {"dim", "black", "system", "off"} == set(told["flags"]["dark-mode"])
+    assert [version["changed"][-1] for version in told["history"]["dark-mode"]] == [
+        "created",
+        "exp-1 is running",
+        "dim is rolled out",
+        "rolled back",
+    ]
     for look in told["experiments"]:
         assert look["final"]
         settled = {(cell["metric"], cell["variant"]): cell for cell in look["cells"] if cell["reading"] == "settled"}

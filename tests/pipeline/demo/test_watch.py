@@ -8,7 +8,8 @@ import pytest
 from rich.console import Console
 
 from evaluation.catalog import FlagInForce, MetricInForce, RunInForce
-from pipeline.demo.session import EXAMPLES, Moment
+from evaluation.overview import Told
+from pipeline.demo.session import EXAMPLES, TAG, Moment
 from pipeline.demo.traffic import Batch, Progress
 from pipeline.demo.view import View, lines
 from pipeline.demo.watch import Watch
@@ -29,6 +30,8 @@ def watch() -> Watch:
     flags = {}
     for key, source in documents.flags.items():
         definition = source.definition
+        if TAG not in definition.tags:
+            continue
         weights = {variant.key: variant.weight for variant in definition.variants}
         allocation = Allocation(flag_version=2, rollout=definition.rollout, weights=weights)
         its = {goal.metric: metrics[goal.metric] for goal in definition.metrics}
@@ -234,3 +237,21 @@ def test_plain_lines_say_the_same_for_each_experiment(watch):
     assert said[0].startswith("0:30 live traffic: ")
     assert said[1].startswith("  checkout-button: ship · purchase 10.00 % → 11.50 % +15.0% [+10.0%, +20.0%]")
     assert said[2:] == ["  new-player: no look yet", "  ranking-aa: no look yet", said[-1]]
+
+
+def test_a_flag_whose_state_changed_says_so_where_it_stands(watch):
+    version = Told(
+        version=3,
+        base=2,
+        offset=9,
+        append_time=1,
+        time=1,
+        author="ann",
+        reason="everybody likes it",
+        changed=("exp-1 is complete", "dim is rolled out"),
+    )
+    watch.history["dark-mode"] = [version]
+
+    assert list(lines(watch, MOMENT))[-1].endswith(
+        "answered: waiting  exp-1 is complete, dim is rolled out in version 3: everybody likes it"
+    )
