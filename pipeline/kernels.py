@@ -56,7 +56,8 @@ def _time(visit: int) -> int:
 
 
 def _records(topic: str, visit: int) -> Records:
-    """So many visitors that arrays grow; one of them meets both arms. Each is exposed, asks for a variant and buys.
+    """So many visitors that arrays grow; one of them meets both arms, one is new. Each is exposed, asks for a variant
+    and buys.
 
     Some records have no insert id, a header, a run of their own, or an escape that only msgspec reads.
     """
@@ -65,7 +66,7 @@ def _records(topic: str, visit: int) -> Records:
     first = 2 * VISITORS * visit
     for offset in range(2 * VISITORS):
         user, again = divmod(offset, 2)
-        name = "\\u00e9mile" if user == 1 else f"visitor-{user}"
+        name = {1: "\\u00e9mile", 3: f"newcomer-{visit}"}.get(user, f"visitor-{user}")
         message = f'"user_id":"{name}","time":{time_of - SECOND * visit}'
         if user % 10:
             message += f',"insert_id":"{user}-{visit}"'
