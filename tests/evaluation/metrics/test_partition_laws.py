@@ -1,21 +1,21 @@
-"""Laws: order, cuts, repeats and checkpoints change nothing, and one SQL query over the raw rows gives the same."""
+"""Laws: order, cuts, repeats and checkpoints change nothing, and SQL queries over the raw rows give the same."""
 
 import random
-from pathlib import Path
+from dataclasses import replace
 
-import duckdb
-import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from evaluation.metrics.partition import Partition
+from schemas.catalog import Breakdown, Cuped, Step
 from schemas.units import Kind
+from tests.oracle import Oracle, definitions, published, segments
 
-ORACLE = (Path(__file__).parents[2] / "oracle" / "units_oracle.sql").read_text()
 HORIZON = 100
 SPAN = 900  # event times lie in [0, SPAN)
 EXPOSED = Kind.EXPOSURE
+FACTS = 3
 
 kinds_of_exposures = st.sampled_from([0] * 12 + [Kind.LATE, Kind.INACTIVE, Kind.FORCED, Kind.LATE | Kind.FORCED])
 kinds_of_events = st.sampled_from([0] * 12 + [Kind.LATE, Kind.UNUSABLE, Kind.LATE | Kind.UNUSABLE])
@@ -24,8 +24,15 @@ times = st.integers(0, SPAN - 1)
 names = st.sampled_from([0, 1, 2, (1 << 64) - 1, 1 << 63])
 edges = st.sampled_from([window - 1 + more for window in (0, 50, 150, 200, 300) for more in (0, 1)])
 values = st.one_of(st.integers(-3, 3), st.integers(-(1 << 47) - 5, (1 << 47) + 5))
-exposures = st.tuples(kinds_of_exposures.map(lambda k: k | EXPOSED), st.integers(0, 5), units, times, names, st.just(0))
-events = st.tuples(kinds_of_events, st.integers(0, 1), units, times, names, values)
+splits = st.tuples(st.integers(0, 2), st.integers(0, 1)).map(lambda codes: codes[0] | codes[1] << 6)
+exposures = st.tuples(kinds_of_exposures.map(lambda k: k | EXPOSED), st.integers(0, 5), units, times, names, splits)
+events = st.tuples(kinds_of_events, st.integers(0, FACTS - 1), units, times, names, values)
+
+
+@pytest.fixture(scope="module")
+def oracle():
+    """The queries."""
+    return Oracle()
 
 
 @st.composite
@@ -39,13 +46,13 @@ def histories(draw):
         kind, code, unit, time, name, value = draw(st.sampled_from(rows))
         time = min(SPAN - 1, max(0, time + draw(st.sampled_from([0, 0, 1, -1, 60, HORIZON, HORIZON + 1]))))
         name = draw(st.sampled_from([name, name, name ^ 1, name ^ (1 << 63)]))
-        code = draw(st.sampled_from([code, draw(st.integers(0, 5 if kind & EXPOSED else 1))]))
+        code = draw(st.sampled_from([code, draw(st.integers(0, 5 if kind & EXPOSED else FACTS - 1))]))
         rows.append((kind, code, unit, time, name, value))
     shown = [row for row in rows if row[0] == EXPOSED] or rows
     for _ in range(draw(st.integers(0, 5))):
         _, _, unit, time, _, _ = draw(st.sampled_from(shown))
         time = min(SPAN - 1, max(0, time + draw(edges)))
-        rows.append((0, draw(st.integers(0, 1)), unit, time, draw(names), draw(values)))
+        rows.append((0, draw(st.integers(0, FACTS - 1)), unit, time, draw(names), draw(values)))
     standing = {}
     rows = [row if row[0] & EXPOSED else (*row[:5], standing.setdefault(row[1:5], row[5])) for row in rows]
     settles = [row[3] + window + HORIZON for row in shown for window in (50, 200, 300)]
@@ -101,111 +108,90 @@ def fold(make, catalogs, rows, clock, seed):
     return log
 
 
-def from_sql(rows, catalog, arms, clock):
-    """The oracle's answer as a set of tuples."""
+def expected_of(oracle, rows, catalog, make, clock):
+    """The oracle's answer."""
     runs = catalog.flags["flag"].runs
-    facts = sorted({metric.facts[0].key for run in runs for metric in run.metrics.values()})
-    tables = {
-        "exposures": [
-            (*arms[code], unit, time, name, *(bool(kind & each) for each in (Kind.LATE, Kind.INACTIVE, Kind.FORCED)))
-            for kind, code, unit, time, name, _ in rows
-            if kind & EXPOSED
-        ],
-        "events": [
-            (facts[code], unit, time, name, value, bool(kind & Kind.LATE), bool(kind & Kind.UNUSABLE))
-            for kind, code, unit, time, name, value in rows
-            if not kind & EXPOSED
-        ],
-        "arms": sorted({(run.key, n, v) for run in runs for n, a in enumerate(run.allocations) for v in a.weights}),
-        "metrics": [
-            (run.key, key, metric.version, metric.definition.type, metric.facts[0].key, metric.window, run.since[key])
-            for run in runs
-            for key, metric in run.metrics.items()
-        ],
-        "runs": [(run.key, run.started, ends(run)) for run in runs],
-    }
-    database = duckdb.connect(config={"threads": 1})
-    for name, columns in COLUMNS.items():
-        data = zip(*tables[name], strict=True) if tables[name] else [[] for _ in columns]
-        arrays = [pa.array(values, kind) for values, (_, kind) in zip(data, columns, strict=True)]
-        database.register(name, pa.table(arrays, names=[column for column, _ in columns]))
-    found = database.execute(ORACLE, {"clock": clock, "horizon": HORIZON, "gap": HORIZON}).fetchall()
-    database.close()
-    return set(found)
+    facts = make.Log(catalog).facts
+    tables = definitions(runs, HORIZON)
+    tables["exposures"] = [
+        (
+            *(*make.arms[code], unit, time, name, packed, segments(BREAKDOWNS, packed)),
+            *(bool(kind & each) for each in (Kind.LATE, Kind.INACTIVE, Kind.FORCED)),
+        )
+        for kind, code, unit, time, name, packed in rows
+        if kind & EXPOSED
+    ]
+    tables["events"] = [
+        (facts[code], unit, time, name, value, bool(kind & Kind.LATE), bool(kind & Kind.UNUSABLE))
+        for kind, code, unit, time, name, value in rows
+        if not kind & EXPOSED
+    ]
+    return oracle.answer(tables, clock, HORIZON, HORIZON)
 
 
-S, N, U, B = pa.string(), pa.int64(), pa.uint64(), pa.bool_()
-COLUMNS = {
-    "exposures": [
-        *[("run", S), ("allocation", N), ("variant", S), ("unit", U), ("time", N), ("id", U)],
-        *[("late", B), ("inactive", B), ("forced", B)],
-    ],
-    "events": [("fact", S), ("unit", U), ("time", N), ("id", U), ("value", N), ("late", B), ("unusable", B)],
-    "arms": [("run", S), ("allocation", N), ("variant", S)],
-    "metrics": [("run", S), ("metric", S), ("version", N), ("kind", S), ("fact", S), ("span", N), ("since", N)],
-    "runs": [("run", S), ("started", N), ("ends", N)],
-}
-
-
-def ends(run):
-    """When events of the run stop to count: a second for the catalog to settle, the longest window, a horizon."""
-    if run.completed is None:
-        return None
-    windows = [metric.window for metric in run.metrics.values() if metric.window is not None]
-    return run.completed + 1000 + max(windows, default=0) + HORIZON
-
-
-def from_store(aggregates):
-    """The store's answer in the oracle's shape."""
-    found = set()
-    for a in aggregates:
-        found.add(("exposures", a.run, *[None] * 5, a.exposures, a.late, str(a.inactive), str(a.forced)))
-        found.add(("units", a.run, *[None] * 5, a.jumpers, a.reassigned, str(a.duplicate_ids), None))
-        found |= {("arm", a.run, *[None] * 3, arm.allocation, arm.variant, arm.units, *[None] * 3) for arm in a.arms}
-        for s in a.sums:
-            cell = (s.metric, s.version, s.reading, s.allocation, s.variant, s.n, s.nonzero, str(s.first[0]))
-            found.add(("sums", a.run, *cell, str(s.second[0])))
-        for m in a.metrics:
-            found.add(("counted", a.run, m.metric, *[None] * 4, m.events, m.withheld, None, None))
-            found.add(("left out", a.run, m.metric, *[None] * 4, m.late, m.unusable, str(m.duplicates), None))
-    return found
+BREAKDOWNS = (
+    Breakdown(property="platform", values=("ios", "android")),
+    Breakdown(property="country", values=("FR",)),
+)
 
 
 def catalogs_of(make, change):
-    """One catalog or two: a metric changes and another comes, or a run completes."""
+    """One catalog or two: metrics change and another comes, or a run completes. Facts: buy, its price, view."""
+    metric = make.metric
+    view, buy = Step(event="view"), Step(event="buy")
+    price = metric("price", "mean", "200ms", cap=1000.0)
+    lookback = Cuped(lookback="280ms")
     metrics = [
-        make.metric("bought", "conversion", "300ms"),
-        make.metric("buys", "count", "50ms"),
-        make.metric("ever", "count", "none"),
-        make.metric("revenue", "sum", "200ms"),
+        metric("bought", "conversion", "300ms", cuped=Cuped(lookback="140ms")),
+        metric("buys", "count", "50ms", cap=2.0, log=True),
+        metric("ever", "count", "none"),
+        metric("revenue", "sum", "200ms", cuped=lookback),
+        price,
+        metric("logged", "sum", "200ms", cap=100.0, log=True, scale=2),
+        metric("funnel", "funnel", "300ms", steps=(view, buy)),
+        metric("rounds", "funnel", "none", steps=(buy, view, buy), counting="totals"),
+        metric("back", "retention", "200ms", start=view, nth=1, period="50ms"),
+        metric("at_once", "retention", "none", start=buy, nth=0, period="50ms"),
     ]
-    others = [make.metric("bought", "conversion", "300ms"), make.metric("all", "sum", "none")]
-    first = make.catalog(5, [make.run("exp-1", metrics), make.run("exp-2", others, started=200, allocations=1)])
+    metrics.append(metric("each", "ratio", "200ms", parts=(metric("r", "sum"), metric("c")), cuped=lookback))
+    metrics.append(metric("part", "ratio", "none", parts=(price, metric("f", "funnel", steps=(view, buy)))))
+    metrics = [replace(each, recorded=100 - 1000 - HORIZON) for each in metrics]
+    others = [metric("bought", "conversion", "300ms"), metric("all", "sum", "none")]
+    second = make.run("exp-2", others, started=200, allocations=1, breakdowns=BREAKDOWNS)
+    first = make.run("exp-1", metrics, breakdowns=BREAKDOWNS)
     if change == "nothing":
-        return [first]
-    second_others = make.run("exp-2", others, started=200, allocations=1)
+        return [make.catalog(5, [first, second])]
     if change == "complete":
-        return [first, make.catalog(6, [make.run("exp-1", metrics, completed=400), second_others])]
-    changed = [*metrics[1:], make.metric("bought", "count", "150ms", version=2), make.metric("new", "sum", "none")]
-    since = {"bought": 300, "new": 500}
-    return [first, make.catalog(7, [make.run("exp-1", changed, since=since), second_others])]
+        return [make.catalog(5, [first, second]), make.catalog(6, [replace(first, completed=400), second])]
+    changed = [
+        *(each for each in metrics if each.definition.key not in CHANGED),
+        metric("bought", "count", "150ms", version=2),
+        replace(metric("revenue", "sum", "100ms", version=2, cuped=lookback), recorded=100 - 1000 - HORIZON),
+        metric("funnel", "funnel", "100ms", version=2, steps=(buy, view)),
+        metric("new", "sum", "none"),
+    ]
+    since = {"bought": 300, "revenue": 300, "funnel": 300, "new": 500}
+    after = make.run("exp-1", changed, since=since, breakdowns=BREAKDOWNS)
+    return [make.catalog(5, [first, second]), make.catalog(7, [after, second])]
+
+
+CHANGED = ("bought", "revenue", "funnel", "new")
 
 
 @pytest.mark.parametrize("change", ["nothing", "metrics", "complete"])
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(history=histories(), seed=st.integers(0, 1 << 32))
-def test_the_store_equals_one_sql_query_in_any_order_and_any_cut(make, change, history, seed):
+def test_the_store_equals_the_queries_in_any_order_and_any_cut(make, oracle, change, history, seed):
     rows, clock = history
     catalogs = catalogs_of(make, change)
 
     log = fold(make, catalogs, rows, clock, seed)
 
-    aggregates = log.partition.aggregates()
-    expected = from_sql(rows, catalogs[-1], make.arms, log.partition.clock)
-    found = from_store(aggregates)
+    found = published(log.partition.aggregates())
+    expected = expected_of(oracle, rows, catalogs[-1], make, log.partition.clock)
     if change == "metrics":  # what was left out before a metric came is told by position, not by the set of records
-        expected = {each for each in expected if each[0] != "left out" or each[2] not in ("bought", "new")}
-        found = {each for each in found if each[0] != "left out" or each[2] not in ("bought", "new")}
+        left_out = {(what, metric) for what in ("late", "unusable", "duplicates") for metric in CHANGED}
+        found, expected = ({each for each in rows if (each[0], each[2]) not in left_out} for rows in (found, expected))
     assert sorted(found - expected, key=str) == sorted(expected - found, key=str)
 
 
@@ -221,7 +207,7 @@ def test_two_orders_of_the_same_records_give_the_same_bytes(make, history, seeds
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_a_long_history_with_a_moving_clock_equals_the_query(make, seed):
+def test_a_long_history_with_a_moving_clock_equals_the_queries(make, oracle, seed):
     chance = random.Random(seed)
     catalogs = catalogs_of(make, "nothing")
     rows = []
@@ -237,7 +223,8 @@ def test_a_long_history_with_a_moving_clock_equals_the_query(make, seed):
             )
         else:
             name = chance.choice([chance.getrandbits(64), 1, 2])
-            rows.append((kind, chance.randrange(2), unit, time, name, (unit * 31 + time * 17 + name) % 1000 - 300))
+            value = (unit * 31 + time * 17 + name) % 1000 - 300
+            rows.append((kind, chance.randrange(FACTS), unit, time, name, value))
             if chance.random() < 0.1:
                 rows.append(rows[-1])
     order = sorted(rows, key=lambda row: row[3] + chance.uniform(0, HORIZON))
@@ -249,4 +236,5 @@ def test_a_long_history_with_a_moving_clock_equals_the_query(make, seed):
         if chance.random() < 0.1:
             log.partition = Partition.load(log.partition.save())
 
-    assert from_store(log.partition.aggregates()) == from_sql(rows, catalogs[-1], make.arms, log.partition.clock)
+    found = published(log.partition.aggregates())
+    assert found == expected_of(oracle, rows, catalogs[-1], make, log.partition.clock)

@@ -1,0 +1,160 @@
+"""Oracle: what the unit store must come to, from raw rows, in plain SQL; one query for each type of metric.
+
+It shares no code with the store. The files are read in this order, each is a table for those after it.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import combinations_with_replacement
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from evaluation.catalog import RunInForce
+from schemas.aggregate import Aggregate
+from schemas.catalog import Breakdown, Metric
+from schemas.duration import parse_duration
+
+HERE = Path(__file__).parent
+TYPES = ("conversion", "count", "sum", "mean", "funnel", "retention")
+ORDER = ("members", "happened", "windows", *TYPES, "numbers")
+QUERIES = {name: (HERE / f"{name}.sql").read_text() for name in (*ORDER, "answer")}
+
+S, N, U, B = pa.string(), pa.int64(), pa.uint64(), pa.bool_()
+COLUMNS: dict[str, dict[str, pa.DataType]] = {
+    "exposures": {
+        "run": S,
+        "allocation": N,
+        "variant": S,
+        "unit": U,
+        "time": N,
+        "id": U,
+        "packed": N,
+        "segments": pa.list_(S),
+        "late": B,
+        "inactive": B,
+        "forced": B,
+    },
+    "events": {"fact": S, "unit": U, "time": N, "id": U, "value": N, "late": B, "unusable": B},
+    "metrics": {"run": S, "metric": S, "version": N, "span": N, "since": N, "width": N, "recorded": N},
+    "variables": {
+        "run": S,
+        "metric": S,
+        "variable": N,
+        "kind": S,
+        "facts": pa.list_(S),
+        "totals": B,
+        "begins": N,
+        "ends": N,
+        "one": N,
+        "factor": N,
+        "cap": N,
+    },
+    "runs": {"run": S, "started": N, "ends": N},
+}
+
+Row = tuple[Any, ...]
+
+
+class Oracle:
+    """A database that answers question after question."""
+
+    def __init__(self) -> None:
+        self._database = duckdb.connect(config={"threads": 1})
+
+    def answer(self, tables: Mapping[str, Iterable[Row]], clock: int, horizon: int, gap: int) -> set[Row]:
+        """What the rows of `tables`, by the names of `COLUMNS`, come to, zeros left out."""
+        for name, columns in COLUMNS.items():
+            rows = list(tables[name])
+            data = zip(*rows, strict=True) if rows else [[] for _ in columns]
+            arrays = [pa.array(values, kind) for values, kind in zip(data, columns.values(), strict=True)]
+            self._database.register(name, pa.table(arrays, names=list(columns)))
+        for name in ORDER:
+            self._database.execute(f'CREATE OR REPLACE TEMP TABLE "{name}" AS {QUERIES[name]}')
+        parameters = {"clock": clock, "horizon": horizon, "gap": gap}
+        return set(self._database.execute(QUERIES["answer"], parameters).fetchall())
+
+
+def definitions(runs: Iterable[RunInForce], horizon: int) -> dict[str, list[Row]]:
+    """The tables `metrics`, `variables` and `runs`: what the documents in force say."""
+    tables: dict[str, list[Row]] = {"metrics": [], "variables": [], "runs": []}
+    for run in runs:
+        tables["runs"].append((run.key, run.started, _ends(run, horizon)))
+        for key, metric in run.metrics.items():
+            cuped = metric.definition.cuped
+            width = max(1, parse_duration(cuped.lookback) // 14) if cuped else None
+            past = (width, metric.recorded + 1000 + horizon) if cuped else (None, None)
+            tables["metrics"].append((run.key, key, metric.version, metric.window, run.since[key], *past))
+            for variable, part in enumerate(metric.parts or (metric.definition,)):
+                facts = [fact.key for fact in metric.variables[variable].facts]
+                tables["variables"].append((run.key, key, variable, *_variable(part, facts)))
+    return tables
+
+
+def _variable(part: Metric, facts: list[str]) -> Row:
+    one = 10**part.scale if part.type in ("sum", "mean") else 1
+    period = parse_duration(part.period)
+    return (
+        part.type,
+        facts,
+        part.counting == "totals",
+        part.nth * period,
+        part.nth * period + period,
+        one,
+        10**part.scale if part.log else None,
+        None if part.cap is None else round(part.cap * one),
+    )
+
+
+def _ends(run: RunInForce, horizon: int) -> int | None:
+    """When events stop to count: a second for the catalog to settle, the longest window, a horizon."""
+    if run.completed is None:
+        return None
+    windows = [metric.window for metric in run.metrics.values() if metric.window is not None]
+    return run.completed + 1000 + max(windows, default=0) + horizon
+
+
+def segments(breakdowns: Sequence[Breakdown], packed: int) -> list[str]:
+    """The segments that an exposure's value names."""
+    found = ["all"]
+    for number, breakdown in enumerate(breakdowns):
+        code = packed >> 6 * number & 63
+        found.append(f"{breakdown.property}={('(other)', *breakdown.values)[code]}")
+    return found
+
+
+def published(aggregates: Iterable[Aggregate]) -> set[Row]:
+    """The store's answer in the oracle's shape. Aggregates of several partitions add up."""
+    totals: dict[Row, int] = {}
+
+    def add(key: Row, number: int | str) -> None:
+        totals[key] = totals.get(key, 0) + int(number)
+
+    for each in aggregates:
+        for sums in each.sums:
+            cell = (sums.metric, sums.version, sums.reading, sums.allocation, sums.variant, sums.segment)
+            add(("sums", each.run, *cell, None, None), sums.n)
+            add(("sums", each.run, *cell, None, 0), sums.nonzero)
+            for i, x in enumerate(sums.first):
+                add(("sums", each.run, *cell, i, None), x)
+            pairs = combinations_with_replacement(range(len(sums.first)), 2)
+            for pair, x in zip(pairs, sums.second, strict=True):
+                add(("sums", each.run, *cell, *pair), x)
+        counted: dict[tuple[str | None, str], int] = {
+            (None, "exposures"): each.exposures,
+            (None, "late exposures"): each.late,
+            (None, "inactive"): each.inactive,
+            (None, "forced"): each.forced,
+            (None, "jumpers"): each.jumpers,
+            (None, "reassigned"): each.reassigned,
+            (None, "pairs"): each.duplicate_ids,
+        }
+        counted |= {(None, f"units/{arm.allocation}/{arm.variant}"): arm.units for arm in each.arms}
+        for metric in each.metrics:
+            for name in ("events", "withheld", "late", "unusable", "duplicates"):
+                counted[metric.metric, name] = getattr(metric, name)
+            counted[metric.metric, "looked back"] = metric.looked_back
+        for (key, what), number in counted.items():
+            add((what, each.run, key, *[None] * 7), number)
+    return {(*key, str(number)) for key, number in totals.items() if number}

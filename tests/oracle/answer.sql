@@ -1,0 +1,72 @@
+-- Everything that is published of the units, but for the zeros. Parameters: $clock, $horizon, $gap (ms).
+WITH
+covered AS (
+    SELECT s.run, s.unit, s.allocation, s.variant, s.segments, s.entry, m.metric, m.version, m.span,
+        bool_or(abs(x.x) >= 1::HUGEINT << 47) AS withheld,
+        sum(x.events) FILTER (x.is_after) AS events,
+        m.width IS NOT NULL AND (s.entry // m.width - 14) * m.width >= m.recorded AS looked_back
+    FROM members s JOIN metrics m ON m.run = s.run AND s.entry >= m.since
+    JOIN numbers x ON x.run = s.run AND x.metric = m.metric AND x.unit = s.unit
+    GROUP BY ALL
+),
+readings AS (
+    SELECT 'live' AS reading, * FROM covered WHERE NOT withheld
+    UNION ALL
+    SELECT 'settled', * FROM covered WHERE NOT withheld AND $clock > entry + span + $horizon
+),
+split AS (SELECT * EXCLUDE segments, unnest(segments) AS segment FROM readings),
+sums AS (
+    SELECT r.run, r.metric, r.version, r.reading, r.allocation, r.variant, r.segment,
+        a.number AS i, b.number AS j, sum(a.x * b.x) AS x
+    FROM split r JOIN numbers a USING (run, metric, unit) JOIN numbers b USING (run, metric, unit)
+    WHERE a.number <= b.number
+    GROUP BY ALL
+    UNION ALL
+    SELECT r.run, r.metric, r.version, r.reading, r.allocation, r.variant, r.segment, a.number, NULL, sum(a.x)
+    FROM split r JOIN numbers a USING (run, metric, unit)
+    GROUP BY ALL
+    UNION ALL
+    SELECT r.run, r.metric, r.version, r.reading, r.allocation, r.variant, r.segment, NULL, 0, count(*)
+    FROM split r JOIN numbers a USING (run, metric, unit) WHERE a.number = 0 AND a.x <> 0
+    GROUP BY ALL
+    UNION ALL
+    SELECT run, metric, version, reading, allocation, variant, segment, NULL, NULL, count(*)
+    FROM split
+    GROUP BY ALL
+),
+shown AS (SELECT * FROM exposures WHERE NOT late AND NOT inactive AND NOT forced),
+jumpers AS (SELECT run, unit FROM shown GROUP BY run, unit, allocation HAVING count(DISTINCT variant) > 1),
+moved AS (
+    SELECT run, unit FROM shown ANTI JOIN jumpers USING (run, unit)
+    GROUP BY run, unit HAVING count(DISTINCT allocation) > 1
+),
+read AS (SELECT DISTINCT run, metric, unnest(facts) AS fact FROM variables),
+pairs AS (
+    SELECT fact, time, lag(time) OVER (PARTITION BY fact, unit, id ORDER BY time) AS before FROM happened
+),
+counted AS (
+    SELECT run, NULL AS metric, 'exposures' AS what, count(*) AS x FROM shown GROUP BY run
+    UNION ALL SELECT run, NULL, 'late exposures', count(*) FROM exposures
+        WHERE late AND NOT inactive AND NOT forced GROUP BY run
+    UNION ALL SELECT run, NULL, 'inactive', count(*) FROM exposures WHERE inactive GROUP BY run
+    UNION ALL SELECT run, NULL, 'forced', count(*) FROM exposures WHERE forced AND NOT inactive GROUP BY run
+    UNION ALL SELECT run, NULL, 'jumpers', count(DISTINCT unit) FROM jumpers GROUP BY run
+    UNION ALL SELECT run, NULL, 'reassigned', count(*) FROM moved GROUP BY run
+    UNION ALL SELECT run, NULL, concat_ws('/', 'units', allocation, variant), count(*) FROM members GROUP BY ALL
+    UNION ALL SELECT r.run, NULL, 'pairs', count(*) FROM pairs p JOIN runs r ON p.before >= r.started
+        WHERE p.time - p.before <= $gap AND p.fact IN (SELECT fact FROM read WHERE run = r.run) GROUP BY r.run
+    UNION ALL SELECT run, metric, 'events', sum(events) FROM covered GROUP BY ALL
+    UNION ALL SELECT run, metric, 'withheld', count(*) FROM covered WHERE withheld GROUP BY ALL
+    UNION ALL SELECT run, metric, 'looked back', count(*) FROM covered WHERE looked_back GROUP BY ALL
+    UNION ALL SELECT m.run, m.metric, 'late', count(*) FROM metrics m JOIN read USING (run, metric)
+        JOIN events e ON e.fact = read.fact AND e.time >= m.since AND e.late GROUP BY ALL
+    UNION ALL SELECT m.run, m.metric, 'unusable', count(*) FROM metrics m JOIN read USING (run, metric)
+        JOIN events e ON e.fact = read.fact AND e.time >= m.since AND e.unusable AND NOT e.late GROUP BY ALL
+    UNION ALL SELECT m.run, m.metric, 'duplicates',
+        count(*) - count(DISTINCT (e.fact, e.unit, e.time, e.id)) FROM metrics m JOIN read USING (run, metric)
+        JOIN events e ON e.fact = read.fact AND e.time >= m.since AND NOT e.late AND NOT e.unusable GROUP BY ALL
+)
+SELECT 'sums' AS what, run, metric, version, reading, allocation, variant, segment, i, j, x::VARCHAR FROM sums
+WHERE x <> 0
+UNION ALL
+SELECT what, run, metric, NULL, NULL, NULL, NULL, NULL, NULL, NULL, x::VARCHAR FROM counted WHERE x <> 0

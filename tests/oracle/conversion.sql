@@ -1,0 +1,6 @@
+-- Did the unit send the event?
+SELECT w.run, w.metric, w.variable, w.unit, w.role, count(e.id) AS events, least(count(e.id), 1) AS x
+FROM windows w LEFT JOIN happened e
+    ON e.unit = w.unit AND e.fact = w.facts[1] AND e.time >= w.since AND e.time < w.until
+WHERE w.kind = 'conversion'
+GROUP BY ALL

@@ -1,0 +1,6 @@
+-- How many events did the unit send?
+SELECT w.run, w.metric, w.variable, w.unit, w.role, count(e.id) AS events, count(e.id) AS x
+FROM windows w LEFT JOIN happened e
+    ON e.unit = w.unit AND e.fact = w.facts[1] AND e.time >= w.since AND e.time < w.until
+WHERE w.kind = 'count'
+GROUP BY ALL
