@@ -68,4 +68,5 @@ def beta_chance(conversions: ArrayLike, n: ArrayLike, control_conversions: Array
     low, high = np.maximum(0.0, mean - SPREAD * deviation), np.minimum(1.0, mean + SPREAD * deviation)
     rate = low + (high - low) * (NODES + 1.0) / 2.0
     density = np.exp((a - 1.0) * np.log(rate) + (b - 1.0) * np.log1p(-rate) - betaln(a, b))
-    return np.sum(WEIGHTS * density * betainc(c, d, rate), axis=-1) * (high - low)[..., 0] / 2.0
+    chance = np.sum(WEIGHTS * density * betainc(c, d, rate), axis=-1) * (high - low)[..., 0] / 2.0
+    return np.clip(chance, 0.0, 1.0)  # of 10^9 units the logarithms round to a millionth

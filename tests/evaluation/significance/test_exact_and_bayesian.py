@@ -26,7 +26,26 @@ def test_evidence_is_the_ratio_of_the_mixture_to_coin_flips():
 
     flips = log(comb(100, 60)) - 100 * log(2)
     np.testing.assert_allclose(said.log_e, betabinom(100, 50, 50).logpmf(60) - flips, rtol=1e-9)
-    assert said.risk_ratio == 1.5
+    assert said.risk_ratio == pytest.approx(1.5, rel=1e-14)
+
+
+shares = st.floats(0.05, 0.95)
+
+
+@given(st.tuples(counts, counts, shares), st.tuples(counts, counts, shares), st.floats(1e-4, 0.3))
+def test_the_evidence_of_allocations_adds_up_and_their_interval_goes_with_it(one, other, alpha):
+    x, y, share = np.array([one, other]).T
+
+    said = conversions.stratified_evidence(x, y, share, comparison=np.array([0, 0]), alpha=np.array([alpha]))
+
+    each = conversions.exact_evidence(x, y, share, alpha)
+    np.testing.assert_allclose(said.log_e[0], each.log_e.sum(), atol=1e-6)
+    if abs(said.log_e[0] + np.log(alpha)) > 1e-6:
+        assert (said.p_value[0] < alpha) == (not said.lower[0] <= 1.0 <= said.upper[0])
+    if y.sum():
+        ends = each.risk_ratio[~np.isnan(each.risk_ratio)]
+        assert min(ends) * (1 - 1e-9) <= said.risk_ratio[0]
+        assert said.lower[0] <= said.risk_ratio[0] <= said.upper[0]
 
 
 def test_without_conversions_nothing_is_known():
