@@ -131,7 +131,7 @@ def _goal_violations(flag: Flag, metrics: Mapping[str, Metric | None]) -> Iterat
                 ("metrics", index, "margin"), f"{goal.margin:g} would be ignored: only a guardrail has a margin"
             )
         metric = metrics.get(goal.metric)
-        if goal.exact and metric and metric.type != "conversion":
+        if goal.exact and metric and not metric.is_conversion:
             yield Violation(
                 ("metrics", index, "exact"),
                 f"'{goal.metric}' is a {metric.type}, and the exact test is one of conversions; remove it",
@@ -162,13 +162,13 @@ def _analysis_violations(flag: Flag, metrics: Mapping[str, Metric | None]) -> It
     metric = metrics.get(primary.metric)
     if metric is None:
         return
-    if metric.type != "conversion" and baseline.deviation is None:
+    if not metric.is_conversion and baseline.deviation is None:
         yield Violation(
             path, f"'{metric.key}' is a {metric.type}; give the standard deviation of a unit too: deviation"
         )
-    if metric.type == "conversion" and baseline.deviation is not None:
+    if metric.is_conversion and baseline.deviation is not None:
         yield Violation((*path, "deviation"), f"{baseline.deviation:g} would be ignored: a conversion's rate gives it")
-    if metric.type == "conversion" and baseline.mean >= 1:
+    if metric.is_conversion and baseline.mean >= 1:
         yield Violation((*path, "mean"), f"{baseline.mean:g} is no rate of a conversion; write 0.12 for 12 %")
 
 

@@ -78,7 +78,7 @@ _CELL = (
     (
         "judgement",
         "VARCHAR",
-        "better, worse or open; of a guardrail safe (surely within its margin), harmed or open.",
+        "better, worse or open; of a guardrail safe (surely within its margin), harmed or open. Null: not judged.",
     ),
     (
         "caveat",
@@ -122,6 +122,7 @@ _CELL = (
     ("running_relative_lower", "DOUBLE", "Lower end of the intersection of all looks' confidence sets of the lift."),
     ("running_relative_upper", "DOUBLE", "Upper end of the intersection of all looks' confidence sets of the lift."),
     ("alpha", "DOUBLE", "Error rate of the intervals, after division by the number of comparisons."),
+    ("planned_units", "BIGINT", "Planned sample of variant and control together; null for a t-test without a plan."),
 )
 
 _RESULT = (

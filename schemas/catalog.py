@@ -4,6 +4,7 @@ An author writes definitions (YAML files); commands start and end runs. A docume
 version says everything that was in force. Descriptions and patterns stand in the JSON Schema that editors read.
 """
 
+import builtins
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -308,6 +309,11 @@ class Metric(Strict, frozen=True, kw_only=True):
     cap: Cap | None = None
     log: Switch = False
     cuped: Cuped | None = None
+
+    @builtins.property
+    def is_conversion(self) -> bool:
+        """Whether a unit's number is 0 or 1."""
+        return self.type in ("conversion", "retention") or (self.type == "funnel" and self.counting == "uniques")
 
 
 class GroupSlot(Strict, frozen=True, kw_only=True):

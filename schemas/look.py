@@ -7,6 +7,7 @@ import msgspec
 from schemas.aggregate import Exact
 from schemas.catalog import Analysis
 
+EVERYONE = "all"  # the segment of every unit
 Reading = Literal["settled", "live"]
 Status = Literal[
     "ok",
@@ -49,11 +50,11 @@ class Cell(msgspec.Struct, frozen=True, kw_only=True):
     variant: str
     control: str
     reading: Reading
-    segment: str = "all"
+    segment: str = EVERYONE  # or property=value of a breakdown
     method: Method = "sequential"
     alternative: Alternative = "two-sided"
     status: Status
-    judgement: Judgement = "open"
+    judgement: Judgement | None = None  # null: nothing rests on this reading
     caveat: Caveat | None = None
     n: int
     nonzero: int
@@ -84,6 +85,7 @@ class Cell(msgspec.Struct, frozen=True, kw_only=True):
     running_relative_lower: float | None = None
     running_relative_upper: float | None = None
     alpha: float  # of the interval
+    planned_units: int | None = None  # of treatment and control together
 
 
 class ArmHealth(msgspec.Struct, frozen=True):
@@ -114,6 +116,9 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
     duplicate_ids: int = 0
 
 
+Decision = Literal["ship", "roll back", "keep running", "needs attention", "none"]
+
+
 class Verdict(msgspec.Struct, frozen=True):
     """What a person should do, and why in one sentence that names the numbers.
 
@@ -121,7 +126,7 @@ class Verdict(msgspec.Struct, frozen=True):
     may still take at the present pace, at most 40; null where nobody can say.
     """
 
-    decision: Literal["ship", "roll back", "keep running", "needs attention", "none"]
+    decision: Decision
     reason: str
     prediction: Literal["hit", "missed", "open"] | None = None
     days_left: float | None = None

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import msgspec
 
 from evaluation.catalog import MetricInForce, RunInForce
-from evaluation.significance.cells import ArmKey, cell_key, cells
+from evaluation.significance.cells import ArmKey, CellKey, cell_key, cells, test_of
 from evaluation.significance.health import health
 from evaluation.significance.moments import Arm
 from evaluation.significance.verdict import decide
@@ -31,20 +31,23 @@ def look(run: RunInForce, aggregates: Sequence[Aggregate], previous: Look | None
     behind = _behind(run.metrics, aggregates)
     metrics = {key: metric for key, metric in run.metrics.items() if key not in behind}
     before = {cell_key(cell): cell for cell in previous.cells} if previous else {}
-    made = cells(run, metrics, _arms(metrics, aggregates), _withheld(aggregates), before)
+    is_judged_anew = previous is not None and previous.analysis != run.definition.analysis
+    made = cells(run, metrics, _arms(metrics, aggregates), _withheld(aggregates), {} if is_judged_anew else before)
+    is_restated = is_judged_anew or _is_restated(run, before, made)
     believed = health(run, aggregates, previous)
     final = all(aggregate.final for aggregate in aggregates)
+    time = min(aggregate.clock for aggregate in aggregates)
     return Look(
         experiment=run.flag,
         run=run.key,
         look=previous.look + 1 if previous else 1,
-        revision=previous.revision + _is_restated(run, before.values()) if previous else 0,
-        time=min(aggregate.clock for aggregate in aggregates),
+        revision=previous.revision + is_restated if previous else 0,
+        time=time,
         catalog_version=max(aggregate.catalog for aggregate in aggregates),
         offsets={str(each.partition): each.offset for each in sorted(aggregates, key=lambda each: each.partition)},
         health=believed,
         analysis=run.definition.analysis,
-        verdict=decide(run.definition, metrics, made, believed, final),
+        verdict=decide(run, metrics, made, believed, time=time, final=final),
         final=final,
         cells=made,
     )
@@ -101,16 +104,13 @@ def _behind(metrics: Mapping[str, MetricInForce], aggregates: Iterable[Aggregate
 def _arms(metrics: Mapping[str, MetricInForce], aggregates: Iterable[Aggregate]) -> dict[ArmKey, Arm]:
     """The sums of each arm over all partitions."""
     versions = {key: metric.version for key, metric in metrics.items()}
-    arms: dict[ArmKey, list[int]] = {}
+    arms: dict[ArmKey, Arm] = defaultdict(Arm)
     for aggregate in aggregates:
         for sums in aggregate.sums:
-            if versions.get(sums.metric) == sums.version and sums.segment == "all":
-                arm = arms.setdefault((sums.metric, sums.reading, sums.allocation, sums.variant), [0, 0, 0, 0])
-                arm[0] += sums.n
-                arm[1] += sums.nonzero
-                arm[2] += int(sums.first[0])
-                arm[3] += int(sums.second[0])
-    return {key: Arm(n, nonzero, (first,), (second,)) for key, (n, nonzero, first, second) in arms.items()}
+            if versions.get(sums.metric) == sums.version:
+                arm = Arm(sums.n, sums.nonzero, tuple(map(int, sums.first)), tuple(map(int, sums.second)))
+                arms[sums.metric, sums.reading, sums.segment, sums.allocation, sums.variant] += arm
+    return arms
 
 
 def _withheld(aggregates: Iterable[Aggregate]) -> dict[str, int]:
@@ -121,14 +121,16 @@ def _withheld(aggregates: Iterable[Aggregate]) -> dict[str, int]:
     return withheld
 
 
-def _is_restated(run: RunInForce, before: Iterable[Cell]) -> bool:
+def _is_restated(run: RunInForce, before: Mapping[CellKey, Cell], made: Iterable[Cell]) -> bool:
+    """Whether some metric was redefined, or some cell is tested in another way: its running values start again."""
     return any(
-        cell.metric in run.metrics and run.metrics[cell.metric].version != cell.metric_version for cell in before
-    )
+        cell.metric in run.metrics and run.metrics[cell.metric].version != cell.metric_version
+        for cell in before.values()
+    ) or any(test_of(cell) != test_of(before.get(cell_key(cell), cell)) for cell in made)
 
 
 def _news(value: Look) -> tuple[object, ...]:
-    return value.cells, value.health, value.verdict, value.final
+    return value.cells, value.health, value.verdict.decision, value.final
 
 
 def _is_urgent(current: Look, last: Look) -> bool:

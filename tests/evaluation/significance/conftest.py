@@ -1,5 +1,7 @@
 """What the tests of the inference share: runs and aggregates, made by hand."""
 
+import msgspec
+import numpy as np
 import pytest
 
 from evaluation.catalog import MetricInForce, RunInForce
@@ -8,17 +10,22 @@ from schemas.catalog import Allocation, Analysis, Flag, Goal, Metric, Variant
 
 
 def make_run(goals, types=None, windows=None, weights=({"control": 1, "treatment": 1},), versions=None, **run):
-    """A run whose metrics are those of the goals; `weights` of each allocation."""
+    """A run whose metrics are those of the goals; `weights` of each allocation, `definitions`: fields of metrics."""
     types, windows, versions = types or {}, windows or {}, versions or {}
+    definitions = run.pop("definitions", {})
     metrics = {
         goal.metric: MetricInForce(
-            Metric(
-                key=goal.metric,
-                owner="shop",
-                type=types.get(goal.metric, "conversion"),
-                event="order",
-                property="price" if types.get(goal.metric) == "sum" else None,
-                window=windows.get(goal.metric, "10s"),
+            msgspec.convert(
+                {
+                    "key": goal.metric,
+                    "owner": "shop",
+                    "type": types.get(goal.metric, "conversion"),
+                    "event": "order",
+                    "property": "price" if types.get(goal.metric) == "sum" else None,
+                    "window": windows.get(goal.metric, "10s"),
+                    **definitions.get(goal.metric, {}),
+                },
+                Metric,
             ),
             versions.get(goal.metric, 1),
             0,
@@ -26,7 +33,7 @@ def make_run(goals, types=None, windows=None, weights=({"control": 1, "treatment
         for goal in goals
     }
     variants = tuple(Variant(key=key) for key in dict.fromkeys(key for each in weights for key in each))
-    analysis = Analysis(**run.pop("analysis", {}))
+    analysis, breakdowns = msgspec.convert(run.pop("analysis", {}), Analysis), run.pop("breakdowns", ())
     return RunInForce(
         **{
             "flag": "checkout",
@@ -37,7 +44,12 @@ def make_run(goals, types=None, windows=None, weights=({"control": 1, "treatment
             "completed": None,
             "since": {},
             "definition": Flag(
-                key="checkout", owner="shop", variants=variants, metrics=tuple(goals), analysis=analysis
+                key="checkout",
+                owner="shop",
+                variants=variants,
+                metrics=tuple(goals),
+                analysis=analysis,
+                breakdowns=breakdowns,
             ),
             "metrics": metrics,
             **run,
@@ -48,28 +60,19 @@ def make_run(goals, types=None, windows=None, weights=({"control": 1, "treatment
 def make_aggregate(sums, partition=0, units=None, **fields):
     """One partition's aggregate.
 
-    `sums` maps (metric, reading, variant) or (metric, reading, variant, allocation) to (n, nonzero, sum,
-    squares); `units` maps (allocation, variant) to units, by default the largest n of any metric.
+    `sums` maps (metric, reading, variant), with an allocation and a segment behind them if need be, to (n, nonzero,
+    sum, squares), of several numbers per unit (n, nonzero, sums, products); `units` maps (allocation, variant) to
+    units, by default the largest n of any metric.
     """
     rows, counted = [], {}
     versions = fields.pop("versions", {})
     for (metric, reading, variant, *rest), (n, nonzero, total, squares) in sums.items():
-        allocation = rest[0] if rest else 0
-        version = versions.get(metric, 1)
-        rows.append(
-            Sums(
-                metric,
-                version,
-                reading,
-                allocation,
-                variant,
-                "all",
-                n,
-                nonzero,
-                [exact(int(total))],
-                [exact(int(squares))],
-            )
+        allocation, segment = (*rest, *(0, "all")[len(rest) :])
+        first, second = (
+            [exact(int(each)) for each in np.atleast_1d(np.array(values, object))] for values in (total, squares)
         )
+        version = versions.get(metric, 1)
+        rows.append(Sums(metric, version, reading, allocation, variant, segment, n, nonzero, first, second))
         counted[allocation, variant] = max(n, counted.get((allocation, variant), 0))
     withheld = fields.pop("withheld", {})
     return Aggregate(

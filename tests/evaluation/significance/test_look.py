@@ -274,12 +274,37 @@ def test_renaming_the_variants_changes_names_only(run_of, aggregate_of, conversi
     assert msgspec.structs.replace(other, variant="treatment") == one
 
 
-def test_nothing_non_finite_leaves(run_of, aggregate_of):
-    goals = [Goal(metric="a", role="primary"), Goal(metric="b"), Goal(metric="c", role="guardrail")]
+def excludes_no_effect(cell):
+    """Whether the end that the test's alternative looks at does."""
+    lower, upper = (cell.relative_lower, cell.relative_upper) if cell.method == "exact" else (cell.lower, cell.upper)
+    is_above, is_below = lower is not None and lower > 0, upper is not None and upper < 0
+    if cell.method == "exact":
+        return is_above or is_below
+    return {"two-sided": is_above or is_below, "greater": is_above, "less": is_below}[cell.alternative]
+
+
+@pytest.mark.parametrize(
+    "analysis",
+    [
+        {},
+        {"sided": "one", "correction": "holm", "planned_units": 500},
+        {"method": "t-test", "correction": "benjamini-hochberg", "planned_units": 500},
+        {"method": "bayesian"},
+    ],
+    ids=lambda analysis: analysis.get("method", "sequential"),
+)
+def test_nothing_non_finite_leaves(run_of, aggregate_of, analysis):
+    goals = [
+        Goal(metric="a", role="primary", minimum_effect=0.1),
+        Goal(metric="b", direction="decrease"),
+        Goal(metric="c", role="guardrail"),
+        Goal(metric="d", role="guardrail", direction="decrease", margin=0.1),
+    ]
     run = run_of(
         goals,
         types={"b": "sum", "c": "count"},
         windows={"c": "none"},
+        analysis=analysis,
         weights=({"control": 3, "treatment": 1, "other": 2}, {"control": 1, "treatment": 1, "other": 0}),
     )
     rng = random.Random(5)
@@ -299,10 +324,10 @@ def test_nothing_non_finite_leaves(run_of, aggregate_of):
         return not isinstance(value, float) or math.isfinite(value)
 
     last = None
-    for _ in range(300):
+    for _ in range(150):
         drawn = {
             (metric, reading, variant, allocation): sums()
-            for metric in "abc"
+            for metric in "abcd"
             for reading in ("settled", "live")
             for variant in ("control", "treatment", "other")
             for allocation in (0, 1)
@@ -313,9 +338,10 @@ def test_nothing_non_finite_leaves(run_of, aggregate_of):
         assert check(made)
         assert json.loads(encode_look(last)) == made
         for cell in last.cells:
-            if cell.status == "ok":
-                assert cell.p_value is not None
-                assert (cell.p_value < cell.alpha) == (cell.lower > 0 or cell.upper < 0)
+            if cell.status == "ok" and cell.method == "bayesian":
+                assert 0 <= cell.chance <= 1
+            elif cell.status == "ok":
+                assert (cell.p_value < cell.alpha) == excludes_no_effect(cell)
 
 
 def test_a_look_survives_its_bytes(run_of, aggregate_of, conversions, primary):

@@ -10,11 +10,12 @@ LIFT, HARM, FLAT = ((4000, 400), (4000, 600)), ((4000, 600), (4000, 400)), ((400
 
 @pytest.fixture
 def verdict_on(run_of, aggregate_of, conversions):
-    def verdict_on(goals, counts, windows=None, units=None, **fields):
+    def verdict_on(goals, counts, windows=None, units=None, run=None, **fields):
         sums = {}
         for goal in goals:
             sums |= conversions(*counts[goal.metric], metric=goal.metric)
-        return look(run_of(goals, windows=windows), [aggregate_of(sums, units=units, **fields)], None).verdict
+        of_run = run_of(goals, windows=windows, **(run or {}))
+        return look(of_run, [aggregate_of(sums, units=units, **fields)], None).verdict
 
     return verdict_on
 
@@ -126,3 +127,111 @@ def test_the_best_of_several_treatments_ships(run_of, aggregate_of, conversions,
 
     assert verdict.decision == "ship"
     assert verdict.reason.startswith("other ")
+
+
+# The prediction.
+
+
+@pytest.mark.parametrize(
+    ("direction", "counts", "minimum_effect", "expected"),
+    [
+        ("increase", LIFT, 0.2, ("ship", "hit")),
+        ("increase", LIFT, 0.4, ("ship", "open")),
+        ("increase", LIFT, 0.9, ("ship", "missed")),
+        ("increase", FLAT, 0.1, ("keep running", "open")),
+        ("increase", FLAT, 0.5, ("roll back", "missed")),
+        ("increase", HARM, 0.1, ("roll back", "missed")),
+        ("decrease", HARM, 0.15, ("ship", "hit")),
+        ("decrease", FLAT, 0.4, ("roll back", "missed")),
+        ("increase", ((50, 5), (50, 8)), 0.1, ("keep running", "open")),
+    ],
+)
+def test_the_lift_is_compared_with_the_prediction(verdict_on, direction, counts, minimum_effect, expected):
+    goal = Goal(metric="orders", role="primary", direction=direction, minimum_effect=minimum_effect)
+
+    verdict = verdict_on([goal], {"orders": counts})
+
+    assert (verdict.decision, verdict.prediction) == expected
+
+
+def test_the_sentence_says_what_became_of_the_prediction(verdict_on):
+    def reason(minimum_effect, counts=LIFT):
+        goal = Goal(metric="orders", role="primary", minimum_effect=minimum_effect)
+        return verdict_on([goal], {"orders": counts}).reason
+
+    assert reason(0.2).endswith("p < 0.0001; the prediction of +20% or more is hit.")
+    assert reason(0.4).endswith("the prediction of +40% or more is still open.")
+    assert reason(0.9).endswith("the prediction of +90% or more is missed.")
+    assert reason(0.5, FLAT).startswith("treatment leaves open orders: +0.5% [")
+    assert reason(0.5, FLAT).endswith("the prediction of +50% or more is missed.")
+
+
+# Margins.
+
+
+@pytest.mark.parametrize(
+    ("returns", "decision", "says"),
+    [
+        (((90_000, 9000), (90_000, 9000)), "ship", "; returns is proved safe within its margin of 10%."),
+        (((1000, 100), (1000, 100)), "keep running", "not yet sure to lose less than its margin of 10%."),
+        (((8000, 800), (8000, 1000)), "roll back", ": a guardrail is harmed."),
+    ],
+)
+def test_a_margin_asks_for_proof_before_a_winner_ships(verdict_on, primary, returns, decision, says):
+    goals = [primary, Goal(metric="returns", role="guardrail", direction="decrease", margin=0.1, exact=False)]
+    units = {(0, "control"): 90_000, (0, "treatment"): 90_000}
+
+    verdict = verdict_on(goals, {"orders": LIFT, "returns": returns}, units=units)
+
+    assert verdict.decision == decision
+    assert verdict.reason.endswith(says)
+
+
+# How long it may take.
+
+HOUR = 3_600_000
+
+
+def test_a_slight_lift_says_how_long_it_may_take_at_the_present_pace(verdict_on, primary):
+    slight = {"orders": ((2000, 200), (2000, 230))}
+
+    verdict = verdict_on([primary], slight, run={"started": HOUR}, clock=25 * HOUR)
+
+    # 4,000 units a day; a difference of 1.5 points needs about 15,000 units in all by a fixed test.
+    assert 2 < verdict.days_left < 6
+    assert verdict.reason.endswith("days more.")
+    twice_as_fast = verdict_on([primary], slight, run={"started": HOUR}, clock=13 * HOUR)
+    assert twice_as_fast.days_left == pytest.approx(verdict.days_left / 2)
+
+
+@pytest.mark.parametrize(
+    ("counts", "run"),
+    [
+        (((50, 5), (50, 8)), {}),  # too few for a test
+        (FLAT, {"completed": 20 * HOUR}),  # nobody enters any more
+        (FLAT, {"started": 30 * HOUR}),  # the look's clock is not there yet
+        (LIFT, {}),  # decided
+        (FLAT, {"analysis": {"method": "bayesian"}}),
+    ],
+)
+def test_nobody_says_how_long_it_takes_where_nobody_can_know(verdict_on, primary, counts, run):
+    verdict = verdict_on([primary], {"orders": counts}, run={"started": HOUR, **run}, clock=25 * HOUR)
+
+    assert verdict.days_left is None
+    assert "at this pace" not in verdict.reason
+
+
+def test_an_estimate_ends_at_forty_days(verdict_on, primary):
+    verdict = verdict_on([primary], {"orders": FLAT}, run={"started": HOUR}, clock=25 * HOUR)
+
+    assert verdict.days_left == 40
+    assert verdict.reason.endswith("at this pace it takes more than 40 days.")
+
+
+def test_a_t_test_takes_until_its_planned_units_are_in(verdict_on, primary):
+    run = {"started": HOUR, "analysis": {"method": "t-test", "planned_units": 16_000}}
+
+    verdict = verdict_on([primary], {"orders": FLAT}, run=run, clock=25 * HOUR)
+
+    assert verdict.days_left == pytest.approx(1.0)  # half of them came in a day
+    assert verdict.reason.endswith("at this pace it takes about 24 hours more.")
