@@ -93,7 +93,9 @@ class Analysis:
         self._experiment = experiment
         self._history = running(documents, experiment)
         topics = {EXPOSURES: exposures, EVENTS: events}
-        self._files = sorted({(topic, path) for topic, paths in topics.items() for path in paths})
+        # By what they are, lest one that two patterns name count twice; called as they were given.
+        files = {(topic, path.resolve()): (topic, path) for topic, paths in topics.items() for path in paths}
+        self._files = [files[key] for key in sorted(files)]
         self._next = {(topic, number): 0 for topic in topics for number in range(len(self._files))}
         self._partition = Partition(0, horizon=0)
         self._gathering = Gathering(partitions=1, horizon=0, expected=len(self._next))

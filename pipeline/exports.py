@@ -99,6 +99,8 @@ def to_message(line: bytes, topic: str) -> Message | None:
         return None
     if isinstance(row.time, str):
         row.time = _milliseconds(row.time)
+    elif isinstance(row.time, float) and row.time.is_integer():  # of a column that has holes
+        row.time = int(row.time)
     time = row.time if isinstance(row.time, int) else None
     run = None
     if topic == EXPOSURES and row.experiment_key is not None:

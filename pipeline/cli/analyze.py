@@ -124,17 +124,17 @@ def _show(look: Look, console: Console) -> None:
         f"{split} · SRM p {srm} · {health.jumpers:,} jumpers · {health.inactive:,} inactive · {health.forced:,} forced"
     )
     table = Table(box=None, pad_edge=False)
-    for name in ("metric", "reading", "status", "variant"):
+    for name in ("metric", "reading", "segment", "status", "variant"):
         table.add_column(name)
     for name in ("n", "sum", "sum of squares", "mean", "difference", "interval", "relative", "p"):
         table.add_column(name, justify="right")
-    control: tuple[str, str] | None = None
+    control: tuple[str, str, str] | None = None
     for cell in look.cells:
-        if control != (cell.metric, cell.reading):
-            control = cell.metric, cell.reading
+        if control != (cell.metric, cell.reading, cell.segment):
+            control = cell.metric, cell.reading, cell.segment
             sums = _sums(cell.control_n, cell.control_sum, cell.control_sum_squares, cell.control_mean, cell.scale)
-            table.add_row(cell.metric, cell.reading, "", cell.control, *sums)
-        table.add_row(cell.metric, cell.reading, cell.status, cell.variant, *_compared(cell))
+            table.add_row(*control, "", cell.control, *sums)
+        table.add_row(*control, cell.status, cell.variant, *_compared(cell))
     console.print(table)
     console.print()
 

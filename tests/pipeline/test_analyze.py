@@ -228,7 +228,10 @@ def exported(path: Path, exposures: list[Message], events: list[Message]) -> Pat
 def test_every_kind_of_file_says_the_same(tmp_path: Path, catalog: Path) -> None:
     exposures, events = history(120)
     exposures = [message for message in exposures if "variant" in message]  # an export holds no question
-    named = [message | {"experiment_key": "exp-4", "metadata": {"flagVersion": 17}} for message in exposures]
+    named = [
+        message | {"experiment_key": "exp-4", "metadata": {"flagVersion": 17}, "time": float(message["time"])}
+        for message in exposures
+    ]
     shown = ndjson(tmp_path / "shown.jsonl", exposures)
     plain = ndjson(tmp_path / "plain.ndjson", events)
     expected = told("--catalog", catalog, "--exposures", shown, "--events", plain)["experiments"]
@@ -252,7 +255,9 @@ def test_how_rows_are_spread_over_files_means_nothing(tmp_path: Path, catalog: P
     parts = [ndjson(tmp_path / f"part-{number}.ndjson", events[number::3]) for number in (2, 0, 1)]
 
     one = told("--catalog", catalog, "--exposures", whole[0], "--events", whole[1])
-    other = told("--events", *parts, "--catalog", catalog, "--exposures", whole[0])
+    again = parts[0].parent / "again" / ".." / parts[0].name
+    again.parent.parent.mkdir()
+    other = told("--events", *parts, again, "--catalog", catalog, "--exposures", whole[0])
 
     assert other == one
 
