@@ -31,6 +31,7 @@ from pipeline.errors import PeekproofError
 from pipeline.exports import EXPOSURE_EVENTS, to_message
 from pipeline.files import BadRow, Piece, pieces
 from pipeline.gathering import Gathering
+from schemas.aggregate import Aggregate
 from schemas.catalog import KINDS, Document, FlagState, Spec
 from schemas.look import Look
 from schemas.records import Records
@@ -114,12 +115,16 @@ class Analysis:
             self._gathering.reach(source, self.clock, self._history.newest.offset)
         self._fold()
 
+    def aggregates(self) -> list[Aggregate]:
+        """What every run comes to, by flag."""
+        return self._partition.aggregates()
+
     def looks(self) -> list[Look]:
         """The look at every experiment, by key."""
         flags = self._history.newest.flags
         return [
             look(flags[each.flag].runs[-1], [each], None)
-            for each in self._partition.aggregates()
+            for each in self.aggregates()
             if (flags[each.flag].definition.metrics if self._experiment is None else each.flag == self._experiment)
         ]
 

@@ -17,38 +17,52 @@ from click.testing import CliRunner, Result
 
 from evaluation.assignment.routing import assign
 from evaluation.metrics.partition import Partition
-from pipeline.analysis import running
+from pipeline.analysis import Analysis, running
 from pipeline.cli import command
 from pipeline.documents import read_documents
 from pipeline.errors import PeekproofError
 from pipeline.gathering import Gathering
+from schemas.aggregate import Aggregate
 from schemas.records import Records
 from schemas.topics import EVENTS, EXPOSURES
 
 T = 1_764_000_000_000
 HORIZON = 3_600_000
-WINDOW = 60_000
-DOCUMENTS = {
-    "metrics/buyers.yaml": "{key: buyers, owner: shop, type: conversion, event: buy, window: 60s}",
-    "metrics/spent.yaml": "{key: spent, owner: shop, type: sum, event: buy, property: price, window: 300s}",
-    "metrics/views.yaml": "{key: views, owner: shop, type: count, event: view, window: none}",
-    "experiments/button.yaml": """
-{key: button, owner: shop, variants: [{key: control, users: [user-3]}, {key: treatment}],
- metrics: [{metric: buyers, role: primary}, {metric: spent}, {metric: views}]}""",
-    "experiments/menu.yaml": """
-{key: menu, owner: shop, unit: device_id, rollout: 80, variants: [{key: control}, {key: wide}, {key: narrow}],
- metrics: [{metric: spent}]}""",
+MINUTE, DAY = 60_000, 86_400_000
+METRICS = {
+    "buyers": "type: conversion, event: buy, window: 2h",
+    "spent": "type: sum, event: buy, property: price, cap: 150, window: 2h, cuped: {lookback: 1d}",
+    "big": "type: sum, event: buy, property: price, log: true, window: 2h, "
+    "where: [{property: event_properties.price, op: greater, values: ['20']}]",
+    "views": "type: count, event: view, window: none",
+    "price": "type: mean, event: buy, property: price, window: 2h",
+    "per-view": "type: ratio, numerator: spent, denominator: views, window: 2h, cuped: {lookback: 6h}",
+    "funnel": "type: funnel, steps: [{event: view}, {event: buy}], counting: totals, window: 2h",
+    "back": "type: retention, start: {event: view}, event: view, nth: 1, period: 10m, window: 2h",
+}
+FLAGS = {
+    "button": """
+variants: [{key: control, users: [user-3, user-4, user-5, user-6]}, {key: treatment}], breakdowns: [{property: platform, values: [iOS, web]}],
+metrics: [{metric: buyers, role: primary}, {metric: spent}, {metric: views}, {metric: back}, {metric: price}]""",
+    "menu": """
+unit: device_id, rollout: 80, variants: [{key: control}, {key: wide}, {key: narrow}],
+metrics: [{metric: spent}, {metric: per-view}, {metric: funnel}, {metric: big}]""",
+    "till": """
+variants: [{key: control}, {key: fast}], metrics: [{metric: buyers}],
+exposure_event: {event: view, where: [{property: platform, op: is not, values: [web]}]}""",
 }
 
+PLATFORMS = ("iOS", "web", "Android")
 Message = dict[str, Any]
 
 
 @pytest.fixture
 def catalog(tmp_path: Path) -> Path:
     directory = tmp_path / "catalog"
-    for name, text in DOCUMENTS.items():
-        (directory / name).parent.mkdir(parents=True, exist_ok=True)
-        (directory / name).write_text(text)
+    for folder, documents in (("metrics", METRICS), ("experiments", FLAGS)):
+        (directory / folder).mkdir(parents=True)
+        for key, text in documents.items():
+            (directory / folder / f"{key}.yaml").write_text(f"{{key: {key}, owner: shop, {text}}}")
     return directory
 
 
@@ -57,20 +71,20 @@ def history(units: int = 400) -> tuple[list[Message], list[Message]]:
     chance = random.Random(20_261_125)
     exposures, events = [], []
     for unit in range(units):
-        who = {"user_id": f"user-{unit}", "device_id": f"device-{unit // 2}"}
-        entry = T + chance.randrange(600_000)
+        who = {"user_id": f"user-{unit}", "device_id": f"device-{unit // 2}", "platform": f"{chance.choice(PLATFORMS)}"}
+        entry = T + chance.randrange(DAY)
         for flag, variants in (("button", ("control", "treatment")), ("menu", ("control", "wide", "narrow"))):
             variant = variants[(unit // 2) % len(variants)]
             for again in range(chance.choice([0, 1, 1, 2])):
-                shown = {"flag_key": flag, **who, "time": entry + again * chance.randrange(9_000)}
+                shown = {"flag_key": flag, **who, "time": entry + again * chance.randrange(MINUTE)}
                 if chance.random() < 0.7:
                     shown["variant"] = chance.choice(variants) if chance.random() < 0.02 else variant
                 if chance.random() < 0.9:
                     shown["insert_id"] = f"shown-{flag}-{unit}-{again}"
                 exposures.append(shown)
-        for number in range(chance.randrange(8)):
+        for number in range(chance.randrange(12)):
             event = {"event_type": chance.choice(["buy", "view", "other"]), **who}
-            event["time"] = entry + chance.randrange(-5_000, WINDOW + 5_000)
+            event["time"] = entry + chance.choice([-DAY, -HORIZON, 0, 0, 0]) + chance.randrange(-MINUTE, 30 * MINUTE)
             if chance.random() < 0.9:
                 event["insert_id"] = f"event-{unit}-{number}"
             if chance.random() < 0.9:
@@ -94,37 +108,50 @@ def told(*arguments: object) -> Any:
     return json.loads(result.stdout)
 
 
-def integers(sums: Iterable[Any]) -> Counter[tuple[Any, ...]]:
-    """n, nonzero, sum and sum of squares, added up."""
-    added: Counter[tuple[Any, ...]] = Counter()
-    for each in sums:
-        key = each.metric, each.reading, each.variant
-        exact = {"n": each.n, "nonzero": each.nonzero, "sum": each.first[0], "sum_squares": each.second[0]}
-        for name, number in exact.items():
-            added[*key, name] += int(number)
-    return added
+Integers = Counter[tuple[Any, ...]]
 
 
-def streamed(catalog: Path, topics: dict[str, list[Message]], partitions: int, seed: int) -> dict[str, Counter[Any]]:
-    """What the stages make of the messages, shuffled, appended a while later and cut anyhow; by experiment."""
+def integers(aggregates: Iterable[Aggregate]) -> Integers:
+    """Every number of all partitions together, by its place."""
+    added: Integers = Counter()
+    for run in aggregates:
+        added[run.flag, "clock"] = run.clock
+        for name in ("exposures", "late", "inactive", "forced", "jumpers", "reassigned"):
+            added[run.flag, name] += getattr(run, name)
+        for arm in run.arms:
+            added[run.flag, arm.variant, "units"] += arm.units
+        for metric in run.metrics:
+            for name in ("events", "duplicates", "late", "unusable", "withheld", "looked_back"):
+                added[run.flag, metric.metric, name] += getattr(metric, name)
+        for sums in run.sums:
+            place = run.flag, sums.metric, sums.reading, sums.variant, sums.segment
+            numbers = [sums.n, sums.nonzero, *sums.first, *sums.second]
+            for index, number in enumerate(numbers):
+                added[*place, index] += int(number)
+    return Counter({place: number for place, number in added.items() if number})
+
+
+def streamed(catalog: Path, topics: dict[str, list[Message]], partitions: int, seed: int) -> Integers:
+    """What the stages make of the messages: appended within the horizon, in slices and messages of any size."""
     chance = random.Random(seed)
     documents = running(read_documents(catalog))
     gathering = Gathering(partitions, HORIZON, len(topics))
     stores = [Partition(number, HORIZON) for number in range(partitions)]
-    for topic in topics:
-        gathering.begin((topic, 0), 0)
 
     def fold() -> None:
         for store, message in zip(stores, gathering.cut()[1], strict=True):
             store.fold(store.offset, message, documents.at_offset)
 
-    end = max(message["time"] for messages in topics.values() for message in messages)
+    slices = []
     for topic, messages in topics.items():
-        order = chance.sample(messages, len(messages))
+        gathering.begin((topic, 0), 0)
+        appended = sorted(
+            ((message["time"] + chance.randrange(HORIZON), message) for message in messages), key=lambda each: each[0]
+        )
         begin = 0
-        while begin < len(order):
-            some = order[begin : begin + chance.choice([1, 10, 300])]
-            values = [json.dumps(message).encode() for message in some]
+        while begin < len(appended):
+            some = appended[begin : begin + chance.choice([1, 10, 300])]
+            values = [json.dumps(message).encode() for _, message in some]
             length = np.array([len(value) for value in values], np.int64)
             records = Records(
                 topic=topic,
@@ -132,55 +159,58 @@ def streamed(catalog: Path, topics: dict[str, list[Message]], partitions: int, s
                 begin=begin,
                 end=begin + len(some),
                 offset=np.arange(begin, begin + len(some)),
-                append_time=np.full(len(some), end, np.int64),
+                append_time=np.array([time for time, _ in some], np.int64),
                 start=np.cumsum(length) - length,
                 length=length,
                 data=memoryview(b"".join(values)),
             )
-            for assigned in assign(records, documents, HORIZON, HORIZON):
-                gathering.add((topic, 0), assigned)
+            slices.append((some[0][0], records))
             begin += len(some)
-            if chance.random() < 0.3:
-                fold()
-        gathering.reach((topic, 0), end, documents.newest.offset)
+    for _, records in sorted(slices, key=lambda each: each[0]):
+        for assigned in assign(records, documents, HORIZON, HORIZON):
+            gathering.add((records.topic, 0), assigned)
+        if chance.random() < 0.3:
+            fold()
+    last = max(message["time"] for messages in topics.values() for message in messages)
+    for topic in topics:  # to where the clock of files ends, which have no horizon
+        gathering.reach((topic, 0), last + HORIZON, documents.newest.offset)
     fold()
-    for topic in topics:
-        gathering.reach((topic, 0), end + HORIZON, documents.newest.offset)  # where a clock without a horizon ends
-    fold()
-    aggregates = [aggregate for store in stores for aggregate in store.aggregates()]
-    return {
-        flag: integers(sums for each in aggregates if each.flag == flag for sums in each.sums)
-        for flag in ("button", "menu")
-    }
+    found = integers(aggregate for store in stores for aggregate in store.aggregates())
+    for flag in FLAGS:
+        found[flag, "clock"] -= HORIZON
+    return found
 
 
 @pytest.mark.parametrize("partitions", [1, 4, 16])
 def test_files_give_the_same_integers_as_the_stream(tmp_path: Path, catalog: Path, partitions: int) -> None:
     exposures, events = history()
-    ndjson(tmp_path / "exposures.ndjson", exposures)
-    ndjson(tmp_path / "events.ndjson", events)
+    files = [ndjson(tmp_path / "exposures.ndjson", exposures)], [ndjson(tmp_path / "events.ndjson", events)]
+    analysis = Analysis(read_documents(catalog), *files)
 
-    found = told(
-        "--catalog", catalog, "--exposures", tmp_path / "exposures.ndjson", "--events", tmp_path / "events.ndjson"
-    )
+    shares = list(analysis)
 
-    expected = streamed(catalog, {EXPOSURES: exposures, EVENTS: events}, partitions, seed=partitions)
-    for look in found["experiments"]:
-        cells = {}
-        for cell in look["cells"]:
-            for variant, prefix in ((cell["variant"], ""), (cell["control"], "control_")):
-                for name in ("n", "nonzero", "sum", "sum_squares"):
-                    cells[cell["metric"], cell["reading"], variant, name] = int(cell[prefix + name])
-        assert cells == expected[look["experiment"]]
-        assert 0 < cells["spent", "settled", "control", "n"] < cells["spent", "live", "control", "n"]
-    assert found["experiments"][0]["health"]["jumpers"] > 0
-    assert found["rejected"] == []
+    found = integers(analysis.aggregates())
+    assert found == streamed(catalog, {EXPOSURES: exposures, EVENTS: events}, partitions, seed=partitions)
+    assert shares == sorted(shares)
+    assert shares[-1] == 1.0
+    assert not analysis.rejected
+    for place in (
+        ("button", "jumpers"),
+        ("button", "forced"),
+        ("till", "fast", "units"),
+        ("button", "spent", "duplicates"),
+        ("button", "back", "live", "treatment", "all", 1),
+        ("button", "spent", "settled", "control", "platform=iOS", 5),
+        ("menu", "per-view", "settled", "wide", "all", 12),
+        ("menu", "funnel", "live", "narrow", "all", 3),
+    ):
+        assert found[place] > 0, place
 
 
 def as_csv(path: Path, messages: list[Message], dotted: bool) -> Path:
     with path.open("w", newline="") as file:
         price = "event_properties.price" if dotted else "event_properties"
-        writer = csv.DictWriter(file, ["event_type", "time", "USER_ID", "device_id", "insert_id", price])
+        writer = csv.DictWriter(file, ["event_type", "time", "USER_ID", "device_id", "platform", "insert_id", price])
         writer.writeheader()
         for message in messages:
             properties = message.get("event_properties")
