@@ -42,7 +42,8 @@ METRICS = {
 }
 FLAGS = {
     "button": """
-variants: [{key: control, users: [user-3, user-4, user-5, user-6]}, {key: treatment}], breakdowns: [{property: platform, values: [iOS, web]}],
+variants: [{key: control, users: [user-3, user-4, user-5, user-6]}, {key: treatment}],
+breakdowns: [{property: platform, values: [iOS, web]}],
 metrics: [{metric: buyers, role: primary}, {metric: spent}, {metric: views}, {metric: back}, {metric: price}]""",
     "menu": """
 unit: device_id, rollout: 80, variants: [{key: control}, {key: wide}, {key: narrow}],
