@@ -179,7 +179,7 @@ CHANGED = ("bought", "revenue", "funnel", "new")
 
 
 @pytest.mark.parametrize("change", ["nothing", "metrics", "complete"])
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(history=histories(), seed=st.integers(0, 1 << 32))
 def test_the_store_equals_the_queries_in_any_order_and_any_cut(make, oracle, change, history, seed):
     rows, clock = history
