@@ -16,6 +16,7 @@ from evaluation.assignment.routing import assign
 from evaluation.catalog import History
 from evaluation.lifecycle import apply_definition, start
 from evaluation.metrics.partition import Partition
+from evaluation.nesting import DEEPEST
 from pipeline.archive import Archive
 from pipeline.gathering import Gathering
 from pipeline.transport.columns import read_columns
@@ -59,7 +60,7 @@ def _records(topic: str, visit: int) -> Records:
     """So many visitors that arrays grow; one of them meets both arms, one is new. Each is exposed, asks for a variant
     and buys.
 
-    Some records have no insert id, a header, a run of their own, or an escape that only msgspec reads.
+    Some records have no insert id, a header, a run of their own, an escape that only msgspec reads, or many brackets.
     """
     time_of = _time(visit)
     batch = DefaultRecordBatchBuilder(2, 0, 0, -1, -1, -1, 1 << 24)
@@ -68,6 +69,8 @@ def _records(topic: str, visit: int) -> Records:
         user, again = divmod(offset, 2)
         name = {1: "\\u00e9mile", 3: f"newcomer-{visit}"}.get(user, f"visitor-{user}")
         message = f'"user_id":"{name}","time":{time_of - SECOND * visit}'
+        if user == 1:
+            message += f',"tags":[{",".join(["[]"] * DEEPEST)}]'
         if user % 10:
             message += f',"insert_id":"{user}-{visit}"'
         if topic == EVENTS:
