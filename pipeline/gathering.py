@@ -6,7 +6,6 @@ without a hole in every units partition, and a lost message shows as a range tha
 
 from collections.abc import Iterable
 
-import msgspec
 import numpy as np
 
 from evaluation.assignment.routing import Assigned, partition_of
@@ -27,8 +26,6 @@ class Gathering:
         self._begin: dict[SourceKey, int] = {}
         self._end: dict[SourceKey, int] = {}
         self._clock: dict[SourceKey, int] = {}
-        self._arms: dict[Arm, int] = {}
-        self._facts: dict[str, int] = {}
         self._parts: list[tuple[SourceKey, Assigned]] = []
         self.rows = 0
 
@@ -69,16 +66,15 @@ class Gathering:
     def cut(self) -> tuple[dict[SourceKey, int], list[bytes]]:
         """The offsets covered so far, and one message for each units partition that says so; then start afresh."""
         sources = list(self._end)
+        columns, arms, facts = self._columns({key: number for number, key in enumerate(sources)})
         header = Header(
             catalog=self._catalog,
             horizon=self._horizon,
             sources=[Source(*key, self._begin[key], self._end[key], self._clock[key]) for key in sources],
-            arms=[],
-            facts=[],
+            arms=arms,
+            facts=facts,
             expected=self._expected,
         )
-        index = {key: number for number, key in enumerate(sources)}
-        columns, header = self._columns(index, header)
         home = partition_of(columns["unit"], self._partitions)
         order = np.argsort(home, kind="stable")
         bounds = np.searchsorted(home[order], np.arange(self._partitions + 1))
@@ -91,8 +87,8 @@ class Gathering:
         self._parts, self.rows = [], 0
         return dict(self._end), messages
 
-    def _columns(self, index: dict[SourceKey, int], header: Header) -> tuple[dict[str, np.ndarray], Header]:
-        """The rows of every part as columns, with codes that the message's own header explains."""
+    def _columns(self, index: dict[SourceKey, int]) -> tuple[dict[str, np.ndarray], list[Arm], list[str]]:
+        """The rows of every part as columns, and the arms and facts that their codes stand for."""
         arms: dict[Arm, int] = {}
         facts: dict[str, int] = {}
         parts = [(index[source], part) for source, part in self._parts if source in index]
@@ -120,4 +116,4 @@ class Gathering:
         columns["source"] = np.repeat(
             np.array([number for number, _ in parts], np.uint16), [len(part.offset) for _, part in parts]
         )
-        return columns, msgspec.structs.replace(header, arms=list(arms), facts=list(facts))
+        return columns, list(arms), list(facts)

@@ -130,6 +130,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             )
         return found
 
+    @property
+    def snapshot(self) -> Path:
+        """The DuckDB file that analysts open."""
+        return self.data / "peekproof.duckdb"
+
     def environment(self) -> dict[str, str]:
         """The variables that give a child process these very settings, whatever its settings file says."""
         texts = {}

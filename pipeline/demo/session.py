@@ -43,7 +43,6 @@ EXAMPLES = Path(__file__).parents[2] / "configs"
 UNITS_PARTITIONS = 4  # for one machine
 HORIZON_MS = 10_000
 ARCHIVE_INTERVAL_MS = 5_000
-SNAPSHOT = "peekproof.duckdb"
 
 START_SECONDS = 180.0  # for the workers to be there; the first time their kernels are compiled
 SETTLE_SECONDS = 90.0  # for everything to be counted after the traffic; window and horizon take 20 of them
@@ -263,7 +262,7 @@ class _Session:
             processes=usage,
             bootstrap_servers=self._settings.servers(),
             prefix=self._settings.prefix,
-            snapshot=str(self._settings.data / SNAPSHOT),
+            snapshot=str(self._settings.snapshot),
             unfinished=watch.unfinished(),
             experiments=list(watch.looks.values()),
             flags={key: dict(sorted(answers.items())) for key, answers in watch.answers.items()},

@@ -15,8 +15,6 @@ from pipeline.store import Store
 from schemas.records import Records
 from schemas.topics import CATALOG, DEAD_LETTERS, HEALTH, RESULTS
 
-SNAPSHOT = "peekproof.duckdb"
-
 
 class Storage(Stage):
     """Results, catalog, dead letters and health in; the snapshot out."""
@@ -73,4 +71,4 @@ class Storage(Stage):
 
     def _flush_and_publish(self) -> None:
         self._store.flush()
-        publish(self._store, self.settings.data / SNAPSHOT, self.settings.data / "archive")
+        publish(self._store, self.settings.snapshot, self.settings.data / "archive")

@@ -3,11 +3,8 @@
 import json
 import time
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 
-import duckdb
-import pytest
 from click.testing import CliRunner
 from kafka import KafkaProducer
 
@@ -15,6 +12,7 @@ from pipeline.cli import command
 from pipeline.settings import Settings
 from pipeline.supervisor import Supervisor
 from schemas.topics import EVENTS, EXPOSURES
+from tests.live import ask, wait_for
 
 METRIC = """
 key: buys
@@ -53,7 +51,7 @@ BAD_EXPOSURES = {
 def test_bad_input_costs_itself_alone_and_comes_back_when_its_cause_is_mended(
     deployment: Settings, tmp_path: Path
 ) -> None:
-    snapshot = deployment.data / "peekproof.duckdb"
+    snapshot = deployment.snapshot
     (tmp_path / "metrics").mkdir()
     (tmp_path / "experiments").mkdir()
     (tmp_path / "metrics" / "buys.yaml").write_text(METRIC)
@@ -66,8 +64,8 @@ def test_bad_input_costs_itself_alone_and_comes_back_when_its_cause_is_mended(
     with Supervisor(deployment):
         units = "SELECT sum(units) FROM variants WHERE experiment = '{}'"
         total = "SELECT sum(sum + control_sum) FROM results WHERE reading = 'live'"
-        _wait_for(lambda: _ask(snapshot, units.format("early")) == 20)
-        _wait_for(lambda: _ask(snapshot, total) == 20 * 150)
+        wait_for(lambda: ask(snapshot, units.format("early")) == 20)
+        wait_for(lambda: ask(snapshot, total) == 20 * 150)
         assert _reasons(deployment) == Counter([*BAD_EVENTS.values(), *BAD_EXPOSURES.values(), "future"])
 
         (tmp_path / "experiments" / "late.yaml").write_text(FLAG.format(key="late"))
@@ -76,8 +74,8 @@ def test_bad_input_costs_itself_alone_and_comes_back_when_its_cause_is_mended(
         time.sleep(1.5)
         for _ in range(2):  # twice counts once
             _call(deployment, "dead-letters", "--reason", "unknown flag", "--resend")
-        _wait_for(lambda: _ask(snapshot, units.format("late")) == 1)
-        assert _ask(snapshot, units.format("early")) == 20
+        wait_for(lambda: ask(snapshot, units.format("late")) == 1)
+        assert ask(snapshot, units.format("early")) == 20
 
 
 def _send(settings: Settings) -> None:
@@ -112,22 +110,3 @@ def _call(settings: Settings, *arguments: str) -> str:
     result = CliRunner().invoke(command, arguments, env=settings.environment(), catch_exceptions=False)
     assert result.exit_code == 0, result.output
     return result.stdout
-
-
-def _ask(snapshot: Path, query: str) -> object:
-    with duckdb.connect(str(snapshot), read_only=True) as published:
-        row = published.execute(query).fetchone()
-        return row and row[0]
-
-
-def _wait_for(condition: Callable[[], bool], seconds: float = 90) -> None:
-    deadline = time.monotonic() + seconds
-    while True:
-        try:
-            if condition():
-                return
-        except duckdb.Error:
-            pass  # not published yet
-        if time.monotonic() > deadline:
-            pytest.fail("it did not come about in time")
-        time.sleep(0.3)

@@ -18,6 +18,7 @@ from pipeline import topics
 from pipeline.demo.session import begin_experiments, complete_experiments
 from pipeline.settings import Settings
 from pipeline.supervisor import Supervisor, Worker
+from tests.live import ask, wait_for
 
 RECORDS, RATE = 1_050_000, 25_000  # and how many a second, if the machine can
 ORACLE = Path(__file__).with_name("oracle.sql")
@@ -56,12 +57,12 @@ def settings(broker: str, tmp_path: Path) -> Settings:
 def test_a_million_events_through_killed_workers_come_out_exact_and_can_be_replayed(settings: Settings) -> None:
     environment = os.environ | settings.environment()
     sent = settings.data / "sent.ndjson"
-    snapshot = settings.data / "peekproof.duckdb"
+    snapshot = settings.snapshot
     asyncio.run(begin_experiments(settings))
     chance = random.Random(20261124)
 
     with Supervisor(settings) as supervisor:
-        _wait_for(lambda: _ready(snapshot), 90, "the workers")
+        wait_for(lambda: ask(snapshot, STAGES_AT_WORK) == 5, what="work of every stage")
         traffic = subprocess.Popen(
             [
                 *(sys.executable, "-m", "pipeline.demo.traffic"),
@@ -82,7 +83,7 @@ def test_a_million_events_through_killed_workers_come_out_exact_and_can_be_repla
             _stop_after(RECORDS, traffic)
             assert reading.result().stdout.strip() == "100"
         asyncio.run(complete_experiments(settings))
-        _wait_for(lambda: _final(snapshot), 150, "the final looks")
+        wait_for(lambda: ask(snapshot, FINAL) == 3, 150, "the final look of every experiment")
         time.sleep(3 * settings.archive_interval / 1000)  # until the last looks are archived
         assert sum(worker.restarts for worker in supervisor.workers) >= 4
 
@@ -113,6 +114,8 @@ def _stop_after(records: int, traffic: subprocess.Popen[bytes]) -> None:
     assert traffic.wait(30) == 0
 
 
+STAGES_AT_WORK = "SELECT count(DISTINCT stage) FROM pipeline_health"
+FINAL = "SELECT count(DISTINCT experiment) FROM results WHERE final"
 CELLS = """
 SELECT * FROM (
     SELECT experiment, variant, metric, n, nonzero, sum, sum_squares FROM results WHERE reading = $1
@@ -121,26 +124,3 @@ SELECT * FROM (
     WHERE reading = $1
 ) ORDER BY ALL
 """
-
-
-def _ready(snapshot: Path) -> bool:
-    with duckdb.connect(str(snapshot), read_only=True) as published:
-        stages = published.execute("SELECT count(DISTINCT stage) FROM pipeline_health").fetchall()
-        return stages == [(5,)]
-
-
-def _final(snapshot: Path) -> bool:
-    with duckdb.connect(str(snapshot), read_only=True) as published:
-        return published.execute("SELECT count(DISTINCT experiment) FROM results WHERE final").fetchall() == [(3,)]
-
-
-def _wait_for(condition: object, seconds: float, what: str) -> None:
-    deadline = time.monotonic() + seconds
-    while True:
-        try:
-            if condition():  # type: ignore[operator]
-                return
-        except duckdb.Error:
-            pass  # not published yet
-        assert time.monotonic() < deadline, f"{what} did not come within {seconds} s"
-        time.sleep(0.5)

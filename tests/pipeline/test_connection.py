@@ -7,11 +7,10 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import duckdb
 import pytest
 import trustme
 from click.testing import CliRunner
@@ -37,6 +36,7 @@ from pipeline.settings import Settings
 from pipeline.stages import STAGES
 from pipeline.supervisor import Supervisor
 from schemas.topics import EVENTS, EXPOSURES
+from tests.live import ask, wait_for
 
 PREFIX = "shop"
 # Ada has the rights that the README asks for, Eve none. Who comes without a password may do anything.
@@ -144,12 +144,12 @@ def test_every_stage_and_command_works_with_tls_a_password_and_just_the_rights_o
         producer.send(settings.topic(EVENTS), b"no JSON")
         producer.close()
 
-        _wait_for(lambda: '"exposures":40' in call("results", "--json"))
-        _wait_for(lambda: len(call("dead-letters", "--json").splitlines()) == 1)
+        wait_for(lambda: '"exposures":40' in call("results", "--json"))
+        wait_for(lambda: len(call("dead-letters", "--json").splitlines()) == 1)
         assert "sent 1 letters" in call("dead-letters", "--resend")
         stages = "SELECT count(DISTINCT stage) FROM pipeline_health"
-        _wait_for(lambda: _ask(tmp_path / "peekproof.duckdb", stages) == len(STAGES))
-        _wait_for(lambda: "same" in call("replay"))
+        wait_for(lambda: ask(settings.snapshot, stages) == len(STAGES))
+        wait_for(lambda: "same" in call("replay"))
     topics.delete(settings)
     assert {difference.found for difference in topics.check(settings)} == {topics.MISSING}
 
@@ -246,21 +246,3 @@ def test_a_right_that_is_missing_is_said(cluster: Cluster) -> None:
         PeekproofError, match=r"\(.*TopicAuthorizationFailed.*\); see whether .* the user has the rights"
     ):
         CliRunner().invoke(command, ["topics"], env=eve, catch_exceptions=False)
-
-
-def _ask(snapshot: Path, query: str) -> object:
-    with duckdb.connect(str(snapshot), read_only=True) as published:
-        row = published.execute(query).fetchone()
-        return row and row[0]
-
-
-def _wait_for(condition: Callable[[], bool], seconds: float = 90) -> None:
-    deadline = time.monotonic() + seconds
-    while True:
-        try:
-            if condition():
-                return
-        except duckdb.Error:
-            pass  # not published yet
-        assert time.monotonic() < deadline, "it did not come about in time"
-        time.sleep(0.3)

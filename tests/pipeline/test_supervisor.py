@@ -4,14 +4,13 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import psutil
 
 from pipeline.settings import Settings
 from pipeline.supervisor import Supervisor
+from tests.live import wait_for
 
 SUPERVISE = """
 import sys, time
@@ -25,15 +24,15 @@ with Supervisor(Settings.read()) as supervisor:
 
 def test_a_worker_that_falls_is_started_again_and_all_end_in_order(deployment: Settings) -> None:
     with Supervisor(deployment) as supervisor:
-        _wait_for(lambda: all("Worker ready" in worker.log.read_text() for worker in supervisor.workers))
+        wait_for(lambda: all("Worker ready" in worker.log.read_text() for worker in supervisor.workers))
         victim = supervisor.workers[1]
         fallen = victim.process.pid
         victim.process.kill()
-        _wait_for(lambda: victim.process.pid != fallen and victim.process.poll() is None)
-        _wait_for(lambda: victim.log.read_text().count("Worker ready") == 2)
+        wait_for(lambda: victim.process.pid != fallen and victim.process.poll() is None)
+        wait_for(lambda: victim.log.read_text().count("Worker ready") == 2)
 
     assert [worker.process.returncode for worker in supervisor.workers] == [0] * 5
-    assert (deployment.data / "peekproof.duckdb").exists()
+    assert deployment.snapshot.exists()
 
 
 def test_workers_do_not_outlive_a_supervisor_that_was_killed(deployment: Settings) -> None:
@@ -50,11 +49,4 @@ def test_workers_do_not_outlive_a_supervisor_that_was_killed(deployment: Setting
     supervisor.send_signal(signal.SIGKILL)
     supervisor.wait()
 
-    _wait_for(lambda: not any(psutil.pid_exists(process) for process in workers))
-
-
-def _wait_for(condition: Callable[[], bool], seconds: float = 90) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
+    wait_for(lambda: not any(psutil.pid_exists(process) for process in workers))

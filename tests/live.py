@@ -1,0 +1,26 @@
+"""Live: waiting for what a deployment at work comes to show."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+
+def ask(snapshot: Path, query: str) -> Any:
+    """The first value of the answer; None where there is none, or no such snapshot or table yet."""
+    try:
+        with duckdb.connect(str(snapshot), read_only=True) as published:
+            row = published.execute(query).fetchone()
+    except duckdb.Error:
+        return None
+    return row[0] if row else None
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 90, what: str = "it") -> None:
+    """Return when the condition holds; fail after so long."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"{what} did not come about in {seconds} s"
+        time.sleep(0.2)
