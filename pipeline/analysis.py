@@ -104,13 +104,11 @@ class Analysis:
             self._gathering.begin(source, 0)
 
     def __iter__(self) -> Iterator[float]:
-        sizes = [path.stat().st_size for _, path in self._files if path.exists()]
-        done = 0
-        for number, (topic, path) in enumerate(self._files):
+        ends = np.cumsum([path.stat().st_size for _, path in self._files])
+        for number, ((topic, path), end) in enumerate(zip(self._files, ends.tolist(), strict=True)):
             for piece in pieces(path):
                 self._take(piece, topic, number, str(path))
-                yield (done + piece.read * path.stat().st_size) / max(1, sum(sizes))
-            done += path.stat().st_size
+                yield (end - (1 - piece.read) * path.stat().st_size) / max(1, ends[-1])
         for source in self._next:
             self._gathering.reach(source, self.clock, self._history.newest.offset)
         self._fold()

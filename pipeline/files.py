@@ -10,6 +10,7 @@ or `false` there is one, everything else a text, and an empty cell is no value.
 import csv
 import gzip
 import re
+import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,7 +69,7 @@ def pieces(path: Path) -> Iterator[Piece]:
         )
     try:
         yield from readers[kind](path)
-    except (OSError, EOFError, duckdb.Error, csv.Error) as error:
+    except (OSError, EOFError, zlib.error, duckdb.Error, csv.Error) as error:
         raise PeekproofError(f"'{path}' cannot be read: {error}") from error
 
 
@@ -179,7 +180,7 @@ def _parquet(path: Path) -> Iterator[Piece]:
         names, kinds = [row[0] for row in described], [row[1] for row in described]
         fields: dict[str, list[str]] = {}
         for (parent, name), title, kind in zip(_columns(path, names), names, kinds, strict=True):
-            value = _json(name, '"' + title.replace('"', '""') + '"', kind, is_property=bool(parent))
+            value = _json(parent, name, '"' + title.replace('"', '""') + '"', kind)
             fields.setdefault(parent, []).append(f"'{name.replace(chr(39), chr(39) * 2)}', {value}")
         top = fields.pop("", []) + [f"'{parent}', json_object({', '.join(each)})" for parent, each in fields.items()]
         (count,) = database.execute("SELECT count(*) FROM read_parquet($file)", {"file": str(path)}).fetchone() or (0,)
@@ -191,14 +192,15 @@ def _parquet(path: Path) -> Iterator[Piece]:
             first = end
 
 
-def _json(name: str, column: str, kind: str, is_property: bool) -> str:
-    """The SQL expression of a column's value as JSON."""
-    if kind.startswith("TIMESTAMP") or kind == "DATE":
-        return f"epoch_ms({column})"
+def _json(parent: str, name: str, column: str, kind: str) -> str:
+    """The SQL expression of a column's value as JSON. NaN and infinity are no value, as they are none in JSON."""
     if kind in {"FLOAT", "DOUBLE"}:
         return f"CASE WHEN isfinite({column}) THEN {column} END"
-    if is_property or name in TIMES:
+    if parent:
         return column
-    if name in OBJECTS and kind == "VARCHAR":
-        return f"CASE WHEN json_valid({column}) THEN {column}::JSON ELSE to_json({column}) END"
-    return column if name in OBJECTS else f"{column}::VARCHAR"
+    if name in TIMES:
+        return f"epoch_ms({column})" if kind.startswith("TIMESTAMP") or kind == "DATE" else column
+    if name in OBJECTS:
+        as_json = f"CASE WHEN json_valid({column}) THEN {column}::JSON ELSE to_json({column}) END"
+        return as_json if kind == "VARCHAR" else column
+    return f"{column}::VARCHAR"
