@@ -7,18 +7,29 @@ import json
 
 import click
 
-from tests.benchmarks import throughput
+from tests.benchmarks import looks, throughput
 
 
 @click.command()
+@click.option("--part", type=click.Choice(["throughput", "looks"]), help="That alone; by default both.")
 @click.option(
     "--records", type=int, default=2_000_000, show_default=True, help="That go through each of the pipelines."
 )
 @click.option("--json", "as_json", is_flag=True, help="The figures, as JSON.")
-def main(records: int, as_json: bool) -> None:
+def main(part: str | None, records: int, as_json: bool) -> None:
     """Measure, and print what came out."""
-    measured = throughput.measure(records)
-    click.echo(json.dumps({"throughput": measured}) if as_json else f"throughput\n{throughput.show(measured)}")
+    parts = {
+        "throughput": (lambda: throughput.measure(records), throughput.show),
+        "looks": (looks.measure, looks.show),
+    }
+    measured = {}
+    for name in [part] if part else parts:
+        measure, show = parts[name]
+        measured[name] = measure()
+        if not as_json:
+            click.echo(f"{name}\n{show(measured[name])}")
+    if as_json:
+        click.echo(json.dumps(measured))
 
 
 if __name__ == "__main__":

@@ -13,7 +13,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import venv
 from contextlib import suppress
 from pathlib import Path
 
@@ -32,9 +31,8 @@ from pipeline.producer import create_producer
 from pipeline.settings import Settings
 from schemas.topics import EVENTS, EXPOSURES, UNITS
 from schemas.topics import topics as all_topics
+from tests.benchmarks.environments import PEERS, python_of
 
-PEERS = Path(__file__).parent / "peers"
-ENVIRONMENT = Path("build/peers")
 STAGES = {"assignment": (EXPOSURES, EVENTS), "aggregation": (UNITS,)}
 RATE = 20_000  # records a second of the visitors' own time
 FEWER = 100_000  # records that stock Faust takes of them: a share, for patience
@@ -42,7 +40,7 @@ FEWER = 100_000  # records that stock Faust takes of them: a share, for patience
 
 def measure(records: int) -> dict[str, dict[str, float]]:
     """CPU and wall seconds of each, and records per CPU-second."""
-    peers = _peers()
+    python = python_of("throughput")
     with tempfile.TemporaryDirectory() as directory, Broker(Path(directory) / "broker") as broker:
         base = Settings(bootstrap_servers=broker.bootstrap_servers, data=Path(directory) / "data")
         empty = msgspec.structs.replace(base, prefix="empty", data=Path(directory) / "empty")
@@ -60,7 +58,7 @@ def measure(records: int) -> dict[str, dict[str, float]]:
         for name, number in (("handwritten", counted), ("stock_faust", min(counted, FEWER))):
             print(f"  {name} …", file=sys.stderr, flush=True)
             ran = subprocess.run(
-                [peers, PEERS / f"{name}.py", *arguments, str(number)], capture_output=True, text=True, check=True
+                [python, PEERS / f"{name}.py", *arguments, str(number)], capture_output=True, text=True, check=True
             )
             figures = json.loads(next(line for line in ran.stdout.splitlines() if line.startswith("{")))
             measured[name] = _figures(figures["records"], figures["cpu_seconds"], figures["wall_seconds"])
@@ -82,17 +80,6 @@ def show(measured: dict[str, dict[str, float]]) -> str:
 
 def _figures(records: int, cpu: float, wall: float) -> dict[str, float]:
     return {"records": records, "cpu_seconds": cpu, "wall_seconds": wall, "records_per_cpu_second": records / cpu}
-
-
-def _peers() -> Path:
-    """The Python of the peers' environment, made the first time."""
-    python = ENVIRONMENT / "bin" / "python"
-    if not python.exists():
-        print("  making the peers' environment …", file=sys.stderr, flush=True)
-        venv.create(ENVIRONMENT, with_pip=True)
-        install = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--require-hashes"]
-        subprocess.run([*install, "-r", PEERS / "requirements.lock"], check=True)
-    return python
 
 
 async def _load(settings: Settings, flags: dict[str, object], records: int) -> int:
