@@ -1,5 +1,6 @@
 """Plan: what one state of the catalog asks of exposures and events, compiled into tables for columns."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -72,7 +73,16 @@ def events_until(run: RunInForce, horizon: int) -> int:
 
 
 def _filter(where: Iterable[schemas.Condition]) -> Filter:
-    return tuple((property_path(each.property), compile_condition(each.op, each.values)) for each in where)
+    return tuple((property_path(each.property), compile_condition(*_operation(each))) for each in where)
+
+
+def _operation(condition: schemas.Condition) -> tuple[str, tuple[str, ...]]:
+    """The engine's operator and values: a glob, in which `*` is any text and `?` any character, is a pattern there."""
+    if not condition.op.startswith("glob"):
+        return condition.op, condition.values
+    escaped = (re.sub(r"[\\.+()|\[\]{}^$]", r"\\\g<0>", value) for value in condition.values)
+    patterns = (f"(?s:{each.replace('*', '.*').replace('?', '.')})" for each in escaped)
+    return condition.op.replace("glob", "regex"), tuple(patterns)
 
 
 @dataclass(frozen=True, slots=True)

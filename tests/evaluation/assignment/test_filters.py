@@ -17,6 +17,7 @@ BIG = Condition(property="event_properties.price", op="greater or equal", values
 PRO = Condition(property="user_properties.plan", op="is", values=("pro", "true"))
 HERE = Condition(property="country", op="is", values=("DE", "(none)"))
 ACME = Condition(property="groups.org.group_name", op="is not", values=("acme",))
+PAGE = Condition(property="event_properties.page", op="glob match", values=("/a+b/*.?",))
 ANN = Condition(property="user_id", op="contains", values=("ann",))
 
 
@@ -74,6 +75,7 @@ def route(records_of):
         (PRO, [True, True, False, True, False]),
         (HERE, [True, False, True, True, True]),
         (ACME, [False, False, True, True, True]),
+        (PAGE, [True, False, False, False, False]),
         (ANN, [False, True, False, False, False]),
     ],
 )
@@ -82,7 +84,12 @@ def test_an_event_feeds_the_facts_whose_conditions_it_satisfies(route, condition
 
     assigned = route(
         history,
-        bought(event_properties={"price": 10}, user_properties={"plan": "pro"}, country="DE", groups={"org": "acme"}),
+        bought(
+            event_properties={"price": 10, "page": "/a+b/c.d"},
+            user_properties={"plan": "pro"},
+            country="DE",
+            groups={"org": "acme"},
+        ),
         bought(
             event_properties={"price": 9.99},
             user_properties={"plan": True},
@@ -90,7 +97,12 @@ def test_an_event_feeds_the_facts_whose_conditions_it_satisfies(route, condition
             user_id="ann",
             groups={"org": ["acme"]},
         ),
-        bought(event_properties={"price": "9"}, user_properties={"plan": "free"}, country=None, groups={"org": "shop"}),
+        bought(
+            event_properties={"price": "9", "page": "/aab/c.d"},
+            user_properties={"plan": "free"},
+            country=None,
+            groups={"org": "shop"},
+        ),
         bought(event_properties={}, user_properties={"plan": ["x", "pro"]}),
         bought(event_properties={"price": 1e3}, user_properties={"plan": {"pro": 1}}),
     )
