@@ -1,6 +1,7 @@
 """Duration: a length of time as a person writes it, for example `500ms`, `10s`, `30m`, `24h` or `7d`."""
 
 import re
+from functools import lru_cache
 
 # What documents may hold: a positive duration. The look-ahead refuses a final line feed, which `$` alone lets pass in
 # Python (and `\Z` means nothing in JSON Schema).
@@ -8,6 +9,7 @@ PATTERN = r"^[1-9][0-9]{0,8}(ms|s|m|h|d)$(?!\n)"
 UNITS_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 
 
+@lru_cache(1024)
 def parse_duration(text: str) -> int:
     """Milliseconds. Raises ValueError for anything but a whole number and its unit."""
     if not re.fullmatch(r"[0-9]{1,9}(ms|s|m|h|d)", text):
