@@ -53,9 +53,9 @@ def tables(looks: Iterable[Look]) -> Group:
         parts.append(Text(f"{look.experiment} {look.run}, look {look.look}, {units:,} units: {look.verdict.decision}"))
         parts.append(Text(look.verdict.reason, style="dim"))
         table = Table(box=None, pad_edge=False)
-        for name in ("metric", "variant", "reading", "status"):
+        for name in ("metric", "variant", "reading", "segment", "test", "status", "judgement"):
             table.add_column(name)
-        for name in ("units", "mean", "control", "estimate", "interval", "running p"):
+        for name in ("units", "mean", "control", "estimate", "interval", "lift", "running p or chance", "adjusted p"):
             table.add_column(name, justify="right")
         for cell in look.cells:
             table.add_row(*_row(cell))
@@ -64,19 +64,28 @@ def tables(looks: Iterable[Look]) -> Group:
 
 
 def _row(cell: Cell) -> tuple[str, ...]:
-    interval = "-" if cell.lower is None else f"{_number(cell.lower)} to {_number(cell.upper)}"
     return (
         cell.metric,
         cell.variant,
         cell.reading,
+        cell.segment,
+        cell.method,
         cell.status,
+        cell.judgement or "-",
         f"{cell.n:,}",
         _number(cell.mean),
         _number(cell.control_mean),
         _number(cell.estimate),
-        interval,
-        _number(cell.running_p_value),
+        _interval(cell.lower, cell.upper),
+        _interval(cell.relative_lower, cell.relative_upper),
+        _number(cell.running_p_value if cell.chance is None else cell.chance),
+        _number(cell.adjusted_p_value),
     )
+
+
+def _interval(lower: float | None, upper: float | None) -> str:
+    """An end that is not known, or that a one-sided test leaves open, is a dash."""
+    return "-" if lower is None and upper is None else f"{_number(lower)} to {_number(upper)}"
 
 
 def _number(value: float | None) -> str:

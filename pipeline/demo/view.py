@@ -178,7 +178,7 @@ def _cells(flag: FlagInForce, look: Look, width: int) -> Table:
     if width >= NARROW:
         table.add_column("units", justify="right", no_wrap=True, min_width=14)
     for cell in cells:
-        colour = COLOURS[_judgement(cell, flag)]
+        colour = COLOURS[_judgement(cell)]
         style = "" if cell.reading == "settled" else "dim"
         table.add_row(
             Text(_mark(flag, cell.metric) + cell.metric),
@@ -237,13 +237,11 @@ def _preferred(one: Cell, other: Cell) -> str:
     return "settled" if settled.status not in ("gated", "no data") else "live"
 
 
-def _judgement(cell: Cell, flag: FlagInForce) -> Judgement:
-    """Whether what all looks said excludes zero, and in whose favour. A live reading never judges."""
-    lower, upper = cell.running_lower, cell.running_upper
-    goal = _goal(flag, cell.metric)
-    if goal is None or lower is None or upper is None or cell.reading != "settled" or lower <= 0 <= upper:
-        return "open"
-    return "good" if (lower > 0) == (goal.direction == "increase") else "bad"
+def _judgement(cell: Cell) -> Judgement:
+    """In whose favour the cell is judged, if it is."""
+    if cell.judgement in ("better", "safe"):
+        return "good"
+    return "bad" if cell.judgement in ("worse", "harmed") else "open"
 
 
 def _cell_line(cell: Cell, flag: FlagInForce) -> str:

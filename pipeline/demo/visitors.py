@@ -2,7 +2,7 @@
 
 A visitor arrives, meets the experiments that run (the variant is the one that a unit's bucket gives, as in any SDK; a
 plain feature flag is asked for without one), views pages, may buy, may meet an error. True effects are those of
-`PURCHASE_LIFT` and `ERROR_LIFT`; every other flag changes nothing.
+`PURCHASE_LIFT` and `ERROR_LIFT`; every other flag changes nothing, but one loses exposures (`LOSES`).
 
 Devices are what devices are: a share of records is sent twice, a share arrives after younger ones, some come when the
 horizon has passed, some clients are confused about their variant, some send what nobody can read (`Shares`).
@@ -24,6 +24,7 @@ from schemas.topics import EVENTS, EXPOSURES
 
 MEETS = {"ranking-aa": 0.7, "checkout-button": 0.6, "new-player": 0.5, "dark-mode": 0.2}  # shares of visits
 MEETS_OTHER = 0.3
+LOSES = {"basket-hint": 0.15}  # shares of treated visits whose exposure never comes: its split is broken
 PURCHASE, PURCHASE_LIFT = 0.12, {"checkout-button": 0.15}  # of visits; relative, of every variant but control
 ERROR, ERROR_LIFT = 0.02, {"new-player": 0.5}
 REVENUE_LOG_MEAN, REVENUE_LOG_DEVIATION, REVENUE_CAP = 3.6, 0.8, 500.0
@@ -175,8 +176,9 @@ class Visitors:
             treated = met & (variant >= 0) & (variant != bucketing.variants.index(flag.control))
             purchase[treated] *= 1 + PURCHASE_LIFT.get(flag.definition.key, 0.0)
             error[treated] *= 1 + ERROR_LIFT.get(flag.definition.key, 0.0)
+            lost = treated & (random.random(BLOCK) < LOSES.get(flag.definition.key, 0.0))
             said = self._said_from[index] + (np.zeros(BLOCK, np.int64) if asks else variant)
-            parts.append(self._happen(met, arrival, (0, 500), visitor, _EXPOSURE + said))
+            parts.append(self._happen(met & ~lost, arrival, (0, 500), visitor, _EXPOSURE + said))
             confused = met & (random.random(BLOCK) < (0.0 if asks else self._shares.confused))
             other = self._said_from[index] + (variant + 1) % len(bucketing.variants)
             parts.append(self._happen(confused, arrival, (500, 1_000), visitor, _EXPOSURE + other))

@@ -92,7 +92,7 @@ def test_a_demo_ends_with_final_results_of_everything_that_was_sent(broker: str,
     assert told["counted"] == told["produced"] == sum(told["produced_by_topic"].values()) > 6_000
     assert told["lag"] == 0
     assert told["freshness"]["missing"] == 0
-    assert told["freshness"]["samples"] == 3 * told["produced"]
+    assert told["freshness"]["samples"] == 4 * told["produced"]
     assert told["duplicates"] > 0
     assert told["dead_letters"] == sum(told["dead_letters_by_reason"].values())
     assert {"dim", "black", "system", "off"} == set(told["flags"]["dark-mode"])

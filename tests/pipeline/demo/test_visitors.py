@@ -8,6 +8,7 @@ import pytest
 
 from evaluation.assignment.bucketing import choose_variant
 from evaluation.catalog import FlagInForce, RunInForce
+from evaluation.significance.srm import log_bayes_factor
 from pipeline.demo.session import EXAMPLES, TAG
 from pipeline.demo.visitors import PURCHASE, Shares, Visitors
 from pipeline.documents import read_documents
@@ -189,6 +190,20 @@ def test_the_treatment_that_lifts_lifts_and_the_one_that_harms_harms_and_the_sam
     assert lift("new-player", "app_error") == pytest.approx(0.5, abs=0.25)
     assert lift("ranking-aa", "purchase", "same") == pytest.approx(0, abs=0.09)
     assert lift("new-player", "purchase") == pytest.approx(0, abs=0.09)
+
+
+def test_one_experiment_loses_exposures_of_its_treatment_and_the_test_of_its_split_sees_it(flags):
+    exposures = objects(said(visitors(flags, rate=20_000, shares=PERFECT), 5_000), "exposures")
+    arms = defaultdict(set)
+    for exposure in exposures:
+        if "variant" in exposure:
+            arms[exposure["flag_key"], exposure["variant"]].add(exposure["user_id"])
+
+    def evidence(flag: str, treatment: str = "treatment") -> float:
+        return float(log_bayes_factor([len(arms[flag, "control"]), len(arms[flag, treatment])], [1, 1]))
+
+    assert evidence("basket-hint") > np.log(100)
+    assert max(evidence("checkout-button"), evidence("new-player"), evidence("ranking-aa", "same")) < np.log(100)
 
 
 def test_revenue_is_positive_and_capped(flags):
