@@ -175,7 +175,7 @@ def test_a_demo_has_arrived_when_everything_was_read_and_every_run_is_final(watc
     watch.take_progress(progress(Batch(1, 2, 3)))
     assert not watch.has_arrived()
 
-    for experiment in ("checkout-button", "new-player", "ranking-aa"):
+    for experiment in watch.experiments:
         watch.take_look(record(msgspec.structs.replace(look(1, final=True), experiment=experiment)))
     assert watch.unfinished() == []
     assert not watch.has_arrived()
