@@ -24,7 +24,7 @@ from schemas.topics import EVENTS, EXPOSURES
 
 MEETS = {"ranking-aa": 0.7, "checkout-button": 0.6, "new-player": 0.5, "dark-mode": 0.2}  # shares of visits
 MEETS_OTHER = 0.3
-LOSES = {"basket-hint": 0.15}  # shares of treated visits whose exposure never comes: its split is broken
+LOSES = {"voucher-hint": 0.15}  # shares of treated visits whose exposure never comes: its split is broken
 PURCHASE, PURCHASE_LIFT = 0.12, {"checkout-button": 0.15}  # of visits; relative, of every variant but control
 ERROR, ERROR_LIFT = 0.02, {"new-player": 0.5}
 REVENUE_LOG_MEAN, REVENUE_LOG_DEVIATION, REVENUE_CAP = 3.6, 0.8, 500.0

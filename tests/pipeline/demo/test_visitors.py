@@ -202,7 +202,7 @@ def test_one_experiment_loses_exposures_of_its_treatment_and_the_test_of_its_spl
     def evidence(flag: str, treatment: str = "treatment") -> float:
         return float(log_bayes_factor([len(arms[flag, "control"]), len(arms[flag, treatment])], [1, 1]))
 
-    assert evidence("basket-hint") > np.log(100)
+    assert evidence("voucher-hint") > np.log(100)
     assert max(evidence("checkout-button"), evidence("new-player"), evidence("ranking-aa", "same")) < np.log(100)
 
 
