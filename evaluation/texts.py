@@ -9,9 +9,7 @@ import pyarrow as pa
 from numba import njit
 from numpy.typing import NDArray
 
-from evaluation.memory import byte_at, copy
-
-LONGEST_BUCKET = 63  # names at least this long share a bucket
+from evaluation.memory import byte_at, copy, word_at
 
 
 def as_bytes(data: bytes | memoryview | pa.Buffer) -> NDArray[np.uint8]:
@@ -55,6 +53,10 @@ class Texts:
         """The strings of these rows; the buffer is shared."""
         return Texts(self.data, self.start[rows], self.length[rows])
 
+    def strings(self) -> list[str | None]:
+        """The strings as Python's."""
+        return self.arrow().cast(pa.large_string()).to_pylist()
+
     def arrow(self) -> pa.Array:
         """The strings' bytes as an Arrow array of large binaries."""
         ends = np.cumsum(np.maximum(self.length, 0))
@@ -70,23 +72,22 @@ class Texts:
 
 @dataclass(frozen=True)
 class Names:
-    """A fixed list of distinct strings to find others in."""
+    """A fixed list of distinct strings to find others in, however many."""
 
     names: tuple[str, ...]
 
     @cached_property
     def table(self) -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.int64]]:
-        """For `find`: the names' bytes; (start, length, code) per name, by length; where each length begins."""
-        encoded = [(name.encode(), code) for code, name in enumerate(self.names)]
-        encoded.sort(key=lambda each: min(len(each[0]), LONGEST_BUCKET))
-        spans = np.zeros((len(encoded), 3), np.int64)
-        begins = np.zeros(LONGEST_BUCKET + 2, np.int64)
-        at = 0
-        for i, (name, code) in enumerate(encoded):
-            spans[i] = at, len(name), code
-            begins[min(len(name), LONGEST_BUCKET) + 1] += 1
-            at += len(name)
-        return as_bytes(b"".join(name for name, _ in encoded)), spans, np.cumsum(begins)
+        """For the kernel: the names' bytes; where each ends; a hash table of codes, open addressing, -1 where free.
+
+        Half a surrogate pair makes bytes that no text has.
+        """
+        encoded = [name.encode("utf-8", "surrogatepass") for name in self.names]
+        data = as_bytes(b"".join(encoded))
+        ends = np.cumsum([0, *map(len, encoded)], dtype=np.int64)
+        slots = np.full(1 << (2 * len(encoded) + 1).bit_length(), -1)
+        _enter(data, ends, slots)
+        return data, ends, slots
 
     def codes(self, texts: Texts) -> NDArray[np.int64]:
         """Each text's position in `names`; -1 where it is none of them, -2 where it is missing."""
@@ -96,20 +97,45 @@ class Names:
 
 
 @njit(cache=True)
-def find(names, spans, begins, data, start, length):  # type: ignore[no-untyped-def]  # noqa: PLR0917
+def _slot(data, start, length, slots):  # type: ignore[no-untyped-def]
+    """Where the search for a string begins: FNV-1a by words, the last of which may overlap; upper bits mixed in."""
+    h = np.uint64(0xCBF29CE484222325) ^ np.uint64(length)
+    prime = np.uint64(0x100000001B3)
+    if length < 8:
+        for i in range(start, start + length):
+            h = (h ^ np.uint64(byte_at(data, i))) * prime
+    else:
+        for i in range(start, start + length - 8, 8):
+            h = (h ^ word_at(data, i)) * prime
+        h = (h ^ word_at(data, start + length - 8)) * prime
+    h ^= h >> np.uint64(32)
+    return np.int64((h * prime ^ (h >> np.uint64(16))) & np.uint64(slots.size - 1))
+
+
+@njit(cache=True)
+def _enter(names, ends, slots):  # type: ignore[no-untyped-def]
+    for code in range(ends.size - 1):
+        at = _slot(names, ends[code], ends[code + 1] - ends[code], slots)
+        while slots[at] >= 0:
+            at = (at + 1) & (slots.size - 1)
+        slots[at] = code
+
+
+@njit(cache=True)
+def _find(names, ends, slots, data, start, length):  # type: ignore[no-untyped-def]  # noqa: PLR0917
     """The code of the name that equals `data[start:start+length]`, or -1."""
-    bucket = min(length, LONGEST_BUCKET)
-    for k in range(begins[bucket], begins[bucket + 1]):
-        if spans[k, 1] != length:
-            continue
-        at = spans[k, 0]
-        same = True
-        for j in range(length):
-            if byte_at(names, at + j) != byte_at(data, start + j):
-                same = False
-                break
-        if same:
-            return spans[k, 2]
+    at = _slot(data, start, length, slots)
+    while slots[at] >= 0:
+        name = ends[slots[at]]
+        if ends[slots[at] + 1] - name == length:
+            same = True
+            for i in range(length):
+                if byte_at(names, name + i) != byte_at(data, start + i):
+                    same = False
+                    break
+            if same:
+                return slots[at]
+        at = (at + 1) & (slots.size - 1)
     return np.int64(-1)
 
 
@@ -123,6 +149,6 @@ def _gather(data, start, length, out):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _codes(names, spans, begins, data, start, length, codes):  # type: ignore[no-untyped-def]  # noqa: PLR0917
+def _codes(names, ends, slots, data, start, length, codes):  # type: ignore[no-untyped-def]  # noqa: PLR0917
     for i in range(start.size):
-        codes[i] = -2 if length[i] < 0 else find(names, spans, begins, data, start[i], length[i])
+        codes[i] = -2 if length[i] < 0 else _find(names, ends, slots, data, start[i], length[i])

@@ -8,7 +8,7 @@ class Assignment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     flag_key: str
     variant: str
-    reason: str  # split, inclusion, not allocated, inactive
+    reason: str  # segment, inclusion, dependency, sticky, not allocated, inactive
     experiment_key: str | None = None
     user_id: str | None = None
     device_id: str | None = None

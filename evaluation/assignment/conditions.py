@@ -46,10 +46,13 @@ from typing import Any
 import re2
 
 from evaluation.assignment.values import Subject
+from evaluation.texts import Names
 
 Matcher = Callable[[Subject], bool]
 Scalar = Callable[[str], bool]
 NONE = "(none)"  # the value that stands for a missing property
+GLOBS = {"glob match": "regex match", "glob does not match": "regex does not match"}
+ANY = r"[\s\S]"
 BOOLEANS = frozenset({"true", "false"})
 
 
@@ -62,15 +65,17 @@ class Condition:
     """An operator with its values. Where it asks no more than whether a text is listed, `listed` are the values."""
 
     matches: Matcher
-    listed: frozenset[str] | None = None
+    listed: Names | None = None
     negated: bool = False
 
 
 def compile_condition(op: str, values: Collection[str]) -> Condition:
     """Whether a subject satisfies the operator. Raises ConditionError for a pattern that RE2 refuses.
 
-    An operator that nobody knows is satisfied by nothing.
+    Globs, which documents have, are taken too. An operator that nobody knows is satisfied by nothing.
     """
+    if op in GLOBS:
+        return compile_condition(GLOBS[op], [*map(glob_pattern, values)])
     distinct = frozenset(values)
     if op in SET_OPERATORS:
         make_set, negated = SET_OPERATORS[op]
@@ -79,8 +84,14 @@ def compile_condition(op: str, values: Collection[str]) -> Condition:
         make, negated = OPERATORS[op]
         only_lists = make is _is and not BOOLEANS.intersection(map(str.lower, distinct))
         matches = _matcher(make(distinct), negated, _of_missing(op, distinct))
-        return Condition(matches, distinct if only_lists else None, negated)
+        return Condition(matches, Names(tuple(distinct)) if only_lists else None, negated)
     return Condition(lambda _: False)
+
+
+def glob_pattern(glob: str) -> str:
+    """A glob as a regular expression of any engine: `*` stands for any characters, `?` for one."""
+    escaped = re.sub(r"[\\.+()|\[\]{}^$]", r"\\\g<0>", glob)
+    return f"^{escaped.replace('*', ANY + '*').replace('?', ANY)}$"
 
 
 def _of_missing(op: str, values: frozenset[str]) -> bool:

@@ -20,6 +20,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from evaluation.assignment.cohorts import Cohorts
 from evaluation.assignment.compiled import Answer, CompiledFlag, Compiler, Outcome, Segment, Term
 from evaluation.assignment.conditions import ConditionError
 from evaluation.assignment.graph import in_order, needed_for
@@ -63,7 +64,10 @@ class Flags:
     flags.evaluate({"user_id": "ann", "user_properties": {"plan": "pro"}})
     """
 
-    def __init__(self, configs: Iterable[FlagConfig], problems: Iterable[Problem] = ()) -> None:
+    def __init__(
+        self, configs: Iterable[FlagConfig], problems: Iterable[Problem] = (), cohorts: Cohorts | None = None
+    ) -> None:
+        self._cohorts = cohorts or Cohorts()
         self.configs: list[FlagConfig] = []
         self.problems = list(problems)
         compiler = Compiler()
@@ -116,7 +120,9 @@ class Flags:
 
     def evaluate(self, user: Mapping[str, Any], keys: Sequence[str] | None = None) -> dict[str, Answer]:
         """What each flag yields for a user, given by Amplitude's fields; `keys` names the flags, else all."""
-        return self.evaluate_context(context_of(user), keys)
+        context = context_of(user)
+        self._cohorts.join(context)
+        return self.evaluate_context(context, keys)
 
     def evaluate_context(self, context: Mapping[str, Any], keys: Sequence[str] | None = None) -> dict[str, Answer]:
         """What each flag yields for an evaluation context: `user`, `groups`, …"""

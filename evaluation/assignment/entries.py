@@ -1,15 +1,16 @@
-"""Entries: what exposures, and events that stand in for exposures, have in common: arms, segments and the split."""
+"""Entries: what exposures, and events that stand in for exposures, have in common: arms and segments."""
 
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.assignment.bucketing import Bucketing, choose
 from evaluation.assignment.columns import Columns
+from evaluation.assignment.compiled import Reason
 from evaluation.assignment.conditions import NONE
+from evaluation.assignment.contexts import answers_of
 from evaluation.assignment.messages import Mask, Rows, Stretch, bits, properties
-from evaluation.assignment.plan import IDS, Entry, EventPlan, property_path, unit_path
+from evaluation.assignment.plan import Entry, EventPlan, property_path
 from evaluation.assignment.properties import satisfied
 from evaluation.assignment.scanning import Wanted
 from evaluation.assignment.values import text_of
@@ -17,19 +18,12 @@ from evaluation.catalog import RunInForce
 from schemas.catalog import Breakdown
 from schemas.units import SEGMENT_BITS, Arm, Kind
 
+RANDOM: tuple[Reason, ...] = ("segment", "sticky")  # why a unit gets a variant with which it is counted
+
 
 def arm_code(run: RunInForce, allocation: int, variant: str, stretch: Stretch) -> int:
     """The code by which the rows of the stretch name an arm."""
     return stretch.arms.setdefault(Arm(run.flag, run.key, allocation, variant), len(stretch.arms))
-
-
-def split(
-    bucketing: Bucketing, columns: Columns, unit_type: str, rows: NDArray[np.int64]
-) -> tuple[NDArray[np.int16], NDArray[np.int16]]:
-    """The variants' indices that these messages' units get by the split, and by inclusions, which come first."""
-    users, devices = (columns.texts[name,].take(rows) for name in IDS)
-    unit = columns.texts[unit_path(unit_type)].take(rows)
-    return choose(bucketing, unit), bucketing.included(users, devices)
 
 
 def segments(
@@ -67,19 +61,19 @@ def entry_rows(  # noqa: PLR0917
     rows = np.flatnonzero(could_enter)
     found = properties(columns, plan.wanted, {path for path, _ in entry.where}, rows)
     rows = rows[satisfied(entry.where, found, len(rows))]
-    run, variants = entry.run, entry.bucketing.variants
-    chosen, forced = split(entry.bucketing, columns, run.definition.unit, rows)
-    variant = np.where(forced >= 0, forced, chosen)
-    met = variant >= 0
-    rows, variant, forced = rows[met], variant[met], forced[met]
-    arms = np.zeros(len(variants), np.uint16)
-    for index in np.unique(variant).tolist():
-        arms[index] = arm_code(run, len(run.allocations) - 1, variants[index], stretch)
+    run = entry.run
+    given = answers_of(entry.flags, run.flag, columns, plan.wanted, rows, plan.cohorts)
+    met = np.array([each.reason in {*RANDOM, "inclusion"} for each in given.outcomes])[given.codes]
+    forced = np.array([each.reason == "inclusion" for each in given.outcomes])[given.codes[met]]
+    rows, codes = rows[met], given.codes[met]
+    arms = np.zeros(len(given.outcomes), np.uint16)
+    for code in np.unique(codes).tolist():
+        arms[code] = arm_code(run, len(run.allocations) - 1, given.outcomes[code].key, stretch)
     stretch.count("entries", len(rows))
     return Rows(
         offset=stretch.records.offset[columns.row[rows]],
-        kind=kind[rows] | bits((forced >= 0, Kind.FORCED)) | np.uint8(Kind.EXPOSURE),
-        code=arms[variant],
+        kind=kind[rows] | bits((forced, Kind.FORCED)) | np.uint8(Kind.EXPOSURE),
+        code=arms[codes],
         unit=units[rows],
         time=time[rows],
         id=ids[rows],

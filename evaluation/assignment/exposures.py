@@ -3,17 +3,20 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.assignment.bucketing import NOBODY, OFF, Reason
 from evaluation.assignment.columns import Columns
-from evaluation.assignment.entries import arm_code, segments, split
+from evaluation.assignment.configs import OFF
+from evaluation.assignment.contexts import answers_of, context_columns
+from evaluation.assignment.engine import NOTHING
+from evaluation.assignment.entries import RANDOM, arm_code, segments
 from evaluation.assignment.letters import place_of, shown
 from evaluation.assignment.messages import Rows, Stretch, bits
-from evaluation.assignment.plan import IDS, ExposurePlan, Question, Resolved, unit_path
+from evaluation.assignment.plan import ExposurePlan, Question, Resolved, unit_path
 from evaluation.assignment.scanning import MISSING
 from schemas.assignment import Assignment
 from schemas.units import Kind
 
 NO_ARM = -1
+ANSWERED = ("flagVersion", "experimentKey", "segmentName")  # of an answer's metadata
 
 
 def exposure_rows(columns: Columns, plan: ExposurePlan, stretch: Stretch) -> Rows:
@@ -41,12 +44,12 @@ def exposure_rows(columns: Columns, plan: ExposurePlan, stretch: Stretch) -> Row
             asking = np.flatnonzero((which == question) & has_unit)
             arm[asking] = _answers(columns, plan, each, rows[asking], time, stretch)
     forced = np.zeros(len(rows), np.bool_)
-    listed = plan.is_listed(columns.texts["user_id",], columns.texts["device_id",])[rows] & (arms[which] != NO_ARM)
-    for question in np.unique(which[listed]).tolist():
-        run, allocation = resolved[question].run, resolved[question].allocation
-        alike = np.flatnonzero(listed & has_unit & (which == question))
-        users, devices = (columns.texts[name,].take(rows[alike]) for name in IDS)
-        forced[alike] = plan.bucketing(run, allocation).included(users, devices) >= 0
+    for question, each in enumerate(resolved):
+        lists = plan.inclusions(each.run, each.allocation) if each.run and arms[question] != NO_ARM else None
+        if each.run and lists is not None:
+            alike = np.flatnonzero((which == question) & has_unit)
+            found = context_columns(columns, plan.wanted, rows[alike], lists.selectors, plan.cohorts)
+            forced[alike] = lists.evaluate_columns(found, len(alike))[each.run.flag].codes != NOTHING
 
     off = np.array([each.variant == OFF for each in resolved] or [False])[which]
     only_counted = np.array([each.is_only_counted for each in resolved] or [False])[which]
@@ -125,50 +128,35 @@ def _answers(  # noqa: PLR0917
     stretch: Stretch,
 ) -> NDArray[np.int64]:
     """Answer exposures that ask, and give the arm of each; those that are off, forced or inactive meet none."""
-    arm = np.full(len(rows), NO_ARM)
-    run, flag = resolved.run, resolved.flag
+    flag, flags = resolved.flag, plan.flags_for(resolved)
     assert flag
-    variants: tuple[str, ...] = ()
-    chosen = forced = np.full(len(rows), NOBODY, np.int16)
-    users, devices = (columns.texts[name,].take(rows) for name in IDS)
-    unit = columns.texts[unit_path(resolved.unit_type)].take(rows)
-    if run is not None and not resolved.is_inactive:
-        bucketing = plan.bucketing(run, resolved.allocation)
-        variants = bucketing.variants
-        chosen, forced = split(bucketing, columns, resolved.unit_type, rows)
-        for i in np.unique(chosen[(forced < 0) & (chosen >= 0)]).tolist() if resolved.enters else ():
-            arm[(forced < 0) & (chosen == i)] = arm_code(run, resolved.allocation, variants[i], stretch)
-    payloads = {variant.key: variant.payload for variant in (run or flag).definition.variants}
-    is_group = resolved.unit_type.startswith("groups.")
-    for at, i in enumerate(rows.tolist()):
-        variant, reason, segment = _answer(variants, int(forced[at]), int(chosen[at]), resolved.is_inactive)
-        name = unit[at]
-        metadata: dict[str, object] = {"flagVersion": flag.version, "segmentName": segment}
+    key = flag.definition.key
+    run = None if resolved.is_inactive else resolved.run
+    given = answers_of(flags, key, columns, plan.wanted, rows, plan.cohorts)
+    arms = [NO_ARM] * len(given.outcomes)
+    for code in np.unique(given.codes).tolist():
+        if run is not None and resolved.enters and given.outcomes[code].reason in RANDOM:
+            arms[code] = arm_code(run, resolved.allocation, given.outcomes[code].key, stretch)
+    metadata = [{name: each.metadata[name] for name in ANSWERED if name in each.metadata} for each in given.outcomes]
+    group_type = resolved.unit_type.partition(".")[2] if resolved.unit_type.startswith("groups.") else None
+    texts = [("user_id",), ("device_id",), unit_path(resolved.unit_type), ("insert_id",)]
+    names = zip(*(columns.texts[path].take(rows).strings() for path in texts), strict=True)
+    for i, code, (user, device, unit, insert_id) in zip(rows.tolist(), given.codes.tolist(), names, strict=True):
+        outcome = given.outcomes[code]
         answer = Assignment(
-            flag_key=flag.definition.key,
-            variant=variant,
-            reason=reason,
+            flag_key=key,
+            variant=outcome.key,
+            reason=outcome.reason,
             experiment_key=run.key if run else None,
-            user_id=users[at] or None,
-            device_id=devices[at] or None,
-            groups={resolved.unit_type.partition(".")[2]: name} if is_group and name else None,
-            payload=payloads.get(variant),
-            metadata=metadata | ({"experimentKey": run.key} if run else {}),
+            user_id=user or None,
+            device_id=device or None,
+            groups={group_type: unit} if group_type and unit else None,
+            payload=outcome.payload,
+            metadata=metadata[code],
             time=int(time[i]),
-            insert_id=columns.texts["insert_id",][i] or None,
+            insert_id=insert_id or None,
             origin=place_of(stretch.records, int(columns.row[i]), columns.index_of(i)).text,
         )
         stretch.answers.append((int(columns.row[i]), int(columns.index[i]), answer))
     stretch.count("answers", len(rows))
-    return arm
-
-
-def _answer(variants: tuple[str, ...], forced: int, chosen: int, is_inactive: bool) -> tuple[str, Reason, str]:
-    """The variant, why, and the name that Amplitude gives to the segment."""
-    if is_inactive:
-        return OFF, "inactive", "default"
-    if forced >= 0:
-        return variants[forced], "inclusion", "individual-inclusions"
-    if chosen >= 0:
-        return variants[chosen], "split", "All Other Users"
-    return OFF, "not allocated", "All Other Users"
+    return np.array(arms)[given.codes]

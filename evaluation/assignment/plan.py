@@ -1,20 +1,31 @@
 """Plan: what one state of the catalog asks of exposures and events, compiled into tables for columns."""
 
-import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.assignment.bucketing import OFF, Bucketing, compile_allocation
+from evaluation.assignment.cohorts import Cohorts
 from evaluation.assignment.conditions import Condition, compile_condition
+from evaluation.assignment.configs import (
+    OFF,
+    cohorts_of,
+    flag_config,
+    flag_configs,
+    inclusions_config,
+    selectors_of,
+)
+from evaluation.assignment.engine import Flags
+from evaluation.assignment.graph import needed_for
 from evaluation.assignment.scanning import Path, Type, Wanted
+from evaluation.assignment.values import Selector
 from evaluation.catalog import SETTLING, Catalog, Fact, FlagInForce, RunInForce
-from evaluation.texts import Names, Texts
+from evaluation.texts import Names
 from schemas import catalog as schemas
 from schemas.dead_letter import Reason
+from schemas.flag_config import FlagConfig
 
 OPEN = np.iinfo(np.int64).max  # the end of what has no end yet
 COMMON: dict[Path, Type] = {
@@ -49,6 +60,18 @@ def property_path(name: str) -> Path:
     return (parent, rest.removesuffix(".group_name") if parent == "groups" else rest) if dot else (parent,)
 
 
+def message_path(selector: Selector) -> Path | None:
+    """Where a message carries what stands at the selector; None: it carries it nowhere."""
+    match selector:
+        case ("context", "user", "user_properties", name):
+            return ("user_properties", name)
+        case ("context", "groups", group_type, "group_name"):
+            return ("groups", group_type)
+        case ("context", "user", name) if name != "cohort_ids":
+            return (name,)
+    return None
+
+
 def _property_fields(paths: Iterable[Path]) -> dict[Path, Type]:
     """What is read for comparison as any value; ids, which stand in `COMMON`, and groups' names as texts."""
     fields: dict[Path, Type] = {}
@@ -73,16 +96,7 @@ def events_until(run: RunInForce, horizon: int) -> int:
 
 
 def _filter(where: Iterable[schemas.Condition]) -> Filter:
-    return tuple((property_path(each.property), compile_condition(*_operation(each))) for each in where)
-
-
-def _operation(condition: schemas.Condition) -> tuple[str, tuple[str, ...]]:
-    """The engine's operator and values: a glob, in which `*` is any text and `?` any character, is a pattern there."""
-    if not condition.op.startswith("glob"):
-        return condition.op, condition.values
-    escaped = (re.sub(r"[\\.+()|\[\]{}^$]", r"\\\g<0>", value) for value in condition.values)
-    patterns = (f"(?s:{each.replace('*', '.*').replace('?', '.')})" for each in escaped)
-    return condition.op.replace("glob", "regex"), tuple(patterns)
+    return tuple((property_path(each.property), compile_condition(each.op, each.values)) for each in where)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +107,7 @@ class Entry:
     unit_type: int
     where: Filter
     run: RunInForce
-    bucketing: Bucketing
+    flags: Flags
 
 
 @dataclass(frozen=True)
@@ -114,6 +128,7 @@ class EventPlan:
     properties: tuple[Path, ...]
     filters: dict[int, Filter]  # by fact: what an event must satisfy to feed it
     entries: tuple[Entry, ...]
+    cohorts: Cohorts
     wanted: Wanted
 
     @classmethod
@@ -140,13 +155,14 @@ class EventPlan:
         needed = frozenset([*(unit for _, unit in slots), *(run.definition.unit for run, _ in entered)])
         unit_types = tuple(dict.fromkeys([*IDS, *sorted(needed)]))
         events = tuple(dict.fromkeys([*(fact.event for fact in facts), *(step.event for _, step in entered)]))
+        in_force = {config.key: config for config in flag_configs(catalog)} if entered else {}
         entries = tuple(
             Entry(
                 event=events.index(step.event),
                 unit_type=unit_types.index(run.definition.unit),
                 where=_filter(step.where),
                 run=run,
-                bucketing=compile_allocation(run.allocations[-1], run.salt, tuple(run.allocations[-1].weights)),
+                flags=_linked(flag_config(catalog.flags[run.flag], run, run.allocations[-1], catalog), in_force),
             )
             for run, step in entered
         )
@@ -155,9 +171,9 @@ class EventPlan:
         filters = {index: _filter(fact.where) for index, fact in enumerate(facts) if fact.where}
         conditions = [*filters.values(), *(entry.where for entry in entries)]
         breakdowns = [each for run, _ in entered for each in run.definition.breakdowns]
-        compared = [path for each in conditions for path, _ in each] + [
-            property_path(each.property) for each in breakdowns
-        ]
+        compared = [path for each in conditions for path, _ in each]
+        compared += [property_path(each.property) for each in breakdowns]
+        compared += _asked_by(catalog) if entered else []
         fields = {("event_type",): Type.TEXT} | COMMON
         if properties:
             fields |= {("event_properties",): Type.OBJECT} | dict.fromkeys(properties, Type.NUMBER)
@@ -180,8 +196,21 @@ class EventPlan:
             properties=properties,
             filters=filters,
             entries=entries,
+            cohorts=cohorts_of(catalog),
             wanted=Wanted(fields, ("event_type",)),
         )
+
+
+def _asked_by(catalog: Catalog) -> list[Path]:
+    """What of a message flags ask."""
+    return [path for path in map(message_path, sorted(selectors_of(catalog))) if path is not None]
+
+
+def _linked(config: FlagConfig, in_force: Mapping[str, FlagConfig]) -> Flags:
+    """The flag, with all that it depends on as it is in force."""
+    configs = {**in_force, config.key: config}
+    needed = needed_for([config.key], {each.key: each.dependencies or () for each in configs.values()})
+    return Flags(configs[each] for each in configs if each in needed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,7 +268,7 @@ class Resolved:
 
 @dataclass(frozen=True)
 class ExposurePlan:
-    """Names and compiled allocations of every flag."""
+    """Names and compiled flags of the catalog."""
 
     catalog: Catalog
     unit_types: tuple[str, ...]  # user_id and device_id come first
@@ -248,9 +277,10 @@ class ExposurePlan:
     variants: Names
     runs: Names
     newest_version: int
-    listed: tuple[Names, Names]  # user_ids and device_ids that some inclusion of some run lists
+    cohorts: Cohorts
     wanted: Wanted
-    _bucketings: dict[tuple[str, str, int], Bucketing] = field(default_factory=dict)
+    _flags: dict[tuple[str, str | None, int], Flags] = field(default_factory=dict)
+    _inclusions: dict[tuple[str, str, int], Flags] = field(default_factory=dict)
     _resolved: dict[Question, Resolved] = field(default_factory=dict)
 
     @classmethod
@@ -264,7 +294,7 @@ class ExposurePlan:
         unit_types = tuple(dict.fromkeys([*IDS, *sorted(units)]))
         fields: dict[Path, Type] = {("flag_key",): Type.TEXT, ("variant",): Type.TEXT, ("experiment_key",): Type.TEXT}
         broken_down = [property_path(each.property) for run in runs for each in run.definition.breakdowns]
-        fields |= COMMON | _property_fields(broken_down) | _unit_fields(unit_types)
+        fields |= COMMON | _property_fields([*broken_down, *_asked_by(catalog)]) | _unit_fields(unit_types)
         fields |= {("metadata",): Type.OBJECT, ("metadata", "flagVersion"): Type.INTEGER}
         return cls(
             catalog=catalog,
@@ -274,21 +304,34 @@ class ExposurePlan:
             variants=Names(tuple(dict.fromkeys([OFF, *defined, *allocated]))),
             runs=Names(tuple(dict.fromkeys(run.key for run in runs))),
             newest_version=max((flag.version for flag in flags), default=0),
-            listed=(_listed(runs, 0), _listed(runs, 1)),
+            cohorts=cohorts_of(catalog),
             wanted=Wanted(fields, ("flag_key",)),
         )
 
-    def is_listed(self, users: Texts, devices: Texts) -> NDArray[np.bool_]:
-        """Whether some inclusion lists a unit: the few of which one has to look closer."""
-        return (self.listed[0].codes(users) >= 0) | (self.listed[1].codes(devices) >= 0)
+    @cached_property
+    def _in_force(self) -> dict[str, FlagConfig]:
+        return {config.key: config for config in flag_configs(self.catalog)}
 
-    def bucketing(self, run: RunInForce, allocation: int) -> Bucketing:
-        """A compiled allocation."""
+    def flags_for(self, resolved: Resolved) -> Flags:
+        """The flag by the allocation that an exposure asks for, with all that it depends on as it is in force."""
+        flag, run = resolved.flag, None if resolved.is_inactive else resolved.run
+        assert flag
+        key = flag.definition.key, run.key if run else None, resolved.allocation if run else 0
+        if key not in self._flags:
+            allocation = run.allocations[resolved.allocation] if run else flag.allocation
+            config = flag_config(flag, run, allocation, self.catalog)
+            self._flags[key] = _linked(config, self._in_force)
+        return self._flags[key]
+
+    def inclusions(self, run: RunInForce, allocation: int) -> Flags | None:
+        """A flag that gives variants to those alone whom the allocation lists; None: it lists nobody."""
+        if not run.allocations[allocation].inclusions:
+            return None
         key = run.flag, run.key, allocation
-        if key not in self._bucketings:
-            chosen = run.allocations[allocation]
-            self._bucketings[key] = compile_allocation(chosen, run.salt, tuple(chosen.weights))
-        return self._bucketings[key]
+        if key not in self._inclusions:
+            config = inclusions_config(run.flag, run.allocations[allocation], self.catalog)
+            self._inclusions[key] = Flags([config])
+        return self._inclusions[key]
 
     def resolve(self, question: Question) -> Resolved:
         """An exposure belongs to the run and allocation that it names, else to those in force."""
@@ -349,11 +392,6 @@ class ExposurePlan:
             return None, 0
         began = [each.flag_version <= question.version for each in run.allocations]
         return run, sum(began) - 1
-
-
-def _listed(runs: Iterable[RunInForce], which: int) -> Names:
-    inclusions = [each for run in runs for allocation in run.allocations for each in allocation.inclusions.values()]
-    return Names(tuple(dict.fromkeys(name for each in inclusions for name in (each.users, each.devices)[which])))
 
 
 class _Same:

@@ -6,14 +6,12 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from evaluation.assignment.conditions import Condition
 from evaluation.assignment.values import Selector, Subject, read_json, subject_of, text_of
 from evaluation.hashing import bucket_hashes
-from evaluation.texts import Texts
+from evaluation.texts import Names, Texts
 
 Mask = NDArray[np.bool_]
 Distinct = tuple[NDArray[np.int64], list[Any]]  # the n values as positions in a list
@@ -64,7 +62,7 @@ class Column:
     def mask(self, condition: Condition) -> Mask:
         """Which of the n values satisfy the condition."""
         if self.plain is not None and condition.listed is not None:
-            return self._listed(self.plain, condition)
+            return self._listed(self.plain, condition.listed, condition)
         codes, values = self.distinct
         return np.fromiter(map(condition.matches, self._subjects), np.bool_, len(values))[codes]
 
@@ -75,12 +73,11 @@ class Column:
         codes = self.distinct[0]
         return bucket_hashes(salt, self._texts)[codes], (self._texts.length > 0)[codes]
 
-    def _listed(self, texts: Texts, condition: Condition) -> Mask:
+    def _listed(self, texts: Texts, listed: Names, condition: Condition) -> Mask:
         """`is` and `is not`; a text that may be an array is asked on its own."""
-        listed = [value.encode("utf-8", "surrogatepass") for value in condition.listed or ()]
-        found = pc.is_in(texts.arrow(), value_set=pa.array(listed, pa.large_binary()))
-        mask = found.to_numpy(zero_copy_only=False) != condition.negated
-        mask[texts.length < 0] = condition.matches(None)
+        codes = listed.codes(texts)
+        mask = (codes >= 0) != condition.negated
+        mask[codes == -2] = condition.matches(None)
         filled = np.flatnonzero(texts.length > 0)
         for i in filled[texts.data[texts.start[filled]] == ord("[")].tolist():
             mask[i] = condition.matches(subject_of(texts[i]))

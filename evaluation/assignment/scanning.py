@@ -19,11 +19,12 @@ from numpy.typing import NDArray
 
 from evaluation.memory import PADDING, byte_at, trailing_zeros, word_at
 from evaluation.nesting import DEEPEST
-from evaluation.texts import LONGEST_BUCKET, Texts, as_bytes
+from evaluation.texts import Texts, as_bytes
 
 MISSING = np.iinfo(np.int64).min  # an integer that is not there
 LONGEST_TEXT = 1024  # characters, as Amplitude limits them
 LARGEST = 1_000_000  # bytes of one object
+LONGEST_BUCKET = 63  # fields' names at least this long share a bucket
 
 
 class Type(IntEnum):

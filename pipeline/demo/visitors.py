@@ -15,11 +15,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
-from evaluation.assignment.bucketing import Bucketing, choose, compile_allocation
-from evaluation.catalog import FlagInForce
+from evaluation.assignment.configs import flags_in_force, unit_selector
+from evaluation.assignment.engine import Answers
+from evaluation.assignment.properties import Column
+from evaluation.catalog import Catalog, FlagInForce
+from evaluation.texts import Texts
 from schemas.topics import EVENTS, EXPOSURES
 
 MEETS = {"ranking-aa": 0.7, "checkout-button": 0.6, "new-player": 0.5, "dark-mode": 0.2}  # shares of visits
@@ -111,7 +113,7 @@ class Visitors:
         self._start = start
         self._horizon = horizon_ms
         self._shares = shares or Shares()
-        self._bucketings = [_bucketing(flag) for flag in self._flags]
+        self._evaluated = flags_in_force(Catalog(flags={flag.definition.key: flag for flag in self._flags}))
         says = [_says(flag) for flag in self._flags]
         self._said = [template for templates in says for template in templates]
         self._said_from = np.cumsum([0, *map(len, says)])
@@ -167,20 +169,22 @@ class Visitors:
         visitor = self._arriving()
         purchase, error = np.full(BLOCK, PURCHASE), np.full(BLOCK, ERROR)
         parts = []
-        names = pa.array([f"u{number}" for number in visitor.tolist()])
-        for index, (flag, bucketing) in enumerate(zip(self._flags, self._bucketings, strict=True)):
+        names = Texts.of([f"u{number}" for number in visitor.tolist()])
+        answers = self._evaluated.evaluate_columns({unit_selector("user_id"): Column.of_texts(names)}, BLOCK)
+        for index, flag in enumerate(self._flags):
             met = random.random(BLOCK) < _meets(flag)
-            variant = choose(bucketing, names).astype(np.int64)
+            variants = [*flag.runs[-1].allocations[-1].weights]
+            variant = _positions(answers[flag.definition.key], variants)
             asks = not flag.definition.metrics
             met &= asks | (variant >= 0)
-            treated = met & (variant >= 0) & (variant != bucketing.variants.index(flag.control))
+            treated = met & (variant >= 0) & (variant != variants.index(flag.control))
             purchase[treated] *= 1 + PURCHASE_LIFT.get(flag.definition.key, 0.0)
             error[treated] *= 1 + ERROR_LIFT.get(flag.definition.key, 0.0)
             lost = treated & (random.random(BLOCK) < LOSES.get(flag.definition.key, 0.0))
             said = self._said_from[index] + (np.zeros(BLOCK, np.int64) if asks else variant)
             parts.append(self._happen(met & ~lost, arrival, (0, 500), visitor, _EXPOSURE + said))
             confused = met & (random.random(BLOCK) < (0.0 if asks else self._shares.confused))
-            other = self._said_from[index] + (variant + 1) % len(bucketing.variants)
+            other = self._said_from[index] + (variant + 1) % len(variants)
             parts.append(self._happen(confused, arrival, (500, 1_000), visitor, _EXPOSURE + other))
         everyone = np.arange(BLOCK)
         more = np.repeat(everyone, random.poisson(MORE_PAGES, BLOCK))
@@ -277,7 +281,7 @@ def _says(flag: FlagInForce) -> list[str]:
     return [f'{head}"experiment_key":"{run.key}","variant":"{key}",{tail}' for key in run.allocations[-1].weights]
 
 
-def _bucketing(flag: FlagInForce) -> Bucketing:
-    run = flag.runs[-1]
-    allocation = run.allocations[-1]
-    return compile_allocation(allocation, run.salt, tuple(allocation.weights))
+def _positions(answers: Answers, variants: list[str]) -> NDArray[np.int64]:
+    """Each visitor's variant by its position; -1: none of them."""
+    positions = [variants.index(each.key) if each.key in variants else -1 for each in answers.outcomes]
+    return np.array([*positions, -1])[answers.codes]

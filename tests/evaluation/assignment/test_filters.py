@@ -5,7 +5,7 @@ import json
 import msgspec
 import pytest
 
-from evaluation.assignment.bucketing import choose_variant
+from evaluation.assignment.configs import flags_in_force
 from evaluation.assignment.routing import assign
 from evaluation.catalog import History
 from evaluation.lifecycle import apply_definition, start
@@ -211,9 +211,9 @@ def test_an_event_stands_in_for_the_exposure_and_the_flag_says_which_variant(rou
 
     assigned = route(history, *(entered(user_id=user, platform="iOS") for user in users))
 
-    in_force = history.newest.flags["button"]
-    choices = {number: choose_variant(in_force, {"user_id": user}) for number, user in enumerate(users)}
-    expected = {number: choice.variant for number, choice in choices.items() if choice.run and choice.variant != "off"}
+    flags = flags_in_force(history.newest)
+    choices = {number: flags.evaluate({"user_id": user})["button"].key for number, user in enumerate(users)}
+    expected = {number: variant for number, variant in choices.items() if variant != "off"}
     rows = assigned.kind & Kind.EXPOSURE != 0
     said = zip(assigned.offset[rows].tolist(), assigned.code[rows].tolist(), strict=True)
     assert {offset: assigned.arms[code].variant for offset, code in said} == expected
@@ -251,6 +251,6 @@ def test_exposures_are_answered_but_no_entries_where_an_event_stands_in_for_them
 
     assert not len(assigned.offset)
     assert [answer.variant for answer in assigned.answers] == [
-        choose_variant(history.newest.flags["button"], {"user_id": "u"}).variant
+        flags_in_force(history.newest).evaluate({"user_id": "u"})["button"].key
     ]
     assert assigned.counts["replaced"] == 2

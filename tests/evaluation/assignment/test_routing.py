@@ -12,7 +12,7 @@ import xxhash
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evaluation.assignment.bucketing import choose_variant
+from evaluation.assignment.configs import flags_in_force
 from evaluation.assignment.routing import assign, partition_of
 from evaluation.catalog import SETTLING, History
 from evaluation.lifecycle import apply_definition, complete, start
@@ -449,24 +449,24 @@ class TestExposures:
         assert assigned.counts["inactive"] == 3
 
     def test_one_that_asks_is_answered_and_enters(self, show, history):
-        flag = history.newest.flags["button"]
+        flags = flags_in_force(history.newest)
         users = [f"u-{i}" for i in range(200)]
 
         assigned = show(*(exposure(None, user_id=user, device_id="d") for user in users))
 
-        expected = [choose_variant(flag, {"user_id": user}).variant for user in users]
+        expected = [flags.evaluate({"user_id": user})["button"].key for user in users]
         assert [row[2][3] for row in rows_of(assigned)] == expected
         assert [answer.variant for answer in assigned.answers] == expected
         i = expected.index("treatment")
         assert assigned.answers[i] == Assignment(
             flag_key="button",
             variant="treatment",
-            reason="split",
+            reason="segment",
             experiment_key="exp-1",
             user_id=users[i],
             device_id="d",
             payload={"colour": "red"},
-            metadata={"flagVersion": 2, "segmentName": "All Other Users", "experimentKey": "exp-1"},
+            metadata={"flagVersion": 2, "experimentKey": "exp-1", "segmentName": "All Other Users"},
             time=NOW - 1_000,
             insert_id="i-1",
             origin=f"exposures/0/{100 + i}",
@@ -485,8 +485,8 @@ class TestExposures:
         assert rows_of(told) == rows_of(asked)
 
     def test_one_that_asks_and_is_off_forced_or_inactive_is_answered_and_does_not_enter(self, show, history):
-        banner = history.newest.flags["banner"]
-        off = next(f"u-{i}" for i in range(99) if choose_variant(banner, {"user_id": f"u-{i}"}).variant == "off")
+        flags = flags_in_force(history.newest)
+        off = next(f"u-{i}" for i in range(99) if flags.evaluate({"user_id": f"u-{i}"})["banner"].key == "off")
 
         assigned = show(
             exposure(None, flag_key="banner", user_id=off),

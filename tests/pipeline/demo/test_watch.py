@@ -142,7 +142,7 @@ def test_a_look_that_does_not_follow_the_last_one_is_no_look(watch):
 
 def test_repeated_dead_letters_and_answers_count_once(watch):
     letter = DeadLetter(reason="not json", detail="", topic="events", partition=1, offset=7, append_time=1, value=b"{")
-    answer = {"flag_key": "dark-mode", "variant": "dim", "reason": "split", "time": 1, "origin": "exposures/0/3"}
+    answer = {"flag_key": "dark-mode", "variant": "dim", "reason": "segment", "time": 1, "origin": "exposures/0/3"}
 
     for _ in range(2):
         watch.take_dead_letter(record(None, headers=to_headers(letter)))
@@ -218,7 +218,7 @@ def test_the_live_reading_is_shown_until_the_settled_one_can_be_tested(watch):
 def test_the_picture_fits_the_terminal(watch, width, height):
     watch.take_look(record(look(1, cells=[cell("settled", 0.15, 1.5), cell("live", 0.1, 0.1, metric="revenue")])))
     watch.take_answer(
-        record({"flag_key": "dark-mode", "variant": "dim", "reason": "split", "time": 1, "origin": "exposures/0/3"})
+        record({"flag_key": "dark-mode", "variant": "dim", "reason": "segment", "time": 1, "origin": "exposures/0/3"})
     )
 
     drawn = picture(watch, width, height).splitlines()

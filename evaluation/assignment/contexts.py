@@ -1,0 +1,46 @@
+"""Contexts: what messages say at the selectors of flags, and what flags yield for them. Of groups they name no more."""
+
+from collections.abc import Iterable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evaluation.assignment.cohorts import Cohorts
+from evaluation.assignment.columns import Columns
+from evaluation.assignment.compiled import Answer
+from evaluation.assignment.configs import OFF
+from evaluation.assignment.engine import NOTHING, Answers, Flags
+from evaluation.assignment.messages import properties
+from evaluation.assignment.plan import message_path, unit_path
+from evaluation.assignment.properties import Column
+from evaluation.assignment.scanning import Wanted
+from evaluation.assignment.values import Selector
+from evaluation.texts import Texts
+
+
+def context_columns(
+    columns: Columns, wanted: Wanted, rows: NDArray[np.int64], selectors: Iterable[Selector], cohorts: Cohorts
+) -> dict[Selector, Column]:
+    """What these messages say at each selector, and the cohorts of their users, devices and groups."""
+
+    def units(unit_type: str) -> Texts | None:
+        path = unit_path(unit_type)
+        return columns.texts[path].take(rows) if path in wanted.fields else None
+
+    found: dict[Selector, Column] = {}
+    for selector in selectors:
+        path = message_path(selector)
+        if path is not None and path in wanted.fields:
+            found[selector] = properties(columns, wanted, [path], rows)[path]
+        elif selector[-1:] == ("cohort_ids",):
+            found[selector] = cohorts.column(selector, units, len(rows))
+    return found
+
+
+def answers_of(  # noqa: PLR0917
+    flags: Flags, key: str, columns: Columns, wanted: Wanted, rows: NDArray[np.int64], cohorts: Cohorts
+) -> Answers:
+    """What the flag yields for these messages. The last outcome, of code -1, stands for nothing: it is `off`."""
+    found = context_columns(columns, wanted, rows, flags.selectors, cohorts)
+    given = flags.evaluate_columns(found, len(rows), [key]).get(key, Answers(np.full(len(rows), NOTHING), ()))
+    return Answers(given.codes, (*given.outcomes, Answer(OFF, None, None, {}, "inactive")))
