@@ -194,7 +194,7 @@ def test_the_treatment_that_lifts_lifts_and_the_one_that_harms_harms_and_the_sam
 
 
 def test_one_experiment_loses_exposures_of_its_treatment_and_the_test_of_its_split_sees_it(flags):
-    exposures = objects(said(visitors(flags, rate=20_000, shares=PERFECT), 5_000), "exposures")
+    exposures = objects(said(visitors(flags, rate=20_000, shares=PERFECT), 7_000), "exposures")
     arms = defaultdict(set)
     for exposure in exposures:
         if "variant" in exposure:
