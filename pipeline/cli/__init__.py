@@ -20,6 +20,7 @@ COMMANDS = {
     "worker": ("pipeline.cli.workers:worker", "Run one worker of a stage."),
     "up": ("pipeline.cli.workers:up", "Run every stage on this machine."),
     "analyze": ("pipeline.cli.analyze:analyze", "Results of files, without a broker."),
+    "evaluate": ("pipeline.cli.evaluate:evaluate", "What flags yield for users, without a server."),
     "results": ("pipeline.cli.results:results", "Show the newest results, or follow them."),
     "dead-letters": ("pipeline.cli.dead_letters:dead_letters", "List input that could not be used; send it again."),
     "replay": ("pipeline.cli.replay:replay", "Fold the archived log again and compare every look."),
