@@ -65,12 +65,15 @@ def share_bounds(
     return expit(edge(-far, found, is_accepted)), expit(edge(far, found, is_accepted))
 
 
-def chi_squared(counts: Sequence[int], weights: Sequence[float], continuity: float = 0.0) -> tuple[float, float]:
-    """Pearson's statistic and p-value: of a single look. Yates's `continuity`, for two arms, is half a unit."""
+def chi_squared(counts: ArrayLike, weights: ArrayLike, continuity: float = 0.0) -> tuple[Floats, Floats]:
+    """Pearson's statistic and p-value at each look, of which one may be made; arguments as of the Bayes factor.
+
+    Yates's `continuity`, for two arms, is half a unit.
+    """
     n = np.asarray(counts, np.float64)
-    expected = np.asarray(weights, np.float64) / np.sum(weights) * n.sum()
-    statistic = float(np.sum(np.square(np.maximum(np.abs(n - expected) - continuity, 0.0)) / expected))
-    return statistic, float(chdtrc(len(counts) - 1, statistic))
+    expected = np.asarray(weights, np.float64) / np.sum(weights) * n.sum(-1, keepdims=True)
+    statistic = np.sum(np.square(np.maximum(np.abs(n - expected) - continuity, 0.0)) / expected, axis=-1)
+    return np.asarray(statistic), np.asarray(chdtrc(n.shape[-1] - 1, statistic))
 
 
 def binomial(counts: tuple[int, int], weights: tuple[float, float]) -> float:

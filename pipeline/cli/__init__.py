@@ -23,6 +23,7 @@ COMMANDS = {
     "evaluate": ("pipeline.cli.evaluate:evaluate", "What flags yield for users, without a server."),
     "results": ("pipeline.cli.results:results", "Show the newest results, or follow them."),
     "dead-letters": ("pipeline.cli.dead_letters:dead_letters", "List input that could not be used; send it again."),
+    "simulate": ("pipeline.cli.simulate:simulate", "Count how often the inference errs when watched all the time."),
     "replay": ("pipeline.cli.replay:replay", "Fold the archived log again and compare every look."),
 }
 

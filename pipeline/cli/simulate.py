@@ -1,0 +1,80 @@
+"""`peekproof simulate`: does the inference keep what it promises?"""
+
+import sys
+from collections.abc import Sequence
+from itertools import groupby
+from pathlib import Path
+
+import click
+import msgspec
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+from pipeline.simulation.picture import picture
+from pipeline.simulation.protocols import Found, pieces, pooled
+from pipeline.simulation.rows import Row
+from pipeline.simulation.running import run
+
+WIDTH = 120  # of the table where the terminal is narrower, or none
+STYLES = {"pass": "green", "fail": "bold red", "outside the claim": "yellow"}
+
+
+@click.command()
+@click.option("--replications", type=click.IntRange(min=2), default=1_000, show_default=True, help="Of each cell.")
+@click.option("--seed", type=click.IntRange(min=0), default=2_026, show_default=True, help="Of all random numbers.")
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), default="simulation.svg", show_default=True)
+@click.option("--json", "as_json", is_flag=True, help="The table as one JSON document.")
+def simulate(replications: int, seed: int, out: Path, as_json: bool) -> None:
+    """Watch thousands of simulated experiments all the time, and count how often the product's own code errs.
+
+    Prints a table and writes a picture of it (SVG). A limit is broken by a share that lies more than three standard
+    errors above it. Exit code 1 if one is; uncapped heavy tails on an unequal split are outside the claim.
+    """
+    found = _run(replications, seed)
+    rows = [row for each in found for row in each.rows]
+    rows.append(pooled(rows))
+    out.write_text(picture({name: curve for each in found for name, curve in each.curves.items()}), encoding="utf-8")
+    failed = sum(row.verdict == "fail" for row in rows)
+    if as_json:
+        click.echo(msgspec.json.encode({"replications": replications, "seed": seed, "picture": str(out), "rows": rows}))
+    else:
+        console = Console()
+        console.print(_table(rows), width=max(console.width, WIDTH), crop=False, soft_wrap=False)
+        passed = sum(row.verdict == "pass" for row in rows)
+        click.echo(f"{passed} passed, {failed} failed, {len(rows) - passed - failed} outside the claim; see {out}")
+    if failed:
+        sys.exit(1)
+
+
+def _run(replications: int, seed: int) -> list[Found]:
+    bar = Progress(
+        TextColumn("simulating"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=Console(stderr=True),
+        transient=True,
+        disable=not sys.stderr.isatty(),
+    )
+    with bar:
+        return list(bar.track(run(replications, seed), total=len(pieces())))
+
+
+def _table(rows: Sequence[Row]) -> Table:
+    table = Table(box=None, pad_edge=False)
+    table.add_column("", min_width=62)
+    for name in ("expected", "measured", "s.e.", "naive"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("", no_wrap=True)
+    for protocol, its in groupby(rows, key=lambda row: row.protocol):
+        table.add_row(Text(protocol, style="bold"))
+        for row in its:
+            numbers = (_number(each) for each in (row.measured, row.standard_error, row.naive))
+            table.add_row(f"  {row.cell}", row.expected, *numbers, Text(row.verdict, style=STYLES[row.verdict]))
+    return table
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}" if abs(value) < 2.0 else f"{value:,.0f}"
