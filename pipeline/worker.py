@@ -1,6 +1,5 @@
 """Worker: one process that runs one stage as a Faust app."""
 
-import asyncio
 import importlib
 from dataclasses import replace
 
@@ -35,6 +34,7 @@ class Worker:
         self._names = {settings.topic(name): name for name in stage.topics}
         self._topics = {name: topic for topic, name in self._names.items()}
         self._taken: dict[TP, int] = {}  # up to where each partition was taken
+        self._ends: dict[TP, int] = {}  # where the logs ended at the last beat
         self._heart: Heartbeat
         self._settings = settings
         stage.durable = lambda source, offset: app.durable(self._tp(source), offset)
@@ -73,34 +73,29 @@ class Worker:
             self._taken.pop(tp, None)
 
     async def tick(self) -> None:
-        """The stage's tick, for as long as the worker runs."""
-        while True:
-            await asyncio.sleep(self._stage.tick_seconds)
-            async with self._app.turn:
-                await self._stage.tick()
+        """The stage's tick."""
+        async with self._app.turn:
+            await self._stage.tick()
 
     async def beat(self) -> None:
-        """Once a second: health to the broker, the broker's time to the stage.
+        """Health to the broker, the broker's time to the stage.
 
         In this order: the broker's time, then the ends of the logs. So a partition that has been taken to its end holds
         nothing older than that time that has not been taken.
         """
-        ends: dict[TP, int] = {}
-        while True:
-            time = await self._heart.beat(self._health(ends), dict(self._stage.counts))
-            ends = await self._app.end_offsets(list(self._taken)) if self._taken else {}
-            async with self._app.turn:
-                for tp, end in ends.items():
-                    if self._taken.get(tp) == end:
-                        self._stage.reach(self.source(tp), time)
-                await self._stage.beat()
-            await asyncio.sleep(INTERVAL)
+        time = await self._heart.beat(self._health(), dict(self._stage.counts))
+        self._ends = await self._app.end_offsets(list(self._taken)) if self._taken else {}
+        async with self._app.turn:
+            for tp, end in self._ends.items():
+                if self._taken.get(tp) == end:
+                    self._stage.reach(self.source(tp), time)
+            await self._stage.beat()
 
-    def _health(self, ends: dict[TP, int]) -> list[PartitionHealth]:
+    def _health(self) -> list[PartitionHealth]:
         health = []
         for tp, position in sorted(self._taken.items()):
             source = self.source(tp)
-            lag = max(0, ends.get(tp, position) - position)
+            lag = max(0, self._ends.get(tp, position) - position)
             health.append(PartitionHealth(*source, position, lag, self._stage.clock(source)))
         return health
 
@@ -118,6 +113,6 @@ def create_worker(stage: Stage, settings: Settings) -> App:
     app.prepare, app.finish = worker.start, worker.stop
     app.start_position, app.begin, app.release = worker.start_position, worker.begin, worker.release
     app.each_slice([settings.topic(name) for name in stage.topics], worker.take)
-    app.task(worker.tick)
-    app.task(worker.beat)
+    app.regularly(stage.tick_seconds, worker.tick)
+    app.regularly(INTERVAL, worker.beat)
     return app

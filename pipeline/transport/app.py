@@ -50,7 +50,8 @@ class App(faust.App):
     next slice begins there, also where a partition was held before; `release(tps)` comes before partitions go to
     another worker, or the worker stops: what it declares durable is committed then. All of these, and the slices given
     to `each_slice`, hold `turn`: one at a time. After an error in a turn nobody gets one, and nothing is released: the
-    next worker begins where the last good commit was. `prepare` comes before everything, `finish` after everything.
+    next worker begins where the last good commit was. `prepare` comes before everything, `finish` after everything that
+    it prepared for: what is done `regularly` included, of which no round is under way when partitions are released.
     """
 
     prepare: Callable[[], Awaitable[None]] | None = None
@@ -62,6 +63,8 @@ class App(faust.App):
     def __init__(self, *arguments: Any, **settings: Any) -> None:
         super().__init__(*arguments, **settings)
         self.turn = Turn()
+        self._is_prepared = False
+        self._rounds: list[asyncio.Lock] = []  # of what is done regularly
         self.on_before_shutdown.connect(self._let_all_go)
 
     async def on_first_start(self) -> None:
@@ -84,6 +87,19 @@ class App(faust.App):
                 async with self.turn:
                     if self._is_current(event):
                         await take(event.message.tp, cast(Records, event.value))
+
+    def regularly(self, seconds: float, do: Callable[[], Awaitable[None]]) -> None:
+        """Do it once the worker is ready, and again so many seconds after each time. An error of it ends the worker."""
+        a_round = asyncio.Lock()
+        self._rounds.append(a_round)
+
+        @self.task
+        async def rounds() -> None:
+            while not self.should_stop:
+                async with a_round:
+                    if not self.should_stop:
+                        await do()
+                await self.sleep(seconds)
 
     def _is_current(self, event: EventT[Any]) -> bool:
         """Whether the partition is still held as it was when the slice was delivered."""
@@ -122,15 +138,19 @@ class App(faust.App):
         """Prepare, before the client connects."""
         if self.prepare is not None:
             await self.prepare()
+        self._is_prepared = True
         await super().on_start()
 
     async def on_stop(self) -> None:
         """Finish, after the last commit."""
         await super().on_stop()
-        if self.finish is not None:
+        if self.finish is not None and self._is_prepared:
             await self.finish()
 
     async def _let_all_go(self, *_: Any, **__: Any) -> None:
+        if not self.crashed:
+            for a_round in self._rounds:
+                await a_round.acquire()  # for good
         if self._consumer is not None:
             await self.let_go(set(self._columns.positions))
             if not self.crashed:  # else the client may be gone

@@ -319,6 +319,24 @@ def test_an_error_ends_the_worker_with_the_slice_uncommitted_and_nothing_release
     assert list(after.taken()) == [(0, 7)]
 
 
+def test_a_worker_that_stops_ends_its_regular_work_before_it_releases_and_finishes(cluster, workers):
+    worker = workers(**cluster.told(cluster.topic(), round=0.5))
+    worker.until(lambda _: worker.of("begin") and len(worker.of("round begins")) == 2)
+
+    assert worker.stop() == 0
+    steps = [each["say"] for each in worker.said if isinstance(each, dict)]
+    assert [step for step in steps if step != "ends"][-3:] == ["round ends", "release", "finish"]
+    assert steps.count("round begins") == steps.count("round ends")
+
+
+def test_a_worker_that_is_stopped_while_it_prepares_has_nothing_to_finish(cluster, workers):
+    worker = workers(**cluster.told(cluster.topic(), round=0, prepare=1.5))
+    worker.until(lambda _: worker.of("prepare"))
+
+    assert worker.stop() == 0
+    assert not worker.of("finish") + worker.of("round begins")
+
+
 def test_a_worker_refuses_a_log_that_no_longer_holds_what_comes_next(cluster, workers):
     topic = cluster.topic()
     cluster.numbers(topic, range(10))

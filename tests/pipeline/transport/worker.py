@@ -80,6 +80,12 @@ async def release(tps):
             app.durable(tp, pending.pop(tp))
 
 
+async def prepare():
+    say("prepare")
+    await asyncio.sleep(told.get("prepare", 0))
+
+
+app.prepare = prepare
 app.start_position, app.begin, app.release = start_position, begin, release
 app.each_slice(told["topics"], take)
 
@@ -101,5 +107,18 @@ async def report():
         ends={tp.partition: end for tp, end in ends.items()},
     )
 
+
+if "round" in told:
+
+    async def round_of_work():
+        say("round begins")
+        await asyncio.sleep(told["round"])
+        say("round ends")
+
+    async def finish():
+        say("finish")
+
+    app.regularly(0.01, round_of_work)
+    app.finish = finish
 
 run(app)
