@@ -17,13 +17,15 @@ in_time AS (
 arms(flag, variant, is_control) AS (
     VALUES ('checkout-button', 'control', true), ('checkout-button', 'treatment', false),
            ('ranking-aa', 'control', true), ('ranking-aa', 'same', false),
-           ('new-player', 'control', true), ('new-player', 'treatment', false)
+           ('new-player', 'control', true), ('new-player', 'treatment', false),
+           ('voucher-hint', 'control', true), ('voucher-hint', 'treatment', false)
 ),
 metrics(flag, metric, event, kind) AS (
     VALUES ('checkout-button', 'purchase', 'purchase', 'conversion'), ('checkout-button', 'revenue', 'purchase', 'sum'),
            ('checkout-button', 'app_error', 'app_error', 'conversion'),
            ('ranking-aa', 'page_views', 'page_view', 'count'), ('ranking-aa', 'purchase', 'purchase', 'conversion'),
-           ('new-player', 'purchase', 'purchase', 'conversion'), ('new-player', 'app_error', 'app_error', 'conversion')
+           ('new-player', 'purchase', 'purchase', 'conversion'), ('new-player', 'app_error', 'app_error', 'conversion'),
+           ('voucher-hint', 'purchase', 'purchase', 'conversion')
 ),
 members AS (
     SELECT arms.flag, unit, min(moment) AS entry, any_value(arms.variant) AS variant
