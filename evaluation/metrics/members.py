@@ -84,19 +84,11 @@ def _cell(rows: Words, m: int, measures: Measures, c: int, reading: int, arms: i
 
 
 @njit(cache=True)
-def _enter(rows: Words, m: int, measures: Measures, c: int, reading: int, store: Members, x: Words) -> None:  # noqa: PLR0917
-    """Add member m's numbers x of column c to its cells."""
+def _fold(rows: Words, m: int, measures: Measures, c: int, reading: int, store: Members, x: Words, one: int) -> None:  # noqa: PLR0917
+    """Member m with its numbers x of column c enters its cells (`one` is 1) or leaves them (-1)."""
     for b in range(measures.breakdowns.shape[0]):
         at = _cell(rows, m, measures, c, reading, store.arm_units.shape[0], b)
-        sums.add(store.cells, at, x, measures.columns[c, of.C_NUMBERS])
-
-
-@njit(cache=True)
-def _withdraw(rows: Words, m: int, measures: Measures, c: int, reading: int, store: Members, x: Words) -> None:  # noqa: PLR0917
-    """The inverse of `_enter`."""
-    for b in range(measures.breakdowns.shape[0]):
-        at = _cell(rows, m, measures, c, reading, store.arm_units.shape[0], b)
-        sums.remove(store.cells, at, x, measures.columns[c, of.C_NUMBERS])
+        sums.fold(store.cells, at, x, measures.columns[c, of.C_NUMBERS], one)
 
 
 @njit(cache=True)
@@ -110,31 +102,17 @@ def _counted(rows: Words, m: int, measures: Measures, c: int) -> Any:
 
 
 @njit(cache=True)
-def _put_in(m: int, measures: Measures, first: int, store: Members, x: Words) -> None:
-    """Add member m to the live sums of the columns from `first` on."""
+def _fold_live(m: int, measures: Measures, first: int, store: Members, x: Words, one: int) -> None:  # noqa: PLR0917
+    """Member m enters the live sums of the columns from `first` on (`one` is 1) or leaves them (-1)."""
     rows, tallies = store.rows, store.tallies
     for c in range(first, measures.columns.shape[0]):
         if rows[m, ENTRY] >= measures.columns[c, of.C_SINCE]:
-            tallies[c, COUNTED] += _counted(rows, m, measures, c)
-            tallies[c, LOOKED_BACK] += of.is_looked_back(rows[m, ENTRY], measures.columns, c)
+            tallies[c, COUNTED] += one * _counted(rows, m, measures, c)
+            tallies[c, LOOKED_BACK] += one * of.is_looked_back(rows[m, ENTRY], measures.columns, c)
             if of.numbers(rows, m, measures, c, x):
-                _enter(rows, m, measures, c, LIVE, store, x)
+                _fold(rows, m, measures, c, LIVE, store, x, one)
             else:
-                tallies[c, WITHHELD] += 1
-
-
-@njit(cache=True)
-def _take_out(m: int, measures: Measures, store: Members, x: Words) -> None:
-    """The inverse of `_put_in`."""
-    rows, tallies = store.rows, store.tallies
-    for c in range(measures.columns.shape[0]):
-        if rows[m, ENTRY] >= measures.columns[c, of.C_SINCE]:
-            tallies[c, COUNTED] -= _counted(rows, m, measures, c)
-            tallies[c, LOOKED_BACK] -= of.is_looked_back(rows[m, ENTRY], measures.columns, c)
-            if of.numbers(rows, m, measures, c, x):
-                _withdraw(rows, m, measures, c, LIVE, store, x)
-            else:
-                tallies[c, WITHHELD] -= 1
+                tallies[c, WITHHELD] += one
 
 
 @njit(cache=True)
@@ -142,7 +120,7 @@ def _unsettle(m: int, measures: Measures, store: Members, x: Words) -> None:
     for c in range(measures.columns.shape[0]):
         is_settled = measures.columns[c, of.C_SINCE] <= store.rows[m, ENTRY] < store.settled[c, 1]
         if is_settled and of.numbers(store.rows, m, measures, c, x):
-            _withdraw(store.rows, m, measures, c, SETTLED, store, x)
+            _fold(store.rows, m, measures, c, SETTLED, store, x, -1)
 
 
 @njit(cache=True)
@@ -365,7 +343,7 @@ def expose(  # noqa: PLR0917
                 for w in range(mates.shape[1]):
                     jumped = jumped or rows[m, SEEN + w] & mates[arm, w] != 0
                 if jumped:
-                    _take_out(m, measures, store, x)
+                    _fold_live(m, measures, 0, store, x, -1)
                     _unsettle(m, measures, store, x)
                     arm_units[state >> FLAGS] -= 1
                     counts[JUMPERS] += 1
@@ -386,14 +364,14 @@ def expose(  # noqa: PLR0917
                     continue
             elif time == entry and np.uint64(name) > np.uint64(rows[m, ENTRY_ID]):
                 continue
-            _take_out(m, measures, store, x)
+            _fold_live(m, measures, 0, store, x, -1)
             arm_units[state >> FLAGS] -= 1
             if time < entry:
                 _push(store.heap, counts, time, m)
         rows[m, ENTRY], rows[m, ENTRY_ID], rows[m, SEGMENTS] = time, name, segments
         rows[m, STATE] = (arm << FLAGS) | (rows[m, STATE] & (JUMPER | REASSIGNED))
         _recount(m, measures, 0, ends, store, memory, newest(memory.units, unit_shift, unit))
-        _put_in(m, measures, 0, store, x)
+        _fold_live(m, measures, 0, store, x, 1)
         arm_units[arm] += 1
         entered[entries] = m
         entries += 1
@@ -410,14 +388,14 @@ def look_back(m_s: Words, found: Words, c: int, v: int, measures: Measures, stor
         if rows[m, STATE] & JUMPER or rows[m, ENTRY] < measures.columns[c, of.C_SINCE]:
             continue
         if of.numbers(rows, m, measures, c, x):
-            _withdraw(rows, m, measures, c, LIVE, store, x)
+            _fold(rows, m, measures, c, LIVE, store, x, -1)
         else:
             store.tallies[c, WITHHELD] -= 1
         rows[m, at + of.EVENTS] = found[i, 0]
         if measures.variables[v, of.V_KIND] >= of.SUM:
             rows[m, at + of.VALUES] = found[i, 1]
         if of.numbers(rows, m, measures, c, x):
-            _enter(rows, m, measures, c, LIVE, store, x)
+            _fold(rows, m, measures, c, LIVE, store, x, 1)
         else:
             store.tallies[c, WITHHELD] += 1
 
@@ -485,11 +463,11 @@ def count(  # noqa: PLR0917
                         sums.change(cells, _cell(rows, m, measures, c, LIVE, arms, b), x[0], y[0])
                 continue
             if had:
-                _withdraw(rows, m, measures, c, LIVE, store, x)
+                _fold(rows, m, measures, c, LIVE, store, x, -1)
             else:
                 tallies[c, WITHHELD] -= 1
             if has:
-                _enter(rows, m, measures, c, LIVE, store, y)
+                _fold(rows, m, measures, c, LIVE, store, y, 1)
             else:
                 tallies[c, WITHHELD] += 1
     return n
@@ -535,7 +513,7 @@ def cover(begin: int, store: Members, measures: Measures, first: int, ends: int,
             covered = covered or rows[m, ENTRY] >= measures.columns[c, of.C_SINCE]
         if covered and rows[m, STATE] & JUMPER == 0:
             _recount(m, measures, first, ends, store, memory, newest(memory.units, unit_shift, rows[m, UNIT]))
-            _put_in(m, measures, first, store, x)
+            _fold_live(m, measures, first, store, x, 1)
     return store.counts[MEMBERS]
 
 
@@ -561,7 +539,7 @@ def settle(store: Members, queue: NDArray[np.int32], measures: Measures, bound: 
             m = queue[k]
             is_covered = rows[m, STATE] & JUMPER == 0 and rows[m, ENTRY] >= measures.columns[c, of.C_SINCE]
             if is_covered and of.numbers(rows, m, measures, c, x):
-                _enter(rows, m, measures, c, SETTLED, store, x)
+                _fold(rows, m, measures, c, SETTLED, store, x, 1)
             k += 1
         settled[c, 0] = k
         settled[c, 1] = before

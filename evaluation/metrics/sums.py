@@ -55,44 +55,24 @@ def _product(x: int, y: int) -> tuple[Any, Any]:
 
 
 @njit(cache=True)
-def add(cells: NDArray[np.int64], at: int, x: NDArray[np.int64], k: int) -> None:
-    """One more unit with the k numbers x in the cell at `at`."""
-    cells[at + N] += 1
+def fold(cells: NDArray[np.int64], at: int, x: NDArray[np.int64], k: int, one: int) -> None:
+    """One unit with the k numbers x more (`one` is 1) or less (-1) in the cell at `at`."""
+    cells[at + N] += one
     if x[0] != 0:
-        cells[at + NONZERO] += 1
+        cells[at + NONZERO] += one
     p = at + FIRST
     for i in range(k):
-        _add(cells, p, np.uint64(x[i]), x[i] >> 63)
+        signed = one * x[i]
+        _add(cells, p, np.uint64(signed), signed >> 63)
         p += 2
     for i in range(k):
         for j in range(i, k):
             if x[i] != 0 and x[j] != 0:
                 low, high = _product(x[i], x[j])
-                if (x[i] < 0) == (x[j] < 0):
+                if (one * x[i] < 0) == (x[j] < 0):
                     _add(cells, p, low, high)
                 else:
                     _subtract(cells, p, low, high)
-            p += 2
-
-
-@njit(cache=True)
-def remove(cells: NDArray[np.int64], at: int, x: NDArray[np.int64], k: int) -> None:
-    """One unit less with the k numbers x in the cell at `at`."""
-    cells[at + N] -= 1
-    if x[0] != 0:
-        cells[at + NONZERO] -= 1
-    p = at + FIRST
-    for i in range(k):
-        _subtract(cells, p, np.uint64(x[i]), x[i] >> 63)
-        p += 2
-    for i in range(k):
-        for j in range(i, k):
-            if x[i] != 0 and x[j] != 0:
-                low, high = _product(x[i], x[j])
-                if (x[i] < 0) == (x[j] < 0):
-                    _subtract(cells, p, low, high)
-                else:
-                    _add(cells, p, low, high)
             p += 2
 
 

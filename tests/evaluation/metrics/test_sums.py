@@ -32,9 +32,9 @@ def test_sums_are_those_of_unbounded_integers_and_what_is_taken_out_leaves_no_tr
     at = int(sums.size(k))
 
     for unit in taken:
-        sums.remove(table, at, np.array(unit), k)
+        sums.fold(table, at, np.array(unit), k, -1)
     for unit in kept + taken:
-        sums.add(table, at, np.array(unit), k)
+        sums.fold(table, at, np.array(unit), k, 1)
 
     assert sums.read(table[at:], k) == expected(kept, k)
     assert not table[:at].any()
@@ -45,7 +45,7 @@ def test_sums_are_those_of_unbounded_integers_and_what_is_taken_out_leaves_no_tr
 def test_a_change_is_a_removal_and_an_addition(before, after, others):
     table = cells(1)
     for x in [*others, before]:
-        sums.add(table, 0, np.array([x]), 1)
+        sums.fold(table, 0, np.array([x]), 1, 1)
 
     sums.change(table, 0, before, after)
 
@@ -58,7 +58,7 @@ def test_sums_beyond_two_to_the_64_are_exact():
     unit = np.array([-largest, largest])
 
     for _ in range(200_000):
-        sums.add(table, 0, unit, 2)
+        sums.fold(table, 0, unit, 2, 1)
 
     n, square = 200_000, 200_000 * largest**2
     assert sums.read(table[: sums.size(2)], 2) == (n, n, [-n * largest, n * largest], [square, -square, square])
