@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from itertools import product
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -67,11 +67,9 @@ def cells(
         [each.shares for each in planned],
         np.array([withheld.get(each.goal.metric, 0) > 0 for each in planned], np.bool_),
     )
-    numbers = {
+    numbers: dict[str, list[Any]] = {
         name: _numbers(column)
         for name, column in {
-            "mean": found.mean,
-            "control_mean": found.control_mean,
             "estimate": found.difference,
             "standard_error": np.sqrt(np.maximum(found.variance, 0.0)),
             "lower": said.lower,
@@ -83,7 +81,8 @@ def cells(
             "relative_upper": said.relative_upper,
         }.items()
     }
-    chance = _numbers(said.chance)
+    mean, control_mean, chance = map(_numbers, (found.mean, found.control_mean, said.chance))
+    control = control_of(run.definition)
     is_planned = (found.n + found.control_n >= [each.procedure.planned or np.inf for each in planned]).tolist()
     made = []
     for i, each in enumerate(planned):
@@ -92,7 +91,7 @@ def cells(
             metric=each.goal.metric,
             metric_version=metrics[each.goal.metric].version,
             variant=each.treatment,
-            control=control_of(run.definition),
+            control=control,
             reading=each.reading,
             segment=each.segment,
             method=each.procedure.method,
@@ -108,13 +107,12 @@ def cells(
             control_sum=exact(controlled.first[0]),
             control_sum_squares=exact(controlled.second[0]),
             scale=scale,
+            mean=_mean(mean[i], treated, scale),
+            control_mean=_mean(control_mean[i], controlled, scale),
             chance=_chance(chance[i], each.goal),
             alpha=each.procedure.alpha,
             planned_units=each.procedure.planned,
-        )
-        cell = msgspec.structs.replace(cell, **{name: column[i] for name, column in numbers.items()})
-        cell = msgspec.structs.replace(
-            cell, mean=_mean(cell.mean, treated, scale), control_mean=_mean(cell.control_mean, controlled, scale)
+            **{name: column[i] for name, column in numbers.items()},
         )
         made.append(_running(cell, each.before, is_planned[i]))
     return judged(run.definition, metrics, made)
@@ -142,12 +140,17 @@ def _planned(
     control = control_of(run.definition)
     treatments = [variant.key for variant in run.definition.variants if variant.key != control]
     goals = [goal for goal in run.definition.metrics if goal.metric in metrics]
+    parts = segments(run.definition)
     for goal in goals:
         metric = metrics[goal.metric]
-        for segment, reading in product(segments(run.definition), readings(metric)):
+        tests = {
+            (reading, treatment): procedure(run, metrics, goal, treatment, reading)
+            for reading, treatment in product(readings(metric), treatments)
+        }
+        for segment, reading in product(parts, readings(metric)):
             measured = _Measured(run, metric, reading, segment, arms)
             for treatment in treatments:
-                tested = procedure(run, metrics, goal, treatment, reading)
+                tested = tests[reading, treatment]
                 known = before.get((goal.metric, treatment, reading, segment))
                 if known and test_of(known) != (metric.version, tested.method, tested.alternative):
                     known = None

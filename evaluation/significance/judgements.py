@@ -12,7 +12,7 @@ import numpy as np
 
 from evaluation.catalog import MetricInForce
 from evaluation.significance import multiplicity
-from evaluation.significance.procedures import family_size
+from evaluation.significance.levels import family_size
 from schemas.catalog import Analysis, Flag, Goal
 from schemas.look import EVERYONE, Cell, Judgement
 

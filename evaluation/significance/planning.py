@@ -5,7 +5,7 @@ from math import ceil
 
 from evaluation.catalog import MetricInForce, RunInForce, control_of
 from evaluation.significance import power
-from schemas.catalog import Flag
+from evaluation.significance.levels import level
 from schemas.look import Cell, Health
 
 POWER = 0.8  # Amplitude's default
@@ -33,7 +33,8 @@ def planned_units(run: RunInForce, metrics: Mapping[str, MetricInForce], treatme
         variances = mean * (1.0 - mean), max(0.0, (mean + effect) * (1.0 - mean - effect))
     else:
         variances = ((analysis.baseline.deviation or mean) ** 2,) * 2
-    units = power.fixed_units(effect, variances, ratio, two_sided_level(flag), POWER)
+    alpha = level(flag, goal) * (2.0 if analysis.sided == "one" else 1.0)  # of the two-sided test that is as sharp
+    units = power.fixed_units(effect, variances, ratio, alpha, POWER)
     return ceil(float(units) * (1.0 + ratio))
 
 
@@ -66,11 +67,3 @@ def _holds(cell: Cell, effect: float) -> bool:
     """Whether the running interval holds the effect: else it has moved, and its size says little about what comes."""
     lower, upper = cell.running_lower, cell.running_upper
     return (lower is None or lower <= effect) and (upper is None or effect <= upper)
-
-
-def two_sided_level(flag: Flag) -> float:
-    """The level of the two-sided test that is as sharp as the primary metric's."""
-    analysis = flag.analysis
-    shared = analysis.correction == "none" or analysis.method == "bayesian"
-    alpha = analysis.alpha / (1 if shared else max(1, len(flag.variants) - 1))
-    return 2.0 * alpha if analysis.sided == "one" else alpha

@@ -5,8 +5,9 @@ from typing import NamedTuple
 
 from evaluation.catalog import MetricInForce, RunInForce
 from evaluation.significance import mixture
+from evaluation.significance.levels import level
 from evaluation.significance.planning import planned_units
-from schemas.catalog import Flag, Goal
+from schemas.catalog import Goal
 from schemas.look import Alternative, Method, Reading
 
 
@@ -45,23 +46,3 @@ def is_exact(goal: Goal, metric: MetricInForce, reading: Reading) -> bool:
     if not metric.definition.is_conversion:
         return False
     return goal.role == "guardrail" and reading == "live" if goal.exact is None else goal.exact
-
-
-def level(flag: Flag, goal: Goal) -> float:
-    """The error probability of one comparison's interval: alpha, divided as Amplitude divides it (Bonferroni).
-
-    Of the primary metric over the treatments, of the secondary metrics over treatments times secondary metrics;
-    guardrails have their own, undivided: there the error is not to see a harm. Holm and Benjamini-Hochberg correct
-    p-values; their intervals keep Bonferroni's level, at which all of them hold at once.
-    """
-    analysis = flag.analysis
-    if goal.role == "guardrail":
-        return analysis.guardrail_alpha
-    if analysis.correction == "none" or analysis.method == "bayesian":
-        return analysis.alpha
-    return analysis.alpha / family_size(flag, goal.role)
-
-
-def family_size(flag: Flag, role: str) -> int:
-    """How many comparisons share alpha: of one role, each metric times each treatment."""
-    return max(1, len(flag.variants) - 1) * sum(goal.role == role for goal in flag.metrics)
