@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 KERNELS := $(VENV)/.kernels
 
-.PHONY: setup demo test bench lint
+.PHONY: setup demo kafka test bench lint
 setup: $(STAMP) $(KERNELS)
 
 $(STAMP): requirements.lock pyproject.toml
@@ -21,8 +21,13 @@ $(KERNELS): $(STAMP) $(shell find evaluation pipeline schemas -name '*.py')
 	$(BIN)/python -m pipeline.kernels
 	touch $@
 
-demo: setup
+# The first time Kafka is fetched beside the compiler, which leaves a core idle.
+demo: $(STAMP)
+	@$(MAKE) --no-print-directory --jobs=2 $(KERNELS) kafka
 	$(BIN)/peekproof demo $(ARGS)
+
+kafka: $(STAMP)
+	@[ -n "$$PEEKPROOF_BOOTSTRAP_SERVERS" ] || $(BIN)/peekproof broker --prepare
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

