@@ -272,6 +272,8 @@ def _scan(names, spans, begins, types, b, start, length, odd, starts, lengths, n
                     objects >>= np.uint64(1)
                     depth -= 1
                     if held >= 0 and depth == held_depth:
+                        if not _is_utf8(b, starts[held, r], i):
+                            break
                         lengths[held, r] = i - starts[held, r]
                         held = np.int64(-1)
                     if depth == 0:

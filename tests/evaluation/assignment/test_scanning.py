@@ -178,6 +178,8 @@ ODD = [
     b'{"event_type":"a","user_id":"\xc0\x80"}',
     b'{"event_type":"a","user_id":"\xf4\x90\x80\x80"}',
     b'{"event_type":"a","user_id":"\xe2\x82"}',
+    b'{"event_type":"a","any":["\xe2\x82"]}',
+    b'{"event_type":"a","any":{"\xff":1}}',
     b"\xef\xbb\xbf{}",
 ]
 
@@ -225,6 +227,7 @@ SHAPED = st.fixed_dictionaries(
 @settings(deadline=None, max_examples=150)
 @given(EVENTS | SHAPED, st.binary(max_size=3), st.integers(0, 400), st.integers(0, 4))
 @example({"event_type": "a", "user_id": "\\"}, b'"', 30, 0)
+@example({"event_type": "", "time": 0, "properties": {}, "any": [{"\x80": None}]}, b"", 51, 1)
 def test_what_the_scan_takes_it_takes_as_msgspec_would(event, noise, at, cut):
     whole = msgspec.json.encode(event)
     at = min(at, len(whole))
