@@ -17,6 +17,7 @@ COMMANDS = {
     "experiment": ("pipeline.cli.flags:experiment", "The life of experiments: start, complete, roll out or back, …"),
     "flag": ("pipeline.cli.flags:flag", "The same for feature flags; which are stale."),
     "schema": ("pipeline.cli.documents:schema", "Write the JSON Schema of documents, for editors."),
+    "key": ("pipeline.cli.keys:key", "Who may use the HTTP server: create, list, revoke."),
     "worker": ("pipeline.cli.workers:worker", "Run one worker of a stage."),
     "up": ("pipeline.cli.workers:up", "Run every stage on this machine."),
     "analyze": ("pipeline.cli.analyze:analyze", "Results of files, without a broker."),

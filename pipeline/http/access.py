@@ -1,0 +1,65 @@
+"""Access: whether a request may do what it asks. 401 without a key, 403 with one that may not, 429 if it hurries."""
+
+from collections.abc import Callable, Collection
+from time import monotonic
+
+from litestar.exceptions import NotAuthorizedException, PermissionDeniedException, TooManyRequestsException
+
+from pipeline.http.keys import Key, Keys, Role
+
+READING: tuple[Role, ...] = ("viewer", "experimenter", "admin")
+EDITING: tuple[Role, ...] = ("experimenter", "admin")
+ADMINISTERING: tuple[Role, ...] = ("admin",)
+
+# Requests a second that one key may make, and at once. Amplitude's management API allows 100.
+RATES: dict[Role, int] = {"client": 1_000, "server": 1_000, "viewer": 100, "experimenter": 100, "admin": 100}
+
+EVERYBODY = Key(id="", role="admin", name="demo", created=0, hash="")  # who comes to an open server without a key
+
+
+class Access:
+    """Lets requests in. `is_open`: everybody may do everything, with any key or none (the demo, on loopback)."""
+
+    def __init__(self, keys: Keys, is_open: bool = False, clock: Callable[[], float] = monotonic) -> None:
+        self._keys = keys
+        self.is_open = is_open
+        self._clock = clock
+        self._free: dict[str, tuple[float, float]] = {}  # by key: requests that it might make at once, and when
+
+    def admit(self, text: str | None, roles: Collection[Role]) -> Key:
+        """The key that reads so, if it has one of the roles and is within its rate. Raises Litestar's exceptions."""
+        if self.is_open:
+            return EVERYBODY
+        key = self._keys.find(text) if text else None
+        if key is None:
+            was = "is not known (any more)" if text else "is missing"
+            raise NotAuthorizedException(
+                f"the key {was}; `peekproof key create` makes one, which requests carry as 'Authorization: Bearer KEY'",
+                headers={"WWW-Authenticate": "Bearer"},
+            )
+        if key.role not in roles:
+            raise PermissionDeniedException(f"'{key.id}' is a key of the role {key.role}; this wants {_or(roles)}")
+        self._take(key)
+        return key
+
+    def _take(self, key: Key) -> None:
+        now, rate = self._clock(), RATES[key.role]
+        free, then = self._free.get(key.id, (rate, now))
+        free = min(rate, free + (now - then) * rate)
+        self._free[key.id] = (free - 1 if free >= 1 else free, now)
+        if free < 1:
+            raise TooManyRequestsException(
+                f"'{key.id}' makes more than {rate} requests a second; send fewer, or several things in one",
+                headers={"Retry-After": "1"},
+            )
+
+
+def bearer(authorization: str | None) -> str | None:
+    """The key that a header `Authorization` carries; Amplitude's SDKs say `Api-Key`, everybody else `Bearer`."""
+    scheme, _, key = (authorization or "").partition(" ")
+    return key.strip() or None if scheme.lower() in ("bearer", "api-key") else None
+
+
+def _or(roles: Collection[Role]) -> str:
+    *others, last = roles
+    return f"{', '.join(others)} or {last}" if others else last
