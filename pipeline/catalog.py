@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import time
+from collections.abc import Callable
 from math import inf
 from typing import Self
 
@@ -32,9 +33,15 @@ class CatalogReader:
     An error of reading ends it, and `caught_up` raises that error.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, changed: Callable[[], None] = lambda: None) -> None:
         self.history = History()
+        self._changed = changed  # is called after each record
         self._follower = Follower(settings, CATALOG, self._read)
+
+    @property
+    def failure(self) -> BaseException | None:
+        """What ended the reading, if something did."""
+        return self._follower.failure
 
     async def start(self) -> None:
         """Begin to read, and return once everything that the topic held has been read."""
@@ -60,6 +67,7 @@ class CatalogReader:
         history.append(record.offset, record.timestamp, record.value)
         for rejected in history.rejected[ignored:]:
             _log.warning("record %d of topic '%s' is ignored: %s", rejected.offset, record.topic, rejected.reason)
+        self._changed()
 
 
 class CatalogWriter:

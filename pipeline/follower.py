@@ -33,6 +33,12 @@ class Follower:
         self._next_check: asyncio.Task[None] | None = None
         self._checked = 0.0  # when the last check that succeeded began
 
+    @property
+    def failure(self) -> BaseException | None:
+        """What ended the following, if something did."""
+        reading = self._reading
+        return reading.exception() if reading and reading.done() and not reading.cancelled() else None
+
     async def start(self) -> None:
         """Begin to read, and return once everything that the topic held has been read."""
         self._consumer = AIOKafkaConsumer(  # without a group it takes every partition of the topic

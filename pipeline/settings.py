@@ -50,6 +50,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     tolerance: int = 600_000
     archive_interval: int = 60_000
     checkpoint_interval: int = 10_000
+    http_port: int = 8080
     security_protocol: str = "PLAINTEXT"
     sasl_mechanism: str | None = None
     sasl_username: str | None = None
@@ -211,6 +212,12 @@ def _partitions(text: str) -> int:
     return int(text)
 
 
+def _port(text: str) -> int:
+    if not re.fullmatch(r"\d{1,5}", text) or int(text) > 65_535:
+        raise ValueError("write a whole number from 0 to 65535; 0 takes a free port")
+    return int(text)
+
+
 def _one_of(*choices: str) -> Callable[[str], str]:
     def parse(text: str) -> str:
         if text not in choices:
@@ -229,6 +236,7 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
     "tolerance": parse_duration,
     "archive_interval": parse_duration,
     "checkpoint_interval": parse_duration,
+    "http_port": _port,
     "security_protocol": _one_of(*PROTOCOLS),
     "sasl_mechanism": _one_of(*MECHANISMS),
     "sasl_username": str,

@@ -19,6 +19,7 @@ COMMANDS = {
     "schema": ("pipeline.cli.documents:schema", "Write the JSON Schema of documents, for editors."),
     "key": ("pipeline.cli.keys:key", "Who may use the HTTP server: create, list, revoke."),
     "worker": ("pipeline.cli.workers:worker", "Run one worker of a stage."),
+    "serve": ("pipeline.cli.serve:serve", "Answer SDKs and people over HTTP: flags, events, results, the console."),
     "up": ("pipeline.cli.workers:up", "Run every stage on this machine."),
     "analyze": ("pipeline.cli.analyze:analyze", "Results of files, without a broker."),
     "evaluate": ("pipeline.cli.evaluate:evaluate", "What flags yield for users, without a server."),

@@ -56,7 +56,7 @@ def test_shipped_file_explains_every_setting_and_shows_the_defaults(file: Path) 
 
     assert read(file, shipped) == Settings()
     assert given == Settings()
-    assert len(lines) == 7
+    assert len(lines) == 8
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,20 @@
+"""`peekproof serve`: flags, events and results over HTTP."""
+
+import click
+
+from pipeline.settings import Settings
+
+
+@click.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="Another one needs keys (`peekproof key create`).")
+@click.option("--port", type=click.IntRange(0, 65_535), help="Instead of PEEKPROOF_HTTP_PORT; 0: a free one.")
+def serve(host: str, port: int | None) -> None:
+    """Answer SDKs and people over HTTP until SIGTERM: flags, events, results, the console."""
+    from pipeline.http import serving  # noqa: PLC0415 (slow to import)
+
+    settings = Settings.read()
+    serving.serve(settings, host, settings.http_port if port is None else port, _say)
+
+
+def _say(address: str) -> None:
+    click.echo(f"Peekproof answers at {address}")

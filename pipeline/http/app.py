@@ -1,0 +1,48 @@
+"""App: every route, over one backend."""
+
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from litestar import Litestar, Request, Response
+from litestar.datastructures import State
+from litestar.di import Provide
+from litestar.exceptions import HTTPException
+from litestar.openapi import OpenAPIConfig
+from litestar.static_files import create_static_files_router
+from litestar.types import ASGIApp
+
+from pipeline.errors import PeekproofError
+from pipeline.http.backend import Backend
+from pipeline.http.monitoring import Monitor, create_registry, healthz, metrics, readyz
+
+CONSOLE = Path(__file__).parent / "console"
+
+
+def create_app(backend: Backend) -> ASGIApp:
+    """The application, as an ASGI server runs it."""
+    registry = create_registry(backend)
+    app = Litestar(
+        route_handlers=[
+            healthz,
+            readyz,
+            metrics,
+            create_static_files_router(path="/", directories=[CONSOLE], html_mode=True),
+        ],
+        dependencies={"backend": Provide(lambda: backend, sync_to_thread=False, use_cache=True)},
+        exception_handlers={HTTPException: _refuse, PeekproofError: _refuse_edit},
+        state=State({"registry": registry}),
+        openapi_config=OpenAPIConfig(
+            title="Peekproof", version=version("peekproof"), path="/openapi", render_plugins=[]
+        ),
+        logging_config=None,
+    )
+    return Monitor(app, registry)
+
+
+def _refuse(_: Request[Any, Any, Any], error: HTTPException) -> Response[dict[str, str]]:
+    return Response({"error": error.detail}, status_code=error.status_code, headers=error.headers)
+
+
+def _refuse_edit(_: Request[Any, Any, Any], error: PeekproofError) -> Response[dict[str, str]]:
+    return Response({"error": str(error)}, status_code=409)

@@ -1,0 +1,85 @@
+"""Monitoring: is the process there, can it answer, and what has it done. And the headers that every answer carries."""
+
+from time import perf_counter
+from typing import Any
+
+from litestar import Request, Response, get
+from litestar.types import ASGIApp, Message, Receive, Scope, Send
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+
+from pipeline.http.backend import Backend
+
+# No inline code, no other host, no frame around us.
+SECURITY_HEADERS = [
+    (
+        b"content-security-policy",
+        b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+        b"font-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
+    ),
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+]
+UNROUTED = "none"  # the route of requests that find none
+
+
+class Monitor:
+    """Wraps the application: counts and times its answers by route, and adds the security headers.
+
+    Routes are templates, so that no key and no unit becomes a label.
+    """
+
+    def __init__(self, app: ASGIApp, registry: CollectorRegistry) -> None:
+        self._app = app
+        labels = ["method", "route", "status"]
+        self._answers = Counter("peekproof_http_requests", "Answers given", labels, registry=registry)
+        self._seconds = Histogram(
+            "peekproof_http_request_seconds", "From the request to the end of its answer", ["route"], registry=registry
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        status, began = 500, perf_counter()
+
+        async def answer(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [*message["headers"], *SECURITY_HEADERS]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, answer)
+        finally:
+            route = scope.get("path_template") or UNROUTED
+            self._answers.labels(scope["method"], route, status).inc()  # type: ignore[typeddict-item]  # no websockets
+            self._seconds.labels(route).observe(perf_counter() - began)
+
+
+def create_registry(backend: Backend) -> CollectorRegistry:
+    """The metrics of this process, and of what it holds."""
+    registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
+    offset = Gauge("peekproof_http_catalog_offset", "Records of the catalog that were read", registry=registry)
+    offset.set_function(lambda: backend.catalog.history.newest.offset)
+    return registry
+
+
+@get("/healthz", include_in_schema=False)
+async def healthz() -> str:
+    """The process is there."""
+    return "ok"
+
+
+@get("/readyz", include_in_schema=False)
+async def readyz(backend: Backend) -> Response[str]:
+    """It answers from what the topics hold; 503: it ends, or reads them no longer."""
+    fault = backend.fault
+    return Response(fault or "ok", status_code=503 if fault else 200)
+
+
+@get("/metrics", include_in_schema=False)
+async def metrics(request: Request[Any, Any, Any]) -> Response[bytes]:
+    """What it has done, as Prometheus reads it."""
+    registry: CollectorRegistry = request.app.state.registry
+    return Response(generate_latest(registry), headers={"content-type": CONTENT_TYPE_PLAIN_0_0_4})

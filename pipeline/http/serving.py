@@ -1,0 +1,88 @@
+"""Serving: the server's process, from its port to its end."""
+
+import asyncio
+import os
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import uvicorn
+import uvloop
+
+from pipeline.errors import PeekproofError
+from pipeline.http.access import Access
+from pipeline.http.app import create_app
+from pipeline.http.backend import Backend
+from pipeline.http.keys import Keys
+from pipeline.settings import Settings
+
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+GRACE_SECONDS = 10  # for answers that are under way; streams end at once
+
+
+class _Server(uvicorn.Server):
+    """Leaves signals to us: uvicorn would raise SIGTERM again when it has stopped."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def serve(settings: Settings, host: str, port: int, ready: Callable[[str], None]) -> None:
+    """Answer until SIGTERM or SIGINT; `ready` is told the address, once it does. Port 0: a free one.
+
+    While there are no keys it listens on loopback only, and lets everybody in. Raises PeekproofError for an address
+    that cannot be had, and where the cluster or its topics don't fit.
+    """
+    keys = Keys(settings.data)
+    if host not in LOOPBACK and not keys.exist:
+        raise PeekproofError(
+            f"whoever reaches '{host}' could change every flag: there are no keys yet; create one with "
+            "`peekproof key create admin`, or listen on 127.0.0.1"
+        )
+    access = Access(keys, is_open=not keys.exist)
+    listening = listen(host, port)
+    with listening, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_serve(Backend(settings, access), host, listening, ready))
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that listens there. Raises PeekproofError."""
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        return socket.create_server((host, port), family=family)
+    except OSError as error:
+        raise PeekproofError(
+            f"port {port} of '{host}' cannot be had ({os.strerror(error.errno or 0)}); choose another by --port or "
+            "PEEKPROOF_HTTP_PORT, or stop the program that has it"
+        ) from None
+
+
+async def _serve(backend: Backend, host: str, listening: socket.socket, ready: Callable[[str], None]) -> None:
+    async with backend:
+        server = _Server(
+            uvicorn.Config(
+                create_app(backend),
+                http="httptools",
+                ws="none",
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                timeout_graceful_shutdown=GRACE_SECONDS,
+            )
+        )
+
+        def stop() -> None:
+            backend.stop()
+            server.should_exit = True
+
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stop)
+        ready(f"http://{_name(host)}:{listening.getsockname()[1]}")
+        await server.serve(sockets=[listening])
+
+
+def _name(host: str) -> str:
+    return f"[{host}]" if ":" in host else host

@@ -1,0 +1,34 @@
+"""A server of the test's own, as a process."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+from pipeline.settings import Settings
+
+
+class Server(NamedTuple):
+    """A running server."""
+
+    address: str
+    process: subprocess.Popen[str]
+
+
+@contextmanager
+def serving(settings: Settings, *arguments: str) -> Iterator[Server]:
+    """`peekproof serve` on a free port; it must end well."""
+    command = [sys.executable, "-m", "pipeline.cli", "serve", "--port=0", *arguments]
+    process = subprocess.Popen(command, env=os.environ | settings.environment(), stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        said = process.stdout.readline()
+        assert said.startswith("Peekproof answers at http"), said
+        yield Server(said.split()[-1], process)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        code = process.wait(30)
+    assert code == 0
