@@ -2,8 +2,10 @@
 
 At least 100 units in each arm (Amplitude's rule), and enough units with a non-zero value *expected* in each: pooled
 non-zero units times the arm's share. Expected, not observed, so that a treatment which kills a conversion still shows.
-Simulated, any of 500 looks at an A/A test rejecting at alpha = .05: 2 % conversion split 90/10 .17 without, .00 with
-25; revenue of 5 % payers split 90/10 .18 without, .07 with 25, .01 with 50.
+Simulated, any look at an A/A test split 90/10 rejecting at alpha = .05: 2 % conversion .17 without, .00 with 25;
+revenue (5 % payers, lognormal of standard deviation 1) .18 without, .07 with 25. Skewness stays for long: with 50 that
+revenue still has .053 in runs of 50,000 units, .059-.067 of 100,000 and .057 of 200,000; with 100 .034, .036-.042 and
+.036 (R = 4,000).
 """
 
 import numpy as np
@@ -11,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 EXPOSURES = 100  # units in each arm
 CONVERTED = 25  # expected in each arm, of a conversion
-NONZERO = 50  # expected in each arm, of any other metric
+NONZERO = 100  # expected in each arm, of any other metric
 
 
 def is_open(

@@ -37,7 +37,7 @@ WINDOW = 60_000  # ms, of every metric
 STAY = 30_000  # ms, the mean time from a visitor's entry to an event: some come when the window has closed
 START = 1_700_000_000_000  # ms UTC
 
-PURCHASE, ERROR = 0.4, 0.05  # share of the visitors, had they stayed for ever
+PURCHASE, ERROR = 0.5, 0.05  # share of the visitors, had they stayed for ever
 VIEWS, DISPERSION = 3.0, 1.5  # per visitor: mean, and shape of the gamma that mixes the rates
 
 VARIANTS = CONTROL, TREATMENT = "control", "treatment"

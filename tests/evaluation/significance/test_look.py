@@ -94,7 +94,7 @@ def test_a_cell_says_why_it_has_no_interval(run_of, aggregate_of, conversions, c
     assert cell.mean == counts[1][1] / counts[1][0]
 
 
-def test_other_metrics_need_fifty_units_with_a_value(run_of, aggregate_of):
+def test_other_metrics_need_a_hundred_units_with_a_value(run_of, aggregate_of):
     goal = Goal(metric="revenue", role="primary")
     run = run_of([goal], types={"revenue": "sum"})
 
@@ -106,8 +106,8 @@ def test_other_metrics_need_fifty_units_with_a_value(run_of, aggregate_of):
         }
         return only(look(run, [aggregate_of(sums)], None)).status
 
-    assert status(49) == "gated"
-    assert status(50) == "ok"
+    assert status(99) == "gated"
+    assert status(100) == "ok"
 
 
 def test_a_gate_that_closes_again_keeps_what_the_looks_before_said(run_of, aggregate_of, conversions, primary):
