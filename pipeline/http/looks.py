@@ -1,28 +1,171 @@
-"""Looks: the newest look of every run, as the topic `results` has it."""
+"""Looks: the results that were published, remembered within bounds. The newest of each run is kept whole.
+
+Of older ones it keeps where some of them stand on the topic, and the numbers of each cell at some of them: whenever
+there are more than `MOST` of either, every other one is forgotten, so that those that stay lie evenly over the run.
+"""
 
 import asyncio
+import re
+from bisect import bisect_right
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 import msgspec
+import numpy as np
 from aiokafka import ConsumerRecord
+from numpy.typing import NDArray
 
-from schemas.look import Look
+from schemas.look import Cell, Look
+
+MOST_MARKS = 4_096  # places of looks on the topic, of one run
+MOST_POINTS = 256  # looks of which the history of cells knows, of one run
+
+# What a history tells of a cell.
+COLUMNS = (
+    "n",
+    "control_n",
+    "estimate",
+    "lower",
+    "upper",
+    "running_lower",
+    "running_upper",
+    "p_value",
+    "running_p_value",
+    "relative_estimate",
+    "relative_lower",
+    "relative_upper",
+)
+
+CellKey = tuple[str, str, str, str]  # metric, variant, reading, segment
+
+
+class Head(msgspec.Struct, frozen=True):
+    """The beginning of a look; its cells are not read."""
+
+    experiment: str
+    run: str
+    look: int
+    time: int
+
+
+class Mark(NamedTuple):
+    """Where a look stands on the topic."""
+
+    look: int
+    offset: int
+
+
+class Point(NamedTuple):
+    """The cells' numbers at one look: one row each, in the order of `keys`."""
+
+    look: int
+    time: int
+    arms: tuple[tuple[str, int], ...]
+    keys: tuple[CellKey, ...]
+    numbers: NDArray[np.float64]  # (cells, COLUMNS) NaN: null
+
+
+class Remembered:
+    """What is kept of one run."""
+
+    def __init__(self, partition: int) -> None:
+        self.partition = partition
+        self.head: Head
+        self.newest = b""  # the look's bytes as they stand on the topic
+        self.marks: list[Mark] = []
+        self.points: list[Point] = []
+        self._apart = 1  # looks from one point to the next
+        self._marks_apart = 1
+
+    def take(self, head: Head, value: bytes, offset: int) -> None:
+        """Remember the run's next look."""
+        self.head, self.newest = head, value
+        if head.look % self._marks_apart == 0 or not self.marks:
+            self.marks.append(Mark(head.look, offset))
+            if len(self.marks) > MOST_MARKS:
+                del self.marks[1::2]
+                self._marks_apart *= 2
+        if head.look % self._apart == 0:
+            self.points.append(_point(msgspec.json.decode(value, type=Look), self.points))
+            if len(self.points) > MOST_POINTS:
+                del self.points[1::2]
+                self._apart *= 2
+
+    def mark(self, look: int) -> Mark | None:
+        """Where to begin to read for a look; None: it is not there (any more)."""
+        found = bisect_right(self.marks, look, key=lambda mark: mark.look)
+        return self.marks[found - 1] if found and look <= self.head.look else None
+
+    def history(self, cell: CellKey) -> dict[str, Any]:
+        """The cell over the looks, as columns, and each arm's units; a null where a look has no such cell."""
+        points = [*self.points]
+        if not points or points[-1].look != self.head.look:
+            points.append(_point(msgspec.json.decode(self.newest, type=Look), points))
+        nothing = np.full(len(COLUMNS), np.nan)
+        rows = [each.numbers[each.keys.index(cell)] if cell in each.keys else nothing for each in points]
+        columns = zip(COLUMNS, np.array(rows).T.tolist(), strict=True)
+        arms = dict.fromkeys(variant for each in points for variant, _ in each.arms)
+        return {
+            "look": [each.look for each in points],
+            "time": [each.time for each in points],
+            **{name: [None if value != value else value for value in column] for name, column in columns},
+            "arms": {variant: [dict(each.arms).get(variant, 0) for each in points] for variant in arms},
+        }
 
 
 class Looks:
-    """Remembers looks as they are read."""
+    """Every run's looks, read from the topic `results`."""
 
     def __init__(self) -> None:
-        self.newest: dict[tuple[str, str], Look] = {}  # by experiment and run
+        self.runs: dict[tuple[str, str], Remembered] = {}  # by experiment and run
         self.arrived = asyncio.Event()  # set for a moment with every look, and at the end
 
     def read(self, record: ConsumerRecord) -> None:
-        """Take one record of the topic."""
-        look = msgspec.json.decode(record.value, type=Look)
-        self.newest[look.experiment, look.run] = look
+        """Take one record of the topic: of each run only the successor of the last one that was taken."""
+        if record.value is None:
+            return
+        head = msgspec.json.decode(record.value, type=Head)
+        run = self.runs.get((head.experiment, head.run))
+        if run is None:
+            run = self.runs[head.experiment, head.run] = Remembered(record.partition)
+        elif head.look != run.head.look + 1:
+            return
+        run.take(head, record.value, record.offset)
         pulse(self.arrived)
+
+    def of(self, experiment: str, run: str | None = None) -> Remembered | None:
+        """What is kept of an experiment's run; of its newest one, unless it is said which."""
+        runs = {each: kept for (key, each), kept in self.runs.items() if key == experiment and run in (None, each)}
+        return runs[max(runs, key=_number)] if runs else None
+
+    def news(self, seen: dict[tuple[str, str], int], experiment: str | None = None) -> Iterator[Remembered]:
+        """The runs of which a look was published after the last one that was `seen`; then it is seen."""
+        for key, run in [*self.runs.items()]:
+            if experiment in (None, key[0]) and seen.get(key) != run.head.look:
+                seen[key] = run.head.look
+                yield run
 
 
 def pulse(event: asyncio.Event) -> None:
     """Wake everybody who waits for the event now."""
     event.set()
     event.clear()
+
+
+def _number(run: str) -> int:
+    found = re.search(r"\d+$", run)
+    return int(found[0]) if found else 0
+
+
+def _point(look: Look, before: list[Point]) -> Point:
+    keys = tuple((cell.metric, cell.variant, cell.reading, cell.segment) for cell in look.cells)
+    if before and before[-1].keys == keys:
+        keys = before[-1].keys  # one tuple for many looks
+    arms = tuple((arm.variant, arm.units) for arm in look.health.arms)
+    numbers = np.array([[_float(cell, name) for name in COLUMNS] for cell in look.cells], np.float64)
+    return Point(look.look, look.time, arms, keys, numbers.reshape(len(keys), len(COLUMNS)))
+
+
+def _float(cell: Cell, name: str) -> float:
+    value = getattr(cell, name)
+    return np.nan if value is None else value
