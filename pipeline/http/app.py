@@ -14,6 +14,7 @@ from litestar.types import ASGIApp
 
 from pipeline.errors import PeekproofError
 from pipeline.http.backend import Backend
+from pipeline.http.intake import intake
 from pipeline.http.monitoring import Monitor, create_registry, healthz, metrics, readyz
 
 CONSOLE = Path(__file__).parent / "console"
@@ -27,11 +28,12 @@ def create_app(backend: Backend) -> ASGIApp:
             healthz,
             readyz,
             metrics,
+            intake,
             create_static_files_router(path="/", directories=[CONSOLE], html_mode=True),
         ],
         dependencies={"backend": Provide(lambda: backend, sync_to_thread=False, use_cache=True)},
         exception_handlers={HTTPException: _refuse, PeekproofError: _refuse_edit},
-        state=State({"registry": registry}),
+        state=State({"registry": registry, "backend": backend}),
         openapi_config=OpenAPIConfig(
             title="Peekproof", version=version("peekproof"), path="/openapi", render_plugins=[]
         ),

@@ -10,6 +10,7 @@ from pipeline.catalog import CatalogReader
 from pipeline.connection import answering
 from pipeline.follower import Follower
 from pipeline.http.access import Access
+from pipeline.http.delivery import Delivery
 from pipeline.http.looks import Looks, pulse
 from pipeline.producer import create_producer
 from pipeline.settings import Settings
@@ -30,6 +31,7 @@ class Backend:
         self.catalog_changed = asyncio.Event()  # set for a moment with every record, and at the end
         self.looks = Looks()
         self.producer: AIOKafkaProducer
+        self.delivery: Delivery
         self.is_stopping = False
         self._results = Follower(settings, RESULTS, self.looks.read)
 
@@ -44,6 +46,7 @@ class Backend:
     async def __aenter__(self) -> Self:
         await asyncio.to_thread(topics.require, self.settings)
         self.producer = create_producer(self.settings)
+        self.delivery = Delivery(self.settings, self.producer)
         with answering(self.settings):
             try:
                 await asyncio.gather(self.catalog.start(), self._results.start(), self.producer.start())

@@ -8,6 +8,7 @@ import asyncio
 import re
 from bisect import bisect_right
 from collections.abc import Iterator
+from math import isnan
 from typing import Any, NamedTuple
 
 import msgspec
@@ -108,7 +109,7 @@ class Remembered:
         return {
             "look": [each.look for each in points],
             "time": [each.time for each in points],
-            **{name: [None if value != value else value for value in column] for name, column in columns},
+            **{name: [None if isnan(value) else value for value in column] for name, column in columns},
             "arms": {variant: [dict(each.arms).get(variant, 0) for each in points] for variant in arms},
         }
 
@@ -158,7 +159,7 @@ def _number(run: str) -> int:
 
 
 def _point(look: Look, before: list[Point]) -> Point:
-    keys = tuple((cell.metric, cell.variant, cell.reading, cell.segment) for cell in look.cells)
+    keys: tuple[CellKey, ...] = tuple((cell.metric, cell.variant, cell.reading, cell.segment) for cell in look.cells)
     if before and before[-1].keys == keys:
         keys = before[-1].keys  # one tuple for many looks
     arms = tuple((arm.variant, arm.units) for arm in look.health.arms)

@@ -11,13 +11,12 @@ import uvicorn
 import uvloop
 
 from pipeline.errors import PeekproofError
-from pipeline.http.access import Access
+from pipeline.http.access import LOOPBACK, Access
 from pipeline.http.app import create_app
 from pipeline.http.backend import Backend
 from pipeline.http.keys import Keys
 from pipeline.settings import Settings
 
-LOOPBACK = ("127.0.0.1", "::1", "localhost")
 GRACE_SECONDS = 10  # for answers that are under way; streams end at once
 
 
@@ -29,19 +28,23 @@ class _Server(uvicorn.Server):
         yield
 
 
-def serve(settings: Settings, host: str, port: int, ready: Callable[[str], None]) -> None:
+def serve(settings: Settings, host: str, port: int, is_open: bool, ready: Callable[[str], None]) -> None:
     """Answer until SIGTERM or SIGINT; `ready` is told the address, once it does. Port 0: a free one.
 
-    While there are no keys it listens on loopback only, and lets everybody in. Raises PeekproofError for an address
-    that cannot be had, and where the cluster or its topics don't fit.
+    `is_open` lets everybody in, on loopback only. Raises PeekproofError for an address that cannot be had, for one
+    beyond loopback while there are no keys, and where the cluster or its topics don't fit.
     """
     keys = Keys(settings.data)
+    if host not in LOOPBACK and is_open:
+        raise PeekproofError(
+            f"whoever reaches '{host}' could change every flag; listen on 127.0.0.1, or without --open"
+        )
     if host not in LOOPBACK and not keys.exist:
         raise PeekproofError(
-            f"whoever reaches '{host}' could change every flag: there are no keys yet; create one with "
+            f"nobody who reaches '{host}' could do anything: there are no keys yet; create one with "
             "`peekproof key create admin`, or listen on 127.0.0.1"
         )
-    access = Access(keys, is_open=not keys.exist)
+    access = Access(keys, is_open)
     listening = listen(host, port)
     with listening, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_serve(Backend(settings, access), host, listening, ready))

@@ -19,9 +19,9 @@ class Server(NamedTuple):
 
 
 @contextmanager
-def serving(settings: Settings, *arguments: str) -> Iterator[Server]:
-    """`peekproof serve` on a free port; it must end well."""
-    command = [sys.executable, "-m", "pipeline.cli", "serve", "--port=0", *arguments]
+def serving(settings: Settings, *arguments: str, is_open: bool = True) -> Iterator[Server]:
+    """`peekproof serve` on a free port, for everybody unless it is not `is_open`; it must end well."""
+    command = [sys.executable, "-m", "pipeline.cli", "serve", "--port=0", *(["--open"] if is_open else []), *arguments]
     process = subprocess.Popen(command, env=os.environ | settings.environment(), stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None

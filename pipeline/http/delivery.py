@@ -1,0 +1,59 @@
+"""Delivery: records to Kafka, taken only once all of its replicas have them."""
+
+import asyncio
+from collections.abc import Iterable
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+from litestar.exceptions import ServiceUnavailableException
+
+from pipeline.http.uploads import Record
+from pipeline.settings import Settings
+from schemas.dead_letter import CONTENT_TYPE
+
+SECONDS = 5.0  # that a request waits; Amplitude's SDKs wait for ten
+MOST_UNDER_WAY = 64_000_000  # bytes that brokers have not acknowledged yet
+_MANY = [(CONTENT_TYPE, b"application/x-ndjson")]
+
+
+class Delivery:
+    """Sends what requests say. What a request no longer waits for is still sent: its repeat is recognised."""
+
+    def __init__(self, settings: Settings, producer: AIOKafkaProducer) -> None:
+        self._settings = settings
+        self._producer = producer
+        self._under_way = 0
+
+    async def send(self, records: Iterable[Record]) -> None:
+        """Send, and return when the brokers have them all. Raises ServiceUnavailableException: send it again."""
+        records = [*records]
+        size = sum(len(record.value) for record in records)
+        if self._under_way + size > MOST_UNDER_WAY:
+            raise _unavailable("the brokers are behind")
+        self._under_way += size
+        sending = asyncio.create_task(self._send(records))
+        sending.add_done_callback(lambda done: self._sent(done, size))
+        try:
+            await asyncio.wait_for(asyncio.shield(sending), SECONDS)
+        except TimeoutError:
+            raise _unavailable(f"the brokers have not answered for {SECONDS:.0f} s") from None
+        except KafkaError as error:
+            raise _unavailable(f"the brokers did not take it ({type(error).__name__})") from error
+
+    async def _send(self, records: list[Record]) -> None:
+        sent = [
+            await self._producer.send(
+                self._settings.topic(record.topic), record.value, headers=_MANY if record.count > 1 else None
+            )
+            for record in records
+        ]
+        await asyncio.gather(*sent)
+
+    def _sent(self, done: "asyncio.Task[None]", size: int) -> None:
+        self._under_way -= size
+        if not done.cancelled():
+            done.exception()  # whoever waited was told
+
+
+def _unavailable(why: str) -> ServiceUnavailableException:
+    return ServiceUnavailableException(f"{why}; send it again", headers={"Retry-After": "1"})

@@ -1,0 +1,140 @@
+"""Intake: what Amplitude's SDKs send. 200 says that the brokers have all of it; anything else, that nothing counts."""
+
+import time
+import zlib
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+from litestar import Request, Response, Router, post, route
+from litestar.enums import HttpMethod
+from litestar.exceptions import HTTPException, NotAuthorizedException
+
+from pipeline.http.backend import Backend
+from pipeline.http.keys import OF_DEPLOYMENTS, Key
+from pipeline.http.uploads import Refusal, Upload, UploadError, read_form, read_upload, records_of
+
+LARGEST = 1_000_000  # bytes of a request, as it comes and unpacked: Amplitude's limit
+LARGEST_BATCH = 20_000_000  # of one to /batch
+
+PATHS = ["/2/httpapi", "/batch", "/identify", "/groupidentify"]
+
+
+class Taken(msgspec.Struct, kw_only=True):
+    """What was taken, in Amplitude's words."""
+
+    code: int = 200
+    events_ingested: int
+    payload_size_bytes: int
+    server_upload_time: int  # ms UTC
+
+
+Answer = Response[Taken | Refusal]
+AnyRequest = Request[Any, Any, Any]
+
+
+@post("/2/httpapi", status_code=200, request_max_body_size=None)
+async def take_events(request: AnyRequest, backend: Backend) -> Answer:
+    """Take up to 2,000 events and exposures, of at most a megabyte."""
+    return await _answer(request, backend, LARGEST, read_upload)
+
+
+@post("/batch", status_code=200, request_max_body_size=None)
+async def take_batch(request: AnyRequest, backend: Backend) -> Answer:
+    """Take up to 2,000 events and exposures, of at most 20 megabytes."""
+    return await _answer(request, backend, LARGEST_BATCH, read_upload)
+
+
+@post("/identify", status_code=200, request_max_body_size=None)
+async def identify(request: AnyRequest, backend: Backend) -> Answer:
+    """Take what a form says of users, as events of the type `$identify`."""
+    return await _answer(request, backend, LARGEST, lambda body: read_form(body, "identification", "$identify"))
+
+
+@post("/groupidentify", status_code=200, request_max_body_size=None)
+async def identify_group(request: AnyRequest, backend: Backend) -> Answer:
+    """Take what a form says of groups, as events of the type `$groupidentify`."""
+    return await _answer(request, backend, LARGEST, lambda body: read_form(body, "identification", "$groupidentify"))
+
+
+@route(PATHS, http_method=HttpMethod.OPTIONS, status_code=204, include_in_schema=False)
+async def allow() -> Response[None]:
+    """Tell a browser that pages of any origin may send, as far as their key allows."""
+    allowed = {
+        "Access-Control-Allow-Methods": "POST",
+        "Access-Control-Allow-Headers": "Content-Type, Content-Encoding",
+        "Access-Control-Max-Age": "86400",
+    }
+    return Response(None, status_code=204, headers=allowed | _FOR_PAGES)
+
+
+intake = Router("/", route_handlers=[allow, take_events, take_batch, identify, identify_group], tags=["events"])
+
+_FOR_PAGES = {"Access-Control-Allow-Origin": "*"}
+
+
+async def _answer(request: AnyRequest, backend: Backend, most: int, read: Callable[[bytes], Upload]) -> Answer:
+    key: Key | None = None
+    count = 0
+    headers: dict[str, str] = {}
+    answer: Taken | Refusal
+    try:
+        body = await _body(request, most)
+        upload = read(body)
+        count = len(upload.events or ())
+        key = backend.access.admit(upload.api_key, OF_DEPLOYMENTS)
+        await backend.delivery.send(records_of(upload))
+        answer = Taken(events_ingested=count, payload_size_bytes=len(body), server_upload_time=_now())
+    except UploadError as error:
+        answer = error.refusal
+    except NotAuthorizedException as error:
+        answer = Refusal(code=401, error=f"Invalid API key: {error.detail}")  # with these words SDKs give up
+    except HTTPException as error:
+        answer, headers = Refusal(code=error.status_code, error=error.detail), error.headers or {}
+        if answer.code == 429:
+            answer.throttled_events = [*range(count)]
+    shared = {} if key and key.role == "server" else _FOR_PAGES
+    return Response(answer, status_code=answer.code, headers=headers | shared)
+
+
+async def _body(request: AnyRequest, most: int) -> bytes:
+    """The request's body, unpacked. Raises UploadError, at the latest when it has read more than `most` bytes."""
+    parts, size = [], 0
+    async for part in request.stream():
+        size += len(part)
+        if size > most:
+            raise _too_large(most)
+        parts.append(part)
+    body = b"".join(parts)
+    match request.headers.get("content-encoding", "identity").strip().lower():
+        case "identity" | "":
+            return body
+        case "gzip":
+            return _unpacked(body, most)
+        case other:
+            refusal = Refusal(
+                code=415, error=f"the content encoding '{other[:40]}' is not read; send gzip, or plain JSON"
+            )
+            raise UploadError(refusal)
+
+
+def _unpacked(body: bytes, most: int) -> bytes:
+    unpacking = zlib.decompressobj(wbits=31)  # gzip, with its header
+    try:
+        unpacked = unpacking.decompress(body, most + 1)
+    except zlib.error as error:
+        raise UploadError(Refusal(code=400, error=f"the request is no gzip: {error}")) from None
+    if len(unpacked) > most:
+        raise _too_large(most)
+    if not unpacking.eof or unpacking.unused_data:
+        raise UploadError(Refusal(code=400, error="the request is no gzip: it is cut, or goes on behind its end"))
+    return unpacked
+
+
+def _too_large(most: int) -> UploadError:
+    error = f"the request has more than {most} bytes; send it in parts"
+    return UploadError(Refusal(code=413, error=error))
+
+
+def _now() -> int:
+    return time.time_ns() // 1_000_000
