@@ -16,6 +16,7 @@ from pipeline.errors import PeekproofError
 from pipeline.http.backend import Backend
 from pipeline.http.intake import intake
 from pipeline.http.monitoring import Monitor, create_registry, healthz, metrics, readyz
+from pipeline.http.results import results
 
 CONSOLE = Path(__file__).parent / "console"
 
@@ -29,6 +30,7 @@ def create_app(backend: Backend) -> ASGIApp:
             readyz,
             metrics,
             intake,
+            results,
             create_static_files_router(path="/", directories=[CONSOLE], html_mode=True),
         ],
         dependencies={"backend": Provide(lambda: backend, sync_to_thread=False, use_cache=True)},

@@ -12,6 +12,7 @@ from pipeline.follower import Follower
 from pipeline.http.access import Access
 from pipeline.http.delivery import Delivery
 from pipeline.http.looks import Looks, pulse
+from pipeline.http.past import Past
 from pipeline.producer import create_producer
 from pipeline.settings import Settings
 from schemas.topics import RESULTS
@@ -30,6 +31,7 @@ class Backend:
         self.catalog = CatalogReader(settings, self._catalog_changed)
         self.catalog_changed = asyncio.Event()  # set for a moment with every record, and at the end
         self.looks = Looks()
+        self.past = Past(settings)
         self.producer: AIOKafkaProducer
         self.delivery: Delivery
         self.is_stopping = False
@@ -49,14 +51,16 @@ class Backend:
         self.delivery = Delivery(self.settings, self.producer)
         with answering(self.settings):
             try:
-                await asyncio.gather(self.catalog.start(), self._results.start(), self.producer.start())
+                await asyncio.gather(
+                    self.catalog.start(), self._results.start(), self.past.start(), self.producer.start()
+                )
             except BaseException:
                 await self.__aexit__()
                 raise
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await asyncio.gather(self.catalog.stop(), self._results.stop(), self.producer.stop())
+        await asyncio.gather(self.catalog.stop(), self._results.stop(), self.past.stop(), self.producer.stop())
 
     def stop(self) -> None:
         """Tell every stream to end."""

@@ -35,6 +35,8 @@ COLUMNS = (
     "relative_estimate",
     "relative_lower",
     "relative_upper",
+    "running_relative_lower",
+    "running_relative_upper",
 )
 
 CellKey = tuple[str, str, str, str]  # metric, variant, reading, segment
@@ -61,7 +63,6 @@ class Point(NamedTuple):
 
     look: int
     time: int
-    arms: tuple[tuple[str, int], ...]
     keys: tuple[CellKey, ...]
     numbers: NDArray[np.float64]  # (cells, COLUMNS) NaN: null
 
@@ -73,20 +74,24 @@ class Remembered:
         self.partition = partition
         self.head: Head
         self.newest = b""  # the look's bytes as they stand on the topic
+        self.offset = 0  # where it stands
+        self.published = 0  # when (ms UTC)
         self.marks: list[Mark] = []
         self.points: list[Point] = []
+        self._first = 0  # look
         self._apart = 1  # looks from one point to the next
         self._marks_apart = 1
 
-    def take(self, head: Head, value: bytes, offset: int) -> None:
+    def take(self, head: Head, value: bytes, offset: int, published: int) -> None:
         """Remember the run's next look."""
-        self.head, self.newest = head, value
-        if head.look % self._marks_apart == 0 or not self.marks:
+        self.head, self.newest, self.offset, self.published = head, value, offset, published
+        self._first = self._first or head.look
+        if (head.look - self._first) % self._marks_apart == 0:
             self.marks.append(Mark(head.look, offset))
             if len(self.marks) > MOST_MARKS:
                 del self.marks[1::2]
                 self._marks_apart *= 2
-        if head.look % self._apart == 0:
+        if (head.look - self._first) % self._apart == 0:
             self.points.append(_point(msgspec.json.decode(value, type=Look), self.points))
             if len(self.points) > MOST_POINTS:
                 del self.points[1::2]
@@ -97,20 +102,20 @@ class Remembered:
         found = bisect_right(self.marks, look, key=lambda mark: mark.look)
         return self.marks[found - 1] if found and look <= self.head.look else None
 
-    def history(self, cell: CellKey) -> dict[str, Any]:
-        """The cell over the looks, as columns, and each arm's units; a null where a look has no such cell."""
+    def history(self, cell: CellKey) -> dict[str, list[Any]] | None:
+        """The cell over the looks, as columns; a null where a look has no such cell. None: no look has."""
         points = [*self.points]
         if not points or points[-1].look != self.head.look:
             points.append(_point(msgspec.json.decode(self.newest, type=Look), points))
+        if not any(cell in each.keys for each in points):
+            return None
         nothing = np.full(len(COLUMNS), np.nan)
         rows = [each.numbers[each.keys.index(cell)] if cell in each.keys else nothing for each in points]
         columns = zip(COLUMNS, np.array(rows).T.tolist(), strict=True)
-        arms = dict.fromkeys(variant for each in points for variant, _ in each.arms)
         return {
             "look": [each.look for each in points],
             "time": [each.time for each in points],
             **{name: [None if isnan(value) else value for value in column] for name, column in columns},
-            "arms": {variant: [dict(each.arms).get(variant, 0) for each in points] for variant in arms},
         }
 
 
@@ -131,7 +136,7 @@ class Looks:
             run = self.runs[head.experiment, head.run] = Remembered(record.partition)
         elif head.look != run.head.look + 1:
             return
-        run.take(head, record.value, record.offset)
+        run.take(head, record.value, record.offset, record.timestamp)
         pulse(self.arrived)
 
     def of(self, experiment: str, run: str | None = None) -> Remembered | None:
@@ -162,9 +167,8 @@ def _point(look: Look, before: list[Point]) -> Point:
     keys: tuple[CellKey, ...] = tuple((cell.metric, cell.variant, cell.reading, cell.segment) for cell in look.cells)
     if before and before[-1].keys == keys:
         keys = before[-1].keys  # one tuple for many looks
-    arms = tuple((arm.variant, arm.units) for arm in look.health.arms)
     numbers = np.array([[_float(cell, name) for name in COLUMNS] for cell in look.cells], np.float64)
-    return Point(look.look, look.time, arms, keys, numbers.reshape(len(keys), len(COLUMNS)))
+    return Point(look.look, look.time, keys, numbers.reshape(len(keys), len(COLUMNS)))
 
 
 def _float(cell: Cell, name: str) -> float:

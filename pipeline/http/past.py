@@ -1,0 +1,51 @@
+"""Past: looks that are no longer held, read again from where they stand on the topic `results`."""
+
+import asyncio
+
+import msgspec
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from pipeline.connection import answering
+from pipeline.http.looks import Head, Remembered
+from pipeline.settings import Settings
+from schemas.topics import MAX_MESSAGE_BYTES, RESULTS
+
+
+class Past:
+    """Reads one look at a time, over a connection of its own."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._consumer: AIOKafkaConsumer
+        self._turn = asyncio.Lock()
+
+    async def start(self) -> None:
+        """Connect."""
+        self._consumer = AIOKafkaConsumer(
+            group_id=None,
+            enable_auto_commit=False,
+            max_partition_fetch_bytes=MAX_MESSAGE_BYTES,
+            **self._settings.aiokafka_arguments(),
+        )
+        await self._consumer.start()
+
+    async def stop(self) -> None:
+        """Disconnect."""
+        await self._consumer.stop()
+
+    async def look(self, run: Remembered, number: int) -> bytes | None:
+        """The bytes of one look as it was published; None: the topic doesn't hold it (any more)."""
+        mark, wanted = run.mark(number), (run.head.experiment, run.head.run)
+        if mark is None or number == run.head.look:
+            return run.newest if mark else None
+        place, end = TopicPartition(self._settings.topic(RESULTS), run.partition), run.offset
+        async with self._turn:
+            with answering(self._settings):
+                self._consumer.assign([place])
+                self._consumer.seek(place, mark.offset)
+                while await self._consumer.position(place) < end:
+                    for record in (await self._consumer.getmany(timeout_ms=1_000)).get(place, ()):
+                        head = msgspec.json.decode(record.value, type=Head)
+                        if (head.experiment, head.run) == wanted and head.look >= number:
+                            return record.value if head.look == number else None
+        return None
