@@ -1,11 +1,17 @@
 """Planning: how many units a comparison needs, before the run and while it goes on."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from math import ceil
+from typing import NamedTuple
+
+import msgspec
 
 from evaluation.catalog import MetricInForce, RunInForce, control_of
 from evaluation.significance import power
+from evaluation.significance.design import Design
 from evaluation.significance.levels import level
+from evaluation.significance.mixture import PLANNED_UNITS
+from schemas.catalog import Baseline, Flag, Goal
 from schemas.look import Cell, Health
 
 POWER = 0.8  # Amplitude's default
@@ -13,36 +19,162 @@ MOST_DAYS = 40  # beyond which an estimate means nothing; Amplitude's bound
 DAY_MS = 86_400_000
 
 
-def planned_units(run: RunInForce, metrics: Mapping[str, MetricInForce], treatment: str) -> int | None:
+class Needs(msgspec.Struct, frozen=True):
+    """Units that one test of a pair takes, those of all variants then, and days until the last window has closed.
+
+    `power` and `minimum_effect` are what the units at hand give. Null where nobody said how many there are.
+    """
+
+    control: int
+    treatment: int
+    total: int
+    days: float | None
+    power: float | None
+    minimum_effect: float | None  # null too where no effect is large enough
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """One comparison before its start: `effect` is the relative one to be seen; a guardrail's margin, to be ruled out.
+
+    `planned_units` is the N* in force, `recommended_units` the t-test's sample, at which the sequential interval should
+    be narrowest; both of the pair.
+    """
+
+    metric: str
+    role: str
+    treatment: str
+    mean: float
+    effect: float
+    alpha: float
+    sides: int
+    target: float  # power
+    planned_units: int
+    recommended_units: int
+    fixed: Needs
+    sequential: Needs
+
+
+class Supply(NamedTuple):
+    """What there is, where somebody said so: units that meet the flag each day, and units in all variants together."""
+
+    daily: float | None
+    units: int | None
+
+
+def planned_units(
+    flag: Flag, weights: Mapping[str, int], metrics: Mapping[str, MetricInForce], treatment: str
+) -> int | None:
     """The planned sample of a treatment and control together: as said, else by the baseline; None: there is no plan.
 
-    By the weights of the run's first allocation, so that it never changes while the run goes on.
+    `weights` are those of the run's first allocation, so that it never changes while the run goes on.
     """
-    flag = run.definition
     analysis, goal = flag.analysis, next((goal for goal in flag.metrics if goal.role == "primary"), None)
     if analysis.planned_units is not None or analysis.baseline is None or goal is None:
         return analysis.planned_units
     if goal.minimum_effect is None or goal.metric not in metrics:
         return None
-    weights = run.allocations[0].weights
+    design = _design(flag, goal, metrics[goal.metric], analysis.baseline, _ratio(flag, weights, treatment))
+    return ceil(design.units(goal.minimum_effect, POWER, watched=False))
+
+
+def plans(
+    flag: Flag,
+    metrics: Mapping[str, MetricInForce],
+    baselines: Mapping[str, Baseline],
+    target: float,
+    supply: Supply,
+) -> Iterator[Plan]:
+    """Of each goal with an effect (a guardrail: with a margin) and a baseline, and each treatment, by the weights.
+
+    `target` is the power.
+    """
+    weights = {variant.key: variant.weight for variant in flag.variants}
+    control = control_of(flag)
+    for goal in flag.metrics:
+        effect = goal.margin if goal.role == "guardrail" else goal.minimum_effect
+        if effect is None or goal.metric not in baselines:
+            continue
+        metric, baseline = metrics[goal.metric], baselines[goal.metric]
+        for treatment, weight in weights.items():
+            if treatment == control or not weight or not weights[control]:
+                continue
+            planned = planned_units(flag, weights, metrics, treatment) or PLANNED_UNITS
+            design = _design(flag, goal, metric, baseline, _ratio(flag, weights, treatment), planned=planned)
+            needs = _Needs(flag, metric, design, (weight + weights[control]) / sum(weights.values()), target, supply)
+            yield Plan(
+                metric=goal.metric,
+                role=goal.role,
+                treatment=treatment,
+                mean=baseline.mean,
+                effect=-effect if design.is_loss else effect,
+                alpha=level(flag, goal),
+                sides=1 if _is_one_sided(flag, goal) else 2,
+                target=target,
+                planned_units=planned,
+                recommended_units=ceil(design.units(effect, target, watched=False)),
+                fixed=needs.of(effect, watched=False),
+                sequential=needs.of(effect, watched=True),
+            )
+
+
+class _Needs(NamedTuple):
+    """What one comparison needs; `share` is the pair's, of all units."""
+
+    flag: Flag
+    metric: MetricInForce
+    design: Design
+    share: float
+    target: float
+    supply: Supply
+
+    def of(self, effect: float, *, watched: bool) -> Needs:
+        pair = ceil(self.design.units(effect, self.target, watched=watched))
+        treated = ceil(pair * self.design.ratio / (1.0 + self.design.ratio))
+        total = ceil(pair / self.share)
+        daily, units = self.supply
+        entering = daily and daily * self.flag.rollout / 100.0
+        at_hand = units and units * self.share
+        return Needs(
+            control=pair - treated,
+            treatment=treated,
+            total=total,
+            days=total / entering + (self.metric.window or 0) / DAY_MS if entering else None,
+            power=float(self.design.power(effect, at_hand, watched=watched)) if at_hand else None,
+            minimum_effect=self.design.effect(at_hand, self.target, watched=watched) if at_hand else None,
+        )
+
+
+def _design(
+    flag: Flag, goal: Goal, metric: MetricInForce, baseline: Baseline, ratio: float, *, planned: float = PLANNED_UNITS
+) -> Design:
+    """A guardrail's effect is a harm."""
+    is_conversion = metric.definition.is_conversion
+    return Design(
+        mean=baseline.mean,
+        deviation=None if is_conversion else baseline.deviation or baseline.mean,
+        is_loss=(goal.direction == "decrease") != (goal.role == "guardrail"),
+        ratio=ratio,
+        alpha=level(flag, goal) * (2.0 if _is_one_sided(flag, goal) else 1.0),
+        planned=planned,
+    )
+
+
+def _is_one_sided(flag: Flag, goal: Goal) -> bool:
+    return goal.role == "guardrail" or flag.analysis.sided == "one"
+
+
+def _ratio(flag: Flag, weights: Mapping[str, int], treatment: str) -> float:
+    """Treated units per unit of control; 1 where one of the two gets none."""
     control, treated = weights.get(control_of(flag), 0), weights.get(treatment, 0)
-    ratio = treated / control if treated and control else 1.0
-    mean = analysis.baseline.mean
-    effect = mean * goal.minimum_effect * (1 if goal.direction == "increase" else -1)
-    if metrics[goal.metric].definition.is_conversion:
-        variances = mean * (1.0 - mean), max(0.0, (mean + effect) * (1.0 - mean - effect))
-    else:
-        variances = ((analysis.baseline.deviation or mean) ** 2,) * 2
-    alpha = level(flag, goal) * (2.0 if analysis.sided == "one" else 1.0)  # of the two-sided test that is as sharp
-    units = power.fixed_units(effect, variances, ratio, alpha, POWER)
-    return ceil(float(units) * (1.0 + ratio))
+    return treated / control if treated and control else 1.0
 
 
 def days_left(cell: Cell, run: RunInForce, health: Health, time: int) -> float | None:
     """How long a comparison may still be open at the pace of entries so far, at most `MOST_DAYS`; None: nobody can say.
 
     A t-test takes until its planned units are in. A sequential one is expected to find the effect that it estimates
-    now, with a power of 80 %. A Bayesian reading plans nothing. By the look's `time` (ms UTC), not by the wall's.
+    now, at one of the looks to come, with a power of 80 %. A Bayesian reading plans nothing. By the look's `time` (ms
+    UTC), not by the wall's.
     """
     elapsed = time - run.started
     entered = sum(arm.units for arm in health.arms if arm.variant in (cell.variant, cell.control))
@@ -57,7 +189,7 @@ def days_left(cell: Cell, run: RunInForce, health: Health, time: int) -> float |
         alpha = cell.alpha if cell.alternative == "two-sided" else 2.0 * cell.alpha
         variance = cell.standard_error**2
         growth = power.sequential_growth(cell.estimate, variance, units, cell.planned_units, alpha, power=POWER)
-        needed = (float(growth) - 1.0) * units
+        needed = float((growth - 1.0) * power.earlier(growth * units, cell.planned_units)) * units
     else:
         return None
     return min(float(MOST_DAYS), max(0.0, needed) * elapsed / entered / DAY_MS)

@@ -1,7 +1,7 @@
 """Power: how many units a difference takes to be seen, and how likely it is seen with those at hand.
 
-Of a single look. Watched continuously, a sequential test has crossed before in some experiments, so that it needs about
-0.83 of the units that `sequential_growth` says (simulated, where these are about the planned ones or more).
+Of a single look, and of a sequential test that is watched all the time: it has crossed before in some experiments, so
+that it needs fewer units than its last look alone (`earlier`).
 """
 
 import numpy as np
@@ -14,6 +14,7 @@ from evaluation.significance.bisection import edge
 Floats = NDArray[np.float64]
 
 MOST = 60.0  # ln of units or of a factor, and an effect in SEs: beyond any experiment
+EARLIER = 0.17  # of the units, at most, is what crossings at earlier looks spare
 
 
 def fixed_power(effect: ArrayLike, variance: ArrayLike, alpha: ArrayLike, freedom: ArrayLike = np.inf) -> Floats:
@@ -120,3 +121,22 @@ def sequential_growth(
         return sequential_power(effect, variance / factor, units * factor, planned, alpha) >= power
 
     return np.exp(edge(np.zeros(effect.shape), np.full(effect.shape, MOST), suffices))
+
+
+def earlier(units: ArrayLike, planned: ArrayLike) -> Floats:
+    """Which share of `units`, that a look alone needs, the test needs when every look before it counts as well.
+
+    Simulated Brownian motion, power 80 %: 0.97 of 0.08 N*, 0.88 of 1.2 N*, 0.84 of 1.9 N*, 0.84 of 36 N*; this curve is
+    within 0.02 of each.
+    """
+    units = np.asarray(units, np.float64)
+    return 1.0 - EARLIER * units / (units + np.asarray(planned, np.float64) / 3.0)
+
+
+def as_single_look(units: ArrayLike, planned: ArrayLike) -> Floats:
+    """At how many units a look alone sees as much as all looks until `units`: the inverse of `earlier`."""
+    units, planned = np.broadcast_arrays(np.asarray(units, np.float64), np.asarray(planned, np.float64))
+    # u (1 - c u/(u + p)) = units, p = planned/3, is (1 - c) u^2 + (p - units) u - units p = 0.
+    p, a = planned / 3.0, 1.0 - EARLIER
+    b = p - units
+    return (-b + np.sqrt(np.square(b) + 4.0 * a * units * p)) / (2.0 * a)

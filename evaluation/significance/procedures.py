@@ -30,7 +30,7 @@ def procedure(
     is_guardrail = goal.role == "guardrail"
     gain: Alternative = "greater" if goal.direction == "increase" else "less"
     harm: Alternative = "less" if goal.direction == "increase" else "greater"
-    planned = planned_units(run, metrics, treatment)
+    planned = planned_units(run.definition, run.allocations[0].weights, metrics, treatment)
     return Procedure(
         method="exact" if is_exact(goal, metrics[goal.metric], reading) else analysis.method,
         alternative=harm if is_guardrail else gain if analysis.sided == "one" else "two-sided",

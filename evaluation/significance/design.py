@@ -1,0 +1,82 @@
+"""Design: a comparison before its start: how many units an effect takes to be seen, and what is seen with so many.
+
+By a single look, as a t-test is read, and by the sequential test, which is watched all the time: it crosses in some
+experiments before the units are in that its last look alone would need (`power.earlier`).
+"""
+
+import msgspec
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from evaluation.significance import gates, power
+from evaluation.significance.bisection import Floats, edge
+
+
+class Design(msgspec.Struct, frozen=True, kw_only=True):
+    """What is expected of control per unit: its `mean` and `deviation`; of a conversion its rate, and None.
+
+    `ratio` is the treated units per unit of control, `alpha` that of the two-sided test which is as sharp, `planned`
+    the N* that tunes the sequential test. Effects are relative, above 0, and upwards unless it `is_loss`. Units are
+    those of treatment and control together.
+    """
+
+    mean: float
+    deviation: float | None = None
+    is_loss: bool = False
+    ratio: float = 1.0
+    alpha: float
+    planned: float
+
+    def units(self, effect: float, target: float, *, watched: bool) -> float:
+        """How many it takes to see the effect with the power `target`."""
+        difference = self._difference(effect)
+        if not watched:
+            units = power.fixed_units(difference, self._variances(effect), self.ratio, self.alpha, target)
+            return float(units) * (1.0 + self.ratio)
+        alone = power.sequential_growth(difference, self._variance(effect), 1.0, self.planned, self.alpha, power=target)
+        return max(self._gate(), float(alone * power.earlier(alone, self.planned)))
+
+    def power(self, effect: ArrayLike, units: float, *, watched: bool) -> Floats:
+        """The chance that the effect has been seen when so many units are in."""
+        difference, variance = self._difference(effect), self._variance(effect)
+        if not watched:
+            return power.fixed_power(difference, variance / units, self.alpha)
+        alone = power.as_single_look(units, self.planned)
+        seen = power.sequential_power(difference, variance / alone, alone, self.planned, self.alpha)
+        return np.where(units >= self._gate(), seen, 0.0)
+
+    def effect(self, units: float, target: float, *, watched: bool) -> float | None:
+        """The smallest effect that is seen with the power `target` when so many units are in; None: there is none."""
+
+        def suffices(effect: Floats) -> NDArray[np.bool_]:
+            return np.asarray(self.power(effect, units, watched=watched) >= target)
+
+        most = np.array(self._most(units))
+        return float(edge(np.zeros(()), most, suffices)) if suffices(most) else None
+
+    def _difference(self, effect: ArrayLike) -> Floats:
+        return self.mean * np.asarray(effect, np.float64) * (-1.0 if self.is_loss else 1.0)
+
+    def _variances(self, effect: ArrayLike) -> tuple[Floats, Floats]:
+        """Of one unit of control, and of one that is treated."""
+        if self.deviation is not None:
+            return np.square(self.deviation), np.square(self.deviation)
+        rate = self.mean + self._difference(effect)
+        return np.asarray(self.mean * (1.0 - self.mean)), np.maximum(0.0, rate * (1.0 - rate))
+
+    def _variance(self, effect: ArrayLike) -> Floats:
+        """Of the difference, when one unit is in: that of N units is an N-th of it."""
+        control, treated = self._variances(effect)
+        return (1.0 + self.ratio) * (control + treated / self.ratio)
+
+    def _most(self, units: float) -> float:
+        """The largest effect in question."""
+        if self.deviation is None:
+            return 1.0 if self.is_loss else 1.0 / self.mean - 1.0
+        return float(power.MOST * np.sqrt(self._variance(0.0) / units)) / self.mean
+
+    def _gate(self) -> float:
+        """Units that open the gates; of a value that is no conversion nobody said how often it is 0."""
+        smaller = min(1.0, self.ratio) / (1.0 + self.ratio)
+        converted = gates.CONVERTED / self.mean if self.deviation is None else 0.0
+        return max(gates.EXPOSURES, converted) / smaller

@@ -1,0 +1,200 @@
+"""`peekproof plan`: how many units and days an experiment takes, before it starts."""
+
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import groupby
+from pathlib import Path
+
+import click
+import msgspec
+from rich.console import Console
+from rich.table import Table
+
+from evaluation.catalog import MetricInForce
+from evaluation.rules import did_you_mean
+from evaluation.significance.planning import POWER, Needs, Plan, Supply, plans
+from pipeline.documents import definition_of, read_documents
+from pipeline.errors import PeekproofError
+from schemas.catalog import Baseline, Flag, Metric
+
+PLAIN = "metric"  # the name of the one metric of an experiment without a document
+
+
+@click.command()
+@click.argument("experiment", required=False)
+@click.option(
+    "--catalog", type=click.Path(path_type=Path), default=Path("configs"), metavar="DIR", help="Default: configs."
+)
+@click.option(
+    "--baseline", "means", multiple=True, metavar="[METRIC=]MEAN", help="Of a unit of control: 0.12 of a conversion."
+)
+@click.option(
+    "--deviation",
+    "deviations",
+    multiple=True,
+    metavar="[METRIC=]SD",
+    help="Its standard deviation; not of conversions.",
+)
+@click.option("--effect", type=float, help="The relative effect to be seen, 0.05 for +5 %; by default the document's.")
+@click.option("--traffic", type=click.FloatRange(min=0, min_open=True), help="Units that meet it per day, for days.")
+@click.option("--units", type=click.IntRange(min=1), help="Units of all variants at hand: what can they show?")
+@click.option(
+    "--power", type=click.FloatRange(0.05, 0.999), default=POWER, show_default=True, help="The chance to see."
+)
+@click.option("--arms", type=click.IntRange(min=2), help="Variants of equal weight, control among them. Default: 2.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON array, a comparison each.")
+def plan(
+    *,
+    experiment: str | None,
+    catalog: Path,
+    means: Sequence[str],
+    deviations: Sequence[str],
+    effect: float | None,
+    traffic: float | None,
+    units: int | None,
+    power: float,
+    arms: int | None,
+    as_json: bool,
+) -> None:
+    """How many units and days it takes to see an effect, by a single t-test and by the sequential test.
+
+    Of EXPERIMENT, a document of DIR, by its goals, weights and analysis; what has no baseline there gets one here.
+    Or of an experiment that has no document yet: peekproof plan --baseline 0.12 --effect 0.05 --traffic 20000.
+    """
+    if experiment is None:
+        if effect is None or not means:
+            raise PeekproofError("an experiment without a document needs --baseline and --effect")
+        flag, metrics = _plain(effect, arms or 2, is_conversion=not deviations)
+    else:
+        if arms is not None:
+            raise PeekproofError(
+                f"--arms {arms}: the document of '{experiment}' says what its variants are; leave it out"
+            )
+        flag, metrics = _documented(catalog, experiment, effect)
+    baselines = _baselines(flag, metrics, means, deviations)
+    if experiment is None:  # of which the baseline is as good as a document's
+        analysis = msgspec.structs.replace(flag.analysis, baseline=baselines[PLAIN])
+        flag = msgspec.structs.replace(flag, analysis=analysis)
+    found = list(plans(flag, metrics, baselines, power, Supply(traffic, units)))
+    if not found:
+        raise PeekproofError(
+            f"'{flag.key}' has no goal with both an effect to see and a baseline; give the primary goal a "
+            "minimum_effect (or --effect) and --baseline MEAN"
+        )
+    if as_json:
+        click.echo(msgspec.json.encode(found))
+        return
+    console = Console(width=None if sys.stdout.isatty() else 200, highlight=False)
+    for _, treatments in groupby(found, key=lambda each: each.metric):
+        _show(list(treatments), console)
+    if unplanned := [goal.metric for goal in flag.metrics if goal.metric not in {each.metric for each in found}]:
+        console.print(
+            f"not planned: {', '.join(unplanned)}; it takes an effect to see, of a guardrail a margin, and a baseline"
+        )
+
+
+def _plain(effect: float, arms: int, *, is_conversion: bool) -> tuple[Flag, dict[str, MetricInForce]]:
+    """An experiment of one metric and variants of equal weight."""
+    kind = {"type": "conversion"} if is_conversion else {"type": "sum", "property": "value"}
+    metric = definition_of({"key": PLAIN, "owner": "-", "event": "event", "window": "none", **kind}, Metric)
+    definition = {
+        "key": "plan",
+        "owner": "-",
+        "variants": [{"key": "control"}, *({"key": f"treatment-{number}"} for number in range(1, arms))],
+        "metrics": [{"metric": PLAIN, "role": "primary", "direction": "increase" if effect > 0.0 else "decrease"}],
+    }
+    return _with_effect(definition_of(definition, Flag), effect), {PLAIN: MetricInForce(metric, 1, 0)}
+
+
+def _with_effect(flag: Flag, effect: float) -> Flag:
+    """The primary goal is to see this one."""
+    if not effect:
+        raise PeekproofError(
+            "--effect 0: no number of units shows that there is no effect; give the smallest that matters"
+        )
+    goals = [
+        msgspec.structs.replace(goal, minimum_effect=abs(effect)) if goal.role == "primary" else goal
+        for goal in flag.metrics
+    ]
+    return msgspec.structs.replace(flag, metrics=tuple(goals))
+
+
+def _documented(catalog: Path, experiment: str, effect: float | None) -> tuple[Flag, dict[str, MetricInForce]]:
+    documents = read_documents(catalog)
+    if experiment not in documents.flags:
+        raise PeekproofError(f"'{experiment}' is no experiment; {did_you_mean(experiment, documents.flags)}")
+    flag = documents.flags[experiment].definition
+    if effect is not None:
+        flag = _with_effect(flag, effect)
+    return flag, {key: MetricInForce(source.definition, 1, 0) for key, source in documents.metrics.items()}
+
+
+def _baselines(
+    flag: Flag, metrics: Mapping[str, MetricInForce], means: Sequence[str], deviations: Sequence[str]
+) -> dict[str, Baseline]:
+    """By metric: the document's of its primary metric, and those of the options. Raises where they cannot be used."""
+    primary = next((goal.metric for goal in flag.metrics if goal.role == "primary"), None)
+    goals = [goal.metric for goal in flag.metrics]
+    of_options = _numbers("--baseline", means, goals, primary)
+    spread = _numbers("--deviation", deviations, goals, primary)
+    baselines = {primary: flag.analysis.baseline} if primary and flag.analysis.baseline else {}
+    baselines |= {metric: Baseline(mean=mean, deviation=spread.get(metric)) for metric, mean in of_options.items()}
+    for metric, baseline in baselines.items():
+        is_conversion = metrics[metric].definition.is_conversion
+        if baseline.mean <= 0 or (is_conversion and baseline.mean >= 1):
+            raise PeekproofError(
+                f"{baseline.mean:g} is no baseline of '{metric}'; write 0.12 for 12 %, or a mean above 0"
+            )
+        if not is_conversion and baseline.deviation is None:
+            raise PeekproofError(f"'{metric}' is no conversion: give its standard deviation, --deviation {metric}=…")
+    return baselines
+
+
+def _numbers(option: str, given: Iterable[str], metrics: Sequence[str], primary: str | None) -> dict[str, float]:
+    """By metric; one that is not named is the primary one."""
+    numbers = {}
+    for each in given:
+        named, _, number = each.rpartition("=")
+        metric = named or primary or ""
+        if metric not in metrics:
+            raise PeekproofError(f"{option} {each}: no goal is of '{metric}'; {did_you_mean(metric, metrics)}")
+        try:
+            numbers[metric] = float(number)
+        except ValueError:
+            raise PeekproofError(f"{option} {each}: '{number}' is no number; write [METRIC=]NUMBER") from None
+    return numbers
+
+
+def _show(treatments: Sequence[Plan], console: Console) -> None:
+    """A table of one metric."""
+    first = treatments[0]
+    sides = "two-sided" if first.sides == 2 else "one-sided"
+    what = "to rule out a harm of" if first.role == "guardrail" else "to see"
+    console.print(
+        f"{first.metric} ({first.role}): {what} {first.effect:+.3g} x {first.mean:g}, power {first.target:.0%}, "
+        f"alpha {first.alpha:.3g}, {sides}"
+    )
+    table = Table(box=None, pad_edge=False)
+    table.add_column("")
+    table.add_column("test")
+    for name in ("control", "treatment", "all variants", "days", "power at hand", "effect at hand"):
+        table.add_column(name, justify="right")
+    for each in treatments:
+        table.add_row(each.treatment, "t-test, read once", *_needs(each.fixed))
+        table.add_row("", "sequential, watched", *_needs(each.sequential))
+    console.print(table)
+    for each in treatments:
+        if each.role == "primary":
+            console.print(f"N* of {each.treatment}: {each.planned_units:,}; recommended {each.recommended_units:,}")
+    console.print()
+
+
+def _needs(needs: Needs) -> tuple[str, ...]:
+    return (
+        f"{needs.control:,}",
+        f"{needs.treatment:,}",
+        f"{needs.total:,}",
+        "-" if needs.days is None else f"{needs.days:,.1f}",
+        "-" if needs.power is None else f"{needs.power:.0%}",
+        "-" if needs.minimum_effect is None else f"{needs.minimum_effect:.2%}",
+    )

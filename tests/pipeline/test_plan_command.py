@@ -1,0 +1,67 @@
+"""`peekproof plan` as a person uses it."""
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from pipeline.cli import command
+from pipeline.errors import PeekproofError
+from tests.pipeline.shop import Shop
+
+
+def told(*arguments: str) -> list[dict]:
+    result = CliRunner().invoke(command, ["plan", *arguments, "--json"], catch_exceptions=False)
+    return json.loads(result.stdout)
+
+
+def test_an_idea_without_a_document_is_planned_by_its_baseline_and_effect():
+    (plan,) = told("--baseline", "0.12", "--effect", "-0.05", "--traffic", "20000")
+
+    assert plan["fixed"]["control"] == pytest.approx(44_773, rel=0.02)
+    assert plan["fixed"]["days"] == pytest.approx(plan["fixed"]["total"] / 20_000)
+    assert plan["planned_units"] == plan["recommended_units"]
+    assert plan["sequential"]["total"] > 1.5 * plan["fixed"]["total"]
+
+
+def test_more_arms_share_alpha():
+    three = told("--baseline", "20", "--deviation", "50", "--effect", "0.05", "--arms", "3")
+
+    assert [each["alpha"] for each in three] == [0.025, 0.025]
+    assert three[0]["fixed"]["total"] == pytest.approx(3 * three[0]["fixed"]["control"], abs=3)
+
+
+def test_a_document_is_planned_by_its_goals(tmp_path: Path):
+    shop = Shop(tmp_path / "configs")
+    shop.rewrite("  - metric: purchase\n", "  - metric: purchase\n    role: primary\n    minimum_effect: 0.1\n")
+    catalog = ("--catalog", str(shop.directory))
+
+    (plan,) = told("button", *catalog, "--baseline", "purchase=0.1", "--traffic", "1000")
+    shown = shop.call("plan", "button", *catalog, "--baseline", "0.1", "--units", "20000").stdout
+
+    assert plan["planned_units"] == 10_000
+    assert plan["fixed"]["days"] == pytest.approx(plan["fixed"]["total"] / 500, abs=0.01)  # rollout: 50
+    assert "purchase (primary): to see +0.1 x 0.1, power 80%, alpha 0.05, two-sided" in shown
+    assert f"N* of treatment: 10,000; recommended {plan['recommended_units']:,}" in shown
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--baseline", "0.1"], "needs --baseline and --effect"),
+        (["--baseline", "0.1", "--effect", "0"], "--effect 0: no number of units shows"),
+        (["--baseline", "12", "--effect", "0.1"], "12 is no baseline of 'metric'"),
+        (["--baseline", "ten", "--effect", "0.1"], "'ten' is no number"),
+        (["--baseline", "pages=3", "--effect", "0.1"], "no goal is of 'pages'"),
+        (["checkout-buton"], "did you mean 'checkout-button'?"),
+        (["checkout-button", "--arms", "3"], "says what its variants are"),
+        (["ranking-aa"], "has no goal with both an effect to see and a baseline"),
+        (["checkout-button", "--baseline", "revenue=4"], "give its standard deviation, --deviation revenue=…"),
+    ],
+)
+def test_what_cannot_be_planned_is_told_with_the_way_out(arguments: list[str], message: str):
+    with pytest.raises(PeekproofError) as told:
+        CliRunner().invoke(command, ["plan", *arguments], catch_exceptions=False)
+
+    assert message in str(told.value)
