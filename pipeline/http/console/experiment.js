@@ -1,0 +1,378 @@
+// Experiment: its verdict, whether it can be believed, what each metric says, and how the numbers can be made again.
+
+import { actions } from "./actions.js";
+import { get, now, save } from "./api.js";
+import { h } from "./dom.js";
+import { audience, stateWords, whoGetsWhat } from "./flag.js";
+import { histories } from "./histories.js";
+import { count, duration, moment, pValue, share } from "./numbers.js";
+import { scorecard, segmentTable, shown } from "./scorecard.js";
+import { versionsOf } from "./versions.js";
+import { DECISIONS, WAITING, mark, term } from "./words.js";
+
+const ANALYSIS = { method: "sequential", alpha: 0.05, guardrail_alpha: 0.05, correction: "bonferroni", sided: "two" }; // unless a look says otherwise
+const BROKEN_SPLIT = 0.01; // the level of the sequential test of the split
+
+export function experimentPage(key, { redraw, say }) {
+  const path = `experiments/${encodeURIComponent(key)}`;
+  const versions = versionsOf("experiments", key, redraw);
+  const lines = histories(path, redraw);
+  const choice = { reading: "deciding", absolute: false, metric: null, segmented: null };
+  let flag = null;
+  let newest = null;
+  let past = null; // the look that a person went back to
+
+  async function refresh() {
+    const [told] = await Promise.all([get(`overview/${encodeURIComponent(key)}`), versions.refresh()]);
+    if (flag && flag.run !== told.run) [newest, past] = [null, null];
+    flag = told;
+  }
+
+  function take(look) {
+    if (look.run !== flag.run) return;
+    if (newest && newest.verdict.decision !== look.verdict.decision)
+      say(`Verdict: ${look.verdict.decision}. ${look.verdict.reason}`);
+    if (newest && newest.catalog_version !== look.catalog_version) refresh();
+    newest = look;
+    lines.take(look);
+  }
+
+  async function goTo(number) {
+    const wanted = Number(number);
+    past = wanted >= newest.look ? null : await get(`${path}/results/looks/${wanted}?run=${flag.run}`);
+    redraw();
+  }
+
+  async function done(step) {
+    await refresh();
+    say(`${key} is ${flag.status}`);
+    redraw();
+    document.getElementById(`act-${step}`)?.focus();
+  }
+
+  const chosen = (name) => (event) => {
+    const { value, checked, type } = event.target;
+    choice[name] = type === "checkbox" ? checked : value;
+    redraw();
+  };
+
+  return {
+    stream: `results/stream?experiment=${encodeURIComponent(key)}`,
+    title: () => `${newest ? DECISIONS[newest.verdict.decision].sign : WAITING.sign} ${key} – Peekproof`,
+    refresh,
+    take,
+    view() {
+      const look = past ?? newest;
+      const { definition } = flag.state;
+      return [
+        h("nav", { class: "path", "aria-label": "Path" }, h("a", { href: "#/" }, "Experiments and flags")),
+        h("div", { class: "head" }, h("h1", null, definition.name ?? key), actions("experiments", flag, done)),
+        standing(flag),
+        verdict(flag, look),
+        look && timeline(look, newest, past, goTo),
+        hypothesis(definition, look),
+        look && health(look),
+        look && [
+          h(
+            "section",
+            { "aria-labelledby": "scorecard" },
+            h("div", { class: "head" }, h("h2", { id: "scorecard" }, "Scorecard"), views(choice, chosen)),
+            scorecard(flag, look, choice),
+          ),
+          lines.view(flag, look, choice, chosen),
+          segments(flag, look, choice, chosen),
+        ],
+        whoGetsWhat(flag, look),
+        audience(definition),
+        versions.view(),
+        look && reproducibility(key, path, look),
+      ];
+    },
+    drawn: () => lines.draw(),
+  };
+}
+
+function standing(flag) {
+  const { definition } = flag.state;
+  const planned = definition.end && flag.started && `of ${duration(Date.parse(definition.end) - flag.started)} planned`;
+  const ran =
+    flag.started &&
+    `${flag.run} ${flag.completed ? `ran ${duration(flag.completed - flag.started)}` : `for ${duration(now() - flag.started)}`}`;
+  return h(
+    "p",
+    { class: "quiet" },
+    h("code", null, flag.key),
+    ` · ${stateWords(flag)}`,
+    ran && ` · ${ran}${planned ? ` ${planned}` : ""}, since ${moment(flag.started)} UTC`,
+    ` · owner ${flag.owner}`,
+    flag.tags.length > 0 && ` · ${flag.tags.join(", ")}`,
+    flag.overdue &&
+      h("span", { class: "mark warn" }, " ", h("span", { class: "sign", "aria-hidden": "true" }, "!"), flag.overdue),
+  );
+}
+
+function verdict(flag, look) {
+  if (!look) {
+    const why =
+      flag.state.status === "draft" ? "It has not been started." : "The first look comes with the first units.";
+    return h(
+      "section",
+      { class: "decision idle", "aria-label": "Verdict" },
+      h("p", { class: "decided" }, mark(WAITING)),
+      h("p", { class: "reason" }, why),
+    );
+  }
+  const decision = DECISIONS[look.verdict.decision];
+  return h(
+    "section",
+    { class: `decision ${decision.tone}`, "aria-label": "Verdict" },
+    h("p", { class: "decided" }, mark(decision), " ", term("verdict", "what it rests on")),
+    h("p", { class: "reason" }, look.verdict.reason),
+    progress(flag, look),
+  );
+}
+
+/** How far the planned sample has come, of the comparison that decides. */
+function progress(flag, look) {
+  const primary = flag.state.definition.metrics.find((goal) => goal.role === "primary");
+  const [cell] = shown(
+    look.cells.filter((each) => each.metric === primary?.metric && each.segment === "all"),
+    "settled",
+  );
+  if (!cell?.planned_units) return null;
+  const units = cell.n + cell.control_n;
+  return h(
+    "p",
+    { class: "quiet" },
+    h("progress", {
+      max: cell.planned_units,
+      value: Math.min(units, cell.planned_units),
+      "aria-label": "Of the planned sample",
+    }),
+    ` ${count(units)} ${cell.reading} units; the test is tuned to ${count(cell.planned_units)}`,
+  );
+}
+
+function timeline(look, newest, past, goTo) {
+  return h(
+    "div",
+    { class: "timeline", role: "group", "aria-label": "Looks" },
+    h("label", { for: "looks" }, term("look", "Look"), ` ${count(look.look)} of ${count(newest.look)}`),
+    h("input", {
+      id: "looks",
+      type: "range",
+      min: 1,
+      max: newest.look,
+      value: look.look,
+      oninput: (event) => goTo(event.target.value),
+    }),
+    h("span", null, term("asof", "as of"), ` ${moment(look.time)} UTC`),
+    past
+      ? h("button", { type: "button", onclick: () => goTo(newest.look) }, "Back to the newest")
+      : h("span", null, term("freshness", newest.final ? "final" : `${duration(now() - look.time)} old`)),
+  );
+}
+
+function hypothesis({ hypothesis: said, description }, look) {
+  if (!said && !description) return null;
+  const state = look?.verdict.prediction;
+  return h(
+    "section",
+    { "aria-labelledby": "hypothesis" },
+    h("h2", { id: "hypothesis" }, "Hypothesis"),
+    description && h("p", null, description),
+    said &&
+      h(
+        "dl",
+        { class: "prose" },
+        h("div", null, h("dt", null, "Problem"), h("dd", null, said.problem)),
+        h("div", null, h("dt", null, "Solution"), h("dd", null, said.solution)),
+        h(
+          "div",
+          null,
+          h("dt", null, term("prediction", "Prediction")),
+          h("dd", null, said.prediction, state && [" ", mark(PREDICTIONS[state])]),
+        ),
+      ),
+  );
+}
+
+const PREDICTIONS = {
+  hit: { sign: "✔", says: "hit", tone: "good" },
+  missed: { sign: "✘", says: "missed", tone: "bad" },
+  open: { sign: "…", says: "still open", tone: "open" },
+};
+
+function health({ health: told }) {
+  const units = told.arms.reduce((sum, arm) => sum + arm.units, 0);
+  const isBroken = told.srm_running_p_value !== null && told.srm_running_p_value < BROKEN_SPLIT;
+  const split = isBroken
+    ? { sign: "✘", says: "broken", tone: "bad" }
+    : { sign: "✔", says: "as promised", tone: "good" };
+  const facts = [
+    ["jumpers", "jumpers", told.jumpers, told.jumpers && share(told.jumpers / (units + told.jumpers), 2)],
+    ["late", "late exposures", told.late_exposures],
+    ["late", "late events", told.late_events],
+    ["duplicates", "duplicates", told.duplicate_events],
+    ["ids", "reused ids", told.duplicate_ids],
+    ["unusable", "unusable", told.unusable_events],
+    ["withheld", "withheld", told.withheld_units],
+    ["reassigned", "reassigned", told.reassigned],
+    ["forced", "forced", told.forced],
+    ["inactive", "inactive", told.inactive],
+  ];
+  return h(
+    "section",
+    { "aria-labelledby": "health" },
+    h("h2", { id: "health" }, "Health"),
+    h(
+      "dl",
+      { class: "facts health" },
+      h(
+        "div",
+        { class: "split" },
+        h("dt", null, term("split", "split")),
+        h(
+          "dd",
+          null,
+          units ? mark(split) : "–",
+          ` p ${pValue(told.srm_running_p_value)}`,
+          h(
+            "small",
+            null,
+            told.arms
+              .map(
+                (arm) =>
+                  `${arm.variant} ${count(arm.units)} (${units ? share(arm.units / units, 2) : "–"}, promised ${share(arm.expected_share)})`,
+              )
+              .join(" · "),
+          ),
+        ),
+      ),
+      h("div", null, h("dt", null, "exposures"), h("dd", null, count(told.exposures))),
+      h("div", null, h("dt", null, "counted events"), h("dd", null, count(told.counted_events))),
+      facts.map(([name, text, number, also]) =>
+        h(
+          "div",
+          { class: number ? null : "zero" },
+          h("dt", null, term(name, text)),
+          h("dd", null, count(number), also && h("small", null, ` ${also}`)),
+        ),
+      ),
+    ),
+  );
+}
+
+const views = (choice, chosen) =>
+  h(
+    "div",
+    { class: "choices" },
+    h(
+      "label",
+      null,
+      "Reading ",
+      h(
+        "select",
+        { id: "reading", onchange: chosen("reading") },
+        ["deciding", "settled", "live"].map((each) =>
+          h("option", { value: each, selected: each === choice.reading }, each),
+        ),
+      ),
+    ),
+    h(
+      "label",
+      null,
+      h("input", { id: "absolute", type: "checkbox", checked: choice.absolute, onchange: chosen("absolute") }),
+      " absolute",
+    ),
+  );
+
+function segments(flag, look, choice, chosen) {
+  const found = look.cells.filter((cell) => cell.segment !== "all");
+  if (!found.length) return null;
+  const metrics = [...new Set(found.map((cell) => cell.metric))];
+  const metric = choice.segmented ?? metrics[0];
+  return h(
+    "section",
+    { "aria-labelledby": "segments" },
+    h(
+      "div",
+      { class: "head" },
+      h("h2", { id: "segments" }, term("segments", "Segments")),
+      h(
+        "label",
+        null,
+        "Metric ",
+        h(
+          "select",
+          { id: "segmented", onchange: chosen("segmented") },
+          metrics.map((each) => h("option", { value: each, selected: each === metric }, each)),
+        ),
+      ),
+    ),
+    segmentTable(flag, look, metric, choice),
+  );
+}
+
+function reproducibility(key, path, look) {
+  const offsets = Object.entries(look.offsets).sort(([one], [other]) => one - other);
+  const settings = Object.entries({ ...ANALYSIS, ...look.analysis });
+  return h(
+    "section",
+    { "aria-labelledby": "again", class: "again" },
+    h(
+      "div",
+      { class: "head" },
+      h("h2", { id: "again" }, "Make these numbers again"),
+      h(
+        "div",
+        { class: "actions" },
+        h(
+          "button",
+          { type: "button", onclick: () => save(`${path}/results.csv?run=${look.run}`, `${key}-${look.run}.csv`) },
+          "CSV",
+        ),
+        h(
+          "button",
+          {
+            type: "button",
+            onclick: () =>
+              save(`${path}/results/looks/${look.look}?run=${look.run}`, `${key}-${look.run}-${look.look}.json`),
+          },
+          "JSON",
+        ),
+      ),
+    ),
+    h(
+      "dl",
+      { class: "facts" },
+      [
+        ["run", `${look.experiment}/${look.run}`],
+        [term("look", "look"), count(look.look)],
+        [term("revision", "revision"), count(look.revision)],
+        ["catalog version", count(look.catalog_version)],
+        [term("asof", "as of"), `${moment(look.time)} UTC`],
+        [
+          term("offsets", "offsets"),
+          offsets.map(([partition, offset]) => `${partition}: ${count(offset)}`).join(" · "),
+        ],
+        [
+          "analysis",
+          settings
+            .map(
+              ([name, value]) =>
+                `${name.replaceAll("_", " ")} ${typeof value === "object" ? JSON.stringify(value) : value}`,
+            )
+            .join(" · "),
+        ],
+      ].map(([name, value]) => h("div", null, h("dt", null, name), h("dd", null, value))),
+    ),
+    h(
+      "p",
+      null,
+      "The same records give the same bytes: ",
+      h("code", null, "peekproof replay"),
+      " folds the archived log again up to these offsets and compares every published look, byte for byte.",
+    ),
+  );
+}

@@ -1,0 +1,117 @@
+// Main: which page is shown, what it follows, and when it is drawn again.
+
+import { follow, get, key } from "./api.js";
+import { askForKey } from "./actions.js";
+import { h, morph } from "./dom.js";
+import { experimentPage } from "./experiment.js";
+import { flagPage } from "./flag.js";
+import { listPage } from "./list.js";
+import { meanings, place } from "./words.js";
+
+const REFRESH_MS = 10_000; // of what no stream tells: definitions and states that others change
+const PAGES = { "": listPage, experiments: experimentPage, flags: flagPage };
+
+const main = document.getElementById("main");
+let page = null;
+let leaving = new AbortController();
+let isDue = false;
+
+/** Draw soon; many calls draw once. */
+function redraw() {
+  if (isDue) return;
+  isDue = true;
+  requestAnimationFrame(() => {
+    isDue = false;
+    if (!page) return;
+    morph(main, h("main", null, page.view()));
+    document.title = page.title();
+    page.drawn?.(main);
+  });
+}
+
+async function open() {
+  leaving.abort();
+  leaving = new AbortController();
+  const { signal } = leaving;
+  const [kind = "", ...rest] = location.hash.replace(/^#\/?/, "").split("/").map(decodeURIComponent);
+  const make = PAGES[kind] ?? listPage;
+  main.replaceChildren(h("p", { class: "quiet" }, "Reading …"));
+  const opened = make(rest.join("/"), { redraw, signal, say });
+  page = null;
+  if (!(await refresh(opened, signal))) return;
+  page = opened;
+  scrollTo(0, 0);
+  main.focus({ preventScroll: true });
+  redraw();
+  follow(page.stream, {
+    signal,
+    take: (event, look) => {
+      if (event !== "look") return;
+      page.take(look);
+      redraw();
+    },
+    tell: connected,
+  });
+  while (!signal.aborted) {
+    await new Promise((resume) => setTimeout(resume, REFRESH_MS));
+    if (!document.hidden && !signal.aborted) await refresh(page, signal);
+  }
+}
+
+/** Whether the page has what it shows; where the server refuses, that is said in its place. */
+async function refresh(opened, signal) {
+  try {
+    await opened.refresh();
+    if (!signal.aborted) redraw();
+    return !signal.aborted;
+  } catch (error) {
+    if (signal.aborted || page === opened) return false; // a page that stands stays; its connection tells
+    if (error.status === undefined) throw error;
+    main.replaceChildren(
+      h("h1", null, error.status === 404 ? "Not here" : error.status === 401 ? "A key is needed" : "No answer"),
+      h("p", null, error.message),
+      error.status === 401 || error.status === 403
+        ? h("button", { type: "button", onclick: enterKey }, "Enter a key")
+        : h("button", { type: "button", onclick: open }, "Try again"),
+      h("p", null, h("a", { href: "#/" }, "All experiments and flags")),
+    );
+    return false;
+  }
+}
+
+function connected(isConnected) {
+  const told = document.getElementById("connection");
+  told.className = isConnected ? "is-live" : "is-lost";
+  told.textContent = isConnected ? "Live" : "Connecting again …";
+}
+
+const enterKey = async () => (await askForKey()) && open();
+
+/** Tell a person who cannot see what changed. */
+function say(text) {
+  const said = document.getElementById("said");
+  if (said.textContent !== text) said.textContent = text;
+}
+
+addEventListener("hashchange", () => location.hash !== "#main" && open());
+document.querySelector(".skip").addEventListener("click", (event) => {
+  event.preventDefault();
+  main.focus();
+});
+document.getElementById("key").addEventListener("click", enterKey);
+document.getElementById("meanings").append(...meanings());
+document.addEventListener("click", (event) => {
+  const at = event.target.closest?.("[popovertarget]");
+  const meaning = at && document.getElementById(at.getAttribute("popovertarget"));
+  if (meaning?.matches(":popover-open")) place(meaning, at);
+});
+addEventListener("keydown", (event) => {
+  const isTyping = event.target.matches?.("input, textarea, select");
+  const search = main.querySelector("input[type=search]");
+  if (event.key === "/" && search && !isTyping) {
+    event.preventDefault();
+    search.focus();
+  }
+});
+setInterval(() => document.hidden || redraw(), 1_000); // ages grow
+open();

@@ -1,0 +1,222 @@
+// Scorecard: each metric's comparison with control, by what it means to the experiment.
+
+import { axis, bar, scaleOf } from "./bars.js";
+import { h } from "./dom.js";
+import { count, difference, interval, lift, mean, pValue, share } from "./numbers.js";
+import { CAVEATS, JUDGEMENTS, ROLES, STATUSES, mark, term } from "./words.js";
+
+const CONVERSIONS = ["conversion", "retention"];
+
+/** Whether a metric's mean is a share of units. */
+export const isShare = (metric) =>
+  CONVERSIONS.includes(metric?.type) || (metric?.type === "funnel" && (metric.counting ?? "uniques") === "uniques");
+
+/** The cell of each metric and variant on which a person should look: settled once it can be tested, before that live. */
+export function shown(cells, reading) {
+  const chosen = new Map();
+  for (const cell of cells) {
+    const name = `${cell.metric} ${cell.variant} ${cell.segment}`;
+    const other = chosen.get(name);
+    if (!other || prefers(cell, other, reading)) chosen.set(name, cell);
+  }
+  return [...chosen.values()];
+}
+
+function prefers(cell, other, reading) {
+  if (reading !== "deciding") return cell.reading === reading;
+  const settled = cell.reading === "settled" ? cell : other;
+  return cell.reading === (["gated", "no data"].includes(settled.status) ? "live" : "settled");
+}
+
+/** The table of all metrics; `choice` is what a person chose to see: `reading` and whether differences are `absolute`. */
+export function scorecard(flag, look, choice) {
+  const goals = flag.state.definition.metrics;
+  const cells = shown(
+    look.cells.filter((cell) => cell.segment === "all"),
+    choice.reading,
+  );
+  const row = rows(flag, cells, choice);
+  const of = (role) => goals.filter((goal) => (goal.role ?? "secondary") === role);
+  const bodies = Object.keys(ROLES)
+    .filter((role) => of(role).length)
+    .map((role) =>
+      h(
+        "tbody",
+        { id: `of-${role}` },
+        h(
+          "tr",
+          { class: "group" },
+          h(
+            "th",
+            { colspan: row.columns, scope: "rowgroup" },
+            ROLES[role][0] && h("span", { class: "sign", "aria-hidden": "true" }, ROLES[role][0]),
+            term(role, ROLES[role][1]),
+          ),
+        ),
+        of(role).map((goal) =>
+          cells
+            .filter((cell) => cell.metric === goal.metric)
+            .map((cell) => {
+              const metric = flag.metrics[cell.metric];
+              const head = [
+                h("span", { class: "named" }, cell.metric, h("span", null, metric?.name)),
+                notes(goal, metric, cell, flag),
+              ];
+              return row(cell, `cell-${cell.metric}-${cell.variant}`, head, noted(goal));
+            }),
+        ),
+      ),
+    );
+  return [table("metric", flag, choice, row, bodies), legend(row.scale)];
+}
+
+/** One metric's comparison within each segment, under that of everybody. */
+export function segmentTable(flag, look, metric, choice) {
+  const cells = shown(
+    look.cells.filter((cell) => cell.metric === metric),
+    choice.reading,
+  );
+  const row = rows(flag, cells, choice);
+  const body = cells.map((cell) =>
+    row(cell, `segment-${cell.segment}-${cell.variant}`, cell.segment === "all" ? "everybody" : cell.segment),
+  );
+  return table("segment", flag, choice, row, h("tbody", null, body));
+}
+
+/** What makes a row of a cell, all of one scale: `(cell, id, head, mark)`. */
+function rows(flag, cells, choice) {
+  const scale = scaleOf(cells.flatMap((cell) => [cell.running_relative_lower, cell.running_relative_upper]));
+  const several = flag.variants.length > 2;
+  const row = (cell, id, head, mark) => {
+    const asShare = isShare(flag.metrics[cell.metric]);
+    return h(
+      "tr",
+      { id },
+      h("th", { scope: "row" }, head),
+      several && h("td", { "data-name": "variant" }, cell.variant),
+      arm(cell.control_mean, cell.control_nonzero, cell.control_n, asShare, flag.control),
+      arm(cell.mean, cell.nonzero, cell.n, asShare, cell.variant),
+      h("td", { class: "bar" }, bar(cell, scale, JUDGEMENTS[cell.judgement]?.tone ?? "open", mark)),
+      size(cell, asShare, choice),
+      h("td", { class: "number", "data-name": cell.chance === null ? "p" : "chance" }, certainty(cell)),
+      h("td", { class: "judged" }, judged(cell)),
+    );
+  };
+  return Object.assign(row, { scale, several, columns: several ? 8 : 7 });
+}
+
+function table(of, flag, { absolute }, { scale, several }, bodies) {
+  const head = (name, kind) => h("th", { scope: "col", class: kind }, name);
+  const treatment = flag.variants.find((each) => each !== flag.control);
+  const isBayesian = flag.state.definition.analysis?.method === "bayesian";
+  return h(
+    "div",
+    { class: "wide", tabindex: 0, role: "group", "aria-label": `Comparisons by ${of}` },
+    h(
+      "table",
+      { class: "scorecard" },
+      h(
+        "thead",
+        null,
+        h(
+          "tr",
+          null,
+          head(of),
+          several && head("variant"),
+          head(flag.control, "number"),
+          head(several ? "treatment" : treatment, "number"),
+          head(axis(scale), "bar"),
+          head(
+            [absolute ? term("difference", "difference") : term("lift", "lift"), " ", term("interval", "interval")],
+            "number",
+          ),
+          head(isBayesian ? term("chance", "chance") : term("p", "p"), "number"),
+          head(term("judgement", "judgement")),
+        ),
+      ),
+      bodies,
+    ),
+  );
+}
+
+const legend = (scale) =>
+  h(
+    "p",
+    { class: "quiet legend" },
+    `The line goes from ${lift(-scale)} to ${lift(scale)}, 0 in its middle. `,
+    h("b", null, "Thick"),
+    " is what all looks so far say together, filled once it is decided; ",
+    h("b", null, "thin"),
+    " this look alone; ",
+    h("b", null, "●"),
+    " the estimate; ",
+    h("b", null, "dashed"),
+    " the prediction or the margin. ",
+    term("settled", "Settled"),
+    " decides, ",
+    term("live", "live"),
+    " is to watch.",
+  );
+
+/** The lift of note on a goal's bar: what is predicted, or what a guardrail may lose. */
+function noted({ direction = "increase", minimum_effect: effect, margin, role }) {
+  const sign = direction === "increase" ? 1 : -1;
+  return role === "guardrail" ? margin && -sign * margin : effect && sign * effect;
+}
+
+function notes(goal, metric, cell, flag) {
+  const said = [
+    `wants ${goal.direction === "decrease" ? "less" : "more"}`,
+    goal.minimum_effect && `predicts ${share(goal.minimum_effect, 0)} or more`,
+    goal.margin && `margin ${share(goal.margin, 0)}`,
+    metric?.window && (metric.window === "none" ? "no window" : `window ${metric.window}`),
+    metric?.cap && `cap ${metric.cap}`,
+    metric?.cuped && flag.state.definition.analysis?.cuped && "CUPED",
+    cell.method !== "sequential" && cell.method,
+  ].filter(Boolean);
+  return h("small", null, said.join(" · "));
+}
+
+const arm = (value, nonzero, n, asShare, name) =>
+  h(
+    "td",
+    { class: "number", "data-name": name },
+    mean(value, asShare),
+    h("small", null, asShare ? `${count(nonzero)} of ${count(n)}` : `${count(n)} units`),
+  );
+
+function size(cell, asShare, { absolute }) {
+  const write = absolute ? (value) => difference(value, asShare) : lift;
+  const [estimate, low, high] = absolute
+    ? [cell.estimate, cell.running_lower, cell.running_upper]
+    : [cell.relative_estimate, cell.running_relative_lower, cell.running_relative_upper];
+  const within =
+    cell.status === "ok" || low !== null || high !== null
+      ? low === null && high === null
+        ? "too wide yet"
+        : interval(low, high, write)
+      : STATUSES[cell.status];
+  return h(
+    "td",
+    { class: "number", "data-name": absolute ? "difference" : "lift" },
+    write(estimate),
+    h("small", null, within),
+  );
+}
+
+function certainty(cell) {
+  if (cell.chance !== null) return share(cell.chance);
+  const adjusted = cell.adjusted_p_value;
+  const differs = adjusted !== null && adjusted !== cell.running_p_value;
+  return [pValue(cell.running_p_value), differs && h("small", null, `adjusted ${pValue(adjusted)}`)];
+}
+
+function judged(cell) {
+  return [
+    cell.judgement ? mark(JUDGEMENTS[cell.judgement]) : h("span", { class: "quiet" }, "to watch"),
+    h("small", null, term(cell.reading, cell.reading)),
+    cell.caveat && h("small", { class: "warn" }, `! ${CAVEATS[cell.caveat]}`),
+    cell.running_empty &&
+      h("small", { class: "warn" }, "! intervals of different looks exclude each other: the effect has moved"),
+  ];
+}

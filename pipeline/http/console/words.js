@@ -1,0 +1,103 @@
+// Words: what things are called, their signs (never colour alone), and what each number means.
+
+import { h } from "./dom.js";
+
+/** Decisions: a sign and a tone. */
+export const DECISIONS = {
+  ship: { sign: "✔", says: "Ship", tone: "good" },
+  "roll back": { sign: "✘", says: "Roll back", tone: "bad" },
+  "needs attention": { sign: "!", says: "Needs attention", tone: "warn" },
+  "keep running": { sign: "…", says: "Keep running", tone: "open" },
+  none: { sign: "·", says: "No decision", tone: "idle" },
+};
+export const WAITING = { sign: "·", says: "No look yet", tone: "idle" };
+
+/** Judgements of one cell. */
+export const JUDGEMENTS = {
+  better: { sign: "✔", says: "better", tone: "good" },
+  worse: { sign: "✘", says: "worse", tone: "bad" },
+  safe: { sign: "✔", says: "safe", tone: "good" },
+  harmed: { sign: "✘", says: "harmed", tone: "bad" },
+  open: { sign: "…", says: "open", tone: "open" },
+};
+
+export const STATUSES = {
+  gated: "too few units yet",
+  "no data": "no data",
+  "zero variance": "all units are equal",
+  withheld: "withheld",
+};
+
+export const CAVEATS = {
+  "open windows": "no window: the guarantee of always-valid results is not claimed",
+  "heavy tail": "uncapped sum on an unequal split: no guarantee is claimed; give the metric a cap",
+};
+
+export const ROLES = { primary: ["★", "Primary"], secondary: ["", "Secondary"], guardrail: ["▲", "Guardrails"] };
+
+/** What each term means, in a sentence or two. */
+const MEANINGS = {
+  verdict:
+    "What a person should do now. It rests on the running intervals of the primary metric and the guardrails, and may be acted on whenever you look.",
+  interval:
+    "An always-valid confidence interval of the effect: without a true effect, the chance that it ever excludes 0, however often you look, is at most alpha. Shown is what all looks so far say together.",
+  lift: "Treatment's mean relative to control's: +10% means 1.1 times as much. The estimate of the newest look.",
+  difference: "Treatment's mean minus control's, in the metric's own unit; of shares in percentage points (pp).",
+  p: "The smallest always-valid p-value of all looks so far: how surprising the data would be without any effect. Adjusted for the number of comparisons where there are several.",
+  chance: "The Bayesian probability that the treatment is better. Watching it all the time has no guarantee.",
+  units: "Randomised units (users, devices, …) in control and treatment that this row counts.",
+  settled:
+    "Settled: units whose window is over, so that their number can change no more. Verdicts rest on this reading.",
+  live: "Live: everyone who has entered so far. To watch; the verdict waits for the settled reading.",
+  primary: "The metric that decides. Its minimum effect is the prediction of the hypothesis.",
+  secondary: "Metrics to learn from. They share alpha among themselves and decide nothing.",
+  guardrail: "Metrics that must not be harmed: harm means roll back, whatever the primary metric says.",
+  judgement:
+    "What the running interval proves. Better or worse: it excludes 0. Safe: the loss is sure to be within the margin. Harmed: a guardrail is surely worse. Open: not decided.",
+  split:
+    "Sample-ratio mismatch: do arms have the shares of units that the weights promise? A p below 0.01 means a broken split, and no number can be trusted until its cause is found.",
+  jumpers: "Units that met two variants under the same allocation. They are withdrawn from every variant.",
+  late: "Records that came more than the lateness horizon after their own time. Counted here, left out of the results.",
+  duplicates: "Events that came again with the same unit, insert id and time. Each counts once.",
+  unusable: "Events whose property is missing or no number. They don't count.",
+  withheld: "Units whose totals are too large to be added exactly. They are left out.",
+  reassigned: "Units whose variant changed because the allocation did. They stay where they first were.",
+  forced: "Units that an inclusion put into a variant. They are not randomised, so they never count.",
+  inactive: "Exposures that came while the run was not running.",
+  ids: "Insert ids that came again with another time. Both events count; see how producers make their ids.",
+  asof: "The results cover every record appended before this moment: the smallest clock of the partitions.",
+  freshness: "How far the newest look is behind now. Looks are published while there is news.",
+  look: "One computation of the results. Looks are numbered; each can be computed again to the last bit.",
+  revision: "How often results were restated, because a metric was redefined or the log replayed.",
+  offsets: "Of each units partition, the offset before which every record is in this look.",
+  rollout: "The percentage of units that get a variant at all. The others get 'off'.",
+  prediction:
+    "The smallest lift that the hypothesis predicts, compared with the running interval of the primary metric.",
+  cuped: "What units did before their entry explains part of the variance, which makes intervals narrower.",
+  segments:
+    "The same comparison within parts of the audience. Many comparisons find something by chance: nothing is decided here.",
+};
+
+/** A term whose meaning opens on click, Enter or Space, and closes with Escape. */
+export function term(name, text) {
+  return h("button", { type: "button", class: "term", popovertarget: `meaning-${name}` }, text);
+}
+
+/** Every meaning, once; they are shown beside the term that was pressed. */
+export const meanings = () =>
+  Object.entries(MEANINGS).map(([name, text]) =>
+    h("div", { id: `meaning-${name}`, popover: "auto", class: "meaning", role: "note" }, text),
+  );
+
+/** Put an opening meaning under its term, within the window. */
+export function place(meaning, at) {
+  const { left, bottom, top } = at.getBoundingClientRect();
+  const { offsetWidth: width, offsetHeight: height } = meaning;
+  const below = bottom + 6 + height < innerHeight;
+  meaning.style.left = `${Math.max(8, Math.min(left, innerWidth - width - 8))}px`;
+  meaning.style.top = `${below ? bottom + 6 : Math.max(8, top - height - 6)}px`;
+}
+
+/** A decision or judgement as a person reads it: sign and word. */
+export const mark = ({ sign, says, tone }) =>
+  h("span", { class: `mark ${tone}` }, h("span", { class: "sign", "aria-hidden": "true" }, sign), says);
