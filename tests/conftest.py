@@ -25,7 +25,12 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture
 def deployment(broker: str, tmp_path: Path) -> Settings:
     """A deployment of the test's own on the shared broker: its topics, four partitions of units, an empty directory."""
+    return create_deployment(broker, tmp_path / "data")
+
+
+def create_deployment(broker: str, data: Path) -> Settings:
+    """A deployment beside others, for those who share one among several tests."""
     prefix = f"test-{uuid.uuid4().hex[:12]}"
-    settings = Settings(bootstrap_servers=broker, prefix=prefix, data=tmp_path / "data", units_partitions=4)
+    settings = Settings(bootstrap_servers=broker, prefix=prefix, data=data, units_partitions=4)
     topics.create(settings)
     return settings

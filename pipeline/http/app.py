@@ -14,8 +14,10 @@ from litestar.types import ASGIApp
 
 from pipeline.errors import PeekproofError
 from pipeline.http.backend import Backend
+from pipeline.http.evaluation import evaluation
 from pipeline.http.intake import intake
 from pipeline.http.monitoring import Monitor, create_registry, healthz, metrics, readyz
+from pipeline.http.origins import Origins
 from pipeline.http.results import results
 
 CONSOLE = Path(__file__).parent / "console"
@@ -29,6 +31,7 @@ def create_app(backend: Backend) -> ASGIApp:
             healthz,
             readyz,
             metrics,
+            evaluation,
             intake,
             results,
             create_static_files_router(path="/", directories=[CONSOLE], html_mode=True),
@@ -41,7 +44,7 @@ def create_app(backend: Backend) -> ASGIApp:
         ),
         logging_config=None,
     )
-    return Monitor(app, registry)
+    return Monitor(Origins(app, backend.access.is_open), registry)
 
 
 def _refuse(_: Request[Any, Any, Any], error: HTTPException) -> Response[dict[str, str]]:

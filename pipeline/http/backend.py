@@ -11,11 +11,17 @@ from pipeline.connection import answering
 from pipeline.follower import Follower
 from pipeline.http.access import Access
 from pipeline.http.delivery import Delivery
+from pipeline.http.flags import FlagMemory
 from pipeline.http.looks import Looks, pulse
 from pipeline.http.past import Past
+from pipeline.http.posts import Posts
+from pipeline.http.sticky import Sticky
+from pipeline.http.tracking import Tracker
 from pipeline.producer import create_producer
 from pipeline.settings import Settings
-from schemas.topics import RESULTS
+from schemas.topics import ASSIGNMENTS, RESULTS
+
+GATHER_SECONDS = 0.05  # in which more of a change may come: `apply` publishes one document after another
 
 
 class Backend:
@@ -29,21 +35,28 @@ class Backend:
         self.settings = settings
         self.access = access
         self.catalog = CatalogReader(settings, self._catalog_changed)
-        self.catalog_changed = asyncio.Event()  # set for a moment with every record, and at the end
+        self.flags = FlagMemory()
+        self.sticky = Sticky()
         self.looks = Looks()
         self.past = Past(settings)
         self.producer: AIOKafkaProducer
         self.delivery: Delivery
+        self.posts = Posts(settings)
+        self.tracker = Tracker(self.posts, self.flags, self.sticky)
         self.is_stopping = False
-        self._results = Follower(settings, RESULTS, self.looks.read)
+        self._news = asyncio.Event()  # set for a moment with every record of the catalog, and at the end
+        self._followers = (
+            Follower(settings, RESULTS, self.looks.read),
+            Follower(settings, ASSIGNMENTS, self.sticky.read),
+        )
 
     @property
     def fault(self) -> str | None:
         """Why it should be asked no more; None: it may."""
         if self.is_stopping:
             return "it is being stopped"
-        failed = self.catalog.failure or self._results.failure
-        return f"it no longer reads what is new: {failed}" if failed else None
+        failures = [self.catalog.failure, *(follower.failure for follower in self._followers), self.posts.failure]
+        return next((f"{type(failure).__name__}: {failure}" for failure in failures if failure), None)
 
     async def __aenter__(self) -> Self:
         await asyncio.to_thread(topics.require, self.settings)
@@ -51,22 +64,36 @@ class Backend:
         self.delivery = Delivery(self.settings, self.producer)
         with answering(self.settings):
             try:
-                await asyncio.gather(
-                    self.catalog.start(), self._results.start(), self.past.start(), self.producer.start()
-                )
+                await asyncio.gather(*(part.start() for part in self._connected()))
+                self.posts.start(self.producer)
             except BaseException:
                 await self.__aexit__()
                 raise
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await asyncio.gather(self.catalog.stop(), self._results.stop(), self.past.stop(), self.producer.stop())
+        await self.posts.stop()
+        await asyncio.gather(*(part.stop() for part in self._connected()))
+
+    async def catalog_changes(self, seconds: float) -> bool:
+        """Return when the catalog changes, or it is all over: True; False after so long."""
+        try:
+            await asyncio.wait_for(self._news.wait(), seconds)
+            if not self.is_stopping:
+                await asyncio.sleep(GATHER_SECONDS)
+        except TimeoutError:
+            return False
+        return True
 
     def stop(self) -> None:
         """Tell every stream to end."""
         self.is_stopping = True
-        pulse(self.catalog_changed)
+        pulse(self._news)
         pulse(self.looks.arrived)
 
     def _catalog_changed(self) -> None:
-        pulse(self.catalog_changed)
+        self.flags.take(self.catalog.history.newest)
+        pulse(self._news)
+
+    def _connected(self) -> tuple[CatalogReader | Follower | Past | AIOKafkaProducer, ...]:
+        return self.catalog, *self._followers, self.past, self.producer

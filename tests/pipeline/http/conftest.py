@@ -5,6 +5,8 @@ from collections.abc import Iterator
 import pytest
 
 from pipeline.settings import Settings
+from tests.conftest import create_deployment
+from tests.pipeline.http.catalog import publish
 from tests.pipeline.http.server import Server, serving
 
 
@@ -12,4 +14,19 @@ from tests.pipeline.http.server import Server, serving
 def server(deployment: Settings) -> Iterator[Server]:
     """A server over the test's deployment."""
     with serving(deployment) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def shop(broker: str, tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """A deployment with the documents of the tests' catalog, for the tests of a module."""
+    settings = create_deployment(broker, tmp_path_factory.mktemp("shop"))
+    publish(settings)
+    return settings
+
+
+@pytest.fixture(scope="module")
+def open_server(shop: Settings) -> Iterator[Server]:
+    """A server over it, without keys."""
+    with serving(shop) as running:
         yield running

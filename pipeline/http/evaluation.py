@@ -1,0 +1,234 @@
+"""Evaluation: Amplitude's protocol for SDKs. Variants of a user, flags to evaluate elsewhere, their stream, cohorts."""
+
+import base64
+import binascii
+from collections.abc import AsyncIterator, Sequence
+from typing import Annotated, Any
+
+import msgspec
+from litestar import Request, Response, Router, get, post
+from litestar.exceptions import ClientException, HTTPException, NotFoundException
+from litestar.params import Parameter
+from litestar.response import Stream
+
+from evaluation.assignment.compiled import Answer
+from pipeline.http.access import bearer
+from pipeline.http.backend import Backend
+from pipeline.http.flags import ServedFlags
+from pipeline.http.keys import OF_DEPLOYMENTS, Role
+
+JSON = "application/json"
+OF_SERVERS: tuple[Role, ...] = ("server",)
+MOST_USER_BYTES = 64_000
+KEEP_ALIVE_SECONDS = 10.0  # SDKs take a stream for dead after 17
+QUIET = b"data:  \n\n"  # one blank: SDKs know it as the stream's sign of life
+
+AnyRequest = Request[Any, Any, Any]
+User = dict[str, Any]
+
+
+def served_to(request: AnyRequest, backend: Backend) -> ServedFlags:
+    """The flags of the deployment whose key the request carries. Raises what says 401, 403 or 429."""
+    text = bearer(request.headers.get("authorization"))
+    key = backend.access.admit(text, OF_DEPLOYMENTS)
+    if backend.access.is_open:
+        return backend.flags.of_name(text)
+    return backend.flags.of(key.deployment, key.role == "client")
+
+
+@post("/sdk/v2/vardata", status_code=200, request_max_body_size=MOST_USER_BYTES)
+async def variants_of_body(request: AnyRequest, backend: Backend) -> Response[bytes]:
+    """The variants of the user in the body."""
+    return _variants(request, backend, _object(await request.body()))
+
+
+@get("/sdk/v2/vardata")
+async def variants_of_header(request: AnyRequest, backend: Backend) -> Response[bytes]:
+    """The variants of the user in the header `X-Amp-Exp-User`."""
+    return _variants(request, backend, _object(_unwrapped(request, "x-amp-exp-user") or b"{}"))
+
+
+@get("/v1/vardata")
+async def plain_variants(request: AnyRequest, backend: Backend) -> Response[bytes]:
+    """The variants, without defaults, of the user in the query: `user_id`, `device_id`, `context`, `flag_keys`."""
+    return _plain_variants(request, backend, {})
+
+
+@post("/v1/vardata", status_code=200, request_max_body_size=MOST_USER_BYTES)
+async def plain_variants_of_body(request: AnyRequest, backend: Backend) -> Response[bytes]:
+    """The same, with the names of the query in a body."""
+    return _plain_variants(request, backend, _object(await request.body() or b"{}"))
+
+
+@get("/sdk/v2/flags")
+async def flags(request: AnyRequest, backend: Backend) -> Response[bytes]:
+    """Every flag of the deployment, and what they depend on, for an SDK that evaluates by itself."""
+    return Response(served_to(request, backend).json, media_type=JSON)
+
+
+@get("/v1/flags")
+async def some_flags(request: AnyRequest, backend: Backend, flag_keys: str | None = None) -> Response[bytes]:
+    """The same, or those of `flag_keys` (with commas between them) and what they depend on."""
+    served = served_to(request, backend)
+    return Response(served.json_of(flag_keys.split(",")) if flag_keys else served.json, media_type=JSON)
+
+
+@get("/sdk/stream/v1/flags", include_in_schema=False)
+async def stream(request: AnyRequest, backend: Backend) -> Stream:
+    """The same at once and after every change, until the client leaves or its key is revoked."""
+    served = served_to(request, backend)
+
+    async def events() -> AsyncIterator[bytes]:
+        newest, sent = served, b""
+        while not backend.is_stopping:
+            if newest.json != sent:
+                sent = newest.json
+                yield b"data: " + sent + b"\n\n"
+            elif not await backend.catalog_changes(KEEP_ALIVE_SECONDS):
+                yield QUIET
+            try:
+                newest = served_to(request, backend)
+            except HTTPException:
+                return
+
+    return Stream(events(), media_type="text/event-stream", headers={"cache-control": "no-store"})
+
+
+@get("/sdk/v1/cohort/{key:str}")
+async def cohort(
+    request: AnyRequest,
+    backend: Backend,
+    key: str,
+    most: Annotated[int, Parameter(query="maxCohortSize")] = 2**31,
+    since: Annotated[int | None, Parameter(query="lastModified")] = None,
+) -> Response[bytes]:
+    """The ids of a cohort, for SDKs that evaluate by themselves; 204: no others than at `lastModified`.
+
+    Basic authentication: the password is a server key, of whatever user.
+    """
+    backend.access.admit(_password(request.headers.get("authorization")), OF_SERVERS)
+    found = backend.catalog.history.newest.cohorts.get(key)
+    if found is None:
+        raise NotFoundException(f"'{key}' is no cohort of the catalog")
+    if since is not None and since >= found.append_time:
+        return Response(b"", status_code=204)
+    definition = found.definition
+    if len(definition.ids) > most:
+        raise ClientException(f"cohort '{key}' has {len(definition.ids)} ids, more than {most}", status_code=413)
+    told = {
+        "cohortId": key,
+        "groupType": "User" if definition.unit == "user_id" else definition.unit.removeprefix("groups."),
+        "groupTypeId": 0,
+        "lastComputed": found.append_time,
+        "lastModified": found.append_time,
+        "size": len(definition.ids),
+        "memberIds": definition.ids,
+    }
+    return Response(msgspec.json.encode(told), media_type=JSON)
+
+
+evaluation = Router(
+    "/",
+    route_handlers=[
+        variants_of_body,
+        variants_of_header,
+        plain_variants,
+        plain_variants_of_body,
+        flags,
+        some_flags,
+        stream,
+        cohort,
+    ],
+    tags=["evaluation"],
+)
+
+
+def evaluate(
+    request: AnyRequest, backend: Backend, served: ServedFlags, user: User, keys: Sequence[str] | None = None
+) -> dict[str, Answer]:
+    """What the deployment's flags yield for the user, tracked as the request's headers ask.
+
+    Raises ClientException (400) for a user without ids, or with others than texts.
+    """
+    for name in ("user_id", "device_id"):
+        if not isinstance(user.get(name), str | None):
+            raise ClientException(f"{name} is no text; write it in quotes")
+    if not (user.get("user_id") or user.get("device_id")):
+        raise ClientException("the user has neither user_id nor device_id; send one of them")
+    units = backend.sticky.stick(user, served)
+    answers = served.flags.evaluate(user, keys)
+    answers = {key: answer for key, answer in answers.items() if key in served.keys}
+    if request.headers.get("x-amp-exp-track", "track") == "track":
+        backend.tracker.assign(user, answers, units)
+    if request.headers.get("x-amp-exp-exposure-track") == "track":
+        backend.tracker.expose(served, user, answers)
+    return answers
+
+
+def _variants(request: AnyRequest, backend: Backend, user: User) -> Response[bytes]:
+    served = served_to(request, backend)
+    answers = evaluate(request, backend, served, user, _keys(request))
+    return Response(_encoded(served, answers), media_type=JSON)
+
+
+def _plain_variants(request: AnyRequest, backend: Backend, body: User) -> Response[bytes]:
+    served = served_to(request, backend)
+    query = request.query_params
+    context = body.get("context", query.get("context"))
+    user = _object(context.encode()) if isinstance(context, str) else context or {}
+    if not isinstance(user, dict):
+        raise ClientException("context is no JSON object of the user's fields")
+    for name in ("user_id", "device_id"):
+        user[name] = body.get(name, query.get(name, user.get(name)))
+    keys = body.get("flag_keys") or query.get("flag_keys") or query.get("flag_key")
+    wanted = [str(key) for key in keys] if isinstance(keys, list) else keys.split(",") if keys else None
+    answers = evaluate(request, backend, served, user, wanted)
+    told = {}
+    for key, answer in answers.items():
+        if not answer.metadata.get("default"):
+            told[key] = {"key": answer.key, "payload": answer.payload, "expKey": answer.metadata.get("experimentKey")}
+            told[key] = {name: value for name, value in told[key].items() if value is not None}
+    return Response(msgspec.json.encode(told), media_type=JSON)
+
+
+def _encoded(served: ServedFlags, answers: dict[str, Answer]) -> bytes:
+    texts = [b'"%b":%b' % (key.encode(), served.encode(answer)) for key, answer in answers.items()]
+    return b"{%b}" % b",".join(texts)  # keys have no character that JSON escapes
+
+
+def _keys(request: AnyRequest) -> list[str] | None:
+    text = _unwrapped(request, "x-amp-exp-flag-keys")
+    if text is None:
+        return None
+    try:
+        return msgspec.json.decode(text, type=list[str])
+    except (msgspec.MsgspecError, UnicodeError) as error:
+        raise ClientException(f"X-Amp-Exp-Flag-Keys: {error}; write a JSON array of flag keys, in base64") from None
+
+
+def _unwrapped(request: AnyRequest, header: str) -> bytes | None:
+    """What a header holds in base64, of either alphabet, with padding or without; None: there is no such header."""
+    text = request.headers.get(header)
+    if text is None:
+        return None
+    try:
+        return base64.b64decode(text.replace("-", "+").replace("_", "/") + "=" * (-len(text) % 4), validate=True)
+    except (binascii.Error, ValueError):
+        raise ClientException(f"the header {header} is no base64") from None
+
+
+def _object(text: bytes) -> User:
+    """A JSON object. Raises ClientException (400)."""
+    try:
+        return msgspec.json.decode(text, type=dict[str, Any])
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+        reason = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
+        raise ClientException(f"the user cannot be read: {reason}; write a JSON object of its fields") from None
+
+
+def _password(authorization: str | None) -> str | None:
+    scheme, _, text = (authorization or "").partition(" ")
+    try:
+        return base64.b64decode(text).decode().partition(":")[2] if scheme.lower() == "basic" else None
+    except (binascii.Error, ValueError):
+        return None

@@ -1,0 +1,117 @@
+"""Flags: what each deployment is served, by the newest state of the catalog."""
+
+from collections.abc import Sequence
+from functools import cached_property
+from time import monotonic
+
+import msgspec
+
+from evaluation.assignment.cohorts import Cohorts
+from evaluation.assignment.compiled import Answer
+from evaluation.assignment.configs import OFF, cohorts_of, flag_configs, unit_selector
+from evaluation.assignment.engine import Flags
+from evaluation.assignment.graph import needed_for
+from evaluation.assignment.values import Selector
+from evaluation.catalog import SETTLING, Catalog
+from schemas.catalog import Breakdown
+from schemas.flag_config import FlagConfig, SegmentConfig, VariantConfig
+
+SKEW_SECONDS = 0.1  # between the broker's clock and ours, within a second
+
+
+class ServedFlags:
+    """The flags of one deployment at one state of the catalog; `deployment` None: of all of them.
+
+    A client, whose key anybody may see, is shown no rules: they name users.
+    """
+
+    def __init__(self, catalog: Catalog, cohorts: Cohorts, deployment: str | None, is_client: bool) -> None:
+        self.catalog = catalog
+        self.deployment = deployment
+        configs = {config.key: config for config in flag_configs(catalog)}
+        self.keys = {key: None for key, config in configs.items() if key in catalog.flags and self._serves(config)}
+        needed = needed_for([*self.keys], {key: config.dependencies or () for key, config in configs.items()})
+        wanted = [_marked(config, key in self.keys) for key, config in configs.items() if key in needed]
+        self.flags = Flags(wanted, cohorts=cohorts)
+        self._shown = [_stub(config) for config in wanted if config.key in self.keys] if is_client else wanted
+        served = {key: catalog.flags[key] for key in self.keys}
+        self.sticky: dict[str, Selector] = {
+            key: unit_selector(flag.definition.unit)
+            for key, flag in served.items()
+            if flag.allocation is not None and flag.allocation.sticky
+        }
+        self.breakdowns: dict[str, tuple[Breakdown, ...]] = {
+            key: flag.runs[-1].definition.breakdowns for key, flag in served.items() if flag.status == "running"
+        }
+        self._encoded: dict[int, bytes] = {}  # by the id of an answer, which the flags keep alive
+
+    @cached_property
+    def json(self) -> bytes:
+        """The configurations, as SDKs read them."""
+        return msgspec.json.encode(self._shown)
+
+    def json_of(self, keys: Sequence[str]) -> bytes:
+        """Those of some flags, and of what they depend on."""
+        needed = needed_for(keys, {config.key: config.dependencies or () for config in self._shown})
+        return msgspec.json.encode([config for config in self._shown if config.key in needed])
+
+    def encode(self, answer: Answer) -> bytes:
+        """The answer as JSON: key, value, payload, metadata."""
+        found = self._encoded.get(id(answer))
+        if found is None:
+            parts = {"key": answer.key, "value": answer.value, "payload": answer.payload, "metadata": answer.metadata}
+            found = msgspec.json.encode({name: part for name, part in parts.items() if part is not None})
+            self._encoded[id(answer)] = found
+        return found
+
+    def _serves(self, config: FlagConfig) -> bool:
+        deployments = (config.metadata or {}).get("deployments")
+        return not deployments or self.deployment is None or self.deployment in deployments
+
+
+class FlagMemory:
+    """What is served now."""
+
+    def __init__(self) -> None:
+        self._catalog = Catalog()
+        self._cohorts = Cohorts()
+        self._served: dict[tuple[str | None, bool], ServedFlags] = {}
+        self.settled_at = 0.0  # (`monotonic`) when it is in force for whatever is appended from then on
+
+    def take(self, catalog: Catalog) -> None:
+        """The catalog has changed."""
+        if catalog.cohorts is not self._catalog.cohorts:
+            self._cohorts = cohorts_of(catalog)
+        self._catalog = catalog
+        self._served = {}
+        self.settled_at = monotonic() + SETTLING / 1_000 + SKEW_SECONDS
+
+    def of(self, deployment: str | None, is_client: bool) -> ServedFlags:
+        """The flags of a deployment; of all where None."""
+        found = self._served.get((deployment, is_client))
+        if found is None:
+            found = ServedFlags(self._catalog, self._cohorts, deployment, is_client)
+            self._served[deployment, is_client] = found
+        return found
+
+    def of_name(self, name: str | None) -> ServedFlags:
+        """On an open server, where a deployment's own name is its key: its flags; all where there is no such one."""
+        deployment = self._catalog.deployments.get(name or "")
+        if deployment is None:
+            return self.of(None, is_client=False)
+        return self.of(name, deployment.definition.type == "client")
+
+
+def _marked(config: FlagConfig, is_served: bool) -> FlagConfig:
+    metadata = {name: value for name, value in (config.metadata or {}).items() if name != "deployments"}
+    return msgspec.structs.replace(config, metadata=metadata if is_served else metadata | {"deployed": False})
+
+
+def _stub(config: FlagConfig) -> FlagConfig:
+    """A flag that says no more than that the server must be asked."""
+    return FlagConfig(
+        key=config.key,
+        variants={OFF: VariantConfig(key=OFF, metadata={"default": True})},
+        segments=(SegmentConfig(variant=OFF, metadata={"segmentName": "default"}),),
+        metadata=(config.metadata or {}) | {"evaluationMode": "remote"},
+    )

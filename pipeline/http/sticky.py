@@ -1,0 +1,58 @@
+"""Sticky: which variant each unit of a sticky flag has, by the assignments that servers made."""
+
+import msgspec
+from aiokafka import ConsumerRecord
+
+from evaluation.assignment.users import context_of
+from evaluation.assignment.values import select, text_of
+from pipeline.http.flags import ServedFlags
+
+MOST = 2_000_000  # units, of all flags: some 300 MB. Beyond, those that were assigned longest ago are forgotten.
+PROPERTY = "[Experiment] {}"  # of the user, in which Amplitude keeps the variant of a flag
+ORIGIN = "http/"  # of the assignments that servers make
+
+
+class _Assigned(msgspec.Struct):
+    variant: str
+    origin: str
+
+
+class Sticky:
+    """Remembers; of a unit the newest assignment counts."""
+
+    def __init__(self, most: int = MOST) -> None:
+        self._most = most
+        self._variants: dict[bytes, str] = {}  # by the key of the assignment, flag/unit; the oldest first
+
+    def read(self, record: ConsumerRecord) -> None:
+        """Take one record of the topic `assignments`."""
+        if not record.key or not record.value:
+            return
+        try:
+            assigned = msgspec.json.decode(record.value, type=_Assigned)
+        except msgspec.MsgspecError:
+            return  # others may write there too
+        if assigned.origin.startswith(ORIGIN):
+            self.remember(record.key, assigned.variant)
+
+    def remember(self, key: bytes, variant: str) -> None:
+        """A unit was given a variant."""
+        self._variants.pop(key, None)
+        self._variants[key] = variant
+        if len(self._variants) > self._most:
+            del self._variants[next(iter(self._variants))]
+
+    def stick(self, user: dict[str, object], served: ServedFlags) -> dict[str, bytes]:
+        """Tell the user which variants it has, where it doesn't say so itself; the keys of its assignments by flag."""
+        if not served.sticky:
+            return {}
+        context, keys, properties = {"context": context_of(user)}, {}, user.get("user_properties")
+        properties = dict(properties) if isinstance(properties, dict) else {}
+        for flag, selector in served.sticky.items():
+            if unit := text_of(select(context, selector)):
+                keys[flag] = f"{flag}/{unit}".encode()
+                variant = self._variants.get(keys[flag])
+                if variant is not None:
+                    properties.setdefault(PROPERTY.format(flag), variant)
+        user["user_properties"] = properties
+        return keys
