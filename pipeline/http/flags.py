@@ -1,5 +1,6 @@
 """Flags: what each deployment is served, by the newest state of the catalog."""
 
+import asyncio
 from collections.abc import Sequence
 from functools import cached_property
 from time import monotonic
@@ -85,6 +86,10 @@ class FlagMemory:
         self._catalog = catalog
         self._served = {}
         self.settled_at = monotonic() + SETTLING / 1_000 + SKEW_SECONDS
+
+    async def settled(self) -> None:
+        """Return when every version that was served is in force, so that exposures which name it are taken."""
+        await asyncio.sleep(max(0.0, self.settled_at - monotonic()))
 
     def of(self, deployment: str | None, is_client: bool) -> ServedFlags:
         """The flags of a deployment; of all where None."""

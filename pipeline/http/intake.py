@@ -13,6 +13,7 @@ from litestar.exceptions import HTTPException, NotAuthorizedException
 from pipeline.http.backend import Backend
 from pipeline.http.keys import OF_DEPLOYMENTS, Key
 from pipeline.http.uploads import Refusal, Upload, UploadError, read_form, read_upload, records_of
+from schemas.topics import EXPOSURES
 
 LARGEST = 1_000_000  # bytes of a request, as it comes and unpacked: Amplitude's limit
 LARGEST_BATCH = 20_000_000  # of one to /batch
@@ -83,7 +84,10 @@ async def _answer(request: AnyRequest, backend: Backend, most: int, read: Callab
         upload = read(body)
         count = len(upload.events or ())
         key = backend.access.admit(upload.api_key, OF_DEPLOYMENTS)
-        await backend.delivery.send(records_of(upload))
+        records = [*records_of(upload)]
+        if any(record.topic == EXPOSURES for record in records):
+            await backend.flags.settled()  # the versions that they name
+        await backend.delivery.send(records)
         answer = Taken(events_ingested=count, payload_size_bytes=len(body), server_upload_time=_now())
     except UploadError as error:
         answer = error.refusal

@@ -77,12 +77,10 @@ class Posts:
     async def _send_those_due(self, now: float) -> None:
         while self._waiting and self._waiting[0][0] <= now:
             due = [post for when, post in islice(self._waiting, MOST_AT_ONCE) if when <= now]
-            sent = [
-                await self._producer.send(
-                    self._settings.topic(post.topic), post.value, post.key, headers=[*post.headers]
-                )
-                for post in due
-            ]
+            sent = []
+            for post in due:
+                topic, headers = self._settings.topic(post.topic), [*post.headers]
+                sent.append(await self._producer.send(topic, post.value, post.key, headers=headers))
             await asyncio.gather(*sent)
             for post in due:
                 self._waiting.popleft()

@@ -30,7 +30,7 @@ def wrapped(value: object) -> str:
 
 @pytest.fixture
 def client(open_server: Server) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=open_server.address) as asking:
+    with httpx.Client(base_url=open_server.address, timeout=30) as asking:
         yield asking
 
 
