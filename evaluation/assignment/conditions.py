@@ -12,11 +12,14 @@ Where Amplitude's engines disagree, this one does as the Kotlin engine, which it
     an empty name in a selector                    a name like others     leads nowhere
     repeated values of `set contains`              count once             count each time *
     regular expressions                            match the whole text   are searched for *
+    `\\d`, `\\s`, `\\w` in them                       of ASCII               of all scripts
     what a boolean is written as                   true                   True
+    what an infinite number is written as          Infinity               inf
     blanks in the text of an object or array       none                   after , and :
     letters beyond ASCII there                     as they are            as escapes
     NaN, in an array within a text                 makes it a plain text  is read
     1_000, inf, nan, infinity, ١٢ as numbers       no                     yes
+    what may stand around a number                 U+0000 to U+0020       any blanks
     NaN compared                                   greatest, equals NaN   never true *
     -0.0 less than 0                               yes                    no *
     order of texts                                 by UTF-16 unit         by code point
@@ -28,9 +31,10 @@ Where Amplitude's engines disagree, this one does as the Kotlin engine, which it
     a cycle of dependencies                        its flags give nothing raises an error *
     =============================================  =====================  ==============================
 
-The last line is ours: one cycle must not silence the other flags. Three more are ours where Kotlin's answer depends on
+The last line is ours: one cycle must not silence the other flags. Four more are ours where Kotlin's answer depends on
 what it runs on, or on its reader's leniency: a number is written with Python's digits (10000000.0, where a JVM writes
-1.0E7), hexadecimal digits and a final `f` or `d` make no number, and a text is an array only if it is strict JSON.
+1.0E7), hexadecimal digits and a final `f` or `d` make no number, a text is an array only if it is strict JSON, and what
+is nested more than 64 levels deep is missing.
 
 Everything takes time linear in the text. Regular expressions are RE2's (https://github.com/google/re2/wiki/Syntax): no
 look-around, no references back, repetitions up to 1000; what else a pattern holds is refused when the flag is read.
