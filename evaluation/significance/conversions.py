@@ -155,7 +155,7 @@ def log_odds_bounds(
 def share_bounds(
     successes: ArrayLike, failures: ArrayLike, a: ArrayLike, b: ArrayLike, alpha: ArrayLike
 ) -> tuple[Floats, Floats]:
-    """The confidence sequence of one arm's conversion rate."""
+    """The confidence sequence of one arm's conversion rate. For notebooks: looks compare arms, and bound none alone."""
     lower, upper = log_odds_bounds(successes, failures, a, b, alpha)
     return expit(lower), expit(upper)
 

@@ -6,7 +6,9 @@ distribution of e^(c lambda), cut off at 1 (Howard et al. arXiv:1810.08240, prop
 
     log E = r ln r - ln Gamma(r, r) + ln Gamma(s/c + v/c^2 + r, v/c^2 + r) - (s/c + v/c^2 + r) ln(v/c^2 + r) + v/c^2
 
-It holds for event counts of technical canaries. Events that come in bursts are not Poisson: there, compare units.
+It holds for event counts of technical canaries whose expectation is known, which a notebook can watch. No metric is
+judged by it: an experiment's expectation is control, and its events come in bursts by unit, which are not Poisson;
+there, units are compared.
 """
 
 import numpy as np

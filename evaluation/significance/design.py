@@ -31,7 +31,12 @@ class Design(msgspec.Struct, frozen=True, kw_only=True):
         """How many it takes to see the effect with the power `target`."""
         difference = self._difference(effect)
         if not watched:
-            units = power.fixed_units(difference, self._variances(effect), self.ratio, self.alpha, target)
+            control, treated = self._variances(effect)
+            units = (
+                power.fixed_units(difference, (control, treated), self.ratio, self.alpha, target)
+                if self.deviation is None
+                else power.t_units(difference, control, self.ratio, self.alpha, target)
+            )
             return float(units) * (1.0 + self.ratio)
         alone = power.sequential_growth(difference, self._variance(effect), 1.0, self.planned, self.alpha, power=target)
         return max(self._gate(), float(alone * power.earlier(alone, self.planned)))
@@ -40,7 +45,8 @@ class Design(msgspec.Struct, frozen=True, kw_only=True):
         """The chance that the effect has been seen when so many units are in."""
         difference, variance = self._difference(effect), self._variance(effect)
         if not watched:
-            return power.fixed_power(difference, variance / units, self.alpha)
+            freedom = np.inf if self.deviation is None else max(1.0, units - 2.0)
+            return power.fixed_power(difference, variance / units, self.alpha, freedom)
         alone = power.as_single_look(units, self.planned)
         seen = power.sequential_power(difference, variance / alone, alone, self.planned, self.alpha)
         return np.where(units >= self._gate(), seen, 0.0)

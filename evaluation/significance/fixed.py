@@ -33,7 +33,10 @@ def welch_freedom(variance: ArrayLike, n: ArrayLike, control_variance: ArrayLike
 def pooled_variance(
     variance: ArrayLike, n: ArrayLike, control_variance: ArrayLike, control_n: ArrayLike
 ) -> tuple[Floats, Floats]:
-    """Of the difference of two means if units of both arms vary alike, and its degrees of freedom (Student)."""
+    """Of the difference of two means if units of both arms vary alike, and its degrees of freedom (Student).
+
+    For notebooks, to compare with: a treatment may change how units vary, so looks use Welch's test.
+    """
     n, m = np.asarray(n, np.float64), np.asarray(control_n, np.float64)
     squares = n * (n - 1.0) * np.asarray(variance) + m * (m - 1.0) * np.asarray(control_variance)
     freedom = n + m - 2.0

@@ -1,7 +1,8 @@
 """Power: how many units a difference takes to be seen, and how likely it is seen with those at hand.
 
 Of a single look, and of a sequential test that is watched all the time: it has crossed before in some experiments, so
-that it needs fewer units than its last look alone (`earlier`).
+that it needs fewer units than its last look alone (`earlier`). `share_units` and `arcsine_effect` are other planners'
+rules for conversions, to compare with: our tests don't pool the variance of two rates, so plans go by `fixed_units`.
 """
 
 import numpy as np

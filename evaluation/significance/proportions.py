@@ -1,6 +1,8 @@
 """Proportions: conversion rates at a single look, where the normal approximation is poor: few units, rare conversions.
 
-Watched continuously these err more often than alpha, as every fixed test does; `conversions` has the test for that.
+For notebooks that look once, at a small sample. No look of ours uses them: watched continuously they err more often
+than alpha, as every fixed test does, and a t-test is read at a planned sample, where they agree with it. The test of
+rare conversions that may be watched is in `conversions`.
 """
 
 import numpy as np

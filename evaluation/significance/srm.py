@@ -3,6 +3,9 @@
 Lindon and Malek (arXiv:2011.03567): the Bayes factor of "some other split", a Dirichlet around the weights, against the
 weights. It depends on cumulative counts only, so batching cannot change it. Allocations are independent experiments in
 splitting: their log Bayes factors add.
+
+A look's health has the Bayes factor. What else is here is for finding the cause in a notebook: how far off each arm is
+(`share_bounds`), and tests of one look (`chi_squared`, `binomial`), which alarm in vain when they are watched.
 """
 
 from collections.abc import Sequence

@@ -18,6 +18,7 @@ from pipeline.simulation.populations import NORMAL, POPULATIONS, Bools, Floats, 
 from pipeline.simulation.rows import Row, quantile, share, truth
 from pipeline.simulation.stream import Trial, play, running, treated
 from pipeline.simulation.watching import ALPHA, LOOKS, Scenario, Sums, ever, watch
+from schemas.look import Look
 
 
 class Found(msgspec.Struct, frozen=True):
@@ -152,7 +153,12 @@ def whole_pipeline(split: str, random: Generator, replications: int) -> Found:
                 )
             )
     shipped = ever(np.array([[look.verdict.decision == "ship" for look in made] for made in looks]).T)
-    return Found([*rows, share("P2 any look says ship", f"{split}, from events on", shipped, limit=ALPHA)])
+    rows.append(share("P2 any look says ship", f"{split}, from events on", shipped, limit=ALPHA))
+    for reading, windows in (("live", "windows open"), ("settled", "windows closed")):
+        harmed = ever(np.array([[_is_harmed(look, reading) for look in made] for made in looks]).T)
+        name = f"error, {reading}, {split}, {windows}, from events on"
+        rows.append(share("P2 any look says a guardrail is harmed", name, harmed, limit=ALPHA))
+    return Found(rows)
 
 
 def coverage(population: Population, split: str, random: Generator, replications: int) -> Found:
@@ -289,6 +295,10 @@ def rehashed(split: str, random: Generator, replications: int) -> Found:
             truth("P9 p-values are uniform", f"{cell}, chi-squared of 20 bins", _chi_squared(p)),
         ]
     return Found(rows)
+
+
+def _is_harmed(look: Look, reading: str) -> bool:
+    return any(cell.judgement == "harmed" for cell in look.cells if cell.reading == reading)
 
 
 def _is_claimed(population: Population, split: str) -> bool:

@@ -50,6 +50,17 @@ def test_no_more_than_alpha_of_aa_tests_are_told_to_ship(looks):
     assert np.mean(shipped) <= BOUND
 
 
+def test_open_windows_do_not_call_a_guardrail_harmed_more_often_than_alpha(looks):
+    def live(look):
+        return next(cell for cell in look.cells if (cell.metric, cell.reading) == ("error", "live"))
+
+    tests = [[live(look) for look in its] for its in aa_tests(looks)]
+
+    assert {(cell.method, cell.alpha) for its in tests for cell in its} == {("exact", 0.05)}
+    assert all(settled(look, "error").n < live(look).n for look in looks[5])  # many windows are open then
+    assert np.mean([any(cell.judgement == "harmed" for cell in its) for its in tests]) <= BOUND
+
+
 def test_an_effect_is_found_and_shipped(looks):
     first = looks[-1][0]
 

@@ -291,7 +291,7 @@ def excludes_no_effect(cell):
         {"method": "t-test", "correction": "benjamini-hochberg", "planned_units": 500},
         {"method": "bayesian"},
     ],
-    ids=lambda analysis: analysis.get("method", "sequential"),
+    ids=["sequential", "one-sided", "t-test", "bayesian"],
 )
 def test_nothing_non_finite_leaves(run_of, aggregate_of, analysis):
     goals = [
