@@ -476,6 +476,13 @@ class History:
         else:
             self.versions.append(Version(offset, append_time, decode_document(value)))
 
+    def copy(self) -> "History":
+        """The same as far as it goes; each goes on by itself."""
+        other = History()
+        other.states, other.versions = [*self.states], [*self.versions]
+        other.rejected, other._applies_from = [*self.rejected], [*self._applies_from]
+        return other
+
     def index_at(self, append_time: int) -> int:
         """Which state applies to input appended at that time (ms UTC)."""
         return max(0, bisect_right(self._applies_from, append_time) - 1)

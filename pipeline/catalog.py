@@ -76,20 +76,20 @@ class CatalogWriter:
     Raises PeekproofError for a cluster that does not answer, and for topics that are not as they must be.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, changed: Callable[[], None] = lambda: None) -> None:
         self._settings = settings
-        self._reader = CatalogReader(settings)
+        self.reader = CatalogReader(settings, changed)
         self._producer: AIOKafkaProducer
 
     @property
     def history(self) -> History:
         """What the topic held when the writer was opened, and since."""
-        return self._reader.history
+        return self.reader.history
 
     async def __aenter__(self) -> Self:
         await asyncio.to_thread(topics.require, self._settings)
         with answering(self._settings):
-            await self._reader.start()
+            await self.reader.start()
             self._producer = create_producer(self._settings)
             try:
                 await self._producer.start()
@@ -100,7 +100,7 @@ class CatalogWriter:
 
     async def __aexit__(self, *_: object) -> None:
         await self._producer.stop()
-        await self._reader.stop()
+        await self.reader.stop()
 
     def next_version(self, spec: Spec, author: str, reason: str) -> Document:
         """The document that puts `spec` in the place of the version that stands now, or begins with it."""
@@ -131,7 +131,7 @@ class CatalogWriter:
         with answering(self._settings):
             topic, key = self._settings.topic(CATALOG), f"{document.kind}/{document.key}".encode()
             sent = await self._producer.send_and_wait(topic, value, key)
-            await self._reader.caught_up()
+            await self.reader.caught_up()
         for rejected in self.history.rejected:
             if rejected.offset == sent.offset:
                 raise EditConflictError(f"{name} came too late and changes nothing: {rejected.reason}")

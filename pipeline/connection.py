@@ -15,6 +15,11 @@ from aiokafka.protocol.metadata import MetadataRequest
 from pipeline.errors import PeekproofError
 from pipeline.settings import PROTOCOLS, Settings
 
+
+class UnreachableError(PeekproofError):
+    """The cluster does not let us in, or does not do what is asked."""
+
+
 TIMEOUT_MS = 5_000  # of one server
 _NAMED_DIFFERENTLY = (62, 64)  # OpenSSL's X509_V_ERR_HOSTNAME_MISMATCH and X509_V_ERR_IP_ADDRESS_MISMATCH
 
@@ -22,7 +27,7 @@ _NAMED_DIFFERENTLY = (62, 64)  # OpenSSL's X509_V_ERR_HOSTNAME_MISMATCH and X509
 async def connect(settings: Settings) -> None:
     """Connect once, to the first of the bootstrap servers that lets us in.
 
-    Raises PeekproofError, naming the setting to mend, where none does.
+    Raises UnreachableError, naming the setting to mend, where none does.
     """
     arguments = settings.aiokafka_arguments()
     servers = arguments.pop("bootstrap_servers").split(",")
@@ -40,20 +45,20 @@ async def connect(settings: Settings) -> None:
             alert = error.__cause__  # the broker's, where aiokafka only says that the connection was closed
             failures.append(alert if isinstance(alert, ssl.SSLError) else error)
     telling = min(failures, key=_is_silence)
-    raise PeekproofError(
+    raise UnreachableError(
         f"Kafka at {settings.servers()} does not let us in ({_text(telling)}); {_remedy(settings, telling)}"
     ) from telling
 
 
 @contextmanager
 def answering(settings: Settings) -> Iterator[None]:
-    """Turns what a client raises later, aiokafka's or kafka-python's, into a PeekproofError that says what to check."""
+    """Turns what a client raises later, aiokafka's or kafka-python's, into an UnreachableError."""
     from kafka.errors import KafkaError  # noqa: PLC0415 (slow to import)
 
     try:
         yield
     except (errors.KafkaError, KafkaError) as error:
-        raise PeekproofError(
+        raise UnreachableError(
             f"Kafka at {settings.servers()} does not do what is asked ({_text(error)}); "
             f"see whether its brokers are well, and the user has the rights that the README names"
         ) from error

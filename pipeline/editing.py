@@ -6,9 +6,11 @@ faster. What is risky wants a yes.
 
 import secrets
 import string
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
+
+import msgspec
 
 from evaluation import consequences, lifecycle
 from evaluation.catalog import Catalog, History, violations_of
@@ -16,7 +18,7 @@ from evaluation.consequences import Consequence, differing
 from evaluation.lifecycle import LifecycleError, steps_between
 from evaluation.references import cohort_violations, dependents, prerequisite_order, regrouping_violations
 from evaluation.rules import Violation, did_you_mean
-from pipeline.catalog import CatalogWriter
+from pipeline.catalog import CatalogWriter, EditConflictError
 from pipeline.documents import DocumentError, Documents, Fault, Source
 from pipeline.errors import PeekproofError
 from schemas.catalog import KINDS, Cohort, Definition, Flag, FlagState, Group, Kind, Spec
@@ -80,28 +82,38 @@ async def create(writer: CatalogWriter, definition: Definition, signature: Signa
         raise RefusedError(
             f"{kind} '{definition.key}' exists already (version {version}); edit it, or choose another key"
         )
-    change = await edit(writer, definition, signature)
-    assert change is not None
+    (change,) = await edit(writer, [definition], signature)
     return change
 
 
 async def edit(
-    writer: CatalogWriter, definition: Definition, signature: Signature, accept_risks: bool = False
-) -> Change | None:
-    """Publish another version of one document, or its first; None: it stands as it is.
+    writer: CatalogWriter, definitions: Sequence[Definition], signature: Signature, accept_risks: bool = False
+) -> list[Change]:
+    """Publish other versions of documents, or their first, in this order; those that stand as they are have none.
 
-    Raises RefusedError, RiskError.
+    All is checked beforehand, each beside those before it. Raises RefusedError, RiskError.
     """
-    if violations := violations_of(definition, writer.history.newest):
-        raise RefusedError("\n".join(map(str, violations)))
-    try:
-        change = _change(definition, writer.history)
-    except LifecycleError as error:
-        raise RefusedError(str(error)) from None
-    if change is not None:
-        _require_yes([change], accept_risks)
+    trial, found = writer.history.copy(), []
+    flags = {each.key: each for each in definitions if isinstance(each, Flag)}
+    for definition in definitions:
+        catalog = trial.newest
+        taken = _refused(definition, {**catalog.known.flags, **flags}, catalog)
+        if violations := [*violations_of(definition, catalog), *taken]:
+            raise RefusedError("\n".join(dict.fromkeys(map(str, violations))))
+        try:
+            change = _change(definition, trial)
+        except LifecycleError as error:
+            raise RefusedError(str(error)) from None
+        if change is not None:
+            found.append(change)
+            document = writer.next_version(change.spec, signature.author, signature.reason)
+            trial.append(catalog.offset, catalog.append_time, msgspec.json.encode(document))
+            if len(trial.rejected) > len(writer.history.rejected):
+                raise RefusedError(trial.rejected[-1].reason)
+    _require_yes(found, accept_risks)
+    for change in found:
         await writer.publish(writer.next_version(change.spec, signature.author, signature.reason))
-    return change
+    return found
 
 
 async def take(
@@ -110,16 +122,21 @@ async def take(
     key: str,
     signature: Signature,
     *,
+    base: int | None = None,
     variant: str | None = None,
     as_experiment: bool = False,
     accept_risks: bool = False,
 ) -> Change:
     """Take a step in the life of a flag: `rollout` of a variant; `as_experiment`: a start without metrics is refused.
 
-    Raises RefusedError, RiskError.
+    `base` is the version that was decided on. Raises RefusedError, RiskError, EditConflictError.
     """
     catalog, before = writer.history.newest, state_of(writer.history, key)
     version, needed_by = catalog.version_of("flag", key) + 1, dependents(key, catalog.known.flags)
+    if base is not None and base != version - 1:
+        raise EditConflictError(
+            f"version {version - 1} of flag '{key}' stands, and not version {base} any more; look and decide anew"
+        )
     salt = "".join(secrets.choice(SALT_CHARACTERS) for _ in range(8))
     steps: dict[Step, Callable[[], FlagState]] = {
         "start": lambda: lifecycle.start(before, version, salt, as_experiment),
@@ -168,8 +185,9 @@ def changes(documents: Documents, history: History) -> list[Change]:
     ]
     found: list[Change] = []
     faults: list[Fault] = []
+    known = {**catalog.known.flags, **{key: flag.definition for key, flag in flags.items()}}
     for source in sources:
-        faults += source.file.faults(_refused(source.definition, documents, catalog))
+        faults += source.file.faults(_refused(source.definition, known, catalog))
         try:
             change = _change(source.definition, history)
         except LifecycleError as error:
@@ -181,16 +199,14 @@ def changes(documents: Documents, history: History) -> list[Change]:
     return found
 
 
-def _refused(definition: Definition, documents: Documents, catalog: Catalog) -> Iterator[Violation]:
-    """What a definition takes away from others."""
+def _refused(definition: Definition, flags: Mapping[str, Flag], catalog: Catalog) -> Iterator[Violation]:
+    """What a definition takes away from others, among them the `flags` as they will be."""
     match definition:
         case Group() if before := catalog.groups.get(definition.key):
             yield from regrouping_violations(before.definition, definition, catalog.running_in(definition.key))
         case Cohort() if former := catalog.cohorts.get(definition.key):
             yield from cohort_violations(definition, former.definition)
         case Flag() if standing := catalog.flags.get(definition.key):
-            written = {key: flag.definition for key, flag in documents.flags.items()}
-            flags = {**catalog.known.flags, **written}
             has = {variant.key for variant in definition.variants}
             for variant in standing.definition.variants:
                 if variant.key not in has and (needed_by := dependents(definition.key, flags, variant.key)):

@@ -3,10 +3,8 @@
 from collections.abc import Callable, Collection
 from time import monotonic
 from typing import Any
-from urllib.parse import urlsplit
 
 from litestar.connection import ASGIConnection
-from litestar.datastructures import Headers
 from litestar.exceptions import NotAuthorizedException, PermissionDeniedException, TooManyRequestsException
 from litestar.handlers import BaseRouteHandler
 
@@ -73,23 +71,10 @@ def _or(roles: Collection[Role]) -> str:
 
 
 def requires(roles: Collection[Role]) -> Callable[[ASGIConnection[Any, Any, Any, Any], BaseRouteHandler], None]:
-    """A guard that lets keys of these roles in; the key is then `request.auth`.
-
-    An open server also turns away what a page of another origin makes a person's browser say.
-    """
+    """A guard that lets keys of these roles in; the key is then `request.auth`."""
 
     def guard(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
         access: Access = connection.app.state.backend.access
-        if access.is_open and (foreign := _foreign(connection.headers)):
-            raise PermissionDeniedException(f"'{foreign}' may not use a server without keys; only its own pages may")
         connection.scope["auth"] = access.admit(bearer(connection.headers.get("authorization")), roles)
 
     return guard
-
-
-def _foreign(headers: Headers) -> str | None:
-    """The origin of another site, or the name under which another site knows this one."""
-    host, origin = headers.get("host", ""), headers.get("origin")
-    if origin and urlsplit(origin).netloc != host:
-        return origin
-    return None if urlsplit(f"//{host}").hostname in LOOPBACK else host

@@ -7,15 +7,18 @@ from typing import Any
 from litestar import Litestar, Request, Response
 from litestar.datastructures import State
 from litestar.di import Provide
-from litestar.exceptions import HTTPException
+from litestar.exceptions import HTTPException, ValidationException
 from litestar.openapi import OpenAPIConfig
 from litestar.static_files import create_static_files_router
 from litestar.types import ASGIApp
 
+from pipeline.connection import UnreachableError
+from pipeline.editing import RiskError
 from pipeline.errors import PeekproofError
 from pipeline.http.backend import Backend
 from pipeline.http.evaluation import evaluation
 from pipeline.http.intake import intake
+from pipeline.http.life import life
 from pipeline.http.monitoring import Monitor, create_registry, healthz, metrics, readyz
 from pipeline.http.origins import Origins
 from pipeline.http.results import results
@@ -34,10 +37,11 @@ def create_app(backend: Backend) -> ASGIApp:
             evaluation,
             intake,
             results,
+            life,
             create_static_files_router(path="/", directories=[CONSOLE], html_mode=True),
         ],
         dependencies={"backend": Provide(lambda: backend, sync_to_thread=False, use_cache=True)},
-        exception_handlers={HTTPException: _refuse, PeekproofError: _refuse_edit},
+        exception_handlers={HTTPException: _refuse, PeekproofError: _refuse_edit, UnreachableError: _unreachable},
         state=State({"registry": registry, "backend": backend}),
         openapi_config=OpenAPIConfig(
             title="Peekproof", version=version("peekproof"), path="/openapi", render_plugins=[]
@@ -48,8 +52,19 @@ def create_app(backend: Backend) -> ASGIApp:
 
 
 def _refuse(_: Request[Any, Any, Any], error: HTTPException) -> Response[dict[str, str]]:
-    return Response({"error": error.detail}, status_code=error.status_code, headers=error.headers)
+    told = [error.detail]
+    if isinstance(error, ValidationException):
+        told += [
+            f"{each.get('key', 'body')}: {each['message']}" for each in error.extra or () if isinstance(each, dict)
+        ]
+    return Response({"error": "\n".join(told)}, status_code=error.status_code, headers=error.headers)
 
 
-def _refuse_edit(_: Request[Any, Any, Any], error: PeekproofError) -> Response[dict[str, str]]:
+def _refuse_edit(_: Request[Any, Any, Any], error: PeekproofError) -> Response[dict[str, Any]]:
+    if isinstance(error, RiskError):
+        return Response({"error": str(error), "consequences": error.risks}, status_code=409)
     return Response({"error": str(error)}, status_code=409)
+
+
+def _unreachable(_: Request[Any, Any, Any], error: UnreachableError) -> Response[dict[str, str]]:
+    return Response({"error": str(error)}, status_code=503, headers={"Retry-After": "1"})

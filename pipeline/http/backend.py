@@ -5,8 +5,7 @@ from typing import Self
 
 from aiokafka import AIOKafkaProducer
 
-from pipeline import topics
-from pipeline.catalog import CatalogReader
+from pipeline.catalog import CatalogWriter
 from pipeline.connection import answering
 from pipeline.follower import Follower
 from pipeline.http.access import Access
@@ -34,7 +33,8 @@ class Backend:
     def __init__(self, settings: Settings, access: Access) -> None:
         self.settings = settings
         self.access = access
-        self.catalog = CatalogReader(settings, self._catalog_changed)
+        self.writer = CatalogWriter(settings, self._catalog_changed)
+        self.catalog = self.writer.reader
         self.flags = FlagMemory()
         self.sticky = Sticky()
         self.looks = Looks()
@@ -59,7 +59,7 @@ class Backend:
         return next((f"{type(failure).__name__}: {failure}" for failure in failures if failure), None)
 
     async def __aenter__(self) -> Self:
-        await asyncio.to_thread(topics.require, self.settings)
+        await self.writer.__aenter__()
         self.producer = create_producer(self.settings)
         self.delivery = Delivery(self.settings, self.producer)
         with answering(self.settings):
@@ -73,7 +73,7 @@ class Backend:
 
     async def __aexit__(self, *_: object) -> None:
         await self.posts.stop()
-        await asyncio.gather(*(part.stop() for part in self._connected()))
+        await asyncio.gather(self.writer.__aexit__(), *(part.stop() for part in self._connected()))
 
     async def catalog_changes(self, seconds: float) -> bool:
         """Return when the catalog changes, or it is all over: True; False after so long."""
@@ -95,5 +95,5 @@ class Backend:
         self.flags.take(self.catalog.history.newest)
         pulse(self._news)
 
-    def _connected(self) -> tuple[CatalogReader | Follower | Past | AIOKafkaProducer, ...]:
-        return self.catalog, *self._followers, self.past, self.producer
+    def _connected(self) -> tuple[Follower | Past | AIOKafkaProducer, ...]:
+        return *self._followers, self.past, self.producer

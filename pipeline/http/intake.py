@@ -6,19 +6,16 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
-from litestar import Request, Response, Router, post, route
-from litestar.enums import HttpMethod
+from litestar import Request, Response, Router, post
 from litestar.exceptions import HTTPException, NotAuthorizedException
 
 from pipeline.http.backend import Backend
-from pipeline.http.keys import OF_DEPLOYMENTS, Key
+from pipeline.http.keys import OF_DEPLOYMENTS
 from pipeline.http.uploads import Refusal, Upload, UploadError, read_form, read_upload, records_of
 from schemas.topics import EXPOSURES
 
 LARGEST = 1_000_000  # bytes of a request, as it comes and unpacked: Amplitude's limit
 LARGEST_BATCH = 20_000_000  # of one to /batch
-
-PATHS = ["/2/httpapi", "/batch", "/identify", "/groupidentify"]
 
 
 class Taken(msgspec.Struct, kw_only=True):
@@ -58,24 +55,10 @@ async def identify_group(request: AnyRequest, backend: Backend) -> Answer:
     return await _answer(request, backend, LARGEST, lambda body: read_form(body, "identification", "$groupidentify"))
 
 
-@route(PATHS, http_method=HttpMethod.OPTIONS, status_code=204, include_in_schema=False)
-async def allow() -> Response[None]:
-    """Tell a browser that pages of any origin may send, as far as their key allows."""
-    allowed = {
-        "Access-Control-Allow-Methods": "POST",
-        "Access-Control-Allow-Headers": "Content-Type, Content-Encoding",
-        "Access-Control-Max-Age": "86400",
-    }
-    return Response(None, status_code=204, headers=allowed | _FOR_PAGES)
-
-
-intake = Router("/", route_handlers=[allow, take_events, take_batch, identify, identify_group], tags=["events"])
-
-_FOR_PAGES = {"Access-Control-Allow-Origin": "*"}
+intake = Router("/", route_handlers=[take_events, take_batch, identify, identify_group], tags=["events"])
 
 
 async def _answer(request: AnyRequest, backend: Backend, most: int, read: Callable[[bytes], Upload]) -> Answer:
-    key: Key | None = None
     count = 0
     headers: dict[str, str] = {}
     answer: Taken | Refusal
@@ -83,7 +66,7 @@ async def _answer(request: AnyRequest, backend: Backend, most: int, read: Callab
         body = await _body(request, most)
         upload = read(body)
         count = len(upload.events or ())
-        key = backend.access.admit(upload.api_key, OF_DEPLOYMENTS)
+        backend.access.admit(upload.api_key, OF_DEPLOYMENTS)
         records = [*records_of(upload)]
         if any(record.topic == EXPOSURES for record in records):
             await backend.flags.settled()  # the versions that they name
@@ -97,8 +80,7 @@ async def _answer(request: AnyRequest, backend: Backend, most: int, read: Callab
         answer, headers = Refusal(code=error.status_code, error=error.detail), error.headers or {}
         if answer.code == 429:
             answer.throttled_events = [*range(count)]
-    shared = {} if key and key.role == "server" else _FOR_PAGES
-    return Response(answer, status_code=answer.code, headers=headers | shared)
+    return Response(answer, status_code=answer.code, headers=headers)
 
 
 async def _body(request: AnyRequest, most: int) -> bytes:

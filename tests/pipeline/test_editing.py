@@ -14,7 +14,7 @@ from pipeline.documents import DocumentError, read_documents
 from pipeline.editing import Change, RefusedError, RiskError, Signature
 from pipeline.errors import PeekproofError
 from pipeline.settings import Settings
-from schemas.catalog import Flag, Group, GroupSlot, Metric, Variant
+from schemas.catalog import Flag, Group, GroupSlot, Membership, Metric, Variant
 
 ANN, BOB = Signature("ann", "because"), Signature("bob", "why not")
 PARENT = Flag(key="parent", owner="shop", variants=(Variant(key="on"), Variant(key="half")))
@@ -73,7 +73,7 @@ def test_a_key_is_created_once_and_what_breaks_a_rule_never(deployment: Settings
             await editing.create(writer, PARENT, ANN)
             with pytest.raises(RefusedError, match=r"flag 'parent' exists already \(version 1\); edit it, or choose"):
                 await editing.create(writer, PARENT, ANN)
-            assert await editing.edit(writer, PARENT, ANN) is None
+            assert await editing.edit(writer, [PARENT], ANN) == []
 
     run(edit())
 
@@ -91,12 +91,11 @@ def test_what_is_risky_is_published_only_with_a_yes(deployment: Settings):
             await editing.create(writer, tested, ANN)
             await editing.take(writer, "start", "parent", ANN, as_experiment=True)
             with pytest.raises(RiskError, match=r"parent: exp-1 goes on with weights on 3, half 1 .*\n.*say --yes"):
-                await editing.edit(writer, heavier, ANN)
+                await editing.edit(writer, [heavier], ANN)
             with pytest.raises(RiskError, match="exp-1 takes no more units"):
                 await editing.take(writer, "restart", "parent", ANN)
             assert writer.history.newest.version_of("flag", "parent") == 2
-            change = await editing.edit(writer, heavier, ANN, accept_risks=True)
-            assert change is not None
+            (change,) = await editing.edit(writer, [heavier], ANN, accept_risks=True)
             assert change.fields == ("variants",)
             change = await editing.take(writer, "restart", "parent", ANN, accept_risks=True)
             assert change.steps == ("exp-1 is complete", "exp-2 is running")
@@ -160,3 +159,31 @@ def test_documents_that_name_each_other_are_published_in_an_order_that_readers_a
     assert asyncio.run(apply()) == ["c", "d", "g", "b", "a"]
     assert asyncio.run(apply()) == []
     assert not read_catalog(deployment).rejected
+
+
+def test_documents_that_need_each_other_are_published_together_or_not_at_all(deployment: Settings):
+    group = Group(key="slots", owner="shop", type="mutual-exclusion", slots=(GroupSlot(percentage=50),))
+    member = msgspec.structs.replace(PARENT, groups=(Membership(group="slots", slots=(1,)),))
+    stranger = msgspec.structs.replace(CHILD, groups=(Membership(group="slots", slots=(2,)),))
+
+    async def edit() -> None:
+        async with CatalogWriter(deployment) as writer:
+            await editing.create(writer, PARENT, ANN)
+            with pytest.raises(RefusedError, match="2 is no slot of 'slots'"):
+                await editing.edit(writer, [group, member, stranger], ANN)
+            assert writer.history.newest.offset == 1
+            changes = await editing.edit(writer, [group, member], ANN)
+            assert [(change.kind, change.key, change.version) for change in changes] == [
+                ("group", "slots", 1),
+                ("flag", "parent", 2),
+            ]
+            await editing.create(writer, CHILD, ANN)
+            without = msgspec.structs.replace(member, variants=member.variants[:1])
+            with pytest.raises(RefusedError, match="'half' is no longer there, but child needs it"):
+                await editing.edit(writer, [without], ANN)
+            with pytest.raises(
+                EditConflictError, match="version 2 of flag 'parent' stands, and not version 1 any more"
+            ):
+                await editing.take(writer, "start", "parent", ANN, base=1)
+
+    run(edit())
