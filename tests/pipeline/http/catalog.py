@@ -80,6 +80,6 @@ def edit(settings: Settings, definition: Definition) -> None:
 
     async def run() -> None:
         async with CatalogWriter(settings) as writer:
-            await editing.edit(writer, definition, ANN, accept_risks=True)
+            await editing.edit(writer, [definition], ANN, accept_risks=True)
 
     asyncio.run(run())
