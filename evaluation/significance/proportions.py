@@ -8,7 +8,6 @@ rare conversions that may be watched is in `conversions`.
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtri
-from scipy.stats import fisher_exact
 
 from evaluation.significance.bisection import edge
 from evaluation.significance.fixed import Alternative
@@ -41,6 +40,8 @@ def fisher(
     alternative: Alternative = "two-sided",
 ) -> Floats:
     """The p-value of Fisher's exact test (1934): given all conversions, how unlikely is their split over the arms?"""
+    from scipy.stats import fisher_exact  # noqa: PLC0415 (slow to import, and no stage needs it)
+
     columns = np.broadcast_arrays(*(np.asarray(each) for each in (conversions, n, control_conversions, control_n)))
     p_values = [
         fisher_exact([[x, y], [n - x, m - y]], alternative).pvalue

@@ -13,7 +13,6 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import chdtrc, expit, gammaln, xlogy
-from scipy.stats import binomtest
 
 from evaluation.significance.bisection import edge
 
@@ -81,4 +80,6 @@ def chi_squared(counts: ArrayLike, weights: ArrayLike, continuity: float = 0.0) 
 
 def binomial(counts: tuple[int, int], weights: tuple[float, float]) -> float:
     """The exact p-value of two arms' split: of a single look, and of events per time when weights are durations."""
+    from scipy.stats import binomtest  # noqa: PLC0415 (slow to import, and no stage needs it)
+
     return float(binomtest(counts[1], sum(counts), weights[1] / sum(weights)).pvalue)
