@@ -23,4 +23,4 @@ def wait_for(condition: Callable[[], bool], seconds: float = 90, what: str = "it
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, f"{what} did not come about in {seconds} s"
-        time.sleep(0.2)
+        time.sleep(0.4)  # to ask a snapshot takes CPU that what is waited for needs

@@ -20,16 +20,17 @@ from pipeline.settings import Settings
 from pipeline.supervisor import Supervisor, Worker
 from tests.live import ask, wait_for
 
-RECORDS, RATE = 1_050_000, 25_000  # and how many a second, if the machine can
+RECORDS, RATE = 1_050_000, 40_000  # and how many a second, if the machine can; else the workers lag, which is welcome
 ORACLE = Path(__file__).with_name("oracle.sql")
 READER = """
 import sys, time, duckdb
 read = 0
-for _ in range(100):
+for number in range(100):
     with duckdb.connect(sys.argv[1], read_only=True) as snapshot:
         snapshot.execute("SET enable_progress_bar = false")
         assert snapshot.execute("SELECT count(*) FROM results").fetchall()
-        assert snapshot.execute("SELECT count(*) FROM events").fetchall()
+        if number % 10 == 0:  # it opens every file of the archive
+            assert snapshot.execute("SELECT count(*) FROM events").fetchall()
     read += 1
     time.sleep(0.25)
 print(read)
@@ -44,8 +45,8 @@ def settings(broker: str, tmp_path: Path) -> Settings:
         prefix=f"end-to-end-{random.getrandbits(32):08x}",
         data=tmp_path / "data",
         units_partitions=8,
-        horizon=10_000,
-        tolerance=10_000,
+        horizon=5_000,
+        tolerance=5_000,
         archive_interval=5_000,
         checkpoint_interval=4_000,
     )
@@ -53,7 +54,7 @@ def settings(broker: str, tmp_path: Path) -> Settings:
     return made
 
 
-@pytest.mark.timeout(420)
+@pytest.mark.timeout(600)
 def test_a_million_events_through_killed_workers_come_out_exact_and_can_be_replayed(settings: Settings) -> None:
     environment = os.environ | settings.environment()
     sent = settings.data / "sent.ndjson"
@@ -74,10 +75,10 @@ def test_a_million_events_through_killed_workers_come_out_exact_and_can_be_repla
         with ThreadPoolExecutor(1) as threads:
             reader = [sys.executable, "-c", READER, str(snapshot)]
             reading = threads.submit(subprocess.run, reader, capture_output=True, text=True, check=True)
-            time.sleep(8)
+            time.sleep(4)
             supervisor.workers.append(Worker("aggregation", 1, settings.data / "logs", environment))
             for stage in ("aggregation", "assignment", "aggregation", "assignment"):
-                time.sleep(chance.uniform(5, 12))
+                time.sleep(chance.uniform(4, 8))
                 victim = chance.choice([worker for worker in supervisor.workers if worker.stage == stage])
                 victim.process.send_signal(signal.SIGKILL)
             _stop_after(RECORDS, traffic)
