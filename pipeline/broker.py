@@ -306,6 +306,7 @@ def _java() -> list[str]:
         str(JAVA),
         "-Xmx512m",
         "-XX:+UseSerialGC",
+        "-XX:TieredStopAtLevel=1",  # a minute's broker: the optimising compiler takes more time than it saves
         "--sun-misc-unsafe-memory-access=allow",
         "--enable-native-access=ALL-UNNAMED",
         "-Xlog:aot*=error",  # else Java speaks of adapters that it did not find in its cache, which is no loss
