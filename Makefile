@@ -12,7 +12,8 @@ setup: $(STAMP) $(KERNELS)
 $(STAMP): requirements.lock pyproject.toml
 	@command -v python3 >/dev/null || { echo "make setup: python3 (3.11 or later) is not on the PATH; install it first"; exit 1; }
 	python3 -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --require-hashes -r requirements.lock
+	$(BIN)/python -m compileall -qq -j 0 -x /tests/ $(VENV)/lib || true  # pip would take one core, and longer for tests
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	touch $@
 
@@ -37,7 +38,7 @@ lint: $(STAMP)
 
 # Two at a time: tests mostly wait for a broker, of which each of the two has its own. ARGS="-n 0 …" runs them in one.
 test: $(STAMP)
-	@$(MAKE) --no-print-directory --jobs=2 lint $(KERNELS)
+	@$(MAKE) --no-print-directory --jobs=3 kafka $(KERNELS) lint
 	$(BIN)/python -m pytest --numprocesses=2 --dist=worksteal $(ARGS)
 
 bench: setup
