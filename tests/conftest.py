@@ -1,4 +1,4 @@
-"""What tests share: one real broker per run, and a deployment of its own for each test that wants one."""
+"""What tests share: one real broker per run, a deployment of its own for each test that wants one, and no deadlines."""
 
 import os
 import uuid
@@ -6,10 +6,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from pipeline import topics
 from pipeline.broker import Broker
 from pipeline.settings import Settings
+
+# An example may have to compile or import something, on a machine that has other work.
+settings.register_profile("no deadline", deadline=None)
+settings.load_profile("no deadline")
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import xxhash
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from evaluation.hashing import bucket_hashes, murmur3, position_hashes, text_hashes, unit_hashes
@@ -34,7 +34,6 @@ def test_the_hash_of_a_unit_is_fixed_for_ever(vector):
     assert unit_hashes(vector["type"], pa.array([vector["id"]])).tolist() == [int(vector["hash"])]
 
 
-@settings(deadline=None)
 @given(st.lists(st.none() | SOME), st.sampled_from(["user_id", "groups.org", "user_properties.Ä"]))
 def test_xxh64_agrees_with_the_reference_implementation(texts, unit_type):
     expected = [0 if t is None else xxhash.xxh64(t.encode()).intdigest() for t in texts]
@@ -68,7 +67,6 @@ def test_a_sliced_array_hashes_as_its_own_strings():
     assert text_hashes(texts.slice(2, 3)).tolist() == text_hashes(pa.array(["bc", "", "def"])).tolist()
 
 
-@settings(deadline=None)
 @given(st.lists(SOME, unique=True), st.lists(st.none() | SOME))
 def test_names_are_found_by_their_bytes_whatever_their_length(names, others):
     texts = [*names, *others]

@@ -70,7 +70,7 @@ def test_every_closed_record_is_read_back_as_it_was(tmp_path: Path) -> None:
     assert back == rows[: len(back)]
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(
     cuts=st.lists(st.integers(1, 119), max_size=6).map(sorted),
     restarts=st.lists(st.integers(1, 119), max_size=3).map(sorted),

@@ -31,7 +31,7 @@ def test_random_flags_yield_what_amplitudes_engine_yields():
             compared += 1
         unlike += len(reference.unlike)
 
-    @settings(max_examples=100, deadline=None)
+    @settings(max_examples=100)
     @given(chances())
     def run(chance):
         configs = [*chance.probes(), *chance.flags()]

@@ -854,7 +854,7 @@ class TestSlices:
         st.sampled_from([None, "a", "tester"]),
     )
 
-    @settings(deadline=None, max_examples=120)
+    @settings(max_examples=120)
     @given(st.data())
     def test_a_record_makes_the_same_rows_in_whatever_slice_it_stands(self, records_of, moving, data):
         topic = data.draw(st.sampled_from(["events", "exposures"]))

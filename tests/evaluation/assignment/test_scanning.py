@@ -224,7 +224,7 @@ SHAPED = st.fixed_dictionaries(
 )
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(EVENTS | SHAPED, st.binary(max_size=3), st.integers(0, 400), st.integers(0, 4))
 @example({"event_type": "a", "user_id": "\\"}, b'"', 30, 0)
 @example({"event_type": "", "time": 0, "properties": {}, "any": [{"\x80": None}]}, b"", 51, 1)
@@ -239,7 +239,7 @@ def test_what_the_scan_takes_it_takes_as_msgspec_would(event, noise, at, cut):
             assert read == {path: x[0] if isinstance(x, list) else x for path, x in expected.items()}
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(st.integers(-(10**15) + 1, 10**15 - 1), st.integers(0, 15))
 def test_numbers_of_up_to_fifteen_digits_are_the_nearest_doubles(digits, places):
     sign, text = "-" if digits < 0 else "", str(abs(digits)).rjust(places + 1, "0")

@@ -146,6 +146,6 @@ class Aggregation(RuleBasedStateMachine):
 
 
 Aggregation.TestCase.settings = settings(
-    max_examples=25, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=25, stateful_step_count=25, suppress_health_check=list(HealthCheck)
 )
 TestAggregation = Aggregation.TestCase

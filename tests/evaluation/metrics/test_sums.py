@@ -4,7 +4,7 @@ from itertools import combinations_with_replacement
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from evaluation.metrics import sums
@@ -23,7 +23,6 @@ def expected(units, k):
 
 
 @pytest.mark.parametrize("k", [1, 2, 4])
-@settings(deadline=None)  # the first call compiles
 @given(data=st.data())
 def test_sums_are_those_of_unbounded_integers_and_what_is_taken_out_leaves_no_trace(k, data):
     units = st.lists(st.lists(totals, min_size=k, max_size=k), max_size=20)
@@ -40,7 +39,6 @@ def test_sums_are_those_of_unbounded_integers_and_what_is_taken_out_leaves_no_tr
     assert not table[:at].any()
 
 
-@settings(deadline=None)  # the first call compiles
 @given(totals.filter(lambda x: abs(x) < 1 << 31), totals.filter(lambda x: abs(x) < 1 << 31), st.lists(totals))
 def test_a_change_is_a_removal_and_an_addition(before, after, others):
     table = cells(1)

@@ -32,7 +32,7 @@ def test_evidence_is_the_ratio_of_the_mixture_to_coin_flips():
 shares = st.floats(0.05, 0.95)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.tuples(counts, counts, shares), st.tuples(counts, counts, shares), st.floats(1e-4, 0.3))
 def test_the_evidence_of_allocations_adds_up_and_their_interval_goes_with_it(one, other, alpha):
     x, y, share = np.array([one, other]).T

@@ -272,7 +272,7 @@ BATCH = st.tuples(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(BATCH, max_size=6), st.integers(0, 200), st.integers(0, 40), st.integers(1, 400))
 def test_columns_say_what_aiokafka_s_records_say(batches, cut, begin, size):
     raw, base = b"", 0
@@ -316,7 +316,7 @@ def rows_of(records):
         )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(RECORD, min_size=1, max_size=4), st.data())
 def test_malformed_records_under_a_right_checksum_are_refused_or_read_but_never_overrun(records, data):
     raw = bytearray(batch([(i, *rest) for i, (_, *rest) in enumerate(records)]))
