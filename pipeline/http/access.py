@@ -26,7 +26,7 @@ class Access:
     """Lets requests in. `is_open`: everybody may do everything, with any key or none (the demo, on loopback)."""
 
     def __init__(self, keys: Keys, is_open: bool = False, clock: Callable[[], float] = monotonic) -> None:
-        self._keys = keys
+        self.keys = keys
         self.is_open = is_open
         self._clock = clock
         self._free: dict[str, tuple[float, float]] = {}  # by key: requests that it might make at once, and when
@@ -35,7 +35,7 @@ class Access:
         """The key that reads so, if it has one of the roles and is within its rate. Raises Litestar's exceptions."""
         if self.is_open:
             return EVERYBODY
-        key = self._keys.find(text) if text else None
+        key = self.keys.find(text) if text else None
         if key is None:
             was = "is not known (any more)" if text else "is missing"
             raise NotAuthorizedException(

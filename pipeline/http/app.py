@@ -19,6 +19,7 @@ from pipeline.http.backend import Backend
 from pipeline.http.evaluation import evaluation
 from pipeline.http.intake import intake
 from pipeline.http.life import life
+from pipeline.http.management import management
 from pipeline.http.monitoring import Monitor, create_registry, healthz, metrics, readyz
 from pipeline.http.origins import Origins
 from pipeline.http.results import results
@@ -38,6 +39,7 @@ def create_app(backend: Backend) -> ASGIApp:
             intake,
             results,
             life,
+            management,
             create_static_files_router(path="/", directories=[CONSOLE], html_mode=True),
         ],
         dependencies={"backend": Provide(lambda: backend, sync_to_thread=False, use_cache=True)},

@@ -1,0 +1,212 @@
+"""Management: Amplitude's API makes the documents that the command line makes, and tells them as Amplitude does."""
+
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import msgspec
+import pytest
+
+from pipeline import topics
+from pipeline.catalog import read_catalog
+from pipeline.http.keys import Keys
+from pipeline.settings import Settings
+from schemas.catalog import Flag
+from tests.pipeline.http.server import serving
+from tests.pipeline.shop import Shop
+
+
+class Api:
+    """The API with a key of an experimenter, over a shop with an experiment."""
+
+    def __init__(self, settings: Settings, address: str) -> None:
+        self.settings, self._address = settings, f"{address}/api/1/"
+        keys = Keys(settings.data)
+        self.experimenter, self.admin = keys.create("experimenter", "ann")[1], keys.create("admin", "root")[1]
+
+    def call(self, method: str, path: str, body: Any = None, code: int = 200, key: str | None = None) -> Any:
+        headers = {"authorization": f"Bearer {key or self.experimenter}"}
+        answer = httpx.request(method, self._address + path, json=body, headers=headers, timeout=20)
+        assert answer.status_code == code, answer.text
+        return answer.json()
+
+    def definition(self, key: str) -> Flag:
+        return read_catalog(self.settings).newest.flags[key].definition
+
+
+@pytest.fixture(scope="module")
+def api(broker: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
+    directory = tmp_path_factory.mktemp("shop")
+    prefix = f"test-{uuid.uuid4().hex[:12]}"
+    settings = Settings(bootstrap_servers=broker, prefix=prefix, data=directory / "data")
+    topics.create(settings)
+    Shop(directory / "configs", settings).apply()
+    with serving(settings, is_open=False) as server:
+        yield Api(settings, server.address)
+
+
+SEGMENT = {
+    "name": "Pros",
+    "conditions": [
+        {"prop": "gp:plan", "op": "is", "type": "property", "values": ["pro"]},
+        {"prop": "country", "op": "is not", "type": "property", "values": ["Chile"]},
+    ],
+    "percentage": 25,
+    "rolloutWeights": {"red": 1, "blue": 3},
+}
+BANNER = {
+    "key": "banner",
+    "name": "Banner",
+    "bucketingKey": "device_id",
+    "variants": [{"key": "red", "payload": {"a": [1]}}, {"key": "blue"}],
+    "targetSegments": [SEGMENT],
+}
+
+
+def test_a_flag_is_created_edited_and_led_as_amplitude_does(api: Api):
+    created = api.call("POST", "flags", BANNER | {"projectId": api.settings.prefix})
+    assert (created["id"], created["state"], created["enabled"], created["version"]) == ("banner", "planning", False, 1)
+    assert created["targetSegments"] == [SEGMENT | {"bucketingKey": None}]
+    assert created["rolloutWeights"] == {"red": 1, "blue": 1}
+    assert (created["createdBy"], created["owner"], created["bucketingKey"]) == ("ann", "ann", "device_id")
+    assert api.definition("banner").segments[0].conditions[0].property == "user_properties.plan"
+
+    change = {"rolloutWeights": {"red": 9}, "stickyBucketing": True, "description": "Red or blue"}
+    edited = api.call("PATCH", "flags/banner", change)
+    assert (edited["rolloutWeights"], edited["stickyBucketing"], edited["version"]) == ({"red": 9, "blue": 0}, True, 2)
+    assert edited["variants"][0]["payload"] == {"a": [1]}
+    assert api.call("PATCH", "flags/banner", change)["version"] == 2
+    mixed = api.call("PATCH", "flags/banner", {"enabled": True, "name": "x"}, 400)
+    assert "a step (start) goes alone" in mixed["error"]
+    started = api.call("PATCH", "flags/banner", {"enabled": True})
+    assert (started["state"], started["enabled"], len(started["bucketingSalt"])) == ("running", True, 8)
+    refused = api.call("PATCH", "flags/banner", {"bucketingKey": "user_id"}, 409)
+    assert "unit of 'banner' would change from device_id to user_id while exp-1 runs" in refused["error"]
+    decision = {"decision": "rollout", "rolledOutVariant": "blue", "decisionReason": "it is blue"}
+    out = api.call("PATCH", "flags/banner", decision)
+    assert (out["state"], out["decision"], out["rolledOutVariant"]) == ("decision-made", "rollout", "blue")
+    assert out["decisionReason"] == "it is blue"
+    assert api.call("PATCH", "flags/banner", {"archive": True}, 409)["consequences"]
+    assert api.call("PATCH", "flags/banner", {"archive": True, "yes": True})["archived"] is True
+    assert api.call("GET", "flags")["flags"] == []
+    assert [flag["key"] for flag in api.call("GET", "flags?includeArchived=true")["flags"]] == ["banner"]
+
+
+def test_what_a_definition_may_not_be_is_said_with_its_place(api: Api):
+    for body, place in (
+        ({"key": "Bad Key"}, "key: 'Bad Key' is not allowed"),
+        (
+            {"key": "a", "rolloutPercentage": 101},
+            "rollout: 101 is not allowed; it must be a whole number from 0 to 100",
+        ),
+        ({"key": "a", "rolloutWeights": {"blue": 1}}, "'blue' is no variant; the variants are on"),
+        ({"key": "a", "projectId": "other"}, "there is one project here"),
+        ({"key": "a", "colour": "red"}, "unknown field `colour`"),
+        ({"key": "a", "targetSegments": [{"name": "x", "bucketingKey": "device_id"}]}, "leave it out"),
+    ):
+        assert place in api.call("POST", "flags", body, 400)["error"]
+    orphan = {"key": "a", "parentDependencies": {"flags": {"x": []}}}
+    assert "'x' is no flag" in api.call("POST", "flags", orphan, 409)["error"]
+    assert "flag 'button' exists already" in api.call("POST", "flags", {"key": "button"}, 409)["error"]
+    assert "'nobody' is no flag" in api.call("GET", "flags/nobody", code=404)["error"]
+
+
+def test_an_experiment_keeps_what_amplitude_has_no_fields_for(api: Api):
+    (found,) = api.call("GET", "experiments")["experiments"]
+    assert (found["key"], found["experimentType"], found["metrics"][0]["metric"]) == ("button", "a-b-test", "purchase")
+
+    before = api.definition("button")
+    event = {"event_type": "seen", "filters": [{"subprop_key": "where", "subprop_op": "is", "subprop_value": ["top"]}]}
+    edited = api.call("PATCH", "experiments/button", {"exposureEvent": event, "tags": ["checkout"]})
+    after = api.definition("button")
+
+    assert edited["exposureEvent"]["filters"][0]["subprop_type"] == "event"
+    assert after.exposure_event.where[0].property == "event_properties.where"
+    assert msgspec.structs.replace(after, exposure_event=None, tags=()) == before
+    goals = [{"metric": "purchase", "role": "primary", "minimum_effect": 0.1}]
+    created = api.call("POST", "experiments", {"key": "second", "metrics": goals})
+    assert [variant["key"] for variant in created["variants"]] == ["control", "treatment"]
+    assert created["metrics"][0]["minimum_effect"] == 0.1
+    page = api.call("GET", "experiments?limit=1")
+    assert ([each["key"] for each in page["experiments"]], page["nextCursor"]) == (["button"], "button")
+    rest = api.call("GET", "experiments?limit=1&cursor=button")
+    assert ([each["key"] for each in rest["experiments"]], "nextCursor" in rest) == (["second"], False)
+
+
+def test_variants_and_those_who_always_get_them(api: Api):
+    api.call("POST", "flags", {"key": "panel"})
+    added = api.call("POST", "flags/panel/variants", {"key": "wide", "rolloutWeight": 3, "payload": 1})
+    assert added["rolloutWeights"] == {"on": 1, "wide": 3}
+    api.call("PATCH", "flags/panel/variants/wide", {"name": "Wide", "rolloutWeight": 2})
+    assert api.call("GET", "flags/panel/variants/wide") == {
+        "key": "wide",
+        "name": "Wide",
+        "description": None,
+        "payload": 1,
+    }
+    api.call("POST", "flags/panel/variants/wide/users", {"inclusions": ["ann", "bob", "eve"]})
+    assert api.definition("panel").variants[1].devices == ("ann", "bob", "eve")
+    api.call("DELETE", "flags/panel/variants/wide/users/1")
+    api.call("DELETE", "flags/panel/variants/wide/bulk-delete-users", {"users": ["ann"]})
+    assert api.call("GET", "flags/panel/variants/wide/users") == ["eve"]
+    assert api.call("DELETE", "flags/panel/variants/wide/users/1", code=404)["error"]
+    refused = api.call("POST", "flags/panel/variants/wide/cohorts", {"inclusions": ["staff"]}, 409)
+    assert "'staff' is no cohort" in refused["error"]
+    api.call("DELETE", "flags/panel/variants/wide/users")
+    assert api.call("DELETE", "flags/panel/variants/on")["rolloutWeights"] == {"wide": 2}
+    assert "there are none" in api.call("DELETE", "flags/panel/variants/wide", code=409)["error"]
+
+
+def test_groups_take_their_experiments_with_them_or_nothing(api: Api):
+    for key in ("left", "right"):
+        api.call("POST", "flags", {"key": key})
+    slots = [{"percentage": 60, "experiments": ["left"]}, {"percentage": 40, "individuals": ["ann"]}]
+    unknown = {"key": "m", "slots": [{"percentage": 1, "experiments": ["lefty"]}]}
+    assert "'lefty' is no flag" in api.call("POST", "mutexes", unknown, 400)["error"]
+    too_many = {"key": "m", "slots": [*slots, {"percentage": 1}]}
+    assert "the percentages sum to 101" in api.call("POST", "mutexes", too_many, 409)["error"]
+
+    created = api.call("POST", "mutexes", {"key": "m", "slots": slots})
+    assert created["slots"] == [
+        {"percentage": 60, "experiments": ["left"], "individuals": []},
+        {"percentage": 40, "experiments": [], "individuals": ["ann"]},
+    ]
+    edited = api.call("PATCH", "mutexes/m/slots/2", {"experiments": ["left", "right"]})
+    assert [slot["experiments"] for slot in edited["slots"]] == [["left"], ["left", "right"]]
+    assert api.definition("left").groups[0].slots == (1, 2)
+    api.call("PATCH", "mutexes/m/slots/1", {"experiments": []})
+    assert api.definition("left").groups[0].slots == (2,)
+    assert api.call("PATCH", "mutexes/m/slots/3", {"experiments": []}, 404)["error"]
+
+    held = api.call("POST", "holdouts", {"key": "h", "holdoutPercentage": 5, "experiments": ["right"]})
+    assert (held["holdoutPercentage"], held["experiments"]) == (5, ["right"])
+    assert [each["id"] for each in api.call("GET", "holdouts")["holdouts"]] == ["h"]
+    assert [each["id"] for each in api.call("GET", "mutexes")["mutexes"]] == ["m"]
+    assert api.call("PATCH", "holdouts/h", {"experiments": [], "name": "Held out"})["name"] == "Held out"
+    assert [each.group for each in api.definition("right").groups] == ["m"]
+
+
+def test_a_deployment_comes_with_a_key_that_is_told_once(api: Api):
+    assert "wants admin" in api.call("POST", "deployments", {"label": "web", "type": "client"}, 403)["error"]
+
+    made = api.call("POST", "deployments", {"label": "web", "type": "client"}, key=api.admin)
+
+    assert made["key"].startswith("client-")
+    assert Keys(api.settings.data).find(made["key"]).deployment == "web"
+    (listed,) = api.call("GET", "deployments")["deployments"]
+    assert listed["key"] == made["key"][:15] + "…"
+    api.call("POST", "flags", {"key": "served", "deployments": ["web"]})
+    assert api.call("GET", "flags/served/deployments") == {"deployments": ["web"]}
+    assert "the last deployment" in api.call("DELETE", "flags/served/deployments/web", code=409)["error"]
+    assert api.call("PATCH", "deployments/web", {"label": "Browser"}, key=api.admin)["label"] == "Browser"
+
+
+def test_every_version_of_everything_is_told_in_order(api: Api):
+    first = api.call("GET", "versions?limit=1")
+    rest = api.call("GET", f"versions?cursor={first['nextCursor']}")
+
+    told = [(each["kind"], each["key"], each["version"]) for each in first["versions"] + rest["versions"]]
+    assert told[:2] == [("metric", "purchase", 1), ("flag", "button", 1)]
+    assert len(told) == len(read_catalog(api.settings).versions)
+    assert api.call("GET", "versions?end=1")["versions"] == []
