@@ -29,7 +29,7 @@ import numpy as np
 
 from evaluation.catalog import Catalog
 from evaluation.metrics.past import Past
-from evaluation.metrics.recent import FACTS, LINK, TIME, UNIT, VALUE, Recent, Words
+from evaluation.metrics.recent import FACTS, Recent, Words
 from evaluation.metrics.rows import ELSEWHERE, OVER, sort
 from evaluation.metrics.run import Run, RunState, bucket_width, pack, unpack
 from schemas.aggregate import Aggregate
@@ -37,7 +37,7 @@ from schemas.units import Arm, Header, decode_units
 
 SAME_ID_GAP = 60_000  # ms, at most a horizon: retries and double clicks lie seconds apart
 
-FORMAT = 2  # of a checkpoint
+FORMAT = 3  # of a checkpoint
 
 _METADATA = b"peekproof"
 
@@ -64,7 +64,7 @@ class _State(msgspec.Struct, frozen=True):
     sources: list[tuple[str, int, int, int]]  # topic, partition, next offset, clock
     facts: list[str]
     runs: list[RunState]
-    pasts: list[tuple[int, int, list[int]]]  # fact, width, buckets
+    pasts: list[tuple[int, int]]  # fact, width
 
 
 class Partition:
@@ -194,9 +194,7 @@ class Partition:
     def _remember(self, events: Words) -> None:
         """Add new events to the past of their facts."""
         for (fact, _), past in self._pasts.items():
-            its = events[events[:, LINK] == fact]
-            if len(its):
-                past.add(*(np.ascontiguousarray(its[:, column]) for column in (UNIT, TIME, VALUE)))
+            past.add(events, fact)
 
     def _resolve(self, arms: list[Arm]) -> None:
         """Say which run of ours each of the header's arms means, and which arm of it."""
@@ -262,11 +260,11 @@ class Partition:
             sources=[(*name, offset, self._clocks[name]) for name, offset in self.sources.items()],
             facts=list(self._facts),
             runs=[run.state() for run in runs],
-            pasts=[(*key, sorted(past.buckets)) for key, past in self._pasts.items()],
+            pasts=list(self._pasts),
         )
         arrays = {f"{number}/{name}": array for number, run in enumerate(runs) for name, array in run.arrays().items()}
         for (fact, width), past in self._pasts.items():
-            arrays |= {f"past/{fact}/{width}/{bucket}": slots for bucket, slots in past.arrays()}
+            arrays[f"past/{fact}/{width}"] = past.slots()
         return pack(arrays | {"recent": self._recent.events()}, {_METADATA: msgspec.json.encode(state)})
 
     @classmethod
@@ -290,8 +288,7 @@ class Partition:
             prefix = f"{index}/"
             own = {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
             partition._runs[run.flag, run.key] = Run.load(run, state.horizon, partition._fact, own)
-        for fact, width, buckets in state.pasts:
-            slots = {bucket: arrays[f"past/{fact}/{width}/{bucket}"].reshape(-1, 3) for bucket in buckets}
-            partition._pasts[fact, width] = Past.load(width, slots)
+        for fact, width in state.pasts:
+            partition._pasts[fact, width] = Past.load(width, arrays[f"past/{fact}/{width}"].reshape(-1, 3))
         partition._recent = Recent.load(partition._recent.gap, arrays["recent"].reshape(-1, 5))
         return partition
