@@ -2,8 +2,12 @@
 
 import numpy as np
 import pytest
+from hypothesis import Phase, settings
 
 from schemas.records import Records
+
+# Of a mutant one asks only whether it fails.
+settings.register_profile("mutants", deadline=None, phases=[Phase.explicit, Phase.generate])
 
 
 def make_records(rows, *, topic="events", partition=0, begin=None, end=None):

@@ -23,7 +23,7 @@ units = st.integers(0, 5).map(lambda unit: (1 << 64) - 1 - unit * 0x1234567890AB
 times = st.integers(0, SPAN - 1)
 names = st.sampled_from([0, 1, 2, (1 << 64) - 1, 1 << 63])
 edges = st.sampled_from([window - 1 + more for window in (0, 50, 150, 200, 300) for more in (0, 1)])
-values = st.one_of(st.integers(-3, 3), st.integers(-(1 << 47) - 5, (1 << 47) + 5))
+values = st.one_of(st.integers(-3, 3), st.integers(-500_000, 500_000), st.integers(-(1 << 47) - 5, (1 << 47) + 5))
 splits = st.tuples(st.integers(0, 2), st.integers(0, 1)).map(lambda codes: codes[0] | codes[1] << 6)
 exposures = st.tuples(kinds_of_exposures.map(lambda k: k | EXPOSED), st.integers(0, 5), units, times, names, splits)
 events = st.tuples(kinds_of_events, st.integers(0, FACTS - 1), units, times, names, values)
@@ -41,7 +41,8 @@ def histories(draw):
 
     A repeated event repeats its value.
     """
-    rows = draw(st.lists(st.one_of(exposures, events, events), min_size=1, max_size=40))
+    size = draw(st.integers(1, 40))  # said, for lists are short by themselves
+    rows = draw(st.lists(st.one_of(exposures, events, events), min_size=size, max_size=size))
     for _ in range(draw(st.integers(0, 8))):
         kind, code, unit, time, name, value = draw(st.sampled_from(rows))
         time = min(SPAN - 1, max(0, time + draw(st.sampled_from([0, 0, 1, -1, 60, HORIZON, HORIZON + 1]))))

@@ -1,0 +1,40 @@
+"""Mutation: a pytest plugin that puts a fault into one module of the sources while it is imported.
+
+PEEKPROOF_MUTANT is a JSON array: the module, a text of it, and what shall stand there instead. The modules of the
+metrics are then plain Python: their compiler would take longer than the tests do.
+"""
+
+import json
+import os
+import sys
+from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
+from types import CodeType, ModuleType
+
+MODULE, RIGHT, WRONG = json.loads(os.environ["PEEKPROOF_MUTANT"])
+COMPILED = "from numba import njit\n"
+PLAIN = "def njit(**_):\n    return lambda kernel: kernel\n"
+
+
+class _Mutated(SourceFileLoader):
+    def get_code(self, fullname: str) -> CodeType:
+        source = self.get_source(fullname)
+        if fullname.startswith("evaluation.metrics."):
+            source = source.replace(COMPILED, PLAIN)
+        if fullname == MODULE:
+            assert RIGHT in source, f"{MODULE} has changed: the mutant needs another text than {RIGHT!r}"
+            source = source.replace(RIGHT, WRONG)
+        return compile(source, self.get_filename(fullname), "exec")
+
+
+class _Finder(PathFinder):
+    @classmethod
+    def find_spec(cls, fullname: str, path=None, target: ModuleType | None = None) -> ModuleSpec | None:  # type: ignore[no-untyped-def]
+        if not fullname.startswith("evaluation."):
+            return None
+        spec = super().find_spec(fullname, path, target)
+        if spec and spec.origin and spec.origin.endswith(".py"):
+            spec.loader = _Mutated(fullname, spec.origin)
+        return spec
+
+
+sys.meta_path.insert(0, _Finder)
