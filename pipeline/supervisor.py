@@ -1,4 +1,4 @@
-"""Supervisor: a worker process for every stage on this machine; what falls is started again."""
+"""Supervisor: a worker process for every stage on this machine, and the server; what falls is started again."""
 
 import logging
 import os
@@ -22,12 +22,16 @@ FIRST_PAUSE, LONGEST_PAUSE, STEADY = 0.5, 15.0, 30.0  # seconds: before a restar
 log = logging.getLogger(__name__)
 
 
-class Worker:
-    """One worker process, and what is known of its falls."""
+SERVER = "server"
 
-    def __init__(self, stage: str, number: int, logs: Path, environment: dict[str, str]) -> None:
-        self.stage = stage
-        self.log = logs / f"{stage}-{number}.log"
+
+class Worker:
+    """One process, of a stage or the server, and what is known of its falls. `command`: of `peekproof`."""
+
+    def __init__(self, name: str, number: int, command: list[str], logs: Path, environment: dict[str, str]) -> None:
+        self.name = name
+        self.log = logs / f"{name}-{number}.log"
+        self._command = command
         self._environment = environment
         self._pause = FIRST_PAUSE
         self._fell_at: float | None = None
@@ -42,7 +46,7 @@ class Worker:
 
     def _spawn(self, output: IO[bytes]) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
-            [sys.executable, "-m", "pipeline.cli", "worker", self.stage, "--until-stdin-ends"],
+            [sys.executable, "-m", "pipeline.cli", *self._command, "--until-stdin-ends"],
             stdin=subprocess.PIPE,  # ends with us, however we end
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -61,7 +65,7 @@ class Worker:
                 self._pause = FIRST_PAUSE
             log.warning(
                 "%s (pid %d) ended with code %d; it starts again in %.1f s; its log: %s",
-                self.stage,
+                self.name,
                 self.process.pid,
                 self.process.returncode,
                 self._pause,
@@ -75,13 +79,15 @@ class Worker:
 
 
 class Supervisor:
-    """Runs one worker of each stage, or `workers` of those that scale out; a context manager.
+    """Runs one worker of each stage, or `workers` of those that scale out, and the server; a context manager.
 
-    Raises nothing when a worker falls: it says so in the log and starts it again.
+    `is_open`: the server lets everybody in who reaches this machine's loopback. Raises nothing when a process falls: it
+    says so in the log and starts it again.
     """
 
-    def __init__(self, settings: Settings, workers: int = 1) -> None:
+    def __init__(self, settings: Settings, workers: int = 1, is_open: bool = False) -> None:
         self._settings = settings
+        self._serve = ["serve", "--open"] if is_open else ["serve"]
         self._counts = {stage: workers if stage in SCALED else 1 for stage in STAGES}
         self._stopping = threading.Event()
         self._watch = threading.Thread(target=self._keep_alive, name="supervisor", daemon=True)
@@ -92,7 +98,9 @@ class Supervisor:
         logs.mkdir(parents=True, exist_ok=True)
         environment = os.environ | self._settings.environment()
         for stage, count in self._counts.items():
-            self.workers += [Worker(stage, number, logs, environment) for number in range(count)]
+            for number in range(count):
+                self.workers.append(Worker(stage, number, ["worker", stage], logs, environment))
+        self.workers.append(Worker(SERVER, 0, self._serve, logs, environment))
         self._watch.start()
         return self
 
@@ -102,8 +110,8 @@ class Supervisor:
         self.stop()
 
     def processes(self) -> list[tuple[str, int]]:
-        """The stage and process id of every worker that is there now."""
-        return [(worker.stage, worker.process.pid) for worker in self.workers]
+        """The name and process id of every process that is there now."""
+        return [(worker.name, worker.process.pid) for worker in self.workers]
 
     def stop(self) -> None:
         """Ask every worker to checkpoint and end, in the order data flows; kill what does not within half a minute."""
@@ -118,7 +126,7 @@ class Supervisor:
                 worker.process.wait(max(0.0, deadline - time.monotonic()))
             except subprocess.TimeoutExpired:
                 log.warning(
-                    "%s (pid %d) did not end within %.0f s; killed", worker.stage, worker.process.pid, STOP_SECONDS
+                    "%s (pid %d) did not end within %.0f s; killed", worker.name, worker.process.pid, STOP_SECONDS
                 )
                 worker.process.kill()
                 worker.process.wait()

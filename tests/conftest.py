@@ -36,6 +36,6 @@ def deployment(broker: str, tmp_path: Path) -> Settings:
 def create_deployment(broker: str, data: Path) -> Settings:
     """A deployment beside others, for those who share one among several tests."""
     prefix = f"test-{uuid.uuid4().hex[:12]}"
-    settings = Settings(bootstrap_servers=broker, prefix=prefix, data=data, units_partitions=4)
+    settings = Settings(bootstrap_servers=broker, prefix=prefix, data=data, units_partitions=4, http_port=0)
     topics.create(settings)
     return settings

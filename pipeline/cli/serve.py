@@ -2,6 +2,7 @@
 
 import click
 
+from pipeline.cli.workers import stop_when_stdin_ends, until_stdin_ends_option
 from pipeline.settings import Settings
 
 
@@ -9,8 +10,11 @@ from pipeline.settings import Settings
 @click.option("--host", default="127.0.0.1", show_default=True, help="Another one needs keys (`peekproof key create`).")
 @click.option("--port", type=click.IntRange(0, 65_535), help="Instead of PEEKPROOF_HTTP_PORT; 0: a free one.")
 @click.option("--open", "is_open", is_flag=True, help="For a demo: everybody on this machine may do everything.")
-def serve(host: str, port: int | None, is_open: bool) -> None:
+@until_stdin_ends_option
+def serve(host: str, port: int | None, is_open: bool, until_stdin_ends: bool) -> None:
     """Answer SDKs and people over HTTP until SIGTERM: flags, events, results, the console."""
+    if until_stdin_ends:
+        stop_when_stdin_ends()
     from pipeline.http import serving  # noqa: PLC0415 (slow to import)
 
     settings = Settings.read()

@@ -33,6 +33,7 @@ from pipeline.documents import read_documents
 from pipeline.editing import Signature, Step
 from pipeline.errors import PeekproofError
 from pipeline.follower import Follower
+from pipeline.http.listening import HOME, address, with_free_port
 from pipeline.settings import Settings
 from pipeline.stages import STAGES
 from pipeline.supervisor import Supervisor
@@ -59,11 +60,12 @@ STEPS: tuple[tuple[float, Step, str | None, str], ...] = (
 
 
 class Moment(msgspec.Struct, frozen=True, kw_only=True):
-    """Where the demo is: `elapsed` of the `seconds` of traffic."""
+    """Where the demo is: `elapsed` of the `seconds` of traffic. `console`: the server's address."""
 
     phase: str
     elapsed: float
     seconds: float
+    console: str = ""
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
@@ -103,7 +105,7 @@ def run_demo(base: Settings, seconds: float, events_per_second: float, show: Sho
     SIGINT and SIGTERM end it early, in order. Raises PeekproofError when it cannot go on.
     """
     began = time.monotonic()
-    with _signals_kept(), _deployment(base) as (settings, own), Supervisor(settings) as supervisor:
+    with _signals_kept(), _deployment(base) as (settings, own), Supervisor(settings, is_open=True) as supervisor:
         try:
             session = _Session(settings, supervisor, own, began, show)
             return asyncio.run(session.run(seconds, events_per_second))
@@ -157,7 +159,9 @@ class _Session:
             self._measure()
             if condition():
                 return True
-            self._show(self._watch, Moment(phase=phase, elapsed=elapsed if sending else 0, seconds=self._seconds))
+            console = address(HOME, self._settings.http_port)
+            shown = elapsed if sending else 0
+            self._show(self._watch, Moment(phase=phase, elapsed=shown, seconds=self._seconds, console=console))
             if elapsed > bound or self._stopping.is_set():
                 return False
             with suppress(TimeoutError):
@@ -235,7 +239,7 @@ class _Session:
         for worker in self._supervisor.workers:
             if worker.restarts >= MOST_FALLS:
                 raise PeekproofError(
-                    f"the {worker.stage} worker fell {worker.restarts} times; its log says why: {worker.log}"
+                    f"the {worker.name} worker fell {worker.restarts} times; its log says why: {worker.log}"
                 )
         if self._first_result is None and self._watch.has_results():
             self._first_result = round(time.monotonic() - self._began, 2)
@@ -308,7 +312,7 @@ def _deployment(base: Settings) -> Iterator[tuple[Settings, Broker | None]]:
         (data / "logs").mkdir(parents=True)
         logging.basicConfig(filename=data / "logs" / "demo.log", level=logging.INFO, force=True)
         settings = msgspec.structs.replace(
-            base,
+            with_free_port(base),
             data=data,
             prefix=base.topic(f"demo-{secrets.token_hex(4)}"),
             units_partitions=UNITS_PARTITIONS,

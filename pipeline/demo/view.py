@@ -44,6 +44,7 @@ class View:
         short = console.height < SHORT
         gap = [] if short else [Text()]
         yield _title(self._moment)
+        yield Text(f"console: {self._moment.console}", style="bold cyan")
         yield Text(_traffic(self._watch))
         yield Text(_aside(self._watch), style="dim")
         yield from gap
@@ -61,7 +62,7 @@ class View:
 
 def lines(watch: Watch, moment: Moment) -> Iterator[str]:
     """The same in short, a line for each experiment."""
-    yield f"{_clock(moment.elapsed)} {moment.phase}: {_traffic(watch)} · {_aside(watch)}"
+    yield f"{_clock(moment.elapsed)} {moment.phase}: {_traffic(watch)} · {_aside(watch)} · console {moment.console}"
     for key, flag in watch.flags.items():
         look = watch.looks.get(key)
         if not flag.definition.metrics:

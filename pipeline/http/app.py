@@ -21,6 +21,7 @@ from pipeline.http.intake import intake
 from pipeline.http.life import life
 from pipeline.http.management import management
 from pipeline.http.monitoring import Monitor, create_registry, healthz, metrics, readyz
+from pipeline.http.ofrep import ofrep
 from pipeline.http.origins import Origins
 from pipeline.http.results import results
 
@@ -36,6 +37,7 @@ def create_app(backend: Backend) -> ASGIApp:
             readyz,
             metrics,
             evaluation,
+            ofrep,
             intake,
             results,
             life,

@@ -15,6 +15,7 @@ from pipeline.http.looks import Looks, pulse
 from pipeline.http.past import Past
 from pipeline.http.posts import Posts
 from pipeline.http.sticky import Sticky
+from pipeline.http.tickets import Tickets
 from pipeline.http.tracking import Tracker
 from pipeline.producer import create_producer
 from pipeline.settings import Settings
@@ -43,6 +44,7 @@ class Backend:
         self.delivery: Delivery
         self.posts = Posts(settings)
         self.tracker = Tracker(self.posts, self.flags, self.sticky)
+        self.tickets = Tickets()
         self.is_stopping = False
         self._news = asyncio.Event()  # set for a moment with every record of the catalog, and at the end
         self._followers = (

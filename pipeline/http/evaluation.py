@@ -29,7 +29,11 @@ User = dict[str, Any]
 
 def served_to(request: AnyRequest, backend: Backend) -> ServedFlags:
     """The flags of the deployment whose key the request carries. Raises what says 401, 403 or 429."""
-    text = bearer(request.headers.get("authorization"))
+    return served_for(backend, bearer(request.headers.get("authorization")))
+
+
+def served_for(backend: Backend, text: str | None) -> ServedFlags:
+    """The flags of the deployment whose key reads so."""
     key = backend.access.admit(text, OF_DEPLOYMENTS)
     if backend.access.is_open:
         return backend.flags.of_name(text)

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from functools import cached_property
 from time import monotonic
+from typing import Literal
 
 import msgspec
 
@@ -14,9 +15,11 @@ from evaluation.assignment.engine import Flags
 from evaluation.assignment.graph import needed_for
 from evaluation.assignment.values import Selector
 from evaluation.catalog import SETTLING, Catalog
-from schemas.catalog import Breakdown
+from schemas.catalog import Breakdown, Flag
 from schemas.flag_config import FlagConfig, SegmentConfig, VariantConfig
 
+ON = "on"  # the one variant of a flag that is true or false
+KindOfValue = Literal["payload", "toggle", "key"]  # by what OpenFeature's clients are told of a variant
 SKEW_SECONDS = 0.1  # between the broker's clock and ours, within a second
 
 
@@ -27,7 +30,6 @@ class ServedFlags:
     """
 
     def __init__(self, catalog: Catalog, cohorts: Cohorts, deployment: str | None, is_client: bool) -> None:
-        self.catalog = catalog
         self.deployment = deployment
         configs = {config.key: config for config in flag_configs(catalog)}
         self.keys = {key: None for key, config in configs.items() if key in catalog.flags and self._serves(config)}
@@ -44,6 +46,8 @@ class ServedFlags:
         self.breakdowns: dict[str, tuple[Breakdown, ...]] = {
             key: flag.runs[-1].definition.breakdowns for key, flag in served.items() if flag.status == "running"
         }
+        self.values = {key: _kind_of_value(flag.definition) for key, flag in served.items()}
+        self.changed = catalog.append_time  # ms UTC
         self._encoded: dict[int, bytes] = {}  # by the id of an answer, which the flags keep alive
 
     @cached_property
@@ -105,6 +109,12 @@ class FlagMemory:
         if deployment is None:
             return self.of(None, is_client=False)
         return self.of(name, deployment.definition.type == "client")
+
+
+def _kind_of_value(flag: Flag) -> KindOfValue:
+    if any(variant.payload is not None for variant in flag.variants):
+        return "payload"
+    return "toggle" if [variant.key for variant in flag.variants] == [ON] else "key"
 
 
 def _marked(config: FlagConfig, is_served: bool) -> FlagConfig:

@@ -1,7 +1,6 @@
 """Serving: the server's process, from its port to its end."""
 
 import asyncio
-import os
 import signal
 import socket
 from collections.abc import Callable, Iterator
@@ -15,6 +14,7 @@ from pipeline.http.access import LOOPBACK, Access
 from pipeline.http.app import create_app
 from pipeline.http.backend import Backend
 from pipeline.http.keys import Keys
+from pipeline.http.listening import address, listen
 from pipeline.settings import Settings
 
 GRACE_SECONDS = 10  # for answers that are under way; streams end at once
@@ -50,18 +50,6 @@ def serve(settings: Settings, host: str, port: int, is_open: bool, ready: Callab
         runner.run(_serve(Backend(settings, access), host, listening, ready))
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """A socket that listens there. Raises PeekproofError."""
-    try:
-        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        return socket.create_server((host, port), family=family)
-    except OSError as error:
-        raise PeekproofError(
-            f"port {port} of '{host}' cannot be had ({os.strerror(error.errno or 0)}); choose another by --port or "
-            "PEEKPROOF_HTTP_PORT, or stop the program that has it"
-        ) from None
-
-
 async def _serve(backend: Backend, host: str, listening: socket.socket, ready: Callable[[str], None]) -> None:
     async with backend:
         server = _Server(
@@ -83,9 +71,5 @@ async def _serve(backend: Backend, host: str, listening: socket.socket, ready: C
 
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop)
-        ready(f"http://{_name(host)}:{listening.getsockname()[1]}")
+        ready(address(host, listening.getsockname()[1]))
         await server.serve(sockets=[listening])
-
-
-def _name(host: str) -> str:
-    return f"[{host}]" if ":" in host else host

@@ -24,14 +24,15 @@ with Supervisor(Settings.read()) as supervisor:
 
 def test_a_worker_that_falls_is_started_again_and_all_end_in_order(deployment: Settings) -> None:
     with Supervisor(deployment) as supervisor:
-        wait_for(lambda: all("Worker ready" in worker.log.read_text() for worker in supervisor.workers))
+        wait_for(lambda: all("Worker ready" in worker.log.read_text() for worker in supervisor.workers[:5]))
+        wait_for(lambda: "Peekproof answers at" in supervisor.workers[5].log.read_text())
         victim = supervisor.workers[1]
         fallen = victim.process.pid
         victim.process.kill()
         wait_for(lambda: victim.process.pid != fallen and victim.process.poll() is None)
         wait_for(lambda: victim.log.read_text().count("Worker ready") == 2)
 
-    assert [worker.process.returncode for worker in supervisor.workers] == [0] * 5
+    assert [worker.process.returncode for worker in supervisor.workers] == [0] * 6
     assert deployment.snapshot.exists()
 
 
@@ -44,7 +45,7 @@ def test_workers_do_not_outlive_a_supervisor_that_was_killed(deployment: Setting
     )
     assert supervisor.stdout is not None
     workers = [int(process) for process in supervisor.stdout.readline().split()]
-    assert len(workers) == 5
+    assert len(workers) == 6
 
     supervisor.send_signal(signal.SIGKILL)
     supervisor.wait()

@@ -25,6 +25,12 @@ def python(*arguments: str) -> list[str]:
     return [sys.executable, "-m", *arguments]
 
 
+def environment_of(broker: str, data: Path) -> dict[str, str]:
+    """Where a demo runs; its server takes a free port."""
+    own = {"PEEKPROOF_BOOTSTRAP_SERVERS": broker, "PEEKPROOF_DATA": str(data), "PEEKPROOF_HTTP_PORT": "0"}
+    return os.environ | own
+
+
 async def everything(settings: Settings) -> dict[tuple[str, int, int], tuple[int, bytes | None]]:
     """Append time and value of each record of traffic, by topic, partition and offset."""
     names = {settings.topic(topic): topic for topic in (EXPOSURES, EVENTS)}
@@ -81,7 +87,7 @@ def test_traffic_without_a_running_experiment_says_what_to_do(deployment: Settin
 
 
 def test_a_demo_ends_with_final_results_of_everything_that_was_sent(broker: str, tmp_path: Path):
-    environment = os.environ | {"PEEKPROOF_BOOTSTRAP_SERVERS": broker, "PEEKPROOF_DATA": str(tmp_path)}
+    environment = environment_of(broker, tmp_path)
     command = python("pipeline.cli", "demo", "--seconds=6", "--events-per-second=2000", "--json")
 
     ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
@@ -111,7 +117,7 @@ def test_a_demo_ends_with_final_results_of_everything_that_was_sent(broker: str,
             assert (cell["n"], cell["sum"]) == (live[key]["n"], live[key]["sum"])
             assert cell["n"] > 100
     names = {usage["name"] for usage in told["processes"]}
-    assert names == {"assignment", "aggregation", "significance", "storage", "archive", "traffic", "demo"}
+    assert names == {"assignment", "aggregation", "significance", "storage", "archive", "server", "traffic", "demo"}
     assert Path(told["snapshot"]).is_file()
     assert not any(psutil.pid_exists(usage["pid"]) for usage in told["processes"])
     assert not any(name.startswith(told["prefix"]) for name in asyncio.run(topic_names(broker)))
@@ -127,7 +133,7 @@ async def topic_names(broker: str) -> list[str]:
 
 
 def test_ctrl_c_stops_everything_and_the_exit_code_says_that_no_result_arrived(broker: str, tmp_path: Path):
-    environment = os.environ | {"PEEKPROOF_BOOTSTRAP_SERVERS": broker, "PEEKPROOF_DATA": str(tmp_path)}
+    environment = environment_of(broker, tmp_path)
     command = python("pipeline.cli", "demo", "--seconds=600", "--events-per-second=100")
     demo = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert "workers are starting" in demo.stdout.readline()
@@ -139,7 +145,7 @@ def test_ctrl_c_stops_everything_and_the_exit_code_says_that_no_result_arrived(b
     assert demo.returncode == 2
     assert "ended before its results were complete" in complaint
     assert "Traceback" not in complaint
-    assert len(started) >= 5
+    assert len(started) >= 6
     deadline = time.monotonic() + 5
     while any(process.is_running() for process in started) and time.monotonic() < deadline:
         time.sleep(0.1)

@@ -33,7 +33,7 @@ BUTTON = Flag(
     metrics=(Goal(metric="purchase", role="primary"),),
     breakdowns=(Breakdown(property="country", values=("AT", "CH")),),
 )
-STICKY = Flag(key="sticky", owner="shop", variants=CONTROL_AND_TREATMENT, sticky=True)
+STICKY = Flag(key="sticky", owner="shop", variants=(Variant(key="control"), Variant(key="treatment")), sticky=True)
 BETA = Flag(
     key="beta",
     owner="shop",

@@ -1,0 +1,34 @@
+"""Listening: the server's port, had or told about."""
+
+import os
+import socket
+
+import msgspec
+
+from pipeline.errors import PeekproofError
+from pipeline.settings import Settings
+
+HOME = "127.0.0.1"
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that listens there. Raises PeekproofError."""
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        return socket.create_server((host, port), family=family)
+    except OSError as error:
+        raise PeekproofError(
+            f"port {port} of '{host}' cannot be had ({os.strerror(error.errno or 0)}); choose another by --port or "
+            "PEEKPROOF_HTTP_PORT, or stop the program that has it"
+        ) from None
+
+
+def with_free_port(settings: Settings) -> Settings:
+    """These settings, with a port of which a server can begin to make use now. Raises PeekproofError."""
+    with listen(HOME, settings.http_port) as listening:
+        return msgspec.structs.replace(settings, http_port=listening.getsockname()[1])
+
+
+def address(host: str, port: int) -> str:
+    """As a browser wants it."""
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"

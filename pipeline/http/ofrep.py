@@ -1,0 +1,166 @@
+"""OFREP 0.3: the protocol of OpenFeature's SDKs. One flag, all flags, and word of changes.
+
+A variant's value is its payload. A flag of which no variant has one is told by the variant's key; if all it has is
+`on`, it is true, and `off` false. Where there is no value (of `off`; of a variant without payload beside one that has
+it) the default that stands in the code holds.
+"""
+
+from collections.abc import AsyncIterator
+from hashlib import blake2b
+from typing import Any
+
+import msgspec
+from litestar import Request, Response, Router, get, post
+from litestar.exceptions import HTTPException, NotAuthorizedException
+from litestar.response import Stream
+
+from evaluation.assignment.compiled import Answer
+from evaluation.assignment.compiled import Reason as Why
+from evaluation.assignment.configs import OFF
+from pipeline.http.access import bearer
+from pipeline.http.backend import Backend
+from pipeline.http.evaluation import JSON, KEEP_ALIVE_SECONDS, MOST_USER_BYTES, evaluate, served_for, served_to
+from pipeline.http.flags import ServedFlags
+
+FIELDS = {  # of a user: what else a context holds is a property of the user
+    *("user_id", "device_id", "country", "region", "city", "dma", "language", "platform", "version", "os"),
+    *("device_manufacturer", "device_brand", "device_model", "carrier", "library", "ip_address"),
+    *("user_properties", "groups", "group_properties"),
+}
+TOLD = ("experimentKey", "flagVersion", "flagType", "segmentName")  # of an answer's metadata
+REASONS: dict[Why, str] = {
+    "segment": "SPLIT",
+    "sticky": "SPLIT",
+    "not allocated": "SPLIT",
+    "inclusion": "TARGETING_MATCH",
+    "dependency": "TARGETING_MATCH",
+    "inactive": "DISABLED",
+}
+
+AnyRequest = Request[Any, Any, Any]
+Success = dict[str, Any]
+
+
+class Body(msgspec.Struct):
+    """What clients send."""
+
+    context: dict[str, Any] = {}
+
+
+class RefusedError(Exception):
+    """A context that cannot be evaluated."""
+
+    def __init__(self, code: str, details: str) -> None:
+        self.code = code
+        self.details = details
+        super().__init__(details)
+
+
+@post("/ofrep/v1/evaluate/flags/{key:str}", status_code=200, request_max_body_size=MOST_USER_BYTES)
+async def evaluate_flag(request: AnyRequest, backend: Backend, key: str) -> Response[bytes]:
+    """What one flag yields for the context."""
+    served = served_to(request, backend)
+    try:
+        user = _user(await request.body())
+        answer = evaluate(request, backend, served, user, [key]).get(key) if key in served.keys else None
+    except RefusedError as error:
+        return _told({"key": key, "errorCode": error.code, "errorDetails": error.details}, 400)
+    if answer is None:
+        details = f"'{key}' is no flag that this deployment is served"
+        return _told({"key": key, "errorCode": "FLAG_NOT_FOUND", "errorDetails": details}, 404)
+    return _told(_success(served, key, answer))
+
+
+@post("/ofrep/v1/evaluate/flags", status_code=200, request_max_body_size=MOST_USER_BYTES)
+async def evaluate_flags(request: AnyRequest, backend: Backend) -> Response[bytes]:
+    """What every flag yields for the context; 304 where it is what the client has."""
+    served = served_to(request, backend)
+    try:
+        answers = evaluate(request, backend, served, _user(await request.body()))
+    except RefusedError as error:
+        return _told({"errorCode": error.code, "errorDetails": error.details}, 400)
+    # What decides about all the rest: not why, as a sticky answer has another reason the second time.
+    decided = [(key, answer.key, answer.metadata.get("flagVersion")) for key, answer in answers.items()]
+    tag = f'"{_digest(msgspec.json.encode(decided))}"'
+    if request.headers.get("if-none-match") == tag:
+        return Response(b"", status_code=304, headers={"etag": tag})
+    ticket = backend.tickets.of(bearer(request.headers.get("authorization")))
+    told = {
+        "flags": [_success(served, key, answer) for key, answer in answers.items()],
+        "eventStreams": [{"type": "sse", "endpoint": {"requestUri": f"/ofrep/v1/stream?ticket={ticket}"}}],
+    }
+    return Response(msgspec.json.encode(told), media_type=JSON, headers={"etag": tag})
+
+
+@get("/ofrep/v1/stream", include_in_schema=False)
+async def stream(backend: Backend, ticket: str) -> Stream:
+    """Word of every change, for whoever has a ticket; and at once, as something may have changed meanwhile."""
+    try:
+        key = backend.tickets.key(ticket)
+    except KeyError:
+        raise NotAuthorizedException("the ticket is not known (any more); evaluate all flags for another one") from None
+    served = served_for(backend, key)
+
+    async def events() -> AsyncIterator[bytes]:
+        newest, sent = served, b""
+        while not backend.is_stopping:
+            if newest.json != sent:
+                sent = newest.json
+                word = {"type": "refetchEvaluation", "etag": _digest(sent), "lastModified": newest.changed // 1_000}
+                yield b"data: " + msgspec.json.encode(word) + b"\n\n"
+            elif not await backend.catalog_changes(KEEP_ALIVE_SECONDS):
+                yield b":\n\n"
+            try:
+                newest = served_for(backend, key)
+            except HTTPException:
+                return
+
+    return Stream(events(), media_type="text/event-stream", headers={"cache-control": "no-store"})
+
+
+ofrep = Router("/", route_handlers=[evaluate_flag, evaluate_flags, stream], tags=["OpenFeature"])
+
+
+def _user(body: bytes) -> dict[str, Any]:
+    """The context as Amplitude's user. The targeting key is its user_id, unless it has one."""
+    try:
+        context = msgspec.json.decode(body or b"{}", type=Body).context
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+        reason = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
+        raise RefusedError("PARSE_ERROR", f"the body cannot be read: {reason}") from None
+    user = {name: value for name, value in context.items() if name in FIELDS}
+    user.setdefault("user_id", context.get("targetingKey"))
+    for name in ("user_id", "device_id"):
+        if not isinstance(user.get(name), str | None):
+            raise RefusedError("INVALID_CONTEXT", f"{name} (of a user, the targetingKey) is no text")
+    if not (user["user_id"] or user.get("device_id")):
+        raise RefusedError("TARGETING_KEY_MISSING", "the context has no targetingKey")
+    properties = user.get("user_properties")
+    others = {name: value for name, value in context.items() if name not in FIELDS and name != "targetingKey"}
+    user["user_properties"] = others | properties if isinstance(properties, dict) else others
+    return user
+
+
+def _success(served: ServedFlags, key: str, answer: Answer) -> Success:
+    told: Success = {
+        "key": key,
+        "reason": REASONS[answer.reason],
+        "variant": answer.key,
+        "metadata": {name: answer.metadata[name] for name in TOLD if name in answer.metadata},
+    }
+    match served.values[key]:
+        case "payload" if answer.payload is not None:
+            told["value"] = answer.payload
+        case "toggle":
+            told["value"] = answer.key != OFF
+        case "key" if answer.key != OFF:
+            told["value"] = answer.key
+    return told
+
+
+def _told(told: Success, status: int = 200) -> Response[bytes]:
+    return Response(msgspec.json.encode(told), status_code=status, media_type=JSON)
+
+
+def _digest(text: bytes) -> str:
+    return blake2b(text, digest_size=16).hexdigest()

@@ -1,0 +1,90 @@
+"""OFREP, request by request."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+from msgspec.structs import replace
+
+from pipeline.settings import Settings
+from tests.pipeline.http.catalog import BETA, edit
+from tests.pipeline.http.server import Server
+
+ONE = "/ofrep/v1/evaluate/flags/{}"
+ALL = "/ofrep/v1/evaluate/flags"
+
+
+@pytest.fixture
+def client(open_server: Server) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=open_server.address, timeout=30) as asking:
+        yield asking
+
+
+def context(key: str = "ann", **others: object) -> dict[str, Any]:
+    return {"context": {"targetingKey": key, **others}}
+
+
+def test_one_flag_says_variant_value_reason_and_what_an_exposure_needs(client: httpx.Client):
+    told = client.post(ONE.format("button"), json=context("ann")).json()
+
+    assert told["key"] == "button"
+    assert told["reason"] == "SPLIT"
+    assert told["metadata"]["experimentKey"] == "exp-1"
+    assert told["metadata"]["flagVersion"] == 2
+    assert told.get("value") == {"control": None, "treatment": {"label": "Buy now"}}[told["variant"]]
+
+
+def test_a_flag_that_is_only_on_or_off_is_true_or_false_and_others_are_their_variant(client: httpx.Client):
+    assert client.post(ONE.format("beta"), json=context("ann")).json()["value"] is True
+    assert client.post(ONE.format("beta"), json=context("bob")).json()["value"] is False
+    sticky = client.post(ONE.format("sticky"), json=context("ann")).json()
+    assert sticky["value"] == sticky["variant"]
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        (b"{", "PARSE_ERROR"),
+        (b'{"context": []}', "PARSE_ERROR"),
+        (b"{}", "TARGETING_KEY_MISSING"),
+        (b'{"context": {"targetingKey": 7}}', "INVALID_CONTEXT"),
+    ],
+)
+def test_contexts_that_cannot_be_evaluated_have_a_code(client: httpx.Client, body: bytes, code: str):
+    for path in (ONE.format("button"), ALL):
+        answer = client.post(path, content=body)
+        assert answer.status_code == 400
+        assert answer.json()["errorCode"] == code
+    unknown = client.post(ONE.format("buton"), json=context())
+    assert (unknown.status_code, unknown.json()["errorCode"]) == (404, "FLAG_NOT_FOUND")
+
+
+def test_all_flags_come_again_only_when_an_answer_is_another(client: httpx.Client):
+    first = client.post(ALL, json=context("bob"))
+    assert {flag["key"] for flag in first.json()["flags"]} == {"button", "sticky", "beta", "for-backend"}
+    known = {"If-None-Match": first.headers["etag"]}
+
+    again = client.post(ALL, json=context("bob"), headers=known)
+    of_another = client.post(ALL, json=context("ann"), headers=known)
+
+    assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", first.headers["etag"])
+    assert of_another.status_code == 200
+
+
+def test_whoever_fetched_all_flags_hears_of_a_change(client: httpx.Client, shop: Settings):
+    first = client.post(ALL, json=context("bob"))
+    (stream,) = first.json()["eventStreams"]
+    assert client.get("/ofrep/v1/stream?ticket=none").status_code == 401
+
+    with client.stream("GET", stream["endpoint"]["requestUri"]) as told:
+        words = (json.loads(line.removeprefix("data: ")) for line in told.iter_lines() if line.startswith("data: "))
+        at_once = next(words)
+        edit(shop, replace(BETA, description="one more word"))
+        afterwards = next(words)
+
+    assert at_once["type"] == afterwards["type"] == "refetchEvaluation"
+    assert at_once["etag"] != afterwards["etag"]
+    again = client.post(ALL, json=context("bob"), headers={"If-None-Match": first.headers["etag"]})
+    assert again.status_code == 200
