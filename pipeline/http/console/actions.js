@@ -35,9 +35,14 @@ const STEPS = {
     from: ["draft", "complete", "rolled out", "rolled back"],
     does: "It is put away, and everybody gets ‘off’, until it is restored.",
   },
+  restore: {
+    says: "Restore",
+    from: ["archived"],
+    does: "It comes back from the archive as it was.",
+  },
 };
 
-/** Buttons of the steps that may be taken now; `kind` is `experiments` or `flags`, `done` follows a new version. */
+/** Buttons of the steps that may be taken now; `kind` is `experiments` or `flags`; `done` reads what stands then. */
 export function actions(kind, flag, done) {
   const open = Object.entries(STEPS).filter(([, { from }]) => from.includes(flag.status));
   return h(
@@ -81,11 +86,11 @@ function ask(kind, flag, step, done) {
       };
       await post(`${kind}/${encodeURIComponent(flag.key)}/actions/${step}`, body);
       dialog.close();
-      done(step);
     } catch (error) {
       if (error.status === undefined) throw error;
       refused(error);
     } finally {
+      done();
       take.disabled = false;
     }
   };

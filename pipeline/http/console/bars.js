@@ -3,7 +3,7 @@
 import { h, svg } from "./dom.js";
 import { interval, lift, share } from "./numbers.js";
 
-const SCALES = [0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1]; // relative lifts at the ends
+const SCALES = [0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 0.75, 1]; // relative lifts at the ends
 const HEIGHT = 26;
 
 /** The smallest scale that shows every one of these ends; what lies beyond the largest goes on as an arrow. */
@@ -14,7 +14,13 @@ export function scaleOf(ends) {
 
 /** The axis above bars of one scale. */
 export const axis = (scale) =>
-  h("span", { class: "axis" }, h("span", null, lift(-scale)), h("span", null, "0"), h("span", null, lift(scale)));
+  h(
+    "span",
+    { class: "axis" },
+    h("span", null, `−${share(scale, 0)}`),
+    h("span", null, "0"),
+    h("span", null, `+${share(scale, 0)}`),
+  );
 
 /**
  * Running interval (thick) around 0, this look's interval (thin), the estimate (dot), and `mark`, a lift of note (dashed).

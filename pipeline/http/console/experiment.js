@@ -43,12 +43,7 @@ export function experimentPage(key, { redraw, say }) {
     redraw();
   }
 
-  async function done(step) {
-    await refresh();
-    say(`${key} is ${flag.status}`);
-    redraw();
-    document.getElementById(`act-${step}`)?.focus();
-  }
+  const done = () => refresh().then(redraw);
 
   const chosen = (name) => (event) => {
     const { value, checked, type } = event.target;
@@ -113,8 +108,7 @@ function standing(flag) {
 
 function verdict(flag, look) {
   if (!look) {
-    const why =
-      flag.state.status === "draft" ? "It has not been started." : "The first look comes with the first units.";
+    const why = flag.status === "draft" ? "It has not been started." : "The first look comes with the first units.";
     return h(
       "section",
       { class: "decision idle", "aria-label": "Verdict" },
@@ -210,7 +204,7 @@ function health({ health: told }) {
     ? { sign: "✘", says: "broken", tone: "bad" }
     : { sign: "✔", says: "as promised", tone: "good" };
   const facts = [
-    ["jumpers", "jumpers", told.jumpers, told.jumpers && share(told.jumpers / (units + told.jumpers), 2)],
+    ["jumpers", "jumpers", told.jumpers, told.jumpers > 0 && share(told.jumpers / (units + told.jumpers), 2)],
     ["late", "late exposures", told.late_exposures],
     ["late", "late events", told.late_events],
     ["duplicates", "duplicates", told.duplicate_events],

@@ -7,7 +7,7 @@ import { count, duration, moment, share } from "./numbers.js";
 import { mark, term } from "./words.js";
 import { versionsOf } from "./versions.js";
 
-export function flagPage(key, { redraw, say }) {
+export function flagPage(key, { redraw }) {
   const versions = versionsOf("flags", key, redraw);
   let flag = null;
   let look = null;
@@ -25,12 +25,7 @@ export function flagPage(key, { redraw, say }) {
     },
     view() {
       const { definition } = flag.state;
-      const done = async (step) => {
-        await refresh();
-        say(`${key} is ${flag.status}`);
-        redraw();
-        document.getElementById(`act-${step}`)?.focus();
-      };
+      const done = () => refresh().then(redraw);
       return [
         h("nav", { class: "path", "aria-label": "Path" }, h("a", { href: "#/" }, "Experiments and flags")),
         h("div", { class: "head" }, h("h1", null, definition.name ?? key), actions("flags", flag, done)),

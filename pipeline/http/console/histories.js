@@ -167,7 +167,22 @@ const named = (columns, isAbsolute) =>
     const prefix = isAbsolute ? "" : "relative_";
     const [estimate, lower, upper] = ["estimate", "lower", "upper"].map((name) => columns[prefix + name]);
     const [low, high] = ["lower", "upper"].map((name) => columns[`running_${prefix}${name}`]);
-    return { ...columns, estimate, lower, upper, low, high, drawn: [columns.time, upper, lower, high, low, estimate] };
+    return {
+      ...columns,
+      estimate,
+      lower,
+      upper,
+      low,
+      high,
+      drawn: [
+        columns.time,
+        upper,
+        lower,
+        high,
+        low,
+        estimate.map((each, index) => (low[index] === null && high[index] === null ? null : each)),
+      ],
+    };
   });
 
 const unitColumns = (units) =>

@@ -93,6 +93,7 @@ function say(text) {
   if (said.textContent !== text) said.textContent = text;
 }
 
+addEventListener("resize", redraw);
 addEventListener("hashchange", () => location.hash !== "#main" && open());
 document.querySelector(".skip").addEventListener("click", (event) => {
   event.preventDefault();
@@ -100,11 +101,15 @@ document.querySelector(".skip").addEventListener("click", (event) => {
 });
 document.getElementById("key").addEventListener("click", enterKey);
 document.getElementById("meanings").append(...meanings());
+let asked = null; // the term whose meaning opens
 document.addEventListener("click", (event) => {
-  const at = event.target.closest?.("[popovertarget]");
-  const meaning = at && document.getElementById(at.getAttribute("popovertarget"));
-  if (meaning?.matches(":popover-open")) place(meaning, at);
+  asked = event.target.closest?.("[popovertarget]") ?? asked;
 });
+document.getElementById("meanings").addEventListener(
+  "toggle",
+  (event) => event.newState === "open" && place(event.target, asked),
+  true, // it does not bubble
+);
 addEventListener("keydown", (event) => {
   const isTyping = event.target.matches?.("input, textarea, select");
   const search = main.querySelector("input[type=search]");

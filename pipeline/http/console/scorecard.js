@@ -31,43 +31,19 @@ function prefers(cell, other, reading) {
 /** The table of all metrics; `choice` is what a person chose to see: `reading` and whether differences are `absolute`. */
 export function scorecard(flag, look, choice) {
   const goals = flag.state.definition.metrics;
-  const cells = shown(
-    look.cells.filter((cell) => cell.segment === "all"),
-    choice.reading,
-  );
-  const row = rows(flag, cells, choice);
-  const of = (role) => goals.filter((goal) => (goal.role ?? "secondary") === role);
-  const bodies = Object.keys(ROLES)
-    .filter((role) => of(role).length)
-    .map((role) =>
-      h(
-        "tbody",
-        { id: `of-${role}` },
-        h(
-          "tr",
-          { class: "group" },
-          h(
-            "th",
-            { colspan: row.columns, scope: "rowgroup" },
-            ROLES[role][0] && h("span", { class: "sign", "aria-hidden": "true" }, ROLES[role][0]),
-            term(role, ROLES[role][1]),
-          ),
-        ),
-        of(role).map((goal) =>
-          cells
-            .filter((cell) => cell.metric === goal.metric)
-            .map((cell) => {
-              const metric = flag.metrics[cell.metric];
-              const head = [
-                h("span", { class: "named" }, cell.metric, h("span", null, metric?.name)),
-                notes(goal, metric, cell, flag),
-              ];
-              return row(cell, `cell-${cell.metric}-${cell.variant}`, head, noted(goal));
-            }),
-        ),
-      ),
+  const everybody = look.cells.filter((cell) => cell.segment === "all");
+  const bodies = Object.entries(ROLES).map(([role, [sign, name]]) => {
+    const its = goals.filter((goal) => (goal.role ?? "secondary") === role);
+    const head = [sign && h("span", { class: "sign", "aria-hidden": "true" }, sign), term(role, name)];
+    const rows = its.flatMap((goal) =>
+      shown(
+        everybody.filter((cell) => cell.metric === goal.metric),
+        choice.reading,
+      ).map((cell) => [cell, `cell-${cell.metric}-${cell.variant}`, named(flag, goal, cell), noted(goal)]),
     );
-  return [table("metric", flag, choice, row, bodies), legend(row.scale)];
+    return rows.length > 0 && body(flag, choice, head, rows);
+  });
+  return [table("metric", flag, choice, bodies), legend()];
 }
 
 /** One metric's comparison within each segment, under that of everybody. */
@@ -76,36 +52,50 @@ export function segmentTable(flag, look, metric, choice) {
     look.cells.filter((cell) => cell.metric === metric),
     choice.reading,
   );
-  const row = rows(flag, cells, choice);
-  const body = cells.map((cell) =>
-    row(cell, `segment-${cell.segment}-${cell.variant}`, cell.segment === "all" ? "everybody" : cell.segment),
-  );
-  return table("segment", flag, choice, row, h("tbody", null, body));
+  const rows = cells.map((cell) => [
+    cell,
+    `segment-${cell.segment}-${cell.variant}`,
+    cell.segment === "all" ? "everybody" : cell.segment,
+  ]);
+  return table("segment", flag, choice, body(flag, choice, metric, rows));
 }
 
-/** What makes a row of a cell, all of one scale: `(cell, id, head, mark)`. */
-function rows(flag, cells, choice) {
-  const scale = scaleOf(cells.flatMap((cell) => [cell.running_relative_lower, cell.running_relative_upper]));
+/** Rows `[cell, id, head, mark]` under one head, and one scale. */
+function body(flag, choice, head, rows) {
+  const scale = scaleOf(rows.flatMap(([cell]) => [cell.running_relative_lower, cell.running_relative_upper]));
   const several = flag.variants.length > 2;
-  const row = (cell, id, head, mark) => {
-    const asShare = isShare(flag.metrics[cell.metric]);
-    return h(
+  return h(
+    "tbody",
+    null,
+    h(
       "tr",
-      { id },
-      h("th", { scope: "row" }, head),
-      several && h("td", { "data-name": "variant" }, cell.variant),
-      arm(cell.control_mean, cell.control_nonzero, cell.control_n, asShare, flag.control),
-      arm(cell.mean, cell.nonzero, cell.n, asShare, cell.variant),
-      h("td", { class: "bar" }, bar(cell, scale, JUDGEMENTS[cell.judgement]?.tone ?? "open", mark)),
-      size(cell, asShare, choice),
-      h("td", { class: "number", "data-name": cell.chance === null ? "p" : "chance" }, certainty(cell)),
-      h("td", { class: "judged" }, judged(cell)),
-    );
-  };
-  return Object.assign(row, { scale, several, columns: several ? 8 : 7 });
+      { class: "group" },
+      h("th", { colspan: several ? 4 : 3, scope: "rowgroup" }, head),
+      h("td", { class: "bar" }, axis(scale)),
+      h("td", { colspan: 3 }),
+    ),
+    rows.map(([cell, id, of, mark]) => row(flag, choice, several, scale, cell, id, of, mark)),
+  );
 }
 
-function table(of, flag, { absolute }, { scale, several }, bodies) {
+function row(flag, choice, several, scale, cell, id, head, mark) {
+  const asShare = isShare(flag.metrics[cell.metric]);
+  return h(
+    "tr",
+    { id },
+    h("th", { scope: "row" }, head),
+    several && h("td", { "data-name": "variant" }, cell.variant),
+    arm(cell.control_mean, cell.control_nonzero, cell.control_n, asShare, flag.control),
+    arm(cell.mean, cell.nonzero, cell.n, asShare, cell.variant),
+    h("td", { class: "bar" }, bar(cell, scale, JUDGEMENTS[cell.judgement]?.tone ?? "open", mark)),
+    size(cell, asShare, choice),
+    h("td", { class: "number", "data-name": cell.chance === null ? "p" : "chance" }, certainty(cell)),
+    h("td", { class: "judged" }, judged(cell)),
+  );
+}
+
+function table(of, flag, { absolute }, bodies) {
+  const several = flag.variants.length > 2;
   const head = (name, kind) => h("th", { scope: "col", class: kind }, name);
   const treatment = flag.variants.find((each) => each !== flag.control);
   const isBayesian = flag.state.definition.analysis?.method === "bayesian";
@@ -125,9 +115,9 @@ function table(of, flag, { absolute }, { scale, several }, bodies) {
           several && head("variant"),
           head(flag.control, "number"),
           head(several ? "treatment" : treatment, "number"),
-          head(axis(scale), "bar"),
+          head("0 is no difference", "bar"),
           head(
-            [absolute ? term("difference", "difference") : term("lift", "lift"), " ", term("interval", "interval")],
+            [absolute ? term("difference", "difference") : term("lift", "lift"), ", ", term("interval", "interval")],
             "number",
           ),
           head(isBayesian ? term("chance", "chance") : term("p", "p"), "number"),
@@ -139,11 +129,10 @@ function table(of, flag, { absolute }, { scale, several }, bodies) {
   );
 }
 
-const legend = (scale) =>
+const legend = () =>
   h(
     "p",
     { class: "quiet legend" },
-    `The line goes from ${lift(-scale)} to ${lift(scale)}, 0 in its middle. `,
     h("b", null, "Thick"),
     " is what all looks so far say together, filled once it is decided; ",
     h("b", null, "thin"),
@@ -164,7 +153,8 @@ function noted({ direction = "increase", minimum_effect: effect, margin, role })
   return role === "guardrail" ? margin && -sign * margin : effect && sign * effect;
 }
 
-function notes(goal, metric, cell, flag) {
+function named(flag, goal, cell) {
+  const metric = flag.metrics[cell.metric];
   const said = [
     `wants ${goal.direction === "decrease" ? "less" : "more"}`,
     goal.minimum_effect && `predicts ${share(goal.minimum_effect, 0)} or more`,
@@ -174,7 +164,10 @@ function notes(goal, metric, cell, flag) {
     metric?.cuped && flag.state.definition.analysis?.cuped && "CUPED",
     cell.method !== "sequential" && cell.method,
   ].filter(Boolean);
-  return h("small", null, said.join(" · "));
+  return [
+    h("span", { class: "named" }, cell.metric, h("span", null, metric?.name)),
+    h("small", null, said.join(" · ")),
+  ];
 }
 
 const arm = (value, nonzero, n, asShare, name) =>

@@ -29,7 +29,7 @@ export const STATUSES = {
 };
 
 export const CAVEATS = {
-  "open windows": "no window: the guarantee of always-valid results is not claimed",
+  "open windows": "units still grow: the guarantee of always-valid results is not claimed",
   "heavy tail": "uncapped sum on an unequal split: no guarantee is claimed; give the metric a cap",
 };
 
@@ -95,6 +95,7 @@ export function place(meaning, at) {
   const { offsetWidth: width, offsetHeight: height } = meaning;
   const below = bottom + 6 + height < innerHeight;
   meaning.style.left = `${Math.max(8, Math.min(left, innerWidth - width - 8))}px`;
+  meaning.style.visibility = "visible";
   meaning.style.top = `${below ? bottom + 6 : Math.max(8, top - height - 6)}px`;
 }
 

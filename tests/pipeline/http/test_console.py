@@ -1,0 +1,275 @@
+"""The console in a real Chromium: what a person sees, does and hears, over a server that wants keys."""
+
+import math
+import re
+import shutil
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from kafka import KafkaProducer
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from evaluation.catalog import RunInForce
+from evaluation.significance.look import encode_look, look
+from pipeline import topics
+from pipeline.catalog import read_catalog
+from pipeline.http.keys import Keys
+from pipeline.settings import Settings
+from schemas.look import Look
+from schemas.topics import RESULTS
+from tests.evaluation.significance.conftest import make_aggregate
+from tests.pipeline.http.server import serving
+from tests.pipeline.shop import Shop
+
+CONFIGS = Path(__file__).parents[3] / "configs"
+EXPERIMENT = "checkout-button"
+BREAKDOWN = "breakdowns:\n  - property: platform\n    values: [iOS, Android]\n"
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+pytestmark = pytest.mark.skipif(
+    CHROMIUM is None,
+    reason="there is no Chromium to show the console in; `apt-get install chromium` brings one",
+)
+
+
+class Console:
+    """A server over the examples of `configs/`, of which one experiment runs, and a browser in which it is open."""
+
+    def __init__(self, settings: Settings, run: RunInForce, address: str, browser: Browser) -> None:
+        self.settings, self.address, self.browser = settings, address, browser
+        self.key = Keys(settings.data).create("admin", "ann")[1]
+        self.faults: list[str] = []
+        self.last: Look | None = None
+        self._run = run
+
+    def publish(self, *sizes: int) -> None:
+        """Looks of the real inference, each with so many units in either arm: a lift of 15 % of purchases."""
+        producer = KafkaProducer(**self.settings.kafka_python_arguments())
+        for n in sizes:
+            aggregate = make_aggregate(_sums(n), flag=EXPERIMENT, clock=self._run.started + 20 * n)
+            self.last = look(self._run, [aggregate], self.last)
+            key = f"{EXPERIMENT}/{self._run.key}".encode()
+            producer.send(self.settings.topic(RESULTS), encode_look(self.last), key=key)
+        producer.close()
+
+    def open(self, route: str = "", **context: object) -> Page:
+        """A page in a window of its own, with a key that was entered before."""
+        opened = self.browser.new_context(base_url=self.address, reduced_motion="reduce", **context)  # type: ignore[arg-type]
+        opened.set_default_timeout(15_000)
+        opened.add_init_script(f"sessionStorage.setItem('peekproof-key', '{self.key}')")
+        page = opened.new_page()
+        page.on("console", lambda said: said.type in ("error", "warning") and self.faults.append(said.text))
+        page.on("pageerror", lambda error: self.faults.append(str(error)))
+        page.goto(f"/#/{route}")
+        expect(page.get_by_text("Live", exact=True)).to_be_visible()
+        return page
+
+    def experiment(self, **context: object) -> Page:
+        page = self.open(f"experiments/{EXPERIMENT}", **context)
+        expect(page.locator("#chart-intervals canvas")).to_be_visible()
+        return page
+
+
+def _sums(n: int) -> dict[tuple[object, ...], tuple[int, int, int, int]]:
+    """What so many units in either arm did: of all, of those who settled, and by platform."""
+    sums: dict[tuple[object, ...], tuple[int, int, int, int]] = {}
+    parts = [("settled", n * 9 // 10, "all"), ("live", n, "all")]
+    parts += [(reading, units // 3, f"platform={each}") for each in ("iOS", "Android") for reading, units, _ in parts]
+    for reading, units, segment in parts:
+        bought = [round(units * rate + math.sqrt(units) * 0.2 * math.sin(n)) for rate in (0.12, 0.138)]
+        for variant, buyers in zip(("control", "treatment"), bought, strict=True):
+            arm = (reading, variant, 0, segment)
+            sums["purchase", *arm] = (units, buyers, buyers, buyers)
+            sums["revenue", *arm] = (units, buyers, buyers * 5_000, buyers * 30_000_000)
+            failed = round(units * 0.02)
+            sums["app_error", *arm] = (units, failed, failed, failed)
+    return sums
+
+
+@pytest.fixture(scope="module")
+def console(broker: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Console]:
+    directory = tmp_path_factory.mktemp("console")
+    settings = Settings(bootstrap_servers=broker, prefix=f"test-{uuid.uuid4().hex[:12]}", data=directory / "data")
+    topics.create(settings)
+    shutil.copytree(CONFIGS, directory / "configs")
+    with (directory / "configs" / "experiments" / f"{EXPERIMENT}.yaml").open("a") as file:
+        file.write(BREAKDOWN)
+    shop = Shop(directory / "shop", settings)
+    shop.call("apply", str(directory / "configs"), "--reason", "the shop's examples")
+    shop.call("experiment", "start", EXPERIMENT, "--reason", "let us see")
+    run = read_catalog(settings).newest.flags[EXPERIMENT].runs[-1]
+    # Playwright's loop runs from here on, and none of ours can.
+    with serving(settings, is_open=False) as server, sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        made = Console(settings, run, server.address, browser)
+        made.publish(*range(150, 3_000, 150))
+        yield made
+        browser.close()
+
+
+@pytest.fixture(autouse=True)
+def no_fault(console: Console) -> Iterator[None]:
+    """Nothing that went wrong in a page goes unseen."""
+    console.faults.clear()
+    yield
+    for context in console.browser.contexts:
+        context.close()
+    assert console.faults == []
+
+
+def test_it_asks_for_a_key_and_keeps_it_out_of_addresses(console: Console):
+    page = console.browser.new_context(base_url=console.address).new_page()
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto("/")
+    expect(page.get_by_role("heading", name="A key is needed")).to_be_visible()
+
+    page.get_by_role("button", name="Enter a key").click()
+    page.get_by_role("textbox", name="Key").fill(console.key)
+    page.keyboard.press("Enter")
+
+    expect(page.get_by_role("link", name=EXPERIMENT)).to_be_visible()
+    expect(page.get_by_text("Live", exact=True)).to_be_visible()
+    assert not [address for address in asked if console.key in address]
+
+
+def test_every_flag_is_listed_and_found_from_the_keyboard(console: Console):
+    page = console.open()
+    expect(page.locator(".rows > li")).to_have_count(9)
+
+    page.keyboard.press("/")
+    page.keyboard.type("dark design")
+    expect(page.locator(".rows > li")).to_have_count(1)
+    page.get_by_role("link", name="dark-mode").focus()
+    page.keyboard.press("Enter")
+
+    expect(page.get_by_role("heading", level=1)).to_have_text("Dark mode")
+    expect(page.locator("#main")).to_be_focused()
+    expect(page.locator("#variant-black")).to_contain_text('{"background":"#000000"}')
+
+
+def test_every_number_of_the_look_stands_in_the_scorecard_and_its_meaning_beside_it(console: Console):
+    page = console.experiment()
+    assert console.last is not None
+    cell = next(each for each in console.last.cells if each.metric == "purchase" and each.segment == "all")
+
+    row = page.locator("#cell-purchase-treatment")
+    expect(row).to_contain_text(f"{cell.nonzero:,} of {cell.n:,}")
+    ends = [f"{abs(end or 0.0) * 100:.1f}%" for end in (cell.running_relative_lower, cell.running_relative_upper)]
+    expect(row.get_by_role("img")).to_have_attribute("aria-label", re.compile(".*".join(map(re.escape, ends))))
+    expect(page.locator("[id='segment-platform=iOS-treatment']")).to_contain_text("to watch")
+
+    page.locator("#scorecard + .choices, thead").get_by_role("button", name="p", exact=True).first.focus()
+    page.keyboard.press("Enter")
+    meaning = page.get_by_text("The smallest always-valid p-value of all looks so far")
+    expect(meaning).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(meaning).to_be_hidden()
+
+
+def test_one_can_go_back_to_any_look(console: Console):
+    page = console.experiment()
+    newest = console.last.look if console.last else 0
+    slider = page.get_by_role("slider")
+    expect(slider).to_have_value(str(newest))
+
+    slider.focus()
+    page.keyboard.press("Home")
+
+    expect(page.get_by_text(f"Look 1 of {newest}")).to_be_visible()
+    expect(page.locator("#cell-purchase-treatment")).to_contain_text("too few units yet")
+    page.get_by_role("button", name="Back to the newest").click()
+    expect(page.get_by_text(f"Look {newest} of {newest}")).to_be_visible()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_it_hides_nothing_from_anybody(console: Console, scheme: str):
+    rules = {"runOnly": ["color-contrast"]} if scheme == "dark" else {}  # the others see no colour
+    directory = console.settings.data / "screenshots"
+    for name, route in {"list": "", "experiment": f"experiments/{EXPERIMENT}", "flag": "flags/dark-mode"}.items():
+        page = console.open(route, color_scheme=scheme)
+        expect(page.get_by_role("heading", level=1)).to_be_visible()
+        if name == "experiment":
+            expect(page.locator("#chart-units canvas")).to_be_visible()
+        page.screenshot(path=directory / f"{name}-{scheme}.png", full_page=True)
+        found = Axe().run(page, options=rules)
+        assert found.violations_count == 0, found.generate_report()
+    print(f"screenshots: {directory}")
+
+
+def test_it_fits_a_phone(console: Console):
+    page = console.experiment(viewport={"width": 390, "height": 844}, has_touch=True)
+
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    page.screenshot(path=console.settings.data / "screenshots" / "experiment-phone.png", full_page=True)
+
+
+def test_a_verdict_arrives_on_the_open_page_without_a_reload(console: Console):
+    page, listed = console.experiment(), console.open()
+    verdict, row = page.get_by_role("region", name="Verdict"), listed.locator(f"#row-{EXPERIMENT}")
+    expect(verdict).to_contain_text("Keep running")
+    expect(row).to_contain_text("Keep running")
+    page.evaluate("window.stands = true")
+
+    console.publish(24_000)
+
+    expect(verdict).to_contain_text("Ship")
+    assert console.last is not None
+    expect(verdict).to_contain_text(console.last.verdict.reason)
+    expect(row).to_contain_text("Ship")
+    expect(page.get_by_role("status")).to_contain_text("Verdict: ship.")
+    expect(page.locator("#cell-purchase-treatment")).to_contain_text("better")
+    page.get_by_text("The same numbers as a table").first.click()
+    expect(page.locator("details[open] tbody tr").first).to_contain_text("43,200")
+    assert page.evaluate("window.stands")
+
+
+def test_a_roll_out_is_clicked_and_shows_in_history(console: Console):
+    page = console.experiment()
+
+    page.get_by_role("button", name="Roll out …").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog.get_by_label("Variant")).to_have_value("treatment")
+    dialog.get_by_label("Reason").fill("it sells more")
+    page.keyboard.press("Enter")
+
+    newest = page.locator(".versions > li").first
+    expect(newest).to_contain_text("treatment is rolled out")
+    expect(newest).to_contain_text("it sells more")
+    expect(page.get_by_text("rolled out: everybody gets treatment")).to_be_visible()
+    expect(page.locator("#variant-treatment")).to_contain_text("100.0%")
+    newest.get_by_text("What version 3 changed").click()
+    expect(newest.get_by_role("row", name="rolled_out – treatment")).to_be_visible()
+    told = httpx.get(
+        f"{console.address}/api/1/experiments/{EXPERIMENT}/versions", headers={"authorization": f"Bearer {console.key}"}
+    ).json()["versions"]
+    assert (told[-1]["reason"], told[-1]["author"]) == ("it sells more", "ann")
+
+
+def test_what_is_risky_wants_a_second_click_and_what_is_refused_is_said_in_the_servers_words(console: Console):
+    page = console.open("experiments/new-player")
+    expect(page.get_by_text("It has not been started.")).to_be_visible()
+    page.get_by_role("button", name="Roll out …").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_label("Reason").fill("we like it")
+    dialog.get_by_role("button", name="Roll out").click()
+    expect(dialog.get_by_role("alert")).to_contain_text("no run has measured that it is better")
+    expect(page.locator(".versions > li")).to_have_count(1)
+
+    faster = httpx.post(
+        f"{console.address}/api/1/experiments/new-player/actions/start",
+        headers={"authorization": f"Bearer {console.key}"},
+        json={"reason": "faster"},
+    )
+    assert faster.status_code == 200
+    dialog.get_by_role("button", name="Roll out nevertheless").click()
+
+    expect(dialog.get_by_role("alert")).to_contain_text("version 2 of flag 'new-player' stands, and not version 1")
+    page.keyboard.press("Escape")
+    expect(dialog).to_be_hidden()
+    expect(page.locator(".versions > li")).to_have_count(2)
+    console.faults[:] = [fault for fault in console.faults if "409" not in fault]  # the two refusals
