@@ -36,7 +36,7 @@ Caveat = Literal[
 ]
 
 
-class Cell(msgspec.Struct, frozen=True, kw_only=True):
+class Cell(msgspec.Struct, frozen=True):
     """One metric, one variant against control, one reading, one segment. Never NaN: null and a status.
 
     `estimate` is treatment minus control in the metric's unit; `lower`, `upper` its interval at this look, and
@@ -46,16 +46,16 @@ class Cell(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     metric: str
-    metric_version: int = 1  # of the metric's document: running values start again with another definition
+    metric_version: int  # of the metric's document: running values start again with another definition
     variant: str
     control: str
     reading: Reading
-    segment: str = EVERYONE  # or property=value of a breakdown
-    method: Method = "sequential"
-    alternative: Alternative = "two-sided"
+    segment: str  # EVERYONE, or property=value of a breakdown
+    method: Method
+    alternative: Alternative
     status: Status
-    judgement: Judgement | None = None  # null: nothing rests on this reading
-    caveat: Caveat | None = None
+    judgement: Judgement | None  # null: nothing rests on this reading
+    caveat: Caveat | None
     n: int
     nonzero: int
     sum: Exact  # of quantised unit totals: divide by 10^scale
@@ -84,7 +84,7 @@ class Cell(msgspec.Struct, frozen=True, kw_only=True):
     relative_upper: float | None = None
     running_relative_lower: float | None = None
     running_relative_upper: float | None = None
-    alpha: float  # of the interval
+    alpha: float = 0.05  # of the interval
     planned_units: int | None = None  # of treatment and control together
 
 

@@ -1,36 +1,29 @@
 """Cells: one row of a look for each metric, treatment and reading, computed together as columns."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
 from typing import Any, NamedTuple
 
-import msgspec
 import numpy as np
 
 from evaluation.catalog import MetricInForce, RunInForce, control_of
-from evaluation.significance.comparison import Adjustment, Comparison, Measure, adjustment, differences
-from evaluation.significance.intervals import Intervals
-from evaluation.significance.judgements import judged
+from evaluation.significance.comparison import Measure, Pairs, Sample, adjustment, differences
+from evaluation.significance.intervals import Coins, Intervals
+from evaluation.significance.judgements import Judgements, decides
 from evaluation.significance.moments import Arm, Floats
-from evaluation.significance.procedures import Procedure, procedure
+from evaluation.significance.procedures import Procedure, Procedures, procedures_of
+from evaluation.significance.running import Running
 from schemas.aggregate import exact
 from schemas.catalog import Allocation, Flag, Goal
-from schemas.look import EVERYONE, Alternative, Caveat, Cell, Method, Reading
+from schemas.look import EVERYONE, Caveat, Cell, Reading
 
 CellKey = tuple[str, str, Reading, str]  # metric, treatment, reading, segment
 ArmKey = tuple[str, str, str, int, str]  # metric, reading, segment, allocation, variant
-
-Number = float | None
 
 
 def cell_key(cell: Cell) -> CellKey:
     """What a cell is about."""
     return cell.metric, cell.variant, cell.reading, cell.segment
-
-
-def test_of(cell: Cell) -> tuple[int, Method, Alternative]:
-    """What the running values belong to: they go on as long as it stays."""
-    return cell.metric_version, cell.method, cell.alternative
 
 
 def readings(metric: MetricInForce) -> tuple[Reading, ...]:
@@ -50,155 +43,190 @@ def cells(
     arms: Mapping[ArmKey, Arm],
     withheld: Mapping[str, int],
     before: Mapping[CellKey, Cell],
-) -> list[Cell]:
-    """The cells of the run's `metrics`, in the order of its definition.
+) -> tuple[list[Cell], bool]:
+    """The cells of the run's `metrics`, in the order of its definition; and whether running values start again.
 
     `arms` holds exact sums, `withheld` the units per metric whose total was too large to keep, `before` the cells of
     the last published look: running values and levels go on from there, unless the metric has been redefined or is
     tested in another way since.
     """
-    planned = list(_planned(run, metrics, arms, before))
-    comparisons = [each.comparison for each in planned]
-    found = differences(comparisons)
+    layout = _Layout(run)
+    blocks = list(_blocks(run, metrics, arms, layout))
+    per_block = range(len(layout.treatments))
+    goals = [block.goal for block in blocks for _ in per_block]
+    known, is_restarted = _known(blocks, layout.treatments, before)
+    # A level is fixed by the first look: a metric added later must not move what it promised.
+    tests = [
+        tested if cell is None or cell.alpha == tested.alpha else tested._replace(alpha=cell.alpha)
+        for tested, cell in zip((tested for block in blocks for tested in block.tests), known, strict=True)
+    ]
+    treated = [block.totals[place] for block in blocks for place in layout.treated]
+    controlled = [block.totals[layout.controlled] for block in blocks for _ in per_block]
+
+    procedures = Procedures(tests)
+    found = differences([block.sample for block in blocks], layout.pairs)
     said = Intervals(
-        comparisons,
-        [each.procedure for each in planned],
+        procedures,
         found,
-        [each.shares for each in planned],
-        np.array([withheld.get(each.goal.metric, 0) > 0 for each in planned], np.bool_),
+        has_data=np.array([min(t.n, c.n) > 0 for t, c in zip(treated, controlled, strict=True)], np.bool_),
+        is_withheld=np.array([withheld.get(goal.metric, 0) > 0 for goal in goals], np.bool_),
+        is_single=np.array([len(shares) == 1 for shares in layout.shares] * len(blocks), np.bool_),
+        coins=_coins(blocks, layout),
     )
-    numbers: dict[str, list[Any]] = {
-        name: _numbers(column)
-        for name, column in {
-            "estimate": found.difference,
-            "standard_error": np.sqrt(np.maximum(found.variance, 0.0)),
-            "lower": said.lower,
-            "upper": said.upper,
-            "p_value": said.p_value,
-            "log_e": said.log_e,
-            "relative_estimate": said.relative_estimate,
-            "relative_lower": said.relative_lower,
-            "relative_upper": said.relative_upper,
-        }.items()
+    running = Running(procedures, said, found.n + found.control_n >= procedures.planned, known)
+    is_deciding = np.array([block.is_deciding for block in blocks for _ in per_block], np.bool_)
+    is_of_all = np.array([block.segment == EVERYONE for block in blocks for _ in per_block], np.bool_)
+    judgements = Judgements(
+        run.definition,
+        goals,
+        procedures,
+        said,
+        running,
+        is_deciding=is_deciding,
+        is_alarm=~is_deciding & is_of_all & procedures.is_guardrail & (procedures.method == "exact"),
+    )
+    scales = [block.sample.scales[0] for block in blocks for _ in per_block]
+    columns: dict[str, Sequence[Any]] = {
+        "metric": [goal.metric for goal in goals],
+        "metric_version": [block.version for block in blocks for _ in per_block],
+        "variant": layout.treatments * len(blocks),
+        "control": [layout.control] * len(goals),
+        "reading": [block.reading for block in blocks for _ in per_block],
+        "segment": [block.segment for block in blocks for _ in per_block],
+        "method": [each.method for each in tests],
+        "alternative": [each.alternative for each in tests],
+        "status": said.status.tolist(),
+        "judgement": judgements.judgement.tolist(),
+        "caveat": [caveat for block in blocks for caveat in block.caveats],
+        "n": [arm.n for arm in treated],
+        "nonzero": [arm.nonzero for arm in treated],
+        "sum": [exact(arm.first[0]) for arm in treated],
+        "sum_squares": [exact(arm.second[0]) for arm in treated],
+        "control_n": [arm.n for arm in controlled],
+        "control_nonzero": [arm.nonzero for arm in controlled],
+        "control_sum": [exact(arm.first[0]) for arm in controlled],
+        "control_sum_squares": [exact(arm.second[0]) for arm in controlled],
+        "scale": scales,
+        "mean": _means(found.mean, treated, scales),
+        "control_mean": _means(found.control_mean, controlled, scales),
+        "estimate": _numbers(found.difference),
+        "standard_error": _numbers(np.sqrt(np.maximum(found.variance, 0.0))),
+        "lower": _numbers(said.lower),
+        "upper": _numbers(said.upper),
+        "p_value": _numbers(said.p_value),
+        "log_e": _numbers(said.log_e),
+        "running_lower": _numbers(running.lower),
+        "running_upper": _numbers(running.upper),
+        "running_p_value": _numbers(running.p_value),
+        "running_empty": running.is_empty.tolist(),
+        "adjusted_p_value": _numbers(judgements.adjusted),
+        "chance": _numbers(said.chance),
+        "relative_estimate": _numbers(said.relative_estimate),
+        "relative_lower": _numbers(said.relative_lower),
+        "relative_upper": _numbers(said.relative_upper),
+        "running_relative_lower": _numbers(running.relative_lower),
+        "running_relative_upper": _numbers(running.relative_upper),
+        "alpha": [each.alpha for each in tests],
+        "planned_units": [each.planned for each in tests],
     }
-    mean, control_mean, chance = map(_numbers, (found.mean, found.control_mean, said.chance))
-    control = control_of(run.definition)
-    is_planned = (found.n + found.control_n >= [each.procedure.planned or np.inf for each in planned]).tolist()
-    made = []
-    for i, each in enumerate(planned):
-        treated, controlled, scale = each.comparison.treatment, each.comparison.control, each.comparison.scales[0]
-        cell = Cell(
-            metric=each.goal.metric,
-            metric_version=metrics[each.goal.metric].version,
-            variant=each.treatment,
-            control=control,
-            reading=each.reading,
-            segment=each.segment,
-            method=each.procedure.method,
-            alternative=each.procedure.alternative,
-            status=said.status[i],
-            caveat=_caveat(metrics[each.goal.metric], each),
-            n=treated.n,
-            nonzero=treated.nonzero,
-            sum=exact(treated.first[0]),
-            sum_squares=exact(treated.second[0]),
-            control_n=controlled.n,
-            control_nonzero=controlled.nonzero,
-            control_sum=exact(controlled.first[0]),
-            control_sum_squares=exact(controlled.second[0]),
-            scale=scale,
-            mean=_mean(mean[i], treated, scale),
-            control_mean=_mean(control_mean[i], controlled, scale),
-            chance=_chance(chance[i], each.goal),
-            alpha=each.procedure.alpha,
-            planned_units=each.procedure.planned,
-            **{name: column[i] for name, column in numbers.items()},
-        )
-        made.append(_running(cell, each.before, is_planned[i]))
-    return judged(run.definition, metrics, made)
+    # By position: a struct of so many fields takes four times as long by name.
+    return list(map(Cell, *(columns[name] for name in Cell.__struct_fields__))), is_restarted
 
 
-class _Planned(NamedTuple):
-    """What one cell compares and how, with the treatment's weight within the pair in each stratum."""
+class _Layout:
+    """What all metrics of a run have in common: which arms there are, and which of them are compared."""
+
+    def __init__(self, run: RunInForce) -> None:
+        self.variants = [variant.key for variant in run.definition.variants]
+        self.allocations = range(len(run.allocations))
+        self.control = control_of(run.definition)
+        self.controlled = self.variants.index(self.control)
+        self.treated = [place for place, key in enumerate(self.variants) if key != self.control]
+        self.treatments = [self.variants[place] for place in self.treated]
+        # Of each treatment: its weight within the pair, in every allocation where both have one.
+        shares = [
+            {index: share for index, each in enumerate(run.allocations) if (share := _share(each, key, self.control))}
+            for key in self.treatments
+        ]
+        self.shares = [list(each.values()) for each in shares]
+        self.strata = [
+            [(len(self.variants) * index + place, len(self.variants) * index + self.controlled) for index in each]
+            for place, each in zip(self.treated, shares, strict=True)
+        ]
+        self.pairs = Pairs(self.strata)
+
+
+class _Block(NamedTuple):
+    """The cells of one metric, reading and segment, one for each treatment; `totals` are over all allocations."""
 
     goal: Goal
-    treatment: str
+    version: int
     reading: Reading
     segment: str
-    procedure: Procedure
-    comparison: Comparison
-    shares: list[float]
-    before: Cell | None
+    is_deciding: bool
+    tests: list[Procedure]
+    caveats: list[Caveat | None]
+    sample: Sample
+    totals: list[Arm]
 
 
-def _planned(
-    run: RunInForce,
-    metrics: Mapping[str, MetricInForce],
-    arms: Mapping[ArmKey, Arm],
-    before: Mapping[CellKey, Cell],
-) -> Iterator[_Planned]:
-    control = control_of(run.definition)
-    treatments = [variant.key for variant in run.definition.variants if variant.key != control]
-    goals = [goal for goal in run.definition.metrics if goal.metric in metrics]
+def _blocks(
+    run: RunInForce, metrics: Mapping[str, MetricInForce], arms: Mapping[ArmKey, Arm], layout: _Layout
+) -> Iterator[_Block]:
     parts = segments(run.definition)
-    for goal in goals:
+    tests_of = procedures_of(run, metrics, layout.treatments)
+    for goal in run.definition.metrics:
+        if goal.metric not in metrics:
+            continue
         metric = metrics[goal.metric]
-        tests = {
-            (reading, treatment): procedure(run, metrics, goal, treatment, reading)
-            for reading, treatment in product(readings(metric), treatments)
-        }
-        for segment, reading in product(parts, readings(metric)):
-            measured = _Measured(run, metric, reading, segment, arms)
-            for treatment in treatments:
-                tested = tests[reading, treatment]
-                known = before.get((goal.metric, treatment, reading, segment))
-                if known and test_of(known) != (metric.version, tested.method, tested.alternative):
-                    known = None
-                if known:
-                    # The level is fixed by the first look: a metric added later must not move what it promised.
-                    tested = tested._replace(alpha=known.alpha)
-                comparison, shares = measured.comparison(treatment, control)
-                yield _Planned(goal, treatment, reading, segment, tested, comparison, shares, known)
+        measured = _Measured(run, metric, layout, arms)
+        tests = {reading: tests_of(goal, reading) for reading in readings(metric)}
+        caveats = {reading: _caveats(measured.is_uncapped, reading, tests[reading], layout) for reading in tests}
+        for segment, reading in product(parts, tests):
+            yield _Block(
+                goal,
+                metric.version,
+                reading,
+                segment,
+                decides(metric, reading, segment),
+                tests[reading],
+                caveats[reading],
+                *measured.sample(reading, segment),
+            )
 
 
 class _Measured:
-    """The arms of one metric, reading and segment, and how they are compared."""
+    """How the arms of one metric are measured."""
 
-    def __init__(
-        self, run: RunInForce, metric: MetricInForce, reading: Reading, segment: str, arms: Mapping[ArmKey, Arm]
-    ) -> None:
+    def __init__(self, run: RunInForce, metric: MetricInForce, layout: _Layout, arms: Mapping[ArmKey, Arm]) -> None:
+        variables = metric.variables
+        self.is_uncapped = any(each.type in ("sum", "mean") and each.cap is None and not each.log for each in variables)
         covariates = 2 if metric.lookback is not None else 1
-        values = len(metric.variables) * covariates
-        self._scales = tuple(variable.places for variable in metric.variables) * covariates
+        values = len(variables) * covariates
+        self._key, self._layout, self._arms = metric.definition.key, layout, arms
         self._nobody = Arm(0, 0, (0,) * values, (0,) * (values * (values + 1) // 2))
-        self._allocations = run.allocations
-        self._arms = {
-            (index, variant.key): arms.get((metric.definition.key, reading, segment, index, variant.key), self._nobody)
-            for index in range(len(run.allocations))
-            for variant in run.definition.variants
-        }
+        self._scales = tuple(variable.places for variable in variables) * covariates
         self._measure: Measure = (
             "ratio" if metric.parts else "conversion" if metric.definition.is_conversion else "mean"
         )
-        self._adjustment = Adjustment()
+        self._adjusted: Measure | None = None
+        if run.definition.analysis.cuped and metric.lookback is not None:
+            self._adjusted = "adjusted ratio" if metric.parts else "adjusted mean"
+
+    def sample(self, reading: Reading, segment: str) -> tuple[Sample, list[Arm]]:
+        """The arms of every allocation, and their totals by variant."""
+        width = len(self._layout.variants)
+        arms = [
+            self._arms.get((self._key, reading, segment, index, variant), self._nobody)
+            for index in self._layout.allocations
+            for variant in self._layout.variants
+        ]
+        totals = arms if len(arms) == width else [sum(arms[place::width], self._nobody) for place in range(width)]
         # As Amplitude: parts of the units are compared as they are.
-        if run.definition.analysis.cuped and metric.lookback is not None and segment == EVERYONE:
-            self._measure = "adjusted ratio" if metric.parts else "adjusted mean"
-            everyone = [self._total(variant.key) for variant in run.definition.variants]
-            self._adjustment = adjustment(everyone, self._measure, self._scales)
-
-    def comparison(self, treatment: str, control: str) -> tuple[Comparison, list[float]]:
-        """The pair, and the treatment's weight within it in each stratum."""
-        strata, shares = [], []
-        for index, allocation in enumerate(self._allocations):
-            if share := _share(allocation, treatment, control):
-                strata.append((self._arms[index, treatment], self._arms[index, control]))
-                shares.append(share)
-        pair = self._total(treatment), self._total(control)
-        return Comparison(*pair, strata, self._scales, self._measure, self._adjustment), shares
-
-    def _total(self, variant: str) -> Arm:
-        return sum((self._arms[index, variant] for index in range(len(self._allocations))), self._nobody)
+        if self._adjusted and segment == EVERYONE:
+            slope = adjustment(totals, self._adjusted, self._scales)
+            return Sample(arms, self._scales, self._adjusted, slope), totals
+        return Sample(arms, self._scales, self._measure), totals
 
 
 def _share(allocation: Allocation, treatment: str, control: str) -> float | None:
@@ -207,64 +235,61 @@ def _share(allocation: Allocation, treatment: str, control: str) -> float | None
     return weights[0] / sum(weights) if all(weights) else None
 
 
-def _caveat(metric: MetricInForce, planned: _Planned) -> Caveat | None:
-    if planned.procedure.method == "exact":
-        return None
-    if planned.reading == "live":
-        return "open windows"
-    is_uncapped = any(each.type in ("sum", "mean") and each.cap is None and not each.log for each in metric.variables)
-    return "heavy tail" if is_uncapped and any(share != 0.5 for share in planned.shares) else None
+def _known(
+    blocks: Sequence[_Block], treatments: Sequence[str], before: Mapping[CellKey, Cell]
+) -> tuple[list[Cell | None], bool]:
+    """What the last look said of each cell, None where its test is another one now; and whether that happens."""
+    known: list[Cell | None] = []
+    is_restarted = False
+    for block in blocks:
+        for treatment, tested in zip(treatments, block.tests, strict=True):
+            cell = before.get((block.goal.metric, treatment, block.reading, block.segment))
+            if cell and (cell.metric_version, cell.method, cell.alternative) != (
+                block.version,
+                tested.method,
+                tested.alternative,
+            ):
+                cell, is_restarted = None, True
+            known.append(cell)
+    return known, is_restarted
 
 
-def _running(cell: Cell, before: Cell | None, is_planned: bool) -> Cell:
-    """What judgements rest on: all looks together; of a t-test the first look with the planned units; else this one."""
-
-    def replaced(lower: Number, upper: Number, p_value: Number, relative: tuple[Number, Number]) -> Cell:
-        return msgspec.structs.replace(
-            cell,
-            running_lower=lower,
-            running_upper=upper,
-            running_p_value=p_value,
-            running_empty=_is_empty(lower, upper) or (cell.method == "exact" and _is_empty(*relative)),
-            running_relative_lower=relative[0],
-            running_relative_upper=relative[1],
-        )
-
-    now = cell.lower, cell.upper, cell.p_value, (cell.relative_lower, cell.relative_upper)
-    if before is None or cell.method == "bayesian" or (cell.method == "t-test" and before.running_p_value is None):
-        return cell if cell.method == "t-test" and not is_planned else replaced(*now)
-    was = before.running_lower, before.running_upper, before.running_p_value
-    was_relative = before.running_relative_lower, before.running_relative_upper
-    if cell.method == "t-test":
-        return replaced(*was, was_relative)
-    return replaced(
-        _narrowed(max, was[0], cell.lower),
-        _narrowed(min, was[1], cell.upper),
-        _narrowed(min, was[2], cell.p_value),
-        (_narrowed(max, was_relative[0], cell.relative_lower), _narrowed(min, was_relative[1], cell.relative_upper)),
-    )
+def _coins(blocks: Sequence[_Block], layout: _Layout) -> Coins:
+    rows = [
+        (number * len(layout.treatments) + each, block.sample.arms[t].nonzero, block.sample.arms[c].nonzero, share)
+        for number, block in enumerate(blocks)
+        for each, tested in enumerate(block.tests)
+        if tested.method == "exact"
+        for (t, c), share in zip(layout.strata[each], layout.shares[each], strict=True)
+    ]
+    return Coins(*zip(*rows, strict=True)) if rows else Coins((), (), (), ())
 
 
-def _narrowed(choose: Callable[[float, float], float], before: Number, now: Number) -> Number:
-    if before is None or now is None:
-        return now if before is None else before
-    return choose(before, now)
+def _caveats(is_uncapped: bool, reading: Reading, tests: Sequence[Procedure], layout: _Layout) -> list[Caveat | None]:
+    """Of each treatment."""
+
+    def caveat(tested: Procedure, shares: Sequence[float]) -> Caveat | None:
+        if tested.method == "exact":
+            return None
+        if reading == "live":
+            return "open windows"
+        return "heavy tail" if is_uncapped and any(share != 0.5 for share in shares) else None
+
+    return [caveat(*each) for each in zip(tests, layout.shares, strict=True)]
 
 
-def _is_empty(lower: Number, upper: Number) -> bool:
-    return lower is not None and upper is not None and lower > upper
-
-
-def _chance(greater: Number, goal: Goal) -> Number:
-    return greater if greater is None or goal.direction == "increase" else 1.0 - greater
-
-
-def _mean(combined: Number, arm: Arm, scale: int) -> Number:
+def _means(combined: Floats, arms: Sequence[Arm], scales: Sequence[int]) -> list[float | None]:
     """Over allocations where a comparison is possible, else of the arm by itself."""
-    if combined is None and arm.n:
-        return arm.first[0] / (arm.n * 10**scale)
-    return combined
+    means = _numbers(combined)
+    for place in np.flatnonzero(~np.isfinite(combined)).tolist():
+        if arms[place].n:
+            means[place] = arms[place].first[0] / (arms[place].n * 10 ** scales[place])
+    return means
 
 
-def _numbers(values: Floats) -> list[Number]:
-    return [value if is_finite else None for value, is_finite in zip(values.tolist(), np.isfinite(values), strict=True)]
+def _numbers(values: Floats) -> list[float | None]:
+    """Null where there is no number, or an open end."""
+    numbers: list[float | None] = values.tolist()
+    for place in np.flatnonzero(~np.isfinite(values)).tolist():
+        numbers[place] = None
+    return numbers

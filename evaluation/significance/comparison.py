@@ -52,18 +52,25 @@ class Adjustment(msgspec.Struct, frozen=True):
     center: float = 0.0
 
 
-class Comparison(msgspec.Struct, frozen=True):
-    """`treatment` and `control` hold all units; `strata` the pairs of each allocation that gave both a weight.
+class Sample(msgspec.Struct, frozen=True, gc=False):
+    """The arms of one metric, reading and segment: of every allocation, the same ones in the same order in each sample.
 
     `scales` are the numbers of decimal places of a unit's quantised values, in the order of the measure's.
     """
 
-    treatment: Arm
-    control: Arm
-    strata: list[tuple[Arm, Arm]]
+    arms: list[Arm]
     scales: tuple[int, ...]
     measure: Measure = "mean"
     adjustment: Adjustment = Adjustment()
+
+
+class Pairs:
+    """Which arms of each sample are compared: for every comparison its strata, as places of treatment and control."""
+
+    def __init__(self, strata: Sequence[Sequence[tuple[int, int]]]) -> None:
+        rows = [(comparison, *pair) for comparison, pairs in enumerate(strata) for pair in pairs]
+        self.comparison, self.treatment, self.control = np.array(rows, np.int64).reshape(-1, 3).T
+        self.comparisons = len(strata)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,50 +120,58 @@ def adjustment(arms: Sequence[Arm], measure: Measure, scales: tuple[int, ...]) -
     return Adjustment(theta, float(center.value()[0]) if center else 0.0)
 
 
-def differences(comparisons: Sequence[Comparison]) -> Differences:
-    """Every comparison's difference and what it rests on."""
-    places: dict[Measure, list[int]] = defaultdict(list)
-    for place, comparison in enumerate(comparisons):
-        is_adjusted = comparison.adjustment.theta != 0.0
-        places[comparison.measure if is_adjusted else UNADJUSTED[comparison.measure]].append(place)
-    columns = {field.name: np.full(len(comparisons), np.nan) for field in fields(Differences)}
-    for measure, at in places.items():
-        found = _differences([comparisons[place] for place in at], measure)
+def differences(samples: Sequence[Sample], pairs: Pairs) -> Differences:
+    """Every comparison's difference and what it rests on: those of the first sample, of the second, and so on."""
+    groups: dict[Measure, list[int]] = defaultdict(list)
+    for number, sample in enumerate(samples):
+        groups[sample.measure if sample.adjustment.theta != 0.0 else UNADJUSTED[sample.measure]].append(number)
+    columns = {field.name: np.full(len(samples) * pairs.comparisons, np.nan) for field in fields(Differences)}
+    for measure, numbers in groups.items():
+        at = _places(np.array(numbers), np.arange(pairs.comparisons), pairs.comparisons)
+        found = _differences([samples[number] for number in numbers], pairs, measure)
         for name, column in columns.items():
             column[at] = getattr(found, name)
     return Differences(**columns)
 
 
-def _differences(comparisons: Sequence[Comparison], measure: Measure) -> Differences:
-    """Of comparisons that are measured alike."""
-    count, k = len(comparisons), VALUES[measure]
-    rows = [
-        (
-            index,
-            treatment.leading(k),
-            control.leading(k),
-            tuple(10**scale for scale in comparison.scales),
-            comparison.adjustment,
-        )
-        for index, comparison in enumerate(comparisons)
-        for treatment, control in comparison.strata
-        if _is_measurable(treatment, measure) and _is_measurable(control, measure)
-    ]
-    group = np.array([row[0] for row in rows], np.int64)
-    units = [row[3] for row in rows]
-    theta = [row[4].theta for row in rows]
-    center = np.array([row[4].theta * row[4].center for row in rows], np.float64)
-    treatment = _Measured(Arms([row[1] for row in rows], units, k), measure, theta)
-    control = _Measured(Arms([row[2] for row in rows], units, k), measure, theta)
+def _places(samples: NDArray[np.int64], within: NDArray[np.int64], width: int) -> NDArray[np.int64]:
+    """Those of the numbers `within` a sample, for each of the samples, when every sample has `width`."""
+    return np.asarray((samples[:, None] * width + within).ravel())
 
-    n, control_n = (each.arms.n.astype(np.float64) for each in (treatment, control))
+
+def _differences(samples: Sequence[Sample], pairs: Pairs, measure: Measure) -> Differences:
+    """Of samples that are measured alike. What an arm says is found once, however many it is compared with."""
+    count, k = len(samples) * pairs.comparisons, VALUES[measure]
+    numbers, width = np.arange(len(samples)), len(samples[0].arms)
+    arms = [arm for sample in samples for arm in sample.arms]
+    is_measurable = np.array([_is_measurable(arm, measure) for arm in arms], np.bool_)
+    treatment, control = (_places(numbers, within, width) for within in (pairs.treatment, pairs.control))
+    is_kept = is_measurable[treatment] & is_measurable[control]
+    position = np.cumsum(is_measurable) - 1
+    t, c = position[treatment[is_kept]], position[control[is_kept]]
+    group = _places(numbers, pairs.comparison, pairs.comparisons)[is_kept]
+
+    kept = np.flatnonzero(is_measurable)
+    owner = (kept // width).tolist()
+    units = [tuple(10**scale for scale in sample.scales) for sample in samples]
+    measured = _Measured(
+        Arms([arms[place].leading(k) for place in kept.tolist()], [units[number] for number in owner], k),
+        measure,
+        [samples[number].adjustment.theta for number in owner],
+    )
+    slopes = [sample.adjustment for sample in samples]
+    center = np.array([slope.theta * slope.center for slope in slopes], np.float64)[kept // width]
+    value = measured.value.value() + center
+    units_of, nonzero = measured.arms.n.astype(np.float64), measured.arms.nonzero.astype(np.float64)
+
+    n, control_n = units_of[t], units_of[c]
     row_pair = n + control_n
-    pair = weighted(group, count, np.ones(len(rows)), row_pair)
+    pair = weighted(group, count, np.ones(len(group)), row_pair)
     weight = row_pair / pair[group]
     missing = np.where(pair > 0.0, 0.0, np.nan)
 
     def total(values: Floats) -> Floats:
-        return weighted(group, count, np.ones(len(rows)), values)
+        return weighted(group, count, np.ones(len(group)), values)
 
     def combined(values: Floats) -> Floats:
         return weighted(group, count, weight, values) + missing
@@ -164,22 +179,22 @@ def _differences(comparisons: Sequence[Comparison], measure: Measure) -> Differe
     def combined_variance(values: Floats) -> Floats:
         return weighted(group, count, np.square(weight), values) + missing
 
-    row_variance = treatment.variance + control.variance
+    row_variance = measured.variance[t] + measured.variance[c]
     variance = combined_variance(row_variance)
     return Differences(
         n=total(n),
         control_n=total(control_n),
-        nonzero=total(treatment.arms.nonzero.astype(np.float64)),
-        control_nonzero=total(control.arms.nonzero.astype(np.float64)),
-        mean=combined(treatment.value.value() + center),
-        control_mean=combined(control.value.value() + center),
-        treatment_variance=combined_variance(treatment.variance),
-        control_variance=combined_variance(control.variance),
-        difference=combined(treatment.value.minus(control.value)),
+        nonzero=total(nonzero[t]),
+        control_nonzero=total(nonzero[c]),
+        mean=combined(value[t]),
+        control_mean=combined(value[c]),
+        treatment_variance=combined_variance(measured.variance[t]),
+        control_variance=combined_variance(measured.variance[c]),
+        difference=combined(measured.value.between(t, c)),
         variance=variance,
-        baseline=combined(control.unadjusted.value()),
-        baseline_variance=combined_variance(control.unadjusted_variance),
-        covariance=combined_variance(control.covariance),
+        baseline=combined(measured.unadjusted.value()[c]),
+        baseline_variance=combined_variance(measured.unadjusted_variance[c]),
+        covariance=combined_variance(measured.covariance[c]),
         units=_clock(group, pair, np.minimum(n, control_n), row_pair * row_variance, variance),
     )
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import msgspec
 
 from evaluation.catalog import MetricInForce, RunInForce
-from evaluation.significance.cells import ArmKey, CellKey, cell_key, cells, test_of
+from evaluation.significance.cells import ArmKey, cell_key, cells
 from evaluation.significance.health import health
 from evaluation.significance.moments import Arm
 from evaluation.significance.verdict import decide
@@ -32,8 +32,9 @@ def look(run: RunInForce, aggregates: Sequence[Aggregate], previous: Look | None
     metrics = {key: metric for key, metric in run.metrics.items() if key not in behind}
     before = {cell_key(cell): cell for cell in previous.cells} if previous else {}
     is_judged_anew = previous is not None and previous.analysis != run.definition.analysis
-    made = cells(run, metrics, _arms(metrics, aggregates), _withheld(aggregates), {} if is_judged_anew else before)
-    is_restated = is_judged_anew or _is_restated(run, before, made)
+    arms, withheld = _arms(metrics, aggregates), _withheld(aggregates)
+    made, is_restarted = cells(run, metrics, arms, withheld, {} if is_judged_anew else before)
+    is_restated = is_judged_anew or is_restarted or _is_redefined(run, before.values())
     believed = health(run, aggregates, previous)
     final = all(aggregate.final for aggregate in aggregates)
     time = min(aggregate.clock for aggregate in aggregates)
@@ -104,12 +105,14 @@ def _behind(metrics: Mapping[str, MetricInForce], aggregates: Iterable[Aggregate
 def _arms(metrics: Mapping[str, MetricInForce], aggregates: Iterable[Aggregate]) -> dict[ArmKey, Arm]:
     """The sums of each arm over all partitions."""
     versions = {key: metric.version for key, metric in metrics.items()}
-    arms: dict[ArmKey, Arm] = defaultdict(Arm)
+    arms: dict[ArmKey, Arm] = {}
     for aggregate in aggregates:
         for sums in aggregate.sums:
             if versions.get(sums.metric) == sums.version:
+                key = sums.metric, sums.reading, sums.segment, sums.allocation, sums.variant
                 arm = Arm(sums.n, sums.nonzero, tuple(map(int, sums.first)), tuple(map(int, sums.second)))
-                arms[sums.metric, sums.reading, sums.segment, sums.allocation, sums.variant] += arm
+                known = arms.get(key)
+                arms[key] = arm if known is None else known + arm
     return arms
 
 
@@ -121,12 +124,10 @@ def _withheld(aggregates: Iterable[Aggregate]) -> dict[str, int]:
     return withheld
 
 
-def _is_restated(run: RunInForce, before: Mapping[CellKey, Cell], made: Iterable[Cell]) -> bool:
-    """Whether some metric was redefined, or some cell is tested in another way: its running values start again."""
-    return any(
-        cell.metric in run.metrics and run.metrics[cell.metric].version != cell.metric_version
-        for cell in before.values()
-    ) or any(test_of(cell) != test_of(before.get(cell_key(cell), cell)) for cell in made)
+def _is_redefined(run: RunInForce, before: Iterable[Cell]) -> bool:
+    """Whether some metric was: its running values start again, even if its numbers are not there yet."""
+    measured = {(cell.metric, cell.metric_version) for cell in before}
+    return any(metric in run.metrics and run.metrics[metric].version != version for metric, version in measured)
 
 
 def _news(value: Look) -> tuple[object, ...]:

@@ -68,11 +68,12 @@ class Estimate:
         """The estimate."""
         return divided(self.numerator, self.denominator)
 
-    def minus(self, control: "Estimate") -> Floats:
-        """The difference of two estimates: exact even where they agree in every digit."""
+    def between(self, treatment: NDArray[np.int64], control: NDArray[np.int64]) -> Floats:
+        """The differences of arms at these places: exact even where two agree in every digit."""
+        numerator, control_numerator = self.numerator[treatment], self.numerator[control]
+        denominator, control_denominator = self.denominator[treatment], self.denominator[control]
         return divided(
-            self.numerator * control.denominator - control.numerator * self.denominator,
-            self.denominator * control.denominator,
+            numerator * control_denominator - control_numerator * denominator, denominator * control_denominator
         )
 
     def adjusted(self, covariate: "Estimate", theta: Integers, over: Integers) -> "Estimate":

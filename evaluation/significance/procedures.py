@@ -1,7 +1,10 @@
 """Procedures: how each cell is tested, by the experiment's settings and the metric's goal."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from evaluation.catalog import MetricInForce, RunInForce
 from evaluation.significance import mixture
@@ -18,27 +21,57 @@ class Procedure(NamedTuple):
     alternative: Alternative
     is_conversion: bool
     is_guardrail: bool
+    is_increase: bool  # what the goal wants
     alpha: float
     planned: int | None
 
 
-def procedure(
-    run: RunInForce, metrics: Mapping[str, MetricInForce], goal: Goal, treatment: str, reading: Reading
-) -> Procedure:
-    """The test of one metric, treatment and reading. A guardrail is tested for harm, one-sided."""
-    analysis = run.definition.analysis
-    is_guardrail = goal.role == "guardrail"
-    gain: Alternative = "greater" if goal.direction == "increase" else "less"
-    harm: Alternative = "less" if goal.direction == "increase" else "greater"
-    planned = planned_units(run.definition, run.allocations[0].weights, metrics, treatment)
-    return Procedure(
-        method="exact" if is_exact(goal, metrics[goal.metric], reading) else analysis.method,
-        alternative=harm if is_guardrail else gain if analysis.sided == "one" else "two-sided",
-        is_conversion=metrics[goal.metric].definition.is_conversion,
-        is_guardrail=is_guardrail,
-        alpha=level(run.definition, goal),
-        planned=planned if analysis.method == "t-test" else planned or mixture.PLANNED_UNITS,
-    )
+class Procedures:
+    """Many of them, as columns."""
+
+    def __init__(self, procedures: Sequence[Procedure]) -> None:
+        self.method = np.array([each.method for each in procedures], dtype=object)
+        self.alpha = np.array([each.alpha for each in procedures], np.float64)
+        self.is_one_sided = np.array([each.alternative != "two-sided" for each in procedures], np.bool_)
+        self.sign = np.array([-1.0 if each.alternative == "less" else 1.0 for each in procedures])
+        self.is_conversion = np.array([each.is_conversion for each in procedures], np.bool_)
+        self.is_guardrail = np.array([each.is_guardrail for each in procedures], np.bool_)
+        self.is_increase = np.array([each.is_increase for each in procedures], np.bool_)
+        self.planned = np.array([each.planned or np.nan for each in procedures], np.float64)
+
+    @property
+    def has_both(self) -> NDArray[np.bool_]:
+        """Whether both ends are said."""
+        return ~self.is_one_sided | self.is_guardrail
+
+
+def procedures_of(
+    run: RunInForce, metrics: Mapping[str, MetricInForce], treatments: Sequence[str]
+) -> Callable[[Goal, Reading], list[Procedure]]:
+    """How one metric and reading is tested for each treatment. A guardrail is tested for harm, one-sided."""
+    flag, analysis = run.definition, run.definition.analysis
+    weights = run.allocations[0].weights
+    planned = [planned_units(flag, weights, metrics, treatment) for treatment in treatments]
+    if analysis.method != "t-test":
+        planned = [units or mixture.PLANNED_UNITS for units in planned]
+    levels = {goal.role: level(flag, goal) for goal in flag.metrics}
+
+    def procedures(goal: Goal, reading: Reading) -> list[Procedure]:
+        is_guardrail = goal.role == "guardrail"
+        gain: Alternative = "greater" if goal.direction == "increase" else "less"
+        harm: Alternative = "less" if goal.direction == "increase" else "greater"
+        first = Procedure(
+            method="exact" if is_exact(goal, metrics[goal.metric], reading) else analysis.method,
+            alternative=harm if is_guardrail else gain if analysis.sided == "one" else "two-sided",
+            is_conversion=metrics[goal.metric].definition.is_conversion,
+            is_guardrail=is_guardrail,
+            is_increase=goal.direction == "increase",
+            alpha=levels[goal.role],
+            planned=planned[0],
+        )
+        return [first if units == planned[0] else first._replace(planned=units) for units in planned]
+
+    return procedures
 
 
 def is_exact(goal: Goal, metric: MetricInForce, reading: Reading) -> bool:

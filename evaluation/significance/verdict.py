@@ -13,7 +13,7 @@ from typing import Literal
 
 from evaluation.catalog import MetricInForce, RunInForce
 from evaluation.significance import srm
-from evaluation.significance.judgements import decides, towards_goal
+from evaluation.significance.judgements import decides
 from evaluation.significance.planning import MOST_DAYS, days_left
 from schemas.catalog import Goal
 from schemas.look import Caveat, Cell, Decision, Health, Judgement, Verdict
@@ -48,7 +48,7 @@ def decide(
     if not flag.metrics:
         return Verdict("none", "The flag has no metrics: it switches, and nothing is compared.")
     goals = {goal.metric: goal for goal in flag.metrics}
-    deciding = [cell for cell in cells if decides(cell, metrics[cell.metric])]
+    deciding = [cell for cell in cells if decides(metrics[cell.metric], cell.reading, cell.segment)]
     primary = [cell for cell in deciding if goals[cell.metric].role == "primary"]
     guardrails = [cell for cell in deciding if goals[cell.metric].role == "guardrail"]
     safe = {(cell.metric, cell.variant) for cell in guardrails if cell.judgement == "safe"}
@@ -126,7 +126,9 @@ def prediction(cell: Cell, goal: Goal) -> Prediction | None:
     """Whether the lift is as large as the goal's minimum effect; None: there is none."""
     if goal.minimum_effect is None:
         return None
-    worst, best = towards_goal(cell.running_relative_lower, cell.running_relative_upper, goal)
+    lower, upper = cell.running_relative_lower, cell.running_relative_upper
+    # With gains positive.
+    worst, best = (lower, upper) if goal.direction == "increase" else (upper and -upper, lower and -lower)
     if worst is not None and worst >= goal.minimum_effect:
         return "hit"
     return "missed" if best is not None and best < goal.minimum_effect else "open"

@@ -17,10 +17,16 @@ def look(number: int, run: str = "exp-1", metrics: int = 2) -> bytes:
     cells = [
         Cell(
             metric=f"metric-{metric}",
+            metric_version=1,
             variant=variant,
             control="control",
             reading="live",
+            segment="all",
+            method="sequential",
+            alternative="two-sided",
             status="ok",
+            judgement=None,
+            caveat=None,
             n=100 + number,
             nonzero=50,
             sum=number,

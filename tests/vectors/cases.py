@@ -23,7 +23,7 @@ from evaluation.significance import (
     srm,
 )
 from evaluation.significance.bisection import edge
-from evaluation.significance.comparison import Comparison, adjustment, differences
+from evaluation.significance.comparison import Pairs, Sample, adjustment, differences
 from evaluation.significance.moments import Arm, Arms
 
 SCALE = 30  # decimal places that hold every value of the cases exactly
@@ -72,10 +72,9 @@ def exact_arm(arm):
 
 def compared(arms, measure, scale=SCALE):
     """What the product finds of control and treatment, and the adjustment."""
-    control, treatment = arms
-    scales = (scale,) * len(control.first)
+    scales = (scale,) * len(arms[0].first)
     slope = adjustment(arms, measure, scales)
-    return differences([Comparison(treatment, control, [(treatment, control)], scales, measure, slope)]), slope
+    return differences([Sample(arms, scales, measure, slope)], Pairs([[(1, 0)]])), slope
 
 
 class Effect:

@@ -9,7 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evaluation.significance.comparison import Adjustment, Comparison, Differences, adjustment, differences
+from evaluation.significance.comparison import (
+    Adjustment,
+    Differences,
+    Pairs,
+    Sample,
+    adjustment,
+    differences,
+)
 from evaluation.significance.moments import Arm
 
 VALUES = {"mean": 1, "conversion": 1, "ratio": 2, "adjusted mean": 2, "adjusted ratio": 4}
@@ -38,11 +45,16 @@ def samples(draw, measure, smallest=2, size=1000):
     ]
 
 
-def compare(arms, measure, scale=0, slope=None, strata=None):
-    """The difference of the second arm and the first one; further arms only pull at the slope."""
+def compare(arms, measure, scale=0, strata=None):
+    """The difference of the second arm and the first one; further arms only pull at the slope.
+
+    `strata` are the arms of every allocation, by default there is one.
+    """
     scales = (scale,) * VALUES[measure]
-    slope = adjustment(arms, measure, scales) if slope is None else slope
-    return differences([Comparison(arms[1], arms[0], strata or [(arms[1], arms[0])], scales, measure, slope)])
+    slope = adjustment(arms, measure, scales)
+    compared = [arm for stratum in strata or [arms] for arm in stratum]
+    pairs = [(place + 1, place) for place in range(0, len(compared), len(arms))]
+    return differences([Sample(compared, scales, measure, slope)], Pairs([pairs]))
 
 
 def numbers(found, at=0):
@@ -129,7 +141,8 @@ def test_all_comparisons_of_a_metric_have_one_slope_and_one_control(measure, dat
     scales = (0,) * VALUES[measure]
     slope = adjustment([control, *treatments], measure, scales)
 
-    found = differences([Comparison(arm, control, [(arm, control)], scales, measure, slope) for arm in treatments])
+    sample = Sample([control, *treatments], scales, measure, slope)
+    found = differences([sample], Pairs([[(1, 0)], [(2, 0)]]))
 
     assert found.control_mean[0] == found.control_mean[1]
     np.testing.assert_allclose(found.difference, found.mean - found.control_mean, rtol=1e-6, atol=1e-6)
@@ -143,9 +156,9 @@ def test_a_past_that_does_not_vary_adjusts_nothing(measure, data):
     arms = [arm_of(each) for each in rows]
     assert adjustment(arms, measure, (0,) * VALUES[measure]) == Adjustment()
 
-    other = Comparison(arms[1].leading(1), arms[0].leading(1), [], (0,), "mean")  # computed beside it
-    pair = Comparison(arms[1], arms[0], [(arms[1], arms[0])], (0,) * VALUES[measure], measure)
-    adjusted = differences([other, pair, other])
+    other = Sample([arm.leading(1) for arm in arms], (0,), "mean")  # computed beside it
+    sample = Sample(arms, (0,) * VALUES[measure], measure)
+    adjusted = differences([other, sample, other], Pairs([[(1, 0)]]))
 
     unadjusted = compare([arm_of([row[: len(row) // 2] for row in each]) for each in rows], plain)
     np.testing.assert_array_equal(numbers(adjusted, 1), numbers(unadjusted))
@@ -171,10 +184,10 @@ def test_a_change_of_weights_makes_no_difference_of_its_own(measure):
         rows = [[value // (factor if j == 1 and "ratio" in measure else 1) for j, value in enumerate(r)] for r in rows]
         return arm_of([tuple(map(int, row)) for row in rows] * (n // 2))
 
-    strata = [(stratum(50, 1), stratum(50, 1)), (stratum(20, 2), stratum(180, 2))]
-    treatment, control = (sum(arms, Arm()) for arms in zip(*strata, strict=True))
+    strata = [(stratum(50, 1), stratum(50, 1)), (stratum(180, 2), stratum(20, 2))]
+    totals = [sum(arms, Arm()) for arms in zip(*strata, strict=True)]
 
-    found = compare([control, treatment], measure, strata=strata)
+    found = compare(totals, measure, strata=strata)
 
     assert found.difference[0] == 0.0
     assert found.n[0] + found.control_n[0] == 300
@@ -199,5 +212,5 @@ def test_nothing_breaks_at_the_extremes(measure, data):
 
 
 def test_an_empty_look_is_empty():
-    assert len(differences([]).difference) == 0
+    assert len(differences([], Pairs([[(1, 0)]])).difference) == 0
     assert adjustment([], "adjusted mean", (0, 0)) == Adjustment()

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evaluation.significance.comparison import Arm, Comparison, differences
+from evaluation.significance.comparison import Arm, Pairs, Sample, differences
 from evaluation.significance.look import decode_look, encode_look, has_news, look
 from schemas.catalog import Goal
 
@@ -225,7 +225,7 @@ def test_results_do_not_depend_on_the_unit_of_the_values(shift, data):
             Arm(n, n // 2, (numerator * factor,), ((numerator**2 // n + 7 * k) * factor**2,))
             for n, k in ((120, 5), (130, 9))
         ]
-        value = differences([Comparison(*arms, [tuple(arms)], (scale,))])
+        value = differences([Sample(arms, (scale,))], Pairs([[(0, 1)]]))
         return value.difference[0], value.variance[0], value.mean[0]
 
     exponent = shift + 5

@@ -56,10 +56,16 @@ def cell(reading: str, lift: float | None, half: float, status: str = "ok", metr
         }
     return Cell(
         metric=metric,
+        metric_version=1,
         variant="treatment",
         control="control",
         reading=reading,
+        segment="all",
+        method="sequential",
+        alternative="two-sided",
         status=status,
+        judgement=None,
+        caveat=None,
         n=1_000,
         nonzero=100,
         sum=100,
