@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from litestar import Litestar, Request, Response
-from litestar.datastructures import State
+from litestar.datastructures import CacheControlHeader, State
 from litestar.di import Provide
 from litestar.exceptions import HTTPException, ValidationException
 from litestar.openapi import OpenAPIConfig
@@ -42,7 +42,12 @@ def create_app(backend: Backend) -> ASGIApp:
             results,
             life,
             management,
-            create_static_files_router(path="/", directories=[CONSOLE], html_mode=True),
+            create_static_files_router(
+                path="/",
+                directories=[CONSOLE],
+                html_mode=True,
+                cache_control=CacheControlHeader(no_cache=True),  # after an update no browser mixes old parts with new
+            ),
         ],
         dependencies={"backend": Provide(lambda: backend, sync_to_thread=False, use_cache=True)},
         exception_handlers={HTTPException: _refuse, PeekproofError: _refuse_edit, UnreachableError: _unreachable},

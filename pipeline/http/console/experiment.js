@@ -3,7 +3,7 @@
 import { actions } from "./actions.js";
 import { get, now, save } from "./api.js";
 import { h } from "./dom.js";
-import { audience, stateWords, whoGetsWhat } from "./flag.js";
+import { atHome, audience, stateWords, whoGetsWhat } from "./flag.js";
 import { histories } from "./histories.js";
 import { count, duration, moment, pValue, share } from "./numbers.js";
 import { scorecard, segmentTable, shown } from "./scorecard.js";
@@ -17,29 +17,42 @@ export function experimentPage(key, { redraw, say }) {
   const path = `experiments/${encodeURIComponent(key)}`;
   const versions = versionsOf("experiments", key, redraw);
   const lines = histories(path, redraw);
-  const choice = { reading: "deciding", absolute: false, metric: null, segmented: null };
+  const choice = { run: null, reading: "deciding", absolute: false, metric: null, segmented: null };
+  const looks = new Map(); // run -> its newest look
   let flag = null;
-  let newest = null;
   let past = null; // the look that a person went back to
+  let wanted = null; // its number, from when it was asked for
+  let refusal = null; // why it cannot be had
+
+  const run = () => choice.run ?? flag.run;
+  const newest = () => looks.get(run());
 
   async function refresh() {
     const [told] = await Promise.all([get(`overview/${encodeURIComponent(key)}`), versions.refresh()]);
-    if (flag && flag.run !== told.run) [newest, past] = [null, null];
+    await atHome("experiments", told);
+    if (flag && flag.run !== told.run) choice.run = past = null; // another run began: that one is looked at
     flag = told;
   }
 
   function take(look) {
-    if (look.run !== flag.run) return;
-    if (newest && newest.verdict.decision !== look.verdict.decision)
-      say(`Verdict: ${look.verdict.decision}. ${look.verdict.reason}`);
-    if (newest && newest.catalog_version !== look.catalog_version) refresh();
-    newest = look;
+    const before = looks.get(look.run);
+    looks.set(look.run, look);
     lines.take(look);
+    if (!before || look.run !== run()) return;
+    if (before.verdict.decision !== look.verdict.decision)
+      say(`Verdict: ${look.verdict.decision}. ${look.verdict.reason}`);
+    if (before.catalog_version !== look.catalog_version) refresh();
   }
 
   async function goTo(number) {
-    const wanted = Number(number);
-    past = wanted >= newest.look ? null : await get(`${path}/results/looks/${wanted}?run=${flag.run}`);
+    wanted = number;
+    let [found, said] = [null, null];
+    try {
+      if (number < newest().look) found = await get(`${path}/results/looks/${number}?run=${run()}`);
+    } catch (error) {
+      said = error.message;
+    }
+    if (wanted === number) [past, refusal] = [found, said];
     redraw();
   }
 
@@ -53,18 +66,19 @@ export function experimentPage(key, { redraw, say }) {
 
   return {
     stream: `results/stream?experiment=${encodeURIComponent(key)}`,
-    title: () => `${newest ? DECISIONS[newest.verdict.decision].sign : WAITING.sign} ${key} – Peekproof`,
+    title: () => `${(newest() ? DECISIONS[newest().verdict.decision] : WAITING).sign} ${key} – Peekproof`,
     refresh,
     take,
     view() {
-      const look = past ?? newest;
+      const look = past?.run === run() ? past : newest();
       const { definition } = flag.state;
       return [
         h("nav", { class: "path", "aria-label": "Path" }, h("a", { href: "#/" }, "Experiments and flags")),
         h("div", { class: "head" }, h("h1", null, definition.name ?? key), actions("experiments", flag, done)),
         standing(flag),
         verdict(flag, look),
-        look && timeline(look, newest, past, goTo),
+        timeline(flag, look, newest(), run(), goTo, chosen("run")),
+        refusal && h("p", { class: "quiet", role: "alert" }, refusal),
         hypothesis(definition, look),
         look && health(look),
         look && [
@@ -147,23 +161,38 @@ function progress(flag, look) {
   );
 }
 
-function timeline(look, newest, past, goTo) {
+/** Which run and which of its looks are shown, and how old that is. */
+function timeline(flag, look, newest, run, goTo, chosen) {
+  const runs = flag.state.runs ?? [];
   return h(
     "div",
     { class: "timeline", role: "group", "aria-label": "Looks" },
-    h("label", { for: "looks" }, term("look", "Look"), ` ${count(look.look)} of ${count(newest.look)}`),
-    h("input", {
-      id: "looks",
-      type: "range",
-      min: 1,
-      max: newest.look,
-      value: look.look,
-      oninput: (event) => goTo(event.target.value),
-    }),
-    h("span", null, term("asof", "as of"), ` ${moment(look.time)} UTC`),
-    past
-      ? h("button", { type: "button", onclick: () => goTo(newest.look) }, "Back to the newest")
-      : h("span", null, term("freshness", newest.final ? "final" : `${duration(now() - look.time)} old`)),
+    runs.length > 1 &&
+      h(
+        "label",
+        null,
+        "Run ",
+        h(
+          "select",
+          { id: "run", onchange: chosen },
+          runs.map((each) => h("option", { value: each.key, selected: each.key === run }, each.key)),
+        ),
+      ),
+    look && [
+      h("label", { for: "looks" }, term("look", "Look"), ` ${count(look.look)} of ${count(newest.look)}`),
+      h("input", {
+        id: "looks",
+        type: "range",
+        min: 1,
+        max: newest.look,
+        value: look.look,
+        oninput: (event) => goTo(Number(event.target.value)),
+      }),
+      h("span", null, term("asof", "as of"), ` ${moment(look.time)} UTC`),
+      look === newest
+        ? h("span", null, term("freshness", look.final ? "final" : `${duration(now() - look.time)} old`))
+        : h("button", { type: "button", onclick: () => goTo(newest.look) }, "Back to the newest"),
+    ],
   );
 }
 

@@ -3,8 +3,8 @@
 import { actions } from "./actions.js";
 import { get } from "./api.js";
 import { h } from "./dom.js";
-import { count, duration, moment, share } from "./numbers.js";
-import { mark, term } from "./words.js";
+import { count, moment, share } from "./numbers.js";
+import { term } from "./words.js";
 import { versionsOf } from "./versions.js";
 
 export function flagPage(key, { redraw }) {
@@ -13,7 +13,9 @@ export function flagPage(key, { redraw }) {
   let look = null;
 
   async function refresh() {
-    [flag] = await Promise.all([get(`overview/${encodeURIComponent(key)}`), versions.refresh()]);
+    const [told] = await Promise.all([get(`overview/${encodeURIComponent(key)}`), versions.refresh()]);
+    await atHome("flags", told);
+    flag = told;
   }
 
   return {
@@ -42,6 +44,14 @@ export function flagPage(key, { redraw }) {
       ];
     },
   };
+}
+
+/** Go on where a flag has its page: with metrics it is an experiment. */
+export async function atHome(kind, flag) {
+  const home = Object.keys(flag.metrics).length ? "experiments" : "flags";
+  if (home === kind) return;
+  location.replace(`#/${home}/${encodeURIComponent(flag.key)}`);
+  await new Promise(() => {}); // this page is left
 }
 
 export const stateWords = (flag) =>
@@ -138,10 +148,7 @@ const always = ({ users = [], devices = [], cohorts = [] }) =>
     .filter(Boolean)
     .join(", ") || "–";
 
-const meter = (part) => {
-  const bar = h("progress", { max: 1, value: part, "aria-hidden": "true", tabindex: -1 });
-  return bar;
-};
+const meter = (part) => h("progress", { max: 1, value: part, "aria-hidden": "true", tabindex: -1 });
 
 /** Segments, prerequisites, groups: who is asked, in the order in which it is asked. */
 export function audience({

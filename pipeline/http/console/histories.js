@@ -9,6 +9,7 @@ import { term } from "./words.js";
 
 const DASHES = [[], [6, 3], [2, 3], [8, 3, 2, 3]]; // lines told apart without colour
 const TONES = ["--ink", "--open", "--warn", "--good"];
+const AGAIN_MS = 10_000; // after which a history that could not be had is asked for again
 const MOST = 1_000; // points, then the server's thinned ones are taken again
 
 /** The two charts of an experiment at `path`; they read a history once and go on with the looks that arrive. */
@@ -25,10 +26,13 @@ export function histories(path, redraw) {
     const at = address(run, cell, reading);
     if (!known.has(at)) {
       known.set(at, null);
-      get(at).then((columns) => {
-        known.set(at, columns);
-        redraw();
-      });
+      get(at).then(
+        (columns) => {
+          known.set(at, columns);
+          redraw();
+        },
+        () => setTimeout(() => known.delete(at), AGAIN_MS),
+      );
     }
     return known.get(at);
   }
@@ -162,27 +166,25 @@ function remembered(columns, kind, make) {
   return (made[kind] ??= make());
 }
 
+const BEYOND = 1e6; // where an end that a one-sided test leaves open is drawn: out of sight
+
+/** The columns of the difference or of the lift, and what is drawn of them. */
 const named = (columns, isAbsolute) =>
   remembered(columns, isAbsolute ? "absolute" : "relative", () => {
     const prefix = isAbsolute ? "" : "relative_";
     const [estimate, lower, upper] = ["estimate", "lower", "upper"].map((name) => columns[prefix + name]);
     const [low, high] = ["lower", "upper"].map((name) => columns[`running_${prefix}${name}`]);
-    return {
-      ...columns,
-      estimate,
-      lower,
-      upper,
-      low,
-      high,
-      drawn: [
-        columns.time,
-        upper,
-        lower,
-        high,
-        low,
-        estimate.map((each, index) => (low[index] === null && high[index] === null ? null : each)),
-      ],
-    };
+    const open = (ends, others, beyond) => ends.map((end, at) => (end === null && others[at] !== null ? beyond : end));
+    const known = estimate.map((each, at) => (lower[at] === null && upper[at] === null ? null : each));
+    const drawn = [
+      columns.time,
+      open(upper, lower, BEYOND),
+      open(lower, upper, -BEYOND),
+      open(high, low, BEYOND),
+      open(low, high, -BEYOND),
+      known,
+    ];
+    return { ...columns, estimate, lower, upper, low, high, drawn };
   });
 
 const unitColumns = (units) =>
@@ -224,10 +226,12 @@ function intervalChart(wanted) {
 }
 
 /** From below 0 and the newest interval to above them. The first intervals are wider than what there is to see. */
-function closing([, , , high, low, estimate]) {
-  const newest = [high, low, estimate].map((values) => values.findLast((each) => each !== null) ?? 0);
+function closing([, ...columns]) {
+  const newest = columns
+    .map((values) => values.findLast((each) => each !== null) ?? 0)
+    .filter((each) => Math.abs(each) < BEYOND);
   const [least, most] = [Math.min(0, ...newest), Math.max(0, ...newest)];
-  const margin = (most - least || 0.1) * 0.8;
+  const margin = (most - least || 0.1) * 0.6;
   return [least - margin, most + margin];
 }
 

@@ -1,6 +1,6 @@
 // Main: which page is shown, what it follows, and when it is drawn again.
 
-import { follow, get, key } from "./api.js";
+import { follow } from "./api.js";
 import { askForKey } from "./actions.js";
 import { h, morph } from "./dom.js";
 import { experimentPage } from "./experiment.js";

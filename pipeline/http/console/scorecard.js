@@ -39,7 +39,12 @@ export function scorecard(flag, look, choice) {
       shown(
         everybody.filter((cell) => cell.metric === goal.metric),
         choice.reading,
-      ).map((cell) => [cell, `cell-${cell.metric}-${cell.variant}`, named(flag, goal, cell), noted(goal)]),
+      ).map((cell, at) => [
+        cell,
+        `cell-${cell.metric}-${cell.variant}`,
+        [cell.metric, at === 0 && notes(flag, goal, cell)],
+        noted(goal),
+      ]),
     );
     return rows.length > 0 && body(flag, choice, head, rows);
   });
@@ -153,7 +158,8 @@ function noted({ direction = "increase", minimum_effect: effect, margin, role })
   return role === "guardrail" ? margin && -sign * margin : effect && sign * effect;
 }
 
-function named(flag, goal, cell) {
+/** What there is to know of a metric and its goal. */
+function notes(flag, goal, cell) {
   const metric = flag.metrics[cell.metric];
   const said = [
     `wants ${goal.direction === "decrease" ? "less" : "more"}`,
@@ -164,10 +170,7 @@ function named(flag, goal, cell) {
     metric?.cuped && flag.state.definition.analysis?.cuped && "CUPED",
     cell.method !== "sequential" && cell.method,
   ].filter(Boolean);
-  return [
-    h("span", { class: "named" }, cell.metric, h("span", null, metric?.name)),
-    h("small", null, said.join(" · ")),
-  ];
+  return [h("small", null, metric?.name), h("small", null, said.join(" · "))];
 }
 
 const arm = (value, nonzero, n, asShare, name) =>
@@ -183,17 +186,17 @@ function size(cell, asShare, { absolute }) {
   const [estimate, low, high] = absolute
     ? [cell.estimate, cell.running_lower, cell.running_upper]
     : [cell.relative_estimate, cell.running_relative_lower, cell.running_relative_upper];
-  const within =
-    cell.status === "ok" || low !== null || high !== null
-      ? low === null && high === null
-        ? "too wide yet"
-        : interval(low, high, write)
-      : STATUSES[cell.status];
+  const why =
+    cell.status !== "ok"
+      ? STATUSES[cell.status]
+      : cell.method === "t-test" && cell.running_p_value === null
+        ? `read at ${count(cell.planned_units)} units`
+        : "too wide yet";
   return h(
     "td",
     { class: "number", "data-name": absolute ? "difference" : "lift" },
     write(estimate),
-    h("small", null, within),
+    h("small", null, low === null && high === null ? why : interval(low, high, write)),
   );
 }
 
@@ -208,7 +211,7 @@ function judged(cell) {
   return [
     cell.judgement ? mark(JUDGEMENTS[cell.judgement]) : h("span", { class: "quiet" }, "to watch"),
     h("small", null, term(cell.reading, cell.reading)),
-    cell.caveat && h("small", { class: "warn" }, `! ${CAVEATS[cell.caveat]}`),
+    cell.caveat && cell.status === "ok" && h("small", { class: "warn" }, `! ${CAVEATS[cell.caveat]}`),
     cell.running_empty &&
       h("small", { class: "warn" }, "! intervals of different looks exclude each other: the effect has moved"),
   ];

@@ -35,6 +35,7 @@ def test_every_answer_forbids_inline_code_and_frames(server: Server):
         assert "unsafe-inline" not in policy
         assert "frame-ancestors 'none'" in policy
         assert answer.headers["x-content-type-options"] == "nosniff"
+    assert httpx.get(f"{server.address}/main.js").headers["cache-control"] == "no-cache"
 
 
 def test_a_port_that_is_taken_is_a_clear_word(deployment: Settings):
