@@ -7,12 +7,13 @@ import random
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from evaluation.catalog import MetricInForce
 from evaluation.significance.comparison import Arm, Pairs, Sample, differences
 from evaluation.significance.look import decode_look, encode_look, has_news, look
-from schemas.catalog import Goal
+from schemas.catalog import Goal, Metric
 
 
 def only(value, reading="settled"):
@@ -274,6 +275,65 @@ def test_renaming_the_variants_changes_names_only(run_of, aggregate_of, conversi
     assert msgspec.structs.replace(other, variant="treatment") == one
 
 
+METHODS = {
+    "sequential": {},
+    "one-sided": {"sided": "one", "correction": "holm", "planned_units": 500},
+    "CUPED": {"cuped": True},
+    "t-test": {"method": "t-test", "correction": "benjamini-hochberg", "planned_units": 500, "cuped": True},
+    "bayesian": {"method": "bayesian"},
+}
+
+
+def everything(run_of, analysis):
+    """A run with each kind of metric, role and test, whose weights changed; and the values of a unit by metric."""
+    goals = [
+        Goal(metric="buys", role="primary", minimum_effect=0.1),
+        Goal(metric="spends", direction="decrease"),
+        Goal(metric="rare", exact=True),
+        Goal(metric="per_page"),
+        Goal(metric="pages", role="guardrail"),
+        Goal(metric="fails", role="guardrail", direction="decrease", margin=0.1),  # its live reading is exact
+    ]
+    cuped = {"cuped": {"lookback": "7d"}}
+    run = run_of(
+        goals,
+        types={"spends": "sum", "pages": "count"},
+        windows={"pages": "none"},
+        definitions={"spends": cuped},
+        analysis=analysis,
+        weights=({"control": 3, "treatment": 1, "other": 2}, {"control": 1, "treatment": 1, "other": 0}),
+    )
+    ratio = {"key": "per_page", "owner": "x", "type": "ratio", "numerator": "spends", "denominator": "pages"}
+    parts = tuple(run.metrics[key].definition for key in ("spends", "pages"))
+    definition = msgspec.convert({**ratio, "window": "10s", **cuped}, Metric)
+    run.metrics["per_page"] = MetricInForce(definition, 1, 0, parts)
+    return run, {"buys": 1, "spends": 2, "rare": 1, "per_page": 4, "pages": 1, "fails": 1}
+
+
+def any_sums(rng, values, is_conversion):
+    """Of an arm whose units have so many values: sums that units may have, and sums that none could."""
+    n = rng.choice([0, 1, 2, 99, 100, 5000, 10**9])
+    nonzero = rng.choice([0, n, rng.randint(0, n)])
+    if is_conversion:
+        return n, nonzero, nonzero, nonzero
+    largest = 2**47 - 1
+    first = [rng.choice([0, nonzero, -nonzero, largest * n, rng.randint(-largest, largest) * n]) for _ in range(values)]
+    second = [
+        rng.choice([0, first[i] * first[j] // max(1, n) + (i == j) * rng.choice([0, 1, n, largest**2])])
+        for i, j in itertools.combinations_with_replacement(range(values), 2)
+    ]
+    return n, nonzero, first, second
+
+
+def is_plain(value):
+    """Whether no number in it is NaN or infinite."""
+    if isinstance(value, dict):
+        return all(map(is_plain, value.values()))
+    if isinstance(value, list):
+        return all(map(is_plain, value))
+    return not isinstance(value, float) or math.isfinite(value)
+
+
 def excludes_no_effect(cell):
     """Whether the end that the test's alternative looks at does."""
     lower, upper = (cell.relative_lower, cell.relative_upper) if cell.method == "exact" else (cell.lower, cell.upper)
@@ -283,65 +343,35 @@ def excludes_no_effect(cell):
     return {"two-sided": is_above or is_below, "greater": is_above, "less": is_below}[cell.alternative]
 
 
-@pytest.mark.parametrize(
-    "analysis",
-    [
-        {},
-        {"sided": "one", "correction": "holm", "planned_units": 500},
-        {"method": "t-test", "correction": "benjamini-hochberg", "planned_units": 500},
-        {"method": "bayesian"},
-    ],
-    ids=["sequential", "one-sided", "t-test", "bayesian"],
-)
-def test_nothing_non_finite_leaves(run_of, aggregate_of, analysis):
-    goals = [
-        Goal(metric="a", role="primary", minimum_effect=0.1),
-        Goal(metric="b", direction="decrease"),
-        Goal(metric="c", role="guardrail"),
-        Goal(metric="d", role="guardrail", direction="decrease", margin=0.1),
-    ]
-    run = run_of(
-        goals,
-        types={"b": "sum", "c": "count"},
-        windows={"c": "none"},
-        analysis=analysis,
-        weights=({"control": 3, "treatment": 1, "other": 2}, {"control": 1, "treatment": 1, "other": 0}),
-    )
-    rng = random.Random(5)
+@pytest.mark.parametrize("method", METHODS)
+@settings(max_examples=15, deadline=None)
+@given(seed=st.integers(0, 2**32))
+def test_nothing_non_finite_leaves_and_p_agrees_with_the_interval(method, run_of, aggregate_of, seed):
+    run, values = everything(run_of, METHODS[method])
+    rng, last, methods = random.Random(seed), None, set()
 
-    def sums():
-        n = rng.choice([0, 1, 2, 99, 100, 5000, 10**9])
-        nonzero = rng.choice([0, n, rng.randint(0, n)])
-        total = rng.choice([0, nonzero, -nonzero, nonzero * 2**46, rng.randint(-(2**47), 2**47) * nonzero])
-        squares = rng.choice([0, abs(total), total * total // max(1, n) + rng.choice([0, 1, 2**90])])
-        return n, nonzero, total, squares
-
-    def check(value):
-        if isinstance(value, dict):
-            return all(check(each) for each in value.values())
-        if isinstance(value, list):
-            return all(check(each) for each in value)
-        return not isinstance(value, float) or math.isfinite(value)
-
-    last = None
-    for _ in range(150):
+    for _ in range(4):
         drawn = {
-            (metric, reading, variant, allocation): sums()
-            for metric in "abcd"
+            (metric, reading, variant, allocation): any_sums(rng, values[metric], metric in ("buys", "rare", "fails"))
+            for metric in values
             for reading in ("settled", "live")
             for variant in ("control", "treatment", "other")
             for allocation in (0, 1)
-            if rng.random() < 0.8
+            if rng.random() < 0.9
         }
         last = look(run, [aggregate_of(drawn)], last)
+
         made = msgspec.to_builtins(last)
-        assert check(made)
+        assert is_plain(made)
         assert json.loads(encode_look(last)) == made
+        methods |= {cell.method for cell in last.cells}
         for cell in last.cells:
-            if cell.status == "ok" and cell.method == "bayesian":
+            assert (cell.status == "ok") == ((cell.p_value if cell.chance is None else cell.chance) is not None)
+            if cell.chance is not None:
                 assert 0 <= cell.chance <= 1
             elif cell.status == "ok":
                 assert (cell.p_value < cell.alpha) == excludes_no_effect(cell)
+    assert "exact" in methods
 
 
 def test_a_look_survives_its_bytes(run_of, aggregate_of, conversions, primary):
