@@ -95,7 +95,7 @@ class Follower:
     async def _follow(self) -> None:
         try:
             while True:
-                fetched = await self._consumer.getmany(timeout_ms=200)
+                fetched = await self._consumer.getmany(timeout_ms=1_000)
                 for records in fetched.values():
                     for record in records:
                         self._read(record)

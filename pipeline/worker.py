@@ -110,6 +110,7 @@ def create_worker(stage: Stage, settings: Settings) -> App:
         settings.group(stage.name), settings.servers(), broker_credentials=settings.faust_broker_credentials()
     )
     worker = Worker(stage, settings, app)
+    app.fetch_min_bytes, app.fetch_wait_ms = stage.fetch_min_bytes, stage.fetch_wait_ms
     app.prepare, app.finish = worker.start, worker.stop
     app.start_position, app.begin, app.release = worker.start_position, worker.begin, worker.release
     app.each_slice([settings.topic(name) for name in stage.topics], worker.take)

@@ -31,7 +31,9 @@ class Assignment(Stage):
 
     name: ClassVar[str] = "assignment"
     topics: ClassVar[tuple[str, ...]] = (EXPOSURES, EVENTS)
-    tick_seconds: ClassVar[float] = 0.1
+    tick_seconds: ClassVar[float] = 0.05
+    fetch_min_bytes: ClassVar[int] = 1 << 20  # what single producers send is gathered here, by the fetch
+    fetch_wait_ms: ClassVar[int] = 100
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)

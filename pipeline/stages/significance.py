@@ -5,8 +5,11 @@ its own last word on `results`; a look there that it did not write means that tw
 stops.
 """
 
+import asyncio
 import zlib
 from collections.abc import Iterable
+from math import inf
+from time import monotonic
 from typing import ClassVar
 
 import msgspec
@@ -24,6 +27,8 @@ from schemas.records import Records
 from schemas.topics import AGGREGATES, RESULTS, topics
 
 RunKey = tuple[str, str]  # flag, run
+# Seconds from one computation of a run to the next: three times aggregates come, the third is computed at once.
+SHORTEST_PAUSE = 0.8
 LONGEST_SILENCE = 2.0  # seconds without a look while there is news
 
 
@@ -32,7 +37,7 @@ class Significance(Stage):
 
     name: ClassVar[str] = "significance"
     topics: ClassVar[tuple[str, ...]] = (AGGREGATES,)
-    tick_seconds: ClassVar[float] = 1.0
+    tick_seconds: ClassVar[float] = 0.05
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
@@ -42,7 +47,8 @@ class Significance(Stage):
         self._news: set[RunKey] = set()
         self._looks: dict[RunKey, Look] = {}
         self._sent: dict[RunKey, bytes] = {}  # the look that is on its way to `results`
-        self._silent: dict[RunKey, float] = {}
+        self._computed: dict[RunKey, float] = {}  # when last (`monotonic`), as is `_published`
+        self._published: dict[RunKey, float] = {}
         self._places = next(topic.partitions for topic in topics(1) if topic.name == RESULTS)
 
     async def start(self) -> None:
@@ -78,15 +84,26 @@ class Significance(Stage):
         self.count("aggregates", len(records))
 
     async def tick(self) -> None:
-        """Make a look of every run that has news."""
-        if not self._news:
+        """Make a look of every run that has news, unless one was computed just before."""
+        now = monotonic()
+        due = {
+            run: list(aggregates.values())
+            for runs in self._aggregates.values()
+            for run, aggregates in runs.items()
+            if run in self._news
+            and len(aggregates) == self.settings.units_partitions
+            and now - self._computed.get(run, -inf) >= SHORTEST_PAUSE
+        }
+        if not due:
             return
-        await self._catalog.caught_up()
-        await self._results.caught_up()
-        for runs in self._aggregates.values():
-            for run in sorted(self._news & runs.keys()):
-                if len(runs[run]) == self.settings.units_partitions:
-                    await self._look_at(run, list(runs[run].values()))
+        await asyncio.gather(self._catalog.caught_up(), self._results.caught_up())
+        made = {}
+        for run, aggregates in sorted(due.items()):
+            self._computed[run] = now
+            newest, last = self._look_at(run, aggregates), self._looks.get(run)
+            if has_news(newest, last, silent=now - self._published.get(run, -inf) >= LONGEST_SILENCE):
+                made[run] = newest
+        await self._publish(made)
 
     async def release(self, sources: Iterable[Source]) -> None:
         """Forget the runs of these partitions; another worker reads them from the beginning."""
@@ -100,23 +117,24 @@ class Significance(Stage):
         await self._catalog.stop()
         await super().stop()
 
-    async def _look_at(self, run: RunKey, aggregates: list[Aggregate]) -> None:
+    def _look_at(self, run: RunKey, aggregates: list[Aggregate]) -> Look:
         catalog = self._catalog.history.at_offset(max(aggregate.catalog for aggregate in aggregates))
         flag = catalog.flags[run[0]]
         of_run = next(known for known in flag.runs if known.key == run[1])
-        last = self._looks.get(run)
-        newest = look(of_run, aggregates, last)
-        self._silent[run] = self._silent.get(run, 0.0) + self.tick_seconds
-        if not has_news(newest, last, silent=self._silent[run] >= LONGEST_SILENCE):
-            return
-        value = encode_look(newest)
-        key = f"{run[0]}/{run[1]}".encode()
-        self._sent[run] = value
-        await self.send_all([(RESULTS, key, value, zlib.crc32(key) % self._places)])
-        self._looks[run] = newest
-        self._silent[run] = 0.0
-        self._news.discard(run)
-        self.count("looks", 1)
+        return look(of_run, aggregates, self._looks.get(run))
+
+    async def _publish(self, made: dict[RunKey, Look]) -> None:
+        messages = []
+        for run, newest in made.items():
+            key = f"{run[0]}/{run[1]}".encode()
+            self._sent[run] = encode_look(newest)
+            messages.append((RESULTS, key, self._sent[run], zlib.crc32(key) % self._places))
+        await self.send_all(messages)
+        for run, newest in made.items():
+            self._looks[run] = newest
+            self._published[run] = self._computed[run]
+            self._news.discard(run)
+            self.count("looks", 1)
 
     def _read_look(self, record: ConsumerRecord) -> None:
         """A look as every reader takes it: the successor of the last one, and none else."""

@@ -29,6 +29,9 @@ class Stage:
     name: ClassVar[str]
     topics: ClassVar[tuple[str, ...]]
     tick_seconds: ClassVar[float] = 1.0
+    # A fetch waits for so many bytes or ms. What stages send is gathered already: it is fetched at once.
+    fetch_min_bytes: ClassVar[int] = 1
+    fetch_wait_ms: ClassVar[int] = 500
 
     durable: Durable
 

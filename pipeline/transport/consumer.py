@@ -42,15 +42,13 @@ if TYPE_CHECKING:
     from pipeline.transport.app import App
 
 SLICE_BYTES = 1 << 20
-# A fetch waits for so many bytes or so long: a slice of few records costs nearly as much as one of many, and questions
-# to the same broker wait behind a fetch (Faust: 1 byte, 1500 ms).
-FETCH_MIN_BYTES, FETCH_WAIT_MS = 1 << 20, 100
 IDLE_SECONDS = 0.02  # between looks whether there is a partition to fetch from
 
 
 class ColumnsThread(driver.AIOKafkaConsumerThread):
     """The client's thread. Its methods are called from the app's."""
 
+    app: "App"
     seeks: int = 0
     fetches: Fetches
     _of_the_log: Fetcher  # asks for the ends of the log itself, open transactions included
@@ -59,7 +57,7 @@ class ColumnsThread(driver.AIOKafkaConsumerThread):
         consumer = super()._create_worker_consumer(transport)
         consumer._isolation_level = "read_committed"
         consumer._auto_offset_reset = "none"
-        consumer._fetch_min_bytes, consumer._fetch_max_wait_ms = FETCH_MIN_BYTES, FETCH_WAIT_MS
+        consumer._fetch_min_bytes, consumer._fetch_max_wait_ms = self.app.fetch_min_bytes, self.app.fetch_wait_ms
         return consumer
 
     async def on_start(self) -> None:
