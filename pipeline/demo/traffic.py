@@ -31,7 +31,7 @@ from pipeline.catalog import CatalogReader
 from pipeline.connection import connect
 from pipeline.demo.visitors import Chunk, Visitors
 from pipeline.errors import PeekproofError
-from pipeline.producer import create_producer
+from pipeline.producer import Record, batches, create_producer
 from pipeline.settings import Settings
 from schemas.topics import CATALOG, topics
 
@@ -73,7 +73,14 @@ class Traffic:
         partitions, first = np.unique(partition[order], return_index=True)
         for number, rows in zip(partitions.tolist(), np.split(order, first[1:]), strict=True):
             keys = [b"u%d" % visitor for visitor in chunk.visitor[rows].tolist()]
-            await self._send(chunk.topic, number, keys, [chunk.values[row] for row in rows.tolist()])
+            values = [chunk.values[row] for row in rows.tolist()]
+            records: list[Record] = [(key, value, []) for key, value in zip(keys, values, strict=True)]
+            for batch, its in batches(self._producer, records):
+                produced = _now()
+                appended = await self._producer.send_batch(batch, self._topics[chunk.topic], partition=number)
+                task = asyncio.create_task(self._account(chunk.topic, number, values[its], produced, appended))
+                self._waiting.add(task)
+                task.add_done_callback(self._settle)
 
     def check(self) -> None:
         """Raise the client's error if something was not acknowledged."""
@@ -89,20 +96,6 @@ class Traffic:
         """What happened since the last progress."""
         batches, self._batches = self._batches, []
         return Progress(acknowledged=dict(self._acknowledged), batches=batches)
-
-    async def _send(self, topic: str, partition: int, keys: list[bytes], values: list[bytes | None]) -> None:
-        sent = 0
-        while sent < len(values):
-            batch = self._producer.create_batch()
-            begin = sent
-            while sent < len(values) and batch.append(key=keys[sent], value=values[sent], timestamp=None) is not None:
-                sent += 1
-            batch.close()
-            produced = _now()
-            appended = await self._producer.send_batch(batch, self._topics[topic], partition=partition)
-            task = asyncio.create_task(self._account(topic, partition, values[begin:sent], produced, appended))
-            self._waiting.add(task)
-            task.add_done_callback(self._settle)
 
     async def _account(
         self,

@@ -15,6 +15,7 @@ from evaluation.assignment.routing import assign
 from pipeline.catalog import CatalogReader
 from pipeline.gathering import Gathering
 from pipeline.kernels import compile_kernels
+from pipeline.producer import Record
 from pipeline.settings import Settings
 from pipeline.stages.stage import Source, Stage
 from schemas.assignment import Assignment as Answer
@@ -112,16 +113,10 @@ class Assignment(Stage):
             await self.producer.send(self.settings.topic(UNITS), message, partition=number)
             for number, message in enumerate(messages)
         ]
-        sent += [
-            await self.producer.send(self.settings.topic(ASSIGNMENTS), msgspec.json.encode(answer), key=key_of(answer))
-            for answer in answers
-        ]
-        sent += [
-            await self.producer.send(
-                self.settings.topic(DEAD_LETTERS), letter.value, key=letter.reason.encode(), headers=to_headers(letter)
-            )
-            for letter in letters
-        ]
+        answered: list[Record] = [(key_of(answer), msgspec.json.encode(answer), []) for answer in answers]
+        rejected: list[Record] = [(letter.reason.encode(), letter.value, to_headers(letter)) for letter in letters]
+        sent += await self.send_many(ASSIGNMENTS, answered)
+        sent += await self.send_many(DEAD_LETTERS, rejected)
         self._sendings.add(asyncio.create_task(self._acknowledge(sent, covered)))
 
     async def _acknowledge(self, sent: list[asyncio.Future[object]], covered: dict[Source, int]) -> None:
