@@ -1,4 +1,4 @@
-"""Bisection: where a claim about numbers begins to hold, over arrays, in a fixed number of halvings."""
+"""Bisection: where a claim about numbers begins to hold, over arrays, to the last bit."""
 
 from collections.abc import Callable
 
@@ -14,6 +14,8 @@ def edge(without: Floats, within: Floats, holds: Callable[[Floats], NDArray[np.b
     """The first number for which the claim `holds` on the way from `without`, where it does not, to `within`."""
     for _ in range(HALVINGS):
         half = (without + within) / 2.0
+        if np.all((half == without) | (half == within)):
+            break  # nothing lies between
         is_within = holds(half)
         without, within = np.where(is_within, without, half), np.where(is_within, half, within)
     return within

@@ -66,19 +66,13 @@ def stratified_evidence(
 ) -> ExactEvidence:
     """The same of comparisons with several allocations: a row is one of a `comparison`, an index of `alpha`."""
     x, y, share = (np.asarray(each, np.float64) for each in (conversions, control_conversions, share))
-    coins = _Coins(
-        x=x,
-        y=y,
-        a=concentration * share,
-        b=concentration * (1.0 - share),
-        offset=logit(share),
-        group=comparison,
-        groups=len(alpha),
-    )
+    mixed = _mixed(x, y, concentration * share, concentration * (1.0 - share))
+    coins = _Coins(x=x, y=y, mixed=mixed, offset=logit(share), group=comparison, groups=len(alpha))
     log_e = coins.log_e(np.zeros_like(alpha))
-    lower, upper = coins.bounds(alpha)
+    likeliest = coins.likeliest()
+    lower, upper = coins.bounds(likeliest, alpha)
     with np.errstate(over="ignore"):
-        ratio = np.exp(np.where(coins.total(x) > 0.0, coins.likeliest(), -np.inf))
+        ratio = np.exp(np.where(coins.total(x) > 0.0, likeliest, -np.inf))
     return ExactEvidence(
         log_e=log_e,
         p_value=np.exp(-np.maximum(log_e, 0.0)),
@@ -90,12 +84,11 @@ def stratified_evidence(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Coins:
-    """Rows of successes x and failures y, mixed over Beta(a, b): log odds are an offset and a shift of the `group`."""
+    """Rows of successes x and failures y, which come with log odds that are an offset and a shift of the `group`."""
 
     x: Floats
     y: Floats
-    a: Floats
-    b: Floats
+    mixed: Floats  # the log of their likelihood, mixed over Beta(a, b)
     offset: Floats
     group: NDArray[np.int64]
     groups: int
@@ -105,9 +98,8 @@ class _Coins:
 
     def log_e(self, shift: Floats) -> Floats:
         log_odds = self.offset + shift[self.group]
-        mixed = betaln(self.a + self.x, self.b + self.y) - betaln(self.a, self.b)
         # -ln q and -ln(1 - q) of the log odds
-        return self.total(mixed + self.x * np.logaddexp(0.0, -log_odds) + self.y * np.logaddexp(0.0, log_odds))
+        return self.total(self.mixed + self.x * np.logaddexp(0.0, -log_odds) + self.y * np.logaddexp(0.0, log_odds))
 
     def likeliest(self) -> Floats:
         """The shift that expects as many successes as there are."""
@@ -119,15 +111,19 @@ class _Coins:
         far = np.full(self.groups, BEYOND)
         return edge(-far, far, expects_enough)
 
-    def bounds(self, alpha: Floats) -> tuple[Floats, Floats]:
+    def bounds(self, likeliest: Floats, alpha: Floats) -> tuple[Floats, Floats]:
         """Where log E, which falls towards the likeliest shift and rises beyond it, is ln(1/alpha); else infinite."""
-        threshold, likeliest = -np.log(alpha), self.likeliest()
-        ends = []
-        for far in (-BEYOND, BEYOND):
-            end = np.full(self.groups, far)
-            inner = edge(end, likeliest, lambda shift: self.log_e(shift) < threshold)
-            ends.append(np.where(self.log_e(end) < threshold, end * np.inf, inner))
-        return ends[0], ends[1]
+        both = self.twice()
+        threshold = np.tile(-np.log(alpha), 2)
+        end = np.repeat([-BEYOND, BEYOND], self.groups)
+        inner = edge(end, np.tile(likeliest, 2), lambda shift: both.log_e(shift) < threshold)
+        lower, upper = np.split(np.where(both.log_e(end) < threshold, end * np.inf, inner), 2)
+        return lower, upper
+
+    def twice(self) -> "_Coins":
+        """The same again behind it, as groups of its own."""
+        rows = {name: np.tile(getattr(self, name), 2) for name in ("x", "y", "mixed", "offset")}
+        return _Coins(**rows, group=np.concatenate([self.group, self.group + self.groups]), groups=2 * self.groups)
 
 
 def _reshaped(evidence: ExactEvidence, shape: tuple[int, ...]) -> ExactEvidence:
@@ -138,7 +134,11 @@ def _reshaped(evidence: ExactEvidence, shape: tuple[int, ...]) -> ExactEvidence:
 def log_mixture(successes: ArrayLike, failures: ArrayLike, a: ArrayLike, b: ArrayLike, share: ArrayLike) -> Floats:
     """log E(q) for q = `share`, mixed over Beta(a, b)."""
     x, y, a, b, share = (np.asarray(each, np.float64) for each in (successes, failures, a, b, share))
-    return betaln(a + x, b + y) - betaln(a, b) - x * np.log(share) - y * np.log1p(-share)
+    return _mixed(x, y, a, b) - x * np.log(share) - y * np.log1p(-share)
+
+
+def _mixed(x: Floats, y: Floats, a: Floats, b: Floats) -> Floats:
+    return np.asarray(betaln(a + x, b + y) - betaln(a, b))
 
 
 def log_odds_bounds(
@@ -147,8 +147,8 @@ def log_odds_bounds(
     """ln(q/(1 - q)) at both ends of the confidence sequence of a share: -inf, inf where nothing bounds it."""
     columns = np.broadcast_arrays(*(np.asarray(each, np.float64) for each in (successes, failures, a, b, alpha)))
     x, y, a, b, alpha = (column.ravel() for column in columns)
-    coins = _Coins(x=x, y=y, a=a, b=b, offset=np.zeros_like(x), group=np.arange(len(x)), groups=len(x))
-    lower, upper = coins.bounds(alpha)
+    coins = _Coins(x=x, y=y, mixed=_mixed(x, y, a, b), offset=np.zeros_like(x), group=np.arange(len(x)), groups=len(x))
+    lower, upper = coins.bounds(coins.likeliest(), alpha)
     return lower.reshape(columns[0].shape), upper.reshape(columns[0].shape)
 
 
