@@ -16,6 +16,7 @@ from pipeline.transport.app import create_app, run
 
 told = json.loads(sys.argv[1])
 app = create_app(told["group"], told["servers"], **told.get("conf", {}))
+app.fetch_min_bytes, app.fetch_wait_ms = 1 << 20, 100  # slices of many records
 checkpoints = Path(told["checkpoints"]) if "checkpoints" in told else None
 states = {}
 
