@@ -13,12 +13,12 @@ from msgspec.structs import replace
 from evaluation.assignment.configs import flag_configs
 from evaluation.assignment.engine import Flags
 from pipeline.catalog import read_catalog
-from pipeline.reading import read_topic
 from pipeline.settings import Settings
 from schemas.topics import ASSIGNMENTS, EXPOSURES
 from tests.live import wait_for
 from tests.pipeline.http.catalog import BETA, STICKY, edit
 from tests.pipeline.http.server import Server
+from tests.pipeline.http.topics import said_of
 
 NO_TRACK = {"X-Amp-Exp-Track": "no-track"}
 
@@ -38,12 +38,6 @@ def variants(client: httpx.Client, user: dict[str, Any], **headers: str) -> dict
     answer = client.post("/sdk/v2/vardata?v=0", json=user, headers=headers)
     assert answer.status_code == 200, answer.text
     return answer.json()
-
-
-def records(settings: Settings, topic: str, user: str) -> list[dict[str, Any]]:
-    """What the topic says of a user."""
-    lines = [line for record in read_topic(settings, topic) for line in (record.value or b"").splitlines()]
-    return [each for each in map(json.loads, lines) if each.get("user_id") == user]
 
 
 def test_a_user_in_a_body_and_in_a_header_gets_what_the_engine_says(client: httpx.Client, shop: Settings):
@@ -135,15 +129,15 @@ def test_assignments_and_exposures_are_written_once_as_the_headers_ask(client: h
     variants(client, ann, **{"X-Amp-Exp-Exposure-Track": "track"})
     for track in ("no-track", "read-only"):
         variants(client, {"user_id": track}, **{"X-Amp-Exp-Track": track})
-    wait_for(lambda: len(records(shop, EXPOSURES, "tracked")) >= 3, what="three exposures")
+    wait_for(lambda: len(said_of(shop, EXPOSURES, "tracked")) >= 3, what="three exposures")
 
-    assert not records(shop, ASSIGNMENTS, "no-track")
-    assert not records(shop, ASSIGNMENTS, "read-only")
-    assigned = {each["flag_key"]: each for each in records(shop, ASSIGNMENTS, "tracked")}
+    assert not said_of(shop, ASSIGNMENTS, "no-track")
+    assert not said_of(shop, ASSIGNMENTS, "read-only")
+    assigned = {each["flag_key"]: each for each in said_of(shop, ASSIGNMENTS, "tracked")}
     assert assigned.keys() == {"button", "sticky", "for-backend"}
     assert assigned["button"]["variant"] == given["button"]["key"]
     assert assigned["button"]["reason"] == "segment"
-    exposures = records(shop, EXPOSURES, "tracked")
+    exposures = said_of(shop, EXPOSURES, "tracked")
     assert len(exposures) == 3
     (exposure,) = (each for each in exposures if each["flag_key"] == "button")
     assert exposure["variant"] == given["button"]["key"]

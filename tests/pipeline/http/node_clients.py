@@ -1,0 +1,43 @@
+"""Node: clients in JavaScript, installed once into a cache outside the checkout, where Node is."""
+
+import json
+import os
+import shutil
+import subprocess
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.artifacts import cache
+
+HERE = Path(__file__).parent / "node"
+
+
+def ask(*arguments: str) -> Any:
+    """What `clients.cjs` prints. Skips the test where there is no Node."""
+    if not (shutil.which("node") and shutil.which("npm")):
+        pytest.skip("node and npm are not on the PATH: the clients in JavaScript were not tried")
+    script = _installed() / "clients.cjs"
+    shutil.copy(HERE / script.name, script)
+    ended = subprocess.run(["node", script, *arguments], capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == 0, ended.stderr
+    return json.loads(ended.stdout.splitlines()[-1])
+
+
+def _installed() -> Path:
+    """The directory with the packages of the lock."""
+    lock = (HERE / "package-lock.json").read_bytes()
+    place = cache() / f"node-{sha256(lock).hexdigest()[:16]}"
+    if not place.exists():
+        making = place.with_name(f"{place.name}.{os.getpid()}")
+        making.mkdir(parents=True)
+        for name in ("package.json", "package-lock.json"):
+            shutil.copy(HERE / name, making)
+        subprocess.run(["npm", "ci", "--silent", "--ignore-scripts"], cwd=making, timeout=240, check=True)
+        try:
+            making.rename(place)
+        except OSError:
+            shutil.rmtree(making)  # another was faster
+    return place
