@@ -17,13 +17,15 @@ Read = Callable[[ConsumerRecord], None]
 class Follower:
     """Calls `read` for each record of a topic, in the order of each partition, for as long as it runs.
 
-    An error of the client or of `read` ends the following; `caught_up` then raises it.
+    `from_end`: for those only that come after its start. An error of the client or of `read` ends the following;
+    `caught_up` then raises it.
     """
 
-    def __init__(self, settings: Settings, topic: str, read: Read) -> None:
+    def __init__(self, settings: Settings, topic: str, read: Read, from_end: bool = False) -> None:
         self._topic = settings.topic(topic)
         self._read = read
         self._settings = settings
+        self._begin = "latest" if from_end else "earliest"
         self._consumer: AIOKafkaConsumer
         self._asking: AIOKafkaConsumer  # a connection of its own: a question waits behind a fetch that waits for news
         self._position: dict[TopicPartition, int] = {}
@@ -45,7 +47,7 @@ class Follower:
             self._topic,
             group_id=None,
             enable_auto_commit=False,
-            auto_offset_reset="earliest",
+            auto_offset_reset=self._begin,
             max_partition_fetch_bytes=MAX_MESSAGE_BYTES,
             fetch_max_bytes=4 * MAX_MESSAGE_BYTES,
             **self._settings.aiokafka_arguments(),

@@ -17,9 +17,10 @@ from pipeline.http.posts import Posts
 from pipeline.http.sticky import Sticky
 from pipeline.http.tickets import Tickets
 from pipeline.http.tracking import Tracker
+from pipeline.http.workers import Workers
 from pipeline.producer import create_producer
 from pipeline.settings import Settings
-from schemas.topics import ASSIGNMENTS, RESULTS
+from schemas.topics import ASSIGNMENTS, HEALTH, RESULTS
 
 GATHER_SECONDS = 0.05  # in which more of a change may come: `apply` publishes one document after another
 
@@ -47,7 +48,9 @@ class Backend:
         self.tickets = Tickets()
         self.is_stopping = False
         self._news = asyncio.Event()  # set for a moment with every record of the catalog, and at the end
+        self.workers = Workers()
         self._followers = (
+            Follower(settings, HEALTH, self.workers.read, from_end=True),
             Follower(settings, RESULTS, self.looks.read),
             Follower(settings, ASSIGNMENTS, self.sticky.read),
         )

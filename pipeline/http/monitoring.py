@@ -1,12 +1,15 @@
 """Monitoring: is the process there, can it answer, and what has it done. And the headers that every answer carries."""
 
+from collections.abc import Iterator
 from time import perf_counter
 from typing import Any
 
 from litestar import Request, Response, get
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+from prometheus_client.registry import Collector
 
 from pipeline.http.backend import Backend
 
@@ -57,12 +60,33 @@ class Monitor:
 
 
 def create_registry(backend: Backend) -> CollectorRegistry:
-    """The metrics of this process, and of what it holds."""
+    """The metrics of this process, of what it holds, and of the workers."""
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
-    offset = Gauge("peekproof_http_catalog_offset", "Records of the catalog that were read", registry=registry)
-    offset.set_function(lambda: backend.catalog.history.newest.offset)
+    registry.register(backend.workers)
+    registry.register(_Holdings(backend))
     return registry
+
+
+class _Holdings(Collector):
+    """What the server has read, and what it has still to write."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+
+    def collect(self) -> Iterator[Metric]:
+        """The metrics, as they are now."""
+        posts = self._backend.posts
+        offset = self._backend.catalog.history.newest.offset
+        yield GaugeMetricFamily("peekproof_http_catalog_offset", "Records of the catalog that were read", offset)
+        yield GaugeMetricFamily("peekproof_http_posts_waiting", "Assignments and exposures to write", posts.waiting)
+        yield CounterMetricFamily("peekproof_http_posts_lost", "Those for which there was no room", posts.lost)
+        published = GaugeMetricFamily(
+            "peekproof_look_published_seconds", "When the newest look was published", labels=["experiment", "run"]
+        )
+        for (experiment, run), kept in self._backend.looks.runs.items():
+            published.add_metric([experiment, run], kept.published / 1_000)
+        yield published
 
 
 @get("/healthz", include_in_schema=False)

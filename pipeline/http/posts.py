@@ -44,6 +44,11 @@ class Posts:
         sending = self._sending
         return sending.exception() if sending and sending.done() and not sending.cancelled() else None
 
+    @property
+    def waiting(self) -> int:
+        """How many are here."""
+        return len(self._waiting)
+
     def start(self, producer: AIOKafkaProducer) -> None:
         """Begin to send."""
         self._producer = producer

@@ -17,6 +17,7 @@ from pipeline.http.keys import Keys
 from pipeline.http.listening import address, listen
 from pipeline.settings import Settings
 
+WATCH_SECONDS = 1.0
 GRACE_SECONDS = 10  # for answers that are under way; streams end at once
 
 
@@ -71,5 +72,19 @@ async def _serve(backend: Backend, host: str, listening: socket.socket, ready: C
 
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop)
+        watching = asyncio.create_task(_watch(backend, server))
         ready(address(host, listening.getsockname()[1]))
         await server.serve(sockets=[listening])
+        if watching.done():
+            await watching
+        watching.cancel()
+
+
+async def _watch(backend: Backend, server: uvicorn.Server) -> None:
+    """End a server that can no longer read or write, so that another is started. Raises PeekproofError."""
+    while backend.is_stopping or backend.fault is None:
+        await asyncio.sleep(WATCH_SECONDS)
+    fault = backend.fault
+    backend.stop()
+    server.should_exit = True
+    raise PeekproofError(f"the server cannot go on: {fault}; start it again")

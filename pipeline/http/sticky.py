@@ -10,6 +10,7 @@ from pipeline.http.flags import ServedFlags
 MOST = 2_000_000  # units, of all flags: some 300 MB. Beyond, those that were assigned longest ago are forgotten.
 PROPERTY = "[Experiment] {}"  # of the user, in which Amplitude keeps the variant of a flag
 ORIGIN = "http/"  # of the assignments that servers make
+_OF_SERVERS = b'"origin":"http/'
 
 
 class _Assigned(msgspec.Struct):
@@ -26,14 +27,10 @@ class Sticky:
 
     def read(self, record: ConsumerRecord) -> None:
         """Take one record of the topic `assignments`."""
-        if not record.key or not record.value:
-            return
-        try:
+        if record.key and record.value and _OF_SERVERS in record.value:  # few are: the others are not decoded
             assigned = msgspec.json.decode(record.value, type=_Assigned)
-        except msgspec.MsgspecError:
-            return  # others may write there too
-        if assigned.origin.startswith(ORIGIN):
-            self.remember(record.key, assigned.variant)
+            if assigned.origin.startswith(ORIGIN):
+                self.remember(record.key, assigned.variant)
 
     def remember(self, key: bytes, variant: str) -> None:
         """A unit was given a variant."""

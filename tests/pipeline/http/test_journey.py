@@ -1,5 +1,7 @@
 """One journey through the whole: users are evaluated and exposed, convert, and are counted in a look."""
 
+import re
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -14,6 +16,7 @@ from pipeline.supervisor import Supervisor
 from tests.live import wait_for
 from tests.pipeline.http.catalog import BUTTON, PURCHASE, publish
 
+REPOSITORY = Path(__file__).parents[3]
 USERS = [f"user-{number}" for number in range(12)]
 
 
@@ -55,3 +58,10 @@ def test_users_who_are_evaluated_and_convert_are_counted_in_a_look(deployment: S
             )
 
         wait_for(is_counted, what=f"a look with {counted} users of whom {converted} bought")
+
+        exported = httpx.get(f"{server}/metrics", timeout=30).text
+        dashboard = (REPOSITORY / "configs" / "grafana.json").read_text()
+        assert set(re.findall(r"(?:peekproof|process)_[a-z_]+[a-z]", dashboard)) <= set(
+            re.findall(r"^[a-z_]+", exported, re.MULTILINE)
+        )
+        assert 'peekproof_lag{partition="0",stage="aggregation",topic="units"} 0.0' in exported
