@@ -46,11 +46,6 @@ def bucket_hashes(salt: str, values: pa.Array | Texts) -> NDArray[np.uint32]:
     return out
 
 
-def murmur3(text: bytes) -> int:
-    """MurmurHash3_x86_32, seed 0."""
-    return int(_murmur3_x86_32(text, len(text)))
-
-
 def _texts(strings: pa.Array | Texts) -> Texts:
     return strings if isinstance(strings, Texts) else Texts.of(strings)
 
@@ -173,6 +168,12 @@ def _murmur3_x86_32(b, size):  # type: ignore[no-untyped-def]
     h = ((h ^ (h >> np.uint64(16))) * np.uint64(0x85EBCA6B)) & mask
     h = ((h ^ (h >> np.uint64(13))) * np.uint64(0xC2B2AE35)) & mask
     return h ^ (h >> np.uint64(16))
+
+
+@njit(cache=True)
+def murmur3(text):  # type: ignore[no-untyped-def]
+    """MurmurHash3_x86_32, seed 0, of bytes."""
+    return _murmur3_x86_32(text, len(text))
 
 
 @njit(cache=True)

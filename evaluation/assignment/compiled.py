@@ -1,12 +1,12 @@
 """Compiled flags: what the engine runs. All that a flag can answer is known beforehand, as its outcomes."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import msgspec
 
-from evaluation.assignment.conditions import Condition, Matcher, compile_condition
+from evaluation.assignment.conditions import Condition, View, compile_condition
 from evaluation.assignment.values import Selector, select, subject_of, text_of
 from schemas.flag_config import ConditionConfig, FlagConfig, SegmentConfig
 
@@ -37,10 +37,17 @@ class Answer(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What stands at a selector, as conditions or buckets read it."""
+    """What stands at a selector, as conditions view it; as a bucket does, in UTF-8, where `view` is None."""
 
     selector: Selector
-    read: Callable[[Any], Any]  # subject_of or text_of
+    view: View | None
+
+    def read(self, value: Any) -> Any:
+        """What a value is to them."""
+        if self.view is not None:
+            return self.view(subject_of(value))
+        text = text_of(value)
+        return None if text is None else text.encode("utf-8", "replace")
 
     @property
     def is_of_result(self) -> bool:
@@ -69,7 +76,6 @@ class Term:
 
     reading: int
     condition: Condition
-    matches: Matcher  # the condition's own, nearer at hand
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,15 +167,14 @@ class Compiler:
             for allocation in bucket.allocations
             for distribution in allocation.distributions
         ]
-        reading = self._reading(text_of, bucket.selector)
+        reading = self._reading(Reading(bucket.selector, None))
         return Segment(conditions, reading, bucket.salt, shares, outcome(segment.variant, "not allocated"))
 
     def _term(self, config: ConditionConfig) -> Term:
         condition = compile_condition(config.op, config.values)
-        return Term(self._reading(subject_of, config.selector), condition, condition.matches)
+        return Term(self._reading(Reading(config.selector, condition.view)), condition)
 
-    def _reading(self, read: Callable[[Any], Any], selector: Selector) -> int:
-        reading = Reading(selector, read)
+    def _reading(self, reading: Reading) -> int:
         if reading not in self._positions:
             self._positions[reading] = len(self.readings)
             self.readings.append(reading)

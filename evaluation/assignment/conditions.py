@@ -1,4 +1,4 @@
-"""Conditions: Amplitude's operators, compiled to functions of one subject (see values.py).
+"""Conditions: Amplitude's operators, compiled to functions of what they look at in a subject (see values.py).
 
 Where Amplitude's engines disagree, this one does as the Kotlin engine, which its servers run:
 
@@ -52,8 +52,10 @@ import re2
 from evaluation.assignment.values import Subject
 from evaluation.texts import Names
 
-Matcher = Callable[[Subject], bool]
-Scalar = Callable[[str], bool]
+Viewed = Any  # None: missing; a list: of many texts, each on its own; else of one text
+View = Callable[[Subject], Viewed]
+Matcher = Callable[[Viewed], bool]
+Scalar = Callable[[Any], bool]
 NONE = "(none)"  # the value that stands for a missing property
 GLOBS = {"glob match": "regex match", "glob does not match": "regex does not match"}
 ANY = r"[\s\S]"
@@ -66,11 +68,19 @@ class ConditionError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """An operator with its values. Where it asks no more than whether a text is listed, `listed` are the values."""
+    """An operator with its values: `view` is what it looks at, the same function for all that look at the same.
 
-    matches: Matcher
+    Where it asks no more than whether a text is listed, `listed` are the values.
+    """
+
+    view: View
+    meets: Matcher
     listed: Names | None = None
     negated: bool = False
+
+    def matches(self, subject: Subject) -> bool:
+        """Whether the subject satisfies it."""
+        return self.meets(self.view(subject))
 
 
 def compile_condition(op: str, values: Collection[str]) -> Condition:
@@ -80,16 +90,13 @@ def compile_condition(op: str, values: Collection[str]) -> Condition:
     """
     if op in GLOBS:
         return compile_condition(GLOBS[op], [*map(glob_pattern, values)])
+    if op not in OPERATORS:
+        return Condition(_texts, lambda _: False)
+    make, view, negated = OPERATORS[op]
     distinct = frozenset(values)
-    if op in SET_OPERATORS:
-        make_set, negated = SET_OPERATORS[op]
-        return Condition(_set_matcher(make_set(distinct), negated, _of_missing(op, distinct)))
-    if op in OPERATORS:
-        make, negated = OPERATORS[op]
-        only_lists = make is _is and not BOOLEANS.intersection(map(str.lower, distinct))
-        matches = _matcher(make(distinct), negated, _of_missing(op, distinct))
-        return Condition(matches, Names(tuple(distinct)) if only_lists else None, negated)
-    return Condition(lambda _: False)
+    only_lists = make is _is and not BOOLEANS.intersection(map(str.lower, distinct))
+    listed = Names(tuple(distinct)) if only_lists else None
+    return Condition(view, _matcher(make(distinct), negated, _of_missing(op, distinct)), listed, negated)
 
 
 def glob_pattern(glob: str) -> str:
@@ -108,23 +115,28 @@ def _of_missing(op: str, values: frozenset[str]) -> bool:
 
 
 def _matcher(one: Scalar, negated: bool, of_missing: bool) -> Matcher:
-    def matches(subject: Subject) -> bool:
+    def meets(viewed: Viewed) -> bool:
+        if viewed is None:
+            return of_missing
+        if viewed.__class__ is list:
+            return any(one(each) is not negated for each in viewed)  # of many, one is enough: negations too
+        return one(viewed) is not negated
+
+    return meets
+
+
+def _view(of_text: Callable[[str], Any]) -> View:
+    def view(subject: Subject) -> Viewed:
         if subject.__class__ is str:
-            return one(subject) is not negated
-        if subject is None:
-            return of_missing
-        return any(one(text) is not negated for text in subject)  # of many, one is enough: negations too
+            return of_text(subject)
+        return None if subject is None else [*map(of_text, subject)]
 
-    return matches
+    return view
 
 
-def _set_matcher(many: Callable[[frozenset[str]], bool], negated: bool, of_missing: bool) -> Matcher:
-    def matches(subject: Subject) -> bool:
-        if subject is None:
-            return of_missing
-        return subject.__class__ is not str and many(frozenset(subject)) is not negated
-
-    return matches
+def _set(subject: Subject) -> Viewed:
+    """All texts together; one text is no set, and satisfies nothing."""
+    return [] if subject.__class__ is str else None if subject is None else frozenset(subject)
 
 
 def _is(values: frozenset[str]) -> Scalar:
@@ -142,11 +154,7 @@ def _is(values: frozenset[str]) -> Scalar:
 def _contains(values: frozenset[str]) -> Scalar:
     parts = [value.lower() for value in values]
 
-    def matches(text: str) -> bool:
-        lower = text.lower()
-        return any(part in lower for part in parts)
-
-    return matches
+    return lambda lower: any(part in lower for part in parts)
 
 
 _NUMBER = re.compile(
@@ -154,13 +162,16 @@ _NUMBER = re.compile(
 )
 
 
-def _number(text: str) -> tuple[Any, ...] | None:
+Place = tuple[tuple[Any, ...] | None, str]  # in the order of all numbers or versions, if it is one; and the text
+
+
+def _number(text: str) -> Place:
     """A number's place in the order of all: -0.0 comes before 0, NaN last."""
     found = _NUMBER.fullmatch(text)
     if not found:
-        return None
+        return None, text
     number = float(found[1])
-    return (1,) if isnan(number) else (0, number, copysign(1, number))
+    return (1,) if isnan(number) else (0, number, copysign(1, number)), text
 
 
 _VERSION = re.compile(
@@ -169,14 +180,16 @@ _VERSION = re.compile(
 _LARGEST = (1 << 31) - 1
 
 
-def _version(text: str) -> tuple[Any, ...] | None:
+def _version(text: str) -> Place:
     """A version's place in the order of all: one with a prerelease comes before the one without."""
     found = _VERSION.fullmatch(text)
     if not found:
-        return None
+        return None, text
     major, minor, patch, prerelease = found.groups("")
     numbers = _version_number(major), _version_number(minor)
-    return None if None in numbers else (*numbers, _version_number(patch) or 0, (0, prerelease) if prerelease else (1,))
+    if None in numbers:
+        return None, text
+    return (*numbers, _version_number(patch) or 0, (0, prerelease) if prerelease else (1,)), text
 
 
 def _version_number(digits: str) -> int | None:
@@ -190,22 +203,22 @@ def _text_order(text: str) -> bytes:
 
 
 def _comparing(
-    parse: Callable[[str], tuple[Any, ...] | None], compare: Callable[[Any, Any], bool], bound: Callable[[Any], Any]
+    of_text: Callable[[str], Place], compare: Callable[[Any, Any], bool], bound: Callable[[Any], Any]
 ) -> Callable[[frozenset[str]], Scalar]:
-    """Compare with any of the values that parse; as texts where none does, or the subject doesn't."""
+    """Compare with any of the values that have a place; as texts where none has, or the subject hasn't."""
 
     def make(values: frozenset[str]) -> Scalar:
         if not values:
             return lambda _: False
-        parsed = [each for each in map(parse, values) if each is not None]
-        bound_of_parsed = bound(parsed) if parsed else None
+        places = [place for place, _ in map(of_text, values) if place is not None]
+        bound_of_places = bound(places) if places else None
         bound_of_texts = bound(map(_text_order, values))
 
-        def matches(text: str) -> bool:
-            place = parse(text) if parsed else None
-            if place is None:
+        def matches(compared: Place) -> bool:
+            place, text = compared
+            if place is None or bound_of_places is None:
                 return compare(_text_order(text), bound_of_texts)
-            return compare(place, bound_of_parsed)
+            return compare(place, bound_of_places)
 
         return matches
 
@@ -226,12 +239,7 @@ def _regex(values: frozenset[str]) -> Scalar:
                 f"'{value[:100]}' is no regular expression of RE2 ({message.decode(errors='replace')[:100]}); "
                 "write it without look-around and references back"
             ) from None
-
-    def matches(text: str) -> bool:
-        encoded = _utf8(text)
-        return any(pattern.fullmatch(encoded) is not None for pattern in patterns)
-
-    return matches
+    return lambda encoded: any(pattern.fullmatch(encoded) is not None for pattern in patterns)
 
 
 def _utf8(text: str) -> bytes:
@@ -260,28 +268,29 @@ def _set_contains_any(values: frozenset[str]) -> Callable[[frozenset[str]], bool
     return matches
 
 
-OPERATORS: dict[str, tuple[Callable[[frozenset[str]], Scalar], bool]] = {  # and whether they are negations
-    "is": (_is, False),
-    "is not": (_is, True),
-    "contains": (_contains, False),
-    "does not contain": (_contains, True),
-    "less": (_comparing(_number, operator.lt, max), False),
-    "less or equal": (_comparing(_number, operator.le, max), False),
-    "greater": (_comparing(_number, operator.gt, min), False),
-    "greater or equal": (_comparing(_number, operator.ge, min), False),
-    "version less": (_comparing(_version, operator.lt, max), False),
-    "version less or equal": (_comparing(_version, operator.le, max), False),
-    "version greater": (_comparing(_version, operator.gt, min), False),
-    "version greater or equal": (_comparing(_version, operator.ge, min), False),
-    "regex match": (_regex, False),
-    "regex does not match": (_regex, True),
+_texts, _lower, _encoded = _view(str), _view(str.lower), _view(_utf8)
+_numbers, _versions = _view(_number), _view(_version)
+
+OPERATORS: dict[str, tuple[Callable[[frozenset[str]], Scalar], View, bool]] = {  # and whether they are negations
+    "is": (_is, _texts, False),
+    "is not": (_is, _texts, True),
+    "contains": (_contains, _lower, False),
+    "does not contain": (_contains, _lower, True),
+    "less": (_comparing(_number, operator.lt, max), _numbers, False),
+    "less or equal": (_comparing(_number, operator.le, max), _numbers, False),
+    "greater": (_comparing(_number, operator.gt, min), _numbers, False),
+    "greater or equal": (_comparing(_number, operator.ge, min), _numbers, False),
+    "version less": (_comparing(_version, operator.lt, max), _versions, False),
+    "version less or equal": (_comparing(_version, operator.le, max), _versions, False),
+    "version greater": (_comparing(_version, operator.gt, min), _versions, False),
+    "version greater or equal": (_comparing(_version, operator.ge, min), _versions, False),
+    "regex match": (_regex, _encoded, False),
+    "regex does not match": (_regex, _encoded, True),
+    "set is": (_set_is, _set, False),
+    "set is not": (_set_is, _set, True),
+    "set contains": (_set_contains, _set, False),
+    "set does not contain": (_set_contains, _set, True),
+    "set contains any": (_set_contains_any, _set, False),
+    "set does not contain any": (_set_contains_any, _set, True),
 }
-SET_OPERATORS: dict[str, tuple[Callable[[frozenset[str]], Callable[[frozenset[str]], bool]], bool]] = {
-    "set is": (_set_is, False),
-    "set is not": (_set_is, True),
-    "set contains": (_set_contains, False),
-    "set does not contain": (_set_contains, True),
-    "set contains any": (_set_contains_any, False),
-    "set does not contain any": (_set_contains_any, True),
-}
-NEGATIONS = {op for op, (_, negated) in (OPERATORS | SET_OPERATORS).items() if negated}
+NEGATIONS = {op for op, (_, _, negated) in OPERATORS.items() if negated}

@@ -14,20 +14,21 @@ functions, so they agree.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from evaluation.assignment.choices import UNREAD, Choice, choice_of
 from evaluation.assignment.cohorts import Cohorts
 from evaluation.assignment.compiled import Answer, CompiledFlag, Compiler, Outcome, Segment, Term
 from evaluation.assignment.conditions import ConditionError
 from evaluation.assignment.graph import in_order, needed_for
 from evaluation.assignment.properties import Column, Mask
 from evaluation.assignment.users import context_of
-from evaluation.assignment.values import Selector, select
-from evaluation.hashing import murmur3
+from evaluation.assignment.values import Selector
 from schemas.flag_config import FlagConfig
 
 
@@ -41,7 +42,6 @@ class Problem(msgspec.Struct, frozen=True):
         return f"flag '{self.flag}': {self.reason}"
 
 
-_UNREAD = object()
 NOTHING = -1  # the code of no outcome
 
 
@@ -88,8 +88,13 @@ class Flags:
             path = " → ".join([*cycle, cycle[0]])
             self.problems += [Problem(key, f"lies on a cycle of dependencies ({path}); break it") for key in cycle]
         self._order = [compiled[key] for key in order]
+        self._rank = {flag.key: rank for rank, flag in enumerate(self._order)}
         self._readings = compiler.readings
-        self._blank = [None if reading.is_of_result else _UNREAD for reading in self._readings]
+        self._blank = [reading.read(None) if reading.is_of_result else UNREAD for reading in self._readings]
+
+    @cached_property
+    def _choices(self) -> dict[str, Choice]:
+        return {flag.key: choice_of(flag, self._readings) for flag in self._order}
 
     @classmethod
     def read(cls, flags: bytes | str) -> "Flags":
@@ -127,10 +132,10 @@ class Flags:
     def evaluate_context(self, context: Mapping[str, Any], keys: Sequence[str] | None = None) -> dict[str, Answer]:
         """What each flag yields for an evaluation context: `user`, `groups`, …"""
         target = {"context": context}
-        found = self._blank.copy()
+        found, choices = self._blank.copy(), self._choices
         answers: dict[str, Answer] = {}
         for flag in self._asked(keys):
-            outcome = self._outcome(flag, target, found)
+            outcome = choices[flag.key](found, target)
             if outcome is not None:
                 answers[flag.key] = outcome.answer
                 for position, value in outcome.read_by_others:
@@ -141,40 +146,7 @@ class Flags:
         if keys is None:
             return self._order
         needed = needed_for(keys, self._dependencies)
-        return [flag for flag in self._order if flag.key in needed]
-
-    def _outcome(self, flag: CompiledFlag, target: dict[str, Any], found: list[Any]) -> Outcome | None:
-        for segment in flag.segments:
-            if segment.conditions is not None and not self._satisfies(segment, target, found):
-                continue
-            outcome = segment.otherwise
-            if segment.reading >= 0 and (text := self._found(segment.reading, target, found)):
-                share, percent = divmod(murmur3(f"{segment.salt}/{text}".encode("utf-8", "replace")), 100)
-                for each in segment.shares:
-                    if each.first <= percent < each.stop and each.low <= share < each.high:
-                        outcome = each.outcome
-                        break
-            if outcome is not None:
-                return outcome
-        return None
-
-    def _satisfies(self, segment: Segment, target: dict[str, Any], found: list[Any]) -> bool:
-        for every in segment.conditions or ():
-            for term in every:
-                value = found[term.reading]
-                if value is _UNREAD:
-                    value = self._found(term.reading, target, found)
-                if not term.matches(value):
-                    break
-            else:
-                return True
-        return False
-
-    def _found(self, position: int, target: dict[str, Any], found: list[Any]) -> Any:
-        if found[position] is _UNREAD:
-            reading = self._readings[position]
-            found[position] = reading.read(select(target, reading.selector))
-        return found[position]
+        return [self._order[rank] for rank in sorted(self._rank[key] for key in needed if key in self._rank)]
 
     def evaluate_columns(
         self, columns: Mapping[Selector, Column], n: int, keys: Sequence[str] | None = None

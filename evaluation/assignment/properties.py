@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.assignment.conditions import Condition
+from evaluation.assignment.conditions import Condition, View
 from evaluation.assignment.values import Selector, Subject, read_json, subject_of, text_of
 from evaluation.hashing import bucket_hashes
 from evaluation.texts import Names, Texts
@@ -55,6 +55,16 @@ class Column:
         return [subject_of(value) for value in self.distinct[1]]
 
     @cached_property
+    def _views(self) -> dict[View, list[Any]]:
+        return {}
+
+    def _viewed(self, view: View) -> list[Any]:
+        """What conditions look at of each distinct value."""
+        if view not in self._views:
+            self._views[view] = [*map(view, self._subjects)]
+        return self._views[view]
+
+    @cached_property
     def _texts(self) -> Texts:
         texts = [text_of(value) for value in self.distinct[1]]
         return Texts.of([None if text is None else text.encode("utf-8", "replace").decode() for text in texts])
@@ -64,7 +74,7 @@ class Column:
         if self.plain is not None and condition.listed is not None:
             return self._listed(self.plain, condition.listed, condition)
         codes, values = self.distinct
-        return np.fromiter(map(condition.matches, self._subjects), np.bool_, len(values))[codes]
+        return np.fromiter(map(condition.meets, self._viewed(condition.view)), np.bool_, len(values))[codes]
 
     def hashes(self, salt: str) -> tuple[NDArray[np.uint32], Mask]:
         """The hash of `salt/text` of each value, and which values have a text that is not empty."""

@@ -21,9 +21,9 @@ from amplitude_experiment.evaluation.topological_sort import topological_sort
 from amplitude_experiment.evaluation.types import EvaluationFlag
 from hypothesis import strategies as st
 
-from evaluation.assignment.conditions import OPERATORS, SET_OPERATORS
+from evaluation.assignment.conditions import OPERATORS
 
-EVERY_OPERATOR = [*OPERATORS, *SET_OPERATORS, "unknown"]
+EVERY_OPERATOR = [*OPERATORS, "unknown"]
 SHARES = 42_949_673
 
 
