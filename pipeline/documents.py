@@ -88,6 +88,27 @@ class Documents:
 
 def read_documents(directory: Path) -> Documents:
     """Read the YAML files of the folders below. Raises DocumentError with all their faults."""
+    documents, faults = _read(directory)
+    if not faults:  # of what can't be used nobody knows who names it rightly
+        faults += [fault for faults_of in _REFERENCES for fault in faults_of(documents)]
+    if faults:
+        raise DocumentError(faults)
+    return documents
+
+
+def read_sound(directory: Path) -> tuple[Documents, list[Fault]]:
+    """Those documents of the folders below that can be used without the others, and what is wrong with the others."""
+    documents, faults = _read(directory)
+    documents = _without(documents, faults)
+    for faults_of in _REFERENCES:
+        found = list(faults_of(documents))
+        documents = _without(documents, found)
+        faults += found
+    return documents, sorted(faults)
+
+
+def _read(directory: Path) -> tuple[Documents, list[Fault]]:
+    """What can be read, and what is wrong with each file alone, or with the metrics that it names."""
     if not directory.is_dir():
         raise PeekproofError(f"'{directory}' is no directory; name the one that holds metrics/ and experiments/")
     faults: list[Fault] = []
@@ -111,11 +132,23 @@ def read_documents(directory: Path) -> Documents:
     for flag in flags.values():
         goals = [goal.metric for goal in flag.definition.metrics] if unreadable_metrics else []
         faults += flag.file.faults(flag_violations(flag.definition, dict.fromkeys(goals) | known))
-    if not faults:  # of what can't be used nobody knows who names it rightly
-        faults += _reference_faults(documents)
-    if faults:
-        raise DocumentError(faults)
-    return documents
+    return documents, faults
+
+
+def _without(documents: Documents, faults: Iterable[Fault]) -> Documents:
+    """The documents in whose files nothing is wrong."""
+    files = {fault.file for fault in faults}
+
+    def sound(sources: dict[str, Source[Written_co]]) -> dict[str, Source[Written_co]]:
+        return {key: source for key, source in sources.items() if source.file.name not in files}
+
+    return Documents(
+        sound(documents.metrics),
+        sound(documents.flags),
+        sound(documents.groups),
+        sound(documents.cohorts),
+        sound(documents.deployments),
+    )
 
 
 def definition_of(value: object, kind: type[Written_co]) -> Written_co:
@@ -125,19 +158,31 @@ def definition_of(value: object, kind: type[Written_co]) -> Written_co:
     return msgspec.convert(value, kind)
 
 
-def _reference_faults(documents: Documents) -> Iterator[Fault]:
-    known = Known(
+def _cohort_faults(documents: Documents) -> Iterator[Fault]:
+    for cohort in documents.cohorts.values():
+        yield from cohort.file.faults(cohort_violations(cohort.definition))
+
+
+def _group_faults(documents: Documents) -> Iterator[Fault]:
+    for group in documents.groups.values():
+        yield from group.file.faults(group_violations(group.definition, _known(documents)))
+
+
+def _flag_faults(documents: Documents) -> Iterator[Fault]:
+    for flag in documents.flags.values():
+        yield from flag.file.faults(reference_violations(flag.definition, _known(documents)))
+
+
+_REFERENCES = (_cohort_faults, _group_faults, _flag_faults)  # those that are named first
+
+
+def _known(documents: Documents) -> Known:
+    return Known(
         flags={key: flag.definition for key, flag in documents.flags.items()},
         groups={key: group.definition for key, group in documents.groups.items()},
         cohorts={key: cohort.definition for key, cohort in documents.cohorts.items()},
         deployments=documents.deployments.keys(),
     )
-    for cohort in documents.cohorts.values():
-        yield from cohort.file.faults(cohort_violations(cohort.definition))
-    for group in documents.groups.values():
-        yield from group.file.faults(group_violations(group.definition, known))
-    for flag in documents.flags.values():
-        yield from flag.file.faults(reference_violations(flag.definition, known))
 
 
 def _with_ids(cohort: Source[Cohort], folder: Path, faults: list[Fault]) -> Source[Cohort]:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from evaluation.assignment.cohorts import Cohorts, cohort_selector
 from evaluation.assignment.conditions import GLOBS, glob_pattern
-from evaluation.assignment.engine import Flags
+from evaluation.assignment.engine import Flags, Problem
 from evaluation.assignment.values import Selector
 from evaluation.catalog import Catalog, FlagInForce, InForce, RunInForce
 from schemas.catalog import Allocation, Condition, Flag, Group, GroupSlot, Inclusion
@@ -30,9 +30,9 @@ HELD_OUT, MET = "holdout", "on"  # the variants of a holdout
 UNALLOCATED = "unallocated"  # the units that no slot of a mutual exclusion takes
 
 
-def flags_in_force(catalog: Catalog) -> Flags:
-    """The catalog's flags and groups, ready to be evaluated."""
-    return Flags(flag_configs(catalog), cohorts=cohorts_of(catalog))
+def flags_in_force(catalog: Catalog, problems: Iterable[Problem] = ()) -> Flags:
+    """The catalog's flags and groups, ready to be evaluated; `problems` are of flags that could not be read."""
+    return Flags(flag_configs(catalog), problems, cohorts_of(catalog))
 
 
 def cohorts_of(catalog: Catalog) -> Cohorts:

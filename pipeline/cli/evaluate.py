@@ -11,14 +11,19 @@ from pipeline.flags import load_flags
 
 
 @click.command()
-@click.option("--flags", "file", required=True, help="A JSON array of Amplitude's flags (v2).")
+@click.option(
+    "--flags", "source", required=True, help="A JSON array of Amplitude's flags (v2), or a directory of documents."
+)
 @click.option(
     "--user", "users", required=True, help="One user as JSON, or one per line; a context as {'context': {…}}."
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per user, from flag key to answer.")
-def evaluate(file: str, users: str, as_json: bool) -> None:
-    """What each flag yields for each user, and why. Exit code 2 where a flag cannot be answered."""
-    flags = load_flags(file)
+def evaluate(source: str, users: str, as_json: bool) -> None:
+    """What each flag yields for each user, and why. Exit code 2 where a flag cannot be answered.
+
+    Flags of documents count as running, bucketed with their key as salt.
+    """
+    flags = load_flags(source)
     for problem in flags.problems:
         click.echo(str(problem), err=True)
     try:
