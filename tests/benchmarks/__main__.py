@@ -7,11 +7,11 @@ import json
 
 import click
 
-from tests.benchmarks import looks, throughput
+from tests.benchmarks import engine, looks, throughput
 
 
 @click.command()
-@click.option("--part", type=click.Choice(["throughput", "looks"]), help="That alone; by default both.")
+@click.option("--part", type=click.Choice(["throughput", "looks", "engine"]), help="That alone; by default all.")
 @click.option(
     "--records", type=int, default=2_000_000, show_default=True, help="That go through each of the pipelines."
 )
@@ -21,6 +21,7 @@ def main(part: str | None, records: int, as_json: bool) -> None:
     parts = {
         "throughput": (lambda: throughput.measure(records), throughput.show),
         "looks": (looks.measure, looks.show),
+        "engine": (engine.measure, engine.show),
     }
     measured = {}
     for name in [part] if part else parts:
