@@ -1,8 +1,8 @@
 """Engine: evaluations per second beside Amplitude's Python engine, of the same flags for the same users.
 
 Ten flags as Amplitude compiles them: a holdout, a mutual exclusion, and eight experiments behind both, each with an
-inclusion, two segments and everybody else. An evaluation answers all ten for one user. Amplitude's engine takes users one by one;
-ours does too, and takes them as columns. Both must give the same variants. Ratios within one run count.
+inclusion, two segments and everybody else. An evaluation answers all ten for one user. Amplitude's engine takes users
+one by one; ours does too, and takes them as columns. Both must give the same variants. Ratios within one run count.
 """
 
 import json
