@@ -1,6 +1,7 @@
 // Chart: lines over the looks, drawn by uPlot, with a table of the same numbers.
 
 import { h } from "./dom.js";
+import { moment } from "./numbers.js";
 
 const HEIGHT = 240;
 
@@ -8,8 +9,10 @@ const HEIGHT = 240;
 const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
 /**
- * A chart that lives on in its place (`data-kept`) while the page around it is drawn again. `series`: {label, tone, dash, width, and, for an
- * area: band, the index of the series that bounds it below, fill, opacity}; `label` says in words what columns show.
+ * A chart that lives on in its place (`data-kept`) while the page around it is drawn again.
+ *
+ * `series`: {label, tone, dash, width, and, for an area: band, the index of the series that bounds it below, fill,
+ * opacity}. `write` says a value of its axis, `label` in words what it shows, `range` gives the axis' two ends.
  */
 export function chart(id, series, { write, label, range, zero = false }) {
   let plot = null;
@@ -32,7 +35,7 @@ export function chart(id, series, { write, label, range, zero = false }) {
         scales: { x: { time: true }, ...(range && { y: { range: () => range(told) } }) },
         tzDate: (seconds) => window.uPlot.tzDate(new Date(seconds * 1_000), "UTC"),
         axes: [
-          { stroke: ink, grid: { show: false }, ticks: grid, font, values: (_, ticks) => ticks.map(clock) },
+          { stroke: ink, grid: { show: false }, ticks: grid, font, values: (_, ticks) => ticks.map(clockOf(told[0])) },
           {
             stroke: ink,
             grid,
@@ -91,11 +94,14 @@ export function chart(id, series, { write, label, range, zero = false }) {
       if (isSame) plot.setData(told);
       else make();
     },
-    destroy: () => plot?.destroy(),
   };
 }
 
-const clock = (seconds) => new Date(seconds * 1_000).toISOString().slice(11, 19);
+/** How a tick is written: with its date, where there are several days. */
+function clockOf(times) {
+  const [from, to] = times.at(-1) - times[0] > 86_400 ? [5, 16] : [11, 19];
+  return (seconds) => moment(seconds * 1_000).slice(from, to);
+}
 
 /** A hexadecimal colour with that opacity. */
 const translucent = (hex, opacity) =>
@@ -103,39 +109,38 @@ const translucent = (hex, opacity) =>
     .toString(16)
     .padStart(2, "0")}`;
 
-/** The table of a chart: heads, and one row per look, newest first. */
-export const numbers = (name, heads, rows) =>
-  h(
-    "details",
-    { class: "numbers" },
-    h("summary", null, name),
+/** The table of a chart: heads, and one row per look, newest first. It is made while it is unfolded: it may be long. */
+export function numbers(id, heads, rows, redraw) {
+  const isOpen = document.getElementById(id)?.open;
+  const cells = ([first, ...others]) =>
     h(
-      "div",
-      { class: "wide high", tabindex: 0, role: "group", "aria-label": name },
+      "tr",
+      null,
+      h("th", { scope: "row", class: "number" }, first),
+      others.map((each) => h("td", { class: "number" }, each)),
+    );
+  return h(
+    "details",
+    { id, class: "numbers", ontoggle: redraw },
+    h("summary", null, "The same numbers as a table"),
+    isOpen &&
       h(
-        "table",
-        null,
+        "div",
+        { class: "wide high", tabindex: 0, role: "group", "aria-label": "Numbers of the chart" },
         h(
-          "thead",
+          "table",
           null,
           h(
-            "tr",
+            "thead",
             null,
-            heads.map((each) => h("th", { scope: "col", class: "number" }, each)),
-          ),
-        ),
-        h(
-          "tbody",
-          null,
-          rows.toReversed().map(([first, ...others]) =>
             h(
               "tr",
               null,
-              h("th", { scope: "row", class: "number" }, first),
-              others.map((each) => h("td", { class: "number" }, each)),
+              heads.map((each) => h("th", { scope: "col", class: "number" }, each)),
             ),
           ),
+          h("tbody", null, rows().toReversed().map(cells)),
         ),
       ),
-    ),
   );
+}

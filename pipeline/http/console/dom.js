@@ -21,30 +21,40 @@ function build(element, attributes, children) {
 }
 
 /**
- * Make `standing`'s children what `wanted`'s are. Elements that match keep their identity, and with it focus, what a
- * person typed or unfolded, and their scroll position; what has `data-kept` (a chart) is left as it is.
+ * Make `standing`'s children what `wanted`'s are. Elements that match (by their id or label, else by their place) keep
+ * their identity, and with it focus, what a person typed or unfolded, and their scroll position; what has `data-kept`
+ * (a chart) is left as it is.
  */
 export function morph(standing, wanted) {
-  const olds = [...standing.childNodes];
   const news = [...wanted.childNodes];
+  const named = new Map([...standing.childNodes].map((old) => [nameOf(old), old]));
+  const kept = new Set(news.map(nameOf));
   news.forEach((node, index) => {
-    const old = olds[index];
+    const name = nameOf(node);
+    let old = standing.childNodes[index];
+    if (name && named.has(name) && old !== named.get(name)) {
+      standing.insertBefore(named.get(name), old ?? null);
+      old = named.get(name);
+    }
     if (!old) standing.append(node);
-    else if (!alike(old, node)) old.replaceWith(node);
-    else if (node.nodeType === Node.ELEMENT_NODE) adapt(old, node);
-    else if (old.data !== node.data) old.data = node.data;
+    else if (alike(old, node)) adapt(old, node);
+    else if (nameOf(old) && kept.has(nameOf(old))) old.before(node);
+    else old.replaceWith(node);
   });
-  olds.slice(news.length).forEach((old) => old.remove());
+  while (standing.childNodes.length > news.length) standing.lastChild.remove();
 }
 
-const alike = (one, other) =>
-  one.nodeType === other.nodeType &&
-  one.nodeName === other.nodeName &&
-  (one.nodeType !== Node.ELEMENT_NODE || one.getAttribute("id") === other.getAttribute("id"));
+const nameOf = (node) => node.id || node.getAttribute?.("aria-labelledby") || "";
+
+const alike = (one, other) => one.nodeName === other.nodeName && nameOf(one) === nameOf(other);
 
 const PERSONS = new Set(["open"]); // what a person sets on the page, not we
 
 function adapt(old, node) {
+  if (node.nodeType !== Node.ELEMENT_NODE) {
+    if (old.data !== node.data) old.data = node.data;
+    return;
+  }
   if (node.hasAttribute("data-kept")) return;
   for (const { name } of [...old.attributes]) {
     if (!node.hasAttribute(name) && !PERSONS.has(name)) old.removeAttribute(name);

@@ -10,7 +10,8 @@ import { scorecard, segmentTable, shown } from "./scorecard.js";
 import { versionsOf } from "./versions.js";
 import { DECISIONS, WAITING, mark, term } from "./words.js";
 
-const ANALYSIS = { method: "sequential", alpha: 0.05, guardrail_alpha: 0.05, correction: "bonferroni", sided: "two" }; // unless a look says otherwise
+// What a look does not say.
+const ANALYSIS = { method: "sequential", alpha: 0.05, guardrail_alpha: 0.05, correction: "bonferroni", sided: "two" };
 const BROKEN_SPLIT = 0.01; // the level of the sequential test of the split
 
 export function experimentPage(key, { redraw, say }) {
@@ -41,7 +42,7 @@ export function experimentPage(key, { redraw, say }) {
     if (!before || look.run !== run()) return;
     if (before.verdict.decision !== look.verdict.decision)
       say(`Verdict: ${look.verdict.decision}. ${look.verdict.reason}`);
-    if (before.catalog_version !== look.catalog_version) refresh();
+    if (before.catalog_version !== look.catalog_version) again();
   }
 
   async function goTo(number) {
@@ -56,7 +57,7 @@ export function experimentPage(key, { redraw, say }) {
     redraw();
   }
 
-  const done = () => refresh().then(redraw);
+  const again = () => refresh().then(redraw, () => {}); // what fails now comes with the next refresh
 
   const chosen = (name) => (event) => {
     const { value, checked, type } = event.target;
@@ -74,7 +75,7 @@ export function experimentPage(key, { redraw, say }) {
       const { definition } = flag.state;
       return [
         h("nav", { class: "path", "aria-label": "Path" }, h("a", { href: "#/" }, "Experiments and flags")),
-        h("div", { class: "head" }, h("h1", null, definition.name ?? key), actions("experiments", flag, done)),
+        h("div", { class: "head" }, h("h1", null, definition.name ?? key), actions("experiments", flag, again)),
         standing(flag),
         verdict(flag, look),
         timeline(flag, look, newest(), run(), goTo, chosen("run")),
@@ -147,7 +148,7 @@ function progress(flag, look) {
     look.cells.filter((each) => each.metric === primary?.metric && each.segment === "all"),
     "settled",
   );
-  if (!cell?.planned_units) return null;
+  if (!cell?.planned_units || cell.method === "bayesian") return null;
   const units = cell.n + cell.control_n;
   return h(
     "p",
@@ -157,7 +158,10 @@ function progress(flag, look) {
       value: Math.min(units, cell.planned_units),
       "aria-label": "Of the planned sample",
     }),
-    ` ${count(units)} ${cell.reading} units; the test is tuned to ${count(cell.planned_units)}`,
+    ` ${count(units)} ${cell.reading} units; `,
+    cell.method === "t-test"
+      ? `the test is read at ${count(cell.planned_units)}`
+      : `the test is tuned to ${count(cell.planned_units)}`,
   );
 }
 

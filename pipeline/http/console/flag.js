@@ -27,10 +27,10 @@ export function flagPage(key, { redraw }) {
     },
     view() {
       const { definition } = flag.state;
-      const done = () => refresh().then(redraw);
+      const again = () => refresh().then(redraw, () => {}); // what fails now comes with the next refresh
       return [
         h("nav", { class: "path", "aria-label": "Path" }, h("a", { href: "#/" }, "Experiments and flags")),
-        h("div", { class: "head" }, h("h1", null, definition.name ?? key), actions("flags", flag, done)),
+        h("div", { class: "head" }, h("h1", null, definition.name ?? key), actions("flags", flag, again)),
         h(
           "p",
           { class: "quiet" },

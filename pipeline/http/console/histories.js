@@ -16,8 +16,7 @@ const MOST = 1_000; // points, then the server's thinned ones are taken again
 export function histories(path, redraw) {
   const known = new Map(); // address -> columns, or null while they are read
   let plots = null;
-  let wanted = null; // what the charts show: [intervals, units]
-  let metric = null;
+  let wanted = null; // what the charts show
 
   const address = (run, cell, reading) =>
     `${path}/results/history?${new URLSearchParams({ run, metric: cell.metric, variant: cell.variant, reading, segment: "all" })}`;
@@ -65,13 +64,12 @@ export function histories(path, redraw) {
       options.find((cell) => cell.judgement && goals.find((goal) => goal.metric === cell.metric)?.role === "primary") ??
       options[0];
     const cell = options.find((each) => nameOf(each) === choice.metric) ?? deciding;
-    metric = flag.metrics[cell.metric];
     const until = (columns) => columns && cut(columns, look.look);
-    const asShare = isShare(metric);
+    const asShare = isShare(flag.metrics[cell.metric]);
     const isAbsolute = choice.absolute && cell.method !== "exact";
     const write = isAbsolute ? (value) => difference(value, asShare) : lift;
     const history = until(columnsOf(look.run, cell, cell.reading));
-    const variants = [...new Set(options.map((each) => each.variant))];
+    const arms = [flag.control, ...new Set(options.map((each) => each.variant))];
     const live = options.filter((each) => each.metric === options[0].metric && each.reading === "live");
     const units = live.map((each) => until(columnsOf(look.run, each, "live")));
     wanted = {
@@ -80,7 +78,8 @@ export function histories(path, redraw) {
       write,
       cell,
     };
-    plots ??= { intervals: intervalChart(() => wanted), units: unitChart([flag.control, ...variants], () => wanted) };
+    if (plots?.of !== arms.join())
+      plots = { of: arms.join(), intervals: intervalChart(() => wanted), units: unitChart(arms, () => wanted) };
     return [
       h(
         "section",
@@ -109,9 +108,10 @@ export function histories(path, redraw) {
         ),
         wanted.history &&
           numbers(
-            "The same numbers as a table",
+            "numbers-intervals",
             ["look", "as of (UTC)", "units", "estimate", "this look", "all looks", "p of this look"],
-            rows(wanted.history, write),
+            () => rows(wanted.history, write),
+            redraw,
           ),
       ),
       wanted.units &&
@@ -123,19 +123,19 @@ export function histories(path, redraw) {
           h(
             "p",
             { class: "quiet legend" },
-            [flag.control, ...variants].map((each, index) =>
-              h("span", { class: "sample" }, sample(index), ` ${each} `),
-            ),
+            arms.map((each, index) => h("span", { class: "sample" }, sample(index), ` ${each} `)),
           ),
           numbers(
-            "The same numbers as a table",
-            ["look", "as of (UTC)", flag.control, ...variants],
-            units[0].look.map((number, index) => [
-              count(number),
-              moment(units[0].time[index]),
-              count(units[0].control_n[index]),
-              ...units.map((each) => count(each.n[index])),
-            ]),
+            "numbers-units",
+            ["look", "as of (UTC)", ...arms],
+            () =>
+              units[0].look.map((number, index) => [
+                count(number),
+                moment(units[0].time[index]),
+                count(units[0].control_n[index]),
+                ...units.map((each) => count(each.n[index])),
+              ]),
+            redraw,
           ),
         ),
     ];

@@ -25,7 +25,7 @@ function redraw() {
     if (!page) return;
     morph(main, h("main", null, page.view()));
     document.title = page.title();
-    page.drawn?.(main);
+    page.drawn?.();
   });
 }
 
@@ -36,8 +36,9 @@ async function open() {
   const [kind = "", ...rest] = location.hash.replace(/^#\/?/, "").split("/").map(decodeURIComponent);
   const make = PAGES[kind] ?? listPage;
   main.replaceChildren(h("p", { class: "quiet" }, "Reading …"));
-  const opened = make(rest.join("/"), { redraw, signal, say });
+  const opened = make(rest.join("/"), { redraw, say });
   page = null;
+  document.getElementById("connection").textContent = "";
   if (!(await refresh(opened, signal))) return;
   page = opened;
   scrollTo(0, 0);
@@ -65,8 +66,8 @@ async function refresh(opened, signal) {
     if (!signal.aborted) redraw();
     return !signal.aborted;
   } catch (error) {
-    if (signal.aborted || page === opened) return false; // a page that stands stays; its connection tells
     if (error.status === undefined) throw error;
+    if (signal.aborted || page === opened) return false; // a page that stands stays; its connection tells
     main.replaceChildren(
       h("h1", null, error.status === 404 ? "Not here" : error.status === 401 ? "A key is needed" : "No answer"),
       h("p", null, error.message),
