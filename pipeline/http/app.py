@@ -16,6 +16,7 @@ from pipeline.connection import UnreachableError
 from pipeline.editing import RiskError
 from pipeline.errors import PeekproofError
 from pipeline.http.backend import Backend
+from pipeline.http.description import description
 from pipeline.http.evaluation import evaluation
 from pipeline.http.intake import intake
 from pipeline.http.life import life
@@ -42,6 +43,7 @@ def create_app(backend: Backend) -> ASGIApp:
             results,
             life,
             management,
+            description,
             create_static_files_router(
                 path="/",
                 directories=[CONSOLE],

@@ -1,0 +1,109 @@
+"""Description: the API as an OpenAPI document, from the types that it speaks, and the topics as an AsyncAPI one."""
+
+from importlib.metadata import version
+from typing import Any
+
+import msgspec
+from litestar import Litestar, Request, Router, get
+
+from pipeline.http.uploads import MOST_EVENTS, Options
+from schemas.asyncapi import asyncapi
+from schemas.event import Event
+
+_REFUSED = {"$ref": "#/components/schemas/Refused"}
+_PLACE = "#/components/schemas/{name}"
+_FORM = "application/x-www-form-urlencoded"
+
+
+@get("/openapi.json", include_in_schema=False)
+async def openapi(request: Request[Any, Any, Any]) -> dict[str, Any]:
+    """The API, for other programs' tools."""
+    return openapi_of(request.app)
+
+
+@get("/asyncapi.json", include_in_schema=False)
+async def topics() -> dict[str, Any]:
+    """The topics and their messages, for other programs' tools."""
+    return asyncapi(version("peekproof"))
+
+
+description = Router("/", route_handlers=[openapi, topics])
+
+
+def openapi_of(app: Litestar) -> dict[str, Any]:
+    """The document: what the framework finds in the types, with keys, refusals, and the bodies that are read raw."""
+    document = msgspec.json.decode(msgspec.json.encode(app.openapi_schema.to_schema()))
+    components = document["components"]
+    components["securitySchemes"] = {
+        "key": {"type": "http", "scheme": "bearer", "description": "of `peekproof key create`"}
+    }
+    components["schemas"] |= _UPLOADS | {
+        "Refused": {
+            "type": "object",
+            "description": "Why something was not done: the value, the rule, the place and the way out.",
+            "properties": {
+                "error": {"type": "string"},
+                "consequences": {"type": "array", "items": {"type": "string"}, "description": "that want a `yes`"},
+            },
+            "required": ["error"],
+        }
+    }
+    for path, operations in document["paths"].items():
+        for operation in operations.values():
+            if path in _BODIES:
+                operation["requestBody"] = {"required": True, "content": _BODIES[path]}
+                refused = {"$ref": "#/components/schemas/Refusal"}
+            else:
+                operation["security"] = [{"key": []}]
+                refused = _REFUSED
+            for status, meaning in _REFUSALS.items():
+                content = {"application/json": {"schema": refused}}
+                operation["responses"][status] = {"description": meaning, "content": content}
+    return document
+
+
+_REFUSALS = {
+    "400": "The request is wrong",
+    "401": "The key is missing or not known",
+    "403": "The key may not do this",
+    "404": "There is no such thing",
+    "409": "It is refused, or wants a `yes`",
+    "413": "The request is too large",
+    "429": "The key is in a hurry",
+    "503": "Kafka does not answer; send it again",
+}
+_, _UPLOADS = msgspec.json.schema_components(
+    [Event, Options], ref_template=_PLACE, schema_hook=lambda _: {"description": "any JSON value"}
+)
+_EVENTS = {"type": "array", "maxItems": MOST_EVENTS, "items": {"$ref": _PLACE.format(name="Event")}}
+_UPLOAD = {
+    "application/json": {
+        "schema": {
+            "type": "object",
+            "properties": {
+                "api_key": {"type": "string"},
+                "events": _EVENTS,
+                "options": {"$ref": _PLACE.format(name="Options")},
+            },
+            "required": ["api_key", "events"],
+        }
+    }
+}
+_IDENTIFICATION = {
+    _FORM: {
+        "schema": {
+            "type": "object",
+            "properties": {
+                "api_key": {"type": "string"},
+                "identification": {"type": "string", "description": "a JSON object, or an array of them"},
+            },
+            "required": ["api_key", "identification"],
+        }
+    }
+}
+_BODIES: dict[str, dict[str, Any]] = {
+    "/2/httpapi": _UPLOAD,
+    "/batch": _UPLOAD,
+    "/identify": _IDENTIFICATION,
+    "/groupidentify": _IDENTIFICATION,
+}

@@ -1,0 +1,103 @@
+"""The OpenAPI document, and a server that is driven by it with whatever fits it and whatever does not."""
+
+import warnings
+from collections import Counter
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import httpx
+import requests
+from hypothesis import HealthCheck, Phase, given, seed, settings
+from kafka import KafkaConsumer, TopicPartition
+from openapi_spec_validator import validate
+
+from pipeline.settings import Settings
+from schemas.topics import CATALOG, EVENTS, EXPOSURES
+from tests.pipeline.http.server import serving
+from tests.pipeline.shop import Shop
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    import schemathesis
+
+ENDLESS = "/api/1/results/stream"
+TWICE = "/api/1/experiments/{key}/"  # the handlers of /api/1/flags/{key}/, but for results
+KNOWN = {"key": "button", "variant": "control", "step": "start"}  # what random paths never hit
+
+
+def operations(document: dict[str, Any]) -> list[Any]:
+    loaded = schemathesis.openapi.from_dict(document)
+    found = [result.ok() for result in loaded.get_all_operations()]
+    once = [each for each in found if not each.path.startswith(TWICE) or "results" in each.path]
+    return [each for each in once if each.path != ENDLESS]
+
+
+def drive(document: dict[str, Any], address: str, examples: int) -> Counter[int]:
+    """Call every operation with generated requests, half of them about what exists; how often each status came."""
+    statuses: Counter[int] = Counter()
+    with requests.Session() as session:
+        for operation in operations(document):
+            _drive(operation, address, session, examples, statuses)
+    return statuses
+
+
+def _drive(operation: Any, address: str, session: requests.Session, examples: int, statuses: Counter[int]) -> None:
+    turn = count()
+
+    @seed(1)
+    @settings(
+        max_examples=examples,
+        database=None,
+        deadline=None,
+        phases=[Phase.generate],
+        suppress_health_check=[*HealthCheck],
+    )
+    @given(case=operation.as_strategy())
+    def call(case: Any) -> None:
+        if next(turn) % 2:
+            case.path_parameters |= {name: KNOWN[name] for name in case.path_parameters if name in KNOWN}
+        case.headers.pop("Authorization", None)
+        answer = case.call(base_url=address, session=session)
+        statuses[answer.status_code] += 1
+        assert answer.status_code < 500, f"{case.method} {answer.request.url}: {answer.text}"
+
+    call()
+
+
+def ends(deployment: Settings, *names: str) -> dict[str, int]:
+    consumer = KafkaConsumer(**deployment.kafka_python_arguments())
+    found = {}
+    for name in names:
+        topic = deployment.topic(name)
+        places = [TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic)]
+        found[name] = sum(consumer.end_offsets(places).values())
+    consumer.close()
+    return found
+
+
+def test_the_document_is_valid_and_the_server_survives_what_fits_it(tmp_path: Path, deployment: Settings):
+    Shop(tmp_path / "configs", deployment).apply()
+
+    with serving(deployment) as server:
+        document = httpx.get(f"{server.address}/openapi.json").json()
+        validate(document)
+        assert document["openapi"].startswith("3.1")
+        assert httpx.get(f"{server.address}/asyncapi.json").json()["asyncapi"] == "3.0.0"
+        statuses = drive(document, server.address, examples=3)
+        assert httpx.get(f"{server.address}/readyz").text == "ok"
+
+    assert {200, 400, 404, 409} <= statuses.keys()
+
+
+def test_nothing_is_read_or_written_without_a_key(tmp_path: Path, deployment: Settings):
+    Shop(tmp_path / "configs", deployment).apply()
+    before = ends(deployment, CATALOG, EVENTS, EXPOSURES)
+
+    with serving(deployment, is_open=False) as server:
+        document = httpx.get(f"{server.address}/openapi.json").json()
+        statuses = drive(document, server.address, examples=1)
+
+    assert set(statuses) <= {400, 401, 405}, statuses
+    assert statuses[401] > 30
+    assert ends(deployment, CATALOG, EVENTS, EXPOSURES) == before
