@@ -10,6 +10,7 @@ from difflib import get_close_matches
 import msgspec
 
 from evaluation.assignment.conditions import ConditionError, compile_condition
+from evaluation.nesting import DEEPEST, is_too_deep
 from schemas.catalog import Condition, Flag, FlagState, Metric
 from schemas.topics import MAX_MESSAGE_BYTES
 
@@ -73,6 +74,11 @@ def _variant_violations(flag: Flag) -> Iterator[Violation]:
             )
         elif key in keys[:index]:
             yield Violation(("variants", index, "key"), f"'{key}' is the key of two variants; a key names one of them")
+        if is_too_deep(flag.variants[index].payload):
+            yield Violation(
+                ("variants", index, "payload"),
+                f"is nested more than {DEEPEST} levels deep; no client reads that: flatten it",
+            )
     if sum(variant.weight for variant in flag.variants) == 0:
         yield Violation(("variants",), f"the weights of '{flag.key}' sum to 0; give one variant a share")
     if flag.control is not None and flag.control not in keys:

@@ -52,7 +52,13 @@ def create_app(backend: Backend) -> ASGIApp:
             ),
         ],
         dependencies={"backend": Provide(lambda: backend, sync_to_thread=False, use_cache=True)},
-        exception_handlers={HTTPException: _refuse, PeekproofError: _refuse_edit, UnreachableError: _unreachable},
+        exception_handlers={
+            HTTPException: _refuse,
+            PeekproofError: _refuse_edit,
+            UnreachableError: _unreachable,
+            RecursionError: _unreadable,
+            UnicodeDecodeError: _unreadable,
+        },
         state=State({"registry": registry, "backend": backend}),
         openapi_config=OpenAPIConfig(
             title="Peekproof", version=version("peekproof"), path="/openapi", render_plugins=[]
@@ -75,6 +81,11 @@ def _refuse_edit(_: Request[Any, Any, Any], error: PeekproofError) -> Response[d
     if isinstance(error, RiskError):
         return Response({"error": str(error), "consequences": error.risks}, status_code=409)
     return Response({"error": str(error)}, status_code=409)
+
+
+def _unreadable(_: Request[Any, Any, Any], error: Exception) -> Response[dict[str, str]]:
+    rule = "is nested too deeply; flatten it" if isinstance(error, RecursionError) else "is not UTF-8; send that"
+    return Response({"error": f"the request {rule}"}, status_code=400)
 
 
 def _unreachable(_: Request[Any, Any, Any], error: UnreachableError) -> Response[dict[str, str]]:

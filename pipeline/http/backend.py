@@ -60,7 +60,12 @@ class Backend:
         """Why it should be asked no more; None: it may."""
         if self.is_stopping:
             return "it is being stopped"
-        failures = [self.catalog.failure, *(follower.failure for follower in self._followers), self.posts.failure]
+        failures = [
+            self.catalog.failure,
+            *(follower.failure for follower in self._followers),
+            self.posts.failure,
+            self.delivery.failure,
+        ]
         return next((f"{type(failure).__name__}: {failure}" for failure in failures if failure), None)
 
     async def __aenter__(self) -> Self:

@@ -24,6 +24,12 @@ class Delivery:
         self._producer = producer
         self._under_way = 0
 
+    @property
+    def failure(self) -> BaseException | None:
+        """After what the producer can send nothing any more, if it has come to that."""
+        sending = self._producer._sender.sender_task
+        return sending.exception() if sending and sending.done() and not sending.cancelled() else None
+
     async def send(self, records: Iterable[Record]) -> None:
         """Send, and return when the brokers have them all. Raises ServiceUnavailableException: send it again."""
         records = [*records]

@@ -1,5 +1,6 @@
 """What a document must satisfy beyond the types of its fields."""
 
+from functools import reduce
 from typing import get_args
 
 import msgspec
@@ -38,6 +39,10 @@ def test_a_sound_definition_violates_nothing():
     ("change", "message"),
     [
         ({"variants": ()}, "variants: there are none"),
+        (
+            {"variants": (Variant(key="control", payload=reduce(lambda inner, _: [inner], range(65), 1)), *two()[1:])},
+            r"variants\[0\]\.payload: is nested more than 64 levels deep",
+        ),
         ({"variants": (Variant(key="one"),)}, "variants: 'one' is the only one; an experiment compares at least two"),
         ({"variants": (*two(), Variant(key="off"))}, r"variants\[2\].key: 'off' is reserved"),
         ({"variants": (*two(), Variant(key="control"))}, r"variants\[2\].key: 'control' is the key of two variants"),

@@ -85,6 +85,9 @@ def test_the_document_is_valid_and_the_server_survives_what_fits_it(tmp_path: Pa
         assert document["openapi"].startswith("3.1")
         assert httpx.get(f"{server.address}/asyncapi.json").json()["asyncapi"] == "3.0.0"
         statuses = drive(document, server.address, examples=3)
+        for hostile in (b'{"key":"a","variants":' + b"[" * 100_000, b'{"key":"\xff"}', b"", b"[]"):
+            json = {"content-type": "application/json"}
+            assert httpx.post(f"{server.address}/api/1/flags", content=hostile, headers=json).status_code == 400
         assert httpx.get(f"{server.address}/readyz").text == "ok"
 
     assert {200, 400, 404, 409} <= statuses.keys()
