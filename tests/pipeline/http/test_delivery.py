@@ -1,0 +1,86 @@
+"""Delivery while brokers are away: whoever sends is told to send again, and what waits is bounded."""
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any
+
+import pytest
+from aiokafka.errors import KafkaError
+from litestar.exceptions import ServiceUnavailableException
+
+from pipeline.http import delivery
+from pipeline.http.delivery import Delivery
+from pipeline.http.uploads import Record
+from pipeline.settings import Settings
+
+EVENTS = [Record("events", b"x" * 10, 1), Record("exposures", b"y" * 20, 2)]
+
+
+class Producer:
+    """One whose brokers answer when the test says so."""
+
+    def __init__(self) -> None:
+        self.sent: list[tuple[str, bytes, Any]] = []
+        self.answers: list[asyncio.Future[None]] = []
+
+    async def send(self, topic: str, value: bytes, headers: Any) -> "asyncio.Future[None]":
+        self.sent.append((topic, value, headers))
+        self.answers.append(asyncio.get_running_loop().create_future())
+        return self.answers[-1]
+
+
+def run(steps: Coroutine[Any, Any, None]) -> None:
+    asyncio.run(steps)
+
+
+@pytest.fixture
+def producer(monkeypatch: pytest.MonkeyPatch) -> Producer:
+    monkeypatch.setattr(delivery, "SECONDS", 0.05)
+    monkeypatch.setattr(delivery, "MOST_UNDER_WAY", 70)
+    return Producer()
+
+
+def test_it_returns_when_the_brokers_have_everything(producer: Producer):
+    async def steps() -> None:
+        sending = asyncio.create_task(Delivery(Settings(prefix="shop"), producer).send(EVENTS))
+        await asyncio.sleep(0.01)
+        producer.answers[0].set_result(None)
+        await asyncio.sleep(0.01)
+        assert not sending.done()
+        producer.answers[1].set_result(None)
+        await sending
+
+    run(steps())
+    many = [("content-type", b"application/x-ndjson")]
+    assert producer.sent == [("shop.events", b"x" * 10, None), ("shop.exposures", b"y" * 20, many)]
+
+
+def test_brokers_that_are_silent_are_told_of_and_what_waits_for_them_is_bounded(producer: Producer):
+    async def steps() -> None:
+        sender = Delivery(Settings(), producer)
+        for _ in range(2):
+            with pytest.raises(ServiceUnavailableException, match="have not answered") as refused:
+                await sender.send(EVENTS)
+            assert refused.value.headers == {"Retry-After": "1"}
+        with pytest.raises(ServiceUnavailableException, match="the brokers are behind"):
+            await sender.send(EVENTS)
+        assert len(producer.sent) == 4
+
+        for answer in producer.answers:
+            answer.set_result(None)
+        await asyncio.sleep(0.01)
+        with pytest.raises(ServiceUnavailableException, match="have not answered"):
+            await sender.send(EVENTS)
+
+    run(steps())
+
+
+def test_brokers_that_refuse_are_told_of(producer: Producer):
+    async def steps() -> None:
+        sending = asyncio.create_task(Delivery(Settings(), producer).send(EVENTS))
+        await asyncio.sleep(0.01)
+        producer.answers[0].set_exception(KafkaError())
+        with pytest.raises(ServiceUnavailableException, match=r"did not take it \(KafkaError\)"):
+            await sending
+
+    run(steps())
