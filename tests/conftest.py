@@ -17,6 +17,11 @@ settings.register_profile("no deadline", deadline=None)
 settings.load_profile("no deadline")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """What a run may want longer than the suite has time for."""
+    parser.addoption("--outage", type=float, default=4.0, help="Seconds for which the broker is away.")
+
+
 @pytest.fixture(scope="session")
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Bootstrap servers of a real Kafka: PEEKPROOF_BOOTSTRAP_SERVERS where set, else a broker for the run."""

@@ -83,7 +83,8 @@ class Backend:
 
     async def __aexit__(self, *_: object) -> None:
         await self.posts.stop()
-        await asyncio.gather(self.writer.__aexit__(), *(part.stop() for part in self._connected()))
+        parts = (self.writer.__aexit__(), *(part.stop() for part in self._connected()))
+        await asyncio.gather(*parts, return_exceptions=True)  # clients complain of brokers that are away; no matter now
 
     async def catalog_changes(self, seconds: float) -> bool:
         """Return when the catalog changes, or it is all over: True; False after so long."""

@@ -7,11 +7,11 @@ import json
 
 import click
 
-from tests.benchmarks import engine, looks, throughput
+from tests.benchmarks import engine, looks, serving, throughput
 
 
 @click.command()
-@click.option("--part", type=click.Choice(["throughput", "looks", "engine"]), help="That alone; by default all.")
+@click.option("--part", type=click.Choice(["throughput", "looks", "engine", "http"]), help="That alone; else all.")
 @click.option(
     "--records", type=int, default=2_000_000, show_default=True, help="That go through each of the pipelines."
 )
@@ -22,6 +22,7 @@ def main(part: str | None, records: int, as_json: bool) -> None:
         "throughput": (lambda: throughput.measure(records), throughput.show),
         "looks": (looks.measure, looks.show),
         "engine": (engine.measure, engine.show),
+        "http": (serving.measure, serving.show),
     }
     measured = {}
     for name in [part] if part else parts:

@@ -1,0 +1,196 @@
+"""Serving: what an answer over HTTP costs, beside the same server that answers next to nothing.
+
+Figures are per CPU-second of the server's process, so that a busy client does not count. 20 flags, of which half have
+a segment; remote users, each another one. `tracked` users are all new: each costs 20 assignments besides. `batch`
+counts events, 100 in each upload. `change` is the time from an edit to its arrival on the stream of an SDK.
+"""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import psutil
+from msgspec.structs import replace
+
+from pipeline import editing, topics
+from pipeline.broker import Broker
+from pipeline.catalog import CatalogWriter
+from pipeline.editing import Signature
+from pipeline.http.listening import HOME, address, with_free_port
+from pipeline.settings import Settings
+from schemas.catalog import Condition, Flag, Segment, Variant
+
+FLAGS = 20
+CONNECTIONS = 8
+REQUESTS = 4_000
+EVENTS = 100  # of one upload
+EDITS = 10
+BENCH = Signature("bench", "a measurement")
+Ask = Callable[[int], tuple[str, dict[str, str], bytes]]  # path, headers and body of a request
+
+
+def measure() -> dict[str, dict[str, float]]:
+    """Answers per CPU-second, and latencies in ms, of each kind of request."""
+    with tempfile.TemporaryDirectory() as directory, Broker(Path(directory) / "broker") as broker:
+        base = Settings(bootstrap_servers=broker.bootstrap_servers, data=Path(directory) / "data", http_port=0)
+        settings = with_free_port(base)
+        topics.create(settings)
+        asyncio.run(_publish(settings))
+        command = [sys.executable, "-m", "pipeline.cli", "serve", "--open"]
+        with _running(command, settings.environment(), address(HOME, settings.http_port) + "/healthz") as process:
+            measured = {name: asyncio.run(_load(process, settings.http_port, ask)) for name, ask in OURS.items()}
+            measured["batch"]["answers_per_cpu_second"] *= EVENTS
+            measured["change"] = asyncio.run(_changes(settings))
+    return measured
+
+
+def show(measured: dict[str, dict[str, float]]) -> str:
+    """A table of the figures, with ratios to the empty answer."""
+    empty = measured["empty"]["answers_per_cpu_second"]
+    lines = [f"{'':14}{'per CPU s':>11}{'of empty':>10}{'p50 ms':>9}{'p99 ms':>9}"]
+    for name, figures in measured.items():
+        rate = figures.get("answers_per_cpu_second")
+        speed = f"{rate:11,.0f}{rate / empty:9.2f}x" if rate else " " * 21
+        lines.append(f"{name:14}{speed}{figures['p50']:9.2f}{figures['p99']:9.2f}")
+    return "\n".join(lines)
+
+
+def _user(number: int) -> bytes:
+    user = {"user_id": f"user-{number}", "country": "AT", "user_properties": {"plan": "pro" if number % 2 else "free"}}
+    return json.dumps(user).encode()
+
+
+def _upload(number: int) -> bytes:
+    events = [
+        {
+            "event_type": "purchase",
+            "user_id": f"user-{number}",
+            "time": 1_800_000_000_000 + number,
+            "insert_id": f"{number}-{each}",
+            "event_properties": {"revenue": 12.5, "items": 3},
+        }
+        for each in range(EVENTS)
+    ]
+    return json.dumps({"api_key": "any", "events": events}).encode()
+
+
+def _context(number: int) -> bytes:
+    plan = "pro" if number % 2 else "free"
+    return json.dumps({"context": {"targetingKey": f"user-{number}", "country": "AT", "plan": plan}}).encode()
+
+
+NO_TRACK = {"X-Amp-Exp-Track": "no-track"}
+ALL = "/ofrep/v1/evaluate/flags"
+OURS: dict[str, Ask] = {
+    "empty": lambda _: ("/healthz", {}, b""),
+    "evaluation": lambda number: ("/sdk/v2/vardata", NO_TRACK, _user(number)),
+    "tracked": lambda number: ("/sdk/v2/vardata", {}, _user(number)),
+    "ofrep": lambda number: (ALL, NO_TRACK, _context(number)),
+    "batch": lambda number: ("/batch", {}, _upload(number)),
+}
+
+
+async def _publish(settings: Settings) -> None:
+    pro = (Condition(property="user_properties.plan", op="is", values=("pro",)),)
+    async with CatalogWriter(settings) as writer:
+        for number in range(FLAGS):
+            flag = Flag(
+                key=f"flag-{number}",
+                owner="bench",
+                variants=(Variant(key="control"), Variant(key="treatment", payload={"number": number})),
+                segments=(Segment(name="Pro", conditions=pro, rollout=50),) if number % 2 else (),
+                rollout=80,
+            )
+            await editing.create(writer, flag, BENCH)
+            await editing.take(writer, "start", flag.key, BENCH)
+
+
+async def _load(process: psutil.Process, port: int, ask: Ask) -> dict[str, float]:
+    """Send the requests over some connections, each waiting for its answer."""
+    took: list[float] = []
+
+    async def client(numbers: Iterator[int]) -> None:
+        reader, writer = await asyncio.open_connection(HOME, port)
+        for number in numbers:
+            path, headers, body = ask(number)
+            lines = [f"{'POST' if body else 'GET'} {path} HTTP/1.1", f"host: {HOME}:{port}"]
+            lines += [f"{name}: {value}" for name, value in headers.items()]
+            lines += [f"content-length: {len(body)}", "content-type: application/json"] if body else []
+            began = time.perf_counter()
+            writer.write("\r\n".join([*lines, "", ""]).encode() + body)
+            head = await reader.readuntil(b"\r\n\r\n")
+            if b" 200 " not in head[:16]:
+                raise RuntimeError(head.decode())
+            await _read_body(reader, head)
+            took.append(time.perf_counter() - began)
+        writer.close()
+
+    await client(iter(range(-50, 0)))  # warm
+    took.clear()
+    number = REQUESTS if ask is not OURS["batch"] else REQUESTS // 10
+    before = process.cpu_times()
+    numbers = iter(range(number))
+    await asyncio.gather(*(client(numbers) for _ in range(CONNECTIONS)))
+    after = process.cpu_times()
+    cpu = after.user + after.system - before.user - before.system
+    took.sort()
+    return {
+        "answers_per_cpu_second": number / cpu,
+        "p50": 1_000 * took[len(took) // 2],
+        "p99": 1_000 * took[len(took) * 99 // 100],
+    }
+
+
+async def _read_body(reader: asyncio.StreamReader, head: bytes) -> None:
+    for line in head.lower().split(b"\r\n"):
+        if line.startswith(b"content-length:"):
+            await reader.readexactly(int(line.split(b":")[1]))
+            return
+    while size := int(await reader.readline(), 16):  # chunks
+        await reader.readexactly(size + 2)
+    await reader.readline()
+
+
+async def _changes(settings: Settings) -> dict[str, float]:
+    """From an edit to its arrival on the stream, in ms."""
+    took = []
+    async with CatalogWriter(settings) as writer, httpx.AsyncClient(timeout=30) as client:
+        url = address(HOME, settings.http_port) + "/sdk/stream/v1/flags"
+        async with client.stream("GET", url) as stream:
+            told = (line async for line in stream.aiter_lines() if line.startswith("data: ["))
+            await anext(told)
+            for number in range(EDITS):
+                flag = writer.history.newest.flags["flag-0"].definition
+                began = time.perf_counter()
+                await editing.edit(writer, [replace(flag, description=f"edit {number}")], BENCH, accept_risks=True)
+                await anext(told)
+                took.append(1_000 * (time.perf_counter() - began))
+    took.sort()
+    return {"p50": took[len(took) // 2], "p99": took[-1]}
+
+
+@contextmanager
+def _running(command: list[str], environment: dict[str, str], ready: str) -> Iterator[psutil.Process]:
+    process = subprocess.Popen(command, env=os.environ | environment, stdout=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                if httpx.get(ready).status_code == 200:
+                    break
+            except httpx.TransportError:
+                if time.monotonic() > deadline or process.poll() is not None:
+                    raise
+            time.sleep(0.1)
+        yield psutil.Process(process.pid)
+    finally:
+        process.terminate()
+        process.wait(30)
