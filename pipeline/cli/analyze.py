@@ -8,11 +8,11 @@ from pathlib import Path
 import click
 import msgspec
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
 from pipeline.analysis import Analysis
+from pipeline.cli.progress import progress
 from pipeline.documents import read_documents
 from schemas.aggregate import Exact
 from schemas.look import Cell, Look
@@ -78,19 +78,9 @@ def analyze(
 
 
 def _read(analysis: Analysis) -> None:
-    bar = Progress(
-        TextColumn("reading"),
-        BarColumn(),
-        TaskProgressColumn(),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-        transient=True,
-        disable=not sys.stderr.isatty(),
-    )
-    with bar:
-        task = bar.add_task("", total=1.0)
+    with progress("reading", total=1.0) as tell:
         for share in analysis:
-            bar.update(task, completed=share)
+            tell(share)
 
 
 def _notes(analysis: Analysis) -> list[str]:

@@ -5,9 +5,8 @@ from collections import Counter
 
 import click
 import msgspec
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from pipeline.cli.progress import progress
 from pipeline.replay import Replay, Replayed
 from pipeline.settings import Settings
 
@@ -40,18 +39,8 @@ def replay(as_json: bool) -> None:
 
 def _replay(work: Replay) -> list[Replayed]:
     replayed = []
-    bar = Progress(
-        TextColumn("folding the log again"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-        transient=True,
-        disable=not sys.stderr.isatty(),
-    )
-    with bar:
-        task = bar.add_task("", total=work.messages)
+    with progress("folding the log again", total=work.messages) as tell:
         for each in work:
             replayed.append(each)
-            bar.update(task, completed=work.folded)
+            tell(work.folded)
     return replayed

@@ -8,10 +8,10 @@ from pathlib import Path
 import click
 import msgspec
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
+from pipeline.cli.progress import progress
 from pipeline.simulation.picture import picture
 from pipeline.simulation.protocols import Found, pieces, pooled
 from pipeline.simulation.rows import Row
@@ -49,17 +49,12 @@ def simulate(replications: int, seed: int, out: Path, as_json: bool) -> None:
 
 
 def _run(replications: int, seed: int) -> list[Found]:
-    bar = Progress(
-        TextColumn("simulating"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        console=Console(stderr=True),
-        transient=True,
-        disable=not sys.stderr.isatty(),
-    )
-    with bar:
-        return list(bar.track(run(replications, seed), total=len(pieces())))
+    found = []
+    with progress("simulating", total=len(pieces())) as tell:
+        for each in run(replications, seed):
+            found.append(each)
+            tell(len(found))
+    return found
 
 
 def _table(rows: Sequence[Row]) -> Table:
