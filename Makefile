@@ -36,10 +36,10 @@ lint: $(STAMP)
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/mypy
 
-# Two at a time: tests mostly wait for a broker, of which each of the two has its own. ARGS="-n 0 …" runs them in one.
+# Three at a time: many tests wait for a broker, of which each of the three has its own. ARGS="-n 0 …" runs them in one.
 test: $(STAMP)
 	@$(MAKE) --no-print-directory --jobs=3 kafka $(KERNELS) lint
-	$(BIN)/python -m pytest --numprocesses=2 --dist=worksteal $(ARGS)
+	$(BIN)/python -m pytest --numprocesses=3 --dist=worksteal $(ARGS)
 
 bench: setup
 	$(BIN)/python -m tests.benchmarks $(ARGS)

@@ -61,7 +61,7 @@ def test_bad_input_costs_itself_alone_and_comes_back_when_its_cause_is_mended(
     time.sleep(1.5)  # a version applies to what is appended a second later
     _send(deployment)
 
-    with Supervisor(deployment):
+    with Supervisor(deployment) as supervisor:
         units = "SELECT sum(units) FROM variants WHERE experiment = '{}'"
         total = "SELECT sum(sum + control_sum) FROM results WHERE reading = 'live'"
         wait_for(lambda: ask(snapshot, units.format("early")) == 20)
@@ -76,6 +76,7 @@ def test_bad_input_costs_itself_alone_and_comes_back_when_its_cause_is_mended(
             _call(deployment, "dead-letters", "--reason", "unknown flag", "--resend")
         wait_for(lambda: ask(snapshot, units.format("late")) == 1)
         assert ask(snapshot, units.format("early")) == 20
+    assert [worker.process.returncode for worker in supervisor.workers] == [0] * 5
 
 
 def _send(settings: Settings) -> None:

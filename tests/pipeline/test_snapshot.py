@@ -276,7 +276,7 @@ def test_a_hundred_reads_succeed_and_agree_while_it_is_replaced(
 
     def write() -> None:
         number = 5
-        while not done.is_set():
+        while not done.wait(0.02):
             number += 1
             store.add_looks(looks(number, number, offset=number - 1))
             store.flush()
