@@ -76,7 +76,7 @@ def test_bad_input_costs_itself_alone_and_comes_back_when_its_cause_is_mended(
             _call(deployment, "dead-letters", "--reason", "unknown flag", "--resend")
         wait_for(lambda: ask(snapshot, units.format("late")) == 1)
         assert ask(snapshot, units.format("early")) == 20
-    assert [worker.process.returncode for worker in supervisor.workers] == [0] * 5
+    assert [worker.process.returncode for worker in supervisor.workers] == [0] * 6
 
 
 def _send(settings: Settings) -> None:

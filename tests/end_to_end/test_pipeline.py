@@ -76,10 +76,12 @@ def test_a_million_events_through_killed_workers_come_out_exact_and_can_be_repla
             reader = [sys.executable, "-c", READER, str(snapshot)]
             reading = threads.submit(subprocess.run, reader, capture_output=True, text=True, check=True)
             time.sleep(4)
-            supervisor.workers.append(Worker("aggregation", 1, settings.data / "logs", environment))
+            supervisor.workers.append(
+                Worker("aggregation", 1, ["worker", "aggregation"], settings.data / "logs", environment)
+            )
             for stage in ("aggregation", "assignment", "aggregation", "assignment"):
                 time.sleep(chance.uniform(4, 8))
-                victim = chance.choice([worker for worker in supervisor.workers if worker.stage == stage])
+                victim = chance.choice([worker for worker in supervisor.workers if worker.name == stage])
                 victim.process.send_signal(signal.SIGKILL)
             _stop_after(RECORDS, traffic)
             assert reading.result().stdout.strip() == "100"
