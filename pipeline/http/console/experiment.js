@@ -135,7 +135,13 @@ function verdict(flag, look) {
   return h(
     "section",
     { class: `decision ${decision.tone}`, "aria-label": "Verdict" },
-    h("p", { class: "decided" }, mark(decision), " ", term("verdict", "what it rests on")),
+    h(
+      "p",
+      { class: "decided" },
+      mark(decision),
+      " ",
+      term(`verdict-${look.analysis.method ?? ANALYSIS.method}`, "what it rests on"),
+    ),
     h("p", { class: "reason" }, look.verdict.reason),
     progress(flag, look),
   );

@@ -104,7 +104,7 @@ export function histories(path, redraw) {
           "p",
           { class: "quiet legend" },
           isAbsolute ? term("difference", "Difference") : term("lift", "Lift"),
-          ` of ${cell.variant} on ${cell.metric}. Edged band: what all looks so far say together; faint band: each look alone; line: the estimate. Decided once the edged band leaves 0.`,
+          ` of ${cell.variant} on ${cell.metric}. Edged band: what all looks so far say together; faint band: each look alone; line: the estimate. Where the edged band leaves 0, a difference is shown.`,
         ),
         wanted.history &&
           numbers(

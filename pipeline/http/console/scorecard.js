@@ -103,7 +103,7 @@ function table(of, flag, { absolute }, bodies) {
   const several = flag.variants.length > 2;
   const head = (name, kind) => h("th", { scope: "col", class: kind }, name);
   const treatment = flag.variants.find((each) => each !== flag.control);
-  const isBayesian = flag.state.definition.analysis?.method === "bayesian";
+  const { method = "sequential" } = flag.state.definition.analysis ?? {};
   return h(
     "div",
     { class: "wide", tabindex: 0, role: "group", "aria-label": `Comparisons by ${of}` },
@@ -122,10 +122,14 @@ function table(of, flag, { absolute }, bodies) {
           head(several ? "treatment" : treatment, "number"),
           head("0 is no difference", "bar"),
           head(
-            [absolute ? term("difference", "difference") : term("lift", "lift"), ", ", term("interval", "interval")],
+            [
+              absolute ? term("difference", "difference") : term("lift", "lift"),
+              ", ",
+              term(`interval-${method}`, "interval"),
+            ],
             "number",
           ),
-          head(isBayesian ? term("chance", "chance") : term("p", "p"), "number"),
+          head(method === "bayesian" ? term("chance", "chance") : term(`p-${method}`, "p"), "number"),
           head(term("judgement", "judgement")),
         ),
       ),

@@ -37,23 +37,34 @@ export const ROLES = { primary: ["★", "Primary"], secondary: ["", "Secondary"]
 
 /** What each term means, in a sentence or two. */
 const MEANINGS = {
-  verdict:
+  "verdict-sequential":
     "What a person should do now. It rests on the running intervals of the primary metric and the guardrails, and may be acted on whenever you look.",
-  interval:
+  "verdict-t-test":
+    "What a person should do. It rests on the t-test of the primary metric and of the guardrails, which is read once: at the first look with the planned units.",
+  "verdict-bayesian":
+    "What a person should do now. It rests on the chance that the treatment is better. How often it errs when it is watched all the time is not bounded.",
+  "interval-sequential":
     "An always-valid confidence interval of the effect: without a true effect, the chance that it ever excludes 0, however often you look, is at most alpha. Shown is what all looks so far say together.",
+  "interval-t-test":
+    "A confidence interval for one reading: that of the first look with the planned units. It is shown from then on, and does not change any more.",
+  "interval-bayesian":
+    "A credible interval: where the effect is with a probability of 1 − alpha, given the data. Watching it all the time has no guarantee.",
   lift: "Treatment's mean relative to control's: +10% means 1.1 times as much. The estimate of the newest look.",
   difference: "Treatment's mean minus control's, in the metric's own unit; of shares in percentage points (pp).",
-  p: "The smallest always-valid p-value of all looks so far: how surprising the data would be without any effect. Adjusted for the number of comparisons where there are several.",
+  "p-sequential":
+    "The smallest always-valid p-value of all looks so far: how surprising the data would be without any effect. Adjusted for the number of comparisons where there are several.",
+  "p-t-test":
+    "The p-value of the t-test at the first look with the planned units; before that there is none. Adjusted for the number of comparisons where there are several.",
   chance: "The Bayesian probability that the treatment is better. Watching it all the time has no guarantee.",
   units: "Randomised units (users, devices, …) in control and treatment that this row counts.",
   settled:
     "Settled: units whose window is over, so that their number can change no more. Verdicts rest on this reading.",
-  live: "Live: everyone who has entered so far. To watch; the verdict waits for the settled reading.",
+  live: "Live: everyone who has entered so far. To watch; the verdict waits for the settled reading. A guardrail's exact test alone may show harm here already.",
   primary: "The metric that decides. Its minimum effect is the prediction of the hypothesis.",
   secondary: "Metrics to learn from. They share alpha among themselves and decide nothing.",
   guardrail: "Metrics that must not be harmed: harm means roll back, whatever the primary metric says.",
   judgement:
-    "What the running interval proves. Better or worse: it excludes 0. Safe: the loss is sure to be within the margin. Harmed: a guardrail is surely worse. Open: not decided.",
+    "What is shown, corrected for the number of comparisons. Better or worse: there is a difference. Safe: the loss is within the margin. Harmed: a guardrail is worse. Open: not decided.",
   split:
     "Sample-ratio mismatch: do arms have the shares of units that the weights promise? A p below 0.01 means a broken split, and no number can be trusted until its cause is found.",
   jumpers: "Units that met two variants under the same allocation. They are withdrawn from every variant.",
