@@ -1,6 +1,7 @@
 """Worker: one process that runs one stage as a Faust app."""
 
 import importlib
+import os
 from dataclasses import replace
 
 from faust.types import TP
@@ -21,8 +22,10 @@ def run_worker(name: str, settings: Settings) -> None:
     Raises PeekproofError where the cluster's topics don't fit.
     """
     topics.require(settings)
-    module, stage = STAGES[name].split(":")
-    run(create_worker(getattr(importlib.import_module(module), stage)(settings), settings))
+    module, kind = STAGES[name].split(":")
+    stage = getattr(importlib.import_module(module), kind)(settings)
+    os.nice(stage.niceness)
+    run(create_worker(stage, settings))
 
 
 class Worker:

@@ -19,6 +19,7 @@ class Archiving(Stage):
     name: ClassVar[str] = "archive"
     topics: ClassVar[tuple[str, ...]] = (EXPOSURES, EVENTS, UNITS, CATALOG, RESULTS)
     fetch_min_bytes: ClassVar[int] = 4 << 20  # nobody waits for it
+    niceness: ClassVar[int] = 5
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)

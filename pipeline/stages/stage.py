@@ -33,6 +33,8 @@ class Stage:
     # A fetch waits for so many bytes or ms. What stages send is gathered already: it is fetched at once.
     fetch_min_bytes: ClassVar[int] = 1
     fetch_wait_ms: ClassVar[int] = 500
+    # Of the process: above 0 it leaves a busy processor to the stages that results wait for.
+    niceness: ClassVar[int] = 0
 
     durable: Durable
 

@@ -21,6 +21,7 @@ class Storage(Stage):
 
     name: ClassVar[str] = "storage"
     topics: ClassVar[tuple[str, ...]] = (RESULTS, CATALOG, DEAD_LETTERS, HEALTH)
+    niceness: ClassVar[int] = 5
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
