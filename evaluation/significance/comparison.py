@@ -105,7 +105,7 @@ def adjustment(arms: Sequence[Arm], measure: Measure, scales: tuple[int, ...]) -
     """
     total = sum(arms, Arm())
     arms = [arm for arm in ([total] if measure == "adjusted mean" else arms) if _is_measurable(arm, measure)]
-    if not measure.startswith("adjusted") or not arms:
+    if not (measure.startswith("adjusted") and arms and _is_measurable(total, measure)):
         return Adjustment()
     unit = tuple(10**scale for scale in scales)
     columns = Arms(arms, [unit] * len(arms), VALUES[measure])

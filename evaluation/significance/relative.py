@@ -23,6 +23,7 @@ def fieller(
 ) -> tuple[Floats, Floats]:
     """Lower and upper end of the lift per comparison; NaN where the set is unbounded (g = k^2 v_c/m_c^2 >= 1).
 
+    NaN too where numbers are too large for their fourth powers.
     `covariance` is -Cov(D, m_c): v_c, the default, where arms are independent and nothing is adjusted (Fieller 1954).
     """
     D = np.asarray(difference, np.float64)
@@ -31,17 +32,16 @@ def fieller(
     m = np.asarray(baseline, np.float64)
     c = v if covariance is None else np.asarray(covariance, np.float64)
     V = np.asarray(variance, np.float64)
-    # a theta^2 - 2 b theta + q <= 0. The sign of q is the absolute interval's own: lower > 0 or upper < 0.
-    a = np.square(m) - np.square(k) * v
-    b = D * m + np.square(k) * c
-    radius = k * np.sqrt(V)
-    q = (np.abs(D) - radius) * (np.abs(D) + radius)
-    discriminant = np.square(k) * (m * m * V + 2.0 * D * m * c + D * D * v + np.square(k) * (c * c - v * V))
-    bounded = a > 0.0
-    a = np.where(bounded, a, np.nan)
-    outer = (b + np.copysign(np.sqrt(np.maximum(discriminant, 0.0)), b)) / a  # the root away from zero
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
+        # a theta^2 - 2 b theta + q <= 0. The sign of q is the absolute interval's own: lower > 0 or upper < 0.
+        a = np.square(m) - np.square(k) * v
+        b = D * m + np.square(k) * c
+        radius = k * np.sqrt(V)
+        q = (np.abs(D) - radius) * (np.abs(D) + radius)
+        discriminant = np.square(k) * (m * m * V + 2.0 * D * m * c + D * D * v + np.square(k) * (c * c - v * V))
+        outer = (b + np.copysign(np.sqrt(np.maximum(discriminant, 0.0)), b)) / a  # the root away from zero
         inner = np.where(outer == 0.0, 0.0, q / (a * outer))
+    bounded = (a > 0.0) & np.isfinite(outer) & np.isfinite(inner)
     return np.where(bounded, np.minimum(outer, inner), np.nan), np.where(bounded, np.maximum(outer, inner), np.nan)
 
 

@@ -211,6 +211,13 @@ def test_nothing_breaks_at_the_extremes(measure, data):
     assert np.isnan(found.difference) | (found.variance >= 0.0)
 
 
+def test_denominators_that_cancel_each_other_adjust_nothing():
+    arms = [arm_of([(1, 2, 1, 5), (3, 4, 2, 6)]), arm_of([(2, -3, 1, 7), (1, -3, 4, 2)])]
+
+    assert adjustment(arms, "adjusted ratio", (0,) * 4) == Adjustment()
+    assert np.isfinite(compare(arms, "adjusted ratio").difference[0])
+
+
 def test_an_empty_look_is_empty():
     assert len(differences([], Pairs([[(1, 0)]])).difference) == 0
     assert adjustment([], "adjusted mean", (0, 0)) == Adjustment()

@@ -343,6 +343,7 @@ def excludes_no_effect(cell):
     return {"two-sided": is_above or is_below, "greater": is_above, "less": is_below}[cell.alternative]
 
 
+@pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("method", METHODS)
 @settings(max_examples=15, deadline=None)
 @given(seed=st.integers(0, 2**32))
