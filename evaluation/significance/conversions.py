@@ -70,15 +70,15 @@ def stratified_evidence(
     coins = _Coins(x=x, y=y, mixed=mixed, offset=logit(share), group=comparison, groups=len(alpha))
     log_e = coins.log_e(np.zeros_like(alpha))
     likeliest = coins.likeliest()
-    lower, upper = coins.bounds(likeliest, alpha)
     with np.errstate(over="ignore"):
+        lower, upper = (np.exp(end) for end in coins.bounds(likeliest, alpha))
         ratio = np.exp(np.where(coins.total(x) > 0.0, likeliest, -np.inf))
     return ExactEvidence(
         log_e=log_e,
         p_value=np.exp(-np.maximum(log_e, 0.0)),
         risk_ratio=np.where(coins.total(y) > 0.0, ratio, np.nan),
-        lower=np.exp(lower),
-        upper=np.exp(upper),
+        lower=lower,
+        upper=upper,
     )
 
 

@@ -81,6 +81,12 @@ def plan(
             f"'{flag.key}' has no goal with both an effect to see and a baseline; give the primary goal a "
             "minimum_effect (or --effect) and --baseline MEAN"
         )
+    for each in found:
+        if metrics[each.metric].definition.is_conversion and not 0.0 < each.mean * (1.0 + each.effect) < 1.0:
+            raise PeekproofError(
+                f"a rate of {each.mean:g} cannot change by {each.effect:+.0%} ('{each.metric}'); effects are relative: "
+                "0.05 is five per cent of the baseline"
+            )
     if as_json:
         click.echo(msgspec.json.encode(found))
         return
@@ -137,6 +143,8 @@ def _baselines(
     goals = [goal.metric for goal in flag.metrics]
     of_options = _numbers("--baseline", means, goals, primary)
     spread = _numbers("--deviation", deviations, goals, primary)
+    if alone := spread.keys() - of_options.keys():
+        raise PeekproofError(f"--deviation of '{min(alone)}' says nothing without its mean: --baseline {min(alone)}=…")
     baselines = {primary: flag.analysis.baseline} if primary and flag.analysis.baseline else {}
     baselines |= {metric: Baseline(mean=mean, deviation=spread.get(metric)) for metric, mean in of_options.items()}
     for metric, baseline in baselines.items():

@@ -52,6 +52,8 @@ def test_a_document_is_planned_by_its_goals(tmp_path: Path):
         (["--baseline", "0.1"], "needs --baseline and --effect"),
         (["--baseline", "0.1", "--effect", "0"], "--effect 0: no number of units shows"),
         (["--baseline", "12", "--effect", "0.1"], "12 is no baseline of 'metric'"),
+        (["--baseline", "0.4", "--effect", "5"], "a rate of 0.4 cannot change by +500%"),
+        (["checkout-button", "--deviation", "revenue=30"], "--baseline revenue=…"),
         (["--baseline", "ten", "--effect", "0.1"], "'ten' is no number"),
         (["--baseline", "pages=3", "--effect", "0.1"], "no goal is of 'pages'"),
         (["checkout-buton"], "did you mean 'checkout-button'?"),
