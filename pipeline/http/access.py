@@ -47,6 +47,10 @@ class Access:
         self._take(key)
         return key
 
+    def holds(self, key: Key) -> bool:
+        """Whether a key that was let in is still one: a stream asks again and again."""
+        return self.is_open or key in self.keys.all()
+
     def _take(self, key: Key) -> None:
         now, rate = self._clock(), RATES[key.role]
         free, then = self._free.get(key.id, (rate, now))

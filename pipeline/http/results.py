@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import msgspec
-from litestar import Response, Router, get
+from litestar import Request, Response, Router, get
 from litestar.exceptions import NotFoundException
 from litestar.response import Stream
 
@@ -18,6 +18,7 @@ from pipeline.editing import state_of
 from pipeline.errors import PeekproofError
 from pipeline.http.access import READING, requires
 from pipeline.http.backend import Backend
+from pipeline.http.keys import Key
 from pipeline.http.looks import Remembered
 from schemas.catalog import FlagState, Metric
 from schemas.look import EVERYONE, Cell, Health, Look, Verdict
@@ -147,9 +148,13 @@ async def table(backend: Backend, key: str, run: str | None = None) -> str:
 
 
 @get("/results/stream")
-async def follow(backend: Backend, experiment: str | None = None) -> Stream:
+async def follow(request: Request[Any, Key, Any], backend: Backend, experiment: str | None = None) -> Stream:
     """Every look when it is published, as server-sent events of the type `look`; first the newest of each run."""
-    return Stream(_events(backend, experiment), media_type="text/event-stream", headers={"Cache-Control": "no-cache"})
+    return Stream(
+        _events(backend, request.auth, experiment),
+        media_type="text/event-stream",
+        headers={"Cache-Control": "no-cache"},
+    )
 
 
 results = Router(
@@ -160,10 +165,10 @@ results = Router(
 )
 
 
-async def _events(backend: Backend, experiment: str | None) -> AsyncIterator[bytes]:
+async def _events(backend: Backend, key: Key, experiment: str | None) -> AsyncIterator[bytes]:
     seen: dict[tuple[str, str], int] = {}
     yield b": looks follow\n\n"
-    while not backend.is_stopping:
+    while not backend.is_stopping and backend.access.holds(key):
         fresh = [*backend.looks.news(seen, experiment)]
         for run in fresh:
             yield b"event: look\ndata: " + run.newest + b"\n\n"

@@ -294,10 +294,11 @@ def _of_group(said: dict[str, Any]) -> dict[str, Any]:
         name: value for name, value in said.items() if name not in ("group_type", "group_value", "group_properties")
     }
     kind, name, properties = (said.get(field) for field in ("group_type", "group_value", "group_properties"))
-    if not isinstance(kind, str) or not isinstance(name, str):
-        error = "a group has a type and a name; send group_type and group_value as texts"
+    names = name if isinstance(name, list) else [name]
+    if not isinstance(kind, str) or not names or not all(isinstance(each, str) for each in names):
+        error = "a group has a type and a name; send group_type and group_value as texts, or a list of values"
         raise UploadError(Refusal(code=400, error=error))
-    return rest | {"groups": {kind: name}, "group_properties": {kind: {name: properties}}}
+    return rest | {"groups": {kind: name}, "group_properties": {kind: dict.fromkeys(names, properties)}}
 
 
 def _records(topic: str, lines: list[bytes]) -> Iterator[Record]:

@@ -114,13 +114,16 @@ def test_the_overview_tells_where_every_flag_stands(results: Results):
     assert shown["state"]["definition"]["rollout"] == 50
 
 
-def test_a_stream_brings_the_newest_look_and_those_that_come(results: Results):
+def test_a_stream_brings_the_newest_look_and_those_that_come_until_its_key_is_revoked(results: Results):
     def events(lines: Iterator[str]) -> Iterator[dict[str, Any]]:
         for line in lines:
             if line.startswith("data: "):
                 yield json.loads(line.removeprefix("data: "))
 
-    with results.client.stream("GET", "/api/1/results/stream", params={"experiment": "button"}) as answer:
+    keys = Keys(results.settings.data)
+    key, text = keys.create("viewer", "eve")
+    eve = {"authorization": f"Bearer {text}"}
+    with results.client.stream("GET", "/api/1/results/stream?experiment=button", headers=eve) as answer:
         assert answer.headers["content-type"].startswith("text/event-stream")
         coming = events(answer.iter_lines())
         assert next(coming)["look"] == 40
@@ -128,6 +131,9 @@ def test_a_stream_brings_the_newest_look_and_those_that_come(results: Results):
         began = time.monotonic()
         arrived = next(coming)
         assert time.monotonic() - began < 3
+        keys.revoke(key.id)
+        publish(results.settings, 2, 3, run="exp-2")
+        assert [each["look"] for each in coming if each["look"] == 3] == []
 
     assert (arrived["run"], arrived["look"]) == ("exp-2", 1)
     assert results.get("experiments/button/results").json()["run"] == "exp-2"

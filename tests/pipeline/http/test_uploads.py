@@ -164,5 +164,7 @@ def test_identifications_are_events():
     }
     with pytest.raises(UploadError, match="the request lacks 'identification'"):
         read_form(b"api_key=k", "identification", "$identify")
+    (of_two,) = records_of(read_form(group.replace(b'"acme"', b'["acme","best"]'), "identification", "$groupidentify"))
+    assert json.loads(of_two.value)["group_properties"] == {"org": {"acme": {"size": 3}, "best": {"size": 3}}}
     with pytest.raises(UploadError, match="send group_type and group_value"):
         read_form(b"api_key=k&identification={}", "identification", "$groupidentify")
