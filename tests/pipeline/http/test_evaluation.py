@@ -12,12 +12,14 @@ from msgspec.structs import replace
 
 from evaluation.assignment.configs import flag_configs
 from evaluation.assignment.engine import Flags
+from evaluation.catalog import SETTLING
 from pipeline.catalog import read_catalog
+from pipeline.reading import read_topic
 from pipeline.settings import Settings
 from schemas.topics import ASSIGNMENTS, EXPOSURES
 from tests.live import wait_for
 from tests.pipeline.http.catalog import BETA, STICKY, edit
-from tests.pipeline.http.server import Server
+from tests.pipeline.http.server import Server, serving
 from tests.pipeline.http.topics import said_of
 
 NO_TRACK = {"X-Amp-Exp-Track": "no-track"}
@@ -148,6 +150,21 @@ def test_assignments_and_exposures_are_written_once_as_the_headers_ask(client: h
     assert abs(exposure["time"] - time.time() * 1_000) < 60_000
 
 
+def test_an_exposure_is_not_written_before_the_version_that_it_names_is_in_force(client: httpx.Client, shop: Settings):
+    edit(shop, replace(BETA, description="a version of this moment"))
+    version = read_catalog(shop).newest.flags["beta"]
+    headers = {"X-Amp-Exp-Exposure-Track": "track", "X-Amp-Exp-Flag-Keys": wrapped(["beta"])}
+    wait_for(lambda: variants(client, {"user_id": "x"})["beta"]["metadata"]["flagVersion"] == version.version)
+
+    assert variants(client, {"user_id": "ann"}, **headers)["beta"]["key"] == "on"
+
+    def written() -> list[int]:
+        return [record.timestamp for record in read_topic(shop, EXPOSURES) if b'"ann"' in record.value]
+
+    wait_for(lambda: bool(written()), what="the exposure")
+    assert min(written()) >= version.append_time + SETTLING
+
+
 def test_a_unit_keeps_the_variant_of_a_sticky_flag_whatever_the_weights_become(client: httpx.Client, shop: Settings):
     users = [{"user_id": f"sticky-{number}"} for number in range(10)]
     before = [variants(client, user)["sticky"]["key"] for user in users]
@@ -158,6 +175,8 @@ def test_a_unit_keeps_the_variant_of_a_sticky_flag_whatever_the_weights_become(c
     wait_for(lambda: variants(client, {"user_id": "x"})["sticky"]["metadata"]["flagVersion"] == 3)
 
     assert [variants(client, user)["sticky"]["key"] for user in users] == before
+    with serving(shop) as another, httpx.Client(base_url=another.address, timeout=30) as asking:
+        assert [variants(asking, user)["sticky"]["key"] for user in users] == before  # it has read the assignments
     new = [variants(client, {"user_id": f"new-{number}"})["sticky"]["key"] for number in range(10)]
     assert set(new) == {"control"}
 

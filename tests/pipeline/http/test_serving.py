@@ -1,6 +1,7 @@
 """The server's process: it answers, is watched, and ends."""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -8,7 +9,7 @@ import sys
 import httpx
 
 from pipeline.settings import Settings
-from tests.pipeline.http.server import Server
+from tests.pipeline.http.server import Server, serving
 
 
 def serve(settings: Settings, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -51,3 +52,14 @@ def test_beyond_loopback_it_wants_keys(deployment: Settings):
 
     assert ended.returncode == 2
     assert "there are no keys yet; create one with `peekproof key create admin`" in ended.stderr
+
+
+def test_a_stream_ends_with_the_server_which_ends_well(deployment: Settings):
+    with serving(deployment) as server, httpx.stream("GET", f"{server.address}/sdk/stream/v1/flags") as stream:
+        lines = stream.iter_lines()
+        assert next(lines) == "data: []"
+
+        server.process.send_signal(signal.SIGTERM)
+
+        assert [*lines] == [""]
+    assert server.process.returncode == 0
