@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 from litestar import Request, Response, Router, get
-from litestar.exceptions import NotFoundException
+from litestar.exceptions import NotFoundException, ServiceUnavailableException
 from litestar.response import Stream
 
 from evaluation import overview
@@ -23,6 +23,7 @@ from pipeline.http.looks import Remembered
 from schemas.catalog import FlagState, Metric
 from schemas.look import EVERYONE, Cell, Health, Look, Verdict
 
+READING_SECONDS = 5.0  # that a look of the past may take
 QUIET_SECONDS = 15.0  # after which a stream says that it is still there
 
 
@@ -111,7 +112,12 @@ async def newest(backend: Backend, key: str, run: str | None = None) -> Response
 async def numbered(backend: Backend, key: str, number: int, run: str | None = None) -> Response[Look]:
     """Any look of a run."""
     kept = _remembered(backend, key, run)
-    value = await backend.past.look(kept, number)
+    try:
+        async with asyncio.timeout(READING_SECONDS):
+            value = await backend.past.look(kept, number)
+    except TimeoutError:
+        why = f"the brokers have not answered for {READING_SECONDS:.0f} s; ask again"
+        raise ServiceUnavailableException(why, headers={"Retry-After": "1"}) from None
     if value is None:
         raise NotFoundException(
             f"look {number} of {key}/{kept.head.run} is not on the topic (its newest is {kept.head.look}); the archive "
