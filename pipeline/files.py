@@ -9,24 +9,34 @@ or `false` there is one, everything else a text, and an empty cell is no value.
 
 import csv
 import gzip
+import io
 import re
 import zlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import IO, Any
 
 import duckdb
 import msgspec
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
+from pyarrow import csv as pa_csv
 
+from evaluation.texts import Texts
 from pipeline.errors import PeekproofError
 
 PIECE = 1 << 24  # bytes of an NDJSON file that are taken at once
 ROWS = 50_000  # of a table
 OBJECTS = ("event_properties", "user_properties", "groups", "metadata")
 TIMES = ("time", "event_time")
+
+QUOTE, LINE_END, RETURN = b'"\n\r'
+BEFORE_A_CELL = np.frombuffer(b',\n"', np.uint8)
+AFTER_A_CELL = np.frombuffer(b',\r\n"', np.uint8)
 
 _JSON_SCALAR = re.compile(r"true|false|-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?")
 
@@ -57,6 +67,13 @@ class Piece:
         values = list(messages)
         sizes = np.array([len(value) for value in values], np.int64)
         return cls(b"".join(values), sizes, np.array(list(line), np.int64), read, tuple(bad))
+
+    @classmethod
+    def of_array(cls, messages: pa.Array, line: NDArray[np.int64], read: float) -> "Piece":
+        """The piece that an array of large strings makes, none of them null."""
+        texts = Texts.of(messages)
+        begin = int(texts.start[0]) if len(texts) else 0
+        return cls(texts.data[begin : begin + int(texts.length.sum())].tobytes(), texts.length, line, read)
 
 
 def pieces(path: Path) -> Iterator[Piece]:
@@ -112,41 +129,163 @@ def _split(data: bytes, before: int, read: float) -> Piece:
 
 
 def _csv(path: Path) -> Iterator[Piece]:
+    """A column at a time, as long as quotes stand where RFC 4180 has them; from there on row by row."""
     size = max(1, path.stat().st_size)
     csv.field_size_limit(1 << 24)
     text, raw = _opened(path)
     with raw, text:
-        lines = (line.decode("utf-8", "surrogateescape") for line in text)
-        rows = csv.reader(lines, strict=True)
-        header = [name.removeprefix("\ufeff").strip() for name in next(rows, [])]
-        columns = _columns(path, header)
-        messages: list[bytes] = []
-        numbers: list[int] = []
-        bad: list[BadRow] = []
-        while True:
-            line = rows.line_num + 1
-            try:
-                row = next(rows)
-                if not row:
-                    continue
-                if len(row) != len(header):
-                    raise csv.Error(f"it has {len(row)} cells, the header {len(header)}")
-                messages.append(_message(columns, row))
-                numbers.append(line)
-            except StopIteration:
-                break
-            except (csv.Error, UnicodeEncodeError) as error:
-                bad.append(BadRow(str(path), line, "not csv", f"{error}; write it as RFC 4180 says, in UTF-8"))
-            if len(messages) + len(bad) >= ROWS:
-                yield Piece.of(messages, numbers, raw.tell() / size, bad)
-                messages, numbers, bad = [], [], []
-        yield Piece.of(messages, numbers, 1.0, bad)
+        columns: list[tuple[str, str]] = []
+        rest, line, is_over = b"", 1, False
+        while not is_over:
+            block = text.read(PIECE)
+            is_over, data = not block, rest + block
+            rows = _Rows.of(data, is_over)
+            if rows is None:
+                lines = chain(io.BytesIO(data + text.readline()), text)
+                for piece in _row_by_row(path, columns, lines, line):
+                    yield replace(piece, read=raw.tell() / size)
+                return
+            end = int(rows.end[-1]) if len(rows.end) else 0
+            if not columns and end:
+                columns = _columns(path, next(_reader([data[: rows.end[0]]])))
+                rows = rows.without_first()
+            if len(rows.end):
+                whole = _by_columns(columns, data, rows, line)
+                if whole is None:
+                    some = io.BytesIO(data[rows.start[0] : end])
+                    yield from _row_by_row(path, columns, some, line + int(rows.lines_before[0]))
+                else:
+                    yield replace(whole, read=raw.tell() / size)
+            rest = data[end:]
+            line += data.count(b"\n", 0, end)
+
+
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """Where the rows of a CSV text begin and end, and how many lines stand before each; empty lines are none."""
+
+    start: NDArray[np.int64]
+    end: NDArray[np.int64]
+    lines_before: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, data: bytes, is_whole: bool) -> "_Rows | None":
+        """The rows that end, or None where a quote stands in the midst of a cell, or a line ends otherwise."""
+        text = np.frombuffer(data, np.uint8)
+        quotes = np.flatnonzero(text == QUOTE)
+        around = np.concatenate([[LINE_END], text, [LINE_END]])
+        opening, closing = around[quotes[::2]], around[quotes[1::2] + 2]
+        if not (np.isin(opening, BEFORE_A_CELL).all() and np.isin(closing, AFTER_A_CELL).all()):
+            return None
+        if (around[np.flatnonzero(text == RETURN) + 2] != LINE_END).any():
+            return None
+        lines = np.flatnonzero(text == LINE_END)
+        end = lines[np.searchsorted(quotes, lines) % 2 == 0] + 1
+        if is_whole and len(data) and (not len(end) or end[-1] < len(data)):
+            if len(quotes) % 2:
+                return None
+            end = np.append(end, len(data))
+        start = np.concatenate([[0], end[:-1]])[: len(end)]
+        before = np.searchsorted(lines, start)
+        size = end - start - (text[end - 1] == LINE_END)
+        filled = size - (text[start + np.maximum(size, 1) - 1] == RETURN) > 0
+        return cls(start[filled], end[filled], before[filled])
+
+    def without_first(self) -> "_Rows":
+        return _Rows(self.start[1:], self.end[1:], self.lines_before[1:])
+
+
+def _by_columns(columns: list[tuple[str, str]], data: bytes, rows: _Rows, line: int) -> Piece | None:
+    """The piece that these rows make, or None where one of them is no row of the table."""
+    names = [str(number) for number in range(len(columns))]
+    try:
+        titles = [_quoted(name) for _, name in columns]
+        table = pa_csv.read_csv(
+            pa.py_buffer(data[rows.start[0] : rows.end[-1]]),
+            pa_csv.ReadOptions(column_names=names, use_threads=False, block_size=len(data) + 1),
+            pa_csv.ParseOptions(newlines_in_values=True),
+            pa_csv.ConvertOptions(column_types=dict.fromkeys(names, pa.large_string()), strings_can_be_null=False),
+        )
+    except (pa.ArrowInvalid, UnicodeEncodeError):
+        return None
+    if table.num_rows != len(rows.end):
+        return None
+    members: dict[str, list[pa.Array]] = {"": []}
+    for (parent, name), title, column in zip(columns, titles, table.columns, strict=True):
+        cells = pa.concat_arrays(column.chunks)
+        value = pc.if_else(pc.equal(pc.binary_length(cells), 0), None, _cells_as_json(parent, name, cells))
+        members.setdefault(parent, []).append(_joined(f",{title}:", value))
+    top = members.pop("")
+    for parent, inner in members.items():
+        found = _listed(inner)
+        top.append(pc.if_else(pc.equal(found, ""), None, _joined(f",{_quoted(parent)}:{{", found, "}")))
+    return Piece.of_array(_joined("{", _listed(top), "}"), line + rows.lines_before, 1.0)
+
+
+def _cells_as_json(parent: str, name: str, cells: pa.Array) -> pa.Array:
+    if not parent and name in OBJECTS:
+        return cells
+    escaped = cells
+    if pc.any(pc.match_substring_regex(cells, r'[\x00-\x1f"\\]')).as_py():
+        for character in ["\\", '"', *map(chr, range(32))]:
+            escaped = pc.replace_substring(escaped, character, _quoted(character)[1:-1])
+    text = _joined('"', escaped, '"')
+    if not parent and name not in TIMES:
+        return text
+    pattern = _JSON_SCALAR.pattern if parent else "[0-9]+"
+    return pc.if_else(pc.match_substring_regex(cells, f"^(?:{pattern})$"), cells, text)
+
+
+def _quoted(text: str) -> str:
+    return msgspec.json.encode(text).decode()
+
+
+def _joined(*parts: str | pa.Array) -> pa.Array:
+    """The parts one after another; null where one is."""
+    texts = [pa.scalar(part, pa.large_string()) if isinstance(part, str) else part for part in parts]
+    return pc.binary_join_element_wise(*texts, pa.scalar("", pa.large_string()))
+
+
+def _listed(members: list[pa.Array]) -> pa.Array:
+    """The members that are there, each of which begins with a comma, but for the first comma."""
+    return pc.ascii_ltrim(_joined(*(pc.coalesce(each, "") for each in members)), ",")
+
+
+def _reader(lines: Iterable[bytes]) -> Any:
+    return csv.reader((line.decode("utf-8", "surrogateescape") for line in lines), strict=True)
+
+
+def _row_by_row(path: Path, columns: list[tuple[str, str]], lines: Iterable[bytes], first: int) -> Iterator[Piece]:
+    rows = _reader(lines)
+    if not columns:
+        columns = _columns(path, next(rows, []))
+    messages: list[bytes] = []
+    numbers: list[int] = []
+    bad: list[BadRow] = []
+    while True:
+        line = rows.line_num + first
+        try:
+            row = next(rows)
+            if not row:
+                continue
+            if len(row) != len(columns):
+                raise csv.Error(f"it has {len(row)} cells, the header {len(columns)}")
+            messages.append(_message(columns, row))
+            numbers.append(line)
+        except StopIteration:
+            break
+        except (csv.Error, UnicodeEncodeError) as error:
+            bad.append(BadRow(str(path), line, "not csv", f"{error}; write it as RFC 4180 says, in UTF-8"))
+        if len(messages) + len(bad) >= ROWS:
+            yield Piece.of(messages, numbers, 1.0, bad)
+            messages, numbers, bad = [], [], []
+    yield Piece.of(messages, numbers, 1.0, bad)
 
 
 def _columns(path: Path, header: list[str]) -> list[tuple[str, str]]:
     """What each column holds: a field ("", name), or a property (parent, name)."""
     columns = []
-    for title in header:
+    for title in (name.removeprefix("\ufeff").strip() for name in header):
         parent, dot, name = title.partition(".")
         columns.append((parent.lower(), name) if dot and parent.lower() in OBJECTS else ("", title.lower()))
     for column in columns:
@@ -183,13 +322,13 @@ def _parquet(path: Path) -> Iterator[Piece]:
             value = _json(parent, name, '"' + title.replace('"', '""') + '"', kind)
             fields.setdefault(parent, []).append(f"'{name.replace(chr(39), chr(39) * 2)}', {value}")
         top = fields.pop("", []) + [f"'{parent}', json_object({', '.join(each)})" for parent, each in fields.items()]
-        (count,) = database.execute("SELECT count(*) FROM read_parquet($file)", {"file": str(path)}).fetchone() or (0,)
-        database.execute(f"SELECT json_object({', '.join(top)})::VARCHAR FROM read_parquet($file)", {"file": str(path)})
+        ((count,),) = database.execute("SELECT count(*) FROM read_parquet($file)", {"file": str(path)}).fetchall()
+        query = f"SELECT json_object({', '.join(top)})::VARCHAR FROM read_parquet($file)"
         first = 1
-        while rows := database.fetchmany(ROWS):
-            end = first + len(rows)
-            yield Piece.of((row[0].encode() for row in rows), range(first, end), (end - 1) / count)
-            first = end
+        for rows in database.sql(query, params={"file": str(path)}).to_arrow_reader(ROWS):
+            lines = np.arange(first, first + rows.num_rows)
+            first += rows.num_rows
+            yield Piece.of_array(rows.column(0).cast(pa.large_string()), lines, (first - 1) / count)
 
 
 def _json(parent: str, name: str, column: str, kind: str) -> str:
