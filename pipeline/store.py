@@ -27,7 +27,7 @@ from pipeline.tables import CELL, CELL_KEY, DEAD_LETTER_TOTALS, DEAD_LETTERS, RE
 from schemas import topics
 from schemas.dead_letter import from_record
 from schemas.health import WorkerHealth
-from schemas.look import Look
+from schemas.look import Cell, Look
 from schemas.records import Headers
 
 Record = tuple[int, int, int, bytes | None]  # partition, offset, append time (ms UTC), value
@@ -394,11 +394,14 @@ def _result_rows(published: PublishedLook) -> list[dict[str, Any]]:
         "verdict_reason": look.verdict.reason,
         "catalog_version": look.catalog_version,
     }
-    exact = ("sum", "sum_squares", "control_sum", "control_sum_squares")
-    return [
-        common | {name: getattr(cell, name) for name in CELL} | {name: int(getattr(cell, name)) for name in exact}
-        for cell in look.cells
-    ]
+    exact = ("sum", "sum_squares", "denominator_sum")
+
+    def row(cell: Cell) -> dict[str, Any]:
+        values = {name: getattr(cell, name) for name in CELL}
+        sums = [name for each in exact for name in (each, f"control_{each}") if values[name] is not None]
+        return common | values | {name: int(values[name]) for name in sums}
+
+    return [row(cell) for cell in look.cells]
 
 
 def _letter_row(  # noqa: PLR0917

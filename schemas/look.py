@@ -65,6 +65,9 @@ class Cell(msgspec.Struct, frozen=True):
     control_sum: Exact
     control_sum_squares: Exact
     scale: int
+    denominator_sum: Exact | None = None  # of a ratio, whose `sum` is that of its numerator: divide by 10^its scale
+    control_denominator_sum: Exact | None = None
+    denominator_scale: int | None = None
     mean: float | None = None
     control_mean: float | None = None
     estimate: float | None = None

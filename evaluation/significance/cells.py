@@ -86,6 +86,7 @@ def cells(
         is_alarm=~is_deciding & is_of_all & procedures.is_guardrail & (procedures.method == "exact"),
     )
     scales = [block.sample.scales[0] for block in blocks for _ in per_block]
+    ratios = [block.is_ratio for block in blocks for _ in per_block]
     columns: dict[str, Sequence[Any]] = {
         "metric": [goal.metric for goal in goals],
         "metric_version": [block.version for block in blocks for _ in per_block],
@@ -107,6 +108,13 @@ def cells(
         "control_sum": [exact(arm.first[0]) for arm in controlled],
         "control_sum_squares": [exact(arm.second[0]) for arm in controlled],
         "scale": scales,
+        "denominator_sum": [exact(arm.first[1]) if ratio else None for arm, ratio in zip(treated, ratios, strict=True)],
+        "control_denominator_sum": [
+            exact(arm.first[1]) if ratio else None for arm, ratio in zip(controlled, ratios, strict=True)
+        ],
+        "denominator_scale": [
+            block.sample.scales[1] if block.is_ratio else None for block in blocks for _ in per_block
+        ],
         "mean": _means(found.mean, treated, scales),
         "control_mean": _means(found.control_mean, controlled, scales),
         "estimate": _numbers(found.difference),
@@ -168,6 +176,11 @@ class _Block(NamedTuple):
     caveats: list[Caveat | None]
     sample: Sample
     totals: list[Arm]
+
+    @property
+    def is_ratio(self) -> bool:
+        """Whether its second number is a denominator."""
+        return self.sample.measure in ("ratio", "adjusted ratio")
 
 
 def _blocks(

@@ -113,32 +113,40 @@ def _show(look: Look, console: Console) -> None:
     console.print(
         f"{split} · SRM p {srm} · {health.jumpers:,} jumpers · {health.inactive:,} inactive · {health.forced:,} forced"
     )
+    has_ratios = any(cell.denominator_scale is not None for cell in look.cells)
+    numbers = ["n", "sum", "sum of squares", *["denominator"] * has_ratios, "mean"]
     table = Table(box=None, pad_edge=False)
     for name in ("metric", "reading", "segment", "status", "variant"):
         table.add_column(name)
-    for name in ("n", "sum", "sum of squares", "mean", "difference", "interval", "relative", "p"):
+    for name in (*numbers, "difference", "interval", "relative", "p"):
         table.add_column(name, justify="right")
     control: tuple[str, str, str] | None = None
     for cell in look.cells:
         if control != (cell.metric, cell.reading, cell.segment):
             control = cell.metric, cell.reading, cell.segment
-            sums = _sums(cell.control_n, cell.control_sum, cell.control_sum_squares, cell.control_mean, cell.scale)
-            table.add_row(*control, "", cell.control, *sums)
-        table.add_row(*control, cell.status, cell.variant, *_compared(cell))
+            table.add_row(*control, "", cell.control, *_sums(cell, "control_", has_ratios))
+        table.add_row(*control, cell.status, cell.variant, *_sums(cell, "", has_ratios), *_compared(cell))
     console.print(table)
     console.print()
 
 
-def _sums(n: int, total: Exact, squares: Exact, mean: float | None, scale: int) -> list[str]:
-    exact = [f"{Decimal(number).scaleb(-places):f}" for number, places in ((total, scale), (squares, 2 * scale))]
-    return [f"{n:,}", *exact, _number(mean)]
+def _sums(cell: Cell, of: str, has_ratios: bool) -> list[str]:
+    """The exact sums of the variant, or of control; a ratio's `sum` is that of its numerator."""
+    found = {name: getattr(cell, of + name) for name in ("n", "sum", "sum_squares", "denominator_sum", "mean")}
+    shown = [f"{found['n']:,}", _exact(found["sum"], cell.scale), _exact(found["sum_squares"], 2 * cell.scale)]
+    if has_ratios:
+        shown.append(_exact(found["denominator_sum"], cell.denominator_scale or 0))
+    return [*shown, _number(found["mean"])]
+
+
+def _exact(number: Exact | None, places: int) -> str:
+    return "" if number is None else f"{Decimal(number).scaleb(-places):f}"
 
 
 def _compared(cell: Cell) -> list[str]:
     interval = "-" if cell.lower is None else f"{_number(cell.lower)} to {_number(cell.upper)}"
     relative = "-" if cell.relative_estimate is None else f"{cell.relative_estimate:+.2%}"
-    sums = _sums(cell.n, cell.sum, cell.sum_squares, cell.mean, cell.scale)
-    return [*sums, _number(cell.estimate), interval, relative, _number(cell.p_value)]
+    return [_number(cell.estimate), interval, relative, _number(cell.p_value)]
 
 
 def _number(value: float | None) -> str:

@@ -15,12 +15,14 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
+import pipeline.files
 from evaluation.assignment.routing import assign
 from evaluation.metrics.partition import Partition
 from pipeline.analysis import Analysis, running
 from pipeline.cli import command
 from pipeline.documents import read_documents
 from pipeline.errors import PeekproofError
+from pipeline.files import Piece, _row_by_row, pieces
 from pipeline.gathering import Gathering
 from schemas.aggregate import Aggregate
 from schemas.records import Records
@@ -208,6 +210,30 @@ def test_files_give_the_same_integers_as_the_stream(tmp_path: Path, catalog: Pat
         assert found[place] > 0, place
 
 
+def test_a_ratio_is_told_with_both_sums(tmp_path: Path, catalog: Path) -> None:
+    users = [{"device_id": f"d{i}", "time": T + i} for i in range(4)]
+    shown = [who | {"flag_key": "menu", "variant": ("control", "wide")[i % 2]} for i, who in enumerate(users)]
+    events = [
+        who | {"event_type": event, "time": T + MINUTE + i, "event_properties": {"price": 2.5}}
+        for who in users
+        for i, event in enumerate(["buy", "view", "view"])
+    ]
+    files = ("--exposures", ndjson(tmp_path / "x.ndjson", shown), "--events", ndjson(tmp_path / "e.ndjson", events))
+
+    (cell,) = [
+        cell
+        for look in told("--catalog", catalog, "--experiment", "menu", *files)["experiments"]
+        for cell in look["cells"]
+        if (cell["metric"], cell["variant"], cell["reading"]) == ("per-view", "wide", "live")
+    ]
+    table = call("--catalog", catalog, "--experiment", "menu", *files).stdout.splitlines()
+
+    assert (cell["sum"], cell["scale"], cell["mean"]) == (500, 2, 1.25)
+    assert (cell["denominator_sum"], cell["control_denominator_sum"], cell["denominator_scale"]) == (4, 4, 0)
+    (row,) = [line.split() for line in table if line.split()[:5] == ["per-view", "live", "all", "gated", "wide"]]
+    assert row[5:10] == ["2", "5.00", "12.5000", "4", "1.25"]
+
+
 def as_csv(path: Path, messages: list[Message], dotted: bool) -> Path:
     with path.open("w", newline="") as file:
         price = "event_properties.price" if dotted else "event_properties"
@@ -278,6 +304,45 @@ def test_every_kind_of_file_says_the_same(tmp_path: Path, catalog: Path) -> None
         found = told("--catalog", catalog, *files)
         assert found["rejected"] == []
         assert found["experiments"] == expected, files
+
+
+CELLS = ("", "a", "12", "-3.5e2", "true", 'x"y', "a,b", "l1\nl2", "é", "\\", '{"a":3}', "\t", '"', "1e5", "\x01")
+TITLES = ("event_type", "time", "platform", "event_properties.price", "event_properties.q", "user_id")
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_columns_of_a_csv_file_say_what_its_rows_say(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    chance = random.Random(seed)
+    path, titles = tmp_path / "table.csv", TITLES[: chance.randrange(1, 7)]
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file, lineterminator=chance.choice(["\n", "\r\n"]), quoting=chance.choice([0, 1]))
+        writer.writerows([titles, *([chance.choice(CELLS) for _ in titles] for _ in range(30))])
+    data = bytearray(path.read_bytes())
+    for _ in range(chance.randrange(3)):  # somebody edited it by hand
+        data[chance.randrange(len(",".join(titles)) + 20, len(data))] = chance.choice(b'"\xff,\n\ra')
+    path.write_bytes(data.rstrip(b"\n") if chance.random() < 0.3 else data)
+
+    with path.open("rb") as lines:
+        expected = said_by(_row_by_row(path, [], lines, 1))
+    monkeypatch.setattr(pipeline.files, "PIECE", chance.choice([40, 100, 1 << 24]))
+
+    assert said_by(pieces(path)) == expected
+
+
+def said_by(of_file: Iterable[Piece]) -> list[tuple[int, Any]]:
+    """What each line says, or why it says nothing."""
+    found: list[tuple[int, Any]] = []
+    for piece in of_file:
+        ends = np.cumsum(piece.length)
+        for line, begin, end in zip(piece.line, ends - piece.length, ends, strict=True):
+            try:
+                found.append((line, json.loads(piece.data[begin:end])))
+            except ValueError:
+                found.append((line, "no JSON"))
+        found += [(bad.line, bad.detail) for bad in piece.bad]
+    return sorted(found, key=lambda each: each[0])
 
 
 def test_how_rows_are_spread_over_files_means_nothing(tmp_path: Path, catalog: Path) -> None:
