@@ -138,7 +138,7 @@ class Stages(RuleBasedStateMachine):
         self.now = BEGIN
         self.sources: dict[tuple[str, int], list[tuple[int, bytes]]] = {source: [] for source in SOURCES}
         self.said: dict[str, list[dict[str, Any]]] = {"exposures": [], "events": []}
-        self.entered: list[tuple[int, int]] = []
+        self.moments: list[list[int]] = [[] for _ in USERS]
         self.values: dict[tuple[Any, ...], int | None] = {}
         self.units: list[list[bytes]] = [[] for _ in range(PARTITIONS)]
         self.partitions = [Partition(number, HORIZON) for number in range(PARTITIONS)]
@@ -235,12 +235,13 @@ class Stages(RuleBasedStateMachine):
             self.now += chance.choice([0, 0, 50, 200, SECOND])
 
     def _moment(self, chance: random.Random, user: int) -> int:
-        """Now, earlier, too late, or at an edge of what counts."""
-        entries = [time for who, time in self.entered if who == user]
+        """Now, earlier, too late, or at an edge of what counts of what the unit did."""
+        did = self.moments[user][-8:]
         time = self.now + chance.choice([0, 0, 0, -MINUTE, chance.randrange(-HORIZON, MINUTE), -2 * HORIZON, -HORIZON])
-        if entries and chance.random() < 0.4:
-            time = chance.choice(entries) + chance.choice([0, MINUTE, *WINDOWS]) - chance.choice([0, 0, 1])
-        return min(time, self.now + TOLERANCE + 1)
+        if did and chance.random() < 0.5:
+            time = chance.choice(did) + chance.choice([0, 0, MINUTE, *WINDOWS]) - chance.choice([0, 0, 1, MINUTE])
+        self.moments[user].append(min(time, self.now + TOLERANCE + 1))
+        return self.moments[user][-1]
 
     def _expose(self, chance: random.Random, user: int, message: dict[str, Any]) -> None:
         flag = chance.choice(["button", "button", "menu"])
@@ -251,8 +252,10 @@ class Stages(RuleBasedStateMachine):
         message |= {"flag_key": flag, "variant": "ab"[variant % 2]}
         if chance.random() < 0.1:
             message["experiment_key"] = "exp-1"
-        self.entered.append((user, message["time"]))
         self._append("exposures", 0, message)
+        if chance.random() < 0.2:  # a device that says it twice, at one time
+            twin = message | {"platform": chance.choice(PLATFORMS), "insert_id": chance.choice("xyz")}
+            self._append("exposures", 0, twin)
 
     def _happen(self, chance: random.Random, message: dict[str, Any]) -> None:
         event = message["event_type"] = chance.choice(["buy", "buy", "buy", "view", "view", "other"])
