@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 import duckdb
@@ -62,8 +63,8 @@ def test_a_million_events_through_killed_workers_come_out_exact_and_can_be_repla
     asyncio.run(begin_experiments(settings))
     chance = random.Random(20261124)
 
-    with Supervisor(settings) as supervisor:
-        wait_for(lambda: ask(snapshot, STAGES_AT_WORK) == 5, what="work of every stage")
+    with Supervisor(settings) as supervisor, ExitStack() as at_last:
+        wait_for(lambda: ask(snapshot, STAGES_AT_WORK) == 5, 180, "work of every stage")
         traffic = subprocess.Popen(
             [
                 *(sys.executable, "-m", "pipeline.demo.traffic"),
@@ -72,6 +73,7 @@ def test_a_million_events_through_killed_workers_come_out_exact_and_can_be_repla
             env=environment,
             stdout=subprocess.PIPE,
         )
+        at_last.callback(traffic.kill)
         with ThreadPoolExecutor(1) as threads:
             reader = [sys.executable, "-c", READER, str(snapshot)]
             reading = threads.submit(subprocess.run, reader, capture_output=True, text=True, check=True)
