@@ -54,7 +54,7 @@ def procedures_of(
     planned = [planned_units(flag, weights, metrics, treatment) for treatment in treatments]
     if analysis.method != "t-test":
         planned = [units or mixture.PLANNED_UNITS for units in planned]
-    levels = {goal.role: level(flag, goal) for goal in flag.metrics}
+    levels = {role: level(flag, goal) for role, goal in {goal.role: goal for goal in flag.metrics}.items()}
 
     def procedures(goal: Goal, reading: Reading) -> list[Procedure]:
         is_guardrail = goal.role == "guardrail"
@@ -67,9 +67,9 @@ def procedures_of(
             is_guardrail=is_guardrail,
             is_increase=goal.direction == "increase",
             alpha=levels[goal.role],
-            planned=planned[0],
+            planned=next(iter(planned), None),
         )
-        return [first if units == planned[0] else first._replace(planned=units) for units in planned]
+        return [first if units == first.planned else first._replace(planned=units) for units in planned]
 
     return procedures
 

@@ -375,6 +375,13 @@ def test_nothing_non_finite_leaves_and_p_agrees_with_the_interval(method, run_of
     assert "exact" in methods
 
 
+def test_a_run_with_one_variant_compares_nothing(run_of, aggregate_of, primary):
+    value = look(run_of([primary], weights=({"control": 1},)), [aggregate_of({}, units={(0, "control"): 5})], None)
+
+    assert value.cells == []
+    assert value.verdict.decision == "keep running"
+
+
 def test_a_look_survives_its_bytes(run_of, aggregate_of, conversions, primary):
     value = look(run_of([primary]), [aggregate_of(conversions((4000, 400), (4000, 600)))], None)
 
