@@ -35,7 +35,14 @@ export function chart(id, series, { write, label, range, zero = false }) {
         scales: { x: { time: true }, ...(range && { y: { range: () => range(told) } }) },
         tzDate: (seconds) => window.uPlot.tzDate(new Date(seconds * 1_000), "UTC"),
         axes: [
-          { stroke: ink, grid: { show: false }, ticks: grid, font, values: (_, ticks) => ticks.map(clockOf(told[0])) },
+          {
+            stroke: ink,
+            grid: { show: false },
+            ticks: grid,
+            font,
+            space: 90,
+            values: (_, ticks) => ticks.map(clockOf(told[0])),
+          },
           {
             stroke: ink,
             grid,
