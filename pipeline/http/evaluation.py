@@ -160,11 +160,10 @@ def evaluate(
     if not (user.get("user_id") or user.get("device_id")):
         raise ClientException("the user has neither user_id nor device_id; send one of them")
     units = backend.sticky.stick(user, served)
-    answers = served.flags.evaluate(user, keys)
-    answers = {key: answer for key, answer in answers.items() if key in served.keys}
-    if request.headers.get("x-amp-exp-track", "track") == "track":
+    answers, headers = served.evaluate(user, keys), request.headers
+    if headers.get("x-amp-exp-track", "track") == "track":
         backend.tracker.assign(user, answers, units)
-    if request.headers.get("x-amp-exp-exposure-track") == "track":
+    if headers.get("x-amp-exp-exposure-track") == "track":
         backend.tracker.expose(served, user, answers)
     return answers
 
@@ -172,7 +171,7 @@ def evaluate(
 def _variants(request: AnyRequest, backend: Backend, user: User) -> Response[bytes]:
     served = served_to(request, backend)
     answers = evaluate(request, backend, served, user, _keys(request))
-    return Response(_encoded(served, answers), media_type=JSON)
+    return Response(served.encode(answers), media_type=JSON)
 
 
 def _plain_variants(request: AnyRequest, backend: Backend, body: User) -> Response[bytes]:
@@ -193,11 +192,6 @@ def _plain_variants(request: AnyRequest, backend: Backend, body: User) -> Respon
             told[key] = {"key": answer.key, "payload": answer.payload, "expKey": answer.metadata.get("experimentKey")}
             told[key] = {name: value for name, value in told[key].items() if value is not None}
     return Response(msgspec.json.encode(told), media_type=JSON)
-
-
-def _encoded(served: ServedFlags, answers: dict[str, Answer]) -> bytes:
-    texts = [b'"%b":%b' % (key.encode(), served.encode(answer)) for key, answer in answers.items()]
-    return b"{%b}" % b",".join(texts)  # keys have no character that JSON escapes
 
 
 def _keys(request: AnyRequest) -> list[str] | None:

@@ -1,7 +1,7 @@
 """Flags: what each deployment is served, by the newest state of the catalog."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from time import monotonic
 from typing import Literal
@@ -48,7 +48,8 @@ class ServedFlags:
         }
         self.values = {key: _kind_of_value(flag.definition) for key, flag in served.items()}
         self.changed = catalog.append_time  # ms UTC
-        self._encoded: dict[int, bytes] = {}  # by the id of an answer, which the flags keep alive
+        self._parents = len(wanted) - len(self.keys)  # that are evaluated, but not served
+        self._encoded: dict[int, tuple[Answer, bytes]] = {}  # by the id of an answer, which stays alive here
 
     @cached_property
     def json(self) -> bytes:
@@ -60,14 +61,22 @@ class ServedFlags:
         needed = needed_for(keys, {config.key: config.dependencies or () for config in self._shown})
         return msgspec.json.encode([config for config in self._shown if config.key in needed])
 
-    def encode(self, answer: Answer) -> bytes:
-        """The answer as JSON: key, value, payload, metadata."""
+    def evaluate(self, user: Mapping[str, object], keys: Sequence[str] | None = None) -> dict[str, Answer]:
+        """What the flags that are served yield for a user; `keys` names some of them."""
+        answers = self.flags.evaluate(user, keys)
+        return {key: each for key, each in answers.items() if key in self.keys} if self._parents else answers
+
+    def encode(self, answers: Mapping[str, Answer]) -> bytes:
+        """The answers as JSON, by flag: key, value, payload, metadata."""
+        return b"{%b}" % b",".join([self._member(key, answer) for key, answer in answers.items()])
+
+    def _member(self, key: str, answer: Answer) -> bytes:
         found = self._encoded.get(id(answer))
         if found is None:
             parts = {"key": answer.key, "value": answer.value, "payload": answer.payload, "metadata": answer.metadata}
-            found = msgspec.json.encode({name: part for name, part in parts.items() if part is not None})
-            self._encoded[id(answer)] = found
-        return found
+            told = {key: {name: part for name, part in parts.items() if part is not None}}
+            found = self._encoded[id(answer)] = answer, msgspec.json.encode(told)[1:-1]
+        return found[1]
 
     def _serves(self, config: FlagConfig) -> bool:
         deployments = (config.metadata or {}).get("deployments")
