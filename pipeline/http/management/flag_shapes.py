@@ -1,49 +1,34 @@
-"""Amplitude: the shapes of its management API, from our documents and to them.
+"""Flag shapes: flags and experiments as Amplitude's management API has them, from our documents and to them.
 
-Names and meanings are Amplitude's; `owner`, `hypothesis`, `metrics`, `control`, `analysis` and `breakdowns`, for which
-it has no fields, are ours as in the documents. An id is a key. There is one project, and every flag is evaluated both
-locally and remotely. A salt is drawn at each start and cannot be chosen.
+`owner`, `hypothesis`, `metrics`, `control`, `analysis` and `breakdowns`, for which it has no fields, are ours as in the
+documents. A salt is drawn at each start and cannot be chosen.
 """
 
-from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from evaluation.catalog import FlagInForce, InForce, Version, winner_of
+from evaluation.catalog import FlagInForce, Version, winner_of
 from pipeline.documents import definition_of
 from pipeline.errors import PeekproofError
-from schemas.catalog import (
-    Analysis,
-    Breakdown,
-    Condition,
-    Flag,
-    Goal,
-    Group,
-    GroupSlot,
-    Hypothesis,
-    Operator,
-    Segment,
-    Step,
-    Variant,
+from pipeline.http.management.words import (
+    Answer,
+    Mode,
+    Reason,
+    Said,
+    bucketing,
+    iso,
+    property_of,
+    property_shape,
+    unit_of,
+    written,
 )
-
-MOST_AT_ONCE = 1_000  # of one page of a list
-
-Mode = Literal["local", "remote"]
+from schemas.catalog import Analysis, Breakdown, Condition, Flag, Goal, Hypothesis, Operator, Segment, Step, Variant
 
 
-class _Answer(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """A part of an answer."""
-
-
-class _Said(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
-    """A part of a request. What is not said stays as it is."""
-
-
-class VariantShape(_Said, frozen=True, kw_only=True):
+class VariantShape(Said, frozen=True, kw_only=True):
     """A variant without its weight."""
 
     key: str
@@ -52,7 +37,7 @@ class VariantShape(_Said, frozen=True, kw_only=True):
     payload: Any = None
 
 
-class ConditionShape(_Said, frozen=True, kw_only=True):
+class ConditionShape(Said, frozen=True, kw_only=True):
     """A property compared with values; `gp:NAME` is a property of the user's own."""
 
     prop: str
@@ -61,24 +46,24 @@ class ConditionShape(_Said, frozen=True, kw_only=True):
     values: list[str]
 
 
-class SegmentShape(_Said, frozen=True, kw_only=True):
+class SegmentShape(Said, frozen=True, kw_only=True):
     """A part of the audience."""
 
     name: str
-    conditions: list[ConditionShape] = []
+    conditions: list[ConditionShape] = msgspec.field(default_factory=list)
     percentage: int = 100
     bucketing_key: str | None = None  # the flag's, or none
-    rollout_weights: dict[str, int] = {}
+    rollout_weights: dict[str, int] = msgspec.field(default_factory=dict)
 
 
-class DependenciesShape(_Said, frozen=True, kw_only=True):
+class DependenciesShape(Said, frozen=True, kw_only=True):
     """By flag, the variants of which a unit must have one; of all flags."""
 
     flags: dict[str, list[str]]
     operator: Literal["all"] = "all"
 
 
-class FilterShape(_Said, frozen=True, kw_only=True, rename=None):
+class FilterShape(Said, frozen=True, kw_only=True, rename=None):
     """What an event's property must be."""
 
     subprop_key: str
@@ -88,14 +73,14 @@ class FilterShape(_Said, frozen=True, kw_only=True, rename=None):
     group_type: str = "User"
 
 
-class ExposureEventShape(_Said, frozen=True, kw_only=True, rename=None):
+class ExposureEventShape(Said, frozen=True, kw_only=True, rename=None):
     """An event that stands in for exposures."""
 
     event_type: str
-    filters: list[FilterShape] = []
+    filters: list[FilterShape] = msgspec.field(default_factory=list)
 
 
-class FlagShape(_Answer, frozen=True, kw_only=True):
+class FlagShape(Answer, frozen=True, kw_only=True):
     """A flag or an experiment as it stands. `state` and `decision` say together where it is in its life."""
 
     id: str
@@ -138,7 +123,7 @@ class FlagShape(_Answer, frozen=True, kw_only=True):
     breakdowns: list[Breakdown]
 
 
-class FlagFields(_Said, frozen=True, kw_only=True):
+class FlagFields(Said, frozen=True, kw_only=True):
     """What may be said of a flag's definition."""
 
     name: str | UnsetType = UNSET
@@ -163,7 +148,7 @@ class FlagFields(_Said, frozen=True, kw_only=True):
     control: str | UnsetType = UNSET
     analysis: Analysis | UnsetType = UNSET
     breakdowns: list[Breakdown] | UnsetType = UNSET
-    reason: Annotated[str, msgspec.Meta(min_length=1, max_length=1024)] | None = None  # for the history
+    reason: Reason | None = None
     yes: bool = False  # despite risks
 
 
@@ -190,7 +175,7 @@ def flag_shape(flag: FlagInForce, first: Version, newest: Version, project: str)
     definition = flag.definition
     states: dict[str, Any] = {"draft": "planning", "running": "running", "complete": "completed"}
     decisions: dict[str, Any] = {"rolled out": "rollout", "rolled back": "rollback"}
-    bucketing_key, bucketing_unit = _bucketing(definition.unit)
+    bucketing_key, bucketing_unit = bucketing(definition.unit)
     prerequisites = {key: [*variants] for key, variants in definition.prerequisites.items()}
     return FlagShape(
         id=definition.key,
@@ -296,32 +281,6 @@ def _without_nulls(value: dict[str, Any]) -> dict[str, Any]:
     return {name: field for name, field in value.items() if field is not None}
 
 
-def unit_of(bucketing_key: str | None, bucketing_unit: str | None) -> str:
-    """Our name of what is randomised; Amplitude's own id of a person, which nobody else has, is its user_id."""
-    if bucketing_unit not in (None, "User"):
-        return f"groups.{bucketing_unit}"
-    if bucketing_key in (None, "amplitude_id"):
-        return "user_id"
-    return property_of(bucketing_key)
-
-
-def _bucketing(unit: str) -> tuple[str, str]:
-    """Amplitude's names of what is randomised: the key and the unit."""
-    if unit.startswith("groups."):
-        return "group_name", unit.removeprefix("groups.")
-    return property_shape(unit), "User"
-
-
-def property_of(prop: str) -> str:
-    """Our path of a property by Amplitude's name."""
-    return f"user_properties.{prop.removeprefix('gp:')}" if prop.startswith("gp:") else prop
-
-
-def property_shape(path: str) -> str:
-    """Amplitude's name of a property by our path; ours where it has none."""
-    return f"gp:{path.removeprefix('user_properties.')}" if path.startswith("user_properties.") else path
-
-
 def _segment(said: SegmentShape, unit: str) -> dict[str, Any]:
     if said.bucketing_key is not None and unit_of(said.bucketing_key, None) != unit:
         raise PeekproofError(
@@ -367,207 +326,3 @@ def _exposure_event_shape(step: Step | None) -> ExposureEventShape | None:
         )
 
     return ExposureEventShape(event_type=step.event, filters=[*map(shape, step.where)]) if step else None
-
-
-class SlotShape(_Said, frozen=True, kw_only=True):
-    """A share of the units, the experiments of which they meet no other's, and the units that always belong to it."""
-
-    percentage: int
-    experiments: list[str] = []
-    individuals: list[str] = []
-
-
-class MutexShape(_Answer, frozen=True, kw_only=True):
-    """A mutual exclusion as it stands."""
-
-    id: str
-    project_id: str
-    key: str
-    name: str
-    description: str
-    evaluation_mode: Mode
-    bucketing_key: str
-    bucketing_unit: str
-    bucketing_salt: str
-    slots: list[SlotShape]
-    tags: list[str]
-    version: int
-    owner: str
-    created_by: str
-    created_at: str
-    last_modified_by: str
-    last_modified_at: str
-
-
-class HoldoutShape(_Answer, frozen=True, kw_only=True):
-    """A holdout as it stands."""
-
-    id: str
-    project_id: str
-    key: str
-    name: str
-    description: str
-    evaluation_mode: Mode
-    bucketing_key: str
-    bucketing_unit: str
-    bucketing_salt: str
-    holdout_percentage: int
-    individual_inclusion: list[str]
-    experiments: list[str]
-    tags: list[str]
-    version: int
-    owner: str
-    created_by: str
-    created_at: str
-    last_modified_by: str
-    last_modified_at: str
-
-
-class GroupFields(_Said, frozen=True, kw_only=True):
-    """What may be said of a group."""
-
-    name: str | UnsetType = UNSET
-    description: str | UnsetType = UNSET
-    tags: list[str] | UnsetType = UNSET
-    owner: str | UnsetType = UNSET
-    reason: Annotated[str, msgspec.Meta(min_length=1, max_length=1024)] | None = None
-    yes: bool = False
-
-
-class NewGroup(GroupFields, frozen=True, kw_only=True):
-    """What may be said of a group when it is made."""
-
-    key: str
-    project_id: str | None = None
-    evaluation_mode: Mode | UnsetType = UNSET
-    bucketing_key: str | UnsetType = UNSET
-    bucketing_unit: str | UnsetType = UNSET
-
-
-class NewMutex(NewGroup, frozen=True, kw_only=True):
-    """A mutual exclusion. What its slots leave of 100 % meets none of its experiments."""
-
-    slots: list[SlotShape]
-
-
-class NewHoldout(NewGroup, frozen=True, kw_only=True):
-    """A holdout."""
-
-    holdout_percentage: int
-    individual_inclusion: list[str] = []
-    experiments: list[str] = []
-
-
-class MutexEdit(GroupFields, frozen=True, kw_only=True):
-    """A change of what a mutual exclusion is called; its slots are edited one by one."""
-
-
-class SlotEdit(_Said, frozen=True, kw_only=True):
-    """Which experiments and units belong to a slot."""
-
-    experiments: list[str] | UnsetType = UNSET
-    individuals: list[str] | UnsetType = UNSET
-    reason: Annotated[str, msgspec.Meta(min_length=1, max_length=1024)] | None = None
-    yes: bool = False
-
-
-class HoldoutEdit(GroupFields, frozen=True, kw_only=True):
-    """A change of a holdout; its percentage stays."""
-
-    individual_inclusion: list[str] | UnsetType = UNSET
-    experiments: list[str] | UnsetType = UNSET
-
-
-def mutex_shape(
-    group: InForce[Group], members: Iterable[Flag], first: Version, newest: Version, project: str
-) -> MutexShape:
-    """What stands in the catalog."""
-    of_slots = [
-        [
-            flag.key
-            for flag in members
-            if any(each.group == group.definition.key and number in each.slots for each in flag.groups)
-        ]
-        for number in range(1, len(group.definition.slots) + 1)
-    ]
-    slots = [
-        SlotShape(percentage=slot.percentage, experiments=experiments, individuals=[*slot.users])
-        for slot, experiments in zip(group.definition.slots, of_slots, strict=True)
-    ]
-    return MutexShape(slots=slots, **_group_fields(group, first, newest, project))
-
-
-def holdout_shape(
-    group: InForce[Group], members: Iterable[Flag], first: Version, newest: Version, project: str
-) -> HoldoutShape:
-    """What stands in the catalog."""
-    (slot,) = group.definition.slots
-    key = group.definition.key
-    return HoldoutShape(
-        holdout_percentage=slot.percentage,
-        individual_inclusion=[*slot.users],
-        experiments=[flag.key for flag in members if any(each.group == key for each in flag.groups)],
-        **_group_fields(group, first, newest, project),
-    )
-
-
-def _group_fields(group: InForce[Group], first: Version, newest: Version, project: str) -> dict[str, Any]:
-    definition = group.definition
-    bucketing_key, bucketing_unit = _bucketing(definition.unit)
-    return {
-        "id": definition.key,
-        "project_id": project,
-        "key": definition.key,
-        "name": definition.name or definition.key,
-        "description": definition.description or "",
-        "evaluation_mode": "local",
-        "bucketing_key": bucketing_key,
-        "bucketing_unit": bucketing_unit,
-        "bucketing_salt": definition.key,
-        "tags": [*definition.tags],
-        "version": group.version,
-        "owner": definition.owner,
-        "created_by": first.document.author,
-        "created_at": iso(first.append_time),
-        "last_modified_by": newest.document.author,
-        "last_modified_at": iso(newest.append_time),
-    }
-
-
-def new_group(said: NewMutex | NewHoldout, author: str) -> Group:
-    """The group that is said. Raises PeekproofError with everything that is wrong with it."""
-    if isinstance(said, NewMutex):
-        slots = [{"percentage": each.percentage, "users": each.individuals} for each in said.slots]
-    else:
-        slots = [{"percentage": said.holdout_percentage, "users": said.individual_inclusion}]
-    value = {
-        "key": said.key,
-        "owner": author,
-        "type": "mutual-exclusion" if isinstance(said, NewMutex) else "holdout",
-        "unit": unit_of(said.bucketing_key or None, said.bucketing_unit or None),
-        "slots": slots,
-    }
-    return definition_of(value | _said_of_group(said), Group)
-
-
-def edited_group(standing: Group, said: GroupFields, slots: Iterable[GroupSlot] | None = None) -> Group:
-    """The group with what is said in the place of what was. Raises PeekproofError with what is wrong with it."""
-    value = written(standing) | _said_of_group(said)
-    if slots is not None:
-        value["slots"] = written([*slots])
-    return definition_of(value, Group)
-
-
-def _said_of_group(said: GroupFields) -> dict[str, Any]:
-    plain = {"name": said.name, "description": said.description, "tags": said.tags, "owner": said.owner}
-    return {name: field for name, field in plain.items() if field is not UNSET}
-
-
-def written(part: Any) -> Any:
-    """A document, or a part of it, as plain values: what `definition_of` reads."""
-    return msgspec.json.decode(msgspec.json.encode(part))
-
-
-def iso(milliseconds: int) -> str:
-    """A time (ms UTC) as ISO 8601."""
-    return datetime.fromtimestamp(milliseconds / 1_000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
