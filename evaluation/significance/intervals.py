@@ -33,10 +33,11 @@ class Coins(NamedTuple):
 class Intervals:
     """One value per comparison; NaN where there is no number, or an open end. `chance` is that of being better."""
 
-    def __init__(  # noqa: PLR0917
+    def __init__(
         self,
         procedures: Procedures,
         found: Differences,
+        *,
         has_data: Mask,
         is_withheld: Mask,
         is_single: Mask,
@@ -55,22 +56,21 @@ class Intervals:
             np.array(["no data", "withheld", "gated", "zero variance"], dtype=object)[:, None],
             np.array("ok", dtype=object),
         )
-        is_judged = self.status == "ok"
-        judged = is_judged & ~is_exact
-        self._variance = np.where(judged, found.variance, np.nan)
-        self.log_e, self.p_value, self.chance = (np.full(len(judged), np.nan) for _ in range(3))
-        multiplier = np.full(len(judged), np.nan)
+        is_ok = self.status == "ok"
+        is_judged = is_ok & ~is_exact
+        self._variance = np.where(is_judged, found.variance, np.nan)
+        self.log_e, self.p_value, self.chance, multiplier = (np.full(len(is_ok), np.nan) for _ in range(4))
         for method, said in (
             ("sequential", self._sequential),
             ("t-test", self._t_test),
             ("bayesian", lambda rows: self._bayesian(rows, is_single)),
         ):
-            rows = np.flatnonzero(judged & (procedures.method == method))
+            rows = np.flatnonzero(is_judged & (procedures.method == method))
             if rows.size:
                 multiplier[rows] = said(rows)
         self.estimate = found.difference
         self._ends(multiplier)
-        self._exact(np.flatnonzero(is_judged & is_exact), coins)
+        self._exact(np.flatnonzero(is_ok & is_exact), coins)
 
     def _z(self, rows: NDArray[np.int64]) -> Floats:
         """In SEs, in the direction of the alternative."""
