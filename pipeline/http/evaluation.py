@@ -216,7 +216,9 @@ def _unwrapped(request: AnyRequest, header: str) -> bytes | None:
 
 
 def _object(text: bytes) -> User:
-    """A JSON object. Raises ClientException (400)."""
+    """A JSON object. Raises ClientException (400, 413)."""
+    if len(text) > MOST_USER_BYTES:
+        raise ClientException(f"the user has {len(text)} bytes, more than {MOST_USER_BYTES}", status_code=413)
     try:
         return msgspec.json.decode(text, type=dict[str, Any])
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:

@@ -38,10 +38,10 @@ class ServedFlags:
         self.flags = Flags(wanted, cohorts=cohorts)
         self._shown = [_stub(config) for config in wanted if config.key in self.keys] if is_client else wanted
         served = {key: catalog.flags[key] for key in self.keys}
-        self.sticky: dict[str, Selector] = {
-            key: unit_selector(flag.definition.unit)
+        self.sticky: dict[str, tuple[str, Selector]] = {  # the run, and where a context has its unit
+            key: (flag.runs[-1].key, unit_selector(flag.definition.unit))
             for key, flag in served.items()
-            if flag.allocation is not None and flag.allocation.sticky
+            if flag.status == "running" and flag.allocation is not None and flag.allocation.sticky
         }
         self.breakdowns: dict[str, tuple[Breakdown, ...]] = {
             key: flag.runs[-1].definition.breakdowns for key, flag in served.items() if flag.status == "running"

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from itertools import islice
+from itertools import islice, takewhile
 from math import inf
 from time import monotonic
 from typing import NamedTuple
@@ -15,11 +15,12 @@ from pipeline.settings import Settings
 GATHER_SECONDS = 0.05
 MOST_AT_ONCE = 1_000  # posts
 MOST_BYTES = 64_000_000  # that wait
+LARGEST = 900_000  # bytes of one: brokers take a million, with what is around it
 END_SECONDS = 5.0  # for what is left
 
 
 class Post(NamedTuple):
-    """A record for a topic (without the deployment's prefix), of less than half a megabyte."""
+    """A record for a topic (without the deployment's prefix)."""
 
     topic: str
     value: bytes
@@ -64,8 +65,8 @@ class Posts:
             self.lost += len(self._waiting)
 
     def add(self, post: Post, due: float = 0) -> None:
-        """Have it sent, not before `due` (`monotonic`). What is added later must not be due earlier."""
-        if self._bytes + len(post.value) > MOST_BYTES:
+        """Have it sent, not before `due` (`monotonic`), nor before those that were added earlier."""
+        if len(post.value) > LARGEST or self._bytes + len(post.value) > MOST_BYTES:
             self.lost += 1
             return
         self._bytes += len(post.value)
@@ -81,7 +82,7 @@ class Posts:
 
     async def _send_those_due(self, now: float) -> None:
         while self._waiting and self._waiting[0][0] <= now:
-            due = [post for when, post in islice(self._waiting, MOST_AT_ONCE) if when <= now]
+            due = [post for _, post in takewhile(lambda each: each[0] <= now, islice(self._waiting, MOST_AT_ONCE))]
             sent = []
             for post in due:
                 topic, headers = self._settings.topic(post.topic), [*post.headers]

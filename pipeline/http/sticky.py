@@ -1,4 +1,4 @@
-"""Sticky: which variant each unit of a sticky flag has, by the assignments that servers made."""
+"""Sticky: which variant each unit of a sticky flag has in its run, by the assignments that servers made."""
 
 import msgspec
 from aiokafka import ConsumerRecord
@@ -16,6 +16,7 @@ _OF_SERVERS = b'"origin":"http/'
 class _Assigned(msgspec.Struct):
     variant: str
     origin: str
+    experiment_key: str | None = None
 
 
 class Sticky:
@@ -23,19 +24,20 @@ class Sticky:
 
     def __init__(self, most: int = MOST) -> None:
         self._most = most
-        self._variants: dict[bytes, str] = {}  # by the key of the assignment, flag/unit; the oldest first
+        # By the key of the assignment, flag/unit, the oldest first: the run, and the variant in it.
+        self._variants: dict[bytes, tuple[str | None, str]] = {}
 
     def read(self, record: ConsumerRecord) -> None:
         """Take one record of the topic `assignments`."""
         if record.key and record.value and _OF_SERVERS in record.value:  # few are: the others are not decoded
             assigned = msgspec.json.decode(record.value, type=_Assigned)
             if assigned.origin.startswith(ORIGIN):
-                self.remember(record.key, assigned.variant)
+                self.remember(record.key, assigned.experiment_key, assigned.variant)
 
-    def remember(self, key: bytes, variant: str) -> None:
+    def remember(self, key: bytes, run: str | None, variant: str) -> None:
         """A unit was given a variant."""
         self._variants.pop(key, None)
-        self._variants[key] = variant
+        self._variants[key] = run, variant
         if len(self._variants) > self._most:
             del self._variants[next(iter(self._variants))]
 
@@ -45,11 +47,11 @@ class Sticky:
             return {}
         context, keys, properties = {"context": context_of(user)}, {}, user.get("user_properties")
         properties = dict(properties) if isinstance(properties, dict) else {}
-        for flag, selector in served.sticky.items():
+        for flag, (run, selector) in served.sticky.items():
             if unit := text_of(select(context, selector)):
                 keys[flag] = f"{flag}/{unit}".encode()
-                variant = self._variants.get(keys[flag])
-                if variant is not None:
+                of_run, variant = self._variants.get(keys[flag], (None, ""))
+                if of_run == run:
                     properties.setdefault(PROPERTY.format(flag), variant)
         user["user_properties"] = properties
         return keys

@@ -59,7 +59,7 @@ class Tracker:
         given = _given(answers)
         for flag, key in sticky.items():
             if flag in given:
-                self._sticky.remember(key, given[flag].key)
+                self._sticky.remember(key, given[flag].metadata.get("experimentKey"), given[flag].key)
         if not given or not self._assigned.is_new(_identity(user, given)):
             return
         now, unit = _now(), _text(user, "user_id") or _text(user, "device_id") or ""

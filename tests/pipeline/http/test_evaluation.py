@@ -156,13 +156,17 @@ def test_an_exposure_is_not_written_before_the_version_that_it_names_is_in_force
     headers = {"X-Amp-Exp-Exposure-Track": "track", "X-Amp-Exp-Flag-Keys": wrapped(["beta"])}
     wait_for(lambda: variants(client, {"user_id": "x"})["beta"]["metadata"]["flagVersion"] == version.version)
 
-    assert variants(client, {"user_id": "ann"}, **headers)["beta"]["key"] == "on"
+    users = [f"held-{number}" for number in range(5)]
+    for user in users:
+        variants(client, {"user_id": user, "cohort_ids": ["testers"]}, **headers)
 
-    def written() -> list[int]:
-        return [record.timestamp for record in read_topic(shop, EXPOSURES) if b'"ann"' in record.value]
+    def written() -> list[Any]:
+        return [record for record in read_topic(shop, EXPOSURES) if b'"held-' in record.value]
 
-    wait_for(lambda: bool(written()), what="the exposure")
-    assert min(written()) >= version.append_time + SETTLING
+    wait_for(lambda: len(written()) >= len(users), what="exposures")
+    assert sorted(json.loads(record.value)["user_id"] for record in written()) == users
+    assert min(record.timestamp for record in written()) >= version.append_time + SETTLING
+    assert all(len(said_of(shop, ASSIGNMENTS, user)) == 1 for user in users)
 
 
 def test_a_unit_keeps_the_variant_of_a_sticky_flag_whatever_the_weights_become(client: httpx.Client, shop: Settings):
