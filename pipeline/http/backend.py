@@ -22,6 +22,7 @@ from pipeline.producer import create_producer
 from pipeline.settings import Settings
 from schemas.topics import ASSIGNMENTS, HEALTH, RESULTS
 
+END_SECONDS = 5.0  # for the clients to disconnect
 GATHER_SECONDS = 0.05  # in which more of a change may come: `apply` publishes one document after another
 
 
@@ -84,7 +85,8 @@ class Backend:
     async def __aexit__(self, *_: object) -> None:
         await self.posts.stop()
         parts = (self.writer.__aexit__(), *(part.stop() for part in self._connected()))
-        await asyncio.gather(*parts, return_exceptions=True)  # clients complain of brokers that are away; no matter now
+        # While brokers are away some clients complain, and a producer would wait for them; neither matters now.
+        await asyncio.wait([asyncio.gather(*parts, return_exceptions=True)], timeout=END_SECONDS)
 
     async def catalog_changes(self, seconds: float) -> bool:
         """Return when the catalog changes, or it is all over: True; False after so long."""
