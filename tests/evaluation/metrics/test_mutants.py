@@ -1,0 +1,186 @@
+"""Mutants: a build that forgets one of the rules is found by the state machine over the stages, within its budget.
+
+`MUTANTS` lists them: what is forgotten, in which module, and the text that makes it so. One of them is tried in every
+run, all of them with `PEEKPROOF_MUTANTS=1` (minutes).
+"""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[3]
+JUDGE = "tests/evaluation/test_stages_machine.py"
+
+MUTANTS = {
+    "the first exposure that arrives is the entry, not the earliest": (
+        "metrics.members",
+        "            if time > entry:\n",
+        "            if time != entry:\n",
+    ),
+    "of exposures at one time the first that arrives is the entry": (
+        "metrics.members",
+        "elif time == entry and np.uint64(name) > np.uint64(rows[m, ENTRY_ID]):",
+        "elif time == entry:",
+    ),
+    "an entry that moves back keeps its totals": (
+        "metrics.members",
+        "        _recount(m, measures, 0, ends, store, memory, newest(memory.units, unit_shift, unit))\n",
+        "        if found[i] < 0:\n"
+        "            _recount(m, measures, 0, ends, store, memory, newest(memory.units, unit_shift, unit))\n",
+    ),
+    "an entry that moves back keeps its segments": (
+        "metrics.members",
+        "rows[m, ENTRY], rows[m, ENTRY_ID], rows[m, SEGMENTS] = time, name, segments",
+        "rows[m, ENTRY], rows[m, ENTRY_ID] = time, name\n"
+        "        rows[m, SEGMENTS] = rows[m, SEGMENTS] if found[i] >= 0 else segments",
+    ),
+    "events before their exposure are not claimed": (
+        "metrics.members",
+        "_recount(m, measures, 0, ends, store, memory, newest(memory.units, unit_shift, unit))",
+        "_recount(m, measures, 0, ends, store, memory, np.int64(-1))",
+    ),
+    "events before the entry count": (
+        "metrics.members",
+        "            is_before = time < entry\n",
+        "            is_before = False\n",
+    ),
+    "an event at the end of the window counts": (
+        "metrics.members",
+        "elif time - entry >= columns[c, of.C_WINDOW]:",
+        "elif time - entry > columns[c, of.C_WINDOW]:",
+    ),
+    "the window is not looked at when events are counted again": (
+        "metrics.members",
+        " and time - entry < columns[c, of.C_WINDOW]:",
+        ":",
+    ),
+    "a jumper stays": ("metrics.members", "                if jumped:\n", "                if jumped and arm < 0:\n"),
+    "a jumper stays in the settled sums": (
+        "metrics.members",
+        "                    _unsettle(m, measures, store, x)\n",
+        "",
+    ),
+    "a unit that another allocation moves is a jumper": (
+        "metrics.run",
+        "                if same == allocation:\n",
+        "                if True:\n",
+    ),
+    "a unit that another allocation moves is counted where it was last": (
+        "metrics.members",
+        "            if time > entry:\n                continue\n",
+        "            if time > entry and arm == state >> FLAGS:\n                continue\n",
+    ),
+    "units that an inclusion forced are counted": (
+        "metrics.rows",
+        "            elif kind[i] & _FORCED:\n",
+        "            elif kind[i] & _FORCED and late:\n",
+    ),
+    "late events count": (
+        "metrics.rows",
+        "            if late or kind[i] & _UNUSABLE:\n",
+        "            if kind[i] & _UNUSABLE:\n",
+    ),
+    "events without a number count": (
+        "metrics.rows",
+        "            if late or kind[i] & _UNUSABLE:\n",
+        "            if late:\n",
+    ),
+    "what was folded is folded again": ("metrics.rows", "if offset[i] < floors[source[i]]:", "if offset[i] < 0:"),
+    "an insert id counts once, whatever its time": (
+        "metrics.recent",
+        "                    if other == time:\n",
+        "                    if other != _NEVER:\n",
+    ),
+    "caps are forgotten": ("metrics.measures", "    x = min(x, variables[v, V_CAP])\n", ""),
+    "a funnel takes its steps in the order in which they arrive": (
+        "metrics.ordered",
+        "if pending[k, TIME] < time or (pending[k, TIME] == time and np.uint64(pending[k, ID]) <= np.uint64(name)):",
+        "if pending[k, TIME] != time or np.uint64(pending[k, ID]) <= np.uint64(name):",
+    ),
+    "pending events are folded a horizon too early": (
+        "metrics.partition",
+        "            run.expire(self.clock - self.horizon)\n",
+        "            run.expire(self.clock)\n",
+    ),
+    "a return at the end of the period counts": (
+        "metrics.ordered",
+        "< variables[v, V_ENDS]",
+        "<= variables[v, V_ENDS]",
+    ),
+    "units settle a horizon too early": (
+        "metrics.partition",
+        "run.settle(self.clock - self.horizon)",
+        "run.settle(self.clock)",
+    ),
+    "units settle without their window": ("metrics.members", "bound - measures.columns[c, of.C_WINDOW]", "bound"),
+    "a metric covers units that entered before it": (
+        "metrics.members",
+        "        if rows[m, ENTRY] >= measures.columns[c, of.C_SINCE]:\n",
+        "        if rows[m, ENTRY] >= 0:\n",
+    ),
+    "events count after a run's end": ("metrics.members", "        if time >= ends:\n", "        if time < 0:\n"),
+    "a run is over before what counts can have arrived": (
+        "metrics.run",
+        "clock > self.ends + self.horizon",
+        "clock > self.completed + self.horizon",
+    ),
+    "lateness is judged the other way round": (
+        "assignment.messages",
+        "judged - time > self.horizon",
+        "time - judged > self.horizon",
+    ),
+    "exposures belong to the first allocation, whatever is in force": (
+        "assignment.plan",
+        "return run, len(run.allocations) - 1 if run else 0",
+        "return run, 0",
+    ),
+    "a filter is not asked": ("assignment.events", "    if plan.filters:\n", "    if not plan.filters:\n"),
+    "a listed value is taken for its neighbour": (
+        "assignment.entries",
+        "{value: index + 1 for",
+        "{value: index for",
+    ),
+    "a version applies at once": ("catalog", "append_time + SETTLING))", "append_time))"),
+    "a checkpoint forgets who has settled": (
+        "metrics.run",
+        "run.settled[:, 0] = np.searchsorted(entries[:queued], run.settled[:, 1])",
+        "run.settled[:, 0] = 0",
+    ),
+}
+QUICK = "the first exposure that arrives is the entry, not the earliest"
+
+
+@pytest.mark.parametrize(
+    "mutant",
+    [
+        pytest.param(
+            name,
+            marks=[]
+            if name == QUICK
+            else pytest.mark.skipif("PEEKPROOF_MUTANTS" not in os.environ, reason="PEEKPROOF_MUTANTS=1 tries them all"),
+        )
+        for name in MUTANTS
+    ],
+)
+def test_a_build_that_forgets_a_rule_is_found(mutant: str) -> None:
+    module, right, wrong = MUTANTS[mutant]
+
+    tried = subprocess.run(
+        [
+            *(sys.executable, "-m", "pytest", "-x", "-p", "tests.evaluation.mutation", "-W", "ignore"),
+            *("--hypothesis-profile=mutants", "--hypothesis-seed=0", JUDGE),
+        ],
+        cwd=ROOT,
+        env=os.environ
+        | {"PYTHONPATH": str(ROOT), "PEEKPROOF_MUTANT": json.dumps([f"evaluation.{module}", right, wrong])},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert tried.returncode == 1, tried.stdout + tried.stderr
+    assert "AssertionError" in tried.stdout, tried.stdout
