@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from hashlib import blake2b
 
 import numpy as np
 import pyarrow as pa
@@ -77,17 +78,20 @@ class Names:
     names: tuple[str, ...]
 
     @cached_property
-    def table(self) -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.int64]]:
+    def table(self) -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.int64], np.uint64]:
         """For the kernel: the names' bytes; where each ends; a hash table of codes, open addressing, -1 where free.
 
-        Half a surrogate pair makes bytes that no text has.
+        Its seed is a digest of all names, so that nobody can choose names that collide. Half a surrogate pair makes
+        bytes that no text has.
         """
         encoded = [name.encode("utf-8", "surrogatepass") for name in self.names]
-        data = as_bytes(b"".join(encoded))
+        joined = b"".join(encoded)
+        seed = np.uint64(int.from_bytes(blake2b(joined, digest_size=8).digest(), "little"))
+        data = as_bytes(joined)
         ends = np.cumsum([0, *map(len, encoded)], dtype=np.int64)
         slots = np.full(1 << (2 * len(encoded) + 1).bit_length(), -1)
-        _enter(data, ends, slots)
-        return data, ends, slots
+        _enter(data, ends, slots, seed)
+        return data, ends, slots, seed
 
     def codes(self, texts: Texts) -> NDArray[np.int64]:
         """Each text's position in `names`; -1 where it is none of them, -2 where it is missing."""
@@ -97,9 +101,9 @@ class Names:
 
 
 @njit(cache=True)
-def _slot(data, start, length, slots):  # type: ignore[no-untyped-def]
+def _slot(data, start, length, slots, seed):  # type: ignore[no-untyped-def]
     """Where the search for a string begins: FNV-1a by words, the last of which may overlap; upper bits mixed in."""
-    h = np.uint64(0xCBF29CE484222325) ^ np.uint64(length)
+    h = seed ^ np.uint64(length)
     prime = np.uint64(0x100000001B3)
     if length < 8:
         for i in range(start, start + length):
@@ -113,18 +117,18 @@ def _slot(data, start, length, slots):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _enter(names, ends, slots):  # type: ignore[no-untyped-def]
+def _enter(names, ends, slots, seed):  # type: ignore[no-untyped-def]
     for code in range(ends.size - 1):
-        at = _slot(names, ends[code], ends[code + 1] - ends[code], slots)
+        at = _slot(names, ends[code], ends[code + 1] - ends[code], slots, seed)
         while slots[at] >= 0:
             at = (at + 1) & (slots.size - 1)
         slots[at] = code
 
 
 @njit(cache=True)
-def _find(names, ends, slots, data, start, length):  # type: ignore[no-untyped-def]  # noqa: PLR0917
+def _find(names, ends, slots, seed, data, start, length):  # type: ignore[no-untyped-def]  # noqa: PLR0917
     """The code of the name that equals `data[start:start+length]`, or -1."""
-    at = _slot(data, start, length, slots)
+    at = _slot(data, start, length, slots, seed)
     while slots[at] >= 0:
         name = ends[slots[at]]
         if ends[slots[at] + 1] - name == length:
@@ -149,6 +153,6 @@ def _gather(data, start, length, out):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _codes(names, ends, slots, data, start, length, codes):  # type: ignore[no-untyped-def]  # noqa: PLR0917
+def _codes(names, ends, slots, seed, data, start, length, codes):  # type: ignore[no-untyped-def]  # noqa: PLR0917
     for i in range(start.size):
-        codes[i] = -2 if length[i] < 0 else _find(names, ends, slots, data, start[i], length[i])
+        codes[i] = -2 if length[i] < 0 else _find(names, ends, slots, seed, data, start[i], length[i])
