@@ -1,7 +1,8 @@
 """Visitors: a seeded simulation of a small shop, which says everything that its visitors' devices send.
 
-A visitor arrives, meets the experiments that run (the variant is the one that a unit's bucket gives, as in any SDK; a
-plain feature flag is asked for without one), views pages, may buy, may meet an error. True effects are those of
+A visitor arrives, meets the experiments that run (the variant is the one that the flag gives to such a visitor on such
+a device, as in any SDK; a plain feature flag is asked for without one), views pages, may buy, may meet an error. True
+effects are those of
 `PURCHASE_LIFT` and `ERROR_LIFT`; every other flag changes nothing, but one loses exposures (`LOSES`).
 
 Devices are what devices are: a share of records is sent twice, a share arrives after younger ones, some come when the
@@ -17,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.assignment.configs import flags_in_force, unit_selector
+from evaluation.assignment.configs import flags_in_force, property_selector, unit_selector
 from evaluation.assignment.engine import Answers
 from evaluation.assignment.properties import Column
 from evaluation.catalog import Catalog, FlagInForce
@@ -31,7 +32,10 @@ PURCHASE, PURCHASE_LIFT = 0.12, {"checkout-button": 0.15}  # of visits; relative
 ERROR, ERROR_LIFT = 0.02, {"new-player": 0.5}
 REVENUE_LOG_MEAN, REVENUE_LOG_DEVIATION, REVENUE_CAP = 3.6, 0.8, 500.0
 MORE_PAGES = 2.5  # mean of the page views after the first
+DESIGNER, DESIGNER_BLOCKS = 7, 4  # the visitor whom an inclusion gives a variant comes once in so many blocks
 RETURNING = 0.1  # share of visits by visitors who were here before
+PLATFORMS = ["iOS", "Android", "iOS", "Android", "web"]  # equally likely
+COUNTRIES = ["DE", "DE", "DE", "AT", "CH", "FR"]
 WITHOUT_ID = 0.02  # share of page views without an insert id
 
 VISIT_MS = 9_000  # everything of a visit happens within
@@ -65,6 +69,7 @@ class Chunk:
 # Kinds of records, and how each reads; an exposure's kind is `_EXPOSURE` plus the index of what it says.
 _PAGE_VIEW, _PAGE_VIEW_WITHOUT_ID, _PURCHASE, _ERROR, _UNUSABLE, _EXPOSURE = range(6)
 _WHO_WHEN = '"time":%d,"user_id":"u%d","device_id":"d%d"'
+_WHERE = '"platform":"%s","country":"%s"'  # on exposures
 # Records are columns, a row of the matrix each: `send` and `time` in ms UTC; `serial` makes the insert id; `amount` is
 # what a purchase costs in cents, the page of a view, or which of the unusable records it is.
 _SEND, _TIME, _VISITOR, _SERIAL, _KIND, _AMOUNT = range(6)
@@ -158,7 +163,11 @@ class Visitors:
                 self._waiting.setdefault(number, []).append(part[:, part[_SEND] >= self._start])
 
     def _records_per_visit(self) -> float:
-        exposures = sum(_meets(flag) for flag in self._flags)
+        answers = self._answers(np.arange(20 * BLOCK))  # who gets no variant meets nothing
+        shares = [
+            _asks(flag) or float((_positions(answers[flag.definition.key], flag) >= 0).mean()) for flag in self._flags
+        ]
+        exposures = sum(_meets(flag) * share for flag, share in zip(self._flags, shares, strict=True))
         return (exposures + 1 + MORE_PAGES + PURCHASE + ERROR) * (1 + self._shares.duplicates + self._shares.unusable)
 
     def _block(self) -> Records:
@@ -169,13 +178,12 @@ class Visitors:
         visitor = self._arriving()
         purchase, error = np.full(BLOCK, PURCHASE), np.full(BLOCK, ERROR)
         parts = []
-        names = Texts.of([f"u{number}" for number in visitor.tolist()])
-        answers = self._evaluated.evaluate_columns({unit_selector("user_id"): Column.of_texts(names)}, BLOCK)
+        answers = self._answers(visitor)
         for index, flag in enumerate(self._flags):
             met = random.random(BLOCK) < _meets(flag)
-            variants = [*flag.runs[-1].allocations[-1].weights]
-            variant = _positions(answers[flag.definition.key], variants)
-            asks = not flag.definition.metrics
+            variants = _variants(flag)
+            variant = _positions(answers[flag.definition.key], flag)
+            asks = _asks(flag)
             met &= asks | (variant >= 0)
             treated = met & (variant >= 0) & (variant != variants.index(flag.control))
             purchase[treated] *= 1 + PURCHASE_LIFT.get(flag.definition.key, 0.0)
@@ -194,11 +202,21 @@ class Visitors:
         parts.append(self._happen(random.random(BLOCK) < error, arrival, (1_000, VISIT_MS), visitor, _ERROR))
         return self._sent(np.concatenate(parts, axis=1))
 
+    def _answers(self, visitor: NDArray[np.int64]) -> dict[str, Answers]:
+        """What each flag gives to these visitors."""
+        columns = {
+            unit_selector("user_id"): Column.of_texts(Texts.of([f"u{number}" for number in visitor.tolist()])),
+            property_selector("platform"): Column.of_codes(visitor % len(PLATFORMS), PLATFORMS),
+            property_selector("country"): Column.of_codes(visitor // len(PLATFORMS) % len(COUNTRIES), COUNTRIES),
+        }
+        return self._evaluated.evaluate_columns(columns, len(visitor))
+
     def _arriving(self) -> NDArray[np.int64]:
         """Numbers of the block's visitors: new ones, and some who were here before."""
         fresh = self._random.random(BLOCK) >= RETURNING
         earlier = self._random.integers(0, max(self._visitors, 1), BLOCK)
         visitor = np.where(fresh, self._visitors + np.cumsum(fresh) - 1, earlier)
+        visitor[: self._blocks % DESIGNER_BLOCKS == 0] = DESIGNER
         self._visitors += int(fresh.sum())
         return visitor.astype(np.int64)
 
@@ -254,7 +272,7 @@ class Visitors:
             _PAGE_VIEW_WITHOUT_ID: (amount,),
             _PURCHASE: (serial, (rows[_AMOUNT] // 100).tolist(), (rows[_AMOUNT] % 100).tolist()),
             _ERROR: (serial,),
-        }.get(kind, (serial,))
+        }.get(kind) or ([_PLACES[number % len(_PLACES)] for number in visitor], serial)
         template = _TEMPLATES[kind] if kind < _EXPOSURE else self._said[kind - _EXPOSURE]
         return [(template % row).encode() for row in zip(time, visitor, visitor, *columns, strict=True)]
 
@@ -266,22 +284,33 @@ _TEMPLATES = {
     _ERROR: '{"event_type":"app_error",%s,"insert_id":"%%d"}',
 }
 _TEMPLATES = {kind: template % _WHO_WHEN for kind, template in _TEMPLATES.items()}
+_PLACES = [_WHERE % (platform, country) for country in COUNTRIES for platform in PLATFORMS]  # by the visitor's number
 
 
 def _meets(flag: FlagInForce) -> float:
     return MEETS.get(flag.definition.key, MEETS_OTHER)
 
 
+def _asks(flag: FlagInForce) -> bool:
+    """Whether visitors ask for the variant: a plain feature flag's."""
+    return not flag.definition.metrics
+
+
+def _variants(flag: FlagInForce) -> list[str]:
+    return [*flag.runs[-1].allocations[-1].weights]
+
+
 def _says(flag: FlagInForce) -> list[str]:
     """Templates of the exposures of a flag: one per variant, or one that asks."""
-    head = f'{{"flag_key":"{flag.definition.key}",'
-    if not flag.definition.metrics:
-        return [f'{head}{_WHO_WHEN},"insert_id":"%d"}}']
-    run, tail = flag.runs[-1], f'{_WHO_WHEN},"insert_id":"%d","metadata":{{"flagVersion":{flag.version}}}}}'
-    return [f'{head}"experiment_key":"{run.key}","variant":"{key}",{tail}' for key in run.allocations[-1].weights]
+    head, tail = f'{{"flag_key":"{flag.definition.key}",', f'{_WHO_WHEN},%s,"insert_id":"%d"'
+    if _asks(flag):
+        return [f"{head}{tail}}}"]
+    run, version = flag.runs[-1], f'"metadata":{{"flagVersion":{flag.version}}}}}'
+    return [f'{head}"experiment_key":"{run.key}","variant":"{key}",{tail},{version}' for key in _variants(flag)]
 
 
-def _positions(answers: Answers, variants: list[str]) -> NDArray[np.int64]:
+def _positions(answers: Answers, flag: FlagInForce) -> NDArray[np.int64]:
     """Each visitor's variant by its position; -1: none of them."""
+    variants = _variants(flag)
     positions = [variants.index(each.key) if each.key in variants else -1 for each in answers.outcomes]
     return np.array([*positions, -1])[answers.codes]

@@ -8,11 +8,11 @@ import pytest
 
 from evaluation.assignment.configs import flags_in_force
 from evaluation.catalog import Catalog, FlagInForce, RunInForce
+from evaluation.lifecycle import allocation_of
 from evaluation.significance.srm import log_bayes_factor
 from pipeline.demo.session import EXAMPLES, TAG
 from pipeline.demo.visitors import PURCHASE, Shares, Visitors
 from pipeline.documents import read_documents
-from schemas.catalog import Allocation
 
 START = 1_764_000_000_000
 HORIZON = 10_000
@@ -27,9 +27,7 @@ def flags() -> dict[str, FlagInForce]:
         definition = source.definition
         if TAG not in definition.tags:
             continue
-        weights = {variant.key: variant.weight for variant in definition.variants}
-        allocation = Allocation(flag_version=2, rollout=definition.rollout, weights=weights)
-        run = RunInForce(key, "exp-1", f"salt of {key}", (allocation,), 0, None, {}, definition, {})
+        run = RunInForce(key, "exp-1", f"salt of {key}", (allocation_of(definition, 2),), 0, None, {}, definition, {})
         running[key] = FlagInForce(definition, "running", 2, 0, (run,))
     return running
 
@@ -99,6 +97,20 @@ def test_a_device_says_the_variant_that_the_engine_chooses(flags):
             assert exposure["metadata"] == {"flagVersion": 2}
             assert exposure["variant"] == evaluated.evaluate(exposure)[flag.definition.key].key
     assert {exposure["flag_key"] for exposure in exposures} == set(flags)
+
+
+def test_who_is_not_in_the_audience_meets_nothing_and_who_is_included_gets_the_variant(flags):
+    exposures = objects(said(visitors(flags, rate=20_000, shares=PERFECT), 3_000), "exposures")
+
+    where = defaultdict(Counter)
+    for exposure in exposures:
+        where[exposure["flag_key"]].update([exposure["platform"], exposure["country"]])
+    assert {"iOS", "Android", "DE", "FR"} <= where["new-player"].keys()
+    assert "web" not in where["new-player"]
+    assert {"web", "DE", "AT", "CH"} <= where["voucher-hint"].keys()
+    assert "FR" not in where["voucher-hint"]
+    forced = [each for each in exposures if (each["flag_key"], each["user_id"]) == ("checkout-button", "u7")]
+    assert {each["variant"] for each in forced} == {"treatment"}
 
 
 def test_a_flag_without_metrics_is_asked_for(flags):
