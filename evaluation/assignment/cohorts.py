@@ -1,6 +1,6 @@
 """Cohorts: which of them a unit belongs to, by the lists of ids that their documents hold."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -45,10 +45,10 @@ class Cohorts:
         user = context["user"]
         found = [*self._of("user_id", user.get("user_id")), *self._of("device_id", user.get("device_id"))]
         if found:
-            user["cohort_ids"] = [*_listed(user.get("cohort_ids")), *found]
+            user["cohort_ids"] = with_cohorts(user.get("cohort_ids"), found)
         for group_type, group in context.get("groups", {}).items():
             if found := self._of(f"groups.{group_type}", group["group_name"]):
-                group["cohort_ids"] = [*_listed(group.get("cohort_ids")), *found]
+                group["cohort_ids"] = with_cohorts(group.get("cohort_ids"), found)
 
     def _of(self, unit: str, name: Any) -> list[str]:
         return self._members.get(unit, {}).get(name, []) if isinstance(name, str) else []
@@ -65,5 +65,8 @@ class Cohorts:
         return Column.of_codes(codes, [value or None for value in values])
 
 
-def _listed(value: Any) -> list[Any]:
-    return list(value) if isinstance(value, list | tuple) else []
+def with_cohorts(own: Any, found: Sequence[str] | None) -> Any:
+    """The cohorts that a context brings, and those that were found."""
+    if not found:
+        return own
+    return [*own, *found] if isinstance(own, list | tuple) else [*found]

@@ -90,8 +90,8 @@ def inclusions_config(key: str, allocation: Allocation, catalog: Catalog) -> Fla
 def selectors_of(catalog: Catalog) -> set[Selector]:
     """What of a context any allocation of any flag reads, besides the flag's own unit."""
     units = {group.definition.unit for group in catalog.groups.values()}
-    units |= {cohort.definition.unit for cohort in catalog.cohorts.values()}
-    selectors = set(map(unit_selector, units))
+    of_cohorts = {cohort.definition.unit for cohort in catalog.cohorts.values()}
+    selectors = {*map(unit_selector, units | of_cohorts), *map(cohort_selector, of_cohorts)}
     for flag in catalog.flags.values():
         for allocation in [each for run in flag.runs for each in run.allocations]:
             if allocation.sticky:

@@ -1,11 +1,11 @@
-"""Contexts: what messages say at the selectors of flags, and what flags yield for them. Of groups they name no more."""
+"""Contexts: what messages say at the selectors of flags, and what flags yield for them."""
 
 from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.assignment.cohorts import Cohorts
+from evaluation.assignment.cohorts import Cohorts, with_cohorts
 from evaluation.assignment.columns import Columns
 from evaluation.assignment.compiled import Answer
 from evaluation.assignment.configs import OFF
@@ -13,8 +13,8 @@ from evaluation.assignment.engine import NOTHING, Answers, Flags
 from evaluation.assignment.messages import properties
 from evaluation.assignment.plan import message_path, unit_path
 from evaluation.assignment.properties import Column
-from evaluation.assignment.scanning import Wanted
-from evaluation.assignment.values import Selector
+from evaluation.assignment.scanning import Path, Wanted
+from evaluation.assignment.values import Selector, select
 from evaluation.texts import Texts
 
 
@@ -27,14 +27,27 @@ def context_columns(
         path = unit_path(unit_type)
         return columns.texts[path].take(rows) if path in wanted.fields else None
 
+    def said(path: Path | None) -> Column | None:
+        return properties(columns, wanted, [path], rows)[path] if path in wanted.fields else None
+
     found: dict[Selector, Column] = {}
     for selector in selectors:
-        path = message_path(selector)
-        if path is not None and path in wanted.fields:
-            found[selector] = properties(columns, wanted, [path], rows)[path]
-        elif selector[-1:] == ("cohort_ids",):
-            found[selector] = cohorts.column(selector, units, len(rows))
+        column = said(message_path(selector))
+        if column is not None and selector[1] == "groups" and selector[3] != "group_name":
+            column = _of_group(column, said(unit_path(f"groups.{selector[2]}")), selector[4:])
+        if selector[-1] == "cohort_ids":
+            of_catalog = cohorts.column(selector, units, len(rows))
+            column = of_catalog if column is None else column.joined(of_catalog, with_cohorts)
+        if column is not None:
+            found[selector] = column
     return found
+
+
+def _of_group(column: Column, names: Column | None, rest: Selector) -> Column | None:
+    """What stands there of the group that is named, in objects by the names of groups."""
+    if names is None:
+        return None
+    return column.joined(names, lambda objects, name: None if name is None else select(objects, (name, *rest)))
 
 
 def answers_of(  # noqa: PLR0917

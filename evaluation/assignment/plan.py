@@ -34,6 +34,7 @@ COMMON: dict[Path, Type] = {
     ("device_id",): Type.TEXT,
     ("insert_id",): Type.TEXT,
 }
+OF_GROUP = {"group_name": "groups", "group_properties": "group_properties", "cohort_ids": "group_cohort_ids"}
 MOST_RESOLVED = 10_000  # questions of which the resolution is remembered
 Filter = tuple[tuple[Path, Condition], ...]
 IDS = ("user_id", "device_id")  # the unit types that every message is asked for
@@ -65,9 +66,9 @@ def message_path(selector: Selector) -> Path | None:
     match selector:
         case ("context", "user", "user_properties", name):
             return ("user_properties", name)
-        case ("context", "groups", group_type, "group_name"):
-            return ("groups", group_type)
-        case ("context", "user", name) if name != "cohort_ids":
+        case ("context", "groups", group_type, part, *_) if part in OF_GROUP:
+            return (OF_GROUP[part], group_type)
+        case ("context", "user", name):
             return (name,)
     return None
 
@@ -203,7 +204,9 @@ class EventPlan:
 
 def _asked_by(catalog: Catalog) -> list[Path]:
     """What of a message flags ask."""
-    return [path for path in map(message_path, sorted(selectors_of(catalog))) if path is not None]
+    selectors = selectors_of(catalog)
+    selectors |= {(*selector[:3], "group_name") for selector in selectors if selector[1] == "groups"}
+    return [path for path in map(message_path, sorted(selectors)) if path is not None]
 
 
 def _linked(config: FlagConfig, in_force: Mapping[str, FlagConfig]) -> Flags:

@@ -45,6 +45,13 @@ class Column:
         """Values as JSON writes them; a missing one, and one that cannot be read, is null."""
         return cls(lambda: _distinct(texts, read_json))
 
+    def joined(self, other: "Column", value_of: Callable[[Any, Any], Any]) -> "Column":
+        """What is made of this value and the other's; of equal pairs once."""
+        (codes, values), (other_codes, others) = self.distinct, other.distinct
+        pairs, together = np.unique(codes * len(others) + other_codes, return_inverse=True)
+        made = [value_of(values[pair // len(others)], others[pair % len(others)]) for pair in pairs.tolist()]
+        return Column.of_codes(together, made)
+
     @cached_property
     def distinct(self) -> Distinct:
         """The values by their positions in a list."""

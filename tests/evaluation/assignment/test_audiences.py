@@ -1,0 +1,123 @@
+"""Audiences in the stage: an exposure that asks is answered by what it says of its user and groups, as a user is."""
+
+import json
+from itertools import product
+
+import msgspec
+import pytest
+
+from evaluation.assignment.configs import flags_in_force
+from evaluation.assignment.routing import assign
+from evaluation.catalog import History
+from evaluation.lifecycle import apply_definition, start
+from schemas.catalog import Cohort, Condition, Document, Flag, Group, GroupSlot, Membership, Segment, Variant
+from schemas.units import Kind
+
+NOW = 1_795_458_000_000
+COHORTS = [
+    Cohort(key="beta", owner="shop", ids=("ann", "bob")),
+    Cohort(key="kiosks", owner="shop", unit="device_id", ids=("kiosk",)),
+    Cohort(key="large", owner="shop", unit="groups.org", ids=("acme",)),
+]
+SLOTS = Group(
+    key="slots",
+    owner="shop",
+    type="mutual-exclusion",
+    slots=(GroupSlot(percentage=50, cohorts=("kiosks",)), GroupSlot(percentage=50)),
+)
+
+
+def segment(prop, op, *values, **fields):
+    return Segment(name=prop, conditions=(Condition(property=prop, op=op, values=values),), **fields)
+
+
+def flag(key="button", *segments, **fields):
+    defaults = {"owner": "shop", "variants": (Variant(key="control"), Variant(key="treatment")), "rollout": 0}
+    return Flag(key=key, segments=segments, **defaults | fields)
+
+
+FLAGS = [
+    flag("by-country", segment("country", "is", "AT", "CH"), segment("user_properties.plan", "is not", "(none)")),
+    flag("by-version", segment("version", "version less", "2.0", rollout=0), rollout=50),
+    flag("by-cohort", segment("cohort", "set contains any", "beta", "kiosks")),
+    flag("by-group", segment("groups.org.group_name", "glob match", "ac*")),
+    flag("by-seats", segment("groups.org.group_properties.seats", "greater", "10")),
+    flag("by-group-cohort", segment("groups.org.cohort", "set does not contain any", "large")),
+    flag("by-org", segment("groups.org.group_properties.plan", "is", "pro"), unit="groups.org", rollout=50),
+    flag("included", variants=(Variant(key="control"), Variant(key="treatment", users=("eve",), cohorts=("beta",)))),
+    flag("below", prerequisites={"by-country": ("treatment",)}, rollout=100),
+    flag("slotted", groups=(Membership(group="slots", slots=(1,)),), rollout=100),
+]
+PEOPLE = [{"user_id": name} for name in ("ann", "carl", "eve")] + [{"user_id": "dan", "device_id": "kiosk"}]
+SAYS = [
+    {},
+    {"country": "AT", "version": "1.9.9", "user_properties": {"plan": "pro"}},
+    {"country": "DE", "version": "2.0.1", "user_properties": {"plan": None}, "cohort_ids": ["beta"]},
+    {"country": 7, "version": None, "user_properties": {"plan": ["a"]}, "cohort_ids": "beta"},
+]
+GROUPS = [
+    {},
+    {"groups": {"org": "acme"}},
+    {"groups": {"org": ["shop", "acme"]}, "group_cohort_ids": {"org": {"shop": ["large"], "acme": []}}},
+    {
+        "groups": {"org": ["acme"]},
+        "group_properties": {"org": {"acme": {"seats": 11, "plan": "pro"}, "shop": {"seats": 5}}},
+    },
+    {"groups": {"org": "shop"}, "group_properties": {"org": {"acme": {"seats": 11}, "shop": {"seats": "9"}}}},
+    {"groups": {"org": []}, "group_properties": {"org": {"acme": {"seats": 11}}}, "group_cohort_ids": {"org": 5}},
+    {"groups": {"team": "red"}, "group_properties": {"org": 7}},
+]
+
+
+@pytest.fixture(scope="module")
+def history():
+    """Every flag runs, long in force."""
+    history = History()
+    specs = [("cohort", cohort.key, 1, cohort) for cohort in COHORTS] + [("group", "slots", 1, SLOTS)]
+    for each in FLAGS:
+        draft = apply_definition(None, each, 1)
+        specs += [("flag", each.key, 1, draft), ("flag", each.key, 2, start(draft, 2, f"salt of {each.key}"))]
+    for offset, (kind, key, version, spec) in enumerate(specs):
+        raw = msgspec.Raw(msgspec.json.encode(spec))
+        said = {"kind": kind, "key": key, "version": version, "base": version - 1, "author": "a", "reason": "r"}
+        history.append(offset, 1, msgspec.json.encode(Document(**said, time=0, spec=raw)))
+    assert not history.rejected
+    return history
+
+
+@pytest.fixture
+def route(records_of, history):
+    """Routes exposures."""
+
+    def route_(*messages):
+        rows = [(i, NOW, json.dumps(message).encode(), ()) for i, message in enumerate(messages)]
+        (assigned,) = assign(records_of(rows, topic="exposures"), history, 60_000, 60_000)
+        return assigned
+
+    return route_
+
+
+@pytest.mark.parametrize("key", [each.key for each in FLAGS])
+def test_an_exposure_that_asks_is_answered_as_its_user_would_be(route, history, key):
+    users = [one | other | third for one, other, third in product(PEOPLE, SAYS, GROUPS)]
+    unit_is_there = [key != "by-org" or bool(user.get("groups", {}).get("org")) for user in users]
+
+    assigned = route(*({"flag_key": key, **user} for user in users))
+
+    flags = flags_in_force(history.newest)
+    expected = [flags.evaluate(user)[key] for user, is_there in zip(users, unit_is_there, strict=True) if is_there]
+    assert [(each.variant, each.reason) for each in assigned.answers] == [(each.key, each.reason) for each in expected]
+    assert len({each.key for each in expected}) > 1
+
+
+def test_who_is_forced_by_a_cohort_that_the_message_names_is_never_counted(route):
+    said = {"flag_key": "included", "experiment_key": "exp-1", "variant": "treatment"}
+
+    assigned = route(
+        {**said, "user_id": "carl"},
+        {**said, "user_id": "carl", "cohort_ids": ["beta"]},
+        {**said, "user_id": "eve"},
+        {**said, "user_id": "bob"},
+    )
+
+    assert [bool(kind & Kind.FORCED) for kind in assigned.kind.tolist()] == [False, True, True, True]
