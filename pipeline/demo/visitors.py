@@ -216,7 +216,8 @@ class Visitors:
         fresh = self._random.random(BLOCK) >= RETURNING
         earlier = self._random.integers(0, max(self._visitors, 1), BLOCK)
         visitor = np.where(fresh, self._visitors + np.cumsum(fresh) - 1, earlier)
-        visitor[: self._blocks % DESIGNER_BLOCKS == 0] = DESIGNER
+        if self._blocks % DESIGNER_BLOCKS == 0:
+            visitor[0] = DESIGNER
         self._visitors += int(fresh.sum())
         return visitor.astype(np.int64)
 
