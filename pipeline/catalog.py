@@ -18,9 +18,12 @@ from pipeline.follower import Follower
 from pipeline.producer import create_producer
 from pipeline.settings import Settings
 from schemas.catalog import KINDS, Document, FlagState, Spec
-from schemas.topics import CATALOG
+from schemas.topics import CATALOG, MAX_MESSAGE_BYTES
 
 _log = logging.getLogger(__name__)
+
+
+LARGEST = MAX_MESSAGE_BYTES - 100_000  # of a document; the rest is for what surrounds it in a batch of records
 
 
 class EditConflictError(PeekproofError):
@@ -125,6 +128,11 @@ class CatalogWriter:
         """
         name = f"version {document.version} of {document.kind} '{document.key}'"
         value = msgspec.json.encode(document)
+        if len(value) > LARGEST:
+            raise PeekproofError(
+                f"{name} is not published: it is {len(value):,} bytes long, and a record holds {LARGEST:,}; "
+                "split a cohort's ids among several, or shorten a payload"
+            )
         newest = self.history.newest
         if (ignored := newest.after(newest.offset, newest.append_time, value)[1]) is not None:
             raise PeekproofError(f"{name} is not published: {ignored.reason}")

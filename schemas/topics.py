@@ -42,7 +42,7 @@ def topics(units_partitions: int) -> tuple[Topic, ...]:
         Topic(ASSIGNMENTS, 8, kept(7)),
         Topic(AGGREGATES, 8, compact | large),
         Topic(RESULTS, 4, compact | large | append_time | {"min.compaction.lag.ms": str(7 * DAY_MS)}),
-        Topic(CATALOG, 1, {"cleanup.policy": "delete", "retention.ms": "-1"} | append_time),
+        Topic(CATALOG, 1, {"cleanup.policy": "delete", "retention.ms": "-1"} | large | append_time),
         Topic(DEAD_LETTERS, 4, kept(30)),
         # One record per worker and second: its health, and by its append time the broker's clock (see `units`).
         Topic(HEALTH, 1, kept(1) | append_time),

@@ -1,6 +1,7 @@
 """The catalog topic on a real broker: readers and writers."""
 
 import asyncio
+import uuid
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
@@ -12,7 +13,7 @@ from evaluation.lifecycle import apply_definition, complete, start
 from pipeline.catalog import CatalogReader, CatalogWriter, EditConflictError, read_catalog
 from pipeline.errors import PeekproofError
 from pipeline.settings import Settings
-from schemas.catalog import Flag, Goal, Metric, Variant
+from schemas.catalog import Cohort, Flag, Goal, Metric, Variant
 from schemas.topics import CATALOG
 
 Result = TypeVar("Result")
@@ -153,3 +154,18 @@ def test_a_cluster_that_does_not_answer_is_an_error_that_names_it():
 
     with pytest.raises(PeekproofError, match=r"Kafka at 127.0.0.1:1 does not let us in .*PEEKPROOF_BOOTSTRAP"):
         read_catalog(nowhere)
+
+
+def test_a_cohort_of_a_hundred_thousand_ids_is_one_version_and_a_larger_document_is_refused(deployment: Settings):
+    cohort = Cohort(key="many", owner="shop", ids=tuple(str(uuid.uuid4()) for _ in range(100_000)))
+    larger = msgspec.structs.replace(cohort, ids=tuple(f"{number:0170}" for number in range(100_000)))
+
+    async def publish() -> None:
+        async with CatalogWriter(deployment) as writer:
+            await writer.publish(writer.next_version(cohort, "ann", "all customers"))
+            with pytest.raises(PeekproofError, match=r"a record holds 15,900,000; split a cohort's ids among several"):
+                await writer.publish(writer.next_version(larger, "ann", "longer ids"))
+
+    run(publish())
+
+    assert read_catalog(deployment).newest.cohorts["many"].definition == cohort

@@ -61,12 +61,13 @@ def test_what_does_not_fit_is_said_and_mended(deployment: Settings, admin: Kafka
     events, units, catalog = (deployment.topic(name) for name in (EVENTS, UNITS, CATALOG))
     alter(admin, events, message_timestamp_type="CreateTime")
     alter(admin, units, max_message_bytes="1000000")
-    alter(admin, catalog, retention_ms="604800000")
+    alter(admin, catalog, retention_ms="604800000", max_message_bytes="1048588")
 
     expected = [
         Difference(events, "message.timestamp.type", "CreateTime", "LogAppendTime", mendable=True),
         Difference(units, "max.message.bytes", "1000000", "16000000", mendable=True),
         Difference(catalog, "retention.ms", "604800000", "-1", mendable=True),
+        Difference(catalog, "max.message.bytes", "1048588", "16000000", mendable=True),
     ]
     assert topics.check(deployment) == expected
     with pytest.raises(PeekproofError) as raised:
