@@ -157,9 +157,10 @@ def _still(flag: FlagInForce, seen: Mapping[bytes, int]) -> tuple[int, str]:
         return flag.append_time, "stands at 0 %"
     if not definition.metrics and shares == {100}:
         return flag.append_time, "stands at 100 %"
-    if definition.metrics:
-        run = flag.runs[-1]
-        return max(run.started, seen.get(f"{run.flag}/{run.key}".encode(), 0)), "no traffic"
+    run = flag.runs[-1]
+    last = seen.get(f"{run.flag}/{run.key}".encode(), 0)
+    if definition.metrics or last:  # a plain flag may be evaluated without anybody saying so
+        return max(run.started, last), "no traffic"
     return 0, ""
 
 

@@ -181,3 +181,12 @@ def test_an_experiment_is_stale_when_its_traffic_has_ended(shop: Shop):
     assert shop.stale(30) == [("test", 0, "no traffic")]
     assert shop.stale(30, {b"test/exp-1": 20 * DAY_MS}) == []
     assert shop.stale(50, {b"test/exp-1": 20 * DAY_MS}) == [("test", 20, "no traffic")]
+
+
+def test_a_plain_flag_is_stale_when_the_exposures_that_it_had_have_ended(shop: Shop):
+    shop.take("test", lambda state, _: archive(state, ()))
+    shop.take("button", begin)
+
+    assert shop.stale(400) == []
+    assert shop.stale(49, {b"button/exp-1": 20 * DAY_MS}) == []
+    assert shop.stale(50, {b"button/exp-1": 20 * DAY_MS}) == [("button", 20, "no traffic")]
