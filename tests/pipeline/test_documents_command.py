@@ -26,7 +26,7 @@ def test_validate_counts_what_is_sound_without_a_broker(tmp_path: Path):
 
     assert "1 metrics, 1 experiments in " in shop.call("validate", str(shop.directory)).stdout
     told = shop.told("validate", str(CONFIGS))
-    assert (told["flags"], told["groups"], told["cohorts"], told["deployments"], told["faults"]) == (5, 1, 1, 2, [])
+    assert (told["flags"], told["groups"], told["cohorts"], told["deployments"], told["faults"]) == (5, 2, 1, 2, [])
 
 
 def test_validate_tells_file_and_line_of_every_fault(tmp_path: Path):
