@@ -8,9 +8,10 @@ from collections import Counter
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import duckdb
+import msgspec
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
@@ -18,6 +19,7 @@ from click.testing import CliRunner, Result
 import pipeline.files
 from evaluation.assignment.routing import assign
 from evaluation.metrics.partition import Partition
+from evaluation.significance.look import encode_look, look
 from pipeline.analysis import Analysis, running
 from pipeline.cli import command
 from pipeline.documents import read_documents
@@ -114,6 +116,13 @@ def told(*arguments: object) -> Any:
 Integers = Counter[tuple[Any, ...]]
 
 
+class Stream(NamedTuple):
+    """What a stream came to: all integers, and the bytes of the look at each experiment."""
+
+    integers: Integers
+    looks: list[bytes]
+
+
 def integers(aggregates: Iterable[Aggregate]) -> Integers:
     """Every number of all partitions together, by its place."""
     added: Integers = Counter()
@@ -134,7 +143,7 @@ def integers(aggregates: Iterable[Aggregate]) -> Integers:
     return Counter({place: number for place, number in added.items() if number})
 
 
-def streamed(catalog: Path, topics: dict[str, list[Message]], partitions: int, seed: int) -> Integers:
+def streamed(catalog: Path, topics: dict[str, list[Message]], partitions: int, seed: int) -> Stream:
     """What the stages make of the messages: appended within the horizon, in slices and messages of any size."""
     chance = random.Random(seed)
     documents = running(read_documents(catalog))
@@ -178,10 +187,16 @@ def streamed(catalog: Path, topics: dict[str, list[Message]], partitions: int, s
     for topic in topics:  # to where the clock of files ends, which have no horizon
         gathering.reach((topic, 0), last + HORIZON, documents.newest.offset)
     fold()
-    found = integers(aggregate for store in stores for aggregate in store.aggregates())
+    aggregates = [aggregate for store in stores for aggregate in store.aggregates()]
+    found = integers(aggregates)
     for flag in FLAGS:
         found[flag, "clock"] -= HORIZON
-    return found
+    looks = [
+        look(flag.runs[-1], [each for each in aggregates if each.flag == key], None)
+        for key, flag in documents.newest.flags.items()
+    ]
+    # Where the partitions' logs ended is all that may differ.
+    return Stream(found, [encode_look(msgspec.structs.replace(each, offsets={})) for each in looks])
 
 
 @pytest.mark.parametrize("partitions", [1, 4, 16])
@@ -193,7 +208,7 @@ def test_files_give_the_same_integers_as_the_stream(tmp_path: Path, catalog: Pat
     shares = list(analysis)
 
     found = integers(analysis.aggregates())
-    assert found == streamed(catalog, {EXPOSURES: exposures, EVENTS: events}, partitions, seed=partitions)
+    assert found == streamed(catalog, {EXPOSURES: exposures, EVENTS: events}, partitions, seed=partitions).integers
     assert shares == sorted(shares)
     assert shares[-1] == 1.0
     assert not analysis.rejected
@@ -208,6 +223,18 @@ def test_files_give_the_same_integers_as_the_stream(tmp_path: Path, catalog: Pat
         ("menu", "funnel", "live", "narrow", "all", 3),
     ):
         assert found[place] > 0, place
+
+
+def test_looks_are_the_same_to_the_last_byte_on_any_number_of_partitions(catalog: Path) -> None:
+    exposures, events = history(150)
+
+    one, four, sixteen = (
+        streamed(catalog, {EXPOSURES: exposures, EVENTS: events}, partitions, seed=10 + partitions).looks
+        for partitions in (1, 4, 16)
+    )
+
+    assert one == four == sixteen
+    assert [b'"reading":"settled"' in each for each in one] == [True] * len(FLAGS)
 
 
 def test_a_ratio_is_told_with_both_sums(tmp_path: Path, catalog: Path) -> None:
