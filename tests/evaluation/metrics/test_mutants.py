@@ -84,6 +84,7 @@ MUTANTS = {
         "            if late or kind[i] & _UNUSABLE:\n",
         "            if kind[i] & _UNUSABLE:\n",
     ),
+    "late exposures count": ("metrics.rows", "            elif late:\n", "            elif time[i] < bound:\n"),
     "events without a number count": (
         "metrics.rows",
         "            if late or kind[i] & _UNUSABLE:\n",
@@ -95,11 +96,26 @@ MUTANTS = {
         "                    if other == time:\n",
         "                    if other != _NEVER:\n",
     ),
+    "recent events are forgotten a horizon too early": (
+        "metrics.partition",
+        "self._recent.expire(self.clock - self.horizon - self._recent.gap)",
+        "self._recent.expire(self.clock)",
+    ),
     "caps are forgotten": ("metrics.measures", "    x = min(x, variables[v, V_CAP])\n", ""),
+    "logs are forgotten": (
+        "metrics.measures",
+        "    if variables[v, V_FACTOR] > 0:\n",
+        "    if variables[v, V_FACTOR] < 0:\n",
+    ),
     "a funnel takes its steps in the order in which they arrive": (
         "metrics.ordered",
         "if pending[k, TIME] < time or (pending[k, TIME] == time and np.uint64(pending[k, ID]) <= np.uint64(name)):",
         "if pending[k, TIME] != time or np.uint64(pending[k, ID]) <= np.uint64(name):",
+    ),
+    "a funnel's steps may come in any order": (
+        "metrics.ordered",
+        "    if (steps >> (state & 0xFF)) & 1 == 0:\n",
+        "    if steps == 0:\n",
     ),
     "pending events are folded a horizon too early": (
         "metrics.partition",
@@ -128,10 +144,20 @@ MUTANTS = {
         "clock > self.ends + self.horizon",
         "clock > self.completed + self.horizon",
     ),
+    "inclusions are not asked": (
+        "assignment.exposures",
+        "codes != NOTHING",
+        "codes == -1",
+    ),
     "lateness is judged the other way round": (
         "assignment.messages",
         "judged - time > self.horizon",
         "time - judged > self.horizon",
+    ),
+    "a completed run takes entries": (
+        "assignment.plan",
+        "return self.run is None or self.run.completed is not None",
+        "return self.run is None",
     ),
     "exposures belong to the first allocation, whatever is in force": (
         "assignment.plan",
@@ -149,6 +175,11 @@ MUTANTS = {
         "metrics.run",
         "run.settled[:, 0] = np.searchsorted(entries[:queued], run.settled[:, 1])",
         "run.settled[:, 0] = 0",
+    ),
+    "a checkpoint forgets pending events": (
+        "metrics.run",
+        "run.pending[np.arange(*run.ring) & (len(run.pending) - 1)] = pending",
+        "run.pending[np.arange(*run.ring) & (len(run.pending) - 1)] = 0",
     ),
 }
 QUICK = "the first exposure that arrives is the entry, not the earliest"
