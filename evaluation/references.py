@@ -63,6 +63,10 @@ def group_violations(group: Group, known: Known) -> Iterator[Violation]:
             yield Violation(("slots", 0, "percentage"), f"{total} is not allowed; a holdout holds out 1 to 99 %")
     elif total > 100:
         yield Violation(("slots",), f"the percentages sum to {total}; together they are at most 100")
+    if group.exempt and group.type != "holdout":
+        yield Violation(("exempt",), "is for a holdout; list units in the slot that they always belong to")
+    elif group.exempt:
+        yield from _cohort_violations(("exempt", "cohorts"), group.exempt.cohorts, "cohort", known)
     if group.key in known.flags:
         yield Violation(("key",), f"'{group.key}' is the key of a flag; flags and groups share one space of names")
     for index, slot in enumerate(group.slots):

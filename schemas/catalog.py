@@ -325,6 +325,14 @@ class GroupSlot(Strict, frozen=True, kw_only=True):
     cohorts: tuple[Key, ...] = ()
 
 
+class Exempt(Strict, frozen=True, kw_only=True):
+    """Units that a holdout never holds out, unless its slot lists them."""
+
+    users: tuple[Text, ...] = ()
+    devices: tuple[Text, ...] = ()
+    cohorts: tuple[Key, ...] = ()
+
+
 class Group(Strict, frozen=True, kw_only=True):
     """Flags that share units by a plan: one YAML file in `configs/groups/`. Flags name the groups that they belong to.
 
@@ -340,6 +348,7 @@ class Group(Strict, frozen=True, kw_only=True):
     type: Literal["mutual-exclusion", "holdout"]
     unit: Unit = "user_id"
     slots: Annotated[tuple[GroupSlot, ...], msgspec.Meta(min_length=1, max_length=20)]
+    exempt: Exempt | None = None  # of a holdout
 
 
 class Cohort(Strict, frozen=True, kw_only=True):

@@ -12,7 +12,7 @@ from evaluation.assignment.conditions import GLOBS, glob_pattern
 from evaluation.assignment.engine import Flags, Problem
 from evaluation.assignment.values import Selector
 from evaluation.catalog import Catalog, FlagInForce, InForce, RunInForce
-from schemas.catalog import Allocation, Condition, Flag, Group, GroupSlot, Inclusion
+from schemas.catalog import Allocation, Condition, Exempt, Flag, Group, GroupSlot, Inclusion
 from schemas.flag_config import (
     Bucket,
     BucketAllocation,
@@ -106,16 +106,20 @@ def group_config(group: InForce[Group], catalog: Catalog) -> FlagConfig:
     definition = group.definition
     if definition.type == "holdout":
         (slot,) = definition.slots
-        weights, slots = {HELD_OUT: slot.percentage, MET: 100 - slot.percentage}, {HELD_OUT: slot}
+        weights = {HELD_OUT: slot.percentage, MET: 100 - slot.percentage}
+        lists: dict[str, GroupSlot | Exempt] = {HELD_OUT: slot}
+        if definition.exempt:
+            lists[MET] = definition.exempt
     else:
         slots = {slot_name(i): slot for i, slot in enumerate(definition.slots, 1)}
         weights = {name: slot.percentage for name, slot in slots.items()}
         weights[UNALLOCATED] = 100 - sum(weights.values())
+        lists = dict(slots)
     return FlagConfig(
         key=definition.key,
         variants={name: VariantConfig(key=name, value=name) for name in weights} | _off(),
         segments=(
-            *_inclusions(slots, catalog),
+            *_inclusions(lists, catalog),
             _named("All Other Users", OFF, bucket=_bucket(definition.unit, definition.key, 100, weights)),
         ),
         metadata={
@@ -230,7 +234,7 @@ def _parents(allocation: Allocation, catalog: Catalog) -> dict[str, Sequence[str
     return parents | allocation.prerequisites
 
 
-def _inclusions(lists: Mapping[str, Inclusion | GroupSlot], catalog: Catalog) -> Iterator[SegmentConfig]:
+def _inclusions(lists: Mapping[str, Inclusion | GroupSlot | Exempt], catalog: Catalog) -> Iterator[SegmentConfig]:
     """A segment for each variant that some units get by name."""
     for variant, listed in lists.items():
         wanted: list[tuple[Selector, str, Sequence[str]]] = [

@@ -12,7 +12,7 @@ from evaluation.references import (
     reference_violations,
     regrouping_violations,
 )
-from schemas.catalog import Cohort, Condition, Flag, Group, GroupSlot, Membership, Segment, Variant
+from schemas.catalog import Cohort, Condition, Exempt, Flag, Group, GroupSlot, Membership, Segment, Variant
 
 PARENT = Flag(key="parent", owner="shop", variants=(Variant(key="a"), Variant(key="b")))
 CHILD = Flag(key="child", owner="shop", variants=(Variant(key="on"),), prerequisites={"parent": ("a", "off")})
@@ -157,6 +157,11 @@ def test_dependents_are_those_who_need_a_flag_or_one_variant_of_it():
             edited(SLOTS, slots=(GroupSlot(percentage=60), GroupSlot(percentage=41))),
             "slots: the percentages sum to 101",
         ),
+        (
+            edited(SLOTS, exempt=Exempt(users=("ann",))),
+            "exempt: is for a holdout; list units in the slot that they always belong to",
+        ),
+        (edited(HOLDOUT, exempt=Exempt(cohorts=("gone",))), "exempt.cohorts[0]: 'gone' is no cohort"),
         (edited(HOLDOUT, slots=SLOTS.slots), "slots: there are 2; a holdout has one: the units that it holds out"),
         (
             edited(HOLDOUT, slots=(GroupSlot(percentage=100),)),

@@ -19,6 +19,7 @@ from schemas.catalog import (
     Allocation,
     Cohort,
     Condition,
+    Exempt,
     Flag,
     Goal,
     Group,
@@ -302,6 +303,23 @@ def test_units_that_are_held_out_meet_no_flag_of_the_group():
     assert abs(sum(held) / 4_000 - 0.1) < 0.02
     assert [each["button"].reason == "dependency" for each in answers] == held
     assert said(documents, {"user_id": "ann"})["button"] == ("off", "dependency")
+
+
+def test_who_is_exempt_is_never_held_out_unless_the_slot_lists_it():
+    slot = GroupSlot(percentage=99, users=("ann",))
+    group = Group(
+        key="holdout",
+        owner="shop",
+        type="holdout",
+        slots=(slot,),
+        exempt=Exempt(users=("ann", "bob"), cohorts=("staff",)),
+    )
+    staff = Cohort(key="staff", owner="shop", ids=("carl",))
+    documents = catalog(flag(groups=(Membership(group="holdout"),)), groups=[group], cohorts=[staff])
+
+    said_of = {user: said(documents, {"user_id": user})["holdout"] for user in ("ann", "bob", "carl")}
+
+    assert said_of == {"ann": ("holdout", "inclusion"), "bob": ("on", "inclusion"), "carl": ("on", "inclusion")}
 
 
 def test_a_sticky_flag_keeps_a_unit_in_the_variant_it_had():
