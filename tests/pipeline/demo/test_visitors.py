@@ -198,11 +198,11 @@ def test_the_treatment_that_lifts_lifts_and_the_one_that_harms_harms_and_the_sam
         treated, control = arms[flag, treatment], arms[flag, "control"]
         return len(treated & did[kind]) / len(treated) / (len(control & did[kind]) / len(control)) - 1
 
-    # About 20,000 visitors in each arm: standard errors of .03 (purchases) and .08 (errors).
-    assert lift("checkout-button", "purchase") == pytest.approx(0.15, abs=0.09)
-    assert lift("new-player", "app_error") == pytest.approx(0.5, abs=0.25)
-    assert lift("ranking-aa", "purchase", "same") == pytest.approx(0, abs=0.09)
-    assert lift("new-player", "purchase") == pytest.approx(0, abs=0.09)
+    # 20,000 visitors in each arm, 13,500 of the player; half of what they do is still to come. Three standard errors:
+    assert lift("checkout-button", "purchase") == pytest.approx(0.15, abs=0.11)
+    assert lift("new-player", "app_error") == pytest.approx(0.5, abs=0.4)
+    assert lift("ranking-aa", "purchase", "same") == pytest.approx(0, abs=0.11)
+    assert lift("new-player", "purchase") == pytest.approx(0, abs=0.13)
 
 
 def test_one_experiment_loses_exposures_of_its_treatment_and_the_test_of_its_split_sees_it(flags):
