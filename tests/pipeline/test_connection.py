@@ -77,6 +77,7 @@ class Cluster:
             "ssl_cafile": "{directory}/authority.pem",
             "prefix": PREFIX,
             "units_partitions": "4",
+            "http_port": "0",
         }
         settings = {name: text.format_map(vars(self)) for name, text in (given | changes).items() if text is not None}
         return {f"PEEKPROOF_{name.upper()}": text for name, text in settings.items()}

@@ -30,5 +30,8 @@ def serving(settings: Settings, *arguments: str, is_open: bool = True) -> Iterat
         yield Server(said.split()[-1], process)
     finally:
         process.send_signal(signal.SIGTERM)
-        code = process.wait(30)
+        try:
+            code = process.wait(30)
+        finally:
+            process.kill()
     assert code == 0
