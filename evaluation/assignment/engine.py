@@ -8,8 +8,8 @@ soon as the flag that it names has its outcome.
 
 With h = murmur3_x86_32(`salt/text`): h % 100 chooses the allocation, h // 100 the variant within it.
 
-Of one context a value is found, of a slice a column, of which every distinct value is asked once. Both run the same
-functions, so they agree.
+Of one context a value is found, by a function written out for each flag (see choices.py); of a slice a column, of which
+every distinct value is asked once. Both ask the same conditions and hash alike, so they agree.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
