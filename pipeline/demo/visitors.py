@@ -204,8 +204,10 @@ class Visitors:
 
     def _answers(self, visitor: NDArray[np.int64]) -> dict[str, Answers]:
         """What each flag gives to these visitors."""
+        numbers = visitor.tolist()
         columns = {
-            unit_selector("user_id"): Column.of_texts(Texts.of([f"u{number}" for number in visitor.tolist()])),
+            unit_selector("user_id"): Column.of_texts(Texts.of([f"u{number}" for number in numbers])),
+            unit_selector("device_id"): Column.of_texts(Texts.of([f"d{number}" for number in numbers])),
             property_selector("platform"): Column.of_codes(visitor % len(PLATFORMS), PLATFORMS),
             property_selector("country"): Column.of_codes(visitor // len(PLATFORMS) % len(COUNTRIES), COUNTRIES),
         }

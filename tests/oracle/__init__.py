@@ -60,8 +60,8 @@ Row = tuple[Any, ...]
 class Oracle:
     """A database that answers question after question."""
 
-    def __init__(self) -> None:
-        self._database = duckdb.connect(config={"threads": 1})
+    def __init__(self, threads: int = 1) -> None:
+        self._database = duckdb.connect(config={"threads": threads})
 
     def answer(self, tables: Mapping[str, Iterable[Row]], clock: int, horizon: int, gap: int) -> set[Row]:
         """What the rows of `tables`, by the names of `COLUMNS`, come to, zeros left out."""
