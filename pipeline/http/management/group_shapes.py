@@ -9,7 +9,7 @@ from msgspec import UNSET, UnsetType
 from evaluation.catalog import InForce, Version
 from pipeline.documents import definition_of
 from pipeline.http.management.words import Answer, Mode, Reason, Said, bucketing, iso, unit_of, written
-from schemas.catalog import Flag, Group, GroupSlot
+from schemas.catalog import Exempt, Flag, Group
 
 
 class SlotShape(Said, frozen=True, kw_only=True):
@@ -56,6 +56,7 @@ class HoldoutShape(Answer, frozen=True, kw_only=True):
     bucketing_salt: str
     holdout_percentage: int
     individual_inclusion: list[str]
+    individual_exclusion: list[str]
     experiments: list[str]
     tags: list[str]
     version: int
@@ -98,6 +99,7 @@ class NewHoldout(NewGroup, frozen=True, kw_only=True):
 
     holdout_percentage: int
     individual_inclusion: list[str] = msgspec.field(default_factory=list)
+    individual_exclusion: list[str] = msgspec.field(default_factory=list)
     experiments: list[str] = msgspec.field(default_factory=list)
 
 
@@ -118,6 +120,7 @@ class HoldoutEdit(GroupFields, frozen=True, kw_only=True):
     """A change of a holdout; its percentage stays."""
 
     individual_inclusion: list[str] | UnsetType = UNSET
+    individual_exclusion: list[str] | UnsetType = UNSET
     experiments: list[str] | UnsetType = UNSET
 
 
@@ -149,6 +152,7 @@ def holdout_shape(
     return HoldoutShape(
         holdout_percentage=slot.percentage,
         individual_inclusion=[*slot.users],
+        individual_exclusion=[*(group.definition.exempt or Exempt()).users],
         experiments=[flag.key for flag in members if any(each.group == key for each in flag.groups)],
         **_group_fields(group, first, newest, project),
     )
@@ -181,24 +185,24 @@ def new_group(said: NewMutex | NewHoldout, author: str) -> Group:
     """The group that is said. Raises PeekproofError with everything that is wrong with it."""
     if isinstance(said, NewMutex):
         slots = [{"percentage": each.percentage, "users": each.individuals} for each in said.slots]
+        exempt = None
     else:
         slots = [{"percentage": said.holdout_percentage, "users": said.individual_inclusion}]
+        exempt = {"users": said.individual_exclusion}
     value = {
         "key": said.key,
         "owner": author,
         "type": "mutual-exclusion" if isinstance(said, NewMutex) else "holdout",
         "unit": unit_of(said.bucketing_key or None, said.bucketing_unit or None),
         "slots": slots,
+        "exempt": exempt,
     }
     return definition_of(value | _said_of_group(said), Group)
 
 
-def edited_group(standing: Group, said: GroupFields, slots: Iterable[GroupSlot] | None = None) -> Group:
+def edited_group(standing: Group, said: GroupFields) -> Group:
     """The group with what is said in the place of what was. Raises PeekproofError with what is wrong with it."""
-    value = written(standing) | _said_of_group(said)
-    if slots is not None:
-        value["slots"] = written([*slots])
-    return definition_of(value, Group)
+    return definition_of(written(standing) | _said_of_group(said), Group)
 
 
 def _said_of_group(said: GroupFields) -> dict[str, Any]:

@@ -27,7 +27,7 @@ from pipeline.http.management.group_shapes import (
     new_group,
 )
 from pipeline.http.management.pages import MOST_AT_ONCE, Limit, Page, page_of
-from schemas.catalog import Flag, Group, Membership
+from schemas.catalog import Exempt, Flag, Group, Membership
 
 
 class Mutexes(Page, frozen=True, kw_only=True):
@@ -87,7 +87,8 @@ async def edit_slot(request: EditRequest, backend: Backend, key: str, number: in
     slots = [*group.slots]
     if data.individuals is not UNSET:
         slots[number - 1] = msgspec.structs.replace(slots[number - 1], users=tuple(data.individuals))
-    edited = sound(lambda: edited_group(group, GroupFields(), slots))
+    group = msgspec.structs.replace(group, slots=tuple(slots))
+    edited = sound(lambda: edited_group(group, GroupFields()))
     moved = [] if data.experiments is UNSET else _moved(backend, key, {number: data.experiments})
     await edit(request, backend, [edited, *moved], data.reason or "edit", data.yes)
     return _mutex_shape(backend, key)
@@ -121,12 +122,15 @@ async def create_holdout(request: EditRequest, backend: Backend, data: NewHoldou
 
 @patch("/holdouts/{key:str}", guards=[requires(EDITING)])
 async def edit_holdout(request: EditRequest, backend: Backend, key: str, data: HoldoutEdit) -> HoldoutShape:
-    """Edit what it is called, its experiments, and who is always held out."""
+    """Edit what it is called, its experiments, and who is always or never held out."""
     group = _group(backend, key, "holdout").definition
-    slots = group.slots
     if data.individual_inclusion is not UNSET:
-        slots = (msgspec.structs.replace(slots[0], users=tuple(data.individual_inclusion)),)
-    edited = sound(lambda: edited_group(group, data, slots))
+        slot = msgspec.structs.replace(group.slots[0], users=tuple(data.individual_inclusion))
+        group = msgspec.structs.replace(group, slots=(slot,))
+    if data.individual_exclusion is not UNSET:
+        exempt = msgspec.structs.replace(group.exempt or Exempt(), users=tuple(data.individual_exclusion))
+        group = msgspec.structs.replace(group, exempt=exempt)
+    edited = sound(lambda: edited_group(group, data))
     moved = [] if data.experiments is UNSET else _moved(backend, key, {0: data.experiments})
     await edit(request, backend, [edited, *moved], data.reason or "edit", data.yes)
     return _holdout_shape(backend, key)

@@ -179,11 +179,14 @@ def test_groups_take_their_experiments_with_them_or_nothing(api: Api):
     assert api.definition("left").groups[0].slots == (2,)
     assert api.call("PATCH", "mutexes/m/slots/3", {"experiments": []}, 404)["error"]
 
-    held = api.call("POST", "holdouts", {"key": "h", "holdoutPercentage": 5, "experiments": ["right"]})
+    held = {"key": "h", "holdoutPercentage": 5, "experiments": ["right"], "individualExclusion": ["ann"]}
+    held = api.call("POST", "holdouts", held)
     assert (held["holdoutPercentage"], held["experiments"]) == (5, ["right"])
+    assert (held["individualInclusion"], held["individualExclusion"]) == ([], ["ann"])
     assert [each["id"] for each in api.call("GET", "holdouts")["holdouts"]] == ["h"]
     assert [each["id"] for each in api.call("GET", "mutexes")["mutexes"]] == ["m"]
-    assert api.call("PATCH", "holdouts/h", {"experiments": [], "name": "Held out"})["name"] == "Held out"
+    edited = api.call("PATCH", "holdouts/h", {"experiments": [], "name": "Held out", "individualExclusion": ["bob"]})
+    assert (edited["name"], edited["individualExclusion"]) == ("Held out", ["bob"])
     assert [each.group for each in api.definition("right").groups] == ["m"]
 
 
