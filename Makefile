@@ -3,18 +3,27 @@
 # make bench  speed, beside stock Faust, a hand-written loop, gbstats, tea-tasting and Amplitude's engine
 VENV := .venv
 BIN := $(VENV)/bin
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile
+COMPILE := $(BIN)/python -m compileall -qq -j 0 -x /tests/ $(VENV)/lib || true  # pip would take one core, and longer for tests
 STAMP := $(VENV)/.ready
+TOOLS := $(VENV)/.tools
 KERNELS := $(VENV)/.kernels
 
 .PHONY: setup demo kafka test bench lint
-setup: $(STAMP) $(KERNELS)
+setup: $(TOOLS) $(KERNELS)
 
 $(STAMP): requirements.lock pyproject.toml
 	@command -v python3 >/dev/null || { echo "make setup: python3 (3.11 or later) is not on the PATH; install it first"; exit 1; }
 	python3 -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --require-hashes -r requirements.lock
-	$(BIN)/python -m compileall -qq -j 0 -x /tests/ $(VENV)/lib || true  # pip would take one core, and longer for tests
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	$(INSTALL) --require-hashes -r requirements.lock
+	$(COMPILE)
+	$(INSTALL) --no-deps --no-build-isolation -e .
+	touch $@
+
+# What tests and checks need beside the product.
+$(TOOLS): $(STAMP) requirements-dev.lock
+	$(INSTALL) --require-hashes -r requirements-dev.lock
+	$(COMPILE)
 	touch $@
 
 # Ahead, and after every change: else several processes would compile the same at once, while tests wait for them.
@@ -30,7 +39,7 @@ demo: $(STAMP)
 kafka: $(STAMP)
 	@[ -n "$$PEEKPROOF_BOOTSTRAP_SERVERS" ] || $(BIN)/peekproof broker --prepare
 
-lint: $(STAMP)
+lint: $(TOOLS)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports --no-cache
