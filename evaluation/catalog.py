@@ -156,7 +156,8 @@ class RunInForce:
     """A run with what its flag's document and its metrics say of it.
 
     `started` and `completed` are append times (ms UTC) of the versions that started and ended it. `since` gives, by
-    metric key, the append time from which on the metric covers entries. `definition` and `metrics` are those in force
+    metric key, the time from which on the metric covers entries: in mid-run all of their events are routed only
+    `SETTLING` after the version that added or changed it. `definition` and `metrics` are those in force
     and, once the run is complete, stay those in force when it was completed: later edits are for later runs.
     """
 
@@ -393,7 +394,7 @@ def _with_metrics(flag: FlagInForce, changed: Mapping[str, MetricInForce]) -> Fl
     def touched(run: RunInForce) -> RunInForce:
         read = {key: metric for key, metric in changed.items() if key in run.since}
         if read and run.completed is None:
-            since = {key: max(metric.append_time, run.started) for key, metric in read.items()}
+            since = {key: max(metric.append_time + SETTLING, run.started) for key, metric in read.items()}
             return replace(run, since=run.since | since, metrics=run.metrics | read)
         return run
 
@@ -423,7 +424,7 @@ def _flag_after(document: Document, state: FlagState, append_time: int, catalog:
         for name in ("breakdowns", "exposure_event"):
             if known and getattr(known.definition, name) != getattr(state.definition, name):
                 raise ValueError(f"flag '{document.key}' changes its {name} while '{run.key}' is open; complete it")
-        since = known.since if known else {}
+        since, from_now = (known.since, append_time + SETTLING) if known else ({}, append_time)
         goals = [goal.metric for goal in state.definition.metrics]
         runs.append(
             RunInForce(
@@ -433,7 +434,7 @@ def _flag_after(document: Document, state: FlagState, append_time: int, catalog:
                 allocations=run.allocations,
                 started=known.started if known else append_time,
                 completed=None if run.completed is None else append_time,
-                since={metric: since.get(metric, append_time) for metric in goals},
+                since={metric: since.get(metric, from_now) for metric in goals},
                 definition=state.definition,
                 metrics={metric: catalog.metrics[metric] for metric in goals},
             )

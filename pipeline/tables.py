@@ -126,6 +126,7 @@ _CELL = (
     ("running_relative_upper", "DOUBLE", "Upper end of the intersection of all looks' confidence sets of the lift."),
     ("alpha", "DOUBLE", "Error rate of the intervals, after division by the number of comparisons."),
     ("planned_units", "BIGINT", "Planned sample of variant and control together; null for a t-test without a plan."),
+    ("since", "TIMESTAMP", "UTC. Only units that entered from then on: the metric came in mid-run. Null: all units."),
 )
 
 _RESULT = (

@@ -89,6 +89,7 @@ class Cell(msgspec.Struct, frozen=True):
     running_relative_upper: float | None = None
     alpha: float = 0.05  # of the interval
     planned_units: int | None = None  # of treatment and control together
+    since: int | None = None  # ms UTC: only units that entered from then on, as the metric came in mid-run
 
 
 class ArmHealth(msgspec.Struct, frozen=True):

@@ -136,6 +136,7 @@ def cells(
         "running_relative_upper": _numbers(running.relative_upper),
         "alpha": [each.alpha for each in tests],
         "planned_units": [each.planned for each in tests],
+        "since": [block.since for block in blocks for _ in per_block],
     }
     # By position: a struct of so many fields takes four times as long by name.
     return list(map(Cell, *(columns[name] for name in Cell.__struct_fields__))), is_restarted
@@ -169,6 +170,7 @@ class _Block(NamedTuple):
 
     goal: Goal
     version: int
+    since: int | None  # ms UTC: where it does not cover the whole run
     reading: Reading
     segment: str
     is_deciding: bool
@@ -193,12 +195,14 @@ def _blocks(
             continue
         metric = metrics[goal.metric]
         measured = _Measured(run, metric, layout, arms)
+        since = run.since[goal.metric]
         tests = {reading: tests_of(goal, reading) for reading in readings(metric)}
         caveats = {reading: _caveats(measured.is_uncapped, reading, tests[reading], layout) for reading in tests}
         for segment, reading in product(parts, tests):
             yield _Block(
                 goal,
                 metric.version,
+                since if since > run.started else None,
                 reading,
                 segment,
                 decides(metric, reading, segment),

@@ -105,7 +105,7 @@ def _run(size: int) -> RunInForce:
         allocations=(Allocation(flag_version=1, rollout=100, weights=dict.fromkeys(VARIANTS, 1)),),
         started=0,
         completed=None,
-        since={},
+        since=dict.fromkeys(keys, 0),
         definition=Flag(
             key="flag",
             owner="x",

@@ -181,22 +181,22 @@ def test_a_run_starts_and_completes_at_the_append_times_of_its_versions(topic: T
     assert not topic.history.rejected
 
 
-def test_a_metric_covers_entries_since_the_start_or_since_it_was_added_or_changed(topic: Topic):
+def test_a_metric_covers_entries_since_the_start_or_since_its_addition_or_change_applied(topic: Topic):
     running = start(apply_definition(None, BUTTON, 1), 1, "s1")
     started = topic.publish("flag", running, 1)
     assert topic.history.newest.flags["button"].runs[0].since == {"purchase": started}
 
     both = with_goals(running, "purchase", "revenue", version=2)
-    added = topic.publish("flag", both, 2)
+    added = topic.publish("flag", both, 2) + SETTLING
     assert topic.history.newest.flags["button"].runs[0].since == {"purchase": started, "revenue": added}
 
-    changed = topic.publish("metric", msgspec.structs.replace(PURCHASE, window="20s"), 2)
+    changed = topic.publish("metric", msgspec.structs.replace(PURCHASE, window="20s"), 2) + SETTLING
     (run,) = topic.history.newest.flags["button"].runs
     assert run.since == {"purchase": changed, "revenue": added}
     assert run.metrics["purchase"].version == 2
 
     topic.publish("flag", with_goals(both, "revenue", version=3), 3)
-    again = topic.publish("flag", with_goals(both, "revenue", "purchase", version=4), 4)
+    again = topic.publish("flag", with_goals(both, "revenue", "purchase", version=4), 4) + SETTLING
     assert topic.history.newest.flags["button"].runs[0].since == {"revenue": added, "purchase": again}
 
 

@@ -2,7 +2,7 @@
 
 import { axis, bar, scaleOf } from "./bars.js";
 import { h } from "./dom.js";
-import { count, difference, interval, lift, mean, pValue, share } from "./numbers.js";
+import { count, difference, interval, lift, mean, moment, pValue, share } from "./numbers.js";
 import { CAVEATS, JUDGEMENTS, ROLES, STATUSES, mark, term } from "./words.js";
 
 const CONVERSIONS = ["conversion", "retention"];
@@ -173,6 +173,7 @@ function notes(flag, goal, cell) {
     metric?.cap && `cap ${metric.cap}`,
     metric?.cuped && flag.state.definition.analysis?.cuped && "CUPED",
     cell.method !== "sequential" && cell.method,
+    cell.since && `only who entered since ${moment(cell.since)} UTC`,
   ].filter(Boolean);
   return [h("small", null, metric?.name), h("small", null, said.join(" · "))];
 }

@@ -42,7 +42,7 @@ def make_run(goals, types=None, windows=None, weights=({"control": 1, "treatment
             "allocations": tuple(Allocation(flag_version=i + 1, rollout=100, weights=w) for i, w in enumerate(weights)),
             "started": 0,
             "completed": None,
-            "since": {},
+            "since": dict.fromkeys(metrics, 0),
             "definition": Flag(
                 key="checkout",
                 owner="shop",

@@ -32,6 +32,15 @@ def test_a_clear_lift_is_found(run_of, aggregate_of, conversions, primary):
     assert (cell.running_lower, cell.running_upper, cell.running_p_value) == (cell.lower, cell.upper, cell.p_value)
 
 
+def test_a_metric_that_came_in_mid_run_says_since_when_it_counts(run_of, aggregate_of, conversions, primary):
+    later = run_of([primary], started=100, since={primary.metric: 1_100})
+    whole = run_of([primary], started=100, since={primary.metric: 100})
+
+    told = [only(look(run, [aggregate_of(conversions((900, 90), (900, 90)))], None)).since for run in (later, whole)]
+
+    assert told == [1_100, None]
+
+
 def test_partitions_are_added_whatever_their_order(run_of, aggregate_of, conversions, primary):
     run = run_of([primary])
     parts = [
