@@ -18,6 +18,7 @@ from pipeline.http.listening import address, listen
 from pipeline.settings import Settings
 
 WATCH_SECONDS = 1.0
+IDLE_SECONDS = 90  # of a connection: SDKs that ask twice a minute keep theirs, and take its end for a failure
 GRACE_SECONDS = 10  # for answers that are under way; streams end at once
 
 
@@ -62,6 +63,7 @@ async def _serve(backend: Backend, host: str, listening: socket.socket, ready: C
                 log_config=None,
                 access_log=False,
                 server_header=False,
+                timeout_keep_alive=IDLE_SECONDS,
                 timeout_graceful_shutdown=GRACE_SECONDS,
             )
         )

@@ -145,6 +145,7 @@ class Stages(RuleBasedStateMachine):
         self.checkpoints = [each.save() for each in self.partitions]
         self.final: dict[tuple[str, str, int], Aggregate] = {}
         self.promised = dict.fromkeys(SOURCES, 0)
+        self.heard = 0  # from when on events count that no metric read before
         self._assign_again()
 
     # The catalog
@@ -183,6 +184,7 @@ class Stages(RuleBasedStateMachine):
                 self._publish("buys", metric("buys", "count", window, cap=2.0, log=True))
             case "metric" if LATER.key not in self.history.newest.metrics:
                 self._publish(LATER.key, LATER)
+                self.heard = self.now + SECOND
                 self._edit("button", metrics=(*FLAGS[0].metrics, Goal(metric=LATER.key)))
             case "weights" if flag != "till":
                 one, other = self.history.newest.flags[flag].definition.variants
@@ -438,6 +440,8 @@ class Stages(RuleBasedStateMachine):
     def _event(self, facts, message, id, appended):  # type: ignore[no-untyped-def]  # noqa: A002
         cents = round(message["event_properties"]["price"] * 100) if "event_properties" in message else None
         late = appended - message["time"] > HORIZON
+        if message["event_type"] == LATER.event and appended < self.heard:
+            return
         for key, fact in facts.items():
             if fact.event == message["event_type"] and not (fact.where and (cents is None or cents <= 2000)):
                 value = cents if fact.property else 1

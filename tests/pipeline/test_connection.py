@@ -139,7 +139,7 @@ def test_every_stage_and_command_works_with_tls_a_password_and_just_the_rights_o
     with Supervisor(settings):
         producer = KafkaProducer(**settings.kafka_python_arguments())
         for number in range(40):
-            said = {"user_id": f"u{number}", "time": time.time_ns() // 1_000_000}
+            said = {"user_id": f"visitor-{number}", "time": time.time_ns() // 1_000_000}
             producer.send(settings.topic(EXPOSURES), json.dumps(said | {"flag_key": "checkout-button"}).encode())
             producer.send(settings.topic(EVENTS), json.dumps(said | {"event_type": "purchase"}).encode())
         producer.send(settings.topic(EVENTS), b"no JSON")

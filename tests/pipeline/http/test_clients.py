@@ -68,6 +68,7 @@ def local(guarded: Guarded, stream: bool) -> LocalEvaluationConfig:
         server_url=guarded.address,
         stream_updates=stream,
         stream_server_url=guarded.address,
+        stream_flag_conn_timeout=15_000,  # ms
         cohort_sync_config=cohorts,
         exposure_config=exposures,
     )
