@@ -1,6 +1,6 @@
 # make demo   watch experiments being decided on live traffic
 # make test   everything that must hold
-# make bench  speed, beside stock Faust, a hand-written loop, gbstats, tea-tasting and Amplitude's engine
+# make bench  speed and memory, beside stock Faust, a hand-written loop, gbstats, tea-tasting and Amplitude's engine
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile

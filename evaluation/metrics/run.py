@@ -130,10 +130,11 @@ class RunState(msgspec.Struct, frozen=True):
 class Run:
     """The members of one run in one partition, their sums, and what was counted of their records.
 
-    Bytes per member: 48 for its row, in it 8 for each word of a total (1 of a conversion or count, 2 of a sum or mean,
-    4 of a funnel or retention; a ratio has those of both parts, CUPED as many again); 16 for its place in the heap, 4
-    in the queue, 8 per slot of the table (13 to 26 per member). Arrays grow by doubling. 64 arms cost 8 more. While an
-    event of a funnel or retention is younger than the horizon, it takes 48.
+    Bytes per member: 48 for its row, and 8 for each word of a total (1 of a conversion or count, 2 of a sum or mean, 4
+    of a funnel or retention; a ratio has those of both parts, CUPED as many again); 8 per slot of the table (13 to 26
+    per member), 4 in the queue, 16 in the heap while its entry could still move. Arrays grow by doubling. Each 64 arms
+    beyond the first 64 cost 8 more. While an event of a funnel or retention is younger than the horizon, it takes 48.
+    A checkpoint holds the rows and those events.
     """
 
     def __init__(self, flag: str, key: str, horizon: int) -> None:

@@ -1,4 +1,4 @@
-"""Benchmarks: `make bench`, or `python -m tests.benchmarks [--records N] [--json]`.
+"""Benchmarks: `make bench`, or `python -m tests.benchmarks [--records N] [--units N] [--json]`.
 
 Figures are ratios within one run, CPU time beside wall time. Nothing here is a test.
 """
@@ -7,22 +7,26 @@ import json
 
 import click
 
-from tests.benchmarks import engine, looks, serving, throughput
+from tests.benchmarks import engine, looks, serving, throughput, units
 
 
 @click.command()
-@click.option("--part", type=click.Choice(["throughput", "looks", "engine", "http"]), help="That alone; else all.")
+@click.option(
+    "--part", type=click.Choice(["throughput", "looks", "engine", "http", "units"]), help="That alone; else all."
+)
 @click.option(
     "--records", type=int, default=2_000_000, show_default=True, help="That go through each of the pipelines."
 )
+@click.option("--units", "most", type=int, default=10_000_000, show_default=True, help="At most, in the unit store.")
 @click.option("--json", "as_json", is_flag=True, help="The figures, as JSON.")
-def main(part: str | None, records: int, as_json: bool) -> None:
+def main(part: str | None, records: int, most: int, as_json: bool) -> None:
     """Measure, and print what came out."""
     parts = {
         "throughput": (lambda: throughput.measure(records), throughput.show),
         "looks": (looks.measure, looks.show),
         "engine": (engine.measure, engine.show),
         "http": (serving.measure, serving.show),
+        "units": (lambda: units.measure(most), units.show),
     }
     measured = {}
     for name in [part] if part else parts:
