@@ -5,9 +5,10 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import pytest
-from amplitude_experiment import (
-    Experiment,
+from amplitude_experiment import (  # not by its factory, which keeps one client per key and process
+    LocalEvaluationClient,
     LocalEvaluationConfig,
+    RemoteEvaluationClient,
     RemoteEvaluationConfig,
     User,
 )
@@ -76,11 +77,11 @@ def local(guarded: Guarded, stream: bool) -> LocalEvaluationConfig:
 
 def test_python_evaluates_remotely(guarded: Guarded, expected: dict[str, str]):
     config = RemoteEvaluationConfig(server_url=guarded.address, fetch_retries=0)
-    with Experiment.initialize_remote(guarded.server_key, config) as client:
+    with RemoteEvaluationClient(guarded.server_key, config) as client:
         assert {flag: variant.key for flag, variant in client.fetch_v2(ANN).items()} == expected
         some = client.fetch_v2(TOM, FetchOptions(flagKeys=["beta"]))
         assert {flag: variant.value for flag, variant in some.items()} == {"beta": "on"}
-    with Experiment.initialize_remote("server-no-such-key", config) as client:
+    with RemoteEvaluationClient("server-no-such-key", config) as client:
         assert client.fetch_v2(ANN) is None
 
 
@@ -89,7 +90,7 @@ def test_python_evaluates_by_itself_with_cohorts_and_tracks_exposures(
     guarded: Guarded, expected: dict[str, str], shop: Settings, stream: bool
 ):
     user = User(user_id=f"local-{stream}", device_id="phone")
-    with Experiment.initialize_local(guarded.server_key, local(guarded, stream)) as client:
+    with LocalEvaluationClient(guarded.server_key, local(guarded, stream)) as client:
         client.start()
         given = client.evaluate_v2(ANN)
         met = client.evaluate_v2(user, options=EvaluateOptions(tracks_exposure=True))
@@ -105,7 +106,7 @@ def test_python_evaluates_by_itself_with_cohorts_and_tracks_exposures(
 
 def test_a_change_reaches_a_connected_sdk_within_a_second(guarded: Guarded, shop: Settings):
     took = []
-    with Experiment.initialize_local(guarded.server_key, local(guarded, stream=True)) as client:
+    with LocalEvaluationClient(guarded.server_key, local(guarded, stream=True)) as client:
         client.start()
         for _ in range(3):  # of which a busy machine may delay some
             version = client.evaluate_v2(ANN)["beta"].metadata["flagVersion"]
