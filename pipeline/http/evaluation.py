@@ -2,12 +2,12 @@
 
 import base64
 import binascii
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Annotated, Any
 
 import msgspec
 from litestar import Request, Response, Router, get, post
-from litestar.exceptions import ClientException, HTTPException, NotFoundException
+from litestar.exceptions import ClientException, NotFoundException
 from litestar.params import Parameter
 from litestar.response import Stream
 
@@ -15,7 +15,7 @@ from evaluation.assignment.compiled import Answer
 from pipeline.http.access import bearer
 from pipeline.http.backend import Backend
 from pipeline.http.flags import ServedFlags
-from pipeline.http.keys import OF_DEPLOYMENTS, Role
+from pipeline.http.keys import OF_DEPLOYMENTS, Key, Role
 
 JSON = "application/json"
 OF_SERVERS: tuple[Role, ...] = ("server",)
@@ -29,15 +29,34 @@ User = dict[str, Any]
 
 def served_to(request: AnyRequest, backend: Backend) -> ServedFlags:
     """The flags of the deployment whose key the request carries. Raises what says 401, 403 or 429."""
-    return served_for(backend, bearer(request.headers.get("authorization")))
+    text = bearer(request.headers.get("authorization"))
+    return _served(backend, backend.access.admit(text, OF_DEPLOYMENTS), text)
 
 
-def served_for(backend: Backend, text: str | None) -> ServedFlags:
-    """The flags of the deployment whose key reads so."""
-    key = backend.access.admit(text, OF_DEPLOYMENTS)
+def _served(backend: Backend, key: Key, text: str | None) -> ServedFlags:
     if backend.access.is_open:
         return backend.flags.of_name(text)
     return backend.flags.of(key.deployment, key.role == "client")
+
+
+def stream_of(backend: Backend, text: str | None, event: Callable[[ServedFlags], bytes], quiet: bytes) -> Stream:
+    """An event of the key's flags at once and after every change of them, `quiet` between, while the key stands.
+
+    It is one request, however many changes there are. Raises as `served_to`.
+    """
+    key = backend.access.admit(text, OF_DEPLOYMENTS)
+
+    async def events() -> AsyncIterator[bytes]:
+        sent = b""
+        while not backend.is_stopping and backend.access.holds(key):
+            newest = _served(backend, key, text)
+            if newest.json != sent:
+                sent = newest.json
+                yield event(newest)
+            elif not await backend.catalog_changes(KEEP_ALIVE_SECONDS):
+                yield quiet
+
+    return Stream(events(), media_type="text/event-stream", headers={"cache-control": "no-store"})
 
 
 @post("/sdk/v2/vardata", status_code=200, request_max_body_size=MOST_USER_BYTES)
@@ -80,22 +99,8 @@ async def some_flags(request: AnyRequest, backend: Backend, flag_keys: str | Non
 @get("/sdk/stream/v1/flags", include_in_schema=False)
 async def stream(request: AnyRequest, backend: Backend) -> Stream:
     """The same at once and after every change, until the client leaves or its key is revoked."""
-    served = served_to(request, backend)
-
-    async def events() -> AsyncIterator[bytes]:
-        newest, sent = served, b""
-        while not backend.is_stopping:
-            if newest.json != sent:
-                sent = newest.json
-                yield b"data: " + sent + b"\n\n"
-            elif not await backend.catalog_changes(KEEP_ALIVE_SECONDS):
-                yield QUIET
-            try:
-                newest = served_to(request, backend)
-            except HTTPException:
-                return
-
-    return Stream(events(), media_type="text/event-stream", headers={"cache-control": "no-store"})
+    text = bearer(request.headers.get("authorization"))
+    return stream_of(backend, text, lambda served: b"data: " + served.json + b"\n\n", QUIET)
 
 
 @get("/sdk/v1/cohort/{key:str}")

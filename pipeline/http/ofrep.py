@@ -5,13 +5,12 @@ A variant's value is its payload. A flag of which no variant has one is told by 
 it) the default that stands in the code holds.
 """
 
-from collections.abc import AsyncIterator
 from hashlib import blake2b
 from typing import Any
 
 import msgspec
 from litestar import Request, Response, Router, get, post
-from litestar.exceptions import HTTPException, NotAuthorizedException
+from litestar.exceptions import NotAuthorizedException
 from litestar.response import Stream
 
 from evaluation.assignment.compiled import Answer
@@ -19,7 +18,7 @@ from evaluation.assignment.compiled import Reason as Why
 from evaluation.assignment.configs import OFF
 from pipeline.http.access import bearer
 from pipeline.http.backend import Backend
-from pipeline.http.evaluation import JSON, KEEP_ALIVE_SECONDS, MOST_USER_BYTES, evaluate, served_for, served_to
+from pipeline.http.evaluation import JSON, MOST_USER_BYTES, evaluate, served_to, stream_of
 from pipeline.http.flags import ServedFlags
 
 FIELDS = {  # of a user: what else a context holds is a property of the user
@@ -99,23 +98,12 @@ async def stream(backend: Backend, ticket: str) -> Stream:
         key = backend.tickets.key(ticket)
     except KeyError:
         raise NotAuthorizedException("the ticket is not known (any more); evaluate all flags for another one") from None
-    served = served_for(backend, key)
+    return stream_of(backend, key, _word, b":\n\n")
 
-    async def events() -> AsyncIterator[bytes]:
-        newest, sent = served, b""
-        while not backend.is_stopping:
-            if newest.json != sent:
-                sent = newest.json
-                word = {"type": "refetchEvaluation", "etag": _digest(sent), "lastModified": newest.changed // 1_000}
-                yield b"data: " + msgspec.json.encode(word) + b"\n\n"
-            elif not await backend.catalog_changes(KEEP_ALIVE_SECONDS):
-                yield b":\n\n"
-            try:
-                newest = served_for(backend, key)
-            except HTTPException:
-                return
 
-    return Stream(events(), media_type="text/event-stream", headers={"cache-control": "no-store"})
+def _word(served: ServedFlags) -> bytes:
+    word = {"type": "refetchEvaluation", "etag": _digest(served.json), "lastModified": served.changed // 1_000}
+    return b"data: " + msgspec.json.encode(word) + b"\n\n"
 
 
 ofrep = Router("/", route_handlers=[evaluate_flag, evaluate_flags, stream], tags=["OpenFeature"])
