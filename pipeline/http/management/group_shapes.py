@@ -20,8 +20,8 @@ class SlotShape(Said, frozen=True, kw_only=True):
     individuals: list[str] = msgspec.field(default_factory=list)
 
 
-class MutexShape(Answer, frozen=True, kw_only=True):
-    """A mutual exclusion as it stands."""
+class GroupShape(Answer, frozen=True, kw_only=True):
+    """What mutual exclusions and holdouts have in common."""
 
     id: str
     project_id: str
@@ -32,7 +32,6 @@ class MutexShape(Answer, frozen=True, kw_only=True):
     bucketing_key: str
     bucketing_unit: str
     bucketing_salt: str
-    slots: list[SlotShape]
     tags: list[str]
     version: int
     owner: str
@@ -42,29 +41,19 @@ class MutexShape(Answer, frozen=True, kw_only=True):
     last_modified_at: str
 
 
-class HoldoutShape(Answer, frozen=True, kw_only=True):
+class MutexShape(GroupShape, frozen=True, kw_only=True):
+    """A mutual exclusion as it stands."""
+
+    slots: list[SlotShape]
+
+
+class HoldoutShape(GroupShape, frozen=True, kw_only=True):
     """A holdout as it stands."""
 
-    id: str
-    project_id: str
-    key: str
-    name: str
-    description: str
-    evaluation_mode: Mode
-    bucketing_key: str
-    bucketing_unit: str
-    bucketing_salt: str
     holdout_percentage: int
     individual_inclusion: list[str]
     individual_exclusion: list[str]
     experiments: list[str]
-    tags: list[str]
-    version: int
-    owner: str
-    created_by: str
-    created_at: str
-    last_modified_by: str
-    last_modified_at: str
 
 
 class GroupFields(Said, frozen=True, kw_only=True):
