@@ -6,6 +6,7 @@ XXH64 with seed 0 (https://github.com/Cyan4973/xxHash/blob/dev/doc/xxhash_spec.m
 
 import numpy as np
 import pyarrow as pa
+from mmh3 import mmh3_32_uintdigest
 from numba import njit
 from numpy.typing import NDArray
 
@@ -17,6 +18,8 @@ P2 = np.uint64(0xC2B2AE3D27D4EB4F)
 P3 = np.uint64(0x165667B19E3779F9)
 P4 = np.uint64(0x85EBCA77C2B2AE63)
 P5 = np.uint64(0x27D4EB2F165667C5)
+
+murmur3 = mmh3_32_uintdigest  # of bytes, one by one: to enter a kernel takes ten times as long as to hash
 
 
 def unit_hashes(unit_type: str, ids: pa.Array | Texts) -> NDArray[np.uint64]:
@@ -168,12 +171,6 @@ def _murmur3_x86_32(b, size):  # type: ignore[no-untyped-def]
     h = ((h ^ (h >> np.uint64(16))) * np.uint64(0x85EBCA6B)) & mask
     h = ((h ^ (h >> np.uint64(13))) * np.uint64(0xC2B2AE35)) & mask
     return h ^ (h >> np.uint64(16))
-
-
-@njit(cache=True)
-def murmur3(text):  # type: ignore[no-untyped-def]
-    """MurmurHash3_x86_32, seed 0, of bytes."""
-    return _murmur3_x86_32(text, len(text))
 
 
 @njit(cache=True)

@@ -14,7 +14,6 @@ from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
 from evaluation.assignment.routing import assign
 from evaluation.catalog import History
-from evaluation.hashing import murmur3
 from evaluation.lifecycle import apply_definition, start
 from evaluation.metrics.partition import Partition
 from evaluation.nesting import DEEPEST
@@ -33,7 +32,6 @@ VISITORS = 3_000
 
 def compile_kernels() -> None:
     """Run every kernel of the hot path, with the types that the stream gives it."""
-    murmur3(b"salt/user")  # as one context after another is bucketed
     history = _history()
     gathering = Gathering(partitions=1, horizon=HORIZON, expected=2)
     partition = Partition(0, HORIZON)
