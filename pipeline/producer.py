@@ -1,8 +1,10 @@
 """Producer: the client that a stage sends with, directly. Idempotent, acknowledged by all replicas, in order."""
 
+import asyncio
 import random
 import zlib
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
@@ -12,7 +14,7 @@ from schemas.topics import MAX_MESSAGE_BYTES
 
 BATCH_BYTES = 1_000_000
 
-Record = tuple[bytes, bytes | None, list[tuple[str, bytes]]]  # key, value, headers
+Record = tuple[bytes | None, bytes | None, list[tuple[str, bytes]]]  # key, value, headers
 
 
 def create_producer(settings: Settings) -> AIOKafkaProducer:
@@ -35,6 +37,20 @@ def partition_of(key: bytes, partitions: int) -> int:
 
 def _partition(key: bytes | None, every: list[int], available: list[int]) -> int:
     return random.choice(available or every) if key is None else partition_of(key, len(every))
+
+
+async def send_many(producer: AIOKafkaProducer, topic: str, records: Iterable[Record]) -> list[asyncio.Future[object]]:
+    """Send many small records, where their keys say, those without one together; the acknowledgements to wait for."""
+    every = sorted(await producer.partitions_for(topic))
+    anywhere = random.choice(every)
+    spread = defaultdict(list)
+    for record in records:
+        spread[anywhere if record[0] is None else partition_of(record[0], len(every))].append(record)
+    return [
+        await producer.send_batch(batch, topic, partition=number)
+        for number, of_partition in spread.items()
+        for batch, _ in batches(producer, of_partition)
+    ]
 
 
 def batches(producer: AIOKafkaProducer, records: Sequence[Record]) -> Iterator[tuple[Any, slice]]:

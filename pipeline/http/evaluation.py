@@ -167,7 +167,7 @@ def evaluate(
     units = backend.sticky.stick(user, served)
     answers, headers = served.evaluate(user, keys), request.headers
     if headers.get("x-amp-exp-track", "track") == "track":
-        backend.tracker.assign(user, answers, units)
+        backend.tracker.assign(served, user, answers, units)
     if headers.get("x-amp-exp-exposure-track") == "track":
         backend.tracker.expose(served, user, answers)
     return answers

@@ -1,10 +1,11 @@
 """Flags: what each deployment is served, by the newest state of the catalog."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from time import monotonic
-from typing import Literal
+from typing import Any, Literal, TypeVar
 
 import msgspec
 
@@ -21,6 +22,8 @@ from schemas.flag_config import FlagConfig, SegmentConfig, VariantConfig
 ON = "on"  # the one variant of a flag that is true or false
 KindOfValue = Literal["payload", "toggle", "key"]  # by what OpenFeature's clients are told of a variant
 SKEW_SECONDS = 0.1  # between the broker's clock and ours, within a second
+
+Made = TypeVar("Made")
 
 
 class ServedFlags:
@@ -49,7 +52,7 @@ class ServedFlags:
         self.values = {key: _kind_of_value(flag.definition) for key, flag in served.items()}
         self.changed = catalog.append_time  # ms UTC
         self._parents = len(wanted) - len(self.keys)  # that are evaluated, but not served
-        self._encoded: dict[int, tuple[Answer, bytes]] = {}  # by the id of an answer, which stays alive here
+        self._made: defaultdict[Callable[..., object], dict[int, Any]] = defaultdict(dict)
 
     @cached_property
     def json(self) -> bytes:
@@ -66,17 +69,19 @@ class ServedFlags:
         answers = self.flags.evaluate(user, keys)
         return {key: each for key, each in answers.items() if key in self.keys} if self._parents else answers
 
+    def each(self, make: Callable[["ServedFlags", str, Answer], Made], answers: Mapping[str, Answer]) -> list[Made]:
+        """What is made of each flag's answer; made once, as an answer is one of few, and lives as long as the flags."""
+        made = self._made[make]
+        found = []
+        for key, answer in answers.items():
+            if (number := id(answer)) not in made:
+                made[number] = make(self, key, answer)
+            found.append(made[number])
+        return found
+
     def encode(self, answers: Mapping[str, Answer]) -> bytes:
         """The answers as JSON, by flag: key, value, payload, metadata."""
-        return b"{%b}" % b",".join([self._member(key, answer) for key, answer in answers.items()])
-
-    def _member(self, key: str, answer: Answer) -> bytes:
-        found = self._encoded.get(id(answer))
-        if found is None:
-            parts = {"key": answer.key, "value": answer.value, "payload": answer.payload, "metadata": answer.metadata}
-            told = {key: {name: part for name, part in parts.items() if part is not None}}
-            found = self._encoded[id(answer)] = answer, msgspec.json.encode(told)[1:-1]
-        return found[1]
+        return b"{%b}" % b",".join(self.each(_member, answers))
 
     def _serves(self, config: FlagConfig) -> bool:
         deployments = (config.metadata or {}).get("deployments")
@@ -118,6 +123,11 @@ class FlagMemory:
         if deployment is None:
             return self.of(None, is_client=False)
         return self.of(name, deployment.definition.type == "client")
+
+
+def _member(_: ServedFlags, key: str, answer: Answer) -> bytes:
+    parts = {"key": answer.key, "value": answer.value, "payload": answer.payload, "metadata": answer.metadata}
+    return msgspec.json.encode({key: {name: part for name, part in parts.items() if part is not None}})[1:-1]
 
 
 def _kind_of_value(flag: Flag) -> KindOfValue:

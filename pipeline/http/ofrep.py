@@ -78,14 +78,12 @@ async def evaluate_flags(request: AnyRequest, backend: Backend) -> Response[byte
         answers = evaluate(request, backend, served, _user(await request.body()))
     except RefusedError as error:
         return _told({"errorCode": error.code, "errorDetails": error.details}, 400)
-    # What decides about all the rest: not why, as a sticky answer has another reason the second time.
-    decided = [(key, answer.key, answer.metadata.get("flagVersion")) for key, answer in answers.items()]
-    tag = f'"{_digest(msgspec.json.encode(decided))}"'
+    tag = f'"{_digest(b"".join(served.each(_deciding, answers)))}"'
     if request.headers.get("if-none-match") == tag:
         return Response(b"", status_code=304, headers={"etag": tag})
     ticket = backend.tickets.of(bearer(request.headers.get("authorization")))
     told = {
-        "flags": [_success(served, key, answer) for key, answer in answers.items()],
+        "flags": served.each(_written, answers),
         "eventStreams": [{"type": "sse", "endpoint": {"requestUri": f"/ofrep/v1/stream?ticket={ticket}"}}],
     }
     return Response(msgspec.json.encode(told), media_type=JSON, headers={"etag": tag})
@@ -144,6 +142,15 @@ def _success(served: ServedFlags, key: str, answer: Answer) -> Success:
         case "key" if answer.key != OFF:
             told["value"] = answer.key
     return told
+
+
+def _written(served: ServedFlags, key: str, answer: Answer) -> msgspec.Raw:
+    return msgspec.Raw(msgspec.json.encode(_success(served, key, answer)))
+
+
+def _deciding(_: ServedFlags, key: str, answer: Answer) -> bytes:
+    """What decides about all the rest: not why, as a sticky answer has another reason the second time."""
+    return msgspec.json.encode((key, answer.key, answer.metadata.get("flagVersion")))
 
 
 def _told(told: Success, status: int = 200) -> Response[bytes]:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import deque
+from collections.abc import Sequence
 from itertools import islice, takewhile
 from math import inf
 from time import monotonic
@@ -10,22 +11,22 @@ from typing import NamedTuple
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaTimeoutError
 
+from pipeline.producer import Record, send_many
 from pipeline.settings import Settings
 
 GATHER_SECONDS = 0.05
-MOST_AT_ONCE = 1_000  # posts
+MOST_AT_ONCE = 100  # posts: between them requests are answered
 MOST_BYTES = 64_000_000  # that wait
-LARGEST = 900_000  # bytes of one: brokers take a million, with what is around it
+LARGEST = 900_000  # bytes of a record: brokers take a million, with what is around it
 END_SECONDS = 5.0  # for what is left
 
 
 class Post(NamedTuple):
-    """A record for a topic (without the deployment's prefix)."""
+    """Records for a topic (without the deployment's prefix), and the time (`monotonic`) from which they may be sent."""
 
     topic: str
-    value: bytes
-    key: bytes | None = None
-    headers: tuple[tuple[str, bytes], ...] = ()
+    records: Sequence[Record]
+    due: float
 
 
 class Posts:
@@ -34,9 +35,10 @@ class Posts:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._producer: AIOKafkaProducer
-        self._waiting: deque[tuple[float, Post]] = deque()  # with the time (`monotonic`) from which it may be sent
+        self._posts: deque[Post] = deque()
         self._bytes = 0
         self._sending: asyncio.Task[None] | None = None
+        self.waiting = 0  # records
         self.lost = 0  # for which there was no room, or no broker at the end
 
     @property
@@ -44,11 +46,6 @@ class Posts:
         """What ended the sending, if something did."""
         sending = self._sending
         return sending.exception() if sending and sending.done() and not sending.cancelled() else None
-
-    @property
-    def waiting(self) -> int:
-        """How many are here."""
-        return len(self._waiting)
 
     def start(self, producer: AIOKafkaProducer) -> None:
         """Begin to send."""
@@ -62,15 +59,18 @@ class Posts:
             rest = asyncio.create_task(self._send_those_due(inf))
             await asyncio.wait([rest], timeout=END_SECONDS)
             rest.cancel()
-            self.lost += len(self._waiting)
+            self.lost += self.waiting
 
-    def add(self, post: Post, due: float = 0) -> None:
-        """Have it sent, not before `due` (`monotonic`), nor before those that were added earlier."""
-        if len(post.value) > LARGEST or self._bytes + len(post.value) > MOST_BYTES:
-            self.lost += 1
-            return
-        self._bytes += len(post.value)
-        self._waiting.append((due, post))
+    def add(self, topic: str, records: Sequence[Record], due: float = 0) -> None:
+        """Have them sent, not before `due` (`monotonic`), nor before those that were added earlier."""
+        kept = [record for record in records if len(record[1] or b"") <= LARGEST]
+        size = _size(kept)
+        if self._bytes + size > MOST_BYTES:
+            kept, size = [], 0
+        self.lost += len(records) - len(kept)
+        self.waiting += len(kept)
+        self._bytes += size
+        self._posts.append(Post(topic, kept, due))
 
     async def _send_regularly(self) -> None:
         while True:
@@ -81,13 +81,18 @@ class Posts:
                 pass  # no room in the producer: they are still here
 
     async def _send_those_due(self, now: float) -> None:
-        while self._waiting and self._waiting[0][0] <= now:
-            due = [post for _, post in takewhile(lambda each: each[0] <= now, islice(self._waiting, MOST_AT_ONCE))]
+        while self._posts and self._posts[0].due <= now:
+            due = [*takewhile(lambda post: post.due <= now, islice(self._posts, MOST_AT_ONCE))]
             sent = []
-            for post in due:
-                topic, headers = self._settings.topic(post.topic), [*post.headers]
-                sent.append(await self._producer.send(topic, post.value, post.key, headers=headers))
+            for topic in {post.topic for post in due}:
+                records = (record for post in due if post.topic == topic for record in post.records)
+                sent += await send_many(self._producer, self._settings.topic(topic), records)
             await asyncio.gather(*sent)
             for post in due:
-                self._waiting.popleft()
-                self._bytes -= len(post.value)
+                self._posts.popleft()
+                self._bytes -= _size(post.records)
+                self.waiting -= len(post.records)
+
+
+def _size(records: Sequence[Record]) -> int:
+    return sum([len(value or b"") for _, value, _ in records])

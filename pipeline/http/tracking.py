@@ -6,21 +6,23 @@ written once.
 
 import secrets
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import count
+from typing import NamedTuple
 
 import msgspec
 
 from evaluation.assignment.compiled import Answer
 from pipeline.http.flags import FlagMemory, ServedFlags
-from pipeline.http.posts import Post, Posts
+from pipeline.http.posts import Posts
 from pipeline.http.recent import Recent
 from pipeline.http.sticky import ORIGIN, Sticky
+from pipeline.producer import Record
 from schemas.assignment import Assignment
 from schemas.catalog import Breakdown
 from schemas.topics import ASSIGNMENTS, EXPOSURES
 
-LINES = (("content-type", b"application/x-ndjson"),)
+LINES = [("content-type", b"application/x-ndjson")]
 MOST_BYTES = 500_000  # of a record; the brokers take a million
 DAY_MS = 86_400_000
 ANSWERED = ("flagVersion", "experimentKey", "segmentName")  # of an answer's metadata
@@ -43,60 +45,78 @@ class Tracker:
 
     def expose(self, served: ServedFlags, user: User, answers: Answers) -> None:
         """The user has met what it was answered. Not sent before every reader of the catalog knows these versions."""
-        given = _given(answers)
+        given = _given(served, answers)
         if not given or not self._exposed.is_new(_identity(user, given)):
             return
         lines = [msgspec.json.encode(each) for each in _exposures(served, user, given, _now())]
+        parts = []
         while lines:
             size, number = 0, 0
             while number < len(lines) and (size := size + len(lines[number]) + 1) <= MOST_BYTES:
                 number += 1
             taken, lines = lines[: max(1, number)], lines[max(1, number) :]
-            self._posts.add(Post(EXPOSURES, b"\n".join(taken), headers=LINES), self._flags.settled_at)
+            parts.append(b"\n".join(taken))
+        self._posts.add(EXPOSURES, [(None, part, LINES) for part in parts], self._flags.settled_at)
 
-    def assign(self, user: User, answers: Answers, sticky: Mapping[str, bytes]) -> None:
+    def assign(self, served: ServedFlags, user: User, answers: Answers, sticky: Mapping[str, bytes]) -> None:
         """The user was given these; `sticky` holds the keys of the assignments to remember."""
-        given = _given(answers)
-        for flag, key in sticky.items():
-            if flag in given:
-                self._sticky.remember(key, given[flag].metadata.get("experimentKey"), given[flag].key)
+        given = _given(served, answers)
+        for each in given:
+            if key := sticky.get(each.flag):
+                self._sticky.remember(key, each.run, each.variant)
         if not given or not self._assigned.is_new(_identity(user, given)):
             return
-        now, unit = _now(), _text(user, "user_id") or _text(user, "device_id") or ""
-        for flag, answer in given.items():
+        user_id, device_id, groups, now = _text(user, "user_id"), _text(user, "device_id"), user.get("groups"), _now()
+        unit = user_id or device_id or ""
+        records: list[Record] = []
+        for each in given:
             assignment = Assignment(
-                flag_key=flag,
-                variant=answer.key,
-                reason=answer.reason,
-                experiment_key=answer.metadata.get("experimentKey"),
-                user_id=_text(user, "user_id"),
-                device_id=_text(user, "device_id"),
-                groups=user.get("groups"),  # type: ignore[arg-type]  # as the user says
-                payload=answer.payload,
-                metadata={name: answer.metadata[name] for name in ANSWERED if name in answer.metadata},
+                flag_key=each.flag,
+                variant=each.variant,
+                reason=each.reason,
+                experiment_key=each.run,
+                user_id=user_id,
+                device_id=device_id,
+                groups=groups,  # type: ignore[arg-type]  # as the user says
+                payload=each.payload,
+                metadata=each.metadata,
                 time=now,
                 origin=f"{self._origin}/{next(self._numbers)}",
             )
-            key = sticky.get(flag) or f"{flag}/{unit}".encode()
-            self._posts.add(Post(ASSIGNMENTS, msgspec.json.encode(assignment), key))
+            key = sticky.get(each.flag) or f"{each.flag}/{unit}".encode()
+            records.append((key, msgspec.json.encode(assignment), []))
+        self._posts.add(ASSIGNMENTS, records)
 
 
-def _exposures(served: ServedFlags, user: User, answers: Answers, now: int) -> Iterator[dict[str, object]]:
+class _Given(NamedTuple):
+    """What is tracked of an answer."""
+
+    flag: str
+    variant: str
+    version: int | None
+    run: str | None
+    reason: str
+    payload: object
+    metadata: dict[str, object]
+    identity: int  # of flag, variant and version
+
+
+def _exposures(served: ServedFlags, user: User, given: Sequence[_Given], now: int) -> Iterator[dict[str, object]]:
     """One for each answer: who, what, and the properties by which the flag's results are broken down."""
     who = {name: user[name] for name in ("user_id", "device_id", "groups") if user.get(name) is not None}
-    for flag, answer in answers.items():
-        version = answer.metadata.get("flagVersion")
+    names = f"{who.get('user_id')} {who.get('device_id')}"
+    for each in given:
         exposure = {
-            "flag_key": flag,
-            "variant": answer.key,
+            "flag_key": each.flag,
+            "variant": each.variant,
             "time": now,
-            "insert_id": f"{who.get('user_id')} {who.get('device_id')} {flag} {answer.key} {version} {now // DAY_MS}",
-            "metadata": {"flagVersion": version},
+            "insert_id": f"{names} {each.flag} {each.variant} {each.version} {now // DAY_MS}",
+            "metadata": {"flagVersion": each.version},
             **who,
-            **_broken_down(user, served.breakdowns.get(flag, ())),
+            **_broken_down(user, served.breakdowns.get(each.flag, ())),
         }
-        if run := answer.metadata.get("experimentKey"):
-            exposure["experiment_key"] = run
+        if each.run:
+            exposure["experiment_key"] = each.run
         yield exposure
 
 
@@ -112,20 +132,31 @@ def _broken_down(user: User, breakdowns: tuple[Breakdown, ...]) -> dict[str, obj
     return found | {"user_properties": properties} if properties else found
 
 
-def _given(answers: Answers) -> dict[str, Answer]:
+def _given(served: ServedFlags, answers: Answers) -> list[_Given]:
     """What is tracked: variants that are no default, of flags that the deployment is served."""
-    given = {}
-    for flag, answer in answers.items():
-        metadata = answer.metadata
-        if not metadata.get("default") and metadata.get("deployed") and metadata.get("trackExposure") is not False:
-            given[flag] = answer
-    return given
+    return [given for given in served.each(_tracked, answers) if given]
 
 
-def _identity(user: User, answers: Answers) -> tuple[object, ...]:
+def _tracked(_: ServedFlags, flag: str, answer: Answer) -> _Given | None:
+    metadata = answer.metadata
+    if metadata.get("default") or not metadata.get("deployed") or metadata.get("trackExposure") is False:
+        return None
+    version = metadata.get("flagVersion")
+    return _Given(
+        flag=flag,
+        variant=answer.key,
+        version=version,
+        run=metadata.get("experimentKey"),
+        reason=answer.reason,
+        payload=answer.payload,
+        metadata={name: metadata[name] for name in ANSWERED if name in metadata},
+        identity=hash((flag, answer.key, version)),
+    )
+
+
+def _identity(user: User, given: Sequence[_Given]) -> tuple[object, ...]:
     """Who got what, by which versions."""
-    who = (str(user.get(name)) for name in ("user_id", "device_id", "groups"))
-    return *who, *((flag, each.key, each.metadata.get("flagVersion")) for flag, each in answers.items())
+    return *(str(user.get(name)) for name in ("user_id", "device_id", "groups")), *(each.identity for each in given)
 
 
 def _text(user: User, name: str) -> str | None:

@@ -15,7 +15,7 @@ from evaluation.assignment.routing import assign
 from pipeline.catalog import CatalogReader
 from pipeline.gathering import Gathering
 from pipeline.kernels import compile_kernels
-from pipeline.producer import Record
+from pipeline.producer import Record, send_many
 from pipeline.settings import Settings
 from pipeline.stages.stage import Source, Stage
 from schemas.assignment import Assignment as Answer
@@ -115,8 +115,8 @@ class Assignment(Stage):
         ]
         answered: list[Record] = [(key_of(answer), msgspec.json.encode(answer), []) for answer in answers]
         rejected: list[Record] = [(letter.reason.encode(), letter.value, to_headers(letter)) for letter in letters]
-        sent += await self.send_many(ASSIGNMENTS, answered)
-        sent += await self.send_many(DEAD_LETTERS, rejected)
+        sent += await send_many(self.producer, self.settings.topic(ASSIGNMENTS), answered)
+        sent += await send_many(self.producer, self.settings.topic(DEAD_LETTERS), rejected)
         self._sendings.add(asyncio.create_task(self._acknowledge(sent, covered)))
 
     async def _acknowledge(self, sent: list[asyncio.Future[object]], covered: dict[Source, int]) -> None:

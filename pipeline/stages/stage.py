@@ -1,13 +1,12 @@
 """Stage: one step of the pipeline, as its worker drives it. The stages override what concerns them."""
 
 import asyncio
-from collections import defaultdict
 from collections.abc import Callable, Iterable
 from typing import ClassVar
 
 from aiokafka import AIOKafkaProducer
 
-from pipeline.producer import Record, batches, create_producer, partition_of
+from pipeline.producer import create_producer
 from pipeline.settings import Settings
 from schemas.records import Records
 
@@ -84,18 +83,6 @@ class Stage:
     def count(self, what: str, number: int) -> None:
         """Add to a total that the worker's health shows."""
         self.counts[what] = self.counts.get(what, 0) + number
-
-    async def send_many(self, topic: str, records: Iterable[Record]) -> list[asyncio.Future[object]]:
-        """Send many small records, where their keys say; the acknowledgements to wait for."""
-        partitions = len(await self.producer.partitions_for(self.settings.topic(topic)))
-        spread = defaultdict(list)
-        for record in records:
-            spread[partition_of(record[0], partitions)].append(record)
-        return [
-            await self.producer.send_batch(batch, self.settings.topic(topic), partition=number)
-            for number, of_partition in spread.items()
-            for batch, _ in batches(self.producer, of_partition)
-        ]
 
     async def send_all(self, messages: Iterable[tuple[str, bytes | None, bytes | None, int | None]]) -> None:
         """Send (topic, key, value, partition), and return when every broker has acknowledged; an error is raised."""
