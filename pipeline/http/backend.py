@@ -1,6 +1,7 @@
 """Backend: what answers come from, and where what is said goes. Made once, and handed to every route."""
 
 import asyncio
+from time import monotonic
 from typing import Self
 
 from aiokafka import AIOKafkaProducer
@@ -23,7 +24,7 @@ from pipeline.settings import Settings
 from schemas.topics import ASSIGNMENTS, HEALTH, RESULTS
 
 END_SECONDS = 5.0  # for the clients to disconnect
-GATHER_SECONDS = 0.05  # in which more of a change may come: `apply` publishes one document after another
+APART_SECONDS = 0.05  # from one change that is told to the next: `apply` publishes one document after another
 
 
 class Backend:
@@ -49,6 +50,7 @@ class Backend:
         self.tickets = Tickets()
         self.is_stopping = False
         self._news = asyncio.Event()  # set for a moment with every record of the catalog, and at the end
+        self._told = 0.0  # when (`monotonic`) the newest of them is, or was, told
         self.workers = Workers()
         self._followers = (
             Follower(settings, HEALTH, self.workers.read, from_end=True),
@@ -89,13 +91,14 @@ class Backend:
         await asyncio.wait([asyncio.gather(*parts, return_exceptions=True)], timeout=END_SECONDS)
 
     async def catalog_changes(self, seconds: float) -> bool:
-        """Return when the catalog changes, or it is all over: True; False after so long."""
+        """Return when a change of the catalog is to be told, or it is all over: True; False after so long."""
         try:
-            await asyncio.wait_for(self._news.wait(), seconds)
-            if not self.is_stopping:
-                await asyncio.sleep(GATHER_SECONDS)
+            async with asyncio.timeout(seconds):
+                await self._news.wait()
         except TimeoutError:
             return False
+        if not self.is_stopping:
+            await asyncio.sleep(self._told - monotonic())
         return True
 
     def stop(self) -> None:
@@ -106,6 +109,8 @@ class Backend:
 
     def _catalog_changed(self) -> None:
         self.flags.take(self.catalog.history.newest)
+        if self._told <= (now := monotonic()):  # else it is told along with the one before
+            self._told = max(now, self._told + APART_SECONDS)
         pulse(self._news)
 
     def _connected(self) -> tuple[Follower | Past | AIOKafkaProducer, ...]:

@@ -33,6 +33,7 @@ CONNECTIONS = 8
 REQUESTS = 4_000
 EVENTS = 100  # of one upload
 EDITS = 10
+PAUSE_SECONDS = 0.2  # between edits: what follows at once is told along with the next one
 BENCH = Signature("bench", "a measurement")
 Ask = Callable[[int], tuple[str, dict[str, str], bytes]]  # path, headers and body of a request
 
@@ -168,6 +169,7 @@ async def _changes(settings: Settings) -> dict[str, float]:
             told = (line async for line in stream.aiter_lines() if line.startswith("data: ["))
             await anext(told)
             for number in range(EDITS):
+                await asyncio.sleep(PAUSE_SECONDS)
                 flag = writer.history.newest.flags["flag-0"].definition
                 began = time.perf_counter()
                 await editing.edit(writer, [replace(flag, description=f"edit {number}")], BENCH, accept_risks=True)
