@@ -15,6 +15,10 @@ export class Refusal extends Error {
     this.status = status;
     this.consequences = consequences;
   }
+
+  get isOfKey() {
+    return this.status === 401 || this.status === 403;
+  }
 }
 
 let ahead = 0; // of the server's clock over this one's, ms
@@ -58,21 +62,21 @@ async function ask(path, request = {}) {
 }
 
 /**
- * Follow a stream of server-sent events until `signal`, through every interruption: `take(event, data)` is called for
- * each, `tell(isConnected)` when that changes. Not by EventSource, which can carry no key.
+ * Follow a stream of server-sent events until `signal`, through every interruption but that of the key: `take(event, data)`
+ * is called for each, `tell("live" | "lost" | "refused")` when that changes. Not by EventSource, which can carry no key.
  */
 export async function follow(path, { signal, take, tell }) {
   for (let failures = 0; !signal.aborted; failures += 1) {
     try {
       const answer = await ask(path, { signal, headers: { accept: "text/event-stream" } });
-      tell(true);
+      tell("live");
       failures = 0;
       for await (const [event, data] of events(answer.body)) take(event, data);
     } catch (error) {
       if (signal.aborted) return;
-      if (error.status === 401 || error.status === 403) return tell(false);
+      if (error.isOfKey) return tell("refused");
     }
-    tell(false);
+    tell("lost");
     await new Promise((resume) => setTimeout(resume, RETRY_MS[Math.min(failures, RETRY_MS.length - 1)]));
   }
 }

@@ -1,6 +1,6 @@
 // Chart: lines over the looks, drawn by uPlot, with a table of the same numbers.
 
-import { h } from "./dom.js";
+import { h, table } from "./dom.js";
 import { moment } from "./numbers.js";
 
 const HEIGHT = 240;
@@ -131,23 +131,6 @@ export function numbers(id, heads, rows, redraw) {
     { id, class: "numbers", ontoggle: redraw },
     h("summary", null, "The same numbers as a table"),
     isOpen &&
-      h(
-        "div",
-        { class: "wide high", tabindex: 0, role: "group", "aria-label": "Numbers of the chart" },
-        h(
-          "table",
-          null,
-          h(
-            "thead",
-            null,
-            h(
-              "tr",
-              null,
-              heads.map((each) => h("th", { scope: "col", class: "number" }, each)),
-            ),
-          ),
-          h("tbody", null, rows().toReversed().map(cells)),
-        ),
-      ),
+      table("Numbers of the chart", heads, rows().toReversed().map(cells), { kind: "number", frame: "wide high" }),
   );
 }

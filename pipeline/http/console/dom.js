@@ -20,6 +20,27 @@ function build(element, attributes, children) {
   return element;
 }
 
+/** A table of plain heads, which scrolls within its frame where it is too wide; `kind` is the class of the heads. */
+export const table = (label, heads, rows, { kind = null, frame = "wide" } = {}) =>
+  h(
+    "div",
+    { class: frame, tabindex: 0, role: "group", "aria-label": label },
+    h(
+      "table",
+      null,
+      h(
+        "thead",
+        null,
+        h(
+          "tr",
+          null,
+          heads.map((each) => h("th", { scope: "col", class: kind }, each)),
+        ),
+      ),
+      h("tbody", null, rows),
+    ),
+  );
+
 /**
  * Make `standing`'s children what `wanted`'s are. Elements that match (by their id or label, else by their place) keep
  * their identity, and with it focus, what a person typed or unfolded, and their scroll position; what has `data-kept`

@@ -24,6 +24,7 @@ export function experimentPage(key, { redraw, say }) {
   let past = null; // the look that a person went back to
   let wanted = null; // its number, from when it was asked for
   let refusal = null; // why it cannot be had
+  let unsaved = null; // why a file cannot be had
 
   const run = () => choice.run ?? flag.run;
   const newest = () => looks.get(run());
@@ -57,6 +58,14 @@ export function experimentPage(key, { redraw, say }) {
     redraw();
   }
 
+  async function download(what, name) {
+    unsaved = await save(`${path}/results${what}`, name).then(
+      () => null,
+      (error) => error.message,
+    );
+    redraw();
+  }
+
   const again = () => refresh().then(redraw, () => {}); // what fails now comes with the next refresh
 
   const chosen = (name) => (event) => {
@@ -87,6 +96,8 @@ export function experimentPage(key, { redraw, say }) {
             "section",
             { "aria-labelledby": "scorecard" },
             h("div", { class: "head" }, h("h2", { id: "scorecard" }, "Scorecard"), views(choice, chosen)),
+            isBroken(look.health) &&
+              h("p", { class: "refusal" }, "The split is broken: believe none of these numbers before its cause is found."),
             scorecard(flag, look, choice),
           ),
           lines.view(flag, look, choice, chosen),
@@ -95,7 +106,7 @@ export function experimentPage(key, { redraw, say }) {
         whoGetsWhat(flag, look),
         audience(definition),
         versions.view(),
-        look && reproducibility(key, path, look),
+        look && reproducibility(look, download, unsaved),
       ];
     },
     drawn: () => lines.draw(),
@@ -107,13 +118,17 @@ function standing(flag) {
   const planned = definition.end && flag.started && `of ${duration(Date.parse(definition.end) - flag.started)} planned`;
   const ran =
     flag.started &&
-    `${flag.run} ${flag.completed ? `ran ${duration(flag.completed - flag.started)}` : `for ${duration(now() - flag.started)}`}`;
+    (flag.completed ? ` ran ${duration(flag.completed - flag.started)}` : ` for ${duration(now() - flag.started)}`);
   return h(
     "p",
     { class: "quiet" },
     h("code", null, flag.key),
     ` · ${stateWords(flag)}`,
-    ran && ` · ${ran}${planned ? ` ${planned}` : ""}, since ${moment(flag.started)} UTC`,
+    ran && [
+      " · ",
+      term("run", flag.run),
+      `${ran}${planned ? ` ${planned}` : ""}, since ${moment(flag.started)} UTC`,
+    ],
     ` · owner ${flag.owner}`,
     flag.tags.length > 0 && ` · ${flag.tags.join(", ")}`,
     flag.overdue &&
@@ -167,7 +182,7 @@ function progress(flag, look) {
     ` ${count(units)} ${cell.reading} units; `,
     cell.method === "t-test"
       ? `the test is read at ${count(cell.planned_units)}`
-      : `the test is tuned to ${count(cell.planned_units)}`,
+      : ["the test is ", term("tuned", `tuned to ${count(cell.planned_units)}`)],
   );
 }
 
@@ -208,7 +223,7 @@ function timeline(flag, look, newest, run, goTo, chosen) {
 
 function hypothesis({ hypothesis: said, description }, look) {
   if (!said && !description) return null;
-  const state = look?.verdict.prediction;
+  const state = look && !isBroken(look.health) && look.verdict.prediction;
   return h(
     "section",
     { "aria-labelledby": "hypothesis" },
@@ -236,10 +251,11 @@ const PREDICTIONS = {
   open: { sign: "…", says: "still open", tone: "open" },
 };
 
+const isBroken = ({ srm_running_p_value: p }) => p !== null && p < BROKEN_SPLIT;
+
 function health({ health: told }) {
   const units = told.arms.reduce((sum, arm) => sum + arm.units, 0);
-  const isBroken = told.srm_running_p_value !== null && told.srm_running_p_value < BROKEN_SPLIT;
-  const split = isBroken
+  const split = isBroken(told)
     ? { sign: "✘", says: "broken", tone: "bad" }
     : { sign: "✔", says: "as promised", tone: "good" };
   const facts = [
@@ -282,8 +298,8 @@ function health({ health: told }) {
           ),
         ),
       ),
-      h("div", null, h("dt", null, "exposures"), h("dd", null, count(told.exposures))),
-      h("div", null, h("dt", null, "counted events"), h("dd", null, count(told.counted_events))),
+      h("div", null, h("dt", null, term("exposures", "exposures")), h("dd", null, count(told.exposures))),
+      h("div", null, h("dt", null, term("counted", "counted events")), h("dd", null, count(told.counted_events))),
       facts.map(([name, text, number, also]) =>
         h(
           "div",
@@ -301,12 +317,13 @@ const views = (choice, chosen) =>
     "div",
     { class: "choices" },
     h(
-      "label",
+      "span",
       null,
-      "Reading ",
+      term("reading", "Reading"),
+      " ",
       h(
         "select",
-        { id: "reading", onchange: chosen("reading") },
+        { id: "reading", "aria-label": "Reading", onchange: chosen("reading") },
         ["deciding", "settled", "live"].map((each) =>
           h("option", { value: each, selected: each === choice.reading }, each),
         ),
@@ -316,7 +333,7 @@ const views = (choice, chosen) =>
       "label",
       null,
       h("input", { id: "absolute", type: "checkbox", checked: choice.absolute, onchange: chosen("absolute") }),
-      " absolute",
+      " absolute differences",
     ),
   );
 
@@ -347,7 +364,8 @@ function segments(flag, look, choice, chosen) {
   );
 }
 
-function reproducibility(key, path, look) {
+function reproducibility(look, download, unsaved) {
+  const name = `${look.experiment}-${look.run}`;
   const offsets = Object.entries(look.offsets).sort(([one], [other]) => one - other);
   const settings = Object.entries({ ...ANALYSIS, ...look.analysis });
   return h(
@@ -360,37 +378,33 @@ function reproducibility(key, path, look) {
       h(
         "div",
         { class: "actions" },
-        h(
-          "button",
-          { type: "button", onclick: () => save(`${path}/results.csv?run=${look.run}`, `${key}-${look.run}.csv`) },
-          "CSV",
-        ),
+        h("button", { type: "button", onclick: () => download(`.csv?run=${look.run}`, `${name}.csv`) }, "CSV"),
         h(
           "button",
           {
             type: "button",
-            onclick: () =>
-              save(`${path}/results/looks/${look.look}?run=${look.run}`, `${key}-${look.run}-${look.look}.json`),
+            onclick: () => download(`/looks/${look.look}?run=${look.run}`, `${name}-${look.look}.json`),
           },
           "JSON",
         ),
       ),
     ),
+    unsaved && h("p", { class: "refusal", role: "alert" }, unsaved),
     h(
       "dl",
       { class: "facts" },
       [
-        ["run", `${look.experiment}/${look.run}`],
+        [term("run", "run"), `${look.experiment}/${look.run}`],
         [term("look", "look"), count(look.look)],
         [term("revision", "revision"), count(look.revision)],
-        ["catalog version", count(look.catalog_version)],
+        [term("catalog", "catalog version"), count(look.catalog_version)],
         [term("asof", "as of"), `${moment(look.time)} UTC`],
         [
           term("offsets", "offsets"),
           offsets.map(([partition, offset]) => `${partition}: ${count(offset)}`).join(" · "),
         ],
         [
-          "analysis",
+          term("analysis", "analysis"),
           settings
             .map(
               ([name, value]) =>

@@ -60,7 +60,7 @@ export const stateWords = (flag) =>
 /** Variants with their share of the units that get one, and who always gets them. */
 export function whoGetsWhat(flag, look) {
   const { definition } = flag.state;
-  const { variants, rollout = 100 } = definition;
+  const { variants, rollout = 100, segments = [] } = definition;
   const weights = variants.reduce((sum, { weight = 1 }) => sum + weight, 0);
   const units = look && Object.fromEntries(look.health.arms.map((arm) => [arm.variant, arm.units]));
   const isOn = flag.status === "running";
@@ -85,8 +85,8 @@ export function whoGetsWhat(flag, look) {
             "tr",
             null,
             h("th", { scope: "col" }, "variant"),
-            h("th", { scope: "col", class: "number" }, "now"),
-            h("th", { scope: "col", class: "number" }, "weight"),
+            h("th", { scope: "col", class: "number" }, isOn && segments.length ? "outside segments" : "now"),
+            h("th", { scope: "col", class: "number" }, term("weight", "weight")),
             units && h("th", { scope: "col", class: "number" }, term("units", "units")),
             h("th", { scope: "col" }, "payload"),
             h("th", { scope: "col" }, "always, and not counted"),
@@ -130,7 +130,7 @@ export function whoGetsWhat(flag, look) {
 
 function stateSentence(flag, rollout) {
   if (flag.rolled_out) return `Everybody gets ${flag.rolled_out}.`;
-  if (flag.status !== "running") return `Everybody gets ‘off’: it is ${flag.status}.`;
+  if (flag.status !== "running") return `Everybody gets ‘off’: it is ${flag.status === "draft" ? "a draft" : flag.status}.`;
   const { segments = [] } = flag.state.definition;
   return [
     term("rollout", "Rollout"),

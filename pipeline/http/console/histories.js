@@ -61,6 +61,7 @@ export function histories(path, redraw) {
     const nameOf = (cell) => `${cell.metric}, ${cell.variant}, ${cell.reading}`;
     const goals = flag.state.definition.metrics;
     const deciding =
+      options.find(({ judgement }) => judgement === "harmed") ??
       options.find((cell) => cell.judgement && goals.find((goal) => goal.metric === cell.metric)?.role === "primary") ??
       options[0];
     const cell = options.find((each) => nameOf(each) === choice.metric) ?? deciding;
@@ -118,7 +119,7 @@ export function histories(path, redraw) {
         h(
           "section",
           { "aria-labelledby": "entries" },
-          h("h2", { id: "entries" }, "Units that have entered"),
+          h("h2", { id: "entries" }, term("entries", "Units that have entered")),
           plots.units.place(),
           h(
             "p",

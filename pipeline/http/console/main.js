@@ -1,6 +1,6 @@
 // Main: which page is shown, what it follows, and when it is drawn again.
 
-import { follow } from "./api.js";
+import { follow, key } from "./api.js";
 import { askForKey } from "./actions.js";
 import { h, morph } from "./dom.js";
 import { experimentPage } from "./experiment.js";
@@ -68,22 +68,32 @@ async function refresh(opened, signal) {
   } catch (error) {
     if (error.status === undefined) throw error;
     if (signal.aborted || page === opened) return false; // a page that stands stays; its connection tells
-    main.replaceChildren(
-      h("h1", null, error.status === 404 ? "Not here" : error.status === 401 ? "A key is needed" : "No answer"),
-      h("p", null, error.message),
-      error.status === 401 || error.status === 403
-        ? h("button", { type: "button", onclick: enterKey }, "Enter a key")
-        : h("button", { type: "button", onclick: open }, "Try again"),
-      h("p", null, h("a", { href: "#/" }, "All experiments and flags")),
-    );
+    main.replaceChildren(refusal(error));
     return false;
   }
 }
 
-function connected(isConnected) {
+const refusal = (error) =>
+  h(
+    "div",
+    { class: "refused" },
+    h("h1", null, error.status === 404 ? "Not here" : error.isOfKey ? "A key is needed" : "No answer"),
+    h("p", null, error.isOfKey && !key.get() ? WANTS_KEY : error.message),
+    error.isOfKey
+      ? h("button", { type: "button", class: "main", onclick: enterKey }, "Enter a key")
+      : h("button", { type: "button", onclick: open }, "Try again"),
+    location.hash.length > 2 && h("p", null, h("a", { href: "#/" }, "All experiments and flags")),
+  );
+
+const WANTS_KEY =
+  "This server tells nothing without one. Where it runs, ‘peekproof key create viewer --name YOU’ makes a key that reads; an experimenter's acts too.";
+
+const CONNECTIONS = { live: "Live", lost: "Connecting again …", refused: "The key opens nothing any more" };
+
+function connected(state) {
   const told = document.getElementById("connection");
-  told.className = isConnected ? "is-live" : "is-lost";
-  told.textContent = isConnected ? "Live" : "Connecting again …";
+  told.className = state === "live" ? "is-live" : "is-lost";
+  told.textContent = CONNECTIONS[state];
 }
 
 const enterKey = async () => (await askForKey()) && open();

@@ -1,7 +1,7 @@
 // Versions: how a flag came to stand where it stands. When, who, why, and what changed.
 
 import { get } from "./api.js";
-import { h } from "./dom.js";
+import { h, table } from "./dom.js";
 import { moment } from "./numbers.js";
 
 /** A section for the history of one flag, which `refresh` reads anew and `view` draws. */
@@ -57,33 +57,16 @@ export function versionsOf(kind, key, redraw) {
 function differences(found) {
   if (!found) return h("p", { class: "quiet" }, "Reading …");
   if (!found.length) return h("p", { class: "quiet" }, "Nothing of the definition.");
-  return h(
-    "div",
-    { class: "wide", tabindex: 0, role: "group", "aria-label": "Differences" },
-    h(
-      "table",
-      null,
+  return table(
+    "Differences",
+    ["field", "before", "after"],
+    found.map(({ path, before, after }) =>
       h(
-        "thead",
+        "tr",
         null,
-        h(
-          "tr",
-          null,
-          ["field", "before", "after"].map((name) => h("th", { scope: "col" }, name)),
-        ),
-      ),
-      h(
-        "tbody",
-        null,
-        found.map(({ path, before, after }) =>
-          h(
-            "tr",
-            null,
-            h("th", { scope: "row" }, h("code", null, path)),
-            h("td", null, value(before, "del")),
-            h("td", null, value(after, "ins")),
-          ),
-        ),
+        h("th", { scope: "row" }, h("code", null, path)),
+        h("td", null, value(before, "del")),
+        h("td", null, value(after, "ins")),
       ),
     ),
   );

@@ -80,6 +80,18 @@ const MEANINGS = {
   freshness: "How far the newest look is behind now. Looks are published while there is news.",
   look: "One computation of the results. Looks are numbered; each can be computed again to the last bit.",
   revision: "How often results were restated, because a metric was redefined or the log replayed.",
+  exposures: "How often units met a variant, repeats included. A unit enters the run with its first.",
+  counted: "Events that count for some metric: of a unit of this run, after its entry, within the metric's window.",
+  entries: "Cumulative exposures: each unit at its first. Lines in another proportion than the weights mean a broken split.",
+  run: "From a start to its end. A restart begins another run, with a fresh split and fresh results.",
+  weight: "A variant gets its weight's part of the sum of all weights, among the units that get a variant.",
+  tuned:
+    "The planned sample, from the baseline and the prediction. With so many units the interval is as narrow as it can be; you may act before, and afterwards.",
+  reading:
+    "Which units a row counts: the settled ones, everyone so far (live), or deciding, which is settled as soon as there are enough of them.",
+  catalog: "The newest record of the catalog that this look knows: it fixes the definitions of flags, experiments and metrics.",
+  analysis:
+    "How the numbers are judged. Alpha bounds false discoveries, guardrail alpha the false alarms of each guardrail; the correction says how several comparisons share it.",
   offsets: "Of each units partition, the offset before which every record is in this look.",
   rollout: "The percentage of units that get a variant at all. The others get 'off'.",
   prediction:

@@ -40,7 +40,9 @@ class Console:
     """A server over the examples of `configs/`, of which one experiment runs, and a browser in which it is open."""
 
     def __init__(self, settings: Settings, run: RunInForce, address: str, browser: Browser) -> None:
-        self.settings, self.address, self.browser = settings, address, browser
+        self.settings, self.address = settings, address
+        self.browser = browser.new_context(base_url=address, reduced_motion="reduce")
+        self.browser.set_default_timeout(15_000)
         self.key = Keys(settings.data).create("admin", "ann")[1]
         self.faults: list[str] = []
         self.last: Look | None = None
@@ -56,22 +58,24 @@ class Console:
             producer.send(self.settings.topic(RESULTS), encode_look(self.last), key=key)
         producer.close()
 
-    def open(self, route: str = "", **context: object) -> Page:
-        """A page in a window of its own, with a key that was entered before."""
-        opened = self.browser.new_context(base_url=self.address, reduced_motion="reduce", **context)  # type: ignore[arg-type]
-        opened.set_default_timeout(15_000)
-        opened.add_init_script(f"sessionStorage.setItem('peekproof-key', '{self.key}')")
-        page = opened.new_page()
+    def open(self, route: str = "", key: str | None = None) -> Page:
+        """A page with a key that was entered before."""
+        page = self.browser.new_page()
+        page.add_init_script(f"sessionStorage.setItem('peekproof-key', '{key or self.key}')")
         page.on("console", lambda said: said.type in ("error", "warning") and self.faults.append(said.text))
         page.on("pageerror", lambda error: self.faults.append(str(error)))
         page.goto(f"/#/{route}")
         expect(page.get_by_text("Live", exact=True)).to_be_visible()
         return page
 
-    def experiment(self, **context: object) -> Page:
-        page = self.open(f"experiments/{EXPERIMENT}", **context)
-        expect(page.locator("#chart-intervals canvas")).to_be_visible()
+    def experiment(self, key: str | None = None) -> Page:
+        page = self.open(f"experiments/{EXPERIMENT}", key)
+        expect(page.locator("#chart-units canvas")).to_be_visible()
         return page
+
+    def shows(self, page: Page, name: str) -> None:
+        """Keep what it looks like."""
+        page.screenshot(path=self.settings.data / "screenshots" / f"{name}.png", full_page=True)
 
 
 def _sums(n: int) -> dict[tuple[object, ...], tuple[int, int, int, int]]:
@@ -116,13 +120,13 @@ def no_fault(console: Console) -> Iterator[None]:
     """Nothing that went wrong in a page goes unseen."""
     console.faults.clear()
     yield
-    for context in console.browser.contexts:
-        context.close()
+    for page in console.browser.pages:
+        page.close()
     assert console.faults == []
 
 
 def test_it_asks_for_a_key_and_keeps_it_out_of_addresses(console: Console):
-    page = console.browser.new_context(base_url=console.address).new_page()
+    page = console.browser.new_page()
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
     page.goto("/")
@@ -188,26 +192,35 @@ def test_one_can_go_back_to_any_look(console: Console):
     expect(page.get_by_text(f"Look {newest} of {newest}")).to_be_visible()
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_it_hides_nothing_from_anybody(console: Console, scheme: str):
-    rules = {"runOnly": ["color-contrast"]} if scheme == "dark" else {}  # the others see no colour
-    directory = console.settings.data / "screenshots"
-    for name, route in {"list": "", "experiment": f"experiments/{EXPERIMENT}", "flag": "flags/dark-mode"}.items():
-        page = console.open(route, color_scheme=scheme)
-        expect(page.get_by_role("heading", level=1)).to_be_visible()
-        if name == "experiment":
-            expect(page.locator("#chart-units canvas")).to_be_visible()
-        page.screenshot(path=directory / f"{name}-{scheme}.png", full_page=True)
+@pytest.mark.parametrize("name", ["list", "experiment", "flag"])
+def test_it_hides_nothing_from_anybody_by_day_by_night_and_on_a_phone(console: Console, name: str):
+    routes = {"list": "", "experiment": f"experiments/{EXPERIMENT}", "flag": "flags/dark-mode"}
+    page = console.experiment() if name == "experiment" else console.open(routes[name])
+    for scheme, rules in (("light", {}), ("dark", {"runOnly": ["color-contrast"]})):  # the others see no colour
+        page.emulate_media(color_scheme=scheme)
         found = Axe().run(page, options=rules)
         assert found.violations_count == 0, found.generate_report()
-    print(f"screenshots: {directory}")
+        console.shows(page, f"{name}-{scheme}")
+
+    page.set_viewport_size({"width": 390, "height": 844})
+
+    page.wait_for_function("document.documentElement.scrollWidth <= innerWidth")
+    console.shows(page, f"{name}-phone")
+    print(f"screenshots: {console.settings.data / 'screenshots'}")
 
 
-def test_it_fits_a_phone(console: Console):
-    page = console.experiment(viewport={"width": 390, "height": 844}, has_touch=True)
+def test_a_key_that_was_revoked_is_told_where_it_is_missed(console: Console):
+    keys = Keys(console.settings.data)
+    key, text = keys.create("viewer", "eve")
+    page = console.experiment(text)
 
-    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-    page.screenshot(path=console.settings.data / "screenshots" / "experiment-phone.png", full_page=True)
+    keys.revoke(key.id)
+    console.publish(3_000)
+
+    expect(page.get_by_text("The key opens nothing any more")).to_be_visible()
+    page.get_by_role("button", name="CSV").click()
+    expect(page.get_by_role("alert")).to_contain_text("the key is not known (any more)")
+    console.faults[:] = [fault for fault in console.faults if "401" not in fault]
 
 
 def test_a_verdict_arrives_on_the_open_page_without_a_reload(console: Console):
