@@ -1,7 +1,10 @@
 """`peekproof demo`: experiments that are decided on live traffic, in this terminal."""
 
+import os
 import sys
+import threading
 import time
+import webbrowser
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,15 +31,15 @@ def demo(seconds: float, events_per_second: float, as_json: bool) -> None:
     """Watch experiments being decided on the live traffic of simulated visitors.
 
     Starts a Kafka broker (unless PEEKPROOF_BOOTSTRAP_SERVERS names one), the topics, the example experiments and a
-    worker of every stage; stops them all at the end, or on Ctrl-C. Exit code 0: everything sent has been counted, and
-    every result is final.
+    worker of every stage, and opens the console in a browser; stops them all at the end, or on Ctrl-C. Exit code 0:
+    everything sent has been counted, and every result is final.
     """
     console = Console()
     if as_json:
         outcome = run_demo(Settings.read(), seconds, events_per_second, lambda *_: None)
         click.echo(msgspec.json.encode(outcome))
     else:
-        with _pictures(console) if console.is_terminal else _plain() as show:
+        with pictures(console) if console.is_terminal else _plain() as show:
             outcome = run_demo(Settings.read(), seconds, events_per_second, show)
         console.print(summary(outcome, Path.cwd()), soft_wrap=True)
     if not outcome.complete:
@@ -44,9 +47,25 @@ def demo(seconds: float, events_per_second: float, as_json: bool) -> None:
 
 
 @contextmanager
-def _pictures(console: Console) -> Iterator[Show]:
+def pictures(console: Console) -> Iterator[Show]:
+    """What is to be seen, on a terminal; the results also in a browser."""
+    is_opened = False
+
+    def show(watch: Watch, moment: Moment) -> None:
+        nonlocal is_opened
+        live.update(View(watch, moment), refresh=True)
+        if watch.looks and not is_opened:  # so there is something to see
+            is_opened = True
+            _open(moment.console)
+
     with Live(console=console, auto_refresh=False) as live:
-        yield lambda watch, moment: live.update(View(watch, moment), refresh=True)
+        yield show
+
+
+def _open(address: str) -> None:
+    """Open a page where there is a screen; a browser for terminals would take ours."""
+    if sys.platform == "darwin" or os.environ.keys() & {"DISPLAY", "WAYLAND_DISPLAY"}:
+        threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()  # some take their time
 
 
 @contextmanager

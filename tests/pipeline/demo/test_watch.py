@@ -1,6 +1,9 @@
 """Watch and view: what was seen is counted once, freshness is what a stopwatch says, the picture fits its terminal."""
 
+import io
+import webbrowser
 from collections import Counter
+from queue import SimpleQueue
 from types import SimpleNamespace
 
 import msgspec
@@ -9,6 +12,7 @@ from rich.console import Console
 
 from evaluation.catalog import FlagInForce, MetricInForce, RunInForce
 from evaluation.overview import Told
+from pipeline.cli.demo import pictures
 from pipeline.demo.session import EXAMPLES, TAG, Moment
 from pipeline.demo.traffic import Batch, Progress
 from pipeline.demo.view import View, lines
@@ -262,3 +266,18 @@ def test_a_flag_whose_state_changed_says_so_where_it_stands(watch):
     assert list(lines(watch, MOMENT))[-1].endswith(
         "answered: waiting  exp-1 is complete, dim is rolled out in version 3: everybody likes it"
     )
+
+
+def test_the_console_opens_once_there_is_something_to_see(watch: Watch, monkeypatch: pytest.MonkeyPatch):
+    opened = SimpleQueue[str]()
+    monkeypatch.setenv("DISPLAY", ":0")
+    monkeypatch.setattr(webbrowser, "open", opened.put)
+
+    with pictures(Console(file=io.StringIO())) as show:
+        show(watch, Moment(phase="the workers are starting", elapsed=0, seconds=60, console="http://too-early"))
+        watch.take_look(record(look(1)))
+        for _ in range(2):
+            show(watch, Moment(phase="live traffic", elapsed=1, seconds=60, console="http://127.0.0.1:8080"))
+
+    assert opened.get(timeout=10) == "http://127.0.0.1:8080"
+    assert opened.empty()
