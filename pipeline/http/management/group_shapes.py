@@ -13,10 +13,14 @@ from schemas.catalog import Exempt, Flag, Group
 
 
 class SlotShape(Said, frozen=True, kw_only=True):
-    """A share of the units, the experiments of which they meet no other's, and the units that always belong to it."""
+    """A share of the units, the experiments of which they meet no other's, and the units that always belong to it.
+
+    Amplitude puts a holdout into a slot too. Here its experiments are put there: an experiment may belong to both.
+    """
 
     percentage: int
     experiments: list[str] = msgspec.field(default_factory=list)
+    holdouts: list[str] = msgspec.field(default_factory=list)  # none
     individuals: list[str] = msgspec.field(default_factory=list)
 
 

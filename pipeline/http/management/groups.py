@@ -61,12 +61,11 @@ async def show_mutex(backend: Backend, key: str) -> MutexShape:
 @post("/mutexes", status_code=200, guards=[requires(EDITING)])
 async def create_mutex(request: EditRequest, backend: Backend, data: NewMutex) -> MutexShape:
     """Publish a mutual exclusion, and which of its slots its experiments belong to, or nothing."""
-    require_project(backend, data.project_id)
-    if data.key in backend.catalog.history.newest.groups:
-        raise RefusedError(f"group '{data.key}' exists already; edit it, or choose another key")
-    group = sound(lambda: new_group(data, request.auth.name))
-    slots = {number: slot.experiments for number, slot in enumerate(data.slots, 1)}
-    await edit(request, backend, [group, *_moved(backend, data.key, slots)], data.reason or "create", data.yes)
+    if any(slot.holdouts for slot in data.slots):
+        raise ClientException(
+            "slots.holdouts: a slot keeps experiments only; name those of the holdout, they may belong to both"
+        )
+    await _create(request, backend, data, {number: slot.experiments for number, slot in enumerate(data.slots, 1)})
     return _mutex_shape(backend, data.key)
 
 
@@ -111,12 +110,7 @@ async def show_holdout(backend: Backend, key: str) -> HoldoutShape:
 @post("/holdouts", status_code=200, guards=[requires(EDITING)])
 async def create_holdout(request: EditRequest, backend: Backend, data: NewHoldout) -> HoldoutShape:
     """Publish a holdout, and that its experiments belong to it, or nothing."""
-    require_project(backend, data.project_id)
-    if data.key in backend.catalog.history.newest.groups:
-        raise RefusedError(f"group '{data.key}' exists already; edit it, or choose another key")
-    group = sound(lambda: new_group(data, request.auth.name))
-    moved = _moved(backend, data.key, {0: data.experiments})
-    await edit(request, backend, [group, *moved], data.reason or "create", data.yes)
+    await _create(request, backend, data, {0: data.experiments})
     return _holdout_shape(backend, data.key)
 
 
@@ -134,6 +128,18 @@ async def edit_holdout(request: EditRequest, backend: Backend, key: str, data: H
     moved = [] if data.experiments is UNSET else _moved(backend, key, {0: data.experiments})
     await edit(request, backend, [edited, *moved], data.reason or "edit", data.yes)
     return _holdout_shape(backend, key)
+
+
+async def _create(
+    request: EditRequest, backend: Backend, data: NewMutex | NewHoldout, experiments: dict[int, list[str]]
+) -> None:
+    """Publish a group, and which experiments belong to which of its slots, or nothing."""
+    require_project(backend, data.project_id)
+    if data.key in backend.catalog.history.newest.groups:
+        raise RefusedError(f"group '{data.key}' exists already; edit it, or choose another key")
+    group = sound(lambda: new_group(data, request.auth.name))
+    moved = _moved(backend, data.key, experiments)
+    await edit(request, backend, [group, *moved], data.reason or "create", data.yes)
 
 
 def _mutex_shape(backend: Backend, key: str) -> MutexShape:

@@ -167,10 +167,13 @@ def test_groups_take_their_experiments_with_them_or_nothing(api: Api):
     too_many = {"key": "m", "slots": [*slots, {"percentage": 1}]}
     assert "the percentages sum to 101" in api.call("POST", "mutexes", too_many, 409)["error"]
 
+    held = {"key": "m", "slots": [{"percentage": 9, "holdouts": ["h"]}]}
+    assert "name those of the holdout" in api.call("POST", "mutexes", held, 400)["error"]
+
     created = api.call("POST", "mutexes", {"key": "m", "slots": slots})
     assert created["slots"] == [
-        {"percentage": 60, "experiments": ["left"], "individuals": []},
-        {"percentage": 40, "experiments": [], "individuals": ["ann"]},
+        {"percentage": 60, "experiments": ["left"], "holdouts": [], "individuals": []},
+        {"percentage": 40, "experiments": [], "holdouts": [], "individuals": ["ann"]},
     ]
     edited = api.call("PATCH", "mutexes/m/slots/2", {"experiments": ["left", "right"]})
     assert [slot["experiments"] for slot in edited["slots"]] == [["left"], ["left", "right"]]
