@@ -1,5 +1,7 @@
 """App: every route, over one backend."""
 
+import logging
+import traceback
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -7,7 +9,7 @@ from typing import Any
 from litestar import Litestar, Request, Response
 from litestar.datastructures import CacheControlHeader, State
 from litestar.di import Provide
-from litestar.exceptions import HTTPException, ValidationException
+from litestar.exceptions import HTTPException, InternalServerException, ValidationException
 from litestar.openapi import OpenAPIConfig
 from litestar.static_files import create_static_files_router
 from litestar.types import ASGIApp
@@ -27,6 +29,7 @@ from pipeline.http.origins import Origins
 from pipeline.http.results import results
 
 CONSOLE = Path(__file__).parent / "console"
+_log = logging.getLogger(__name__)
 
 
 def create_app(backend: Backend) -> ASGIApp:
@@ -49,6 +52,7 @@ def create_app(backend: Backend) -> ASGIApp:
                 directories=[CONSOLE],
                 html_mode=True,
                 cache_control=CacheControlHeader(no_cache=True),  # after an update no browser mixes old parts with new
+                exception_handlers={ValueError: _no_file, InternalServerException: _no_file},
             ),
         ],
         dependencies={"backend": Provide(lambda: backend, sync_to_thread=False, use_cache=True)},
@@ -58,6 +62,7 @@ def create_app(backend: Backend) -> ASGIApp:
             UnreachableError: _unreachable,
             RecursionError: _unreadable,
             UnicodeDecodeError: _unreadable,
+            Exception: _failed,
         },
         state=State({"registry": registry, "backend": backend}),
         openapi_config=OpenAPIConfig(
@@ -86,6 +91,18 @@ def _refuse_edit(_: Request[Any, Any, Any], error: PeekproofError) -> Response[d
 def _unreadable(_: Request[Any, Any, Any], error: Exception) -> Response[dict[str, str]]:
     rule = "is nested too deeply; flatten it" if isinstance(error, RecursionError) else "is not UTF-8; send that"
     return Response({"error": f"the request {rule}"}, status_code=400)
+
+
+def _no_file(*_: object) -> Response[dict[str, str]]:
+    return Response({"error": "no file can have such a name"}, status_code=404)
+
+
+def _failed(request: Request[Any, Any, Any], error: Exception) -> Response[dict[str, str]]:
+    """The log tells where, but not the error's own words: they might name a unit, or a key."""
+    where = "".join(traceback.format_tb(error.__traceback__))
+    route = request.scope.get("path_template")
+    _log.error("%s %s failed with %s (its words are withheld):\n%s", request.method, route, type(error).__name__, where)
+    return Response({"error": "the server failed, and its log says where"}, status_code=500)
 
 
 def _unreachable(_: Request[Any, Any, Any], error: UnreachableError) -> Response[dict[str, str]]:

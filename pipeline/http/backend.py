@@ -16,6 +16,7 @@ from pipeline.http.looks import Looks, pulse
 from pipeline.http.past import Past
 from pipeline.http.posts import Posts
 from pipeline.http.sticky import Sticky
+from pipeline.http.streams import Streams
 from pipeline.http.tickets import Tickets
 from pipeline.http.tracking import Tracker
 from pipeline.http.workers import Workers
@@ -48,6 +49,7 @@ class Backend:
         self.posts = Posts(settings)
         self.tracker = Tracker(self.posts, self.flags, self.sticky)
         self.tickets = Tickets()
+        self.streams = Streams()
         self.is_stopping = False
         self._news = asyncio.Event()  # set for a moment with every record of the catalog, and at the end
         self._told = 0.0  # when (`monotonic`) the newest of them is, or was, told

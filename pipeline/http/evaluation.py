@@ -56,7 +56,7 @@ def stream_of(backend: Backend, text: str | None, event: Callable[[ServedFlags],
             elif not await backend.catalog_changes(KEEP_ALIVE_SECONDS):
                 yield quiet
 
-    return Stream(events(), media_type="text/event-stream", headers={"cache-control": "no-store"})
+    return backend.streams.of(events())
 
 
 @post("/sdk/v2/vardata", status_code=200, request_max_body_size=MOST_USER_BYTES)

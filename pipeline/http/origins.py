@@ -10,7 +10,7 @@ from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from pipeline.http.access import LOOPBACK
 
-FOR_BROWSERS = ("/sdk/", "/v1/", "/ofrep/", "/2/httpapi", "/batch", "/identify", "/groupidentify")
+FOR_BROWSERS = ("/sdk/v2/", "/sdk/stream/", "/v1/", "/ofrep/", "/2/httpapi", "/batch", "/identify", "/groupidentify")
 
 _ASKED = [
     (b"access-control-allow-methods", b"GET, POST, OPTIONS"),

@@ -156,11 +156,7 @@ async def table(backend: Backend, key: str, run: str | None = None) -> str:
 @get("/results/stream")
 async def follow(request: Request[Any, Key, Any], backend: Backend, experiment: str | None = None) -> Stream:
     """Every look when it is published, as server-sent events of the type `look`; first the newest of each run."""
-    return Stream(
-        _events(backend, request.auth, experiment),
-        media_type="text/event-stream",
-        headers={"Cache-Control": "no-cache"},
-    )
+    return backend.streams.of(_events(backend, request.auth, experiment))
 
 
 results = Router(

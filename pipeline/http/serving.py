@@ -15,6 +15,7 @@ from pipeline.http.app import create_app
 from pipeline.http.backend import Backend
 from pipeline.http.keys import Keys
 from pipeline.http.listening import address, listen
+from pipeline.http.protocol import Protocol, most_connections
 from pipeline.settings import Settings
 
 WATCH_SECONDS = 1.0
@@ -57,7 +58,8 @@ async def _serve(backend: Backend, host: str, listening: socket.socket, ready: C
         server = _Server(
             uvicorn.Config(
                 create_app(backend),
-                http="httptools",
+                http=Protocol,
+                limit_concurrency=most_connections(),
                 ws="none",
                 lifespan="off",
                 log_config=None,

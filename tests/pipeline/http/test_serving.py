@@ -1,57 +1,116 @@
-"""The server's process: it answers, is watched, and ends."""
+"""The server's process: it answers, is watched, bears what is hostile, and ends."""
 
-import os
+import asyncio
+import logging
 import signal
 import socket
-import subprocess
-import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NoReturn
 
 import httpx
+import pytest
 
+from pipeline.errors import PeekproofError
+from pipeline.http.access import Access
+from pipeline.http.app import create_app
+from pipeline.http.backend import Backend
+from pipeline.http.delivery import Delivery
+from pipeline.http.keys import Keys
+from pipeline.http.serving import serve
+from pipeline.http.uploads import Record
 from pipeline.settings import Settings
 from tests.pipeline.http.server import Server, serving
 
 
-def serve(settings: Settings, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "pipeline.cli", "serve", *arguments]
-    environment = os.environ | settings.environment()
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+def test_it_answers_that_it_is_there_and_ready_and_counts_that_by_route(open_server: Server):
+    assert httpx.get(f"{open_server.address}/healthz").text == "ok"
+    assert httpx.get(f"{open_server.address}/readyz").status_code == 200
 
-
-def test_it_answers_that_it_is_there_and_ready_and_counts_that_by_route(server: Server):
-    assert httpx.get(f"{server.address}/healthz").text == "ok"
-    assert httpx.get(f"{server.address}/readyz").status_code == 200
-
-    told = httpx.get(f"{server.address}/metrics").text
+    told = httpx.get(f"{open_server.address}/metrics").text
     assert 'peekproof_http_requests_total{method="GET",route="/readyz",status="200"} 1.0' in told
     assert "process_cpu_seconds_total" in told
 
 
-def test_every_answer_forbids_inline_code_and_frames(server: Server):
+def test_every_answer_forbids_inline_code_and_frames(open_server: Server):
     for path, status in (("/", 200), ("/healthz", 200), ("/nothing/here", 404)):
-        answer = httpx.get(server.address + path)
+        answer = httpx.get(open_server.address + path)
         assert answer.status_code == status
         policy = answer.headers["content-security-policy"]
         assert "default-src 'none'" in policy
         assert "unsafe-inline" not in policy
         assert "frame-ancestors 'none'" in policy
         assert answer.headers["x-content-type-options"] == "nosniff"
-    assert httpx.get(f"{server.address}/main.js").headers["cache-control"] == "no-cache"
+    assert httpx.get(f"{open_server.address}/main.js").headers["cache-control"] == "no-cache"
 
 
-def test_a_port_that_is_taken_is_a_clear_word(deployment: Settings):
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        ended = serve(deployment, f"--port={taken.getsockname()[1]}")
+def test_an_open_server_listens_to_no_other_site(open_server: Server):
+    def status(**headers: str) -> int:
+        return httpx.get(f"{open_server.address}/api/1/overview", headers=headers).status_code
 
-    assert ended.returncode == 2
-    assert "cannot be had (Address already in use); choose another by --port or PEEKPROOF_HTTP_PORT" in ended.stderr
+    assert (status(), status(origin=open_server.address)) == (200, 200)
+    assert (status(origin="https://elsewhere.example"), status(origin="null")) == (403, 403)
+    assert (status(host="elsewhere.example"), status(host="127.0.0.1.elsewhere.example")) == (403, 403)
 
 
-def test_beyond_loopback_it_wants_keys(deployment: Settings):
-    ended = serve(deployment, "--host=0.0.0.0", "--port=0")
+@pytest.mark.parametrize("path", ["..%2fapp.py", "%2e%2e/app.py", "vendor/..%2f..%2fapp.py", "%00", "a" * 5_000])
+def test_a_file_that_is_none_of_the_consoles_is_not_there(open_server: Server, path: str):
+    assert httpx.get(f"{open_server.address}/{path}").status_code == 404
 
-    assert ended.returncode == 2
-    assert "there are no keys yet; create one with `peekproof key create admin`" in ended.stderr
+
+def test_a_head_that_does_not_end_is_cut_off(open_server: Server):
+    host, port = open_server.address.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port))) as connection:
+        connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nX-Long: " + b"a" * 199_000)
+        connection.settimeout(0.2)
+        with pytest.raises(TimeoutError):
+            connection.recv(1)
+        connection.settimeout(10)
+        connection.sendall(b"a" * 2_000)
+        assert connection.recv(1_000).startswith(b"HTTP/1.1 400 ")
+
+
+def test_what_fails_is_logged_without_words_that_might_name_a_unit(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    class Failing(Delivery):
+        def __init__(self) -> None: ...
+
+        async def send(self, records: Iterable[Record]) -> NoReturn:
+            raise KeyError(*records)
+
+    backend = Backend(Settings(data=tmp_path), Access(Keys(tmp_path), is_open=True))
+    backend.delivery = Failing()
+    event = {"event_type": "purchase", "user_id": "ann-of-the-shop"}
+
+    async def send() -> httpx.Response:
+        transport = httpx.ASGITransport(create_app(backend))
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+            return await client.post("/2/httpapi", json={"api_key": "client-abc", "events": [event]})
+
+    with caplog.at_level(logging.DEBUG):
+        answer = asyncio.run(send())
+
+    assert answer.status_code == 500
+    assert "POST /2/httpapi failed with KeyError" in caplog.text
+    assert "raise KeyError(*records)" in caplog.text
+    assert not [word for word in ("ann-of-the-shop", "client-abc") if word in caplog.text + answer.text]
+
+
+def test_a_port_that_is_taken_is_a_clear_word(tmp_path: Path):
+    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(PeekproofError) as refused:
+        serve(Settings(data=tmp_path), "127.0.0.1", taken.getsockname()[1], False, print)
+
+    assert "cannot be had (Address already in use); choose another by --port or PEEKPROOF_HTTP_PORT" in str(
+        refused.value
+    )
+
+
+@pytest.mark.parametrize(
+    ("is_open", "says"),
+    [(False, "there are no keys yet; create one with `peekproof key create admin`"), (True, "or without --open")],
+)
+def test_beyond_loopback_it_wants_keys(tmp_path: Path, is_open: bool, says: str):
+    with pytest.raises(PeekproofError, match=says):
+        serve(Settings(data=tmp_path), "0.0.0.0", 0, is_open, print)
 
 
 def test_a_stream_ends_with_the_server_which_ends_well(deployment: Settings):
