@@ -4,28 +4,36 @@ import asyncio
 from collections.abc import Callable
 from math import inf
 from time import monotonic
+from typing import Any
 
-from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from pipeline.errors import PeekproofError
 from pipeline.settings import Settings
+from pipeline.transport.fetches import Fetches
 from schemas.topics import MAX_MESSAGE_BYTES
 
-Read = Callable[[ConsumerRecord], None]
+SLICE_BYTES = 1 << 20
+GATHER_MS = 200  # in which a topic that is read by columns may bring more of them
+
+Read = Callable[[Any], None]  # of a ConsumerRecord; of Records, where a topic is read by columns
 
 
 class Follower:
     """Calls `read` for each record of a topic, in the order of each partition, for as long as it runs.
 
-    `from_end`: for those only that come after its start. An error of the client or of `read` ends the following;
-    `caught_up` then raises it.
+    `from_end`: for those only that come after its start. `columnar`: for each slice of records, as columns. An error
+    of the client or of `read` ends the following; `caught_up` then raises it.
     """
 
-    def __init__(self, settings: Settings, topic: str, read: Read, from_end: bool = False) -> None:
+    def __init__(
+        self, settings: Settings, topic: str, read: Read, from_end: bool = False, columnar: bool = False
+    ) -> None:
         self._topic = settings.topic(topic)
         self._read = read
         self._settings = settings
         self._begin = "latest" if from_end else "earliest"
+        self._columnar = columnar
         self._consumer: AIOKafkaConsumer
         self._asking: AIOKafkaConsumer  # a connection of its own: a question waits behind a fetch that waits for news
         self._position: dict[TopicPartition, int] = {}
@@ -50,10 +58,15 @@ class Follower:
             auto_offset_reset=self._begin,
             max_partition_fetch_bytes=MAX_MESSAGE_BYTES,
             fetch_max_bytes=4 * MAX_MESSAGE_BYTES,
+            fetch_min_bytes=SLICE_BYTES if self._columnar else 1,
+            fetch_max_wait_ms=GATHER_MS if self._columnar else 500,
             **self._settings.aiokafka_arguments(),
         )
         self._asking = AIOKafkaConsumer(group_id=None, **self._settings.aiokafka_arguments())
-        await asyncio.gather(self._consumer.start(), self._asking.start())
+        await self._asking.start()
+        await self._consumer.start()
+        if self._columnar:  # before the event loop's next turn, in which it would fetch
+            Fetches(self._consumer._fetcher, SLICE_BYTES).columnar = frozenset([self._topic])
         if not self._consumer.partitions_for_topic(self._topic):
             await asyncio.gather(self._consumer.stop(), self._asking.stop())
             raise PeekproofError(f"topic '{self._topic}' does not exist; `peekproof topics` creates it")
@@ -97,7 +110,7 @@ class Follower:
     async def _follow(self) -> None:
         try:
             while True:
-                fetched = await self._consumer.getmany(timeout_ms=1_000)
+                fetched = await self._consumer.getmany(timeout_ms=1_000, max_records=1 if self._columnar else None)
                 for records in fetched.values():
                     for record in records:
                         self._read(record)

@@ -19,6 +19,7 @@ from evaluation.metrics.partition import Partition
 from evaluation.nesting import DEEPEST
 from pipeline.archive import Archive
 from pipeline.gathering import Gathering
+from pipeline.http import sticky
 from pipeline.transport.columns import read_columns
 from schemas.catalog import Cuped, Document, Flag, FlagState, Goal, Metric, Step, Variant
 from schemas.records import Records
@@ -32,6 +33,7 @@ VISITORS = 3_000
 
 def compile_kernels() -> None:
     """Run every kernel of the hot path, with the types that the stream gives it."""
+    sticky.compile_kernels()
     history = _history()
     gathering = Gathering(partitions=1, horizon=HORIZON, expected=2)
     partition = Partition(0, HORIZON)

@@ -13,6 +13,7 @@ class Assignment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     user_id: str | None = None
     device_id: str | None = None
     groups: dict[str, str | list[str]] | None = None
+    unit: str | None = None  # by which the flag buckets; said by servers, which read it again
     payload: object = None
     metadata: dict[str, object] = {}  # flagVersion, experimentKey, segmentName
     time: int  # the exposure's, ms UTC

@@ -15,7 +15,7 @@ from pipeline.http.flags import FlagMemory
 from pipeline.http.looks import Looks, pulse
 from pipeline.http.past import Past
 from pipeline.http.posts import Posts
-from pipeline.http.sticky import Sticky
+from pipeline.http.sticky import Sticky, compile_kernels
 from pipeline.http.streams import Streams
 from pipeline.http.tickets import Tickets
 from pipeline.http.tracking import Tracker
@@ -57,7 +57,7 @@ class Backend:
         self._followers = (
             Follower(settings, HEALTH, self.workers.read, from_end=True),
             Follower(settings, RESULTS, self.looks.read),
-            Follower(settings, ASSIGNMENTS, self.sticky.read),
+            Follower(settings, ASSIGNMENTS, self.sticky.read, columnar=True),
         )
 
     @property
@@ -74,7 +74,7 @@ class Backend:
         return next((f"{type(failure).__name__}: {failure}" for failure in failures if failure), None)
 
     async def __aenter__(self) -> Self:
-        await self.writer.__aenter__()
+        await asyncio.gather(asyncio.to_thread(compile_kernels), self.writer.__aenter__())
         self.producer = create_producer(self.settings)
         self.delivery = Delivery(self.settings, self.producer)
         with answering(self.settings):

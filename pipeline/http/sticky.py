@@ -1,57 +1,123 @@
 """Sticky: which variant each unit of a sticky flag has in its run, by the assignments that servers made."""
 
-import msgspec
-from aiokafka import ConsumerRecord
+from collections.abc import Mapping, Sequence
 
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from evaluation.assignment.given import NOTHING, Given
+from evaluation.assignment.scanning import Scanned, Type, Wanted, scan
 from evaluation.assignment.users import context_of
 from evaluation.assignment.values import select, text_of
+from evaluation.hashing import text_hashes, unit_hashes
+from evaluation.texts import Texts, as_bytes
 from pipeline.http.flags import ServedFlags
+from pipeline.transport import columns
+from schemas.assignment import Assignment
+from schemas.records import Records
+from schemas.topics import ASSIGNMENTS
 
-MOST = 2_000_000  # units, of all flags: some 300 MB. Beyond, those that were assigned longest ago are forgotten.
+MOST = 8_000_000  # units, of all flags: 200 MB. Beyond, those that were assigned longest ago are forgotten.
 PROPERTY = "[Experiment] {}"  # of the user, in which Amplitude keeps the variant of a flag
 ORIGIN = "http/"  # of the assignments that servers make
-_OF_SERVERS = b'"origin":"http/'
+_ORIGIN = np.frombuffer(ORIGIN.encode(), np.uint8)
+_FLAG, _RUN, _VARIANT, _UNIT, _FROM = PATHS = (
+    ("flag_key",),
+    ("experiment_key",),
+    ("variant",),
+    ("unit",),
+    ("origin",),
+)
+_WANTED = Wanted(dict.fromkeys(PATHS, Type.TEXT), required=_FROM)
 
-
-class _Assigned(msgspec.Struct):
-    variant: str
-    origin: str
-    experiment_key: str | None = None
+Arm = tuple[str | None, str]  # the run, and the variant in it
 
 
 class Sticky:
     """Remembers; of a unit the newest assignment counts."""
 
     def __init__(self, most: int = MOST) -> None:
-        self._most = most
-        # By the key of the assignment, flag/unit, the oldest first: the run, and the variant in it.
-        self._variants: dict[bytes, tuple[str | None, str]] = {}
+        self._given = Given(most)  # by the hash of flag and unit; the code is a position in `arms`
+        self._arms: list[Arm] = []
+        self._codes: dict[Arm, int] = {}
 
-    def read(self, record: ConsumerRecord) -> None:
-        """Take one record of the topic `assignments`."""
-        if record.key and record.value and _OF_SERVERS in record.value:  # few are: the others are not decoded
-            assigned = msgspec.json.decode(record.value, type=_Assigned)
-            if assigned.origin.startswith(ORIGIN):
-                self.remember(record.key, assigned.experiment_key, assigned.variant)
+    def read(self, records: Records) -> None:
+        """Take a slice of the topic `assignments`."""
+        scanned = scan(as_bytes(records.data), records.start, records.length, _WANTED)
+        units, codes = self._read(scanned, np.flatnonzero(~scanned.odd))
+        for row in np.flatnonzero(scanned.odd).tolist():
+            assigned = _decoded(records.value(row))
+            if assigned and assigned.unit is not None and assigned.origin.startswith(ORIGIN):
+                units[row] = _hashes({assigned.flag_key: assigned.unit})[0]
+                codes[row] = self._code((assigned.experiment_key, assigned.variant))
+        ours = units != 0
+        self._given.put(units[ours], codes[ours])
 
-    def remember(self, key: bytes, run: str | None, variant: str) -> None:
-        """A unit was given a variant."""
-        self._variants.pop(key, None)
-        self._variants[key] = run, variant
-        if len(self._variants) > self._most:
-            del self._variants[next(iter(self._variants))]
+    def remember(self, units: Mapping[str, str], arms: Sequence[Arm]) -> None:
+        """The units, by flag, were given these."""
+        self._given.put(_hashes(units), np.array([self._code(arm) for arm in arms], np.int32))
 
-    def stick(self, user: dict[str, object], served: ServedFlags) -> dict[str, bytes]:
-        """Tell the user which variants it has, where it doesn't say so itself; the keys of its assignments by flag."""
+    def arms(self, units: Mapping[str, str]) -> list[Arm | None]:
+        """What each of the units, by flag, was given last."""
+        codes = self._given.get(_hashes(units)).tolist()
+        return [None if code == NOTHING else self._arms[code] for code in codes]
+
+    def stick(self, user: dict[str, object], served: ServedFlags) -> dict[str, str]:
+        """Tell the user which variants it has, where it doesn't say so itself; what each sticky flag buckets it by."""
         if not served.sticky:
             return {}
-        context, keys, properties = {"context": context_of(user)}, {}, user.get("user_properties")
+        context, properties = {"context": context_of(user)}, user.get("user_properties")
         properties = dict(properties) if isinstance(properties, dict) else {}
-        for flag, (run, selector) in served.sticky.items():
-            if unit := text_of(select(context, selector)):
-                keys[flag] = f"{flag}/{unit}".encode()
-                of_run, variant = self._variants.get(keys[flag], (None, ""))
-                if of_run == run:
-                    properties.setdefault(PROPERTY.format(flag), variant)
+        texts = {flag: text_of(select(context, selector)) for flag, (_, selector) in served.sticky.items()}
+        units = {flag: text for flag, text in texts.items() if text}
+        for flag, arm in zip(units, self.arms(units), strict=True):
+            if arm and arm[0] == served.sticky[flag][0]:
+                properties.setdefault(PROPERTY.format(flag), arm[1])
         user["user_properties"] = properties
-        return keys
+        return units
+
+    def _read(self, scanned: Scanned, rows: NDArray[np.int64]) -> tuple[NDArray[np.uint64], NDArray[np.int32]]:
+        """Hash and code of each record; the hash is 0 where it is not of these rows, or no assignment of a server."""
+        units, codes = np.zeros(len(scanned.odd), np.uint64), np.zeros(len(scanned.odd), np.int32)
+        start, length = (each[scanned.wanted.position[_FROM]] for each in (scanned.start, scanned.length))
+        is_ours = (scanned.data[start[rows, None] + np.arange(len(_ORIGIN))] == _ORIGIN).all(axis=1)
+        rows = rows[is_ours & (length[rows] >= len(_ORIGIN))]
+        flag, run, variant, unit = (scanned.texts(path).take(rows) for path in (_FLAG, _RUN, _VARIANT, _UNIT))
+        kinds = text_hashes(flag) + np.uint64(3) * text_hashes(run) + np.uint64(5) * text_hashes(variant)
+        _, first, kind = np.unique(kinds, return_index=True, return_inverse=True)
+        for number, one in enumerate(first.tolist()):  # of the rows with the same flag, run and variant
+            same = np.flatnonzero(kind == number)
+            units[rows[same]] = unit_hashes(flag[one] or "", unit.take(same))
+            codes[rows[same]] = self._code((run[one], variant[one] or ""))
+        return units, codes
+
+    def _code(self, arm: Arm) -> int:
+        if arm not in self._codes:
+            self._codes[arm] = len(self._arms)
+            self._arms.append(arm)
+        return self._codes[arm]
+
+
+def compile_kernels() -> None:
+    """Compile the kernels, or load them from numba's cache: seconds in which nobody would be answered."""
+    sticky, nothing = Sticky(), np.zeros(1, np.int64)
+    value = b'{"flag_key":"button","variant":"control","unit":"ann","origin":"http/"}'
+    sticky.read(Records(ASSIGNMENTS, 0, 0, 1, nothing, nothing, nothing, nothing + len(value), memoryview(value)))
+    sticky.arms({"button": "ann"})
+    columns.compile_kernels()
+
+
+def _hashes(units: Mapping[str, str]) -> NDArray[np.uint64]:
+    """As `unit_hashes` of each flag and its unit."""
+    texts = [f"{flag}\0{unit}".encode("utf-8", "replace") for flag, unit in units.items()]
+    length = np.array([*map(len, texts)], np.int64)
+    return text_hashes(Texts(as_bytes(b"".join(texts)), np.cumsum(length) - length, length))
+
+
+def _decoded(value: bytes | None) -> Assignment | None:
+    """None: nothing that a server wrote."""
+    try:
+        return msgspec.json.decode(value or b"", type=Assignment)
+    except msgspec.MsgspecError:
+        return None

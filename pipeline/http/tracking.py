@@ -58,18 +58,18 @@ class Tracker:
             parts.append(b"\n".join(taken))
         self._posts.add(EXPOSURES, [(None, part, LINES) for part in parts], self._flags.settled_at)
 
-    def assign(self, served: ServedFlags, user: User, answers: Answers, sticky: Mapping[str, bytes]) -> None:
-        """The user was given these; `sticky` holds the keys of the assignments to remember."""
+    def assign(self, served: ServedFlags, user: User, answers: Answers, sticky: Mapping[str, str]) -> None:
+        """The user was given these; `sticky` holds the units of the flags whose assignments are to be remembered."""
         given = _given(served, answers)
-        for each in given:
-            if key := sticky.get(each.flag):
-                self._sticky.remember(key, each.run, each.variant)
+        if kept := [each for each in given if each.flag in sticky]:
+            units = {each.flag: sticky[each.flag] for each in kept}
+            self._sticky.remember(units, [(each.run, each.variant) for each in kept])
         if not given or not self._assigned.is_new(_identity(user, given)):
             return
         user_id, device_id, groups, now = _text(user, "user_id"), _text(user, "device_id"), user.get("groups"), _now()
-        unit = user_id or device_id or ""
         records: list[Record] = []
         for each in given:
+            unit = sticky.get(each.flag) or user_id or device_id or ""
             assignment = Assignment(
                 flag_key=each.flag,
                 variant=each.variant,
@@ -78,13 +78,13 @@ class Tracker:
                 user_id=user_id,
                 device_id=device_id,
                 groups=groups,  # type: ignore[arg-type]  # as the user says
+                unit=unit,
                 payload=each.payload,
                 metadata=each.metadata,
                 time=now,
                 origin=f"{self._origin}/{next(self._numbers)}",
             )
-            key = sticky.get(each.flag) or f"{each.flag}/{unit}".encode()
-            records.append((key, msgspec.json.encode(assignment), []))
+            records.append((f"{each.flag}/{unit}".encode(), msgspec.json.encode(assignment), []))
         self._posts.add(ASSIGNMENTS, records)
 
 
