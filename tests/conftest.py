@@ -19,7 +19,7 @@ settings.load_profile("no deadline")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """What a run may want longer than the suite has time for."""
-    parser.addoption("--outage", type=float, default=4.0, help="Seconds for which the broker is away.")
+    parser.addoption("--outage", type=float, default=6.0, help="Seconds for which the broker is away.")
 
 
 @pytest.fixture(scope="session")

@@ -15,13 +15,24 @@ from pipeline.artifacts import cache
 HERE = Path(__file__).parent / "node"
 
 
+def is_there() -> bool:
+    """Whether there is a Node to run them."""
+    return bool(shutil.which("node") and shutil.which("npm"))
+
+
+def command(script: str) -> list[str]:
+    """What runs one of our scripts."""
+    place = _installed() / script
+    shutil.copy(HERE / script, place)
+    return ["node", str(place)]
+
+
 def ask(*arguments: str) -> Any:
     """What `clients.cjs` prints. Skips the test where there is no Node."""
-    if not (shutil.which("node") and shutil.which("npm")):
+    if not is_there():
         pytest.skip("node and npm are not on the PATH: the clients in JavaScript were not tried")
-    script = _installed() / "clients.cjs"
-    shutil.copy(HERE / script.name, script)
-    ended = subprocess.run(["node", script, *arguments], capture_output=True, text=True, timeout=60, check=False)
+    told = [*command("clients.cjs"), *arguments]
+    ended = subprocess.run(told, capture_output=True, text=True, timeout=60, check=False)
     assert ended.returncode == 0, ended.stderr
     return json.loads(ended.stdout.splitlines()[-1])
 

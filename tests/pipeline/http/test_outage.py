@@ -1,105 +1,162 @@
-"""The broker is killed while SDKs evaluate and send: evaluations go on, and nothing that was acknowledged is lost."""
+"""The broker is killed while SDKs evaluate and send: evaluations go on, and every acknowledged event counts once.
 
-import asyncio
+The suite has time for a short outage and few requests. `--outage=30` is the full size, which also checks the rate.
+"""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
 import time
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-import aiohttp
-import msgspec
+import httpx
 import pytest
 
 from pipeline import topics
 from pipeline.broker import Broker
 from pipeline.reading import read_topic
 from pipeline.settings import Settings
+from pipeline.supervisor import Worker
+from schemas.catalog import Metric
 from schemas.topics import EVENTS
-from tests.pipeline.http.catalog import BUTTON, PURCHASE, STICKY, publish
+from tests.live import wait_for
+from tests.pipeline.http import node_clients
+from tests.pipeline.http.catalog import BUTTON, publish
 from tests.pipeline.http.server import serving
 
-RATE = 250  # a second of each kind of request, where the machine allows it
-EVALUATING, SENDING = 10, 250  # clients at once; those who send wait while the broker is away
-BEFORE_SECONDS, AFTER_SECONDS = 1.0, 2.0
+EVALUATED, UPLOADED = "/sdk/v2/vardata", "/2/httpapi"
+FULL_SECONDS = 30.0  # of an outage in full size
+FULL_RATE, SUITE_RATE = 500, 40  # requests a second
+BEFORE_SECONDS, AFTER_SECONDS = 1.0, 1.0
+STAGES = ("assignment", "aggregation", "significance")
+PURCHASES = Metric(key="purchase", owner="shop", type="count", event="purchase", window="1h", scale=0)
 
 
-class Load:
-    """Clients that evaluate users and send events, and what they heard."""
+class Shoppers:
+    """Processes of clients, each in its own language, that share a rate."""
 
-    def __init__(self, address: str, session: aiohttp.ClientSession) -> None:
-        self._address = address
-        self._session = session
-        self.is_over = False
-        self.evaluations: Counter[int] = Counter()  # by status
-        self.acknowledged: dict[str, int] = {}  # the time of each event by its insert_id
-        self.refusals: Counter[int] = Counter()  # by status
+    def __init__(self, address: str, rate: float) -> None:
+        commands = {"python": [sys.executable, "-m", "tests.pipeline.http.shoppers"]}
+        if node_clients.is_there():
+            commands["node"] = node_clients.command("shoppers.cjs")
+        self._processes = [
+            subprocess.Popen(
+                [*command, name, address, str(rate / len(commands))],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+            for name, command in commands.items()
+        ]
 
-    async def run(self) -> None:
-        """Until it is over and every event was acknowledged."""
-        async with asyncio.TaskGroup() as clients:
-            for number in range(EVALUATING):
-                clients.create_task(self._evaluate(number, EVALUATING / RATE))
-            for number in range(SENDING):
-                clients.create_task(self._send(number, SENDING / RATE))
+    def end(self) -> list[dict[str, Any]]:
+        """What each process has heard, when all of its events were answered."""
+        for process in self._processes:
+            assert process.stdin is not None
+            process.stdin.close()
+            process.stdin = None
+        told = [process.communicate(timeout=120)[0] for process in self._processes]
+        assert {process.returncode for process in self._processes} == {0}
+        return [json.loads(each) for each in told]
 
-    async def _evaluate(self, client: int, interval: float) -> None:
-        headers, number = {"X-Amp-Exp-Exposure-Track": "track"}, 0
-        while not self.is_over:
-            due, number = time.monotonic() + interval, number + 1
-            user = {"user_id": f"user-{client}-{number}"}
-            async with self._session.post(f"{self._address}/sdk/v2/vardata", json=user, headers=headers) as answer:
-                self.evaluations[answer.status] += 1
-            await asyncio.sleep(due - time.monotonic())
-
-    async def _send(self, client: int, interval: float) -> None:
-        number = 0
-        while not self.is_over:
-            due, number, now = time.monotonic() + interval, number + 1, time.time_ns() // 1_000_000
-            name = f"id-{client}-{number}"
-            event = {"event_type": "purchase", "user_id": f"user-{client}", "time": now, "insert_id": name}
-            while name not in self.acknowledged:
-                upload = {"api_key": "any", "events": [event]}
-                async with self._session.post(f"{self._address}/2/httpapi", json=upload) as answer:
-                    if answer.status == 200:
-                        self.acknowledged[name] = now
-                    else:
-                        self.refusals[answer.status] += 1
-                        await asyncio.sleep(0.5)
-            await asyncio.sleep(due - time.monotonic())
+    def kill(self) -> None:
+        """End those that are still there."""
+        for process in self._processes:
+            process.kill()
+            process.wait()
 
 
-async def endure(broker: Broker, address: str, outage: float) -> Load:
-    """Kill the broker under load, and start it again so many seconds later."""
-    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
-        load = Load(address, session)
-        running = asyncio.create_task(load.run())
-        await asyncio.sleep(BEFORE_SECONDS)
+def answered(server: str) -> Counter[tuple[str, str]]:
+    """How many requests the server has answered, by route and status."""
+    told = httpx.get(f"{server}/metrics", timeout=30).text
+    counts = re.findall(r'peekproof_http_requests_total{.*route="(.*?)",status="(\d+)"} (\S+)', told)
+    return Counter({(route, status): int(float(count)) for route, status, count in counts})
+
+
+def endure(broker: Broker, server: str, outage: float, rate: float) -> tuple[list[dict[str, Any]], float]:
+    """Kill the broker under load, start it again so many seconds later; what clients heard, and the rate meanwhile."""
+    shoppers = Shoppers(server, rate)
+    try:
+        wait_for(lambda: answered(server)[UPLOADED, "200"] > 0, what="an upload")
+        time.sleep(BEFORE_SECONDS)
         broker.kill()
-        await asyncio.sleep(outage / 2)
-        before = load.evaluations.total()
-        await asyncio.sleep(outage / 2)
-        assert load.evaluations.total() > before, "evaluations did not go on"
-        await asyncio.to_thread(broker.start)
-        await asyncio.sleep(AFTER_SECONDS)
-        load.is_over = True
-        await asyncio.wait_for(running, 60)
-        return load
+        began, before = time.monotonic(), answered(server)
+        time.sleep(outage)
+        meanwhile, seconds = answered(server) - before, time.monotonic() - began
+        broker.start()
+        time.sleep(AFTER_SECONDS)
+        return shoppers.end(), (meanwhile[EVALUATED, "200"] + meanwhile[UPLOADED, "503"]) / seconds
+    finally:
+        shoppers.kill()
 
 
-def test_evaluations_go_on_and_no_acknowledged_event_is_lost_or_another(tmp_path: Path, pytestconfig: pytest.Config):
+@contextmanager
+def working(settings: Settings) -> Iterator[None]:
+    """The stages that make looks, as processes."""
+    logs = settings.data / "logs"
+    logs.mkdir(parents=True)
+    workers = [Worker(stage, 0, ["worker", stage], logs, os.environ | settings.environment()) for stage in STAGES]
+    try:
+        yield
+    finally:
+        for worker in workers:
+            worker.process.send_signal(signal.SIGTERM)
+        codes = [worker.process.wait(30) for worker in workers]
+    assert codes == [0] * len(workers)
+
+
+def newest_look(server: str) -> dict[str, Any]:
+    """What it says; empty: there is none."""
+    answer = httpx.get(f"{server}/api/1/experiments/button/results", timeout=30)
+    return answer.json() if answer.status_code == 200 else {}
+
+
+def test_evaluations_go_on_and_every_acknowledged_event_counts_once(tmp_path: Path, pytestconfig: pytest.Config):
+    outage = pytestconfig.getoption("--outage")
+    is_full = outage >= FULL_SECONDS
     with Broker(tmp_path / "broker") as broker:
         settings = Settings(bootstrap_servers=broker.bootstrap_servers, data=tmp_path / "data", units_partitions=4)
         topics.create(settings)
-        publish(settings, [PURCHASE, BUTTON, STICKY])
-        with serving(settings) as server:
-            load = asyncio.run(endure(broker, server.address, pytestconfig.getoption("--outage")))
+        publish(settings, [PURCHASES, BUTTON])
+        with serving(settings) as (server, _):
+            told, rate = endure(broker, server, outage, 1.1 * FULL_RATE if is_full else SUITE_RATE)
+            print(f"{rate:.0f} requests a second were answered while the broker was away")
+            statuses = answered(server)
+            assert {status for route, status in statuses if route == EVALUATED} == {"200"}
+            assert {status for route, status in statuses if route == UPLOADED} == {"200", "503"}
 
-            assert load.evaluations.keys() == {200}
-            assert load.refusals.keys() <= {503}
-            found: dict[str, set[int]] = {}
-            for record in read_topic(settings, EVENTS):
-                for line in record.value.splitlines():
-                    event = msgspec.json.decode(line)
-                    found.setdefault(event["insert_id"], set()).add(event["time"])
-            # The same id at the same time is one event, however often it stands there.
-            assert found == {name: {at} for name, at in load.acknowledged.items()}
+            met = {user: arm for each in told for user, arm in each["met"].items()}
+            sent = [tuple(event) for each in told for event in each["sent"]]
+            assert {status for *_, status in sent} == {200}  # in the end
+            lines = [line for record in read_topic(settings, EVENTS) for line in record.value.splitlines()]
+            found = [(event["insert_id"], event["user_id"], event["time"]) for event in map(json.loads, lines)]
+            assert {*found} == {event[:3] for event in sent}
+
+            bought = Counter(user for _, user, *_ in sent)
+            with working(settings):
+                wait_for(lambda: is_covered(newest_look(server), len(met), len(found)), what="a look of everything")
+                look = newest_look(server)
+            (cell,) = [each for each in look["cells"] if each["reading"] == "live" and each["segment"] == "all"]
+            for arm, of in (("treatment", ""), ("control", "control_")):
+                counts = [bought[user] for user, variant in met.items() if variant == arm]
+                sums = (len(counts), sum(map(bool, counts)), sum(counts), sum(count**2 for count in counts))
+                assert tuple(cell[of + name] for name in ("n", "nonzero", "sum", "sum_squares")) == sums
+            assert look["health"]["counted_events"] == len(sent)
+            assert look["health"]["duplicate_events"] == len(found) - len(sent) > 0
             broker.kill()  # and the server ends well without
+    if is_full:
+        assert rate >= FULL_RATE
+
+
+def is_covered(look: dict[str, Any], units: int, events: int) -> bool:
+    """Whether the look was made of all units and of all events, be they counted or known already."""
+    health = look.get("health", {"arms": []})
+    covered = sum(arm["units"] for arm in health["arms"])
+    return covered == units and health["counted_events"] + health["duplicate_events"] == events
