@@ -1,6 +1,7 @@
-"""The broker is killed while SDKs evaluate and send: evaluations go on, and every acknowledged event counts once.
+"""One journey through the whole, with an outage on the way: what unmodified SDKs were told is what a look says.
 
-The suite has time for a short outage and few requests. `--outage=30` is the full size, which also checks the rate.
+Users are evaluated, exposed, and buy, while the broker is killed: evaluations go on, and every acknowledged event
+counts once. The suite has time for few requests; `--outage=30` is the full size, which also checks their rate.
 """
 
 import json
@@ -31,6 +32,7 @@ from tests.pipeline.http import node_clients
 from tests.pipeline.http.catalog import BUTTON, publish
 from tests.pipeline.http.server import serving
 
+REPOSITORY = Path(__file__).parents[3]
 EVALUATED, UPLOADED = "/sdk/v2/vardata", "/2/httpapi"
 FULL_SECONDS = 30.0  # of an outage in full size
 FULL_RATE, SUITE_RATE = 500, 40  # requests a second
@@ -80,19 +82,13 @@ def answered(server: str) -> Counter[tuple[str, str]]:
     return Counter({(route, status): int(float(count)) for route, status, count in counts})
 
 
-def endure(broker: Broker, server: str, outage: float, rate: float) -> tuple[list[dict[str, Any]], float]:
-    """Kill the broker under load, start it again so many seconds later; what clients heard, and the rate meanwhile."""
+@contextmanager
+def shopping(server: str, rate: float) -> Iterator[Shoppers]:
+    """Shoppers, of whom nobody stays."""
     shoppers = Shoppers(server, rate)
     try:
         wait_for(lambda: answered(server)[UPLOADED, "200"] > 0, what="an upload")
-        time.sleep(BEFORE_SECONDS)
-        broker.kill()
-        began, before = time.monotonic(), answered(server)
-        time.sleep(outage)
-        meanwhile, seconds = answered(server) - before, time.monotonic() - began
-        broker.start()
-        time.sleep(AFTER_SECONDS)
-        return shoppers.end(), (meanwhile[EVALUATED, "200"] + meanwhile[UPLOADED, "503"]) / seconds
+        yield shoppers
     finally:
         shoppers.kill()
 
@@ -118,6 +114,13 @@ def newest_look(server: str) -> dict[str, Any]:
     return answer.json() if answer.status_code == 200 else {}
 
 
+def covers(look: dict[str, Any], units: int, events: int) -> bool:
+    """Whether the look was made of all units and of all events, be they counted or known already."""
+    health = look.get("health", {"arms": []})
+    covered = sum(arm["units"] for arm in health["arms"])
+    return covered == units and health["counted_events"] + health["duplicate_events"] == events
+
+
 def test_evaluations_go_on_and_every_acknowledged_event_counts_once(tmp_path: Path, pytestconfig: pytest.Config):
     outage = pytestconfig.getoption("--outage")
     is_full = outage >= FULL_SECONDS
@@ -126,37 +129,47 @@ def test_evaluations_go_on_and_every_acknowledged_event_counts_once(tmp_path: Pa
         topics.create(settings)
         publish(settings, [PURCHASES, BUTTON])
         with serving(settings) as (server, _):
-            told, rate = endure(broker, server, outage, 1.1 * FULL_RATE if is_full else SUITE_RATE)
-            print(f"{rate:.0f} requests a second were answered while the broker was away")
-            statuses = answered(server)
-            assert {status for route, status in statuses if route == EVALUATED} == {"200"}
-            assert {status for route, status in statuses if route == UPLOADED} == {"200", "503"}
-
-            met = {user: arm for each in told for user, arm in each["met"].items()}
-            sent = [tuple(event) for each in told for event in each["sent"]]
-            assert {status for *_, status in sent} == {200}  # in the end
-            lines = [line for record in read_topic(settings, EVENTS) for line in record.value.splitlines()]
-            found = [(event["insert_id"], event["user_id"], event["time"]) for event in map(json.loads, lines)]
-            assert {*found} == {event[:3] for event in sent}
-
-            bought = Counter(user for _, user, *_ in sent)
-            with working(settings):
-                wait_for(lambda: is_covered(newest_look(server), len(met), len(found)), what="a look of everything")
-                look = newest_look(server)
-            (cell,) = [each for each in look["cells"] if each["reading"] == "live" and each["segment"] == "all"]
-            for arm, of in (("treatment", ""), ("control", "control_")):
-                counts = [bought[user] for user, variant in met.items() if variant == arm]
-                sums = (len(counts), sum(map(bool, counts)), sum(counts), sum(count**2 for count in counts))
-                assert tuple(cell[of + name] for name in ("n", "nonzero", "sum", "sum_squares")) == sums
-            assert look["health"]["counted_events"] == len(sent)
-            assert look["health"]["duplicate_events"] == len(found) - len(sent) > 0
+            with shopping(server, 1.1 * FULL_RATE if is_full else SUITE_RATE) as shoppers:
+                time.sleep(BEFORE_SECONDS)
+                broker.kill()
+                began, before = time.monotonic(), answered(server)
+                time.sleep(outage)
+                meanwhile, seconds = answered(server) - before, time.monotonic() - began
+                broker.start()
+                with working(settings):
+                    time.sleep(AFTER_SECONDS)
+                    told = shoppers.end()
+                    lines = [line for record in read_topic(settings, EVENTS) for line in record.value.splitlines()]
+                    met = {user: arm for each in told for user, arm in each["met"].items()}
+                    wait_for(lambda: covers(newest_look(server), len(met), len(lines)), what="a look of everything")
+                    look, exported = newest_look(server), httpx.get(f"{server}/metrics", timeout=30).text
             broker.kill()  # and the server ends well without
+
+    assert {status for route, status in meanwhile if route == EVALUATED} == {"200"}
+    assert {status for route, status in meanwhile if route == UPLOADED} == {"503"}
+
+    sent = [tuple(event) for each in told for event in each["sent"]]
+    assert {status for *_, status in sent} == {200}  # in the end
+    found = [(event["insert_id"], event["user_id"], event["time"]) for event in map(json.loads, lines)]
+    assert {*found} == {event[:3] for event in sent}
+
+    bought = Counter(user for _, user, *_ in sent)
+    (cell,) = [each for each in look["cells"] if each["reading"] == "live" and each["segment"] == "all"]
+    for arm, of in (("treatment", ""), ("control", "control_")):
+        counts = [bought[user] for user, variant in met.items() if variant == arm]
+        sums = (len(counts), sum(map(bool, counts)), sum(counts), sum(count**2 for count in counts))
+        assert tuple(cell[of + name] for name in ("n", "nonzero", "sum", "sum_squares")) == sums
+    assert look["health"]["counted_events"] == len(sent)
+    assert look["health"]["duplicate_events"] == len(found) - len(sent) > 0
+
+    dashboard = (REPOSITORY / "configs" / "grafana.json").read_text()
+    assert set(re.findall(r"(?:peekproof|process)_[a-z_]+[a-z]", dashboard)) <= set(
+        re.findall(r"^[a-z_]+", exported, re.MULTILINE)
+    )
+    assert 'peekproof_lag{partition="0",stage="aggregation",topic="units"} ' in exported
+
+    rate = sum(meanwhile.values()) / seconds
+    print(f"{rate:.0f} requests a second were answered while the broker was away, {len(met)} users were evaluated,")
+    print(f"{len(sent)} events were acknowledged; {len(found) - len(sent)} stand twice on the topic and count once")
     if is_full:
         assert rate >= FULL_RATE
-
-
-def is_covered(look: dict[str, Any], units: int, events: int) -> bool:
-    """Whether the look was made of all units and of all events, be they counted or known already."""
-    health = look.get("health", {"arms": []})
-    covered = sum(arm["units"] for arm in health["arms"])
-    return covered == units and health["counted_events"] + health["duplicate_events"] == events
