@@ -170,8 +170,9 @@ def _best(cells: Iterable[Cell]) -> Cell:
 def _says(cell: Cell) -> str:
     """A sentence of one comparison: its effect, how large it is, and how sure."""
     reading = " (live reading)" if cell.method == "exact" and cell.reading == "live" else ""
-    effect = f"{cell.variant} {VERBS.get(cell.judgement, 'leaves open')} {cell.metric}{reading}: {_size(cell)}"
-    sentence = f"{effect}, {_certainty(cell)}"
+    verb, what = VERBS.get(cell.judgement), f"{cell.metric}{reading}"
+    effect = f"{cell.variant} {verb} {what}" if verb else f"the effect of {cell.variant} on {what} is open"
+    sentence = f"{effect}: {_size(cell)}, {_certainty(cell)}"
     return "; ".join(filter(None, (sentence, CAVEATS[cell.caveat])))
 
 

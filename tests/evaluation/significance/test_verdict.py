@@ -162,7 +162,7 @@ def test_the_sentence_says_what_became_of_the_prediction(verdict_on):
     assert reason(0.2).endswith("p < 0.0001; the prediction of +20% or more is hit.")
     assert reason(0.4).endswith("the prediction of +40% or more is still open.")
     assert reason(0.9).endswith("the prediction of +90% or more is missed.")
-    assert reason(0.5, FLAT).startswith("treatment leaves open orders: +0.5% [")
+    assert reason(0.5, FLAT).startswith("the effect of treatment on orders is open: +0.5% [")
     assert reason(0.5, FLAT).endswith("the prediction of +50% or more is missed.")
 
 
