@@ -42,9 +42,6 @@ export function bar(cell, scale, tone, mark) {
     "svg",
     { class: `bar ${tone}`, height: HEIGHT, role: "img", "aria-label": says(cell, mark) },
     svg("line", { x1: x(-scale), x2: x(scale), y1: middle, y2: middle, class: "ground" }),
-    mark !== null &&
-      mark !== undefined &&
-      svg("line", { x1: x(mark), x2: x(mark), y1: 3, y2: HEIGHT - 3, class: "note" }),
     svg("line", { x1: "50%", x2: "50%", y1: 0, y2: HEIGHT, class: "zero" }),
     has(lower, upper) && svg("line", { ...span(lower, upper), y1: middle, y2: middle, class: "look" }),
     ends.length > 0 && svg("line", { ...span(low, high), y1: middle, y2: middle, class: "running" }),
@@ -56,6 +53,9 @@ export function bar(cell, scale, tone, mark) {
       ),
     ends.length > 0 && ends[0] < -scale && arrow("3%", `M0 ${middle - 7}L-9 ${middle}L0 ${middle + 7}Z`),
     ends.length > 0 && ends[1] > scale && arrow("97%", `M0 ${middle - 7}L9 ${middle}L0 ${middle + 7}Z`),
+    mark !== null &&
+      mark !== undefined &&
+      svg("line", { x1: x(mark), x2: x(mark), y1: 3, y2: HEIGHT - 3, class: "note" }),
     estimate !== null && svg("circle", { cx: x(estimate), cy: middle, r: 4.5, class: "dot" }),
   );
 }

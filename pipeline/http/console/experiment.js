@@ -6,9 +6,9 @@ import { h } from "./dom.js";
 import { atHome, audience, stateWords, whoGetsWhat } from "./flag.js";
 import { histories } from "./histories.js";
 import { count, duration, moment, pValue, share } from "./numbers.js";
-import { scorecard, segmentTable, shown } from "./scorecard.js";
+import { plan, scorecard, segmentTable, shown } from "./scorecard.js";
 import { versionsOf } from "./versions.js";
-import { DECISIONS, WAITING, mark, term } from "./words.js";
+import { DECISIONS, mark, term, waiting } from "./words.js";
 
 // What a look does not say.
 const ANALYSIS = { method: "sequential", alpha: 0.05, guardrail_alpha: 0.05, correction: "bonferroni", sided: "two" };
@@ -76,7 +76,7 @@ export function experimentPage(key, { redraw, say }) {
 
   return {
     stream: `results/stream?experiment=${encodeURIComponent(key)}`,
-    title: () => `${(newest() ? DECISIONS[newest().verdict.decision] : WAITING).sign} ${key} – Peekproof`,
+    title: () => `${(newest() ? DECISIONS[newest().verdict.decision] : waiting(flag)).sign} ${key} – Peekproof`,
     refresh,
     take,
     view() {
@@ -90,7 +90,7 @@ export function experimentPage(key, { redraw, say }) {
         timeline(flag, look, newest(), run(), goTo, chosen("run")),
         refusal && h("p", { class: "quiet", role: "alert" }, refusal),
         hypothesis(definition, look),
-        look && health(look),
+        look ? health(look) : plan(flag),
         look && [
           h(
             "section",
@@ -138,11 +138,11 @@ function standing(flag) {
 
 function verdict(flag, look) {
   if (!look) {
-    const why = flag.status === "draft" ? "It has not been started." : "The first look comes with the first units.";
+    const why = flag.status === "draft" ? "Nobody meets it yet." : "The first look comes with the first units.";
     return h(
       "section",
       { class: "decision idle", "aria-label": "Verdict" },
-      h("p", { class: "decided" }, mark(WAITING)),
+      h("p", { class: "decided" }, mark(waiting(flag))),
       h("p", { class: "reason" }, why),
     );
   }

@@ -3,7 +3,7 @@
 import { get, now } from "./api.js";
 import { h } from "./dom.js";
 import { count, duration, moment } from "./numbers.js";
-import { DECISIONS, WAITING, mark, term } from "./words.js";
+import { DECISIONS, mark, term, waiting } from "./words.js";
 
 const STATES = ["running", "draft", "complete", "rolled out", "rolled back", "archived"];
 const FIRST = ["needs attention", "roll back", "ship", "keep running", "none"]; // what asks for a person comes first
@@ -126,7 +126,7 @@ function experimentRow(flag) {
     h(
       "div",
       { class: "verdict" },
-      mark(look ? DECISIONS[look.verdict.decision] : WAITING),
+      mark(look ? DECISIONS[look.verdict.decision] : waiting(flag)),
       look && h("p", null, look.verdict.reason),
     ),
     h(

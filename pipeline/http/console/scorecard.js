@@ -156,6 +156,26 @@ const legend = () =>
     " is to watch.",
   );
 
+/** What is to be measured, as long as no look has. */
+export const plan = (flag) =>
+  h(
+    "section",
+    { "aria-labelledby": "plan" },
+    h("h2", { id: "plan" }, "To be measured"),
+    h(
+      "dl",
+      { class: "prose" },
+      flag.state.definition.metrics.map(({ role = "secondary", ...goal }) =>
+        h(
+          "div",
+          null,
+          h("dt", null, term(role, ROLES[role][1])),
+          h("dd", null, goal.metric, notes(flag, goal, { metric: goal.metric, method: "sequential" })),
+        ),
+      ),
+    ),
+  );
+
 /** The lift of note on a goal's bar: what is predicted, or what a guardrail may lose. */
 function noted({ direction = "increase", minimum_effect: effect, margin, role }) {
   const sign = direction === "increase" ? 1 : -1;

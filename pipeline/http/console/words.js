@@ -10,7 +10,9 @@ export const DECISIONS = {
   "keep running": { sign: "…", says: "Keep running", tone: "open" },
   none: { sign: "·", says: "No decision", tone: "idle" },
 };
-export const WAITING = { sign: "·", says: "No look yet", tone: "idle" };
+
+/** What stands in the place of a decision: nobody has looked yet. */
+export const waiting = ({ status }) => ({ sign: "·", says: status === "draft" ? "Not started" : "No look yet", tone: "idle" });
 
 /** Judgements of one cell. */
 export const JUDGEMENTS = {

@@ -267,7 +267,8 @@ def test_a_roll_out_is_clicked_and_shows_in_history(console: Console):
 
 def test_what_is_risky_wants_a_second_click_and_what_is_refused_is_said_in_the_servers_words(console: Console):
     page = console.open("experiments/new-player")
-    expect(page.get_by_text("It has not been started.")).to_be_visible()
+    expect(page.get_by_text("Nobody meets it yet.")).to_be_visible()
+    expect(page.get_by_role("region", name="To be measured")).to_contain_text("predicts 5% or more")
     page.get_by_role("button", name="Roll out …").click()
     dialog = page.get_by_role("dialog")
     dialog.get_by_label("Reason").fill("we like it")
