@@ -1,8 +1,9 @@
 """Serving: what an answer over HTTP costs, beside the same server that answers next to nothing.
 
 Figures are per CPU-second of the server's process, so that a busy client does not count. 20 flags, of which half have
-a segment; remote users, each another one. `tracked` users are all new: each costs 20 assignments besides. `batch`
-counts events, 100 in each upload. `change` is the time from an edit to its arrival on the stream of an SDK.
+a segment; remote users, each another one. `tracked` users are all new: each costs some 15 assignments besides. `batch`
+counts events, 100 in each upload. The kinds take turns, so that what else the machine does concerns all of them.
+`change` is the time from an edit to its arrival on the stream of an SDK.
 """
 
 import asyncio
@@ -14,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
@@ -30,16 +32,27 @@ from schemas.catalog import Condition, Flag, Segment, Variant
 
 FLAGS = 20
 CONNECTIONS = 8
-REQUESTS = 4_000
+ROUNDS = 8
+REQUESTS = 500  # of each kind in a round
+UPLOADS = 50  # in a round
 EVENTS = 100  # of one upload
 EDITS = 10
+REST_SECONDS = 0.4  # after a load: what is written besides is the load's
 PAUSE_SECONDS = 0.2  # between edits: what follows at once is told along with the next one
 BENCH = Signature("bench", "a measurement")
 Ask = Callable[[int], tuple[str, dict[str, str], bytes]]  # path, headers and body of a request
 
 
+@dataclass
+class Load:
+    """What requests of one kind took."""
+
+    cpu: float = 0.0  # seconds of the server
+    seconds: list[float] = field(default_factory=list)  # of each request
+
+
 def measure() -> dict[str, dict[str, float]]:
-    """Answers per CPU-second, and latencies in ms, of each kind of request."""
+    """Answers (of `batch`, events) per CPU-second, and latencies in ms, of each kind of request."""
     with tempfile.TemporaryDirectory() as directory, Broker(Path(directory) / "broker") as broker:
         base = Settings(bootstrap_servers=broker.bootstrap_servers, data=Path(directory) / "data", http_port=0)
         settings = with_free_port(base)
@@ -47,21 +60,35 @@ def measure() -> dict[str, dict[str, float]]:
         asyncio.run(_publish(settings))
         command = [sys.executable, "-m", "pipeline.cli", "serve", "--open"]
         with _running(command, settings.environment(), address(HOME, settings.http_port) + "/healthz") as process:
-            measured = {name: asyncio.run(_load(process, settings.http_port, ask)) for name, ask in OURS.items()}
-            measured["batch"]["answers_per_cpu_second"] *= EVENTS
-            measured["change"] = asyncio.run(_changes(settings))
-    return measured
+            loads = asyncio.run(_loads(process, settings.http_port))
+            took = asyncio.run(_changes(settings))
+    empty = loads["empty"]
+    measured = {}
+    for name, load in loads.items():
+        rate = len(load.seconds) / load.cpu
+        if name == "batch":
+            measured[name] = {"events_per_cpu_second": EVENTS * rate}
+        else:
+            of_empty = rate * empty.cpu / len(empty.seconds)
+            measured[name] = {"answers_per_cpu_second": rate, "of_empty": of_empty}
+        measured[name] |= _percentiles(load.seconds)
+    return measured | {"change": _percentiles(took)}
 
 
 def show(measured: dict[str, dict[str, float]]) -> str:
     """A table of the figures, with ratios to the empty answer."""
-    empty = measured["empty"]["answers_per_cpu_second"]
     lines = [f"{'':14}{'per CPU s':>11}{'of empty':>10}{'p50 ms':>9}{'p99 ms':>9}"]
     for name, figures in measured.items():
-        rate = figures.get("answers_per_cpu_second")
-        speed = f"{rate:11,.0f}{rate / empty:9.2f}x" if rate else " " * 21
-        lines.append(f"{name:14}{speed}{figures['p50']:9.2f}{figures['p99']:9.2f}")
+        rate = figures.get("answers_per_cpu_second", figures.get("events_per_cpu_second"))
+        speed = f"{rate:11,.0f}" if rate else " " * 11
+        ratio = f"{figures['of_empty']:9.2f}x" if "of_empty" in figures else " " * 10
+        lines.append(f"{name:14}{speed}{ratio}{figures['p50_ms']:9.2f}{figures['p99_ms']:9.2f}")
     return "\n".join(lines)
+
+
+def _percentiles(seconds: list[float]) -> dict[str, float]:
+    ordered = sorted(seconds)
+    return {"p50_ms": 1_000 * ordered[len(ordered) // 2], "p99_ms": 1_000 * ordered[len(ordered) * 99 // 100]}
 
 
 def _user(number: int) -> bytes:
@@ -114,40 +141,39 @@ async def _publish(settings: Settings) -> None:
             await editing.take(writer, "start", flag.key, BENCH)
 
 
-async def _load(process: psutil.Process, port: int, ask: Ask) -> dict[str, float]:
-    """Send the requests over some connections, each waiting for its answer."""
-    took: list[float] = []
+async def _loads(process: psutil.Process, port: int) -> dict[str, Load]:
+    """What the kinds took, by turns."""
+    loads = {name: Load() for name in OURS}
+    for ask in OURS.values():
+        await _ask(port, ask, iter(range(-50, 0)), [])  # warm
+    for turn in range(ROUNDS):
+        for name, ask in OURS.items():
+            number = UPLOADS if name == "batch" else REQUESTS
+            numbers = iter(range(turn * number, (turn + 1) * number))
+            before = process.cpu_times()
+            await asyncio.gather(*(_ask(port, ask, numbers, loads[name].seconds) for _ in range(CONNECTIONS)))
+            await asyncio.sleep(REST_SECONDS)
+            after = process.cpu_times()
+            loads[name].cpu += after.user + after.system - before.user - before.system
+    return loads
 
-    async def client(numbers: Iterator[int]) -> None:
-        reader, writer = await asyncio.open_connection(HOME, port)
-        for number in numbers:
-            path, headers, body = ask(number)
-            lines = [f"{'POST' if body else 'GET'} {path} HTTP/1.1", f"host: {HOME}:{port}"]
-            lines += [f"{name}: {value}" for name, value in headers.items()]
-            lines += [f"content-length: {len(body)}", "content-type: application/json"] if body else []
-            began = time.perf_counter()
-            writer.write("\r\n".join([*lines, "", ""]).encode() + body)
-            head = await reader.readuntil(b"\r\n\r\n")
-            if b" 200 " not in head[:16]:
-                raise RuntimeError(head.decode())
-            await _read_body(reader, head)
-            took.append(time.perf_counter() - began)
-        writer.close()
 
-    await client(iter(range(-50, 0)))  # warm
-    took.clear()
-    number = REQUESTS if ask is not OURS["batch"] else REQUESTS // 10
-    before = process.cpu_times()
-    numbers = iter(range(number))
-    await asyncio.gather(*(client(numbers) for _ in range(CONNECTIONS)))
-    after = process.cpu_times()
-    cpu = after.user + after.system - before.user - before.system
-    took.sort()
-    return {
-        "answers_per_cpu_second": number / cpu,
-        "p50": 1_000 * took[len(took) // 2],
-        "p99": 1_000 * took[len(took) * 99 // 100],
-    }
+async def _ask(port: int, ask: Ask, numbers: Iterator[int], took: list[float]) -> None:
+    """Send requests over one connection, each after the answer to the one before."""
+    reader, writer = await asyncio.open_connection(HOME, port)
+    for number in numbers:
+        path, headers, body = ask(number)
+        lines = [f"{'POST' if body else 'GET'} {path} HTTP/1.1", f"host: {HOME}:{port}"]
+        lines += [f"{name}: {value}" for name, value in headers.items()]
+        lines += [f"content-length: {len(body)}", "content-type: application/json"] if body else []
+        began = time.perf_counter()
+        writer.write("\r\n".join([*lines, "", ""]).encode() + body)
+        head = await reader.readuntil(b"\r\n\r\n")
+        if b" 200 " not in head[:16]:
+            raise RuntimeError(head.decode())
+        await _read_body(reader, head)
+        took.append(time.perf_counter() - began)
+    writer.close()
 
 
 async def _read_body(reader: asyncio.StreamReader, head: bytes) -> None:
@@ -160,8 +186,8 @@ async def _read_body(reader: asyncio.StreamReader, head: bytes) -> None:
     await reader.readline()
 
 
-async def _changes(settings: Settings) -> dict[str, float]:
-    """From an edit to its arrival on the stream, in ms."""
+async def _changes(settings: Settings) -> list[float]:
+    """From an edit to its arrival on the stream, in seconds."""
     took = []
     async with CatalogWriter(settings) as writer, httpx.AsyncClient(timeout=30) as client:
         url = address(HOME, settings.http_port) + "/sdk/stream/v1/flags"
@@ -174,9 +200,8 @@ async def _changes(settings: Settings) -> dict[str, float]:
                 began = time.perf_counter()
                 await editing.edit(writer, [replace(flag, description=f"edit {number}")], BENCH, accept_risks=True)
                 await anext(told)
-                took.append(1_000 * (time.perf_counter() - began))
-    took.sort()
-    return {"p50": took[len(took) // 2], "p99": took[-1]}
+                took.append(time.perf_counter() - began)
+    return took
 
 
 @contextmanager
