@@ -14,7 +14,6 @@ from pipeline.transport.fetches import Fetches
 from schemas.topics import MAX_MESSAGE_BYTES
 
 SLICE_BYTES = 1 << 20
-GATHER_MS = 200  # in which a topic that is read by columns may bring more of them
 
 Read = Callable[[Any], None]  # of a ConsumerRecord; of Records, where a topic is read by columns
 
@@ -59,7 +58,6 @@ class Follower:
             max_partition_fetch_bytes=MAX_MESSAGE_BYTES,
             fetch_max_bytes=4 * MAX_MESSAGE_BYTES,
             fetch_min_bytes=SLICE_BYTES if self._columnar else 1,
-            fetch_max_wait_ms=GATHER_MS if self._columnar else 500,
             **self._settings.aiokafka_arguments(),
         )
         self._asking = AIOKafkaConsumer(group_id=None, **self._settings.aiokafka_arguments())

@@ -72,12 +72,11 @@ class ServedFlags:
     def each(self, make: Callable[["ServedFlags", str, Answer], Made], answers: Mapping[str, Answer]) -> list[Made]:
         """What is made of each flag's answer; made once, as an answer is one of few, and lives as long as the flags."""
         made = self._made[make]
-        found = []
-        for key, answer in answers.items():
-            if (number := id(answer)) not in made:
-                made[number] = make(self, key, answer)
-            found.append(made[number])
-        return found
+        try:
+            return [made[id(answer)] for answer in answers.values()]
+        except KeyError:
+            made |= {id(answer): make(self, key, answer) for key, answer in answers.items()}
+            return [made[id(answer)] for answer in answers.values()]
 
     def encode(self, answers: Mapping[str, Answer]) -> bytes:
         """The answers as JSON, by flag: key, value, payload, metadata."""

@@ -1,6 +1,7 @@
 """Serving: the server's process, from its port to its end."""
 
 import asyncio
+import gc
 import signal
 import socket
 from collections.abc import Callable, Iterator
@@ -77,6 +78,8 @@ async def _serve(backend: Backend, host: str, listening: socket.socket, ready: C
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop)
         watching = asyncio.create_task(_watch(backend, server))
+        gc.collect()
+        gc.freeze()  # what is here now stays: nobody shall wait, a tenth of a second, while it is searched for garbage
         ready(address(host, listening.getsockname()[1]))
         await server.serve(sockets=[listening])
         if watching.done():

@@ -10,7 +10,7 @@ from evaluation.assignment.given import NOTHING, Given
 from evaluation.assignment.scanning import Scanned, Type, Wanted, scan
 from evaluation.assignment.users import context_of
 from evaluation.assignment.values import select, text_of
-from evaluation.hashing import text_hashes, unit_hashes
+from evaluation.hashing import P1, text_hashes
 from evaluation.texts import Texts, as_bytes
 from pipeline.http.flags import ServedFlags
 from pipeline.transport import columns
@@ -84,12 +84,10 @@ class Sticky:
         is_ours = (scanned.data[start[rows, None] + np.arange(len(_ORIGIN))] == _ORIGIN).all(axis=1)
         rows = rows[is_ours & (length[rows] >= len(_ORIGIN))]
         flag, run, variant, unit = (scanned.texts(path).take(rows) for path in (_FLAG, _RUN, _VARIANT, _UNIT))
-        kinds = text_hashes(flag) + np.uint64(3) * text_hashes(run) + np.uint64(5) * text_hashes(variant)
-        _, first, kind = np.unique(kinds, return_index=True, return_inverse=True)
-        for number, one in enumerate(first.tolist()):  # of the rows with the same flag, run and variant
-            same = np.flatnonzero(kind == number)
-            units[rows[same]] = unit_hashes(flag[one] or "", unit.take(same))
-            codes[rows[same]] = self._code((run[one], variant[one] or ""))
+        units[rows] = _of_flag(text_hashes(flag), text_hashes(unit))
+        _, first, kind = np.unique(text_hashes(run) * P1 + text_hashes(variant), return_index=True, return_inverse=True)
+        arms = [(run[one], variant[one] or "") for one in first.tolist()]
+        codes[rows] = np.array([self._code(arm) for arm in arms], np.int32)[kind]
         return units, codes
 
     def _code(self, arm: Arm) -> int:
@@ -109,10 +107,16 @@ def compile_kernels() -> None:
 
 
 def _hashes(units: Mapping[str, str]) -> NDArray[np.uint64]:
-    """As `unit_hashes` of each flag and its unit."""
-    texts = [f"{flag}\0{unit}".encode("utf-8", "replace") for flag, unit in units.items()]
+    """Of the units, by flag."""
+    texts = [text.encode("utf-8", "replace") for text in (*units, *units.values())]
     length = np.array([*map(len, texts)], np.int64)
-    return text_hashes(Texts(as_bytes(b"".join(texts)), np.cumsum(length) - length, length))
+    hashes = text_hashes(Texts(as_bytes(b"".join(texts)), np.cumsum(length) - length, length))
+    return _of_flag(hashes[: len(units)], hashes[len(units) :])
+
+
+def _of_flag(flag: NDArray[np.uint64], unit: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """The hash of a flag's unit, by the hashes of both; 0: there is none."""
+    return np.where(unit == 0, unit, flag * P1 + unit)
 
 
 def _decoded(value: bytes | None) -> Assignment | None:
