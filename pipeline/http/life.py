@@ -101,13 +101,12 @@ async def show_version(backend: Backend, key: str, version: int) -> Version:
     """One version, and where it differs from the one before."""
     standing(backend, key)
     history = backend.catalog.history
-    try:
-        differences = overview.differences(history, key, version - 1, version)
-    except ValueError as error:
-        raise NotFoundException(str(error)) from None
-    told = overview.told(history, key)[version - 1]
+    versions = overview.told(history, key)
+    if not 1 <= version <= len(versions):
+        raise NotFoundException(f"'{key}' has no version {version}; it has 1 to {len(versions)}")
+    differences = overview.differences(history, key, version - 1, version)
     state = decode_spec(history.versions_of("flag", key)[version - 1].document, FlagState)
-    return Version(**msgspec.structs.asdict(told), differences=differences, state=state)
+    return Version(**msgspec.structs.asdict(versions[version - 1]), differences=differences, state=state)
 
 
 life = Router(

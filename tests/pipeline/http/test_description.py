@@ -3,7 +3,6 @@
 import warnings
 from collections import Counter
 from itertools import count
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -14,8 +13,7 @@ from openapi_spec_validator import validate
 
 from pipeline.settings import Settings
 from schemas.topics import CATALOG, EVENTS, EXPOSURES
-from tests.pipeline.http.server import serving
-from tests.pipeline.shop import Shop
+from tests.pipeline.http.server import Server, serving
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
@@ -76,31 +74,28 @@ def ends(deployment: Settings, *names: str) -> dict[str, int]:
     return found
 
 
-def test_the_document_is_valid_and_the_server_survives_what_fits_it(tmp_path: Path, deployment: Settings):
-    Shop(tmp_path / "configs", deployment).apply()
+def test_the_document_is_valid_and_the_server_survives_what_fits_it(open_server: Server):
+    document = httpx.get(f"{open_server.address}/openapi.json").json()
+    validate(document)
+    assert document["openapi"].startswith("3.1")
+    assert httpx.get(f"{open_server.address}/asyncapi.json").json()["asyncapi"] == "3.0.0"
 
-    with serving(deployment) as server:
-        document = httpx.get(f"{server.address}/openapi.json").json()
-        validate(document)
-        assert document["openapi"].startswith("3.1")
-        assert httpx.get(f"{server.address}/asyncapi.json").json()["asyncapi"] == "3.0.0"
-        statuses = drive(document, server.address, examples=3)
-        for hostile in (b'{"key":"a","variants":' + b"[" * 100_000, b'{"key":"\xff"}', b"", b"[]"):
-            json = {"content-type": "application/json"}
-            assert httpx.post(f"{server.address}/api/1/flags", content=hostile, headers=json).status_code == 400
-        assert httpx.get(f"{server.address}/readyz").text == "ok"
+    statuses = drive(document, open_server.address, examples=3)
 
+    for hostile in (b'{"key":"a","variants":' + b"[" * 100_000, b'{"key":"\xff"}', b"", b"[]"):
+        json = {"content-type": "application/json"}
+        assert httpx.post(f"{open_server.address}/api/1/flags", content=hostile, headers=json).status_code == 400
+    assert httpx.get(f"{open_server.address}/readyz").text == "ok"
     assert {200, 400, 404, 409} <= statuses.keys()
 
 
-def test_nothing_is_read_or_written_without_a_key(tmp_path: Path, deployment: Settings):
-    Shop(tmp_path / "configs", deployment).apply()
-    before = ends(deployment, CATALOG, EVENTS, EXPOSURES)
+def test_nothing_is_read_or_written_without_a_key(shop: Settings):
+    before = ends(shop, CATALOG, EVENTS, EXPOSURES)
 
-    with serving(deployment, is_open=False) as server:
+    with serving(shop, is_open=False) as server:
         document = httpx.get(f"{server.address}/openapi.json").json()
         statuses = drive(document, server.address, examples=1)
 
     assert set(statuses) <= {400, 401, 405}, statuses
     assert statuses[401] > 30
-    assert ends(deployment, CATALOG, EVENTS, EXPOSURES) == before
+    assert ends(shop, CATALOG, EVENTS, EXPOSURES) == before
