@@ -13,6 +13,7 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from evaluation.assignment.letters import LATEST
@@ -24,10 +25,11 @@ from evaluation.lifecycle import start
 from evaluation.metrics.partition import Partition
 from evaluation.rules import did_you_mean, parse_date
 from evaluation.significance.look import look
-from evaluation.texts import Names, as_bytes
+from evaluation.texts import Names, Texts, as_bytes
 from pipeline.documents import Documents
 from pipeline.editing import changes
 from pipeline.errors import PeekproofError
+from pipeline.export_columns import translate
 from pipeline.exports import EXPOSURE_EVENTS, to_message
 from pipeline.files import BadRow, Piece, pieces
 from pipeline.gathering import Gathering
@@ -67,11 +69,27 @@ class _Rows:
     time: NDArray[np.int64]
     line: NDArray[np.int64]
 
+    @property
+    def values(self) -> Texts:
+        return Texts(as_bytes(self.data), np.cumsum(self.length) - self.length, self.length)
+
     def take(self, rows: NDArray[np.int64]) -> "_Rows":
-        ends = np.cumsum(self.length)
-        spans = zip((ends - self.length)[rows].tolist(), ends[rows].tolist(), strict=True)
-        data = b"".join([self.data[begin:end] for begin, end in spans])
-        return _Rows(data, self.length[rows], self.time[rows], self.line[rows])
+        return _Rows.of(self.values.take(rows).arrow(), self.time[rows], self.line[rows])
+
+    @classmethod
+    def of(cls, values: pa.Array, time: NDArray[np.int64], line: NDArray[np.int64]) -> "_Rows":
+        texts = Texts.of(values)
+        begin = int(texts.start[0]) if len(texts) else 0
+        return cls(texts.data[begin : begin + int(texts.length.sum())].tobytes(), texts.length, time, line)
+
+    @classmethod
+    def join(cls, parts: "list[_Rows]") -> "_Rows":
+        """All rows, by line."""
+        whole = _Rows(
+            b"".join(part.data for part in parts),
+            *(np.concatenate([getattr(part, name) for part in parts]) for name in ("length", "time", "line")),
+        )
+        return whole.take(np.argsort(whole.line)) if len(parts) > 1 else whole
 
 
 class Analysis:
@@ -140,30 +158,42 @@ class Analysis:
             foreign |= scanned.texts(("experiment_key",)).length >= 0
             foreign |= scanned.start[wanted.position["metadata", "flagVersion"]] != MISSING
         rows = _Rows(piece.data, piece.length, time, piece.line)
+        parts = {topic: [rows]}
         if foreign.any():
-            self._translate(rows.take(np.flatnonzero(foreign)), topic, number, file)
-            rows = rows.take(np.flatnonzero(~foreign))
-        self._route(rows, topic, number, file)
+            parts = self._translate(rows.take(np.flatnonzero(foreign)), topic, file)
+            parts[topic].append(rows.take(np.flatnonzero(~foreign)))
+        for name, its in parts.items():
+            if sum(len(each.length) for each in its):
+                self._route(_Rows.join(its), name, number, file)
 
-    def _translate(self, rows: _Rows, topic: str, number: int, file: str) -> None:
-        """Route rows that are no messages yet."""
+    def _translate(self, rows: _Rows, topic: str, file: str) -> dict[str, list[_Rows]]:
+        """The messages that rows make which are none yet, by topic: most of them by columns, the others one by one."""
+        found = translate(rows.values, topic)
+        self.runs.update(found.runs)
+        line = rows.line[found.row]
+        parts: dict[str, list[_Rows]] = {}
+        for name, its in ((EXPOSURES, found.is_exposure), (EVENTS, ~found.is_exposure)):
+            parts[name] = [_Rows.of(found.message.filter(pa.array(its)), found.time[its], line[its])]
+
         made: dict[str, list[tuple[bytes, int, int]]] = {EXPOSURES: [], EVENTS: []}
-        ends = np.cumsum(rows.length).tolist()
-        for begin, end, line in zip([0, *ends], ends, rows.line.tolist(), strict=False):
-            message = to_message(rows.data[begin:end], topic)
+        left = np.ones(len(rows.line), np.bool_)
+        left[found.row] = False
+        ends = np.cumsum(rows.length)
+        for i in np.flatnonzero(left).tolist():
+            message = to_message(rows.data[ends[i] - rows.length[i] : ends[i]], topic)
             if message is None:
                 detail = "the row says no time, and in a file nothing else does; add `time`, in ms or as ISO 8601"
-                self._reject(BadRow(file, line, "time out of range", detail))
+                self._reject(BadRow(file, int(rows.line[i]), "time out of range", detail))
                 continue
             if message.run is not None:
                 self.runs[message.run] += 1
             # Where the time cannot be read, the message is rejected, at whatever time.
-            made[message.topic].append((message.value, message.time or 0, line))
+            made[message.topic].append((message.value, message.time or 0, int(rows.line[i])))
         for name, messages in made.items():
-            if messages:
-                values, times, lines = zip(*messages, strict=True)
-                length, time, line = (np.array(each, np.int64) for each in ([*map(len, values)], times, lines))
-                self._route(_Rows(b"".join(values), length, time, line), name, number, file)
+            values, times, lines = zip(*messages, strict=True) if messages else ((), (), ())
+            array = pa.array(values, pa.large_binary())
+            parts[name].append(_Rows.of(array, np.array(times, np.int64), np.array(lines, np.int64)))
+        return parts
 
     def _route(self, rows: _Rows, topic: str, number: int, file: str) -> None:
         states = np.searchsorted(self._history.boundaries, rows.time, side="right")

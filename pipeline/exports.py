@@ -1,6 +1,7 @@
 """Exports: rows as Amplitude exports them, and as people write times, said in the words of the topics.
 
-`event_time` stands in for `time`, `$insert_id` for `insert_id`. A time may be ISO 8601, UTC unless it says otherwise.
+`event_time` stands in for `time`, `$insert_id` for `insert_id`. A time may be ISO 8601, UTC unless it says otherwise
+(or says so as BigQuery does: `… UTC`).
 Events of the type `$exposure` (client SDKs) and `[Experiment] Exposure` (server SDKs, and what Amplitude makes of the
 former) are exposures; one without a variant says that the unit left, and is taken as `off`. The run and the version of
 the flag that an exposure names mean nothing beside definitions that know no runs: they are left out.
@@ -20,7 +21,7 @@ _MILLISECOND = timedelta(milliseconds=1)
 _NOTHING = msgspec.Raw()
 
 
-class _Row(msgspec.Struct, omit_defaults=True, gc=False, rename={"their_id": "$insert_id"}):
+class Row(msgspec.Struct, omit_defaults=True, gc=False, rename={"their_id": "$insert_id"}):
     """Whatever fields some message has. What is only passed on is not read."""
 
     event_type: Any = None
@@ -29,47 +30,47 @@ class _Row(msgspec.Struct, omit_defaults=True, gc=False, rename={"their_id": "$i
     experiment_key: Any = None
     time: Any = None
     event_time: Any = None
-    user_id: Any = None
-    device_id: Any = None
+    user_id: msgspec.Raw = _NOTHING
+    device_id: msgspec.Raw = _NOTHING
     insert_id: Any = None
     their_id: Any = None
     groups: msgspec.Raw = _NOTHING
     event_properties: msgspec.Raw = _NOTHING
     user_properties: msgspec.Raw = _NOTHING
     group_properties: msgspec.Raw = _NOTHING
-    country: Any = None
-    region: Any = None
-    city: Any = None
-    dma: Any = None
-    language: Any = None
-    platform: Any = None
-    version: Any = None
-    os: Any = None
-    device_manufacturer: Any = None
-    device_brand: Any = None
-    device_model: Any = None
-    carrier: Any = None
-    library: Any = None
-    ip_address: Any = None
+    country: msgspec.Raw = _NOTHING
+    region: msgspec.Raw = _NOTHING
+    city: msgspec.Raw = _NOTHING
+    dma: msgspec.Raw = _NOTHING
+    language: msgspec.Raw = _NOTHING
+    platform: msgspec.Raw = _NOTHING
+    version: msgspec.Raw = _NOTHING
+    os: msgspec.Raw = _NOTHING
+    device_manufacturer: msgspec.Raw = _NOTHING
+    device_brand: msgspec.Raw = _NOTHING
+    device_model: msgspec.Raw = _NOTHING
+    carrier: msgspec.Raw = _NOTHING
+    library: msgspec.Raw = _NOTHING
+    ip_address: msgspec.Raw = _NOTHING
 
 
-class _OfClient(msgspec.Struct):
+class OfClient(msgspec.Struct):
     flag_key: Any = None
     variant: Any = None
     experiment_key: Any = None
 
 
-class _OfServer(msgspec.Struct, rename=lambda name: f"[Experiment] {name.replace('_', ' ').title()}"):
+class OfServer(msgspec.Struct, rename=lambda name: f"[Experiment] {name.replace('_', ' ').title()}"):
     flag_key: Any = None
     variant: Any = None
     experiment_key: Any = None
 
 
-_rows = msgspec.json.Decoder(_Row)
+_rows = msgspec.json.Decoder(Row)
 _encoder = msgspec.json.Encoder()
-_exposures: dict[str, msgspec.json.Decoder[_OfClient] | msgspec.json.Decoder[_OfServer]] = {
-    EXPOSURE_EVENTS[0]: msgspec.json.Decoder(_OfClient),
-    EXPOSURE_EVENTS[1]: msgspec.json.Decoder(_OfServer),
+SAID: dict[str, type[OfClient | OfServer]] = dict(zip(EXPOSURE_EVENTS, (OfClient, OfServer), strict=True))
+_exposures: dict[str, msgspec.json.Decoder[OfClient | OfServer | None]] = {
+    name: msgspec.json.Decoder(said | None) for name, said in SAID.items()
 }
 
 
@@ -87,8 +88,9 @@ def to_message(line: bytes, topic: str) -> Message | None:
     try:
         row = _rows.decode(line)
         if row.event_type in EXPOSURE_EVENTS:
-            said = _exposures[row.event_type].decode(row.event_properties or b"{}")
-            topic, row.event_type, row.event_properties = EXPOSURES, None, _NOTHING
+            topic = EXPOSURES
+            said = _exposures[row.event_type].decode(row.event_properties or b"null") or SAID[row.event_type]()
+            row.event_type, row.event_properties = None, _NOTHING
             row.flag_key, row.variant, row.experiment_key = said.flag_key, said.variant or "off", said.experiment_key
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return Message(topic, line, None)
@@ -112,9 +114,9 @@ def to_message(line: bytes, topic: str) -> Message | None:
 def _milliseconds(text: str) -> int | str:
     """Milliseconds since 1970 UTC; a text that is no ISO 8601 as it is."""
     try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
+        moment = datetime.fromisoformat(text.removesuffix(" UTC"))
+        if moment.tzinfo:
+            moment = moment.astimezone(UTC).replace(tzinfo=None)
+    except (ValueError, OverflowError):
         return text
-    if moment.tzinfo:
-        moment = moment.astimezone(UTC).replace(tzinfo=None)
     return (moment - _EPOCH) // _MILLISECOND

@@ -28,6 +28,7 @@ from pyarrow import csv as pa_csv
 
 from evaluation.texts import Texts
 from pipeline.errors import PeekproofError
+from pipeline.json_columns import joined, listed, quoted
 
 PIECE = 1 << 24  # bytes of an NDJSON file that are taken at once
 ROWS = 50_000  # of a table
@@ -199,7 +200,7 @@ def _by_columns(columns: list[tuple[str, str]], data: bytes, rows: _Rows, line: 
     """The piece that these rows make, or None where one of them is no row of the table."""
     names = [str(number) for number in range(len(columns))]
     try:
-        titles = [_quoted(name) for _, name in columns]
+        titles = [quoted(name) for _, name in columns]
         table = pa_csv.read_csv(
             pa.py_buffer(data[rows.start[0] : rows.end[-1]]),
             pa_csv.ReadOptions(column_names=names, use_threads=False, block_size=len(data) + 1),
@@ -214,12 +215,12 @@ def _by_columns(columns: list[tuple[str, str]], data: bytes, rows: _Rows, line: 
     for (parent, name), title, column in zip(columns, titles, table.columns, strict=True):
         cells = pa.concat_arrays(column.chunks)
         value = pc.if_else(pc.equal(pc.binary_length(cells), 0), None, _cells_as_json(parent, name, cells))
-        members.setdefault(parent, []).append(_joined(f",{title}:", value))
+        members.setdefault(parent, []).append(joined(f",{title}:", value))
     top = members.pop("")
     for parent, inner in members.items():
-        found = _listed(inner)
-        top.append(pc.if_else(pc.equal(found, ""), None, _joined(f",{_quoted(parent)}:{{", found, "}")))
-    return Piece.of_array(_joined("{", _listed(top), "}"), line + rows.lines_before, 1.0)
+        found = listed(inner)
+        top.append(pc.if_else(pc.equal(found, ""), None, joined(f",{quoted(parent)}:{{", found, "}")))
+    return Piece.of_array(joined("{", listed(top), "}"), line + rows.lines_before, 1.0)
 
 
 def _cells_as_json(parent: str, name: str, cells: pa.Array) -> pa.Array:
@@ -228,27 +229,12 @@ def _cells_as_json(parent: str, name: str, cells: pa.Array) -> pa.Array:
     escaped = cells
     if pc.any(pc.match_substring_regex(cells, r'[\x00-\x1f"\\]')).as_py():
         for character in ["\\", '"', *map(chr, range(32))]:
-            escaped = pc.replace_substring(escaped, character, _quoted(character)[1:-1])
-    text = _joined('"', escaped, '"')
+            escaped = pc.replace_substring(escaped, character, quoted(character)[1:-1])
+    text = joined('"', escaped, '"')
     if not parent and name not in TIMES:
         return text
     pattern = _JSON_SCALAR.pattern if parent else "[0-9]+"
     return pc.if_else(pc.match_substring_regex(cells, f"^(?:{pattern})$"), cells, text)
-
-
-def _quoted(text: str) -> str:
-    return msgspec.json.encode(text).decode()
-
-
-def _joined(*parts: str | pa.Array) -> pa.Array:
-    """The parts one after another; null where one is."""
-    texts = [pa.scalar(part, pa.large_string()) if isinstance(part, str) else part for part in parts]
-    return pc.binary_join_element_wise(*texts, pa.scalar("", pa.large_string()))
-
-
-def _listed(members: list[pa.Array]) -> pa.Array:
-    """The members that are there, each of which begins with a comma, but for the first comma."""
-    return pc.ascii_ltrim(_joined(*(pc.coalesce(each, "") for each in members)), ",")
 
 
 def _reader(lines: Iterable[bytes]) -> Any:

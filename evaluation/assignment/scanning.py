@@ -53,7 +53,7 @@ class Wanted:
     """The fields to read. A path of two names lies in an object, which is wanted too."""
 
     fields: dict[Path, Type]
-    required: Path  # a text at the top that every message must have
+    required: Path | None  # a text at the top that every message must have
 
     def __hash__(self) -> int:
         return hash(tuple(self.fields.items()))
@@ -111,7 +111,9 @@ def scan(source: NDArray[np.uint8], start: NDArray[np.int64], length: NDArray[np
     lengths = np.full((fields, n), -1)
     numbers = np.full((fields, n), np.nan)
     _scan(*wanted.table, data, start, length, odd, starts, lengths, numbers)
-    odd |= (lengths[wanted.position[wanted.required]] < 0) | (length > LARGEST)
+    odd |= length > LARGEST
+    if wanted.required:
+        odd |= lengths[wanted.position[wanted.required]] < 0
     return Scanned(wanted, data, odd, starts, lengths, numbers)
 
 

@@ -250,7 +250,8 @@ class Run:
         kept = [self.columns.index(column) for column in columns if column in self.columns]
         new = columns[len(kept) :]
         before, places = self.measures, self._totals_at
-        cells = [self._cells()[c] for c in kept]
+        cells = self._cells()
+        cells = [cells[c] for c in kept]
         self.measures = _measures(columns, fact_number, self._segments(), places)
         shape = (2, len(self.arm_units), int(self.measures.breakdowns[-1].sum()))
         cells += [np.zeros((*shape, int(sums.size(column.numbers))), np.int64) for column in new]

@@ -171,6 +171,42 @@ MUTANTS = {
         "{value: index for",
     ),
     "a version applies at once": ("catalog", "append_time + SETTLING))", "append_time))"),
+    "ids are compared as signed numbers when exposures meet at one time": (
+        "metrics.members",
+        "elif time == entry and np.uint64(name) > np.uint64(rows[m, ENTRY_ID]):",
+        "elif time == entry and name > rows[m, ENTRY_ID]:",
+    ),
+    "ids are compared as signed numbers when steps meet at one time": (
+        "metrics.ordered",
+        "np.uint64(pending[k, ID]) <= np.uint64(name)",
+        "pending[k, ID] <= name",
+    ),
+    "repeats count": (
+        "metrics.recent",
+        "                    if other == time:\n",
+        "                    if other == _NEVER:\n",
+    ),
+    "means are rounded half up": ("metrics.measures", "(twice == count and floor & 1)", "twice == count"),
+    "the past is forgotten a bucket too early": (
+        "metrics.past",
+        "first = bound // self.width - BUCKETS\n",
+        "first = bound // self.width - BUCKETS + 1\n",
+    ),
+    "a return at the begin of the period does not count": (
+        "metrics.ordered",
+        "variables[v, V_BEGINS] <= since",
+        "variables[v, V_BEGINS] < since",
+    ),
+    "a covariate covers the entry's own bucket when a unit enters": (
+        "metrics.run",
+        "wanted = np.column_stack((begin, bucket))",
+        "wanted = np.column_stack((begin, bucket + 1))",
+    ),
+    "a covariate covers the entry's own bucket when an event arrives": (
+        "metrics.members",
+        "<= bucket < entry // columns[c, of.C_WIDTH]:",
+        "<= bucket <= entry // columns[c, of.C_WIDTH]:",
+    ),
     "a checkpoint forgets who has settled": (
         "metrics.run",
         "run.settled[:, 0] = np.searchsorted(entries[:queued], run.settled[:, 1])",
