@@ -425,29 +425,19 @@ class Run:
     def _sums(self, column: Column, cells: Words, order: list[int]) -> Iterator[Sums]:
         """A column's sums by reading, arm and segment: of segments where nobody is, none."""
         names = [f"{each.property}={value}" for each in self.breakdowns for value in (OTHER, *each.values)]
+        everyone = range(self.measures.breakdowns[0, of.B_SEGMENTS])  # each unit is in one segment of a breakdown
         for reading, name in ((LIVE, "live"), (SETTLED, "settled")):
             if reading == SETTLED and column.window == NO_WINDOW:
                 continue
             for arm in order:
-                its = cells[reading, arm]
-                everyone = [
-                    sums.read(cell, column.numbers) for cell in its[: self.measures.breakdowns[0, of.B_SEGMENTS]]
-                ]
-                told = [("all", _added(everyone))]
-                told += [(segment, sums.read(cell, column.numbers)) for segment, cell in zip(names, its, strict=False)]
-                for segment, (n, nonzero, first, second) in told:
-                    if n or segment == "all":
-                        yield Sums(
-                            column.metric,
-                            column.version,
-                            name,
-                            *self.arms[arm],
-                            segment,
-                            n,
-                            nonzero,
-                            [exact(each) for each in first],
-                            [exact(each) for each in second],
-                        )
+                place = (column.metric, column.version, name, *self.arms[arm])
+                inhabited = np.flatnonzero(cells[reading, arm, :, sums.N])
+                found = sums.read(cells[reading, arm, inhabited], column.numbers)
+                first = [each for segment, each in zip(inhabited.tolist(), found, strict=True) if segment in everyone]
+                yield _told(place, "all", *_added(first, column.numbers))
+                if names:
+                    for segment, each in zip(inhabited.tolist(), found, strict=True):
+                        yield _told(place, names[segment], *each)
 
     def state(self) -> RunState:
         """What a checkpoint says of the run, beside `arrays`."""
@@ -544,10 +534,24 @@ def _memory(recent: Recent) -> Memory:
     return Memory(recent.ring, int(recent.state[TAIL]), recent.units)
 
 
-def _added(cells: list[tuple[int, int, list[int], list[int]]]) -> tuple[int, int, list[int], list[int]]:
-    """The sums of several cells together."""
-    n, nonzero, first, second = zip(*cells, strict=True)
-    return sum(n), sum(nonzero), *([sum(each) for each in zip(*column, strict=True)] for column in (first, second))
+def _told(place: tuple[str, int, str, int, str], segment: str, n: int, nonzero: int, *numbers: list[int]) -> Sums:
+    """The sums of a segment of one metric, reading and arm, as they travel."""
+    return Sums(*place, segment, n, nonzero, *([exact(each) for each in some] for some in numbers))
+
+
+def _added(cells: list[tuple[int, int, list[int], list[int]]], k: int) -> tuple[int, int, list[int], list[int]]:
+    """The sums of several cells of k numbers together."""
+    if len(cells) == 1:
+        return cells[0]
+    total = 0, 0, [0] * k, [0] * (k * (k + 1) // 2)
+    for n, nonzero, first, second in cells:
+        total = (
+            total[0] + n,
+            total[1] + nonzero,
+            [a + b for a, b in zip(total[2], first, strict=True)],
+            [a + b for a, b in zip(total[3], second, strict=True)],
+        )
+    return total
 
 
 def pack(arrays: Mapping[str, NDArray[np.int64]], metadata: dict[bytes, bytes]) -> bytes:

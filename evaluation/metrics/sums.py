@@ -86,12 +86,11 @@ def change(cells: NDArray[np.int64], at: int, before: int, after: int) -> None:
     _add(cells, at + FIRST + 2, np.uint64(more), more >> 63)
 
 
-def exact(cell: NDArray[np.int64], at: int) -> int:
-    """The integer of the two words at `at`."""
-    return (int(cell[at + 1]) << 64) + (int(cell[at]) & 0xFFFF_FFFF_FFFF_FFFF)
-
-
-def read(cell: NDArray[np.int64], k: int) -> tuple[int, int, list[int], list[int]]:
-    """n, nonzero, the sums of the k numbers and those of their products."""
-    numbers = [exact(cell, at) for at in range(FIRST, len(cell), 2)]
-    return int(cell[N]), int(cell[NONZERO]), numbers[:k], numbers[k:]
+def read(cells: NDArray[np.int64], k: int) -> list[tuple[int, int, list[int], list[int]]]:
+    """Of each of the cells (m, words): n, nonzero, the sums of the k numbers and those of their products."""
+    low, high = cells[:, FIRST::2], cells[:, FIRST + 1 :: 2]
+    numbers = low.tolist()
+    for i, j in np.argwhere(high != low >> 63).tolist():  # those that need both limbs
+        numbers[i][j] = (int(high[i, j]) << 64) + (int(low[i, j]) & 0xFFFF_FFFF_FFFF_FFFF)
+    heads = cells[:, :FIRST].tolist()
+    return [(n, nonzero, each[:k], each[k:]) for (n, nonzero), each in zip(heads, numbers, strict=True)]
