@@ -75,5 +75,5 @@ class Aggregate(msgspec.Struct, frozen=True, kw_only=True):
     forced: int = 0
     jumpers: int = 0
     reassigned: int = 0
-    duplicate_ids: int = 0  # events that follow one with their insert id within a minute: other events, worth a look
+    duplicate_ids: int = 0  # events with the insert id of another one of the same minute: other events, worth a look
     final: bool = False  # nothing can change it any more

@@ -478,7 +478,7 @@ def note(notes: Words, noted: int, measures: Measures, started: int, tallies: Wo
     """Fold what was noted of a message's events."""
     feeds = measures.feeds
     for i in range(noted):
-        fact, time, what, much = notes[i, 0], notes[i, 1], notes[i, 2], notes[i, 3]
+        fact, time, what = notes[i, 0], notes[i, 1], notes[i, 2]
         known = False
         for r in range(feeds.shape[0]):
             if feeds[r, of.F_FACT] == fact and feeds[r, of.F_IS_FIRST]:
@@ -486,13 +486,13 @@ def note(notes: Words, noted: int, measures: Measures, started: int, tallies: Wo
                 c = measures.variables[feeds[r, of.F_VARIABLE], of.V_COLUMN]
                 if time >= measures.columns[c, of.C_SINCE]:
                     if what == recent.DUPLICATE:
-                        tallies[c, DUPLICATES] += much
+                        tallies[c, DUPLICATES] += 1
                     elif what == recent.LATE:
-                        tallies[c, LATES] += much
+                        tallies[c, LATES] += 1
                     elif what == recent.UNUSABLE:
-                        tallies[c, UNUSABLES] += much
+                        tallies[c, UNUSABLES] += 1
         if known and what == recent.SAME_ID and time >= started:
-            counts[SAME_IDS] += much
+            counts[SAME_IDS] += 1
 
 
 @njit(cache=True)

@@ -15,8 +15,8 @@ recognised. Three rules make that exact with bounded memory.
    all of them are kept, and the totals counted from them are whole. For the same reason an entry before the clock less
    the horizon is final, and a unit is settled, its total final, once its window lies before it too.
 
-   Only two times of one insert id need more: the pair is noticed if they lie at most `SAME_ID_GAP` apart, in whichever
-   order they come, because events are kept that much longer.
+   Only two times of one insert id need more: they are noticed if they lie in the same minute, in whichever order they
+   come, because events are kept that much longer.
 
 Within a message exposures are folded first, then events: the recent events that an exposure claims lack those of its
 own message, which are then counted like any other.
@@ -35,7 +35,7 @@ from evaluation.metrics.run import Run, RunState, bucket_width, pack, unpack
 from schemas.aggregate import Aggregate
 from schemas.units import Arm, Header, decode_units
 
-SAME_ID_GAP = 60_000  # ms, at most a horizon: retries and double clicks lie seconds apart
+MINUTE = 60_000  # ms, at most a horizon: retries and double clicks lie seconds apart
 
 FORMAT = 3  # of a checkpoint
 
@@ -85,7 +85,7 @@ class Partition:
         self._facts: dict[str, int] = {}
         self._runs: dict[tuple[str, str], Run] = {}
         self._pasts: dict[tuple[int, int], Past] = {}  # by fact and width of a bucket
-        self._recent = Recent(min(horizon, SAME_ID_GAP))
+        self._recent = Recent(max(1, min(horizon, MINUTE)))
         self._named: list[Arm] | None = None  # the arms of the last header, and what they are here
         self._arms = np.zeros((0, 2), np.int64)
         self._arm_runs: list[Run] = []
@@ -235,7 +235,7 @@ class Partition:
             self._clocks[name] = max(self._clocks.get(name, 0), source.clock)
         if len(self._clocks) >= header.expected:
             self.clock = max(self.clock, min(self._clocks.values(), default=0))
-        self._recent.expire(self.clock - self.horizon - self._recent.gap)
+        self._recent.expire(self.clock - self.horizon - self._recent.minute)
         for run in self._runs.values():
             run.expire(self.clock - self.horizon)
         for past in self._pasts.values():
@@ -290,5 +290,5 @@ class Partition:
             partition._runs[run.flag, run.key] = Run.load(run, state.horizon, partition._fact, own)
         for fact, width in state.pasts:
             partition._pasts[fact, width] = Past.load(width, arrays[f"past/{fact}/{width}"].reshape(-1, 3))
-        partition._recent = Recent.load(partition._recent.gap, arrays["recent"].reshape(-1, 5))
+        partition._recent = Recent.load(partition._recent.minute, arrays["recent"].reshape(-1, 5))
         return partition

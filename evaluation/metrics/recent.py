@@ -1,8 +1,8 @@
 """Recent: the events that a later record could still repeat or claim, each kept once.
 
 Theory of operation. Events stand in a ring, in the order of arrival, each known by its number (0, 1, 2, …) and found at
-`number & (capacity - 1)`. A table of open addressing finds an event by (unit, fact, id), whatever its time, and another
-finds a unit's newest event, from which a link leads to the one before. An event leaves the ring when it and all that
+`number & (capacity - 1)`. A table of open addressing finds an event by (unit, fact, id, minute), and another finds a
+unit's newest event, from which a link leads to the one before. An event leaves the ring when it and all that
 arrived before it are older than the bound that the partition gives; its entry in the table is deleted by shifting the
 following ones back, and a link to a number before the ring's tail ends a chain.
 
@@ -31,12 +31,11 @@ FACTS = 1 << 16
 # What `state` holds.
 TAIL, HEAD, UNITS = range(3)
 
-# What a note says of an event: (fact, time, what, by how much).
+# What a note says of an event: (fact, time, what).
 LATE, UNUSABLE, DUPLICATE, SAME_ID = range(4)
 
 _SMALLEST = 64
 _FOUR = np.int64(0xFFFFFFFF)
-_NEVER = np.int64(1 << 61)  # far from every time, and so are its differences
 
 
 @njit(cache=True)
@@ -46,6 +45,12 @@ def fingerprint(unit: int, fact: int, name: int) -> Any:
     h = ((h ^ (h >> np.uint64(30))) + np.uint64(name)) * np.uint64(0xBF58476D1CE4E5B9)
     h = (h ^ (h >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return np.int64(h >> np.uint64(32)) | 1
+
+
+@njit(cache=True)
+def _mark(event: Words, minute: int) -> Any:
+    """The fingerprint of an event, by its minute too: an id that a unit uses for everything makes no long chain."""
+    return fingerprint(event[UNIT], event[LINK] & 0xFFFF, event[ID] ^ (event[TIME] // minute << 20))
 
 
 @njit(cache=True)
@@ -86,15 +91,14 @@ def _link(ring: Words, units: Words, mark: int, shift: int, state: Words, number
 
 
 @njit(cache=True)
-def _warm(events: Words, n: int, table: Words, units: Words, marks: Words) -> Any:
+def _warm(events: Words, n: int, table: Words, units: Words, minute: int, marks: Words) -> Any:  # noqa: PLR0917
     """Fingerprints into `marks` (n, 2); touches every slot that is needed next, so that cache misses overlap."""
     shift = home_shift(table.shape[0])
     unit_shift = home_shift(units.shape[0])
     seen = np.int64(0)
     for i in range(n):
-        unit = events[i, UNIT]
-        marks[i, 0] = fingerprint(unit, events[i, LINK], events[i, ID])
-        marks[i, 1] = fingerprint(unit, 0, 0)
+        marks[i, 0] = _mark(events[i], minute)
+        marks[i, 1] = fingerprint(events[i, UNIT], 0, 0)
         seen ^= table[marks[i, 0] >> shift]
         seen ^= units[marks[i, 1] >> unit_shift, 1]
     return seen
@@ -108,13 +112,13 @@ def _insert(  # noqa: PLR0917
     table: Words,
     units: Words,
     state: Words,
-    gap: int,
+    minute: int,
     marks: Words,
     notes: Words,
     noted: int,
 ) -> tuple[int, int, int]:
     """Insert the first n rows; keep the new ones, in order, first in `events`. How many are new; how many notes."""
-    seen = _warm(events, n, table, units, marks)
+    seen = _warm(events, n, table, units, minute, marks)
     ring_mask = ring.shape[0] - 1
     mask = table.shape[0] - 1
     shift = home_shift(table.shape[0])
@@ -124,8 +128,7 @@ def _insert(  # noqa: PLR0917
         time, name, unit, fact = events[i, TIME], events[i, ID], events[i, UNIT], events[i, LINK]
         mark = marks[i, 0]
         p = mark >> shift
-        before, after = -_NEVER, _NEVER  # of the events with this id: the nearest times
-        repeated = False
+        repeated = reused = False
         while table[p] != 0:
             if (table[p] >> 32) & _FOUR == mark:
                 k = table[p] & ring_mask
@@ -134,13 +137,10 @@ def _insert(  # noqa: PLR0917
                     if other == time:
                         repeated = True
                         break
-                    if other < time:
-                        before = max(before, other)
-                    else:
-                        after = min(after, other)
+                    reused = reused or other // minute == time // minute
             p = (p + 1) & mask
         if repeated:
-            notes[noted, 0], notes[noted, 1], notes[noted, 2], notes[noted, 3] = fact, time, DUPLICATE, 1
+            notes[noted, 0], notes[noted, 1], notes[noted, 2] = fact, time, DUPLICATE
             noted += 1
             continue
         number = state[HEAD]
@@ -150,13 +150,8 @@ def _insert(  # noqa: PLR0917
         ring[k, VALUE] = events[i, VALUE]
         state[HEAD] = number + 1
         _link(ring, units, marks[i, 1], unit_shift, state, number)
-        # Neighbours in time at most `gap` apart are a pair, which is noted under the time of its earlier event.
-        pairs = (1 if time - before <= gap else 0) - (1 if after - before <= gap else 0)
-        if pairs != 0:
-            notes[noted, 0], notes[noted, 1], notes[noted, 2], notes[noted, 3] = fact, before, SAME_ID, pairs
-            noted += 1
-        if after - time <= gap:
-            notes[noted, 0], notes[noted, 1], notes[noted, 2], notes[noted, 3] = fact, time, SAME_ID, 1
+        if reused:
+            notes[noted, 0], notes[noted, 1], notes[noted, 2] = fact, time // minute * minute, SAME_ID
             noted += 1
         if fresh < i:
             for column in range(5):
@@ -166,19 +161,17 @@ def _insert(  # noqa: PLR0917
 
 
 @njit(cache=True)
-def _expire(ring: Words, table: Words, state: Words, bound: int) -> Any:
+def _expire(ring: Words, table: Words, state: Words, minute: int, bound: int) -> Any:
     ring_mask = ring.shape[0] - 1
     mask = table.shape[0] - 1
     shift = home_shift(table.shape[0])
     seen = np.int64(0)
     tail = state[TAIL]
     while tail < state[HEAD] and ring[tail & ring_mask, TIME] < bound:  # touch the slots first, as `_warm` does
-        k = tail & ring_mask
-        seen ^= table[fingerprint(ring[k, UNIT], ring[k, LINK] & 0xFFFF, ring[k, ID]) >> shift]
+        seen ^= table[_mark(ring[tail & ring_mask], minute) >> shift]
         tail += 1
     for number in range(state[TAIL], tail):
-        k = number & ring_mask
-        hole = fingerprint(ring[k, UNIT], ring[k, LINK] & 0xFFFF, ring[k, ID]) >> shift
+        hole = _mark(ring[number & ring_mask], minute) >> shift
         while table[hole] & _FOUR != number & _FOUR:
             hole = (hole + 1) & mask
         p = hole
@@ -196,14 +189,14 @@ def _expire(ring: Words, table: Words, state: Words, bound: int) -> Any:
 
 
 @njit(cache=True)
-def _fill(ring: Words, table: Words, units: Words, state: Words) -> None:
+def _fill(ring: Words, table: Words, units: Words, state: Words, minute: int) -> None:
     """Enter every event of the ring into the empty tables."""
     mask = table.shape[0] - 1
     shift = home_shift(table.shape[0])
     unit_shift = home_shift(units.shape[0])
     for number in range(state[TAIL], state[HEAD]):
         k = number & (ring.shape[0] - 1)
-        mark = fingerprint(ring[k, UNIT], ring[k, LINK] & 0xFFFF, ring[k, ID])
+        mark = _mark(ring[k], minute)
         p = mark >> shift
         while table[p] != 0:
             p = (p + 1) & mask
@@ -252,10 +245,10 @@ def _power_of_two(n: int) -> int:
 
 
 class Recent:
-    """The recent events of one partition. `gap` (ms): how far apart in time two events of one id make a pair."""
+    """The recent events of one partition. `minute` (ms): two events of one id within the same one are told."""
 
-    def __init__(self, gap: int) -> None:
-        self.gap = gap
+    def __init__(self, minute: int) -> None:
+        self.minute = minute
         self.state = np.zeros(3, np.int64)
         self.ring = np.zeros((_SMALLEST, 5), np.int64)
         self.table = np.zeros(2 * _SMALLEST, np.int64)
@@ -267,17 +260,17 @@ class Recent:
     def insert(self, events: Words, n: int, notes: Words, noted: int) -> tuple[int, int]:
         """Insert the first n of `events` (m, 5). Afterwards the first k are the new ones. Returns k and how many notes.
 
-        `notes` (4 columns, room for 2n more) says of duplicates and pairs: fact, time, what, by how much.
+        `notes` (3 columns, room for n more) says of duplicates and reused ids: fact, time, what.
         """
         self._reserve(n)
         state, ring = self.state, self.ring
         marks = np.empty((n, 2), np.int64)
-        fresh, noted, _ = _insert(events, n, ring, self.table, self.units, state, self.gap, marks, notes, noted)
+        fresh, noted, _ = _insert(events, n, ring, self.table, self.units, state, self.minute, marks, notes, noted)
         return fresh, noted
 
     def expire(self, bound: int) -> None:
         """Forget events before `bound` (ms UTC), as far as all that arrived before them are so old too."""
-        _expire(self.ring, self.table, self.state, bound)
+        _expire(self.ring, self.table, self.state, self.minute, bound)
 
     def _reserve(self, n: int) -> None:
         """Room for n events more, of n units more."""
@@ -300,9 +293,9 @@ class Recent:
         return np.concatenate((self.ring[begin:], self.ring[:end]))
 
     @classmethod
-    def load(cls, gap: int, events: Words) -> "Recent":
+    def load(cls, minute: int, events: Words) -> "Recent":
         """The recent events again, from what `events()` gave."""
-        recent = cls(gap)
+        recent = cls(minute)
         n = len(events)
         recent.ring = np.zeros((_power_of_two(n + n // 4), 5), np.int64)
         recent.ring[:n] = events
@@ -310,5 +303,5 @@ class Recent:
         recent.table = np.zeros(2 * len(recent.ring), np.int64)
         recent.units = np.zeros((_power_of_two(2 * len(np.unique(events[:, UNIT]))), 2), np.int64)
         recent.state[HEAD] = n
-        _fill(recent.ring, recent.table, recent.units, recent.state)
+        _fill(recent.ring, recent.table, recent.units, recent.state, minute)
         return recent

@@ -32,7 +32,7 @@ class Rows(NamedTuple):
     exposure_count: int
     events: Words  # (n, 5): time, id, value, unit, fact
     event_count: int
-    notes: Words  # (2n, 4): fact, time, what, by how much
+    notes: Words  # (2n, 3): fact, time, what
     note_count: int
     counted: Words  # (runs, 4): exposures, late, inactive, forced
 
@@ -90,7 +90,7 @@ def _sort(  # noqa: PLR0917
                 return _BAD_CODE, i, 0, 0, 0
             fact = facts[code[i]]
             if late or kind[i] & _UNUSABLE:
-                notes[noted, 0], notes[noted, 1], notes[noted, 3] = fact, time[i], 1
+                notes[noted, 0], notes[noted, 1] = fact, time[i]
                 notes[noted, 2] = recent.LATE if late else recent.UNUSABLE
                 noted += 1
             else:
@@ -118,7 +118,7 @@ def sort(batch: pa.RecordBatch, header: Header, floors: Words, bound: int, arms:
     """
     n = batch.num_rows
     source, offset, kind, code, unit, time, name, value = (column.to_numpy() for column in batch.columns)
-    exposures, events, notes = (np.empty((rows, width), np.int64) for rows, width in ((n, 6), (n, 5), (2 * n, 4)))
+    exposures, events, notes = (np.empty((rows, width), np.int64) for rows, width in ((n, 6), (n, 5), (2 * n, 3)))
     counted = np.zeros((len(arms), 4), np.int64)
     fault, row, shown, happened, noted = _sort(
         source,

@@ -22,7 +22,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 from evaluation import lifecycle
 from evaluation.assignment.routing import assign
 from evaluation.catalog import History, RunInForce
-from evaluation.metrics.partition import SAME_ID_GAP, Partition
+from evaluation.metrics.partition import Partition
 from pipeline.gathering import Gathering
 from schemas.aggregate import Aggregate
 from schemas.catalog import (
@@ -81,7 +81,7 @@ METRICS = [
     metric("dear", "sum", "2h", where=DEAR),
     metric("funnel", "funnel", "3h", steps=(VIEW, BUY)),
     metric("rounds", "funnel", "none", steps=(BUY, VIEW, BUY), counting="totals"),
-    metric("back", "retention", "2h", start=VIEW, event="buy", nth=1, period="30m"),
+    metric("back", "retention", "2h", start=VIEW, event="buy", nth=1, period="1m"),
     metric("at_once", "retention", "none", start=BUY, event="buy", nth=0, period="30m"),
     metric("each", "ratio", "2h", numerator="spent", denominator="ever", cuped=Cuped(lookback="7h")),
 ]
@@ -206,12 +206,12 @@ class Stages(RuleBasedStateMachine):
         """Some hours went well, with or without edits."""
         chance = random.Random(seed)
         for _ in range(chance.randrange(6)):
-            self.produce(chance.choice([MINUTE, 20 * MINUTE, HOUR, 3 * HOUR]), chance.getrandbits(32), 25)
+            self.produce(chance.choice([MINUTE, 20 * MINUTE, HOUR, 3 * HOUR, 14 * HOUR]), chance.getrandbits(32), 25)
             self.work([50] * len(SOURCES), cut=True, fold=True, look=True)
             if chance.random() < 0.4:
                 self.change(chance.choice(EDITS), chance.choice(FLAGS).key, chance.getrandbits(32))
 
-    @rule(later=st.sampled_from([0, MINUTE, 20 * MINUTE, HOUR, 5 * HOUR]), seed=seeds, number=amounts)
+    @rule(later=st.sampled_from([0, MINUTE, 20 * MINUTE, HOUR, 14 * HOUR]), seed=seeds, number=amounts)
     def produce(self, later: int, seed: int, number: int) -> None:
         """After a while, units meet variants and send events."""
         self.now += later
@@ -390,7 +390,7 @@ class Stages(RuleBasedStateMachine):
         runs = [run for flag in self.history.newest.flags.values() for run in flag.runs]
         aggregates = [run for partition in self.partitions for run in self._look(partition)]
         named = [msgspec.structs.replace(run, run=f"{run.flag}/{run.run}") for run in aggregates]
-        expected = ORACLE.answer(self._tables(runs), self.now, HORIZON, SAME_ID_GAP)
+        expected = ORACLE.answer(self._tables(runs), self.now, HORIZON, MINUTE)
         # What was left out is told by position: a run that is over, or a metric that isn't there yet, takes no note.
         found, expected = (
             {each for each in rows if each[0] not in ("late", "unusable", "duplicates", "pairs", "inactive")}

@@ -63,7 +63,7 @@ class Oracle:
     def __init__(self, threads: int = 1) -> None:
         self._database = duckdb.connect(config={"threads": threads})
 
-    def answer(self, tables: Mapping[str, Iterable[Row]], clock: int, horizon: int, gap: int) -> set[Row]:
+    def answer(self, tables: Mapping[str, Iterable[Row]], clock: int, horizon: int, minute: int) -> set[Row]:
         """What the rows of `tables`, by the names of `COLUMNS`, come to, zeros left out."""
         for name, columns in COLUMNS.items():
             rows = list(tables[name])
@@ -72,7 +72,7 @@ class Oracle:
             self._database.register(name, pa.table(arrays, names=list(columns)))
         for name in ORDER:
             self._database.execute(f'CREATE OR REPLACE TEMP TABLE "{name}" AS {QUERIES[name]}')
-        parameters = {"clock": clock, "horizon": horizon, "gap": gap}
+        parameters = {"clock": clock, "horizon": horizon, "minute": minute}
         return set(self._database.execute(QUERIES["answer"], parameters).fetchall())
 
 

@@ -1,4 +1,4 @@
--- Everything that is published of the units, but for the zeros. Parameters: $clock, $horizon, $gap (ms).
+-- Everything that is published of the units, but for the zeros. Parameters: $clock, $horizon, $minute (ms).
 WITH
 covered AS (
     SELECT s.run, s.unit, s.allocation, s.variant, s.segments, s.entry, m.metric, m.version, m.span,
@@ -53,8 +53,8 @@ counted AS (
     UNION ALL SELECT run, NULL, 'jumpers', count(DISTINCT unit) FROM jumpers GROUP BY run
     UNION ALL SELECT run, NULL, 'reassigned', count(*) FROM moved GROUP BY run
     UNION ALL SELECT run, NULL, concat_ws('/', 'units', allocation, variant), count(*) FROM members GROUP BY ALL
-    UNION ALL SELECT r.run, NULL, 'pairs', count(*) FROM pairs p JOIN runs r ON p.before >= r.started
-        WHERE p.time - p.before <= $gap AND p.fact IN (SELECT fact FROM read WHERE run = r.run) GROUP BY r.run
+    UNION ALL SELECT r.run, NULL, 'pairs', count(*) FROM pairs p JOIN runs r ON p.time // $minute * $minute >= r.started
+        WHERE p.time // $minute = p.before // $minute AND p.fact IN (SELECT fact FROM read WHERE run = r.run) GROUP BY r.run
     UNION ALL SELECT run, metric, 'events', sum(events) FROM covered GROUP BY ALL
     UNION ALL SELECT run, metric, 'withheld', count(*) FROM covered WHERE withheld GROUP BY ALL
     UNION ALL SELECT run, metric, 'looked back', count(*) FROM covered WHERE looked_back GROUP BY ALL

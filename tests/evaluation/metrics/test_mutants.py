@@ -94,11 +94,11 @@ MUTANTS = {
     "an insert id counts once, whatever its time": (
         "metrics.recent",
         "                    if other == time:\n",
-        "                    if other != _NEVER:\n",
+        "                    if other >= 0:\n",
     ),
     "recent events are forgotten a horizon too early": (
         "metrics.partition",
-        "self._recent.expire(self.clock - self.horizon - self._recent.gap)",
+        "self._recent.expire(self.clock - self.horizon - self._recent.minute)",
         "self._recent.expire(self.clock)",
     ),
     "caps are forgotten": ("metrics.measures", "    x = min(x, variables[v, V_CAP])\n", ""),
@@ -184,7 +184,7 @@ MUTANTS = {
     "repeats count": (
         "metrics.recent",
         "                    if other == time:\n",
-        "                    if other == _NEVER:\n",
+        "                    if other < 0:\n",
     ),
     "means are rounded half up": ("metrics.measures", "(twice == count and floor & 1)", "twice == count"),
     "the past is forgotten a bucket too early": (
