@@ -28,6 +28,7 @@ import msgspec
 import numpy as np
 
 from evaluation.catalog import Catalog
+from evaluation.metrics.members import E_TIME
 from evaluation.metrics.past import Past
 from evaluation.metrics.recent import FACTS, Recent, Words
 from evaluation.metrics.rows import ELSEWHERE, OVER, sort
@@ -109,10 +110,13 @@ class Partition:
         facts = np.array([self._fact(key) for key in header.facts], np.int64)
         rows = sort(batch, header, floors, self.clock - self.horizon, self._arms, facts)
 
+        # By time: then one of them at most moves a unit's entry, and has its events counted again.
+        exposures = rows.exposures[: rows.exposure_count]
+        exposures = exposures[np.argsort(exposures[:, E_TIME], kind="stable")]
         for number, run in enumerate(self._arm_runs):
             run.exposures += rows.counted[number]
-            if rows.exposure_count:
-                run.expose(rows.exposures, rows.exposure_count, number, self._recent, self._pasts)
+            if len(exposures):
+                run.expose(exposures, number, self._recent, self._pasts)
         fresh, noted = self._recent.insert(rows.events, rows.event_count, rows.notes, rows.note_count)
         if fresh or noted:
             for run in self._runs.values():

@@ -302,8 +302,9 @@ class Run:
         ordered_totals = int((self.measures.variables[:, of.V_KIND] >= of.FUNNEL).sum())
         self.pending = ordered.larger(self.pending, self.ring, len(self.pending) + ordered_totals * events)
 
-    def expose(self, exposures: Words, n: int, number: int, recent: Recent, pasts: Pasts) -> None:
-        """Fold those of the first n exposures (m, 6) that belong to run `number` of the message."""
+    def expose(self, exposures: Words, number: int, recent: Recent, pasts: Pasts) -> None:
+        """Fold those of the exposures (n, 6) that belong to run `number` of the message."""
+        n = len(exposures)
         self._reserve(n)
         found, entered, memory = np.empty(n, np.int64), np.empty(n, np.int64), _memory(recent)
         members.find_exposed(exposures, n, number, self._store(), memory, found)
