@@ -15,6 +15,7 @@ from pipeline.http.flags import FlagMemory
 from pipeline.http.looks import Looks, pulse
 from pipeline.http.past import Past
 from pipeline.http.posts import Posts
+from pipeline.http.protocol import most_connections
 from pipeline.http.sticky import Sticky, compile_kernels
 from pipeline.http.streams import Streams
 from pipeline.http.tickets import Tickets
@@ -49,7 +50,8 @@ class Backend:
         self.posts = Posts(settings)
         self.tracker = Tracker(self.posts, self.flags, self.sticky)
         self.tickets = Tickets()
-        self.streams = Streams()
+        self.streams = Streams(most_connections() // 2)
+        self.reading = 0  # bytes of uploads that are under way
         self.is_stopping = False
         self._news = asyncio.Event()  # set for a moment with every record of the catalog, and at the end
         self._told = 0.0  # when (`monotonic`) the newest of them is, or was, told

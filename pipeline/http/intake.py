@@ -1,5 +1,6 @@
 """Intake: what Amplitude's SDKs send. 200 says that the brokers have all of it; anything else, that nothing counts."""
 
+import asyncio
 import time
 import zlib
 from collections.abc import Callable
@@ -7,7 +8,7 @@ from typing import Any
 
 import msgspec
 from litestar import Request, Response, Router, post
-from litestar.exceptions import HTTPException, NotAuthorizedException
+from litestar.exceptions import HTTPException, NotAuthorizedException, ServiceUnavailableException
 
 from pipeline.http.backend import Backend
 from pipeline.http.keys import OF_DEPLOYMENTS
@@ -16,6 +17,8 @@ from schemas.topics import EXPOSURES
 
 LARGEST = 1_000_000  # bytes of a request, as it comes and unpacked: Amplitude's limit
 LARGEST_BATCH = 20_000_000  # of one to /batch
+MOST_UNDER_WAY = 200_000_000  # of all that are read: whose key they have is known when they are here
+READING_SECONDS = 30.0  # that one may take to come
 
 
 class Taken(msgspec.Struct, kw_only=True):
@@ -63,7 +66,7 @@ async def _answer(request: AnyRequest, backend: Backend, most: int, read: Callab
     headers: dict[str, str] = {}
     answer: Taken | Refusal
     try:
-        body = await _body(request, most)
+        body = await _body(request, backend, most)
         upload = read(body)
         count = len(upload.events or ())
         backend.access.admit(upload.api_key, OF_DEPLOYMENTS)
@@ -83,14 +86,24 @@ async def _answer(request: AnyRequest, backend: Backend, most: int, read: Callab
     return Response(answer, status_code=answer.code, headers=headers)
 
 
-async def _body(request: AnyRequest, most: int) -> bytes:
+async def _body(request: AnyRequest, backend: Backend, most: int) -> bytes:
     """The request's body, unpacked. Raises UploadError, at the latest when it has read more than `most` bytes."""
     parts, size = [], 0
-    async for part in request.stream():
-        size += len(part)
-        if size > most:
-            raise _too_large(most)
-        parts.append(part)
+    try:
+        async with asyncio.timeout(READING_SECONDS):
+            async for part in request.stream():
+                size += len(part)
+                backend.reading += len(part)
+                if size > most:
+                    raise _too_large(most)
+                if backend.reading > MOST_UNDER_WAY:
+                    why = "too much is sent at once; send it again"
+                    raise ServiceUnavailableException(why, headers={"Retry-After": "1"})
+                parts.append(part)
+    except TimeoutError:
+        raise UploadError(Refusal(code=408, error="the request was not here in time; send it again")) from None
+    finally:
+        backend.reading -= size
     body = b"".join(parts)
     match request.headers.get("content-encoding", "identity").strip().lower():
         case "identity" | "":

@@ -5,13 +5,11 @@ from collections.abc import AsyncIterator
 from litestar.exceptions import ServiceUnavailableException
 from litestar.response import Stream
 
-MOST = 5_000
-
 
 class Streams:
     """Those that are open."""
 
-    def __init__(self, most: int = MOST) -> None:
+    def __init__(self, most: int) -> None:
         self._most = most
         self.open = 0
 

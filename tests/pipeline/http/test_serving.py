@@ -16,11 +16,19 @@ from pipeline.http.access import Access
 from pipeline.http.app import create_app
 from pipeline.http.backend import Backend
 from pipeline.http.delivery import Delivery
+from pipeline.http.intake import MOST_UNDER_WAY
 from pipeline.http.keys import Keys
 from pipeline.http.serving import serve
 from pipeline.http.uploads import Record
 from pipeline.settings import Settings
 from tests.pipeline.http.server import Server, serving
+
+
+async def post(backend: Backend, upload: object) -> httpx.Response:
+    """What a server over it answers to an upload."""
+    transport = httpx.ASGITransport(create_app(backend))
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+        return await client.post("/2/httpapi", json=upload)
 
 
 def test_it_answers_that_it_is_there_and_ready_and_counts_that_by_route(open_server: Server):
@@ -81,18 +89,23 @@ def test_what_fails_is_logged_without_words_that_might_name_a_unit(tmp_path: Pat
     backend.delivery = Failing()
     event = {"event_type": "purchase", "user_id": "ann-of-the-shop"}
 
-    async def send() -> httpx.Response:
-        transport = httpx.ASGITransport(create_app(backend))
-        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
-            return await client.post("/2/httpapi", json={"api_key": "client-abc", "events": [event]})
-
     with caplog.at_level(logging.DEBUG):
-        answer = asyncio.run(send())
+        answer = asyncio.run(post(backend, {"api_key": "client-abc", "events": [event]}))
 
     assert answer.status_code == 500
     assert "POST /2/httpapi failed with KeyError" in caplog.text
     assert "raise KeyError(*records)" in caplog.text
     assert not [word for word in ("ann-of-the-shop", "client-abc") if word in caplog.text + answer.text]
+
+
+def test_what_is_sent_at_once_is_bounded(tmp_path: Path):
+    backend = Backend(Settings(data=tmp_path), Access(Keys(tmp_path), is_open=True))
+    backend.reading = MOST_UNDER_WAY - 1
+
+    answer = asyncio.run(post(backend, {"api_key": "any", "events": []}))
+
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+    assert backend.reading == MOST_UNDER_WAY - 1
 
 
 def test_a_port_that_is_taken_is_a_clear_word(tmp_path: Path):
