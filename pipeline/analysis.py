@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from evaluation.assignment.letters import LATEST
+from evaluation.assignment.letters import LATEST, shown
 from evaluation.assignment.routing import assign
 from evaluation.assignment.scanning import MISSING, Type, Wanted, scan
 from evaluation.assignment.scanning import Path as FieldPath
@@ -30,7 +30,7 @@ from pipeline.documents import Documents
 from pipeline.editing import changes
 from pipeline.errors import PeekproofError
 from pipeline.export_columns import translate
-from pipeline.exports import EXPOSURE_EVENTS, to_message
+from pipeline.exports import EXPOSURE_EVENTS, says_no_time, to_message
 from pipeline.files import BadRow, Piece, pieces
 from pipeline.gathering import Gathering
 from schemas.aggregate import Aggregate
@@ -40,10 +40,18 @@ from schemas.records import Records
 from schemas.topics import EVENTS, EXPOSURES
 
 MOST_ROWS = 200_000  # gathered before they are folded
+MILLISECONDS = 100_000_000_000  # since 1970: in 1973, and as seconds in the year 5138
+SHAPELESS = ("not json", "not csv", "wrong type", "time out of range")  # reasons that lie in how a file was written
 EXAMPLES = 100  # bad rows that are kept of each file and reason; all are counted
 
 # What shows that a row is a message of its topic already; `exports` makes the others one.
-_COMMON: dict[FieldPath, Type] = {("time",): Type.INTEGER, ("$insert_id",): Type.TEXT}
+_COMMON: dict[FieldPath, Type] = {
+    ("time",): Type.INTEGER,
+    ("user_id",): Type.TEXT,
+    ("device_id",): Type.TEXT,
+    ("insert_id",): Type.TEXT,
+    ("$insert_id",): Type.TEXT,
+}
 _WANTED = {
     EVENTS: Wanted({("event_type",): Type.TEXT, **_COMMON}, ("event_type",)),
     EXPOSURES: Wanted(
@@ -124,9 +132,12 @@ class Analysis:
     def __iter__(self) -> Iterator[float]:
         ends = np.cumsum([path.stat().st_size for _, path in self._files])
         for number, ((topic, path), end) in enumerate(zip(self._files, ends.tolist(), strict=True)):
+            taken = 0
             for piece in pieces(path):
                 self._take(piece, topic, number, str(path))
+                taken += len(piece.length) + len(piece.bad)
                 yield (end - (1 - piece.read) * path.stat().st_size) / max(1, ends[-1])
+            self._refuse_useless(str(path), taken)
         for source in self._next:
             self._gathering.reach(source, self.clock, self._history.newest.offset)
         self._fold()
@@ -143,6 +154,11 @@ class Analysis:
             for each in self.aggregates()
             if (flags[each.flag].definition.metrics if self._experiment is None else each.flag == self._experiment)
         ]
+
+    def without_events(self) -> list[tuple[str, list[str]]]:
+        """By flag the metrics for which no event counts."""
+        found = [(each.flag, [its.metric for its in each.metrics if not its.events]) for each in self.aggregates()]
+        return [(flag, metrics) for flag, metrics in found if metrics]
 
     def _take(self, piece: Piece, topic: str, number: int, file: str) -> None:
         for row in piece.bad:
@@ -163,8 +179,19 @@ class Analysis:
             parts = self._translate(rows.take(np.flatnonzero(foreign)), topic, file)
             parts[topic].append(rows.take(np.flatnonzero(~foreign)))
         for name, its in parts.items():
-            if sum(len(each.length) for each in its):
-                self._route(_Rows.join(its), name, number, file)
+            whole = self._without_seconds(_Rows.join(its), file)
+            if len(whole.length):
+                self._route(whole, name, number, file)
+
+    def _without_seconds(self, rows: _Rows, file: str) -> _Rows:
+        """Without those whose time must be meant in seconds."""
+        found = (rows.time > 0) & (rows.time < MILLISECONDS)
+        if not found.any():
+            return rows
+        for line, time in zip(rows.line[found].tolist(), rows.time[found].tolist(), strict=True):
+            detail = f"time is {time}, which would be early in the 1970s; is it in seconds? Write milliseconds"
+            self._reject(BadRow(file, line, "time out of range", detail))
+        return rows.take(np.flatnonzero(~found))
 
     def _translate(self, rows: _Rows, topic: str, file: str) -> dict[str, list[_Rows]]:
         """The messages that rows make which are none yet, by topic: most of them by columns, the others one by one."""
@@ -180,15 +207,17 @@ class Analysis:
         left[found.row] = False
         ends = np.cumsum(rows.length)
         for i in np.flatnonzero(left).tolist():
-            message = to_message(rows.data[ends[i] - rows.length[i] : ends[i]], topic)
+            row, number = rows.data[ends[i] - rows.length[i] : ends[i]], int(rows.line[i])
+            message = to_message(row, topic)
             if message is None:
-                detail = "the row says no time, and in a file nothing else does; add `time`, in ms or as ISO 8601"
-                self._reject(BadRow(file, int(rows.line[i]), "time out of range", detail))
-                continue
-            if message.run is not None:
-                self.runs[message.run] += 1
-            # Where the time cannot be read, the message is rejected, at whatever time.
-            made[message.topic].append((message.value, message.time or 0, int(rows.line[i])))
+                self._reject(BadRow(file, number, "time out of range", says_no_time(row)))
+            elif isinstance(message.time, str):
+                detail = f"time is {shown(message.time)}; write ms since 1970, or ISO 8601: 2026-01-31T12:00:00Z"
+                self._reject(BadRow(file, number, "wrong type", detail))
+            else:
+                self.runs.update([message.run] if message.run else [])
+                # Where the time is something else, the message is rejected, at whatever time.
+                made[message.topic].append((message.value, message.time or 0, number))
         for name, messages in made.items():
             values, times, lines = zip(*messages, strict=True) if messages else ((), (), ())
             array = pa.array(values, pa.large_binary())
@@ -226,6 +255,15 @@ class Analysis:
     def _fold(self) -> None:
         for message in self._gathering.cut()[1]:
             self._partition.fold(self._partition.offset, message, self._history.at_offset)
+
+    def _refuse_useless(self, file: str, rows: int) -> None:
+        """Raise PeekproofError where none of a file's rows is what rows of its topic look like."""
+        if rows and rows == sum(self.rejected[file, reason] for reason in SHAPELESS):
+            first = next(row for row in self.bad if row.file == file)
+            raise PeekproofError(
+                f"'{file}': none of its {rows:,} rows can be used; line {first.line}: {first.detail}. An event says "
+                "event_type, time and user_id (or device_id), an exposure flag_key, variant, time and user_id"
+            )
 
     def _reject(self, row: BadRow) -> None:
         self.rejected[row.file, row.reason] += 1

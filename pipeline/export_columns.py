@@ -15,12 +15,13 @@ from numpy.typing import NDArray
 
 from evaluation.assignment.scanning import MISSING, Path, Scanned, Type, Wanted, scan
 from evaluation.texts import Names, Texts
-from pipeline.exports import EXPOSURE_EVENTS, SAID, Row
+from pipeline.exports import EXPOSURE_EVENTS, MILLISECONDS, SAID, WHOLE, Row
 from pipeline.json_columns import joined, listed, quoted
 from schemas.topics import EXPOSURES
 
 _FIELDS = tuple(field.encode_name for field in msgspec.structs.fields(Row))
 _WANTED = Wanted({(name,): Type.VALUE for name in _FIELDS}, None)
+_IDS = ("user_id", "device_id", "insert_id")
 _REPLACED = ("time", "event_time", "$insert_id")
 
 # What exposure events of either kind say in their properties, in the order of what a message calls it.
@@ -81,7 +82,12 @@ def translate(rows: Texts, topic: str) -> Translated:
     for name in _FIELDS:
         texts = fields.texts((name,)).take(row)
         if name not in _REPLACED and (texts.length >= 0).any():
-            members.append(joined(f",{quoted(name)}:", texts.arrow().view(pa.large_string())))
+            value = texts.arrow().view(pa.large_string())
+            if name in _IDS:
+                value = pc.if_else(
+                    pc.match_substring_regex(value, f"^{WHOLE.pattern.decode()}$"), joined('"', value, '"'), value
+                )
+            members.append(joined(f",{quoted(name)}:", value))
     return Translated(row, is_exposure[row], joined("{", listed(members), "}"), time[row], runs)
 
 
@@ -130,6 +136,9 @@ def _times(fields: Scanned, sure: Mask) -> NDArray[np.int64]:
     rows = np.flatnonzero(sure & _is_string(fields, "time"))
     quotes = fields.texts(("time",)).take(rows)
     texts = Texts(quotes.data, quotes.start + 1, quotes.length - 2).arrow().view(pa.large_string())
+    digits = pc.match_substring_regex(texts, f"^{MILLISECONDS.pattern}$").to_numpy(zero_copy_only=False)
+    whole = pc.replace_substring_regex(texts.filter(pa.array(digits)), r"\.0+$", "")
+    time[rows[digits]] = whole.cast(pa.int64()).to_numpy()
     usual = pc.match_substring_regex(texts, f"^{_DAY}[ T]{_CLOCK}{_ZONE}?$")
     rows, texts = rows[usual.to_numpy(zero_copy_only=False)], pc.replace_substring(texts.filter(usual), " UTC", "Z")
     zoned = pc.if_else(pc.match_substring_regex(texts, f" {_CLOCK}$|T{_CLOCK}$"), joined(texts, "Z"), texts)

@@ -1,12 +1,13 @@
 """Exports: rows as Amplitude exports them, and as people write times, said in the words of the topics.
 
 `event_time` stands in for `time`, `$insert_id` for `insert_id`. A time may be ISO 8601, UTC unless it says otherwise
-(or says so as BigQuery does: `… UTC`).
+(or says so as BigQuery does: `… UTC`), or its milliseconds as a text. Ids may be whole numbers.
 Events of the type `$exposure` (client SDKs) and `[Experiment] Exposure` (server SDKs, and what Amplitude makes of the
 former) are exposures; one without a variant says that the unit left, and is taken as `off`. The run and the version of
 the flag that an exposure names mean nothing beside definitions that know no runs: they are left out.
 """
 
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -15,6 +16,9 @@ import msgspec
 from schemas.topics import EXPOSURES
 
 EXPOSURE_EVENTS = ("$exposure", "[Experiment] Exposure")  # of client SDKs; of servers, and as exported
+
+MILLISECONDS = re.compile(r"([0-9]{12,13})(?:\.0+)?")  # of 1973 to 2286; as a column of floats has it
+WHOLE = re.compile(b"-?[0-9]+")  # an id
 
 _EPOCH = datetime(1970, 1, 1)
 _MILLISECOND = timedelta(milliseconds=1)
@@ -32,8 +36,8 @@ class Row(msgspec.Struct, omit_defaults=True, gc=False, rename={"their_id": "$in
     event_time: Any = None
     user_id: msgspec.Raw = _NOTHING
     device_id: msgspec.Raw = _NOTHING
-    insert_id: Any = None
-    their_id: Any = None
+    insert_id: msgspec.Raw = _NOTHING
+    their_id: msgspec.Raw = _NOTHING
     groups: msgspec.Raw = _NOTHING
     event_properties: msgspec.Raw = _NOTHING
     user_properties: msgspec.Raw = _NOTHING
@@ -79,12 +83,12 @@ class Message(NamedTuple):
 
     topic: str
     value: bytes
-    time: int | None  # ms UTC; None: it cannot be read
+    time: int | str | None  # ms UTC; a text that is no time; None: it is something else
     run: tuple[str, str] | None = None  # the flag and the run that an exposure names
 
 
 def to_message(line: bytes, topic: str) -> Message | None:
-    """The message that a row makes, or None where the row says no time. What is no JSON object stays as it is."""
+    """The message that a row makes, or None where it says no time. What is no JSON object stays as it is."""
     try:
         row = _rows.decode(line)
         if row.event_type in EXPOSURE_EVENTS:
@@ -95,15 +99,16 @@ def to_message(line: bytes, topic: str) -> Message | None:
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return Message(topic, line, None)
     row.time = row.event_time if row.time is None else row.time
-    row.insert_id = row.their_id if row.insert_id is None else row.insert_id
-    row.event_time = row.their_id = None
+    insert_id = row.their_id if bytes(row.insert_id) in (b"", b"null") else row.insert_id
+    row.user_id, row.device_id, row.insert_id = map(_as_text, (row.user_id, row.device_id, insert_id))
+    row.event_time, row.their_id = None, _NOTHING
     if row.time is None:
         return None
     if isinstance(row.time, str):
         row.time = _milliseconds(row.time)
     elif isinstance(row.time, float) and row.time.is_integer():  # of a column that has holes
         row.time = int(row.time)
-    time = row.time if isinstance(row.time, int) else None
+    time = row.time if isinstance(row.time, int | str) else None
     run = None
     if topic == EXPOSURES and row.experiment_key is not None:
         run = str(row.flag_key), str(row.experiment_key)
@@ -111,8 +116,16 @@ def to_message(line: bytes, topic: str) -> Message | None:
     return Message(topic, _encoder.encode(row), time, run)
 
 
+def says_no_time(line: bytes) -> str:
+    """What is wrong with a row for which `to_message` gives None."""
+    said = [name for name, value in msgspec.json.decode(line).items() if value is not None]
+    return f"the row has no `time`, only {', '.join(said[:8]) or 'nothing'}; add it, in ms UTC or as ISO 8601"
+
+
 def _milliseconds(text: str) -> int | str:
-    """Milliseconds since 1970 UTC; a text that is no ISO 8601 as it is."""
+    """Milliseconds since 1970 UTC; a text that says no time as it is."""
+    if found := MILLISECONDS.fullmatch(text):
+        return int(found[1])
     try:
         moment = datetime.fromisoformat(text.removesuffix(" UTC"))
         if moment.tzinfo:
@@ -120,3 +133,8 @@ def _milliseconds(text: str) -> int | str:
     except (ValueError, OverflowError):
         return text
     return (moment - _EPOCH) // _MILLISECOND
+
+
+def _as_text(number: msgspec.Raw) -> msgspec.Raw:
+    """An id as a string, where it is a whole number."""
+    return msgspec.Raw(b'"%b"' % bytes(number)) if WHOLE.fullmatch(bytes(number)) else number

@@ -1,6 +1,6 @@
 """Files: the rows of NDJSON, CSV and Parquet files as JSON messages, each with its line, piece by piece.
 
-The name says what a file is: `.parquet`, `.csv`, `.ndjson`, `.jsonl` or `.json`; the texts may be compressed (`.gz`).
+The name says what a file is: `.parquet`, `.csv`, `.ndjson`, `.jsonl` or `.json`; the texts may be compressed by gzip.
 NDJSON is taken as it is. A table's columns are named like the fields of the topic, in capitals or not; ids may be whole
 numbers, times timestamps. Properties stand in structs or as JSON in `event_properties`, `user_properties`, `groups` and
 `metadata`, or one by one in columns such as `event_properties.price`: in a CSV file what reads as a JSON number, `true`
@@ -35,6 +35,7 @@ ROWS = 50_000  # of a table
 OBJECTS = ("event_properties", "user_properties", "groups", "metadata")
 TIMES = ("time", "event_time")
 
+GZIP = b"\x1f\x8b"  # RFC 1952, 2.3.1
 QUOTE, LINE_END, RETURN = b'"\n\r'
 BEFORE_A_CELL = np.frombuffer(b',\n"', np.uint8)
 AFTER_A_CELL = np.frombuffer(b',\r\n"', np.uint8)
@@ -79,22 +80,26 @@ class Piece:
 
 def pieces(path: Path) -> Iterator[Piece]:
     """The rows of a file. Raises PeekproofError where it cannot be read, or is of no known kind."""
+    if path.is_dir():
+        raise PeekproofError(f"'{path}' is a directory; name the files, as {path / '*.parquet'}")
     kind = next((suffix for suffix in reversed(path.suffixes) if suffix != ".gz"), "")
     readers = {".parquet": _parquet, ".csv": _csv} | dict.fromkeys((".ndjson", ".jsonl", ".json"), _ndjson)
-    if kind not in readers:
+    if kind not in readers or path.suffixes[-2:] == [".parquet", ".gz"]:
         raise PeekproofError(
             f"'{path}' is of no known kind; name it .parquet, .csv, .ndjson, .jsonl or .json, the texts also with .gz"
         )
     try:
         yield from readers[kind](path)
     except (OSError, EOFError, zlib.error, duckdb.Error, csv.Error) as error:
-        raise PeekproofError(f"'{path}' cannot be read: {error}") from error
+        raise PeekproofError(f"'{path}' cannot be read: {str(error).partition(chr(10))[0]}") from error
 
 
 def _opened(path: Path) -> tuple[IO[bytes], IO[bytes]]:
     """The text, and the file below it, whose position tells how much of it has been read."""
     raw = path.open("rb")
-    return (gzip.GzipFile(fileobj=raw), raw) if path.suffix == ".gz" else (raw, raw)  # type: ignore[return-value]
+    is_compressed = raw.read(len(GZIP)) == GZIP
+    raw.seek(0)
+    return (gzip.GzipFile(fileobj=raw), raw) if is_compressed else (raw, raw)  # type: ignore[return-value]
 
 
 def _ndjson(path: Path) -> Iterator[Piece]:
@@ -105,6 +110,8 @@ def _ndjson(path: Path) -> Iterator[Piece]:
         rest = b""
         while block := text.read(PIECE):
             block = (rest + block) if before else (rest + block).removeprefix(b"\xef\xbb\xbf")
+            if not before and block.lstrip().startswith(b"["):
+                raise PeekproofError(f"'{path}' is one JSON array; write one object a line: jq -c '.[]' {path}")
             end = block.rfind(b"\n") + 1
             rest = block[end:]
             if end:
@@ -271,6 +278,8 @@ def _row_by_row(path: Path, columns: list[tuple[str, str]], lines: Iterable[byte
 def _columns(path: Path, header: list[str]) -> list[tuple[str, str]]:
     """What each column holds: a field ("", name), or a property (parent, name)."""
     columns = []
+    if len(header) == 1 and (other := next((mark for mark in ";\t|" if mark in header[0]), None)):
+        raise PeekproofError(f"the columns of '{path}' are separated by {other!r}; separate them by commas")
     for title in (name.removeprefix("\ufeff").strip() for name in header):
         parent, dot, name = title.partition(".")
         columns.append((parent.lower(), name) if dot and parent.lower() in OBJECTS else ("", title.lower()))

@@ -35,7 +35,7 @@ class _Command(click.Command):
         return super().parse_args(ctx, spread)
 
 
-_files = click.Path(exists=True, dir_okay=False, path_type=Path)
+_files = click.Path(exists=True, path_type=Path)
 
 
 @click.command(cls=_Command)
@@ -84,15 +84,20 @@ def _read(analysis: Analysis) -> None:
 
 
 def _notes(analysis: Analysis) -> list[str]:
-    """What a reader should know of the runs that exposures named."""
+    """What a reader should know: of the runs that exposures named, and of metrics for which there was nothing."""
     runs: dict[str, list[str]] = defaultdict(list)
     for (flag, run), exposures in sorted(analysis.runs.items()):
         runs[flag].append(f"{run} ({exposures:,})")
-    return [
+    of_runs = [
         f"exposures of '{flag}' name {len(named)} runs, {', '.join(named)}, and are analysed as one; `start` in its "
         "definition leaves out what came before"
         for flag, named in runs.items()
         if len(named) > 1
+    ]
+    return of_runs + [
+        f"no event counts for {', '.join(metrics)} of '{flag}'; are its events in the files, by these names, of units "
+        "that were exposed before?"
+        for flag, metrics in analysis.without_events()
     ]
 
 
@@ -110,9 +115,16 @@ def _show(look: Look, console: Console) -> None:
     split = " · ".join(f"{arm.variant} {arm.units:,} ({arm.expected_share:.1%} expected)" for arm in health.arms)
     console.print(Text(f"{look.experiment}: {look.verdict.decision}", style="bold"))
     console.print(Text(look.verdict.reason))
-    console.print(
-        f"{split} · SRM p {srm} · {health.jumpers:,} jumpers · {health.inactive:,} inactive · {health.forced:,} forced"
-    )
+    counts = {
+        "jumpers": health.jumpers,
+        "inactive": health.inactive,
+        "forced": health.forced,
+        "repeated events": health.duplicate_events,
+        "events without their number": health.unusable_events,
+        "withheld units": health.withheld_units,
+    }
+    told = [f"{count:,} {what}" for what, count in counts.items() if count or what == "jumpers"]
+    console.print(" · ".join([split, f"SRM p {srm}", *told]))
     has_ratios = any(cell.denominator_scale is not None for cell in look.cells)
     numbers = ["n", "sum", "sum of squares", *["denominator"] * has_ratios, "mean"]
     table = Table(box=None, pad_edge=False)

@@ -389,7 +389,7 @@ def test_bad_rows_are_told_with_file_line_and_reason_and_the_others_count(tmp_pa
     good = json.dumps({"event_type": "view", "user_id": "u", "time": T})
     events = tmp_path / "events.ndjson"
     events.write_text(
-        "\n".join([good, "", "{no json", good, '{"event_type":"view","user_id":"u"}', '{"time":1}', good])
+        "\n".join([good, "", "{no json", good, '{"event_type":"view","user_id":"u"}', f'{{"time":{T}}}', good])
     )
     table = tmp_path / "table.csv"
     table.write_bytes(
@@ -411,6 +411,66 @@ def test_bad_rows_are_told_with_file_line_and_reason_and_the_others_count(tmp_pa
     ]
     text = call("--catalog", catalog, "--events", events).stderr
     assert f"{events}:3: " in text
+
+
+MISTAKES = {
+    "seconds.ndjson": (f'{{"event_type":"buy","user_id":"u","time":{T // 1000}}}', "is it in seconds"),
+    "american.csv": ("event_type,user_id,time\nbuy,u,11/24/2025 16:00", r"time is '11/24/2025 16:00'; write"),
+    "others.csv": ("event,user,timestamp\nbuy,u,1", "the row has no `time`, only event, user, timestamp"),
+    "exposures.ndjson": (f'{{"flag_key":"button","user_id":"u","time":{T}}}', "missing required field `event_type`"),
+    "semicolons.csv": ("event_type;user_id;time\nbuy;u;1", "separated by ';'"),
+    "array.json": ('[\n{"event_type":"buy"}\n]', "one object a line"),
+    "not.parquet": ("event_type", "cannot be read: .* too small"),
+    "zipped.parquet.gz": ("", "no known kind"),
+    "cut.ndjson.gz": ("\x1f\x8b", "cannot be read"),
+    "directory.csv": (None, "is a directory; name the files"),
+}
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_a_file_that_is_of_no_use_is_an_error_that_says_what_to_do(tmp_path: Path, catalog: Path, name: str) -> None:
+    text, expected = MISTAKES[name]
+    path = tmp_path / name
+    path.write_bytes(text.encode("latin-1")) if text is not None else path.mkdir()
+
+    with pytest.raises(PeekproofError, match=expected) as refused:
+        call("--catalog", catalog, "--events", path)
+
+    assert name in str(refused.value)
+
+
+def test_numbers_for_ids_texts_for_times_and_gzip_without_its_suffix_are_understood(
+    tmp_path: Path, catalog: Path
+) -> None:
+    exposures, events = history(60)
+    plain = ("--exposures", ndjson(tmp_path / "x.ndjson", exposures), "--events", ndjson(tmp_path / "e.ndjson", events))
+    numbered = [
+        message | {"user_id": int(message["user_id"].removeprefix("user-")), "time": str(message["time"])}
+        for message in events
+    ]
+    for message in exposures:
+        message["user_id"] = message["user_id"].removeprefix("user-")
+    named = ndjson(tmp_path / "named.ndjson", exposures)
+    path = tmp_path / "numbered.ndjson"
+    path.write_bytes(gzip.compress("".join(f"{json.dumps(message)}\n" for message in numbered).encode()))
+
+    found = told("--catalog", catalog, "--exposures", named, "--events", path, "--experiment", "menu")
+
+    assert found["rejected"] == []
+    assert found["experiments"] == told("--catalog", catalog, *plain, "--experiment", "menu")["experiments"]
+
+
+def test_metrics_for_which_nothing_counts_are_named(tmp_path: Path, catalog: Path) -> None:
+    exposures, events = history(60)
+    renamed = [message | {"event_type": message["event_type"].title()} for message in events]
+    files = (
+        "--exposures",
+        ndjson(tmp_path / "x.ndjson", exposures),
+        "--events",
+        ndjson(tmp_path / "e.ndjson", renamed),
+    )
+
+    assert "no event counts for big, funnel, per-view, spent of 'menu'" in call("--catalog", catalog, *files).stderr
 
 
 def test_a_run_begins_at_the_start_date_of_its_experiment(tmp_path: Path, catalog: Path) -> None:

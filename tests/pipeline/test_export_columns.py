@@ -15,13 +15,14 @@ from schemas.topics import EVENTS, EXPOSURES
 
 T = 1_764_000_000_000
 NO_VALUE = object()
-TEXTS = (NO_VALUE, NO_VALUE, None, "", "a", "b c", 'x"y', "\\", "é", "l1\nl2", 7, 1.10, True, [], {"a": "b"})
+TEXTS = (NO_VALUE, NO_VALUE, None, "", "a", "b c", 'x"y', "\\", "é", "l1\nl2", 7, -7, 1.10, True, [], {"a": "b"})
 TIMES = (
     *(NO_VALUE, None, "", "soon", True, [], {}, 0, -1, T, float(T), 1e12, 1.5, 10**15, 10**17, "2025-11-24"),
     *("2025-11-24 16:00:01", "2025-11-24T16:00:01Z", "2025-11-24 16:00:01.5", "2025-11-24 16:00:01.123456 UTC"),
     *("2025-11-24T16:00:01+02:00", "2025-11-24 16:00:01.123-11:30", "2025-11-24T16:00", "20251124T160001"),
     *("2025-11-24 16:00:01.1234567", "2025-11-24 16:00:01z", "2025-11-24 16:00:61", "2025-02-30 16:00:01"),
     *("1969-12-31 23:59:59.999500", "0001-01-01T00:00:00+05:00", "9999-12-31T23:59:59-05:00", "2024-02-29 00:00:00"),
+    *("1764000000000", "1764000000000.0", "20251124160001", "20251124", "1764000000", "1.764e12", "1764000000000.5"),
     *(" 2025-11-24 16:00:01", "２０２５-11-24 16:00:01"),
 )  # fmt: skip
 EVENT_TYPES = (NO_VALUE, None, "buy", "buy", "$exposure", "[Experiment] Exposure", "[Experiment] Exposure", 3, "a\\b")
@@ -111,7 +112,9 @@ def test_columns_of_exported_rows_say_what_each_row_says(topic: str) -> None:
     assert named > 100
 
 
-@pytest.mark.parametrize("time", ["2025-11-24 16:00:01", "2025-11-24T16:00:01.25Z", "2025-11-24 18:00:01.5+02:00", T])
+@pytest.mark.parametrize(
+    "time", ["2025-11-24 16:00:01", "2025-11-24T16:00:01.25Z", "2025-11-24 18:00:01.5+02:00", T, f"{T}.0"]
+)
 @pytest.mark.parametrize("event", ["buy", *EXPOSURE_EVENTS])
 def test_what_exports_say_as_a_rule_is_taken_by_columns(event: str, time: str | int) -> None:
     properties = {"flag_key": "button", "variant": "on"} | {
