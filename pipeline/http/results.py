@@ -5,11 +5,12 @@ import csv
 import io
 import time
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 from litestar import Request, Response, Router, get
 from litestar.exceptions import NotFoundException, ServiceUnavailableException
+from litestar.params import Parameter
 from litestar.response import Stream
 
 from evaluation import overview
@@ -111,19 +112,7 @@ async def newest(backend: Backend, key: str, run: str | None = None) -> Response
 @get("/experiments/{key:str}/results/looks/{number:int}")
 async def numbered(backend: Backend, key: str, number: int, run: str | None = None) -> Response[Look]:
     """Any look of a run."""
-    kept = _remembered(backend, key, run)
-    try:
-        async with asyncio.timeout(READING_SECONDS):
-            value = await backend.past.look(kept, number)
-    except TimeoutError:
-        why = f"the brokers have not answered for {READING_SECONDS:.0f} s; ask again"
-        raise ServiceUnavailableException(why, headers={"Retry-After": "1"}) from None
-    if value is None:
-        raise NotFoundException(
-            f"look {number} of {key}/{kept.head.run} is not on the topic (its newest is {kept.head.look}); the archive "
-            "has those of more than a week ago"
-        )
-    return _json(value)
+    return _json(await _look(backend, key, run, number))
 
 
 @get("/experiments/{key:str}/results/history")
@@ -142,9 +131,12 @@ async def history(  # noqa: PLR0917 (they come by name)
 
 
 @get("/experiments/{key:str}/results.csv", media_type="text/csv")
-async def table(backend: Backend, key: str, run: str | None = None) -> str:
-    """The cells of the newest look of a run, one a line."""
-    look = msgspec.json.decode(_remembered(backend, key, run).newest, type=Look)
+async def table(
+    backend: Backend, key: str, run: str | None = None, number: Annotated[int | None, Parameter(query="look")] = None
+) -> str:
+    """The cells of a look of a run, one a line; of the newest, unless it is said which."""
+    value = _remembered(backend, key, run).newest if number is None else await _look(backend, key, run, number)
+    look = msgspec.json.decode(value, type=Look)
     text = io.StringIO()
     writer = csv.writer(text)
     writer.writerow(["experiment", "run", "look", "time", *(field.name for field in msgspec.structs.fields(Cell))])
@@ -181,6 +173,22 @@ async def _events(backend: Backend, key: Key, experiment: str | None) -> AsyncIt
                 await backend.looks.arrived.wait()
         except TimeoutError:
             yield b": still here\n\n"
+
+
+async def _look(backend: Backend, key: str, run: str | None, number: int) -> bytes:
+    kept = _remembered(backend, key, run)
+    try:
+        async with asyncio.timeout(READING_SECONDS):
+            value = await backend.past.look(kept, number)
+    except TimeoutError:
+        why = f"the brokers have not answered for {READING_SECONDS:.0f} s; ask again"
+        raise ServiceUnavailableException(why, headers={"Retry-After": "1"}) from None
+    if value is None:
+        raise NotFoundException(
+            f"look {number} of {key}/{kept.head.run} is not on the topic (its newest is {kept.head.look}); the archive "
+            "has those of more than a week ago"
+        )
+    return value
 
 
 def _remembered(backend: Backend, key: str, run: str | None) -> Remembered:

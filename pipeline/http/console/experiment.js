@@ -365,7 +365,7 @@ function segments(flag, look, choice, chosen) {
 }
 
 function reproducibility(look, download, unsaved) {
-  const name = `${look.experiment}-${look.run}`;
+  const name = `${look.experiment}-${look.run}-${look.look}`;
   const offsets = Object.entries(look.offsets).sort(([one], [other]) => one - other);
   const settings = Object.entries({ ...ANALYSIS, ...look.analysis });
   return h(
@@ -378,12 +378,12 @@ function reproducibility(look, download, unsaved) {
       h(
         "div",
         { class: "actions" },
-        h("button", { type: "button", onclick: () => download(`.csv?run=${look.run}`, `${name}.csv`) }, "CSV"),
+        h("button", { type: "button", onclick: () => download(`.csv?run=${look.run}&look=${look.look}`, `${name}.csv`) }, "CSV"),
         h(
           "button",
           {
             type: "button",
-            onclick: () => download(`/looks/${look.look}?run=${look.run}`, `${name}-${look.look}.json`),
+            onclick: () => download(`/looks/${look.look}?run=${look.run}`, `${name}.json`),
           },
           "JSON",
         ),

@@ -98,6 +98,8 @@ def test_a_table_has_a_line_for_each_cell(results: Results):
     rows = [*csv.DictReader(io.StringIO(answer.text))]
     assert [(row["metric"], row["variant"]) for row in rows][:2] == [("metric-0", "treatment"), ("metric-0", "other")]
     assert {(row["look"], row["n"], row["lower"]) for row in rows} == {("40", "140", "")}
+    older = csv.DictReader(io.StringIO(results.get("experiments/button/results.csv", look=17).text))
+    assert {(row["look"], row["n"]) for row in older} == {("17", "117")}
 
 
 def test_the_overview_tells_where_every_flag_stands(results: Results):
