@@ -81,6 +81,7 @@ class _Holdings(Collector):
         yield GaugeMetricFamily("peekproof_http_catalog_offset", "Records of the catalog that were read", offset)
         yield GaugeMetricFamily("peekproof_http_posts_waiting", "Assignments and exposures to write", posts.waiting)
         yield CounterMetricFamily("peekproof_http_posts_lost", "Those for which there was no room", posts.lost)
+        yield GaugeMetricFamily("peekproof_http_streams", "Streams that are open", self._backend.streams.open)
         published = GaugeMetricFamily(
             "peekproof_look_published_seconds", "When the newest look was published", labels=["experiment", "run"]
         )

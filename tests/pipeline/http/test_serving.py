@@ -130,6 +130,7 @@ def test_a_stream_ends_with_the_server_which_ends_well(shop: Settings):
     with serving(shop) as server, httpx.stream("GET", f"{server.address}/sdk/stream/v1/flags") as stream:
         lines = stream.iter_lines()
         assert next(lines).startswith("data: [{")
+        assert "peekproof_http_streams 1.0" in httpx.get(f"{server.address}/metrics").text
 
         server.process.send_signal(signal.SIGTERM)
 
