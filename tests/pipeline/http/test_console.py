@@ -1,4 +1,7 @@
-"""The console in a real Chromium: what a person sees, does and hears, over a server that wants keys."""
+"""The console in a real Chromium: what a person sees, does and hears, over a server that wants keys.
+
+Screenshots of its pages are left in `build/screenshots`.
+"""
 
 import math
 import re
@@ -25,7 +28,9 @@ from tests.evaluation.significance.conftest import make_aggregate
 from tests.pipeline.http.server import serving
 from tests.pipeline.shop import Shop
 
-CONFIGS = Path(__file__).parents[3] / "configs"
+HOME = Path(__file__).parents[3]
+CONFIGS = HOME / "configs"
+SCREENSHOTS = HOME / "build" / "screenshots"  # of the main pages: list, experiment, flag; by day, by night, on a phone
 EXPERIMENT = "checkout-button"
 BREAKDOWN = "breakdowns:\n  - property: platform\n    values: [iOS, Android]\n"
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -75,7 +80,7 @@ class Console:
 
     def shows(self, page: Page, name: str) -> None:
         """Keep what it looks like."""
-        page.screenshot(path=self.settings.data / "screenshots" / f"{name}.png", full_page=True)
+        page.screenshot(path=SCREENSHOTS / f"{name}.png", full_page=True)
 
 
 def _sums(n: int) -> dict[tuple[object, ...], tuple[int, int, int, int]]:
@@ -206,7 +211,6 @@ def test_it_hides_nothing_from_anybody_by_day_by_night_and_on_a_phone(console: C
 
     page.wait_for_function("document.documentElement.scrollWidth <= innerWidth")
     console.shows(page, f"{name}-phone")
-    print(f"screenshots: {console.settings.data / 'screenshots'}")
 
 
 def test_a_key_that_was_revoked_is_told_where_it_is_missed(console: Console):
