@@ -7,13 +7,13 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 from litestar.exceptions import ServiceUnavailableException
 
+from pipeline.http.lines import HEADERS
+from pipeline.http.looks import pulse
 from pipeline.http.uploads import Record
 from pipeline.settings import Settings
-from schemas.dead_letter import CONTENT_TYPE
 
 SECONDS = 5.0  # that a request waits; Amplitude's SDKs wait for ten
 MOST_UNDER_WAY = 64_000_000  # bytes that brokers have not acknowledged yet
-_MANY = [(CONTENT_TYPE, b"application/x-ndjson")]
 
 
 class Delivery:
@@ -23,6 +23,7 @@ class Delivery:
         self._settings = settings
         self._producer = producer
         self._under_way = 0
+        self._progress = asyncio.Event()  # set for a moment whenever less is under way
 
     @property
     def failure(self) -> BaseException | None:
@@ -31,16 +32,20 @@ class Delivery:
         return sending.exception() if sending and sending.done() and not sending.cancelled() else None
 
     async def send(self, records: Iterable[Record]) -> None:
-        """Send, and return when the brokers have them all. Raises ServiceUnavailableException: send it again."""
+        """Send, and return when the brokers have them all. Raises ServiceUnavailableException: send it again.
+
+        Nobody is refused sooner than that: SDKs try a dozen times with short pauses, and then drop what they have.
+        """
         records = [*records]
         size = sum(len(record.value) for record in records)
-        if self._under_way + size > MOST_UNDER_WAY:
-            raise _unavailable("the brokers are behind")
-        self._under_way += size
-        sending = asyncio.create_task(self._send(records))
-        sending.add_done_callback(lambda done: self._sent(done, size))
         try:
-            await asyncio.wait_for(asyncio.shield(sending), SECONDS)
+            async with asyncio.timeout(SECONDS):
+                while self._under_way + size > MOST_UNDER_WAY:
+                    await self._progress.wait()
+                self._under_way += size
+                sending = asyncio.create_task(self._send(records))
+                sending.add_done_callback(lambda done: self._sent(done, size))
+                await asyncio.shield(sending)
         except TimeoutError:
             raise _unavailable(f"the brokers have not answered for {SECONDS:.0f} s") from None
         except KafkaError as error:
@@ -49,7 +54,7 @@ class Delivery:
     async def _send(self, records: list[Record]) -> None:
         sent = [
             await self._producer.send(
-                self._settings.topic(record.topic), record.value, headers=_MANY if record.count > 1 else None
+                self._settings.topic(record.topic), record.value, headers=HEADERS if record.count > 1 else None
             )
             for record in records
         ]
@@ -57,6 +62,7 @@ class Delivery:
 
     def _sent(self, done: "asyncio.Task[None]", size: int) -> None:
         self._under_way -= size
+        pulse(self._progress)
         if not done.cancelled():
             done.exception()  # whoever waited was told
 

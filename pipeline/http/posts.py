@@ -61,16 +61,20 @@ class Posts:
             rest.cancel()
             self.lost += self.waiting
 
-    def add(self, topic: str, records: Sequence[Record], due: float = 0) -> None:
-        """Have them sent, not before `due` (`monotonic`), nor before those that were added earlier."""
+    def add(self, topic: str, records: Sequence[Record], due: float = 0) -> bool:
+        """Have them sent, not before `due` (`monotonic`), nor before those that were added earlier.
+
+        False: there is no room; say it again another time. What no broker would take is lost for good.
+        """
         kept = [record for record in records if len(record[1] or b"") <= LARGEST]
         size = _size(kept)
-        if self._bytes + size > MOST_BYTES:
-            kept, size = [], 0
-        self.lost += len(records) - len(kept)
-        self.waiting += len(kept)
-        self._bytes += size
-        self._posts.append(Post(topic, kept, due))
+        has_room = self._bytes + size <= MOST_BYTES
+        self.lost += len(records) - len(kept) * has_room
+        if kept and has_room:
+            self.waiting += len(kept)
+            self._bytes += size
+            self._posts.append(Post(topic, kept, due))
+        return has_room
 
     async def _send_regularly(self) -> None:
         while True:

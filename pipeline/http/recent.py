@@ -24,3 +24,7 @@ class Recent:
         if len(self._until) > self._most:
             del self._until[next(iter(self._until))]
         return is_new
+
+    def forget(self, what: Hashable) -> None:
+        """It is new again."""
+        self._until.pop(hash(what), None)

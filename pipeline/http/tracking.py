@@ -14,6 +14,7 @@ import msgspec
 
 from evaluation.assignment.compiled import Answer
 from pipeline.http.flags import FlagMemory, ServedFlags
+from pipeline.http.lines import HEADERS, parts
 from pipeline.http.posts import Posts
 from pipeline.http.recent import Recent
 from pipeline.http.sticky import ORIGIN, Sticky
@@ -22,8 +23,6 @@ from schemas.assignment import Assignment
 from schemas.catalog import Breakdown
 from schemas.topics import ASSIGNMENTS, EXPOSURES
 
-LINES = [("content-type", b"application/x-ndjson")]
-MOST_BYTES = 500_000  # of a record; the brokers take a million
 DAY_MS = 86_400_000
 ANSWERED = ("flagVersion", "experimentKey", "segmentName")  # of an answer's metadata
 
@@ -46,17 +45,13 @@ class Tracker:
     def expose(self, served: ServedFlags, user: User, answers: Answers) -> None:
         """The user has met what it was answered. Not sent before every reader of the catalog knows these versions."""
         given = _given(served, answers)
-        if not given or not self._exposed.is_new(_identity(user, given)):
+        identity = _identity(user, given)
+        if not given or not self._exposed.is_new(identity):
             return
         lines = [msgspec.json.encode(each) for each in _exposures(served, user, given, _now())]
-        parts = []
-        while lines:
-            size, number = 0, 0
-            while number < len(lines) and (size := size + len(lines[number]) + 1) <= MOST_BYTES:
-                number += 1
-            taken, lines = lines[: max(1, number)], lines[max(1, number) :]
-            parts.append(b"\n".join(taken))
-        self._posts.add(EXPOSURES, [(None, part, LINES) for part in parts], self._flags.settled_at)
+        records: list[Record] = [(None, b"\n".join(part), HEADERS) for part in parts(lines)]
+        if not self._posts.add(EXPOSURES, records, self._flags.settled_at):
+            self._exposed.forget(identity)
 
     def assign(self, served: ServedFlags, user: User, answers: Answers, sticky: Mapping[str, str]) -> None:
         """The user was given these; `sticky` holds the units of the flags whose assignments are to be remembered."""
@@ -64,7 +59,8 @@ class Tracker:
         if kept := [each for each in given if each.flag in sticky]:
             units = {each.flag: sticky[each.flag] for each in kept}
             self._sticky.remember(units, [(each.run, each.variant) for each in kept])
-        if not given or not self._assigned.is_new(_identity(user, given)):
+        identity = _identity(user, given)
+        if not given or not self._assigned.is_new(identity):
             return
         user_id, device_id, groups, now = _text(user, "user_id"), _text(user, "device_id"), user.get("groups"), _now()
         records: list[Record] = []
@@ -85,7 +81,8 @@ class Tracker:
                 origin=f"{self._origin}/{next(self._numbers)}",
             )
             records.append((f"{each.flag}/{unit}".encode(), msgspec.json.encode(assignment), []))
-        self._posts.add(ASSIGNMENTS, records)
+        if not self._posts.add(ASSIGNMENTS, records):
+            self._assigned.forget(identity)
 
 
 class _Given(NamedTuple):

@@ -8,9 +8,8 @@ the log alone, and a condition reads the properties that a message carries itsel
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from itertools import accumulate
 from typing import Annotated, Any
 from urllib.parse import parse_qs
 
@@ -20,11 +19,11 @@ from evaluation.assignment.letters import LATEST
 from evaluation.assignment.scanning import LARGEST, LONGEST_TEXT
 from evaluation.nesting import DEEPEST, json_depth
 from pipeline.exports import EXPOSURE_EVENTS
+from pipeline.http.lines import parts
 from schemas.topics import EVENTS, EXPOSURES
 
 MOST_EVENTS = 2_000  # of one request, as Amplitude limits them
 MIN_ID_LENGTH = 5  # characters of a user_id or device_id, unless the request says otherwise: Amplitude's
-LARGEST_RECORD = 500_000  # bytes of lines; brokers take a megabyte unless they are told otherwise
 
 Indices = dict[str, list[int]]  # of events, by field
 
@@ -204,7 +203,7 @@ def records_of(upload: Upload) -> list[Record]:
     types = [event.event_type for event in events]
     exposed = [i for i, event_type in enumerate(types) if event_type in _said]
     if not exposed:
-        return [*_records(EVENTS, raws)]
+        return _records(EVENTS, raws)
     exposures = _exposures(exposed, raws)
     others = [raw for raw, event_type in zip(raws, types, strict=True) if event_type not in _said]
     return [*_records(EXPOSURES, exposures), *_records(EVENTS, others)]
@@ -250,6 +249,10 @@ def _checked(raws: list[msgspec.Raw], min_id_length: int | None) -> tuple[list[_
         error = f"ids have less than {shortest} characters; send longer ones, or options.min_id_length"
         raise UploadError(Refusal(code=400, error=error, events_with_invalid_id_lengths=short))
     return events, lines
+
+
+def _records(topic: str, lines: list[bytes]) -> list[Record]:
+    return [Record(topic, b"\n".join(part), len(part)) for part in parts(lines)]
 
 
 def _exposures(indices: list[int], lines: list[bytes]) -> list[bytes]:
@@ -299,17 +302,6 @@ def _of_group(said: dict[str, Any]) -> dict[str, Any]:
         error = "a group has a type and a name; send group_type and group_value as texts, or a list of values"
         raise UploadError(Refusal(code=400, error=error))
     return rest | {"groups": {kind: name}, "group_properties": {kind: dict.fromkeys(names, properties)}}
-
-
-def _records(topic: str, lines: list[bytes]) -> Iterator[Record]:
-    """The lines as few records, each of a size that brokers take."""
-    part = [total // LARGEST_RECORD for total in accumulate(map(len, lines))]
-    if part and part[-1]:
-        for number in range(part[-1] + 1):
-            if some := [line for line, of in zip(lines, part, strict=True) if of == number]:
-                yield Record(topic, b"\n".join(some), len(some))
-    elif lines:
-        yield Record(topic, b"\n".join(lines), len(lines))
 
 
 def _invalid(lines: Iterable[tuple[int, bytes]], decode: Callable[[bytes], object], within: str = "") -> UploadError:

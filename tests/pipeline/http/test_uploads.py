@@ -138,6 +138,15 @@ def test_a_large_request_is_cut_into_records_that_brokers_take():
     assert [json.loads(line)["insert_id"] for line in lines] == [str(i) for i in range(2_000)]
 
 
+def test_an_event_that_fills_a_record_has_it_alone():
+    sizes = [100_000, 990_000, 300_000, 300_000]
+    events = [event(insert_id=str(i), event_properties={"a": "x" * size}) for i, size in enumerate(sizes)]
+
+    records = records_of(read_upload(body(*events)))
+
+    assert [len(record.value) // 100_000 for record in records] == [1, 9, 3, 3]
+
+
 def test_a_request_that_is_no_json_or_lacks_its_events_says_so():
     for text in (b"", b"{", b"[]", b'{"events":{}}', b'{"api_key":1}', b'{"events":[{"a":"\xff"}]}'):
         with pytest.raises(UploadError, match="the request cannot be read"):

@@ -1,0 +1,36 @@
+"""Tracking: the same answers of a user are written once a day, if they can be."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from evaluation.assignment.compiled import Answer
+from pipeline.http import posts
+from pipeline.http.flags import FlagMemory
+from pipeline.http.posts import Posts
+from pipeline.http.sticky import Sticky
+from pipeline.http.tracking import Tracker
+from pipeline.settings import Settings
+
+METADATA = {"deployed": True, "flagVersion": 2, "experimentKey": "exp-1"}
+ANSWERS = {"button": Answer(key="treatment", value=None, payload=None, metadata=METADATA, reason="segment")}
+FLAGS: Any = SimpleNamespace(
+    breakdowns={}, each=lambda make, answers: [make(FLAGS, key, answer) for key, answer in answers.items()]
+)
+
+
+def test_what_found_no_room_is_written_at_the_next_occasion(monkeypatch: pytest.MonkeyPatch):
+    waiting = Posts(Settings())
+    tracker = Tracker(waiting, FlagMemory(), Sticky(most=10))
+
+    def track() -> tuple[int, int]:
+        tracker.expose(FLAGS, {"user_id": "ann"}, ANSWERS)
+        tracker.assign(FLAGS, {"user_id": "ann"}, ANSWERS, {})
+        return waiting.waiting, waiting.lost
+
+    monkeypatch.setattr(posts, "MOST_BYTES", 0)
+    assert track() == (0, 2)
+    monkeypatch.undo()
+    assert track() == (2, 2)
+    assert track() == (2, 2)
