@@ -5,6 +5,7 @@ import random
 import zlib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from math import inf
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
@@ -19,7 +20,7 @@ Record = tuple[bytes | None, bytes | None, list[tuple[str, bytes]]]  # key, valu
 
 def create_producer(settings: Settings) -> AIOKafkaProducer:
     """A producer; it must be created while the event loop runs, and started."""
-    return AIOKafkaProducer(
+    producer = AIOKafkaProducer(
         acks="all",
         enable_idempotence=True,
         compression_type="lz4",
@@ -28,6 +29,10 @@ def create_producer(settings: Settings) -> AIOKafkaProducer:
         partitioner=_partition,
         **settings.aiokafka_arguments(),
     )
+    # A broker that comes back leads nothing at first. A batch that had waited for 40 s would then be dropped, and all
+    # behind it be refused for ever, as its numbers are missing.
+    producer._message_accumulator._batch_ttl = inf
+    return producer
 
 
 def partition_of(key: bytes, partitions: int) -> int:

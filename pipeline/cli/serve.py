@@ -15,8 +15,9 @@ def serve(host: str, port: int | None, is_open: bool, until_stdin_ends: bool) ->
     """Answer SDKs and people over HTTP until SIGTERM: flags, events, results, the console."""
     if until_stdin_ends:
         stop_when_stdin_ends()
-    from pipeline.http import serving  # noqa: PLC0415 (slow to import)
+    from pipeline.http import complaints, serving  # noqa: PLC0415 (slow to import)
 
+    complaints.log()
     settings = Settings.read()
     serving.serve(settings, host, settings.http_port if port is None else port, is_open, _say)
 

@@ -4,7 +4,13 @@ import asyncio
 from collections.abc import Iterable
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError
+from aiokafka.errors import (
+    InvalidProducerEpoch,
+    KafkaError,
+    OutOfOrderSequenceNumber,
+    ProducerFenced,
+    UnknownProducerId,
+)
 from litestar.exceptions import ServiceUnavailableException
 
 from pipeline.http.lines import HEADERS
@@ -13,6 +19,7 @@ from pipeline.http.uploads import Record
 from pipeline.settings import Settings
 
 SECONDS = 5.0  # that a request waits; Amplitude's SDKs wait for ten
+_BROKEN = (InvalidProducerEpoch, OutOfOrderSequenceNumber, ProducerFenced, UnknownProducerId)  # for this producer
 MOST_UNDER_WAY = 64_000_000  # bytes that brokers have not acknowledged yet
 
 
@@ -22,6 +29,7 @@ class Delivery:
     def __init__(self, settings: Settings, producer: AIOKafkaProducer) -> None:
         self._settings = settings
         self._producer = producer
+        self._failure: BaseException | None = None
         self._under_way = 0
         self._progress = asyncio.Event()  # set for a moment whenever less is under way
 
@@ -29,7 +37,8 @@ class Delivery:
     def failure(self) -> BaseException | None:
         """After what the producer can send nothing any more, if it has come to that."""
         sending = self._producer._sender.sender_task
-        return sending.exception() if sending and sending.done() and not sending.cancelled() else None
+        ended = sending.exception() if sending and sending.done() and not sending.cancelled() else None
+        return ended or self._failure
 
     async def send(self, records: Iterable[Record]) -> None:
         """Send, and return when the brokers have them all. Raises ServiceUnavailableException: send it again.
@@ -63,8 +72,8 @@ class Delivery:
     def _sent(self, done: "asyncio.Task[None]", size: int) -> None:
         self._under_way -= size
         pulse(self._progress)
-        if not done.cancelled():
-            done.exception()  # whoever waited was told
+        if not done.cancelled() and isinstance(error := done.exception(), _BROKEN):
+            self._failure = error
 
 
 def _unavailable(why: str) -> ServiceUnavailableException:

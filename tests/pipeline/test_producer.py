@@ -2,6 +2,8 @@
 
 import asyncio
 
+from aiokafka import TopicPartition
+
 from pipeline.producer import BATCH_BYTES, batches, create_producer
 from pipeline.settings import Settings
 
@@ -28,3 +30,16 @@ def test_a_record_larger_than_a_batch_has_one_of_its_own() -> None:
 
 def test_no_record_makes_no_batch() -> None:
     assert batched([]) == []
+
+
+def test_a_batch_outlives_the_time_in_which_no_broker_leads_its_partition() -> None:
+    async def wait() -> None:
+        gathered = create_producer(Settings(bootstrap_servers="127.0.0.1:1"))._message_accumulator
+        sent = await gathered.add_message(TopicPartition("events", 0), None, b"{}", timeout=1)
+        (batch,) = gathered._batches[TopicPartition("events", 0)]
+        batch._ctime -= 3_600
+
+        assert gathered.drain_by_nodes(ignore_nodes=()) == ({}, True)
+        assert not sent.done()
+
+    asyncio.run(wait())

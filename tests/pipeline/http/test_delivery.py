@@ -2,10 +2,11 @@
 
 import asyncio
 from collections.abc import Coroutine
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, OutOfOrderSequenceNumber
 from litestar.exceptions import ServiceUnavailableException
 
 from pipeline.http import delivery
@@ -22,6 +23,7 @@ class Producer:
     def __init__(self) -> None:
         self.sent: list[tuple[str, bytes, Any]] = []
         self.answers: list[asyncio.Future[None]] = []
+        self._sender = SimpleNamespace(sender_task=None)
 
     async def send(self, topic: str, value: bytes, headers: Any) -> "asyncio.Future[None]":
         self.sent.append((topic, value, headers))
@@ -85,12 +87,17 @@ def test_whoever_finds_no_room_waits_for_it(producer: Producer, monkeypatch: pyt
     run(steps())
 
 
-def test_brokers_that_refuse_are_told_of(producer: Producer):
+@pytest.mark.parametrize("error", [KafkaError(), OutOfOrderSequenceNumber()])
+def test_brokers_that_refuse_are_told_of_and_after_some_refusals_nothing_can_be_sent(
+    producer: Producer, error: KafkaError
+):
     async def steps() -> None:
-        sending = asyncio.create_task(Delivery(Settings(), producer).send(EVENTS))
+        sender = Delivery(Settings(), producer)
+        sending = asyncio.create_task(sender.send(EVENTS))
         await asyncio.sleep(0.01)
-        producer.answers[0].set_exception(KafkaError())
-        with pytest.raises(ServiceUnavailableException, match=r"did not take it \(KafkaError\)"):
+        producer.answers[0].set_exception(error)
+        with pytest.raises(ServiceUnavailableException, match=rf"did not take it \({type(error).__name__}\)"):
             await sending
+        assert sender.failure == (error if isinstance(error, OutOfOrderSequenceNumber) else None)
 
     run(steps())
