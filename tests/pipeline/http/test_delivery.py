@@ -31,13 +31,18 @@ class Producer:
         return self.answers[-1]
 
 
+async def settle() -> None:
+    """Let everybody go as far as they can."""
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
 def run(steps: Coroutine[Any, Any, None]) -> None:
     asyncio.run(steps)
 
 
 @pytest.fixture
 def producer(monkeypatch: pytest.MonkeyPatch) -> Producer:
-    monkeypatch.setattr(delivery, "SECONDS", 0.05)
     monkeypatch.setattr(delivery, "MOST_UNDER_WAY", 70)
     return Producer()
 
@@ -45,9 +50,9 @@ def producer(monkeypatch: pytest.MonkeyPatch) -> Producer:
 def test_it_returns_when_the_brokers_have_everything(producer: Producer):
     async def steps() -> None:
         sending = asyncio.create_task(Delivery(Settings(prefix="shop"), producer).send(EVENTS))
-        await asyncio.sleep(0.01)
+        await settle()
         producer.answers[0].set_result(None)
-        await asyncio.sleep(0.01)
+        await settle()
         assert not sending.done()
         producer.answers[1].set_result(None)
         await sending
@@ -57,7 +62,11 @@ def test_it_returns_when_the_brokers_have_everything(producer: Producer):
     assert producer.sent == [("shop.events", b"x" * 10, None), ("shop.exposures", b"y" * 20, many)]
 
 
-def test_brokers_that_are_silent_are_told_of_and_what_waits_for_them_is_bounded(producer: Producer):
+def test_brokers_that_are_silent_are_told_of_and_what_waits_for_them_is_bounded(
+    producer: Producer, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(delivery, "SECONDS", 0.05)
+
     async def steps() -> None:
         sender = Delivery(Settings(), producer)
         for _ in range(3):
@@ -69,19 +78,17 @@ def test_brokers_that_are_silent_are_told_of_and_what_waits_for_them_is_bounded(
     run(steps())
 
 
-def test_whoever_finds_no_room_waits_for_it(producer: Producer, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(delivery, "SECONDS", 20)
-
+def test_whoever_finds_no_room_waits_for_it(producer: Producer):
     async def steps() -> None:
         sender = Delivery(Settings(), producer)
         sending = [asyncio.create_task(sender.send(EVENTS)) for _ in range(3)]
-        await asyncio.sleep(0.01)
+        await settle()
         assert len(producer.sent) == 4
-        for answered in (4, 6):
-            for answer in producer.answers[:answered]:
-                if not answer.done():
-                    answer.set_result(None)
-            await asyncio.sleep(0.01)
+        for answer in producer.answers:
+            answer.set_result(None)
+        await settle()
+        for answer in producer.answers[4:]:
+            answer.set_result(None)
         await asyncio.gather(*sending)
 
     run(steps())
@@ -94,7 +101,7 @@ def test_brokers_that_refuse_are_told_of_and_after_some_refusals_nothing_can_be_
     async def steps() -> None:
         sender = Delivery(Settings(), producer)
         sending = asyncio.create_task(sender.send(EVENTS))
-        await asyncio.sleep(0.01)
+        await settle()
         producer.answers[0].set_exception(error)
         with pytest.raises(ServiceUnavailableException, match=rf"did not take it \({type(error).__name__}\)"):
             await sending
