@@ -111,7 +111,11 @@ def working(settings: Settings) -> Iterator[None]:
     finally:
         for worker in workers:
             worker.process.send_signal(signal.SIGTERM)
-        codes = [worker.process.wait(30) for worker in workers]
+        try:
+            codes = [worker.process.wait(30) for worker in workers]
+        finally:
+            for worker in workers:
+                worker.process.kill()
     assert codes == [0] * len(workers)
 
 
