@@ -47,7 +47,7 @@ class Changing(Backend):
 
     def __init__(self, keys: Keys) -> None:
         self.access = Access(keys, clock=lambda: 0.0)
-        self.streams, self.tickets = Streams(), Tickets()
+        self.streams, self.tickets = Streams(most=1), Tickets()
         self.flags: Any = SimpleNamespace(of=lambda *_: self.next())
         self.looks: Any = SimpleNamespace(news=lambda *_: [self.next()])
         self.is_stopping = False
