@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from time import perf_counter
 from typing import Any
 
-from litestar import Request, Response, get
+from litestar import Request, Response, get, route
+from litestar.enums import HttpMethod
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -24,6 +25,7 @@ SECURITY_HEADERS = [
     (b"referrer-policy", b"no-referrer"),
 ]
 UNROUTED = "none"  # the route of requests that find none
+PROBED = [HttpMethod.GET, HttpMethod.HEAD]
 
 
 class Monitor:
@@ -90,13 +92,13 @@ class _Holdings(Collector):
         yield published
 
 
-@get("/healthz", include_in_schema=False)
+@route("/healthz", http_method=PROBED, include_in_schema=False)
 async def healthz() -> str:
     """The process is there."""
     return "ok"
 
 
-@get("/readyz", include_in_schema=False)
+@route("/readyz", http_method=PROBED, include_in_schema=False)
 async def readyz(backend: Backend) -> Response[str]:
     """It answers from what the topics hold; 503: it ends, or reads them no longer."""
     fault = backend.fault

@@ -34,6 +34,7 @@ async def post(backend: Backend, upload: object) -> httpx.Response:
 def test_it_answers_that_it_is_there_and_ready_and_counts_that_by_route(open_server: Server):
     assert httpx.get(f"{open_server.address}/healthz").text == "ok"
     assert httpx.get(f"{open_server.address}/readyz").status_code == 200
+    assert httpx.head(f"{open_server.address}/healthz").status_code == 200
 
     told = httpx.get(f"{open_server.address}/metrics").text
     assert 'peekproof_http_requests_total{method="GET",route="/readyz",status="200"} 1.0' in told
