@@ -13,7 +13,7 @@ from pipeline.settings import Settings
 from pipeline.transport.fetches import Fetches
 from schemas.topics import MAX_MESSAGE_BYTES
 
-SLICE_BYTES = 1 << 20
+SLICE_BYTES = 1 << 20  # for which a fetch by columns waits half a second
 
 Read = Callable[[Any], None]  # of a ConsumerRecord; of Records, where a topic is read by columns
 

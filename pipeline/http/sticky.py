@@ -22,14 +22,14 @@ MOST = 8_000_000  # units, of all flags: 200 MB. Beyond, those that were assigne
 PROPERTY = "[Experiment] {}"  # of the user, in which Amplitude keeps the variant of a flag
 ORIGIN = "http/"  # of the assignments that servers make
 _ORIGIN = np.frombuffer(ORIGIN.encode(), np.uint8)
-_FLAG, _RUN, _VARIANT, _UNIT, _FROM = PATHS = (
+_FLAG, _RUN, _VARIANT, _UNIT, _FROM = _PATHS = (
     ("flag_key",),
     ("experiment_key",),
     ("variant",),
     ("unit",),
     ("origin",),
 )
-_WANTED = Wanted(dict.fromkeys(PATHS, Type.TEXT), required=_FROM)
+_WANTED = Wanted(dict.fromkeys(_PATHS, Type.TEXT), required=_FROM)
 
 Arm = tuple[str | None, str]  # the run, and the variant in it
 
@@ -38,7 +38,7 @@ class Sticky:
     """Remembers; of a unit the newest assignment counts."""
 
     def __init__(self, most: int = MOST) -> None:
-        self._given = Given(most)  # by the hash of flag and unit; the code is a position in `arms`
+        self._given = Given(most)  # by the hash of flag and unit; the code is a position in `_arms`
         self._arms: list[Arm] = []
         self._codes: dict[Arm, int] = {}
 
@@ -123,5 +123,5 @@ def _decoded(value: bytes | None) -> Assignment | None:
     """None: nothing that a server wrote."""
     try:
         return msgspec.json.decode(value or b"", type=Assignment)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
         return None

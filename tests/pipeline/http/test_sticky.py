@@ -48,6 +48,10 @@ def test_of_a_unit_the_newest_assignment_counts(unit: str):
 
 
 def test_what_no_server_assigned_is_passed_over():
-    sticky = read(None, b"", b"{", b"[]", b'{"origin": "http/a/1"}', assigned("button", "ann", "x", "exposures/0/1"))
+    deep = b'{"origin": "http/a/1", "x": %b' % (b"[" * 5_000)
+    others = assigned("button", "ann", "x", "exposures/0/1")
+
+    sticky = read(None, b"", b"{", b"[]", b"\xff", deep, b'{"origin": "http/a/1"}', others)
 
     assert sticky.arms({"button": "ann"}) == [None]
+    assert sticky.arms({}) == []
