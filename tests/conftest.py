@@ -20,6 +20,7 @@ settings.load_profile("no deadline")
 def pytest_addoption(parser: pytest.Parser) -> None:
     """What a run may want longer than the suite has time for."""
     parser.addoption("--outage", type=float, default=6.0, help="Seconds for which the broker is away.")
+    parser.addoption("--records", type=int, default=1_050_000, help="Records of the end-to-end test.")
 
 
 @pytest.fixture(scope="session")

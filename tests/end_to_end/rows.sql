@@ -1,19 +1,20 @@
 -- What the traffic's own file says, record by record, as far as it can be used: it shares no code with the pipeline.
 -- Parameters: the file, the horizon and the tolerance in ms.
-WITH said AS (
-    SELECT topic, partition, "offset" AS position, append_time, value,
-           value ->> '$.user_id' AS user_id, value ->> '$.device_id' AS device_id, value ->> '$.platform' AS platform,
-           value ->> '$.flag_key' AS flag, value ->> '$.variant' AS variant, value ->> '$.event_type' AS event,
-           value ->> '$.event_properties.page' AS page,
-           CASE WHEN json_type(value, '$.event_properties.revenue') IN ('DOUBLE', 'UBIGINT', 'BIGINT')
-                THEN (value ->> '$.event_properties.revenue')::DOUBLE END AS revenue,
-           coalesce((value ->> '$.time')::BIGINT, append_time) AS time,
-           coalesce(value ->> '$.insert_id', concat_ws('/', topic, partition, "offset", 0)) AS name
+WITH read AS (
+    SELECT topic, append_time, value, concat_ws('/', topic, partition, "offset", 0) AS place,
+           json_type(value, ['$', '$.user_id', '$.time', '$.event_properties.revenue']) AS kind,
+           value ->> ['$.user_id', '$.device_id', '$.platform', '$.flag_key', '$.variant', '$.event_type', '$.time',
+                      '$.insert_id', '$.event_properties.page', '$.event_properties.revenue'] AS text
     FROM read_ndjson($file, columns = {topic: 'VARCHAR', partition: 'INTEGER', "offset": 'BIGINT',
                                        append_time: 'BIGINT', value: 'JSON'})
-    WHERE json_type(value) = 'OBJECT'
-      AND json_type(value, '$.user_id') = 'VARCHAR'
-      AND coalesce(json_type(value, '$.time'), 'UBIGINT') IN ('UBIGINT', 'BIGINT')
+),
+said AS (
+    SELECT topic, append_time, value, text[1] AS user_id, text[2] AS device_id, text[3] AS platform, text[4] AS flag,
+           text[5] AS variant, text[6] AS event, coalesce(text[7]::BIGINT, append_time) AS time,
+           coalesce(text[8], place) AS name, text[9] AS page, text[10] AS paid,
+           CASE WHEN kind[4] IN ('DOUBLE', 'UBIGINT', 'BIGINT') THEN text[10]::DOUBLE END AS revenue
+    FROM read
+    WHERE kind[1] = 'OBJECT' AND kind[2] = 'VARCHAR' AND coalesce(kind[3], 'UBIGINT') IN ('UBIGINT', 'BIGINT')
 )
 SELECT *, append_time - time > $horizon AS late FROM said
 WHERE time <= append_time + $tolerance AND coalesce(abs(round_even(revenue * 100, 0)) < 1099511627776, true)

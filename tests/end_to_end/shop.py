@@ -3,18 +3,25 @@
 Rows of the traffic's own file, in SQL and by other people's hashes, make the tables of `tests.oracle`.
 """
 
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import duckdb
+import msgspec
 import pyarrow as pa
 import xxhash
 from amplitude_experiment.evaluation.murmur3 import hash32x86
+from click.testing import CliRunner
 
 from evaluation.catalog import Catalog, RunInForce
+from pipeline.cli import command
 from pipeline.settings import Settings
-from tests.oracle import Oracle, definitions
+from schemas.aggregate import Aggregate
+from schemas.look import Look
+from schemas.topics import EVENTS, EXPOSURES
+from tests.oracle import Oracle, Row, definitions
 
 ROWS = Path(__file__).with_name("rows.sql").read_text()
 LISTED = ("iOS", "Android")
@@ -34,19 +41,28 @@ METRICS = {
 }
 FLAGS = {
     "every-metric": f"""
-variants: [{{key: control, weight: 3}}, {{key: treatment, weight: 2}}],
+variants: [{{key: control, weight: 3}}, {{key: treatment, weight: 2, users: [u7]}}],
 breakdowns: [{{property: platform, values: [{", ".join(LISTED)}]}}],
 metrics: [{", ".join(f"{{metric: {key}}}" for key in METRICS)}]""",
     "every-device": """
 unit: device_id, variants: [{key: control}, {key: treatment}],
 metrics: [{metric: spent}, {metric: funnel}, {metric: per-page}]""",
     "own-exposure": """
-variants: [{key: control}, {key: treatment}], metrics: [{metric: buyers}, {metric: pages}],
-exposure_event: {event: page_view, where: [{property: event_properties.page, op: contains, values: ['/product/1']}]}""",
+variants: [{key: control}, {key: treatment}], metrics: [{metric: buyers}, {metric: pages}], exposure_event:
+  {event: page_view, where: [{property: event_properties.page, op: contains, values: ['/product/49']}]}""",
 }
+CELL = (
+    *("metric", "reading", "segment", "variant", "n", "nonzero", "sum", "sum_squares", "denominator_sum"),
+    *("control", "control_n", "control_nonzero", "control_sum", "control_sum_squares", "control_denominator_sum"),
+)
+MESSAGES = """
+SELECT CASE WHEN value ->> '$.insert_id' IS NOT NULL AND value ->> '$.time' IS NOT NULL THEN value
+    ELSE json_merge_patch(value, json_object('insert_id', name, 'time', time)) END
+FROM said WHERE topic = ? AND NOT late
+"""
 VALUES = {None: "1", "revenue": "round_even(revenue * 100, 0)::BIGINT"}  # by property
 HALF = 21_474_837  # of the buckets of two equal weights
-WHERE = {"greater": "revenue > 40"}  # by operator of a filter
+WHERE = {"greater": "coalesce(revenue > 40, paid > '40')"}  # by operator of a filter; no number is compared as text
 
 
 def write_documents(directory: Path) -> Path:
@@ -64,35 +80,68 @@ def rows_of(file: Path, settings: Settings) -> duckdb.DuckDBPyConnection:
     parameters = {"file": str(file), "horizon": settings.horizon, "tolerance": settings.tolerance}
     database.execute(f"CREATE TABLE read AS {ROWS}", parameters)
     names = database.sql("SELECT DISTINCT name FROM read").to_arrow_table()["name"]
-    ids = pa.array([xxhash.xxh64(name.encode()).intdigest() for name in names.to_pylist()], pa.uint64())
+    ids = pa.array([xxhash.xxh64_intdigest(name.encode()) for name in names.to_pylist()], pa.uint64())
     database.register("ids", pa.table({"name": names, "id": ids}))
     database.execute("CREATE TABLE said AS SELECT * FROM read JOIN ids USING (name)")
     return database
 
 
-def expected(database: duckdb.DuckDBPyConnection, catalog: Catalog, clock: int, settings: Settings) -> set[Any]:
+def expected(database: duckdb.DuckDBPyConnection, catalog: Catalog, clock: int, settings: Settings) -> set[Row]:
     """What the queries say of all experiments; their runs are called flag/run."""
-    flags = [flag for flag in catalog.flags.values() if flag.definition.metrics]
-    runs = [replace(run, key=f"{run.flag}/{run.key}") for flag in flags for run in flag.runs]
+    runs = [replace(run, key=f"{run.flag}/{run.key}") for flag in catalog.flags.values() for run in flag.runs]
+    exposures = " UNION ALL ".join(_exposures(database, run) for run in runs)
     tables: dict[str, Any] = definitions(runs, settings.horizon)
-    tables["exposures"] = [row for run in runs for row in _exposures(database, run)]
-    tables["events"] = database.execute(_events(runs)).fetchall()
+    tables["exposures"] = database.sql(exposures).to_arrow_table()
+    tables["events"] = database.sql(_events(catalog, runs)).to_arrow_table()
     return Oracle(threads=2).answer(tables, clock, settings.horizon, settings.horizon)
 
 
-def _unit(run: RunInForce) -> str:
-    kind = run.definition.unit
-    return f"hash('{kind}/' || {kind})"
+def analyzed(database: duckdb.DuckDBPyConnection, documents: Path, directory: Path) -> set[Row]:
+    """The live cells, columns as in `CELL`, of `analyze` over files of the records that were not late.
+
+    An insert id and a time that the record's append gave it stand in the files.
+    """
+    arguments = ["analyze", "--catalog", str(documents), "--json"]
+    for topic in (EXPOSURES, EVENTS):
+        file = directory / f"{topic}.ndjson"
+        records = database.execute(MESSAGES, [topic])
+        with file.open("w") as opened:
+            while rows := records.fetchmany(10_000):
+                opened.writelines(f"{value}\n" for (value,) in rows)
+        arguments += [f"--{topic}", str(file)]
+    called = CliRunner().invoke(command, arguments, catch_exceptions=False)
+    assert called.exit_code == 0
+    return live(msgspec.convert(msgspec.json.decode(called.stdout)["experiments"], list[Look]))
 
 
-def _exposures(database: duckdb.DuckDBPyConnection, run: RunInForce) -> list[tuple[Any, ...]]:
+def live(looks: Iterable[Look]) -> set[Row]:
+    """The live cells of these looks, columns as in `CELL`."""
+    return {
+        (look.experiment, look.run, *(getattr(cell, name) for name in CELL))
+        for look in looks
+        for cell in look.cells
+        if cell.reading == "live"
+    }
+
+
+def named(aggregates: Iterable[Aggregate]) -> list[Aggregate]:
+    """Their runs are called flag/run."""
+    return [msgspec.structs.replace(each, run=f"{each.flag}/{each.run}") for each in aggregates]
+
+
+def _unit(unit_type: str) -> str:
+    return f"hash('{unit_type}/' || {unit_type})"
+
+
+def _exposures(database: duckdb.DuckDBPyConnection, run: RunInForce) -> str:
     """What the records say, or the events that stand in for them: these by the bucket of Amplitude's engine."""
     source, variant = f"said WHERE topic = 'exposures' AND flag = '{run.flag}'", "variant"
     if run.definition.exposure_event:
-        users = [user for (user,) in database.execute("SELECT DISTINCT user_id FROM said").fetchall()]
+        shown = "said WHERE event = 'page_view' AND page LIKE '%/product/49%'"
+        users = [user for (user,) in database.sql(f"SELECT DISTINCT user_id FROM {shown}").fetchall()]
         met = ["control" if hash32x86(f"{run.salt}/{user}") // 100 < HALF else "treatment" for user in users]
         database.register("met", pa.table({"user_id": users, "met": met}))
-        source = "said JOIN met USING (user_id) WHERE event = 'page_view' AND page LIKE '%/product/1%'"
+        source = shown.replace("said", "said JOIN met USING (user_id)")
         variant = "met"
     split = "'platform=' || CASE WHEN platform IN ('iOS', 'Android') THEN platform ELSE '(other)' END"
     packed, segments = "0", "['all']"
@@ -100,22 +149,26 @@ def _exposures(database: duckdb.DuckDBPyConnection, run: RunInForce) -> list[tup
         packed = "CASE platform WHEN 'iOS' THEN 1 WHEN 'Android' THEN 2 ELSE 0 END"
         segments = f"['all', {split}]"
     arms = ", ".join(f"'{key}'" for key in run.allocations[0].weights)
-    return database.execute(
-        f"SELECT '{run.key}', 0, {variant}, {_unit(run)}, time, id, {packed}, {segments}, late, false, false "
-        f"FROM {source} AND {variant} IN ({arms})"
-    ).fetchall()
+    always = ", ".join(f"'{user}'" for each in run.definition.variants for user in ("", *each.users))
+    unit = run.definition.unit
+    return (
+        f"SELECT '{run.key}', 0, {variant}, {_unit(unit)}, time, id, {packed}, {segments}, late, false, "
+        f"user_id IN ({always}) FROM {source} AND {variant} IN ({arms}) AND {unit} IS NOT NULL"
+    )
 
 
-def _events(runs: list[RunInForce]) -> str:
-    """One row for each fact that an event feeds and each unit type that asks for it."""
-    asked = {(fact, _unit(run)) for run in runs for metric in run.metrics.values() for fact in metric.facts}
+def _events(catalog: Catalog, runs: list[RunInForce]) -> str:
+    """One row for each fact that an event feeds and each unit type that asks for it, if only to look back one day."""
+    asked = {(fact, run.definition.unit) for run in runs for metric in run.metrics.values() for fact in metric.facts}
+    lookbacks = [metric for metric in catalog.metrics.values() if metric.lookback is not None]
+    asked |= {(fact, run.definition.unit) for run in runs for metric in lookbacks for fact in metric.facts}
     parts = []
     for fact, unit in sorted(asked, key=str):
         value = VALUES[fact.property]
         where = "".join(f" AND {WHERE[condition.op]}" for condition in fact.where)
         key = fact.key.replace("'", "''")
         parts.append(
-            f"SELECT '{key}', {unit}, time, id, coalesce({value}, 0), late, ({value}) IS NULL FROM said "
-            f"WHERE topic = 'events' AND event = '{fact.event}'{where}"
+            f"SELECT '{key}', {_unit(unit)}, time, id, coalesce({value}, 0)::BIGINT, late, ({value}) IS NULL FROM said "
+            f"WHERE topic = 'events' AND event = '{fact.event}' AND {unit} IS NOT NULL{where}"
         )
     return " UNION ALL ".join(parts)

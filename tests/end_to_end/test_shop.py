@@ -1,8 +1,5 @@
 """The visitors' traffic under metrics of every type, through the pure stages: as the queries and `analyze` say."""
 
-import shutil
-from collections import Counter
-from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
@@ -12,8 +9,7 @@ from evaluation import lifecycle
 from evaluation.assignment.routing import assign
 from evaluation.catalog import History
 from evaluation.metrics.partition import Partition
-from pipeline.analysis import Analysis
-from pipeline.demo.session import EXAMPLES
+from evaluation.significance.look import look
 from pipeline.demo.traffic import _json
 from pipeline.demo.visitors import Chunk, Visitors
 from pipeline.documents import read_documents
@@ -25,34 +21,26 @@ from schemas.catalog import KINDS, Document, Spec
 from schemas.records import Records
 from schemas.topics import EVENTS, EXPOSURES
 from tests.end_to_end import shop
-from tests.oracle import Row, published
+from tests.oracle import published
 
 START = 1_764_000_000_000
 HORIZON = 5_000
-TAKING_PART = ("checkout-button", "ranking-aa", "new-player", "voucher-hint", *shop.FLAGS)
 
 
 def test_every_type_of_metric_comes_out_as_the_queries_say_and_as_analyze_says(tmp_path: Path) -> None:
     settings = Settings(bootstrap_servers="-", prefix="-", data=tmp_path, horizon=HORIZON, tolerance=HORIZON)
-    documents = tmp_path / "catalog"
-    shutil.copytree(EXAMPLES, documents)
-    history, sent = _running(shop.write_documents(documents)), tmp_path / "sent.ndjson"
+    documents, sent = shop.write_documents(tmp_path / "catalog"), tmp_path / "sent.ndjson"
+    history = _running(documents)
 
     aggregates = _stream(history, sent, records=4_000)
 
     said = shop.rows_of(sent, settings)
     expected = shop.expected(said, history.newest, max(each.clock for each in aggregates), settings)
-    left_out = {"late", "unusable", "duplicates", "pairs"}  # two unit types tell of an event that feeds both
-    assert {row for row in published(aggregates) ^ expected if row[0] not in left_out} == set()
+    assert published(shop.named(aggregates)) ^ expected == set()
     assert len(expected) > 500
-
-    files = {topic: tmp_path / f"{topic}.ndjson" for topic in (EXPOSURES, EVENTS)}
-    for topic, file in files.items():
-        query = "SELECT json_merge_patch(value, json_object('insert_id', name)) FROM said WHERE topic = ? AND NOT late"
-        file.write_text("".join(f"{value}\n" for (value,) in said.execute(query, [topic]).fetchall()))
-    analysis = Analysis(read_documents(documents), [files[EXPOSURES]], [files[EVENTS]])
-    assert [*analysis][-1] == 1.0
-    assert _integers(history, _named(history, analysis.aggregates())) == _integers(history, aggregates)
+    runs = {key: history.newest.flags[key].runs[-1] for key in shop.FLAGS}
+    looks = [look(run, [each for each in aggregates if each.flag == key], None) for key, run in runs.items()]
+    assert shop.live(looks) == shop.analyzed(said, documents, tmp_path)
 
 
 def _running(documents: Path) -> History:
@@ -69,10 +57,10 @@ def _running(documents: Path) -> History:
 
     for change in changes(read_documents(documents), history):
         append(change.spec, change.key, START - 5_000)
-    for key in TAKING_PART:
+    for key in shop.FLAGS:
         state = history.state_of(key)
         assert state
-        append(lifecycle.start(state, 2, f"salt-{key}"), key, START - 4_000)
+        append(lifecycle.start(state, 2, salt=key), key, START - 4_000)
     return history
 
 
@@ -105,7 +93,7 @@ def _stream(history: History, sent: Path, records: int) -> list[Aggregate]:
     for topic in ends:
         gathering.reach((topic, 0), now + 60_000, history.newest.offset)
     fold()
-    return _named(history, (each for partition in partitions for each in partition.aggregates()))
+    return [each for partition in partitions for each in partition.aggregates()]
 
 
 def _records(chunk: Chunk, begin: int, time: int) -> Records:
@@ -122,26 +110,3 @@ def _records(chunk: Chunk, begin: int, time: int) -> Records:
         length=length,
         data=memoryview(b"".join(value or b"" for value in chunk.values)),
     )
-
-
-def _named(history: History, aggregates: Iterable[Aggregate]) -> list[Aggregate]:
-    """Those of experiments; their runs are called flag/run."""
-    flags = history.newest.flags
-    named = [msgspec.structs.replace(each, run=f"{each.flag}/{each.run}") for each in aggregates]
-    return [each for each in named if each.flag in TAKING_PART and flags[each.flag].definition.metrics]
-
-
-def _integers(history: History, aggregates: Iterable[Aggregate]) -> Counter[Row]:
-    """What files and a stream have in common: the live reading, without covariates, whose buckets are others.
-
-    Of the experiment that buckets units itself, by a salt that files don't know, the sums over its variants.
-    """
-    added: Counter[Row] = Counter()
-    for what, named, metric, _, reading, _, variant, segment, i, j, x in published(aggregates):
-        if what != "sums" or reading != "live":
-            continue
-        run = history.newest.flags[named.partition("/")[0]].runs[-1]
-        if max(i or 0, j or 0) < len(run.metrics[metric].variables):
-            arm = "all" if run.definition.exposure_event else variant
-            added[named, metric, arm, segment, i, j] += int(x)
-    return added

@@ -63,17 +63,23 @@ class Oracle:
     def __init__(self, threads: int = 1) -> None:
         self._database = duckdb.connect(config={"threads": threads})
 
-    def answer(self, tables: Mapping[str, Iterable[Row]], clock: int, horizon: int, minute: int) -> set[Row]:
+    def answer(self, tables: Mapping[str, Iterable[Row] | pa.Table], clock: int, horizon: int, minute: int) -> set[Row]:
         """What the rows of `tables`, by the names of `COLUMNS`, come to, zeros left out."""
         for name, columns in COLUMNS.items():
-            rows = list(tables[name])
-            data = zip(*rows, strict=True) if rows else [[] for _ in columns]
-            arrays = [pa.array(values, kind) for values, kind in zip(data, columns.values(), strict=True)]
-            self._database.register(name, pa.table(arrays, names=list(columns)))
+            self._database.register(name, _table(tables[name], columns))
         for name in ORDER:
             self._database.execute(f'CREATE OR REPLACE TEMP TABLE "{name}" AS {QUERIES[name]}')
         parameters = {"clock": clock, "horizon": horizon, "minute": minute}
         return set(self._database.execute(QUERIES["answer"], parameters).fetchall())
+
+
+def _table(rows: Iterable[Row] | pa.Table, columns: Mapping[str, pa.DataType]) -> pa.Table:
+    if isinstance(rows, pa.Table):
+        return rows.rename_columns(list(columns)).cast(pa.schema(columns))
+    rows = list(rows)
+    data = zip(*rows, strict=True) if rows else [[] for _ in columns]
+    arrays = [pa.array(values, kind) for values, kind in zip(data, columns.values(), strict=True)]
+    return pa.table(arrays, names=list(columns))
 
 
 def definitions(runs: Iterable[RunInForce], horizon: int) -> dict[str, list[Row]]:

@@ -1,7 +1,9 @@
 -- Everything that is published of the units, but for the zeros. Parameters: $clock, $horizon, $minute (ms).
 WITH
-covered AS (
+covered AS ( -- a, b, c, d: the numbers of a unit, of which no metric has more
     SELECT s.run, s.unit, s.allocation, s.variant, s.segments, s.entry, m.metric, m.version, m.span,
+        max(x.x) FILTER (x.number = 0) AS a, max(x.x) FILTER (x.number = 1) AS b,
+        max(x.x) FILTER (x.number = 2) AS c, max(x.x) FILTER (x.number = 3) AS d,
         bool_or(abs(x.x) >= 1::HUGEINT << 47) AS withheld,
         sum(x.events) FILTER (x.is_after) AS events,
         m.width IS NOT NULL AND (s.entry // m.width - 14) * m.width >= m.recorded AS looked_back
@@ -14,25 +16,23 @@ readings AS (
     UNION ALL
     SELECT 'settled', * FROM covered WHERE NOT withheld AND $clock > entry + span + $horizon
 ),
-split AS (SELECT * EXCLUDE segments, unnest(segments) AS segment FROM readings),
+terms AS (
+    SELECT run, metric, version, reading, allocation, variant, segments, [
+            {i: NULL, j: NULL, x: count(*)::HUGEINT}, {i: NULL, j: 0, x: count(*) FILTER (a <> 0)},
+            {i: 0, j: NULL, x: sum(a)}, {i: 1, j: NULL, x: sum(b)}, {i: 2, j: NULL, x: sum(c)},
+            {i: 3, j: NULL, x: sum(d)},
+            {i: 0, j: 0, x: sum(a * a)}, {i: 0, j: 1, x: sum(a * b)}, {i: 0, j: 2, x: sum(a * c)},
+            {i: 0, j: 3, x: sum(a * d)}, {i: 1, j: 1, x: sum(b * b)}, {i: 1, j: 2, x: sum(b * c)},
+            {i: 1, j: 3, x: sum(b * d)}, {i: 2, j: 2, x: sum(c * c)}, {i: 2, j: 3, x: sum(c * d)},
+            {i: 3, j: 3, x: sum(d * d)}
+        ] AS terms
+    FROM readings GROUP BY ALL
+),
+split AS (SELECT * EXCLUDE (segments, terms), unnest(segments) AS segment, terms FROM terms),
+apart AS (SELECT * EXCLUDE terms, unnest(terms) AS term FROM split),
 sums AS (
-    SELECT r.run, r.metric, r.version, r.reading, r.allocation, r.variant, r.segment,
-        a.number AS i, b.number AS j, sum(a.x * b.x) AS x
-    FROM split r JOIN numbers a USING (run, metric, unit) JOIN numbers b USING (run, metric, unit)
-    WHERE a.number <= b.number
-    GROUP BY ALL
-    UNION ALL
-    SELECT r.run, r.metric, r.version, r.reading, r.allocation, r.variant, r.segment, a.number, NULL, sum(a.x)
-    FROM split r JOIN numbers a USING (run, metric, unit)
-    GROUP BY ALL
-    UNION ALL
-    SELECT r.run, r.metric, r.version, r.reading, r.allocation, r.variant, r.segment, NULL, 0, count(*)
-    FROM split r JOIN numbers a USING (run, metric, unit) WHERE a.number = 0 AND a.x <> 0
-    GROUP BY ALL
-    UNION ALL
-    SELECT run, metric, version, reading, allocation, variant, segment, NULL, NULL, count(*)
-    FROM split
-    GROUP BY ALL
+    SELECT run, metric, version, reading, allocation, variant, segment, term.i, term.j, sum(term.x) AS x
+    FROM apart GROUP BY ALL
 ),
 shown AS (SELECT * FROM exposures WHERE NOT late AND NOT inactive AND NOT forced),
 jumpers AS (SELECT run, unit FROM shown GROUP BY run, unit, allocation HAVING count(DISTINCT variant) > 1),
@@ -62,9 +62,8 @@ counted AS (
         JOIN events e ON e.fact = read.fact AND e.time >= m.since AND e.late GROUP BY ALL
     UNION ALL SELECT m.run, m.metric, 'unusable', count(*) FROM metrics m JOIN read USING (run, metric)
         JOIN events e ON e.fact = read.fact AND e.time >= m.since AND e.unusable AND NOT e.late GROUP BY ALL
-    UNION ALL SELECT m.run, m.metric, 'duplicates',
-        count(*) - count(DISTINCT (e.fact, e.unit, e.time, e.id)) FROM metrics m JOIN read USING (run, metric)
-        JOIN events e ON e.fact = read.fact AND e.time >= m.since AND NOT e.late AND NOT e.unusable GROUP BY ALL
+    UNION ALL SELECT m.run, m.metric, 'duplicates', sum(e.repeats) FROM metrics m JOIN read USING (run, metric)
+        JOIN happened e ON e.fact = read.fact AND e.time >= m.since GROUP BY ALL
 )
 SELECT 'sums' AS what, run, metric, version, reading, allocation, variant, segment, i, j, x::VARCHAR FROM sums
 WHERE x <> 0

@@ -1,12 +1,12 @@
 -- The numbers that are added up: of each variable after the entry, then of each before it; capped, then logged.
 -- A ratio has its numerator and its denominator, in this order.
 SELECT t.run, t.metric, t.unit, t.role = 'after' AS is_after, t.events,
-    t.variable + CASE t.role WHEN 'before' THEN count(*) OVER (PARTITION BY t.run, t.metric, t.unit, t.role) ELSE 0 END
-        AS number,
+    t.variable + CASE t.role WHEN 'before' THEN v.variables ELSE 0 END AS number,
     CASE WHEN v.factor IS NULL THEN least(t.x, coalesce(v.cap, t.x))::HUGEINT
         WHEN v.one + least(t.x, coalesce(v.cap, t.x)) <= 0 THEN 0
         ELSE round_even(ln((v.one + least(t.x, coalesce(v.cap, t.x))) / v.one::DOUBLE) * v.factor, 0)::HUGEINT END AS x
 FROM (
     SELECT * FROM conversion UNION ALL SELECT * FROM count UNION ALL SELECT * FROM sum UNION ALL SELECT * FROM mean
     UNION ALL SELECT * FROM funnel UNION ALL SELECT * FROM retention
-) t JOIN variables v ON v.run = t.run AND v.metric = t.metric AND v.variable = t.variable
+) t JOIN (SELECT *, count(*) OVER (PARTITION BY run, metric) AS variables FROM variables) v
+    ON v.run = t.run AND v.metric = t.metric AND v.variable = t.variable
