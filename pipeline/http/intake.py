@@ -18,7 +18,7 @@ from schemas.topics import EXPOSURES
 LARGEST = 1_000_000  # bytes of a request, as it comes and unpacked: Amplitude's limit
 LARGEST_BATCH = 20_000_000  # of one to /batch
 MOST_UNDER_WAY = 200_000_000  # of all that are read: whose key they have is known when they are here
-READING_SECONDS = 30.0  # that one may take to come
+READING_SECONDS = 60.0  # that one may take to come
 
 
 class Taken(msgspec.Struct, kw_only=True):
