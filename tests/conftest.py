@@ -1,9 +1,11 @@
 """What tests share: one real broker per run, a deployment of its own for each test that wants one, and no deadlines."""
 
 import os
+import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -16,6 +18,8 @@ from pipeline.settings import Settings
 settings.register_profile("no deadline", deadline=None)
 settings.load_profile("no deadline")
 
+OWN = pytest.StashKey[Broker]()
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """What a run may want longer than the suite has time for."""
@@ -23,10 +27,27 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--records", type=int, default=1_050_000, help="Records of the end-to-end test.")
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """One broker for all processes of a run: an idle one more costs as much as some tests."""
+    config: pytest.Config = node.config
+    if "PEEKPROOF_BOOTSTRAP_SERVERS" not in os.environ:
+        if OWN not in config.stash:
+            directory = tempfile.TemporaryDirectory()
+            config.add_cleanup(directory.cleanup)
+            config.stash[OWN] = Broker(Path(directory.name))
+            config.stash[OWN].start()
+            config.add_cleanup(config.stash[OWN].stop)
+        node.workerinput["bootstrap_servers"] = config.stash[OWN].bootstrap_servers
+
+
 @pytest.fixture(scope="session")
-def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def broker(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Bootstrap servers of a real Kafka: PEEKPROOF_BOOTSTRAP_SERVERS where set, else a broker for the run."""
-    if given := os.environ.get("PEEKPROOF_BOOTSTRAP_SERVERS"):
+    given = os.environ.get("PEEKPROOF_BOOTSTRAP_SERVERS") or getattr(request.config, "workerinput", {}).get(
+        "bootstrap_servers"
+    )
+    if given:
         yield given
         return
     with Broker(Path(tmp_path_factory.mktemp("broker"))) as own:
