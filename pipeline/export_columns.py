@@ -83,7 +83,7 @@ def translate(rows: Texts, topic: str) -> Translated:
         texts = fields.texts((name,)).take(row)
         if name not in _REPLACED and (texts.length >= 0).any():
             value = texts.arrow().view(pa.large_string())
-            if name in _IDS:
+            if name in _IDS and not (_is_string(fields, name)[row] | (texts.length < 0)).all():
                 value = pc.if_else(
                     pc.match_substring_regex(value, f"^{WHOLE.pattern.decode()}$"), joined('"', value, '"'), value
                 )

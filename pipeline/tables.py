@@ -197,7 +197,7 @@ EXPERIMENTS = _table(
         ("forced", "BIGINT", "Exposures of units that an inclusion forced; not counted."),
         ("inactive", "BIGINT", "Exposures of runs that take no entries; not counted."),
         ("late_exposures", "BIGINT", "Exposures beyond the lateness horizon; not counted."),
-        ("counted_events", "BIGINT", "Events that a metric counted."),
+        ("counted_events", "BIGINT", "Events that count, told once for each metric; so are the next three."),
         ("duplicate_events", "BIGINT", "Events that were there already; not counted again."),
         ("late_events", "BIGINT", "Events beyond the lateness horizon; not counted."),
         ("unusable_events", "BIGINT", "Events whose property is missing or not a number; not counted."),

@@ -45,7 +45,8 @@ class MetricHealth(msgspec.Struct, frozen=True, array_like=True):
     """What became of one metric's events in this partition.
 
     `events` belong to units of the run; the other counts are of all units, and of event times from the moment on from
-    which the metric covers entries.
+    which the metric covers entries. An event that was routed for two types of units, as experiments of both read it, is
+    late, unusable or repeated for each of them.
     """
 
     metric: str
