@@ -54,11 +54,12 @@ seeds = st.integers(0, 1 << 32)
 numbers = st.integers(0, PARTITIONS - 1)
 amounts = st.sampled_from([1, 10, 30])
 
-USERS = [f"user-{number}" for number in range(8)]
+USERS = [f"user-{number}" for number in range(12)]
 FORCED = USERS[7]
 LISTED = ("iOS", "Android")
 PLATFORMS = (*LISTED, "web", None)
 WINDOWS = [minutes * MINUTE for minutes in (30, 60, 120, 180)]
+LOOKBACK = 14 * HOUR
 VIEW, BUY = Step(event="view"), Step(event="buy")
 DEAR = (Condition(property="event_properties.price", op="greater", values=("20",)),)
 
@@ -72,7 +73,7 @@ def metric(key: str, kind: str, window: str, **fields: Any) -> Metric:
 
 
 METRICS = [
-    metric("bought", "conversion", "3h", cuped=Cuped(lookback="7h")),
+    metric("bought", "conversion", "3h", cuped=Cuped(lookback="14h")),
     metric("buys", "count", "30m", cap=2.0, log=True),
     metric("ever", "count", "none"),
     metric("spent", "sum", "2h", cuped=Cuped(lookback="14h")),
@@ -206,12 +207,12 @@ class Stages(RuleBasedStateMachine):
         """Some hours went well, with or without edits."""
         chance = random.Random(seed)
         for _ in range(chance.randrange(6)):
-            self.produce(chance.choice([MINUTE, 20 * MINUTE, HOUR, 3 * HOUR, 14 * HOUR]), chance.getrandbits(32), 25)
+            self.produce(chance.choice([20 * MINUTE, HOUR, LOOKBACK]), chance.getrandbits(32), 25)
             self.work([50] * len(SOURCES), cut=True, fold=True, look=True)
             if chance.random() < 0.4:
                 self.change(chance.choice(EDITS), chance.choice(FLAGS).key, chance.getrandbits(32))
 
-    @rule(later=st.sampled_from([0, MINUTE, 20 * MINUTE, HOUR, 14 * HOUR]), seed=seeds, number=amounts)
+    @rule(later=st.sampled_from([0, MINUTE, HOUR, LOOKBACK]), seed=seeds, number=amounts)
     def produce(self, later: int, seed: int, number: int) -> None:
         """After a while, units meet variants and send events."""
         self.now += later
@@ -230,7 +231,8 @@ class Stages(RuleBasedStateMachine):
             message: dict[str, Any] = who | {"time": self._moment(chance, user), "platform": chance.choice(PLATFORMS)}
             if chance.random() < 0.8:
                 message["insert_id"] = chance.choice("xyz")
-            if chance.random() < 0.3:
+            is_waiting = user >= 8 and self.now < BEGIN + LOOKBACK  # a third meet variants after they have done much
+            if chance.random() < 0.3 and not is_waiting:
                 self._expose(chance, user, message)
             else:
                 self._happen(chance, message)
@@ -242,6 +244,9 @@ class Stages(RuleBasedStateMachine):
         time = self.now + chance.choice([0, 0, 0, -MINUTE, chance.randrange(-HORIZON, MINUTE), -2 * HORIZON, -HORIZON])
         if did and chance.random() < 0.5:
             time = chance.choice(did) + chance.choice([0, 0, MINUTE, *WINDOWS]) - chance.choice([0, 0, 1, MINUTE])
+        long_after = [then + LOOKBACK for then in self.moments[user] if -HORIZON <= then + LOOKBACK - self.now <= 0]
+        if long_after and chance.random() < 0.3:  # what was then is the first that a covariate covers
+            time = min(long_after)
         self.moments[user].append(min(time, self.now + TOLERANCE + 1))
         return self.moments[user][-1]
 
