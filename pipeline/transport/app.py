@@ -157,6 +157,9 @@ class App(faust.App):
         if self.finish is not None and self._is_prepared:
             await self.finish()
 
+    def _on_rebalance_when_stopped(self) -> None:
+        """Nothing. Faust closes the client here, and from a foreign thread; what is committed at last needs it yet."""
+
     async def _let_all_go(self, *_: Any, **__: Any) -> None:
         if not self.crashed:
             for a_round in self._rounds:

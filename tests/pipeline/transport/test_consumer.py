@@ -314,6 +314,23 @@ def test_partitions_are_released_then_committed_then_forgotten():
     consuming(test)
 
 
+def test_a_rebalance_while_the_worker_stops_leaves_it_the_client():
+    async def test(app, consumer, thread):
+        closed = Counter()
+        thread.close = lambda: closed.update(["client"])
+        await consumer.perform_seek()
+        app._stopped.set()
+
+        await consumer.on_partitions_revoked({ZERO})
+        await consumer.on_partitions_assigned({ZERO, ONE})
+
+        assert app.should_stop
+        assert not app.crashed
+        assert not closed
+
+    consuming(test)
+
+
 def test_a_release_that_fails_ends_the_worker_with_nothing_committed():
     async def test(app, consumer, thread):
         async def release(_):

@@ -32,7 +32,7 @@ OVERRIDDEN = {
         "verify_all_partitions_active",
     },
     (ColumnsThread, driver.AIOKafkaConsumerThread): {"_create_worker_consumer", "on_start"},
-    (App, faust.App): {"on_first_start", "on_start", "on_stop"},
+    (App, faust.App): {"on_first_start", "on_start", "on_stop", "_on_rebalance_when_stopped"},
 }
 
 
