@@ -1,5 +1,6 @@
 """Run: what one partition's units contribute to one run of an experiment."""
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from itertools import pairwise
 
@@ -427,18 +428,22 @@ class Run:
         """A column's sums by reading, arm and segment: of segments where nobody is, none."""
         names = [f"{each.property}={value}" for each in self.breakdowns for value in (OTHER, *each.values)]
         everyone = range(self.measures.breakdowns[0, of.B_SEGMENTS])  # each unit is in one segment of a breakdown
+        places = np.nonzero(cells[..., sums.N])
+        inhabited: dict[tuple[int, int], list[tuple[int, sums.Cell]]] = defaultdict(list)
+        found = sums.read(cells[places], column.numbers)
+        for (reading, arm, segment), cell in zip(np.transpose(places).tolist(), found, strict=True):
+            inhabited[reading, arm].append((segment, cell))
         for reading, name in ((LIVE, "live"), (SETTLED, "settled")):
             if reading == SETTLED and column.window == NO_WINDOW:
                 continue
             for arm in order:
                 place = (column.metric, column.version, name, *self.arms[arm])
-                inhabited = np.flatnonzero(cells[reading, arm, :, sums.N])
-                found = sums.read(cells[reading, arm, inhabited], column.numbers)
-                first = [each for segment, each in zip(inhabited.tolist(), found, strict=True) if segment in everyone]
-                yield _told(place, "all", *_added(first, column.numbers))
+                its = inhabited[reading, arm]
+                whole = _added([cell for segment, cell in its if segment in everyone], column.numbers)
+                yield _told(place, "all", *whole)
                 if names:
-                    for segment, each in zip(inhabited.tolist(), found, strict=True):
-                        yield _told(place, names[segment], *each)
+                    for segment, cell in its:
+                        yield _told(place, names[segment], *cell)
 
     def state(self) -> RunState:
         """What a checkpoint says of the run, beside `arrays`."""
@@ -540,7 +545,7 @@ def _told(place: tuple[str, int, str, int, str], segment: str, n: int, nonzero: 
     return Sums(*place, segment, n, nonzero, *([exact(each) for each in some] for some in numbers))
 
 
-def _added(cells: list[tuple[int, int, list[int], list[int]]], k: int) -> tuple[int, int, list[int], list[int]]:
+def _added(cells: list[sums.Cell], k: int) -> sums.Cell:
     """The sums of several cells of k numbers together."""
     if len(cells) == 1:
         return cells[0]

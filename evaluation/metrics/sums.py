@@ -13,6 +13,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+Cell = tuple[int, int, list[int], list[int]]  # n, nonzero, the sums of the numbers, and those of their products
+
 N, NONZERO, FIRST = range(3)  # of a cell; each sum takes two words
 LIMIT = np.int64(1 << 47)  # of |x|
 SMALL = np.int64(1 << 31)  # |x| below it has a square of one limb
@@ -86,11 +88,13 @@ def change(cells: NDArray[np.int64], at: int, before: int, after: int) -> None:
     _add(cells, at + FIRST + 2, np.uint64(more), more >> 63)
 
 
-def read(cells: NDArray[np.int64], k: int) -> list[tuple[int, int, list[int], list[int]]]:
-    """Of each of the cells (m, words): n, nonzero, the sums of the k numbers and those of their products."""
+def read(cells: NDArray[np.int64], k: int) -> list[Cell]:
+    """Each of the cells (m, words) of k numbers."""
     low, high = cells[:, FIRST::2], cells[:, FIRST + 1 :: 2]
     numbers = low.tolist()
-    for i, j in np.argwhere(high != low >> 63).tolist():  # those that need both limbs
-        numbers[i][j] = (int(high[i, j]) << 64) + (int(low[i, j]) & 0xFFFF_FFFF_FFFF_FFFF)
+    is_wide = high != low >> 63  # it needs both limbs
+    if is_wide.any():
+        for i, j in np.argwhere(is_wide).tolist():
+            numbers[i][j] = (int(high[i, j]) << 64) + (int(low[i, j]) & 0xFFFF_FFFF_FFFF_FFFF)
     heads = cells[:, :FIRST].tolist()
     return [(n, nonzero, each[:k], each[k:]) for (n, nonzero), each in zip(heads, numbers, strict=True)]
