@@ -34,7 +34,7 @@ Record = tuple[int, int, int, bytes | None]  # partition, offset, append time (m
 LetterRecord = tuple[int, int, int, Headers, bytes | None]
 
 EMPTY = "_schema.parquet"
-RECENT_ROWS = 10_000  # of the history, in the snapshot; publishing them takes 50 ms of CPU time
+RECENT_ROWS = 2_000  # of the history, copied into every snapshot
 FILE_ROWS = 500_000  # of the history in one Parquet file
 REPLACED_KEPT = 600.0  # seconds, for sessions that hold an older snapshot
 LETTERS_KEPT = 10_000
@@ -308,29 +308,36 @@ class Store:
         self.connection.unregister("arriving")
 
     def _move_history(self) -> None:
-        """Move a full `results_recent` into a Parquet file: joined to the newest one while there is room."""
+        """Move a full `results_recent` into a Parquet file, joined with the newest ones that are no larger.
+
+        So files double: they stay few, and a row is written again a logarithmic number of times.
+        """
         run = self.connection.execute
-        ((recent,),) = run("SELECT count(*) FROM results_recent").fetchall()
-        if recent < RECENT_ROWS:
+        ((rows,),) = run("SELECT count(*) FROM results_recent").fetchall()
+        if rows < RECENT_ROWS:
             return
         directory = self.directory / "history"
+        files = run("SELECT number, name, rows FROM history_files ORDER BY number DESC").fetchall()
+        place = files[0][0] + 1 if files else 1
         source = f"SELECT {EXACT} FROM results_recent"
-        last = run("SELECT number, name, rows FROM history_files ORDER BY number DESC LIMIT 1").fetchall()
-        joined = last[0] if last and last[0][2] + recent <= FILE_ROWS else None
+        joined = []
+        for number, name, size in files:
+            if size > rows or size + rows > FILE_ROWS:
+                break
+            place, rows = number, rows + size
+            joined.append(directory / name)
         if joined:
-            source = (
-                f"FROM read_parquet({literal(directory / joined[1])}, union_by_name = true) UNION ALL BY NAME {source}"
-            )
+            names = ", ".join(literal(path) for path in reversed(joined))
+            source = f"FROM read_parquet([{names}], union_by_name = true) UNION ALL BY NAME {source}"
         name = f"{uuid.uuid4().hex}.parquet"
         self._write_history(source, name)
-        number = joined[0] if joined else (last[0][0] + 1 if last else 1)
         run("BEGIN")
-        run("DELETE FROM history_files WHERE number = ?", [number])
-        run("INSERT INTO history_files VALUES (?, ?, ?)", [number, name, recent + (joined[2] if joined else 0)])
+        run("DELETE FROM history_files WHERE number >= ?", [place])
+        run("INSERT INTO history_files VALUES (?, ?, ?)", [place, name, rows])
         run("DELETE FROM results_recent")
         run("COMMIT")
-        if joined:
-            (directory / joined[1]).touch()  # replaced now
+        for path in joined:
+            path.touch()  # replaced now
         listed = {path.name for path in self.history_files()}
         for path in directory.iterdir():
             if path.name not in listed and time.time() - path.stat().st_mtime > REPLACED_KEPT:
