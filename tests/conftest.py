@@ -19,12 +19,23 @@ settings.register_profile("no deadline", deadline=None)
 settings.load_profile("no deadline")
 
 OWN = pytest.StashKey[Broker]()
+LONGEST = ("end_to_end", "pipeline/demo", "pipeline/transport", "pipeline/test_connection", "pipeline", "operating")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """What a run may want longer than the suite has time for."""
     parser.addoption("--outage", type=float, default=6.0, help="Seconds for which the broker is away.")
     parser.addoption("--records", type=int, default=1_050_000, help="Records of the end-to-end test.")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes longest comes first, so that no process is left alone with it at the end."""
+
+    def turn(item: pytest.Item) -> int:
+        path = item.path.relative_to(Path(__file__).parent).as_posix()
+        return next((turn for turn, begin in enumerate(LONGEST) if path.startswith(begin)), len(LONGEST))
+
+    items.sort(key=turn)
 
 
 @pytest.hookimpl(optionalhook=True)
