@@ -5,7 +5,7 @@ import pytest
 
 from pipeline.simulation.stream import Trial, play
 
-EXPERIMENTS, VISITORS = 60, 3_000
+EXPERIMENTS, VISITORS = 40, 3_000
 BOUND = 0.05 + 3 * np.sqrt(0.05 * 0.95 / EXPERIMENTS)
 METRICS = ("purchase", "revenue", "views")
 

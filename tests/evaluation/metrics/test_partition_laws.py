@@ -180,7 +180,7 @@ CHANGED = ("bought", "revenue", "funnel", "new")
 
 
 @pytest.mark.parametrize("change", ["nothing", "metrics", "complete"])
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(history=histories(), seed=st.integers(0, 1 << 32))
 def test_the_store_equals_the_queries_in_any_order_and_any_cut(make, oracle, change, history, seed):
     rows, clock = history
@@ -196,7 +196,7 @@ def test_the_store_equals_the_queries_in_any_order_and_any_cut(make, oracle, cha
     assert sorted(found - expected, key=str) == sorted(expected - found, key=str)
 
 
-@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(history=histories(), seeds=st.tuples(st.integers(0, 1 << 32), st.integers(0, 1 << 32)))
 def test_two_orders_of_the_same_records_give_the_same_bytes(make, history, seeds):
     rows, _ = history
