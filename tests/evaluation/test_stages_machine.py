@@ -212,7 +212,7 @@ class Stages(RuleBasedStateMachine):
             if chance.random() < 0.4:
                 self.change(chance.choice(EDITS), chance.choice(FLAGS).key, chance.getrandbits(32))
 
-    @rule(later=st.sampled_from([0, MINUTE, HOUR, LOOKBACK]), seed=seeds, number=amounts)
+    @rule(later=st.sampled_from([0, MINUTE, 20 * MINUTE, HOUR, LOOKBACK]), seed=seeds, number=amounts)
     def produce(self, later: int, seed: int, number: int) -> None:
         """After a while, units meet variants and send events."""
         self.now += later
