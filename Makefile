@@ -29,10 +29,11 @@ $(STAMP): requirements-installer.lock requirements.lock pyproject.toml
 # What tests and checks need beside the product.
 $(TOOLS): $(STAMP) requirements-dev.lock
 	$(INSTALL) --require-hashes -r requirements-dev.lock
-	$(COMPILE)
+	nice $(COMPILE)
 	touch $@
 
-# Ahead, and after every change: else several processes would compile the same at once, while tests wait for them.
+# Ahead, and after every change: else several processes would compile the same at once, while tests wait for them. It
+# takes longest, so what runs beside it is nice.
 $(KERNELS): $(STAMP) $(shell find evaluation pipeline schemas -name '*.py')
 	$(BIN)/python -m pipeline.kernels
 	touch $@
@@ -43,13 +44,13 @@ demo: $(STAMP)
 	$(BIN)/peekproof demo $(ARGS)
 
 kafka: $(STAMP)
-	@[ -n "$$PEEKPROOF_BOOTSTRAP_SERVERS" ] || $(BIN)/peekproof broker --prepare
+	@[ -n "$$PEEKPROOF_BOOTSTRAP_SERVERS" ] || nice $(BIN)/peekproof broker --prepare
 
 lint: $(TOOLS)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports --no-cache
-	$(BIN)/mypy
+	nice $(BIN)/mypy
 
 # Three files at a time, because many tests wait for the broker. ARGS="-n 0 …" runs all in one process.
 test: $(STAMP)
