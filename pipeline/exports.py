@@ -22,10 +22,33 @@ WHOLE = re.compile(b"-?[0-9]+")  # an id
 
 _EPOCH = datetime(1970, 1, 1)
 _MILLISECOND = timedelta(milliseconds=1)
-_NOTHING = msgspec.Raw()
+NOTHING = msgspec.Raw()  # this very one: a field that holds it is left out
 
 
-class Row(msgspec.Struct, omit_defaults=True, gc=False, rename={"their_id": "$insert_id"}):
+class PassedOn(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
+    """What of an event at Amplitude is passed on unread. It stands behind the other fields of a message."""
+
+    groups: msgspec.Raw = NOTHING
+    event_properties: msgspec.Raw = NOTHING
+    user_properties: msgspec.Raw = NOTHING
+    group_properties: msgspec.Raw = NOTHING
+    country: msgspec.Raw = NOTHING
+    region: msgspec.Raw = NOTHING
+    city: msgspec.Raw = NOTHING
+    dma: msgspec.Raw = NOTHING
+    language: msgspec.Raw = NOTHING
+    platform: msgspec.Raw = NOTHING
+    version: msgspec.Raw = NOTHING
+    os: msgspec.Raw = NOTHING
+    device_manufacturer: msgspec.Raw = NOTHING
+    device_brand: msgspec.Raw = NOTHING
+    device_model: msgspec.Raw = NOTHING
+    carrier: msgspec.Raw = NOTHING
+    library: msgspec.Raw = NOTHING
+    ip_address: msgspec.Raw = NOTHING
+
+
+class Row(PassedOn, omit_defaults=True, gc=False, rename={"their_id": "$insert_id"}):
     """Whatever fields some message has. What is only passed on is not read."""
 
     event_type: Any = None
@@ -34,28 +57,10 @@ class Row(msgspec.Struct, omit_defaults=True, gc=False, rename={"their_id": "$in
     experiment_key: Any = None
     time: Any = None
     event_time: Any = None
-    user_id: msgspec.Raw = _NOTHING
-    device_id: msgspec.Raw = _NOTHING
-    insert_id: msgspec.Raw = _NOTHING
-    their_id: msgspec.Raw = _NOTHING
-    groups: msgspec.Raw = _NOTHING
-    event_properties: msgspec.Raw = _NOTHING
-    user_properties: msgspec.Raw = _NOTHING
-    group_properties: msgspec.Raw = _NOTHING
-    country: msgspec.Raw = _NOTHING
-    region: msgspec.Raw = _NOTHING
-    city: msgspec.Raw = _NOTHING
-    dma: msgspec.Raw = _NOTHING
-    language: msgspec.Raw = _NOTHING
-    platform: msgspec.Raw = _NOTHING
-    version: msgspec.Raw = _NOTHING
-    os: msgspec.Raw = _NOTHING
-    device_manufacturer: msgspec.Raw = _NOTHING
-    device_brand: msgspec.Raw = _NOTHING
-    device_model: msgspec.Raw = _NOTHING
-    carrier: msgspec.Raw = _NOTHING
-    library: msgspec.Raw = _NOTHING
-    ip_address: msgspec.Raw = _NOTHING
+    user_id: msgspec.Raw = NOTHING
+    device_id: msgspec.Raw = NOTHING
+    insert_id: msgspec.Raw = NOTHING
+    their_id: msgspec.Raw = NOTHING
 
 
 class OfClient(msgspec.Struct):
@@ -94,14 +99,14 @@ def to_message(line: bytes, topic: str) -> Message | None:
         if row.event_type in EXPOSURE_EVENTS:
             topic = EXPOSURES
             said = _exposures[row.event_type].decode(row.event_properties or b"null") or SAID[row.event_type]()
-            row.event_type, row.event_properties = None, _NOTHING
+            row.event_type, row.event_properties = None, NOTHING
             row.flag_key, row.variant, row.experiment_key = said.flag_key, said.variant or "off", said.experiment_key
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return Message(topic, line, None)
     row.time = row.event_time if row.time is None else row.time
     insert_id = row.their_id if bytes(row.insert_id) in (b"", b"null") else row.insert_id
     row.user_id, row.device_id, row.insert_id = map(_as_text, (row.user_id, row.device_id, insert_id))
-    row.event_time, row.their_id = None, _NOTHING
+    row.event_time, row.their_id = None, NOTHING
     if row.time is None:
         return None
     if isinstance(row.time, str):

@@ -18,7 +18,7 @@ import msgspec
 from evaluation.assignment.letters import LATEST
 from evaluation.assignment.scanning import LARGEST, LONGEST_TEXT
 from evaluation.nesting import DEEPEST, json_depth
-from pipeline.exports import EXPOSURE_EVENTS
+from pipeline.exports import EXPOSURE_EVENTS, NOTHING, PassedOn
 from pipeline.http.lines import parts
 from schemas.topics import EVENTS, EXPOSURES
 
@@ -76,7 +76,6 @@ class _Object(msgspec.Struct):
     """An object whose fields are not looked at."""
 
 
-_NOTHING = msgspec.Raw()
 _NAMES_OF_SERVERS = {
     name: f"[Experiment] {name.replace('_', ' ').title()}" for name in ("flag_key", "variant", "experiment_key")
 }
@@ -99,7 +98,7 @@ class _Event(msgspec.Struct, gc=False):
     user_properties: _Object | None = None
 
 
-class _Exposure(msgspec.Struct, omit_defaults=True, gc=False):
+class _Exposure(PassedOn, omit_defaults=True, gc=False):
     """An exposure on its way from an event to a record; what is only passed on is not looked at."""
 
     event_type: str | None = None
@@ -111,24 +110,6 @@ class _Exposure(msgspec.Struct, omit_defaults=True, gc=False):
     user_id: str | None = None
     device_id: str | None = None
     insert_id: str | None = None
-    groups: msgspec.Raw = _NOTHING
-    event_properties: msgspec.Raw = _NOTHING
-    user_properties: msgspec.Raw = _NOTHING
-    group_properties: msgspec.Raw = _NOTHING
-    country: msgspec.Raw = _NOTHING
-    region: msgspec.Raw = _NOTHING
-    city: msgspec.Raw = _NOTHING
-    dma: msgspec.Raw = _NOTHING
-    language: msgspec.Raw = _NOTHING
-    platform: msgspec.Raw = _NOTHING
-    version: msgspec.Raw = _NOTHING
-    os: msgspec.Raw = _NOTHING
-    device_manufacturer: msgspec.Raw = _NOTHING
-    device_brand: msgspec.Raw = _NOTHING
-    device_model: msgspec.Raw = _NOTHING
-    carrier: msgspec.Raw = _NOTHING
-    library: msgspec.Raw = _NOTHING
-    ip_address: msgspec.Raw = _NOTHING
 
 
 class _Metadata(msgspec.Struct, gc=False, rename="camel"):
@@ -271,7 +252,7 @@ def _exposures(indices: list[int], lines: list[bytes]) -> list[bytes]:
 def _as_exposure(line: bytes) -> _Exposure:
     event = _exposure.decode(line)
     said = _said[event.event_type or ""].decode(event.event_properties or b"{}")
-    event.event_type, event.event_properties = None, _NOTHING
+    event.event_type, event.event_properties = None, NOTHING
     event.flag_key, event.variant, event.experiment_key = said.flag_key, said.variant or "off", said.experiment_key
     if event.time is None:
         event.time = said.time
