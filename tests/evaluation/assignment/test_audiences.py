@@ -3,15 +3,14 @@
 import json
 from itertools import product
 
-import msgspec
 import pytest
 
 from evaluation.assignment.configs import flags_in_force
 from evaluation.assignment.routing import assign
-from evaluation.catalog import History
 from evaluation.lifecycle import apply_definition, start
-from schemas.catalog import Cohort, Condition, Document, Flag, Group, GroupSlot, Membership, Segment, Variant
+from schemas.catalog import Cohort, Condition, Flag, Group, GroupSlot, Membership, Segment, Variant
 from schemas.units import Kind
+from tests.evaluation.assignment.catalogs import in_force
 
 NOW = 1_795_458_000_000
 COHORTS = [
@@ -72,17 +71,11 @@ GROUPS = [
 @pytest.fixture(scope="module")
 def history():
     """Every flag runs, long in force."""
-    history = History()
     specs = [("cohort", cohort.key, 1, cohort) for cohort in COHORTS] + [("group", "slots", 1, SLOTS)]
     for each in FLAGS:
         draft = apply_definition(None, each, 1)
         specs += [("flag", each.key, 1, draft), ("flag", each.key, 2, start(draft, 2, f"salt of {each.key}"))]
-    for offset, (kind, key, version, spec) in enumerate(specs):
-        raw = msgspec.Raw(msgspec.json.encode(spec))
-        said = {"kind": kind, "key": key, "version": version, "base": version - 1, "author": "a", "reason": "r"}
-        history.append(offset, 1, msgspec.json.encode(Document(**said, time=0, spec=raw)))
-    assert not history.rejected
-    return history
+    return in_force(specs)
 
 
 @pytest.fixture

@@ -7,10 +7,10 @@ import pytest
 
 from evaluation.assignment.configs import flags_in_force
 from evaluation.assignment.routing import assign
-from evaluation.catalog import History
 from evaluation.lifecycle import apply_definition, start
-from schemas.catalog import Breakdown, Condition, Cuped, Document, Flag, Goal, Metric, Step, Variant
+from schemas.catalog import Breakdown, Condition, Cuped, Flag, Goal, Metric, Step, Variant
 from schemas.units import SEGMENT_BITS, Kind
+from tests.evaluation.assignment.catalogs import in_force
 
 NOW = 1_795_458_000_000
 BIG = Condition(property="event_properties.price", op="greater or equal", values=("10",))
@@ -47,13 +47,7 @@ def history_of(metrics, flag_, *, is_started=True):
     specs = [("metric", each.key, 1, each) for each in metrics] + [("flag", flag_.key, 1, draft)]
     if is_started:
         specs.append(("flag", flag_.key, 2, start(draft, 2, "salt")))
-    history = History()
-    for offset, (kind, key, version, spec) in enumerate(specs):
-        raw = msgspec.Raw(msgspec.json.encode(spec))
-        said = {"kind": kind, "key": key, "version": version, "base": version - 1, "author": "a", "reason": "r"}
-        history.append(offset, 1, msgspec.json.encode(Document(**said, time=0, spec=raw)))
-    assert not history.rejected
-    return history
+    return in_force(specs)
 
 
 @pytest.fixture
