@@ -1,16 +1,19 @@
 """Nesting: how deep JSON goes, found out before a recursive reader or writer does."""
 
-from numba import njit
-
-from evaluation.texts import as_bytes
+import numpy as np
 
 DEEPEST = 64  # levels of nesting
+
+_STEPS = np.zeros(256, np.int8)  # what a byte outside of strings opens and closes
+_STEPS[[*b"{["]] = 1
+_STEPS[[*b"}]"]] = -1
+_OTHERS = bytes({*range(256)} - {*b'{[}]"'})
 
 
 def json_depth(value: bytes) -> int:
     """An upper bound of how many objects and arrays are open at once; exact where it is more than `DEEPEST`."""
     opened = value.count(b"{") + value.count(b"[")
-    return opened if opened <= DEEPEST else int(_deepest(as_bytes(value)))
+    return opened if opened <= DEEPEST else _deepest(value)
 
 
 def is_too_deep(value: object) -> bool:
@@ -24,26 +27,12 @@ def is_too_deep(value: object) -> bool:
     return True
 
 
-@njit(cache=True)
-def _deepest(b):  # type: ignore[no-untyped-def]
-    """How many objects and arrays are open at once, at most, in JSON or what pretends to be it."""
-    deepest = 0
-    depth = 0
-    inside = False
-    i = 0
-    while i < b.size:
-        c = b[i]
-        if inside:
-            if c == 92:
-                i += 1
-            elif c == 34:
-                inside = False
-        elif c == 34:
-            inside = True
-        elif c == 123 or c == 91:  # noqa: PLR1714
-            depth += 1
-            deepest = max(deepest, depth)
-        elif c == 125 or c == 93:  # noqa: PLR1714
-            depth -= 1
-        i += 1
-    return deepest
+def _deepest(value: bytes) -> int:
+    """How many objects and arrays are open at once, at most.
+
+    Escapes count wherever they stand: one outside of a string ends all reading. Strings without a bracket go first.
+    """
+    bare = value.replace(b"\\\\", b"").replace(b'\\"', b"").translate(None, _OTHERS).replace(b'""', b"")
+    marks = np.frombuffer(bare, np.uint8)
+    is_inside = np.cumsum(marks == ord('"'), dtype=np.uint8) & 1  # wraps around, evenly
+    return int(np.cumsum(_STEPS[marks] * (1 - is_inside), dtype=np.int32).max(initial=0))

@@ -23,9 +23,10 @@ from evaluation.assignment.scanning import Path as FieldPath
 from evaluation.catalog import SETTLING, History
 from evaluation.lifecycle import start
 from evaluation.metrics.partition import Partition
+from evaluation.names import Names
 from evaluation.rules import did_you_mean, parse_date
 from evaluation.significance.look import look
-from evaluation.texts import Names, Texts, as_bytes
+from evaluation.texts import Texts, as_bytes
 from pipeline.documents import Documents
 from pipeline.editing import changes
 from pipeline.errors import PeekproofError

@@ -14,7 +14,8 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from evaluation.assignment.scanning import MISSING, Path, Scanned, Type, Wanted, scan
-from evaluation.texts import Names, Texts
+from evaluation.names import Names
+from evaluation.texts import Texts
 from pipeline.exports import EXPOSURE_EVENTS, MILLISECONDS, SAID, WHOLE, Row
 from pipeline.json_columns import joined, listed, quoted
 from schemas.topics import EXPOSURES

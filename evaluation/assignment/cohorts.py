@@ -8,7 +8,8 @@ import numpy as np
 
 from evaluation.assignment.properties import Column
 from evaluation.assignment.values import Selector
-from evaluation.texts import Names, Texts
+from evaluation.names import Names
+from evaluation.texts import Texts
 from schemas.catalog import Cohort
 
 

@@ -50,7 +50,7 @@ from typing import Any
 import re2
 
 from evaluation.assignment.values import Subject
-from evaluation.texts import Names
+from evaluation.names import Names
 
 Viewed = Any  # None: missing; a list: of many texts, each on its own; else of one text
 View = Callable[[Subject], Viewed]

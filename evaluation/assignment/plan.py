@@ -22,7 +22,7 @@ from evaluation.assignment.graph import needed_for
 from evaluation.assignment.scanning import Path, Type, Wanted
 from evaluation.assignment.values import Selector
 from evaluation.catalog import SETTLING, Catalog, Fact, FlagInForce, RunInForce
-from evaluation.texts import Names
+from evaluation.names import Names
 from schemas import catalog as schemas
 from schemas.dead_letter import Reason
 from schemas.flag_config import FlagConfig

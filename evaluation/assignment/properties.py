@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from evaluation.assignment.conditions import Condition, View
 from evaluation.assignment.values import Selector, Subject, read_json, subject_of, text_of
 from evaluation.hashing import bucket_hashes
-from evaluation.texts import Names, Texts
+from evaluation.names import Names
+from evaluation.texts import Texts
 
 Mask = NDArray[np.bool_]
 Distinct = tuple[NDArray[np.int64], list[Any]]  # the n values as positions in a list

@@ -27,7 +27,7 @@ from pipeline import editing, topics
 from pipeline.broker import Broker
 from pipeline.catalog import CatalogWriter
 from pipeline.demo.processes import Processes, Usage
-from pipeline.demo.traffic import Progress
+from pipeline.demo.progress import Progress
 from pipeline.demo.watch import Freshness, Watch
 from pipeline.documents import read_documents
 from pipeline.editing import Signature, Step

@@ -29,6 +29,7 @@ from aiokafka.structs import RecordMetadata
 
 from pipeline.catalog import CatalogReader
 from pipeline.connection import connect
+from pipeline.demo.progress import Batch, Progress
 from pipeline.demo.visitors import Chunk, Visitors
 from pipeline.errors import PeekproofError
 from pipeline.producer import Record, batches, create_producer
@@ -37,21 +38,6 @@ from schemas.topics import CATALOG, topics
 
 TICK = 0.05  # seconds between sendings
 SLOW_MS = 1_000  # a sending that takes longer means that the machine is too slow: rather fewer visitors than late ones
-
-
-class Batch(msgspec.Struct, frozen=True, array_like=True):
-    """Records that one append made: when they were handed to the client, and when the broker appended them (ms UTC)."""
-
-    produced: int
-    appended: int
-    records: int
-
-
-class Progress(msgspec.Struct, frozen=True, kw_only=True):
-    """Records acknowledged since the beginning, by topic, and the batches acknowledged since the last progress."""
-
-    acknowledged: dict[str, int]
-    batches: list[Batch]
 
 
 class Traffic:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from evaluation.catalog import FlagInForce
 from evaluation.overview import Told
-from pipeline.demo.traffic import Batch, Progress
+from pipeline.demo.progress import Batch, Progress
 from schemas.assignment import Assignment
 from schemas.dead_letter import ORIGIN, REASON
 from schemas.health import PartitionHealth, WorkerHealth

@@ -14,7 +14,6 @@ from aiokafka.consumer.fetcher import Fetcher, FetchResult, PartitionRecords
 from aiokafka.protocol.fetch import FetchRequest
 from aiokafka.structs import TopicPartition
 
-from pipeline.transport.columns import read_slices
 from schemas.records import Records
 
 
@@ -27,6 +26,8 @@ class ColumnRecords(Iterator[Records]):
     def __init__(
         self, raw: bytes, tp: TopicPartition, position: int, aborted: list[tuple[int, int]], size: int
     ) -> None:
+        from pipeline.transport.columns import read_slices  # noqa: PLC0415 (loads the compiler; not all read columns)
+
         self.next_fetch_offset = position
         self._slices = read_slices(memoryview(raw), tp.topic, tp.partition, position, size, aborted)
 

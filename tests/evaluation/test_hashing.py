@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evaluation.hashing import bucket_hashes, murmur3, position_hashes, text_hashes, unit_hashes
-from evaluation.texts import Names, Texts
+from evaluation.names import Names
+from evaluation.texts import Texts
 
 VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "hashing.json").read_text())
 SOME = st.text(st.characters(exclude_categories=["Cs"]), max_size=80)

@@ -19,7 +19,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evaluation.assignment.engine import Flags
-from evaluation.texts import Names, Texts
+from evaluation.names import Names
+from evaluation.texts import Texts
 from tests.evaluation.assignment.amplitude import EVERY_OPERATOR, chances
 
 P = ["context", "user", "p"]

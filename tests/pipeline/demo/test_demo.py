@@ -13,8 +13,8 @@ import psutil
 from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import AIOKafkaAdminClient
 
+from pipeline.demo.progress import Progress
 from pipeline.demo.session import begin_experiments
-from pipeline.demo.traffic import Progress
 from pipeline.settings import Settings
 from schemas.topics import EVENTS, EXPOSURES
 

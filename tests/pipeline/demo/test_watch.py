@@ -13,8 +13,8 @@ from rich.console import Console
 from evaluation.catalog import FlagInForce, MetricInForce, RunInForce
 from evaluation.overview import Told
 from pipeline.cli.demo import pictures
+from pipeline.demo.progress import Batch, Progress
 from pipeline.demo.session import EXAMPLES, TAG, Moment
-from pipeline.demo.traffic import Batch, Progress
 from pipeline.demo.view import View, lines
 from pipeline.demo.watch import Watch
 from pipeline.documents import read_documents
