@@ -49,6 +49,7 @@ START_SECONDS = 180.0  # for the workers to be there; the first time their kerne
 SETTLE_SECONDS = 90.0  # for everything to be counted after the traffic; window and horizon take 20 of them
 MOST_FALLS = 5  # of one worker
 LOOK_SECONDS = 0.25  # between two pictures
+MEASURE_SECONDS = 3.0  # between two measures of the processes, which walk through the pages of each
 
 TAG = "demo"  # of the examples that take part
 # What happens to a flag while the traffic flows: at which share of it, the step, its variant, and why.
@@ -85,7 +86,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     first_result_seconds: float | None  # from the beginning of the demo, its broker's start included
     freshness: Freshness | None
     cpu_seconds: float
-    peak_memory: int  # the sum of each process's peak
+    peak_memory: int  # of all together: the peak of each, less what others account for
     processes: list[Usage]
     bootstrap_servers: str
     prefix: str
@@ -124,6 +125,7 @@ class _Session:
         self._began = began
         self._show = show
         self._processes = Processes()
+        self._next_measure = 0.0
         self._traffic: asyncio.subprocess.Process | None = None
         self._first_result: float | None = None
 
@@ -156,7 +158,7 @@ class _Session:
         start = time.monotonic()
         while True:
             elapsed = time.monotonic() - start
-            self._measure()
+            self._check()
             if condition():
                 return True
             console = address(HOME, self._settings.http_port)
@@ -231,11 +233,9 @@ class _Session:
             for follower in followers:
                 await follower.stop()
 
-    def _measure(self) -> None:
-        workers = self._supervisor.processes()
-        own = [("broker", self._broker.pid)] if self._broker is not None and self._broker.pid is not None else []
-        sending = [("traffic", self._traffic.pid)] if self._traffic is not None else []
-        self._processes.measure([*own, *workers, *sending, ("demo", os.getpid())])
+    def _check(self) -> None:
+        if time.monotonic() > self._next_measure:
+            self._measure()
         for worker in self._supervisor.workers:
             if worker.restarts >= MOST_FALLS:
                 raise PeekproofError(
@@ -243,6 +243,13 @@ class _Session:
                 )
         if self._first_result is None and self._watch.has_results():
             self._first_result = round(time.monotonic() - self._began, 2)
+
+    def _measure(self) -> None:
+        self._next_measure = time.monotonic() + MEASURE_SECONDS
+        workers = self._supervisor.processes()
+        own = [("broker", self._broker.pid)] if self._broker is not None and self._broker.pid is not None else []
+        sending = [("traffic", self._traffic.pid)] if self._traffic is not None else []
+        self._processes.measure([*own, *workers, *sending, ("demo", os.getpid())])
 
     def _outcome(self, arrived: bool) -> Outcome:
         self._measure()
@@ -262,7 +269,7 @@ class _Session:
             first_result_seconds=self._first_result,
             freshness=watch.freshness(),
             cpu_seconds=round(sum(each.cpu_seconds for each in usage), 2),
-            peak_memory=sum(each.peak_memory for each in usage),
+            peak_memory=sum(each.peak_memory - each.shared_memory for each in usage),
             processes=usage,
             bootstrap_servers=self._settings.servers(),
             prefix=self._settings.prefix,
