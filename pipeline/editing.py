@@ -21,7 +21,7 @@ from evaluation.rules import Violation, did_you_mean
 from pipeline.catalog import CatalogWriter, EditConflictError
 from pipeline.documents import DocumentError, Documents, Fault, Source
 from pipeline.errors import PeekproofError
-from schemas.catalog import KINDS, Cohort, Definition, Flag, FlagState, Group, Kind, Spec
+from schemas.catalog import KINDS, Cohort, Definition, Document, Flag, FlagState, Group, Kind, Spec
 
 SALT_CHARACTERS = string.ascii_letters + string.digits
 
@@ -38,6 +38,10 @@ class RiskError(PeekproofError):
     def __init__(self, risks: list[str]) -> None:
         self.risks = risks
         super().__init__("\n".join([*risks, "nothing was changed; to do it nevertheless, say --yes"]))
+
+
+class UnfinishedError(PeekproofError):
+    """An edit of several documents that something ended midway: why, and which of them stand."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +70,13 @@ async def apply(
 ) -> AsyncIterator[Change]:
     """Publish what differs from the catalog, all checked beforehand, and give each change when it stands.
 
-    Raises DocumentError with every step that is refused, RiskError.
+    Raises DocumentError with every step that is refused, RiskError, and what `CatalogWriter.publish` raises.
     """
     found = changes(documents, writer.history)
     _require_yes(found, accept_risks)
-    for change in found:
-        await writer.publish(writer.next_version(change.spec, signature.author, signature.reason))
+    edits = [(each, writer.next_version(each.spec, signature.author, signature.reason)) for each in found]
+    for change, document in edits:
+        await writer.publish(document)
         yield change
 
 
@@ -91,9 +96,11 @@ async def edit(
 ) -> list[Change]:
     """Publish other versions of documents, or their first, in this order; those that stand as they are have none.
 
-    All is checked beforehand, each beside those before it. Raises RefusedError, RiskError.
+    All is checked beforehand, each beside those before it. Raises RefusedError, RiskError; what `CatalogWriter.publish`
+    raises, when another editor was faster; UnfinishedError, when some of them stand by then.
     """
-    trial, found = writer.history.copy(), []
+    trial = writer.history.copy()
+    edits: list[tuple[Change, Document]] = []
     flags = {each.key: each for each in definitions if isinstance(each, Flag)}
     for definition in definitions:
         catalog = trial.newest
@@ -105,15 +112,21 @@ async def edit(
         except LifecycleError as error:
             raise RefusedError(str(error)) from None
         if change is not None:
-            found.append(change)
             document = writer.next_version(change.spec, signature.author, signature.reason)
+            edits.append((change, document))
             trial.append(catalog.offset, catalog.append_time, msgspec.json.encode(document))
             if len(trial.rejected) > len(writer.history.rejected):
                 raise RefusedError(trial.rejected[-1].reason)
-    _require_yes(found, accept_risks)
-    for change in found:
-        await writer.publish(writer.next_version(change.spec, signature.author, signature.reason))
-    return found
+    _require_yes([change for change, _ in edits], accept_risks)
+    for index, (_, document) in enumerate(edits):
+        try:
+            await writer.publish(document)
+        except PeekproofError as error:
+            if index == 0:
+                raise
+            standing = ", ".join(f"version {each.version} of {each.kind} '{each.key}'" for each, _ in edits[:index])
+            raise UnfinishedError(f"{error}\nwhat came before it stands: {standing}; edit only the rest") from error
+    return [change for change, _ in edits]
 
 
 async def take(

@@ -124,12 +124,12 @@ def standing(backend: Backend, key: str) -> FlagState:
 
 @asynccontextmanager
 async def publishing() -> AsyncIterator[None]:
-    """Bounds how long a new version may take. Raises ServiceUnavailableException: nobody knows whether it stands."""
+    """Bounds how long an edit may take. Raises ServiceUnavailableException: nobody knows how much of it stands."""
     try:
         async with asyncio.timeout(PUBLISHING_SECONDS):
             yield
     except TimeoutError:
         raise ServiceUnavailableException(
-            f"the brokers have not answered for {PUBLISHING_SECONDS:.0f} s; the version may yet stand: look again",
+            f"the brokers have not answered for {PUBLISHING_SECONDS:.0f} s; all or a part may yet stand: look again",
             headers={"Retry-After": "1"},
         ) from None

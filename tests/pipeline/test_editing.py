@@ -11,10 +11,10 @@ import pytest
 from pipeline import editing
 from pipeline.catalog import CatalogWriter, EditConflictError, read_catalog
 from pipeline.documents import DocumentError, read_documents
-from pipeline.editing import Change, RefusedError, RiskError, Signature
+from pipeline.editing import Change, RefusedError, RiskError, Signature, UnfinishedError
 from pipeline.errors import PeekproofError
 from pipeline.settings import Settings
-from schemas.catalog import Flag, Group, GroupSlot, Membership, Metric, Variant
+from schemas.catalog import Document, Flag, Group, GroupSlot, Membership, Metric, Variant
 
 ANN, BOB = Signature("ann", "because"), Signature("bob", "why not")
 PARENT = Flag(key="parent", owner="shop", variants=(Variant(key="on"), Variant(key="half")))
@@ -61,6 +61,42 @@ def test_an_editor_whose_reading_is_old_is_told_and_does_it_again(deployment: Se
             assert (change.version, change.steps) == (3, ("exp-1 is complete",))
 
     run(edit())
+
+
+def test_of_several_documents_none_is_put_over_a_version_that_came_meanwhile(deployment: Settings, tmp_path: Path):
+    group = Group(key="held", owner="shop", type="holdout", slots=(GroupSlot(percentage=5),))
+    flags = [Flag(key=key, owner="shop", variants=(Variant(key="on"),)) for key in ("first", "second")]
+    members = [msgspec.structs.replace(each, groups=(Membership(group="held"),)) for each in flags]
+    (tmp_path / "flags").mkdir()
+    for flag in flags:
+        (tmp_path / "flags" / f"{flag.key}.yaml").write_text(f"key: {flag.key}\nowner: ann\nvariants: [{{key: on}}]\n")
+
+    class Interrupted(CatalogWriter):
+        """Bob edits the second flag whenever another document was published."""
+
+        async def publish(self, document: Document) -> None:
+            await super().publish(document)
+            async with CatalogWriter(deployment) as bob:
+                named = msgspec.structs.replace(flags[1], name=f"{document.key} {document.version}")
+                await editing.edit(bob, [named], BOB)
+            await self.reader.caught_up()
+
+    async def edit() -> None:
+        async with CatalogWriter(deployment) as writer:
+            await editing.edit(writer, flags, ANN)
+        async with Interrupted(deployment) as writer:
+            with pytest.raises(UnfinishedError) as unfinished:
+                await editing.edit(writer, [group, *members], ANN)
+            told = str(unfinished.value)
+            assert "version 2 of flag 'second' is not published: " in told
+            assert "what came before it stands: version 1 of group 'held', version 2 of flag 'first'; edit only" in told
+            with pytest.raises(PeekproofError, match="version 4 of flag 'second' is not published: "):
+                _ = [change async for change in editing.apply(writer, read_documents(tmp_path), ANN)]
+
+    run(edit())
+
+    told = [(each.document.key, each.document.author) for each in read_catalog(deployment).versions[2:]]
+    assert told == [("held", "ann"), *[("second", "bob"), ("first", "ann")] * 2, ("second", "bob")]
 
 
 def test_a_key_is_created_once_and_what_breaks_a_rule_never(deployment: Settings):

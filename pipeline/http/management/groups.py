@@ -60,7 +60,10 @@ async def show_mutex(backend: Backend, key: str) -> MutexShape:
 
 @post("/mutexes", status_code=200, guards=[requires(EDITING)])
 async def create_mutex(request: EditRequest, backend: Backend, data: NewMutex) -> MutexShape:
-    """Publish a mutual exclusion, and which of its slots its experiments belong to, or nothing."""
+    """Publish a mutual exclusion, then which of its slots its experiments belong to, all checked beforehand.
+
+    409 tells what stands where one of them was edited meanwhile.
+    """
     if any(slot.holdouts for slot in data.slots):
         raise ClientException(
             "slots.holdouts: a slot keeps experiments only; name those of the holdout, they may belong to both"
@@ -109,7 +112,10 @@ async def show_holdout(backend: Backend, key: str) -> HoldoutShape:
 
 @post("/holdouts", status_code=200, guards=[requires(EDITING)])
 async def create_holdout(request: EditRequest, backend: Backend, data: NewHoldout) -> HoldoutShape:
-    """Publish a holdout, and that its experiments belong to it, or nothing."""
+    """Publish a holdout, then that its experiments belong to it, all checked beforehand.
+
+    409 tells what stands where one of them was edited meanwhile.
+    """
     await _create(request, backend, data, {0: data.experiments})
     return _holdout_shape(backend, data.key)
 
@@ -133,7 +139,7 @@ async def edit_holdout(request: EditRequest, backend: Backend, key: str, data: H
 async def _create(
     request: EditRequest, backend: Backend, data: NewMutex | NewHoldout, experiments: dict[int, list[str]]
 ) -> None:
-    """Publish a group, and which experiments belong to which of its slots, or nothing."""
+    """Publish a group, then which experiments belong to which of its slots. Raises as `editing.edit` does."""
     require_project(backend, data.project_id)
     if data.key in backend.catalog.history.newest.groups:
         raise RefusedError(f"group '{data.key}' exists already; edit it, or choose another key")
