@@ -1,18 +1,17 @@
 """`peekproof analyze`: results of exposures and events in files, without a broker."""
 
-import sys
 from collections import defaultdict
 from decimal import Decimal
 from pathlib import Path
 
 import click
 import msgspec
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from pipeline.analysis import Analysis
 from pipeline.cli.progress import progress
+from pipeline.cli.terminal import Terminal, harmless
 from pipeline.documents import read_documents
 from schemas.aggregate import Exact
 from schemas.look import Cell, Look
@@ -68,7 +67,7 @@ def analyze(
         }
         click.echo(msgspec.json.encode(told))
         return
-    console = Console(width=None if sys.stdout.isatty() else 200, highlight=False)
+    console = Terminal(200)
     for look in looks:
         _show(look, console)
     console.print(f"{analysis.rows['exposures']:,} exposures, {analysis.rows['events']:,} events")
@@ -105,10 +104,10 @@ def _complain(analysis: Analysis) -> None:
     for (file, reason), number in sorted(analysis.rejected.items()):
         click.echo(f"{file}: {number:,} rows left out: {reason}", err=True)
         for row in [row for row in analysis.bad if (row.file, row.reason) == (file, reason)][:SHOWN]:
-            click.echo(f"  {row.file}:{row.line}: {row.detail}", err=True)
+            click.echo(f"  {row.file}:{row.line}: {harmless(row.detail)}", err=True)
 
 
-def _show(look: Look, console: Console) -> None:
+def _show(look: Look, console: Terminal) -> None:
     """The verdict, the health and a table with a row for each arm."""
     health = look.health
     srm = "-" if health.srm_p_value is None else f"{health.srm_p_value:.4g}"

@@ -1,16 +1,15 @@
 """`peekproof dead-letters`: the input that could not be used, and the way back for it."""
 
 import base64
-import sys
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
 import click
 import msgspec
-from rich.console import Console
 from rich.table import Table
 
+from pipeline.cli.terminal import Terminal, harmless
 from pipeline.connection import answering
 from pipeline.reading import headers_of, read_topic
 from pipeline.settings import Settings
@@ -50,7 +49,7 @@ def dead_letters(reason: str | None, as_json: bool, resend: bool) -> None:
         table.add_row(letter.reason, letter.origin, appended, letter.detail, value)
         rows += 1
     if rows:
-        Console(width=None if sys.stdout.isatty() else 1_000, markup=False, highlight=False).print(table)
+        Terminal(1_000).print(table)
     else:
         click.echo("there are none" if reason is None else f"there are none with the reason '{reason}'")
 
@@ -64,7 +63,8 @@ def _letters(settings: Settings, reason: str | None) -> Iterator[DeadLetter]:
             if letter.topic not in SOURCES:
                 raise ValueError(f"its origin is topic '{letter.topic}', but input comes from {' and '.join(SOURCES)}")
         except ValueError as error:
-            click.echo(f"record {record.partition}/{record.offset} of {record.topic} is ignored: {error}", err=True)
+            which = f"record {record.partition}/{record.offset} of {record.topic}"
+            click.echo(f"{which} is ignored: {harmless(str(error))}", err=True)
             continue
         if letter.origin not in seen and reason in {None, letter.reason}:
             seen.add(letter.origin)

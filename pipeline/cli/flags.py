@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import sys
 import time
 from datetime import UTC, datetime
 from typing import Any
@@ -10,7 +9,6 @@ from typing import Any
 import click
 import msgspec
 import yaml
-from rich.console import Console
 from rich.table import Table
 
 from evaluation import overview
@@ -18,6 +16,7 @@ from evaluation.overview import Summary
 from pipeline import editing
 from pipeline.catalog import CatalogWriter, read_catalog
 from pipeline.cli.documents import author_option, json_option, line_of, yes_option
+from pipeline.cli.terminal import Terminal, harmless
 from pipeline.documents import definition_of
 from pipeline.editing import Change, Signature, Step, state_of
 from pipeline.errors import PeekproofError
@@ -70,10 +69,10 @@ def list_flags(context: click.Context, as_json: bool) -> None:
     if not found:
         click.echo("the catalog holds none; `peekproof apply` publishes the documents of configs/")
     else:
-        _print(table)
+        Terminal(1_000).print(table)
     if history.rejected:
         click.echo(f"{len(history.rejected)} records of the catalog are ignored, the last one because:", err=True)
-        click.echo(history.rejected[-1].reason, err=True)
+        click.echo(harmless(history.rejected[-1].reason), err=True)
 
 
 @click.command()
@@ -112,7 +111,7 @@ def history(key: str, as_json: bool) -> None:
     for version in told:
         appended = _date(version.append_time)
         table.add_row(str(version.version), appended, version.author, version.reason, ", ".join(version.changed))
-    _print(table)
+    Terminal(1_000).print(table)
 
 
 @click.command()
@@ -188,7 +187,7 @@ def stale(days: int, as_json: bool) -> None:
     for each in found:
         table.add_row(each.key, each.owner, _date(each.since), each.reason)
     if found:
-        _print(table)
+        Terminal(1_000).print(table)
     else:
         click.echo(f"none has stood still for {days} days")
 
@@ -277,10 +276,6 @@ def _status(of: Summary) -> str:
 
 def _value(value: object) -> str:
     return "-" if value is None else json.dumps(value, ensure_ascii=False)
-
-
-def _print(table: Table) -> None:
-    Console(width=None if sys.stdout.isatty() else 1_000).print(table)
 
 
 def _now() -> int:

@@ -1,18 +1,17 @@
 """`peekproof plan`: how many units and days an experiment takes, before it starts."""
 
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 
 import click
 import msgspec
-from rich.console import Console
 from rich.table import Table
 
 from evaluation.catalog import MetricInForce
 from evaluation.rules import did_you_mean
 from evaluation.significance.planning import POWER, Needs, Plan, Supply, plans
+from pipeline.cli.terminal import Terminal
 from pipeline.documents import definition_of, read_documents
 from pipeline.errors import PeekproofError
 from schemas.catalog import Baseline, Flag, Metric
@@ -90,7 +89,7 @@ def plan(
     if as_json:
         click.echo(msgspec.json.encode(found))
         return
-    console = Console(width=None if sys.stdout.isatty() else 200, highlight=False)
+    console = Terminal(200)
     for _, treatments in groupby(found, key=lambda each: each.metric):
         _show(list(treatments), console)
     if unplanned := [goal.metric for goal in flag.metrics if goal.metric not in {each.metric for each in found}]:
@@ -173,7 +172,7 @@ def _numbers(option: str, given: Iterable[str], metrics: Sequence[str], primary:
     return numbers
 
 
-def _show(treatments: Sequence[Plan], console: Console) -> None:
+def _show(treatments: Sequence[Plan], console: Terminal) -> None:
     """A table of one metric."""
     first = treatments[0]
     sides = "two-sided" if first.sides == 2 else "one-sided"

@@ -4,12 +4,13 @@ import sys
 from collections.abc import Iterable, Iterator
 
 import click
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
 from evaluation.significance.look import decode_look
+from pipeline.cli.terminal import Terminal
 from pipeline.reading import read_topic
 from pipeline.settings import Settings
 from schemas.look import Cell, Look
@@ -38,7 +39,7 @@ def results(follow: bool, as_json: bool) -> None:
         else:
             newest = {(look.experiment, look.run): look for look, _ in looks}
             if newest:
-                Console(width=None if sys.stdout.isatty() else 200).print(tables(newest.values()))
+                Terminal(200).print(tables(newest.values()))
             else:
                 click.echo("there are none yet; `peekproof experiment start KEY` begins a run")
     except KeyboardInterrupt:
@@ -107,7 +108,7 @@ def _looks(settings: Settings, follow: bool) -> Iterator[tuple[Look, bytes]]:
 
 def _watch(looks: Iterator[tuple[Look, bytes]]) -> None:
     newest: dict[RunKey, Look] = {}
-    with Live(refresh_per_second=4, vertical_overflow="visible") as live:
+    with Live(console=Terminal(), refresh_per_second=4, vertical_overflow="visible") as live:
         for look, _ in looks:
             newest[look.experiment, look.run] = look
             live.update(tables(newest.values()))

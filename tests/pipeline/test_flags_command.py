@@ -37,6 +37,12 @@ def test_an_experiment_is_started_completed_and_started_again(shop: Shop):
     assert "exp-1 is complete" in shop.call("experiment", "history", "button").stdout
 
 
+def test_history_shows_a_reason_as_it_was_given(shop: Shop):
+    shop.apply("--reason", "see [/ticket/12], it is [bold]urgent[/bold] :fire:")
+
+    assert "see [/ticket/12], it is [bold]urgent[/bold] :fire:" in shop.call("flag", "history", "button").stdout
+
+
 def test_list_and_show_tell_the_state_and_the_dates_that_have_passed(shop: Shop):
     assert "the catalog holds none; `peekproof apply` publishes" in shop.call("experiment", "list").stdout
     shop.rewrite("rollout: 50", "rollout: 50\nstart: 2020-01-01\nend: 2020-02-01")

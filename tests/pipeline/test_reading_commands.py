@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 from click.testing import CliRunner, Result
 from kafka import KafkaProducer
@@ -90,6 +91,22 @@ def test_letters_are_listed_by_reason_in_a_table(letters: Settings) -> None:
     assert call(letters, "dead-letters", "--reason", "future").stdout == "there are none with the reason 'future'\n"
 
 
+def test_a_letter_shows_its_control_characters_instead_of_ruling_the_terminal(
+    deployment: Settings, producer: KafkaProducer
+) -> None:
+    letter = msgspec.structs.replace(BROKEN, detail="\x1b[2J at :100:", value="\x1b]0;mine\x07{\x9bK".encode())
+    producer.send(deployment.topic(DEAD_LETTERS), value=letter.value, headers=to_headers(letter))
+    foreign = msgspec.structs.replace(BROKEN, topic="\x1b[2J")
+    producer.send(deployment.topic(DEAD_LETTERS), value=b"{", headers=to_headers(foreign))
+    producer.flush()
+
+    result = call(deployment, "dead-letters")
+
+    assert "\\x1b[2J at :100:" in result.stdout
+    assert "\\x1b]0;mine\\x07{\\x9bK" in result.stdout
+    assert "its origin is topic '\\x1b[2J'" in result.stderr
+
+
 def test_letters_go_back_to_their_topic_and_partition_with_their_append_time(letters: Settings) -> None:
     assert lines(call(letters, "dead-letters", "--resend", "--json")) == [{"resent": 3}]
 
@@ -120,7 +137,8 @@ def test_results_shows_the_newest_look_and_with_json_all_of_them_as_published(
     deployment: Settings, producer: KafkaProducer, looks: Looks
 ) -> None:
     empty = call(deployment, "results").stdout
-    values = [value for _, _, _, value in [*looks(1, 3), *looks(3, 3), *looks(1, 1, run="exp-2")]]
+    records = [*looks(1, 3), *looks(3, 3), *looks(1, 1, run="exp-2")]
+    values = [value.replace(b'"segment":"all"', b'"segment":"site=[/shop]"') for _, _, _, value in records]
     for value in values:
         producer.send(deployment.topic(RESULTS), partition=0, key=b"k", value=value)
     producer.flush()
@@ -131,6 +149,7 @@ def test_results_shows_the_newest_look_and_with_json_all_of_them_as_published(
     assert empty == "there are none yet; `peekproof experiment start KEY` begins a run\n"
     assert "checkout exp-1, look 3, 400 units: keep running" in table
     assert "look 2" not in table
+    assert "site=[/shop]" in table
     assert printed.encode().splitlines() == [values[0], values[1], values[2], values[4]]
 
 
