@@ -100,7 +100,10 @@ class Significance(Stage):
         made = {}
         for run, aggregates in sorted(due.items()):
             self._computed[run] = now
-            newest, last = self._look_at(run, aggregates), self._looks.get(run)
+            last = self._looks.get(run)
+            if last and _is_behind(aggregates, last):
+                continue
+            newest = self._look_at(run, aggregates)
             if has_news(newest, last, silent=now - self._published.get(run, -inf) >= LONGEST_SILENCE):
                 made[run] = newest
         await self._publish(made)
@@ -153,3 +156,8 @@ class Significance(Stage):
 
     def _decided(self, run: RunKey) -> int:
         return decode_look(self._sent[run]).look
+
+
+def _is_behind(aggregates: Iterable[Aggregate], last: Look) -> bool:
+    """Whether some are older than what the last look covers: of a topic that is not read to its end, or sent anew."""
+    return any(aggregate.offset < last.offsets[str(aggregate.partition)] for aggregate in aggregates)

@@ -16,29 +16,12 @@ from pipeline.errors import PeekproofError
 from pipeline.replay import Replay, first_difference
 from schemas.catalog import Allocation, Document, Flag, FlagState, Goal, Metric, Run, Variant
 from schemas.look import Look
-from schemas.records import Records
 from schemas.units import ROWS, Arm, Header, Kind, Source, encode_units
+from tests.pipeline.slices import records
 
 HORIZON = 5_000
 PARTITIONS = 3
 FLAGS = ("checkout", "banner")
-
-
-def records(topic: str, partition: int, begin: int, values: list[bytes], append_time: int) -> Records:
-    sizes = np.array([len(value) for value in values], np.int64)
-    n = len(values)
-    return Records(
-        topic=topic,
-        partition=partition,
-        begin=begin,
-        end=begin + n,
-        offset=np.arange(begin, begin + n),
-        append_time=np.full(n, append_time, np.int64),
-        start=np.cumsum(sizes) - sizes,
-        length=sizes,
-        data=memoryview(b"".join(values)),
-        headers=dict.fromkeys(range(n), (("x", b""),)),
-    )
 
 
 def document(kind: str, key: str, spec: object) -> bytes:

@@ -1,0 +1,104 @@
+"""The significance stage on a real broker: restarts, other workers and compaction, one slice and one tick at a time."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+
+import msgspec
+import pytest
+
+from evaluation.lifecycle import start
+from evaluation.significance.look import decode_look
+from pipeline.catalog import CatalogWriter
+from pipeline.reading import read_topic
+from pipeline.settings import Settings
+from pipeline.stages import significance
+from pipeline.stages.significance import Significance
+from schemas.aggregate import Aggregate, ArmCount, MetricHealth, Sums
+from schemas.catalog import Flag, FlagState, Goal, Metric, Variant
+from schemas.look import Look
+from schemas.topics import AGGREGATES, RESULTS
+from tests.pipeline.slices import records
+
+SOURCE = (AGGREGATES, 0)
+VARIANTS = ("control", "treatment")
+CATALOG = 2  # documents
+PARTITIONS = range(4)  # of units
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every tick may compute, and whatever is new is published."""
+    monkeypatch.setattr(significance, "SHORTEST_PAUSE", 0.0)
+    monkeypatch.setattr(significance, "LONGEST_SILENCE", 0.0)
+
+
+def aggregate(partition: int, offset: int, **fields: object) -> bytes:
+    """As many units and orders as the partition's log has records."""
+    sums = [Sums("orders", 1, "live", 0, variant, "all", offset, 1, [1], [1]) for variant in VARIANTS]
+    made = Aggregate(
+        flag="checkout",
+        run="exp-1",
+        partition=partition,
+        offset=offset,
+        clock=1_000 + offset,
+        catalog=CATALOG,
+        arms=[ArmCount(0, variant, offset) for variant in VARIANTS],
+        sums=sums,
+        metrics=[MetricHealth("orders", 2, 0, 0, 0, 0)],
+    )
+    return msgspec.json.encode(msgspec.structs.replace(made, **fields))
+
+
+async def begin_experiment(settings: Settings) -> None:
+    metric = Metric(key="orders", owner="a", type="conversion", event="order", window="10s")
+    flag = Flag(
+        key="checkout",
+        owner="a",
+        variants=tuple(Variant(key=variant) for variant in VARIANTS),
+        metrics=(Goal(metric="orders", role="primary"),),
+    )
+    async with CatalogWriter(settings) as writer:
+        for spec in (metric, start(FlagState(definition=flag), 1, salt="s")):
+            await writer.publish(writer.next_version(spec, "a", "r"))
+
+
+@asynccontextmanager
+async def working(settings: Settings) -> AsyncIterator[Significance]:
+    """A worker that was given the partition of `aggregates`."""
+    stage = Significance(settings)
+    stage.durable = lambda *_: None
+    await stage.start()
+    stage.begin(SOURCE, 0)
+    try:
+        yield stage
+    finally:
+        await stage.stop()
+
+
+async def step(stage: Significance, values: Iterable[bytes]) -> None:
+    """A slice of `aggregates`, and a tick."""
+    await stage.take(SOURCE, records(AGGREGATES, 0, 0, list(values)))
+    await stage.tick()
+
+
+def looks(settings: Settings) -> list[Look]:
+    return [decode_look(record.value) for record in read_topic(settings, RESULTS)]
+
+
+def test_a_worker_that_starts_again_makes_no_look_of_the_past(deployment: Settings) -> None:
+    async def work() -> None:
+        await begin_experiment(deployment)
+        async with working(deployment) as stage:
+            await step(stage, [aggregate(each, 300) for each in PARTITIONS])
+        async with working(deployment) as stage:  # reads the topic from its beginning
+            for offset in (100, 200):
+                await step(stage, [aggregate(each, offset) for each in PARTITIONS])
+            await step(stage, [aggregate(each, 400) for each in PARTITIONS[:-1]])
+            await step(stage, [aggregate(PARTITIONS[-1], 300)])
+
+    asyncio.run(work())
+
+    first, second = looks(deployment)
+    assert set(first.offsets.values()) == {300}
+    assert list(second.offsets.values()) == [400, 400, 400, 300]
