@@ -1,6 +1,9 @@
 # make demo   watch experiments being decided on live traffic
 # make test   everything that must hold
 # make bench  speed and memory, beside stock Faust, a hand-written loop, gbstats, tea-tasting and Amplitude's engine
+# PYTHON=python3.13 is the Python of a new .venv.
+PYTHON ?= python3
+FITS := import sys; sys.exit(sys.version_info < (3, 11))
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile
@@ -18,8 +21,8 @@ KERNELS := $(VENV)/.kernels
 setup: $(TOOLS) $(KERNELS)
 
 $(STAMP): requirements-installer.lock requirements.lock pyproject.toml
-	@command -v python3 >/dev/null || { echo "make setup: python3 (3.11 or later) is not on the PATH; install it first"; exit 1; }
-	python3 -m venv $(VENV)
+	@$(PYTHON) -c '$(FITS)' || { echo "make setup: $(PYTHON) is no Python 3.11 or later; install one, or name it (make PYTHON=python3.13 …)"; exit 1; }
+	$(BIN)/python -c 'import pip; $(FITS)' 2>/dev/null || $(PYTHON) -m venv --clear $(VENV)
 	$(PIP) --require-hashes -r requirements-installer.lock || echo "make setup: no uv for this machine: pip installs alone"
 	$(INSTALL) --require-hashes -r requirements.lock
 	$(COMPILE)
