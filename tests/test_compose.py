@@ -1,5 +1,7 @@
 """What `docker compose up` is told. Docker itself is not asked: neither it nor a registry need be here."""
 
+import re
+import tomllib
 from pathlib import Path
 from typing import Any, Literal
 
@@ -122,3 +124,16 @@ def test_image_is_built_from_files_that_are_there_and_sent() -> None:
 
     assert sorted(copied) == sorted(sent)
     assert all((REPOSITORY / source).exists() for source in copied)
+
+
+def test_image_takes_what_the_project_needs_from_the_lock_by_hash() -> None:
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())
+    needed = [*project["project"]["dependencies"], *project["build-system"]["requires"]]
+    locked = re.findall(
+        r"^([a-z0-9-]+)==.* \\\n    --hash=", (REPOSITORY / "requirements.lock").read_text(), re.MULTILINE
+    )
+
+    installs = re.findall(r"pip install (.+?)(?: &&|$)", (REPOSITORY / "Dockerfile").read_text(), re.MULTILINE)
+
+    assert installs == ["--require-hashes --requirement requirements.lock", "--no-deps --no-build-isolation ."]
+    assert {re.split("[=>~]", each)[0] for each in needed} <= set(locked)
