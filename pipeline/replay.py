@@ -109,7 +109,7 @@ class Replay:
             found = decode_look(record.value)
             run = (found.experiment, found.run)
             previous = last.get(run)
-            if previous is None or found.look == previous.look + 1:
+            if previous is None or found.look > previous.look:
                 yield found, previous, record.value
                 last[run] = found
 

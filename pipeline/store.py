@@ -120,13 +120,13 @@ class Store:
         return {(topic, partition): next_offset for topic, partition, next_offset in rows}
 
     def add_looks(self, records: Iterable[Record]) -> None:
-        """Records of `results`. One that is no successor of the last look of its run is ignored and counted."""
+        """Records of `results`. One that is not newer than the last look of its run is ignored and counted."""
         with self._adding:
             for partition, offset, append_time, value in records:
                 if self._is_new(topics.RESULTS, partition, offset):
                     look = _decoded(_decode_look, value)
                     run = (look.experiment, look.run) if look else None
-                    if look is None or run is None or value is None or not self._follows(run, look.look):
+                    if look is None or run is None or value is None or look.look <= self._last.get(run, 0):
                         self._pending.ignored += 1
                     else:
                         self._last[run] = look.look
@@ -211,10 +211,6 @@ class Store:
             return False
         self._next[topic, partition] = self._pending.offsets[topic, partition] = offset + 1
         return True
-
-    def _follows(self, run: Run, number: int) -> bool:
-        # The first one met begins the run: the topic may be compacted before it.
-        return run not in self._last or number == self._last[run] + 1
 
     def _create(self) -> None:
         run = self.connection.execute

@@ -315,7 +315,11 @@ ABOUT = _table(
             "TIMESTAMP",
             "UTC. When this snapshot was published; a newer one replaces the file every second.",
         ),
-        ("ignored_looks", "BIGINT", "Records of the results topic that did not follow the last look of their run."),
+        (
+            "ignored_looks",
+            "BIGINT",
+            "Records of the results topic that were not newer than the last look of their run.",
+        ),
         ("open_with", "VARCHAR", "How to open it."),
         ("refresh_with", "VARCHAR", "How a session sees a newer snapshot."),
     ),

@@ -139,6 +139,9 @@ class Verdict(msgspec.Struct, frozen=True):
 class Look(msgspec.Struct, frozen=True, kw_only=True):
     """Looks of a run are numbered 1, 2, 3, …; `time` is the smallest clock of the covered partitions (ms UTC).
 
+    Every reader takes a look whose number is higher than that of the last one it took: the first of several with one
+    number, should two workers ever have decided about one run, and the next that compaction has left.
+
     `analysis` holds the settings in force; where they differ from the last look's, running values start again.
     """
 

@@ -94,14 +94,14 @@ def _number(value: float | None) -> str:
 
 
 def _looks(settings: Settings, follow: bool) -> Iterator[tuple[Look, bytes]]:
-    """Each look that readers take: the successor of the last one of its run, and none else."""
+    """Each look that readers take: the first of each number, in ascending order."""
     last: dict[RunKey, int] = {}
     for record in read_topic(settings, RESULTS, follow):
         if record.value is None:
             continue
         look = decode_look(record.value)
         run = (look.experiment, look.run)
-        if run not in last or look.look == last[run] + 1:
+        if look.look > last.get(run, 0):
             last[run] = look.look
             yield look, record.value
 

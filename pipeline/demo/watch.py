@@ -54,10 +54,10 @@ class Watch:
         self._batches: list[Batch] = []
 
     def take_look(self, record: ConsumerRecord) -> None:
-        """A look counts if it follows the last one. Those of a plain feature flag compare nothing."""
+        """A look counts if it is newer than the last one. Those of a plain feature flag compare nothing."""
         look = msgspec.json.decode(record.value, type=Look)
         last = self.looks.get(look.experiment)
-        if look.experiment in self.experiments and look.look == (last.look if last else 0) + 1:
+        if look.experiment in self.experiments and (last is None or look.look > last.look):
             self.looks[look.experiment] = look
             self._published.setdefault(look.experiment, []).append((look.time, record.timestamp))
 

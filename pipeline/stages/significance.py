@@ -140,7 +140,7 @@ class Significance(Stage):
             self.count("looks", 1)
 
     def _read_look(self, record: ConsumerRecord) -> None:
-        """A look as every reader takes it: the successor of the last one, and none else."""
+        """A look as every reader takes it (see schemas/look.py)."""
         found = decode_look(record.value)
         run = (found.experiment, found.run)
         last = self._looks.get(run)
@@ -151,7 +151,7 @@ class Significance(Stage):
                     "stops, and starts again from what stands there. One consumer group decides under one prefix"
                 )
             return
-        if found.look == (last.look if last else 0) + 1:
+        if last is None or found.look > last.look:
             self._looks[run] = found
 
     def _decided(self, run: RunKey) -> int:

@@ -137,7 +137,7 @@ def test_results_shows_the_newest_look_and_with_json_all_of_them_as_published(
     deployment: Settings, producer: KafkaProducer, looks: Looks
 ) -> None:
     empty = call(deployment, "results").stdout
-    records = [*looks(1, 3), *looks(3, 3), *looks(1, 1, run="exp-2")]
+    records = [*looks(1, 2), *looks(4, 4), *looks(4, 4), *looks(1, 1, run="exp-2")]
     values = [value.replace(b'"segment":"all"', b'"segment":"site=[/shop]"') for _, _, _, value in records]
     for value in values:
         producer.send(deployment.topic(RESULTS), partition=0, key=b"k", value=value)
@@ -147,7 +147,7 @@ def test_results_shows_the_newest_look_and_with_json_all_of_them_as_published(
     printed = call(deployment, "results", "--json").stdout
 
     assert empty == "there are none yet; `peekproof experiment start KEY` begins a run\n"
-    assert "checkout exp-1, look 3, 400 units: keep running" in table
+    assert "checkout exp-1, look 4, 400 units: keep running" in table
     assert "look 2" not in table
     assert "site=[/shop]" in table
     assert printed.encode().splitlines() == [values[0], values[1], values[2], values[4]]

@@ -59,7 +59,9 @@ class Made:
     published: int = 0
 
 
-def make(directory: Path, seconds: int = 40, change: Callable[[int, bytes], bytes] = lambda _, value: value) -> Made:
+def make(
+    directory: Path, seconds: int = 40, change: Callable[[int, bytes], bytes | None] = lambda _, value: value
+) -> Made:
     """`seconds` of traffic, a message a second and partition; looks of both flags at offsets of their own."""
     made = Made(directory)
     archive = Archive(directory, 10_000)
@@ -84,11 +86,12 @@ def make(directory: Path, seconds: int = 40, change: Callable[[int, bytes], byte
             if len(aggregates[flag]) == PARTITIONS and random.random() < 0.7:
                 run = made.history.newest.flags[flag].runs[0]
                 newest = look(run, list(aggregates[flag].values()), last.get(flag))  # type: ignore[arg-type]
-                value = change(made.published, encode_look(newest))
-                archive.append(records("results", 0, made.published, [value], now))
-                last[flag] = msgspec.json.decode(value, type=Look)
+                value = change(len(made.looks), encode_look(newest))
+                if value is not None:
+                    archive.append(records("results", 0, made.published, [value], now))
+                    made.published += 1
+                last[flag] = msgspec.json.decode(value or encode_look(newest), type=Look)
                 made.looks.append(newest)
-                made.published += 1
     archive.advance("results", 0, 10**9)
     for number in range(PARTITIONS):
         archive.advance("units", number, 10_000 + seconds * 1_000 - 10_000)
@@ -173,6 +176,17 @@ def test_looks_without_their_predecessor_are_not_judged_but_the_next_ones_are(tm
     assert [outcome.outcome for outcome in outcomes if outcome.outcome != "not yet archived"][:1] == ["no predecessor"]
     assert [outcome.outcome for outcome in outcomes].count("no predecessor") == len(FLAGS)
     assert [outcome.outcome for outcome in outcomes].count("same") > 5
+
+
+def test_a_look_that_is_missing_costs_the_judgement_of_the_next_one_alone(tmp_path: Path) -> None:
+    whole = list(Replay(make(tmp_path / "whole").directory))
+    holed = list(Replay(make(tmp_path / "holed", change=lambda at, value: None if at == 12 else value).directory))
+
+    gone = whole.pop(12)
+    after = [(each.experiment, each.look) for each in whole].index((gone.experiment, gone.look + 1))
+    assert whole[after].outcome == "same"
+    whole[after] = msgspec.structs.replace(whole[after], outcome="no predecessor")
+    assert holed == whole
 
 
 def test_an_empty_archive_has_no_looks(tmp_path: Path) -> None:

@@ -142,12 +142,12 @@ def test_there_is_no_freshness_before_a_look_contains_something(watch):
     assert watch.freshness() is None
 
 
-def test_a_look_that_does_not_follow_the_last_one_is_no_look(watch):
+def test_a_look_that_is_not_newer_than_the_last_one_is_no_look(watch):
     watch.take_look(record(look(1, time=10)))
     watch.take_look(record(look(3, time=30)))
-    watch.take_look(record(look(1, time=40)))
+    watch.take_look(record(look(3, time=40)))
 
-    assert watch.looks["checkout-button"].time == 10
+    assert watch.looks["checkout-button"].time == 30
 
 
 def test_repeated_dead_letters_and_answers_count_once(watch):

@@ -43,12 +43,12 @@ def test_places_on_the_topic_are_thinned_too(looks: Callable[..., list[Record]],
     assert kept.mark(4) is kept.mark(1_001) is None
 
 
-def test_a_look_that_is_no_successor_is_ignored_and_the_newest_run_is_found(looks: Callable[..., list[Record]]):
+def test_a_look_that_is_not_newer_is_ignored_and_the_newest_run_is_found(looks: Callable[..., list[Record]]):
     found = reading(
-        [*looks(1, 3), *looks(7, 7, offset=3), *looks(3, 4, offset=4), *looks(1, 2, run="exp-10", offset=9)]
+        [*looks(1, 3), *looks(7, 7, offset=3), *looks(6, 7, offset=4), *looks(1, 2, run="exp-10", offset=9)]
     )
 
-    assert found.of("checkout", "exp-1").head.look == 4
+    assert (found.of("checkout", "exp-1").head.look, found.of("checkout", "exp-1").offset) == (7, 3)
     assert found.of("checkout").head.run == "exp-10"
     assert found.of("basket") is found.of("checkout", "exp-2") is None
 

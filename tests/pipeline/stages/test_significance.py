@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from evaluation.lifecycle import start
-from evaluation.significance.look import decode_look
+from evaluation.significance.look import decode_look, encode_look
 from pipeline.catalog import CatalogWriter
 from pipeline.reading import read_topic
 from pipeline.settings import Settings
@@ -102,3 +102,20 @@ def test_a_worker_that_starts_again_makes_no_look_of_the_past(deployment: Settin
     first, second = looks(deployment)
     assert set(first.offsets.values()) == {300}
     assert list(second.offsets.values()) == [400, 400, 400, 300]
+
+
+def test_a_run_goes_on_from_the_looks_that_compaction_left(deployment: Settings) -> None:
+    async def work() -> None:
+        await begin_experiment(deployment)
+        async with working(deployment) as stage:
+            await step(stage, [aggregate(each, 300) for each in PARTITIONS])
+            (first,) = await asyncio.to_thread(looks, deployment)
+            for number in (500_000, 500_004):
+                left = encode_look(msgspec.structs.replace(first, look=number))
+                await stage.producer.send_and_wait(deployment.topic(RESULTS), left, b"checkout/exp-1", partition=0)
+        async with working(deployment) as stage:
+            await step(stage, [aggregate(each, 400) for each in PARTITIONS])
+
+    asyncio.run(work())
+
+    assert sorted(each.look for each in looks(deployment)) == [1, 500_000, 500_004, 500_005]
