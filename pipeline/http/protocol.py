@@ -1,5 +1,6 @@
-"""Protocol: HTTP from a socket, with a bound on a request's head, for which its parser has none."""
+"""Protocol: HTTP from a socket, with bounds on what a request may gather and how long it may take to come."""
 
+import asyncio
 import resource
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -10,28 +11,50 @@ KEPT_FILES = 200  # for brokers, logs and the rest
 
 
 class Protocol(HttpToolsProtocol):
-    """Ends a connection on which a head doesn't end: the parser would gather it, ever more slowly."""
+    """Ends a connection on which headers, or the fields behind a body, don't end: the parser would gather them all.
 
-    _is_in_head = False
-    _head = 0  # bytes of it, so far
+    And one that for `timeout_keep_alive` seconds brings no request, or only a part of one.
+    """
+
+    _gathered = 0  # bytes read since a request began, or since its body's newest; not those read along with these
+    _patience: asyncio.TimerHandle
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """A client is there."""
+        super().connection_made(transport)
+        self._await_request()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """It has left."""
+        self._patience.cancel()
+        super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         """Take what came."""
+        self._gathered += len(data)
         super().data_received(data)
-        if self._is_in_head:
-            self._head += len(data)
-            if self._head > MOST_HEAD_BYTES:
-                self.send_400_response(f"The head of the request has more than {MOST_HEAD_BYTES} bytes.")
+        if self._gathered > MOST_HEAD_BYTES:
+            self.send_400_response(f"The head of the request has more than {MOST_HEAD_BYTES} bytes.")
 
     def on_message_begin(self) -> None:
         """A request begins."""
-        self._is_in_head, self._head = True, 0
+        self._gathered = 0
+        self._patience.cancel()
+        self._await_request()
         super().on_message_begin()
 
-    def on_headers_complete(self) -> None:
-        """Its head has ended."""
-        self._is_in_head = False
-        super().on_headers_complete()
+    def on_body(self, body: bytes) -> None:
+        """A part of its body is here."""
+        self._gathered = 0
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """All of it is here."""
+        self._patience.cancel()
+        super().on_message_complete()
+
+    def _await_request(self) -> None:
+        self._patience = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
 
 
 def most_connections() -> int:
