@@ -4,7 +4,8 @@ The stage's whole question. Every rule looks at one message, its append time and
 selects, so a record makes the same rows in whatever slice it stands.
 """
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -23,6 +24,9 @@ from schemas.records import Records
 from schemas.topics import EXPOSURES
 from schemas.units import Arm
 
+# Of one record: they travel in one message, of at most 16 MB, with 45 bytes for each, beside 100,000 of other records.
+MOST_ROWS = 200_000
+
 
 @dataclass(frozen=True, slots=True)
 class Assigned(Rows):
@@ -40,6 +44,25 @@ class Assigned(Rows):
     answers: list[Assignment]
     rejects: list[DeadLetter]
     counts: dict[str, int]
+
+    def pieces(self, rows: int) -> "Iterator[Assigned]":
+        """The stretch in pieces of whole records, of at most `rows` rows or of one record.
+
+        Only the last has the clock. Answers, letters and counts stay those of the whole stretch.
+        """
+        n, cuts = len(self.offset), [0]
+        while n - cuts[-1] > rows and self.offset[cuts[-1]] < self.offset[-1]:
+            fitting = int(np.searchsorted(self.offset, self.offset[cuts[-1] + rows]))
+            record = int(np.searchsorted(self.offset, self.offset[cuts[-1]], side="right"))
+            cuts.append(max(fitting, record))
+        for first, stop in pairwise([*cuts, n]):
+            yield replace(
+                self,
+                **{name: column[first:stop] for name, column in self.columns().items()},
+                begin=self.begin if first == 0 else int(self.offset[first]),
+                end=self.end if stop == n else int(self.offset[stop]),
+                clock=self.clock if stop == n else 0,
+            )
 
 
 def partition_of(unit: NDArray[np.uint64], partitions: int) -> NDArray[np.int64]:
@@ -94,6 +117,8 @@ def _assigned(stretch: Stretch, catalog: Catalog, begin: int, end: int) -> Assig
         facts = [fact.key for fact in events.facts]
         decoded = decode(records, rows, events.wanted, stretch.letters)
         joined = Rows.join([event_rows(columns, events, stretch) for columns in decoded])
+    if len(joined.offset) > MOST_ROWS:
+        joined = _without_the_largest(joined, stretch)
     rejects = stretch.letters.in_order()
     counts = stretch.counts | {"records": len(rows), "rows": len(joined.offset), "dead letters": len(rejects)}
     return Assigned(
@@ -108,3 +133,20 @@ def _assigned(stretch: Stretch, catalog: Catalog, begin: int, end: int) -> Assig
         rejects=rejects,
         counts=counts,
     )
+
+
+def _without_the_largest(rows: Rows, stretch: Stretch) -> Rows:
+    """The rows of records that make at most `MOST_ROWS`; each of the others is rejected whole."""
+    records = stretch.records
+    offsets, numbers = np.unique(rows.offset, return_counts=True)
+    largest = numbers > MOST_ROWS
+    rejected = np.searchsorted(records.offset, offsets[largest]).tolist()
+    for row, number in zip(rejected, numbers[largest].tolist(), strict=True):
+        detail = (
+            f"its messages make {number} rows, one for each metric's fact that a message feeds; at most {MOST_ROWS} "
+            "travel together: send them in several records"
+        )
+        stretch.letters.add(row, None, "too large", detail, records.value(row))
+    stretch.answers = [answer for answer in stretch.answers if answer[0] not in rejected]
+    kept = ~np.isin(rows.offset, offsets[largest])
+    return Rows(**{name: column[kept] for name, column in rows.columns().items()})

@@ -23,7 +23,7 @@ from schemas.dead_letter import DeadLetter, to_headers
 from schemas.records import Records
 from schemas.topics import ASSIGNMENTS, DEAD_LETTERS, EVENTS, EXPOSURES, UNITS
 
-MOST_ROWS = 100_000  # gathered before they are sent without waiting for the tick
+MOST_ROWS = 100_000  # gathered before they are sent without waiting for the tick; a message holds some 350,000
 UNDER_WAY = 4  # sendings that are not acknowledged yet
 
 
@@ -61,7 +61,6 @@ class Assignment(Stage):
         """Gather what the slice says, with the catalog read up to an end asked for after the slice was fetched."""
         await self._catalog.caught_up(records.received)
         for assigned in assign(records, self._catalog.history, self.settings.horizon, self.settings.tolerance):
-            self._gathering.add(source, assigned)
             self._letters += assigned.rejects
             self._answers += assigned.answers
             self.count("rows", len(assigned.offset))
@@ -69,8 +68,10 @@ class Assignment(Stage):
             self.count("answers", len(assigned.answers))
             for what, number in assigned.counts.items():
                 self.count(what, number)
-        if self._gathering.rows >= MOST_ROWS:
-            await self._send()
+            for piece in assigned.pieces(MOST_ROWS):
+                self._gathering.add(source, piece)
+                if self._gathering.rows >= MOST_ROWS:
+                    await self._send()
 
     def reach(self, source: Source, time: int) -> None:
         """A quiet source moves the clock on."""

@@ -46,6 +46,7 @@ SECOND, MINUTE, HOUR = 1_000, 60_000, 3_600_000
 HORIZON = TOLERANCE = HOUR
 BEGIN = 1_764_000_000_000
 PARTITIONS = 2
+MOST_ROWS = 40  # gathered before they are sent
 SOURCES = (("exposures", 0), ("events", 0), ("events", 1))
 ORACLE = Oracle()
 
@@ -317,7 +318,10 @@ class Stages(RuleBasedStateMachine):
             start=np.cumsum(length) - length, length=length, data=memoryview(b"".join(value for _, value in some)),
         )  # fmt: skip
         for assigned in assign(records, self.history, HORIZON, TOLERANCE):
-            self.gathering.add(source, assigned)
+            for piece in assigned.pieces(MOST_ROWS):
+                self.gathering.add(source, piece)
+                if self.gathering.rows >= MOST_ROWS:
+                    self._cut()
         self.position[source] = begin + len(some)
         if self.position[source] == len(log):
             state = self.history.states[self.history.index_at(self.now)]

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evaluation.assignment.configs import flags_in_force
-from evaluation.assignment.routing import assign, partition_of
+from evaluation.assignment.routing import MOST_ROWS, assign, partition_of
 from evaluation.catalog import SETTLING, History
 from evaluation.lifecycle import apply_definition, complete, start
 from schemas.assignment import Assignment
@@ -719,6 +719,24 @@ class TestManyInOne:
         assert reasons(assigned) == [(101, reason)]
         assert assigned.offset.tolist() == [100, 102]
 
+    @pytest.mark.parametrize(("topic", "message"), [("events", event("purchase")), ("exposures", exposure(None))])
+    def test_a_record_whose_rows_no_message_holds_costs_itself_alone(self, route, topic, message):
+        line = msgspec.json.encode(message) + b"\n"
+        rows = len(route(message, topic=topic).offset)
+        most, more = line * (MOST_ROWS // rows), line * (MOST_ROWS // rows + 1)
+
+        assigned = route(message, (more, NDJSON), (most, NDJSON), message, topic=topic)
+
+        assert reasons(assigned) == [(101, "too large")]
+        assert assigned.rejects[0].value == more
+        assert f"make {len(more) // len(line) * rows} rows" in assigned.rejects[0].detail
+        assert [*zip(*np.unique(assigned.offset, return_counts=True), strict=True)] == [
+            (100, rows),
+            (102, MOST_ROWS),
+            (103, rows),
+        ]
+        assert len(assigned.answers) == (topic == "exposures") * (MOST_ROWS + 2)
+
     def test_exposures_come_as_lines_and_arrow_too(self, route):
         value = stream(flag_key=["button", "button"], variant=["control", None], user_id=["a", "b"])
 
@@ -781,11 +799,23 @@ class TestSlices:
         ]
         assert [each.offset.tolist() for each in assigned] == [[], [204, 206]]
 
+    def test_a_stretch_is_cut_between_records_and_its_last_piece_has_the_clock(self, route):
+        line = msgspec.json.encode(event()) + b"\n"
+        whole = route(*((line * lines, NDJSON) for lines in (2, 2, 7, 1, 1, 2, 7)))
+
+        pieces = list(whole.pieces(4))
+
+        assert [len(piece.offset) for piece in pieces] == [4, 7, 4, 7]
+        assert [(piece.begin, piece.end) for piece in pieces] == [(100, 102), (102, 103), (103, 106), (106, 107)]
+        assert [piece.clock for piece in pieces] == [0, 0, 0, NOW]
+        assert rows_of(pieces) == rows_of(whole)
+
     def test_a_slice_without_records_covers_its_offsets(self, records_of, history):
         (assigned,) = assign(records_of([], begin=5, end=9), history, HORIZON, TOLERANCE)
 
         assert (assigned.begin, assigned.end, assigned.clock, assigned.catalog) == (5, 9, 0, 0)
         assert not len(assigned.offset)
+        assert [(each.begin, each.end) for each in assigned.pieces(1)] == [(5, 9)]
         assert assign(records_of([], begin=5, end=5), history, HORIZON, TOLERANCE) == []
 
     @pytest.fixture(scope="class")

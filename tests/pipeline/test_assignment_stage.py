@@ -1,0 +1,77 @@
+"""The assignment stage over slices of any size, on a real broker."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterable
+
+import numpy as np
+
+from pipeline.catalog import CatalogWriter
+from pipeline.reading import read_topic
+from pipeline.settings import Settings
+from pipeline.stages.assignment import Assignment
+from schemas.catalog import Cuped, Metric
+from schemas.records import Records
+from schemas.topics import EVENTS, UNITS
+from schemas.units import decode_units
+
+SOURCE = (EVENTS, 0)
+BUYS = Metric(key="buys", owner="-", type="count", event="buy", window="1h", cuped=Cuped(lookback="1h"))
+NDJSON = (("content-type", b"application/x-ndjson"),)
+NOW = 4_000_000_000_000  # ms UTC, when the catalog has long settled
+
+
+def slice_of(values: Iterable[bytes]) -> Records:
+    values = list(values)
+    length = np.array([len(value) for value in values], np.int64)
+    return Records(
+        topic=EVENTS,
+        partition=0,
+        begin=0,
+        end=len(values),
+        offset=np.arange(len(values)),
+        append_time=np.full(len(values), NOW),
+        start=np.cumsum(length) - length,
+        length=length,
+        data=memoryview(b"".join(values)),
+        headers=dict.fromkeys(range(len(values)), NDJSON),
+    )
+
+
+def take(settings: Settings, records: Records) -> list[int]:
+    """Give the slice to the stage; the offsets that it then says need not be read again."""
+    durable = []
+
+    async def run() -> None:
+        async with CatalogWriter(settings) as writer:
+            await writer.publish(writer.next_version(BUYS, "ann", "first"))
+        stage = Assignment(settings)
+        stage.durable = lambda _, offset: durable.append(offset)
+        await stage.start()
+        stage.begin(SOURCE, 0)
+        await stage.take(SOURCE, records)
+        await stage.release([SOURCE])
+        await stage.stop()
+
+    asyncio.run(run())
+    return durable
+
+
+def test_the_rows_of_a_slice_travel_in_messages_that_kafka_takes(deployment: Settings) -> None:
+    line = b'{"event_type":"buy","user_id":"undefined","time":%d}\n' % NOW
+    lines = 40_000
+
+    durable = take(deployment, slice_of([line * lines] * 9))  # 360,000 rows for one partition are 16.2 MB
+
+    assert durable[-1] == 9
+    rows: Counter[int] = Counter()
+    reached: dict[int, int] = Counter()
+    for record in read_topic(deployment, UNITS):
+        batch, header = decode_units(record.value)
+        rows.update(batch["offset"].to_numpy().tolist())
+        (source,) = header.sources
+        assert source.begin == reached[record.partition]
+        assert source.clock == (NOW if source.end == 9 else 0)
+        reached[record.partition] = source.end
+    assert rows == dict.fromkeys(range(9), lines)
+    assert dict(reached) == dict.fromkeys(range(4), 9)
