@@ -40,7 +40,10 @@ MESSAGES: dict[str, type[msgspec.Struct]] = {  # by topic
 }
 BYTES = {  # topics whose values are no JSON, and what they are
     UNITS: ("application/vnd.apache.arrow.stream", "One Arrow record batch: what units did, from stage to stage."),
-    DEAD_LETTERS: ("application/octet-stream", "The original bytes of what could not be used; headers say why."),
+    DEAD_LETTERS: (
+        "application/octet-stream",
+        "The original bytes (at most 16 MB) of what could not be used; headers say why.",
+    ),
 }
 OURS = "#/components/schemas/{name}"
 

@@ -1,9 +1,9 @@
 """Dead letter: input that could not be used. The value on `dead-letters` is the original bytes; the rest is headers.
 
 Headers of a record: `peekproof-reason`, `peekproof-detail`, `peekproof-origin`, `peekproof-append-time`, and the
-original record's own headers, each name prefixed with `origin.`. A letter that is sent again carries its original
-headers, `peekproof-append-time` (by which lateness is judged) and `peekproof-origin` (which stands in for a missing
-insert id, so that sending twice counts once).
+original record's own headers, each name prefixed with `origin.`. What is larger than a message is cut, and its detail
+says so. A letter that is sent again carries its original headers, `peekproof-append-time` (by which lateness is judged)
+and `peekproof-origin` (which stands in for a missing insert id, so that sending twice counts once).
 """
 
 from collections.abc import Iterable, Sequence
@@ -12,7 +12,9 @@ from typing import Literal
 import msgspec
 
 from schemas.records import Headers
+from schemas.topics import MAX_MESSAGE_BYTES
 
+LARGEST = MAX_MESSAGE_BYTES - 100_000  # bytes of a value and its headers; the rest is for what a letter adds
 REASON = "peekproof-reason"
 DETAIL = "peekproof-detail"
 ORIGIN = "peekproof-origin"
@@ -57,6 +59,18 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
         """Where the input stands: topic/partition/offset, and /index within a record that holds many."""
         place = f"{self.topic}/{self.partition}/{self.offset}"
         return place if self.index is None else f"{place}/{self.index}"
+
+
+def fitted(letter: DeadLetter) -> DeadLetter:
+    """The letter as a message holds it: of one that is too large the value's beginning, without its headers."""
+    size = len(letter.value or b"") + sum(len(name) + len(data) for name, data in to_headers(letter))
+    if size <= LARGEST:
+        return letter
+    detail = (
+        f"{letter.detail}. Of its {size} bytes, headers included, a letter holds {LARGEST}: this is the value's "
+        "beginning; the whole is at its origin for as long as that topic is kept"
+    )
+    return msgspec.structs.replace(letter, value=letter.value and letter.value[:LARGEST], headers=(), detail=detail)
 
 
 def to_headers(letter: DeadLetter) -> list[tuple[str, bytes]]:

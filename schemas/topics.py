@@ -43,7 +43,7 @@ def topics(units_partitions: int) -> tuple[Topic, ...]:
         Topic(AGGREGATES, 8, compact | large),
         Topic(RESULTS, 4, compact | large | append_time | {"min.compaction.lag.ms": str(7 * DAY_MS)}),
         Topic(CATALOG, 1, {"cleanup.policy": "delete", "retention.ms": "-1"} | large | append_time),
-        Topic(DEAD_LETTERS, 4, kept(30)),
+        Topic(DEAD_LETTERS, 4, kept(30) | large),  # what came compressed better than we do needs more room here
         # One record per worker and second: its health, and by its append time the broker's clock (see `units`).
         Topic(HEALTH, 1, kept(1) | append_time),
     )

@@ -19,7 +19,7 @@ from pipeline.producer import Record, send_many
 from pipeline.settings import Settings
 from pipeline.stages.stage import Source, Stage
 from schemas.assignment import Assignment as Answer
-from schemas.dead_letter import DeadLetter, to_headers
+from schemas.dead_letter import DeadLetter, fitted, to_headers
 from schemas.records import Records
 from schemas.topics import ASSIGNMENTS, DEAD_LETTERS, EVENTS, EXPOSURES, UNITS
 
@@ -115,7 +115,9 @@ class Assignment(Stage):
             for number, message in enumerate(messages)
         ]
         answered: list[Record] = [(key_of(answer), msgspec.json.encode(answer), []) for answer in answers]
-        rejected: list[Record] = [(letter.reason.encode(), letter.value, to_headers(letter)) for letter in letters]
+        rejected: list[Record] = [
+            (letter.reason.encode(), letter.value, to_headers(letter)) for letter in map(fitted, letters)
+        ]
         sent += await send_many(self.producer, self.settings.topic(ASSIGNMENTS), answered)
         sent += await send_many(self.producer, self.settings.topic(DEAD_LETTERS), rejected)
         self._sendings.add(asyncio.create_task(self._acknowledge(sent, covered)))

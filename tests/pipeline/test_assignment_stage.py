@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 
@@ -11,8 +12,9 @@ from pipeline.reading import read_topic
 from pipeline.settings import Settings
 from pipeline.stages.assignment import Assignment
 from schemas.catalog import Cuped, Metric
+from schemas.dead_letter import LARGEST, from_record
 from schemas.records import Records
-from schemas.topics import EVENTS, UNITS
+from schemas.topics import DEAD_LETTERS, EVENTS, UNITS
 from schemas.units import decode_units
 
 SOURCE = (EVENTS, 0)
@@ -75,3 +77,21 @@ def test_the_rows_of_a_slice_travel_in_messages_that_kafka_takes(deployment: Set
         reached[record.partition] = source.end
     assert rows == dict.fromkeys(range(9), lines)
     assert dict(reached) == dict.fromkeys(range(4), 9)
+
+
+def test_a_letter_larger_than_a_message_is_kept_by_its_beginning(deployment: Settings) -> None:
+    random = np.random.default_rng(1)
+    noise = random.integers(ord("a"), ord("z"), 17_000_000, np.uint8).tobytes()  # no codec makes much less of it
+    small = b"{"
+
+    assert take(deployment, slice_of([small, noise, small]))[-1] == 3
+
+    letters: dict[int, Any] = {}
+    for record in read_topic(deployment, DEAD_LETTERS):
+        letter = from_record(record.headers, record.value)
+        letters[letter.offset] = letter
+    assert (letters[0].value, letters[2].value) == (small, small)
+    assert letters[1].reason == "too large"
+    assert noise.startswith(letters[1].value)
+    assert len(letters[1].value) == LARGEST
+    assert "this is the value's beginning" in letters[1].detail

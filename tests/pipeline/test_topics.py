@@ -9,7 +9,7 @@ from pipeline import topics
 from pipeline.errors import PeekproofError
 from pipeline.settings import Settings
 from pipeline.topics import Difference
-from schemas.topics import CATALOG, EVENTS, UNITS
+from schemas.topics import AGGREGATES, CATALOG, DEAD_LETTERS, EVENTS, MAX_MESSAGE_BYTES, RESULTS, UNITS
 from schemas.topics import topics as wanted
 
 
@@ -49,6 +49,12 @@ def test_created_topics_have_their_partitions_and_settings(deployment: Settings,
     }
     for name, topic in names.items():
         assert topic.config.items() <= {key: entry["value"] for key, entry in configs[name].items()}.items()
+
+
+def test_every_topic_whose_records_have_no_bound_takes_the_largest_messages() -> None:
+    large = {topic.name for topic in wanted(4) if topic.config.get("max.message.bytes") == str(MAX_MESSAGE_BYTES)}
+
+    assert large == {UNITS, AGGREGATES, RESULTS, CATALOG, DEAD_LETTERS}
 
 
 def test_creating_again_does_nothing(deployment: Settings) -> None:

@@ -1,8 +1,9 @@
 """Dead letters travel in headers and go back to where they came from."""
 
+import msgspec
 import pytest
 
-from schemas.dead_letter import DeadLetter, from_record, resent_from, resent_headers, to_headers
+from schemas.dead_letter import LARGEST, DeadLetter, fitted, from_record, resent_from, resent_headers, to_headers
 
 LETTER = DeadLetter(
     reason="not json",
@@ -25,6 +26,14 @@ def test_an_event_of_many_keeps_its_index_and_a_null_its_value() -> None:
 
     assert from_record(to_headers(letter), None) == letter
     assert letter.origin == "a/0/1/4"
+
+
+def test_a_letter_with_more_headers_than_a_message_holds_leaves_without_them() -> None:
+    crowded = msgspec.structs.replace(LETTER, value=None, headers=(("x", b""),) * (LARGEST // 8))
+
+    assert fitted(LETTER) is LETTER
+    assert (fitted(crowded).value, fitted(crowded).headers) == (None, ())
+    assert fitted(crowded).detail.startswith(crowded.detail)
 
 
 def test_a_foreign_record_is_no_letter() -> None:
