@@ -29,6 +29,7 @@ from pipeline.http.origins import Origins
 from pipeline.http.results import results
 
 CONSOLE = Path(__file__).parent / "console"
+NEVERTHELESS = 'nothing was changed; to do it nevertheless, say "yes": true'
 _log = logging.getLogger(__name__)
 
 
@@ -84,7 +85,8 @@ def _refuse(_: Request[Any, Any, Any], error: HTTPException) -> Response[dict[st
 
 def _refuse_edit(_: Request[Any, Any, Any], error: PeekproofError) -> Response[dict[str, Any]]:
     if isinstance(error, RiskError):
-        return Response({"error": str(error), "consequences": error.risks}, status_code=409)
+        told = "\n".join([*error.risks, NEVERTHELESS])
+        return Response({"error": told, "consequences": error.risks}, status_code=409)
     return Response({"error": str(error)}, status_code=409)
 
 

@@ -1,13 +1,16 @@
 """Management: Amplitude's management API over the catalog, by the functions behind the command line."""
 
 from litestar import Router
+from litestar.di import Provide
 
 from pipeline.http.access import READING, requires
 from pipeline.http.management import changes, deployments, flags, groups, variants
+from pipeline.http.management.edits import said_in_query
 
 management = Router(
     "/api/1",
     route_handlers=[*flags.ROUTES, *variants.ROUTES, *deployments.ROUTES, *groups.ROUTES, *changes.ROUTES],
+    dependencies={"said": Provide(said_in_query, sync_to_thread=False)},
     guards=[requires(READING)],
     tags=["management"],
 )

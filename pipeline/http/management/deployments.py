@@ -15,7 +15,7 @@ from pipeline.http.life import EditRequest, publishing, standing
 from pipeline.http.management.edits import difference, edit, project_of, require_project, sound, standing_shape, union
 from pipeline.http.management.flag_shapes import FlagShape
 from pipeline.http.management.pages import MOST_AT_ONCE, Limit, Page, page_of
-from pipeline.http.management.words import written
+from pipeline.http.management.words import Edit, written
 from schemas.catalog import Deployment, Flag
 
 
@@ -37,25 +37,29 @@ class Deployments(Page, frozen=True, kw_only=True):
     next_cursor: str | None = None
 
 
-class NewDeployment(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
+class NewDeployment(Edit, frozen=True, kw_only=True):
     """A deployment; its label is its key too, unless that is said."""
 
     label: str
     type: Literal["client", "server"]
     key: str | None = None
     project_id: str | None = None
-    reason: str | None = None
 
 
-class DeploymentEdit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class DeploymentEdit(Edit, frozen=True, kw_only=True):
     """Another label."""
 
     label: str
-    reason: str | None = None
 
 
-class DeploymentKeys(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Keys of deployments."""
+class Served(Page, frozen=True, kw_only=True):
+    """Keys of the deployments that serve a flag."""
+
+    deployments: list[str]
+
+
+class MoreServed(Edit, frozen=True, kw_only=True):
+    """Keys of deployments that are to serve a flag too."""
 
     deployments: list[str]
 
@@ -64,20 +68,20 @@ SERVED = ["/flags/{key:str}/deployments", "/experiments/{key:str}/deployments"]
 
 
 @get(SERVED)
-async def list_served(backend: Backend, key: str) -> DeploymentKeys:
+async def list_served(backend: Backend, key: str) -> Served:
     """The deployments that serve a flag; none: all do."""
-    return DeploymentKeys([*standing(backend, key).definition.deployments])
+    return Served(deployments=[*standing(backend, key).definition.deployments])
 
 
 @post(SERVED, status_code=200, guards=[requires(EDITING)])
-async def serve(request: EditRequest, backend: Backend, key: str, data: DeploymentKeys) -> FlagShape:
+async def serve(request: EditRequest, backend: Backend, key: str, data: MoreServed) -> FlagShape:
     """Deployments that are to serve it too."""
     definition = standing(backend, key).definition
-    return await _edit_served(request, backend, definition, union(definition.deployments, data.deployments))
+    return await _edit_served(request, backend, definition, union(definition.deployments, data.deployments), data)
 
 
 @delete([f"{path}/{{deployment:str}}" for path in SERVED], status_code=200, guards=[requires(EDITING)])
-async def serve_no_more(request: EditRequest, backend: Backend, key: str, deployment: str) -> FlagShape:
+async def serve_no_more(request: EditRequest, backend: Backend, key: str, deployment: str, said: Edit) -> FlagShape:
     """A deployment that is to serve it no more."""
     definition = standing(backend, key).definition
     if deployment not in definition.deployments:
@@ -88,7 +92,7 @@ async def serve_no_more(request: EditRequest, backend: Backend, key: str, deploy
             f"'{deployment}' is the last deployment that '{key}' names, and without any all would serve it; add one, "
             "or roll the flag back"
         )
-    return await _edit_served(request, backend, definition, left)
+    return await _edit_served(request, backend, definition, left, said)
 
 
 @get("/deployments")
@@ -118,7 +122,7 @@ async def edit_deployment(request: EditRequest, backend: Backend, key: str, data
     if standing_one is None:
         raise NotFoundException(f"'{key}' is no deployment of the catalog")
     value = written(standing_one.definition) | {"name": data.label}
-    await edit(request, backend, [sound(lambda: definition_of(value, Deployment))], data.reason or "edit", True)
+    await edit(request, backend, [sound(lambda: definition_of(value, Deployment))], data)
     return _deployment_shape(backend, key)
 
 
@@ -135,10 +139,10 @@ def _deployment_shape(backend: Backend, key: str) -> DeploymentShape:
 
 
 async def _edit_served(
-    request: EditRequest, backend: Backend, definition: Flag, deployments: tuple[str, ...]
+    request: EditRequest, backend: Backend, definition: Flag, deployments: tuple[str, ...], said: Edit
 ) -> FlagShape:
     value = written(definition) | {"deployments": [*deployments]}
-    await edit(request, backend, [sound(lambda: definition_of(value, Flag))], "edit")
+    await edit(request, backend, [sound(lambda: definition_of(value, Flag))], said)
     return standing_shape(backend, definition.key)
 
 

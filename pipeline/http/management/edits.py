@@ -1,9 +1,10 @@
 """Edits: new versions of documents for a request, and what a request may not say."""
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 from litestar.exceptions import ClientException
+from litestar.params import Parameter
 
 from evaluation.catalog import Version
 from pipeline import editing
@@ -12,6 +13,7 @@ from pipeline.errors import PeekproofError
 from pipeline.http.backend import Backend
 from pipeline.http.life import EditRequest, publishing
 from pipeline.http.management.flag_shapes import FlagShape, flag_shape
+from pipeline.http.management.words import LONGEST_REASON, Edit
 from schemas.catalog import Definition, Kind
 
 Item = TypeVar("Item")
@@ -52,12 +54,18 @@ def sound(make: Callable[[], Item]) -> Item:
         raise ClientException(str(error)) from None
 
 
+def said_in_query(reason: Annotated[str | None, Parameter(min_length=1, max_length=LONGEST_REASON)] = None) -> Edit:
+    """What is said of an edit whose request has no body; none of those is risky."""
+    return Edit(reason=reason)
+
+
 async def edit(
-    request: EditRequest, backend: Backend, definitions: Sequence[Definition], reason: str, accept_risks: bool = False
+    request: EditRequest, backend: Backend, definitions: Sequence[Definition], said: Edit, reason: str = "edit"
 ) -> None:
-    """Publish other versions of documents, by the name of the request's key. Raises as `editing.edit` does."""
+    """Publish other versions of documents, for this reason unless one is said. Raises as `editing.edit` does."""
+    signature = Signature(request.auth.name, said.reason or reason)
     async with publishing():
-        await editing.edit(backend.writer, definitions, Signature(request.auth.name, reason), accept_risks)
+        await editing.edit(backend.writer, definitions, signature, said.yes)
 
 
 def union(before: Iterable[str], more: Iterable[str]) -> tuple[str, ...]:

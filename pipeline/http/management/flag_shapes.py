@@ -15,8 +15,8 @@ from pipeline.documents import definition_of
 from pipeline.errors import PeekproofError
 from pipeline.http.management.words import (
     Answer,
+    Edit,
     Mode,
-    Reason,
     Said,
     bucketing,
     iso,
@@ -123,7 +123,7 @@ class FlagShape(Answer, frozen=True, kw_only=True):
     breakdowns: list[Breakdown]
 
 
-class FlagFields(Said, frozen=True, kw_only=True):
+class FlagFields(Edit, frozen=True, kw_only=True):
     """What may be said of a flag's definition."""
 
     name: str | UnsetType = UNSET
@@ -148,8 +148,6 @@ class FlagFields(Said, frozen=True, kw_only=True):
     control: str | UnsetType = UNSET
     analysis: Analysis | UnsetType = UNSET
     breakdowns: list[Breakdown] | UnsetType = UNSET
-    reason: Reason | None = None
-    yes: bool = False  # despite risks
 
 
 class NewFlag(FlagFields, frozen=True, kw_only=True):

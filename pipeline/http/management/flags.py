@@ -84,7 +84,7 @@ async def edit_flag(request: EditRequest, backend: Backend, key: str, data: Flag
     if step is not None and edited != state.definition:
         raise ClientException(f"a step ({step}) goes alone; send the other fields in a request of their own")
     if step is None:
-        await edit(request, backend, [edited], data.reason or "edit", data.yes)
+        await edit(request, backend, [edited], data)
     else:
         signature = Signature(request.auth.name, data.reason or data.decision_reason or step)
         is_experiment = request.url.path.startswith("/api/1/experiments/")

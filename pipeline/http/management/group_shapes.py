@@ -8,7 +8,7 @@ from msgspec import UNSET, UnsetType
 
 from evaluation.catalog import InForce, Version
 from pipeline.documents import definition_of
-from pipeline.http.management.words import Answer, Mode, Reason, Said, bucketing, iso, unit_of, written
+from pipeline.http.management.words import Answer, Edit, Mode, Said, bucketing, iso, unit_of, written
 from schemas.catalog import Exempt, Flag, Group
 
 
@@ -60,15 +60,13 @@ class HoldoutShape(GroupShape, frozen=True, kw_only=True):
     experiments: list[str]
 
 
-class GroupFields(Said, frozen=True, kw_only=True):
+class GroupFields(Edit, frozen=True, kw_only=True):
     """What may be said of a group."""
 
     name: str | UnsetType = UNSET
     description: str | UnsetType = UNSET
     tags: list[str] | UnsetType = UNSET
     owner: str | UnsetType = UNSET
-    reason: Reason | None = None
-    yes: bool = False
 
 
 class NewGroup(GroupFields, frozen=True, kw_only=True):
@@ -100,13 +98,11 @@ class MutexEdit(GroupFields, frozen=True, kw_only=True):
     """A change of what a mutual exclusion is called; its slots are edited one by one."""
 
 
-class SlotEdit(Said, frozen=True, kw_only=True):
+class SlotEdit(Edit, frozen=True, kw_only=True):
     """Which experiments and units belong to a slot."""
 
     experiments: list[str] | UnsetType = UNSET
     individuals: list[str] | UnsetType = UNSET
-    reason: Reason | None = None
-    yes: bool = False
 
 
 class HoldoutEdit(GroupFields, frozen=True, kw_only=True):

@@ -76,7 +76,7 @@ async def create_mutex(request: EditRequest, backend: Backend, data: NewMutex) -
 async def edit_mutex(request: EditRequest, backend: Backend, key: str, data: MutexEdit) -> MutexShape:
     """Edit what it is called."""
     group = _group(backend, key, "mutual-exclusion").definition
-    await edit(request, backend, [sound(lambda: edited_group(group, data))], data.reason or "edit", data.yes)
+    await edit(request, backend, [sound(lambda: edited_group(group, data))], data)
     return _mutex_shape(backend, key)
 
 
@@ -92,7 +92,7 @@ async def edit_slot(request: EditRequest, backend: Backend, key: str, number: in
     group = msgspec.structs.replace(group, slots=tuple(slots))
     edited = sound(lambda: edited_group(group, GroupFields()))
     moved = [] if data.experiments is UNSET else _moved(backend, key, {number: data.experiments})
-    await edit(request, backend, [edited, *moved], data.reason or "edit", data.yes)
+    await edit(request, backend, [edited, *moved], data)
     return _mutex_shape(backend, key)
 
 
@@ -132,7 +132,7 @@ async def edit_holdout(request: EditRequest, backend: Backend, key: str, data: H
         group = msgspec.structs.replace(group, exempt=exempt)
     edited = sound(lambda: edited_group(group, data))
     moved = [] if data.experiments is UNSET else _moved(backend, key, {0: data.experiments})
-    await edit(request, backend, [edited, *moved], data.reason or "edit", data.yes)
+    await edit(request, backend, [edited, *moved], data)
     return _holdout_shape(backend, key)
 
 
@@ -145,7 +145,7 @@ async def _create(
         raise RefusedError(f"group '{data.key}' exists already; edit it, or choose another key")
     group = sound(lambda: new_group(data, request.auth.name))
     moved = _moved(backend, data.key, experiments)
-    await edit(request, backend, [group, *moved], data.reason or "create", data.yes)
+    await edit(request, backend, [group, *moved], data, "create")
 
 
 def _mutex_shape(backend: Backend, key: str) -> MutexShape:

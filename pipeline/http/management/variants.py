@@ -14,17 +14,11 @@ from pipeline.http.backend import Backend
 from pipeline.http.life import EditRequest, standing
 from pipeline.http.management.edits import difference, edit, sound, standing_shape, union
 from pipeline.http.management.flag_shapes import FlagShape, VariantShape, variant_shape
-from pipeline.http.management.words import written
+from pipeline.http.management.words import Edit, written
 from schemas.catalog import Flag, Variant
 
 
-class NewVariant(VariantShape, frozen=True, kw_only=True):
-    """A variant and its weight."""
-
-    rollout_weight: int = 1
-
-
-class VariantEdit(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
+class VariantEdit(Edit, frozen=True, kw_only=True):
     """What a variant is to be. What is not said stays."""
 
     name: str | msgspec.UnsetType | None = UNSET
@@ -33,19 +27,25 @@ class VariantEdit(msgspec.Struct, frozen=True, kw_only=True, rename="camel", for
     rollout_weight: int | msgspec.UnsetType = UNSET
 
 
-class Inclusions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class NewVariant(VariantEdit, frozen=True, kw_only=True):
+    """A variant; its weight is 1 unless that is said."""
+
+    key: str
+
+
+class Inclusions(Edit, frozen=True, kw_only=True):
     """Ids of users or devices, or keys of cohorts."""
 
     inclusions: list[str]
 
 
-class Users(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Users(Edit, frozen=True, kw_only=True):
     """Ids of users or devices."""
 
     users: list[str]
 
 
-class CohortKeys(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class CohortKeys(Edit, frozen=True, kw_only=True):
     """Keys of cohorts."""
 
     cohorts: list[str]
@@ -68,9 +68,8 @@ async def list_variants(backend: Backend, key: str) -> list[VariantShape]:
 @post(VARIANTS, status_code=200, guards=[requires(EDITING)])
 async def add_variant(request: EditRequest, backend: Backend, key: str, data: NewVariant) -> FlagShape:
     """Another variant."""
-    fields = {"key": data.key, "name": data.name, "description": data.description, "payload": data.payload}
-    new = Variant(**fields, weight=data.rollout_weight)
-    return await _edit_variants(request, backend, key, [*standing(backend, key).definition.variants, new])
+    new = Variant(key=data.key, **_said_of(data))
+    return await _edit_variants(request, backend, key, [*standing(backend, key).definition.variants, new], data)
 
 
 @get(VARIANT)
@@ -82,17 +81,17 @@ async def show_variant(backend: Backend, key: str, variant: str) -> VariantShape
 @patch(VARIANT, guards=[requires(EDITING)])
 async def edit_variant(request: EditRequest, backend: Backend, key: str, variant: str, data: VariantEdit) -> FlagShape:
     """Edit a variant."""
-    said = {"name": data.name, "description": data.description, "payload": data.payload, "weight": data.rollout_weight}
-    fields = {name: field for name, field in said.items() if field is not UNSET}
-    return await _edit_variant(request, backend, key, variant, lambda _: fields)
+    variants = _with(backend, key, variant, lambda _: _said_of(data))
+    return await _edit_variants(request, backend, key, variants, data)
 
 
 @delete(VARIANT, status_code=200, guards=[requires(EDITING)])
-async def remove_variant(request: EditRequest, backend: Backend, key: str, variant: str) -> FlagShape:
+async def remove_variant(request: EditRequest, backend: Backend, key: str, variant: str, said: Edit) -> FlagShape:
     """Take a variant away."""
     definition = standing(backend, key).definition
-    _variant(definition, variant)
-    return await _edit_variants(request, backend, key, [each for each in definition.variants if each.key != variant])
+    gone = _variant(definition, variant)
+    left = [each for each in definition.variants if each is not gone]
+    return await _edit_variants(request, backend, key, left, said)
 
 
 @get(_of_variant("users"))
@@ -108,30 +107,33 @@ async def add_users(request: EditRequest, backend: Backend, key: str, variant: s
     def added(before: Variant) -> dict[str, Any]:
         return {name: union(getattr(before, name), data.inclusions) for name in ("users", "devices")}
 
-    return await _edit_variant(request, backend, key, variant, added)
+    return await _edit_variants(request, backend, key, _with(backend, key, variant, added), data)
 
 
 @delete(_of_variant("users"), status_code=200, guards=[requires(EDITING)])
-async def remove_all_users(request: EditRequest, backend: Backend, key: str, variant: str) -> FlagShape:
+async def remove_all_users(request: EditRequest, backend: Backend, key: str, variant: str, said: Edit) -> FlagShape:
     """Nobody always gets it, but by cohort."""
-    return await _edit_variant(request, backend, key, variant, lambda _: {"users": (), "devices": ()})
+    variants = _with(backend, key, variant, lambda _: {"users": (), "devices": ()})
+    return await _edit_variants(request, backend, key, variants, said)
 
 
 @delete(_of_variant("users/{index:int}"), status_code=200, guards=[requires(EDITING)])
-async def remove_user(request: EditRequest, backend: Backend, key: str, variant: str, index: int) -> FlagShape:
+async def remove_user(  # noqa: PLR0917 (they come by name)
+    request: EditRequest, backend: Backend, key: str, variant: str, index: int, said: Edit
+) -> FlagShape:
     """The id at this place of the list, counted from 0, no longer always gets it."""
     listed = _listed(_variant(standing(backend, key).definition, variant))
     if not 0 <= index < len(listed):
         raise NotFoundException(f"'{variant}' of '{key}' lists {len(listed)} ids; there is none at {index}")
-    return await _edit_variant(
-        request, backend, key, variant, lambda before: _without_users(before, listed[index : index + 1])
-    )
+    variants = _with(backend, key, variant, lambda before: _without_users(before, listed[index : index + 1]))
+    return await _edit_variants(request, backend, key, variants, said)
 
 
 @delete(_of_variant("bulk-delete-users"), status_code=200, guards=[requires(EDITING)])
 async def remove_users(request: EditRequest, backend: Backend, key: str, variant: str, data: Users) -> FlagShape:
     """These ids no longer always get it."""
-    return await _edit_variant(request, backend, key, variant, lambda before: _without_users(before, data.users))
+    variants = _with(backend, key, variant, lambda before: _without_users(before, data.users))
+    return await _edit_variants(request, backend, key, variants, data)
 
 
 @get(_of_variant("cohorts"))
@@ -143,17 +145,15 @@ async def list_cohorts(backend: Backend, key: str, variant: str) -> list[str]:
 @post(_of_variant("cohorts"), status_code=200, guards=[requires(EDITING)])
 async def add_cohorts(request: EditRequest, backend: Backend, key: str, variant: str, data: Inclusions) -> FlagShape:
     """Cohorts that always get it."""
-    return await _edit_variant(
-        request, backend, key, variant, lambda before: {"cohorts": union(before.cohorts, data.inclusions)}
-    )
+    variants = _with(backend, key, variant, lambda before: {"cohorts": union(before.cohorts, data.inclusions)})
+    return await _edit_variants(request, backend, key, variants, data)
 
 
 @delete(_of_variant("bulk-delete-cohorts"), status_code=200, guards=[requires(EDITING)])
 async def remove_cohorts(request: EditRequest, backend: Backend, key: str, variant: str, data: CohortKeys) -> FlagShape:
     """These cohorts no longer always get it."""
-    return await _edit_variant(
-        request, backend, key, variant, lambda before: {"cohorts": difference(before.cohorts, data.cohorts)}
-    )
+    variants = _with(backend, key, variant, lambda before: {"cohorts": difference(before.cohorts, data.cohorts)})
+    return await _edit_variants(request, backend, key, variants, data)
 
 
 def _variant(definition: Flag, key: str) -> Variant:
@@ -164,20 +164,24 @@ def _variant(definition: Flag, key: str) -> Variant:
     raise NotFoundException(f"'{key}' is no variant of '{definition.key}'; its variants are {known}")
 
 
-async def _edit_variant(
-    request: EditRequest, backend: Backend, key: str, variant: str, change: Callable[[Variant], dict[str, Any]]
-) -> FlagShape:
+def _said_of(data: VariantEdit) -> dict[str, Any]:
+    said = {"name": data.name, "description": data.description, "payload": data.payload, "weight": data.rollout_weight}
+    return {name: field for name, field in said.items() if field is not UNSET}
+
+
+def _with(backend: Backend, key: str, variant: str, change: Callable[[Variant], dict[str, Any]]) -> list[Variant]:
+    """A flag's variants, with other fields of one of them."""
     definition = standing(backend, key).definition
     before = _variant(definition, variant)
     after = msgspec.structs.replace(before, **change(before))
-    return await _edit_variants(
-        request, backend, key, [after if each is before else each for each in definition.variants]
-    )
+    return [after if each is before else each for each in definition.variants]
 
 
-async def _edit_variants(request: EditRequest, backend: Backend, key: str, variants: Iterable[Variant]) -> FlagShape:
+async def _edit_variants(
+    request: EditRequest, backend: Backend, key: str, variants: Iterable[Variant], said: Edit
+) -> FlagShape:
     value = written(standing(backend, key).definition) | {"variants": written([*variants])}
-    await edit(request, backend, [sound(lambda: definition_of(value, Flag))], "edit")
+    await edit(request, backend, [sound(lambda: definition_of(value, Flag))], said)
     return standing_shape(backend, key)
 
 

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 Mode = Literal["local", "remote"]
+LONGEST_REASON = 1_024  # characters
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -14,6 +15,13 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 class Said(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
     """A part of a request. What is not said stays as it is."""
+
+
+class Edit(Said, frozen=True, kw_only=True):
+    """Why something is edited, for the history, and whether it is to be in spite of what that costs."""
+
+    reason: Annotated[str, msgspec.Meta(min_length=1, max_length=LONGEST_REASON)] | None = None
+    yes: bool = False
 
 
 def unit_of(bucketing_key: str | None, bucketing_unit: str | None) -> str:
@@ -50,6 +58,3 @@ def written(part: Any) -> Any:
 def iso(milliseconds: int) -> str:
     """A time (ms UTC) as ISO 8601."""
     return datetime.fromtimestamp(milliseconds / 1_000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-Reason = Annotated[str, msgspec.Meta(min_length=1, max_length=1024)]  # for the history
