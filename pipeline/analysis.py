@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from evaluation.assignment.letters import LATEST, shown
+from evaluation.assignment.letters import shown
 from evaluation.assignment.routing import assign
 from evaluation.assignment.scanning import MISSING, Type, Wanted, scan
 from evaluation.assignment.scanning import Path as FieldPath
@@ -36,6 +36,7 @@ from pipeline.files import BadRow, Piece, pieces
 from pipeline.gathering import Gathering
 from schemas.aggregate import Aggregate
 from schemas.catalog import KINDS, Document, FlagState, Spec
+from schemas.dead_letter import LATEST
 from schemas.look import Look
 from schemas.records import Records
 from schemas.topics import EVENTS, EXPOSURES

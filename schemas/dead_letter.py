@@ -6,7 +6,8 @@ says so. A letter that is sent again carries its original headers, `peekproof-ap
 and `peekproof-origin` (which stands in for a missing insert id, so that sending twice counts once).
 """
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable
 from typing import Literal
 
 import msgspec
@@ -21,7 +22,10 @@ ORIGIN = "peekproof-origin"
 APPEND_TIME = "peekproof-append-time"
 CONTENT_TYPE = "content-type"
 OF_ORIGIN = "origin."
-
+LATEST = 253_402_300_799_999  # ms UTC: the last of the year 9999
+Place = tuple[str, int, int, int | None]  # topic, partition, offset, index within a record that holds many
+# What fits an int32 and int64s, in which Kafka and tables have them.
+_PLACE = re.compile(r"([^/]*)/(\d{1,9})/(\d{1,18})(?:/(\d{1,18}))?", re.ASCII)
 
 Reason = Literal[
     "empty",
@@ -91,15 +95,20 @@ def from_record(headers: Iterable[tuple[str, bytes]], value: bytes | None) -> De
     missing = [name for name in (REASON, DETAIL, ORIGIN, APPEND_TIME) if name not in own]
     if missing:
         raise ValueError(f"no dead letter: header {missing[0]!r} is missing; only the pipeline writes this topic")
-    topic, partition, offset, *index = own[ORIGIN].decode().split("/")
+    if (origin := resent_from(own.items())) is None:
+        raise ValueError(
+            f"no dead letter: headers {ORIGIN!r} and {APPEND_TIME!r} say no place and time; only the pipeline writes "
+            "this topic"
+        )
+    append_time, (topic, partition, offset, index) = origin
     return DeadLetter(
         reason=own[REASON].decode(),  # type: ignore[arg-type]
         detail=own[DETAIL].decode(),
         topic=topic,
-        partition=int(partition),
-        offset=int(offset),
-        index=int(index[0]) if index else None,
-        append_time=int(own[APPEND_TIME]),
+        partition=partition,
+        offset=offset,
+        index=index,
+        append_time=append_time,
         headers=tuple((name.removeprefix(OF_ORIGIN), data) for name, data in found if name.startswith(OF_ORIGIN)),
         value=value,
     )
@@ -114,13 +123,17 @@ def resent_headers(letter: DeadLetter) -> list[tuple[str, bytes]]:
     ]
 
 
-def resent_from(headers: Sequence[tuple[str, bytes]]) -> tuple[int, str] | None:
-    """The first append time (ms UTC) and the origin of a record that was sent again; None for any other record."""
+def resent_from(headers: Iterable[tuple[str, bytes]]) -> tuple[int, Place] | None:
+    """The first append time (ms UTC) and place of a record that was sent again; None for any other record."""
     found = dict(headers)
     try:
-        return int(found[APPEND_TIME]), found[ORIGIN].decode()
+        append_time, place = int(found[APPEND_TIME]), _PLACE.fullmatch(found[ORIGIN].decode())
     except (KeyError, ValueError):
         return None
+    if place is None or not 0 <= append_time <= LATEST:
+        return None
+    topic, partition, offset, index = place.groups()
+    return append_time, (topic, int(partition), int(offset), None if index is None else int(index))
 
 
 def _goes_back(name: str, index: int | None) -> bool:

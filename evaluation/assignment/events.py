@@ -1,7 +1,5 @@
 """Events: which metrics does each event feed, and for which units?"""
 
-from typing import Any
-
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +10,7 @@ from evaluation.assignment.letters import shown
 from evaluation.assignment.messages import Mask, Rows, Stretch, bits, properties
 from evaluation.assignment.plan import EventPlan
 from evaluation.assignment.properties import satisfied
+from evaluation.assignment.values import read_json
 from schemas.units import Kind
 
 LARGEST_VALUE = 1 << 40  # a quantised value lies below it, up or down
@@ -111,14 +110,14 @@ def _values(
 
 
 class _Groups(msgspec.Struct):
-    groups: Any = None
+    groups: msgspec.Raw = msgspec.Raw(b"null")
 
 
 def _with_a_unit(columns: Columns, without: Mask, stretch: Stretch) -> Mask:
-    """Reject events that carry no unit at all; a group of a type that no run needs is one."""
+    """Reject events that carry no unit at all; a group of a type that no run needs is one, if it can be read."""
     usable = np.ones(len(columns), np.bool_)
     for i in np.flatnonzero(without).tolist():
-        groups = msgspec.json.decode(columns.value(i) or b"", type=_Groups).groups
+        groups = read_json(bytes(msgspec.json.decode(columns.value(i) or b"{}", type=_Groups).groups))
         if not isinstance(groups, dict) or not any(groups.values()):
             detail = "user_id, device_id and groups are missing or empty; send one of them, as a string"
             stretch.letters.reject(columns, i, "no unit", detail)

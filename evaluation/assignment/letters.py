@@ -3,10 +3,9 @@
 from dataclasses import dataclass
 
 from evaluation.assignment.columns import Columns
-from schemas.dead_letter import DeadLetter, Reason, resent_from
+from schemas.dead_letter import DeadLetter, Place, Reason, resent_from
 from schemas.records import Records
 
-LATEST = 253_402_300_799_999  # ms UTC: the last of the year 9999
 SHOWN = 100  # characters of a value in a letter
 
 
@@ -48,7 +47,7 @@ class Origin:
     """Where and when a message stood first."""
 
     append_time: int
-    place: tuple[str, int, int, int | None]  # topic, partition, offset, index within a record that held many
+    place: Place
 
     @property
     def text(self) -> str:
@@ -59,13 +58,7 @@ class Origin:
 def origin_of(records: Records, row: int) -> Origin | None:
     """The origin of a record that was sent again; None for any other."""
     found = resent_from(records.headers.get(row, ()))
-    if found is None or not 0 <= found[0] <= LATEST:
-        return None
-    topic, *numbers = found[1].split("/")
-    if len(numbers) not in {2, 3} or not all(number.isascii() and number.isdigit() for number in numbers):
-        return None
-    partition, offset, *index = map(int, numbers)
-    return Origin(found[0], (topic, partition, offset, index[0] if index else None))
+    return None if found is None else Origin(*found)
 
 
 def place_of(records: Records, row: int, index: int | None) -> Origin:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.assignment.columns import Columns
-from evaluation.assignment.letters import LATEST, Letters, place_of
+from evaluation.assignment.letters import Letters, place_of
 from evaluation.assignment.plan import unit_path
 from evaluation.assignment.properties import Column
 from evaluation.assignment.scanning import MISSING, Path, Type, Wanted
@@ -16,6 +16,7 @@ from evaluation.assignment.values import Selector
 from evaluation.hashing import position_hashes, text_hashes, unit_hashes
 from evaluation.texts import Texts
 from schemas.assignment import Assignment
+from schemas.dead_letter import LATEST
 from schemas.records import Records
 from schemas.units import Arm, Kind
 

@@ -45,7 +45,25 @@ def test_a_letter_goes_back_with_its_headers_append_time_and_origin() -> None:
     headers = resent_headers(LETTER)
 
     assert headers[:3] == list(LETTER.headers)
-    assert resent_from(headers) == (1_700_000_000_123, "events/2/17")
+    assert resent_from(headers) == (1_700_000_000_123, ("events", 2, 17, None))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("peekproof-origin", b"events/4294967296/1"),
+        ("peekproof-origin", b"events/0/" + b"9" * 30),
+        ("peekproof-origin", b"events"),
+        ("peekproof-append-time", b"9" * 30),
+        ("peekproof-append-time", b"-1"),
+    ],
+)
+def test_a_record_with_a_place_or_time_that_no_table_holds_is_no_letter(name: str, value: bytes) -> None:
+    headers = dict(to_headers(LETTER)) | {name: value}
+
+    assert resent_from(headers.items()) is None
+    with pytest.raises(ValueError, match="no place and time"):
+        from_record(headers.items(), b"")
 
 
 def test_one_event_of_many_goes_back_without_the_content_type_of_the_many() -> None:

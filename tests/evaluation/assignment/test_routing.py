@@ -542,6 +542,9 @@ BAD = {
     "very deep": (b"[" * 500_000, "too deep"),
     "deep objects": (b'{"x":' * 100_000, "too deep"),
     "no unit": (b'{"event_type":"view"}', "no unit"),
+    "group beyond all numbers": (b'{"event_type":"view","groups":{"org":1e999}}', "no unit"),
+    "bad UTF-8 as group": (b'{"event_type":"view","groups":{"org":"\xff"}}', "no unit"),
+    "groups beyond all numbers": (b'{"event_type":"view","groups":1e999}', "no unit"),
     "future": (b'{"event_type":"view","user_id":"u","time":9999999999999}', "future"),
 }
 
@@ -774,7 +777,9 @@ class TestSentAgain:
         assert letter.origin == "events/0/100/1"
         assert again.id.tolist() == [xxhash.xxh64(b"events/0/100/1").intdigest()]
 
-    @pytest.mark.parametrize("origin", [b"", b"x", b"events/0", b"events/a/1", b"events/0/1/2/3", b"\xff"])
+    @pytest.mark.parametrize(
+        "origin", [b"", b"x", b"events/0", b"events/a/1", b"events/0/1/2/3", b"\xff", b"events/0/" + b"9" * 5_000]
+    )
     def test_an_origin_that_is_none_is_ignored(self, route, origin):
         headers = [("peekproof-append-time", b"0"), ("peekproof-origin", origin)]
 
