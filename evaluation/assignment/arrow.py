@@ -2,7 +2,8 @@
 
 Columns are named like the JSON fields and typed accordingly: strings (or dictionaries of them), integers (or a
 timestamp) and numbers; `event_properties`, `user_properties`, `groups` and `metadata` are structs, whose fields are the
-properties. Other columns are ignored. A column of the wrong type rejects the stream, a bad row rejects itself, as JSON.
+properties. Other columns are ignored. A column of the wrong type rejects the stream, and so do more than `MOST_ROWS`
+rows; a bad row rejects itself, as JSON.
 """
 
 from typing import Any, NoReturn
@@ -16,39 +17,43 @@ from evaluation.assignment.columns import Columns
 from evaluation.assignment.letters import Letters, shown
 from evaluation.assignment.scanning import LONGEST_TEXT, MISSING, NUMBERS, TEXTS, Path, Type, Wanted, first_text
 from evaluation.texts import Texts
+from schemas.dead_letter import Reason
 from schemas.records import Records
 
+MOST_ROWS = 100_000  # of a stream: a row may take no bytes at all, and each may become a letter
+UNREADABLE = (ArithmeticError, LookupError, OSError, ValueError, pa.ArrowException)
 
-class _WrongTypeError(Exception):
-    """A column of an Arrow stream is of no use."""
+
+class _UselessError(Exception):
+    """An Arrow stream, or a column of it, is of no use."""
+
+    def __init__(self, reason: Reason, detail: str) -> None:
+        super().__init__(detail)
+        self.reason: Reason = reason
 
 
 def read_arrow(records: Records, row: int, wanted: Wanted, letters: Letters) -> Columns:
     """The rows of an Arrow stream."""
     value = records.value(row)
-    table, columns, numbers = pa.table({}), {}, {}
     if value:
         try:
-            with pa.ipc.open_stream(value) as stream:
-                table = stream.read_all().combine_chunks()
-            table.validate(full=True)
+            table = _table(value)
             columns = {path: _arrow_column(table, path, kind) for path, kind in wanted.fields.items()}
             numeric = [path for path, kind in wanted.fields.items() if kind in NUMBERS]
             numbers = {path: _arrow_column(table, path, Type.NUMBER) for path in numeric}
-        except _WrongTypeError as error:
-            letters.add(row, None, "wrong type", str(error), value)
-            table = pa.table({})
-        except (pa.ArrowException, OSError, ValueError, KeyError, UnicodeDecodeError) as error:
+        except _UselessError as error:
+            letters.add(row, None, error.reason, str(error), value)
+            return _nothing(wanted)
+        except UNREADABLE as error:
             letters.add(row, None, "not arrow", f"{shown(str(error))}; send one Arrow IPC stream", value)
-            table = pa.table({})
+            return _nothing(wanted)
     else:
         letters.add(row, None, "empty", "the value is empty; send one Arrow IPC stream", value)
-    if not columns:
         return _nothing(wanted)
 
     def message(i: int) -> bytes:
-        (fields,) = table.slice(i, 1).to_pylist()
-        fields = {name: field for name, field in fields.items() if field is not None}
+        columns_of_one = zip(table.column_names, table.slice(i, 1).columns, strict=True)
+        fields = {name: field for name, column in columns_of_one for field in _values(column) if field is not None}
         if ("time",) in columns and (time := int(columns["time",][i])) != MISSING:
             fields["time"] = time
         return msgspec.json.encode(fields, enc_hook=str)
@@ -79,6 +84,19 @@ def read_arrow(records: Records, row: int, wanted: Wanted, letters: Letters) -> 
     )
 
 
+def _table(value: bytes) -> pa.Table:
+    """The rows of a stream, each checked. Raises `_UselessError` and what is UNREADABLE."""
+    batches, rows = [], 0
+    with pa.ipc.open_stream(value) as stream:
+        for batch in stream:
+            rows += batch.num_rows
+            if rows > MOST_ROWS:
+                raise _UselessError("too large", f"the stream has more than {MOST_ROWS} rows; send fewer in one record")
+            batch.validate(full=True)
+            batches.append(batch)
+        return pa.Table.from_batches(batches, stream.schema).combine_chunks()
+
+
 def _nothing(wanted: Wanted) -> Columns:
     fields = wanted.fields.items()
     nothing = np.empty(0, np.int64)
@@ -94,7 +112,7 @@ def _nothing(wanted: Wanted) -> Columns:
 
 
 def _arrow_column(table: pa.Table, path: Path, kind: Type) -> Any:
-    """One wanted field of an Arrow table; raises `_WrongTypeError`."""
+    """One wanted field of an Arrow table; raises `_UselessError`."""
     column = pa.nulls(table.num_rows)
     for depth, name in enumerate(path):
         if depth and not pa.types.is_struct(column.type):
@@ -102,11 +120,11 @@ def _arrow_column(table: pa.Table, path: Path, kind: Type) -> Any:
             break
         names = [field.name for field in column.type] if depth else table.column_names
         if names.count(name) > 1:
-            raise _WrongTypeError(f"two columns are named {shown(name)}; name each once")
+            raise _UselessError("wrong type", f"two columns are named {shown(name)}; name each once")
         if name not in names:
             column = pa.nulls(table.num_rows)
             break
-        chunked = pc.struct_field(column, name) if depth else table.column(name)
+        chunked = pc.struct_field(column, [names.index(name)]) if depth else table.column(name)
         column = (
             pa.concat_arrays(chunked.chunks)
             if isinstance(chunked, pa.ChunkedArray) and chunked.num_chunks
@@ -114,7 +132,7 @@ def _arrow_column(table: pa.Table, path: Path, kind: Type) -> Any:
         )
 
     def refuse(rule: str) -> NoReturn:
-        raise _WrongTypeError(f"column {'.'.join(path)} is {column.type}; send {rule}")
+        raise _UselessError("wrong type", f"column {'.'.join(path)} is {column.type}; send {rule}")
 
     is_null = pa.types.is_null(column.type)
     if kind == Type.OBJECT:
@@ -127,7 +145,7 @@ def _arrow_column(table: pa.Table, path: Path, kind: Type) -> Any:
         if pa.types.is_dictionary(column.type):
             column = column.dictionary_decode()
         if kind == Type.FIRST and (pa.types.is_list(column.type) or pa.types.is_large_list(column.type)):
-            column = pa.array([first_text(names) for names in column.to_pylist()], column.type.value_type)
+            column = pa.array([first_text(names) for names in _values(column)], column.type.value_type)
         if not is_null and not _is_text(column.type):
             refuse("strings")
         return Texts.of(column)
@@ -146,6 +164,16 @@ def _is_text(kind: pa.DataType) -> bool:
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
 
 
+def _values(column: pa.Array | pa.ChunkedArray) -> list[Any]:
+    """The values in Python's types; where those cannot say one (a year beyond 9999, nanoseconds), in Arrow's words."""
+    try:
+        return column.to_pylist()
+    except UNREADABLE:
+        if len(column) == 1:
+            return [str(column)]
+        return [value for i in range(len(column)) for value in _values(column.slice(i, 1))]
+
+
 def _as_json(column: pa.Array) -> pa.Array:
     """Each value as JSON writes it."""
     if pa.types.is_nested(column.type) or pa.types.is_null(column.type):
@@ -153,5 +181,5 @@ def _as_json(column: pa.Array) -> pa.Array:
     else:
         encoded = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
         values, codes = encoded.dictionary, encoded.indices
-    texts = [None if value is None else msgspec.json.encode(value, enc_hook=str) for value in values.to_pylist()]
+    texts = [None if value is None else msgspec.json.encode(value, enc_hook=str) for value in _values(values)]
     return pa.array([None if text == b"null" else text for text in texts], pa.large_binary()).take(codes)
