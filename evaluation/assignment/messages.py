@@ -82,6 +82,13 @@ def properties(
     return found
 
 
+def _unit_texts(columns: Columns, unit_type: str) -> Texts:
+    """Each message's unit as the text by which it is bucketed."""
+    path = unit_path(unit_type)
+    texts = columns.texts[path]
+    return Column.of_json(texts).texts if path[0] == "user_properties" else texts
+
+
 @dataclass
 class Stretch:
     """Records to which one catalog state applies, and what they say besides rows."""
@@ -127,7 +134,7 @@ class Stretch:
 
         An empty string is none.
         """
-        texts = [columns.texts[unit_path(unit_type)] for unit_type in unit_types]
+        texts = [_unit_texts(columns, unit_type) for unit_type in unit_types]
         hashes = np.empty((len(texts), len(columns)), np.uint64)
         carried = np.empty(hashes.shape, np.bool_)
         for i, (unit_type, each) in enumerate(zip(unit_types, texts, strict=True)):

@@ -46,15 +46,6 @@ def unit_path(unit_type: str) -> Path:
     return (parent, name) if dot else (parent,)
 
 
-def _unit_fields(unit_types: Iterable[str]) -> dict[Path, Type]:
-    fields: dict[Path, Type] = {}
-    for path in map(unit_path, unit_types):
-        if len(path) == 2:
-            fields[path[:1]] = Type.OBJECT
-        fields[path] = Type.FIRST if path[0] == "groups" else Type.TEXT
-    return fields
-
-
 def property_path(name: str) -> Path:
     """Where a message carries what a condition or a breakdown compares: country, event_properties.NAME, …"""
     parent, dot, rest = name.partition(".")
@@ -73,8 +64,8 @@ def message_path(selector: Selector) -> Path | None:
     return None
 
 
-def _property_fields(paths: Iterable[Path]) -> dict[Path, Type]:
-    """What is read for comparison as any value; ids, which stand in `COMMON`, and groups' names as texts."""
+def _fields(paths: Iterable[Path]) -> dict[Path, Type]:
+    """What is compared or bucketed by: any value; ids, which stand in `COMMON`, and groups' names are texts."""
     fields: dict[Path, Type] = {}
     for path in paths:
         if path not in COMMON:
@@ -178,7 +169,7 @@ class EventPlan:
         fields = {("event_type",): Type.TEXT} | COMMON
         if properties:
             fields |= {("event_properties",): Type.OBJECT} | dict.fromkeys(properties, Type.NUMBER)
-        fields |= _property_fields(compared) | _unit_fields(unit_types)
+        fields |= _fields([*compared, *map(unit_path, unit_types)])
         return cls(
             unit_types=unit_types,
             needed=needed,
@@ -297,7 +288,7 @@ class ExposurePlan:
         unit_types = tuple(dict.fromkeys([*IDS, *sorted(units)]))
         fields: dict[Path, Type] = {("flag_key",): Type.TEXT, ("variant",): Type.TEXT, ("experiment_key",): Type.TEXT}
         broken_down = [property_path(each.property) for run in runs for each in run.definition.breakdowns]
-        fields |= COMMON | _property_fields([*broken_down, *_asked_by(catalog)]) | _unit_fields(unit_types)
+        fields |= COMMON | _fields([*broken_down, *_asked_by(catalog), *map(unit_path, unit_types)])
         fields |= {("metadata",): Type.OBJECT, ("metadata", "flagVersion"): Type.INTEGER}
         return cls(
             catalog=catalog,

@@ -72,6 +72,11 @@ class Column:
             self._views[view] = [*map(view, self._subjects)]
         return self._views[view]
 
+    @property
+    def texts(self) -> Texts:
+        """Each of the n values as one text, by which it is bucketed."""
+        return self._texts.take(self.distinct[0]) if self.plain is None else self.plain
+
     @cached_property
     def _texts(self) -> Texts:
         texts = [text_of(value) for value in self.distinct[1]]

@@ -205,6 +205,20 @@ class TestEvents:
         assert assigned.unit.tolist() == [unit("user_properties.account", "a-7")]
         assert not assigned.rejects
 
+    def test_a_user_property_is_a_unit_by_its_text_and_bothers_nobody_else(self, route):
+        by_account = msgspec.structs.replace(BUTTON, key="accounts", unit="user_properties.account")
+        history = shop().run(BUTTON, by_account).history
+        said = [17, "17", True, 'a"b', None, "", {"a": [1]}]
+
+        assigned = route(*(event(user_properties={"account": each}) for each in said), catalog=history)
+
+        of_users = unit("user_id", "u-1")
+        assert [row[3] for row in rows_of(assigned) if row[3] != of_users] == [
+            unit("user_properties.account", text) for text in ("17", "17", "true", 'a"b', '{"a":[1]}')
+        ]
+        assert assigned.unit.tolist().count(of_users) == len(said)
+        assert not assigned.rejects
+
     @pytest.mark.parametrize(
         "missing", [{"user_id": None}, {"user_id": ""}, {"user_id": None, "device_id": "", "groups": {}}]
     )
