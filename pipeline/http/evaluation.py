@@ -40,18 +40,18 @@ def _served(backend: Backend, key: Key, text: str | None) -> ServedFlags:
 
 
 def stream_of(backend: Backend, text: str | None, event: Callable[[ServedFlags], bytes], quiet: bytes) -> Stream:
-    """An event of the key's flags at once and after every change of them, `quiet` between, while the key stands.
+    """An event of the key's flags at once and whenever answers may be others, `quiet` between, while the key stands.
 
     It is one request, however many changes there are. Raises as `served_to`.
     """
     key = backend.access.admit(text, OF_DEPLOYMENTS)
 
     async def events() -> AsyncIterator[bytes]:
-        sent = b""
+        sent = ""
         while not backend.is_stopping and backend.access.holds(key):
             newest = _served(backend, key, text)
-            if newest.json != sent:
-                sent = newest.json
+            if newest.version != sent:
+                sent = newest.version
                 yield event(newest)
             elif not await backend.catalog_changes(KEEP_ALIVE_SECONDS):
                 yield quiet

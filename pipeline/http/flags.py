@@ -4,6 +4,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
+from hashlib import blake2b
 from time import monotonic
 from typing import Any, Literal, TypeVar
 
@@ -39,6 +40,7 @@ class ServedFlags:
         needed = needed_for([*self.keys], {key: config.dependencies or () for key, config in configs.items()})
         wanted = [_marked(config, key in self.keys) for key, config in configs.items() if key in needed]
         self.flags = Flags(wanted, cohorts=cohorts)
+        self._decides = wanted, {key: cohort.version for key, cohort in catalog.cohorts.items()}
         self._shown = [_stub(config) for config in wanted if config.key in self.keys] if is_client else wanted
         served = {key: catalog.flags[key] for key in self.keys}
         self.sticky: dict[str, tuple[str, Selector]] = {  # the run, and where a context has its unit
@@ -53,6 +55,11 @@ class ServedFlags:
         self.changed = catalog.append_time  # ms UTC
         self._parents = len(wanted) - len(self.keys)  # that are evaluated, but not served
         self._made: defaultdict[Callable[..., object], dict[int, Any]] = defaultdict(dict)
+
+    @cached_property
+    def version(self) -> str:
+        """Another one wherever an answer may be another, whether or not what is shown of the flags is."""
+        return digest(msgspec.json.encode(self._decides))
 
     @cached_property
     def json(self) -> bytes:
@@ -122,6 +129,11 @@ class FlagMemory:
         if deployment is None:
             return self.of(None, is_client=False)
         return self.of(name, deployment.definition.type == "client")
+
+
+def digest(text: bytes) -> str:
+    """What stands for a text when it is asked whether it is another."""
+    return blake2b(text, digest_size=16).hexdigest()
 
 
 def _member(_: ServedFlags, key: str, answer: Answer) -> bytes:

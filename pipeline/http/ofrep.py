@@ -5,7 +5,6 @@ A variant's value is its payload. A flag of which no variant has one is told by 
 it) the default that stands in the code holds.
 """
 
-from hashlib import blake2b
 from typing import Any
 
 import msgspec
@@ -19,7 +18,7 @@ from evaluation.assignment.configs import OFF
 from pipeline.http.access import bearer
 from pipeline.http.backend import Backend
 from pipeline.http.evaluation import JSON, MOST_USER_BYTES, evaluate, served_to, stream_of
-from pipeline.http.flags import ServedFlags
+from pipeline.http.flags import ServedFlags, digest
 
 FIELDS = {  # of a user: what else a context holds is a property of the user
     *("user_id", "device_id", "country", "region", "city", "dma", "language", "platform", "version", "os"),
@@ -78,7 +77,7 @@ async def evaluate_flags(request: AnyRequest, backend: Backend) -> Response[byte
         answers = evaluate(request, backend, served, _user(await request.body()))
     except RefusedError as error:
         return _told({"errorCode": error.code, "errorDetails": error.details}, 400)
-    tag = f'"{_digest(b"".join(served.each(_deciding, answers)))}"'
+    tag = f'"{digest(b"".join(served.each(_deciding, answers)))}"'
     if request.headers.get("if-none-match") == tag:
         return Response(b"", status_code=304, headers={"etag": tag})
     ticket = backend.tickets.of(bearer(request.headers.get("authorization")))
@@ -100,7 +99,7 @@ async def stream(backend: Backend, ticket: str) -> Stream:
 
 
 def _word(served: ServedFlags) -> bytes:
-    word = {"type": "refetchEvaluation", "etag": _digest(served.json), "lastModified": served.changed // 1_000}
+    word = {"type": "refetchEvaluation", "etag": served.version, "lastModified": served.changed // 1_000}
     return b"data: " + msgspec.json.encode(word) + b"\n\n"
 
 
@@ -155,7 +154,3 @@ def _deciding(_: ServedFlags, key: str, answer: Answer) -> bytes:
 
 def _told(told: Success, status: int = 200) -> Response[bytes]:
     return Response(msgspec.json.encode(told), status_code=status, media_type=JSON)
-
-
-def _digest(text: bytes) -> str:
-    return blake2b(text, digest_size=16).hexdigest()

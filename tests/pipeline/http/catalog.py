@@ -43,9 +43,10 @@ BETA = Flag(
     ),
     rollout=0,
 )
+TESTERS = Cohort(key="testers", owner="shop", ids=("ann", "tom"))
 DOCUMENTS: tuple[Definition, ...] = (
     PURCHASE,
-    Cohort(key="testers", owner="shop", ids=("ann", "tom")),
+    TESTERS,
     Deployment(key="web", owner="shop", type="client"),
     Deployment(key="backend", owner="shop", type="server"),
     Group(key="slots", owner="shop", type="mutual-exclusion", slots=(GroupSlot(percentage=100),)),

@@ -9,7 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from pipeline.settings import Settings
-from tests.pipeline.http.catalog import BETA, edit
+from tests.pipeline.http.catalog import BETA, TESTERS, edit
 from tests.pipeline.http.server import Server
 
 ONE = "/ofrep/v1/evaluate/flags/{}"
@@ -73,13 +73,21 @@ def test_all_flags_come_again_only_when_an_answer_is_another(client: httpx.Clien
     assert of_another.status_code == 200
 
 
+def words_of(told: httpx.Response) -> Iterator[dict[str, Any]]:
+    """What a stream says; it fails when that is nothing but its sign of life."""
+    for line in told.iter_lines():
+        if line.startswith("data: "):
+            yield json.loads(line.removeprefix("data: "))
+        assert line != ":", "the stream had nothing to say"
+
+
 def test_whoever_fetched_all_flags_hears_of_a_change(client: httpx.Client, shop: Settings):
     first = client.post(ALL, json=context("bob"))
     (stream,) = first.json()["eventStreams"]
     assert client.get("/ofrep/v1/stream?ticket=none").status_code == 401
 
     with client.stream("GET", stream["endpoint"]["requestUri"]) as told:
-        words = (json.loads(line.removeprefix("data: ")) for line in told.iter_lines() if line.startswith("data: "))
+        words = words_of(told)
         at_once = next(words)
         edit(shop, replace(BETA, description="one more word"))
         afterwards = next(words)
@@ -88,3 +96,19 @@ def test_whoever_fetched_all_flags_hears_of_a_change(client: httpx.Client, shop:
     assert at_once["etag"] != afterwards["etag"]
     again = client.post(ALL, json=context("bob"), headers={"If-None-Match": first.headers["etag"]})
     assert again.status_code == 200
+
+
+def test_whoever_joins_a_cohort_hears_that_answers_are_others(client: httpx.Client, shop: Settings):
+    first = client.post(ALL, json=context("eve")).json()
+    (stream,) = first["eventStreams"]
+
+    with client.stream("GET", stream["endpoint"]["requestUri"]) as told:
+        words = words_of(told)
+        next(words)
+        edit(shop, replace(TESTERS, ids=(*TESTERS.ids, "eve")))
+        assert next(words)["type"] == "refetchEvaluation"
+
+    def value(answer: dict[str, Any]) -> Any:
+        return {flag["key"]: flag["value"] for flag in answer["flags"] if "value" in flag}["beta"]
+
+    assert (value(first), value(client.post(ALL, json=context("eve")).json())) == (False, True)

@@ -56,7 +56,9 @@ class Changing(Backend):
     def next(self) -> Any:
         self.told += 1
         self.is_stopping = self.told == 5
-        return SimpleNamespace(json=b"%d" % self.told, changed=self.told, newest=b"%d" % self.told)
+        return SimpleNamespace(
+            json=b"%d" % self.told, version=str(self.told), changed=self.told, newest=b"%d" % self.told
+        )
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,59 @@
+"""Flags as they are served: what a client is not shown decides about its answers too."""
+
+import pytest
+from msgspec.structs import replace
+
+from evaluation.lifecycle import apply_definition, roll_back, start
+from pipeline.http.flags import FlagMemory, ServedFlags
+from schemas.catalog import Cohort, Deployment, Exempt, Flag, Group, GroupSlot, Membership, Metric, Spec, Variant
+from tests.evaluation.assignment.catalogs import in_force
+
+HOLDOUT = Group(key="holdout", owner="shop", type="holdout", slots=(GroupSlot(percentage=10),))
+TESTERS = Cohort(key="testers", owner="shop", ids=("ann",))
+METRIC = Metric(key="purchase", owner="shop", type="conversion", event="purchase", window="1s")
+PARENT = Flag(key="parent", owner="shop", variants=(Variant(key="on"),), deployments=("backend",))
+CHILD = Flag(
+    key="child",
+    owner="shop",
+    variants=(Variant(key="on"),),
+    prerequisites={"parent": ("on",)},
+    groups=(Membership(group="holdout"),),
+)
+DRAFTS = [apply_definition(None, flag, 1) for flag in (PARENT, CHILD)]
+STARTED = [start(draft, 2, draft.definition.key) for draft in DRAFTS]
+Version = tuple[str, str, int, Spec]
+VERSIONS: list[Version] = [
+    ("group", "holdout", 1, HOLDOUT),
+    ("cohort", "testers", 1, TESTERS),
+    ("metric", "purchase", 1, METRIC),
+    ("deployment", "backend", 1, Deployment(key="backend", owner="shop", type="server")),
+    *(("flag", state.definition.key, 1, state) for state in DRAFTS),
+    *(("flag", state.definition.key, 2, state) for state in STARTED),
+]
+
+
+def served(*edits: Version) -> ServedFlags:
+    """What a client of `web` is served, after some edits."""
+    memory = FlagMemory()
+    memory.take(in_force([*VERSIONS, *edits]).newest)
+    return memory.of("web", is_client=True)
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        ("group", "holdout", 2, replace(HOLDOUT, exempt=Exempt(users=("bob",)))),
+        ("cohort", "testers", 2, replace(TESTERS, ids=("ann", "bob"))),
+        ("flag", "parent", 3, roll_back(STARTED[0], 3)),
+    ],
+    ids=["a holdout", "a cohort", "a prerequisite"],
+)
+def test_what_answers_rest_on_is_another_version_of_flags_that_look_the_same(edit: Version):
+    before, after = served(), served(edit)
+
+    assert after.json == before.json
+    assert after.version != before.version
+
+
+def test_other_documents_are_none():
+    assert served(("metric", "purchase", 2, replace(METRIC, description="a word"))).version == served().version
