@@ -86,7 +86,8 @@ class Follower:
         """Stop reading."""
         if self._reading is not None:
             self._reading.cancel()
-            await asyncio.gather(self._consumer.stop(), self._asking.stop())
+            # Without a broker the client cancels its own fetch, and raises that as if we had been cancelled.
+            await asyncio.gather(self._consumer.stop(), self._asking.stop(), return_exceptions=True)
 
     async def _check(self) -> None:
         async with self._checking:

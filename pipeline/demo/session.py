@@ -47,6 +47,7 @@ ARCHIVE_INTERVAL_MS = 5_000
 
 START_SECONDS = 180.0  # for the workers to be there; the first time their kernels are compiled
 SETTLE_SECONDS = 90.0  # for everything to be counted after the traffic; window and horizon take 20 of them
+STOP_SECONDS = 10.0  # for the traffic to end when told to; without a broker it would wait for ever
 MOST_FALLS = 5  # of one worker
 LOOK_SECONDS = 0.25  # between two pictures
 MEASURE_SECONDS = 3.0  # between two measures of the processes, which walk through the pages of each
@@ -189,13 +190,12 @@ class _Session:
             # The bound is for a traffic that hangs: it stops by itself when its time is over.
             ended = await self._until(reading.done, seconds + SETTLE_SECONDS, "live traffic", sending=True)
         finally:
-            if self._traffic.returncode is None:
-                with suppress(ProcessLookupError):
-                    self._traffic.terminate()
             living.cancel()
-            with suppress(asyncio.CancelledError):
-                await living
-        await reading
+            await asyncio.wait([living], timeout=STOP_SECONDS)
+            await _stop(self._traffic)
+            await reading
+        if living.done() and not living.cancelled():
+            living.result()
         if await self._traffic.wait() or not (ended or self._stopping.is_set()):
             raise PeekproofError(f"the traffic failed; see {log.name}")
 
@@ -227,8 +227,9 @@ class _Session:
             for follower in followers:
                 await follower.start()
             yield
-            for follower in followers:
-                await follower.caught_up()
+            if not self._stopping.is_set():
+                for follower in followers:
+                    await follower.caught_up()
         finally:
             for follower in followers:
                 await follower.stop()
@@ -236,6 +237,8 @@ class _Session:
     def _check(self) -> None:
         if time.monotonic() > self._next_measure:
             self._measure()
+        if self._broker is not None and self._broker.pid is None:
+            raise PeekproofError(f"the demo's broker ended by itself; see {self._broker.directory / 'broker.log'}")
         for worker in self._supervisor.workers:
             if worker.restarts >= MOST_FALLS:
                 raise PeekproofError(
@@ -279,6 +282,16 @@ class _Session:
             flags={key: dict(sorted(answers.items())) for key, answers in watch.answers.items()},
             history=watch.history,
         )
+
+
+async def _stop(process: asyncio.subprocess.Process) -> None:
+    """Have it end in order, or at once where it doesn't."""
+    with suppress(ProcessLookupError):
+        process.terminate()
+    try:
+        await asyncio.wait_for(process.wait(), STOP_SECONDS)
+    except TimeoutError:
+        process.kill()
 
 
 async def begin_experiments(settings: Settings) -> dict[str, FlagInForce]:

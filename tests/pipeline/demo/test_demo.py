@@ -150,3 +150,21 @@ def test_ctrl_c_stops_everything_and_the_exit_code_says_that_no_result_arrived(b
     while any(process.is_running() for process in started) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert not any(process.is_running() for process in started)
+
+
+def test_a_demo_whose_broker_ends_stops_everything_and_says_so(tmp_path: Path):
+    command = python("pipeline.cli", "demo", "--seconds=600", "--events-per-second=2000")
+    environment = environment_of("", tmp_path)  # a broker of its own
+    demo = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    while "live traffic" not in demo.stdout.readline():
+        assert demo.poll() is None
+    started = psutil.Process(demo.pid).children(recursive=True)
+    (kafka,) = [process for process in started if process.name() == "java"]
+
+    kafka.kill()
+    _, complaint = demo.communicate(timeout=150)
+
+    assert demo.returncode == 2
+    assert f"the demo's broker ended by itself; see {tmp_path}/demo/broker/broker.log" in complaint
+    assert "Traceback" not in complaint
+    assert not any(process.is_running() for process in started)
