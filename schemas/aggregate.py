@@ -77,4 +77,4 @@ class Aggregate(msgspec.Struct, frozen=True, kw_only=True):
     jumpers: int = 0
     reassigned: int = 0
     duplicate_ids: int = 0  # events with the insert id of another one of the same minute: other events, worth a look
-    final: bool = False  # nothing can change it any more
+    final: bool = False  # nothing can change it any more: `offset`, `clock` and `catalog` stay those of that moment

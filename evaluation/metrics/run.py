@@ -396,9 +396,9 @@ class Run:
         return self.completed is not None and clock > self.ends + self.horizon
 
     def aggregate(self, partition: int, offset: int, clock: int, catalog: int) -> Aggregate:
-        """The run's sums as they stand. Call `settle` before."""
+        """The run's sums as they stand, or its last word. Call `settle` before."""
         if self.final:
-            return msgspec.structs.replace(self.final, offset=offset, clock=clock, catalog=catalog)
+            return self.final
         order = sorted(range(len(self.arms)), key=self.arms.__getitem__)
         columns = sorted(enumerate(self.columns), key=lambda each: each[1].metric)
         cells = self._cells()

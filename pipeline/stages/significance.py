@@ -101,11 +101,12 @@ class Significance(Stage):
         for run, aggregates in sorted(due.items()):
             self._computed[run] = now
             last = self._looks.get(run)
-            if last and _is_behind(aggregates, last):
-                continue
-            newest = self._look_at(run, aggregates)
-            if has_news(newest, last, silent=now - self._published.get(run, -inf) >= LONGEST_SILENCE):
-                made[run] = newest
+            if last and last.final:
+                self._news.discard(run)
+            elif last is None or not _is_behind(aggregates, last):
+                newest = self._look_at(run, aggregates)
+                if has_news(newest, last, silent=now - self._published.get(run, -inf) >= LONGEST_SILENCE):
+                    made[run] = newest
         await self._publish(made)
 
     async def release(self, sources: Iterable[Source]) -> None:

@@ -7,22 +7,21 @@ from contextlib import asynccontextmanager
 import msgspec
 import pytest
 
-from evaluation.lifecycle import start
 from evaluation.significance.look import decode_look, encode_look
-from pipeline.catalog import CatalogWriter
 from pipeline.reading import read_topic
 from pipeline.settings import Settings
 from pipeline.stages import significance
 from pipeline.stages.significance import Significance
 from schemas.aggregate import Aggregate, ArmCount, MetricHealth, Sums
-from schemas.catalog import Flag, FlagState, Goal, Metric, Variant
 from schemas.look import Look
 from schemas.topics import AGGREGATES, RESULTS
 from tests.pipeline.slices import records
 
+pytestmark = pytest.mark.usefixtures("shop")
+
 SOURCE = (AGGREGATES, 0)
 VARIANTS = ("control", "treatment")
-CATALOG = 2  # documents
+CATALOG = 3  # documents
 PARTITIONS = range(4)  # of units
 
 
@@ -35,9 +34,9 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def aggregate(partition: int, offset: int, **fields: object) -> bytes:
     """As many units and orders as the partition's log has records."""
-    sums = [Sums("orders", 1, "live", 0, variant, "all", offset, 1, [1], [1]) for variant in VARIANTS]
+    sums = [Sums("purchase", 1, "live", 0, variant, "all", offset, 1, [1], [1]) for variant in VARIANTS]
     made = Aggregate(
-        flag="checkout",
+        flag="button",
         run="exp-1",
         partition=partition,
         offset=offset,
@@ -45,22 +44,9 @@ def aggregate(partition: int, offset: int, **fields: object) -> bytes:
         catalog=CATALOG,
         arms=[ArmCount(0, variant, offset) for variant in VARIANTS],
         sums=sums,
-        metrics=[MetricHealth("orders", 2, 0, 0, 0, 0)],
+        metrics=[MetricHealth("purchase", 2, 0, 0, 0, 0)],
     )
     return msgspec.json.encode(msgspec.structs.replace(made, **fields))
-
-
-async def begin_experiment(settings: Settings) -> None:
-    metric = Metric(key="orders", owner="a", type="conversion", event="order", window="10s")
-    flag = Flag(
-        key="checkout",
-        owner="a",
-        variants=tuple(Variant(key=variant) for variant in VARIANTS),
-        metrics=(Goal(metric="orders", role="primary"),),
-    )
-    async with CatalogWriter(settings) as writer:
-        for spec in (metric, start(FlagState(definition=flag), 1, salt="s")):
-            await writer.publish(writer.next_version(spec, "a", "r"))
 
 
 @asynccontextmanager
@@ -88,7 +74,6 @@ def looks(settings: Settings) -> list[Look]:
 
 def test_a_worker_that_starts_again_makes_no_look_of_the_past(deployment: Settings) -> None:
     async def work() -> None:
-        await begin_experiment(deployment)
         async with working(deployment) as stage:
             await step(stage, [aggregate(each, 300) for each in PARTITIONS])
         async with working(deployment) as stage:  # reads the topic from its beginning
@@ -106,16 +91,31 @@ def test_a_worker_that_starts_again_makes_no_look_of_the_past(deployment: Settin
 
 def test_a_run_goes_on_from_the_looks_that_compaction_left(deployment: Settings) -> None:
     async def work() -> None:
-        await begin_experiment(deployment)
         async with working(deployment) as stage:
             await step(stage, [aggregate(each, 300) for each in PARTITIONS])
             (first,) = await asyncio.to_thread(looks, deployment)
             for number in (500_000, 500_004):
                 left = encode_look(msgspec.structs.replace(first, look=number))
-                await stage.producer.send_and_wait(deployment.topic(RESULTS), left, b"checkout/exp-1", partition=0)
+                await stage.producer.send_and_wait(deployment.topic(RESULTS), left, b"button/exp-1", partition=0)
         async with working(deployment) as stage:
             await step(stage, [aggregate(each, 400) for each in PARTITIONS])
 
     asyncio.run(work())
 
     assert sorted(each.look for each in looks(deployment)) == [1, 500_000, 500_004, 500_005]
+
+
+def test_a_final_run_is_not_computed_again(deployment: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    last_words = [aggregate(each, 300, final=True) for each in PARTITIONS]
+
+    async def work() -> None:
+        async with working(deployment) as stage:
+            await step(stage, last_words)
+        monkeypatch.delattr(significance, "look")
+        async with working(deployment) as stage:
+            await step(stage, last_words)
+            await step(stage, [aggregate(0, 400)])  # of a zombie that has not heard of the end
+
+    asyncio.run(work())
+
+    assert [(each.look, each.final) for each in looks(deployment)] == [(1, True)]
