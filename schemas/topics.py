@@ -34,7 +34,8 @@ def topics(units_partitions: int) -> tuple[Topic, ...]:
     def kept(days: float) -> dict[str, str]:
         return {"cleanup.policy": "delete", "retention.ms": str(int(days * DAY_MS))}
 
-    compact = {"cleanup.policy": "compact"}
+    # The segment that is written to is never compacted, and readers begin with all of it: 1 GB or a week, by default.
+    compact = {"cleanup.policy": "compact", "segment.bytes": str(1 << 26), "segment.ms": str(DAY_MS)}
     return (
         Topic(EXPOSURES, 8, kept(7) | append_time),
         Topic(EVENTS, 8, kept(7) | append_time),
