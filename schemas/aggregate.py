@@ -78,3 +78,12 @@ class Aggregate(msgspec.Struct, frozen=True, kw_only=True):
     reassigned: int = 0
     duplicate_ids: int = 0  # events with the insert id of another one of the same minute: other events, worth a look
     final: bool = False  # nothing can change it any more: `offset`, `clock` and `catalog` stay those of that moment
+
+
+class AggregateHead(msgspec.Struct, frozen=True):
+    """What tells an aggregate from others: its sums are not decoded."""
+
+    flag: str
+    run: str
+    partition: int
+    offset: int

@@ -157,3 +157,14 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
     verdict: Verdict
     final: bool = False
     cells: list[Cell]
+
+
+class LookHead(msgspec.Struct, frozen=True, kw_only=True):
+    """What tells a look from others: its cells are not decoded."""
+
+    experiment: str
+    run: str
+    look: int
+    time: int
+    offsets: dict[str, int]
+    final: bool = False

@@ -4,6 +4,7 @@ import sys
 from collections.abc import Iterable, Iterator
 
 import click
+import msgspec
 from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.table import Table
@@ -13,7 +14,7 @@ from evaluation.significance.look import decode_look
 from pipeline.cli.terminal import Terminal
 from pipeline.reading import read_topic
 from pipeline.settings import Settings
-from schemas.look import Cell, Look
+from schemas.look import Cell, Look, LookHead
 from schemas.topics import RESULTS
 
 RunKey = tuple[str, str]
@@ -32,14 +33,15 @@ def results(follow: bool, as_json: bool) -> None:
         elif follow and sys.stdout.isatty():
             _watch(looks)
         elif follow:
-            for look, _ in looks:
+            for _, value in looks:
+                look = decode_look(value)
                 click.echo(
                     f"{look.experiment}/{look.run} look {look.look}: {look.verdict.decision}: {look.verdict.reason}"
                 )
         else:
-            newest = {(look.experiment, look.run): look for look, _ in looks}
+            newest = dict(looks)
             if newest:
-                Terminal(200).print(tables(newest.values()))
+                Terminal(200).print(tables(map(decode_look, newest.values())))
             else:
                 click.echo("there are none yet; `peekproof experiment start KEY` begins a run")
     except KeyboardInterrupt:
@@ -93,22 +95,22 @@ def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.4g}"
 
 
-def _looks(settings: Settings, follow: bool) -> Iterator[tuple[Look, bytes]]:
-    """Each look that readers take: the first of each number, in ascending order."""
+def _looks(settings: Settings, follow: bool) -> Iterator[tuple[RunKey, bytes]]:
+    """Each look that readers take (see schemas/look.py), and its run."""
     last: dict[RunKey, int] = {}
     for record in read_topic(settings, RESULTS, follow):
         if record.value is None:
             continue
-        look = decode_look(record.value)
-        run = (look.experiment, look.run)
-        if look.look > last.get(run, 0):
-            last[run] = look.look
-            yield look, record.value
+        head = msgspec.json.decode(record.value, type=LookHead)
+        run = (head.experiment, head.run)
+        if head.look > last.get(run, 0):
+            last[run] = head.look
+            yield run, record.value
 
 
-def _watch(looks: Iterator[tuple[Look, bytes]]) -> None:
+def _watch(looks: Iterator[tuple[RunKey, bytes]]) -> None:
     newest: dict[RunKey, Look] = {}
     with Live(console=Terminal(), refresh_per_second=4, vertical_overflow="visible") as live:
-        for look, _ in looks:
-            newest[look.experiment, look.run] = look
+        for run, value in looks:
+            newest[run] = decode_look(value)
             live.update(tables(newest.values()))

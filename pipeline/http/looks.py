@@ -16,7 +16,7 @@ import numpy as np
 from aiokafka import ConsumerRecord
 from numpy.typing import NDArray
 
-from schemas.look import Cell, Look
+from schemas.look import Cell, Look, LookHead
 
 MOST_MARKS = 4_096  # places of looks on the topic, of one run
 MOST_POINTS = 256  # looks of which the history of cells knows, of one run
@@ -42,15 +42,6 @@ COLUMNS = (
 CellKey = tuple[str, str, str, str]  # metric, variant, reading, segment
 
 
-class Head(msgspec.Struct, frozen=True):
-    """The beginning of a look; its cells are not read."""
-
-    experiment: str
-    run: str
-    look: int
-    time: int
-
-
 class Mark(NamedTuple):
     """Where a look stands on the topic."""
 
@@ -72,7 +63,7 @@ class Remembered:
 
     def __init__(self, partition: int) -> None:
         self.partition = partition
-        self.head: Head
+        self.head: LookHead
         self.newest = b""  # the look's bytes as they stand on the topic
         self.offset = 0  # where it stands
         self.published = 0  # when (ms UTC)
@@ -82,7 +73,7 @@ class Remembered:
         self._apart = 1  # looks from one point to the next
         self._marks_apart = 1
 
-    def take(self, head: Head, value: bytes, offset: int, published: int) -> None:
+    def take(self, head: LookHead, value: bytes, offset: int, published: int) -> None:
         """Remember the run's next look."""
         self.head, self.newest, self.offset, self.published = head, value, offset, published
         self._first = self._first or head.look
@@ -130,7 +121,7 @@ class Looks:
         """Take one record of the topic: of each run only one that is newer than the last one that was taken."""
         if record.value is None:
             return
-        head = msgspec.json.decode(record.value, type=Head)
+        head = msgspec.json.decode(record.value, type=LookHead)
         run = self.runs.get((head.experiment, head.run))
         if run is None:
             run = self.runs[head.experiment, head.run] = Remembered(record.partition)

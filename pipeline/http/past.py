@@ -6,8 +6,9 @@ import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from pipeline.connection import answering
-from pipeline.http.looks import Head, Remembered
+from pipeline.http.looks import Remembered
 from pipeline.settings import Settings
+from schemas.look import LookHead
 from schemas.topics import MAX_MESSAGE_BYTES, RESULTS
 
 
@@ -45,7 +46,7 @@ class Past:
                 self._consumer.seek(place, mark.offset)
                 while await self._consumer.position(place) < end:
                     for record in (await self._consumer.getmany(timeout_ms=1_000)).get(place, ()):
-                        head = msgspec.json.decode(record.value, type=Head)
+                        head = msgspec.json.decode(record.value, type=LookHead)
                         if (head.experiment, head.run) == wanted and head.look >= number:
                             return record.value if head.look == number else None
         return None

@@ -21,8 +21,8 @@ from pipeline.errors import PeekproofError
 from pipeline.follower import Follower
 from pipeline.settings import Settings
 from pipeline.stages.stage import Source, Stage
-from schemas.aggregate import Aggregate
-from schemas.look import Look
+from schemas.aggregate import Aggregate, AggregateHead
+from schemas.look import Look, LookHead
 from schemas.records import Records
 from schemas.topics import AGGREGATES, RESULTS, topics
 
@@ -43,10 +43,11 @@ class Significance(Stage):
         super().__init__(settings)
         self._catalog = CatalogReader(settings)
         self._results = Follower(settings, RESULTS, self._read_look)
-        self._aggregates: dict[int, dict[RunKey, dict[int, Aggregate]]] = {}  # by aggregates partition
+        # By partition of `aggregates`, run and units partition: the newest, decoded when a look is made of it.
+        self._aggregates: dict[int, dict[RunKey, dict[int, tuple[AggregateHead, bytes]]]] = {}
         self._news: set[RunKey] = set()
-        self._looks: dict[RunKey, Look] = {}
-        self._sent: dict[RunKey, bytes] = {}  # the look that is on its way to `results`
+        self._looks: dict[RunKey, tuple[LookHead, bytes]] = {}  # the last one that stands on `results`
+        self._sent: dict[RunKey, tuple[int, bytes]] = {}  # the number and the look that were sent last
         self._computed: dict[RunKey, float] = {}  # when last (`monotonic`), as is `_published`
         self._published: dict[RunKey, float] = {}
         self._places = next(topic.partitions for topic in topics(1) if topic.name == RESULTS)
@@ -74,11 +75,11 @@ class Significance(Stage):
             value = records.value(row)
             if value is None:
                 continue
-            aggregate = msgspec.json.decode(value, type=Aggregate)
-            run = (aggregate.flag, aggregate.run)
-            known = runs.setdefault(run, {}).get(aggregate.partition)
-            if known is None or aggregate.offset > known.offset:
-                runs[run][aggregate.partition] = aggregate
+            head = msgspec.json.decode(value, type=AggregateHead)
+            run = (head.flag, head.run)
+            known = runs.setdefault(run, {}).get(head.partition)
+            if known is None or head.offset > known[0].offset:
+                runs[run][head.partition] = head, value
                 self._news.add(run)
         self.durable(source, records.end)
         self.count("aggregates", len(records))
@@ -100,11 +101,12 @@ class Significance(Stage):
         made = {}
         for run, aggregates in sorted(due.items()):
             self._computed[run] = now
-            last = self._looks.get(run)
-            if last and last.final:
+            head, value = self._looks.get(run, (None, b""))
+            if head and head.final:
                 self._news.discard(run)
-            elif last is None or not _is_behind(aggregates, last):
-                newest = self._look_at(run, aggregates)
+            elif head is None or not _is_behind((each for each, _ in aggregates), head):
+                last = decode_look(value) if head else None
+                newest = self._look_at(run, [msgspec.json.decode(each, type=Aggregate) for _, each in aggregates], last)
                 if has_news(newest, last, silent=now - self._published.get(run, -inf) >= LONGEST_SILENCE):
                     made[run] = newest
         await self._publish(made)
@@ -121,44 +123,39 @@ class Significance(Stage):
         await self._catalog.stop()
         await super().stop()
 
-    def _look_at(self, run: RunKey, aggregates: list[Aggregate]) -> Look:
+    def _look_at(self, run: RunKey, aggregates: list[Aggregate], last: Look | None) -> Look:
         catalog = self._catalog.history.at_offset(max(aggregate.catalog for aggregate in aggregates))
         flag = catalog.flags[run[0]]
         of_run = next(known for known in flag.runs if known.key == run[1])
-        return look(of_run, aggregates, self._looks.get(run))
+        return look(of_run, aggregates, last)
 
     async def _publish(self, made: dict[RunKey, Look]) -> None:
         messages = []
         for run, newest in made.items():
             key = f"{run[0]}/{run[1]}".encode()
-            self._sent[run] = encode_look(newest)
-            messages.append((RESULTS, key, self._sent[run], zlib.crc32(key) % self._places))
+            value = encode_look(newest)
+            self._sent[run] = newest.look, value
+            messages.append((RESULTS, key, value, zlib.crc32(key) % self._places))
         await self.send_all(messages)
-        for run, newest in made.items():
-            self._looks[run] = newest
+        for run in made:
             self._published[run] = self._computed[run]
             self._news.discard(run)
             self.count("looks", 1)
 
     def _read_look(self, record: ConsumerRecord) -> None:
-        """A look as every reader takes it (see schemas/look.py)."""
-        found = decode_look(record.value)
-        run = (found.experiment, found.run)
-        last = self._looks.get(run)
-        if run in self._sent:
-            if record.value != self._sent[run] and found.look >= self._decided(run):
-                raise PeekproofError(
-                    f"look {found.look} of {run[0]}/{run[1]} on `results` was written by another worker; this one "
-                    "stops, and starts again from what stands there. One consumer group decides under one prefix"
-                )
-            return
-        if last is None or found.look > last.look:
-            self._looks[run] = found
-
-    def _decided(self, run: RunKey) -> int:
-        return decode_look(self._sent[run]).look
+        """A look as every reader takes it (see schemas/look.py); what this worker sent, too, comes from there."""
+        head = msgspec.json.decode(record.value, type=LookHead)
+        run = (head.experiment, head.run)
+        number, value = self._sent.get(run, (head.look, record.value))
+        if head.look >= number and record.value != value:
+            raise PeekproofError(
+                f"look {head.look} of {run[0]}/{run[1]} on `results` was written by another worker; this one "
+                "stops, and starts again from what stands there. One consumer group decides under one prefix"
+            )
+        if run not in self._looks or head.look > self._looks[run][0].look:
+            self._looks[run] = head, record.value
 
 
-def _is_behind(aggregates: Iterable[Aggregate], last: Look) -> bool:
+def _is_behind(aggregates: Iterable[AggregateHead], last: LookHead) -> bool:
     """Whether some are older than what the last look covers: of a topic that is not read to its end, or sent anew."""
     return any(aggregate.offset < last.offsets[str(aggregate.partition)] for aggregate in aggregates)

@@ -8,12 +8,13 @@ import msgspec
 import pytest
 
 from evaluation.significance.look import decode_look, encode_look
+from pipeline.errors import PeekproofError
 from pipeline.reading import read_topic
 from pipeline.settings import Settings
 from pipeline.stages import significance
 from pipeline.stages.significance import Significance
 from schemas.aggregate import Aggregate, ArmCount, MetricHealth, Sums
-from schemas.look import Look
+from schemas.look import Look, LookHead
 from schemas.topics import AGGREGATES, RESULTS
 from tests.pipeline.slices import records
 
@@ -119,3 +120,42 @@ def test_a_final_run_is_not_computed_again(deployment: Settings, monkeypatch: py
     asyncio.run(work())
 
     assert [(each.look, each.final) for each in looks(deployment)] == [(1, True)]
+
+
+def test_a_worker_that_starts_again_decodes_only_what_it_goes_on_from(deployment: Settings) -> None:
+    """Of older records the heads are enough, whatever the version that wrote them said of cells and sums."""
+
+    async def work() -> None:
+        async with working(deployment) as stage:
+            await step(stage, [aggregate(each, 300) for each in PARTITIONS])
+            (first,) = await asyncio.to_thread(looks, deployment)
+            topic, key = deployment.topic(RESULTS), b"button/exp-1"
+            old = {"experiment": "button", "run": "exp-1", "look": 2, "time": 1, "offsets": {}, "cells": "many"}
+            third = encode_look(msgspec.structs.replace(first, look=3))
+            for value in (msgspec.json.encode(old), third):
+                await stage.producer.send_and_wait(topic, value, key, partition=0)
+        async with working(deployment) as stage:
+            heads = [{"flag": "button", "run": "exp-1", "partition": each, "offset": 200} for each in PARTITIONS]
+            await stage.take(SOURCE, records(AGGREGATES, 0, 0, [msgspec.json.encode(head) for head in heads]))
+            await step(stage, [aggregate(each, 400) for each in PARTITIONS])
+
+    asyncio.run(work())
+
+    heads = [msgspec.json.decode(record.value, type=LookHead) for record in read_topic(deployment, RESULTS)]
+    assert max((head.look, head.offsets.get("0")) for head in heads) == (4, 400)
+
+
+def test_a_worker_stops_where_another_one_decides_too(deployment: Settings) -> None:
+    async def work() -> None:
+        async with working(deployment) as stage, working(deployment) as zombie:
+            await step(stage, [aggregate(each, 300) for each in PARTITIONS])
+            await step(zombie, [aggregate(each, 300) for each in PARTITIONS])
+            await step(zombie, [aggregate(0, 400)])
+            with pytest.raises(PeekproofError, match="look 2 of button/exp-1 on `results` was written by another"):
+                await step(stage, [aggregate(0, 500)])
+        async with working(deployment) as stage:
+            await step(stage, [aggregate(each, 500) for each in PARTITIONS])
+
+    asyncio.run(work())
+
+    assert [(each.look, each.offsets["0"]) for each in looks(deployment)] == [(1, 300), (2, 400), (3, 500)]
