@@ -88,8 +88,8 @@ def inclusions_config(key: str, allocation: Allocation, catalog: Catalog) -> Fla
 
 
 def selectors_of(catalog: Catalog) -> set[Selector]:
-    """What of a context any allocation of any flag reads, besides the flag's own unit."""
-    units = {group.definition.unit for group in catalog.groups.values()}
+    """What of a context any flag reads, in any of its allocations, or a group."""
+    units = {each.definition.unit for each in [*catalog.flags.values(), *catalog.groups.values()]}
     of_cohorts = {cohort.definition.unit for cohort in catalog.cohorts.values()}
     selectors = {*map(unit_selector, units | of_cohorts), *map(cohort_selector, of_cohorts)}
     for flag in catalog.flags.values():

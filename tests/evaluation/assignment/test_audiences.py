@@ -3,12 +3,13 @@
 import json
 from itertools import product
 
+import msgspec
 import pytest
 
 from evaluation.assignment.configs import flags_in_force
 from evaluation.assignment.routing import assign
 from evaluation.lifecycle import apply_definition, start
-from schemas.catalog import Cohort, Condition, Flag, Group, GroupSlot, Membership, Segment, Variant
+from schemas.catalog import Cohort, Condition, Flag, Group, GroupSlot, Membership, Segment, Step, Variant
 from schemas.units import Kind
 from tests.evaluation.assignment.catalogs import in_force
 
@@ -45,6 +46,8 @@ FLAGS = [
     flag("by-org", segment("groups.org.group_properties.plan", "is", "pro"), unit="groups.org", rollout=50),
     flag("included", variants=(Variant(key="control"), Variant(key="treatment", users=("eve",), cohorts=("beta",)))),
     flag("below", prerequisites={"by-country": ("treatment",)}, rollout=100),
+    flag("by-team", unit="groups.team", rollout=50),
+    flag("below-team", prerequisites={"by-team": ("control", "treatment")}, rollout=100),
     flag("slotted", groups=(Membership(group="slots", slots=(1,)),), rollout=100),
 ]
 PEOPLE = [{"user_id": name} for name in ("ann", "carl", "eve")] + [{"user_id": "dan", "device_id": "kiosk"}]
@@ -65,42 +68,73 @@ GROUPS = [
     {"groups": {"org": "shop"}, "group_properties": {"org": {"acme": {"seats": 11}, "shop": {"seats": "9"}}}},
     {"groups": {"org": []}, "group_properties": {"org": {"acme": {"seats": 11}}}, "group_cohort_ids": {"org": 5}},
     {"groups": {"team": "red"}, "group_properties": {"org": 7}},
+    {"groups": {"team": "blue"}},
+    {"groups": {"team": "green"}},
 ]
+USERS = [one | other | third for one, other, third in product(PEOPLE, SAYS, GROUPS)]
 
 
-@pytest.fixture(scope="module")
-def history():
-    """Every flag runs, long in force."""
+def running(flags):
+    """The catalog in which these flags run, long in force."""
     specs = [("cohort", cohort.key, 1, cohort) for cohort in COHORTS] + [("group", "slots", 1, SLOTS)]
-    for each in FLAGS:
+    for each in flags:
         draft = apply_definition(None, each, 1)
         specs += [("flag", each.key, 1, draft), ("flag", each.key, 2, start(draft, 2, f"salt of {each.key}"))]
     return in_force(specs)
 
 
+@pytest.fixture(scope="module")
+def history():
+    return running(FLAGS)
+
+
 @pytest.fixture
 def route(records_of, history):
-    """Routes exposures."""
+    """Routes exposures, or events."""
 
-    def route_(*messages):
+    def route_(*messages, topic="exposures", catalog=None):
         rows = [(i, NOW, json.dumps(message).encode(), ()) for i, message in enumerate(messages)]
-        (assigned,) = assign(records_of(rows, topic="exposures"), history, 60_000, 60_000)
+        (assigned,) = assign(records_of(rows, topic=topic), catalog or history, 60_000, 60_000)
         return assigned
 
     return route_
 
 
+def has_unit(user, key):
+    """Whether the user has the unit by which the flag buckets."""
+    parent, _, group_type = next(each.unit for each in FLAGS if each.key == key).partition(".")
+    return parent != "groups" or bool(user.get("groups", {}).get(group_type))
+
+
 @pytest.mark.parametrize("key", [each.key for each in FLAGS])
 def test_an_exposure_that_asks_is_answered_as_its_user_would_be(route, history, key):
-    users = [one | other | third for one, other, third in product(PEOPLE, SAYS, GROUPS)]
-    unit_is_there = [key != "by-org" or bool(user.get("groups", {}).get("org")) for user in users]
-
-    assigned = route(*({"flag_key": key, **user} for user in users))
+    assigned = route(*({"flag_key": key, **user} for user in USERS))
 
     flags = flags_in_force(history.newest)
-    expected = [flags.evaluate(user)[key] for user, is_there in zip(users, unit_is_there, strict=True) if is_there]
+    expected = [flags.evaluate(user)[key] for user in USERS if has_unit(user, key)]
     assert [(each.variant, each.reason) for each in assigned.answers] == [(each.key, each.reason) for each in expected]
     assert len({each.key for each in expected}) > 1
+
+
+@pytest.mark.parametrize("key", [each.key for each in FLAGS])
+def test_an_event_that_stands_in_for_exposures_meets_what_its_user_would_get(route, key):
+    by_event = [
+        msgspec.structs.replace(each, exposure_event=Step(event="view")) if each.key == key else each for each in FLAGS
+    ]
+    catalog = running(by_event)
+
+    assigned = route(*({"event_type": "view", **user} for user in USERS), topic="events", catalog=catalog)
+
+    flags = flags_in_force(catalog.newest)
+    answers = {i: flags.evaluate(user)[key] for i, user in enumerate(USERS) if has_unit(user, key)}
+    met = [
+        (assigned.arms[code].variant, bool(kind & Kind.FORCED))
+        for code, kind in zip(assigned.code, assigned.kind, strict=True)
+    ]
+    assert dict(zip(assigned.offset.tolist(), met, strict=True)) == {
+        i: (each.key, each.reason == "inclusion") for i, each in answers.items() if each.key != "off"
+    }
+    assert met
 
 
 def test_who_is_forced_by_a_cohort_that_the_message_names_is_never_counted(route):
