@@ -9,6 +9,7 @@ from difflib import get_close_matches
 
 import msgspec
 
+from evaluation.assignment.compiled import OF_SEGMENTS
 from evaluation.assignment.conditions import ConditionError, compile_condition
 from evaluation.nesting import DEEPEST, is_too_deep
 from schemas.catalog import Condition, Flag, FlagState, Metric
@@ -102,6 +103,12 @@ def _inclusion_violations(flag: Flag) -> Iterator[Violation]:
 def _segment_violations(flag: Flag) -> Iterator[Violation]:
     keys = [variant.key for variant in flag.variants]
     for index, segment in enumerate(flag.segments):
+        if segment.name in OF_SEGMENTS:
+            yield Violation(
+                ("segments", index, "name"),
+                f"'{segment.name}' is what the engine calls a segment of its own, by which it tells why a unit has its "
+                "variant; choose another name",
+            )
         path: Path = ("segments", index, "weights")
         for key in segment.weights:
             if key not in keys:

@@ -11,7 +11,7 @@ from evaluation.assignment.values import Selector, select, subject_of, text_of
 from schemas.flag_config import ConditionConfig, FlagConfig, SegmentConfig
 
 Reason = Literal["segment", "inclusion", "dependency", "sticky", "not allocated", "inactive"]
-OF_SEGMENTS: dict[str, Reason] = {  # by the names that Amplitude gives to the segments that it makes
+OF_SEGMENTS: dict[str, Reason] = {  # by the names that Amplitude gives to the segments that it makes; authors may not
     "individual-inclusions": "inclusion",
     "flag-dependencies": "dependency",
     "sticky-bucketing": "sticky",

@@ -7,7 +7,19 @@ import msgspec
 import pytest
 
 from evaluation.rules import CELL_BYTES, flag_violations, state_violations
-from schemas.catalog import Allocation, Analysis, Baseline, Breakdown, Flag, FlagState, Goal, Metric, Run, Variant
+from schemas.catalog import (
+    Allocation,
+    Analysis,
+    Baseline,
+    Breakdown,
+    Flag,
+    FlagState,
+    Goal,
+    Metric,
+    Run,
+    Segment,
+    Variant,
+)
 from schemas.look import Cell
 
 METRICS = {
@@ -65,6 +77,10 @@ def test_a_sound_definition_violates_nothing():
         (planned("purchase", mean=12), r"analysis.baseline.mean: 12 is no rate of a conversion"),
         (planned("purchase", mean=0.1, deviation=1), r"analysis.baseline.deviation: 1 would be ignored"),
         (planned("revenue", mean=10), r"analysis.baseline: 'revenue' is a sum; give the standard deviation"),
+        (
+            {"segments": (Segment(name="Berlin"), Segment(name="individual-inclusions"))},
+            r"segments\[1\].name: 'individual-inclusions' is what the engine calls",
+        ),
         ({"start": "next week"}, "start: 'next week' is no ISO 8601 date"),
         ({"start": "2026-03-02", "end": "2026-03-02"}, "end: '2026-03-02' is not after the start"),
         ({"start": "2026-03-01T23:00:00-02:00", "end": "2026-03-02"}, "end: '2026-03-02' is not after the start"),
