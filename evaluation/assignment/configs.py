@@ -53,13 +53,17 @@ def flag_configs(catalog: Catalog) -> list[FlagConfig]:
 def flag_config(
     flag: FlagInForce, run: RunInForce | None, allocation: Allocation | None, catalog: Catalog
 ) -> FlagConfig:
-    """A flag with one of its allocations, of a run or of its roll-out; with none, everybody gets `off`."""
+    """A flag with one of its allocations, of a run or of its roll-out; with none, everybody gets `off`.
+
+    Its version is the flag's; of an allocation that is no longer in force, that which began it.
+    """
     definition = run.definition if run else flag.definition
+    version = flag.version if allocation is None or allocation is flag.allocation else allocation.flag_version
     metadata: Metadata = {
         "deployed": True,
         "evaluationMode": "local",
         "flagType": "experiment" if definition.metrics else "release",
-        "flagVersion": flag.version,
+        "flagVersion": version,
     }
     if run is not None:
         metadata["experimentKey"] = run.key
@@ -89,7 +93,8 @@ def inclusions_config(key: str, allocation: Allocation, catalog: Catalog) -> Fla
 
 def selectors_of(catalog: Catalog) -> set[Selector]:
     """What of a context any flag reads, in any of its allocations, or a group."""
-    units = {each.definition.unit for each in [*catalog.flags.values(), *catalog.groups.values()]}
+    units = {flag.definition.unit for flag in catalog.flags.values()}
+    units |= {group.definition.unit for group in catalog.groups.values()}
     of_cohorts = {cohort.definition.unit for cohort in catalog.cohorts.values()}
     selectors = {*map(unit_selector, units | of_cohorts), *map(cohort_selector, of_cohorts)}
     for flag in catalog.flags.values():

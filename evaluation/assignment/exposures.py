@@ -36,7 +36,7 @@ def exposure_rows(columns: Columns, plan: ExposurePlan, stretch: Stretch) -> Row
 
     arms = np.array([_arm(each, stretch) for each in resolved] or [NO_ARM])
     arm = np.where(has_unit, arms[which], NO_ARM)
-    inactive = np.array([each.is_inactive for each in resolved] or [False])[which]
+    inactive = np.array([each.open_run is None for each in resolved] or [False])[which]
     for question, each in enumerate(resolved):
         if each.reason:
             _reject(columns, each, rows[which == question], stretch)
@@ -131,7 +131,7 @@ def _answers(  # noqa: PLR0917
     flag, flags = resolved.flag, plan.flags_for(resolved)
     assert flag
     key = flag.definition.key
-    run = None if resolved.is_inactive else resolved.run
+    run = resolved.open_run
     given = answers_of(flags, key, columns, plan.wanted, rows, plan.cohorts)
     arms = [NO_ARM] * len(given.outcomes)
     for code in np.unique(given.codes).tolist():

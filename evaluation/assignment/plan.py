@@ -234,9 +234,9 @@ class Resolved:
         return self.reason is None and self.variant is None
 
     @property
-    def is_inactive(self) -> bool:
-        """Whether no run takes entries."""
-        return self.run is None or self.run.completed is not None
+    def open_run(self) -> RunInForce | None:
+        """The run, if it takes entries."""
+        return self.run if self.run and self.run.completed is None else None
 
     @property
     def enters(self) -> bool:
@@ -255,8 +255,8 @@ class Resolved:
 
     @property
     def unit_type(self) -> str:
-        """What the run, or else the flag, buckets by."""
-        source = self.run or self.flag
+        """What the run buckets by; the flag where there is none, or its answer no longer the run's."""
+        source = (self.open_run if self.asks else self.run) or self.flag
         return source.definition.unit if source else IDS[0]
 
 
@@ -307,13 +307,18 @@ class ExposurePlan:
         return {config.key: config for config in flag_configs(self.catalog)}
 
     def flags_for(self, resolved: Resolved) -> Flags:
-        """The flag by the allocation that an exposure asks for, with all that it depends on as it is in force."""
-        flag, run = resolved.flag, None if resolved.is_inactive else resolved.run
+        """The flag by the allocation that an exposure asks for, with all that it depends on as it is in force.
+
+        Where no run takes entries, it is as in force too.
+        """
+        flag, run = resolved.flag, resolved.open_run
         assert flag
         key = flag.definition.key, run.key if run else None, resolved.allocation if run else 0
         if key not in self._flags:
-            allocation = run.allocations[resolved.allocation] if run else flag.allocation
-            config = flag_config(flag, run, allocation, self.catalog)
+            if run is None:
+                config = self._in_force.get(flag.definition.key) or flag_config(flag, None, None, self.catalog)
+            else:
+                config = flag_config(flag, run, run.allocations[resolved.allocation], self.catalog)
             self._flags[key] = _linked(config, self._in_force)
         return self._flags[key]
 

@@ -498,6 +498,36 @@ class TestExposures:
 
         assert rows_of(told) == rows_of(asked)
 
+    def test_an_answer_by_an_old_allocation_carries_its_version(self, show):
+        topic = shop().run(BUTTON)  # versions 1 and 2
+        topic.apply(msgspec.structs.replace(BUTTON, rollout=50))  # version 3: another allocation
+        topic.apply(msgspec.structs.replace(BUTTON, rollout=50, description="the same"))  # version 4: the same
+        versions = [{"flagVersion": version} for version in (2, 3, 4)]
+
+        asked = show(*(exposure(None, metadata=each) for each in versions), catalog=topic.history)
+        told = show(*(exposure(a.variant, metadata=a.metadata) for a in asked.answers), catalog=topic.history)
+
+        assert [answer.metadata["flagVersion"] for answer in asked.answers] == [2, 4, 4]
+        assert [row[2:] for row in rows_of(told)] == [row[2:] for row in rows_of(asked)]
+
+    def test_one_that_asks_of_a_run_that_is_over_is_answered_by_what_is_in_force(self, show):
+        topic = shop().run(BUTTON)
+        topic.complete("button")
+        topic.run(msgspec.structs.replace(BUTTON, unit="device_id"))
+        flags = flags_in_force(topic.history.newest)
+        devices = [{"device_id": f"d-{i}"} for i in range(20)]
+
+        assigned = show(
+            *(exposure(None, experiment_key="exp-1", **each) for each in devices),
+            exposure(None, experiment_key="exp-1"),
+            catalog=topic.history,
+        )
+
+        expected = [flags.evaluate({"user_id": "u-1", **each})["button"].key for each in devices]
+        assert [answer.variant for answer in assigned.answers] == expected
+        assert not len(assigned.offset)
+        assert reasons(assigned) == [(120, "no unit")]
+
     def test_one_that_asks_and_is_off_forced_or_inactive_is_answered_and_does_not_enter(self, show, history):
         flags = flags_in_force(history.newest)
         off = next(f"u-{i}" for i in range(99) if flags.evaluate({"user_id": f"u-{i}"})["banner"].key == "off")
