@@ -51,7 +51,7 @@ class Backend:
         self.tracker = Tracker(self.posts, self.flags, self.sticky)
         self.tickets = Tickets()
         self.streams = Streams(most_connections() // 2)
-        self.reading = 0  # bytes of uploads that are under way
+        self.under_way = 0  # bytes of uploads that are not answered yet
         self.is_stopping = False
         self._news = asyncio.Event()  # set for a moment with every record of the catalog, and at the end
         self._told = 0.0  # when (`monotonic`) the newest of them is, or was, told

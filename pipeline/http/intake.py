@@ -3,7 +3,8 @@
 import asyncio
 import time
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import msgspec
@@ -17,7 +18,7 @@ from schemas.topics import EXPOSURES
 
 LARGEST = 1_000_000  # bytes of a request, as it comes and unpacked: Amplitude's limit
 LARGEST_BATCH = 20_000_000  # of one to /batch
-MOST_UNDER_WAY = 200_000_000  # of all that are read: whose key they have is known when they are here
+MOST_UNDER_WAY = 200_000_000  # of all that are read or wait for brokers, as they come and unpacked
 READING_SECONDS = 60.0  # that one may take to come
 
 
@@ -66,15 +67,17 @@ async def _answer(request: AnyRequest, backend: Backend, most: int, read: Callab
     headers: dict[str, str] = {}
     answer: Taken | Refusal
     try:
-        body = await _body(request, backend, most)
-        upload = read(body)
-        count = len(upload.events or ())
-        backend.access.admit(upload.api_key, OF_DEPLOYMENTS)
-        records = [*records_of(upload)]
-        if any(record.topic == EXPOSURES for record in records):
-            await backend.flags.settled()  # the versions that they name
-        await backend.delivery.send(records)
-        answer = Taken(events_ingested=count, payload_size_bytes=len(body), server_upload_time=_now())
+        with _room(backend) as take:
+            body = await _body(request, take, most)
+            upload, size = read(body), len(body)
+            count = len(upload.events or ())
+            backend.access.admit(upload.api_key, OF_DEPLOYMENTS)
+            records = [*records_of(upload)]
+            del body, upload  # while it waits, it holds the records alone
+            if any(record.topic == EXPOSURES for record in records):
+                await backend.flags.settled()  # the versions that they name
+            await backend.delivery.send(records)
+        answer = Taken(events_ingested=count, payload_size_bytes=size, server_upload_time=_now())
     except UploadError as error:
         answer = error.refusal
     except NotAuthorizedException as error:
@@ -86,30 +89,45 @@ async def _answer(request: AnyRequest, backend: Backend, most: int, read: Callab
     return Response(answer, status_code=answer.code, headers=headers)
 
 
-async def _body(request: AnyRequest, backend: Backend, most: int) -> bytes:
+@contextmanager
+def _room(backend: Backend) -> Iterator[Callable[[int], None]]:
+    """Takes room for so many bytes more of one upload, until it is answered. Raises ServiceUnavailableException."""
+    taken = 0
+
+    def take(size: int) -> None:
+        nonlocal taken
+        if backend.under_way + size > MOST_UNDER_WAY:
+            raise ServiceUnavailableException("too much is sent at once; send it again", headers={"Retry-After": "1"})
+        backend.under_way += size
+        taken += size
+
+    try:
+        yield take
+    finally:
+        backend.under_way -= taken
+
+
+async def _body(request: AnyRequest, take: Callable[[int], None], most: int) -> bytes:
     """The request's body, unpacked. Raises UploadError, at the latest when it has read more than `most` bytes."""
     parts, size = [], 0
     try:
         async with asyncio.timeout(READING_SECONDS):
             async for part in request.stream():
                 size += len(part)
-                backend.reading += len(part)
                 if size > most:
                     raise _too_large(most)
-                if backend.reading > MOST_UNDER_WAY:
-                    why = "too much is sent at once; send it again"
-                    raise ServiceUnavailableException(why, headers={"Retry-After": "1"})
+                take(len(part))
                 parts.append(part)
     except TimeoutError:
         raise UploadError(Refusal(code=408, error="the request was not here in time; send it again")) from None
-    finally:
-        backend.reading -= size
     body = b"".join(parts)
     match request.headers.get("content-encoding", "identity").strip().lower():
         case "identity" | "":
             return body
         case "gzip":
-            return _unpacked(body, most)
+            unpacked = _unpacked(body, most)
+            take(len(unpacked))
+            return unpacked
         case other:
             refusal = Refusal(
                 code=415, error=f"the content encoding '{other[:40]}' is not read; send gzip, or plain JSON"

@@ -1,6 +1,8 @@
 """The server's process: it answers, is watched, bears what is hostile, and ends."""
 
 import asyncio
+import gzip
+import json
 import logging
 import signal
 import socket
@@ -26,10 +28,11 @@ from tests.pipeline.http.server import Server, serving
 
 
 async def post(backend: Backend, upload: object) -> httpx.Response:
-    """What a server over it answers to an upload."""
+    """What a server over it answers to an upload, which comes packed."""
     transport = httpx.ASGITransport(create_app(backend))
     async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
-        return await client.post("/2/httpapi", json=upload)
+        packed = gzip.compress(json.dumps(upload).encode())
+        return await client.post("/2/httpapi", content=packed, headers={"content-encoding": "gzip"})
 
 
 def test_it_answers_that_it_is_there_and_ready_and_counts_that_by_route(open_server: Server):
@@ -103,14 +106,27 @@ def test_what_fails_is_logged_without_words_that_might_name_a_unit(tmp_path: Pat
     assert not [word for word in ("ann-of-the-shop", "client-abc") if word in caplog.text + answer.text]
 
 
-def test_what_is_sent_at_once_is_bounded(tmp_path: Path):
+@pytest.mark.parametrize(
+    ("room", "status"), [(0, 503), (500, 503), (200_000, 200)], ids=["none", "for what comes", "for what it holds"]
+)
+def test_what_is_under_way_at_once_is_bounded_as_it_is_unpacked(tmp_path: Path, room: int, status: int):
+    class Waiting(Delivery):
+        def __init__(self) -> None:
+            self.meanwhile = 0
+
+        async def send(self, _: Iterable[Record]) -> None:
+            self.meanwhile = backend.under_way
+
     backend = Backend(Settings(data=tmp_path), Access(Keys(tmp_path), is_open=True))
-    backend.reading = MOST_UNDER_WAY - 1
+    backend.delivery = delivery = Waiting()
+    backend.under_way = before = MOST_UNDER_WAY - room
+    event = {"event_type": "purchase", "user_id": "user-1", "event_properties": {"a": "x" * 100_000}}
 
-    answer = asyncio.run(post(backend, {"api_key": "any", "events": []}))
+    answer = asyncio.run(post(backend, {"api_key": "any", "events": [event]}))
 
-    assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
-    assert backend.reading == MOST_UNDER_WAY - 1
+    assert (answer.status_code, answer.headers.get("retry-after")) == (status, "1" if status == 503 else None)
+    assert status == 503 or delivery.meanwhile - before > 100_000  # while the brokers are waited for
+    assert backend.under_way == before
 
 
 def test_a_port_that_is_taken_is_a_clear_word(tmp_path: Path):
