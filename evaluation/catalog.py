@@ -269,7 +269,7 @@ class Catalog:
         unchanged = replace(self, offset=offset + 1, append_time=append_time)
         try:
             return self._with(unchanged, decode_document(value)), None
-        except (msgspec.MsgspecError, ValueError) as error:
+        except (msgspec.MsgspecError, ValueError, ArithmeticError) as error:
             return unchanged, Rejected(offset, str(error))
 
     def _with(self, unchanged: "Catalog", document: Document) -> "Catalog":

@@ -6,6 +6,7 @@ import msgspec
 
 from evaluation.rules import Violation, did_you_mean, filter_violations
 from schemas.catalog import Metric
+from schemas.dead_letter import LATEST
 from schemas.duration import parse_duration
 
 LARGEST = 1 << 47  # of a quantised total: see evaluation.metrics.sums
@@ -91,19 +92,23 @@ def _cap_violations(metric: Metric) -> Iterator[Violation]:
         return
     places = metric.scale if metric.property else 0
     cap = metric.cap * 10**places
-    if round(cap) != cap and abs(round(cap) - cap) > 1e-6:
-        way_out = "raise `scale` or round it" if metric.property else "write a whole number"
-        yield Violation(("cap",), f"{metric.cap:g} has more than {places} decimal places; {way_out}")
-    elif cap >= LARGEST:
+    if cap >= LARGEST:
         yield Violation(
             ("cap",), f"{metric.cap:g} caps nothing: a total of {LARGEST / 10**places:g} is withheld anyway"
         )
+    elif round(cap) != cap and abs(round(cap) - cap) > 1e-6:
+        way_out = "raise `scale` or round it" if metric.property else "write a whole number"
+        yield Violation(("cap",), f"{metric.cap:g} has more than {places} decimal places; {way_out}")
 
 
 def _time_violations(metric: Metric) -> Iterator[Violation]:
-    if metric.type == "retention" and metric.window != "none":
+    if metric.type == "retention":
         shortest = (metric.nth + 1) * parse_duration(metric.period)
-        if parse_duration(metric.window) < shortest:
+        if shortest > LATEST:
+            yield Violation(
+                ("period",), f"period {metric.nth} of {metric.period} ends behind the year 9999; write a shorter one"
+            )
+        elif metric.window != "none" and parse_duration(metric.window) < shortest:
             yield Violation(
                 ("window",),
                 f"{metric.window} is over before period {metric.nth} of {metric.period} is, even if a unit starts at "

@@ -43,7 +43,8 @@ Weight = Annotated[
     msgspec.Meta(ge=0, le=1_000_000, description="a whole number from 0 to 1000000: the share relative to the others"),
 ]
 Share = Annotated[float, msgspec.Meta(gt=0, description="a number above 0; 0.02 means two per cent of control")]
-Units = Annotated[int, msgspec.Meta(ge=100, description="a whole number of at least 100")]
+MOST_UNITS = 10**12  # of a plan: a sample that nobody ever has
+Units = Annotated[int, msgspec.Meta(ge=100, le=MOST_UNITS, description=f"a whole number from 100 to {MOST_UNITS}")]
 Probability = Annotated[
     float, msgspec.Meta(gt=0, le=0.2, description="a number above 0 and at most 0.2; 0.05 means 95 % confidence")
 ]

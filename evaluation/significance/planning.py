@@ -11,7 +11,7 @@ from evaluation.significance import power
 from evaluation.significance.design import Design
 from evaluation.significance.levels import level
 from evaluation.significance.mixture import PLANNED_UNITS
-from schemas.catalog import Baseline, Flag, Goal
+from schemas.catalog import MOST_UNITS, Baseline, Flag, Goal
 from schemas.look import Cell, Health
 
 POWER = 0.8  # Amplitude's default
@@ -74,7 +74,7 @@ def planned_units(
     if goal.minimum_effect is None or goal.metric not in metrics:
         return None
     design = _design(flag, goal, metrics[goal.metric], analysis.baseline, _ratio(flag, weights, treatment))
-    return ceil(design.units(goal.minimum_effect, POWER, watched=False))
+    return ceil(min(design.units(goal.minimum_effect, POWER, watched=False), MOST_UNITS))
 
 
 def plans(

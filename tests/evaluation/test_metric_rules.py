@@ -46,6 +46,8 @@ def test_every_type_has_a_definition_that_breaks_no_rule():
         (RETENTION, {"nth": 7}, "window: 7d is over before period 7 of 24h is"),
         (RETENTION, {"start": None}, "type: a retention begins with an event"),
         (REVENUE, {"cap": 9.999}, "cap: 9.999 has more than 2 decimal places; raise `scale` or round it"),
+        (RETENTION, {"nth": 366, "period": "999999999d", "window": "none"}, "period: period 366 of .* the year 9999"),
+        (REVENUE, {"cap": 1e308}, "cap: 1e\\+308 caps nothing"),
         (REVENUE, {"cap": 1e13}, "cap: 1e\\+13 caps nothing"),
         (msgspec.structs.replace(PURCHASE, type="count"), {"cap": 1.5}, "cap: 1.5 has more than 0 .* a whole number"),
         (REVENUE, {"cuped": Cuped(lookback="1m")}, "cuped.lookback: 1m is not allowed; .* from 1h to 90d"),

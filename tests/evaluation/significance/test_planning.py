@@ -6,8 +6,8 @@ import pytest
 from evaluation.catalog import MetricInForce
 from evaluation.significance import gates, power
 from evaluation.significance.design import Design
-from evaluation.significance.planning import Supply, plans
-from schemas.catalog import Baseline, Flag, Goal, Metric, Variant
+from evaluation.significance.planning import Supply, planned_units, plans
+from schemas.catalog import MOST_UNITS, Analysis, Baseline, Flag, Goal, Metric, Variant
 
 # Simulated experiments, R = 1,000: normal values, an effect of a tenth of their deviation, a look each 40 units.
 # By N*: share that has decided with 3,142 and with 6,284 units.
@@ -110,3 +110,17 @@ def test_goals_without_an_effect_or_a_baseline_are_not_planned():
     goals = [Goal(metric="buys", role="primary"), Goal(metric="spends", minimum_effect=0.1)]
 
     assert planned(goals, {"buys": Baseline(mean=0.1)}, variants=(Variant(key="a"), Variant(key="b"))) == []
+
+
+@pytest.mark.parametrize("effect", [5e-324, 1e-12])
+def test_a_plan_that_nobody_could_carry_out_is_a_number_still(effect):
+    metric = MetricInForce(Metric(key="m", owner="o", type="conversion", event="e", window="1d"), 1, 0)
+    flag = Flag(
+        key="f",
+        owner="o",
+        variants=(Variant(key="control"), Variant(key="treatment")),
+        metrics=(Goal(metric="m", role="primary", minimum_effect=effect),),
+        analysis=Analysis(baseline=Baseline(mean=0.1)),
+    )
+
+    assert planned_units(flag, {"control": 1, "treatment": 1}, {"m": metric}, "treatment") == MOST_UNITS
