@@ -1,28 +1,44 @@
 """Kernel cache: where numba keeps what it compiled, a directory for each state of the sources.
 
-numba looks only at the file of the function that it loads, not at the functions that were compiled into it from other
-files. After a change to one of those it would go on running the old code, and give wrong sums.
+numba looks only at the file of the function that it loads, not at the functions and constants that were compiled into
+it from other files. After a change to one of those it would go on running the old code, and give wrong sums. So the
+directory belongs to the files that compile, and to all that these import, and those again.
 """
 
 import hashlib
 import os
+import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 SOURCES = Path(__file__).parents[1]
 PACKAGES = ("evaluation", "pipeline", "schemas")
+IMPORT = re.compile(rb"^(?:from|import) ([\w.]+)(?: import (\([^)]*\)|.*))?", re.MULTILINE)
 
 
 def directory() -> Path:
     """The directory that belongs to these very sources."""
+    files = [file for package in PACKAGES for file in (SOURCES / package).rglob("*.py")]
+    sources = {file.relative_to(SOURCES).as_posix(): file.read_bytes() for file in files}
+    compiled: set[str] = set()
+    found = {name for name, content in sources.items() if b"njit" in content}
+    while found:
+        compiled |= found
+        found = {imported for name in found for imported in _imports(sources[name])} & sources.keys() - compiled
     digest = hashlib.sha256()
-    for package in PACKAGES:
-        for file in sorted((SOURCES / package).rglob("*.py")):
-            content = file.read_bytes()
-            if b"njit" in content:
-                digest.update(f"{file.relative_to(SOURCES)}\0{len(content)}\0".encode() + content)
+    for name in sorted(compiled):
+        digest.update(f"{name}\0{len(sources[name])}\0".encode() + sources[name])
     base = Path(os.environ.get("PEEKPROOF_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "peekproof")
     return base.expanduser().absolute() / "kernels" / digest.hexdigest()[:16]
+
+
+def _imports(source: bytes) -> Iterator[str]:
+    """Where the modules may stand that a source imports when it is loaded."""
+    for module, names in IMPORT.findall(source):
+        for place in (module, *(module + b"/" + name for name in re.findall(rb"\w+", names))):
+            path = place.decode().replace(".", "/")
+            yield from (f"{path}.py", f"{path}/__init__.py")
 
 
 def choose() -> None:

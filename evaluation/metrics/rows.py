@@ -7,12 +7,14 @@ import pyarrow as pa
 from numba import njit
 from numpy.typing import NDArray
 
-from evaluation.metrics import members, recent, run
+from evaluation.metrics import members, recent
 from evaluation.metrics.recent import Words
 from schemas.units import Header, Kind
 
 ELSEWHERE = -1  # an arm's run, where the catalog has none of that name
 OVER = -2  # an arm's run, where it is final
+
+EXPOSURES, LATE, INACTIVE, FORCED = range(4)  # columns of what is counted of a run's exposures
 
 _EXPOSURE, _LATE, _INACTIVE, _FORCED, _UNUSABLE = (
     int(kind) for kind in (Kind.EXPOSURE, Kind.LATE, Kind.INACTIVE, Kind.FORCED, Kind.UNUSABLE)
@@ -34,7 +36,7 @@ class Rows(NamedTuple):
     event_count: int
     notes: Words  # (2n, 3): fact, time, what
     note_count: int
-    counted: Words  # (runs, 4): exposures, late, inactive, forced
+    counted: Words  # (runs, 4): see EXPOSURES
 
 
 @njit(cache=True)
@@ -71,13 +73,13 @@ def _sort(  # noqa: PLR0917
                 if of_run == ELSEWHERE and kind[i] & _INACTIVE == 0:
                     return _NO_RUN, i, 0, 0, 0
             elif kind[i] & _INACTIVE:
-                counted[of_run, run.INACTIVE] += 1
+                counted[of_run, INACTIVE] += 1
             elif kind[i] & _FORCED:
-                counted[of_run, run.FORCED] += 1
+                counted[of_run, FORCED] += 1
             elif late:
-                counted[of_run, run.LATE] += 1
+                counted[of_run, LATE] += 1
             else:
-                counted[of_run, run.EXPOSURES] += 1
+                counted[of_run, EXPOSURES] += 1
                 exposures[shown, members.E_UNIT] = unit[i]
                 exposures[shown, members.E_TIME] = time[i]
                 exposures[shown, members.E_ID] = name[i]

@@ -36,12 +36,12 @@ from evaluation.metrics.members import (
 )
 from evaluation.metrics.past import Past
 from evaluation.metrics.recent import TAIL, Recent, Words, refill
+from evaluation.metrics.rows import EXPOSURES, FORCED, INACTIVE, LATE
 from schemas.aggregate import Aggregate, ArmCount, MetricHealth, Sums, exact
 from schemas.catalog import Breakdown
 
 NO_END = 1 << 61
 NOT_YET = -(1 << 61)
-EXPOSURES, LATE, INACTIVE, FORCED = range(4)  # columns of what is counted of a run's exposures
 ARM_BITS = 64
 OTHER = "(other)"
 

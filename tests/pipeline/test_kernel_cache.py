@@ -9,18 +9,28 @@ import pytest
 
 from pipeline import kernel_cache
 
+FILES = {
+    "evaluation/sums.py": "import njit\nfrom evaluation import words\nfrom schemas.units import (\n    BITS,\n)\n",
+    "evaluation/words.py": "from evaluation.limits import MOST\n",
+    "evaluation/limits.py": "MOST = 5\n",
+    "evaluation/plain.py": "from evaluation.sums import add\n",
+    "schemas/units.py": "BITS = 6\n",
+}
 
-def test_another_kernel_source_is_another_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "evaluation").mkdir()
-    (tmp_path / "evaluation" / "sums.py").write_text("@njit\ndef add(a, b): return a + b\n")
-    (tmp_path / "evaluation" / "plain.py").write_text("def add(a, b): return a + b\n")
+
+@pytest.mark.parametrize("name", FILES)
+def test_another_source_of_a_kernel_is_another_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    for file, content in FILES.items():
+        (tmp_path / file).parent.mkdir(exist_ok=True)
+        (tmp_path / file).write_text(content)
     monkeypatch.setattr(kernel_cache, "SOURCES", tmp_path)
     before = kernel_cache.directory()
 
-    (tmp_path / "evaluation" / "plain.py").write_text("def add(a, b): return a - b\n")
-    assert kernel_cache.directory() == before
-    (tmp_path / "evaluation" / "sums.py").write_text("@njit\ndef add(a, b): return a - b\n")
-    assert kernel_cache.directory() != before
+    (tmp_path / name).write_text(FILES[name] + "# changed\n")
+
+    assert (kernel_cache.directory() == before) == (name == "evaluation/plain.py")
 
 
 def test_numba_uses_the_directory_of_these_sources() -> None:
