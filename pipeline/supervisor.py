@@ -55,7 +55,7 @@ class Worker:
         )
 
     def revive(self) -> None:
-        """Start the process again if it fell; longer pauses if it keeps falling."""
+        """Start the process again if it fell; longer pauses if it keeps falling, or the machine cannot start it."""
         now = time.monotonic()
         if self.process.poll() is None:
             return
@@ -72,10 +72,15 @@ class Worker:
                 self.log,
             )
         elif now - self._fell_at >= self._pause:
-            self._fell_at = None
             self._pause = min(2 * self._pause, LONGEST_PAUSE)
-            self.restarts += 1
-            self.start()
+            try:
+                self.start()
+            except OSError as error:  # no memory or process to be had, or no room for the log
+                self._fell_at = now
+                log.warning("%s cannot start (%s); it is tried again in %.1f s", self.name, error, self._pause)
+            else:
+                self._fell_at = None
+                self.restarts += 1
 
 
 class Supervisor:

@@ -4,12 +4,13 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import psutil
 
 from pipeline.settings import Settings
-from pipeline.supervisor import Supervisor
+from pipeline.supervisor import FIRST_PAUSE, Supervisor, Worker
 from tests.live import wait_for
 
 SUPERVISE = """
@@ -31,6 +32,23 @@ def test_a_worker_that_falls_is_started_again(deployment: Settings) -> None:
         assert victim.restarts == 1
         for worker in supervisor.workers:  # how they end in order is seen at the end of test_bad_input
             worker.process.kill()
+
+
+def test_a_worker_that_cannot_be_started_is_tried_again(tmp_path: Path) -> None:
+    worker = Worker("any", 0, ["no such command"], tmp_path, dict(os.environ))
+    worker.process.wait()
+    log, worker.log = worker.log, tmp_path  # a directory cannot be opened to write
+
+    worker.revive()
+    time.sleep(FIRST_PAUSE)
+    worker.revive()
+    assert worker.restarts == 0
+
+    worker.log = log
+    time.sleep(2 * FIRST_PAUSE)
+    worker.revive()
+    assert worker.restarts == 1
+    worker.process.wait()
 
 
 def test_workers_do_not_outlive_a_supervisor_that_was_killed(deployment: Settings) -> None:
