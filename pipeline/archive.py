@@ -16,7 +16,6 @@ A directory, not an object store: the snapshot's views read it with the DuckDB t
 
 import os
 import time
-import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,7 +33,6 @@ HOUR_MS, DAY_MS = 3_600_000, 86_400_000
 MAX_BYTES = 32 << 20  # of values in one file before compaction: what an open file may hold in memory
 COMPACTED_BYTES = 512 << 20  # on disk, of a compacted file
 REPLACED_KEPT = 600.0  # seconds
-ABANDONED = 3_600.0  # seconds after which an unfinished file has no writer any more
 
 SCHEMA = pa.schema(
     [
@@ -232,9 +230,8 @@ class Archive:
         directory = self._directory / topic / str(partition)
         directory.mkdir(parents=True, exist_ok=True)
         path = directory / _name(place.begin, end, place.interval * self._interval_ms)
-        temporary = _temporary(path)
-        pq.write_table(table, temporary, **WRITING)
-        durable.rename(temporary, path)
+        with durable.writing(path) as temporary:
+            pq.write_table(table, temporary, **WRITING)
         place.begin, place.batches, place.rows, place.bytes = end, [], 0, 0
 
 
@@ -243,9 +240,8 @@ def write_empty(directory: Path) -> Path:
     directory.mkdir(parents=True, exist_ok=True)
     path = directory / EMPTY
     if not path.exists():
-        temporary = _temporary(path)
-        pq.write_table(SCHEMA.empty_table(), temporary, **WRITING)
-        durable.rename(temporary, path)
+        with durable.writing(path) as temporary:
+            pq.write_table(SCHEMA.empty_table(), temporary, **WRITING)
     return path
 
 
@@ -259,10 +255,6 @@ WRITING: dict[str, Any] = {
 
 def _name(begin: int, end: int, interval: int) -> str:
     return f"{begin:016d}-{end:016d}-{interval}.parquet"
-
-
-def _temporary(path: Path) -> Path:
-    return path.with_name(f"{path.name}.{uuid.uuid4().hex}.tmp")
 
 
 def _files(place: Path) -> Iterator[ArchiveFile]:
@@ -292,8 +284,7 @@ def _groups(files: list[ArchiveFile], window: int) -> Iterator[list[ArchiveFile]
 
 def _merge(group: list[ArchiveFile]) -> None:
     path = group[0].path.with_name(_name(group[0].begin, group[-1].end, group[-1].interval))
-    temporary = _temporary(path)
-    with pq.ParquetWriter(temporary, SCHEMA, **WRITING) as writer:
+    with durable.writing(path) as temporary, pq.ParquetWriter(temporary, SCHEMA, **WRITING) as writer:
         held: list[pa.Table] = []
         size = 0
         for file in group:
@@ -306,7 +297,6 @@ def _merge(group: list[ArchiveFile]) -> None:
                     held.append(table)
                     size += table.nbytes
         writer.write_table(pa.concat_tables(held).combine_chunks())
-    durable.rename(temporary, path)
 
 
 def _sweep(directory: Path, topic: str, partition: int) -> None:
@@ -318,7 +308,7 @@ def _sweep(directory: Path, topic: str, partition: int) -> None:
         if file not in standing and any(link.begin <= file.begin and file.end <= link.end for link in old):
             file.path.unlink(missing_ok=True)
     for path in (directory / topic / str(partition)).glob("*.tmp"):
-        if now - path.stat().st_mtime > ABANDONED:
+        if now - path.stat().st_mtime > durable.ABANDONED:
             path.unlink(missing_ok=True)
 
 

@@ -4,6 +4,7 @@ A state and the input offset that it reaches are one file, so they cannot disagr
 highest offset; two writers of one partition (a worker and its zombie) can only write the same bytes or other names.
 """
 
+import time
 import uuid
 from pathlib import Path
 
@@ -36,14 +37,25 @@ class Checkpoints:
         path = self._path(partition, offset)
         temporary = f"{path}.{uuid.uuid4().hex}.tmp"
         self._files.create_dir(f"{self._root}/{partition}", recursive=True)
-        with self._files.open_output_stream(temporary, compression=None) as stream:
-            stream.write(state)
-        if isinstance(self._files, fs.LocalFileSystem):
-            durable.rename(Path(temporary), Path(path))
-        else:
-            self._files.move(temporary, path)
+        self._sweep(partition)
+        try:
+            with self._files.open_output_stream(temporary, compression=None) as stream:
+                stream.write(state)
+            if isinstance(self._files, fs.LocalFileSystem):
+                durable.rename(Path(temporary), Path(path))
+            else:
+                self._files.move(temporary, path)
+        except BaseException:
+            self._delete(temporary)
+            raise
         for old in self._offsets(partition)[:-KEPT]:
             self._delete(self._path(partition, old))
+
+    def _sweep(self, partition: int) -> None:
+        """Delete what killed writers left unfinished."""
+        for info in self._infos(partition):
+            if info.extension == "tmp" and time.time() - info.mtime_ns / 1e9 > durable.ABANDONED:
+                self._delete(info.path)
 
     def _delete(self, path: str) -> None:
         try:
@@ -52,9 +64,11 @@ class Checkpoints:
             pass
 
     def _offsets(self, partition: int) -> list[int]:
-        selector = fs.FileSelector(f"{self._root}/{partition}", allow_not_found=True)
-        names = [info.base_name for info in self._files.get_file_info(selector)]
+        names = [info.base_name for info in self._infos(partition)]
         return sorted(int(name.removesuffix(".arrow")) for name in names if name.endswith(".arrow"))
+
+    def _infos(self, partition: int) -> list[fs.FileInfo]:
+        return self._files.get_file_info(fs.FileSelector(f"{self._root}/{partition}", allow_not_found=True))
 
     def _path(self, partition: int, offset: int) -> str:
         return f"{self._root}/{partition}/{offset:020d}.arrow"

@@ -1,7 +1,24 @@
 """Durable: a file that is there whole or not at all, and stays there after a crash of the machine."""
 
 import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+ABANDONED = 3_600.0  # seconds after which an unfinished file has no writer any more
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[Path]:
+    """A name to write the file under. It is renamed when the block ends, and deleted when that fails."""
+    temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex}.tmp")
+    try:
+        yield temporary
+        rename(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 def rename(temporary: Path, path: Path) -> None:

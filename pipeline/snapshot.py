@@ -8,7 +8,6 @@ every later version reads, and mode 0444, because a session that opens it for wr
 
 import os
 import time
-import uuid
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
@@ -43,7 +42,9 @@ def publish(store: Store, path: Path, archive_directory: Path) -> None:
         tables.ABOUT: about_rows(store, path),
     }
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+    temporary = path.with_name(f".{path.name}.tmp")  # ours alone: a store has one owner
+    for left in (temporary, _log_of(temporary)):  # by one who was killed, or failed
+        left.unlink(missing_ok=True)
     temporary.write_bytes(_template(archive_directory, store.directory))
     run = store.connection.execute
     run(f"ATTACH {literal(temporary)} AS snapshot (STORAGE_VERSION 'v1.4.0')")
@@ -65,8 +66,13 @@ def publish(store: Store, path: Path, archive_directory: Path) -> None:
     finally:
         run("DETACH snapshot")
     temporary.chmod(0o444)
-    path.with_name(f"{path.name}.wal").unlink(missing_ok=True)  # of a session that wrote: it does not fit this file
+    _log_of(path).unlink(missing_ok=True)  # of a session that wrote: it does not fit this file
     os.replace(temporary, path)
+
+
+def _log_of(path: Path) -> Path:
+    """Where DuckDB writes ahead what belongs into the file."""
+    return path.with_name(f"{path.name}.wal")
 
 
 def experiment_rows(catalog: Catalog, looks: dict[Run, PublishedLook]) -> list[dict[str, Any]]:

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.archive import REPLACED_KEPT, Archive, ArchiveGapError, chain, read
+from pipeline.durable import ABANDONED
 from schemas.records import Headers, Records
 
 MINUTE = 60_000
@@ -174,6 +175,19 @@ def test_unfinished_files_are_not_read(tmp_path: Path) -> None:
     (tmp_path / "events" / "3" / "0000000000000000-0000000000009999-0.parquet.abc.tmp").write_bytes(b"half")
 
     assert list(read(tmp_path, "events", 3)) == before
+
+
+def test_compaction_deletes_what_killed_writers_left_unfinished(tmp_path: Path) -> None:
+    archive = Archive(tmp_path, MINUTE)
+    archive.append(records(log(50)))
+    place = tmp_path / "events" / "3"
+    (place / "of-the-dead.parquet.abc.tmp").write_bytes(b"half")
+    age(tmp_path, ABANDONED + 60)
+    (place / "of-a-zombie.parquet.abc.tmp").write_bytes(b"half")
+
+    archive.compact()
+
+    assert [path.name for path in place.glob("*.tmp")] == ["of-a-zombie.parquet.abc.tmp"]
 
 
 def test_large_values_are_split_by_their_bytes(tmp_path: Path) -> None:

@@ -252,6 +252,23 @@ def test_a_write_ahead_log_that_a_session_left_is_removed(tmp_path: Path, store:
     assert snapshot.stat().st_mode & 0o777 == 0o444
 
 
+def test_what_a_killed_or_failed_one_left_unfinished_does_not_pile_up(tmp_path: Path, store: Store) -> None:
+    unfinished = tmp_path / "new" / ".peekproof.duckdb.tmp"
+    path = tmp_path / "new" / "peekproof.duckdb"
+    path.mkdir(parents=True)  # no file can take its place
+    for _ in range(2):
+        with pytest.raises(OSError, match="directory"):
+            publish(store, path, tmp_path / "archive")
+    assert sorted(path.parent.iterdir()) == [unfinished, path]
+
+    path.rmdir()
+    unfinished.with_name(f"{unfinished.name}.wal").write_bytes(b"half")
+    publish(store, path, tmp_path / "archive")
+
+    assert [*path.parent.iterdir()] == [path]
+    assert ask(path, "SELECT count(*) FROM about") == [(1,)]
+
+
 READER = """
 import sys
 import duckdb
