@@ -151,11 +151,7 @@ class Archive:
         """
         place = self._place(records.topic, records.partition) or self._begin(records)
         if records.begin > place.position:
-            raise ArchiveGapError(
-                f"the archive of {records.topic}/{records.partition} reaches offset {place.position}, but the log goes "
-                f"on at {records.begin}: retention took the records between; keep the log longer than the archive may "
-                f"stand still, and move {self._directory / records.topic / str(records.partition)} away to begin anew"
-            )
+            raise self._gap(records.topic, records.partition, place.position, records.begin)
         batch = _columns(records)
         first = int(np.searchsorted(records.offset, place.position))
         sizes = np.cumsum(np.maximum(records.length, 0))
@@ -189,6 +185,16 @@ class Archive:
         place = self._place(topic, partition)
         return None if place is None else place.begin
 
+    def start(self, topic: str, partition: int, earliest: int) -> int:
+        """The offset to read from: behind the last file that is whole, or `earliest`, where the log begins.
+
+        Raises `ArchiveGapError` if the log begins behind what the next file must hold.
+        """
+        closed = self.closed(topic, partition)
+        if closed is not None and closed < earliest:
+            raise self._gap(topic, partition, closed, earliest)
+        return earliest if closed is None else closed
+
     def release(self, topic: str, partition: int) -> None:
         """Forget a partition that another worker takes over; its open interval is read again there."""
         self._open.pop((topic, partition), None)
@@ -221,6 +227,13 @@ class Archive:
         place = _Open(begin=records.begin, interval=0, position=records.begin)
         self._open[records.topic, records.partition] = place
         return place
+
+    def _gap(self, topic: str, partition: int, end: int, begin: int) -> ArchiveGapError:
+        return ArchiveGapError(
+            f"the archive of {topic}/{partition} reaches offset {end}, but the log goes on at {begin}: retention took "
+            "the records between; keep the log longer than the archive may stand still, and move "
+            f"{self._directory / topic / str(partition)} away to begin anew"
+        )
 
     def _close(self, topic: str, partition: int, place: _Open) -> None:
         if not place.rows:

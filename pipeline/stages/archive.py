@@ -29,9 +29,8 @@ class Archiving(Stage):
         self._compacting: asyncio.Task[None] | None = None
 
     async def start_position(self, source: Source, earliest: int) -> int | None:
-        """Behind the last file that is whole; what an open one held is read again."""
-        closed = self._archive.closed(*source)
-        return earliest if closed is None else closed
+        """Behind the last file that is whole; what an open one held is read again. An error where the log lost it."""
+        return self._archive.start(*source, earliest)
 
     async def take(self, source: Source, records: Records) -> None:
         """Add the slice to the open file of its partition."""

@@ -1,5 +1,6 @@
 """The archive on a real directory: repeats, gaps, headers, quiet topics, compaction."""
 
+import asyncio
 import os
 import time
 from pathlib import Path
@@ -12,6 +13,8 @@ from hypothesis import strategies as st
 
 from pipeline.archive import REPLACED_KEPT, Archive, ArchiveGapError, chain, read
 from pipeline.durable import ABANDONED
+from pipeline.settings import Settings
+from pipeline.stages.archive import Archiving
 from schemas.records import Headers, Records
 
 MINUTE = 60_000
@@ -124,6 +127,18 @@ def test_a_slice_beyond_the_end_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(ArchiveGapError, match="events/3 reaches offset 1, but the log goes on at 5"):
         archive.append(records([(5, 200, (), b"b")]))
+
+
+def test_a_log_that_begins_behind_the_archive_is_refused_with_the_way_out(tmp_path: Path) -> None:
+    archive = Archive(tmp_path / "archive", MINUTE)
+    archive.append(records([(0, 100, (), b"a"), (1, 10**9, (), b"b")]))
+
+    def start(partition: int, earliest: int) -> int | None:
+        return asyncio.run(Archiving(Settings(data=tmp_path)).start_position(("events", partition), earliest))
+
+    assert (start(3, 0), start(3, 1), start(4, 5)) == (1, 1, 5)
+    with pytest.raises(ArchiveGapError, match=r"reaches offset 1, but the log goes on at 2: .* move .*/events/3 away"):
+        start(3, 2)
 
 
 def test_the_reader_finds_a_missing_file(tmp_path: Path) -> None:
