@@ -57,7 +57,9 @@ class Replay:
         self._directory = directory
         self._history = _history(directory)
         self._logs = {number: _Log(directory, number) for number in partitions(directory, UNITS)}
-        self._ends = {number: _end(directory, RESULTS, number) for number in partitions(directory, RESULTS)}
+        self._ends = {
+            number: _end(directory, RESULTS, number, is_whole=False) for number in partitions(directory, RESULTS)
+        }
         needs = [
             [found.offsets.get(str(number), 0) for number in self._logs]
             for found, previous, _ in self._published()
@@ -133,13 +135,7 @@ class _Log:
     order: NDArray[np.int64]
 
     def __init__(self, directory: Path, number: int) -> None:
-        files = chain(directory, UNITS, number)
-        if files and files[0].begin > 0:
-            raise PeekproofError(
-                f"the archive of units/{number} begins at offset {files[0].begin}: a replay needs the log from its "
-                f"beginning. Bring back the older files of {files[0].path.parent}"
-            )
-        self.end = files[-1].end if files else 0
+        self.end = _end(directory, UNITS, number)
         self.partition: Partition | None = None
         self._number = number
         self._records = read(directory, UNITS, number)
@@ -209,13 +205,19 @@ def _replayed(
     )
 
 
-def _end(directory: Path, topic: str, partition: int) -> int:
+def _end(directory: Path, topic: str, partition: int, *, is_whole: bool = True) -> int:
+    """The offset that a log's archive reaches. Raises PeekproofError unless a log that must be whole begins at 0."""
     files = chain(directory, topic, partition)
+    if is_whole and files and files[0].begin > 0:
+        raise PeekproofError(
+            f"the archive of {topic}/{partition} begins at offset {files[0].begin}: a replay needs the log from its "
+            f"beginning. Bring back the older files of {files[0].path.parent}"
+        )
     return files[-1].end if files else 0
 
 
 def _history(directory: Path) -> History:
     history = History()
-    for record in read(directory, CATALOG, 0):
+    for record in read(directory, CATALOG, 0, _end(directory, CATALOG, 0)):
         history.append(record.offset, record.append_time, record.value)
     return history

@@ -66,9 +66,10 @@ def make(
     made = Made(directory)
     archive = Archive(directory, 10_000)
     for offset, value in enumerate(documents()):
-        made.history.append(offset, 1_000, value)
-        archive.append(records("catalog", 0, offset, [value], 1_000))
-    archive.advance("catalog", 0, 10_000)
+        appended = offset * 1_000
+        made.history.append(offset, appended, value)
+        archive.append(records("catalog", 0, offset, [value], appended))
+        archive.advance("catalog", 0, (offset + 1) * 10_000)  # a file for each
     random = np.random.default_rng(7)
     states = [Partition(number, HORIZON) for number in range(PARTITIONS)]
     last: dict[str, Look] = {}
@@ -159,11 +160,12 @@ def test_a_look_that_was_tampered_with_is_found_with_its_field(tmp_path: Path) -
     assert made.looks[12].look == outcomes[12].look
 
 
-def test_a_log_without_its_beginning_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("log", ["units/1", "catalog/0"])
+def test_a_log_without_its_beginning_is_refused(tmp_path: Path, log: str) -> None:
     make(tmp_path)
-    min((tmp_path / "units" / "1").glob("*.parquet")).unlink()
+    min((tmp_path / log).glob("*.parquet")).unlink()
 
-    with pytest.raises(PeekproofError, match="units/1 begins at offset"):
+    with pytest.raises(PeekproofError, match=f"{log} begins at offset"):
         Replay(tmp_path)
 
 
