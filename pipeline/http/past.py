@@ -9,7 +9,7 @@ from pipeline.connection import answering
 from pipeline.http.looks import Remembered
 from pipeline.settings import Settings
 from schemas.look import LookHead
-from schemas.topics import MAX_MESSAGE_BYTES, RESULTS
+from schemas.topics import RESULTS
 
 
 class Past:
@@ -25,7 +25,6 @@ class Past:
         self._consumer = AIOKafkaConsumer(
             group_id=None,
             enable_auto_commit=False,
-            max_partition_fetch_bytes=MAX_MESSAGE_BYTES,
             **self._settings.aiokafka_arguments(),
         )
         await self._consumer.start()
@@ -41,12 +40,15 @@ class Past:
             return run.newest if mark else None
         place, end = TopicPartition(self._settings.topic(RESULTS), run.partition), run.offset
         async with self._turn:
-            with answering(self._settings):
-                self._consumer.assign([place])
-                self._consumer.seek(place, mark.offset)
-                while await self._consumer.position(place) < end:
-                    for record in (await self._consumer.getmany(timeout_ms=1_000)).get(place, ()):
+            self._consumer.assign([place])
+            self._consumer.seek(place, mark.offset)
+            try:
+                with answering(self._settings):
+                    while await self._consumer.position(place) < end:
+                        record = await self._consumer.getone(place)
                         head = msgspec.json.decode(record.value, type=LookHead)
                         if (head.experiment, head.run) == wanted and head.look >= number:
                             return record.value if head.look == number else None
+            finally:
+                self._consumer.pause(place)  # else it would fetch on, and at the end make the next reader wait
         return None

@@ -181,7 +181,10 @@ async def _look(backend: Backend, key: str, run: str | None, number: int) -> byt
         async with asyncio.timeout(READING_SECONDS):
             value = await backend.past.look(kept, number)
     except TimeoutError:
-        why = f"the brokers have not answered for {READING_SECONDS:.0f} s; ask again"
+        why = (
+            f"look {number} could not be read within {READING_SECONDS:.0f} s: others came first, or the brokers "
+            "do not answer; ask again"
+        )
         raise ServiceUnavailableException(why, headers={"Retry-After": "1"}) from None
     if value is None:
         raise NotFoundException(

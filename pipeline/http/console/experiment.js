@@ -22,7 +22,8 @@ export function experimentPage(key, { redraw, say }) {
   const looks = new Map(); // run -> its newest look
   let flag = null;
   let past = null; // the look that a person went back to
-  let wanted = null; // its number, from when it was asked for
+  let wanted = null; // the address of the one that was asked for; null: the newest, or it is here
+  let isReading = false;
   let refusal = null; // why it cannot be had
   let unsaved = null; // why a file cannot be had
 
@@ -46,16 +47,24 @@ export function experimentPage(key, { redraw, say }) {
     if (before.catalog_version !== look.catalog_version) again();
   }
 
+  /** Show a look. One is read at a time; of those that a slider passes meanwhile, the last one is read next. */
   async function goTo(number) {
-    wanted = number;
-    let [found, said] = [null, null];
-    try {
-      if (number < newest().look) found = await get(`${path}/results/looks/${number}?run=${run()}`);
-    } catch (error) {
-      said = error.message;
-    }
-    if (wanted === number) [past, refusal] = [found, said];
+    wanted = number < newest().look ? `${path}/results/looks/${number}?run=${run()}` : null;
+    if (!wanted) past = refusal = null;
     redraw();
+    if (isReading) return;
+    isReading = true;
+    while (wanted) {
+      const address = wanted;
+      const read = await get(address).then(
+        (look) => [look, null],
+        (error) => [null, error.message],
+      );
+      if (wanted) [past, refusal] = read;
+      if (wanted === address) wanted = null;
+      redraw();
+    }
+    isReading = false;
   }
 
   async function download(what, name) {

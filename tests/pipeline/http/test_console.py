@@ -197,6 +197,30 @@ def test_one_can_go_back_to_any_look(console: Console):
     expect(page.get_by_text(f"Look {newest} of {newest}")).to_be_visible()
 
 
+def test_a_slider_that_is_dragged_reads_one_look_after_the_other(console: Console):
+    page = console.experiment()
+    network = page.context.new_cdp_session(page)
+    slow = {"offline": False, "latency": 200, "downloadThroughput": -1, "uploadThroughput": -1}
+    network.send("Network.emulateNetworkConditions", slow)
+    under_way: set[str] = set()
+    most: list[int] = []
+    page.on("request", lambda request: "/looks/" in request.url and under_way.add(request.url))
+    page.on("request", lambda _: most.append(len(under_way)))
+    page.on("requestfinished", lambda request: under_way.discard(request.url))
+    box = page.get_by_role("slider").bounding_box()
+    assert box is not None
+
+    page.mouse.move(box["x"] + box["width"] - 8, box["y"] + box["height"] / 2)
+    page.mouse.down()
+    page.mouse.move(box["x"] - 20, box["y"] + box["height"] / 2, steps=40)
+
+    expect(page.get_by_text(re.compile("Look 1 of"))).to_be_visible()
+    page.mouse.up()
+    assert max(most) == 1
+    page.get_by_role("button", name="Back to the newest").click()
+    expect(page.get_by_role("button", name="Back to the newest")).to_be_hidden()
+
+
 @pytest.mark.parametrize("name", ["list", "experiment", "flag"])
 def test_it_hides_nothing_from_anybody_by_day_by_night_and_on_a_phone(console: Console, name: str):
     routes = {"list": "", "experiment": f"experiments/{EXPERIMENT}", "flag": "flags/dark-mode"}
