@@ -12,8 +12,8 @@ COPY pyproject.toml README.md ./
 COPY schemas schemas
 COPY evaluation evaluation
 COPY pipeline pipeline
-RUN pip install --no-deps --no-build-isolation .
 COPY configs configs
+RUN pip install --no-deps --no-build-isolation .
 
 # Compiled kernels are kept beside the data, so that only the first start compiles.
 ENV PEEKPROOF_DATA=/data PEEKPROOF_CACHE=/data/cache

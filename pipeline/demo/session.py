@@ -40,7 +40,8 @@ from pipeline.supervisor import Supervisor
 from schemas.look import Look
 from schemas.topics import ASSIGNMENTS, DEAD_LETTERS, HEALTH, RESULTS
 
-EXAMPLES = Path(__file__).parents[2] / "configs"
+_INSTALLED = Path(__file__).with_name("configs")  # where a wheel has what stands in the checkout's `configs`
+EXAMPLES = _INSTALLED if _INSTALLED.exists() else Path(__file__).parents[2] / "configs"
 UNITS_PARTITIONS = 4  # for one machine
 HORIZON_MS = 10_000
 ARCHIVE_INTERVAL_MS = 5_000
