@@ -7,6 +7,7 @@ import click
 import msgspec
 
 from pipeline.cli.progress import progress
+from pipeline.errors import PeekproofError
 from pipeline.replay import Replay, Replayed
 from pipeline.settings import Settings
 
@@ -18,7 +19,13 @@ def replay(as_json: bool) -> None:
 
     Exit code 1 if one is different.
     """
-    replayed = _replay(Replay(Settings.read().data / "archive"))
+    directory = Settings.read().data / "archive"
+    if not directory.is_dir():
+        raise PeekproofError(
+            f"there is no archive in '{directory}'; its worker begins one, and PEEKPROOF_DATA names another directory: "
+            "after a demo PEEKPROOF_DATA=data/demo"
+        )
+    replayed = _replay(Replay(directory))
     outcomes = Counter(each.outcome for each in replayed)
     if as_json:
         click.echo(msgspec.json.encode({"looks": len(replayed), "outcomes": outcomes, "replayed": replayed}))
@@ -31,7 +38,9 @@ def replay(as_json: bool) -> None:
                 )
         told = ", ".join(f"{number} {outcome}" for outcome, number in sorted(outcomes.items()))
         click.echo(
-            f"{len(replayed)} published looks: {told}" if replayed else "the archive holds no published look yet"
+            f"{len(replayed)} published looks: {told}"
+            if replayed
+            else f"the archive in '{directory}' holds no published look yet"
         )
     if outcomes["different"]:
         sys.exit(1)

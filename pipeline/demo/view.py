@@ -101,6 +101,8 @@ def summary(outcome: Outcome, here: Path) -> Group:
         Text("Query it all yourself:"),
         Text(f"  duckdb -readonly {shown}", style="bold cyan"),
         Text("  SELECT * FROM results;", style="cyan"),
+        Text("Compute every look again from the archived log:"),
+        Text(f"  PEEKPROOF_DATA={shown.parent} peekproof replay", style="bold cyan"),
     )
 
 

@@ -175,6 +175,11 @@ def test_a_topic_that_is_missing_is_an_error_that_says_what_to_do(broker: str) -
 
 def test_replay_of_an_empty_archive_says_so(tmp_path: Path) -> None:
     settings = Settings(bootstrap_servers="localhost:1", data=tmp_path)
+    archive = tmp_path / "archive"
 
-    assert call(settings, "replay").stdout == "the archive holds no published look yet\n"
+    with pytest.raises(PeekproofError, match=f"there is no archive in '{archive}'; .* PEEKPROOF_DATA=data/demo"):
+        call(settings, "replay")
+    archive.mkdir()
+
+    assert call(settings, "replay").stdout == f"the archive in '{archive}' holds no published look yet\n"
     assert lines(call(settings, "replay", "--json")) == [{"looks": 0, "outcomes": {}, "replayed": []}]
