@@ -3,17 +3,17 @@
 Freshness is measured for every batch of traffic that was acknowledged: from the moment that its records were handed to
 the Kafka client to the publication (the Kafka record's timestamp) of an experiment's first look whose `time` has passed
 the batch's append time, for each experiment. A look's `time` is the smallest clock of the partitions
-that it covers, so such a look contains everything that the batch said.
+that it covers, so such a look contains everything that the batch said. What every experiment's looks contain is kept as
+counts by milliseconds, so that a demo of a day needs no more memory than one of a minute.
 """
 
-from collections import Counter
-from collections.abc import Mapping
-from itertools import takewhile
+from collections import Counter, OrderedDict, deque
+from collections.abc import Iterable, Mapping
+from math import inf
 
 import msgspec
 import numpy as np
 from aiokafka import ConsumerRecord
-from numpy.typing import NDArray
 
 from evaluation.catalog import FlagInForce
 from evaluation.overview import Told
@@ -23,6 +23,10 @@ from schemas.dead_letter import ORIGIN, REASON
 from schemas.health import PartitionHealth, WorkerHealth
 from schemas.look import Look
 from schemas.topics import SOURCES
+
+RATE_MS = 3_000  # of traffic, over which its rate is told
+REPORTED_MS = 60_000  # after its append a batch is reported; if it is later, its wait is overstated
+ORIGINS = 100_000  # the newest that are known: a restart repeats the last seconds
 
 
 class Freshness(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,9 +53,12 @@ class Watch:
         self.workers: dict[str, WorkerHealth] = {}
         self.acknowledged: dict[str, int] = {}
         self._partitions: dict[tuple[str, str, int], PartitionHealth] = {}  # by stage, topic, partition
-        self._origins: set[bytes] = set()  # of dead letters and answers: they may be repeated after a restart
-        self._published: dict[str, list[tuple[int, int]]] = {}  # by flag: (time, published) of every look, ms UTC
-        self._batches: list[Batch] = []
+        self._origins: OrderedDict[bytes, None] = OrderedDict()  # of dead letters and answers, which may be repeated
+        self._published: dict[str, list[tuple[int, int]]] = {}  # by flag: (time, published) of the last looks, ms UTC
+        self._recent: deque[Batch] = deque()  # of the last seconds of traffic
+        self._waiting: list[Batch] = []  # not yet in a look of every experiment
+        self._waits: Counter[int] = Counter()  # by ms from produced to published: records of the others
+        self._first, self._last = inf, -inf  # produced and appended, ms UTC
 
     def take_look(self, record: ConsumerRecord) -> None:
         """A look counts if it is newer than the last one. Those of a plain feature flag compare nothing."""
@@ -83,7 +90,13 @@ class Watch:
     def take_progress(self, progress: Progress) -> None:
         """What the traffic says it sent."""
         self.acknowledged = progress.acknowledged
-        self._batches += progress.batches
+        for batch in progress.batches:
+            self._first, self._last = min(self._first, batch.produced), max(self._last, batch.appended)
+        self._recent += progress.batches
+        while self._recent and self._recent[0].appended <= self._last - RATE_MS:
+            self._recent.popleft()
+        self._waiting += progress.batches
+        self._fold()
 
     @property
     def produced(self) -> int:
@@ -119,16 +132,12 @@ class Watch:
     @property
     def sending_seconds(self) -> float:
         """From the first record that was handed to the client to the last that was appended."""
-        if not self._batches:
-            return 0.0
-        return (max(b.appended for b in self._batches) - min(b.produced for b in self._batches)) / 1_000
+        return max(0.0, self._last - self._first) / 1_000
 
     @property
     def events_per_second(self) -> float:
         """Records appended in the last three seconds of traffic, per second."""
-        newest = self._batches[-1].appended if self._batches else 0
-        recent = takewhile(lambda batch: batch.appended > newest - 3_000, reversed(self._batches))
-        return sum(batch.records for batch in recent) / 3
+        return 1_000 * sum(batch.records for batch in self._recent) / RATE_MS
 
     def has_results(self) -> bool:
         """Whether some experiment has an interval."""
@@ -144,35 +153,50 @@ class Watch:
 
     def freshness(self) -> Freshness | None:
         """None until a look contains some of the traffic."""
-        batches = np.array([(b.appended, b.produced, b.records) for b in self._batches], np.int64).reshape(-1, 3)
-        waits: list[NDArray[np.int64]] = []
-        weights: list[NDArray[np.int64]] = []
-        missing = 0
+        waits = self._waits + self._waited(self._waiting)
+        if not waits:
+            return None
+        samples = waits.total()
+        wait, records = np.array(sorted(waits.items()), np.int64).T
+        reached = np.cumsum(records)
+        shares = np.array([0.5, 0.9, 0.99, 1.0])
+        p50, p90, p99, worst = (wait[np.searchsorted(reached, shares * samples)] / 1_000).tolist()
+        asked = self._waits.total() + len(self._published) * sum(batch.records for batch in self._waiting)
+        return Freshness(p50=p50, p90=p90, p99=p99, worst=worst, samples=samples, missing=asked - samples)
+
+    def _fold(self) -> None:
+        """Count what every experiment's looks contain, and forget looks that no batch will ask for."""
+        if self._published.keys() < set(self.experiments):
+            return
+        passed = min(looks[-1][0] for looks in self._published.values())
+        self._waits += self._waited([batch for batch in self._waiting if batch.appended < passed])
+        self._waiting = [batch for batch in self._waiting if batch.appended >= passed]
+        oldest = min([batch.appended for batch in self._waiting], default=self._last)
+        for looks in self._published.values():
+            while len(looks) > 1 and looks[0][0] <= min(oldest, self._last - REPORTED_MS):
+                looks.pop(0)
+
+    def _waited(self, batches: Iterable[Batch]) -> Counter[int]:
+        """Records by ms from produced to published, of those that are in a look, for each experiment."""
+        waits: Counter[int] = Counter()
+        rows = np.array([(b.appended, b.produced, b.records) for b in batches], np.int64).reshape(-1, 3)
         for looks in self._published.values():
             time, published = np.array(looks, np.int64).T
-            first = np.searchsorted(time, batches[:, 0], side="right")
+            first = np.searchsorted(time, rows[:, 0], side="right")
             seen = first < len(time)
-            waits.append(published[first[seen]] - batches[seen, 1])
-            weights.append(batches[seen, 2])
-            missing += int(batches[~seen, 2].sum())
-        if not any(map(len, waits)):
-            return None
-        wait, weight = np.concatenate(waits), np.concatenate(weights)
-        p50, p90, p99, worst = (_quantile(wait, weight, share) / 1_000 for share in (0.5, 0.9, 0.99, 1.0))
-        return Freshness(p50=p50, p90=p90, p99=p99, worst=worst, samples=int(weight.sum()), missing=missing)
+            waited = published[first[seen]] - rows[seen, 1]
+            for wait, records in zip(waited.tolist(), rows[seen, 2].tolist(), strict=True):
+                waits[wait] += records
+        return waits
 
     def _is_new(self, origin: bytes) -> bool:
-        known = len(self._origins)
-        self._origins.add(origin)
-        return len(self._origins) > known
+        if origin in self._origins:
+            return False
+        self._origins[origin] = None
+        if len(self._origins) > ORIGINS:
+            self._origins.popitem(last=False)
+        return True
 
 
 def _is_intake(stage: str, topic: str) -> bool:
     return stage == "assignment" and topic in SOURCES
-
-
-def _quantile(values: NDArray[np.int64], weights: NDArray[np.int64], share: float) -> float:
-    """The smallest value that is not exceeded by `share` of the weight."""
-    order = np.argsort(values)
-    reached = np.cumsum(weights[order])
-    return float(values[order][np.searchsorted(reached, share * reached[-1])])

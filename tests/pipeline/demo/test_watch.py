@@ -1,12 +1,15 @@
 """Watch and view: what was seen is counted once, freshness is what a stopwatch says, the picture fits its terminal."""
 
 import io
+import pickle
 import webbrowser
 from collections import Counter
+from math import ceil, inf
 from queue import SimpleQueue
 from types import SimpleNamespace
 
 import msgspec
+import numpy as np
 import pytest
 from rich.console import Console
 
@@ -131,6 +134,40 @@ def test_freshness_is_the_time_from_produced_to_the_first_look_that_has_passed_t
     freshness = watch.freshness()
     assert (freshness.p90, freshness.p99, freshness.worst) == (2.0, 2.0, 6.6)
     assert (freshness.samples, freshness.missing) == (100, 0)
+
+
+def test_freshness_of_a_long_demo_is_exact_and_needs_no_more_memory_than_of_a_short_one(watch):
+    random = np.random.default_rng(1)
+    reported, looks, sizes = [], {key: [] for key in watch.experiments}, []
+    for second in range(320):
+        begin = 1_000 * second
+        batches = [
+            Batch(produced, produced + int(random.integers(1, 900)), int(random.integers(1, 100)))
+            for produced in sorted(random.integers(begin - 1_500, begin, 15).tolist())
+        ]
+        for key, its in looks.items():
+            time, published = begin - int(random.integers(100, 900)), begin + int(random.integers(0, 900))
+            its.append((time, published))
+            newest = msgspec.structs.replace(look(len(its), time=time), experiment=key)
+            watch.take_look(record(newest, timestamp=published))
+        watch.take_progress(progress(*batches))
+        reported += batches
+        if second % 80 == 79:
+            sizes.append(len(pickle.dumps({**vars(watch), "flags": None})))
+
+    waits = []
+    for batch in reported:
+        for its in looks.values():
+            passed = [published for time, published in its if time > batch.appended]
+            waits += [(passed[0] - batch.produced) / 1_000 if passed else inf] * batch.records
+    waits.sort()
+    seen = waits[: waits.index(inf)]
+    freshness = watch.freshness()
+    assert (freshness.samples, freshness.missing) == (len(seen), len(waits) - len(seen))
+    shares = (freshness.p50, freshness.p90, freshness.p99, freshness.worst)
+    assert shares == tuple(seen[ceil(len(seen) * share) - 1] for share in (0.5, 0.9, 0.99, 1))
+    assert watch.sending_seconds == (max(b.appended for b in reported) - min(b.produced for b in reported)) / 1_000
+    assert max(sizes) < 1.5 * sizes[0]
 
 
 def test_there_is_no_freshness_before_a_look_contains_something(watch):
