@@ -122,6 +122,12 @@ def test_a_demo_ends_with_final_results_of_everything_that_was_sent(broker: str,
     assert not any(psutil.pid_exists(usage["pid"]) for usage in told["processes"])
     assert not any(name.startswith(told["prefix"]) for name in asyncio.run(topic_names(broker)))
 
+    data = {"PEEKPROOF_DATA": str(Path(told["snapshot"]).parent)}
+    replay = python("pipeline.cli", "replay", "--json")
+    replayed = subprocess.run(replay, env=environment | data, capture_output=True, check=True)
+    outcomes = msgspec.json.decode(replayed.stdout)["outcomes"]
+    assert outcomes["same"] > 4
+
 
 async def topic_names(broker: str) -> list[str]:
     admin = AIOKafkaAdminClient(bootstrap_servers=broker)
