@@ -1,14 +1,15 @@
 """Replay: folds the archived `units` log again, without a broker, and compares every published look byte for byte.
 
 A look says up to which offset of each units partition it covers the log. Looks of different runs cover different
-offsets, and not in one order for all partitions; so a first pass over `results` notes what every look needs, and a
-second one goes through the looks in the order of their publication. While a partition is folded up to what a look
-needs, the aggregates that later looks need on the way are kept until those looks come.
+offsets, and not in one order for all partitions; so a first pass over `results` notes which offsets looks need, and how
+many need each, and a second one goes through the looks in the order of their publication. While a partition is folded
+up to what a look needs, the aggregates that later looks need on the way are kept until the last of those has come.
 
 A look's predecessor is the published one, as it was for the stage that made it.
 """
 
 import heapq
+from array import array
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
@@ -60,17 +61,15 @@ class Replay:
         self._ends = {
             number: _end(directory, RESULTS, number, is_whole=False) for number in partitions(directory, RESULTS)
         }
-        needs = [
-            [found.offsets.get(str(number), 0) for number in self._logs]
-            for found, previous, _ in self._published()
-            if self._can_replay(found, previous)
-        ]
-        self.looks = len(needs)
-        offsets = np.array(needs, np.int64).reshape(self.looks, len(self._logs))
-        for log, needed in zip(self._logs.values(), offsets.T, strict=True):
-            log.needed = needed
-            log.order = np.argsort(needed, kind="stable")
-        self.messages = int(offsets.max(axis=0, initial=0).sum())
+        self.looks = 0
+        for found, previous, _ in self._published():
+            if self._can_replay(found, previous):
+                self.looks += 1
+                for number, offset in found.offsets.items():
+                    self._logs[int(number)].needs.add(offset)
+        for log in self._logs.values():
+            log.needs.settle()
+        self.messages = sum(int(log.needs.offsets[-1]) for log in self._logs.values() if len(log.needs.offsets))
 
     @property
     def folded(self) -> int:
@@ -78,18 +77,19 @@ class Replay:
         return sum(log.partition.offset for log in self._logs.values() if log.partition)
 
     def __iter__(self) -> Iterator[Replayed]:
-        index = 0
         for found, previous, value in self._published():
             if not self._can_replay(found, previous):
                 is_archived = self._is_archived(found)
                 yield _replayed(found, "no predecessor" if is_archived else "not yet archived")
                 continue
-            yield self._compare(found, previous, value, index)
-            index += 1
+            yield self._compare(found, previous, value)
 
-    def _compare(self, found: Look, previous: Look | None, value: bytes, index: int) -> Replayed:
+    def _compare(self, found: Look, previous: Look | None, value: bytes) -> Replayed:
         run: RunKey = (found.experiment, found.run)
-        aggregates = [self._logs[int(number)].aggregates_of(index, self._history).get(run) for number in found.offsets]
+        aggregates = [
+            self._logs[int(number)].aggregates_at(offset, self._history).get(run)
+            for number, offset in found.offsets.items()
+        ]
         known = [aggregate for aggregate in aggregates if aggregate is not None]
         if len(known) < len(aggregates):
             return _replayed(found, "different", "offsets", found.offsets, "the log has no such run up to there")
@@ -125,34 +125,53 @@ class Replay:
         )
 
 
+class Needs:
+    """The offsets of one log that looks need: `offsets` ascending, `looks` how many need each. `settle` brings them up
+    to date. (Of ten runs in a month there are millions of looks, most of which share their offsets.)"""
+
+    def __init__(self) -> None:
+        self.offsets: NDArray[np.int64] = np.empty(0, np.int64)
+        self.looks: NDArray[np.int64] = np.empty(0, np.int64)
+        self._added = array("q")
+
+    def add(self, offset: int) -> None:
+        """One more look needs the offset."""
+        self._added.append(offset)
+        if len(self._added) >= max(len(self.offsets), 1 << 16):
+            self.settle()
+
+    def settle(self) -> None:
+        """Count what was added."""
+        self.offsets, at = np.unique(np.concatenate([self.offsets, self._added]), return_inverse=True)
+        looks = np.zeros(len(self.offsets), np.int64)
+        np.add.at(looks, at, np.concatenate([self.looks, np.ones(len(self._added), np.int64)]))
+        self.looks, self._added = looks, array("q")
+
+
 class _Log:
-    """One partition of `units`, folded as far as looks need it.
-
-    `needed` (looks,) is the offset that each look needs; `order` (looks,) the looks by that offset.
-    """
-
-    needed: NDArray[np.int64]
-    order: NDArray[np.int64]
+    """One partition of `units`, folded as far as looks need it."""
 
     def __init__(self, directory: Path, number: int) -> None:
         self.end = _end(directory, UNITS, number)
+        self.needs = Needs()
         self.partition: Partition | None = None
         self._number = number
         self._records = read(directory, UNITS, number)
         self._next: ArchivedRecord | None = None
-        self._at = 0  # in `order`
-        self._kept: dict[int, dict[RunKey, Aggregate]] = {}  # by look
+        self._at = 0  # in `needs`
+        self._kept: dict[int, dict[RunKey, Aggregate]] = {}  # by offset
 
-    def aggregates_of(self, look_index: int, history: History) -> dict[RunKey, Aggregate]:
-        """The aggregates of every run, up to the offset that the look needs. Asked once for each look."""
-        while look_index not in self._kept:
-            offset = int(self.needed[self.order[self._at]])
-            self._fold(offset, history)
-            aggregates = {(each.flag, each.run): each for each in self.partition.aggregates()} if self.partition else {}
-            while self._at < len(self.order) and self.needed[self.order[self._at]] == offset:
-                self._kept[int(self.order[self._at])] = aggregates
-                self._at += 1
-        return self._kept.pop(look_index)
+    def aggregates_at(self, offset: int, history: History) -> dict[RunKey, Aggregate]:
+        """The aggregates of every run up to the offset. Asked once by each look that needs it."""
+        while offset not in self._kept:
+            needed = int(self.needs.offsets[self._at])
+            self._fold(needed, history)
+            aggregates = self.partition.aggregates() if self.partition else []
+            self._kept[needed] = {(each.flag, each.run): each for each in aggregates}
+            self._at += 1
+        place = np.searchsorted(self.needs.offsets, offset)
+        self.needs.looks[place] -= 1
+        return self._kept[offset] if self.needs.looks[place] else self._kept.pop(offset)
 
     def _fold(self, end: int, history: History) -> None:
         while True:

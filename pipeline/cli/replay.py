@@ -8,7 +8,7 @@ import msgspec
 
 from pipeline.cli.progress import progress
 from pipeline.errors import PeekproofError
-from pipeline.replay import Replay, Replayed
+from pipeline.replay import Replay
 from pipeline.settings import Settings
 
 
@@ -25,31 +25,27 @@ def replay(as_json: bool) -> None:
             f"there is no archive in '{directory}'; its worker begins one, and PEEKPROOF_DATA names another directory: "
             "after a demo PEEKPROOF_DATA=data/demo"
         )
-    replayed = _replay(Replay(directory))
-    outcomes = Counter(each.outcome for each in replayed)
+    work = Replay(directory)
+    outcomes = Counter[str]()
+    replayed = []  # of millions of looks, what is shown
+    with progress("folding the log again", total=work.messages) as tell:
+        for each in work:
+            outcomes[each.outcome] += 1
+            if as_json or each.outcome == "different":
+                replayed.append(each)
+            tell(work.folded)
+    looks = outcomes.total()
     if as_json:
-        click.echo(msgspec.json.encode({"looks": len(replayed), "outcomes": outcomes, "replayed": replayed}))
+        click.echo(msgspec.json.encode({"looks": looks, "outcomes": outcomes, "replayed": replayed}))
     else:
         for each in replayed:
-            if each.outcome == "different":
-                click.echo(
-                    f"{each.experiment}/{each.run} look {each.look} is different: {each.field} was published as "
-                    f"{each.published}, the log says {each.replayed}"
-                )
+            click.echo(
+                f"{each.experiment}/{each.run} look {each.look} is different: {each.field} was published as "
+                f"{each.published}, the log says {each.replayed}"
+            )
         told = ", ".join(f"{number} {outcome}" for outcome, number in sorted(outcomes.items()))
         click.echo(
-            f"{len(replayed)} published looks: {told}"
-            if replayed
-            else f"the archive in '{directory}' holds no published look yet"
+            f"{looks} published looks: {told}" if looks else f"the archive in '{directory}' holds no published look yet"
         )
     if outcomes["different"]:
         sys.exit(1)
-
-
-def _replay(work: Replay) -> list[Replayed]:
-    replayed = []
-    with progress("folding the log again", total=work.messages) as tell:
-        for each in work:
-            replayed.append(each)
-            tell(work.folded)
-    return replayed

@@ -13,7 +13,7 @@ from evaluation.metrics.partition import Partition
 from evaluation.significance.look import encode_look, look
 from pipeline.archive import Archive
 from pipeline.errors import PeekproofError
-from pipeline.replay import Replay, first_difference
+from pipeline.replay import Needs, Replay, first_difference
 from schemas.catalog import Allocation, Document, Flag, FlagState, Goal, Metric, Run, Variant
 from schemas.look import Look
 from schemas.units import ROWS, Arm, Header, Kind, Source, encode_units
@@ -189,6 +189,19 @@ def test_a_look_that_is_missing_costs_the_judgement_of_the_next_one_alone(tmp_pa
     assert whole[after].outcome == "same"
     whole[after] = msgspec.structs.replace(whole[after], outcome="no predecessor")
     assert holed == whole
+
+
+def test_offsets_that_many_looks_need_are_held_once() -> None:
+    needs = Needs()
+    asked = np.random.default_rng(3).permutation(np.repeat(np.arange(50_000) * 7, 4))
+    for offset in asked.tolist():
+        needs.add(offset)
+    held = len(needs.offsets) + len(needs._added)
+    needs.settle()
+
+    assert held < len(asked) / 1.5
+    assert needs.offsets.tolist() == list(range(0, 350_000, 7))
+    assert set(needs.looks.tolist()) == {4}
 
 
 def test_an_empty_archive_has_no_looks(tmp_path: Path) -> None:
