@@ -11,18 +11,27 @@ from pathlib import Path
 from pyarrow import fs
 
 from pipeline import durable
+from pipeline.errors import PeekproofError
 
 KEPT = 2  # the newest, and the one before it in case a person wants to look
 
 
 class Checkpoints:
-    """The checkpoints under one location: a directory, or the URI of an object store that several hosts share."""
+    """The checkpoints under one location: a directory, or the URI of an object store that several hosts share.
+
+    Raises PeekproofError for a URI that names no store.
+    """
 
     def __init__(self, location: str) -> None:
-        if "://" in location:
-            self._files, self._root = fs.FileSystem.from_uri(location)
-        else:
-            self._files, self._root = fs.LocalFileSystem(), str(Path(location).absolute())
+        try:
+            self._files, self._root = fs.FileSystem.from_uri(
+                location if "://" in location else Path(location).absolute().as_uri()
+            )
+        except (ValueError, OSError) as error:
+            raise PeekproofError(
+                f"checkpoints is '{location}': {error}; name a directory, or a bucket that is there, as in "
+                "s3://bucket/peekproof"
+            ) from error
 
     def newest(self, partition: int) -> tuple[int, bytes] | None:
         """The highest offset that a checkpoint of this units partition reaches, and the state there."""

@@ -45,6 +45,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     bootstrap_servers: str | None = None
     prefix: str = ""
     data: Path = Path("data")
+    checkpoints: str | None = None
     units_partitions: int = 16
     horizon: int = 3_600_000
     tolerance: int = 600_000
@@ -132,6 +133,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return found
 
     @property
+    def checkpoint_location(self) -> str:
+        """Where aggregation keeps its state: a directory, or an object store's URI."""
+        return self.checkpoints or str(self.data / "checkpoints")
+
+    @property
     def snapshot(self) -> Path:
         """The DuckDB file that analysts open."""
         return self.data / "peekproof.duckdb"
@@ -212,6 +218,10 @@ def _partitions(text: str) -> int:
     return int(text)
 
 
+def _location(text: str) -> str:
+    return text if "://" in text else str(Path(text).absolute())
+
+
 def _port(text: str) -> int:
     if not re.fullmatch(r"\d{1,5}", text) or int(text) > 65_535:
         raise ValueError("write a whole number from 0 to 65535; 0 takes a free port")
@@ -231,6 +241,7 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
     "bootstrap_servers": _servers,
     "prefix": _prefix,
     "data": Path,
+    "checkpoints": _location,
     "units_partitions": _partitions,
     "horizon": parse_duration,
     "tolerance": parse_duration,

@@ -33,7 +33,7 @@ class Aggregation(Stage):
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
         self._catalog = CatalogReader(settings)
-        self._checkpoints = Checkpoints(str(settings.data / "checkpoints"))
+        self._checkpoints = Checkpoints(settings.checkpoint_location)
         self._partitions: dict[int, Partition] = {}
         self._published: dict[int, int] = {}  # by partition: the offset of the aggregates that were sent last
         self._saved: dict[int, int] = {}  # by partition: the offset of its newest checkpoint
@@ -58,7 +58,7 @@ class Aggregation(Stage):
             raise PeekproofError(
                 f"units/{number}: the newest checkpoint ends at offset {partition.offset}, but the log begins at "
                 f"{earliest}; what lies between is lost to the state. Bring back the checkpoints under "
-                f"'{self.settings.data / 'checkpoints'}', or begin anew under another prefix and replay the archive"
+                f"'{self.settings.checkpoint_location}', or begin anew under another prefix and replay the archive"
             )
         self._partitions[number] = partition
         self._saved[number] = partition.offset if newest else -1

@@ -8,10 +8,19 @@ import pytest
 
 from pipeline.checkpoints import Checkpoints
 from pipeline.durable import ABANDONED
+from pipeline.errors import PeekproofError
 
 
-def test_the_newest_checkpoint_is_the_one_with_the_highest_offset(tmp_path: Path) -> None:
-    checkpoints = Checkpoints(str(tmp_path))
+@pytest.fixture(params=["directory", "file", "mock"])
+def location(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A directory, by its path and by its URI, and a store that is none: in Arrow's memory."""
+    directory = tmp_path / "a name"
+    uri = directory.as_uri()
+    return {"directory": str(directory), "file": uri, "mock": uri.replace("file", "mock", 1)}[request.param]
+
+
+def test_the_newest_checkpoint_is_the_one_with_the_highest_offset(location: str) -> None:
+    checkpoints = Checkpoints(location)
     checkpoints.write(3, 900, b"later")
     checkpoints.write(3, 1000, b"last")
     checkpoints.write(3, 20, b"a zombie's")
@@ -19,14 +28,34 @@ def test_the_newest_checkpoint_is_the_one_with_the_highest_offset(tmp_path: Path
     assert checkpoints.newest(3) == (1000, b"last")
 
 
-def test_partitions_do_not_see_each_others_checkpoints(tmp_path: Path) -> None:
+def test_partitions_do_not_see_each_others_checkpoints(location: str) -> None:
+    checkpoints = Checkpoints(location)
+    checkpoints.write(1, 5, b"one")
+
+    assert checkpoints.newest(1) == (5, b"one")
+    assert checkpoints.newest(11) is None
+
+
+def test_another_process_finds_them(tmp_path: Path) -> None:
     Checkpoints(str(tmp_path)).write(1, 5, b"one")
 
-    assert Checkpoints(str(tmp_path)).newest(1) == (5, b"one")
-    assert Checkpoints(str(tmp_path)).newest(11) is None
+    assert Checkpoints(tmp_path.as_uri()).newest(1) == (5, b"one")
 
 
-def test_old_checkpoints_and_unfinished_writes_do_not_pile_up(tmp_path: Path) -> None:
+def test_only_the_newest_are_kept(location: str) -> None:
+    checkpoints = Checkpoints(location)
+    for offset in range(10):
+        checkpoints.write(0, offset, b"state")
+
+    assert sorted(info.base_name for info in checkpoints._infos(0)) == [f"{n:020d}.arrow" for n in (8, 9)]
+
+
+def test_what_names_no_store_is_said_with_the_way_out() -> None:
+    with pytest.raises(PeekproofError, match=r"checkpoints is 's4://bucket/x': .*name a directory, or a bucket"):
+        Checkpoints("s4://bucket/x")
+
+
+def test_unfinished_writes_do_not_pile_up(tmp_path: Path) -> None:
     checkpoints = Checkpoints(str(tmp_path))
     (tmp_path / "0").mkdir()
     of_the_dead, of_a_zombie = (tmp_path / "0" / f"{n:020d}.arrow.abc.tmp" for n in (3, 4))
@@ -34,13 +63,9 @@ def test_old_checkpoints_and_unfinished_writes_do_not_pile_up(tmp_path: Path) ->
         path.write_bytes(b"half")
         os.utime(path, (time.time() - age, time.time() - age))
 
-    for offset in range(10):
-        checkpoints.write(0, offset, b"state")
+    checkpoints.write(0, 9, b"state")
 
-    assert {path.name for path in (tmp_path / "0").iterdir()} == {
-        *(f"{n:020d}.arrow" for n in (8, 9)),
-        of_a_zombie.name,
-    }
+    assert {path.name for path in (tmp_path / "0").iterdir()} == {f"{9:020d}.arrow", of_a_zombie.name}
 
 
 def test_a_write_that_fails_leaves_nothing(tmp_path: Path) -> None:
