@@ -9,6 +9,7 @@ import builtins
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from operator import is_
 from typing import Any, Generic, Literal, TypeVar
 
 import msgspec
@@ -84,17 +85,22 @@ class Variable(msgspec.Struct, frozen=True):
 class MetricInForce:
     """A metric's definition and when it was appended (ms UTC).
 
-    `parts` are the numerator and the denominator of a ratio, as they stand. `version` counts definitions: that of the
-    document and, of a ratio, one more for each of the `part_edits`. `recorded` is the append time from which on events
-    before an entry are kept for it.
+    `parts` are the numerator and the denominator of a ratio, as they stand. `version` counts what it measured: another
+    description, owner or name is none, another part of a ratio is one. `recorded` is the append time from which on
+    events before an entry are kept for it.
     """
 
     definition: Metric
     version: int
     append_time: int
     parts: tuple[Metric, ...] = ()
-    part_edits: int = 0
+    document_version: int = 1
     recorded: int = 0
+
+    @property
+    def measures(self) -> tuple[object, ...]:
+        """All that its numbers depend on."""
+        return self.variables, self.window, self.lookback
 
     @property
     def variables(self) -> tuple[Variable, ...]:
@@ -243,7 +249,7 @@ class Catalog:
         """The version of a document that stands; 0: there is none."""
         standing = self.standing(kind, key)
         if isinstance(standing, MetricInForce):
-            return standing.version - standing.part_edits
+            return standing.document_version
         return standing.version if standing else 0
 
     @property
@@ -282,8 +288,7 @@ class Catalog:
         append_time = unchanged.append_time
         match document.kind:
             case "metric":
-                changed = _metrics_after(self.metrics, _sound(document, Metric, self), append_time)
-                # A changed metric is another column of every open run that reads it, from now on.
+                changed = metrics_after(self.metrics, _sound(document, Metric, self), append_time)
                 flags = {key: _with_metrics(flag, changed) for key, flag in self.flags.items()}
                 return replace(unchanged, metrics=self.metrics | changed, flags=flags)
             case "flag":
@@ -350,7 +355,9 @@ def _ratios_of(metrics: Mapping[str, MetricInForce], key: str) -> list[Metric]:
     return [each for each in every if key in (each.numerator, each.denominator)]
 
 
-def _metrics_after(metrics: Mapping[str, MetricInForce], metric: Metric, append_time: int) -> dict[str, MetricInForce]:
+def metrics_after(
+    metrics: Mapping[str, MetricInForce], metric: Metric, append_time: int = 0
+) -> dict[str, MetricInForce]:
     """What a version of one metric changes: itself, and the ratios that it is a part of."""
     definitions = {key: each.definition for key, each in metrics.items()} | {metric.key: metric}
     changed = {}
@@ -358,14 +365,20 @@ def _metrics_after(metrics: Mapping[str, MetricInForce], metric: Metric, append_
         standing = metrics.get(each.key)
         after = MetricInForce(
             definition=each,
-            version=standing.version + 1 if standing else 1,
+            version=1,
             append_time=append_time,
-            parts=tuple(definitions[key] for key in (each.numerator, each.denominator) if key),
-            part_edits=(standing.part_edits if standing else 0) + (each is not metric),
+            parts=tuple(definitions[key] for key in (each.numerator, each.denominator) if key in definitions),
             recorded=append_time,
         )
-        if standing and (standing.facts, standing.lookback) == (after.facts, after.lookback):
-            after = replace(after, recorded=standing.recorded)
+        if standing:
+            is_another = standing.measures != after.measures
+            reads_on = (standing.facts, standing.lookback) == (after.facts, after.lookback)
+            after = replace(
+                after,
+                version=standing.version + is_another,
+                document_version=standing.document_version + (each is metric),
+                recorded=standing.recorded if reads_on else append_time,
+            )
         changed[each.key] = after
     return changed
 
@@ -391,14 +404,18 @@ def _require(document: Document, key: str, violations: Iterable[Violation]) -> N
 
 
 def _with_metrics(flag: FlagInForce, changed: Mapping[str, MetricInForce]) -> FlagInForce:
+    """What measures something else is another column of every open run that reads it, from now on."""
+
     def touched(run: RunInForce) -> RunInForce:
         read = {key: metric for key, metric in changed.items() if key in run.since}
-        if read and run.completed is None:
-            since = {key: max(metric.append_time + SETTLING, run.started) for key, metric in read.items()}
-            return replace(run, since=run.since | since, metrics=run.metrics | read)
-        return run
+        if not read or run.completed is not None:
+            return run
+        anew = [metric for key, metric in read.items() if metric.version != run.metrics[key].version]
+        since = {metric.definition.key: max(metric.append_time + SETTLING, run.started) for metric in anew}
+        return replace(run, since=run.since | since, metrics=run.metrics | read)
 
-    return replace(flag, runs=tuple(touched(run) for run in flag.runs))
+    runs = tuple(map(touched, flag.runs))
+    return flag if all(map(is_, runs, flag.runs)) else replace(flag, runs=runs)
 
 
 def _flag_after(document: Document, state: FlagState, append_time: int, catalog: Catalog) -> FlagInForce:

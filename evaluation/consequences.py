@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import msgspec
 
-from evaluation.catalog import Catalog, winner_of
-from schemas.catalog import Allocation, Flag, FlagState, Run
+from evaluation.catalog import Catalog, metrics_after, winner_of
+from schemas.catalog import Allocation, Flag, FlagState, Metric, Run
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,13 +26,14 @@ def differing(before: msgspec.Struct | None, after: msgspec.Struct) -> tuple[str
     return tuple(name for name in names if encode(getattr(before, name)) != encode(getattr(after, name)))
 
 
-def of_metric(catalog: Catalog, metric: str) -> Iterator[Consequence]:
+def of_metric(catalog: Catalog, metric: Metric) -> Iterator[Consequence]:
     """Of another version of a metric."""
+    after = metrics_after(catalog.metrics, metric)
     for key, flag in catalog.flags.items():
         if flag.status != "running":
             continue
         for name, measured in flag.runs[-1].metrics.items():
-            if metric in (name, measured.definition.numerator, measured.definition.denominator):
+            if name in after and after[name].version != measured.version:
                 yield Consequence(
                     f"{flag.runs[-1].key} of '{key}' measures '{name}' anew, on units that enter from now on",
                     is_risky=True,

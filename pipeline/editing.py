@@ -21,7 +21,7 @@ from evaluation.rules import Violation, did_you_mean
 from pipeline.catalog import CatalogWriter, EditConflictError
 from pipeline.documents import DocumentError, Documents, Fault, Source
 from pipeline.errors import PeekproofError
-from schemas.catalog import KINDS, Cohort, Definition, Document, Flag, FlagState, Group, Kind, Spec
+from schemas.catalog import KINDS, Cohort, Definition, Document, Flag, FlagState, Group, Kind, Metric, Spec
 
 SALT_CHARACTERS = string.ascii_letters + string.digits
 
@@ -247,7 +247,7 @@ def _change(definition: Definition, history: History) -> Change | None:
     fields = differing(standing.definition if standing else None, definition)
     if standing and not fields:
         return None
-    effects = tuple(consequences.of_metric(catalog, key)) if kind == "metric" else ()
+    effects = tuple(consequences.of_metric(catalog, definition)) if isinstance(definition, Metric) else ()
     return Change(kind, key, catalog.version_of(kind, key) + 1, definition, fields, consequences=effects)
 
 

@@ -118,7 +118,7 @@ def metric_rows(catalog: Catalog) -> list[dict[str, Any]]:
         | {
             "key": key,
             "window_ms": metric.window,
-            "version": metric.version,
+            "version": metric.document_version,
             "changed": metric.append_time,
             "experiments": readers.get(key, []),
         }

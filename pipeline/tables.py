@@ -55,7 +55,7 @@ def _table(name: str, comment: str, columns: Iterable[tuple[str, str, str]]) -> 
 
 _CELL = (
     ("metric", "VARCHAR", "Key of the metric."),
-    ("metric_version", "BIGINT", "Version of the metric's document: another definition is another number."),
+    ("metric_version", "BIGINT", "Counts what the metric measured: running values start again with another one."),
     ("variant", "VARCHAR", "The variant that is compared with control."),
     ("control", "VARCHAR", "The variant it is compared with."),
     (

@@ -30,7 +30,7 @@ class Sums(msgspec.Struct, frozen=True, array_like=True):
     """
 
     metric: str
-    version: int  # of the metric's definition: another one is another column
+    version: int  # counts what the metric measured: another one is another column
     reading: str  # live, settled
     allocation: int
     variant: str

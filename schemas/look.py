@@ -46,7 +46,7 @@ class Cell(msgspec.Struct, frozen=True):
     """
 
     metric: str
-    metric_version: int  # of the metric's document: running values start again with another definition
+    metric_version: int  # counts what the metric measured: running values start again with another one
     variant: str
     control: str
     reading: Reading

@@ -106,7 +106,7 @@ def test_a_record_that_is_no_document_is_reported_and_the_next_one_counts(topic:
 
     assert [rejected.offset for rejected in topic.history.rejected] == [2]
     assert topic.history.states[-2].metrics == before.metrics
-    assert topic.history.newest.metrics["purchase"].version == 2
+    assert topic.history.newest.version_of("metric", "purchase") == 2
     assert topic.history.newest.offset == 4
 
 
@@ -198,6 +198,26 @@ def test_a_metric_covers_entries_since_the_start_or_since_its_addition_or_change
     topic.publish("flag", with_goals(both, "revenue", version=3), 3)
     again = topic.publish("flag", with_goals(both, "revenue", "purchase", version=4), 4) + SETTLING
     assert topic.history.newest.flags["button"].runs[0].since == {"revenue": added, "purchase": again}
+
+
+def test_another_description_or_owner_of_a_metric_or_of_a_part_measures_on(topic: Topic):
+    ratio = Metric(key="each", owner="x", type="ratio", numerator="revenue", denominator="purchase", window="none")
+    topic.publish("metric", ratio, 1)
+    flag = msgspec.structs.replace(BUTTON, metrics=(Goal(metric="purchase"), Goal(metric="each")))
+    topic.publish("flag", start(apply_definition(None, flag, 1), 1, "s1"), 1)
+    other = msgspec.structs.replace(BUTTON, key="other", metrics=(Goal(metric="revenue"),))
+    topic.publish("flag", start(apply_definition(None, other, 1), 1, "s2"), 1)
+    before = topic.history.newest
+
+    topic.publish("metric", msgspec.structs.replace(PURCHASE, owner="ann", description="who buys"), 2)
+
+    after = topic.history.newest
+    run, run_before = after.flags["button"].runs[0], before.flags["button"].runs[0]
+    assert run.since == run_before.since
+    assert {key: metric.version for key, metric in run.metrics.items()} == {"purchase": 1, "each": 1}
+    assert run.metrics["purchase"].definition.owner == run.metrics["each"].parts[1].owner == "ann"
+    assert [after.version_of("metric", key) for key in ("purchase", "each")] == [2, 1]
+    assert after.flags["other"] is before.flags["other"]
 
 
 def test_a_completed_run_keeps_the_definitions_of_its_time(topic: Topic):

@@ -3,7 +3,8 @@
 import msgspec
 import pytest
 
-from evaluation.consequences import of_flag
+from evaluation.catalog import Catalog, FlagInForce, MetricInForce, RunInForce
+from evaluation.consequences import of_flag, of_metric
 from evaluation.lifecycle import (
     apply_definition,
     archive,
@@ -15,7 +16,7 @@ from evaluation.lifecycle import (
     roll_out,
     start,
 )
-from schemas.catalog import Analysis, Flag, FlagState, Goal, Hypothesis, Segment, Variant
+from schemas.catalog import Analysis, Flag, FlagState, Goal, Hypothesis, Metric, Segment, Variant
 
 VARIANTS = (Variant(key="control"), Variant(key="treatment"))
 PLAIN = Flag(key="button", owner="shop", variants=VARIANTS, rollout=50)
@@ -118,3 +119,25 @@ def test_removal_is_risky_where_somebody_loses_a_variant_or_for_ever():
     ((risky, text),) = told(draft, delete(draft, ()))
     assert risky
     assert "for ever" in text
+
+
+@pytest.mark.parametrize(
+    ("fields", "anew"),
+    [
+        ({"description": "who buys", "owner": "ann", "name": "Buyers"}, []),
+        ({"scale": 5}, []),  # of sums only
+        ({"window": "8d"}, ["purchase"]),
+        ({"event": "order"}, ["purchase", "rate"]),
+    ],
+)
+def test_another_version_of_a_metric_is_risky_where_it_measures_something_else(fields, anew):
+    purchase = Metric(key="purchase", owner="shop", type="conversion", event="buy", window="7d")
+    rate = Metric(key="rate", owner="shop", type="ratio", numerator="purchase", denominator="purchase", window="7d")
+    metrics = {"purchase": MetricInForce(purchase, 1, 0), "rate": MetricInForce(rate, 1, 0, (purchase, purchase))}
+    run = RunInForce("button", "exp-1", "s", (), 0, None, dict.fromkeys(metrics, 0), EXPERIMENT, metrics)
+    catalog = Catalog(flags={"button": FlagInForce(EXPERIMENT, "running", 1, 0, (run,))}, metrics=metrics)
+
+    told = [*of_metric(catalog, msgspec.structs.replace(purchase, **fields))]
+
+    assert [each.text.split("'")[3] for each in told] == anew
+    assert all(each.is_risky for each in told)
