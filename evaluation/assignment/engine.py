@@ -109,7 +109,7 @@ class Flags:
         for position, text in enumerate(texts):
             try:
                 configs.append(msgspec.json.decode(text, type=FlagConfig))
-            except (msgspec.MsgspecError, RecursionError) as error:
+            except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
                 reason = "is nested too deeply" if isinstance(error, RecursionError) else f"cannot be read: {error}"
                 problems.append(Problem(_key_of(text, position), reason))
         return cls(configs, problems)
@@ -215,5 +215,5 @@ def _key_of(text: msgspec.Raw, position: int) -> str:
     try:
         key = msgspec.json.decode(text, type=dict[str, msgspec.Raw]).get("key")
         return msgspec.json.decode(key or b"", type=str)
-    except (msgspec.MsgspecError, RecursionError):
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
         return f"[{position}]"

@@ -150,6 +150,18 @@ def test_a_flag_that_cannot_be_read_is_a_problem_of_its_own():
     ]
 
 
+@pytest.mark.parametrize(
+    ("flag", "name"), [(b'{"key":"bad","variants":{"\xff":{}},"segments":[]}', "bad"), (b'{"key":"\xff"}', "[1]")]
+)
+def test_a_flag_that_is_not_utf_8_is_named_and_the_others_are_answered(flag, name):
+    good = json.dumps(one(named("x", "on"), key="good")).encode()
+
+    read = Flags.read(b"[" + good + b"," + flag + b"]")
+
+    assert said(read.evaluate({})) == {"good": ("on", "segment")}
+    assert [problem.flag for problem in read.problems] == [name]
+
+
 @pytest.mark.parametrize("text", ["{}", "nothing", "[" * 100_000, b"\xff"])
 def test_what_is_no_array_of_flags_is_refused(text):
     with pytest.raises(ValueError, match=r"JSON array|nested too deeply"):
