@@ -55,9 +55,11 @@ def cells(
     per_block = range(len(layout.treatments))
     goals = [block.goal for block in blocks for _ in per_block]
     known, is_restarted = _known(blocks, layout.treatments, before)
-    # A level is fixed by the first look: a metric added later must not move what it promised.
+    # Level and N* are fixed by the first look: no metric that is added or redefined later may move what it promised.
     tests = [
-        tested if cell is None or cell.alpha == tested.alpha else tested._replace(alpha=cell.alpha)
+        tested
+        if cell is None or (cell.alpha, cell.planned_units) == (tested.alpha, tested.planned)
+        else tested._replace(alpha=cell.alpha, planned=cell.planned_units)
         for tested, cell in zip((tested for block in blocks for tested in block.tests), known, strict=True)
     ]
     treated = [block.totals[place] for block in blocks for place in layout.treated]

@@ -51,7 +51,7 @@ def procedures_of(
     """How one metric and reading is tested for each treatment. A guardrail is tested for harm, one-sided."""
     flag, analysis = run.definition, run.definition.analysis
     weights = run.allocations[0].weights
-    planned = [planned_units(flag, weights, metrics, treatment) for treatment in treatments]
+    planned = [planned_units(flag, weights, run.metrics, treatment) for treatment in treatments]
     if analysis.method != "t-test":
         planned = [units or mixture.PLANNED_UNITS for units in planned]
     levels = {role: level(flag, goal) for role, goal in {goal.role: goal for goal in flag.metrics}.items()}

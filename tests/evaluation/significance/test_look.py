@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evaluation.catalog import MetricInForce
+from evaluation.significance import mixture
 from evaluation.significance.comparison import Arm, Pairs, Sample, differences
 from evaluation.significance.look import decode_look, encode_look, has_news, look
 from schemas.catalog import Goal, Metric
@@ -178,6 +179,22 @@ def test_a_metric_waits_until_every_partition_has_its_new_version(run_of, aggreg
     assert waiting.cells == []
     assert only(arrived).metric_version == 2
     assert only(arrived).running_p_value == only(arrived).p_value
+
+
+def test_the_planned_sample_stands_while_the_primary_metric_is_redefined(run_of, aggregate_of, conversions):
+    goals = [Goal(metric="orders", role="primary", minimum_effect=0.2), Goal(metric="visits")]
+    analysis = {"baseline": {"mean": 0.1}}
+    sums = conversions((2000, 200), (2000, 210)) | conversions((2000, 200), (2000, 210), metric="visits")
+    new = run_of(goals, versions={"orders": 2}, analysis=analysis)
+    counted = run_of(goals, versions={"orders": 3}, types={"orders": "count"}, analysis=analysis)
+
+    last, planned = None, []
+    for run, version in ((run_of(goals, analysis=analysis), 1), (new, 1), (new, 2), (counted, 3)):
+        last = look(run, [aggregate_of(sums, versions={"orders": version})], last)
+        planned += [cell.planned_units for cell in last.cells if (cell.metric, cell.reading) == ("visits", "settled")]
+
+    assert planned == [planned[0]] * 4
+    assert planned[0] != mixture.PLANNED_UNITS
 
 
 def test_a_new_version_starts_the_running_values_again(run_of, aggregate_of, conversions, primary):
