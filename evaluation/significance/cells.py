@@ -84,6 +84,7 @@ def cells(
         procedures,
         said,
         running,
+        before=known,
         is_deciding=is_deciding,
         is_alarm=~is_deciding & is_of_all & procedures.is_guardrail & (procedures.method == "exact"),
     )

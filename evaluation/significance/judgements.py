@@ -19,9 +19,11 @@ from evaluation.significance.moments import Floats
 from evaluation.significance.procedures import Procedures
 from evaluation.significance.running import Running
 from schemas.catalog import Flag, Goal
-from schemas.look import EVERYONE, Reading
+from schemas.look import EVERYONE, Cell, Judgement, Reading
 
 Mask = NDArray[np.bool_]
+
+_GAINS: dict[Judgement | None, float] = {"better": 1.0, "worse": -1.0}
 
 
 def decides(metric: MetricInForce, reading: Reading, segment: str) -> bool:
@@ -32,7 +34,8 @@ def decides(metric: MetricInForce, reading: Reading, segment: str) -> bool:
 class Judgements:
     """Columns: adjusted running p-values, NaN where there is none; and judgements, None where nothing rests on a cell.
 
-    A verdict rests on the cells that are `is_deciding`; those that are `is_alarm` show harm alone.
+    A verdict rests on the cells that are `is_deciding`; those that are `is_alarm` show harm alone. `before` are the
+    cells of the last look, None where running values start.
     """
 
     def __init__(
@@ -43,6 +46,7 @@ class Judgements:
         said: Intervals,
         running: Running,
         *,
+        before: Sequence[Cell | None],
         is_deciding: Mask,
         is_alarm: Mask,
     ) -> None:
@@ -55,8 +59,13 @@ class Judgements:
 
         tail = np.minimum(said.chance, 1.0 - said.chance)
         is_found = np.where(is_bayesian, tail <= flag.analysis.alpha / 2.0, self.adjusted < flag.analysis.alpha)
-        is_gain = np.where(is_bayesian, said.chance > 0.5, (_side(said, running) > 0) == is_increase)
-        success = np.where(~is_found, "open", np.where(is_gain, "better", "worse"))
+        was = np.array([_GAINS.get(each.judgement, 0.0) if each else 0.0 for each in before])
+        direction = np.where(is_increase, 1.0, -1.0)
+        is_supported = said.p_value < flag.analysis.alpha
+        gain = np.where(
+            is_bayesian, said.chance - 0.5, direction * _side(procedures, said, running, direction * was, is_supported)
+        )
+        success = np.select([is_found & (gain > 0.0), is_found & (gain < 0.0)], ["better", "worse"], "open")
         guarded = _guarded(running, is_increase, np.array([goal.margin or 0.0 for goal in goals]))
 
         judgement = np.where(procedures.is_guardrail, guarded, success).astype(object)
@@ -93,11 +102,21 @@ def _guarded(running: Running, is_increase: Mask, margin: Floats) -> NDArray[np.
     return np.where(is_safe, "safe", np.where(is_harmed, "harmed", "open"))
 
 
-def _side(said: Intervals, running: Running) -> Floats:
-    """On which side of zero each effect is: 1 above, -1 below; by the interval where it excludes zero."""
+def _side(procedures: Procedures, said: Intervals, running: Running, was: Floats, is_supported: Mask) -> Floats:
+    """On which side of zero each effect was found: 1 above, -1 below, 0 nobody can say.
+
+    By the interval where it excludes zero. Holm and Benjamini-Hochberg find more than their intervals show: a one-sided
+    test can only find a gain; a two-sided one keeps the side that it was found on, and that of the estimate is believed
+    where the look supports it. An estimate that has come back to zero says nothing of what was found.
+    """
     estimate = np.where(np.isnan(said.estimate), said.relative_estimate, said.estimate)
     return np.select(
-        [running.lower > 0.0, running.upper < 0.0, running.relative_lower > 0.0, running.relative_upper < 0.0],
-        [1.0, -1.0, 1.0, -1.0],
-        np.sign(estimate),
+        [
+            *(running.lower > 0.0, running.upper < 0.0, running.relative_lower > 0.0, running.relative_upper < 0.0),
+            procedures.is_one_sided,
+            was != 0.0,
+            is_supported,
+        ],
+        [1.0, -1.0, 1.0, -1.0, procedures.sign, was, np.sign(estimate)],
+        0.0,
     )

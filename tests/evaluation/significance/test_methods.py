@@ -173,6 +173,33 @@ def test_holm_and_benjamini_hochberg_count_metrics_that_have_no_number_yet(look_
     assert cell_of(value, "a").adjusted_p_value == 2 * cell_of(value, "a").running_p_value
 
 
+@pytest.mark.parametrize("sided", ["one", "two"])
+def test_what_a_correction_found_keeps_its_side_when_the_estimate_has_come_back_to_zero(look_at, sided):
+    goals = [Goal(metric="a"), Goal(metric="b")]
+    run = {"analysis": {"correction": "holm", "sided": sided}}
+    slight = {"one": ((4000, 400), (4000, 481)), "two": ((4000, 400), (4000, 489))}[sided]
+
+    found = look_at(goals, {"a": LIFT, "b": slight}, run=run)
+    after = look_at(goals, {"a": LIFT, "b": ((8000, 870), (8000, 866))}, found, run=run)
+
+    cell = cell_of(after, "b")
+    assert 0.025 < cell.running_p_value == cell.adjusted_p_value < 0.05  # its interval, at .025, holds zero
+    assert (cell.running_lower < 0, cell.estimate < 0) == (True, True)
+    assert (judgement_of(found, "b"), judgement_of(after, "b")) == ("better", "better")
+
+
+def test_what_a_correction_finds_when_the_estimate_has_come_back_to_zero_has_no_side(look_at):
+    goals = [Goal(metric="a"), Goal(metric="b")]
+    run = {"analysis": {"correction": "holm"}}
+
+    before = look_at(goals, {"a": ((4000, 400), (4000, 402)), "b": ((4000, 400), (4000, 489))}, run=run)
+    after = look_at(goals, {"a": ((8000, 800), (8000, 1100)), "b": ((8000, 870), (8000, 866))}, before, run=run)
+
+    assert judgement_of(before, "b") == "open"
+    assert cell_of(after, "b").adjusted_p_value < 0.05
+    assert judgement_of(after, "b") == "open"
+
+
 # Guardrails.
 
 
