@@ -118,8 +118,8 @@ def cells(
         "denominator_scale": [
             block.sample.scales[1] if block.is_ratio else None for block in blocks for _ in per_block
         ],
-        "mean": _means(found.mean, treated, scales),
-        "control_mean": _means(found.control_mean, controlled, scales),
+        "mean": _means(found.mean, treated, blocks, len(layout.treatments)),
+        "control_mean": _means(found.control_mean, controlled, blocks, len(layout.treatments)),
         "estimate": _numbers(found.difference),
         "standard_error": _numbers(np.sqrt(np.maximum(found.variance, 0.0))),
         "lower": _numbers(said.lower),
@@ -298,12 +298,15 @@ def _caveats(is_uncapped: bool, reading: Reading, tests: Sequence[Procedure], la
     return [caveat(*each) for each in zip(tests, layout.shares, strict=True)]
 
 
-def _means(combined: Floats, arms: Sequence[Arm], scales: Sequence[int]) -> list[float | None]:
+def _means(combined: Floats, arms: Sequence[Arm], blocks: Sequence[_Block], treatments: int) -> list[float | None]:
     """Over allocations where a comparison is possible, else of the arm by itself."""
     means = _numbers(combined)
     for place in np.flatnonzero(~np.isfinite(combined)).tolist():
-        if arms[place].n:
-            means[place] = arms[place].first[0] / (arms[place].n * 10 ** scales[place])
+        arm, block = arms[place], blocks[place // treatments]
+        scale, *others = block.sample.scales
+        below, its_scale = (arm.first[1], others[0]) if block.is_ratio else (arm.n, 0)
+        if below:
+            means[place] = arm.first[0] * 10**its_scale / (below * 10**scale)
     return means
 
 

@@ -4,6 +4,7 @@ import itertools
 import json
 import math
 import random
+from dataclasses import replace
 
 import msgspec
 import pytest
@@ -195,6 +196,29 @@ def test_the_planned_sample_stands_while_the_primary_metric_is_redefined(run_of,
 
     assert planned == [planned[0]] * 4
     assert planned[0] != mixture.PLANNED_UNITS
+
+
+def test_a_ratio_that_nothing_is_compared_with_is_its_own_mean_or_none(run_of, aggregate_of):
+    goal = Goal(metric="price", role="primary")
+    spent, orders = (
+        msgspec.convert({"key": key, "owner": "x", "event": "order", "window": "10s", **kind}, Metric)
+        for key, kind in (("spent", {"type": "sum", "property": "price"}), ("orders", {"type": "count"}))
+    )
+    definition = Metric(key="price", owner="x", type="ratio", numerator="spent", denominator="orders", window="10s")
+    metric = MetricInForce(definition, 1, 0, (spent, orders))
+    run = replace(run_of([goal]), metrics={"price": metric})
+    nobody = (10, 0, (0, 0), (0, 0, 0))
+    bought = (10, 2, (6000, 2), (18_000_000, 6000, 2))  # in cents
+
+    cell = only(
+        look(
+            run,
+            [aggregate_of({("price", "settled", "control"): nobody, ("price", "settled", "treatment"): bought})],
+            None,
+        )
+    )
+
+    assert (cell.estimate, cell.mean, cell.control_mean) == (None, 30.0, None)
 
 
 def test_a_new_version_starts_the_running_values_again(run_of, aggregate_of, conversions, primary):
