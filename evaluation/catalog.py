@@ -10,6 +10,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from operator import is_
+from sys import intern
 from typing import Any, Generic, Literal, TypeVar
 
 import msgspec
@@ -298,7 +299,10 @@ class Catalog:
                 group = InForce(_sound(document, Group, self), document.version, append_time)
                 return replace(unchanged, groups={**self.groups, document.key: group})
             case "cohort":
-                cohort = InForce(_sound(document, Cohort, self), document.version, append_time)
+                definition = _sound(document, Cohort, self)
+                # What every state holds of 100,000 ids are pointers: versions share the texts.
+                definition = msgspec.structs.replace(definition, ids=tuple(map(intern, definition.ids)))
+                cohort = InForce(definition, document.version, append_time)
                 return replace(unchanged, cohorts={**self.cohorts, document.key: cohort})
             case "deployment":
                 deployment = InForce(_sound(document, Deployment, self), document.version, append_time)
@@ -463,7 +467,7 @@ def _flag_after(document: Document, state: FlagState, append_time: int, catalog:
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """A record of the topic that counted."""
+    """A record of the topic that counted; what it says is kept of flags only, which commands edit."""
 
     offset: int
     append_time: int  # ms UTC
@@ -492,7 +496,10 @@ class History:
         if rejected:
             self.rejected.append(rejected)
         else:
-            self.versions.append(Version(offset, append_time, decode_document(value)))
+            document = decode_document(value)
+            if document.kind != "flag":
+                document = msgspec.structs.replace(document, spec=msgspec.Raw())
+            self.versions.append(Version(offset, append_time, document))
 
     def copy(self) -> "History":
         """The same as far as it goes; each goes on by itself."""

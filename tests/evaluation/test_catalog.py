@@ -268,6 +268,16 @@ def test_versions_and_the_editable_state_of_a_document_are_kept(topic: Topic):
     assert topic.history.state_of("nothing") is None
 
 
+def test_versions_of_a_cohort_share_its_ids_and_keep_no_bytes(topic: Topic):
+    for version, ids in enumerate([("ann", "bob"), ("carl", "bob")], 1):
+        topic.publish("cohort", Cohort(key="beta", owner="shop", ids=ids), version)
+
+    first, second = (state.cohorts["beta"].definition.ids for state in topic.history.states[-2:])
+    assert (first, second) == (("ann", "bob"), ("carl", "bob"))
+    assert first[1] is second[1]
+    assert [bytes(each.document.spec) for each in topic.history.versions_of("cohort", "beta")] == [b"", b""]
+
+
 def test_metrics_that_read_the_same_share_a_fact_and_only_sums_have_a_scale():
     def in_force(metric: Metric) -> MetricInForce:
         return MetricInForce(metric, 1, 0)
