@@ -77,10 +77,10 @@ async def evaluate_flags(request: AnyRequest, backend: Backend) -> Response[byte
         answers = evaluate(request, backend, served, _user(await request.body()))
     except RefusedError as error:
         return _told({"errorCode": error.code, "errorDetails": error.details}, 400)
-    tag = f'"{digest(b"".join(served.each(_deciding, answers)))}"'
+    ticket = backend.tickets.of(bearer(request.headers.get("authorization")))
+    tag = f'"{digest(b"".join([ticket.encode(), *served.each(_deciding, answers)]))}"'  # a lost ticket is replaced
     if request.headers.get("if-none-match") == tag:
         return Response(b"", status_code=304, headers={"etag": tag})
-    ticket = backend.tickets.of(bearer(request.headers.get("authorization")))
     told = {
         "flags": served.each(_written, answers),
         "eventStreams": [{"type": "sse", "endpoint": {"requestUri": f"/ofrep/v1/stream?ticket={ticket}"}}],
@@ -114,7 +114,8 @@ def _user(body: bytes) -> dict[str, Any]:
         reason = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
         raise RefusedError("PARSE_ERROR", f"the body cannot be read: {reason}") from None
     user = {name: value for name, value in context.items() if name in FIELDS}
-    user.setdefault("user_id", context.get("targetingKey"))
+    if user.get("user_id") in (None, ""):
+        user["user_id"] = context.get("targetingKey")
     for name in ("user_id", "device_id"):
         if not isinstance(user.get(name), str | None):
             raise RefusedError("INVALID_CONTEXT", f"{name} (of a user, the targetingKey) is no text")

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from pipeline.settings import Settings
 from tests.pipeline.http.catalog import BETA, TESTERS, edit
-from tests.pipeline.http.server import Server
+from tests.pipeline.http.server import Server, serving
 
 ONE = "/ofrep/v1/evaluate/flags/{}"
 ALL = "/ofrep/v1/evaluate/flags"
@@ -24,6 +24,14 @@ def client(open_server: Server) -> Iterator[httpx.Client]:
 
 def context(key: str = "ann", **others: object) -> dict[str, Any]:
     return {"context": {"targetingKey": key, **others}}
+
+
+def words_of(told: httpx.Response) -> Iterator[dict[str, Any]]:
+    """What a stream says; it fails when that is nothing but its sign of life."""
+    for line in told.iter_lines():
+        if line.startswith("data: "):
+            yield json.loads(line.removeprefix("data: "))
+        assert line != ":", "the stream had nothing to say"
 
 
 def test_one_flag_says_variant_value_reason_and_what_an_exposure_needs(client: httpx.Client):
@@ -61,6 +69,13 @@ def test_contexts_that_cannot_be_evaluated_have_a_code(client: httpx.Client, bod
     assert (unknown.status_code, unknown.json()["errorCode"]) == (404, "FLAG_NOT_FOUND")
 
 
+@pytest.mark.parametrize("user_id", [None, ""])
+def test_the_targeting_key_is_the_user_where_the_context_names_none(client: httpx.Client, user_id: str | None):
+    told = client.post(ONE.format("beta"), json=context("ann", user_id=user_id))
+
+    assert told.json().get("value") is True
+
+
 def test_all_flags_come_again_only_when_an_answer_is_another(client: httpx.Client):
     first = client.post(ALL, json=context("bob"))
     assert {flag["key"] for flag in first.json()["flags"]} == {"button", "sticky", "beta", "for-backend"}
@@ -73,12 +88,15 @@ def test_all_flags_come_again_only_when_an_answer_is_another(client: httpx.Clien
     assert of_another.status_code == 200
 
 
-def words_of(told: httpx.Response) -> Iterator[dict[str, Any]]:
-    """What a stream says; it fails when that is nothing but its sign of life."""
-    for line in told.iter_lines():
-        if line.startswith("data: "):
-            yield json.loads(line.removeprefix("data: "))
-        assert line != ":", "the stream had nothing to say"
+def test_whoever_has_a_ticket_of_a_server_that_is_gone_gets_another(client: httpx.Client, shop: Settings):
+    with serving(shop) as gone:
+        before = httpx.post(gone.address + ALL, json=context("bob"))
+
+    again = client.post(ALL, json=context("bob"), headers={"If-None-Match": before.headers["etag"]})
+
+    assert again.json()["flags"] == before.json()["flags"]
+    with client.stream("GET", again.json()["eventStreams"][0]["endpoint"]["requestUri"]) as told:
+        assert next(words_of(told))["type"] == "refetchEvaluation"
 
 
 def test_whoever_fetched_all_flags_hears_of_a_change(client: httpx.Client, shop: Settings):
