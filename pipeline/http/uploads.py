@@ -105,7 +105,7 @@ class _Exposure(PassedOn, omit_defaults=True, gc=False):
     flag_key: str | None = None
     variant: str | None = None
     experiment_key: str | None = None
-    metadata: dict[str, Any] | None = None
+    metadata: msgspec.Raw = NOTHING
     time: int | None = None
     user_id: str | None = None
     device_id: str | None = None
@@ -125,7 +125,7 @@ class _OfClient(msgspec.Struct, gc=False):
     flag_key: _Text | None = None
     variant: _Text | None = None
     experiment_key: _Text | None = None
-    metadata: dict[str, Any] | None = None
+    metadata: _Metadata | None = None
     time: _Time | None = None
 
 
@@ -137,6 +137,12 @@ class _OfServer(_OfClient, gc=False, rename=lambda name: _NAMES_OF_SERVERS.get(n
     experiment_key: _Text | None = None
 
 
+class _Whole(msgspec.Struct, gc=False):
+    """What is passed on of either, with what is not read."""
+
+    metadata: msgspec.Raw = NOTHING
+
+
 _upload = msgspec.json.Decoder(Upload)
 _event = msgspec.json.Decoder(_Event)
 _events = msgspec.json.Decoder(list[_Event])
@@ -144,6 +150,7 @@ _exposure = msgspec.json.Decoder(_Exposure)
 _said: dict[str, msgspec.json.Decoder[Any]] = dict(
     zip(EXPOSURE_EVENTS, (msgspec.json.Decoder(_OfClient), msgspec.json.Decoder(_OfServer)), strict=True)
 )
+_whole = msgspec.json.Decoder(_Whole)
 _lines = msgspec.json.Encoder()
 
 
@@ -251,14 +258,15 @@ def _exposures(indices: list[int], lines: list[bytes]) -> list[bytes]:
 
 def _as_exposure(line: bytes) -> _Exposure:
     event = _exposure.decode(line)
-    said = _said[event.event_type or ""].decode(event.event_properties or b"{}")
-    event.event_type, event.event_properties = None, NOTHING
+    properties = event.event_properties or b"{}"
+    said = _said[event.event_type or ""].decode(properties)
+    event.event_type, event.event_properties, event.metadata = None, NOTHING, NOTHING
     event.flag_key, event.variant, event.experiment_key = said.flag_key, said.variant or "off", said.experiment_key
     if event.time is None:
         event.time = said.time
     if said.metadata is not None:
-        event.metadata = said.metadata
-        event.experiment_key = said.experiment_key or msgspec.convert(said.metadata, _Metadata).experiment_key
+        event.metadata = _whole.decode(properties).metadata
+        event.experiment_key = said.experiment_key or said.metadata.experiment_key
     if b'"$' in bytes(event.user_properties):
         event.user_properties = msgspec.Raw(_lines.encode(_properties(event.user_properties)))
     return event

@@ -89,6 +89,16 @@ def test_an_exposure_without_a_variant_says_off_and_does_not_ask_for_one():
     assert (exposure["variant"], exposure["time"]) == ("off", 5)
 
 
+def test_of_an_exposures_metadata_those_count_that_an_sdk_sends():
+    said = {"flag_key": "button", "experiment_key": "exp-1", "metadata": {"experimentKey": "exp-2", "other": [1]}}
+    sent = [{"metadata": {"flagVersion": "no number"}, "event_properties": {"flag_key": "button", "metadata": None}}]
+
+    found = taken(*[event(event_type="$exposure", **each) for each in [{"event_properties": said}, *sent]])[EXPOSURES]
+
+    assert [each.get("metadata") for each in found] == [said["metadata"], None]
+    assert [each.get("experiment_key") for each in found] == ["exp-1", None]
+
+
 def test_a_refusal_names_every_field_and_every_event():
     wrong = refused(event(), event(user_id=7), event(time="now"), event(user_id=["a"]), event(groups={"org": 1}), 5)
 
@@ -101,6 +111,10 @@ def test_a_refusal_names_every_field_and_every_event():
     assert exposures.events_with_missing_fields == {"event_properties.flag_key": [1, 2]}
     exposures = refused(event(event_type="$exposure", event_properties={"flag_key": 1, "metadata": {}}))
     assert exposures.events_with_invalid_fields == {"event_properties.flag_key": [0]}
+    for said in ({}, {"experiment_key": "exp-1"}):
+        said |= {"flag_key": "button", "metadata": {"flagVersion": "9"}}
+        exposures = refused(event(event_type="$exposure", event_properties=said))
+        assert exposures.events_with_invalid_fields == {"event_properties.metadata": [0]}
 
 
 def test_ids_must_be_as_long_as_amplitude_or_the_request_says():
