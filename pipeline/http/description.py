@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 from litestar import Litestar, Request, Router, get
 
+from pipeline.http.evaluation import Asked
 from pipeline.http.uploads import MOST_EVENTS, Options
 from schemas.asyncapi import asyncapi
 from schemas.event import Event
@@ -37,7 +38,7 @@ def openapi_of(app: Litestar) -> dict[str, Any]:
     components["securitySchemes"] = {
         "key": {"type": "http", "scheme": "bearer", "description": "of `peekproof key create`"}
     }
-    components["schemas"] |= _UPLOADS | {
+    components["schemas"] |= _SCHEMAS | {
         "Refused": {
             "type": "object",
             "description": "Why something was not done: the value, the rule, the place and the way out.",
@@ -49,9 +50,10 @@ def openapi_of(app: Litestar) -> dict[str, Any]:
         }
     }
     for path, operations in document["paths"].items():
-        for operation in operations.values():
-            if path in _BODIES:
-                operation["requestBody"] = {"required": True, "content": _BODIES[path]}
+        for method, operation in operations.items():
+            if method == "post" and (body := _BODIES.get(path)):
+                operation["requestBody"] = {"required": True, "content": body}
+            if path in _INTAKE:  # whose bodies hold the key
                 refused = {"$ref": "#/components/schemas/Refusal"}
             else:
                 operation["security"] = [{"key": []}]
@@ -72,8 +74,8 @@ _REFUSALS = {
     "429": "The key is in a hurry",
     "503": "Kafka does not answer; send it again",
 }
-_, _UPLOADS = msgspec.json.schema_components(
-    [Event, Options], ref_template=_PLACE, schema_hook=lambda _: {"description": "any JSON value"}
+_, _SCHEMAS = msgspec.json.schema_components(
+    [Event, Options, Asked], ref_template=_PLACE, schema_hook=lambda _: {"description": "any JSON value"}
 )
 _EVENTS = {"type": "array", "maxItems": MOST_EVENTS, "items": {"$ref": _PLACE.format(name="Event")}}
 _UPLOAD = {
@@ -101,9 +103,19 @@ _IDENTIFICATION = {
         }
     }
 }
-_BODIES: dict[str, dict[str, Any]] = {
+_INTAKE: dict[str, dict[str, Any]] = {
     "/2/httpapi": _UPLOAD,
     "/batch": _UPLOAD,
     "/identify": _IDENTIFICATION,
     "/groupidentify": _IDENTIFICATION,
+}
+_TEXT = {"type": ["string", "null"]}
+_IDS = {"user_id": _TEXT, "device_id": _TEXT}
+_CONTEXT = {"type": "object", "properties": {"targetingKey": _TEXT} | _IDS}
+_EVALUATION = {"application/json": {"schema": {"type": "object", "properties": {"context": _CONTEXT}}}}
+_BODIES = _INTAKE | {
+    "/sdk/v2/vardata": {"application/json": {"schema": {"type": "object", "properties": _IDS}}},
+    "/v1/vardata": {"application/json": {"schema": {"$ref": _PLACE.format(name="Asked")}}},
+    "/ofrep/v1/evaluate/flags": _EVALUATION,
+    "/ofrep/v1/evaluate/flags/{key}": _EVALUATION,
 }

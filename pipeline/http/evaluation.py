@@ -3,7 +3,7 @@
 import base64
 import binascii
 from collections.abc import AsyncIterator, Callable, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 from litestar import Request, Response, Router, get, post
@@ -25,6 +25,16 @@ QUIET = b"data:  \n\n"  # one blank: SDKs know it as the stream's sign of life
 
 AnyRequest = Request[Any, Any, Any]
 User = dict[str, Any]
+Read = TypeVar("Read")
+
+
+class Asked(msgspec.Struct):
+    """What the plain protocol asks. `context`: a user's other fields; `flag_keys`: all where there are none."""
+
+    user_id: str | None = None
+    device_id: str | None = None
+    context: User | str | None = None  # a text holds its JSON
+    flag_keys: list[str] | str | None = None  # a text has commas between them
 
 
 def served_to(request: AnyRequest, backend: Backend) -> ServedFlags:
@@ -62,25 +72,25 @@ def stream_of(backend: Backend, text: str | None, event: Callable[[ServedFlags],
 @post("/sdk/v2/vardata", status_code=200, request_max_body_size=MOST_USER_BYTES)
 async def variants_of_body(request: AnyRequest, backend: Backend) -> Response[bytes]:
     """The variants of the user in the body."""
-    return _variants(request, backend, _object(await request.body()))
+    return _variants(request, backend, _read(await request.body(), User))
 
 
 @get("/sdk/v2/vardata")
 async def variants_of_header(request: AnyRequest, backend: Backend) -> Response[bytes]:
     """The variants of the user in the header `X-Amp-Exp-User`."""
-    return _variants(request, backend, _object(_unwrapped(request, "x-amp-exp-user") or b"{}"))
+    return _variants(request, backend, _read(_unwrapped(request, "x-amp-exp-user") or b"{}", User))
 
 
 @get("/v1/vardata")
 async def plain_variants(request: AnyRequest, backend: Backend) -> Response[bytes]:
     """The variants, without defaults, of the user in the query: `user_id`, `device_id`, `context`, `flag_keys`."""
-    return _plain_variants(request, backend, {})
+    return _plain_variants(request, backend, Asked())
 
 
 @post("/v1/vardata", status_code=200, request_max_body_size=MOST_USER_BYTES)
 async def plain_variants_of_body(request: AnyRequest, backend: Backend) -> Response[bytes]:
     """The same, with the names of the query in a body."""
-    return _plain_variants(request, backend, _object(await request.body() or b"{}"))
+    return _plain_variants(request, backend, _read(await request.body() or b"{}", Asked))
 
 
 @get("/sdk/v2/flags")
@@ -179,17 +189,15 @@ def _variants(request: AnyRequest, backend: Backend, user: User) -> Response[byt
     return Response(served.encode(answers), media_type=JSON)
 
 
-def _plain_variants(request: AnyRequest, backend: Backend, body: User) -> Response[bytes]:
+def _plain_variants(request: AnyRequest, backend: Backend, asked: Asked) -> Response[bytes]:
     served = served_to(request, backend)
     query = request.query_params
-    context = body.get("context", query.get("context"))
-    user = _object(context.encode()) if isinstance(context, str) else context or {}
-    if not isinstance(user, dict):
-        raise ClientException("context is no JSON object of the user's fields")
-    for name in ("user_id", "device_id"):
-        user[name] = body.get(name, query.get(name, user.get(name)))
-    keys = body.get("flag_keys") or query.get("flag_keys") or query.get("flag_key")
-    wanted = [str(key) for key in keys] if isinstance(keys, list) else keys.split(",") if keys else None
+    context = asked.context or query.get("context") or {}
+    user = _read(context.encode(), User) if isinstance(context, str) else context
+    user["user_id"] = asked.user_id or query.get("user_id") or user.get("user_id")
+    user["device_id"] = asked.device_id or query.get("device_id") or user.get("device_id")
+    keys = asked.flag_keys or query.get("flag_keys") or query.get("flag_key")
+    wanted = keys.split(",") if isinstance(keys, str) else keys or None
     answers = evaluate(request, backend, served, user, wanted)
     told = {}
     for key, answer in answers.items():
@@ -220,12 +228,12 @@ def _unwrapped(request: AnyRequest, header: str) -> bytes | None:
         raise ClientException(f"the header {header} is no base64") from None
 
 
-def _object(text: bytes) -> User:
+def _read(text: bytes, kind: type[Read]) -> Read:
     """A JSON object. Raises ClientException (400, 413)."""
     if len(text) > MOST_USER_BYTES:
         raise ClientException(f"the user has {len(text)} bytes, more than {MOST_USER_BYTES}", status_code=413)
     try:
-        return msgspec.json.decode(text, type=dict[str, Any])
+        return msgspec.json.decode(text, type=kind)
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
         reason = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
         raise ClientException(f"the user cannot be read: {reason}; write a JSON object of its fields") from None

@@ -105,6 +105,25 @@ def test_the_plain_protocol_leaves_defaults_out(client: httpx.Client):
     assert client.get("/v1/vardata").status_code == 400
 
 
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"flag_keys": 5}, "$.flag_keys"),
+        ({"flag_keys": ["beta", 5]}, "$.flag_keys[1]"),
+        ({"context": []}, "$.context"),
+        ({"context": {"device_id": 5}}, "device_id"),
+        ({"user_id": 5}, "$.user_id"),
+    ],
+)
+def test_a_body_of_the_plain_protocol_is_refused_by_the_field_that_is_wrong(
+    client: httpx.Client, body: dict[str, Any], field: str
+):
+    answer = client.post("/v1/vardata", json={"user_id": "ann"} | body)
+
+    assert answer.status_code == 400
+    assert field in answer.json()["error"]
+
+
 def test_a_deployment_is_served_its_flags_and_a_client_no_rules(client: httpx.Client):
     def told(name: str) -> dict[str, Any]:
         flags = client.get("/sdk/v2/flags?v=0", headers={"Authorization": f"Api-Key {name}"}).json()
