@@ -42,8 +42,7 @@ class Access:
                 f"the key {was}; `peekproof key create` makes one, which requests carry as 'Authorization: Bearer KEY'",
                 headers={"WWW-Authenticate": "Bearer"},
             )
-        if key.role not in roles:
-            raise PermissionDeniedException(f"'{key.id}' is a key of the role {key.role}; this wants {_or(roles)}")
+        require(key, roles)
         self._take(key)
         return key
 
@@ -74,10 +73,22 @@ def _or(roles: Collection[Role]) -> str:
     return f"{', '.join(others)} or {last}" if others else last
 
 
+def require(key: Key, roles: Collection[Role]) -> None:
+    """Raises PermissionDeniedException for a key of another role."""
+    if key.role not in roles:
+        raise PermissionDeniedException(f"'{key.id}' is a key of the role {key.role}; this wants {_or(roles)}")
+
+
 def requires(roles: Collection[Role]) -> Callable[[ASGIConnection[Any, Any, Any, Any], BaseRouteHandler], None]:
-    """A guard that lets keys of these roles in; the key is then `request.auth`."""
+    """A guard that lets keys of these roles in; the key is then `request.auth`.
+
+    Where a router has one and its handler another, it is one request of the key's rate.
+    """
 
     def guard(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
+        if (admitted := connection.scope.get("auth")) is not None:
+            require(admitted, roles)
+            return
         access: Access = connection.app.state.backend.access
         connection.scope["auth"] = access.admit(bearer(connection.headers.get("authorization")), roles)
 

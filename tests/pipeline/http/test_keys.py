@@ -2,14 +2,18 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner
+from litestar import Router, post
+from litestar.datastructures import State
 from litestar.exceptions import NotAuthorizedException, PermissionDeniedException, TooManyRequestsException
+from litestar.testing import create_test_client
 
 from pipeline.cli import command
 from pipeline.errors import PeekproofError
-from pipeline.http.access import EDITING, RATES, READING, Access, bearer
+from pipeline.http.access import EDITING, RATES, READING, Access, bearer, requires
 from pipeline.http.keys import Keys
 
 
@@ -95,6 +99,25 @@ def test_a_key_in_a_hurry_has_to_wait_and_others_have_not(data: Path):
         access.admit(ann, READING)
     with pytest.raises(TooManyRequestsException):
         access.admit(ann, READING)
+
+
+def test_a_request_that_is_guarded_twice_is_one_of_its_keys_rate(data: Path):
+    @post("/", guards=[requires(EDITING)])
+    async def edit() -> None: ...
+
+    keys = Keys(data)
+    (_, ann), (_, bob) = keys.create("experimenter", "ann"), keys.create("viewer", "bob")
+    backend = SimpleNamespace(access=Access(keys, clock=lambda: 0.0))
+    guarded = Router("/", route_handlers=[edit], guards=[requires(READING)])
+
+    with create_test_client(guarded, state=State({"backend": backend})) as client:
+
+        def status(text: str) -> int:
+            return client.post("/", headers={"authorization": f"Bearer {text}"}).status_code
+
+        assert [status(ann) for _ in range(RATES["experimenter"] + 1)] == [*[201] * RATES["experimenter"], 429]
+        assert status(bob) == 403
+        assert status("experimenter-1") == 401
 
 
 def test_a_file_that_holds_no_keys_is_told(data: Path):
