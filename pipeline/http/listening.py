@@ -15,6 +15,11 @@ def listen(host: str, port: int) -> socket.socket:
     """A socket that listens there. Raises PeekproofError."""
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+    except OSError as error:
+        raise PeekproofError(
+            f"'{host}' is no address of this machine ({error.strerror}); say another by --host"
+        ) from None
+    try:
         return socket.create_server((host, port), family=family)
     except OSError as error:
         raise PeekproofError(

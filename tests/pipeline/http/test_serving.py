@@ -21,6 +21,7 @@ from pipeline.http.backend import Backend
 from pipeline.http.delivery import Delivery
 from pipeline.http.intake import MOST_UNDER_WAY
 from pipeline.http.keys import Keys
+from pipeline.http.listening import listen
 from pipeline.http.serving import serve
 from pipeline.http.uploads import Record
 from pipeline.settings import Settings
@@ -136,6 +137,15 @@ def test_a_port_that_is_taken_is_a_clear_word(tmp_path: Path):
     assert "cannot be had (Address already in use); choose another by --port or PEEKPROOF_HTTP_PORT" in str(
         refused.value
     )
+
+
+def test_a_host_that_has_no_address_is_a_clear_word():
+    with pytest.raises(
+        PeekproofError, match=r"'no\.such\.host\.invalid' is no address.*; say another by --host"
+    ) as refused:
+        listen("no.such.host.invalid", 0)
+
+    assert "nknown error" not in str(refused.value)
 
 
 @pytest.mark.parametrize(
