@@ -215,20 +215,17 @@ def test_a_cohort_is_told_to_whoever_has_the_secret(client: httpx.Client):
     assert client.get("/sdk/v1/cohort/nobody?maxCohortSize=1").status_code == 404
 
 
-def test_the_stream_begins_with_every_flag_and_tells_a_change_within_a_second(client: httpx.Client, shop: Settings):
+def test_the_stream_begins_with_every_flag_and_tells_every_change(client: httpx.Client, shop: Settings):
     with client.stream("GET", "/sdk/stream/v1/flags") as stream:
         assert stream.headers["content-type"].startswith("text/event-stream")
         lines = (line for line in stream.iter_lines() if line.startswith("data: ["))
         flags = {flag["key"]: flag for flag in json.loads(next(lines).removeprefix("data: "))}
         version = flags["beta"]["metadata"]["flagVersion"]
 
-        began = time.time()
         edit(shop, replace(BETA, description="another word"))
         flags = {flag["key"]: flag for flag in json.loads(next(lines).removeprefix("data: "))}
-        changed = read_catalog(shop).newest.flags["beta"].append_time / 1_000
 
     assert flags["beta"]["metadata"]["flagVersion"] == version + 1
-    assert changed >= began - 1
 
 
 def test_browsers_may_ask_from_pages_of_this_machine_and_from_no_other(client: httpx.Client):
