@@ -24,7 +24,7 @@ MOST_UNDER_WAY = 64_000_000  # bytes that brokers have not acknowledged yet
 
 
 class Delivery:
-    """Sends what requests say. What a request no longer waits for is still sent: its repeat is recognised."""
+    """Sends what requests say. What a request no longer waits for is still sent: it may come twice."""
 
     def __init__(self, settings: Settings, producer: AIOKafkaProducer) -> None:
         self._settings = settings

@@ -1,4 +1,8 @@
-"""Intake: what Amplitude's SDKs send. 200 says that the brokers have all of it; anything else, that nothing counts."""
+"""Intake: what Amplitude's SDKs send. 200 says that the brokers have all of it, and 4xx that nothing of it counts.
+
+After a 503 it may count all the same: what has been handed to the client of the brokers is still delivered. So whoever
+sends it again keeps `insert_id` and `time` as they were, as SDKs do; without them it counts twice.
+"""
 
 import asyncio
 import time

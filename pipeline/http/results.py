@@ -147,7 +147,7 @@ async def table(
 
 @get("/results/stream")
 async def follow(request: Request[Any, Key, Any], backend: Backend, experiment: str | None = None) -> Stream:
-    """Every look when it is published, as server-sent events of the type `look`; first the newest of each run."""
+    """The newest look of each run, at once and whenever there is another, as server-sent events of the type `look`."""
     return backend.streams.of(_events(backend, request.auth, experiment))
 
 
