@@ -2,7 +2,9 @@
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 
+from evaluation.assignment.graph import in_order
 from evaluation.rules import Path, Violation, did_you_mean
 from schemas.catalog import Cohort, Condition, Flag, Group, Membership
 
@@ -99,19 +101,9 @@ def cohort_violations(cohort: Cohort, before: Cohort | None = None) -> Iterator[
 
 
 def prerequisite_order(flags: Mapping[str, Flag]) -> list[str]:
-    """The keys, each flag behind those that it needs; where they form a cycle, in any order."""
-    order: dict[str, None] = {}
-    visited: set[str] = set()
-    for key in flags:
-        stack = [(key, False)]
-        while stack:
-            at, is_done = stack.pop()
-            if is_done:
-                order[at] = None
-            elif at not in visited and at in flags:
-                visited.add(at)
-                stack += [(at, True), *((parent, False) for parent in flags[at].prerequisites)]
-    return list(order)
+    """The keys, each flag behind those that it needs; those on a cycle come first."""
+    order, cycles = in_order({key: tuple(flag.prerequisites) for key, flag in flags.items()})
+    return [*chain(*cycles), *order]
 
 
 def dependents(key: str, flags: Mapping[str, Flag], variant: str | None = None) -> list[str]:
