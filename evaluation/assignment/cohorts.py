@@ -6,17 +6,12 @@ from typing import Any
 
 import numpy as np
 
+from evaluation.assignment.paths import cohort_selector
 from evaluation.assignment.properties import Column
 from evaluation.assignment.values import Selector
 from evaluation.names import Names
 from evaluation.texts import Texts
 from schemas.catalog import Cohort
-
-
-def cohort_selector(unit: str) -> Selector:
-    """Where a context has the cohorts to which its unit belongs."""
-    parent, _, name = unit.partition(".")
-    return ("context", "groups", name, "cohort_ids") if parent == "groups" else ("context", "user", "cohort_ids")
 
 
 class Cohorts:

@@ -7,9 +7,10 @@ A group is a flag of its own, whose variants are its slots; its salt is its key.
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from evaluation.assignment.cohorts import Cohorts, cohort_selector
+from evaluation.assignment.cohorts import Cohorts
 from evaluation.assignment.conditions import GLOBS, glob_pattern
 from evaluation.assignment.engine import Flags, Problem
+from evaluation.assignment.paths import cohort_selector, property_selector, unit_selector
 from evaluation.assignment.values import Selector
 from evaluation.catalog import Catalog, FlagInForce, InForce, RunInForce
 from schemas.catalog import Allocation, Condition, Exempt, Flag, Group, GroupSlot, Inclusion
@@ -139,32 +140,6 @@ def group_config(group: InForce[Group], catalog: Catalog) -> FlagConfig:
 def slot_name(number: int) -> str:
     """The variant of a mutual exclusion's slot."""
     return f"slot-{number}"
-
-
-def unit_selector(unit: str) -> Selector:
-    """Where a context has its unit: user_id, device_id, groups.TYPE, user_properties.NAME."""
-    parent, _, name = unit.partition(".")
-    if parent == "groups":
-        return ("context", "groups", name, "group_name")
-    return ("context", "user", parent, name) if name else ("context", "user", parent)
-
-
-def property_selector(name: str) -> Selector:
-    """Where a context has a document's property: a field of the user, user_properties.NAME, cohort, groups.TYPE.…"""
-    parent, _, rest = name.partition(".")
-    if parent == "groups":
-        group_type, _, field = rest.partition(".")
-        field, _, of_group = field.partition(".")
-        return (
-            "context",
-            "groups",
-            group_type,
-            "cohort_ids" if field == "cohort" else field,
-            *([of_group] if of_group else []),
-        )
-    if parent == "cohort":
-        return ("context", "user", "cohort_ids")
-    return ("context", "user", parent, rest) if rest else ("context", "user", parent)
 
 
 def operation(condition: Condition) -> tuple[str, tuple[str, ...]]:

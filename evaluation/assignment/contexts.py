@@ -11,7 +11,7 @@ from evaluation.assignment.compiled import Answer
 from evaluation.assignment.configs import OFF
 from evaluation.assignment.engine import NOTHING, Answers, Flags
 from evaluation.assignment.messages import properties
-from evaluation.assignment.plan import message_path, unit_path
+from evaluation.assignment.paths import message_path, unit_path
 from evaluation.assignment.properties import Column
 from evaluation.assignment.scanning import Path, Wanted
 from evaluation.assignment.values import Selector, select

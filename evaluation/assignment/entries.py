@@ -10,7 +10,8 @@ from evaluation.assignment.compiled import Reason
 from evaluation.assignment.conditions import NONE
 from evaluation.assignment.contexts import answers_of
 from evaluation.assignment.messages import Mask, Rows, Stretch, bits, properties
-from evaluation.assignment.plan import Entry, EventPlan, property_path
+from evaluation.assignment.paths import property_path
+from evaluation.assignment.plan import Entry, EventPlan
 from evaluation.assignment.properties import satisfied
 from evaluation.assignment.scanning import Wanted
 from evaluation.assignment.values import text_of

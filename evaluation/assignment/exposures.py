@@ -10,7 +10,8 @@ from evaluation.assignment.engine import NOTHING
 from evaluation.assignment.entries import RANDOM, arm_code, segments
 from evaluation.assignment.letters import place_of, shown
 from evaluation.assignment.messages import Rows, Stretch, bits
-from evaluation.assignment.plan import ExposurePlan, Question, Resolved, unit_path
+from evaluation.assignment.paths import unit_path
+from evaluation.assignment.plan import ExposurePlan, Question, Resolved
 from evaluation.assignment.scanning import MISSING
 from schemas.assignment import Assignment
 from schemas.units import Kind

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from evaluation.assignment.columns import Columns
 from evaluation.assignment.letters import Letters, place_of
-from evaluation.assignment.plan import unit_path
+from evaluation.assignment.paths import unit_path
 from evaluation.assignment.properties import Column
 from evaluation.assignment.scanning import MISSING, Path, Type, Wanted
 from evaluation.assignment.values import Selector

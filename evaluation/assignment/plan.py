@@ -19,8 +19,8 @@ from evaluation.assignment.configs import (
 )
 from evaluation.assignment.engine import Flags
 from evaluation.assignment.graph import needed_for
+from evaluation.assignment.paths import message_path, property_path, unit_path
 from evaluation.assignment.scanning import Path, Type, Wanted
-from evaluation.assignment.values import Selector
 from evaluation.catalog import SETTLING, Catalog, Fact, FlagInForce, RunInForce
 from evaluation.names import Names
 from schemas import catalog as schemas
@@ -34,34 +34,9 @@ COMMON: dict[Path, Type] = {
     ("device_id",): Type.TEXT,
     ("insert_id",): Type.TEXT,
 }
-OF_GROUP = {"group_name": "groups", "group_properties": "group_properties", "cohort_ids": "group_cohort_ids"}
 MOST_RESOLVED = 10_000  # questions of which the resolution is remembered
 Filter = tuple[tuple[Path, Condition], ...]
 IDS = ("user_id", "device_id")  # the unit types that every message is asked for
-
-
-def unit_path(unit_type: str) -> Path:
-    """Where a message carries its unit of a type: user_id, device_id, groups.TYPE, user_properties.NAME."""
-    parent, dot, name = unit_type.partition(".")
-    return (parent, name) if dot else (parent,)
-
-
-def property_path(name: str) -> Path:
-    """Where a message carries what a condition or a breakdown compares: country, event_properties.NAME, …"""
-    parent, dot, rest = name.partition(".")
-    return (parent, rest.removesuffix(".group_name") if parent == "groups" else rest) if dot else (parent,)
-
-
-def message_path(selector: Selector) -> Path | None:
-    """Where a message carries what stands at the selector; None: it carries it nowhere."""
-    match selector:
-        case ("context", "user", "user_properties", name):
-            return ("user_properties", name)
-        case ("context", "groups", group_type, part, *_) if part in OF_GROUP:
-            return (OF_GROUP[part], group_type)
-        case ("context", "user", name):
-            return (name,)
-    return None
 
 
 def _fields(paths: Iterable[Path]) -> dict[Path, Type]:
@@ -197,7 +172,7 @@ def _asked_by(catalog: Catalog) -> list[Path]:
     """What of a message flags ask."""
     selectors = selectors_of(catalog)
     selectors |= {(*selector[:3], "group_name") for selector in selectors if selector[1] == "groups"}
-    return [path for path in map(message_path, sorted(selectors)) if path is not None]
+    return [*map(message_path, sorted(selectors))]
 
 
 def _linked(config: FlagConfig, in_force: Mapping[str, FlagConfig]) -> Flags:

@@ -18,8 +18,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.assignment.configs import flags_in_force, property_selector, unit_selector
+from evaluation.assignment.configs import flags_in_force
 from evaluation.assignment.engine import Answers
+from evaluation.assignment.paths import property_selector, unit_selector
 from evaluation.assignment.properties import Column
 from evaluation.catalog import Catalog, FlagInForce
 from evaluation.texts import Texts

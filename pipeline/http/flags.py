@@ -12,9 +12,10 @@ import msgspec
 
 from evaluation.assignment.cohorts import Cohorts
 from evaluation.assignment.compiled import Answer
-from evaluation.assignment.configs import OFF, cohorts_of, flag_configs, unit_selector
+from evaluation.assignment.configs import OFF, cohorts_of, flag_configs
 from evaluation.assignment.engine import Flags
 from evaluation.assignment.graph import needed_for
+from evaluation.assignment.paths import unit_selector
 from evaluation.assignment.values import Selector
 from evaluation.catalog import SETTLING, Catalog
 from schemas.catalog import Breakdown, Flag

@@ -15,7 +15,8 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from evaluation.assignment.configs import flags_in_force, unit_selector
+from evaluation.assignment.configs import flags_in_force
+from evaluation.assignment.paths import unit_selector
 from evaluation.assignment.properties import Column
 from evaluation.assignment.routing import assign
 from evaluation.catalog import SETTLING, Catalog, History
