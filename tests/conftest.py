@@ -4,19 +4,21 @@ import os
 import tempfile
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
-from hypothesis import settings
+from hypothesis import settings as hypothesis_settings
 
 from pipeline import topics
 from pipeline.broker import Broker
 from pipeline.settings import Settings
 
 # An example may have to compile or import something, on a machine that has other work.
-settings.register_profile("no deadline", deadline=None)
-settings.load_profile("no deadline")
+hypothesis_settings.register_profile("no deadline", deadline=None)
+hypothesis_settings.load_profile("no deadline")
 
 OWN = pytest.StashKey[Broker]()
 LONGEST = ("end_to_end", "pipeline/demo", "pipeline/transport", "pipeline/test_connection", "pipeline", "operating")
@@ -42,7 +44,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_configure_node(node: Any) -> None:
     """One broker for all processes of a run: an idle one more costs as much as some tests."""
     config: pytest.Config = node.config
-    if "PEEKPROOF_BOOTSTRAP_SERVERS" not in os.environ:
+    if not os.environ.get("PEEKPROOF_BOOTSTRAP_SERVERS"):
         if OWN not in config.stash:
             directory = tempfile.TemporaryDirectory()
             config.add_cleanup(directory.cleanup)
@@ -66,14 +68,25 @@ def broker(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 
 @pytest.fixture
-def deployment(broker: str, tmp_path: Path) -> Settings:
+def deployment(broker: str, tmp_path: Path) -> Iterator[Settings]:
     """A deployment of the test's own on the shared broker: its topics, four partitions of units, an empty directory."""
-    return create_deployment(broker, tmp_path / "data")
+    with deployed(broker, tmp_path / "data") as settings:
+        yield settings
 
 
-def create_deployment(broker: str, data: Path) -> Settings:
-    """A deployment beside others, for those who share one among several tests."""
-    prefix = f"test-{uuid.uuid4().hex[:12]}"
-    settings = Settings(bootstrap_servers=broker, prefix=prefix, data=data, units_partitions=4, http_port=0)
-    topics.create(settings)
-    return settings
+@contextmanager
+def deployed(broker: str, data: Path, **settings: Any) -> Iterator[Settings]:
+    """A deployment beside others, for those who share one among several tests, or want other settings.
+
+    A cluster that is not ours loses its topics at the end.
+    """
+    base = Settings.read()
+    prefix = base.topic(f"test-{uuid.uuid4().hex[:12]}")
+    own = {"data": data, "checkpoints": None, "units_partitions": 4, "http_port": 0}
+    made = msgspec.structs.replace(base, bootstrap_servers=broker, prefix=prefix, **own | settings)
+    topics.create(made)
+    try:
+        yield made
+    finally:
+        if os.environ.get("PEEKPROOF_BOOTSTRAP_SERVERS"):
+            topics.delete(made)

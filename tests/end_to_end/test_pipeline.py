@@ -20,7 +20,7 @@ import pytest
 from aiokafka import ConsumerRecord
 
 from evaluation.lifecycle import start
-from pipeline import editing, topics
+from pipeline import editing
 from pipeline.catalog import CatalogWriter, read_catalog
 from pipeline.demo.session import complete_experiments
 from pipeline.documents import read_documents
@@ -30,6 +30,7 @@ from pipeline.settings import Settings
 from pipeline.supervisor import Supervisor, Worker
 from schemas.aggregate import Aggregate
 from schemas.topics import AGGREGATES
+from tests.conftest import deployed
 from tests.end_to_end import shop
 from tests.live import ask, wait_for
 from tests.oracle import Row, published
@@ -52,21 +53,11 @@ print(read)
 
 
 @pytest.fixture
-def settings(broker: str, tmp_path: Path) -> Settings:
+def settings(broker: str, tmp_path: Path) -> Iterator[Settings]:
     """A deployment whose windows and horizon end within the test."""
-    made = Settings(
-        bootstrap_servers=broker,
-        prefix=f"end-to-end-{random.getrandbits(32):08x}",
-        data=tmp_path / "data",
-        units_partitions=4,
-        http_port=0,
-        horizon=5_000,
-        tolerance=5_000,
-        archive_interval=5_000,
-        checkpoint_interval=4_000,
-    )
-    topics.create(made)
-    return made
+    of_seconds = {"horizon": 5_000, "tolerance": 5_000, "archive_interval": 5_000, "checkpoint_interval": 4_000}
+    with deployed(broker, tmp_path / "data", **of_seconds) as made:
+        yield made
 
 
 @pytest.mark.timeout(1_200)

@@ -1,5 +1,6 @@
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -11,6 +12,7 @@ from pipeline.settings import Settings
 from pipeline.topics import Difference
 from schemas.topics import AGGREGATES, CATALOG, DEAD_LETTERS, EVENTS, MAX_MESSAGE_BYTES, RESULTS, UNITS
 from schemas.topics import topics as wanted
+from tests.conftest import deployed
 
 
 @pytest.fixture
@@ -124,3 +126,16 @@ def test_partitions_of_units_are_fixed(deployment: Settings, admin: KafkaAdminCl
 def test_kafka_that_is_not_there_is_named() -> None:
     with pytest.raises(PeekproofError, match=r"Kafka at 127\.0\.0\.1:9 .*check PEEKPROOF_BOOTSTRAP_SERVERS"):
         topics.check(Settings(bootstrap_servers="127.0.0.1:9"))
+
+
+def test_a_cluster_that_is_not_ours_loses_the_topics_of_a_test(
+    admin: KafkaAdminClient, broker: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("PEEKPROOF_BOOTSTRAP_SERVERS", broker)
+    monkeypatch.setenv("PEEKPROOF_PREFIX", "theirs")
+
+    with deployed(broker, tmp_path) as settings:
+        assert settings.prefix.startswith("theirs.test-")
+        assert topics.check(settings) == []
+
+    eventually(lambda: not any(name.startswith(settings.prefix) for name in admin.list_topics()))

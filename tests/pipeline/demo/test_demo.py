@@ -130,7 +130,8 @@ def test_a_demo_ends_with_final_results_of_everything_that_was_sent(broker: str,
 
 
 async def topic_names(broker: str) -> list[str]:
-    admin = AIOKafkaAdminClient(bootstrap_servers=broker)
+    settings = msgspec.structs.replace(Settings.read(), bootstrap_servers=broker)
+    admin = AIOKafkaAdminClient(**settings.aiokafka_arguments())
     await admin.start()
     try:
         return await admin.list_topics()

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from pipeline.settings import Settings
-from tests.conftest import create_deployment
+from tests.conftest import deployed
 from tests.pipeline.http.catalog import publish
 from tests.pipeline.http.server import Server, serving
 
@@ -18,11 +18,11 @@ def server(deployment: Settings) -> Iterator[Server]:
 
 
 @pytest.fixture(scope="module")
-def shop(broker: str, tmp_path_factory: pytest.TempPathFactory) -> Settings:
+def shop(broker: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     """A deployment with the documents of the tests' catalog, for the tests of a module."""
-    settings = create_deployment(broker, tmp_path_factory.mktemp("shop"))
-    publish(settings)
-    return settings
+    with deployed(broker, tmp_path_factory.mktemp("shop")) as settings:
+        publish(settings)
+        yield settings
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,6 @@ Screenshots of its pages are left in `build/screenshots`.
 import math
 import re
 import shutil
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,12 +17,12 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from evaluation.catalog import RunInForce
 from evaluation.significance.look import encode_look, look
-from pipeline import topics
 from pipeline.catalog import read_catalog
 from pipeline.http.keys import Keys
 from pipeline.settings import Settings
 from schemas.look import Look
 from schemas.topics import RESULTS
+from tests.conftest import deployed
 from tests.evaluation.significance.conftest import make_aggregate
 from tests.pipeline.http.server import serving
 from tests.pipeline.shop import Shop
@@ -102,22 +101,21 @@ def _sums(n: int) -> dict[tuple[object, ...], tuple[int, int, int, int]]:
 @pytest.fixture(scope="module")
 def console(broker: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Console]:
     directory = tmp_path_factory.mktemp("console")
-    settings = Settings(bootstrap_servers=broker, prefix=f"test-{uuid.uuid4().hex[:12]}", data=directory / "data")
-    topics.create(settings)
-    shutil.copytree(CONFIGS, directory / "configs")
-    with (directory / "configs" / "experiments" / f"{EXPERIMENT}.yaml").open("a") as file:
-        file.write(BREAKDOWN)
-    shop = Shop(directory / "shop", settings)
-    shop.call("apply", str(directory / "configs"), "--reason", "the shop's examples")
-    shop.call("experiment", "start", EXPERIMENT, "--reason", "let us see")
-    run = read_catalog(settings).newest.flags[EXPERIMENT].runs[-1]
-    # Playwright's loop runs from here on, and none of ours can.
-    with serving(settings, is_open=False) as server, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        made = Console(settings, run, server.address, browser)
-        made.publish(*range(150, 3_000, 150))
-        yield made
-        browser.close()
+    with deployed(broker, directory / "data") as settings:
+        shutil.copytree(CONFIGS, directory / "configs")
+        with (directory / "configs" / "experiments" / f"{EXPERIMENT}.yaml").open("a") as file:
+            file.write(BREAKDOWN)
+        shop = Shop(directory / "shop", settings)
+        shop.call("apply", str(directory / "configs"), "--reason", "the shop's examples")
+        shop.call("experiment", "start", EXPERIMENT, "--reason", "let us see")
+        run = read_catalog(settings).newest.flags[EXPERIMENT].runs[-1]
+        # Playwright's loop runs from here on, and none of ours can.
+        with serving(settings, is_open=False) as server, sync_playwright() as playwright:
+            browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+            made = Console(settings, run, server.address, browser)
+            made.publish(*range(150, 3_000, 150))
+            yield made
+            browser.close()
 
 
 @pytest.fixture(autouse=True)

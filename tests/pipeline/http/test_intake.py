@@ -2,7 +2,6 @@
 
 import gzip
 import json
-import uuid
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,11 +10,11 @@ import pytest
 from amplitude import Amplitude, BaseEvent, EventOptions, Identify
 from amplitude import Config as AmplitudeConfig
 
-from pipeline import topics
 from pipeline.http.keys import Keys
 from pipeline.reading import headers_of, read_topic
 from pipeline.settings import Settings
 from schemas.topics import EVENTS, EXPOSURES
+from tests.conftest import deployed
 from tests.pipeline.http.server import serving
 
 EVENT = {"event_type": "purchase", "user_id": "user-1", "time": 1_700_000_000_000, "insert_id": "i"}
@@ -47,10 +46,10 @@ class Shop:
 
 @pytest.fixture(scope="module")
 def shop(broker: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
-    prefix = f"test-{uuid.uuid4().hex[:12]}"
-    settings = Settings(bootstrap_servers=broker, prefix=prefix, data=tmp_path_factory.mktemp("data"))
-    topics.create(settings)
-    with serving(settings, is_open=False) as server:
+    with (
+        deployed(broker, tmp_path_factory.mktemp("data")) as settings,
+        serving(settings, is_open=False) as server,
+    ):
         yield Shop(settings, server.address)
 
 

@@ -1,6 +1,5 @@
 """Management: Amplitude's API makes the documents that the command line makes, and tells them as Amplitude does."""
 
-import uuid
 from collections.abc import Iterator
 from typing import Any
 
@@ -8,11 +7,11 @@ import httpx
 import msgspec
 import pytest
 
-from pipeline import topics
 from pipeline.catalog import read_catalog
 from pipeline.http.keys import Keys
 from pipeline.settings import Settings
 from schemas.catalog import Flag
+from tests.conftest import deployed
 from tests.pipeline.http.server import serving
 from tests.pipeline.shop import Shop
 
@@ -38,12 +37,10 @@ class Api:
 @pytest.fixture(scope="module")
 def api(broker: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
     directory = tmp_path_factory.mktemp("shop")
-    prefix = f"test-{uuid.uuid4().hex[:12]}"
-    settings = Settings(bootstrap_servers=broker, prefix=prefix, data=directory / "data")
-    topics.create(settings)
-    Shop(directory / "configs", settings).apply()
-    with serving(settings, is_open=False) as server:
-        yield Api(settings, server.address)
+    with deployed(broker, directory / "data") as settings:
+        Shop(directory / "configs", settings).apply()
+        with serving(settings, is_open=False) as server:
+            yield Api(settings, server.address)
 
 
 SEGMENT = {

@@ -4,7 +4,6 @@ import csv
 import io
 import json
 import time
-import uuid
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,10 +11,10 @@ import httpx
 import pytest
 from kafka import KafkaProducer
 
-from pipeline import topics
 from pipeline.http.keys import Keys
 from pipeline.settings import Settings
 from schemas.topics import RESULTS
+from tests.conftest import deployed
 from tests.pipeline.conftest import look
 from tests.pipeline.http.server import serving
 from tests.pipeline.shop import Shop
@@ -48,16 +47,14 @@ def publish(settings: Settings, first: int, last: int, run: str = "exp-1") -> No
 @pytest.fixture(scope="module")
 def results(broker: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Results]:
     directory = tmp_path_factory.mktemp("shop")
-    prefix = f"test-{uuid.uuid4().hex[:12]}"
-    settings = Settings(bootstrap_servers=broker, prefix=prefix, data=directory / "data")
-    topics.create(settings)
-    shop = Shop(directory / "configs", settings)
-    shop.apply()
-    shop.call("experiment", "start", "button")
-    shop.call("flag", "create", "banner", "--owner", "ann")
-    publish(settings, 1, 40)
-    with serving(settings, is_open=False) as server:
-        yield Results(settings, server.address)
+    with deployed(broker, directory / "data") as settings:
+        shop = Shop(directory / "configs", settings)
+        shop.apply()
+        shop.call("experiment", "start", "button")
+        shop.call("flag", "create", "banner", "--owner", "ann")
+        publish(settings, 1, 40)
+        with serving(settings, is_open=False) as server:
+            yield Results(settings, server.address)
 
 
 def test_the_newest_look_and_any_other_come_byte_for_byte(results: Results):
