@@ -1,6 +1,7 @@
 """Benchmarks: `make bench`, or `python -m tests.benchmarks [--records N] [--units N] [--json]`.
 
-Figures are ratios within one run, CPU time beside wall time. Nothing here is a test.
+Figures are ratios within one run, CPU time beside wall time. Each part that wants Kafka starts a broker of its own,
+whatever PEEKPROOF_BOOTSTRAP_SERVERS says. Nothing here is a test.
 """
 
 import json
