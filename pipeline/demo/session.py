@@ -335,6 +335,7 @@ def _deployment(base: Settings) -> Iterator[tuple[Settings, Broker | None]]:
         settings = msgspec.structs.replace(
             with_free_port(base),
             data=data,
+            checkpoints=None,
             prefix=base.topic(f"demo-{secrets.token_hex(4)}"),
             units_partitions=UNITS_PARTITIONS,
             horizon=HORIZON_MS,

@@ -87,7 +87,8 @@ def test_traffic_without_a_running_experiment_says_what_to_do(deployment: Settin
 
 
 def test_a_demo_ends_with_final_results_of_everything_that_was_sent(broker: str, tmp_path: Path):
-    environment = environment_of(broker, tmp_path)
+    elsewhere = tmp_path / "checkpoints"  # of a deployment that is none of the demo's business
+    environment = environment_of(broker, tmp_path) | {"PEEKPROOF_CHECKPOINTS": str(elsewhere)}
     command = python("pipeline.cli", "demo", "--seconds=6", "--events-per-second=2000", "--json")
 
     ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
@@ -119,6 +120,7 @@ def test_a_demo_ends_with_final_results_of_everything_that_was_sent(broker: str,
     names = {usage["name"] for usage in told["processes"]}
     assert names == {"assignment", "aggregation", "significance", "storage", "archive", "server", "traffic", "demo"}
     assert Path(told["snapshot"]).is_file()
+    assert not elsewhere.exists()
     assert not any(psutil.pid_exists(usage["pid"]) for usage in told["processes"])
     assert not any(name.startswith(told["prefix"]) for name in asyncio.run(topic_names(broker)))
 
