@@ -72,16 +72,25 @@ def _letters(settings: Settings, reason: str | None) -> Iterator[DeadLetter]:
 
 
 def _resend(settings: Settings, letters: Iterable[DeadLetter]) -> int:
-    """Send each letter's value to its topic and partition again; the number of letters, all of them acknowledged."""
+    """Send each letter's value to its topic and partition again; the number of letters that were acknowledged.
+
+    Those that the topic finds too large are told.
+    """
     from kafka import KafkaProducer  # noqa: PLC0415 (slow to import)
+    from kafka.errors import MessageSizeTooLargeError  # noqa: PLC0415
 
     with answering(settings):
         producer = KafkaProducer(
-            **settings.kafka_python_arguments(), acks="all", enable_idempotence=True, max_request_size=MAX_MESSAGE_BYTES
+            **settings.kafka_python_arguments(),
+            acks="all",
+            enable_idempotence=True,
+            compression_type="gzip",  # what a topic took may have come compressed
+            max_request_size=MAX_MESSAGE_BYTES,
         )
+        number = 0
         try:
-            sent = [
-                producer.send(
+            sent = {
+                letter.origin: producer.send(
                     settings.topic(letter.topic),
                     key=letter.origin.encode(),  # the client refuses a null value without a key
                     value=letter.value,
@@ -89,13 +98,19 @@ def _resend(settings: Settings, letters: Iterable[DeadLetter]) -> int:
                     partition=letter.partition,
                 )
                 for letter in letters
-            ]
+            }
             producer.flush()
-            for future in sent:
-                future.get()
+            for origin, future in sent.items():
+                try:
+                    future.get()
+                    number += 1
+                except MessageSizeTooLargeError:
+                    click.echo(
+                        f"{origin} is larger than its topic takes and was not sent; see max.message.bytes", err=True
+                    )
         finally:
             producer.close()
-    return len(sent)
+    return number
 
 
 def _told(letter: DeadLetter) -> dict[str, Any]:

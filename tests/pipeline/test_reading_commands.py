@@ -1,6 +1,7 @@
 """`peekproof results`, `dead-letters` and `replay` as a person uses them, on a real broker."""
 
 import json
+import random
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import msgspec
 import pytest
 from click.testing import CliRunner, Result
 from kafka import KafkaProducer
+from kafka.admin import ConfigResource, KafkaAdminClient
 
 from pipeline.cli import command
 from pipeline.errors import PeekproofError
@@ -15,6 +17,7 @@ from pipeline.reading import headers_of, read_topic
 from pipeline.settings import Settings
 from schemas.dead_letter import DeadLetter, to_headers
 from schemas.topics import DEAD_LETTERS, EVENTS, RESULTS
+from tests.live import wait_for
 
 Looks = Callable[..., list[tuple[int, int, int, bytes | None]]]
 BROKEN = DeadLetter(
@@ -120,6 +123,27 @@ def test_letters_go_back_to_their_topic_and_partition_with_their_append_time(let
     assert sent[2].value == b'{"event_type":"a"}'
     assert [name for name, _ in headers_of(sent[2])] == ["peekproof-append-time", "peekproof-origin"]
     assert sent[0].value is None
+
+
+def test_a_letter_that_its_topic_finds_too_large_is_told_and_costs_itself_alone(
+    letters: Settings, producer: KafkaProducer
+) -> None:
+    topic, setting = letters.topic(EVENTS), "max.message.bytes"
+    admin = KafkaAdminClient(**letters.kafka_python_arguments())
+    admin.alter_configs([ConfigResource("topic", topic, configs={setting: "100000"})])
+    asked = [ConfigResource("topic", topic)]
+    wait_for(lambda: admin.describe_configs(asked)["topic"][topic][setting]["value"] == "100000")
+    admin.close()
+    for offset, value in ((1, random.Random(1).randbytes(200_000)), (2, b"x" * 200_000)):
+        letter = msgspec.structs.replace(BROKEN, offset=offset, value=value)
+        producer.send(letters.topic(DEAD_LETTERS), value=value, headers=to_headers(letter))
+    producer.flush()
+
+    result = call(letters, "dead-letters", "--resend", "--json")
+
+    assert lines(result) == [{"resent": 4}]
+    assert "events/5/1 is larger than its topic takes" in result.stderr
+    assert len(list(read_topic(letters, EVENTS))) == 4
 
 
 def test_a_letter_whose_origin_is_no_input_is_not_sent(deployment: Settings, producer: KafkaProducer) -> None:
