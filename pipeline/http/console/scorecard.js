@@ -67,7 +67,9 @@ export function segmentTable(flag, look, metric, choice) {
 
 /** Rows `[cell, id, head, mark]` under one head, and one scale. */
 function body(flag, choice, head, rows) {
-  const scale = scaleOf(rows.flatMap(([cell]) => [cell.running_relative_lower, cell.running_relative_upper]));
+  const scale = scaleOf(
+    rows.flatMap(([cell, , , mark]) => [cell.running_relative_lower, cell.running_relative_upper, mark]),
+  );
   const several = flag.variants.length > 2;
   return h(
     "tbody",

@@ -264,6 +264,10 @@ def test_a_verdict_arrives_on_the_open_page_without_a_reload(console: Console):
     expect(row).to_contain_text("Ship")
     expect(page.get_by_role("status")).to_contain_text("Verdict: ship.")
     expect(page.locator("#cell-purchase-treatment")).to_contain_text("better")
+    guardrails = page.locator("tbody:has(#cell-app_error-treatment)")
+    ends = [guardrails.locator(each).bounding_box() for each in (".note", ".running", ".ground")]
+    margin, loss, ground = (box["x"] + box["width"] for box in ends if box)
+    assert loss < margin < ground - 20  # 30 % are within the scale
     page.get_by_text("The same numbers as a table").first.click()
     expect(page.locator("details[open] tbody tr").first).to_contain_text("43,200")
     assert page.evaluate("window.stands")
