@@ -7,12 +7,16 @@ import { moment } from "./numbers.js";
 /** A section for the history of one flag, which `refresh` reads anew and `view` draws. */
 export function versionsOf(kind, key, redraw) {
   const path = `${kind}/${encodeURIComponent(key)}/versions`;
-  const details = new Map(); // version -> its differences, once they were asked for
+  const details = new Map(); // version -> its differences, or why they cannot be had, once they were asked for
   let versions = [];
 
-  async function show(version, details_) {
-    if (!details_.open || details.has(version)) return;
-    details.set(version, (await get(`${path}/${version}`)).differences);
+  async function show(version, isOpen) {
+    if (!isOpen || Array.isArray(details.get(version))) return;
+    const told = await get(`${path}/${version}`).then(
+      ({ differences }) => differences,
+      (error) => error.message,
+    );
+    details.set(version, told);
     redraw();
   }
 
@@ -43,7 +47,7 @@ export function versionsOf(kind, key, redraw) {
                 h("p", { class: "quiet" }, `${moment(each.append_time)} UTC, ${each.author}`),
                 h(
                   "details",
-                  { ontoggle: (event) => show(each.version, event.target) },
+                  { ontoggle: (event) => show(each.version, event.target.open) },
                   h("summary", null, `What version ${each.version} changed`),
                   differences(details.get(each.version)),
                 ),
@@ -55,7 +59,7 @@ export function versionsOf(kind, key, redraw) {
 }
 
 function differences(found) {
-  if (!found) return h("p", { class: "quiet" }, "Reading …");
+  if (!Array.isArray(found)) return h("p", { class: "quiet" }, found ?? "Reading …");
   if (!found.length) return h("p", { class: "quiet" }, "Nothing of the definition.");
   return table(
     "Differences",
