@@ -244,7 +244,7 @@ function unitChart(arms, wanted) {
     width: 2,
   }));
   const label = () =>
-    `Units that have entered, at the newest look: ${arms.map((arm, index) => `${arm} ${count(index ? wanted().units[index - 1].n.at(-1) : wanted().units[0].control_n.at(-1))}`).join(", ")}`;
+    `Units that have entered: ${arms.map((arm, index) => `${arm} ${count(index ? wanted().units[index - 1].n.at(-1) : wanted().units[0].control_n.at(-1))}`).join(", ")}`;
   return chart("chart-units", series, { write: count, label });
 }
 

@@ -178,6 +178,9 @@ def test_every_number_of_the_look_stands_in_the_scorecard_and_its_meaning_beside
     expect(meaning).to_be_visible()
     page.keyboard.press("Escape")
     expect(meaning).to_be_hidden()
+    for width in (390, 768, 1_000):
+        page.set_viewport_size({"width": width, "height": 844})
+        assert page.locator(".wide").first.evaluate("table => table.scrollWidth <= table.clientWidth"), width
 
 
 def test_one_can_go_back_to_any_look(console: Console):
