@@ -83,7 +83,7 @@ def summary(flag: FlagInForce, now: int) -> Summary:
         started=run.started if run else None,
         completed=run.completed if run else None,
         rollout=definition.rollout,
-        rolled_out=winner_of(flag.rolled_out) if flag.rolled_out else None,
+        rolled_out=winner_of(flag.rolled_out) if flag.rolled_out and not flag.removed else None,
         variants=tuple(variant.key for variant in definition.variants),
         control=flag.control,
         metrics=tuple(goal.metric for goal in definition.metrics),

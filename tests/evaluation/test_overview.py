@@ -118,6 +118,15 @@ def test_summaries_leave_out_deleted_flags_and_tell_archived_ones(shop: Shop):
     assert [each.key for each in summaries(shop.history.newest, 0)] == ["test"]
 
 
+def test_nobody_gets_a_roll_out_that_is_archived(shop: Shop):
+    told = []
+    for step in (lambda state, version: roll_out(state, version, "control"), lambda state, _: archive(state, ())):
+        shop.take("button", step)
+        told += [(each.status, each.rolled_out) for each in summaries(shop.history.newest, 0) if each.key == "button"]
+
+    assert told == [("rolled out", "control"), ("archived", None)]
+
+
 def test_experiments_alone_are_flags_with_metrics(shop: Shop):
     assert [each.key for each in summaries(shop.history.newest, 0, experiments_only=True)] == ["test"]
 
