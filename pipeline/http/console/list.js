@@ -145,6 +145,13 @@ function experimentRow(flag) {
   );
 }
 
+/** Of all units, how many get a variant. */
+function reach({ status, rollout, rolled_out: winner }) {
+  if (winner) return "everybody";
+  if (status === "draft") return [`${rollout}%`, h("small", null, "once it starts")];
+  return status === "running" ? `${rollout}%` : "nobody";
+}
+
 function flagRow(flag) {
   return h(
     "li",
@@ -160,7 +167,7 @@ function flagRow(flag) {
       "dl",
       { class: "facts" },
       fact("state", stateOf(flag)),
-      fact(term("rollout", "rollout"), flag.rolled_out ? "everybody" : `${flag.rollout}%`),
+      fact(term("rollout", "rollout"), reach(flag)),
       fact("variants", flag.variants.join(", ")),
       fact("changed", [moment.day(flag.changed), h("small", null, `version ${flag.version}`)]),
     ),

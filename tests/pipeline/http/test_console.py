@@ -153,6 +153,7 @@ def test_every_flag_is_listed_and_found_from_the_keyboard(console: Console):
     page.keyboard.press("/")
     page.keyboard.type("dark design")
     expect(page.locator(".rows > li")).to_have_count(1)
+    expect(page.locator("#row-dark-mode")).to_contain_text(re.compile("50%.*once it starts"))
     page.get_by_role("link", name="dark-mode").focus()
     page.keyboard.press("Enter")
 
