@@ -22,7 +22,7 @@ export function experimentPage(key, { redraw, say }) {
   const looks = new Map(); // run -> its newest look
   let flag = null;
   let past = null; // the look that a person went back to
-  let wanted = null; // the address of the one that was asked for; null: the newest, or it is here
+  let wanted = null; // the number and the address of the one that was asked for; null: the newest, or it is here
   let isReading = false;
   let refusal = null; // why it cannot be had
   let unsaved = null; // why a file cannot be had
@@ -49,19 +49,19 @@ export function experimentPage(key, { redraw, say }) {
 
   /** Show a look. One is read at a time; of those that a slider passes meanwhile, the last one is read next. */
   async function goTo(number) {
-    wanted = number < newest().look ? `${path}/results/looks/${number}?run=${run()}` : null;
+    wanted = number < newest().look ? { number, address: `${path}/results/looks/${number}?run=${run()}` } : null;
     if (!wanted) past = refusal = null;
     redraw();
     if (isReading) return;
     isReading = true;
     while (wanted) {
-      const address = wanted;
-      const read = await get(address).then(
+      const asked = wanted;
+      const read = await get(asked.address).then(
         (look) => [look, null],
         (error) => [null, error.message],
       );
       if (wanted) [past, refusal] = read;
-      if (wanted === address) wanted = null;
+      if (wanted === asked) wanted = null;
       redraw();
     }
     isReading = false;
@@ -96,7 +96,7 @@ export function experimentPage(key, { redraw, say }) {
         h("div", { class: "head" }, h("h1", null, definition.name ?? key), actions("experiments", flag, again)),
         standing(flag),
         verdict(flag, look),
-        timeline(flag, look, newest(), run(), goTo, chosen("run")),
+        timeline(flag, look, newest(), run(), wanted?.number, goTo, chosen("run")),
         refusal && h("p", { class: "quiet", role: "alert" }, refusal),
         hypothesis(definition, look),
         look ? health(look) : plan(flag),
@@ -195,8 +195,8 @@ function progress(flag, look) {
   );
 }
 
-/** Which run and which of its looks are shown, and how old that is. */
-function timeline(flag, look, newest, run, goTo, chosen) {
+/** Which run and which of its looks are shown, and how old that is; the slider stands at the one that is `wanted`. */
+function timeline(flag, look, newest, run, wanted, goTo, chosen) {
   const runs = flag.state.runs ?? [];
   return h(
     "div",
@@ -219,7 +219,7 @@ function timeline(flag, look, newest, run, goTo, chosen) {
         type: "range",
         min: 1,
         max: newest.look,
-        value: look.look,
+        value: wanted ?? look.look,
         oninput: (event) => goTo(Number(event.target.value)),
       }),
       h("span", null, term("asof", "as of"), ` ${moment(look.time)} UTC`),

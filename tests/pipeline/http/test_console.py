@@ -222,6 +222,15 @@ def test_a_slider_that_is_dragged_reads_one_look_after_the_other(console: Consol
     page.get_by_role("button", name="Back to the newest").click()
     expect(page.get_by_role("button", name="Back to the newest")).to_be_hidden()
 
+    # As by a finger, which in some browsers does not focus what it moves.
+    network.send("Network.emulateNetworkConditions", slow | {"latency": 1_000})
+    moved = page.get_by_role("slider").evaluate_handle(
+        "slider => { slider.value = 5; slider.dispatchEvent(new Event('input')); return slider; }"
+    )
+    page.wait_for_timeout(300)  # the page is drawn again
+    assert moved.evaluate("slider => slider.value") == "5"
+    expect(page.get_by_text(re.compile("Look 5 of"))).to_be_visible()
+
 
 @pytest.mark.parametrize("name", ["list", "experiment", "flag"])
 def test_it_hides_nothing_from_anybody_by_day_by_night_and_on_a_phone(console: Console, name: str):
