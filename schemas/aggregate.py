@@ -50,11 +50,11 @@ class MetricHealth(msgspec.Struct, frozen=True, array_like=True):
     """
 
     metric: str
-    events: int  # that make up the live totals of the units that the metric covers; jumpers' events are taken back
+    events: int  # in the windows of the units that the metric covers; jumpers' events are taken back
     duplicates: int
     late: int
     unusable: int
-    withheld: int  # units of which a number has reached 2^47, or whose events are too many: in no sum and in no n
+    withheld: int  # units of which a number has reached 2^47: in no sum and in no n
     looked_back: int = 0  # units whose events were kept for the whole lookback before their entry
 
 

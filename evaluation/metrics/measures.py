@@ -30,7 +30,7 @@ B_FIRST, B_SEGMENTS = range(2)
 
 EVENTS, VALUES = 0, 1  # words of a total
 FRONT, LIVE, NEWEST = 1, 2, 3
-MOST_EVENTS = 1000  # of one unit that an ordered total takes; of a unit with more of them it is withheld
+MOST_EVENTS, HOUR = 500, 3_600_000  # an ordered total reads so many of a unit's events in so many ms; see ordered.py
 BUCKETS = 14  # of a lookback
 
 NO_WINDOW = 1 << 61
@@ -86,12 +86,10 @@ def logarithm(x: float) -> float:
 
 @njit(cache=True)
 def number(rows: Words, m: int, at: int, variables: Words, v: int) -> Any:
-    """What member m's total at `at` comes to: capped, logged; `LIMIT` where it is withheld."""
+    """What member m's total at `at` comes to: capped, logged; from `LIMIT` on it is withheld."""
     kind = variables[v, V_KIND]
     x = rows[m, at + EVENTS]
     if kind >= FUNNEL:
-        if x > MOST_EVENTS:
-            return LIMIT
         x = rows[m, at + LIVE] & 1 if kind == RETENTION else rows[m, at + LIVE] >> 8
     elif kind == SUM:
         x = rows[m, at + VALUES]

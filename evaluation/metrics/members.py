@@ -59,7 +59,7 @@ class Members(NamedTuple):
     tallies: Words  # (metrics, 6)
     settled: Words  # (metrics, 2): cursor into the queue; entries before this time are settled
     heap: Words  # (room, 2)
-    pending: Words  # (room, 6), see ordered.py
+    pending: Words  # (room, 7), see ordered.py
     ring: Words  # (2,) where its events begin and end
 
 
@@ -138,6 +138,22 @@ def _count_event(m: int, measures: Measures, r: int, store: Members, time: int, 
 
 
 @njit(cache=True)
+def _places(memory: Memory, number: int) -> Words:
+    """Where a unit's recent events stand, of which `number` is the newest."""
+    mask = memory.ring.shape[0] - 1
+    n = 0
+    each = number
+    while each >= memory.tail:
+        n += 1
+        each = (memory.ring[each & mask, LINK] >> 16) - 1
+    places = np.empty(n, np.int64)
+    for i in range(n):
+        places[i] = number & mask
+        number = (memory.ring[places[i], LINK] >> 16) - 1
+    return places
+
+
+@njit(cache=True)
 def _recount(m: int, measures: Measures, first: int, ends: int, store: Members, memory: Memory, number: int) -> None:  # noqa: PLR0917
     """Count the recent events of member m, of which `number` is the newest, for the columns from `first` on.
 
@@ -145,6 +161,10 @@ def _recount(m: int, measures: Measures, first: int, ends: int, store: Members, 
     """
     rows, variables, columns = store.rows, measures.variables, measures.columns
     entry = rows[m, ENTRY]
+    places = _places(memory, number)
+    if places.shape[0] > 1 and _ordered(measures):  # then each is the last of its total, in whatever order they came
+        places = places[np.argsort(memory.ring[places, recent.ID].view(np.uint64), kind="mergesort")]
+        places = places[np.argsort(memory.ring[places, TIME], kind="mergesort")]
     for v in range(variables.shape[0]):
         c = variables[v, of.V_COLUMN]
         if c < first:
@@ -159,8 +179,7 @@ def _recount(m: int, measures: Measures, first: int, ends: int, store: Members, 
             rows[m, variables[v, of.V_PAST] + of.EVENTS] = 0
             if kind >= of.SUM:
                 rows[m, variables[v, of.V_PAST] + of.VALUES] = 0
-    while number >= memory.tail:
-        k = number & (memory.ring.shape[0] - 1)
+    for k in places:
         time = memory.ring[k, TIME]
         if entry <= time < ends:
             fact = memory.ring[k, LINK] & 0xFFFF
@@ -170,7 +189,6 @@ def _recount(m: int, measures: Measures, first: int, ends: int, store: Members, 
                 c = variables[measures.feeds[r, of.F_VARIABLE], of.V_COLUMN]
                 if c >= first and entry >= columns[c, of.C_SINCE] and time - entry < columns[c, of.C_WINDOW]:
                     _count_event(m, measures, r, store, time, memory.ring[k, recent.ID], memory.ring[k, VALUE])
-        number = (memory.ring[k, LINK] >> 16) - 1
     for v in range(variables.shape[0]):
         if variables[v, of.V_KIND] >= of.FUNNEL and variables[v, of.V_COLUMN] >= first:
             ordered.run_through(rows, m, variables, v, store.pending)
@@ -189,6 +207,13 @@ def _ordered(measures: Measures) -> int:
 def _has_room(store: Members, events: int) -> bool:
     """Whether so many pending events more fit."""
     return store.ring[ordered.HEAD] - store.ring[ordered.TAIL] + events <= store.pending.shape[0]
+
+
+@njit(cache=True)
+def _has_room_for(store: Members, measures: Measures, memory: Memory, number: int) -> bool:
+    """Whether the recent events of a unit fit, of which `number` is the newest."""
+    totals = _ordered(measures)
+    return totals == 0 or _has_room(store, totals * _places(memory, number).shape[0])
 
 
 @njit(cache=True)
@@ -304,13 +329,10 @@ def expose(  # noqa: PLR0917
     shift = home_shift(table.shape[0])
     unit_shift = home_shift(memory.units.shape[0])
     x = np.empty(MOST_NUMBERS, np.int64)
-    room = _ordered(measures) * of.MOST_EVENTS
     entries = 0
     for i in range(begin, n):
         if exposures[i, E_RUN] != run:
             continue
-        if not _has_room(store, room):
-            return i, entries
         unit, time, name, arm = exposures[i, E_UNIT], exposures[i, E_TIME], exposures[i, E_ID], exposures[i, E_ARM]
         segments = exposures[i, E_SEGMENTS]
         word = SEEN + (arm >> 6)
@@ -325,6 +347,9 @@ def expose(  # noqa: PLR0917
                     break
                 p = (p + 1) & mask
         if m < 0:
+            number = newest(memory.units, unit_shift, unit)
+            if not _has_room_for(store, measures, memory, number):
+                return i, entries
             m = counts[MEMBERS]
             counts[MEMBERS] = m + 1
             table[p] = (mark << 32) | m
@@ -364,13 +389,16 @@ def expose(  # noqa: PLR0917
                     continue
             elif time == entry and np.uint64(name) > np.uint64(rows[m, ENTRY_ID]):
                 continue
+            number = newest(memory.units, unit_shift, unit)
+            if not _has_room_for(store, measures, memory, number):
+                return i, entries
             _fold_live(m, measures, 0, store, x, -1)
             arm_units[state >> FLAGS] -= 1
             if time < entry:
                 _push(store.heap, counts, time, m)
         rows[m, ENTRY], rows[m, ENTRY_ID], rows[m, SEGMENTS] = time, name, segments
         rows[m, STATE] = (arm << FLAGS) | (rows[m, STATE] & (JUMPER | REASSIGNED))
-        _recount(m, measures, 0, ends, store, memory, newest(memory.units, unit_shift, unit))
+        _recount(m, measures, 0, ends, store, memory, number)
         _fold_live(m, measures, 0, store, x, 1)
         arm_units[arm] += 1
         entered[entries] = m
@@ -504,15 +532,15 @@ def cover(begin: int, store: Members, measures: Measures, first: int, ends: int,
     rows = store.rows
     unit_shift = home_shift(memory.units.shape[0])
     x = np.empty(MOST_NUMBERS, np.int64)
-    room = _ordered(measures) * of.MOST_EVENTS
     for m in range(begin, store.counts[MEMBERS]):
-        if not _has_room(store, room):
-            return m
         covered = False
         for c in range(first, measures.columns.shape[0]):
             covered = covered or rows[m, ENTRY] >= measures.columns[c, of.C_SINCE]
         if covered and rows[m, STATE] & JUMPER == 0:
-            _recount(m, measures, first, ends, store, memory, newest(memory.units, unit_shift, rows[m, UNIT]))
+            number = newest(memory.units, unit_shift, rows[m, UNIT])
+            if not _has_room_for(store, measures, memory, number):
+                return m
+            _recount(m, measures, first, ends, store, memory, number)
             _fold_live(m, measures, first, store, x, 1)
     return store.counts[MEMBERS]
 

@@ -11,7 +11,10 @@ The pending events of a run stand in one ring in the order of arrival, each know
 older than the bound, its list is folded into the front as far as it is so old; folded events are dead (no steps), and
 leave the ring when all before them have.
 
-A list is never longer than `MOST_EVENTS`: a unit with more events than that is withheld, and costs no more than others.
+Of each hour (UTC) the first `MOST_EVENTS` by time and id are read, so that a unit like `anonymous` costs no more than
+others: that is a function of the set of events too. Each has a rank in its hour, which grows as earlier ones arrive;
+what leaves is behind those that stay, and could only come back as an entry moves, with which all is counted anew.
+The end of a list says which hour was folded last, and how far: -(hour << 10 | rank), or 0.
 
 States. Funnel: completed sequences << 8 | steps of the next one. After the last step the first one comes again, so
 sequences don't overlap. Retention: (time of the start + 1) << 1 | has returned.
@@ -25,6 +28,7 @@ from numba import njit
 from evaluation.metrics.measures import (
     EVENTS,
     FRONT,
+    HOUR,
     LIVE,
     MOST_EVENTS,
     NEWEST,
@@ -37,9 +41,13 @@ from evaluation.metrics.measures import (
 )
 from evaluation.metrics.recent import Words
 
-# Columns of a pending event. BEFORE is the number of the one before it in time, plus 1.
-TIME, ID, STEPS, BEFORE, OWNER, VARIABLE = range(6)
+# Columns of a pending event. BEFORE is the number of the one before it in time, plus 1, or the list's end; RANK counts
+# from 1 in its hour.
+TIME, ID, STEPS, BEFORE, OWNER, VARIABLE, RANK = range(7)
 TAIL, HEAD = range(2)  # of the ring
+
+_RANK_BITS = 10
+_RANKS = (1 << _RANK_BITS) - 1
 
 
 @njit(cache=True)
@@ -60,20 +68,28 @@ def _step(variables: Words, v: int, state: int, time: int, steps: int) -> Any:
 
 
 @njit(cache=True)
+def _places(pending: Words, link: int) -> Words:
+    """Where the events of a list stand, from one on: newest first."""
+    mask = pending.shape[0] - 1
+    n = 0
+    each = link
+    while each > 0:
+        n += 1
+        each = pending[(each - 1) & mask, BEFORE]
+    places = np.empty(n, np.int64)
+    for i in range(n):
+        places[i] = (link - 1) & mask
+        link = pending[places[i], BEFORE]
+    return places
+
+
+@njit(cache=True)
 def run_through(rows: Words, m: int, variables: Words, v: int, pending: Words) -> None:
     """LIVE from FRONT and the pending events."""
-    mask = pending.shape[0] - 1
     at = variables[v, V_AT]
-    order = np.empty(MOST_EVENTS, np.int64)
-    n = 0
-    link = rows[m, at + NEWEST]
-    while link > 0:
-        order[n] = (link - 1) & mask
-        n += 1
-        link = pending[order[n - 1], BEFORE]
     state = rows[m, at + FRONT]
-    for i in range(n - 1, -1, -1):
-        state = _step(variables, v, state, pending[order[i], TIME], pending[order[i], STEPS])
+    for k in _places(pending, rows[m, at + NEWEST])[::-1]:
+        state = _step(variables, v, state, pending[k, TIME], pending[k, STEPS])
     rows[m, at + LIVE] = state
 
 
@@ -88,9 +104,8 @@ def put(  # noqa: PLR0917
     mask = pending.shape[0] - 1
     at = variables[v, V_AT]
     rows[m, at + EVENTS] += 1
-    if rows[m, at + EVENTS] > MOST_EVENTS:
-        forget(rows, m, variables, v, pending)
-        return False
+    hour = time // HOUR
+    rank = np.int64(0)  # of the event before it, in this hour
     after = np.int64(-1)
     link = rows[m, at + NEWEST]
     while link > 0:
@@ -104,17 +119,45 @@ def put(  # noqa: PLR0917
         if pending[k, TIME] == time and pending[k, ID] == name:
             pending[k, STEPS] |= steps
             return True
+        if pending[k, TIME] // HOUR == hour:
+            rank = pending[k, RANK]
+    elif -link >> _RANK_BITS == hour:
+        rank = -link & _RANKS
+    if rank == MOST_EVENTS:
+        return False
     number = ring[HEAD]
     ring[HEAD] = number + 1
     k = number & mask
     pending[k, TIME], pending[k, ID], pending[k, STEPS] = time, name, steps
-    pending[k, BEFORE], pending[k, OWNER], pending[k, VARIABLE] = link, m, v
+    pending[k, BEFORE], pending[k, OWNER], pending[k, VARIABLE], pending[k, RANK] = link, m, v, rank + 1
     if after >= 0:
         pending[after, BEFORE] = number + 1
+        _push_back(rows, m, at, pending, number + 1, hour)
         return True
     rows[m, at + NEWEST] = number + 1
     rows[m, at + LIVE] = _step(variables, v, rows[m, at + LIVE], time, steps)
     return False
+
+
+@njit(cache=True)
+def _push_back(rows: Words, m: int, at: int, pending: Words, new: int, hour: int) -> None:  # noqa: PLR0917
+    """Let those of the hour that come after the event that `new` links to rank one lower, and the last leave."""
+    mask = pending.shape[0] - 1
+    after = np.int64(-1)
+    link = rows[m, at + NEWEST]
+    while link != new:
+        k = (link - 1) & mask
+        link = pending[k, BEFORE]
+        if pending[k, TIME] // HOUR == hour:
+            pending[k, RANK] += 1
+            if pending[k, RANK] > MOST_EVENTS:
+                pending[k, STEPS] = 0
+                if after >= 0:
+                    pending[after, BEFORE] = link
+                else:
+                    rows[m, at + NEWEST] = link
+                continue
+        after = k
 
 
 @njit(cache=True)
@@ -130,8 +173,8 @@ def forget(rows: Words, m: int, variables: Words, v: int, pending: Words) -> Non
 
 
 @njit(cache=True)
-def _fold(rows: Words, m: int, variables: Words, v: int, pending: Words, bound: int, order: Words) -> None:  # noqa: PLR0917
-    """Fold the pending events before `bound` into FRONT."""
+def _fold(rows: Words, m: int, variables: Words, v: int, pending: Words, bound: int) -> None:  # noqa: PLR0917
+    """Fold the pending events before `bound` into FRONT; there is one."""
     mask = pending.shape[0] - 1
     at = variables[v, V_AT]
     kept = np.int64(-1)
@@ -139,17 +182,13 @@ def _fold(rows: Words, m: int, variables: Words, v: int, pending: Words, bound: 
     while link > 0 and pending[(link - 1) & mask, TIME] >= bound:
         kept = (link - 1) & mask
         link = pending[kept, BEFORE]
+    last = (link - 1) & mask
+    end = -(pending[last, TIME] // HOUR << _RANK_BITS | pending[last, RANK])
     if kept >= 0:
-        pending[kept, BEFORE] = 0
+        pending[kept, BEFORE] = end
     else:
-        rows[m, at + NEWEST] = 0
-    n = 0
-    while link > 0:
-        order[n] = (link - 1) & mask
-        n += 1
-        link = pending[order[n - 1], BEFORE]
-    for i in range(n - 1, -1, -1):
-        k = order[i]
+        rows[m, at + NEWEST] = end
+    for k in _places(pending, link)[::-1]:
         rows[m, at + FRONT] = _step(variables, v, rows[m, at + FRONT], pending[k, TIME], pending[k, STEPS])
         pending[k, STEPS] = 0
 
@@ -158,19 +197,18 @@ def _fold(rows: Words, m: int, variables: Words, v: int, pending: Words, bound: 
 def expire(rows: Words, variables: Words, pending: Words, ring: Words, bound: int) -> None:
     """Fold what is before `bound` (ms UTC), as far as all that arrived before it is so old too."""
     mask = pending.shape[0] - 1
-    order = np.empty(MOST_EVENTS, np.int64)
     while ring[TAIL] < ring[HEAD]:
         k = ring[TAIL] & mask
         if pending[k, STEPS] != 0:
             if pending[k, TIME] >= bound:
                 break
-            _fold(rows, pending[k, OWNER], variables, pending[k, VARIABLE], pending, bound, order)
+            _fold(rows, pending[k, OWNER], variables, pending[k, VARIABLE], pending, bound)
         ring[TAIL] += 1
 
 
 def larger(pending: Words, ring: Words, room: int) -> Words:
     """The ring with room for `room` events more."""
-    grown = np.zeros((1 << int(ring[HEAD] - ring[TAIL] + room - 1).bit_length(), 6), np.int64)
+    grown = np.zeros((1 << int(ring[HEAD] - ring[TAIL] + room - 1).bit_length(), 7), np.int64)
     numbers = np.arange(ring[TAIL], ring[HEAD])
     grown[numbers & (len(grown) - 1)] = pending[numbers & (len(pending) - 1)]
     return grown

@@ -38,7 +38,7 @@ from schemas.units import Arm, Header, decode_units
 
 MINUTE = 60_000  # ms, at most a horizon: retries and double clicks lie seconds apart
 
-FORMAT = 3  # of a checkpoint
+FORMAT = 4  # of a checkpoint
 
 _METADATA = b"peekproof"
 

@@ -134,7 +134,7 @@ class Run:
     Bytes per member: 48 for its row, and 8 for each word of a total (1 of a conversion or count, 2 of a sum or mean, 4
     of a funnel or retention; a ratio has those of both parts, CUPED as many again); 8 per slot of the table (13 to 26
     per member), 4 in the queue, 16 in the heap while its entry could still move. Arrays grow by doubling. Each 64 arms
-    beyond the first 64 cost 8 more. While an event of a funnel or retention is younger than the horizon, it takes 48.
+    beyond the first 64 cost 8 more. While an event of a funnel or retention is younger than the horizon, it takes 56.
     A checkpoint holds the rows and those events.
     """
 
@@ -162,7 +162,7 @@ class Run:
         self.arm_units = np.zeros(1, np.int64)
         self.tallies = np.zeros((0, 6), np.int64)
         self.settled = np.zeros((0, 2), np.int64)
-        self.pending = np.zeros((1, 6), np.int64)
+        self.pending = np.zeros((1, 7), np.int64)
         self.ring = np.zeros(2, np.int64)
         self.measures = _measures([], lambda _: 0, self._segments(), SEEN + 1)
 
@@ -487,8 +487,8 @@ class Run:
         run.settled = arrays["settled"].reshape(-1, 2).copy()
         run.counts = arrays["counts"].copy()
         run.ring = arrays["ring"].copy()
-        pending = arrays["pending"].reshape(-1, 6)
-        run.pending = np.zeros((1 << max(0, len(pending) - 1).bit_length(), 6), np.int64)
+        pending = arrays["pending"].reshape(-1, 7)
+        run.pending = np.zeros((1 << max(0, len(pending) - 1).bit_length(), 7), np.int64)
         run.pending[np.arange(*run.ring) & (len(run.pending) - 1)] = pending
         run.counts[HEAPED] = 0
         run.table = np.zeros(1 << (2 * n + _SMALLEST).bit_length(), np.int64)

@@ -1,5 +1,5 @@
 -- How many times over did the unit send the events of all steps, in their order? Events of one time and id are one.
--- With more than 1000 events the unit is withheld.
+-- Of each hour the first 500 are read.
 WITH matched AS (
     SELECT w.run, w.metric, w.variable, w.unit, e.time, e.id, count(*) AS events,
         bit_or(list_sum([1 << i - 1 FOR f, i IN w.facts IF f = e.fact])::BIGINT) AS steps -- a bit for each that it is
@@ -8,9 +8,14 @@ WITH matched AS (
     WHERE w.kind = 'funnel'
     GROUP BY ALL
 ),
+ranked AS (
+    SELECT *, row_number() OVER (PARTITION BY run, metric, variable, unit, time // 3600000 ORDER BY time, id) AS rank
+    FROM matched
+),
 sequences AS (
-    SELECT run, metric, variable, unit, sum(events) AS events, list(steps ORDER BY time, id) AS steps
-    FROM matched GROUP BY ALL
+    SELECT run, metric, variable, unit, sum(events) AS events,
+        list(steps ORDER BY time, id) FILTER (rank <= 500) AS steps
+    FROM ranked GROUP BY ALL
 ),
 walked AS (
     SELECT w.run, w.metric, w.variable, w.unit, w.role, w.totals, coalesce(s.events, 0) AS events,
@@ -20,5 +25,5 @@ walked AS (
     WHERE w.kind = 'funnel'
 )
 SELECT run, metric, variable, unit, role, events,
-    CASE WHEN events > 1000 THEN 1::BIGINT << 47 WHEN totals THEN completed ELSE least(completed, 1) END AS x
+    CASE WHEN totals THEN completed ELSE least(completed, 1) END AS x
 FROM walked

@@ -1,25 +1,27 @@
 -- Did the unit return in the period after its first start? The start is not a return itself.
--- With more than 1000 events the unit is withheld.
+-- Of each hour the first 500 events by time and id are read; those of one time and id are one.
 WITH matched AS (
-    SELECT w.*, e.time, e.id, e.fact
+    SELECT w.*, e.time, e.id, e.fact, dense_rank() OVER (
+            PARTITION BY w.run, w.metric, w.variable, w.unit, e.time // 3600000 ORDER BY e.time, e.id
+        ) <= 500 AS is_read
     FROM windows w JOIN happened e
         ON e.unit = w.unit AND list_contains(w.facts, e.fact) AND e.time >= w.since AND e.time < w.until
     WHERE w.kind = 'retention'
 ),
 starts AS (
     SELECT run, metric, variable, unit, min((time, id)) AS first
-    FROM matched WHERE fact = facts[1]
+    FROM matched WHERE is_read AND fact = facts[1]
     GROUP BY ALL
 ),
 returned AS (
     SELECT DISTINCT m.run, m.metric, m.variable, m.unit
     FROM matched m JOIN starts s USING (run, metric, variable, unit)
-    WHERE m.fact = m.facts[2] AND (m.time, m.id) > s.first
+    WHERE m.is_read AND m.fact = m.facts[2] AND (m.time, m.id) > s.first
         AND m.time - s.first[1] >= m.begins AND m.time - s.first[1] < m.ends
 ),
 counted AS (SELECT run, metric, variable, unit, count(*) AS events FROM matched GROUP BY ALL)
 SELECT w.run, w.metric, w.variable, w.unit, w.role, coalesce(c.events, 0) AS events,
-    CASE WHEN coalesce(c.events, 0) > 1000 THEN 1::BIGINT << 47 WHEN r.run IS NULL THEN 0 ELSE 1 END AS x
+    CASE WHEN r.run IS NULL THEN 0 ELSE 1 END AS x
 FROM windows w LEFT JOIN counted c USING (run, metric, variable, unit)
 LEFT JOIN returned r USING (run, metric, variable, unit)
 WHERE w.kind = 'retention'

@@ -101,9 +101,10 @@ def test_a_covariate_costs_as_much_of_a_unit_with_very_many_events(store, when):
     assert hot.happen(moments(when), unit=HOT) < 5 * spread
 
 
-def test_exposures_that_come_backwards_have_the_events_of_a_unit_counted_again_once(store):
+@pytest.mark.parametrize("kind", ["count", "funnel"])
+def test_exposures_that_come_backwards_have_the_events_of_a_unit_counted_again_once(store, kind):
     backwards = START + np.arange(UNITS)[::-1]
-    even, hot = store("count"), store("count")
+    even, hot = store(kind), store(kind)
     for each in (even, hot):
         each.expose([START + HOUR], unit=HOT)
         each.happen(moments(), unit=HOT)

@@ -239,3 +239,38 @@ def test_a_long_history_with_a_moving_clock_equals_the_queries(make, oracle, see
 
     found = published(log.partition.aggregates())
     assert found == expected_of(oracle, rows, catalogs[-1], make, log.partition.clock)
+
+
+BUSY = 3_600_000  # ms; around this full hour units have more events than are read
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_of_an_hour_the_first_events_of_a_unit_are_read(make, oracle, seed):
+    view, buy = Step(event="view"), Step(event="buy")
+    metrics = [
+        make.metric("funnel", "funnel", "2h", steps=(view, buy)),
+        make.metric("rounds", "funnel", "none", steps=(buy, view), counting="totals"),
+        make.metric("back", "retention", "2h", start=buy, nth=0, period="450ms"),
+    ]
+    catalogs = [make.catalog(5, [make.run("exp-1", metrics, breakdowns=BREAKDOWNS)])]
+    facts = [fact.startswith('["view"') for fact in make.Log(*catalogs).facts]
+    views, buys = facts.index(True), facts.index(False)
+    chance = random.Random(seed)
+    rows = [
+        (EXPOSED, arm, unit, BUSY + moment, chance.getrandbits(64), 0)
+        for unit, arm in ((1, 0), (2, 1), (3, 0), (4, 1))
+        for moment in (-390, chance.randrange(-300, 300))
+    ]
+    rows += [
+        (0, chance.choice([views, views, buys]), 1, BUSY + chance.randrange(-400, 400), chance.getrandbits(64), 1)
+        for _ in range(1400)
+    ]
+    for unit, before in ((2, 498), (3, 499), (4, 500)):  # of unit 4 the purchase is no longer read
+        rows += [(0, views, unit, BUSY - 390 + chance.randrange(300), number, 1) for number in range(before)]
+        rows += [(0, buys, unit, BUSY - 1, 0, 1)]
+
+    log = fold(make, catalogs, rows, BUSY + 400, seed)
+
+    found = published(log.partition.aggregates())
+    assert found == expected_of(oracle, rows, catalogs[-1], make, log.partition.clock)
+    assert log.sums("funnel")[0, "b"][:2] == (2, 1)
