@@ -55,10 +55,12 @@ ODD = [b"1e999", b'"\xff"', b'{"org":1e999}', b'{"org":"\xff"}', b"9" * 400, b"[
 @st.composite
 def json_objects(draw):
     """A message, of which some values need not be JSON."""
-    fields = {b"event_type": b'"view"', b"flag_key": b'"button"'}
+    key = draw(st.sampled_from([flag.key for flag in FLAGS]))
+    fields = {b"event_type": b'"view"', b"flag_key": b'"%s"' % key.encode()}
     for name in draw(st.lists(st.sampled_from(FIELDS), max_size=6)):
-        value = draw(st.sampled_from(ODD) | VALUES.map(lambda value: json.dumps(value).encode()))
-        fields[name.encode()] = value
+        odd = st.sampled_from(ODD)
+        within = odd.map(lambda value: b'{"plan":%s,"org":"a"}' % value)
+        fields[name.encode()] = draw(odd | within | VALUES.map(lambda value: json.dumps(value).encode()))
     return b"{" + b",".join(b'"%s":%s' % field for field in fields.items()) + b"}"
 
 
