@@ -313,6 +313,7 @@ def expose(  # noqa: PLR0917
     ends: int,
     mates: Words,  # (arms, words): which arms share an arm's allocation
     allocations: Words,  # (arms,)
+    variants: Words,  # (arms,)
     memory: Memory,
     found: Words,
     entered: Words,
@@ -377,7 +378,7 @@ def expose(  # noqa: PLR0917
                     rows[m, STATE] = state | JUMPER
                     continue
                 rows[m, word] |= bit
-                if state & REASSIGNED == 0:
+                if state & REASSIGNED == 0 and variants[arm] != variants[state >> FLAGS]:
                     rows[m, STATE] = state | REASSIGNED
                     counts[REASSIGNMENTS] += 1
             entry = rows[m, ENTRY]

@@ -148,6 +148,7 @@ class Run:
         self.columns: list[Column] = []
         self.mates = np.zeros((1, 1), np.int64)
         self.allocations = np.zeros(1, np.int64)
+        self.variants = np.zeros(1, np.int64)
         self.exposures = np.zeros(4, np.int64)
         self._clear()
 
@@ -209,7 +210,7 @@ class Run:
         return self.arms.index(arm)
 
     def _pair(self) -> None:
-        """`mates`: for each arm the bits of the arms of its allocation."""
+        """`mates`: for each arm the bits of the arms of its allocation; `variants`: the same number of one variant."""
         words = -(-len(self.arms) // ARM_BITS)
         mates = np.zeros((len(self.arm_units), words), np.uint64)
         for one, (allocation, _) in enumerate(self.arms):
@@ -219,6 +220,9 @@ class Run:
         self.mates = mates.view(np.int64)
         self.allocations = np.zeros(len(self.arm_units), np.int64)
         self.allocations[: len(self.arms)] = [allocation for allocation, _ in self.arms]
+        variants = [variant for _, variant in self.arms]
+        self.variants = np.zeros(len(self.arm_units), np.int64)
+        self.variants[: len(self.arms)] = [variants.index(variant) for variant in variants]
         if (more := SEEN + words - self._totals_at) > 0:
             self.rows = np.insert(self.rows, [self._totals_at] * more, 0, axis=1)
             for place in (of.V_AT, of.V_PAST):
@@ -321,6 +325,7 @@ class Run:
                 self.ends,
                 self.mates,
                 self.allocations,
+                self.variants,
                 memory,
                 found,
                 entered,

@@ -38,7 +38,7 @@ shown AS (SELECT * FROM exposures WHERE NOT late AND NOT inactive AND NOT forced
 jumpers AS (SELECT run, unit FROM shown GROUP BY run, unit, allocation HAVING count(DISTINCT variant) > 1),
 moved AS (
     SELECT run, unit FROM shown ANTI JOIN jumpers USING (run, unit)
-    GROUP BY run, unit HAVING count(DISTINCT allocation) > 1
+    GROUP BY run, unit HAVING count(DISTINCT variant) > 1
 ),
 read AS (SELECT DISTINCT run, metric, unnest(facts) AS fact FROM variables),
 pairs AS (

@@ -101,6 +101,13 @@ def test_two_variants_under_two_allocations_leave_the_unit_where_it_was_first(lo
     assert (log.aggregate().reassigned, log.aggregate().jumpers) == (1, 0)
 
 
+def test_a_unit_that_keeps_its_variant_under_another_allocation_is_not_reassigned(log, make):
+    log.send(make.exposure(1, 20, arm=2), make.exposure(1, 10, arm=0), make.exposure(2, 10, arm=3))
+
+    assert log.sums() == {(0, "a"): (1, 0, 0, 0), (1, "b"): (1, 0, 0, 0)}
+    assert log.aggregate().reassigned == 0
+
+
 def test_a_reassigned_unit_that_jumps_is_a_jumper_only(log, make):
     log.send(make.exposure(1, 10, arm=0), make.exposure(1, 20, arm=2), make.exposure(1, 30, arm=3))
 
@@ -112,7 +119,7 @@ def test_more_than_64_arms_are_told_apart(make):
     many = [("exp-1", n, variant) for n in range(80) for variant in "ab"]
     log.arms = many
     log.send(*(make.exposure(1, 10 + arm, arm=arm) for arm in range(0, 160, 2)), make.event(1, 11))
-    assert (log.aggregate().reassigned, log.sums()) == (1, {(0, "a"): (1, 1, 1, 1)})
+    assert (log.aggregate().reassigned, log.sums()) == (0, {(0, "a"): (1, 1, 1, 1)})
 
     log.partition = Partition.load(log.partition.save())
     log.send(make.exposure(1, 200, arm=151))
