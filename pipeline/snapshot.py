@@ -205,7 +205,7 @@ def _experiment(key: str, flag: FlagInForce, published: PublishedLook | None) ->
 
 
 def _of_look(look: Look) -> dict[str, Any]:
-    health = msgspec.structs.asdict(look.health)
+    health = msgspec.to_builtins(look.health)
     arms = health.pop("arms")
     return health | {
         "look": look.look,
@@ -215,7 +215,7 @@ def _of_look(look: Look) -> dict[str, Any]:
         "verdict_reason": look.verdict.reason,
         "verdict_prediction": look.verdict.prediction,
         "days_left": look.verdict.days_left,
-        "units": sum(arm.units for arm in arms),
+        "units": sum(arm["units"] for arm in arms),
     }
 
 

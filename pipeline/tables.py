@@ -203,6 +203,7 @@ EXPERIMENTS = _table(
         ("unusable_events", "BIGINT", "Events whose property is missing or not a number; not counted."),
         ("withheld_units", "BIGINT", "Units whose total left the exact range."),
         ("duplicate_ids", "BIGINT", "Insert ids that came with another time: counted as other events."),
+        ("full_lookback", "DOUBLE", "Share of units with events of a whole lookback; null: no metric has one."),
     ),
 )
 

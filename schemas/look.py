@@ -101,7 +101,11 @@ class ArmHealth(msgspec.Struct, frozen=True):
 
 
 class Health(msgspec.Struct, frozen=True, kw_only=True):
-    """Can the look be believed?"""
+    """Can the look be believed?
+
+    `full_lookback` is the share of units whose events were kept for the whole lookback before their entry, over the
+    metrics that have one; absent where none has, or nobody is covered.
+    """
 
     arms: list[ArmHealth]
     srm_p_value: float | None = None
@@ -118,6 +122,7 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
     unusable_events: int = 0
     withheld_units: int = 0
     duplicate_ids: int = 0
+    full_lookback: float | msgspec.UnsetType = msgspec.UNSET
 
 
 Decision = Literal["ship", "roll back", "keep running", "needs attention", "none"]

@@ -3,10 +3,12 @@
 from collections import defaultdict
 from collections.abc import Sequence
 
+from msgspec import UNSET, UnsetType
+
 from evaluation.catalog import RunInForce
 from evaluation.significance import srm
 from schemas.aggregate import Aggregate
-from schemas.look import ArmHealth, Health, Look
+from schemas.look import EVERYONE, ArmHealth, Health, Look
 
 
 def health(run: RunInForce, aggregates: Sequence[Aggregate], previous: Look | None) -> Health:
@@ -64,4 +66,18 @@ def health(run: RunInForce, aggregates: Sequence[Aggregate], previous: Look | No
         late_events=metrics_total("late"),
         unusable_events=metrics_total("unusable"),
         withheld_units=metrics_total("withheld"),
+        full_lookback=_full_lookback(run, aggregates),
     )
+
+
+def _full_lookback(run: RunInForce, aggregates: Sequence[Aggregate]) -> float | UnsetType:
+    looking = {key for key, metric in run.metrics.items() if metric.lookback is not None}
+    covered = sum(
+        each.n
+        for aggregate in aggregates
+        for each in aggregate.sums
+        if each.metric in looking and (each.reading, each.segment) == ("live", EVERYONE)
+    )
+    told = [metric for aggregate in aggregates for metric in aggregate.metrics if metric.metric in looking]
+    covered += sum(metric.withheld for metric in told)
+    return sum(metric.looked_back for metric in told) / covered if covered else UNSET

@@ -268,6 +268,7 @@ function health({ health: told }) {
     ? { sign: "✘", says: "broken", tone: "bad" }
     : { sign: "✔", says: "as promised", tone: "good" };
   const facts = [
+    ...(told.full_lookback === undefined ? [] : [["lookback", "full lookback", told.full_lookback, "of units", share]]),
     ["jumpers", "jumpers", told.jumpers, told.jumpers > 0 && share(told.jumpers / (units + told.jumpers), 2)],
     ["late", "late exposures", told.late_exposures],
     ["late", "late events", told.late_events],
@@ -309,12 +310,12 @@ function health({ health: told }) {
       ),
       h("div", null, h("dt", null, term("exposures", "exposures")), h("dd", null, count(told.exposures))),
       h("div", null, h("dt", null, term("counted", "counted events")), h("dd", null, count(told.counted_events))),
-      facts.map(([name, text, number, also]) =>
+      facts.map(([name, text, number, also, says = count]) =>
         h(
           "div",
           { class: number ? null : "zero" },
           h("dt", null, term(name, text)),
-          h("dd", null, count(number), also && h("small", null, ` ${also}`)),
+          h("dd", null, says(number), also && h("small", null, ` ${also}`)),
         ),
       ),
     ),

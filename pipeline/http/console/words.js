@@ -69,6 +69,8 @@ const MEANINGS = {
     "What is shown, corrected for the number of comparisons. Better or worse: there is a difference. Safe: the loss is within the margin. Harmed: a guardrail is worse. Open: not decided.",
   split:
     "Sample-ratio mismatch: do arms have the shares of units that the weights promise? A p below 0.01 means a broken split, and no number can be trusted until its cause is found.",
+  lookback:
+    "The share of units whose events were kept for the whole lookback before they entered, over the metrics that have one. Of the others CUPED knows less, and narrows intervals less.",
   jumpers: "Units that met two variants under the same allocation. They are withdrawn from every variant.",
   late: "Records that came more than the lateness horizon after their own time. Counted here, left out of the results.",
   duplicates: "Events that came again with the same unit, insert id and time. Each counts once.",

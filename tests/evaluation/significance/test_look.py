@@ -15,6 +15,7 @@ from evaluation.catalog import MetricInForce
 from evaluation.significance import mixture
 from evaluation.significance.comparison import Arm, Pairs, Sample, differences
 from evaluation.significance.look import decode_look, encode_look, has_news, look
+from schemas.aggregate import MetricHealth
 from schemas.catalog import Goal, Metric
 
 
@@ -142,6 +143,22 @@ def test_a_metric_with_units_too_large_to_count_is_withheld(run_of, aggregate_of
     assert only(value).estimate == 0.05
     assert only(value).lower is None
     assert value.health.withheld_units == 1
+
+
+def test_health_tells_the_share_of_units_with_a_full_lookback(run_of, aggregate_of, conversions, primary):
+    run = run_of([primary, Goal(metric="visits")], definitions={"orders": {"cuped": {"lookback": "14d"}}})
+    sums = {("orders", "live", variant): (200, 20, (20, 10), (20, 5, 10)) for variant in ("control", "treatment")}
+    sums |= conversions((300, 30), (300, 30), metric="visits")
+    parts = [
+        aggregate_of(sums, partition=number, metrics=[MetricHealth("orders", 0, 0, 0, 0, 0, whole)])
+        for number, whole in enumerate((120, 80))
+    ]
+
+    told = look(run, parts, None)
+    untold = look(run_of([primary]), [aggregate_of(conversions((300, 30), (300, 30)))], None)
+
+    assert decode_look(encode_look(told)).health.full_lookback == 0.25
+    assert b"full_lookback" not in encode_look(untold)  # as it was before there was such a share
 
 
 def test_errors_are_divided_as_amplitude_divides_them(run_of, aggregate_of):
