@@ -20,7 +20,7 @@ from evaluation.assignment.letters import shown
 from evaluation.assignment.routing import assign
 from evaluation.assignment.scanning import MISSING, Type, Wanted, scan
 from evaluation.assignment.scanning import Path as FieldPath
-from evaluation.catalog import SETTLING, History
+from evaluation.catalog import SETTLING, History, RunInForce
 from evaluation.lifecycle import start
 from evaluation.metrics.partition import Partition
 from evaluation.names import Names
@@ -152,10 +152,15 @@ class Analysis:
         """The look at every experiment, by key."""
         flags = self._history.newest.flags
         return [
-            look(flags[each.flag].runs[-1], [each], None)
+            look(self._begun(flags[each.flag].runs[-1]), [each], None)
             for each in self.aggregates()
             if (flags[each.flag].definition.metrics if self._experiment is None else each.flag == self._experiment)
         ]
+
+    def _begun(self, run: RunInForce) -> RunInForce:
+        """The run from its first entry on: the pace of entries since then says how long it may still take."""
+        first = self._partition.began(run.flag, run.key)
+        return run if first is None else replace(run, started=first)
 
     def without_events(self) -> list[tuple[str, list[str]]]:
         """By flag the metrics for which no event counts."""

@@ -139,6 +139,11 @@ class Partition:
             for _, run in sorted(self._runs.items())
         ]
 
+    def began(self, flag: str, run: str) -> int | None:
+        """The earliest entry into a run (ms UTC); None: nobody has entered, or it is over."""
+        found = self._runs.get((flag, run))
+        return None if found is None else found.began
+
     def _floors(self, offset: int, header: Header) -> Words:
         """The first offset of each of the header's sources that is not folded yet."""
         place = f"units/{self.partition} at offset {offset}"

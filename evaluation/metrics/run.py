@@ -396,6 +396,12 @@ class Run:
         self.columns = []
         self._clear()
 
+    @property
+    def began(self) -> int | None:
+        """The earliest entry (ms UTC)."""
+        entries = self.rows[: self.counts[MEMBERS], ENTRY]
+        return int(entries.min()) if len(entries) else None
+
     def is_over(self, clock: int) -> bool:
         """Whether nothing of the run can change any more: see `ends`; what counts until then has then arrived."""
         return self.completed is not None and clock > self.ends + self.horizon

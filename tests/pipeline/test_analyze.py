@@ -261,6 +261,22 @@ def test_a_ratio_is_told_with_both_sums(tmp_path: Path, catalog: Path) -> None:
     assert row[5:10] == ["2", "5.00", "12.5000", "4", "1.25"]
 
 
+def test_how_long_it_may_still_take_is_by_the_pace_since_the_first_entry(tmp_path: Path, catalog: Path) -> None:
+    users = [{"user_id": f"u{i}", "time": T + i * 2 * DAY // 4000} for i in range(4000)]
+    shown = [
+        who | {"flag_key": "button", "variant": ("control", "treatment")[i % 2], "user_id": f"u{i}"}
+        for i, who in enumerate(users)
+    ]
+    buys = [who | {"event_type": "buy"} for i, who in enumerate(users) if i % 20 < 8 or i % 80 == 9]
+    files = ("--exposures", ndjson(tmp_path / "x.ndjson", shown), "--events", ndjson(tmp_path / "e.ndjson", buys))
+
+    (found,) = told("--catalog", catalog, "--experiment", "button", *files)["experiments"]
+
+    assert found["verdict"]["decision"] == "keep running"
+    assert 1 < found["verdict"]["days_left"] < 20
+    assert "days more" in found["verdict"]["reason"]
+
+
 def as_csv(path: Path, messages: list[Message], dotted: bool) -> Path:
     with path.open("w", newline="") as file:
         price = "event_properties.price" if dotted else "event_properties"
