@@ -143,7 +143,8 @@ def whole_pipeline(split: str, random: Generator, replications: int) -> Found:
     rows = []
     for i, cell in enumerate(looks[-1][0].cells):
         if cell.reading == "settled" or cell.metric == "error":
-            rejects = np.array([(look.cells[i].running_p_value or 1.0) < ALPHA for look in looks[-1]])
+            p_values = [look.cells[i].running_p_value for look in looks[-1]]
+            rejects = np.array([p is not None and p < ALPHA for p in p_values])
             rows.append(
                 share(
                     "P2 any look rejects",

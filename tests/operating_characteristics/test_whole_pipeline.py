@@ -5,8 +5,8 @@ import pytest
 
 from pipeline.simulation.stream import Trial, play
 
-EXPERIMENTS, VISITORS = 40, 3_000
-BOUND = 0.05 + 3 * np.sqrt(0.05 * 0.95 / EXPERIMENTS)
+SETS, EXPERIMENTS, VISITORS = 4, 10, 3_000  # of visitors, and of A/A tests on each
+ALPHA = 0.05  # is the bound itself: the seed is fixed, and the inference errs less often than it promises
 METRICS = ("purchase", "revenue", "views")
 
 
@@ -15,7 +15,8 @@ def looks(request):
     """By moment and experiment. In the first experiment the treated buy more often; the others are A/A."""
     random = np.random.default_rng(20_26)
     trial = Trial(EXPERIMENTS + 1, visitors=VISITORS, looks=20, share=request.param, effect=0.6)
-    return list(play(random, trial))
+    trials = [list(play(random, trial)) for _ in range(SETS)]
+    return [[made[0][0], *(look for its in made for look in its[1:])] for made in zip(*trials, strict=True)]
 
 
 def aa_tests(looks):
@@ -32,7 +33,7 @@ def test_watching_all_the_time_does_not_raise_false_positives(looks):
 
     assert {cell.status for its in cells.values() for cell in its} == {"ok"}
     for its in cells.values():
-        assert np.mean([cell.running_p_value < cell.alpha for cell in its]) <= BOUND
+        assert np.mean([cell.running_p_value < cell.alpha for cell in its]) <= ALPHA
 
 
 def test_a_test_for_one_look_breaks_alpha_in_the_same_trial(looks):
@@ -41,13 +42,13 @@ def test_a_test_for_one_look_breaks_alpha_in_the_same_trial(looks):
 
     found = [any(rejects(settled(look, metric)) for look in its) for its in aa_tests(looks) for metric in METRICS]
 
-    assert np.mean(found) > BOUND
+    assert np.mean(found) > 2 * ALPHA
 
 
 def test_no_more_than_alpha_of_aa_tests_are_told_to_ship(looks):
     shipped = [any(look.verdict.decision == "ship" for look in its) for its in aa_tests(looks)]
 
-    assert np.mean(shipped) <= BOUND
+    assert np.mean(shipped) <= ALPHA
 
 
 def test_open_windows_do_not_call_a_guardrail_harmed_more_often_than_alpha(looks):
@@ -58,7 +59,7 @@ def test_open_windows_do_not_call_a_guardrail_harmed_more_often_than_alpha(looks
 
     assert {(cell.method, cell.alpha) for its in tests for cell in its} == {("exact", 0.05)}
     assert all(settled(look, "error").n < live(look).n for look in looks[5])  # many windows are open then
-    assert np.mean([any(cell.judgement == "harmed" for cell in its) for its in tests]) <= BOUND
+    assert np.mean([any(cell.judgement == "harmed" for cell in its) for its in tests]) <= ALPHA
 
 
 def test_an_effect_is_found_and_shipped(looks):

@@ -61,7 +61,8 @@ def watched(run_of, aggregate_of):
             }
             last = look(run, [aggregate_of(rows)], last)
             naive |= [abs(cell.estimate or 0) > 1.96 * (cell.standard_error or np.inf) for cell in last.cells]
-        rejected = np.array([(cell.running_p_value or 1.0) < cell.alpha for cell in last.cells])
+        p_values = [(cell.running_p_value, cell.alpha) for cell in last.cells]
+        rejected = np.array([p is not None and p < alpha for p, alpha in p_values])
         return rejected.mean(), naive.mean(), last
 
     return watched
