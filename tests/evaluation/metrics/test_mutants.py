@@ -156,8 +156,8 @@ MUTANTS = {
     ),
     "a completed run takes entries": (
         "assignment.plan",
-        "return self.run is None or self.run.completed is not None",
-        "return self.run is None",
+        "return self.run if self.run and self.run.completed is None else None",
+        "return self.run",
     ),
     "exposures belong to the first allocation, whatever is in force": (
         "assignment.plan",
