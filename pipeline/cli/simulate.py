@@ -13,9 +13,9 @@ from rich.text import Text
 
 from pipeline.cli.progress import progress
 from pipeline.simulation.picture import picture
+from pipeline.simulation.pool import run
 from pipeline.simulation.protocols import Found, pieces, pooled
 from pipeline.simulation.rows import Row
-from pipeline.simulation.running import run
 
 WIDTH = 120  # of the table where the terminal is narrower, or none
 STYLES = {"pass": "green", "fail": "bold red", "outside the claim": "yellow"}

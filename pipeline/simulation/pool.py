@@ -1,4 +1,4 @@
-"""Running: the pieces of a simulation on all processors. The same seed gives the same figures on however many."""
+"""Pool: the pieces of a simulation on all processors. The same seed gives the same figures on however many."""
 
 import multiprocessing
 from collections.abc import Iterator
