@@ -29,10 +29,11 @@ import numpy as np
 
 from evaluation.catalog import Catalog
 from evaluation.metrics.members import E_TIME
+from evaluation.metrics.packing import pack, unpack
 from evaluation.metrics.past import Past
 from evaluation.metrics.recent import FACTS, Recent, Words
 from evaluation.metrics.rows import ELSEWHERE, OVER, sort
-from evaluation.metrics.run import Run, RunState, bucket_width, pack, unpack
+from evaluation.metrics.run import Run, RunState, bucket_width
 from schemas.aggregate import Aggregate
 from schemas.units import Arm, Header, decode_units
 
