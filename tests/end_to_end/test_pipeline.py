@@ -9,9 +9,11 @@ import random
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
@@ -20,22 +22,24 @@ import pytest
 from aiokafka import ConsumerRecord
 
 from evaluation.lifecycle import start
+from evaluation.significance.look import decode_look
 from pipeline import editing
 from pipeline.catalog import CatalogWriter, read_catalog
 from pipeline.demo.session import complete_experiments
 from pipeline.documents import read_documents
 from pipeline.editing import Signature
 from pipeline.follower import Follower
+from pipeline.reading import read_topic
 from pipeline.settings import Settings
 from pipeline.supervisor import Supervisor, Worker
 from schemas.aggregate import Aggregate
-from schemas.topics import AGGREGATES
+from schemas.topics import AGGREGATES, RESULTS
 from tests.conftest import deployed
 from tests.end_to_end import shop
 from tests.live import ask, wait_for
 from tests.oracle import Row, published
 
-RATE = 40_000  # records a second, if the machine can; else the workers lag, which is welcome
+RATE = 25_000  # records a second, if the machine can; else the workers lag, which is welcome
 ALL_SETTLED = 1 << 60  # a clock, for the queries: of a final run everybody is settled
 READER = """
 import sys, time, duckdb
@@ -84,16 +88,19 @@ def test_every_type_of_metric_comes_out_exact_through_killed_workers_and_can_be_
         acknowledged = _acknowledged(traffic)
         reader = [sys.executable, "-c", READER, str(snapshot)]
         reading = threads.submit(subprocess.run, reader, capture_output=True, text=True, check=True)
-        assert any(number > records // 10 for number in acknowledged)
+        begun = next(number for number in acknowledged if number > records // 20)
         supervisor.workers.append(
             Worker("aggregation", 1, ["worker", "aggregation"], settings.data / "logs", environment)
         )
+        joined = next(number for number in acknowledged if len(_at_work("aggregation", supervisor, snapshot)) == 2)
+        records += joined - begun
+        kills: list[Kill] = []
         stages = ("aggregation", "assignment", "significance", "aggregation", "assignment")
         for sixth, stage in enumerate(stages, 1):
-            moment = chance.uniform(sixth - 0.3, sixth + 0.3) / 6
-            assert any(number > moment * records for number in acknowledged)
-            victim = chance.choice([worker for worker in supervisor.workers if worker.name == stage])
-            victim.process.send_signal(signal.SIGKILL)
+            moment = joined + chance.uniform(sixth - 0.3, sixth + 0.3) / 6 * (records - joined)
+            assert any(number > moment for number in acknowledged)
+            working = next(its for _ in acknowledged if (its := _at_work(stage, supervisor, snapshot)))
+            kills.append(_kill(chance.choice(working), settings))
         assert any(number >= records for number in acknowledged)
         traffic.terminate()  # once: a second one may meet a process that has stopped listening
         assert max(acknowledged) >= records  # it has said its last
@@ -110,6 +117,7 @@ def test_every_type_of_metric_comes_out_exact_through_killed_workers_and_can_be_
         interval = settings.archive_interval
         wait_for(lambda: ask(snapshot, ARCHIVED) > interval, 60, "the last look in a closed file of the archive")
         assert sum(worker.restarts for worker in supervisor.workers) >= len(stages)
+        assert any(_is_published_past_the_checkpoint(kill, settings) for kill in kills)
 
     replayed = subprocess.run(
         [sys.executable, "-m", "pipeline.cli", "replay", "--json"], env=environment, capture_output=True, check=True
@@ -117,6 +125,37 @@ def test_every_type_of_metric_comes_out_exact_through_killed_workers_and_can_be_
     outcome = msgspec.json.decode(replayed.stdout)
     assert outcome["looks"] >= 30
     assert outcome["outcomes"] == {"same": outcome["looks"]}
+
+
+@dataclass(frozen=True)
+class Kill:
+    """When a worker was killed (ms UTC), and what the checkpoints of its units partitions reached."""
+
+    time: int
+    checkpoints: dict[int, int]
+
+
+def _at_work(stage: str, supervisor: Supervisor, snapshot: Path) -> list[Worker]:
+    """The workers of a stage that live and hold partitions."""
+    names = ask(snapshot, f"SELECT list(worker) FROM pipeline_health WHERE stage = '{stage}' AND topic IS NOT NULL")
+    pids = {int(name.rpartition("/")[2]) for name in names or ()}
+    alive = [worker for worker in supervisor.workers if worker.name == stage and worker.process.poll() is None]
+    return [worker for worker in alive if worker.process.pid in pids]
+
+
+def _kill(victim: Worker, settings: Settings) -> Kill:
+    held = f"FROM pipeline_health WHERE worker LIKE '%/{victim.process.pid}' AND topic = 'units'"
+    partitions = ask(settings.snapshot, f"SELECT list(partition) {held} AND stage = 'aggregation'") or ()
+    victim.process.send_signal(signal.SIGKILL)
+    kept = {number: (settings.data / "checkpoints" / str(number)).glob("*.arrow") for number in partitions}
+    reached = {number: max((int(file.stem) for file in files), default=0) for number, files in kept.items()}
+    return Kill(time.time_ns() // 1_000_000, reached)
+
+
+def _is_published_past_the_checkpoint(kill: Kill, settings: Settings) -> bool:
+    """Whether a look of before the kill covers more than the state from which the partition went on."""
+    looks = [decode_look(record.value) for record in read_topic(settings, RESULTS) if record.timestamp < kill.time]
+    return any(look.offsets.get(str(number), 0) > at for look in looks for number, at in kill.checkpoints.items())
 
 
 STAGES_AT_WORK = "SELECT count(DISTINCT stage) FROM pipeline_health"
