@@ -83,7 +83,7 @@ def _resend(settings: Settings, letters: Iterable[DeadLetter]) -> int:
         producer = KafkaProducer(
             **settings.kafka_python_arguments(),
             acks="all",
-            enable_idempotence=True,
+            enable_idempotence=False,  # it ends with the first letter that is refused; one sent twice counts once
             compression_type="gzip",  # what a topic took may have come compressed
             max_request_size=MAX_MESSAGE_BYTES,
         )
