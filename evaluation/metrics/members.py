@@ -138,19 +138,35 @@ def _count_event(m: int, measures: Measures, r: int, store: Members, time: int, 
 
 
 @njit(cache=True)
-def _places(memory: Memory, number: int) -> Words:
-    """Where a unit's recent events stand, of which `number` is the newest."""
-    mask = memory.ring.shape[0] - 1
+def _recent_events(memory: Memory, number: int) -> int:
+    """How many recent events a unit has, of which `number` is the newest."""
     n = 0
-    each = number
-    while each >= memory.tail:
+    while number >= memory.tail:
         n += 1
-        each = (memory.ring[each & mask, LINK] >> 16) - 1
-    places = np.empty(n, np.int64)
-    for i in range(n):
-        places[i] = number & mask
+        number = (memory.ring[number & (memory.ring.shape[0] - 1), LINK] >> 16) - 1
+    return n
+
+
+@njit(cache=True)
+def _places(memory: Memory, number: int) -> Words:
+    """Where a unit's recent events stand, of which `number` is the newest, in the order of arrival."""
+    places = np.empty(_recent_events(memory, number), np.int64)
+    for i in range(places.shape[0] - 1, -1, -1):
+        places[i] = number & (memory.ring.shape[0] - 1)
         number = (memory.ring[places[i], LINK] >> 16) - 1
     return places
+
+
+@njit(cache=True)
+def _are_in_order(memory: Memory, places: Words) -> bool:
+    """Whether the events ascend by time and id."""
+    for i in range(1, places.shape[0]):
+        before, after = memory.ring[places[i - 1]], memory.ring[places[i]]
+        if before[TIME] > after[TIME]:
+            return False
+        if before[TIME] == after[TIME] and np.uint64(before[recent.ID]) > np.uint64(after[recent.ID]):
+            return False
+    return True
 
 
 @njit(cache=True)
@@ -162,7 +178,7 @@ def _recount(m: int, measures: Measures, first: int, ends: int, store: Members, 
     rows, variables, columns = store.rows, measures.variables, measures.columns
     entry = rows[m, ENTRY]
     places = _places(memory, number)
-    if places.shape[0] > 1 and _ordered(measures):  # then each is the last of its total, in whatever order they came
+    if _ordered(measures) and not _are_in_order(memory, places):  # sorted, each comes last in its total
         places = places[np.argsort(memory.ring[places, recent.ID].view(np.uint64), kind="mergesort")]
         places = places[np.argsort(memory.ring[places, TIME], kind="mergesort")]
     for v in range(variables.shape[0]):
@@ -213,7 +229,7 @@ def _has_room(store: Members, events: int) -> bool:
 def _has_room_for(store: Members, measures: Measures, memory: Memory, number: int) -> bool:
     """Whether the recent events of a unit fit, of which `number` is the newest."""
     totals = _ordered(measures)
-    return totals == 0 or _has_room(store, totals * _places(memory, number).shape[0])
+    return totals == 0 or _has_room(store, totals * _recent_events(memory, number))
 
 
 @njit(cache=True)
