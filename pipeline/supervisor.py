@@ -118,21 +118,19 @@ class Supervisor:
         """The name and process id of every process that is there now."""
         return [(worker.name, worker.process.pid) for worker in self.workers]
 
-    def stop(self) -> None:
-        """Ask every worker to checkpoint and end, in the order data flows; kill what does not within half a minute."""
+    def stop(self, patience: float = STOP_SECONDS) -> None:
+        """Ask every worker to checkpoint and end, in the order data flows; kill what does not within `patience` s."""
         self._stopping.set()
         self._watch.join()
         for worker in self.workers:
             if worker.process.poll() is None:
                 worker.process.send_signal(signal.SIGTERM)
-        deadline = time.monotonic() + STOP_SECONDS
+        deadline = time.monotonic() + patience
         for worker in self.workers:
             try:
                 worker.process.wait(max(0.0, deadline - time.monotonic()))
             except subprocess.TimeoutExpired:
-                log.warning(
-                    "%s (pid %d) did not end within %.0f s; killed", worker.name, worker.process.pid, STOP_SECONDS
-                )
+                log.warning("%s (pid %d) did not end within %.0f s; killed", worker.name, worker.process.pid, patience)
                 worker.process.kill()
                 worker.process.wait()
 

@@ -239,6 +239,7 @@ class _Session:
         if time.monotonic() > self._next_measure:
             self._measure()
         if self._broker is not None and self._broker.pid is None:
+            self._supervisor.stop(patience=0)  # without a broker they would only wait for it
             raise PeekproofError(f"the demo's broker ended by itself; see {self._broker.directory / 'broker.log'}")
         for worker in self._supervisor.workers:
             if worker.restarts >= MOST_FALLS:
