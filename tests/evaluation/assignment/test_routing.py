@@ -12,8 +12,9 @@ import xxhash
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from evaluation.assignment import routing
 from evaluation.assignment.configs import flags_in_force
-from evaluation.assignment.routing import MOST_ROWS, assign, partition_of
+from evaluation.assignment.routing import assign, partition_of
 from evaluation.catalog import SETTLING, History
 from evaluation.lifecycle import apply_definition, complete, start
 from schemas.assignment import Assignment
@@ -767,10 +768,11 @@ class TestManyInOne:
         assert assigned.offset.tolist() == [100, 102]
 
     @pytest.mark.parametrize(("topic", "message"), [("events", event("purchase")), ("exposures", exposure(None))])
-    def test_a_record_whose_rows_no_message_holds_costs_itself_alone(self, route, topic, message):
+    def test_a_record_whose_rows_no_message_holds_costs_itself_alone(self, route, monkeypatch, topic, message):
+        monkeypatch.setattr(routing, "MOST_ROWS", 2_000)
         line = msgspec.json.encode(message) + b"\n"
         rows = len(route(message, topic=topic).offset)
-        most, more = line * (MOST_ROWS // rows), line * (MOST_ROWS // rows + 1)
+        most, more = line * (2_000 // rows), line * (2_000 // rows + 1)
 
         assigned = route(message, (more, NDJSON), (most, NDJSON), message, topic=topic)
 
@@ -779,10 +781,10 @@ class TestManyInOne:
         assert f"make {len(more) // len(line) * rows} rows" in assigned.rejects[0].detail
         assert [*zip(*np.unique(assigned.offset, return_counts=True), strict=True)] == [
             (100, rows),
-            (102, MOST_ROWS),
+            (102, 2_000),
             (103, rows),
         ]
-        assert len(assigned.answers) == (topic == "exposures") * (MOST_ROWS + 2)
+        assert len(assigned.answers) == (topic == "exposures") * (2_000 + 2)
 
     def test_exposures_come_as_lines_and_arrow_too(self, route):
         value = stream(flag_key=["button", "button"], variant=["control", None], user_id=["a", "b"])
