@@ -138,21 +138,17 @@ def _count_event(m: int, measures: Measures, r: int, store: Members, time: int, 
 
 
 @njit(cache=True)
-def _recent_events(memory: Memory, number: int) -> int:
-    """How many recent events a unit has, of which `number` is the newest."""
-    n = 0
-    while number >= memory.tail:
-        n += 1
-        number = (memory.ring[number & (memory.ring.shape[0] - 1), LINK] >> 16) - 1
-    return n
-
-
-@njit(cache=True)
 def _places(memory: Memory, number: int) -> Words:
     """Where a unit's recent events stand, of which `number` is the newest, in the order of arrival."""
-    places = np.empty(_recent_events(memory, number), np.int64)
-    for i in range(places.shape[0] - 1, -1, -1):
-        places[i] = number & (memory.ring.shape[0] - 1)
+    mask = memory.ring.shape[0] - 1
+    n = 0
+    each = number
+    while each >= memory.tail:
+        n += 1
+        each = (memory.ring[each & mask, LINK] >> 16) - 1
+    places = np.empty(n, np.int64)
+    for i in range(n - 1, -1, -1):
+        places[i] = number & mask
         number = (memory.ring[places[i], LINK] >> 16) - 1
     return places
 
@@ -170,14 +166,13 @@ def _are_in_order(memory: Memory, places: Words) -> bool:
 
 
 @njit(cache=True)
-def _recount(m: int, measures: Measures, first: int, ends: int, store: Members, memory: Memory, number: int) -> None:  # noqa: PLR0917
-    """Count the recent events of member m, of which `number` is the newest, for the columns from `first` on.
+def _recount(m: int, measures: Measures, first: int, ends: int, store: Members, memory: Memory, places: Words) -> None:  # noqa: PLR0917
+    """Count member m's recent events, which stand at `places` by arrival, for the columns from `first` on.
 
     The covariates are left at nothing.
     """
     rows, variables, columns = store.rows, measures.variables, measures.columns
     entry = rows[m, ENTRY]
-    places = _places(memory, number)
     if _ordered(measures) and not _are_in_order(memory, places):  # sorted, each comes last in its total
         places = places[np.argsort(memory.ring[places, recent.ID].view(np.uint64), kind="mergesort")]
         places = places[np.argsort(memory.ring[places, TIME], kind="mergesort")]
@@ -223,13 +218,6 @@ def _ordered(measures: Measures) -> int:
 def _has_room(store: Members, events: int) -> bool:
     """Whether so many pending events more fit."""
     return store.ring[ordered.HEAD] - store.ring[ordered.TAIL] + events <= store.pending.shape[0]
-
-
-@njit(cache=True)
-def _has_room_for(store: Members, measures: Measures, memory: Memory, number: int) -> bool:
-    """Whether the recent events of a unit fit, of which `number` is the newest."""
-    totals = _ordered(measures)
-    return totals == 0 or _has_room(store, totals * _recent_events(memory, number))
 
 
 @njit(cache=True)
@@ -346,6 +334,7 @@ def expose(  # noqa: PLR0917
     shift = home_shift(table.shape[0])
     unit_shift = home_shift(memory.units.shape[0])
     x = np.empty(MOST_NUMBERS, np.int64)
+    totals = _ordered(measures)
     entries = 0
     for i in range(begin, n):
         if exposures[i, E_RUN] != run:
@@ -364,8 +353,8 @@ def expose(  # noqa: PLR0917
                     break
                 p = (p + 1) & mask
         if m < 0:
-            number = newest(memory.units, unit_shift, unit)
-            if not _has_room_for(store, measures, memory, number):
+            places = _places(memory, newest(memory.units, unit_shift, unit))
+            if not _has_room(store, totals * places.shape[0]):
                 return i, entries
             m = counts[MEMBERS]
             counts[MEMBERS] = m + 1
@@ -406,8 +395,8 @@ def expose(  # noqa: PLR0917
                     continue
             elif time == entry and np.uint64(name) > np.uint64(rows[m, ENTRY_ID]):
                 continue
-            number = newest(memory.units, unit_shift, unit)
-            if not _has_room_for(store, measures, memory, number):
+            places = _places(memory, newest(memory.units, unit_shift, unit))
+            if not _has_room(store, totals * places.shape[0]):
                 return i, entries
             _fold_live(m, measures, 0, store, x, -1)
             arm_units[state >> FLAGS] -= 1
@@ -415,7 +404,7 @@ def expose(  # noqa: PLR0917
                 _push(store.heap, counts, time, m)
         rows[m, ENTRY], rows[m, ENTRY_ID], rows[m, SEGMENTS] = time, name, segments
         rows[m, STATE] = (arm << FLAGS) | (rows[m, STATE] & (JUMPER | REASSIGNED))
-        _recount(m, measures, 0, ends, store, memory, number)
+        _recount(m, measures, 0, ends, store, memory, places)
         _fold_live(m, measures, 0, store, x, 1)
         arm_units[arm] += 1
         entered[entries] = m
@@ -549,15 +538,16 @@ def cover(begin: int, store: Members, measures: Measures, first: int, ends: int,
     rows = store.rows
     unit_shift = home_shift(memory.units.shape[0])
     x = np.empty(MOST_NUMBERS, np.int64)
+    totals = _ordered(measures)
     for m in range(begin, store.counts[MEMBERS]):
         covered = False
         for c in range(first, measures.columns.shape[0]):
             covered = covered or rows[m, ENTRY] >= measures.columns[c, of.C_SINCE]
         if covered and rows[m, STATE] & JUMPER == 0:
-            number = newest(memory.units, unit_shift, rows[m, UNIT])
-            if not _has_room_for(store, measures, memory, number):
+            places = _places(memory, newest(memory.units, unit_shift, rows[m, UNIT]))
+            if not _has_room(store, totals * places.shape[0]):
                 return m
-            _recount(m, measures, first, ends, store, memory, number)
+            _recount(m, measures, first, ends, store, memory, places)
             _fold_live(m, measures, first, store, x, 1)
     return store.counts[MEMBERS]
 

@@ -29,8 +29,8 @@ MUTANTS = {
     ),
     "an entry that moves back keeps its totals": (
         "metrics.members",
-        "        _recount(m, measures, 0, ends, store, memory, number)\n",
-        "        if found[i] < 0:\n            _recount(m, measures, 0, ends, store, memory, number)\n",
+        "        _recount(m, measures, 0, ends, store, memory, places)\n",
+        "        if found[i] < 0:\n            _recount(m, measures, 0, ends, store, memory, places)\n",
     ),
     "an entry that moves back keeps its segments": (
         "metrics.members",
@@ -40,8 +40,8 @@ MUTANTS = {
     ),
     "events before their exposure are not claimed": (
         "metrics.members",
-        "        _recount(m, measures, 0, ends, store, memory, number)\n",
-        "        _recount(m, measures, 0, ends, store, memory, np.int64(-1))\n",
+        "        _recount(m, measures, 0, ends, store, memory, places)\n",
+        "        _recount(m, measures, 0, ends, store, memory, np.empty(0, np.int64))\n",
     ),
     "events before the entry count": (
         "metrics.members",
