@@ -169,10 +169,12 @@ class Partition:
         """Bring the catalog up to `offset` into force, version by version: a column's beginning must not be missed."""
         if offset <= self.catalog:
             return
-        before: Catalog | None = None
+        adopted: Catalog | None = None
+        read = 0
         for step in range(self.catalog + 1 if self.catalog else offset, offset + 1):
             catalog = catalog_at(step)
-            if before is not None and catalog.flags is before.flags and catalog.metrics is before.metrics:
+            read = catalog.offset
+            if adopted is not None and catalog.flags is adopted.flags and catalog.metrics is adopted.metrics:
                 continue
             self._adopt_pasts(catalog)
             for flag in catalog.flags.values():
@@ -181,11 +183,11 @@ class Partition:
                     run = self._runs.setdefault(name, Run(*name, self.horizon))
                     if run.final is None:
                         run.adopt(run_in_force, self._fact, self._recent, self._pasts)
-            before = catalog
-        if before is None or before.offset < offset:
+            adopted = catalog
+        if read < offset:
             raise ValueError(
                 f"units/{self.partition}: a message was made under catalog offset {offset}, but the catalog was read "
-                f"only up to {before.offset if before else 0}; read it up to its end before folding"
+                f"only up to {read}; read it up to its end before folding"
             )
         self.catalog = offset
         self._named = None

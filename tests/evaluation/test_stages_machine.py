@@ -28,6 +28,7 @@ from schemas.aggregate import Aggregate
 from schemas.catalog import (
     KINDS,
     Breakdown,
+    Cohort,
     Condition,
     Cuped,
     Document,
@@ -50,7 +51,7 @@ MOST_ROWS = 40  # gathered before they are sent
 SOURCES = (("exposures", 0), ("events", 0), ("events", 1))
 ORACLE = Oracle()
 
-EDITS = ("window", "metric", "weights", "weights", "end", "restart")
+EDITS = ("window", "metric", "weights", "weights", "end", "restart", "others")
 seeds = st.integers(0, 1 << 32)
 numbers = st.integers(0, PARTITIONS - 1)
 amounts = st.sampled_from([1, 10, 30])
@@ -159,12 +160,15 @@ class Stages(RuleBasedStateMachine):
             kind=kind, key=key, version=base + 1, base=base, author="-", time=0, reason="-",
             spec=msgspec.Raw(msgspec.json.encode(spec)),
         )  # fmt: skip
-        self.history.append(len(self.history.states) - 1, self.now, msgspec.json.encode(document))
-        assert not self.history.rejected
+        self._append_to_catalog(msgspec.json.encode(document))
+        assert self.history.versions[-1].document.key == key
         if isinstance(spec, FlagState) and spec.runs:
             run = spec.runs[-1]
             standing = self.now + SECOND, run.key, len(run.allocations) - 1, run.completed is None
             self.standing[key].append(standing)
+
+    def _append_to_catalog(self, value: bytes | None) -> None:
+        self.history.append(len(self.history.states) - 1, self.now, value)
 
     def _step(self, flag: str, step: Callable[[FlagState, int], FlagState]) -> None:
         state = self.history.state_of(flag)
@@ -195,6 +199,15 @@ class Stages(RuleBasedStateMachine):
                 self._step(flag, lifecycle.complete)
             case "restart":
                 self._step(flag, lambda state, version: lifecycle.restart(state, version, salt=f"s{version}"))
+            case "others":  # which concern no flag and no metric, or are no documents at all
+                chance = random.Random(seed)
+                for each in chance.choices(
+                    (Cohort(key="some", owner="-", ids=("1",)), None, b"{}"), k=chance.randrange(4)
+                ):
+                    if isinstance(each, Cohort):
+                        self._publish(each.key, each)
+                    else:
+                        self._append_to_catalog(each)
         self._produce(random.Random(seed), 10)
 
     def _edit(self, flag: str, **fields: Any) -> None:

@@ -1,5 +1,7 @@
 """Rules: what a unit's records come to."""
 
+from dataclasses import replace
+
 import pytest
 
 from evaluation.metrics.partition import Gap, Partition
@@ -270,6 +272,19 @@ def test_every_catalog_version_on_the_way_is_adopted(make):
 
     assert log.health("m").late == 0
     assert log.health("stays").late == 1
+
+
+@pytest.mark.parametrize("number", [1, 2, 7])
+def test_any_number_of_catalog_records_that_concern_no_run_may_lie_between_two_messages(make, number):
+    first = make.catalog(5, [make.run("exp-1", [make.metric("m")])])
+    others = [replace(first, offset=first.offset + each) for each in range(1, number + 1)]
+    log = make.Log(first, *others)
+    log.send(make.exposure(1, 10), catalog=5)
+
+    log.send(make.event(1, 11))
+
+    assert log.sums() == {(0, "a"): (1, 1, 1, 1)}
+    assert log.partition.catalog == first.offset + number
 
 
 def test_runs_do_not_mix(make):
