@@ -15,6 +15,7 @@ from typing import Any, Generic, Literal, TypeVar
 
 import msgspec
 
+from evaluation.logs import LogsInForce, logs_after
 from evaluation.metric_rules import metric_violations
 from evaluation.references import (
     Known,
@@ -40,10 +41,11 @@ from schemas.catalog import (
     Step,
 )
 from schemas.duration import parse_duration
+from schemas.logs import LOGS, Logs
 
 SETTLING = 1_000  # ms between a version's append time and the input that it applies to
 
-Spec = TypeVar("Spec", Metric, FlagState, Group, Cohort, Deployment)
+Spec = TypeVar("Spec", Metric, FlagState, Group, Cohort, Deployment, Logs)
 Plain = TypeVar("Plain", Group, Cohort, Deployment)
 Simple = TypeVar("Simple", Metric, Group, Cohort, Deployment)
 
@@ -234,15 +236,17 @@ class Catalog:
     groups: dict[str, InForce[Group]] = field(default_factory=dict)
     cohorts: dict[str, InForce[Cohort]] = field(default_factory=dict)
     deployments: dict[str, InForce[Deployment]] = field(default_factory=dict)
+    logs: LogsInForce | None = None
 
-    def standing(self, kind: Kind, key: str) -> FlagInForce | MetricInForce | InForce[Any] | None:
+    def standing(self, kind: Kind, key: str) -> FlagInForce | MetricInForce | InForce[Any] | LogsInForce | None:
         """The document of a kind and key, if there is one."""
-        documents: dict[Kind, Mapping[str, FlagInForce | MetricInForce | InForce[Any]]] = {
+        documents: dict[Kind, Mapping[str, FlagInForce | MetricInForce | InForce[Any] | LogsInForce]] = {
             "flag": self.flags,
             "metric": self.metrics,
             "group": self.groups,
             "cohort": self.cohorts,
             "deployment": self.deployments,
+            "logs": {LOGS: self.logs} if self.logs else {},
         }
         return documents[kind].get(key)
 
@@ -307,6 +311,10 @@ class Catalog:
             case "deployment":
                 deployment = InForce(_sound(document, Deployment, self), document.version, append_time)
                 return replace(unchanged, deployments={**self.deployments, document.key: deployment})
+            case "logs":
+                logs = decode_spec(document, Logs)
+                _require(document, logs.key, ())
+                return replace(unchanged, logs=logs_after(self.logs, logs, append_time))
 
 
 def violations_of(definition: Definition, catalog: Catalog) -> list[Violation]:

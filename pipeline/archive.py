@@ -186,14 +186,19 @@ class Archive:
         return None if place is None else place.begin
 
     def start(self, topic: str, partition: int, earliest: int) -> int:
-        """The offset to read from: behind the last file that is whole, or `earliest`, where the log begins.
-
-        Raises `ArchiveGapError` if the log begins behind what the next file must hold.
-        """
+        """The offset to read from: behind the last file that is whole, or `earliest`, where the log begins."""
         closed = self.closed(topic, partition)
-        if closed is not None and closed < earliest:
-            raise self._gap(topic, partition, closed, earliest)
         return earliest if closed is None else closed
+
+    def skip(self, topic: str, partition: int, end: int) -> None:
+        """The log holds nothing before offset `end`: a file without records fills the gap."""
+        place = self._place(topic, partition)
+        if place is not None and place.begin < end:
+            directory = self._directory / topic / str(partition)
+            path = directory / _name(place.begin, end, place.interval * self._interval_ms)
+            with durable.writing(path) as temporary:
+                pq.write_table(SCHEMA.empty_table(), temporary, **WRITING)
+            place.begin = place.position = end
 
     def release(self, topic: str, partition: int) -> None:
         """Forget a partition that another worker takes over; its open interval is read again there."""
@@ -230,9 +235,8 @@ class Archive:
 
     def _gap(self, topic: str, partition: int, end: int, begin: int) -> ArchiveGapError:
         return ArchiveGapError(
-            f"the archive of {topic}/{partition} reaches offset {end}, but the log goes on at {begin}: retention took "
-            "the records between; keep the log longer than the archive may stand still, and move "
-            f"{self._directory / topic / str(partition)} away to begin anew"
+            f"the archive of {topic}/{partition} reaches offset {end}, but the log goes on at {begin}; the worker "
+            "stops rather than skip what lies between, and begins again where the archive ends"
         )
 
     def _close(self, topic: str, partition: int, place: _Open) -> None:

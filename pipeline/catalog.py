@@ -107,18 +107,7 @@ class CatalogWriter:
 
     def next_version(self, spec: Spec, author: str, reason: str) -> Document:
         """The document that puts `spec` in the place of the version that stands now, or begins with it."""
-        kind, key = KINDS[type(spec)], (spec.definition if isinstance(spec, FlagState) else spec).key
-        base = self.history.newest.version_of(kind, key)
-        return Document(
-            kind=kind,
-            key=key,
-            version=base + 1,
-            base=base,
-            author=author,
-            time=time.time_ns() // 1_000_000,
-            reason=reason,
-            spec=msgspec.Raw(msgspec.json.encode(spec)),
-        )
+        return next_version(self.history, spec, author, reason)
 
     async def publish(self, document: Document) -> None:
         """Publish one version, and return when it has been read back as the one that stands.
@@ -137,12 +126,32 @@ class CatalogWriter:
         if (ignored := newest.after(newest.offset, newest.append_time, value)[1]) is not None:
             raise PeekproofError(f"{name} is not published: {ignored.reason}")
         with answering(self._settings):
-            topic, key = self._settings.topic(CATALOG), f"{document.kind}/{document.key}".encode()
-            sent = await self._producer.send_and_wait(topic, value, key)
+            sent = await self._producer.send_and_wait(self._settings.topic(CATALOG), value, key_of(document))
             await self.reader.caught_up()
         for rejected in self.history.rejected:
             if rejected.offset == sent.offset:
                 raise EditConflictError(f"{name} came too late and changes nothing: {rejected.reason}")
+
+
+def next_version(history: History, spec: Spec, author: str, reason: str) -> Document:
+    """The document that puts `spec` in the place of the version that stands now, or begins with it."""
+    kind, key = KINDS[type(spec)], (spec.definition if isinstance(spec, FlagState) else spec).key
+    base = history.newest.version_of(kind, key)
+    return Document(
+        kind=kind,
+        key=key,
+        version=base + 1,
+        base=base,
+        author=author,
+        time=time.time_ns() // 1_000_000,
+        reason=reason,
+        spec=msgspec.Raw(msgspec.json.encode(spec)),
+    )
+
+
+def key_of(document: Document) -> bytes:
+    """The record's key: every version of one document has the same."""
+    return f"{document.kind}/{document.key}".encode()
 
 
 def read_catalog(settings: Settings) -> History:

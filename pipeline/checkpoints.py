@@ -2,18 +2,49 @@
 
 A state and the input offset that it reaches are one file, so they cannot disagree. The newest is the one with the
 highest offset; two writers of one partition (a worker and its zombie) can only write the same bytes or other names.
+
+    LOCATION/PARTITION/OFFSET.arrow      MAGIC, the BLAKE2b digest of what follows, a line of JSON (`_Log`), the state
+    LOCATION/PARTITION/OFFSET.damaged    one that was not what had been written
 """
 
+import hashlib
+import logging
+import re
 import time
 import uuid
 from pathlib import Path
+from typing import NamedTuple
 
+import msgspec
 from pyarrow import fs
 
 from pipeline import durable
 from pipeline.errors import PeekproofError
 
-KEPT = 2  # the newest, and the one before it in case a person wants to look
+KEPT = 2  # the newest, and the one before it, which stands in where that is damaged
+NAME = re.compile(r"(\d{20})\.arrow")
+MAGIC = b"peekproof checkpoint\n"
+DIGEST = 16  # bytes
+_UNSEALED = b"\xff\xff\xff\xff"  # an Arrow IPC stream, as they were
+
+_log = logging.getLogger(__name__)
+
+
+class _Log(msgspec.Struct, frozen=True):
+    """What a state's offset belongs to."""
+
+    cluster: str
+    log: str
+
+
+class Checkpoint(NamedTuple):
+    """A state and the offset that it reaches, of the log `log` on `cluster`."""
+
+    offset: int
+    cluster: str
+    log: str
+    state: bytes
+    path: str
 
 
 class Checkpoints:
@@ -33,23 +64,43 @@ class Checkpoints:
                 "s3://bucket/peekproof"
             ) from error
 
-    def newest(self, partition: int) -> tuple[int, bytes] | None:
-        """The highest offset that a checkpoint of this units partition reaches, and the state there."""
-        offsets = self._offsets(partition)
-        if not offsets:
-            return None
-        with self._files.open_input_file(self._path(partition, offsets[-1])) as file:
-            return offsets[-1], file.read()
+    def newest(self, partition: int) -> Checkpoint | None:
+        """The whole checkpoint of this units partition that reaches the highest offset.
 
-    def write(self, partition: int, offset: int, state: bytes) -> None:
+        Damaged ones before it are set aside, and told in the log: they have another name from then on. Raises
+        PeekproofError for one of an earlier version.
+        """
+        for offset in reversed(self._offsets(partition)):
+            path = self._path(partition, offset)
+            with self._files.open_input_file(path) as file:
+                content = file.read()
+            if content.startswith(_UNSEALED):
+                raise PeekproofError(
+                    f"checkpoint {path} was written by an earlier version: `peekproof recover rebuild` makes the state "
+                    "anew from the archive"
+                )
+            try:
+                log, state = _opened(content)
+            except ValueError as error:
+                aside = f"{path.removesuffix('.arrow')}.damaged"
+                self._files.move(path, aside)
+                told = f"checkpoint {path} of units/{partition} is damaged ({error}) and set aside as {aside}"
+                _log.warning("%s; the one before it, or the log, stands in", told)
+                continue
+            return Checkpoint(offset, log.cluster, log.log, state, path)
+        return None
+
+    def write(self, partition: int, offset: int, state: bytes, cluster: str, log: str) -> None:
         """Keep the state that covers every record before `offset`; when this returns, it survives a crash."""
         path = self._path(partition, offset)
         temporary = f"{path}.{uuid.uuid4().hex}.tmp"
         self._files.create_dir(f"{self._root}/{partition}", recursive=True)
         self._sweep(partition)
+        head = msgspec.json.encode(_Log(cluster, log)) + b"\n"
         try:
             with self._files.open_output_stream(temporary, compression=None) as stream:
-                stream.write(state)
+                for part in (MAGIC, _digest(head, state), head, state):
+                    stream.write(part)
             if isinstance(self._files, fs.LocalFileSystem):
                 durable.rename(Path(temporary), Path(path))
             else:
@@ -59,6 +110,11 @@ class Checkpoints:
             raise
         for old in self._offsets(partition)[:-KEPT]:
             self._delete(self._path(partition, old))
+
+    def clear(self, partition: int) -> None:
+        """Delete every checkpoint of this units partition."""
+        for offset in self._offsets(partition):
+            self._delete(self._path(partition, offset))
 
     def _sweep(self, partition: int) -> None:
         """Delete what killed writers left unfinished."""
@@ -73,11 +129,31 @@ class Checkpoints:
             pass
 
     def _offsets(self, partition: int) -> list[int]:
-        names = [info.base_name for info in self._infos(partition)]
-        return sorted(int(name.removesuffix(".arrow")) for name in names if name.endswith(".arrow"))
+        """Ascending. What has another name is not ours."""
+        names = (NAME.fullmatch(info.base_name) for info in self._infos(partition))
+        return sorted(int(name[1]) for name in names if name)
 
     def _infos(self, partition: int) -> list[fs.FileInfo]:
         return self._files.get_file_info(fs.FileSelector(f"{self._root}/{partition}", allow_not_found=True))
 
     def _path(self, partition: int, offset: int) -> str:
         return f"{self._root}/{partition}/{offset:020d}.arrow"
+
+
+def _opened(content: bytes) -> tuple[_Log, bytes]:
+    """What the state belongs to, and the state. Raises ValueError for bytes that are not what was written."""
+    begin = len(MAGIC) + DIGEST
+    if len(content) < begin or not content.startswith(MAGIC):
+        raise ValueError("it does not begin as they do")
+    end = content.find(b"\n", begin) + 1
+    head, state = content[begin:end], content[end:]
+    if _digest(head, state) != content[len(MAGIC) : begin]:
+        raise ValueError("its bytes do not have the digest that they were written with")
+    return msgspec.json.decode(head, type=_Log), state
+
+
+def _digest(*parts: bytes) -> bytes:
+    digest = hashlib.blake2b(digest_size=DIGEST)
+    for part in parts:
+        digest.update(part)
+    return digest.digest()

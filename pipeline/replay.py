@@ -95,7 +95,7 @@ class Replay:
             return _replayed(found, "different", "offsets", found.offsets, "the log has no such run up to there")
         catalog = self._history.at_offset(max(aggregate.catalog for aggregate in known))
         of_run = next(each for each in catalog.flags[found.experiment].runs if each.key == found.run)
-        again = encode_look(look(of_run, known, previous))
+        again = encode_look(look(of_run, known, previous, catalog.logs))
         if again == value:
             return _replayed(found, "same")
         field, there, here = first_difference(msgspec.json.decode(value), msgspec.json.decode(again))

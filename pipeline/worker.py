@@ -2,18 +2,24 @@
 
 import importlib
 import os
-from dataclasses import replace
 
+import msgspec
 from faust.types import TP
 
+from evaluation.logs import LogsInForce
 from pipeline import topics
 from pipeline.heartbeat import INTERVAL, Heartbeat
+from pipeline.logs import GO_ON, REBUILD, Found, LogError, Said, Watch, first, require, require_said
 from pipeline.settings import Settings
 from pipeline.stages import STAGES
 from pipeline.stages.stage import Source, Stage
 from pipeline.transport.app import App, create_app, run
+from pipeline.transport.consumer import Log
 from schemas.health import PartitionHealth
 from schemas.records import Records
+from schemas.topics import CATALOG
+
+WATCH_SECONDS = 5.0
 
 
 def run_worker(name: str, settings: Settings) -> None:
@@ -40,7 +46,10 @@ class Worker:
         self._ends: dict[TP, int] = {}  # where the logs ended at the last beat
         self._heart: Heartbeat
         self._settings = settings
-        stage.durable = lambda source, offset: app.durable(self._tp(source), offset)
+        self._watch = Watch(settings)
+        self._logs: LogsInForce | None = None  # as they stood when the worker started
+        self._found = Found("", {})
+        stage.durable = lambda source, offset: app.durable(self._tp(source), offset - self._base(source))
 
     def source(self, tp: TP) -> Source:
         """The partition without the deployment's prefix."""
@@ -49,24 +58,65 @@ class Worker:
     def _tp(self, source: Source) -> TP:
         return TP(self._topics[source[0]], source[1])
 
+    def _base(self, source: Source) -> int:
+        """What is added to Kafka's offsets, so that they are the deployment's."""
+        return self._logs.base(*source) if self._logs else 0
+
     async def start(self) -> None:
-        """Connect the stage."""
+        """Connect the stage, and see whether the logs are those that its state belongs to.
+
+        Raises LogError where one was made anew.
+        """
         await self._stage.start()
+        self._logs = self._stage.logs
+        if not self._stage.follows_catalog:
+            await self._stage.catalog.stop()
+        self._found = await self._watch.find()
+        require(self._settings, self._logs, self._found)
+        self._stage.belong(self._found)
+        catalog = self._found.topics.get(CATALOG, "")
+        self._said = {topic: Said(log, catalog) for topic, log in self._found.topics.items()}
         self._heart = Heartbeat(self._settings, self._stage.name, self._stage.producer)
 
-    async def start_position(self, tp: TP, earliest: int) -> int | None:
-        """The stage's choice."""
-        return await self._stage.start_position(self.source(tp), earliest)
+    def said(self, topic: str) -> str:
+        """What is committed beside the offsets of a topic."""
+        return msgspec.json.encode(self._said[self._names[topic]]).decode()
+
+    async def start_position(self, tp: TP, log: Log) -> int:
+        """The stage's choice, or behind an accepted gap. Raises LogError where the log doesn't hold what comes next."""
+        source = self.source(tp)
+        base, name = self._base(source), f"{self._stage.name}: {tp.topic}/{tp.partition}"
+        chosen = await self._stage.start_position(source, log.begin + base)
+        if chosen is None:
+            require_said(self._settings, self._logs, self._found, source[0], log.said)
+            chosen = base + (log.begin if log.committed is None else log.committed)
+        if chosen > log.end + base:
+            raise LogError(
+                f"{name} must be read from offset {chosen} on, but its log ends at {log.end + base}: its end was lost, "
+                f"or the state belongs to another log. {GO_ON}; {REBUILD}"
+            )
+        if chosen < log.begin + base:
+            gap = self._logs and self._logs.gap(self._stage.name, *source, chosen, log.begin + base)
+            if not gap:
+                raise LogError(
+                    f"{name} must be read from offset {chosen} on, but its log begins at {log.begin + base}: "
+                    f"{log.begin + base - chosen} offsets are lost to this stage (retention, or somebody deleted "
+                    f"them). {GO_ON}; {REBUILD}"
+                )
+            await self._stage.skip(gap, log.begin + base)
+            chosen = log.begin + base
+        return chosen - base
 
     def begin(self, tp: TP, offset: int) -> None:
         """A partition is this worker's, from this offset on."""
         self._taken[tp] = offset
-        self._stage.begin(self.source(tp), offset)
+        source = self.source(tp)
+        self._stage.begin(source, offset + self._base(source))
 
     async def take(self, tp: TP, records: Records) -> None:
         """One slice for the stage."""
         source = self.source(tp)
-        await self._stage.take(source, replace(records, topic=source[0]))
+        await self._stage.take(source, records.moved(source[0], self._base(source)))
         self._taken[tp] = records.end
 
     async def release(self, tps: set[TP]) -> None:
@@ -87,9 +137,15 @@ class Worker:
         nothing older than that time that has not been taken.
         """
         time = await self._heart.beat(self._health(), dict(self._stage.counts))
+        taken = dict(self._taken)
         self._ends = await self._app.end_offsets(list(self._taken)) if self._taken else {}
         async with self._app.turn:
             for tp, end in self._ends.items():
+                if taken.get(tp, end) > end:
+                    raise LogError(
+                        f"{self._stage.name}: {tp.topic}/{tp.partition} was read up to offset {taken[tp]}, but its "
+                        f"log ends at {end}: its end was lost, or the topic was made anew. {GO_ON}"
+                    )
                 if self._taken.get(tp) == end:
                     self._stage.reach(self.source(tp), time)
             await self._stage.beat()
@@ -102,8 +158,20 @@ class Worker:
             health.append(PartitionHealth(*source, position, lag, self._stage.clock(source)))
         return health
 
+    async def watch(self) -> None:
+        """Raises LogError where a topic was made anew meanwhile; brokers that are away are none of its business."""
+        from kafka.errors import KafkaError  # noqa: PLC0415 (slow to import)
+
+        try:
+            found = await self._watch.find()
+        except (KafkaError, OSError):
+            return
+        was = LogsInForce(first(self._found), 0, 0)
+        require(self._settings, was, found)
+
     async def stop(self) -> None:
         """Disconnect the stage."""
+        self._watch.close()
         await self._stage.stop()
 
 
@@ -116,7 +184,9 @@ def create_worker(stage: Stage, settings: Settings) -> App:
     app.fetch_min_bytes, app.fetch_wait_ms = stage.fetch_min_bytes, stage.fetch_wait_ms
     app.prepare, app.finish = worker.start, worker.stop
     app.start_position, app.begin, app.release = worker.start_position, worker.begin, worker.release
+    app.commit_says = worker.said
     app.each_slice([settings.topic(name) for name in stage.topics], worker.take)
     app.regularly(stage.tick_seconds, worker.tick)
     app.regularly(INTERVAL, worker.beat)
+    app.regularly(WATCH_SECONDS, worker.watch)
     return app

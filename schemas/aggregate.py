@@ -5,6 +5,8 @@ Newer (by `offset`) replaces older, so a repeat changes nothing. Key: `flag/run/
 
 import msgspec
 
+from schemas.logs import Gap
+
 Exact = int | str  # an integer; beyond 2^53 it travels as a decimal string
 
 
@@ -77,6 +79,7 @@ class Aggregate(msgspec.Struct, frozen=True, kw_only=True):
     jumpers: int = 0
     reassigned: int = 0
     duplicate_ids: int = 0  # events with the insert id of another one of the same minute: other events, worth a look
+    gaps: list[Gap] = []  # what is missing of the partition's log and of its sources, as somebody accepted
     final: bool = False  # nothing can change it any more: `offset`, `clock` and `catalog` stay those of that moment
 
 

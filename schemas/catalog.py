@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from schemas import duration
+from schemas.logs import LOGS, Logs
 
 # `$(?!\n)`: `$` alone lets a final line feed pass in Python.
 Key = Annotated[
@@ -428,14 +429,15 @@ class FlagState(Strict, frozen=True, kw_only=True):
 
 
 Definition = Flag | Metric | Group | Cohort | Deployment  # what authors write
-Spec = FlagState | Metric | Group | Cohort | Deployment  # what a version holds
-Kind = Literal["flag", "metric", "group", "cohort", "deployment"]
+Spec = FlagState | Metric | Group | Cohort | Deployment | Logs  # what a version holds
+Kind = Literal["flag", "metric", "group", "cohort", "deployment", "logs"]
 KINDS: dict[type[Spec], Kind] = {
     FlagState: "flag",
     Metric: "metric",
     Group: "group",
     Cohort: "cohort",
     Deployment: "deployment",
+    Logs: LOGS,
 }
 
 

@@ -6,6 +6,7 @@ import msgspec
 
 from schemas.aggregate import Exact
 from schemas.catalog import Analysis
+from schemas.logs import Gap
 
 EVERYONE = "all"  # the segment of every unit
 Reading = Literal["settled", "live"]
@@ -104,7 +105,8 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
     """Can the look be believed?
 
     `full_lookback` is the share of units whose events were kept for the whole lookback before their entry, over the
-    metrics that have one; absent where none has, or nobody is covered.
+    metrics that have one; absent where none has, or nobody is covered. `gaps` are records that no stage got, as
+    somebody accepted; absent where there are none.
     """
 
     arms: list[ArmHealth]
@@ -123,6 +125,7 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
     withheld_units: int = 0
     duplicate_ids: int = 0
     full_lookback: float | msgspec.UnsetType = msgspec.UNSET
+    gaps: list[Gap] | msgspec.UnsetType = msgspec.UNSET
 
 
 Decision = Literal["ship", "roll back", "keep running", "needs attention", "none"]
@@ -141,6 +144,13 @@ class Verdict(msgspec.Struct, frozen=True):
     days_left: float | None = None
 
 
+class Origin(msgspec.Struct, frozen=True):
+    """The cluster, and the log of `units` on it, to which a look's offsets belong."""
+
+    cluster: str
+    units: str
+
+
 class Look(msgspec.Struct, frozen=True, kw_only=True):
     """Looks of a run are numbered 1, 2, 3, …; `time` is the smallest clock of the covered partitions (ms UTC).
 
@@ -157,6 +167,7 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
     time: int
     catalog_version: int
     offsets: dict[str, int]  # units partition -> offset: the look covers every record before it
+    logs: Origin | msgspec.UnsetType = msgspec.UNSET  # of a run's first look
     health: Health
     analysis: Analysis = Analysis()
     verdict: Verdict

@@ -1,6 +1,6 @@
 """Records: what one fetch brought for one partition, as columns."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,13 @@ class Records:
 
     def __len__(self) -> int:
         return len(self.offset)
+
+    def moved(self, topic: str, offsets: int) -> "Records":
+        """The same under another topic's name, their offsets so much larger."""
+        if not offsets:
+            return replace(self, topic=topic)
+        offset = self.offset + offsets
+        return replace(self, topic=topic, begin=self.begin + offsets, end=self.end + offsets, offset=offset)
 
     def value(self, row: int) -> bytes | None:
         """The original bytes of one record's value, or None where the record has none (a null)."""

@@ -5,7 +5,7 @@ into messages: an entry is a minimum, arms seen are a set, sums are integers tha
 recognised. Three rules make that exact with bounded memory.
 
 1. A source's records are folded once: a header names the ranges of source offsets, and rows before the next known one
-   are skipped. A range that begins beyond it is a `Gap`.
+   are skipped. A range that begins beyond it is a `MissingError`, unless somebody accepted the gap.
 2. Nothing behind the clock changes the past. Append times of a source ascend, so a record that is still to come was
    appended at or after the clock; if its event time lies before the clock less the horizon it is late, and left out.
    (Should a source come into being behind the clock, its rows of such times are counted as late for that reason.)
@@ -28,6 +28,7 @@ import msgspec
 import numpy as np
 
 from evaluation.catalog import Catalog
+from evaluation.logs import LogsInForce
 from evaluation.metrics.members import E_TIME
 from evaluation.metrics.packing import pack, unpack
 from evaluation.metrics.past import Past
@@ -35,17 +36,19 @@ from evaluation.metrics.recent import FACTS, Recent, Words
 from evaluation.metrics.rows import ELSEWHERE, OVER, sort
 from evaluation.metrics.run import Run, RunState, bucket_width
 from schemas.aggregate import Aggregate
-from schemas.units import Arm, Header, decode_units
+from schemas.logs import Gap
+from schemas.units import Arm, Header, Source, decode_units
 
 MINUTE = 60_000  # ms, at most a horizon: retries and double clicks lie seconds apart
 
-FORMAT = 4  # of a checkpoint
+FORMAT = 5  # of a checkpoint
+NEWEST = 1 << 62  # beyond every offset of the catalog
 
 _METADATA = b"peekproof"
 
 
-class Gap(ValueError):  # noqa: N818  (the log has one; it is not called an error)
-    """Source records are missing: the log of `units` was cut, or a batch on it was lost."""
+class MissingError(ValueError):
+    """Source records are missing, and nobody accepted that: a source or `units` was cut, or a batch on it was lost."""
 
 
 class _Format(msgspec.Struct, frozen=True):
@@ -67,6 +70,8 @@ class _State(msgspec.Struct, frozen=True):
     facts: list[str]
     runs: list[RunState]
     pasts: list[tuple[int, int]]  # fact, width
+    gaps: list[Gap]
+    unsure: list[tuple[str, int]]
 
 
 class Partition:
@@ -88,6 +93,8 @@ class Partition:
         self._runs: dict[tuple[str, str], Run] = {}
         self._pasts: dict[tuple[int, int], Past] = {}  # by fact and width of a bucket
         self._recent = Recent(max(1, min(horizon, MINUTE)))
+        self.gaps: list[Gap] = []  # what is missing for good, as somebody accepted
+        self._unsure: set[tuple[str, int]] = set()  # sources of which messages are missing: their next range tells
         self._named: list[Arm] | None = None  # the arms of the last header, and what they are here
         self._arms = np.zeros((0, 2), np.int64)
         self._arm_runs: list[Run] = []
@@ -99,13 +106,13 @@ class Partition:
         (control records): the caller sees to it that no message is missing. The state is good until an error is raised.
 
         Raises:
-            Gap: a source's range begins beyond the next known offset.
+            MissingError: a source's range begins beyond the next known offset, and nobody accepted the gap.
             ValueError: the message is broken, or of another horizon, or the catalog was not read far enough.
         """
         if offset < self.offset:
             return
         batch, header = decode_units(message)
-        floors = self._floors(offset, header)
+        floors = self._floors(offset, header, catalog_at(NEWEST).logs)
         self._adopt(header.catalog, catalog_at)
         self._resolve(header.arms)
         facts = np.array([self._fact(key) for key in header.facts], np.int64)
@@ -131,39 +138,57 @@ class Partition:
             if run.final is None and run.is_over(self.clock):
                 self._finish(run)
 
+    def skip(self, gap: Gap, end: int) -> None:
+        """Go on at `end` of the partition's log, behind an accepted gap of it."""
+        self.gaps.append(msgspec.structs.replace(gap, begin=self.offset, end=end))
+        self._unsure = set(self.sources)
+        self.offset = end
+
     def aggregates(self) -> list[Aggregate]:
         """What every run of the catalog in force comes to, by flag and run."""
         for run in self._runs.values():
             run.settle(self.clock - self.horizon)
-        return [
-            run.aggregate(self.partition, self.offset, self.clock, self.catalog)
-            for _, run in sorted(self._runs.items())
-        ]
+        return [self._aggregate(run) for _, run in sorted(self._runs.items())]
+
+    def _aggregate(self, run: Run) -> Aggregate:
+        aggregate = run.aggregate(self.partition, self.offset, self.clock, self.catalog)
+        gaps = [gap for gap in self.gaps if gap.until is None or gap.until >= run.started]
+        return msgspec.structs.replace(aggregate, gaps=gaps) if gaps and not aggregate.final else aggregate
 
     def began(self, flag: str, run: str) -> int | None:
         """The earliest entry into a run (ms UTC); None: nobody has entered, or it is over."""
         found = self._runs.get((flag, run))
         return None if found is None else found.began
 
-    def _floors(self, offset: int, header: Header) -> Words:
+    def _floors(self, offset: int, header: Header, logs: LogsInForce | None) -> Words:
         """The first offset of each of the header's sources that is not folded yet."""
         place = f"units/{self.partition} at offset {offset}"
         if header.horizon != self.horizon:
             raise ValueError(
                 f"{place}: the message judges lateness by a horizon of {header.horizon} ms, this state by "
-                f"{self.horizon} ms; give every stage one horizon, and begin anew under another prefix to change it"
+                f"{self.horizon} ms; give every stage the one that the deployment began with"
             )
         floors = np.empty(len(header.sources), np.int64)
         for index, source in enumerate(header.sources):
             expected = self.sources.get((source.topic, source.partition), source.begin)
             if source.begin > expected:
-                raise Gap(
-                    f"{place}: the message covers {source.topic}/{source.partition} from offset {source.begin}, but "
-                    f"{expected} is the next one that is not folded; {source.begin - expected} offsets are missing. "
-                    "Begin anew under another prefix and replay the archive, or restore the log"
-                )
+                self._miss(place, source, expected, logs)
             floors[index] = expected
         return floors
+
+    def _miss(self, place: str, source: Source, expected: int, logs: LogsInForce | None) -> None:
+        """Note that a source's offsets from the expected one on are missing, if that was accepted."""
+        name = (source.topic, source.partition)
+        if name in self._unsure:
+            return  # as a part of the gap of this partition's log
+        gap = logs.gap("assignment", *name, expected, source.begin) if logs else None
+        if gap is None:
+            raise MissingError(
+                f"{place}: the message covers {source.topic}/{source.partition} from offset {source.begin}, but "
+                f"{expected} is the next one that is not folded; {source.begin - expected} offsets are missing. "
+                "`peekproof recover accept-gap` shows what is lost and goes on"
+            )
+        self.gaps.append(msgspec.structs.replace(gap, begin=expected, end=source.begin))
 
     def _adopt(self, offset: int, catalog_at: Callable[[int], Catalog]) -> None:
         """Bring the catalog up to `offset` into force, version by version: a column's beginning must not be missed."""
@@ -235,7 +260,7 @@ class Partition:
         if number >= FACTS:
             raise ValueError(
                 f"units/{self.partition}: {key} is fact number {number}, a state knows {FACTS}; begin anew under "
-                "another prefix and replay the archive"
+                "another prefix"
             )
         return number
 
@@ -245,6 +270,7 @@ class Partition:
             name = (source.topic, source.partition)
             self.sources[name] = max(self.sources.get(name, source.begin), source.end)
             self._clocks[name] = max(self._clocks.get(name, 0), source.clock)
+            self._unsure.discard(name)
         if len(self._clocks) >= header.expected:
             self.clock = max(self.clock, min(self._clocks.values(), default=0))
         self._recent.expire(self.clock - self.horizon - self._recent.minute)
@@ -255,7 +281,7 @@ class Partition:
 
     def _finish(self, run: Run) -> None:
         run.settle(self.clock - self.horizon)
-        aggregate = run.aggregate(self.partition, self.offset, self.clock, self.catalog)
+        aggregate = self._aggregate(run)
         run.finish(msgspec.structs.replace(aggregate, final=True))
         self._named = None
 
@@ -273,6 +299,8 @@ class Partition:
             facts=list(self._facts),
             runs=[run.state() for run in runs],
             pasts=list(self._pasts),
+            gaps=self.gaps,
+            unsure=sorted(self._unsure),
         )
         arrays = {f"{number}/{name}": array for number, run in enumerate(runs) for name, array in run.arrays().items()}
         for (fact, width), past in self._pasts.items():
@@ -286,8 +314,8 @@ class Partition:
         found = msgspec.json.decode(metadata[_METADATA], type=_Format).format
         if found != FORMAT:
             raise ValueError(
-                f"the checkpoint has format {found}, this version reads format {FORMAT}; go on with the version that "
-                "wrote it, or begin anew under another prefix and replay the archive"
+                f"the checkpoint has format {found}, this version reads format {FORMAT}: `peekproof recover rebuild` "
+                "makes it anew from the archive"
             )
         state = msgspec.json.decode(metadata[_METADATA], type=_State)
         partition = cls(state.partition, state.horizon)
@@ -295,6 +323,7 @@ class Partition:
         for topic, number, offset, clock in state.sources:
             partition.sources[topic, number] = offset
             partition._clocks[topic, number] = clock
+        partition.gaps, partition._unsure = state.gaps, set(state.unsure)
         partition._facts = {key: number for number, key in enumerate(state.facts)}
         for index, run in enumerate(state.runs):
             prefix = f"{index}/"

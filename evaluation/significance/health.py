@@ -8,6 +8,7 @@ from msgspec import UNSET, UnsetType
 from evaluation.catalog import RunInForce
 from evaluation.significance import srm
 from schemas.aggregate import Aggregate
+from schemas.logs import Gap
 from schemas.look import EVERYONE, ArmHealth, Health, Look
 
 
@@ -67,7 +68,14 @@ def health(run: RunInForce, aggregates: Sequence[Aggregate], previous: Look | No
         unusable_events=metrics_total("unusable"),
         withheld_units=metrics_total("withheld"),
         full_lookback=_full_lookback(run, aggregates),
+        gaps=_gaps(aggregates) or UNSET,
     )
+
+
+def _gaps(aggregates: Sequence[Aggregate]) -> list[Gap]:
+    """Each once: every partition tells the gaps of the sources."""
+    gaps = {gap for aggregate in aggregates for gap in aggregate.gaps}
+    return sorted(gaps, key=lambda gap: (gap.topic, gap.partition, gap.begin, gap.end, gap.stage))
 
 
 def _full_lookback(run: RunInForce, aggregates: Sequence[Aggregate]) -> float | UnsetType:

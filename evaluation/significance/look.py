@@ -8,23 +8,29 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
+from msgspec import UNSET
 
 from evaluation.catalog import MetricInForce, RunInForce
+from evaluation.logs import LogsInForce
 from evaluation.significance.cells import ArmKey, cell_key, cells
 from evaluation.significance.health import health
 from evaluation.significance.moments import Arm
 from evaluation.significance.verdict import decide
 from schemas.aggregate import Aggregate
-from schemas.look import Cell, Look
+from schemas.look import Cell, Look, Origin
+from schemas.topics import UNITS
 
 GROWTH = 0.001  # of an arm's units or of the counted events: news that does not wait
 
 
-def look(run: RunInForce, aggregates: Sequence[Aggregate], previous: Look | None) -> Look:
+def look(
+    run: RunInForce, aggregates: Sequence[Aggregate], previous: Look | None, logs: LogsInForce | None = None
+) -> Look:
     """The run's next look.
 
     `aggregates` holds the newest of each units partition that has one, at least one; `run` is the run as of the largest
-    `catalog` among them (History.at_offset); `previous` is the run's last published look.
+    `catalog` among them (History.at_offset); `previous` is the run's last published look; `logs` those in force there,
+    which a first look names.
     A metric of which some partition still adds up another version is left out until all have come along.
     """
     _check(run, aggregates)
@@ -46,12 +52,18 @@ def look(run: RunInForce, aggregates: Sequence[Aggregate], previous: Look | None
         time=time,
         catalog_version=max(aggregate.catalog for aggregate in aggregates),
         offsets={str(each.partition): each.offset for each in sorted(aggregates, key=lambda each: each.partition)},
+        logs=_origin(logs) if logs and not previous else UNSET,
         health=believed,
         analysis=run.definition.analysis,
         verdict=decide(run, metrics, made, believed, time=time, final=final),
         final=final,
         cells=made,
     )
+
+
+def _origin(logs: LogsInForce) -> Origin:
+    units = logs.definition.topics.get(UNITS)
+    return Origin(logs.definition.cluster, units.id if units else "")
 
 
 def has_news(current: Look, last: Look | None, silent: bool) -> bool:

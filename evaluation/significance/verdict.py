@@ -11,6 +11,8 @@ improves nothing and cannot reach what was predicted goes back.
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Literal
 
+from msgspec import UnsetType
+
 from evaluation.catalog import MetricInForce, RunInForce
 from evaluation.significance import srm
 from evaluation.significance.judgements import decides
@@ -64,7 +66,18 @@ def decide(
         or _lost(primary, harmed, goals, predictions)
         or _undecided(primary, goals, final, lambda cell: days_left(cell, run, health, time))
     )
-    return Verdict(outcome.decision, "; ".join(filter(None, outcome.parts)) + ".", predicted, outcome.left)
+    sentence = "; ".join(filter(None, (*outcome.parts, _missing(health)))) + "."
+    return Verdict(outcome.decision, sentence, predicted, outcome.left)
+
+
+def _missing(health: Health) -> str:
+    """What was lost on the way to the numbers."""
+    if isinstance(health.gaps, UnsetType):
+        return ""
+    offsets = sum(gap.end - gap.begin for gap in health.gaps)
+    topics = " and ".join(sorted({gap.topic for gap in health.gaps}))
+    reasons = ", ".join(sorted({gap.reason for gap in health.gaps}))
+    return f"{offsets:,} records of {topics} were lost and are in no number ({reasons})"
 
 
 class _Outcome:

@@ -13,12 +13,13 @@ from typing import ClassVar
 import msgspec
 
 from evaluation.metrics.partition import Partition
-from pipeline.catalog import CatalogReader
 from pipeline.checkpoints import Checkpoints
 from pipeline.errors import PeekproofError
 from pipeline.kernels import compile_kernels
+from pipeline.logs import Found, LogError
 from pipeline.settings import Settings
 from pipeline.stages.stage import Source, Stage
+from schemas.logs import Gap
 from schemas.records import Records
 from schemas.topics import AGGREGATES, UNITS, topics
 
@@ -32,38 +33,48 @@ class Aggregation(Stage):
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
-        self._catalog = CatalogReader(settings)
         self._checkpoints = Checkpoints(settings.checkpoint_location)
         self._partitions: dict[int, Partition] = {}
         self._published: dict[int, int] = {}  # by partition: the offset of the aggregates that were sent last
         self._saved: dict[int, int] = {}  # by partition: the offset of its newest checkpoint
         self._since_checkpoint = 0.0
+        self._found = Found("", {})
         self._places = next(topic.partitions for topic in topics(1) if topic.name == AGGREGATES)
 
     async def start(self) -> None:
         """Connect, and read the catalog."""
         await asyncio.to_thread(compile_kernels)
         await super().start()
-        await self._catalog.start()
+
+    def belong(self, found: Found) -> None:
+        """The logs that checkpoints will belong to."""
+        self._found = found
 
     async def start_position(self, source: Source, earliest: int) -> int | None:
-        """Where the newest checkpoint ends; an error where the log no longer reaches back that far."""
+        """Where the newest checkpoint ends."""
+        del earliest
         number = source[1]
         newest = await asyncio.to_thread(self._checkpoints.newest, number)
+        if newest and newest.log and not self._knows(newest.log):
+            raise LogError(
+                f"aggregation: the checkpoint {newest.path} belongs to the log {newest.log} of "
+                f"{self.settings.topic(UNITS)} on cluster {newest.cluster}, which this deployment never had; here is "
+                f"log {self._found.topics.get(UNITS)} on cluster {self._found.cluster}. It is of another life: move "
+                f"'{self.settings.checkpoint_location}' away to begin anew, or `peekproof restore` that life from a "
+                "backup"
+            )
         try:
-            partition = Partition.load(newest[1]) if newest else Partition(number, self.settings.horizon)
+            partition = Partition.load(newest.state) if newest else Partition(number, self.settings.horizon)
         except ValueError as error:
             raise PeekproofError(f"units/{number}: {error}") from error
-        if partition.offset < earliest:
-            raise PeekproofError(
-                f"units/{number}: the newest checkpoint ends at offset {partition.offset}, but the log begins at "
-                f"{earliest}; what lies between is lost to the state. Bring back the checkpoints under "
-                f"'{self.settings.checkpoint_location}', or begin anew under another prefix and replay the archive"
-            )
         self._partitions[number] = partition
         self._saved[number] = partition.offset if newest else -1
         self._published[number] = -1
         return partition.offset
+
+    async def skip(self, gap: Gap, end: int) -> None:
+        """The runs tell what is missing from now on."""
+        self._partitions[gap.partition].skip(gap, end)
 
     async def take(self, source: Source, records: Records) -> None:
         """Fold the slice. Its messages name catalog versions that were read before they were sent."""
@@ -73,11 +84,11 @@ class Aggregation(Stage):
                 f"units/{source[1]}: a slice begins at offset {records.begin}, but {partition.offset} is next; the "
                 "worker stops rather than skip what lies between, and begins again at its checkpoint"
             )
-        await self._catalog.caught_up(records.received)
+        await self.catalog.caught_up(records.received)
         for row in range(len(records)):
             message = records.value(row)
             if message is not None:
-                partition.fold(int(records.offset[row]), message, self._catalog.history.at_offset)
+                partition.fold(int(records.offset[row]), message, self.catalog.history.at_offset)
         partition.offset = max(partition.offset, records.end)
         self.count("messages", len(records))
 
@@ -101,10 +112,8 @@ class Aggregation(Stage):
         for number in numbers:
             del self._partitions[number]
 
-    async def stop(self) -> None:
-        """Disconnect."""
-        await self._catalog.stop()
-        await super().stop()
+    def _knows(self, log: str) -> bool:
+        return log == self._found.topics.get(UNITS) or (self.logs is not None and self.logs.knows(UNITS, log))
 
     async def _publish(self) -> None:
         messages = []
@@ -127,6 +136,7 @@ class Aggregation(Stage):
             if offset == self._saved[number]:
                 continue
             state = partition.save()
-            await asyncio.to_thread(self._checkpoints.write, number, offset, state)
+            log = self._found.topics.get(UNITS, "")
+            await asyncio.to_thread(self._checkpoints.write, number, offset, state, self._found.cluster, log)
             self._saved[number] = offset
             self.durable((UNITS, number), offset)

@@ -7,6 +7,7 @@ from typing import ClassVar
 from pipeline.archive import Archive
 from pipeline.settings import Settings
 from pipeline.stages.stage import Source, Stage
+from schemas.logs import Gap
 from schemas.records import Records
 from schemas.topics import CATALOG, EVENTS, EXPOSURES, RESULTS, UNITS
 
@@ -20,6 +21,7 @@ class Archiving(Stage):
     topics: ClassVar[tuple[str, ...]] = (EXPOSURES, EVENTS, UNITS, CATALOG, RESULTS)
     fetch_min_bytes: ClassVar[int] = 4 << 20  # nobody waits for it
     niceness: ClassVar[int] = 5
+    follows_catalog: ClassVar[bool] = False
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
@@ -29,8 +31,12 @@ class Archiving(Stage):
         self._compacting: asyncio.Task[None] | None = None
 
     async def start_position(self, source: Source, earliest: int) -> int | None:
-        """Behind the last file that is whole; what an open one held is read again. An error where the log lost it."""
+        """Behind the last file that is whole; what an open one held is read again."""
         return self._archive.start(*source, earliest)
+
+    async def skip(self, gap: Gap, end: int) -> None:
+        """The archive says that it lacks these records."""
+        await asyncio.to_thread(self._archive.skip, gap.topic, gap.partition, end)
 
     async def take(self, source: Source, records: Records) -> None:
         """Add the slice to the open file of its partition."""

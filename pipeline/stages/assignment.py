@@ -12,16 +12,18 @@ from typing import ClassVar
 import msgspec
 
 from evaluation.assignment.routing import assign
-from pipeline.catalog import CatalogReader
+from pipeline.catalog import key_of as document_key
+from pipeline.catalog import next_version
 from pipeline.gathering import Gathering
 from pipeline.kernels import compile_kernels
+from pipeline.logs import Found, first
 from pipeline.producer import Record, send_many
 from pipeline.settings import Settings
 from pipeline.stages.stage import Source, Stage
 from schemas.assignment import Assignment as Answer
 from schemas.dead_letter import DeadLetter, fitted, to_headers
 from schemas.records import Records
-from schemas.topics import ASSIGNMENTS, DEAD_LETTERS, EVENTS, EXPOSURES, UNITS
+from schemas.topics import ASSIGNMENTS, CATALOG, DEAD_LETTERS, EVENTS, EXPOSURES, UNITS
 
 MOST_ROWS = 100_000  # gathered before they are sent without waiting for the tick; a message holds some 350,000
 UNDER_WAY = 4  # sendings that are not acknowledged yet
@@ -39,7 +41,8 @@ class Assignment(Stage):
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
         self._gathering: Gathering
-        self._catalog = CatalogReader(settings)
+        self._found = Found("", {})
+        self._is_first = False  # whether it has the first partition of exposures
         self._letters: list[DeadLetter] = []
         self._answers: list[Answer] = []
         self._under_way = asyncio.Semaphore(UNDER_WAY)
@@ -49,18 +52,22 @@ class Assignment(Stage):
         """Connect, and read the catalog."""
         await asyncio.to_thread(compile_kernels)
         await super().start()
-        await self._catalog.start()
         counts = [len(await self.producer.partitions_for(self.settings.topic(topic))) for topic in self.topics]
         self._gathering = Gathering(self.settings.units_partitions, self.settings.horizon, sum(counts))
+
+    def belong(self, found: Found) -> None:
+        """Nothing is kept that could belong to another log."""
+        self._found = found
 
     def begin(self, source: Source, offset: int) -> None:
         """Cover the source from its committed offset on."""
         self._gathering.begin(source, offset)
+        self._is_first |= source == (EXPOSURES, 0)
 
     async def take(self, source: Source, records: Records) -> None:
         """Gather what the slice says, with the catalog read up to an end asked for after the slice was fetched."""
-        await self._catalog.caught_up(records.received)
-        for assigned in assign(records, self._catalog.history, self.settings.horizon, self.settings.tolerance):
+        await self.catalog.caught_up(records.received)
+        for assigned in assign(records, self.catalog.history, self.settings.horizon, self.settings.tolerance):
             self._letters += assigned.rejects
             self._answers += assigned.answers
             self.count("rows", len(assigned.offset))
@@ -75,7 +82,7 @@ class Assignment(Stage):
 
     def reach(self, source: Source, time: int) -> None:
         """A quiet source moves the clock on."""
-        history = self._catalog.history
+        history = self.catalog.history
         self._gathering.reach(source, time, history.states[history.index_at(time)].offset)
 
     def clock(self, source: Source) -> int:
@@ -85,6 +92,7 @@ class Assignment(Stage):
     async def beat(self) -> None:
         """Tell every units partition how far the sources are, with or without rows."""
         await self._send()
+        await self._note_logs()
 
     async def tick(self) -> None:
         """Send what has waited."""
@@ -97,11 +105,7 @@ class Assignment(Stage):
         await self._send()
         await asyncio.gather(*self._sendings)
         self._gathering.leave(sources)
-
-    async def stop(self) -> None:
-        """Disconnect."""
-        await self._catalog.stop()
-        await super().stop()
+        self._is_first &= (EXPOSURES, 0) not in sources
 
     async def _send(self) -> None:
         """Hand what was gathered to the producer, in order; a task of its own waits for the acknowledgements."""
@@ -129,6 +133,17 @@ class Assignment(Stage):
             self._under_way.release()
         for source, offset in covered.items():
             self.durable(source, offset)
+
+    async def _note_logs(self) -> None:
+        """Note in the catalog which logs there are, where it lacks some: by the worker of one partition, so by one."""
+        known = self.logs.definition.topics if self.logs else {}
+        if self._is_first and self._found.topics.keys() - known.keys():
+            spec = first(self._found)
+            if self.logs:
+                spec = msgspec.structs.replace(self.logs.definition, topics=spec.topics | known, gaps=())
+            document = next_version(self.catalog.history, spec, "peekproof", "the logs that offsets belong to")
+            await self.send_all([(CATALOG, document_key(document), msgspec.json.encode(document), None)])
+            await self.catalog.caught_up()
 
     def _fail_if_a_sending_did(self) -> None:
         for sending in [sending for sending in self._sendings if sending.done()]:

@@ -16,7 +16,6 @@ import msgspec
 from aiokafka import ConsumerRecord
 
 from evaluation.significance.look import decode_look, encode_look, has_news, look
-from pipeline.catalog import CatalogReader
 from pipeline.errors import PeekproofError
 from pipeline.follower import Follower
 from pipeline.settings import Settings
@@ -41,7 +40,6 @@ class Significance(Stage):
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
-        self._catalog = CatalogReader(settings)
         self._results = Follower(settings, RESULTS, self._read_look)
         # By partition of `aggregates`, run and units partition: the newest, decoded when a look is made of it.
         self._aggregates: dict[int, dict[RunKey, dict[int, tuple[AggregateHead, bytes]]]] = {}
@@ -55,7 +53,6 @@ class Significance(Stage):
     async def start(self) -> None:
         """Connect; read the catalog, and every run's last look."""
         await super().start()
-        await self._catalog.start()
         await self._results.start()
 
     async def start_position(self, source: Source, earliest: int) -> int | None:
@@ -97,7 +94,7 @@ class Significance(Stage):
         }
         if not due:
             return
-        await asyncio.gather(self._catalog.caught_up(), self._results.caught_up())
+        await asyncio.gather(self.catalog.caught_up(), self._results.caught_up())
         made = {}
         for run, aggregates in sorted(due.items()):
             self._computed[run] = now
@@ -120,14 +117,13 @@ class Significance(Stage):
     async def stop(self) -> None:
         """Disconnect."""
         await self._results.stop()
-        await self._catalog.stop()
         await super().stop()
 
     def _look_at(self, run: RunKey, aggregates: list[Aggregate], last: Look | None) -> Look:
-        catalog = self._catalog.history.at_offset(max(aggregate.catalog for aggregate in aggregates))
+        catalog = self.catalog.history.at_offset(max(aggregate.catalog for aggregate in aggregates))
         flag = catalog.flags[run[0]]
         of_run = next(known for known in flag.runs if known.key == run[1])
-        return look(of_run, aggregates, last)
+        return look(of_run, aggregates, last, catalog.logs)
 
     async def _publish(self, made: dict[RunKey, Look]) -> None:
         messages = []

@@ -6,8 +6,12 @@ from typing import ClassVar
 
 from aiokafka import AIOKafkaProducer
 
+from evaluation.logs import LogsInForce
+from pipeline.catalog import CatalogReader
+from pipeline.logs import Found
 from pipeline.producer import create_producer
 from pipeline.settings import Settings
+from schemas.logs import Gap
 from schemas.records import Records
 
 Source = tuple[str, int]  # topic (without the deployment's prefix) and partition
@@ -17,10 +21,12 @@ Durable = Callable[[Source, int], None]
 class Stage:
     """The worker calls, for each partition that the group gives it:
 
-    1. `start_position`, then `begin` with the offset that the first slice will have;
+    1. `start_position`, then `begin` with the offset that the first slice will have (between them perhaps `skip`);
     2. `take` with each slice, one after the other;
     3. `reach` about once a second while the partition is read to its end, with a broker's time, then `beat`;
     4. `release` before the partition goes to another worker, or the worker stops.
+
+    Offsets are those of the deployment: Kafka's, unless a topic was made anew (see schemas.logs).
 
     One call at a time. The stage calls `durable(source, offset)` when nothing before that offset needs to be read
     again. An exception ends the worker; nothing is skipped.
@@ -34,23 +40,40 @@ class Stage:
     fetch_wait_ms: ClassVar[int] = 500
     # Of the process: above 0 it leaves a busy processor to the stages that results wait for.
     niceness: ClassVar[int] = 0
+    follows_catalog: ClassVar[bool] = True  # else it is read at the start only
 
     durable: Durable
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.counts: dict[str, int] = {}
+        self.catalog = CatalogReader(settings)
         self.producer: AIOKafkaProducer
 
     async def start(self) -> None:
-        """Connect, before the first partition is given."""
+        """Connect, and read the catalog, before the first partition is given."""
         self.producer = create_producer(self.settings)
         await self.producer.start()
+        await self.catalog.start()
+
+    @property
+    def logs(self) -> LogsInForce | None:
+        """Which logs the deployment's offsets belong to; None: that was not noted yet."""
+        return self.catalog.history.newest.logs
+
+    def belong(self, found: Found) -> None:
+        """The logs that there are, called once after `start`. Raises LogError where a state belongs to others."""
 
     async def start_position(self, source: Source, earliest: int) -> int | None:
-        """The offset to begin at; None for the group's committed one. `earliest` is the first that the log has."""
+        """The offset to begin at; None for the group's committed one. `earliest` is the first that the log has.
+
+        What lies before it is missing: the worker stops, unless somebody accepted the gap (`skip`).
+        """
         del source, earliest
         return None
+
+    async def skip(self, gap: Gap, end: int) -> None:
+        """The log holds nothing before `end`, and the gap was accepted: go on there."""
 
     def begin(self, source: Source, offset: int) -> None:
         """Slices of this partition follow, the first of them beginning at `offset`."""
@@ -78,6 +101,7 @@ class Stage:
 
     async def stop(self) -> None:
         """Disconnect, after every partition was released."""
+        await self.catalog.stop()
         await self.producer.stop()
 
     def count(self, what: str, number: int) -> None:

@@ -22,6 +22,7 @@ class Storage(Stage):
     name: ClassVar[str] = "storage"
     topics: ClassVar[tuple[str, ...]] = (RESULTS, CATALOG, DEAD_LETTERS, HEALTH)
     niceness: ClassVar[int] = 5
+    follows_catalog: ClassVar[bool] = False
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
@@ -36,7 +37,8 @@ class Storage(Stage):
 
     async def start_position(self, source: Source, earliest: int) -> int | None:
         """Behind what the store's last transaction holds."""
-        return max(self._store.offsets().get(source, earliest), earliest)
+        known = self._store.offsets().get(source, earliest)
+        return max(known, earliest) if source[0] == HEALTH else known  # of health the newest is all that matters
 
     async def take(self, source: Source, records: Records) -> None:
         """Add the slice to the next transaction."""

@@ -25,7 +25,7 @@ from mode.supervisors import CrashingSupervisor
 from yarl import URL
 
 from pipeline.transport.columns import compile_kernels
-from pipeline.transport.consumer import Consumer
+from pipeline.transport.consumer import Consumer, Log
 from pipeline.transport.schema import RecordsSchema
 from pipeline.transport.turn import BrokenTurnError, Turn
 from schemas.records import Records
@@ -37,7 +37,7 @@ FETCH_BYTES = 1 << 20  # per partition and fetch; a single larger message comes 
 SLICES_PER_POLL = 16
 WAITING_SLICES = 8  # between the consumer and an agent, before the consumer waits
 
-StartPosition = Callable[[TP, int], Awaitable[int | None]]
+StartPosition = Callable[[TP, Log], Awaitable[int | None]]
 Begin = Callable[[TP, int], None]
 Release = Callable[[set[TP]], Awaitable[None]]
 Take = Callable[[TP, Records], Awaitable[None]]
@@ -46,16 +46,18 @@ Take = Callable[[TP, Records], Awaitable[None]]
 class App(faust.App):
     """A Faust app whose partitions are begun and released in order. `create_app` makes one.
 
-    For each partition of a columnar topic that the group gives to this worker: `start_position(tp, earliest)` chooses
-    the offset to begin at (None: the group's committed offset, else the beginning); `begin(tp, offset)` says that the
-    next slice begins there, also where a partition was held before; `release(tps)` comes before partitions go to
-    another worker, or the worker stops: what it declares durable is committed then. All of these, and the slices given
-    to `each_slice`, hold `turn`: one at a time. After an error in a turn nobody gets one, and nothing is released: the
-    next worker begins where the last good commit was. `prepare` comes before everything, `finish` after everything that
-    it prepared for: what is done `regularly` included, of which no round is under way when partitions are released.
+    For each partition of a columnar topic that the group gives to this worker: `start_position(tp, log)` chooses the
+    offset to begin at (None: the group's committed offset, else the beginning), which the log must hold; `begin(tp,
+    offset)` says that the next slice begins there, also where a partition was held before; `release(tps)` comes before
+    partitions go to another worker, or the worker stops: what it declares durable is committed then. All of these, and
+    the slices given to `each_slice`, hold `turn`: one at a time. After an error in a turn nobody gets one, and nothing
+    is released: the next worker begins where the last good commit was. `prepare` comes before everything, `finish`
+    after everything that it prepared for: what is done `regularly` included, of which no round is under way when
+    partitions are released.
 
     A fetch waits until there are `fetch_min_bytes`, or `fetch_wait_ms` have passed: a slice of few records costs nearly
-    as much as one of many. Questions to the same broker wait behind a fetch.
+    as much as one of many. Questions to the same broker wait behind a fetch. `commit_says(topic)` stands beside
+    every offset that is committed.
     """
 
     fetch_min_bytes = 1
@@ -63,6 +65,7 @@ class App(faust.App):
     prepare: Callable[[], Awaitable[None]] | None = None
     finish: Callable[[], Awaitable[None]] | None = None
     start_position: StartPosition | None = None
+    commit_says: Callable[[str], str] = staticmethod(lambda _: "")
     begin: Begin | None = None
     release: Release | None = None
 

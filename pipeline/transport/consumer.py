@@ -24,10 +24,11 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from time import monotonic
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from aiokafka.consumer.fetcher import READ_UNCOMMITTED, Fetcher
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
+from aiokafka.structs import OffsetAndMetadata
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage, Message
 from faust.types.transports import ConsumerT
@@ -45,6 +46,15 @@ SLICE_BYTES = 1 << 20
 IDLE_SECONDS = 0.02  # between looks whether there is a partition to fetch from
 
 
+class Log(NamedTuple):
+    """What there is of a partition: its log's offsets [begin, end), and what the group committed and said with it."""
+
+    begin: int
+    end: int
+    committed: int | None
+    said: str
+
+
 class ColumnsThread(driver.AIOKafkaConsumerThread):
     """The client's thread. Its methods are called from the app's."""
 
@@ -58,6 +68,14 @@ class ColumnsThread(driver.AIOKafkaConsumerThread):
         consumer._isolation_level = "read_committed"
         consumer._auto_offset_reset = "none"
         consumer._fetch_min_bytes, consumer._fetch_max_wait_ms = self.app.fetch_min_bytes, self.app.fetch_wait_ms
+        commit = consumer.commit
+
+        async def commit_and_say(offsets: Mapping[Any, OffsetAndMetadata]) -> None:
+            await commit(
+                {tp: OffsetAndMetadata(kept.offset, self.app.commit_says(tp.topic)) for tp, kept in offsets.items()}
+            )
+
+        consumer.commit = commit_and_say
         return consumer
 
     async def on_start(self) -> None:
@@ -82,14 +100,14 @@ class ColumnsThread(driver.AIOKafkaConsumerThread):
             return self.seeks, error
         return self.seeks, fetched
 
-    async def committed(self, tps: Iterable[TP]) -> dict[TP, int | None]:
-        """The group's committed offsets."""
+    async def committed(self, tps: Iterable[TP]) -> dict[TP, tuple[int, str]]:
+        """The group's committed offsets, of partitions that have one, and what was said with each."""
         return await self.call_thread(self._committed, self._ensure_consumer(), list(tps))
 
     @staticmethod
-    async def _committed(consumer: Any, tps: list[TP]) -> dict[TP, int | None]:
-        found = await asyncio.gather(*(consumer.committed(driver.ensure_aiokafka_TP(tp)) for tp in tps))
-        return dict(zip(tps, found, strict=True))
+    async def _committed(consumer: Any, tps: list[TP]) -> dict[TP, tuple[int, str]]:
+        found = await consumer._coordinator.fetch_committed_offsets([driver.ensure_aiokafka_TP(tp) for tp in tps])
+        return {TP(*tp): (kept.offset, kept.metadata) for tp, kept in found.items() if kept.offset >= 0}
 
     async def seek_all(self, positions: Mapping[TP, int]) -> int:
         """Seek each partition; the number of seeks so far."""
@@ -156,8 +174,7 @@ class Consumer(driver.Consumer):
         if isinstance(fetched, OffsetOutOfRangeError):
             raise GapError(
                 f"the log doesn't hold the offsets that come next, {fetched.args[0]}: retention deleted them, or the"
-                " topic was made anew. Bring the worker's state (its checkpoints, its group's offsets) to where the log"
-                " begins"
+                " topic was made anew. The worker stops; started again, it says what is missing and what goes on"
             ) from fetched
         if isinstance(fetched, KafkaError):
             raise fetched
@@ -245,26 +262,23 @@ class Consumer(driver.Consumer):
         """Bring every assigned partition to its position. What was not acknowledged is delivered again."""
         assignment = sorted(self.assignment())
         self._forget(self.positions)
-        committed, earliest = await asyncio.gather(
-            self._thread.committed(assignment), self.earliest_offsets(*assignment)
+        committed, earliest, ends = await asyncio.gather(
+            self._thread.committed(assignment), self.earliest_offsets(*assignment), self.end_offsets(assignment)
         )
-        latest = {}
-        if self.app.conf.consumer_auto_offset_reset == "latest":
-            latest = await self.end_offsets(assignment)
         starts = {}
         async with self.app.turn:
             for tp in assignment:
-                start = committed[tp]
+                log = Log(earliest[tp], ends[tp], *committed.get(tp, (None, "")))
+                start = log.committed
                 if tp.topic in self.columnar and self.app.start_position is not None:
-                    chosen = await self.app.start_position(tp, earliest[tp])
+                    chosen = await self.app.start_position(tp, log)
                     start = start if chosen is None else chosen
                 if start is None:
-                    start = latest.get(tp, earliest[tp])
-                if start < earliest[tp]:
+                    start = log.end if self.app.conf.consumer_auto_offset_reset == "latest" else log.begin
+                if not log.begin <= start <= log.end:
                     raise GapError(
-                        f"{tp.topic}-{tp.partition} must be read from offset {start} on, but its log begins at"
-                        f" {earliest[tp]}: what lies between is lost to this worker. Set the committed offset of group"
-                        f" '{self.app.conf.id}' to {earliest[tp]} to accept that, or replay it from the archive"
+                        f"{tp.topic}-{tp.partition} must be read from offset {start} on, but its log holds offsets"
+                        f" {log.begin} to {log.end}"
                     )
                 starts[tp] = start
             self._seeks = await self._thread.seek_all(starts)

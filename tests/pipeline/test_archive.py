@@ -129,7 +129,7 @@ def test_a_slice_beyond_the_end_is_refused(tmp_path: Path) -> None:
         archive.append(records([(5, 200, (), b"b")]))
 
 
-def test_a_log_that_begins_behind_the_archive_is_refused_with_the_way_out(tmp_path: Path) -> None:
+def test_it_goes_on_where_the_last_whole_file_ends_else_where_the_log_begins(tmp_path: Path) -> None:
     archive = Archive(tmp_path / "archive", MINUTE)
     archive.append(records([(0, 100, (), b"a"), (1, 10**9, (), b"b")]))
 
@@ -137,8 +137,17 @@ def test_a_log_that_begins_behind_the_archive_is_refused_with_the_way_out(tmp_pa
         return asyncio.run(Archiving(Settings(data=tmp_path)).start_position(("events", partition), earliest))
 
     assert (start(3, 0), start(3, 1), start(4, 5)) == (1, 1, 5)
-    with pytest.raises(ArchiveGapError, match=r"reaches offset 1, but the log goes on at 2: .* move .*/events/3 away"):
-        start(3, 2)
+
+
+def test_a_gap_that_was_accepted_is_filled_by_a_file_without_records(tmp_path: Path) -> None:
+    archive = Archive(tmp_path, MINUTE)
+    archive.append(records([(0, 100, (), b"a"), (1, 10**9, (), b"b")]))
+    archive.release("events", 3)
+
+    archive.skip("events", 3, 7)
+    archive.append(records([(7, 10**9, (), b"c"), (8, 2 * 10**9, (), b"d")]))
+
+    assert [(record.offset, record.value) for record in read(tmp_path, "events", 3)] == [(0, b"a"), (7, b"c")]
 
 
 def test_the_reader_finds_a_missing_file(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from evaluation.metrics.partition import Gap, Partition
+from evaluation.metrics.partition import MissingError, Partition
 from schemas.units import Kind
 
 # Arms: 0 and 1 are a and b of exp-1's first allocation, 2 and 3 those of its second, 4 and 5 those of exp-2.
@@ -315,7 +315,9 @@ def test_a_range_that_begins_beyond_the_next_offset_is_a_gap_and_changes_nothing
     log.send(make.exposure(1, 10))
     before = log.bytes()
 
-    with pytest.raises(Gap, match=r"units/3 at offset 1: .* events/0 from offset 2, but 1 is the next .* 1 offsets"):
+    with pytest.raises(
+        MissingError, match=r"units/3 at offset 1: .* events/0 from offset 2, but 1 is the next .* 1 offsets"
+    ):
         log.send(make.exposure(2, 10), begin=2)
 
     assert (log.partition.offset, log.bytes()) == (1, before)

@@ -25,8 +25,8 @@ def say(what, **about):
     print(json.dumps({"say": what, "at": time.monotonic(), **about}), flush=True)
 
 
-async def start_position(tp, earliest):
-    say("start", topic=tp.topic, partition=tp.partition, earliest=earliest)
+async def start_position(tp, log):
+    say("start", topic=tp.topic, partition=tp.partition, earliest=log.begin)
     if checkpoints is None:
         return told.get("starts", {}).get(str(tp.partition))
     file = checkpoints / str(tp.partition)

@@ -1,0 +1,120 @@
+"""Logs: whether the cluster's topics are those that the deployment's offsets belong to.
+
+The catalog's document `logs` says which they are (see schemas.logs); the first worker of the assignment stage begins
+it. Every worker compares it with the cluster when it starts and while it runs, and stops where a topic was made anew.
+"""
+
+import asyncio
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
+
+from evaluation.logs import LogsInForce
+from pipeline.errors import PeekproofError
+from pipeline.settings import Settings
+from schemas.logs import Log, Logs
+from schemas.topics import CATALOG, topics
+
+if TYPE_CHECKING:
+    from kafka.admin import KafkaAdminClient
+
+GO_ON = "`peekproof recover accept-gap` shows what is lost and goes on"
+REBUILD = "`peekproof recover rebuild` makes the state anew from the archive, as far as that reaches"
+
+
+class LogError(PeekproofError):
+    """A log is not the one that a state belongs to, or no longer holds what the state needs next."""
+
+
+class Found(NamedTuple):
+    """The cluster, and Kafka's id of each topic that there is (without the prefix); empty where brokers give none."""
+
+    cluster: str
+    topics: dict[str, str]
+
+
+class Said(msgspec.Struct, frozen=True):
+    """What is committed beside an offset: the ids of the logs of its topic and of the catalog that it was read by."""
+
+    log: str
+    catalog: str
+
+
+def find(admin: "KafkaAdminClient", settings: Settings) -> Found:
+    """What the cluster has."""
+    names = {settings.topic(topic.name): topic.name for topic in topics(settings.units_partitions)}
+    described = admin.describe_topics(sorted(names))
+    ids = {names[each["name"]]: str(each["topic_id"] or "") for each in described if not each["error_code"]}
+    return Found(admin.describe_cluster()["cluster_id"] or "", ids)
+
+
+def first(found: Found) -> Logs:
+    """The document's first version."""
+    return Logs(cluster=found.cluster, topics={topic: Log(id=log) for topic, log in sorted(found.topics.items())})
+
+
+def made_anew(logs: LogsInForce, found: Found) -> dict[str, str]:
+    """The topics whose log is another one than that in force, and its id."""
+    standing = logs.definition.topics
+    return {
+        topic: log
+        for topic, log in found.topics.items()
+        if log and topic in standing and standing[topic].id not in {"", log}
+    }
+
+
+def require(settings: Settings, logs: LogsInForce | None, found: Found) -> None:
+    """Raises LogError where a topic was made anew since the offsets of the deployment were taken."""
+    if logs is None:
+        return
+    lines = [
+        f"topic {settings.topic(topic)} was made anew: offsets of this deployment belong to its log "
+        f"{logs.definition.topics[topic].id} on cluster {logs.definition.cluster}; here is log {log} on cluster "
+        f"{found.cluster}. Nothing is read or written before somebody decides: {GO_ON}"
+        for topic, log in made_anew(logs, found).items()
+    ]
+    if lines:
+        raise LogError("\n".join(lines))
+
+
+def require_said(settings: Settings, logs: LogsInForce | None, found: Found, topic: str, said: str) -> None:
+    """Raises LogError where an offset was committed for another log of the topic, or under another catalog.
+
+    `said` is what was committed beside it; text that is not ours says nothing.
+    """
+    try:
+        kept = msgspec.json.decode(said, type=Said)
+    except msgspec.MsgspecError:
+        return
+    for name, log in ((topic, kept.log), (CATALOG, kept.catalog)):
+        now = found.topics.get(name, "")
+        if log and now and log != now and not (logs and logs.knows(name, log)):
+            way_out = GO_ON if name != CATALOG else "`peekproof restore` brings the former catalog back from a backup"
+            raise LogError(
+                f"topic {settings.topic(name)} was made anew: the group's offsets on {settings.topic(topic)} were "
+                f"committed with its log {log}; here is log {now} on cluster {found.cluster}. {way_out}"
+            )
+
+
+class Watch:
+    """Looks at the cluster's topics: one connection, kept open; of a thread of its own."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._admin: KafkaAdminClient | None = None
+
+    async def find(self) -> Found:
+        """What the cluster has now. Raises what kafka-python does."""
+        return await asyncio.to_thread(self._find)
+
+    def close(self) -> None:
+        """Disconnect."""
+        if self._admin is not None:
+            self._admin.close()
+
+    def _find(self) -> Found:
+        from kafka.admin import KafkaAdminClient  # noqa: PLC0415 (slow to import)
+
+        if self._admin is None:
+            self._admin = KafkaAdminClient(client_id="peekproof-logs", **self._settings.kafka_python_arguments())
+        return find(self._admin, self._settings)
