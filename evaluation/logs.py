@@ -33,6 +33,10 @@ class LogsInForce:
         of_partition = (gap for gap in self.gaps if (gap.stage, gap.topic, gap.partition) == (stage, topic, partition))
         return next((gap for gap in of_partition if gap.begin <= begin and end <= gap.end), None)
 
+    def gap_at(self, stage: str, topic: str, partition: int, offset: int) -> Gap | None:
+        """The accepted gap of a stage in which the offset lies."""
+        return self.gap(stage, topic, partition, offset, offset + 1)
+
 
 def logs_after(standing: LogsInForce | None, logs: Logs, append_time: int) -> LogsInForce:
     """What is in force after another version. Raises ValueError for one that loses a topic or lowers a base."""

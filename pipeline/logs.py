@@ -77,23 +77,25 @@ def require(settings: Settings, logs: LogsInForce | None, found: Found) -> None:
         raise LogError("\n".join(lines))
 
 
-def require_said(settings: Settings, logs: LogsInForce | None, found: Found, topic: str, said: str) -> None:
-    """Raises LogError where an offset was committed for another log of the topic, or under another catalog.
+def is_committed_here(settings: Settings, logs: LogsInForce | None, found: Found, topic: str, said: str) -> bool:
+    """Whether an offset was committed for the topic's log of today, by what was committed beside it.
 
-    `said` is what was committed beside it; text that is not ours says nothing.
+    False for a former log, which somebody decided to leave; text that is not ours says nothing. Raises LogError for a
+    log that the deployment does not know, and for one that was read by a catalog that it does not know.
     """
     try:
         kept = msgspec.json.decode(said, type=Said)
     except msgspec.MsgspecError:
-        return
+        return True
     for name, log in ((topic, kept.log), (CATALOG, kept.catalog)):
         now = found.topics.get(name, "")
         if log and now and log != now and not (logs and logs.knows(name, log)):
-            way_out = GO_ON if name != CATALOG else "`peekproof restore` brings the former catalog back from a backup"
+            way_out = GO_ON if name != CATALOG else "`peekproof restore` brings the former catalog back"
             raise LogError(
                 f"topic {settings.topic(name)} was made anew: the group's offsets on {settings.topic(topic)} were "
                 f"committed with its log {log}; here is log {now} on cluster {found.cluster}. {way_out}"
             )
+    return kept.log in {"", found.topics.get(topic, "")}
 
 
 class Watch:

@@ -9,7 +9,7 @@ from faust.types import TP
 from evaluation.logs import LogsInForce
 from pipeline import topics
 from pipeline.heartbeat import INTERVAL, Heartbeat
-from pipeline.logs import GO_ON, REBUILD, Found, LogError, Said, Watch, first, require, require_said
+from pipeline.logs import GO_ON, REBUILD, Found, LogError, Said, Watch, first, is_committed_here, require
 from pipeline.settings import Settings
 from pipeline.stages import STAGES
 from pipeline.stages.stage import Source, Stage
@@ -86,26 +86,25 @@ class Worker:
         """The stage's choice, or behind an accepted gap. Raises LogError where the log doesn't hold what comes next."""
         source = self.source(tp)
         base, name = self._base(source), f"{self._stage.name}: {tp.topic}/{tp.partition}"
-        chosen = await self._stage.start_position(source, log.begin + base)
-        if chosen is None:
-            require_said(self._settings, self._logs, self._found, source[0], log.said)
-            chosen = base + (log.begin if log.committed is None else log.committed)
-        if chosen > log.end + base:
+        begin, end = log.begin + base, log.end + base
+        position = await self._stage.start_position(source, begin)
+        if position is None:
+            is_ours = is_committed_here(self._settings, self._logs, self._found, source[0], log.said)
+            position = begin if log.committed is None or not is_ours else log.committed + base
+        if self._logs and (gap := self._logs.gap_at(self._stage.name, *source, position)):
+            await self._stage.skip(gap, gap.end)
+            position = gap.end
+        if position > end:
             raise LogError(
-                f"{name} must be read from offset {chosen} on, but its log ends at {log.end + base}: its end was lost, "
-                f"or the state belongs to another log. {GO_ON}; {REBUILD}"
+                f"{name} must be read from offset {position} on, but its log ends at {end}: its end was lost, or the "
+                f"state belongs to another log. {GO_ON}; {REBUILD}"
             )
-        if chosen < log.begin + base:
-            gap = self._logs and self._logs.gap(self._stage.name, *source, chosen, log.begin + base)
-            if not gap:
-                raise LogError(
-                    f"{name} must be read from offset {chosen} on, but its log begins at {log.begin + base}: "
-                    f"{log.begin + base - chosen} offsets are lost to this stage (retention, or somebody deleted "
-                    f"them). {GO_ON}; {REBUILD}"
-                )
-            await self._stage.skip(gap, log.begin + base)
-            chosen = log.begin + base
-        return chosen - base
+        if position < begin:
+            raise LogError(
+                f"{name} must be read from offset {position} on, but its log begins at {begin}: {begin - position} "
+                f"offsets are lost to this stage (retention, or somebody deleted them). {GO_ON}; {REBUILD}"
+            )
+        return position - base
 
     def begin(self, tp: TP, offset: int) -> None:
         """A partition is this worker's, from this offset on."""

@@ -155,6 +155,10 @@ class Partition:
         gaps = [gap for gap in self.gaps if gap.until is None or gap.until >= run.started]
         return msgspec.structs.replace(aggregate, gaps=gaps) if gaps and not aggregate.final else aggregate
 
+    def reached(self, topic: str, partition: int) -> int:
+        """The append time (ms UTC) that a source has reached; 0: not known."""
+        return self._clocks.get((topic, partition), 0)
+
     def began(self, flag: str, run: str) -> int | None:
         """The earliest entry into a run (ms UTC); None: nobody has entered, or it is over."""
         found = self._runs.get((flag, run))

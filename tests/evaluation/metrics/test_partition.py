@@ -4,7 +4,9 @@ from dataclasses import replace
 
 import pytest
 
+from evaluation.logs import logs_after
 from evaluation.metrics.partition import MissingError, Partition
+from schemas.logs import Gap, Log, Logs
 from schemas.units import Kind
 
 # Arms: 0 and 1 are a and b of exp-1's first allocation, 2 and 3 those of its second, 4 and 5 those of exp-2.
@@ -335,6 +337,52 @@ def test_an_offset_that_was_folded_is_ignored(log, make):
 def test_another_horizon_is_refused(log, make):
     with pytest.raises(ValueError, match="a horizon of 99 ms, this state by 100 ms"):
         log.send(make.exposure(1, 10), horizon=99)
+
+
+def accepted(stage, topic, begin, end, until=None):
+    """The logs in force after somebody accepted that a stage goes on at `end`."""
+    partition = 3 if topic == "units" else 0
+    gap = Gap(stage=stage, topic=topic, partition=partition, begin=begin, end=end, until=until, reason="retention")
+    return logs_after(None, Logs(cluster="c", topics={topic: Log(id="l")}, gaps=(gap,)), 0)
+
+
+def test_a_gap_of_a_source_that_was_accepted_stands_in_the_runs_that_it_concerns(make):
+    runs = [make.run("exp-1", [make.metric("m")]), make.run("exp-2", [make.metric("m")], started=500)]
+    log = make.Log(replace(make.catalog(5, runs), logs=accepted("assignment", "events", 1, 9, until=400)))
+    log.send(make.exposure(1, 10)).send(make.exposure(2, 10), begin=7)
+
+    assert log.sums() == {(0, "a"): (2, 0, 0, 0)}
+    told = [(gap.topic, gap.begin, gap.end, gap.reason) for gap in log.aggregate().gaps]
+    assert told == [("events", 1, 7, "retention")]
+    assert log.aggregate("exp-2").gaps == []
+    again = Partition.load(log.partition.save())
+    assert again.gaps == log.partition.gaps
+
+
+def test_a_gap_that_nobody_accepted_so_far_is_refused(make):
+    log = make.Log(
+        replace(make.catalog(5, [make.run("exp-1", [make.metric("m")])]), logs=accepted("assignment", "events", 1, 6))
+    )
+    log.send(make.exposure(1, 10))
+
+    with pytest.raises(MissingError, match="`peekproof recover accept-gap`"):
+        log.send(make.exposure(2, 10), begin=7)
+
+
+def test_behind_a_gap_of_its_own_log_a_partition_takes_each_source_where_it_goes_on(make):
+    log = make.Log(make.catalog(5, [make.run("exp-1", [make.metric("m")])]))
+    log.send(make.exposure(1, 10)).send(make.event(1, 11), topic="others")
+
+    log.partition.skip(accepted("aggregation", "units", 2, 50).gaps[0], 50)
+    log.partition = Partition.load(log.partition.save())
+    log.send(make.exposure(2, 10), begin=30)
+
+    assert (log.partition.offset, log.sums()) == (51, {(0, "a"): (2, 1, 1, 1)})
+    assert [(gap.topic, gap.begin, gap.end) for gap in log.aggregate().gaps] == [("units", 2, 50)]
+    with pytest.raises(MissingError, match="events/0 from offset 40, but 31 is the next"):
+        log.send(make.exposure(3, 10), begin=40)
+    log.send(make.event(2, 12), begin=20, topic="others")
+    assert log.sums() == {(0, "a"): (2, 2, 2, 2)}
 
 
 def test_a_catalog_that_was_not_read_far_enough_is_refused(log, make):

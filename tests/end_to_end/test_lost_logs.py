@@ -1,0 +1,209 @@
+"""Logs that are made anew, cut or expired under the stages: a refusal that names the way out, and the way out."""
+
+import json
+import re
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from kafka import KafkaProducer, TopicPartition
+from kafka.admin import KafkaAdminClient
+
+from evaluation.significance.look import decode_look
+from pipeline import topics
+from pipeline.reading import read_topic
+from pipeline.settings import Settings
+from pipeline.supervisor import Worker
+from schemas.look import Look
+from schemas.topics import EVENTS, EXPOSURES, RESULTS, UNITS
+from tests.conftest import deployed
+from tests.live import wait_for
+from tests.pipeline.shop import Shop
+
+METRIC = "key: revenue\nowner: shop\ntype: sum\nevent: purchase\nproperty: revenue\nwindow: 1h\n"
+STAGES = ("assignment", "aggregation", "significance", "archive")
+ACCEPT = ("recover", "accept-gap", "--yes", "--reason", "an idle week")
+
+
+class Deployment:
+    """One experiment that runs, its stages, and units that meet it and buy for 1.00 each."""
+
+    def __init__(self, settings: Settings, directory: Path) -> None:
+        self.settings = settings
+        self.shop = Shop(directory, settings)
+        (directory / "metrics" / "a.yaml").write_text(METRIC)
+        self.shop.rewrite("metric: purchase", "metric: revenue")
+        self.shop.rewrite("rollout: 50", "rollout: 100")
+        self.shop.apply()
+        self.shop.call("experiment", "start", "button")
+        time.sleep(1.1)  # a version applies to what is appended a second later
+        self.sent = 0
+
+    @contextmanager
+    def working(self) -> Iterator[list[Worker]]:
+        logs = self.settings.data / "logs"
+        logs.mkdir(parents=True, exist_ok=True)
+        workers = [Worker(name, 0, ["worker", name], logs, self.shop.environment) for name in STAGES]
+        try:
+            yield workers
+        finally:
+            for worker in workers:
+                worker.process.terminate()
+            for worker in workers:
+                worker.process.wait(30)
+
+    def send(self, number: int) -> None:
+        """So many more units."""
+        producer = KafkaProducer(**self.settings.kafka_python_arguments())
+        now = time.time_ns() // 1_000_000
+        for unit in range(self.sent, self.sent + number):
+            who = {"user_id": f"u{unit}", "time": now, "insert_id": f"i{unit}"}
+            variant = "treatment" if unit % 2 else "control"
+            bought = {"event_type": "purchase", "event_properties": {"revenue": 1.0}}
+            for topic, said in ((EXPOSURES, {"flag_key": "button", "variant": variant}), (EVENTS, bought)):
+                value = json.dumps(who | said).encode()
+                producer.send(self.settings.topic(topic), value, key=str(unit).encode())
+        producer.close()
+        self.sent += number
+
+    def look(self) -> Look | None:
+        found = [decode_look(record.value) for record in read_topic(self.settings, RESULTS)]
+        return max(found, key=lambda each: each.look, default=None)
+
+    def counted(self) -> tuple[int, int]:
+        """Units, and what they bought for."""
+        look = self.look()
+        if look is None:
+            return 0, 0
+        (cell,) = [cell for cell in look.cells if (cell.reading, cell.segment) == ("live", "all")]
+        return sum(arm.units for arm in look.health.arms), (int(cell.sum) + int(cell.control_sum)) // 100
+
+    def wait_for(self, number: int) -> None:
+        wait_for(lambda: self.counted() == (number, number), 60, f"{number} units, not {self.counted()}")
+
+    def refused(self, name: str) -> str:
+        """What a worker says that refuses to start."""
+        worker = Worker(name, 1, ["worker", name], self.settings.data / "logs", self.shop.environment)
+        assert worker.process.wait(60) == 1
+        return worker.log.read_text()
+
+    def admin(self) -> KafkaAdminClient:
+        return KafkaAdminClient(**self.settings.kafka_python_arguments())
+
+    def cut(self, *names: str) -> None:
+        """Delete all records of these topics."""
+        admin = self.admin()
+        listed = admin.describe_topics([self.settings.topic(name) for name in names])
+        places = [
+            TopicPartition(each["name"], part["partition_index"]) for each in listed for part in each["partitions"]
+        ]
+        admin.delete_records(dict.fromkeys(places, -1))
+        admin.close()
+
+    def make_anew(self, *names: str) -> None:
+        """Delete these topics, and create them again."""
+        admin = self.admin()
+        ours = {self.settings.topic(name) for name in names}
+        admin.delete_topics(sorted(ours))
+        wait_for(lambda: not ours & set(admin.list_topics()))
+        admin.close()
+        topics.create(self.settings)
+
+
+@pytest.fixture
+def deployment(broker: str, tmp_path: Path) -> Iterator[Deployment]:
+    short = {"units_partitions": 2, "horizon": 20_000, "tolerance": 20_000, "checkpoint_interval": 2_000}
+    with deployed(broker, tmp_path / "data", archive_interval=1_000, **short) as settings:
+        yield Deployment(settings, tmp_path / "shop")
+
+
+def test_sources_that_were_made_anew_are_refused_until_somebody_decides(deployment: Deployment) -> None:
+    with deployment.working():
+        deployment.send(1_000)
+        deployment.wait_for(1_000)
+    deployment.make_anew(EXPOSURES, EVENTS)
+    deployment.send(600)
+
+    said = deployment.refused("assignment")
+
+    assert (
+        f"topic {deployment.settings.topic(EXPOSURES)} was made anew: offsets of this deployment belong to its log"
+        in said
+    )
+    assert "`peekproof recover accept-gap`" in said
+    shown = deployment.shop.call("recover", "accept-gap", code=1).output
+    assert "topic exposures was made anew" in shown
+    deployment.shop.call(*ACCEPT)
+    with deployment.working():
+        deployment.send(2_000)
+        deployment.wait_for(3_600)
+        look = deployment.look()
+        assert {gap.topic for gap in look.health.gaps} == {EXPOSURES, EVENTS}
+        assert "were lost and are in no number (an idle week)" in look.verdict.reason
+        time.sleep(3)
+    replayed = deployment.shop.told("replay")
+    assert set(replayed["outcomes"]) <= {"same", "not yet archived"}
+    assert replayed["outcomes"]["same"] >= 3
+    assert deployment.shop.told("recover", "accept-gap") == {"made_anew": [], "missing": [], "accepted": False}
+
+
+def test_records_that_expired_unread_are_a_gap_that_can_be_accepted(deployment: Deployment) -> None:
+    with deployment.working():
+        deployment.send(200)
+        deployment.wait_for(200)
+    deployment.send(300)
+    deployment.cut(EXPOSURES, EVENTS)
+
+    said = deployment.refused("assignment")
+
+    assert re.search(r"must be read from offset \d+ on, but its log begins at \d+: \d+ offsets are lost", said)
+    missing = deployment.shop.call("recover", "accept-gap", "--json", code=1)
+    gaps = json.loads(missing.stdout)["missing"]
+    assert {gap["stage"] for gap in gaps} == {"assignment", "archive"}
+    assert sum(gap["end"] - gap["begin"] for gap in gaps if gap["stage"] == "assignment") == 600
+    assert all(gap["since"] <= gap["until"] for gap in gaps)
+    deployment.shop.call(*ACCEPT)
+    with deployment.working():
+        deployment.send(400)
+        deployment.wait_for(600)
+        assert "600 records of events and exposures were lost" in deployment.look().verdict.reason
+
+    # After an idle week the group has no offsets either: assignment cannot know, and aggregation sees the hole.
+    deployment.send(100)
+    deployment.cut(EXPOSURES, EVENTS)
+    admin = deployment.admin()
+    admin.delete_groups([deployment.settings.group("assignment")])
+    admin.close()
+    with deployment.working() as workers:
+        deployment.send(50)
+        aggregation = next(worker for worker in workers if worker.name == "aggregation")
+        assert aggregation.process.wait(60) == 1
+        assert "`peekproof recover accept-gap` shows what is lost" in aggregation.log.read_text()
+    deployment.shop.call(*ACCEPT)
+    with deployment.working():
+        deployment.send(50)
+        deployment.wait_for(700)
+        assert "800 records of events and exposures were lost" in deployment.look().verdict.reason
+
+
+def test_what_stages_tell_each_other_may_be_made_anew_too(deployment: Deployment) -> None:
+    with deployment.working():
+        deployment.send(200)
+        deployment.wait_for(200)
+        time.sleep(2.5)  # until all of it is archived
+    number = deployment.look().look
+    deployment.make_anew(UNITS, RESULTS)
+    deployment.send(100)
+    for stage in ("aggregation", "significance"):
+        assert "was made anew" in deployment.refused(stage)
+
+    deployment.shop.call(*ACCEPT)
+
+    assert deployment.look().look == number
+    with deployment.working():
+        deployment.send(100)
+        deployment.wait_for(400)
+        assert deployment.look().look > number
+        assert all(offset > 0 for offset in deployment.look().offsets.values())
