@@ -2,8 +2,17 @@
 
 A reader sees one snapshot for as long as it holds it open, never blocks the store, and never finds half a file. Small
 tables are copied; events, exposures and the older history are views over immutable Parquet files, named one by one,
-which stay for ten minutes after they were replaced. The file is written in the storage format of DuckDB 1.4, which
-every later version reads, and mode 0444, because a session that opens it for writing would lock out the others.
+which stay for ten minutes after they were replaced. Nobody may write the file, because a session that opens it for
+writing would lock out the others.
+
+The Parquet files lie below the snapshot's directory. DuckDB looks for relative names in the working directory of the
+session, not beside the database, so the views ask for it (`_place`): the variable `peekproof_data` where a session has
+set it; else the directory of the file that the session opened, where that has the snapshot's name (DuckDB's setting
+temp_directory tells: it is the opened file's name with `.tmp` behind it); else the directory that we wrote it in.
+
+The file is written in the storage format of DuckDB 1.0, and its views want no more than 1.1 has, but for `TRY`, which
+is of 1.3, and without which one record that is no UTF-8 would fail a whole query. Where an older client meets it, the
+session ends with an internal error; so `events` and `exposures` refuse it before that, in a sentence (`NEWER`).
 """
 
 import os
@@ -39,15 +48,15 @@ def publish(store: Store, path: Path, archive_directory: Path) -> None:
         tables.METRICS: metric_rows(catalog),
         tables.CATALOG: catalog_rows(store),
         tables.PIPELINE_HEALTH: health_rows(store.beats.values()),
-        tables.ABOUT: about_rows(store, path),
+        tables.ABOUT: about_rows(store, path.name),
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.tmp")  # ours alone: a store has one owner
     for left in (temporary, _log_of(temporary)):  # by one who was killed, or failed
         left.unlink(missing_ok=True)
-    temporary.write_bytes(_template(archive_directory, store.directory))
+    temporary.write_bytes(_template(path, archive_directory, store.directory))
     run = store.connection.execute
-    run(f"ATTACH {literal(temporary)} AS snapshot (STORAGE_VERSION 'v1.4.0')")
+    run(f"ATTACH {literal(temporary)} AS snapshot ({STORAGE})")
     try:
         run("BEGIN")
         for table in COPIED:
@@ -57,7 +66,7 @@ def publish(store: Store, path: Path, archive_directory: Path) -> None:
                 store.connection.register("arriving", table.arrow(rows))
                 run(f"INSERT INTO snapshot.{table.name} BY NAME FROM arriving")
                 store.connection.unregister("arriving")
-        for macro in _macros(_closed(archive_directory), store.history_files()):
+        for macro in _macros(path, _closed(archive_directory), store.history_files()):
             run(f"CREATE OR REPLACE MACRO snapshot.{macro}")
         run("COMMIT")
     except BaseException:
@@ -161,7 +170,7 @@ def health_rows(beats: Iterable[Beat]) -> list[dict[str, Any]]:
     return rows
 
 
-def about_rows(store: Store, path: Path) -> list[dict[str, Any]]:
+def about_rows(store: Store, name: str) -> list[dict[str, Any]]:
     """The row of `about`."""
     return [
         {
@@ -169,8 +178,9 @@ def about_rows(store: Store, path: Path) -> list[dict[str, Any]]:
             "schema_version": tables.SCHEMA_VERSION,
             "published": time.time_ns() // 1_000_000,
             "ignored_looks": store.ignored_looks,
-            "open_with": f"duckdb -readonly {path}; in Python duckdb.connect('{path}', read_only=True)",
-            "refresh_with": f"ATTACH OR REPLACE '{path}' AS peekproof (READ_ONLY), or open it again",
+            "open_with": f"duckdb -readonly {name}; in Python duckdb.connect('{name}', read_only=True). {LEAST_CLIENT}",
+            "refresh_with": f"open it again; where it is attached: DETACH peekproof; ATTACH '{name}' (READ_ONLY)",
+            "move_with": MOVING,
         }
     ]
 
@@ -228,7 +238,7 @@ def _document(value: bytes | None) -> dict[str, Any]:
 
 
 @cache
-def _template(archive_directory: Path, store_directory: Path) -> bytes:
+def _template(path: Path, archive_directory: Path, store_directory: Path) -> bytes:
     """A snapshot without rows. (Its 250 comments take 0.1 s: more than all the rest of publishing.)
 
     The views read the archive through macros, so that another list of files leaves them and their comments alone.
@@ -237,11 +247,13 @@ def _template(archive_directory: Path, store_directory: Path) -> bytes:
     with TemporaryDirectory() as directory, duckdb.connect() as connection:
         file = Path(directory) / "template.duckdb"
         run = connection.execute
-        run(f"ATTACH {literal(file)} AS template (STORAGE_VERSION 'v1.4.0')")
+        run(f"ATTACH {literal(file)} AS template ({STORAGE})")
         run("USE template")  # so that the views' names hold under any name that an analyst gives the file
         for table in (*COPIED, *COMPUTED):
             run(f"CREATE TABLE {table.name} ({table.ddl})")
-        for macro in _macros({topic: [archive.write_empty(archive_directory)] for topic in SENT}, [history]):
+        run("CREATE MACRO utf8(value) AS TRY(decode(value))")
+        empty = {topic: [archive.write_empty(archive_directory)] for topic in SENT}
+        for macro in _macros(path, empty, [history]):
             run(f"CREATE MACRO {macro}")
         for table, query in VIEWS.items():
             run(f"CREATE VIEW {table.name} AS {query}")
@@ -264,15 +276,32 @@ def _closed(directory: Path) -> dict[str, list[Path]]:
     return files
 
 
-def _macros(archived: dict[str, list[Path]], history: list[Path]) -> list[str]:
+def _macros(path: Path, archived: dict[str, list[Path]], history: list[Path]) -> list[str]:
     """Table macros over named files: `archived_events`, `archived_exposures` and `older_results`."""
+
+    def located(files: Iterable[Path]) -> str:
+        names = ", ".join(_text(os.path.relpath(file, path.parent)) for file in files)
+        return f"[{_place(path)} || file FOR file IN [{names}]]"
+
     return [
         *(
-            f"archived_{topic}() AS TABLE FROM read_parquet({_list(files)}, filename = true)"
+            f"archived_{topic}() AS TABLE SELECT found.* FROM query({NEWER}), "
+            f"read_parquet({located(files)}, filename = true) AS found"
             for topic, files in archived.items()
         ),
-        f"older_results() AS TABLE FROM read_parquet({_list(history)}, union_by_name = true)",
+        f"older_results() AS TABLE FROM read_parquet({located(history)}, union_by_name = true)",
     ]
+
+
+def _place(path: Path) -> str:
+    """The SQL of the directory below which the archive and the history lie; it ends in a slash or is empty."""
+    opened = "current_setting('temp_directory')"
+    return rf"""coalesce(
+        getvariable('peekproof_data')::VARCHAR || '/',
+        CASE WHEN regexp_replace({opened}, '^.*[/\\]', '') = {_text(path.name + ".tmp")}
+        THEN regexp_replace({opened}, '[^/\\]*$', '') END,
+        {_text(f"{path.parent}/")}
+    )"""
 
 
 def _sent(topic: str, view: Table) -> str:
@@ -283,7 +312,8 @@ def _sent(topic: str, view: Table) -> str:
         {column.name: "BIGINT" if column.name == "time" else column.type for column in fields}
     ).decode()
     shown = ", ".join(
-        'coalesce(TRY(make_timestamp_ms(said."time")), appended) AS "time"'
+        f'CASE WHEN said."time" BETWEEN {_FIRST_MS} AND {_LAST_MS} THEN epoch_ms(said."time") '
+        'ELSE appended END AS "time"'
         if column.name == "time"
         else f'said."{column.name}" AS "{column.name}"'
         for column in fields
@@ -298,15 +328,15 @@ def _sent(topic: str, view: Table) -> str:
                 FROM (
                     SELECT appended, kafka_partition, kafka_offset,
                         CASE WHEN content_type = 'application/x-ndjson'
-                        THEN list_filter(string_split(text, chr(10)), lambda line: line NOT IN ('', chr(13)))
+                        THEN [line FOR line IN string_split(text, chr(10)) IF line NOT IN ('', chr(13))]
                         ELSE [text] END AS lines
                     FROM (
-                        SELECT make_timestamp_ms(append_time) AS appended,
+                        SELECT epoch_ms(append_time) AS appended,
                             TRY_CAST(string_split(filename, '/')[-2] AS INTEGER) AS kafka_partition,
-                            "offset" AS kafka_offset, TRY(decode(value)) AS text,
-                            lower(trim(string_split(TRY(decode(
-                                list_filter(headers, lambda header: lower(header.key) = 'content-type')[1].value
-                            )), ';')[1])) AS content_type
+                            "offset" AS kafka_offset, utf8(value) AS text,
+                            lower(trim(string_split(utf8(
+                                [header.value FOR header IN headers IF lower(header.key) = 'content-type'][1]
+                            ), ';')[1])) AS content_type
                         FROM archived_{topic}()
                     )
                 )
@@ -314,14 +344,20 @@ def _sent(topic: str, view: Table) -> str:
         ) WHERE said IS NOT NULL"""
 
 
-def _list(files: Iterable[Path]) -> str:
-    return f"[{', '.join(literal(path) for path in files)}]"
-
-
 def _text(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
+STORAGE = "STORAGE_VERSION 'v1.0.0'"
+NEWER = r"""CASE WHEN regexp_matches(version(), '^v(0|1[.][0-2])[.]')
+    THEN error('events and exposures want DuckDB 1.3 or later, and this is ' || version()) ELSE 'SELECT NULL' END"""
+LEAST_CLIENT = "DuckDB 1.3 or later reads all of it, 1.1 and 1.2 all but the views events and exposures"
+MOVING = (
+    "With the directories archive and store/history beside it, it can be read from anywhere, also a copy. Where it has "
+    "another name, or is attached in a session that opened another file, tell its views their directory: "
+    "SET VARIABLE peekproof_data = '/directory'"
+)
+_FIRST_MS, _LAST_MS = -9_223_372_022_400_000, 9_223_372_036_854_775  # of a TIMESTAMP
 _SPACE = "chr(9) || chr(10) || chr(13) || chr(32)"  # of JSON
 _OLDER = ", ".join(f'"{column.name}"::{column.type} AS "{column.name}"' for column in tables.RESULTS_HISTORY.columns)
 SENT = (EVENTS, EXPOSURES)

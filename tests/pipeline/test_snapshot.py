@@ -1,6 +1,8 @@
 """The snapshot as analysts meet it: another process, another DuckDB, while it is replaced again and again."""
 
 import json
+import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -16,7 +18,7 @@ import pytest
 from pipeline import store as store_module
 from pipeline.archive import Archive
 from pipeline.snapshot import publish
-from pipeline.store import Store
+from pipeline.store import Store, literal
 from pipeline.tables import CELL
 from schemas.catalog import Allocation, Document, Flag, FlagState, Goal, Hypothesis, Metric, Run, Variant
 from schemas.look import Cell
@@ -231,6 +233,102 @@ def test_the_duckdb_command_reads_every_table_under_any_name(snapshot: Path) -> 
 
     assert set(rows) == set(names)
     assert (rows["events"], rows["exposures"], rows["results"], rows["results_history"]) == (3, 1, 4, 20)
+
+
+COUNTS = (
+    "SELECT (SELECT count(*) FROM {0}events), (SELECT count(*) FROM {0}exposures), count(*) FROM {0}results_history"
+)
+
+
+@pytest.fixture
+def copy(tmp_path: Path, store: Store, looks: Looks, snapshot: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the snapshot, of its archive and of a history that stands in files; what they were made of is gone."""
+    monkeypatch.setattr(store_module, "RECENT_ROWS", 20)
+    store.add_looks(looks(6, 6, offset=5))
+    store.flush()
+    publish(store, snapshot, tmp_path / "archive")
+    copy = tmp_path / "an analyst's" / "copy"
+    for directory in ("archive", "store/history"):
+        shutil.copytree(tmp_path / directory, copy / directory)
+        shutil.rmtree(tmp_path / directory)
+    return Path(shutil.move(snapshot, copy))
+
+
+def test_a_copy_can_be_read_wherever_it_lies(copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    counts = [(3, 1, 24)]
+    assert ask(copy, "SELECT count(*) FROM results_recent") == [(0,)]
+
+    assert ask(copy, COUNTS.format("")) == counts
+    for directory in (tmp_path, copy.parent, tmp_path / "store"):
+        monkeypatch.chdir(directory)
+        assert ask(Path(os.path.relpath(copy)), COUNTS.format("")) == counts
+        answer = subprocess.run(
+            [CLI, "-readonly", "-csv", "-noheader", os.path.relpath(copy), "-c", COUNTS.format("")],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert answer.stdout == "3,1,24\n"
+
+
+def test_a_session_that_attaches_a_copy_says_where_it_lies(copy: Path, tmp_path: Path) -> None:
+    renamed = copy.with_name("monday.duckdb")
+    shutil.copy(copy, renamed)
+
+    for opened, attached in ((":memory:", copy), (str(tmp_path / "mine.duckdb"), copy), (str(copy), renamed)):
+        with duckdb.connect(opened, read_only=opened == str(copy)) as session:
+            session.execute(f"ATTACH {literal(attached)} AS theirs (READ_ONLY)")
+            session.execute("SET VARIABLE peekproof_data = $1", [str(copy.parent)])
+            assert session.execute(COUNTS.format("theirs.")).fetchall() == [(3, 1, 24)]
+
+
+def test_a_session_that_attaches_it_where_it_was_written_need_not_say_so(snapshot: Path, tmp_path: Path) -> None:
+    for opened in (":memory:", str(tmp_path / "mine.duckdb")):
+        with duckdb.connect(opened) as session:
+            session.execute(f"ATTACH '{snapshot}' AS theirs (READ_ONLY)")
+            assert session.execute(COUNTS.format("theirs.")).fetchall() == [(3, 1, 20)]
+
+
+def test_a_session_that_attached_it_sees_a_newer_snapshot_as_about_says(
+    tmp_path: Path, store: Store, snapshot: Path, looks: Looks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    ((way,),) = ask(snapshot, "SELECT refresh_with FROM about")
+    with duckdb.connect() as session:
+        session.execute(f"ATTACH '{snapshot}' AS peekproof (READ_ONLY)")
+        store.add_looks(looks(6, 6, offset=5))
+        store.flush()
+        publish(store, snapshot, tmp_path / "archive")
+        session.execute(str(way).partition("attached: ")[2])
+
+        assert session.execute(COUNTS.format("peekproof.")).fetchall() == [(3, 1, 24)]
+
+
+# Directories with other versions of the client, made by `pip install --no-deps --target DIRECTORY duckdb==1.1.3`.
+CLIENTS = [Path(name) for name in os.environ.get("PEEKPROOF_CLIENTS", "").split(":") if name]
+OTHER_CLIENT = """
+import sys
+import duckdb
+with duckdb.connect(sys.argv[1], read_only=True) as session:
+    for (name,) in session.execute("SELECT table_name FROM information_schema.tables").fetchall():
+        try:
+            session.execute(f"FROM {name}").fetchall()
+        except duckdb.Error as error:
+            assert name in ("events", "exposures"), name
+            assert "want DuckDB 1.3 or later, and this is v" in str(error), error
+            assert duckdb.__version__ < "1.3"
+print(duckdb.__version__)
+"""
+
+
+def test_the_file_has_the_format_that_old_clients_read(snapshot: Path) -> None:
+    assert int.from_bytes(snapshot.read_bytes()[12:20], "little") == 64  # of DuckDB 1.0 to 1.1
+
+
+@pytest.mark.parametrize("client", CLIENTS, ids=str)
+def test_other_clients_read_it_from_1_1_on(copy: Path, client: Path) -> None:
+    environment = os.environ | {"PYTHONPATH": str(client)}
+    subprocess.run([sys.executable, "-c", OTHER_CLIENT, copy], env=environment, check=True)
 
 
 def test_an_empty_snapshot_can_be_read(tmp_path: Path) -> None:
