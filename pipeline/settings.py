@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 FILE = Path("configs/peekproof.toml")
 PROTOCOLS = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
+READERS = ("owner", "group", "everybody")
 MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
 
 
@@ -45,6 +46,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     bootstrap_servers: str | None = None
     prefix: str = ""
     data: Path = Path("data")
+    readers: str = "owner"
     checkpoints: str | None = None
     units_partitions: int = 16
     horizon: int = 3_600_000
@@ -241,6 +243,7 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
     "bootstrap_servers": _servers,
     "prefix": _prefix,
     "data": Path,
+    "readers": _one_of(*READERS),
     "checkpoints": _location,
     "units_partitions": _partitions,
     "horizon": parse_duration,

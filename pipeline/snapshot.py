@@ -74,7 +74,7 @@ def publish(store: Store, path: Path, archive_directory: Path) -> None:
         raise
     finally:
         run("DETACH snapshot")
-    temporary.chmod(0o444)
+    temporary.chmod(temporary.stat().st_mode & 0o444)
     _log_of(path).unlink(missing_ok=True)  # of a session that wrote: it does not fit this file
     os.replace(temporary, path)
 

@@ -88,9 +88,9 @@ class Store:
         self.directory = Path(directory).absolute()
         self.directory.mkdir(parents=True, exist_ok=True)
         self._lock = _lock(self.directory)
-        self.connection = duckdb.connect(
-            str(self.directory / "private.duckdb"), config={"threads": 1, "memory_limit": "512MB"}
-        )
+        self._file = self.directory / "private.duckdb"
+        self.connection = duckdb.connect(str(self._file), config={"threads": 1, "memory_limit": "512MB"})
+        self._file.chmod(0o600)  # whoever else opens it, if only to read, keeps us out
         self._create()
         self._pending = _Pending()
         self._adding = threading.Lock()

@@ -10,6 +10,7 @@ from evaluation.logs import LogsInForce
 from pipeline import topics
 from pipeline.heartbeat import INTERVAL, Heartbeat
 from pipeline.logs import GO_ON, REBUILD, Found, LogError, Said, Watch, first, is_committed_here, require
+from pipeline.readers import admit
 from pipeline.settings import Settings
 from pipeline.stages import STAGES
 from pipeline.stages.stage import Source, Stage
@@ -27,6 +28,7 @@ def run_worker(name: str, settings: Settings) -> None:
 
     Raises PeekproofError where the cluster's topics don't fit.
     """
+    admit(settings)
     topics.require(settings)
     module, kind = STAGES[name].split(":")
     stage = getattr(importlib.import_module(module), kind)(settings)

@@ -7,6 +7,7 @@ import click
 
 from pipeline.broker import Broker, command
 from pipeline.errors import PeekproofError
+from pipeline.readers import admit
 from pipeline.settings import Settings
 
 
@@ -22,7 +23,9 @@ def broker(port: int, data: Path | None, prepare: bool) -> None:
         command()
         return
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C
-    own = Broker(data or Settings.read().data / "broker", port)
+    settings = Settings.read()
+    admit(settings)
+    own = Broker(data or settings.data / "broker", port)
     try:
         own.start()
         click.echo(own.bootstrap_servers)

@@ -18,6 +18,7 @@ from pipeline.demo.session import Moment, Outcome, Show, run_demo
 from pipeline.demo.view import View, lines, summary
 from pipeline.demo.watch import Watch
 from pipeline.errors import PeekproofError
+from pipeline.readers import admit
 from pipeline.settings import Settings
 
 PLAIN_SECONDS = 5.0  # between plain lines
@@ -35,12 +36,14 @@ def demo(seconds: float, events_per_second: float, as_json: bool) -> None:
     everything sent has been counted, and every result is final.
     """
     console = Console()
+    settings = Settings.read()
+    admit(settings)
     if as_json:
-        outcome = run_demo(Settings.read(), seconds, events_per_second, lambda *_: None)
+        outcome = run_demo(settings, seconds, events_per_second, lambda *_: None)
         click.echo(msgspec.json.encode(outcome))
     else:
         with pictures(console) if console.is_terminal else _plain() as show:
-            outcome = run_demo(Settings.read(), seconds, events_per_second, show)
+            outcome = run_demo(settings, seconds, events_per_second, show)
         console.print(summary(outcome, Path.cwd()), soft_wrap=True)
     if not outcome.complete:
         raise PeekproofError(_why(outcome))

@@ -7,6 +7,7 @@ import msgspec
 
 from pipeline.cli.documents import author, json_option
 from pipeline.http.keys import ROLES, Keys, Role
+from pipeline.readers import admit
 from pipeline.settings import Settings
 
 
@@ -26,7 +27,9 @@ def create(role: Role, name: str, deployment: str | None, as_json: bool) -> None
     client and server keys evaluate flags and send events; a viewer reads, an experimenter also edits flags and
     experiments and leads them, an admin also edits deployments.
     """
-    made, text = Keys(Settings.read().data).create(role, name, deployment)
+    settings = Settings.read()
+    admit(settings)
+    made, text = Keys(settings.data).create(role, name, deployment)
     if as_json:
         click.echo(msgspec.json.encode({"id": made.id, "key": text}))
     else:

@@ -9,6 +9,7 @@ import click
 
 from pipeline import topics
 from pipeline.http.listening import HOME, address, with_free_port
+from pipeline.readers import admit
 from pipeline.settings import Settings
 from pipeline.stages import STAGES
 from pipeline.supervisor import Supervisor
@@ -38,6 +39,7 @@ def up(workers: int) -> None:
     """Run every stage and the server on this machine until SIGTERM; what falls starts again."""
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s")
     settings = with_free_port(Settings.read())
+    admit(settings)
     topics.require(settings)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -56,7 +56,7 @@ def test_shipped_file_explains_every_setting_and_shows_the_defaults(file: Path) 
 
     assert read(file, shipped) == Settings()
     assert given == Settings()
-    assert len(lines) == 8
+    assert len(lines) == 9
 
 
 @pytest.mark.parametrize(
@@ -71,6 +71,7 @@ def test_shipped_file_explains_every_setting_and_shows_the_defaults(file: Path) 
         ('prefix = ".a"', "prefix: '.a' does not fit"),
         ('bootstrap_servers = "localhost"', "bootstrap_servers: 'localhost' does not fit; write host:port"),
         ('security_protocol = "TLS"', "security_protocol: 'TLS' does not fit; write one of PLAINTEXT, SSL"),
+        ('readers = "friends"', "readers: 'friends' does not fit; write one of owner, group, everybody"),
         ('horizont = "1h"', "horizont: there is no such setting; did you mean horizon?"),
         ("= 3", "is no TOML"),
     ],

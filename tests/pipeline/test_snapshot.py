@@ -305,7 +305,7 @@ def test_a_session_that_attached_it_sees_a_newer_snapshot_as_about_says(
 
 
 # Directories with other versions of the client, made by `pip install --no-deps --target DIRECTORY duckdb==1.1.3`.
-CLIENTS = [Path(name) for name in os.environ.get("PEEKPROOF_CLIENTS", "").split(":") if name]
+CLIENTS = os.environ.get("PEEKPROOF_CLIENTS", "").split(":")  # "": our own
 OTHER_CLIENT = """
 import sys
 import duckdb
@@ -325,9 +325,9 @@ def test_the_file_has_the_format_that_old_clients_read(snapshot: Path) -> None:
     assert int.from_bytes(snapshot.read_bytes()[12:20], "little") == 64  # of DuckDB 1.0 to 1.1
 
 
-@pytest.mark.parametrize("client", CLIENTS, ids=str)
-def test_other_clients_read_it_from_1_1_on(copy: Path, client: Path) -> None:
-    environment = os.environ | {"PYTHONPATH": str(client)}
+@pytest.mark.parametrize("client", CLIENTS)
+def test_every_client_reads_it_from_1_1_on(copy: Path, client: str) -> None:
+    environment = os.environ | {"PYTHONPATH": client}
     subprocess.run([sys.executable, "-c", OTHER_CLIENT, copy], env=environment, check=True)
 
 
