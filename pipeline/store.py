@@ -5,16 +5,13 @@ are buffered by `add_*` and written by `flush`, which may run in a thread of its
 flushed: `offsets` says from where to read again, and a record below them is skipped.
 """
 
-import fcntl
-import os
-import socket
 import threading
 import time
 import uuid
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import duckdb
 import msgspec
@@ -22,7 +19,7 @@ import pyarrow as pa
 
 from evaluation.catalog import History
 from pipeline import durable
-from pipeline.errors import PeekproofError
+from pipeline.owner import own
 from pipeline.tables import CELL, CELL_KEY, DEAD_LETTER_TOTALS, DEAD_LETTERS, RESULTS, RESULTS_RECENT
 from schemas import topics
 from schemas.dead_letter import from_record
@@ -42,10 +39,6 @@ VALUE_KEPT = 500  # bytes of a dead letter
 SILENT_MS = 3_600_000  # after which a worker is forgotten
 
 Run = tuple[str, str]  # experiment, run
-
-
-class StoreLockedError(PeekproofError):
-    """Another process owns the store."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +79,7 @@ class Store:
 
     def __init__(self, directory: Path | str) -> None:
         self.directory = Path(directory).absolute()
-        self.directory.mkdir(parents=True, exist_ok=True)
-        self._lock = _lock(self.directory)
+        self._lock = own(self.directory)
         self._file = self.directory / "private.duckdb"
         self.connection = duckdb.connect(str(self._file), config={"threads": 1, "memory_limit": "512MB"})
         self._file.chmod(0o600)  # whoever else opens it, if only to read, keeps us out
@@ -419,22 +411,3 @@ def _letter_row(  # noqa: PLR0917
         "value": None if value is None else value[:VALUE_KEPT].decode("utf-8", "backslashreplace"),
         "bytes": None if value is None else len(value),
     }
-
-
-def _lock(directory: Path) -> IO[str]:
-    path = directory / "lock"
-    file = path.open("a+", encoding="utf-8")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        file.seek(0)
-        holder = file.read().strip() or "another process"
-        file.close()
-        raise StoreLockedError(
-            f"the store in {directory} belongs to {holder}; one storage worker owns it: stop that one, or set "
-            "PEEKPROOF_DATA to another directory"
-        ) from error
-    file.truncate(0)
-    file.write(f"process {os.getpid()} on {socket.gethostname()}")
-    file.flush()
-    return file

@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import uuid
 
 import msgspec
 from faust.types import TP
@@ -177,10 +178,15 @@ class Worker:
 
 
 def create_worker(stage: Stage, settings: Settings) -> App:
-    """The stage's Faust app, in the stage's consumer group."""
-    app = create_app(
-        settings.group(stage.name), settings.servers(), broker_credentials=settings.faust_broker_credentials()
-    )
+    """The stage's Faust app, in the stage's consumer group; of a stage that is whole, in a group of this worker's own.
+
+    The workers of one group share the partitions, so two that keep them in different directories would have parts.
+    """
+    group = settings.group(stage.name)
+    if stage.is_whole:
+        group += f"-{uuid.uuid4().hex}"
+    app = create_app(group, settings.servers(), broker_credentials=settings.faust_broker_credentials())
+    app.keeps_offsets = not stage.is_whole
     worker = Worker(stage, settings, app)
     app.fetch_min_bytes, app.fetch_wait_ms = stage.fetch_min_bytes, stage.fetch_wait_ms
     app.prepare, app.finish = worker.start, worker.stop

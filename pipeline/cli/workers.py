@@ -23,7 +23,10 @@ until_stdin_ends_option = click.option(
 @click.argument("stage", type=click.Choice(list(STAGES)))
 @until_stdin_ends_option
 def worker(stage: str, until_stdin_ends: bool) -> None:
-    """Run one worker of STAGE until SIGTERM; several workers of a stage share its load."""
+    """Run one worker of STAGE until SIGTERM; several workers of a stage share its load.
+
+    But for storage and archive, which have one for each data directory: two keep everything twice.
+    """
     if until_stdin_ends:
         stop_when_stdin_ends()
     from pipeline.worker import run_worker  # noqa: PLC0415 (slow to import)

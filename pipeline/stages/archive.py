@@ -2,9 +2,10 @@
 
 import asyncio
 from collections.abc import Iterable
-from typing import ClassVar
+from typing import IO, ClassVar
 
 from pipeline.archive import Archive
+from pipeline.owner import own
 from pipeline.settings import Settings
 from pipeline.stages.stage import Source, Stage
 from schemas.logs import Gap
@@ -19,6 +20,7 @@ class Archiving(Stage):
 
     name: ClassVar[str] = "archive"
     topics: ClassVar[tuple[str, ...]] = (EXPOSURES, EVENTS, UNITS, CATALOG, RESULTS)
+    is_whole: ClassVar[bool] = True
     fetch_min_bytes: ClassVar[int] = 4 << 20  # nobody waits for it
     niceness: ClassVar[int] = 5
     follows_catalog: ClassVar[bool] = False
@@ -26,9 +28,15 @@ class Archiving(Stage):
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
         self._archive = Archive(settings.data / "archive", settings.archive_interval)
+        self._lock: IO[str]
         self._clocks: dict[Source, int] = {}
         self._since_compaction = 0.0
         self._compacting: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Own the archive."""
+        self._lock = own(self.settings.data / "archive")
+        await super().start()
 
     async def start_position(self, source: Source, earliest: int) -> int | None:
         """Behind the last file that is whole; what an open one held is read again."""
@@ -68,6 +76,11 @@ class Archiving(Stage):
         """The next worker reads the open files' records again."""
         for source in sources:
             self._archive.release(*source)
+
+    async def stop(self) -> None:
+        """Let another process own the archive."""
+        await super().stop()
+        self._lock.close()
 
     def _tell(self, source: Source) -> None:
         closed = self._archive.closed(*source)

@@ -35,6 +35,8 @@ class Stage:
     name: ClassVar[str]
     topics: ClassVar[tuple[str, ...]]
     tick_seconds: ClassVar[float] = 1.0
+    # What the stage keeps lies in a directory of its own, with how far it reaches: every worker takes every partition.
+    is_whole: ClassVar[bool] = False
     # A fetch waits for so many bytes or ms. What stages send is gathered already: it is fetched at once.
     fetch_min_bytes: ClassVar[int] = 1
     fetch_wait_ms: ClassVar[int] = 500

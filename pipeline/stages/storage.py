@@ -21,6 +21,7 @@ class Storage(Stage):
 
     name: ClassVar[str] = "storage"
     topics: ClassVar[tuple[str, ...]] = (RESULTS, CATALOG, DEAD_LETTERS, HEALTH)
+    is_whole: ClassVar[bool] = True
     niceness: ClassVar[int] = 5
     follows_catalog: ClassVar[bool] = False
 

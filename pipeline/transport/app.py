@@ -57,9 +57,11 @@ class App(faust.App):
 
     A fetch waits until there are `fetch_min_bytes`, or `fetch_wait_ms` have passed: a slice of few records costs nearly
     as much as one of many. Questions to the same broker wait behind a fetch. `commit_says(topic)` stands beside
-    every offset that is committed.
+    every offset that is committed; if not `keeps_offsets`, none is, and brokers forget the group when its workers are
+    gone.
     """
 
+    keeps_offsets = True
     fetch_min_bytes = 1
     fetch_wait_ms = 500
     prepare: Callable[[], Awaitable[None]] | None = None

@@ -247,6 +247,9 @@ class Consumer(driver.Consumer):
         self._acked[tp] = list(acked)
         return end
 
+    async def _commit(self, offsets: Mapping[TP, int]) -> bool:
+        return not self.app.keeps_offsets or await super()._commit(offsets)
+
     async def commit_all(self) -> None:
         """Commit what has been acknowledged by now."""
         while await self.maybe_wait_for_commit_to_finish():  # it began before, and may not hold the newest

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from pipeline import store as store_module
-from pipeline.store import LETTERS_KEPT, Store, StoreLockedError
+from pipeline.owner import OwnerError
+from pipeline.store import LETTERS_KEPT, Store
 from schemas.dead_letter import DeadLetter, to_headers
 
 Looks = Callable[..., list[tuple[int, int, int, bytes | None]]]
@@ -154,7 +155,7 @@ def test_history_moves_into_files_and_keeps_every_digit(
 def test_a_second_process_is_told_who_owns_the_store(tmp_path: Path) -> None:
     with (
         Store(tmp_path),
-        pytest.raises(StoreLockedError, match=f"belongs to process {os.getpid()} on .*PEEKPROOF_DATA"),
+        pytest.raises(OwnerError, match=f"belongs to process {os.getpid()} on .*PEEKPROOF_DATA"),
     ):
         Store(tmp_path)
 

@@ -27,6 +27,7 @@ OVERRIDDEN = {
         "_add_gap",
         "ack",
         "_new_offset",
+        "_commit",
         "perform_seek",
         "on_partitions_revoked",
         "verify_all_partitions_active",

@@ -1,0 +1,109 @@
+"""Workers of storage and archive, each with a directory of its own, on a real broker."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import msgspec
+import pytest
+from kafka import KafkaProducer
+from kafka.admin import KafkaAdminClient
+
+from pipeline.archive import read
+from pipeline.settings import Settings
+from schemas.topics import RESULTS
+from tests.live import ask, wait_for
+from tests.pipeline.conftest import look
+
+LOOKS = 40
+
+
+@contextmanager
+def working(stage: str, settings: Settings, log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A worker, which is killed at the end where it runs yet."""
+    with log.open("ab") as output:
+        worker = subprocess.Popen(
+            [sys.executable, "-m", "pipeline.cli", "worker", stage],
+            env=os.environ | settings.environment(),
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            cwd=Path(__file__).parents[3],
+        )
+    try:
+        yield worker
+    finally:
+        worker.kill()
+        worker.wait()
+
+
+@contextmanager
+def both(stage: str, settings: Settings, tmp_path: Path) -> Iterator[list[tuple[Settings, subprocess.Popen[bytes]]]]:
+    """Two workers of one stage with a directory for each."""
+    with ExitStack() as stack:
+        made = []
+        for name in ("first", "second"):
+            own = msgspec.structs.replace(settings, data=tmp_path / name)
+            made.append((own, stack.enter_context(working(stage, own, tmp_path / f"{name}.log"))))
+        yield made
+
+
+def publish(settings: Settings, first: int, last: int) -> None:
+    """Looks of one run on each partition of `results`."""
+    producer = KafkaProducer(**settings.kafka_python_arguments())
+    for number in range(first, last + 1):
+        for partition in range(4):
+            producer.send(settings.topic(RESULTS), look(number, f"exp-{partition}"), key=b"run", partition=partition)
+    producer.flush()
+    producer.close()
+
+
+def stored(settings: Settings) -> object:
+    return ask(settings.snapshot, "SELECT count(DISTINCT (run, look)) FROM results_history")
+
+
+def archived(settings: Settings) -> int:
+    return sum(1 for partition in range(4) for _ in read(settings.data / "archive", RESULTS, partition))
+
+
+def committed(settings: Settings) -> list[object]:
+    """What the groups of this deployment have committed: a broker forgets a group without members that has nothing."""
+    admin = KafkaAdminClient(**settings.kafka_python_arguments())
+    try:
+        groups = [group["group_id"] for group in admin.list_groups() if group["group_id"].startswith(settings.prefix)]
+        assert len(groups) == 3
+        return [offsets for offsets in admin.list_group_offsets(groups).values() if offsets]
+    finally:
+        admin.close()
+
+
+@pytest.mark.parametrize(("stage", "kept"), [("storage", stored), ("archive", archived)])
+def test_two_workers_with_directories_of_their_own_are_both_whole(
+    deployment: Settings, tmp_path: Path, stage: str, kept: Callable[[Settings], object]
+) -> None:
+    quick = msgspec.structs.replace(deployment, archive_interval=1_000)
+    publish(quick, 1, LOOKS)
+
+    with both(stage, quick, tmp_path) as ((first, killed), (second, other)):
+        wait_for(lambda: kept(first) == kept(second) == 4 * LOOKS)
+        killed.send_signal(signal.SIGKILL)
+        killed.wait()
+        publish(quick, LOOKS + 1, 2 * LOOKS)
+        with working(stage, first, tmp_path / "third.log"):
+            wait_for(lambda: kept(first) == kept(second) == 8 * LOOKS)
+        other.terminate()
+        assert other.wait(30) == 0, (tmp_path / "second.log").read_text()
+    assert committed(quick) == []
+
+
+def test_a_second_worker_of_one_directory_is_refused(deployment: Settings, tmp_path: Path) -> None:
+    lock = deployment.data / "archive" / "lock"
+    with working("archive", deployment, tmp_path / "first.log") as first:
+        wait_for(lambda: lock.exists() and str(first.pid) in lock.read_text())
+        with working("archive", deployment, tmp_path / "second.log") as second:
+            assert second.wait(60) == 1
+
+    assert f"archive belongs to process {first.pid} on" in (tmp_path / "second.log").read_text()
