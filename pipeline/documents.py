@@ -116,7 +116,7 @@ def _read(directory: Path) -> tuple[Documents, list[Fault]]:
     unreadable_metrics = bool(faults)
     cohorts = _read_folders(directory, ("cohorts",), Cohort, faults)
     for key, cohort in cohorts.items():
-        cohorts[key] = _with_ids(cohort, directory / "cohorts", faults)
+        cohorts[key] = _with_ids(cohort, directory, faults)
     deployments = _read_folders(directory, ("deployments",), Deployment, faults)
     groups = _read_folders(directory, ("groups",), Group, faults)
     flags = _read_folders(directory, ("experiments", "flags"), Flag, faults)
@@ -185,15 +185,22 @@ def _known(documents: Documents) -> Known:
     )
 
 
-def _with_ids(cohort: Source[Cohort], folder: Path, faults: list[Fault]) -> Source[Cohort]:
-    """The cohort with the ids of its file: one a line; blank lines are none, and an id that repeats is one."""
+def _with_ids(cohort: Source[Cohort], directory: Path, faults: list[Fault]) -> Source[Cohort]:
+    """The cohort with the ids of its file: one a line; blank lines are none, and an id that repeats is one.
+
+    What is published may come from below the documents' directory only, whoever wrote them, and wherever links lead.
+    """
     name, ids = cohort.definition.file, cohort.definition.ids
     if name is None:
         return cohort
     if ids:
         faults.append(cohort.file.fault(("ids",), "would be replaced by those of the file; keep one of the two"))
-    path = folder / name
+    path = directory / "cohorts" / name
     try:
+        if not path.resolve().is_relative_to(directory.resolve()):
+            outside = f"'{name}' leads out of '{directory}'; put the file beside this one"
+            faults.append(cohort.file.fault(("file",), outside))
+            return cohort
         lines = path.read_text(encoding="utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else f"byte {error.start} is not UTF-8"

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.documents import DocumentError, definition_of, read_documents
+from pipeline.documents import DocumentError, definition_of, read_documents, read_sound
 from pipeline.errors import PeekproofError
 from schemas.catalog import Condition, Flag, Variant
 
@@ -319,6 +319,31 @@ def test_a_fault_of_any_kind_names_the_line(tmp_path: Path, folder: str, before:
     found = faults(whole(tmp_path, **{folder: text.replace(before, after)}))
 
     assert any(line.startswith(f"{folder}/a.yaml:{fault}") for line in found), found
+
+
+@pytest.mark.parametrize(
+    "name", ["/etc/passwd", "../../secret.txt", "link.txt", "linked/secret.txt", "none/../../../secret.txt"]
+)
+def test_a_cohort_reads_no_file_outside_the_directory(tmp_path: Path, name: str):
+    (tmp_path / "secret.txt").write_text("of nobody's business\n")
+    root = tmp_path / "configs"
+    root.mkdir()
+    whole(root, cohorts=COHORT.replace("testers.txt", name))
+    (root / "cohorts" / "link.txt").symlink_to(tmp_path / "secret.txt")
+    (root / "cohorts" / "linked").symlink_to(tmp_path)
+
+    assert faults(root) == [f"cohorts/a.yaml:3: file: '{name}' leads out of '{root}'; put the file beside this one"]
+    documents, _ = read_sound(root)
+    assert "testers" not in documents.cohorts
+
+
+def test_a_cohort_reads_files_that_are_linked_within_the_directory(tmp_path: Path):
+    whole(tmp_path, cohorts=COHORT.replace("testers.txt", "../shared/testers.txt"))
+    (tmp_path / "..data").mkdir()  # as Kubernetes mounts a ConfigMap
+    (tmp_path / "..data" / "testers.txt").write_text("eve\n")
+    (tmp_path / "shared").symlink_to("..data")
+
+    assert read_documents(tmp_path).cohorts["testers"].definition.ids == ("eve",)
 
 
 def test_segments_of_an_experiment_share_its_weights(tmp_path: Path):
