@@ -21,6 +21,7 @@ from schemas.topics import (
     EVENTS,
     EXPOSURES,
     HEALTH,
+    OPEN,
     RESULTS,
     UNITS,
     topics,
@@ -74,6 +75,7 @@ def asyncapi(version: str) -> dict[str, Any]:
         "channels": {
             topic.name: {
                 "address": topic.name,
+                "description": f"What we write is compressed by {_codec(topic.name)}.",
                 "messages": {topic.name: {"$ref": f"#/components/messages/{topic.name}"}},
                 "bindings": {"kafka": {"partitions": topic.partitions, "topicConfiguration": _settings(topic.config)}},
             }
@@ -82,6 +84,10 @@ def asyncapi(version: str) -> dict[str, Any]:
         "operations": dict(_operations(topic.name for topic in every)),
         "components": {"messages": {topic.name: _message(topic.name) for topic in every}, "schemas": schemas},
     }
+
+
+def _codec(name: str) -> str:
+    return "gzip, which every client reads" if name in OPEN else "LZ4, for which some clients want a package more"
 
 
 def _anything(_: type) -> dict[str, Any]:

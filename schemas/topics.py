@@ -16,6 +16,7 @@ DEAD_LETTERS = "dead-letters"
 HEALTH = "health"
 
 SOURCES = (EXPOSURES, EVENTS)
+OPEN = (ASSIGNMENTS, RESULTS, CATALOG, DEAD_LETTERS)  # that others read: gzip, which every client knows; else LZ4
 
 
 class Topic(msgspec.Struct, frozen=True):

@@ -29,6 +29,9 @@ def test_it_is_a_valid_document_of_every_topic(document: dict[str, Any]):
         "max.message.bytes": 16_000_000,
     }
 
+    assert "gzip, which every client reads" in document["channels"]["results"]["description"]
+    assert "LZ4" in document["channels"]["units"]["description"]
+
 
 @pytest.mark.parametrize(
     ("topic", "message", "is_valid"),

@@ -27,11 +27,11 @@ def command(script: str) -> list[str]:
     return ["node", str(place)]
 
 
-def ask(*arguments: str) -> Any:
-    """What `clients.cjs` prints. Skips the test where there is no Node."""
+def ask(script: str, *arguments: str) -> Any:
+    """What one of our scripts prints. Skips the test where there is no Node."""
     if not is_there():
         pytest.skip("node and npm are not on the PATH: the clients in JavaScript were not tried")
-    told = [*command("clients.cjs"), *arguments]
+    told = [*command(script), *arguments]
     ended = subprocess.run(told, capture_output=True, text=True, timeout=60, check=False)
     assert ended.returncode == 0, ended.stderr
     return json.loads(ended.stdout.splitlines()[-1])

@@ -135,7 +135,7 @@ def test_openfeature_evaluates_in_python(guarded: Guarded, expected: dict[str, s
 
 
 def test_clients_in_javascript_are_answered_alike(guarded: Guarded, expected: dict[str, str]):
-    told = node_clients.ask(*guarded)
+    told = node_clients.ask("clients.cjs", *guarded)
 
     assert told["remote"] == expected
     for name in ("local", "stream"):
