@@ -202,8 +202,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def _servers(text: str) -> str:
-    if not re.fullmatch(r"[^\s,:]+:\d{1,5}(,[^\s,:]+:\d{1,5})*", text):
-        raise ValueError("write host:port, several with commas between them and no spaces")
+    server = r"([^\s,:\[\]]+|\[[0-9A-Fa-f:.]+(%[^\s,\[\]]+)?\]):\d{1,5}"
+    if not re.fullmatch(f"{server}(,{server})*", text):
+        raise ValueError("write host:port or [IPv6 address]:port, several with commas between them and no spaces")
     return text
 
 

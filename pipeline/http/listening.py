@@ -19,8 +19,9 @@ def listen(host: str, port: int) -> socket.socket:
         raise PeekproofError(
             f"'{host}' is no address of this machine ({error.strerror}); say another by --host"
         ) from None
+    everywhere = host == "::" and socket.has_dualstack_ipv6()  # by IPv4 too, as programs beside us understand it
     try:
-        return socket.create_server((host, port), family=family)
+        return socket.create_server((host, port), family=family, dualstack_ipv6=everywhere)
     except OSError as error:
         raise PeekproofError(
             f"port {port} of '{host}' cannot be had ({os.strerror(error.errno or 0)}); choose another by --port or "

@@ -59,6 +59,13 @@ def test_shipped_file_explains_every_setting_and_shows_the_defaults(file: Path) 
     assert len(lines) == 9
 
 
+@pytest.mark.parametrize("servers", ["[::1]:9092", "a:1,[2001:db8::7]:9092", "[fe80::1%eth0]:9092,b:2"])
+def test_servers_may_be_addresses_of_ipv6(file: Path, servers: str) -> None:
+    settings = read(file, "", PEEKPROOF_BOOTSTRAP_SERVERS=servers)
+
+    assert settings.kafka_python_arguments()["bootstrap_servers"] == servers.split(",")
+
+
 @pytest.mark.parametrize(
     ("text", "rule"),
     [
@@ -70,6 +77,8 @@ def test_shipped_file_explains_every_setting_and_shows_the_defaults(file: Path) 
         ('prefix = "a b"', "prefix: 'a b' does not fit; write letters"),
         ('prefix = ".a"', "prefix: '.a' does not fit"),
         ('bootstrap_servers = "localhost"', "bootstrap_servers: 'localhost' does not fit; write host:port"),
+        ('bootstrap_servers = "::1:9092"', "'::1:9092' does not fit; write host:port or [IPv6 address]:port"),
+        ('bootstrap_servers = "[::1]"', "'[::1]' does not fit; write host:port or [IPv6 address]:port"),
         ('security_protocol = "TLS"', "security_protocol: 'TLS' does not fit; write one of PLAINTEXT, SSL"),
         ('readers = "friends"', "readers: 'friends' does not fit; write one of owner, group, everybody"),
         ('horizont = "1h"', "horizont: there is no such setting; did you mean horizon?"),
