@@ -1,15 +1,18 @@
 """Connection: whether the cluster lets us in, and which setting mends it where it does not.
 
 Clients go on trying for as long as they may, and then say no more than that they could not. So whoever is about to make
-one asks here first, where one try tells the cause.
+one asks here first, where one try tells the cause; and whoever waits for one asks again from time to time.
 """
 
+import asyncio
+import socket
 import ssl
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from time import monotonic
 
 from aiokafka import errors
-from aiokafka.conn import create_conn
+from aiokafka.conn import collect_hosts, create_conn
 from aiokafka.protocol.metadata import MetadataRequest
 
 from pipeline.errors import PeekproofError
@@ -21,33 +24,125 @@ class UnreachableError(PeekproofError):
 
 
 TIMEOUT_MS = 5_000  # of one server
+AWAY_SECONDS = 10.0  # a broker that fell is named for nine by the others, and one that starts again takes a few
+AGAIN_SECONDS = 0.5  # from one try to the next
+WATCH_SECONDS = 3.0
 _NAMED_DIFFERENTLY = (62, 64)  # OpenSSL's X509_V_ERR_HOSTNAME_MISMATCH and X509_V_ERR_IP_ADDRESS_MISMATCH
+
+Address = tuple[str, int]
+Failures = dict[Address, Exception]
 
 
 async def connect(settings: Settings) -> None:
-    """Connect once, to the first of the bootstrap servers that lets us in.
+    """Connect once, to the first of the bootstrap servers that lets us in, and to every broker that it names.
 
-    Raises UnreachableError, naming the setting to mend, where none does.
+    Raises UnreachableError, naming the setting to mend, where none does, or where a broker is not where it says.
     """
-    arguments = settings.aiokafka_arguments()
-    servers = arguments.pop("bootstrap_servers").split(",")
-    failures: list[Exception] = []
-    for server in servers:
-        host, port = server.split(":")
+    deadline = monotonic() + AWAY_SECONDS
+    while True:
+        brokers = await _brokers(settings)
+        tried = await asyncio.gather(*(_failure(settings, address) for address in brokers))
+        failures = {address: error for address, error in zip(brokers, tried, strict=True) if error}
+        if not failures:
+            return
+        if len(failures) == len(brokers) or monotonic() > deadline:
+            raise UnreachableError(_unreached(settings, failures))
+        await asyncio.sleep(AGAIN_SECONDS)
+
+
+async def remain(settings: Settings) -> None:
+    """Return when the cluster lets us in. Raises UnreachableError when it has not for some seconds: longer than a
+    broker takes to start again."""
+    deadline = monotonic() + AWAY_SECONDS
+    while True:
         try:
-            connection = await create_conn(host, int(port), request_timeout_ms=TIMEOUT_MS, **arguments)
-            try:
-                await connection.send(MetadataRequest([]))  # the first request that a broker has to authorize
-                return
-            finally:
-                connection.close()
+            return await connect(settings)
+        except UnreachableError:
+            if monotonic() > deadline:
+                raise
+        await asyncio.sleep(AGAIN_SECONDS)
+
+
+@asynccontextmanager
+async def attended(settings: Settings) -> AsyncIterator[None]:
+    """Ends what is done within by an UnreachableError when the cluster has been away for some seconds.
+
+    For commands, which somebody waits for. The clients wait for ever, as stages and the server want it.
+    """
+    task = asyncio.current_task()
+    assert task is not None
+
+    async def watch() -> None:
+        while True:
+            await asyncio.sleep(WATCH_SECONDS)
+            await remain(settings)
+
+    watching = asyncio.create_task(watch(), name="watch the cluster")
+    watching.add_done_callback(lambda done: done.cancelled() or task.cancel())
+    try:
+        with answering(settings):
+            yield
+    except asyncio.CancelledError:
+        if watching.done() and not watching.cancelled():
+            task.uncancel()
+            watching.result()
+        raise
+    finally:
+        watching.cancel()
+
+
+async def _brokers(settings: Settings) -> list[Address]:
+    """Where the brokers of the cluster say that they are."""
+    failures: Failures = {}
+    for host, port, _ in collect_hosts(settings.servers(), randomize=False):
+        try:
+            named = await _ask(settings, (host, port))
         except (OSError, errors.KafkaError) as error:
-            alert = error.__cause__  # the broker's, where aiokafka only says that the connection was closed
-            failures.append(alert if isinstance(alert, ssl.SSLError) else error)
-    telling = min(failures, key=_is_silence)
+            failures[host, port] = _cause(error)
+        else:
+            return named
+    telling = min(failures.values(), key=_is_silence)
     raise UnreachableError(
         f"Kafka at {settings.servers()} does not let us in ({_text(telling)}); {_remedy(settings, telling)}"
     ) from telling
+
+
+async def _failure(settings: Settings, address: Address) -> Exception | None:
+    """Why it can't be asked, if it can't."""
+    try:
+        await _ask(settings, address)
+    except (OSError, errors.KafkaError) as error:
+        return _cause(error)
+    return None
+
+
+async def _ask(settings: Settings, address: Address) -> list[Address]:
+    arguments = settings.aiokafka_arguments()
+    del arguments["bootstrap_servers"]
+    connection = await create_conn(*address, request_timeout_ms=TIMEOUT_MS, **arguments)
+    try:
+        answer = await connection.send(MetadataRequest([]))  # the first request that a broker has to authorize
+    finally:
+        connection.close()
+    return [(host, port) for _, host, port, *_ in answer.brokers]
+
+
+def _unreached(settings: Settings, failures: Failures) -> str:
+    address, error = next(iter(failures.items()))
+    host, port = address
+    place = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    of_name = "resolves" if isinstance(error, socket.gaierror) else "can reach"
+    return (
+        f"Kafka at {settings.servers()} lets us in, but its broker advertises itself as '{place}', which cannot be "
+        f"used from here ({_text(error)}); set that broker's advertised.listeners to an address that this machine "
+        f"{of_name}, or see whether the broker is well"
+    )
+
+
+def _cause(error: Exception) -> Exception:
+    """What the broker said, where aiokafka only says that the connection was closed."""
+    alert = error.__cause__
+    return alert if isinstance(alert, ssl.SSLError) else error
 
 
 @contextmanager
@@ -70,6 +165,8 @@ def _is_silence(error: Exception) -> bool:
 
 
 def _text(error: Exception) -> str:
+    if isinstance(error, TimeoutError):
+        return f"no answer for {TIMEOUT_MS / 1_000:.0f} s"
     said = error.args[-1] if error.args else None  # aiokafka also gives the connection itself
     return f"{type(error).__name__}: {said}" if isinstance(said, str) else type(error).__name__
 
