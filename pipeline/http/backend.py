@@ -10,6 +10,7 @@ from pipeline.catalog import CatalogWriter
 from pipeline.connection import answering
 from pipeline.follower import Follower
 from pipeline.http.access import Access
+from pipeline.http.connections import Connections
 from pipeline.http.delivery import Delivery
 from pipeline.http.flags import FlagMemory
 from pipeline.http.looks import Looks, pulse
@@ -50,6 +51,7 @@ class Backend:
         self.posts = Posts(settings)
         self.tracker = Tracker(self.posts, self.flags, self.sticky)
         self.tickets = Tickets()
+        self.connections = Connections(most_connections())
         self.streams = Streams(most_connections() // 2)
         self.under_way = 0  # bytes of uploads that are not answered yet
         self.is_stopping = False

@@ -84,6 +84,14 @@ class _Holdings(Collector):
         yield GaugeMetricFamily("peekproof_http_posts_waiting", "Assignments and exposures to write", posts.waiting)
         yield CounterMetricFamily("peekproof_http_posts_lost", "Those for which there was no room", posts.lost)
         yield GaugeMetricFamily("peekproof_http_streams", "Streams that are open", self._backend.streams.open)
+        connections = GaugeMetricFamily("peekproof_http_connections", "Connections that are open", labels=["of"])
+        for of, number in self._backend.connections.open.items():
+            connections.add_metric([of], number)
+        yield connections
+        ended = CounterMetricFamily("peekproof_http_connections_ended", "Those that were ended", labels=["why"])
+        for why, number in self._backend.connections.ended.items():
+            ended.add_metric([why], number)
+        yield ended
         published = GaugeMetricFamily(
             "peekproof_look_published_seconds", "When the newest look was published", labels=["experiment", "run"]
         )

@@ -6,6 +6,7 @@ import signal
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import uvicorn
 import uvloop
@@ -16,7 +17,7 @@ from pipeline.http.app import create_app
 from pipeline.http.backend import Backend
 from pipeline.http.keys import Keys
 from pipeline.http.listening import address, listen
-from pipeline.http.protocol import Protocol, most_connections
+from pipeline.http.protocol import Protocol
 from pipeline.settings import Settings
 
 WATCH_SECONDS = 1.0
@@ -59,8 +60,7 @@ async def _serve(backend: Backend, host: str, listening: socket.socket, ready: C
         server = _Server(
             uvicorn.Config(
                 create_app(backend),
-                http=Protocol,
-                limit_concurrency=most_connections(),
+                http=partial(Protocol, connections=backend.connections),  # type: ignore[arg-type]
                 ws="none",
                 lifespan="off",
                 log_config=None,
