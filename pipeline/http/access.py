@@ -1,6 +1,9 @@
 """Access: whether a request may do what it asks. 401 without a key, 403 with one that may not, 429 if it hurries."""
 
+import base64
+import binascii
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from time import monotonic
 from typing import Any
 
@@ -8,6 +11,7 @@ from litestar.connection import ASGIConnection
 from litestar.exceptions import NotAuthorizedException, PermissionDeniedException, TooManyRequestsException
 from litestar.handlers import BaseRouteHandler
 
+from pipeline.errors import PeekproofError
 from pipeline.http.keys import Key, Keys, Role
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
@@ -46,26 +50,48 @@ class Access:
         self._take(key)
         return key
 
+    def find(self, *texts: str | None) -> Key | None:
+        """The key that one of these is."""
+        with suppress(PeekproofError):  # whoever is let in by it hears of that
+            return next((key for text in texts if text and (key := self.keys.find(text))), None)
+        return None
+
+    def is_within_rate(self, key: Key) -> bool:
+        """Whether it may make a request now."""
+        return self._left(key) >= 1
+
     def holds(self, key: Key) -> bool:
         """Whether a key that was let in is still one: a stream asks again and again."""
         return self.is_open or key in self.keys.all()
 
     def _take(self, key: Key) -> None:
-        now, rate = self._clock(), RATES[key.role]
-        free, then = self._free.get(key.id, (rate, now))
-        free = min(rate, free + (now - then) * rate)
-        self._free[key.id] = (free - 1 if free >= 1 else free, now)
+        free = self._left(key)
+        self._free[key.id] = (free - 1 if free >= 1 else free, self._clock())
         if free < 1:
             raise TooManyRequestsException(
-                f"'{key.id}' makes more than {rate} requests a second; send fewer, or several things in one",
+                f"'{key.id}' makes more than {RATES[key.role]} requests a second; send fewer, or several things in one",
                 headers={"Retry-After": "1"},
             )
+
+    def _left(self, key: Key) -> float:
+        now, rate = self._clock(), RATES[key.role]
+        free, then = self._free.get(key.id, (rate, now))
+        return min(rate, free + (now - then) * rate)
 
 
 def bearer(authorization: str | None) -> str | None:
     """The key that a header `Authorization` carries; Amplitude's SDKs say `Api-Key`, everybody else `Bearer`."""
     scheme, _, key = (authorization or "").partition(" ")
     return key.strip() or None if scheme.lower() in ("bearer", "api-key") else None
+
+
+def password(authorization: str | None) -> str | None:
+    """The password that a header `Authorization` carries, of whatever user."""
+    scheme, _, text = (authorization or "").partition(" ")
+    try:
+        return base64.b64decode(text).decode().partition(":")[2] if scheme.lower() == "basic" else None
+    except (binascii.Error, ValueError):
+        return None
 
 
 def _or(roles: Collection[Role]) -> str:

@@ -19,6 +19,7 @@ from pipeline.editing import RiskError
 from pipeline.errors import PeekproofError
 from pipeline.http.backend import Backend
 from pipeline.http.description import description
+from pipeline.http.door import Door
 from pipeline.http.evaluation import evaluation
 from pipeline.http.intake import intake
 from pipeline.http.life import life
@@ -71,7 +72,8 @@ def create_app(backend: Backend) -> ASGIApp:
         ),
         logging_config=None,
     )
-    return Monitor(Origins(app, backend.access.is_open), registry)
+    inside = Origins(app, backend.access.is_open)
+    return Monitor(Door(inside, backend.access, backend.tickets), registry)
 
 
 def _refuse(_: Request[Any, Any, Any], error: HTTPException) -> Response[dict[str, str]]:

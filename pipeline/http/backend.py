@@ -17,6 +17,7 @@ from pipeline.http.looks import Looks, pulse
 from pipeline.http.past import Past
 from pipeline.http.posts import Posts
 from pipeline.http.protocol import most_connections
+from pipeline.http.room import Room
 from pipeline.http.sticky import Sticky, compile_kernels
 from pipeline.http.streams import Streams
 from pipeline.http.tickets import Tickets
@@ -26,6 +27,7 @@ from pipeline.producer import create_producer
 from pipeline.settings import Settings
 from schemas.topics import ASSIGNMENTS, HEALTH, RESULTS
 
+MOST_UPLOADED = 200_000_000  # bytes of all uploads that are read or wait for brokers, as they come and unpacked
 END_SECONDS = 5.0  # for the clients to disconnect
 APART_SECONDS = 0.05  # from one change that is told to the next: `apply` publishes one document after another
 
@@ -52,8 +54,8 @@ class Backend:
         self.tracker = Tracker(self.posts, self.flags, self.sticky)
         self.tickets = Tickets()
         self.connections = Connections(most_connections())
-        self.streams = Streams(most_connections() // 2)
-        self.under_way = 0  # bytes of uploads that are not answered yet
+        self.streams = Streams(most_connections() * 3 // 4)
+        self.uploads = Room(MOST_UPLOADED)  # bytes of those that are not answered yet
         self.is_stopping = False
         self._news = asyncio.Event()  # set for a moment with every record of the catalog, and at the end
         self._told = 0.0  # when (`monotonic`) the newest of them is, or was, told

@@ -15,6 +15,7 @@ from litestar.exceptions import ServiceUnavailableException
 
 from pipeline.http.lines import HEADERS
 from pipeline.http.looks import pulse
+from pipeline.http.room import Room
 from pipeline.http.uploads import Record
 from pipeline.settings import Settings
 
@@ -30,7 +31,7 @@ class Delivery:
         self._settings = settings
         self._producer = producer
         self._failure: BaseException | None = None
-        self._under_way = 0
+        self._under_way = Room(MOST_UNDER_WAY)
         self._progress = asyncio.Event()  # set for a moment whenever less is under way
 
     @property
@@ -40,7 +41,7 @@ class Delivery:
         ended = sending.exception() if sending and sending.done() and not sending.cancelled() else None
         return ended or self._failure
 
-    async def send(self, records: Iterable[Record]) -> None:
+    async def send(self, records: Iterable[Record], holder: str) -> None:
         """Send, and return when the brokers have them all. Raises ServiceUnavailableException: send it again.
 
         Nobody is refused sooner than that: SDKs try a dozen times with short pauses, and then drop what they have.
@@ -49,11 +50,10 @@ class Delivery:
         size = sum(len(record.value) for record in records)
         try:
             async with asyncio.timeout(SECONDS):
-                while self._under_way + size > MOST_UNDER_WAY:
+                while not self._under_way.take(holder, size):
                     await self._progress.wait()
-                self._under_way += size
                 sending = asyncio.create_task(self._send(records))
-                sending.add_done_callback(lambda done: self._sent(done, size))
+                sending.add_done_callback(lambda done: self._sent(done, holder, size))
                 await asyncio.shield(sending)
         except TimeoutError:
             raise _unavailable(f"the brokers have not answered for {SECONDS:.0f} s") from None
@@ -69,8 +69,8 @@ class Delivery:
         ]
         await asyncio.gather(*sent)
 
-    def _sent(self, done: "asyncio.Task[None]", size: int) -> None:
-        self._under_way -= size
+    def _sent(self, done: "asyncio.Task[None]", holder: str, size: int) -> None:
+        self._under_way.give(holder, size)
         pulse(self._progress)
         if not done.cancelled() and isinstance(error := done.exception(), _BROKEN):
             self._failure = error

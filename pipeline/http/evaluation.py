@@ -12,7 +12,7 @@ from litestar.params import Parameter
 from litestar.response import Stream
 
 from evaluation.assignment.compiled import Answer
-from pipeline.http.access import bearer
+from pipeline.http.access import bearer, password
 from pipeline.http.backend import Backend
 from pipeline.http.flags import ServedFlags
 from pipeline.http.keys import OF_DEPLOYMENTS, Key, Role
@@ -66,31 +66,34 @@ def stream_of(backend: Backend, text: str | None, event: Callable[[ServedFlags],
             elif not await backend.catalog_changes(KEEP_ALIVE_SECONDS):
                 yield quiet
 
-    return backend.streams.of(events())
+    return backend.streams.of(events(), key.id)
 
 
 @post("/sdk/v2/vardata", status_code=200, request_max_body_size=MOST_USER_BYTES)
 async def variants_of_body(request: AnyRequest, backend: Backend) -> Response[bytes]:
     """The variants of the user in the body."""
-    return _variants(request, backend, _read(await request.body(), User))
+    served = served_to(request, backend)
+    return _variants(request, backend, served, _read(await request.body(), User))
 
 
 @get("/sdk/v2/vardata")
 async def variants_of_header(request: AnyRequest, backend: Backend) -> Response[bytes]:
     """The variants of the user in the header `X-Amp-Exp-User`."""
-    return _variants(request, backend, _read(_unwrapped(request, "x-amp-exp-user") or b"{}", User))
+    served = served_to(request, backend)
+    return _variants(request, backend, served, _read(_unwrapped(request, "x-amp-exp-user") or b"{}", User))
 
 
 @get("/v1/vardata")
 async def plain_variants(request: AnyRequest, backend: Backend) -> Response[bytes]:
     """The variants, without defaults, of the user in the query: `user_id`, `device_id`, `context`, `flag_keys`."""
-    return _plain_variants(request, backend, Asked())
+    return _plain_variants(request, backend, served_to(request, backend), Asked())
 
 
 @post("/v1/vardata", status_code=200, request_max_body_size=MOST_USER_BYTES)
 async def plain_variants_of_body(request: AnyRequest, backend: Backend) -> Response[bytes]:
     """The same, with the names of the query in a body."""
-    return _plain_variants(request, backend, _read(await request.body() or b"{}", Asked))
+    served = served_to(request, backend)
+    return _plain_variants(request, backend, served, _read(await request.body() or b"{}", Asked))
 
 
 @get("/sdk/v2/flags")
@@ -125,7 +128,7 @@ async def cohort(
 
     Basic authentication: the password is a server key, of whatever user.
     """
-    backend.access.admit(_password(request.headers.get("authorization")), OF_SERVERS)
+    backend.access.admit(password(request.headers.get("authorization")), OF_SERVERS)
     found = backend.catalog.history.newest.cohorts.get(key)
     if found is None:
         raise NotFoundException(f"'{key}' is no cohort of the catalog")
@@ -183,14 +186,12 @@ def evaluate(
     return answers
 
 
-def _variants(request: AnyRequest, backend: Backend, user: User) -> Response[bytes]:
-    served = served_to(request, backend)
+def _variants(request: AnyRequest, backend: Backend, served: ServedFlags, user: User) -> Response[bytes]:
     answers = evaluate(request, backend, served, user, _keys(request))
     return Response(served.encode(answers), media_type=JSON)
 
 
-def _plain_variants(request: AnyRequest, backend: Backend, asked: Asked) -> Response[bytes]:
-    served = served_to(request, backend)
+def _plain_variants(request: AnyRequest, backend: Backend, served: ServedFlags, asked: Asked) -> Response[bytes]:
     query = request.query_params
     context = asked.context or query.get("context") or {}
     user = _read(context.encode(), User) if isinstance(context, str) else context
@@ -237,11 +238,3 @@ def _read(text: bytes, kind: type[Read]) -> Read:
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
         reason = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
         raise ClientException(f"the user cannot be read: {reason}; write a JSON object of its fields") from None
-
-
-def _password(authorization: str | None) -> str | None:
-    scheme, _, text = (authorization or "").partition(" ")
-    try:
-        return base64.b64decode(text).decode().partition(":")[2] if scheme.lower() == "basic" else None
-    except (binascii.Error, ValueError):
-        return None

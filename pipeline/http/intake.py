@@ -4,7 +4,6 @@ After a 503 it may count all the same: what has been handed to the client of the
 sends it again keeps `insert_id` and `time` as they were, as SDKs do; without them it counts twice.
 """
 
-import asyncio
 import time
 import zlib
 from collections.abc import Callable, Iterator
@@ -15,15 +14,15 @@ import msgspec
 from litestar import Request, Response, Router, post
 from litestar.exceptions import HTTPException, NotAuthorizedException, ServiceUnavailableException
 
+from pipeline.http.access import bearer
 from pipeline.http.backend import Backend
-from pipeline.http.keys import OF_DEPLOYMENTS
+from pipeline.http.front import FRONT
+from pipeline.http.keys import OF_DEPLOYMENTS, Key
 from pipeline.http.uploads import Refusal, Upload, UploadError, read_form, read_upload, records_of
 from schemas.topics import EXPOSURES
 
 LARGEST = 1_000_000  # bytes of a request, as it comes and unpacked: Amplitude's limit
 LARGEST_BATCH = 20_000_000  # of one to /batch
-MOST_UNDER_WAY = 200_000_000  # of all that are read or wait for brokers, as they come and unpacked
-READING_SECONDS = 60.0  # that one may take to come
 
 
 class Taken(msgspec.Struct, kw_only=True):
@@ -71,16 +70,19 @@ async def _answer(request: AnyRequest, backend: Backend, most: int, read: Callab
     headers: dict[str, str] = {}
     answer: Taken | Refusal
     try:
-        with _room(backend) as take:
-            body = await _body(request, take, most)
+        caller: Key | None = request.scope["state"]["caller"]
+        with _room(backend, caller) as take:
+            body = await _body(request, take, most if caller else FRONT)
             upload, size = read(body), len(body)
             count = len(upload.events or ())
-            backend.access.admit(upload.api_key, OF_DEPLOYMENTS)
+            caller = backend.access.admit(
+                upload.api_key or bearer(request.headers.get("authorization")), OF_DEPLOYMENTS
+            )
             records = [*records_of(upload)]
             del body, upload  # while it waits, it holds the records alone
             if any(record.topic == EXPOSURES for record in records):
                 await backend.flags.settled()  # the versions that they name
-            await backend.delivery.send(records)
+            await backend.delivery.send(records, caller.id)
         answer = Taken(events_ingested=count, payload_size_bytes=size, server_upload_time=_now())
     except UploadError as error:
         answer = error.refusal
@@ -94,36 +96,37 @@ async def _answer(request: AnyRequest, backend: Backend, most: int, read: Callab
 
 
 @contextmanager
-def _room(backend: Backend) -> Iterator[Callable[[int], None]]:
-    """Takes room for so many bytes more of one upload, until it is answered. Raises ServiceUnavailableException."""
+def _room(backend: Backend, caller: Key | None) -> Iterator[Callable[[int], None]]:
+    """Takes room for so many bytes more of one upload, until it is answered. Raises ServiceUnavailableException.
+
+    Without a key nothing is read but an upload's front: it takes nobody's room.
+    """
     taken = 0
 
     def take(size: int) -> None:
         nonlocal taken
-        if backend.under_way + size > MOST_UNDER_WAY:
+        if caller is None:
+            return
+        if not backend.uploads.take(caller.id, size):
             raise ServiceUnavailableException("too much is sent at once; send it again", headers={"Retry-After": "1"})
-        backend.under_way += size
         taken += size
 
     try:
         yield take
     finally:
-        backend.under_way -= taken
+        if caller is not None:
+            backend.uploads.give(caller.id, taken)
 
 
 async def _body(request: AnyRequest, take: Callable[[int], None], most: int) -> bytes:
     """The request's body, unpacked. Raises UploadError, at the latest when it has read more than `most` bytes."""
     parts, size = [], 0
-    try:
-        async with asyncio.timeout(READING_SECONDS):
-            async for part in request.stream():
-                size += len(part)
-                if size > most:
-                    raise _too_large(most)
-                take(len(part))
-                parts.append(part)
-    except TimeoutError:
-        raise UploadError(Refusal(code=408, error="the request was not here in time; send it again")) from None
+    async for part in request.stream():
+        size += len(part)
+        if size > most:
+            raise _too_large(most)
+        take(len(part))
+        parts.append(part)
     body = b"".join(parts)
     match request.headers.get("content-encoding", "identity").strip().lower():
         case "identity" | "":
@@ -152,7 +155,12 @@ def _unpacked(body: bytes, most: int) -> bytes:
     return unpacked
 
 
-def _too_large(most: int) -> UploadError:
+def _too_large(most: int) -> Exception:
+    if most == FRONT:
+        return NotAuthorizedException(
+            f"no key that is known (any more) stands in the first {FRONT} bytes; write api_key before the events, or "
+            "send the key as 'Authorization: Bearer KEY'"
+        )
     error = f"the request has more than {most} bytes; send it in parts"
     return UploadError(Refusal(code=413, error=error))
 

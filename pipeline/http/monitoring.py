@@ -6,7 +6,7 @@ from typing import Any
 
 from litestar import Request, Response, get, route
 from litestar.enums import HttpMethod
-from litestar.types import ASGIApp, Message, Receive, Scope, Send
+from litestar.types import ASGIApp, HTTPReceiveMessage, Message, Receive, Scope, Send
 from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
@@ -24,6 +24,7 @@ SECURITY_HEADERS = [
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
 ]
+LEFT = 499  # counted where the client has left before it was answered, as other servers count it
 UNROUTED = "none"  # the route of requests that find none
 PROBED = [HttpMethod.GET, HttpMethod.HEAD]
 
@@ -44,17 +45,23 @@ class Monitor:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        status, began = 500, perf_counter()
+        status, has_left, began = 500, False, perf_counter()
+
+        async def hear() -> HTTPReceiveMessage:
+            nonlocal has_left
+            message = await receive()
+            has_left = has_left or message["type"] == "http.disconnect"
+            return message  # type: ignore[return-value]
 
         async def answer(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
-                status = message["status"]
+                status = LEFT if has_left else message["status"]
                 message["headers"] = [*message["headers"], *SECURITY_HEADERS]
             await send(message)
 
         try:
-            await self._app(scope, receive, answer)
+            await self._app(scope, hear, answer)  # type: ignore[arg-type]
         finally:
             route = scope.get("path_template") or UNROUTED
             self._answers.labels(scope["method"], route, status).inc()  # type: ignore[typeddict-item]  # no websockets

@@ -19,6 +19,7 @@ from pipeline.http.access import bearer
 from pipeline.http.backend import Backend
 from pipeline.http.evaluation import JSON, MOST_USER_BYTES, evaluate, served_to, stream_of
 from pipeline.http.flags import ServedFlags, digest
+from pipeline.http.tickets import PATH
 
 FIELDS = {  # of a user: what else a context holds is a property of the user
     *("user_id", "device_id", "country", "region", "city", "dma", "language", "platform", "version", "os"),
@@ -83,12 +84,12 @@ async def evaluate_flags(request: AnyRequest, backend: Backend) -> Response[byte
         return Response(b"", status_code=304, headers={"etag": tag})
     told = {
         "flags": served.each(_written, answers),
-        "eventStreams": [{"type": "sse", "endpoint": {"requestUri": f"/ofrep/v1/stream?ticket={ticket}"}}],
+        "eventStreams": [{"type": "sse", "endpoint": {"requestUri": f"{PATH}?ticket={ticket}"}}],
     }
     return Response(msgspec.json.encode(told), media_type=JSON, headers={"etag": tag})
 
 
-@get("/ofrep/v1/stream", include_in_schema=False)
+@get(PATH, include_in_schema=False)
 async def stream(backend: Backend, ticket: str) -> Stream:
     """Word of every change, for whoever has a ticket; and at once, as something may have changed meanwhile."""
     try:

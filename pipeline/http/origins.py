@@ -36,7 +36,7 @@ class Origins:
         origin = headers.get(b"origin", b"").decode("latin-1")
         host = headers.get(b"host", b"").decode("latin-1")
         if self._is_open and not (_is_loopback(host) and (not origin or _is_loopback(origin.partition("://")[2]))):
-            await _answer(send, 403, [], b'{"error":"without keys only pages of this machine are listened to"}')
+            await answer(send, 403, [], b'{"error":"without keys only pages of this machine are listened to"}')
             return
         if not origin or not scope["path"].startswith(FOR_BROWSERS):
             await self._app(scope, receive, send)
@@ -46,15 +46,15 @@ class Origins:
             (b"access-control-expose-headers", b"etag, retry-after"),
         ]
         if scope["method"] == "OPTIONS":  # type: ignore[typeddict-item]  # no websockets
-            await _answer(send, 204, [*allowed, *_ASKED])
+            await answer(send, 204, [*allowed, *_ASKED])
             return
 
-        async def answer(message: Message) -> None:
+        async def allow(message: Message) -> None:
             if message["type"] == "http.response.start":
                 message["headers"] = [*message["headers"], *allowed]
             await send(message)
 
-        await self._app(scope, receive, answer)
+        await self._app(scope, receive, allow)
 
 
 def _is_loopback(authority: str) -> bool:
@@ -62,7 +62,8 @@ def _is_loopback(authority: str) -> bool:
     return host.strip("[]") in LOOPBACK
 
 
-async def _answer(send: Send, status: int, headers: list[tuple[bytes, bytes]], body: bytes = b"") -> None:
+async def answer(send: Send, status: int, headers: list[tuple[bytes, bytes]], body: bytes = b"") -> None:
+    """Answer without the application."""
     kind = [(b"content-type", b"application/json")] if body else []
     await send({"type": "http.response.start", "status": status, "headers": [*kind, *headers]})
     await send({"type": "http.response.body", "body": body, "more_body": False})

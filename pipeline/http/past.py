@@ -1,6 +1,7 @@
 """Past: looks that are no longer held, read again from where they stand on the topic `results`."""
 
 import asyncio
+from collections import defaultdict
 
 import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -19,6 +20,7 @@ class Past:
         self._settings = settings
         self._consumer: AIOKafkaConsumer
         self._turn = asyncio.Lock()
+        self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)  # by key, so that they alternate
 
     async def start(self) -> None:
         """Connect."""
@@ -33,13 +35,13 @@ class Past:
         """Disconnect."""
         await self._consumer.stop()
 
-    async def look(self, run: Remembered, number: int) -> bytes | None:
+    async def look(self, run: Remembered, number: int, reader: str) -> bytes | None:
         """The bytes of one look as it was published; None: the topic doesn't hold it (any more)."""
         mark, wanted = run.mark(number), (run.head.experiment, run.head.run)
         if mark is None or number == run.head.look:
             return run.newest if mark else None
         place, end = TopicPartition(self._settings.topic(RESULTS), run.partition), run.offset
-        async with self._turn:
+        async with self._turns[reader], self._turn:
             self._consumer.assign([place])
             self._consumer.seek(place, mark.offset)
             try:

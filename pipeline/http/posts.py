@@ -11,6 +11,7 @@ from typing import NamedTuple
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaTimeoutError
 
+from pipeline.http.room import Room
 from pipeline.producer import Record, send_many
 from pipeline.settings import Settings
 
@@ -27,6 +28,7 @@ class Post(NamedTuple):
     topic: str
     records: Sequence[Record]
     due: float
+    holder: str
 
 
 class Posts:
@@ -36,7 +38,7 @@ class Posts:
         self._settings = settings
         self._producer: AIOKafkaProducer
         self._posts: deque[Post] = deque()
-        self._bytes = 0
+        self.room = Room(MOST_BYTES)
         self._sending: asyncio.Task[None] | None = None
         self.waiting = 0  # records
         self.lost = 0  # for which there was no room, or no broker at the end
@@ -61,19 +63,20 @@ class Posts:
             rest.cancel()
             self.lost += self.waiting
 
-    def add(self, topic: str, records: Sequence[Record], due: float = 0) -> bool:
+    def add(self, topic: str, records: Sequence[Record], due: float = 0, holder: str = "") -> bool:
         """Have them sent, not before `due` (`monotonic`), nor before those that were added earlier.
 
-        False: there is no room; say it again another time. What no broker would take is lost for good.
+        False: there is no room for more of this holder; say it again another time. What no broker would take is lost
+        for good.
         """
         kept = [record for record in records if len(record[1] or b"") <= LARGEST]
         size = _size(kept)
-        has_room = self._bytes + size <= MOST_BYTES
+        has_room = self.room.has(holder, size)
         self.lost += len(records) - len(kept) * has_room
         if kept and has_room:
             self.waiting += len(kept)
-            self._bytes += size
-            self._posts.append(Post(topic, kept, due))
+            self.room.take(holder, size)
+            self._posts.append(Post(topic, kept, due, holder))
         return has_room
 
     async def _send_regularly(self) -> None:
@@ -94,7 +97,7 @@ class Posts:
             await asyncio.gather(*sent)
             for post in due:
                 self._posts.popleft()
-                self._bytes -= _size(post.records)
+                self.room.give(post.holder, _size(post.records))
                 self.waiting -= len(post.records)
 
 

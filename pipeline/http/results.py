@@ -20,12 +20,15 @@ from pipeline.errors import PeekproofError
 from pipeline.http.access import READING, requires
 from pipeline.http.backend import Backend
 from pipeline.http.keys import Key
+from pipeline.http.life import standing
 from pipeline.http.looks import Remembered
 from schemas.catalog import FlagState, Metric
 from schemas.look import EVERYONE, Cell, Health, Look, Verdict
 
 READING_SECONDS = 5.0  # that a look of the past may take
 QUIET_SECONDS = 15.0  # after which a stream says that it is still there
+
+ReadRequest = Request[Any, Key, Any]  # whose key may read
 
 
 class Glance(msgspec.Struct, frozen=True, kw_only=True):
@@ -110,9 +113,11 @@ async def newest(backend: Backend, key: str, run: str | None = None) -> Response
 
 
 @get("/experiments/{key:str}/results/looks/{number:int}")
-async def numbered(backend: Backend, key: str, number: int, run: str | None = None) -> Response[Look]:
+async def numbered(
+    request: ReadRequest, backend: Backend, key: str, number: int, run: str | None = None
+) -> Response[Look]:
     """Any look of a run."""
-    return _json(await _look(backend, key, run, number))
+    return _json(await _look(request, backend, key, run, number))
 
 
 @get("/experiments/{key:str}/results/history")
@@ -132,10 +137,15 @@ async def history(  # noqa: PLR0917 (they come by name)
 
 @get("/experiments/{key:str}/results.csv", media_type="text/csv")
 async def table(
-    backend: Backend, key: str, run: str | None = None, number: Annotated[int | None, Parameter(query="look")] = None
+    request: ReadRequest,
+    backend: Backend,
+    key: str,
+    run: str | None = None,
+    number: Annotated[int | None, Parameter(query="look")] = None,
 ) -> str:
     """The cells of a look of a run, one a line; of the newest, unless it is said which."""
-    value = _remembered(backend, key, run).newest if number is None else await _look(backend, key, run, number)
+    kept = _remembered(backend, key, run)
+    value = kept.newest if number is None else await _look(request, backend, key, run, number)
     look = msgspec.json.decode(value, type=Look)
     text = io.StringIO()
     writer = csv.writer(text)
@@ -146,9 +156,11 @@ async def table(
 
 
 @get("/results/stream")
-async def follow(request: Request[Any, Key, Any], backend: Backend, experiment: str | None = None) -> Stream:
+async def follow(request: ReadRequest, backend: Backend, experiment: str | None = None) -> Stream:
     """The newest look of each run, at once and whenever there is another, as server-sent events of the type `look`."""
-    return backend.streams.of(_events(backend, request.auth, experiment))
+    if experiment is not None:
+        standing(backend, experiment)
+    return backend.streams.of(_events(backend, request.auth, experiment), request.auth.id)
 
 
 results = Router(
@@ -175,11 +187,11 @@ async def _events(backend: Backend, key: Key, experiment: str | None) -> AsyncIt
             yield b": still here\n\n"
 
 
-async def _look(backend: Backend, key: str, run: str | None, number: int) -> bytes:
+async def _look(request: ReadRequest, backend: Backend, key: str, run: str | None, number: int) -> bytes:
     kept = _remembered(backend, key, run)
     try:
         async with asyncio.timeout(READING_SECONDS):
-            value = await backend.past.look(kept, number)
+            value = await backend.past.look(kept, number, request.auth.id)
     except TimeoutError:
         why = (
             f"look {number} could not be read within {READING_SECONDS:.0f} s: others came first, or the brokers "

@@ -2,6 +2,7 @@
 
 import secrets
 
+PATH = "/ofrep/v1/stream"
 MOST = 10_000  # keys
 
 
@@ -24,3 +25,7 @@ class Tickets:
     def key(self, ticket: str) -> str | None:
         """The key that it stands for. Raises KeyError where it stands for none."""
         return self._keys[ticket]
+
+    def find(self, ticket: str) -> str | None:
+        """The key that it stands for, if it stands for one."""
+        return self._keys.get(ticket)

@@ -50,7 +50,7 @@ class Tracker:
             return
         lines = [msgspec.json.encode(each) for each in _exposures(served, user, given, _now())]
         records: list[Record] = [(None, b"\n".join(part), HEADERS) for part in parts(lines)]
-        if not self._posts.add(EXPOSURES, records, self._flags.settled_at):
+        if not self._posts.add(EXPOSURES, records, self._flags.settled_at, served.deployment or ""):
             self._exposed.forget(identity)
 
     def assign(self, served: ServedFlags, user: User, answers: Answers, sticky: Mapping[str, str]) -> None:
@@ -81,7 +81,7 @@ class Tracker:
                 origin=f"{self._origin}/{next(self._numbers)}",
             )
             records.append((f"{each.flag}/{unit}".encode(), msgspec.json.encode(assignment), []))
-        if not self._posts.add(ASSIGNMENTS, records):
+        if not self._posts.add(ASSIGNMENTS, records, holder=served.deployment or ""):
             self._assigned.forget(identity)
 
 

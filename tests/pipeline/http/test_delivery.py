@@ -43,13 +43,13 @@ def run(steps: Coroutine[Any, Any, None]) -> None:
 
 @pytest.fixture
 def producer(monkeypatch: pytest.MonkeyPatch) -> Producer:
-    monkeypatch.setattr(delivery, "MOST_UNDER_WAY", 70)
+    monkeypatch.setattr(delivery, "MOST_UNDER_WAY", 130)  # of which one key may have half
     return Producer()
 
 
 def test_it_returns_when_the_brokers_have_everything(producer: Producer):
     async def steps() -> None:
-        sending = asyncio.create_task(Delivery(Settings(prefix="shop"), producer).send(EVENTS))
+        sending = asyncio.create_task(Delivery(Settings(prefix="shop"), producer).send(EVENTS, "server-1"))
         await settle()
         producer.answers[0].set_result(None)
         await settle()
@@ -71,7 +71,7 @@ def test_brokers_that_are_silent_are_told_of_and_what_waits_for_them_is_bounded(
         sender = Delivery(Settings(), producer)
         for _ in range(3):
             with pytest.raises(ServiceUnavailableException, match="have not answered") as refused:
-                await sender.send(EVENTS)
+                await sender.send(EVENTS, "server-1")
             assert refused.value.headers == {"Retry-After": "1"}
         assert len(producer.sent) == 4  # of two: for the third there was no room
 
@@ -81,7 +81,7 @@ def test_brokers_that_are_silent_are_told_of_and_what_waits_for_them_is_bounded(
 def test_whoever_finds_no_room_waits_for_it(producer: Producer):
     async def steps() -> None:
         sender = Delivery(Settings(), producer)
-        sending = [asyncio.create_task(sender.send(EVENTS)) for _ in range(3)]
+        sending = [asyncio.create_task(sender.send(EVENTS, "server-1")) for _ in range(3)]
         await settle()
         assert len(producer.sent) == 4
         for answer in producer.answers:
@@ -100,7 +100,7 @@ def test_brokers_that_refuse_are_told_of_and_after_some_refusals_nothing_can_be_
 ):
     async def steps() -> None:
         sender = Delivery(Settings(), producer)
-        sending = asyncio.create_task(sender.send(EVENTS))
+        sending = asyncio.create_task(sender.send(EVENTS, "server-1"))
         await settle()
         producer.answers[0].set_exception(error)
         with pytest.raises(ServiceUnavailableException, match=rf"did not take it \({type(error).__name__}\)"):

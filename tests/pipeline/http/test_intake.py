@@ -10,6 +10,7 @@ import pytest
 from amplitude import Amplitude, BaseEvent, EventOptions, Identify
 from amplitude import Config as AmplitudeConfig
 
+from pipeline.http.intake import LARGEST, LARGEST_BATCH
 from pipeline.http.keys import Keys
 from pipeline.reading import headers_of, read_topic
 from pipeline.settings import Settings
@@ -130,11 +131,22 @@ def test_gzip_is_unpacked_within_bounds(shop: Shop):
     body = json.dumps({"api_key": shop.client, "events": [EVENT]}).encode()
 
     assert send(gzip.compress(body)) == 200
-    assert send(gzip.compress(b" " * 1_100_000)) == 413
-    assert send(b" " * 1_100_000, "identity") == 413
     assert send(gzip.compress(body)[:-4]) == send(gzip.compress(body) + b"x") == send(body) == 400
     assert send(body, "br") == 415
     assert shop.news() == [EVENT]
+
+
+@pytest.mark.parametrize(("path", "most"), [("/2/httpapi", LARGEST), ("/batch", LARGEST_BATCH)])
+def test_a_request_is_bounded_to_the_byte_as_it_comes_and_unpacked(shop: Shop, path: str, most: int):
+    def send(size: int, encoding: str) -> int:
+        text = json.dumps({"api_key": shop.client, "events": [EVENT]}).encode()
+        text += b" " * (size - len(text))
+        content = gzip.compress(text) if encoding == "gzip" else text
+        return shop.post(path, content=content, headers={"content-encoding": encoding}).status_code
+
+    assert [send(most, encoding) for encoding in ("identity", "gzip")] == [200, 200]
+    assert [send(most + 1, encoding) for encoding in ("identity", "gzip")] == [413, 413]
+    assert shop.news() == [EVENT] * 2
 
 
 @pytest.mark.parametrize("key", ["", "server-1234567890", "admin"])

@@ -17,9 +17,8 @@ import pytest
 from pipeline.errors import PeekproofError
 from pipeline.http.access import Access
 from pipeline.http.app import create_app
-from pipeline.http.backend import Backend
+from pipeline.http.backend import MOST_UPLOADED, Backend
 from pipeline.http.delivery import Delivery
-from pipeline.http.intake import MOST_UNDER_WAY
 from pipeline.http.keys import Keys
 from pipeline.http.listening import listen
 from pipeline.http.serving import serve
@@ -91,7 +90,7 @@ def test_what_fails_is_logged_without_words_that_might_name_a_unit(tmp_path: Pat
     class Failing(Delivery):
         def __init__(self) -> None: ...
 
-        async def send(self, records: Iterable[Record]) -> NoReturn:
+        async def send(self, records: Iterable[Record], _: str) -> NoReturn:
             raise KeyError(*records)
 
     backend = Backend(Settings(data=tmp_path), Access(Keys(tmp_path), is_open=True))
@@ -115,19 +114,19 @@ def test_what_is_under_way_at_once_is_bounded_as_it_is_unpacked(tmp_path: Path, 
         def __init__(self) -> None:
             self.meanwhile = 0
 
-        async def send(self, _: Iterable[Record]) -> None:
-            self.meanwhile = backend.under_way
+        async def send(self, *_: object) -> None:
+            self.meanwhile = backend.uploads.taken
 
     backend = Backend(Settings(data=tmp_path), Access(Keys(tmp_path), is_open=True))
     backend.delivery = delivery = Waiting()
-    backend.under_way = before = MOST_UNDER_WAY - room
+    backend.uploads.taken = before = MOST_UPLOADED - 2 * room  # of which half may be taken
     event = {"event_type": "purchase", "user_id": "user-1", "event_properties": {"a": "x" * 100_000}}
 
     answer = asyncio.run(post(backend, {"api_key": "any", "events": [event]}))
 
     assert (answer.status_code, answer.headers.get("retry-after")) == (status, "1" if status == 503 else None)
     assert status == 503 or delivery.meanwhile - before > 100_000  # while the brokers are waited for
-    assert backend.under_way == before
+    assert backend.uploads.taken == before
 
 
 def test_a_port_that_is_taken_is_a_clear_word(tmp_path: Path):

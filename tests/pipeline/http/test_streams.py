@@ -27,17 +27,20 @@ async def endless() -> AsyncIterator[bytes]:
         yield b"data: still here\n\n"
 
 
-def test_one_too_many_is_refused_until_another_ends():
+def test_one_too_many_of_a_key_is_refused_until_another_ends_and_other_keys_have_theirs():
     async def try_it() -> None:
-        streams = Streams(most=1)
-        first = streams.of(endless()).iterator
-        await anext(first)
+        streams = Streams(most=8)
+        of_ann = [streams.of(endless(), "ann").iterator for _ in range(4)]
+        for each in of_ann:
+            await anext(each)
 
-        with pytest.raises(ServiceUnavailableException, match="ask now and then instead"):
-            streams.of(endless())
+        with pytest.raises(ServiceUnavailableException, match=r"'ann' has as many .* ask now and then instead"):
+            streams.of(endless(), "ann")
 
-        await first.aclose()
-        assert await anext(streams.of(endless()).iterator) == b"data: still here\n\n"
+        assert await anext(streams.of(endless(), "bob").iterator) == b"data: still here\n\n"
+        await of_ann[0].aclose()
+        await of_ann[1].aclose()
+        assert await anext(streams.of(endless(), "ann").iterator) == b"data: still here\n\n"
 
     asyncio.run(try_it())
 
@@ -47,7 +50,7 @@ class Changing(Backend):
 
     def __init__(self, keys: Keys) -> None:
         self.access = Access(keys, clock=lambda: 0.0)
-        self.streams, self.tickets = Streams(most=1), Tickets()
+        self.streams, self.tickets = Streams(most=2), Tickets()
         self.flags: Any = SimpleNamespace(of=lambda *_: self.next())
         self.looks: Any = SimpleNamespace(news=lambda *_: [self.next()])
         self.is_stopping = False

@@ -3,24 +3,24 @@
 from types import SimpleNamespace
 from typing import Any
 
-import pytest
-
 from evaluation.assignment.compiled import Answer
-from pipeline.http import posts
 from pipeline.http.flags import FlagMemory
-from pipeline.http.posts import Posts
+from pipeline.http.posts import MOST_BYTES, Posts
 from pipeline.http.sticky import Sticky
 from pipeline.http.tracking import Tracker
 from pipeline.settings import Settings
+from schemas.topics import EVENTS
 
 METADATA = {"deployed": True, "flagVersion": 2, "experimentKey": "exp-1"}
 ANSWERS = {"button": Answer(key="treatment", value=None, payload=None, metadata=METADATA, reason="segment")}
 FLAGS: Any = SimpleNamespace(
-    breakdowns={}, each=lambda make, answers: [make(FLAGS, key, answer) for key, answer in answers.items()]
+    deployment="web",
+    breakdowns={},
+    each=lambda make, answers: [make(FLAGS, key, answer) for key, answer in answers.items()],
 )
 
 
-def test_what_found_no_room_is_written_at_the_next_occasion(monkeypatch: pytest.MonkeyPatch):
+def test_what_found_no_room_for_its_deployment_is_written_at_the_next_occasion():
     waiting = Posts(Settings())
     tracker = Tracker(waiting, FlagMemory(), Sticky(most=10))
 
@@ -29,8 +29,9 @@ def test_what_found_no_room_is_written_at_the_next_occasion(monkeypatch: pytest.
         tracker.assign(FLAGS, {"user_id": "ann"}, ANSWERS, {})
         return waiting.waiting, waiting.lost
 
-    monkeypatch.setattr(posts, "MOST_BYTES", 0)
+    waiting.room.take("web", MOST_BYTES // 2)
     assert track() == (0, 2)
-    monkeypatch.undo()
-    assert track() == (2, 2)
-    assert track() == (2, 2)
+    assert waiting.add(EVENTS, [(None, b"another's", [])], holder="shop")
+    waiting.room.give("web", MOST_BYTES // 2)
+    assert track() == (3, 2)
+    assert track() == (3, 2)

@@ -1,0 +1,135 @@
+"""Door: who comes in, and when. Whoever shows a key comes in at once, everybody else by turns.
+
+So nobody without a key costs the others much, whatever he asks. A key that asks too much has turns of its own.
+"""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Callable
+from time import monotonic
+from typing import Any
+from urllib.parse import parse_qs
+
+from litestar.types import ASGIApp, HTTPReceiveMessage, Receive, Scope, Send
+
+from pipeline.http.access import EVERYBODY, Access, bearer, password
+from pipeline.http.front import FRONT, has_key_in_body, keys_in
+from pipeline.http.keys import Key
+from pipeline.http.origins import answer
+from pipeline.http.protocol import Protocol
+from pipeline.http.tickets import PATH, Tickets
+
+TURNS = 100  # a second, and at once
+MOST_WAITING = 200  # for their turns
+PROBES = ("/healthz", "/readyz")
+
+STRANGERS = ""  # stands for the key of those who have none
+TOO_MANY = 503, "too many ask without a key"
+
+
+class Door:
+    """Wraps the application. `scope["state"]["caller"]` is then the key that a request has shown, or None."""
+
+    def __init__(self, app: ASGIApp, access: Access, tickets: Tickets) -> None:
+        self._app = app
+        self._access = access
+        self._tickets = tickets
+        self._turns: defaultdict[str, Turns] = defaultdict(Turns)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Have one request answered."""
+        caller: Key | None = EVERYBODY
+        if not self._access.is_open:
+            caller, receive = await self._caller(scope, receive)
+            connection: Any = (scope.get("extensions") or {}).get("connection")
+            if caller is not None and connection is not None and not connection.show(caller.id):
+                await _turn_away(send, 503, "every connection is in use")
+                return
+            if not (self._is_free(caller) or _is_small(scope, connection)):
+                turns = self._turns[caller.id if caller else STRANGERS]
+                if not await turns.next(connection):
+                    await _turn_away(send, *((429, f"'{caller.id}' asks too much") if caller else TOO_MANY))
+                    return
+        scope.setdefault("state", {})["caller"] = caller
+        await self._app(scope, receive, send)
+
+    def _is_free(self, caller: Key | None) -> bool:
+        return caller is not None and self._access.is_within_rate(caller)
+
+    async def _caller(self, scope: Scope, receive: Receive) -> tuple[Key | None, Receive]:
+        """The key that a request shows, and what its body is still to be read from."""
+        headers, path = dict(scope["headers"]), scope["path"]
+        if path == PATH:
+            ticket = parse_qs(scope["query_string"]).get(b"ticket", [b""])[0].decode("latin-1")
+            return self._access.find(self._tickets.find(ticket)), receive
+        authorization = headers.get(b"authorization", b"").decode("latin-1")
+        caller = self._access.find(bearer(authorization), password(authorization))
+        if caller is not None or not has_key_in_body(path):
+            return caller, receive
+        messages: list[HTTPReceiveMessage] = []
+        front, seen, more = b"", 0, True
+        while more and caller is None and len(front) < FRONT:
+            message = await receive()
+            messages.append(message)  # type: ignore[arg-type]
+            front += message.get("body", b"")  # type: ignore[operator]
+            more = bool(message.get("more_body", False))
+            if len(front) >= 2 * seen or not more:  # not after every byte
+                seen = len(front)
+                caller = self._access.find(*keys_in(front, path, headers.get(b"content-encoding", b"")))
+
+        async def again() -> HTTPReceiveMessage:
+            return messages.pop(0) if messages else await receive()  # type: ignore[return-value]
+
+        return caller, again  # type: ignore[return-value]
+
+
+class Turns:
+    """So many in a second, and the newest first: who has waited for long has left, or will."""
+
+    def __init__(self, clock: Callable[[], float] = monotonic) -> None:
+        self._clock = clock
+        self._free, self._then = float(TURNS), clock()
+        self._waiting: list[tuple[asyncio.Future[bool], Protocol | None]] = []
+        self._calling: asyncio.TimerHandle | None = None
+
+    async def next(self, connection: Protocol | None = None) -> bool:
+        """Return when it is one's turn. False: too many others have come since."""
+        now = self._clock()
+        self._free, self._then = min(float(TURNS), self._free + (now - self._then) * TURNS), now
+        if self._free >= 1:
+            self._free -= 1
+            return True
+        loop = asyncio.get_running_loop()
+        turn: asyncio.Future[bool] = loop.create_future()
+        self._waiting.append((turn, connection))
+        if len(self._waiting) > MOST_WAITING:
+            oldest, _ = self._waiting.pop(0)
+            if not oldest.done():
+                oldest.set_result(False)
+        if self._calling is None:
+            self._calling = loop.call_later(1 / TURNS, self._call)
+        return await turn
+
+    def _call(self) -> None:
+        self._calling = None
+        while self._waiting:
+            turn, connection = self._waiting.pop()
+            is_there = connection is None or connection.is_open
+            if not turn.done():
+                turn.set_result(is_there)
+                if is_there:
+                    break
+        if self._waiting:
+            self._free, self._then = 0.0, self._clock()
+            self._calling = asyncio.get_running_loop().call_later(1 / TURNS, self._call)
+
+
+def _is_small(scope: Scope, connection: Protocol | None) -> bool:
+    """Whether it asks for next to nothing, on a connection that has asked nothing else or that a key was shown on."""
+    is_small = scope["path"] in PROBES or scope["method"] == "OPTIONS"  # type: ignore[typeddict-item]
+    return is_small and (connection is None or connection.requests == 1 or connection.is_known)
+
+
+async def _turn_away(send: Send, status: int, why: str) -> None:
+    body = b'{"error":"%b; come again later"}' % why.encode()
+    await answer(send, status, [(b"retry-after", b"10"), (b"connection", b"close")], body)
