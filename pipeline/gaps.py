@@ -1,8 +1,9 @@
 """Gaps: what the stages still need of the logs, and the logs no longer hold; and going on behind it, once accepted.
 
-Each stage's next offset is where it keeps it: assignment's and storage's with the consumer group, aggregation's in its
-checkpoints (which also say how far each source was folded), the archive's in its files. A topic that was made anew goes
-on behind the largest of these, one offset of which is left out: so every run says that something may be missing.
+Each stage's next offset is where it keeps it: assignment's with the consumer group, aggregation's in its checkpoints
+(which also say how far each source was folded), the archive's in its files, storage's in the private store. A topic
+that was made anew goes on behind the largest of these, one offset of which is left out: so every run says that
+something may be missing.
 """
 
 import asyncio
@@ -22,6 +23,7 @@ from pipeline.errors import PeekproofError
 from pipeline.logs import Found, find, first, made_anew
 from pipeline.producer import create_producer, partition_of
 from pipeline.settings import Settings
+from pipeline.store import offsets_of
 from schemas.logs import Gap, Log, Logs
 from schemas.look import LookHead
 from schemas.topics import CATALOG, DEAD_LETTERS, EVENTS, EXPOSURES, RESULTS, SOURCES, UNITS, topics
@@ -155,14 +157,17 @@ def _positions(
             files = chain(settings.data / "archive", topic, number)
             if files:
                 positions["archive", topic, number] = Position(files[-1].end, files[-1].interval)
-    for stage, its in (("assignment", SOURCES), ("storage", _STORED)):
-        names = {settings.topic(topic): topic for topic in its if topic not in anew}
-        for tp, kept in admin.list_group_offsets([settings.group(stage)])[settings.group(stage)].items():
-            if tp.topic in names and kept.offset >= 0:
-                topic = names[tp.topic]
-                place, base = (stage, topic, tp.partition), logs.base(topic, tp.partition) if logs else 0
-                known = positions.get(place)
-                positions[place] = Position(kept.offset + base, known.time if known else None)
+    for (topic, number), offset in offsets_of(settings.data / "store").items():
+        if topic in _STORED:
+            positions["storage", topic, number] = Position(offset)
+    names = {settings.topic(topic): topic for topic in SOURCES if topic not in anew}
+    group = settings.group("assignment")
+    for tp, kept in admin.list_group_offsets([group])[group].items():
+        if tp.topic in names and kept.offset >= 0:
+            topic = names[tp.topic]
+            place, base = ("assignment", topic, tp.partition), logs.base(topic, tp.partition) if logs else 0
+            known = positions.get(place)
+            positions[place] = Position(kept.offset + base, known.time if known else None)
     return positions
 
 

@@ -5,11 +5,14 @@ it. Every worker compares it with the cluster when it starts and while it runs, 
 """
 
 import asyncio
+from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
 from evaluation.logs import LogsInForce
+from pipeline import durable
 from pipeline.errors import PeekproofError
 from pipeline.settings import Settings
 from schemas.logs import Log, Logs
@@ -20,6 +23,9 @@ if TYPE_CHECKING:
 
 GO_ON = "`peekproof recover accept-gap` shows what is lost and goes on"
 REBUILD = "`peekproof recover rebuild` makes the state anew from the archive, as far as that reaches"
+
+
+NOTE = "logs.json"  # beside what a stage keeps in a directory
 
 
 class LogError(PeekproofError):
@@ -96,6 +102,33 @@ def is_committed_here(settings: Settings, logs: LogsInForce | None, found: Found
                 f"committed with its log {log}; here is log {now} on cluster {found.cluster}. {way_out}"
             )
     return kept.log in {"", found.topics.get(topic, "")}
+
+
+def belong(settings: Settings, directory: Path, names: Iterable[str], logs: LogsInForce | None, found: Found) -> None:
+    """Note beside what a stage keeps in a directory which logs its offsets belong to.
+
+    Raises LogError where it belongs to logs that this deployment never had.
+    """
+    note = directory / NOTE
+    kept = Found("", {})
+    if note.exists():
+        try:
+            kept = msgspec.json.decode(note.read_bytes(), type=Found)
+        except msgspec.MsgspecError as error:
+            raise LogError(f"'{note}' is damaged ({error}); delete it if '{directory}' is this deployment's") from error
+    now = {topic: found.topics.get(topic, "") for topic in names}
+    for topic, log in now.items():
+        former = kept.topics.get(topic, log)
+        if former not in {"", log} and not (logs and logs.knows(topic, former)):
+            raise LogError(
+                f"'{directory}' belongs to the log {former} of {settings.topic(topic)} on cluster {kept.cluster}, "
+                f"which this deployment never had; here is log {log} on cluster {found.cluster}: another life. "
+                "Move it away to begin anew, or `peekproof restore` that life from a backup"
+            )
+    if kept != Found(found.cluster, now):
+        directory.mkdir(parents=True, exist_ok=True)
+        with durable.writing(note) as temporary:
+            temporary.write_bytes(msgspec.json.encode(Found(found.cluster, now)))
 
 
 class Watch:

@@ -71,6 +71,16 @@ class _Pending:
     ignored: int = 0
 
 
+def offsets_of(directory: Path) -> dict[tuple[str, int], int]:
+    """The next offsets to read of a store that no process owns now, by topic and partition; none where one does."""
+    try:
+        with duckdb.connect(str(directory / "private.duckdb"), read_only=True) as connection:
+            rows = connection.execute("SELECT topic, partition, next_offset FROM kafka_offsets").fetchall()
+    except duckdb.Error:
+        return {}
+    return {(topic, partition): next_offset for topic, partition, next_offset in rows}
+
+
 class Store:
     """The state behind the snapshot. Closed by `close`, or by leaving its `with` block.
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from typing import IO, ClassVar
 
 from pipeline.archive import Archive
+from pipeline.logs import Found, belong
 from pipeline.owner import own
 from pipeline.settings import Settings
 from pipeline.stages.stage import Source, Stage
@@ -37,6 +38,10 @@ class Archiving(Stage):
         """Own the archive."""
         self._lock = own(self.settings.data / "archive")
         await super().start()
+
+    def belong(self, found: Found) -> None:
+        """The archive belongs to these logs, or to former ones of the deployment."""
+        belong(self.settings, self.settings.data / "archive", self.topics, self.logs, found)
 
     async def start_position(self, source: Source, earliest: int) -> int | None:
         """Behind the last file that is whole; what an open one held is read again."""

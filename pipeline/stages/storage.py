@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Iterable
 from typing import ClassVar
 
+from pipeline.logs import Found, belong
 from pipeline.settings import Settings
 from pipeline.snapshot import publish
 from pipeline.stages.stage import Source, Stage
@@ -35,6 +36,10 @@ class Storage(Stage):
         self._store = Store(self.settings.data / "store")
         await asyncio.to_thread(self._flush_and_publish)
         await super().start()
+
+    def belong(self, found: Found) -> None:
+        """The store belongs to these logs, or to former ones of the deployment."""
+        belong(self.settings, self._store.directory, self.topics, self.logs, found)
 
     async def start_position(self, source: Source, earliest: int) -> int | None:
         """Behind what the store's last transaction holds."""

@@ -23,7 +23,7 @@ from tests.live import wait_for
 from tests.pipeline.shop import Shop
 
 METRIC = "key: revenue\nowner: shop\ntype: sum\nevent: purchase\nproperty: revenue\nwindow: 1h\n"
-STAGES = ("assignment", "aggregation", "significance", "archive")
+STAGES = ("assignment", "aggregation", "significance", "archive", "storage")
 ACCEPT = ("recover", "accept-gap", "--yes", "--reason", "an idle week")
 
 
@@ -207,3 +207,19 @@ def test_what_stages_tell_each_other_may_be_made_anew_too(deployment: Deployment
         deployment.wait_for(400)
         assert deployment.look().look > number
         assert all(offset > 0 for offset in deployment.look().offsets.values())
+
+
+def test_nothing_of_a_former_life_is_published_into_a_new_one(
+    deployment: Deployment, broker: str, tmp_path: Path
+) -> None:
+    with deployment.working():
+        deployment.send(100)
+        deployment.wait_for(100)
+    with deployed(broker, deployment.settings.data, units_partitions=2, horizon=20_000, tolerance=20_000) as settings:
+        anew = Deployment(settings, tmp_path / "anew")
+
+        for stage, what in (("aggregation", "checkpoints/"), ("archive", "archive"), ("storage", "store")):
+            said = anew.refused(stage)
+            assert "which this deployment never had" in said
+            assert what in said
+        assert anew.look() is None
