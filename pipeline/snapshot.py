@@ -18,6 +18,7 @@ session ends with an internal error; so `events` and `exposures` refuse it befor
 import os
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -27,7 +28,7 @@ import duckdb
 import msgspec
 
 from evaluation.catalog import Catalog, FlagInForce
-from pipeline import archive, tables
+from pipeline import archive, durable, tables
 from pipeline.store import EMPTY, Beat, PublishedLook, Run, Store, literal
 from pipeline.tables import Table
 from schemas.catalog import Document
@@ -52,11 +53,23 @@ def publish(store: Store, path: Path, archive_directory: Path) -> None:
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.tmp")  # ours alone: a store has one owner
-    for left in (temporary, _log_of(temporary)):  # by one who was killed, or failed
-        left.unlink(missing_ok=True)
-    temporary.write_bytes(_template(path, archive_directory, store.directory))
+    _remove(temporary)  # of one who was killed
+    try:
+        with durable.room_for(path):
+            temporary.write_bytes(_template(path, archive_directory, store.directory))
+            _fill(temporary, store, computed, _macros(path, _closed(archive_directory), store.history_files()))
+            temporary.chmod(temporary.stat().st_mode & 0o444)
+            _log_of(path).unlink(missing_ok=True)  # of a session that wrote: it does not fit this file
+            os.replace(temporary, path)
+    except BaseException:
+        _remove(temporary)
+        raise
+
+
+def _fill(file: Path, store: Store, computed: dict[Table, list[dict[str, Any]]], macros: list[str]) -> None:
+    """Put the store's tables, the computed ones and the macros into a snapshot that is empty."""
     run = store.connection.execute
-    run(f"ATTACH {literal(temporary)} AS snapshot ({STORAGE})")
+    run(f"ATTACH {literal(file)} AS snapshot ({STORAGE})")
     try:
         run("BEGIN")
         for table in COPIED:
@@ -66,17 +79,21 @@ def publish(store: Store, path: Path, archive_directory: Path) -> None:
                 store.connection.register("arriving", table.arrow(rows))
                 run(f"INSERT INTO snapshot.{table.name} BY NAME FROM arriving")
                 store.connection.unregister("arriving")
-        for macro in _macros(path, _closed(archive_directory), store.history_files()):
+        for macro in macros:
             run(f"CREATE OR REPLACE MACRO snapshot.{macro}")
         run("COMMIT")
-    except BaseException:
-        run("ROLLBACK")
-        raise
-    finally:
+        run("CHECKPOINT snapshot")  # DETACH does it too, but says nothing where it fails
         run("DETACH snapshot")
-    temporary.chmod(temporary.stat().st_mode & 0o444)
-    _log_of(path).unlink(missing_ok=True)  # of a session that wrote: it does not fit this file
-    os.replace(temporary, path)
+    except BaseException:
+        for undo in ("ROLLBACK", "DETACH snapshot"):
+            with suppress(duckdb.Error):  # of an error before, which tells more
+                run(undo)
+        raise
+
+
+def _remove(file: Path) -> None:
+    for path in (file, _log_of(file)):
+        path.unlink(missing_ok=True)
 
 
 def _log_of(path: Path) -> Path:
@@ -181,6 +198,7 @@ def about_rows(store: Store, name: str) -> list[dict[str, Any]]:
             "open_with": f"duckdb -readonly {name}; in Python duckdb.connect('{name}', read_only=True). {LEAST_CLIENT}",
             "refresh_with": f"open it again; where it is attached: DETACH peekproof; ATTACH '{name}' (READ_ONLY)",
             "move_with": MOVING,
+            "restored": store.restored,
         }
     ]
 

@@ -3,12 +3,17 @@
 One process owns it, and one connection; analysts read the snapshots that `pipeline.snapshot` publishes from it. Records
 are buffered by `add_*` and written by `flush`, which may run in a thread of its own. A crash loses what was not yet
 flushed: `offsets` says from where to read again, and a record below them is skipped.
+
+    DIRECTORY/private.duckdb      and its .wal
+    DIRECTORY/history/*.parquet   rows of `results_history` that are older than those of table `results_recent`
 """
 
+import re
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,9 +21,11 @@ from typing import Any
 import duckdb
 import msgspec
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from evaluation.catalog import History
 from pipeline import durable
+from pipeline.errors import PeekproofError
 from pipeline.owner import own
 from pipeline.tables import CELL, CELL_KEY, DEAD_LETTER_TOTALS, DEAD_LETTERS, RESULTS, RESULTS_RECENT
 from schemas import topics
@@ -38,7 +45,22 @@ LETTERS_KEPT = 10_000
 VALUE_KEPT = 500  # bytes of a dead letter
 SILENT_MS = 3_600_000  # after which a worker is forgotten
 
+# What DuckDB says of a file that it cannot open, though nothing is wrong with what is in it.
+_NO_DAMAGE = re.compile(r"Could not set lock|we can only read version|Permission denied|Read-only file|Too many open")
+
 Run = tuple[str, str]  # experiment, run
+
+
+class StoreError(PeekproofError):
+    """The store cannot be used now."""
+
+
+class DamageError(StoreError):
+    """The store is not as it was left. Its text says how, and is the first half of a sentence."""
+
+
+class UnfinishedError(DamageError):
+    """The store was being made anew when its process ended. The text says why it was."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,15 +107,20 @@ class Store:
     """The state behind the snapshot. Closed by `close`, or by leaving its `with` block.
 
     `looks` (newest per run), `catalog`, `beats` (newest per worker) and `ignored_looks` are as of the last flush.
+    `restored` says what became of a store that was damaged; None where none was.
+
+    Raises OwnerError where another process has it, DamageError where it is not as it was left (`pipeline.restoring`
+    makes it anew), and StoreError where it cannot be opened for another reason.
     """
 
     def __init__(self, directory: Path | str) -> None:
         self.directory = Path(directory).absolute()
         self._lock = own(self.directory)
-        self._file = self.directory / "private.duckdb"
-        self.connection = duckdb.connect(str(self._file), config={"threads": 1, "memory_limit": "512MB"})
-        self._file.chmod(0o600)  # whoever else opens it, if only to read, keeps us out
-        self._create()
+        try:
+            self.connection = self._connect()
+        except BaseException:
+            self._lock.close()
+            raise
         self._pending = _Pending()
         self._adding = threading.Lock()
         self.looks: dict[Run, PublishedLook] = {}
@@ -101,7 +128,16 @@ class Store:
         self.documents: list[tuple[int, int, bytes | None]] = []
         self.beats: dict[tuple[str, str], Beat] = {}
         self.ignored_looks = 0
-        self._load()
+        self.restored: str | None = None
+        self.archived: dict[int, range] = {}
+        try:
+            with self._sound():
+                self._create()
+                self._check()
+                self._load()
+        except BaseException:
+            self.close()
+            raise
         self._next = self.offsets()
         self._last = {run: published.look.look for run, published in self.looks.items()}
 
@@ -121,15 +157,33 @@ class Store:
         rows = self.connection.execute("SELECT topic, partition, next_offset FROM kafka_offsets").fetchall()
         return {(topic, partition): next_offset for topic, partition, next_offset in rows}
 
+    @contextmanager
+    def told(self) -> Iterator[None]:
+        """Around what works with the store: DuckDB's errors become sentences. Raises StoreError, DiskFullError."""
+        with durable.room_for(self.directory):
+            try:
+                yield
+            except duckdb.Error as error:
+                raise StoreError(
+                    f"the store in {self.directory} fails ({first_line(error)}); when its worker starts again, it "
+                    "reads all of it, and makes it anew where it is damaged"
+                ) from error
+
     def add_looks(self, records: Iterable[Record]) -> None:
-        """Records of `results`. One that is not newer than the last look of its run is ignored and counted."""
+        """Records of `results`. One that is not newer than the last look of its run is ignored and counted.
+
+        Of a store that was made anew, those that it has from the archive come a second time, behind older ones.
+        """
         with self._adding:
             for partition, offset, append_time, value in records:
                 if self._is_new(topics.RESULTS, partition, offset):
+                    archived = self.archived.get(partition, range(0))
+                    if offset in archived:
+                        continue
                     look = _decoded(_decode_look, value)
                     run = (look.experiment, look.run) if look else None
                     if look is None or run is None or value is None or look.look <= self._last.get(run, 0):
-                        self._pending.ignored += 1
+                        self._pending.ignored += offset >= archived.stop
                     else:
                         self._last[run] = look.look
                         self._pending.looks.append(PublishedLook(look, append_time, value))
@@ -191,7 +245,8 @@ class Store:
             self.connection.execute("UPDATE ignored SET looks = looks + ?", [pending.ignored])
             self.connection.execute("COMMIT")
         except BaseException:
-            self.connection.execute("ROLLBACK")
+            with suppress(duckdb.Error):  # of an error before, which tells more
+                self.connection.execute("ROLLBACK")
             raise
         for published in pending.looks:
             self.looks[published.look.experiment, published.look.run] = published
@@ -203,6 +258,13 @@ class Store:
         self.ignored_looks += pending.ignored
         self._move_history()
 
+    def read_again(self, topic: str, partition: int, archived: range) -> None:
+        """Have a partition of looks read from its start: those at the offsets `archived` are here, but none before."""
+        self.connection.execute("DELETE FROM kafka_offsets WHERE topic = ? AND partition = ?", [topic, partition])
+        self.connection.execute("INSERT INTO archived VALUES (?, ?, ?)", [partition, archived.start, archived.stop])
+        del self._next[topic, partition]
+        self.archived[partition] = archived
+
     def history_files(self) -> list[Path]:
         """The Parquet files that hold the history before table `results_recent`, oldest first, behind an empty one."""
         rows = self.connection.execute("SELECT name FROM history_files ORDER BY number").fetchall()
@@ -213,6 +275,56 @@ class Store:
             return False
         self._next[topic, partition] = self._pending.offsets[topic, partition] = offset + 1
         return True
+
+    def _connect(self) -> duckdb.DuckDBPyConnection:
+        file = self.directory / "private.duckdb"
+        is_new = not file.exists()
+        if is_new and (left := next((path for path in parts(self.directory) if path.exists()), None)):
+            raise DamageError(f"{file} is gone, while {left} is there")
+        with self._sound():
+            try:
+                connection = duckdb.connect(str(file), config={"threads": 1, "memory_limit": "512MB"})
+            except BaseException:
+                if is_new:  # nothing but what this very try began
+                    for path in parts(self.directory):
+                        path.unlink(missing_ok=True)
+                raise
+            file.chmod(0o600)  # whoever else opens it, if only to read, keeps us out
+            return connection
+
+    @contextmanager
+    def _sound(self) -> Iterator[None]:
+        """Around what opens the store: tells damage from what else may be the matter."""
+        with durable.room_for(self.directory):
+            try:
+                yield
+            except (duckdb.Error, msgspec.MsgspecError) as error:
+                if durable.is_full(error):
+                    raise
+                what = f"the store in {self.directory}"
+                if isinstance(error, duckdb.OutOfMemoryException) or _NO_DAMAGE.search(str(error)):
+                    raise StoreError(
+                        f"{what} cannot be opened ({first_line(error)}): mend that; or move the directory away, and it "
+                        "is made anew from the archive and the topics"
+                    ) from error
+                raise DamageError(f"{what} is damaged ({first_line(error)})") from error
+
+    def _check(self) -> None:
+        """Read all of it, for DuckDB meets damage only where it reads. Of the history's files read what they say."""
+        run = self.connection.execute
+        for (table,) in run("SELECT table_name FROM duckdb_tables() WHERE NOT internal").fetchall():
+            run(f"SELECT max(hash(everything)) FROM {table} AS everything").fetchall()
+        for why, is_done in run("SELECT told, is_done FROM restored").fetchall():
+            if not is_done:
+                raise UnfinishedError(why)
+        for name, rows in run("SELECT name, rows FROM history_files").fetchall():
+            path = self.directory / "history" / name
+            try:
+                found = pq.read_metadata(path).num_rows
+            except (OSError, pa.ArrowException) as error:
+                raise DamageError(f"{path} is gone or damaged ({first_line(error)})") from error
+            if found != rows:
+                raise DamageError(f"{path} is damaged (it has {found:,} rows, not {rows:,})")
 
     def _create(self) -> None:
         run = self.connection.execute
@@ -226,6 +338,8 @@ class Store:
         run("CREATE TABLE IF NOT EXISTS kafka_offsets (topic VARCHAR, partition INTEGER, next_offset BIGINT)")
         run("CREATE TABLE IF NOT EXISTS history_files (number BIGINT, name VARCHAR, rows BIGINT)")
         run("CREATE TABLE IF NOT EXISTS ignored AS SELECT 0::BIGINT AS looks")
+        run("CREATE TABLE IF NOT EXISTS restored (told VARCHAR, is_done BOOLEAN)")
+        run('CREATE TABLE IF NOT EXISTS archived (partition INTEGER, "begin" BIGINT, "end" BIGINT)')
         self._write_history(f"SELECT {EXACT} FROM results_recent LIMIT 0", EMPTY)
 
     def _load(self) -> None:
@@ -239,6 +353,8 @@ class Store:
             health = _decode_health(value)
             self.beats[health.stage, health.worker] = Beat(health, append_time, value)
         ((self.ignored_looks,),) = run("SELECT looks FROM ignored").fetchall()
+        self.restored = next((told for (told,) in run("SELECT told FROM restored").fetchall()), None)
+        self.archived = {number: range(*ends) for number, *ends in run("FROM archived").fetchall()}
 
     def _take_document(self, offset: int, append_time: int, value: bytes | None) -> None:
         self.catalog.append(offset, append_time, value)
@@ -344,9 +460,19 @@ class Store:
     def _write_history(self, source: str, name: str) -> None:
         path = self.directory / "history" / name
         path.parent.mkdir(exist_ok=True)
-        temporary = path.with_name(f"{name}.tmp")
-        self.connection.execute(f"COPY ({source}) TO {literal(temporary)} (FORMAT parquet, COMPRESSION zstd)")
-        durable.rename(temporary, path)
+        with durable.writing(path) as temporary:
+            self.connection.execute(f"COPY ({source}) TO {literal(temporary)} (FORMAT parquet, COMPRESSION zstd)")
+
+
+def parts(directory: Path) -> list[Path]:
+    """The files that a store in this directory consists of."""
+    history = [path for path in (directory / "history").glob("*.parquet") if path.name != EMPTY]
+    return [directory / "private.duckdb", directory / "private.duckdb.wal", *history]
+
+
+def first_line(error: BaseException) -> str:
+    """What a library says went wrong, without what it adds below."""
+    return str(error).strip().partition("\n")[0]
 
 
 def literal(path: Path) -> str:

@@ -324,6 +324,7 @@ ABOUT = _table(
         ("open_with", "VARCHAR", "How to open it."),
         ("refresh_with", "VARCHAR", "How a session sees a newer snapshot."),
         ("move_with", "VARCHAR", "What belongs to the file, and how it is read in another place."),
+        ("restored", "VARCHAR", "What was damaged and made anew, and what of it is lost; null: nothing ever was."),
     ),
 )
 

@@ -113,16 +113,17 @@ class Keys:
         return self._keys
 
     def _write(self, keys: list[Key]) -> None:
-        temporary = self._path.with_name(f".{self._path.name}.{os.getpid()}")
-        temporary.unlink(missing_ok=True)
-        with open(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as file:
+        with (
+            durable.writing(self._path) as temporary,
+            open(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as file,
+        ):
             file.write(msgspec.json.format(msgspec.json.encode(keys)) + b"\n")
-        durable.rename(temporary, self._path)
 
     @contextmanager
     def _exclusively(self) -> Iterator[None]:
         """Two who change the keys at once take turns."""
-        self._path.parent.mkdir(parents=True, exist_ok=True)
+        with durable.room_for(self._path):
+            self._path.parent.mkdir(parents=True, exist_ok=True)
         directory = os.open(self._path.parent, os.O_RDONLY)
         try:
             fcntl.flock(directory, fcntl.LOCK_EX)

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from typing import ClassVar
 
 from pipeline.logs import Found, belong
+from pipeline.restoring import open_store
 from pipeline.settings import Settings
 from pipeline.snapshot import publish
 from pipeline.stages.stage import Source, Stage
@@ -33,7 +34,7 @@ class Storage(Stage):
 
     async def start(self) -> None:
         """Own the store, and publish what it has."""
-        self._store = Store(self.settings.data / "store")
+        self._store = await asyncio.to_thread(open_store, self.settings.data / "store", self.settings.data / "archive")
         await asyncio.to_thread(self._flush_and_publish)
         await super().start()
 
@@ -79,5 +80,6 @@ class Storage(Stage):
         self._store.close()
 
     def _flush_and_publish(self) -> None:
-        self._store.flush()
-        publish(self._store, self.settings.snapshot, self.settings.data / "archive")
+        with self._store.told():
+            self._store.flush()
+            publish(self._store, self.settings.snapshot, self.settings.data / "archive")
