@@ -3,7 +3,8 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from math import inf
 from typing import Self
 
@@ -12,7 +13,7 @@ from aiokafka import AIOKafkaProducer, ConsumerRecord
 
 from evaluation.catalog import History
 from pipeline import topics
-from pipeline.connection import answering
+from pipeline.connection import UnreachableError, answering, attended
 from pipeline.errors import PeekproofError
 from pipeline.follower import Follower
 from pipeline.producer import create_producer
@@ -24,6 +25,7 @@ _log = logging.getLogger(__name__)
 
 
 LARGEST = MAX_MESSAGE_BYTES - 100_000  # of a document; the rest is for what surrounds it in a batch of records
+END_SECONDS = 5.0  # to disconnect
 
 
 class EditConflictError(PeekproofError):
@@ -82,6 +84,7 @@ class CatalogWriter:
     def __init__(self, settings: Settings, changed: Callable[[], None] = lambda: None) -> None:
         self._settings = settings
         self.reader = CatalogReader(settings, changed)
+        self.publishing: str | None = None  # what was sent, and has not been read back yet
         self._producer: AIOKafkaProducer
 
     @property
@@ -102,8 +105,9 @@ class CatalogWriter:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._producer.stop()
-        await self.reader.stop()
+        # While brokers are away, the producer would wait for them.
+        ended = asyncio.gather(self._producer.stop(), self.reader.stop(), return_exceptions=True)
+        await asyncio.wait([ended], timeout=END_SECONDS)
 
     def next_version(self, spec: Spec, author: str, reason: str) -> Document:
         """The document that puts `spec` in the place of the version that stands now, or begins with it."""
@@ -126,8 +130,10 @@ class CatalogWriter:
         if (ignored := newest.after(newest.offset, newest.append_time, value)[1]) is not None:
             raise PeekproofError(f"{name} is not published: {ignored.reason}")
         with answering(self._settings):
+            self.publishing = name
             sent = await self._producer.send_and_wait(self._settings.topic(CATALOG), value, key_of(document))
             await self.reader.caught_up()
+            self.publishing = None
         for rejected in self.history.rejected:
             if rejected.offset == sent.offset:
                 raise EditConflictError(f"{name} came too late and changes nothing: {rejected.reason}")
@@ -154,17 +160,32 @@ def key_of(document: Document) -> bytes:
     return f"{document.kind}/{document.key}".encode()
 
 
+@asynccontextmanager
+async def opened(settings: Settings) -> AsyncIterator[CatalogWriter]:
+    """A writer for somebody who waits: what is done with it ends by an UnreachableError when the cluster goes away."""
+    writer = CatalogWriter(settings)
+    try:
+        async with attended(settings), writer:
+            yield writer
+    except UnreachableError as error:
+        if writer.publishing is None:
+            raise
+        raise UnreachableError(
+            f"{error}. {writer.publishing} may stand all the same: look before you repeat it"
+        ) from None
+
+
 def read_catalog(settings: Settings) -> History:
-    """Everything that the topic holds now. Raises PeekproofError as CatalogWriter does."""
+    """Everything that the topic holds now. Raises PeekproofError as `opened` does."""
 
     async def read() -> History:
         reader = CatalogReader(settings)
         try:
-            await reader.start()
+            async with attended(settings):
+                await reader.start()
         finally:
             await reader.stop()
         return reader.history
 
     topics.require(settings)
-    with answering(settings):
-        return asyncio.run(read())
+    return asyncio.run(read())

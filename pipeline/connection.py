@@ -46,7 +46,7 @@ async def connect(settings: Settings) -> None:
         if not failures:
             return
         if len(failures) == len(brokers) or monotonic() > deadline:
-            raise UnreachableError(_unreached(settings, failures))
+            raise _unreached(settings, failures)
         await asyncio.sleep(AGAIN_SECONDS)
 
 
@@ -91,20 +91,21 @@ async def attended(settings: Settings) -> AsyncIterator[None]:
         watching.cancel()
 
 
+def _bootstrap(settings: Settings) -> list[Address]:
+    return [(host, port) for host, port, _ in collect_hosts(settings.servers(), randomize=False)]
+
+
 async def _brokers(settings: Settings) -> list[Address]:
     """Where the brokers of the cluster say that they are."""
     failures: Failures = {}
-    for host, port, _ in collect_hosts(settings.servers(), randomize=False):
+    for address in _bootstrap(settings):
         try:
-            named = await _ask(settings, (host, port))
+            named = await _ask(settings, address)
         except (OSError, errors.KafkaError) as error:
-            failures[host, port] = _cause(error)
+            failures[address] = _cause(error)
         else:
             return named
-    telling = min(failures.values(), key=_is_silence)
-    raise UnreachableError(
-        f"Kafka at {settings.servers()} does not let us in ({_text(telling)}); {_remedy(settings, telling)}"
-    ) from telling
+    raise _shut(settings, min(failures.values(), key=_is_silence))
 
 
 async def _failure(settings: Settings, address: Address) -> Exception | None:
@@ -127,12 +128,19 @@ async def _ask(settings: Settings, address: Address) -> list[Address]:
     return [(host, port) for _, host, port, *_ in answer.brokers]
 
 
-def _unreached(settings: Settings, failures: Failures) -> str:
-    address, error = next(iter(failures.items()))
-    host, port = address
+def _shut(settings: Settings, error: Exception) -> UnreachableError:
+    return UnreachableError(
+        f"Kafka at {settings.servers()} does not let us in ({_text(error)}); {_remedy(settings, error)}"
+    )
+
+
+def _unreached(settings: Settings, failures: Failures) -> UnreachableError:
+    (host, port), error = next(iter(failures.items()))
+    if (host, port) in _bootstrap(settings):
+        return _shut(settings, error)  # it has gone since
     place = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     of_name = "resolves" if isinstance(error, socket.gaierror) else "can reach"
-    return (
+    return UnreachableError(
         f"Kafka at {settings.servers()} lets us in, but its broker advertises itself as '{place}', which cannot be "
         f"used from here ({_text(error)}); set that broker's advertised.listeners to an address that this machine "
         f"{of_name}, or see whether the broker is well"
@@ -153,10 +161,23 @@ def answering(settings: Settings) -> Iterator[None]:
     try:
         yield
     except (errors.KafkaError, KafkaError) as error:
-        raise UnreachableError(
-            f"Kafka at {settings.servers()} does not do what is asked ({_text(error)}); "
-            f"see whether its brokers are well, and the user has the rights that the README names"
-        ) from error
+        raise _refused(settings, error) from error
+
+
+def explain(settings: Settings, error: BaseException) -> str | None:
+    """An error that a person can mend as a sentence; None for others."""
+    from kafka.errors import KafkaError  # noqa: PLC0415
+
+    if isinstance(error, errors.KafkaError | KafkaError):
+        return str(_refused(settings, error))
+    return str(error) if isinstance(error, PeekproofError) else None
+
+
+def _refused(settings: Settings, error: Exception) -> UnreachableError:
+    return UnreachableError(
+        f"Kafka at {settings.servers()} does not do what is asked ({_text(error)}); "
+        f"see whether its brokers are well, and the user has the rights that the README names"
+    )
 
 
 def _is_silence(error: Exception) -> bool:
@@ -189,6 +210,6 @@ def _remedy(settings: Settings, error: Exception) -> str:
             wanted = f"{', '.join(PROTOCOLS)}; SSL may want a certificate of ours (PEEKPROOF_SSL_CERTFILE)"
             return (
                 f"PEEKPROOF_SECURITY_PROTOCOL is {settings.security_protocol}, and this port seems to speak another of "
-                f"{wanted}"
+                f"{wanted}; or the broker was just ending"
             )
     return "check PEEKPROOF_BOOTSTRAP_SERVERS, and see whether the brokers are up"

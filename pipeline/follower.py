@@ -61,15 +61,18 @@ class Follower:
             **self._settings.aiokafka_arguments(),
         )
         self._asking = AIOKafkaConsumer(group_id=None, **self._settings.aiokafka_arguments())
-        await self._asking.start()
-        await self._consumer.start()
-        if self._columnar:  # before the event loop's next turn, in which it would fetch
-            Fetches(self._consumer._fetcher, SLICE_BYTES).columnar = frozenset([self._topic])
-        if not self._consumer.partitions_for_topic(self._topic):
-            await asyncio.gather(self._consumer.stop(), self._asking.stop())
-            raise PeekproofError(f"topic '{self._topic}' does not exist; `peekproof topics` creates it")
-        self._reading = asyncio.create_task(self._follow(), name=f"follow {self._topic}")
-        await self.caught_up()
+        try:
+            await self._asking.start()
+            await self._consumer.start()
+            if self._columnar:  # before the event loop's next turn, in which it would fetch
+                Fetches(self._consumer._fetcher, SLICE_BYTES).columnar = frozenset([self._topic])
+            if not self._consumer.partitions_for_topic(self._topic):
+                raise PeekproofError(f"topic '{self._topic}' does not exist; `peekproof topics` creates it")
+            self._reading = asyncio.create_task(self._follow(), name=f"follow {self._topic}")
+            await self.caught_up()
+        except BaseException:
+            await self._disconnect()
+            raise
 
     async def caught_up(self, since: float = inf) -> None:
         """Return when everything appended before this call has been read, or before `since` (`monotonic`, seconds).
@@ -85,9 +88,13 @@ class Follower:
     async def stop(self) -> None:
         """Stop reading."""
         if self._reading is not None:
+            await self._disconnect()
+
+    async def _disconnect(self) -> None:
+        if self._reading is not None:
             self._reading.cancel()
-            # Without a broker the client cancels its own fetch, and raises that as if we had been cancelled.
-            await asyncio.gather(self._consumer.stop(), self._asking.stop(), return_exceptions=True)
+        # Without a broker the client cancels its own fetch, and raises that as if we had been cancelled.
+        await asyncio.gather(self._consumer.stop(), self._asking.stop(), return_exceptions=True)
 
     async def _check(self) -> None:
         async with self._checking:

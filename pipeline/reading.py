@@ -2,9 +2,10 @@
 
 import asyncio
 from collections.abc import Iterator
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from pipeline.connection import answering, connect
+from pipeline.connection import WATCH_SECONDS, answering, connect, remain
 from pipeline.errors import PeekproofError
 from pipeline.settings import Settings
 from schemas.topics import MAX_MESSAGE_BYTES
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 def read_topic(settings: Settings, topic: str, follow: bool = False) -> Iterator["ConsumerRecord"]:
     """Every record that the topic holds now, each partition in order; with `follow`, then those that come.
 
-    Raises PeekproofError where Kafka doesn't let us in, and where the topic doesn't exist.
+    Raises PeekproofError where Kafka doesn't let us in, or no longer does, and where the topic doesn't exist.
     """
     from kafka import KafkaConsumer, TopicPartition  # noqa: PLC0415 (slow to import)
 
@@ -38,8 +39,15 @@ def read_topic(settings: Settings, topic: str, follow: bool = False) -> Iterator
             consumer.assign(places)
             consumer.seek_to_beginning(*places)
             ends = consumer.end_offsets(places)
-            while follow or any(consumer.position(place) < ends[place] for place in places):
-                for place, records in consumer.poll(timeout_ms=500).items():
+            heard = monotonic()
+            while follow or any((consumer.position(place, timeout_ms=500) or 0) < ends[place] for place in places):
+                found = consumer.poll(timeout_ms=500)
+                if found:
+                    heard = monotonic()
+                elif monotonic() - heard > WATCH_SECONDS:  # quiet, or away: the client tells nobody
+                    asyncio.run(remain(settings))
+                    heard = monotonic()
+                for place, records in found.items():
                     yield from (record for record in records if follow or record.offset < ends[place])
         finally:
             consumer.close()

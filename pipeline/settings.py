@@ -26,6 +26,7 @@ FILE = Path("configs/peekproof.toml")
 PROTOCOLS = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
 READERS = ("owner", "group", "everybody")
 MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
+BOOTSTRAP_TIMEOUT_MS = 10_000  # they have answered just before
 
 
 class Secret(str):
@@ -163,7 +164,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     def kafka_python_arguments(self) -> dict[str, Any]:
         """Where and how a kafka-python client connects."""
-        return self._arguments() | {"bootstrap_servers": self.servers().split(",")}
+        return self._arguments() | {
+            "bootstrap_servers": self.servers().split(","),
+            "bootstrap_timeout_ms": BOOTSTRAP_TIMEOUT_MS,
+        }
 
     def faust_broker_credentials(self) -> "CredentialsT | None":
         """How a Faust app connects: its setting `broker_credentials`."""

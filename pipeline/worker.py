@@ -3,12 +3,14 @@
 import importlib
 import os
 import uuid
+from functools import partial
 
 import msgspec
 from faust.types import TP
 
 from evaluation.logs import LogsInForce
 from pipeline import topics
+from pipeline.connection import attended, explain
 from pipeline.heartbeat import INTERVAL, Heartbeat
 from pipeline.logs import GO_ON, REBUILD, Found, LogError, Said, Watch, first, is_committed_here, require
 from pipeline.readers import admit
@@ -68,13 +70,14 @@ class Worker:
     async def start(self) -> None:
         """Connect the stage, and see whether the logs are those that its state belongs to.
 
-        Raises LogError where one was made anew.
+        Raises LogError where one was made anew, and UnreachableError when the brokers go away.
         """
-        await self._stage.start()
+        async with attended(self._settings):
+            await self._stage.start()
+            self._found = await self._watch.find()
         self._logs = self._stage.logs
         if not self._stage.follows_catalog:
             await self._stage.catalog.stop()
-        self._found = await self._watch.find()
         require(self._settings, self._logs, self._found)
         self._stage.belong(self._found)
         catalog = self._found.topics.get(CATALOG, "")
@@ -186,6 +189,7 @@ def create_worker(stage: Stage, settings: Settings) -> App:
     if stage.is_whole:
         group += f"-{uuid.uuid4().hex}"
     app = create_app(group, settings.servers(), broker_credentials=settings.faust_broker_credentials())
+    app.explain = partial(explain, settings)
     app.keeps_offsets = not stage.is_whole
     worker = Worker(stage, settings, app)
     app.fetch_min_bytes, app.fetch_wait_ms = stage.fetch_min_bytes, stage.fetch_wait_ms

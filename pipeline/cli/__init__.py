@@ -1,6 +1,7 @@
 """Command line: `peekproof COMMAND`. One module per group of commands, imported when one of them is called."""
 
 import importlib
+import logging
 import sys
 
 import click
@@ -60,6 +61,8 @@ def command() -> None:
 
 def main() -> None:
     """The program `peekproof`. A PeekproofError is one message and exit code 2."""
+    for client in ("aiokafka", "kafka"):
+        logging.getLogger(client).addHandler(logging.NullHandler())  # its errors are told once, by us
     try:
         command(prog_name="peekproof")
     except PeekproofError as error:

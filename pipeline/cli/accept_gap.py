@@ -8,7 +8,7 @@ import click
 import msgspec
 from rich.table import Table
 
-from pipeline.catalog import CatalogWriter
+from pipeline.catalog import opened
 from pipeline.cli.documents import author_option
 from pipeline.cli.terminal import Terminal
 from pipeline.errors import PeekproofError
@@ -41,7 +41,7 @@ def accept_gap(yes: bool, reason: str | None, author: str, as_json: bool) -> Non
 
 
 async def _run(settings: Settings, author: str, reason: str | None) -> Missing | None:
-    async with CatalogWriter(settings) as writer:
+    async with opened(settings) as writer:
         lost = await asyncio.to_thread(missing, settings, writer.history.newest.logs)
         if lost and reason:
             await accept(settings, writer, lost, author, reason)

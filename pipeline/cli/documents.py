@@ -10,7 +10,7 @@ import click
 import msgspec
 
 from pipeline import editing
-from pipeline.catalog import CatalogWriter
+from pipeline.catalog import opened
 from pipeline.documents import DocumentError, Documents, read_documents
 from pipeline.editing import Change, Signature
 from pipeline.settings import Settings
@@ -69,7 +69,7 @@ def apply(directory: Path, reason: str, author: str, yes: bool, as_json: bool) -
 
 async def _apply(documents: Documents, signature: Signature, yes: bool, as_json: bool) -> list[Change]:
     applied = []
-    async with CatalogWriter(Settings.read()) as writer:
+    async with opened(Settings.read()) as writer:
         async for change in editing.apply(writer, documents, signature, yes):
             applied.append(change)
             if not as_json:

@@ -14,7 +14,7 @@ from rich.table import Table
 from evaluation import overview
 from evaluation.overview import Summary
 from pipeline import editing
-from pipeline.catalog import CatalogWriter, read_catalog
+from pipeline.catalog import opened, read_catalog
 from pipeline.cli.documents import author_option, json_option, line_of, yes_option
 from pipeline.cli.terminal import Terminal, harmless
 from pipeline.documents import definition_of
@@ -167,7 +167,7 @@ def create(
     definition = definition_of(value | {"variants": [{"key": variant} for variant in keys]}, Flag)
 
     async def publish() -> Change:
-        async with CatalogWriter(Settings.read()) as writer:
+        async with opened(Settings.read()) as writer:
             return await editing.create(writer, definition, Signature(author, reason or "create"))
 
     _tell(asyncio.run(publish()), as_json)
@@ -234,7 +234,7 @@ def _take(
     signature, as_experiment = Signature(author, reason or step), _is_of_experiments(context)
 
     async def publish() -> Change:
-        async with CatalogWriter(Settings.read()) as writer:
+        async with opened(Settings.read()) as writer:
             return await editing.take(
                 writer, step, key, signature, variant=variant, as_experiment=as_experiment, accept_risks=yes
             )

@@ -2,7 +2,7 @@
 
 import click
 
-from pipeline.cli.workers import stop_when_stdin_ends, until_stdin_ends_option
+from pipeline.cli.workers import end_at_once, stop_when_stdin_ends, until_stdin_ends_option
 from pipeline.settings import Settings
 
 
@@ -13,9 +13,11 @@ from pipeline.settings import Settings
 @until_stdin_ends_option
 def serve(host: str, port: int | None, is_open: bool, until_stdin_ends: bool) -> None:
     """Answer SDKs and people over HTTP until SIGTERM: flags, events, results, the console."""
+    end_at_once()
     if until_stdin_ends:
         stop_when_stdin_ends()
-    from pipeline.http import complaints, serving  # noqa: PLC0415 (slow to import)
+    from pipeline import complaints  # noqa: PLC0415 (slow to import)
+    from pipeline.http import serving  # noqa: PLC0415
 
     complaints.log()
     settings = Settings.read()

@@ -27,6 +27,7 @@ def worker(stage: str, until_stdin_ends: bool) -> None:
 
     But for storage and archive, which have one for each data directory: two keep everything twice.
     """
+    end_at_once()
     if until_stdin_ends:
         stop_when_stdin_ends()
     from pipeline.worker import run_worker  # noqa: PLC0415 (slow to import)
@@ -40,6 +41,7 @@ def worker(stage: str, until_stdin_ends: bool) -> None:
 )
 def up(workers: int) -> None:
     """Run every stage and the server on this machine until SIGTERM; what falls starts again."""
+    end_at_once()
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s")
     settings = with_free_port(Settings.read())
     admit(settings)
@@ -53,6 +55,20 @@ def up(workers: int) -> None:
         click.echo(f"console: {address(HOME, settings.http_port)}")
         click.echo(f"logs: {settings.data / 'logs'}; Ctrl-C stops")
         stop.wait()
+
+
+def end_at_once() -> None:
+    """Have SIGTERM and Ctrl-C end this process at once and well, while it holds nothing that it would have to finish.
+
+    A process that does says so by handlers of its own.
+    """
+    before = {number: signal.signal(number, lambda *_: os._exit(0)) for number in (signal.SIGTERM, signal.SIGINT)}
+
+    def restore() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    click.get_current_context().call_on_close(restore)
 
 
 def stop_when_stdin_ends() -> None:

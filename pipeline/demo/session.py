@@ -25,7 +25,7 @@ from evaluation.lifecycle import start
 from evaluation.overview import Told, told
 from pipeline import editing, topics
 from pipeline.broker import Broker
-from pipeline.catalog import CatalogWriter
+from pipeline.catalog import opened
 from pipeline.demo.processes import Processes, Usage
 from pipeline.demo.progress import Progress
 from pipeline.demo.watch import Freshness, Watch
@@ -202,7 +202,7 @@ class _Session:
 
     async def _live(self, seconds: float) -> None:
         """Lead a flag through its life while the traffic flows, by the functions behind the command line."""
-        async with CatalogWriter(self._settings) as writer:
+        async with opened(self._settings) as writer:
             for share, step, variant, reason in STEPS:
                 while self._watch.sending_seconds < share * seconds:
                     await asyncio.sleep(LOOK_SECONDS)
@@ -299,7 +299,7 @@ async def _stop(process: asyncio.subprocess.Process) -> None:
 async def begin_experiments(settings: Settings) -> dict[str, FlagInForce]:
     """Apply the example documents, and start those that take part; those in force then."""
     documents = read_documents(EXAMPLES)
-    async with CatalogWriter(settings) as writer:
+    async with opened(settings) as writer:
         async for _ in editing.apply(writer, documents, Signature("demo", "an example")):
             pass
         for key, flag in writer.history.newest.flags.items():
@@ -312,7 +312,7 @@ async def begin_experiments(settings: Settings) -> dict[str, FlagInForce]:
 
 async def complete_experiments(settings: Settings) -> None:
     """End the run of every experiment; plain feature flags stay as they are."""
-    async with CatalogWriter(settings) as writer:
+    async with opened(settings) as writer:
         for key, flag in writer.history.newest.flags.items():
             if flag.definition.metrics and flag.status == "running":
                 await editing.take(writer, "complete", key, Signature("demo", "the traffic is over"))

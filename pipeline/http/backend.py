@@ -7,7 +7,7 @@ from typing import Self
 from aiokafka import AIOKafkaProducer
 
 from pipeline.catalog import CatalogWriter
-from pipeline.connection import answering
+from pipeline.connection import attended
 from pipeline.follower import Follower
 from pipeline.http.access import Access
 from pipeline.http.connections import Connections
@@ -80,10 +80,10 @@ class Backend:
         return next((f"{type(failure).__name__}: {failure}" for failure in failures if failure), None)
 
     async def __aenter__(self) -> Self:
-        await asyncio.gather(asyncio.to_thread(compile_kernels), self.writer.__aenter__())
-        self.producer = create_producer(self.settings)
-        self.delivery = Delivery(self.settings, self.producer)
-        with answering(self.settings):
+        async with attended(self.settings):  # afterwards it goes on while brokers are away
+            await asyncio.gather(asyncio.to_thread(compile_kernels), self.writer.__aenter__())
+            self.producer = create_producer(self.settings)
+            self.delivery = Delivery(self.settings, self.producer)
             try:
                 await asyncio.gather(*(part.start() for part in self._connected()))
                 self.posts.start(self.producer)

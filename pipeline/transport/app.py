@@ -24,6 +24,7 @@ from faust.types import TP, EventT, StreamT
 from mode.supervisors import CrashingSupervisor
 from yarl import URL
 
+from pipeline.complaints import Complaints, Plainly
 from pipeline.transport.columns import compile_kernels
 from pipeline.transport.consumer import Consumer, Log
 from pipeline.transport.schema import RecordsSchema
@@ -58,10 +59,12 @@ class App(faust.App):
     A fetch waits until there are `fetch_min_bytes`, or `fetch_wait_ms` have passed: a slice of few records costs nearly
     as much as one of many. Questions to the same broker wait behind a fetch. `commit_says(topic)` stands beside
     every offset that is committed; if not `keeps_offsets`, none is, and brokers forget the group when its workers are
-    gone.
+    gone. `explain` gives an error that a person can mend as a sentence, and `prepared` is called after `prepare`.
     """
 
     keeps_offsets = True
+    explain: Callable[[BaseException], str | None] = staticmethod(lambda _: None)
+    prepared: Callable[[], None] = staticmethod(lambda: None)
     fetch_min_bytes = 1
     fetch_wait_ms = 500
     prepare: Callable[[], Awaitable[None]] | None = None
@@ -74,7 +77,7 @@ class App(faust.App):
     def __init__(self, *arguments: Any, **settings: Any) -> None:
         super().__init__(*arguments, **settings)
         self.turn = Turn()
-        self._is_prepared = False
+        self.is_prepared = False
         self._rounds: list[asyncio.Lock] = []  # of what is done regularly
         self.on_before_shutdown.connect(self._let_all_go)
 
@@ -153,13 +156,14 @@ class App(faust.App):
         """Prepare, before the client connects."""
         if self.prepare is not None:
             await self.prepare()
-        self._is_prepared = True
+        self.is_prepared = True
+        self.prepared()
         await super().on_start()
 
     async def on_stop(self) -> None:
         """Finish, after the last commit."""
         await super().on_stop()
-        if self.finish is not None and self._is_prepared:
+        if self.finish is not None and self.is_prepared:
             await self.finish()
 
     def _on_rebalance_when_stopped(self) -> None:
@@ -207,6 +211,26 @@ def create_app(name: str, bootstrap_servers: str, **conf: Any) -> App:
     return App(name, **(ours | conf))
 
 
+class _Process(faust.Worker):
+    """The process around an app, and its log."""
+
+    app: App
+
+    def on_setup_root_logger(self, logger: logging.Logger, level: int) -> None:
+        """Say an error that is explained once, and without its traceback."""
+        super().on_setup_root_logger(logger, level)
+        for handler in logger.handlers:
+            handler.addFilter(Complaints())
+            handler.addFilter(Plainly(self.app.explain))
+
+    def install_signal_handlers(self) -> None:
+        """Only once there is something to finish: until then those hold that were there before."""
+        if self.app.is_prepared:
+            super().install_signal_handlers()
+
+
 def run(app: App, log_level: int = logging.INFO) -> NoReturn:
     """Run a worker until SIGTERM or SIGINT (exit code 0) or an error (exit code 1)."""
-    faust.Worker(app, loglevel=log_level, redirect_stdouts=False, quiet=True).execute_from_commandline()
+    process = _Process(app, loglevel=log_level, redirect_stdouts=False, quiet=True)
+    app.prepared = process.install_signal_handlers
+    process.execute_from_commandline()

@@ -27,6 +27,26 @@ class Complaints(logging.Filter):
         return True
 
 
+class Plainly(logging.Filter):
+    """Lets an error that `explain` knows a sentence for through once, as that sentence instead of its traceback."""
+
+    def __init__(self, explain: Callable[[BaseException], str | None]) -> None:
+        super().__init__()
+        self._explain = explain
+        self._said: set[str] = set()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether it is logged."""
+        error = record.exc_info[1] if record.exc_info else None
+        sentence = self._explain(error) if error else None
+        if sentence is None:
+            return True
+        record.msg, record.args, record.exc_info, record.exc_text = sentence, (), None, None
+        is_new = sentence not in self._said
+        self._said.add(sentence)
+        return is_new
+
+
 def log() -> None:
     """Log warnings and worse to standard error."""
     handler = logging.StreamHandler()

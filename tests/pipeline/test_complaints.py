@@ -1,8 +1,8 @@
-"""Complaints of the Kafka client, in the server's log."""
+"""Complaints of the Kafka client, in a log."""
 
 import logging
 
-from pipeline.http.complaints import AGAIN_SECONDS, Complaints
+from pipeline.complaints import AGAIN_SECONDS, Complaints
 
 
 def test_the_client_says_each_thing_once_a_minute_and_others_are_heard_always():
