@@ -2,6 +2,7 @@
 
 import importlib
 import logging
+import os
 import sys
 
 import click
@@ -61,6 +62,7 @@ def command() -> None:
 
 def main() -> None:
     """The program `peekproof`. A PeekproofError is one message and exit code 2."""
+    os.environ["PYTHONSAFEPATH"] = "1"  # in what we start, no file of the working directory goes before our packages
     for client in ("aiokafka", "kafka"):
         logging.getLogger(client).addHandler(logging.NullHandler())  # its errors are told once, by us
     try:
