@@ -1,5 +1,6 @@
 """Worker: one process that runs one stage as a Faust app."""
 
+import asyncio
 import importlib
 import os
 import uuid
@@ -31,10 +32,14 @@ def run_worker(name: str, settings: Settings) -> None:
 
     Raises PeekproofError where the cluster's topics don't fit.
     """
-    admit(settings)
-    topics.require(settings)
-    module, kind = STAGES[name].split(":")
-    stage = getattr(importlib.import_module(module), kind)(settings)
+    try:
+        admit(settings)
+        topics.require(settings)
+        module, kind = STAGES[name].split(":")
+        stage = getattr(importlib.import_module(module), kind)(settings)
+    except Exception as error:
+        asyncio.run(Heartbeat(settings, name).end(error))
+        raise
     os.nice(stage.niceness)
     run(create_worker(stage, settings))
 
@@ -49,8 +54,8 @@ class Worker:
         self._topics = {name: topic for topic, name in self._names.items()}
         self._taken: dict[TP, int] = {}  # up to where each partition was taken
         self._ends: dict[TP, int] = {}  # where the logs ended at the last beat
-        self._heart: Heartbeat
         self._settings = settings
+        self._heart = Heartbeat(settings, stage.name)
         self._watch = Watch(settings)
         self._logs: LogsInForce | None = None  # as they stood when the worker started
         self._found = Found("", {})
@@ -72,6 +77,13 @@ class Worker:
 
         Raises LogError where one was made anew, and UnreachableError when the brokers go away.
         """
+        try:
+            await self._start()
+        except Exception as error:
+            await self._heart.end(error)
+            raise
+
+    async def _start(self) -> None:
         async with attended(self._settings):
             await self._stage.start()
             self._found = await self._watch.find()
@@ -82,7 +94,6 @@ class Worker:
         self._stage.belong(self._found)
         catalog = self._found.topics.get(CATALOG, "")
         self._said = {topic: Said(log, catalog) for topic, log in self._found.topics.items()}
-        self._heart = Heartbeat(self._settings, self._stage.name, self._stage.producer)
 
     def said(self, topic: str) -> str:
         """What is committed beside the offsets of a topic."""
@@ -141,7 +152,7 @@ class Worker:
         In this order: the broker's time, then the ends of the logs. So a partition that has been taken to its end holds
         nothing older than that time that has not been taken.
         """
-        time = await self._heart.beat(self._health(), dict(self._stage.counts))
+        time = await self._heart.beat(self._stage.producer, self._health(), dict(self._stage.counts))
         taken = dict(self._taken)
         self._ends = await self._app.end_offsets(list(self._taken)) if self._taken else {}
         async with self._app.turn:
@@ -175,7 +186,8 @@ class Worker:
         require(self._settings, was, found)
 
     async def stop(self) -> None:
-        """Disconnect the stage."""
+        """Say that the worker ends, and why; disconnect the stage."""
+        await self._heart.end(self._app.crash_reason)
         self._watch.close()
         await self._stage.stop()
 

@@ -1,4 +1,7 @@
-"""Health: what a worker says of itself once a second, on `health`. By its append time it is also the broker's clock."""
+"""Health: what a worker says of itself once a second, on `health`. By its append time it is also the broker's clock.
+
+A worker that ends says so in a last record: one that was killed does not.
+"""
 
 import msgspec
 
@@ -14,7 +17,10 @@ class PartitionHealth(msgspec.Struct, frozen=True):
 
 
 class WorkerHealth(msgspec.Struct, frozen=True, kw_only=True):
-    """`counts` are totals since the worker started, for watching: exact numbers stand in the results."""
+    """`counts` are totals since the worker started, for watching: exact numbers stand in the results.
+
+    `ended`: this is its last word; `error` then says what ended it, null where it was asked to end.
+    """
 
     stage: str
     worker: str  # host/pid
@@ -23,3 +29,5 @@ class WorkerHealth(msgspec.Struct, frozen=True, kw_only=True):
     peak_memory: int  # bytes
     partitions: list[PartitionHealth] = []
     counts: dict[str, int] = {}
+    ended: bool = False
+    error: str | None = None

@@ -24,7 +24,8 @@ class Workers(Collector):
         """Take one record of the topic."""
         health = msgspec.json.decode(record.value, type=WorkerHealth)
         self._said.pop(health.worker, None)
-        self._said[health.worker] = self._clock(), health
+        if not health.ended:
+            self._said[health.worker] = self._clock(), health
         self._forget()
 
     def collect(self) -> Iterator[Metric]:

@@ -20,7 +20,9 @@ class Told:
         self._registry = CollectorRegistry()
         self._registry.register(self._workers)
 
-    def say(self, worker: str, *positions: int, stage: str = "aggregation", clock: int = 0) -> None:
+    def say(
+        self, worker: str, *positions: int, stage: str = "aggregation", clock: int = 0, ended: bool = False
+    ) -> None:
         """A worker says how far it is in partitions 0, 1, …"""
         partitions = [PartitionHealth("units", i, each, 10 * each, clock) for i, each in enumerate(positions)]
         health = WorkerHealth(
@@ -31,6 +33,7 @@ class Told:
             peak_memory=7,
             partitions=partitions,
             counts={"a": 3},
+            ended=ended,
         )
         record: Any = SimpleNamespace(value=msgspec.json.encode(health))
         self._workers.read(record)
@@ -85,3 +88,10 @@ def test_a_partition_that_another_worker_took_over_is_told_of_once_as_that_one_s
         'partition="1",stage="aggregation",topic="units"} 6.0',
         'partition="0",stage="storage",topic="units"} 100.0',
     ]
+
+
+def test_a_worker_that_said_its_last_word_is_told_of_no_longer(told: Told):
+    told.say("host/1", 1)
+    told.say("host/1", ended=True)
+
+    assert told.lines("peekproof_worker_cpu_seconds_total") == []
