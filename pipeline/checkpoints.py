@@ -22,7 +22,9 @@ from pipeline import durable
 from pipeline.errors import PeekproofError
 
 KEPT = 2  # the newest, and the one before it, which stands in where that is damaged
+DAMAGED = ".damaged"
 NAME = re.compile(r"(\d{20})\.arrow")
+_KEPT = re.compile(r"(\d{20})(\.arrow|\.damaged)")
 MAGIC = b"peekproof checkpoint\n"
 DIGEST = 16  # bytes
 _UNSEALED = b"\xff\xff\xff\xff"  # an Arrow IPC stream, as they were
@@ -45,6 +47,16 @@ class Checkpoint(NamedTuple):
     log: str
     state: bytes
     path: str
+
+
+class Kept(NamedTuple):
+    """A file: the offset that its state reaches, its bytes, and when it was written (s)."""
+
+    offset: int
+    path: str
+    size: int
+    written: float
+    is_aside: bool
 
 
 class Checkpoints:
@@ -71,24 +83,37 @@ class Checkpoints:
         PeekproofError for one of an earlier version.
         """
         for offset in reversed(self._offsets(partition)):
-            path = self._path(partition, offset)
-            with self._files.open_input_file(path) as file:
-                content = file.read()
-            if content.startswith(_UNSEALED):
-                raise PeekproofError(
-                    f"checkpoint {path} was written by an earlier version: `peekproof recover rebuild` makes the state "
-                    "anew from the archive"
-                )
             try:
-                log, state = _opened(content)
+                return self.read(partition, offset)
             except ValueError as error:
-                aside = f"{path.removesuffix('.arrow')}.damaged"
+                path = self._path(partition, offset)
+                aside = f"{path.removesuffix('.arrow')}{DAMAGED}"
                 self._files.move(path, aside)
                 told = f"checkpoint {path} of units/{partition} is damaged ({error}) and set aside as {aside}"
                 _log.warning("%s; the one before it, or the log, stands in", told)
-                continue
-            return Checkpoint(offset, log.cluster, log.log, state, path)
         return None
+
+    def read(self, partition: int, offset: int) -> Checkpoint:
+        """One checkpoint. Raises ValueError for a damaged one, PeekproofError for one of an earlier version."""
+        path = self._path(partition, offset)
+        with self._files.open_input_file(path) as file:
+            content = file.read()
+        if content.startswith(_UNSEALED):
+            raise PeekproofError(
+                f"checkpoint {path} was written by an earlier version: `peekproof recover rebuild` makes the state "
+                "anew from the archive"
+            )
+        log, state = _opened(content)
+        return Checkpoint(offset, log.cluster, log.log, state, path)
+
+    def kept(self, partition: int) -> list[Kept]:
+        """What lies there of a units partition, the newest first."""
+        found = [
+            Kept(int(name[1]), info.path, info.size or 0, (info.mtime_ns or 0) / 1e9, name[2] == DAMAGED)
+            for info in self._infos(partition)
+            if (name := _KEPT.fullmatch(info.base_name))
+        ]
+        return sorted(found, reverse=True)
 
     def write(self, partition: int, offset: int, state: bytes, cluster: str, log: str) -> None:
         """Keep the state that covers every record before `offset`; when this returns, it survives a crash."""

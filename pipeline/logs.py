@@ -16,10 +16,12 @@ from pipeline import durable
 from pipeline.errors import PeekproofError
 from pipeline.settings import Settings
 from schemas.logs import Log, Logs
-from schemas.topics import CATALOG, topics
+from schemas.topics import CATALOG, UNITS, topics
 
 if TYPE_CHECKING:
     from kafka.admin import KafkaAdminClient
+
+    from pipeline.checkpoints import Checkpoint
 
 GO_ON = "`peekproof recover accept-gap` shows what is lost and goes on"
 REBUILD = "`peekproof recover rebuild` makes the state anew from the archive, as far as that reaches"
@@ -37,6 +39,16 @@ class Found(NamedTuple):
 
     cluster: str
     topics: dict[str, str]
+
+
+class Place(NamedTuple):
+    """Where a stage goes on in a partition whose log holds the offsets [begin, end), all of them the deployment's."""
+
+    topic: str
+    partition: int
+    next: int
+    begin: int
+    end: int
 
 
 class Said(msgspec.Struct, frozen=True):
@@ -109,26 +121,59 @@ def belong(settings: Settings, directory: Path, names: Iterable[str], logs: Logs
 
     Raises LogError where it belongs to logs that this deployment never had.
     """
-    note = directory / NOTE
-    kept = Found("", {})
-    if note.exists():
-        try:
-            kept = msgspec.json.decode(note.read_bytes(), type=Found)
-        except msgspec.MsgspecError as error:
-            raise LogError(f"'{note}' is damaged ({error}); delete it if '{directory}' is this deployment's") from error
+    kept = require_belonging(settings, directory, logs, found)
     now = {topic: found.topics.get(topic, "") for topic in names}
-    for topic, log in now.items():
-        former = kept.topics.get(topic, log)
+    if kept != Found(found.cluster, now):
+        directory.mkdir(parents=True, exist_ok=True)
+        with durable.writing(directory / NOTE) as temporary:
+            temporary.write_bytes(msgspec.json.encode(Found(found.cluster, now)))
+
+
+def require_belonging(settings: Settings, directory: Path, logs: LogsInForce | None, found: Found) -> Found:
+    """What was noted beside what a stage keeps. Raises LogError as `belong` does."""
+    note = directory / NOTE
+    if not note.exists():
+        return Found("", {})
+    try:
+        kept = msgspec.json.decode(note.read_bytes(), type=Found)
+    except msgspec.MsgspecError as error:
+        raise LogError(f"'{note}' is damaged ({error}); delete it if '{directory}' is this deployment's") from error
+    for topic, former in kept.topics.items():
+        log = found.topics.get(topic, "")
         if former not in {"", log} and not (logs and logs.knows(topic, former)):
             raise LogError(
                 f"'{directory}' belongs to the log {former} of {settings.topic(topic)} on cluster {kept.cluster}, "
                 f"which this deployment never had; here is log {log} on cluster {found.cluster}: another life. "
                 "Move it away to begin anew, or `peekproof restore` that life from a backup"
             )
-    if kept != Found(found.cluster, now):
-        directory.mkdir(parents=True, exist_ok=True)
-        with durable.writing(note) as temporary:
-            temporary.write_bytes(msgspec.json.encode(Found(found.cluster, now)))
+    return kept
+
+
+def require_known(settings: Settings, logs: LogsInForce | None, found: Found, checkpoint: "Checkpoint") -> None:
+    """Raises LogError where a checkpoint belongs to a log that the deployment never had."""
+    log, here = checkpoint.log, found.topics.get(UNITS)
+    if log and log != here and not (logs and logs.knows(UNITS, log)):
+        raise LogError(
+            f"aggregation: the checkpoint {checkpoint.path} belongs to the log {log} of {settings.topic(UNITS)} on "
+            f"cluster {checkpoint.cluster}, which this deployment never had; here is log {here} on cluster "
+            f"{found.cluster}. It is of another life: move '{settings.checkpoint_location}' away to begin anew, or "
+            "`peekproof restore` that life from a backup"
+        )
+
+
+def require_held(settings: Settings, stage: str, place: Place) -> None:
+    """Raises LogError where the log doesn't hold what the stage must read next."""
+    name = f"{stage}: {settings.topic(place.topic)}/{place.partition} must be read from offset {place.next} on, but"
+    if place.next > place.end:
+        raise LogError(
+            f"{name} its log ends at {place.end}: its end was lost, or the state belongs to another log. "
+            f"{GO_ON}; {REBUILD}"
+        )
+    if place.next < place.begin:
+        raise LogError(
+            f"{name} its log begins at {place.begin}: {place.begin - place.next} offsets are lost to this stage "
+            f"(retention, or somebody deleted them). {GO_ON}; {REBUILD}"
+        )
 
 
 class Watch:

@@ -26,7 +26,7 @@ import pyarrow.parquet as pq
 from evaluation.catalog import History
 from pipeline import durable
 from pipeline.errors import PeekproofError
-from pipeline.owner import own
+from pipeline.owner import OwnerError, own
 from pipeline.tables import CELL, CELL_KEY, DEAD_LETTER_TOTALS, DEAD_LETTERS, RESULTS, RESULTS_RECENT
 from schemas import topics
 from schemas.dead_letter import from_record
@@ -37,6 +37,7 @@ from schemas.records import Headers
 Record = tuple[int, int, int, bytes | None]  # partition, offset, append time (ms UTC), value
 LetterRecord = tuple[int, int, int, Headers, bytes | None]
 
+FILE = "private.duckdb"
 EMPTY = "_schema.parquet"
 RECENT_ROWS = 2_000  # of the history, copied into every snapshot
 FILE_ROWS = 500_000  # of the history in one Parquet file
@@ -96,11 +97,9 @@ class _Pending:
 def offsets_of(directory: Path) -> dict[tuple[str, int], int]:
     """The next offsets to read of a store that no process owns now, by topic and partition; none where one does."""
     try:
-        with duckdb.connect(str(directory / "private.duckdb"), read_only=True) as connection:
-            rows = connection.execute("SELECT topic, partition, next_offset FROM kafka_offsets").fetchall()
-    except duckdb.Error:
+        return stored_offsets(directory)
+    except (OwnerError, duckdb.Error):
         return {}
-    return {(topic, partition): next_offset for topic, partition, next_offset in rows}
 
 
 class Store:
@@ -154,8 +153,7 @@ class Store:
 
     def offsets(self) -> dict[tuple[str, int], int]:
         """By topic (without prefix) and partition: the next offset to read."""
-        rows = self.connection.execute("SELECT topic, partition, next_offset FROM kafka_offsets").fetchall()
-        return {(topic, partition): next_offset for topic, partition, next_offset in rows}
+        return _offsets(self.connection)
 
     @contextmanager
     def told(self) -> Iterator[None]:
@@ -473,6 +471,22 @@ def parts(directory: Path) -> list[Path]:
 def first_line(error: BaseException) -> str:
     """What a library says went wrong, without what it adds below."""
     return str(error).strip().partition("\n")[0]
+
+
+def stored_offsets(directory: Path) -> dict[tuple[str, int], int]:
+    """What `offsets` of the store in that directory would say, without owning it.
+
+    Raises OwnerError while somebody does, duckdb's errors for a file that it cannot read.
+    """
+    if not (directory / FILE).exists():
+        return {}
+    with own(directory), duckdb.connect(str(directory / FILE), read_only=True) as connection:
+        return _offsets(connection)
+
+
+def _offsets(connection: duckdb.DuckDBPyConnection) -> dict[tuple[str, int], int]:
+    rows = connection.execute("SELECT topic, partition, next_offset FROM kafka_offsets").fetchall()
+    return {(topic, partition): next_offset for topic, partition, next_offset in rows}
 
 
 def literal(path: Path) -> str:

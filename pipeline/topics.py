@@ -49,7 +49,7 @@ class Difference(msgspec.Struct, frozen=True):
 def check(settings: Settings) -> list[Difference]:
     """What is not as it must be, in the order data flows. Raises PeekproofError when Kafka cannot be asked."""
     with _admin(settings) as admin:
-        return _differences(admin, settings)
+        return differences(admin, settings)
 
 
 def create(settings: Settings) -> list[Difference]:
@@ -58,11 +58,11 @@ def create(settings: Settings) -> list[Difference]:
     Raises PeekproofError for what Kafka cannot mend, after the rest is mended.
     """
     with _admin(settings) as admin:
-        differences = _differences(admin, settings)
-        mended = [difference for difference in differences if difference.mendable]
+        found = differences(admin, settings)
+        mended = [difference for difference in found if difference.mendable]
         _mend(admin, settings, mended)
         _wait(admin, settings)
-        _refuse(settings, (difference for difference in differences if not difference.mendable))
+        _refuse(settings, (difference for difference in found if not difference.mendable))
         return mended
 
 
@@ -78,19 +78,20 @@ def require(settings: Settings) -> None:
     _refuse(settings, check(settings))
 
 
-def _refuse(settings: Settings, differences: Iterable[Difference]) -> None:
-    lines = []
-    for difference in differences:
-        if difference.mendable:
-            remedy = "`peekproof topics` mends it"
-        elif difference.topic == settings.topic(UNITS):
-            remedy = (
-                "it is fixed for the life of a deployment: set units_partitions "
-                f"(PEEKPROOF_UNITS_PARTITIONS) to {difference.found}, or begin anew under another prefix"
-            )
-        else:
-            remedy = "Kafka cannot move the records that it holds: begin anew under another prefix, or delete the topic"
-        lines.append(f"{difference}; {remedy}")
+def remedy(settings: Settings, difference: Difference) -> str:
+    """What mends it."""
+    if difference.mendable:
+        return "`peekproof topics` mends it"
+    if difference.topic == settings.topic(UNITS):
+        return (
+            "it is fixed for the life of a deployment: set units_partitions "
+            f"(PEEKPROOF_UNITS_PARTITIONS) to {difference.found}, or begin anew under another prefix"
+        )
+    return "Kafka cannot move the records that it holds: begin anew under another prefix, or delete the topic"
+
+
+def _refuse(settings: Settings, found: Iterable[Difference]) -> None:
+    lines = [f"{difference}; {remedy(settings, difference)}" for difference in found]
     if lines:
         raise PeekproofError("\n".join(lines))
 
@@ -98,7 +99,7 @@ def _refuse(settings: Settings, differences: Iterable[Difference]) -> None:
 def _wait(admin: "KafkaAdminClient", settings: Settings) -> None:
     """Until the brokers, too, know what the controller has agreed to."""
     deadline = time.monotonic() + _WAIT_SECONDS
-    while remaining := [difference for difference in _differences(admin, settings) if difference.mendable]:
+    while remaining := [difference for difference in differences(admin, settings) if difference.mendable]:
         if time.monotonic() > deadline:
             raise PeekproofError(
                 f"{remaining[0]}, {_WAIT_SECONDS:.0f} s after Kafka agreed to that; see whether its brokers are well"
@@ -106,7 +107,8 @@ def _wait(admin: "KafkaAdminClient", settings: Settings) -> None:
         time.sleep(0.05)
 
 
-def _differences(admin: "KafkaAdminClient", settings: Settings) -> list[Difference]:
+def differences(admin: "KafkaAdminClient", settings: Settings) -> list[Difference]:
+    """What is not as it must be, in the order data flows. Raises what kafka-python does."""
     from kafka.admin import ConfigResource  # noqa: PLC0415 (slow to import)
 
     wanted = {settings.topic(topic.name): topic for topic in topics(settings.units_partitions)}

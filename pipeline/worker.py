@@ -13,7 +13,7 @@ from evaluation.logs import LogsInForce
 from pipeline import topics
 from pipeline.connection import attended, explain
 from pipeline.heartbeat import INTERVAL, Heartbeat
-from pipeline.logs import GO_ON, REBUILD, Found, LogError, Said, Watch, first, is_committed_here, require
+from pipeline.logs import GO_ON, Found, LogError, Place, Said, Watch, first, is_committed_here, require, require_held
 from pipeline.readers import admit
 from pipeline.settings import Settings
 from pipeline.stages import STAGES
@@ -102,7 +102,7 @@ class Worker:
     async def start_position(self, tp: TP, log: Log) -> int:
         """The stage's choice, or behind an accepted gap. Raises LogError where the log doesn't hold what comes next."""
         source = self.source(tp)
-        base, name = self._base(source), f"{self._stage.name}: {tp.topic}/{tp.partition}"
+        base = self._base(source)
         begin, end = log.begin + base, log.end + base
         position = await self._stage.start_position(source, begin)
         if position is None:
@@ -111,16 +111,7 @@ class Worker:
         if self._logs and (gap := self._logs.gap_at(self._stage.name, *source, position)):
             await self._stage.skip(gap, gap.end)
             position = gap.end
-        if position > end:
-            raise LogError(
-                f"{name} must be read from offset {position} on, but its log ends at {end}: its end was lost, or the "
-                f"state belongs to another log. {GO_ON}; {REBUILD}"
-            )
-        if position < begin:
-            raise LogError(
-                f"{name} must be read from offset {position} on, but its log begins at {begin}: {begin - position} "
-                f"offsets are lost to this stage (retention, or somebody deleted them). {GO_ON}; {REBUILD}"
-            )
+        require_held(self._settings, self._stage.name, Place(*source, position, begin, end))
         return position - base
 
     def begin(self, tp: TP, offset: int) -> None:

@@ -26,3 +26,9 @@ def unpack(data: bytes) -> tuple[dict[str, NDArray[np.int64]], dict[bytes, bytes
         batch = stream.read_next_batch()
         metadata = dict(stream.schema.metadata)
     return {name: batch.column(name).values.to_numpy() for name in batch.schema.names}, metadata
+
+
+def read_metadata(data: bytes) -> dict[bytes, bytes]:
+    """What `pack` was given beside the arrays."""
+    with pa.ipc.open_stream(data) as stream:
+        return dict(stream.schema.metadata)

@@ -30,7 +30,7 @@ import numpy as np
 from evaluation.catalog import Catalog
 from evaluation.logs import LogsInForce
 from evaluation.metrics.members import E_TIME
-from evaluation.metrics.packing import pack, unpack
+from evaluation.metrics.packing import pack, read_metadata, unpack
 from evaluation.metrics.past import Past
 from evaluation.metrics.recent import FACTS, Recent, Words
 from evaluation.metrics.rows import ELSEWHERE, OVER, sort
@@ -51,10 +51,12 @@ class MissingError(ValueError):
     """Source records are missing, and nobody accepted that: a source or `units` was cut, or a batch on it was lost."""
 
 
-class _Format(msgspec.Struct, frozen=True):
-    """What every version of a checkpoint says; the first ones didn't."""
+class Heading(msgspec.Struct, frozen=True):
+    """What every version of a checkpoint says; the first ones said no format."""
 
     format: int = 1
+    horizon: int = 0
+    clock: int = 0
 
 
 class _State(msgspec.Struct, frozen=True):
@@ -315,12 +317,7 @@ class Partition:
     def load(cls, data: bytes) -> "Partition":
         """The state that `save` saved. Raises ValueError for one that another version saved."""
         arrays, metadata = unpack(data)
-        found = msgspec.json.decode(metadata[_METADATA], type=_Format).format
-        if found != FORMAT:
-            raise ValueError(
-                f"the checkpoint has format {found}, this version reads format {FORMAT}: `peekproof recover rebuild` "
-                "makes it anew from the archive"
-            )
+        require_format(msgspec.json.decode(metadata[_METADATA], type=Heading))
         state = msgspec.json.decode(metadata[_METADATA], type=_State)
         partition = cls(state.partition, state.horizon)
         partition.offset, partition.clock, partition.catalog = state.offset, state.clock, state.catalog
@@ -337,3 +334,17 @@ class Partition:
             partition._pasts[fact, width] = Past.load(width, arrays[f"past/{fact}/{width}"].reshape(-1, 3))
         partition._recent = Recent.load(partition._recent.minute, arrays["recent"].reshape(-1, 5))
         return partition
+
+
+def heading(data: bytes) -> Heading:
+    """What a saved state says, without loading it."""
+    return msgspec.json.decode(read_metadata(data)[_METADATA], type=Heading)
+
+
+def require_format(found: Heading) -> None:
+    """Raises ValueError for a state that another version saved."""
+    if found.format != FORMAT:
+        raise ValueError(
+            f"the checkpoint has format {found.format}, this version reads format {FORMAT}: `peekproof recover "
+            "rebuild` makes it anew from the archive"
+        )

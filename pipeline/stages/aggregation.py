@@ -16,7 +16,7 @@ from evaluation.metrics.partition import Partition
 from pipeline.checkpoints import Checkpoints
 from pipeline.errors import PeekproofError
 from pipeline.kernels import compile_kernels
-from pipeline.logs import Found, LogError
+from pipeline.logs import Found, require_known
 from pipeline.settings import Settings
 from pipeline.stages.stage import Source, Stage
 from schemas.logs import Gap
@@ -55,14 +55,8 @@ class Aggregation(Stage):
         del earliest
         number = source[1]
         newest = await asyncio.to_thread(self._checkpoints.newest, number)
-        if newest and newest.log and not self._knows(newest.log):
-            raise LogError(
-                f"aggregation: the checkpoint {newest.path} belongs to the log {newest.log} of "
-                f"{self.settings.topic(UNITS)} on cluster {newest.cluster}, which this deployment never had; here is "
-                f"log {self._found.topics.get(UNITS)} on cluster {self._found.cluster}. It is of another life: move "
-                f"'{self.settings.checkpoint_location}' away to begin anew, or `peekproof restore` that life from a "
-                "backup"
-            )
+        if newest:
+            require_known(self.settings, self.logs, self._found, newest)
         try:
             partition = Partition.load(newest.state) if newest else Partition(number, self.settings.horizon)
         except ValueError as error:
@@ -111,9 +105,6 @@ class Aggregation(Stage):
         await self._checkpoint(numbers)
         for number in numbers:
             del self._partitions[number]
-
-    def _knows(self, log: str) -> bool:
-        return log == self._found.topics.get(UNITS) or (self.logs is not None and self.logs.knows(UNITS, log))
 
     async def _publish(self) -> None:
         messages = []
