@@ -50,6 +50,19 @@ async def connect(settings: Settings) -> None:
         await asyncio.sleep(AGAIN_SECONDS)
 
 
+async def advertised(settings: Settings) -> dict[str, str | None]:
+    """Where each broker says that it is, and what keeps us from there, null where nothing does: one try.
+
+    Raises UnreachableError, naming the setting to mend, where no bootstrap server lets us in.
+    """
+    brokers = await _brokers(settings)
+    tried = await asyncio.gather(*(_failure(settings, address) for address in brokers))
+    return {
+        _place(address): str(_unreached(settings, {address: error})) if error else None
+        for address, error in zip(brokers, tried, strict=True)
+    }
+
+
 async def remain(settings: Settings) -> None:
     """Return when the cluster lets us in. Raises UnreachableError when it has not for some seconds: longer than a
     broker takes to start again."""
@@ -135,16 +148,20 @@ def _shut(settings: Settings, error: Exception) -> UnreachableError:
 
 
 def _unreached(settings: Settings, failures: Failures) -> UnreachableError:
-    (host, port), error = next(iter(failures.items()))
-    if (host, port) in _bootstrap(settings):
+    address, error = next(iter(failures.items()))
+    if address in _bootstrap(settings):
         return _shut(settings, error)  # it has gone since
-    place = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     of_name = "resolves" if isinstance(error, socket.gaierror) else "can reach"
     return UnreachableError(
-        f"Kafka at {settings.servers()} lets us in, but its broker advertises itself as '{place}', which cannot be "
-        f"used from here ({_text(error)}); set that broker's advertised.listeners to an address that this machine "
-        f"{of_name}, or see whether the broker is well"
+        f"Kafka at {settings.servers()} lets us in, but its broker advertises itself as '{_place(address)}', which "
+        f"cannot be used from here ({_text(error)}); set that broker's advertised.listeners to an address that this "
+        f"machine {of_name}, or see whether the broker is well"
     )
+
+
+def _place(address: Address) -> str:
+    host, port = address
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _cause(error: Exception) -> Exception:

@@ -1,7 +1,6 @@
 """Worker: one process that runs one stage as a Faust app."""
 
 import asyncio
-import importlib
 import os
 import uuid
 from functools import partial
@@ -16,7 +15,7 @@ from pipeline.heartbeat import INTERVAL, Heartbeat
 from pipeline.logs import GO_ON, Found, LogError, Place, Said, Watch, first, is_committed_here, require, require_held
 from pipeline.readers import admit
 from pipeline.settings import Settings
-from pipeline.stages import STAGES
+from pipeline.stages import stage_class
 from pipeline.stages.stage import Source, Stage
 from pipeline.transport.app import App, create_app, run
 from pipeline.transport.consumer import Log
@@ -35,8 +34,7 @@ def run_worker(name: str, settings: Settings) -> None:
     try:
         admit(settings)
         topics.require(settings)
-        module, kind = STAGES[name].split(":")
-        stage = getattr(importlib.import_module(module), kind)(settings)
+        stage = stage_class(name)(settings)
     except Exception as error:
         asyncio.run(Heartbeat(settings, name).end(error))
         raise

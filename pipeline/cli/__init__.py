@@ -28,6 +28,7 @@ COMMANDS = {
     "evaluate": ("pipeline.cli.evaluate:evaluate", "What flags yield for users, without a server."),
     "results": ("pipeline.cli.results:results", "Show the newest results, or follow them."),
     "dead-letters": ("pipeline.cli.dead_letters:dead_letters", "List input that could not be used; send it again."),
+    "doctor": ("pipeline.cli.doctor:doctor", "Look at everything: what is wrong, and the command that mends it."),
     "simulate": ("pipeline.cli.simulate:simulate", "Count how often the inference errs when watched all the time."),
     "recover": ("pipeline.cli.recover:recover", "Go on where a log or a state is not what it must be."),
     "replay": ("pipeline.cli.replay:replay", "Fold the archived log again and compare every look."),

@@ -17,6 +17,7 @@ from click.testing import CliRunner
 from pipeline.broker import Broker
 from pipeline.cli import command
 from pipeline.connection import connect
+from pipeline.doctor import examine
 from pipeline.errors import PeekproofError
 from pipeline.http.listening import listen
 from pipeline.settings import Settings
@@ -102,6 +103,14 @@ def test_no_command_goes_on_with_it(elsewhere: dict[str, str], arguments: tuple[
 
     with pytest.raises(PeekproofError, match=r"its broker advertises itself as 'nowhere.invalid:9092'"):
         CliRunner().invoke(command, arguments, env=settings.environment(), catch_exceptions=False)
+
+
+def test_the_doctor_names_the_broker_that_is_not_where_it_says(elsewhere: dict[str, str], tmp_path: Path) -> None:
+    found = examine(Settings(bootstrap_servers=elsewhere["SILENT"], data=tmp_path))
+
+    (told,) = [each.what for each in found if (each.area, each.status) == ("brokers", "wrong")]
+    assert "advertises itself as '127.0.0.1:" in told
+    assert [each.status for each in found if each.area == "topics"] == ["unknown"]
 
 
 def test_everything_works_by_ipv6(elsewhere: dict[str, str], tmp_path: Path) -> None:

@@ -240,6 +240,21 @@ def test_programs_say_it_in_one_message(cluster: Cluster, program: str, tmp_path
     assert len(ended.stderr.splitlines()) == 1
 
 
+def test_the_doctor_says_what_it_may_not_see(cluster: Cluster, tmp_path: Path) -> None:
+    eve = cluster.environment(sasl_username="eve", sasl_password="drop", data=str(tmp_path))
+
+    result = CliRunner().invoke(command, ["doctor", "--json"], env=eve)
+
+    assert result.exit_code == 1
+    told = {each["area"]: each for each in json.loads(result.stdout)["findings"]}
+    assert told["brokers"]["status"] == "ok"
+    for area in ("topics", "catalog", "stages"):
+        assert told[area]["status"] == "unknown"
+    assert f"{PREFIX}.events" in told["topics"]["what"]
+    assert "needs the rights that the README names" in told["topics"]["what"]
+    assert "TopicAuthorizationFailed" in told["catalog"]["what"]
+
+
 def test_a_right_that_is_missing_is_said(cluster: Cluster) -> None:
     eve = cluster.environment(sasl_username="eve", sasl_password="drop")
 

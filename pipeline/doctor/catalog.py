@@ -1,0 +1,31 @@
+"""Catalog: whether its topic is whole, its size, and the records that were rejected."""
+
+from collections.abc import Iterator
+
+from pipeline.doctor.finding import Finding, size
+from pipeline.doctor.sight import Sight
+from schemas.topics import CATALOG
+
+AREA = "catalog"
+LATELY_MS = 86_400_000
+LARGE = 500_000_000  # bytes: every process reads all of it when it starts
+
+
+def check(sight: Sight) -> Iterator[Finding]:
+    """The topic, and the documents in force."""
+    seen = sight.catalog()
+    newest, rejected = seen.history.newest, seen.history.rejected
+    if seen.begin > 0:
+        topic = sight.settings.topic(CATALOG)
+        told = f"topic {topic} begins at offset {seen.begin}: it was cut, but it is kept for ever, and nothing starts"
+        yield Finding(AREA, "wrong", told, "peekproof restore")
+    told = (
+        f"{seen.records} records, {size(seen.size)}: {len(newest.flags)} flags, {len(newest.metrics)} metrics, "
+        f"{len(newest.groups)} groups, {len(newest.cohorts)} cohorts, {len(newest.deployments)} deployments"
+    )
+    yield Finding(AREA, "warning" if seen.size > LARGE else "ok", told)
+    if rejected:
+        last = rejected[-1]
+        is_new = seen.times[last.offset] > max(seen.times.values()) - LATELY_MS
+        told = f"{len(rejected)} records changed nothing; the last one, at offset {last.offset}: {last.reason}"
+        yield Finding(AREA, "warning" if is_new else "ok", told, "peekproof apply" if is_new else None)

@@ -1,0 +1,52 @@
+"""Snapshot: whether analysts can open it, how old it is, and whether the store behind it is whole."""
+
+import time
+from collections.abc import Iterator
+
+import duckdb
+
+from pipeline.doctor.finding import Finding, ago
+from pipeline.doctor.sight import Sight
+from pipeline.errors import PeekproofError
+from pipeline.owner import OwnerError
+from pipeline.tables import SCHEMA_VERSION
+
+AREA = "snapshot"
+LATE_SECONDS = 30.0
+COMMAND = "peekproof worker storage"
+
+
+def check(sight: Sight) -> Iterator[Finding]:
+    """The file, then the store."""
+    path = sight.settings.snapshot
+    if path.exists():
+        try:
+            with duckdb.connect(str(path), read_only=True) as snapshot:
+                row = snapshot.execute("SELECT schema_version, epoch_ms(published) FROM about").fetchone()
+        except duckdb.Error as error:
+            yield Finding(AREA, "wrong", f"{path} cannot be read: {error}", COMMAND)
+        else:
+            schema, published = row or (0, 0)
+            age = time.time() - published / 1_000
+            is_late = age > LATE_SECONDS and _is_at_work(sight)
+            told = f"{path} was published {ago(age)} ago, schema {schema}"
+            if schema != SCHEMA_VERSION:
+                told += f"; this version writes schema {SCHEMA_VERSION}"
+            is_well = not is_late and schema == SCHEMA_VERSION
+            yield Finding(AREA, "ok" if is_well else "warning", told, None if is_well else COMMAND)
+    else:
+        yield Finding(AREA, "ok", f"there is none at {path}; the stage `storage` makes it where it runs")
+    try:
+        sight.stored()
+    except OwnerError:
+        return  # it is in use
+    except duckdb.Error as error:
+        store = sight.settings.data / "store"
+        yield Finding(AREA, "wrong", f"the store in {store} cannot be read: {error}; the topics rebuild it", COMMAND)
+
+
+def _is_at_work(sight: Sight) -> bool:
+    try:
+        return bool(sight.heard().living("storage"))
+    except PeekproofError:
+        return False

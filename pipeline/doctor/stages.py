@@ -1,0 +1,160 @@
+"""Stages: who works on each, how far behind, what ended those that fell, and what a start would refuse."""
+
+from collections.abc import Collection, Iterator
+
+import duckdb
+
+from pipeline.archive import ArchiveGapError
+from pipeline.doctor.finding import Finding, ago, several
+from pipeline.doctor.health import Heard, Word
+from pipeline.doctor.positions import start
+from pipeline.doctor.sight import Sight, Source, UnseenError
+from pipeline.errors import PeekproofError
+from pipeline.owner import OwnerError
+from pipeline.stages import STAGES, stage_class
+from schemas.health import PartitionHealth
+
+AREA = "stages"
+LATE_SECONDS = 30.0  # of a clock, or a stage's records: what a restart takes
+LATELY_SECONDS = 600.0  # a fall is news
+MANY = 100_000  # records that wait: seconds of work
+COUNTED = ("dead letters", "set aside")
+LOG_END = 20_000  # bytes of a worker's log in which its last error is looked for
+
+
+def check(sight: Sight) -> Iterator[Finding]:
+    """Every stage, in the order data flows; then what holds back the clock."""
+    try:
+        heard, there = sight.heard(), sight.extents().keys()
+    except PeekproofError as error:
+        yield Finding(AREA, "unknown", f"who works on them: {error}")
+        for stage in STAGES:
+            yield from _start(sight, stage, is_alive=False)
+        return
+    for stage in STAGES:
+        yield from _workers(sight, heard, stage, there)
+        yield from _start(sight, stage, is_alive=bool(heard.living(stage)))
+    yield from _clock(sight, heard)
+
+
+def _workers(sight: Sight, heard: Heard, stage: str, there: Collection[Source]) -> Iterator[Finding]:
+    """Who works, and what was said at the end of those that don't."""
+    living, falls = heard.living(stage), [word for word in heard.falls if word.health.stage == stage]
+    command = f"peekproof worker {stage}"
+    if not living:
+        yield Finding(AREA, "wrong", f"{stage}: nobody works on it; {_end(sight, heard, stage)}", command)
+        return
+    lag = sum(each.lag for each in _partitions(living).values())
+    workers = f"{len(living)} workers" if len(living) > 1 else f"{living[0].health.worker} works"
+    counts = {what: sum(word.health.counts.get(what, 0) for word in living) for what in _counted(living)}
+    told = "".join(f", {number} {what}" for what, number in counts.items())
+    yield Finding(AREA, "warning" if lag > MANY else "ok", f"{stage}: {workers}, {lag} records behind{told}")
+    aside = {what: number for what, number in counts.items() if what.startswith("set aside")}
+    if aside:
+        told = (
+            f"{stage} has set records aside that are no messages of ours: {aside}; its log names each with its offset"
+        )
+        yield Finding(AREA, "warning", told)
+    if falls:
+        last = falls[-1]
+        since = (heard.now - last.time) / 1_000
+        told = f"{stage}: {len(falls)} workers fell in the last {_span(heard)}, {ago(since)} ago: {last.health.error}"
+        yield Finding(AREA, "warning" if since < LATELY_SECONDS else "ok", told)
+    unread = sorted(
+        f"{sight.settings.topic(topic)}/{partition}"
+        for topic, partition in there
+        if topic in stage_class(stage).topics and (topic, partition) not in _partitions(living)
+    )
+    if unread:
+        told = f"{stage}: nobody reads {several(unread, 'partitions')}; if that is so in a minute too, restart a worker"
+        yield Finding(AREA, "warning", told, command)
+
+
+def _counted(living: list[Word]) -> list[str]:
+    return sorted({what for word in living for what in word.health.counts if what.startswith(COUNTED)})
+
+
+def _partitions(living: list[Word]) -> dict[tuple[str, int], PartitionHealth]:
+    """By whoever spoke of each partition last."""
+    spoken = sorted(living, key=lambda word: word.time)
+    return {(each.topic, each.partition): each for word in spoken for each in word.health.partitions}
+
+
+def _end(sight: Sight, heard: Heard, stage: str) -> str:
+    """What is known of the end of its last worker."""
+    words = heard.of(stage)
+    if not words:
+        told = f"nothing was heard of it in the last {_span(heard)}"
+    else:
+        last = words[0]
+        since = f"{ago((heard.now - last.time) / 1_000)} ago"
+        if last.health.error is not None:
+            return f"{last.health.worker} ended {since}: {last.health.error}"
+        if last.health.ended:
+            return f"{last.health.worker} ended {since}, as it was asked to"
+        told = (
+            f"{last.health.worker} spoke last {since} and said no word at its end: it was killed, hangs or is cut off"
+        )
+    said = _logged(sight, stage)
+    return f"{told}; {said}" if said else told
+
+
+def _span(heard: Heard) -> str:
+    return ago((heard.now - heard.since) / 1_000)
+
+
+def _logged(sight: Sight, stage: str) -> str | None:
+    """The last error in the newest log of a worker that `peekproof up` started here."""
+    logs = sight.settings.data / "logs"
+    try:
+        newest = max(logs.glob(f"{stage}-*.log"), key=lambda path: path.stat().st_mtime, default=None)
+        if newest is None:
+            return None
+        with newest.open("rb") as file:
+            file.seek(max(0, newest.stat().st_size - LOG_END))
+            lines = file.read().decode(errors="replace").splitlines()
+    except OSError:
+        return None
+    errors = [line for line in lines if "Error" in line and not line.startswith((" ", "["))]
+    return f"its log {newest} says: {errors[-1]}" if errors else f"its log is {newest}"
+
+
+def _start(sight: Sight, stage: str, *, is_alive: bool) -> Iterator[Finding]:
+    """What a start would refuse; where nobody works, how much waits."""
+    try:
+        met = start(sight, stage)
+    except OwnerError:
+        return  # it is at work, and refused nothing
+    except (UnseenError, ArchiveGapError, duckdb.Error):
+        return  # told where it is looked at: with brokers and topics, the archive, the snapshot
+    except (PeekproofError, OSError) as error:
+        yield Finding(AREA, "unknown", f"{stage}: where it would go on cannot be seen: {error}")
+        return
+    for refusals in met.refusals.values():
+        yield Finding(AREA, "wrong", several(refusals, "partitions"), "peekproof recover accept-gap")
+    if met.unread:
+        told = (
+            f"{stage}: its group has no offset of {several(sorted(met.unread), 'partitions')}, and that log has lost "
+            "its beginning: what it held before may never have been read"
+        )
+        yield Finding(AREA, "warning", told, "peekproof recover accept-gap")
+    if met.waiting and not is_alive:
+        yield Finding(AREA, "warning", f"{stage}: {met.waiting} records wait for it", f"peekproof worker {stage}")
+
+
+def _clock(sight: Sight, heard: Heard) -> Iterator[Finding]:
+    """Which source holds back the clock, on which windows are settled."""
+    living = heard.living("assignment")
+    if not living:
+        return  # told above: nothing moves it
+    sources = _partitions(living)
+    last, held = min(((each.clock, each) for each in sources.values()), key=lambda pair: pair[0], default=(0, None))
+    if held is None:
+        return
+    place = f"{sight.settings.topic(held.topic)}/{held.partition}"
+    behind = (heard.now - last) / 1_000
+    if last and behind < LATE_SECONDS:
+        yield Finding(AREA, "ok", f"the clock is {ago(behind)} behind")
+        return
+    told = f"the clock is {ago(behind)} behind" if last else "the clock is not known yet"
+    yield Finding(AREA, "warning", f"{told}: {place} holds it back, of which {held.lag} records wait")
