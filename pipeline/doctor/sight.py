@@ -88,7 +88,7 @@ class Sight:
         self._require_brokers()
         times = {"request_timeout_ms": REQUEST_MS, "bootstrap_timeout_ms": REQUEST_MS}
         with answering(self.settings):
-            return KafkaAdminClient(client_id="peekproof-doctor", **times, **self.settings.kafka_python_arguments())
+            return KafkaAdminClient(client_id="peekproof-doctor", **(self.settings.kafka_python_arguments() | times))
 
     @once
     def described(self) -> dict[str, dict[str, Any]]:
