@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterator
 
-from pipeline.doctor.finding import Finding, ago, several, size
+from pipeline.doctor.finding import Finding, ago, command_in, several, size
 from pipeline.doctor.sight import Sight
 from pipeline.doctor.standing import Standing
 from pipeline.errors import PeekproofError
@@ -26,7 +26,7 @@ def check(sight: Sight) -> Iterator[Finding]:
                 AREA, "warning" if each.newest else "wrong", f"{damaged}; {stands_in}", None if each.newest else REBUILD
             )
         if each.refusal:
-            yield Finding(AREA, "wrong", each.refusal, REBUILD)
+            yield Finding(AREA, "wrong", each.refusal, command_in(each.refusal))
         if each.heading and not each.refusal and each.heading.horizon != sight.settings.horizon:
             told = (
                 f"units/{number} was folded with a horizon of {each.heading.horizon} ms, the setting says "

@@ -1,5 +1,6 @@
 """Finding: one thing that a look at a deployment brought, and the command that goes on."""
 
+import re
 from typing import Literal
 
 import msgspec
@@ -14,6 +15,12 @@ class Finding(msgspec.Struct, frozen=True):
     status: Status
     what: str
     command: str | None = None
+
+
+def command_in(sentence: str) -> str | None:
+    """The first command that a sentence names."""
+    named = re.search(r"`(peekproof [^`]+)`", sentence)
+    return named[1] if named else None
 
 
 def ago(seconds: float) -> str:

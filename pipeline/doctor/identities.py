@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from pipeline import logs
-from pipeline.doctor.finding import Finding
+from pipeline.doctor.finding import Finding, command_in
 from pipeline.doctor.sight import Sight
 
 AREA = "identities"
@@ -20,7 +20,7 @@ def check(sight: Sight) -> Iterator[Finding]:
         logs.require(sight.settings, standing, found)
     except logs.LogError as error:
         for line in str(error).splitlines():
-            yield Finding(AREA, "wrong", line, "peekproof recover accept-gap")
+            yield Finding(AREA, "wrong", line, command_in(line))
     else:
         yield Finding(AREA, "ok", f"the topics are those of version {standing.version} of the catalog's logs")
     for gap in standing.gaps:

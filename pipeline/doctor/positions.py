@@ -5,13 +5,13 @@ from typing import NamedTuple
 
 from pipeline.archive import ArchiveGapError
 from pipeline.doctor.sight import Sight, Source
-from pipeline.logs import LogError, Place, is_committed_here, require_held, require_known
+from pipeline.logs import LogError, Place, is_committed_here, require_belonging, require_held, require_known
 from pipeline.stages import stage_class
 from schemas.topics import HEALTH
 
 
 class Start(NamedTuple):
-    """What a start of a stage would meet: records that wait for it, and its refusals by topic."""
+    """What a start of a stage would meet: records that wait for it, and its refusals, the like ones together."""
 
     waiting: int
     refusals: dict[str, list[str]]
@@ -21,7 +21,10 @@ class Start(NamedTuple):
 def start(sight: Sight, stage: str) -> Start:
     """As `Worker.start_position` decides."""
     logs, settings = sight.logs(), sight.settings
-    known = _known(sight, stage)
+    try:
+        known = _known(sight, stage)
+    except LogError as error:
+        return Start(0, {stage: [str(error)]}, [])
     met = Start(0, {}, [])
     for source, (begin, end) in sorted(sight.extents().items()):
         topic, partition = source
@@ -66,6 +69,7 @@ def _known(sight: Sight, stage: str) -> Callable[[Source, int], int | None]:
             return checkpointed
         case "storage":
             stored = sight.stored()
+            require_belonging(sight.settings, sight.settings.data / "store", sight.logs(), sight.found())
 
             def flushed(source: Source, earliest: int) -> int:
                 known = stored.get(source, earliest)
@@ -74,6 +78,7 @@ def _known(sight: Sight, stage: str) -> Callable[[Source, int], int | None]:
             return flushed
         case "archive":
             archived = sight.archived()
+            require_belonging(sight.settings, sight.settings.data / "archive", sight.logs(), sight.found())
 
             def filed(source: Source, earliest: int) -> int:
                 files = archived.get(source)

@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterator
 import duckdb
 
 from pipeline.archive import ArchiveGapError
-from pipeline.doctor.finding import Finding, ago, several
+from pipeline.doctor.finding import Finding, ago, command_in, several
 from pipeline.doctor.health import Heard, Word
 from pipeline.doctor.positions import start
 from pipeline.doctor.sight import Sight, Source, UnseenError
@@ -131,7 +131,7 @@ def _start(sight: Sight, stage: str, *, is_alive: bool) -> Iterator[Finding]:
         yield Finding(AREA, "unknown", f"{stage}: where it would go on cannot be seen: {error}")
         return
     for refusals in met.refusals.values():
-        yield Finding(AREA, "wrong", several(refusals, "partitions"), "peekproof recover accept-gap")
+        yield Finding(AREA, "wrong", several(refusals, "partitions"), command_in(refusals[0]))
     if met.unread:
         told = (
             f"{stage}: its group has no offset of {several(sorted(met.unread), 'partitions')}, and that log has lost "

@@ -232,6 +232,17 @@ def test_a_state_beyond_the_end_of_its_log_is_found(deployment: Settings) -> Non
     )
 
 
+def test_an_archive_of_another_life_is_not_taken_for_ours(deployment: Settings) -> None:
+    archive = deployment.data / "archive"
+    archive.mkdir(parents=True)
+    (archive / "logs.json").write_bytes(msgspec.json.encode(Found("another", {EVENTS: "a-log"})))
+
+    refused = [each for each in look(deployment, "stages") if "another life" in each.what]
+
+    assert [(each.status, each.command) for each in refused] == [("wrong", "peekproof restore")]
+    assert f"'{archive}' belongs to the log a-log" in refused[0].what
+
+
 def test_workers_that_fell_that_ended_and_that_are_gone_are_told_apart(
     deployment: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
