@@ -21,12 +21,21 @@ BATCH = 1_000  # looks of a transaction
 _log = logging.getLogger(__name__)
 
 
-def open_store(directory: Path, archive: Path) -> Store:
-    """The store; where it is damaged, a new one with the archived looks in it. Raises what Store does, but that."""
-    is_gone = not any(path.exists() for path in parts(directory)) and partitions(archive, RESULTS)
+def whole_store(directory: Path, archive: Path) -> Store | None:
+    """The store; None where `restored_store` must mend it, which needs an archive that is of this deployment."""
+    if _is_gone(directory, archive):
+        return None
+    try:
+        return Store(directory)
+    except DamageError:
+        return None
+
+
+def restored_store(directory: Path, archive: Path) -> Store:
+    """A new store in the place of one that is damaged or gone, with the archived looks in it."""
     happened = f"there is no store in {directory}, but an archive in {archive}"
     try:
-        if not is_gone:
+        if not _is_gone(directory, archive):
             return Store(directory)
     except UnfinishedError as error:
         happened = str(error)
@@ -44,6 +53,10 @@ def open_store(directory: Path, archive: Path) -> Store:
         store.close()
         raise
     return store
+
+
+def _is_gone(directory: Path, archive: Path) -> bool:
+    return not any(path.exists() for path in parts(directory)) and bool(partitions(archive, RESULTS))
 
 
 def _set_aside(directory: Path) -> Path:

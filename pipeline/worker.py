@@ -89,7 +89,7 @@ class Worker:
         if not self._stage.follows_catalog:
             await self._stage.catalog.stop()
         require(self._settings, self._logs, self._found)
-        self._stage.belong(self._found)
+        await self._stage.belong(self._found)
         catalog = self._found.topics.get(CATALOG, "")
         self._said = {topic: Said(log, catalog) for topic, log in self._found.topics.items()}
 

@@ -46,7 +46,7 @@ class Aggregation(Stage):
         await asyncio.to_thread(compile_kernels)
         await super().start()
 
-    def belong(self, found: Found) -> None:
+    async def belong(self, found: Found) -> None:
         """The logs that checkpoints will belong to."""
         self._found = found
 

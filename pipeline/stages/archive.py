@@ -39,7 +39,7 @@ class Archiving(Stage):
         self._lock = own(self.settings.data / "archive")
         await super().start()
 
-    def belong(self, found: Found) -> None:
+    async def belong(self, found: Found) -> None:
         """The archive belongs to these logs, or to former ones of the deployment."""
         belong(self.settings, self.settings.data / "archive", self.topics, self.logs, found)
 

@@ -55,7 +55,7 @@ class Assignment(Stage):
         counts = [len(await self.producer.partitions_for(self.settings.topic(topic))) for topic in self.topics]
         self._gathering = Gathering(self.settings.units_partitions, self.settings.horizon, sum(counts))
 
-    def belong(self, found: Found) -> None:
+    async def belong(self, found: Found) -> None:
         """Nothing is kept that could belong to another log."""
         self._found = found
 

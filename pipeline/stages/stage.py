@@ -63,7 +63,7 @@ class Stage:
         """Which logs the deployment's offsets belong to; None: that was not noted yet."""
         return self.catalog.history.newest.logs
 
-    def belong(self, found: Found) -> None:
+    async def belong(self, found: Found) -> None:
         """The logs that there are, called once after `start`. Raises LogError where a state belongs to others."""
 
     async def start_position(self, source: Source, earliest: int) -> int | None:

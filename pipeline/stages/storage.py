@@ -8,8 +8,8 @@ import asyncio
 from collections.abc import Iterable
 from typing import ClassVar
 
-from pipeline.logs import Found, belong
-from pipeline.restoring import open_store
+from pipeline.logs import Found, belong, require_belonging
+from pipeline.restoring import restored_store, whole_store
 from pipeline.settings import Settings
 from pipeline.snapshot import publish
 from pipeline.stages.stage import Source, Stage
@@ -30,17 +30,25 @@ class Storage(Stage):
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
         self._store: Store
+        self._is_open = False
+        self._directory, self._archive = settings.data / "store", settings.data / "archive"
         self._taken: dict[Source, int] = {}
 
     async def start(self) -> None:
-        """Own the store, and publish what it has."""
-        self._store = await asyncio.to_thread(open_store, self.settings.data / "store", self.settings.data / "archive")
-        await asyncio.to_thread(self._flush_and_publish)
+        """Own the store, and publish what it has, unless it must be restored."""
+        whole = await asyncio.to_thread(whole_store, self._directory, self._archive)
+        if whole is not None:
+            self._store, self._is_open = whole, True
+            await asyncio.to_thread(self._flush_and_publish)
         await super().start()
 
-    def belong(self, found: Found) -> None:
-        """The store belongs to these logs, or to former ones of the deployment."""
-        belong(self.settings, self._store.directory, self.topics, self.logs, found)
+    async def belong(self, found: Found) -> None:
+        """The store belongs to these logs, or to former ones of the deployment; so does the archive that mends it."""
+        belong(self.settings, self._directory, self.topics, self.logs, found)
+        if not self._is_open:
+            require_belonging(self.settings, self._archive, self.logs, found)
+            self._store = await asyncio.to_thread(restored_store, self._directory, self._archive)
+            await asyncio.to_thread(self._flush_and_publish)
 
     async def start_position(self, source: Source, earliest: int) -> int | None:
         """Behind what the store's last transaction holds."""

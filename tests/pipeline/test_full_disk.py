@@ -22,7 +22,7 @@ import pytest
 from pipeline.archive import Archive, read
 from pipeline.durable import DiskFullError
 from pipeline.http.keys import Keys
-from pipeline.restoring import open_store
+from pipeline.restoring import restored_store
 from pipeline.snapshot import publish
 from tests.pipeline.conftest import look
 from tests.pipeline.slices import records
@@ -53,7 +53,7 @@ def files():
 
 
 # A store that there is: what was not written comes again.
-store = open_store(data / "store", data / "archive")
+store = restored_store(data / "store", data / "archive")
 store.add_looks(looks(1, 20))
 store.flush()
 publish(store, data / "peekproof.duckdb", data / "archive")
@@ -78,7 +78,7 @@ with pytest.raises(DiskFullError), store.told():
     store.flush()
 store.close()
 filler.unlink()
-store = open_store(data / "store", data / "archive")
+store = restored_store(data / "store", data / "archive")
 assert store.restored is None
 reached = store.offsets()["results", 0]
 store.add_looks(looks(reached + 1, 400))
@@ -90,10 +90,10 @@ with duckdb.connect(str(data / "peekproof.duckdb"), read_only=True) as snapshot:
 
 # A store that there is not yet.
 fill(8_192)
-refused(open_store, data / "new", data / "archive")
+refused(restored_store, data / "new", data / "archive")
 assert [path.name for path in (data / "new").rglob("*") if path.is_file()] == ["lock"]
 filler.unlink()
-with open_store(data / "new", data / "archive") as new:
+with restored_store(data / "new", data / "archive") as new:
     assert new.restored is None
 
 # The archive: the worker ends, and the next one reads the open interval again.

@@ -13,7 +13,7 @@ import pytest
 from pipeline import store as store_module
 from pipeline.archive import Archive
 from pipeline.owner import OwnerError
-from pipeline.restoring import open_store
+from pipeline.restoring import restored_store, whole_store
 from pipeline.snapshot import publish
 from pipeline.store import DamageError, Store, StoreError, UnfinishedError
 from tests.pipeline.conftest import look
@@ -73,10 +73,9 @@ DAMAGES: dict[str, Callable[[Path], None]] = {
 def test_what_is_damaged_is_named_set_aside_and_made_anew(data: Path, looks: Looks, damage: str) -> None:
     DAMAGES[damage](data)
     left = {path.name for path in (data / "store").rglob("*.*") if path.name not in {"lock", store_module.EMPTY}}
-    with pytest.raises(DamageError):
-        Store(data / "store")
+    assert whole_store(data / "store", data / "archive") is None
 
-    with open_store(data / "store", data / "archive") as store:
+    with restored_store(data / "store", data / "archive") as store:
         (aside,) = (data / "store").glob("damaged-*")
         assert {path.name for path in aside.rglob("*.*")} == left
         assert store.restored is not None
@@ -92,8 +91,10 @@ def test_what_is_damaged_is_named_set_aside_and_made_anew(data: Path, looks: Loo
         publish(store, data / "peekproof.duckdb", data / "archive")
         told = store.restored
 
-    with open_store(data / "store", data / "archive") as store:  # once
-        assert store.restored == told
+    whole = whole_store(data / "store", data / "archive")  # once
+    assert whole is not None
+    assert whole.restored == told
+    whole.close()
     with duckdb.connect(str(data / "peekproof.duckdb"), read_only=True) as snapshot:
         assert snapshot.execute("SELECT restored FROM about").fetchall() == [(told,)]
 
@@ -128,7 +129,7 @@ def test_a_damaged_write_ahead_log_is_set_aside_with_its_file(data: Path, tmp_pa
     content[len(content) // 2] ^= 1
     wal.write_bytes(content)
 
-    with open_store(copy, data / "archive") as store:
+    with restored_store(copy, data / "archive") as store:
         assert store.ignored_looks == 0
         assert "WAL" in str(store.restored)
         assert [path.name for path in copy.glob("damaged-*/*.wal")] == ["private.duckdb.wal"]
@@ -137,13 +138,13 @@ def test_a_damaged_write_ahead_log_is_set_aside_with_its_file(data: Path, tmp_pa
 def test_a_store_that_is_gone_altogether_takes_what_the_archive_has(data: Path) -> None:
     shutil.rmtree(data / "store")
 
-    with open_store(data / "store", data / "archive") as store:
+    with restored_store(data / "store", data / "archive") as store:
         assert history(store) == [("exp-1", number) for number in range(1, LAST - 4)]
         assert "there is no store in" in str(store.restored)
 
 
 def test_a_new_deployment_was_never_damaged(tmp_path: Path) -> None:
-    with open_store(tmp_path / "store", tmp_path / "archive") as store:
+    with restored_store(tmp_path / "store", tmp_path / "archive") as store:
         assert store.restored is None
 
 
@@ -151,14 +152,14 @@ def test_what_only_the_topic_has_from_before_the_archive_is_kept_and_told(data: 
     shutil.rmtree(data / "archive")
     archive_looks(data, 11, LAST)
     (data / "store" / "private.duckdb").unlink()
-    with open_store(data / "store", data / "archive") as store:
+    with restored_store(data / "store", data / "archive") as store:
         assert "the archive begins at 2023-11-14 22:13 UTC" in str(store.restored)
         assert store.offsets() == {}  # so the topic is read from where it begins
         store.add_looks(looks(9, 9, offset=3, run="exp-0"))  # what compaction left of a run that is over
         store.add_looks(looks(10, 10, offset=9))
         store.add_looks(looks(11, 12, offset=10))
         store.flush()
-    with open_store(data / "store", data / "archive") as store:
+    with restored_store(data / "store", data / "archive") as store:
         store.add_looks(looks(13, LAST + 1, offset=12))
         store.flush()
 
@@ -169,7 +170,7 @@ def test_what_only_the_topic_has_from_before_the_archive_is_kept_and_told(data: 
 def test_without_an_archive_it_says_what_the_topic_keeps(data: Path) -> None:
     cut(data / "store" / "private.duckdb")
 
-    with open_store(data / "store", data / "no archive") as store:
+    with restored_store(data / "store", data / "no archive") as store:
         assert "there is no archive, so of looks results_history has what their topic keeps" in str(store.restored)
 
 
@@ -188,11 +189,11 @@ def test_a_restoration_that_was_cut_short_begins_again_and_says_what_happened_fi
 
     monkeypatch.setattr(Store, "flush", killed)
     with pytest.raises(KeyboardInterrupt):
-        open_store(data / "store", data / "archive")
+        restored_store(data / "store", data / "archive")
     with pytest.raises(UnfinishedError):
         Store(data / "store")
 
-    with open_store(data / "store", data / "archive") as store:
+    with restored_store(data / "store", data / "archive") as store:
         assert history(store) == [("exp-1", number) for number in range(1, LAST - 4)]
         assert "is damaged" in str(store.restored)
     assert len([*(data / "store").glob("damaged-*")]) == 1
@@ -210,10 +211,10 @@ def test_what_somebody_else_has_open_is_not_damaged(data: Path) -> None:
         assert holder.stdout is not None
         assert holder.stdout.readline() == "held\n"
         with pytest.raises(StoreError, match=r"cannot be opened .*Could not set lock"):
-            open_store(data / "store", data / "archive")
+            restored_store(data / "store", data / "archive")
         holder.communicate("\n")
 
     with Store(data / "store"), pytest.raises(OwnerError):
-        open_store(data / "store", data / "archive")
-    with open_store(data / "store", data / "archive") as store:
+        restored_store(data / "store", data / "archive")
+    with restored_store(data / "store", data / "archive") as store:
         assert store.restored is None

@@ -107,3 +107,33 @@ def test_a_second_worker_of_one_directory_is_refused(deployment: Settings, tmp_p
             assert second.wait(60) == 1
 
     assert f"archive belongs to process {first.pid} on" in (tmp_path / "second.log").read_text()
+
+
+def test_a_damaged_store_is_made_anew_by_its_worker_and_one_of_another_life_is_not_mended(
+    deployment: Settings, tmp_path: Path
+) -> None:
+    quick = msgspec.structs.replace(deployment, archive_interval=1_000)
+    publish(quick, 1, LOOKS)
+    with (
+        working("storage", quick, tmp_path / "first.log") as first,
+        working("archive", quick, tmp_path / "archive.log"),
+    ):
+        wait_for(lambda: stored(quick) == 4 * LOOKS and archived(quick) == 4 * LOOKS)
+        first.terminate()
+        first.wait()
+    file = quick.data / "store" / "private.duckdb"
+    file.write_bytes(file.read_bytes()[:100_000])
+    note = quick.data / "archive" / "logs.json"
+    ours = note.read_bytes()
+    note.write_bytes(ours.replace(msgspec.json.decode(ours)[1]["results"].encode(), b"AAAAAAAAAAAAAAAAAAAAAA"))
+
+    with working("storage", quick, tmp_path / "refused.log") as refused:
+        assert refused.wait(60) == 1
+    assert "which this deployment never had" in (tmp_path / "refused.log").read_text()
+
+    note.write_bytes(ours)
+    publish(quick, LOOKS + 1, LOOKS + 1)
+    with working("storage", quick, tmp_path / "second.log"):
+        wait_for(lambda: stored(quick) == 4 * (LOOKS + 1))
+    assert "is damaged" in str(ask(quick.snapshot, "SELECT restored FROM about"))
+    assert f"the store in {quick.data / 'store'} is damaged" in (tmp_path / "second.log").read_text()
