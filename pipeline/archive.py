@@ -18,6 +18,7 @@ import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -33,6 +34,7 @@ HOUR_MS, DAY_MS = 3_600_000, 86_400_000
 MAX_BYTES = 32 << 20  # of values in one file before compaction: what an open file may hold in memory
 COMPACTED_BYTES = 512 << 20  # on disk, of a compacted file
 REPLACED_KEPT = 600.0  # seconds
+SLICE_ROWS = 1 << 15  # at most, of what is read at once
 
 SCHEMA = pa.schema(
     [
@@ -103,22 +105,41 @@ def partitions(directory: Path, topic: str) -> list[int]:
 def read(directory: Path, topic: str, partition: int, end: int | None = None) -> Iterator[ArchivedRecord]:
     """Every archived record of a partition (before offset `end`) in the order of its offsets, each once.
 
-    Raises `ArchiveGapError` if a file is missing between others.
+    Raises as `slices` does.
+    """
+    for records in slices(directory, topic, partition, end):
+        for row in range(len(records)):
+            headers = records.headers.get(row, ())
+            yield ArchivedRecord(int(records.offset[row]), int(records.append_time[row]), headers, records.value(row))
+
+
+def slices(directory: Path, topic: str, partition: int, end: int | None = None) -> Iterator[Records]:
+    """The archived records of a partition (before offset `end`) as columns, each slice behind the one before it.
+
+    Raises `ArchiveGapError` if a file is missing between others, `PeekproofError` if one cannot be read.
     """
     files = chain(directory, topic, partition)
     position = files[0].begin if files else 0
     while files and (end is None or files[0].begin < end):
+        file = files[0]
         try:
-            parquet = pq.ParquetFile(files[0].path)
+            with pq.ParquetFile(file.path) as parquet:
+                for row_group in range(parquet.num_row_groups):
+                    for batch in parquet.iter_batches(SLICE_ROWS, row_groups=[row_group]):
+                        offset = batch.column("offset").to_numpy()
+                        last = file.end if end is None else min(end, file.end)
+                        first, stop = np.searchsorted(offset, (position, last)).tolist()
+                        if first < stop:
+                            records = _slice(topic, partition, position, batch.slice(first, stop - first))
+                            yield records
+                            position = records.end
         except FileNotFoundError:  # replaced by a compacted one meanwhile
             files = [file for file in chain(directory, topic, partition) if file.end > position]
             continue
-        with parquet:
-            for row_group in range(parquet.num_row_groups):
-                for batch in parquet.read_row_group(row_group).to_batches(max_chunksize=8_192):
-                    for record in _records(batch):
-                        if record.offset >= position and (end is None or record.offset < end):
-                            yield record
+        except (pa.ArrowException, OSError) as error:
+            raise PeekproofError(
+                f"{file.path} of the archive cannot be read ({error}): bring it back from a backup"
+            ) from error
         position = files.pop(0).end
 
 
@@ -344,11 +365,32 @@ def _columns(records: Records) -> pa.RecordBatch:
     )
 
 
-def _records(batch: pa.RecordBatch) -> Iterator[ArchivedRecord]:
-    columns = [batch.column(name).to_pylist() for name in SCHEMA.names]
-    for offset, append_time, headers, value in zip(*columns, strict=True):
-        pairs = tuple((header["key"], header["value"]) for header in headers)
-        yield ArchivedRecord(offset, append_time, pairs, value)
+def _slice(topic: str, partition: int, begin: int, batch: pa.RecordBatch) -> Records:
+    """The archive's columns as records, without a copy of the values."""
+    offset, value, headers = batch.column("offset").to_numpy(), batch.column("value"), batch.column("headers")
+    _, bounds, data = value.buffers()
+    places = np.frombuffer(bounds, np.int32)[value.offset : value.offset + len(value) + 1].astype(np.int64)
+    length = np.diff(places)
+    if value.null_count:
+        length[value.is_null().to_numpy(zero_copy_only=False)] = -1
+    pairs = iter(zip(*(column.to_pylist() for column in headers.flatten().flatten()), strict=True))
+    counts = headers.value_lengths().to_numpy()
+    headed = np.flatnonzero(counts)
+    return Records(
+        topic=topic,
+        partition=partition,
+        begin=begin,
+        end=int(offset[-1]) + 1,
+        offset=offset,
+        append_time=batch.column("append_time").to_numpy(),
+        start=places[:-1] - places[0],
+        length=length,
+        data=memoryview(data or b"")[places[0] : places[-1]],
+        headers={
+            row: tuple(islice(pairs, count))
+            for row, count in zip(headed.tolist(), counts[headed].tolist(), strict=True)
+        },
+    )
 
 
 def _headers(records: Records) -> pa.ListArray:

@@ -38,6 +38,32 @@ class Records:
         offset = self.offset + offsets
         return replace(self, topic=topic, begin=self.begin + offsets, end=self.end + offsets, offset=offset)
 
+    def split(self, at: int) -> "tuple[Records, Records]":
+        """The records before offset `at`, which lies in [begin, end], and those from it on."""
+        row = int(np.searchsorted(self.offset, at))
+        edge = int(self.start[row]) if row < len(self) else len(self.data)
+        before = replace(
+            self,
+            end=at,
+            offset=self.offset[:row],
+            append_time=self.append_time[:row],
+            start=self.start[:row],
+            length=self.length[:row],
+            data=self.data[:edge],
+            headers={number: headers for number, headers in self.headers.items() if number < row},
+        )
+        after = replace(
+            self,
+            begin=at,
+            offset=self.offset[row:],
+            append_time=self.append_time[row:],
+            start=self.start[row:] - edge,
+            length=self.length[row:],
+            data=self.data[edge:],
+            headers={number - row: headers for number, headers in self.headers.items() if number >= row},
+        )
+        return before, after
+
     def value(self, row: int) -> bytes | None:
         """The original bytes of one record's value, or None where the record has none (a null)."""
         length = int(self.length[row])

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.archive import REPLACED_KEPT, Archive, ArchiveGapError, chain, read
+from pipeline.archive import REPLACED_KEPT, Archive, ArchiveGapError, chain, read, slices
 from pipeline.durable import ABANDONED
+from pipeline.errors import PeekproofError
 from pipeline.settings import Settings
 from pipeline.stages.archive import Archiving
 from schemas.records import Headers, Records
@@ -156,6 +157,41 @@ def test_the_reader_finds_a_missing_file(tmp_path: Path) -> None:
 
     with pytest.raises(ArchiveGapError, match="begins beyond it"):
         list(read(tmp_path, "events", 3))
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    write(tmp_path, log(60), [], interval_ms=MINUTE)
+    damaged = chain(tmp_path, "events", 3)[1].path
+    damaged.write_bytes(damaged.read_bytes()[:-40])
+
+    with pytest.raises(PeekproofError, match=f"{damaged.name} of the archive cannot be read"):
+        list(read(tmp_path, "events", 3))
+
+
+def test_records_are_read_as_columns_and_split_anywhere(tmp_path: Path) -> None:
+    rows = log(120)
+    write(tmp_path, rows, [], interval_ms=MINUTE)
+    end = chain(tmp_path, "events", 3)[-1].end
+
+    slices_ = list(slices(tmp_path, "events", 3, end - 7))
+
+    assert [each.begin for each in slices_] == [0, *(each.end for each in slices_[:-1])]
+    whole = [row for row in rows if row[0] < end - 7]
+    assert [row for each in slices_ for row in rows_of(each)] == whole
+    for each in slices_:
+        for at in range(each.begin, each.end + 1):
+            before, after = each.split(at)
+            assert (before.begin, before.end, after.begin, after.end) == (each.begin, at, at, each.end)
+            assert all(row[0] < at for row in rows_of(before))
+            assert rows_of(before) + rows_of(after) == rows_of(each)
+
+
+def rows_of(records: Records) -> list[Row]:
+    offsets, times = records.offset.tolist(), records.append_time.tolist()
+    return [
+        (offset, time, records.headers.get(row, ()), records.value(row))
+        for row, (offset, time) in enumerate(zip(offsets, times, strict=True))
+    ]
 
 
 def test_a_zombies_overlapping_file_is_not_read_twice(tmp_path: Path) -> None:
