@@ -19,14 +19,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.catalog import History
-from evaluation.metrics.partition import Partition
 from evaluation.significance.look import decode_look, encode_look, look
-from pipeline.archive import ArchivedRecord, chain, partitions, read
-from pipeline.errors import PeekproofError
+from pipeline.archive import chain, partitions, read
+from pipeline.folding import Folding, archived_catalog
 from schemas.aggregate import Aggregate
 from schemas.look import Look
-from schemas.topics import CATALOG, RESULTS, UNITS
-from schemas.units import decode_units
+from schemas.topics import RESULTS, UNITS
 
 RunKey = tuple[str, str]  # experiment, run
 
@@ -56,11 +54,10 @@ class Replay:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
-        self._history = _history(directory)
-        self._logs = {number: _Log(directory, number) for number in partitions(directory, UNITS)}
-        self._ends = {
-            number: _end(directory, RESULTS, number, is_whole=False) for number in partitions(directory, RESULTS)
-        }
+        self._history = archived_catalog(directory)
+        self._logs = {number: _Log(directory, number, self._history) for number in partitions(directory, UNITS)}
+        chains = {number: chain(directory, RESULTS, number) for number in partitions(directory, RESULTS)}
+        self._ends = {number: files[-1].end if files else 0 for number, files in chains.items()}
         self.looks = 0
         for found, previous, _ in self._published():
             if self._can_replay(found, previous):
@@ -74,7 +71,7 @@ class Replay:
     @property
     def folded(self) -> int:
         """The offsets that have been reached, all partitions together."""
-        return sum(log.partition.offset for log in self._logs.values() if log.partition)
+        return sum(log.folding.partition.offset for log in self._logs.values())
 
     def __iter__(self) -> Iterator[Replayed]:
         for found, previous, value in self._published():
@@ -87,8 +84,7 @@ class Replay:
     def _compare(self, found: Look, previous: Look | None, value: bytes) -> Replayed:
         run: RunKey = (found.experiment, found.run)
         aggregates = [
-            self._logs[int(number)].aggregates_at(offset, self._history).get(run)
-            for number, offset in found.offsets.items()
+            self._logs[int(number)].aggregates_at(offset).get(run) for number, offset in found.offsets.items()
         ]
         known = [aggregate for aggregate in aggregates if aggregate is not None]
         if len(known) < len(aggregates):
@@ -120,7 +116,7 @@ class Replay:
 
     def _is_archived(self, found: Look) -> bool:
         return found.catalog_version <= self._history.newest.offset and all(
-            int(number) in self._logs and offset <= self._logs[int(number)].end
+            int(number) in self._logs and offset <= self._logs[int(number)].folding.end
             for number, offset in found.offsets.items()
         )
 
@@ -151,44 +147,22 @@ class Needs:
 class _Log:
     """One partition of `units`, folded as far as looks need it."""
 
-    def __init__(self, directory: Path, number: int) -> None:
-        self.end = _end(directory, UNITS, number)
+    def __init__(self, directory: Path, number: int, history: History) -> None:
+        self.folding = Folding(directory, number, history)
         self.needs = Needs()
-        self.partition: Partition | None = None
-        self._number = number
-        self._records = read(directory, UNITS, number)
-        self._next: ArchivedRecord | None = None
         self._at = 0  # in `needs`
         self._kept: dict[int, dict[RunKey, Aggregate]] = {}  # by offset
 
-    def aggregates_at(self, offset: int, history: History) -> dict[RunKey, Aggregate]:
+    def aggregates_at(self, offset: int) -> dict[RunKey, Aggregate]:
         """The aggregates of every run up to the offset. Asked once by each look that needs it."""
         while offset not in self._kept:
             needed = int(self.needs.offsets[self._at])
-            self._fold(needed, history)
-            aggregates = self.partition.aggregates() if self.partition else []
-            self._kept[needed] = {(each.flag, each.run): each for each in aggregates}
+            self.folding.fold(needed)
+            self._kept[needed] = {(each.flag, each.run): each for each in self.folding.partition.aggregates()}
             self._at += 1
         place = np.searchsorted(self.needs.offsets, offset)
         self.needs.looks[place] -= 1
         return self._kept[offset] if self.needs.looks[place] else self._kept.pop(offset)
-
-    def _fold(self, end: int, history: History) -> None:
-        while True:
-            record = self._next or next(self._records, None)
-            self._next = record
-            if record is None or record.offset >= end:
-                break
-            self._next = None
-            if record.value is not None:
-                try:
-                    if self.partition is None:
-                        self.partition = Partition(self._number, decode_units(record.value)[1].horizon)
-                    self.partition.fold(record.offset, record.value, history.at_offset)
-                except ValueError as error:
-                    raise PeekproofError(f"the archive cannot be replayed: {error}") from error
-        if self.partition is not None:
-            self.partition.offset = max(self.partition.offset, end)
 
 
 def first_difference(published: Any, replayed: Any, path: str = "") -> tuple[str, Any, Any]:
@@ -222,21 +196,3 @@ def _replayed(
         published=published,
         replayed=replayed,
     )
-
-
-def _end(directory: Path, topic: str, partition: int, *, is_whole: bool = True) -> int:
-    """The offset that a log's archive reaches. Raises PeekproofError unless a log that must be whole begins at 0."""
-    files = chain(directory, topic, partition)
-    if is_whole and files and files[0].begin > 0:
-        raise PeekproofError(
-            f"the archive of {topic}/{partition} begins at offset {files[0].begin}: a replay needs the log from its "
-            f"beginning. Bring back the older files of {files[0].path.parent}"
-        )
-    return files[-1].end if files else 0
-
-
-def _history(directory: Path) -> History:
-    history = History()
-    for record in read(directory, CATALOG, 0, _end(directory, CATALOG, 0)):
-        history.append(record.offset, record.append_time, record.value)
-    return history

@@ -15,6 +15,7 @@ from pipeline.archive import Archive
 from pipeline.errors import PeekproofError
 from pipeline.replay import Needs, Replay, first_difference
 from schemas.catalog import Allocation, Document, Flag, FlagState, Goal, Metric, Run, Variant
+from schemas.logs import Gap, Log, Logs
 from schemas.look import Look
 from schemas.units import ROWS, Arm, Header, Kind, Source, encode_units
 from tests.pipeline.slices import records
@@ -60,18 +61,29 @@ class Made:
 
 
 def make(
-    directory: Path, seconds: int = 40, change: Callable[[int, bytes], bytes | None] = lambda _, value: value
+    directory: Path,
+    seconds: int = 40,
+    change: Callable[[int, bytes], bytes | None] = lambda _, value: value,
+    gaps: tuple[Gap, ...] = (),
+    fell: int = 0,
 ) -> Made:
-    """`seconds` of traffic, a message a second and partition; looks of both flags at offsets of their own."""
+    """`seconds` of traffic, a message a second and partition; looks of both flags at offsets of their own.
+
+    Of partitions with a gap the state that had folded `fell` messages is lost but for its checkpoint, where the gap
+    begins, and the log that was left begins behind the gap.
+    """
     made = Made(directory)
     archive = Archive(directory, 10_000)
-    for offset, value in enumerate(documents()):
+    logs = [document("logs", "logs", Logs(cluster="c", topics={"units": Log(id="u")}, gaps=gaps))] if gaps else []
+    for offset, value in enumerate(documents() + logs):
         appended = offset * 1_000
         made.history.append(offset, appended, value)
         archive.append(records("catalog", 0, offset, [value], appended))
         archive.advance("catalog", 0, (offset + 1) * 10_000)  # a file for each
     random = np.random.default_rng(7)
     states = [Partition(number, HORIZON) for number in range(PARTITIONS)]
+    gap_of = {gap.partition: gap for gap in gaps}
+    kept: dict[int, bytes] = {}
     last: dict[str, Look] = {}
     aggregates: dict[str, dict[int, object]] = {flag: {} for flag in FLAGS}
     for second in range(seconds):
@@ -79,8 +91,16 @@ def make(
         for number, state in enumerate(states):
             message = units(random, second, now)
             archive.append(records("units", number, second, [message], now))
-            state.fold(second, message, made.history.at_offset)
-            for aggregate in state.aggregates():
+            gap = gap_of.get(number)
+            if gap and second == gap.begin:
+                kept[number] = state.save()
+            if gap and fell <= second < gap.end:
+                continue
+            if gap and second == gap.end:
+                states[number] = Partition.load(kept[number])
+                states[number].skip(gap, gap.end)
+            states[number].fold(second, message, made.history.at_offset)
+            for aggregate in states[number].aggregates():
                 if random.random() < 0.6:  # of different runs, different offsets are seen
                     aggregates[aggregate.flag][number] = aggregate
         for flag in FLAGS:
@@ -141,6 +161,26 @@ def test_every_published_look_comes_out_the_same(tmp_path: Path) -> None:
     assert len(same) == replay.looks > 20
     assert replay.folded == replay.messages > 60
     assert any(cell.nonzero for cell in made.looks[-1].cells)
+
+
+def test_looks_before_within_and_behind_an_accepted_gap_come_out_the_same(tmp_path: Path) -> None:
+    gaps = tuple(
+        Gap(stage="aggregation", topic="units", partition=number, begin=begin, end=end, reason="an idle week")
+        for number, begin, end in ((0, 8, 20), (1, 11, 16))
+    )
+    made = make(tmp_path, gaps=gaps, fell=14)
+
+    outcomes = list(Replay(tmp_path))
+
+    assert {outcome.outcome for outcome in outcomes} == {"same", "not yet archived"}
+    offsets = [
+        look.offsets["0"] for look, outcome in zip(made.looks, outcomes, strict=True) if outcome.outcome == "same"
+    ]
+    assert 14 in offsets
+    assert min(offsets) < 8
+    assert max(offsets) > 20
+    assert made.looks[-1].health.gaps
+    assert not made.looks[0].health.gaps
 
 
 def test_a_look_that_was_tampered_with_is_found_with_its_field(tmp_path: Path) -> None:
