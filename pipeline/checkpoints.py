@@ -117,6 +117,18 @@ class Checkpoints:
 
     def write(self, partition: int, offset: int, state: bytes, cluster: str, log: str) -> None:
         """Keep the state that covers every record before `offset`; when this returns, it survives a crash."""
+        self._write(partition, offset, state, cluster, log)
+        for old in self._offsets(partition)[:-KEPT]:
+            self._delete(self._path(partition, old))
+
+    def replace(self, partition: int, offset: int, state: bytes, cluster: str, log: str) -> None:
+        """Keep this state alone, also instead of such as reach further; they go when it survives a crash."""
+        self._write(partition, offset, state, cluster, log)
+        for other in self._offsets(partition):
+            if other != offset:
+                self._delete(self._path(partition, other))
+
+    def _write(self, partition: int, offset: int, state: bytes, cluster: str, log: str) -> None:
         path = self._path(partition, offset)
         temporary = f"{path}.{uuid.uuid4().hex}.tmp"
         self._files.create_dir(f"{self._root}/{partition}", recursive=True)
@@ -133,13 +145,6 @@ class Checkpoints:
         except BaseException:
             self._delete(temporary)
             raise
-        for old in self._offsets(partition)[:-KEPT]:
-            self._delete(self._path(partition, old))
-
-    def clear(self, partition: int) -> None:
-        """Delete every checkpoint of this units partition."""
-        for offset in self._offsets(partition):
-            self._delete(self._path(partition, offset))
 
     def _sweep(self, partition: int) -> None:
         """Delete what killed writers left unfinished."""

@@ -146,6 +146,13 @@ class Partition:
         self._unsure = set(self.sources)
         self.offset = end
 
+    def move(self, offset: int) -> None:
+        """Go on at `offset` of the partition's log: what was folded was no part of it, but says the same."""
+        self.offset = offset
+        for run in self._runs.values():
+            if run.final:
+                run.final = msgspec.structs.replace(run.final, offset=offset)
+
     def aggregates(self) -> list[Aggregate]:
         """What every run of the catalog in force comes to, by flag and run."""
         for run in self._runs.values():

@@ -4,7 +4,10 @@ import importlib
 
 import click
 
-COMMANDS = {"accept-gap": "pipeline.cli.accept_gap:accept_gap"}
+COMMANDS = {
+    "accept-gap": "pipeline.cli.accept_gap:accept_gap",
+    "rebuild": "pipeline.cli.rebuild:rebuild",
+}
 
 
 class _Ways(click.Group):

@@ -59,6 +59,17 @@ def test_only_the_newest_are_kept(location: str) -> None:
     assert sorted(info.base_name for info in checkpoints._infos(0)) == [f"{n:020d}.arrow" for n in (8, 9)]
 
 
+def test_a_state_made_anew_stands_alone_whatever_reached_further(location: str) -> None:
+    checkpoints = Checkpoints(location)
+    for offset in (20, 30):
+        checkpoints.write(0, offset, b"of another version", *LOG)
+
+    checkpoints.replace(0, 10, b"anew", *LOG)
+
+    assert state(checkpoints, 0) == (10, b"anew")
+    assert [info.base_name for info in checkpoints._infos(0)] == [f"{10:020d}.arrow"]
+
+
 def test_what_names_no_store_is_said_with_the_way_out() -> None:
     with pytest.raises(PeekproofError, match=r"checkpoints is 's4://bucket/x': .*name a directory, or a bucket"):
         Checkpoints("s4://bucket/x")

@@ -1,0 +1,111 @@
+"""`peekproof recover rebuild`: the state of aggregation, made anew from the archive."""
+
+import asyncio
+import time
+from contextlib import ExitStack
+from pathlib import Path
+
+import click
+import msgspec
+
+from evaluation.catalog import History
+from pipeline.checkpoints import Checkpoints
+from pipeline.cli.progress import progress
+from pipeline.connection import connect
+from pipeline.errors import PeekproofError
+from pipeline.folding import archived_catalog
+from pipeline.joint import Joint, joint
+from pipeline.kernels import compile_kernels
+from pipeline.logs import Found
+from pipeline.rebuild import Rebuild
+from pipeline.settings import Settings
+from schemas.topics import CATALOG, UNITS
+
+
+class Made(msgspec.Struct, frozen=True):
+    """The state of one units partition: the offset at which aggregation goes on, and its clock (ms UTC)."""
+
+    partition: int
+    offset: int
+    clock: int
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="What was made, as one JSON document.")
+def rebuild(as_json: bool) -> None:
+    """Make the state of aggregation anew from the archive; from there on aggregation reads the log.
+
+    For checkpoints that are lost, damaged or of another version: what was made takes their place. Published looks stay
+    as they are, and the next ones go on from them. Workers of aggregation must have been stopped.
+    """
+    settings = Settings.read()
+    directory, checkpoints, began = (
+        settings.data / "archive",
+        Checkpoints(settings.checkpoint_location),
+        time.monotonic(),
+    )
+    if not directory.is_dir():
+        raise PeekproofError(
+            f"there is no archive in '{directory}'; PEEKPROOF_DATA names the directory where its worker keeps it"
+        )
+    with ExitStack() as stack:
+        kafka = _kafka(settings, stack)
+        if kafka:
+            kafka.require_idle()
+        history = _catalog(settings, directory, kafka)
+        work = Rebuild(directory, history, settings, kafka.logs() if kafka else None)
+        compile_kernels()
+        tell = stack.enter_context(progress(f"folding {' and '.join(work.made_of)} again", total=work.size))
+        made = []
+        for state in work.states(tell):
+            if kafka:
+                kafka.require_idle()
+            found = _found(history, kafka)
+            checkpoints.replace(state.partition, state.offset, state.save(), found.cluster, found.topics.get(UNITS, ""))
+            made.append(Made(state.partition, state.offset, state.clock))
+    if as_json:
+        seconds = {"seconds": time.monotonic() - began, "cpu_seconds": time.process_time()}
+        click.echo(msgspec.json.encode({"made_of": work.made_of, "offsets": work.size, "states": made, **seconds}))
+        return
+    for each in made:
+        click.echo(f"{UNITS}/{each.partition}: aggregation goes on at offset {each.offset:,}")
+    click.echo(
+        f"made of {work.size:,} archived records of {' and '.join(work.made_of)}; start `peekproof up`, or "
+        "`peekproof worker aggregation`, again"
+    )
+
+
+def _kafka(settings: Settings, stack: ExitStack) -> Joint | None:
+    """None where it does not answer, which is told."""
+    try:
+        asyncio.run(connect(settings))
+    except PeekproofError as error:
+        click.echo(
+            f"{error}\nSo the state is made of the archive alone; whether the logs go on where it ends is seen when "
+            "aggregation starts",
+            err=True,
+        )
+        return None
+    return stack.enter_context(joint(settings))
+
+
+def _catalog(settings: Settings, directory: Path, kafka: Joint | None) -> History:
+    """The topic's, where there is one: it is longer. Raises PeekproofError where the archive has another one."""
+    archived = archived_catalog(directory)
+    if kafka is None:
+        return archived
+    same = [(state.offset, state.append_time) for state in kafka.history.states[: len(archived.states)]]
+    if same != [(state.offset, state.append_time) for state in archived.states]:
+        raise PeekproofError(
+            f"the catalog that '{directory}' holds is not that of topic {settings.topic(CATALOG)}: it is the archive "
+            "of another deployment, or of another life; see PEEKPROOF_DATA and PEEKPROOF_PREFIX"
+        )
+    return kafka.history
+
+
+def _found(history: History, kafka: Joint | None) -> Found:
+    """The logs that the states belong to: without Kafka those that the catalog notes."""
+    if kafka:
+        return kafka.found
+    logs = history.newest.logs
+    return Found(logs.definition.cluster, {UNITS: logs.definition.topics[UNITS].id}) if logs else Found("", {})
