@@ -5,6 +5,7 @@ one asks here first, where one try tells the cause; and whoever waits for one as
 """
 
 import asyncio
+import logging
 import socket
 import ssl
 from collections.abc import AsyncIterator, Iterator
@@ -27,6 +28,7 @@ TIMEOUT_MS = 5_000  # of one server
 AWAY_SECONDS = 10.0  # a broker that fell is named for nine by the others, and one that starts again takes a few
 AGAIN_SECONDS = 0.5  # from one try to the next
 WATCH_SECONDS = 3.0
+_log = logging.getLogger(__name__)
 _NAMED_DIFFERENTLY = (62, 64)  # OpenSSL's X509_V_ERR_HOSTNAME_MISMATCH and X509_V_ERR_IP_ADDRESS_MISMATCH
 
 Address = tuple[str, int]
@@ -106,6 +108,20 @@ async def attended(settings: Settings) -> AsyncIterator[None]:
 
 def _bootstrap(settings: Settings) -> list[Address]:
     return [(host, port) for host, port, _ in collect_hosts(settings.servers(), randomize=False)]
+
+
+async def tell_when_away(settings: Settings) -> None:
+    """Look from time to time, for ever, whether the cluster lets us in; log once why it no longer does."""
+    said = None
+    while True:
+        await asyncio.sleep(AWAY_SECONDS)
+        try:
+            await connect(settings)
+            said = None
+        except PeekproofError as error:
+            if str(error) != said:
+                said = str(error)
+                _log.warning("%s; what needs it waits", error)
 
 
 async def _brokers(settings: Settings) -> list[Address]:

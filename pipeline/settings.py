@@ -55,6 +55,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     archive_interval: int = 60_000
     checkpoint_interval: int = 10_000
     http_port: int = 8080
+    health_port: int | None = None
     security_protocol: str = "PLAINTEXT"
     sasl_mechanism: str | None = None
     sasl_username: str | None = None
@@ -256,6 +257,7 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
     "archive_interval": parse_duration,
     "checkpoint_interval": parse_duration,
     "http_port": _port,
+    "health_port": _port,
     "security_protocol": _one_of(*PROTOCOLS),
     "sasl_mechanism": _one_of(*MECHANISMS),
     "sasl_username": str,

@@ -32,7 +32,7 @@ class Worker:
         self.name = name
         self.log = logs / f"{name}-{number}.log"
         self._command = command
-        self._environment = environment
+        self.environment = environment
         self._pause = FIRST_PAUSE
         self._fell_at: float | None = None
         self.restarts = 0
@@ -50,7 +50,7 @@ class Worker:
             stdin=subprocess.PIPE,  # ends with us, however we end
             stdout=output,
             stderr=subprocess.STDOUT,
-            env=self._environment,
+            env=self.environment,
             start_new_session=True,  # Ctrl-C reaches the supervisor, which stops the workers in order
         )
 
@@ -104,7 +104,8 @@ class Supervisor:
         environment = os.environ | self._settings.environment()
         for stage, count in self._counts.items():
             for number in range(count):
-                self.workers.append(Worker(stage, number, ["worker", stage], logs, environment))
+                own = environment | self._health_port(len(self.workers))
+                self.workers.append(Worker(stage, number, ["worker", stage], logs, own))
         self.workers.append(Worker(SERVER, 0, self._serve, logs, environment))
         self._watch.start()
         return self
@@ -133,6 +134,11 @@ class Supervisor:
                 log.warning("%s (pid %d) did not end within %.0f s; killed", worker.name, worker.process.pid, patience)
                 worker.process.kill()
                 worker.process.wait()
+
+    def _health_port(self, number: int) -> dict[str, str]:
+        """The setting of one of several workers on this machine."""
+        first = self._settings.health_port
+        return {"PEEKPROOF_HEALTH_PORT": str(first + number)} if first else {}
 
     def _keep_alive(self) -> None:
         while not self._stopping.wait(POLL_SECONDS):

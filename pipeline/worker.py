@@ -12,6 +12,8 @@ from evaluation.logs import LogsInForce
 from pipeline import topics
 from pipeline.connection import attended, explain
 from pipeline.heartbeat import INTERVAL, Heartbeat
+from pipeline.http.listening import HOME, address
+from pipeline.liveness import Liveness, answer
 from pipeline.logs import GO_ON, Found, LogError, Place, Said, Watch, first, is_committed_here, require, require_held
 from pipeline.readers import admit
 from pipeline.settings import Settings
@@ -39,14 +41,20 @@ def run_worker(name: str, settings: Settings) -> None:
         asyncio.run(Heartbeat(settings, name).end(error))
         raise
     os.nice(stage.niceness)
-    run(create_worker(stage, settings))
+    liveness = Liveness(settings)
+    if settings.health_port is not None:
+        port = answer(liveness, settings.health_port)
+        print(f"this worker tells how it is at {address(HOME, port)}/healthz and /readyz", flush=True)
+    liveness.watch()
+    run(create_worker(stage, settings, liveness))
 
 
 class Worker:
     """Drives a stage: gives it the group's partitions, the slices, the broker's clock, and a regular tick."""
 
-    def __init__(self, stage: Stage, settings: Settings, app: App) -> None:
+    def __init__(self, stage: Stage, settings: Settings, app: App, liveness: Liveness) -> None:
         self._stage = stage
+        self._liveness = liveness
         self._app = app
         self._names = {settings.topic(name): name for name in stage.topics}
         self._topics = {name: topic for topic, name in self._names.items()}
@@ -134,6 +142,7 @@ class Worker:
         """The stage's tick."""
         async with self._app.turn:
             await self._stage.tick()
+        self._liveness.ended("tick")
 
     async def beat(self) -> None:
         """Health to the broker, the broker's time to the stage.
@@ -154,6 +163,10 @@ class Worker:
                 if self._taken.get(tp) == end:
                     self._stage.reach(self.source(tp), time)
             await self._stage.beat()
+        self._liveness.reached(
+            {self.source(tp): (position, self._ends.get(tp, 0)) for tp, position in self._taken.items()}
+        )
+        self._liveness.ended("heartbeat")
 
     def _health(self) -> list[PartitionHealth]:
         health = []
@@ -181,7 +194,7 @@ class Worker:
         await self._stage.stop()
 
 
-def create_worker(stage: Stage, settings: Settings) -> App:
+def create_worker(stage: Stage, settings: Settings, liveness: Liveness) -> App:
     """The stage's Faust app, in the stage's consumer group; of a stage that is whole, in a group of this worker's own.
 
     The workers of one group share the partitions, so two that keep them in different directories would have parts.
@@ -192,7 +205,7 @@ def create_worker(stage: Stage, settings: Settings) -> App:
     app = create_app(group, settings.servers(), broker_credentials=settings.faust_broker_credentials())
     app.explain = partial(explain, settings)
     app.keeps_offsets = not stage.is_whole
-    worker = Worker(stage, settings, app)
+    worker = Worker(stage, settings, app, liveness)
     app.fetch_min_bytes, app.fetch_wait_ms = stage.fetch_min_bytes, stage.fetch_wait_ms
     app.prepare, app.finish = worker.start, worker.stop
     app.start_position, app.begin, app.release = worker.start_position, worker.begin, worker.release

@@ -81,6 +81,15 @@ def test_what_is_waited_for_is_there_and_can_come_true(compose: Compose) -> None
             assert (compose.services[name].restart == "no") == (not healthy), "it would never be completed"
 
 
+def test_every_stage_and_the_server_are_asked_for_their_health_where_they_tell_it(compose: Compose) -> None:
+    for name in (*STAGES, "serve"):
+        service = compose.services[name]
+        settings = Settings.read(service.environment)
+        port = settings.http_port if name == "serve" else settings.health_port
+        assert service.healthcheck is not None
+        assert f"'http://127.0.0.1:{port}/healthz'" in service.healthcheck.test[-1]
+
+
 def test_settings_in_the_file_are_settings_that_there_are(compose: Compose) -> None:
     for name, service in compose.services.items():
         if service.image != "peekproof":

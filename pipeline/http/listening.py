@@ -11,21 +11,26 @@ from pipeline.settings import Settings
 HOME = "127.0.0.1"
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """A socket that listens there. Raises PeekproofError."""
+def everywhere() -> str:
+    """What stands for every address of this machine."""
+    return "::" if socket.has_dualstack_ipv6() else "0.0.0.0"
+
+
+def listen(host: str, port: int, setting: str = "--port or PEEKPROOF_HTTP_PORT") -> socket.socket:
+    """A socket that listens there. Raises PeekproofError, which names the setting that says so."""
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
     except OSError as error:
         raise PeekproofError(
             f"'{host}' is no address of this machine ({error.strerror}); say another by --host"
         ) from None
-    everywhere = host == "::" and socket.has_dualstack_ipv6()  # by IPv4 too, as programs beside us understand it
+    both = host == "::" and socket.has_dualstack_ipv6()  # by IPv4 too, as programs beside us understand it
     try:
-        return socket.create_server((host, port), family=family, dualstack_ipv6=everywhere)
+        return socket.create_server((host, port), family=family, dualstack_ipv6=both)
     except OSError as error:
         raise PeekproofError(
-            f"port {port} of '{host}' cannot be had ({os.strerror(error.errno or 0)}); choose another by --port or "
-            "PEEKPROOF_HTTP_PORT, or stop the program that has it"
+            f"port {port} of '{host}' cannot be had ({os.strerror(error.errno or 0)}); choose another by {setting}, "
+            "or stop the program that has it"
         ) from None
 
 

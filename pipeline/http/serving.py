@@ -11,6 +11,7 @@ from functools import partial
 import uvicorn
 import uvloop
 
+from pipeline.connection import tell_when_away
 from pipeline.errors import PeekproofError
 from pipeline.http.access import LOOPBACK, Access
 from pipeline.http.app import create_app
@@ -78,6 +79,7 @@ async def _serve(backend: Backend, host: str, listening: socket.socket, ready: C
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop)
         watching = asyncio.create_task(_watch(backend, server))
+        telling = asyncio.create_task(tell_when_away(backend.settings))
         gc.collect()
         gc.freeze()  # what is here now stays: nobody shall wait, a tenth of a second, while it is searched for garbage
         ready(address(host, listening.getsockname()[1]))
@@ -85,6 +87,7 @@ async def _serve(backend: Backend, host: str, listening: socket.socket, ready: C
         if watching.done():
             await watching
         watching.cancel()
+        telling.cancel()
 
 
 async def _watch(backend: Backend, server: uvicorn.Server) -> None:

@@ -8,12 +8,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
 import pytest
 from click.testing import CliRunner
 
+from pipeline import topics
 from pipeline.broker import Broker
 from pipeline.cli import command
 from pipeline.connection import connect
@@ -22,13 +24,14 @@ from pipeline.errors import PeekproofError
 from pipeline.http.listening import listen
 from pipeline.settings import Settings
 from pipeline.stages import STAGES
+from tests.gate import Gate
 from tests.live import ask, wait_for
 from tests.pipeline.http.server import serving
 
 PROPERTIES = """
 listeners=PLAINTEXT://127.0.0.1:{{port}},CONTROLLER://127.0.0.1:{{controller}},{listeners}
 advertised.listeners=PLAINTEXT://127.0.0.1:{{port}},{advertised}
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,NAME:PLAINTEXT,PORT:PLAINTEXT,SILENT:PLAINTEXT,SIX:PLAINTEXT
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,NAME:PLAINTEXT,PORT:PLAINTEXT,SILENT:PLAINTEXT,GATE:PLAINTEXT,SIX:PLAINTEXT
 """
 WITHOUT_IPV6 = "this machine has no IPv6: a broker that listens on ::1 was not tried"
 
@@ -47,10 +50,17 @@ def free_port() -> int:
 
 
 @pytest.fixture(scope="module")
-def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+def gate() -> Gate:
+    """Where the broker is by its listener GATE, until the gate is shut."""
+    return Gate()
+
+
+@pytest.fixture(scope="module")
+def elsewhere(gate: Gate, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """Bootstrap servers of one broker; by each it says something else about where it is. SILENT never answers."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         said = {"NAME": "nowhere.invalid:9092", "PORT": "127.0.0.1:1", "SILENT": f"127.0.0.1:{silent.getsockname()[1]}"}
+        said["GATE"] = f"127.0.0.1:{gate.port}"
         servers = {name: f"127.0.0.1:{free_port()}" for name in said}
         if has_ipv6():
             said["SIX"] = servers["SIX"] = f"[::1]:{free_port()}"
@@ -58,8 +68,9 @@ def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, st
             listeners=",".join(f"{name}://{place}" for name, place in servers.items()),
             advertised=",".join(f"{name}://{place}" for name, place in said.items()),
         )
-        with Broker(tmp_path_factory.mktemp("elsewhere"), properties=properties) as broker:
-            yield servers | {"RIGHT": broker.bootstrap_servers}
+        with Broker(tmp_path_factory.mktemp("elsewhere"), properties=properties):
+            gate.open(int(servers["GATE"].rpartition(":")[2]))
+            yield servers
 
 
 @pytest.mark.parametrize(
@@ -111,6 +122,27 @@ def test_the_doctor_names_the_broker_that_is_not_where_it_says(elsewhere: dict[s
     (told,) = [each.what for each in found if (each.area, each.status) == ("brokers", "wrong")]
     assert "advertises itself as '127.0.0.1:" in told
     assert [each.status for each in found if each.area == "topics"] == ["unknown"]
+
+
+def test_a_program_that_runs_says_it_too(elsewhere: dict[str, str], gate: Gate, tmp_path: Path) -> None:
+    settings = Settings(bootstrap_servers=elsewhere["GATE"], data=tmp_path, http_port=0, units_partitions=2)
+    topics.create(settings)
+    sentence = f"its broker advertises itself as '127.0.0.1:{gate.port}', which cannot be used from here"
+
+    with ExitStack() as stack:
+        programs = {"worker storage": tmp_path / "worker.log", "serve --open --port=0": tmp_path / "server.log"}
+        for program, log in programs.items():
+            command = [sys.executable, "-m", "pipeline.cli", *program.split()]
+            output = stack.enter_context(log.open("wb"))
+            process = subprocess.Popen(command, env=os.environ | settings.environment(), stdout=output, stderr=output)
+            stack.callback(process.kill)
+        wait_for(lambda: bool(ask(settings.snapshot, "SELECT count(*) FROM pipeline_health")))
+        wait_for(lambda: "Peekproof answers" in (tmp_path / "server.log").read_text())
+
+        gate.shut()
+
+        for log in programs.values():
+            wait_for(lambda log=log: sentence in log.read_text(), seconds=20)  # type: ignore[misc]
 
 
 def test_everything_works_by_ipv6(elsewhere: dict[str, str], tmp_path: Path) -> None:

@@ -55,6 +55,16 @@ def test_a_worker_that_cannot_be_started_is_tried_again(tmp_path: Path) -> None:
     worker.process.wait()
 
 
+def test_workers_of_one_machine_have_a_health_port_each(tmp_path: Path) -> None:
+    settings = Settings(bootstrap_servers="127.0.0.1:1", data=tmp_path, health_port=8081)
+
+    with Supervisor(settings, workers=2) as supervisor:
+        ports = [worker.environment.get("PEEKPROOF_HEALTH_PORT") for worker in supervisor.workers]
+        supervisor.stop(patience=0)
+
+    assert ports == [*map(str, range(8081, 8088)), "8081"]  # of which the server makes no use
+
+
 def test_workers_do_not_outlive_a_supervisor_that_was_killed(deployment: Settings) -> None:
     supervisor = subprocess.Popen(
         [sys.executable, "-c", SUPERVISE],
