@@ -3,7 +3,7 @@
 import base64
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, get_args
 
 import click
 import msgspec
@@ -13,14 +13,14 @@ from pipeline.cli.terminal import Terminal, harmless
 from pipeline.connection import answering
 from pipeline.reading import headers_of, read_topic
 from pipeline.settings import Settings
-from schemas.dead_letter import DeadLetter, from_record, resent_headers
+from schemas.dead_letter import DeadLetter, Reason, from_record, resent_headers
 from schemas.topics import DEAD_LETTERS, MAX_MESSAGE_BYTES, SOURCES
 
 SHOWN = 60  # characters of a value in the table
 
 
 @click.command("dead-letters")
-@click.option("--reason", default=None, help="Only those with this reason.")
+@click.option("--reason", type=click.Choice(get_args(Reason)), metavar="REASON", help="Only those with this reason.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per line, with the whole value.")
 @click.option("--resend", is_flag=True, help="Send them to their topics again, now that the cause is mended.")
 def dead_letters(reason: str | None, as_json: bool, resend: bool) -> None:

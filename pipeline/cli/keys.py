@@ -5,8 +5,10 @@ from datetime import UTC, datetime
 import click
 import msgspec
 
+from pipeline.catalog import read_catalog
 from pipeline.cli.documents import author, json_option
-from pipeline.http.keys import ROLES, Keys, Role
+from pipeline.errors import PeekproofError
+from pipeline.http.keys import OF_DEPLOYMENTS, ROLES, Keys, Role
 from pipeline.readers import admit
 from pipeline.settings import Settings
 
@@ -29,6 +31,8 @@ def create(role: Role, name: str, deployment: str | None, as_json: bool) -> None
     """
     settings = Settings.read()
     admit(settings)
+    if deployment is not None and role in OF_DEPLOYMENTS:
+        _require(deployment, settings)
     made, text = Keys(settings.data).create(role, name, deployment)
     if as_json:
         click.echo(msgspec.json.encode({"id": made.id, "key": text}))
@@ -60,3 +64,13 @@ def revoke(name: str) -> None:
     """Make the key ID worthless, at once; a server that runs notices with the next request."""
     revoked = Keys(Settings.read().data).revoke(name)
     click.echo(f"{revoked.id} of {revoked.name} opens nothing any more")
+
+
+def _require(deployment: str, settings: Settings) -> None:
+    """Raises PeekproofError where the catalog has no such deployment."""
+    known = read_catalog(settings).newest.deployments
+    if deployment not in known:
+        raise PeekproofError(
+            f"'{deployment}' is no deployment of the catalog; there are: {', '.join(sorted(known)) or 'none'} "
+            "(`peekproof apply` publishes the documents of configs/deployments)"
+        )

@@ -12,7 +12,7 @@ from litestar.di import Provide
 from litestar.exceptions import HTTPException, InternalServerException, ValidationException
 from litestar.openapi import OpenAPIConfig
 from litestar.static_files import create_static_files_router
-from litestar.types import ASGIApp
+from litestar.types import ASGIApp, ExceptionHandlersMap
 
 from pipeline.connection import UnreachableError
 from pipeline.editing import RiskError
@@ -22,6 +22,7 @@ from pipeline.http.description import description
 from pipeline.http.door import Door
 from pipeline.http.evaluation import evaluation
 from pipeline.http.intake import intake
+from pipeline.http.keys import KeysError
 from pipeline.http.life import life
 from pipeline.http.management import management
 from pipeline.http.monitoring import Monitor, create_registry, healthz, metrics, readyz
@@ -58,14 +59,7 @@ def create_app(backend: Backend) -> ASGIApp:
             ),
         ],
         dependencies={"backend": Provide(lambda: backend, sync_to_thread=False, use_cache=True)},
-        exception_handlers={
-            HTTPException: _refuse,
-            PeekproofError: _refuse_edit,
-            UnreachableError: _unreachable,
-            RecursionError: _unreadable,
-            UnicodeDecodeError: _unreadable,
-            Exception: _failed,
-        },
+        exception_handlers=EXCEPTION_HANDLERS,
         state=State({"registry": registry, "backend": backend}),
         openapi_config=OpenAPIConfig(
             title="Peekproof", version=version("peekproof"), path="/openapi", render_plugins=[]
@@ -109,5 +103,21 @@ def _failed(request: Request[Any, Any, Any], error: Exception) -> Response[dict[
     return Response({"error": "the server failed, and its log says where"}, status_code=500)
 
 
+def _no_keys(*_: object) -> Response[dict[str, str]]:
+    error = "the server's keys cannot be read or changed; `peekproof key list` tells why"
+    return Response({"error": error}, status_code=503, headers={"Retry-After": "1"})
+
+
 def _unreachable(_: Request[Any, Any, Any], error: UnreachableError) -> Response[dict[str, str]]:
     return Response({"error": str(error)}, status_code=503, headers={"Retry-After": "1"})
+
+
+EXCEPTION_HANDLERS: ExceptionHandlersMap = {
+    HTTPException: _refuse,
+    PeekproofError: _refuse_edit,
+    KeysError: _no_keys,
+    UnreachableError: _unreachable,
+    RecursionError: _unreadable,
+    UnicodeDecodeError: _unreadable,
+    Exception: _failed,
+}

@@ -40,6 +40,10 @@ class Key(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     deployment: str | None = None
 
 
+class KeysError(PeekproofError):
+    """Of the keys nothing can be read, or nothing changed."""
+
+
 class Keys:
     """The keys of a deployment. Another process may change the file: it is read again whenever it differs."""
 
@@ -64,14 +68,17 @@ class Keys:
         return found if hmac.compare_digest(found.hash if found else "", given) else None
 
     def create(self, role: Role, name: str, deployment: str | None = None) -> tuple[Key, str]:
-        """A new key and its text, which nobody can tell again. Raises PeekproofError for what doesn't fit together."""
+        """A new key and its text, which nobody can tell again. Raises PeekproofError for what doesn't fit together.
+
+        Whether there is such a deployment is the caller's question: the catalog tells.
+        """
         if (deployment is None) == (role in OF_DEPLOYMENTS):
             raise PeekproofError(
                 f"a {role} key belongs to a deployment; say which: --deployment KEY"
                 if deployment is None
                 else f"a key of the role {role} belongs to no deployment; leave it out, or make a client or server key"
             )
-        with self._exclusively():
+        with self._changing():
             keys = self._current()
             text = ""
             while not text or _id_of(text) in keys:
@@ -89,7 +96,7 @@ class Keys:
 
     def revoke(self, name: str) -> Key:
         """Make a key worthless, at once. Raises PeekproofError where there is none of that name."""
-        with self._exclusively():
+        with self._changing():
             keys = dict(self._current())
             if name not in keys:
                 raise PeekproofError(f"there is no key '{name}'; `peekproof key list` shows them")
@@ -100,36 +107,39 @@ class Keys:
     def _current(self) -> dict[str, Key]:
         try:
             found = self._path.stat()
+            version = (found.st_ino, found.st_mtime_ns, found.st_size)
+            if version != self._read_as:
+                keys = msgspec.json.decode(self._path.read_bytes(), type=list[Key])
+                self._read_as, self._keys = version, {key.id: key for key in keys}
         except FileNotFoundError:
             self._read_as, self._keys = None, {}
-            return self._keys
-        version = (found.st_ino, found.st_mtime_ns, found.st_size)
-        if version != self._read_as:
-            try:
-                keys = msgspec.json.decode(self._path.read_bytes(), type=list[Key])
-            except (OSError, msgspec.MsgspecError) as error:
-                raise PeekproofError(f"'{self._path}' holds no keys ({error}); restore it, or remove it") from None
-            self._read_as, self._keys = version, {key.id: key for key in keys}
+        except (OSError, msgspec.MsgspecError) as error:
+            raise KeysError(f"'{self._path}' holds no keys ({error}); restore it, or remove it") from None
         return self._keys
 
     def _write(self, keys: list[Key]) -> None:
-        with (
-            durable.writing(self._path) as temporary,
-            open(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as file,
-        ):
+        def private(path: str, flags: int) -> int:
+            return os.open(path, flags, 0o600)
+
+        with durable.writing(self._path) as temporary, open(temporary, "xb", opener=private) as file:
             file.write(msgspec.json.format(msgspec.json.encode(keys)) + b"\n")
 
     @contextmanager
-    def _exclusively(self) -> Iterator[None]:
-        """Two who change the keys at once take turns."""
-        with durable.room_for(self._path):
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-        directory = os.open(self._path.parent, os.O_RDONLY)
+    def _changing(self) -> Iterator[None]:
+        """Two who change the keys at once take turns. Raises KeysError where they stay as they were."""
         try:
-            fcntl.flock(directory, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(directory)
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            directory = os.open(self._path.parent, os.O_RDONLY)
+            try:
+                fcntl.flock(directory, fcntl.LOCK_EX)
+                yield
+            finally:
+                os.close(directory)
+        except OSError as error:
+            raise KeysError(
+                f"'{self._path}' cannot be written ({error.strerror}), and stays as it was; make room, or have it be a "
+                "directory's that is yours (PEEKPROOF_DATA), and say it again"
+            ) from None
 
 
 def _id_of(text: str) -> str:

@@ -92,6 +92,9 @@ def test_letters_are_listed_by_reason_in_a_table(letters: Settings) -> None:
     assert "[no] JSON" in table
     assert "no unit" not in table
     assert call(letters, "dead-letters", "--reason", "future").stdout == "there are none with the reason 'future'\n"
+    refused = CliRunner().invoke(command, ("dead-letters", "--reason", "futur"), env=letters.environment())
+    assert refused.exit_code == 2
+    assert "'futur' is not one of 'empty'" in refused.output
 
 
 def test_a_letter_shows_its_control_characters_instead_of_ruling_the_terminal(

@@ -9,8 +9,10 @@ from litestar.exceptions import NotFoundException
 from pipeline import editing
 from pipeline.documents import definition_of
 from pipeline.editing import RefusedError, Signature
+from pipeline.errors import PeekproofError
 from pipeline.http.access import ADMINISTERING, EDITING, requires
 from pipeline.http.backend import Backend
+from pipeline.http.keys import KeysError
 from pipeline.http.life import EditRequest, publishing, standing
 from pipeline.http.management.edits import difference, edit, project_of, require_project, sound, standing_shape, union
 from pipeline.http.management.flag_shapes import FlagShape
@@ -111,7 +113,11 @@ async def create_deployment(request: EditRequest, backend: Backend, data: NewDep
     definition = sound(lambda: definition_of(value, Deployment))
     async with publishing():
         await editing.create(backend.writer, definition, Signature(request.auth.name, data.reason or "create"))
-    _, text = backend.access.keys.create(data.type, request.auth.name, key)
+    try:
+        _, text = backend.access.keys.create(data.type, request.auth.name, key)
+    except KeysError as error:
+        way = f"`peekproof key create {data.type} --deployment {key}` makes one"
+        raise PeekproofError(f"deployment '{key}' stands, but has no key: {error}; then {way}") from None
     return msgspec.structs.replace(_deployment_shape(backend, key), key=text)
 
 

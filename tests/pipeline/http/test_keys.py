@@ -1,12 +1,15 @@
 """Keys: what a person does with them on the command line, and what the server makes of them."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from click.testing import CliRunner
-from litestar import Router, post
+from click.testing import CliRunner, Result
+from litestar import Router, get, post
 from litestar.datastructures import State
 from litestar.exceptions import NotAuthorizedException, PermissionDeniedException, TooManyRequestsException
 from litestar.testing import create_test_client
@@ -14,7 +17,12 @@ from litestar.testing import create_test_client
 from pipeline.cli import command
 from pipeline.errors import PeekproofError
 from pipeline.http.access import EDITING, RATES, READING, Access, bearer, requires
+from pipeline.http.app import EXCEPTION_HANDLERS
 from pipeline.http.keys import Keys
+from pipeline.settings import Settings
+
+
+async def nothing() -> None: ...
 
 
 @pytest.fixture
@@ -120,12 +128,71 @@ def test_a_request_that_is_guarded_twice_is_one_of_its_keys_rate(data: Path):
         assert status("experimenter-1") == 401
 
 
+def test_a_key_is_of_a_deployment_that_there_is(shop: Settings):
+    def create(*arguments: str) -> Result:
+        return CliRunner().invoke(command, ("key", "create", *arguments), env=shop.environment())
+
+    refused = create("client", "--deployment", "nosuch")
+
+    assert refused.exit_code != 0
+    assert isinstance(refused.exception, PeekproofError)
+    assert "'nosuch' is no deployment of the catalog; there are: backend, web (`peekproof apply`" in str(
+        refused.exception
+    )
+    assert Keys(shop.data).all() == []
+    assert create("client", "--deployment", "web").exit_code == 0
+    assert [key.deployment for key in Keys(shop.data).all()] == ["web"]
+
+
 def test_a_file_that_holds_no_keys_is_told(data: Path):
     data.mkdir()
     (data / "keys.json").write_text("[{")
 
     with pytest.raises(PeekproofError, match="holds no keys"):
         Keys(data).find("admin-12345678")
+
+    access = Access(Keys(data))
+    assert access.find("admin-12345678") is None
+    with create_test_client(
+        Router("/", route_handlers=[get("/", guards=[requires(READING)])(nothing)]),
+        state=State({"backend": SimpleNamespace(access=access)}),
+        exception_handlers=EXCEPTION_HANDLERS,
+    ) as client:
+        answer = client.get("/", headers={"authorization": "Bearer admin-12345678"})
+    assert answer.status_code == 503
+    assert "cannot be read or changed; `peekproof key list` tells why" in answer.text
+    assert str(data) not in answer.text
+
+
+def full(*arguments: str, data: Path) -> subprocess.CompletedProcess[str]:
+    """`peekproof key` where no file can hold a byte."""
+    refuse = "resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))"
+    program = f"import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); {refuse}; "
+    program += "from pipeline.cli import main; sys.argv = ['peekproof', 'key', *sys.argv[1:]]; main()"
+    command = [sys.executable, "-B", "-c", program, *arguments]
+    return subprocess.run(
+        command, env=os.environ | {"PEEKPROOF_DATA": str(data)}, capture_output=True, text=True, check=False
+    )
+
+
+def test_on_a_full_disk_the_keys_stay_as_they_were_and_a_sentence_says_so(data: Path):
+    ended = full("create", "admin", data=data)
+
+    assert (ended.returncode, ended.stdout, [*data.iterdir()]) == (2, "", [])
+    assert ended.stderr.count("\n") == 1
+    assert "keys.json' cannot be written (File too large), and stays as it was; make room" in ended.stderr
+
+    key, _ = Keys(data).create("admin", "ann")
+    before = (data / "keys.json").read_bytes()
+    assert (full("create", "viewer", data=data).returncode, full("revoke", key.id, data=data).returncode) == (2, 2)
+    assert [path.read_bytes() for path in data.iterdir()] == [before]
+
+
+def test_a_directory_that_is_none_is_told(data: Path):
+    data.write_text("a file")
+
+    with pytest.raises(PeekproofError, match=r"keys\.json' (cannot be written|holds no keys)"):
+        Keys(data).create("admin", "ann")
 
 
 def test_a_header_carries_a_key_in_the_ways_of_the_sdks():

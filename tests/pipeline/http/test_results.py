@@ -77,6 +77,7 @@ def test_what_is_not_there_is_said(results: Results):
     missing = results.get("experiments/button/results/history", 404, **CELL | {"metric": "x"}).json()["error"]
     assert "no cell of metric 'x'" in missing
     assert "'baner' is no flag" in results.get("overview/baner", 404).json()["error"]
+    assert "'baner' is no flag" in results.get("results/stream", 404, experiment="baner").json()["error"]
     assert results.get("experiments/button/results/looks/x", 404).json()["error"]
     assert results.get("experiments/button/results/history", 400).json()["error"]
 
