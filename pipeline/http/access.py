@@ -41,11 +41,7 @@ class Access:
             return EVERYBODY
         key = self.keys.find(text) if text else None
         if key is None:
-            was = "is not known (any more)" if text else "is missing"
-            raise NotAuthorizedException(
-                f"the key {was}; `peekproof key create` makes one, which requests carry as 'Authorization: Bearer KEY'",
-                headers={"WWW-Authenticate": "Bearer"},
-            )
+            raise NotAuthorizedException(unknown(bool(text)), headers={"WWW-Authenticate": "Bearer"})
         require(key, roles)
         self._take(key)
         return key
@@ -77,6 +73,12 @@ class Access:
         now, rate = self._clock(), RATES[key.role]
         free, then = self._free.get(key.id, (rate, now))
         return min(rate, free + (now - then) * rate)
+
+
+def unknown(is_shown: bool) -> str:
+    """What whoever has shown no key, or one that is none, is told."""
+    was = "is not known (any more)" if is_shown else "is missing"
+    return f"the key {was}; `peekproof key create` makes one, which requests carry as 'Authorization: Bearer KEY'"
 
 
 def bearer(authorization: str | None) -> str | None:

@@ -21,11 +21,12 @@ from pipeline.http.backend import Backend
 from pipeline.http.description import description
 from pipeline.http.door import Door
 from pipeline.http.evaluation import evaluation
+from pipeline.http.hatch import Hatch
 from pipeline.http.intake import intake
 from pipeline.http.keys import KeysError
 from pipeline.http.life import life
 from pipeline.http.management import management
-from pipeline.http.monitoring import Monitor, create_registry, healthz, metrics, readyz
+from pipeline.http.monitoring import Monitor, create_registry, metrics
 from pipeline.http.ofrep import ofrep
 from pipeline.http.origins import Origins
 from pipeline.http.results import results
@@ -40,8 +41,6 @@ def create_app(backend: Backend) -> ASGIApp:
     registry = create_registry(backend)
     app = Litestar(
         route_handlers=[
-            healthz,
-            readyz,
             metrics,
             evaluation,
             ofrep,
@@ -66,7 +65,7 @@ def create_app(backend: Backend) -> ASGIApp:
         ),
         logging_config=None,
     )
-    inside = Origins(app, backend.access.is_open)
+    inside = Origins(Hatch(app, backend), backend.access.is_open)
     return Monitor(Door(inside, backend.access, backend.tickets), registry)
 
 

@@ -1,10 +1,11 @@
 """Description: the API as an OpenAPI document, from the types that it speaks, and the topics as an AsyncAPI one."""
 
+from functools import cache
 from importlib.metadata import version
 from typing import Any
 
 import msgspec
-from litestar import Litestar, Request, Router, get
+from litestar import Litestar, Request, Response, Router, get
 
 from pipeline.http.evaluation import Asked
 from pipeline.http.uploads import MOST_EVENTS, Options
@@ -17,18 +18,28 @@ _FORM = "application/x-www-form-urlencoded"
 
 
 @get("/openapi.json", include_in_schema=False)
-async def openapi(request: Request[Any, Any, Any]) -> dict[str, Any]:
+async def openapi(request: Request[Any, Any, Any]) -> Response[bytes]:
     """The API, for other programs' tools."""
-    return openapi_of(request.app)
+    return Response(_openapi(request.app), media_type="application/json")
 
 
 @get("/asyncapi.json", include_in_schema=False)
-async def topics() -> dict[str, Any]:
+async def topics() -> Response[bytes]:
     """The topics and their messages, for other programs' tools."""
-    return asyncapi(version("peekproof"))
+    return Response(_asyncapi(), media_type="application/json")
 
 
 description = Router("/", route_handlers=[openapi, topics])
+
+
+@cache  # it takes a tenth of a second, whoever asks
+def _openapi(app: Litestar) -> bytes:
+    return msgspec.json.encode(openapi_of(app))
+
+
+@cache
+def _asyncapi() -> bytes:
+    return msgspec.json.encode(asyncapi(version("peekproof")))
 
 
 def openapi_of(app: Litestar) -> dict[str, Any]:

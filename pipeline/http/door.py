@@ -5,7 +5,6 @@ So nobody without a key costs the others much, whatever he asks. A key that asks
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable
 from time import monotonic
 from typing import Any
 from urllib.parse import parse_qs
@@ -14,14 +13,16 @@ from litestar.types import ASGIApp, HTTPReceiveMessage, Receive, Scope, Send
 
 from pipeline.http.access import EVERYBODY, Access, bearer, password
 from pipeline.http.front import FRONT, has_key_in_body, keys_in
+from pipeline.http.hatch import JSON, PROBES, wants_key
 from pipeline.http.keys import Key
 from pipeline.http.origins import answer
 from pipeline.http.protocol import Protocol
 from pipeline.http.tickets import PATH, Tickets
 
-TURNS = 100  # a second, and at once
+TURNS = 100  # a second
+MOST_TURNS = 300  # at once
+OF_A_PAGE = 10  # turns that a page takes: it costs more than to say that a key is missing
 MOST_WAITING = 200  # for their turns
-PROBES = ("/healthz", "/readyz")
 
 STRANGERS = ""  # stands for the key of those who have none
 TOO_MANY = 503, "too many ask without a key"
@@ -47,7 +48,7 @@ class Door:
                 return
             if not (self._is_free(caller) or _is_small(scope, connection)):
                 turns = self._turns[caller.id if caller else STRANGERS]
-                if not await turns.next(connection):
+                if not await turns.next(connection, 1 if wants_key(scope["path"]) else OF_A_PAGE):
                     await _turn_away(send, *((429, f"'{caller.id}' asks too much") if caller else TOO_MANY))
                     return
         scope.setdefault("state", {})["caller"] = caller
@@ -86,42 +87,49 @@ class Door:
 class Turns:
     """So many in a second, and the newest first: who has waited for long has left, or will."""
 
-    def __init__(self, clock: Callable[[], float] = monotonic) -> None:
-        self._clock = clock
-        self._free, self._then = float(TURNS), clock()
-        self._waiting: list[tuple[asyncio.Future[bool], Protocol | None]] = []
+    def __init__(self) -> None:
+        self._free, self._then = float(MOST_TURNS), monotonic()
+        self._waiting: list[tuple[asyncio.Future[bool], Protocol | None, int]] = []
         self._calling: asyncio.TimerHandle | None = None
 
-    async def next(self, connection: Protocol | None = None) -> bool:
-        """Return when it is one's turn. False: too many others have come since."""
-        now = self._clock()
-        self._free, self._then = min(float(TURNS), self._free + (now - self._then) * TURNS), now
-        if self._free >= 1:
-            self._free -= 1
+    async def next(self, connection: Protocol | None = None, turns: int = 1) -> bool:
+        """Return when it is one's turn, which takes so many of them. False: too many others have come since."""
+        self._refill()
+        if self._free >= 1 and not self._waiting:
+            self._free -= turns
             return True
-        loop = asyncio.get_running_loop()
-        turn: asyncio.Future[bool] = loop.create_future()
-        self._waiting.append((turn, connection))
+        turn: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._waiting.append((turn, connection, turns))
         if len(self._waiting) > MOST_WAITING:
-            oldest, _ = self._waiting.pop(0)
+            oldest, *_ = self._waiting.pop(0)
             if not oldest.done():
                 oldest.set_result(False)
         if self._calling is None:
-            self._calling = loop.call_later(1 / TURNS, self._call)
+            self._call_later()
         return await turn
 
+    def _refill(self) -> None:
+        now = monotonic()
+        self._free, self._then = min(float(MOST_TURNS), self._free + (now - self._then) * TURNS), now
+
+    def _call_later(self) -> None:
+        delay = max(0.0, (1 - self._free) / TURNS)
+        self._calling = asyncio.get_running_loop().call_later(delay, self._call)
+
     def _call(self) -> None:
+        """Let the newest of those who are still there go on."""
         self._calling = None
+        self._refill()
         while self._waiting:
-            turn, connection = self._waiting.pop()
+            turn, connection, turns = self._waiting.pop()
             is_there = connection is None or connection.is_open
             if not turn.done():
                 turn.set_result(is_there)
                 if is_there:
+                    self._free -= turns
                     break
         if self._waiting:
-            self._free, self._then = 0.0, self._clock()
-            self._calling = asyncio.get_running_loop().call_later(1 / TURNS, self._call)
+            self._call_later()
 
 
 def _is_small(scope: Scope, connection: Protocol | None) -> bool:
@@ -132,4 +140,4 @@ def _is_small(scope: Scope, connection: Protocol | None) -> bool:
 
 async def _turn_away(send: Send, status: int, why: str) -> None:
     body = b'{"error":"%b; come again later"}' % why.encode()
-    await answer(send, status, [(b"retry-after", b"10"), (b"connection", b"close")], body)
+    await answer(send, status, [JSON, (b"retry-after", b"10"), (b"connection", b"close")], body)

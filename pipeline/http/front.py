@@ -5,6 +5,7 @@ Every SDK writes `api_key` first.
 
 import re
 import zlib
+from contextlib import suppress
 
 FRONT = 16_384  # bytes, as they come and unpacked: a shorter upload may have its key anywhere
 MOST_KEYS = 8  # that are tried: a property may have that name, too
@@ -22,8 +23,6 @@ def has_key_in_body(path: str) -> bool:
 def keys_in(front: bytes, path: str, encoding: bytes) -> list[str]:
     """What may be the key of an upload that begins so."""
     if encoding.strip().lower() == b"gzip":
-        try:
+        with suppress(zlib.error):  # whose key is known hears that it is no gzip
             front = zlib.decompressobj(wbits=31).decompress(front, FRONT)
-        except zlib.error:
-            return []
     return [key.decode("latin-1") for key in _KEYS[path].findall(front[:FRONT])[:MOST_KEYS]]

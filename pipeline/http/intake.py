@@ -16,7 +16,6 @@ from litestar.exceptions import HTTPException, NotAuthorizedException, ServiceUn
 
 from pipeline.http.access import bearer
 from pipeline.http.backend import Backend
-from pipeline.http.front import FRONT
 from pipeline.http.keys import OF_DEPLOYMENTS, Key
 from pipeline.http.uploads import Refusal, Upload, UploadError, read_form, read_upload, records_of
 from schemas.topics import EXPOSURES
@@ -70,9 +69,8 @@ async def _answer(request: AnyRequest, backend: Backend, most: int, read: Callab
     headers: dict[str, str] = {}
     answer: Taken | Refusal
     try:
-        caller: Key | None = request.scope["state"]["caller"]
-        with _room(backend, caller) as take:
-            body = await _body(request, take, most if caller else FRONT)
+        with _room(backend, request.scope["state"]["caller"]) as take:
+            body = await _body(request, take, most)
             upload, size = read(body), len(body)
             count = len(upload.events or ())
             caller = backend.access.admit(
@@ -96,17 +94,12 @@ async def _answer(request: AnyRequest, backend: Backend, most: int, read: Callab
 
 
 @contextmanager
-def _room(backend: Backend, caller: Key | None) -> Iterator[Callable[[int], None]]:
-    """Takes room for so many bytes more of one upload, until it is answered. Raises ServiceUnavailableException.
-
-    Without a key nothing is read but an upload's front: it takes nobody's room.
-    """
+def _room(backend: Backend, caller: Key) -> Iterator[Callable[[int], None]]:
+    """Takes room for so many bytes more of one upload, until it is answered. Raises ServiceUnavailableException."""
     taken = 0
 
     def take(size: int) -> None:
         nonlocal taken
-        if caller is None:
-            return
         if not backend.uploads.take(caller.id, size):
             raise ServiceUnavailableException("too much is sent at once; send it again", headers={"Retry-After": "1"})
         taken += size
@@ -114,8 +107,7 @@ def _room(backend: Backend, caller: Key | None) -> Iterator[Callable[[int], None
     try:
         yield take
     finally:
-        if caller is not None:
-            backend.uploads.give(caller.id, taken)
+        backend.uploads.give(caller.id, taken)
 
 
 async def _body(request: AnyRequest, take: Callable[[int], None], most: int) -> bytes:
@@ -155,12 +147,7 @@ def _unpacked(body: bytes, most: int) -> bytes:
     return unpacked
 
 
-def _too_large(most: int) -> Exception:
-    if most == FRONT:
-        return NotAuthorizedException(
-            f"no key that is known (any more) stands in the first {FRONT} bytes; write api_key before the events, or "
-            "send the key as 'Authorization: Bearer KEY'"
-        )
+def _too_large(most: int) -> UploadError:
     error = f"the request has more than {most} bytes; send it in parts"
     return UploadError(Refusal(code=413, error=error))
 

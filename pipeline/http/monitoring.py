@@ -4,8 +4,7 @@ from collections.abc import Iterator
 from time import perf_counter
 from typing import Any
 
-from litestar import Request, Response, get, route
-from litestar.enums import HttpMethod
+from litestar import Request, Response, get
 from litestar.types import ASGIApp, HTTPReceiveMessage, Message, Receive, Scope, Send
 from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -26,7 +25,6 @@ SECURITY_HEADERS = [
 ]
 LEFT = 499  # counted where the client has left before it was answered, as other servers count it
 UNROUTED = "none"  # the route of requests that find none
-PROBED = [HttpMethod.GET, HttpMethod.HEAD]
 
 
 class Monitor:
@@ -105,19 +103,6 @@ class _Holdings(Collector):
         for (experiment, run), kept in self._backend.looks.runs.items():
             published.add_metric([experiment, run], kept.published / 1_000)
         yield published
-
-
-@route("/healthz", http_method=PROBED, include_in_schema=False)
-async def healthz() -> str:
-    """The process is there."""
-    return "ok"
-
-
-@route("/readyz", http_method=PROBED, include_in_schema=False)
-async def readyz(backend: Backend) -> Response[str]:
-    """It answers from what the topics hold; 503: it ends, or reads them no longer."""
-    fault = backend.fault
-    return Response(fault or "ok", status_code=503 if fault else 200)
 
 
 @get("/metrics", include_in_schema=False)

@@ -36,7 +36,12 @@ class Origins:
         origin = headers.get(b"origin", b"").decode("latin-1")
         host = headers.get(b"host", b"").decode("latin-1")
         if self._is_open and not (_is_loopback(host) and (not origin or _is_loopback(origin.partition("://")[2]))):
-            await answer(send, 403, [], b'{"error":"without keys only pages of this machine are listened to"}')
+            await answer(
+                send,
+                403,
+                [(b"content-type", b"application/json")],
+                b'{"error":"without keys only pages of this machine are listened to"}',
+            )
             return
         if not origin or not scope["path"].startswith(FOR_BROWSERS):
             await self._app(scope, receive, send)
@@ -64,6 +69,6 @@ def _is_loopback(authority: str) -> bool:
 
 async def answer(send: Send, status: int, headers: list[tuple[bytes, bytes]], body: bytes = b"") -> None:
     """Answer without the application."""
-    kind = [(b"content-type", b"application/json")] if body else []
-    await send({"type": "http.response.start", "status": status, "headers": [*kind, *headers]})
+    length = (b"content-length", b"%d" % len(body))
+    await send({"type": "http.response.start", "status": status, "headers": [*headers, length] if body else headers})
     await send({"type": "http.response.body", "body": body, "more_body": False})

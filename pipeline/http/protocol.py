@@ -43,6 +43,8 @@ class Protocol(HttpToolsProtocol):
     """
 
     def __init__(self, *arguments: Any, connections: Connections, patience: Patience = PATIENT, **named: Any) -> None:
+        self._parts: list[bytes] = []
+        self.on_body = self._parts.append  # type: ignore[assignment, method-assign]  # by the parser, thousands of times for a piece
         super().__init__(*arguments, **named)
         self._patience = patience
         self.requests = 0
@@ -104,6 +106,7 @@ class Protocol(HttpToolsProtocol):
                     break
                 except httptools.HttpParserUpgrade as offer:
                     piece = self._without_upgrade() + bytes(piece[offer.args[0] :])
+            self._take_body()
             if self._gathered > MOST_HEAD_BYTES:
                 raise self._refused(f"The head of the request has more than {MOST_HEAD_BYTES} bytes.")
         except httptools.HttpParserError:
@@ -163,15 +166,11 @@ class Protocol(HttpToolsProtocol):
         self.cycle.transport = _Outgoing(self)  # type: ignore[assignment]
         self._keeps_alive, self.cycle.keep_alive = self.cycle.keep_alive, False
 
-    def on_body(self, body: bytes) -> None:
-        """A part of its body is here."""
-        self._gathered = 0
-        super().on_body(body)
-
     def on_message_complete(self) -> None:
         """All of it is here."""
         if self.parser.should_upgrade():
             return
+        self._take_body()
         self._is_coming = False
         self._await(None)
         if not self.cycle.response_started:
@@ -188,6 +187,14 @@ class Protocol(HttpToolsProtocol):
             self._all.answered(self)
             if not self._is_coming:
                 self._await(self.timeout_keep_alive)
+
+    def _take_body(self) -> None:
+        """What has come of a body goes to whoever reads it."""
+        if self._parts:
+            body = b"".join(self._parts)
+            self._parts.clear()
+            self._gathered = 0
+            super().on_body(body)
 
     def shutdown(self) -> None:
         """The server ends."""

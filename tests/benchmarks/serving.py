@@ -4,6 +4,11 @@ Figures are per CPU-second of the server's process, so that a busy client does n
 a segment; remote users, each another one. `tracked` users are all new: each costs some 15 assignments besides. `batch`
 counts events, 100 in each upload. The kinds take turns, so that what else the machine does concerns all of them.
 `change` is the time from an edit to its arrival on the stream of an SDK.
+
+`stranger` rows tell of a second server, which wants keys: what SDKs with one wait for an answer while a caller without
+one sends a megabyte a second of whatever it likes, beside their wait while it sends the same to another process. Both
+take turns of a second. The waits are by the clock of the server's CPU, which stands while another process has it.
+`of alone` is the ratio of the 99th percentiles, `CPU` what the stranger costs the server, in seconds a second.
 """
 
 import asyncio
@@ -16,6 +21,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -26,9 +32,11 @@ from pipeline import editing, topics
 from pipeline.broker import Broker
 from pipeline.catalog import CatalogWriter
 from pipeline.editing import Signature
+from pipeline.http.keys import Keys
 from pipeline.http.listening import HOME, address, with_free_port
 from pipeline.settings import Settings
 from schemas.catalog import Condition, Flag, Segment, Variant
+from tests.benchmarks.stranger import KINDS, calling
 
 FLAGS = 20
 CONNECTIONS = 8
@@ -37,10 +45,14 @@ REQUESTS = 500  # of each kind in a round
 UPLOADS = 50  # in a round
 EVENTS = 100  # of one upload
 EDITS = 10
+TURNS = 6  # beside a stranger of each kind, a second each, and as many without
+PACED = 200  # requests with a key in such a second
+SETTLING_SECONDS = 0.2  # for a stranger to begin
 REST_SECONDS = 0.4  # after a load: what is written besides is the load's
 PAUSE_SECONDS = 0.2  # between edits: what follows at once is told along with the next one
 BENCH = Signature("bench", "a measurement")
-Ask = Callable[[int], tuple[str, dict[str, str], bytes]]  # path, headers and body of a request
+Request = tuple[str, dict[str, str], bytes]  # path, headers, body
+Ask = Callable[[int], Request]
 
 
 @dataclass
@@ -59,9 +71,13 @@ def measure() -> dict[str, dict[str, float]]:
         topics.create(settings)
         asyncio.run(_publish(settings))
         command = [sys.executable, "-m", "pipeline.cli", "serve", "--open"]
-        with _running(command, settings.environment(), address(HOME, settings.http_port) + "/healthz") as process:
+        ready = address(HOME, settings.http_port) + "/healthz"
+        with _running(command, settings.environment(), ready) as process:
             loads = asyncio.run(_loads(process, settings.http_port))
             took = asyncio.run(_changes(settings))
+        _, key = Keys(settings.data).create("server", "bench", "bench")
+        with _running(command[:-1], settings.environment(), ready) as process:
+            beside = _beside_strangers(process, settings.http_port, key)
     empty = loads["empty"]
     measured = {}
     for name, load in loads.items():
@@ -72,17 +88,20 @@ def measure() -> dict[str, dict[str, float]]:
             of_empty = rate * empty.cpu / len(empty.seconds)
             measured[name] = {"answers_per_cpu_second": rate, "of_empty": of_empty}
         measured[name] |= _percentiles(load.seconds)
-    return measured | {"change": _percentiles(took)}
+    return measured | {"change": _percentiles(took)} | beside
 
 
 def show(measured: dict[str, dict[str, float]]) -> str:
     """A table of the figures, with ratios to the empty answer."""
-    lines = [f"{'':14}{'per CPU s':>11}{'of empty':>10}{'p50 ms':>9}{'p99 ms':>9}"]
+    lines = [f"{'':22}{'per CPU s':>11}{'of empty':>10}{'p50 ms':>9}{'p99 ms':>9}{'of alone':>10}{'CPU':>7}"]
     for name, figures in measured.items():
         rate = figures.get("answers_per_cpu_second", figures.get("events_per_cpu_second"))
         speed = f"{rate:11,.0f}" if rate else " " * 11
         ratio = f"{figures['of_empty']:9.2f}x" if "of_empty" in figures else " " * 10
-        lines.append(f"{name:14}{speed}{ratio}{figures['p50_ms']:9.2f}{figures['p99_ms']:9.2f}")
+        line = f"{name:22}{speed}{ratio}{figures['p50_ms']:9.2f}{figures['p99_ms']:9.2f}"
+        if "of_alone" in figures:
+            line += f"{figures['of_alone']:9.2f}x{figures['cpu']:7.3f}"
+        lines.append(line)
     return "\n".join(lines)
 
 
@@ -162,18 +181,23 @@ async def _ask(port: int, ask: Ask, numbers: Iterator[int], took: list[float]) -
     """Send requests over one connection, each after the answer to the one before."""
     reader, writer = await asyncio.open_connection(HOME, port)
     for number in numbers:
-        path, headers, body = ask(number)
-        lines = [f"{'POST' if body else 'GET'} {path} HTTP/1.1", f"host: {HOME}:{port}"]
-        lines += [f"{name}: {value}" for name, value in headers.items()]
-        lines += [f"content-length: {len(body)}", "content-type: application/json"] if body else []
         began = time.perf_counter()
-        writer.write("\r\n".join([*lines, "", ""]).encode() + body)
-        head = await reader.readuntil(b"\r\n\r\n")
-        if b" 200 " not in head[:16]:
-            raise RuntimeError(head.decode())
-        await _read_body(reader, head)
+        await _one(reader, writer, port, ask(number))
         took.append(time.perf_counter() - began)
     writer.close()
+
+
+async def _one(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, port: int, request: Request) -> None:
+    """Send a request, and read its answer."""
+    path, headers, body = request
+    lines = [f"{'POST' if body else 'GET'} {path} HTTP/1.1", f"host: {HOME}:{port}"]
+    lines += [f"{name}: {value}" for name, value in headers.items()]
+    lines += [f"content-length: {len(body)}", "content-type: application/json"] if body else []
+    writer.write("\r\n".join([*lines, "", ""]).encode() + body)
+    head = await reader.readuntil(b"\r\n\r\n")
+    if b" 200 " not in head[:16]:
+        raise RuntimeError(head.decode())
+    await _read_body(reader, head)
 
 
 async def _read_body(reader: asyncio.StreamReader, head: bytes) -> None:
@@ -184,6 +208,54 @@ async def _read_body(reader: asyncio.StreamReader, head: bytes) -> None:
     while size := int(await reader.readline(), 16):  # chunks
         await reader.readexactly(size + 2)
     await reader.readline()
+
+
+def _beside_strangers(process: psutil.Process, port: int, key: str) -> dict[str, dict[str, float]]:
+    """What whoever has a key waits while somebody without one sends, of each kind, and of all of them."""
+    beside = {f"stranger: {kind}": Load() for kind in KINDS}
+    alone = {name: Load() for name in beside}
+    clock = _clock_of(process.pid)
+    with calling("sink") as elsewhere:
+        asyncio.run(_paced(port, key, clock, []))  # warm
+        for turn in range(TURNS):
+            for kind, name in zip(KINDS, beside, strict=True):
+                places = [(port, beside[name]), (elsewhere, alone[name])]
+                for place, load in places if turn % 2 else reversed(places):
+                    with calling(kind, place):
+                        time.sleep(SETTLING_SECONDS)
+                        before = clock()
+                        asyncio.run(_paced(port, key, clock, load.seconds))
+                        load.cpu += clock() - before
+    for loads in (beside, alone):
+        cpu = sum(load.cpu for load in loads.values()) / len(loads)
+        loads["stranger: of any kind"] = Load(cpu, [each for load in loads.values() for each in load.seconds])
+    measured = {}
+    for name, load in beside.items():
+        waits, cpu = _percentiles(load.seconds), (load.cpu - alone[name].cpu) / TURNS
+        measured[name] = waits | {"of_alone": waits["p99_ms"] / _percentiles(alone[name].seconds)["p99_ms"], "cpu": cpu}
+    return measured
+
+
+def _clock_of(pid: int) -> Callable[[], float]:
+    """The seconds that a process has run: whatever else the machine does is not in them."""
+    return partial(time.clock_gettime, (~pid << 3) | 2) if sys.platform == "linux" else time.perf_counter
+
+
+async def _paced(port: int, key: str, clock: Callable[[], float], took: list[float]) -> None:
+    """For a second, requests with a key at a pace, over a few connections."""
+    headers = NO_TRACK | {"authorization": f"Bearer {key}"}
+
+    async def ask(first: int) -> None:
+        reader, writer = await asyncio.open_connection(HOME, port)
+        for number in range(first, PACED, CONNECTIONS):
+            await asyncio.sleep(max(0.0, began + number / PACED - time.perf_counter()))
+            asked = clock()
+            await _one(reader, writer, port, ("/sdk/v2/vardata", headers, _user(number)))
+            took.append(clock() - asked)
+        writer.close()
+
+    began = time.perf_counter()
+    await asyncio.gather(*(ask(first) for first in range(CONNECTIONS)))
 
 
 async def _changes(settings: Settings) -> list[float]:

@@ -1,0 +1,49 @@
+"""Hatch: what is said without the application: that the process is there, that it is ready, that a key is missing."""
+
+import msgspec
+from litestar.types import ASGIApp, Receive, Scope, Send
+
+from pipeline.http.access import unknown
+from pipeline.http.backend import Backend
+from pipeline.http.front import FRONT, has_key_in_body
+from pipeline.http.origins import answer
+from pipeline.http.tickets import PATH
+from pipeline.http.uploads import Refusal
+
+HEALTHZ, READYZ = "/healthz", "/readyz"
+PROBES = (HEALTHZ, READYZ)
+OF_KEYS = ("/api/", "/sdk/", "/v1/", "/ofrep/")
+TEXT = (b"content-type", b"text/plain; charset=utf-8")
+JSON = (b"content-type", b"application/json")
+_NOT_IN_FRONT = Refusal(
+    code=401,  # with these words SDKs give up
+    error=f"Invalid API key: no key that is known (any more) stands in the first {FRONT} bytes; write api_key before "
+    "the events, or send the key as 'Authorization: Bearer KEY'",
+)
+
+
+class Hatch:
+    """Wraps the application, within the door."""
+
+    def __init__(self, app: ASGIApp, backend: Backend) -> None:
+        self._app = app
+        self._backend = backend
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, or have it answered."""
+        path = scope["path"]
+        if path in PROBES and scope["method"] in {"GET", "HEAD"}:  # type: ignore[typeddict-item]  # no websockets
+            scope["path_template"] = path
+            fault = self._backend.fault if path == READYZ else None
+            await answer(send, 503 if fault else 200, [TEXT], (fault or "ok").encode())
+        elif scope["state"]["caller"] is None and wants_key(path):
+            is_shown = any(name == b"authorization" for name, _ in scope["headers"])
+            refusal = _NOT_IN_FRONT if has_key_in_body(path) else {"error": unknown(is_shown)}
+            await answer(send, 401, [JSON, (b"www-authenticate", b"Bearer")], msgspec.json.encode(refusal))
+        else:
+            await self._app(scope, receive, send)
+
+
+def wants_key(path: str) -> bool:
+    """Whether nobody is answered there without a key; a ticket of a stream that is not known is told otherwise."""
+    return has_key_in_body(path) or (path.startswith(OF_KEYS) and path != PATH)
