@@ -6,8 +6,8 @@ import msgspec
 
 from evaluation.rules import Violation, did_you_mean, filter_violations
 from schemas.catalog import Metric
-from schemas.dead_letter import LATEST
 from schemas.duration import parse_duration
+from schemas.numbers import LATEST
 
 LARGEST = 1 << 47  # of a quantised total: see evaluation.metrics.sums
 LOOKBACK = ("1h", "90d")  # the shortest and the longest

@@ -36,8 +36,8 @@ from pipeline.files import BadRow, Piece, pieces
 from pipeline.gathering import Gathering
 from schemas.aggregate import Aggregate
 from schemas.catalog import KINDS, Document, FlagState, Spec
-from schemas.dead_letter import LATEST
 from schemas.look import Look
+from schemas.numbers import LATEST
 from schemas.records import Records
 from schemas.topics import EVENTS, EXPOSURES
 

@@ -1,7 +1,6 @@
 """Catalog: the topic's reader, which every stage has, and its writer, which commands use."""
 
 import asyncio
-import logging
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -17,12 +16,10 @@ from pipeline.connection import UnreachableError, answering, attended
 from pipeline.errors import PeekproofError
 from pipeline.follower import Follower
 from pipeline.producer import create_producer
+from pipeline.set_aside import SetAside
 from pipeline.settings import Settings
 from schemas.catalog import KINDS, Document, FlagState, Spec
 from schemas.topics import CATALOG, MAX_MESSAGE_BYTES
-
-_log = logging.getLogger(__name__)
-
 
 LARGEST = MAX_MESSAGE_BYTES - 100_000  # of a document; the rest is for what surrounds it in a batch of records
 END_SECONDS = 5.0  # to disconnect
@@ -38,10 +35,13 @@ class CatalogReader:
     An error of reading ends it, and `caught_up` raises that error.
     """
 
-    def __init__(self, settings: Settings, changed: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self, settings: Settings, aside: SetAside | None = None, changed: Callable[[], None] = lambda: None
+    ) -> None:
         self.history = History()
+        self._aside = aside or SetAside()
         self._changed = changed  # is called after each record
-        self._follower = Follower(settings, CATALOG, self._read)
+        self._follower = Follower(settings, CATALOG, self._read, self._aside)
 
     @property
     def failure(self) -> BaseException | None:
@@ -71,7 +71,7 @@ class CatalogReader:
         ignored = len(history.rejected)
         history.append(record.offset, record.timestamp, record.value)
         for rejected in history.rejected[ignored:]:
-            _log.warning("record %d of topic '%s' is ignored: %s", rejected.offset, record.topic, rejected.reason)
+            self._aside.add(CATALOG, record.partition, rejected.offset, rejected.reason)
         self._changed()
 
 
@@ -81,9 +81,11 @@ class CatalogWriter:
     Raises PeekproofError for a cluster that does not answer, and for topics that are not as they must be.
     """
 
-    def __init__(self, settings: Settings, changed: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self, settings: Settings, aside: SetAside | None = None, changed: Callable[[], None] = lambda: None
+    ) -> None:
         self._settings = settings
-        self.reader = CatalogReader(settings, changed)
+        self.reader = CatalogReader(settings, aside, changed)
         self.publishing: str | None = None  # what was sent, and has not been read back yet
         self._producer: AIOKafkaProducer
 

@@ -13,6 +13,7 @@ from evaluation.catalog import History
 from evaluation.metrics.partition import Partition
 from pipeline.archive import ArchivedRecord, ArchiveGapError, chain, read
 from pipeline.errors import PeekproofError
+from pipeline.set_aside import SetAside
 from schemas.logs import Gap
 from schemas.topics import CATALOG, UNITS
 from schemas.units import decode_units
@@ -27,8 +28,11 @@ class Folding:
     `begin`. Without a horizon it is that of the messages.
     """
 
-    def __init__(self, directory: Path, number: int, history: History, horizon: int | None = None) -> None:
+    def __init__(
+        self, directory: Path, number: int, history: History, horizon: int | None = None, aside: SetAside | None = None
+    ) -> None:
         self._directory, self._number, self._history = directory, number, history
+        self._aside = aside or SetAside()
         self._gaps = gaps_of(history, "aggregation", UNITS, number)
         self.begin = behind(0, self._gaps)
         reached = whole(directory, UNITS, number, history, self._gaps, self.begin)
@@ -59,11 +63,11 @@ class Folding:
     def _fold(self, end: int, tell: Callable[[int], None]) -> None:
         while (record := self._next or next(self._records, None)) and record.offset < end:
             self._next = None
-            if record.value is not None:
-                try:
-                    self.partition.fold(record.offset, record.value, self._history.at_offset)
-                except ValueError as error:
-                    raise PeekproofError(f"the archive cannot be folded: {error}") from error
+            try:
+                with self._aside.unless_ours(UNITS, self._number, record.offset):
+                    self.partition.fold(record.offset, record.value or b"", self._history.at_offset)
+            except ValueError as error:
+                raise PeekproofError(f"the archive cannot be folded: {error}") from error
             if record.offset % TOLD == 0:
                 tell(record.offset)
         self._next = record

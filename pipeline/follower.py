@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from itertools import chain
 from math import inf
 from time import monotonic
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from pipeline.errors import PeekproofError
+from pipeline.set_aside import SetAside
 from pipeline.settings import Settings
 from pipeline.transport.fetches import Fetches
 from schemas.topics import MAX_MESSAGE_BYTES
@@ -21,15 +23,25 @@ Read = Callable[[Any], None]  # of a ConsumerRecord; of Records, where a topic i
 class Follower:
     """Calls `read` for each record of a topic, in the order of each partition, for as long as it runs.
 
-    `from_end`: for those only that come after its start. `columnar`: for each slice of records, as columns. An error
-    of the client or of `read` ends the following; `caught_up` then raises it.
+    `from_end`: for those only that come after its start. `columnar`: for each slice of records, as columns. A record of
+    which `read` raises NoMessageError is set aside. Another error of it, or of the client, ends the following;
+    `caught_up` then raises it.
     """
 
     def __init__(
-        self, settings: Settings, topic: str, read: Read, from_end: bool = False, columnar: bool = False
+        self,
+        settings: Settings,
+        topic: str,
+        read: Read,
+        aside: SetAside,
+        *,
+        from_end: bool = False,
+        columnar: bool = False,
     ) -> None:
         self._topic = settings.topic(topic)
+        self._name = topic
         self._read = read
+        self._aside = aside
         self._settings = settings
         self._begin = "latest" if from_end else "earliest"
         self._columnar = columnar
@@ -117,8 +129,11 @@ class Follower:
         try:
             while True:
                 fetched = await self._consumer.getmany(timeout_ms=1_000, max_records=1 if self._columnar else None)
-                for records in fetched.values():
-                    for record in records:
+                for record in chain.from_iterable(fetched.values()):
+                    if self._columnar:
+                        self._read(record)
+                        continue
+                    with self._aside.unless_ours(self._name, record.partition, record.offset):
                         self._read(record)
                 for partition in self._consumer.assignment():
                     self._position[partition] = await self._consumer.position(partition)

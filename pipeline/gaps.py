@@ -22,8 +22,10 @@ from pipeline.connection import answering, connect
 from pipeline.errors import PeekproofError
 from pipeline.logs import Found, find, first, made_anew
 from pipeline.producer import create_producer, partition_of
+from pipeline.set_aside import SetAside
 from pipeline.settings import Settings
 from pipeline.store import offsets_of
+from schemas.decoding import decode
 from schemas.logs import Gap, Log, Logs
 from schemas.look import LookHead
 from schemas.topics import CATALOG, DEAD_LETTERS, EVENTS, EXPOSURES, RESULTS, SOURCES, UNITS, topics
@@ -242,14 +244,15 @@ async def accept(settings: Settings, writer: CatalogWriter, lost: Missing, autho
 async def _put_back_looks(settings: Settings) -> None:
     """Each run's last look that the archive has, onto a topic that was made anew: significance goes on from it."""
     last: dict[tuple[str, str], tuple[int, bytes]] = {}
+    aside = SetAside()
     directory = settings.data / "archive"
     for number in partitions(directory, RESULTS):
         for record in read(directory, RESULTS, number):
-            if record.value is not None:
-                head = msgspec.json.decode(record.value, type=LookHead)
+            with aside.unless_ours(RESULTS, number, record.offset):
+                head = decode(record.value, LookHead)
                 run = (head.experiment, head.run)
                 if run not in last or last[run][0] < head.look:
-                    last[run] = head.look, record.value
+                    last[run] = head.look, record.value or b""
     places = next(topic.partitions for topic in topics(1) if topic.name == RESULTS)
     async with create_producer(settings) as producer:
         for run, (_, value) in sorted(last.items()):

@@ -11,6 +11,7 @@ A look's predecessor is the published one, as it was for the stage that made it.
 import heapq
 from array import array
 from collections.abc import Iterator
+from itertools import repeat
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,6 +23,7 @@ from evaluation.catalog import History
 from evaluation.significance.look import decode_look, encode_look, look
 from pipeline.archive import chain, partitions, read
 from pipeline.folding import Folding, archived_catalog
+from pipeline.set_aside import SetAside
 from schemas.aggregate import Aggregate
 from schemas.look import Look
 from schemas.topics import RESULTS, UNITS
@@ -52,10 +54,13 @@ class Replay:
     Raises PeekproofError for an archive that doesn't reach back to the beginning of the log, or is damaged.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, aside: SetAside | None = None) -> None:
         self._directory = directory
+        self._aside = aside or SetAside()
         self._history = archived_catalog(directory)
-        self._logs = {number: _Log(directory, number, self._history) for number in partitions(directory, UNITS)}
+        self._logs = {
+            number: _Log(directory, number, self._history, self._aside) for number in partitions(directory, UNITS)
+        }
         chains = {number: chain(directory, RESULTS, number) for number in partitions(directory, RESULTS)}
         self._ends = {number: files[-1].end if files else 0 for number, files in chains.items()}
         self.looks = 0
@@ -87,7 +92,7 @@ class Replay:
             self._logs[int(number)].aggregates_at(offset).get(run) for number, offset in found.offsets.items()
         ]
         known = [aggregate for aggregate in aggregates if aggregate is not None]
-        if len(known) < len(aggregates):
+        if not known or len(known) < len(aggregates):
             return _replayed(found, "different", "offsets", found.offsets, "the log has no such run up to there")
         catalog = self._history.at_offset(max(aggregate.catalog for aggregate in known))
         of_run = next(each for each in catalog.flags[found.experiment].runs if each.key == found.run)
@@ -100,16 +105,15 @@ class Replay:
     def _published(self) -> Iterator[tuple[Look, Look | None, bytes]]:
         """Each look that readers take, its predecessor, and its bytes, in the order of publication."""
         last: dict[RunKey, Look] = {}
-        logs = [read(self._directory, RESULTS, number, end) for number, end in self._ends.items()]
-        for record in heapq.merge(*logs, key=lambda record: record.append_time):
-            if record.value is None:
-                continue
-            found = decode_look(record.value)
-            run = (found.experiment, found.run)
-            previous = last.get(run)
-            if previous is None or found.look > previous.look:
-                yield found, previous, record.value
-                last[run] = found
+        logs = [zip(repeat(number), read(self._directory, RESULTS, number, end)) for number, end in self._ends.items()]
+        for number, record in heapq.merge(*logs, key=lambda each: each[1].append_time):
+            with self._aside.unless_ours(RESULTS, number, record.offset):
+                found = decode_look(record.value)
+                run = (found.experiment, found.run)
+                previous = last.get(run)
+                if previous is None or found.look > previous.look:
+                    yield found, previous, record.value or b""
+                    last[run] = found
 
     def _can_replay(self, found: Look, previous: Look | None) -> bool:
         return self._is_archived(found) and found.look == (previous.look if previous else 0) + 1
@@ -147,8 +151,8 @@ class Needs:
 class _Log:
     """One partition of `units`, folded as far as looks need it."""
 
-    def __init__(self, directory: Path, number: int, history: History) -> None:
-        self.folding = Folding(directory, number, history)
+    def __init__(self, directory: Path, number: int, history: History, aside: SetAside) -> None:
+        self.folding = Folding(directory, number, history, aside=aside)
         self.needs = Needs()
         self._at = 0  # in `needs`
         self._kept: dict[int, dict[RunKey, Aggregate]] = {}  # by offset

@@ -13,6 +13,7 @@ from pathlib import Path
 from pipeline.archive import ArchivedRecord, partitions, read
 from pipeline.errors import PeekproofError
 from pipeline.owner import own
+from pipeline.set_aside import SetAside
 from pipeline.store import DamageError, Store, UnfinishedError, parts
 from schemas.topics import RESULTS
 
@@ -21,22 +22,22 @@ BATCH = 1_000  # looks of a transaction
 _log = logging.getLogger(__name__)
 
 
-def whole_store(directory: Path, archive: Path) -> Store | None:
+def whole_store(directory: Path, archive: Path, aside: SetAside | None = None) -> Store | None:
     """The store; None where `restored_store` must mend it, which needs an archive that is of this deployment."""
     if _is_gone(directory, archive):
         return None
     try:
-        return Store(directory)
+        return Store(directory, aside)
     except DamageError:
         return None
 
 
-def restored_store(directory: Path, archive: Path) -> Store:
+def restored_store(directory: Path, archive: Path, aside: SetAside | None = None) -> Store:
     """A new store in the place of one that is damaged or gone, with the archived looks in it."""
     happened = f"there is no store in {directory}, but an archive in {archive}"
     try:
         if not _is_gone(directory, archive):
-            return Store(directory)
+            return Store(directory, aside)
     except UnfinishedError as error:
         happened = str(error)
         with own(directory):
@@ -45,7 +46,7 @@ def restored_store(directory: Path, archive: Path) -> Store:
     except DamageError as error:
         with own(directory):
             happened = f"{error}; what there was is set aside in {_set_aside(directory)}"
-    store = Store(directory)
+    store = Store(directory, aside)
     try:
         with store.told():
             _restore(store, happened, archive)

@@ -32,6 +32,7 @@ from pipeline import archive, durable, tables
 from pipeline.store import EMPTY, Beat, PublishedLook, Run, Store, literal
 from pipeline.tables import Table
 from schemas.catalog import Document
+from schemas.decoding import NoMessageError, decode
 from schemas.look import Look
 from schemas.topics import EVENTS, EXPOSURES
 
@@ -249,8 +250,8 @@ def _of_look(look: Look) -> dict[str, Any]:
 
 def _document(value: bytes | None) -> dict[str, Any]:
     try:
-        document = msgspec.json.decode(value or b"", type=Document)
-    except msgspec.MsgspecError:
+        document = decode(value, Document)
+    except NoMessageError:
         return {}
     return {name: getattr(document, name) for name in ("kind", "key", "version", "author", "reason")}
 

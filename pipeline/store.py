@@ -12,14 +12,13 @@ import re
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import duckdb
-import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -27,9 +26,11 @@ from evaluation.catalog import History
 from pipeline import durable
 from pipeline.errors import PeekproofError
 from pipeline.owner import OwnerError, own
+from pipeline.set_aside import SetAside
 from pipeline.tables import CELL, CELL_KEY, DEAD_LETTER_TOTALS, DEAD_LETTERS, RESULTS, RESULTS_RECENT
 from schemas import topics
 from schemas.dead_letter import from_record
+from schemas.decoding import NoMessageError, decode
 from schemas.health import WorkerHealth
 from schemas.look import Cell, Look
 from schemas.records import Headers
@@ -112,7 +113,8 @@ class Store:
     makes it anew), and StoreError where it cannot be opened for another reason.
     """
 
-    def __init__(self, directory: Path | str) -> None:
+    def __init__(self, directory: Path | str, aside: SetAside | None = None) -> None:
+        self._aside = aside or SetAside()
         self.directory = Path(directory).absolute()
         self._lock = own(self.directory)
         try:
@@ -174,17 +176,19 @@ class Store:
         """
         with self._adding:
             for partition, offset, append_time, value in records:
-                if self._is_new(topics.RESULTS, partition, offset):
-                    archived = self.archived.get(partition, range(0))
-                    if offset in archived:
-                        continue
-                    look = _decoded(_decode_look, value)
-                    run = (look.experiment, look.run) if look else None
-                    if look is None or run is None or value is None or look.look <= self._last.get(run, 0):
+                if not self._is_new(topics.RESULTS, partition, offset):
+                    continue
+                archived = self.archived.get(partition, range(0))
+                if offset in archived:
+                    continue
+                with self._aside.unless_ours(topics.RESULTS, partition, offset):
+                    look = decode(value, Look)
+                    run = (look.experiment, look.run)
+                    if look.look <= self._last.get(run, 0):
                         self._pending.ignored += offset >= archived.stop
                     else:
                         self._last[run] = look.look
-                        self._pending.looks.append(PublishedLook(look, append_time, value))
+                        self._pending.looks.append(PublishedLook(look, append_time, value or b""))
 
     def add_catalog(self, records: Iterable[Record]) -> None:
         """Records of `catalog`."""
@@ -200,7 +204,8 @@ class Store:
                 if self._is_new(topics.DEAD_LETTERS, partition, offset):
                     try:
                         letter = from_record(headers, value)
-                    except ValueError as error:  # somebody else's record: a letter about itself
+                    except NoMessageError as error:  # a letter about itself
+                        self._aside.add(topics.DEAD_LETTERS, partition, offset, str(error))
                         row = _letter_row(topics.DEAD_LETTERS, partition, offset, None, append_time, value)
                         row |= {"reason": "foreign record", "detail": str(error)}
                     else:
@@ -220,9 +225,9 @@ class Store:
         with self._adding:
             for partition, offset, append_time, value in records:
                 if self._is_new(topics.HEALTH, partition, offset):
-                    health = _decoded(_decode_health, value)
-                    if health is not None and value is not None:
-                        self._pending.beats[health.stage, health.worker] = Beat(health, append_time, value)
+                    with self._aside.unless_ours(topics.HEALTH, partition, offset):
+                        health = decode(value, WorkerHealth)
+                        self._pending.beats[health.stage, health.worker] = Beat(health, append_time, value or b"")
 
     def flush(self) -> None:
         """Write everything that was added, with its offsets, in one transaction."""
@@ -296,7 +301,7 @@ class Store:
         with durable.room_for(self.directory):
             try:
                 yield
-            except (duckdb.Error, msgspec.MsgspecError) as error:
+            except (duckdb.Error, NoMessageError) as error:
                 if durable.is_full(error):
                     raise
                 what = f"the store in {self.directory}"
@@ -343,12 +348,12 @@ class Store:
     def _load(self) -> None:
         run = self.connection.execute
         for append_time, value in run("SELECT append_time, value FROM looks").fetchall():
-            look = _decode_look(value)
+            look = decode(value, Look)
             self.looks[look.experiment, look.run] = PublishedLook(look, append_time, value)
         for row in run('SELECT "offset", append_time, value FROM documents ORDER BY 1').fetchall():
             self._take_document(*row)
         for append_time, value in run("SELECT append_time, value FROM health").fetchall():
-            health = _decode_health(value)
+            health = decode(value, WorkerHealth)
             self.beats[health.stage, health.worker] = Beat(health, append_time, value)
         ((self.ignored_looks,),) = run("SELECT looks FROM ignored").fetchall()
         self.restored = next((told for (told,) in run("SELECT told FROM restored").fetchall()), None)
@@ -512,17 +517,6 @@ OFFSETS = pa.schema([("topic", pa.string()), ("partition", pa.int32()), ("next_o
 def _rows(schema: pa.Schema, rows: Iterable[tuple[Any, ...]]) -> pa.Table:
     columns = zip(*rows, strict=True)
     return pa.table([pa.array(column, kind) for column, kind in zip(columns, schema.types, strict=True)], schema=schema)
-
-
-_decode_look = msgspec.json.Decoder(Look).decode
-_decode_health = msgspec.json.Decoder(WorkerHealth).decode
-
-
-def _decoded(decode: Callable[[bytes], Any], value: bytes | None) -> Any:
-    try:
-        return decode(value or b"")
-    except msgspec.MsgspecError:
-        return None
 
 
 def _result_rows(published: PublishedLook) -> list[dict[str, Any]]:

@@ -6,21 +6,15 @@ Newer (by `offset`) replaces older, so a repeat changes nothing. Key: `flag/run/
 import msgspec
 
 from schemas.logs import Gap
-
-Exact = int | str  # an integer; beyond 2^53 it travels as a decimal string
-
-
-def exact(number: int) -> Exact:
-    """The integer as it travels."""
-    return number if abs(number) <= 1 << 53 else str(number)
+from schemas.numbers import Count, Exact, Small, Time
 
 
 class ArmCount(msgspec.Struct, frozen=True, array_like=True):
     """Units of one arm, jumpers withdrawn."""
 
-    allocation: int
+    allocation: Count
     variant: str
-    units: int
+    units: Count
 
 
 class Sums(msgspec.Struct, frozen=True, array_like=True):
@@ -32,13 +26,13 @@ class Sums(msgspec.Struct, frozen=True, array_like=True):
     """
 
     metric: str
-    version: int  # counts what the metric measured: another one is another column
+    version: Count  # counts what the metric measured: another one is another column
     reading: str  # live, settled
-    allocation: int
+    allocation: Count
     variant: str
     segment: str  # all, or property=value of a breakdown
-    n: int
-    nonzero: int  # units whose y is not 0
+    n: Count
+    nonzero: Count  # units whose y is not 0
     first: list[Exact]  # k: sums of each number
     second: list[Exact]  # k(k+1)/2: sums of the products of each two, the upper triangle by rows: yy, yd, …, dd, …
 
@@ -52,12 +46,12 @@ class MetricHealth(msgspec.Struct, frozen=True, array_like=True):
     """
 
     metric: str
-    events: int  # in the windows of the units that the metric covers; jumpers' events are taken back
-    duplicates: int
-    late: int
-    unusable: int
-    withheld: int  # units of which a number has reached 2^47: in no sum and in no n
-    looked_back: int = 0  # units whose events were kept for the whole lookback before their entry
+    events: Count  # in the windows of the units that the metric covers; jumpers' events are taken back
+    duplicates: Count
+    late: Count
+    unusable: Count
+    withheld: Count  # units of which a number has reached 2^47: in no sum and in no n
+    looked_back: Count = 0  # units whose events were kept for the whole lookback before their entry
 
 
 class Aggregate(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,28 +59,33 @@ class Aggregate(msgspec.Struct, frozen=True, kw_only=True):
 
     flag: str
     run: str
-    partition: int
-    offset: int
-    clock: int  # ms UTC: the smallest append time that the partition's sources have reached
-    catalog: int  # the catalog offset in force
+    partition: Small
+    offset: Count
+    clock: Time  # the smallest append time that the partition's sources have reached
+    catalog: Count  # the catalog offset in force
     arms: list[ArmCount]
     sums: list[Sums]
     metrics: list[MetricHealth]
-    exposures: int = 0  # records that were counted, repeats included
-    late: int = 0  # exposures
-    inactive: int = 0
-    forced: int = 0
-    jumpers: int = 0
-    reassigned: int = 0
-    duplicate_ids: int = 0  # events with the insert id of another one of the same minute: other events, worth a look
+    exposures: Count = 0  # records that were counted, repeats included
+    late: Count = 0  # exposures
+    inactive: Count = 0
+    forced: Count = 0
+    jumpers: Count = 0
+    reassigned: Count = 0
+    duplicate_ids: Count = 0  # events with the insert id of another one of the same minute: other events, worth a look
     gaps: list[Gap] = []  # what is missing of the partition's log and of its sources, as somebody accepted
     final: bool = False  # nothing can change it any more: `offset`, `clock` and `catalog` stay those of that moment
 
 
 class AggregateHead(msgspec.Struct, frozen=True):
-    """What tells an aggregate from others: its sums are not decoded."""
+    """What tells an aggregate from others, and from what is none: its sums are not decoded."""
 
     flag: str
     run: str
-    partition: int
-    offset: int
+    partition: Small
+    offset: Count
+    clock: Time
+    catalog: Count
+    arms: msgspec.Raw
+    sums: msgspec.Raw
+    metrics: msgspec.Raw

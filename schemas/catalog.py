@@ -11,6 +11,7 @@ import msgspec
 
 from schemas import duration
 from schemas.logs import LOGS, Logs
+from schemas.numbers import Count, Time
 
 # `$(?!\n)`: `$` alone lets a final line feed pass in Python.
 Key = Annotated[
@@ -447,9 +448,9 @@ class Document(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     kind: Kind
     key: Key
-    version: Annotated[int, msgspec.Meta(ge=1)]
-    base: Annotated[int, msgspec.Meta(ge=0)]  # the version that it edits; 0 for a new document
+    version: Annotated[int, msgspec.Meta(ge=1, le=(1 << 63) - 1)]
+    base: Count  # the version that it edits; 0 for a new document
     author: str
-    time: int  # ms UTC
+    time: Time
     reason: str
     spec: msgspec.Raw  # a Spec, by `kind`

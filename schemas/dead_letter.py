@@ -12,6 +12,8 @@ from typing import Literal
 
 import msgspec
 
+from schemas.decoding import NoMessageError
+from schemas.numbers import LATEST
 from schemas.records import Headers
 from schemas.topics import MAX_MESSAGE_BYTES
 
@@ -22,7 +24,6 @@ ORIGIN = "peekproof-origin"
 APPEND_TIME = "peekproof-append-time"
 CONTENT_TYPE = "content-type"
 OF_ORIGIN = "origin."
-LATEST = 253_402_300_799_999  # ms UTC: the last of the year 9999
 Place = tuple[str, int, int, int | None]  # topic, partition, offset, index within a record that holds many
 # What fits an int32 and int64s, in which Kafka and tables have them.
 _PLACE = re.compile(r"([^/]*)/(\d{1,9})/(\d{1,18})(?:/(\d{1,18}))?", re.ASCII)
@@ -89,14 +90,14 @@ def to_headers(letter: DeadLetter) -> list[tuple[str, bytes]]:
 
 
 def from_record(headers: Iterable[tuple[str, bytes]], value: bytes | None) -> DeadLetter:
-    """The letter that a record of `dead-letters` holds. Raises ValueError if its headers don't say one."""
+    """The letter that a record of `dead-letters` holds. Raises NoMessageError if its headers don't say one."""
     found = [(name, data or b"") for name, data in headers]
     own = {name: data for name, data in found if not name.startswith(OF_ORIGIN)}
     missing = [name for name in (REASON, DETAIL, ORIGIN, APPEND_TIME) if name not in own]
     if missing:
-        raise ValueError(f"no dead letter: header {missing[0]!r} is missing; only the pipeline writes this topic")
+        raise NoMessageError(f"no dead letter: header {missing[0]!r} is missing; only the pipeline writes this topic")
     if (origin := resent_from(own.items())) is None:
-        raise ValueError(
+        raise NoMessageError(
             f"no dead letter: headers {ORIGIN!r} and {APPEND_TIME!r} say no place and time; only the pipeline writes "
             "this topic"
         )

@@ -5,15 +5,17 @@ A worker that ends says so in a last record: one that was killed does not.
 
 import msgspec
 
+from schemas.numbers import Count, Small, Time
+
 
 class PartitionHealth(msgspec.Struct, frozen=True):
     """One input partition: the position reached, the records behind it, and the clock (ms UTC, 0 unknown)."""
 
     topic: str
-    partition: int
-    position: int
-    lag: int
-    clock: int = 0
+    partition: Small
+    position: Count
+    lag: Count
+    clock: Time = 0
 
 
 class WorkerHealth(msgspec.Struct, frozen=True, kw_only=True):
@@ -24,10 +26,10 @@ class WorkerHealth(msgspec.Struct, frozen=True, kw_only=True):
 
     stage: str
     worker: str  # host/pid
-    started: int  # ms UTC
+    started: Time
     cpu_seconds: float
-    peak_memory: int  # bytes
+    peak_memory: Count  # bytes
     partitions: list[PartitionHealth] = []
-    counts: dict[str, int] = {}
+    counts: dict[str, Count] = {}
     ended: bool = False
     error: str | None = None

@@ -7,6 +7,8 @@ from typing import Literal
 
 import msgspec
 
+from schemas.numbers import Count, Small, Time
+
 LOGS: Literal["logs"] = "logs"  # the document's kind, and its key
 
 
@@ -29,11 +31,11 @@ class Gap(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
     stage: str
     topic: str
-    partition: int
-    begin: int
-    end: int
-    since: int | None = None
-    until: int | None = None
+    partition: Small
+    begin: Count
+    end: Count
+    since: Time | None = None
+    until: Time | None = None
     reason: str
 
 

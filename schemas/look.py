@@ -1,12 +1,12 @@
 """Look: one computation of an experiment's results. A record on `results`, keyed by flag/run; reproducible bytes."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
-from schemas.aggregate import Exact
 from schemas.catalog import Analysis
 from schemas.logs import Gap
+from schemas.numbers import Count, Exact, Small, Time
 
 EVERYONE = "all"  # the segment of every unit
 Reading = Literal["settled", "live"]
@@ -47,7 +47,7 @@ class Cell(msgspec.Struct, frozen=True):
     """
 
     metric: str
-    metric_version: int  # counts what the metric measured: running values start again with another one
+    metric_version: Count  # counts what the metric measured: running values start again with another one
     variant: str
     control: str
     reading: Reading
@@ -57,18 +57,18 @@ class Cell(msgspec.Struct, frozen=True):
     status: Status
     judgement: Judgement | None  # null: nothing rests on this reading
     caveat: Caveat | None
-    n: int
-    nonzero: int
+    n: Count
+    nonzero: Count
     sum: Exact  # of quantised unit totals: divide by 10^scale
     sum_squares: Exact
-    control_n: int
-    control_nonzero: int
+    control_n: Count
+    control_nonzero: Count
     control_sum: Exact
     control_sum_squares: Exact
-    scale: int
+    scale: Small
     denominator_sum: Exact | None = None  # of a ratio, whose `sum` is that of its numerator: divide by 10^its scale
     control_denominator_sum: Exact | None = None
-    denominator_scale: int | None = None
+    denominator_scale: Small | None = None
     mean: float | None = None
     control_mean: float | None = None
     estimate: float | None = None
@@ -89,15 +89,15 @@ class Cell(msgspec.Struct, frozen=True):
     running_relative_lower: float | None = None
     running_relative_upper: float | None = None
     alpha: float = 0.05  # of the interval
-    planned_units: int | None = None  # of treatment and control together
-    since: int | None = None  # ms UTC: only units that entered from then on, as the metric came in mid-run
+    planned_units: Count | None = None  # of treatment and control together
+    since: Time | None = None  # only units that entered from then on, as the metric came in mid-run
 
 
 class ArmHealth(msgspec.Struct, frozen=True):
     """Units of one variant, and the share that the weights promise."""
 
     variant: str
-    units: int
+    units: Count
     expected_share: float
 
 
@@ -112,22 +112,23 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
     arms: list[ArmHealth]
     srm_p_value: float | None = None
     srm_running_p_value: float | None = None
-    exposures: int = 0
-    jumpers: int = 0
-    reassigned: int = 0
-    forced: int = 0
-    inactive: int = 0
-    late_exposures: int = 0
-    counted_events: int = 0
-    duplicate_events: int = 0
-    late_events: int = 0
-    unusable_events: int = 0
-    withheld_units: int = 0
-    duplicate_ids: int = 0
+    exposures: Count = 0
+    jumpers: Count = 0
+    reassigned: Count = 0
+    forced: Count = 0
+    inactive: Count = 0
+    late_exposures: Count = 0
+    counted_events: Count = 0
+    duplicate_events: Count = 0
+    late_events: Count = 0
+    unusable_events: Count = 0
+    withheld_units: Count = 0
+    duplicate_ids: Count = 0
     full_lookback: float | msgspec.UnsetType = msgspec.UNSET
     gaps: list[Gap] | msgspec.UnsetType = msgspec.UNSET
 
 
+Offsets = dict[Annotated[str, msgspec.Meta(pattern="^[0-9]{1,9}$")], Count]  # by partition
 Decision = Literal["ship", "roll back", "keep running", "needs attention", "none"]
 
 
@@ -162,11 +163,11 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
 
     experiment: str
     run: str
-    look: int
-    revision: int
-    time: int
-    catalog_version: int
-    offsets: dict[str, int]  # units partition -> offset: the look covers every record before it
+    look: Count
+    revision: Count
+    time: Time
+    catalog_version: Count
+    offsets: Offsets  # units partition -> offset: the look covers every record before it
     logs: Origin | msgspec.UnsetType = msgspec.UNSET  # of a run's first look
     health: Health
     analysis: Analysis = Analysis()
@@ -176,11 +177,16 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LookHead(msgspec.Struct, frozen=True, kw_only=True):
-    """What tells a look from others: its cells are not decoded."""
+    """What tells a look from others, and from what is none: its cells are not decoded."""
 
     experiment: str
     run: str
-    look: int
-    time: int
-    offsets: dict[str, int]
+    look: Count
+    revision: Count
+    time: Time
+    catalog_version: Count
+    offsets: Offsets
+    health: msgspec.Raw
+    verdict: msgspec.Raw
     final: bool = False
+    cells: msgspec.Raw

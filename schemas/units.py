@@ -12,6 +12,8 @@ import msgspec
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from schemas.decoding import NoMessageError
+
 HEADER = b"peekproof"
 
 
@@ -102,15 +104,23 @@ def encode_units(rows: Mapping[str, NDArray[Any]] | pa.RecordBatch, header: Head
 def decode_units(message: bytes | memoryview) -> tuple[pa.RecordBatch, Header]:
     """The rows (views of `message`, nothing is copied) and the header of one message.
 
-    Raises `ValueError` when the bytes are no such message.
+    Raises:
+        NoMessageError: the bytes are not ours: no Arrow stream, or one without our header.
+        ValueError: the message is ours, but of another version, or broken.
     """
     try:
         stream = pa.BufferReader(message)
         schema = pa.ipc.read_schema(pa.ipc.read_message(stream))
+        is_ours = HEADER in (schema.metadata or {})
+    except (pa.ArrowException, OSError, EOFError, ValueError) as error:
+        raise NoMessageError(f"its {len(message)} bytes are no Arrow stream: {error}") from error
+    if not is_ours:
+        raise NoMessageError("it is an Arrow stream without the header that the assignment stage writes")
+    try:
         batch = pa.ipc.read_record_batch(pa.ipc.read_message(stream), schema)
         if not batch.schema.equals(ROWS):
             raise ValueError("its columns are " + ", ".join(f"{field.name} {field.type}" for field in batch.schema))
-        return batch, _decoder.decode((batch.schema.metadata or {}).get(HEADER, b""))
+        return batch, _decoder.decode(schema.metadata[HEADER])
     except (pa.ArrowException, OSError, EOFError, msgspec.MsgspecError, ValueError) as error:
         raise ValueError(
             f"{len(message)} bytes on `units` are not one Arrow record batch with the columns of schemas.units.ROWS "

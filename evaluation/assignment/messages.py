@@ -16,7 +16,7 @@ from evaluation.assignment.values import Selector
 from evaluation.hashing import position_hashes, text_hashes, unit_hashes
 from evaluation.texts import Texts
 from schemas.assignment import Assignment
-from schemas.dead_letter import LATEST
+from schemas.numbers import LATEST
 from schemas.records import Records
 from schemas.units import Arm, Kind
 

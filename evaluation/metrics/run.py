@@ -36,8 +36,9 @@ from evaluation.metrics.members import (
 from evaluation.metrics.past import Past
 from evaluation.metrics.recent import TAIL, Recent, Words, refill
 from evaluation.metrics.rows import EXPOSURES, FORCED, INACTIVE, LATE
-from schemas.aggregate import Aggregate, ArmCount, MetricHealth, Sums, exact
+from schemas.aggregate import Aggregate, ArmCount, MetricHealth, Sums
 from schemas.catalog import Breakdown
+from schemas.numbers import exact
 
 NO_END = 1 << 61
 NOT_YET = -(1 << 61)

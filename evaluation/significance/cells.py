@@ -13,9 +13,9 @@ from evaluation.significance.judgements import Judgements, decides
 from evaluation.significance.moments import Arm, Floats
 from evaluation.significance.procedures import Procedure, Procedures, procedures_of
 from evaluation.significance.running import Running
-from schemas.aggregate import exact
 from schemas.catalog import Allocation, Flag, Goal
 from schemas.look import EVERYONE, Caveat, Cell, Reading
+from schemas.numbers import exact
 
 CellKey = tuple[str, str, Reading, str]  # metric, treatment, reading, segment
 ArmKey = tuple[str, str, str, int, str]  # metric, reading, segment, allocation, variant

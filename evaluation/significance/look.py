@@ -17,6 +17,7 @@ from evaluation.significance.health import health
 from evaluation.significance.moments import Arm
 from evaluation.significance.verdict import decide
 from schemas.aggregate import Aggregate
+from schemas.decoding import decode
 from schemas.look import Cell, Look, Origin
 from schemas.topics import UNITS
 
@@ -82,9 +83,9 @@ def encode_look(value: Look) -> bytes:
     return msgspec.json.encode(value)
 
 
-def decode_look(value: bytes) -> Look:
-    """The look that a record holds."""
-    return msgspec.json.decode(value, type=Look)
+def decode_look(value: bytes | None) -> Look:
+    """The look that a record holds. Raises NoMessageError."""
+    return decode(value, Look)
 
 
 def _check(run: RunInForce, aggregates: Sequence[Aggregate]) -> None:

@@ -13,8 +13,8 @@ from pipeline.analysis import Analysis
 from pipeline.cli.progress import progress
 from pipeline.cli.terminal import Terminal, harmless
 from pipeline.documents import read_documents
-from schemas.aggregate import Exact
 from schemas.look import Cell, Look
+from schemas.numbers import Exact
 
 SHOWN = 3  # bad rows of each file and reason that are shown
 

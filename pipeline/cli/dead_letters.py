@@ -12,8 +12,10 @@ from rich.table import Table
 from pipeline.cli.terminal import Terminal, harmless
 from pipeline.connection import answering
 from pipeline.reading import headers_of, read_topic
+from pipeline.set_aside import SetAside
 from pipeline.settings import Settings
 from schemas.dead_letter import DeadLetter, Reason, from_record, resent_headers
+from schemas.decoding import NoMessageError
 from schemas.topics import DEAD_LETTERS, MAX_MESSAGE_BYTES, SOURCES
 
 SHOWN = 60  # characters of a value in the table
@@ -57,18 +59,15 @@ def dead_letters(reason: str | None, as_json: bool, resend: bool) -> None:
 def _letters(settings: Settings, reason: str | None) -> Iterator[DeadLetter]:
     """The topic's letters, one per origin: a restarted worker writes some again."""
     seen = set()
+    aside = SetAside(tell=lambda text: click.echo(harmless(text), err=True))
     for record in read_topic(settings, DEAD_LETTERS):
-        try:
+        with aside.unless_ours(DEAD_LETTERS, record.partition, record.offset):
             letter = from_record(headers_of(record), record.value)
             if letter.topic not in SOURCES:
-                raise ValueError(f"its origin is topic '{letter.topic}', but input comes from {' and '.join(SOURCES)}")
-        except ValueError as error:
-            which = f"record {record.partition}/{record.offset} of {record.topic}"
-            click.echo(f"{which} is ignored: {harmless(str(error))}", err=True)
-            continue
-        if letter.origin not in seen and reason in {None, letter.reason}:
-            seen.add(letter.origin)
-            yield letter
+                raise NoMessageError(f"its origin is topic '{letter.topic}'; input comes from {' and '.join(SOURCES)}")
+            if letter.origin not in seen and reason in {None, letter.reason}:
+                seen.add(letter.origin)
+                yield letter
 
 
 def _resend(settings: Settings, letters: Iterable[DeadLetter]) -> int:

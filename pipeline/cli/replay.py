@@ -7,8 +7,10 @@ import click
 import msgspec
 
 from pipeline.cli.progress import progress
+from pipeline.cli.terminal import harmless
 from pipeline.errors import PeekproofError
 from pipeline.replay import Replay
+from pipeline.set_aside import SetAside
 from pipeline.settings import Settings
 
 
@@ -25,7 +27,7 @@ def replay(as_json: bool) -> None:
             f"there is no archive in '{directory}'; its worker begins one, and PEEKPROOF_DATA names another directory: "
             "after a demo PEEKPROOF_DATA=data/demo"
         )
-    work = Replay(directory)
+    work = Replay(directory, SetAside(tell=lambda text: click.echo(harmless(text), err=True)))
     outcomes = Counter[str]()
     replayed = []  # of millions of looks, what is shown
     with progress("folding the log again", total=work.messages) as tell:

@@ -4,17 +4,17 @@ import sys
 from collections.abc import Iterable, Iterator
 
 import click
-import msgspec
 from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
 from evaluation.significance.look import decode_look
-from pipeline.cli.terminal import Terminal
+from pipeline.cli.terminal import Terminal, harmless
 from pipeline.reading import read_topic
+from pipeline.set_aside import SetAside
 from pipeline.settings import Settings
-from schemas.look import Cell, Look, LookHead
+from schemas.look import Cell, Look
 from schemas.topics import RESULTS
 
 RunKey = tuple[str, str]
@@ -33,15 +33,14 @@ def results(follow: bool, as_json: bool) -> None:
         elif follow and sys.stdout.isatty():
             _watch(looks)
         elif follow:
-            for _, value in looks:
-                look = decode_look(value)
+            for look, _ in looks:
                 click.echo(
                     f"{look.experiment}/{look.run} look {look.look}: {look.verdict.decision}: {look.verdict.reason}"
                 )
         else:
-            newest = dict(looks)
+            newest = {(look.experiment, look.run): look for look, _ in looks}
             if newest:
-                Terminal(200).print(tables(map(decode_look, newest.values())))
+                Terminal(200).print(tables(newest.values()))
             else:
                 click.echo("there are none yet; `peekproof experiment start KEY` begins a run")
     except KeyboardInterrupt:
@@ -95,22 +94,22 @@ def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.4g}"
 
 
-def _looks(settings: Settings, follow: bool) -> Iterator[tuple[RunKey, bytes]]:
-    """Each look that readers take (see schemas/look.py), and its run."""
+def _looks(settings: Settings, follow: bool) -> Iterator[tuple[Look, bytes]]:
+    """Each look that readers take (see schemas/look.py), and its bytes."""
     last: dict[RunKey, int] = {}
+    aside = SetAside(tell=lambda text: click.echo(harmless(text), err=True))
     for record in read_topic(settings, RESULTS, follow):
-        if record.value is None:
-            continue
-        head = msgspec.json.decode(record.value, type=LookHead)
-        run = (head.experiment, head.run)
-        if head.look > last.get(run, 0):
-            last[run] = head.look
-            yield run, record.value
+        with aside.unless_ours(RESULTS, record.partition, record.offset):
+            look = decode_look(record.value)
+            run = (look.experiment, look.run)
+            if look.look > last.get(run, 0):
+                last[run] = look.look
+                yield look, record.value or b""
 
 
-def _watch(looks: Iterator[tuple[RunKey, bytes]]) -> None:
+def _watch(looks: Iterator[tuple[Look, bytes]]) -> None:
     newest: dict[RunKey, Look] = {}
     with Live(console=Terminal(), refresh_per_second=4, vertical_overflow="visible") as live:
-        for run, value in looks:
-            newest[run] = decode_look(value)
+        for look, _ in looks:
+            newest[look.experiment, look.run] = look
             live.update(tables(newest.values()))

@@ -34,6 +34,7 @@ from pipeline.editing import Signature, Step
 from pipeline.errors import PeekproofError
 from pipeline.follower import Follower
 from pipeline.http.listening import HOME, address, with_free_port
+from pipeline.set_aside import SetAside
 from pipeline.settings import Settings
 from pipeline.stages import STAGES
 from pipeline.supervisor import Supervisor
@@ -223,7 +224,8 @@ class _Session:
             DEAD_LETTERS: watch.take_dead_letter,
             HEALTH: watch.take_health,
         }
-        followers = [Follower(self._settings, topic, read) for topic, read in reads.items()]
+        aside = SetAside()
+        followers = [Follower(self._settings, topic, read, aside) for topic, read in reads.items()]
         try:
             for follower in followers:
                 await follower.start()

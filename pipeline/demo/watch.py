@@ -19,7 +19,8 @@ from evaluation.catalog import FlagInForce
 from evaluation.overview import Told
 from pipeline.demo.progress import Batch, Progress
 from schemas.assignment import Assignment
-from schemas.dead_letter import ORIGIN, REASON
+from schemas.dead_letter import from_record
+from schemas.decoding import decode
 from schemas.health import PartitionHealth, WorkerHealth
 from schemas.look import Look
 from schemas.topics import SOURCES
@@ -41,7 +42,10 @@ class Freshness(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Watch:
-    """Everything seen. Each `take_` method reads one record of a topic, or one report of the traffic."""
+    """Everything seen. Each `take_` method reads one record of a topic, or one report of the traffic.
+
+    Raises NoMessageError for a record that is no message of ours.
+    """
 
     def __init__(self, flags: Mapping[str, FlagInForce]) -> None:
         self.flags = dict(sorted(flags.items(), key=lambda item: (not item[1].definition.metrics, item[0])))
@@ -62,7 +66,7 @@ class Watch:
 
     def take_look(self, record: ConsumerRecord) -> None:
         """A look counts if it is newer than the last one. Those of a plain feature flag compare nothing."""
-        look = msgspec.json.decode(record.value, type=Look)
+        look = decode(record.value, Look)
         last = self.looks.get(look.experiment)
         if look.experiment in self.experiments and (last is None or look.look > last.look):
             self.looks[look.experiment] = look
@@ -70,19 +74,19 @@ class Watch:
 
     def take_answer(self, record: ConsumerRecord) -> None:
         """An answer counts once for its origin."""
-        answer = msgspec.json.decode(record.value, type=Assignment)
+        answer = decode(record.value, Assignment)
         if self._is_new(b"answer " + answer.origin.encode()):
             self.answers.setdefault(answer.flag_key, Counter())[answer.variant] += 1
 
     def take_dead_letter(self, record: ConsumerRecord) -> None:
         """A dead letter counts once for its origin."""
-        headers = dict(record.headers)
-        if self._is_new(b"letter " + headers[ORIGIN]):
-            self.dead_letters[headers[REASON].decode()] += 1
+        letter = from_record(record.headers, record.value)
+        if self._is_new(b"letter " + letter.origin.encode()):
+            self.dead_letters[letter.reason] += 1
 
     def take_health(self, record: ConsumerRecord) -> None:
         """What a worker says of itself."""
-        health = msgspec.json.decode(record.value, type=WorkerHealth)
+        health = decode(record.value, WorkerHealth)
         self.workers[health.worker] = health
         for partition in health.partitions:
             self._partitions[health.stage, partition.topic, partition.partition] = partition

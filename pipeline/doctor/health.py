@@ -3,9 +3,8 @@
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import msgspec
-
 from pipeline.stages import STAGES
+from schemas.decoding import NoMessageError, decode
 from schemas.health import WorkerHealth
 
 if TYPE_CHECKING:
@@ -87,7 +86,7 @@ def _words(consumer: "KafkaConsumer", place: Any) -> list[Word]:
     words = []
     for record in consumer.poll(timeout_ms=200).get(place, ()):
         try:
-            words.append(Word(record.timestamp, msgspec.json.decode(record.value or b"", type=WorkerHealth)))
-        except msgspec.MsgspecError:
-            continue  # somebody else's
+            words.append(Word(record.timestamp, decode(record.value, WorkerHealth)))
+        except NoMessageError:  # the workers that read it tell
+            continue
     return words

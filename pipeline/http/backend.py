@@ -24,6 +24,7 @@ from pipeline.http.tickets import Tickets
 from pipeline.http.tracking import Tracker
 from pipeline.http.workers import Workers
 from pipeline.producer import create_producer
+from pipeline.set_aside import SetAside
 from pipeline.settings import Settings
 from schemas.topics import ASSIGNMENTS, HEALTH, RESULTS
 
@@ -42,10 +43,11 @@ class Backend:
     def __init__(self, settings: Settings, access: Access) -> None:
         self.settings = settings
         self.access = access
-        self.writer = CatalogWriter(settings, self._catalog_changed)
+        self.aside = SetAside()
+        self.writer = CatalogWriter(settings, self.aside, self._catalog_changed)
         self.catalog = self.writer.reader
         self.flags = FlagMemory()
-        self.sticky = Sticky()
+        self.sticky = Sticky(aside=self.aside)
         self.looks = Looks()
         self.past = Past(settings)
         self.producer: AIOKafkaProducer
@@ -61,9 +63,9 @@ class Backend:
         self._told = 0.0  # when (`monotonic`) the newest of them is, or was, told
         self.workers = Workers()
         self._followers = (
-            Follower(settings, HEALTH, self.workers.read, from_end=True),
-            Follower(settings, RESULTS, self.looks.read),
-            Follower(settings, ASSIGNMENTS, self.sticky.read, columnar=True),
+            Follower(settings, HEALTH, self.workers.read, self.aside, from_end=True),
+            Follower(settings, RESULTS, self.looks.read, self.aside),
+            Follower(settings, ASSIGNMENTS, self.sticky.read, self.aside, columnar=True),
         )
 
     @property

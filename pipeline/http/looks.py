@@ -11,12 +11,12 @@ from collections.abc import Iterator
 from math import isnan
 from typing import Any, NamedTuple
 
-import msgspec
 import numpy as np
 from aiokafka import ConsumerRecord
 from numpy.typing import NDArray
 
-from schemas.look import Cell, Look, LookHead
+from schemas.decoding import decode
+from schemas.look import Cell, Look
 
 MOST_MARKS = 4_096  # places of looks on the topic, of one run
 MOST_POINTS = 256  # looks of which the history of cells knows, of one run
@@ -63,8 +63,8 @@ class Remembered:
 
     def __init__(self, partition: int) -> None:
         self.partition = partition
-        self.head: LookHead
-        self.newest = b""  # the look's bytes as they stand on the topic
+        self.head: Look  # the newest
+        self.newest = b""  # its bytes as they stand on the topic
         self.offset = 0  # where it stands
         self.published = 0  # when (ms UTC)
         self.marks: list[Mark] = []
@@ -73,17 +73,17 @@ class Remembered:
         self._apart = 1  # looks from one point to the next
         self._marks_apart = 1
 
-    def take(self, head: LookHead, value: bytes, offset: int, published: int) -> None:
+    def take(self, look: Look, value: bytes, offset: int, published: int) -> None:
         """Remember the run's next look."""
-        self.head, self.newest, self.offset, self.published = head, value, offset, published
-        self._first = self._first or head.look
-        if (head.look - self._first) % self._marks_apart == 0:
-            self.marks.append(Mark(head.look, offset))
+        self.head, self.newest, self.offset, self.published = look, value, offset, published
+        self._first = self._first or look.look
+        if (look.look - self._first) % self._marks_apart == 0:
+            self.marks.append(Mark(look.look, offset))
             if len(self.marks) > MOST_MARKS:
                 del self.marks[1::2]
                 self._marks_apart *= 2
-        if (head.look - self._first) % self._apart == 0:
-            self.points.append(_point(msgspec.json.decode(value, type=Look), self.points))
+        if (look.look - self._first) % self._apart == 0:
+            self.points.append(_point(look, self.points))
             if len(self.points) > MOST_POINTS:
                 del self.points[1::2]
                 self._apart *= 2
@@ -97,7 +97,7 @@ class Remembered:
         """The cell over the looks, as columns; a null where a look has no such cell. None: no look has."""
         points = [*self.points]
         if not points or points[-1].look != self.head.look:
-            points.append(_point(msgspec.json.decode(self.newest, type=Look), points))
+            points.append(_point(self.head, points))
         if not any(cell in each.keys for each in points):
             return None
         nothing = np.full(len(COLUMNS), np.nan)
@@ -119,15 +119,13 @@ class Looks:
 
     def read(self, record: ConsumerRecord) -> None:
         """Take one record of the topic: of each run only one that is newer than the last one that was taken."""
-        if record.value is None:
-            return
-        head = msgspec.json.decode(record.value, type=LookHead)
-        run = self.runs.get((head.experiment, head.run))
+        look, value = decode(record.value, Look), record.value or b""
+        run = self.runs.get((look.experiment, look.run))
         if run is None:
-            run = self.runs[head.experiment, head.run] = Remembered(record.partition)
-        elif head.look <= run.head.look:
+            run = self.runs[look.experiment, look.run] = Remembered(record.partition)
+        elif look.look <= run.head.look:
             return
-        run.take(head, record.value, record.offset, record.timestamp)
+        run.take(look, value, record.offset, record.timestamp)
         pulse(self.arrived)
 
     def of(self, experiment: str, run: str | None = None) -> Remembered | None:

@@ -88,6 +88,10 @@ class _Holdings(Collector):
         yield GaugeMetricFamily("peekproof_http_catalog_offset", "Records of the catalog that were read", offset)
         yield GaugeMetricFamily("peekproof_http_posts_waiting", "Assignments and exposures to write", posts.waiting)
         yield CounterMetricFamily("peekproof_http_posts_lost", "Those for which there was no room", posts.lost)
+        aside = CounterMetricFamily("peekproof_http_set_aside", "Records that are no message of ours", labels=["topic"])
+        for topic, records in self._backend.aside.counts.items():
+            aside.add_metric([topic], records)
+        yield aside
         yield GaugeMetricFamily("peekproof_http_streams", "Streams that are open", self._backend.streams.open)
         connections = GaugeMetricFamily("peekproof_http_connections", "Connections that are open", labels=["of"])
         for of, number in self._backend.connections.open.items():

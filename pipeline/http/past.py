@@ -3,12 +3,12 @@
 import asyncio
 from collections import defaultdict
 
-import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from pipeline.connection import answering
 from pipeline.http.looks import Remembered
 from pipeline.settings import Settings
+from schemas.decoding import NoMessageError, decode
 from schemas.look import LookHead
 from schemas.topics import RESULTS
 
@@ -48,9 +48,17 @@ class Past:
                 with answering(self._settings):
                     while await self._consumer.position(place) < end:
                         record = await self._consumer.getone(place)
-                        head = msgspec.json.decode(record.value, type=LookHead)
-                        if (head.experiment, head.run) == wanted and head.look >= number:
+                        head = _head(record.value)
+                        if head and (head.experiment, head.run) == wanted and head.look >= number:
                             return record.value if head.look == number else None
             finally:
                 self._consumer.pause(place)  # else it would fetch on, and at the end make the next reader wait
+        return None
+
+
+def _head(value: bytes | None) -> LookHead | None:
+    """None: no look; `Looks` has told."""
+    try:
+        return decode(value, LookHead)
+    except NoMessageError:
         return None

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -13,8 +12,10 @@ from evaluation.assignment.values import select, text_of
 from evaluation.hashing import P1, text_hashes
 from evaluation.texts import Texts, as_bytes
 from pipeline.http.flags import ServedFlags
+from pipeline.set_aside import SetAside
 from pipeline.transport import columns
 from schemas.assignment import Assignment
+from schemas.decoding import decode
 from schemas.records import Records
 from schemas.topics import ASSIGNMENTS
 
@@ -37,7 +38,8 @@ Arm = tuple[str | None, str]  # the run, and the variant in it
 class Sticky:
     """Remembers; of a unit the newest assignment counts."""
 
-    def __init__(self, most: int = MOST) -> None:
+    def __init__(self, most: int = MOST, aside: SetAside | None = None) -> None:
+        self._aside = aside or SetAside()
         self._given = Given(most)  # by the hash of flag and unit; the code is a position in `_arms`
         self._arms: list[Arm] = []
         self._codes: dict[Arm, int] = {}
@@ -45,10 +47,14 @@ class Sticky:
     def read(self, records: Records) -> None:
         """Take a slice of the topic `assignments`."""
         scanned = scan(as_bytes(records.data), records.start, records.length, _WANTED)
-        units, codes = self._read(scanned, np.flatnonzero(~scanned.odd))
-        for row in np.flatnonzero(scanned.odd).tolist():
-            assigned = _decoded(records.value(row))
-            if assigned and assigned.unit is not None and assigned.origin.startswith(ORIGIN):
+        position = scanned.wanted.position
+        odd = scanned.odd | (scanned.length[[position[_FLAG], position[_VARIANT]]] < 0).any(axis=0)
+        units, codes = self._read(scanned, np.flatnonzero(~odd))
+        for row in np.flatnonzero(odd).tolist():
+            with self._aside.unless_ours(ASSIGNMENTS, records.partition, int(records.offset[row])):
+                assigned = decode(records.value(row), Assignment)
+                if assigned.unit is None or not assigned.origin.startswith(ORIGIN):
+                    continue
                 units[row] = _hashes({assigned.flag_key: assigned.unit})[0]
                 codes[row] = self._code((assigned.experiment_key, assigned.variant))
         ours = units != 0
@@ -117,11 +123,3 @@ def _hashes(units: Mapping[str, str]) -> NDArray[np.uint64]:
 def _of_flag(flag: NDArray[np.uint64], unit: NDArray[np.uint64]) -> NDArray[np.uint64]:
     """The hash of a flag's unit, by the hashes of both; 0: there is none."""
     return np.where(unit == 0, unit, flag * P1 + unit)
-
-
-def _decoded(value: bytes | None) -> Assignment | None:
-    """None: nothing that a server wrote."""
-    try:
-        return msgspec.json.decode(value or b"", type=Assignment)
-    except (msgspec.MsgspecError, UnicodeError, RecursionError):
-        return None

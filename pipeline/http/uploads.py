@@ -19,7 +19,7 @@ from evaluation.assignment.scanning import LARGEST, LONGEST_TEXT
 from evaluation.nesting import DEEPEST, json_depth
 from pipeline.exports import EXPOSURE_EVENTS, NOTHING, PassedOn
 from pipeline.http.lines import parts
-from schemas.dead_letter import LATEST
+from schemas.numbers import LATEST
 from schemas.topics import EVENTS, EXPOSURES
 
 MOST_EVENTS = 2_000  # of one request, as Amplitude limits them

@@ -3,11 +3,11 @@
 from collections.abc import Callable, Iterator
 from time import monotonic
 
-import msgspec
 from aiokafka import ConsumerRecord
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from schemas.decoding import decode
 from schemas.health import PartitionHealth, WorkerHealth
 
 GONE_SECONDS = 30.0  # without a word, after which a worker is no longer told of
@@ -22,7 +22,7 @@ class Workers(Collector):
 
     def read(self, record: ConsumerRecord) -> None:
         """Take one record of the topic."""
-        health = msgspec.json.decode(record.value, type=WorkerHealth)
+        health = decode(record.value, WorkerHealth)
         self._said.pop(health.worker, None)
         if not health.ended:
             self._said[health.worker] = self._clock(), health

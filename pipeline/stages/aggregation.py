@@ -80,9 +80,9 @@ class Aggregation(Stage):
             )
         await self.catalog.caught_up(records.received)
         for row in range(len(records)):
-            message = records.value(row)
-            if message is not None:
-                partition.fold(int(records.offset[row]), message, self.catalog.history.at_offset)
+            offset = int(records.offset[row])
+            with self.aside.unless_ours(UNITS, records.partition, offset):
+                partition.fold(offset, records.value(row) or b"", self.catalog.history.at_offset)
         partition.offset = max(partition.offset, records.end)
         self.count("messages", len(records))
 

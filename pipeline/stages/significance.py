@@ -10,25 +10,35 @@ import zlib
 from collections.abc import Iterable
 from math import inf
 from time import monotonic
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
-import msgspec
 from aiokafka import ConsumerRecord
 
+from evaluation.catalog import Catalog, RunInForce
 from evaluation.significance.look import decode_look, encode_look, has_news, look
 from pipeline.errors import PeekproofError
 from pipeline.follower import Follower
 from pipeline.settings import Settings
 from pipeline.stages.stage import Source, Stage
 from schemas.aggregate import Aggregate, AggregateHead
+from schemas.decoding import NoMessageError, decode
 from schemas.look import Look, LookHead
 from schemas.records import Records
-from schemas.topics import AGGREGATES, RESULTS, topics
+from schemas.topics import AGGREGATES, RESULTS, UNITS, topics
 
 RunKey = tuple[str, str]  # flag, run
 # Seconds from one computation of a run to the next: three times aggregates come, the third is computed at once.
 SHORTEST_PAUSE = 0.8
 LONGEST_SILENCE = 2.0  # seconds without a look while there is news
+
+
+class _Newest(NamedTuple):
+    """The newest aggregate of one run and units partition, and where it stands on the topic."""
+
+    head: AggregateHead
+    value: bytes
+    partition: int
+    offset: int
 
 
 class Significance(Stage):
@@ -40,15 +50,16 @@ class Significance(Stage):
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
-        self._results = Follower(settings, RESULTS, self._read_look)
+        self._results = Follower(settings, RESULTS, self._read_look, self.aside)
         # By partition of `aggregates`, run and units partition: the newest, decoded when a look is made of it.
-        self._aggregates: dict[int, dict[RunKey, dict[int, tuple[AggregateHead, bytes]]]] = {}
+        self._aggregates: dict[int, dict[RunKey, dict[int, _Newest]]] = {}
         self._news: set[RunKey] = set()
         self._looks: dict[RunKey, tuple[LookHead, bytes]] = {}  # the last one that stands on `results`
         self._sent: dict[RunKey, tuple[int, bytes]] = {}  # the number and the look that were sent last
         self._computed: dict[RunKey, float] = {}  # when last (`monotonic`), as is `_published`
         self._published: dict[RunKey, float] = {}
-        self._places = next(topic.partitions for topic in topics(1) if topic.name == RESULTS)
+        partitions = {topic.name: topic.partitions for topic in topics(settings.units_partitions)}
+        self._places, self._aggregate_places = partitions[RESULTS], partitions[AGGREGATES]
 
     async def start(self) -> None:
         """Connect; read the catalog, and every run's last look."""
@@ -67,17 +78,23 @@ class Significance(Stage):
 
     async def take(self, source: Source, records: Records) -> None:
         """Keep the newest aggregate of each run and units partition."""
+        await self.catalog.caught_up(records.received)
         runs = self._aggregates[source[1]]
         for row in range(len(records)):
-            value = records.value(row)
-            if value is None:
-                continue
-            head = msgspec.json.decode(value, type=AggregateHead)
-            run = (head.flag, head.run)
-            known = runs.setdefault(run, {}).get(head.partition)
-            if known is None or head.offset > known[0].offset:
-                runs[run][head.partition] = head, value
-                self._news.add(run)
+            offset, value = int(records.offset[row]), records.value(row)
+            with self.aside.unless_ours(AGGREGATES, source[1], offset):
+                head = decode(value, AggregateHead)
+                run = (head.flag, head.run)
+                if head.partition >= self.settings.units_partitions:
+                    raise NoMessageError(f"there is no partition {head.partition} of {UNITS}")
+                if (place := zlib.crc32(head.flag.encode()) % self._aggregate_places) != source[1]:
+                    raise NoMessageError(f"what is said of '{head.flag}' stands in partition {place}")
+                if _run_in(self.catalog.history.at_offset(head.catalog), run) is None:
+                    raise NoMessageError(f"the catalog has no run '{run[1]}' of '{run[0]}'")
+                known = runs.setdefault(run, {}).get(head.partition)
+                if known is None or head.offset > known.head.offset:
+                    runs[run][head.partition] = _Newest(head, value or b"", source[1], offset)
+                    self._news.add(run)
         self.durable(source, records.end)
         self.count("aggregates", len(records))
 
@@ -85,7 +102,7 @@ class Significance(Stage):
         """Make a look of every run that has news, unless one was computed just before."""
         now = monotonic()
         due = {
-            run: list(aggregates.values())
+            run: aggregates
             for runs in self._aggregates.values()
             for run, aggregates in runs.items()
             if run in self._news
@@ -101,9 +118,12 @@ class Significance(Stage):
             head, value = self._looks.get(run, (None, b""))
             if head and head.final:
                 self._news.discard(run)
-            elif head is None or not _is_behind((each for each, _ in aggregates), head):
-                last = decode_look(value) if head else None
-                newest = self._look_at(run, [msgspec.json.decode(each, type=Aggregate) for _, each in aggregates], last)
+            elif head is None or not _is_behind((each.head for each in aggregates.values()), head):
+                decoded = self._decoded(aggregates)
+                if len(decoded) < self.settings.units_partitions:
+                    continue  # until others replace what was set aside
+                last = _last(value) if head else None
+                newest = self._look_at(run, decoded, last)
                 if has_news(newest, last, silent=now - self._published.get(run, -inf) >= LONGEST_SILENCE):
                     made[run] = newest
         await self._publish(made)
@@ -119,10 +139,20 @@ class Significance(Stage):
         await self._results.stop()
         await super().stop()
 
+    def _decoded(self, aggregates: dict[int, _Newest]) -> list[Aggregate]:
+        """The aggregates; what is none is set aside, and forgotten."""
+        decoded = []
+        for number, newest in [*aggregates.items()]:
+            with self.aside.unless_ours(AGGREGATES, newest.partition, newest.offset):
+                decoded.append(decode(newest.value, Aggregate))
+                continue
+            del aggregates[number]
+        return decoded
+
     def _look_at(self, run: RunKey, aggregates: list[Aggregate], last: Look | None) -> Look:
         catalog = self.catalog.history.at_offset(max(aggregate.catalog for aggregate in aggregates))
-        flag = catalog.flags[run[0]]
-        of_run = next(known for known in flag.runs if known.key == run[1])
+        of_run = _run_in(catalog, run)
+        assert of_run is not None, "every aggregate was taken under a catalog that has its run"
         return look(of_run, aggregates, last, catalog.logs)
 
     async def _publish(self, made: dict[RunKey, Look]) -> None:
@@ -140,7 +170,7 @@ class Significance(Stage):
 
     def _read_look(self, record: ConsumerRecord) -> None:
         """A look as every reader takes it (see schemas/look.py); what this worker sent, too, comes from there."""
-        head = msgspec.json.decode(record.value, type=LookHead)
+        head = decode(record.value, LookHead)
         run = (head.experiment, head.run)
         number, value = self._sent.get(run, (head.look, record.value))
         if head.look >= number and record.value != value:
@@ -154,4 +184,22 @@ class Significance(Stage):
 
 def _is_behind(aggregates: Iterable[AggregateHead], last: LookHead) -> bool:
     """Whether some are older than what the last look covers: of a topic that is not read to its end, or sent anew."""
-    return any(aggregate.offset < last.offsets[str(aggregate.partition)] for aggregate in aggregates)
+    return any(aggregate.offset < last.offsets.get(str(aggregate.partition), 0) for aggregate in aggregates)
+
+
+def _run_in(catalog: Catalog, run: RunKey) -> RunInForce | None:
+    """The run as the catalog has it; None where it has none."""
+    runs = catalog.flags[run[0]].runs if run[0] in catalog.flags else ()
+    return next((known for known in runs if known.key == run[1]), None)
+
+
+def _last(value: bytes) -> Look:
+    """The look from which a run goes on."""
+    try:
+        return decode_look(value)
+    except NoMessageError as error:
+        head = decode(value, LookHead)
+        raise PeekproofError(
+            f"look {head.look} of {head.experiment}/{head.run} on `results` cannot be read, so the run cannot go on "
+            f"from it: {error}; go on with the version that wrote it"
+        ) from error

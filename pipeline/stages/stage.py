@@ -10,6 +10,7 @@ from evaluation.logs import LogsInForce
 from pipeline.catalog import CatalogReader
 from pipeline.logs import Found
 from pipeline.producer import create_producer
+from pipeline.set_aside import SetAside
 from pipeline.settings import Settings
 from schemas.logs import Gap
 from schemas.records import Records
@@ -49,7 +50,8 @@ class Stage:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.counts: dict[str, int] = {}
-        self.catalog = CatalogReader(settings)
+        self.aside = SetAside(count=self.count)
+        self.catalog = CatalogReader(settings, self.aside)
         self.producer: AIOKafkaProducer
 
     async def start(self) -> None:

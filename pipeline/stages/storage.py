@@ -36,7 +36,7 @@ class Storage(Stage):
 
     async def start(self) -> None:
         """Own the store, and publish what it has, unless it must be restored."""
-        whole = await asyncio.to_thread(whole_store, self._directory, self._archive)
+        whole = await asyncio.to_thread(whole_store, self._directory, self._archive, self.aside)
         if whole is not None:
             self._store, self._is_open = whole, True
             await asyncio.to_thread(self._flush_and_publish)
@@ -47,7 +47,7 @@ class Storage(Stage):
         belong(self.settings, self._directory, self.topics, self.logs, found)
         if not self._is_open:
             require_belonging(self.settings, self._archive, self.logs, found)
-            self._store = await asyncio.to_thread(restored_store, self._directory, self._archive)
+            self._store = await asyncio.to_thread(restored_store, self._directory, self._archive, self.aside)
             await asyncio.to_thread(self._flush_and_publish)
 
     async def start_position(self, source: Source, earliest: int) -> int | None:

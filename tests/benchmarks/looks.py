@@ -21,9 +21,10 @@ from evaluation.catalog import MetricInForce, RunInForce
 from evaluation.significance import mixture
 from evaluation.significance.look import encode_look, look
 from evaluation.significance.relative import fieller
-from schemas.aggregate import Aggregate, ArmCount, Sums, exact
+from schemas.aggregate import Aggregate, ArmCount, Sums
 from schemas.catalog import Allocation, Analysis, Flag, Goal, Metric, Variant
 from schemas.look import Cell
+from schemas.numbers import exact
 from tests.benchmarks.environments import PEERS, python_of
 
 SIZES = (10, 1_000, 100_000)  # comparisons

@@ -81,7 +81,7 @@ def test_letters_are_listed_once_per_origin_with_their_whole_value(letters: Sett
     assert told["events/5/17"]["append_time"] == 1_700_000_000_123
     assert told["events/2/3/1"]["value"] == '{"event_type":"a"}'
     assert told["events/0/1"]["value"] is None
-    assert "is ignored: no dead letter" in result.stderr
+    assert "is set aside: no dead letter" in result.stderr
 
 
 def test_letters_are_listed_by_reason_in_a_table(letters: Settings) -> None:

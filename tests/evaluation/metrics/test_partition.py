@@ -447,7 +447,7 @@ def test_a_completed_run_is_final_a_horizon_after_its_last_event_and_then_stays_
 
 
 def test_a_broken_message_is_refused_with_what_it_is(log):
-    with pytest.raises(ValueError, match="12 bytes on `units` are not one Arrow record batch"):
+    with pytest.raises(ValueError, match="its 12 bytes are no Arrow stream"):
         log.partition.fold(0, b"no arrow at ", log.catalog_at)
 
 

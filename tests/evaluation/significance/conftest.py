@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 
 from evaluation.catalog import MetricInForce, RunInForce
-from schemas.aggregate import Aggregate, ArmCount, MetricHealth, Sums, exact
+from schemas.aggregate import Aggregate, ArmCount, MetricHealth, Sums
 from schemas.catalog import Allocation, Analysis, Flag, Goal, Metric, Variant
+from schemas.numbers import exact
 
 
 def make_run(goals, types=None, windows=None, weights=({"control": 1, "treatment": 1},), versions=None, **run):

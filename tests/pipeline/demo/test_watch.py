@@ -140,7 +140,7 @@ def test_freshness_of_a_long_demo_is_exact_and_needs_no_more_memory_than_of_a_sh
     random = np.random.default_rng(1)
     reported, looks, sizes = [], {key: [] for key in watch.experiments}, []
     for second in range(320):
-        begin = 1_000 * second
+        begin = 1_000 * (second + 2)
         batches = [
             Batch(produced, produced + int(random.integers(1, 900)), int(random.integers(1, 100)))
             for produced in sorted(random.integers(begin - 1_500, begin, 15).tolist())

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
+from typing import Any
 
 import msgspec
 import pytest
@@ -20,7 +21,7 @@ from tests.pipeline.slices import records
 
 pytestmark = pytest.mark.usefixtures("shop")
 
-SOURCE = (AGGREGATES, 0)
+SOURCE = (AGGREGATES, 5)  # of `button`
 VARIANTS = ("control", "treatment")
 CATALOG = 3  # documents
 PARTITIONS = range(4)  # of units
@@ -65,7 +66,7 @@ async def working(settings: Settings) -> AsyncIterator[Significance]:
 
 async def step(stage: Significance, values: Iterable[bytes]) -> None:
     """A slice of `aggregates`, and a tick."""
-    await stage.take(SOURCE, records(AGGREGATES, 0, 0, list(values)))
+    await stage.take(SOURCE, records(AGGREGATES, SOURCE[1], 0, list(values)))
     await stage.tick()
 
 
@@ -130,13 +131,13 @@ def test_a_worker_that_starts_again_decodes_only_what_it_goes_on_from(deployment
             await step(stage, [aggregate(each, 300) for each in PARTITIONS])
             (first,) = await asyncio.to_thread(looks, deployment)
             topic, key = deployment.topic(RESULTS), b"button/exp-1"
-            old = {"experiment": "button", "run": "exp-1", "look": 2, "time": 1, "offsets": {}, "cells": "many"}
+            old = msgspec.json.decode(encode_look(first)) | {"look": 2, "cells": "many"}
             third = encode_look(msgspec.structs.replace(first, look=3))
             for value in (msgspec.json.encode(old), third):
                 await stage.producer.send_and_wait(topic, value, key, partition=0)
         async with working(deployment) as stage:
-            heads = [{"flag": "button", "run": "exp-1", "partition": each, "offset": 200} for each in PARTITIONS]
-            await stage.take(SOURCE, records(AGGREGATES, 0, 0, [msgspec.json.encode(head) for head in heads]))
+            heads = [msgspec.json.decode(aggregate(each, 200)) | {"sums": "many"} for each in PARTITIONS]
+            await stage.take(SOURCE, records(AGGREGATES, SOURCE[1], 0, [msgspec.json.encode(head) for head in heads]))
             await step(stage, [aggregate(each, 400) for each in PARTITIONS])
 
     asyncio.run(work())
@@ -159,3 +160,63 @@ def test_a_worker_stops_where_another_one_decides_too(deployment: Settings) -> N
     asyncio.run(work())
 
     assert [(each.look, each.offsets["0"]) for each in looks(deployment)] == [(1, 300), (2, 400), (3, 500)]
+
+
+@pytest.mark.parametrize(
+    "stranger",
+    [
+        {"partition": 4},
+        {"flag": "nosuch"},
+        {"run": "exp-9"},
+        {"offset": 1 << 80},
+        {"clock": -1},
+        {"catalog": 0},
+        {"sums": [1]},
+        {"metrics": [["purchase", "many"]]},
+        {"arms": None},
+    ],
+)
+def test_what_is_no_aggregate_is_set_aside_and_the_run_goes_on(deployment: Settings, stranger: dict[str, Any]) -> None:
+    async def work() -> None:
+        async with working(deployment) as stage:
+            await step(stage, [aggregate(each, 300) for each in PARTITIONS])
+            foreign = msgspec.json.decode(aggregate(0, 350)) | stranger
+            await step(stage, [msgspec.json.encode(foreign)])
+            assert stage.counts["set aside: aggregates"] == 1
+            await step(stage, [aggregate(each, 400) for each in PARTITIONS])
+
+    asyncio.run(work())
+
+    assert [set(each.offsets.values()) for each in looks(deployment)] == [{300}, {400}]
+
+
+def test_what_is_no_look_is_set_aside_and_the_run_goes_on(deployment: Settings) -> None:
+    async def work() -> None:
+        async with working(deployment) as stage:
+            await step(stage, [aggregate(each, 300) for each in PARTITIONS])
+            for value in (None, b"hello", b'{"experiment":"button","run":"exp-1","look":2}', b"\xff"):
+                await stage.producer.send_and_wait(deployment.topic(RESULTS), value, b"button/exp-1", partition=0)
+            await step(stage, [aggregate(each, 400) for each in PARTITIONS])
+            assert stage.counts["set aside: results"] == 4
+        async with working(deployment) as stage:
+            await step(stage, [aggregate(each, 500) for each in PARTITIONS])
+
+    asyncio.run(work())
+
+    found = [look for look in read_topic(deployment, RESULTS) if (look.value or b"").startswith(b'{"experiment"')]
+    assert [decode_look(each.value).look for each in found if len(each.value) > 100] == [1, 2, 3]
+
+
+def test_a_look_of_another_version_is_told_where_a_run_would_go_on_from_it(deployment: Settings) -> None:
+    async def work() -> None:
+        async with working(deployment) as stage:
+            await step(stage, [aggregate(each, 300) for each in PARTITIONS])
+            (first,) = await asyncio.to_thread(looks, deployment)
+            other = msgspec.json.decode(encode_look(first)) | {"look": 9, "cells": "many"}
+            topic, key = deployment.topic(RESULTS), b"button/exp-1"
+            await stage.producer.send_and_wait(topic, msgspec.json.encode(other), key, partition=0)
+        async with working(deployment) as stage:
+            with pytest.raises(PeekproofError, match="look 9 of button/exp-1 on `results` cannot be read"):
+                await step(stage, [aggregate(each, 400) for each in PARTITIONS])
+
+    asyncio.run(work())

@@ -1,0 +1,20 @@
+"""Numbers: what the integers of messages may be, so that tables and arrays of 64 bits hold them."""
+
+from typing import Annotated
+
+import msgspec
+
+LATEST = 253_402_300_799_999  # ms UTC: the last of the year 9999
+
+Count = Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]
+Time = Annotated[int, msgspec.Meta(ge=0, le=LATEST)]  # ms UTC
+Small = Annotated[int, msgspec.Meta(ge=0, le=(1 << 31) - 1)]
+Exact = (
+    Annotated[int, msgspec.Meta(ge=-(1 << 63), le=(1 << 63) - 1)]
+    | Annotated[str, msgspec.Meta(pattern=r"^-?[0-9]{1,38}$")]
+)  # an integer; beyond 2^53 it travels as a decimal string
+
+
+def exact(number: int) -> Exact:
+    """The integer as it travels."""
+    return number if abs(number) <= 1 << 53 else str(number)
