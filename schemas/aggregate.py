@@ -40,13 +40,12 @@ class Sums(msgspec.Struct, frozen=True, array_like=True):
 class MetricHealth(msgspec.Struct, frozen=True, array_like=True):
     """What became of one metric's events in this partition.
 
-    `events` belong to units of the run; the other counts are of all units, and of event times from the moment on from
-    which the metric covers entries. An event that was routed for two types of units, as experiments of both read it, is
-    late, unusable or repeated for each of them.
+    All of it concerns events in the windows of the units that the metric covers. `events` are those of units that are
+    still in the run; what is late, unusable or repeated is told of jumpers too.
     """
 
     metric: str
-    events: Count  # in the windows of the units that the metric covers; jumpers' events are taken back
+    events: Count  # jumpers' are taken back
     duplicates: Count
     late: Count
     unusable: Count
@@ -72,7 +71,7 @@ class Aggregate(msgspec.Struct, frozen=True, kw_only=True):
     forced: Count = 0
     jumpers: Count = 0
     reassigned: Count = 0
-    duplicate_ids: Count = 0  # events with the insert id of another one of the same minute: other events, worth a look
+    duplicate_ids: Count = 0  # events with the insert id of an earlier one of the same minute: others, worth a look
     gaps: list[Gap] = []  # what is missing of the partition's log and of its sources, as somebody accepted
     final: bool = False  # nothing can change it any more: `offset`, `clock` and `catalog` stay those of that moment
 

@@ -104,6 +104,7 @@ class ArmHealth(msgspec.Struct, frozen=True):
 class Health(msgspec.Struct, frozen=True, kw_only=True):
     """Can the look be believed?
 
+    What is said of events concerns those in the windows of units that have entered, told once for each metric.
     `full_lookback` is the share of units whose events were kept for the whole lookback before their entry, over the
     metrics that have one; absent where none has, or nobody is covered. `gaps` are records that no stage got, as
     somebody accepted; absent where there are none.

@@ -12,7 +12,9 @@ row. The rest follows from the rows and is kept beside them, so that nothing is 
 * `heap`: (entry, row) of the members whose entry could still move; `queue`: the rows of the others, by ascending entry.
   Each metric has a cursor into the queue: the members before it are settled.
 
-Withdrawn members (jumpers) keep their row, so that they stay withdrawn, and nothing else of them counts.
+Withdrawn members (jumpers) keep their row, so that they stay withdrawn. Of them nothing else counts but what is noted
+of their events: a note counts if the event lies in the window of a unit that has entered, whatever became of the unit,
+so that nothing needs to be taken back of notes that are forgotten.
 """
 
 from typing import Any, NamedTuple
@@ -24,7 +26,7 @@ from numpy.typing import NDArray
 from evaluation.metrics import measures as of
 from evaluation.metrics import ordered, recent, sums
 from evaluation.metrics.measures import Measures
-from evaluation.metrics.recent import LINK, TIME, VALUE, Words, fingerprint, home_shift, newest
+from evaluation.metrics.recent import LINK, NOTED, TIME, VALUE, Words, fingerprint, home_shift, newest
 from evaluation.metrics.sums import SMALL
 from schemas.units import SEGMENT_BITS
 
@@ -69,6 +71,7 @@ class Memory(NamedTuple):
     ring: Words
     tail: int
     units: Words
+    notes: int  # among them
 
 
 @njit(cache=True)
@@ -203,6 +206,52 @@ def _recount(m: int, measures: Measures, first: int, ends: int, store: Members, 
     for v in range(variables.shape[0]):
         if variables[v, of.V_KIND] >= of.FUNNEL and variables[v, of.V_COLUMN] >= first:
             ordered.run_through(rows, m, variables, v, store.pending)
+
+
+@njit(cache=True)
+def _tally(  # noqa: PLR0917
+    m: int, measures: Measures, first: int, ends: int, store: Members, fact: int, time: int, what: int, one: int
+) -> None:
+    """Add `one` to what is noted of the columns from `first` on, of whose window for member m the event is.
+
+    Ids are counted once for all columns.
+    """
+    tallies, columns, entry = store.tallies, measures.columns, store.rows[m, ENTRY]
+    if not entry <= time < ends:
+        return
+    is_known = is_new = False
+    for r in range(measures.feeds.shape[0]):
+        if measures.feeds[r, of.F_FACT] != fact or not measures.feeds[r, of.F_IS_FIRST]:
+            continue
+        c = measures.variables[measures.feeds[r, of.F_VARIABLE], of.V_COLUMN]
+        if entry < columns[c, of.C_SINCE] or time - entry >= columns[c, of.C_WINDOW]:
+            continue
+        if c < first:
+            is_known = True
+            continue
+        is_new = True
+        if what == recent.DUPLICATE:
+            tallies[c, DUPLICATES] += one
+        elif what == recent.LATE:
+            tallies[c, LATES] += one
+        elif what == recent.UNUSABLE:
+            tallies[c, UNUSABLES] += one
+    if what == recent.SAME_ID and is_new and not is_known:
+        store.counts[SAME_IDS] += one
+
+
+@njit(cache=True)
+def _tally_all(  # noqa: PLR0917
+    m: int, measures: Measures, first: int, ends: int, store: Members, memory: Memory, places: Words, one: int
+) -> None:
+    """The same for what is kept of notes of member m's events."""
+    if memory.notes == 0:
+        return
+    for k in places:
+        fact = memory.ring[k, LINK] & 0xFFFF
+        if fact & NOTED:
+            time, what = memory.ring[k, TIME], memory.ring[k, VALUE]
+            _tally(m, measures, first, ends, store, fact & ~NOTED, time, what, one)
 
 
 @njit(cache=True)
@@ -366,10 +415,8 @@ def expose(  # noqa: PLR0917
             rows[m, word] = bit
             _push(store.heap, counts, time, m)
         else:
-            state = rows[m, STATE]
-            if state & JUMPER:
-                continue
-            if rows[m, word] & bit == 0:
+            state, entry = rows[m, STATE], rows[m, ENTRY]
+            if state & JUMPER == 0 and rows[m, word] & bit == 0:
                 jumped = False
                 for w in range(mates.shape[1]):
                     jumped = jumped or rows[m, SEEN + w] & mates[arm, w] != 0
@@ -381,13 +428,19 @@ def expose(  # noqa: PLR0917
                     if state & REASSIGNED:
                         counts[REASSIGNMENTS] -= 1
                     rows[m, STATE] = state | JUMPER
-                    continue
-                rows[m, word] |= bit
-                if state & REASSIGNED == 0 and variants[arm] != variants[state >> FLAGS]:
-                    rows[m, STATE] = state | REASSIGNED
-                    counts[REASSIGNMENTS] += 1
-            entry = rows[m, ENTRY]
+                else:
+                    rows[m, word] |= bit
+                    if state & REASSIGNED == 0 and variants[arm] != variants[state >> FLAGS]:
+                        rows[m, STATE] = state | REASSIGNED
+                        counts[REASSIGNMENTS] += 1
             if time > entry:
+                continue
+            if rows[m, STATE] & JUMPER:  # its entry still says which of its events' notes count
+                if time < entry:
+                    places = _places(memory, newest(memory.units, unit_shift, unit))
+                    _tally_all(m, measures, 0, ends, store, memory, places, -1)
+                    rows[m, ENTRY] = time
+                    _tally_all(m, measures, 0, ends, store, memory, places, 1)
                 continue
             if time == entry and name == rows[m, ENTRY_ID]:  # sent again: answered anew, or with other properties
                 before = allocations[state >> FLAGS]
@@ -399,6 +452,7 @@ def expose(  # noqa: PLR0917
             if not _has_room(store, totals * places.shape[0]):
                 return i, entries
             _fold_live(m, measures, 0, store, x, -1)
+            _tally_all(m, measures, 0, ends, store, memory, places, -1)
             arm_units[state >> FLAGS] -= 1
             if time < entry:
                 _push(store.heap, counts, time, m)
@@ -406,6 +460,7 @@ def expose(  # noqa: PLR0917
         rows[m, STATE] = (arm << FLAGS) | (rows[m, STATE] & (JUMPER | REASSIGNED))
         _recount(m, measures, 0, ends, store, memory, places)
         _fold_live(m, measures, 0, store, x, 1)
+        _tally_all(m, measures, 0, ends, store, memory, places, 1)
         arm_units[arm] += 1
         entered[entries] = m
         entries += 1
@@ -508,25 +563,23 @@ def count(  # noqa: PLR0917
 
 
 @njit(cache=True)
-def note(notes: Words, noted: int, measures: Measures, started: int, tallies: Words, counts: Words) -> None:  # noqa: PLR0917
-    """Fold what was noted of a message's events."""
-    feeds = measures.feeds
+def find_noted(notes: Words, noted: int, store: Members, measures: Measures, found: Words) -> Any:
+    """The rows of the notes' units, or -1, into `found`: of those that some column reads."""
     for i in range(noted):
-        fact, time, what = notes[i, 0], notes[i, 1], notes[i, 2]
-        known = False
-        for r in range(feeds.shape[0]):
-            if feeds[r, of.F_FACT] == fact and feeds[r, of.F_IS_FIRST]:
-                known = True
-                c = measures.variables[feeds[r, of.F_VARIABLE], of.V_COLUMN]
-                if time >= measures.columns[c, of.C_SINCE]:
-                    if what == recent.DUPLICATE:
-                        tallies[c, DUPLICATES] += 1
-                    elif what == recent.LATE:
-                        tallies[c, LATES] += 1
-                    elif what == recent.UNUSABLE:
-                        tallies[c, UNUSABLES] += 1
-        if known and what == recent.SAME_ID and time >= started:
-            counts[SAME_IDS] += 1
+        found[i] = -1
+        for r in range(measures.feeds.shape[0]):
+            if measures.feeds[r, of.F_FACT] == notes[i, recent.N_FACT]:
+                found[i] = 0
+    return find(store.rows, store.table, notes, recent.N_UNIT, noted, found)
+
+
+@njit(cache=True)
+def note(notes: Words, noted: int, store: Members, measures: Measures, ends: int, found: Words) -> None:  # noqa: PLR0917
+    """Fold what was noted of a message's events."""
+    for i in range(noted):
+        if found[i] >= 0:
+            fact, time, what = notes[i, recent.N_FACT], notes[i, recent.N_TIME], notes[i, recent.N_WHAT]
+            _tally(found[i], measures, 0, ends, store, fact, time, what, 1)
 
 
 @njit(cache=True)
@@ -543,12 +596,15 @@ def cover(begin: int, store: Members, measures: Measures, first: int, ends: int,
         covered = False
         for c in range(first, measures.columns.shape[0]):
             covered = covered or rows[m, ENTRY] >= measures.columns[c, of.C_SINCE]
-        if covered and rows[m, STATE] & JUMPER == 0:
-            places = _places(memory, newest(memory.units, unit_shift, rows[m, UNIT]))
+        if not covered:
+            continue
+        places = _places(memory, newest(memory.units, unit_shift, rows[m, UNIT]))
+        if rows[m, STATE] & JUMPER == 0:
             if not _has_room(store, totals * places.shape[0]):
                 return m
             _recount(m, measures, first, ends, store, memory, places)
             _fold_live(m, measures, first, store, x, 1)
+        _tally_all(m, measures, first, ends, store, memory, places, 1)
     return store.counts[MEMBERS]
 
 

@@ -16,7 +16,8 @@ recognised. Three rules make that exact with bounded memory.
    the horizon is final, and a unit is settled, its total final, once its window lies before it too.
 
    Only two times of one insert id need more: they are noticed if they lie in the same minute, in whichever order they
-   come, because events are kept that much longer.
+   come, because events are kept that much longer. What is noted of an event is kept like one, so a run counts the notes
+   of its own units' events, whichever came first, the event or the exposure.
 
 Within a message exposures are folded first, then events: the recent events that an exposure claims lack those of its
 own message, which are then counted like any other.
@@ -41,7 +42,7 @@ from schemas.units import Arm, Header, Source, decode_units
 
 MINUTE = 60_000  # ms, at most a horizon: retries and double clicks lie seconds apart
 
-FORMAT = 5  # of a checkpoint
+FORMAT = 6  # of a checkpoint
 NEWEST = 1 << 62  # beyond every offset of the catalog
 
 _METADATA = b"peekproof"
@@ -116,11 +117,12 @@ class Partition:
         if offset < self.offset:
             return
         batch, header = decode_units(message)
+        bound = self.clock - self.horizon
         floors = self._floors(offset, header, catalog_at(NEWEST).logs)
         self._adopt(header.catalog, catalog_at)
         self._resolve(header.arms)
         facts = np.array([self._fact(key) for key in header.facts], np.int64)
-        rows = sort(batch, header, floors, self.clock - self.horizon, self._arms, facts)
+        rows = sort(batch, header, floors, bound, self._arms, facts)
 
         # By time: then one of them at most moves a unit's entry, and has its events counted again.
         exposures = rows.exposures[: rows.exposure_count]
@@ -129,7 +131,7 @@ class Partition:
             run.exposures += rows.counted[number]
             if len(exposures):
                 run.expose(exposures, number, self._recent, self._pasts)
-        fresh, noted = self._recent.insert(rows.events, rows.event_count, rows.notes, rows.note_count)
+        fresh, noted = self._recent.insert(rows.events, rows.event_count, rows.notes, rows.note_count, bound)
         if fresh or noted:
             for run in self._runs.values():
                 if run.columns:

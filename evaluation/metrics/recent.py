@@ -1,4 +1,4 @@
-"""Recent: the events that a later record could still repeat or claim, each kept once.
+"""Recent: the events that a later record could still repeat or claim, each kept once, and what was noted of events.
 
 Theory of operation. Events stand in a ring, in the order of arrival, each known by its number (0, 1, 2, …) and found at
 `number & (capacity - 1)`. A table of open addressing finds an event by (unit, fact, id, minute), and another finds a
@@ -6,13 +6,17 @@ unit's newest event, from which a link leads to the one before. An event leaves 
 arrived before it are older than the bound that the partition gives; its entry in the table is deleted by shifting the
 following ones back, and a link to a number before the ring's tail ends a chain.
 
+A note says of an event that it was late, unusable or repeated, or that another one has its id within the minute. It
+stands in the ring and in its unit's chain like an event, for exposures to claim; the first table doesn't know it.
+
 A slot of the table is 32 bits of fingerprint and the low 32 bits of the event's number. Homes are the fingerprint's top
 bits, so a table twice as large is filled by reading the old one from end to end: growth is sequential.
 
 Whether an event that is older than the bound still stands in the ring makes no difference: no record that the partition
 lets in can repeat or claim it (see partition.py).
 
-Bytes: 40 per event in the ring, 8 per slot of the first table (at most 5/8 full), 16 per unit's slot of the second.
+Bytes: 40 per event or note in the ring, 8 per slot of the first table (at most 5/8 full), 16 per unit's slot of the
+second.
 """
 
 from typing import Any
@@ -25,13 +29,15 @@ Words = NDArray[np.int64]
 
 # Columns of an event, in the ring and in a message's rows. In the ring LINK holds the fact in its low 16 bits and above
 # them the number of the unit's event before, plus 1; in a message's rows it is the fact.
+# In the ring a note's fact has the bit NOTED, and its value is what was noted.
 TIME, ID, VALUE, UNIT, LINK = range(5)
-FACTS = 1 << 16
+FACTS = NOTED = 1 << 15
 
 # What `state` holds.
-TAIL, HEAD, UNITS = range(3)
+TAIL, HEAD, UNITS, NOTES = range(4)
 
-# What a note says of an event: (fact, time, what).
+# Columns of a note beside a message's rows, and what it says. SAME_ID has the time of the later event of the two.
+N_FACT, N_TIME, N_WHAT, N_UNIT = range(4)
 LATE, UNUSABLE, DUPLICATE, SAME_ID = range(4)
 
 _SMALLEST = 64
@@ -91,6 +97,28 @@ def _link(ring: Words, units: Words, mark: int, shift: int, state: Words, number
 
 
 @njit(cache=True)
+def put_note(notes: Words, i: int, fact: int, time: int, what: int, unit: int) -> None:  # noqa: PLR0917
+    """Write the note of number i beside a message's rows."""
+    notes[i, N_FACT], notes[i, N_TIME], notes[i, N_WHAT], notes[i, N_UNIT] = fact, time, what, unit
+
+
+@njit(cache=True)
+def _keep_notes(notes: Words, noted: int, ring: Words, units: Words, state: Words, bound: int) -> None:  # noqa: PLR0917
+    """Put those of the first `noted` notes into the ring that an exposure could still claim."""
+    shift = home_shift(units.shape[0])
+    for i in range(noted):
+        if notes[i, N_TIME] < bound:
+            continue
+        number = state[HEAD]
+        k = number & (ring.shape[0] - 1)
+        ring[k, TIME], ring[k, ID], ring[k, UNIT] = notes[i, N_TIME], 0, notes[i, N_UNIT]
+        ring[k, VALUE], ring[k, LINK] = notes[i, N_WHAT], notes[i, N_FACT] | NOTED
+        state[HEAD] = number + 1
+        state[NOTES] += 1
+        _link(ring, units, fingerprint(notes[i, N_UNIT], 0, 0), shift, state, number)
+
+
+@njit(cache=True)
 def _warm(events: Words, n: int, table: Words, units: Words, minute: int, marks: Words) -> Any:  # noqa: PLR0917
     """Fingerprints into `marks` (n, 2); touches every slot that is needed next, so that cache misses overlap."""
     shift = home_shift(table.shape[0])
@@ -129,6 +157,7 @@ def _insert(  # noqa: PLR0917
         mark = marks[i, 0]
         p = mark >> shift
         repeated = reused = False
+        first = time  # of the others in the minute
         while table[p] != 0:
             if (table[p] >> 32) & _FOUR == mark:
                 k = table[p] & ring_mask
@@ -137,10 +166,12 @@ def _insert(  # noqa: PLR0917
                     if other == time:
                         repeated = True
                         break
-                    reused = reused or other // minute == time // minute
+                    if other // minute == time // minute:
+                        first = min(first, other) if reused else other
+                        reused = True
             p = (p + 1) & mask
         if repeated:
-            notes[noted, 0], notes[noted, 1], notes[noted, 2] = fact, time, DUPLICATE
+            put_note(notes, noted, fact, time, DUPLICATE, unit)
             noted += 1
             continue
         number = state[HEAD]
@@ -151,7 +182,7 @@ def _insert(  # noqa: PLR0917
         state[HEAD] = number + 1
         _link(ring, units, marks[i, 1], unit_shift, state, number)
         if reused:
-            notes[noted, 0], notes[noted, 1], notes[noted, 2] = fact, time // minute * minute, SAME_ID
+            put_note(notes, noted, fact, max(time, first), SAME_ID, unit)
             noted += 1
         if fresh < i:
             for column in range(5):
@@ -171,6 +202,9 @@ def _expire(ring: Words, table: Words, state: Words, minute: int, bound: int) ->
         seen ^= table[_mark(ring[tail & ring_mask], minute) >> shift]
         tail += 1
     for number in range(state[TAIL], tail):
+        if ring[number & ring_mask, LINK] & NOTED:
+            state[NOTES] -= 1
+            continue
         hole = _mark(ring[number & ring_mask], minute) >> shift
         while table[hole] & _FOUR != number & _FOUR:
             hole = (hole + 1) & mask
@@ -196,11 +230,14 @@ def _fill(ring: Words, table: Words, units: Words, state: Words, minute: int) ->
     unit_shift = home_shift(units.shape[0])
     for number in range(state[TAIL], state[HEAD]):
         k = number & (ring.shape[0] - 1)
-        mark = _mark(ring[k], minute)
-        p = mark >> shift
-        while table[p] != 0:
-            p = (p + 1) & mask
-        table[p] = (mark << 32) | (number & _FOUR)
+        if ring[k, LINK] & NOTED:
+            state[NOTES] += 1
+        else:
+            mark = _mark(ring[k], minute)
+            p = mark >> shift
+            while table[p] != 0:
+                p = (p + 1) & mask
+            table[p] = (mark << 32) | (number & _FOUR)
         _link(ring, units, fingerprint(ring[k, UNIT], 0, 0), unit_shift, state, number)
 
 
@@ -249,7 +286,7 @@ class Recent:
 
     def __init__(self, minute: int) -> None:
         self.minute = minute
-        self.state = np.zeros(3, np.int64)
+        self.state = np.zeros(4, np.int64)
         self.ring = np.zeros((_SMALLEST, 5), np.int64)
         self.table = np.zeros(2 * _SMALLEST, np.int64)
         self.units = np.zeros((2 * _SMALLEST, 2), np.int64)
@@ -257,15 +294,19 @@ class Recent:
     def __len__(self) -> int:
         return int(self.state[HEAD] - self.state[TAIL])
 
-    def insert(self, events: Words, n: int, notes: Words, noted: int) -> tuple[int, int]:
+    def insert(self, events: Words, n: int, notes: Words, noted: int, bound: int) -> tuple[int, int]:
         """Insert the first n of `events` (m, 5). Afterwards the first k are the new ones. Returns k and how many notes.
 
-        `notes` (3 columns, room for n more) says of duplicates and reused ids: fact, time, what.
+        `notes` (4 columns, room for n more) says of duplicates and reused ids too. Those before `bound` (ms UTC) are
+        not kept: no exposure claims them any more.
         """
         self._reserve(n)
         state, ring = self.state, self.ring
         marks = np.empty((n, 2), np.int64)
         fresh, noted, _ = _insert(events, n, ring, self.table, self.units, state, self.minute, marks, notes, noted)
+        if noted:
+            self._reserve(noted)
+            _keep_notes(notes, noted, self.ring, self.units, state, bound)
         return fresh, noted
 
     def expire(self, bound: int) -> None:
@@ -299,7 +340,7 @@ class Recent:
         n = len(events)
         recent.ring = np.zeros((_power_of_two(n + n // 4), 5), np.int64)
         recent.ring[:n] = events
-        recent.ring[:n, LINK] &= FACTS - 1
+        recent.ring[:n, LINK] &= NOTED | (FACTS - 1)
         recent.table = np.zeros(2 * len(recent.ring), np.int64)
         recent.units = np.zeros((_power_of_two(2 * len(np.unique(events[:, UNIT]))), 2), np.int64)
         recent.state[HEAD] = n

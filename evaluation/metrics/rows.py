@@ -34,7 +34,7 @@ class Rows(NamedTuple):
     exposure_count: int
     events: Words  # (n, 5): time, id, value, unit, fact
     event_count: int
-    notes: Words  # (2n, 3): fact, time, what
+    notes: Words  # (2n, 4): fact, time, what, unit
     note_count: int
     counted: Words  # (runs, 4): see EXPOSURES
 
@@ -92,8 +92,7 @@ def _sort(  # noqa: PLR0917
                 return _BAD_CODE, i, 0, 0, 0
             fact = facts[code[i]]
             if late or kind[i] & _UNUSABLE:
-                notes[noted, 0], notes[noted, 1] = fact, time[i]
-                notes[noted, 2] = recent.LATE if late else recent.UNUSABLE
+                recent.put_note(notes, noted, fact, time[i], recent.LATE if late else recent.UNUSABLE, unit[i])
                 noted += 1
             else:
                 events[happened, recent.TIME] = time[i]
@@ -120,7 +119,7 @@ def sort(batch: pa.RecordBatch, header: Header, floors: Words, bound: int, arms:
     """
     n = batch.num_rows
     source, offset, kind, code, unit, time, name, value = (column.to_numpy() for column in batch.columns)
-    exposures, events, notes = (np.empty((rows, width), np.int64) for rows, width in ((n, 6), (n, 5), (2 * n, 3)))
+    exposures, events, notes = (np.empty((rows, width), np.int64) for rows, width in ((n, 6), (n, 5), (2 * n, 4)))
     counted = np.zeros((len(arms), 4), np.int64)
     fault, row, shown, happened, noted = _sort(
         source,

@@ -34,7 +34,7 @@ from evaluation.metrics.members import (
     Memory,
 )
 from evaluation.metrics.past import Past
-from evaluation.metrics.recent import TAIL, Recent, Words, refill
+from evaluation.metrics.recent import NOTES, TAIL, Recent, Words, refill
 from evaluation.metrics.rows import EXPOSURES, FORCED, INACTIVE, LATE
 from schemas.aggregate import Aggregate, ArmCount, MetricHealth, Sums
 from schemas.catalog import Breakdown
@@ -358,7 +358,10 @@ class Run:
         at = 0
         while (at := members.count(events, at, n, self._store(), self.measures, self.ends, found)) < n:
             self._grow_pending(n - at)
-        members.note(notes, noted, self.measures, self.started, self.tallies, self.counts)
+        if noted:
+            found = np.empty(noted, np.int64)
+            members.find_noted(notes, noted, self._store(), self.measures, found)
+            members.note(notes, noted, self._store(), self.measures, self.ends, found)
 
     def expire(self, bound: int) -> None:
         """What is before `bound` (ms UTC) is complete."""
@@ -548,7 +551,7 @@ def _measures(columns: list[Column], fact_number: FactNumbers, breakdowns: Words
 
 
 def _memory(recent: Recent) -> Memory:
-    return Memory(recent.ring, int(recent.state[TAIL]), recent.units)
+    return Memory(recent.ring, int(recent.state[TAIL]), recent.units, int(recent.state[NOTES]))
 
 
 def _told(place: tuple[str, int, str, int, str], segment: str, n: int, nonzero: int, *numbers: list[int]) -> Sums:

@@ -51,7 +51,7 @@ COLUMNS: dict[str, dict[str, pa.DataType]] = {
         "factor": N,
         "cap": N,
     },
-    "runs": {"run": S, "started": N, "ends": N},
+    "runs": {"run": S, "ends": N},
 }
 
 Row = tuple[Any, ...]
@@ -86,7 +86,7 @@ def definitions(runs: Iterable[RunInForce], horizon: int) -> dict[str, list[Row]
     """The tables `metrics`, `variables` and `runs`: what the documents in force say."""
     tables: dict[str, list[Row]] = {"metrics": [], "variables": [], "runs": []}
     for run in runs:
-        tables["runs"].append((run.key, run.started, _ends(run, horizon)))
+        tables["runs"].append((run.key, _ends(run, horizon)))
         for key, metric in run.metrics.items():
             cuped = metric.definition.cuped
             width = max(1, parse_duration(cuped.lookback) // 14) if cuped else None

@@ -40,9 +40,16 @@ moved AS (
     SELECT run, unit FROM shown ANTI JOIN jumpers USING (run, unit)
     GROUP BY run, unit HAVING count(DISTINCT variant) > 1
 ),
-read AS (SELECT DISTINCT run, metric, unnest(facts) AS fact FROM variables),
+entered AS (SELECT run, unit, min(time) AS entry FROM shown GROUP BY ALL), -- jumpers too
+watched AS ( -- the stretch of time in which a unit's events of a fact concern a metric of a run
+    SELECT e.run, m.metric, f.fact, e.unit, e.entry AS since,
+        least(e.entry + coalesce(m.span, 1::BIGINT << 60), coalesce(r.ends, 1::BIGINT << 60)) AS until
+    FROM entered e JOIN metrics m ON m.run = e.run AND e.entry >= m.since JOIN runs r ON r.run = e.run
+    JOIN (SELECT DISTINCT run, metric, unnest(facts) AS fact FROM variables) f
+        ON f.run = m.run AND f.metric = m.metric
+),
 pairs AS (
-    SELECT fact, time, lag(time) OVER (PARTITION BY fact, unit, id ORDER BY time) AS before FROM happened
+    SELECT fact, unit, id, time, lag(time) OVER (PARTITION BY fact, unit, id ORDER BY time) AS before FROM happened
 ),
 counted AS (
     SELECT run, NULL AS metric, 'exposures' AS what, count(*) AS x FROM shown GROUP BY run
@@ -53,17 +60,20 @@ counted AS (
     UNION ALL SELECT run, NULL, 'jumpers', count(DISTINCT unit) FROM jumpers GROUP BY run
     UNION ALL SELECT run, NULL, 'reassigned', count(*) FROM moved GROUP BY run
     UNION ALL SELECT run, NULL, concat_ws('/', 'units', allocation, variant), count(*) FROM members GROUP BY ALL
-    UNION ALL SELECT r.run, NULL, 'pairs', count(*) FROM pairs p JOIN runs r ON p.time // $minute * $minute >= r.started
-        WHERE p.time // $minute = p.before // $minute AND p.fact IN (SELECT fact FROM read WHERE run = r.run) GROUP BY r.run
+    UNION ALL SELECT run, NULL, 'pairs', count(DISTINCT (p.fact, p.unit, p.id, p.time)) FROM pairs p JOIN watched w
+        ON w.fact = p.fact AND w.unit = p.unit AND p.time >= w.since AND p.time < w.until
+        WHERE p.time // $minute = p.before // $minute GROUP BY run
     UNION ALL SELECT run, metric, 'events', sum(events) FROM covered GROUP BY ALL
     UNION ALL SELECT run, metric, 'withheld', count(*) FROM covered WHERE withheld GROUP BY ALL
     UNION ALL SELECT run, metric, 'looked back', count(*) FROM covered WHERE looked_back GROUP BY ALL
-    UNION ALL SELECT m.run, m.metric, 'late', count(*) FROM metrics m JOIN read USING (run, metric)
-        JOIN events e ON e.fact = read.fact AND e.time >= m.since AND e.late GROUP BY ALL
-    UNION ALL SELECT m.run, m.metric, 'unusable', count(*) FROM metrics m JOIN read USING (run, metric)
-        JOIN events e ON e.fact = read.fact AND e.time >= m.since AND e.unusable AND NOT e.late GROUP BY ALL
-    UNION ALL SELECT m.run, m.metric, 'duplicates', sum(e.repeats) FROM metrics m JOIN read USING (run, metric)
-        JOIN happened e ON e.fact = read.fact AND e.time >= m.since GROUP BY ALL
+    UNION ALL SELECT w.run, w.metric, 'late', count(*) FROM watched w
+        JOIN events e ON e.fact = w.fact AND e.unit = w.unit AND e.time >= w.since AND e.time < w.until
+        WHERE e.late GROUP BY ALL
+    UNION ALL SELECT w.run, w.metric, 'unusable', count(*) FROM watched w
+        JOIN events e ON e.fact = w.fact AND e.unit = w.unit AND e.time >= w.since AND e.time < w.until
+        WHERE e.unusable AND NOT e.late GROUP BY ALL
+    UNION ALL SELECT w.run, w.metric, 'duplicates', sum(e.repeats) FROM watched w
+        JOIN happened e ON e.fact = w.fact AND e.unit = w.unit AND e.time >= w.since AND e.time < w.until GROUP BY ALL
 )
 SELECT 'sums' AS what, run, metric, version, reading, allocation, variant, segment, i, j, x::VARCHAR FROM sums
 WHERE x <> 0

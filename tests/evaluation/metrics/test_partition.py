@@ -181,9 +181,53 @@ def test_the_same_id_with_another_time_is_another_event_and_told(log, make):
 def test_times_of_one_id_in_another_minute_are_not_told(log, make):
     assert log.horizon == 100  # which a minute is too, where the horizon is shorter than that
 
-    log.send(*(make.event(1, time, name=7) for time in (400, 11, 99, 101, 512)))
+    log.send(make.exposure(1, 10), *(make.event(1, time, name=7) for time in (400, 11, 99, 101, 512)))
 
     assert log.aggregate().duplicate_ids == 1
+
+
+@pytest.mark.parametrize("first", ["exposure", "events"])
+def test_a_run_tells_what_concerns_its_own_units_events_and_no_others(make, first):
+    """Two runs share a metric: unit 1 is in one, unit 2 in the other, unit 3 in none; a third run has no units."""
+    runs = [make.run(key, [make.metric("m")]) for key in ("exp-1", "exp-2", "exp-3")]
+    log = make.Log(make.catalog(5, runs))
+    exposures = [make.exposure(1, 10, arm=0), make.exposure(2, 10, arm=4)]
+    events = [
+        event
+        for unit in (1, 2, 3)
+        for event in (
+            make.event(unit, 20, name=7),
+            make.event(unit, 20, name=7),
+            make.event(unit, 21, name=7),
+            make.event(unit, 22, kind=Kind.LATE),
+            make.event(unit, 23, kind=Kind.UNUSABLE),
+            make.event(unit, 9, kind=Kind.UNUSABLE),  # before it entered
+            make.event(unit, 310, kind=Kind.UNUSABLE),  # after its window
+        )
+    ]
+    log.send(*(exposures if first == "exposure" else events))
+
+    log.partition = Partition.load(log.partition.save())
+    log.send(*(events if first == "exposure" else exposures))
+
+    for aggregate in log.partition.aggregates():
+        (health,) = aggregate.metrics
+        told = health.events, health.duplicates, health.late, health.unusable, aggregate.duplicate_ids
+        assert told == ((0,) * 5 if aggregate.run == "exp-3" else (2, 1, 1, 1, 1))
+
+
+def test_what_was_noted_moves_with_the_entry(log, make):
+    notes = [make.event(1, time, kind=Kind.UNUSABLE, name=time) for time in (5, 20, 305, 315)]
+    log.send(*notes, make.exposure(1, 10))
+    assert log.health().unusable == 2
+
+    log.send(make.exposure(1, 4))
+    assert log.health().unusable == 2
+
+    log.send(make.exposure(1, 16, arm=1))  # a jumper
+    log.send(make.exposure(1, 2), make.event(1, 3, kind=Kind.UNUSABLE))
+    assert log.aggregate().jumpers == 1
+    assert log.health().unusable == 3
 
 
 def test_a_total_of_two_to_the_47_is_withheld_as_long_as_it_lasts(revenue, make):
@@ -269,6 +313,7 @@ def test_every_catalog_version_on_the_way_is_adopted(make):
     ]
     log = make.Log(*catalogs)
     log.send(make.exposure(1, 10), make.event(1, 11, kind=Kind.LATE), catalog=5)
+    log.send(clock=500, catalog=5)  # until it is forgotten what the event was
 
     log.send(catalog=7)
 
@@ -415,11 +460,11 @@ def test_the_clock_waits_for_a_source_that_has_none(log):
 
 
 def test_a_record_behind_the_clock_is_late_whatever_it_says(log, make):
-    log.send(clock=500)
+    log.send(make.exposure(3, 300), clock=500)
 
-    log.send(make.exposure(1, 399), make.exposure(2, 400), make.event(2, 399), make.event(2, 400))
+    log.send(make.exposure(1, 399), make.exposure(2, 400), make.event(2, 400), make.event(3, 399))
 
-    assert log.sums() == {(0, "a"): (1, 1, 1, 1)}
+    assert log.sums() == {(0, "a"): (2, 1, 1, 1)}
     assert (log.aggregate().late, log.health().late) == (1, 1)
 
 
