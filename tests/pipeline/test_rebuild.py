@@ -8,12 +8,15 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 from evaluation import lifecycle
 from evaluation.assignment.routing import assign
 from evaluation.catalog import History
 from evaluation.metrics.partition import Partition
 from pipeline.archive import Archive, ArchiveGapError, chain
+from pipeline.checkpoints import Checkpoints
+from pipeline.cli import command
 from pipeline.demo.visitors import Visitors
 from pipeline.documents import read_documents
 from pipeline.editing import changes
@@ -22,11 +25,11 @@ from pipeline.gathering import Gathering
 from pipeline.rebuild import Log, Logs, Rebuild
 from pipeline.settings import Settings
 from schemas.aggregate import Aggregate
-from schemas.catalog import KINDS, Document, Spec
+from schemas.catalog import KINDS, Document, FlagState, Spec
 from schemas.logs import Gap
 from schemas.logs import Logs as NamedLogs
 from schemas.records import Headers, Records
-from schemas.topics import EVENTS, EXPOSURES, UNITS
+from schemas.topics import CATALOG, EVENTS, EXPOSURES, UNITS
 from schemas.units import decode_units
 from tests.end_to_end import shop
 
@@ -106,8 +109,10 @@ def life(lived: Life, tmp_path: Path) -> Life:
 def _live(directory: Path) -> Life:
     made = Life(directory / "archive")
     documents = shop.write_documents(directory / "documents")
-    _catalog(made.history, documents)
     archive = Archive(made.directory, 3_000, max_records=400)
+    for offset, (time, value) in enumerate(_catalog(made.history, documents)):
+        archive.append(_records((CATALOG, 0), offset, [value], time))
+    archive.advance(CATALOG, 0, START + 1_000 * SECONDS)
     chance = random.Random(5)
     visitors = Visitors(made.history.newest.flags, seed=3, start=START, records_per_second=150, horizon_ms=HORIZON)
     sent: dict[Key, list[Records]] = {source: [] for source in SOURCES}
@@ -148,28 +153,33 @@ def _live(directory: Path) -> Life:
     return made
 
 
-def _catalog(history: History, documents: Path) -> None:
+def _catalog(history: History, documents: Path) -> list[tuple[int, bytes]]:
     """Metrics of every type; two experiments that run, one of which is completed, and a third one later."""
-    for change in changes(read_documents(documents), history):
+    made = [
         _append(history, change.spec, change.key, START - 5_000)
+        for change in changes(read_documents(documents), history)
+    ]
     for key, seconds in (("every-metric", -4), ("own-exposure", -4), ("every-device", 9)):
-        _append(history, lifecycle.start(_state(history, key), 2, salt=key), key, START + seconds * 1_000)
-    _append(history, lifecycle.complete(_state(history, "own-exposure"), 3), "own-exposure", START + 10_000)
+        made.append(_append(history, lifecycle.start(_state(history, key), 2, salt=key), key, START + seconds * 1_000))
+    completed = lifecycle.complete(_state(history, "own-exposure"), 3)
+    return [*made, _append(history, completed, "own-exposure", START + 10_000)]
 
 
-def _state(history: History, key: str) -> object:
+def _state(history: History, key: str) -> FlagState:
     state = history.state_of(key)
     assert state
     return state
 
 
-def _append(history: History, spec: Spec, key: str, time: int) -> None:
+def _append(history: History, spec: Spec, key: str, time: int) -> tuple[int, bytes]:
     kind = KINDS[type(spec)]
     base = history.newest.version_of(kind, key)
     raw = msgspec.Raw(msgspec.json.encode(spec))
     document = Document(kind=kind, key=key, version=base + 1, base=base, author="-", time=0, reason="-", spec=raw)
-    history.append(history.newest.offset, time, msgspec.json.encode(document))
+    value = msgspec.json.encode(document)
+    history.append(history.newest.offset, time, value)
     assert not history.rejected
+    return time, value
 
 
 def _said(visitors: Visitors, now: int) -> dict[Key, list[bytes | None]]:
@@ -184,7 +194,7 @@ def _said(visitors: Visitors, now: int) -> dict[Key, list[bytes | None]]:
 
 
 def _records(source: Key, begin: int, values: list[bytes | None], time: int) -> Records:
-    """Some of several messages, which a header says."""
+    """Every fifth record may hold several messages, as a header says."""
     many: Headers = (("content-type", b"application/x-ndjson"),)
     length = np.array([-1 if value is None else len(value) for value in values], np.int64)
     size = np.maximum(length, 0)
@@ -198,7 +208,7 @@ def _records(source: Key, begin: int, values: list[bytes | None], time: int) -> 
         start=np.cumsum(size) - size,
         length=length,
         data=memoryview(b"".join(value or b"" for value in values)),
-        headers={row: many for row in range(0, len(values), 5) if source[0] != UNITS},
+        headers={row: many for row in range(0, len(values), 5) if source[0] in {EXPOSURES, EVENTS}},
     )
 
 
@@ -366,3 +376,30 @@ def test_another_horizon_is_refused(life: Life) -> None:
 
     with pytest.raises(PeekproofError, match="give every stage the one that the deployment began with"):
         list(life.rebuild().states())
+
+
+def test_the_command_puts_the_states_in_the_place_of_checkpoints_even_without_kafka(life: Life) -> None:
+    data = life.directory.parent
+    settings = msgspec.structs.replace(life.settings, data=data, bootstrap_servers="127.0.0.1:1")
+    checkpoints = Checkpoints(str(data / "checkpoints"))
+    checkpoints.write(1, 10_000, b"of another version", "", "")
+
+    called = CliRunner().invoke(command, ["recover", "rebuild", "--json"], env=settings.environment())
+
+    assert called.exit_code == 0
+    assert "So the state is made of the archive alone" in called.stderr
+    told = msgspec.json.decode(called.stdout)
+    assert told["made_of"] == [UNITS]
+    for state in told["states"]:
+        newest = checkpoints.newest(state["partition"])
+        assert newest
+        assert newest.offset == state["offset"] == chain(life.directory, UNITS, state["partition"])[-1].end
+        assert newest.state == life.straight(state["partition"], newest.offset).save()
+
+
+def test_without_an_archive_the_command_says_where_it_looked(tmp_path: Path) -> None:
+    settings = Settings(data=tmp_path, bootstrap_servers="127.0.0.1:1")
+
+    called = CliRunner().invoke(command, ["recover", "rebuild"], env=settings.environment())
+
+    assert str(called.exception).startswith(f"there is no archive in '{tmp_path}/archive'; PEEKPROOF_DATA names")
