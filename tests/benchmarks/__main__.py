@@ -1,4 +1,4 @@
-"""Benchmarks: `make bench`, or `python -m tests.benchmarks [--records N] [--units N] [--json]`.
+"""Benchmarks: `make bench`, or `python -m tests.benchmarks [--records N] [--units N] [--events N] [--json]`.
 
 Figures are ratios within one run, CPU time beside wall time. Each part that wants Kafka starts a broker of its own,
 whatever PEEKPROOF_BOOTSTRAP_SERVERS says. Nothing here is a test.
@@ -8,19 +8,22 @@ import json
 
 import click
 
-from tests.benchmarks import engine, looks, serving, throughput, units
+from tests.benchmarks import engine, looks, rebuild, serving, throughput, units
 
 
 @click.command()
 @click.option(
-    "--part", type=click.Choice(["throughput", "looks", "engine", "http", "units"]), help="That alone; else all."
+    "--part",
+    type=click.Choice(["throughput", "looks", "engine", "http", "units", "rebuild"]),
+    help="That alone; else all.",
 )
 @click.option(
     "--records", type=int, default=2_000_000, show_default=True, help="That go through each of the pipelines."
 )
 @click.option("--units", "most", type=int, default=10_000_000, show_default=True, help="At most, in the unit store.")
+@click.option("--events", type=int, default=10_000_000, show_default=True, help="In the archive of `rebuild`.")
 @click.option("--json", "as_json", is_flag=True, help="The figures, as JSON.")
-def main(part: str | None, records: int, most: int, as_json: bool) -> None:
+def main(part: str | None, records: int, most: int, events: int, as_json: bool) -> None:
     """Measure, and print what came out."""
     parts = {
         "throughput": (lambda: throughput.measure(records), throughput.show),
@@ -28,6 +31,7 @@ def main(part: str | None, records: int, most: int, as_json: bool) -> None:
         "engine": (engine.measure, engine.show),
         "http": (serving.measure, serving.show),
         "units": (lambda: units.measure(most), units.show),
+        "rebuild": (lambda: rebuild.measure(events), rebuild.show),
     }
     measured = {}
     for name in [part] if part else parts:
