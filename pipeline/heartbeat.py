@@ -12,6 +12,7 @@ import msgspec
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
+from pipeline.connection import explain
 from pipeline.errors import PeekproofError
 from pipeline.producer import create_producer
 from pipeline.settings import Settings
@@ -42,7 +43,7 @@ class Heartbeat:
 
     async def end(self, error: BaseException | None = None) -> None:
         """Say that the worker ends, and what ended it. Raises nothing: what is wrong is told already."""
-        text = _sentence(error)[:LONGEST] if error else None
+        text = (explain(self._settings, error) or f"{type(error).__name__}: {error}")[:LONGEST] if error else None
         health = msgspec.structs.replace(self._health(), ended=True, error=text)
         sending = asyncio.create_task(self._send(msgspec.json.encode(health)))
         await asyncio.wait({sending}, timeout=PATIENCE)
@@ -63,7 +64,3 @@ class Heartbeat:
             cpu_seconds=round(usage.ru_utime + usage.ru_stime, 3),
             peak_memory=usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024),
         )
-
-
-def _sentence(error: BaseException) -> str:
-    return str(error) if isinstance(error, PeekproofError) else f"{type(error).__name__}: {error}"

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import duckdb
 
-from pipeline.doctor.finding import Finding, ago
+from pipeline.doctor.finding import Finding, ago, several
 from pipeline.doctor.sight import Sight
 from pipeline.errors import PeekproofError
 from pipeline.owner import OwnerError
@@ -36,6 +36,10 @@ def check(sight: Sight) -> Iterator[Finding]:
             yield Finding(AREA, "ok" if is_well else "warning", told, None if is_well else COMMAND)
     else:
         yield Finding(AREA, "ok", f"there is none at {path}; the stage `storage` makes it where it runs")
+    aside = sorted((sight.settings.data / "store").glob("damaged-*"))
+    if aside:
+        told = f"a store that was damaged is set aside: {several([str(place) for place in aside], 'of them')}; "
+        yield Finding(AREA, "warning", f"{told}delete what nobody looks into")
     try:
         sight.stored()
     except OwnerError:

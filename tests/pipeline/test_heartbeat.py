@@ -9,6 +9,7 @@ import pytest
 
 from pipeline.errors import PeekproofError
 from pipeline.heartbeat import LONGEST, PATIENCE, Heartbeat
+from pipeline.liveness import Liveness
 from pipeline.reading import read_topic
 from pipeline.settings import Settings
 from pipeline.stages.significance import Significance
@@ -42,7 +43,7 @@ def test_a_worker_that_cannot_start_says_so(deployment: Settings) -> None:
             raise PeekproofError("not today")
 
     async def start() -> None:
-        app = create_worker(Failing(deployment), deployment)
+        app = create_worker(Failing(deployment), deployment, Liveness(deployment))
         assert app.prepare is not None
         await app.prepare()
 
