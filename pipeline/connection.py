@@ -17,7 +17,8 @@ from aiokafka.conn import collect_hosts, create_conn
 from aiokafka.protocol.metadata import MetadataRequest
 
 from pipeline.errors import PeekproofError
-from pipeline.settings import PROTOCOLS, Settings
+from pipeline.settings import OAUTH, PROTOCOLS, Settings
+from pipeline.tokens import TokenError
 
 
 class UnreachableError(PeekproofError):
@@ -154,6 +155,10 @@ async def _ask(settings: Settings, address: Address) -> list[Address]:
         answer = await connection.send(MetadataRequest([]))  # the first request that a broker has to authorize
     finally:
         connection.close()
+    if (
+        not answer.brokers and settings.sasl_mechanism == OAUTH
+    ):  # aiokafka takes the refusal for a challenge, and goes on
+        raise errors.SaslAuthenticationFailed("the token was refused")
     return [(host, port) for _, host, port, *_ in answer.brokers]
 
 
@@ -225,8 +230,22 @@ def _text(error: Exception) -> str:
     return f"{type(error).__name__}: {said}" if isinstance(said, str) else type(error).__name__
 
 
-def _remedy(settings: Settings, error: Exception) -> str:
+def _remedy(settings: Settings, error: Exception) -> str:  # noqa: PLR0911 (one for each cause)
+    is_by_token = settings.sasl_mechanism == OAUTH
     match error:
+        case TokenError() if settings.sasl_oauth_aws_region:
+            return "see whether AWS's tools find credentials here, and the region is right"
+        case TokenError():
+            return (
+                "check PEEKPROOF_SASL_OAUTH_URL, PEEKPROOF_SASL_OAUTH_CLIENT_ID "
+                f"('{settings.sasl_oauth_client_id}'), PEEKPROOF_SASL_OAUTH_CLIENT_SECRET and "
+                "PEEKPROOF_SASL_OAUTH_CAFILE"
+            )
+        case errors.SaslAuthenticationFailed() | errors.KafkaConnectionError() if is_by_token:
+            return (
+                "see whether the brokers accept such tokens: their issuer, audience and scope "
+                f"(PEEKPROOF_SASL_OAUTH_SCOPE), and PEEKPROOF_SECURITY_PROTOCOL ({settings.security_protocol})"
+            )
         case errors.SaslAuthenticationFailed() | errors.UnsupportedSaslMechanismError():
             return (
                 f"check PEEKPROOF_SASL_USERNAME ('{settings.sasl_username}'), PEEKPROOF_SASL_PASSWORD and "

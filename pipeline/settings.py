@@ -22,10 +22,13 @@ from schemas.duration import parse_duration
 if TYPE_CHECKING:
     from faust.types.auth import CredentialsT
 
+    from pipeline.tokens import Provider
+
 FILE = Path("configs/peekproof.toml")
 PROTOCOLS = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
 READERS = ("owner", "group", "everybody")
-MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
+OAUTH = "OAUTHBEARER"
+MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", OAUTH)
 BOOTSTRAP_TIMEOUT_MS = 10_000  # they have answered just before
 
 
@@ -60,24 +63,18 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     sasl_mechanism: str | None = None
     sasl_username: str | None = None
     sasl_password: Secret | None = None
+    sasl_oauth_url: str | None = None
+    sasl_oauth_client_id: str | None = None
+    sasl_oauth_client_secret: Secret | None = None
+    sasl_oauth_scope: str | None = None
+    sasl_oauth_cafile: Path | None = None
+    sasl_oauth_aws_region: str | None = None
     ssl_cafile: Path | None = None
     ssl_certfile: Path | None = None
     ssl_keyfile: Path | None = None
 
     def __post_init__(self) -> None:
-        for group, of_protocol in (("sasl_", self._has_sasl), ("ssl_", self._has_tls)):
-            for name in _PARSERS:
-                given = getattr(self, name, None) is not None
-                if name.startswith(group) and given and not of_protocol:
-                    raise PeekproofError(
-                        f"{name} is set, but security_protocol is {self.security_protocol}, which makes no use of it; "
-                        f"choose a protocol that does ({', '.join(PROTOCOLS)}) or leave {name} out"
-                    )
-                if name.startswith(group) and group == "sasl_" and of_protocol and not given:
-                    raise PeekproofError(
-                        f"security_protocol is {self.security_protocol}, which needs {name}; "
-                        f"set it in the settings file or as {_variable(name)}"
-                    )
+        self._check_security()
         if self.tolerance > self.horizon:
             raise PeekproofError(
                 f"tolerance is {self.tolerance} ms, but horizon is {self.horizon} ms: a run would become final before "
@@ -85,6 +82,40 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             )
         if self.ssl_keyfile is not None and self.ssl_certfile is None:
             raise PeekproofError("ssl_keyfile is the key of a certificate: set ssl_certfile too, or leave it out")
+
+    def _check_security(self) -> None:
+        """Every setting that is given is used, and every one that is used is given."""
+        chosen, needed, used = f"security_protocol is {self.security_protocol}", set[str](), set[str]()
+        if self._has_tls:
+            used |= {"ssl_cafile", "ssl_certfile", "ssl_keyfile"}
+        if self._has_sasl:
+            needed = {"sasl_mechanism"}
+        if self._has_sasl and self.sasl_mechanism is not None:
+            chosen = f"sasl_mechanism is {self.sasl_mechanism}"
+            if self.sasl_mechanism != OAUTH:
+                needed |= {"sasl_username", "sasl_password"}
+            elif self.sasl_oauth_aws_region is not None:
+                chosen += " by AWS"
+                needed |= {"sasl_oauth_aws_region"}
+            else:
+                needed |= {"sasl_oauth_url", "sasl_oauth_client_id", "sasl_oauth_client_secret"}
+                used |= {"sasl_oauth_scope", "sasl_oauth_cafile"}
+        for name in _PARSERS:
+            is_given = getattr(self, name) is not None
+            if name.startswith(("sasl_", "ssl_")) and is_given and name not in needed | used:
+                why = (
+                    chosen
+                    if self._has_sasl and name.startswith("sasl_")
+                    else f"security_protocol is {self.security_protocol}"
+                )
+                raise PeekproofError(
+                    f"{name} is set, but {why}, which makes no use of it; "
+                    f"choose one that does ({', '.join(PROTOCOLS)}; {', '.join(MECHANISMS)}) or leave {name} out"
+                )
+            if name in needed and not is_given:
+                raise PeekproofError(
+                    f"{chosen}, which needs {name}; set it in the settings file or as {_variable(name)}"
+                )
 
     @classmethod
     def read(cls, environment: Mapping[str, str] = os.environ) -> Self:
@@ -161,19 +192,30 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     def aiokafka_arguments(self) -> dict[str, Any]:
         """Where and how an aiokafka client connects."""
-        return self._arguments() | {"bootstrap_servers": self.servers()}
+        arguments = self._arguments() | {"bootstrap_servers": self.servers()}
+        if self.sasl_mechanism == OAUTH:
+            arguments["sasl_oauth_token_provider"] = self._token_provider()
+        return arguments
 
     def kafka_python_arguments(self) -> dict[str, Any]:
         """Where and how a kafka-python client connects."""
-        return self._arguments() | {
+        arguments = self._arguments() | {
             "bootstrap_servers": self.servers().split(","),
             "bootstrap_timeout_ms": BOOTSTRAP_TIMEOUT_MS,
         }
+        if self.sasl_mechanism == OAUTH:
+            from pipeline.tokens import provider_of_kafka_python, tokens_of  # noqa: PLC0415 (slow to import)
+
+            arguments["sasl_oauth_token_provider"] = provider_of_kafka_python(tokens_of(self))
+        return arguments
 
     def faust_broker_credentials(self) -> "CredentialsT | None":
         """How a Faust app connects: its setting `broker_credentials`."""
-        from faust.auth import SASLCredentials, SSLCredentials  # noqa: PLC0415 (slow to import)
+        from faust.auth import OAuthCredentials, SASLCredentials, SSLCredentials  # noqa: PLC0415 (slow to import)
 
+        if self.sasl_mechanism == OAUTH:
+            context = self._ssl_context() if self._has_tls else None
+            return OAuthCredentials(oauth_cb=self._token_provider(), ssl_context=context)
         if self._has_sasl:
             return SASLCredentials(
                 username=self.sasl_username,
@@ -187,11 +229,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         arguments: dict[str, Any] = {"security_protocol": self.security_protocol}
         if self._has_sasl:
             arguments["sasl_mechanism"] = self.sasl_mechanism
+        if self._has_sasl and self.sasl_mechanism != OAUTH:
             arguments["sasl_plain_username"] = self.sasl_username
             arguments["sasl_plain_password"] = str(self.sasl_password)
         if self._has_tls:
             arguments["ssl_context"] = self._ssl_context()
         return arguments
+
+    def _token_provider(self) -> "Provider":
+        from pipeline.tokens import Provider, tokens_of  # noqa: PLC0415 (slow to import)
+
+        return Provider(tokens_of(self))
 
     def _ssl_context(self) -> ssl.SSLContext:
         try:
@@ -236,6 +284,12 @@ def _port(text: str) -> int:
     return int(text)
 
 
+def _url(text: str) -> str:
+    if not re.fullmatch(r"https?://[^\s/]+(/\S*)?", text):
+        raise ValueError("write the address of the token endpoint: https://…")
+    return text
+
+
 def _one_of(*choices: str) -> Callable[[str], str]:
     def parse(text: str) -> str:
         if text not in choices:
@@ -262,6 +316,12 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
     "sasl_mechanism": _one_of(*MECHANISMS),
     "sasl_username": str,
     "sasl_password": Secret,
+    "sasl_oauth_url": _url,
+    "sasl_oauth_client_id": str,
+    "sasl_oauth_client_secret": Secret,
+    "sasl_oauth_scope": str,
+    "sasl_oauth_cafile": Path,
+    "sasl_oauth_aws_region": str,
     "ssl_cafile": Path,
     "ssl_certfile": Path,
     "ssl_keyfile": Path,
