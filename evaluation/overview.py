@@ -1,6 +1,6 @@
 """Overview: what people ask about flags. Where each stands, how it came there, and which are stale."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from itertools import zip_longest
 from typing import Any
 
@@ -9,10 +9,11 @@ import msgspec
 from evaluation.catalog import Catalog, FlagInForce, History, Version, decode_spec, winner_of
 from evaluation.consequences import differing
 from evaluation.lifecycle import steps_between
-from evaluation.rules import parse_date
+from evaluation.rules import did_you_mean, parse_date
 from schemas.catalog import FlagState
 
 DAY_MS = 86_400_000
+TO_A_LOOK = ("assignment", "aggregation", "significance")  # the stages through which it comes
 PERMANENT = "permanent"  # a tag: this flag is meant to stand where it stands, as a kill switch is
 
 
@@ -94,6 +95,30 @@ def summaries(catalog: Catalog, now: int, experiments_only: bool = False) -> lis
     """All flags by key, but the deleted ones."""
     flags = (flag for _, flag in sorted(catalog.flags.items()) if flag.removed != "deleted")
     return [summary(flag, now) for flag in flags if flag.definition.metrics or not experiments_only]
+
+
+def without_look(flag: FlagInForce, run: str | None, working: Collection[str]) -> str:
+    """Why there is no look at a run of the flag, its newest unless it is said which, and what comes next.
+
+    `working` are the stages on which somebody works.
+    """
+    key, runs = flag.definition.key, [each.key for each in flag.runs]
+    if not flag.definition.metrics:
+        return f"'{key}' is a flag without metrics, which has no results"
+    if run is not None and run not in runs:
+        return f"'{key}' has no run '{run}'; {did_you_mean(run, runs)}"
+    if not runs:
+        return f"'{key}' has not started; `peekproof experiment start {key}` begins a run"
+    asked = run or runs[-1]
+    stands = "runs" if asked == runs[-1] and flag.status == "running" and not flag.removed else "is over"
+    if idle := [stage for stage in TO_A_LOOK if stage not in working]:
+        return (
+            f"{key}/{asked} {stands}, and has no look yet: nobody works on {', '.join(idle)}; "
+            "`peekproof up` starts every stage, and `peekproof doctor` says what ended one"
+        )
+    return (
+        f"{key}/{asked} {stands}, and has no look yet: the first one follows as soon as the stages have read its start"
+    )
 
 
 def overdue(flag: FlagInForce, now: int) -> str | None:

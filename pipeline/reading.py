@@ -1,7 +1,7 @@
 """Reading: the records of a topic, from its start, without a group. For commands; the stages have the follower."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -14,8 +14,11 @@ if TYPE_CHECKING:
     from kafka.consumer.fetcher import ConsumerRecord
 
 
-def read_topic(settings: Settings, topic: str, follow: bool = False) -> Iterator["ConsumerRecord"]:
-    """Every record that the topic holds now, each partition in order; with `follow`, then those that come.
+def read_topic(
+    settings: Settings, topic: str, follow: bool = False, caught_up: Callable[[], None] = lambda: None
+) -> Iterator["ConsumerRecord"]:
+    """Every record that the topic holds now, each partition in order; then `caught_up` is called, and with `follow`
+    those that come follow.
 
     Raises PeekproofError where Kafka doesn't let us in, or no longer does, and where the topic doesn't exist.
     """
@@ -40,7 +43,14 @@ def read_topic(settings: Settings, topic: str, follow: bool = False) -> Iterator
             consumer.seek_to_beginning(*places)
             ends = consumer.end_offsets(places)
             heard = monotonic()
-            while follow or any((consumer.position(place, timeout_ms=500) or 0) < ends[place] for place in places):
+            is_behind = True
+            while True:
+                if is_behind:
+                    is_behind = any((consumer.position(place, timeout_ms=500) or 0) < ends[place] for place in places)
+                    if not is_behind:
+                        caught_up()
+                if not (is_behind or follow):
+                    return
                 found = consumer.poll(timeout_ms=500)
                 if found:
                     heard = monotonic()

@@ -1,7 +1,7 @@
 """`peekproof results`: the looks on the results topic."""
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import click
 from rich.console import Group, RenderableType
@@ -9,11 +9,14 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from evaluation.overview import without_look
 from evaluation.significance.look import decode_look
+from pipeline.catalog import read_catalog
 from pipeline.cli.terminal import Terminal, harmless
 from pipeline.reading import read_topic
 from pipeline.set_aside import SetAside
 from pipeline.settings import Settings
+from pipeline.stages import STAGES
 from schemas.look import Cell, Look
 from schemas.topics import RESULTS
 
@@ -25,7 +28,14 @@ RunKey = tuple[str, str]
 @click.option("--json", "as_json", is_flag=True, help="Every look as it was published, one per line.")
 def results(follow: bool, as_json: bool) -> None:
     """Show the newest look of every run; with --json, every look."""
-    looks = _looks(Settings.read(), follow)
+    settings = Settings.read()
+    looked: dict[RunKey, int] = {}
+
+    def caught_up() -> None:
+        if not (as_json and looked):  # else a program reads them, which has what it came for
+            _tell_without(settings, looked, as_json)
+
+    looks = _looks(settings, follow, looked, caught_up)
     try:
         if as_json:
             for _, value in looks:
@@ -41,8 +51,6 @@ def results(follow: bool, as_json: bool) -> None:
             newest = {(look.experiment, look.run): look for look, _ in looks}
             if newest:
                 Terminal(200).print(tables(newest.values()))
-            else:
-                click.echo("there are none yet; `peekproof experiment start KEY` begins a run")
     except KeyboardInterrupt:
         pass
 
@@ -94,17 +102,38 @@ def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.4g}"
 
 
-def _looks(settings: Settings, follow: bool) -> Iterator[tuple[Look, bytes]]:
-    """Each look that readers take (see schemas/look.py), and its bytes."""
-    last: dict[RunKey, int] = {}
+def _looks(
+    settings: Settings, follow: bool, last: dict[RunKey, int], caught_up: Callable[[], None]
+) -> Iterator[tuple[Look, bytes]]:
+    """Each look that readers take (see schemas/look.py), and its bytes; `last` gets each run's last number."""
     aside = SetAside(tell=lambda text: click.echo(harmless(text), err=True))
-    for record in read_topic(settings, RESULTS, follow):
+    for record in read_topic(settings, RESULTS, follow, caught_up):
         with aside.unless_ours(RESULTS, record.partition, record.offset):
             look = decode_look(record.value)
             run = (look.experiment, look.run)
             if look.look > last.get(run, 0):
                 last[run] = look.look
                 yield look, record.value or b""
+
+
+def _tell_without(settings: Settings, looked: Mapping[RunKey, int], is_aside: bool) -> None:
+    """Say of every run that is open and has no look what it waits for; to standard error, if that is aside."""
+    catalog = read_catalog(settings).newest
+    open_runs = [
+        flag
+        for _, flag in sorted(catalog.flags.items())
+        if flag.definition.metrics and flag.status == "running" and not flag.removed
+    ]
+    waiting = [flag for flag in open_runs if (flag.definition.key, flag.runs[-1].key) not in looked]
+    if waiting:
+        from pipeline.doctor.sight import Sight  # noqa: PLC0415 (slow to import)
+
+        heard = Sight(settings).heard()
+        working = [stage for stage in STAGES if heard.living(stage)]
+        for flag in waiting:
+            click.echo(harmless(without_look(flag, None, working)), err=is_aside)
+    elif not looked:
+        click.echo("there are none yet; `peekproof experiment start KEY` begins a run", err=is_aside)
 
 
 def _watch(looks: Iterator[tuple[Look, bytes]]) -> None:

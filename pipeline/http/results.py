@@ -45,9 +45,10 @@ class Glance(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Listed(Summary, frozen=True, kw_only=True):
-    """Where a flag stands, and what its newest look says; null: there is none."""
+    """Where a flag stands, and what its newest look says; null: there is none, and `awaited` says why."""
 
     look: Glance | None
+    awaited: str | None
 
 
 class Shown(Listed, frozen=True, kw_only=True):
@@ -209,14 +210,19 @@ async def _look(request: ReadRequest, backend: Backend, key: str, run: str | Non
 def _remembered(backend: Backend, key: str, run: str | None) -> Remembered:
     kept = backend.looks.of(key, run)
     if kept is None:
-        which = f"run '{run}' of '{key}'" if run else f"'{key}'"
-        raise NotFoundException(f"there are no results of {which}; `/api/1/overview` tells which experiments have some")
+        standing(backend, key)
+        flag = backend.catalog.history.newest.flags[key]
+        raise NotFoundException(overview.without_look(flag, run, backend.workers.stages))
     return kept
 
 
 def _listed(backend: Backend, flag: Summary) -> Listed:
     kept = backend.looks.of(flag.key, flag.run) if flag.run else None
-    return Listed(**msgspec.structs.asdict(flag), look=_glance(kept) if kept else None)
+    awaited = None
+    if kept is None and flag.metrics:
+        in_force = backend.catalog.history.newest.flags[flag.key]
+        awaited = overview.without_look(in_force, flag.run, backend.workers.stages)
+    return Listed(**msgspec.structs.asdict(flag), look=_glance(kept) if kept else None, awaited=awaited)
 
 
 class _Seen(msgspec.Struct):

@@ -28,6 +28,12 @@ class Workers(Collector):
             self._said[health.worker] = self._clock(), health
         self._forget()
 
+    @property
+    def stages(self) -> set[str]:
+        """Those on which somebody works."""
+        self._forget()
+        return {health.stage for _, health in self._said.values()}
+
     def collect(self) -> Iterator[Metric]:
         """The metrics of every worker, and of every partition by whoever spoke of it last."""
         self._forget()

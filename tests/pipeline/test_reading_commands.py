@@ -1,8 +1,13 @@
 """`peekproof results`, `dead-letters` and `replay` as a person uses them, on a real broker."""
 
 import json
+import os
 import random
+import subprocess
+import sys
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
@@ -16,8 +21,10 @@ from pipeline.errors import PeekproofError
 from pipeline.reading import headers_of, read_topic
 from pipeline.settings import Settings
 from schemas.dead_letter import DeadLetter, to_headers
-from schemas.topics import DEAD_LETTERS, EVENTS, RESULTS
+from schemas.health import WorkerHealth
+from schemas.topics import DEAD_LETTERS, EVENTS, HEALTH, RESULTS
 from tests.live import wait_for
+from tests.pipeline.shop import Shop
 
 Looks = Callable[..., list[tuple[int, int, int, bytes | None]]]
 BROKEN = DeadLetter(
@@ -178,6 +185,58 @@ def test_results_shows_the_newest_look_and_with_json_all_of_them_as_published(
     assert "look 2" not in table
     assert "site=[/shop]" in table
     assert printed.encode().splitlines() == [values[0], values[1], values[2], values[4]]
+
+
+def test_results_says_of_a_run_without_a_look_what_it_waits_for(
+    deployment: Settings, producer: KafkaProducer, looks: Looks, tmp_path: Path
+) -> None:
+    shop = Shop(tmp_path / "configs", deployment)
+    shop.apply()
+    assert "there are none yet" in shop.call("results").stdout  # it is a draft
+    shop.call("experiment", "start", "button")
+
+    nobody = shop.call("results").stdout
+    followed = start(["results", "--follow"], deployment)
+    assert followed.stdout is not None
+    line = followed.stdout.readline()
+    followed.terminate()
+    followed.wait()
+    with beating(deployment, producer, "assignment", "aggregation", "significance"):
+        working = shop.call("results").stdout
+        json_alone = shop.call("results", "--json")
+    (_, _, _, value), *_ = looks(1, 1)
+    producer.send(deployment.topic(RESULTS), value.replace(b'"checkout"', b'"button"'), b"button/exp-1").get()
+
+    without = "button/exp-1 runs, and has no look yet: "
+    assert nobody.startswith(f"{without}nobody works on assignment, aggregation, significance; `peekproof up` starts")
+    assert line == nobody
+    assert working == f"{without}the first one follows as soon as the stages have read its start\n"
+    assert (json_alone.stdout, json_alone.stderr) == ("", working)
+    assert without not in shop.call("results").stdout
+    assert shop.call("results", "--json").stderr == ""
+
+
+@contextmanager
+def beating(settings: Settings, producer: KafkaProducer, *stages: str) -> Iterator[None]:
+    """Somebody works on these stages, by what is said on `health`."""
+    stopping = threading.Event()
+
+    def beat() -> None:
+        while not stopping.wait(0.2):
+            for stage in stages:
+                said = WorkerHealth(stage=stage, worker="a/1", started=1, cpu_seconds=1, peak_memory=1)
+                producer.send(settings.topic(HEALTH), msgspec.json.encode(said), stage.encode())
+
+    beats = threading.Thread(target=beat)
+    beats.start()
+    yield
+    stopping.set()
+    beats.join()
+
+
+def start(arguments: list[str], settings: Settings) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "pipeline.cli", *arguments]
+    return subprocess.Popen(command, env=os.environ | settings.environment(), stdout=subprocess.PIPE, text=True)
 
 
 def test_following_goes_on_with_what_comes(deployment: Settings, producer: KafkaProducer) -> None:

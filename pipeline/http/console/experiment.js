@@ -147,7 +147,7 @@ function standing(flag) {
 
 function verdict(flag, look) {
   if (!look) {
-    const why = flag.status === "draft" ? "Nobody meets it yet." : "The first look comes with the first units.";
+    const why = flag.status === "draft" ? "Nobody meets it yet." : flag.awaited;
     return h(
       "section",
       { class: "decision idle", "aria-label": "Verdict" },

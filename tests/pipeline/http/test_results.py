@@ -5,6 +5,7 @@ import io
 import json
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -15,6 +16,7 @@ from pipeline.http.keys import Keys
 from pipeline.settings import Settings
 from schemas.topics import RESULTS
 from tests.conftest import deployed
+from tests.live import wait_for
 from tests.pipeline.conftest import look
 from tests.pipeline.http.server import serving
 from tests.pipeline.shop import Shop
@@ -70,7 +72,9 @@ def test_the_newest_look_and_any_other_come_byte_for_byte(results: Results):
 
 
 def test_what_is_not_there_is_said(results: Results):
-    assert "no results of 'banner'" in results.get("experiments/banner/results", 404).json()["error"]
+    assert "'banner' is a flag without metrics" in results.get("experiments/banner/results", 404).json()["error"]
+    assert "did you mean 'button'" in results.get("experiments/buton/results", 404).json()["error"]
+    assert "'button' has no run 'exp-7'" in results.get("experiments/button/results", 404, run="exp-7").json()["error"]
     assert (
         "look 41 of button/exp-1 is not on" in results.get("experiments/button/results/looks/41", 404).json()["error"]
     )
@@ -80,6 +84,27 @@ def test_what_is_not_there_is_said(results: Results):
     assert "'baner' is no flag" in results.get("results/stream", 404, experiment="baner").json()["error"]
     assert results.get("experiments/button/results/looks/x", 404).json()["error"]
     assert results.get("experiments/button/results/history", 400).json()["error"]
+
+
+def test_a_run_without_a_look_says_what_it_waits_for(tmp_path: Path, deployment: Settings):
+    shop = Shop(tmp_path / "configs", deployment)
+    shop.apply()
+    with serving(deployment, is_open=False) as server:
+        results = Results(deployment, server.address)
+        draft = results.get("experiments/button/results", 404).json()["error"]
+        shop.call("experiment", "start", "button")
+        wait_for(lambda: results.get("overview/button").json()["status"] == "running")
+        for path in ("results", "results.csv", "results/looks/1"):
+            assert "nobody works on assignment" in results.get(f"experiments/button/{path}", 404).json()["error"]
+        started = results.get("overview/button").json()
+        shop.call("experiment", "complete", "button")
+        wait_for(lambda: results.get("overview/button").json()["status"] == "complete")
+        completed = results.get("overview/button").json()
+
+    assert "has not started; `peekproof experiment start button`" in draft
+    assert started["look"] is None
+    assert started["awaited"].startswith("button/exp-1 runs, and has no look yet: nobody works on assignment")
+    assert completed["awaited"].startswith("button/exp-1 is over, and has no look yet")
 
 
 def test_a_history_is_columns_over_the_looks(results: Results):
