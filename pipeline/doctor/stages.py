@@ -15,7 +15,7 @@ from pipeline.stages import STAGES, stage_class
 from schemas.health import PartitionHealth
 
 AREA = "stages"
-LATE_SECONDS = 30.0  # of a clock, or a stage's records: what a restart takes
+LATE_SECONDS = 30.0  # of the clock: what a restart takes
 LATELY_SECONDS = 600.0  # a fall is news
 MANY = 100_000  # records that wait: seconds of work
 COUNTED = ("dead letters", "set aside")
@@ -42,7 +42,8 @@ def _workers(sight: Sight, heard: Heard, stage: str, there: Collection[Source]) 
     living, falls = heard.living(stage), [word for word in heard.falls if word.health.stage == stage]
     command = f"peekproof worker {stage}"
     if not living:
-        yield Finding(AREA, "wrong", f"{stage}: nobody works on it; {_end(sight, heard, stage)}", command)
+        told = f"{stage}: nobody works on it; {_end(sight, heard, stage)}"
+        yield Finding(AREA, "wrong", told, command_in(told) or command)
         return
     lag = sum(each.lag for each in _partitions(living).values())
     workers = f"{len(living)} workers" if len(living) > 1 else f"{living[0].health.worker} works"
@@ -59,7 +60,7 @@ def _workers(sight: Sight, heard: Heard, stage: str, there: Collection[Source]) 
         last = falls[-1]
         since = (heard.now - last.time) / 1_000
         told = f"{stage}: {len(falls)} workers fell in the last {_span(heard)}, {ago(since)} ago: {last.health.error}"
-        yield Finding(AREA, "warning" if since < LATELY_SECONDS else "ok", told)
+        yield Finding(AREA, "warning" if since < LATELY_SECONDS else "ok", told, command_in(told))
     unread = sorted(
         f"{sight.settings.topic(topic)}/{partition}"
         for topic, partition in there

@@ -249,7 +249,9 @@ def test_workers_that_fell_that_ended_and_that_are_gone_are_told_apart(
 ) -> None:
     monkeypatch.setattr("pipeline.doctor.health.LISTEN_SECONDS", 0.5)
     monkeypatch.setattr("pipeline.doctor.health.FRESH_MS", 0)
-    say(deployment, stage="aggregation", worker="host/2", ended=True, error="its checkpoint is damaged")
+    say(
+        deployment, stage="aggregation", worker="host/2", ended=True, error="the way out is `peekproof recover rebuild`"
+    )
     say(deployment, stage="archive", worker="host/3", ended=True)
     say(deployment, stage="storage", worker="host/4")
     logs = deployment.data / "logs"
@@ -260,7 +262,8 @@ def test_workers_that_fell_that_ended_and_that_are_gone_are_told_apart(
 
     wrong = {what.split(":")[0]: what for what in told(found, "wrong")}
     assert "host/2 ended" in wrong["aggregation"]
-    assert wrong["aggregation"].endswith("ago: its checkpoint is damaged")
+    assert wrong["aggregation"].endswith("ago: the way out is `peekproof recover rebuild`")
+    assert [each.command for each in found if each.what == wrong["aggregation"]] == ["peekproof recover rebuild"]
     assert "as it was asked to" in wrong["archive"]
     assert "it was killed, hangs or is cut off" in wrong["storage"]
     assert "significance-0.log says: OSError: no room" in wrong["significance"]
