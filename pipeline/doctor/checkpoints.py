@@ -25,14 +25,17 @@ def check(sight: Sight) -> Iterator[Finding]:
             yield Finding(
                 AREA, "warning" if each.newest else "wrong", f"{damaged}; {stands_in}", None if each.newest else REBUILD
             )
-        if each.refusal:
-            yield Finding(AREA, "wrong", each.refusal, command_in(each.refusal))
-        if each.heading and not each.refusal and each.heading.horizon != sight.settings.horizon:
-            told = (
-                f"units/{number} was folded with a horizon of {each.heading.horizon} ms, the setting says "
-                f"{sight.settings.horizon} ms: set PEEKPROOF_HORIZON to the one that the deployment began with"
-            )
-            yield Finding(AREA, "wrong", told)
+    refusals = [each.refusal for each in standings.values() if each.refusal]
+    if refusals:
+        yield Finding(AREA, "wrong", several(refusals, "partitions"), command_in(refusals[0]))
+    horizons = [
+        f"units/{number} was folded with a horizon of {each.heading.horizon} ms, the setting says "
+        f"{sight.settings.horizon} ms: set PEEKPROOF_HORIZON to the one that the deployment began with"
+        for number, each in standings.items()
+        if each.heading and not each.refusal and each.heading.horizon != sight.settings.horizon
+    ]
+    if horizons:
+        yield Finding(AREA, "wrong", several(horizons, "partitions"))
     aside = [file.path for each in standings.values() for file in each.kept if file.is_aside]
     if aside:
         yield Finding(
