@@ -20,7 +20,7 @@ from pipeline.catalog import CatalogWriter
 from pipeline.checkpoints import Checkpoints
 from pipeline.connection import answering, connect
 from pipeline.errors import PeekproofError
-from pipeline.logs import Found, find, first, made_anew
+from pipeline.logs import Found, find, first, made_anew, restore
 from pipeline.producer import create_producer, partition_of
 from pipeline.set_aside import SetAside
 from pipeline.settings import Settings
@@ -32,12 +32,13 @@ from schemas.topics import CATALOG, DEAD_LETTERS, EVENTS, EXPOSURES, RESULTS, SO
 from schemas.units import Header, decode_units
 
 if TYPE_CHECKING:
-    from kafka import KafkaConsumer
+    from kafka import KafkaConsumer, OffsetAndMetadata, TopicPartition
     from kafka.admin import KafkaAdminClient
 
 Place = tuple[str, str, int]  # stage, topic, partition
 _ARCHIVED = (EXPOSURES, EVENTS, UNITS, CATALOG, RESULTS)
 _STORED = (RESULTS, CATALOG, DEAD_LETTERS)
+_COORDINATOR_SECONDS = 30.0
 
 
 class Position(NamedTuple):
@@ -62,8 +63,12 @@ class Missing(msgspec.Struct, frozen=True):
     logs: Logs
 
 
-def missing(settings: Settings, logs: LogsInForce | None) -> Missing | None:
-    """What the stages need and the logs no longer hold; None: nothing. `logs` are those in force."""
+def missing(settings: Settings, logs: LogsInForce | None, *, is_catalog_ours: bool = False) -> Missing | None:
+    """What the stages need and the logs no longer hold; None: nothing. `logs` are those in force.
+
+    `is_catalog_ours`: what the topic's log holds is ours, though the log may be another one. Raises PeekproofError
+    where that has to be brought back first.
+    """
     from kafka import KafkaConsumer  # noqa: PLC0415 (slow to import)
     from kafka.admin import KafkaAdminClient  # noqa: PLC0415
 
@@ -73,38 +78,65 @@ def missing(settings: Settings, logs: LogsInForce | None) -> Missing | None:
         admin = KafkaAdminClient(client_id="peekproof-gaps", **arguments)
         consumer = KafkaConsumer(group_id=None, enable_auto_commit=False, **arguments)
         try:
-            return _missing(settings, logs, admin, consumer)
+            return _missing(settings, logs, admin, consumer, is_catalog_ours)
         finally:
             consumer.close()
             admin.close()
 
 
 def _missing(
-    settings: Settings, logs: LogsInForce | None, admin: "KafkaAdminClient", consumer: "KafkaConsumer"
+    settings: Settings,
+    logs: LogsInForce | None,
+    admin: "KafkaAdminClient",
+    consumer: "KafkaConsumer",
+    is_catalog_ours: bool,
 ) -> Missing | None:
     found = find(admin, settings)
     anew = made_anew(logs, found) if logs else {}
-    if CATALOG in anew:
-        raise PeekproofError("the catalog was made anew: `peekproof restore` brings the former one back first")
     read_by_aggregation = dict(_checkpointed(settings))
     positions = _positions(settings, logs, admin, anew, read_by_aggregation)
     standing = logs.definition if logs else first(found)
-    ours = {topic: Log(id=log) if topic in anew else standing.topics[topic] for topic, log in found.topics.items()}
+    ours = {
+        topic: Log(id=log) if topic in anew else standing.topics.get(topic, Log(id=log))
+        for topic, log in found.topics.items()
+    }
+    extents = _extents(settings, found, consumer)
+    kept = max((position.offset for place, position in positions.items() if place[1:] == (CATALOG, 0)), default=0)
+    if not is_catalog_ours and (CATALOG in anew or kept > extents[CATALOG, 0].end):
+        raise PeekproofError(
+            f"topic {settings.topic(CATALOG)} was made anew, or lost its end: {restore(settings)}, and must come first"
+        )
+    are_sources_anew = set(SOURCES) <= anew.keys()
+    covered = _covered(settings) if UNITS in anew else {}
     gaps = []
-    for (topic, partition), extent in sorted(_extents(settings, found, consumer).items()):
+    for (topic, partition), extent in sorted(extents.items()):
+        if topic == CATALOG:
+            continue
         needed = {place: position for place, position in positions.items() if place[1:] == (topic, partition)}
-        furthest = max((position.offset for position in needed.values()), default=0)
+        offsets = {position.offset for position in needed.values()}
+        if topic == UNITS:
+            offsets.add(covered.get(partition, 0))
+        furthest = max(offsets, default=0)
         base = before = logs.base(topic, partition) if logs else 0
         begin = extent.begin
+        # An offset that no record has shows that some may be missing; of `units` those of the sources show it as well.
+        hole = 0 if topic == UNITS and are_sources_anew else 1
+        is_cut = furthest > extent.end + base  # the log has lost its end
         if topic in anew and needed:
-            base = max(base, furthest + 1 - begin)
-        elif furthest > extent.end + base:  # the log has lost its end
+            base = max(base, furthest + hole - begin)
+        elif is_cut:
             begin = extent.end
-            base = furthest + 1 - begin
+            base = furthest + hole - begin
         if base != before or topic in anew:
             ours[topic] = Log(id=ours[topic].id, bases=ours[topic].bases | ({partition: base} if base else {}))
         gaps += [
-            _gap(place, position, begin + base, _first_time(settings, consumer, topic, partition, begin))
+            _gap(
+                place,
+                position,
+                begin + base,
+                _first_time(settings, consumer, topic, partition, begin),
+                unknown=topic in anew or is_cut,
+            )
             for place, position in sorted(needed.items())
             if position.offset < begin + base and not _is_accepted(logs, place, position.offset, begin + base)
         ]
@@ -118,11 +150,11 @@ def _missing(
     return Missing(sorted(anew), gaps, Logs(cluster=found.cluster, topics=standing.topics | ours))
 
 
-def _gap(place: Place, position: Position, end: int, until: int | None) -> Gap:
+def _gap(place: Place, position: Position, end: int, until: int | None, unknown: bool = False) -> Gap:
     stage, topic, partition = place
     return Gap(
         stage=stage, topic=topic, partition=partition, begin=position.offset, end=end, since=position.time, until=until,
-        reason="",
+        reason="", unknown=unknown,
     )  # fmt: skip
 
 
@@ -146,11 +178,14 @@ def _positions(
     folded: dict[int, Partition],
 ) -> dict[Place, Position]:
     positions: dict[Place, Position] = {}
+    # Messages that one partition has not folded yet say what others know, unless their log was made anew.
+    further = min if UNITS in anew else max
     for number, partition in folded.items():
         positions["aggregation", UNITS, number] = Position(partition.offset, partition.clock or None)
         for (topic, source), offset in partition.sources.items():
             place = "assignment", topic, source
-            if place not in positions or positions[place].offset < offset:
+            known = positions.get(place)
+            if known is None or further(known.offset, offset) != known.offset:
                 positions[place] = Position(offset, partition.reached(topic, source) or None)
     if not folded:
         positions |= {("aggregation", UNITS, number): Position(0) for number in range(settings.units_partitions)}
@@ -164,13 +199,40 @@ def _positions(
             positions["storage", topic, number] = Position(offset)
     names = {settings.topic(topic): topic for topic in SOURCES if topic not in anew}
     group = settings.group("assignment")
-    for tp, kept in admin.list_group_offsets([group])[group].items():
+    for tp, kept in _group_offsets(admin, group).items():
         if tp.topic in names and kept.offset >= 0:
             topic = names[tp.topic]
             place, base = ("assignment", topic, tp.partition), logs.base(topic, tp.partition) if logs else 0
             known = positions.get(place)
             positions[place] = Position(kept.offset + base, known.time if known else None)
     return positions
+
+
+def _group_offsets(admin: "KafkaAdminClient", group: str) -> "dict[TopicPartition, OffsetAndMetadata]":
+    """What a group has committed. A cluster that never had a group makes a coordinator first."""
+    from kafka.errors import (  # noqa: PLC0415 (slow to import)
+        CoordinatorLoadInProgressError,
+        CoordinatorNotAvailableError,
+        NotCoordinatorError,
+    )
+
+    deadline = time.monotonic() + _COORDINATOR_SECONDS
+    while True:
+        try:
+            return admin.list_group_offsets([group])[group]
+        except (CoordinatorNotAvailableError, CoordinatorLoadInProgressError, NotCoordinatorError):
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.2)
+
+
+def _covered(settings: Settings) -> dict[int, int]:
+    """By units partition: the offset up to which archived looks cover it."""
+    covered: dict[int, int] = {}
+    for head, _ in _last_looks(settings).values():
+        for number, offset in head.offsets.items():
+            covered[int(number)] = max(covered.get(int(number), 0), offset)
+    return covered
 
 
 def _holes(
@@ -243,7 +305,17 @@ async def accept(settings: Settings, writer: CatalogWriter, lost: Missing, autho
 
 async def _put_back_looks(settings: Settings) -> None:
     """Each run's last look that the archive has, onto a topic that was made anew: significance goes on from it."""
-    last: dict[tuple[str, str], tuple[int, bytes]] = {}
+    places = next(topic.partitions for topic in topics(1) if topic.name == RESULTS)
+    async with create_producer(settings) as producer:
+        for run, (_, value) in sorted(_last_looks(settings).items()):
+            key = "/".join(run).encode()
+            name = settings.topic(RESULTS)
+            await producer.send_and_wait(name, value, key=key, partition=partition_of(key, places))
+
+
+def _last_looks(settings: Settings) -> dict[tuple[str, str], tuple[LookHead, bytes]]:
+    """Each run's last look that the archive has."""
+    last: dict[tuple[str, str], tuple[LookHead, bytes]] = {}
     aside = SetAside()
     directory = settings.data / "archive"
     for number in partitions(directory, RESULTS):
@@ -251,11 +323,6 @@ async def _put_back_looks(settings: Settings) -> None:
             with aside.unless_ours(RESULTS, number, record.offset):
                 head = decode(record.value, LookHead)
                 run = (head.experiment, head.run)
-                if run not in last or last[run][0] < head.look:
-                    last[run] = head.look, record.value or b""
-    places = next(topic.partitions for topic in topics(1) if topic.name == RESULTS)
-    async with create_producer(settings) as producer:
-        for run, (_, value) in sorted(last.items()):
-            key = "/".join(run).encode()
-            name = settings.topic(RESULTS)
-            await producer.send_and_wait(name, value, key=key, partition=partition_of(key, places))
+                if run not in last or last[run][0].look < head.look:
+                    last[run] = head, record.value or b""
+    return last

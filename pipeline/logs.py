@@ -30,6 +30,11 @@ REBUILD = "`peekproof recover rebuild` makes the state anew from the archive, as
 NOTE = "logs.json"  # beside what a stage keeps in a directory
 
 
+def restore(settings: Settings) -> str:
+    """What brings the catalog back."""
+    return f"`peekproof restore {settings.data}` brings the former catalog back"
+
+
 class LogError(PeekproofError):
     """A log is not the one that a state belongs to, or no longer holds what the state needs next."""
 
@@ -88,7 +93,8 @@ def require(settings: Settings, logs: LogsInForce | None, found: Found) -> None:
     lines = [
         f"topic {settings.topic(topic)} was made anew: offsets of this deployment belong to its log "
         f"{logs.definition.topics[topic].id} on cluster {logs.definition.cluster}; here is log {log} on cluster "
-        f"{found.cluster}. Nothing is read or written before somebody decides: {GO_ON}"
+        f"{found.cluster}. Nothing is read or written before somebody decides: "
+        f"{restore(settings) if topic == CATALOG else GO_ON}"
         for topic, log in made_anew(logs, found).items()
     ]
     if lines:
@@ -108,7 +114,7 @@ def is_committed_here(settings: Settings, logs: LogsInForce | None, found: Found
     for name, log in ((topic, kept.log), (CATALOG, kept.catalog)):
         now = found.topics.get(name, "")
         if log and now and log != now and not (logs and logs.knows(name, log)):
-            way_out = GO_ON if name != CATALOG else "`peekproof restore` brings the former catalog back"
+            way_out = GO_ON if name != CATALOG else restore(settings)
             raise LogError(
                 f"topic {settings.topic(name)} was made anew: the group's offsets on {settings.topic(topic)} were "
                 f"committed with its log {log}; here is log {now} on cluster {found.cluster}. {way_out}"

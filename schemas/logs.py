@@ -26,7 +26,8 @@ class Log(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 class Gap(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Offsets [begin, end) of a partition that a stage never got, and goes on behind, as somebody decided.
 
-    `since` and `until` (ms UTC, null if unknown) are append times between which the records lay.
+    `since` and `until` (ms UTC, null if unknown) are append times between which the records lay. `unknown`: the end of
+    the log was lost, and how many records with it nobody can say.
     """
 
     stage: str
@@ -37,6 +38,7 @@ class Gap(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     since: Time | None = None
     until: Time | None = None
     reason: str
+    unknown: bool = False
 
 
 class Logs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

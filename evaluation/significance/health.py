@@ -73,9 +73,13 @@ def health(run: RunInForce, aggregates: Sequence[Aggregate], previous: Look | No
 
 
 def _gaps(aggregates: Sequence[Aggregate]) -> list[Gap]:
-    """Each once: every partition tells the gaps of the sources."""
-    gaps = {gap for aggregate in aggregates for gap in aggregate.gaps}
-    return sorted(gaps, key=lambda gap: (gap.topic, gap.partition, gap.begin, gap.end, gap.stage))
+    """Each once: every partition tells the gaps of the sources, from the offset on that it had reached."""
+    widest: dict[tuple[str, int, int, str], Gap] = {}
+    for gap in (gap for aggregate in aggregates for gap in aggregate.gaps):
+        place = gap.topic, gap.partition, gap.end, gap.stage
+        if place not in widest or gap.begin < widest[place].begin:
+            widest[place] = gap
+    return sorted(widest.values(), key=lambda gap: (gap.topic, gap.partition, gap.begin, gap.end, gap.stage))
 
 
 def _full_lookback(run: RunInForce, aggregates: Sequence[Aggregate]) -> float | UnsetType:

@@ -74,10 +74,13 @@ def _missing(health: Health) -> str:
     """What was lost on the way to the numbers."""
     if isinstance(health.gaps, UnsetType):
         return ""
-    offsets = sum(gap.end - gap.begin for gap in health.gaps)
+    offsets = sum(gap.end - gap.begin - gap.unknown for gap in health.gaps)
+    number = f"{offsets:,}"
+    if any(gap.unknown for gap in health.gaps):
+        number = f"at least {offsets:,}" if offsets else "an unknown number of"
     topics = " and ".join(sorted({gap.topic for gap in health.gaps}))
     reasons = ", ".join(sorted({gap.reason for gap in health.gaps}))
-    return f"{offsets:,} records of {topics} were lost and are in no number ({reasons})"
+    return f"{number} records of {topics} were lost and are in no number ({reasons})"
 
 
 class _Outcome:

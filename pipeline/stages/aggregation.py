@@ -16,12 +16,12 @@ from evaluation.metrics.partition import Partition
 from pipeline.checkpoints import Checkpoints
 from pipeline.errors import PeekproofError
 from pipeline.kernels import compile_kernels
-from pipeline.logs import Found, require_known
+from pipeline.logs import Found, LogError, require_known, restore
 from pipeline.settings import Settings
 from pipeline.stages.stage import Source, Stage
 from schemas.logs import Gap
 from schemas.records import Records
-from schemas.topics import AGGREGATES, UNITS, topics
+from schemas.topics import AGGREGATES, CATALOG, UNITS, topics
 
 
 class Aggregation(Stage):
@@ -61,6 +61,12 @@ class Aggregation(Stage):
             partition = Partition.load(newest.state) if newest else Partition(number, self.settings.horizon)
         except ValueError as error:
             raise PeekproofError(f"units/{number}: {error}") from error
+        if partition.catalog > self.catalog.history.newest.offset:
+            raise LogError(
+                f"aggregation: the state of {self.settings.topic(UNITS)}/{number} was made under catalog offset "
+                f"{partition.catalog}, but topic {self.settings.topic(CATALOG)} ends at "
+                f"{self.catalog.history.newest.offset}: it was made anew, or lost its end. {restore(self.settings)}"
+            )
         self._partitions[number] = partition
         self._saved[number] = partition.offset if newest else -1
         self._published[number] = -1

@@ -1,9 +1,11 @@
 """Verdicts: what a person should do, and the sentence that says why."""
 
+import msgspec
 import pytest
 
 from evaluation.significance.look import look
 from schemas.catalog import Goal
+from schemas.logs import Gap
 
 LIFT, HARM, FLAT = ((4000, 400), (4000, 600)), ((4000, 600), (4000, 400)), ((4000, 400), (4000, 402))
 
@@ -100,6 +102,26 @@ def test_a_metric_without_a_window_claims_no_guarantee(verdict_on, primary):
 
     assert verdict.decision == "ship"
     assert "not claimed" in verdict.reason
+
+
+def test_what_was_lost_is_counted_as_far_as_anybody_can(run_of, aggregate_of, conversions, primary):
+    def gap(topic, begin, end, **how):
+        return Gap(stage="assignment", topic=topic, partition=0, begin=begin, end=end, reason="a flood", **how)
+
+    def said(*gaps):
+        """Of two partitions, the first of which had read a little further."""
+        sums = conversions(*LIFT)
+        further = [msgspec.structs.replace(gap, begin=gap.begin + 1) for gap in gaps]
+        aggregates = [aggregate_of(sums, number, gaps=each) for number, each in enumerate((further, [*gaps]))]
+        return look(run_of([primary]), aggregates, None).verdict.reason
+
+    assert "; 1,010 records of events and exposures were lost and are in no number (a flood)." in said(
+        gap("events", 0, 1_000), gap("exposures", 5, 15)
+    )
+    assert "; at least 1,000 records of events and exposures were lost" in said(
+        gap("events", 0, 1_000), gap("exposures", 5, 6, unknown=True)
+    )
+    assert "; an unknown number of records of exposures were lost" in said(gap("exposures", 5, 6, unknown=True))
 
 
 def test_live_readings_do_not_decide_where_units_can_settle(run_of, aggregate_of, conversions, primary):
