@@ -102,24 +102,26 @@ def partitions(directory: Path, topic: str) -> list[int]:
     return sorted(int(entry.name) for entry in place.iterdir() if entry.name.isdigit()) if place.exists() else []
 
 
-def read(directory: Path, topic: str, partition: int, end: int | None = None) -> Iterator[ArchivedRecord]:
-    """Every archived record of a partition (before offset `end`) in the order of its offsets, each once.
+def read(
+    directory: Path, topic: str, partition: int, end: int | None = None, begin: int = 0
+) -> Iterator[ArchivedRecord]:
+    """Every archived record of a partition (in [begin, end)) in the order of its offsets, each once.
 
     Raises as `slices` does.
     """
-    for records in slices(directory, topic, partition, end):
+    for records in slices(directory, topic, partition, end, begin):
         for row in range(len(records)):
             headers = records.headers.get(row, ())
             yield ArchivedRecord(int(records.offset[row]), int(records.append_time[row]), headers, records.value(row))
 
 
-def slices(directory: Path, topic: str, partition: int, end: int | None = None) -> Iterator[Records]:
-    """The archived records of a partition (before offset `end`) as columns, each slice behind the one before it.
+def slices(directory: Path, topic: str, partition: int, end: int | None = None, begin: int = 0) -> Iterator[Records]:
+    """The archived records of a partition (in [begin, end)) as columns, each slice behind the one before it.
 
     Raises `ArchiveGapError` if a file is missing between others, `PeekproofError` if one cannot be read.
     """
-    files = chain(directory, topic, partition)
-    position = files[0].begin if files else 0
+    files = [file for file in chain(directory, topic, partition) if file.end > begin]
+    position = max(begin, files[0].begin) if files else 0
     while files and (end is None or files[0].begin < end):
         file = files[0]
         try:

@@ -66,8 +66,8 @@ class CatalogReader:
         if record.offset < history.newest.offset or (is_first and record.offset > 0):
             raise PeekproofError(
                 f"topic '{record.topic}' gives offset {record.offset} where {history.newest.offset} is due: it was cut "
-                "or made anew, but it is kept for ever; delete the topic, and `peekproof restore` brings it back, from a backup "
-                "or an archive"
+                "or made anew, but it is kept for ever; delete the topic, and `peekproof restore` brings it back, "
+                "from a backup or an archive"
             )
         ignored = len(history.rejected)
         history.append(record.offset, record.timestamp, record.value)

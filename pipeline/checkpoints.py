@@ -76,6 +76,20 @@ class Checkpoints:
                 "s3://bucket/peekproof"
             ) from error
 
+    def copy(self, partition: int, directory: Path) -> Path | None:
+        """The newest whole checkpoint of this units partition as a file below the directory, under the same name."""
+        newest = self.newest(partition)
+        if newest is None:
+            return None
+        path = directory / str(partition) / Path(newest.path).name
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            head, digest = _sealed(newest.state, newest.cluster, newest.log)
+            with durable.writing(path) as temporary, temporary.open("wb") as file:
+                for part in (MAGIC, digest, head, newest.state):
+                    file.write(part)
+        return path
+
     def newest(self, partition: int) -> Checkpoint | None:
         """The whole checkpoint of this units partition that reaches the highest offset.
 
@@ -133,10 +147,10 @@ class Checkpoints:
         temporary = f"{path}.{uuid.uuid4().hex}.tmp"
         self._files.create_dir(f"{self._root}/{partition}", recursive=True)
         self._sweep(partition)
-        head = msgspec.json.encode(_Log(cluster, log)) + b"\n"
+        head, digest = _sealed(state, cluster, log)
         try:
             with self._files.open_output_stream(temporary, compression=None) as stream:
-                for part in (MAGIC, _digest(head, state), head, state):
+                for part in (MAGIC, digest, head, state):
                     stream.write(part)
             if isinstance(self._files, fs.LocalFileSystem):
                 durable.rename(Path(temporary), Path(path))
@@ -168,6 +182,12 @@ class Checkpoints:
 
     def _path(self, partition: int, offset: int) -> str:
         return f"{self._root}/{partition}/{offset:020d}.arrow"
+
+
+def _sealed(state: bytes, cluster: str, log: str) -> tuple[bytes, bytes]:
+    """What stands before a state, and the digest of both."""
+    head = msgspec.json.encode(_Log(cluster, log)) + b"\n"
+    return head, _digest(head, state)
 
 
 def _opened(content: bytes) -> tuple[_Log, bytes]:

@@ -25,20 +25,28 @@ class Folding:
     """A units partition, folded up to one offset after the other.
 
     The archive holds what is needed of offsets [begin, end). Raises ArchiveGapError where it does not reach back to
-    `begin`. Without a horizon it is that of the messages.
+    `begin`. Without a horizon it is that of the messages; with a `state`, what that has not folded is folded into it.
     """
 
     def __init__(
-        self, directory: Path, number: int, history: History, horizon: int | None = None, aside: SetAside | None = None
+        self,
+        directory: Path,
+        number: int,
+        history: History,
+        horizon: int | None = None,
+        aside: SetAside | None = None,
+        *,
+        state: Partition | None = None,
     ) -> None:
         self._directory, self._number, self._history = directory, number, history
         self._aside = aside or SetAside()
-        self._gaps = gaps_of(history, "aggregation", UNITS, number)
-        self.begin = behind(0, self._gaps)
+        first = state.offset if state else 0
+        self._gaps = [gap for gap in gaps_of(history, "aggregation", UNITS, number) if gap.end > first]
+        self.begin = behind(first, self._gaps)
         reached = whole(directory, UNITS, number, history, self._gaps, self.begin)
         self.end = behind(reached, self._gaps)
-        self.partition = Partition(number, self._horizon() if horizon is None else horizon)
-        self._records = read(directory, UNITS, number, reached)
+        self.partition = state or Partition(number, self._horizon() if horizon is None else horizon)
+        self._records = read(directory, UNITS, number, reached, first)
         self._next: ArchivedRecord | None = None
         self._before: bytes | None = None  # the state before a gap, while what lies in the gap is folded
 

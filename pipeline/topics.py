@@ -23,6 +23,7 @@ _FIXED = (UNITS, AGGREGATES, RESULTS, CATALOG, HEALTH)
 _AT_LEAST = ("retention.ms", "max.message.bytes", "min.compaction.lag.ms")
 
 _WAIT_SECONDS = 30.0
+_KNOWN_SECONDS = 0.5  # from what a broker tells of a topic to what the partition's leader does
 
 MISSING = "none"
 PARTITIONS = "partitions"
@@ -64,6 +65,33 @@ def create(settings: Settings) -> list[Difference]:
         _wait(admin, settings)
         _refuse(settings, (difference for difference in found if not difference.mendable))
         return mended
+
+
+def grow(settings: Settings, wanted: dict[str, int]) -> None:
+    """Gives topics, which must not be of a fixed size, at least so many partitions."""
+    with _admin(settings) as admin:
+        described = admin.describe_topics([settings.topic(name) for name in wanted])
+        there = {topic["name"]: len(topic["partitions"]) for topic in described}
+        more = {settings.topic(name): number for name, number in wanted.items()}
+        more = {name: number for name, number in more.items() if number > there[name]}
+        if more:
+            admin.create_partitions(more)
+
+
+def take_times(settings: Settings, topic: str, kind: str) -> None:
+    """From now on a topic's records have their producers' times (`CreateTime`) or the broker's (`LogAppendTime`)."""
+    from kafka.admin import ConfigResource  # noqa: PLC0415
+
+    name, setting = settings.topic(topic), "message.timestamp.type"
+    with _admin(settings) as admin:
+        admin.alter_configs([ConfigResource("topic", name, configs={setting: kind})])
+        deadline = time.monotonic() + _WAIT_SECONDS
+        asked = [ConfigResource("topic", name, configs={setting: None})]
+        while admin.describe_configs(asked, config_filter="all")["topic"][name][setting]["value"] != kind:
+            if time.monotonic() > deadline:
+                raise PeekproofError(f"topic {name} has not taken {setting}={kind} in {_WAIT_SECONDS:.0f} s")
+            time.sleep(0.05)
+        time.sleep(_KNOWN_SECONDS)
 
 
 def delete(settings: Settings) -> None:

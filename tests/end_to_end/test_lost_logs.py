@@ -30,22 +30,25 @@ ACCEPT = ("recover", "accept-gap", "--yes", "--reason", "an idle week")
 class Deployment:
     """One experiment that runs, its stages, and units that meet it and buy for 1.00 each."""
 
-    def __init__(self, settings: Settings, directory: Path) -> None:
+    def __init__(self, settings: Settings, directory: Path, sent: int | None = None) -> None:
+        """`sent`: so many units it has been sent, by another deployment that it goes on from."""
         self.settings = settings
         self.shop = Shop(directory, settings)
+        self.sent = sent or 0
+        if sent is not None:
+            return
         (directory / "metrics" / "a.yaml").write_text(METRIC)
         self.shop.rewrite("metric: purchase", "metric: revenue")
         self.shop.rewrite("rollout: 50", "rollout: 100")
         self.shop.apply()
         self.shop.call("experiment", "start", "button")
         time.sleep(1.1)  # a version applies to what is appended a second later
-        self.sent = 0
 
     @contextmanager
-    def working(self) -> Iterator[list[Worker]]:
+    def working(self, *others: str) -> Iterator[list[Worker]]:
         logs = self.settings.data / "logs"
         logs.mkdir(parents=True, exist_ok=True)
-        workers = [Worker(name, 0, ["worker", name], logs, self.shop.environment) for name in STAGES]
+        workers = [Worker(name, 0, ["worker", name], logs, self.shop.environment) for name in (*STAGES, *others)]
         try:
             yield workers
         finally:
