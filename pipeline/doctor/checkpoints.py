@@ -17,7 +17,7 @@ LATE_SECONDS = 60.0
 def check(sight: Sight) -> Iterator[Finding]:
     """As a worker of aggregation meets them."""
     standings, location = sight.standings(), sight.settings.checkpoint_location
-    for number, each in standings.items():
+    for each in standings.values():
         for damaged in each.damaged:
             stands_in = (
                 f"the one that reaches offset {each.newest.offset} stands in" if each.newest else "none stands in"
