@@ -166,8 +166,9 @@ class RunInForce:
 
     `started` and `completed` are append times (ms UTC) of the versions that started and ended it. `since` gives, by
     metric key, the time from which on the metric covers entries: in mid-run all of their events are routed only
-    `SETTLING` after the version that added or changed it. `definition` and `metrics` are those in force
-    and, once the run is complete, stay those in force when it was completed: later edits are for later runs.
+    `SETTLING` after the version that added or changed it. A metric that came with the start covers all entries.
+    `definition` and `metrics` are those in force and, once the run is complete, stay those in force when it was
+    completed: later edits are for later runs.
     """
 
     flag: str

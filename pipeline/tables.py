@@ -195,7 +195,7 @@ EXPERIMENTS = _table(
         ("jumpers", "BIGINT", "Units that met two variants of one allocation and were withdrawn."),
         ("reassigned", "BIGINT", "Units that met another variant after the allocation had changed; they stay."),
         ("forced", "BIGINT", "Exposures of units that an inclusion forced; not counted."),
-        ("inactive", "BIGINT", "Exposures of runs that take no entries; not counted."),
+        ("inactive", "BIGINT", "Exposures of a time when the run took no entries: before its start, say; not counted."),
         ("late_exposures", "BIGINT", "Exposures beyond the lateness horizon; not counted."),
         ("counted_events", "BIGINT", "Events that count, told once for each metric; so are the next three."),
         ("duplicate_events", "BIGINT", "Events of its units that were there already; not counted again."),

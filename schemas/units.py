@@ -22,7 +22,7 @@ class Kind(IntFlag):
 
     EXPOSURE = 1  # else an event
     LATE = 2  # append time minus event time is beyond the horizon: counted, left out
-    INACTIVE = 4  # an exposure of a run that takes no entries: counted, left out
+    INACTIVE = 4  # an exposure of a run that took no entries, then or when it was appended: counted, left out
     FORCED = 8  # an exposure of a unit that an inclusion forced: not randomised, left out
     UNUSABLE = 16  # an event whose property is missing or not a number: counted, left out
     OWN_ID = 32  # the record had no insert id; its position stands in

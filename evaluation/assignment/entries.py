@@ -70,10 +70,12 @@ def entry_rows(  # noqa: PLR0917
     arms = np.zeros(len(given.outcomes), np.uint16)
     for code in np.unique(codes).tolist():
         arms[code] = arm_code(run, len(run.allocations) - 1, given.outcomes[code].key, stretch)
+    early = time[rows] < run.started  # what it shows happened before the run
     stretch.count("entries", len(rows))
+    stretch.count("inactive", int(early.sum()))
     return Rows(
         offset=stretch.records.offset[columns.row[rows]],
-        kind=kind[rows] | bits((forced, Kind.FORCED)) | np.uint8(Kind.EXPOSURE),
+        kind=kind[rows] | bits((forced, Kind.FORCED), (early, Kind.INACTIVE)) | np.uint8(Kind.EXPOSURE),
         code=arms[codes],
         unit=units[rows],
         time=time[rows],

@@ -38,6 +38,7 @@ def exposure_rows(columns: Columns, plan: ExposurePlan, stretch: Stretch) -> Row
     arms = np.array([_arm(each, stretch) for each in resolved] or [NO_ARM])
     arm = np.where(has_unit, arms[which], NO_ARM)
     inactive = np.array([each.open_run is None for each in resolved] or [False])[which]
+    inactive |= time[rows] < np.array([each.begins for each in resolved] or [0])[which]
     for question, each in enumerate(resolved):
         if each.reason:
             _reject(columns, each, rows[which == question], stretch)

@@ -202,6 +202,12 @@ class Resolved:
     run: RunInForce | None = None
     allocation: int = 0
     variant: str | None = None  # None: it asks
+    names_run: bool = False  # by experiment_key or flagVersion
+
+    @property
+    def begins(self) -> int:
+        """The first event time (ms UTC) of the run's exposures; of one that names its run, or asks for it, any."""
+        return 0 if self.run is None or self.names_run or self.asks else self.run.started
 
     @property
     def asks(self) -> bool:
@@ -333,7 +339,8 @@ class ExposurePlan:
             return Resolved(
                 "unknown variant", f"variant is {{variant}}, but flag '{flag.definition.key}' has {has}; mend"
             )
-        return Resolved(flag=flag, run=run, allocation=allocation, variant=variant)
+        names_run = question.run != -2 or question.version >= 0
+        return Resolved(flag=flag, run=run, allocation=allocation, variant=variant, names_run=names_run)
 
     def _run(self, flag: FlagInForce, question: Question) -> tuple[RunInForce | None, int] | Resolved:
         """The run that takes the exposure, and the index of its allocation."""

@@ -57,7 +57,7 @@ class Column(msgspec.Struct, frozen=True):
 
     metric: str
     version: int
-    since: int  # ms UTC: it covers entries from then on
+    since: int  # ms UTC: it covers entries from then on; 0: all of them
     window: int
     variables: tuple[Variable, ...]
     width: int  # ms, of a bucket of the past; 0: it has no covariates
@@ -100,7 +100,7 @@ def columns_of(run: RunInForce, horizon: int) -> list[Column]:
         Column(
             metric=key,
             version=metric.version,
-            since=run.since[key],
+            since=run.since[key] if run.since[key] > run.started else 0,
             window=NO_WINDOW if metric.window is None else metric.window,
             variables=metric.variables,
             width=0 if metric.lookback is None else bucket_width(metric.lookback),

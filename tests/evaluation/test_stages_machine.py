@@ -139,6 +139,7 @@ class Stages(RuleBasedStateMachine):
         self.now = BEGIN - 20 * HOUR
         self.heard = math.inf  # from when on events count that no run read before
         self.standing: dict[str, list[tuple[int, str, int, bool]]] = {flag.key: [] for flag in FLAGS}
+        self.started: dict[tuple[str, str], int] = {}  # by flag and run
         for each in METRICS:
             self._publish(each.key, each)
         for flag in FLAGS:
@@ -173,6 +174,7 @@ class Stages(RuleBasedStateMachine):
             run = spec.runs[-1]
             standing = self.now + SECOND, run.key, len(run.allocations) - 1, run.completed is None
             self.standing[key].append(standing)
+            self.started.setdefault((key, run.key), self.now)
             if run.completed is None and Goal(metric=LATER.key) in spec.definition.metrics:
                 self.heard = min(self.heard, self.now + SECOND)
 
@@ -451,14 +453,18 @@ class Stages(RuleBasedStateMachine):
             (_, run, allocation, is_open) = of_run[-1]
             is_open = is_open and run == self._in_force(flag, appended)[0]
         is_forced = flag == "button" and message.get("user_id") == FORCED
-        return self._row(flag, run, allocation, message["variant"], message, id, appended, not is_open, is_forced)
+        is_early = not named and message["time"] < self.started[flag, run]
+        return self._row(
+            flag, run, allocation, message["variant"], message, id, appended, is_early or not is_open, is_forced
+        )
 
     def _entry(self, message: dict[str, Any], id: int, appended: int) -> tuple[Any, ...] | None:  # noqa: A002
         run, allocation, is_open = self._in_force("till", appended)
         is_entry = message["event_type"] == "view" and message["platform"] != "web" and "user_id" in message
         if not (is_entry and is_open):
             return None
-        return self._row("till", run, allocation, "a", message, id, appended, False, False)
+        is_early = message["time"] < self.started["till", run]
+        return self._row("till", run, allocation, "a", message, id, appended, is_early, False)
 
     def _row(self, flag, run, allocation, variant, message, name, appended, inactive, forced):  # type: ignore[no-untyped-def]  # noqa: PLR0917
         platform = message["platform"]

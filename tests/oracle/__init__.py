@@ -89,9 +89,10 @@ def definitions(runs: Iterable[RunInForce], horizon: int) -> dict[str, list[Row]
         tables["runs"].append((run.key, _ends(run, horizon)))
         for key, metric in run.metrics.items():
             cuped = metric.definition.cuped
+            since = run.since[key] if run.since[key] > run.started else 0
             width = max(1, parse_duration(cuped.lookback) // 14) if cuped else None
             past = (width, metric.recorded + 1000 + horizon) if cuped else (None, None)
-            tables["metrics"].append((run.key, key, metric.version, metric.window, run.since[key], *past))
+            tables["metrics"].append((run.key, key, metric.version, metric.window, since, *past))
             for variable, part in enumerate(metric.parts or (metric.definition,)):
                 facts = [fact.key for fact in metric.variables[variable].facts]
                 tables["variables"].append((run.key, key, variable, *_variable(part, facts)))

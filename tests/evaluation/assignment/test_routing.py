@@ -18,7 +18,7 @@ from evaluation.assignment.routing import assign, partition_of
 from evaluation.catalog import SETTLING, History
 from evaluation.lifecycle import apply_definition, complete, start
 from schemas.assignment import Assignment
-from schemas.catalog import Document, Flag, Goal, Metric, Variant
+from schemas.catalog import Document, Flag, Goal, Metric, Step, Variant
 from schemas.dead_letter import resent_headers
 from schemas.units import ROWS, Kind
 
@@ -403,6 +403,42 @@ class TestExposures:
         topic.complete("button")
 
         assert kinds(show(exposure(time=None), at=topic.time + SETTLING - 1, catalog=topic.history)) == [1]
+
+    def test_an_exposure_from_before_the_start_is_of_the_run_if_it_says_so(self, show):
+        topic = shop().run(BUTTON)  # versions 1 and 2
+        before = topic.time - 1
+        said = [
+            {"time": before},
+            {"time": before, "variant": "control", "user_id": "tester"},
+            {"time": before, "experiment_key": "exp-1"},
+            {"time": before, "metadata": {"flagVersion": 2}},
+            {"time": topic.time},
+        ]
+
+        assigned = show(
+            *(exposure(**each) for each in said),
+            exposure(None, time=before, user_id="asks"),
+            at=topic.time + SETTLING,
+            catalog=topic.history,
+        )
+
+        inactive = Kind.EXPOSURE | Kind.INACTIVE
+        assert kinds(assigned) == [inactive, inactive | Kind.FORCED, *[Kind.EXPOSURE] * 4]
+        assert {row[2][:2] for row in rows_of(assigned)} == {("button", "exp-1")}
+        assert assigned.counts["inactive"] == 2
+
+    def test_what_stands_in_for_an_exposure_happened_after_the_start(self, route):
+        topic = shop().run(msgspec.structs.replace(BUTTON, exposure_event=Step(event="login")))
+        times = (topic.time - 1, topic.time)
+
+        assigned = route(
+            *(event("login", time=time, user_id=f"u-{time}") for time in times),
+            at=topic.time + SETTLING,
+            catalog=topic.history,
+        )
+
+        assert kinds(assigned) == [Kind.EXPOSURE | Kind.INACTIVE, Kind.EXPOSURE]
+        assert assigned.counts["inactive"] == 1
 
     def test_an_exposure_of_an_included_unit_is_forced_whatever_its_variant(self, show):
         assigned = show(exposure("control", user_id="tester"), exposure("treatment", user_id="tester"), exposure())

@@ -88,6 +88,16 @@ def test_one_exposure_answered_under_two_allocations_belongs_to_the_first_alloca
     assert log.aggregate().reassigned == 1
 
 
+def test_a_metric_that_came_with_the_start_covers_entries_from_before_it_too(make):
+    metrics = [make.metric("first"), make.metric("later")]
+    log = make.Log(make.catalog(5, [make.run("exp-1", metrics, started=100, since={"later": 150})]))
+
+    log.send(make.exposure(1, 90), make.event(1, 95), make.exposure(2, 160))
+
+    assert log.sums("first") == {(0, "a"): (2, 1, 1, 1)}
+    assert log.sums("later") == {(0, "a"): (1, 0, 0, 0)}
+
+
 def test_two_variants_under_one_allocation_withdraw_the_unit_for_ever(log, make):
     log.send(make.exposure(1, 10), make.event(1, 11)).send(make.exposure(1, 20, arm=1))
     log.send(make.exposure(1, 5), make.event(1, 30))
