@@ -28,7 +28,7 @@ from schemas.topics import EVENTS, EXPOSURES
 NOW = 1_000_000_000_000  # ms UTC; any time will do
 HORIZON = 3_600_000
 SECOND = 1_000
-VISITORS = 3_000
+VISITORS = 300
 
 
 def compile_kernels() -> None:
@@ -59,8 +59,7 @@ def _time(visit: int) -> int:
 
 
 def _records(topic: str, visit: int) -> Records:
-    """So many visitors that arrays grow; one of them meets both arms, one is new. Each is exposed, asks for a variant
-    and buys.
+    """Visitors, of whom one meets both arms, and one is new. Each is exposed, asks for a variant and buys.
 
     Some records have no insert id, a header, a run of their own, an escape that only msgspec reads, or many brackets.
     """

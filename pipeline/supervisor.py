@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+import uuid
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
@@ -17,7 +18,8 @@ from pipeline.stages import STAGES
 SCALED = ("assignment", "aggregation")  # stages of which several workers share the load of one machine
 STOP_SECONDS = 30.0
 POLL_SECONDS = 0.2
-FIRST_PAUSE, LONGEST_PAUSE, STEADY = 0.5, 15.0, 30.0  # seconds: before a restart; and of running well
+# Seconds: before it is started again where it fell soon after a start, and of running well.
+FIRST_PAUSE, LONGEST_PAUSE, STEADY = 0.5, 15.0, 30.0
 
 log = logging.getLogger(__name__)
 
@@ -55,14 +57,16 @@ class Worker:
         )
 
     def revive(self) -> None:
-        """Start the process again if it fell; longer pauses if it keeps falling, or the machine cannot start it."""
+        """Start the process again if it fell: at once if it ran well, after longer and longer pauses if it keeps
+        falling, or the machine cannot start it.
+        """
         now = time.monotonic()
         if self.process.poll() is None:
             return
         if self._fell_at is None:
             self._fell_at = now
             if now - self._started_at > STEADY:
-                self._pause = FIRST_PAUSE
+                self._pause = 0.0
             log.warning(
                 "%s (pid %d) ended with code %d; it starts again in %.1f s; its log: %s",
                 self.name,
@@ -71,8 +75,8 @@ class Worker:
                 self._pause,
                 self.log,
             )
-        elif now - self._fell_at >= self._pause:
-            self._pause = min(2 * self._pause, LONGEST_PAUSE)
+        if now - self._fell_at >= self._pause:
+            self._pause = min(max(2 * self._pause, FIRST_PAUSE), LONGEST_PAUSE)
             try:
                 self.start()
             except OSError as error:  # no memory or process to be had, or no room for the log
@@ -102,10 +106,13 @@ class Supervisor:
         logs = self._settings.data / "logs"
         logs.mkdir(parents=True, exist_ok=True)
         environment = os.environ | self._settings.environment()
+        life = uuid.uuid4().hex
         for stage, count in self._counts.items():
             for number in range(count):
                 own = environment | self._health_port(len(self.workers))
-                self.workers.append(Worker(stage, number, ["worker", stage], logs, own))
+                # No two processes that live have one name: a new one is started when the one before it has ended.
+                member = f"{life}-{stage}-{number}"
+                self.workers.append(Worker(stage, number, ["worker", stage, "--member", member], logs, own))
         self.workers.append(Worker(SERVER, 0, self._serve, logs, environment))
         self._watch.start()
         return self

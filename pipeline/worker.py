@@ -28,10 +28,11 @@ from schemas.topics import CATALOG
 WATCH_SECONDS = 5.0
 
 
-def run_worker(name: str, settings: Settings) -> None:
+def run_worker(name: str, settings: Settings, member: str | None = None) -> None:
     """Run a stage until SIGTERM (exit code 0) or an error (exit code 1). Does not return.
 
-    Raises PeekproofError where the cluster's topics don't fit.
+    `member`: it goes on with the partitions of a worker of the same name that has ended, without waiting until the
+    group takes that one for dead. Raises PeekproofError where the cluster's topics don't fit.
     """
     try:
         admit(settings)
@@ -46,7 +47,7 @@ def run_worker(name: str, settings: Settings) -> None:
         port = answer(liveness, settings.health_port)
         print(f"this worker tells how it is at {address(HOME, port)}/healthz and /readyz", flush=True)
     liveness.watch()
-    run(create_worker(stage, settings, liveness))
+    run(create_worker(stage, settings, liveness, member))
 
 
 class Worker:
@@ -194,7 +195,7 @@ class Worker:
         await self._stage.stop()
 
 
-def create_worker(stage: Stage, settings: Settings, liveness: Liveness) -> App:
+def create_worker(stage: Stage, settings: Settings, liveness: Liveness, member: str | None = None) -> App:
     """The stage's Faust app, in the stage's consumer group; of a stage that is whole, in a group of this worker's own.
 
     The workers of one group share the partitions, so two that keep them in different directories would have parts.
@@ -202,7 +203,12 @@ def create_worker(stage: Stage, settings: Settings, liveness: Liveness) -> App:
     group = settings.group(stage.name)
     if stage.is_whole:
         group += f"-{uuid.uuid4().hex}"
-    app = create_app(group, settings.servers(), broker_credentials=settings.faust_broker_credentials())
+    app = create_app(
+        group,
+        settings.servers(),
+        broker_credentials=settings.faust_broker_credentials(),
+        consumer_group_instance_id=member,
+    )
     app.explain = partial(explain, settings)
     app.keeps_offsets = not stage.is_whole
     worker = Worker(stage, settings, app, liveness)

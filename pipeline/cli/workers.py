@@ -21,8 +21,9 @@ until_stdin_ends_option = click.option(
 
 @click.command()
 @click.argument("stage", type=click.Choice(list(STAGES)))
+@click.option("--member", hidden=True, help="Whose partitions it goes on with: a supervisor's.")
 @until_stdin_ends_option
-def worker(stage: str, until_stdin_ends: bool) -> None:
+def worker(stage: str, member: str | None, until_stdin_ends: bool) -> None:
     """Run one worker of STAGE until SIGTERM; several workers of a stage share its load.
 
     But for storage and archive, which have one for each data directory: two keep everything twice.
@@ -32,7 +33,7 @@ def worker(stage: str, until_stdin_ends: bool) -> None:
         stop_when_stdin_ends()
     from pipeline.worker import run_worker  # noqa: PLC0415 (slow to import)
 
-    run_worker(stage, Settings.read())
+    run_worker(stage, Settings.read(), member)
 
 
 @click.command()

@@ -19,6 +19,7 @@ from time import monotonic
 from typing import Any, NoReturn, cast
 
 import faust
+from faust.tables.manager import TableManager
 from faust.transport.drivers import TRANSPORTS
 from faust.types import TP, EventT, StreamT
 from mode.supervisors import CrashingSupervisor
@@ -42,6 +43,16 @@ StartPosition = Callable[[TP, Log], Awaitable[int | None]]
 Begin = Callable[[TP, int], None]
 Release = Callable[[set[TP]], Awaitable[None]]
 Take = Callable[[TP, Records], Awaitable[None]]
+
+
+class Tables(TableManager):
+    """Those of an app that has none: nobody waits a second for them before the first partition is asked for."""
+
+    async def on_start(self) -> None:
+        """As Faust does, but at once."""
+        if not self.should_stop:
+            await self._update_channels()
+            await self.recovery.start()
 
 
 class App(faust.App):
@@ -203,6 +214,7 @@ def create_app(name: str, bootstrap_servers: str, **conf: Any) -> App:
         "topic_allow_declare": False,
         "topic_disable_leader": True,
         "table_standby_replicas": 0,
+        "TableManager": Tables,
         "stream_recovery_delay": 0.0,
         "web_enabled": False,
         "worker_redirect_stdouts": False,
@@ -211,7 +223,7 @@ def create_app(name: str, bootstrap_servers: str, **conf: Any) -> App:
     return App(name, **(ours | conf))
 
 
-class _Process(faust.Worker):
+class Process(faust.Worker):
     """The process around an app, and its log."""
 
     app: App
@@ -228,9 +240,12 @@ class _Process(faust.Worker):
         if self.app.is_prepared:
             super().install_signal_handlers()
 
+    async def _sentinel_task(self) -> None:
+        """Nothing. Faust waits a second here, when all has ended."""
+
 
 def run(app: App, log_level: int = logging.INFO) -> NoReturn:
     """Run a worker until SIGTERM or SIGINT (exit code 0) or an error (exit code 1)."""
-    process = _Process(app, loglevel=log_level, redirect_stdouts=False, quiet=True)
+    process = Process(app, loglevel=log_level, redirect_stdouts=False, quiet=True)
     app.prepared = process.install_signal_handlers
     process.execute_from_commandline()

@@ -86,6 +86,12 @@ class ColumnsThread(driver.AIOKafkaConsumerThread):
         self._of_the_log._isolation_level = READ_UNCOMMITTED
         self.fetches = Fetches(fetcher, SLICE_BYTES)
 
+    async def on_thread_stop(self) -> None:
+        """Leave the group, unless a member of the same name is to go on where an error ended this one."""
+        if self._consumer is not None and not self.app.crashed:
+            self._consumer._coordinator._group_instance_id = None  # with a name the client leaves it to the timeout
+        await super().on_thread_stop()
+
     async def fetch(self, tps: set[TP], timeout: float) -> tuple[int, Mapping[TP, Any] | KafkaError]:
         """Records, or the error that the client met, and the number of seeks that went before them."""
         consumer = self._ensure_consumer()

@@ -9,11 +9,13 @@ import faust
 import pytest
 from aiokafka import AIOKafkaConsumer
 from aiokafka.consumer import fetcher
+from aiokafka.consumer.group_coordinator import GroupCoordinator
 from aiokafka.protocol.fetch import FetchResponse_v4, FetchResponse_v11
+from faust.tables.manager import TableManager
 from faust.transport.drivers import TRANSPORTS
 from faust.transport.drivers import aiokafka as driver
 
-from pipeline.transport.app import App, create_app
+from pipeline.transport.app import App, Process, Tables, create_app
 from pipeline.transport.consumer import ColumnsThread, Consumer, Transport
 from pipeline.transport.fetches import ColumnRecords
 from pipeline.transport.schema import RecordsSchema
@@ -32,7 +34,13 @@ OVERRIDDEN = {
         "on_partitions_revoked",
         "verify_all_partitions_active",
     },
-    (ColumnsThread, driver.AIOKafkaConsumerThread): {"_create_worker_consumer", "on_start"},
+    (ColumnsThread, driver.AIOKafkaConsumerThread): {
+        "_create_worker_consumer",
+        "on_start",
+        "on_thread_stop",
+    },
+    (Process, faust.Worker): {"on_setup_root_logger", "install_signal_handlers", "_sentinel_task"},
+    (Tables, TableManager): {"on_start"},
     (App, faust.App): {"on_first_start", "on_start", "on_stop", "_on_rebalance_when_stopped"},
 }
 
@@ -103,6 +111,19 @@ def test_the_client_is_made_with_faust_s_security_and_sizes_and_reads_only_what_
         client._closed = True
 
     asyncio.run(build())
+
+
+def test_an_app_without_tables_waits_for_none_and_a_process_for_nothing():
+    begun = inspect.getsource(TableManager.on_start).partition("await self.sleep(1.0)\n")[2]
+    assert inspect.getsource(Tables.on_start).endswith(begun)
+    assert inspect.getsource(faust.Worker._sentinel_task).endswith("    await asyncio.sleep(1.0)\n")
+    assert create_app("contract", "127.0.0.1:9092").conf.TableManager is Tables
+
+
+def test_a_member_with_a_name_stays_when_the_client_ends_and_one_without_leaves():
+    source = inspect.getsource(GroupCoordinator._maybe_leave_group)
+
+    assert "if self.generation > 0 and self._group_instance_id is None:" in source
 
 
 def test_the_client_builds_its_fetcher_of_what_we_set_on_it():

@@ -273,6 +273,42 @@ def test_a_killed_worker_goes_on_where_its_checkpoints_end(cluster, workers, tmp
     assert cluster.committed(topic, 2) == [2000, 2000]
 
 
+def test_a_worker_s_name_goes_on_at_once_where_it_was_killed_and_leaves_when_it_is_stopped(cluster, workers):
+    topic = cluster.topic(partitions=4)
+    told = cluster.told(topic)
+    # Nobody is taken for dead before the test would fail.
+    names = [{"broker_session_timeout": 60.0, "consumer_group_instance_id": name} for name in ("one", "two")]
+    killed, other = workers(**told, conf=names[0]), workers(**told, conf=names[1])
+    killed.until(lambda _: len(held_by(killed)) == len(held_by(other)) == 2)
+    held, begun = held_by(killed), other.of("begin")
+    cluster.numbers(topic, range(400), partitions=4)
+    killed.until(lambda _: total(killed) == total(other) == 200)
+
+    killed.kill()
+    cluster.numbers(topic, range(400), partitions=4)
+    follower = workers(**told, conf=names[0])
+
+    follower.until(lambda _: held_by(follower) == held)
+    other.until(lambda _: total(other) == 400)
+    assert other.of("begin") == begun
+    assert follower.stop() == 0
+    other.until(lambda _: len(held_by(other)) == 4)
+    assert other.stop() == 0
+    assert cluster.committed(topic, 4) == [200] * 4
+
+
+def held_by(worker):
+    """The partitions that a worker holds."""
+    held = set()
+    for each in worker.said:
+        match each:
+            case {"say": "begin", "partition": partition}:
+                held.add(partition)
+            case {"say": "release", "partitions": partitions}:
+                held.difference_update(partitions)
+    return held
+
+
 def states(directory):
     return [json.loads(file.read_text()) for file in sorted(directory.glob("?"))]
 
