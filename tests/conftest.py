@@ -21,7 +21,15 @@ hypothesis_settings.register_profile("no deadline", deadline=None)
 hypothesis_settings.load_profile("no deadline")
 
 OWN = pytest.StashKey[Broker]()
-LONGEST = ("end_to_end", "pipeline/demo", "pipeline/transport", "pipeline/test_connection", "pipeline", "operating")
+LONGEST = (
+    "faults",
+    "end_to_end",
+    "pipeline/demo",
+    "pipeline/transport",
+    "pipeline/test_connection",
+    "pipeline",
+    "operating",
+)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

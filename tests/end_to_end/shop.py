@@ -12,15 +12,17 @@ import duckdb
 import msgspec
 import pyarrow as pa
 import xxhash
+from aiokafka import ConsumerRecord
 from amplitude_experiment.evaluation.murmur3 import hash32x86
 from click.testing import CliRunner
 
 from evaluation.catalog import Catalog, RunInForce
 from pipeline.cli import command
+from pipeline.follower import Follower
 from pipeline.settings import Settings
 from schemas.aggregate import Aggregate
 from schemas.look import Look
-from schemas.topics import EVENTS, EXPOSURES
+from schemas.topics import AGGREGATES, EVENTS, EXPOSURES
 from tests.oracle import Oracle, Row, definitions
 
 ROWS = Path(__file__).with_name("rows.sql").read_text()
@@ -124,6 +126,42 @@ def live(looks: Iterable[Look]) -> set[Row]:
     }
 
 
+async def last_words(settings: Settings) -> list[Aggregate]:
+    """The last word of every units partition on every experiment; its run is called flag/run."""
+    newest: dict[bytes, bytes] = {}
+
+    def read(record: ConsumerRecord) -> None:
+        newest[record.key] = record.value
+
+    follower = Follower(settings, AGGREGATES, read)
+    await follower.start()
+    await follower.stop()
+    found = [msgspec.json.decode(value, type=Aggregate) for value in newest.values()]
+    assert len(found) == settings.units_partitions * len(FLAGS)
+    assert all(each.final for each in found)
+    return named(found)
+
+
+def compare_cells(snapshot: Path, expected: set[Row]) -> tuple[set[Row], list[str]]:
+    """The cells that analysts read, columns as in `CELL`, and where one is not what the queries say."""
+    sums: dict[Row, int] = {}
+    for what, run, metric, _, reading, _, variant, segment, i, j, x in expected:
+        if what == "sums":
+            place = (run, metric, reading, segment, variant, i, j)
+            sums[place] = sums.get(place, 0) + int(x)  # of every allocation
+    with duckdb.connect(str(snapshot), read_only=True) as published:
+        cells = published.execute(f"SELECT experiment, run, {', '.join(CELL)} FROM results").fetchall()
+    differing = []
+    for experiment, run, metric, reading, segment, *arms in cells:
+        for variant, n, nonzero, total, squares, denominator in (arms[:6], arms[6:]):
+            own = (f"{experiment}/{run}", metric, reading, segment, variant)
+            places = [(None, None), (None, 0), (0, None), (0, 0)] + [(1, None)] * (denominator is not None)
+            wanted = [sums.get((*own, *place), 0) for place in places]
+            if (found := [n, nonzero, total, squares, denominator][: len(places)]) != wanted:
+                differing.append(f"{own}: {found}, must be {wanted}")
+    return set(cells), differing
+
+
 def named(aggregates: Iterable[Aggregate]) -> list[Aggregate]:
     """Their runs are called flag/run."""
     return [msgspec.structs.replace(each, run=f"{each.flag}/{each.run}") for each in aggregates]
@@ -136,6 +174,8 @@ def _unit(unit_type: str) -> str:
 def _exposures(database: duckdb.DuckDBPyConnection, run: RunInForce) -> str:
     """What the records say, or the events that stand in for them: these by the bucket of Amplitude's engine."""
     source, variant = f"said WHERE topic = 'exposures' AND flag = '{run.flag}'", "variant"
+    later = [f"(flag_version >= {each.flag_version})::INT" for each in run.allocations[1:]]
+    allocation = " + ".join(["0", *later])  # that of the flag's version which the exposure carries
     if run.definition.exposure_event:
         shown = "said WHERE event = 'page_view' AND page LIKE '%/product/49%'"
         users = [user for (user,) in database.sql(f"SELECT DISTINCT user_id FROM {shown}").fetchall()]
@@ -152,7 +192,7 @@ def _exposures(database: duckdb.DuckDBPyConnection, run: RunInForce) -> str:
     always = ", ".join(f"'{user}'" for each in run.definition.variants for user in ("", *each.users))
     unit = run.definition.unit
     return (
-        f"SELECT '{run.key}', 0, {variant}, {_unit(unit)}, time, id, {packed}, {segments}, late, false, "
+        f"SELECT '{run.key}', {allocation}, {variant}, {_unit(unit)}, time, id, {packed}, {segments}, late, false, "
         f"user_id IN ({always}) FROM {source} AND {variant} IN ({arms}) AND {unit} IS NOT NULL"
     )
 

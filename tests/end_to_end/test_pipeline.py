@@ -14,10 +14,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
-import duckdb
 import msgspec
 import pytest
-from aiokafka import ConsumerRecord
 
 from evaluation.lifecycle import start
 from evaluation.significance.look import decode_look
@@ -26,16 +24,14 @@ from pipeline.catalog import CatalogWriter, read_catalog
 from pipeline.demo.session import complete_experiments
 from pipeline.documents import read_documents
 from pipeline.editing import Signature
-from pipeline.follower import Follower
 from pipeline.reading import read_topic
 from pipeline.settings import Settings
 from pipeline.supervisor import Supervisor, Worker
-from schemas.aggregate import Aggregate
-from schemas.topics import AGGREGATES, RESULTS
+from schemas.topics import RESULTS
 from tests.conftest import deployed
 from tests.end_to_end import shop
 from tests.live import ask, wait_for
-from tests.oracle import Row, published
+from tests.oracle import published
 
 RATE = 25_000  # records a second, if the machine can; else the workers lag, which is welcome
 ALL_SETTLED = 1 << 60  # a clock, for the queries: of a final run everybody is settled
@@ -108,8 +104,12 @@ def test_every_type_of_metric_comes_out_exact_through_killed_workers_and_can_be_
         expected = shop.expected(said, read_catalog(settings).newest, ALL_SETTLED, settings)
         analyzed = shop.analyzed(said, documents, tmp_path)
         wait_for(lambda: ask(snapshot, FINAL) == len(shop.FLAGS), 300, "the final look of every experiment")
-        assert published(asyncio.run(_aggregates(settings))) ^ expected == set()
-        _compare_cells(snapshot, expected, analyzed)
+        assert published(asyncio.run(shop.last_words(settings))) ^ expected == set()
+        cells, differing = shop.compare_cells(snapshot, expected)
+        assert not differing
+        assert len(cells) == 86  # 19 readings in 4 segments, and 10 of everybody
+        # In files other units are settled: there the horizon is 0, and the clock ends with the last event.
+        assert {cell for cell in cells if cell[3] == "live"} == analyzed
         assert reading.result().stdout.strip() == "100"
         interval = settings.archive_interval
         wait_for(lambda: ask(snapshot, ARCHIVED) > interval, 60, "the last look in a closed file of the archive")
@@ -175,38 +175,3 @@ def _acknowledged(traffic: subprocess.Popen[bytes]) -> Iterator[int]:
     assert traffic.stdout is not None
     for line in traffic.stdout:
         yield sum(msgspec.json.decode(line)["acknowledged"].values())
-
-
-async def _aggregates(settings: Settings) -> list[Aggregate]:
-    """The last word of every units partition on every experiment; its run is called flag/run."""
-    newest: dict[bytes, bytes] = {}
-
-    def read(record: ConsumerRecord) -> None:
-        newest[record.key] = record.value
-
-    follower = Follower(settings, AGGREGATES, read)
-    await follower.start()
-    await follower.stop()
-    found = [msgspec.json.decode(value, type=Aggregate) for value in newest.values()]
-    assert len(found) == settings.units_partitions * len(shop.FLAGS)
-    assert all(each.final for each in found)
-    return shop.named(found)
-
-
-def _compare_cells(snapshot: Path, expected: set[Row], analyzed: set[Row]) -> None:
-    """What analysts read is what the queries say, and what is live of it, what `analyze` says.
-
-    In files other units are settled: there the horizon is 0, and the clock ends with the last event.
-    """
-    sums = {(run, metric, reading, segment, variant, i, j): int(x)
-            for what, run, metric, _, reading, _, variant, segment, i, j, x in expected if what == "sums"}  # fmt: skip
-    with duckdb.connect(str(snapshot), read_only=True) as published:
-        cells = published.execute(f"SELECT experiment, run, {', '.join(shop.CELL)} FROM results").fetchall()
-    for experiment, run, metric, reading, segment, *arms in cells:
-        for variant, n, nonzero, total, squares, denominator in (arms[:6], arms[6:]):
-            own = (f"{experiment}/{run}", metric, reading, segment, variant)
-            places = [(None, None), (None, 0), (0, None), (0, 0)] + [(1, None)] * (denominator is not None)
-            wanted = [sums.get((*own, *place), 0) for place in places]
-            assert [n, nonzero, total, squares, denominator][: len(places)] == wanted, own
-    assert len(cells) == 86  # 19 readings in 4 segments, and 10 of everybody
-    assert {cell for cell in cells if cell[3] == "live"} == analyzed
