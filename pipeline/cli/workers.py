@@ -4,6 +4,7 @@ import logging
 import os
 import signal
 import threading
+import time
 
 import click
 
@@ -12,7 +13,7 @@ from pipeline.http.listening import HOME, address, with_free_port
 from pipeline.readers import admit
 from pipeline.settings import Settings
 from pipeline.stages import STAGES
-from pipeline.supervisor import Supervisor
+from pipeline.supervisor import STOP_SECONDS, Supervisor
 
 until_stdin_ends_option = click.option(
     "--until-stdin-ends", is_flag=True, hidden=True, help="Stop when standard input ends: a supervisor's."
@@ -72,11 +73,16 @@ def end_at_once() -> None:
     click.get_current_context().call_on_close(restore)
 
 
-def stop_when_stdin_ends() -> None:
-    """Have this process stop with the one that started it, however that ends."""
+def stop_when_stdin_ends(patience: float = STOP_SECONDS) -> None:
+    """Have this process stop with the one that started it, however that ends; in order, if it can within `patience` s.
+
+    Without a broker a stage waits for acknowledgements, and nobody else is left to end it.
+    """
 
     def watch() -> None:
         os.read(0, 1)
         os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(patience)
+        os.kill(os.getpid(), signal.SIGKILL)
 
     threading.Thread(target=watch, daemon=True).start()

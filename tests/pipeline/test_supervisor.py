@@ -105,3 +105,16 @@ def test_modules_of_the_working_directory_are_none_of_ours(deployment: Settings,
         finally:
             up.terminate()
     assert up.returncode == 0
+
+
+def test_a_worker_that_cannot_end_in_order_does_not_outlive_its_supervisor_either() -> None:
+    busy = (
+        "import signal, threading; signal.signal(signal.SIGTERM, signal.SIG_IGN); "
+        "from pipeline.cli.workers import stop_when_stdin_ends; stop_when_stdin_ends(0.5); threading.Event().wait()"
+    )
+    worker = subprocess.Popen([sys.executable, "-c", busy], stdin=subprocess.PIPE, cwd=Path(__file__).parents[2])
+
+    assert worker.stdin is not None
+    worker.stdin.close()
+
+    assert worker.wait(60) == -signal.SIGKILL
