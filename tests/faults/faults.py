@@ -316,8 +316,6 @@ KINDS: tuple[Fault, ...] = (
 )
 # Kinds that no deployment survives yet, and why.
 SWITCHED_OFF: dict[Fault, str] = {
-    strangers: "a stage ends at one, at every start",
-    damage_store: "storage ends at one, at every start",
     add_partitions: "they are not read before a restart",
 }
 

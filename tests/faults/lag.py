@@ -4,7 +4,6 @@ A worker's word is compared with where the logs ended a second before: at thousa
 at their very end. So a stage has no lag where each of its partitions was taken at most a second ago.
 """
 
-import importlib
 import threading
 import time
 from collections import deque
@@ -15,7 +14,7 @@ from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
 
 from pipeline.settings import Settings
-from pipeline.stages import STAGES
+from pipeline.stages import STAGES, stage_class
 from schemas.health import WorkerHealth
 from schemas.topics import HEALTH
 
@@ -57,10 +56,7 @@ class Lag:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._reads: dict[str, list[str]] = {}
-        for name, place in STAGES.items():
-            module, kind = place.split(":")
-            self._reads[name] = list(getattr(importlib.import_module(module), kind).topics)
+        self._reads = {stage: stage_class(stage).topics for stage in STAGES}
         self._said: dict[Place, Said] = {}
         self._ends: deque[tuple[float, dict[tuple[str, int], int]]] = deque(maxlen=round(60 / SAMPLED))
         self._waiting: list[Recovery] = []
