@@ -64,7 +64,7 @@ def _late(sight: Sight, standings: dict[int, Standing]) -> Iterator[Finding]:
         return
     longest = max(LATE_SECONDS, 6 * sight.settings.checkpoint_interval / 1_000)
     late = []
-    for each in standings.values():
+    for number, each in standings.items():
         end = extents.get((UNITS, number), (0, 0))[1] + (logs.base(UNITS, number) if logs else 0)
         if each.newest and end > each.newest.offset and (age := time.time() - each.newest.written) > longest:
             late.append(f"units/{number} has kept nothing for {ago(age)}, though records came; see its worker's log")
