@@ -14,11 +14,7 @@ import pytest
 from pipeline.cli import command
 
 # Named before they are there: whoever brings one takes its line out.
-PENDING = (
-    "backup",
-    "doctor",
-    "restore",
-)
+PENDING: tuple[str, ...] = ()
 
 ROOT = Path(__file__).parents[1]
 PLACES = ("evaluation", "pipeline", "schemas", "configs")
