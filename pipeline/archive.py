@@ -6,22 +6,30 @@ same name. Names carry the offsets [begin, end) and the start of the interval (m
 each beginning where the one before ended. Data of an open interval is in memory only, and read again after a crash.
 
     DIRECTORY/TOPIC/PARTITION/BEGIN-END-INTERVAL.parquet       columns: offset, append_time, headers, value
+    DIRECTORY/TOPIC/PARTITION/expired.json                     what `archive_keep` deleted before the first file
     DIRECTORY/_schema.parquet                                  no rows: a view of an empty archive needs a file
 
 Compaction merges the files of a closed hour, then of a closed day, under new names. What was replaced stays for
 `REPLACED_KEPT` seconds, for readers that hold its names. `chain` picks one file for each stretch of offsets.
 
+A file that is gone, or is damaged and was set aside for that, leaves a hole. The worker begins at the first hole: what
+the log still holds of it is archived again, in files of the same names.
+
 A directory, not an object store: the snapshot's views read it with the DuckDB that everyone has.
 """
 
+import logging
 import os
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import islice
+from datetime import UTC, datetime
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -29,6 +37,7 @@ import pyarrow.parquet as pq
 from pipeline import durable
 from pipeline.errors import PeekproofError
 from schemas.records import Headers, Records
+from schemas.topics import CATALOG
 
 HOUR_MS, DAY_MS = 3_600_000, 86_400_000
 MAX_BYTES = 32 << 20  # of values in one file before compaction: what an open file may hold in memory
@@ -45,10 +54,36 @@ SCHEMA = pa.schema(
     ]
 )
 EMPTY = "_schema.parquet"
+EXPIRED = "expired.json"
+
+_log = logging.getLogger(__name__)
 
 
 class ArchiveGapError(PeekproofError):
     """Records that the archive should hold are not there."""
+
+
+class ArchiveDamageError(PeekproofError):
+    """A file of the archive is not what was written."""
+
+    def __init__(self, path: Path, cause: BaseException) -> None:
+        super().__init__(
+            f"{path} is damaged ({str(cause).partition(chr(10))[0]}): bring it back from a backup; or rename it and "
+            "start the archive's worker again, which archives once more what the log still holds"
+        )
+        self.path = path
+
+
+class Expired(msgspec.Struct, frozen=True):
+    """Records before offset `before` were deleted as archive_keep says; the last were of about `time` (ms UTC)."""
+
+    before: int
+    time: int
+
+    @property
+    def until(self) -> str:
+        """The time, for people."""
+        return datetime.fromtimestamp(self.time / 1_000, UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
 class ArchivedRecord(NamedTuple):
@@ -74,22 +109,49 @@ def chain(directory: Path, topic: str, partition: int) -> list[ArchiveFile]:
 
     Raises `ArchiveGapError` where a file begins beyond the end of the others.
     """
+    files = standing(directory, topic, partition)
+    for file, following in pairwise(files):
+        if following.begin > file.end:
+            raise ArchiveGapError(
+                f"the archive of {topic}/{partition} has a hole from offset {file.end} to {following.begin}, before "
+                f"{following.path}: bring the file between them back, or start the archive's worker again, which "
+                "archives once more what the log still holds"
+            )
+    return files
+
+
+def standing(directory: Path, topic: str, partition: int) -> list[ArchiveFile]:
+    """The same, but for holes: whatever there is of a partition, each record once."""
     files = sorted(_files(directory / topic / str(partition)))
+    links: list[ArchiveFile] = []
+    while files:
+        links += _linked(files)
+        files = [file for file in files if file.begin >= links[-1].end]
+    return links
+
+
+def unbroken(directory: Path, topic: str, partition: int) -> list[ArchiveFile]:
+    """The same, up to the first hole."""
+    return _linked(sorted(_files(directory / topic / str(partition))))
+
+
+def expired(directory: Path, topic: str, partition: int) -> Expired | None:
+    """What was deleted before the first file, as the setting archive_keep says."""
+    try:
+        return msgspec.json.decode((directory / topic / str(partition) / EXPIRED).read_bytes(), type=Expired)
+    except FileNotFoundError:
+        return None
+
+
+def _linked(files: list[ArchiveFile]) -> list[ArchiveFile]:
     if not files:
         return []
     reached: dict[int, ArchiveFile | None] = {files[0].begin: None}
     for file in files:
         if file.begin in reached:
             reached.setdefault(file.end, file)
-    end = max(reached)
-    if files[-1].begin > end:
-        beyond = next(file for file in files if file.begin > end)
-        raise ArchiveGapError(
-            f"the archive of {topic}/{partition} ends at offset {end}, but {beyond.path} begins beyond it: the file "
-            "between them was removed; restore it, or move the partition's directory away and archive the log again"
-        )
     links = []
-    link = reached[end]
+    link = reached[max(reached)]
     while link is not None:
         links.append(link)
         link = reached[link.begin]
@@ -118,14 +180,14 @@ def read(
 def slices(directory: Path, topic: str, partition: int, end: int | None = None, begin: int = 0) -> Iterator[Records]:
     """The archived records of a partition (in [begin, end)) as columns, each slice behind the one before it.
 
-    Raises `ArchiveGapError` if a file is missing between others, `PeekproofError` if one cannot be read.
+    Raises `ArchiveGapError` if a file is missing between others, and `ArchiveDamageError`.
     """
     files = [file for file in chain(directory, topic, partition) if file.end > begin]
     position = max(begin, files[0].begin) if files else 0
     while files and (end is None or files[0].begin < end):
         file = files[0]
         try:
-            with pq.ParquetFile(file.path) as parquet:
+            with _reading(file.path) as parquet:
                 for row_group in range(parquet.num_row_groups):
                     for batch in parquet.iter_batches(SLICE_ROWS, row_groups=[row_group]):
                         offset = batch.column("offset").to_numpy()
@@ -135,13 +197,14 @@ def slices(directory: Path, topic: str, partition: int, end: int | None = None, 
                             records = _slice(topic, partition, position, batch.slice(first, stop - first))
                             yield records
                             position = records.end
-        except FileNotFoundError:  # replaced by a compacted one meanwhile
+        except FileNotFoundError:  # replaced by a compacted one meanwhile, or expired
             files = [file for file in chain(directory, topic, partition) if file.end > position]
+            if not files or files[0].begin > position:
+                raise ArchiveGapError(
+                    f"the archive of {topic}/{partition} lost the records from offset {position} on while they were "
+                    f"read: {files[0].path if files else 'nothing'} is what follows"
+                ) from None
             continue
-        except (pa.ArrowException, OSError) as error:
-            raise PeekproofError(
-                f"{file.path} of the archive cannot be read ({error}): bring it back from a backup"
-            ) from error
         position = files.pop(0).end
 
 
@@ -230,20 +293,48 @@ class Archive:
     def compact(self) -> None:
         """Merge the files of closed hours and days of the partitions held; delete what was replaced long enough ago.
 
-        May run for seconds, in a thread of its own beside `append`; memory stays at a few row groups.
+        May run for seconds, in a thread of its own beside `append`; memory stays at a few row groups. Raises
+        `ArchiveDamageError` for a file that it set aside: who begins again begins there.
         """
         for (topic, partition), place in list(self._open.items()):
             for window in (HOUR_MS, DAY_MS):
                 closed = place.interval * self._interval_ms // window
-                files = [file for file in chain(self._directory, topic, partition) if file.interval // window < closed]
+                files = unbroken(self._directory, topic, partition)
+                files = [file for file in files if file.interval // window < closed]
                 for group in _groups(files, window):
-                    _merge(group)
+                    try:
+                        _merge(group)
+                    except ArchiveDamageError as error:
+                        aside = error.path.rename(error.path.with_suffix(".damaged"))
+                        _log.warning(
+                            "%s is damaged and set aside as %s: the worker starts again there", error.path, aside
+                        )
+                        raise
             _sweep(self._directory, topic, partition)
+
+    def expire(self, keep_ms: int, now_ms: int) -> None:
+        """Delete the files of the partitions held all of whose records are older, but the newest, and say so.
+
+        Later by `REPLACED_KEPT` than they leave the snapshot's views, whose readers hold their names.
+        """
+        oldest = now_ms - keep_ms - int(1_000 * REPLACED_KEPT)
+        for topic, partition in list(self._open):
+            files = unbroken(self._directory, topic, partition)
+            old = [file for file in files[:-1] if file.interval + self._interval_ms <= oldest]
+            if not old or topic == CATALOG:
+                continue
+            place, last = self._directory / topic / str(partition), old[-1]
+            with durable.writing(place / EXPIRED) as temporary:
+                temporary.write_bytes(msgspec.json.encode(Expired(last.end, last.interval)))
+            for file in _files(place):
+                if file.end <= last.end:
+                    file.path.unlink(missing_ok=True)
+            _log.info("archive_keep: the archive of %s/%d begins at offset %d now", topic, partition, last.end)
 
     def _place(self, topic: str, partition: int) -> _Open | None:
         place = self._open.get((topic, partition))
         if place is None:
-            files = chain(self._directory, topic, partition)
+            files = unbroken(self._directory, topic, partition)
             if not files:
                 return None
             last = files[-1]
@@ -279,7 +370,11 @@ def write_empty(directory: Path) -> Path:
     """A file with the archive's columns and no rows, with which every view begins."""
     directory.mkdir(parents=True, exist_ok=True)
     path = directory / EMPTY
-    if not path.exists():
+    try:
+        is_whole = pq.read_schema(path) == SCHEMA
+    except (OSError, pa.ArrowException):
+        is_whole = False
+    if not is_whole:
         with durable.writing(path) as temporary:
             pq.write_table(SCHEMA.empty_table(), temporary, **WRITING)
     return path
@@ -290,6 +385,7 @@ WRITING: dict[str, Any] = {
     "compression_level": 1,
     "use_dictionary": ["headers.list.element.key"],
     "write_statistics": ["offset", "append_time"],
+    "write_page_checksum": True,
 }
 
 
@@ -328,7 +424,7 @@ def _merge(group: list[ArchiveFile]) -> None:
         held: list[pa.Table] = []
         size = 0
         for file in group:
-            with pq.ParquetFile(file.path) as parquet:
+            with _reading(file.path) as parquet:
                 for row_group in range(parquet.num_row_groups):
                     table = parquet.read_row_group(row_group)
                     if held and size + table.nbytes > MAX_BYTES:
@@ -339,13 +435,25 @@ def _merge(group: list[ArchiveFile]) -> None:
         writer.write_table(pa.concat_tables(held).combine_chunks())
 
 
+@contextmanager
+def _reading(path: Path) -> Iterator[pq.ParquetFile]:
+    """Around what reads a file. Raises FileNotFoundError, and ArchiveDamageError where it is not as it was written."""
+    try:
+        with pq.ParquetFile(path, page_checksum_verification=True) as parquet:
+            yield parquet
+    except FileNotFoundError:
+        raise
+    except (OSError, pa.ArrowException) as error:
+        raise ArchiveDamageError(path, error) from error
+
+
 def _sweep(directory: Path, topic: str, partition: int) -> None:
     """Delete files whose records a larger file has held for `REPLACED_KEPT` seconds, and unfinished files."""
-    standing = chain(directory, topic, partition)
+    files = standing(directory, topic, partition)
     now = time.time()
-    old = [file for file in standing if now - file.path.stat().st_mtime > REPLACED_KEPT]
+    old = [file for file in files if now - file.path.stat().st_mtime > REPLACED_KEPT]
     for file in _files(directory / topic / str(partition)):
-        if file not in standing and any(link.begin <= file.begin and file.end <= link.end for link in old):
+        if file not in files and any(link.begin <= file.begin and file.end <= link.end for link in old):
             file.path.unlink(missing_ok=True)
     for path in (directory / topic / str(partition)).glob("*.tmp"):
         if now - path.stat().st_mtime > durable.ABANDONED:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from evaluation.catalog import History
 from evaluation.metrics.partition import Partition
-from pipeline.archive import ArchivedRecord, ArchiveGapError, chain, read
+from pipeline.archive import ArchivedRecord, ArchiveGapError, chain, expired, read
 from pipeline.errors import PeekproofError
 from pipeline.set_aside import SetAside
 from schemas.logs import Gap
@@ -121,9 +121,11 @@ def whole(  # noqa: PLR0917
     """
     files = chain(directory, topic, partition)
     if files and files[0].begin > begin:
+        cut = expired(directory, topic, partition)
+        why = f": the setting archive_keep had what was appended up to {cut.until} deleted" if cut else ""
         raise ArchiveGapError(
             f"the archive of {topic}/{partition} begins at offset {files[0].begin}, but the log is needed from offset "
-            f"{begin} on. Bring back the older files of {files[0].path.parent}"
+            f"{begin} on{why}. Bring back the older files of {files[0].path.parent}"
         )
     lacking = [gap.begin for gap in gaps_of(history, "archive", topic, partition) if behind(gap.begin, gaps) < gap.end]
     return min([files[-1].end if files else 0, *lacking])

@@ -56,6 +56,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     horizon: int = 3_600_000
     tolerance: int = 600_000
     archive_interval: int = 60_000
+    archive_keep: int | None = None
     checkpoint_interval: int = 10_000
     http_port: int = 8080
     health_port: int | None = None
@@ -183,10 +184,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         for name, value in msgspec.structs.asdict(self).items():
             if isinstance(value, Path):
                 text = str(value.absolute())
+            elif value is None:
+                text = ""
             elif _PARSERS[name] is parse_duration:
                 text = f"{value}ms"
             else:
-                text = "" if value is None else str(value)
+                text = str(value)
             texts[_variable(name)] = text
         return texts
 
@@ -309,6 +312,7 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
     "horizon": parse_duration,
     "tolerance": parse_duration,
     "archive_interval": parse_duration,
+    "archive_keep": parse_duration,
     "checkpoint_interval": parse_duration,
     "http_port": _port,
     "health_port": _port,

@@ -37,8 +37,8 @@ from schemas.look import Look
 from schemas.topics import EVENTS, EXPOSURES
 
 
-def publish(store: Store, path: Path, archive_directory: Path) -> None:
-    """Publish what the store has flushed, and the archive's closed files, as the file `path`.
+def publish(store: Store, path: Path, archive_directory: Path, archive_keep: int | None = None) -> None:
+    """Publish what the store has flushed, and the archive's closed files, but those older than so many ms, as `path`.
 
     Replaces the file that is there. Call it in the thread that calls `flush`, or while that one waits.
     """
@@ -58,7 +58,8 @@ def publish(store: Store, path: Path, archive_directory: Path) -> None:
     try:
         with durable.room_for(path):
             temporary.write_bytes(_template(path, archive_directory, store.directory))
-            _fill(temporary, store, computed, _macros(path, _closed(archive_directory), store.history_files()))
+            macros = _macros(path, _closed(archive_directory, archive_keep), store.history_files())
+            _fill(temporary, store, computed, macros)
             temporary.chmod(temporary.stat().st_mode & 0o444)
             _log_of(path).unlink(missing_ok=True)  # of a session that wrote: it does not fit this file
             os.replace(temporary, path)
@@ -285,13 +286,15 @@ def _template(path: Path, archive_directory: Path, store_directory: Path) -> byt
         return file.read_bytes()
 
 
-def _closed(directory: Path) -> dict[str, list[Path]]:
+def _closed(directory: Path, keep: int | None) -> dict[str, list[Path]]:
     """By topic, the files that its view covers. The first has no rows and gives the columns, so that no other is opened
     before it is read."""
     files = {topic: [archive.write_empty(directory)] for topic in SENT}
+    oldest = 0 if keep is None else time.time_ns() // 1_000_000 - keep
     for topic, paths in files.items():
         for partition in archive.partitions(directory, topic):
-            paths += [file.path for file in archive.chain(directory, topic, partition)]
+            found = archive.standing(directory, topic, partition)
+            paths += [file.path for file in found if file.interval >= oldest]
     return files
 
 

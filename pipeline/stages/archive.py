@@ -1,6 +1,7 @@
 """Archive: keeps the original bytes of everything that a replay needs, as immutable Parquet files."""
 
 import asyncio
+import time
 from collections.abc import Iterable
 from typing import IO, ClassVar
 
@@ -68,14 +69,14 @@ class Archiving(Stage):
         return self._clocks.get(source, 0)
 
     async def tick(self) -> None:
-        """Every so often, compact closed hours."""
+        """Every so often, delete what is old enough and compact closed hours."""
         if self._compacting is not None and self._compacting.done():
             self._compacting.result()
             self._compacting = None
         self._since_compaction += self.tick_seconds
         if self._since_compaction >= COMPACTION_SECONDS and self._compacting is None:
             self._since_compaction = 0.0
-            self._compacting = asyncio.create_task(asyncio.to_thread(self._archive.compact))
+            self._compacting = asyncio.create_task(asyncio.to_thread(self._tidy))
 
     async def release(self, sources: Iterable[Source]) -> None:
         """The next worker reads the open files' records again."""
@@ -86,6 +87,11 @@ class Archiving(Stage):
         """Let another process own the archive."""
         await super().stop()
         self._lock.close()
+
+    def _tidy(self) -> None:
+        if self.settings.archive_keep is not None:
+            self._archive.expire(self.settings.archive_keep, time.time_ns() // 1_000_000)
+        self._archive.compact()
 
     def _tell(self, source: Source) -> None:
         closed = self._archive.closed(*source)

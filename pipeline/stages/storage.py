@@ -90,4 +90,4 @@ class Storage(Stage):
     def _flush_and_publish(self) -> None:
         with self._store.told():
             self._store.flush()
-            publish(self._store, self.settings.snapshot, self.settings.data / "archive")
+            publish(self._store, self.settings.snapshot, self._archive, self.settings.archive_keep)

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +12,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.archive import REPLACED_KEPT, Archive, ArchiveGapError, chain, read, slices
+from pipeline.archive import (
+    REPLACED_KEPT,
+    Archive,
+    ArchiveDamageError,
+    ArchiveGapError,
+    Expired,
+    chain,
+    expired,
+    read,
+    slices,
+    standing,
+    write_empty,
+)
 from pipeline.durable import ABANDONED
-from pipeline.errors import PeekproofError
 from pipeline.settings import Settings
 from pipeline.stages.archive import Archiving
 from schemas.records import Headers, Records
@@ -155,16 +167,7 @@ def test_the_reader_finds_a_missing_file(tmp_path: Path) -> None:
     write(tmp_path, log(100), [], interval_ms=MINUTE)
     chain(tmp_path, "events", 3)[2].path.unlink()
 
-    with pytest.raises(ArchiveGapError, match="begins beyond it"):
-        list(read(tmp_path, "events", 3))
-
-
-def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
-    write(tmp_path, log(60), [], interval_ms=MINUTE)
-    damaged = chain(tmp_path, "events", 3)[1].path
-    damaged.write_bytes(damaged.read_bytes()[:-40])
-
-    with pytest.raises(PeekproofError, match=f"{damaged.name} of the archive cannot be read"):
+    with pytest.raises(ArchiveGapError, match="has a hole from offset 13 to 22"):
         list(read(tmp_path, "events", 3))
 
 
@@ -259,3 +262,99 @@ def test_large_values_are_split_by_their_bytes(tmp_path: Path) -> None:
 
     assert [file.end for file in chain(whole, "events", 3)] == [34, 68]
     assert files(whole) == files(repeated)
+
+
+def flip(path: Path) -> None:
+    """Turn one bit over where the values stand."""
+    content = bytearray(path.read_bytes())
+    content[len(content) // 4] ^= 1
+    path.write_bytes(content)
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+@pytest.mark.parametrize("damage", [flip, cut])
+def test_a_damaged_file_is_named_wherever_it_is_damaged(tmp_path: Path, damage: Callable[[Path], None]) -> None:
+    write(tmp_path, log(100), [], interval_ms=MINUTE)
+    second = chain(tmp_path, "events", 3)[1]
+
+    damage(second.path)
+
+    with pytest.raises(ArchiveDamageError, match=f"{second.path} is damaged .*archives once more"):
+        list(read(tmp_path, "events", 3))
+
+
+def test_what_is_gone_or_damaged_is_archived_once_more_from_the_log(tmp_path: Path) -> None:
+    rows = log(700)
+    write(tmp_path, rows, [], interval_ms=MINUTE)
+    whole = files(tmp_path)
+    missing = chain(tmp_path, "events", 3)[4]
+    missing.path.unlink()
+
+    with pytest.raises(ArchiveGapError, match=f"a hole from offset {missing.begin} to {missing.end}"):
+        list(read(tmp_path, "events", 3))
+    assert [file.path.name for file in standing(tmp_path, "events", 3)] == sorted({*whole} - {missing.path.name})
+    archive = Archive(tmp_path, interval_ms=MINUTE)
+    assert archive.start("events", 3, 0) == missing.begin
+    archive.append(records([row for row in rows if row[0] >= missing.begin], begin=missing.begin))
+
+    assert files(tmp_path) == whole
+    assert len(chain(tmp_path, "events", 3)) == len(whole)
+
+
+def test_compaction_sets_a_damaged_file_aside_and_the_next_worker_begins_there(tmp_path: Path) -> None:
+    rows = log(1_500)
+    archive = Archive(tmp_path, interval_ms=MINUTE)
+    archive.append(records(rows))
+    damaged = chain(tmp_path, "events", 3)[2]
+    flip(damaged.path)
+
+    with pytest.raises(ArchiveDamageError, match=str(damaged.path)):
+        archive.compact()
+    assert damaged.path.with_suffix(".damaged").exists()
+
+    again = Archive(tmp_path, interval_ms=MINUTE)
+    assert again.start("events", 3, 0) == damaged.begin
+    again.append(records([row for row in rows if row[0] >= damaged.begin], begin=damaged.begin))
+    again.compact()
+    back = list(read(tmp_path, "events", 3))
+    assert back == rows[: len(back)]
+    assert len(back) > 1_400
+
+
+def test_a_damaged_file_without_rows_is_written_again(tmp_path: Path) -> None:
+    empty = write_empty(tmp_path)
+    empty.write_bytes(b"half")
+
+    assert pq.read_metadata(write_empty(tmp_path)).num_rows == 0
+
+
+def test_what_is_older_than_is_kept_goes_and_says_so(tmp_path: Path) -> None:
+    rows = log(300)
+    now = rows[-1][1]
+    keep = 10 * MINUTE
+    for topic in ("events", "catalog"):
+        archive = Archive(tmp_path, interval_ms=MINUTE)
+        archive.append(records(rows, topic=topic))
+        archive.expire(1 << 40, now)
+        assert expired(tmp_path, topic, 3) is None
+        before = chain(tmp_path, topic, 3)
+
+        archive.expire(keep, now)
+        archive.expire(keep, now)
+
+        left = chain(tmp_path, topic, 3)
+        if topic == "catalog":
+            assert left == before
+            continue
+        oldest = now - keep - 1_000 * REPLACED_KEPT
+        assert left == [file for file in before if file.interval + MINUTE > oldest]
+        assert 0 < len(left) < len(before)
+        assert expired(tmp_path, topic, 3) == Expired(left[0].begin, before[-len(left) - 1].interval)
+        assert next(read(tmp_path, topic, 3)).offset == left[0].begin
+
+        archive.expire(0, now + (1 << 40))
+        assert chain(tmp_path, topic, 3) == before[-1:]
+        assert Archive(tmp_path, interval_ms=MINUTE).start(topic, 3, 0) == before[-1].end

@@ -11,7 +11,7 @@ import pytest
 from evaluation.catalog import Fact, History
 from evaluation.metrics.partition import Partition
 from evaluation.significance.look import encode_look, look
-from pipeline.archive import Archive
+from pipeline.archive import REPLACED_KEPT, Archive, chain
 from pipeline.errors import PeekproofError
 from pipeline.replay import Needs, Replay, first_difference
 from schemas.catalog import Allocation, Document, Flag, FlagState, Goal, Metric, Run, Variant
@@ -206,6 +206,20 @@ def test_a_log_without_its_beginning_is_refused(tmp_path: Path, log: str) -> Non
     min((tmp_path / log).glob("*.parquet")).unlink()
 
     with pytest.raises(PeekproofError, match=f"{log} begins at offset"):
+        Replay(tmp_path)
+
+
+def test_a_log_that_archive_keep_cut_says_so(tmp_path: Path) -> None:
+    make(tmp_path)
+    archive = Archive(tmp_path, 10_000)
+    archive.start("units", 1, 0)
+    newest = chain(tmp_path, "units", 1)[-1].interval
+    archive.expire(0, newest + int(1_000 * REPLACED_KEPT))  # all but the newest file
+
+    with pytest.raises(
+        PeekproofError,
+        match=r"units/1 begins at .*: the setting archive_keep had what was appended up to \d{4}-.* deleted",
+    ):
         Replay(tmp_path)
 
 

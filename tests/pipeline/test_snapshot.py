@@ -23,6 +23,7 @@ from pipeline.tables import CELL
 from schemas.catalog import Allocation, Document, Flag, FlagState, Goal, Hypothesis, Metric, Run, Variant
 from schemas.look import Cell
 from schemas.records import Headers, Records
+from tests.pipeline.slices import records as slice_of
 
 Looks = Callable[..., list[tuple[int, int, int, bytes | None]]]
 CLI = Path(sys.executable).with_name("duckdb")
@@ -329,6 +330,28 @@ def test_the_file_has_the_format_that_old_clients_read(snapshot: Path) -> None:
 def test_every_client_reads_it_from_1_1_on(copy: Path, client: str) -> None:
     environment = os.environ | {"PYTHONPATH": client}
     subprocess.run([sys.executable, "-c", OTHER_CLIENT, copy], env=environment, check=True)
+
+
+def test_files_that_are_older_than_is_kept_leave_the_views_before_they_go(
+    tmp_path: Path, store: Store, snapshot: Path
+) -> None:
+    publish(store, snapshot, tmp_path / "archive", archive_keep=86_400_000)
+
+    assert ask(snapshot, "SELECT count(*) FROM events") == [(0,)]
+    assert len([*(tmp_path / "archive" / "events" / "3").iterdir()]) == 1
+
+
+def test_a_hole_in_the_archive_costs_its_own_rows_alone(tmp_path: Path, store: Store, snapshot: Path) -> None:
+    archive = Archive(tmp_path / "archive", 1_000)
+    for number in (1, 2):
+        archive.append(slice_of("exposures", 0, number, [b'{"flag_key":"checkout"}'], append_time=5_000 * number))
+        archive.advance("exposures", 0, 10_000 * number)
+    second = sorted((tmp_path / "archive" / "exposures" / "0").glob("*.parquet"))[1]
+    second.unlink()
+
+    publish(store, snapshot, tmp_path / "archive")
+
+    assert ask(snapshot, "SELECT kafka_offset FROM exposures ORDER BY ALL") == [(0,), (2,)]
 
 
 def test_an_empty_snapshot_can_be_read(tmp_path: Path) -> None:
