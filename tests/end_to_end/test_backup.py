@@ -30,9 +30,9 @@ def test_a_backup_taken_while_everything_runs_goes_on_elsewhere(broker: str, tmp
             old.send(500)
             old.wait_for(500)
             first = old.shop.told("backup", str(kept))
+            looks = old.look().look
             old.send(200)
             second = old.shop.told("backup", str(kept))
-            looks = old.look().look
             old.send(100)
             old.wait_for(800)
         assert second["waiting"] == 0
