@@ -46,7 +46,6 @@ class Traffic:
     def __init__(self, settings: Settings, producer: AIOKafkaProducer, record: IO[bytes] | None) -> None:
         self._producer = producer
         self._topics = {topic.name: settings.topic(topic.name) for topic in topics(settings.units_partitions)}
-        self._partitions = {topic.name: topic.partitions for topic in topics(settings.units_partitions)}
         self._record = record
         self._acknowledged: dict[str, int] = {}
         self._batches: list[Batch] = []
@@ -54,7 +53,7 @@ class Traffic:
 
     async def send(self, chunk: Chunk) -> None:
         """Hand a chunk to the client: a batch for each partition, which the visitor's number chooses."""
-        partition = chunk.visitor % self._partitions[chunk.topic]
+        partition = chunk.visitor % len(await self._producer.partitions_for(self._topics[chunk.topic]))
         order = np.argsort(partition, kind="stable")
         partitions, first = np.unique(partition[order], return_index=True)
         for number, rows in zip(partitions.tolist(), np.split(order, first[1:]), strict=True):
