@@ -22,14 +22,13 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from evaluation.logs import LogsInForce
 from evaluation.metrics.partition import Partition
-from pipeline.archive import Archive, ArchiveFile, chain, partitions, read
+from pipeline.archive import EXPIRED, Archive, ArchiveFile, chain, expired, partitions, read, standing
 from pipeline.catalog import read_catalog
 from pipeline.checkpoints import Checkpoints
 from pipeline.connection import answering
 from pipeline.errors import PeekproofError
 from pipeline.logs import GO_ON, NOTE, Found, LogError, Watch, require, restore
 from pipeline.manifest import (
-    ARCHIVE_NOTE,
     KEYS,
     NAME,
     UNFINISHED,
@@ -124,7 +123,16 @@ class Backup:
         return [path for path in copies if path]
 
     def _keep_archive(self, tell: Tell) -> None:
-        """The archive's files. One that was compacted meanwhile is gone, and a larger one stands in for it."""
+        """The archive's files. One that was compacted meanwhile is gone, and a larger one stands in for it.
+
+        What the archive kept long enough is kept no longer here.
+        """
+        for topic in TOPICS:
+            for number in partitions(self._archive, topic):
+                gone = expired(self._archive, topic, number)
+                for file in standing(self._directory / "archive", topic, number) if gone else ():
+                    if gone and file.end <= gone.before:
+                        file.path.unlink()
         left = True
         while left:
             left = False
@@ -162,11 +170,12 @@ class Backup:
     def _keep_files(self) -> list[Path]:
         settings_file = Path(os.environ.get("PEEKPROOF_SETTINGS") or FILE)
         kept = []
-        places = (
-            (self._settings.data / "keys.json", KEYS),
-            (self._archive / NOTE, ARCHIVE_NOTE),
+        notes = [self._archive / NOTE, *self._archive.glob(f"*/*/{EXPIRED}")]
+        places = [
+            (self._settings.data / KEYS, KEYS),
             (settings_file, FILE.name),
-        )
+            *((path, str(Path("archive") / path.relative_to(self._archive))) for path in notes),
+        ]
         for source, name in places:
             if source.is_file():
                 copy(source, self._directory / name)

@@ -30,7 +30,7 @@ UNFINISHED = "backup.unfinished"  # a backup began, and did not end
 KEYS, ARCHIVE_NOTE = "keys.json", f"archive/{NOTE}"
 FORMAT = 1
 FIXED = ("units_partitions", "horizon")  # for the life of a deployment
-TOLD = ("prefix", *FIXED, "tolerance", "archive_interval", "checkpoint_interval")
+TOLD = ("prefix", *FIXED, "tolerance", "archive_interval", "archive_keep", "checkpoint_interval")
 
 _CHUNK = 1 << 20
 _DIGEST = 16  # bytes

@@ -22,7 +22,7 @@ import msgspec
 from evaluation.catalog import History
 from evaluation.metrics.partition import Partition
 from pipeline import topics
-from pipeline.archive import EMPTY, ArchiveGapError, chain, partitions, read
+from pipeline.archive import EMPTY, EXPIRED, ArchiveGapError, chain, partitions, read
 from pipeline.catalog import CatalogWriter, key_of
 from pipeline.checkpoints import Checkpoint, Checkpoints
 from pipeline.connection import answering
@@ -137,6 +137,7 @@ class Restore:
             for number in partitions(archive, topic):
                 yield from (file.path for file in chain(archive, topic, number))
         yield from sorted((self._directory / "checkpoints").glob("*/*.arrow"))
+        yield from archive.glob(f"*/*/{EXPIRED}")
         yield from (path for path in (self._directory / name for name in (KEYS, ARCHIVE_NOTE)) if path.exists())
 
     def _left(self, ours: list[CatalogRecord]) -> int:

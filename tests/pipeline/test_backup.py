@@ -8,7 +8,7 @@ from kafka import KafkaProducer
 
 from evaluation.metrics.partition import Partition
 from pipeline import topics
-from pipeline.archive import Archive, read
+from pipeline.archive import Archive, expired, read
 from pipeline.checkpoints import Checkpoints
 from pipeline.errors import PeekproofError
 from pipeline.manifest import NAME, UNFINISHED, read_manifest
@@ -92,6 +92,31 @@ def test_it_holds_the_archive_and_what_only_the_log_holds_and_a_second_one_adds_
         str(path.relative_to(kept)) for path in (kept / "checkpoints").rglob("*.arrow")
     } == {path for path in after if "/" in path}
     assert not (kept / UNFINISHED).exists()
+
+
+def test_it_keeps_nothing_longer_than_the_archive_does(deployment: Settings, tmp_path: Path) -> None:
+    ours, kept = shop(deployment, tmp_path / "shop"), tmp_path / "kept"
+    producer = KafkaProducer(**deployment.kafka_python_arguments())
+    archive = Archive(deployment.data / "archive", HOUR)
+    for number in range(6):
+        producer.send(deployment.topic(EXPOSURES), b"%d" % number, partition=0).get(10)
+        archive.append(records(EXPOSURES, 0, number, [b"%d" % number], number * HOUR))
+        if number == 2:
+            ours.call("backup", str(kept))
+    producer.close()
+    assert [record.offset for record in read(kept / "archive", EXPOSURES, 0)] == [0, 1, 2]
+
+    archive.expire(HOUR, 6 * HOUR)
+    ours.call("backup", str(kept))
+
+    left = expired(deployment.data / "archive", EXPOSURES, 0)
+    assert left is not None
+    assert left.before > 3
+    assert expired(kept / "archive", EXPOSURES, 0) == left
+    assert [record.offset for record in read(kept / "archive", EXPOSURES, 0)] == list(range(left.before, 6))
+    with deployed(deployment.bootstrap_servers, tmp_path / "elsewhere") as settings:
+        Shop(tmp_path / "other", settings).call("restore", str(kept))
+        assert expired(settings.data / "archive", EXPOSURES, 0) == left
 
 
 def test_what_is_damaged_is_named_and_nothing_restored(deployment: Settings, tmp_path: Path) -> None:
