@@ -2,6 +2,7 @@
 
 import logging
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,6 +21,7 @@ STOP_SECONDS = 30.0
 POLL_SECONDS = 0.2
 # Seconds: before it is started again where it fell soon after a start, and of running well.
 FIRST_PAUSE, LONGEST_PAUSE, STEADY = 0.5, 15.0, 30.0
+LOG_BYTES = 16 << 20  # of one log, and of the one before it
 
 log = logging.getLogger(__name__)
 
@@ -55,6 +57,23 @@ class Worker:
             env=self.environment,
             start_new_session=True,  # Ctrl-C reaches the supervisor, which stops the workers in order
         )
+
+    def trim(self) -> None:
+        """Begin the log anew where it is long, and keep what it held as the one before it.
+
+        The process has it open, to append to: so what it holds is copied away, and it is cut. A line that comes between
+        the two is lost; where there is no room for a copy, all of it is.
+        """
+        if not self.log.exists() or self.log.stat().st_size < LOG_BYTES:
+            return
+        before = self.log.with_suffix(".log.1")
+        try:
+            before.unlink(missing_ok=True)
+            shutil.copyfile(self.log, before)
+        except OSError as error:
+            before.unlink(missing_ok=True)
+            log.warning("%s is cut at %d bytes, and what it held is lost (%s)", self.log, LOG_BYTES, error.strerror)
+        os.truncate(self.log, 0)
 
     def revive(self) -> None:
         """Start the process again if it fell: at once if it ran well, after longer and longer pauses if it keeps
@@ -150,4 +169,5 @@ class Supervisor:
     def _keep_alive(self) -> None:
         while not self._stopping.wait(POLL_SECONDS):
             for worker in self.workers:
+                worker.trim()
                 worker.revive()

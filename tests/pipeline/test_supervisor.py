@@ -1,5 +1,6 @@
 """The supervisor with real workers."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -10,6 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from pipeline import supervisor as supervisor_module
 from pipeline.settings import Settings
 from pipeline.stages import STAGES
 from pipeline.supervisor import FIRST_PAUSE, Supervisor, Worker
@@ -63,6 +65,33 @@ def test_workers_of_one_machine_have_a_health_port_each(tmp_path: Path) -> None:
         supervisor.stop(patience=0)
 
     assert ports == [*map(str, range(8081, 8088)), "8081"]  # of which the server makes no use
+
+
+def test_a_long_log_is_begun_anew_and_the_one_before_it_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervisor_module, "LOG_BYTES", 1_000)
+    worker = Worker("any", 0, ["no such command"], tmp_path, dict(os.environ))
+    worker.process.wait()
+    with worker.log.open("ab") as output:  # as the process has it
+        for number in range(3):
+            worker.log.write_bytes(b"")
+            output.write(b"%d" % number * 1_000)
+            output.flush()
+            worker.trim()
+            worker.trim()
+            assert worker.log.read_bytes() == b""
+            assert (tmp_path / "any-0.log.1").read_bytes() == b"%d" % number * 1_000
+        output.write(b"goes on")
+
+    monkeypatch.setattr("shutil.copyfile", _no_room)
+    worker.log.write_bytes(b"x" * 1_000)
+    worker.trim()
+
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["any-0.log"]
+    assert worker.log.read_bytes() == b""
+
+
+def _no_room(*_: object) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def test_workers_do_not_outlive_a_supervisor_that_was_killed(deployment: Settings) -> None:
