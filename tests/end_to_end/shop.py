@@ -19,6 +19,7 @@ from click.testing import CliRunner
 from evaluation.catalog import Catalog, RunInForce
 from pipeline.cli import command
 from pipeline.follower import Follower
+from pipeline.set_aside import SetAside
 from pipeline.settings import Settings
 from schemas.aggregate import Aggregate
 from schemas.look import Look
@@ -133,7 +134,7 @@ async def last_words(settings: Settings) -> list[Aggregate]:
     def read(record: ConsumerRecord) -> None:
         newest[record.key] = record.value
 
-    follower = Follower(settings, AGGREGATES, read)
+    follower = Follower(settings, AGGREGATES, read, SetAside())
     await follower.start()
     await follower.stop()
     found = [msgspec.json.decode(value, type=Aggregate) for value in newest.values()]
