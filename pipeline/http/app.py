@@ -6,6 +6,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from litestar import Litestar, Request, Response
 from litestar.datastructures import CacheControlHeader, State
 from litestar.di import Provide
@@ -18,7 +19,7 @@ from pipeline.connection import UnreachableError
 from pipeline.editing import RiskError
 from pipeline.errors import PeekproofError
 from pipeline.http.backend import Backend
-from pipeline.http.description import description
+from pipeline.http.description import description, openapi_of
 from pipeline.http.door import Door
 from pipeline.http.evaluation import evaluation
 from pipeline.http.hatch import Hatch
@@ -65,6 +66,7 @@ def create_app(backend: Backend) -> ASGIApp:
         ),
         logging_config=None,
     )
+    app.state.openapi = msgspec.json.encode(openapi_of(app))  # which takes a while: nobody shall wait for it
     inside = Origins(Hatch(app, backend), backend.access.is_open)
     return Monitor(Door(inside, backend.access, backend.tickets), registry)
 

@@ -49,7 +49,8 @@ class Door:
             if not (self._is_free(caller) or _is_small(scope, connection)):
                 turns = self._turns[caller.id if caller else STRANGERS]
                 if not await turns.next(connection, 1 if wants_key(scope["path"]) else OF_A_PAGE):
-                    await _turn_away(send, *((429, f"'{caller.id}' asks too much") if caller else TOO_MANY))
+                    if connection is None or connection.is_open:
+                        await _turn_away(send, *((429, f"'{caller.id}' asks too much") if caller else TOO_MANY))
                     return
         scope.setdefault("state", {})["caller"] = caller
         await self._app(scope, receive, send)
@@ -89,19 +90,21 @@ class Turns:
 
     def __init__(self) -> None:
         self._free, self._then = float(MOST_TURNS), monotonic()
-        self._waiting: list[tuple[asyncio.Future[bool], Protocol | None, int]] = []
+        self._waiting: list[tuple[asyncio.Future[bool], int]] = []
         self._calling: asyncio.TimerHandle | None = None
 
     async def next(self, connection: Protocol | None = None, turns: int = 1) -> bool:
-        """Return when it is one's turn, which takes so many of them. False: too many others have come since."""
+        """Return when it is one's turn, which takes so many of them. False: one has left, or too many others came."""
         self._refill()
         if self._free >= 1 and not self._waiting:
             self._free -= turns
             return True
         turn: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        self._waiting.append((turn, connection, turns))
+        if connection is not None:
+            connection.turn = turn
+        self._waiting.append((turn, turns))
         if len(self._waiting) > MOST_WAITING:
-            oldest, *_ = self._waiting.pop(0)
+            oldest, _ = self._waiting.pop(0)
             if not oldest.done():
                 oldest.set_result(False)
         if self._calling is None:
@@ -121,13 +124,11 @@ class Turns:
         self._calling = None
         self._refill()
         while self._waiting:
-            turn, connection, turns = self._waiting.pop()
-            is_there = connection is None or connection.is_open
+            turn, turns = self._waiting.pop()
             if not turn.done():
-                turn.set_result(is_there)
-                if is_there:
-                    self._free -= turns
-                    break
+                turn.set_result(True)
+                self._free -= turns
+                break
         if self._waiting:
             self._call_later()
 

@@ -43,7 +43,7 @@ class Monitor:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        status, has_left, began = 500, False, perf_counter()
+        status, has_left, began = 0, False, perf_counter()
 
         async def hear() -> HTTPReceiveMessage:
             nonlocal has_left
@@ -60,7 +60,9 @@ class Monitor:
 
         try:
             await self._app(scope, hear, answer)  # type: ignore[arg-type]
+            status = status or LEFT
         finally:
+            status = status or 500
             route = scope.get("path_template") or UNROUTED
             self._answers.labels(scope["method"], route, status).inc()  # type: ignore[typeddict-item]  # no websockets
             self._seconds.labels(route).observe(perf_counter() - began)

@@ -8,7 +8,7 @@ import resource
 from typing import Any, NamedTuple
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from pipeline.http.connections import Connections
 
@@ -48,6 +48,7 @@ class Protocol(HttpToolsProtocol):
         super().__init__(*arguments, **named)
         self._patience = patience
         self.requests = 0
+        self.turn: asyncio.Future[bool] | None = None  # for which its request waits
         self._all = connections
         self._deadline: asyncio.TimerHandle | None = None
         self._is_coming = False  # a request has begun, and is not all here
@@ -58,6 +59,7 @@ class Protocol(HttpToolsProtocol):
         self._unheard = 0
         self._keeps_alive = False  # whether the connection may outlive the answer to the request that comes
         self._fault = INVALID
+        self._answering: RequestResponseCycle | None = None
 
     @property
     def is_known(self) -> bool:
@@ -83,6 +85,7 @@ class Protocol(HttpToolsProtocol):
         """It has left."""
         self._await(None)
         self._all.closed(self)
+        self._ask_no_more()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -177,6 +180,10 @@ class Protocol(HttpToolsProtocol):
             self.cycle.keep_alive = self._keeps_alive
         super().on_message_complete()
 
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._answering = cycle
+        super()._start_asgi_task(cycle, app)
+
     def on_response_complete(self) -> None:
         """An answer is given."""
         if self._is_heard:
@@ -235,11 +242,18 @@ class Protocol(HttpToolsProtocol):
             said = why.encode()
             lines = (b"HTTP/1.1 " + status, b"content-type: text/plain; charset=utf-8", b"connection: close")
             self.transport.write(b"\r\n".join((*lines, b"content-length: %d" % len(said), b"", said)))
-        if self.cycle is not None and not self.cycle.response_complete:
-            self.cycle.disconnected = True
-            self.cycle.message_event.set()
+        self._ask_no_more()
         self._is_coming = True
         self.finish()
+
+    def _ask_no_more(self) -> None:
+        """Tell whoever answers that nobody listens."""
+        if self.turn is not None and not self.turn.done():
+            self.turn.set_result(False)
+        for cycle in (self.cycle, self._answering):  # the newest, and the one whose turn it is
+            if cycle is not None and not cycle.response_complete:
+                cycle.disconnected = True
+                cycle.message_event.set()
 
     def _await(self, seconds: float | None) -> None:
         if self._deadline is not None:

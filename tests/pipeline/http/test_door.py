@@ -191,7 +191,7 @@ def test_who_asks_on_and_on_without_a_key_waits_and_probes_and_keys_do_not(shop:
                 answered += connection.recv(1_000_000).count(b"HTTP/1.1 404")
 
     assert statuses == [200] * 10
-    assert took < 1.0
+    assert took < 5.0
     assert answered < MOST_TURNS
     assert 'peekproof_http_connections{of="strangers"}' in told
 
