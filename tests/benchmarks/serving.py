@@ -7,7 +7,8 @@ counts events, 100 in each upload. The kinds take turns, so that what else the m
 
 `stranger` rows tell of a second server, which wants keys: what SDKs with one wait for an answer while a caller without
 one sends a megabyte a second of whatever it likes, beside their wait while it sends the same to another process. Both
-take turns of a second. The waits are by the clock of the server's CPU, which stands while another process has it.
+take turns of a second. A second is one that the server has: in which it waits for a CPU, its time stands still, and
+nobody asks it anything; its waits are the CPU that it uses meanwhile. So what else the machine does is in neither.
 `of alone` is the ratio of the 99th percentiles, `CPU` what the stranger costs the server, in seconds a second.
 """
 
@@ -36,7 +37,7 @@ from pipeline.http.keys import Keys
 from pipeline.http.listening import HOME, address, with_free_port
 from pipeline.settings import Settings
 from schemas.catalog import Condition, Flag, Segment, Variant
-from tests.benchmarks.stranger import KINDS, calling
+from tests.benchmarks.stranger import KINDS, calling, clock_of, until
 
 FLAGS = 20
 CONNECTIONS = 8
@@ -45,9 +46,9 @@ REQUESTS = 500  # of each kind in a round
 UPLOADS = 50  # in a round
 EVENTS = 100  # of one upload
 EDITS = 10
-TURNS = 6  # beside a stranger of each kind, a second each, and as many without
+TURNS = 5  # beside a stranger of each kind, a second each, and as many without
 PACED = 200  # requests with a key in such a second
-SETTLING_SECONDS = 0.2  # for a stranger to begin
+SETTLING_SECONDS = 1.0  # for a stranger to use up what it may ask at once
 REST_SECONDS = 0.4  # after a load: what is written besides is the load's
 PAUSE_SECONDS = 0.2  # between edits: what follows at once is told along with the next one
 BENCH = Signature("bench", "a measurement")
@@ -214,47 +215,48 @@ def _beside_strangers(process: psutil.Process, port: int, key: str) -> dict[str,
     """What whoever has a key waits while somebody without one sends, of each kind, and of all of them."""
     beside = {f"stranger: {kind}": Load() for kind in KINDS}
     alone = {name: Load() for name in beside}
-    clock = _clock_of(process.pid)
+    cpu, clock = _cpu_of(process.pid), clock_of(process.pid)
     with calling("sink") as elsewhere:
-        asyncio.run(_paced(port, key, clock, []))  # warm
+        asyncio.run(_paced(port, key, cpu, clock, []))  # warm
         for turn in range(TURNS):
             for kind, name in zip(KINDS, beside, strict=True):
                 places = [(port, beside[name]), (elsewhere, alone[name])]
                 for place, load in places if turn % 2 else reversed(places):
-                    with calling(kind, place):
-                        time.sleep(SETTLING_SECONDS)
-                        before = clock()
-                        asyncio.run(_paced(port, key, clock, load.seconds))
-                        load.cpu += clock() - before
+                    with calling(kind, place, process.pid):
+                        asyncio.run(until(clock, clock() + SETTLING_SECONDS))
+                        before = cpu()
+                        asyncio.run(_paced(port, key, cpu, clock, load.seconds))
+                        load.cpu += cpu() - before
     for loads in (beside, alone):
-        cpu = sum(load.cpu for load in loads.values()) / len(loads)
-        loads["stranger: of any kind"] = Load(cpu, [each for load in loads.values() for each in load.seconds])
+        used = sum(load.cpu for load in loads.values()) / len(loads)
+        loads["stranger: of any kind"] = Load(used, [each for load in loads.values() for each in load.seconds])
     measured = {}
     for name, load in beside.items():
-        waits, cpu = _percentiles(load.seconds), (load.cpu - alone[name].cpu) / TURNS
-        measured[name] = waits | {"of_alone": waits["p99_ms"] / _percentiles(alone[name].seconds)["p99_ms"], "cpu": cpu}
+        waits, of_alone = _percentiles(load.seconds), _percentiles(alone[name].seconds)
+        ratio, used = waits["p99_ms"] / of_alone["p99_ms"], (load.cpu - alone[name].cpu) / TURNS
+        measured[name] = waits | {"of_alone": ratio, "cpu": used}
     return measured
 
 
-def _clock_of(pid: int) -> Callable[[], float]:
-    """The seconds that a process has run: whatever else the machine does is not in them."""
+def _cpu_of(pid: int) -> Callable[[], float]:
+    """The seconds that a process has run."""
     return partial(time.clock_gettime, (~pid << 3) | 2) if sys.platform == "linux" else time.perf_counter
 
 
-async def _paced(port: int, key: str, clock: Callable[[], float], took: list[float]) -> None:
+async def _paced(port: int, key: str, cpu: Callable[[], float], clock: Callable[[], float], took: list[float]) -> None:
     """For a second, requests with a key at a pace, over a few connections."""
     headers = NO_TRACK | {"authorization": f"Bearer {key}"}
 
     async def ask(first: int) -> None:
         reader, writer = await asyncio.open_connection(HOME, port)
         for number in range(first, PACED, CONNECTIONS):
-            await asyncio.sleep(max(0.0, began + number / PACED - time.perf_counter()))
-            asked = clock()
+            await until(clock, began + number / PACED)
+            asked = cpu()
             await _one(reader, writer, port, ("/sdk/v2/vardata", headers, _user(number)))
-            took.append(clock() - asked)
+            took.append(cpu() - asked)
         writer.close()
 
-    began = time.perf_counter()
+    began = clock()
     await asyncio.gather(*(ask(first) for first in range(CONNECTIONS)))
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import gzip
+import os
 import subprocess
 import sys
 import time
@@ -14,6 +15,7 @@ BYTES_A_SECOND = 1_000_000
 CONNECTIONS = 20
 SEGMENT, HANDSHAKE = 54, 340  # bytes on the wire around what is sent, and to open and close a connection
 ONES = gzip.compress(b'{"api_key":"any","events":[' + b"1," * 9_900_000 + b"1]}")
+LAST = b"connection: close\r\n\r\n"
 WRONG = b"authorization: Bearer client-nobody\r\n"
 
 
@@ -46,17 +48,17 @@ KINDS: dict[str, Callable[[], Iterator[bytes]]] = {
     "pages": _one(b"".join(b"GET %b HTTP/1.1\r\n\r\n" % path for path in (b"/", b"/openapi.json", b"/metrics"))),
     "tiny": _one(b"GET / HTTP/1.1\r\n\r\n" * 10),
     "nonsense": _one(b"nonsense\r\n\r\n"),
-    "calls": lambda: iter([b"GET /healthz HTTP/1.1\r\nconnection: close\r\n\r\n"]),
+    "calls": lambda: iter([b"GET /healthz HTTP/1.1\r\n" + LAST]),
 }
 
 
 @contextmanager
-def calling(kind: str, port: int = 0) -> Iterator[int]:
+def calling(kind: str, port: int = 0, pid: int = 0) -> Iterator[int]:
     """A process of such a caller, once it calls; `sink`: of one that takes whatever comes, and says nothing.
 
-    Gives the port that it calls, or takes.
+    Gives the port that it calls, or takes. A second is one of the process `pid` (see `clock_of`).
     """
-    command = [sys.executable, "-m", "tests.benchmarks.stranger", kind, str(port)]
+    command = [sys.executable, "-m", "tests.benchmarks.stranger", kind, str(port), str(pid)]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         try:
@@ -65,8 +67,23 @@ def calling(kind: str, port: int = 0) -> Iterator[int]:
             process.kill()
 
 
-async def _calls(port: int, said: Callable[[], Iterator[bytes]]) -> None:
-    began, sent = time.monotonic(), 0
+def clock_of(pid: int) -> Callable[[], float]:
+    """Seconds in which a process runs, or has nothing to do: in which it waits for a CPU, its time stands still."""
+    try:
+        waited = os.open(f"/proc/{pid}/schedstat", os.O_RDONLY)
+    except OSError:  # not on Linux
+        return time.perf_counter
+    return lambda: time.perf_counter() - int(os.pread(waited, 100, 0).split()[1]) / 1e9
+
+
+async def until(clock: Callable[[], float], due: float) -> None:
+    """Return when the clock says so."""
+    while (rest := due - clock()) > 0:
+        await asyncio.sleep(rest)
+
+
+async def _calls(port: int, said: Callable[[], Iterator[bytes]], clock: Callable[[], float]) -> None:
+    began, sent = clock(), 0
 
     async def call() -> None:
         nonlocal sent
@@ -77,13 +94,14 @@ async def _calls(port: int, said: Callable[[], Iterator[bytes]]) -> None:
                 hearing = asyncio.create_task(_hear(reader))
                 for part in said():
                     sent += len(part) + SEGMENT * (1 + len(part) // 1_448)
-                    await asyncio.sleep(max(0.0, began + sent / BYTES_A_SECOND - time.monotonic()))
+                    await until(clock, began + sent / BYTES_A_SECOND)
                     if hearing.done():
                         break
                     writer.write(part)
                     await writer.drain()
+                await hearing  # whoever closes first keeps the port for a minute: not this one
                 writer.close()
-            await asyncio.sleep(0)
+            await until(clock, began + sent / BYTES_A_SECOND)
 
     print(port, flush=True)
     await asyncio.gather(*(call() for _ in range(CONNECTIONS)))
@@ -96,7 +114,9 @@ async def _hear(reader: asyncio.StreamReader) -> None:
 
 
 async def _take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    await _hear(reader)
+    with suppress(OSError):
+        while (said := await reader.read(65_536)) and not said.endswith(LAST):
+            pass
     writer.close()
 
 
@@ -107,4 +127,5 @@ async def _sink() -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(_sink() if sys.argv[1] == "sink" else _calls(int(sys.argv[2]), KINDS[sys.argv[1]]))
+    what, of_port, of_pid = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+    asyncio.run(_sink() if what == "sink" else _calls(of_port, KINDS[what], clock_of(of_pid)))
