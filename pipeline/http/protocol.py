@@ -44,7 +44,8 @@ class Protocol(HttpToolsProtocol):
 
     def __init__(self, *arguments: Any, connections: Connections, patience: Patience = PATIENT, **named: Any) -> None:
         self._parts: list[bytes] = []
-        self.on_body = self._parts.append  # type: ignore[assignment, method-assign]  # by the parser, thousands of times for a piece
+        # The parser calls this for every chunk, of which a piece may hold thousands.
+        self.on_body = self._parts.append  # type: ignore[assignment, method-assign]
         super().__init__(*arguments, **named)
         self._patience = patience
         self.requests = 0
