@@ -145,17 +145,18 @@ class Checkpoints:
     def _write(self, partition: int, offset: int, state: bytes, cluster: str, log: str) -> None:
         path = self._path(partition, offset)
         temporary = f"{path}.{uuid.uuid4().hex}.tmp"
-        self._files.create_dir(f"{self._root}/{partition}", recursive=True)
-        self._sweep(partition)
         head, digest = _sealed(state, cluster, log)
         try:
-            with self._files.open_output_stream(temporary, compression=None) as stream:
-                for part in (MAGIC, digest, head, state):
-                    stream.write(part)
-            if isinstance(self._files, fs.LocalFileSystem):
-                durable.rename(Path(temporary), Path(path))
-            else:
-                self._files.move(temporary, path)
+            with durable.room_for(path):
+                self._files.create_dir(f"{self._root}/{partition}", recursive=True)
+                self._sweep(partition)
+                with self._files.open_output_stream(temporary, compression=None) as stream:
+                    for part in (MAGIC, digest, head, state):
+                        stream.write(part)
+                if isinstance(self._files, fs.LocalFileSystem):
+                    durable.rename(Path(temporary), Path(path))
+                else:
+                    self._files.move(temporary, path)
         except BaseException:
             self._delete(temporary)
             raise
