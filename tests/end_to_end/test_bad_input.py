@@ -44,7 +44,7 @@ BAD_EVENTS = {
 BAD_EXPOSURES = {
     b'{"flag_key":"early","variant":"nobody","user_id":"a"}': "unknown variant",
     b'{"flag_key":"early","variant":"control"}': "no unit",
-    b'{"flag_key":"late","variant":"control","user_id":"z"}': "unknown flag",
+    b'{"flag_key":"late","experiment_key":"exp-1","variant":"control","user_id":"z"}': "unknown flag",
 }
 
 
