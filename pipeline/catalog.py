@@ -19,9 +19,11 @@ from pipeline.producer import create_producer
 from pipeline.set_aside import SetAside
 from pipeline.settings import Settings
 from schemas.catalog import KINDS, Document, FlagState, Spec
+from schemas.decoding import NoMessageError
 from schemas.topics import CATALOG, MAX_MESSAGE_BYTES
 
 LARGEST = MAX_MESSAGE_BYTES - 100_000  # of a document; the rest is for what surrounds it in a batch of records
+PARTITION = 0  # one, so that versions have an order
 END_SECONDS = 5.0  # to disconnect
 
 
@@ -61,6 +63,8 @@ class CatalogReader:
         await self._follower.stop()
 
     def _read(self, record: ConsumerRecord) -> None:
+        if record.partition != PARTITION:
+            raise NoMessageError(f"the catalog is partition {PARTITION} of its topic")
         history = self.history
         is_first = len(history.states) == 1
         if record.offset < history.newest.offset or (is_first and record.offset > 0):
@@ -134,7 +138,7 @@ class CatalogWriter:
             raise PeekproofError(f"{name} is not published: {ignored.reason}")
         with answering(self._settings):
             self.publishing = name
-            sent = await self._producer.send_and_wait(self._settings.topic(CATALOG), value, key_of(document))
+            sent = await self._producer.send_and_wait(self._settings.topic(CATALOG), value, key_of(document), PARTITION)
             await self.reader.caught_up()
             self.publishing = None
         for rejected in self.history.rejected:

@@ -28,6 +28,7 @@ class UnreachableError(PeekproofError):
 TIMEOUT_MS = 5_000  # of one server
 AWAY_SECONDS = 10.0  # a broker that fell is named for nine by the others, and one that starts again takes a few
 AGAIN_SECONDS = 0.5  # from one try to the next
+METADATA_MS = 4_000  # after which partitions are noticed that were added to a topic
 WATCH_SECONDS = 3.0
 _log = logging.getLogger(__name__)
 _NAMED_DIFFERENTLY = (62, 64)  # OpenSSL's X509_V_ERR_HOSTNAME_MISMATCH and X509_V_ERR_IP_ADDRESS_MISMATCH

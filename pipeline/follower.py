@@ -1,14 +1,16 @@
 """Follower: reads every record of a topic from its start, without a group, and knows when it has caught up."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from itertools import chain
 from math import inf
 from time import monotonic
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import UnknownTopicOrPartitionError
 
+from pipeline.connection import METADATA_MS
 from pipeline.errors import PeekproofError
 from pipeline.set_aside import SetAside
 from pipeline.settings import Settings
@@ -23,9 +25,9 @@ Read = Callable[[Any], None]  # of a ConsumerRecord; of Records, where a topic i
 class Follower:
     """Calls `read` for each record of a topic, in the order of each partition, for as long as it runs.
 
-    `from_end`: for those only that come after its start. `columnar`: for each slice of records, as columns. A record of
-    which `read` raises NoMessageError is set aside. Another error of it, or of the client, ends the following;
-    `caught_up` then raises it.
+    A partition that is added meanwhile is read too. `from_end`: for those only that come after its start. `columnar`:
+    for each slice of records, as columns. A record of which `read` raises NoMessageError is set aside. Another error of
+    it, or of the client, ends the following; `caught_up` then raises it.
     """
 
     def __init__(
@@ -62,24 +64,26 @@ class Follower:
 
     async def start(self) -> None:
         """Begin to read, and return once everything that the topic held has been read."""
-        self._consumer = AIOKafkaConsumer(  # without a group it takes every partition of the topic
-            self._topic,
+        self._consumer = AIOKafkaConsumer(
             group_id=None,
             enable_auto_commit=False,
             auto_offset_reset=self._begin,
             max_partition_fetch_bytes=MAX_MESSAGE_BYTES,
             fetch_max_bytes=4 * MAX_MESSAGE_BYTES,
             fetch_min_bytes=SLICE_BYTES if self._columnar else 1,
+            metadata_max_age_ms=METADATA_MS,
             **self._settings.aiokafka_arguments(),
         )
         self._asking = AIOKafkaConsumer(group_id=None, **self._settings.aiokafka_arguments())
         try:
             await self._asking.start()
             await self._consumer.start()
-            if self._columnar:  # before the event loop's next turn, in which it would fetch
+            if self._columnar:
                 Fetches(self._consumer._fetcher, SLICE_BYTES).columnar = frozenset([self._topic])
-            if not self._consumer.partitions_for_topic(self._topic):
-                raise PeekproofError(f"topic '{self._topic}' does not exist; `peekproof topics` creates it")
+            try:
+                self._take(await self._consumer._client._wait_on_metadata(self._topic))
+            except UnknownTopicOrPartitionError:
+                raise PeekproofError(f"topic '{self._topic}' does not exist; `peekproof topics` creates it") from None
             self._reading = asyncio.create_task(self._follow(), name=f"follow {self._topic}")
             await self.caught_up()
         except BaseException:
@@ -125,6 +129,13 @@ class Follower:
     def _has_read(self, ends: dict[TopicPartition, int]) -> bool:
         return all(self._position.get(partition, 0) >= end for partition, end in ends.items())
 
+    def _take(self, numbers: Iterable[int]) -> None:
+        """Read these partitions: of those that it reads already, on from where it is."""
+        self._consumer.assign([TopicPartition(self._topic, number) for number in numbers])
+        if self._position:
+            for partition in self._consumer.assignment():
+                self._consumer.seek(partition, self._position.get(partition, 0))
+
     async def _follow(self) -> None:
         try:
             while True:
@@ -137,6 +148,9 @@ class Follower:
                         self._read(record)
                 for partition in self._consumer.assignment():
                     self._position[partition] = await self._consumer.position(partition)
+                numbers = self._consumer.partitions_for_topic(self._topic) or ()
+                if len(numbers) > len(self._consumer.assignment()):
+                    self._take(numbers)
                 async with self._progress:
                     self._progress.notify_all()
         finally:

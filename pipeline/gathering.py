@@ -9,6 +9,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from evaluation.assignment.routing import Assigned, partition_of
+from schemas.numbers import LATEST
 from schemas.units import ROWS, Arm, Header, Source, encode_units
 
 SourceKey = tuple[str, int]
@@ -21,6 +22,7 @@ class Gathering:
     def __init__(self, partitions: int, horizon: int, expected: int) -> None:
         self._partitions = partitions
         self._expected = expected
+        self._until = LATEST
         self._horizon = horizon
         self._catalog = 0
         self._begin: dict[SourceKey, int] = {}
@@ -54,9 +56,13 @@ class Gathering:
             self._parts.append((source, assigned))
             self.rows += len(assigned.offset)
 
+    def count(self, expected: int, until: int) -> None:
+        """There are so many source partitions, and were no others until that time (ms UTC), which no clock passes."""
+        self._expected, self._until = expected, until
+
     def clock(self, source: SourceKey) -> int:
         """The append time that a source has reached (ms UTC); 0 where it is not known yet."""
-        return self._clock.get(source, 0)
+        return min(self._clock.get(source, 0), self._until)
 
     def reach(self, source: SourceKey, time: int, catalog: int) -> None:
         """Nothing older than `time` (ms UTC, a broker's) is left to read; `catalog` is the offset in force then."""
@@ -70,7 +76,7 @@ class Gathering:
         header = Header(
             catalog=self._catalog,
             horizon=self._horizon,
-            sources=[Source(*key, self._begin[key], self._end[key], self._clock[key]) for key in sources],
+            sources=[Source(*key, self._begin[key], self._end[key], self.clock(key)) for key in sources],
             arms=arms,
             facts=facts,
             expected=self._expected,

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from pipeline.connection import WATCH_SECONDS, answering, connect, remain
+from pipeline.connection import METADATA_MS, WATCH_SECONDS, answering, connect, remain
 from pipeline.errors import PeekproofError
 from pipeline.settings import Settings
 from schemas.topics import MAX_MESSAGE_BYTES
@@ -32,6 +32,7 @@ def read_topic(
             group_id=None,
             enable_auto_commit=False,
             auto_offset_reset="earliest",
+            metadata_max_age_ms=METADATA_MS,
             max_partition_fetch_bytes=MAX_MESSAGE_BYTES,
         )
         try:
@@ -46,11 +47,17 @@ def read_topic(
             is_behind = True
             while True:
                 if is_behind:
-                    is_behind = any((consumer.position(place, timeout_ms=500) or 0) < ends[place] for place in places)
+                    is_behind = any(
+                        (consumer.position(place, timeout_ms=500) or 0) < end for place, end in ends.items()
+                    )
                     if not is_behind:
                         caught_up()
                 if not (is_behind or follow):
                     return
+                there = consumer.partitions_for_topic(name) or ()
+                if follow and len(there) > len(places):
+                    places = [TopicPartition(name, number) for number in sorted(there)]
+                    consumer.assign(places)  # of those that it has it goes on
                 found = consumer.poll(timeout_ms=500)
                 if found:
                     heard = monotonic()

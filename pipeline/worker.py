@@ -163,7 +163,7 @@ class Worker:
                     )
                 if self._taken.get(tp) == end:
                     self._stage.reach(self.source(tp), time)
-            await self._stage.beat()
+            await self._stage.beat(time)
         self._liveness.reached(
             {self.source(tp): (position, self._ends.get(tp, 0)) for tp, position in self._taken.items()}
         )

@@ -70,6 +70,7 @@ class _State(msgspec.Struct, frozen=True):
     clock: int
     catalog: int
     sources: list[tuple[str, int, int, int]]  # topic, partition, next offset, clock
+    expected: int
     facts: list[str]
     runs: list[RunState]
     pasts: list[tuple[int, int]]  # fact, width
@@ -92,6 +93,7 @@ class Partition:
         self.catalog = 0
         self.sources: dict[tuple[str, int], int] = {}
         self._clocks: dict[tuple[str, int], int] = {}
+        self._expected = 0  # sources, as far as any worker knew
         self._facts: dict[str, int] = {}
         self._runs: dict[tuple[str, str], Run] = {}
         self._pasts: dict[tuple[int, int], Past] = {}  # by fact and width of a bucket
@@ -288,7 +290,8 @@ class Partition:
             self.sources[name] = max(self.sources.get(name, source.begin), source.end)
             self._clocks[name] = max(self._clocks.get(name, 0), source.clock)
             self._unsure.discard(name)
-        if len(self._clocks) >= header.expected:
+        self._expected = max(self._expected, header.expected)
+        if len(self._clocks) >= self._expected:
             self.clock = max(self.clock, min(self._clocks.values(), default=0))
         self._recent.expire(self.clock - self.horizon - self._recent.minute)
         for run in self._runs.values():
@@ -313,6 +316,7 @@ class Partition:
             clock=self.clock,
             catalog=self.catalog,
             sources=[(*name, offset, self._clocks[name]) for name, offset in self.sources.items()],
+            expected=self._expected,
             facts=list(self._facts),
             runs=[run.state() for run in runs],
             pasts=list(self._pasts),
@@ -335,6 +339,7 @@ class Partition:
         for topic, number, offset, clock in state.sources:
             partition.sources[topic, number] = offset
             partition._clocks[topic, number] = clock
+        partition._expected = state.expected
         partition.gaps, partition._unsure = state.gaps, set(state.unsure)
         partition._facts = {key: number for number, key in enumerate(state.facts)}
         for index, run in enumerate(state.runs):

@@ -12,8 +12,9 @@ from typing import ClassVar
 import msgspec
 
 from evaluation.assignment.routing import assign
+from pipeline.catalog import PARTITION, next_version
 from pipeline.catalog import key_of as document_key
-from pipeline.catalog import next_version
+from pipeline.census import Census
 from pipeline.gathering import Gathering
 from pipeline.kernels import compile_kernels
 from pipeline.logs import Found, first
@@ -41,6 +42,7 @@ class Assignment(Stage):
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
         self._gathering: Gathering
+        self._census: Census
         self._found = Found("", {})
         self._is_first = False  # whether it has the first partition of exposures
         self._letters: list[DeadLetter] = []
@@ -52,8 +54,11 @@ class Assignment(Stage):
         """Connect, and read the catalog."""
         await asyncio.to_thread(compile_kernels)
         await super().start()
-        counts = [len(await self.producer.partitions_for(self.settings.topic(topic))) for topic in self.topics]
-        self._gathering = Gathering(self.settings.units_partitions, self.settings.horizon, sum(counts))
+        topics = [self.settings.topic(topic) for topic in self.topics]
+        partitions = sum([len(await self.producer.partitions_for(topic)) for topic in topics])
+        self._gathering = Gathering(self.settings.units_partitions, self.settings.horizon, partitions)
+        self._census = Census(self.producer.client, topics, partitions)
+        self._census.start()
 
     async def belong(self, found: Found) -> None:
         """Nothing is kept that could belong to another log."""
@@ -89,8 +94,9 @@ class Assignment(Stage):
         """The append time that the source has reached."""
         return self._gathering.clock(source)
 
-    async def beat(self) -> None:
+    async def beat(self, time: int) -> None:
         """Tell every units partition how far the sources are, with or without rows."""
+        self._census.tell(time)
         await self._send()
         await self._note_logs()
 
@@ -107,10 +113,16 @@ class Assignment(Stage):
         self._gathering.leave(sources)
         self._is_first &= (EXPOSURES, 0) not in sources
 
+    async def stop(self) -> None:
+        """Disconnect."""
+        await self._census.stop()
+        await super().stop()
+
     async def _send(self) -> None:
         """Hand what was gathered to the producer, in order; a task of its own waits for the acknowledgements."""
         self._fail_if_a_sending_did()
         await self._under_way.acquire()
+        self._gathering.count(*self._census.counted())
         covered, messages = self._gathering.cut()
         answers, self._answers = self._answers, []
         letters, self._letters = self._letters, []
@@ -142,7 +154,7 @@ class Assignment(Stage):
             if self.logs:
                 spec = msgspec.structs.replace(self.logs.definition, topics=spec.topics | known, gaps=())
             document = next_version(self.catalog.history, spec, "peekproof", "the logs that offsets belong to")
-            await self.send_all([(CATALOG, document_key(document), msgspec.json.encode(document), None)])
+            await self.send_all([(CATALOG, document_key(document), msgspec.json.encode(document), PARTITION)])
             await self.catalog.caught_up()
 
     def _fail_if_a_sending_did(self) -> None:

@@ -94,8 +94,8 @@ class Stage:
         del source
         return 0
 
-    async def beat(self) -> None:
-        """Called about once a second, after `reach`."""
+    async def beat(self, time: int) -> None:
+        """Called about once a second, after `reach`; it is at least this time (ms UTC, a broker's)."""
 
     async def tick(self) -> None:
         """Called every `tick_seconds`."""

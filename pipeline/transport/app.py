@@ -37,6 +37,7 @@ TRANSPORTS.aliases[SCHEME] = "pipeline.transport.consumer:Transport"
 
 FETCH_BYTES = 1 << 20  # per partition and fetch; a single larger message comes through all the same
 SLICES_PER_POLL = 16
+METADATA_MS = 4_000  # after which partitions are noticed that were added to a topic
 WAITING_SLICES = 8  # between the consumer and an agent, before the consumer waits
 
 StartPosition = Callable[[TP, Log], Awaitable[int | None]]
@@ -209,6 +210,7 @@ def create_app(name: str, bootstrap_servers: str, **conf: Any) -> App:
         "broker_max_poll_records": SLICES_PER_POLL,
         "consumer_max_fetch_size": FETCH_BYTES,
         "consumer_auto_offset_reset": "earliest",
+        "consumer_metadata_max_age_ms": METADATA_MS,
         "producer_acks": -1,
         "producer_request_timeout": 60.0,
         "topic_allow_declare": False,

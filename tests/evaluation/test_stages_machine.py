@@ -1,9 +1,9 @@
 """The pure stages of a deployment as a state machine: producers, assignment, aggregation, over logs that keep all.
 
-Workers of both stages crash and go on from what they had promised, partitions move, zombies repeat what was sent,
-slices and messages have any size; records are late, early and repeated; metrics, weights and runs change. In the end
-the units partitions together are what the queries say of the records, each judged by the catalog at its append time
-alone. Then all runs end: what was final stays as it was, and nothing else of it is kept.
+Workers of both stages crash and go on from what they had promised, partitions move and are added, zombies repeat what
+was sent, slices and messages have any size; records are late, early and repeated; metrics, weights and runs change. In
+the end the units partitions together are what the queries say of the records, each judged by the catalog at its append
+time alone. Then all runs end: what was final stays as it was, and nothing else of it is kept.
 """
 
 import math
@@ -50,8 +50,10 @@ BEGIN = 1_764_000_000_000
 PARTITIONS = 2
 MOST_ROWS = 40  # gathered before they are sent
 SOURCES = (("exposures", 0), ("events", 0), ("events", 1))
+MOST_SOURCES = 5
 ORACLE = Oracle()
 
+TROUBLES = ("gathered", "promises", "grow", "grow", "zombie", "checkpoint", "crash")
 EDITS = ("window", "metric", "weights", "weights", "end", "restart", "others")
 seeds = st.integers(0, 1 << 32)
 numbers = st.integers(0, PARTITIONS - 1)
@@ -232,7 +234,7 @@ class Stages(RuleBasedStateMachine):
         chance = random.Random(seed)
         for _ in range(chance.randrange(6)):
             self.produce(chance.choice([20 * MINUTE, HOUR, LOOKBACK]), chance.getrandbits(32), 25)
-            self.work([50] * len(SOURCES), cut=True, fold=True, look=True)
+            self.work([50] * len(SOURCES), count=True, cut=True, fold=True, look=True)
             if chance.random() < 0.4:
                 self.change(chance.choice(EDITS), chance.choice(FLAGS).key, chance.getrandbits(32))
 
@@ -246,7 +248,7 @@ class Stages(RuleBasedStateMachine):
         for _ in range(number):
             recent = [each for each in self.said["events"][-20:] if each["message"].get("insert_id")]
             if recent and chance.random() < 0.1:  # a producer sends again what it sent before
-                self._append("events", chance.randrange(2), chance.choice(recent)["message"])
+                self._append("events", chance.randrange(len(self.sources) - 1), chance.choice(recent)["message"])
                 continue
             user = chance.randrange(len(USERS))
             who: dict[str, Any] = {
@@ -298,7 +300,7 @@ class Stages(RuleBasedStateMachine):
         cents = self.values.setdefault(place, chance.choice([None, -300, 150, 2000, 2001, 4500, 777]))
         if cents is not None:
             message["event_properties"] = {"price": cents / 100}
-        self._append("events", chance.randrange(2), message)
+        self._append("events", chance.randrange(len(self.sources) - 1), message)
 
     def _append(self, topic: str, partition: int, message: dict[str, Any]) -> None:
         log = self.sources[topic, partition]
@@ -310,22 +312,26 @@ class Stages(RuleBasedStateMachine):
     # Assignment
 
     def _assign_again(self) -> None:
-        """A worker begins at the offsets that were promised."""
-        self.gathering = Gathering(PARTITIONS, HORIZON, len(SOURCES))
-        self.position = dict(self.promised)
+        """A worker begins at the offsets that were promised, and takes the partitions that were added too."""
+        self.gathering = Gathering(PARTITIONS, HORIZON, len(self.sources))
+        self.gathering.count(len(self.sources), 0)
+        self.position = dict.fromkeys(self.sources, 0) | self.promised
         for source, offset in self.position.items():
             self.gathering.begin(source, offset)
 
     @rule(
         sizes=st.lists(st.sampled_from([1, 3, 50]), max_size=6),
+        count=st.booleans(),
         cut=st.booleans(),
         fold=st.booleans(),
         look=st.booleans(),
     )
-    def work(self, sizes: list[int], cut: bool, fold: bool, look: bool) -> None:
+    def work(self, sizes: list[int], count: bool, cut: bool, fold: bool, look: bool) -> None:
         """Assignment reads slices and sends what it gathered, or gathers on; aggregation folds what was sent."""
+        if count:
+            self.gathering.count(len(self.sources), self.now)
         for number, size in enumerate(sizes):
-            self._take(SOURCES[number % len(SOURCES)], size)
+            self._take(list(self.position)[number % len(self.position)], size)
         if cut:
             self._cut()
         for partition in self.partitions:
@@ -377,15 +383,24 @@ class Stages(RuleBasedStateMachine):
 
     # What goes wrong
 
-    @rule(what=st.sampled_from(["gathered", "promises", "zombie", "checkpoint", "crash"]), number=numbers, seed=seeds)
+    @rule(
+        what=st.sampled_from(["gathered", "promises", "grow", "zombie", "checkpoint", "crash"]),
+        number=numbers,
+        seed=seeds,
+    )
     def trouble(self, what: str, number: int, seed: int) -> None:
-        """Workers of either stage lose what they knew, or come back from the dead; a checkpoint is made in time."""
+        """Workers of either stage lose what they knew, or come back from the dead; a checkpoint is made in time.
+
+        Or a partition is added to the events, of which assignment hears when it counts, and reads when it begins again.
+        """
         match what:
             case "gathered":
                 self._assign_again()
             case "promises":  # of what was sent some are lost too
                 self.promised = {source: max(0, offset - seed % 9) for source, offset in self.promised.items()}
                 self._assign_again()
+            case "grow" if len(self.sources) < MOST_SOURCES:
+                self.sources["events", len(self.sources) - 1] = []
             case "zombie" if self.units[number]:
                 self.units[number].append(random.Random(seed).choice(self.units[number]))
             case "checkpoint":
@@ -415,7 +430,10 @@ class Stages(RuleBasedStateMachine):
 
     def _finish(self) -> None:
         self.now += SECOND  # every version applies
-        for source in SOURCES:
+        self._cut()
+        self._assign_again()
+        self.gathering.count(len(self.sources), self.now)
+        for source in self.sources:
             self._take(source, len(self.sources[source]))
         self._cut()
         for partition in self.partitions:

@@ -51,6 +51,9 @@ def take(settings: Settings, records: Records) -> list[int]:
         stage.durable = lambda _, offset: durable.append(offset)
         await stage.start()
         stage.begin(SOURCE, 0)
+        await stage.beat(NOW + 1)
+        while stage._census.counted()[1] < NOW:  # no clock passes the last count of the sources
+            await asyncio.sleep(0.01)
         await stage.take(SOURCE, records)
         await stage.release([SOURCE])
         await stage.stop()

@@ -108,7 +108,7 @@ def test_a_foreign_record_is_ignored_and_reported_and_edits_go_on(
     history = read_catalog(deployment)
     assert [rejected.offset for rejected in history.rejected] == [0, 1, 2]
     assert history.newest.metrics["purchase"].version == 1
-    assert f"record 0 of topic '{deployment.topic(CATALOG)}' is ignored: " in caplog.text
+    assert "the record at offset 0 of catalog/0 is set aside: " in caplog.text
 
 
 def test_a_reader_picks_up_what_was_appended_before_it_was_asked(deployment: Settings):
