@@ -75,6 +75,15 @@ def broker(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         yield own.bootstrap_servers
 
 
+@pytest.fixture(autouse=True)
+def umask() -> Iterator[None]:
+    """A command that a test calls in its own process leaves no umask to the others."""
+    before = os.umask(0o022)
+    os.umask(before)
+    yield
+    os.umask(before)
+
+
 @pytest.fixture
 def deployment(broker: str, tmp_path: Path) -> Iterator[Settings]:
     """A deployment of the test's own on the shared broker: its topics, four partitions of units, an empty directory."""

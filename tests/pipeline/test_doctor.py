@@ -344,7 +344,7 @@ def test_an_archive_with_a_hole_is_found(deployment: Settings) -> None:
     [finding] = [each for each in look(deployment, "archive") if each.status == "wrong"]
 
     assert "events/0 begins at offset 2" in begun
-    assert "the archive of events/0 ends at offset 4" in finding.what
+    assert "the archive of events/0 has a hole from offset 4 to 6" in finding.what
     assert finding.command == "peekproof restore"
 
 

@@ -22,7 +22,7 @@ EVENTS = ("events", 3)
 HUNG = """
 import sys, time
 from pathlib import Path
-from pipeline import liveness, worker
+from pipeline import liveness, stages, worker
 from pipeline.settings import Settings
 from pipeline.stages.storage import Storage
 
@@ -33,7 +33,7 @@ class Hanging(Storage):
         await super().tick()
 
 liveness.STALLED_SECONDS = 3
-worker.STAGES["hanging"] = "__main__:Hanging"
+stages.STAGES["hanging"] = "__main__:Hanging"
 worker.run_worker("hanging", Settings.read())
 """
 

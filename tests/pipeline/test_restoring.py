@@ -52,7 +52,8 @@ def history(store: Store) -> list[tuple[str, int]]:
 
 
 def newest_history(data: Path) -> Path:
-    return max(path for path in (data / "store" / "history").glob("*.parquet") if path.name != store_module.EMPTY)
+    with Store(data / "store") as store:
+        return store.history_files()[-1]  # others lie there for those who read them yet
 
 
 def cut(path: Path) -> None:

@@ -290,6 +290,7 @@ def test_a_worker_s_name_goes_on_at_once_where_it_was_killed_and_leaves_when_it_
 
     follower.until(lambda _: held_by(follower) == held)
     other.until(lambda _: total(other) == 400)
+    follower.until(lambda _: {each["partition"] for each in follower.of("slice") if each["end"] == 200} == held)
     assert other.of("begin") == begun
     assert follower.stop() == 0
     other.until(lambda _: len(held_by(other)) == 4)

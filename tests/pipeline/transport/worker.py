@@ -6,6 +6,7 @@ Its only argument is JSON: servers, group, topics, and how to behave.
 import asyncio
 import json
 import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -122,4 +123,5 @@ if "round" in told:
     app.regularly(0.01, round_of_work)
     app.finish = finish
 
+signal.signal(signal.SIGTERM, lambda *_: os._exit(0))  # as the command line has it, until the app is prepared
 run(app)
