@@ -1,7 +1,7 @@
 """What a document must satisfy beyond the types of its fields."""
 
 from functools import reduce
-from typing import get_args
+from typing import get_args, get_type_hints
 
 import msgspec
 import pytest
@@ -117,7 +117,7 @@ def test_a_look_that_can_outgrow_a_message_is_refused():
 
 
 def test_a_cell_with_the_longest_numbers_is_no_larger_than_assumed():
-    fields = {field.name: field.type for field in msgspec.structs.fields(Cell)}
+    fields = get_type_hints(Cell)
     longest = {float: -1.2345678901234567e-300, int: -(2**62), str: "x" * 100}
     cell = {}
     for name, kind in fields.items():
@@ -134,7 +134,7 @@ def test_a_cell_with_the_longest_numbers_is_no_larger_than_assumed():
             cell[name] = next(longest[each] for each in kinds if each in longest)
     names = sum(len(cell[name]) for name in ("metric", "variant", "control", "segment"))
 
-    assert len(msgspec.json.encode(msgspec.convert(cell, Cell))) - names < CELL_BYTES
+    assert len(msgspec.json.encode(cell)) - names < CELL_BYTES
 
 
 def test_one_unit_may_be_listed_as_a_user_and_as_a_device():
