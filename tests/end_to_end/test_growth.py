@@ -60,7 +60,8 @@ class Traffic:
             for partition in range(partitions):
                 now = time.time_ns() // 1_000_000 - (AGO if partition >= BEFORE else 0)
                 variant, user = ("control", "treatment")[self.units % 2], f"u{self.units}"
-                self._send(producer, EXPOSURES, partition, flag_key="button", variant=variant, user_id=user, time=now)
+                said = {"flag_key": "button", "experiment_key": "exp-1", "variant": variant}
+                self._send(producer, EXPOSURES, partition, **said, user_id=user, time=now)
                 price = {"price": 1.5}
                 self._send(
                     producer, EVENTS, partition, event_type="buy", user_id=user, time=now + 1, event_properties=price
@@ -78,7 +79,7 @@ def test_partitions_that_are_added_are_read_and_nothing_of_them_is_late(broker: 
         shop.rewrite("  - metric: purchase\n", "  - metric: buys\n")
         shop.apply()
         shop.call("experiment", "start", "button")
-        time.sleep(AGO / 1_000 + 1.5)  # else what happened before the start would be inactive
+        time.sleep(1.5)  # a version applies to what is appended a second later
 
         with Supervisor(settings, workers=2):
             traffic = Traffic(settings)

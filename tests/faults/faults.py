@@ -314,10 +314,7 @@ KINDS: tuple[Fault, ...] = (
     rubbish_caller,
     slow_callers,
 )
-# Kinds that no deployment survives yet, and why.
-SWITCHED_OFF: dict[Fault, str] = {
-    add_partitions: "they are not read before a restart",
-}
+SWITCHED_OFF: dict[Fault, str] = {}  # kinds that no deployment survives yet, and why
 
 
 def _name(stage: str, process: "Popen[bytes]") -> str:
