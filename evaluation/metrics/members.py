@@ -244,9 +244,7 @@ def _tally(  # noqa: PLR0917
 def _tally_all(  # noqa: PLR0917
     m: int, measures: Measures, first: int, ends: int, store: Members, memory: Memory, places: Words, one: int
 ) -> None:
-    """The same for what is kept of notes of member m's events."""
-    if memory.notes == 0:
-        return
+    """The same for what is kept of notes of member m's events: not called where nothing is, for a call costs."""
     for k in places:
         fact = memory.ring[k, LINK] & 0xFFFF
         if fact & NOTED:
@@ -438,9 +436,11 @@ def expose(  # noqa: PLR0917
             if rows[m, STATE] & JUMPER:  # its entry still says which of its events' notes count
                 if time < entry:
                     places = _places(memory, newest(memory.units, unit_shift, unit))
-                    _tally_all(m, measures, 0, ends, store, memory, places, -1)
+                    if memory.notes > 0:
+                        _tally_all(m, measures, 0, ends, store, memory, places, -1)
                     rows[m, ENTRY] = time
-                    _tally_all(m, measures, 0, ends, store, memory, places, 1)
+                    if memory.notes > 0:
+                        _tally_all(m, measures, 0, ends, store, memory, places, 1)
                 continue
             if time == entry and name == rows[m, ENTRY_ID]:  # sent again: answered anew, or with other properties
                 before = allocations[state >> FLAGS]
@@ -452,7 +452,8 @@ def expose(  # noqa: PLR0917
             if not _has_room(store, totals * places.shape[0]):
                 return i, entries
             _fold_live(m, measures, 0, store, x, -1)
-            _tally_all(m, measures, 0, ends, store, memory, places, -1)
+            if memory.notes > 0:
+                _tally_all(m, measures, 0, ends, store, memory, places, -1)
             arm_units[state >> FLAGS] -= 1
             if time < entry:
                 _push(store.heap, counts, time, m)
@@ -460,7 +461,8 @@ def expose(  # noqa: PLR0917
         rows[m, STATE] = (arm << FLAGS) | (rows[m, STATE] & (JUMPER | REASSIGNED))
         _recount(m, measures, 0, ends, store, memory, places)
         _fold_live(m, measures, 0, store, x, 1)
-        _tally_all(m, measures, 0, ends, store, memory, places, 1)
+        if memory.notes > 0:
+            _tally_all(m, measures, 0, ends, store, memory, places, 1)
         arm_units[arm] += 1
         entered[entries] = m
         entries += 1
@@ -604,7 +606,8 @@ def cover(begin: int, store: Members, measures: Measures, first: int, ends: int,
                 return m
             _recount(m, measures, first, ends, store, memory, places)
             _fold_live(m, measures, first, store, x, 1)
-        _tally_all(m, measures, first, ends, store, memory, places, 1)
+        if memory.notes > 0:
+            _tally_all(m, measures, first, ends, store, memory, places, 1)
     return store.counts[MEMBERS]
 
 
