@@ -58,6 +58,16 @@ MUTANTS = {
         " and time - entry < columns[c, of.C_WINDOW]:",
         ":",
     ),
+    "what is noted of events before an entry counts": (
+        "metrics.members",
+        "    if not entry <= time < ends:\n",
+        "    if time >= ends:\n",
+    ),
+    "what was noted before an exposure is lost": (
+        "metrics.recent",
+        "        if notes[i, N_TIME] < bound:\n",
+        "        if True:\n",
+    ),
     "a jumper stays": ("metrics.members", "                if jumped:\n", "                if jumped and arm < 0:\n"),
     "a jumper stays in the settled sums": (
         "metrics.members",
