@@ -11,6 +11,7 @@ import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NoReturn
 
 SOURCES = Path(__file__).parents[1]
 PACKAGES = ("evaluation", "pipeline", "schemas")
@@ -53,3 +54,17 @@ def choose() -> None:
     os.environ["NUMBA_CACHE_DIR"] = str(chosen)
     if "numba" in sys.modules:
         sys.modules["numba"].config.reload_config()
+
+
+def spare_linalg() -> None:
+    """Let numba load kernels without scipy.linalg, which takes a sixth of a worker's start: none multiplies matrices.
+
+    To be called before the first kernel is.
+    """
+    from numba.np import linalg  # noqa: PLC0415 (slow to import)
+
+    linalg.ensure_blas = _none
+
+
+def _none() -> NoReturn:
+    raise ImportError("no kernel multiplies matrices")

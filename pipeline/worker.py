@@ -13,6 +13,7 @@ from pipeline import topics
 from pipeline.connection import attended, explain
 from pipeline.heartbeat import INTERVAL, Heartbeat
 from pipeline.http.listening import HOME, address
+from pipeline.kernel_cache import spare_linalg
 from pipeline.liveness import Liveness, answer
 from pipeline.logs import GO_ON, Found, LogError, Place, Said, Watch, first, is_committed_here, require, require_held
 from pipeline.readers import admit
@@ -34,6 +35,7 @@ def run_worker(name: str, settings: Settings, member: str | None = None) -> None
     `member`: it goes on with the partitions of a worker of the same name that has ended, without waiting until the
     group takes that one for dead. Raises PeekproofError where the cluster's topics don't fit.
     """
+    spare_linalg()
     try:
         admit(settings)
         topics.require(settings)

@@ -19,6 +19,7 @@ from pipeline.http.backend import Backend
 from pipeline.http.keys import Keys
 from pipeline.http.listening import address, listen
 from pipeline.http.protocol import Protocol
+from pipeline.kernel_cache import spare_linalg
 from pipeline.settings import Settings
 
 WATCH_SECONDS = 1.0
@@ -40,6 +41,7 @@ def serve(settings: Settings, host: str, port: int, is_open: bool, ready: Callab
     `is_open` lets everybody in, on loopback only. Raises PeekproofError for an address that cannot be had, for one
     beyond loopback while there are no keys, and where the cluster or its topics don't fit.
     """
+    spare_linalg()
     keys = Keys(settings.data)
     if host not in LOOPBACK and is_open:
         raise PeekproofError(

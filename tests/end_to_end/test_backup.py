@@ -26,7 +26,7 @@ def test_a_backup_taken_while_everything_runs_goes_on_elsewhere(broker: str, tmp
     ):
         old = Deployment(settings, tmp_path / "shop")
         key = json.loads(old.shop.call("key", "create", "viewer", "--name", "ann", "--json").stdout)["key"]
-        with old.working():
+        with old.working("storage"):
             old.send(500)
             old.wait_for(500)
             first = old.shop.told("backup", str(kept))

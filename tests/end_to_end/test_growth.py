@@ -55,7 +55,7 @@ class Traffic:
         self.stopped = time.time_ns() // 1_000_000
 
     def _flow(self) -> None:
-        while not self._stopping.wait(0.02):
+        while not self._stopping.wait(0.1):
             partitions, producer = self.partitions, self._producer
             for partition in range(partitions):
                 now = time.time_ns() // 1_000_000 - (AGO if partition >= BEFORE else 0)

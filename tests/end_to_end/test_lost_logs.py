@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import msgspec
 import pytest
 from kafka import KafkaProducer, TopicPartition
 from kafka.admin import KafkaAdminClient
@@ -16,14 +17,15 @@ from pipeline import topics
 from pipeline.reading import read_topic
 from pipeline.settings import Settings
 from pipeline.supervisor import Worker
+from schemas.health import WorkerHealth
 from schemas.look import Look
-from schemas.topics import EVENTS, EXPOSURES, RESULTS, UNITS
+from schemas.topics import EVENTS, EXPOSURES, HEALTH, RESULTS, UNITS
 from tests.conftest import deployed
 from tests.live import wait_for
 from tests.pipeline.shop import Shop
 
 METRIC = "key: revenue\nowner: shop\ntype: sum\nevent: purchase\nproperty: revenue\nwindow: 1h\n"
-STAGES = ("assignment", "aggregation", "significance", "archive", "storage")
+STAGES = ("assignment", "aggregation", "significance", "archive")
 ACCEPT = ("recover", "accept-gap", "--yes", "--reason", "an idle week")
 
 
@@ -46,16 +48,30 @@ class Deployment:
 
     @contextmanager
     def working(self, *others: str) -> Iterator[list[Worker]]:
+        """At the end each has begun, if nothing failed, and has what it keeps."""
         logs = self.settings.data / "logs"
         logs.mkdir(parents=True, exist_ok=True)
         workers = [Worker(name, 0, ["worker", name], logs, self.shop.environment) for name in (*STAGES, *others)]
         try:
             yield workers
+            wait_for(lambda: self._are_at_work(workers), what="every stage at work")
         finally:
             for worker in workers:
                 worker.process.terminate()
             for worker in workers:
                 worker.process.wait(30)
+
+    def _are_at_work(self, workers: list[Worker]) -> bool:
+        """Those that live have partitions, and those that have a clock know the time."""
+        beats = [msgspec.json.decode(record.value, type=WorkerHealth) for record in read_topic(self.settings, HEALTH)]
+        last = {int(beat.worker.rpartition("/")[2]): beat for beat in beats}
+        alive = [worker for worker in workers if worker.process.poll() is None]
+        return all(
+            worker.process.pid in last
+            and last[worker.process.pid].partitions
+            and (worker.name != "aggregation" or all(each.clock for each in last[worker.process.pid].partitions))
+            for worker in alive
+        )
 
     def send(self, number: int) -> None:
         """So many more units."""
@@ -215,7 +231,7 @@ def test_what_stages_tell_each_other_may_be_made_anew_too(deployment: Deployment
 def test_nothing_of_a_former_life_is_published_into_a_new_one(
     deployment: Deployment, broker: str, tmp_path: Path
 ) -> None:
-    with deployment.working():
+    with deployment.working("storage"):
         deployment.send(100)
         deployment.wait_for(100)
     with deployed(broker, deployment.settings.data, units_partitions=2, horizon=20_000, tolerance=20_000) as settings:
