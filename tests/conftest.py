@@ -35,7 +35,6 @@ LONGEST = (
 def pytest_addoption(parser: pytest.Parser) -> None:
     """What a run may want longer than the suite has time for."""
     parser.addoption("--outage", type=float, default=6.0, help="Seconds for which the broker is away.")
-    parser.addoption("--records", type=int, default=350_000, help="Records of the end-to-end test.")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
