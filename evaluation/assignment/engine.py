@@ -85,8 +85,8 @@ class Flags:
         self._dependencies = {config.key: config.dependencies or () for config in self.configs}
         order, cycles = in_order(self._dependencies)
         for cycle in cycles:
-            path = " → ".join([*cycle, cycle[0]])
-            self.problems += [Problem(key, f"lies on a cycle of dependencies ({path}); break it") for key in cycle]
+            told = f"lies on a cycle of dependencies ({' → '.join([*cycle, cycle[0]])}); break it"
+            self.problems += [Problem(key, told) for key in cycle]
         self._order = [compiled[key] for key in order]
         self._rank = {flag.key: rank for rank, flag in enumerate(self._order)}
         self._readings = compiler.readings

@@ -7,11 +7,12 @@ OF_GROUPS = ("groups", "group_properties", "group_cohort_ids")
 
 
 def context_of(user: Mapping[str, Any]) -> dict[str, Any]:
-    """`context.user` holds every field of the user but those of groups; `context.groups` the user's groups by type.
+    """`context.user` holds every field of the user but nulls and groups; `context.groups` the user's groups by type.
 
     Of a group type only the first name counts. A group's properties and cohorts are looked up by its type and name.
     """
-    context: dict[str, Any] = {"user": {name: value for name, value in user.items() if name not in OF_GROUPS}}
+    fields = {name: value for name, value in user.items() if value is not None and name not in OF_GROUPS}
+    context: dict[str, Any] = {"user": fields}
     groups = {}
     for group_type, names in _object(user.get("groups")).items():
         name = names[0] if isinstance(names, list | tuple) and names else names
@@ -19,7 +20,8 @@ def context_of(user: Mapping[str, Any]) -> dict[str, Any]:
             continue
         properties = _object(_object(user.get("group_properties")).get(group_type)).get(name)
         cohorts = _object(_object(user.get("group_cohort_ids")).get(group_type)).get(name)
-        groups[group_type] = {"group_name": name, "group_properties": properties, "cohort_ids": cohorts}
+        group = {"group_name": name, "group_properties": properties, "cohort_ids": cohorts}
+        groups[group_type] = {field: value for field, value in group.items() if value is not None}
     return context | {"groups": groups} if groups else context
 
 

@@ -8,6 +8,7 @@ from amplitude_experiment.util.user import user_to_evaluation_context
 from hypothesis import given, note, settings
 
 from evaluation.assignment.engine import Flags
+from evaluation.assignment.users import context_of
 from tests.evaluation.assignment.amplitude import EVERY_OPERATOR, KINDS, Reference, chances, sorted_flags
 
 PAIRS = 20_000  # of a flag and a context, in each run
@@ -56,6 +57,12 @@ def test_random_flags_yield_what_amplitudes_engine_yields():
         root: {name for step, of, name in reference.reached if (step, of) == ("selector", root)} for root in SELECTED
     }
     assert all(selected[root] >= set(names) for root, names in SELECTED.items())
+
+
+def test_what_is_null_does_not_stand_in_the_context():
+    user = {"user_id": "ann", "city": None, "groups": {"org": ["acme"]}}
+
+    assert context_of(user) == user_to_evaluation_context(User(**user))
 
 
 def said(variant):
