@@ -113,9 +113,15 @@ def remedy(settings: Settings, difference: Difference) -> str:
     if difference.topic == settings.topic(UNITS):
         return (
             "it is fixed for the life of a deployment: set units_partitions "
-            f"(PEEKPROOF_UNITS_PARTITIONS) to {difference.found}, or begin anew under another prefix"
+            f"(PEEKPROOF_UNITS_PARTITIONS) to {difference.found}"
         )
-    return "Kafka cannot move the records that it holds: begin anew under another prefix, or delete the topic"
+    way_back = f"`peekproof restore {settings.data}` brings back what it held"
+    if difference.topic != settings.topic(CATALOG):
+        way_back = "`peekproof recover accept-gap` goes on behind what it held"
+    return (
+        "Kafka cannot move the records that it holds: delete the topic, `peekproof topics` creates it as it must be, "
+        f"and {way_back}"
+    )
 
 
 def _refuse(settings: Settings, found: Iterable[Difference]) -> None:

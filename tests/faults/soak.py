@@ -72,7 +72,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
             f"fell by our doing: {_counted(self.fell)}; by themselves: {_counted(self.fell_by_themselves)}",
             "seconds from a fall to no lag, one fall at a time: " + _medians(self.recovered_quiet),
             "amid other faults: " + _medians(self.recovered),
-            f"{judged.numbers:,} numbers and {judged.cells} cells beside SQL and `analyze`, "
+            f"{judged.numbers:,} numbers and {judged.cells} cells beside SQL, "
             f"{len(judged.differing)} and {len(judged.differing_cells)} differ; looks replayed: {looks}",
             *(judged.differing + judged.differing_cells)[:20],
             f"faults {sum(self.faults.values())}, lost {judged.lost}, double {judged.double}",

@@ -117,10 +117,26 @@ def test_partitions_of_units_are_fixed(deployment: Settings, admin: KafkaAdminCl
         topics.create(more)
 
     assert f"topic {deployment.topic(UNITS)}: partitions is 4, must be 8" in str(raised.value)
-    assert "set units_partitions (PEEKPROOF_UNITS_PARTITIONS) to 4, or begin anew under another prefix" in str(
+    assert "set units_partitions (PEEKPROOF_UNITS_PARTITIONS) to 4" in str(raised.value)
+    assert [difference.setting for difference in topics.check(more)] == ["partitions"], "the rest was mended"
+
+
+@pytest.mark.parametrize(("topic", "partitions"), [(RESULTS, 5), (CATALOG, 2)])
+def test_partitions_that_are_too_many_have_a_way_back(
+    deployment: Settings, admin: KafkaAdminClient, topic: str, partitions: int
+) -> None:
+    name = deployment.topic(topic)
+    admin.create_partitions({name: partitions})
+    eventually(lambda: len(admin.describe_topics([name])[0]["partitions"]) == partitions)
+
+    with pytest.raises(PeekproofError) as raised:
+        topics.create(deployment)
+
+    way_back = f"restore {deployment.data}" if topic == CATALOG else "recover accept-gap"
+    assert f"topic {name}: partitions is {partitions}, must be {partitions - 1}; " in str(raised.value)
+    assert f"delete the topic, `peekproof topics` creates it as it must be, and `peekproof {way_back}`" in str(
         raised.value
     )
-    assert [difference.setting for difference in topics.check(more)] == ["partitions"], "the rest was mended"
 
 
 def test_kafka_that_is_not_there_is_named() -> None:
