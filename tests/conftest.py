@@ -23,13 +23,18 @@ hypothesis_settings.load_profile("no deadline")
 
 OWN = pytest.StashKey[Broker]()
 LONGEST = (
-    "faults",
     "end_to_end",
-    "pipeline/demo",
-    "pipeline/transport",
+    "pipeline/demo/test_demo",
+    "pipeline/transport/test_transport",
+    "pipeline/test_advertised",
+    "pipeline/test_tokens",
+    "pipeline/stages/test_storage",
+    "pipeline/http/test_console",
+    "pipeline/test_backup",
     "pipeline/test_connection",
+    "pipeline/test_snapshot",
+    "pipeline/test_restoring",
     "pipeline",
-    "operating",
 )
 
 
