@@ -16,7 +16,7 @@ export PYTHONDONTWRITEBYTECODE :=
 STAMP := $(VENV)/.ready
 TOOLS := $(VENV)/.tools
 KERNELS := $(VENV)/.kernels
-COMPUTED := tests/evaluation tests/operating_characteristics tests/schemas
+COMPUTED := tests/evaluation tests/schemas
 
 .PHONY: setup demo kafka test bench lint
 setup: $(TOOLS) $(KERNELS)
