@@ -26,7 +26,7 @@ def test_a_backup_taken_while_everything_runs_goes_on_elsewhere(broker: str, tmp
     ):
         old = Deployment(settings, tmp_path / "shop")
         key = json.loads(old.shop.call("key", "create", "viewer", "--name", "ann", "--json").stdout)["key"]
-        with old.working("storage"):
+        with old.working("archive", "storage"):
             old.send(500)
             old.wait_for(500)
             first = old.shop.told("backup", str(kept))
@@ -48,7 +48,7 @@ def test_a_backup_taken_while_everything_runs_goes_on_elsewhere(broker: str, tmp
             _of(record) for record in read_topic(settings, CATALOG)
         ]
         assert Keys(new_settings.data).find(key).name == "ann"
-        with elsewhere.working("storage"):
+        with elsewhere.working("archive", "storage"):
             elsewhere.send(300)
             elsewhere.wait_for(1_000)
             look = elsewhere.look()

@@ -25,7 +25,7 @@ from tests.live import wait_for
 from tests.pipeline.shop import Shop
 
 METRIC = "key: revenue\nowner: shop\ntype: sum\nevent: purchase\nproperty: revenue\nwindow: 1h\n"
-STAGES = ("assignment", "aggregation", "significance", "archive")
+STAGES = ("assignment", "aggregation", "significance")
 ACCEPT = ("recover", "accept-gap", "--yes", "--reason", "an idle week")
 
 
@@ -139,7 +139,7 @@ def deployment(broker: str, tmp_path: Path) -> Iterator[Deployment]:
 
 
 def test_sources_that_were_made_anew_are_refused_until_somebody_decides(deployment: Deployment) -> None:
-    with deployment.working():
+    with deployment.working("archive"):
         deployment.send(1_000)
         deployment.wait_for(1_000)
     deployment.make_anew(EXPOSURES, EVENTS)
@@ -155,7 +155,7 @@ def test_sources_that_were_made_anew_are_refused_until_somebody_decides(deployme
     shown = deployment.shop.call("recover", "accept-gap", code=1).output
     assert "topic exposures was made anew" in shown
     deployment.shop.call(*ACCEPT)
-    with deployment.working():
+    with deployment.working("archive"):
         deployment.send(2_000)
         deployment.wait_for(3_600)
         look = deployment.look()
@@ -169,7 +169,7 @@ def test_sources_that_were_made_anew_are_refused_until_somebody_decides(deployme
 
 
 def test_records_that_expired_unread_are_a_gap_that_can_be_accepted(deployment: Deployment) -> None:
-    with deployment.working():
+    with deployment.working("archive"):
         deployment.send(200)
         deployment.wait_for(200)
     deployment.send(300)
@@ -208,7 +208,7 @@ def test_records_that_expired_unread_are_a_gap_that_can_be_accepted(deployment: 
 
 
 def test_what_stages_tell_each_other_may_be_made_anew_too(deployment: Deployment) -> None:
-    with deployment.working():
+    with deployment.working("archive"):
         deployment.send(200)
         deployment.wait_for(200)
         time.sleep(2.5)  # until all of it is archived
@@ -231,7 +231,7 @@ def test_what_stages_tell_each_other_may_be_made_anew_too(deployment: Deployment
 def test_nothing_of_a_former_life_is_published_into_a_new_one(
     deployment: Deployment, broker: str, tmp_path: Path
 ) -> None:
-    with deployment.working("storage"):
+    with deployment.working("archive", "storage"):
         deployment.send(100)
         deployment.wait_for(100)
     with deployed(broker, deployment.settings.data, units_partitions=2, horizon=20_000, tolerance=20_000) as settings:

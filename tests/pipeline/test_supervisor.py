@@ -36,7 +36,7 @@ def test_a_worker_that_falls_is_started_again(deployment: Settings) -> None:
         victim.process.kill()
         wait_for(lambda: victim.process.pid != fallen and victim.process.poll() is None)
         assert victim.restarts == 1
-        for worker in supervisor.workers:  # how they end in order is seen at the end of test_bad_input
+        for worker in supervisor.workers:  # how they end in order is seen at the end of test_bad_records
             worker.process.kill()
 
 

@@ -162,7 +162,7 @@ def test_ctrl_c_stops_everything_and_the_exit_code_says_that_no_result_arrived(b
 
 
 def test_a_demo_whose_broker_ends_stops_everything_and_says_so(tmp_path: Path):
-    command = python("pipeline.cli", "demo", "--seconds=600", "--events-per-second=2000")
+    command = python("pipeline.cli", "demo", "--seconds=600", "--events-per-second=100")
     environment = environment_of("", tmp_path)  # a broker of its own
     demo = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     while "live traffic" not in demo.stdout.readline():

@@ -1,4 +1,8 @@
-"""Strangers' records on every topic of ours, before the workers start and while they work: nothing stops for one."""
+"""Records that nobody can use, before the workers start and while they work: nothing stops for one.
+
+Strangers' on topics that are ours are set aside. Bad input among good is a dead letter, while its neighbours count, and
+comes back when its cause is mended.
+"""
 
 import json
 import re
@@ -72,29 +76,65 @@ SENT = {topic: [*ANYWHERE, *absurd] for topic, absurd in ABSURD.items()}
 PLACE = {AGGREGATES: 5}  # of `button`
 TOLD = re.compile(r"the record at offset (\d+) of ([\w-]+)/(\d+) is set aside")
 REVENUE = "key: buys\nowner: shop\ntype: sum\nevent: buy\nproperty: price\nwindow: 1h\n"
+FLAG = """
+key: {key}
+owner: tests
+variants: [{{key: control}}, {{key: treatment}}]
+metrics: [{{metric: buys}}]
+"""
+BAD_EVENTS = {
+    b'{"event_type":"buy","user_id":"a","event_properties":{"price":': "not json",
+    b"": "empty",
+    b"null": "wrong type",
+    b"[1,2]": "wrong type",
+    b'{"event_type":"buy","event_properties":{"price":2}}': "no unit",
+    b'{"event_type":7,"user_id":"a"}': "wrong type",
+    b'{"event_type":"buy","user_id":"a","time":"now"}': "wrong type",
+    b'{"event_type":"buy","user_id":"a","event_properties":{"price":1e200}}': "value out of range",
+    b'{"event_type":"buy","user_id":"\xff\xfe"}': "not json",
+    b'{"event_type":"buy","user_id":"a"},{"event_type":"buy","user_id":"a"}': "not json",
+    b'{"event_type":"buy","user_id":"a","big":"' + b"x" * 1_000_001 + b'"}': "too large",
+}
+BAD_EXPOSURES = {
+    b'{"flag_key":"early","variant":"nobody","user_id":"a"}': "unknown variant",
+    b'{"flag_key":"early","variant":"control"}': "no unit",
+    b'{"flag_key":"late","experiment_key":"exp-1","variant":"control","user_id":"z"}': "unknown flag",
+}
 
 
-def test_nothing_stops_for_a_record_that_is_no_message_of_ours(broker: str, tmp_path: Path) -> None:
+def test_nothing_stops_for_a_record_that_nobody_can_use(broker: str, tmp_path: Path) -> None:
     with deployed(broker, tmp_path / "data", archive_interval=1_000) as settings:
         shop = Shop(tmp_path / "documents", settings)
         (shop.directory / "metrics" / "buys.yaml").write_text(REVENUE)
+        (shop.directory / "experiments" / "early.yaml").write_text(FLAG.format(key="early"))
         shop.rewrite("  - metric: purchase\n", "  - metric: buys\n")
         places = send_strangers(settings)
         shop.apply()
-        shop.call("experiment", "start", "button")
+        for flag in ("button", "early"):
+            shop.call("experiment", "start", flag)
         time.sleep(1.5)  # a version applies to what is appended a second later
         send_batch(settings, range(20))
+        send_bad_input(settings)
 
         with Supervisor(settings, is_open=True) as supervisor:
-            units = "SELECT sum(units) FROM variants"
-            wait_for(lambda: ask(settings.snapshot, units) == 20)
+            wait_for(lambda: counted(settings, "button") == (20, 20 * 150))
+            wait_for(lambda: counted(settings, "early") == (20, 20 * 150))
             places |= send_strangers(settings)
             send_batch(settings, range(20, 40))
-            wait_for(lambda: ask(settings.snapshot, units) == 40)
-            total = "SELECT sum(sum + control_sum) FROM results WHERE reading = 'live'"
-            wait_for(lambda: ask(settings.snapshot, total) == 40 * 150)
-            counted = "SELECT sum(counts['set aside: units']) FROM pipeline_health WHERE stage = 'aggregation'"
-            wait_for(lambda: (ask(settings.snapshot, counted) or 0) >= 2 * len(SENT[UNITS]))
+            wait_for(lambda: counted(settings, "button") == (40, 40 * 150))
+            letters = Counter(letter["reason"] for letter in listed(shop))
+            assert letters == Counter([*BAD_EVENTS.values(), *BAD_EXPOSURES.values(), "future"])
+
+            (shop.directory / "experiments" / "late.yaml").write_text(FLAG.format(key="late"))
+            shop.apply()
+            shop.call("experiment", "start", "late")
+            time.sleep(1.5)
+            for _ in range(2):  # twice counts once
+                shop.call("dead-letters", "--reason", "unknown flag", "--resend")
+            wait_for(lambda: counted(settings, "late")[0] == 1)
+            assert counted(settings, "early") == (20, 20 * 150)
+            aside = "SELECT sum(counts['set aside: units']) FROM pipeline_health WHERE stage = 'aggregation'"
+            wait_for(lambda: (ask(settings.snapshot, aside) or 0) >= 2 * len(SENT[UNITS]))
             served = monitored(supervisor.workers[-1])
         assert [worker.restarts for worker in supervisor.workers] == [0] * 6
         assert [worker.process.returncode for worker in supervisor.workers] == [0] * 6
@@ -105,8 +145,19 @@ def test_nothing_stops_for_a_record_that_is_no_message_of_ours(broker: str, tmp_
         assert 'peekproof_http_set_aside_total{topic="assignments"} 24.0' in served
 
         assert "button exp-1" in shop.call("results").stdout
-        assert "there are none" in shop.call("dead-letters").output
         assert shop.call("replay").stdout.count("different") == 0
+
+
+def counted(settings: Settings, experiment: str) -> tuple[int, int]:
+    """Units of an experiment, and a hundred times what they paid."""
+    units = f"SELECT sum(units) FROM variants WHERE experiment = '{experiment}'"
+    total = f"SELECT sum(sum + control_sum) FROM results WHERE reading = 'live' AND experiment = '{experiment}'"
+    return ask(settings.snapshot, units) or 0, ask(settings.snapshot, total) or 0
+
+
+def listed(shop: Shop) -> list[dict[str, str]]:
+    """The dead letters."""
+    return [json.loads(line) for line in shop.call("dead-letters", "--json").stdout.splitlines()]
 
 
 def send_strangers(settings: Settings) -> set[tuple[str, int, int]]:
@@ -127,12 +178,35 @@ def send_batch(settings: Settings, users: range) -> None:
     producer = KafkaProducer(**settings.kafka_python_arguments(), linger_ms=50)
     for user in users:
         variant = ("control", "treatment")[user % 2]
-        exposure = {"flag_key": "button", "variant": variant, "user_id": f"u{user}"}
-        event = {"event_type": "buy", "user_id": f"u{user}", "event_properties": {"price": 1.5}}
+        exposure = {"flag_key": "button", "variant": variant, "user_id": f"s{user}"}
+        event = {"event_type": "buy", "user_id": f"s{user}", "event_properties": {"price": 1.5}}
         producer.send(settings.topic(EXPOSURES), json.dumps(exposure).encode())
         producer.flush()
         producer.send(settings.topic(EVENTS), json.dumps(event).encode())
     producer.close()
+
+
+def send_bad_input(settings: Settings) -> None:
+    """Good exposures and events of `early` with bad ones between them, in one partition."""
+    producer = KafkaProducer(**settings.kafka_python_arguments(), max_request_size=1 << 22, linger_ms=200)
+    now = time.time_ns() // 1_000_000
+    bad = {EXPOSURES: list(BAD_EXPOSURES), EVENTS: [*BAD_EVENTS, event("a", now + 10**9)]}
+    good = {EXPOSURES: exposure, EVENTS: event}
+    for topic, make in good.items():
+        for number in range(20):
+            producer.send(settings.topic(topic), make(f"u{number}", now + (topic == EVENTS)), partition=0)
+            if number < len(bad[topic]):
+                producer.send(settings.topic(topic), bad[topic][number], partition=0)
+    producer.close()
+
+
+def exposure(user: str, at: int) -> bytes:
+    variant = "control" if user < "u15" else "treatment"
+    return json.dumps({"flag_key": "early", "variant": variant, "user_id": user, "time": at}).encode()
+
+
+def event(user: str, at: int) -> bytes:
+    return json.dumps({"event_type": "buy", "user_id": user, "time": at, "event_properties": {"price": 1.5}}).encode()
 
 
 def monitored(server: Worker) -> str:
