@@ -2,7 +2,7 @@
 
 import base64
 import binascii
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from time import monotonic
 from typing import Any
@@ -78,13 +78,21 @@ class Access:
 def unknown(is_shown: bool) -> str:
     """What whoever has shown no key, or one that is none, is told."""
     was = "is not known (any more)" if is_shown else "is missing"
-    return f"the key {was}; `peekproof key create` makes one, which requests carry as 'Authorization: Bearer KEY'"
+    return (
+        f"the key {was}; `peekproof key create` makes one, which requests carry as 'Authorization: Bearer KEY' or "
+        "'X-API-Key: KEY'"
+    )
 
 
 def bearer(authorization: str | None) -> str | None:
     """The key that a header `Authorization` carries; Amplitude's SDKs say `Api-Key`, everybody else `Bearer`."""
     scheme, _, key = (authorization or "").partition(" ")
     return key.strip() or None if scheme.lower() in ("bearer", "api-key") else None
+
+
+def shown(headers: Mapping[str, str]) -> str | None:
+    """The key that a request shows, in `Authorization` or, as OFREP's other way, in `X-API-Key`."""
+    return bearer(headers.get("authorization")) or headers.get("x-api-key") or None
 
 
 def password(authorization: str | None) -> str | None:
@@ -118,6 +126,6 @@ def requires(roles: Collection[Role]) -> Callable[[ASGIConnection[Any, Any, Any,
             require(admitted, roles)
             return
         access: Access = connection.app.state.backend.access
-        connection.scope["auth"] = access.admit(bearer(connection.headers.get("authorization")), roles)
+        connection.scope["auth"] = access.admit(shown(connection.headers), roles)
 
     return guard

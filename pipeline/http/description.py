@@ -42,7 +42,8 @@ def openapi_of(app: Litestar) -> dict[str, Any]:
     document = msgspec.json.decode(msgspec.json.encode(app.openapi_schema.to_schema()))
     components = document["components"]
     components["securitySchemes"] = {
-        "key": {"type": "http", "scheme": "bearer", "description": "of `peekproof key create`"}
+        "key": {"type": "http", "scheme": "bearer", "description": "of `peekproof key create`"},
+        "header": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "the same, in another place"},
     }
     components["schemas"] |= _SCHEMAS | {
         "Refused": {
@@ -62,7 +63,7 @@ def openapi_of(app: Litestar) -> dict[str, Any]:
             if path in _INTAKE:  # whose bodies hold the key
                 refused = {"$ref": "#/components/schemas/Refusal"}
             else:
-                operation["security"] = [{"key": []}]
+                operation["security"] = [{"key": []}, {"header": []}]
                 refused = _REFUSED
             for status, meaning in _REFUSALS.items():
                 content = {"application/json": {"schema": refused}}

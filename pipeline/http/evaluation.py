@@ -12,7 +12,7 @@ from litestar.params import Parameter
 from litestar.response import Stream
 
 from evaluation.assignment.compiled import Answer
-from pipeline.http.access import bearer, password
+from pipeline.http.access import password, shown
 from pipeline.http.backend import Backend
 from pipeline.http.flags import ServedFlags
 from pipeline.http.keys import OF_DEPLOYMENTS, Key, Role
@@ -39,7 +39,7 @@ class Asked(msgspec.Struct):
 
 def served_to(request: AnyRequest, backend: Backend) -> ServedFlags:
     """The flags of the deployment whose key the request carries. Raises what says 401, 403 or 429."""
-    text = bearer(request.headers.get("authorization"))
+    text = shown(request.headers)
     return _served(backend, backend.access.admit(text, OF_DEPLOYMENTS), text)
 
 
@@ -112,7 +112,7 @@ async def some_flags(request: AnyRequest, backend: Backend, flag_keys: str | Non
 @get("/sdk/stream/v1/flags", include_in_schema=False)
 async def stream(request: AnyRequest, backend: Backend) -> Stream:
     """The same at once and after every change, until the client leaves or its key is revoked."""
-    text = bearer(request.headers.get("authorization"))
+    text = shown(request.headers)
     return stream_of(backend, text, lambda served: b"data: " + served.json + b"\n\n", QUIET)
 
 

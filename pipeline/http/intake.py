@@ -14,7 +14,7 @@ import msgspec
 from litestar import Request, Response, Router, post
 from litestar.exceptions import HTTPException, NotAuthorizedException, ServiceUnavailableException
 
-from pipeline.http.access import bearer
+from pipeline.http.access import shown
 from pipeline.http.backend import Backend
 from pipeline.http.keys import OF_DEPLOYMENTS, Key
 from pipeline.http.uploads import Refusal, Upload, UploadError, read_form, read_upload, records_of
@@ -73,9 +73,7 @@ async def _answer(request: AnyRequest, backend: Backend, most: int, read: Callab
             body = await _body(request, take, most)
             upload, size = read(body), len(body)
             count = len(upload.events or ())
-            caller = backend.access.admit(
-                upload.api_key or bearer(request.headers.get("authorization")), OF_DEPLOYMENTS
-            )
+            caller = backend.access.admit(upload.api_key or shown(request.headers), OF_DEPLOYMENTS)
             records = [*records_of(upload)]
             del body, upload  # while it waits, it holds the records alone
             if any(record.topic == EXPOSURES for record in records):

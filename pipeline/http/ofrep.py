@@ -15,7 +15,7 @@ from litestar.response import Stream
 from evaluation.assignment.compiled import Answer
 from evaluation.assignment.compiled import Reason as Why
 from evaluation.assignment.configs import OFF
-from pipeline.http.access import bearer
+from pipeline.http.access import shown
 from pipeline.http.backend import Backend
 from pipeline.http.evaluation import JSON, MOST_USER_BYTES, evaluate, served_to, stream_of
 from pipeline.http.flags import ServedFlags, digest
@@ -78,7 +78,7 @@ async def evaluate_flags(request: AnyRequest, backend: Backend) -> Response[byte
         answers = evaluate(request, backend, served, _user(await request.body()))
     except RefusedError as error:
         return _told({"errorCode": error.code, "errorDetails": error.details}, 400)
-    ticket = backend.tickets.of(bearer(request.headers.get("authorization")))
+    ticket = backend.tickets.of(shown(request.headers))
     tag = f'"{digest(b"".join([ticket.encode(), *served.each(_deciding, answers)]))}"'  # a lost ticket is replaced
     if request.headers.get("if-none-match") == tag:
         return Response(b"", status_code=304, headers={"etag": tag})

@@ -16,8 +16,8 @@ _ASKED = [
     (b"access-control-allow-methods", b"GET, POST, OPTIONS"),
     (
         b"access-control-allow-headers",
-        b"authorization, content-type, content-encoding, if-none-match, x-amp-exp-user, x-amp-exp-flag-keys, "
-        b"x-amp-exp-track, x-amp-exp-exposure-track, x-amp-exp-library",
+        b"authorization, x-api-key, content-type, content-encoding, if-none-match, x-amp-exp-user, "
+        b"x-amp-exp-flag-keys, x-amp-exp-track, x-amp-exp-exposure-track, x-amp-exp-library",
     ),
     (b"access-control-max-age", b"86400"),
 ]

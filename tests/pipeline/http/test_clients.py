@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterator
 from typing import NamedTuple
 
+import httpx
 import pytest
 from amplitude_experiment import (  # not by its factory, which keeps one client per key and process
     LocalEvaluationClient,
@@ -73,6 +74,24 @@ def local(guarded: Guarded, stream: bool) -> LocalEvaluationConfig:
         cohort_sync_config=cohorts,
         exposure_config=exposures,
     )
+
+
+def test_f20_a_key_may_come_in_a_header_of_its_own(guarded: Guarded, expected: dict[str, str]):
+    address = f"{guarded.address}/ofrep/v1/evaluate/flags"
+    context = {"context": {"targetingKey": "ann", "user_id": "ann", "device_id": "phone"}}
+    with httpx.Client(timeout=30) as asking:
+        ways = [{"X-API-Key": guarded.server_key}, {"Authorization": f"Bearer {guarded.server_key}"}]
+        told = [asking.post(address, json=context, headers=way) for way in ways]
+        wrong = asking.post(address, json=context, headers={"X-API-Key": "nobody"})
+        asked = asking.options(address, headers={"Origin": "https://shop.example", "Host": "flags.example"})
+
+    assert [answer.status_code for answer in told] == [200, 200]
+    flags, same = ({flag["key"]: flag["variant"] for flag in answer.json()["flags"]} for answer in told)
+    assert flags == same
+    assert flags["button"] == expected["button"]
+    assert wrong.status_code == 401
+    assert "is not known" in wrong.json()["error"]
+    assert "x-api-key" in asked.headers["access-control-allow-headers"]
 
 
 def test_python_evaluates_remotely(guarded: Guarded, expected: dict[str, str]):
