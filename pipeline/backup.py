@@ -198,8 +198,12 @@ class Backup:
 
 def _standing(settings: Settings, directory: Path, logs: LogsInForce | None) -> Manifest | None:
     """The backup that the directory holds; None: none yet."""
-    if directory == settings.data.absolute() or directory in settings.data.absolute().parents:
-        raise PeekproofError(f"{directory} is, or holds, the data directory itself: a backup wants a place of its own")
+    data = settings.data.absolute()
+    if directory == data or directory in data.parents or data in directory.parents:
+        raise PeekproofError(
+            f"{directory} is, holds or lies in the data directory itself, and would be lost with it: a backup wants a "
+            "place of its own"
+        )
     if not directory.exists():
         return None
     before = read_manifest(directory)

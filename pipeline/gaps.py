@@ -8,7 +8,7 @@ something may be missing.
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
@@ -28,7 +28,7 @@ from pipeline.store import offsets_of
 from schemas.decoding import decode
 from schemas.logs import Gap, Log, Logs
 from schemas.look import LookHead
-from schemas.topics import CATALOG, DEAD_LETTERS, EVENTS, EXPOSURES, RESULTS, SOURCES, UNITS, topics
+from schemas.topics import CATALOG, DEAD_LETTERS, EVENTS, EXPOSURES, HEALTH, RESULTS, SOURCES, UNITS, topics
 from schemas.units import Header, decode_units
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 Place = tuple[str, str, int]  # stage, topic, partition
 _ARCHIVED = (EXPOSURES, EVENTS, UNITS, CATALOG, RESULTS)
-_STORED = (RESULTS, CATALOG, DEAD_LETTERS)
+_STORED = (RESULTS, CATALOG, DEAD_LETTERS, HEALTH)
 _COORDINATOR_SECONDS = 30.0
 
 
@@ -122,6 +122,8 @@ def _missing(
         # An offset that no record has shows that some may be missing; of `units` those of the sources show it as well.
         hole = 0 if topic == UNITS and are_sources_anew else 1
         is_cut = furthest > extent.end + base  # the log has lost its end
+        if topic == HEALTH and topic not in anew and not is_cut:
+            continue  # the newest is all that matters
         if topic in anew and needed:
             base = max(base, furthest + hole - begin)
         elif is_cut:
@@ -189,11 +191,14 @@ def _positions(
                 positions[place] = Position(offset, partition.reached(topic, source) or None)
     if not folded:
         positions |= {("aggregation", UNITS, number): Position(0) for number in range(settings.units_partitions)}
+    archive = settings.data / "archive"
     for topic in _ARCHIVED:
-        for number in partitions(settings.data / "archive", topic):
-            files = chain(settings.data / "archive", topic, number)
+        for number in partitions(archive, topic):
+            files = chain(archive, topic, number)
             if files:
                 positions["archive", topic, number] = Position(files[-1].end, files[-1].interval)
+    if any(place[0] == "archive" for place in positions):  # what it had not closed yet goes with a former log
+        positions |= {place: Position(0) for place in _archived_of(settings, anew) if place not in positions}
     for (topic, number), offset in offsets_of(settings.data / "store").items():
         if topic in _STORED:
             positions["storage", topic, number] = Position(offset)
@@ -206,6 +211,13 @@ def _positions(
             known = positions.get(place)
             positions[place] = Position(kept.offset + base, known.time if known else None)
     return positions
+
+
+def _archived_of(settings: Settings, anew: Iterable[str]) -> Iterator[Place]:
+    """Every partition of these topics that is archived."""
+    for topic in topics(settings.units_partitions):
+        if topic.name in _ARCHIVED and topic.name in anew:
+            yield from (("archive", topic.name, number) for number in range(topic.partitions))
 
 
 def _group_offsets(admin: "KafkaAdminClient", group: str) -> "dict[TopicPartition, OffsetAndMetadata]":

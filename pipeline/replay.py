@@ -29,6 +29,13 @@ from schemas.look import Look
 from schemas.topics import RESULTS, UNITS
 
 RunKey = tuple[str, str]  # experiment, run
+Outcome = Literal[
+    "same",
+    "different",
+    "not yet archived",  # it covers records, or documents, of intervals that are still open
+    "lost to the archive",  # it covers records that the archive will never have, which somebody accepted
+    "no predecessor",  # the look before it, from which it goes on, is older than the archive
+]
 
 
 class Replayed(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,12 +44,7 @@ class Replayed(msgspec.Struct, frozen=True, kw_only=True):
     experiment: str
     run: str
     look: int
-    outcome: Literal[
-        "same",
-        "different",
-        "not yet archived",  # it covers records, or documents, of intervals that are still open
-        "no predecessor",  # the look before it, from which it goes on, is older than the archive
-    ]
+    outcome: Outcome
     field: str | None = None
     published: Any = None
     replayed: Any = None
@@ -81,8 +83,7 @@ class Replay:
     def __iter__(self) -> Iterator[Replayed]:
         for found, previous, value in self._published():
             if not self._can_replay(found, previous):
-                is_archived = self._is_archived(found)
-                yield _replayed(found, "no predecessor" if is_archived else "not yet archived")
+                yield _replayed(found, self._why_not(found))
                 continue
             yield self._compare(found, previous, value)
 
@@ -117,6 +118,19 @@ class Replay:
 
     def _can_replay(self, found: Look, previous: Look | None) -> bool:
         return self._is_archived(found) and found.look == (previous.look if previous else 0) + 1
+
+    def _why_not(self, found: Look) -> Outcome:
+        if self._is_archived(found):
+            return "no predecessor"
+        logs = self._history.newest.logs
+        ends = {
+            int(number): self._logs[int(number)].folding.end for number in found.offsets if int(number) in self._logs
+        }
+        is_lost = logs and any(
+            found.offsets[str(number)] > end and logs.gap_at("archive", UNITS, number, end)
+            for number, end in ends.items()
+        )
+        return "lost to the archive" if is_lost else "not yet archived"
 
     def _is_archived(self, found: Look) -> bool:
         return found.catalog_version <= self._history.newest.offset and all(
@@ -186,7 +200,7 @@ def first_difference(published: Any, replayed: Any, path: str = "") -> tuple[str
 
 def _replayed(
     found: Look,
-    outcome: Literal["same", "different", "not yet archived", "no predecessor"],
+    outcome: Outcome,
     field: str | None = None,
     published: Any = None,
     replayed: Any = None,

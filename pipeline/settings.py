@@ -79,7 +79,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         if self.tolerance > self.horizon:
             raise PeekproofError(
                 f"tolerance is {self.tolerance} ms, but horizon is {self.horizon} ms: a run would become final before "
-                "an event that lies so far in the future; give a tolerance of at most the horizon"
+                "an event that lies so far in the future; give a tolerance of at most the horizon: set "
+                f"PEEKPROOF_TOLERANCE={self.horizon}ms"
             )
         if self.ssl_keyfile is not None and self.ssl_certfile is None:
             raise PeekproofError("ssl_keyfile is the key of a certificate: set ssl_certfile too, or leave it out")

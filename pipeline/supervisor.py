@@ -13,6 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
+from pipeline.owner import own as owned
 from pipeline.settings import Settings
 from pipeline.stages import STAGES
 
@@ -110,7 +111,7 @@ class Supervisor:
     """Runs one worker of each stage, or `workers` of those that scale out, and the server; a context manager.
 
     `is_open`: the server lets everybody in who reaches this machine's loopback. Raises nothing when a process falls: it
-    says so in the log and starts it again.
+    says so in the log and starts it again. Raises OwnerError where another supervisor works on the data directory.
     """
 
     def __init__(self, settings: Settings, workers: int = 1, is_open: bool = False) -> None:
@@ -120,10 +121,11 @@ class Supervisor:
         self._stopping = threading.Event()
         self._watch = threading.Thread(target=self._keep_alive, name="supervisor", daemon=True)
         self.workers: list[Worker] = []
+        self._lock: IO[str]
 
     def __enter__(self) -> Self:
         logs = self._settings.data / "logs"
-        logs.mkdir(parents=True, exist_ok=True)
+        self._lock = owned(logs)
         environment = os.environ | self._settings.environment()
         life = uuid.uuid4().hex
         for stage, count in self._counts.items():
@@ -140,6 +142,7 @@ class Supervisor:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+        self._lock.close()
 
     def processes(self) -> list[tuple[str, int]]:
         """The name and process id of every process that is there now."""

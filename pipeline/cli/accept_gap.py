@@ -58,7 +58,7 @@ def _show(lost: Missing | None, *, is_accepted: bool) -> None:
         table = Table("stage", "log", "offsets", "number", "appended (UTC)", box=None, pad_edge=False)
         for gap in lost.gaps:
             times = f"{_time(gap.since)} to {_time(gap.until)}"
-            number = f"{gap.end - gap.begin:,}"
+            number = "unknown" if gap.unknown else f"{gap.end - gap.begin:,}"
             table.add_row(gap.stage, f"{gap.topic}/{gap.partition}", f"{gap.begin:,} to {gap.end:,}", number, times)
         Terminal(1_000).print(table)
     if is_accepted:

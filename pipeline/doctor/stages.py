@@ -18,6 +18,7 @@ AREA = "stages"
 LATE_SECONDS = 30.0  # of the clock: what a restart takes
 LATELY_SECONDS = 600.0  # a fall is news
 MANY = 100_000  # records that wait: seconds of work
+ASIDE = "set aside: "
 COUNTED = ("dead letters", "set aside")
 LOG_END = 20_000  # bytes of a worker's log in which its last error is looked for
 
@@ -50,11 +51,10 @@ def _workers(sight: Sight, heard: Heard, stage: str, there: Collection[Source]) 
     counts = {what: sum(word.health.counts.get(what, 0) for word in living) for what in _counted(living)}
     told = "".join(f", {number} {what}" for what, number in counts.items())
     yield Finding(AREA, "warning" if lag > MANY else "ok", f"{stage}: {workers}, {lag} records behind{told}")
-    aside = {what: number for what, number in counts.items() if what.startswith("set aside")}
+    aside = {what.removeprefix(ASIDE): number for what, number in counts.items() if what.startswith(ASIDE)}
     if aside:
-        told = (
-            f"{stage} has set records aside that are no messages of ours: {aside}; its log names each with its offset"
-        )
+        of_topics = ", ".join(f"{number} of {topic}" for topic, number in aside.items())
+        told = f"{stage} has set aside {of_topics}, which are no messages of ours; its log names each with its offset"
         yield Finding(AREA, "warning", told)
     if falls:
         last = falls[-1]

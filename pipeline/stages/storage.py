@@ -53,6 +53,8 @@ class Storage(Stage):
     async def start_position(self, source: Source, earliest: int) -> int | None:
         """Behind what the store's last transaction holds."""
         known = self._store.offsets().get(source, earliest)
+        if self.logs and (gap := self.logs.gap_at("archive", *source, known)):
+            known = gap.end  # the store was made of the archive, and lacks what that lacks
         return max(known, earliest) if source[0] == HEALTH else known  # of health the newest is all that matters
 
     async def take(self, source: Source, records: Records) -> None:

@@ -13,18 +13,21 @@ class BrokenTurnError(TransportError):
 class Turn(asyncio.Lock):
     """A lock that is given to nobody any more once an error left its block. (A cancellation is no error.)"""
 
-    broken: bool = False
+    broken: Exception | None = None
 
     async def acquire(self) -> bool:  # type: ignore[override]
         """Wait for the turn. Raises BrokenTurnError if it is broken."""
         await super().acquire()
         if self.broken:
             self.release()
-            raise BrokenTurnError("an error in this worker has left its work half-done; it stops without going on")
+            raise BrokenTurnError(
+                f"an error in this worker has left its work half-done; it stops without going on: {self.broken}"
+            ) from self.broken
         return True
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.broken = self.broken or isinstance(error, Exception)
+        if self.broken is None and isinstance(error, Exception):
+            self.broken = error
         self.release()

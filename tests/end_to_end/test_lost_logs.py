@@ -47,14 +47,15 @@ class Deployment:
         time.sleep(1.1)  # a version applies to what is appended a second later
 
     @contextmanager
-    def working(self, *others: str) -> Iterator[list[Worker]]:
-        """At the end each has begun, if nothing failed, and has what it keeps."""
+    def working(self, *others: str, falls: str = "") -> Iterator[list[Worker]]:
+        """At the end each is at work, but for those of a stage that `falls`, and has what it keeps."""
         logs = self.settings.data / "logs"
         logs.mkdir(parents=True, exist_ok=True)
         workers = [Worker(name, 0, ["worker", name], logs, self.shop.environment) for name in (*STAGES, *others)]
         try:
             yield workers
-            wait_for(lambda: self._are_at_work(workers), what="every stage at work")
+            at_work = [worker for worker in workers if worker.name != falls]
+            wait_for(lambda: self._are_at_work(at_work), what="every stage at work")
         finally:
             for worker in workers:
                 worker.process.terminate()
@@ -62,15 +63,15 @@ class Deployment:
                 worker.process.wait(30)
 
     def _are_at_work(self, workers: list[Worker]) -> bool:
-        """Those that live have partitions, and those that have a clock know the time."""
+        """Each lives and has partitions, and those that have a clock know the time."""
         beats = [msgspec.json.decode(record.value, type=WorkerHealth) for record in read_topic(self.settings, HEALTH)]
         last = {int(beat.worker.rpartition("/")[2]): beat for beat in beats}
-        alive = [worker for worker in workers if worker.process.poll() is None]
         return all(
-            worker.process.pid in last
+            worker.process.poll() is None
+            and worker.process.pid in last
             and last[worker.process.pid].partitions
             and (worker.name != "aggregation" or all(each.clock for each in last[worker.process.pid].partitions))
-            for worker in alive
+            for worker in workers
         )
 
     def send(self, number: int) -> None:
@@ -195,7 +196,7 @@ def test_records_that_expired_unread_are_a_gap_that_can_be_accepted(deployment: 
     admin = deployment.admin()
     admin.delete_groups([deployment.settings.group("assignment")])
     admin.close()
-    with deployment.working() as workers:
+    with deployment.working(falls="aggregation") as workers:
         deployment.send(50)
         aggregation = next(worker for worker in workers if worker.name == "aggregation")
         assert aggregation.process.wait(60) == 1
@@ -208,12 +209,12 @@ def test_records_that_expired_unread_are_a_gap_that_can_be_accepted(deployment: 
 
 
 def test_what_stages_tell_each_other_may_be_made_anew_too(deployment: Deployment) -> None:
-    with deployment.working("archive"):
+    with deployment.working("archive", "storage"):
         deployment.send(200)
         deployment.wait_for(200)
         time.sleep(2.5)  # until all of it is archived
     number = deployment.look().look
-    deployment.make_anew(UNITS, RESULTS)
+    deployment.make_anew(UNITS, RESULTS, HEALTH)
     deployment.send(100)
     for stage in ("aggregation", "significance"):
         assert "was made anew" in deployment.refused(stage)
@@ -221,7 +222,7 @@ def test_what_stages_tell_each_other_may_be_made_anew_too(deployment: Deployment
     deployment.shop.call(*ACCEPT)
 
     assert deployment.look().look == number
-    with deployment.working():
+    with deployment.working("storage"):
         deployment.send(100)
         deployment.wait_for(400)
         assert deployment.look().look > number

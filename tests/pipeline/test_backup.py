@@ -163,6 +163,7 @@ def test_a_directory_that_holds_something_else_is_left_alone(deployment: Setting
     assert "holds thesis.tex, and is no backup" in refusal(ours, "backup", str(kept))
     deployment.data.mkdir(exist_ok=True)
     assert "a place of its own" in refusal(ours, "backup", str(deployment.data))
+    assert "a place of its own" in refusal(ours, "backup", str(deployment.data / "kept"))
 
 
 def test_another_horizon_or_number_of_partitions_is_refused_and_what_else_differs_told(

@@ -82,7 +82,7 @@ def make(
         archive.advance("catalog", 0, (offset + 1) * 10_000)  # a file for each
     random = np.random.default_rng(7)
     states = [Partition(number, HORIZON) for number in range(PARTITIONS)]
-    gap_of = {gap.partition: gap for gap in gaps}
+    gap_of = {gap.partition: gap for gap in gaps if gap.stage == "aggregation"}
     kept: dict[int, bytes] = {}
     last: dict[str, Look] = {}
     aggregates: dict[str, dict[int, object]] = {flag: {} for flag in FLAGS}
@@ -161,6 +161,16 @@ def test_every_published_look_comes_out_the_same(tmp_path: Path) -> None:
     assert len(same) == replay.looks > 20
     assert replay.folded == replay.messages > 60
     assert any(cell.nonzero for cell in made.looks[-1].cells)
+
+
+def test_looks_over_what_the_archive_lost_for_good_say_so(tmp_path: Path) -> None:
+    lost = Gap(stage="archive", topic="units", partition=0, begin=8, end=20, reason="an idle week")
+    made = make(tmp_path, gaps=(lost,))
+
+    outcomes = [outcome.outcome for outcome in Replay(tmp_path)]
+
+    assert {*outcomes} == {"same", "lost to the archive"}
+    assert [outcome == "same" for outcome in outcomes] == [look.offsets["0"] <= 8 for look in made.looks]
 
 
 def test_looks_before_within_and_behind_an_accepted_gap_come_out_the_same(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import psutil
 import pytest
 
 from pipeline import supervisor as supervisor_module
+from pipeline.owner import OwnerError
 from pipeline.settings import Settings
 from pipeline.stages import STAGES
 from pipeline.supervisor import FIRST_PAUSE, Supervisor, Worker
@@ -36,6 +37,8 @@ def test_a_worker_that_falls_is_started_again(deployment: Settings) -> None:
         victim.process.kill()
         wait_for(lambda: victim.process.pid != fallen and victim.process.poll() is None)
         assert victim.restarts == 1
+        with pytest.raises(OwnerError, match=f"logs belongs to process {os.getpid()} on .*, and has one owner"):
+            Supervisor(deployment).__enter__()
         for worker in supervisor.workers:  # how they end in order is seen at the end of test_bad_records
             worker.process.kill()
 
