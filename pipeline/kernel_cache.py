@@ -56,6 +56,11 @@ def choose() -> None:
         sys.modules["numba"].config.reload_config()
 
 
+def is_filled() -> bool:
+    """Whether kernels were compiled before, so that a start loads them; else it takes a minute, or several."""
+    return any(Path(os.environ.get("NUMBA_CACHE_DIR", directory())).glob("**/*.nbi"))
+
+
 def spare_linalg() -> None:
     """Let numba load kernels without scipy.linalg, which takes a sixth of a worker's start: none multiplies matrices.
 

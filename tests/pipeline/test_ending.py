@@ -141,4 +141,5 @@ def test_what_holds_nothing_yet_ends_at_once_and_well(
 
     assert process.wait(30) == 0
     assert time.monotonic() - began < 5
+    assert ("compiling kernels, once" in (tmp_path / "log").read_text()) == program.startswith("worker")
     assert "Traceback" not in (tmp_path / "log").read_text()

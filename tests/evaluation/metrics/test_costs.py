@@ -75,44 +75,54 @@ def moments(begin=START, seconds=3_000):
     return begin + np.random.default_rng(1).integers(0, seconds * 1_000, EVENTS)
 
 
+def is_below(limit, ratio):
+    """Whether one of three measurements is: what else the machine does only adds to them."""
+    return any(ratio() < limit for _ in range(3))
+
+
 @pytest.mark.parametrize("kind", METRICS)
 @pytest.mark.parametrize("name", [None, SAME])
 def test_a_unit_with_very_many_events_costs_as_much_as_many_units(store, kind, name):
-    even, hot = store(kind), store(kind)
-    for each in (even, hot):
-        each.expose(np.full(UNITS, START))
-        each.happen(moments()[:10])
+    def ratio():
+        even, hot = store(kind), store(kind)
+        for each in (even, hot):
+            each.expose(np.full(UNITS, START))
+            each.happen(moments()[:10])
+        spread, of_one = even.happen(moments()), hot.happen(moments(), unit=HOT, name=name)
+        assert hot.log.health(kind).events > EVENTS / 2
+        return of_one / spread
 
-    spread = even.happen(moments())
-
-    assert hot.happen(moments(), unit=HOT, name=name) < 5 * spread
-    assert hot.log.health(kind).events > EVENTS / 2
+    assert is_below(5, ratio)
 
 
 @pytest.mark.parametrize("when", [START, START - HOUR + 1])
 def test_a_covariate_costs_as_much_of_a_unit_with_very_many_events(store, when):
-    even, hot = (store("sum", cuped=Cuped(lookback="14h")) for _ in range(2))
-    for each in (even, hot):
-        each.expose(np.full(UNITS, START))
-        each.happen(moments()[:10])
+    def ratio():
+        even, hot = (store("sum", cuped=Cuped(lookback="14h")) for _ in range(2))
+        for each in (even, hot):
+            each.expose(np.full(UNITS, START))
+            each.happen(moments()[:10])
+        spread = even.happen(moments(when))
+        return hot.happen(moments(when), unit=HOT) / spread
 
-    spread = even.happen(moments(when))
-
-    assert hot.happen(moments(when), unit=HOT) < 5 * spread
+    assert is_below(5, ratio)
 
 
 @pytest.mark.parametrize("kind", ["count", "funnel"])
 def test_exposures_that_come_backwards_have_the_events_of_a_unit_counted_again_once(store, kind):
     backwards = START + np.arange(UNITS)[::-1]
-    even, hot = store(kind), store(kind)
-    for each in (even, hot):
-        each.expose([START + HOUR], unit=HOT)
-        each.happen(moments(), unit=HOT)
 
-    once = even.expose([START + UNITS], unit=HOT) + even.expose(backwards)
+    def ratio():
+        even, hot = store(kind), store(kind)
+        for each in (even, hot):
+            each.expose([START + HOUR], unit=HOT)
+            each.happen(moments(), unit=HOT)
+        once = even.expose([START + UNITS], unit=HOT) + even.expose(backwards)
+        again = hot.expose(backwards, unit=HOT)
+        assert hot.log.aggregate().arms[0].units == 1
+        return again / once
 
-    assert hot.expose(backwards, unit=HOT) < 10 * once
-    assert hot.log.aggregate().arms[0].units == 1
+    assert is_below(10, ratio)
 
 
 def test_values_of_a_breakdown_that_no_unit_has_cost_nothing(make):
@@ -121,12 +131,12 @@ def test_values_of_a_breakdown_that_no_unit_has_cost_nothing(make):
         metrics = {f"m{number}": {"kind": "sum", "window": "24h"} for number in range(8)}
         return Store(make, metrics, tuple(Breakdown(property=f"p{number}", values=named) for number in range(10)))
 
-    few, many = split(1), split(50)
-    for each in (few, many):
-        each.expose(np.full(UNITS, START), segments=1)
-        each.tell()
+    def ratio():
+        few, many = split(1), split(50)
+        for each in (few, many):
+            each.expose(np.full(UNITS, START), segments=1)
+            each.tell()
+        counted, told = few.happen(moments()), few.tell()
+        return max(many.happen(moments()) / counted, many.tell() / told)
 
-    counted, told = few.happen(moments()), few.tell()
-
-    assert many.happen(moments()) < 5 * counted
-    assert many.tell() < 5 * told
+    assert is_below(5, ratio)
