@@ -136,6 +136,8 @@ def test_what_holds_nothing_yet_ends_at_once_and_well(
     process = start(program, environment, tmp_path / "log")
     # It compiles, which takes half a minute.
     wait_for(lambda: any((tmp_path / "kernels").iterdir()) or "App]: Starting" in (tmp_path / "log").read_text())
+    if program.startswith("worker"):
+        wait_for(lambda: "compiling kernels, once" in (tmp_path / "log").read_text())
     process.send_signal(number)
     began = time.monotonic()
 
