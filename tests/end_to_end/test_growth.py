@@ -81,7 +81,7 @@ def test_partitions_that_are_added_are_read_and_nothing_of_them_is_late(broker: 
         shop.call("experiment", "start", "button")
         time.sleep(1.5)  # a version applies to what is appended a second later
 
-        with Supervisor(settings):
+        with Supervisor(settings, workers=2):
             traffic = Traffic(settings)
             try:
                 units = "SELECT sum(units) FROM variants"

@@ -61,10 +61,11 @@ def test_states_of_another_version_are_made_anew_and_counts_go_on(deployment: De
     made = deployment.shop.told("recover", "rebuild")
     assert made["made_of"] == [EXPOSURES, EVENTS]
     assert [state["offset"] for state in made["states"]] == begins
-    with deployment.working():
+    with deployment.working("archive"):
         deployment.send(200)
         deployment.wait_for(900)
         assert not deployment.look().health.gaps
+        _archived(deployment, 900)
 
 
 def _archived(deployment: Deployment, number: int) -> None:
