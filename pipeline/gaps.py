@@ -8,7 +8,7 @@ something may be missing.
 
 import asyncio
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
@@ -101,6 +101,10 @@ def _missing(
         for topic, log in found.topics.items()
     }
     extents = _extents(settings, found, consumer)
+    if any(stage == "archive" for stage, _, _ in positions):  # what it had not closed yet went with the former log
+        for topic, number in extents:
+            if topic in anew and topic in _ARCHIVED:
+                positions.setdefault(("archive", topic, number), Position(0))
     kept = max((position.offset for place, position in positions.items() if place[1:] == (CATALOG, 0)), default=0)
     if not is_catalog_ours and (CATALOG in anew or kept > extents[CATALOG, 0].end):
         raise PeekproofError(
@@ -197,8 +201,6 @@ def _positions(
             files = chain(archive, topic, number)
             if files:
                 positions["archive", topic, number] = Position(files[-1].end, files[-1].interval)
-    if any(place[0] == "archive" for place in positions):  # what it had not closed yet goes with a former log
-        positions |= {place: Position(0) for place in _archived_of(settings, anew) if place not in positions}
     for (topic, number), offset in offsets_of(settings.data / "store").items():
         if topic in _STORED:
             positions["storage", topic, number] = Position(offset)
@@ -211,13 +213,6 @@ def _positions(
             known = positions.get(place)
             positions[place] = Position(kept.offset + base, known.time if known else None)
     return positions
-
-
-def _archived_of(settings: Settings, anew: Iterable[str]) -> Iterator[Place]:
-    """Every partition of these topics that is archived."""
-    for topic in topics(settings.units_partitions):
-        if topic.name in _ARCHIVED and topic.name in anew:
-            yield from (("archive", topic.name, number) for number in range(topic.partitions))
 
 
 def _group_offsets(admin: "KafkaAdminClient", group: str) -> "dict[TopicPartition, OffsetAndMetadata]":

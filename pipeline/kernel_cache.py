@@ -58,7 +58,8 @@ def choose() -> None:
 
 def is_filled() -> bool:
     """Whether kernels were compiled before, so that a start loads them; else it takes a minute, or several."""
-    return any(Path(os.environ.get("NUMBA_CACHE_DIR", directory())).glob("**/*.nbi"))
+    chosen = os.environ.get("NUMBA_CACHE_DIR")
+    return chosen is not None and any(Path(chosen).glob("**/*.nbi"))
 
 
 def spare_linalg() -> None:

@@ -123,12 +123,10 @@ class Replay:
         if self._is_archived(found):
             return "no predecessor"
         logs = self._history.newest.logs
-        ends = {
-            int(number): self._logs[int(number)].folding.end for number in found.offsets if int(number) in self._logs
-        }
         is_lost = logs and any(
-            found.offsets[str(number)] > end and logs.gap_at("archive", UNITS, number, end)
-            for number, end in ends.items()
+            found.offsets.get(str(number), 0) > log.folding.end
+            and logs.gap_at("archive", UNITS, number, log.folding.end)
+            for number, log in self._logs.items()
         )
         return "lost to the archive" if is_lost else "not yet archived"
 

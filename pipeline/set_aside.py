@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 from schemas.decoding import NoMessageError
 
+COUNTED_AS = "set aside: "  # and the topic
 REMEMBERED = 10_000  # records that would not be told again
 
 _log = logging.getLogger(__name__)
@@ -47,5 +48,5 @@ class SetAside:
             del self._told[next(iter(self._told))]
         self.counts[topic] += 1
         if self._count is not None:
-            self._count(f"set aside: {topic}", 1)
+            self._count(f"{COUNTED_AS}{topic}", 1)
         self._tell(f"the record at offset {offset} of {topic}/{partition} is set aside: {reason}")

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
-from pipeline.owner import own as owned
+from pipeline.owner import own
 from pipeline.settings import Settings
 from pipeline.stages import STAGES
 
@@ -125,15 +125,15 @@ class Supervisor:
 
     def __enter__(self) -> Self:
         logs = self._settings.data / "logs"
-        self._lock = owned(logs)
+        self._lock = own(logs)
         environment = os.environ | self._settings.environment()
         life = uuid.uuid4().hex
         for stage, count in self._counts.items():
             for number in range(count):
-                own = environment | self._health_port(len(self.workers))
+                its_own = environment | self._health_port(len(self.workers))
                 # No two processes that live have one name: a new one is started when the one before it has ended.
                 member = f"{life}-{stage}-{number}"
-                self.workers.append(Worker(stage, number, ["worker", stage, "--member", member], logs, own))
+                self.workers.append(Worker(stage, number, ["worker", stage, "--member", member], logs, its_own))
         self.workers.append(Worker(SERVER, 0, self._serve, logs, environment))
         self._watch.start()
         return self

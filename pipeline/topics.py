@@ -10,6 +10,7 @@ import msgspec
 
 from pipeline.connection import answering, connect
 from pipeline.errors import PeekproofError
+from pipeline.logs import GO_ON, restore
 from pipeline.settings import Settings
 from schemas.topics import AGGREGATES, CATALOG, HEALTH, RESULTS, UNITS, topics
 
@@ -115,9 +116,7 @@ def remedy(settings: Settings, difference: Difference) -> str:
             "it is fixed for the life of a deployment: set units_partitions "
             f"(PEEKPROOF_UNITS_PARTITIONS) to {difference.found}"
         )
-    way_back = f"`peekproof restore {settings.data}` brings back what it held"
-    if difference.topic != settings.topic(CATALOG):
-        way_back = "`peekproof recover accept-gap` goes on behind what it held"
+    way_back = restore(settings) if difference.topic == settings.topic(CATALOG) else GO_ON
     return (
         "Kafka cannot move the records that it holds: delete the topic, `peekproof topics` creates it as it must be, "
         f"and {way_back}"

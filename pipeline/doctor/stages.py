@@ -11,6 +11,7 @@ from pipeline.doctor.positions import start
 from pipeline.doctor.sight import Sight, Source, UnseenError
 from pipeline.errors import PeekproofError
 from pipeline.owner import OwnerError
+from pipeline.set_aside import COUNTED_AS
 from pipeline.stages import STAGES, stage_class
 from schemas.health import PartitionHealth
 
@@ -18,8 +19,7 @@ AREA = "stages"
 LATE_SECONDS = 30.0  # of the clock: what a restart takes
 LATELY_SECONDS = 600.0  # a fall is news
 MANY = 100_000  # records that wait: seconds of work
-ASIDE = "set aside: "
-COUNTED = ("dead letters", "set aside")
+COUNTED = ("dead letters", COUNTED_AS)
 LOG_END = 20_000  # bytes of a worker's log in which its last error is looked for
 
 
@@ -51,7 +51,7 @@ def _workers(sight: Sight, heard: Heard, stage: str, there: Collection[Source]) 
     counts = {what: sum(word.health.counts.get(what, 0) for word in living) for what in _counted(living)}
     told = "".join(f", {number} {what}" for what, number in counts.items())
     yield Finding(AREA, "warning" if lag > MANY else "ok", f"{stage}: {workers}, {lag} records behind{told}")
-    aside = {what.removeprefix(ASIDE): number for what, number in counts.items() if what.startswith(ASIDE)}
+    aside = {what.removeprefix(COUNTED_AS): n for what, n in counts.items() if what.startswith(COUNTED_AS)}
     if aside:
         of_topics = ", ".join(f"{number} of {topic}" for topic, number in aside.items())
         told = f"{stage} has set aside {of_topics}, which are no messages of ours; its log names each with its offset"

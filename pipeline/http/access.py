@@ -14,6 +14,7 @@ from litestar.handlers import BaseRouteHandler
 from pipeline.errors import PeekproofError
 from pipeline.http.keys import Key, Keys, Role
 
+CARRIERS = ("authorization", "x-api-key")  # headers that may show a key
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 READING: tuple[Role, ...] = ("viewer", "experimenter", "admin")
@@ -91,8 +92,9 @@ def bearer(authorization: str | None) -> str | None:
 
 
 def shown(headers: Mapping[str, str]) -> str | None:
-    """The key that a request shows, in `Authorization` or, as OFREP's other way, in `X-API-Key`."""
-    return bearer(headers.get("authorization")) or headers.get("x-api-key") or None
+    """The key that a request shows in one of `CARRIERS`; the second is OFREP's other way."""
+    authorization, api_key = (headers.get(name) for name in CARRIERS)
+    return bearer(authorization) or api_key or None
 
 
 def password(authorization: str | None) -> str | None:

@@ -11,7 +11,7 @@ from urllib.parse import parse_qs
 
 from litestar.types import ASGIApp, HTTPReceiveMessage, Receive, Scope, Send
 
-from pipeline.http.access import EVERYBODY, Access, password, shown
+from pipeline.http.access import CARRIERS, EVERYBODY, Access, password, shown
 from pipeline.http.front import FRONT, has_key_in_body, keys_in
 from pipeline.http.hatch import JSON, PROBES, wants_key
 from pipeline.http.keys import Key
@@ -64,7 +64,7 @@ class Door:
         if path == PATH:
             ticket = parse_qs(scope["query_string"]).get(b"ticket", [b""])[0].decode("latin-1")
             return self._access.find(self._tickets.find(ticket)), receive
-        said = {name: headers.get(name.encode(), b"").decode("latin-1") for name in ("authorization", "x-api-key")}
+        said = {name: headers.get(name.encode(), b"").decode("latin-1") for name in CARRIERS}
         caller = self._access.find(shown(said), password(said["authorization"]))
         if caller is not None or not has_key_in_body(path):
             return caller, receive

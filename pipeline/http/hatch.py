@@ -3,7 +3,7 @@
 import msgspec
 from litestar.types import ASGIApp, Receive, Scope, Send
 
-from pipeline.http.access import unknown
+from pipeline.http.access import CARRIERS, unknown
 from pipeline.http.backend import Backend
 from pipeline.http.front import FRONT, has_key_in_body
 from pipeline.http.origins import answer
@@ -37,7 +37,7 @@ class Hatch:
             fault = self._backend.fault if path == READYZ else None
             await answer(send, 503 if fault else 200, [TEXT], (fault or "ok").encode())
         elif scope["state"]["caller"] is None and wants_key(path):
-            is_shown = any(name in {b"authorization", b"x-api-key"} for name, _ in scope["headers"])
+            is_shown = any(name.decode("latin-1") in CARRIERS for name, _ in scope["headers"])
             refusal = _NOT_IN_FRONT if has_key_in_body(path) else {"error": unknown(is_shown)}
             await answer(send, 401, [JSON, (b"www-authenticate", b"Bearer")], msgspec.json.encode(refusal))
         else:

@@ -26,6 +26,7 @@ from mode.supervisors import CrashingSupervisor
 from yarl import URL
 
 from pipeline.complaints import Complaints, Plainly
+from pipeline.connection import METADATA_MS
 from pipeline.transport.columns import compile_kernels
 from pipeline.transport.consumer import Consumer, Log
 from pipeline.transport.schema import RecordsSchema
@@ -37,7 +38,6 @@ TRANSPORTS.aliases[SCHEME] = "pipeline.transport.consumer:Transport"
 
 FETCH_BYTES = 1 << 20  # per partition and fetch; a single larger message comes through all the same
 SLICES_PER_POLL = 16
-METADATA_MS = 4_000  # after which partitions are noticed that were added to a topic
 WAITING_SLICES = 8  # between the consumer and an agent, before the consumer waits
 
 StartPosition = Callable[[TP, Log], Awaitable[int | None]]
