@@ -56,10 +56,11 @@ def choose() -> None:
         sys.modules["numba"].config.reload_config()
 
 
-def is_filled() -> bool:
-    """Whether kernels were compiled before, so that a start loads them; else it takes a minute, or several."""
+def tell_where_slow() -> None:
+    """Say so where no kernels were compiled before, which a start would load."""
     chosen = os.environ.get("NUMBA_CACHE_DIR")
-    return chosen is not None and any(Path(chosen).glob("**/*.nbi"))
+    if chosen is None or not any(Path(chosen).glob("**/*.nbi")):
+        print("compiling kernels, once for these sources: a minute, or several where much else goes on", flush=True)
 
 
 def spare_linalg() -> None:

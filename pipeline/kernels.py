@@ -8,6 +8,7 @@ to a checkpoint and back. numba keeps what it compiled beside the modules, and t
 
 import tempfile
 import time
+from functools import cache
 
 import msgspec
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
@@ -31,6 +32,7 @@ SECOND = 1_000
 VISITORS = 300
 
 
+@cache
 def compile_kernels() -> None:
     """Run every kernel of the hot path, with the types that the stream gives it."""
     sticky.compile_kernels()

@@ -3,22 +3,20 @@
 import logging
 import os
 import shutil
-import signal
-import subprocess
-import sys
 import threading
 import time
 import uuid
 from pathlib import Path
+from subprocess import TimeoutExpired
 from types import TracebackType
 from typing import IO, Self
 
 from pipeline.owner import own
 from pipeline.settings import Settings
 from pipeline.stages import STAGES
+from pipeline.template import STOP_SECONDS, Process
 
 SCALED = ("assignment", "aggregation")  # stages of which several workers share the load of one machine
-STOP_SECONDS = 30.0
 POLL_SECONDS = 0.2
 # Seconds: before it is started again where it fell soon after a start, and of running well.
 FIRST_PAUSE, LONGEST_PAUSE, STEADY = 0.5, 15.0, 30.0
@@ -45,19 +43,8 @@ class Worker:
 
     def start(self) -> None:
         """Start the process; what it says goes to its log."""
-        with self.log.open("ab") as output:
-            self.process = self._spawn(output)
+        self.process = Process(self._command, self.log, self.environment)
         self._started_at = time.monotonic()
-
-    def _spawn(self, output: IO[bytes]) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(
-            [sys.executable, "-m", "pipeline.cli", *self._command, "--until-stdin-ends"],
-            stdin=subprocess.PIPE,  # ends with us, however we end
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            env=self.environment,
-            start_new_session=True,  # Ctrl-C reaches the supervisor, which stops the workers in order
-        )
 
     def trim(self) -> None:
         """Begin the log anew where it is long, and keep what it held as the one before it.
@@ -99,7 +86,7 @@ class Worker:
             self._pause = min(max(2 * self._pause, FIRST_PAUSE), LONGEST_PAUSE)
             try:
                 self.start()
-            except OSError as error:  # no memory or process to be had, or no room for the log
+            except (OSError, EOFError) as error:  # no memory or process to be had, or no room for the log
                 self._fell_at = now
                 log.warning("%s cannot start (%s); it is tried again in %.1f s", self.name, error, self._pause)
             else:
@@ -146,7 +133,8 @@ class Supervisor:
 
     def processes(self) -> list[tuple[str, int]]:
         """The name and process id of every process that is there now."""
-        return [(worker.name, worker.process.pid) for worker in self.workers]
+        template = [("template", pid) for worker in self.workers[-1:] if (pid := worker.process.template()) is not None]
+        return [*((worker.name, worker.process.pid) for worker in self.workers), *template]
 
     def stop(self, patience: float = STOP_SECONDS) -> None:
         """Ask every worker to checkpoint and end, in the order data flows; kill what does not within `patience` s."""
@@ -154,12 +142,12 @@ class Supervisor:
         self._watch.join()
         for worker in self.workers:
             if worker.process.poll() is None:
-                worker.process.send_signal(signal.SIGTERM)
+                worker.process.terminate()
         deadline = time.monotonic() + patience
         for worker in self.workers:
             try:
                 worker.process.wait(max(0.0, deadline - time.monotonic()))
-            except subprocess.TimeoutExpired:
+            except TimeoutExpired:
                 log.warning("%s (pid %d) did not end within %.0f s; killed", worker.name, worker.process.pid, patience)
                 worker.process.kill()
                 worker.process.wait()

@@ -13,7 +13,7 @@ from pipeline import topics
 from pipeline.connection import attended, explain
 from pipeline.heartbeat import INTERVAL, Heartbeat
 from pipeline.http.listening import HOME, address
-from pipeline.kernel_cache import is_filled, spare_linalg
+from pipeline.kernel_cache import spare_linalg, tell_where_slow
 from pipeline.liveness import Liveness, answer
 from pipeline.logs import GO_ON, Found, LogError, Place, Said, Watch, first, is_committed_here, require, require_held
 from pipeline.readers import admit
@@ -36,8 +36,7 @@ def run_worker(name: str, settings: Settings, member: str | None = None) -> None
     group takes that one for dead. Raises PeekproofError where the cluster's topics don't fit.
     """
     spare_linalg()
-    if not is_filled():
-        print("compiling kernels, once for these sources: a minute, or several where much else goes on", flush=True)
+    tell_where_slow()
     try:
         admit(settings)
         topics.require(settings)

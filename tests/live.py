@@ -18,9 +18,9 @@ def ask(snapshot: Path, query: str) -> Any:
     return row[0] if row else None
 
 
-def wait_for(condition: Callable[[], bool], seconds: float = 90, what: str = "it") -> None:
-    """Return when the condition holds; fail after so long."""
+def wait_for(condition: Callable[[], bool], seconds: float = 90, what: str = "it", often: float = 0.4) -> None:
+    """Return when the condition holds, asked so often; fail after so long."""
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, f"{what} did not come about in {seconds} s"
-        time.sleep(0.4)  # to ask a snapshot takes CPU that what is waited for needs
+        time.sleep(often)  # to ask a snapshot takes CPU that what is waited for needs

@@ -2,7 +2,7 @@
 
 import click
 
-from pipeline.cli.workers import end_at_once, stop_when_stdin_ends, until_stdin_ends_option
+from pipeline.cli.workers import end_at_once
 from pipeline.settings import Settings
 
 
@@ -10,12 +10,9 @@ from pipeline.settings import Settings
 @click.option("--host", default="127.0.0.1", show_default=True, help="Another one needs keys (`peekproof key create`).")
 @click.option("--port", type=click.IntRange(0, 65_535), help="Instead of PEEKPROOF_HTTP_PORT; 0: a free one.")
 @click.option("--open", "is_open", is_flag=True, help="For a demo: everybody on this machine may do everything.")
-@until_stdin_ends_option
-def serve(host: str, port: int | None, is_open: bool, until_stdin_ends: bool) -> None:
+def serve(host: str, port: int | None, is_open: bool) -> None:
     """Answer SDKs and people over HTTP until SIGTERM: flags, events, results, the console."""
     end_at_once()
-    if until_stdin_ends:
-        stop_when_stdin_ends()
     from pipeline import complaints  # noqa: PLC0415 (slow to import)
     from pipeline.http import serving  # noqa: PLC0415
 

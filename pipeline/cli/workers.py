@@ -4,7 +4,6 @@ import logging
 import os
 import signal
 import threading
-import time
 
 import click
 
@@ -13,25 +12,18 @@ from pipeline.http.listening import HOME, address, with_free_port
 from pipeline.readers import admit
 from pipeline.settings import Settings
 from pipeline.stages import STAGES
-from pipeline.supervisor import STOP_SECONDS, Supervisor
-
-until_stdin_ends_option = click.option(
-    "--until-stdin-ends", is_flag=True, hidden=True, help="Stop when standard input ends: a supervisor's."
-)
+from pipeline.supervisor import Supervisor
 
 
 @click.command()
 @click.argument("stage", type=click.Choice(list(STAGES)))
 @click.option("--member", hidden=True, help="Whose partitions it goes on with: a supervisor's.")
-@until_stdin_ends_option
-def worker(stage: str, member: str | None, until_stdin_ends: bool) -> None:
+def worker(stage: str, member: str | None) -> None:
     """Run one worker of STAGE until SIGTERM; several workers of a stage share its load.
 
     But for storage and archive, which have one for each data directory: two keep everything twice.
     """
     end_at_once()
-    if until_stdin_ends:
-        stop_when_stdin_ends()
     from pipeline.worker import run_worker  # noqa: PLC0415 (slow to import)
 
     run_worker(stage, Settings.read(), member)
@@ -49,9 +41,9 @@ def up(workers: int) -> None:
     admit(settings)
     topics.require(settings)
     stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
     with Supervisor(settings, workers) as supervisor:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: stop.set())
         for name, process in supervisor.processes():
             click.echo(f"{name}: pid {process}")
         click.echo(f"console: {address(HOME, settings.http_port)}")
@@ -71,18 +63,3 @@ def end_at_once() -> None:
             signal.signal(number, handler)
 
     click.get_current_context().call_on_close(restore)
-
-
-def stop_when_stdin_ends(patience: float = STOP_SECONDS) -> None:
-    """Have this process stop with the one that started it, however that ends; in order, if it can within `patience` s.
-
-    Without a broker a stage waits for acknowledgements, and nobody else is left to end it.
-    """
-
-    def watch() -> None:
-        os.read(0, 1)
-        os.kill(os.getpid(), signal.SIGTERM)
-        time.sleep(patience)
-        os.kill(os.getpid(), signal.SIGKILL)
-
-    threading.Thread(target=watch, daemon=True).start()

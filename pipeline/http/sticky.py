@@ -1,6 +1,7 @@
 """Sticky: which variant each unit of a sticky flag has in its run, by the assignments that servers made."""
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -103,6 +104,7 @@ class Sticky:
         return self._codes[arm]
 
 
+@cache
 def compile_kernels() -> None:
     """Compile the kernels, or load them from numba's cache: seconds in which nobody would be answered."""
     sticky, nothing = Sticky(), np.zeros(1, np.int64)

@@ -2,10 +2,7 @@
 
 import asyncio
 import os
-import signal
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -24,6 +21,7 @@ from pipeline.errors import PeekproofError
 from pipeline.http.listening import listen
 from pipeline.settings import Settings
 from pipeline.stages import STAGES
+from pipeline.template import Process
 from tests.gate import Gate
 from tests.live import ask, wait_for
 from tests.pipeline.http.server import serving
@@ -132,9 +130,7 @@ def test_a_program_that_runs_says_it_too(elsewhere: dict[str, str], gate: Gate, 
     with ExitStack() as stack:
         programs = {"worker storage": tmp_path / "worker.log", "serve --open --port=0": tmp_path / "server.log"}
         for program, log in programs.items():
-            command = [sys.executable, "-m", "pipeline.cli", *program.split()]
-            output = stack.enter_context(log.open("wb"))
-            process = subprocess.Popen(command, env=os.environ | settings.environment(), stdout=output, stderr=output)
+            process = Process(program.split(), log, os.environ | settings.environment())
             stack.callback(process.kill)
         wait_for(lambda: bool(ask(settings.snapshot, "SELECT count(*) FROM pipeline_health")))
         wait_for(lambda: "Peekproof answers" in (tmp_path / "server.log").read_text())
@@ -162,12 +158,11 @@ def test_everything_works_by_ipv6(elsewhere: dict[str, str], tmp_path: Path) -> 
     call("apply")
     assert "checkout-button" in call("experiment", "list")
     assert call("dead-letters", "--json") == ""
-    worker = [sys.executable, "-m", "pipeline.cli", "worker", "storage"]
-    with subprocess.Popen(worker, env=os.environ | environment) as storage:
-        beats = "SELECT count(*) FROM pipeline_health WHERE stage = 'storage'"
-        wait_for(lambda: bool(ask(settings.snapshot, beats)))
-        storage.send_signal(signal.SIGTERM)
-    assert storage.returncode == 0
+    storage = Process(["worker", "storage"], tmp_path / "storage.log", os.environ | environment)
+    beats = "SELECT count(*) FROM pipeline_health WHERE stage = 'storage'"
+    wait_for(lambda: bool(ask(settings.snapshot, beats)))
+    storage.terminate()
+    assert storage.wait(30) == 0
     with serving(settings, "--host=::1") as server:
         assert server.address.startswith("http://[::1]:")
         assert httpx.get(f"{server.address}/readyz").text == "ok"

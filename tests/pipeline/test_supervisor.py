@@ -16,6 +16,7 @@ from pipeline.owner import OwnerError
 from pipeline.settings import Settings
 from pipeline.stages import STAGES
 from pipeline.supervisor import FIRST_PAUSE, Supervisor, Worker
+from pipeline.template import FORKS
 from tests.live import ask, wait_for
 
 PEEKPROOF = Path(sys.executable).with_name("peekproof")
@@ -106,7 +107,7 @@ def test_workers_do_not_outlive_a_supervisor_that_was_killed(deployment: Setting
     )
     assert supervisor.stdout is not None
     workers = [int(process) for process in supervisor.stdout.readline().split()]
-    assert len(workers) == 6
+    assert len(workers) == 6 + FORKS
 
     supervisor.send_signal(signal.SIGKILL)
     supervisor.wait()
@@ -140,13 +141,25 @@ def test_modules_of_the_working_directory_are_none_of_ours(deployment: Settings,
 
 
 def test_a_worker_that_cannot_end_in_order_does_not_outlive_its_supervisor_either() -> None:
+    parent, ours = os.pipe()
     busy = (
         "import signal, threading; signal.signal(signal.SIGTERM, signal.SIG_IGN); "
-        "from pipeline.cli.workers import stop_when_stdin_ends; stop_when_stdin_ends(0.5); threading.Event().wait()"
+        f"from pipeline.template import end_with; end_with({parent}, 0.5)"
     )
-    worker = subprocess.Popen([sys.executable, "-c", busy], stdin=subprocess.PIPE, cwd=Path(__file__).parents[2])
+    worker = subprocess.Popen([sys.executable, "-c", busy], pass_fds=[parent], cwd=Path(__file__).parents[2])
 
-    assert worker.stdin is not None
-    worker.stdin.close()
+    os.close(ours)
 
     assert worker.wait(60) == -signal.SIGKILL
+    os.close(parent)
+
+
+@pytest.mark.skipif(not FORKS, reason="every process is started by itself here")
+def test_workers_end_with_their_template_and_begin_again_from_a_new_one(deployment: Settings) -> None:
+    with Supervisor(deployment) as supervisor:
+        fallen = dict(supervisor.processes())
+        psutil.Process(fallen["template"]).kill()
+
+        wait_for(lambda: not any(psutil.pid_exists(process) for process in fallen.values()), what="their end")
+        wait_for(lambda: all(worker.restarts == 1 and worker.process.poll() is None for worker in supervisor.workers))
+        supervisor.stop(patience=0)

@@ -1,35 +1,39 @@
 """A server of the test's own, as a process."""
 
 import os
-import signal
-import subprocess
-import sys
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
 from pipeline.settings import Settings
+from pipeline.template import Process
+from tests.live import wait_for
 
 
 class Server(NamedTuple):
     """A running server."""
 
     address: str
-    process: subprocess.Popen[str]
+    process: Process
 
 
 @contextmanager
 def serving(settings: Settings, *arguments: str, is_open: bool = True) -> Iterator[Server]:
     """`peekproof serve` on a free port, for everybody unless it is not `is_open`; it must end well."""
-    command = [sys.executable, "-m", "pipeline.cli", "serve", "--port=0", *(["--open"] if is_open else []), *arguments]
-    process = subprocess.Popen(command, env=os.environ | settings.environment(), stdout=subprocess.PIPE, text=True)
+    log = settings.data / "logs" / f"serve-{uuid.uuid4().hex}.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    told = ["serve", "--port=0", *(["--open"] if is_open else []), *arguments]
+    process = Process(told, log, os.environ | settings.environment())
     try:
-        assert process.stdout is not None
-        said = process.stdout.readline()
+        wait_for(
+            lambda: b"\n" in log.read_bytes() or process.poll() is not None, what="a server's first line", often=0.05
+        )
+        said = log.read_text()
         assert said.startswith("Peekproof answers at http"), said
-        yield Server(said.split()[-1], process)
+        yield Server(said.split("\n")[0].split()[-1], process)
     finally:
-        process.send_signal(signal.SIGTERM)
+        process.terminate()
         try:
             code = process.wait(30)
         finally:

@@ -2,8 +2,6 @@
 
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -15,6 +13,7 @@ from kafka.admin import KafkaAdminClient
 
 from pipeline.archive import read
 from pipeline.settings import Settings
+from pipeline.template import Process
 from schemas.topics import RESULTS
 from tests.live import ask, wait_for
 from tests.pipeline.conftest import look
@@ -23,16 +22,9 @@ LOOKS = 40
 
 
 @contextmanager
-def working(stage: str, settings: Settings, log: Path) -> Iterator[subprocess.Popen[bytes]]:
+def working(stage: str, settings: Settings, log: Path) -> Iterator[Process]:
     """A worker, which is killed at the end where it runs yet."""
-    with log.open("ab") as output:
-        worker = subprocess.Popen(
-            [sys.executable, "-m", "pipeline.cli", "worker", stage],
-            env=os.environ | settings.environment(),
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            cwd=Path(__file__).parents[3],
-        )
+    worker = Process(["worker", stage], log, os.environ | settings.environment())
     try:
         yield worker
     finally:
@@ -41,7 +33,7 @@ def working(stage: str, settings: Settings, log: Path) -> Iterator[subprocess.Po
 
 
 @contextmanager
-def both(stage: str, settings: Settings, tmp_path: Path) -> Iterator[list[tuple[Settings, subprocess.Popen[bytes]]]]:
+def both(stage: str, settings: Settings, tmp_path: Path) -> Iterator[list[tuple[Settings, Process]]]:
     """Two workers of one stage with a directory for each."""
     with ExitStack() as stack:
         made = []

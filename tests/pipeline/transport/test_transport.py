@@ -2,14 +2,11 @@
 
 import asyncio
 import json
-import signal
-import subprocess
-import sys
 import threading
 import time
 import uuid
 from collections import Counter
-from pathlib import Path
+from contextlib import suppress
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
@@ -17,51 +14,55 @@ from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from kafka import KafkaProducer
 from kafka.admin import KafkaAdminClient, NewTopic
 
-SCRIPT = Path(__file__).with_name("worker.py")
+from pipeline.template import CONTEXT
+from tests.pipeline.transport.worker import work
+
 SECONDS = 40.0
 
 
 class Worker:
     """A worker process and what it has said so far."""
 
-    def __init__(self, **told):
+    def __init__(self, log, **told):
         self.said = []
-        self.errors = []
+        self.log = log
         self._news = threading.Condition()
-        self.process = subprocess.Popen(
-            [sys.executable, str(SCRIPT), json.dumps(told)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
-        self._readers = [
-            threading.Thread(target=self._listen, args=(self.process.stdout, self.said), daemon=True),
-            threading.Thread(target=self._listen, args=(self.process.stderr, self.errors), daemon=True),
-        ]
-        for reader in self._readers:
-            reader.start()
+        reader, writer = CONTEXT.Pipe(duplex=False)
+        self.process = CONTEXT.Process(target=work, args=(told, writer, log), daemon=True)
+        self.process.start()
+        writer.close()
+        self._reader = threading.Thread(target=self._listen, args=(reader,), daemon=True)
+        self._reader.start()
 
-    def _listen(self, stream, into):
-        for line in stream:
-            with self._news:
-                into.append(json.loads(line) if line.startswith("{") else line)
-                self._news.notify_all()
+    def _listen(self, reader):
+        with suppress(EOFError, OSError), reader:
+            while True:
+                said = json.loads(reader.recv())
+                with self._news:
+                    self.said.append(said)
+                    self._news.notify_all()
 
     def of(self, what):
-        return [each for each in list(self.said) if isinstance(each, dict) and each["say"] == what]
+        return [each for each in list(self.said) if each["say"] == what]
+
+    def errors(self):
+        return self.log.read_text()
 
     def until(self, true):
         """Wait until `true(worker)`."""
         deadline = time.monotonic() + SECONDS
         with self._news:
             while not true(self):
-                running = self.process.poll() is None
-                assert running, f"ended with {self.process.returncode}:\n{''.join(self.errors)}"
+                running = self.process.is_alive()
+                assert running, f"ended with {self.process.exitcode}:\n{self.errors()}"
                 left = deadline - time.monotonic()
-                assert left > 0, f"nothing for {SECONDS} s; last said {self.said[-5:]}:\n{''.join(self.errors)}"
+                assert left > 0, f"nothing for {SECONDS} s; last said {self.said[-5:]}:\n{self.errors()}"
                 self._news.wait(min(left, 0.5))
         return self
 
     def stop(self):
         """SIGTERM; the exit code."""
-        self.process.send_signal(signal.SIGTERM)
+        self.process.terminate()
         return self.wait()
 
     def kill(self):
@@ -69,10 +70,10 @@ class Worker:
         return self.wait()
 
     def wait(self):
-        code = self.process.wait(SECONDS)
-        for reader in self._readers:
-            reader.join()
-        return code
+        self.process.join(SECONDS)
+        assert not self.process.is_alive()
+        self._reader.join()
+        return self.process.exitcode
 
     def taken(self):
         """How often each (partition, offset) was taken."""
@@ -80,16 +81,16 @@ class Worker:
 
 
 @pytest.fixture
-def workers():
+def workers(tmp_path):
     started = []
 
     def start(**told):
-        started.append(Worker(**told))
+        started.append(Worker(tmp_path / f"worker-{len(started)}.log", **told))
         return started[-1]
 
     yield start
     for worker in started:
-        if worker.process.poll() is None:
+        if worker.process.is_alive():
             worker.kill()
 
 
@@ -347,7 +348,7 @@ def test_an_error_ends_the_worker_with_the_slice_uncommitted_and_nothing_release
     cluster.numbers(topic, [7])
 
     assert failing.wait() == 1
-    assert "told to fail" in "".join(failing.errors)
+    assert "told to fail" in failing.errors()
     assert not failing.of("release")
     assert cluster.committed(topic) == [7]
     after = workers(**told)
@@ -361,7 +362,7 @@ def test_a_worker_that_stops_ends_its_regular_work_before_it_releases_and_finish
     worker.until(lambda _: worker.of("begin") and len(worker.of("round begins")) == 2)
 
     assert worker.stop() == 0
-    steps = [each["say"] for each in worker.said if isinstance(each, dict)]
+    steps = [each["say"] for each in worker.said]
     assert [step for step in steps if step != "ends"][-3:] == ["round ends", "release", "finish"]
     assert steps.count("round begins") == steps.count("round ends")
 
@@ -389,9 +390,9 @@ def test_a_worker_refuses_a_log_that_no_longer_holds_what_comes_next(cluster, wo
     beyond = workers(**(cluster.told(topic, starts={"0": 11}) | {"group": cluster.group + "-2"}))
 
     assert before.wait() == 1
-    assert "must be read from offset 3 on, but its log holds offsets 5 to 10" in "".join(before.errors)
+    assert "must be read from offset 3 on, but its log holds offsets 5 to 10" in before.errors()
     assert beyond.wait() == 1
-    assert "must be read from offset 11 on, but its log holds offsets 5 to 10" in "".join(beyond.errors)
+    assert "must be read from offset 11 on, but its log holds offsets 5 to 10" in beyond.errors()
     assert not before.of("slice") + beyond.of("slice")
 
 
