@@ -24,9 +24,7 @@ STOP_SECONDS = 30.0
 LOADED = "pipeline.loaded"
 FORKS = sys.platform == "linux"
 PR_SET_PDEATHSIG = 1  # prctl(2)
-CONTEXT = (
-    multiprocessing.get_context("forkserver") if sys.platform == "linux" else multiprocessing.get_context("spawn")
-)
+CONTEXT = multiprocessing.get_context("forkserver") if sys.platform == "linux" else multiprocessing.get_context("spawn")
 
 
 class Process:
