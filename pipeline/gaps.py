@@ -21,7 +21,7 @@ from pipeline.checkpoints import Checkpoints
 from pipeline.connection import answering, connect
 from pipeline.errors import PeekproofError
 from pipeline.logs import Found, find, first, made_anew, restore
-from pipeline.producer import create_producer, partition_of
+from pipeline.producer import partition_of, producing
 from pipeline.set_aside import SetAside
 from pipeline.settings import Settings
 from pipeline.store import offsets_of
@@ -313,7 +313,7 @@ async def accept(settings: Settings, writer: CatalogWriter, lost: Missing, autho
 async def _put_back_looks(settings: Settings) -> None:
     """Each run's last look that the archive has, onto a topic that was made anew: significance goes on from it."""
     places = next(topic.partitions for topic in topics(1) if topic.name == RESULTS)
-    async with create_producer(settings) as producer:
+    async with producing(settings) as producer:
         for run, (_, value) in sorted(_last_looks(settings).items()):
             key = "/".join(run).encode()
             name = settings.topic(RESULTS)

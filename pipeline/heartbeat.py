@@ -14,7 +14,7 @@ from aiokafka.errors import KafkaError
 
 from pipeline.connection import explain
 from pipeline.errors import PeekproofError
-from pipeline.producer import create_producer
+from pipeline.producer import producing
 from pipeline.settings import Settings
 from schemas.health import PartitionHealth, WorkerHealth
 from schemas.topics import HEALTH
@@ -52,7 +52,7 @@ class Heartbeat:
     async def _send(self, value: bytes) -> None:
         """By a producer of its own: the worker's may be what failed, or not be there yet."""
         with suppress(KafkaError, OSError, PeekproofError):
-            async with create_producer(self._settings) as producer:
+            async with producing(self._settings) as producer:
                 await producer.send_and_wait(self._topic, value, key=self._key)
 
     def _health(self) -> WorkerHealth:

@@ -9,7 +9,8 @@ import random
 import struct
 import zlib
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from contextlib import asynccontextmanager
 from math import inf
 from typing import Any
 
@@ -45,6 +46,17 @@ def create_producer(settings: Settings) -> AIOKafkaProducer:
     producer._message_accumulator._batch_ttl = inf
     producer._message_accumulator.__class__ = _Accumulator  # the client makes it, and lets nobody else
     return producer
+
+
+@asynccontextmanager
+async def producing(settings: Settings) -> AsyncIterator[AIOKafkaProducer]:
+    """A producer that has started; closed at the end, and where it could not start."""
+    producer = create_producer(settings)
+    try:
+        await producer.start()
+        yield producer
+    finally:
+        await producer.stop()
 
 
 class _Accumulator(MessageAccumulator):  # type: ignore[misc]

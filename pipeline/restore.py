@@ -43,7 +43,7 @@ from pipeline.manifest import (
     told,
 )
 from pipeline.owner import own
-from pipeline.producer import create_producer
+from pipeline.producer import producing
 from pipeline.reading import read_topic
 from pipeline.settings import Settings
 from schemas.catalog import Document
@@ -269,7 +269,7 @@ def _publish(settings: Settings, ours: list[CatalogRecord], left: int) -> None:
 async def _send(settings: Settings, records: list[CatalogRecord]) -> None:
     """The first one alone: where it is not as it should be, nothing follows."""
     with answering(settings):
-        async with create_producer(settings) as producer:
+        async with producing(settings) as producer:
             for offset, time, value in records:
                 name = settings.topic(CATALOG)
                 sent = await producer.send_and_wait(name, value, _key(value), partition=0, timestamp_ms=time)
