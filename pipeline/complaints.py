@@ -28,7 +28,10 @@ class Complaints(logging.Filter):
 
 
 class Plainly(logging.Filter):
-    """Lets an error that `explain` knows a sentence for through once, as that sentence instead of its traceback."""
+    """Lets an error that `explain` knows a sentence for through once, as that sentence instead of its traceback.
+
+    Behind it, that something crashed is no news.
+    """
 
     def __init__(self, explain: Callable[[BaseException], str | None]) -> None:
         super().__init__()
@@ -40,7 +43,7 @@ class Plainly(logging.Filter):
         error = record.exc_info[1] if record.exc_info else None
         sentence = self._explain(error) if error else None
         if sentence is None:
-            return True
+            return not (self._said and "experienced a crash" in str(record.msg))
         record.msg, record.args, record.exc_info, record.exc_text = sentence, (), None, None
         is_new = sentence not in self._said
         self._said.add(sentence)

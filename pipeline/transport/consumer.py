@@ -92,6 +92,11 @@ class ColumnsThread(driver.AIOKafkaConsumerThread):
             self._consumer._coordinator._group_instance_id = None  # with a name the client leaves it to the timeout
         await super().on_thread_stop()
 
+    def _stopped_set(self) -> None:
+        """Tell the thread; not one that an error has ended, whose loop is closed."""
+        if not self.thread_loop.is_closed():
+            super()._stopped_set()
+
     async def fetch(self, tps: set[TP], timeout: float) -> tuple[int, Mapping[TP, Any] | KafkaError]:
         """Records, or the error that the client met, and the number of seeks that went before them."""
         consumer = self._ensure_consumer()

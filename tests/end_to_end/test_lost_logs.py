@@ -107,7 +107,9 @@ class Deployment:
         """What a worker says that refuses to start."""
         worker = Worker(name, 1, ["worker", name], self.settings.data / "logs", self.shop.environment)
         assert worker.process.wait(60) == 1
-        return worker.log.read_text()
+        said = worker.log.read_text()
+        assert not re.search("Traceback|crash!", said)
+        return said
 
     def admin(self) -> KafkaAdminClient:
         return KafkaAdminClient(**self.settings.kafka_python_arguments())
