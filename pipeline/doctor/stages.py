@@ -10,7 +10,7 @@ from pipeline.doctor.health import Heard, Word
 from pipeline.doctor.positions import start
 from pipeline.doctor.sight import Sight, Source, UnseenError
 from pipeline.errors import PeekproofError
-from pipeline.owner import OwnerError
+from pipeline.owner import OwnerError, holder
 from pipeline.set_aside import COUNTED_AS
 from pipeline.stages import STAGES, stage_class
 from schemas.health import PartitionHealth
@@ -44,7 +44,10 @@ def _workers(sight: Sight, heard: Heard, stage: str, there: Collection[Source]) 
     command = f"peekproof worker {stage}"
     if not living:
         told = f"{stage}: nobody works on it; {_end(sight, heard, stage)}"
-        yield Finding(AREA, "wrong", told, command_in(told) or command)
+        if supervisor := holder(sight.settings.data / "logs"):
+            yield Finding(AREA, "wrong", f"{told}; `peekproof up`, {supervisor}, starts it again", command_in(told))
+        else:
+            yield Finding(AREA, "wrong", told, command_in(told) or command)
         return
     lag = sum(each.lag for each in _partitions(living).values())
     workers = f"{len(living)} workers" if len(living) > 1 else f"{living[0].health.worker} works"
@@ -140,7 +143,8 @@ def _start(sight: Sight, stage: str, *, is_alive: bool) -> Iterator[Finding]:
         )
         yield Finding(AREA, "warning", told, "peekproof recover accept-gap")
     if met.waiting and not is_alive:
-        yield Finding(AREA, "warning", f"{stage}: {met.waiting} records wait for it", f"peekproof worker {stage}")
+        command = None if holder(sight.settings.data / "logs") else f"peekproof worker {stage}"
+        yield Finding(AREA, "warning", f"{stage}: {met.waiting} records wait for it", command)
 
 
 def _clock(sight: Sight, heard: Heard) -> Iterator[Finding]:

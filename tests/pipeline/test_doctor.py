@@ -28,6 +28,7 @@ from pipeline.doctor import CHECKS, Finding, examine, worst
 from pipeline.doctor.sight import Sight
 from pipeline.http.keys import Keys
 from pipeline.logs import Found, first
+from pipeline.owner import own
 from pipeline.settings import Settings
 from pipeline.stages import STAGES
 from pipeline.store import Store
@@ -117,12 +118,16 @@ def test_all_is_well_and_then_everybody_has_ended(deployment: Settings) -> None:
         wait_for(is_well, seconds=180, what="all being well")
         shown = CliRunner().invoke(command, ["doctor"], env=settings.environment())
     ended = [each for each in examine(settings, patience=60) if each.status == "wrong"]
+    with own(settings.data / "logs"):
+        supervised = [each for each in look(settings, "stages") if each.status == "wrong"]
 
     assert {code for code, _ in looks[:-1]} <= {1}
     assert {finding["area"] for finding in looks[-1][1]["findings"]} == CHECKS.keys()
     assert "assignment:" in shown.stdout
     assert [each.command for each in ended] == [f"peekproof worker {stage}" for stage in STAGES]
     assert all("as it was asked to" in each.what for each in ended)
+    assert all(each.what.endswith("starts it again") and each.command is None for each in supervised)
+    assert len(supervised) == len(STAGES)
 
 
 def test_brokers_that_are_away_hide_what_they_hold_and_nothing_else(tmp_path: Path) -> None:
