@@ -104,8 +104,7 @@ def shopping(server: str, rate: float) -> Iterator[Shoppers]:
 @contextmanager
 def working(settings: Settings) -> Iterator[None]:
     """The stages that make looks, as processes."""
-    logs = settings.data / "logs"
-    logs.mkdir(parents=True)
+    logs = settings.data / "logs"  # where the server's is
     workers = [Worker(stage, 0, ["worker", stage], logs, os.environ | settings.environment()) for stage in STAGES]
     try:
         yield
