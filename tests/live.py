@@ -18,7 +18,7 @@ def ask(snapshot: Path, query: str) -> Any:
     return row[0] if row else None
 
 
-def wait_for(condition: Callable[[], bool], seconds: float = 90, what: str = "it", often: float = 0.4) -> None:
+def wait_for(condition: Callable[[], object], seconds: float = 90, what: str = "it", often: float = 0.4) -> None:
     """Return when the condition holds, asked so often; fail after so long."""
     deadline = time.monotonic() + seconds
     while not condition():

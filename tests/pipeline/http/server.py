@@ -1,6 +1,7 @@
 """A server of the test's own, as a process."""
 
 import os
+import re
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,6 +10,8 @@ from typing import NamedTuple
 from pipeline.settings import Settings
 from pipeline.template import Process
 from tests.live import wait_for
+
+ANSWERS = re.compile("^Peekproof answers at (http.*)\n", re.MULTILINE)
 
 
 class Server(NamedTuple):
@@ -26,12 +29,10 @@ def serving(settings: Settings, *arguments: str, is_open: bool = True) -> Iterat
     told = ["serve", "--port=0", *(["--open"] if is_open else []), *arguments]
     process = Process(told, log, os.environ | settings.environment())
     try:
-        wait_for(
-            lambda: b"\n" in log.read_bytes() or process.poll() is not None, what="a server's first line", often=0.05
-        )
-        said = log.read_text()
-        assert said.startswith("Peekproof answers at http"), said
-        yield Server(said.split("\n")[0].split()[-1], process)
+        wait_for(lambda: ANSWERS.search(log.read_text()) or process.poll() is not None, what="a server", often=0.05)
+        said = ANSWERS.search(log.read_text())
+        assert said, log.read_text()
+        yield Server(said[1], process)
     finally:
         process.terminate()
         try:
