@@ -11,6 +11,7 @@ from evaluation.assignment.cohorts import Cohorts
 from evaluation.assignment.conditions import GLOBS, glob_pattern
 from evaluation.assignment.engine import Flags, Problem
 from evaluation.assignment.paths import cohort_selector, property_selector, unit_selector
+from evaluation.assignment.patterns import whole_text
 from evaluation.assignment.values import Selector
 from evaluation.catalog import Catalog, FlagInForce, InForce, RunInForce
 from schemas.catalog import Allocation, Condition, Exempt, Flag, Group, GroupSlot, Inclusion
@@ -143,9 +144,14 @@ def slot_name(number: int) -> str:
 
 
 def operation(condition: Condition) -> tuple[str, tuple[str, ...]]:
-    """The operator and values by which engines evaluate a document's condition: a glob is a regular expression."""
+    """The operator and values by which every engine evaluates a document's condition alike.
+
+    A glob is a regular expression, and a regular expression is compared with the whole text.
+    """
     if condition.op in GLOBS:
         return GLOBS[condition.op], tuple(map(glob_pattern, condition.values))
+    if condition.op in GLOBS.values():
+        return condition.op, tuple(map(whole_text, condition.values))
     return condition.op, condition.values
 
 

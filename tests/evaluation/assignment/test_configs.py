@@ -8,9 +8,12 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
+from amplitude_experiment.evaluation.engine import EvaluationEngine
 
 from evaluation.assignment.configs import flag_configs, flags_in_force, glob_pattern, shares
+from evaluation.assignment.patterns import whole_text
 from evaluation.assignment.properties import Column
+from evaluation.assignment.users import context_of
 from evaluation.catalog import Catalog, FlagInForce, InForce, RunInForce
 from evaluation.hashing import murmur3
 from evaluation.lifecycle import allocation_of
@@ -28,6 +31,7 @@ from schemas.catalog import (
     Segment,
     Variant,
 )
+from tests.evaluation.assignment.amplitude import sorted_flags
 
 VECTORS = json.loads((Path(__file__).parents[2] / "vectors" / "hashing.json").read_text())
 USERS = 1 << 17
@@ -405,3 +409,32 @@ def test_a_glob_stands_for_whole_texts(glob, yes, no):
     for text in [*yes, *no]:
         assert (flags.evaluate({"country": text})["button"].key == "control") == (text in yes), text
     assert glob_pattern("a*") == r"^a[\s\S]*$"
+
+
+@pytest.mark.parametrize(
+    ("pattern", "yes", "no"),
+    [
+        ("pro", ["pro"], ["a pro", "professional"]),
+        ("a|b", ["a", "b"], ["ab", "xa", "bx"]),
+        ("^a|b$", ["a", "b"], ["ax", "xb"]),
+        (r"^cost: \$", ["cost: $"], ["cost: $5"]),
+        ("(?i)pro|max", ["PRO", "Max"], ["a PRO", "Maximum"]),
+        ("", [""], ["a"]),
+    ],
+)
+def test_f03_every_engine_compares_a_regular_expression_with_the_whole_text(pattern, yes, no):
+    condition = Condition(property="country", op="regex match", values=(pattern,))
+    segment = Segment(name="s", conditions=(condition,), weights={"control": 1})
+    flags = flags_in_force(catalog(flag(segments=(segment,), rollout=0)))
+    served = sorted_flags(json.loads(flags.write()))
+
+    for text in [*yes, *no]:
+        user = {"country": text}
+        assert (flags.evaluate(user)["button"].key == "control") == (text in yes), text
+        if text:  # which Python takes for missing where it is empty
+            answers = EvaluationEngine().evaluate(context_of(user), served)  # which searches
+            assert (answers["button"].key == "control") == (text in yes), text
+
+
+def test_what_re2_refuses_is_served_as_it_stands():
+    assert [whole_text(pattern) for pattern in ("a)(b", "(?=x)", "a\\Q", "^a$")] == ["a)(b", "(?=x)", "a\\Q", "^a$"]
