@@ -31,7 +31,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     run: str | None
     started: int | None
     completed: int | None
-    rollout: int
+    rollout: float
     rolled_out: str | None
     variants: tuple[str, ...]
     control: str

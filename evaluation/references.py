@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 from itertools import chain
 
 from evaluation.assignment.graph import in_order
-from evaluation.rules import Path, Violation, did_you_mean
+from evaluation.rules import Path, Violation, did_you_mean, percentage_violations
 from schemas.catalog import Cohort, Condition, Flag, Group, Membership
+from schemas.numbers import hundredths
 
 COHORT_OPERATORS = ("set contains any", "set does not contain any")
 OFF = "off"
@@ -57,14 +58,18 @@ def condition_violations(condition: Condition, path: Path, known: Known) -> Iter
 
 def group_violations(group: Group, known: Known) -> Iterator[Violation]:
     """What is wrong with a group's definition."""
-    total = sum(slot.percentage for slot in group.slots)
+    for index, slot in enumerate(group.slots):
+        yield from percentage_violations(slot.percentage, ("slots", index, "percentage"))
+    total = sum(hundredths(slot.percentage) for slot in group.slots) / 100
     if group.type == "holdout":
         if len(group.slots) != 1:
             yield Violation(("slots",), f"there are {len(group.slots)}; a holdout has one: the units that it holds out")
-        elif not 1 <= total <= 99:
-            yield Violation(("slots", 0, "percentage"), f"{total} is not allowed; a holdout holds out 1 to 99 %")
+        elif not 0 < total < 100:
+            yield Violation(
+                ("slots", 0, "percentage"), f"{total:g} is not allowed; a holdout holds out 0.01 to 99.99 %"
+            )
     elif total > 100:
-        yield Violation(("slots",), f"the percentages sum to {total}; together they are at most 100")
+        yield Violation(("slots",), f"the percentages sum to {total:g}; together they are at most 100")
     if group.exempt and group.type != "holdout":
         yield Violation(("exempt",), "is for a holdout; list units in the slot that they always belong to")
     elif group.exempt:

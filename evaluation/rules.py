@@ -100,7 +100,16 @@ def _inclusion_violations(flag: Flag) -> Iterator[Violation]:
                     )
 
 
+def percentage_violations(percentage: float, path: Path) -> Iterator[Violation]:
+    """What is wrong with a percentage beyond its bounds; each can be written in one way only."""
+    if round(percentage, 2) != percentage:
+        yield Violation(path, f"{percentage} is not allowed; the smallest step is 0.01")
+    elif isinstance(percentage, float) and percentage.is_integer():
+        yield Violation(path, f"{percentage} is not allowed; write {percentage:g}")
+
+
 def _segment_violations(flag: Flag) -> Iterator[Violation]:
+    yield from percentage_violations(flag.rollout, ("rollout",))
     keys = [variant.key for variant in flag.variants]
     for index, segment in enumerate(flag.segments):
         if segment.name in OF_SEGMENTS:
@@ -109,6 +118,7 @@ def _segment_violations(flag: Flag) -> Iterator[Violation]:
                 f"'{segment.name}' is what the engine calls a segment of its own, by which it tells why a unit has its "
                 "variant; choose another name",
             )
+        yield from percentage_violations(segment.rollout, ("segments", index, "rollout"))
         path: Path = ("segments", index, "weights")
         for key in segment.weights:
             if key not in keys:

@@ -169,7 +169,7 @@ EXPERIMENTS = _table(
         ("solution", "VARCHAR", "Hypothesis: the change that should solve it."),
         ("prediction", "VARCHAR", "Hypothesis: the number that it should hit."),
         ("control", "VARCHAR", "The variant that the others are compared with."),
-        ("rollout", "INTEGER", "Percentage of units that get a variant."),
+        ("rollout", "DOUBLE", "Percentage of units that get a variant."),
         ("metrics", "VARCHAR[]", "Keys of its metrics, in the order of the definition."),
         ("method", "VARCHAR", "How it is judged: sequential, t-test or bayesian."),
         ("planned_units", "BIGINT", "Planned sample of a treatment and control together, where the document says it."),

@@ -39,7 +39,10 @@ Unit = Annotated[
         description="what is randomised: user_id, device_id, groups.TYPE or user_properties.NAME",
     ),
 ]
-Percentage = Annotated[int, msgspec.Meta(ge=0, le=100, description="a whole number from 0 to 100")]
+Percentage = Annotated[
+    Annotated[int, msgspec.Meta(ge=0, le=100)] | Annotated[float, msgspec.Meta(ge=0, le=100)],
+    msgspec.Meta(description="a number from 0 to 100 with at most two decimal places"),
+]
 Weight = Annotated[
     int,
     msgspec.Meta(ge=0, le=1_000_000, description="a whole number from 0 to 1000000: the share relative to the others"),

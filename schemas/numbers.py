@@ -18,3 +18,8 @@ Exact = (
 def exact(number: int) -> Exact:
     """The integer as it travels."""
     return number if abs(number) <= 1 << 53 else str(number)
+
+
+def hundredths(percentage: float) -> int:
+    """How many hundredths of a percent that is."""
+    return round(percentage * 100)

@@ -25,6 +25,7 @@ from schemas.flag_config import (
     SegmentConfig,
     VariantConfig,
 )
+from schemas.numbers import hundredths
 
 SHARES = 42_949_673  # values of h // 100, h unsigned with 32 bits
 OFF = "off"  # every flag's silent variant
@@ -113,14 +114,14 @@ def group_config(group: InForce[Group], catalog: Catalog) -> FlagConfig:
     definition = group.definition
     if definition.type == "holdout":
         (slot,) = definition.slots
-        weights = {HELD_OUT: slot.percentage, MET: 100 - slot.percentage}
+        weights = {HELD_OUT: hundredths(slot.percentage), MET: 10_000 - hundredths(slot.percentage)}
         lists: dict[str, GroupSlot | Exempt] = {HELD_OUT: slot}
         if definition.exempt:
             lists[MET] = definition.exempt
     else:
         slots = {slot_name(i): slot for i, slot in enumerate(definition.slots, 1)}
-        weights = {name: slot.percentage for name, slot in slots.items()}
-        weights[UNALLOCATED] = 100 - sum(weights.values())
+        weights = {name: hundredths(slot.percentage) for name, slot in slots.items()}
+        weights[UNALLOCATED] = 10_000 - sum(weights.values())
         lists = dict(slots)
     return FlagConfig(
         key=definition.key,
@@ -177,7 +178,7 @@ def _segments(
     definition: Flag, allocation: Allocation, salt: str, parents: Mapping[str, Sequence[str]], catalog: Catalog
 ) -> list[SegmentConfig]:
     def split(
-        name: str, rollout: int, weights: Mapping[str, int], conditions: Iterable[Condition] = ()
+        name: str, rollout: float, weights: Mapping[str, int], conditions: Iterable[Condition] = ()
     ) -> SegmentConfig:
         every = tuple(_condition(property_selector(each.property), *operation(each)) for each in conditions)
         given = shares(weights)
@@ -237,9 +238,16 @@ def _inclusions(lists: Mapping[str, Inclusion | GroupSlot | Exempt], catalog: Ca
             yield _named("individual-inclusions", variant, *conditions)
 
 
-def _bucket(unit: str, salt: str, rollout: int, weights: Mapping[str, int]) -> Bucket:
-    allocation = BucketAllocation(range=(0, rollout), distributions=tuple(shares(weights)))
-    return Bucket(selector=unit_selector(unit), salt=salt, allocations=(allocation,))
+def _bucket(unit: str, salt: str, rollout: float, weights: Mapping[str, int]) -> Bucket:
+    """Of whole percents everybody; of the next one a part of every variant's share, so that more moves nobody."""
+    whole, part = divmod(hundredths(rollout), 100)
+    given = tuple(shares(weights))
+    allocations = [BucketAllocation(range=(0, whole), distributions=given)] if whole else []
+    if part:
+        parts = [(each.variant, each.range[0], -((each.range[0] - each.range[1]) * part // 100)) for each in given]
+        of_part = tuple(Distribution(variant=key, range=(start, start + size)) for key, start, size in parts)
+        allocations.append(BucketAllocation(range=(whole, whole + 1), distributions=of_part))
+    return Bucket(selector=unit_selector(unit), salt=salt, allocations=tuple(allocations))
 
 
 def _named(

@@ -141,7 +141,9 @@ def diff(key: str, old: int | None, new: int | None, as_json: bool) -> None:
 @click.option("--owner", required=True, help="Who answers for it.")
 @click.option("--name", default=None, help="Its name for people.")
 @click.option("--unit", default="user_id", show_default=True, help="What is randomised.")
-@click.option("--rollout", default=100, show_default=True, help="Percentage of units that get a variant.")
+@click.option(
+    "--rollout", type=float, default=100.0, show_default="100", help="Percentage of units that get a variant: 0.5."
+)
 @click.option("--variant", "variants", multiple=True, help="A variant; repeat it. Default: on, or control, treatment.")
 @click.option("--metric", "metrics", multiple=True, help="A metric; repeat it. The first one decides.")
 @reason_option
@@ -164,6 +166,8 @@ def create(
     keys = variants or (("control", "treatment") if _is_of_experiments(context) else ("on",))
     goals = [{"metric": metric, "role": "secondary" if index else "primary"} for index, metric in enumerate(metrics)]
     value = {name: field for name, field in fields.items() if field is not None} | {"key": key, "metrics": goals}
+    if value["rollout"].is_integer():
+        value["rollout"] = int(value["rollout"])
     definition = definition_of(value | {"variants": [{"key": variant} for variant in keys]}, Flag)
 
     async def publish() -> Change:

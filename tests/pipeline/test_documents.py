@@ -122,7 +122,7 @@ def test_a_fault_names_file_line_value_rule_and_way_out(tmp_path: Path, metric: 
         (FLAG.replace("key: treatment", "key: control"), "5: variants[1].key: 'control' is the key of two variants"),
         (FLAG.replace("- key: treatment", "- name: x"), "5: variants[1].key: is missing; it must be 1 to 100"),
         (FLAG + "control: contrl\n", "8: control: 'contrl' is no variant; did you mean 'control'?"),
-        (FLAG + "rollout: 101\n", "8: rollout: 101 is not allowed; it must be a whole number from 0 to 100"),
+        (FLAG + "rollout: 101\n", "8: rollout: 101 is not allowed; it must be a number from 0 to 100"),
         (FLAG + "rollout: yes\n", "8: rollout: 'yes' is not allowed"),
         (FLAG + "rollout: true\n", "8: rollout: true is not allowed"),
         (FLAG + "unit: group\n", "8: unit: 'group' is not allowed; it must be what is randomised: user_id, device_id"),

@@ -151,7 +151,7 @@ def test_an_experiment_wants_metrics_and_a_plain_flag_does_not(shop: Shop):
 
 
 def test_what_create_cannot_use_is_told_by_field(shop: Shop):
-    with pytest.raises(PeekproofError, match=r"rollout: 101 is not allowed; it must be a whole number from 0 to 100"):
+    with pytest.raises(PeekproofError, match=r"rollout: 101 is not allowed; it must be a number from 0 to 100"):
         shop.call("flag", "create", "banner", "--owner", "ann", "--rollout", "101")
     with pytest.raises(PeekproofError, match=r"metrics\[0\]\.metric: 'x' is no metric; there are none"):
         shop.call("experiment", "create", "banner", "--owner", "ann", "--metric", "x")

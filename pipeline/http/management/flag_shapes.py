@@ -51,7 +51,7 @@ class SegmentShape(Said, frozen=True, kw_only=True):
 
     name: str
     conditions: list[ConditionShape] = msgspec.field(default_factory=list)
-    percentage: int = 100
+    percentage: int | float = 100
     bucketing_key: str | None = None  # the flag's, or none
     rollout_weights: dict[str, int] = msgspec.field(default_factory=dict)
 
@@ -96,7 +96,7 @@ class FlagShape(Answer, frozen=True, kw_only=True):
     bucketing_salt: str | None
     variants: list[VariantShape]
     rolled_out_variant: str | None
-    rollout_percentage: int
+    rollout_percentage: int | float
     rollout_weights: dict[str, int]
     target_segments: list[SegmentShape]
     parent_dependencies: DependenciesShape | None
@@ -132,7 +132,7 @@ class FlagFields(Edit, frozen=True, kw_only=True):
     bucketing_key: str | UnsetType = UNSET
     bucketing_unit: str | UnsetType = UNSET
     variants: list[VariantShape] | UnsetType = UNSET
-    rollout_percentage: int | UnsetType = UNSET
+    rollout_percentage: int | float | UnsetType = UNSET
     rollout_weights: dict[str, int] | UnsetType = UNSET
     target_segments: list[SegmentShape] | UnsetType = UNSET
     parent_dependencies: DependenciesShape | UnsetType | None = UNSET

@@ -18,7 +18,7 @@ class SlotShape(Said, frozen=True, kw_only=True):
     Amplitude puts a holdout into a slot too. Here its experiments are put there: an experiment may belong to both.
     """
 
-    percentage: int
+    percentage: int | float
     experiments: list[str] = msgspec.field(default_factory=list)
     holdouts: list[str] = msgspec.field(default_factory=list)  # none
     individuals: list[str] = msgspec.field(default_factory=list)
@@ -54,7 +54,7 @@ class MutexShape(GroupShape, frozen=True, kw_only=True):
 class HoldoutShape(GroupShape, frozen=True, kw_only=True):
     """A holdout as it stands."""
 
-    holdout_percentage: int
+    holdout_percentage: int | float
     individual_inclusion: list[str]
     individual_exclusion: list[str]
     experiments: list[str]
@@ -88,7 +88,7 @@ class NewMutex(NewGroup, frozen=True, kw_only=True):
 class NewHoldout(NewGroup, frozen=True, kw_only=True):
     """A holdout."""
 
-    holdout_percentage: int
+    holdout_percentage: int | float
     individual_inclusion: list[str] = msgspec.field(default_factory=list)
     individual_exclusion: list[str] = msgspec.field(default_factory=list)
     experiments: list[str] = msgspec.field(default_factory=list)

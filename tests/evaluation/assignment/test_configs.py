@@ -17,6 +17,7 @@ from evaluation.assignment.users import context_of
 from evaluation.catalog import Catalog, FlagInForce, InForce, RunInForce
 from evaluation.hashing import murmur3
 from evaluation.lifecycle import allocation_of
+from evaluation.rules import flag_violations
 from evaluation.texts import Texts
 from schemas.catalog import (
     Allocation,
@@ -438,3 +439,53 @@ def test_f03_every_engine_compares_a_regular_expression_with_the_whole_text(patt
 
 def test_what_re2_refuses_is_served_as_it_stands():
     assert [whole_text(pattern) for pattern in ("a)(b", "(?=x)", "a\\Q", "^a$")] == ["a)(b", "(?=x)", "a\\Q", "^a$"]
+
+
+def test_f12_a_rollout_may_have_hundredths_and_more_of_it_moves_nobody():
+    three = {"a": 1, "b": 1, "c": 1}
+    users = [f"user-{i}" for i in range(20_000)]
+
+    def given(rollout):
+        flags = flags_in_force(catalog(weighted(three, rollout=rollout)))
+        assert not flag_violations_of(weighted(three, rollout=rollout))
+        served = sorted_flags(json.loads(flags.write()))
+        theirs = [EvaluationEngine().evaluate(context_of({"user_id": user}), served) for user in users[:500]]
+        ours = [flags.evaluate({"user_id": user})["button"].key for user in users]
+        assert ours[:500] == [each["button"].key for each in theirs]
+        return ours
+
+    steps = [given(rollout) for rollout in (0, 0.5, 0.75, 1, 12, 12.34, 12.99, 13)]
+    for before, after in itertools.pairwise(steps):
+        assert all(former in {"off", now} for former, now in zip(before, after, strict=True))
+    shares_of = [sum(each != "off" for each in step) / len(users) for step in steps]
+    assert shares_of == pytest.approx([0, 0.005, 0.0075, 0.01, 0.12, 0.1234, 0.1299, 0.13], rel=0.2)
+    assert [steps[5].count(each) / len(users) for each in "abc"] == pytest.approx([0.1234 / 3] * 3, rel=0.1)
+
+
+def test_a_slot_may_have_hundredths_too():
+    holdout = Group(key="held", owner="shop", type="holdout", slots=(GroupSlot(percentage=0.5),))
+    whole = Group(key="held", owner="shop", type="holdout", slots=(GroupSlot(percentage=2),))
+
+    def ranges(group):
+        (config,) = flag_configs(catalog(groups=(group,)))
+        (allocation,) = config.segments[-1].bucket.allocations
+        return [each.range for each in allocation.distributions]
+
+    assert ranges(holdout) == [(0, 214_749), (214_749, 42_949_673)]
+    assert ranges(whole) == [each.range for each in shares({"holdout": 2, "on": 98})]
+
+
+@pytest.mark.parametrize(
+    ("rollout", "message"),
+    [(0.005, "0.005 is not allowed; the smallest step is 0.01"), (50.0, "50.0 is not allowed; write 50")],
+)
+def test_a_rollout_is_written_in_one_way(rollout, message):
+    segments = (Segment(name="s", rollout=rollout),)
+    assert flag_violations_of(flag(rollout=rollout, segments=segments)) == [
+        f"rollout: {message}",
+        f"segments[0].rollout: {message}",
+    ]
+
+
+def flag_violations_of(definition):
+    return [str(each) for each in flag_violations(definition, {})]

@@ -95,7 +95,7 @@ def test_what_a_definition_may_not_be_is_said_with_its_place(api: Api):
         ({"key": "Bad Key"}, "key: 'Bad Key' is not allowed"),
         (
             {"key": "a", "rolloutPercentage": 101},
-            "rollout: 101 is not allowed; it must be a whole number from 0 to 100",
+            "rollout: 101 is not allowed; it must be a number from 0 to 100 with at most two decimal places",
         ),
         ({"key": "a", "rolloutWeights": {"blue": 1}}, "'blue' is no variant; the variants are on"),
         ({"key": "a", "projectId": "other"}, "there is one project here"),
