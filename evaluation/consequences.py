@@ -61,9 +61,11 @@ def _of_step(before: FlagState, after: FlagState) -> Iterator[Consequence]:
             is_risky=has_new_run,
         )
     if has_new_run:
-        again = (
-            "; units are split anew by a fresh salt, and nothing counted before belongs to it" if before.runs else ""
-        )
+        again = ""
+        if before.runs and before.runs[-1].salt == after.runs[-1].salt:
+            again = "; they are split as before"
+        elif before.runs:
+            again = "; units are split anew by a fresh salt, and nothing counted before belongs to it"
         yield Consequence(f"{after.runs[-1].key} begins: units enter from now on{again}")
     elif after.rolled_out is not None:
         yield Consequence(f"everybody gets '{winner_of(after.rolled_out)}', but those listed or held out")

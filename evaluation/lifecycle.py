@@ -55,10 +55,13 @@ def apply_definition(standing: FlagState | None, definition: Flag, version: int)
     return msgspec.structs.replace(standing, definition=definition, runs=(*standing.runs[:-1], run))
 
 
-def start(state: FlagState, version: int, salt: str, as_experiment: bool = False) -> FlagState:
+def start(
+    state: FlagState, version: int, salt: str, as_experiment: bool = False, splits_anew: bool = False
+) -> FlagState:
     """The state with a new run, as `version` of the document. `salt` must be fresh: it decides who gets what.
 
-    `as_experiment`: one without metrics is refused.
+    A flag without metrics that has run before goes on with its former salt, so that the same units have it, unless it
+    `splits_anew`. `as_experiment`: one without metrics is refused.
     """
     flag = state.definition
     _refuse_removed(state)
@@ -79,15 +82,15 @@ def start(state: FlagState, version: int, salt: str, as_experiment: bool = False
         )
     if not flag.variants:
         raise LifecycleError(("variants",), f"'{flag.key}' has no variants; add at least one and apply it")
-    return _with_new_run(state, version, salt)
+    return _with_new_run(state, version, salt, splits_anew)
 
 
-def restart(state: FlagState, version: int, salt: str) -> FlagState:
-    """The state with another run; the one that is open ends."""
+def restart(state: FlagState, version: int, salt: str, splits_anew: bool = False) -> FlagState:
+    """The state with another run, whose salt is as in `start`; the one that is open ends."""
     _refuse_removed(state)
     if state.status == "draft":
         raise LifecycleError(("key",), f"'{state.definition.key}' has never run; start it")
-    return _with_new_run(_ended(state, version), version, salt)
+    return _with_new_run(_ended(state, version), version, salt, splits_anew)
 
 
 def complete(state: FlagState, version: int) -> FlagState:
@@ -170,8 +173,10 @@ def steps_between(standing: FlagState | None, after: FlagState) -> Iterator[str]
         yield after.removed or "restored"
 
 
-def _with_new_run(state: FlagState, version: int, salt: str) -> FlagState:
+def _with_new_run(state: FlagState, version: int, salt: str, splits_anew: bool) -> FlagState:
     flag = state.definition
+    if state.runs and not flag.metrics and not splits_anew:
+        salt = state.runs[-1].salt
     run = Run(key=f"exp-{len(state.runs) + 1}", salt=salt, started=version, allocations=(allocation_of(flag, version),))
     return msgspec.structs.replace(state, status="running", runs=(*state.runs, run))
 

@@ -138,10 +138,12 @@ async def take(
     base: int | None = None,
     variant: str | None = None,
     as_experiment: bool = False,
+    splits_anew: bool = False,
     accept_risks: bool = False,
 ) -> Change:
     """Take a step in the life of a flag: `rollout` of a variant; `as_experiment`: a start without metrics is refused.
 
+    `splits_anew`: a plain flag that starts again doesn't go on with its former salt.
     `base` is the version that was decided on. Raises RefusedError, RiskError, EditConflictError.
     """
     catalog, before = writer.history.newest, state_of(writer.history, key)
@@ -152,9 +154,9 @@ async def take(
         )
     salt = "".join(secrets.choice(SALT_CHARACTERS) for _ in range(8))
     steps: dict[Step, Callable[[], FlagState]] = {
-        "start": lambda: lifecycle.start(before, version, salt, as_experiment),
+        "start": lambda: lifecycle.start(before, version, salt, as_experiment, splits_anew),
         "complete": lambda: lifecycle.complete(before, version),
-        "restart": lambda: lifecycle.restart(before, version, salt),
+        "restart": lambda: lifecycle.restart(before, version, salt, splits_anew),
         "rollout": lambda: lifecycle.roll_out(before, version, variant or ""),
         "rollback": lambda: lifecycle.roll_back(before, version),
         "archive": lambda: lifecycle.archive(before, needed_by),

@@ -27,17 +27,21 @@ from schemas.topics import RESULTS
 
 key_argument = click.argument("key")
 reason_option = click.option("--reason", default=None, help="Why, for the history.")
+new_salt_option = click.option(
+    "--new-salt", is_flag=True, help="Split the units of a plain flag anew, as an experiment's always are."
+)
 
 # Step: its line in the help.
 STEPS: dict[Step, str] = {
     "start": "Begin a run: from now on units enter.",
     "complete": "End its run: no unit enters any more; events count until the last window is settled.",
-    "restart": "Begin another run, with a fresh salt; the one that is open ends.",
+    "restart": "Begin another run; the one that is open ends.",
     "rollback": "Give 'off' to everybody; the run that is open ends.",
     "archive": "Put away what doesn't run; `restore` takes it back.",
     "restore": "Take back from the archive.",
     "delete": "Remove for ever what never ran or is archived. The log keeps its versions.",
 }
+BEGINNING: tuple[Step, ...] = ("start", "restart")
 
 
 @click.group()
@@ -207,7 +211,7 @@ def _step_command(name: Step, line: str) -> click.Command:
     def command(context: click.Context, /, **options: Any) -> None:
         _take(name, context, **options)
 
-    return command
+    return new_salt_option(command) if name in BEGINNING else command
 
 
 @click.command()
@@ -230,6 +234,7 @@ def _take(
     *,
     key: str,
     variant: str | None = None,
+    new_salt: bool = False,
     reason: str | None,
     author: str,
     yes: bool,
@@ -240,7 +245,14 @@ def _take(
     async def publish() -> Change:
         async with opened(Settings.read()) as writer:
             return await editing.take(
-                writer, step, key, signature, variant=variant, as_experiment=as_experiment, accept_risks=yes
+                writer,
+                step,
+                key,
+                signature,
+                variant=variant,
+                as_experiment=as_experiment,
+                splits_anew=new_salt,
+                accept_risks=yes,
             )
 
     _tell(asyncio.run(publish()), as_json)

@@ -26,11 +26,15 @@ EditRequest = Request[Any, Key, Any]  # whose key may edit
 
 
 class Taking(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Why a step is taken. `variant` is a roll-out's, `base` the version that it rests on; `yes`: despite risks."""
+    """Why a step is taken. `variant` is a roll-out's, `base` the version that it rests on; `yes`: despite risks.
+
+    `new_salt`: a plain flag that starts again is split anew, as an experiment always is.
+    """
 
     reason: Annotated[str, msgspec.Meta(min_length=1, max_length=1024)]
     variant: str | None = None
     base: int | None = None
+    new_salt: bool = False
     yes: bool = False
 
 
@@ -75,6 +79,7 @@ async def take(request: EditRequest, backend: Backend, key: str, step: Step, dat
             base=data.base,
             variant=data.variant,
             as_experiment=request.url.path.startswith("/api/1/experiments/"),
+            splits_anew=data.new_salt,
             accept_risks=data.yes,
         )
     state = change.spec

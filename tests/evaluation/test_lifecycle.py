@@ -1,9 +1,12 @@
 """What commands make of a flag's document."""
 
+from collections.abc import Callable
+
 import msgspec
 import pytest
 
 from evaluation.catalog import winner_of
+from evaluation.consequences import of_flag
 from evaluation.lifecycle import (
     LifecycleError,
     apply_definition,
@@ -81,11 +84,25 @@ def test_a_flag_without_metrics_starts():
 
 def test_complete_ends_the_run_and_another_start_makes_the_next_one_with_its_own_salt():
     ended = complete(running(), 3)
-    again = start(ended, 4, "s2")
+    again = start(ended, 4, "s2", splits_anew=True)
 
     assert (ended.status, ended.runs[-1].completed) == ("complete", 3)
     assert [(run.key, run.salt, run.completed) for run in again.runs] == [("exp-1", "s1", 3), ("exp-2", "s2", None)]
     assert not list(state_violations(again))
+
+
+@pytest.mark.parametrize("end", [complete, roll_back, lambda state, version: roll_out(state, version, "control")])
+def test_f14_a_plain_flag_that_begins_again_is_met_by_the_same_units(end: Callable[[FlagState, int], FlagState]):
+    ended = end(start(FlagState(definition=edited(metrics=())), 2, "s1"), 3)
+
+    begins = [begin(ended, 4, "s2") for begin in (restart, *([start] if ended.rolled_out is None else []))]
+    anew = restart(ended, 4, "s2", splits_anew=True)
+
+    assert {(each.runs[-1].key, each.runs[-1].salt) for each in begins} == {("exp-2", "s1")}
+    assert (anew.runs[-1].key, anew.runs[-1].salt) == ("exp-2", "s2")
+    assert "they are split as before" in next(of_flag(ended, begins[0])).text
+    assert "split anew by a fresh salt" in next(of_flag(ended, anew)).text
+    assert not list(state_violations(begins[0]))
 
 
 @pytest.mark.parametrize("state", [FlagState(definition=BUTTON), complete(running(), 3)], ids=["draft", "complete"])
@@ -171,7 +188,7 @@ def test_a_change_of_who_gets_what_begins_another_allocation(change: dict):
 
 
 def test_a_restart_ends_the_open_run_and_begins_another_with_its_own_salt():
-    state = restart(running(), 3, "s2")
+    state = restart(running(), 3, "s2", splits_anew=True)
 
     first, second = state.runs
     assert (first.completed, second.key, second.started, second.completed, second.salt) == (3, "exp-2", 3, None, "s2")

@@ -37,6 +37,17 @@ def test_an_experiment_is_started_completed_and_started_again(shop: Shop):
     assert "exp-1 is complete" in shop.call("experiment", "history", "button").stdout
 
 
+def test_a_plain_flag_is_split_anew_where_one_asks_for_it(shop: Shop):
+    shop.call("flag", "create", "banner", "--owner", "ann", "--rollout", "0.5")
+    first, _ = shop.told("flag", "start", "banner"), shop.call("flag", "complete", "banner")
+    again = shop.told("flag", "start", "banner")
+    anew = shop.told("flag", "restart", "banner", "--new-salt")
+
+    assert (again["run"], again["salt"]) == ("exp-2", first["salt"])
+    assert (anew["run"], anew["salt"] != first["salt"]) == ("exp-3", True)
+    assert "rollout: 0.5" in shop.call("flag", "show", "banner").stdout
+
+
 def test_history_shows_a_reason_as_it_was_given(shop: Shop):
     shop.apply("--reason", "see [/ticket/12], it is [bold]urgent[/bold] :fire:")
 
