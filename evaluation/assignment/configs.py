@@ -1,7 +1,8 @@
 """Configurations: the documents in force as flags that engines evaluate, ours and Amplitude's.
 
 A flag's segments, in Amplitude's order: inclusions, dependencies (holdouts, mutual exclusions, prerequisites), sticky
-bucketing, the audience's segments, all other users. A flag of which nobody gets a variant has one segment, `default`.
+bucketing, the audience's segments, all other users. A flag of which nobody gets a variant has one segment, `default`;
+a draft has its inclusions before it, so that those whom it lists can try it.
 A group is a flag of its own, whose variants are its slots; its salt is its key.
 """
 
@@ -14,7 +15,7 @@ from evaluation.assignment.paths import cohort_selector, property_selector, unit
 from evaluation.assignment.patterns import whole_text
 from evaluation.assignment.values import Selector
 from evaluation.catalog import Catalog, FlagInForce, InForce, RunInForce
-from schemas.catalog import Allocation, Condition, Exempt, Flag, Group, GroupSlot, Inclusion
+from schemas.catalog import Allocation, Condition, Exempt, Flag, Group, GroupSlot, Inclusion, Variant
 from schemas.flag_config import (
     Bucket,
     BucketAllocation,
@@ -56,7 +57,7 @@ def flag_configs(catalog: Catalog) -> list[FlagConfig]:
 def flag_config(
     flag: FlagInForce, run: RunInForce | None, allocation: Allocation | None, catalog: Catalog
 ) -> FlagConfig:
-    """A flag with one of its allocations, of a run or of its roll-out; with none, everybody gets `off`.
+    """A flag with one of its allocations, of a run or of its roll-out; with none, all but a draft's listed get `off`.
 
     Its version is the flag's; of an allocation that is no longer in force, that which began it.
     """
@@ -73,6 +74,8 @@ def flag_config(
     if definition.deployments:
         metadata["deployments"] = list(definition.deployments)
     segments, parents = [_named("default", OFF)], {}
+    if flag.status == "draft" and not flag.removed:
+        segments = [*_inclusions({each.key: each for each in definition.variants}, catalog), *segments]
     if allocation is not None:
         parents = _parents(allocation, catalog)
         segments = _segments(definition, allocation, run.salt if run else definition.key, parents, catalog)
@@ -221,7 +224,9 @@ def _parents(allocation: Allocation, catalog: Catalog) -> dict[str, Sequence[str
     return parents | allocation.prerequisites
 
 
-def _inclusions(lists: Mapping[str, Inclusion | GroupSlot | Exempt], catalog: Catalog) -> Iterator[SegmentConfig]:
+def _inclusions(
+    lists: Mapping[str, Inclusion | Variant | GroupSlot | Exempt], catalog: Catalog
+) -> Iterator[SegmentConfig]:
     """A segment for each variant that some units get by name."""
     for variant, listed in lists.items():
         wanted: list[tuple[Selector, str, Sequence[str]]] = [

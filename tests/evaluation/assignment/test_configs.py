@@ -202,7 +202,10 @@ def test_an_inclusion_wins_over_the_split_and_the_first_variant_that_lists_a_uni
 
 def test_a_flag_that_does_not_run_is_inactive_and_one_that_is_rolled_out_gives_its_variant_to_all():
     complete = running(flag(), completed=5)
-    draft = FlagInForce(flag("draft"), "draft", 1, 0, ())
+    listing = (Variant(key="control"), Variant(key="treatment", users=("tester",)))
+    draft = FlagInForce(flag("draft", listing), "draft", 1, 0, ())
+    gone = FlagInForce(flag("gone", listing), "draft", 1, 0, (), removed="archived")
+    over = running(flag("over", listing), completed=5)
     winner = msgspec.structs.replace(allocation_of(flag("won"), 3), weights={"control": 0, "treatment": 100})
     won = FlagInForce(flag("won"), "rolled out", 3, 0, (), rolled_out=winner)
     archived = FlagInForce(flag("gone"), "complete", 3, 0, (), removed="archived")
@@ -211,6 +214,10 @@ def test_a_flag_that_does_not_run_is_inactive_and_one_that_is_rolled_out_gives_i
         "button": ("off", "inactive"),
         "draft": ("off", "inactive"),
         "won": ("treatment", "segment"),
+    }
+    assert said(catalog(draft, over, gone), {"user_id": "tester"}) == {
+        "draft": ("treatment", "inclusion"),
+        "over": ("off", "inactive"),
     }
 
 

@@ -45,7 +45,7 @@ TEAMS = Flag(
     metrics=(Goal(metric="purchase"),),
 )
 PLAIN = Flag(key="banner", owner="shop", variants=(Variant(key="on"), Variant(key="dark")), rollout=50)
-DRAFT = Flag(key="draft", owner="shop", variants=(Variant(key="control"), Variant(key="treatment")))
+DRAFT = Flag(key="draft", owner="shop", variants=(Variant(key="control"), Variant(key="treatment", users=("tester",))))
 
 
 class Topic:
@@ -583,6 +583,16 @@ class TestExposures:
         ]
         assert not len(assigned.offset)
         assert reasons(assigned) == [(103, "no unit")]
+
+    def test_f15_whom_a_draft_lists_gets_the_variant_and_is_not_counted(self, show):
+        asked = show(exposure(None, flag_key="draft", user_id="tester"))
+        met = show(exposure("treatment", flag_key="draft", user_id="tester", metadata={"flagVersion": 1}))
+
+        assert [(each.variant, each.reason) for each in asked.answers] == [("treatment", "inclusion")]
+        assert asked.answers[0].experiment_key is None
+        assert not len(asked.offset)
+        assert not len(met.offset)
+        assert (met.counts["inactive"], met.rejects) == (1, [])
 
     def test_a_group_is_answered_with_its_name(self, show):
         history = shop().run(TEAMS).history
