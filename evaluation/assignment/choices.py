@@ -43,14 +43,15 @@ def choice_of(flag: CompiledFlag, readings: Sequence[Reading]) -> Choice:
         return f"({is_listed} if (v := {value}).__class__ is str else {name(condition.meets)}(v))"
 
     def segment(each: Segment) -> list[str]:
-        otherwise = name(each.otherwise)
+        otherwise, without_unit = name(each.otherwise), name(each.without_unit)
         if each.reading < 0:
             given = [f"return {otherwise}"] if each.otherwise else []
         else:
             shares = [(share.first, share.stop, share.low, share.high, share.outcome) for share in each.shares]
             given = [
-                f"outcome = {otherwise}",
+                f"outcome = {without_unit}",
                 f"if text := {found(each.reading)}:",
+                f" outcome = {otherwise}",
                 f" share, percent = divmod(murmur3({name(f'{each.salt}/'.encode('utf-8', 'replace'))} + text), 100)",
                 f" for first, stop, low, high, of_share in {name(shares)}:",
                 "  if low <= share < high and first <= percent < stop:",

@@ -10,7 +10,8 @@ from evaluation.assignment.conditions import Condition, View, compile_condition
 from evaluation.assignment.values import Selector, select, subject_of, text_of
 from schemas.flag_config import ConditionConfig, FlagConfig, SegmentConfig
 
-Reason = Literal["segment", "inclusion", "dependency", "sticky", "not allocated", "inactive"]
+Reason = Literal["segment", "inclusion", "dependency", "sticky", "not allocated", "no unit", "inactive"]
+Basis = Literal["everybody", "the rest", "condition", "hash"]
 OF_SEGMENTS: dict[str, Reason] = {  # by the names that Amplitude gives to the segments that it makes; authors may not
     "individual-inclusions": "inclusion",
     "flag-dependencies": "dependency",
@@ -25,7 +26,9 @@ HASHES = 1 << 32
 class Answer(msgspec.Struct, frozen=True):
     """What a flag yields, and why. Answers are shared: don't change what they hold.
 
-    `metadata` is the flag's, the segment's and the variant's, the later winning.
+    `metadata` is the flag's, the segment's and the variant's, the later winning. With the reason `no unit` the context
+    lacks what is bucketed, by the flag or by one that it depends on. `basis` is what chose among its answers: nothing
+    (it has only this one), nothing behind segments that didn't match, a segment's conditions, or the unit's hash.
     """
 
     key: str
@@ -33,6 +36,7 @@ class Answer(msgspec.Struct, frozen=True):
     payload: Any
     metadata: dict[str, Any]
     reason: Reason
+    basis: Basis = "everybody"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +61,14 @@ class Reading:
 
 @dataclass(slots=True)
 class Outcome:
-    """One of the answers that a flag can give, and what others read of it: (reading, what is found there)."""
+    """One of the answers that a flag can give, and what others read of it: (reading, what is found there).
+
+    `without_unit` stands in for one that is due to another flag, where that lacked its unit.
+    """
 
     code: int
     answer: Answer
+    without_unit: "Outcome | None" = None
     read_by_others: list[tuple[int, Any]] = field(default_factory=list)
 
     def part(self, selector: Selector) -> Any:
@@ -94,7 +102,7 @@ class Segment:
     """`conditions`: lists of terms, one of which must match in full; None: everybody matches.
 
     Who has a text at `reading` is bucketed by the salt; the first share that holds it decides. All others get
-    `otherwise`, and so does everybody where `reading` is -1.
+    `otherwise`, and so does everybody where `reading` is -1; who has no text there gets `without_unit`.
     """
 
     conditions: list[list[Term]] | None
@@ -102,6 +110,7 @@ class Segment:
     salt: str
     shares: list[Share]
     otherwise: Outcome | None
+    without_unit: Outcome | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,16 +150,21 @@ class Compiler:
         name = (segment.metadata or {}).get("segmentName")
         of_name = OF_SEGMENTS.get(name) if isinstance(name, str) else None
         known: dict[tuple[str, Reason], Outcome] = {}
+        basis: Basis = "everybody" if segment is config.segments[0] else "the rest"
+        if segment.bucket is not None:
+            basis = "hash"
+        elif segment.conditions is not None:
+            basis = "condition"
 
         def outcome(variant: str | None, reason: Reason) -> Outcome | None:
             """Nothing where the flag has no such variant."""
             if variant is None or variant not in config.variants:
                 return None
-            key = variant, of_name or reason
+            key = variant, reason if reason == "no unit" else of_name or reason
             if key not in known:
                 of = config.variants[variant]
                 metadata = {**(config.metadata or {}), **(segment.metadata or {}), **(of.metadata or {})}
-                known[key] = Outcome(len(outcomes), Answer(of.key, of.value, of.payload, metadata, key[1]))
+                known[key] = Outcome(len(outcomes), Answer(of.key, of.value, of.payload, metadata, key[1], basis))
                 outcomes.append(known[key])
             return known[key]
 
@@ -161,14 +175,18 @@ class Compiler:
         if bucket is None:
             default = config.variants.get(segment.variant or "")
             is_off = default is not None and (default.metadata or {}).get("default") is True
-            return Segment(conditions, -1, "", [], outcome(segment.variant, "not allocated" if is_off else "segment"))
+            given = outcome(segment.variant, "not allocated" if is_off else "segment")
+            if given is not None and of_name == "dependency":
+                given.without_unit = outcome(segment.variant, "no unit")
+            return Segment(conditions, -1, "", [], given)
         shares = [
             Share(*_within(allocation.range), *_within(distribution.range), outcome(distribution.variant, "segment"))
             for allocation in bucket.allocations
             for distribution in allocation.distributions
         ]
         reading = self._reading(Reading(bucket.selector, None))
-        return Segment(conditions, reading, bucket.salt, shares, outcome(segment.variant, "not allocated"))
+        otherwise = outcome(segment.variant, "not allocated"), outcome(segment.variant, "no unit")
+        return Segment(conditions, reading, bucket.salt, shares, *otherwise)
 
     def _term(self, config: ConditionConfig) -> Term:
         condition = compile_condition(config.op, config.values)

@@ -52,6 +52,11 @@ class Answers:
     codes: NDArray[np.int64]  # (n,)
     outcomes: tuple[Answer, ...]
 
+    @property
+    def lacks_unit(self) -> Mask:
+        """Which contexts lack what is bucketed."""
+        return np.array([*(each.reason == "no unit" for each in self.outcomes), False])[self.codes]  # -1 is the last
+
     def __getitem__(self, i: int) -> Answer | None:
         code = int(self.codes[i])
         return self.outcomes[code] if code >= 0 else None
@@ -137,10 +142,17 @@ class Flags:
         for flag in self._asked(keys):
             outcome = choices[flag.key](found, target)
             if outcome is not None:
+                if outcome.without_unit is not None and self._lacks_unit(flag.key, answers):
+                    outcome = outcome.without_unit
                 answers[flag.key] = outcome.answer
                 for position, value in outcome.read_by_others:
                     found[position] = value
         return answers if keys is None else {key: answers[key] for key in keys if key in answers}
+
+    def _lacks_unit(self, key: str, answers: Mapping[str, Answer]) -> bool:
+        """Whether one that the flag depends on lacked its unit."""
+        parents = (answers.get(parent) for parent in self._dependencies[key])
+        return any(parent is not None and parent.reason == "no unit" for parent in parents)
 
     def _asked(self, keys: Sequence[str] | None) -> list[CompiledFlag]:
         if keys is None:
@@ -159,6 +171,11 @@ class Flags:
         answers: dict[str, Answers] = {}
         for flag in self._asked(keys):
             codes = _codes(flag, found, n)
+            for outcome in flag.outcomes:
+                if outcome.without_unit is not None:
+                    parents = [answers[parent] for parent in self._dependencies[flag.key] if parent in answers]
+                    lacks = np.logical_or.reduce([parent.lacks_unit for parent in parents])
+                    codes[lacks & (codes == outcome.code)] = outcome.without_unit.code
             answers[flag.key] = Answers(codes, tuple(outcome.answer for outcome in flag.outcomes))
             for position in flag.read_by_others:
                 part = self._readings[position].selector[2:]
@@ -194,11 +211,13 @@ def _matched(conditions: list[list[Term]], found: list[Column | None], n: int) -
 
 def _given(segment: Segment, found: list[Column | None], n: int) -> NDArray[np.int64]:
     """The code of the outcome that the segment gives to each context, if it matches."""
-    codes = np.full(n, _code(segment.otherwise), np.int64)
-    column = found[segment.reading] if segment.reading >= 0 else None
+    if segment.reading < 0:
+        return np.full(n, _code(segment.otherwise), np.int64)
+    column = found[segment.reading]
     if column is None:
-        return codes
+        return np.full(n, _code(segment.without_unit), np.int64)
     hashes, has_text = column.hashes(segment.salt)
+    codes = np.where(has_text, _code(segment.otherwise), _code(segment.without_unit))
     share, percent = np.divmod(hashes, np.uint32(100))
     for each in reversed(segment.shares):  # the first that holds it wins
         holds = has_text & (each.first <= percent) & (percent < each.stop) & (each.low <= share) & (share < each.high)

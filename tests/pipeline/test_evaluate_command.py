@@ -71,6 +71,7 @@ def test_an_answer_is_an_object_from_flag_to_variant_and_says_why(answers):
             "payload": {"colour": "red"},
             "metadata": {"flagVersion": 3, "segmentName": "some"},
             "reason": "segment",
+            "basis": "condition",
         }
     }
 
@@ -85,6 +86,7 @@ def test_off_is_a_variant_like_any_other_and_a_flag_that_yields_none_is_absent(a
             "payload": None,
             "metadata": {"flagVersion": 3, "default": True},
             "reason": "not allocated",
+            "basis": "the rest",
         }
     }
 

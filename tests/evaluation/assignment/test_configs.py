@@ -299,9 +299,7 @@ def test_a_unit_is_in_one_slot_at_most_and_meets_the_flags_of_that_slot_only():
     assert abs(shares_met["one",] - 0.3) < 0.04
     assert abs(shares_met["two",] - 0.5) < 0.04
     assert said(documents, {"user_id": "ann"})["checkout"] == ("slot-2", "inclusion")
-    assert said(documents, {}) == {"checkout": ("off", "not allocated")} | dict.fromkeys(
-        ("one", "two"), ("off", "dependency")
-    )
+    assert said(documents, {}) == dict.fromkeys(("checkout", "one", "two"), ("off", "no unit"))
 
 
 def test_units_that_are_held_out_meet_no_flag_of_the_group():
@@ -348,6 +346,38 @@ def test_the_declared_unit_is_bucketed():
 
     assert len(alike) == 1
     assert by_group.evaluate({"user_id": "u-1"})["button"].key == "off"
+
+
+@pytest.mark.parametrize("rollout", [1, 50, 99, 99.5])
+def test_f08_who_lacks_the_unit_is_told_so(rollout):
+    documents = catalog(flag(rollout=rollout), flag("team", unit="groups.org", rollout=rollout))
+
+    assert said(documents, {"device_id": "phone"}) == {"button": ("off", "no unit"), "team": ("off", "no unit")}
+    of_column = flags_in_force(documents).evaluate_columns({}, 1)
+    assert {key: (each[0].key, each[0].reason) for key, each in of_column.items()} == said(documents, {})
+    everybody = catalog(weighted({"on": 1}, key="everybody"))
+    assert said(everybody, {"device_id": "phone"}) == {"everybody": ("on", "segment")}
+
+
+def test_f08_a_flag_says_so_where_one_that_it_depends_on_lacks_its_unit():
+    held = Group(key="held", owner="shop", type="holdout", unit="groups.org", slots=(GroupSlot(percentage=1),))
+    child = weighted({"on": 1}, key="child", groups=(Membership(group="held"),))
+    documents = catalog(child, groups=[held])
+
+    answers = flags_in_force(documents).evaluate_columns({}, 2)
+
+    assert said(documents, {"user_id": "ann"})["child"] == ("off", "no unit")
+    assert [answers["child"][i].reason for i in (0, 1)] == ["no unit"] * 2
+
+
+def test_f08_a_number_is_the_name_of_a_group():
+    documents = catalog(flag("team", unit="groups.org"))
+    flags = flags_in_force(documents)
+
+    for number in range(20):
+        text = flags.evaluate({"groups": {"org": [str(number)]}})["team"]
+        assert flags.evaluate({"groups": {"org": number}})["team"] is text
+        assert flags.evaluate({"groups": {"org": [number]}})["team"] is text
 
 
 def test_a_configuration_says_of_a_flag_what_amplitudes_sdks_expect():

@@ -63,7 +63,7 @@ RELEASE = flags(
         ({"user_id": "u", "user_properties": {"[Experiment] flag": "on"}}, "on", "sticky"),
         ({"user_id": "u-1", "country": "Chile"}, "on", "segment"),
         ({"user_id": "u-2", "country": "Chile"}, "off", "not allocated"),
-        ({"country": "Chile"}, "off", "not allocated"),
+        ({"country": "Chile"}, "off", "no unit"),
         ({"user_id": "u-1"}, "off", "not allocated"),
     ],
 )
