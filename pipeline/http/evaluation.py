@@ -12,6 +12,7 @@ from litestar.params import Parameter
 from litestar.response import Stream
 
 from evaluation.assignment.compiled import Answer
+from evaluation.assignment.users import id_of
 from pipeline.http.access import password, shown
 from pipeline.http.backend import Backend
 from pipeline.http.flags import ServedFlags
@@ -31,8 +32,8 @@ Read = TypeVar("Read")
 class Asked(msgspec.Struct):
     """What the plain protocol asks. `context`: a user's other fields; `flag_keys`: all where there are none."""
 
-    user_id: str | None = None
-    device_id: str | None = None
+    user_id: str | int | None = None
+    device_id: str | int | None = None
     context: User | str | None = None  # a text holds its JSON
     flag_keys: list[str] | str | None = None  # a text has commas between them
 
@@ -170,20 +171,34 @@ def evaluate(
 ) -> dict[str, Answer]:
     """What the deployment's flags yield for the user, tracked as the request's headers ask.
 
-    Raises ClientException (400) for a user without ids, or with others than texts.
+    Of whom there are no ids, nothing is tracked. Raises ClientException (400) for ids that are no texts.
     """
-    for name in ("user_id", "device_id"):
-        if not isinstance(user.get(name), str | None):
-            raise ClientException(f"{name} is no text; write it in quotes")
-    if not (user.get("user_id") or user.get("device_id")):
-        raise ClientException("the user has neither user_id nor device_id; send one of them")
+    read_ids(user)
     units = backend.sticky.stick(user, served)
     answers, headers = served.evaluate(user, keys), request.headers
+    if not (user.get("user_id") or user.get("device_id") or user.get("groups")):
+        return answers
     if headers.get("x-amp-exp-track", "track") == "track":
         backend.tracker.assign(served, user, answers, units)
     if headers.get("x-amp-exp-exposure-track") == "track":
         backend.tracker.expose(served, user, answers)
     return answers
+
+
+def read_ids(user: User) -> None:
+    """Make its ids, and the names of its groups, texts, as everything downstream knows them.
+
+    Raises ClientException (400) for others than texts and whole numbers.
+    """
+    for name in ("user_id", "device_id"):
+        user[name] = id_of(user.get(name))
+        if not isinstance(user[name], str | None):
+            raise ClientException(f"{name} is neither a text nor a whole number of up to 64 bits; write it in quotes")
+    groups = user.get("groups")
+    if isinstance(groups, dict):
+        user["groups"] = {
+            of: [*map(id_of, names)] if isinstance(names, list) else id_of(names) for of, names in groups.items()
+        }
 
 
 def _variants(request: AnyRequest, backend: Backend, served: ServedFlags, user: User) -> Response[bytes]:

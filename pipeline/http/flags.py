@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from hashlib import blake2b
 from time import monotonic
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -22,7 +22,6 @@ from schemas.catalog import Breakdown, Flag
 from schemas.flag_config import FlagConfig, SegmentConfig, VariantConfig
 
 ON = "on"  # the one variant of a flag that is true or false
-KindOfValue = Literal["payload", "toggle", "key"]  # by what OpenFeature's clients are told of a variant
 SKEW_SECONDS = 0.1  # between the broker's clock and ours, within a second
 
 Made = TypeVar("Made")
@@ -52,7 +51,13 @@ class ServedFlags:
         self.breakdowns: dict[str, tuple[Breakdown, ...]] = {
             key: flag.runs[-1].definition.breakdowns for key, flag in served.items() if flag.status == "running"
         }
-        self.values = {key: _kind_of_value(flag.definition) for key, flag in served.items()}
+        self.values = {key: _values(flag.definition) for key, flag in served.items()}
+        units = {key: flag.definition.unit for key, flag in catalog.flags.items()}
+        units |= {key: group.definition.unit for key, group in catalog.groups.items()}
+        parents = {config.key: config.dependencies or () for config in wanted}
+        self.units = {  # of the flag and of all that it depends on: who lacks one of them may miss an answer
+            key: sorted({units[each] for each in needed_for([key], parents)}) for key in self.keys
+        }
         self.changed = catalog.append_time  # ms UTC
         self._parents = len(wanted) - len(self.keys)  # that are evaluated, but not served
         self._made: defaultdict[Callable[..., object], dict[int, Any]] = defaultdict(dict)
@@ -138,14 +143,36 @@ def digest(text: bytes) -> str:
 
 
 def _member(_: ServedFlags, key: str, answer: Answer) -> bytes:
-    parts = {"key": answer.key, "value": answer.value, "payload": answer.payload, "metadata": answer.metadata}
+    metadata = answer.metadata | ({"reason": answer.reason} if answer.reason == "no unit" else {})
+    parts = {"key": answer.key, "value": answer.value, "payload": answer.payload, "metadata": metadata}
     return msgspec.json.encode({key: {name: part for name, part in parts.items() if part is not None}})[1:-1]
 
 
-def _kind_of_value(flag: Flag) -> KindOfValue:
-    if any(variant.payload is not None for variant in flag.variants):
-        return "payload"
-    return "toggle" if [variant.key for variant in flag.variants] == [ON] else "key"
+def _values(flag: Flag) -> dict[str, Any]:
+    """What OpenFeature's clients are told of each variant: always a value, and of one type where all payloads are.
+
+    A variant without payload, `off` among them, has that type's empty value; of texts, or of several types, its key.
+    """
+    payloads = {variant.key: variant.payload for variant in flag.variants} | {OFF: None}
+    blanks = [_blank(each) for each in payloads.values() if each is not None]
+    if not blanks and [*payloads] == [ON, OFF]:
+        return {ON: True, OFF: False}
+    blank = blanks[0] if blanks and all(type(each) is type(blanks[0]) for each in blanks) else None
+    without = {key: key if blank is None else blank for key in payloads}
+    return {key: without[key] if payload is None else payload for key, payload in payloads.items()}
+
+
+def _blank(payload: object) -> object:
+    match payload:
+        case bool():
+            return False
+        case int() | float():
+            return 0
+        case dict():
+            return {}
+        case list():
+            return []
+    return None
 
 
 def _marked(config: FlagConfig, is_served: bool) -> FlagConfig:

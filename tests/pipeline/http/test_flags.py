@@ -57,3 +57,26 @@ def test_what_answers_rest_on_is_another_version_of_flags_that_look_the_same(edi
 
 def test_other_documents_are_none():
     assert served(("metric", "purchase", 2, replace(METRIC, description="a word"))).version == served().version
+
+
+@pytest.mark.parametrize(
+    ("payloads", "values"),
+    [
+        ({"on": None}, {"on": True, "off": False}),
+        ({"control": None, "treatment": None}, {"control": "control", "treatment": "treatment", "off": "off"}),
+        ({"control": None, "b": {"a": 1}}, {"control": {}, "b": {"a": 1}, "off": {}}),
+        ({"on": [1]}, {"on": [1], "off": []}),
+        ({"a": 1, "b": 2.5, "c": None}, {"a": 1, "b": 2.5, "c": 0, "off": 0}),
+        ({"a": True, "b": None}, {"a": True, "b": False, "off": False}),
+        ({"a": "Buy now", "b": None}, {"a": "Buy now", "b": "b", "off": "off"}),
+        ({"a": "Buy now", "b": 1, "c": None}, {"a": "Buy now", "b": 1, "c": "c", "off": "off"}),
+    ],
+)
+def test_f06_every_variant_has_a_value_of_the_flags_type(payloads: dict[str, object], values: dict[str, object]):
+    variants = tuple(Variant(key=key, payload=payload) for key, payload in payloads.items())
+    draft = apply_definition(None, Flag(key="flag", owner="shop", variants=variants), 1)
+
+    told = served(("flag", "flag", 1, draft)).values["flag"]
+
+    assert told == values
+    assert [type(each) for each in told.values()] == [type(each) for each in values.values()]

@@ -41,7 +41,7 @@ def test_one_flag_says_variant_value_reason_and_what_an_exposure_needs(client: h
     assert told["reason"] == "SPLIT"
     assert told["metadata"]["experimentKey"] == "exp-1"
     assert told["metadata"]["flagVersion"] == 2
-    assert told.get("value") == {"control": None, "treatment": {"label": "Buy now"}}[told["variant"]]
+    assert told["value"] == {"control": {}, "treatment": {"label": "Buy now"}}[told["variant"]]
 
 
 def test_a_flag_that_is_only_on_or_off_is_true_or_false_and_others_are_their_variant(client: httpx.Client):
@@ -56,8 +56,8 @@ def test_a_flag_that_is_only_on_or_off_is_true_or_false_and_others_are_their_var
     [
         (b"{", "PARSE_ERROR"),
         (b'{"context": []}', "PARSE_ERROR"),
-        (b"{}", "TARGETING_KEY_MISSING"),
-        (b'{"context": {"targetingKey": 7}}', "INVALID_CONTEXT"),
+        (b'{"context": {"targetingKey": ["ann"]}}', "INVALID_CONTEXT"),
+        (b'{"context": {"targetingKey": "ann", "device_id": 1.5}}', "INVALID_CONTEXT"),
     ],
 )
 def test_contexts_that_cannot_be_evaluated_have_a_code(client: httpx.Client, body: bytes, code: str):
@@ -67,6 +67,34 @@ def test_contexts_that_cannot_be_evaluated_have_a_code(client: httpx.Client, bod
         assert answer.json()["errorCode"] == code
     unknown = client.post(ONE.format("buton"), json=context())
     assert (unknown.status_code, unknown.json()["errorCode"]) == (404, "FLAG_NOT_FOUND")
+
+
+@pytest.mark.parametrize("body", [{}, {"context": {}}, {"context": {"device_id": "phone"}}])
+def test_f05_who_has_no_targeting_key_is_answered_wherever_nobody_is_split(client: httpx.Client, body: dict[str, Any]):
+    known = client.post(ALL, json=context("bob"))
+    everything = client.post(ALL, json=body, headers={"If-None-Match": known.headers["etag"]})
+    told = {flag["key"]: flag for flag in everything.json()["flags"]}
+    split, whole = (client.post(ONE.format(key), json=body) for key in ("button", "beta"))
+
+    assert {key: flag.get("errorCode") for key, flag in told.items()} == {
+        "button": "TARGETING_KEY_MISSING",
+        "sticky": "TARGETING_KEY_MISSING",
+        "for-backend": "TARGETING_KEY_MISSING",  # it depends on slots, which are split by user
+        "beta": None,
+    }
+    assert (split.status_code, split.json()) == (400, told["button"])
+    assert (whole.status_code, whole.json()) == (200, told["beta"])
+    assert "split by user_id" in told["button"]["errorDetails"]
+    assert told["beta"]["value"] is False
+
+
+def test_f05_numbers_are_ids_like_any_other(client: httpx.Client):
+    def told(said: dict[str, Any]) -> dict[str, Any]:
+        return {flag["key"]: flag["variant"] for flag in client.post(ALL, json=said).json()["flags"]}
+
+    texts = told(context("19"))
+    assert told({"context": {"targetingKey": 19}}) == texts
+    assert told(context("other", user_id=19)) == texts
 
 
 @pytest.mark.parametrize("user_id", [None, ""])
