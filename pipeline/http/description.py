@@ -11,6 +11,7 @@ from pipeline.http.evaluation import Asked
 from pipeline.http.uploads import MOST_EVENTS, Options
 from schemas.asyncapi import asyncapi
 from schemas.event import Event
+from schemas.flag_config import FlagConfig
 
 _REFUSED = {"$ref": "#/components/schemas/Refused"}
 _PLACE = "#/components/schemas/{name}"
@@ -56,19 +57,36 @@ def openapi_of(app: Litestar) -> dict[str, Any]:
             "required": ["error"],
         }
     }
+    _merge_numbers(document)
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
             if method == "post" and (body := _BODIES.get(path)):
                 operation["requestBody"] = {"required": True, "content": body}
-            if path in _INTAKE:  # whose bodies hold the key
-                refused = {"$ref": "#/components/schemas/Refusal"}
-            else:
-                operation["security"] = [{"key": []}, {"header": []}]
-                refused = _REFUSED
+            operation["operationId"] = operation["operationId"].lstrip("0123456789")  # in code a name can't begin so
+            operation["security"] = [{"key": []}, {"header": []}]
+            refused = _REFUSED
+            if path in _INTAKE:
+                operation["security"].append({})  # the body may hold the key
+                refused = {"$ref": _PLACE.format(name="Refusal")}
+            if answer := _ANSWERS.get(path):
+                operation["responses"]["200"]["content"] = answer
             for status, meaning in _REFUSALS.items():
                 content = {"application/json": {"schema": refused}}
                 operation["responses"][status] = {"description": meaning, "content": content}
+            for status, response in _OTHERS.get(path, {}).items():
+                operation["responses"][status] = response
     return document
+
+
+def _merge_numbers(value: Any) -> None:
+    """A number that may be whole fits one of two schemas, and not both: as a number it fits one."""
+    if isinstance(value, dict):
+        kinds = [each.get("type") for each in value.get("oneOf", ())]
+        if {"integer", "number"}.issubset(kinds):
+            others = [each for each in value.pop("oneOf") if each.get("type") not in ("integer", "number")]
+            value |= {"oneOf": [{"type": "number"}, *others]} if others else {"type": "number"}
+    for part in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        _merge_numbers(part)
 
 
 _REFUSALS = {
@@ -81,9 +99,77 @@ _REFUSALS = {
     "429": "The key is in a hurry",
     "503": "Kafka does not answer; send it again",
 }
+
+
+class Given(msgspec.Struct):
+    """The variant that a flag yields. `metadata.default`: it is none; with `metadata.reason` the unit is missing."""
+
+    key: str
+    metadata: dict[str, Any]
+    value: str | None = None
+    payload: Any = None
+
+
+class PlainGiven(msgspec.Struct):
+    """The variant that a flag yields."""
+
+    key: str
+    payload: Any = None
+    expKey: str | None = None  # noqa: N815  # as it is written
+
+
+class CohortIds(msgspec.Struct):
+    """Who belongs to a cohort."""
+
+    cohortId: str  # noqa: N815
+    groupType: str  # noqa: N815
+    lastModified: int  # noqa: N815
+    size: int
+    memberIds: list[str]  # noqa: N815
+
+
+class Evaluated(msgspec.Struct):
+    """What OpenFeature's clients are told of a flag: value and variant, or an `errorCode`."""
+
+    key: str
+    value: Any = None
+    reason: str | None = None
+    variant: str | None = None
+    metadata: dict[str, Any] = {}
+    errorCode: str | None = None  # noqa: N815
+    errorDetails: str | None = None  # noqa: N815
+
+
+class EventStream(msgspec.Struct):
+    """Where word of changes comes from."""
+
+    type: str
+    endpoint: dict[str, str]
+
+
+class AllEvaluated(msgspec.Struct):
+    """What they are told of every flag."""
+
+    flags: list[Evaluated]
+    eventStreams: list[EventStream]  # noqa: N815
+
+
+class Unevaluated(msgspec.Struct):
+    """Why nothing was evaluated."""
+
+    errorCode: str  # noqa: N815
+    errorDetails: str  # noqa: N815
+    key: str | None = None
+
+
+_RANGE = {"type": "array", "items": {"type": "integer"}, "minItems": 2, "maxItems": 2}
 _, _SCHEMAS = msgspec.json.schema_components(
-    [Event, Options, Asked], ref_template=_PLACE, schema_hook=lambda _: {"description": "any JSON value"}
+    [Event, Options, Asked, Given, PlainGiven, FlagConfig, CohortIds, Evaluated, AllEvaluated, Unevaluated],
+    ref_template=_PLACE,
+    schema_hook=lambda _: {"description": "any JSON value"},
 )
+for _name in ("Distribution", "BucketAllocation"):  # generators know no arrays by position
+    _SCHEMAS[_name]["properties"]["range"] = _RANGE
 _EVENTS = {"type": "array", "maxItems": MOST_EVENTS, "items": {"$ref": _PLACE.format(name="Event")}}
 _UPLOAD = {
     "application/json": {
@@ -116,7 +202,38 @@ _INTAKE: dict[str, dict[str, Any]] = {
     "/identify": _IDENTIFICATION,
     "/groupidentify": _IDENTIFICATION,
 }
-_TEXT = {"type": ["string", "null"]}
+
+
+def _json(schema: dict[str, Any]) -> dict[str, Any]:
+    return {"application/json": {"schema": schema}}
+
+
+def _reference(name: str) -> dict[str, Any]:
+    return {"$ref": _PLACE.format(name=name)}
+
+
+def _by_flag(name: str) -> dict[str, Any]:
+    return _json({"type": "object", "additionalProperties": _reference(name)})
+
+
+_FLAGS = _json({"type": "array", "items": _reference("FlagConfig")})
+_ANSWERS: dict[str, dict[str, Any]] = {  # of routes that write their bytes themselves
+    "/sdk/v2/vardata": _by_flag("Given"),
+    "/v1/vardata": _by_flag("PlainGiven"),
+    "/sdk/v2/flags": _FLAGS,
+    "/v1/flags": _FLAGS,
+    "/sdk/v1/cohort/{key}": _json(_reference("CohortIds")),
+    "/ofrep/v1/evaluate/flags": _json(_reference("AllEvaluated")),
+    "/ofrep/v1/evaluate/flags/{key}": _json(_reference("Evaluated")),
+    "/api/1/results/stream": {"text/event-stream": {"schema": {"type": "string"}}},
+}
+_UNEVALUATED = {"description": "It cannot be evaluated", "content": _json(_reference("Unevaluated"))}
+_OTHERS: dict[str, dict[str, Any]] = {
+    "/sdk/v1/cohort/{key}": {"204": {"description": "No others than at `lastModified`"}},
+    "/ofrep/v1/evaluate/flags": {"304": {"description": "What the client has"}, "400": _UNEVALUATED},
+    "/ofrep/v1/evaluate/flags/{key}": {"400": _UNEVALUATED, "404": _UNEVALUATED},
+}
+_TEXT = {"type": ["string", "null"]}  # a whole number is read as one
 _IDS = {"user_id": _TEXT, "device_id": _TEXT}
 _CONTEXT = {"type": "object", "properties": {"targetingKey": _TEXT} | _IDS}
 _EVALUATION = {"application/json": {"schema": {"type": "object", "properties": {"context": _CONTEXT}}}}

@@ -2,12 +2,14 @@
 
 import warnings
 from collections import Counter
+from collections.abc import Iterator
 from itertools import count
 from typing import Any
 
 import httpx
 import requests
 from hypothesis import HealthCheck, Phase, given, seed, settings
+from jsonschema import Draft202012Validator
 from kafka import KafkaConsumer, TopicPartition
 from openapi_spec_validator import validate
 
@@ -87,6 +89,58 @@ def test_the_document_is_valid_and_the_server_survives_what_fits_it(open_server:
         assert httpx.post(f"{open_server.address}/api/1/flags", content=hostile, headers=json).status_code == 400
     assert httpx.get(f"{open_server.address}/readyz").text == "ok"
     assert {200, 400, 404, 409} <= statuses.keys()
+
+
+def test_f21_generators_of_clients_can_make_use_of_the_document(open_server: Server):
+    document = httpx.get(f"{open_server.address}/openapi.json").json()
+    operations = [each for methods in document["paths"].values() for each in methods.values()]
+
+    names = [each["operationId"] for each in operations]
+    assert all(name.isidentifier() for name in names)
+    assert len({name.lower() for name in names}) == len(names)
+    assert all(each["security"] for each in operations)
+    for name, each in zip(names, operations, strict=True):
+        content = each["responses"]["200"]["content"]
+        assert content.keys() <= {"application/json", "text/csv", "text/event-stream"}, name
+        if "application/json" in content:
+            assert content["application/json"]["schema"].get("type") != "string", name
+
+    for place, schema in places(document):
+        kinds = schema.get("type")  # of which Go's generator knows one
+        assert not (isinstance(kinds, list) and len({*kinds} - {"null"}) > 1), place
+        assert "prefixItems" not in schema, place
+
+
+def places(value: Any, place: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every object within the document, and where it stands."""
+    if isinstance(value, dict):
+        yield place, value
+    parts = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for name, part in parts:
+        yield from places(part, f"{place}/{name}")
+
+
+def test_what_the_server_answers_fits_the_document(open_server: Server):
+    """The routes that write their bytes themselves."""
+    document = httpx.get(f"{open_server.address}/openapi.json").json()
+    ann = {"user_id": "ann"}
+    asked: list[tuple[str, str, str, dict[str, Any]]] = [
+        ("post", "/sdk/v2/vardata", "/sdk/v2/vardata", {"json": ann}),
+        ("post", "/v1/vardata", "/v1/vardata", {"json": ann}),
+        ("get", "/sdk/v2/flags", "/sdk/v2/flags", {}),
+        ("get", "/sdk/v1/cohort/{key}", "/sdk/v1/cohort/testers", {"auth": ("any", "key")}),
+        ("post", "/ofrep/v1/evaluate/flags", "/ofrep/v1/evaluate/flags", {"json": {"context": ann}}),
+        ("post", "/ofrep/v1/evaluate/flags", "/ofrep/v1/evaluate/flags", {"json": {}}),
+        ("post", "/ofrep/v1/evaluate/flags/{key}", "/ofrep/v1/evaluate/flags/beta", {"json": {"context": ann}}),
+        ("post", "/ofrep/v1/evaluate/flags/{key}", "/ofrep/v1/evaluate/flags/button", {"json": {}}),
+        ("post", "/ofrep/v1/evaluate/flags/{key}", "/ofrep/v1/evaluate/flags/none", {"json": {"context": ann}}),
+    ]
+
+    for method, path, address, arguments in asked:
+        answer = httpx.request(method, f"{open_server.address}{address}", **arguments)
+        response = document["paths"][path][method]["responses"][str(answer.status_code)]
+        schema = response["content"]["application/json"]["schema"]
+        Draft202012Validator(schema | {"components": document["components"]}).validate(answer.json())
 
 
 def test_nothing_is_read_or_written_without_a_key(shop: Settings):
