@@ -59,6 +59,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     archive_keep: int | None = None
     checkpoint_interval: int = 10_000
     http_port: int = 8080
+    http_certfile: Path | None = None
+    http_keyfile: Path | None = None
     health_port: int | None = None
     security_protocol: str = "PLAINTEXT"
     sasl_mechanism: str | None = None
@@ -82,8 +84,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
                 "an event that lies so far in the future; give a tolerance of at most the horizon: set "
                 f"PEEKPROOF_TOLERANCE={self.horizon}ms"
             )
-        if self.ssl_keyfile is not None and self.ssl_certfile is None:
-            raise PeekproofError("ssl_keyfile is the key of a certificate: set ssl_certfile too, or leave it out")
+        for of in ("ssl", "http"):
+            key, certificate = f"{of}_keyfile", f"{of}_certfile"
+            if getattr(self, key) is not None and getattr(self, certificate) is None:
+                raise PeekproofError(f"{key} is the key of a certificate: set {certificate} too, or leave it out")
 
     def _check_security(self) -> None:
         """Every setting that is given is used, and every one that is used is given."""
@@ -316,6 +320,8 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
     "archive_keep": parse_duration,
     "checkpoint_interval": parse_duration,
     "http_port": _port,
+    "http_certfile": Path,
+    "http_keyfile": Path,
     "health_port": _port,
     "security_protocol": _one_of(*PROTOCOLS),
     "sasl_mechanism": _one_of(*MECHANISMS),

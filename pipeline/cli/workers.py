@@ -46,7 +46,7 @@ def up(workers: int) -> None:
             signal.signal(number, lambda *_: stop.set())
         for name, process in supervisor.processes():
             click.echo(f"{name}: pid {process}")
-        click.echo(f"console: {address(HOME, settings.http_port)}")
+        click.echo(f"console: {address(HOME, settings.http_port, settings.http_certfile is not None)}")
         click.echo(f"logs: {settings.data / 'logs'}; Ctrl-C stops")
         stop.wait()
 

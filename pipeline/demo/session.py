@@ -164,7 +164,7 @@ class _Session:
             self._check()
             if condition():
                 return True
-            console = address(HOME, self._settings.http_port)
+            console = address(HOME, self._settings.http_port, self._settings.http_certfile is not None)
             shown = elapsed if sending else 0
             self._show(self._watch, Moment(phase=phase, elapsed=shown, seconds=self._seconds, console=console))
             if elapsed > bound or self._stopping.is_set():

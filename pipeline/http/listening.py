@@ -2,6 +2,7 @@
 
 import os
 import socket
+import ssl
 
 import msgspec
 
@@ -40,6 +41,23 @@ def with_free_port(settings: Settings) -> Settings:
         return msgspec.structs.replace(settings, http_port=listening.getsockname()[1])
 
 
-def address(host: str, port: int) -> str:
+def tls(settings: Settings) -> ssl.SSLContext | None:
+    """By what the server proves who it is; None: it doesn't. Raises PeekproofError for files that are of no use."""
+    if settings.http_certfile is None:
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.set_alpn_protocols(["http/1.1"])
+    try:
+        context.load_cert_chain(settings.http_certfile, settings.http_keyfile, password="")  # ask nobody
+    except (OSError, ValueError) as error:
+        files = " with ".join(str(file) for file in (settings.http_certfile, settings.http_keyfile) if file)
+        raise PeekproofError(
+            f"'{files}' is of no use for TLS ({error}); set PEEKPROOF_HTTP_CERTFILE to a certificate and "
+            "PEEKPROOF_HTTP_KEYFILE to its key, both PEM, the key without a password"
+        ) from None
+    return context
+
+
+def address(host: str, port: int, is_secure: bool = False) -> str:
     """As a browser wants it."""
-    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    return f"http{'s' if is_secure else ''}://{f'[{host}]' if ':' in host else host}:{port}"

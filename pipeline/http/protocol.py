@@ -224,7 +224,8 @@ class Protocol(HttpToolsProtocol):
         elif not self._is_heard:
             self._is_heard = True
             self.flow.resume_reading()
-            self.transport.write_eof()
+            if self.transport.can_write_eof():  # TLS can't
+                self.transport.write_eof()
             self._await(self._patience.hearing)
 
     def _refused(self, why: str) -> httptools.HttpParserError:

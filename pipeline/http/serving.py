@@ -4,9 +4,11 @@ import asyncio
 import gc
 import signal
 import socket
+import ssl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from typing import Any
 
 import uvicorn
 import uvloop
@@ -17,14 +19,24 @@ from pipeline.http.access import LOOPBACK, Access
 from pipeline.http.app import create_app
 from pipeline.http.backend import Backend
 from pipeline.http.keys import Keys
-from pipeline.http.listening import address, listen
-from pipeline.http.protocol import Protocol
+from pipeline.http.listening import address, listen, tls
+from pipeline.http.protocol import PATIENT, Protocol
 from pipeline.kernel_cache import spare_linalg
 from pipeline.settings import Settings
 
 WATCH_SECONDS = 1.0
 IDLE_SECONDS = 90  # of a connection: SDKs that ask twice a minute keep theirs, and take its end for a failure
 GRACE_SECONDS = 10  # for answers that are under way; streams end at once
+
+
+class _Loop(uvloop.Loop):
+    """Bounds how long a client may take to agree on TLS, for until then nothing else counts it."""
+
+    async def create_server(self, *arguments: Any, **named: Any) -> asyncio.Server:
+        """As any loop."""
+        if named.get("ssl") is not None:
+            named["ssl_handshake_timeout"] = PATIENT.head
+        return await super().create_server(*arguments, **named)  # type: ignore[return-value]  # uvloop's is as good
 
 
 class _Server(uvicorn.Server):
@@ -52,13 +64,19 @@ def serve(settings: Settings, host: str, port: int, is_open: bool, ready: Callab
             f"nobody who reaches '{host}' could do anything: there are no keys yet; create one with "
             "`peekproof key create admin`, or listen on 127.0.0.1"
         )
-    access = Access(keys, is_open)
+    access, certificate = Access(keys, is_open), tls(settings)
     listening = listen(host, port)
-    with listening, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve(Backend(settings, access), host, listening, ready))
+    with listening, asyncio.Runner(loop_factory=_Loop) as runner:
+        runner.run(_serve(Backend(settings, access), host, listening, certificate, ready))
 
 
-async def _serve(backend: Backend, host: str, listening: socket.socket, ready: Callable[[str], None]) -> None:
+async def _serve(
+    backend: Backend,
+    host: str,
+    listening: socket.socket,
+    certificate: ssl.SSLContext | None,
+    ready: Callable[[str], None],
+) -> None:
     async with backend:
         server = _Server(
             uvicorn.Config(
@@ -71,6 +89,7 @@ async def _serve(backend: Backend, host: str, listening: socket.socket, ready: C
                 server_header=False,
                 timeout_keep_alive=IDLE_SECONDS,
                 timeout_graceful_shutdown=GRACE_SECONDS,
+                ssl_context_factory=None if certificate is None else lambda *_: certificate,
             )
         )
 
@@ -84,7 +103,7 @@ async def _serve(backend: Backend, host: str, listening: socket.socket, ready: C
         telling = asyncio.create_task(tell_when_away(backend.settings))
         gc.collect()
         gc.freeze()  # what is here now stays: nobody shall wait, a tenth of a second, while it is searched for garbage
-        ready(address(host, listening.getsockname()[1]))
+        ready(address(host, listening.getsockname()[1], is_secure=certificate is not None))
         await server.serve(sockets=[listening])
         if watching.done():
             await watching

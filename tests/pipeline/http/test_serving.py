@@ -6,13 +6,16 @@ import json
 import logging
 import signal
 import socket
-from collections.abc import Iterable
+import ssl
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
 import httpx
+import msgspec
 import pytest
+import trustme
 
 from pipeline.errors import PeekproofError
 from pipeline.http.access import Access
@@ -43,6 +46,48 @@ def test_it_answers_that_it_is_there_and_ready_and_counts_that_by_route(open_ser
     told = httpx.get(f"{open_server.address}/metrics").text
     assert 'peekproof_http_requests_total{method="GET",route="/readyz",status="200"} 1.0' in told
     assert "process_cpu_seconds_total" in told
+
+
+@pytest.fixture(scope="module")
+def certified(shop: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, ssl.SSLContext]]:
+    """A server that speaks TLS, and what trusts it."""
+    authority, place = trustme.CA(), tmp_path_factory.mktemp("tls")
+    certificate, trusting = authority.issue_cert("127.0.0.1"), ssl.create_default_context()
+    authority.configure_trust(trusting)
+    for number, blob in enumerate(certificate.cert_chain_pems):
+        blob.write_to_path(str(place / "server.pem"), append=number > 0)
+    certificate.private_key_pem.write_to_path(str(place / "server.key"))
+    files = {"http_certfile": place / "server.pem", "http_keyfile": place / "server.key"}
+    with serving(msgspec.structs.replace(shop, **files)) as server:
+        yield server, trusting
+
+
+def test_f22_the_server_speaks_tls_by_itself(certified: tuple[Server, ssl.SSLContext]):
+    server, trusting = certified
+    assert server.address.startswith("https://127.0.0.1:")
+    address = httpx.URL(server.address)
+
+    with httpx.Client(base_url=address, verify=trusting, timeout=30) as client:
+        assert client.get("/readyz").text == "ok"
+        body = b" " * 3_000_000  # which is refused while it still comes
+        assert client.post("/2/httpapi", content=body).status_code == 413
+        with client.stream("GET", "/sdk/stream/v1/flags") as told:
+            assert next(told.iter_lines()).startswith("data: [")
+
+    with pytest.raises(httpx.ConnectError, match="CERTIFICATE_VERIFY_FAILED"):
+        httpx.get(f"{server.address}/readyz")
+    with socket.create_connection((address.host, address.port), timeout=10) as plain:
+        plain.sendall(b"GET /readyz HTTP/1.1\r\n\r\n")
+        assert plain.recv(1_000) == b""
+
+
+@pytest.mark.parametrize("text", ["", "-----BEGIN CERTIFICATE-----\n"])
+def test_f22_a_certificate_of_no_use_is_told(shop: Settings, tmp_path: Path, text: str):
+    file = tmp_path / "server.pem"
+    file.write_text(text)
+
+    with pytest.raises(PeekproofError, match=r"server.pem' is of no use for TLS .* set PEEKPROOF_HTTP_CERTFILE"):
+        serve(msgspec.structs.replace(shop, http_certfile=file), "127.0.0.1", 0, True, print)
 
 
 def test_every_answer_forbids_inline_code_and_frames(open_server: Server):
