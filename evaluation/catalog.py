@@ -15,6 +15,7 @@ from typing import Any, Generic, Literal, TypeVar
 
 import msgspec
 
+from evaluation.answerable import answer_violations
 from evaluation.logs import LogsInForce, logs_after
 from evaluation.metric_rules import metric_violations
 from evaluation.references import (
@@ -318,8 +319,16 @@ class Catalog:
                 return replace(unchanged, logs=logs_after(self.logs, logs, append_time))
 
 
+def edit_violations(definition: Definition, catalog: Catalog) -> list[Violation]:
+    """What is wrong with an edit of a document: what its readers would refuse, and what engines cannot answer."""
+    return [*violations_of(definition, catalog), *answer_violations(definition)]
+
+
 def violations_of(definition: Definition, catalog: Catalog) -> list[Violation]:
-    """What is wrong with another version of a document, or with its first one."""
+    """Why readers would ignore another version of a document, or its first one.
+
+    What stood is not judged anew: a rule that came later is for edits (see answerable.py).
+    """
     match definition:
         case Flag():
             metrics = {key: metric.definition for key, metric in catalog.metrics.items()}

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from evaluation.answerable import fault_of
 from evaluation.catalog import Catalog, FlagInForce, History, Version, decode_spec, winner_of
 from evaluation.consequences import differing
 from evaluation.lifecycle import steps_between
@@ -26,6 +27,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     tags: tuple[str, ...]
     status: str  # draft, running, complete, rolled out, rolled back, archived
     overdue: str | None  # the planned date that has passed without the command that it asks for
+    problem: str | None  # why no engine can evaluate it, so that everybody gets `off`
     version: int
     changed: int
     run: str | None
@@ -78,6 +80,7 @@ def summary(flag: FlagInForce, now: int) -> Summary:
         tags=definition.tags,
         status=flag.removed or flag.status,
         overdue=overdue(flag, now),
+        problem=problem_of(flag),
         version=flag.version,
         changed=flag.append_time,
         run=run.key if run else None,
@@ -128,6 +131,11 @@ def overdue(flag: FlagInForce, now: int) -> str | None:
     if date is None or flag.removed or parse_date(date).timestamp() * 1_000 > now:
         return None
     return f"{name} date {date} has passed"
+
+
+def problem_of(flag: FlagInForce) -> str | None:
+    """Why no engine can evaluate the flag, so that everybody gets `off`; None: they can, or everybody does anyway."""
+    return fault_of(flag.allocation) if flag.allocation else None
 
 
 def told(history: History, key: str) -> list[Told]:

@@ -1,6 +1,7 @@
 """Catalog: the topic's reader, which every stage has, and its writer, which commands use."""
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -11,6 +12,7 @@ import msgspec
 from aiokafka import AIOKafkaProducer, ConsumerRecord
 
 from evaluation.catalog import History
+from evaluation.overview import problem_of
 from pipeline import topics
 from pipeline.connection import UnreachableError, answering, attended
 from pipeline.errors import PeekproofError
@@ -26,6 +28,8 @@ LARGEST = MAX_MESSAGE_BYTES - 100_000  # of a document; the rest is for what sur
 PARTITION = 0  # one, so that versions have an order
 END_SECONDS = 5.0  # to disconnect
 
+_log = logging.getLogger(__name__)
+
 
 class EditConflictError(PeekproofError):
     """Another edit of the same version was published first; this one changed nothing."""
@@ -34,7 +38,7 @@ class EditConflictError(PeekproofError):
 class CatalogReader:
     """Reads the topic from its start, without a group, and keeps its history for as long as it runs.
 
-    An error of reading ends it, and `caught_up` raises that error.
+    An error of reading ends it, and `caught_up` raises that error. A flag in force that no engine can evaluate is told.
     """
 
     def __init__(
@@ -44,6 +48,7 @@ class CatalogReader:
         self._aside = aside or SetAside()
         self._changed = changed  # is called after each record
         self._follower = Follower(settings, CATALOG, self._read, self._aside)
+        self._tells = False  # once it has read what the topic held: what was mended since is not told
 
     @property
     def failure(self) -> BaseException | None:
@@ -53,6 +58,9 @@ class CatalogReader:
     async def start(self) -> None:
         """Begin to read, and return once everything that the topic held has been read."""
         await self._follower.start()
+        self._tells = True
+        for key in self.history.newest.flags:
+            self._tell(key)
 
     async def caught_up(self, since: float = inf) -> None:
         """Return when everything appended before this call has been read, or before `since` (`monotonic`, seconds)."""
@@ -77,7 +85,13 @@ class CatalogReader:
         history.append(record.offset, record.timestamp, record.value)
         for rejected in history.rejected[ignored:]:
             self._aside.add(CATALOG, record.partition, rejected.offset, rejected.reason)
+        if self._tells and len(history.rejected) == ignored and history.versions[-1].document.kind == "flag":
+            self._tell(history.versions[-1].document.key)
         self._changed()
+
+    def _tell(self, key: str) -> None:
+        if problem := problem_of(self.history.newest.flags[key]):
+            _log.warning("flag '%s' gives 'off' to everybody, for no engine can evaluate it: %s", key, problem)
 
 
 class CatalogWriter:

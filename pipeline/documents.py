@@ -15,6 +15,7 @@ import msgspec
 import yaml
 
 from evaluation import rules
+from evaluation.answerable import answer_violations
 from evaluation.metric_rules import metric_violations
 from evaluation.references import Known, cohort_violations, group_violations, reference_violations
 from evaluation.rules import Violation, did_you_mean, flag_violations, path_text
@@ -129,9 +130,11 @@ def _read(directory: Path) -> tuple[Documents, list[Fault]]:
         parts = [key for key in (metric.definition.numerator, metric.definition.denominator) if key]
         assumed = dict.fromkeys(parts if unreadable_metrics else [])
         faults += metric.file.faults(metric_violations(metric.definition, assumed | known))
+        faults += metric.file.faults(answer_violations(metric.definition))
     for flag in flags.values():
         goals = [goal.metric for goal in flag.definition.metrics] if unreadable_metrics else []
         faults += flag.file.faults(flag_violations(flag.definition, dict.fromkeys(goals) | known))
+        faults += flag.file.faults(answer_violations(flag.definition))
     return documents, faults
 
 

@@ -13,7 +13,8 @@ from typing import Literal
 import msgspec
 
 from evaluation import consequences, lifecycle
-from evaluation.catalog import Catalog, History, violations_of
+from evaluation.answerable import answer_violations
+from evaluation.catalog import Catalog, History, edit_violations
 from evaluation.consequences import Consequence, differing
 from evaluation.lifecycle import LifecycleError, steps_between
 from evaluation.references import cohort_violations, dependents, prerequisite_order, regrouping_violations
@@ -105,7 +106,7 @@ async def edit(
     for definition in definitions:
         catalog = trial.newest
         taken = _refused(definition, {**catalog.known.flags, **flags}, catalog)
-        if violations := [*violations_of(definition, catalog), *taken]:
+        if violations := [*edit_violations(definition, catalog), *taken]:
             raise RefusedError("\n".join(dict.fromkeys(map(str, violations))))
         try:
             change = _change(definition, trial)
@@ -163,6 +164,8 @@ async def take(
         "restore": lambda: lifecycle.restore(before),
         "delete": lambda: lifecycle.delete(before, needed_by),
     }
+    if step in {"start", "restart"} and (faults := [*map(str, answer_violations(before.definition))]):
+        raise RefusedError("\n".join([f"'{key}' cannot be evaluated; mend and apply it first", *faults]))
     try:
         after = steps[step]()
     except LifecycleError as error:

@@ -44,6 +44,7 @@ import operator
 import re
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from functools import lru_cache
 from math import copysign, isnan
 from typing import Any
 
@@ -58,6 +59,7 @@ Matcher = Callable[[Viewed], bool]
 Scalar = Callable[[Any], bool]
 NONE = "(none)"  # the value that stands for a missing property
 GLOBS = {"glob match": "regex match", "glob does not match": "regex does not match"}
+PATTERNS = ("regex match", "regex does not match", *GLOBS)
 ANY = r"[\s\S]"
 BOOLEANS = frozenset({"true", "false"})
 
@@ -97,6 +99,17 @@ def compile_condition(op: str, values: Collection[str]) -> Condition:
     only_lists = make is _is and not BOOLEANS.intersection(map(str.lower, distinct))
     listed = Names(tuple(distinct)) if only_lists else None
     return Condition(view, _matcher(make(distinct), negated, _of_missing(op, distinct)), listed, negated)
+
+
+@lru_cache(maxsize=10_000)
+def condition_fault(op: str, values: tuple[str, ...]) -> str | None:
+    """Why a condition cannot be compiled; None: it can."""
+    try:
+        if op in PATTERNS:
+            compile_condition(op, values)
+    except ConditionError as error:
+        return str(error)
+    return None
 
 
 def glob_pattern(glob: str) -> str:

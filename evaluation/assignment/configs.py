@@ -8,6 +8,7 @@ A group is a flag of its own, whose variants are its slots; its salt is its key.
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from evaluation.answerable import fault_of
 from evaluation.assignment.cohorts import Cohorts
 from evaluation.assignment.conditions import GLOBS, glob_pattern
 from evaluation.assignment.engine import Flags, Problem
@@ -59,6 +60,7 @@ def flag_config(
 ) -> FlagConfig:
     """A flag with one of its allocations, of a run or of its roll-out; with none, all but a draft's listed get `off`.
 
+    So does everybody, and is told why, where no engine can evaluate the allocation.
     Its version is the flag's; of an allocation that is no longer in force, that which began it.
     """
     definition = run.definition if run else flag.definition
@@ -76,7 +78,9 @@ def flag_config(
     segments, parents = [_named("default", OFF)], {}
     if flag.status == "draft" and not flag.removed:
         segments = [*_inclusions({each.key: each for each in definition.variants}, catalog), *segments]
-    if allocation is not None:
+    if allocation is not None and (fault := fault_of(allocation)):
+        segments = [_named("default", OFF, problem=fault)]
+    elif allocation is not None:
         parents = _parents(allocation, catalog)
         segments = _segments(definition, allocation, run.salt if run else definition.key, parents, catalog)
     variants = {
@@ -256,10 +260,10 @@ def _bucket(unit: str, salt: str, rollout: float, weights: Mapping[str, int]) ->
 
 
 def _named(
-    name: str, variant: str, *conditions: Sequence[ConditionConfig], bucket: Bucket | None = None
+    name: str, variant: str, *conditions: Sequence[ConditionConfig], bucket: Bucket | None = None, **metadata: str
 ) -> SegmentConfig:
     every = tuple(tuple(each) for each in conditions if each) or None
-    return SegmentConfig(bucket=bucket, conditions=every, variant=variant, metadata={"segmentName": name})
+    return SegmentConfig(bucket=bucket, conditions=every, variant=variant, metadata={"segmentName": name} | metadata)
 
 
 def _condition(selector: Selector, op: str, values: Sequence[str]) -> ConditionConfig:

@@ -17,7 +17,7 @@ from schemas.assignment import Assignment
 from schemas.units import Kind
 
 NO_ARM = -1
-ANSWERED = ("flagVersion", "experimentKey", "segmentName")  # of an answer's metadata
+ANSWERED = ("flagVersion", "experimentKey", "segmentName", "problem")  # of an answer's metadata
 
 
 def exposure_rows(columns: Columns, plan: ExposurePlan, stretch: Stretch) -> Rows:

@@ -1,4 +1,7 @@
-"""Paths: where what documents name stands, in an evaluation context (its selector) and in a message (its path)."""
+"""Paths: where what documents name stands, in an evaluation context (its selector) and in a message (its path).
+
+A property's name goes to the end of what is written; a dot in it is written `\\.`.
+"""
 
 from evaluation.assignment.scanning import Path
 from evaluation.assignment.values import Selector
@@ -15,10 +18,21 @@ def property_selector(name: str) -> Selector:
     parent, _, rest = name.partition(".")
     if parent == "groups":
         group_type, field, *of_group = rest.split(".", 2)
-        return ("context", "groups", group_type, "cohort_ids" if field == "cohort" else field, *of_group)
+        field = "cohort_ids" if field == "cohort" else field
+        return ("context", "groups", group_type, field, *map(unescaped, of_group))
     if parent == "cohort":
         return ("context", "user", "cohort_ids")
-    return ("context", "user", parent, rest) if rest else ("context", "user", parent)
+    return ("context", "user", parent, unescaped(rest)) if rest else ("context", "user", parent)
+
+
+def escaped(name: str) -> str:
+    """A property's name as it stands in a path."""
+    return name.replace(".", r"\.")
+
+
+def unescaped(name: str) -> str:
+    """A property's name by what stands in a path; a dot that is not escaped is one too."""
+    return name.replace(r"\.", ".")
 
 
 def unit_selector(unit: str) -> Selector:

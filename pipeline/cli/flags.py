@@ -287,7 +287,8 @@ def _is_of_experiments(context: click.Context) -> bool:
 
 def _status(of: Summary) -> str:
     status = of.status if of.rolled_out is None else f"{of.status} ({of.rolled_out})"
-    return ", ".join(filter(None, (status, of.overdue)))
+    problem = of.problem and f"but everybody gets 'off': {of.problem}"
+    return ", ".join(filter(None, (status, of.overdue, problem)))
 
 
 def _value(value: object) -> str:

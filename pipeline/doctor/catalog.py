@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from evaluation import overview
 from pipeline.doctor.finding import Finding, size
 from pipeline.doctor.sight import Sight
 from schemas.topics import CATALOG
@@ -24,6 +25,10 @@ def check(sight: Sight) -> Iterator[Finding]:
         f"{len(newest.groups)} groups, {len(newest.cohorts)} cohorts, {len(newest.deployments)} deployments"
     )
     yield Finding(AREA, "warning" if seen.size > LARGE else "ok", told)
+    for key, flag in newest.flags.items():
+        if problem := overview.problem_of(flag):
+            told = f"flag '{key}' gives 'off' to everybody, for no engine can evaluate it: {problem}"
+            yield Finding(AREA, "wrong", told, "peekproof apply")
     if rejected:
         last = rejected[-1]
         is_new = seen.times[last.offset] > max(seen.times.values()) - LATELY_MS

@@ -28,7 +28,7 @@ FIELDS = {  # of a user: what else a context holds is a property of the user
     *("device_manufacturer", "device_brand", "device_model", "carrier", "library", "ip_address"),
     *("user_properties", "groups", "group_properties"),
 }
-TOLD = ("experimentKey", "flagVersion", "flagType", "segmentName")  # of an answer's metadata
+TOLD = ("experimentKey", "flagVersion", "flagType", "segmentName", "problem")  # of an answer's metadata
 REASONS: dict[Why, str] = {  # of others the basis tells
     "sticky": "SPLIT",
     "inclusion": "TARGETING_MATCH",

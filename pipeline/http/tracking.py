@@ -13,6 +13,7 @@ from typing import NamedTuple
 import msgspec
 
 from evaluation.assignment.compiled import Answer
+from evaluation.assignment.paths import unescaped
 from pipeline.http.flags import FlagMemory, ServedFlags
 from pipeline.http.lines import HEADERS, parts
 from pipeline.http.posts import Posts
@@ -121,7 +122,8 @@ def _broken_down(user: User, breakdowns: tuple[Breakdown, ...]) -> dict[str, obj
     found: dict[str, object] = {}
     of_user, properties = user.get("user_properties"), {}
     for breakdown in breakdowns:
-        field, _, name = breakdown.property.partition(".")
+        field, _, path = breakdown.property.partition(".")
+        name = unescaped(path)
         if field == "user_properties" and isinstance(of_user, dict) and name in of_user:
             properties[name] = of_user[name]
         elif not name and user.get(field) is not None:

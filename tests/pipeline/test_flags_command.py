@@ -1,13 +1,29 @@
 """`peekproof flag` and `experiment` as a person uses them: the life of a flag from its draft to its end."""
 
+import asyncio
+import logging
 from pathlib import Path
 
 import pytest
 
-from pipeline.catalog import read_catalog
+from evaluation.lifecycle import apply_definition, start
+from pipeline.catalog import CatalogWriter, read_catalog
 from pipeline.errors import PeekproofError
 from pipeline.settings import Settings
+from schemas.catalog import Condition, Flag, Segment, Variant
 from tests.pipeline.shop import Shop
+
+PATTERN = r"(?!test).*@shop\.example"
+UNANSWERABLE = Flag(
+    key="mail",
+    owner="shop",
+    variants=(Variant(key="on", users=("ann",)),),
+    segments=(
+        Segment(
+            name="Shop", conditions=(Condition(property="user_properties.mail", op="regex match", values=(PATTERN,)),)
+        ),
+    ),
+)
 
 
 @pytest.fixture
@@ -212,3 +228,40 @@ def test_a_risky_edit_by_files_says_what_it_costs_and_wants_a_yes(shop: Shop, de
         shop.apply()
     assert read_catalog(deployment).newest.version_of("flag", "button") == 2
     assert "For the analysis they stay in the one that they met first" in shop.apply("--yes").stdout
+
+
+def test_f01_a_flag_that_cannot_be_evaluated_is_refused_on_every_way_and_told_where_it_stands(
+    shop: Shop, deployment: Settings, caplog: pytest.LogCaptureFixture
+):
+    condition = f"property: user_properties.mail\n    op: regex match\n    values: ['{PATTERN}']"
+    segment = f"segments:\n- name: s\n  conditions:\n  - {condition}\n"
+    file = shop.directory / "flags" / "mail.yaml"
+    file.parent.mkdir()
+    file.write_text(f"key: mail\nowner: shop\nvariants: [{{key: on}}]\n{segment}")
+    for command in ("validate", "apply"):
+        told = shop.call(command, str(shop.directory), code=2).stderr
+        assert f"mail.yaml:9: segments[0].conditions[0].values[0]: '{PATTERN}' is no regular expression" in told
+
+    async def write(version: int) -> None:
+        """As somebody did before there was this rule."""
+        state = draft = apply_definition(None, UNANSWERABLE, 1)
+        async with CatalogWriter(deployment) as writer:
+            if version == 2:
+                state = start(draft, 2, "salt0001")
+            await writer.publish(writer.next_version(state, "ann", "before"))
+
+    asyncio.run(write(1))
+    with pytest.raises(PeekproofError, match="'mail' cannot be evaluated; mend and apply it first"):
+        shop.call("flag", "start", "mail")
+    caplog.clear()
+    with caplog.at_level(logging.WARNING):
+        asyncio.run(write(2))
+
+    assert "flag 'mail' gives 'off' to everybody, for no engine can evaluate it: segment 'Shop'" in caplog.text
+    assert PATTERN in caplog.text
+    assert f"# version 2, running, but everybody gets 'off': segment 'Shop', user_properties.mail: '{PATTERN}'" in (
+        shop.call("flag", "show", "mail").stdout
+    )
+    assert "but everybody gets 'off'" in shop.call("flag", "list").stdout
+    (found,) = [each for each in shop.told("flag", "list") if each["key"] == "mail"]
+    assert PATTERN in found["problem"]

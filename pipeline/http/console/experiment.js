@@ -3,7 +3,7 @@
 import { actions } from "./actions.js";
 import { get, now, save } from "./api.js";
 import { h } from "./dom.js";
-import { atHome, audience, stateWords, whoGetsWhat } from "./flag.js";
+import { atHome, audience, problem, stateWords, whoGetsWhat } from "./flag.js";
 import { histories } from "./histories.js";
 import { count, duration, moment, pValue, share } from "./numbers.js";
 import { plan, scorecard, segmentTable, shown } from "./scorecard.js";
@@ -142,6 +142,7 @@ function standing(flag) {
     flag.tags.length > 0 && ` · ${flag.tags.join(", ")}`,
     flag.overdue &&
       h("span", { class: "mark warn" }, " ", h("span", { class: "sign", "aria-hidden": "true" }, "!"), flag.overdue),
+    problem(flag),
   );
 }
 

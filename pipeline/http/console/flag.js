@@ -37,6 +37,7 @@ export function flagPage(key, { redraw }) {
           h("code", null, key),
           ` · ${stateWords(flag)} since ${moment(flag.changed)} UTC · owner ${flag.owner}${flag.tags.length ? ` · ${flag.tags.join(", ")}` : ""}`,
         ),
+        flag.problem && h("p", null, problem(flag)),
         definition.description && h("p", null, definition.description),
         whoGetsWhat(flag, look?.run === flag.run ? look : null),
         audience(definition),
@@ -56,6 +57,13 @@ export async function atHome(kind, flag) {
 
 export const stateWords = (flag) =>
   flag.rolled_out ? `${flag.status}: everybody gets ${flag.rolled_out}` : flag.status;
+
+/** Why everybody gets off, where no engine can evaluate the flag. */
+export const problem = (flag) =>
+  flag.problem && [
+    h("span", { class: "mark warn" }, " ", h("span", { class: "sign", "aria-hidden": "true" }, "!"), "everybody gets off"),
+    `: ${flag.problem}`,
+  ];
 
 /** Variants with their share of the units that get one, and who always gets them. */
 export function whoGetsWhat(flag, look) {

@@ -109,6 +109,8 @@ const stateOf = (flag) => [
   flag.rolled_out ? `${flag.status} (${flag.rolled_out})` : flag.status,
   flag.overdue &&
     h("span", { class: "mark warn" }, h("span", { class: "sign", "aria-hidden": "true" }, "!"), flag.overdue),
+  flag.problem &&
+    h("span", { class: "mark warn" }, h("span", { class: "sign", "aria-hidden": "true" }, "!"), "everybody gets off"),
 ];
 
 function experimentRow(flag) {

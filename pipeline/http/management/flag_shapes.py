@@ -10,6 +10,7 @@ from typing import Any, Literal
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from evaluation.assignment.paths import escaped, unescaped
 from evaluation.catalog import FlagInForce, Version, winner_of
 from pipeline.documents import definition_of
 from pipeline.errors import PeekproofError
@@ -306,7 +307,8 @@ def _segment_shape(segment: Segment) -> SegmentShape:
 
 def _exposure_event(said: ExposureEventShape) -> dict[str, Any]:
     def path(each: FilterShape) -> str:
-        return f"event_properties.{each.subprop_key}" if each.subprop_type == "event" else property_of(each.subprop_key)
+        is_of_event = each.subprop_type == "event"
+        return f"event_properties.{escaped(each.subprop_key)}" if is_of_event else property_of(each.subprop_key)
 
     where = [{"property": path(each), "op": each.subprop_op, "values": each.subprop_value} for each in said.filters]
     return {"event": said.event_type, "where": where}
@@ -317,7 +319,7 @@ def _exposure_event_shape(step: Step | None) -> ExposureEventShape | None:
         kind, _, name = each.property.partition(".")
         is_of_event = kind == "event_properties"
         return FilterShape(
-            subprop_key=name if is_of_event else property_shape(each.property),
+            subprop_key=unescaped(name) if is_of_event else property_shape(each.property),
             subprop_op=each.op,
             subprop_type="event" if is_of_event else "user",
             subprop_value=[*each.values],

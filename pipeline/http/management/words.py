@@ -5,6 +5,8 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from evaluation.assignment.paths import escaped, unescaped
+
 Mode = Literal["local", "remote"]
 LONGEST_REASON = 1_024  # characters
 
@@ -30,7 +32,7 @@ def unit_of(bucketing_key: str | None, bucketing_unit: str | None) -> str:
         return f"groups.{bucketing_unit}"
     if bucketing_key in (None, "amplitude_id"):
         return "user_id"
-    return property_of(bucketing_key)
+    return unescaped(property_of(bucketing_key))
 
 
 def bucketing(unit: str) -> tuple[str, str]:
@@ -42,12 +44,12 @@ def bucketing(unit: str) -> tuple[str, str]:
 
 def property_of(prop: str) -> str:
     """Our path of a property by Amplitude's name."""
-    return f"user_properties.{prop.removeprefix('gp:')}" if prop.startswith("gp:") else prop
+    return f"user_properties.{escaped(prop.removeprefix('gp:'))}" if prop.startswith("gp:") else prop
 
 
 def property_shape(path: str) -> str:
     """Amplitude's name of a property by our path; ours where it has none."""
-    return f"gp:{path.removeprefix('user_properties.')}" if path.startswith("user_properties.") else path
+    return f"gp:{unescaped(path.removeprefix('user_properties.'))}" if path.startswith("user_properties.") else path
 
 
 def written(part: Any) -> Any:

@@ -244,3 +244,21 @@ def test_every_version_of_everything_is_told_in_order(api: Api):
     assert told[:2] == [("metric", "purchase", 1), ("flag", "button", 1)]
     assert len(told) == len(read_catalog(api.settings).versions)
     assert api.call("GET", "versions?end=1")["versions"] == []
+
+
+def test_f01_a_condition_that_cannot_be_evaluated_is_refused(api: Api):
+    api.call("POST", "flags", {"key": "mail"})
+    for op, value in (("regex match", "(?!a)"), ("version less", "10"), ("greater", "1,000")):
+        segments = [{"name": "s", "conditions": [{"prop": "gp:mail", "op": op, "values": [value]}]}]
+        told = api.call("PATCH", "flags/mail", {"targetSegments": segments}, 409)
+        assert f"segments[0].conditions[0].values[0]: '{value}' is no " in told["error"]
+
+
+def test_f11_a_property_with_a_dot_in_its_name_stays_one(api: Api):
+    segment = {"name": "s", "conditions": [{"prop": "gp:address.city", "op": "is", "values": ["Wien"]}]}
+    api.call("POST", "flags", {"key": "dotted"})
+
+    edited = api.call("PATCH", "flags/dotted", {"targetSegments": [segment]})
+
+    assert edited["targetSegments"][0]["conditions"][0]["prop"] == "gp:address.city"
+    assert api.definition("dotted").segments[0].conditions[0].property == r"user_properties.address\.city"

@@ -1,5 +1,6 @@
 """OFREP, request by request."""
 
+import asyncio
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -8,7 +9,10 @@ import httpx
 import pytest
 from msgspec.structs import replace
 
+from evaluation.lifecycle import apply_definition, start
+from pipeline.catalog import CatalogWriter
 from pipeline.settings import Settings
+from schemas.catalog import Condition, Flag, Segment, Variant
 from tests.pipeline.http.catalog import BETA, TESTERS, edit
 from tests.pipeline.http.server import Server, serving
 
@@ -158,3 +162,31 @@ def test_whoever_joins_a_cohort_hears_that_answers_are_others(client: httpx.Clie
         return {flag["key"]: flag["value"] for flag in answer["flags"] if "value" in flag}["beta"]
 
     assert (value(first), value(client.post(ALL, json=context("eve")).json())) == (False, True)
+
+
+def test_f01_a_running_flag_that_cannot_be_evaluated_is_off_and_says_why(deployment: Settings):
+    flag = Flag(
+        key="mail",
+        owner="shop",
+        variants=(Variant(key="on", users=("ann",)),),
+        segments=(
+            Segment(name="s", conditions=(Condition(property="country", op="regex match", values=("(?!AT)",)),)),
+        ),
+    )
+
+    async def write() -> None:
+        draft = apply_definition(None, flag, 1)
+        async with CatalogWriter(deployment) as writer:
+            for state in (draft, start(draft, 2, "salt0001")):
+                await writer.publish(writer.next_version(state, "ann", "before there was this rule"))
+
+    asyncio.run(write())
+    with serving(deployment) as server:
+        told = httpx.post(server.address + ONE.format("mail"), json=context("ann"))
+        shown = httpx.get(server.address + "/sdk/v2/flags", headers={"authorization": "Api-Key x"}).json()
+        overview = httpx.get(server.address + "/api/1/overview/mail").json()
+
+    assert (told.status_code, told.json()["variant"], told.json()["reason"]) == (200, "off", "DISABLED")
+    assert "'(?!AT)' is no regular expression of RE2" in told.json()["metadata"]["problem"]
+    assert shown[0]["segments"][0]["variant"] == "off"
+    assert "'(?!AT)' is no regular expression of RE2" in overview["problem"]

@@ -1,0 +1,115 @@
+"""Answerable: what a document must satisfy so that every engine answers its flags, and all of them the same.
+
+Whoever writes a document is asked for it, whichever way: by files, commands or HTTP. What stands on the log is not
+judged by it, for its readers must go on as they did. A flag of the log that no engine can evaluate gives `off`, and
+`fault_of` says why.
+"""
+
+import re
+from collections.abc import Iterator
+from datetime import datetime
+
+from evaluation.assignment.conditions import NONE, PATTERNS, condition_fault
+from evaluation.rules import Path, Violation
+from schemas.catalog import Allocation, Condition, Definition, Flag, Metric
+
+NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
+VERSION = re.compile(r"[0-9]{1,9}\.[0-9]{1,9}(\.[0-9]{1,9}(-[0-9A-Za-z-]+(\.[0-9A-Za-z-]+)*)?)?")  # to every engine
+DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}([T ].*)?")
+OF_PROPERTIES = re.compile(r"(?:user_properties|event_properties|groups\.[^.]+\.group_properties)\.(.+)")
+DOT = re.compile(r"(?<!\\)\.")  # that is not written as `\.`
+
+
+def answer_violations(definition: Definition) -> Iterator[Violation]:
+    """What of a definition engines cannot evaluate, or would read differently."""
+    for path, condition in conditions_of(definition):
+        yield from _condition_violations(condition, path)
+    if isinstance(definition, Flag):
+        for index, breakdown in enumerate(definition.breakdowns):
+            yield from _property_violations(breakdown.property, ("breakdowns", index, "property"))
+
+
+def fault_of(allocation: Allocation) -> str | None:
+    """Why no engine can evaluate who gets what by it; None: they can."""
+    for segment in allocation.segments:
+        for condition in segment.conditions:
+            if fault := condition_fault(condition.op, condition.values):
+                return f"segment '{segment.name}', {condition.property}: {fault}"
+    return None
+
+
+def conditions_of(definition: Definition) -> Iterator[tuple[Path, Condition]]:
+    """Every condition of a definition, and where it stands."""
+    match definition:
+        case Flag():
+            for index, segment in enumerate(definition.segments):
+                for place, condition in enumerate(segment.conditions):
+                    yield ("segments", index, "conditions", place), condition
+            steps: list[tuple[Path, tuple[Condition, ...]]] = []
+            if definition.exposure_event:
+                steps.append((("exposure_event", "where"), definition.exposure_event.where))
+        case Metric():
+            steps = [(("where",), definition.where)]
+            steps += [(("steps", index, "where"), step.where) for index, step in enumerate(definition.steps)]
+            if definition.start:
+                steps.append((("start", "where"), definition.start.where))
+        case _:
+            return
+    for path, where in steps:
+        for place, condition in enumerate(where):
+            yield (*path, place), condition
+
+
+def _condition_violations(condition: Condition, path: Path) -> Iterator[Violation]:
+    yield from _property_violations(condition.property, (*path, "property"))
+    for index, value in enumerate(condition.values):
+        if value != NONE and (fault := _value_fault(condition.op, value)):
+            yield Violation((*path, "values", index), fault)
+
+
+def _value_fault(op: str, value: str) -> str | None:
+    if op in PATTERNS:
+        return condition_fault(op, (value,))
+    if op.startswith("version "):
+        return None if VERSION.fullmatch(value) else _no_version(op, value)
+    if op in ("less", "less or equal", "greater", "greater or equal"):
+        return None if NUMBER.fullmatch(value) or _is_date(value) else _no_number(op, value)
+    return None
+
+
+def _no_version(op: str, value: str) -> str:
+    found = re.search(r"[0-9]+(\.[0-9]+)*", value)
+    digits = [] if found is None else found[0].split(".")[:3]
+    way_out = ".".join(digits if len(digits) > 1 else [*digits, "0"]) if digits else "10.4.0"
+    return (
+        f"'{value}' is no version, and '{op}' would compare every user's as a text; write MAJOR.MINOR or "
+        f"MAJOR.MINOR.PATCH, and nothing around it: '{way_out}'"
+    )
+
+
+def _no_number(op: str, value: str) -> str:
+    way_out = (
+        f"of versions write op: version {op}"
+        if VERSION.fullmatch(value)
+        else "write digits with a point for decimals and nothing else ('1000.5'), or an ISO 8601 date ('2026-03-01'), "
+        "whose order as a text is time's"
+    )
+    return f"'{value}' is no number, and '{op}' would compare every user's as a text; {way_out}"
+
+
+def _is_date(value: str) -> bool:
+    try:
+        return bool(DATE.fullmatch(value)) and datetime.fromisoformat(value) is not None
+    except ValueError:
+        return False
+
+
+def _property_violations(name: str, path: Path) -> Iterator[Violation]:
+    found = OF_PROPERTIES.fullmatch(name)
+    if found and DOT.search(found[1]):
+        escaped = DOT.sub(r"\\.", found[1])
+        yield Violation(
+            path,
+            f"'{name}' leads into a property, and nothing within one is compared: send '{found[1]}' as a property of "
+            f"its own. One whose very name has the dot is written {name.removesuffix(found[1])}{escaped}",
+        )

@@ -1,0 +1,154 @@
+"""What every engine can answer, and all of them the same: what is refused of an edit, and what stands on the log."""
+
+import msgspec
+import pytest
+
+from evaluation.answerable import answer_violations
+from evaluation.assignment.configs import flags_in_force
+from evaluation.assignment.paths import property_selector
+from evaluation.catalog import edit_violations
+from evaluation.lifecycle import apply_definition, start
+from evaluation.overview import summary
+from schemas.catalog import Breakdown, Condition, Flag, Metric, Operator, Segment, Step, Variant
+from tests.evaluation.assignment.catalogs import in_force
+
+PATTERNS = [
+    r"(?!test).*@shop\.example",
+    "(?<=a)b",
+    r"(a)\1",
+    "a{1,2000}",
+    "a++",
+    r"\Z",
+    "[[:word:",
+    "*abc",
+    "abc\\",
+]
+
+
+def flag(*conditions: Condition, **fields: object) -> Flag:
+    variants = (Variant(key="on", users=("ann",)),)
+    return Flag(
+        key="button", owner="shop", variants=variants, segments=(Segment(name="s", conditions=conditions),), **fields
+    )
+
+
+def compared(op: Operator, *values: str, name: str = "user_properties.p") -> Condition:
+    return Condition(property=name, op=op, values=values)
+
+
+def running(definition: Flag):
+    """The catalog with the flag, which runs, as a writer of another version left it."""
+    draft = apply_definition(None, definition, 1)
+    return in_force([("flag", "button", 1, draft), ("flag", "button", 2, start(draft, 2, "salt"))]).newest
+
+
+@pytest.mark.parametrize("op", ["regex match", "regex does not match"])
+@pytest.mark.parametrize("pattern", PATTERNS)
+def test_f01_a_pattern_that_cannot_be_evaluated_is_refused_with_its_place(pattern: str, op: Operator):
+    definition = flag(compared("is", "x"), compared(op, "fine", pattern))
+
+    (violation,) = answer_violations(definition)
+
+    assert violation.path == ("segments", 0, "conditions", 1, "values", 1)
+    assert f"'{pattern}' is no regular expression of RE2" in violation.message
+    assert violation in edit_violations(definition, in_force([]).newest)
+
+
+@pytest.mark.parametrize("pattern", PATTERNS)
+def test_f01_a_flag_on_the_log_that_cannot_be_evaluated_is_off_and_says_why(pattern: str):
+    catalog = running(flag(compared("regex match", pattern)))
+
+    for user in ("ann", "bob"):
+        answer = flags_in_force(catalog).evaluate({"user_id": user})["button"]
+        assert (answer.key, answer.reason) == ("off", "inactive")
+        assert f"segment 's', user_properties.p: '{pattern}' is no regular expression" in answer.metadata["problem"]
+    assert pattern in (summary(catalog.flags["button"], 0).problem or "")
+
+
+def test_f01_what_can_be_evaluated_has_no_problem():
+    catalog = running(flag(compared("regex match", "(?i)a.*"), compared("glob match", "a*", "\\", "[")))
+
+    assert flags_in_force(catalog).evaluate({"user_id": "ann"})["button"].key == "on"
+    assert summary(catalog.flags["button"], 0).problem is None
+
+
+@pytest.mark.parametrize(
+    ("op", "value", "way_out"),
+    [
+        ("version less", "10", "'10.0'"),
+        ("version greater or equal", "v10.4.0", "'10.4.0'"),
+        ("version less or equal", ">=10.4.0", "'10.4.0'"),
+        ("version greater", "1.2.3+build", "'1.2.3'"),
+        ("version greater", "latest", "MAJOR.MINOR"),
+        ("greater", "eighteen", "write digits"),
+        ("less", "1,000", "write digits"),
+        ("less or equal", " 18", "write digits"),
+        ("greater or equal", "10.4.0", "of versions write op: version greater or equal"),
+    ],
+)
+def test_f04_a_value_that_would_be_compared_as_a_text_is_refused_with_the_right_form(
+    op: Operator, value: str, way_out: str
+):
+    condition = compared(op, value)
+    metric = Metric(
+        key="m", owner="o", type="funnel", steps=(Step(event="a"), Step(event="b", where=(condition,))), window="1d"
+    )
+
+    (of_flag,), (of_metric,) = answer_violations(flag(condition)), answer_violations(metric)
+
+    assert of_flag.message == of_metric.message
+    assert f"'{value}' is no " in of_flag.message
+    assert way_out in of_flag.message
+    assert of_metric.path == ("steps", 1, "where", 0, "values", 0)
+
+
+@pytest.mark.parametrize(
+    ("op", "values"),
+    [
+        ("version less", ("10.4", "10.4.0", "1.2.3-rc.1", "(none)")),
+        ("greater", ("18", "-0.5", ".5", "1e3", "2026-03-01", "2026-03-01T09:00:00+01:00", "(none)")),
+        ("is", ("eighteen", "1,000")),
+    ],
+)
+def test_f04_what_is_a_number_a_version_or_a_date_is_compared(op: Operator, values: tuple[str, ...]):
+    assert not list(answer_violations(flag(compared(op, *values))))
+
+
+def test_f04_what_stands_on_the_log_is_compared_as_it_was():
+    definition = flag(compared("greater", "eighteen"))
+
+    answer = flags_in_force(running(definition)).evaluate({"user_id": "bob", "user_properties": {"p": "nineteen"}})
+
+    assert answer["button"].key == "on"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "user_properties.address.city",
+        "groups.company.group_properties.address.city",
+        "event_properties.address.city",
+    ],
+)
+def test_f11_a_path_into_a_property_is_refused_and_a_name_with_a_dot_can_be_written(name: str):
+    of_segment = list(answer_violations(flag(compared("is", "Wien", name=name))))
+    broken_down = list(answer_violations(flag(breakdowns=(Breakdown(property=name, values=("Wien",)),))))
+
+    way_out = name.replace("address.city", r"address\.city")
+    for violation in (*of_segment, *broken_down):
+        assert "send 'address.city' as a property of its own" in violation.message
+        assert violation.message.endswith(way_out)
+    assert not list(answer_violations(flag(compared("is", "Wien", name=way_out))))
+    assert property_selector(way_out)[-1] == property_selector(name)[-1] == "address.city"
+
+
+def test_f11_a_property_whose_name_has_a_dot_is_found():
+    catalog = running(
+        msgspec.structs.replace(flag(compared("is", "Wien", name=r"user_properties.address\.city")), rollout=0)
+    )
+
+    def key_of(properties: dict[str, object]) -> str:
+        return flags_in_force(catalog).evaluate({"user_id": "u", "user_properties": properties})["button"].key
+
+    assert key_of({"address.city": "Wien"}) == "on"
+    assert key_of({"address": {"city": "Wien"}}) == "off"
