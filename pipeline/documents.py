@@ -1,15 +1,18 @@
 """Documents: YAML files, read with line numbers, so that an error says where it is.
 
-Scalars mean what YAML 1.2 says, as in editors: `on` and `off` are texts, dates too. Anchors and merges are refused.
+Scalars mean what YAML 1.2 says, as in editors: `on` and `off` are texts, dates too. Where a text is wanted they are one
+as they are written, digit for digit; where anything may stand, what would lose digits is refused. Anchors and merges
+are refused.
 """
 
 import math
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Annotated, Any, Generic, Literal, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, Generic, Literal, NamedTuple, TypeVar, Union, get_args, get_origin
 
 import msgspec
 import yaml
@@ -24,6 +27,8 @@ from schemas.catalog import Cohort, Definition, Deployment, Flag, Group, Metric
 
 Written_co = TypeVar("Written_co", bound=Definition, covariant=True)
 Lines = dict[rules.Path, int]  # the line of each field, counted from 1
+MOST_DIGITS = 4_000  # of a number; Python reads 4,300
+_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -241,11 +246,30 @@ def _read_folders(
 
 def _read_file(path: Path, kind: type[Written_co]) -> Source[Written_co]:
     reading = _Reading(str(path))
-    value = reading.value(_compose(path), ())
+    value = reading.typed(reading.value(_compose(path), ()), kind, ())
     file = File(str(path), reading.lines)
     if faults := reading.faults + file.faults(_type_violations(value, kind, ())):
         raise DocumentError(faults)
     return Source(msgspec.convert(value, kind), file)
+
+
+class _Dumper(yaml.SafeDumper):  # type: ignore[misc]
+    """Quotes every text that would be read as something else."""
+
+
+def _represent(dumper: _Dumper, text: str) -> yaml.Node:
+    is_plain = text == _plain(text) and _digits_fault(text) is None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=None if is_plain else "'")
+
+
+_Dumper.add_representer(str, _represent)
+
+
+def document_text(definition: Definition) -> str:
+    """The definition as YAML that is read as the same."""
+    value = msgspec.to_builtins(definition)
+    written: str = yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)
+    return written
 
 
 class _Loader(yaml.BaseLoader):  # type: ignore[misc]
@@ -285,6 +309,12 @@ def _compose(path: Path) -> yaml.Node:
     return nodes[0]
 
 
+class _Scalar(NamedTuple):
+    """A scalar without quotes, of which the field that it stands in says what it is."""
+
+    text: str
+
+
 class _Reading:
     """One file on its way from nodes to values: notes the line of each field, and what it could not use."""
 
@@ -301,7 +331,32 @@ class _Reading:
             case yaml.SequenceNode():
                 return [self.value(item, (*path, index)) for index, item in enumerate(node.value)]
             case _:
-                return node.value if node.style else _plain(node.value)
+                return node.value if node.style else _Scalar(node.value)
+
+    def typed(self, value: object, kind: Any, path: rules.Path) -> object:
+        """The value with its scalars as what is wanted there."""
+        kind = _required(kind)
+        container = get_args(kind)[0] if get_origin(kind) is Annotated else kind
+        match value:
+            case _Scalar(text):
+                plain = _plain(text)
+                if plain is not None and (container is str or get_origin(container) is Literal):
+                    return text
+                if container is Any and (fault := _digits_fault(text)):
+                    self._fault(self.lines[path], path, fault)
+                return plain
+            case dict():
+                kinds: dict[str, Any] = {}
+                if isinstance(container, type) and issubclass(container, msgspec.Struct):
+                    kinds = {field.name: field.type for field in msgspec.structs.fields(container)}
+                of_items = get_args(container)[1] if get_origin(container) is dict else Any
+                return {
+                    name: self.typed(item, kinds.get(name, of_items), (*path, name)) for name, item in value.items()
+                }
+            case list():
+                of_items = get_args(container)[0] if get_origin(container) is tuple else Any
+                return [self.typed(item, of_items, (*path, index)) for index, item in enumerate(value)]
+        return value
 
     def _fields(self, node: yaml.MappingNode, path: rules.Path) -> dict[str, object]:
         fields: dict[str, object] = {}
@@ -330,18 +385,37 @@ def _plain(text: str) -> object:
         return True
     if text in ("false", "False", "FALSE"):
         return False
-    if re.fullmatch(r"[-+]?[0-9]{1,18}", text):
+    if len(text) <= MOST_DIGITS and re.fullmatch(r"[-+]?[0-9]+", text):
         return int(text)
-    if re.fullmatch(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?", text) and math.isfinite(float(text)):
+    if _FLOAT.fullmatch(text) and math.isfinite(float(text)):
         return float(text)
     return text
 
 
-def _type_violations(value: object, kind: Any, path: rules.Path) -> Iterator[Violation]:
-    if get_origin(kind) in (Union, UnionType):  # the documents know optional fields only
-        if value is None:
-            return
+def _digits_fault(text: str) -> str | None:
+    """Why a scalar without quotes that may be anything would lose some of its digits; None: it doesn't."""
+    if not _FLOAT.fullmatch(text):
+        return None
+    value = _plain(text)
+    if not isinstance(value, int | float):
+        return f"{text[:60]} is too large for a number; write it in quotes, as a text"
+    read = repr(value)
+    if Decimal(text) == Decimal(read) and not re.match(r"\+|-?0[0-9]|.*\.[0-9]+0$", text):
+        return None
+    return f"{text[:60]} would be read as the number {read[:60]}; write that, or in quotes the text '{text[:60]}'"
+
+
+def _required(kind: Any) -> Any:
+    """What a field must be that is there: the documents know optional fields only."""
+    if get_origin(kind) in (Union, UnionType):
         (kind,) = (each for each in get_args(kind) if each is not NoneType)
+    return kind
+
+
+def _type_violations(value: object, kind: Any, path: rules.Path) -> Iterator[Violation]:
+    if value is None and _required(kind) is not kind:
+        return
+    kind = _required(kind)
     container = get_args(kind)[0] if get_origin(kind) is Annotated else kind
     if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
         if isinstance(value, dict):

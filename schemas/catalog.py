@@ -106,9 +106,7 @@ Operator = Literal[
     "glob match",
     "glob does not match",
 ]
-Value = Annotated[
-    str, msgspec.Meta(max_length=1024, description="a text of at most 1024 characters; numbers in quotes")
-]
+Value = Annotated[str, msgspec.Meta(max_length=1024, description="a text of at most 1024 characters")]
 Slot = Annotated[int, msgspec.Meta(ge=1, le=20, description="a whole number from 1 to 20: a slot of the group")]
 
 

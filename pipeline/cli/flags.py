@@ -8,7 +8,6 @@ from typing import Any
 
 import click
 import msgspec
-import yaml
 from rich.table import Table
 
 from evaluation import overview
@@ -17,7 +16,7 @@ from pipeline import editing
 from pipeline.catalog import opened, read_catalog
 from pipeline.cli.documents import author_option, json_option, line_of, yes_option
 from pipeline.cli.terminal import Terminal, harmless
-from pipeline.documents import definition_of
+from pipeline.documents import definition_of, document_text
 from pipeline.editing import Change, Signature, Step, state_of
 from pipeline.errors import PeekproofError
 from pipeline.reading import newest_times
@@ -96,8 +95,7 @@ def show(key: str, as_json: bool) -> None:
         click.echo(
             f"# {run.key}: {_date(run.started)} to {until}, salt {run.salt}, {len(run.allocations)} allocation(s)"
         )
-    definition = msgspec.to_builtins(state.definition)
-    click.echo(yaml.safe_dump(definition, sort_keys=False, allow_unicode=True, width=120), nl=False)
+    click.echo(document_text(state.definition), nl=False)
 
 
 @click.command()

@@ -265,3 +265,18 @@ def test_f01_a_flag_that_cannot_be_evaluated_is_refused_on_every_way_and_told_wh
     assert "but everybody gets 'off'" in shop.call("flag", "list").stdout
     (found,) = [each for each in shop.told("flag", "list") if each["key"] == "mail"]
     assert PATTERN in found["problem"]
+
+
+def test_f02_what_is_shown_and_applied_changes_nothing(shop: Shop):
+    shop.rewrite(
+        "- key: control", "- key: control\n    payload: {id: 12345678901234567890123, zip: '089', code: '1e3'}"
+    )
+    shop.rewrite("- key: treatment", "- key: treatment\n    users: [12345678901234567890, 0123, 4.20]")
+    shop.apply()
+
+    shop.flag.write_text(shop.call("flag", "show", "button").stdout)
+
+    assert "the catalog holds them as they are" in shop.apply().stdout
+    (control, treatment) = shop.told("flag", "show", "button")["state"]["definition"]["variants"]
+    assert control["payload"] == {"id": 12345678901234567890123, "zip": "089", "code": "1e3"}
+    assert treatment["users"] == ["12345678901234567890", "0123", "4.20"]

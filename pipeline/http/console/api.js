@@ -32,6 +32,12 @@ export async function get(path) {
   return told;
 }
 
+/** Like `get`, of documents: whole numbers beyond JavaScript's are shown as they are written. */
+export const getDocument = async (path) => JSON.parse(await (await ask(path)).text(), asWritten);
+
+const asWritten = (_, value, { source } = {}) =>
+  typeof value === "number" && /^-?\d{16,}$/.test(source) && JSON.rawJSON ? JSON.rawJSON(source) : value;
+
 /** Save an answer as a file. */
 export async function save(path, name) {
   const address = URL.createObjectURL(await (await ask(path)).blob());

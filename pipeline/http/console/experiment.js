@@ -1,7 +1,7 @@
 // Experiment: its verdict, whether it can be believed, what each metric says, and how the numbers can be made again.
 
 import { actions } from "./actions.js";
-import { get, now, save } from "./api.js";
+import { get, getDocument, now, save } from "./api.js";
 import { h } from "./dom.js";
 import { atHome, audience, problem, stateWords, whoGetsWhat } from "./flag.js";
 import { histories } from "./histories.js";
@@ -31,7 +31,7 @@ export function experimentPage(key, { redraw, say }) {
   const newest = () => looks.get(run());
 
   async function refresh() {
-    const [told] = await Promise.all([get(`overview/${encodeURIComponent(key)}`), versions.refresh()]);
+    const [told] = await Promise.all([getDocument(`overview/${encodeURIComponent(key)}`), versions.refresh()]);
     await atHome("experiments", told);
     if (flag && flag.run !== told.run) choice.run = past = null; // another run began: that one is looked at
     flag = told;

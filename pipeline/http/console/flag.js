@@ -1,7 +1,7 @@
 // Flag: one plain feature flag. Who gets what, and how it came to that.
 
 import { actions } from "./actions.js";
-import { get } from "./api.js";
+import { getDocument } from "./api.js";
 import { h } from "./dom.js";
 import { count, moment, share } from "./numbers.js";
 import { term } from "./words.js";
@@ -13,7 +13,7 @@ export function flagPage(key, { redraw }) {
   let look = null;
 
   async function refresh() {
-    const [told] = await Promise.all([get(`overview/${encodeURIComponent(key)}`), versions.refresh()]);
+    const [told] = await Promise.all([getDocument(`overview/${encodeURIComponent(key)}`), versions.refresh()]);
     await atHome("flags", told);
     flag = told;
   }

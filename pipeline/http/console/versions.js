@@ -1,6 +1,6 @@
 // Versions: how a flag came to stand where it stands. When, who, why, and what changed.
 
-import { get } from "./api.js";
+import { get, getDocument } from "./api.js";
 import { h, table } from "./dom.js";
 import { moment } from "./numbers.js";
 
@@ -12,7 +12,7 @@ export function versionsOf(kind, key, redraw) {
 
   async function show(version, isOpen) {
     if (!isOpen || Array.isArray(details.get(version))) return;
-    const told = await get(`${path}/${version}`).then(
+    const told = await getDocument(`${path}/${version}`).then(
       ({ differences }) => differences,
       (error) => error.message,
     );

@@ -10,18 +10,21 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
+import msgspec
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from kafka import KafkaProducer
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from evaluation.catalog import RunInForce
+from evaluation.lifecycle import apply_definition, start
 from evaluation.significance.look import encode_look, look
 from pipeline.catalog import read_catalog
 from pipeline.http.keys import Keys
 from pipeline.settings import Settings
+from schemas.catalog import Condition, Document, Flag, Segment, Variant
 from schemas.look import Look
-from schemas.topics import RESULTS
+from schemas.topics import CATALOG, RESULTS
 from tests.conftest import deployed
 from tests.evaluation.significance.conftest import make_aggregate
 from tests.pipeline.http.server import serving
@@ -334,3 +337,24 @@ def test_what_is_risky_wants_a_second_click_and_what_is_refused_is_said_in_the_s
     expect(dialog).to_be_hidden()
     expect(page.locator(".versions > li")).to_have_count(2)
     console.faults[:] = [fault for fault in console.faults if "409" not in fault]  # the two refusals
+
+
+def test_f01_a_flag_that_cannot_be_evaluated_says_why_and_f02_payloads_keep_their_digits(console: Console):
+    segment = Segment(name="s", conditions=(Condition(property="country", op="regex match", values=("(?!AT)",)),))
+    variants = (Variant(key="on", payload={"id": 12345678901234567890123}),)
+    draft = apply_definition(None, Flag(key="abroad", owner="shop", variants=variants, segments=(segment,)), 1)
+    producer = KafkaProducer(**console.settings.kafka_python_arguments())
+    for version, state in ((1, draft), (2, start(draft, 2, "salt0001"))):
+        spec, who = msgspec.Raw(msgspec.json.encode(state)), {"author": "ann", "reason": "before there was this rule"}
+        document = Document(kind="flag", key="abroad", version=version, base=version - 1, time=0, spec=spec, **who)
+        producer.send(console.settings.topic(CATALOG), msgspec.json.encode(document), partition=0)
+    producer.close()
+
+    page = console.open("flags/abroad")
+
+    expect(page.get_by_text("everybody gets off: segment 's', country: '(?!AT)' is no regular")).to_be_visible()
+    expect(page.locator("#variant-on")).to_contain_text('{"id":12345678901234567890123}')
+    page.get_by_text("What version 1 changed").click()
+    expect(page.locator("#version-1")).to_contain_text('"id":12345678901234567890123')
+    page.get_by_role("link", name="Experiments and flags").click()
+    expect(page.locator("#row-abroad")).to_contain_text("everybody gets off")

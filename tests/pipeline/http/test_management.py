@@ -20,13 +20,13 @@ class Api:
     """The API with a key of an experimenter, over a shop with an experiment."""
 
     def __init__(self, settings: Settings, address: str) -> None:
-        self.settings, self._address = settings, f"{address}/api/1/"
+        self.settings, self.address = settings, f"{address}/api/1/"
         keys = Keys(settings.data)
         self.experimenter, self.admin = keys.create("experimenter", "ann")[1], keys.create("admin", "root")[1]
 
     def call(self, method: str, path: str, body: Any = None, code: int = 200, key: str | None = None) -> Any:
         headers = {"authorization": f"Bearer {key or self.experimenter}"}
-        answer = httpx.request(method, self._address + path, json=body, headers=headers, timeout=20)
+        answer = httpx.request(method, self.address + path, json=body, headers=headers, timeout=20)
         assert answer.status_code == code, answer.text
         return answer.json()
 
@@ -262,3 +262,17 @@ def test_f11_a_property_with_a_dot_in_its_name_stays_one(api: Api):
 
     assert edited["targetSegments"][0]["conditions"][0]["prop"] == "gp:address.city"
     assert api.definition("dotted").segments[0].conditions[0].property == r"user_properties.address\.city"
+
+
+def test_f02_a_number_keeps_its_digits_on_its_way_through(api: Api):
+    number = 12345678901234567890123
+    api.call("POST", "flags", {"key": "digits", "variants": [{"key": "on", "payload": {"id": number}}]})
+    started = api.call("PATCH", "flags/digits", {"enabled": True})
+
+    assert started["variants"][0]["payload"] == {"id": number}
+    assert api.definition("digits").variants[0].payload == {"id": number}
+    key = {"authorization": f"Bearer {Keys(api.settings.data).create('server', 'backend', 'backend')[1]}"}
+    address = api.address.removesuffix("api/1/")
+    told = httpx.post(f"{address}ofrep/v1/evaluate/flags/digits", json={"context": {"targetingKey": "u"}}, headers=key)
+    fetched = httpx.post(f"{address}sdk/v2/vardata", json={"user_id": "u"}, headers=key)
+    assert (told.json()["value"], fetched.json()["digits"]["payload"]) == ({"id": number}, {"id": number})
