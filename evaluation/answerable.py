@@ -10,8 +10,9 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from evaluation.assignment.conditions import NONE, PATTERNS, condition_fault
+from evaluation.ids import id_fault
 from evaluation.rules import Path, Violation
-from schemas.catalog import Allocation, Condition, Definition, Flag, Metric
+from schemas.catalog import Allocation, Cohort, Condition, Definition, Exempt, Flag, Group, GroupSlot, Metric, Variant
 
 NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
 VERSION = re.compile(r"[0-9]{1,9}\.[0-9]{1,9}(\.[0-9]{1,9}(-[0-9A-Za-z-]+(\.[0-9A-Za-z-]+)*)?)?")  # to every engine
@@ -27,6 +28,10 @@ def answer_violations(definition: Definition) -> Iterator[Violation]:
     if isinstance(definition, Flag):
         for index, breakdown in enumerate(definition.breakdowns):
             yield from _property_violations(breakdown.property, ("breakdowns", index, "property"))
+    for path, ids in _listed(definition):
+        for index, each in enumerate(ids):
+            if fault := id_fault(each):
+                yield Violation((*path, index), fault)
 
 
 def fault_of(allocation: Allocation) -> str | None:
@@ -58,6 +63,23 @@ def conditions_of(definition: Definition) -> Iterator[tuple[Path, Condition]]:
     for path, where in steps:
         for place, condition in enumerate(where):
             yield (*path, place), condition
+
+
+def _listed(definition: Definition) -> Iterator[tuple[Path, tuple[str, ...]]]:
+    """Every list of ids, and where it stands."""
+    lists: list[tuple[Path, Variant | GroupSlot | Exempt]] = []
+    match definition:
+        case Flag():
+            lists = [(("variants", index), each) for index, each in enumerate(definition.variants)]
+        case Group():
+            lists = [(("slots", index), each) for index, each in enumerate(definition.slots)]
+            if definition.exempt:
+                lists.append((("exempt",), definition.exempt))
+        case Cohort():
+            yield ("ids",), definition.ids
+    for path, each in lists:
+        yield (*path, "users"), each.users
+        yield (*path, "devices"), each.devices
 
 
 def _condition_violations(condition: Condition, path: Path) -> Iterator[Violation]:

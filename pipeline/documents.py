@@ -23,10 +23,12 @@ from evaluation.metric_rules import metric_violations
 from evaluation.references import Known, cohort_violations, group_violations, reference_violations
 from evaluation.rules import Violation, did_you_mean, flag_violations, path_text
 from pipeline.errors import PeekproofError
+from pipeline.id_lists import read_ids
 from schemas.catalog import Cohort, Definition, Deployment, Flag, Group, Metric
 
 Written_co = TypeVar("Written_co", bound=Definition, covariant=True)
 Lines = dict[rules.Path, int]  # the line of each field, counted from 1
+MOST_TOLD = 10  # faults of one list of ids
 MOST_DIGITS = 4_000  # of a number; Python reads 4,300
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 
@@ -122,9 +124,12 @@ def _read(directory: Path) -> tuple[Documents, list[Fault]]:
     unreadable_metrics = bool(faults)
     cohorts = _read_folders(directory, ("cohorts",), Cohort, faults)
     for key, cohort in cohorts.items():
+        faults += cohort.file.faults(answer_violations(cohort.definition))
         cohorts[key] = _with_ids(cohort, directory, faults)
     deployments = _read_folders(directory, ("deployments",), Deployment, faults)
     groups = _read_folders(directory, ("groups",), Group, faults)
+    for group in groups.values():
+        faults += group.file.faults(answer_violations(group.definition))
     flags = _read_folders(directory, ("experiments", "flags"), Flag, faults)
     documents = Documents(metrics, flags, groups, cohorts, deployments)
     if not (metrics or cohorts or deployments or groups or flags or faults):
@@ -194,7 +199,7 @@ def _known(documents: Documents) -> Known:
 
 
 def _with_ids(cohort: Source[Cohort], directory: Path, faults: list[Fault]) -> Source[Cohort]:
-    """The cohort with the ids of its file: one a line; blank lines are none, and an id that repeats is one.
+    """The cohort with the ids of its file (see id_lists.py), each once.
 
     What is published may come from below the documents' directory only, whoever wrote them, and wherever links lead.
     """
@@ -209,15 +214,19 @@ def _with_ids(cohort: Source[Cohort], directory: Path, faults: list[Fault]) -> S
             outside = f"'{name}' leads out of '{directory}'; put the file beside this one"
             faults.append(cohort.file.fault(("file",), outside))
             return cohort
-        lines = path.read_text(encoding="utf-8").split("\n")
+        text = path.read_bytes().decode()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else f"byte {error.start} is not UTF-8"
         faults.append(cohort.file.fault(("file",), f"'{path}' cannot be read: {reason}"))
         return cohort
-    listed = dict.fromkeys(filter(None, map(str.strip, lines)))
-    completed = msgspec.structs.replace(cohort.definition, ids=tuple(listed))
-    faults += cohort.file.faults(_type_violations(list(listed), _kind_of(Cohort, "ids"), ("file",)))
-    return Source(completed, cohort.file)
+    read = list(read_ids(text, path.suffix, cohort.definition.unit))
+    told = [f"{path}:{line}: {fault}" for line, _, fault in read if fault]
+    if len(told) > MOST_TOLD:
+        told[MOST_TOLD:] = [f"and {len(told) - MOST_TOLD} more lines of '{path}'"]
+    faults += [cohort.file.fault(("file",), each) for each in told]
+    listed: list[object] = [*dict.fromkeys(name for _, name, _ in read)]
+    faults += cohort.file.faults(_length_violations(listed, _kind_of(Cohort, "ids"), ("file",)))
+    return Source(msgspec.structs.replace(cohort.definition, ids=tuple(listed)), cohort.file)
 
 
 def _kind_of(kind: type[msgspec.Struct], name: str) -> Any:

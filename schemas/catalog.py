@@ -358,8 +358,8 @@ class Group(Strict, frozen=True, kw_only=True):
 class Cohort(Strict, frozen=True, kw_only=True):
     """A list of units that segments and inclusions name: one YAML file in `configs/cohorts/`.
 
-    `file` stands beside it, or elsewhere below the documents' directory, and holds one id per line; what is published
-    are the `ids`.
+    `file` stands beside it, or elsewhere below the documents' directory, and holds one id per line, a table (`.csv`,
+    `.tsv`) with a column that is called as the unit or `id`, or a JSON array of texts; what is published are the `ids`.
     """
 
     key: Key
