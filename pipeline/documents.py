@@ -7,7 +7,7 @@ are refused.
 
 import math
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -23,6 +23,8 @@ from evaluation.metric_rules import metric_violations
 from evaluation.references import Known, cohort_violations, group_violations, reference_violations
 from evaluation.rules import Violation, did_you_mean, flag_violations, path_text
 from pipeline.errors import PeekproofError
+from pipeline.faults import DocumentError, Fault
+from pipeline.folders import files_in, is_yaml, unread
 from pipeline.id_lists import read_ids
 from schemas.catalog import Cohort, Definition, Deployment, Flag, Group, Metric
 
@@ -31,26 +33,6 @@ Lines = dict[rules.Path, int]  # the line of each field, counted from 1
 MOST_TOLD = 10  # faults of one list of ids
 MOST_DIGITS = 4_000  # of a number; Python reads 4,300
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Fault:
-    """What is wrong with a file, and where."""
-
-    file: str
-    line: int
-    message: str  # the field, its value, the rule and the way out
-
-    def __str__(self) -> str:
-        return f"{self.file}:{self.line}: {self.message}"
-
-
-class DocumentError(PeekproofError):
-    """Files that cannot be used, with every fault that was found."""
-
-    def __init__(self, faults: Iterable[Fault]) -> None:
-        self.faults = sorted(faults)
-        super().__init__("\n".join(map(str, self.faults)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,17 +67,18 @@ class Source(Generic[Written_co]):
 
 @dataclass(frozen=True, slots=True)
 class Documents:
-    """Every document of a directory, by key."""
+    """Every document of a directory, by key, and what is worth a word although it is no fault."""
 
     metrics: dict[str, Source[Metric]]
     flags: dict[str, Source[Flag]]
     groups: dict[str, Source[Group]]
     cohorts: dict[str, Source[Cohort]]
     deployments: dict[str, Source[Deployment]]
+    notes: tuple[Fault, ...] = ()
 
 
 def read_documents(directory: Path) -> Documents:
-    """Read the YAML files of the folders below. Raises DocumentError with all their faults."""
+    """Read the YAML files in the folders below, however deep. Raises DocumentError with all their faults."""
     documents, faults = _read(directory)
     if not faults:  # of what can't be used nobody knows who names it rightly
         faults += [fault for faults_of in _REFERENCES for fault in faults_of(documents)]
@@ -119,9 +102,9 @@ def _read(directory: Path) -> tuple[Documents, list[Fault]]:
     """What can be read, and what is wrong with each file alone, or with the metrics that it names."""
     if not directory.is_dir():
         raise PeekproofError(f"'{directory}' is no directory; name the one that holds metrics/ and experiments/")
-    faults: list[Fault] = []
+    faults, notes = unread(directory)
     metrics = _read_folders(directory, ("metrics",), Metric, faults)
-    unreadable_metrics = bool(faults)
+    unreadable_metrics = any(Path(fault.file).is_relative_to(directory / "metrics") for fault in faults)
     cohorts = _read_folders(directory, ("cohorts",), Cohort, faults)
     for key, cohort in cohorts.items():
         faults += cohort.file.faults(answer_violations(cohort.definition))
@@ -131,7 +114,8 @@ def _read(directory: Path) -> tuple[Documents, list[Fault]]:
     for group in groups.values():
         faults += group.file.faults(answer_violations(group.definition))
     flags = _read_folders(directory, ("experiments", "flags"), Flag, faults)
-    documents = Documents(metrics, flags, groups, cohorts, deployments)
+    notes += _unnamed_lists(directory, cohorts)
+    documents = Documents(metrics, flags, groups, cohorts, deployments, tuple(sorted(notes)))
     if not (metrics or cohorts or deployments or groups or flags or faults):
         raise PeekproofError(f"'{directory}' holds no documents; put YAML files into its metrics/ and experiments/")
     known: dict[str, Metric | None] = {key: metric.definition for key, metric in metrics.items()}
@@ -161,6 +145,7 @@ def _without(documents: Documents, faults: Iterable[Fault]) -> Documents:
         sound(documents.groups),
         sound(documents.cohorts),
         sound(documents.deployments),
+        documents.notes,
     )
 
 
@@ -208,7 +193,7 @@ def _with_ids(cohort: Source[Cohort], directory: Path, faults: list[Fault]) -> S
         return cohort
     if ids:
         faults.append(cohort.file.fault(("ids",), "would be replaced by those of the file; keep one of the two"))
-    path = directory / "cohorts" / name
+    path = Path(cohort.file.name).parent / name
     try:
         if not path.resolve().is_relative_to(directory.resolve()):
             outside = f"'{name}' leads out of '{directory}'; put the file beside this one"
@@ -229,6 +214,17 @@ def _with_ids(cohort: Source[Cohort], directory: Path, faults: list[Fault]) -> S
     return Source(msgspec.structs.replace(cohort.definition, ids=tuple(listed)), cohort.file)
 
 
+def _unnamed_lists(directory: Path, cohorts: Mapping[str, Source[Cohort]]) -> list[Fault]:
+    """What lies beside cohorts and is the list of none."""
+    named = {
+        (Path(each.file.name).parent / each.definition.file).resolve()
+        for each in cohorts.values()
+        if each.definition.file
+    }
+    lists = [path for path in files_in(directory / "cohorts") if not is_yaml(path) and path.resolve() not in named]
+    return [Fault(str(path), 1, "is not read: no cohort names it as its `file`") for path in lists]
+
+
 def _kind_of(kind: type[msgspec.Struct], name: str) -> Any:
     return next(field.type for field in msgspec.structs.fields(kind) if field.name == name)
 
@@ -237,8 +233,7 @@ def _read_folders(
     directory: Path, folders: tuple[str, ...], kind: type[Written_co], faults: list[Fault]
 ) -> dict[str, Source[Written_co]]:
     sources: dict[str, Source[Written_co]] = {}
-    files = [path for folder in folders for path in sorted((directory / folder).glob("*"))]
-    for path in (path for path in files if path.suffix in (".yaml", ".yml")):
+    for path in (path for folder in folders for path in files_in(directory / folder) if is_yaml(path)):
         try:
             source = _read_file(path, kind)
         except DocumentError as error:

@@ -20,8 +20,9 @@ from evaluation.lifecycle import LifecycleError, steps_between
 from evaluation.references import cohort_violations, dependents, prerequisite_order, regrouping_violations
 from evaluation.rules import Violation, did_you_mean
 from pipeline.catalog import CatalogWriter, EditConflictError
-from pipeline.documents import DocumentError, Documents, Fault, Source
+from pipeline.documents import Documents, Source
 from pipeline.errors import PeekproofError
+from pipeline.faults import DocumentError, Fault
 from schemas.catalog import KINDS, Cohort, Definition, Document, Flag, FlagState, Group, Kind, Metric, Spec
 
 SALT_CHARACTERS = string.ascii_letters + string.digits

@@ -9,10 +9,12 @@ from pathlib import Path
 import click
 import msgspec
 
+from evaluation.catalog import Catalog
 from pipeline import editing
 from pipeline.catalog import opened
-from pipeline.documents import DocumentError, Documents, read_documents
+from pipeline.documents import Documents, read_documents
 from pipeline.editing import Change, Signature
+from pipeline.faults import DocumentError, Fault
 from pipeline.settings import Settings
 from schemas.json_schema import DOCUMENTS, json_schema
 
@@ -41,8 +43,9 @@ def validate(directory: Path, as_json: bool) -> None:
     with _faults_told(as_json):
         documents = read_documents(directory)
     if as_json:
-        click.echo(msgspec.json.encode(_counts(documents) | {"faults": []}))
+        click.echo(msgspec.json.encode(_counts(documents) | {"faults": [], "notes": [*map(_place, documents.notes)]}))
     else:
+        _tell_notes(documents)
         click.echo(f"{_counted(documents)} in {directory}: no faults")
 
 
@@ -56,10 +59,11 @@ def apply(directory: Path, reason: str, author: str, yes: bool, as_json: bool) -
     """Publish the documents of DIRECTORY (default: configs) that differ from the catalog, all checked beforehand.
 
     Runs neither start nor end by it: `peekproof experiment start` and `complete` do that. What no file describes stays
-    as it is. What costs a run part of its meaning is told, and wants --yes.
+    as it is, and is named. What costs a run part of its meaning is told, and wants --yes.
     """
     with _faults_told(as_json):
         documents = read_documents(directory)
+        _tell_notes(documents)
         applied = asyncio.run(_apply(documents, Signature(author, reason), yes, as_json))
     if as_json:
         click.echo(msgspec.json.encode([_as_json(change) for change in applied]))
@@ -74,7 +78,32 @@ async def _apply(documents: Documents, signature: Signature, yes: bool, as_json:
             applied.append(change)
             if not as_json:
                 click.echo(line_of(change))
+        _tell_without_file(documents, writer.history.newest)
     return applied
+
+
+def _tell_without_file(documents: Documents, catalog: Catalog) -> None:
+    """Name what stands in the catalog and has no file: a file that was removed takes nothing away."""
+    flags = {key for key, flag in catalog.flags.items() if not flag.removed}
+    kinds = (
+        ("flag", flags - documents.flags.keys()),
+        ("metric", catalog.metrics.keys() - documents.metrics.keys()),
+        ("group", catalog.groups.keys() - documents.groups.keys()),
+        ("cohort", catalog.cohorts.keys() - documents.cohorts.keys()),
+        ("deployment", catalog.deployments.keys() - documents.deployments.keys()),
+    )
+    told = ", ".join(f"{kind} {key}" for kind, keys in kinds for key in sorted(keys))
+    if told:
+        click.echo(f"in the catalog, without a file here, as before: {told}", err=True)
+    if flags - documents.flags.keys():
+        click.echo(
+            "  `peekproof flag show KEY` prints a flag's file, `peekproof flag archive KEY` puts a flag away", err=True
+        )
+
+
+def _tell_notes(documents: Documents) -> None:
+    for note in documents.notes:
+        click.echo(f"{note.file}:{note.line}: note: {note.message}", err=True)
 
 
 @click.command()
@@ -94,12 +123,15 @@ def _faults_told(as_json: bool) -> Iterator[None]:
         yield
     except DocumentError as error:
         if as_json:
-            faults = [{"file": fault.file, "line": fault.line, "message": fault.message} for fault in error.faults]
-            click.echo(msgspec.json.encode({"faults": faults}))
+            click.echo(msgspec.json.encode({"faults": [*map(_place, error.faults)]}))
         else:
             count = f"{len(error.faults)} fault{'s' if len(error.faults) > 1 else ''}"
             click.echo(f"{error}\n{count}; nothing was published", err=True)
         raise click.exceptions.Exit(2) from None
+
+
+def _place(fault: Fault) -> dict[str, object]:
+    return {"file": fault.file, "line": fault.line, "message": fault.message}
 
 
 def _counted(documents: Documents) -> str:

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.documents import DocumentError, definition_of, document_text, read_documents, read_sound
+from pipeline.documents import definition_of, document_text, read_documents, read_sound
 from pipeline.errors import PeekproofError
+from pipeline.faults import DocumentError
 from schemas.catalog import Condition, Flag, Variant
 
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -447,3 +448,61 @@ def test_plain_values_become_a_definition_or_every_fault():
     assert definition_of(value, Flag) == Flag(key="a", owner="me", variants=(Variant(key="on"),))
     with pytest.raises(PeekproofError, match=r"tags: 'x' is not allowed.*\nrollout: 'x' is not allowed"):
         definition_of(value | {"rollout": "x", "tags": "x"}, Flag)
+
+
+def test_f10_documents_in_folders_within_and_whatever_their_end_is_written_like_are_read(tmp_path: Path):
+    whole(tmp_path)
+    for name, key in (("flags/team/deep/a.yaml", "a"), ("flags/B.YAML", "b"), ("experiments/c.Yml", "c")):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(f"key: {key}\nowner: shop\nvariants: [{{key: on}}]\n")
+    (tmp_path / "cohorts" / "eu").mkdir()
+    (tmp_path / "cohorts" / "eu" / "a.yaml").write_text("key: eu\nowner: shop\nfile: ids.txt\n")
+    (tmp_path / "cohorts" / "eu" / "ids.txt").write_text("u1\n")
+
+    documents = read_documents(tmp_path)
+
+    assert {"a", "b", "c"} <= documents.flags.keys()
+    assert documents.cohorts["eu"].definition.ids == ("u1",)
+    assert documents.notes == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "fault"),
+    [
+        (
+            "flag/a.yaml",
+            "flag/a.yaml:1: is not read, nor is what else lies in flag/: the folder is called flags/; rename",
+        ),
+        ("Flags/a.yaml", "Flags/a.yaml:1: is not read, nor is what else lies in Flags/: the folder is called flags/"),
+        (
+            "metric/x/a.yml",
+            "metric/x/a.yml:1: is not read, nor is what else lies in metric/: the folder is called metrics/",
+        ),
+        ("flags/a.json", "flags/a.json:1: is not read: documents are YAML, which JSON is too; call it a.yaml"),
+    ],
+)
+def test_f10_what_looks_like_a_document_and_is_not_read_is_a_fault(tmp_path: Path, name: str, fault: str):
+    directory(tmp_path)
+    (tmp_path / name).parent.mkdir(parents=True)
+    (tmp_path / name).write_text("key: a\n")
+
+    (found,) = faults(tmp_path)
+
+    assert found.startswith(fault)
+
+
+def test_f10_what_may_be_none_is_noted(tmp_path: Path):
+    whole(tmp_path)
+    for name in ("charts/a.yaml", "b.yaml", "flags/a.yaml.bak", "flags/README.md", "cohorts/old.csv", ".git/a.yaml"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("key: a\n")
+
+    notes = [str(note).removeprefix(f"{tmp_path}/") for note in read_documents(tmp_path).notes]
+
+    places = "documents lie in experiments, flags, metrics, groups, cohorts, deployments"
+    assert notes == [
+        f"b.yaml:1: is not read: {places}; move it there",
+        f"charts/a.yaml:1: is not read, nor is what else lies in charts/: {places}",
+        "cohorts/old.csv:1: is not read: no cohort names it as its `file`",
+        "flags/a.yaml.bak:1: is not read: documents end in .yaml or .yml",
+    ]

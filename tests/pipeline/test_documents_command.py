@@ -113,3 +113,22 @@ def test_a_payload_of_any_shape_survives_the_way_to_the_catalog(shop: Shop, depl
 
     assert asyncio.run(read()) == {"on": [1, 1.5, True, None, "ü"]}
     assert "ü" in shop.call("experiment", "show", "button").stdout
+
+
+def test_f10_what_stands_in_the_catalog_and_has_no_file_is_named(shop: Shop):
+    shop.call("flag", "create", "banner", "--owner", "ann")
+    assert shop.apply().stderr.splitlines() == [
+        "in the catalog, without a file here, as before: flag banner",
+        "  `peekproof flag show KEY` prints a flag's file, `peekproof flag archive KEY` puts a flag away",
+    ]
+
+    shop.flag.unlink()
+    (shop.directory / "b.yaml").write_text("key: b\n")
+    told = shop.apply()
+
+    assert "in the catalog, without a file here, as before: flag banner, flag button\n" in told.stderr
+    assert f"{shop.directory}/b.yaml:1: note: is not read: documents lie in experiments" in told.stderr
+    (note,) = shop.told("validate", str(shop.directory))["notes"]
+    assert note["message"].startswith("is not read")
+    shop.call("flag", "archive", "banner")
+    assert "without a file here, as before: flag button\n" in shop.apply().stderr

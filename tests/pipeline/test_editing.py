@@ -10,9 +10,10 @@ import pytest
 
 from pipeline import editing
 from pipeline.catalog import CatalogWriter, EditConflictError, read_catalog
-from pipeline.documents import DocumentError, read_documents
+from pipeline.documents import read_documents
 from pipeline.editing import Change, RefusedError, RiskError, Signature, UnfinishedError
 from pipeline.errors import PeekproofError
+from pipeline.faults import DocumentError
 from pipeline.settings import Settings
 from schemas.catalog import Document, Flag, Group, GroupSlot, Membership, Metric, Variant
 

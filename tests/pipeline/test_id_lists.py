@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from evaluation.answerable import answer_violations
-from pipeline.documents import DocumentError, read_documents
+from pipeline.documents import read_documents
+from pipeline.faults import DocumentError
 from schemas.catalog import Cohort, Exempt, Flag, Group, GroupSlot, Variant
 
 COHORT = "key: testers\nowner: shop\nfile: {}\n"

@@ -1,0 +1,26 @@
+"""Faults: what is wrong with files, each with its place."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from pipeline.errors import PeekproofError
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Fault:
+    """What is wrong with a file, and where."""
+
+    file: str
+    line: int
+    message: str  # the field, its value, the rule and the way out
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}: {self.message}"
+
+
+class DocumentError(PeekproofError):
+    """Files that cannot be used, with every fault that was found."""
+
+    def __init__(self, faults: Iterable[Fault]) -> None:
+        self.faults = sorted(faults)
+        super().__init__("\n".join(map(str, self.faults)))
