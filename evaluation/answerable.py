@@ -11,9 +11,25 @@ from datetime import datetime
 
 from evaluation.assignment.conditions import NONE, PATTERNS, condition_fault
 from evaluation.ids import id_fault
+from evaluation.references import OFF, Known
 from evaluation.rules import Path, Violation
-from schemas.catalog import Allocation, Cohort, Condition, Definition, Exempt, Flag, Group, GroupSlot, Metric, Variant
+from schemas.catalog import (
+    Allocation,
+    Cohort,
+    Condition,
+    Definition,
+    Exempt,
+    Flag,
+    Group,
+    GroupSlot,
+    Metric,
+    Segment,
+    Variant,
+)
 
+ANY_OF = ("is", "contains", "set contains any", "regex match", "glob match")  # more values, more that match
+NONE_OF = ("is not", "does not contain", "set does not contain any", "regex does not match", "glob does not match")
+EXACT = 1 << 53  # the last of the whole numbers that doubles tell apart
 NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
 VERSION = re.compile(r"[0-9]{1,9}\.[0-9]{1,9}(\.[0-9]{1,9}(-[0-9A-Za-z-]+(\.[0-9A-Za-z-]+)*)?)?")  # to every engine
 DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}([T ].*)?")
@@ -41,6 +57,89 @@ def fault_of(allocation: Allocation) -> str | None:
             if fault := condition_fault(condition.op, condition.values):
                 return f"segment '{segment.name}', {condition.property}: {fault}"
     return None
+
+
+def answer_notes(flag: Flag, known: Known) -> Iterator[Violation]:
+    """What of a flag is allowed, and may be another than its author thinks."""
+    names = [segment.name for segment in flag.segments]
+    for index, segment in enumerate(flag.segments):
+        path: Path = ("segments", index)
+        if segment.name in names[:index]:
+            yield Violation(
+                (*path, "name"), f"'{segment.name}' is the name of two segments, and answers say it; name them apart"
+            )
+        before = next((each for each in flag.segments[:index] if _takes_all_of(each, segment)), None)
+        if before is not None:
+            why = "takes whoever satisfies its conditions" if before.conditions else "has no conditions"
+            yield Violation(path, f"'{segment.name}' is never reached: '{before.name}' comes before it and {why}")
+        elif (apart := _contradiction(segment)) is not None:
+            yield Violation(path, f"'{segment.name}' is never reached: nobody's {apart} is two things at once")
+    for index, variant in enumerate(flag.variants):
+        if (number := _largest(variant.payload)) > EXACT:
+            yield Violation(
+                ("variants", index, "payload"),
+                f"{number} is beyond 2^53, and JavaScript's clients read another number; for them write it in quotes",
+            )
+    for path, needed in units_needed(flag, known):
+        yield Violation(path, needed)
+
+
+def units_needed(flag: Flag, known: Known) -> Iterator[tuple[Path, str]]:
+    """Where a flag gives `off` to whoever lacks a unit that is not its own: the groups and flags that decide by it."""
+    of_groups = [
+        (("groups", index), known.groups[each.group])
+        for index, each in enumerate(flag.groups)
+        if each.group in known.groups
+    ]
+    of_flags = [
+        (("prerequisites", key), known.flags[key])
+        for key, variants in flag.prerequisites.items()
+        if key in known.flags and OFF not in variants
+    ]
+    parents: list[tuple[Path, Group | Flag]] = [*of_groups, *of_flags]
+    for path, parent in parents:
+        if parent.unit != flag.unit:
+            yield (
+                path,
+                f"'{parent.key}' decides by {parent.unit}, and '{flag.key}' is bucketed by {flag.unit}: whoever has no "
+                f"{parent.unit} gets 'off'",
+            )
+
+
+def _takes_all_of(earlier: Segment, later: Segment) -> bool:
+    """Whether whoever matches the later segment matches the earlier one."""
+    return all(any(_implies(own, each) for own in later.conditions) for each in earlier.conditions)
+
+
+def _implies(one: Condition, other: Condition) -> bool:
+    """Whether whoever satisfies one satisfies the other, as far as their values tell."""
+    if (one.property, one.op) != (other.property, other.op):
+        return False
+    narrow, wide = set(one.values), set(other.values)
+    return narrow == wide or (one.op in ANY_OF and narrow < wide) or (one.op in NONE_OF and wide < narrow)
+
+
+def _contradiction(segment: Segment) -> str | None:
+    """A field of the user, which has one value, that would have to be two."""
+    values: dict[str, set[str]] = {}
+    for each in segment.conditions:
+        if each.op == "is" and "." not in each.property:
+            values.setdefault(each.property, set(each.values)).intersection_update(each.values)
+    return next((name for name, left in values.items() if not left), None)
+
+
+def _largest(payload: object) -> int:
+    """The largest whole number of a payload, without its sign; 0: it has none."""
+    match payload:
+        case bool():
+            return 0
+        case int():
+            return abs(payload)
+        case dict():
+            return max(map(_largest, payload.values()), default=0)
+        case list() | tuple():
+            return max(map(_largest, payload), default=0)
+    return 0
 
 
 def conditions_of(definition: Definition) -> Iterator[tuple[Path, Condition]]:

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 
 import msgspec
 
+from evaluation.answerable import units_needed
 from evaluation.catalog import Catalog, metrics_after, winner_of
+from evaluation.references import Known
 from schemas.catalog import Allocation, Flag, FlagState, Metric, Run
 
 
@@ -40,9 +42,12 @@ def of_metric(catalog: Catalog, metric: Metric) -> Iterator[Consequence]:
                 )
 
 
-def of_flag(before: FlagState | None, after: FlagState) -> Iterator[Consequence]:
-    """Of another version of a flag; a new one has none."""
+def of_flag(before: FlagState | None, after: FlagState, known: Known) -> Iterator[Consequence]:
+    """Of a version of a flag, beside the documents that are `known`."""
+    yield from _of_units(before, after, known)
     if before is None:
+        kind, key = "experiment" if after.definition.metrics else "flag", after.definition.key
+        yield Consequence(f"it is a draft: everybody gets 'off' until `peekproof {kind} start {key}`")
         return
     if before.status != after.status or len(before.runs) != len(after.runs):
         yield from _of_step(before, after)
@@ -50,6 +55,23 @@ def of_flag(before: FlagState | None, after: FlagState) -> Iterator[Consequence]
         yield from _of_edit(before, after)
     if after.removed != before.removed:
         yield from _of_removal(after)
+
+
+def _of_units(before: FlagState | None, after: FlagState, known: Known) -> Iterator[Consequence]:
+    """What units are needed from now on that are not the flag's own."""
+    had = set(_needs(before, known)) if before else set()
+    for needed in _needs(after, known):
+        if needed not in had:
+            yield Consequence(needed, is_risky=True)
+
+
+def _needs(state: FlagState, known: Known) -> list[str]:
+    """Of the groups in force, why some get `off`. Prerequisites are flags, which say themselves whom they are for."""
+    if state.removed or (state.status != "running" and state.rolled_out is None):
+        return []
+    in_force = state.rolled_out or state.runs[-1].allocations[-1]
+    definition = msgspec.structs.replace(state.definition, groups=in_force.groups, prerequisites={})
+    return [needed for _, needed in units_needed(definition, known)]
 
 
 def _of_step(before: FlagState, after: FlagState) -> Iterator[Consequence]:

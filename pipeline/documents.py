@@ -8,7 +8,7 @@ are refused.
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 from types import NoneType, UnionType
@@ -18,7 +18,7 @@ import msgspec
 import yaml
 
 from evaluation import rules
-from evaluation.answerable import answer_violations
+from evaluation.answerable import answer_notes, answer_violations
 from evaluation.metric_rules import metric_violations
 from evaluation.references import Known, cohort_violations, group_violations, reference_violations
 from evaluation.rules import Violation, did_you_mean, flag_violations, path_text
@@ -84,7 +84,11 @@ def read_documents(directory: Path) -> Documents:
         faults += [fault for faults_of in _REFERENCES for fault in faults_of(documents)]
     if faults:
         raise DocumentError(faults)
-    return documents
+    known = _known(documents)
+    told = [
+        note for flag in documents.flags.values() for note in flag.file.faults(answer_notes(flag.definition, known))
+    ]
+    return replace(documents, notes=tuple(sorted([*documents.notes, *told])))
 
 
 def read_sound(directory: Path) -> tuple[Documents, list[Fault]]:

@@ -7,7 +7,7 @@ faster. What is risky wants a yes.
 import secrets
 import string
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import msgspec
@@ -17,7 +17,7 @@ from evaluation.answerable import answer_violations
 from evaluation.catalog import Catalog, History, edit_violations
 from evaluation.consequences import Consequence, differing
 from evaluation.lifecycle import LifecycleError, steps_between
-from evaluation.references import cohort_violations, dependents, prerequisite_order, regrouping_violations
+from evaluation.references import Known, cohort_violations, dependents, prerequisite_order, regrouping_violations
 from evaluation.rules import Violation, did_you_mean
 from pipeline.catalog import CatalogWriter, EditConflictError
 from pipeline.documents import Documents, Source
@@ -110,7 +110,7 @@ async def edit(
         if violations := [*edit_violations(definition, catalog), *taken]:
             raise RefusedError("\n".join(dict.fromkeys(map(str, violations))))
         try:
-            change = _change(definition, trial)
+            change = _change(definition, trial, catalog.known)
         except LifecycleError as error:
             raise RefusedError(str(error)) from None
         if change is not None:
@@ -171,7 +171,7 @@ async def take(
         after = steps[step]()
     except LifecycleError as error:
         raise RefusedError(str(error)) from None
-    follows = tuple(consequences.of_flag(before, after))
+    follows = tuple(consequences.of_flag(before, after, catalog.known))
     change = Change("flag", key, version, after, steps=tuple(steps_between(before, after)), consequences=follows)
     _require_yes([change], accept_risks)
     await writer.publish(writer.next_version(after, signature.author, signature.reason))
@@ -204,11 +204,15 @@ def changes(documents: Documents, history: History) -> list[Change]:
     ]
     found: list[Change] = []
     faults: list[Fault] = []
-    known = {**catalog.known.flags, **{key: flag.definition for key, flag in flags.items()}}
+    known = replace(
+        catalog.known,
+        flags={**catalog.known.flags, **{key: flag.definition for key, flag in flags.items()}},
+        groups={**catalog.known.groups, **{key: group.definition for key, group in documents.groups.items()}},
+    )
     for source in sources:
-        faults += source.file.faults(_refused(source.definition, known, catalog))
+        faults += source.file.faults(_refused(source.definition, known.flags, catalog))
         try:
-            change = _change(source.definition, history)
+            change = _change(source.definition, history, known)
         except LifecycleError as error:
             faults.append(Fault(source.file.name, source.file.line(error.path), str(error)))
         else:
@@ -236,8 +240,11 @@ def _refused(definition: Definition, flags: Mapping[str, Flag], catalog: Catalog
                     )
 
 
-def _change(definition: Definition, history: History) -> Change | None:
-    """What another version of a document would change; None: nothing. Raises LifecycleError."""
+def _change(definition: Definition, history: History, known: Known) -> Change | None:
+    """What another version of a document would change beside those that are `known`; None: nothing.
+
+    Raises LifecycleError.
+    """
     catalog, key = history.newest, definition.key
     if isinstance(definition, Flag):
         version = catalog.version_of("flag", key) + 1
@@ -246,7 +253,7 @@ def _change(definition: Definition, history: History) -> Change | None:
         if after is before:
             return None
         fields = differing(before.definition if before else None, definition)
-        follows = tuple(consequences.of_flag(before, after))
+        follows = tuple(consequences.of_flag(before, after, known))
         return Change("flag", key, version, after, fields, consequences=follows)
     kind = KINDS[type(definition)]
     standing = catalog.standing(kind, key)

@@ -3,13 +3,26 @@
 import msgspec
 import pytest
 
-from evaluation.answerable import answer_violations
+from evaluation.answerable import answer_notes, answer_violations
 from evaluation.assignment.configs import flags_in_force
 from evaluation.assignment.paths import property_selector
 from evaluation.catalog import edit_violations
 from evaluation.lifecycle import apply_definition, start
 from evaluation.overview import summary
-from schemas.catalog import Breakdown, Condition, Flag, Metric, Operator, Segment, Step, Variant
+from evaluation.references import Known
+from schemas.catalog import (
+    Breakdown,
+    Condition,
+    Flag,
+    Group,
+    GroupSlot,
+    Membership,
+    Metric,
+    Operator,
+    Segment,
+    Step,
+    Variant,
+)
 from tests.evaluation.assignment.catalogs import in_force
 
 PATTERNS = [
@@ -152,3 +165,81 @@ def test_f11_a_property_whose_name_has_a_dot_is_found():
 
     assert key_of({"address.city": "Wien"}) == "on"
     assert key_of({"address": {"city": "Wien"}}) == "off"
+
+
+def test_f07_a_group_that_decides_by_another_unit_is_noted_of_a_flag():
+    groups = {
+        "slots": Group(key="slots", owner="o", type="mutual-exclusion", slots=(GroupSlot(percentage=100),)),
+        "held": Group(key="held", owner="o", type="holdout", unit="groups.company", slots=(GroupSlot(percentage=5),)),
+    }
+    parents = {
+        key: msgspec.structs.replace(flag(), key=key, unit=unit) for key, unit in (("p", "user_id"), ("q", "device_id"))
+    }
+    definition = flag(
+        unit="device_id",
+        groups=(Membership(group="slots", slots=(1,)), Membership(group="held")),
+        prerequisites={"p": ("on",), "q": ("on",)},
+    )
+
+    assert [str(note) for note in answer_notes(definition, Known(flags=parents, groups=groups))] == [
+        f"{path}: '{key}' decides by {unit}, and 'button' is bucketed by device_id: whoever has no {unit} gets 'off'"
+        for path, key, unit in (
+            ("groups[0]", "slots", "user_id"),
+            ("groups[1]", "held", "groups.company"),
+            ("prerequisites.p", "p", "user_id"),
+        )
+    ]
+
+
+def segmented(*segments: tuple[str, tuple[Condition, ...]]) -> list[str]:
+    definition = msgspec.structs.replace(
+        flag(), segments=tuple(Segment(name=name, conditions=conditions) for name, conditions in segments)
+    )
+    return [str(note) for note in answer_notes(definition, Known())]
+
+
+AT, ALPS = compared("is", "AT", name="country"), compared("is", "AT", "CH", name="country")
+PRO = compared("is", "pro")
+
+
+@pytest.mark.parametrize(
+    ("earlier", "later"),
+    [
+        ((), (AT,)),
+        ((AT,), (AT,)),
+        ((AT,), (PRO, AT)),
+        ((ALPS,), (AT,)),
+        ((compared("is not", "a"),), (compared("is not", "b", "a"),)),
+    ],
+)
+def test_f18_a_segment_that_is_never_reached_is_noted(earlier: tuple[Condition, ...], later: tuple[Condition, ...]):
+    (note,) = segmented(("first", earlier), ("second", later))
+
+    why = "takes whoever satisfies its conditions" if earlier else "has no conditions"
+    assert note == f"segments[1]: 'second' is never reached: 'first' comes before it and {why}"
+
+
+def test_f18_a_segment_that_nobody_can_match_and_two_of_one_name_are_noted():
+    assert segmented(("a", (AT,)), ("b", (ALPS, compared("is", "DE", name="country")))) == [
+        "segments[1]: 'b' is never reached: nobody's country is two things at once"
+    ]
+    assert segmented(("a", (AT,)), ("a", (PRO,))) == [
+        "segments[1].name: 'a' is the name of two segments, and answers say it; name them apart"
+    ]
+
+
+def test_f18_segments_that_can_be_reached_are_not():
+    assert not segmented(
+        ("a", (AT, PRO)),
+        ("b", (ALPS,)),
+        ("c", (compared("is", "free", "x"), compared("is", "old"))),  # an array may hold both
+        ("d", (PRO,)),
+        ("e", (compared("is not", "AT", name="country"),)),
+        ("f", ()),
+    )
+
+
+def test_f02_a_number_that_javascript_reads_as_another_is_noted():
+    for payload, notes in (({"a": [2**53 + 1]}, 1), (-(2**60), 1), ({"a": 2**53}, 0), (True, 0), (1e300, 0)):
+        definition = msgspec.structs.replace(flag(), variants=(Variant(key="on", payload=payload),))
+        assert len(list(answer_notes(definition, Known()))) == notes

@@ -16,9 +16,28 @@ from evaluation.lifecycle import (
     roll_out,
     start,
 )
-from schemas.catalog import Analysis, Flag, FlagState, Goal, Hypothesis, Metric, Segment, Variant
+from evaluation.references import Known
+from schemas.catalog import (
+    Analysis,
+    Flag,
+    FlagState,
+    Goal,
+    Group,
+    GroupSlot,
+    Hypothesis,
+    Membership,
+    Metric,
+    Segment,
+    Variant,
+)
 
 VARIANTS = (Variant(key="control"), Variant(key="treatment"))
+KNOWN = Known(
+    groups={
+        "slots": Group(key="slots", owner="o", type="mutual-exclusion", slots=(GroupSlot(percentage=100),)),
+        "held": Group(key="held", owner="o", type="holdout", unit="groups.company", slots=(GroupSlot(percentage=5),)),
+    }
+)
 PLAIN = Flag(key="button", owner="shop", variants=VARIANTS, rollout=50)
 EXPERIMENT = msgspec.structs.replace(PLAIN, metrics=(Goal(metric="purchase"),))
 
@@ -28,7 +47,7 @@ def running(flag: Flag = EXPERIMENT) -> FlagState:
 
 
 def told(before: FlagState | None, after: FlagState) -> list[tuple[bool, str]]:
-    return [(each.is_risky, each.text) for each in of_flag(before, after)]
+    return [(each.is_risky, each.text) for each in of_flag(before, after, KNOWN)]
 
 
 def edit(flag: Flag = EXPERIMENT, **fields: object) -> list[tuple[bool, str]]:
@@ -69,7 +88,6 @@ def test_an_edit_of_a_running_experiment_says_what_it_costs(fields: dict, risky:
 
 def test_an_edit_that_changes_nothing_of_a_run_has_no_consequence():
     assert not edit(name="Buy", owner="me", tags=("t",))
-    assert not told(None, FlagState(definition=EXPERIMENT))
     draft = FlagState(definition=EXPERIMENT)
     assert not told(draft, apply_definition(draft, msgspec.structs.replace(EXPERIMENT, rollout=1), 2))
 
@@ -142,3 +160,32 @@ def test_another_version_of_a_metric_is_risky_where_it_measures_something_else(f
 
     assert [each.text.split("'")[3] for each in told] == anew
     assert all(each.is_risky for each in told)
+
+
+def test_f07_a_group_that_decides_by_another_unit_wants_a_yes_when_it_comes_into_force():
+    slots, held = Membership(group="slots", slots=(1,)), Membership(group="held")
+    flag = msgspec.structs.replace(PLAIN, unit="device_id", groups=(slots,))
+    by_slots = (
+        True,
+        "'slots' decides by user_id, and 'button' is bucketed by device_id: whoever has no user_id gets 'off'",
+    )
+    by_company = (True, by_slots[1].replace("slots", "held").replace("user_id", "groups.company"))
+    draft = FlagState(definition=flag)
+
+    assert by_slots not in told(None, draft)
+    assert by_slots in told(draft, running(flag))
+    assert by_slots in edit(msgspec.structs.replace(flag, groups=()), groups=(slots,))
+    assert not [each for each in edit(flag, rollout=80) if each[0]]
+    assert by_company in edit(flag, groups=(slots, held))
+    assert by_company in told(
+        draft, roll_out(FlagState(definition=msgspec.structs.replace(flag, groups=(slots, held))), 2, "control")
+    )
+    assert by_slots not in told(running(flag), roll_out(running(flag), 3, "control")), "mutual exclusion ends"
+    by_user = msgspec.structs.replace(PLAIN, groups=(slots,))
+    assert not [each for each in told(FlagState(definition=by_user), running(by_user)) if each[0]]
+
+
+def test_f19_a_new_flag_is_said_to_serve_nobody_yet():
+    for flag, kind in ((PLAIN, "flag"), (EXPERIMENT, "experiment")):
+        text = f"it is a draft: everybody gets 'off' until `peekproof {kind} start button`"
+        assert told(None, FlagState(definition=flag)) == [(False, text)]

@@ -132,3 +132,26 @@ def test_f10_what_stands_in_the_catalog_and_has_no_file_is_named(shop: Shop):
     assert note["message"].startswith("is not read")
     shop.call("flag", "archive", "banner")
     assert "without a file here, as before: flag button\n" in shop.apply().stderr
+
+
+def test_f19_a_new_flag_is_said_to_be_a_draft_with_the_command_that_starts_it(shop: Shop):
+    assert shop.apply().stdout.splitlines()[-2:] == [
+        "flag button: version 1, new",
+        "  it is a draft: everybody gets 'off' until `peekproof experiment start button`",
+    ]
+
+
+def test_f07_f18_what_may_be_another_than_is_thought_is_noted_and_what_costs_units_wants_a_yes(shop: Shop):
+    (shop.directory / "groups").mkdir()
+    (shop.directory / "groups" / "a.yaml").write_text(
+        "key: held\nowner: shop\ntype: holdout\nunit: groups.company\nslots: [{percentage: 5}]\n"
+    )
+    shop.rewrite("rollout: 50", "groups: [{group: held}]\nsegments: [{name: all}, {name: none}]\nrollout: 50")
+
+    for told in (shop.call("validate", str(shop.directory)).stderr, shop.apply().stderr):
+        assert f"{shop.flag}:3: note: groups[0]: 'held' decides by groups.company, and 'button' is bucketed by" in told
+        assert f"{shop.flag}:4: note: segments[1]: 'none' is never reached: 'all' comes before it and has no" in told
+
+    with pytest.raises(PeekproofError, match=r"button: 'held' decides by groups.company.*\n.*say --yes"):
+        shop.call("experiment", "start", "button")
+    assert "whoever has no groups.company gets 'off'" in shop.call("experiment", "start", "button", "--yes").stdout
