@@ -6,7 +6,7 @@ judged by it, for its readers must go on as they did. A flag of the log that no 
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 
 from evaluation.assignment.conditions import NONE, PATTERNS, condition_fault
@@ -42,6 +42,9 @@ def answer_violations(definition: Definition) -> Iterator[Violation]:
     for path, condition in conditions_of(definition):
         yield from _condition_violations(condition, path)
     if isinstance(definition, Flag):
+        variants = [variant.key for variant in definition.variants]
+        for index, key in enumerate(variants):
+            yield from case_violations(key, [OFF, *variants[:index]], ("variants", index, "key"))
         for index, breakdown in enumerate(definition.breakdowns):
             yield from _property_violations(breakdown.property, ("breakdowns", index, "property"))
     for path, ids in _listed(definition):
@@ -57,6 +60,15 @@ def fault_of(allocation: Allocation) -> str | None:
             if fault := condition_fault(condition.op, condition.values):
                 return f"segment '{segment.name}', {condition.property}: {fault}"
     return None
+
+
+def case_violations(key: str, others: Iterable[str], path: Path = ("key",)) -> Iterator[Violation]:
+    """Keys are told apart exactly, but no two may differ by their case alone."""
+    for other in others:
+        if key != other and key.lower() == other.lower():
+            yield Violation(
+                path, f"'{key}' and '{other}' differ by case alone; people take one for the other: rename one"
+            )
 
 
 def answer_notes(flag: Flag, known: Known) -> Iterator[Violation]:

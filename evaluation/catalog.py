@@ -259,6 +259,18 @@ class Catalog:
             return standing.document_version
         return standing.version if standing else 0
 
+    def beside(self, definition: Definition) -> list[str]:
+        """The keys that share a space of names with a definition's; a flag that was deleted has none any more."""
+        match definition:
+            case Flag() | Group():
+                return [*(key for key, flag in self.flags.items() if flag.removed != "deleted"), *self.groups]
+            case Metric():
+                return [*self.metrics]
+            case Cohort():
+                return [*self.cohorts]
+            case Deployment():
+                return [*self.deployments]
+
     @property
     def known(self) -> Known:
         """What a document may name."""

@@ -18,7 +18,7 @@ import msgspec
 import yaml
 
 from evaluation import rules
-from evaluation.answerable import answer_notes, answer_violations
+from evaluation.answerable import answer_notes, answer_violations, case_violations
 from evaluation.metric_rules import metric_violations
 from evaluation.references import Known, cohort_violations, group_violations, reference_violations
 from evaluation.rules import Violation, did_you_mean, flag_violations, path_text
@@ -160,6 +160,23 @@ def definition_of(value: object, kind: type[Written_co]) -> Written_co:
     return msgspec.convert(value, kind)
 
 
+def _key_faults(documents: Documents) -> Iterator[Fault]:
+    """Two documents of one space of names whose keys differ by case alone."""
+    spaces: tuple[list[Source[Any]], ...] = (
+        [*documents.flags.values(), *documents.groups.values()],
+        [*documents.metrics.values()],
+        [*documents.cohorts.values()],
+        [*documents.deployments.values()],
+    )
+    for sources in spaces:
+        by_key: dict[str, list[str]] = {}
+        for source in sources:
+            key = source.definition.key
+            alike = by_key.setdefault(key.lower(), [])
+            yield from source.file.faults(case_violations(key, alike))
+            alike.append(key)
+
+
 def _cohort_faults(documents: Documents) -> Iterator[Fault]:
     for cohort in documents.cohorts.values():
         yield from cohort.file.faults(cohort_violations(cohort.definition))
@@ -175,7 +192,7 @@ def _flag_faults(documents: Documents) -> Iterator[Fault]:
         yield from flag.file.faults(reference_violations(flag.definition, _known(documents)))
 
 
-_REFERENCES = (_cohort_faults, _group_faults, _flag_faults)  # those that are named first
+_REFERENCES = (_key_faults, _cohort_faults, _group_faults, _flag_faults)  # those that are named first
 
 
 def _known(documents: Documents) -> Known:

@@ -13,7 +13,7 @@ from typing import Literal
 import msgspec
 
 from evaluation import consequences, lifecycle
-from evaluation.answerable import answer_violations
+from evaluation.answerable import answer_violations, case_violations
 from evaluation.catalog import Catalog, History, edit_violations
 from evaluation.consequences import Consequence, differing
 from evaluation.lifecycle import LifecycleError, steps_between
@@ -224,6 +224,7 @@ def changes(documents: Documents, history: History) -> list[Change]:
 
 def _refused(definition: Definition, flags: Mapping[str, Flag], catalog: Catalog) -> Iterator[Violation]:
     """What a definition takes away from others, among them the `flags` as they will be."""
+    yield from case_violations(definition.key, catalog.beside(definition))
     match definition:
         case Group() if before := catalog.groups.get(definition.key):
             yield from regrouping_violations(before.definition, definition, catalog.running_in(definition.key))

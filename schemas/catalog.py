@@ -17,8 +17,8 @@ from schemas.numbers import Count, Time
 Key = Annotated[
     str,
     msgspec.Meta(
-        pattern=r"^[a-z0-9][a-z0-9_.-]{0,99}$(?!\n)",
-        description="1 to 100 lower case letters, digits, '-', '_' and '.', beginning with a letter or digit",
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$(?!\n)",
+        description="1 to 100 letters of either case, digits, '-', '_' and '.', beginning with a letter or digit",
     ),
 ]
 Window = Annotated[

@@ -95,7 +95,7 @@ def test_payloads_keep_their_types(tmp_path: Path):
         (METRIC.replace("conversion", "sum"), "3: type: a sum adds up a property of its event"),
         (METRIC + "property: price\n", "6: property: would be ignored: a conversion reads no `property`"),
         (METRIC + "scale: 10\n", "6: scale: 10 is not allowed; it must be a whole number from 0 to 9"),
-        (METRIC.replace("key: purchase", "key: Purchase"), "1: key: 'Purchase' is not allowed; it must be 1 to 100"),
+        (METRIC.replace("key: purchase", "key: Pürchase"), "1: key: 'Pürchase' is not allowed; it must be 1 to 100"),
         (METRIC.replace("shop", ""), "2: owner: nothing is not allowed; it must be a text"),
         (METRIC.replace("shop", "[a]"), "2: owner: a list is not allowed; it must be a text"),
         ("", "1: is empty"),
@@ -342,8 +342,8 @@ def test_every_kind_of_document_is_read_and_a_cohort_with_the_ids_of_its_file(tm
         (
             "flags",
             "{on: 1}",
-            "{On: 1}",
-            "16: segments[1].weights.On: 'On' is not allowed; a name here must be 1 to 100",
+            "{-on: 1}",
+            "16: segments[1].weights.-on: '-on' is not allowed; a name here must be 1 to 100",
         ),
         ("flags", "{on: 1}", "{on: x}", "16: segments[1].weights.on: 'x' is not allowed; it must be a whole number"),
         ("flags", "{on: 1}", "{no: 1}", "16: segments[1].weights.no: 'no' is no variant; known: on"),
@@ -506,3 +506,39 @@ def test_f10_what_may_be_none_is_noted(tmp_path: Path):
         "cohorts/old.csv:1: is not read: no cohort names it as its `file`",
         "flags/a.yaml.bak:1: is not read: documents end in .yaml or .yml",
     ]
+
+
+def test_f13_keys_with_capitals_are_told_apart_exactly(tmp_path: Path):
+    flag = (
+        FLAG.replace("button", "NewButton_2.X")
+        .replace("treatment", "Treatment")
+        .replace("metric: purchase", "metric: Purchase")
+    )
+    documents = read_documents(directory(tmp_path, METRIC.replace("key: purchase", "key: Purchase"), flag))
+
+    assert [*documents.flags, *documents.metrics] == ["NewButton_2.X", "Purchase"]
+    wrong = tmp_path / "wrong"
+    wrong.mkdir()
+    (fault,) = faults(directory(wrong, METRIC.replace("key: purchase", "key: Purchase"), FLAG))
+    assert fault == "experiments/a.yaml:7: metrics[0].metric: 'purchase' is no metric; did you mean 'Purchase'?"
+
+
+def test_f13_two_keys_that_differ_by_case_alone_are_refused(tmp_path: Path):
+    whole(tmp_path)
+    (tmp_path / "flags" / "b.yaml").write_text("owner: shop\nkey: Slots\nvariants: [{key: on}]\n")
+    (tmp_path / "groups" / "b.yaml").write_text(GROUP.replace("slots", "SLOTS", 1))
+    (tmp_path / "metrics" / "b.yaml").write_text(METRIC.replace("key: purchase", "key: Purchase"))
+
+    assert [line.partition("; ")[0] for line in faults(tmp_path)] == [
+        "groups/a.yaml:1: key: 'slots' and 'Slots' differ by case alone",
+        "groups/b.yaml:1: key: 'SLOTS' and 'Slots' differ by case alone",
+        "groups/b.yaml:1: key: 'SLOTS' and 'slots' differ by case alone",
+        "metrics/b.yaml:1: key: 'Purchase' and 'purchase' differ by case alone",
+    ]
+
+
+@pytest.mark.parametrize(("key", "other"), [("Off", "off"), ("Control", "control")])
+def test_f13_variants_that_differ_by_case_alone_are_refused(tmp_path: Path, key: str, other: str):
+    (fault,) = faults(directory(tmp_path, flag=FLAG.replace("key: treatment", f"key: {key}")))
+
+    assert fault.startswith(f"experiments/a.yaml:5: variants[1].key: '{key}' and '{other}' differ by case alone")

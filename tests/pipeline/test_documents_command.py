@@ -155,3 +155,19 @@ def test_f07_f18_what_may_be_another_than_is_thought_is_noted_and_what_costs_uni
     with pytest.raises(PeekproofError, match=r"button: 'held' decides by groups.company.*\n.*say --yes"):
         shop.call("experiment", "start", "button")
     assert "whoever has no groups.company gets 'off'" in shop.call("experiment", "start", "button", "--yes").stdout
+
+
+def test_f13_a_key_that_differs_from_one_of_the_catalog_by_case_alone_is_refused(shop: Shop):
+    shop.apply()
+    shop.rewrite("key: button", "key: Button")
+    told = shop.apply(code=2)
+    assert f"{shop.flag}:1: key: 'Button' and 'button' differ by case alone" in told.stderr
+    with pytest.raises(PeekproofError, match="'BUTTON' and 'button' differ by case alone"):
+        shop.call("flag", "create", "BUTTON", "--owner", "ann")
+
+    shop.call("experiment", "delete", "button", "--yes")
+    assert "flag Button: version 1, new" in shop.apply().stdout
+    assert "running" in shop.call("experiment", "start", "Button").stdout
+    assert [each["key"] for each in shop.told("flag", "list")] == ["Button"]
+    with pytest.raises(PeekproofError, match="'button'"):
+        shop.call("flag", "start", "button")

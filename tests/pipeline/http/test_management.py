@@ -276,3 +276,16 @@ def test_f02_a_number_keeps_its_digits_on_its_way_through(api: Api):
     told = httpx.post(f"{address}ofrep/v1/evaluate/flags/digits", json={"context": {"targetingKey": "u"}}, headers=key)
     fetched = httpx.post(f"{address}sdk/v2/vardata", json={"user_id": "u"}, headers=key)
     assert (told.json()["value"], fetched.json()["digits"]["payload"]) == ({"id": number}, {"id": number})
+
+
+def test_f13_keys_with_capitals_are_answered_and_told_apart(api: Api):
+    api.call("POST", "flags", {"key": "NewSearch", "variants": [{"key": "On", "payload": 1}]})
+    api.call("PATCH", "flags/NewSearch", {"enabled": True})
+    key = {"authorization": f"Bearer {Keys(api.settings.data).create('server', 'backend', 'backend')[1]}"}
+    asked = f"{api.address.removesuffix('api/1/')}ofrep/v1/evaluate/flags/"
+    context = {"context": {"targetingKey": "u"}}
+
+    assert httpx.post(f"{asked}NewSearch", json=context, headers=key).json()["variant"] == "On"
+    assert httpx.post(f"{asked}newsearch", json=context, headers=key).status_code == 404
+    assert "differ by case alone" in api.call("POST", "flags", {"key": "newsearch"}, 409)["error"]
+    assert "differ by case alone" in api.call("POST", "flags/NewSearch/variants", {"key": "on"}, 409)["error"]
