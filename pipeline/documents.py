@@ -19,12 +19,13 @@ import yaml
 
 from evaluation import rules
 from evaluation.answerable import answer_notes, answer_violations, case_violations
+from evaluation.assignment.graph import needed_for
 from evaluation.metric_rules import metric_violations
 from evaluation.references import Known, cohort_violations, group_violations, reference_violations
 from evaluation.rules import Violation, did_you_mean, flag_violations, path_text
 from pipeline.errors import PeekproofError
 from pipeline.faults import DocumentError, Fault
-from pipeline.folders import files_in, is_yaml, unread
+from pipeline.folders import FOLDERS, files_in, is_yaml, unread
 from pipeline.id_lists import read_ids
 from schemas.catalog import Cohort, Definition, Deployment, Flag, Group, Metric
 
@@ -100,6 +101,35 @@ def read_sound(directory: Path) -> tuple[Documents, list[Fault]]:
         documents = _without(documents, found)
         faults += found
     return documents, sorted(faults)
+
+
+def read_flag(path: Path) -> tuple[Documents, list[Fault]]:
+    """The flag of one file, beside what it names of the documents among which it lies, and what is wrong with it."""
+    directory = next((each.parent for each in path.resolve().parents if each.name in FOLDERS), None)
+    if directory is None:
+        return _read_alone(path)
+    documents, faults = read_sound(directory)
+    faults = [fault for fault in faults if Path(fault.file).resolve() == path.resolve()]
+    keys = [key for key, flag in documents.flags.items() if Path(flag.file.name).resolve() == path.resolve()]
+    if not keys and not faults:
+        raise PeekproofError(f"'{path}' holds no flag; name a file of flags/ or experiments/")
+    needed = needed_for(keys, {key: tuple(flag.definition.prerequisites) for key, flag in documents.flags.items()})
+    flags = {key: flag for key, flag in documents.flags.items() if key in needed}
+    named = {each.group for flag in flags.values() for each in flag.definition.groups}
+    groups = {key: group for key, group in documents.groups.items() if key in named}
+    return replace(documents, flags=flags, groups=groups), faults
+
+
+def _read_alone(path: Path) -> tuple[Documents, list[Fault]]:
+    documents = Documents({}, {}, {}, {}, {})
+    try:
+        source = _read_file(path, Flag)
+    except DocumentError as error:
+        return documents, error.faults
+    documents = replace(documents, flags={source.definition.key: source})
+    faults = source.file.faults([*flag_violations(source.definition, {}), *answer_violations(source.definition)])
+    faults += _flag_faults(documents)
+    return _without(documents, faults), faults
 
 
 def _read(directory: Path) -> tuple[Documents, list[Fault]]:

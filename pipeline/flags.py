@@ -4,36 +4,64 @@ flags = load_flags("flags.json")
 flags.evaluate({"user_id": "ann", "user_properties": {"plan": "pro"}})
 """
 
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
+from collections.abc import Iterable
 from pathlib import Path
 
 from evaluation.assignment.configs import flags_in_force
 from evaluation.assignment.engine import Flags, Problem
 from evaluation.catalog import Catalog, FlagInForce, InForce, RunInForce
 from evaluation.lifecycle import allocation_of
-from pipeline.documents import read_sound
+from pipeline.documents import Documents, read_flag, read_sound
 from pipeline.errors import PeekproofError
+from pipeline.faults import Fault
+from pipeline.folders import is_yaml
 from schemas.catalog import Flag
 
 
 def load_flags(path: str | Path) -> Flags:
-    """The flags of a JSON array of flag configurations, or of a directory of documents.
+    """The flags of a JSON array of flag configurations, of a directory of documents, or the one of a document.
 
     Of documents every flag counts as running, as in its first run, bucketed with its key as salt; those that cannot be
-    used are `problems`. Raises PeekproofError where nothing can be read.
+    used are `problems`. A configuration does not say who is in a cohort (see `cohorts_asked`): a user brings its own,
+    as `cohort_ids`. Raises PeekproofError where nothing can be read.
     """
     path = Path(path)
     if path.is_dir():
-        return _of_documents(path)
+        return _of_documents(*read_sound(path))
+    if is_yaml(path) and path.is_file():
+        return _of_documents(*read_flag(path))
     try:
-        return Flags.read(path.read_bytes())
-    except OSError as error:
-        raise PeekproofError(f"'{path}' cannot be read: {error.strerror}") from None
+        return Flags.read(read_text(path))
     except ValueError as error:
         raise PeekproofError(f"'{path}': {error}") from None
 
 
-def _of_documents(directory: Path) -> Flags:
-    documents, faults = read_sound(directory)
+def read_text(path: Path) -> str:
+    """A file's text: UTF-8, or UTF-16 where it begins so, as some shells write it. Raises PeekproofError."""
+    try:
+        text = path.read_bytes()
+    except OSError as error:
+        raise PeekproofError(f"'{path}' cannot be read: {error.strerror}") from None
+    encoding = "utf-16" if text.startswith((BOM_UTF16_LE, BOM_UTF16_BE)) else "utf-8-sig"
+    try:
+        return text.decode(encoding)
+    except UnicodeDecodeError as error:
+        raise PeekproofError(f"'{path}': byte {error.start} is not {encoding}; save the file as UTF-8") from None
+
+
+def cohorts_asked(flags: Flags) -> dict[str, list[str]]:
+    """By flag, the cohorts that its conditions compare."""
+    asked: dict[str, dict[str, None]] = {}
+    for config in flags.configs:
+        conditions = [each for segment in config.segments for every in segment.conditions or () for each in every]
+        for each in conditions:
+            if each.selector[-1:] == ("cohort_ids",):
+                asked.setdefault(config.key, {}).update(dict.fromkeys(each.values))
+    return {key: [*cohorts] for key, cohorts in asked.items()}
+
+
+def _of_documents(documents: Documents, faults: Iterable[Fault]) -> Flags:
     catalog = Catalog(
         flags={key: _running(flag.definition) for key, flag in documents.flags.items()},
         groups={key: InForce(group.definition, 1, 0) for key, group in documents.groups.items()},

@@ -7,15 +7,22 @@ import click
 import msgspec
 
 from pipeline.errors import PeekproofError
-from pipeline.flags import load_flags
+from pipeline.flags import cohorts_asked, load_flags, read_text
+from pipeline.folders import is_yaml
 
 
 @click.command()
 @click.option(
-    "--flags", "source", required=True, help="A JSON array of Amplitude's flags (v2), or a directory of documents."
+    "--flags",
+    "source",
+    required=True,
+    help="A JSON array of Amplitude's flags (v2), a directory of documents, or one of a flag.",
 )
 @click.option(
-    "--user", "users", required=True, help="One user as JSON, or one per line; a context as {'context': {…}}."
+    "--user",
+    "users",
+    required=True,
+    help="A file: one user as JSON, or one per line; a context as {'context': {…}}. Or the JSON itself.",
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per user, from flag key to answer.")
 def evaluate(source: str, users: str, as_json: bool) -> None:
@@ -26,12 +33,14 @@ def evaluate(source: str, users: str, as_json: bool) -> None:
     flags = load_flags(source)
     for problem in flags.problems:
         click.echo(str(problem), err=True)
-    try:
-        text = Path(users).read_bytes()
-    except OSError as error:
-        raise PeekproofError(f"'{users}' cannot be read: {error.strerror}") from None
-    for user in _objects(text, users):
+    is_text = users.lstrip().startswith("{")
+    text = users if is_text else read_text(Path(users))
+    asked = {} if Path(source).is_dir() or is_yaml(Path(source)) else cohorts_asked(flags)
+    for user in _objects(text.encode(), "--user" if is_text else users):
         context = user.get("context") if len(user) == 1 else None
+        if asked and not _says_cohorts(context if isinstance(context, dict) else user):
+            _tell_cohorts(asked)
+            asked = {}
         answers = flags.evaluate_context(context) if isinstance(context, dict) else flags.evaluate(user)
         if as_json:
             click.echo(msgspec.json.encode(answers).decode())
@@ -39,6 +48,20 @@ def evaluate(source: str, users: str, as_json: bool) -> None:
             click.echo("\n".join(f"{key}: {each.key} ({each.reason})" for key, each in answers.items()))
     if flags.problems:
         sys.exit(2)
+
+
+def _says_cohorts(user: dict[str, object]) -> bool:
+    """Whether a user, or a context, brings the cohorts that it belongs to."""
+    return b'cohort_ids":' in msgspec.json.encode(user)
+
+
+def _tell_cohorts(asked: dict[str, list[str]]) -> None:
+    for key, cohorts in asked.items():
+        click.echo(
+            f"flag '{key}': asks whether users are in {', '.join(cohorts)}, which a configuration does not say; nobody "
+            f'is, unless the user says so: "cohort_ids": ["{cohorts[0]}"]',
+            err=True,
+        )
 
 
 def _objects(text: bytes, name: str) -> list[dict[str, object]]:

@@ -231,3 +231,80 @@ def test_what_is_no_file_of_flags_is_refused(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(PeekproofError, match="holds no documents"):
         load_flags(tmp_path / "empty")
+
+
+def told(*arguments: str, code: int = 0) -> Result:
+    result = CliRunner().invoke(command, ["evaluate", *arguments])
+    assert result.exit_code == code, (result.output, result.exception)
+    return result
+
+
+def test_f17_a_user_may_stand_in_the_command_itself(tmp_path):
+    (tmp_path / "flags.json").write_text(json.dumps([PRO]))
+
+    said = told("--flags", str(tmp_path / "flags.json"), "--user", ' {"user_properties": {"plan": "pro"}}')
+
+    assert said.stdout == "pro: on (segment)\n"
+    broken = told("--flags", str(tmp_path / "flags.json"), "--user", "{user_id: ann}", code=1)
+    assert "'--user': JSON is malformed" in str(broken.exception)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_f17_a_file_may_begin_with_a_mark_of_its_encoding(tmp_path, encoding):
+    (tmp_path / "flags.json").write_text(json.dumps([PRO]), encoding=encoding)
+    (tmp_path / "users.json").write_text('{"user_properties": {"plan": "pro"}}\n{}', encoding=encoding)
+
+    said = told("--flags", str(tmp_path / "flags.json"), "--user", str(tmp_path / "users.json"))
+
+    assert said.stdout == "pro: on (segment)\npro: off (not allocated)\n"
+
+
+def test_f17_one_document_is_evaluated_with_what_it_names(tmp_path):
+    directory = documents(
+        tmp_path,
+        flags__button=BUTTON,
+        flags__deep__child=BUTTON.replace("button", "child").replace("rollout: 0", "prerequisites: {button: [on]}"),
+        flags__wrong="key: [",
+    )
+
+    for name, said in (
+        ("flags/button.yaml", {"button": "on"}),
+        ("flags/deep/child.yaml", {"button": "on", "child": "on"}),
+    ):
+        assert (
+            keys(json.loads(told("--flags", str(directory / name), "--user", '{"user_id":"ann"}', "--json").stdout))
+            == said
+        )
+    wrong = told("--flags", str(directory / "flags" / "wrong.yaml"), "--user", "{}", code=2)
+    assert f"flag 'wrong': {directory}/flags/wrong.yaml:1:" in wrong.stderr
+    example = told("--flags", str(CONFIGS / "flags" / "new-search.yaml"), "--user", '{"user_id":"u7"}')
+    assert example.stdout == "new-search: on (segment)\n"
+
+
+def test_f17_a_document_that_lies_anywhere_is_evaluated_alone(tmp_path):
+    path = tmp_path / "one.yml"
+    path.write_text(BUTTON)
+    assert told("--flags", str(path), "--user", '{"user_id":"ann"}').stdout == "button: on (inclusion)\n"
+
+    path.write_text(BUTTON + "groups: [{group: slots}]\n")
+    assert (
+        f"{path}:5: groups[0].group: 'slots' is no group" in told("--flags", str(path), "--user", "{}", code=2).stderr
+    )
+    path.write_text("key: [")
+    assert "expected" in told("--flags", str(path), "--user", "{}", code=2).stderr
+    (tmp_path / "metrics").mkdir()
+    (tmp_path / "metrics" / "a.yaml").write_text("key: m\nowner: o\ntype: count\nevent: e\nwindow: 1d\n")
+    no_flag = told("--flags", str(tmp_path / "metrics" / "a.yaml"), "--user", "{}", code=1)
+    assert "holds no flag" in str(no_flag.exception)
+
+
+def test_f17_a_configuration_that_asks_for_cohorts_says_that_it_does_not_know_them(evaluate):
+    beta = flag("beta", ("context.user.cohort_ids", "set contains any", "testers"))
+
+    asking = evaluate([PRO, beta], '{"user_id": "ann"}\n{"user_id": "bob"}')
+    assert asking.stderr == (
+        "flag 'beta': asks whether users are in testers, which a configuration does not say; nobody is, unless the "
+        'user says so: "cohort_ids": ["testers"]\n'
+    )
+    said = evaluate([PRO, beta], '{"user_id": "ann", "cohort_ids": ["testers"]}')
+    assert (said.stdout.splitlines()[1], said.stderr) == ("beta: on (segment)", "")
