@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -11,6 +13,7 @@ from msgspec.structs import replace
 
 from evaluation.lifecycle import apply_definition, start
 from pipeline.catalog import CatalogWriter
+from pipeline.http.ofrep import FIELDS
 from pipeline.settings import Settings
 from schemas.catalog import Condition, Flag, Segment, Variant
 from tests.pipeline.http.catalog import BETA, TESTERS, edit
@@ -190,3 +193,10 @@ def test_f01_a_running_flag_that_cannot_be_evaluated_is_off_and_says_why(deploym
     assert "'(?!AT)' is no regular expression of RE2" in told.json()["metadata"]["problem"]
     assert shown[0]["segments"][0]["variant"] == "off"
     assert "'(?!AT)' is no regular expression of RE2" in overview["problem"]
+
+
+def test_f11_it_is_written_where_each_attribute_of_a_context_lands():
+    readme = (Path(__file__).parents[3] / "README.md").read_text()
+    _, _, written = readme.partition("Of its context")
+
+    assert set(re.findall(r"`(\w+)`", written.partition("are what they")[0].partition("and any other")[0])) == FIELDS
