@@ -41,6 +41,8 @@ def answer_violations(definition: Definition) -> Iterator[Violation]:
     """What of a definition engines cannot evaluate, or would read differently."""
     for path, condition in conditions_of(definition):
         yield from _condition_violations(condition, path)
+    if isinstance(definition, Flag | Group):
+        yield from _property_violations(definition.unit, ("unit",))
     if isinstance(definition, Flag):
         variants = [variant.key for variant in definition.variants]
         for index, key in enumerate(variants):
@@ -57,7 +59,7 @@ def fault_of(allocation: Allocation) -> str | None:
     """Why no engine can evaluate who gets what by it; None: they can."""
     for segment in allocation.segments:
         for condition in segment.conditions:
-            if fault := condition_fault(condition.op, condition.values):
+            if condition.op in PATTERNS and (fault := condition_fault(condition.op, condition.values)):
                 return f"segment '{segment.name}', {condition.property}: {fault}"
     return None
 

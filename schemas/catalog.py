@@ -35,7 +35,7 @@ Duration = Annotated[
 Unit = Annotated[
     str,
     msgspec.Meta(
-        pattern=r"^(user_id|device_id|groups\.[A-Za-z0-9_ -]+|user_properties\.[A-Za-z0-9_ .-]+)$(?!\n)",
+        pattern=r"^(user_id|device_id|groups\.[A-Za-z0-9_ -]+|user_properties\.[A-Za-z0-9_ .\\-]+)$(?!\n)",
         description="what is randomised: user_id, device_id, groups.TYPE or user_properties.NAME",
     ),
 ]

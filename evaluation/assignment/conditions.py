@@ -105,8 +105,7 @@ def compile_condition(op: str, values: Collection[str]) -> Condition:
 def condition_fault(op: str, values: tuple[str, ...]) -> str | None:
     """Why a condition cannot be compiled; None: it can."""
     try:
-        if op in PATTERNS:
-            compile_condition(op, values)
+        compile_condition(op, values)
     except ConditionError as error:
         return str(error)
     return None

@@ -147,8 +147,10 @@ def test_f11_a_path_into_a_property_is_refused_and_a_name_with_a_dot_can_be_writ
     of_segment = list(answer_violations(flag(compared("is", "Wien", name=name))))
     broken_down = list(answer_violations(flag(breakdowns=(Breakdown(property=name, values=("Wien",)),))))
 
+    by_unit = list(answer_violations(flag(unit=name)))
+
     way_out = name.replace("address.city", r"address\.city")
-    for violation in (*of_segment, *broken_down):
+    for violation in (*of_segment, *broken_down, *by_unit):
         assert "send 'address.city' as a property of its own" in violation.message
         assert violation.message.endswith(way_out)
     assert not list(answer_violations(flag(compared("is", "Wien", name=way_out))))

@@ -32,7 +32,7 @@ def unit_of(bucketing_key: str | None, bucketing_unit: str | None) -> str:
         return f"groups.{bucketing_unit}"
     if bucketing_key in (None, "amplitude_id"):
         return "user_id"
-    return unescaped(property_of(bucketing_key))
+    return property_of(bucketing_key)
 
 
 def bucketing(unit: str) -> tuple[str, str]:

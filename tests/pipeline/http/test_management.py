@@ -256,7 +256,11 @@ def test_f01_a_condition_that_cannot_be_evaluated_is_refused(api: Api):
 
 def test_f11_a_property_with_a_dot_in_its_name_stays_one(api: Api):
     segment = {"name": "s", "conditions": [{"prop": "gp:address.city", "op": "is", "values": ["Wien"]}]}
-    api.call("POST", "flags", {"key": "dotted"})
+    created = api.call("POST", "flags", {"key": "dotted", "bucketingKey": "gp:household.id"})
+    assert (created["bucketingKey"], api.definition("dotted").unit) == (
+        "gp:household.id",
+        r"user_properties.household\.id",
+    )
 
     edited = api.call("PATCH", "flags/dotted", {"targetSegments": [segment]})
 
