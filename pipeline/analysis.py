@@ -1,9 +1,9 @@
 """Analysis: files in, looks out: the pure stages over exposures and events from files, without a broker.
 
-Every flag of the documents counts as running, from its start date if it has one. In files append time is event time and
-the horizon 0. The clock stands still until everything has been read, in whatever order, and then goes to the last time
-in the files. Each file is a source partition of its own, numbered by name, so that the order in which files are given
-means nothing. An exposure that asks for a variant is bucketed with the flag's key as salt.
+Every flag of the documents counts as running, from its start date until its end date where it has them. In files append
+time is event time and the horizon 0. The clock stands still until everything has been read, in whatever order, and then
+goes to the last time in the files. Each file is a source partition of its own, numbered by name, so that the order in
+which files are given means nothing. An exposure that asks for a variant is bucketed with the flag's key as salt.
 """
 
 from collections import Counter
@@ -21,7 +21,7 @@ from evaluation.assignment.routing import assign
 from evaluation.assignment.scanning import MISSING, Type, Wanted, scan
 from evaluation.assignment.scanning import Path as FieldPath
 from evaluation.catalog import SETTLING, History, RunInForce
-from evaluation.lifecycle import start
+from evaluation.lifecycle import complete, start
 from evaluation.metrics.partition import Partition
 from evaluation.names import Names
 from evaluation.rules import did_you_mean, parse_date
@@ -34,9 +34,10 @@ from pipeline.export_columns import translate
 from pipeline.exports import EXPOSURE_EVENTS, says_no_time, to_message
 from pipeline.files import BadRow, Piece, pieces
 from pipeline.gathering import Gathering
+from schemas import catalog
 from schemas.aggregate import Aggregate
 from schemas.catalog import KINDS, Document, FlagState, Spec
-from schemas.look import Look
+from schemas.look import Look, Verdict
 from schemas.numbers import LATEST
 from schemas.records import Records
 from schemas.topics import EVENTS, EXPOSURES
@@ -152,15 +153,30 @@ class Analysis:
         """The look at every experiment, by key."""
         flags = self._history.newest.flags
         return [
-            look(self._begun(flags[each.flag].runs[-1]), [each], None)
+            self._look(flags[each.flag].runs[-1], each)
             for each in self.aggregates()
             if (flags[each.flag].definition.metrics if self._experiment is None else each.flag == self._experiment)
         ]
 
-    def _begun(self, run: RunInForce) -> RunInForce:
-        """The run from its first entry on: the pace of entries since then says how long it may still take."""
+    def _look(self, run: RunInForce, sums: Aggregate) -> Look:
+        """From the run's first entry on: the pace of entries since then says how long it may still take."""
         first = self._partition.began(run.flag, run.key)
-        return run if first is None else replace(run, started=first)
+        run = run if first is None else replace(run, started=first)
+        if self.has_events:
+            return look(run, [sums], None)
+        # Metrics of events that nobody gave would all be zero.
+        found = look(replace(run, metrics={}), [sums], None)
+        if found.verdict.decision == "needs attention":
+            return found
+        split = f"nothing speaks against the promised split (p = {found.health.srm_p_value:.2g})"
+        return msgspec.structs.replace(
+            found, verdict=Verdict("none", f"Only exposures were given, so no metric is compared; {split}.")
+        )
+
+    @property
+    def has_events(self) -> bool:
+        """Whether files of events were given, or had events among the exposures."""
+        return self.rows[EVENTS] > 0 or any(topic == EVENTS for topic, _ in self._files)
 
     def without_events(self) -> list[tuple[str, list[str]]]:
         """By flag the metrics for which no event counts."""
@@ -279,7 +295,10 @@ class Analysis:
 
 
 def running(documents: Documents, experiment: str | None = None) -> History:
-    """The documents as a catalog in which every flag runs. With `experiment` the others have no metrics."""
+    """The documents as a catalog in which every flag runs, from its start until its end.
+
+    With `experiment` the others have no metrics.
+    """
     history = History()
 
     def append(spec: Spec, key: str, version: int, time: int) -> None:
@@ -297,16 +316,22 @@ def running(documents: Documents, experiment: str | None = None) -> History:
         if history.rejected:
             raise PeekproofError(f"version {version} of '{key}' is no document: {history.rejected[0].reason}")
 
-    drafts: list[tuple[int, str, FlagState]] = []
+    steps: list[tuple[int, str, int, FlagState]] = []
     for change in changes(documents, history):
         spec = change.spec
         if isinstance(spec, FlagState):
             if experiment not in {None, change.key}:
-                definition = msgspec.structs.replace(spec.definition, metrics=())
+                definition = msgspec.structs.replace(spec.definition, metrics=(), analysis=catalog.Analysis())
                 spec = msgspec.structs.replace(spec, definition=definition)
-            began = spec.definition.start
-            drafts.append((int(parse_date(began).timestamp() * 1000) if began else 0, change.key, spec))
+            started = start(spec, 2, salt=change.key)
+            steps.append((_moment(spec.definition.start), change.key, 2, started))
+            if spec.definition.end:
+                steps.append((_moment(spec.definition.end), change.key, 3, complete(started, 3)))
         append(spec, change.key, 1, 0)
-    for time, key, draft in sorted(drafts, key=lambda each: each[:2]):
-        append(start(draft, 2, salt=key), key, 2, time)
+    for time, key, version, state in sorted(steps, key=lambda each: each[:3]):
+        append(state, key, version, time)
     return history
+
+
+def _moment(date: str | None) -> int:
+    return int(parse_date(date).timestamp() * 1000) if date else 0

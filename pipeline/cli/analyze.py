@@ -39,7 +39,9 @@ _files = click.Path(exists=True, path_type=Path)
 
 @click.command(cls=_Command)
 @click.option("--exposures", multiple=True, type=_files, metavar="FILE…", help="Exposures.")
-@click.option("--events", multiple=True, required=True, type=_files, metavar="FILE…", help="Events.")
+@click.option(
+    "--events", multiple=True, type=_files, metavar="FILE…", help="Events; without them only the split is judged."
+)
 @click.option(
     "--catalog", type=click.Path(path_type=Path), default=Path("configs"), metavar="DIR", help="Default: configs."
 )
@@ -51,9 +53,11 @@ def analyze(
     """Results of exposures and events in NDJSON, CSV or Parquet files, by the experiments and metrics of DIR.
 
     The fields are those of the topics; an Amplitude export may be given as --events, its exposures included. Every
-    experiment counts as running, from its `start` if it has one, and the clock ends at the last time in the files.
-    Rows that are of no use are reported with file, line and reason.
+    experiment counts as running, from its `start` to its `end` if it has them, and the clock ends at the last time in
+    the files. Rows that are of no use are reported with file, line and reason.
     """
+    if not (exposures or events):
+        raise click.UsageError("name files: --exposures, --events, or both")
     analysis = Analysis(read_documents(catalog), exposures, events, experiment)
     _read(analysis)
     looks = analysis.looks()
@@ -93,6 +97,8 @@ def _notes(analysis: Analysis) -> list[str]:
         for flag, named in runs.items()
         if len(named) > 1
     ]
+    if not analysis.has_events:
+        return of_runs
     return of_runs + [
         f"no event counts for {', '.join(metrics)} of '{flag}'; are its events in the files, by these names, of units "
         "that were exposed before?"
@@ -137,7 +143,8 @@ def _show(look: Look, console: Terminal) -> None:
             control = cell.metric, cell.reading, cell.segment
             table.add_row(*control, "", cell.control, *_sums(cell, "control_", has_ratios))
         table.add_row(*control, cell.status, cell.variant, *_sums(cell, "", has_ratios), *_compared(cell))
-    console.print(table)
+    if look.cells:
+        console.print(table)
     console.print()
 
 

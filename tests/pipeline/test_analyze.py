@@ -528,3 +528,64 @@ def test_columns_that_say_a_thing_twice_are_refused(tmp_path: Path, catalog: Pat
 
     with pytest.raises(PeekproofError, match=r"'event_properties.price' and 'event_properties'"):
         call("--catalog", catalog, "--events", tmp_path / "twice.csv")
+
+
+def split(flag: str, control: int, treatment: int) -> list[Message]:
+    """Exposures, one a unit: each arm's units, a millisecond apart."""
+    variants = ["control"] * control + ["treatment"] * treatment
+    return [{"flag_key": flag, "variant": v, "user_id": f"u{i}", "time": T + i} for i, v in enumerate(variants)]
+
+
+@pytest.mark.parametrize("experiment", sorted(read_documents(Path("configs")).flags))
+def test_n11_every_flag_of_the_examples_is_analysed_alone(tmp_path: Path, experiment: str) -> None:
+    shown = ndjson(tmp_path / "x.ndjson", split(experiment, 2, 2))
+
+    found = told("--exposures", shown, "--experiment", experiment)
+
+    assert [each["experiment"] for each in found["experiments"]] == [experiment]
+
+
+def test_n12_exposures_from_start_to_end_enter(tmp_path: Path, catalog: Path) -> None:
+    flag = catalog / "experiments" / "button.yaml"
+    dates = "start: 2025-11-24T16:00:01Z, end: 2025-11-24T16:00:04Z"
+    flag.write_text(flag.read_text().replace("key: button,", f"key: button, {dates},"))
+    shown = [{"flag_key": "button", "variant": "control", "user_id": f"v{i}", "time": T + 500 * i} for i in range(12)]
+    bought = [{"event_type": "buy", "user_id": f"v{i}", "time": T + MINUTE} for i in range(12)]
+    files = ("--exposures", ndjson(tmp_path / "x.ndjson", shown), "--events", ndjson(tmp_path / "e.ndjson", bought))
+
+    (look,) = told("--catalog", catalog, "--experiment", "button", *files)["experiments"]
+
+    entered = [i for i in range(12) if T + 1_000 <= T + 500 * i < T + 4_000]
+    (buyers,) = [c for c in look["cells"] if (c["metric"], c["reading"], c["segment"]) == ("buyers", "live", "all")]
+    assert look["health"]["arms"][0]["units"] == len(entered)
+    assert look["health"]["inactive"] == 4  # those after the end
+    assert buyers["control_sum"] == len(entered)
+
+
+@pytest.mark.parametrize(
+    ("arms", "decision", "reason"),
+    [((700, 300), "needs attention", "The split is broken"), ((500, 500), "none", "nothing speaks against")],
+)
+def test_n16_a_split_is_judged_without_events(
+    tmp_path: Path, catalog: Path, arms: tuple[int, int], decision: str, reason: str
+) -> None:
+    shown = ndjson(tmp_path / "x.ndjson", split("button", *arms))
+
+    found = told("--catalog", catalog, "--experiment", "button", "--exposures", shown)
+    text = call("--catalog", catalog, "--experiment", "button", "--exposures", shown)
+
+    (look,) = found["experiments"]
+    assert [arm["units"] for arm in look["health"]["arms"]] == [*arms]
+    assert look["verdict"]["decision"] == decision
+    assert reason in look["verdict"]["reason"]
+    assert (look["health"]["srm_p_value"] < 0.01) == (decision == "needs attention")
+    assert look["cells"] == []  # of events that nobody gave nothing is counted as zero
+    assert found["notes"] == []
+    assert "interval" not in text.stdout
+
+
+def test_without_any_file_there_is_nothing_to_analyse() -> None:
+    result = call()
+
+    assert result.exit_code == 2
+    assert "--exposures, --events, or both" in result.stderr
