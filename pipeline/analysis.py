@@ -9,31 +9,39 @@ which files are given means nothing. An exposure that asks for a variant is buck
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from evaluation.assignment.letters import shown
-from evaluation.assignment.routing import assign
+from evaluation.assignment.plan import event_plan, exposure_plan
+from evaluation.assignment.routing import Assigned, assign
 from evaluation.assignment.scanning import MISSING, Type, Wanted, scan
 from evaluation.assignment.scanning import Path as FieldPath
-from evaluation.catalog import SETTLING, History, RunInForce
+from evaluation.assignment.values import read_json, select
+from evaluation.catalog import SETTLING, Catalog, History, RunInForce
 from evaluation.lifecycle import complete, start
 from evaluation.metrics.partition import Partition
 from evaluation.names import Names
 from evaluation.rules import did_you_mean, parse_date
 from evaluation.significance.look import look
 from evaluation.texts import Texts, as_bytes
+from pipeline.aliases import Aliases, renamed
 from pipeline.documents import Documents
 from pipeline.editing import changes
 from pipeline.errors import PeekproofError
 from pipeline.export_columns import translate
-from pipeline.exports import EXPOSURE_EVENTS, says_no_time, to_message
+from pipeline.exports import EXPOSURE_EVENTS, UNLIKE_ID, RowError, says_no_time, to_message
 from pipeline.files import BadRow, Piece, pieces
 from pipeline.gathering import Gathering
+from pipeline.sightings import Sightings
+from pipeline.titles import OfMessages
 from schemas import catalog
 from schemas.aggregate import Aggregate
 from schemas.catalog import KINDS, Document, FlagState, Spec
@@ -41,13 +49,14 @@ from schemas.look import Look, Verdict
 from schemas.numbers import LATEST
 from schemas.records import Records
 from schemas.topics import EVENTS, EXPOSURES
+from schemas.units import Kind
 
 MOST_ROWS = 200_000  # gathered before they are folded
 MILLISECONDS = 100_000_000_000  # since 1970: in 1973, and as seconds in the year 5138
 SHAPELESS = ("not json", "not csv", "wrong type", "time out of range")  # reasons that lie in how a file was written
 EXAMPLES = 100  # bad rows that are kept of each file and reason; all are counted
 
-# What shows that a row is a message of its topic already; `exports` makes the others one.
+# What shows that a row is a message of its topic already; `aliases` and `exports` make the others one.
 _COMMON: dict[FieldPath, Type] = {
     ("time",): Type.INTEGER,
     ("user_id",): Type.TEXT,
@@ -69,6 +78,8 @@ _WANTED = {
     ),
 }
 _EXPOSURE_EVENTS = Names(EXPOSURE_EVENTS)
+_IDS = ("user_id", "device_id", "insert_id")
+_NUMBER = "a plain number counts: 1234.5"
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +118,8 @@ class Analysis:
     """One analysis. Iterate over it to read the files: it gives the share that has been read; then ask for the looks.
 
     `bad` holds examples of the rows that were of no use, `rejected` the number of all by file and reason, `rows` the
-    number of messages by topic, `runs` how many exposures named a run, by flag and run.
+    number of messages by topic, `runs` how many exposures named a run, by flag and run. `unusable` counts the events
+    that metrics leave out, as a property of theirs is missing or no number, by file, reason and property.
     """
 
     def __init__(
@@ -120,8 +132,13 @@ class Analysis:
         self.rows: Counter[str] = Counter()
         self.runs: Counter[tuple[str, str]] = Counter()
         self.clock = 0
+        self.unusable: Counter[tuple[str, str, str]] = Counter()
+        self.events = Sightings()
         self._experiment = experiment
         self._history = running(documents, experiment)
+        read = read_by(self._history.newest)
+        self._aliases = Aliases(read)
+        self._headers = {topic: OfMessages(topic, read) for topic in (EXPOSURES, EVENTS)}
         topics = {EXPOSURES: exposures, EVENTS: events}
         # By what they are, lest one that two patterns name count twice; called as they were given.
         files = {(topic, path.resolve()): (topic, path) for topic, paths in topics.items() for path in paths}
@@ -135,12 +152,13 @@ class Analysis:
     def __iter__(self) -> Iterator[float]:
         ends = np.cumsum([path.stat().st_size for _, path in self._files])
         for number, ((topic, path), end) in enumerate(zip(self._files, ends.tolist(), strict=True)):
-            taken = 0
-            for piece in pieces(path):
-                self._take(piece, topic, number, str(path))
-                taken += len(piece.length) + len(piece.bad)
+            taken: Counter[str] = Counter()
+            for piece in pieces(path, self._headers[topic]):
+                self._take(piece, topic, number)
+                taken[piece.file] += len(piece.length) + len(piece.bad)
                 yield (end - (1 - piece.read) * path.stat().st_size) / max(1, ends[-1])
-            self._refuse_useless(str(path), taken)
+            for file, rows in taken.items():
+                self._refuse_useless(file, rows)
         for source in self._next:
             self._gathering.reach(source, self.clock, self._history.newest.offset)
         self._fold()
@@ -178,25 +196,44 @@ class Analysis:
         """Whether files of events were given, or had events among the exposures."""
         return self.rows[EVENTS] > 0 or any(topic == EVENTS for topic, _ in self._files)
 
-    def without_events(self) -> list[tuple[str, list[str]]]:
-        """By flag the metrics for which no event counts."""
-        found = [(each.flag, [its.metric for its in each.metrics if not its.events]) for each in self.aggregates()]
-        return [(flag, metrics) for flag, metrics in found if metrics]
+    def unfed(self) -> list[tuple[str, str, str]]:
+        """The metrics for which no event counts, or that read one which is not there: flag, metric, and why."""
+        found = []
+        for run in self.aggregates():
+            for each in run.metrics:
+                facts = self._history.newest.metrics[each.metric].facts
+                its = [fact for fact in facts if not each.events or fact.event not in self.events]
+                if why := "; ".join(dict.fromkeys(map(self.events.why_none, its))):
+                    found.append((run.flag, each.metric, why))
+        return found
 
-    def _take(self, piece: Piece, topic: str, number: int, file: str) -> None:
+    def _take(self, piece: Piece, topic: str, number: int) -> None:
         for row in piece.bad:
             self._reject(row)
-        wanted = _WANTED[topic]
-        ends = np.cumsum(piece.length)
-        scanned = scan(as_bytes(piece.data), ends - piece.length, piece.length, wanted)
+        file, rows = piece.file, _Rows(piece.data, piece.length, np.zeros_like(piece.line), piece.line)
+        aliases = {} if piece.is_titled else self._aliases.of(piece.data)
+        wanted = _with_names(topic, tuple(aliases))
+        values = rows.values
+        scanned = scan(values.data, values.start, values.length, wanted)
+        is_renamed = scanned.odd.copy()  # may say anything
+        for alias in aliases:
+            is_renamed |= scanned.length[wanted.position[alias,]] >= 0
+        if aliases and is_renamed.any():
+            at = np.flatnonzero(is_renamed)
+            made = _Rows.of(renamed(values.take(at), aliases), rows.time[at], rows.line[at])
+            rows = _Rows.join([rows.take(np.flatnonzero(~is_renamed)), made])
+            values = rows.values
+            scanned = scan(values.data, values.start, values.length, wanted)
         time = scanned.start[wanted.position["time",]]
         foreign = scanned.odd | (time == MISSING) | (scanned.texts(("$insert_id",)).length >= 0)
+        for name in _IDS:
+            foreign |= _unlike_ids(scanned.texts((name,)))
         if topic == EVENTS:
             foreign |= _EXPOSURE_EVENTS.codes(scanned.texts(("event_type",))) >= 0
         else:
             foreign |= scanned.texts(("experiment_key",)).length >= 0
             foreign |= scanned.start[wanted.position["metadata", "flagVersion"]] != MISSING
-        rows = _Rows(piece.data, piece.length, time, piece.line)
+        rows = replace(rows, time=time)
         parts = {topic: [rows]}
         if foreign.any():
             parts = self._translate(rows.take(np.flatnonzero(foreign)), topic, file)
@@ -231,7 +268,11 @@ class Analysis:
         ends = np.cumsum(rows.length)
         for i in np.flatnonzero(left).tolist():
             row, number = rows.data[ends[i] - rows.length[i] : ends[i]], int(rows.line[i])
-            message = to_message(row, topic)
+            try:
+                message = to_message(row, topic)
+            except RowError as error:
+                self._reject(BadRow(file, number, "wrong type", str(error)))
+                continue
             if message is None:
                 self._reject(BadRow(file, number, "time out of range", says_no_time(row)))
             elif isinstance(message.time, str):
@@ -267,13 +308,37 @@ class Analysis:
         )
         for assigned in assign(records, self._history, horizon=0, tolerance=0):
             self._gathering.add(source, replace(assigned, clock=0))
+            self._tell_unusable(assigned, rows, begin, file)
             for letter in assigned.rejects:
                 line = int(rows.line[letter.offset - begin])
                 self._reject(BadRow(file, line, letter.reason, letter.detail))
         self.rows[topic] += n
+        if topic == EVENTS:
+            self.events.take(rows.values)
         self.clock = max(self.clock, int(rows.time[rows.time <= LATEST].max(initial=0)))
         if self._gathering.rows >= MOST_ROWS:
             self._fold()
+
+    def _tell_unusable(self, assigned: Assigned, rows: _Rows, begin: int, file: str) -> None:
+        """Tell of events without the number that some metric asks for: they don't say it, or it is none."""
+        is_unusable = (assigned.kind & Kind.UNUSABLE) != 0
+        if not is_unusable.any():
+            return
+        properties = {fact.key: fact.property for fact in event_plan(self._history.newest, 0).facts}
+        names = [properties[fact] for fact in assigned.facts]
+        for name in sorted({name for name in names if name}):
+            codes = [code for code, each in enumerate(names) if each == name]
+            its = np.unique(assigned.offset[is_unusable & np.isin(assigned.code, codes)]) - begin
+            values, path = rows.values.take(its), ("event_properties", name)
+            wanted = Wanted({path[:1]: Type.OBJECT, path: Type.VALUE}, None)
+            found = scan(values.data, values.start, values.length, wanted)
+            is_said = found.odd | (found.texts(path).length >= 0)
+            self.unusable[file, "no property", name] += int((~is_said).sum())
+            for place in np.flatnonzero(is_said).tolist():
+                value = select(read_json((values[place] or "").encode()), path)
+                detail = f"event_properties.{name} is {shown(value)}, which its metrics leave out; {_NUMBER}"
+                row = BadRow(file, int(rows.line[its[place]]), "no number", detail)
+                self._keep(self.unusable, (file, "no number", name), row)
 
     def _fold(self) -> None:
         for message in self._gathering.cut()[1]:
@@ -289,9 +354,31 @@ class Analysis:
             )
 
     def _reject(self, row: BadRow) -> None:
-        self.rejected[row.file, row.reason] += 1
-        if self.rejected[row.file, row.reason] <= EXAMPLES:
+        self._keep(self.rejected, (row.file, row.reason), row)
+
+    def _keep(self, counter: Counter[Any], key: tuple[str, ...], row: BadRow) -> None:
+        """Count a row, and keep it as an example of its kind, unless there are enough."""
+        counter[key] += 1
+        if counter[key] <= EXAMPLES:
             self.bad.append(row)
+
+
+def read_by(catalog: Catalog) -> set[FieldPath]:
+    """The properties of messages that the catalog reads: those that metrics, filters and flags name."""
+    fields = {**event_plan(catalog, 0).wanted.fields, **exposure_plan(catalog).wanted.fields}
+    return {path for path in fields if len(path) == 2 and path != ("metadata", "flagVersion")}
+
+
+@lru_cache(maxsize=16)
+def _with_names(topic: str, names: tuple[str, ...]) -> Wanted:
+    """What is wanted of a topic's rows, and these names at their top."""
+    return Wanted({**{(name,): Type.VALUE for name in names}, **_WANTED[topic].fields}, _WANTED[topic].required)
+
+
+def _unlike_ids(ids: Texts) -> NDArray[np.bool_]:
+    """Which texts stand for another id, or for none."""
+    found = pc.match_substring_regex(ids.arrow().view(pa.large_string()), f"^(?:{UNLIKE_ID})$")
+    return np.asarray(found.fill_null(False).to_numpy(zero_copy_only=False))
 
 
 def running(documents: Documents, experiment: str | None = None) -> History:

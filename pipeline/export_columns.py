@@ -1,6 +1,7 @@
 """Export columns: what `exports` says of one row, of many rows at once, by the columns of their fields.
 
-A row is taken only where nothing about it is unusual: names without escapes, a time that is a whole number or ISO 8601.
+A row is taken only where nothing about it is unusual: names without escapes, a time that is a whole number or ISO 8601,
+ids that are texts or whole numbers.
 The others are left to `exports.to_message`; a test compares the two.
 """
 
@@ -16,12 +17,11 @@ from numpy.typing import NDArray
 from evaluation.assignment.scanning import MISSING, Path, Scanned, Type, Wanted, scan
 from evaluation.names import Names
 from evaluation.texts import Texts
-from pipeline.exports import EXPOSURE_EVENTS, MILLISECONDS, SAID, WHOLE, Row
+from pipeline.exports import EXPOSURE_EVENTS, FIELDS, MILLISECONDS, SAID, UNLIKE_ID
 from pipeline.json_columns import joined, listed, quoted
 from schemas.topics import EXPOSURES
 
-_FIELDS = tuple(field.encode_name for field in msgspec.structs.fields(Row))
-_WANTED = Wanted({(name,): Type.VALUE for name in _FIELDS}, None)
+_WANTED = Wanted({(name,): Type.VALUE for name in FIELDS}, None)
 _IDS = ("user_id", "device_id", "insert_id")
 _REPLACED = ("time", "event_time", "$insert_id")
 
@@ -32,6 +32,10 @@ _SAID: list[dict[Path, Type]] = [
     for said in SAID.values()
 ]
 _EVENTS = Names(tuple(map(quoted, EXPOSURE_EVENTS)))
+
+# A number by itself, or one that a column of floats has.
+_NUMBER = r'^(?:(-?[0-9]+)|"?(0|-?[1-9][0-9]{0,14})\.0+"?)$'
+_UNUSUAL = rf'^(?:"(?:{UNLIKE_ID})"|[-0-9].*)$'
 
 _OBJECT: Path = ("event_properties",)
 _MOST = 1 << 53
@@ -74,20 +78,20 @@ def translate(rows: Texts, topic: str) -> Translated:
         for name in ("flag_key", "experiment_key"):
             sure &= ~names_run | (_is_string(fields, name) & ~_escaped(fields, name))
     time = _times(fields, sure)
+    _stand_in(fields, "insert_id", "$insert_id")
+    for name in _IDS:
+        sure &= _is_usual_id(fields, name)
     row = np.flatnonzero(sure & (time != MISSING))
     runs = _runs(fields, row[names_run[row]])
     fields.length[at["experiment_key",], is_exposure] = -1
-    _stand_in(fields, "insert_id", "$insert_id")
 
     members = [joined(',"time":', pa.array(time[row]).cast(pa.large_string()))]
-    for name in _FIELDS:
+    for name in FIELDS:
         texts = fields.texts((name,)).take(row)
         if name not in _REPLACED and (texts.length >= 0).any():
             value = texts.arrow().view(pa.large_string())
-            if name in _IDS and not (_is_string(fields, name)[row] | (texts.length < 0)).all():
-                value = pc.if_else(
-                    pc.match_substring_regex(value, f"^{WHOLE.pattern.decode()}$"), joined('"', value, '"'), value
-                )
+            if name in _IDS:
+                value = pc.replace_substring_regex(value, _NUMBER, r'"\1\2"')
             members.append(joined(f",{quoted(name)}:", value))
     return Translated(row, is_exposure[row], joined("{", listed(members), "}"), time[row], runs)
 
@@ -95,6 +99,15 @@ def translate(rows: Texts, topic: str) -> Translated:
 def _is_string(fields: Scanned, name: str) -> Mask:
     texts = fields.texts((name,))
     return (texts.length > 0) & (fields.data[np.maximum(texts.start, 0)] == _QUOTE)
+
+
+def _is_usual_id(fields: Scanned, name: str) -> Mask:
+    """Where an id is a text or a whole number, or missing."""
+    value = fields.texts((name,)).arrow().view(pa.large_string())
+    if not len(value.drop_null()):
+        return np.ones(len(value), np.bool_)
+    unusual = pc.and_not(pc.match_substring_regex(value, _UNUSUAL), pc.match_substring_regex(value, _NUMBER))
+    return ~unusual.fill_null(False).to_numpy(zero_copy_only=False)
 
 
 def _escaped(fields: Scanned, name: str) -> Mask:

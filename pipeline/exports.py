@@ -1,7 +1,8 @@
 """Exports: rows as Amplitude exports them, and as people write times, said in the words of the topics.
 
 `event_time` stands in for `time`, `$insert_id` for `insert_id`. A time may be ISO 8601, UTC unless it says otherwise
-(or says so as BigQuery does: `… UTC`), or its milliseconds as a text. Ids may be whole numbers.
+(as BigQuery does: `… UTC`; or Snowflake: `… -0800`), or its milliseconds as a text. Ids may be whole numbers, also as a
+column of floats has them (`1001.0`) or R writes them (`1e+05`); what stands for no value in such a column is no id.
 Events of the type `$exposure` (client SDKs) and `[Experiment] Exposure` (server SDKs, and what Amplitude makes of the
 former) are exposures; one without a variant says that the unit left, and is taken as `off`. The run and the version of
 the flag that an exposure names mean nothing beside definitions that know no runs: they are left out.
@@ -9,6 +10,7 @@ the flag that an exposure names mean nothing beside definitions that know no run
 
 import re
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any, NamedTuple
 
 import msgspec
@@ -19,7 +21,14 @@ EXPOSURE_EVENTS = ("$exposure", "[Experiment] Exposure")  # of client SDKs; of s
 
 MILLISECONDS = re.compile(r"([0-9]{12,13})(?:\.0+)?")  # of 1973 to 2286; as a column of floats has it
 WHOLE = re.compile(b"-?[0-9]+")  # an id
+NO_IDS = ("NA", "<NA>", "N/A", "#N/A", "NaN", "nan", "NULL", "null", "None")  # as R, pandas and sheets write no value
+# What is no id as it stands: a number of a column that has floats, or shortened; or no value.
+UNLIKE_ID = rf"-?[0-9]+\.0+|-?[0-9](\.[0-9]+)?[eE]\+[0-9]+|{'|'.join(NO_IDS)}"
 
+_SHORTENED = re.compile(r"[0-9](?:\.[0-9]+)?e\+12")  # milliseconds, as R writes round ones
+_BEFORE_A_ZONE = re.compile(r" (?=Z$|[+-][0-9]{2}:?[0-9]{2}$)")
+_UNLIKE_ID = re.compile(UNLIKE_ID)
+_EXACT = 10**15  # a float has all digits of whole numbers below
 _EPOCH = datetime(1970, 1, 1)
 _MILLISECOND = timedelta(milliseconds=1)
 NOTHING = msgspec.Raw()  # this very one: a field that holds it is left out
@@ -63,6 +72,9 @@ class Row(PassedOn, omit_defaults=True, gc=False, rename={"their_id": "$insert_i
     their_id: msgspec.Raw = NOTHING
 
 
+FIELDS = tuple(field.encode_name for field in msgspec.structs.fields(Row))
+
+
 class OfClient(msgspec.Struct):
     flag_key: Any = None
     variant: Any = None
@@ -83,6 +95,10 @@ _exposures: dict[str, msgspec.json.Decoder[OfClient | OfServer | None]] = {
 }
 
 
+class RowError(ValueError):
+    """A row that says something which cannot be taken at its word."""
+
+
 class Message(NamedTuple):
     """A row as a message of its topic."""
 
@@ -93,7 +109,10 @@ class Message(NamedTuple):
 
 
 def to_message(line: bytes, topic: str) -> Message | None:
-    """The message that a row makes, or None where it says no time. What is no JSON object stays as it is."""
+    """The message that a row makes, or None where it says no time. What is no JSON object stays as it is.
+
+    Raises RowError where an id has lost digits.
+    """
     try:
         row = _rows.decode(line)
         if row.event_type in EXPOSURE_EVENTS:
@@ -105,7 +124,7 @@ def to_message(line: bytes, topic: str) -> Message | None:
         return Message(topic, line, None)
     row.time = row.event_time if row.time is None else row.time
     insert_id = row.their_id if bytes(row.insert_id) in (b"", b"null") else row.insert_id
-    row.user_id, row.device_id, row.insert_id = map(_as_text, (row.user_id, row.device_id, insert_id))
+    row.user_id, row.device_id, row.insert_id = map(_as_id, (row.user_id, row.device_id, insert_id))
     row.event_time, row.their_id = None, NOTHING
     if row.time is None:
         return None
@@ -131,8 +150,10 @@ def _milliseconds(text: str) -> int | str:
     """Milliseconds since 1970 UTC; a text that says no time as it is."""
     if found := MILLISECONDS.fullmatch(text):
         return int(found[1])
+    if _SHORTENED.fullmatch(text):
+        return int(Decimal(text))
     try:
-        moment = datetime.fromisoformat(text.removesuffix(" UTC"))
+        moment = datetime.fromisoformat(_BEFORE_A_ZONE.sub("", text.removesuffix(" UTC")))
         if moment.tzinfo:
             moment = moment.astimezone(UTC).replace(tzinfo=None)
     except (ValueError, OverflowError):
@@ -140,6 +161,21 @@ def _milliseconds(text: str) -> int | str:
     return (moment - _EPOCH) // _MILLISECOND
 
 
-def _as_text(number: msgspec.Raw) -> msgspec.Raw:
-    """An id as a string, where it is a whole number."""
-    return msgspec.Raw(b'"%b"' % bytes(number)) if WHOLE.fullmatch(bytes(number)) else number
+def _as_id(value: msgspec.Raw) -> msgspec.Raw:
+    """An id as a string, where it is a whole number; nothing, where it stands for no value."""
+    written = bytes(value)
+    if WHOLE.fullmatch(written):
+        return msgspec.Raw(b'"%b"' % written)
+    text = written.strip(b'"').decode(errors="replace")
+    is_number = written[:1] in b"-0123456789" and bool(written)
+    if not (is_number or _UNLIKE_ID.fullmatch(text)):
+        return value
+    if text in NO_IDS:
+        return NOTHING
+    number = Decimal(text)
+    if number != int(number):
+        return value
+    # A sheet writes `E`, and only the digits that it shows.
+    if abs(number) >= _EXACT or ("E" in text and not is_number):
+        raise RowError(f"the id {text} has lost digits on its way; write ids as texts")
+    return msgspec.Raw(b'"%d"' % int(number))

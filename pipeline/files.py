@@ -1,21 +1,22 @@
 """Files: the rows of NDJSON, CSV and Parquet files as JSON messages, each with its line, piece by piece.
 
-The name says what a file is: `.parquet`, `.csv`, `.ndjson`, `.jsonl` or `.json`; the texts may be compressed by gzip.
-NDJSON is taken as it is. A table's columns are named like the fields of the topic, in capitals or not; ids may be whole
-numbers, times timestamps. Properties stand in structs or as JSON in `event_properties`, `user_properties`, `groups` and
-`metadata`, or one by one in columns such as `event_properties.price`: in a CSV file what reads as a JSON number, `true`
-or `false` there is one, everything else a text, and an empty cell is no value.
+The name says what a file is: `.parquet`, `.csv`, `.ndjson`, `.jsonl` or `.json` (one array of objects, too); the texts
+may be compressed by gzip, and several may stand in a `.zip`. NDJSON is taken as it is. What a table's columns are,
+`titles` says by its header; ids may be whole numbers, times timestamps. Properties stand in structs or as JSON in
+`event_properties` and the like, or one by one in columns of their own: in a CSV file what reads as a JSON number,
+`true` or `false` there is one, everything else a text; an empty cell (or `\\N`, as warehouses write it) is no value.
 """
 
 import csv
 import gzip
 import io
 import re
+import zipfile
 import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import chain
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import IO, Any
 
 import duckdb
@@ -29,11 +30,12 @@ from pyarrow import csv as pa_csv
 from evaluation.texts import Texts
 from pipeline.errors import PeekproofError
 from pipeline.json_columns import joined, listed, quoted
+from pipeline.titles import NOTHING, Column, Header
 
 PIECE = 1 << 24  # bytes of an NDJSON file that are taken at once
 ROWS = 50_000  # of a table
-OBJECTS = ("event_properties", "user_properties", "groups", "metadata")
-TIMES = ("time", "event_time")
+TEXTS = (".csv", ".ndjson", ".jsonl", ".json")
+NO_VALUE = "\\N"  # what Snowflake and MySQL write for NULL
 
 GZIP = b"\x1f\x8b"  # RFC 1952, 2.3.1
 QUOTE, LINE_END, RETURN = b'"\n\r'
@@ -57,71 +59,160 @@ class BadRow:
 class Piece:
     """Consecutive rows of a file: JSON objects that stand in `data` one after another."""
 
+    file: str  # as it is called; in an archive `ARCHIVE:NAME`
     data: bytes
     length: NDArray[np.int64]  # (n,) bytes of each
     line: NDArray[np.int64]  # (n,) where it stands in the file, from 1
-    read: float  # the share of the file that has been read, from 0 to 1
+    read: float  # the share of the path that has been read, from 0 to 1
     bad: tuple[BadRow, ...] = ()
+    is_titled: bool = False  # by a header
 
     @classmethod
-    def of(cls, messages: Iterable[bytes], line: Iterable[int], read: float, bad: Iterable[BadRow] = ()) -> "Piece":
+    def of(
+        cls, file: str, messages: Iterable[bytes], line: Iterable[int], read: float, bad: Iterable[BadRow] = ()
+    ) -> "Piece":
         """The piece that these messages make."""
         values = list(messages)
         sizes = np.array([len(value) for value in values], np.int64)
-        return cls(b"".join(values), sizes, np.array(list(line), np.int64), read, tuple(bad))
+        return cls(file, b"".join(values), sizes, np.array(list(line), np.int64), read, tuple(bad))
 
     @classmethod
-    def of_array(cls, messages: pa.Array, line: NDArray[np.int64], read: float) -> "Piece":
-        """The piece that an array of large strings makes, none of them null."""
+    def of_array(cls, file: str, messages: pa.Array, line: NDArray[np.int64], read: float) -> "Piece":
+        """The piece of a table that an array of large strings makes, none of them null."""
         texts = Texts.of(messages)
         begin = int(texts.start[0]) if len(texts) else 0
-        return cls(texts.data[begin : begin + int(texts.length.sum())].tobytes(), texts.length, line, read)
+        data = texts.data[begin : begin + int(texts.length.sum())].tobytes()
+        return cls(file, data, texts.length, line, read, is_titled=True)
 
 
-def pieces(path: Path) -> Iterator[Piece]:
-    """The rows of a file. Raises PeekproofError where it cannot be read, or is of no known kind."""
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """A file of text, or one within an archive: what it is called, its text, and how much of that has been read."""
+
+    name: str
+    text: IO[bytes]
+    raw: IO[bytes]  # what it is decompressed from
+    size: int  # of that
+
+    @property
+    def read(self) -> float:
+        return self.raw.tell() / max(1, self.size)
+
+
+def pieces(path: Path, header: Header) -> Iterator[Piece]:
+    """The rows of a file; `header` says what a table's columns are.
+
+    Raises PeekproofError where it cannot be read, or is of no known kind, and what `header` raises.
+    """
     if path.is_dir():
         raise PeekproofError(f"'{path}' is a directory; name the files, as {path / '*.parquet'}")
-    kind = next((suffix for suffix in reversed(path.suffixes) if suffix != ".gz"), "")
-    readers = {".parquet": _parquet, ".csv": _csv} | dict.fromkeys((".ndjson", ".jsonl", ".json"), _ndjson)
-    if kind not in readers or path.suffixes[-2:] == [".parquet", ".gz"]:
-        raise PeekproofError(
-            f"'{path}' is of no known kind; name it .parquet, .csv, .ndjson, .jsonl or .json, the texts also with .gz"
-        )
+    kind = _kind(path)
     try:
-        yield from readers[kind](path)
-    except (OSError, EOFError, zlib.error, duckdb.Error, csv.Error) as error:
+        if kind == ".parquet":
+            yield from _parquet(path, header)
+        elif kind == ".zip":
+            yield from _zipped(path, header)
+        elif kind in TEXTS:
+            with path.open("rb") as raw:
+                yield from _text(str(path), kind, raw, path.stat().st_size, header)
+        else:
+            way_out = "save its sheet as CSV (UTF-8)" if kind.startswith(".xls") else _KINDS
+            raise PeekproofError(f"'{path}' is of no known kind; {way_out}")
+    except (OSError, EOFError, zlib.error, zipfile.BadZipFile, duckdb.Error, csv.Error) as error:
         raise PeekproofError(f"'{path}' cannot be read: {str(error).partition(chr(10))[0]}") from error
 
 
-def _opened(path: Path) -> tuple[IO[bytes], IO[bytes]]:
-    """The text, and the file below it, whose position tells how much of it has been read."""
-    raw = path.open("rb")
-    is_compressed = raw.read(len(GZIP)) == GZIP
-    raw.seek(0)
-    return (gzip.GzipFile(fileobj=raw), raw) if is_compressed else (raw, raw)  # type: ignore[return-value]
+_KINDS = "name it .parquet, .csv, .ndjson, .jsonl or .json, the texts also with .gz, or a .zip of texts"
 
 
-def _ndjson(path: Path) -> Iterator[Piece]:
-    size = max(1, path.stat().st_size)
-    text, raw = _opened(path)
-    with raw, text:
-        before = 0  # lines
-        rest = b""
-        while block := text.read(PIECE):
-            block = (rest + block) if before else (rest + block).removeprefix(b"\xef\xbb\xbf")
-            if not before and block.lstrip().startswith(b"["):
-                raise PeekproofError(f"'{path}' is one JSON array; write one object a line: jq -c '.[]' {path}")
-            end = block.rfind(b"\n") + 1
-            rest = block[end:]
-            if end:
-                yield _split(block[:end], before, raw.tell() / size)
-                before += block.count(b"\n", 0, end)
-        if rest:
-            yield _split(rest, before, 1.0)
+def _kind(path: PurePath) -> str:
+    suffixes = [suffix.lower() for suffix in path.suffixes]
+    if suffixes[-2:] == [".parquet", ".gz"]:
+        return ""
+    return next((suffix for suffix in reversed(suffixes) if suffix != ".gz"), "")
 
 
-def _split(data: bytes, before: int, read: float) -> Piece:
+def _text(name: str, kind: str, raw: IO[bytes], size: int, header: Header) -> Iterator[Piece]:
+    with raw:
+        is_compressed = raw.read(len(GZIP)) == GZIP
+        raw.seek(0)
+        text: IO[bytes] = gzip.GzipFile(fileobj=raw) if is_compressed else raw  # type: ignore[assignment]
+        with text:
+            source = _Source(name, text, raw, size)
+            yield from _csv(source, header) if kind == ".csv" else _json_rows(source)
+
+
+def _zipped(path: Path, header: Header) -> Iterator[Piece]:
+    """The texts in an archive, by name; what a Mac adds to it is none."""
+    with zipfile.ZipFile(path) as archive:
+        members = sorted(
+            (each for each in archive.infolist() if not each.is_dir() and not each.filename.startswith("__MACOSX/")),
+            key=lambda each: each.filename,
+        )
+        total, before = sum(each.file_size for each in members), 0
+        for each in members:
+            name, kind = f"{path}:{each.filename}", _kind(PurePath(each.filename))
+            if kind not in TEXTS:
+                raise PeekproofError(f"'{name}' is no CSV or JSON; unpack the archive, and name the files")
+            for piece in _text(name, kind, archive.open(each), each.file_size, header):
+                yield replace(piece, read=(before + piece.read * each.file_size) / max(1, total))
+            before += each.file_size
+
+
+def _json_rows(source: _Source) -> Iterator[Piece]:
+    """The lines of NDJSON, or the objects of one array."""
+    before = 0  # lines
+    rest = b""
+    while block := source.text.read(PIECE):
+        if before:
+            block = rest + block
+        else:
+            block = _without_mark(source.name, rest + block)
+            if block.lstrip().startswith(b"["):
+                yield from _array(source, block + source.text.read())
+                return
+        end = block.rfind(b"\n") + 1
+        rest = block[end:]
+        if end:
+            yield _split(source.name, block[:end], before, source.read)
+            before += block.count(b"\n", 0, end)
+    if rest:
+        if not before:
+            _refuse_columns(source.name, rest)
+        yield _split(source.name, rest, before, 1.0)
+
+
+def _without_mark(name: str, text: bytes) -> bytes:
+    """The text without what says that it is UTF-8."""
+    if text.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise PeekproofError(f"'{name}' is UTF-16; save it as UTF-8 (of a sheet: CSV UTF-8)")
+    return text.removeprefix(b"\xef\xbb\xbf")
+
+
+def _array(source: _Source, text: bytes) -> Iterator[Piece]:
+    try:
+        rows = msgspec.json.decode(text, type=list[msgspec.Raw])
+    except (msgspec.MsgspecError, RecursionError) as error:
+        raise PeekproofError(f"'{source.name}' is no JSON array of objects: {error}") from None
+    for begin in range(0, len(rows), ROWS):
+        some = rows[begin : begin + ROWS]
+        lines = range(begin + 1, begin + 1 + len(some))
+        yield Piece.of(source.name, map(bytes, some), lines, (begin + len(some)) / len(rows))
+
+
+def _refuse_columns(name: str, text: bytes) -> None:
+    """Raise PeekproofError where one object holds columns, as pandas writes them."""
+    try:
+        columns = msgspec.json.decode(text, type=dict[str, dict[str, msgspec.Raw]])
+    except (msgspec.MsgspecError, RecursionError):
+        return
+    if len(columns) > 1:
+        raise PeekproofError(
+            f"'{name}' is one object of columns; write one object a line: to_json(…, orient='records', lines=True)"
+        )
+
+
+def _split(file: str, data: bytes, before: int, read: float) -> Piece:
     """A message takes in its line's end. Empty lines don't count."""
     ends = np.flatnonzero(np.frombuffer(data, np.uint8) == ord("\n")) + 1
     if not len(ends) or ends[-1] != len(data):
@@ -130,42 +221,42 @@ def _split(data: bytes, before: int, read: float) -> Piece:
     line = np.arange(before + 1, before + 1 + len(length))
     empty = [i for i in np.flatnonzero(length <= 2).tolist() if not data[ends[i] - length[i] : ends[i]].strip()]
     if not empty:
-        return Piece(data, length, line, read)
+        return Piece(file, data, length, line, read)
     kept = np.delete(np.arange(len(length)), empty)
     spans = zip((ends - length)[kept].tolist(), ends[kept].tolist(), strict=True)
-    return Piece.of((data[begin:end] for begin, end in spans), line[kept].tolist(), read)
+    return Piece.of(file, (data[begin:end] for begin, end in spans), line[kept].tolist(), read)
 
 
-def _csv(path: Path) -> Iterator[Piece]:
+def _csv(source: _Source, header: Header) -> Iterator[Piece]:
     """A column at a time, as long as quotes stand where RFC 4180 has them; from there on row by row."""
-    size = max(1, path.stat().st_size)
     csv.field_size_limit(1 << 24)
-    text, raw = _opened(path)
-    with raw, text:
-        columns: list[tuple[str, str]] = []
-        rest, line, is_over = b"", 1, False
-        while not is_over:
-            block = text.read(PIECE)
-            is_over, data = not block, rest + block
-            rows = _Rows.of(data, is_over)
-            if rows is None:
-                lines = chain(io.BytesIO(data + text.readline()), text)
-                for piece in _row_by_row(path, columns, lines, line):
-                    yield replace(piece, read=raw.tell() / size)
-                return
-            end = int(rows.end[-1]) if len(rows.end) else 0
-            if not columns and end:
-                columns = _columns(path, next(_reader([data[: rows.end[0]]])))
-                rows = rows.without_first()
-            if len(rows.end):
-                whole = _by_columns(columns, data, rows, line)
-                if whole is None:
-                    some = io.BytesIO(data[rows.start[0] : end])
-                    yield from _row_by_row(path, columns, some, line + int(rows.lines_before[0]))
-                else:
-                    yield replace(whole, read=raw.tell() / size)
-            rest = data[end:]
-            line += data.count(b"\n", 0, end)
+    file = source.name
+    columns: list[Column] = []
+    rest, line, is_over = b"", 1, False
+    while not is_over:
+        block = source.text.read(PIECE)
+        is_over, data = not block, rest + block
+        if not columns:
+            data = _without_mark(file, data)
+        rows = _Rows.of(data, is_over)
+        if rows is None:
+            lines = chain(io.BytesIO(data + source.text.readline()), source.text)
+            for piece in _row_by_row(file, header, columns, lines, line):
+                yield replace(piece, read=source.read)
+            return
+        end = int(rows.end[-1]) if len(rows.end) else 0
+        if not columns and end:
+            columns = header(file, next(_reader([data[: rows.end[0]]])))
+            rows = rows.without_first()
+        if len(rows.end):
+            whole = _by_columns(file, columns, data, rows, line)
+            if whole is None:
+                some = io.BytesIO(data[rows.start[0] : end])
+                yield from _row_by_row(file, header, columns, some, line + int(rows.lines_before[0]))
+            else:
+                yield replace(whole, read=source.read)
+        rest = data[end:]
+        line += data.count(b"\n", 0, end)
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,11 +294,11 @@ class _Rows:
         return _Rows(self.start[1:], self.end[1:], self.lines_before[1:])
 
 
-def _by_columns(columns: list[tuple[str, str]], data: bytes, rows: _Rows, line: int) -> Piece | None:
+def _by_columns(file: str, columns: list[Column], data: bytes, rows: _Rows, line: int) -> Piece | None:
     """The piece that these rows make, or None where one of them is no row of the table."""
     names = [str(number) for number in range(len(columns))]
     try:
-        titles = [quoted(name) for _, name in columns]
+        titles = [quoted(column.name) for column in columns]
         table = pa_csv.read_csv(
             pa.py_buffer(data[rows.start[0] : rows.end[-1]]),
             pa_csv.ReadOptions(column_names=names, use_threads=False, block_size=len(data) + 1),
@@ -219,28 +310,31 @@ def _by_columns(columns: list[tuple[str, str]], data: bytes, rows: _Rows, line: 
     if table.num_rows != len(rows.end):
         return None
     members: dict[str, list[pa.Array]] = {"": []}
-    for (parent, name), title, column in zip(columns, titles, table.columns, strict=True):
-        cells = pa.concat_arrays(column.chunks)
-        value = pc.if_else(pc.equal(pc.binary_length(cells), 0), None, _cells_as_json(parent, name, cells))
-        members.setdefault(parent, []).append(joined(f",{title}:", value))
+    for column, title, texts in zip(columns, titles, table.columns, strict=True):
+        if column == NOTHING:
+            continue
+        cells = pa.concat_arrays(texts.chunks)
+        is_empty = pc.or_(pc.equal(cells, ""), pc.equal(cells, NO_VALUE))
+        value = pc.if_else(is_empty, None, _cells_as_json(column.kind, cells))
+        members.setdefault(column.parent, []).append(joined(f",{title}:", value))
     top = members.pop("")
     for parent, inner in members.items():
         found = listed(inner)
         top.append(pc.if_else(pc.equal(found, ""), None, joined(f",{quoted(parent)}:{{", found, "}")))
-    return Piece.of_array(joined("{", listed(top), "}"), line + rows.lines_before, 1.0)
+    return Piece.of_array(file, joined("{", listed(top), "}"), line + rows.lines_before, 1.0)
 
 
-def _cells_as_json(parent: str, name: str, cells: pa.Array) -> pa.Array:
-    if not parent and name in OBJECTS:
+def _cells_as_json(kind: str, cells: pa.Array) -> pa.Array:
+    if kind == "object":
         return cells
     escaped = cells
     if pc.any(pc.match_substring_regex(cells, r'[\x00-\x1f"\\]')).as_py():
         for character in ["\\", '"', *map(chr, range(32))]:
             escaped = pc.replace_substring(escaped, character, quoted(character)[1:-1])
     text = joined('"', escaped, '"')
-    if not parent and name not in TIMES:
+    if kind == "text":
         return text
-    pattern = _JSON_SCALAR.pattern if parent else "[0-9]+"
+    pattern = _JSON_SCALAR.pattern if kind == "value" else "[0-9]+"
     return pc.if_else(pc.match_substring_regex(cells, f"^(?:{pattern})$"), cells, text)
 
 
@@ -248,10 +342,12 @@ def _reader(lines: Iterable[bytes]) -> Any:
     return csv.reader((line.decode("utf-8", "surrogateescape") for line in lines), strict=True)
 
 
-def _row_by_row(path: Path, columns: list[tuple[str, str]], lines: Iterable[bytes], first: int) -> Iterator[Piece]:
+def _row_by_row(
+    file: str, header: Header, columns: list[Column], lines: Iterable[bytes], first: int
+) -> Iterator[Piece]:
     rows = _reader(lines)
     if not columns:
-        columns = _columns(path, next(rows, []))
+        columns = header(file, next(rows, []))
     messages: list[bytes] = []
     numbers: list[int] = []
     bad: list[BadRow] = []
@@ -268,73 +364,62 @@ def _row_by_row(path: Path, columns: list[tuple[str, str]], lines: Iterable[byte
         except StopIteration:
             break
         except (csv.Error, UnicodeEncodeError) as error:
-            bad.append(BadRow(str(path), line, "not csv", f"{error}; write it as RFC 4180 says, in UTF-8"))
+            bad.append(BadRow(file, line, "not csv", f"{error}; write it as RFC 4180 says, in UTF-8"))
         if len(messages) + len(bad) >= ROWS:
-            yield Piece.of(messages, numbers, 1.0, bad)
+            yield Piece.of(file, messages, numbers, 1.0, bad)
             messages, numbers, bad = [], [], []
-    yield Piece.of(messages, numbers, 1.0, bad)
+    yield Piece.of(file, messages, numbers, 1.0, bad)
 
 
-def _columns(path: Path, header: list[str]) -> list[tuple[str, str]]:
-    """What each column holds: a field ("", name), or a property (parent, name)."""
-    columns = []
-    if len(header) == 1 and (other := next((mark for mark in ";\t|" if mark in header[0]), None)):
-        raise PeekproofError(f"the columns of '{path}' are separated by {other!r}; separate them by commas")
-    for title in (name.removeprefix("\ufeff").strip() for name in header):
-        parent, dot, name = title.partition(".")
-        columns.append((parent.lower(), name) if dot and parent.lower() in OBJECTS else ("", title.lower()))
-    for column in columns:
-        whole = ("", column[0])
-        if columns.count(column) > 1 or whole in columns:
-            twice = ".".join(filter(None, column))
-            other = column[0] if whole in columns else twice
-            raise PeekproofError(f"'{path}' has the columns '{twice}' and '{other}'; leave one of the two out")
-    return columns
-
-
-def _message(columns: list[tuple[str, str]], row: list[str]) -> bytes:
+def _message(columns: list[Column], row: list[str]) -> bytes:
     fields: dict[str, Any] = {}
-    for (parent, name), cell in zip(columns, row, strict=True):
-        if not cell:
+    for (parent, name, kind), cell in zip(columns, row, strict=True):
+        if not cell or cell == NO_VALUE or kind == "nothing":
             continue
-        if parent:
-            fields.setdefault(parent, {})[name] = msgspec.Raw(cell.encode()) if _JSON_SCALAR.fullmatch(cell) else cell
-        elif name in OBJECTS or (name in TIMES and cell.isascii() and cell.isdigit()):
-            fields[name] = msgspec.Raw(cell.encode())
-        else:
-            fields[name] = cell
+        is_json = (
+            kind == "object"
+            or (kind == "value" and _JSON_SCALAR.fullmatch(cell))
+            or (kind == "time" and cell.isascii() and cell.isdigit())
+        )
+        of = fields.setdefault(parent, {}) if parent else fields
+        of[name] = msgspec.Raw(cell.encode()) if is_json else cell
     return msgspec.json.encode(fields)
 
 
-def _parquet(path: Path) -> Iterator[Piece]:
+def _parquet(path: Path, header: Header) -> Iterator[Piece]:
+    file = str(path)
     with duckdb.connect() as database:
         database.execute("SET TimeZone = 'UTC'")
         database.execute("SET enable_progress_bar = false")
-        described = database.execute("DESCRIBE SELECT * FROM read_parquet($file)", {"file": str(path)}).fetchall()
-        names, kinds = [row[0] for row in described], [row[1] for row in described]
+        described = database.execute("DESCRIBE SELECT * FROM read_parquet($file)", {"file": file}).fetchall()
+        names, types = [row[0] for row in described], [row[1] for row in described]
         fields: dict[str, list[str]] = {}
-        for (parent, name), title, kind in zip(_columns(path, names), names, kinds, strict=True):
-            value = _json(parent, name, '"' + title.replace('"', '""') + '"', kind)
-            fields.setdefault(parent, []).append(f"'{name.replace(chr(39), chr(39) * 2)}', {value}")
-        top = fields.pop("", []) + [f"'{parent}', json_object({', '.join(each)})" for parent, each in fields.items()]
-        ((count,),) = database.execute("SELECT count(*) FROM read_parquet($file)", {"file": str(path)}).fetchall()
+        for column, title, kind in zip(header(file, names), names, types, strict=True):
+            if column != NOTHING:
+                value = _json(column.kind, '"' + title.replace('"', '""') + '"', kind)
+                fields.setdefault(column.parent, []).append(f"{_sql_text(column.name)}, {value}")
+        top = fields.pop("", [])
+        top += [f"{_sql_text(parent)}, json_object({', '.join(each)})" for parent, each in fields.items()]
+        ((count,),) = database.execute("SELECT count(*) FROM read_parquet($file)", {"file": file}).fetchall()
         query = f"SELECT json_object({', '.join(top)})::VARCHAR FROM read_parquet($file)"
         first = 1
-        for rows in database.sql(query, params={"file": str(path)}).to_arrow_reader(ROWS):
+        for rows in database.sql(query, params={"file": file}).to_arrow_reader(ROWS):
             lines = np.arange(first, first + rows.num_rows)
             first += rows.num_rows
-            yield Piece.of_array(rows.column(0).cast(pa.large_string()), lines, (first - 1) / count)
+            yield Piece.of_array(file, rows.column(0).cast(pa.large_string()), lines, (first - 1) / count)
 
 
-def _json(parent: str, name: str, column: str, kind: str) -> str:
+def _sql_text(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _json(kind: str, column: str, type_: str) -> str:
     """The SQL expression of a column's value as JSON. NaN and infinity are no value, as they are none in JSON."""
-    if kind in {"FLOAT", "DOUBLE"}:
+    if type_ in {"FLOAT", "DOUBLE"}:
         return f"CASE WHEN isfinite({column}) THEN {column} END"
-    if parent:
-        return column
-    if name in TIMES:
-        return f"epoch_ms({column})" if kind.startswith("TIMESTAMP") or kind == "DATE" else column
-    if name in OBJECTS:
+    if kind == "time":
+        return f"epoch_ms({column})" if type_.startswith("TIMESTAMP") or type_ == "DATE" else column
+    if kind == "object":
         as_json = f"CASE WHEN json_valid({column}) THEN {column}::JSON ELSE to_json({column}) END"
-        return as_json if kind == "VARCHAR" else column
-    return f"{column}::VARCHAR"
+        return as_json if type_ == "VARCHAR" else column
+    return column if kind == "value" else f"{column}::VARCHAR"

@@ -1,7 +1,9 @@
 """`peekproof analyze`: results of exposures and events in files, without a broker."""
 
 from collections import defaultdict
+from collections.abc import Iterable
 from decimal import Decimal
+from itertools import islice
 from pathlib import Path
 
 import click
@@ -13,6 +15,7 @@ from pipeline.analysis import Analysis
 from pipeline.cli.progress import progress
 from pipeline.cli.terminal import Terminal, harmless
 from pipeline.documents import read_documents
+from pipeline.files import BadRow
 from schemas.look import Cell, Look
 from schemas.numbers import Exact
 
@@ -66,6 +69,11 @@ def analyze(
             "rows": analysis.rows,
             "experiments": looks,
             "rejected": [{"file": f, "reason": r, "rows": n} for (f, r), n in sorted(analysis.rejected.items())],
+            "unusable": [
+                {"file": f, "reason": r, "property": p, "events": n}
+                for (f, r, p), n in sorted(analysis.unusable.items())
+                if n
+            ],
             "bad_rows": sorted(analysis.bad, key=lambda row: (row.file, row.line)),
             "notes": _notes(analysis),
         }
@@ -99,18 +107,35 @@ def _notes(analysis: Analysis) -> list[str]:
     ]
     if not analysis.has_events:
         return of_runs
+    unfed: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for flag, metric, why in analysis.unfed():
+        unfed[flag, why].append(metric)
     return of_runs + [
-        f"no event counts for {', '.join(metrics)} of '{flag}'; are its events in the files, by these names, of units "
-        "that were exposed before?"
-        for flag, metrics in analysis.without_events()
+        f"events are missing for {', '.join(its)} of '{flag}': {why}" for (flag, why), its in unfed.items()
     ]
 
 
 def _complain(analysis: Analysis) -> None:
     for (file, reason), number in sorted(analysis.rejected.items()):
         click.echo(f"{file}: {number:,} rows left out: {reason}", err=True)
-        for row in [row for row in analysis.bad if (row.file, row.reason) == (file, reason)][:SHOWN]:
-            click.echo(f"  {row.file}:{row.line}: {harmless(row.detail)}", err=True)
+        _give_examples(row for row in analysis.bad if (row.file, row.reason) == (file, reason))
+    for (file, reason, name), number in sorted(analysis.unusable.items()):
+        if number:
+            left_out = f"{number:,} events left out of metrics of event_properties.{name}"
+            click.echo(f"{file}: {left_out}: {UNUSABLE[reason]}", err=True)
+            _give_examples(
+                row
+                for row in analysis.bad
+                if (row.file, row.reason) == (file, reason) and f"event_properties.{name} " in row.detail
+            )
+
+
+UNUSABLE = {"no property": "they don't say it", "no number": "it is no plain number"}
+
+
+def _give_examples(rows: Iterable[BadRow]) -> None:
+    for row in islice(rows, SHOWN):
+        click.echo(f"  {row.file}:{row.line}: {harmless(row.detail)}", err=True)
 
 
 def _show(look: Look, console: Terminal) -> None:

@@ -4,8 +4,9 @@ import csv
 import gzip
 import json
 import random
+import zipfile
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -26,6 +27,7 @@ from pipeline.documents import read_documents
 from pipeline.errors import PeekproofError
 from pipeline.files import Piece, _row_by_row, pieces
 from pipeline.gathering import Gathering
+from pipeline.titles import OfMessages
 from schemas.aggregate import Aggregate
 from schemas.records import Records
 from schemas.topics import EVENTS, EXPOSURES
@@ -349,8 +351,166 @@ def test_every_kind_of_file_says_the_same(tmp_path: Path, catalog: Path) -> None
         assert found["experiments"] == expected, files
 
 
+def as_frame(messages: list[Message]) -> list[Message]:
+    """As a data frame has them: whole numbers with holes are floats."""
+    return [
+        {
+            "event_type": message["event_type"],
+            "time": message["time"],
+            "user_id": float(message["user_id"].removeprefix("user-")),
+            "device_id": message["device_id"],
+            "platform": message["platform"],
+            "insert_id": message.get("insert_id"),
+            "event_properties.price": message.get("event_properties", {}).get("price"),
+        }
+        for message in messages
+    ]
+
+
+def written(
+    path: Path, rows: list[Message], titles: Callable[[str], str] = str, missing: str = "", *, numbered: bool = False
+) -> Path:
+    """A CSV file, with what stands for no value, perhaps with a nameless column of row numbers."""
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file, quoting=csv.QUOTE_MINIMAL)
+        writer.writerow([""] * numbered + [*map(titles, rows[0])])
+        for number, row in enumerate(rows):
+            writer.writerow([number] * numbered + [missing if cell is None else cell for cell in row.values()])
+    return path
+
+
+def in_r(number: int) -> str:
+    """As R writes a number: the shorter of two ways."""
+    short = f"{number:.15g}" if number % 10**5 else f"{number:.14e}".rstrip("0")
+    mantissa, _, exponent = f"{number:.14e}".partition("e")
+    short = f"{mantissa.rstrip('0').rstrip('.')}e{exponent}"
+    return min(str(number), short, key=len)
+
+
+def test_n06_files_are_read_as_data_frames_warehouses_and_sheets_write_them(tmp_path: Path, catalog: Path) -> None:
+    exposures, events = history(150)
+    exposures = [message | {"user_id": message["user_id"].removeprefix("user-")} for message in exposures]
+    rows = as_frame(events)
+    whole = [row | {"user_id": int(row["user_id"])} for row in rows]
+    shown = ndjson(tmp_path / "exposures.ndjson", exposures)
+    plain = [message | {"user_id": message["user_id"].removeprefix("user-")} for message in events]
+    expected = told("--catalog", catalog, "--exposures", shown, "--events", ndjson(tmp_path / "plain.ndjson", plain))
+
+    def dates(form: str) -> list[Message]:
+        return [row | {"time": f"{datetime.fromtimestamp(row['time'] / 1000, UTC):{form}}"} for row in rows]
+
+    alone = {"event_properties.price": "price"}
+    moved = [{alone.get(name, name): value for name, value in row.items()} for row in rows]
+    nested = [{name: value for name, value in message.items() if value is not None} for message in plain]
+    caps = [{name.upper(): value for name, value in message.items()} for message in nested]
+    of_r = [row | {"user_id": in_r(int(row["user_id"])), "time": in_r(row["time"])} for row in rows]
+    files = [
+        written(tmp_path / "pandas.csv", rows, numbered=True),
+        written(tmp_path / "capitals.csv", rows, str.upper, "\\N"),
+        written(tmp_path / "path.csv", whole, lambda name: name.upper().replace(".", ":")),
+        written(tmp_path / "alone.csv", moved),
+        written(tmp_path / "shouted.csv", moved, str.upper),
+        written(tmp_path / "r.csv", of_r, numbered=True),
+        written(tmp_path / "snowflake.csv", dates("%Y-%m-%d %H:%M:%S.%f +0000")),
+        written(tmp_path / "bigquery.csv", dates("%Y-%m-%d %H:%M:%S.%f UTC")),
+        written(tmp_path / "duckdb.csv", dates("%Y-%m-%d %H:%M:%S.%f+00")),
+        ndjson(tmp_path / "pandas.ndjson", rows),
+        ndjson(tmp_path / "alone.ndjson", moved),
+        ndjson(tmp_path / "capitals.ndjson", caps),
+        tmp_path / "polars.json",
+        tmp_path / "pandas.parquet",
+        tmp_path / "amplitude.zip",
+    ]
+    (tmp_path / "sheet.csv").write_bytes(b"\xef\xbb\xbf" + (tmp_path / "alone.csv").read_bytes())
+    (tmp_path / "polars.json").write_text(json.dumps(rows))
+    with duckdb.connect() as database:
+        source = f"read_json('{tmp_path / 'pandas.ndjson'}', columns = {{'__index_level_0__': 'BIGINT', "
+        source += ", ".join(
+            f"'{name}': '{'DOUBLE' if name in {'user_id', 'event_properties.price'} else 'VARCHAR'}'"
+            for name in rows[0]
+        )
+        database.execute(f"COPY (FROM {source}}})) TO '{tmp_path / 'pandas.parquet'}'")
+    with zipfile.ZipFile(tmp_path / "amplitude.zip", "w") as archive:
+        for part in range(3):
+            name = exported(tmp_path / f"part-{part}.json.gz", [], plain[part::3])
+            archive.write(name, f"123/123_2025-11-24_1{part}#0.json.gz")
+
+    for file in [*files, tmp_path / "sheet.csv"]:
+        found = told("--catalog", catalog, "--exposures", shown, "--events", file)
+
+        assert (found["rejected"], found["notes"]) == ([], []), file
+        assert found["experiments"] == expected["experiments"], file
+
+
+UNFOUND = {
+    "renamed.csv": (
+        "event_properties.amount",
+        "no `buy` has event_properties.price; they have event_properties.amount",
+    ),
+    "renamed.ndjson": ("amount", "no `buy` has event_properties.price; they have event_type, time, user_id"),
+}
+
+
+@pytest.mark.parametrize("name", UNFOUND)
+def test_what_is_not_found_is_told_with_what_there_is(tmp_path: Path, catalog: Path, name: str) -> None:
+    title, expected = UNFOUND[name]
+    rows = [{"event_type": "buy", "time": T + i, "user_id": f"u{i}", title: 7.25} for i in range(4)]
+    file = written(tmp_path / name, rows) if name.endswith(".csv") else ndjson(tmp_path / name, rows)
+    shown = ndjson(tmp_path / "shown.ndjson", split("button", 2, 2))
+
+    found = told("--catalog", catalog, "--exposures", shown, "--events", file)
+
+    (unusable,) = found["unusable"]
+    assert (unusable["reason"], unusable["property"], unusable["events"]) == ("no property", "price", 4)
+    assert any(expected in note for note in found["notes"]), found["notes"]
+
+
+AMOUNTS = ("7.25", " 7.25", "7,25", "$7.25", "1 099.00", "EUR 7")
+
+
+@pytest.mark.parametrize("kind", ["csv"])
+def test_n04_values_that_are_no_plain_numbers_are_told_and_not_read_as_zero(
+    tmp_path: Path, catalog: Path, kind: str
+) -> None:
+    rows = [
+        {"event_type": "buy", "time": T + MINUTE, "user_id": f"u{i}", "event_properties.price": amount}
+        for i, amount in enumerate(AMOUNTS)
+    ]
+    file = ndjson(tmp_path / "rows.ndjson", rows)
+    if kind == "csv":
+        file = written(tmp_path / "rows.csv", rows)
+    if kind == "parquet":
+        file = as_parquet(tmp_path / "rows.parquet", rows, SOURCE.join(["FROM ", ""]))
+    files = ("--exposures", ndjson(tmp_path / "x.ndjson", split("button", 3, 3)), "--events", file)
+
+    found = told("--catalog", catalog, "--experiment", "button", *files)
+    text = call("--catalog", catalog, "--experiment", "button", *files).stderr
+
+    header = kind == "csv"
+    assert [(row["line"], row["reason"]) for row in found["bad_rows"]] == [
+        (line + header, "no number") for line in range(2, 7)
+    ]
+    assert "event_properties.price is '$7.25'" in found["bad_rows"][2]["detail"]
+    assert f"{file}:{2 + header}: event_properties.price is ' 7.25'" in text
+    sums = {
+        (cell["metric"], side): cell[f"{side}sum"] / 10 ** cell["scale"]
+        for cell in found["experiments"][0]["cells"]
+        for side in ("", "control_")
+        if (cell["reading"], cell["segment"]) == ("live", "all")
+    }
+    assert sums["buyers", "control_"] == 3  # an event is one thing, what a metric makes of it another
+    assert sums["spent", "control_"] == 7.25
+
+
 CELLS = ("", "a", "12", "-3.5e2", "true", 'x"y', "a,b", "l1\nl2", "é", "\\", '{"a":3}', "\t", '"', "1e5", "\x01")
 TITLES = ("event_type", "time", "platform", "event_properties.price", "event_properties.q", "user_id")
+
+
+class AnyColumns(OfMessages):
+    """Some may be missing."""
+
+    def _require(self, *_: object) -> None:
+        pass
 
 
 @pytest.mark.parametrize("seed", range(30))
@@ -359,6 +519,7 @@ def test_columns_of_a_csv_file_say_what_its_rows_say(
 ) -> None:
     chance = random.Random(seed)
     path, titles = tmp_path / "table.csv", TITLES[: chance.randrange(1, 7)]
+    columns = AnyColumns(EVENTS, ())
     with path.open("w", newline="") as file:
         writer = csv.writer(file, lineterminator=chance.choice(["\n", "\r\n"]), quoting=chance.choice([0, 1]))
         writer.writerows([titles, *([chance.choice(CELLS) for _ in titles] for _ in range(30))])
@@ -368,10 +529,10 @@ def test_columns_of_a_csv_file_say_what_its_rows_say(
     path.write_bytes(data.rstrip(b"\n") if chance.random() < 0.3 else data)
 
     with path.open("rb") as lines:
-        expected = said_by(_row_by_row(path, [], lines, 1))
+        expected = said_by(_row_by_row(str(path), columns, [], lines, 1))
     monkeypatch.setattr(pipeline.files, "PIECE", chance.choice([40, 100, 1 << 24]))
 
-    assert said_by(pieces(path)) == expected
+    assert said_by(pieces(path, columns)) == expected
 
 
 def said_by(of_file: Iterable[Piece]) -> list[tuple[int, Any]]:
@@ -398,7 +559,9 @@ def test_how_rows_are_spread_over_files_means_nothing(tmp_path: Path, catalog: P
     again.parent.parent.mkdir()
     other = told("--events", *parts, again, "--catalog", catalog, "--exposures", whole[0])
 
+    lost = [sum(each["events"] for each in of.pop("unusable")) for of in (one, other)]
     assert other == one
+    assert lost == [24, 24]
 
 
 def test_bad_rows_are_told_with_file_line_and_reason_and_the_others_count(tmp_path: Path, catalog: Path) -> None:
@@ -432,10 +595,16 @@ def test_bad_rows_are_told_with_file_line_and_reason_and_the_others_count(tmp_pa
 MISTAKES = {
     "seconds.ndjson": (f'{{"event_type":"buy","user_id":"u","time":{T // 1000}}}', "is it in seconds"),
     "american.csv": ("event_type,user_id,time\nbuy,u,11/24/2025 16:00", r"time is '11/24/2025 16:00'; write"),
-    "others.csv": ("event,user,timestamp\nbuy,u,1", "the row has no `time`, only event, user, timestamp"),
+    "others.csv": ("event,user,timestamp\nbuy,u,1", "no column `event_type`, only event, user, timestamp"),
     "exposures.ndjson": (f'{{"flag_key":"button","user_id":"u","time":{T}}}', "missing required field `event_type`"),
     "semicolons.csv": ("event_type;user_id;time\nbuy;u;1", "separated by ';'"),
-    "array.json": ('[\n{"event_type":"buy"}\n]', "one object a line"),
+    "array.json": ('[\n{"event_type":"buy"}\n]', "the row has no `time`, only event_type"),
+    "pandas.json": ('{"event_type":{"0":"buy"},"time":{"0":1}}', "orient='records', lines=True"),
+    "headless.csv": (f"buy,u1,{T}\nbuy,u2,{T}", "only buy, u1, .* the first line is taken for the header"),
+    "unicode.csv": ("\xff\xfee\x00", "is UTF-16; save it as UTF-8"),
+    "sheet.xlsx": ("PK", "save its sheet as CSV"),
+    "sheets.zip": ("PK", "cannot be read: File is not a zip file"),
+    "ids.ndjson": (f'{{"event_type":"buy","time":{T},"user_id":"1.23457E+11"}}', "the id 1.23457E.11 has lost digits"),
     "not.parquet": ("event_type", "cannot be read: .* too small"),
     "zipped.parquet.gz": ("", "no known kind"),
     "cut.ndjson.gz": ("\x1f\x8b", "cannot be read"),
@@ -486,7 +655,8 @@ def test_metrics_for_which_nothing_counts_are_named(tmp_path: Path, catalog: Pat
         ndjson(tmp_path / "e.ndjson", renamed),
     )
 
-    assert "no event counts for big, funnel, per-view, spent of 'menu'" in call("--catalog", catalog, *files).stderr
+    said = call("--catalog", catalog, *files).stderr
+    assert "of 'menu': there is no event `buy`, only Buy (140), View (139), Other (134)" in said
 
 
 def test_a_run_begins_at_the_start_date_of_its_experiment(tmp_path: Path, catalog: Path) -> None:

@@ -15,7 +15,29 @@ from schemas.topics import EVENTS, EXPOSURES
 
 T = 1_764_000_000_000
 NO_VALUE = object()
-TEXTS = (NO_VALUE, NO_VALUE, None, "", "a", "b c", 'x"y', "\\", "é", "l1\nl2", 7, -7, 1.10, True, [], {"a": "b"})
+TEXTS = (
+    NO_VALUE,
+    NO_VALUE,
+    None,
+    "",
+    "a",
+    "b c",
+    'x"y',
+    "\\",
+    "é",
+    "l1\nl2",
+    7,
+    -7,
+    1.10,
+    True,
+    [],
+    {"a": "b"},
+    7.0,
+    "7.0",
+    "1e+05",
+    "1.2E+11",
+    "NA",
+)
 TIMES = (
     *(NO_VALUE, None, "", "soon", True, [], {}, 0, -1, T, float(T), 1e12, 1.5, 10**15, 10**17, "2025-11-24"),
     *("2025-11-24 16:00:01", "2025-11-24T16:00:01Z", "2025-11-24 16:00:01.5", "2025-11-24 16:00:01.123456 UTC"),
