@@ -333,12 +333,13 @@ class Analysis:
             wanted = Wanted({path[:1]: Type.OBJECT, path: Type.VALUE}, None)
             found = scan(values.data, values.start, values.length, wanted)
             is_said = found.odd | (found.texts(path).length >= 0)
-            self.unusable[file, "no property", name] += int((~is_said).sum())
+            called = ".".join(path)
+            self.unusable[file, "no property", called] += int((~is_said).sum())
             for place in np.flatnonzero(is_said).tolist():
                 value = select(read_json((values[place] or "").encode()), path)
-                detail = f"event_properties.{name} is {shown(value)}, which its metrics leave out; {_NUMBER}"
+                detail = f"{called} is {shown(value)}, which its metrics leave out; {_NUMBER}"
                 row = BadRow(file, int(rows.line[its[place]]), "no number", detail)
-                self._keep(self.unusable, (file, "no number", name), row)
+                self._keep(self.unusable, (file, "no number", called), row)
 
     def _fold(self) -> None:
         for message in self._gathering.cut()[1]:

@@ -69,12 +69,19 @@ class Piece:
 
     @classmethod
     def of(
-        cls, file: str, messages: Iterable[bytes], line: Iterable[int], read: float, bad: Iterable[BadRow] = ()
+        cls,
+        file: str,
+        messages: Iterable[bytes],
+        line: Iterable[int],
+        read: float,
+        *,
+        bad: Iterable[BadRow] = (),
+        is_titled: bool = False,
     ) -> "Piece":
         """The piece that these messages make."""
         values = list(messages)
         sizes = np.array([len(value) for value in values], np.int64)
-        return cls(file, b"".join(values), sizes, np.array(list(line), np.int64), read, tuple(bad))
+        return cls(file, b"".join(values), sizes, np.array(list(line), np.int64), read, tuple(bad), is_titled)
 
     @classmethod
     def of_array(cls, file: str, messages: pa.Array, line: NDArray[np.int64], read: float) -> "Piece":
@@ -332,7 +339,7 @@ def _cells_as_json(kind: str, cells: pa.Array) -> pa.Array:
         for character in ["\\", '"', *map(chr, range(32))]:
             escaped = pc.replace_substring(escaped, character, quoted(character)[1:-1])
     text = joined('"', escaped, '"')
-    if kind == "text":
+    if kind in {"text", "written"}:
         return text
     pattern = _JSON_SCALAR.pattern if kind == "value" else "[0-9]+"
     return pc.if_else(pc.match_substring_regex(cells, f"^(?:{pattern})$"), cells, text)
@@ -366,9 +373,9 @@ def _row_by_row(
         except (csv.Error, UnicodeEncodeError) as error:
             bad.append(BadRow(file, line, "not csv", f"{error}; write it as RFC 4180 says, in UTF-8"))
         if len(messages) + len(bad) >= ROWS:
-            yield Piece.of(file, messages, numbers, 1.0, bad)
+            yield Piece.of(file, messages, numbers, 1.0, bad=bad, is_titled=True)
             messages, numbers, bad = [], [], []
-    yield Piece.of(file, messages, numbers, 1.0, bad)
+    yield Piece.of(file, messages, numbers, 1.0, bad=bad, is_titled=True)
 
 
 def _message(columns: list[Column], row: list[str]) -> bytes:
@@ -415,7 +422,7 @@ def _sql_text(text: str) -> str:
 
 def _json(kind: str, column: str, type_: str) -> str:
     """The SQL expression of a column's value as JSON. NaN and infinity are no value, as they are none in JSON."""
-    if type_ in {"FLOAT", "DOUBLE"}:
+    if type_ in {"FLOAT", "DOUBLE"} and kind != "written":
         return f"CASE WHEN isfinite({column}) THEN {column} END"
     if kind == "time":
         return f"epoch_ms({column})" if type_.startswith("TIMESTAMP") or type_ == "DATE" else column

@@ -15,7 +15,7 @@ UNITS = ("user_id", "device_id", "groups", "user_properties")
 MARKS = ".:"  # between an object and what is in it; a warehouse writes the latter
 SEPARATORS = ";\t|"
 
-Kind = Literal["text", "time", "object", "value", "nothing"]
+Kind = Literal["text", "time", "object", "value", "written", "nothing"]  # written: a text, whatever it is
 
 
 class Column(NamedTuple):
@@ -124,7 +124,7 @@ class OfTable:
                 )
             _refuse_twice(file, titles, [i for i, title in enumerate(titles) if title == name])
         wanted = {*self._names, *self._others}
-        return [Column(TABLE, title, "value") if title in wanted else NOTHING for title in titles]
+        return [Column(TABLE, title, "written") if title in wanted else NOTHING for title in titles]
 
 
 TABLE = "columns"  # the object in which a row's columns stand

@@ -15,7 +15,9 @@ from pipeline.analysis import Analysis
 from pipeline.cli.progress import progress
 from pipeline.cli.terminal import Terminal, harmless
 from pipeline.documents import read_documents
+from pipeline.errors import PeekproofError
 from pipeline.files import BadRow
+from pipeline.table import NO_NUMBER, Measured, Method, Question, TableAnalysis
 from schemas.look import Cell, Look
 from schemas.numbers import Exact
 
@@ -30,7 +32,7 @@ class _Command(click.Command):
         option = ""
         for arg in args:
             if arg.startswith("--"):
-                option = arg if arg in {"--exposures", "--events"} else ""
+                option = arg if arg in {"--exposures", "--events", "--table"} else ""
             elif option and spread[-1] != option:
                 spread.append(option)
             spread.append(arg)
@@ -49,46 +51,122 @@ _files = click.Path(exists=True, path_type=Path)
     "--catalog", type=click.Path(path_type=Path), default=Path("configs"), metavar="DIR", help="Default: configs."
 )
 @click.option("--experiment", metavar="KEY", help="This one only.")
+@click.option("--table", multiple=True, type=_files, metavar="FILE…", help="Instead of these: a row for each unit.")
+@click.option("--variant", metavar="COLUMN", help="Of a table: which variant the unit met.")
+@click.option(
+    "--metric",
+    "metrics",
+    multiple=True,
+    metavar="COLUMN[:TYPE]",
+    help="Of a table: a number of the unit; TYPE is conversion or sum, and where less is better decrease. The first "
+    "one decides.",
+)
+@click.option("--covariate", metavar="COLUMN", help="Of a table: a number known before, which explains a part (CUPED).")
+@click.option("--control", metavar="VARIANT", help="Of a table. Default: control, else the first by name.")
+@click.option("--weights", metavar="VARIANT=N,…", help="Of a table: the planned split. Default: equal.")
+@click.option(
+    "--method",
+    type=click.Choice(["sequential", "t-test", "bayesian"]),
+    help="Of a table. Default: sequential; a t-test is read once.",
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON document, with every number.")
 def analyze(
-    exposures: tuple[Path, ...], events: tuple[Path, ...], catalog: Path, experiment: str | None, as_json: bool
+    *,
+    exposures: tuple[Path, ...],
+    events: tuple[Path, ...],
+    catalog: Path,
+    experiment: str | None,
+    table: tuple[Path, ...],
+    variant: str | None,
+    metrics: tuple[str, ...],
+    covariate: str | None,
+    control: str | None,
+    weights: str | None,
+    method: Method | None,
+    as_json: bool,
 ) -> None:
     """Results of exposures and events in NDJSON, CSV or Parquet files, by the experiments and metrics of DIR.
 
     The fields are those of the topics; an Amplitude export may be given as --events, its exposures included. Every
     experiment counts as running, from its `start` to its `end` if it has them, and the clock ends at the last time in
     the files. Rows that are of no use are reported with file, line and reason.
+
+    Or of a table with a row for each unit, without any document:
+    peekproof analyze --table users.csv --variant group --metric spend --metric visit:conversion
     """
+    of_table = {
+        "--variant": variant,
+        "--metric": metrics,
+        "--covariate": covariate,
+        "--control": control,
+        "--weights": weights,
+        "--method": method,
+    }
+    if table:
+        if exposures or events or experiment:
+            raise click.UsageError("--table stands alone: it holds exposures and metrics")
+        if variant is None or not metrics:
+            raise click.UsageError("a table wants --variant COLUMN and --metric COLUMN")
+        question = Question(
+            variant,
+            tuple(map(Measured.of, metrics)),
+            covariate,
+            control,
+            _weights(weights) if weights else None,
+            method or "sequential",
+        )
+        whole = TableAnalysis(question, table)
+        _read(whole)
+        _report(whole, [whole.look()], whole.notes, as_json)
+        return
+    if alone := next((option for option, value in of_table.items() if value), None):
+        raise click.UsageError(f"{alone} is of a table; name its file: --table FILE")
     if not (exposures or events):
-        raise click.UsageError("name files: --exposures, --events, or both")
+        raise click.UsageError("name files: --exposures, --events, or both; or --table")
     analysis = Analysis(read_documents(catalog), exposures, events, experiment)
     _read(analysis)
-    looks = analysis.looks()
+    _report(analysis, analysis.looks(), _notes(analysis), as_json)
+
+
+def _weights(text: str) -> dict[str, int]:
+    weights = {}
+    for each in text.split(","):
+        name, _, number = each.rpartition("=")
+        if not (name and number.isascii() and number.isdigit() and int(number)):
+            raise PeekproofError(
+                f"--weights '{text}': '{each}' is no weight; write VARIANT=N,… with whole numbers from 1"
+            )
+        weights[name] = int(number)
+    return weights
+
+
+def _report(analysis: Analysis | TableAnalysis, looks: list[Look], notes: list[str], as_json: bool) -> None:
     if as_json:
         told = {
             "rows": analysis.rows,
             "experiments": looks,
             "rejected": [{"file": f, "reason": r, "rows": n} for (f, r), n in sorted(analysis.rejected.items())],
             "unusable": [
-                {"file": f, "reason": r, "property": p, "events": n}
+                {"file": f, "reason": r, "property": p, "rows": n}
                 for (f, r, p), n in sorted(analysis.unusable.items())
                 if n
             ],
             "bad_rows": sorted(analysis.bad, key=lambda row: (row.file, row.line)),
-            "notes": _notes(analysis),
+            "notes": notes,
         }
         click.echo(msgspec.json.encode(told))
         return
     console = Terminal(200)
     for look in looks:
         _show(look, console)
-    console.print(f"{analysis.rows['exposures']:,} exposures, {analysis.rows['events']:,} events")
-    for note in _notes(analysis):
-        click.echo(note, err=True)
+    of = ("units",) if isinstance(analysis, TableAnalysis) else ("exposures", "events")
+    console.print(", ".join(f"{analysis.rows[name]:,} {name}" for name in of))
+    for note in notes:
+        click.echo(harmless(note), err=True)
     _complain(analysis)
 
 
-def _read(analysis: Analysis) -> None:
+def _read(analysis: Analysis | TableAnalysis) -> None:
     with progress("reading", total=1.0) as tell:
         for share in analysis:
             tell(share)
@@ -115,22 +193,22 @@ def _notes(analysis: Analysis) -> list[str]:
     ]
 
 
-def _complain(analysis: Analysis) -> None:
+def _complain(analysis: Analysis | TableAnalysis) -> None:
     for (file, reason), number in sorted(analysis.rejected.items()):
         click.echo(f"{file}: {number:,} rows left out: {reason}", err=True)
         _give_examples(row for row in analysis.bad if (row.file, row.reason) == (file, reason))
     for (file, reason, name), number in sorted(analysis.unusable.items()):
         if number:
-            left_out = f"{number:,} events left out of metrics of event_properties.{name}"
+            left_out = f"{number:,} rows left out of metrics of {harmless(name)}"
             click.echo(f"{file}: {left_out}: {UNUSABLE[reason]}", err=True)
             _give_examples(
                 row
                 for row in analysis.bad
-                if (row.file, row.reason) == (file, reason) and f"event_properties.{name} " in row.detail
+                if (row.file, row.reason) == (file, reason) and row.detail.startswith(f"{name} ")
             )
 
 
-UNUSABLE = {"no property": "they don't say it", "no number": "it is no plain number"}
+UNUSABLE = {"no property": "they don't say it", NO_NUMBER: "it is no plain number"}
 
 
 def _give_examples(rows: Iterable[BadRow]) -> None:

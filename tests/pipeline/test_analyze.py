@@ -461,7 +461,7 @@ def test_what_is_not_found_is_told_with_what_there_is(tmp_path: Path, catalog: P
     found = told("--catalog", catalog, "--exposures", shown, "--events", file)
 
     (unusable,) = found["unusable"]
-    assert (unusable["reason"], unusable["property"], unusable["events"]) == ("no property", "price", 4)
+    assert (unusable["reason"], unusable["property"], unusable["rows"]) == ("no property", "event_properties.price", 4)
     assert any(expected in note for note in found["notes"]), found["notes"]
 
 
@@ -559,7 +559,7 @@ def test_how_rows_are_spread_over_files_means_nothing(tmp_path: Path, catalog: P
     again.parent.parent.mkdir()
     other = told("--events", *parts, again, "--catalog", catalog, "--exposures", whole[0])
 
-    lost = [sum(each["events"] for each in of.pop("unusable")) for of in (one, other)]
+    lost = [sum(each["rows"] for each in of.pop("unusable")) for of in (one, other)]
     assert other == one
     assert lost == [24, 24]
 

@@ -1,0 +1,284 @@
+"""`peekproof analyze --table`: one row a unit; numbers as scipy and numpy have them."""
+
+import json
+import re
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+from scipy import stats
+
+from pipeline.cli import command
+from pipeline.errors import PeekproofError
+
+T = 1_764_000_000_000
+CLOSE = {"rel": 1e-9, "abs": 1e-12}
+Row = dict[str, Any]
+
+
+def call(*arguments: object) -> Result:
+    return CliRunner().invoke(command, ["analyze", *map(str, arguments)], catch_exceptions=False)
+
+
+def told(*arguments: object) -> Any:
+    result = call(*arguments, "--json")
+    assert result.exit_code == 0, result.output
+    return json.loads(result.stdout)
+
+
+def cells(found: Any) -> dict[tuple[str, str], Any]:
+    (look,) = found["experiments"]
+    return {(cell["metric"], cell["variant"]): cell for cell in look["cells"]}
+
+
+def as_csv(path: Path, rows: Sequence[Row]) -> Path:
+    """As R writes it: with a nameless column of row names, texts in quotes, NA for what is missing."""
+
+    def cell(value: object) -> str:
+        return "NA" if value is None else f'"{value}"' if isinstance(value, str) else repr(value)
+
+    lines = [",".join(['""', *(f'"{name}"' for name in rows[0])])]
+    lines += [",".join([f'"{number}"', *map(cell, row.values())]) for number, row in enumerate(rows)]
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def as_ndjson(path: Path, rows: Sequence[Row]) -> Path:
+    path.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    return path
+
+
+@pytest.fixture(scope="module")
+def rows() -> list[Row]:
+    """Three groups, the amounts of every kind: long floats, large and tiny ones."""
+    chance = np.random.default_rng(16)
+    before = chance.gamma(2.0, 30.0, 900)
+    return [
+        {
+            "segment.of": ["Mens E-Mail", "No E-Mail", "Womens E-Mail"][i % 3],
+            "age": int(chance.integers(18, 80)),
+            "spend_before": float(before[i]),
+            "spend": float(before[i] * 0.4 + chance.normal(10.0 + 3.0 * (i % 3 == 0), 7.0)),
+            "rate": float(chance.normal(0.00031, 0.0001)),
+            "bytes": int(chance.integers(10**11, 10**13)),
+            "visit": bool(chance.random() < 0.3 + 0.1 * (i % 3 == 2)),
+        }
+        for i in range(900)
+    ]
+
+
+def of_group(rows: Sequence[Row], name: str, *columns: str) -> list[np.ndarray[Any, Any]]:
+    return [np.array([float(row[column]) for row in rows if row["segment.of"] == name]) for column in columns]
+
+
+ASKED = ("--variant", "segment.of", "--control", "No E-Mail", "--method", "t-test")
+
+
+def test_n07_a_table_says_what_scipy_says_of_it(tmp_path: Path, rows: list[Row]) -> None:
+    metrics = [argument for name in ("spend", "rate", "bytes") for argument in ("--metric", name)]
+
+    found = told("--table", as_csv(tmp_path / "table.csv", rows), *ASKED, *metrics, "--metric", "visit:conversion")
+
+    for name in ("spend", "rate", "bytes"):
+        for variant in ("Mens E-Mail", "Womens E-Mail"):
+            ((treated,), (control,)) = of_group(rows, variant, name), of_group(rows, "No E-Mail", name)
+            expected = stats.ttest_ind(treated, control, equal_var=False)
+            cell = cells(found)[name, variant]
+            interval = expected.confidence_interval(1.0 - cell["alpha"])
+            assert cell["n"] == cell["control_n"] == 300
+            assert cell["mean"] == pytest.approx(treated.mean(), **CLOSE)
+            assert cell["estimate"] == pytest.approx(treated.mean() - control.mean(), **CLOSE)
+            error = np.sqrt(treated.var(ddof=1) / 300 + control.var(ddof=1) / 300)
+            assert cell["standard_error"] == pytest.approx(error, **CLOSE)
+            assert cell["p_value"] == pytest.approx(expected.pvalue, **CLOSE)
+            assert [cell["lower"], cell["upper"]] == pytest.approx([interval.low, interval.high], **CLOSE)
+    ((treated,), (control,)) = of_group(rows, "Womens E-Mail", "visit"), of_group(rows, "No E-Mail", "visit")
+    cell = cells(found)["visit", "Womens E-Mail"]
+    assert (cell["nonzero"], cell["sum"], cell["scale"]) == (treated.sum(), treated.sum(), 0)
+    assert cell["estimate"] == pytest.approx(treated.mean() - control.mean(), **CLOSE)
+    assert found["rejected"] == found["unusable"] == []
+    assert "the split is taken as planned to be equal" in found["notes"][-1]
+
+
+def test_a_covariate_takes_out_what_it_explains(tmp_path: Path, rows: list[Row]) -> None:
+    table = as_csv(tmp_path / "table.csv", rows)
+
+    found = cells(told("--table", table, *ASKED, "--metric", "spend", "--covariate", "spend_before"))
+
+    y, x = (np.array([row[name] for row in rows]) for name in ("spend", "spend_before"))
+    theta = np.cov(y, x)[0, 1] / x.var(ddof=1)
+    for variant in ("Mens E-Mail", "Womens E-Mail"):
+        (one, before), (other, its) = (of_group(rows, each, "spend", "spend_before") for each in (variant, "No E-Mail"))
+        expected = stats.ttest_ind(one - theta * before, other - theta * its, equal_var=False)
+        cell = found["spend", variant]
+        assert cell["estimate"] == pytest.approx(np.mean(one - theta * before) - np.mean(other - theta * its), rel=1e-9)
+        assert cell["p_value"] == pytest.approx(expected.pvalue, rel=1e-9)
+
+
+@pytest.mark.parametrize("kind", ["ndjson", "json", "parquet", "zip", "parts"])
+def test_a_table_is_read_from_files_of_any_kind(tmp_path: Path, rows: list[Row], kind: str) -> None:
+    asked = (*ASKED, "--metric", "spend", "--metric", "visit", "--covariate", "spend_before")
+    table = as_csv(tmp_path / "table.csv", rows)
+    expected = told("--table", table, *asked)
+    files = [as_ndjson(tmp_path / "table.ndjson", rows)]
+    if kind == "json":
+        files = [tmp_path / "table.json"]
+        files[0].write_text(json.dumps(rows))
+    if kind == "parquet":
+        with duckdb.connect() as database:
+            database.execute(f"COPY (FROM read_json('{files[0]}')) TO '{tmp_path / 'table.parquet'}'")
+        files = [tmp_path / "table.parquet"]
+    if kind == "zip":
+        files = [tmp_path / "table.zip"]
+        with zipfile.ZipFile(files[0], "w") as archive:
+            archive.write(table, "data/table.csv")
+            archive.writestr("__MACOSX/data/._table.csv", b"\0")
+    if kind == "parts":
+        files = [as_csv(tmp_path / "one.csv", rows[:100]), as_ndjson(tmp_path / "two.jsonl", rows[100:])]
+
+    found = told("--table", *files, *asked)
+
+    assert cells(found) == cells(expected)
+    assert found["rows"] == {"units": 900}
+
+
+def test_a_table_and_its_events_give_the_same_answer(tmp_path: Path) -> None:
+    chance = np.random.default_rng(7)
+    documents = tmp_path / "catalog"
+    for folder, text in (
+        ("metrics", "{key: spend, owner: a, type: sum, event: buy, property: spend, window: 1d}"),
+        (
+            "experiments",
+            "{key: mail, owner: a, variants: [{key: control}, {key: mail}], metrics: [{metric: spend, role: primary}]}",
+        ),
+    ):
+        (documents / folder).mkdir(parents=True)
+        (documents / folder / f"{'spend' if folder == 'metrics' else 'mail'}.yaml").write_text(text)
+    rows = [
+        {"group": ("control", "mail")[i % 2], "spend": round(float(chance.exponential(5.0 + i % 2)), 2)}
+        for i in range(2_000)
+    ]
+    shown = [{"flag_key": "mail", "variant": row["group"], "user_id": f"u{i}", "time": T} for i, row in enumerate(rows)]
+    bought = [
+        {"event_type": "buy", "user_id": f"u{i}", "time": T + 1, "event_properties": {"spend": row["spend"]}}
+        for i, row in enumerate(rows)
+    ]
+    later = {"event_type": "other", "user_id": "u", "time": T + 2 * 86_400_000}
+    files = (
+        *("--exposures", as_ndjson(tmp_path / "x.ndjson", shown)),
+        *("--events", as_ndjson(tmp_path / "e.ndjson", [*bought, later])),
+    )
+
+    (streamed,) = told("--catalog", documents, *files)["experiments"]
+    (tabled,) = told("--table", as_csv(tmp_path / "t.csv", rows), "--variant", "group", "--metric", "spend")[
+        "experiments"
+    ]
+
+    (settled,) = [cell for cell in streamed["cells"] if cell["reading"] == "settled"]
+    (cell,) = tabled["cells"]
+    numbers = ["n", "mean", "control_mean", "estimate", "standard_error", "lower", "upper", "p_value", "judgement"]
+    assert [cell[name] for name in numbers] == pytest.approx([settled[name] for name in numbers])
+    assert (tabled["verdict"]["decision"], cell["method"]) == (streamed["verdict"]["decision"], "sequential")
+
+
+def test_nothing_in_a_table_is_read_as_zero(tmp_path: Path) -> None:
+    values: list[object] = [1.5, 2.5, None, 0.0] * 100
+    rows: list[Row] = [{"group": "ab"[i % 2], "spend": value, "visit": i % 3} for i, value in enumerate(values)]
+    rows[5]["spend"] = "$7.25"
+    rows[8]["group"] = None
+    table = as_csv(tmp_path / "table.csv", rows)
+
+    found = told("--table", table, "--variant", "group", "--metric", "spend")
+    said = call("--table", table, "--variant", "group", "--metric", "spend").stderr
+
+    (cell,) = cells(found).values()
+    assert (cell["control_n"], cell["n"]) == (99, 199)  # a: without NA and the row without a group; b: without $7.25
+    assert found["bad_rows"] == [
+        {
+            "file": str(table),
+            "line": line,
+            "reason": reason,
+            "detail": detail,
+        }
+        for line, reason, detail in (
+            (7, "no number", "spend is '$7.25'; what counts is a plain number: 1234.5"),
+            (10, "no variant", "group is empty: the unit is in no arm"),
+        )
+    ]
+    assert "101 units without spend" in said
+    assert f"{table}:7: spend is '$7.25'" in said
+
+
+def test_a_split_is_judged_by_the_weights_that_were_planned(tmp_path: Path) -> None:
+    rows: list[Row] = [{"group": "ad" if i % 25 else "psa", "bought": i % 40 == 0} for i in range(10_000)]
+    table = as_csv(tmp_path / "table.csv", rows)
+    asked = ("--table", table, "--variant", "group", "--metric", "bought:conversion", "--control", "psa")
+
+    equal, planned = told(*asked), told(*asked, "--weights", "ad=24,psa=1")
+
+    assert equal["experiments"][0]["verdict"]["decision"] == "needs attention"
+    assert any("--weights" in note for note in equal["notes"])
+    assert planned["experiments"][0]["verdict"]["decision"] != "needs attention"
+    assert [arm["expected_share"] for arm in planned["experiments"][0]["health"]["arms"]] == [0.04, 0.96]
+
+
+def test_less_may_be_better(tmp_path: Path) -> None:
+    chance = np.random.default_rng(3)
+    rows: list[Row] = [
+        {"group": ("control", "new")[i % 2], "bounced": bool(chance.random() < 0.5 - 0.2 * (i % 2))}
+        for i in range(4_000)
+    ]
+    table = as_csv(tmp_path / "table.csv", rows)
+
+    (look,) = told("--table", table, "--variant", "group", "--metric", "bounced:decrease")["experiments"]
+
+    assert look["verdict"]["decision"] == "ship"
+
+
+REFUSED = {
+    "--variant grp --metric spend": "has no column 'grp'; did you mean 'group'.* It has group, spend, who",
+    "--variant who --metric spend": "'who' has 200 different values, u0, .* and 195 more; name the column of the var",
+    "--variant group --metric who": "'who': 200 of its 200 cells cannot be used; .*:2: who is 'u0'",
+    "--variant group --metric spend:conversion": "what counts is 0, 1, true or false",
+    "--variant group --metric spend --control c": "'c' is no value of 'group'",
+    "--variant group --metric spend --weights a=1,c=2": "--weights names a, c; the variants are a, b",
+    "--variant group --metric spend --weights a=.5,b=.5": "'a=.5' is no weight; write VARIANT=N",
+    "--variant group --metric spend --metric spend": "'spend' is named twice",
+}
+
+
+@pytest.mark.parametrize("asked", REFUSED)
+def test_what_cannot_be_analysed_is_refused_with_the_way_out(tmp_path: Path, asked: str) -> None:
+    rows: list[Row] = [{"group": "ab"[i % 2], "spend": i / 4, "who": f"u{i}"} for i in range(200)]
+    for table in (as_csv(tmp_path / "table.csv", rows), as_ndjson(tmp_path / "table.ndjson", rows)):
+        expected = REFUSED[asked]
+        if table.suffix == ".ndjson":
+            expected = expected.replace(
+                "has no column 'grp'; did you mean 'group'.* It has", "'grp' has no value .*; its first row has"
+            )
+            expected = expected.replace(":2:", ":1:")
+
+        with pytest.raises(PeekproofError) as refused:
+            call("--table", table, *asked.split())
+
+        assert re.search(expected, str(refused.value)), refused.value
+
+
+@pytest.mark.parametrize(
+    ("asked", "reason"),
+    [
+        ("--table {0}", "a table wants --variant COLUMN and --metric COLUMN"),
+        ("--table {0} --variant a --metric b --events {0}", "--table stands alone"),
+        ("--events {0} --metric b", "--metric is of a table; name its file"),
+    ],
+)
+def test_options_that_say_nothing_together_are_refused(tmp_path: Path, asked: str, reason: str) -> None:
+    result = call(*asked.format(as_csv(tmp_path / "table.csv", [{"a": 1}])).split())
+
+    assert result.exit_code == 2
+    assert reason in result.stderr
