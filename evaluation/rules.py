@@ -191,8 +191,10 @@ def _analysis_violations(flag: Flag, metrics: Mapping[str, Metric | None]) -> It
         )
     if metric.is_conversion and baseline.deviation is not None:
         yield Violation((*path, "deviation"), f"{baseline.deviation:g} would be ignored: a conversion's rate gives it")
-    if metric.is_conversion and baseline.mean >= 1:
+    if metric.is_conversion and not 0 < baseline.mean < 1:
         yield Violation((*path, "mean"), f"{baseline.mean:g} is no rate of a conversion; write 0.12 for 12 %")
+    if not metric.is_conversion and baseline.mean == 0:
+        yield Violation((*path, "mean"), "0 has no relative effect; give the mean of a unit that is expected")
 
 
 def _breakdown_violations(flag: Flag) -> Iterator[Violation]:

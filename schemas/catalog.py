@@ -49,7 +49,7 @@ Weight = Annotated[
 ]
 Share = Annotated[float, msgspec.Meta(gt=0, description="a number above 0; 0.02 means two per cent of control")]
 MOST_UNITS = 10**12  # of a plan: a sample that nobody ever has
-Units = Annotated[int, msgspec.Meta(ge=100, le=MOST_UNITS, description=f"a whole number from 100 to {MOST_UNITS}")]
+Units = Annotated[int, msgspec.Meta(ge=4, le=MOST_UNITS, description=f"a whole number from 4 to {MOST_UNITS}")]
 Probability = Annotated[
     float, msgspec.Meta(gt=0, le=0.2, description="a number above 0 and at most 0.2; 0.05 means 95 % confidence")
 ]
@@ -190,7 +190,7 @@ class Baseline(Strict, frozen=True, kw_only=True):
     A conversion's mean is its rate, which gives the deviation.
     """
 
-    mean: Annotated[float, msgspec.Meta(gt=0, description="a number above 0; 0.12 for 12 % of units that convert")]
+    mean: Annotated[float, msgspec.Meta(description="a number, not 0; 0.12 for 12 % of units that convert")]
     deviation: Share | None = None
 
 

@@ -16,8 +16,8 @@ class Design(msgspec.Struct, frozen=True, kw_only=True):
     """What is expected of control per unit: its `mean` and `deviation`; of a conversion its rate, and None.
 
     `ratio` is the treated units per unit of control, `alpha` that of the two-sided test which is as sharp, `planned`
-    the N* that tunes the sequential test. Effects are relative, above 0, and upwards unless it `is_loss`. Units are
-    those of treatment and control together.
+    the N* that tunes the sequential test. Effects are relative to the mean's size (a mean of refunds is below 0), above
+    0, and upwards unless it `is_loss`. Units are those of treatment and control together.
     """
 
     mean: float
@@ -61,7 +61,7 @@ class Design(msgspec.Struct, frozen=True, kw_only=True):
         return float(edge(np.zeros(()), most, suffices)) if suffices(most) else None
 
     def _difference(self, effect: ArrayLike) -> Floats:
-        return self.mean * np.asarray(effect, np.float64) * (-1.0 if self.is_loss else 1.0)
+        return abs(self.mean) * np.asarray(effect, np.float64) * (-1.0 if self.is_loss else 1.0)
 
     def _variances(self, effect: ArrayLike) -> tuple[Floats, Floats]:
         """Of one unit of control, and of one that is treated."""
@@ -79,7 +79,7 @@ class Design(msgspec.Struct, frozen=True, kw_only=True):
         """The largest effect in question."""
         if self.deviation is None:
             return 1.0 if self.is_loss else 1.0 / self.mean - 1.0
-        return float(power.MOST * np.sqrt(self._variance(0.0) / units)) / self.mean
+        return float(power.MOST * np.sqrt(self._variance(0.0) / units)) / abs(self.mean)
 
     def _gate(self) -> float:
         """Units that open the gates; of a value that is no conversion nobody said how often it is 0."""

@@ -151,7 +151,7 @@ def _design(
     is_conversion = metric.definition.is_conversion
     return Design(
         mean=baseline.mean,
-        deviation=None if is_conversion else baseline.deviation or baseline.mean,
+        deviation=None if is_conversion else baseline.deviation or abs(baseline.mean),
         is_loss=(goal.direction == "decrease") != (goal.role == "guardrail"),
         ratio=ratio,
         alpha=level(flag, goal) * (2.0 if _is_one_sided(flag, goal) else 1.0),

@@ -1,8 +1,10 @@
 """`peekproof plan`: how many units and days an experiment takes, before it starts."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import groupby
+from math import isfinite
 from pathlib import Path
+from typing import Any
 
 import click
 import msgspec
@@ -17,6 +19,26 @@ from pipeline.errors import PeekproofError
 from schemas.catalog import Baseline, Flag, Metric
 
 PLAIN = "metric"  # the name of the one metric of an experiment without a document
+
+
+class _Share(click.ParamType):
+    """A number, or a percentage: 0.05 or 5%."""
+
+    name = "number"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        try:
+            return _number(value) if isinstance(value, str) else float(value)
+        except ValueError:
+            self.fail(f"'{value}' is no number; write 0.05 or 5%", param, ctx)
+
+
+def _number(text: str) -> float:
+    """Raises ValueError."""
+    number = float(text.rstrip().removesuffix("%"))
+    if not isfinite(number):
+        raise ValueError(text)
+    return number / 100.0 if text.rstrip().endswith("%") else number
 
 
 @click.command()
@@ -34,12 +56,10 @@ PLAIN = "metric"  # the name of the one metric of an experiment without a docume
     metavar="[METRIC=]SD",
     help="Its standard deviation; not of conversions.",
 )
-@click.option("--effect", type=float, help="The relative effect to be seen, 0.05 for +5 %; by default the document's.")
+@click.option("--effect", type=_Share(), help="The relative effect to be seen, 0.05 or 5%; by default the document's.")
 @click.option("--traffic", type=click.FloatRange(min=0, min_open=True), help="Units that meet it per day, for days.")
 @click.option("--units", type=click.IntRange(min=1), help="Units of all variants at hand: what can they show?")
-@click.option(
-    "--power", type=click.FloatRange(0.05, 0.999), default=POWER, show_default=True, help="The chance to see."
-)
+@click.option("--power", type=_Share(), default=POWER, show_default=True, help="The chance to see, from 0.05 to 0.999.")
 @click.option("--arms", type=click.IntRange(min=2), help="Variants of equal weight, control among them. Default: 2.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON array, a comparison each.")
 def plan(
@@ -60,9 +80,15 @@ def plan(
     Of EXPERIMENT, a document of DIR, by its goals, weights and analysis; what has no baseline there gets one here.
     Or of an experiment that has no document yet: peekproof plan --baseline 0.12 --effect 0.05 --traffic 20000.
     """
+    if not 0.05 <= power <= 0.999:
+        raise PeekproofError(f"--power {power:g}: it is a chance, from 0.05 to 0.999")
     if experiment is None:
-        if effect is None or not means:
-            raise PeekproofError("an experiment without a document needs --baseline and --effect")
+        missing = [name for name, value in (("--baseline", means), ("--effect", effect)) if not value and value != 0.0]
+        if missing:
+            raise PeekproofError(
+                f"{' and '.join(missing)} missing: an experiment without a document needs --baseline and --effect"
+            )
+        assert effect is not None
         flag, metrics = _plain(effect, arms or 2, is_conversion=not deviations)
     else:
         if arms is not None:
@@ -147,11 +173,16 @@ def _baselines(
     baselines = {primary: flag.analysis.baseline} if primary and flag.analysis.baseline else {}
     baselines |= {metric: Baseline(mean=mean, deviation=spread.get(metric)) for metric, mean in of_options.items()}
     for metric, baseline in baselines.items():
-        is_conversion = metrics[metric].definition.is_conversion
-        if baseline.mean <= 0 or (is_conversion and baseline.mean >= 1):
+        mean, is_conversion = baseline.mean, metrics[metric].definition.is_conversion
+        if is_conversion and not 0 < mean < 1:
+            way_out = f"; of a mean per unit give its standard deviation too: --deviation {metric}=…"
             raise PeekproofError(
-                f"{baseline.mean:g} is no baseline of '{metric}'; write 0.12 for 12 %, or a mean above 0"
+                f"{mean:g} is no baseline of '{metric}', a rate: write 0.12 or 12%" + way_out * (metric == PLAIN)
             )
+        if mean == 0:
+            raise PeekproofError(f"0 is no baseline of '{metric}': effects are relative to it")
+        if baseline.deviation is not None and baseline.deviation <= 0:
+            raise PeekproofError(f"--deviation {baseline.deviation:g} of '{metric}': a standard deviation is above 0")
         if not is_conversion and baseline.deviation is None:
             raise PeekproofError(f"'{metric}' is no conversion: give its standard deviation, --deviation {metric}=…")
     return baselines
@@ -166,7 +197,7 @@ def _numbers(option: str, given: Iterable[str], metrics: Sequence[str], primary:
         if metric not in metrics:
             raise PeekproofError(f"{option} {each}: no goal is of '{metric}'; {did_you_mean(metric, metrics)}")
         try:
-            numbers[metric] = float(number)
+            numbers[metric] = _number(number)
         except ValueError:
             raise PeekproofError(f"{option} {each}: '{number}' is no number; write [METRIC=]NUMBER") from None
     return numbers
@@ -181,14 +212,20 @@ def _show(treatments: Sequence[Plan], console: Terminal) -> None:
         f"{first.metric} ({first.role}): {what} {first.effect:+.3g} x {first.mean:g}, power {first.target:.0%}, "
         f"alpha {first.alpha:.3g}, {sides}"
     )
+    needs = [each for treatment in treatments for each in (treatment.fixed, treatment.sequential)]
+    # Of what nobody said there is no column.
+    columns = [name for name, column in _COLUMNS.items() if any(column(each) != "-" for each in needs)]
     table = Table(box=None, pad_edge=False)
     table.add_column("")
     table.add_column("test")
-    for name in ("control", "treatment", "all variants", "days", "power at hand", "effect at hand"):
+    for name in columns:
         table.add_column(name, justify="right")
     for each in treatments:
-        table.add_row(each.treatment, "t-test, read once", *_needs(each.fixed))
-        table.add_row("", "sequential, watched", *_needs(each.sequential))
+        for name, test, its in (
+            (each.treatment, "t-test, read once", each.fixed),
+            ("", "sequential, watched", each.sequential),
+        ):
+            table.add_row(name, test, *(_COLUMNS[column](its) for column in columns))
     console.print(table)
     for each in treatments:
         if each.role == "primary":
@@ -196,12 +233,11 @@ def _show(treatments: Sequence[Plan], console: Terminal) -> None:
     console.print()
 
 
-def _needs(needs: Needs) -> tuple[str, ...]:
-    return (
-        f"{needs.control:,}",
-        f"{needs.treatment:,}",
-        f"{needs.total:,}",
-        "-" if needs.days is None else f"{needs.days:,.1f}",
-        "-" if needs.power is None else f"{needs.power:.0%}",
-        "-" if needs.minimum_effect is None else f"{needs.minimum_effect:.2%}",
-    )
+_COLUMNS: dict[str, Callable[[Needs], str]] = {
+    "control": lambda needs: f"{needs.control:,}",
+    "treatment": lambda needs: f"{needs.treatment:,}",
+    "all variants": lambda needs: f"{needs.total:,}",
+    "days": lambda needs: "-" if needs.days is None else f"{needs.days:,.1f}",
+    "power at hand": lambda needs: "-" if needs.power is None else f"{needs.power:.0%}",
+    "effect at hand": lambda needs: "-" if needs.minimum_effect is None else f"{needs.minimum_effect:.2%}",
+}

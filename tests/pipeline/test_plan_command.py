@@ -49,7 +49,15 @@ def test_a_document_is_planned_by_its_goals(tmp_path: Path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--baseline", "0.1"], "needs --baseline and --effect"),
+        (["--baseline", "0.1"], "--effect missing: an experiment without a document needs"),
+        (["--effect", "0.1"], "--baseline missing"),
+        (["--baseline", "40", "--effect", ".03"], "give its standard deviation too: --deviation metric=…"),
+        (["--baseline", "40", "--effect", ".03", "--deviation", "0"], "a standard deviation is above 0"),
+        (
+            ["--baseline", "0", "--deviation", "9", "--effect", ".03"],
+            "0 is no baseline of 'metric': effects are relative",
+        ),
+        (["--baseline", "0.1", "--effect", "0.1", "--power", "120%"], "it is a chance, from 0.05 to 0.999"),
         (["--baseline", "0.1", "--effect", "0"], "--effect 0: no number of units shows"),
         (["--baseline", "12", "--effect", "0.1"], "12 is no baseline of 'metric'"),
         (["--baseline", "0.4", "--effect", "5"], "a rate of 0.4 cannot change by +500%"),
@@ -67,3 +75,38 @@ def test_what_cannot_be_planned_is_told_with_the_way_out(arguments: list[str], m
         CliRunner().invoke(command, ["plan", *arguments], catch_exceptions=False)
 
     assert message in str(told.value)
+
+
+def test_n14_refunds_percentages_and_small_trials_are_planned(tmp_path: Path):
+    (plan,) = told("--baseline", "-40", "--deviation", "90", "--effect", "3%", "--power", "90%")
+    (other,) = told("--baseline", "40", "--deviation", "90", "--effect", "0.03", "--power", "0.9")
+    (small,) = told("--baseline", "20 %", "--effect", "150%")
+
+    assert [plan[test]["total"] for test in ("fixed", "sequential")] == [
+        other[test]["total"] for test in ("fixed", "sequential")
+    ]
+    assert (small["mean"], small["effect"]) == (0.2, 1.5)
+    assert small["fixed"]["total"] <= 72
+
+    shop = Shop(tmp_path / "configs")
+    shop.rewrite("owner: shop\n", "owner: shop\nanalysis: { method: t-test, planned_units: 72 }\n")
+    shop.call("validate", str(shop.directory))
+    shop.rewrite("planned_units: 72", "baseline: { mean: -40, deviation: 90 }")
+    shop.rewrite("  - metric: purchase\n", "  - metric: purchase\n    role: primary\n    minimum_effect: 0.03\n")
+    of_conversion = shop.call("validate", str(shop.directory), code=2)
+    assert "-40 is no rate of a conversion" in of_conversion.output
+    metric = shop.directory / "metrics" / "a.yaml"
+    metric.write_text(metric.read_text().replace("type: conversion", "type: sum\nproperty: margin"))
+    shop.call("validate", str(shop.directory))
+
+
+def test_n19_a_plan_has_no_column_of_what_nobody_asked():
+    def shown(*arguments: str) -> str:
+        asked = ["plan", "--baseline", "0.1", "--effect", "0.1", *arguments]
+        return CliRunner().invoke(command, asked, catch_exceptions=False).stdout
+
+    assert "at hand" not in shown()
+    assert "days" not in shown()
+    assert "-" not in shown().replace("t-test", "").replace("two-sided", "").replace("treatment-1", "")
+    assert "effect at hand" in shown("--units", "20000")
+    assert "days" in shown("--traffic", "1000")
