@@ -759,3 +759,24 @@ def test_without_any_file_there_is_nothing_to_analyse() -> None:
 
     assert result.exit_code == 2
     assert "--exposures, --events, or both" in result.stderr
+
+
+def test_n17_a_verdict_on_a_metric_without_a_window_says_that_nothing_is_guaranteed(
+    tmp_path: Path, catalog: Path
+) -> None:
+    metric = catalog / "metrics" / "buyers.yaml"
+    metric.write_text(metric.read_text().replace("window: 2h", "window: none"))
+    shown = split("button", 1_000, 1_000)
+    bought = [
+        {"event_type": "buy", "user_id": each["user_id"], "time": T + MINUTE}
+        for i, each in enumerate(shown)
+        if i % 10 < (2 if each["variant"] == "control" else 4)
+    ]
+    files = ("--exposures", ndjson(tmp_path / "x.ndjson", shown), "--events", ndjson(tmp_path / "e.ndjson", bought))
+
+    verdict = told("--catalog", catalog, "--experiment", "button", *files)["experiments"][0]["verdict"]
+
+    assert verdict["decision"] == "ship"
+    assert "its metric has no window, so the guarantee of always-valid results is not claimed" in verdict["reason"]
+    said = next(line for line in Path("README.md").read_text().splitlines() if line.startswith("window: 7d"))
+    assert "the verdict on it says that nothing is guaranteed" in said
