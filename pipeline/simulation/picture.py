@@ -6,6 +6,7 @@ Lines differ by their dashes and are named beside them: no colour is needed.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
+from math import ceil
 
 import numpy as np
 
@@ -53,7 +54,7 @@ def picture(curves: Mapping[str, Floats]) -> str:
             "False positives",
             f"Share of {count} A/A tests in which some look has seen a difference",
             end,
-            0.5,
+            _top(max(0.5, _share(errs, end))),
             [
                 Line("t-test,\nevery look", (end, _share(errs, end)), _steps(errs, end), DASHED),
                 Line("Peekproof", (end, _share(holds, end)), _steps(holds, end)),
@@ -87,6 +88,16 @@ def _share(rejected_at: Floats, units: float) -> float:
     return float(np.mean(rejected_at <= units))
 
 
+def _top(share: float) -> float:
+    """The first line of the grid that no curve passes."""
+    step = _step(share)
+    return step * ceil(share / step - 1e-9)
+
+
+def _step(share: float) -> float:
+    return 0.1 if share <= 0.6 else 0.2
+
+
 def _when(rejected_at: Floats, share: float) -> float:
     return float(np.quantile(rejected_at, share, method="higher"))
 
@@ -113,7 +124,7 @@ def _drawn(chart: Chart) -> str:
         _text(LEFT, 50, chart.subtitle),
         _text(LEFT + width / 2, HEIGHT - 12, "units in the experiment", 'text-anchor="middle"'),
     ]
-    for share in np.linspace(0.0, chart.share, 6):
+    for share in np.linspace(0.0, chart.share, round(chart.share / _step(chart.share)) + 1):
         x, y = place((0.0, share))
         parts.append(f'<path d="M{x:.1f} {y:.1f}h{width}" stroke="#ccc" stroke-width="0.7"/>')
         parts.append(_text(x - 8, y + 4, f"{share:.0%}", 'text-anchor="end"'))

@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from pipeline.cli.simulate import simulate
-from pipeline.simulation.picture import picture
+from pipeline.simulation.picture import BOTTOM, HEIGHT, TOP, picture
 from pipeline.simulation.populations import POPULATIONS
 from pipeline.simulation.protocols import DECISIONS, FALSE_POSITIVES, NAIVE
 from pipeline.simulation.rows import quantile, share, truth
@@ -82,6 +82,25 @@ def test_the_picture_names_its_lines():
 
     texts = [text.text for text in ElementTree.fromstring(drawn).iter("{http://www.w3.org/2000/svg}text")]
     assert {"False positives", "Time to decision", "Peekproof", "t-test,", "alpha 5%"} <= set(texts)
+
+
+@pytest.mark.parametrize(("rejected", "top"), [(0.3, "50%"), (0.57, "60%"), (0.83, "100%")])
+def test_n19_every_curve_stays_within_the_plot(rejected: float, top: str):
+    curve = np.where(np.arange(1_000) < 1_000 * rejected, np.arange(1_000) * 5.0, np.inf)
+
+    drawn = picture(dict.fromkeys((FALSE_POSITIVES, FALSE_POSITIVES + NAIVE, DECISIONS, DECISIONS + NAIVE), curve))
+
+    svg = ElementTree.fromstring(drawn)
+    heights = [
+        float(point.split()[1])
+        for path in svg.iter("{http://www.w3.org/2000/svg}path")
+        if "stroke-dasharray" in path.attrib
+        for point in path.attrib["d"][1:].split("L")
+    ]
+    assert min(heights) >= TOP - 0.1
+    assert max(heights) <= HEIGHT - BOTTOM + 0.1
+    shares = [each.text for each in svg.iter("{http://www.w3.org/2000/svg}text") if (each.text or "").endswith("%")]
+    assert top in shares
 
 
 def test_the_command_prints_every_protocol_and_writes_the_picture(tmp_path):
