@@ -79,6 +79,7 @@ _WANTED = {
 }
 _EXPOSURE_EVENTS = Names(EXPOSURE_EVENTS)
 _IDS = ("user_id", "device_id", "insert_id")
+_ASKED = Wanted({("flag_key",): Type.TEXT, ("variant",): Type.TEXT}, None)
 _NUMBER = "a plain number counts: 1234.5"
 
 
@@ -119,7 +120,8 @@ class Analysis:
 
     `bad` holds examples of the rows that were of no use, `rejected` the number of all by file and reason, `rows` the
     number of messages by topic, `runs` how many exposures named a run, by flag and run. `unusable` counts the events
-    that metrics leave out, as a property of theirs is missing or no number, by file, reason and property.
+    that metrics leave out, as a property of theirs is missing or no number, by file, reason and property. `exposures`
+    are those of each flag, `asking` those that name no variant.
     """
 
     def __init__(
@@ -133,6 +135,8 @@ class Analysis:
         self.runs: Counter[tuple[str, str]] = Counter()
         self.clock = 0
         self.unusable: Counter[tuple[str, str, str]] = Counter()
+        self.exposures: Counter[str] = Counter()
+        self.asking: Counter[str] = Counter()
         self.events = Sightings()
         self._experiment = experiment
         self._history = running(documents, experiment)
@@ -315,9 +319,18 @@ class Analysis:
         self.rows[topic] += n
         if topic == EVENTS:
             self.events.take(rows.values)
+        else:
+            self._count_asking(rows.values)
         self.clock = max(self.clock, int(rows.time[rows.time <= LATEST].max(initial=0)))
         if self._gathering.rows >= MOST_ROWS:
             self._fold()
+
+    def _count_asking(self, exposures: Texts) -> None:
+        found = scan(exposures.data, exposures.start, exposures.length, _ASKED)
+        flags = found.texts(("flag_key",)).arrow().view(pa.large_string())
+        asks = pa.array((found.texts(("variant",)).length <= 0) & ~found.odd)
+        for counter, some in ((self.exposures, flags), (self.asking, flags.filter(asks))):
+            counter.update({each["values"]: each["counts"] for each in pc.value_counts(some.drop_null()).to_pylist()})
 
     def _tell_unusable(self, assigned: Assigned, rows: _Rows, begin: int, file: str) -> None:
         """Tell of events without the number that some metric asks for: they don't say it, or it is none."""

@@ -183,6 +183,11 @@ def _notes(analysis: Analysis) -> list[str]:
         for flag, named in runs.items()
         if len(named) > 1
     ]
+    of_runs += [
+        f"{number:,} of {analysis.exposures[flag]:,} exposures of '{flag}' name no `variant`, and were given one by "
+        "its definition"
+        for flag, number in sorted(analysis.asking.items())
+    ]
     if not analysis.has_events:
         return of_runs
     unfed: dict[tuple[str, str], list[str]] = defaultdict(list)

@@ -438,7 +438,7 @@ def test_n06_files_are_read_as_data_frames_warehouses_and_sheets_write_them(tmp_
     for file in [*files, tmp_path / "sheet.csv"]:
         found = told("--catalog", catalog, "--exposures", shown, "--events", file)
 
-        assert (found["rejected"], found["notes"]) == ([], []), file
+        assert (found["rejected"], found["notes"]) == ([], expected["notes"]), file
         assert found["experiments"] == expected["experiments"], file
 
 
@@ -643,6 +643,15 @@ def test_numbers_for_ids_texts_for_times_and_gzip_without_its_suffix_are_underst
 
     assert found["rejected"] == []
     assert found["experiments"] == told("--catalog", catalog, *plain, "--experiment", "menu")["experiments"]
+
+
+def test_exposures_that_name_no_variant_are_told(tmp_path: Path, catalog: Path) -> None:
+    shown = split("button", 3, 2)
+    renamed = [{"group" if name == "variant" else name: value for name, value in each.items()} for each in shown[:2]]
+
+    found = told("--catalog", catalog, "--exposures", ndjson(tmp_path / "x.ndjson", renamed + shown[2:]))
+
+    assert found["notes"] == ["2 of 5 exposures of 'button' name no `variant`, and were given one by its definition"]
 
 
 def test_metrics_for_which_nothing_counts_are_named(tmp_path: Path, catalog: Path) -> None:
