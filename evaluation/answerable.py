@@ -197,6 +197,8 @@ def _listed(definition: Definition) -> Iterator[tuple[Path, tuple[str, ...]]]:
 
 def _condition_violations(condition: Condition, path: Path) -> Iterator[Violation]:
     yield from _property_violations(condition.property, (*path, "property"))
+    if condition.op in PATTERNS and path[0] != "segments":
+        return  # of a filter every reader refuses it
     for index, value in enumerate(condition.values):
         if value != NONE and (fault := _value_fault(condition.op, value)):
             yield Violation((*path, "values", index), fault)

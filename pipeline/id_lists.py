@@ -34,11 +34,12 @@ def _of_array(text: str) -> Iterator[Read]:
     except (msgspec.MsgspecError, UnicodeError) as error:
         yield 1, "", f'is no JSON array of ids ({error}); write ["u1", "u2"], or one id a line'
         return
-    at = 0
+    at, line = 0, 1
     for item in items:
         written = bytes(item).decode()
-        at = text.index(written, at)
-        line = text.count("\n", 0, at) + 1
+        begin = text.index(written, at)
+        line += text.count("\n", at, begin)
+        at = begin + len(written)
         if written.startswith('"'):
             name = msgspec.json.decode(item, type=str)
             yield line, name, id_fault(name)
@@ -46,7 +47,7 @@ def _of_array(text: str) -> Iterator[Read]:
             yield line, written, None
         else:
             yield line, written, f"{written[:60]} is no id; write it in quotes"
-        at += len(written)
+        line += written.count("\n")
 
 
 def _of_table(lines: list[str], first: str, unit: str) -> Iterator[Read]:

@@ -285,7 +285,7 @@ def _is_of_experiments(context: click.Context) -> bool:
 
 def _status(of: Summary) -> str:
     status = of.status if of.rolled_out is None else f"{of.status} ({of.rolled_out})"
-    problem = of.problem and f"but everybody gets 'off': {of.problem}"
+    problem = of.problem and f"but everybody gets 'off': {' '.join(of.problem.splitlines())}"
     return ", ".join(filter(None, (status, of.overdue, problem)))
 
 

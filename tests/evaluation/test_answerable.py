@@ -49,6 +49,16 @@ def compared(op: Operator, *values: str, name: str = "user_properties.p") -> Con
     return Condition(property=name, op=op, values=values)
 
 
+def test_f01_a_pattern_of_a_filter_is_refused_once():
+    broken = compared("regex match", "(?!a)")
+    metric = Metric(key="m", owner="o", type="conversion", event="e", window="1d", where=(broken,))
+    entered = msgspec.structs.replace(flag(), exposure_event=Step(event="e", where=(broken,)))
+
+    for definition, path in ((metric, "where[0].values"), (entered, "exposure_event.where[0].values")):
+        (violation,) = edit_violations(definition, in_force([]).newest)
+        assert str(violation).startswith(f"{path}: '(?!a)' is no regular expression")
+
+
 def running(definition: Flag):
     """The catalog with the flag, which runs, as a writer of another version left it."""
     draft = apply_definition(None, definition, 1)
