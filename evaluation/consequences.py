@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from evaluation.answerable import units_needed
+from evaluation.answerable import answer_notes, units_needed
 from evaluation.catalog import Catalog, metrics_after, winner_of
 from evaluation.references import Known
 from schemas.catalog import Allocation, Flag, FlagState, Metric, Run
@@ -44,10 +44,12 @@ def of_metric(catalog: Catalog, metric: Metric) -> Iterator[Consequence]:
 
 def of_flag(before: FlagState | None, after: FlagState, known: Known) -> Iterator[Consequence]:
     """Of a version of a flag, beside the documents that are `known`."""
-    yield from _of_units(before, after, known)
+    yield from _of_notes(before, after, known)
     if before is None:
         kind, key = "experiment" if after.definition.metrics else "flag", after.definition.key
-        yield Consequence(f"it is a draft: everybody gets 'off' until `peekproof {kind} start {key}`")
+        listing = any(each.users or each.devices or each.cohorts for each in after.definition.variants)
+        who = "everybody but those listed" if listing else "everybody"
+        yield Consequence(f"it is a draft: {who} gets 'off' until `peekproof {kind} start {key}`")
         return
     if before.status != after.status or len(before.runs) != len(after.runs):
         yield from _of_step(before, after)
@@ -57,21 +59,24 @@ def of_flag(before: FlagState | None, after: FlagState, known: Known) -> Iterato
         yield from _of_removal(after)
 
 
-def _of_units(before: FlagState | None, after: FlagState, known: Known) -> Iterator[Consequence]:
-    """What units are needed from now on that are not the flag's own."""
-    had = set(_needs(before, known)) if before else set()
-    for needed in _needs(after, known):
-        if needed not in had:
-            yield Consequence(needed, is_risky=True)
+def _of_notes(before: FlagState | None, after: FlagState, known: Known) -> Iterator[Consequence]:
+    """What may be another than is thought from now on; units that are needed and not the flag's own cost some."""
+    had = _noted(before, known) if before else {}
+    for text, is_risky in _noted(after, known).items():
+        if text not in had:
+            yield Consequence(text, is_risky)
 
 
-def _needs(state: FlagState, known: Known) -> list[str]:
-    """Of the groups in force, why some get `off`. Prerequisites are flags, which say themselves whom they are for."""
+def _noted(state: FlagState, known: Known) -> dict[str, bool]:
+    """What is noted of what is in force, and whether it is risky. Prerequisites say themselves whom they are for."""
     if state.removed or (state.status != "running" and state.rolled_out is None):
-        return []
+        return {}
     in_force = state.rolled_out or state.runs[-1].allocations[-1]
-    definition = msgspec.structs.replace(state.definition, groups=in_force.groups, prerequisites={})
-    return [needed for _, needed in units_needed(definition, known)]
+    definition = msgspec.structs.replace(
+        state.definition, segments=in_force.segments, groups=in_force.groups, prerequisites={}
+    )
+    needed = {text for _, text in units_needed(definition, known)}
+    return {note.message: note.message in needed for note in answer_notes(definition, known)}
 
 
 def _of_step(before: FlagState, after: FlagState) -> Iterator[Consequence]:

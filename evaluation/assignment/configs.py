@@ -60,8 +60,8 @@ def flag_config(
 ) -> FlagConfig:
     """A flag with one of its allocations, of a run or of its roll-out; with none, all but a draft's listed get `off`.
 
-    So does everybody, and is told why, where no engine can evaluate the allocation.
-    Its version is the flag's; of an allocation that is no longer in force, that which began it.
+    So does everybody, and is told why, where no engine can evaluate the allocation. Its version is the flag's; of an
+    allocation that is no longer in force, that which began it.
     """
     definition = run.definition if run else flag.definition
     version = flag.version if allocation is None or allocation is flag.allocation else allocation.flag_version

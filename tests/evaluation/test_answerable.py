@@ -49,6 +49,26 @@ def compared(op: Operator, *values: str, name: str = "user_properties.p") -> Con
     return Condition(property=name, op=op, values=values)
 
 
+@pytest.mark.parametrize("part", [r"\A", r"\z", r"\Q.\E", r"\pL", r"\x{41}", "[[:alpha:]]", "a{,5}"])
+def test_f01_a_pattern_that_engines_read_otherwise_is_refused(part: str):
+    (violation,) = answer_violations(flag(compared("regex match", f"x{part}")))
+
+    assert "which SDKs that evaluate locally read as something else" in violation.message
+
+
+@pytest.mark.parametrize("pattern", [r"\\A\[:alpha:\]", "[:;]+", r"a\.b\d{0,5}(?:x|y)", r"\w+@\{,"])
+def test_f01_a_pattern_that_all_engines_read_alike_is_not(pattern: str):
+    definition = flag(compared("regex match", pattern))
+
+    assert not [*answer_violations(definition), *answer_notes(definition, Known())]
+
+
+def test_f01_what_javascript_cannot_read_is_noted():
+    (note,) = answer_notes(flag(compared("regex match", "(?i)a(?:b)", "(?:x)")), Known())
+
+    assert str(note).startswith("segments[0].conditions[0].values[0]: '(?i)' is nothing that JavaScript's SDKs read")
+
+
 def test_f01_a_pattern_of_a_filter_is_refused_once():
     broken = compared("regex match", "(?!a)")
     metric = Metric(key="m", owner="o", type="conversion", event="e", window="1d", where=(broken,))

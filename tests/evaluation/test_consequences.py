@@ -189,3 +189,16 @@ def test_f19_a_new_flag_is_said_to_serve_nobody_yet():
     for flag, kind in ((PLAIN, "flag"), (EXPERIMENT, "experiment")):
         text = f"it is a draft: everybody gets 'off' until `peekproof {kind} start button`"
         assert told(None, FlagState(definition=flag)) == [(False, text)]
+    listing = msgspec.structs.replace(PLAIN, variants=(Variant(key="on", users=("ann",)),))
+    ((_, said),) = told(None, FlagState(definition=listing))
+    assert said.startswith("it is a draft: everybody but those listed gets 'off' until")
+
+
+def test_f18_a_segment_that_is_never_reached_is_told_when_it_comes_into_force():
+    twice = (Segment(name="all"), Segment(name="none"))
+    text = "'none' is never reached: 'all' comes before it and has no conditions"
+    draft = FlagState(definition=msgspec.structs.replace(PLAIN, segments=twice))
+
+    assert (False, text) in told(draft, running(draft.definition))
+    assert (False, text) in edit(PLAIN, segments=twice)
+    assert (False, text) not in edit(draft.definition, rollout=80)
