@@ -69,7 +69,7 @@ def _of_table(lines: list[str], first: str, unit: str) -> Iterator[Read]:
                 yield rows.line_num, "", f"{told}; put what holds a separator into double quotes"
             else:
                 name = cells[column or 0].strip(BLANKS)
-                yield rows.line_num, name, id_fault(name)
+                yield rows.line_num, name, id_fault(name) or _number_fault(name)
     except csv.Error as error:
         yield rows.line_num, "", f"is no line of a table: {error}"
 
@@ -78,7 +78,14 @@ def _of_lines(lines: list[str]) -> Iterator[Read]:
     for number, line in enumerate(lines, 1):
         name = line.strip(BLANKS)
         if name:
-            yield number, name, id_fault(name) or _doubt(name)
+            yield number, name, id_fault(name) or _number_fault(name) or _doubt(name)
+
+
+def _number_fault(name: str) -> str | None:
+    """Whether a program took the id for a number, and wrote it as another one."""
+    if re.fullmatch(r"[0-9]+\.0|[0-9]+(\.[0-9]+)?[eE]\+[0-9]+", name):
+        return f"'{name}' looks like an id that a program took for a number; write its digits as they are"
+    return None
 
 
 def _doubt(name: str) -> str | None:

@@ -68,6 +68,8 @@ def test_f09_ids_keep_what_is_theirs(tmp_path: Path):
         ("a.csv", "user_id\nAcme, Inc.\n", "a.csv:2: has 2 values, and the first line 1"),
         ("a.csv", "user_id,plan\n,pro\n", "a.csv:2: '' is blank"),
         ("a.csv", 'user_id\n"u1\n', "a.csv:3: is no line of a table"),
+        ("a.csv", "user_id\n12345.0\n", "a.csv:2: '12345.0' looks like an id that a program took for a number"),
+        ("a.txt", "1.23457E+13\n", "a.txt:1: '1.23457E+13' looks like an id that a program took for a number"),
         ("a.json", '{"ids": ["u1"]}', "a.json:1: is no JSON array of ids"),
         ("a.json", '["u1",\n 4.20]', "a.json:2: 4.20 is no id; write it in quotes"),
         ("a.txt", "user_id\n".encode("utf-16"), "a.txt' cannot be read: byte 0 is not UTF-8"),
