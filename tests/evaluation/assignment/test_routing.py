@@ -18,7 +18,7 @@ from evaluation.assignment.routing import assign, partition_of
 from evaluation.catalog import SETTLING, History
 from evaluation.lifecycle import apply_definition, complete, start
 from schemas.assignment import Assignment
-from schemas.catalog import Document, Flag, Goal, Metric, Step, Variant
+from schemas.catalog import Condition, Document, Flag, Goal, Metric, Segment, Step, Variant
 from schemas.dead_letter import resent_headers
 from schemas.units import ROWS, Kind
 
@@ -564,6 +564,16 @@ class TestExposures:
         assert [answer.variant for answer in assigned.answers] == expected
         assert not len(assigned.offset)
         assert reasons(assigned) == [(120, "no unit")]
+
+    def test_f01_one_that_asks_of_a_flag_that_cannot_be_evaluated_is_off_and_told_why(self, show):
+        broken = (Segment(name="s", conditions=(Condition(property="country", op="regex match", values=("(?!A)",)),)),)
+        topic = shop().run(msgspec.structs.replace(BUTTON, segments=broken))
+
+        assigned = show(exposure(None, user_id="tester"), exposure("control"), catalog=topic.history)
+
+        (answer,) = assigned.answers
+        assert (answer.variant, answer.reason, len(assigned.offset)) == ("off", "inactive", 1)
+        assert "'(?!A)' is no regular expression of RE2" in answer.metadata["problem"]
 
     def test_one_that_asks_and_is_off_forced_or_inactive_is_answered_and_does_not_enter(self, show, history):
         flags = flags_in_force(history.newest)
