@@ -20,6 +20,7 @@ from evaluation.lifecycle import (
     start,
     steps_between,
 )
+from evaluation.references import Known
 from evaluation.rules import state_violations
 from schemas.catalog import Analysis, Condition, Flag, FlagState, Inclusion, Membership, Segment, Step, Variant
 
@@ -100,8 +101,8 @@ def test_f14_a_plain_flag_that_begins_again_is_met_by_the_same_units(end: Callab
 
     assert {(each.runs[-1].key, each.runs[-1].salt) for each in begins} == {("exp-2", "s1")}
     assert (anew.runs[-1].key, anew.runs[-1].salt) == ("exp-2", "s2")
-    assert "they are split as before" in next(of_flag(ended, begins[0])).text
-    assert "split anew by a fresh salt" in next(of_flag(ended, anew)).text
+    assert "they are split as before" in next(of_flag(ended, begins[0], Known())).text
+    assert "split anew by a fresh salt" in next(of_flag(ended, anew, Known())).text
     assert not list(state_violations(begins[0]))
 
 
