@@ -10,7 +10,7 @@ from pipeline.kernels import compile_kernels
 from pipeline.stages import STAGES, stage_class
 from pipeline.worker import run_worker  # noqa: F401
 
-setproctitle("peekproof template")
+setproctitle("peekproof-template")
 spare_linalg()
 for stage in STAGES:
     stage_class(stage)
