@@ -1,19 +1,18 @@
 """`peekproof analyze`: results of exposures and events in files, without a broker."""
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from decimal import Decimal
 from itertools import islice
 from pathlib import Path
 
 import click
 import msgspec
-from rich.table import Table
 from rich.text import Text
 
 from pipeline.analysis import Analysis
 from pipeline.cli.progress import progress
-from pipeline.cli.terminal import Terminal, harmless
+from pipeline.cli.terminal import Column, Fitted, Terminal, harmless
 from pipeline.documents import read_documents
 from pipeline.errors import PeekproofError
 from pipeline.files import BadRow
@@ -238,31 +237,47 @@ def _show(look: Look, console: Terminal) -> None:
     }
     told = [f"{count:,} {what}" for what, count in counts.items() if count or what == "jumpers"]
     console.print(" · ".join([split, f"SRM p {srm}", *told]))
-    has_ratios = any(cell.denominator_scale is not None for cell in look.cells)
-    numbers = ["n", "sum", "sum of squares", *["denominator"] * has_ratios, "mean"]
-    table = Table(box=None, pad_edge=False)
-    for name in ("metric", "reading", "segment", "status", "variant"):
-        table.add_column(name)
-    for name in (*numbers, "difference", "interval", "relative", "p"):
-        table.add_column(name, justify="right")
-    control: tuple[str, str, str] | None = None
-    for cell in look.cells:
-        if control != (cell.metric, cell.reading, cell.segment):
-            control = cell.metric, cell.reading, cell.segment
-            table.add_row(*control, "", cell.control, *_sums(cell, "control_", has_ratios))
-        table.add_row(*control, cell.status, cell.variant, *_sums(cell, "", has_ratios), *_compared(cell))
     if look.cells:
-        console.print(table)
+        console.print(Fitted(list(_columns(look.cells))))
     console.print()
 
 
-def _sums(cell: Cell, of: str, has_ratios: bool) -> list[str]:
+def _columns(cells: Sequence[Cell]) -> Iterator[Column]:
+    """Of each comparison's two rows, control's first; control has one for all that it is compared with."""
+    rows: list[tuple[list[str], list[str]]] = []
+    control: tuple[str, str, str] | None = None
+    for cell in cells:
+        if control != (cell.metric, cell.reading, cell.segment):
+            control = cell.metric, cell.reading, cell.segment
+            rows.append(([*control, "", "", cell.control], [*_sums(cell, "control_"), *[""] * 4]))
+        rows.append(([*control, cell.method, cell.status, cell.variant], [*_sums(cell, ""), *_compared(cell)]))
+    texts, numbers = zip(*rows, strict=True)
+    for number, (title, rank) in enumerate(_TEXTS.items()):
+        yield Column(title, rank, [row[number] for row in texts])
+    for number, (title, rank) in enumerate(_NUMBERS.items()):
+        yield Column(title, rank, [row[number] for row in numbers], "right")
+
+
+# By their ranks: what goes last where a terminal is narrow.
+_TEXTS = {"metric": 0, "reading": 7, "segment": 8, "method": 14, "status": 9, "variant": 1}
+_NUMBERS = {
+    "n": 5,
+    "sum": 11,
+    "sum of squares": 12,
+    "denominator": 10,
+    "mean": 6,
+    "difference": 2,
+    "interval": 3,
+    "relative": 13,
+    "p or chance": 4,
+}
+
+
+def _sums(cell: Cell, of: str) -> list[str]:
     """The exact sums of the variant, or of control; a ratio's `sum` is that of its numerator."""
     found = {name: getattr(cell, of + name) for name in ("n", "sum", "sum_squares", "denominator_sum", "mean")}
     shown = [f"{found['n']:,}", _exact(found["sum"], cell.scale), _exact(found["sum_squares"], 2 * cell.scale)]
-    if has_ratios:
-        shown.append(_exact(found["denominator_sum"], cell.denominator_scale or 0))
-    return [*shown, _number(found["mean"])]
+    return [*shown, _exact(found["denominator_sum"], cell.denominator_scale or 0), _number(found["mean"])]
 
 
 def _exact(number: Exact | None, places: int) -> str:
@@ -270,9 +285,15 @@ def _exact(number: Exact | None, places: int) -> str:
 
 
 def _compared(cell: Cell) -> list[str]:
-    interval = "-" if cell.lower is None else f"{_number(cell.lower)} to {_number(cell.upper)}"
+    ends = cell.running_lower, cell.running_upper
+    interval = "-" if ends == (None, None) else " to ".join(map(_number, ends))
     relative = "-" if cell.relative_estimate is None else f"{cell.relative_estimate:+.2%}"
-    return [_number(cell.estimate), interval, relative, _number(cell.p_value)]
+    return [
+        _number(cell.estimate),
+        interval,
+        relative,
+        _number(cell.running_p_value if cell.chance is None else cell.chance),
+    ]
 
 
 def _number(value: float | None) -> str:

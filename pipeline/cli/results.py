@@ -1,23 +1,22 @@
 """`peekproof results`: the looks on the results topic."""
 
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import click
 from rich.console import Group, RenderableType
 from rich.live import Live
-from rich.table import Table
 from rich.text import Text
 
 from evaluation.overview import without_look
 from evaluation.significance.look import decode_look
 from pipeline.catalog import read_catalog
-from pipeline.cli.terminal import Terminal, harmless
+from pipeline.cli.terminal import Column, Fitted, Terminal, harmless
 from pipeline.reading import read_topic
 from pipeline.set_aside import SetAside
 from pipeline.settings import Settings
 from pipeline.stages import STAGES
-from schemas.look import Cell, Look
+from schemas.look import EVERYONE, Cell, Look
 from schemas.topics import RESULTS
 
 RunKey = tuple[str, str]
@@ -56,41 +55,43 @@ def results(follow: bool, as_json: bool) -> None:
 
 
 def tables(looks: Iterable[Look]) -> Group:
-    """A table of each look's cells under its verdict."""
+    """A table of each look's cells under its verdict; intervals and p-values are those of all looks so far."""
     parts: list[RenderableType] = []
     for look in sorted(looks, key=lambda look: (look.experiment, look.run)):
         units = sum(arm.units for arm in look.health.arms)
         parts.append(Text(f"{look.experiment} {look.run}, look {look.look}, {units:,} units: {look.verdict.decision}"))
         parts.append(Text(look.verdict.reason, style="dim"))
-        table = Table(box=None, pad_edge=False)
-        for name in ("metric", "variant", "reading", "segment", "test", "status", "judgement"):
-            table.add_column(name)
-        for name in ("units", "mean", "control", "estimate", "interval", "lift", "running p or chance", "adjusted p"):
-            table.add_column(name, justify="right")
-        for cell in look.cells:
-            table.add_row(*_row(cell))
-        parts += [table, Text()]
+        if look.cells:
+            parts.append(Fitted(_columns(look.cells)))
+        parts.append(Text())
     return Group(*parts)
 
 
-def _row(cell: Cell) -> tuple[str, ...]:
-    return (
-        cell.metric,
-        cell.variant,
-        cell.reading,
-        cell.segment,
-        cell.method,
-        cell.status,
-        cell.judgement or "-",
-        f"{cell.n:,}",
-        _number(cell.mean),
-        _number(cell.control_mean),
-        _number(cell.estimate),
-        _interval(cell.lower, cell.upper),
-        _interval(cell.relative_lower, cell.relative_upper),
-        _number(cell.running_p_value if cell.chance is None else cell.chance),
-        _number(cell.adjusted_p_value),
-    )
+def _columns(cells: Sequence[Cell]) -> list[Column]:
+    """One line a comparison; what all looks so far say stays where a terminal is narrow."""
+    is_split = any(cell.segment != EVERYONE for cell in cells)
+    texts: list[tuple[str, int, Callable[[Cell], str]]] = [
+        ("metric", 0, lambda cell: cell.metric),
+        ("variant", 1, lambda cell: cell.variant),
+        ("reading", 5, lambda cell: cell.reading),
+        ("segment", 2 if is_split else 13, lambda cell: cell.segment),
+        ("method", 10, lambda cell: cell.method),
+        ("status", 7, lambda cell: cell.status),
+        ("judgement", 6, lambda cell: cell.judgement or "-"),
+    ]
+    numbers: list[tuple[str, int, Callable[[Cell], str]]] = [
+        ("units", 8, lambda cell: f"{cell.n:,}"),
+        ("mean", 9, lambda cell: _number(cell.mean)),
+        ("control", 11, lambda cell: _number(cell.control_mean)),
+        ("estimate", 12, lambda cell: _number(cell.estimate)),
+        ("interval", 14, lambda cell: _interval(cell.running_lower, cell.running_upper)),
+        ("lift", 3, lambda cell: _interval(cell.running_relative_lower, cell.running_relative_upper)),
+        ("p or chance", 4, lambda cell: _number(cell.running_p_value if cell.chance is None else cell.chance)),
+        ("adjusted p", 15, lambda cell: _number(cell.adjusted_p_value)),
+    ]
+    return [Column(title, rank, [show(cell) for cell in cells]) for title, rank, show in texts] + [
+        Column(title, rank, [show(cell) for cell in cells], "right") for title, rank, show in numbers
+    ]
 
 
 def _interval(lower: float | None, upper: float | None) -> str:

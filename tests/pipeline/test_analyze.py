@@ -259,8 +259,9 @@ def test_a_ratio_is_told_with_both_sums(tmp_path: Path, catalog: Path) -> None:
 
     assert (cell["sum"], cell["scale"], cell["mean"]) == (500, 2, 1.25)
     assert (cell["denominator_sum"], cell["control_denominator_sum"], cell["denominator_scale"]) == (4, 4, 0)
-    (row,) = [line.split() for line in table if line.split()[:5] == ["per-view", "live", "all", "gated", "wide"]]
-    assert row[5:10] == ["2", "5.00", "12.5000", "4", "1.25"]
+    begin = ["per-view", "live", "all", "sequential", "gated", "wide"]
+    (row,) = [line.split() for line in table if line.split()[:6] == begin]
+    assert row[6:11] == ["2", "5.00", "12.5000", "4", "1.25"]
 
 
 def test_how_long_it_may_still_take_is_by_the_pace_since_the_first_entry(tmp_path: Path, catalog: Path) -> None:
