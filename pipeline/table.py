@@ -45,7 +45,7 @@ DIGITS = 18  # of a quantised value, which 64 bits hold
 UNITS = ("user_id", "device_id")  # columns that would tell that a unit has several rows
 NO_NUMBER = "no number"
 
-_NUMBER = r"^-?[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]+)?$"
+_NUMBER = r"^ *[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)? *$"
 _KINDS = re.compile(r"(?P<column>.+?)(?::(?P<type>conversion|sum))?(?::(?P<direction>increase|decrease))?")
 
 Floats = NDArray[np.float64]
@@ -343,7 +343,8 @@ class TableAnalysis:
         texts = cells[name]
         truth = pc.match_substring_regex(texts, "^(?i:true|false)$").fill_null(False)
         numeric = pc.match_substring_regex(texts, _NUMBER).fill_null(False)
-        numbers = pc.if_else(numeric, texts, None).cast(pa.float64())
+        plain = pc.ascii_ltrim(pc.ascii_trim(pc.if_else(numeric, texts, None), " "), "+")
+        numbers = plain.cast(pa.float64())
         numbers = pc.if_else(truth, pc.equal(pc.utf8_lower(texts), "true").cast(pa.float64()), numbers)
         values: Floats = numbers.fill_null(np.nan).to_numpy(zero_copy_only=False).copy()
         values[~np.isfinite(values)] = np.nan

@@ -190,6 +190,7 @@ def test_nothing_in_a_table_is_read_as_zero(tmp_path: Path) -> None:
     values: list[object] = [1.5, 2.5, None, 0.0] * 100
     rows: list[Row] = [{"group": "ab"[i % 2], "spend": value, "visit": i % 3} for i, value in enumerate(values)]
     rows[5]["spend"] = "$7.25"
+    rows[9]["spend"] = " +7.25"  # a plain number all the same
     rows[8]["group"] = None
     table = as_csv(tmp_path / "table.csv", rows)
 
