@@ -133,13 +133,13 @@ class Analysis:
         self.rejected: Counter[tuple[str, str]] = Counter()
         self.rows: Counter[str] = Counter()
         self.runs: Counter[tuple[str, str]] = Counter()
-        self.clock = 0
         self.unusable: Counter[tuple[str, str, str]] = Counter()
         self.exposures: Counter[str] = Counter()
         self.asking: Counter[str] = Counter()
-        self.events = Sightings()
+        self.clock = 0
         self._experiment = experiment
         self._history = running(documents, experiment)
+        self.events = Sightings(event_plan(self._history.newest, 0).events.names)
         read = read_by(self._history.newest)
         self._aliases = Aliases(read)
         self._headers = {topic: OfMessages(topic, read) for topic in (EXPOSURES, EVENTS)}

@@ -1,9 +1,11 @@
 """Sightings: which events some files have, and what these say: for whoever asks why a metric found none."""
 
-from collections import Counter, defaultdict
+from collections import Counter
+from collections.abc import Collection
 
 import msgspec
-import pyarrow.compute as pc
+import numpy as np
+import pyarrow as pa
 
 from evaluation.assignment.scanning import Type, Wanted, scan
 from evaluation.catalog import Fact
@@ -12,28 +14,28 @@ from pipeline.exports import FIELDS
 from pipeline.titles import OBJECTS, listed
 
 ASKED = 100  # events of a type in each lot that are asked what they say
-MOST_TYPES = 1000
 
 _WANTED = Wanted({("event_type",): Type.TEXT}, None)
 
 
 class Sightings:
-    """Events by type, and the names of what they say."""
+    """Events by type, and the names of what those of some types say."""
 
-    def __init__(self) -> None:
+    def __init__(self, asked: Collection[str]) -> None:
         self._types: Counter[str] = Counter()
-        self._names: dict[str, set[str]] = defaultdict(set)
+        self._names: dict[str, set[str]] = {name: set() for name in asked}
 
     def take(self, events: Texts) -> None:
         """Look at some more."""
         types = scan(events.data, events.start, events.length, _WANTED).texts(("event_type",)).arrow()
-        coded = types.cast("large_string").dictionary_encode()
-        for code, name in enumerate(coded.dictionary.to_pylist()):
-            its = pc.indices_nonzero(pc.equal(coded.indices, code))
-            if len(self._types) < MOST_TYPES or name in self._types:
-                self._types[name] += len(its)
-                for place in its[:ASKED].to_pylist():
-                    self._names[name] |= _said(events, place)
+        coded = types.view(pa.large_string()).dictionary_encode()
+        codes = coded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
+        names = coded.dictionary.to_pylist()
+        counts = np.bincount(codes[codes >= 0], minlength=len(names)).tolist()
+        self._types.update(dict(zip(names, counts, strict=True)))
+        for name in self._names.keys() & set(names):
+            for place in np.flatnonzero(codes == names.index(name))[:ASKED].tolist():
+                self._names[name] |= _said(events, place)
 
     def __contains__(self, event: str) -> bool:
         return event in self._types
@@ -45,7 +47,7 @@ class Sightings:
             return f"there is no event `{fact.event}`, only {listed(there)}"
         asked = [each.property for each in fact.where]
         asked += [f"event_properties.{fact.property}"] if fact.property else []
-        names = self._names[fact.event]
+        names = self._names.get(fact.event, set())
         if missing := sorted({name for name in asked if name not in names}):
             return f"no `{fact.event}` has {' or '.join(missing)}; they have {listed(sorted(names))}"
         conditions = ", or do not satisfy its `where`" if fact.where else ""
