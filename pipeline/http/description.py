@@ -219,6 +219,7 @@ def _by_flag(name: str) -> dict[str, Any]:
 _FLAGS = _json({"type": "array", "items": _reference("FlagConfig")})
 _ANSWERS: dict[str, dict[str, Any]] = {  # of routes that write their bytes themselves
     "/sdk/v2/vardata": _by_flag("Given"),
+    "/sdk/vardata": _by_flag("Given"),
     "/v1/vardata": _by_flag("PlainGiven"),
     "/sdk/v2/flags": _FLAGS,
     "/v1/flags": _FLAGS,
@@ -239,6 +240,7 @@ _CONTEXT = {"type": "object", "properties": {"targetingKey": _TEXT} | _IDS}
 _EVALUATION = {"application/json": {"schema": {"type": "object", "properties": {"context": _CONTEXT}}}}
 _BODIES = _INTAKE | {
     "/sdk/v2/vardata": {"application/json": {"schema": {"type": "object", "properties": _IDS}}},
+    "/sdk/vardata": {"application/json": {"schema": {"type": "object", "properties": _IDS}}},
     "/v1/vardata": {"application/json": {"schema": {"$ref": _PLACE.format(name="Asked")}}},
     "/ofrep/v1/evaluate/flags": _EVALUATION,
     "/ofrep/v1/evaluate/flags/{key}": _EVALUATION,

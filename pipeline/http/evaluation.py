@@ -84,6 +84,15 @@ async def variants_of_header(request: AnyRequest, backend: Backend) -> Response[
     return _variants(request, backend, served, _read(_unwrapped(request, "x-amp-exp-user") or b"{}", User))
 
 
+@post("/sdk/vardata", status_code=200, request_max_body_size=MOST_USER_BYTES)
+async def variants_of_former(request: AnyRequest, backend: Backend) -> Response[bytes]:
+    """The variants, without defaults, of the user in the body: what SDKs of the former protocol ask for."""
+    served = served_to(request, backend)
+    answers = evaluate(request, backend, served, _read(await request.body(), User))
+    given = {key: answer for key, answer in answers.items() if not answer.metadata.get("default")}
+    return Response(served.encode(given), media_type=JSON)
+
+
 @get("/v1/vardata")
 async def plain_variants(request: AnyRequest, backend: Backend) -> Response[bytes]:
     """The variants, without defaults, of the user in the query: `user_id`, `device_id`, `context`, `flag_keys`."""
@@ -155,6 +164,7 @@ evaluation = Router(
     route_handlers=[
         variants_of_body,
         variants_of_header,
+        variants_of_former,
         plain_variants,
         plain_variants_of_body,
         flags,
