@@ -152,8 +152,13 @@ def _values(flag: Flag) -> dict[str, Any]:
     """What OpenFeature's clients are told of each variant: always a value, and of one type where all payloads are.
 
     A variant without payload, `off` among them, has that type's empty value; of texts, or of several types, its key.
+    Where one number has decimal places, all have: to some clients 1 is no such number, but 1.0 is.
     """
     payloads = {variant.key: variant.payload for variant in flag.variants} | {OFF: None}
+    if any(isinstance(each, float) for each in payloads.values()):
+        payloads = {
+            key: float(each) if type(each) is int and abs(each) <= 1 << 53 else each for key, each in payloads.items()
+        }
     blanks = [_blank(each) for each in payloads.values() if each is not None]
     if not blanks and [*payloads] == [ON, OFF]:
         return {ON: True, OFF: False}
@@ -166,8 +171,10 @@ def _blank(payload: object) -> object:
     match payload:
         case bool():
             return False
-        case int() | float():
+        case int():
             return 0
+        case float():
+            return 0.0
         case dict():
             return {}
         case list():
