@@ -63,14 +63,14 @@ DOCUMENTS: tuple[Definition, ...] = (
 )
 
 
-def publish(settings: Settings, documents: Sequence[Definition] = DOCUMENTS) -> None:
-    """Publish the documents, and start every flag among them."""
+def publish(settings: Settings, documents: Sequence[Definition] = DOCUMENTS, start: bool = True) -> None:
+    """Publish the documents, and start every flag among them, unless it shall stay a draft."""
 
     async def run() -> None:
         async with CatalogWriter(settings) as writer:
             for document in documents:
                 await editing.create(writer, document, ANN)
-                if isinstance(document, Flag):
+                if isinstance(document, Flag) and start:
                     await editing.take(writer, "start", document.key, ANN)
 
     asyncio.run(run())

@@ -27,7 +27,11 @@ from pipeline.http.listening import listen
 from pipeline.http.serving import serve
 from pipeline.http.uploads import Record
 from pipeline.settings import Settings
+from schemas.topics import EVENTS
+from tests.live import wait_for
+from tests.pipeline.http import jvm_clients
 from tests.pipeline.http.server import Server, serving
+from tests.pipeline.http.topics import said_of
 
 
 async def post(backend: Backend, upload: object) -> httpx.Response:
@@ -52,7 +56,7 @@ def test_it_answers_that_it_is_there_and_ready_and_counts_that_by_route(open_ser
 def certified(shop: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, ssl.SSLContext]]:
     """A server that speaks TLS, and what trusts it."""
     authority, place = trustme.CA(), tmp_path_factory.mktemp("tls")
-    certificate, trusting = authority.issue_cert("127.0.0.1"), ssl.create_default_context()
+    certificate, trusting = authority.issue_cert("127.0.0.1"), ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     authority.configure_trust(trusting)
     for number, blob in enumerate(certificate.cert_chain_pems):
         blob.write_to_path(str(place / "server.pem"), append=number > 0)
@@ -79,6 +83,18 @@ def test_f22_the_server_speaks_tls_by_itself(certified: tuple[Server, ssl.SSLCon
     with socket.create_connection((address.host, address.port), timeout=10) as plain:
         plain.sendall(b"GET /readyz HTTP/1.1\r\n\r\n")
         assert plain.recv(1_000) == b""
+
+
+def test_f22_amplitudes_sdk_for_java_which_speaks_https_only_is_heard(
+    certified: tuple[Server, ssl.SSLContext], shop: Settings, tmp_path: Path
+):
+    server, trusting = certified
+    (authority,) = trusting.get_ca_certs(binary_form=True)
+
+    told = jvm_clients.ask("event", server.address, "any", "java-user", trusting=jvm_clients.store(authority, tmp_path))
+
+    assert told == {"status": 200}
+    wait_for(lambda: said_of(shop, EVENTS, "java-user"), what="the event")
 
 
 @pytest.mark.parametrize("text", ["", "-----BEGIN CERTIFICATE-----\n"])
