@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 
 from evaluation.assignment.conditions import NONE, PATTERNS, condition_fault
+from evaluation.assignment.patterns import may_be_a_part, not_everywhere
 from evaluation.ids import id_fault
 from evaluation.references import OFF, Known
 from evaluation.rules import Path, Violation
@@ -48,6 +49,7 @@ def answer_violations(definition: Definition) -> Iterator[Violation]:
     if isinstance(definition, Flag | Group):
         yield from _property_violations(definition.unit, ("unit",))
     if isinstance(definition, Flag):
+        yield from _pattern_violations(definition)
         variants = [variant.key for variant in definition.variants]
         for index, key in enumerate(variants):
             yield from case_violations(key, [OFF, *variants[:index]], ("variants", index, "key"))
@@ -92,6 +94,11 @@ def answer_notes(flag: Flag, known: Known) -> Iterator[Violation]:
             yield Violation(path, f"'{segment.name}' is never reached: '{before.name}' comes before it and {why}")
         elif (apart := _contradiction(segment)) is not None:
             yield Violation(path, f"'{segment.name}' is never reached: nobody's {apart} is two things at once")
+    for path, pattern in _patterns_of(flag):
+        if may_be_a_part(pattern):
+            yield Violation(
+                path, f"'{pattern}' is compared with the whole text; write '.*({pattern}).*' to find it anywhere in it"
+            )
     for index, variant in enumerate(flag.variants):
         if (number := _largest(variant.payload)) > EXACT:
             yield Violation(
@@ -192,6 +199,24 @@ def conditions_of(definition: Definition) -> Iterator[tuple[Path, Condition]]:
     for path, where in steps:
         for place, condition in enumerate(where):
             yield (*path, place), condition
+
+
+def _patterns_of(flag: Flag) -> Iterator[tuple[Path, str]]:
+    """The regular expressions that SDKs of other languages evaluate too, and where they stand."""
+    for path, condition in conditions_of(flag):
+        if path[0] == "segments" and condition.op in ("regex match", "regex does not match"):
+            for index, pattern in enumerate(condition.values):
+                yield (*path, "values", index), pattern
+
+
+def _pattern_violations(flag: Flag) -> Iterator[Violation]:
+    for path, pattern in _patterns_of(flag):
+        if condition_fault("regex match", (pattern,)) is None and (part := not_everywhere(pattern)):
+            yield Violation(
+                path,
+                f"'{pattern}' has '{part}', which engines of other languages refuse or read otherwise, and SDKs that "
+                "evaluate by themselves might then have no flag at all; write out characters, such as [Pp]ro or [a-z]",
+            )
 
 
 def _listed(definition: Definition) -> Iterator[tuple[Path, tuple[str, ...]]]:

@@ -275,3 +275,33 @@ def test_f02_a_number_that_javascript_reads_as_another_is_noted():
     for payload, notes in (({"a": [2**53 + 1]}, 1), (-(2**60), 1), ({"a": 2**53}, 0), (True, 0), (1e300, 0)):
         definition = msgspec.structs.replace(flag(), variants=(Variant(key="on", payload=payload),))
         assert len(list(answer_notes(definition, Known()))) == notes
+
+
+@pytest.mark.parametrize(
+    ("pattern", "part"),
+    [
+        ("(?i)pro", "(?i)"),
+        (r"a\\(?i:b)", "(?i:"),
+        ("(?P<name>a)", "(?P<name>"),
+        (r"\p{Greek}", r"\p"),
+        ("[[:alpha:]]+", "[[:"),
+        (r"\Apro\z", r"\A"),
+        ("[]a]", "[]"),
+        ("a{,5}", "{,5}"),
+    ],
+)
+def test_f03_a_pattern_that_other_engines_refuse_or_read_otherwise_is_refused(pattern: str, part: str):
+    (violation,) = answer_violations(flag(compared("regex match", pattern)))
+
+    assert violation.path == ("segments", 0, "conditions", 0, "values", 0)
+    assert f"'{pattern}' has '{part}', which engines of other languages refuse" in violation.message
+
+
+def test_f03_patterns_that_all_engines_read_alike_are_taken_and_one_that_may_be_a_part_is_noted():
+    alike = (r".*@shop\.example", r"^\d{1,5}\s(?:a|b)[^\]x]+\(\?i\)\x41$", "pro.*")
+    definition = flag(compared("regex match", *alike, "pro|max"))
+
+    assert not [*answer_violations(definition)]
+    (note,) = answer_notes(definition, Known())
+    assert note.path == ("segments", 0, "conditions", 0, "values", 3)
+    assert note.message == "'pro|max' is compared with the whole text; write '.*(pro|max).*' to find it anywhere in it"
