@@ -147,10 +147,11 @@ def test_openfeature_evaluates_in_python(guarded: Guarded, expected: dict[str, s
     assert client.get_string_value("sticky", "none", ann) == expected["sticky"]
     button = client.get_object_details("button", {"label": "Continue"}, ann)
     assert button.variant == expected["button"]
-    assert button.value["label"] == {"control": "Continue", "treatment": "Buy now"}[expected["button"]]
+    assert button.value == {"control": {}, "treatment": {"label": "Buy now"}}[expected["button"]]
     assert button.flag_metadata["experimentKey"] == "exp-1"
     assert client.get_boolean_details("no-such-flag", True, ann).error_code == ErrorCode.FLAG_NOT_FOUND
-    assert client.get_boolean_details("beta", True, EvaluationContext()).error_code == ErrorCode.TARGETING_KEY_MISSING
+    assert client.get_boolean_value("beta", True, EvaluationContext()) is False
+    assert client.get_object_details("button", {}, EvaluationContext()).error_code == ErrorCode.TARGETING_KEY_MISSING
 
 
 def test_clients_in_javascript_are_answered_alike(guarded: Guarded, expected: dict[str, str]):
