@@ -308,13 +308,18 @@ def _read_file(path: Path, kind: type[Written_co]) -> Source[Written_co]:
     return Source(msgspec.convert(value, kind), file)
 
 
+BREAKS = frozenset("\x85\u2028\u2029\ufeff")  # that a reader takes for the end or the beginning of a line
+
+
 class _Dumper(yaml.SafeDumper):  # type: ignore[misc]
     """Quotes every text that would be read as something else."""
 
 
 def _represent(dumper: _Dumper, text: str) -> yaml.Node:
-    is_plain = text == _plain(text) and _digits_fault(text) is None
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=None if is_plain else "'")
+    style = None if text == _plain(text) and _digits_fault(text) is None else "'"
+    if not BREAKS.isdisjoint(text):
+        style = '"'
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 
 
 _Dumper.add_representer(str, _represent)
