@@ -11,6 +11,7 @@ import time
 from functools import cache
 
 import msgspec
+import numpy as np
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
 from evaluation.assignment.routing import assign
@@ -18,6 +19,7 @@ from evaluation.catalog import History
 from evaluation.lifecycle import apply_definition, start
 from evaluation.metrics.partition import Partition
 from evaluation.nesting import DEEPEST
+from evaluation.significance import boschloo
 from pipeline.archive import Archive
 from pipeline.gathering import Gathering
 from pipeline.http import sticky
@@ -36,6 +38,7 @@ VISITORS = 300
 def compile_kernels() -> None:
     """Run every kernel of the hot path, with the types that the stream gives it."""
     sticky.compile_kernels()
+    boschloo.one_sided([3], [20], [1], [20], np.zeros(1, np.int64))
     history = _history()
     gathering = Gathering(partitions=1, horizon=HORIZON, expected=2)
     partition = Partition(0, HORIZON)

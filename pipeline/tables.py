@@ -67,7 +67,8 @@ _CELL = (
     (
         "method",
         "VARCHAR",
-        "sequential, t-test or bayesian, as the experiment says; exact: of conversions alone, with a risk ratio.",
+        "sequential, t-test or bayesian, as the experiment says; boschloo: of conversions, where t-tests are read; "
+        "exact: of conversions alone, sequential, with a risk ratio.",
     ),
     ("alternative", "VARCHAR", "What the p-value is evidence for, of the variant: two-sided, greater or less."),
     (

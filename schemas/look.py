@@ -22,7 +22,10 @@ Method = Literal[
     "t-test",
     "bayesian",
     "exact",  # sequential, of conversions alone: its interval is that of the risk ratio
+    "boschloo",  # of conversions in an experiment that is read by t-tests: exact while conversions are rare
 ]
+FIXED = ("t-test", "boschloo")  # read once, at the first look with the planned units
+
 Alternative = Literal["two-sided", "greater", "less"]  # what the p-value is evidence for: the treatment is …
 Judgement = Literal[
     "better",
@@ -41,9 +44,10 @@ class Cell(msgspec.Struct, frozen=True):
     """One metric, one variant against control, one reading, one segment. Never NaN: null and a status.
 
     `estimate` is treatment minus control in the metric's unit; `lower`, `upper` its interval at this look, and
-    `running_*` what all looks so far say together (intersection, smallest p), on which judgements rest: of a t-test
-    those of the first look with the planned units. `relative_*` is the relative lift. An end that a one-sided test
-    leaves open is null; a guardrail's two ends are one-sided bounds.
+    `running_*` what all looks so far say together (intersection, smallest p), on which judgements rest and which every
+    table calls the interval and the p-value; of a fixed-horizon test those of the first look with the planned units.
+    `relative_*` is the relative lift. An end that a one-sided test leaves open is null; a guardrail's two ends are
+    one-sided bounds.
     """
 
     metric: str

@@ -276,13 +276,15 @@ def _known(
 
 def _coins(blocks: Sequence[_Block], layout: _Layout) -> Coins:
     rows = [
-        (number * len(layout.treatments) + each, block.sample.arms[t].nonzero, block.sample.arms[c].nonzero, share)
+        (number * len(layout.treatments) + each, treated.nonzero, treated.n, control.nonzero, control.n, share)
         for number, block in enumerate(blocks)
         for each, tested in enumerate(block.tests)
-        if tested.method == "exact"
+        if tested.method in ("exact", "boschloo")
         for (t, c), share in zip(layout.strata[each], layout.shares[each], strict=True)
+        for treated, control in [(block.sample.arms[t], block.sample.arms[c])]
+        if tested.method == "exact" or min(treated.n, control.n) >= 2  # as `differences` has it
     ]
-    return Coins(*zip(*rows, strict=True)) if rows else Coins((), (), (), ())
+    return Coins(*zip(*rows, strict=True)) if rows else Coins((), (), (), (), (), ())
 
 
 def _caveats(is_uncapped: bool, reading: Reading, tests: Sequence[Procedure], layout: _Layout) -> list[Caveat | None]:

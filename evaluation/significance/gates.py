@@ -16,6 +16,13 @@ CONVERTED = 25  # expected in each arm, of a conversion
 NONZERO = 100  # expected in each arm, of any other metric
 
 
+def is_rare(n: ArrayLike, control_n: ArrayLike, nonzero: ArrayLike, control_nonzero: ArrayLike) -> NDArray[np.bool_]:
+    """Whether most units have no value, and fewer than 25 with one are expected in an arm: too few for a t-test."""
+    n, control_n = np.asarray(n, np.float64), np.asarray(control_n, np.float64)
+    total, pooled = n + control_n, np.asarray(nonzero, np.float64) + np.asarray(control_nonzero, np.float64)
+    return (pooled < 0.5 * total) & (pooled * np.minimum(n, control_n) < CONVERTED * total)
+
+
 def is_open(
     n: ArrayLike, control_n: ArrayLike, nonzero: ArrayLike, control_nonzero: ArrayLike, is_conversion: ArrayLike
 ) -> NDArray[np.bool_]:

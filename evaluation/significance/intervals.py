@@ -1,8 +1,10 @@
 """Intervals: what one look's numbers say of each comparison, by its procedure. Columns, computed together.
 
-Every procedure but the exact one comes down to a multiplier k: its interval is D -+ k SE, the lift's is Fieller's set
-with the same k. A one-sided test has one end; a guardrail has both, each a one-sided bound: one shows harm, the other
-that it is safe.
+Most procedures come down to a multiplier k: the interval is D -+ k SE, the lift's is Fieller's set with the same k.
+Boschloo's test has an exact p-value, which stands for a distance of so many standard errors from zero; by as much as
+that is less than D/SE is, k is more than the normal distribution's, and the interval excludes zero where the p-value
+is below alpha. Its SE is that of the score test, which bears conversions that are rare. A one-sided test has one end; a
+guardrail has both, each a one-sided bound: one shows harm, the other that it is safe.
 """
 
 from collections.abc import Sequence
@@ -12,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri, stdtrit
 
-from evaluation.significance import bayes, conversions, fixed, gates, mixture
+from evaluation.significance import bayes, boschloo, conversions, fixed, gates, mixture, proportions
 from evaluation.significance.comparison import Differences
 from evaluation.significance.moments import Floats
 from evaluation.significance.procedures import Procedures
@@ -20,14 +22,24 @@ from evaluation.significance.relative import fieller
 
 Mask = NDArray[np.bool_]
 
+NEAREST = 1e-12  # to zero, of an end that excludes it
+
 
 class Coins(NamedTuple):
-    """What the exact test sees, a row for each stratum: conversions, and the treatment's weight within the pair."""
+    """What exact tests see, a row for each stratum: conversions, units, and the treatment's weight within the pair."""
 
     comparison: Sequence[int]
     conversions: Sequence[int]
+    n: Sequence[int]
     control_conversions: Sequence[int]
+    control_n: Sequence[int]
     share: Sequence[float]
+
+    def of(self, rows: NDArray[np.int64]) -> tuple[NDArray[Any], ...]:
+        """The columns of some comparisons, which are counted anew."""
+        comparison = np.asarray(self.comparison)
+        is_asked = np.isin(comparison, rows)
+        return np.searchsorted(rows, comparison[is_asked]), *(np.asarray(each)[is_asked] for each in self[1:])
 
 
 class Intervals:
@@ -43,23 +55,38 @@ class Intervals:
         is_single: Mask,
         coins: Coins,
     ) -> None:
-        """`is_single`: one allocation gave both arms a weight; `coins` are those of the comparisons tested exactly."""
+        """`is_single`: one allocation gave both arms a weight; `coins` are those of the exact and Boschloo's tests."""
         self._found, self._by = found, procedures
+        self._says = procedures.has_both | (procedures.sign > 0.0), procedures.has_both | (procedures.sign < 0.0)
         is_exact = procedures.method == "exact"
+        self.log_e, self.p_value, self.chance, multiplier = (np.full(len(is_single), np.nan) for _ in range(4))
+        is_boschloo, converted = procedures.method == "boschloo", found.nonzero + found.control_nonzero
+        varies = found.variance > 0.0
+        boschloo_rows = np.flatnonzero(is_boschloo & (converted > 0.0) & (converted < found.n + found.control_n))
+        nearer, is_stratified = self._boschloo(boschloo_rows, coins)
+        varies[boschloo_rows] |= ~is_stratified[boschloo_rows]
+
         is_open = gates.is_open(
             found.n, found.control_n, found.nonzero, found.control_nonzero, procedures.is_conversion
         )
-        # A fixed-horizon test keeps all its numbers, and the exact one approximates nothing: no gate for them.
-        is_open |= (procedures.method == "t-test") & np.isfinite(found.variance) | is_exact
+        # A fixed-horizon test keeps its numbers where units are few, not where those with a value are.
+        is_open |= (
+            (procedures.method == "t-test")
+            & np.isfinite(found.variance)
+            & ~gates.is_rare(found.n, found.control_n, found.nonzero, found.control_nonzero)
+        )
+        # What is exact approximates nothing: no gate for it.
+        is_open[is_boschloo] = np.isfinite(np.where(varies, self.p_value, found.variance))[is_boschloo]
+        is_open |= is_exact
         self.status: NDArray[Any] = np.select(
-            [~has_data, is_withheld, ~is_open, ~((found.variance > 0.0) | is_exact)],
+            [~has_data, is_withheld, ~is_open, ~(varies | is_exact)],
             np.array(["no data", "withheld", "gated", "zero variance"], dtype=object)[:, None],
             np.array("ok", dtype=object),
         )
         is_ok = self.status == "ok"
         is_judged = is_ok & ~is_exact
+        self.p_value[~is_ok] = np.nan
         self._variance = np.where(is_judged, found.variance, np.nan)
-        self.log_e, self.p_value, self.chance, multiplier = (np.full(len(is_ok), np.nan) for _ in range(4))
         for method, said in (
             ("sequential", self._sequential),
             ("t-test", self._t_test),
@@ -68,8 +95,11 @@ class Intervals:
             rows = np.flatnonzero(is_judged & (procedures.method == method))
             if rows.size:
                 multiplier[rows] = said(rows)
+        rows = boschloo_rows[(is_judged & is_stratified)[boschloo_rows]]
+        multiplier[rows] = self._beyond(rows, np.abs(self._z(rows)), nearer[rows])
         self.estimate = found.difference
         self._ends(multiplier)
+        self._score(boschloo_rows[(is_judged & ~is_stratified)[boschloo_rows]], nearer)
         self._exact(np.flatnonzero(is_ok & is_exact), coins)
 
     def _z(self, rows: NDArray[np.int64]) -> Floats:
@@ -98,6 +128,64 @@ class Intervals:
         )
         return np.asarray(-stdtrit(freedom, alpha / np.where(is_one_sided, 1.0, 2.0)), np.float64)
 
+    def _boschloo(self, rows: NDArray[np.int64], coins: Coins) -> tuple[Floats, Mask]:
+        """The p-values. How many standard errors from zero that on the difference's side is; who has several strata."""
+        nearer, is_stratified = np.full(len(self.p_value), np.nan), np.zeros(len(self.p_value), np.bool_)
+        if not rows.size:
+            return nearer, is_stratified
+        comparison, x, n, y, m, _ = coins.of(rows)
+
+        def p_value(side: Floats) -> Floats:
+            is_above = side[comparison] > 0.0
+            more, units, less, others = (np.where(is_above, *of) for of in ((x, y), (n, m), (y, x), (m, n)))
+            return boschloo.one_sided(more, units, less, others, comparison)
+
+        side = np.where(self._found.difference[rows] < 0.0, -1.0, 1.0)
+        of_side = p_value(side)
+        is_stratified[rows] = np.bincount(comparison, minlength=len(rows)) > 1
+        nearer[rows] = np.where(of_side > boschloo.TINY, np.maximum(0.0, -ndtri(of_side)), np.inf)
+        is_one_sided, sign = self._by.is_one_sided[rows], self._by.sign[rows]
+        asked = p_value(sign) if np.any(is_one_sided & (sign != side)) else of_side
+        self.p_value[rows] = np.where(is_one_sided, asked, np.minimum(1.0, 2.0 * of_side))
+        return nearer, is_stratified
+
+    def _beyond(self, rows: NDArray[np.int64], distance: Floats, nearer: Floats) -> Floats:
+        """The normal distribution's multiplier, more by what a difference at a `distance` of so many SEs is nearer.
+
+        Far out, where p-values end, nothing needs to be more.
+        """
+        alpha = self._by.alpha[rows] / np.where(self._by.is_one_sided[rows], 1.0, 2.0)
+        more = np.where(np.isfinite(nearer), distance - nearer, 0.0)
+        return np.asarray(np.maximum(0.0, more - ndtri(alpha)), np.float64)
+
+    def _score(self, rows: NDArray[np.int64], nearer: Floats) -> None:
+        """The score test's intervals of conversions, which hold where hardly anybody converts too."""
+        if not rows.size:
+            return
+        found = self._found
+        x, n, y, m = (each[rows] for each in (found.nonzero, found.n, found.control_nonzero, found.control_n))
+        distance = boschloo.score(x, n, y, m)
+        multiplier = self._beyond(rows, np.abs(distance), nearer[rows])
+        ends = proportions.score_difference(x, n, y, m, multiplier)
+        ratios = proportions.score_ratio(x, n, y, m, multiplier)
+        # Of arms of very different sizes an end is so near to zero that roundings decide.
+        is_beyond = np.abs(distance) > multiplier
+        is_above, is_below = is_beyond & (distance > 0.0), is_beyond & (distance < 0.0)
+
+        def lower(end: Floats) -> Floats:
+            return np.where(is_above, np.maximum(end, NEAREST), np.minimum(end, 0.0))
+
+        def upper(end: Floats) -> Floats:
+            return np.where(is_below, np.minimum(end, -NEAREST), np.maximum(end, 0.0))
+
+        for name, is_said, end in (
+            ("lower", self._says[0], lower(ends[0])),
+            ("upper", self._says[1], upper(ends[1])),
+            ("relative_lower", self._says[0], lower(ratios[0] - 1.0)),
+            ("relative_upper", self._says[1], upper(ratios[1] - 1.0)),
+        ):
+            getattr(self, name)[rows] = np.where(is_said[rows] & np.isfinite(end), end, np.nan)
+
     def _bayesian(self, rows: NDArray[np.int64], is_single: Mask) -> Floats:
         """A flat prior, of conversions Beta(1, 1)."""
         found = self._found
@@ -124,7 +212,7 @@ class Intervals:
             multiplier,
             covariance=sign * found.covariance,
         )
-        has_lower, has_upper = self._by.has_both | (self._by.sign > 0.0), self._by.has_both | (self._by.sign < 0.0)
+        has_lower, has_upper = self._says
         self.lower = np.where(has_lower, found.difference - width, np.nan)
         self.upper = np.where(has_upper, found.difference + width, np.nan)
         self.relative_estimate = found.difference / np.where(size > 0.0, size, np.nan)
@@ -135,12 +223,8 @@ class Intervals:
         """Of the risk ratio, less 1: a relative lift. There is no interval of the difference."""
         if not rows.size:
             return
-        comparison = np.asarray(coins.comparison)
-        is_asked = np.isin(comparison, rows)
-        x, y, share = (np.asarray(column)[is_asked] for column in coins[1:])
-        said = conversions.stratified_evidence(
-            x, y, share, comparison=np.searchsorted(rows, comparison[is_asked]), alpha=self._by.alpha[rows]
-        )
+        comparison, x, _, y, _, share = coins.of(rows)
+        said = conversions.stratified_evidence(x, y, share, comparison=comparison, alpha=self._by.alpha[rows])
         self.log_e[rows], self.p_value[rows] = said.log_e, said.p_value
         self.relative_estimate[rows] = said.risk_ratio - 1.0
         self.relative_lower[rows] = said.lower - 1.0

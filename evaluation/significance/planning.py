@@ -12,7 +12,7 @@ from evaluation.significance.design import Design
 from evaluation.significance.levels import level
 from evaluation.significance.mixture import PLANNED_UNITS
 from schemas.catalog import MOST_UNITS, Baseline, Flag, Goal
-from schemas.look import Cell, Health
+from schemas.look import FIXED, Cell, Health
 
 POWER = 0.8  # Amplitude's default
 MOST_DAYS = 40  # beyond which an estimate means nothing; Amplitude's bound
@@ -172,16 +172,16 @@ def _ratio(flag: Flag, weights: Mapping[str, int], treatment: str) -> float:
 def days_left(cell: Cell, run: RunInForce, health: Health, time: int) -> float | None:
     """How long a comparison may still be open at the pace of entries so far, at most `MOST_DAYS`; None: nobody can say.
 
-    A t-test takes until its planned units are in. A sequential one is expected to find the effect that it estimates
-    now, at one of the looks to come, with a power of 80 %. A Bayesian reading plans nothing. By the look's `time` (ms
-    UTC), not by the wall's.
+    A fixed-horizon test takes until its planned units are in. A sequential one is expected to find the effect that it
+    estimates now, at one of the looks to come, with a power of 80 %. A Bayesian reading plans nothing. By the look's
+    `time` (ms UTC), not by the wall's.
     """
     elapsed = time - run.started
     entered = sum(arm.units for arm in health.arms if arm.variant in (cell.variant, cell.control))
     units = cell.n + cell.control_n
     if run.completed is not None or elapsed <= 0 or not entered or cell.planned_units is None:
         return None
-    if cell.method == "t-test":
+    if cell.method in FIXED:
         needed = float(cell.planned_units - units)
     elif cell.method == "sequential" and cell.estimate and cell.standard_error and cell.p_value is not None:
         if not _holds(cell, cell.estimate):

@@ -10,7 +10,7 @@ from evaluation.catalog import MetricInForce, RunInForce
 from evaluation.significance import mixture
 from evaluation.significance.levels import level
 from evaluation.significance.planning import planned_units
-from schemas.catalog import Goal
+from schemas.catalog import Analysis, Goal
 from schemas.look import Alternative, Method, Reading
 
 
@@ -61,7 +61,7 @@ def procedures_of(
         gain: Alternative = "greater" if goal.direction == "increase" else "less"
         harm: Alternative = "less" if goal.direction == "increase" else "greater"
         first = Procedure(
-            method="exact" if is_exact(goal, metrics[goal.metric], reading) else analysis.method,
+            method=_method(analysis, goal, metrics[goal.metric], reading),
             alternative=harm if is_guardrail else gain if analysis.sided == "one" else "two-sided",
             is_conversion=metrics[goal.metric].definition.is_conversion,
             is_guardrail=is_guardrail,
@@ -72,6 +72,15 @@ def procedures_of(
         return [first if units == first.planned else first._replace(planned=units) for units in planned]
 
     return procedures
+
+
+def _method(analysis: Analysis, goal: Goal, metric: MetricInForce, reading: Reading) -> Method:
+    if is_exact(goal, metric, reading):
+        return "exact"
+    is_adjusted = analysis.cuped and metric.lookback is not None
+    if analysis.method == "t-test" and metric.definition.is_conversion and not is_adjusted:
+        return "boschloo"
+    return analysis.method
 
 
 def is_exact(goal: Goal, metric: MetricInForce, reading: Reading) -> bool:

@@ -1,8 +1,8 @@
 """Proportions: conversion rates at a single look, where the normal approximation is poor: few units, rare conversions.
 
-For notebooks that look once, at a small sample. No look of ours uses them: watched continuously they err more often
-than alpha, as every fixed test does, and a t-test is read at a planned sample, where they agree with it. The test of
-rare conversions that may be watched is in `conversions`.
+The score intervals are those of `boschloo`, the fixed-horizon test of looks; the others are for notebooks. Watched
+continuously they err more often than alpha, as every fixed test does. The test of rare conversions that may be watched
+is in `conversions`.
 """
 
 import numpy as np
@@ -73,11 +73,11 @@ def newcombe(
 
 
 def score_difference(
-    conversions: ArrayLike, n: ArrayLike, control_conversions: ArrayLike, control_n: ArrayLike, alpha: ArrayLike
+    conversions: ArrayLike, n: ArrayLike, control_conversions: ArrayLike, control_n: ArrayLike, multiplier: ArrayLike
 ) -> tuple[Floats, Floats]:
-    """The differences that a score test does not reject (Miettinen and Nurminen 1985)."""
-    x, n, y, m, alpha = _floats(conversions, n, control_conversions, control_n, alpha)
-    found, k = x / n - y / m, np.square(ndtri(alpha / 2.0))
+    """The differences that a score test with this multiplier does not reject (Miettinen and Nurminen 1985)."""
+    x, n, y, m, k = _floats(conversions, n, control_conversions, control_n, multiplier)
+    found, k = x / n - y / m, np.square(k)
 
     def is_accepted(difference: Floats) -> NDArray[np.bool_]:
         # The likeliest rates with this difference: a root of a cubic (Farrington and Manning 1990).
@@ -99,11 +99,14 @@ def score_difference(
 
 
 def score_ratio(
-    conversions: ArrayLike, n: ArrayLike, control_conversions: ArrayLike, control_n: ArrayLike, alpha: ArrayLike
+    conversions: ArrayLike, n: ArrayLike, control_conversions: ArrayLike, control_n: ArrayLike, multiplier: ArrayLike
 ) -> tuple[Floats, Floats]:
-    """The risk ratios that a score test does not reject (Miettinen and Nurminen 1985), if need be 0 or infinity."""
-    x, n, y, m, alpha = _floats(conversions, n, control_conversions, control_n, alpha)
-    k = np.square(ndtri(alpha / 2.0))
+    """The risk ratios that a score test with this multiplier does not reject, if need be 0 or infinity.
+
+    (Miettinen and Nurminen 1985.)
+    """
+    x, n, y, m, k = _floats(conversions, n, control_conversions, control_n, multiplier)
+    k = np.square(k)
     with np.errstate(divide="ignore"):
         found = np.clip(np.log(x / n) - np.log(y / m), -FARTHEST, FARTHEST)
 

@@ -1,7 +1,7 @@
 """Running: what judgements rest on, as columns: NaN where there is no number.
 
-Of a sequential test all looks so far together: the smallest p, the intersection of the intervals. Of a t-test the first
-look with the planned units. A Bayesian reading has no more than the look itself.
+Of a sequential test all looks so far together: the smallest p, the intersection of the intervals. Of a fixed-horizon
+test the first look with the planned units. A Bayesian reading has no more than the look itself.
 """
 
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from evaluation.significance.intervals import Intervals
 from evaluation.significance.moments import Floats
 from evaluation.significance.procedures import Procedures
-from schemas.look import Cell
+from schemas.look import FIXED, Cell
 
 Mask = NDArray[np.bool_]
 
@@ -24,15 +24,15 @@ class Running:
         self, procedures: Procedures, said: Intervals, is_planned: Mask, before: Sequence[Cell | None]
     ) -> None:
         """`is_planned`: the planned units are in; `before` are the cells of the last look, None where it starts."""
-        is_t_test = procedures.method == "t-test"
+        is_fixed = np.isin(procedures.method, FIXED)
         was_p_value = _of([None if each is None else each.running_p_value for each in before])
         starts = np.array([each is None for each in before], np.bool_) | (procedures.method == "bayesian")
-        starts |= is_t_test & np.isnan(was_p_value)
-        is_read = ~is_t_test | is_planned
+        starts |= is_fixed & np.isnan(was_p_value)
+        is_read = ~is_fixed | is_planned
 
         def running(was: Floats, now: Floats, beyond: Mask) -> Floats:
             """`beyond`: where `now` says more than `was`."""
-            so_far = np.where(~is_t_test & (np.isnan(was) | beyond), now, was)
+            so_far = np.where(~is_fixed & (np.isnan(was) | beyond), now, was)
             return np.where(starts, np.where(is_read, now, np.nan), so_far)
 
         def largest(was: Floats, now: Floats) -> Floats:

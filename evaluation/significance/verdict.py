@@ -18,13 +18,14 @@ from evaluation.significance import srm
 from evaluation.significance.judgements import decides
 from evaluation.significance.planning import MOST_DAYS, days_left
 from schemas.catalog import Goal
-from schemas.look import Caveat, Cell, Decision, Health, Judgement, Verdict
+from schemas.look import FIXED, Caveat, Cell, Decision, Health, Judgement, Method, Verdict
 
 JUMPERS = 0.05  # share of units that met two variants, beyond which the assignment itself is broken
 JUMPERS_SEEN_IN = 100  # units, below which the share says nothing
 Prediction = Literal["hit", "missed", "open"]
 
 VERBS: dict[Judgement | None, str] = {"better": "improves", "worse": "harms", "harmed": "harms"}
+TESTS: dict[Method, str] = {"exact": "exact ", "t-test": "t-test ", "boschloo": "Boschloo "}  # before a p-value
 CAVEATS: dict[Caveat | None, str] = {
     None: "",
     "open windows": "its metric has no window, so the guarantee of always-valid results is not claimed",
@@ -132,7 +133,7 @@ def _undecided(
     nearest = min(primary, key=lambda cell: 1.0 if cell.running_p_value is None else cell.running_p_value)
     if final:
         return _Outcome("none", _says_units(nearest), "the run has ended without a decision")
-    if nearest.method == "t-test" and nearest.planned_units is None:
+    if nearest.method in FIXED and nearest.planned_units is None:
         return _Outcome("none", _says_units(nearest))
     left = left_of(nearest)
     return _Outcome("keep running", _says_units(nearest), _says_days(left), left=left)
@@ -197,9 +198,9 @@ def _says_units(cell: Cell) -> str:
     if cell.status != "ok" and cell.running_p_value is None:
         why = "too few for a test" if cell.status == "gated" else cell.status
         return f"{cell.metric} has {units} so far: {why}"
-    if cell.method == "t-test" and cell.planned_units is None:
+    if cell.method in FIXED and cell.planned_units is None:
         return f"{cell.metric} has {units}, and a t-test needs a plan: planned_units, or a baseline and minimum_effect"
-    if cell.method == "t-test" and cell.running_p_value is None:
+    if cell.method in FIXED and cell.running_p_value is None:
         return f"{cell.metric} has {units} of the {cell.planned_units:,} planned: the t-test is read when they are in"
     return f"{_says(cell)}, after {units}: not decided yet"
 
@@ -275,10 +276,10 @@ def _interval(ends: tuple[float | None, float | None], form: str) -> str:
 def _certainty(cell: Cell) -> str:
     if cell.chance is not None:
         return f"chance to beat control {cell.chance:.1%}"
-    exact = "exact " if cell.method == "exact" else ""
+    test = TESTS.get(cell.method, "")
     if cell.adjusted_p_value is None or cell.adjusted_p_value == cell.running_p_value:
-        return f"{exact}p {_p(cell.running_p_value)}"
-    return f"{exact}p {_p(cell.running_p_value)} (adjusted {_p(cell.adjusted_p_value)})"
+        return f"{test}p {_p(cell.running_p_value)}"
+    return f"{test}p {_p(cell.running_p_value)} (adjusted {_p(cell.adjusted_p_value)})"
 
 
 def _p(p_value: float | None) -> str:

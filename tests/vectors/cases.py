@@ -9,6 +9,7 @@ from fractions import Fraction
 from itertools import combinations_with_replacement
 
 import numpy as np
+from scipy.special import ndtri
 
 from evaluation.significance import (
     bayes,
@@ -300,7 +301,9 @@ def binary_interval(case):
     x, n, y, m = shares(case)
     method, is_ratio = case["method"], "ratio" in case["described"]
     if method == "score":
-        lower, upper = (proportions.score_ratio if is_ratio else proportions.score_difference)(x, n, y, m, alpha)
+        lower, upper = (proportions.score_ratio if is_ratio else proportions.score_difference)(
+            x, n, y, m, ndtri(alpha / 2.0)
+        )
     elif method == "newcomb":
         lower, upper = proportions.newcombe(x, n, y, m, alpha)
     else:

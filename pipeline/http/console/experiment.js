@@ -8,7 +8,7 @@ import { histories } from "./histories.js";
 import { count, duration, moment, pValue, share } from "./numbers.js";
 import { plan, scorecard, segmentTable, shown } from "./scorecard.js";
 import { versionsOf } from "./versions.js";
-import { DECISIONS, mark, term, waiting } from "./words.js";
+import { DECISIONS, FIXED, mark, term, waiting } from "./words.js";
 
 // What a look does not say.
 const ANALYSIS = { method: "sequential", alpha: 0.05, guardrail_alpha: 0.05, correction: "bonferroni", sided: "two" };
@@ -190,7 +190,7 @@ function progress(flag, look) {
       "aria-label": "Of the planned sample",
     }),
     ` ${count(units)} ${cell.reading} units; `,
-    cell.method === "t-test"
+    FIXED.includes(cell.method)
       ? `the test is read at ${count(cell.planned_units)}`
       : ["the test is ", term("tuned", `tuned to ${count(cell.planned_units)}`)],
   );

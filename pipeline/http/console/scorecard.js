@@ -3,7 +3,7 @@
 import { axis, bar, scaleOf } from "./bars.js";
 import { h } from "./dom.js";
 import { count, difference, interval, lift, mean, moment, pValue, share } from "./numbers.js";
-import { CAVEATS, JUDGEMENTS, ROLES, STATUSES, mark, term } from "./words.js";
+import { CAVEATS, FIXED, JUDGEMENTS, METHODS, ROLES, STATUSES, mark, term } from "./words.js";
 
 const CONVERSIONS = ["conversion", "retention"];
 
@@ -172,7 +172,7 @@ export const plan = (flag) =>
           "div",
           null,
           h("dt", null, term(role, ROLES[role][1])),
-          h("dd", null, goal.metric, notes(flag, goal, { metric: goal.metric, method: "sequential" })),
+          h("dd", null, goal.metric, notes(flag, goal, { metric: goal.metric })),
         ),
       ),
     ),
@@ -194,7 +194,6 @@ function notes(flag, goal, cell) {
     metric?.window && (metric.window === "none" ? "no window" : `window ${metric.window}`),
     metric?.cap && `cap ${metric.cap}`,
     metric?.cuped && flag.state.definition.analysis?.cuped && "CUPED",
-    cell.method !== "sequential" && cell.method,
     cell.since && `only who entered since ${moment(cell.since)} UTC`,
   ].filter(Boolean);
   return [h("small", null, metric?.name), h("small", null, said.join(" · "))];
@@ -216,7 +215,7 @@ function size(cell, asShare, { absolute }) {
   const why =
     cell.status !== "ok"
       ? STATUSES[cell.status]
-      : cell.method === "t-test" && cell.running_p_value === null
+      : FIXED.includes(cell.method) && cell.running_p_value === null
         ? `read at ${count(cell.planned_units)} units`
         : "too wide yet";
   return h(
@@ -228,10 +227,11 @@ function size(cell, asShare, { absolute }) {
 }
 
 function certainty(cell) {
-  if (cell.chance !== null) return share(cell.chance);
+  const method = h("small", null, METHODS[cell.method]);
+  if (cell.chance !== null) return [share(cell.chance), method];
   const adjusted = cell.adjusted_p_value;
   const differs = adjusted !== null && adjusted !== cell.running_p_value;
-  return [pValue(cell.running_p_value), differs && h("small", null, `adjusted ${pValue(adjusted)}`)];
+  return [pValue(cell.running_p_value), method, differs && h("small", null, `adjusted ${pValue(adjusted)}`)];
 }
 
 function judged(cell) {

@@ -35,6 +35,18 @@ export const CAVEATS = {
   "heavy tail": "uncapped sum on an unequal split: no guarantee is claimed; give the metric a cap",
 };
 
+/** How a comparison is tested. */
+export const METHODS = {
+  sequential: "sequential",
+  "t-test": "t-test",
+  boschloo: "Boschloo’s test",
+  exact: "exact, sequential",
+  bayesian: "Bayesian",
+};
+
+/** Methods that are read once, at the first look with the planned units. */
+export const FIXED = ["t-test", "boschloo"];
+
 export const ROLES = { primary: ["★", "Primary"], secondary: ["", "Secondary"], guardrail: ["▲", "Guardrails"] };
 
 /** What each term means, in a sentence or two. */
@@ -42,7 +54,7 @@ const MEANINGS = {
   "verdict-sequential":
     "What a person should do now. It rests on the running intervals of the primary metric and the guardrails, and may be acted on whenever you look.",
   "verdict-t-test":
-    "What a person should do. It rests on the t-test of the primary metric and of the guardrails, which is read once: at the first look with the planned units.",
+    "What a person should do. It rests on the t-tests (of conversions: Boschloo’s) of the primary metric and of the guardrails, which are read once: at the first look with the planned units.",
   "verdict-bayesian":
     "What a person should do now. It rests on the chance that the treatment is better. How often it errs when it is watched all the time is not bounded.",
   "interval-sequential":
@@ -56,7 +68,7 @@ const MEANINGS = {
   "p-sequential":
     "The smallest always-valid p-value of all looks so far: how surprising the data would be without any effect. Adjusted for the number of comparisons where there are several.",
   "p-t-test":
-    "The p-value of the t-test at the first look with the planned units; before that there is none. Adjusted for the number of comparisons where there are several.",
+    "The p-value of the t-test, or of Boschloo’s test of conversions, at the first look with the planned units; before that there is none. A guardrail’s exact test is sequential. Adjusted for the number of comparisons where there are several.",
   chance: "The Bayesian probability that the treatment is better. Watching it all the time has no guarantee.",
   units: "Randomised units (users, devices, …) in control and treatment that this row counts.",
   settled:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy.optimize import minimize_scalar
-from scipy.stats import binomtest
+from scipy.stats import binomtest, norm
 
 from evaluation.significance import counts, fixed, proportions, srm
 
@@ -35,8 +35,8 @@ def test_score_intervals_exclude_equality_exactly_when_the_score_test_rejects(tr
     p_value = fixed.t_test(x / n - y / m, pooled * (n + m) / (n + m - 1), np.inf, alpha).p_value
     assume(abs(p_value - alpha) > 1e-6 * alpha)
 
-    lower, upper = proportions.score_difference(x, n, y, m, alpha)
-    ratio_lower, ratio_upper = proportions.score_ratio(x, n, y, m, alpha)
+    lower, upper = proportions.score_difference(x, n, y, m, norm.isf(alpha / 2.0))
+    ratio_lower, ratio_upper = proportions.score_ratio(x, n, y, m, norm.isf(alpha / 2.0))
 
     assert (p_value < alpha) == (lower > 0 or upper < 0) == (ratio_lower > 1 or ratio_upper < 1)
     assert -1 <= lower <= x / n - y / m <= upper <= 1
@@ -45,7 +45,7 @@ def test_score_intervals_exclude_equality_exactly_when_the_score_test_rejects(tr
 
 @pytest.mark.parametrize(("x", "n", "y", "m"), [(52, 395, 31, 400), (0, 20, 3, 35), (9, 9, 2, 40)])
 def test_the_ends_of_the_score_interval_are_where_the_likeliest_rates_say_so(x, n, y, m):
-    for end in proportions.score_difference(x, n, y, m, 0.05):
+    for end in proportions.score_difference(x, n, y, m, norm.isf(0.025)):
 
         def unlikelihood(rate, end=end):
             p = np.clip([rate, rate - end], 1e-15, 1 - 1e-15)

@@ -51,8 +51,8 @@ def test_a_t_test_shows_its_numbers_at_every_look_and_is_read_when_the_planned_u
 
     cell = cell_of(early)
     expected = ttest_ind_from_stats(0.15, np.sqrt(0.15 * 0.85), 2000, 0.1, np.sqrt(0.1 * 0.9), 2000, equal_var=False)
-    assert (cell.method, cell.status) == ("t-test", "ok")
-    np.testing.assert_allclose(cell.p_value, expected.pvalue, rtol=1e-2)
+    assert (cell.method, cell.status) == ("boschloo", "ok")  # of a conversion
+    np.testing.assert_allclose(np.log(cell.p_value), np.log(expected.pvalue), rtol=1e-2)
     assert (cell.lower > 0, cell.running_p_value, cell.judgement) == (True, None, "open")
     assert early.verdict.decision == "keep running"
     assert "4,000 of the 6,000 planned" not in early.verdict.reason
@@ -80,6 +80,83 @@ def test_a_t_test_keeps_its_numbers_where_a_sequential_test_would_be_gated(look_
 
     assert cell_of(look_at([primary], counts)).status == "gated"
     assert cell_of(look_at([primary], counts, run={"analysis": {"method": "t-test"}})).p_value is not None
+
+
+@pytest.mark.parametrize(
+    ("control", "treatment", "is_found"),
+    [
+        ((200, 0), (2000, 4), False),
+        ((500, 0), (4500, 12), False),
+        ((150, 0), (150, 3), False),
+        ((1500, 3), (1500, 8), False),
+        ((1500, 2), (1500, 14), True),
+    ],
+)
+@pytest.mark.parametrize("role", ["primary", "guardrail"])
+def test_n03_rare_conversions_are_found_where_chance_does_not_explain_them(look_at, control, treatment, is_found, role):
+    goals = [Goal(metric="orders", role="primary"), Goal(metric="fails", role=role, direction="decrease", exact=False)]
+    weights = ({"control": control[0], "treatment": treatment[0]},)
+    run = {"analysis": {"method": "t-test", "planned_units": 100, "correction": "none"}, "weights": weights}
+    nothing = (control[0], control[0] // 10), (treatment[0], treatment[0] // 10)
+
+    cell = cell_of(look_at(goals, {"orders": nothing, "fails": (control, treatment)}, run=run), "fails")
+
+    assert cell.method == "boschloo"
+    assert cell.judgement == ("open" if not is_found else "worse" if role == "primary" else "harmed")
+
+
+def test_n03_conversions_of_several_allocations_wait_until_they_are_many(run_of, aggregate_of, primary):
+    weights = ({"control": 9, "treatment": 1}, {"control": 1, "treatment": 1})
+
+    def cell(scale):
+        counts = {
+            ("control", 0): (9, 90),
+            ("treatment", 0): (3, 10),
+            ("control", 1): (4, 40),
+            ("treatment", 1): (9, 40),
+        }
+        sums = {
+            ("orders", "settled", variant, allocation): (n * scale, x * scale, x * scale, x * scale)
+            for (variant, allocation), (x, n) in counts.items()
+        }
+        run = run_of([primary], weights=weights, analysis={"method": "t-test", "planned_units": 100})
+        return cell_of(look(run, [aggregate_of(sums)], None))
+
+    assert (cell(1).status, cell(1).p_value, cell(1).lower) == ("gated", None, None)
+    many = cell(100)
+    # Cochran's test of strata, each of which weighs as the difference has it.
+    strata = [(100 * x, 100 * n, 100 * y, 100 * m) for x, n, y, m in ((3, 10, 9, 90), (9, 40, 4, 40))]
+    weighed = [
+        ((n + m) / 18_000, x / n - y / m, (x + y) / (n + m) * (1 - (x + y) / (n + m)) * (1 / n + 1 / m))
+        for x, n, y, m in strata
+    ]
+    z = sum(w * d for w, d, _ in weighed) / np.sqrt(sum(w * w * v for w, _, v in weighed))
+    assert many.status == "ok"
+    np.testing.assert_allclose(np.log(many.p_value), np.log(2 * norm.sf(z)), rtol=0.05)
+    assert many.lower > 0
+
+
+def test_n03_a_t_test_of_a_value_that_hardly_any_unit_has_is_gated(run_of, aggregate_of, primary):
+    def status(nonzero, n):
+        sums = {("orders", "settled", v): (n, nonzero, 10 * nonzero, 150 * nonzero) for v in ("control", "treatment")}
+        run = run_of([primary], types={"orders": "sum"}, analysis={"method": "t-test", "planned_units": 100})
+        return cell_of(look(run, [aggregate_of(sums)], None)).status
+
+    assert [status(12, 12), status(24, 1000), status(25, 1000)] == ["ok", "gated", "ok"]
+
+
+def test_n08_each_cell_has_one_method_and_its_sentence_names_it(look_at, primary):
+    goals = [primary, Goal(metric="fails", role="guardrail", direction="decrease")]
+    run = {"analysis": {"method": "t-test", "planned_units": 400}}
+
+    value = look_at(goals, {"orders": ((224, 20), (227, 21)), "fails": ((227, 13), (224, 33))}, run=run)
+
+    settled, live = (cell_of(value, "fails", reading) for reading in ("settled", "live"))
+    assert (settled.method, live.method) == ("boschloo", "exact")
+    assert (settled.judgement, live.judgement) == ("harmed", "open")
+    assert settled.p_value < 0.01
+    assert live.p_value > 0.2
+    assert "Boschloo p = 0.0008" in value.verdict.reason
 
 
 # The Bayesian reading.

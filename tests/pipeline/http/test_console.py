@@ -173,6 +173,7 @@ def test_every_number_of_the_look_stands_in_the_scorecard_and_its_meaning_beside
     row = page.locator("#cell-purchase-treatment")
     expect(row).to_contain_text(f"{cell.nonzero:,} of {cell.n:,}")
     ends = [f"{abs(end or 0.0) * 100:.1f}%" for end in (cell.running_relative_lower, cell.running_relative_upper)]
+    expect(row).to_contain_text("sequential")  # how it is tested
     expect(row.get_by_role("img")).to_have_attribute("aria-label", re.compile(".*".join(map(re.escape, ends))))
     expect(page.locator("[id='segment-platform=iOS-treatment']")).to_contain_text("to watch")
 
