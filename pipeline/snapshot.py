@@ -115,6 +115,7 @@ def variant_rows(catalog: Catalog, looks: dict[Run, PublishedLook]) -> list[dict
         published = _newest(flag, key, looks)
         arms = {arm.variant: arm for arm in published.look.health.arms} if published else {}
         total = sum(arm.units for arm in arms.values())
+        verdicts = _of_arms(published.look, flag) if published else {}
         for variant in flag.definition.variants:
             arm = arms.get(variant.key)
             rows.append(
@@ -129,9 +130,23 @@ def variant_rows(catalog: Catalog, looks: dict[Run, PublishedLook]) -> list[dict
                     "units": arm.units if arm else None,
                     "share": arm.units / total if arm and total else None,
                     "expected_share": arm.expected_share if arm else None,
+                    **verdicts.get(variant.key, {}),
                 }
             )
     return rows
+
+
+def _of_arms(look: Look, flag: FlagInForce) -> dict[str, dict[str, str]]:
+    """What the verdict says of each treatment."""
+    if not isinstance(look.verdict.arms, msgspec.UnsetType):
+        return {arm.variant: {"verdict": arm.decision, "verdict_reason": arm.reason} for arm in look.verdict.arms}
+    decision = {"ship": "ship", "roll back": "drop", "keep running": "keep running", "none": "none"}.get(
+        look.verdict.decision
+    )
+    treatments = {variant.key for variant in flag.definition.variants} - {flag.control}
+    if decision is None or len(treatments) != 1:
+        return {}
+    return {variant: {"verdict": decision, "verdict_reason": look.verdict.reason} for variant in treatments}
 
 
 def metric_rows(catalog: Catalog) -> list[dict[str, Any]]:

@@ -222,6 +222,8 @@ VARIANTS = _table(
         ("units", "BIGINT", "Units in the run by the newest look, jumpers withdrawn."),
         ("share", "DOUBLE", "Its share of the run's units."),
         ("expected_share", "DOUBLE", "The share that the weights promise."),
+        ("verdict", "VARCHAR", "Of a treatment: ship, drop, keep running or none; null where nobody can say."),
+        ("verdict_reason", "VARCHAR", "Why, in a sentence that names the numbers."),
     ),
 )
 

@@ -137,17 +137,31 @@ Offsets = dict[Annotated[str, msgspec.Meta(pattern="^[0-9]{1,9}$")], Count]  # b
 Decision = Literal["ship", "roll back", "keep running", "needs attention", "none"]
 
 
+ArmDecision = Literal["ship", "drop", "keep running", "none"]
+
+
+class ArmVerdict(msgspec.Struct, frozen=True):
+    """What should become of one treatment, and why."""
+
+    variant: str
+    decision: ArmDecision
+    reason: str
+
+
 class Verdict(msgspec.Struct, frozen=True):
     """What a person should do, and why in one sentence that names the numbers.
 
     `prediction` compares the primary metric's lift with the goal's minimum effect. `days_left` is how long a decision
-    may still take at the present pace, at most 40; null where nobody can say.
+    may still take at the present pace, at most 40; null where nobody can say. `arms` holds the treatments, where there
+    are several and the numbers can be believed: one ships once it has won, whatever becomes of the others; all go
+    back once none of them may go on. Absent where there is one.
     """
 
     decision: Decision
     reason: str
     prediction: Literal["hit", "missed", "open"] | None = None
     days_left: float | None = None
+    arms: list[ArmVerdict] | msgspec.UnsetType = msgspec.UNSET
 
 
 class Origin(msgspec.Struct, frozen=True):

@@ -11,14 +11,15 @@ improves nothing and cannot reach what was predicted goes back.
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Literal
 
+import msgspec
 from msgspec import UnsetType
 
-from evaluation.catalog import MetricInForce, RunInForce
+from evaluation.catalog import MetricInForce, RunInForce, control_of
 from evaluation.significance import srm
 from evaluation.significance.judgements import decides
 from evaluation.significance.planning import MOST_DAYS, days_left
 from schemas.catalog import Goal
-from schemas.look import FIXED, Caveat, Cell, Decision, Health, Judgement, Method, Verdict
+from schemas.look import FIXED, ArmDecision, ArmVerdict, Caveat, Cell, Decision, Health, Judgement, Method, Verdict
 
 JUMPERS = 0.05  # share of units that met two variants, beyond which the assignment itself is broken
 JUMPERS_SEEN_IN = 100  # units, below which the share says nothing
@@ -44,8 +45,9 @@ def decide(
 ) -> Verdict:
     """The verdict on a look. `metrics` are those in force, `time` is the look's, `final`: nothing can change any more.
 
-    In this order: a broken split or assignment; a treatment that wins on the primary metric, harms no guardrail, and is
-    proved safe where a margin asks for it; a treatment that harms; one that cannot hit its prediction; more patience.
+    A broken split or assignment comes first. Else each treatment has a verdict of its own, in this order: it wins on
+    the primary metric, harms no guardrail, and is proved safe where a margin asks for it; it harms; it cannot hit its
+    prediction; it takes more patience, or nothing more is to come.
     """
     flag = run.definition
     if not flag.metrics:
@@ -60,15 +62,27 @@ def decide(
     predictions = {prediction(cell, goals[cell.metric]) for cell in primary}
     predicted = next((each for each in ("hit", "open", "missed") if each in predictions), None)
 
-    doubt = _doubt(health, [*primary, *guardrails])
-    outcome = (
-        (doubt and _Outcome("needs attention", doubt))
-        or _won(primary, guardrails, harmed, goals, final)
-        or _lost(primary, harmed, goals, predictions)
-        or _undecided(primary, goals, final, lambda cell: days_left(cell, run, health, time))
-    )
-    sentence = "; ".join(filter(None, (*outcome.parts, _missing(health)))) + "."
-    return Verdict(outcome.decision, sentence, predicted, outcome.left)
+    if doubt := _doubt(health, [*primary, *guardrails]):
+        return Verdict("needs attention", _sentence(doubt, _missing(health)), predicted)
+    treatments = [variant.key for variant in flag.variants if variant.key != control_of(flag)]
+    arms = {}
+    for variant in treatments:
+        its_primary, its_guardrails, its_harmed = (_of_variant(each, variant) for each in (primary, guardrails, harmed))
+        arms[variant] = (
+            _won(its_primary, its_guardrails, its_harmed, goals, final)
+            or _lost(its_primary, its_harmed, goals)
+            or _undecided(its_primary, goals, final, lambda cell: days_left(cell, run, health, time))
+        )
+    outcome = _of_all(arms) if arms else _undecided([], goals, final, lambda _: None)
+    verdict = Verdict(outcome.decision, _sentence(*outcome.parts, _missing(health)), predicted, outcome.left)
+    if len(treatments) <= 1:
+        return verdict
+    of_arms = [ArmVerdict(variant, arm.arm_decision, _sentence(*arm.parts)) for variant, arm in arms.items()]
+    return msgspec.structs.replace(verdict, arms=of_arms)
+
+
+def _sentence(*parts: str) -> str:
+    return "; ".join(filter(None, parts)) + "."
 
 
 def _missing(health: Health) -> str:
@@ -85,37 +99,69 @@ def _missing(health: Health) -> str:
 
 
 class _Outcome:
-    """A decision and the parts of its sentence."""
+    """A decision about one treatment or all, and the parts of its sentence. `weight` says which of several speaks."""
 
-    def __init__(self, decision: Decision, *parts: str, left: float | None = None) -> None:
-        self.decision, self.parts, self.left = decision, parts, left
+    def __init__(self, decision: Decision, *parts: str, weight: float = 0.0, left: float | None = None) -> None:
+        self.decision, self.parts, self.weight, self.left = decision, parts, weight, left
+
+    @property
+    def arm_decision(self) -> ArmDecision:
+        """The same of one treatment."""
+        match self.decision:
+            case "ship" | "keep running":
+                return self.decision
+            case "roll back":
+                return "drop"
+        return "none"
+
+
+def _of_all(arms: Mapping[str, _Outcome]) -> _Outcome:
+    """What the verdicts on the treatments say of the experiment: the best ships, and who is to be dropped is named."""
+    if len(arms) == 1:
+        return next(iter(arms.values()))
+    heaviest = sorted(arms, key=lambda variant: -arms[variant].weight)
+    of = {
+        decision: [variant for variant in heaviest if arms[variant].decision == decision]
+        for decision in ("ship", "roll back", "keep running", "none")
+    }
+    dropped = [f"{', '.join(filter(None, arms[variant].parts))}: drop {variant}" for variant in of["roll back"]]
+    if ship := of["ship"]:
+        best, *others = ship
+        also = [f"{arms[variant].parts[0]}: it could ship too" for variant in others]
+        return _Outcome("ship", *arms[best].parts, *also, *dropped)
+    if len(of["roll back"]) == len(arms):
+        return _Outcome("roll back", *dropped)
+    speaks = arms[(of["keep running"] or of["none"])[0]]
+    return _Outcome(speaks.decision, *dropped, *speaks.parts, left=speaks.left)
 
 
 def _won(
-    primary: Iterable[Cell], guardrails: Iterable[Cell], harmed: Iterable[Cell], goals: Mapping[str, Goal], final: bool
+    primary: Sequence[Cell], guardrails: Sequence[Cell], harmed: Sequence[Cell], goals: Mapping[str, Goal], final: bool
 ) -> _Outcome | None:
-    winners = [cell for cell in primary if cell.judgement == "better" and not _of_variant(harmed, cell)]
-    unproved = [cell for cell in guardrails if cell.judgement == "open" and goals[cell.metric].margin is not None]
-    if ready := [cell for cell in winners if not _of_variant(unproved, cell)]:
-        best = _best(ready)
-        return _Outcome("ship", _says(best), _says_prediction(best, goals), _says_guardrails(guardrails, best, goals))
+    winners = [cell for cell in primary if cell.judgement == "better"]
     if not winners or harmed:
         return None
-    best = _best(winners)
-    (waits, *_) = _of_variant(unproved, best)
-    margin = f"not yet sure to lose less than its margin of {_share(goals[waits.metric].margin)}"
-    return _Outcome("none" if final else "keep running", _says(best), f"{_says(waits)}, {margin}")
+    best = max(winners, key=_size_of)
+    unproved = [cell for cell in guardrails if cell.judgement == "open" and goals[cell.metric].margin is not None]
+    if not unproved:
+        said = _says_prediction(best, goals), _says_guardrails(guardrails, goals)
+        return _Outcome("ship", _says(best), *said, weight=_size_of(best))
+    waits = unproved[0]
+    yet = "" if _is_read(waits) else "yet "
+    margin = f"not {yet}sure to lose less than its margin of {_share(goals[waits.metric].margin)}"
+    is_over = final or _is_read(waits)
+    return _Outcome("none" if is_over else "keep running", _says(best), f"{_says(waits)}, {margin}", weight=1.0)
 
 
-def _lost(
-    primary: Sequence[Cell], harmed: Sequence[Cell], goals: Mapping[str, Goal], predictions: set[Prediction | None]
-) -> _Outcome | None:
+def _lost(primary: Sequence[Cell], harmed: Sequence[Cell], goals: Mapping[str, Goal]) -> _Outcome | None:
     if harmed:
-        return _Outcome("roll back", _says(harmed[0]) + ": a guardrail is harmed")
+        worst = max(harmed, key=lambda cell: _size_of(cell) - (goals[cell.metric].margin or 0.0))
+        return _Outcome("roll back", _says(worst) + ": a guardrail is harmed", weight=2e9 + _size_of(worst))
     if losers := [cell for cell in primary if cell.judgement == "worse"]:
-        return _Outcome("roll back", _says(losers[0]) + ": the primary metric is harmed")
-    if predictions == {"missed"}:
-        best = _best(primary)
+        worst = max(losers, key=_size_of)
+        return _Outcome("roll back", _says(worst) + ": the primary metric is harmed", weight=1e9 + _size_of(worst))
+    if primary and {prediction(cell, goals[cell.metric]) for cell in primary} == {"missed"}:
+        best = max(primary, key=_size_of)
         return _Outcome("roll back", _says(best), _says_prediction(best, goals))
     return None
 
@@ -130,13 +176,25 @@ def _undecided(
             "keep running", "The primary metric's definition changed: its numbers come when every worker has it"
         )
     # The comparison that is nearest to a decision speaks for the rest.
-    nearest = min(primary, key=lambda cell: 1.0 if cell.running_p_value is None else cell.running_p_value)
+    nearest = min(primary, key=_p_value)
+    weight = 1.0 - _p_value(nearest)
+    if all(_is_read(cell) for cell in primary):
+        return _Outcome("none", _says_read(nearest), weight=weight)
     if final:
-        return _Outcome("none", _says_units(nearest), "the run has ended without a decision")
+        return _Outcome("none", _says_units(nearest), "the run has ended without a decision", weight=weight)
     if nearest.method in FIXED and nearest.planned_units is None:
-        return _Outcome("none", _says_units(nearest))
+        return _Outcome("none", _says_units(nearest), weight=weight)
     left = left_of(nearest)
-    return _Outcome("keep running", _says_units(nearest), _says_days(left), left=left)
+    return _Outcome("keep running", _says_units(nearest), _says_days(left), weight=weight, left=left)
+
+
+def _is_read(cell: Cell) -> bool:
+    """Whether a fixed-horizon test has been read: it says nothing else, however many units are to come."""
+    return cell.method in FIXED and cell.running_p_value is not None
+
+
+def _p_value(cell: Cell) -> float:
+    return 1.0 if cell.running_p_value is None else cell.running_p_value
 
 
 def prediction(cell: Cell, goal: Goal) -> Prediction | None:
@@ -176,12 +234,13 @@ def _doubt(health: Health, cells: Iterable[Cell]) -> str | None:
     return None
 
 
-def _of_variant(cells: Iterable[Cell], cell: Cell) -> list[Cell]:
-    return [each for each in cells if each.variant == cell.variant]
+def _of_variant(cells: Iterable[Cell], variant: str) -> list[Cell]:
+    return [each for each in cells if each.variant == variant]
 
 
-def _best(cells: Iterable[Cell]) -> Cell:
-    return max(cells, key=lambda cell: abs(cell.relative_estimate or 0.0))
+def _size_of(cell: Cell) -> float:
+    """The size of the lift; of one over nothing it is beyond every other."""
+    return 1e6 if cell.relative_estimate is None else min(1e6, abs(cell.relative_estimate))
 
 
 def _says(cell: Cell) -> str:
@@ -205,6 +264,21 @@ def _says_units(cell: Cell) -> str:
     return f"{_says(cell)}, after {units}: not decided yet"
 
 
+def _says_read(cell: Cell) -> str:
+    """Of a fixed-horizon test that found nothing: that it is over, and which effects it excludes."""
+    is_lift, lower, upper, form = _ends(cell)
+    outside = [
+        f"below {lower:{form}}" if lower is not None else "",
+        f"above {upper:{form}}" if upper is not None else "",
+    ]
+    excluded = " and ".join(filter(None, outside))
+    what = f"; {'lifts' if is_lift else 'differences'} {excluded} are excluded" if excluded else ""
+    return (
+        f"{cell.metric} was read at its {cell.planned_units:,} planned units: no difference found between "
+        f"{cell.variant} and {cell.control}, {_size(cell)}, {_certainty(cell)}{what}"
+    )
+
+
 def _says_prediction(cell: Cell, goals: Mapping[str, Goal]) -> str:
     goal = goals[cell.metric]
     if goal.minimum_effect is None:
@@ -215,9 +289,8 @@ def _says_prediction(cell: Cell, goals: Mapping[str, Goal]) -> str:
     return f"the prediction of {sign}{_share(goal.minimum_effect)} or more is {is_so}"
 
 
-def _says_guardrails(guardrails: Iterable[Cell], cell: Cell, goals: Mapping[str, Goal]) -> str:
+def _says_guardrails(its: Sequence[Cell], goals: Mapping[str, Goal]) -> str:
     """What ships with the winner: guardrails that are proved safe, and others of which no harm is known."""
-    its = _of_variant(guardrails, cell)
     proved = [
         f"{each.metric} is proved safe within its margin of {_share(goals[each.metric].margin)}"
         for each in its
@@ -243,17 +316,19 @@ def _says_days(days: float | None) -> str:
 
 def _size(cell: Cell) -> str:
     """The lift, where its interval says the same as the difference's; else the difference."""
-    absolute, relative = (
-        (cell.running_lower, cell.running_upper),
-        (cell.running_relative_lower, cell.running_relative_upper),
-    )
-    if cell.relative_estimate is not None and (
+    is_lift, *ends, form = _ends(cell)
+    estimate = cell.relative_estimate if is_lift else cell.estimate
+    return "no estimate at this look" if estimate is None else f"{estimate:{form}}{_interval(ends, form)}"
+
+
+def _ends(cell: Cell) -> tuple[bool, float | None, float | None, str]:
+    """Whether the lift is told rather than the difference, the running interval, and how its numbers are written."""
+    absolute = cell.running_lower, cell.running_upper
+    relative = cell.running_relative_lower, cell.running_relative_upper
+    is_lift = cell.relative_estimate is not None and (
         cell.method == "exact" or (relative != (None, None) and _side(*absolute) == _side(*relative))
-    ):
-        return f"{cell.relative_estimate:+.1%}{_interval(relative, '+.1%')}"
-    if cell.estimate is None:
-        return "no estimate at this look"
-    return f"{cell.estimate:+.4g}{_interval(absolute, '+.4g')}"
+    )
+    return (True, *relative, "+.1%") if is_lift else (False, *absolute, "+.4g")
 
 
 def _side(lower: float | None, upper: float | None) -> int:
@@ -261,16 +336,11 @@ def _side(lower: float | None, upper: float | None) -> int:
     return 1 if lower is not None and lower > 0.0 else -1 if upper is not None and upper < 0.0 else 0
 
 
-def _interval(ends: tuple[float | None, float | None], form: str) -> str:
-    match ends:
-        case (None, None):
-            return ""
-        case (None, upper):
-            return f" [at most {upper:{form}}]"
-        case (lower, None):
-            return f" [at least {lower:{form}}]"
-        case (lower, upper):
-            return f" [{lower:{form}}, {upper:{form}}]"
+def _interval(ends: Sequence[float | None], form: str) -> str:
+    lower, upper = ends
+    if lower is None:
+        return "" if upper is None else f" [at most {upper:{form}}]"
+    return f" [at least {lower:{form}}]" if upper is None else f" [{lower:{form}}, {upper:{form}}]"
 
 
 def _certainty(cell: Cell) -> str:

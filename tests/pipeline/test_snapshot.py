@@ -165,9 +165,10 @@ def test_experiments_variants_and_metrics_show_what_is_in_force_and_the_newest_l
             0.5,
         )
     ]
-    assert ask(snapshot, "SELECT variant, is_control, units, share, expected_share FROM variants ORDER BY variant") == [
-        ("control", True, 100, 0.25, 0.5),
-        ("treatment", False, 300, 0.75, 0.5),
+    columns = "variant, is_control, units, share, expected_share, verdict, verdict_reason"
+    assert ask(snapshot, f"SELECT {columns} FROM variants ORDER BY variant") == [
+        ("control", True, 100, 0.25, 0.5, None, None),
+        ("treatment", False, 300, 0.75, 0.5, "keep running", "it's early"),
     ]
     assert ask(snapshot, "SELECT key, type, window_ms, experiments FROM metrics") == [
         ("metric-0", "conversion", 10_000, ["checkout"])

@@ -151,6 +151,146 @@ def test_the_best_of_several_treatments_ships(run_of, aggregate_of, conversions,
     assert verdict.reason.startswith("other ")
 
 
+# Several treatments.
+
+THREE = {"control": 1, "a": 1, "b": 1}
+
+
+@pytest.fixture
+def verdict_of_arms(run_of, aggregate_of):
+    """Of conversions (n, x) by metric and arm."""
+
+    def verdict_of_arms(goals, counts, **run):
+        sums = {
+            (metric, reading, variant): (n, x, x, x)
+            for metric, arms in counts.items()
+            for variant, (n, x) in arms.items()
+            for reading in ("settled", "live")
+        }
+        units = {(0, variant): 4000 for variant in next(iter(counts.values()))}
+        weights = dict.fromkeys(next(iter(counts.values())), 1)
+        return look(run_of(goals, weights=(weights,), **run), [aggregate_of(sums, units=units)], None).verdict
+
+    return verdict_of_arms
+
+
+def decisions(verdict):
+    return verdict.decision, {arm.variant: arm.decision for arm in verdict.arms}
+
+
+GUARDED = [
+    Goal(metric="orders", role="primary"),
+    Goal(metric="fails", role="guardrail", direction="decrease", margin=0.3),
+]
+
+
+def test_n10_a_winner_ships_whatever_another_arm_harms_and_both_are_named(verdict_of_arms):
+    verdict = verdict_of_arms(
+        GUARDED,
+        {
+            "orders": {"control": (4000, 400), "a": (4000, 600), "b": (4000, 410)},
+            "fails": {"control": (4000, 800), "a": (4000, 790), "b": (4000, 1200)},
+        },
+    )
+
+    assert decisions(verdict) == ("ship", {"a": "ship", "b": "drop"})
+    assert verdict.reason.startswith("a improves orders: +50.0% [")
+    assert verdict.reason.endswith("a guardrail is harmed: drop b.")
+    assert "b harms fails" in verdict.reason
+    assert verdict.arms[1].reason.endswith(": a guardrail is harmed.")
+
+
+@pytest.mark.parametrize(
+    ("fails", "orders", "expected"),
+    [
+        # The winner is not proved safe yet, and the other is harmful.
+        ((800, 790, 1200), (400, 600, 410), ("keep running", {"a": "keep running", "b": "drop"})),
+        ((80, 80, 160), (400, 400, 600), ("keep running", {"a": "keep running", "b": "drop"})),
+        ((80, 160, 170), (400, 600, 600), ("roll back", {"a": "drop", "b": "drop"})),
+        ((8, 8, 8), (400, 400, 402), ("keep running", {"a": "keep running", "b": "keep running"})),
+    ],
+)
+def test_n10_each_arm_has_a_verdict(verdict_of_arms, fails, orders, expected):
+    goals = [GUARDED[0], msgspec.structs.replace(GUARDED[1], margin=0.1)]
+    arms = ("control", "a", "b")
+
+    verdict = verdict_of_arms(
+        goals,
+        {
+            "orders": {arm: (4000, x) for arm, x in zip(arms, orders, strict=True)},
+            "fails": {arm: (4000, x) for arm, x in zip(arms, fails, strict=True)},
+        },
+    )
+
+    assert decisions(verdict) == expected
+    for arm in verdict.arms:
+        assert (f"drop {arm.variant}" in verdict.reason) == (arm.decision == "drop")
+
+
+def test_n10_the_worst_harm_is_named(verdict_of_arms):
+    goals = [GUARDED[0], *(Goal(metric=m, role="guardrail", direction="decrease") for m in ("returns", "fails"))]
+    arms = ("control", "a", "b")
+
+    several = verdict_of_arms(
+        goals,
+        {
+            "orders": dict.fromkeys(arms, (4000, 400)),
+            "returns": {"control": (4000, 400), "a": (4000, 560), "b": (4000, 600)},
+            "fails": {"control": (4000, 100), "a": (4000, 300), "b": (4000, 400)},
+        },
+    )
+    single = verdict_of_arms(
+        goals,
+        {
+            "orders": dict.fromkeys(arms[:2], (4000, 400)),
+            "returns": {"control": (4000, 400), "a": (4000, 560)},
+            "fails": {"control": (4000, 100), "a": (4000, 300)},
+        },
+    )
+
+    assert several.reason.startswith("b harms fails")
+    assert single.reason.startswith("a harms fails")
+    assert isinstance(single.arms, msgspec.UnsetType)
+
+
+def test_n10_all_arms_that_miss_the_prediction_go_back(verdict_of_arms):
+    goal = Goal(metric="orders", role="primary", minimum_effect=0.5)
+
+    verdict = verdict_of_arms([goal], {"orders": {"control": (4000, 400), "a": (4000, 402), "b": (4000, 404)}})
+
+    assert decisions(verdict) == ("roll back", {"a": "drop", "b": "drop"})
+    assert verdict.reason.count("the prediction of +50% or more is missed: drop ") == 2
+
+
+# A test that has been read.
+
+
+@pytest.mark.parametrize(("sided", "says"), [("two", "lifts below -"), ("one", "lifts below -")])
+def test_n09_a_t_test_that_was_read_and_found_nothing_ends(verdict_on, primary, sided, says):
+    run = {"analysis": {"method": "t-test", "planned_units": 8000, "sided": sided}, "started": 0}
+
+    verdict = verdict_on([primary], {"orders": ((4000, 400), (4000, 408))}, run=run, clock=10_000_000)
+
+    assert (verdict.decision, verdict.days_left) == ("none", None)
+    assert verdict.reason.startswith(
+        "orders was read at its 8,000 planned units: no difference found between treatment and control, +2.0% ["
+    )
+    assert says in verdict.reason
+    assert (" and above +" in verdict.reason) == (sided == "two")
+    assert verdict.reason.endswith("excluded.")
+    assert "not decided yet" not in verdict.reason
+
+
+def test_n09_a_winner_whose_guardrail_was_read_and_is_not_proved_safe_ends_too(verdict_on, primary):
+    goals = [primary, Goal(metric="fails", role="guardrail", direction="decrease", margin=0.05)]
+    run = {"analysis": {"method": "t-test", "planned_units": 8000}}
+
+    verdict = verdict_on(goals, {"orders": LIFT, "fails": FLAT}, run=run)
+
+    assert verdict.decision == "none"
+    assert verdict.reason.endswith(", not sure to lose less than its margin of 5%.")
+
+
 # The prediction.
 
 
