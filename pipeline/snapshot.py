@@ -75,7 +75,7 @@ def _fill(file: Path, store: Store, computed: dict[Table, list[dict[str, Any]]],
     try:
         run("BEGIN")
         for table in COPIED:
-            run(f"INSERT INTO snapshot.{table.name} BY NAME FROM {table.name}")
+            run(f"INSERT INTO snapshot.{table.name} SELECT {_columns(table)} FROM {table.name}")
         for table, rows in computed.items():
             if rows:
                 store.connection.register("arriving", table.arrow(rows))
@@ -381,6 +381,12 @@ def _sent(topic: str, view: Table) -> str:
         ) WHERE said IS NOT NULL"""
 
 
+def _columns(table: Table) -> str:
+    """The table's columns, of those that the store keeps."""
+    both = zip(table.stored.columns, table.columns, strict=True)
+    return ", ".join(f'"{stored.name}"::{shown.type} AS "{shown.name}"' for stored, shown in both)
+
+
 def _text(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
@@ -396,7 +402,7 @@ MOVING = (
 )
 _FIRST_MS, _LAST_MS = -9_223_372_022_400_000, 9_223_372_036_854_775  # of a TIMESTAMP
 _SPACE = "chr(9) || chr(10) || chr(13) || chr(32)"  # of JSON
-_OLDER = ", ".join(f'"{column.name}"::{column.type} AS "{column.name}"' for column in tables.RESULTS_HISTORY.columns)
+_OLDER = _columns(tables.RESULTS_HISTORY)
 SENT = (EVENTS, EXPOSURES)
 COPIED = (tables.RESULTS, tables.RESULTS_RECENT, tables.DEAD_LETTERS, tables.DEAD_LETTER_TOTALS)
 COMPUTED = (

@@ -23,11 +23,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from evaluation.catalog import History
-from pipeline import durable
+from pipeline import durable, tables
 from pipeline.errors import PeekproofError
 from pipeline.owner import OwnerError, own
 from pipeline.set_aside import SetAside
-from pipeline.tables import CELL, CELL_KEY, DEAD_LETTER_TOTALS, DEAD_LETTERS, RESULTS, RESULTS_RECENT
+from pipeline.tables import CELL, CELL_KEY, DEAD_LETTER_TOTALS, DEAD_LETTERS
 from schemas import topics
 from schemas.dead_letter import from_record
 from schemas.decoding import NoMessageError, decode
@@ -38,6 +38,7 @@ from schemas.records import Headers
 Record = tuple[int, int, int, bytes | None]  # partition, offset, append time (ms UTC), value
 LetterRecord = tuple[int, int, int, Headers, bytes | None]
 
+RESULTS, RESULTS_RECENT = tables.RESULTS.stored, tables.RESULTS_RECENT.stored
 FILE = "private.duckdb"
 EMPTY = "_schema.parquet"
 RECENT_ROWS = 2_000  # of the history, copied into every snapshot
@@ -536,7 +537,7 @@ def _result_rows(published: PublishedLook) -> list[dict[str, Any]]:
     exact = ("sum", "sum_squares", "denominator_sum")
 
     def row(cell: Cell) -> dict[str, Any]:
-        values = {name: getattr(cell, name) for name in CELL}
+        values = {name: getattr(cell, name) for name in CELL.values()}
         sums = [name for each in exact for name in (each, f"control_{each}") if values[name] is not None]
         return common | values | {name: int(values[name]) for name in sums}
 

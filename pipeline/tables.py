@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-SCHEMA_VERSION = 1  # counts changes that break a query: a column or table renamed or removed
+SCHEMA_VERSION = 2  # counts changes that break a query: a column or table renamed, removed or with another meaning
 
 ARROW = {
     "VARCHAR": pa.string(),
@@ -39,6 +39,12 @@ class Table(NamedTuple):
     columns: tuple[Column, ...]
 
     @property
+    def stored(self) -> "Table":
+        """The same as the store keeps it: by the names of a look's fields."""
+        columns = tuple(column._replace(name=FIELDS.get(column.name, column.name)) for column in self.columns)
+        return self._replace(columns=columns)
+
+    @property
     def ddl(self) -> str:
         """The columns, as in CREATE TABLE."""
         return ", ".join(f'"{column.name}" {column.type}' for column in self.columns)
@@ -53,6 +59,7 @@ def _table(name: str, comment: str, columns: Iterable[tuple[str, str, str]]) -> 
     return Table(name, comment, tuple(Column(*column) for column in columns))
 
 
+_SO_FAR = ", by all looks so far; of a fixed-horizon test at the look with the planned units"
 _CELL = (
     ("metric", "VARCHAR", "Key of the metric."),
     ("metric_version", "BIGINT", "Counts what the metric measured: running values start again with another one."),
@@ -102,29 +109,25 @@ _CELL = (
     ("control_mean", "DOUBLE", "Mean of control's unit totals, in the metric's unit."),
     ("estimate", "DOUBLE", "Difference of the means, variant minus control, in the metric's unit."),
     ("standard_error", "DOUBLE", "Standard error of the estimate."),
-    ("lower", "DOUBLE", "Lower end of the interval of the difference, by this look alone; null where it is open."),
-    ("upper", "DOUBLE", "Upper end of the interval of the difference, by this look alone; null where it is open."),
-    ("p_value", "DOUBLE", "p-value of no difference (of a guardrail: of no harm), by this look alone."),
-    ("log_e", "DOUBLE", "Natural logarithm of the e-value against no difference; null for a fixed-horizon test."),
-    ("running_lower", "DOUBLE", "Lower end of the intersection of all looks' intervals; of a t-test, as planned."),
-    ("running_upper", "DOUBLE", "Upper end of the intersection of all looks' intervals; of a t-test, as planned."),
-    (
-        "running_p_value",
-        "DOUBLE",
-        "Smallest p-value of all looks, valid whenever you stop; of a t-test that of the look with the planned units.",
-    ),
+    ("lower", "DOUBLE", f"Lower end of the interval of the difference{_SO_FAR}; null where it is open."),
+    ("upper", "DOUBLE", f"Upper end of the interval of the difference{_SO_FAR}; null where it is open."),
+    ("p_value", "DOUBLE", f"p-value of no difference (of a guardrail: of no harm){_SO_FAR}. Valid whenever you stop."),
     ("running_empty", "BOOLEAN", "The looks' intervals exclude each other: the effect has moved."),
     (
         "adjusted_p_value",
         "DOUBLE",
-        "The running p-value corrected for the comparisons of its family; below the experiment's alpha it counts.",
+        "The p-value corrected for the comparisons of its family; below the experiment's alpha it counts.",
     ),
     ("chance", "DOUBLE", "Bayesian: chance that the variant beats control, in the direction of its goal."),
     ("relative_estimate", "DOUBLE", "Relative lift of the variant over control; 0.02 is two per cent."),
-    ("relative_lower", "DOUBLE", "Lower end of the relative lift's confidence set."),
-    ("relative_upper", "DOUBLE", "Upper end of the relative lift's confidence set."),
-    ("running_relative_lower", "DOUBLE", "Lower end of the intersection of all looks' confidence sets of the lift."),
-    ("running_relative_upper", "DOUBLE", "Upper end of the intersection of all looks' confidence sets of the lift."),
+    ("relative_lower", "DOUBLE", f"Lower end of the relative lift's interval{_SO_FAR}."),
+    ("relative_upper", "DOUBLE", f"Upper end of the relative lift's interval{_SO_FAR}."),
+    ("look_lower", "DOUBLE", "Lower end of the interval of the difference, by this look alone."),
+    ("look_upper", "DOUBLE", "Upper end of the interval of the difference, by this look alone."),
+    ("look_p_value", "DOUBLE", "p-value by this look alone; of a fixed-horizon test no result before it is read."),
+    ("look_relative_lower", "DOUBLE", "Lower end of the relative lift's interval, by this look alone."),
+    ("look_relative_upper", "DOUBLE", "Upper end of the relative lift's interval, by this look alone."),
+    ("log_e", "DOUBLE", "Natural logarithm of the e-value by this look alone; null for a fixed-horizon test."),
     ("alpha", "DOUBLE", "Error rate of the intervals, after division by the number of comparisons."),
     ("planned_units", "BIGINT", "Planned sample of variant and control together; null for a t-test without a plan."),
     ("since", "TIMESTAMP", "UTC. Only units that entered from then on: the metric came in mid-run. Null: all units."),
@@ -144,7 +147,10 @@ _RESULT = (
     *_CELL,
 )
 
-CELL = tuple(name for name, _, _ in _CELL)
+# What tables call otherwise than looks do: one comparison has one interval and one p-value, those that may be acted on.
+RUNNING = ("lower", "upper", "p_value", "relative_lower", "relative_upper")
+FIELDS = {name: f"running_{name}" for name in RUNNING} | {f"look_{name}": name for name in RUNNING}
+CELL = {name: FIELDS.get(name, name) for name, _, _ in _CELL}  # the columns of a cell, and its fields
 CELL_KEY = ("experiment", "run", "metric", "variant", "reading", "segment")
 
 RESULTS = _table(
@@ -313,7 +319,7 @@ ABOUT = _table(
     "One row about this file.",
     (
         ("product", "VARCHAR", "What wrote it."),
-        ("schema_version", "INTEGER", "Grows when a table or column is renamed or removed."),
+        ("schema_version", "INTEGER", "Grows when a table or column is renamed or removed, or means something else."),
         (
             "published",
             "TIMESTAMP",

@@ -259,16 +259,16 @@ def _columns(cells: Sequence[Cell]) -> Iterator[Column]:
 
 
 # By their ranks: what goes last where a terminal is narrow.
-_TEXTS = {"metric": 0, "reading": 7, "segment": 8, "method": 14, "status": 9, "variant": 1}
+_TEXTS = {"metric": 0, "reading": 5, "segment": 9, "method": 6, "status": 10, "variant": 1}
 _NUMBERS = {
-    "n": 5,
-    "sum": 11,
-    "sum of squares": 12,
-    "denominator": 10,
-    "mean": 6,
+    "n": 7,
+    "sum": 12,
+    "sum of squares": 13,
+    "denominator": 11,
+    "mean": 8,
     "difference": 2,
     "interval": 3,
-    "relative": 13,
+    "relative": 14,
     "p or chance": 4,
 }
 

@@ -75,13 +75,13 @@ def _columns(cells: Sequence[Cell]) -> list[Column]:
         ("variant", 1, lambda cell: cell.variant),
         ("reading", 5, lambda cell: cell.reading),
         ("segment", 2 if is_split else 13, lambda cell: cell.segment),
-        ("method", 10, lambda cell: cell.method),
-        ("status", 7, lambda cell: cell.status),
-        ("judgement", 6, lambda cell: cell.judgement or "-"),
+        ("method", 6, lambda cell: cell.method),
+        ("status", 8, lambda cell: cell.status),
+        ("judgement", 7, lambda cell: cell.judgement or "-"),
     ]
     numbers: list[tuple[str, int, Callable[[Cell], str]]] = [
-        ("units", 8, lambda cell: f"{cell.n:,}"),
-        ("mean", 9, lambda cell: _number(cell.mean)),
+        ("units", 9, lambda cell: f"{cell.n:,}"),
+        ("mean", 10, lambda cell: _number(cell.mean)),
         ("control", 11, lambda cell: _number(cell.control_mean)),
         ("estimate", 12, lambda cell: _number(cell.estimate)),
         ("interval", 14, lambda cell: _interval(cell.running_lower, cell.running_upper)),

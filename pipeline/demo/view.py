@@ -163,7 +163,12 @@ def _experiment(flag: FlagInForce, look: Look | None, width: int, short: bool) -
 
 def _cells(flag: FlagInForce, look: Look, width: int) -> Table:
     cells = _shown(look, flag)
-    ends = [abs(end) for cell in cells for end in (cell.relative_lower, cell.relative_upper) if end is not None]
+    ends = [
+        abs(end)
+        for cell in cells
+        for end in (cell.running_relative_lower, cell.running_relative_upper)
+        if end is not None
+    ]
     scale = next((scale for scale in SCALES if scale >= max(ends, default=1.0)), SCALES[-1])
     columns = (max(12, min(42, width - (84 if width >= NARROW else 69))) - 1) // 2 * 2 + 1
     several = len(flag.definition.variants) > 2
@@ -204,20 +209,20 @@ def _bar(cell: Cell, scale: float, columns: int, colour: str) -> Text:
     line = ["·"] * columns
     line[zero] = "│"
     bar = Text("".join(line), style="dim")
-    if cell.relative_estimate is None or cell.relative_lower is None or cell.relative_upper is None:
+    if cell.relative_estimate is None or cell.running_relative_lower is None or cell.running_relative_upper is None:
         return bar
 
     def place(lift: float) -> int:
         return max(0, min(columns - 1, zero + round(lift / scale * zero)))
 
-    first, last = place(cell.relative_lower), place(cell.relative_upper)
+    first, last = place(cell.running_relative_lower), place(cell.running_relative_upper)
     line[first : last + 1] = ["━"] * (last - first + 1)
     if first <= zero <= last:
         line[zero] = "┿"
     line[place(cell.relative_estimate)] = "●"
-    if cell.relative_lower < -scale:
+    if cell.running_relative_lower < -scale:
         line[0] = "◀"
-    if cell.relative_upper > scale:
+    if cell.running_relative_upper > scale:
         line[-1] = "▶"
     bar = Text("".join(line), style="dim")
     bar.stylize(f"not dim {colour}", first, last + 1)
@@ -296,9 +301,9 @@ def _percent(lift: float | None) -> str:
 def _interval(cell: Cell) -> str:
     if cell.status != "ok":
         return {"gated": "too few yet"}.get(cell.status, cell.status)
-    if cell.relative_lower is None or cell.relative_upper is None:
+    if cell.running_relative_lower is None or cell.running_relative_upper is None:
         return "too wide yet"
-    return f"[{cell.relative_lower:+.1%}, {cell.relative_upper:+.1%}]"
+    return f"[{cell.running_relative_lower:+.1%}, {cell.running_relative_upper:+.1%}]"
 
 
 def _p(p_value: float | None) -> str:

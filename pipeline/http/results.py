@@ -22,8 +22,9 @@ from pipeline.http.backend import Backend
 from pipeline.http.keys import Key
 from pipeline.http.life import standing
 from pipeline.http.looks import Remembered
+from pipeline.tables import CELL
 from schemas.catalog import FlagState, Metric
-from schemas.look import EVERYONE, Cell, Health, Look, Verdict
+from schemas.look import EVERYONE, Health, Look, Verdict
 
 READING_SECONDS = 5.0  # that a look of the past may take
 QUIET_SECONDS = 15.0  # after which a stream says that it is still there
@@ -144,15 +145,16 @@ async def table(
     run: str | None = None,
     number: Annotated[int | None, Parameter(query="look")] = None,
 ) -> str:
-    """The cells of a look of a run, one a line; of the newest, unless it is said which."""
+    """The cells of a look of a run, one a line, named as in DuckDB; of the newest look, unless it is said which."""
     kept = _remembered(backend, key, run)
     value = kept.newest if number is None else await _look(request, backend, key, run, number)
     look = msgspec.json.decode(value, type=Look)
     text = io.StringIO()
     writer = csv.writer(text)
-    writer.writerow(["experiment", "run", "look", "time", *(field.name for field in msgspec.structs.fields(Cell))])
+    writer.writerow(["experiment", "run", "look", "time", *CELL])
     for cell in look.cells:
-        writer.writerow([look.experiment, look.run, look.look, look.time, *msgspec.structs.astuple(cell)])
+        values = (getattr(cell, field) for field in CELL.values())
+        writer.writerow([look.experiment, look.run, look.look, look.time, *values])
     return text.getvalue()
 
 

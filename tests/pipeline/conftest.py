@@ -37,7 +37,15 @@ def look(number: int, run: str = "exp-1", metrics: int = 2) -> bytes:
             control_sum_squares=7,
             scale=2,
             mean=0.5,
+            estimate=0.1,
+            lower=-0.5,
+            upper=0.75,
             p_value=0.25,
+            running_lower=-0.25,
+            running_upper=0.5,
+            running_p_value=0.125,
+            relative_upper=1.75,
+            running_relative_upper=1.5,
             alpha=0.05,
         )
         for metric in range(metrics)

@@ -184,6 +184,8 @@ def test_results_shows_the_newest_look_and_with_json_all_of_them_as_published(
     assert "checkout exp-1, look 4, 400 units: keep running" in table
     assert "look 2" not in table
     assert "site=[/shop]" in table
+    assert "-0.25 to 0.5" in table  # what all looks so far say
+    assert "-0.5 to 0.75" not in table
     assert printed.encode().splitlines() == [values[0], values[1], values[2], values[4]]
 
 

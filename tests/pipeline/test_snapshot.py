@@ -205,6 +205,26 @@ def test_results_hold_the_newest_look_and_history_all_of_them_wherever_they_stan
     ]
 
 
+def test_n13_results_show_the_running_interval_first_and_that_of_the_look_under_its_name(
+    snapshot: Path, store: Store, looks: Looks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store_module, "RECENT_ROWS", 20)  # so that the history is a file's
+    store.add_looks(looks(6, 7, offset=5))
+    store.flush()
+    publish(store, snapshot, snapshot.parent / "archive")
+    columns = "lower, upper, p_value, relative_upper, look_lower, look_upper, look_p_value, look_relative_upper"
+
+    expected = [(-0.25, 0.5, 0.125, 1.5, -0.5, 0.75, 0.25, 1.75)]
+    assert ask(snapshot, "SELECT count(*) FROM results_recent") == [(0,)]
+    assert ask(snapshot, f"SELECT DISTINCT {columns} FROM results") == expected
+    assert ask(snapshot, f"SELECT DISTINCT {columns} FROM results_history") == expected
+    for table in ("results", "results_history", "results_recent"):
+        names = [name for name, *_ in ask(snapshot, f"DESCRIBE {table}")]
+        assert names.index("lower") < names.index("look_lower")
+        assert [name for name in names if str(name).startswith("running_")] == ["running_empty"]
+    assert ask(snapshot, "SELECT schema_version FROM about") == [(2,)]
+
+
 def test_every_table_and_column_carries_a_comment(snapshot: Path) -> None:
     assert (
         ask(snapshot, "SELECT table_name, column_name FROM duckdb_columns() WHERE NOT internal AND comment IS NULL")
@@ -218,7 +238,7 @@ def test_every_table_and_column_carries_a_comment(snapshot: Path) -> None:
 
 
 def test_every_field_of_a_cell_is_a_column() -> None:
-    assert set(Cell.__struct_fields__) == set(CELL)
+    assert set(Cell.__struct_fields__) == set(CELL.values())
 
 
 def test_the_duckdb_command_reads_every_table_under_any_name(snapshot: Path) -> None:

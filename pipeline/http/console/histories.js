@@ -110,7 +110,7 @@ export function histories(path, redraw) {
         wanted.history &&
           numbers(
             "numbers-intervals",
-            ["look", "as of (UTC)", "units", "estimate", "this look", "all looks", "p of this look"],
+            ["look", "as of (UTC)", "units", "estimate", "interval", "p", "this look’s interval", "its p"],
             () => rows(wanted.history, write),
             redraw,
           ),
@@ -197,8 +197,9 @@ const rows = (history, write) =>
     moment(history.time[index]),
     count(history.n[index] + history.control_n[index]),
     write(history.estimate[index]),
-    interval(history.lower[index], history.upper[index], write),
     interval(history.low[index], history.high[index], write),
+    pValue(history.running_p_value[index]),
+    interval(history.lower[index], history.upper[index], write),
     pValue(history.p_value[index]),
   ]);
 

@@ -55,8 +55,10 @@ def cell(reading: str, lift: float | None, half: float, status: str = "ok", metr
             "mean": 0.1 * (1 + lift),
             "control_mean": 0.1,
             "relative_estimate": lift,
-            "relative_lower": lift - half,
-            "relative_upper": lift + half,
+            "relative_lower": lift - 2 * half,  # of this look alone
+            "relative_upper": lift + 2 * half,
+            "running_relative_lower": lift - half,
+            "running_relative_upper": lift + half,
             "running_lower": 0.1 * (lift - half),
             "running_upper": 0.1 * (lift + half),
             "running_p_value": 0.001,

@@ -122,9 +122,19 @@ def test_a_table_has_a_line_for_each_cell(results: Results):
     assert answer.headers["content-type"].startswith("text/csv")
     rows = [*csv.DictReader(io.StringIO(answer.text))]
     assert [(row["metric"], row["variant"]) for row in rows][:2] == [("metric-0", "treatment"), ("metric-0", "other")]
-    assert {(row["look"], row["n"], row["lower"]) for row in rows} == {("40", "140", "")}
+    assert {(row["look"], row["n"], row["relative_lower"]) for row in rows} == {("40", "140", "")}
     older = csv.DictReader(io.StringIO(results.get("experiments/button/results.csv", look=17).text))
     assert {(row["look"], row["n"]) for row in older} == {("17", "117")}
+
+
+def test_n13_a_table_calls_the_running_interval_the_interval(results: Results):
+    rows = csv.DictReader(io.StringIO(results.get("experiments/button/results.csv").text))
+
+    names = ("lower", "upper", "p_value", "relative_upper", "look_lower", "look_p_value", "look_relative_upper")
+    assert {tuple(row[name] for name in names) for row in rows} == {
+        ("-0.25", "0.5", "0.125", "1.5", "-0.5", "0.25", "1.75")
+    }
+    assert not [name for name in rows.fieldnames or () if name.startswith("running_") and name != "running_empty"]
 
 
 def test_the_overview_tells_where_every_flag_stands(results: Results):
