@@ -29,17 +29,31 @@ import msgspec
 
 from evaluation.catalog import Catalog, FlagInForce
 from pipeline import archive, durable, tables
+from pipeline.settings import Settings
 from pipeline.store import EMPTY, Beat, PublishedLook, Run, Store, literal
 from pipeline.tables import Table
 from schemas.catalog import Document
+from schemas.dead_letter import APPEND_TIME
 from schemas.decoding import NoMessageError, decode
 from schemas.look import Look
+from schemas.numbers import LATEST
 from schemas.topics import EVENTS, EXPOSURES
 
+_DEFAULTS = Settings()
 
-def publish(store: Store, path: Path, archive_directory: Path, archive_keep: int | None = None) -> None:
+
+def publish(
+    store: Store,
+    path: Path,
+    archive_directory: Path,
+    archive_keep: int | None = None,
+    *,
+    horizon: int = _DEFAULTS.horizon,
+    tolerance: int = _DEFAULTS.tolerance,
+) -> None:
     """Publish what the store has flushed, and the archive's closed files, but those older than so many ms, as `path`.
 
+    `horizon` and `tolerance` (ms) are those by which a record is late, or too far in the future.
     Replaces the file that is there. Call it in the thread that calls `flush`, or while that one waits.
     """
     path, archive_directory = path.absolute(), archive_directory.absolute()
@@ -59,6 +73,7 @@ def publish(store: Store, path: Path, archive_directory: Path, archive_keep: int
         with durable.room_for(path):
             temporary.write_bytes(_template(path, archive_directory, store.directory))
             macros = _macros(path, _closed(archive_directory, archive_keep), store.history_files())
+            macros += _limits(horizon, tolerance)
             _fill(temporary, store, computed, macros)
             temporary.chmod(temporary.stat().st_mode & 0o444)
             _log_of(path).unlink(missing_ok=True)  # of a session that wrote: it does not fit this file
@@ -288,7 +303,7 @@ def _template(path: Path, archive_directory: Path, store_directory: Path) -> byt
             run(f"CREATE TABLE {table.name} ({table.ddl})")
         run("CREATE MACRO utf8(value) AS TRY(decode(value))")
         empty = {topic: [archive.write_empty(archive_directory)] for topic in SENT}
-        for macro in _macros(path, empty, [history]):
+        for macro in (*_macros(path, empty, [history]), *_limits(0, 0)):
             run(f"CREATE MACRO {macro}")
         for table, query in VIEWS.items():
             run(f"CREATE VIEW {table.name} AS {query}")
@@ -330,6 +345,11 @@ def _macros(path: Path, archived: dict[str, list[Path]], history: list[Path]) ->
     ]
 
 
+def _limits(horizon: int, tolerance: int) -> list[str]:
+    """Macros: what is late, and what lies too far in the future (ms)."""
+    return [f"late_after() AS {horizon}", f"ahead_by() AS {tolerance}"]
+
+
 def _place(path: Path) -> str:
     """The SQL of the directory below which the archive and the history lie; it ends in a slash or is empty."""
     opened = "current_setting('temp_directory')"
@@ -343,32 +363,45 @@ def _place(path: Path) -> str:
 
 def _sent(topic: str, view: Table) -> str:
     """The query of the view of one topic: its records, and the events within them."""
-    place = ("appended", "kafka_partition", "kafka_offset", "record_index")
+    place = ("outcome", "appended", "kafka_partition", "kafka_offset", "record_index")
     fields = [column for column in view.columns if column.name not in place]
     structure = msgspec.json.encode(
         {column.name: "BIGINT" if column.name == "time" else column.type for column in fields}
     ).decode()
     shown = ", ".join(
         f'CASE WHEN said."time" BETWEEN {_FIRST_MS} AND {_LAST_MS} THEN epoch_ms(said."time") '
-        'ELSE appended END AS "time"'
+        'ELSE sent.appended END AS "time"'
         if column.name == "time"
         else f'said."{column.name}" AS "{column.name}"'
         for column in fields
     )
     return f"""
-        SELECT {shown}, appended, kafka_partition, kafka_offset, record_index FROM (
+        SELECT {shown}, CASE
+            WHEN letter.reason IS NOT NULL THEN 'dead letter: ' || letter.reason
+            WHEN said."time" NOT BETWEEN 0 AND {LATEST} THEN 'dead letter: time out of range'
+            WHEN said."time" > judged + ahead_by() THEN 'dead letter: future'
+            WHEN judged - said."time" > late_after() THEN 'late'
+            WHEN sent.appended > (
+                SELECT CASE WHEN count(*) < (SELECT sum(letters) FROM dead_letter_totals)
+                THEN min(rejected) ELSE '-infinity' END FROM dead_letters
+            ) THEN 'counted' END AS outcome,
+            sent.appended, kafka_partition, kafka_offset, record_index
+        FROM (
             SELECT *, from_json(
                 CASE WHEN json_valid(line) AND starts_with(ltrim(line, {_SPACE}), '{{') THEN line END, '{structure}'
             ) AS said FROM (
-                SELECT appended, kafka_partition, kafka_offset,
+                SELECT appended, judged, kafka_partition, kafka_offset,
                     unnest(lines) AS line, generate_subscripts(lines, 1)::BIGINT - 1 AS record_index
                 FROM (
-                    SELECT appended, kafka_partition, kafka_offset,
+                    SELECT appended, judged, kafka_partition, kafka_offset,
                         CASE WHEN content_type = 'application/x-ndjson'
                         THEN [line FOR line IN string_split(text, chr(10)) IF line NOT IN ('', chr(13))]
                         ELSE [text] END AS lines
                     FROM (
                         SELECT epoch_ms(append_time) AS appended,
+                            coalesce(TRY_CAST(utf8(
+                                [header.value FOR header IN headers IF header.key = '{APPEND_TIME}'][1]
+                            ) AS BIGINT), append_time) AS judged,
                             TRY_CAST(string_split(filename, '/')[-2] AS INTEGER) AS kafka_partition,
                             "offset" AS kafka_offset, utf8(value) AS text,
                             lower(trim(string_split(utf8(
@@ -378,7 +411,10 @@ def _sent(topic: str, view: Table) -> str:
                     )
                 )
             )
-        ) WHERE said IS NOT NULL"""
+        ) AS sent LEFT JOIN dead_letters AS letter ON letter.topic = '{topic}'
+            AND letter."partition" = kafka_partition AND letter."offset" = kafka_offset
+            AND coalesce(letter."index", 0) = record_index
+        WHERE said IS NOT NULL"""
 
 
 def _columns(table: Table) -> str:

@@ -338,6 +338,12 @@ ABOUT = _table(
 )
 
 _PLACE = (
+    (
+        "outcome",
+        "VARCHAR",
+        "What was made of it. counted: usable and in time, it counts where a run and a metric want it, repeats once; "
+        "late; dead letter: why. Null: older than the newest dead letters, which alone stand in dead_letters.",
+    ),
     ("appended", "TIMESTAMP", "UTC. When Kafka appended the record."),
     ("kafka_partition", "INTEGER", "Partition of the record."),
     ("kafka_offset", "BIGINT", "Offset of the record."),

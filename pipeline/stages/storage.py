@@ -92,4 +92,11 @@ class Storage(Stage):
     def _flush_and_publish(self) -> None:
         with self._store.told():
             self._store.flush()
-            publish(self._store, self.settings.snapshot, self._archive, self.settings.archive_keep)
+            publish(
+                self._store,
+                self.settings.snapshot,
+                self._archive,
+                self.settings.archive_keep,
+                horizon=self.settings.horizon,
+                tolerance=self.settings.tolerance,
+            )

@@ -1,5 +1,6 @@
 """The snapshot as analysts meet it: another process, another DuckDB, while it is replaced again and again."""
 
+import dataclasses
 import json
 import os
 import shutil
@@ -7,7 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 import duckdb
@@ -21,6 +22,7 @@ from pipeline.snapshot import publish
 from pipeline.store import Store, literal
 from pipeline.tables import CELL
 from schemas.catalog import Allocation, Document, Flag, FlagState, Goal, Hypothesis, Metric, Run, Variant
+from schemas.dead_letter import DeadLetter, Reason, to_headers
 from schemas.look import Cell
 from schemas.records import Headers, Records
 from tests.pipeline.slices import records as slice_of
@@ -134,6 +136,57 @@ def test_events_within_records_of_many_are_rows_and_unreadable_ones_are_not(snap
         (3, 2, 0, "é", appended, None, None),
         (3, 2, 3, "b", appended, None, None),
     ]
+
+
+def test_n18_each_record_says_what_was_made_of_it(tmp_path: Path, store: Store) -> None:
+    now, hour = 1_700_000_000_000, 3_600_000
+    times = [now, now - hour, now - hour - 1, now + 600_000, now + 600_001, 8_000_000_000_000_000, -1, None]
+    events = [b'{"event_type":"buy"' + (b"" if t is None else b',"time":%d' % t) + b"}" for t in times]
+    many = ((("content-type", b"application/x-ndjson"),), b"\n".join([events[0]] * 2))
+    again = ((("peekproof-append-time", str(now - hour).encode()), ("peekproof-origin", b"events/0/9")), events[2])
+    sent = records("events", 0, [*(((), event) for event in events), many, again])
+    sent = dataclasses.replace(sent, append_time=np.full(len(sent.offset), now, np.int64))
+    archive = Archive(tmp_path / "archive", 1_000)
+    archive.append(sent)
+    archive.advance("events", 0, now + 10_000)
+
+    def letter(offset: int, index: int | None, reason: Reason) -> tuple[int, int, int, Headers, bytes | None]:
+        of = {"reason": reason, "detail": "-", "topic": "events", "partition": 0, "offset": offset, "index": index}
+        return (0, 1 + offset, now + 5, to_headers(DeadLetter(**of, append_time=now, value=b"x")), b"x")
+
+    store.add_dead_letters([letter(4, None, "future"), letter(7, None, "no unit"), letter(8, 1, "no unit")])
+    store.flush()
+    path = tmp_path / "peekproof.duckdb"
+    publish(store, path, tmp_path / "archive")
+
+    assert ask(path, "SELECT kafka_offset, record_index, outcome FROM events ORDER BY ALL") == [
+        (0, 0, "counted"),
+        (1, 0, "counted"),
+        (2, 0, "late"),
+        (3, 0, "counted"),
+        (4, 0, "dead letter: future"),
+        (5, 0, "dead letter: future" if times[5] <= 253_402_300_799_999 else "dead letter: time out of range"),
+        (6, 0, "dead letter: time out of range"),
+        (7, 0, "dead letter: no unit"),
+        (8, 0, "counted"),
+        (8, 1, "dead letter: no unit"),
+        (9, 0, "counted"),  # sent again, and judged by its first append time
+    ]
+    assert ask(path, "SELECT max(time) FROM events WHERE outcome = 'counted'") == [
+        (datetime.fromtimestamp((now + 600_000) / 1_000, UTC).replace(tzinfo=None),)
+    ]
+
+
+def test_n18_what_older_letters_said_is_not_known_any_more(
+    tmp_path: Path, store: Store, snapshot: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert {outcome for (outcome,) in ask(snapshot, "SELECT outcome FROM exposures")} == {"counted"}
+    monkeypatch.setattr(store_module, "LETTERS_KEPT", 1)
+    store.add_dead_letters([(0, offset, 6_000 + offset, [], b"x") for offset in (1, 2)])
+    store.flush()
+    publish(store, snapshot, tmp_path / "archive")
+
+    assert ask(snapshot, "SELECT outcome FROM exposures") == [(None,)]
 
 
 def test_exposures_are_rows(snapshot: Path) -> None:
