@@ -12,10 +12,21 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from evaluation.assignment.columns import Columns
 from evaluation.assignment.letters import Letters, shown
-from evaluation.assignment.scanning import LONGEST_TEXT, MISSING, NUMBERS, TEXTS, Path, Type, Wanted, first_text
+from evaluation.assignment.scanning import (
+    LONGEST_TEXT,
+    MISSING,
+    NUMBERS,
+    TEXTS,
+    Path,
+    Type,
+    Wanted,
+    first_text,
+    plain_number,
+)
 from evaluation.texts import Texts
 from schemas.dead_letter import Reason
 from schemas.records import Records
@@ -155,9 +166,22 @@ def _arrow_column(table: pa.Table, path: Path, kind: Type) -> Any:
         if not is_null and not pa.types.is_integer(column.type):
             refuse("integers")
         return column.cast(pa.int64()).fill_null(MISSING).to_numpy(zero_copy_only=False)
-    if pa.types.is_integer(column.type) or pa.types.is_floating(column.type):
+    return _numbers(column)
+
+
+def _numbers(column: pa.Array) -> NDArray[np.float64]:
+    """Each value as a number; NaN where it is none."""
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    if _is_text(column.type):
+        texts = column.dictionary_encode()
+        plain = [
+            np.nan if text is None else plain_number(msgspec.json.encode(text)) for text in _values(texts.dictionary)
+        ]
+        return np.array([*plain, np.nan])[texts.indices.fill_null(len(plain)).to_numpy(zero_copy_only=False)]
+    if pa.types.is_integer(column.type) or pa.types.is_floating(column.type) or pa.types.is_decimal(column.type):
         return column.cast(pa.float64(), safe=False).fill_null(np.nan).to_numpy(zero_copy_only=False)
-    return np.full(table.num_rows, np.nan)
+    return np.full(len(column), np.nan)
 
 
 def _is_text(kind: pa.DataType) -> bool:

@@ -27,9 +27,9 @@ from evaluation.assignment.scanning import (
     Type,
     Wanted,
     first_text,
+    plain_number,
     scan,
 )
-from evaluation.assignment.values import read_json
 from evaluation.nesting import DEEPEST, json_depth
 from evaluation.texts import Texts, as_bytes
 from schemas.dead_letter import CONTENT_TYPE, Reason
@@ -132,7 +132,7 @@ _TYPES: dict[Type, Any] = {
     Type.TEXT: _Text | None,
     Type.FIRST: _Text | list[_Text] | None,
     Type.INTEGER: int | None,
-    Type.NUMBER: Any,
+    Type.NUMBER: msgspec.Raw,
     Type.VALUE: msgspec.Raw,
 }
 
@@ -201,7 +201,7 @@ class _Odd:
             np.array([index is not None for _, index, _, _ in self.messages], np.bool_),
             {path: _texts(of[path], kind) for path, kind in fields if kind in TEXTS},
             {path: _integers(of[path]) for path, kind in fields if kind == Type.INTEGER},
-            {path: _numbers(of[path], kind) for path, kind in fields if kind in NUMBERS},
+            {path: _numbers(of[path]) for path, kind in fields if kind in NUMBERS},
             values.__getitem__,
         )
 
@@ -219,14 +219,5 @@ def _texts(values: list[Any], kind: Type) -> Texts:
     return Texts.of([first_text(each) for each in values])
 
 
-def _numbers(values: list[Any], kind: Type) -> NDArray[np.float64]:
-    if kind == Type.VALUE:
-        values = [None if each is None else read_json(bytes(each)) for each in values]
-    return np.array([_number(each) if type(each) in {int, float} else np.nan for each in values], np.float64)
-
-
-def _number(value: float) -> float:
-    try:
-        return float(value)
-    except OverflowError:
-        return np.inf if value > 0 else -np.inf
+def _numbers(values: list[Any]) -> NDArray[np.float64]:
+    return np.array([np.nan if each is None else plain_number(bytes(each)) for each in values], np.float64)

@@ -8,9 +8,11 @@ with it. What the kernel does take, it takes as msgspec would (a test compares t
 depends on its bytes alone.
 """
 
+import re
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import cached_property
+from math import nan
 from typing import Any
 
 import numpy as np
@@ -33,7 +35,7 @@ class Type(IntEnum):
     OBJECT = 0  # holds other wanted fields
     TEXT = 1
     INTEGER = 2
-    NUMBER = 3  # anything else is taken as no number
+    NUMBER = 3  # or a text that is one (see `plain_number`); anything else is taken as no number
     FIRST = 4  # a text, or the first of a list of texts
     VALUE = 5  # anything, as the JSON that writes it; and a number, as NUMBER has it
 
@@ -46,6 +48,22 @@ Path = tuple[str, ...]  # of one or two names
 def first_text(value: str | list[str] | None) -> str | None:
     """What a field of type FIRST says."""
     return (value[0] if value else None) if isinstance(value, list) else value
+
+
+_PLAIN = re.compile(rb'" *[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)? *"')
+
+
+def plain_number(value: bytes) -> float:
+    """The number that a JSON value is, or that stands in quotes (blanks around it); beyond doubles infinite, else NaN.
+
+    Whatever could be read in two ways is none: `7,25`, `1 099.00`, `$7`. A text with escapes is none either.
+    """
+    if value[:1] == b'"':
+        return float(value[1:-1]) if _PLAIN.fullmatch(value) else nan
+    return float(value) if value[:1] in _DIGITS else nan
+
+
+_DIGITS = frozenset(bytes([each]) for each in b"-0123456789")
 
 
 @dataclass(frozen=True)
@@ -93,7 +111,7 @@ class Scanned:
     odd: NDArray[np.bool_]  # (n,)
     start: NDArray[np.int64]  # (fields, n) first byte of a text; the value of an integer
     length: NDArray[np.int64]  # (fields, n) bytes of a text; -1: missing
-    number: NDArray[np.float64]  # (fields, n) NaN: missing or not a number
+    number: NDArray[np.float64]  # (fields, n) NaN: missing or no number
 
     def texts(self, path: Path) -> Texts:
         """A column of strings."""
@@ -149,6 +167,43 @@ def _is_utf8(b, i, end):  # type: ignore[no-untyped-def]
                 return False
         i += more
     return True
+
+
+@njit(cache=True)
+def _quoted(b, i, end):  # type: ignore[no-untyped-def]
+    """The number that the text b[i:end] is, NaN where it is none; and whether that is for others to say."""
+    while i < end and byte_at(b, i) == 32:
+        i += 1
+    c: Any = byte_at(b, i)
+    negative = c == 45
+    i += c in {43, 45}
+    digits = np.int64(0)
+    count = places = 0
+    c = byte_at(b, i)
+    while 48 <= c <= 57:
+        if count < 18:
+            digits = digits * 10 + np.int64(c - 48)
+        count += 1
+        i += 1
+        c = byte_at(b, i)
+    if c == 46:
+        i += 1
+        c = byte_at(b, i)
+        while 48 <= c <= 57:
+            if count + places < 18:
+                digits = digits * 10 + np.int64(c - 48)
+            places += 1
+            i += 1
+            c = byte_at(b, i)
+    if count + places == 0:
+        return np.nan, False
+    if c | 32 == 101:  # e or E
+        return np.nan, True
+    while i < end and byte_at(b, i) == 32:
+        i += 1
+    if i < end:
+        return np.nan, False
+    return (-digits if negative else digits) / POWERS[min(places, 22)], count + places > 15
 
 
 @njit(cache=True)
@@ -256,9 +311,14 @@ def _scan(names, spans, begins, types, b, start, length, odd, starts, lengths, n
                             break
                         starts[field, r] = at
                         lengths[field, r] = i - at
-                    elif types[field] == VALUE:
-                        starts[field, r] = at - 1
-                        lengths[field, r] = i - at + 2
+                    elif types[field] == VALUE or types[field] == NUMBER:
+                        if not is_escaped:
+                            numbers[field, r], is_unsure = _quoted(b, at, i)
+                            if is_unsure:
+                                break
+                        if types[field] == VALUE:
+                            starts[field, r] = at - 1
+                            lengths[field, r] = i - at + 2
                     elif types[field] == OBJECT or types[field] == INTEGER:
                         break
                 i += 1

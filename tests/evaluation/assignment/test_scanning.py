@@ -1,7 +1,7 @@
 """The scan against msgspec: what it takes, it takes as msgspec would; what it is not sure of, it leaves."""
 
 import math
-from typing import Any
+import re
 
 import msgspec
 import numpy as np
@@ -30,8 +30,8 @@ WANTED = Wanted(
 
 
 class Properties(msgspec.Struct, rename={"euro": "preis in €"}):
-    price: Any = None
-    euro: Any = None
+    price: msgspec.Raw = None
+    euro: msgspec.Raw = None
     plan: msgspec.Raw = None
 
 
@@ -76,11 +76,20 @@ def decoded(value: bytes):
     """The same by msgspec."""
     event = msgspec.json.decode(value, type=Event)
     properties, groups = event.properties or Properties(), event.groups or Groups()
-    numbers = [float(x) if type(x) in {int, float} else None for x in (properties.price, properties.euro)]
+
+    def number(text):
+        if text and text[0] == '"' and "\\" not in text:
+            text = (
+                text[1:-1].strip(" ") if re.search("[0-9]", text) and not re.search("[^0-9.eE+ -]", text[1:-1]) else ""
+            )
+        try:
+            return float(text) if text and text[0] in "+-.0123456789" else None
+        except ValueError:
+            return None
 
     def value(raw):
         text = None if raw is None or bytes(raw) == b"null" else bytes(raw).decode()
-        return text, float(text) if text and text[0] in "-0123456789" else None
+        return text, number(text)
 
     return {
         ("properties", "plan"): value(properties.plan),
@@ -88,8 +97,8 @@ def decoded(value: bytes):
         ("event_type",): event.event_type,
         ("time",): event.time,
         ("user_id",): event.user_id,
-        ("properties", "price"): numbers[0],
-        ("properties", "preis in €"): numbers[1],
+        ("properties", "price"): value(properties.price)[1],
+        ("properties", "preis in €"): value(properties.euro)[1],
         ("groups", "org"): groups.org,
     }
 
@@ -106,6 +115,10 @@ PLAIN = [
     b'{"event_type":"a","properties":{"x":{"price":1},"user_id":3,"y":[{"price":2}]},"user_id":"u"}',
     b'{"event_type":"a","properties":{"price":true}}',
     b'{"event_type":"a","properties":{"price":"12"}}',
+    b'{"event_type":"a","properties":{"price":" -12.50 ","plan":"7.25"},"any":"$7.25"}',
+    b'{"event_type":"a","properties":{"price":"+.5","plan":"7,25"},"any":"7.25 EUR"}',
+    b'{"event_type":"a","properties":{"price":"1 099.00","plan":"-"},"any":"NaN"}',
+    b'{"event_type":"a","properties":{"price":"12e","plan":"1_0"},"any":"0x10"}'.replace(b"12e", b"e12"),
     b'{"event_type":"a","properties":{"price":0.1,"x":123456789012345678901234567890}}',
     b'{"event_type":"a","properties":{"price":999999999999999}}',
     b'{"event_type":"a","properties":{"price":0.00000000000001}}',
