@@ -28,6 +28,7 @@ from evaluation.references import (
 )
 from evaluation.rules import Violation, flag_violations, state_violations
 from schemas.catalog import (
+    FORMER_DECIMALS,
     Allocation,
     Cohort,
     Condition,
@@ -71,8 +72,8 @@ class Fact(msgspec.Struct, frozen=True):
 class Variable(msgspec.Struct, frozen=True):
     """One number of a unit, before it is capped and logged: what a metric adds up, or one side of a ratio.
 
-    `facts` are those of a funnel's steps, of a retention's start and return, else one. `cap` is in units of
-    10^-places of the facts' scale. `places` are the decimal places of the number that is added up.
+    `facts` are those of a funnel's steps, of a retention's start and return, else one. `cap` and `lower_cap` are in
+    units of 10^-places of the facts' scale. `places` are the decimal places of the number that is added up.
     """
 
     type: Literal["conversion", "count", "sum", "mean", "funnel", "retention"]
@@ -83,6 +84,7 @@ class Variable(msgspec.Struct, frozen=True):
     totals: bool = False  # of a funnel: how many times over
     begins: int = 0  # of a retention: ms from the start on to the period, and to its end
     ends: int = 0
+    lower_cap: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +137,7 @@ def _variable(metric: Metric) -> Variable:
             steps = (metric.start, Step(event=metric.event or "", where=metric.where))
             facts = tuple(Fact(step.event, None, 0, step.where) for step in steps if step)
         case _:
-            scale = metric.scale if metric.property else 0
+            scale = metric.decimals if metric.property else 0
             facts = (Fact(metric.event or "", metric.property, scale, metric.where),)
     scale = facts[0].scale
     period = parse_duration(metric.period)
@@ -143,8 +145,9 @@ def _variable(metric: Metric) -> Variable:
     return Variable(
         type=metric.type,  # type: ignore[arg-type]  # a ratio has parts
         facts=facts,
-        places=metric.scale if metric.log else scale,
+        places=metric.decimals if metric.log else scale,
         cap=None if metric.cap is None else round(metric.cap * 10**scale),
+        lower_cap=None if metric.lower_cap is None else round(metric.lower_cap * 10**scale),
         log=metric.log,
         totals=metric.counting == "totals",
         begins=metric.nth * period if is_retention else 0,
@@ -380,8 +383,17 @@ def decode_spec(document: Document, kind: type[Spec]) -> Spec:
 
 def _sound(document: Document, kind: type[Simple], catalog: Catalog) -> Simple:
     definition = decode_spec(document, kind)
+    if isinstance(definition, Metric):
+        definition = with_decimals(definition, FORMER_DECIMALS)  # type: ignore[assignment]
     _require(document, definition.key, violations_of(definition, catalog))
     return definition
+
+
+def with_decimals(metric: Metric, decimals: int) -> Metric:
+    """The metric with so many decimal places, where it says none and its numbers depend on them."""
+    if metric.scale is not None or not metric.keeps_decimals:
+        return metric
+    return msgspec.structs.replace(metric, scale=decimals)
 
 
 def _ratios_of(metrics: Mapping[str, MetricInForce], key: str) -> list[Metric]:

@@ -8,8 +8,9 @@ from evaluation.rules import Violation, did_you_mean, filter_violations
 from schemas.catalog import Metric
 from schemas.duration import parse_duration
 from schemas.numbers import LATEST
+from schemas.units import BEYOND
 
-LARGEST = 1 << 47  # of a quantised total: see evaluation.metrics.sums
+CAPS = ("cap", "lower_cap")
 LOOKBACK = ("1h", "90d")  # the shortest and the longest
 
 NEEDS = {  # by type: a field that it cannot do without, and why
@@ -24,8 +25,8 @@ NEEDS = {  # by type: a field that it cannot do without, and why
 MAY = {  # by type: which other fields it reads
     "conversion": {"where", "cuped"},
     "count": {"where", "cap", "log", "cuped"},
-    "sum": {"where", "cap", "log", "cuped"},
-    "mean": {"where", "cap", "log", "cuped"},
+    "sum": {"where", "cap", "lower_cap", "log", "cuped"},
+    "mean": {"where", "cap", "lower_cap", "log", "cuped"},
     "ratio": {"cuped"},
     "funnel": {"counting", "cap", "log"},
     "retention": {"where", "nth", "period"},
@@ -45,6 +46,21 @@ def metric_violations(metric: Metric, metrics: Mapping[str, Metric | None]) -> I
         yield from filter_violations(step.where, ("steps", index, "where"))
     if metric.start:
         yield from filter_violations(metric.start.where, ("start", "where"))
+
+
+def remarks(metric: Metric, metrics: Mapping[str, Metric]) -> Iterator[str]:
+    """What a metric does not read of its parts, whatever they say."""
+    for name in ("numerator", "denominator"):
+        part = metrics.get(getattr(metric, name) or "")
+        if part and _milliseconds(part.window) != _milliseconds(metric.window):
+            yield (
+                f"'{metric.key}' counts within its own window, {metric.window}: that of its {name} '{part.key}', "
+                f"{part.window}, is not read"
+            )
+
+
+def _milliseconds(window: str) -> int | None:
+    return None if window == "none" else parse_duration(window)
 
 
 def _field_violations(metric: Metric) -> Iterator[Violation]:
@@ -88,17 +104,17 @@ def _part_violations(metric: Metric, metrics: Mapping[str, Metric | None]) -> It
 
 
 def _cap_violations(metric: Metric) -> Iterator[Violation]:
-    if metric.cap is None:
-        return
-    places = metric.scale if metric.property else 0
-    cap = metric.cap * 10**places
-    if cap >= LARGEST:
-        yield Violation(
-            ("cap",), f"{metric.cap:g} caps nothing: a total of {LARGEST / 10**places:g} is withheld anyway"
-        )
-    elif round(cap) != cap and abs(round(cap) - cap) > 1e-6:
-        way_out = "raise `scale` or round it" if metric.property else "write a whole number"
-        yield Violation(("cap",), f"{metric.cap:g} has more than {places} decimal places; {way_out}")
+    places = metric.decimals if metric.property else 0
+    for name in CAPS:
+        said = getattr(metric, name)
+        if said is None:
+            continue
+        cap = said * 10**places
+        if abs(cap) >= BEYOND:
+            yield Violation((name,), f"{said:g} caps nothing: a total of {BEYOND / 10**places:g} is withheld anyway")
+        elif round(cap) != cap and abs(round(cap) - cap) > 1e-6:
+            way_out = "raise `scale` or round it" if metric.property else "write a whole number"
+            yield Violation((name,), f"{said!r} has more than {places} decimal places; {way_out}")
 
 
 def _time_violations(metric: Metric) -> Iterator[Violation]:

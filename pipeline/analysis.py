@@ -33,7 +33,7 @@ from evaluation.rules import did_you_mean, parse_date
 from evaluation.significance.look import look
 from evaluation.texts import Texts, as_bytes
 from pipeline.aliases import Aliases, renamed
-from pipeline.documents import Documents
+from pipeline.documents import Documents, remarks
 from pipeline.editing import changes
 from pipeline.errors import PeekproofError
 from pipeline.export_columns import translate
@@ -136,6 +136,7 @@ class Analysis:
         self.unusable: Counter[tuple[str, str, str]] = Counter()
         self.exposures: Counter[str] = Counter()
         self.asking: Counter[str] = Counter()
+        self.remarks = [str(each) for each in remarks(documents)]
         self.clock = 0
         self._experiment = experiment
         self._history = running(documents, experiment)

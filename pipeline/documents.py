@@ -21,6 +21,7 @@ from evaluation import rules
 from evaluation.answerable import answer_notes, answer_violations, case_violations
 from evaluation.assignment.graph import needed_for
 from evaluation.metric_rules import metric_violations
+from evaluation.metric_rules import remarks as metric_remarks
 from evaluation.references import Known, cohort_violations, group_violations, reference_violations
 from evaluation.rules import Violation, did_you_mean, flag_violations, path_text
 from pipeline.errors import PeekproofError
@@ -89,7 +90,17 @@ def read_documents(directory: Path) -> Documents:
     told = [
         note for flag in documents.flags.values() for note in flag.file.faults(answer_notes(flag.definition, known))
     ]
-    return replace(documents, notes=tuple(sorted([*documents.notes, *told])))
+    return replace(documents, notes=tuple(sorted([*documents.notes, *told, *remarks(documents)])))
+
+
+def remarks(documents: Documents) -> list[Fault]:
+    """What is no fault, but may not be as it was meant."""
+    known = {key: metric.definition for key, metric in documents.metrics.items()}
+    return sorted(
+        metric.file.fault(("window",), remark)
+        for metric in documents.metrics.values()
+        for remark in metric_remarks(metric.definition, known)
+    )
 
 
 def read_sound(directory: Path) -> tuple[Documents, list[Fault]]:

@@ -14,16 +14,17 @@ import msgspec
 
 from evaluation import consequences, lifecycle
 from evaluation.answerable import answer_violations, case_violations
-from evaluation.catalog import Catalog, History, edit_violations
+from evaluation.catalog import Catalog, History, edit_violations, with_decimals
 from evaluation.consequences import Consequence, differing
 from evaluation.lifecycle import LifecycleError, steps_between
+from evaluation.metric_rules import CAPS, metric_violations
 from evaluation.references import Known, cohort_violations, dependents, prerequisite_order, regrouping_violations
 from evaluation.rules import Violation, did_you_mean
 from pipeline.catalog import CatalogWriter, EditConflictError
 from pipeline.documents import Documents, Source
 from pipeline.errors import PeekproofError
 from pipeline.faults import DocumentError, Fault
-from schemas.catalog import KINDS, Cohort, Definition, Document, Flag, FlagState, Group, Kind, Metric, Spec
+from schemas.catalog import DECIMALS, KINDS, Cohort, Definition, Document, Flag, FlagState, Group, Kind, Metric, Spec
 
 SALT_CHARACTERS = string.ascii_letters + string.digits
 
@@ -258,11 +259,21 @@ def _change(definition: Definition, history: History, known: Known) -> Change | 
         return Change("flag", key, version, after, fields, consequences=follows)
     kind = KINDS[type(definition)]
     standing = catalog.standing(kind, key)
+    if isinstance(definition, Metric):
+        definition = _stated(definition, catalog)
     fields = differing(standing.definition if standing else None, definition)
     if standing and not fields:
         return None
     effects = tuple(consequences.of_metric(catalog, definition)) if isinstance(definition, Metric) else ()
     return Change(kind, key, catalog.version_of(kind, key) + 1, definition, fields, consequences=effects)
+
+
+def _stated(metric: Metric, catalog: Catalog) -> Metric:
+    """The metric with its decimal places written down. Where nobody says them, it keeps those that it had."""
+    standing = catalog.metrics.get(metric.key)
+    kept = with_decimals(metric, standing.definition.decimals) if standing else metric
+    has_room = not any(violation.path[0] in CAPS for violation in metric_violations(kept, {}))
+    return with_decimals(kept if has_room else metric, DECIMALS)
 
 
 def _require_yes(found: list[Change], accept_risks: bool) -> None:

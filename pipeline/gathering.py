@@ -10,7 +10,7 @@ import numpy as np
 
 from evaluation.assignment.routing import Assigned, partition_of
 from schemas.numbers import LATEST
-from schemas.units import ROWS, Arm, Header, Source, encode_units
+from schemas.units import ROWS, Arm, Header, Source, encode_units, newest
 
 SourceKey = tuple[str, int]
 COLUMNS = [name for name in ROWS.names if name != "source"]
@@ -80,6 +80,7 @@ class Gathering:
             arms=arms,
             facts=facts,
             expected=self._expected,
+            examples=newest(each for _, part in self._parts for each in part.examples),
         )
         home = partition_of(columns["unit"], self._partitions)
         order = np.argsort(home, kind="stable")

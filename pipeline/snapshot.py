@@ -170,11 +170,12 @@ def metric_rows(catalog: Catalog) -> list[dict[str, Any]]:
     for key, flag in sorted(catalog.flags.items()):
         for goal in flag.definition.metrics:
             readers.setdefault(goal.metric, []).append(key)
-    names = ("name", "description", "owner", "type", "event", "property", "scale")
+    names = ("name", "description", "owner", "type", "event", "property")
     return [
         {name: getattr(metric.definition, name) for name in names}
         | {
             "key": key,
+            "scale": metric.definition.decimals if metric.definition.keeps_decimals else None,
             "window_ms": metric.window,
             "version": metric.document_version,
             "changed": metric.append_time,

@@ -21,6 +21,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
+from msgspec import UNSET
 
 from evaluation.catalog import History
 from pipeline import durable, tables
@@ -537,11 +538,17 @@ def _result_rows(published: PublishedLook) -> list[dict[str, Any]]:
     exact = ("sum", "sum_squares", "denominator_sum")
 
     def row(cell: Cell) -> dict[str, Any]:
-        values = {name: getattr(cell, name) for name in CELL.values()}
+        values: dict[str, Any] = {name: getattr(cell, name) for name in CELL.values()}
+        values |= {name: None for name, value in values.items() if value is UNSET}
         sums = [name for each in exact for name in (each, f"control_{each}") if values[name] is not None]
-        return common | values | {name: int(values[name]) for name in sums}
+        return common | values | {name: _held(int(values[name])) for name in sums}
 
     return [row(cell) for cell in look.cells]
+
+
+def _held(number: int) -> int | None:
+    """The number, where a column holds it."""
+    return number if abs(number) < 10**38 else None
 
 
 def _letter_row(  # noqa: PLR0917

@@ -60,6 +60,7 @@ def _table(name: str, comment: str, columns: Iterable[tuple[str, str, str]]) -> 
 
 
 _SO_FAR = ", by all looks so far; of a fixed-horizon test at the look with the planned units"
+TOO_LONG = "; null where it has more than 38 digits: a record on `results` and a CSV file have it"
 _CELL = (
     ("metric", "VARCHAR", "Key of the metric."),
     ("metric_version", "BIGINT", "Counts what the metric measured: running values start again with another one."),
@@ -81,7 +82,8 @@ _CELL = (
     (
         "status",
         "VARCHAR",
-        "ok; gated: too few exposures or non-zero units; no data: an arm is empty; zero variance; withheld.",
+        "ok; gated: too few exposures or non-zero units; no data: an arm is empty; zero variance; withheld: a unit's "
+        "total is too large; unusable: more than 1 % of the metric's events hold no number.",
     ),
     (
         "judgement",
@@ -96,11 +98,11 @@ _CELL = (
     ("n", "BIGINT", "Units of the variant."),
     ("nonzero", "BIGINT", "Units of the variant whose total is not zero."),
     ("sum", "HUGEINT", "Exact sum of the variant's unit totals, quantised: divide by 10^scale."),
-    ("sum_squares", "HUGEINT", "Exact sum of their squares, quantised: divide by 10^(2*scale)."),
+    ("sum_squares", "HUGEINT", f"Exact sum of their squares, quantised: divide by 10^(2*scale){TOO_LONG}."),
     ("control_n", "BIGINT", "Units of control."),
     ("control_nonzero", "BIGINT", "Units of control whose total is not zero."),
     ("control_sum", "HUGEINT", "Exact sum of control's unit totals, quantised: divide by 10^scale."),
-    ("control_sum_squares", "HUGEINT", "Exact sum of their squares, quantised: divide by 10^(2*scale)."),
+    ("control_sum_squares", "HUGEINT", f"Exact sum of their squares, quantised: divide by 10^(2*scale){TOO_LONG}."),
     ("scale", "INTEGER", "Decimal places that the sums keep."),
     ("denominator_sum", "HUGEINT", "Of a ratio, whose sum is that of its numerator: divide by 10^denominator_scale."),
     ("control_denominator_sum", "HUGEINT", "Of a ratio: the same of control."),
@@ -131,6 +133,8 @@ _CELL = (
     ("alpha", "DOUBLE", "Error rate of the intervals, after division by the number of comparisons."),
     ("planned_units", "BIGINT", "Planned sample of variant and control together; null for a t-test without a plan."),
     ("since", "TIMESTAMP", "UTC. Only units that entered from then on: the metric came in mid-run. Null: all units."),
+    ("unusable_share", "DOUBLE", "Where status is unusable: the share of the metric's events that hold no number."),
+    ("example", "VARCHAR", "Where status is unusable: one of those values, as JSON; empty: the property is missing."),
 )
 
 _RESULT = (
@@ -245,7 +249,7 @@ METRICS = _table(
         ("event", "VARCHAR", "Event type that it counts."),
         ("property", "VARCHAR", "Property of the events that is summed."),
         ("window_ms", "BIGINT", "Milliseconds from a unit's entry within which its events count; null: without end."),
-        ("scale", "INTEGER", "Decimal places that its sums keep."),
+        ("scale", "INTEGER", "Decimal places that its sums keep; null: it counts."),
         ("version", "BIGINT", "Version of the document."),
         ("changed", "TIMESTAMP", "UTC. When that version was appended to the catalog."),
         ("experiments", "VARCHAR[]", "Experiments that read it."),

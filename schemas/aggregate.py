@@ -41,7 +41,9 @@ class MetricHealth(msgspec.Struct, frozen=True, array_like=True):
     """What became of one metric's events in this partition.
 
     All of it concerns events in the windows of the units that the metric covers. `events` are those of units that are
-    still in the run; what is late, unusable or repeated is told of jumpers too.
+    still in the run; what is late, unusable or repeated is told of jumpers too. `example` is the newest value since the
+    run's start that was unusable, empty where the property was missing; `rounded` the newest that rounding changed by
+    more than a ten-thousandth: both of any unit that this worker's sources sent.
     """
 
     metric: str
@@ -49,8 +51,10 @@ class MetricHealth(msgspec.Struct, frozen=True, array_like=True):
     duplicates: Count
     late: Count
     unusable: Count
-    withheld: Count  # units of which a number has reached 2^47: in no sum and in no n
+    withheld: Count  # units of which a number has reached 2^62: in no sum and in no n
     looked_back: Count = 0  # units whose events were kept for the whole lookback before their entry
+    example: str | None = None
+    rounded: str | None = None
 
 
 class Aggregate(msgspec.Struct, frozen=True, kw_only=True):

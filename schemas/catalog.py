@@ -54,7 +54,12 @@ Probability = Annotated[
     float, msgspec.Meta(gt=0, le=0.2, description="a number above 0 and at most 0.2; 0.05 means 95 % confidence")
 ]
 Scale = Annotated[int, msgspec.Meta(ge=0, le=9, description="a whole number from 0 to 9: decimal places")]
+DECIMALS = 6  # decimal places that are kept where nobody says how many
+FORMER_DECIMALS = 2  # those of stored documents that say none: versions that wrote such ones kept two
 Cap = Annotated[float, msgspec.Meta(gt=0, description="a number above 0: a unit counts for at most that much")]
+LowerCap = Annotated[
+    float, msgspec.Meta(le=0, description="0 or a number below: a unit counts for at least that much, say for refunds")
+]
 Nth = Annotated[
     int, msgspec.Meta(ge=0, le=366, description="a whole number from 0 to 366: which period after the start")
 ]
@@ -288,9 +293,11 @@ class Metric(Strict, frozen=True, kw_only=True):
     `event` in the `nth` period after its first `start`: from nth * period on until before (nth + 1) * period?
 
     A unit without such events counts as zero. Of the events only those count that satisfy every condition of `where`.
-    `window` is counted from the unit's entry; `none` gives a live reading only. A unit's number is kept to `scale`
-    decimal places, rounded half to even; it counts for at most `cap`, and `log` then takes ln(1 + x) of it, 0 where
-    1 + x is not positive.
+    `window` is counted from the unit's entry; `none` gives a live reading only; a ratio has its own, whatever its parts
+    have. Of each event's number `scale` decimal places are kept (6 unless it is said; a metric that was applied before
+    keeps those that it had), rounded half to even, and as many of a mean. A unit's total reaches 4 * 10^12 at 6 decimal
+    places; it counts for at most `cap` and at least `lower_cap`, and `log` then takes ln(1 + x) of it, 0 where 1 + x is
+    not positive.
     """
 
     key: Key
@@ -309,8 +316,9 @@ class Metric(Strict, frozen=True, kw_only=True):
     nth: Nth = 1
     period: Duration = "24h"
     window: Window  # it must be said
-    scale: Scale = 2
+    scale: Scale | None = None
     cap: Cap | None = None
+    lower_cap: LowerCap | None = None
     log: Switch = False
     cuped: Cuped | None = None
 
@@ -318,6 +326,16 @@ class Metric(Strict, frozen=True, kw_only=True):
     def is_conversion(self) -> bool:
         """Whether a unit's number is 0 or 1."""
         return self.type in ("conversion", "retention") or (self.type == "funnel" and self.counting == "uniques")
+
+    @builtins.property
+    def decimals(self) -> int:
+        """Decimal places that are kept of its numbers."""
+        return DECIMALS if self.scale is None else self.scale
+
+    @builtins.property
+    def keeps_decimals(self) -> bool:
+        """Whether its numbers depend on how many are kept."""
+        return self.property is not None or self.log
 
 
 class GroupSlot(Strict, frozen=True, kw_only=True):

@@ -42,7 +42,7 @@ Reason = Literal[
     "unknown run",
     "unknown version",
     "unknown variant",
-    "value out of range",
+    "value out of range",  # of former versions
 ]
 
 

@@ -15,7 +15,8 @@ Status = Literal[
     "gated",  # too few exposures or non-zero units for the approximation
     "no data",  # an arm is empty
     "zero variance",
-    "withheld",
+    "withheld",  # a unit's total is beyond what can be added exactly
+    "unusable",  # more than 1 % of the metric's events hold no number that can be used
 ]
 Method = Literal[
     "sequential",
@@ -95,6 +96,8 @@ class Cell(msgspec.Struct, frozen=True):
     alpha: float = 0.05  # of the interval
     planned_units: Count | None = None  # of treatment and control together
     since: Time | None = None  # only units that entered from then on, as the metric came in mid-run
+    unusable_share: float | msgspec.UnsetType = msgspec.UNSET  # of its events, where `status` is unusable
+    example: str | msgspec.UnsetType = msgspec.UNSET  # one of their values as JSON; empty: it is missing
 
 
 class ArmHealth(msgspec.Struct, frozen=True):
@@ -105,13 +108,33 @@ class ArmHealth(msgspec.Struct, frozen=True):
     expected_share: float
 
 
+class Loss(msgspec.Struct, frozen=True):
+    """What a metric loses of its events' values: `unusable` of `events` hold no number that can be used.
+
+    `example` is one of those, empty where the property is missing; `rounded` a value with more decimal places than the
+    `scale` that is kept, which rounding changes by more than a ten-thousandth; null where there is none.
+    """
+
+    metric: str
+    events: Count
+    unusable: Count
+    scale: Small
+    example: str | None = None
+    rounded: str | None = None
+
+    @property
+    def share(self) -> float:
+        """Of the events those that are unusable."""
+        return self.unusable / max(1, self.events)
+
+
 class Health(msgspec.Struct, frozen=True, kw_only=True):
     """Can the look be believed?
 
     What is said of events concerns those in the windows of units that have entered, told once for each metric.
     `full_lookback` is the share of units whose events were kept for the whole lookback before their entry, over the
     metrics that have one; absent where none has, or nobody is covered. `gaps` are records that no stage got, as
-    somebody accepted; absent where there are none.
+    somebody accepted; `losses` what metrics lose of their events' values; both are absent where there are none.
     """
 
     arms: list[ArmHealth]
@@ -131,6 +154,7 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
     duplicate_ids: Count = 0
     full_lookback: float | msgspec.UnsetType = msgspec.UNSET
     gaps: list[Gap] | msgspec.UnsetType = msgspec.UNSET
+    losses: list[Loss] | msgspec.UnsetType = msgspec.UNSET
 
 
 Offsets = dict[Annotated[str, msgspec.Meta(pattern="^[0-9]{1,9}$")], Count]  # by partition

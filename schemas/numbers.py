@@ -11,7 +11,7 @@ Time = Annotated[int, msgspec.Meta(ge=0, le=LATEST)]  # ms UTC
 Small = Annotated[int, msgspec.Meta(ge=0, le=(1 << 31) - 1)]
 Exact = (
     Annotated[int, msgspec.Meta(ge=-(1 << 63), le=(1 << 63) - 1)]
-    | Annotated[str, msgspec.Meta(pattern=r"^-?[0-9]{1,38}$")]
+    | Annotated[str, msgspec.Meta(pattern=r"^-?[0-9]{1,60}$")]
 )  # an integer; beyond 2^53 it travels as a decimal string
 
 

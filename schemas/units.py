@@ -4,9 +4,9 @@ A row is one thing that one unit did: it met an arm of a run, or one of its even
 record for one partition travel in one message. The message's `Header` stands in the schema's metadata.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from enum import IntFlag
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import pyarrow as pa
@@ -24,9 +24,11 @@ class Kind(IntFlag):
     LATE = 2  # append time minus event time is beyond the horizon: counted, left out
     INACTIVE = 4  # an exposure of a run that took no entries, then or when it was appended: counted, left out
     FORCED = 8  # an exposure of a unit that an inclusion forced: not randomised, left out
-    UNUSABLE = 16  # an event whose property is missing or not a number: counted, left out
+    UNUSABLE = 16  # an event whose property is missing or no number: counted, left out
     OWN_ID = 32  # the record had no insert id; its position stands in
 
+
+BEYOND = 1 << 62  # a quantised value lies below it, up or down
 
 SEGMENT_BITS = 6  # of an exposure's value, for each of its flag's breakdowns, the first one lowest:
 # 0: the unit has none of the listed values; i + 1: it has the value of index i
@@ -40,7 +42,8 @@ ROWS = pa.schema(
         pa.field("unit", pa.uint64(), nullable=False),  # XXH64 of `type NUL id`
         pa.field("time", pa.int64(), nullable=False),  # event time, ms UTC
         pa.field("id", pa.uint64(), nullable=False),  # XXH64 of the insert id, or of `topic/partition/offset/index`
-        # An event's quantised value, 1 for a fact without property. An exposure's segments, see SEGMENT_BITS.
+        # An event's quantised value, 1 for a fact without property; BEYOND up or down stands for what lies beyond it.
+        # An exposure's segments, see SEGMENT_BITS.
         pa.field("value", pa.int64(), nullable=False),
     ]
 )
@@ -65,13 +68,23 @@ class Arm(msgspec.Struct, frozen=True, array_like=True):
     variant: str
 
 
+class Example(msgspec.Struct, frozen=True, array_like=True):
+    """Of the rows of a fact the newest value that is no number, or has more decimal places than are kept."""
+
+    fact: str  # its key
+    what: Literal["unusable", "rounded"]
+    time: int  # of the event, ms UTC
+    text: str  # the value as JSON, bounded in length; empty: it is missing
+
+
 class Header(msgspec.Struct, frozen=True):
     """`catalog` is the catalog offset that was in force for these rows (see evaluation.catalog); `horizon` in ms.
 
     `expected` is the number of source partitions that there are; while fewer have been heard of, no clock runs. No
     clock is beyond a moment until which there were no others: those that were added since hold nothing older.
 
-    `facts` are the keys of evaluation.catalog.Fact; `arms` and `facts` give the rows' codes a meaning.
+    `facts` are the keys of evaluation.catalog.Fact; `arms` and `facts` give the rows' codes a meaning. `examples` may
+    be of rows of any partition.
     """
 
     catalog: int
@@ -80,6 +93,17 @@ class Header(msgspec.Struct, frozen=True):
     arms: list[Arm]
     facts: list[str]
     expected: int = 0
+    examples: list[Example] = []
+
+
+def newest(examples: Iterable[Example]) -> list[Example]:
+    """Of each fact and kind the newest, whatever their order."""
+    found: dict[tuple[str, str], Example] = {}
+    for each in examples:
+        known = found.setdefault((each.fact, each.what), each)
+        if (each.time, each.text) > (known.time, known.text):
+            found[each.fact, each.what] = each
+    return [found[key] for key in sorted(found)]
 
 
 _TYPES = [(column.name, column.type) for column in ROWS]

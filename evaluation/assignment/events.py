@@ -1,19 +1,23 @@
 """Events: which metrics does each event feed, and for which units?"""
 
+from collections.abc import Iterator
+from typing import Literal
+
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.assignment.columns import Columns
 from evaluation.assignment.entries import entry_rows
-from evaluation.assignment.letters import shown
 from evaluation.assignment.messages import Mask, Rows, Stretch, bits, properties
 from evaluation.assignment.plan import EventPlan
 from evaluation.assignment.properties import satisfied
+from evaluation.assignment.scanning import Path
 from evaluation.assignment.values import read_json
-from schemas.units import Kind
+from schemas.units import BEYOND, Example, Kind
 
-LARGEST_VALUE = 1 << 40  # a quantised value lies below it, up or down
+COARSE = 1e-4  # a value that rounding changes by a larger share of itself is told
+LONGEST_EXAMPLE = 40  # characters
 
 
 def event_rows(columns: Columns, plan: EventPlan, stretch: Stretch) -> Rows:
@@ -40,30 +44,16 @@ def event_rows(columns: Columns, plan: EventPlan, stretch: Stretch) -> Rows:
     if plan.filters:
         kept = _satisfying(columns, plan, message, fact)
         message, unit_type, fact = message[kept], unit_type[kept], fact[kept]
-    value, missing, too_large = _values(columns, plan, message, fact)
-    if too_large.any():
-        bad = np.unique(message[too_large])
-        for i in bad.tolist():
-            one = np.flatnonzero(too_large & (message == i))[0]
-            _, name = plan.properties[plan.fact_property[fact[one]]]
-            factor = plan.fact_factor[fact[one]]
-            number = columns.numbers["event_properties", name][i]
-            stretch.letters.reject(
-                columns,
-                i,
-                "value out of range",
-                f"event_properties.{shown(name)} is {number}; times {factor:.0f} it must lie below 2^40: send less, or "
-                "lower the metric's scale",
-            )
-        kept = ~np.isin(message, bad)
-        message, unit_type, fact = message[kept], unit_type[kept], fact[kept]
-        value, missing = value[kept], missing[kept]
-        usable[bad] = False
+    value, missing, rounded = _values(columns, plan, message, fact)
+    unusable = missing | (np.abs(value) >= BEYOND)
+    stretch.examples += _examples(columns, plan, "unusable", unusable & ~late[message], message, fact, time)
+    stretch.examples += _examples(columns, plan, "rounded", rounded & ~late[message], message, fact, time)
 
     common = bits((late, Kind.LATE), (own, Kind.OWN_ID))
     stretch.count("events", len(columns))
     stretch.count("late", int((late & usable).sum()))
-    stretch.count("unusable", int(missing.sum()))
+    stretch.count("unusable", int(unusable.sum()))
+    stretch.count("rounded", int(rounded.sum()))
     rows = Rows(
         offset=stretch.records.offset[columns.row[message]],
         kind=common[message] | bits((missing, Kind.UNUSABLE)),
@@ -94,19 +84,52 @@ def _satisfying(columns: Columns, plan: EventPlan, message: NDArray[np.int64], f
 def _values(
     columns: Columns, plan: EventPlan, message: NDArray[np.int64], fact: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], Mask, Mask]:
-    """Of rows: rint(number · 10^scale), half to even; whether there is no number; whether it is too large."""
+    """Of rows: rint(number · 10^scale), half to even; whether there is no number; whether rounding tells."""
     value = np.ones(len(message), np.int64)
     missing = np.zeros(len(message), np.bool_)
-    too_large = np.zeros(len(message), np.bool_)
+    rounded = np.zeros(len(message), np.bool_)
     of = plan.fact_property[fact]
     for i, path in enumerate(plan.properties):
         rows = np.flatnonzero(of == i)
-        with np.errstate(over="ignore"):
-            scaled = np.rint(columns.numbers[path][message[rows]] * plan.fact_factor[fact[rows]])
-        missing[rows] = np.isnan(scaled)
-        too_large[rows] = np.abs(scaled) >= LARGEST_VALUE
-        value[rows] = np.where(np.abs(scaled) < LARGEST_VALUE, scaled, 0.0).astype(np.int64)
-    return value, missing, too_large
+        with np.errstate(over="ignore", invalid="ignore"):
+            scaled = columns.numbers[path][message[rows]] * plan.fact_factor[fact[rows]]
+            whole = np.rint(scaled)
+            rounded[rows] = np.abs(scaled - whole) > COARSE * np.abs(scaled)
+        missing[rows] = np.isnan(whole)
+        value[rows] = np.where(missing[rows], 0.0, np.clip(whole, -BEYOND, BEYOND)).astype(np.int64)
+    return value, missing, rounded
+
+
+def _examples(  # noqa: PLR0917
+    columns: Columns,
+    plan: EventPlan,
+    what: Literal["unusable", "rounded"],
+    is_one: Mask,
+    message: NDArray[np.int64],
+    fact: NDArray[np.int64],
+    time: NDArray[np.int64],
+) -> Iterator[Example]:
+    """Of each fact of the rows that are one the newest value."""
+    if not is_one.any():
+        return
+    message, fact = message[is_one], fact[is_one]
+    newest_last = np.argsort(time[message], kind="stable")
+    for code, i in dict(zip(fact[newest_last].tolist(), message[newest_last].tolist(), strict=True)).items():
+        path = plan.properties[plan.fact_property[code]]
+        text = repr(float(columns.numbers[path][i])) if what == "rounded" else _text(columns.value(i), path)
+        yield Example(plan.facts[code].key, what, int(time[i]), text)
+
+
+class _Properties(msgspec.Struct):
+    event_properties: dict[str, msgspec.Raw] | None = None
+
+
+def _text(value: bytes | None, path: Path) -> str:
+    """What stands at the path, as JSON; nothing where nothing does."""
+    found = (msgspec.json.decode(value or b"{}", type=_Properties).event_properties or {}).get(path[-1])
+    text = "" if found is None else bytes(found).decode("utf-8", "replace").strip()
+    text = "" if text == "null" else "".join(each if each.isprintable() else "?" for each in text)
+    return text if len(text) <= LONGEST_EXAMPLE else f"{text[:LONGEST_EXAMPLE]}…"
 
 
 class _Groups(msgspec.Struct):

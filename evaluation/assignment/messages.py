@@ -18,7 +18,7 @@ from evaluation.texts import Texts
 from schemas.assignment import Assignment
 from schemas.numbers import LATEST
 from schemas.records import Records
-from schemas.units import Arm, Kind
+from schemas.units import Arm, Example, Kind
 
 Mask = NDArray[np.bool_]
 
@@ -102,6 +102,7 @@ class Stretch:
     arms: dict[Arm, int] = field(default_factory=dict)
     answers: list[tuple[int, int, Assignment]] = field(default_factory=list)  # with row and index of the exposure
     counts: dict[str, int] = field(default_factory=dict)
+    examples: list[Example] = field(default_factory=list)
 
     def count(self, what: str, number: int) -> None:
         """Add to a total."""

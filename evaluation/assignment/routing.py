@@ -22,7 +22,7 @@ from schemas.assignment import Assignment
 from schemas.dead_letter import DeadLetter
 from schemas.records import Records
 from schemas.topics import EXPOSURES
-from schemas.units import Arm
+from schemas.units import Arm, Example, newest
 
 # Of one record: they travel in one message, of at most 16 MB, with 45 bytes for each, beside 100,000 of other records.
 MOST_ROWS = 200_000
@@ -32,7 +32,7 @@ MOST_ROWS = 200_000
 class Assigned(Rows):
     """What a stretch of records says under one catalog state: rows, answers, dead letters.
 
-    `code` indexes `arms` (exposures) or `facts` (events).
+    `code` indexes `arms` (exposures) or `facts` (events). `examples` are of what is wrong with values.
     """
 
     catalog: int  # offset of the state; 0 where no record stands in the stretch
@@ -44,6 +44,7 @@ class Assigned(Rows):
     answers: list[Assignment]
     rejects: list[DeadLetter]
     counts: dict[str, int]
+    examples: list[Example]
 
     def pieces(self, rows: int) -> "Iterator[Assigned]":
         """The stretch in pieces of whole records, of at most `rows` rows or of one record.
@@ -132,6 +133,7 @@ def _assigned(stretch: Stretch, catalog: Catalog, begin: int, end: int) -> Assig
         answers=[answer for _, _, answer in sorted(stretch.answers, key=lambda each: each[:2])],
         rejects=rejects,
         counts=counts,
+        examples=newest(stretch.examples),
     )
 
 

@@ -7,8 +7,9 @@ with CUPED another one, of the events before the entry. The words of a total, by
     sum, mean                   how many events | sum of their values
     funnel, funnels, retention  how many events | state before the pending events | state after them | newest of them
 
-(see ordered.py for the last ones). A unit's numbers are what is made of its totals: one per variable, then one per
-covariate.
+(see ordered.py for the last ones). A sum of values is exact, however large: above the lowest `EVENT_BITS` bits of how
+many events there are stands how often it has passed 2^63. A unit's numbers are what is made of its totals: one per
+variable, then one per covariate.
 """
 
 import math
@@ -24,17 +25,18 @@ CONVERSION, COUNT, SUM, MEAN, FUNNEL, FUNNELS, RETENTION = range(7)
 WORDS = (1, 1, 2, 2, 4, 4, 4)  # of a total, by kind
 
 F_FACT, F_VARIABLE, F_STEPS, F_IS_FIRST = range(4)
-V_KIND, V_COLUMN, V_AT, V_PAST, V_CAP, V_UNIT, V_FACTOR, V_STEPS, V_BEGINS, V_ENDS = range(10)
+V_KIND, V_COLUMN, V_AT, V_PAST, V_CAP, V_FLOOR, V_UNIT, V_FACTOR, V_STEPS, V_BEGINS, V_ENDS = range(11)
 C_SINCE, C_WINDOW, C_FIRST, C_VARIABLES, C_NUMBERS, C_CELL, C_WIDTH, C_RECORDED = range(8)
 B_FIRST, B_SEGMENTS = range(2)
 
 EVENTS, VALUES = 0, 1  # words of a total
+EVENT_BITS = 40
 FRONT, LIVE, NEWEST = 1, 2, 3
 MOST_EVENTS, HOUR = 500, 3_600_000  # an ordered total reads so many of a unit's events in so many ms; see ordered.py
 BUCKETS = 14  # of a lookback
 
 NO_WINDOW = 1 << 61
-NO_CAP = 1 << 62
+NO_CAP, NO_FLOOR = 1 << 62, -(1 << 62)
 YES_OR_NO = (CONVERSION, FUNNEL, RETENTION)  # kinds whose number is 0 or 1: capped by 1
 
 _LN2 = math.log(2.0)
@@ -43,14 +45,15 @@ _HALF_ROOT = math.sqrt(0.5)
 
 class Measures(NamedTuple):
     """`feeds`: fact, variable, which steps it is (bits), and whether it is the first of its fact in its column.
-    `variables`: kind, column, where the total and the covariate's stand in a row, cap, 10^scale and 10^places of a log
-    (0: none), how many steps, and of a retention the begin and end of its period after the start (ms). `columns`:
-    begin (ms UTC), window (ms), first variable, how many, how many numbers, first cell, width of a bucket (ms, 0: no
-    CUPED) and the time from which on buckets are whole (ms UTC). `breakdowns`: first segment and how many.
+    `variables`: kind, column, where the total and the covariate's stand in a row, cap, lower cap, 10^scale and
+    10^places of a log (0: none), how many steps, and of a retention the begin and end of its period after the start
+    (ms). `columns`: begin (ms UTC), window (ms), first variable, how many, how many numbers, first cell, width of a
+    bucket (ms, 0: no CUPED) and the time from which on buckets are whole (ms UTC). `breakdowns`: first segment and how
+    many.
     """
 
     feeds: Words  # (feeds, 4)
-    variables: Words  # (variables, 10)
+    variables: Words  # (variables, 11)
     columns: Words  # (columns, 8)
     breakdowns: Words  # (breakdowns or 1, 2)
 
@@ -61,10 +64,50 @@ def quotient(total: int, count: int) -> Any:
     if count == 0:
         return np.int64(0)
     floor = total // count
-    twice = 2 * (total - floor * count)
-    if twice > count or (twice == count and floor & 1):
-        floor += 1
-    return floor
+    return floor + _rounds_up(floor, total - floor * count, count)
+
+
+@njit(cache=True)
+def _rounds_up(floor: Any, rest: Any, count: int) -> bool:
+    return 2 * rest > count or (2 * rest == count and floor & 1 == 1)
+
+
+@njit(cache=True)
+def large_quotient(passes: int, total: int, count: int) -> Any:
+    """(passes 2^64 + total)/count < 2^63, rounded half to even, by long division; count < 2^`EVENT_BITS`."""
+    below = passes - (1 if total < 0 else 0)
+    rest = np.uint64(below - below // count * count)
+    bits, by = np.uint64(total), np.uint64(count)
+    floor = np.uint64(0)
+    for shift, width in ((40, 24), (16, 24), (0, 16)):  # a rest and so many bits more fit into 64
+        part = (rest << np.uint64(width)) | ((bits >> np.uint64(shift)) & np.uint64((1 << width) - 1))
+        floor = (floor << np.uint64(width)) + part // by
+        rest = part % by
+    return np.int64(floor) + _rounds_up(np.int64(floor), np.int64(rest), count)
+
+
+@njit(cache=True)
+def events_of(word: int) -> Any:
+    """How many events the first word of a total says."""
+    return word & ((1 << EVENT_BITS) - 1)
+
+
+@njit(cache=True)
+def add_value(rows: Words, m: int, at: int, value: int) -> None:
+    """One more event with its value in the total at `at`."""
+    before = rows[m, at + VALUES]
+    after = np.int64(np.uint64(before) + np.uint64(value))
+    passes = 1 if value > 0 and after < before else -1 if value < 0 and after > before else 0
+    rows[m, at + EVENTS] += 1 + (passes << EVENT_BITS)
+    rows[m, at + VALUES] = after
+
+
+@njit(cache=True)
+def can_hold(variables: Words, v: int, value: Any) -> Any:
+    """Whether the variable makes a number of such a value: one beyond all limits counts as its cap, if it has one."""
+    if value >= LIMIT:
+        return variables[v, V_CAP] != NO_CAP
+    return value > -LIMIT or variables[v, V_FLOOR] != NO_FLOOR
 
 
 @njit(cache=True)
@@ -91,12 +134,15 @@ def number(rows: Words, m: int, at: int, variables: Words, v: int) -> Any:
     x = rows[m, at + EVENTS]
     if kind >= FUNNEL:
         x = rows[m, at + LIVE] & 1 if kind == RETENTION else rows[m, at + LIVE] >> 8
-    elif kind == SUM:
+    elif kind >= SUM:
+        passes, events = x >> EVENT_BITS, events_of(x)
         x = rows[m, at + VALUES]
-    elif kind == MEAN:
-        x = quotient(rows[m, at + VALUES], x)
-    x = min(x, variables[v, V_CAP])
-    if variables[v, V_FACTOR] > 0:
+        if kind == MEAN:
+            x = quotient(x, events) if passes == 0 else large_quotient(passes, x, events)
+        elif passes != 0:
+            x = LIMIT if passes > 0 else -LIMIT
+    x = max(min(x, variables[v, V_CAP]), variables[v, V_FLOOR])
+    if variables[v, V_FACTOR] > 0 and abs(x) < LIMIT:
         unit = variables[v, V_UNIT]
         if unit + x <= 0:
             return np.int64(0)

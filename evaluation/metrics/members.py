@@ -27,7 +27,7 @@ from evaluation.metrics import measures as of
 from evaluation.metrics import ordered, recent, sums
 from evaluation.metrics.measures import Measures
 from evaluation.metrics.recent import LINK, NOTED, TIME, VALUE, Words, fingerprint, home_shift, newest
-from evaluation.metrics.sums import SMALL
+from evaluation.metrics.sums import LIMIT
 from schemas.units import SEGMENT_BITS
 
 # Columns of a member.
@@ -100,7 +100,7 @@ def _counted(rows: Words, m: int, measures: Measures, c: int) -> Any:
     events = np.int64(0)
     first = measures.columns[c, of.C_FIRST]
     for v in range(first, first + measures.columns[c, of.C_VARIABLES]):
-        events += rows[m, measures.variables[v, of.V_AT] + of.EVENTS]
+        events += of.events_of(rows[m, measures.variables[v, of.V_AT] + of.EVENTS])
     return events
 
 
@@ -134,9 +134,10 @@ def _count_event(m: int, measures: Measures, r: int, store: Members, time: int, 
     if kind >= of.FUNNEL:
         steps = measures.feeds[r, of.F_STEPS]
         return ordered.put(rows, m, measures.variables, v, store.pending, store.ring, time, name, steps)
-    rows[m, at + of.EVENTS] += 1
     if kind >= of.SUM:
-        rows[m, at + of.VALUES] += value
+        of.add_value(rows, m, at, value)
+    else:
+        rows[m, at + of.EVENTS] += 1
     return False
 
 
@@ -200,12 +201,25 @@ def _recount(m: int, measures: Measures, first: int, ends: int, store: Members, 
             for r in range(measures.feeds.shape[0]):
                 if measures.feeds[r, of.F_FACT] != fact:
                     continue
-                c = variables[measures.feeds[r, of.F_VARIABLE], of.V_COLUMN]
-                if c >= first and entry >= columns[c, of.C_SINCE] and time - entry < columns[c, of.C_WINDOW]:
+                v = measures.feeds[r, of.F_VARIABLE]
+                c = variables[v, of.V_COLUMN]
+                if c < first or entry < columns[c, of.C_SINCE] or time - entry >= columns[c, of.C_WINDOW]:
+                    continue
+                if of.can_hold(variables, v, memory.ring[k, VALUE]):
                     _count_event(m, measures, r, store, time, memory.ring[k, recent.ID], memory.ring[k, VALUE])
     for v in range(variables.shape[0]):
         if variables[v, of.V_KIND] >= of.FUNNEL and variables[v, of.V_COLUMN] >= first:
             ordered.run_through(rows, m, variables, v, store.pending)
+
+
+@njit(cache=True)
+def _is_unusable(what: int, measures: Measures, v: int) -> bool:
+    """Whether a note says that the variable makes no number of the event."""
+    if what == recent.TOO_LARGE:
+        return not of.can_hold(measures.variables, v, LIMIT)
+    if what == recent.TOO_SMALL:
+        return not of.can_hold(measures.variables, v, -LIMIT)
+    return what == recent.UNUSABLE
 
 
 @njit(cache=True)
@@ -223,7 +237,8 @@ def _tally(  # noqa: PLR0917
     for r in range(measures.feeds.shape[0]):
         if measures.feeds[r, of.F_FACT] != fact or not measures.feeds[r, of.F_IS_FIRST]:
             continue
-        c = measures.variables[measures.feeds[r, of.F_VARIABLE], of.V_COLUMN]
+        v = measures.feeds[r, of.F_VARIABLE]
+        c = measures.variables[v, of.V_COLUMN]
         if entry < columns[c, of.C_SINCE] or time - entry >= columns[c, of.C_WINDOW]:
             continue
         if c < first:
@@ -234,7 +249,7 @@ def _tally(  # noqa: PLR0917
             tallies[c, DUPLICATES] += one
         elif what == recent.LATE:
             tallies[c, LATES] += one
-        elif what == recent.UNUSABLE:
+        elif _is_unusable(what, measures, v):
             tallies[c, UNUSABLES] += one
     if what == recent.SAME_ID and is_new and not is_known:
         store.counts[SAME_IDS] += one
@@ -471,7 +486,7 @@ def expose(  # noqa: PLR0917
 
 @njit(cache=True)
 def look_back(m_s: Words, found: Words, c: int, v: int, measures: Measures, store: Members) -> None:  # noqa: PLR0917
-    """Set the covariate of variable v in column c of members, from their events and values in `found` (n, 2)."""
+    """Set the covariate of variable v in column c of members, from what `Past.look_up` found."""
     rows, at = store.rows, measures.variables[v, of.V_PAST]
     x = np.empty(MOST_NUMBERS, np.int64)
     for i in range(m_s.shape[0]):
@@ -482,7 +497,7 @@ def look_back(m_s: Words, found: Words, c: int, v: int, measures: Measures, stor
             _fold(rows, m, measures, c, LIVE, store, x, -1)
         else:
             store.tallies[c, WITHHELD] -= 1
-        rows[m, at + of.EVENTS] = found[i, 0]
+        rows[m, at + of.EVENTS] = found[i, 0] + (found[i, 2] << of.EVENT_BITS)
         if measures.variables[v, of.V_KIND] >= of.SUM:
             rows[m, at + of.VALUES] = found[i, 1]
         if of.numbers(rows, m, measures, c, x):
@@ -528,9 +543,11 @@ def count(  # noqa: PLR0917
             c = variables[v, of.V_COLUMN]
             if entry < columns[c, of.C_SINCE]:
                 continue
+            if not of.can_hold(variables, v, events[i, VALUE]):
+                continue
             is_before = time < entry
             if is_before:
-                if columns[c, of.C_WIDTH] == 0:
+                if columns[c, of.C_WIDTH] == 0 or abs(events[i, VALUE]) >= LIMIT:
                     continue
                 bucket = time // columns[c, of.C_WIDTH]
                 if not of.first_bucket(entry, columns, c) <= bucket < entry // columns[c, of.C_WIDTH]:
@@ -542,13 +559,14 @@ def count(  # noqa: PLR0917
             k = columns[c, of.C_NUMBERS]
             had = of.numbers(rows, m, measures, c, x)
             if is_before:
-                rows[m, variables[v, of.V_PAST] + of.EVENTS] += 1
                 if variables[v, of.V_KIND] >= of.SUM:
-                    rows[m, variables[v, of.V_PAST] + of.VALUES] += events[i, VALUE]
+                    of.add_value(rows, m, variables[v, of.V_PAST], events[i, VALUE])
+                else:
+                    rows[m, variables[v, of.V_PAST] + of.EVENTS] += 1
             elif _count_event(m, measures, r, store, time, events[i, recent.ID], events[i, VALUE]):
                 ordered.run_through(rows, m, variables, v, store.pending)
             has = of.numbers(rows, m, measures, c, y)
-            if k == 1 and abs(x[0]) < SMALL and abs(y[0]) < SMALL:
+            if k == 1 and had and has:
                 if x[0] != y[0]:
                     for b in range(measures.breakdowns.shape[0]):
                         sums.change(cells, _cell(rows, m, measures, c, LIVE, arms, b), x[0], y[0])

@@ -38,11 +38,11 @@ from evaluation.metrics.rows import ELSEWHERE, OVER, sort
 from evaluation.metrics.run import Run, RunState, bucket_width
 from schemas.aggregate import Aggregate
 from schemas.logs import Gap
-from schemas.units import Arm, Header, Source, decode_units
+from schemas.units import Arm, Example, Header, Source, decode_units, newest
 
 MINUTE = 60_000  # ms, at most a horizon: retries and double clicks lie seconds apart
 
-FORMAT = 6  # of a checkpoint
+FORMAT = 7  # of a checkpoint
 NEWEST = 1 << 62  # beyond every offset of the catalog
 
 _METADATA = b"peekproof"
@@ -76,6 +76,7 @@ class _State(msgspec.Struct, frozen=True):
     pasts: list[tuple[int, int]]  # fact, width
     gaps: list[Gap]
     unsure: list[tuple[str, int]]
+    examples: list[Example]
 
 
 class Partition:
@@ -100,6 +101,7 @@ class Partition:
         self._recent = Recent(max(1, min(horizon, MINUTE)))
         self.gaps: list[Gap] = []  # what is missing for good, as somebody accepted
         self._unsure: set[tuple[str, int]] = set()  # sources of which messages are missing: their next range tells
+        self._examples: list[Example] = []
         self._named: list[Arm] | None = None  # the arms of the last header, and what they are here
         self._arms = np.zeros((0, 2), np.int64)
         self._arm_runs: list[Run] = []
@@ -140,6 +142,8 @@ class Partition:
                     run.count(rows.events, fresh, rows.notes, noted)
             self._remember(rows.events[:fresh])
 
+        if header.examples:
+            self._examples = newest((*self._examples, *header.examples))
         self._advance(header)
         self.offset = offset + 1
         for run in self._runs.values():
@@ -166,7 +170,7 @@ class Partition:
         return [self._aggregate(run) for _, run in sorted(self._runs.items())]
 
     def _aggregate(self, run: Run) -> Aggregate:
-        aggregate = run.aggregate(self.partition, self.offset, self.clock, self.catalog)
+        aggregate = run.aggregate(self.partition, self.offset, self.clock, self.catalog, self._examples)
         gaps = [gap for gap in self.gaps if gap.until is None or gap.until >= run.started]
         return msgspec.structs.replace(aggregate, gaps=gaps) if gaps and not aggregate.final else aggregate
 
@@ -322,6 +326,7 @@ class Partition:
             pasts=list(self._pasts),
             gaps=self.gaps,
             unsure=sorted(self._unsure),
+            examples=self._examples,
         )
         arrays = {f"{number}/{name}": array for number, run in enumerate(runs) for name, array in run.arrays().items()}
         for (fact, width), past in self._pasts.items():
@@ -341,6 +346,7 @@ class Partition:
             partition._clocks[topic, number] = clock
         partition._expected = state.expected
         partition.gaps, partition._unsure = state.gaps, set(state.unsure)
+        partition._examples = state.examples
         partition._facts = {key: number for number, key in enumerate(state.facts)}
         for index, run in enumerate(state.runs):
             prefix = f"{index}/"

@@ -1,8 +1,9 @@
 """Past: what every unit, exposed or not, did of one fact before it may enter a run, in buckets of time.
 
-A table of open addressing: unit | number of the bucket << 32, how many events | sum of their values. It is built anew
-without the buckets that no entry which is still to come can look back to, whenever there is one more of them. Which
-events are in a bucket depends on nothing but the events, so any order gives the same.
+A table of open addressing: unit | number of the bucket << 32, how many events | sum of their values. A sum that passes
+2^63 has another slot, marked by bit 31, which says how often it did. The table is built anew without the buckets that
+no entry which is still to come can look back to, whenever there is one more of them. Which events are in a bucket
+depends on nothing but the events, so any order gives the same. Values beyond all limits are in none.
 
 Bytes: 24 per slot, at most 5/8 of them in use: 38 to 77 for each unit and bucket in which it was active.
 """
@@ -13,37 +14,55 @@ from numba import njit
 from evaluation.metrics.measures import BUCKETS
 from evaluation.metrics.recent import LINK, TIME, VALUE, Words, fingerprint, home_shift
 from evaluation.metrics.recent import UNIT as EVENT_UNIT
+from evaluation.metrics.sums import LIMIT
 
 UNIT, ACTIVE, VALUES = range(3)
-_COUNT = 32  # bits of how many events a unit sent in a bucket; above them stands the bucket
+_COUNT = 31  # bits of how many events a unit sent in a bucket; above them stands the key: bucket << 1 | is it passes
 _SMALLEST = 64
 
 
 @njit(cache=True)
-def _slot(table: Words, unit: int, bucket: int) -> int:
-    """The slot of the unit's bucket, or the empty one that it would take."""
+def _slot(table: Words, unit: int, key: int) -> int:
+    """The slot of the unit and key, or the empty one that it would take."""
     mask = table.shape[0] - 1
-    p = fingerprint(unit, 0, bucket) >> home_shift(table.shape[0])
-    while table[p, ACTIVE] != 0 and (table[p, UNIT] != unit or table[p, ACTIVE] >> _COUNT != bucket):
+    p = fingerprint(unit, 0, key) >> home_shift(table.shape[0])
+    while table[p, ACTIVE] != 0 and (table[p, UNIT] != unit or table[p, ACTIVE] >> _COUNT != key):
         p = (p + 1) & mask
     return p
 
 
 @njit(cache=True)
-def _add(table: Words, events: Words, fact: int, width: int) -> int:
-    """Add the events (n, 5) of a fact; how many slots that took."""
-    taken = 0
+def _take(table: Words, unit: int, key: int) -> tuple[int, int]:
+    """The slot of the unit and key, and whether it was taken just now."""
+    p = _slot(table, unit, key)
+    if table[p, ACTIVE] != 0:
+        return p, 0
+    table[p, UNIT], table[p, ACTIVE] = unit, key << _COUNT
+    if table[p, ACTIVE] == 0:
+        table[p, ACTIVE] = 0
+    return p, 1
+
+
+@njit(cache=True)
+def _add(table: Words, events: Words, fact: int, width: int) -> tuple[int, int]:
+    """Add the events (n, 5) of a fact; how many slots that took, and how many of them for passes."""
+    taken = passes = 0
     for i in range(events.shape[0]):
-        if events[i, LINK] != fact:
+        value = events[i, VALUE]
+        if events[i, LINK] != fact or abs(value) >= LIMIT:
             continue
-        bucket = events[i, TIME] // width
-        p = _slot(table, events[i, EVENT_UNIT], bucket)
-        if table[p, ACTIVE] == 0:
-            table[p, UNIT], table[p, ACTIVE] = events[i, EVENT_UNIT], bucket << _COUNT
-            taken += 1
+        unit, key = events[i, EVENT_UNIT], events[i, TIME] // width << 1
+        p, is_new = _take(table, unit, key)
+        taken += is_new
+        before = table[p, VALUES]
+        after = np.int64(np.uint64(before) + np.uint64(value))
         table[p, ACTIVE] += 1
-        table[p, VALUES] += events[i, VALUE]
-    return taken
+        table[p, VALUES] = after
+        if (value > 0 and after < before) or (value < 0 and after > before):
+            p, is_new = _take(table, unit, key | 1)
+            taken, passes = taken + is_new, passes + is_new
+            table[p, VALUES] += 1 if value > 0 else -1
+    return taken, passes
 
 
 @njit(cache=True)
@@ -51,9 +70,9 @@ def _move(before: Words, table: Words, first: int) -> int:
     """Move what is in buckets from `first` on into an empty table; how many slots that took."""
     taken = 0
     for k in range(before.shape[0]):
-        bucket = before[k, ACTIVE] >> _COUNT
-        if before[k, ACTIVE] != 0 and bucket >= first:
-            p = _slot(table, before[k, UNIT], bucket)
+        key = before[k, ACTIVE] >> _COUNT
+        if before[k, ACTIVE] != 0 and key >> 1 >= first:
+            p = _slot(table, before[k, UNIT], key)
             for column in range(3):
                 table[p, column] = before[k, column]
             taken += 1
@@ -61,13 +80,18 @@ def _move(before: Words, table: Words, first: int) -> int:
 
 
 @njit(cache=True)
-def _look_up(table: Words, units: Words, wanted: Words, found: Words) -> None:
-    """Events and values of each unit in its range of buckets, `wanted` (n, 2), into `found` (n, 2)."""
+def _look_up(table: Words, has_passes: bool, units: Words, wanted: Words, found: Words) -> None:
+    """Events, values and passes of each unit in its range of buckets, `wanted` (n, 2), into `found` (n, 3)."""
     for i in range(units.shape[0]):
         for bucket in range(wanted[i, 0], wanted[i, 1]):
-            p = _slot(table, units[i], bucket)
+            p = _slot(table, units[i], bucket << 1)
+            value, before = table[p, VALUES], found[i, 1]
+            after = np.int64(np.uint64(before) + np.uint64(value))
             found[i, 0] += table[p, ACTIVE] & ((1 << _COUNT) - 1)
-            found[i, 1] += table[p, VALUES]
+            found[i, 1] = after
+            found[i, 2] += 1 if value > 0 and after < before else -1 if value < 0 and after > before else 0
+            if has_passes:
+                found[i, 2] += table[_slot(table, units[i], bucket << 1 | 1), VALUES]
 
 
 class Past:
@@ -77,12 +101,15 @@ class Past:
         self.width = width
         self._first = 0
         self._used = 0
+        self._has_passes = False
         self._table = np.zeros((_SMALLEST, 3), np.int64)
 
     def add(self, events: Words, fact: int) -> None:
         """Add the fact's events among these (n, 5), which are new."""
-        self._reserve(int((events[:, LINK] == fact).sum()))
-        self._used += int(_add(self._table, events, fact, self.width))
+        self._reserve(2 * int((events[:, LINK] == fact).sum()))
+        taken, passes = _add(self._table, events, fact, self.width)
+        self._used += int(taken)
+        self._has_passes |= passes > 0
 
     def _reserve(self, n: int) -> None:
         """Room for n slots more."""
@@ -95,9 +122,9 @@ class Past:
         self._used = int(_move(before, self._table, self._first))
 
     def look_up(self, units: Words, wanted: Words) -> Words:
-        """Events and sum of values (n, 2) of each unit in its range of buckets, `wanted` (n, 2): begin and end."""
-        found = np.zeros((len(units), 2), np.int64)
-        _look_up(self._table, units, wanted, found)
+        """Events, sum of values and its passes (n, 3) of each unit in its range of buckets, `wanted` (n, 2)."""
+        found = np.zeros((len(units), 3), np.int64)
+        _look_up(self._table, self._has_passes, units, wanted, found)
         return found
 
     def expire(self, bound: int) -> None:
@@ -105,7 +132,7 @@ class Past:
         first = bound // self.width - BUCKETS
         if first > self._first:
             self._first = first
-            self._build(int(np.count_nonzero(self._table[:, ACTIVE] >> _COUNT >= first)))
+            self._build(int(np.count_nonzero(self._table[:, ACTIVE] >> _COUNT >> 1 >= first)))
 
     def slots(self) -> Words:
         """The slots that are in use, (n, 3), by unit and bucket."""
@@ -118,4 +145,5 @@ class Past:
         past = cls(width)
         past._table = np.ascontiguousarray(slots)
         past._build(len(slots))
+        past._has_passes = bool((slots[:, ACTIVE] >> _COUNT & 1).any())
         return past

@@ -37,8 +37,9 @@ FACTS = NOTED = 1 << 15
 TAIL, HEAD, UNITS, NOTES = range(4)
 
 # Columns of a note beside a message's rows, and what it says. SAME_ID has the time of the later event of the two.
+# TOO_LARGE and TOO_SMALL are unusable where no cap makes a number of the event, which is kept for where one does.
 N_FACT, N_TIME, N_WHAT, N_UNIT = range(4)
-LATE, UNUSABLE, DUPLICATE, SAME_ID = range(4)
+LATE, UNUSABLE, DUPLICATE, SAME_ID, TOO_LARGE, TOO_SMALL = range(6)
 
 _SMALLEST = 64
 _FOUR = np.int64(0xFFFFFFFF)

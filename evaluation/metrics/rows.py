@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from evaluation.metrics import members, recent
 from evaluation.metrics.recent import Words
+from evaluation.metrics.sums import LIMIT
 from schemas.units import Header, Kind
 
 ELSEWHERE = -1  # an arm's run, where the catalog has none of that name
@@ -95,6 +96,10 @@ def _sort(  # noqa: PLR0917
                 recent.put_note(notes, noted, fact, time[i], recent.LATE if late else recent.UNUSABLE, unit[i])
                 noted += 1
             else:
+                if abs(value[i]) >= LIMIT:
+                    what = recent.TOO_LARGE if value[i] > 0 else recent.TOO_SMALL
+                    recent.put_note(notes, noted, fact, time[i], what, unit[i])
+                    noted += 1
                 events[happened, recent.TIME] = time[i]
                 events[happened, recent.ID] = name[i]
                 events[happened, recent.VALUE] = value[i]

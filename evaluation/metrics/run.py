@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from evaluation.catalog import SETTLING, RunInForce, Variable
 from evaluation.metrics import measures as of
 from evaluation.metrics import members, ordered, sums
-from evaluation.metrics.measures import BUCKETS, NO_CAP, NO_WINDOW, Measures
+from evaluation.metrics.measures import BUCKETS, NO_CAP, NO_FLOOR, NO_WINDOW, Measures
 from evaluation.metrics.members import (
     COUNTED,
     DUPLICATES,
@@ -39,6 +39,7 @@ from evaluation.metrics.rows import EXPOSURES, FORCED, INACTIVE, LATE
 from schemas.aggregate import Aggregate, ArmCount, MetricHealth, Sums
 from schemas.catalog import Breakdown
 from schemas.numbers import exact
+from schemas.units import Example
 
 NO_END = 1 << 61
 NOT_YET = -(1 << 61)
@@ -409,7 +410,7 @@ class Run:
         """Whether nothing of the run can change any more: see `ends`; what counts until then has then arrived."""
         return self.completed is not None and clock > self.ends + self.horizon
 
-    def aggregate(self, partition: int, offset: int, clock: int, catalog: int) -> Aggregate:
+    def aggregate(self, partition: int, offset: int, clock: int, catalog: int, examples: list[Example]) -> Aggregate:
         """The run's sums as they stand, or its last word. Call `settle` before."""
         if self.final:
             return self.final
@@ -425,10 +426,7 @@ class Run:
             catalog=catalog,
             arms=[ArmCount(*self.arms[arm], int(self.arm_units[arm])) for arm in order],
             sums=[each for c, column in columns for each in self._sums(column, cells[c], order)],
-            metrics=[
-                MetricHealth(column.metric, *(int(self.tallies[c, tally]) for tally in _HEALTH))
-                for c, column in columns
-            ],
+            metrics=[self._health(c, column, examples) for c, column in columns],
             exposures=int(self.exposures[EXPOSURES]),
             late=int(self.exposures[LATE]),
             inactive=int(self.exposures[INACTIVE]),
@@ -437,6 +435,15 @@ class Run:
             reassigned=int(self.counts[REASSIGNMENTS]),
             duplicate_ids=int(self.counts[SAME_IDS]),
         )
+
+    def _health(self, c: int, column: Column, examples: list[Example]) -> MetricHealth:
+        """What became of a column's events."""
+        counts = {name: int(self.tallies[c, tally]) for name, tally in _HEALTH.items()}
+        facts = {fact.key for variable in column.variables for fact in variable.facts}
+        its = [each for each in examples if each.fact in facts and each.time >= self.started]
+        newest = {each.what: each.text for each in sorted(its, key=lambda each: (each.time, each.text))}
+        example = newest.get("unusable") if self.tallies[c, UNUSABLES] else None
+        return MetricHealth(column.metric, **counts, example=example, rounded=newest.get("rounded"))
 
     def _sums(self, column: Column, cells: Words, order: list[int]) -> Iterator[Sums]:
         """A column's sums by reading, arm and segment: of segments where nobody is, none."""
@@ -519,7 +526,14 @@ class Run:
         return run
 
 
-_HEALTH = (COUNTED, DUPLICATES, LATES, UNUSABLES, WITHHELD, LOOKED_BACK)
+_HEALTH = {
+    "events": COUNTED,
+    "duplicates": DUPLICATES,
+    "late": LATES,
+    "unusable": UNUSABLES,
+    "withheld": WITHHELD,
+    "looked_back": LOOKED_BACK,
+}
 
 
 def _measures(columns: list[Column], fact_number: FactNumbers, breakdowns: Words, at: int) -> Measures:
@@ -542,11 +556,12 @@ def _measures(columns: list[Column], fact_number: FactNumbers, breakdowns: Words
             log = (10 ** variable.facts[0].scale, 10**variable.places) if variable.log else (0, 0)
             kind, words = _kind(variable), _words(variable)
             cap = 1 if kind in of.YES_OR_NO else NO_CAP if variable.cap is None else variable.cap
-            variables.append((kind, c, at, past, cap, *log, len(variable.facts), variable.begins, variable.ends))
+            caps = cap, NO_FLOOR if variable.lower_cap is None else variable.lower_cap
+            variables.append((kind, c, at, past, *caps, *log, len(variable.facts), variable.begins, variable.ends))
             at, past = at + words, past + words
         at = past if column.width else at
     return Measures(
-        np.array(feeds, np.int64).reshape(-1, 4), np.array(variables, np.int64).reshape(-1, 10), table, breakdowns
+        np.array(feeds, np.int64).reshape(-1, 4), np.array(variables, np.int64).reshape(-1, 11), table, breakdowns
     )
 
 

@@ -5,16 +5,18 @@ from itertools import product
 from typing import Any, NamedTuple
 
 import numpy as np
+from msgspec import UNSET, UnsetType
 
 from evaluation.catalog import MetricInForce, RunInForce, control_of
 from evaluation.significance.comparison import Measure, Pairs, Sample, adjustment, differences
+from evaluation.significance.gates import loses_too_much
 from evaluation.significance.intervals import Coins, Intervals
 from evaluation.significance.judgements import Judgements, decides
 from evaluation.significance.moments import Arm, Floats
 from evaluation.significance.procedures import Procedure, Procedures, procedures_of
 from evaluation.significance.running import Running
 from schemas.catalog import Allocation, Flag, Goal
-from schemas.look import EVERYONE, Caveat, Cell, Reading
+from schemas.look import EVERYONE, Caveat, Cell, Loss, Reading
 from schemas.numbers import exact
 
 CellKey = tuple[str, str, Reading, str]  # metric, treatment, reading, segment
@@ -41,14 +43,13 @@ def cells(
     run: RunInForce,
     metrics: Mapping[str, MetricInForce],
     arms: Mapping[ArmKey, Arm],
-    withheld: Mapping[str, int],
+    lost: "Lost",
     before: Mapping[CellKey, Cell],
 ) -> tuple[list[Cell], bool]:
     """The cells of the run's `metrics`, in the order of its definition; and whether running values start again.
 
-    `arms` holds exact sums, `withheld` the units per metric whose total was too large to keep, `before` the cells of
-    the last published look: running values and levels go on from there, unless the metric has been redefined or is
-    tested in another way since.
+    `arms` holds exact sums, `lost` what is missing of them, `before` the cells of the last published look: running
+    values and levels go on from there, unless the metric has been redefined or is tested in another way since.
     """
     layout = _Layout(run)
     blocks = list(_blocks(run, metrics, arms, layout))
@@ -65,13 +66,15 @@ def cells(
     treated = [block.totals[place] for block in blocks for place in layout.treated]
     controlled = [block.totals[layout.controlled] for block in blocks for _ in per_block]
 
+    unusable = {each.metric: each for each in lost.losses if loses_too_much(each.events - each.unusable, each.unusable)}
     procedures = Procedures(tests)
     found = differences([block.sample for block in blocks], layout.pairs)
     said = Intervals(
         procedures,
         found,
         has_data=np.array([min(t.n, c.n) > 0 for t, c in zip(treated, controlled, strict=True)], np.bool_),
-        is_withheld=np.array([withheld.get(goal.metric, 0) > 0 for goal in goals], np.bool_),
+        is_withheld=np.array([lost.withheld.get(goal.metric, 0) > 0 for goal in goals], np.bool_),
+        is_unusable=np.array([goal.metric in unusable for goal in goals], np.bool_),
         is_single=np.array([len(shares) == 1 for shares in layout.shares] * len(blocks), np.bool_),
         coins=_coins(blocks, layout),
     )
@@ -140,9 +143,22 @@ def cells(
         "alpha": [each.alpha for each in tests],
         "planned_units": [each.planned for each in tests],
         "since": [block.since for block in blocks for _ in per_block],
+        "unusable_share": [unusable[goal.metric].share if goal.metric in unusable else UNSET for goal in goals],
+        "example": [_example(unusable.get(goal.metric)) for goal in goals],
     }
     # By position: a struct of so many fields takes four times as long by name.
     return list(map(Cell, *(columns[name] for name in Cell.__struct_fields__))), is_restarted
+
+
+class Lost(NamedTuple):
+    """The units per metric whose total was too large to keep, and what metrics lose of their events' values."""
+
+    withheld: Mapping[str, int]
+    losses: Sequence[Loss]
+
+
+def _example(loss: Loss | None) -> str | UnsetType:
+    return UNSET if loss is None or loss.example is None else loss.example
 
 
 class _Layout:

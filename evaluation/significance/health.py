@@ -1,15 +1,15 @@
 """Health: can a look be believed? Counts over all partitions, and whether the split is the promised one."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from msgspec import UNSET, UnsetType
 
 from evaluation.catalog import RunInForce
-from evaluation.significance import srm
+from evaluation.significance import gates, srm
 from schemas.aggregate import Aggregate
 from schemas.logs import Gap
-from schemas.look import EVERYONE, ArmHealth, Health, Look
+from schemas.look import EVERYONE, ArmHealth, Health, Look, Loss
 
 
 def health(run: RunInForce, aggregates: Sequence[Aggregate], previous: Look | None) -> Health:
@@ -69,7 +69,38 @@ def health(run: RunInForce, aggregates: Sequence[Aggregate], previous: Look | No
         withheld_units=metrics_total("withheld"),
         full_lookback=_full_lookback(run, aggregates),
         gaps=_gaps(aggregates) or UNSET,
+        losses=losses(run, aggregates) or UNSET,
     )
+
+
+def losses(run: RunInForce, aggregates: Sequence[Aggregate]) -> list[Loss]:
+    """What metrics lose of their events' values, where that can be shown or is too much; in the run's order."""
+    found = []
+    for key, metric in run.metrics.items():
+        told = [each for aggregate in aggregates for each in aggregate.metrics if each.metric == key]
+        events, unusable = sum(each.events for each in told), sum(each.unusable for each in told)
+        example = min((each.example for each in told if each.example is not None), default=None)
+        rounded = min((each.rounded for each in told if each.rounded is not None), default=None)
+        if example is not None or rounded is not None or gates.loses_too_much(events, unusable):
+            scale = max(fact.scale for fact in metric.facts)
+            found.append(Loss(key, events + unusable, unusable, scale, example, rounded))
+    return found
+
+
+def told_losses(health: Health) -> Iterator[str]:
+    """What metrics lose of their events' values, a sentence each."""
+    for loss in [] if isinstance(health.losses, UnsetType) else health.losses:
+        if loss.unusable:
+            example = "" if loss.example is None else f" (such as {loss.example or 'one without the property'})"
+            yield (
+                f"{loss.metric}: {loss.unusable:,} of {loss.events:,} events hold no number that can be used{example} "
+                "and don't count"
+            )
+        if loss.rounded is not None:
+            yield (
+                f"{loss.metric}: values with more than {loss.scale} decimal places are rounded (such as "
+                f"{loss.rounded}); a larger `scale` keeps more"
+            )
 
 
 def _gaps(aggregates: Sequence[Aggregate]) -> list[Gap]:

@@ -52,6 +52,7 @@ class Intervals:
         *,
         has_data: Mask,
         is_withheld: Mask,
+        is_unusable: Mask,
         is_single: Mask,
         coins: Coins,
     ) -> None:
@@ -79,8 +80,8 @@ class Intervals:
         is_open[is_boschloo] = np.isfinite(np.where(varies, self.p_value, found.variance))[is_boschloo]
         is_open |= is_exact
         self.status: NDArray[Any] = np.select(
-            [~has_data, is_withheld, ~is_open, ~(varies | is_exact)],
-            np.array(["no data", "withheld", "gated", "zero variance"], dtype=object)[:, None],
+            [~has_data, is_withheld, is_unusable, ~is_open, ~(varies | is_exact)],
+            np.array(["no data", "withheld", "unusable", "gated", "zero variance"], dtype=object)[:, None],
             np.array("ok", dtype=object),
         )
         is_ok = self.status == "ok"

@@ -69,7 +69,7 @@ class Judgements:
         guarded = _guarded(running, is_increase, np.array([goal.margin or 0.0 for goal in goals]))
 
         judgement = np.where(procedures.is_guardrail, guarded, success).astype(object)
-        judgement[running.is_empty] = "open"
+        judgement[running.is_empty | (said.status == "unusable")] = "open"
         judgement[is_alarm] = np.where(guarded[is_alarm] == "harmed", "harmed", "open")
         judgement[~is_deciding & ~is_alarm] = None
         self.judgement: NDArray[Any] = judgement

@@ -62,7 +62,7 @@ def decide(
     predictions = {prediction(cell, goals[cell.metric]) for cell in primary}
     predicted = next((each for each in ("hit", "open", "missed") if each in predictions), None)
 
-    if doubt := _doubt(health, [*primary, *guardrails]):
+    if doubt := _doubt(health, [*primary, *guardrails]) or next(filter(None, map(_loss, primary)), None):
         return Verdict("needs attention", _sentence(doubt, _missing(health)), predicted)
     treatments = [variant.key for variant in flag.variants if variant.key != control_of(flag)]
     arms = {}
@@ -74,7 +74,8 @@ def decide(
             or _undecided(its_primary, goals, final, lambda cell: days_left(cell, run, health, time))
         )
     outcome = _of_all(arms) if arms else _undecided([], goals, final, lambda _: None)
-    verdict = Verdict(outcome.decision, _sentence(*outcome.parts, _missing(health)), predicted, outcome.left)
+    lost = dict.fromkeys(filter(None, map(_loss, guardrails)))
+    verdict = Verdict(outcome.decision, _sentence(*outcome.parts, *lost, _missing(health)), predicted, outcome.left)
     if len(treatments) <= 1:
         return verdict
     of_arms = [ArmVerdict(variant, arm.arm_decision, _sentence(*arm.parts)) for variant, arm in arms.items()]
@@ -83,6 +84,17 @@ def decide(
 
 def _sentence(*parts: str) -> str:
     return "; ".join(filter(None, parts)) + "."
+
+
+def _loss(cell: Cell) -> str | None:
+    """Why a metric whose events hold no usable number too often says nothing, if so."""
+    if cell.status != "unusable" or isinstance(cell.unusable_share, UnsetType):
+        return None
+    example = "" if isinstance(cell.example, UnsetType) else f", such as {cell.example or 'one without the property'}"
+    return (
+        f"{cell.metric} says nothing: {cell.unusable_share:.1%} of its events hold no number that can be used{example}"
+        "; mend what sends them, or leave them out by the metric's `where`"
+    )
 
 
 def _missing(health: Health) -> str:

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from decimal import Decimal
+from decimal import Decimal, localcontext
 from itertools import islice
 from pathlib import Path
 
@@ -10,6 +10,7 @@ import click
 import msgspec
 from rich.text import Text
 
+from evaluation.significance.health import told_losses
 from pipeline.analysis import Analysis
 from pipeline.cli.progress import progress
 from pipeline.cli.terminal import Column, Fitted, Terminal, harmless
@@ -20,6 +21,7 @@ from pipeline.table import NO_NUMBER, Measured, Method, Question, TableAnalysis
 from schemas.look import Cell, Look
 from schemas.numbers import Exact
 
+DIGITS = 100  # of exact sums, more than they have
 SHOWN = 3  # bad rows of each file and reason that are shown
 
 
@@ -192,9 +194,8 @@ def _notes(analysis: Analysis) -> list[str]:
     unfed: dict[tuple[str, str], list[str]] = defaultdict(list)
     for flag, metric, why in analysis.unfed():
         unfed[flag, why].append(metric)
-    return of_runs + [
-        f"events are missing for {', '.join(its)} of '{flag}': {why}" for (flag, why), its in unfed.items()
-    ]
+    of_events = [f"events are missing for {', '.join(its)} of '{flag}': {why}" for (flag, why), its in unfed.items()]
+    return of_runs + of_events + analysis.remarks
 
 
 def _complain(analysis: Analysis | TableAnalysis) -> None:
@@ -237,6 +238,8 @@ def _show(look: Look, console: Terminal) -> None:
     }
     told = [f"{count:,} {what}" for what, count in counts.items() if count or what == "jumpers"]
     console.print(" · ".join([split, f"SRM p {srm}", *told]))
+    for sentence in told_losses(health):
+        console.print(Text(sentence))
     if look.cells:
         console.print(Fitted(list(_columns(look.cells))))
     console.print()
@@ -281,7 +284,11 @@ def _sums(cell: Cell, of: str) -> list[str]:
 
 
 def _exact(number: Exact | None, places: int) -> str:
-    return "" if number is None else f"{Decimal(number).scaleb(-places):f}"
+    if number is None:
+        return ""
+    with localcontext(prec=DIGITS):
+        text = f"{Decimal(number).scaleb(-places):f}"
+    return text.rstrip("0").rstrip(".") if places else text
 
 
 def _compared(cell: Cell) -> list[str]:

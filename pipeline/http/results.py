@@ -153,7 +153,8 @@ async def table(
     writer = csv.writer(text)
     writer.writerow(["experiment", "run", "look", "time", *CELL])
     for cell in look.cells:
-        values = (getattr(cell, field) for field in CELL.values())
+        found = (getattr(cell, field) for field in CELL.values())
+        values = [None if value is msgspec.UNSET else value for value in found]
         writer.writerow([look.experiment, look.run, look.look, look.time, *values])
     return text.getvalue()
 

@@ -90,7 +90,6 @@ BAD_EVENTS = {
     b'{"event_type":"buy","event_properties":{"price":2}}': "no unit",
     b'{"event_type":7,"user_id":"a"}': "wrong type",
     b'{"event_type":"buy","user_id":"a","time":"now"}': "wrong type",
-    b'{"event_type":"buy","user_id":"a","event_properties":{"price":1e200}}': "value out of range",
     b'{"event_type":"buy","user_id":"\xff\xfe"}': "not json",
     b'{"event_type":"buy","user_id":"a"},{"event_type":"buy","user_id":"a"}': "not json",
     b'{"event_type":"buy","user_id":"a","big":"' + b"x" * 1_000_001 + b'"}': "too large",

@@ -278,6 +278,21 @@ def test_versions_of_a_cohort_share_its_ids_and_keep_no_bytes(topic: Topic):
     assert [bytes(each.document.spec) for each in topic.history.versions_of("cohort", "beta")] == [b"", b""]
 
 
+def test_n05_a_stored_metric_that_says_no_scale_keeps_what_it_was_measured_with():
+    topic = Topic()
+    old = msgspec.structs.replace(REVENUE, scale=None)
+    count = Metric(key="buys", owner="shop", type="count", event="purchase", window="none")
+
+    topic.publish("metric", old, 1)
+    topic.publish("metric", count, 1)
+    topic.publish("metric", msgspec.structs.replace(old, scale=2), 2)
+    revenue = topic.history.newest.metrics["revenue"]
+
+    assert (revenue.version, revenue.facts[0].scale, revenue.document_version) == (1, 2, 2)
+    assert topic.history.newest.metrics["buys"].definition == count
+    assert old.decimals == 6
+
+
 def test_metrics_that_read_the_same_share_a_fact_and_only_sums_have_a_scale():
     def in_force(metric: Metric) -> MetricInForce:
         return MetricInForce(metric, 1, 0)

@@ -50,6 +50,7 @@ COLUMNS: dict[str, dict[str, pa.DataType]] = {
         "one": N,
         "factor": N,
         "cap": N,
+        "lower_cap": N,
     },
     "runs": {"run": S, "ends": N},
 }
@@ -100,7 +101,8 @@ def definitions(runs: Iterable[RunInForce], horizon: int) -> dict[str, list[Row]
 
 
 def _variable(part: Metric, facts: list[str]) -> Row:
-    one = 10**part.scale if part.type in ("sum", "mean") else 1
+    scale = 6 if part.scale is None else part.scale
+    one = 10**scale if part.type in ("sum", "mean") else 1
     period = parse_duration(part.period)
     return (
         part.type,
@@ -109,8 +111,8 @@ def _variable(part: Metric, facts: list[str]) -> Row:
         part.nth * period,
         part.nth * period + period,
         one,
-        10**part.scale if part.log else None,
-        None if part.cap is None else round(part.cap * one),
+        10**scale if part.log else None,
+        *(None if cap is None else round(cap * one) for cap in (part.cap, part.lower_cap)),
     )
 
 

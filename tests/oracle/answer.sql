@@ -4,7 +4,7 @@ covered AS ( -- a, b, c, d: the numbers of a unit, of which no metric has more
     SELECT s.run, s.unit, s.allocation, s.variant, s.segments, s.entry, m.metric, m.version, m.span,
         max(x.x) FILTER (x.number = 0) AS a, max(x.x) FILTER (x.number = 1) AS b,
         max(x.x) FILTER (x.number = 2) AS c, max(x.x) FILTER (x.number = 3) AS d,
-        bool_or(abs(x.x) >= 1::HUGEINT << 47) AS withheld,
+        bool_or(abs(x.x) >= 1::HUGEINT << 62) AS withheld,
         sum(x.events) FILTER (x.is_after) AS events,
         m.width IS NOT NULL AND (s.entry // m.width - 14) * m.width >= m.recorded AS looked_back
     FROM members s JOIN metrics m ON m.run = s.run AND s.entry >= m.since
@@ -42,11 +42,13 @@ moved AS (
 ),
 entered AS (SELECT run, unit, min(time) AS entry FROM shown GROUP BY ALL), -- jumpers too
 watched AS ( -- the stretch of time in which a unit's events of a fact concern a metric of a run
-    SELECT e.run, m.metric, f.fact, e.unit, e.entry AS since,
+    SELECT e.run, m.metric, f.fact, f.caps, e.unit, e.entry AS since,
         least(e.entry + coalesce(m.span, 1::BIGINT << 60), coalesce(r.ends, 1::BIGINT << 60)) AS until
     FROM entered e JOIN metrics m ON m.run = e.run AND e.entry >= m.since JOIN runs r ON r.run = e.run
-    JOIN (SELECT DISTINCT run, metric, unnest(facts) AS fact FROM variables) f
-        ON f.run = m.run AND f.metric = m.metric
+    JOIN (
+        SELECT run, metric, fact, arg_min({above: cap, below: lower_cap}, variable) AS caps
+        FROM (SELECT *, unnest(facts) AS fact FROM variables) GROUP BY ALL
+    ) f ON f.run = m.run AND f.metric = m.metric
 ),
 pairs AS (
     SELECT fact, unit, id, time, lag(time) OVER (PARTITION BY fact, unit, id ORDER BY time) AS before FROM happened
@@ -71,7 +73,9 @@ counted AS (
         WHERE e.late GROUP BY ALL
     UNION ALL SELECT w.run, w.metric, 'unusable', count(*) FROM watched w
         JOIN events e ON e.fact = w.fact AND e.unit = w.unit AND e.time >= w.since AND e.time < w.until
-        WHERE e.unusable AND NOT e.late GROUP BY ALL
+        WHERE NOT e.late AND (e.unusable
+            OR abs(e.value) >= 1::HUGEINT << 62 AND if(e.value > 0, w.caps.above, w.caps.below) IS NULL)
+        GROUP BY ALL
     UNION ALL SELECT w.run, w.metric, 'duplicates', sum(e.repeats) FROM watched w
         JOIN happened e ON e.fact = w.fact AND e.unit = w.unit AND e.time >= w.since AND e.time < w.until GROUP BY ALL
 )

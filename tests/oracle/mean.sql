@@ -4,6 +4,7 @@ WITH totals AS (
         greatest(count(e.id), 1)::HUGEINT AS n, coalesce(sum(e.value), 0) AS total
     FROM windows w LEFT JOIN happened e
         ON e.unit = w.unit AND e.fact = w.facts[1] AND e.time >= w.since AND e.time < w.until
+            AND (abs(e.value) < 1::HUGEINT << 62 OR w.role = 'after' AND if(e.value > 0, w.cap, w.lower_cap) IS NOT NULL)
     WHERE w.kind = 'mean'
     GROUP BY ALL
 ),

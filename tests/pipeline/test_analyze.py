@@ -239,6 +239,123 @@ def test_looks_are_the_same_to_the_last_byte_on_any_number_of_partitions(catalog
     assert [b'"reading":"settled"' in each for each in one] == [True] * len(FLAGS)
 
 
+def analysed(
+    tmp_path: Path, metrics: dict[str, str], *arms: Iterable[tuple[str, int, dict[str, Any]]], units: int = 500
+) -> Any:
+    """What `analyze` tells of one experiment of two arms by metrics of which the last is primary.
+
+    Of each arm the events: type, unit and properties.
+    """
+    for folder in ("metrics", "experiments"):
+        (tmp_path / "one" / folder).mkdir(parents=True)
+    for key, text in metrics.items():
+        (tmp_path / "one" / "metrics" / f"{key}.yaml").write_text(f"{{key: {key}, owner: shop, window: none, {text}}}")
+    *others, primary = metrics
+    goals = ", ".join([*(f"{{metric: {key}}}" for key in others), f"{{metric: {primary}, role: primary}}"])
+    (tmp_path / "one" / "experiments" / "till.yaml").write_text(
+        f"{{key: till, owner: shop, variants: [{{key: control}}, {{key: treatment}}], metrics: [{goals}], "
+        "analysis: {method: t-test, correction: none}}"
+    )
+    who = [(f"{arm}-{unit}", arm) for arm in ("control", "treatment") for unit in range(units)]
+    shown = [{"flag_key": "till", "variant": arm, "user_id": name, "time": T + i} for i, (name, arm) in enumerate(who)]
+    events = [
+        {"event_type": event, "user_id": f"{arm}-{unit}", "time": T + MINUTE + i, "event_properties": properties}
+        for arm, its in zip(("control", "treatment"), arms, strict=True)
+        for i, (event, unit, properties) in enumerate(its)
+    ]
+    files = ("--exposures", ndjson(tmp_path / "x.ndjson", shown), "--events", ndjson(tmp_path / "e.ndjson", events))
+    document = told("--catalog", tmp_path / "one", *files)
+    return document | {"cells": {cell["metric"]: cell for cell in document["experiments"][0]["cells"]}}
+
+
+def test_n01_a_value_that_is_large_touches_no_other_metric_and_counts(tmp_path: Path) -> None:
+    metrics = {"buyers": "type: conversion, event: order", "bytes": "type: sum, event: order, property: bytes"}
+    few = [("order", unit, {"bytes": 1_000}) for unit in range(150)]
+    many = [("order", unit, {"bytes": 5e11 if unit < 30 else 1_000}) for unit in range(150)]
+
+    found = analysed(tmp_path, metrics, few, many)
+
+    buyers, size = found["cells"]["buyers"], found["cells"]["bytes"]
+    assert (buyers["nonzero"], buyers["control_nonzero"], buyers["status"]) == (150, 150, "ok")
+    assert (int(size["sum"]), size["scale"], size["status"]) == ((30 * 5 * 10**11 + 120_000) * 10**6, 6, "ok")
+    assert int(size["sum_squares"]) == (30 * (5 * 10**11) ** 2 + 120 * 10**6) * 10**12
+    assert found["rejected"] == []
+
+
+def test_n01_a_value_beyond_all_limits_is_unusable_for_its_metric_unless_it_is_capped(tmp_path: Path) -> None:
+    metrics = {
+        "buyers": "type: conversion, event: order",
+        "capped": "type: sum, event: order, property: bytes, cap: 2000",
+        "bytes": "type: sum, event: order, property: bytes",
+    }
+    few = [("order", unit, {"bytes": 1_000}) for unit in range(150)]
+    many = [("order", unit, {"bytes": 5e15 if unit < 4 else 1_000}) for unit in range(150)]
+
+    found = analysed(tmp_path, metrics, few, many)
+
+    buyers, capped, size = (found["cells"][key] for key in metrics)
+    assert (buyers["nonzero"], buyers["status"], capped["status"]) == (150, "ok", "ok")
+    assert capped["mean"] == (4 * 2_000 + 146 * 1_000) / 500
+    assert (size["status"], size["p_value"], size["example"]) == ("unusable", None, "5000000000000000.0")
+    assert found["experiments"][0]["verdict"]["decision"] == "needs attention"
+
+
+def test_n04_only_a_plain_number_in_quotes_counts_and_the_others_are_told(tmp_path: Path) -> None:
+    metrics = {"buyers": "type: conversion, event: buy", "spent": "type: sum, event: buy, property: price"}
+    plain = [("buy", unit, {"price": "7.25"}) for unit in range(200)]
+    others = ["7.25", " 7.25", "7,25", "$7.25", "1 099.00", "EUR 7"]
+    mixed = [("buy", unit, {"price": others[unit % 6]}) for unit in range(200)]
+
+    found = analysed(tmp_path, metrics, plain, mixed)
+
+    spent, buyers = found["cells"]["spent"], found["cells"]["buyers"]
+    assert (spent["control_mean"], spent["mean"]) == (7.25 * 200 / 500, 7.25 * 68 / 500)
+    assert (spent["status"], spent["judgement"], spent["unusable_share"]) == ("unusable", "open", 132 / 400)
+    assert spent["example"] in [json.dumps(text) for text in others[2:]]
+    assert (buyers["status"], buyers["nonzero"]) == ("ok", 200)
+    assert "spent says nothing: 33.0% of its events" in found["experiments"][0]["verdict"]["reason"]
+
+
+def test_n05_small_values_count_without_a_scale_and_what_is_rounded_is_told(tmp_path: Path) -> None:
+    metrics = {
+        "tiny": "type: sum, event: buy, property: price",
+        "seconds": "type: mean, event: load, property: s",
+        "cents": "type: sum, event: pay, property: price, scale: 2",
+    }
+    some = [("buy", unit, {"price": 0.004}) for unit in range(200) for _ in range(3)]
+    some += [("load", unit, {"s": 0.0004 + unit / 1e6}) for unit in range(200)]
+    some += [("pay", unit, {"price": 0.004}) for unit in range(200)]
+
+    found = analysed(tmp_path, metrics, some, [("buy", 0, {"price": 0.0004}), *some[1:]])
+
+    tiny, seconds, cents = (found["cells"][key] for key in metrics)
+    assert (tiny["control_mean"], tiny["mean"]) == (0.012 * 200 / 500, pytest.approx((0.012 * 200 - 0.0036) / 500))
+    assert seconds["mean"] == pytest.approx((200 * 0.0004 + 199 * 200 / 2 / 1e6) / 500)
+    assert (tiny["status"], seconds["status"], cents["status"]) == ("ok", "ok", "zero variance")
+    (loss,) = found["experiments"][0]["health"]["losses"]
+    assert (loss["metric"], loss["scale"], loss["rounded"], loss["example"]) == ("cents", 2, "0.004", None)
+
+
+def test_n15_refunds_are_capped_too_and_the_windows_of_a_ratio_s_parts_are_named(tmp_path: Path) -> None:
+    metrics = {
+        "spent": "type: sum, event: buy, property: price, cap: 100, lower_cap: -100",
+        "buys": "type: count, event: buy",
+        "each": "type: ratio, numerator: spent, denominator: buys",
+    }
+    some = [("buy", unit, {"price": 10 + unit % 3}) for unit in range(499)]
+
+    found = analysed(tmp_path, metrics, some, [*some, ("buy", 499, {"price": -1e6})])
+
+    spent = found["cells"]["spent"]
+    assert spent["mean"] == pytest.approx(spent["control_mean"] - 100 / 500)
+    assert found["notes"] == []
+    ratio = tmp_path / "one" / "metrics" / "each.yaml"
+    ratio.write_text(ratio.read_text().replace("window: none", "window: 7d"))
+    result = CliRunner().invoke(command, ["validate", str(tmp_path / "one")], catch_exceptions=False)
+    assert "'each' counts within its own window, 7d: that of its numerator 'spent', none, is not read" in result.stderr
+    assert result.exit_code == 0
+
+
 def test_a_ratio_is_told_with_both_sums(tmp_path: Path, catalog: Path) -> None:
     users = [{"device_id": f"d{i}", "time": T + i} for i in range(4)]
     shown = [who | {"flag_key": "menu", "variant": ("control", "wide")[i % 2]} for i, who in enumerate(users)]
@@ -257,11 +374,11 @@ def test_a_ratio_is_told_with_both_sums(tmp_path: Path, catalog: Path) -> None:
     ]
     table = call("--catalog", catalog, "--experiment", "menu", *files).stdout.splitlines()
 
-    assert (cell["sum"], cell["scale"], cell["mean"]) == (500, 2, 1.25)
+    assert (cell["sum"], cell["scale"], cell["mean"]) == (5_000_000, 6, 1.25)
     assert (cell["denominator_sum"], cell["control_denominator_sum"], cell["denominator_scale"]) == (4, 4, 0)
     begin = ["per-view", "live", "all", "sequential", "gated", "wide"]
     (row,) = [line.split() for line in table if line.split()[:6] == begin]
-    assert row[6:11] == ["2", "5.00", "12.5000", "4", "1.25"]
+    assert row[6:11] == ["2", "5", "12.5", "4", "1.25"]
 
 
 def test_how_long_it_may_still_take_is_by_the_pace_since_the_first_entry(tmp_path: Path, catalog: Path) -> None:

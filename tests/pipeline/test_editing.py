@@ -8,10 +8,11 @@ from typing import Any
 import msgspec
 import pytest
 
+from evaluation.catalog import History
 from pipeline import editing
 from pipeline.catalog import CatalogWriter, EditConflictError, read_catalog
 from pipeline.documents import read_documents
-from pipeline.editing import Change, RefusedError, RiskError, Signature, UnfinishedError
+from pipeline.editing import Change, RefusedError, RiskError, Signature, UnfinishedError, changes
 from pipeline.errors import PeekproofError
 from pipeline.faults import DocumentError
 from pipeline.settings import Settings
@@ -98,6 +99,36 @@ def test_of_several_documents_none_is_put_over_a_version_that_came_meanwhile(dep
 
     told = [(each.document.key, each.document.author) for each in read_catalog(deployment).versions[2:]]
     assert told == [("held", "ann"), *[("second", "bob"), ("first", "ann")] * 2, ("second", "bob")]
+
+
+def test_n05_a_new_metric_keeps_six_decimals_and_one_that_stands_those_that_it_has(tmp_path: Path):
+    def published(text: str, history: History) -> list[Change]:
+        (tmp_path / "metrics").mkdir(exist_ok=True)
+        (tmp_path / "metrics" / "spent.yaml").write_text(
+            f"{{key: spent, owner: shop, type: sum, event: buy, property: price, window: none, {text}}}"
+        )
+        return changes(read_documents(tmp_path), history)
+
+    def standing(spec: str) -> History:
+        history = History()
+        history.append(
+            0,
+            0,
+            b'{"kind":"metric","key":"spent","version":1,"base":0,"author":"ann","time":0,"reason":"-",'
+            b'"spec":{"key":"spent","owner":"shop","type":"sum","event":"buy","property":"price","window":"none"%s}}'
+            % spec.encode(),
+        )
+        assert not history.rejected
+        return history
+
+    (new,) = published("", History())
+    (said,) = published("scale: 6", standing(""))
+    (finer,) = published("cap: 9.999", standing(""))
+
+    assert isinstance(new.spec, Metric)
+    assert isinstance(finer.spec, Metric)
+    assert new.spec.scale == finer.spec.scale == 6
+    assert (said.fields, published("", standing("")), published("", standing(',"scale":3'))) == (("scale",), [], [])
 
 
 def test_a_key_is_created_once_and_what_breaks_a_rule_never(deployment: Settings):

@@ -263,6 +263,12 @@ const PREDICTIONS = {
 
 const isBroken = ({ srm_running_p_value: p }) => p !== null && p < BROKEN_SPLIT;
 
+/** Of the first metric that has one, a value that is of no use, or is rounded. */
+function example(losses, kind) {
+  const its = losses?.find((loss) => typeof loss[kind] === "string");
+  return its && `${its.metric}: ${its[kind] || "missing"}`;
+}
+
 function health({ health: told }) {
   const units = told.arms.reduce((sum, arm) => sum + arm.units, 0);
   const split = isBroken(told)
@@ -275,7 +281,8 @@ function health({ health: told }) {
     ["late", "late events", told.late_events],
     ["duplicates", "duplicates", told.duplicate_events],
     ["ids", "reused ids", told.duplicate_ids],
-    ["unusable", "unusable", told.unusable_events],
+    ["unusable", "unusable", told.unusable_events, example(told.losses, "example")],
+    ...(example(told.losses, "rounded") ? [["rounded", "rounded", example(told.losses, "rounded"), null, String]] : []),
     ["withheld", "withheld", told.withheld_units],
     ["reassigned", "reassigned", told.reassigned],
     ["forced", "forced", told.forced],

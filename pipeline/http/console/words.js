@@ -28,6 +28,7 @@ export const STATUSES = {
   "no data": "no data",
   "zero variance": "all units are equal",
   withheld: "withheld",
+  unusable: "too many events without a number",
 };
 
 export const CAVEATS = {
@@ -86,7 +87,10 @@ const MEANINGS = {
   jumpers: "Units that met two variants under the same allocation. They are withdrawn from every variant.",
   late: "Records that came more than the lateness horizon after their own time. Counted here, left out of the results.",
   duplicates: "Events that came again with the same unit, insert id and time. Each counts once.",
-  unusable: "Events whose property is missing or no number. They don't count.",
+  unusable:
+    "Events whose property is missing, no number or beyond all limits. They don't count; a metric that loses more than " +
+    "1 % of its events says nothing.",
+  rounded: "More decimal places than are kept, where it tells. A metric's `scale` says how many are kept.",
   withheld: "Units whose totals are too large to be added exactly. They are left out.",
   reassigned: "Units whose variant changed because the allocation did. They stay where they first were.",
   forced: "Units that an inclusion put into a variant. They are not randomised, so they never count.",

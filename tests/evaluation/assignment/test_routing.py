@@ -2,6 +2,7 @@
 
 import io
 import json
+from decimal import Decimal
 from itertools import pairwise
 
 import msgspec
@@ -20,7 +21,7 @@ from evaluation.lifecycle import apply_definition, complete, start
 from schemas.assignment import Assignment
 from schemas.catalog import Condition, Document, Flag, Goal, Metric, Segment, Step, Variant
 from schemas.dead_letter import resent_headers
-from schemas.units import ROWS, Kind
+from schemas.units import BEYOND, ROWS, Kind
 
 START = 1_795_457_000_000  # the catalog is written in the minutes after it
 NOW = START + 1_000_000  # and input appended long after
@@ -284,20 +285,40 @@ class TestEvents:
 
         assert [row[-1] for row in rows_of(assigned) if row[2][1]] == [quantised]
 
-    @pytest.mark.parametrize("number", [b"10995116277.76", b"-10995116277.76", b"1e300", b"9" * 400, b"-1e11"])
-    def test_a_number_out_of_range_rejects_the_event_with_all_its_rows(self, route, number):
+    @pytest.mark.parametrize("number", [b"46116860184273879.04", b"1e300", b"1e400", b"9" * 400, b'"1e300"'])
+    @pytest.mark.parametrize("sign", [b"", b"-"])
+    def test_n01_a_number_beyond_all_limits_says_so_and_touches_no_other_row(self, route, number, sign):
+        number = number.replace(b'"1', b'"%s1' % sign) if number[:1] == b'"' else sign + number
         value = b'{"event_type":"purchase","user_id":"u","event_properties":{"price":%s}}' % number
 
         assigned = route(event(), value, event())
 
-        assert reasons(assigned) == [(101, "value out of range")]
-        assert assigned.offset.tolist() == [100, 102]
-        assert len(assigned.rejects[0].detail) < 300
+        assert reasons(assigned) == []
+        said = [(row[2][1], row[-1]) for row in rows_of(assigned) if row[0] == 101]
+        assert said == [(None, 1), ("price", -BEYOND if sign else BEYOND)]
+        (example,) = assigned.examples
+        assert (json.loads(example.fact)[1], example.what) == ("price", "unusable")
+        assert example.text[:5] == number.decode()[:5]
+        assert len(example.text) < 50
+        assert assigned.counts["unusable"] == 1
 
     @pytest.mark.parametrize(
-        "properties", [None, {}, {"price": None}, {"price": True}, {"price": "12"}, {"price": [1]}, {"price": {"x": 1}}]
+        ("properties", "example"),
+        [
+            (None, ""),
+            ({}, ""),
+            ({"price": None}, ""),
+            ({"price": True}, "true"),
+            ({"price": [1]}, "[1]"),
+            ({"price": {"x": 1}}, '{"x":1}'),
+            ({"price": "7,25"}, '"7,25"'),
+            ({"price": "$7.25"}, '"$7.25"'),
+            ({"price": "1 099.00"}, '"1 099.00"'),
+            ({"price": "EUR 7"}, '"EUR 7"'),
+            ({"price": ""}, '""'),
+        ],
     )
-    def test_a_property_that_is_missing_or_no_number_is_unusable(self, route, properties):
+    def test_n04_a_property_that_is_missing_or_no_number_is_unusable_and_shown(self, route, properties, example):
         assigned = route(event("purchase", event_properties=properties))
 
         assert [(row[1], row[2][1], row[-1]) for row in rows_of(assigned)] == [
@@ -305,6 +326,29 @@ class TestEvents:
             (Kind.UNUSABLE, "price", 0),
         ]
         assert assigned.counts["unusable"] == 1
+        assert [(each.what, each.time, each.text) for each in assigned.examples] == [("unusable", NOW - 1_000, example)]
+
+    @pytest.mark.parametrize("text", ["7.25", " 7.25", "7.250000000000000000", "0.725e1", "+7.25 "])
+    def test_n04_a_plain_number_in_quotes_counts(self, route, text):
+        assigned = route(event("purchase", event_properties={"price": text}))
+
+        assert [(row[1], row[-1]) for row in rows_of(assigned) if row[2][1]] == [(0, 725)]
+        assert assigned.examples == []
+
+    def test_n05_a_number_that_rounding_changes_is_shown_with_its_digits(self, route):
+        prices = (0.004, 12.5, 0.00123, 19.999, 1234567.891)  # two decimal places are kept
+
+        assigned = route(
+            *(event("purchase", time=NOW - 9 + i, event_properties={"price": price}) for i, price in enumerate(prices))
+        )
+
+        assert assigned.counts["rounded"] == 2
+        assert [(each.what, each.text) for each in assigned.examples] == [("rounded", "0.00123")]
+
+    def test_a_late_event_is_no_example(self, route):
+        assigned = route(event("purchase", time=NOW - HORIZON - 1, event_properties={"price": "x"}))
+
+        assert assigned.examples == []
 
     def test_a_missing_insert_id_is_the_position(self, route):
         assigned = route(event(insert_id=None), event(insert_id=""), event(insert_id="i"))
@@ -794,15 +838,27 @@ class TestManyInOne:
             (1, "wrong type"),
             (2, "no unit"),
             (3, "wrong type"),
-            (4, "value out of range"),
         ]
-        assert json.loads(assigned.rejects[3].value) == {
-            "event_type": "purchase",
-            "user_id": "e",
+        assert json.loads(assigned.rejects[0].value) == {
+            "user_id": "b",
             "time": NOW,
-            "event_properties": {"price": 1e30},
+            "event_properties": {"price": 1.0},
         }
-        assert assigned.offset.tolist() == [100, 101]
+        assert assigned.offset.tolist() == [100, 100, 100, 101]
+        assert [row[-1] for row in rows_of(assigned) if row[2][1]] == [BEYOND]
+        assert [each.text for each in assigned.examples] == ["1e30"]
+
+    def test_n04_texts_and_decimals_of_arrow_are_numbers_as_those_of_json(self, route):
+        texts = pa.array([{"price": text} for text in ("7.25", " 7.25", "$7.25", "1e1", None)])
+        decimals = pa.array([{"price": Decimal("7.25")}])
+
+        for properties in (texts, decimals):
+            n = len(properties)
+            value = stream(
+                event_type=["purchase"] * n, user_id=["a"] * n, time=pa.array([NOW] * n), event_properties=properties
+            )
+            said = [(row[1] & Kind.UNUSABLE, row[-1]) for row in rows_of(route((value, ARROW))) if row[2][1]]
+            assert said == [(0, 725), (0, 725), (Kind.UNUSABLE, 0), (0, 1_000), (Kind.UNUSABLE, 0)][:n]
 
     @pytest.mark.parametrize(
         ("value", "reason"),

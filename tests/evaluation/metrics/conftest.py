@@ -80,7 +80,9 @@ class Log:
         """The newest catalog up to there."""
         return [catalog for catalog in self.catalogs if catalog.offset <= offset][-1]
 
-    def message(self, rows, clock=0, catalog=None, begin=None, end=None, topic="events", horizon=None):  # noqa: PLR0917
+    def message(  # noqa: PLR0917
+        self, rows, clock=0, catalog=None, begin=None, end=None, topic="events", horizon=None, examples=()
+    ):
         """The bytes of a message with these rows, (kind, code, unit, time, id, value) each, on consecutive offsets."""
         expected = self.position.get(topic, 0)
         begin = expected if begin is None else begin
@@ -106,6 +108,7 @@ class Log:
             sources=[Source(topic, 0, begin, end, clock)],
             arms=[Arm("flag", *arm) for arm in self.arms],
             facts=self.facts,
+            examples=list(examples),
         )
         return encode_units(table, header)
 

@@ -1,13 +1,16 @@
 """Rules: what a unit's records come to."""
 
 from dataclasses import replace
+from fractions import Fraction
 
 import pytest
 
 from evaluation.logs import logs_after
 from evaluation.metrics.partition import MissingError, Partition
 from schemas.logs import Gap, Log, Logs
-from schemas.units import Kind
+from schemas.units import BEYOND, Example, Kind
+
+LARGEST = BEYOND - 1
 
 # Arms: 0 and 1 are a and b of exp-1's first allocation, 2 and 3 those of its second, 4 and 5 those of exp-2.
 
@@ -240,8 +243,8 @@ def test_what_was_noted_moves_with_the_entry(log, make):
     assert log.health().unusable == 3
 
 
-def test_a_total_of_two_to_the_47_is_withheld_as_long_as_it_lasts(revenue, make):
-    half = 1 << 46
+def test_n01_a_total_of_two_to_the_62_is_withheld_as_long_as_it_lasts(revenue, make):
+    half = 1 << 61
     revenue.send(make.exposure(1, 10), make.exposure(2, 10), make.event(1, 11, value=half))
     revenue.send(make.event(1, 12, value=half))
     assert revenue.sums() == {(0, "a"): (1, 0, 0, 0)}
@@ -251,6 +254,73 @@ def test_a_total_of_two_to_the_47_is_withheld_as_long_as_it_lasts(revenue, make)
 
     assert revenue.sums() == {(0, "a"): (2, 1, 2 * half - 1, (2 * half - 1) ** 2)}
     assert revenue.health().withheld == 0
+
+
+def test_n01_a_total_beyond_all_words_comes_back_exactly(revenue, make):
+    revenue.send(make.exposure(1, 10), *(make.event(1, 11 + i, value=LARGEST) for i in range(9)))
+    assert revenue.health().withheld == 1
+
+    revenue.send(*(make.event(1, 31 + i, value=-LARGEST) for i in range(17)))
+    revenue.send(*(make.event(1, 61 + i, value=LARGEST) for i in range(9)), make.event(1, 90, value=7))
+
+    assert revenue.health().withheld == 1
+    revenue.send(make.event(1, 91, value=-8))
+    assert revenue.sums() == {(0, "a"): (1, 1, LARGEST - 1, (LARGEST - 1) ** 2)}
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_n01_a_mean_of_large_values_is_exact(make, sign):
+    log = make.Log(make.catalog(5, [make.run("exp-1", [make.metric("m", "mean")])]))
+    values = [sign * (LARGEST - i) for i in range(6)]
+
+    log.send(make.exposure(1, 10), *(make.event(1, 11 + i, value=value) for i, value in enumerate(values)))
+
+    mean = round(Fraction(sum(values), 6))
+    assert log.sums() == {(0, "a"): (1, 1, mean, mean**2)}
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_n01_n15_a_cap_holds_before_any_limit_at_both_ends(make, sign):
+    capped = make.metric("capped", "sum", cap=500.0, lower_cap=-200.0)
+    plain = make.metric("plain", "sum")
+    log = make.Log(make.catalog(5, [make.run("exp-1", [capped, plain])]))
+
+    log.send(make.exposure(1, 10), make.event(1, 11, value=sign * BEYOND), make.event(1, 12, value=3))
+
+    most = 500_000_000 if sign == 1 else -200_000_000
+    assert log.sums("capped") == {(0, "a"): (1, 1, most, most**2)}
+    assert log.sums("plain") == {(0, "a"): (1, 1, 3, 9)}
+    assert [(each.events, each.unusable, each.withheld) for each in map(log.health, ("capped", "plain"))] == [
+        (2, 0, 0),
+        (1, 1, 0),
+    ]
+
+
+def test_n15_refunds_are_capped_and_units_without_events_stay_zero(make):
+    log = make.Log(make.catalog(5, [make.run("exp-1", [make.metric("m", "sum", lower_cap=-5.0)])]))
+
+    log.send(make.exposure(1, 10), make.exposure(2, 10), make.event(1, 11, value=-(10**12)))
+
+    assert log.sums() == {(0, "a"): (2, 1, -5_000_000, 25 * 10**12)}
+
+
+def test_n04_the_newest_example_since_the_start_is_told_in_any_order(make):
+    def folded(*examples, cuts):
+        catalog = make.catalog(5, [make.run("exp-1", [make.metric("m", "sum")], started=100)])
+        log = make.Log(catalog)
+        (fact,) = log.facts
+        log.send(make.exposure(1, 110), make.event(1, 120, kind=Kind.UNUSABLE))
+        for cut in cuts:
+            log.send(examples=[Example(fact, *each) for each in examples[cut]])
+            log.partition = Partition.load(log.partition.save())
+        return log.health()
+
+    said = (("unusable", 150, '"$7"'), ("unusable", 130, '"7 EUR"'), ("rounded", 140, "0.0000001"))
+    before = (("unusable", 99, "true"), ("rounded", 99, "0.1234567"))
+
+    for cuts in ([slice(0, 3)], [slice(2, 3), slice(0, 1), slice(1, 2)], [slice(0, 2), slice(0, 3)]):
+        assert (folded(*said, cuts=cuts).example, folded(*said, cuts=cuts).rounded) == ('"$7"', "0.0000001")
+    assert (folded(*before, cuts=[slice(0, 2)]).example, folded(*before, cuts=[slice(0, 2)]).rounded) == (None, None)
 
 
 def test_a_unit_is_settled_when_the_clock_has_passed_entry_window_and_horizon(log, make):

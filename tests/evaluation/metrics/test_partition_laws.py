@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 
 from evaluation.metrics.partition import Partition
 from schemas.catalog import Breakdown, Cuped, Step
-from schemas.units import Kind
+from schemas.units import BEYOND, Kind
 from tests.oracle import Oracle, definitions, published, segments
 
 HORIZON = 100
 SPAN = 900  # event times lie in [0, SPAN)
 EXPOSED = Kind.EXPOSURE
-FACTS = 3
+FACTS, PRICE = 3, 0
 
 kinds_of_exposures = st.sampled_from([0] * 12 + [Kind.LATE, Kind.INACTIVE, Kind.FORCED, Kind.LATE | Kind.FORCED])
 kinds_of_events = st.sampled_from([0] * 12 + [Kind.LATE, Kind.UNUSABLE, Kind.LATE | Kind.UNUSABLE])
@@ -23,7 +23,9 @@ units = st.integers(0, 5).map(lambda unit: (1 << 64) - 1 - unit * 0x1234567890AB
 times = st.integers(0, SPAN - 1)
 names = st.sampled_from([0, 1, 2, (1 << 64) - 1, 1 << 63])
 edges = st.sampled_from([window - 1 + more for window in (0, 50, 150, 200, 300) for more in (0, 1)])
-values = st.one_of(st.integers(-3, 3), st.integers(-500_000, 500_000), st.integers(-(1 << 47) - 5, (1 << 47) + 5))
+values = st.one_of(
+    *(st.integers(-largest, largest) for largest in (3, 500_000, 1 << 47, BEYOND)), st.sampled_from([-BEYOND, BEYOND])
+)
 splits = st.tuples(st.integers(0, 2), st.integers(0, 1)).map(lambda codes: codes[0] | codes[1] << 6)
 exposures = st.tuples(kinds_of_exposures.map(lambda k: k | EXPOSED), st.integers(0, 5), units, times, names, splits)
 events = st.tuples(kinds_of_events, st.integers(0, FACTS - 1), units, times, names, values)
@@ -55,7 +57,10 @@ def histories(draw):
         time = min(SPAN - 1, max(0, time + draw(edges)))
         rows.append((0, draw(st.integers(0, FACTS - 1)), unit, time, draw(names), draw(values)))
     standing = {}
-    rows = [row if row[0] & EXPOSED else (*row[:5], standing.setdefault(row[1:5], row[5])) for row in rows]
+    rows = [
+        row if row[0] & EXPOSED else (*row[:5], standing.setdefault(row[1:5], row[5] if row[1] == PRICE else 1))
+        for row in rows
+    ]
     settles = [row[3] + window + HORIZON for row in shown for window in (50, 200, 300)]
     clock = draw(
         st.one_of(st.integers(0, 3000), st.sampled_from(settles), st.sampled_from(settles).map(lambda t: t + 1))
@@ -140,7 +145,7 @@ def catalogs_of(make, change):
     """One catalog or two: metrics change and another comes, or a run completes. Facts: buy, its price, view."""
     metric = make.metric
     view, buy = Step(event="view"), Step(event="buy")
-    price = metric("price", "mean", "200ms", cap=1000.0)
+    price = metric("price", "mean", "200ms", cap=1000.0, lower_cap=-500.0)
     lookback = Cuped(lookback="280ms")
     metrics = [
         metric("bought", "conversion", "300ms", cuped=Cuped(lookback="140ms")),
@@ -148,7 +153,7 @@ def catalogs_of(make, change):
         metric("ever", "count", "none"),
         metric("revenue", "sum", "200ms", cuped=lookback),
         price,
-        metric("logged", "sum", "200ms", cap=100.0, log=True, scale=2),
+        metric("logged", "sum", "200ms", cap=100.0, log=True),
         metric("funnel", "funnel", "300ms", steps=(view, buy)),
         metric("rounds", "funnel", "none", steps=(buy, view, buy), counting="totals"),
         metric("back", "retention", "200ms", start=view, nth=1, period="50ms"),

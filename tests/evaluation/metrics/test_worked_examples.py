@@ -40,7 +40,7 @@ def log_of(make, metrics, events):
     ],
 )
 def test_conversions_totals_sum_and_average_of_a_property(make, kind, expected):
-    metric = make.metric("m", kind, "7d", event="ME")
+    metric = make.metric("m", kind, "7d", event="ME", scale=2)
     purchases = [("ME", 1, 500), ("ME", 1, 1000), ("ME", 2, 1500), ("ME", 5, 2000)]
 
     log = log_of(make, [metric], purchases)

@@ -24,6 +24,7 @@ def make_run(goals, types=None, windows=None, weights=({"control": 1, "treatment
                     "event": "order",
                     "property": "price" if types.get(goal.metric) == "sum" else None,
                     "window": windows.get(goal.metric, "10s"),
+                    "scale": 2,
                     **definitions.get(goal.metric, {}),
                 },
                 Metric,

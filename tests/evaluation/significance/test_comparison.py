@@ -21,7 +21,7 @@ from evaluation.significance.moments import Arm
 
 VALUES = {"mean": 1, "conversion": 1, "ratio": 2, "adjusted mean": 2, "adjusted ratio": 4}
 MEASURES = list(VALUES)
-LIMIT = 1 << 47  # of a unit's total
+LIMIT = 1 << 62  # of a unit's total
 
 
 def arm_of(rows):

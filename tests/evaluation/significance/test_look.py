@@ -17,6 +17,7 @@ from evaluation.significance.comparison import Arm, Pairs, Sample, differences
 from evaluation.significance.look import decode_look, encode_look, has_news, look
 from schemas.aggregate import MetricHealth
 from schemas.catalog import Goal, Metric
+from schemas.look import Loss
 
 
 def only(value, reading="settled"):
@@ -145,6 +146,54 @@ def test_a_metric_with_units_too_large_to_count_is_withheld(run_of, aggregate_of
     assert value.health.withheld_units == 1
 
 
+def test_n04_a_metric_that_loses_more_than_one_per_cent_of_its_events_says_so_and_gives_no_verdict(
+    run_of, aggregate_of, conversions, primary
+):
+    def at(unusable, before=None):
+        metrics = [
+            MetricHealth("orders", 990, 0, 0, unusable, 0, 0, '"$7.25"'),
+            MetricHealth("visits", 5, 0, 0, 0, 0),
+        ]
+        sums = conversions((4000, 400), (4000, 600)) | conversions((4000, 400), (4000, 600), metric="visits")
+        return look(run, [aggregate_of(sums, metrics=metrics)], before)
+
+    run = run_of([primary, Goal(metric="visits")])
+    few, many = at(10), at(11)
+    later = at(11, few)
+
+    assert few.cells[0].status == "ok"
+    assert few.verdict.decision == "ship"
+    assert few.health.losses == [Loss("orders", 1000, 10, 0, '"$7.25"')]
+    for value in (many, later):
+        (cell,) = (each for each in value.cells if (each.metric, each.reading) == ("orders", "settled"))
+        assert (cell.status, cell.p_value, cell.lower, cell.judgement) == ("unusable", None, None, "open")
+        assert (cell.unusable_share, cell.example, cell.estimate) == (11 / 1001, '"$7.25"', 0.05)
+        assert value.verdict.decision == "needs attention"
+        assert value.verdict.reason == (
+            'orders says nothing: 1.1% of its events hold no number that can be used, such as "$7.25"; mend what sends '
+            "them, or leave them out by the metric's `where`."
+        )
+        assert {each.status for each in value.cells if each.metric == "visits"} == {"ok"}
+    assert b"unusable_share" not in encode_look(few)
+    assert decode_look(encode_look(later)) == later
+
+
+def test_n04_a_guardrail_that_loses_too_many_events_is_named_beside_the_verdict(
+    run_of, aggregate_of, conversions, primary
+):
+    run = run_of([primary, Goal(metric="visits", role="guardrail")])
+    sums = conversions((4000, 400), (4000, 600)) | conversions((4000, 400), (4000, 600), metric="visits")
+    metrics = [MetricHealth("visits", 50, 0, 0, 50, 0, 0, "")]
+
+    verdict = look(run, [aggregate_of(sums, metrics=metrics)], None).verdict
+
+    assert verdict.decision == "ship"
+    assert (
+        "visits says nothing: 50.0% of its events hold no number that can be used, such as one without"
+        in verdict.reason
+    )
+
+
 def test_health_tells_the_share_of_units_with_a_full_lookback(run_of, aggregate_of, conversions, primary):
     run = run_of([primary, Goal(metric="visits")], definitions={"orders": {"cuped": {"lookback": "14d"}}})
     sums = {("orders", "live", variant): (200, 20, (20, 10), (20, 5, 10)) for variant in ("control", "treatment")}
@@ -218,7 +267,7 @@ def test_the_planned_sample_stands_while_the_primary_metric_is_redefined(run_of,
 def test_a_ratio_that_nothing_is_compared_with_is_its_own_mean_or_none(run_of, aggregate_of):
     goal = Goal(metric="price", role="primary")
     spent, orders = (
-        msgspec.convert({"key": key, "owner": "x", "event": "order", "window": "10s", **kind}, Metric)
+        msgspec.convert({"key": key, "owner": "x", "event": "order", "window": "10s", "scale": 2, **kind}, Metric)
         for key, kind in (("spent", {"type": "sum", "property": "price"}), ("orders", {"type": "count"}))
     )
     definition = Metric(key="price", owner="x", type="ratio", numerator="spent", denominator="orders", window="10s")
