@@ -1,11 +1,13 @@
 """Ordered: totals that depend on the order of a unit's events in time, whatever order they arrive in.
 
-Theory of operation. A funnel and a retention are automata that read a unit's events by ascending (time, id); events of
-one time and id are one event, which may be several steps. What is before the clock less the horizon is complete, so
-the automaton's state after it is all that it leaves behind: FRONT. The events since then are pending: a list of each
-total, newest first, and LIVE is the state after them. An event that comes last in time moves LIVE on; any other finds
-its place in the list, and the list is run through again. A total that was counted anew (its entry moved back) lies
-behind no front: an entry that moves is not before the clock less the horizon, and neither is any event after it.
+Theory of operation. A funnel and a retention are automata that read a unit's events by ascending time; nobody knows
+how those of one time stand, so they are given the order that takes the automaton furthest. Events of one time and id
+are one event, which may be one of several steps. What is before the clock less the horizon is complete, so the
+automaton's state after it is all that it leaves behind: FRONT. The events since then are pending: a list of each total,
+newest first, and LIVE is the state after them. An event that alone comes last in time moves LIVE on; any other finds
+its place in the list, by time and id, and the list is run through again. A total that was counted anew (its entry moved
+back) lies behind no front: an entry that moves is not before the clock less the horizon, and neither is any event after
+it.
 
 The pending events of a run stand in one ring in the order of arrival, each known by its number. When the oldest one is
 older than the bound, its list is folded into the front as far as it is so old; folded events are dead (no steps), and
@@ -68,6 +70,69 @@ def _step(variables: Words, v: int, state: int, time: int, steps: int) -> Any:
 
 
 @njit(cache=True)
+def _together(variables: Words, v: int, state: int, time: int, steps: Words) -> Any:
+    """The automaton's furthest state after events of one time."""
+    if variables[v, V_KIND] != RETENTION:
+        return _furthest(state, steps, variables[v, V_STEPS])
+    if state != 0:
+        for each in steps:
+            state = _step(variables, v, state, time, each)
+        return state
+    starts = returns = both = 0
+    for each in steps:
+        starts += each & 1
+        returns += (each >> 1) & 1
+        both += each & 3 == 3
+    if starts == 0:
+        return state
+    has_pair = starts * returns > both  # one of them is the start, and another one returns
+    return (time + 1) << 1 | (1 if has_pair and variables[v, V_BEGINS] <= 0 else 0)
+
+
+@njit(cache=True)
+def _furthest(state: int, steps: Words, count: int) -> Any:
+    """A funnel's state after as many steps in a row as events can be found for, each of them one step."""
+    kinds = np.unique(steps)
+    free = np.zeros(kinds.shape[0], np.int64)  # events of each kind that are no step yet
+    for each in steps:
+        free[np.searchsorted(kinds, each)] += 1
+    taken = np.zeros((count, kinds.shape[0]), np.int64)  # which are which
+    while _take(state & 0xFF, kinds, free, taken):
+        state = ((state >> 8) + 1) << 8 if (state & 0xFF) + 1 == count else state + 1
+    return state
+
+
+@njit(cache=True)
+def _take(step: int, kinds: Words, free: Words, taken: Words) -> bool:
+    """Find an event for one step more; others may have to change theirs (an augmenting path, breadth first)."""
+    count = taken.shape[0]
+    before, kind_of = np.full(count, -1), np.zeros(count, np.int64)  # who asked a step for one of which kind
+    queue = np.empty(count, np.int64)
+    queue[0], before[step], asked = step, step, 1
+    for k in range(count):
+        if k == asked:
+            break
+        at = queue[k]
+        for kind in range(kinds.shape[0]):
+            if (kinds[kind] >> at) & 1 == 0:
+                continue
+            if free[kind] > 0:
+                free[kind] -= 1
+                taken[at, kind] += 1
+                while at != step:
+                    taken[at, kind_of[at]] -= 1
+                    taken[before[at], kind_of[at]] += 1
+                    at = before[at]
+                return True
+            for other in range(count):
+                if before[other] < 0 and taken[other, kind] > 0:
+                    before[other], kind_of[other] = at, kind
+                    queue[asked] = other
+                    asked += 1
+    return False
+
+
+@njit(cache=True)
 def _places(pending: Words, link: int) -> Words:
     """Where the events of a list stand, from one on: newest first."""
     mask = pending.shape[0] - 1
@@ -84,13 +149,27 @@ def _places(pending: Words, link: int) -> Words:
 
 
 @njit(cache=True)
+def _after(variables: Words, v: int, state: int, pending: Words, link: int) -> Any:
+    """The automaton's state after the events of a list, from one on."""
+    places = _places(pending, link)[::-1]
+    begin = 0
+    while begin < places.shape[0]:
+        time, end = pending[places[begin], TIME], begin + 1
+        while end < places.shape[0] and pending[places[end], TIME] == time:
+            end += 1
+        if end - begin == 1:
+            state = _step(variables, v, state, time, pending[places[begin], STEPS])
+        else:
+            state = _together(variables, v, state, time, pending[places[begin:end], STEPS])
+        begin = end
+    return state
+
+
+@njit(cache=True)
 def run_through(rows: Words, m: int, variables: Words, v: int, pending: Words) -> None:
     """LIVE from FRONT and the pending events."""
     at = variables[v, V_AT]
-    state = rows[m, at + FRONT]
-    for k in _places(pending, rows[m, at + NEWEST])[::-1]:
-        state = _step(variables, v, state, pending[k, TIME], pending[k, STEPS])
-    rows[m, at + LIVE] = state
+    rows[m, at + LIVE] = _after(variables, v, rows[m, at + FRONT], pending, rows[m, at + NEWEST])
 
 
 @njit(cache=True)
@@ -135,6 +214,8 @@ def put(  # noqa: PLR0917
         _push_back(rows, m, at, pending, number + 1, hour)
         return True
     rows[m, at + NEWEST] = number + 1
+    if link > 0 and pending[(link - 1) & mask, TIME] == time:
+        return True
     rows[m, at + LIVE] = _step(variables, v, rows[m, at + LIVE], time, steps)
     return False
 
@@ -188,8 +269,8 @@ def _fold(rows: Words, m: int, variables: Words, v: int, pending: Words, bound: 
         pending[kept, BEFORE] = end
     else:
         rows[m, at + NEWEST] = end
-    for k in _places(pending, link)[::-1]:
-        rows[m, at + FRONT] = _step(variables, v, rows[m, at + FRONT], pending[k, TIME], pending[k, STEPS])
+    rows[m, at + FRONT] = _after(variables, v, rows[m, at + FRONT], pending, link)
+    for k in _places(pending, link):
         pending[k, STEPS] = 0
 
 

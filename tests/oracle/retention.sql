@@ -1,4 +1,4 @@
--- Did the unit return in the period after its first start? The start is not a return itself.
+-- Did the unit return in the period after its first start? The start is not a return itself; another event of its time is.
 -- Of each hour the first 500 events by time and id are read; those of one time and id are one.
 WITH matched AS (
     SELECT w.*, e.time, e.id, e.fact, dense_rank() OVER (
@@ -9,15 +9,17 @@ WITH matched AS (
     WHERE w.kind = 'retention'
 ),
 starts AS (
-    SELECT run, metric, variable, unit, min((time, id)) AS first
-    FROM matched WHERE is_read AND fact = facts[1]
-    GROUP BY ALL
+    SELECT run, metric, variable, unit, min(time) AS first, arg_min(ids, time) AS ids
+    FROM (
+        SELECT run, metric, variable, unit, time, list(id) AS ids FROM matched WHERE is_read AND fact = facts[1]
+        GROUP BY ALL
+    ) GROUP BY run, metric, variable, unit
 ),
 returned AS (
     SELECT DISTINCT m.run, m.metric, m.variable, m.unit
     FROM matched m JOIN starts s USING (run, metric, variable, unit)
-    WHERE m.is_read AND m.fact = m.facts[2] AND (m.time, m.id) > s.first
-        AND m.time - s.first[1] >= m.begins AND m.time - s.first[1] < m.ends
+    WHERE m.is_read AND m.fact = m.facts[2] AND m.time - s.first >= m.begins AND m.time - s.first < m.ends
+        AND (m.time > s.first OR len(list_filter(s.ids, lambda id: id <> m.id)) > 0)
 ),
 counted AS (SELECT run, metric, variable, unit, count(*) AS events FROM matched GROUP BY ALL)
 SELECT w.run, w.metric, w.variable, w.unit, w.role, coalesce(c.events, 0) AS events,

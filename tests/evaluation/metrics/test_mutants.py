@@ -111,11 +111,16 @@ MUTANTS = {
         "self._recent.expire(self.clock - self.horizon - self._recent.minute)",
         "self._recent.expire(self.clock)",
     ),
-    "caps are forgotten": ("metrics.measures", "    x = min(x, variables[v, V_CAP])\n", ""),
+    "caps are forgotten": ("metrics.measures", "max(min(x, variables[v, V_CAP]), ", "max(x, "),
+    "lower caps are forgotten": (
+        "metrics.measures",
+        "max(min(x, variables[v, V_CAP]), variables[v, V_FLOOR])",
+        "min(x, variables[v, V_CAP])",
+    ),
     "logs are forgotten": (
         "metrics.measures",
-        "    if variables[v, V_FACTOR] > 0:\n",
-        "    if variables[v, V_FACTOR] < 0:\n",
+        "    if variables[v, V_FACTOR] > 0 and ",
+        "    if variables[v, V_FACTOR] < 0 and ",
     ),
     "a funnel takes its steps in the order in which they arrive": (
         "metrics.ordered",
@@ -186,10 +191,10 @@ MUTANTS = {
         "elif time == entry and np.uint64(name) > np.uint64(rows[m, ENTRY_ID]):",
         "elif time == entry and name > rows[m, ENTRY_ID]:",
     ),
-    "ids are compared as signed numbers when steps meet at one time": (
+    "steps of one time stand in the order of their ids": (
         "metrics.ordered",
-        "np.uint64(pending[k, ID]) <= np.uint64(name)",
-        "pending[k, ID] <= name",
+        "        while end < places.shape[0] and pending[places[end], TIME] == time:\n",
+        "        while end < begin:\n",
     ),
     "repeats count": (
         "metrics.recent",

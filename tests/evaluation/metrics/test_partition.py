@@ -2,11 +2,13 @@
 
 from dataclasses import replace
 from fractions import Fraction
+from itertools import permutations
 
 import pytest
 
 from evaluation.logs import logs_after
 from evaluation.metrics.partition import MissingError, Partition
+from schemas.catalog import Step
 from schemas.logs import Gap, Log, Logs
 from schemas.units import BEYOND, Example, Kind
 
@@ -581,3 +583,50 @@ def test_what_cannot_matter_any_more_is_forgotten(log, make):
         log.send(*(make.event(unit, second * 1000) for unit in range(50)), clock=second * 1000)
 
     assert len(log.partition.save()) < 20_000
+
+
+@pytest.mark.parametrize("order", permutations(range(3)))
+@pytest.mark.parametrize("names", [(1, 2, 3), (3, 2, 1), (2, 3, 1)])
+def test_n02_steps_of_one_time_stand_in_the_funnel_s_order(make, order, names):
+    steps = tuple(Step(event=event) for event in ("view", "basket", "buy"))
+    metrics = [
+        make.metric("once", "funnel", steps=steps),
+        make.metric("often", "funnel", steps=steps, counting="totals"),
+    ]
+    log = make.Log(make.catalog(5, [make.run("exp-1", metrics)]))
+    rows = [log.happened(step.event, 1, 20, name=name) for step, name in zip(steps, names, strict=True)]
+
+    log.send(make.exposure(1, 10)).send(*(row for i in order for row in rows[i]))
+    for i in order:
+        log.send(*log.happened(steps[i].event, 1, 30, name=10 + names[i]))
+
+    assert log.sums("once") == {(0, "a"): (1, 1, 1, 1)}
+    assert log.sums("often") == {(0, "a"): (1, 1, 2, 4)}
+    log.send(clock=500)
+    assert log.sums("often", "settled") == {(0, "a"): (1, 1, 2, 4)}
+
+
+@pytest.mark.parametrize("order", permutations(range(5)))
+def test_n02_events_that_may_be_several_steps_are_those_that_take_the_unit_furthest(make, order):
+    steps = tuple(Step(event=event) for event in "abc")
+    log = make.Log(make.catalog(5, [make.run("exp-1", [make.metric("m", "funnel", steps=steps)])]))
+    one, other, third = (("a", 1), ("b", 1)), (("a", 2), ("c", 2)), (("b", 3),)
+    rows = [log.happened(event, 1, 20, name=name)[0] for event, name in (*one, *other, *third)]
+
+    log.send(make.exposure(1, 10), *(rows[i] for i in order))
+
+    assert log.sums() == {(0, "a"): (1, 1, 1, 1)}
+
+
+@pytest.mark.parametrize("names", [(1, 2), (2, 1)])
+@pytest.mark.parametrize(("event", "nth", "returned"), [("open", 0, 1), ("start", 0, 1), ("open", 1, 0), (None, 0, 0)])
+def test_n02_a_return_at_the_time_of_the_start_is_one_of_the_first_period(make, names, event, nth, returned):
+    metric = make.metric("m", "retention", event=event or "start", start=Step(event="start"), nth=nth, period="50ms")
+    log = make.Log(make.catalog(5, [make.run("exp-1", [metric])]))
+    rows = [*log.happened("start", 1, 20, name=names[0])]
+    rows += log.happened(event, 1, 20, name=names[1]) if event else ()
+
+    log.send(make.exposure(1, 10), *rows[::-1])
+    log.send(*(log.happened("start", 2, 20, name=3) if event else ()))
+
+    assert log.sums() == {(0, "a"): (1, returned, returned, returned)}
