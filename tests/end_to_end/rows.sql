@@ -19,4 +19,4 @@ said AS (
     WHERE kind[1] = 'OBJECT' AND kind[2] = 'VARCHAR' AND coalesce(kind[3], 'UBIGINT') IN ('UBIGINT', 'BIGINT')
 )
 SELECT *, append_time - time > $horizon AS late FROM said
-WHERE time <= append_time + $tolerance AND coalesce(abs(round_even(revenue * 100, 0)) < 1099511627776, true)
+WHERE time <= append_time + $tolerance

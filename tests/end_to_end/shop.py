@@ -64,7 +64,8 @@ SELECT CASE WHEN value ->> '$.insert_id' IS NOT NULL AND value ->> '$.time' IS N
     ELSE json_merge_patch(value, json_object('insert_id', name, 'time', time)) END
 FROM said WHERE topic = ? AND NOT late
 """
-VALUES = {None: "1", "revenue": "round_even(revenue * 100, 0)::BIGINT"}  # by property
+MICROS = "greatest(least(round_even(revenue * 1000000, 0), (1::HUGEINT << 62)::DOUBLE), -(1::HUGEINT << 62)::DOUBLE)"
+VALUES = {None: "1", "revenue": f"if(revenue IS NULL, NULL, {MICROS})::BIGINT"}  # by property
 HALF = 21_474_837  # of the buckets of two equal weights
 WHERE = {"greater": "coalesce(revenue > 40, paid > '40')"}  # by operator of a filter; no number is compared as text
 

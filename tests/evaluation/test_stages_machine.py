@@ -82,7 +82,7 @@ METRICS = [
     metric("buys", "count", "30m", cap=2.0, log=True),
     metric("ever", "count", "none"),
     metric("spent", "sum", "2h", cuped=Cuped(lookback="14h")),
-    metric("price", "mean", "2h", cap=40.0),
+    metric("price", "mean", "2h", cap=40.0, lower_cap=-1.0),
     metric("logged", "sum", "1h", cap=50.0, log=True),
     metric("dear", "sum", "2h", where=DEAR),
     metric("funnel", "funnel", "3h", steps=(VIEW, BUY)),
