@@ -77,12 +77,14 @@ def large_quotient(passes: int, total: int, count: int) -> Any:
     """(passes 2^64 + total)/count < 2^63, rounded half to even, by long division; count < 2^`EVENT_BITS`."""
     below = passes - (1 if total < 0 else 0)
     rest = np.uint64(below - below // count * count)
-    bits, by = np.uint64(total), np.uint64(count)
+    bits, by, one = np.uint64(total), np.uint64(count), np.uint64(1)
     floor = np.uint64(0)
-    for shift, width in ((40, 24), (16, 24), (0, 16)):  # a rest and so many bits more fit into 64
-        part = (rest << np.uint64(width)) | ((bits >> np.uint64(shift)) & np.uint64((1 << width) - 1))
-        floor = (floor << np.uint64(width)) + part // by
-        rest = part % by
+    for shift in range(63, -1, -1):
+        rest = (rest << one) | ((bits >> np.uint64(shift)) & one)
+        floor <<= one
+        if rest >= by:
+            rest -= by
+            floor |= one
     return np.int64(floor) + _rounds_up(np.int64(floor), np.int64(rest), count)
 
 

@@ -19,6 +19,7 @@ Cell = tuple[int, int, list[int], list[int]]  # n, nonzero, the sums of the numb
 
 N, NONZERO, FIRST = range(3)  # of a cell
 LIMIT = np.int64(BEYOND)  # of |x|
+SMALL = np.int64(1 << 31)  # |x| below it has a square of one limb
 
 _HALF = np.uint64(32)
 _LOW = np.uint64(0xFFFFFFFF)
@@ -37,6 +38,19 @@ def _add(cells: NDArray[np.int64], at: int, x: int) -> None:
     after = np.uint64(cells[at]) + low
     cells[at] = np.int64(after)
     cells[at + 1] += (x >> 63) + (1 if after < low else 0)
+
+
+@njit(cache=True)
+def _add_to_product(cells: NDArray[np.int64], at: int, x: int) -> None:
+    """Add to a sum of three limbs: most often the lowest one says it all."""
+    low = np.uint64(x)
+    after = np.uint64(cells[at]) + low
+    cells[at] = np.int64(after)
+    more = (x >> 63) + (1 if after < low else 0)
+    if more != 0:
+        second = np.int64(np.uint64(cells[at + 1]) + np.uint64(more))
+        cells[at + 1] = second
+        cells[at + 2] += 1 if more > 0 and second == 0 else -1 if more < 0 and second == -1 else 0
 
 
 @njit(cache=True)
@@ -92,7 +106,10 @@ def change(cells: NDArray[np.int64], at: int, before: int, after: int) -> None:
     """The only number of a unit in the cell at `at` becomes another."""
     cells[at + NONZERO] += (1 if after != 0 else 0) - (1 if before != 0 else 0)
     _add(cells, at + FIRST, after - before)
-    _add_product(cells, at + FIRST + 2, after - before, after + before)
+    if abs(before) < SMALL and abs(after) < SMALL:
+        _add_to_product(cells, at + FIRST + 2, after * after - before * before)
+    else:
+        _add_product(cells, at + FIRST + 2, after - before, after + before)
 
 
 def read(cells: NDArray[np.int64], k: int) -> list[Cell]:
