@@ -75,7 +75,7 @@ ABSURD = {
 SENT = {topic: [*ANYWHERE, *absurd] for topic, absurd in ABSURD.items()}
 PLACE = {AGGREGATES: 5}  # of `button`
 TOLD = re.compile(r"the record at offset (\d+) of ([\w-]+)/(\d+) is set aside")
-REVENUE = "key: buys\nowner: shop\ntype: sum\nevent: buy\nproperty: price\nwindow: 1h\n"
+REVENUE = "key: buys\nowner: shop\ntype: sum\nevent: buy\nproperty: price\nwindow: 1h\nscale: 2\n"
 FLAG = """
 key: {key}
 owner: tests
