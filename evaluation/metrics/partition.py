@@ -113,8 +113,8 @@ class Partition:
         (control records): the caller sees to it that no message is missing. The state is good until an error is raised.
 
         Raises:
-            NoMessageError: it is somebody else's record. The state stays good; the next message tells whether one of
-                ours is missing.
+            NoMessageError: it is somebody else's record, or a row of it refers to what isn't there. The state stays
+                good; the next message tells whether one of ours is missing.
             MissingError: a source's range begins beyond the next known offset, and nobody accepted the gap.
             ValueError: the message is broken, or of another horizon, or the catalog was not read far enough.
         """

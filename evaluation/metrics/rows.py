@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from evaluation.metrics import members, recent
 from evaluation.metrics.recent import Words
 from evaluation.metrics.sums import LIMIT
+from schemas.decoding import NoMessageError
 from schemas.units import Header, Kind
 
 ELSEWHERE = -1  # an arm's run, where the catalog has none of that name
@@ -120,7 +121,7 @@ def sort(batch: pa.RecordBatch, header: Header, floors: Words, bound: int, arms:
         facts: (facts,) the partition's number of each of the header's facts.
 
     Raises:
-        ValueError: a row refers to what isn't there; the message is from another version, or broken.
+        NoMessageError: a row refers to what isn't there; the message is from another version, or broken.
     """
     n = batch.num_rows
     source, offset, kind, code, unit, time, name, value = (column.to_numpy() for column in batch.columns)
@@ -145,8 +146,8 @@ def sort(batch: pa.RecordBatch, header: Header, floors: Words, bound: int, arms:
         counted,
     )
     if fault:
-        raise ValueError(
-            f"row {row} of a message on `units` (code {code[row]}, catalog {header.catalog}): {_COMPLAINTS[fault]}; "
-            "stop the assignment workers of another version, or begin anew under another prefix and replay the archive"
+        raise NoMessageError(
+            f"row {row} (code {code[row]}, catalog {header.catalog}): {_COMPLAINTS[fault]}; an assignment worker of "
+            "another version may have sent it"
         )
     return Rows(exposures, shown, events, happened, notes, noted, counted)

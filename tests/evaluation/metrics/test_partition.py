@@ -9,6 +9,7 @@ import pytest
 from evaluation.logs import logs_after
 from evaluation.metrics.partition import MissingError, Partition
 from schemas.catalog import Step
+from schemas.decoding import NoMessageError
 from schemas.logs import Gap, Log, Logs
 from schemas.units import BEYOND, Example, Kind
 
@@ -518,9 +519,11 @@ def test_a_catalog_that_was_not_read_far_enough_is_refused(log, make):
 
 
 def test_an_exposure_that_counts_needs_a_run(log, make):
-    with pytest.raises(ValueError, match="the catalog in force has no such run"):
-        log.send(make.exposure(1, 10, arm=4))
     log.send(make.exposure(1, 10, arm=4, kind=Kind.INACTIVE))
+    with pytest.raises(NoMessageError, match=r"row 0 .* the catalog in force has no such run; an assignment worker of"):
+        log.send(make.exposure(1, 10, arm=4))
+    with pytest.raises(MissingError, match="`peekproof recover accept-gap`"):
+        log.send(make.exposure(1, 10))
 
 
 def test_the_clock_is_that_of_the_slowest_source_and_never_goes_back(log):
