@@ -144,7 +144,7 @@ def _times(fields: Scanned, sure: Mask) -> NDArray[np.int64]:
     """Each row's time (ms UTC), MISSING where it says none or an unusual one."""
     _stand_in(fields, "time", "event_time")
     number = fields.number[_WANTED.position["time",]]
-    whole = (number == np.floor(number)) & (np.abs(number) < _MOST)
+    whole = (number == np.floor(number)) & (np.abs(number) < _MOST) & ~_is_string(fields, "time")
     time = np.where(whole, number, MISSING).astype(np.int64)
 
     rows = np.flatnonzero(sure & _is_string(fields, "time"))

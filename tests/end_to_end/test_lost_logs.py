@@ -98,7 +98,7 @@ class Deployment:
         if look is None:
             return 0, 0
         (cell,) = [cell for cell in look.cells if (cell.reading, cell.segment) == ("live", "all")]
-        return sum(arm.units for arm in look.health.arms), (int(cell.sum) + int(cell.control_sum)) // 100
+        return sum(arm.units for arm in look.health.arms), (int(cell.sum) + int(cell.control_sum)) // 10**cell.scale
 
     def wait_for(self, number: int) -> None:
         wait_for(lambda: self.counted() == (number, number), 60, f"{number} units, not {self.counted()}")

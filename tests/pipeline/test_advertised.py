@@ -68,7 +68,18 @@ def elsewhere(gate: Gate, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         )
         with Broker(tmp_path_factory.mktemp("elsewhere"), properties=properties):
             gate.open(int(servers["GATE"].rpartition(":")[2]))
+            for server in servers.values():
+                wait_for(lambda server=server: listens(server), 20)  # type: ignore[misc]
             yield servers
+
+
+def listens(server: str) -> bool:
+    host, _, port = server.rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port))).close()
+    except OSError:
+        return False
+    return True
 
 
 @pytest.mark.parametrize(

@@ -162,7 +162,7 @@ def test_ctrl_c_stops_everything_and_the_exit_code_says_that_no_result_arrived(b
     deadline = time.monotonic() + 5
     while any(process.is_running() for process in started) and time.monotonic() < deadline:
         time.sleep(0.1)
-    assert not any(process.is_running() for process in started)
+    wait_for(lambda: not any(process.is_running() for process in started), 10)
 
 
 def test_a_demo_whose_broker_ends_stops_everything_and_says_so(tmp_path: Path):
@@ -180,4 +180,4 @@ def test_a_demo_whose_broker_ends_stops_everything_and_says_so(tmp_path: Path):
     assert demo.returncode == 2
     assert f"the demo's broker ended by itself; see {tmp_path}/demo/broker/broker.log" in complaint
     assert "Traceback" not in complaint
-    assert not any(process.is_running() for process in started)
+    wait_for(lambda: not any(process.is_running() for process in started), 10)

@@ -27,7 +27,8 @@ def test_a_long_history_is_thinned_evenly_and_ends_with_the_newest(looks: Callab
     assert columns["look"][-1] == 1_999
     assert len({b - a for a, b in zip(columns["look"], columns["look"][1:-1], strict=False)}) == 1
     assert columns["n"] == [100 + look for look in columns["look"]]
-    assert set(columns["estimate"]) == {None}
+    assert set(columns["estimate"]) == {0.1}
+    assert set(columns["relative_lower"]) == {None}
     assert kept.history(("metric-9", "treatment", "live", "all")) is None
 
 

@@ -38,6 +38,7 @@ OVERRIDDEN = {
         "_create_worker_consumer",
         "on_start",
         "on_thread_stop",
+        "_stopped_set",
     },
     (Process, faust.Worker): {"on_setup_root_logger", "install_signal_handlers", "_sentinel_task"},
     (Tables, TableManager): {"on_start"},
