@@ -42,7 +42,7 @@ class Traffic:
         topics = [self._settings.topic(topic) for topic in (EXPOSURES, EVENTS)]
         admin.create_partitions({topic: NewPartitions(AFTER) for topic in topics})
         admin.close()
-        fresh = KafkaProducer(**self._settings.kafka_python_arguments())
+        fresh = KafkaProducer(**self._settings.kafka_python_arguments() | {"metadata_max_age_ms": 500})
         wait_for(lambda: all(len(fresh.partitions_for(topic) or ()) == AFTER for topic in topics))
         self._producer, before = fresh, self._producer
         self.partitions = AFTER
