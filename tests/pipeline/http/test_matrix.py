@@ -56,7 +56,7 @@ FLAGS: tuple[tuple[Flag, str], ...] = (  # and the type of its values
     (flag("everybody"), "boolean"),
     (flag("nobody", rollout=0), "boolean"),
     (flag("half", rollout=50), "boolean"),
-    (flag("fraction", rollout=12.34), "boolean"),
+    (flag("fraction", rollout=33.33), "boolean"),
     (flag("thirds", (Variant(key="a"), Variant(key="b"), Variant(key="c"))), "string"),
     (flag("object", of_payloads({"label": "Buy now"})), "object"),
     (flag("number", of_payloads(1, 2.5)), "number"),
