@@ -28,10 +28,6 @@ from schemas.catalog import (
     Variant,
 )
 
-REGEXES = ("regex match", "regex does not match")
-ESCAPED = re.compile(r"\\[^A-Za-z0-9]")  # which is itself to every engine
-OTHERWISE = re.compile(r"\\[AzQECpPa]|\\x\{|\[:\^?[a-z]+:\]|\{,")  # in a pattern, what engines read as other things
-FLAGS = re.compile(r"\(\?[^:)]*[:)>]?")  # in a pattern, what not every engine reads
 ANY_OF = ("is", "contains", "set contains any", "regex match", "glob match")  # more values, more that match
 NONE_OF = ("is not", "does not contain", "set does not contain any", "regex does not match", "glob does not match")
 EXACT = 1 << 53  # the last of the whole numbers that doubles tell apart
@@ -105,20 +101,8 @@ def answer_notes(flag: Flag, known: Known) -> Iterator[Violation]:
                 ("variants", index, "payload"),
                 f"{number} is beyond 2^53, and JavaScript's clients read another number; for them write it in quotes",
             )
-    yield from _pattern_notes(flag)
     for path, needed in units_needed(flag, known):
         yield Violation(path, needed)
-
-
-def _pattern_notes(flag: Flag) -> Iterator[Violation]:
-    for path, condition in conditions_of(flag):
-        for index, value in enumerate(condition.values if condition.op in REGEXES else ()):
-            if path[0] == "segments" and (found := FLAGS.search(ESCAPED.sub("", value).replace("(?:", ""))):
-                yield Violation(
-                    (*path, "values", index),
-                    f"'{found[0]}' is nothing that JavaScript's SDKs read where they evaluate locally; write '[aA]' "
-                    "for a letter of either case, or compare by 'contains'",
-                )
 
 
 def units_needed(flag: Flag, known: Known) -> Iterator[tuple[Path, str]]:
@@ -247,21 +231,11 @@ def _condition_violations(condition: Condition, path: Path) -> Iterator[Violatio
 
 def _value_fault(op: str, value: str) -> str | None:
     if op in PATTERNS:
-        return condition_fault(op, (value,)) or (_read_otherwise(value) if op in REGEXES else None)
+        return condition_fault(op, (value,))
     if op.startswith("version "):
         return None if VERSION.fullmatch(value) else _no_version(op, value)
     if op in ("less", "less or equal", "greater", "greater or equal"):
         return None if NUMBER.fullmatch(value) or _is_date(value) else _no_number(op, value)
-    return None
-
-
-def _read_otherwise(pattern: str) -> str | None:
-    """What of a pattern other engines read as something else, without a word."""
-    if found := OTHERWISE.search(ESCAPED.sub("", pattern)):
-        return (
-            f"'{pattern[:100]}' holds '{found[0]}', which SDKs that evaluate locally read as something else; write "
-            "what it stands for (the whole text is compared as it is: [A-Za-z], {0,9})"
-        )
     return None
 
 
