@@ -16,7 +16,7 @@ export PYTHONDONTWRITEBYTECODE :=
 STAMP := $(VENV)/.ready
 TOOLS := $(VENV)/.tools
 KERNELS := $(VENV)/.kernels
-COMPUTED := tests/evaluation tests/schemas
+COMPUTED := tests/evaluation/metrics tests/evaluation/significance
 
 .PHONY: setup demo kafka test bench lint
 setup: $(TOOLS) $(KERNELS)
@@ -56,12 +56,12 @@ lint: $(TOOLS)
 	$(BIN)/lint-imports --no-cache
 	nice $(BIN)/mypy
 
-# Four files at a time, because many tests wait for the broker; then some minutes of faults, and beside them, nice, what
+# Four files at a time, because many tests wait for the broker; then some minutes of faults, and beside them much of what
 # only computes. ARGS="-n 0 …" runs all in one process.
 test: $(STAMP)
 	@$(MAKE) --no-print-directory --jobs=3 kafka $(KERNELS) lint
 	$(BIN)/python -m pytest --numprocesses=4 --dist=loadfile --no-loadscope-reorder $(or $(ARGS),$(patsubst %,--ignore=%,tests/faults $(COMPUTED)))
-	$(if $(ARGS),,nice $(BIN)/python -m pytest $(COMPUTED) & $(BIN)/python -m pytest tests/faults; faults=$$?; wait $$! && exit $$faults)
+	$(if $(ARGS),,$(BIN)/python -m pytest $(COMPUTED) & $(BIN)/python -m pytest tests/faults; faults=$$?; wait $$! && exit $$faults)
 
 bench: setup
 	$(BIN)/python -m tests.benchmarks $(ARGS)
