@@ -177,7 +177,7 @@ def _unit(unit_type: str) -> str:
 
 def _exposures(database: duckdb.DuckDBPyConnection, run: RunInForce) -> str:
     """What the records say, or the events that stand in for them: these by the bucket of Amplitude's engine."""
-    source, variant = f"said WHERE topic = 'exposures' AND flag = '{run.flag}'", "variant"
+    source, variant, inactive = f"said WHERE topic = 'exposures' AND flag = '{run.flag}'", "variant", "false"
     later = [f"(flag_version >= {each.flag_version})::INT" for each in run.allocations[1:]]
     allocation = " + ".join(["0", *later])  # that of the flag's version which the exposure carries
     if run.definition.exposure_event:
@@ -186,7 +186,7 @@ def _exposures(database: duckdb.DuckDBPyConnection, run: RunInForce) -> str:
         met = ["control" if hash32x86(f"{run.salt}/{user}") // 100 < HALF else "treatment" for user in users]
         database.register("met", pa.table({"user_id": users, "met": met}))
         source = shown.replace("said", "said JOIN met USING (user_id)")
-        variant = "met"
+        variant, inactive = "met", f"time < {run.started}"
     split = "'platform=' || CASE WHEN platform IN ('iOS', 'Android') THEN platform ELSE '(other)' END"
     packed, segments = "0", "['all']"
     if run.definition.breakdowns:
@@ -196,8 +196,8 @@ def _exposures(database: duckdb.DuckDBPyConnection, run: RunInForce) -> str:
     always = ", ".join(f"'{user}'" for each in run.definition.variants for user in ("", *each.users))
     unit = run.definition.unit
     return (
-        f"SELECT '{run.key}', {allocation}, {variant}, {_unit(unit)}, time, id, {packed}, {segments}, late, false, "
-        f"user_id IN ({always}) FROM {source} AND {variant} IN ({arms}) AND {unit} IS NOT NULL"
+        f"SELECT '{run.key}', {allocation}, {variant}, {_unit(unit)}, time, id, {packed}, {segments}, late, "
+        f"{inactive}, user_id IN ({always}) FROM {source} AND {variant} IN ({arms}) AND {unit} IS NOT NULL"
     )
 
 
