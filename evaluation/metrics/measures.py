@@ -19,7 +19,7 @@ import numpy as np
 from numba import njit
 
 from evaluation.metrics.recent import Words
-from evaluation.metrics.sums import LIMIT
+from evaluation.metrics.sums import LIMIT, wrapped
 
 CONVERSION, COUNT, SUM, MEAN, FUNNEL, FUNNELS, RETENTION = range(7)
 WORDS = (1, 1, 2, 2, 4, 4, 4)  # of a total, by kind
@@ -97,11 +97,8 @@ def events_of(word: int) -> Any:
 @njit(cache=True)
 def add_value(rows: Words, m: int, at: int, value: int) -> None:
     """One more event with its value in the total at `at`."""
-    before = rows[m, at + VALUES]
-    after = np.int64(np.uint64(before) + np.uint64(value))
-    passes = 1 if value > 0 and after < before else -1 if value < 0 and after > before else 0
+    rows[m, at + VALUES], passes = wrapped(rows[m, at + VALUES], value)
     rows[m, at + EVENTS] += 1 + (passes << EVENT_BITS)
-    rows[m, at + VALUES] = after
 
 
 @njit(cache=True)

@@ -14,7 +14,7 @@ from numba import njit
 from evaluation.metrics.measures import BUCKETS
 from evaluation.metrics.recent import LINK, TIME, VALUE, Words, fingerprint, home_shift
 from evaluation.metrics.recent import UNIT as EVENT_UNIT
-from evaluation.metrics.sums import LIMIT
+from evaluation.metrics.sums import LIMIT, wrapped
 
 UNIT, ACTIVE, VALUES = range(3)
 _COUNT = 31  # bits of how many events a unit sent in a bucket; above them stands the key: bucket << 1 | is it passes
@@ -38,8 +38,6 @@ def _take(table: Words, unit: int, key: int) -> tuple[int, int]:
     if table[p, ACTIVE] != 0:
         return p, 0
     table[p, UNIT], table[p, ACTIVE] = unit, key << _COUNT
-    if table[p, ACTIVE] == 0:
-        table[p, ACTIVE] = 0
     return p, 1
 
 
@@ -54,14 +52,12 @@ def _add(table: Words, events: Words, fact: int, width: int) -> tuple[int, int]:
         unit, key = events[i, EVENT_UNIT], events[i, TIME] // width << 1
         p, is_new = _take(table, unit, key)
         taken += is_new
-        before = table[p, VALUES]
-        after = np.int64(np.uint64(before) + np.uint64(value))
         table[p, ACTIVE] += 1
-        table[p, VALUES] = after
-        if (value > 0 and after < before) or (value < 0 and after > before):
+        table[p, VALUES], passed = wrapped(table[p, VALUES], value)
+        if passed != 0:
             p, is_new = _take(table, unit, key | 1)
             taken, passes = taken + is_new, passes + is_new
-            table[p, VALUES] += 1 if value > 0 else -1
+            table[p, VALUES] += passed
     return taken, passes
 
 
@@ -85,11 +81,9 @@ def _look_up(table: Words, has_passes: bool, units: Words, wanted: Words, found:
     for i in range(units.shape[0]):
         for bucket in range(wanted[i, 0], wanted[i, 1]):
             p = _slot(table, units[i], bucket << 1)
-            value, before = table[p, VALUES], found[i, 1]
-            after = np.int64(np.uint64(before) + np.uint64(value))
             found[i, 0] += table[p, ACTIVE] & ((1 << _COUNT) - 1)
-            found[i, 1] = after
-            found[i, 2] += 1 if value > 0 and after < before else -1 if value < 0 and after > before else 0
+            found[i, 1], passed = wrapped(found[i, 1], table[p, VALUES])
+            found[i, 2] += passed
             if has_passes:
                 found[i, 2] += table[_slot(table, units[i], bucket << 1 | 1), VALUES]
 

@@ -32,6 +32,13 @@ def size(k: int) -> Any:
 
 
 @njit(cache=True)
+def wrapped(total: Any, value: Any) -> tuple[Any, Any]:
+    """Their sum in one word, and how often it passed 2^63 by it: 1, 0 or -1."""
+    after = np.int64(np.uint64(total) + np.uint64(value))
+    return after, 1 if value > 0 and after < total else -1 if value < 0 and after > total else 0
+
+
+@njit(cache=True)
 def _add(cells: NDArray[np.int64], at: int, x: int) -> None:
     """Add to a sum of two limbs. Unsigned: a compiler may take it that signed numbers don't overflow."""
     low = np.uint64(x)
