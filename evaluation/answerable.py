@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 
-from evaluation.assignment.conditions import NONE, PATTERNS, condition_fault
+from evaluation.assignment.conditions import NONE, PATTERNS, REGEXES, condition_fault
 from evaluation.assignment.patterns import may_be_a_part, not_everywhere
 from evaluation.ids import id_fault
 from evaluation.references import OFF, Known
@@ -27,11 +27,12 @@ from schemas.catalog import (
     Segment,
     Variant,
 )
+from schemas.numbers import DECIMAL
 
 ANY_OF = ("is", "contains", "set contains any", "regex match", "glob match")  # more values, more that match
 NONE_OF = ("is not", "does not contain", "set does not contain any", "regex does not match", "glob does not match")
 EXACT = 1 << 53  # the last of the whole numbers that doubles tell apart
-NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
+NUMBER = re.compile(DECIMAL)
 VERSION = re.compile(r"[0-9]{1,9}\.[0-9]{1,9}(\.[0-9]{1,9}(-[0-9A-Za-z-]+(\.[0-9A-Za-z-]+)*)?)?")  # to every engine
 DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}([T ].*)?")
 OF_PROPERTIES = re.compile(r"(?:user_properties|event_properties|groups\.[^.]+\.group_properties)\.(.+)")
@@ -45,7 +46,6 @@ def answer_violations(definition: Definition) -> Iterator[Violation]:
     if isinstance(definition, Flag | Group):
         yield from _property_violations(definition.unit, ("unit",))
     if isinstance(definition, Flag):
-        yield from _pattern_violations(definition)
         variants = [variant.key for variant in definition.variants]
         for index, key in enumerate(variants):
             yield from case_violations(key, [OFF, *variants[:index]], ("variants", index, "key"))
@@ -188,19 +188,9 @@ def conditions_of(definition: Definition) -> Iterator[tuple[Path, Condition]]:
 def _patterns_of(flag: Flag) -> Iterator[tuple[Path, str]]:
     """The regular expressions that SDKs of other languages evaluate too, and where they stand."""
     for path, condition in conditions_of(flag):
-        if path[0] == "segments" and condition.op in ("regex match", "regex does not match"):
+        if path[0] == "segments" and condition.op in REGEXES:
             for index, pattern in enumerate(condition.values):
                 yield (*path, "values", index), pattern
-
-
-def _pattern_violations(flag: Flag) -> Iterator[Violation]:
-    for path, pattern in _patterns_of(flag):
-        if condition_fault("regex match", (pattern,)) is None and (part := not_everywhere(pattern)):
-            yield Violation(
-                path,
-                f"'{pattern}' has '{part}', which engines of other languages refuse or read otherwise, and SDKs that "
-                "evaluate by themselves might then have no flag at all; write out characters, such as [Pp]ro or [a-z]",
-            )
 
 
 def _listed(definition: Definition) -> Iterator[tuple[Path, tuple[str, ...]]]:
@@ -231,12 +221,21 @@ def _condition_violations(condition: Condition, path: Path) -> Iterator[Violatio
 
 def _value_fault(op: str, value: str) -> str | None:
     if op in PATTERNS:
-        return condition_fault(op, (value,))
+        return condition_fault(op, (value,)) or (_unlike(value) if op in REGEXES else None)
     if op.startswith("version "):
         return None if VERSION.fullmatch(value) else _no_version(op, value)
     if op in ("less", "less or equal", "greater", "greater or equal"):
         return None if NUMBER.fullmatch(value) or _is_date(value) else _no_number(op, value)
     return None
+
+
+def _unlike(pattern: str) -> str | None:
+    """Why engines of other languages don't answer a pattern as ours does."""
+    part = not_everywhere(pattern)
+    return part and (
+        f"'{pattern}' has '{part}', which engines of other languages refuse or read otherwise, and SDKs that "
+        "evaluate by themselves might then have no flag at all; write out characters, such as [Pp]ro or [a-z]"
+    )
 
 
 def _no_version(op: str, value: str) -> str:

@@ -11,7 +11,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import numpy as np
@@ -38,7 +37,7 @@ from pipeline.editing import changes
 from pipeline.errors import PeekproofError
 from pipeline.export_columns import translate
 from pipeline.exports import EXPOSURE_EVENTS, UNLIKE_ID, RowError, says_no_time, to_message
-from pipeline.files import BadRow, Piece, pieces
+from pipeline.files import NO_NUMBER, BadRow, Piece, keep, pieces
 from pipeline.gathering import Gathering
 from pipeline.sightings import Sightings
 from pipeline.titles import OfMessages
@@ -54,7 +53,6 @@ from schemas.units import Kind
 MOST_ROWS = 200_000  # gathered before they are folded
 MILLISECONDS = 100_000_000_000  # since 1970: in 1973, and as seconds in the year 5138
 SHAPELESS = ("not json", "not csv", "wrong type", "time out of range")  # reasons that lie in how a file was written
-EXAMPLES = 100  # bad rows that are kept of each file and reason; all are counted
 
 # What shows that a row is a message of its topic already; `aliases` and `exports` make the others one.
 _COMMON: dict[FieldPath, Type] = {
@@ -352,8 +350,8 @@ class Analysis:
             for place in np.flatnonzero(is_said).tolist():
                 value = select(read_json((values[place] or "").encode()), path)
                 detail = f"{called} is {shown(value)}, which its metrics leave out; {_NUMBER}"
-                row = BadRow(file, int(rows.line[its[place]]), "no number", detail)
-                self._keep(self.unusable, (file, "no number", called), row)
+                row = BadRow(file, int(rows.line[its[place]]), NO_NUMBER, detail)
+                keep(self.bad, row, self.unusable, (file, NO_NUMBER, called))
 
     def _fold(self) -> None:
         for message in self._gathering.cut()[1]:
@@ -369,13 +367,7 @@ class Analysis:
             )
 
     def _reject(self, row: BadRow) -> None:
-        self._keep(self.rejected, (row.file, row.reason), row)
-
-    def _keep(self, counter: Counter[Any], key: tuple[str, ...], row: BadRow) -> None:
-        """Count a row, and keep it as an example of its kind, unless there are enough."""
-        counter[key] += 1
-        if counter[key] <= EXAMPLES:
-            self.bad.append(row)
+        keep(self.bad, row, self.rejected, (row.file, row.reason))
 
 
 def read_by(catalog: Catalog) -> set[FieldPath]:

@@ -29,12 +29,13 @@ from pipeline.faults import DocumentError, Fault
 from pipeline.folders import FOLDERS, files_in, is_yaml, unread
 from pipeline.id_lists import read_ids
 from schemas.catalog import Cohort, Definition, Deployment, Flag, Group, Metric
+from schemas.numbers import DECIMAL
 
 Written_co = TypeVar("Written_co", bound=Definition, covariant=True)
 Lines = dict[rules.Path, int]  # the line of each field, counted from 1
 MOST_TOLD = 10  # faults of one list of ids
 MOST_DIGITS = 4_000  # of a number; Python reads 4,300
-_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
+_FLOAT = re.compile(DECIMAL)
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,8 @@ EXPOSURE_EVENTS = ("$exposure", "[Experiment] Exposure")  # of client SDKs; of s
 
 MILLISECONDS = re.compile(r"([0-9]{12,13})(?:\.0+)?")  # of 1973 to 2286; as a column of floats has it
 WHOLE = re.compile(b"-?[0-9]+")  # an id
-NO_IDS = ("NA", "<NA>", "N/A", "#N/A", "NaN", "nan", "NULL", "null", "None")  # as R, pandas and sheets write no value
+NONE = ("NA", "<NA>", "N/A", "#N/A", "NaN", "nan", "NULL", "null")  # as R, pandas and sheets write no value
+NO_IDS = (*NONE, "None")
 # What is no id as it stands: a number of a column that has floats, or shortened; or no value.
 UNLIKE_ID = rf"-?[0-9]+\.0+|-?[0-9](\.[0-9]+)?[eE]\+[0-9]+|{'|'.join(NO_IDS)}"
 

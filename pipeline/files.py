@@ -13,6 +13,7 @@ import io
 import re
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -53,6 +54,17 @@ class BadRow:
     line: int  # from 1; of a Parquet file the row
     reason: str
     detail: str
+
+
+EXAMPLES = 100  # bad rows of each kind that are kept; all are counted
+NO_NUMBER = "no number"  # a reason: what stands where a number must
+
+
+def keep(examples: list[BadRow], row: BadRow, counter: Counter[Any], kind: tuple[str, ...]) -> None:
+    """Count a row, and keep it as an example of its kind, unless there are enough."""
+    counter[kind] += 1
+    if counter[kind] <= EXAMPLES:
+        examples.append(row)
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,27 +25,26 @@ from evaluation.assignment.scanning import Type, Wanted, scan
 from evaluation.assignment.values import read_json
 from evaluation.catalog import MetricInForce, RunInForce
 from evaluation.rules import did_you_mean
+from evaluation.significance.gates import loses_too_much
 from evaluation.significance.look import look
 from evaluation.texts import Texts, as_bytes
 from pipeline.errors import PeekproofError
-from pipeline.files import BadRow, Piece, pieces
+from pipeline.exports import NONE
+from pipeline.files import NO_NUMBER, NO_VALUE, BadRow, Piece, keep, pieces
 from pipeline.titles import TABLE, OfTable, listed
 from schemas.aggregate import Aggregate, ArmCount, Sums
 from schemas.catalog import Allocation, Analysis, Cuped, Flag, Goal, Metric, Variant
 from schemas.look import EVERYONE, Look
-from schemas.numbers import exact
+from schemas.numbers import DECIMAL, exact
 
 Method = Literal["sequential", "t-test", "bayesian"]
 
 MOST_VARIANTS = 50
-MOST_UNUSABLE = 0.01  # of a metric's cells: beyond, the column holds something else
-EXAMPLES = 100  # bad cells of each column that are kept; all are counted
-NO_VALUE = ("", "NA", "<NA>", "N/A", "#N/A", "NaN", "nan", "NULL", "null", "\\N")  # as R, pandas and sheets write it
+NO_VALUES = ("", NO_VALUE, *NONE)
 DIGITS = 18  # of a quantised value, which 64 bits hold
 UNITS = ("user_id", "device_id")  # columns that would tell that a unit has several rows
-NO_NUMBER = "no number"
 
-_NUMBER = r"^ *[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)? *$"
+_NUMBER = f"^ *{DECIMAL} *$"
 _KINDS = re.compile(r"(?P<column>.+?)(?::(?P<type>conversion|sum))?(?::(?P<direction>increase|decrease))?")
 
 Floats = NDArray[np.float64]
@@ -152,7 +151,7 @@ class TableAnalysis:
         has_variant = _mask(pc.is_valid(cells[question.variant]))
         for row in np.flatnonzero(~has_variant).tolist():
             detail = f"{question.variant} is empty: the unit is in no arm"
-            self._keep(self.rejected, "no variant", BadRow(*self._place(row), "no variant", detail))
+            self._reject(BadRow(*self._place(row), "no variant", detail))
         self._tell_repeats(cells)
         coded = cells[question.variant].dictionary_encode()
         variants = self._variants(coded.dictionary.to_pylist())
@@ -214,7 +213,7 @@ class TableAnalysis:
 
     def _take(self, piece: Piece) -> None:
         for row in piece.bad:
-            self._keep(self.rejected, row.reason, row)
+            self._reject(row)
         values = Texts(as_bytes(piece.data), np.cumsum(piece.length) - piece.length, piece.length)
         names = (*self._question.columns, *UNITS)
         paths: dict[str, FieldPath] = {name: (TABLE, name) if piece.is_titled else (name,) for name in names}
@@ -243,8 +242,7 @@ class TableAnalysis:
                 if piece.is_titled:
                     row = msgspec.json.decode(row[TABLE], type=dict[str, msgspec.Raw])
             except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, KeyError) as error:
-                bad = BadRow(piece.file, int(piece.line[place]), "not json", str(error))
-                self._keep(self.rejected, "not json", bad)
+                self._reject(BadRow(piece.file, int(piece.line[place]), "not json", str(error)))
             for name, path in paths.items():
                 value = bytes(row[path[-1]]).decode() if path[-1] in row else None
                 said[name].append(None if value == "null" else value)
@@ -356,8 +354,8 @@ class TableAnalysis:
         for row in bad:
             file, line = self._place(row)
             detail = f"{name} is {shown(texts[row].as_py())}; what counts is {what}"
-            self._keep(self.unusable, NO_NUMBER, BadRow(file, line, NO_NUMBER, detail), name)
-        if len(bad) > MOST_UNUSABLE * said.sum():
+            keep(self.bad, BadRow(file, line, NO_NUMBER, detail), self.unusable, (file, NO_NUMBER, name))
+        if loses_too_much(int(said.sum()) - len(bad), len(bad)):  # the column holds something else
             first = next(row for row in self.bad if row.reason == NO_NUMBER and row.detail.startswith(f"{name} is "))
             raise PeekproofError(
                 f"'{name}': {len(bad):,} of its {int(said.sum()):,} cells cannot be used; {first.file}:{first.line}: "
@@ -365,10 +363,8 @@ class TableAnalysis:
             )
         return values
 
-    def _keep(self, counter: Counter[Any], reason: str, row: BadRow, *column: str) -> None:
-        counter[row.file, reason, *column] += 1
-        if counter[row.file, reason, *column] <= EXAMPLES:
-            self.bad.append(row)
+    def _reject(self, row: BadRow) -> None:
+        keep(self.bad, row, self.rejected, (row.file, row.reason))
 
 
 def _mask(array: pa.Array) -> Mask:
@@ -381,12 +377,12 @@ def _cells(values: pa.Array) -> pa.Array:
     if pc.any(pc.match_substring(values, "\\")).as_py():
         return pa.array([_text(each) for each in values.to_pylist()], pa.large_string())
     texts = pc.if_else(quoted, pc.utf8_trim(values, '"'), values)
-    return pc.if_else(pc.is_in(texts, pa.array(NO_VALUE, pa.large_string())), None, texts)
+    return pc.if_else(pc.is_in(texts, pa.array(NO_VALUES, pa.large_string())), None, texts)
 
 
 def _text(value: str | None) -> str | None:
     text = msgspec.json.decode(value, type=str) if value and value.startswith('"') else value
-    return None if text in NO_VALUE else text
+    return None if text in NO_VALUES else text
 
 
 def _scale(numbers: Iterable[Floats]) -> int:

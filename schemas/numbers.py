@@ -14,6 +14,8 @@ Exact = (
     | Annotated[str, msgspec.Meta(pattern=r"^-?[0-9]{1,60}$")]
 )  # an integer; beyond 2^53 it travels as a decimal string
 
+DECIMAL = r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?"  # a plain number, as people and programs write it
+
 
 def exact(number: int) -> Exact:
     """The integer as it travels."""

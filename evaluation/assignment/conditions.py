@@ -59,7 +59,8 @@ Matcher = Callable[[Viewed], bool]
 Scalar = Callable[[Any], bool]
 NONE = "(none)"  # the value that stands for a missing property
 GLOBS = {"glob match": "regex match", "glob does not match": "regex does not match"}
-PATTERNS = ("regex match", "regex does not match", *GLOBS)
+REGEXES = tuple(GLOBS.values())
+PATTERNS = (*REGEXES, *GLOBS)
 ANY = r"[\s\S]"
 BOOLEANS = frozenset({"true", "false"})
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from evaluation.answerable import fault_of
 from evaluation.assignment.cohorts import Cohorts
-from evaluation.assignment.conditions import GLOBS, glob_pattern
+from evaluation.assignment.conditions import GLOBS, REGEXES, glob_pattern
 from evaluation.assignment.engine import Flags, Problem
 from evaluation.assignment.paths import cohort_selector, property_selector, unit_selector
 from evaluation.assignment.patterns import whole_text
@@ -158,7 +158,7 @@ def operation(condition: Condition) -> tuple[str, tuple[str, ...]]:
     """
     if condition.op in GLOBS:
         return GLOBS[condition.op], tuple(map(glob_pattern, condition.values))
-    if condition.op in GLOBS.values():
+    if condition.op in REGEXES:
         return condition.op, tuple(map(whole_text, condition.values))
     return condition.op, condition.values
 

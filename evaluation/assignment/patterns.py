@@ -7,7 +7,7 @@ text may also end with a line feed.
 import re
 from functools import lru_cache
 
-from evaluation.assignment.conditions import ConditionError, compile_condition
+from evaluation.assignment.conditions import condition_fault
 
 _FLAGS = re.compile(r"(?:\(\?[a-zA-Z]+\))?")  # some engines take them at the beginning only
 # Everything that is escaped, and groups and classes that RE2 knows and others don't.
@@ -37,8 +37,4 @@ def may_be_a_part(pattern: str) -> bool:
 
 
 def _is_pattern(text: str) -> bool:
-    try:
-        compile_condition("regex match", [text])
-    except ConditionError:
-        return False
-    return True
+    return condition_fault("regex match", (text,)) is None

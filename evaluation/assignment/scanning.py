@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from evaluation.memory import PADDING, byte_at, trailing_zeros, word_at
 from evaluation.nesting import DEEPEST
 from evaluation.texts import Texts, as_bytes
+from schemas.numbers import DECIMAL
 
 MISSING = np.iinfo(np.int64).min  # an integer that is not there
 LONGEST_TEXT = 1024  # characters, as Amplitude limits them
@@ -50,7 +51,7 @@ def first_text(value: str | list[str] | None) -> str | None:
     return (value[0] if value else None) if isinstance(value, list) else value
 
 
-_PLAIN = re.compile(rb'" *[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)? *"')
+_PLAIN = re.compile(f'" *{DECIMAL} *"'.encode())
 
 
 def plain_number(value: bytes) -> float:
@@ -170,6 +171,19 @@ def _is_utf8(b, i, end):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
+def _digits(b, i, digits, count):  # type: ignore[no-untyped-def]
+    """Where the digits from b[i] on end, the number that they make behind those before (18 of all), and how many."""
+    c: Any = byte_at(b, i)
+    while 48 <= c <= 57:
+        if count < 18:
+            digits = digits * 10 + np.int64(c - 48)
+        count += 1
+        i += 1
+        c = byte_at(b, i)
+    return i, digits, count
+
+
+@njit(cache=True)
 def _quoted(b, i, end):  # type: ignore[no-untyped-def]
     """The number that the text b[i:end] is, NaN where it is none; and whether that is for others to say."""
     while i < end and byte_at(b, i) == 32:
@@ -177,33 +191,19 @@ def _quoted(b, i, end):  # type: ignore[no-untyped-def]
     c: Any = byte_at(b, i)
     negative = c == 45
     i += c in {43, 45}
-    digits = np.int64(0)
-    count = places = 0
-    c = byte_at(b, i)
-    while 48 <= c <= 57:
-        if count < 18:
-            digits = digits * 10 + np.int64(c - 48)
-        count += 1
-        i += 1
-        c = byte_at(b, i)
-    if c == 46:
-        i += 1
-        c = byte_at(b, i)
-        while 48 <= c <= 57:
-            if count + places < 18:
-                digits = digits * 10 + np.int64(c - 48)
-            places += 1
-            i += 1
-            c = byte_at(b, i)
-    if count + places == 0:
+    i, digits, whole = _digits(b, i, np.int64(0), 0)
+    count = whole
+    if byte_at(b, i) == 46:
+        i, digits, count = _digits(b, i + 1, digits, whole)
+    if count == 0:
         return np.nan, False
-    if c | 32 == 101:  # e or E
+    if byte_at(b, i) | 32 == 101:  # e or E
         return np.nan, True
     while i < end and byte_at(b, i) == 32:
         i += 1
     if i < end:
         return np.nan, False
-    return (-digits if negative else digits) / POWERS[min(places, 22)], count + places > 15
+    return (-digits if negative else digits) / POWERS[min(count - whole, 22)], count > 15
 
 
 @njit(cache=True)
@@ -383,32 +383,18 @@ def _scan(names, spans, begins, types, b, start, length, odd, starts, lengths, n
                 negative = c == 45
                 i += negative
                 first = i
-                digits = np.int64(0)
-                c = byte_at(b, i)
-                while 48 <= c <= 57:
-                    if i - first < 18:
-                        digits = digits * 10 + np.int64(c - 48)
-                    i += 1
-                    c = byte_at(b, i)
-                count = i - first
-                if count == 0 or (count > 1 and byte_at(b, first) == 48):
+                i, digits, whole = _digits(b, i, np.int64(0), 0)
+                if whole == 0 or (whole > 1 and byte_at(b, first) == 48):
                     break
-                places = 0
+                count = whole
                 is_integer = True
-                if c == 46:
+                if byte_at(b, i) == 46:
                     is_integer = False
-                    i += 1
-                    c = byte_at(b, i)
-                    while 48 <= c <= 57:
-                        if count + places < 18:
-                            digits = digits * 10 + np.int64(c - 48)
-                        places += 1
-                        i += 1
-                        c = byte_at(b, i)
-                    if places == 0:
+                    i, digits, count = _digits(b, i + 1, digits, whole)
+                    if count == whole:
                         break
-                is_exact = count + places <= 15
-                if c | 32 == 101:  # e or E
+                is_exact = count <= 15
+                if byte_at(b, i) | 32 == 101:  # e or E
                     is_integer = is_exact = False
                     i += 1
                     if byte_at(b, i) == 43 or byte_at(b, i) == 45:
@@ -430,7 +416,7 @@ def _scan(names, spans, begins, types, b, start, length, odd, starts, lengths, n
                         lengths[field, r] = i - at
                     else:
                         starts[field, r] = digits
-                    numbers[field, r] = digits / POWERS[places]
+                    numbers[field, r] = digits / POWERS[count - whole]
                 expected = AFTER
             elif c == 110 and byte_at(b, i + 1) == 117 and byte_at(b, i + 2) == 108 and byte_at(b, i + 3) == 108:
                 i += 4

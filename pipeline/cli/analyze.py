@@ -16,8 +16,8 @@ from pipeline.cli.progress import progress
 from pipeline.cli.terminal import Column, Fitted, Terminal, harmless
 from pipeline.documents import read_documents
 from pipeline.errors import PeekproofError
-from pipeline.files import BadRow
-from pipeline.table import NO_NUMBER, Measured, Method, Question, TableAnalysis
+from pipeline.files import NO_NUMBER, BadRow
+from pipeline.table import Measured, Method, Question, TableAnalysis
 from schemas.look import Cell, Look
 from schemas.numbers import Exact
 
