@@ -171,11 +171,12 @@ class Flags:
         answers: dict[str, Answers] = {}
         for flag in self._asked(keys):
             codes = _codes(flag, found, n)
-            for outcome in flag.outcomes:
-                if outcome.without_unit is not None:
-                    parents = [answers[parent] for parent in self._dependencies[flag.key] if parent in answers]
-                    lacks = np.logical_or.reduce([parent.lacks_unit for parent in parents])
-                    codes[lacks & (codes == outcome.code)] = outcome.without_unit.code
+            due_to_others = [(each.code, each.without_unit.code) for each in flag.outcomes if each.without_unit]
+            if due_to_others:
+                parents = [answers[parent] for parent in self._dependencies[flag.key] if parent in answers]
+                lacks = np.logical_or.reduce([parent.lacks_unit for parent in parents])
+                for code, without_unit in due_to_others:
+                    codes[lacks & (codes == code)] = without_unit
             answers[flag.key] = Answers(codes, tuple(outcome.answer for outcome in flag.outcomes))
             for position in flag.read_by_others:
                 part = self._readings[position].selector[2:]

@@ -7,7 +7,7 @@ from msgspec import UNSET, UnsetType
 
 from evaluation.catalog import RunInForce
 from evaluation.significance import gates, srm
-from schemas.aggregate import Aggregate
+from schemas.aggregate import Aggregate, MetricHealth
 from schemas.logs import Gap
 from schemas.look import EVERYONE, ArmHealth, Health, Look, Loss
 
@@ -69,15 +69,19 @@ def health(run: RunInForce, aggregates: Sequence[Aggregate], previous: Look | No
         withheld_units=metrics_total("withheld"),
         full_lookback=_full_lookback(run, aggregates),
         gaps=_gaps(aggregates) or UNSET,
-        losses=losses(run, aggregates) or UNSET,
+        losses=_losses(run, aggregates) or UNSET,
     )
 
 
-def losses(run: RunInForce, aggregates: Sequence[Aggregate]) -> list[Loss]:
+def _losses(run: RunInForce, aggregates: Sequence[Aggregate]) -> list[Loss]:
     """What metrics lose of their events' values, where that can be shown or is too much; in the run's order."""
     found = []
+    of_metrics: defaultdict[str, list[MetricHealth]] = defaultdict(list)
+    for aggregate in aggregates:
+        for each in aggregate.metrics:
+            of_metrics[each.metric].append(each)
     for key, metric in run.metrics.items():
-        told = [each for aggregate in aggregates for each in aggregate.metrics if each.metric == key]
+        told = of_metrics[key]
         events, unusable = sum(each.events for each in told), sum(each.unusable for each in told)
         example = min((each.example for each in told if each.example is not None), default=None)
         rounded = min((each.rounded for each in told if each.rounded is not None), default=None)

@@ -13,7 +13,7 @@ from msgspec import UNSET
 from evaluation.catalog import MetricInForce, RunInForce
 from evaluation.logs import LogsInForce
 from evaluation.significance.cells import ArmKey, Lost, cell_key, cells
-from evaluation.significance.health import health, losses
+from evaluation.significance.health import health
 from evaluation.significance.moments import Arm
 from evaluation.significance.verdict import decide
 from schemas.aggregate import Aggregate
@@ -39,10 +39,10 @@ def look(
     metrics = {key: metric for key, metric in run.metrics.items() if key not in behind}
     before = {cell_key(cell): cell for cell in previous.cells} if previous else {}
     is_judged_anew = previous is not None and previous.analysis != run.definition.analysis
-    arms, lost = _arms(metrics, aggregates), Lost(_withheld(aggregates), losses(run, aggregates))
+    believed = health(run, aggregates, previous)
+    arms, lost = _arms(metrics, aggregates), Lost(_withheld(aggregates), believed.losses or ())
     made, is_restarted = cells(run, metrics, arms, lost, {} if is_judged_anew else before)
     is_restated = is_judged_anew or is_restarted or _is_redefined(run, before.values())
-    believed = health(run, aggregates, previous)
     final = all(aggregate.final for aggregate in aggregates)
     time = min(aggregate.clock for aggregate in aggregates)
     return Look(
