@@ -138,6 +138,12 @@ def problem_of(flag: FlagInForce) -> str | None:
     return fault_of(flag.allocation) if flag.allocation else None
 
 
+def told_problem(flag: FlagInForce) -> str | None:
+    """The same as a sentence."""
+    key, problem = flag.definition.key, problem_of(flag)
+    return problem and f"flag '{key}' gives 'off' to everybody, for no engine can evaluate it: {problem}"
+
+
 def told(history: History, key: str) -> list[Told]:
     """Every version of a flag, oldest first."""
     versions = history.versions_of("flag", key)

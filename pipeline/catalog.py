@@ -12,7 +12,7 @@ import msgspec
 from aiokafka import AIOKafkaProducer, ConsumerRecord
 
 from evaluation.catalog import History
-from evaluation.overview import problem_of
+from evaluation.overview import told_problem
 from pipeline import topics
 from pipeline.connection import UnreachableError, answering, attended
 from pipeline.errors import PeekproofError
@@ -90,8 +90,8 @@ class CatalogReader:
         self._changed()
 
     def _tell(self, key: str) -> None:
-        if problem := problem_of(self.history.newest.flags[key]):
-            _log.warning("flag '%s' gives 'off' to everybody, for no engine can evaluate it: %s", key, problem)
+        if problem := told_problem(self.history.newest.flags[key]):
+            _log.warning("%s", problem)
 
 
 class CatalogWriter:

@@ -8,7 +8,7 @@ import threading
 import click
 
 from pipeline import topics
-from pipeline.http.listening import HOME, address, with_free_port
+from pipeline.http.listening import console, with_free_port
 from pipeline.readers import admit
 from pipeline.settings import Settings
 from pipeline.stages import STAGES
@@ -46,7 +46,7 @@ def up(workers: int) -> None:
             signal.signal(number, lambda *_: stop.set())
         for name, process in supervisor.processes():
             click.echo(f"{name}: pid {process}")
-        click.echo(f"console: {address(HOME, settings.http_port, settings.http_certfile is not None)}")
+        click.echo(f"console: {console(settings)}")
         click.echo(f"logs: {settings.data / 'logs'}; Ctrl-C stops")
         stop.wait()
 

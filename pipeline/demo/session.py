@@ -33,7 +33,7 @@ from pipeline.documents import read_documents
 from pipeline.editing import Signature, Step
 from pipeline.errors import PeekproofError
 from pipeline.follower import Follower
-from pipeline.http.listening import HOME, address, with_free_port
+from pipeline.http.listening import console, with_free_port
 from pipeline.set_aside import SetAside
 from pipeline.settings import Settings
 from pipeline.stages import STAGES
@@ -164,9 +164,10 @@ class _Session:
             self._check()
             if condition():
                 return True
-            console = address(HOME, self._settings.http_port, self._settings.http_certfile is not None)
             shown = elapsed if sending else 0
-            self._show(self._watch, Moment(phase=phase, elapsed=shown, seconds=self._seconds, console=console))
+            self._show(
+                self._watch, Moment(phase=phase, elapsed=shown, seconds=self._seconds, console=console(self._settings))
+            )
             if elapsed > bound or self._stopping.is_set():
                 return False
             with suppress(TimeoutError):

@@ -25,10 +25,9 @@ def check(sight: Sight) -> Iterator[Finding]:
         f"{len(newest.groups)} groups, {len(newest.cohorts)} cohorts, {len(newest.deployments)} deployments"
     )
     yield Finding(AREA, "warning" if seen.size > LARGE else "ok", told)
-    for key, flag in newest.flags.items():
-        if problem := overview.problem_of(flag):
-            told = f"flag '{key}' gives 'off' to everybody, for no engine can evaluate it: {problem}"
-            yield Finding(AREA, "wrong", told, "peekproof apply")
+    for flag in newest.flags.values():
+        if problem := overview.told_problem(flag):
+            yield Finding(AREA, "wrong", problem, "peekproof apply")
     if rejected:
         last = rejected[-1]
         is_new = seen.times[last.offset] > max(seen.times.values()) - LATELY_MS

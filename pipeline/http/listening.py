@@ -58,6 +58,11 @@ def tls(settings: Settings) -> ssl.SSLContext | None:
     return context
 
 
+def console(settings: Settings) -> str:
+    """Where a browser on this machine finds it."""
+    return address(HOME, settings.http_port, settings.http_certfile is not None)
+
+
 def address(host: str, port: int, is_secure: bool = False) -> str:
     """As a browser wants it."""
     return f"http{'s' if is_secure else ''}://{f'[{host}]' if ':' in host else host}:{port}"
