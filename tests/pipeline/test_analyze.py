@@ -15,7 +15,7 @@ import duckdb
 import msgspec
 import numpy as np
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import CliRunner
 
 import pipeline.files
 from evaluation.assignment.routing import assign
@@ -31,6 +31,7 @@ from pipeline.titles import OfMessages
 from schemas.aggregate import Aggregate
 from schemas.records import Records
 from schemas.topics import EVENTS, EXPOSURES
+from tests.pipeline.analyzing import call, told
 
 T = 1_764_000_000_000
 HORIZON = 3_600_000
@@ -103,16 +104,6 @@ def history(units: int = 400) -> tuple[list[Message], list[Message]]:
 def ndjson(path: Path, messages: Iterable[Message]) -> Path:
     path.write_text("".join(f"{json.dumps(message)}\n" for message in messages))
     return path
-
-
-def call(*arguments: object) -> Result:
-    return CliRunner().invoke(command, ["analyze", *map(str, arguments)], catch_exceptions=False)
-
-
-def told(*arguments: object) -> Any:
-    result = call(*arguments, "--json")
-    assert result.exit_code == 0, result.output
-    return json.loads(result.stdout)
 
 
 Integers = Counter[tuple[Any, ...]]

@@ -10,25 +10,14 @@ from typing import Any
 import duckdb
 import numpy as np
 import pytest
-from click.testing import CliRunner, Result
 from scipy import stats
 
-from pipeline.cli import command
 from pipeline.errors import PeekproofError
+from tests.pipeline.analyzing import call, told
 
 T = 1_764_000_000_000
 CLOSE = {"rel": 1e-9, "abs": 1e-12}
 Row = dict[str, Any]
-
-
-def call(*arguments: object) -> Result:
-    return CliRunner().invoke(command, ["analyze", *map(str, arguments)], catch_exceptions=False)
-
-
-def told(*arguments: object) -> Any:
-    result = call(*arguments, "--json")
-    assert result.exit_code == 0, result.output
-    return json.loads(result.stdout)
 
 
 def cells(found: Any) -> dict[tuple[str, str], Any]:
