@@ -55,8 +55,8 @@ MUTANTS = {
     ),
     "the window is not looked at when events are counted again": (
         "metrics.members",
-        " and time - entry < columns[c, of.C_WINDOW]:",
-        ":",
+        "c < first or entry < columns[c, of.C_SINCE] or time - entry >= columns[c, of.C_WINDOW]:",
+        "c < first or entry < columns[c, of.C_SINCE]:",
     ),
     "what is noted of events before an entry counts": (
         "metrics.members",
@@ -201,7 +201,7 @@ MUTANTS = {
         "                    if other == time:\n",
         "                    if other < 0:\n",
     ),
-    "means are rounded half up": ("metrics.measures", "(twice == count and floor & 1)", "twice == count"),
+    "means are rounded half up": ("metrics.measures", "(2 * rest == count and floor & 1 == 1)", "2 * rest == count"),
     "the past is forgotten a bucket too early": (
         "metrics.past",
         "first = bound // self.width - BUCKETS\n",
@@ -253,6 +253,14 @@ CROWDED = {  # of more events than the machine has: a law finds them
 MUTANTS |= CROWDED
 MISSED = ("a return at the end of the period counts", "a checkpoint forgets pending events")
 QUICK = "the first exposure that arrives is the entry, not the earliest"
+
+
+def test_every_rule_is_still_written_as_its_mutant_knows_it() -> None:
+    sources = {
+        module: (ROOT / "evaluation" / module.replace(".", "/")).with_suffix(".py") for module, _, _ in MUTANTS.values()
+    }
+
+    assert [name for name, (module, right, _) in MUTANTS.items() if right not in sources[module].read_text()] == []
 
 
 @pytest.mark.parametrize(
