@@ -7,6 +7,8 @@ the other's.
 from collections import Counter, defaultdict
 from typing import Literal, Protocol
 
+from pipeline.http.porch import Porch
+
 MOST_LONG_HEADS = 100  # that are on their way at once
 
 Why = Literal["no room", "late", "no request"]
@@ -31,6 +33,7 @@ class Connections:
         self._quiet: defaultdict[str, dict[Connection, None]] = defaultdict(dict)  # by key, the longest first
         self._long_heads: dict[Connection, None] = {}
         self.ended: Counter[Why] = Counter()  # by us
+        self.porch = Porch()
 
     @property
     def open(self) -> dict[str, int]:

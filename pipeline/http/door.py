@@ -42,21 +42,21 @@ class Door:
         caller: Key | None = EVERYBODY
         if not self._access.is_open:
             caller, receive = await self._caller(scope, receive)
-            connection: Any = (scope.get("extensions") or {}).get("connection")
-            if caller is not None and connection is not None and not connection.show(caller.id):
-                await _turn_away(send, 503, "every connection is in use")
+        connection: Any = (scope.get("extensions") or {}).get("connection")
+        if caller is not None and connection is not None and not connection.show(caller.id):
+            await _turn_away(send, 503, "every connection is in use")
+            return
+        if not (self._is_free(caller) or _is_small(scope, connection)):
+            turns = self._turns[caller.id if caller else STRANGERS]
+            if not await turns.next(connection, 1 if wants_key(scope["path"]) else OF_A_PAGE):
+                if connection is None or connection.is_open:
+                    await _turn_away(send, *((429, f"'{caller.id}' asks too much") if caller else TOO_MANY))
                 return
-            if not (self._is_free(caller) or _is_small(scope, connection)):
-                turns = self._turns[caller.id if caller else STRANGERS]
-                if not await turns.next(connection, 1 if wants_key(scope["path"]) else OF_A_PAGE):
-                    if connection is None or connection.is_open:
-                        await _turn_away(send, *((429, f"'{caller.id}' asks too much") if caller else TOO_MANY))
-                    return
         scope.setdefault("state", {})["caller"] = caller
         await self._app(scope, receive, send)
 
     def _is_free(self, caller: Key | None) -> bool:
-        return caller is not None and self._access.is_within_rate(caller)
+        return self._access.is_open or (caller is not None and self._access.is_within_rate(caller))
 
     async def _caller(self, scope: Scope, receive: Receive) -> tuple[Key | None, Receive]:
         """The key that a request shows, and what its body is still to be read from."""

@@ -5,6 +5,7 @@ Another protocol that a request offers (`Upgrade`) is not taken: the request is 
 
 import asyncio
 import resource
+from collections import deque
 from typing import Any, NamedTuple
 
 import httptools
@@ -43,6 +44,7 @@ class Protocol(HttpToolsProtocol):
     """
 
     def __init__(self, *arguments: Any, connections: Connections, patience: Patience = PATIENT, **named: Any) -> None:
+        self._came: deque[memoryview] = deque()  # what is still to be taken
         self._parts: list[bytes] = []
         # The parser calls this for every chunk, of which a piece may hold thousands.
         self.on_body = self._parts.append  # type: ignore[assignment, method-assign]
@@ -90,16 +92,48 @@ class Protocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Take what came."""
+        """Take what came: at once where a key was shown, else when it is its turn, and until then nothing more."""
         self._unset_keepalive_if_required()
-        view = memoryview(data)
+        if not self.is_open:
+            self._hear_no_more(len(data))
+        elif self.is_known and not self._came:
+            self._take_all(memoryview(data))
+        else:
+            if not self._came:
+                self._all.porch.wait(self)
+            self._came.append(memoryview(data))
+            self.transport.pause_reading()
+
+    def come_in(self) -> bool:
+        """Take a piece of what came; whether there is more."""
+        if not self.is_open:
+            self._hear_no_more(sum(map(len, self._came)))
+            self._came.clear()
+        elif self.is_known:
+            while self._came:
+                self._take_all(self._came.popleft())
+        else:
+            data = self._came.popleft()
+            if len(data) > PIECE:
+                self._came.appendleft(data[PIECE:])
+            self._take(data[:PIECE])
+        if self._came:
+            return True
+        if not (self.flow.read_paused or self.transport.is_closing()):
+            self.transport.resume_reading()
+        return False
+
+    def _hear_no_more(self, size: int) -> None:
+        self._unheard += size
+        if self._unheard > MOST_UNHEARD:
+            self.end()
+
+    def _take_all(self, data: memoryview) -> None:
         for start in range(0, len(data), PIECE):
-            if self._is_heard or self.transport.is_closing():
-                self._unheard += len(data) - start
-                if self._unheard > MOST_UNHEARD:
-                    self.end()
+            if not self.is_open:
+                self._hear_no_more(len(data) - start)
                 return
-            self._take(view[start : start + PIECE])
+            self._take(data[start : start + PIECE])
 
     def _take(self, piece: memoryview | bytes) -> None:
         self._gathered += len(piece)

@@ -1,0 +1,77 @@
+"""Where strangers wait: a round of the loop reads one piece of one of them, and all of those who have shown a key."""
+
+import asyncio
+from typing import Any
+
+from uvicorn import Config
+from uvicorn.server import ServerState
+
+from pipeline.http.connections import Connections
+from pipeline.http.porch import Porch
+from pipeline.http.protocol import Protocol
+
+STRANGERS = 10
+
+
+class Guest:
+    """Has so many pieces, and writes down who came in when."""
+
+    def __init__(self, name: str, pieces: int, came: list[tuple[str, int]], rounds: list[None]) -> None:
+        self._name, self._pieces, self._came, self._rounds = name, pieces, came, rounds
+
+    def come_in(self) -> bool:
+        self._came.append((self._name, len(self._rounds)))
+        self._pieces -= 1
+        return self._pieces > 0
+
+
+def test_one_piece_of_one_of_them_is_read_in_a_round_by_turns():
+    came: list[tuple[str, int]] = []
+    rounds: list[None] = []
+
+    async def wait() -> None:
+        porch = Porch()
+        for name, pieces in (("a", 3), ("b", 1), ("c", 2)):
+            porch.wait(Guest(name, pieces, came, rounds))
+        for _ in range(10):
+            rounds.append(None)
+            await asyncio.sleep(0)
+
+    asyncio.run(wait())
+
+    assert [name for name, _ in came] == ["a", "b", "c", "a", "c", "a"]
+    assert [when for _, when in came] == list(range(came[0][1], came[0][1] + 6))
+
+
+def test_whoever_has_shown_a_key_waits_for_one_stranger_at_most():
+    answered: list[str] = []
+
+    async def app(scope: Any, _: Any, send: Any) -> None:
+        if scope["path"] == "/known":
+            scope["extensions"]["connection"].show("key")
+        answered.append(scope["path"])
+        await send({"type": "http.response.start", "status": 204, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    async def ask() -> None:
+        config, connections = Config(app, log_config=None), Connections(most=100)
+        server = await asyncio.get_running_loop().create_server(
+            lambda: Protocol(config, ServerState(), {}, connections=connections), "127.0.0.1", 0
+        )
+        address = server.sockets[0].getsockname()
+        async with server, asyncio.timeout(5):
+            strangers = [await asyncio.open_connection(*address) for _ in range(STRANGERS)]
+            reader, writer = await asyncio.open_connection(*address)
+            for _ in range(2):  # at first it has shown none
+                answered.clear()
+                for _, stranger in strangers:
+                    stranger.write(b"GET /stranger HTTP/1.1\r\n\r\n")
+                writer.write(b"GET /known HTTP/1.1\r\n\r\n")
+                for hearing in (*(hearing for hearing, _ in strangers), reader):
+                    await hearing.readuntil(b"\r\n\r\n")
+            for _, each in [*strangers, (reader, writer)]:
+                each.close()
+
+    asyncio.run(ask())
+
+    assert answered.index("/known") <= 1
