@@ -90,6 +90,8 @@ class Protocol(HttpToolsProtocol):
         self._all.closed(self)
         self._ask_no_more()
         super().connection_lost(exc)
+        # What refers to this connection, and to which it refers, nothing but a search for garbage would free.
+        self.scope = self.cycle = self._answering = None  # type: ignore[assignment]
 
     def data_received(self, data: bytes) -> None:
         """Take what came: at once where a key was shown, else when it is its turn, and until then nothing more."""
@@ -225,7 +227,7 @@ class Protocol(HttpToolsProtocol):
             self.server_state.total_requests += 1
             return
         super().on_response_complete()
-        if self.cycle.response_complete:
+        if self.cycle is not None and self.cycle.response_complete:
             self._all.answered(self)
             if not self._is_coming:
                 self._await(self.timeout_keep_alive)
