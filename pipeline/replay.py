@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 import msgspec
 import numpy as np
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from evaluation.catalog import History
@@ -32,6 +33,7 @@ RunKey = tuple[str, str]  # experiment, run
 Outcome = Literal[
     "same",
     "different",
+    "of other rules",  # and different: another version made it, which says the same of the log once more
     "not yet archived",  # it covers records, or documents, of intervals that are still open
     "lost to the archive",  # it covers records that the archive will never have, which somebody accepted
     "no predecessor",  # the look before it, from which it goes on, is older than the archive
@@ -39,7 +41,8 @@ Outcome = Literal[
 
 
 class Replayed(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of one published look. Where it is different, `field` is the first one that differs."""
+    """What became of one published look. Where it is different, or of other rules, `field` is the first
+    one that differs."""
 
     experiment: str
     run: str
@@ -97,11 +100,12 @@ class Replay:
             return _replayed(found, "different", "offsets", found.offsets, "the log has no such run up to there")
         catalog = self._history.at_offset(max(aggregate.catalog for aggregate in known))
         of_run = next(each for each in catalog.flags[found.experiment].runs if each.key == found.run)
-        again = encode_look(look(of_run, known, previous, catalog.logs))
+        made = look(of_run, known, previous, catalog.logs)
+        again = encode_look(replace(made, rules=found.rules))
         if again == value:
             return _replayed(found, "same")
         field, there, here = first_difference(msgspec.json.decode(value), msgspec.json.decode(again))
-        return _replayed(found, "different", field, there, here)
+        return _replayed(found, "different" if found.rules == made.rules else "of other rules", field, there, here)
 
     def _published(self) -> Iterator[tuple[Look, Look | None, bytes]]:
         """Each look that readers take, its predecessor, and its bytes, in the order of publication."""

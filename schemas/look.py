@@ -195,6 +195,9 @@ class Origin(msgspec.Struct, frozen=True):
     units: str
 
 
+RULES = 2  # grows whenever a look at the same log would say something else; since 2 health tells of own units alone
+
+
 class Look(msgspec.Struct, frozen=True, kw_only=True):
     """Looks of a run are numbered 1, 2, 3, …; `time` is the smallest clock of the covered partitions (ms UTC).
 
@@ -202,12 +205,14 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
     number, should two workers ever have decided about one run, and the next that compaction has left.
 
     `analysis` holds the settings in force; where they differ from the last look's, running values start again.
+    `rules` counts the changes of what looks say of one log; their own version makes those of other rules again.
     """
 
     experiment: str
     run: str
     look: Count
     revision: Count
+    rules: Count | msgspec.UnsetType = msgspec.UNSET  # absent: the first
     time: Time
     catalog_version: Count
     offsets: Offsets  # units partition -> offset: the look covers every record before it

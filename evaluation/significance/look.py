@@ -18,7 +18,7 @@ from evaluation.significance.moments import Arm
 from evaluation.significance.verdict import decide
 from schemas.aggregate import Aggregate
 from schemas.decoding import decode
-from schemas.look import Cell, Look, Origin
+from schemas.look import RULES, Cell, Look, Origin
 from schemas.topics import UNITS
 
 GROWTH = 0.001  # of an arm's units or of the counted events: news that does not wait
@@ -50,6 +50,7 @@ def look(
         run=run.key,
         look=previous.look + 1 if previous else 1,
         revision=previous.revision + is_restated if previous else 0,
+        rules=RULES,
         time=time,
         catalog_version=max(aggregate.catalog for aggregate in aggregates),
         offsets={str(each.partition): each.offset for each in sorted(aggregates, key=lambda each: each.partition)},

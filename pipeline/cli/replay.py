@@ -12,6 +12,7 @@ from pipeline.errors import PeekproofError
 from pipeline.replay import Replay
 from pipeline.set_aside import SetAside
 from pipeline.settings import Settings
+from schemas.look import RULES
 
 
 @click.command()
@@ -19,7 +20,7 @@ from pipeline.settings import Settings
 def replay(as_json: bool) -> None:
     """Fold the archived log again, without a broker, and compare every published look byte for byte.
 
-    Exit code 1 if one is different.
+    Exit code 1 if one is different. Looks that another version made, by other rules, are counted by what differs first.
     """
     directory = Settings.read().data / "archive"
     if not directory.is_dir():
@@ -28,11 +29,13 @@ def replay(as_json: bool) -> None:
             "after a demo PEEKPROOF_DATA=data/demo"
         )
     work = Replay(directory, SetAside(tell=lambda text: click.echo(harmless(text), err=True)))
-    outcomes = Counter[str]()
+    outcomes, of_other_rules = Counter[str](), Counter[str]()
     replayed = []  # of millions of looks, what is shown
     with progress("folding the log again", total=work.messages) as tell:
         for each in work:
             outcomes[each.outcome] += 1
+            if each.outcome == "of other rules" and each.field:
+                of_other_rules[each.field] += 1
             if as_json or each.outcome == "different":
                 replayed.append(each)
             tell(work.folded)
@@ -44,6 +47,11 @@ def replay(as_json: bool) -> None:
             click.echo(
                 f"{each.experiment}/{each.run} look {each.look} is different: {each.field} was published as "
                 f"{each.published}, the log says {each.replayed}"
+            )
+        for field, number in of_other_rules.most_common():
+            click.echo(
+                f"{number} looks of other rules (ours: {RULES}) say something else of {field} first: the version that "
+                "made them replays them"
             )
         told = ", ".join(f"{number} {outcome}" for outcome, number in sorted(outcomes.items()))
         click.echo(

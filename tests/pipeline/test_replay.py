@@ -1,5 +1,6 @@
 """A replay of a log that the pure stages made: every look comes out the same, or it is said what differs."""
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,13 +17,14 @@ from pipeline.errors import PeekproofError
 from pipeline.replay import Needs, Replay, first_difference
 from schemas.catalog import Allocation, Document, Flag, FlagState, Goal, Metric, Run, Variant
 from schemas.logs import Gap, Log, Logs
-from schemas.look import Look
+from schemas.look import RULES, Look
 from schemas.units import ROWS, Arm, Header, Kind, Source, encode_units
 from tests.pipeline.slices import records
 
 HORIZON = 5_000
 PARTITIONS = 3
 FLAGS = ("checkout", "banner")
+RULES_1 = Path(__file__).parents[1] / "vectors" / "archive-of-rules-1"  # made by `make` below, of that version
 
 
 def document(kind: str, key: str, spec: object) -> bytes:
@@ -208,6 +210,27 @@ def test_a_look_that_was_tampered_with_is_found_with_its_field(tmp_path: Path) -
     assert outcomes[12].field == "cells[2].control_sum"
     assert outcomes[12].published == int(outcomes[12].replayed) + 1
     assert made.looks[12].look == outcomes[12].look
+
+
+def test_looks_of_earlier_rules_come_out_the_same_wherever_no_rule_has_changed() -> None:
+    outcomes = list(Replay(RULES_1))
+
+    assert Counter(each.outcome for each in outcomes) == {"same": 28, "not yet archived": 15}
+
+
+def test_a_look_that_other_rules_made_is_not_taken_for_one_that_was_tampered_with(tmp_path: Path) -> None:
+    def change(number: int, value: bytes) -> bytes:
+        found = msgspec.json.decode(value)
+        assert found.pop("rules") == RULES
+        found["health"]["late_events"] += number == 12
+        return msgspec.json.encode(found)
+
+    make(tmp_path, change=change)
+    outcomes = list(Replay(tmp_path))
+
+    assert {each.outcome for each in outcomes} == {"same", "of other rules", "not yet archived"}
+    assert [at for at, each in enumerate(outcomes) if each.outcome == "of other rules"] == [12]
+    assert outcomes[12].field == "health.late_events"
 
 
 @pytest.mark.parametrize("log", ["units/1", "catalog/0"])
