@@ -281,6 +281,18 @@ def test_n09_a_t_test_that_was_read_and_found_nothing_ends(verdict_on, primary, 
     assert "not decided yet" not in verdict.reason
 
 
+def test_a_planned_sample_without_anything_to_compare_waits_for_nothing(verdict_on, primary):
+    run = {"analysis": {"method": "t-test", "planned_units": 8000}, "started": 0}
+
+    verdict = verdict_on([primary], {"orders": ((4000, 0), (4000, 0))}, run=run, clock=10_000_000)
+
+    assert (verdict.decision, verdict.days_left) == ("none", None)
+    assert verdict.reason == (
+        "orders has 4,000 units of treatment and 4,000 of control so far: zero variance; all 8,000 planned units are in, "
+        "and there is nothing to compare."
+    )
+
+
 def test_n09_a_winner_whose_guardrail_was_read_and_is_not_proved_safe_ends_too(verdict_on, primary):
     goals = [primary, Goal(metric="fails", role="guardrail", direction="decrease", margin=0.05)]
     run = {"analysis": {"method": "t-test", "planned_units": 8000}}
