@@ -194,10 +194,9 @@ def _undecided(
         return _Outcome("none", _says_read(nearest), weight=weight)
     if final:
         return _Outcome("none", _says_units(nearest), "the run has ended without a decision", weight=weight)
-    if nearest.method in FIXED and nearest.planned_units is None:
-        return _Outcome("none", _says_units(nearest), weight=weight)
-    if nearest.method in FIXED and nearest.n + nearest.control_n >= (nearest.planned_units or 0):
-        due = f"all {nearest.planned_units:,} planned units are in, and there is nothing to compare"
+    planned = nearest.planned_units or 0
+    if nearest.method in FIXED and nearest.n + nearest.control_n >= planned:
+        due = f"all {planned:,} planned units are in, and there is nothing to compare" if planned else ""
         return _Outcome("none", _says_units(nearest), due, weight=weight)
     left = left_of(nearest)
     return _Outcome("keep running", _says_units(nearest), _says_days(left), weight=weight, left=left)

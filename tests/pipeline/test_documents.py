@@ -1,16 +1,20 @@
 """Documents as files: what is read, and where an error is."""
 
+import json
 from pathlib import Path
 
+import jsonschema
 import msgspec
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.documents import definition_of, document_text, read_documents, read_sound
+from pipeline.documents import definition_of, document_text, read_documents, read_flag, read_sound
 from pipeline.errors import PeekproofError
 from pipeline.faults import DocumentError
 from schemas.catalog import Condition, Flag, Variant
+from schemas.json_schema import json_schema
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 METRIC = """\
@@ -542,3 +546,22 @@ def test_f13_variants_that_differ_by_case_alone_are_refused(tmp_path: Path, key:
     (fault,) = faults(directory(tmp_path, flag=FLAG.replace("key: treatment", f"key: {key}")))
 
     assert fault.startswith(f"experiments/a.yaml:5: variants[1].key: '{key}' and '{other}' differ by case alone")
+
+
+def test_neither_we_nor_editors_want_quotes_around_the_digits_of_a_text(tmp_path: Path):
+    text = """
+        key: 2026
+        owner: ann
+        variants: [{ key: a, users: [10115] }]
+        segments:
+          - { name: 18, conditions: [{ property: user_properties.age, op: greater, values: [18, 1.50] }], rollout: 100 }
+    """
+    path = tmp_path / "2026.yaml"
+    path.write_text(text)
+
+    documents, faults = read_flag(path)
+
+    assert not faults
+    flag = documents.flags["2026"].definition
+    assert (flag.variants[0].users, flag.segments[0].conditions[0].values) == (("10115",), ("18", "1.50"))
+    jsonschema.validate(yaml.safe_load(text), json.loads(json_schema("flag")))

@@ -1,13 +1,30 @@
 """The JSON Schema that editors complete and check our documents with."""
 
 import json
+import re
 from pathlib import Path
+from typing import ClassVar
 
+import jsonschema
 import pytest
+import yaml
 
 from schemas.json_schema import DOCUMENTS, json_schema
 
 CONFIGS = Path(__file__).parents[2] / "configs"
+BOOL = "tag:yaml.org,2002:bool"
+
+
+class Editor(yaml.SafeLoader):
+    """Reads YAML 1.2, as editors do: on and off are texts."""
+
+    yaml_implicit_resolvers: ClassVar = {
+        first: [(tag, pattern) for tag, pattern in resolvers if tag != BOOL]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+
+Editor.add_implicit_resolver(BOOL, re.compile("^(?:true|false)$"), list("tf"))
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)
@@ -33,7 +50,9 @@ def test_every_example_document_names_its_schema(document: str):
     files = sorted((CONFIGS / folder).glob("*.yaml"))
 
     assert files
+    schema = json.loads(json_schema(document))
     for file in files:
+        jsonschema.validate(yaml.load(file.read_text(), Editor), schema)
         first = file.read_text().splitlines()[0]
         assert first == f"# yaml-language-server: $schema=../schemas/{document}.json"
         assert (file.parent / first.partition("=")[2]).is_file()

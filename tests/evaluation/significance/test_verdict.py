@@ -288,8 +288,8 @@ def test_a_planned_sample_without_anything_to_compare_waits_for_nothing(verdict_
 
     assert (verdict.decision, verdict.days_left) == ("none", None)
     assert verdict.reason == (
-        "orders has 4,000 units of treatment and 4,000 of control so far: zero variance; all 8,000 planned units are in, "
-        "and there is nothing to compare."
+        "orders has 4,000 units of treatment and 4,000 of control so far: zero variance; all 8,000 planned units are "
+        "in, and there is nothing to compare."
     )
 
 
