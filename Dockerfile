@@ -12,6 +12,7 @@ COPY pyproject.toml README.md ./
 COPY schemas schemas
 COPY evaluation evaluation
 COPY pipeline pipeline
+COPY peekproof peekproof
 COPY configs configs
 RUN pip install --no-deps --no-build-isolation .
 

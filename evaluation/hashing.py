@@ -6,7 +6,6 @@ XXH64 with seed 0 (https://github.com/Cyan4973/xxHash/blob/dev/doc/xxhash_spec.m
 
 import numpy as np
 import pyarrow as pa
-from mmh3 import mmh3_32_uintdigest
 from numba import njit
 from numpy.typing import NDArray
 
@@ -18,8 +17,6 @@ P2 = np.uint64(0xC2B2AE3D27D4EB4F)
 P3 = np.uint64(0x165667B19E3779F9)
 P4 = np.uint64(0x85EBCA77C2B2AE63)
 P5 = np.uint64(0x27D4EB2F165667C5)
-
-murmur3 = mmh3_32_uintdigest  # of bytes, one by one: to enter a kernel takes ten times as long as to hash
 
 
 def unit_hashes(unit_type: str, ids: pa.Array | Texts) -> NDArray[np.uint64]:

@@ -7,8 +7,7 @@ import msgspec
 from evaluation.rules import Violation, did_you_mean, filter_violations
 from schemas.catalog import Metric
 from schemas.duration import parse_duration
-from schemas.numbers import LATEST
-from schemas.units import BEYOND
+from schemas.numbers import BEYOND, LATEST
 
 CAPS = ("cap", "lower_cap")
 LOOKBACK = ("1h", "90d")  # the shortest and the longest

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
-
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from evaluation.lookup import Table
     from evaluation.texts import Texts
 
@@ -28,7 +28,7 @@ class Names:
 
         return table_of(self.names)
 
-    def codes(self, texts: "Texts") -> NDArray[np.int64]:
+    def codes(self, texts: "Texts") -> "NDArray[np.int64]":
         """Each text's position in `names`; -1 where it is none of them, -2 where it is missing."""
         from evaluation.lookup import codes_of  # noqa: PLC0415
 

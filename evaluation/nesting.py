@@ -1,12 +1,8 @@
 """Nesting: how deep JSON goes, found out before a recursive reader or writer does."""
 
-import numpy as np
-
 DEEPEST = 64  # levels of nesting
 
-_STEPS = np.zeros(256, np.int8)  # what a byte outside of strings opens and closes
-_STEPS[[*b"{["]] = 1
-_STEPS[[*b"}]"]] = -1
+_STEPS = bytes.maketrans(b'{[}]"', b"\x01\x01\xff\xff\x00")  # what a byte outside of strings opens and closes, as int8
 _OTHERS = bytes({*range(256)} - {*b'{[}]"'})
 
 
@@ -32,7 +28,10 @@ def _deepest(value: bytes) -> int:
 
     Escapes count wherever they stand: one outside of a string ends all reading. Strings without a bracket go first.
     """
+    import numpy as np  # noqa: PLC0415 (to load it takes as long as all the rest of an evaluation, and few are so deep)
+
     bare = value.replace(b"\\\\", b"").replace(b'\\"', b"").translate(None, _OTHERS).replace(b'""', b"")
     marks = np.frombuffer(bare, np.uint8)
     is_inside = np.cumsum(marks == ord('"'), dtype=np.uint8) & 1  # wraps around, evenly
-    return int(np.cumsum(_STEPS[marks] * (1 - is_inside), dtype=np.int32).max(initial=0))
+    steps = np.frombuffer(bare.translate(_STEPS), np.int8)
+    return int(np.cumsum(steps * (1 - is_inside), dtype=np.int32).max(initial=0))

@@ -11,7 +11,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from evaluation.assignment.scanning import Path, Type, Wanted, scan
+from evaluation.assignment.paths import Path
+from evaluation.assignment.scanning import Type, Wanted, scan
 from evaluation.texts import Texts
 from pipeline.exports import FIELDS
 from pipeline.json_columns import joined, listed, quoted

@@ -19,10 +19,10 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from evaluation.assignment.letters import shown
+from evaluation.assignment.paths import Path as FieldPath
 from evaluation.assignment.plan import event_plan, exposure_plan
 from evaluation.assignment.routing import Assigned, assign
 from evaluation.assignment.scanning import MISSING, Type, Wanted, scan
-from evaluation.assignment.scanning import Path as FieldPath
 from evaluation.assignment.values import read_json, select
 from evaluation.catalog import SETTLING, Catalog, History, RunInForce
 from evaluation.lifecycle import complete, start

@@ -14,7 +14,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from evaluation.assignment.scanning import MISSING, Path, Scanned, Type, Wanted, scan
+from evaluation.assignment.paths import Path
+from evaluation.assignment.scanning import MISSING, Scanned, Type, Wanted, scan
 from evaluation.names import Names
 from evaluation.texts import Texts
 from pipeline.exports import EXPOSURE_EVENTS, FIELDS, MILLISECONDS, SAID, UNLIKE_ID

@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from evaluation.assignment.letters import shown
-from evaluation.assignment.scanning import Path as FieldPath
+from evaluation.assignment.paths import Path as FieldPath
 from evaluation.assignment.scanning import Type, Wanted, scan
 from evaluation.assignment.values import read_json
 from evaluation.catalog import MetricInForce, RunInForce

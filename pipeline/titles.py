@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Literal, NamedTuple
 
-from evaluation.assignment.scanning import Path
+from evaluation.assignment.paths import Path
 from evaluation.rules import did_you_mean
 from pipeline.errors import PeekproofError
 from pipeline.exports import FIELDS

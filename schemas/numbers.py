@@ -5,6 +5,7 @@ from typing import Annotated
 import msgspec
 
 LATEST = 253_402_300_799_999  # ms UTC: the last of the year 9999
+BEYOND = 1 << 62  # a quantised value lies below it, up or down
 
 Count = Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]
 Time = Annotated[int, msgspec.Meta(ge=0, le=LATEST)]  # ms UTC

@@ -28,8 +28,6 @@ class Kind(IntFlag):
     OWN_ID = 32  # the record had no insert id; its position stands in
 
 
-BEYOND = 1 << 62  # a quantised value lies below it, up or down
-
 SEGMENT_BITS = 6  # of an exposure's value, for each of its flag's breakdowns, the first one lowest:
 # 0: the unit has none of the listed values; i + 1: it has the value of index i
 

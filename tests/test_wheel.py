@@ -7,10 +7,12 @@ from pathlib import Path
 
 REPOSITORY = Path(__file__).parents[1]
 FOUND = """
+import peekproof
 from pipeline.demo import session
 from pipeline.documents import read_documents
 flags = read_documents(session.EXAMPLES).flags
-print(session.__file__, *sorted(key for key in flags if session.TAG in flags[key].definition.tags), sep="\\n")
+print(peekproof.__file__, session.__file__, sep="\\n")
+print(*sorted(key for key in flags if session.TAG in flags[key].definition.tags), sep="\\n")
 """
 
 
@@ -25,6 +27,8 @@ def test_an_installed_demo_has_its_examples(tmp_path: Path) -> None:
     environment = {"PYTHONPATH": str(tmp_path / "installed"), "PYTHONDONTWRITEBYTECODE": "1"}
     found = subprocess.run(run, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
 
-    session, *keys = found.stdout.splitlines()
+    public, session, *keys = found.stdout.splitlines()
     assert Path(session).is_relative_to(tmp_path)
+    assert Path(public).is_relative_to(tmp_path)
+    assert (Path(public).parent / "py.typed").exists()
     assert keys == ["checkout-button", "dark-mode", "new-player", "ranking-aa", "voucher-hint"]

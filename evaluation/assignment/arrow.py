@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 
 from evaluation.assignment.columns import Columns
 from evaluation.assignment.letters import Letters, shown
+from evaluation.assignment.paths import Path
 from evaluation.assignment.scanning import (
     LONGEST_TEXT,
     MISSING,
     NUMBERS,
     TEXTS,
-    Path,
     Type,
     Wanted,
     first_text,

@@ -13,9 +13,10 @@ from collections.abc import Callable, Sequence
 from itertools import count
 from typing import Any
 
+from mmh3 import mmh3_32_uintdigest as murmur3
+
 from evaluation.assignment.compiled import CompiledFlag, Outcome, Reading, Segment, Term
 from evaluation.assignment.values import select
-from evaluation.hashing import murmur3
 
 Found = list[Any]  # by reading, what one context says there
 Choice = Callable[[Found, Any], Outcome | None]

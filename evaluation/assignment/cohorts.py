@@ -1,16 +1,10 @@
 """Cohorts: which of them a unit belongs to, by the lists of ids that their documents hold."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import Any
 
-import numpy as np
-
-from evaluation.assignment.paths import cohort_selector
-from evaluation.assignment.properties import Column
-from evaluation.assignment.values import Selector
 from evaluation.names import Names
-from evaluation.texts import Texts
 from schemas.catalog import Cohort
 
 
@@ -31,8 +25,9 @@ class Cohorts:
         return members
 
     @cached_property
-    def _names(self) -> dict[str, Names]:
-        return {key: Names(tuple(dict.fromkeys(cohort.ids))) for key, cohort in self._cohorts.items()}
+    def ids(self) -> dict[str, tuple[str, Names]]:
+        """By key, the type of the cohort's units and their ids."""
+        return {key: (cohort.unit, Names(tuple(dict.fromkeys(cohort.ids)))) for key, cohort in self._cohorts.items()}
 
     def join(self, context: dict[str, Any]) -> None:
         """Add to a context the cohorts to which its user, device and groups belong."""
@@ -48,17 +43,6 @@ class Cohorts:
 
     def _of(self, unit: str, name: Any) -> list[str]:
         return self._members.get(unit, {}).get(name, []) if isinstance(name, str) else []
-
-    def column(self, selector: Selector, texts_of: Callable[[str], Texts | None], n: int) -> Column:
-        """The cohorts that stand at the selector of n contexts; `texts_of` gives their ids by unit type."""
-        codes, values = np.zeros(n, np.int64), [()]
-        for key, cohort in self._cohorts.items():
-            ids = texts_of(cohort.unit) if cohort_selector(cohort.unit) == selector else None
-            if ids is not None:
-                codes = 2 * codes + (self._names[key].codes(ids) >= 0)
-                kept, codes = np.unique(codes, return_inverse=True)  # so that they stay few
-                values = [(*values[code // 2], key) if code % 2 else values[code // 2] for code in kept.tolist()]
-        return Column.of_codes(codes, [value or None for value in values])
 
 
 def with_cohorts(own: Any, found: Sequence[str] | None) -> Any:

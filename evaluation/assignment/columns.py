@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.assignment.scanning import Path
+from evaluation.assignment.paths import Path
 from evaluation.texts import Texts
 
 Value = Callable[[int], bytes | None]

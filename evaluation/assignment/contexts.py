@@ -1,6 +1,6 @@
 """Contexts: what messages say at the selectors of flags, and what flags yield for them."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,11 +9,12 @@ from evaluation.assignment.cohorts import Cohorts, with_cohorts
 from evaluation.assignment.columns import Columns
 from evaluation.assignment.compiled import Answer
 from evaluation.assignment.configs import OFF
-from evaluation.assignment.engine import NOTHING, Answers, Flags
+from evaluation.assignment.engine import Flags
 from evaluation.assignment.messages import properties
-from evaluation.assignment.paths import message_path, unit_path
+from evaluation.assignment.paths import Path, cohort_selector, message_path, unit_path
 from evaluation.assignment.properties import Column
-from evaluation.assignment.scanning import Path, Wanted
+from evaluation.assignment.scanning import Wanted
+from evaluation.assignment.slices import NOTHING, Answers, evaluate_columns
 from evaluation.assignment.values import Selector, select
 from evaluation.texts import Texts
 
@@ -36,11 +37,23 @@ def context_columns(
         if column is not None and selector[1] == "groups" and selector[3] != "group_name":
             column = _of_group(column, said(unit_path(f"groups.{selector[2]}")), selector[4:])
         if selector[-1] == "cohort_ids":
-            of_catalog = cohorts.column(selector, units, len(rows))
+            of_catalog = _of_cohorts(cohorts, selector, units, len(rows))
             column = of_catalog if column is None else column.joined(of_catalog, with_cohorts)
         if column is not None:
             found[selector] = column
     return found
+
+
+def _of_cohorts(cohorts: Cohorts, selector: Selector, texts_of: Callable[[str], Texts | None], n: int) -> Column:
+    """The cohorts that stand at the selector of n contexts; `texts_of` gives their ids by unit type."""
+    codes, values = np.zeros(n, np.int64), [()]
+    for key, (unit, names) in cohorts.ids.items():
+        ids = texts_of(unit) if cohort_selector(unit) == selector else None
+        if ids is not None:
+            codes = 2 * codes + (names.codes(ids) >= 0)
+            kept, codes = np.unique(codes, return_inverse=True)  # so that they stay few
+            values = [(*values[code // 2], key) if code % 2 else values[code // 2] for code in kept.tolist()]
+    return Column.of_codes(codes, [value or None for value in values])
 
 
 def _of_group(column: Column, names: Column | None, rest: Selector) -> Column | None:
@@ -55,5 +68,5 @@ def answers_of(  # noqa: PLR0917
 ) -> Answers:
     """What the flag yields for these messages. The last outcome, of code -1, stands for nothing: it is `off`."""
     found = context_columns(columns, wanted, rows, flags.selectors, cohorts)
-    given = flags.evaluate_columns(found, len(rows), [key]).get(key, Answers(np.full(len(rows), NOTHING), ()))
+    given = evaluate_columns(flags, found, len(rows), [key]).get(key, Answers(np.full(len(rows), NOTHING), ()))
     return Answers(given.codes, (*given.outcomes, Answer(OFF, None, None, {}, "inactive")))

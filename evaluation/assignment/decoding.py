@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 from evaluation.assignment.arrow import read_arrow
 from evaluation.assignment.columns import Columns
 from evaluation.assignment.letters import Letters, shown
+from evaluation.assignment.paths import Path
 from evaluation.assignment.scanning import (
     LARGEST,
     LONGEST_TEXT,
     MISSING,
     NUMBERS,
     TEXTS,
-    Path,
     Type,
     Wanted,
     first_text,

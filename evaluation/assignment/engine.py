@@ -8,25 +8,21 @@ soon as the flag that it names has its outcome.
 
 With h = murmur3_x86_32(`salt/text`): h % 100 chooses the allocation, h // 100 the variant within it.
 
-Of one context a value is found, by a function written out for each flag (see choices.py); of a slice a column, of which
-every distinct value is asked once. Both ask the same conditions and hash alike, so they agree.
+Of one context a value is found, by a function written out for each flag (see choices.py); slices.py does the same for
+the columns of many.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import msgspec
-import numpy as np
-from numpy.typing import NDArray
 
 from evaluation.assignment.choices import UNREAD, Choice, choice_of
 from evaluation.assignment.cohorts import Cohorts
-from evaluation.assignment.compiled import Answer, CompiledFlag, Compiler, Outcome, Segment, Term
+from evaluation.assignment.compiled import Answer, CompiledFlag, Compiler
 from evaluation.assignment.conditions import ConditionError
 from evaluation.assignment.graph import in_order, needed_for
-from evaluation.assignment.properties import Column, Mask
 from evaluation.assignment.users import context_of
 from evaluation.assignment.values import Selector
 from schemas.flag_config import FlagConfig
@@ -40,26 +36,6 @@ class Problem(msgspec.Struct, frozen=True):
 
     def __str__(self) -> str:
         return f"flag '{self.flag}': {self.reason}"
-
-
-NOTHING = -1  # the code of no outcome
-
-
-@dataclass(frozen=True, slots=True)
-class Answers:
-    """One flag's answers to n contexts: positions in `outcomes`, -1 where it yields nothing."""
-
-    codes: NDArray[np.int64]  # (n,)
-    outcomes: tuple[Answer, ...]
-
-    @property
-    def lacks_unit(self) -> Mask:
-        """Which contexts lack what is bucketed."""
-        return np.array([*(each.reason == "no unit" for each in self.outcomes), False])[self.codes]  # -1 is the last
-
-    def __getitem__(self, i: int) -> Answer | None:
-        code = int(self.codes[i])
-        return self.outcomes[code] if code >= 0 else None
 
 
 class Flags:
@@ -87,19 +63,19 @@ class Flags:
             except ConditionError as error:
                 self.problems.append(Problem(config.key, str(error)))
         compiler.link(compiled.values())
-        self._dependencies = {config.key: config.dependencies or () for config in self.configs}
-        order, cycles = in_order(self._dependencies)
+        self.dependencies = {config.key: config.dependencies or () for config in self.configs}
+        order, cycles = in_order(self.dependencies)
         for cycle in cycles:
             told = f"lies on a cycle of dependencies ({' → '.join([*cycle, cycle[0]])}); break it"
             self.problems += [Problem(key, told) for key in cycle]
         self._order = [compiled[key] for key in order]
         self._rank = {flag.key: rank for rank, flag in enumerate(self._order)}
-        self._readings = compiler.readings
-        self._blank = [reading.read(None) if reading.is_of_result else UNREAD for reading in self._readings]
+        self.readings = compiler.readings
+        self._blank = [reading.read(None) if reading.is_of_result else UNREAD for reading in self.readings]
 
     @cached_property
     def _choices(self) -> dict[str, Choice]:
-        return {flag.key: choice_of(flag, self._readings) for flag in self._order}
+        return {flag.key: choice_of(flag, self.readings) for flag in self._order}
 
     @classmethod
     def read(cls, flags: bytes | str) -> "Flags":
@@ -126,7 +102,7 @@ class Flags:
     @property
     def selectors(self) -> set[Selector]:
         """What of a context some flag reads."""
-        return {reading.selector for reading in self._readings if not reading.is_of_result}
+        return {reading.selector for reading in self.readings if not reading.is_of_result}
 
     def evaluate(self, user: Mapping[str, Any], keys: Sequence[str] | None = None) -> dict[str, Answer]:
         """What each flag yields for a user, given by Amplitude's fields; `keys` names the flags, else all."""
@@ -139,7 +115,7 @@ class Flags:
         target = {"context": context}
         found, choices = self._blank.copy(), self._choices
         answers: dict[str, Answer] = {}
-        for flag in self._asked(keys):
+        for flag in self.asked(keys):
             outcome = choices[flag.key](found, target)
             if outcome is not None:
                 if outcome.without_unit is not None and self._lacks_unit(flag.key, answers):
@@ -151,83 +127,15 @@ class Flags:
 
     def _lacks_unit(self, key: str, answers: Mapping[str, Answer]) -> bool:
         """Whether one that the flag depends on lacked its unit."""
-        parents = (answers.get(parent) for parent in self._dependencies[key])
+        parents = (answers.get(parent) for parent in self.dependencies[key])
         return any(parent is not None and parent.reason == "no unit" for parent in parents)
 
-    def _asked(self, keys: Sequence[str] | None) -> list[CompiledFlag]:
+    def asked(self, keys: Sequence[str] | None) -> list[CompiledFlag]:
+        """These flags (None: all), and those that they depend on, in the order in which they are answered."""
         if keys is None:
             return self._order
-        needed = needed_for(keys, self._dependencies)
+        needed = needed_for(keys, self.dependencies)
         return [self._order[rank] for rank in sorted(self._rank[key] for key in needed if key in self._rank)]
-
-    def evaluate_columns(
-        self, columns: Mapping[Selector, Column], n: int, keys: Sequence[str] | None = None
-    ) -> dict[str, Answers]:
-        """What each flag yields for n contexts, of which `columns` hold what stands at each of `selectors`.
-
-        A selector without a column is missing in each of them.
-        """
-        found = [columns.get(reading.selector) for reading in self._readings]
-        answers: dict[str, Answers] = {}
-        for flag in self._asked(keys):
-            codes = _codes(flag, found, n)
-            due_to_others = [(each.code, each.without_unit.code) for each in flag.outcomes if each.without_unit]
-            if due_to_others:
-                parents = [answers[parent] for parent in self._dependencies[flag.key] if parent in answers]
-                lacks = np.logical_or.reduce([parent.lacks_unit for parent in parents])
-                for code, without_unit in due_to_others:
-                    codes[lacks & (codes == code)] = without_unit
-            answers[flag.key] = Answers(codes, tuple(outcome.answer for outcome in flag.outcomes))
-            for position in flag.read_by_others:
-                part = self._readings[position].selector[2:]
-                values = [*(outcome.part(part) for outcome in flag.outcomes), None]
-                found[position] = Column.of_codes(codes, values)  # -1, where it yields nothing, is the last
-        return answers if keys is None else {key: answers[key] for key in keys if key in answers}
-
-
-def _codes(flag: CompiledFlag, found: list[Column | None], n: int) -> NDArray[np.int64]:
-    """The code of each context's outcome; -1: none."""
-    codes = np.full(n, NOTHING, np.int64)
-    is_open = np.ones(n, np.bool_)
-    for segment in flag.segments:
-        matched = is_open if segment.conditions is None else is_open & _matched(segment.conditions, found, n)
-        given = np.where(matched, _given(segment, found, n), NOTHING)
-        codes = np.where(given >= 0, given, codes)
-        is_open &= given < 0
-        if not is_open.any():
-            break
-    return codes
-
-
-def _matched(conditions: list[list[Term]], found: list[Column | None], n: int) -> Mask:
-    matched = np.zeros(n, np.bool_)
-    for every in conditions:
-        mask = np.ones(n, np.bool_)
-        for term in every:
-            column = found[term.reading]
-            mask &= term.condition.matches(None) if column is None else column.mask(term.condition)
-        matched |= mask
-    return matched
-
-
-def _given(segment: Segment, found: list[Column | None], n: int) -> NDArray[np.int64]:
-    """The code of the outcome that the segment gives to each context, if it matches."""
-    if segment.reading < 0:
-        return np.full(n, _code(segment.otherwise), np.int64)
-    column = found[segment.reading]
-    if column is None:
-        return np.full(n, _code(segment.without_unit), np.int64)
-    hashes, has_text = column.hashes(segment.salt)
-    codes = np.where(has_text, _code(segment.otherwise), _code(segment.without_unit))
-    share, percent = np.divmod(hashes, np.uint32(100))
-    for each in reversed(segment.shares):  # the first that holds it wins
-        holds = has_text & (each.first <= percent) & (percent < each.stop) & (each.low <= share) & (share < each.high)
-        codes[holds] = _code(each.outcome)
-    return codes
-
-
-def _code(outcome: Outcome | None) -> int:
-    return NOTHING if outcome is None else outcome.code
 
 
 def _key_of(text: msgspec.Raw, position: int) -> str:

@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 from evaluation.assignment.columns import Columns
 from evaluation.assignment.entries import entry_rows
 from evaluation.assignment.messages import Mask, Rows, Stretch, bits, properties
+from evaluation.assignment.paths import Path
 from evaluation.assignment.plan import EventPlan
 from evaluation.assignment.properties import satisfied
-from evaluation.assignment.scanning import Path
 from evaluation.assignment.values import read_json
-from schemas.units import BEYOND, Example, Kind
+from schemas.numbers import BEYOND
+from schemas.units import Example, Kind
 
 COARSE = 1e-4  # a value that rounding changes by a larger share of itself is told
 LONGEST_EXAMPLE = 40  # characters

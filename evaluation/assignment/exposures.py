@@ -6,13 +6,13 @@ from numpy.typing import NDArray
 from evaluation.assignment.columns import Columns
 from evaluation.assignment.configs import OFF
 from evaluation.assignment.contexts import answers_of, context_columns
-from evaluation.assignment.engine import NOTHING
 from evaluation.assignment.entries import RANDOM, arm_code, segments
 from evaluation.assignment.letters import place_of, shown
 from evaluation.assignment.messages import Rows, Stretch, bits
 from evaluation.assignment.paths import unit_path
 from evaluation.assignment.plan import ExposurePlan, Question, Resolved
 from evaluation.assignment.scanning import MISSING
+from evaluation.assignment.slices import NOTHING, evaluate_columns
 from schemas.assignment import Assignment
 from schemas.units import Kind
 
@@ -51,7 +51,7 @@ def exposure_rows(columns: Columns, plan: ExposurePlan, stretch: Stretch) -> Row
         if each.run and lists is not None:
             alike = np.flatnonzero((which == question) & has_unit)
             found = context_columns(columns, plan.wanted, rows[alike], lists.selectors, plan.cohorts)
-            forced[alike] = lists.evaluate_columns(found, len(alike))[each.run.flag].codes != NOTHING
+            forced[alike] = evaluate_columns(lists, found, len(alike))[each.run.flag].codes != NOTHING
 
     off = np.array([each.variant == OFF for each in resolved] or [False])[which]
     only_counted = np.array([each.is_only_counted for each in resolved] or [False])[which]

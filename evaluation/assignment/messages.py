@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from evaluation.assignment.columns import Columns
 from evaluation.assignment.letters import Letters, place_of
-from evaluation.assignment.paths import unit_path
+from evaluation.assignment.paths import Path, unit_path
 from evaluation.assignment.properties import Column
-from evaluation.assignment.scanning import MISSING, Path, Type, Wanted
+from evaluation.assignment.scanning import MISSING, Type, Wanted
 from evaluation.assignment.values import Selector
 from evaluation.hashing import position_hashes, text_hashes, unit_hashes
 from evaluation.texts import Texts

@@ -3,8 +3,9 @@
 A property's name goes to the end of what is written; a dot in it is written `\\.`.
 """
 
-from evaluation.assignment.scanning import Path
 from evaluation.assignment.values import Selector
+
+Path = tuple[str, ...]  # of one or two names
 
 OF_GROUP = {  # by what a context has of a group: the field of a message
     "group_name": "groups",

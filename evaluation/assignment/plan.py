@@ -19,8 +19,8 @@ from evaluation.assignment.configs import (
 )
 from evaluation.assignment.engine import Flags
 from evaluation.assignment.graph import needed_for
-from evaluation.assignment.paths import message_path, property_path, unit_path
-from evaluation.assignment.scanning import Path, Type, Wanted
+from evaluation.assignment.paths import Path, message_path, property_path, unit_path
+from evaluation.assignment.scanning import Type, Wanted
 from evaluation.catalog import SETTLING, Catalog, Fact, FlagInForce, RunInForce
 from evaluation.names import Names
 from schemas import catalog as schemas

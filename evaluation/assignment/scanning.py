@@ -19,6 +19,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from evaluation.assignment.paths import Path
 from evaluation.memory import PADDING, byte_at, trailing_zeros, word_at
 from evaluation.nesting import DEEPEST
 from evaluation.texts import Texts, as_bytes
@@ -43,7 +44,6 @@ class Type(IntEnum):
 
 TEXTS = (Type.TEXT, Type.FIRST, Type.VALUE)  # those that are read as texts
 NUMBERS = (Type.NUMBER, Type.VALUE)  # and as numbers
-Path = tuple[str, ...]  # of one or two names
 
 
 def first_text(value: str | list[str] | None) -> str | None:

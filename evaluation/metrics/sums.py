@@ -13,7 +13,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from schemas.units import BEYOND
+from schemas.numbers import BEYOND
 
 Cell = tuple[int, int, list[int], list[int]]  # n, nonzero, the sums of the numbers, and those of their products
 

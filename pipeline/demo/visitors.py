@@ -19,9 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.assignment.configs import flags_in_force
-from evaluation.assignment.engine import Answers
 from evaluation.assignment.paths import property_selector, unit_selector
 from evaluation.assignment.properties import Column
+from evaluation.assignment.slices import Answers, evaluate_columns
 from evaluation.catalog import Catalog, FlagInForce
 from evaluation.texts import Texts
 from schemas.topics import EVENTS, EXPOSURES
@@ -212,7 +212,7 @@ class Visitors:
             property_selector("platform"): Column.of_codes(visitor % len(PLATFORMS), PLATFORMS),
             property_selector("country"): Column.of_codes(visitor // len(PLATFORMS) % len(COUNTRIES), COUNTRIES),
         }
-        return self._evaluated.evaluate_columns(columns, len(visitor))
+        return evaluate_columns(self._evaluated, columns, len(visitor))
 
     def _arriving(self) -> NDArray[np.int64]:
         """Numbers of the block's visitors: new ones, and some who were here before."""

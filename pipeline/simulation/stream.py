@@ -19,6 +19,7 @@ from evaluation.assignment.configs import flags_in_force
 from evaluation.assignment.paths import unit_selector
 from evaluation.assignment.properties import Column
 from evaluation.assignment.routing import assign
+from evaluation.assignment.slices import evaluate_columns
 from evaluation.catalog import SETTLING, Catalog, History
 from evaluation.lifecycle import apply_definition, start
 from evaluation.metrics.partition import Partition
@@ -130,7 +131,7 @@ def treated(random: Generator, catalog: Catalog, visitors: int) -> tuple[NDArray
     """New visitors' numbers, and whom each experiment treats: (experiments, visitors), by the flags' own evaluation."""
     numbers = random.integers(1, 1 << 40) + np.arange(visitors)
     ids = Column.of_texts(Texts.of([f"u{number}" for number in numbers.tolist()]))
-    answers = flags_in_force(catalog).evaluate_columns({unit_selector("user_id"): ids}, visitors)
+    answers = evaluate_columns(flags_in_force(catalog), {unit_selector("user_id"): ids}, visitors)
     of_flags = [answers[key] for key in sorted(catalog.flags)]
     return numbers, np.array(
         [np.array([each.key == TREATMENT for each in of_flag.outcomes])[of_flag.codes] for of_flag in of_flags]

@@ -17,6 +17,7 @@ from amplitude_experiment.evaluation.types import EvaluationFlag
 
 from evaluation.assignment.engine import Flags
 from evaluation.assignment.properties import Column
+from evaluation.assignment.slices import evaluate_columns
 from evaluation.assignment.values import select
 from evaluation.texts import Texts
 
@@ -40,7 +41,7 @@ def measure() -> dict[str, dict[str, float]]:
     def fresh() -> dict[Any, Column]:
         return {selector: Column(column.distinguish, column.plain) for selector, column in columns.items()}
 
-    in_a_slice = flags.evaluate_columns(fresh(), USERS)
+    in_a_slice = evaluate_columns(flags, fresh(), USERS)
     for i, context in enumerate(some):
         expected = {key: each.key for key, each in engine.evaluate(context, theirs).items()}
         assert {key: each.key for key, each in flags.evaluate_context(context).items()} == expected
@@ -48,7 +49,7 @@ def measure() -> dict[str, dict[str, float]]:
     return {
         "amplitude, one by one": _timed(lambda: [engine.evaluate(each, theirs) for each in some], ONE_BY_ONE),
         "one by one": _timed(lambda: [flags.evaluate_context(each) for each in some], ONE_BY_ONE),
-        "a slice": _timed(lambda: flags.evaluate_columns(fresh(), USERS), USERS),
+        "a slice": _timed(lambda: evaluate_columns(flags, fresh(), USERS), USERS),
     }
 
 

@@ -9,13 +9,14 @@ import msgspec
 import numpy as np
 import pytest
 from amplitude_experiment.evaluation.engine import EvaluationEngine
+from mmh3 import mmh3_32_uintdigest as murmur3
 
 from evaluation.assignment.configs import flag_configs, flags_in_force, glob_pattern, shares
 from evaluation.assignment.patterns import whole_text
 from evaluation.assignment.properties import Column
+from evaluation.assignment.slices import evaluate_columns
 from evaluation.assignment.users import context_of
 from evaluation.catalog import Catalog, FlagInForce, InForce, RunInForce
-from evaluation.hashing import murmur3
 from evaluation.lifecycle import allocation_of
 from evaluation.rules import flag_violations
 from evaluation.texts import Texts
@@ -76,9 +77,8 @@ def weighted(weights, **settings):
 
 def chosen(definition, ids, salt="salt"):
     """Each user's variant."""
-    answers = flags_in_force(catalog(running(definition, salt))).evaluate_columns(
-        {USER_ID: Column.of_texts(Texts.of(ids))}, len(ids)
-    )[definition.key]
+    flags = flags_in_force(catalog(running(definition, salt)))
+    answers = evaluate_columns(flags, {USER_ID: Column.of_texts(Texts.of(ids))}, len(ids))[definition.key]
     return [each.key for each in (answers[i] for i in range(len(ids)))]
 
 
@@ -353,7 +353,7 @@ def test_f08_who_lacks_the_unit_is_told_so(rollout):
     documents = catalog(flag(rollout=rollout), flag("team", unit="groups.org", rollout=rollout))
 
     assert said(documents, {"device_id": "phone"}) == {"button": ("off", "no unit"), "team": ("off", "no unit")}
-    of_column = flags_in_force(documents).evaluate_columns({}, 1)
+    of_column = evaluate_columns(flags_in_force(documents), {}, 1)
     assert {key: (each[0].key, each[0].reason) for key, each in of_column.items()} == said(documents, {})
     everybody = catalog(weighted({"on": 1}, key="everybody"))
     assert said(everybody, {"device_id": "phone"}) == {"everybody": ("on", "segment")}
@@ -364,7 +364,7 @@ def test_f08_a_flag_says_so_where_one_that_it_depends_on_lacks_its_unit():
     child = weighted({"on": 1}, key="child", groups=(Membership(group="held"),))
     documents = catalog(child, groups=[held])
 
-    answers = flags_in_force(documents).evaluate_columns({}, 2)
+    answers = evaluate_columns(flags_in_force(documents), {}, 2)
 
     assert said(documents, {"user_id": "ann"})["child"] == ("off", "no unit")
     assert [answers["child"][i].reason for i in (0, 1)] == ["no unit"] * 2

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 
 from evaluation.assignment.engine import Flags
 from evaluation.assignment.properties import Column
+from evaluation.assignment.slices import evaluate_columns
 from evaluation.assignment.values import select
 from evaluation.texts import Texts
 from tests.evaluation.assignment.amplitude import EVERY_OPERATOR, PATTERNS, SHARES, chances
@@ -30,7 +31,7 @@ def test_random_flags_yield_the_same_for_a_slice_of_contexts_as_for_each(chance)
     one_by_one = [flags.evaluate_context(each) for each in contexts]
 
     for columns in ({at: Column.of_values(column) for at, column in values.items()}, as_json):
-        answers = flags.evaluate_columns(columns, len(contexts))
+        answers = evaluate_columns(flags, columns, len(contexts))
         assert [{key: each[i] for key, each in answers.items() if each[i]} for i in range(len(contexts))] == one_by_one
 
 
@@ -50,7 +51,7 @@ def test_a_million_users_get_the_same_variants_in_a_slice_as_one_by_one_by_every
     alone = {key: Flags.read(json.dumps(each)) for key, each in configs.items()}
     together = Flags.read(json.dumps([*map(_flag, EVERY_OPERATOR), _below()]))
 
-    in_a_slice = together.evaluate_columns(columns, USERS)
+    in_a_slice = evaluate_columns(together, columns, USERS)
 
     keys = [*configs]
     outcomes = {key: [each.key for each in answer.outcomes] for key, answer in in_a_slice.items()}
