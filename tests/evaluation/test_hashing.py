@@ -7,8 +7,9 @@ import pytest
 import xxhash
 from hypothesis import given
 from hypothesis import strategies as st
+from mmh3 import mmh3_32_uintdigest as murmur3
 
-from evaluation.hashing import bucket_hashes, murmur3, position_hashes, text_hashes, unit_hashes
+from evaluation.hashing import bucket_hashes, position_hashes, text_hashes, unit_hashes
 from evaluation.names import Names
 from evaluation.texts import Texts
 

@@ -9,7 +9,8 @@ from evaluation.assignment.configs import flags_in_force
 from evaluation.assignment.routing import assign
 from evaluation.lifecycle import apply_definition, start
 from schemas.catalog import Breakdown, Condition, Cuped, Flag, Goal, Metric, Step, Variant
-from schemas.units import BEYOND, SEGMENT_BITS, Kind
+from schemas.numbers import BEYOND
+from schemas.units import SEGMENT_BITS, Kind
 from tests.evaluation.assignment.catalogs import in_force
 
 NOW = 1_795_458_000_000

@@ -21,7 +21,8 @@ from evaluation.lifecycle import apply_definition, complete, start
 from schemas.assignment import Assignment
 from schemas.catalog import Condition, Document, Flag, Goal, Metric, Segment, Step, Variant
 from schemas.dead_letter import resent_headers
-from schemas.units import BEYOND, ROWS, Kind
+from schemas.numbers import BEYOND
+from schemas.units import ROWS, Kind
 
 START = 1_795_457_000_000  # the catalog is written in the minutes after it
 NOW = START + 1_000_000  # and input appended long after

@@ -11,7 +11,8 @@ from evaluation.metrics.partition import MissingError, Partition
 from schemas.catalog import Step
 from schemas.decoding import NoMessageError
 from schemas.logs import Gap, Log, Logs
-from schemas.units import BEYOND, Example, Kind
+from schemas.numbers import BEYOND
+from schemas.units import Example, Kind
 
 LARGEST = BEYOND - 1
 

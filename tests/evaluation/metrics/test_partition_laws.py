@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from evaluation.metrics.partition import Partition
 from schemas.catalog import Breakdown, Cuped, Step
-from schemas.units import BEYOND, Kind
+from schemas.numbers import BEYOND
+from schemas.units import Kind
 from tests.oracle import Oracle, definitions, published, segments
 
 HORIZON = 100
