@@ -46,9 +46,9 @@ class Cell(msgspec.Struct, frozen=True):
 
     `estimate` is treatment minus control in the metric's unit; `lower`, `upper` its interval at this look, and
     `running_*` what all looks so far say together (intersection, smallest p), on which judgements rest and which every
-    table calls the interval and the p-value; of a fixed-horizon test those of the first look with the planned units.
-    `relative_*` is the relative lift. An end that a one-sided test leaves open is null; a guardrail's two ends are
-    one-sided bounds.
+    table calls the interval and the p-value. A fixed-horizon test's cell stays as it is at the first look with the
+    planned units, by which alone it is read: later units are in none of its numbers. `relative_*` is the relative lift.
+    An end that a one-sided test leaves open is null; a guardrail's two ends are one-sided bounds.
     """
 
     metric: str

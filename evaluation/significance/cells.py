@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from msgspec import UNSET, UnsetType
+from msgspec.structs import replace
 
 from evaluation.catalog import MetricInForce, RunInForce, control_of
 from evaluation.significance.comparison import Measure, Pairs, Sample, adjustment, differences
@@ -16,7 +17,7 @@ from evaluation.significance.moments import Arm, Floats
 from evaluation.significance.procedures import Procedure, Procedures, procedures_of
 from evaluation.significance.running import Running
 from schemas.catalog import Allocation, Flag, Goal
-from schemas.look import EVERYONE, Caveat, Cell, Loss, Reading
+from schemas.look import EVERYONE, FIXED, Caveat, Cell, Loss, Reading
 from schemas.numbers import exact
 
 CellKey = tuple[str, str, Reading, str]  # metric, treatment, reading, segment
@@ -147,7 +148,16 @@ def cells(
         "example": [_example(unusable.get(goal.metric)) for goal in goals],
     }
     # By position: a struct of so many fields takes four times as long by name.
-    return list(map(Cell, *(columns[name] for name in Cell.__struct_fields__))), is_restarted
+    made = map(Cell, *(columns[name] for name in Cell.__struct_fields__))
+    return list(map(_as_read, made, known)), is_restarted
+
+
+def _as_read(cell: Cell, was: Cell | None) -> Cell:
+    """A fixed-horizon test says for ever what it said when it was read: units that come later are in none of it."""
+    is_read = was is not None and was.method in FIXED and was.running_p_value is not None
+    if was is None or not is_read or cell.status == "unusable":
+        return cell
+    return replace(was, judgement=cell.judgement, adjusted_p_value=cell.adjusted_p_value)
 
 
 class Lost(NamedTuple):
