@@ -45,13 +45,12 @@ from schemas import catalog
 from schemas.aggregate import Aggregate
 from schemas.catalog import KINDS, Document, FlagState, Spec
 from schemas.look import Look, Verdict
-from schemas.numbers import LATEST
+from schemas.numbers import LATEST, SECONDS
 from schemas.records import Records
 from schemas.topics import EVENTS, EXPOSURES
 from schemas.units import Kind
 
 MOST_ROWS = 200_000  # gathered before they are folded
-MILLISECONDS = 100_000_000_000  # since 1970: in 1973, and as seconds in the year 5138
 SHAPELESS = ("not json", "not csv", "wrong type", "time out of range")  # reasons that lie in how a file was written
 
 # What shows that a row is a message of its topic already; `aliases` and `exports` make the others one.
@@ -248,7 +247,7 @@ class Analysis:
 
     def _without_seconds(self, rows: _Rows, file: str) -> _Rows:
         """Without those whose time must be meant in seconds."""
-        found = (rows.time > 0) & (rows.time < MILLISECONDS)
+        found = (rows.time > 0) & (rows.time < SECONDS)
         if not found.any():
             return rows
         for line, time in zip(rows.line[found].tolist(), rows.time[found].tolist(), strict=True):

@@ -4,6 +4,7 @@ from typing import Annotated
 
 import msgspec
 
+SECONDS = 100_000_000_000  # ms UTC, in 1973: whoever writes less, but for 0, means seconds
 LATEST = 253_402_300_799_999  # ms UTC: the last of the year 9999
 BEYOND = 1 << 62  # a quantised value lies below it, up or down
 

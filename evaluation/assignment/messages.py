@@ -16,7 +16,7 @@ from evaluation.assignment.values import Selector
 from evaluation.hashing import position_hashes, text_hashes, unit_hashes
 from evaluation.texts import Texts
 from schemas.assignment import Assignment
-from schemas.numbers import LATEST
+from schemas.numbers import LATEST, SECONDS
 from schemas.records import Records
 from schemas.units import Arm, Example, Kind
 
@@ -114,9 +114,13 @@ class Stretch:
         said = columns.integers["time",]
         time = np.where(said == MISSING, judged, said)
         usable = (time >= 0) & (time <= LATEST)
+        in_seconds = usable & (time > 0) & (time < SECONDS) & (judged >= SECONDS)
         future = usable & (time > judged + self.tolerance)
         for i in np.flatnonzero(~usable).tolist():
             detail = f"time is {time[i]}; it is an integer of milliseconds since 1970, up to the year 9999: send that"
+            self.letters.reject(columns, i, "time out of range", detail)
+        for i in np.flatnonzero(in_seconds).tolist():
+            detail = f"time is {time[i]}, which would be early in the 1970s; is it in seconds? Send milliseconds"
             self.letters.reject(columns, i, "time out of range", detail)
         for i in np.flatnonzero(future).tolist():
             self.letters.reject(
@@ -126,7 +130,7 @@ class Stretch:
                 f"time is {time[i]}, {time[i] - judged[i]} ms after the append time {judged[i]}, at most "
                 f"{self.tolerance} ms are tolerated; set the producer's clock",
             )
-        return time, judged - time > self.horizon, usable & ~future
+        return time, judged - time > self.horizon, usable & ~future & ~in_seconds
 
     def units(
         self, columns: Columns, unit_types: Sequence[str], needed: Collection[str]

@@ -19,7 +19,7 @@ from evaluation.assignment.scanning import LARGEST, LONGEST_TEXT
 from evaluation.nesting import DEEPEST, json_depth
 from pipeline.exports import EXPOSURE_EVENTS, NOTHING, PassedOn
 from pipeline.http.lines import parts
-from schemas.numbers import LATEST
+from schemas.numbers import LATEST, SECONDS
 from schemas.topics import EVENTS, EXPOSURES
 
 MOST_EVENTS = 2_000  # of one request, as Amplitude limits them
@@ -228,6 +228,9 @@ def _checked(raws: list[msgspec.Raw], min_id_length: int | None) -> tuple[list[_
     if missing:
         error = "events lack a type or a unit; send event_type, and user_id or device_id"
         raise UploadError(Refusal(code=400, error=error, events_with_missing_fields=missing))
+    if early := [i for i, event in enumerate(events) if event.time and event.time < SECONDS]:
+        error = "times would be early in the 1970s; are they in seconds? Send milliseconds"
+        raise UploadError(Refusal(code=400, error=error, events_with_invalid_fields={"time": early}))
     short: Indices = {}
     if ids := [i for i, event in enumerate(events) if event.user_id and len(event.user_id) < shortest]:
         short["user_id"] = ids

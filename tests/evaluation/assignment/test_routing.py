@@ -257,6 +257,13 @@ class TestEvents:
         assert reasons(assigned) == [(101, "future")]
         assert f"time is {NOW + TOLERANCE + 1}" in assigned.rejects[0].detail
 
+    def test_a_time_in_seconds_is_told_so_and_not_taken_for_one_in_1970(self, route):
+        assigned = route(event(time=NOW // 1_000), event())
+
+        assert reasons(assigned) == [(100, "time out of range")]
+        assert "is it in seconds? Send milliseconds" in assigned.rejects[0].detail
+        assert assigned.offset.tolist() == [101]
+
     @pytest.mark.parametrize("time", [-1, 253_402_300_800_000, 2**63 - 1, 2**63, -(2**63), 10**30])
     def test_a_time_that_is_none_is_out_of_range(self, route, time):
         value = b'{"event_type":"view","user_id":"u","time":%d}' % time

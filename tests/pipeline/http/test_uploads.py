@@ -34,6 +34,13 @@ def refused(*events: Any, **fields: Any) -> Refusal:
     return error.value.refusal
 
 
+def test_times_in_seconds_are_refused_with_the_way_out():
+    wrong = refused(event(), event(time=1_700_000_000))
+
+    assert (wrong.code, wrong.events_with_invalid_fields) == (400, {"time": [1]})
+    assert "are they in seconds? Send milliseconds" in wrong.error
+
+
 def test_events_go_on_as_they_came_in_one_record():
     events = [event(), event(user_id="user-2", event_properties={"revenue": 12.5}, session_id=7)]
 
