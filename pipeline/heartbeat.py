@@ -43,8 +43,9 @@ class Heartbeat:
 
     async def end(self, error: BaseException | None = None) -> None:
         """Say that the worker ends, and what ended it. Raises nothing: what is wrong is told already."""
-        text = (explain(self._settings, error) or f"{type(error).__name__}: {error}")[:LONGEST] if error else None
-        health = msgspec.structs.replace(self._health(), ended=True, error=text)
+        text = (explain(self._settings, error) or f"{type(error).__name__}: {error}") if error else ""
+        told = "; ".join(text.splitlines())[:LONGEST] or None
+        health = msgspec.structs.replace(self._health(), ended=True, error=told)
         sending = asyncio.create_task(self._send(msgspec.json.encode(health)))
         await asyncio.wait({sending}, timeout=PATIENCE)
         sending.cancel()

@@ -27,12 +27,12 @@ def said(settings: Settings) -> list[tuple[str, bool, str | None]]:
 def test_the_last_word_says_why_a_worker_ends(deployment: Settings) -> None:
     heart = Heartbeat(deployment, "archive")
 
-    for error in (None, PeekproofError("a way out"), ValueError("x" * 2 * LONGEST)):
+    for error in (None, PeekproofError("one thing\nand a way out"), ValueError("x" * 2 * LONGEST)):
         asyncio.run(heart.end(error))
 
     assert said(deployment) == [
         ("archive", True, None),
-        ("archive", True, "a way out"),
+        ("archive", True, "one thing; and a way out"),
         ("archive", True, f"ValueError: {'x' * LONGEST}"[:LONGEST]),
     ]
 
