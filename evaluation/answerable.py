@@ -33,6 +33,7 @@ ANY_OF = ("is", "contains", "set contains any", "regex match", "glob match")  # 
 NONE_OF = ("is not", "does not contain", "set does not contain any", "regex does not match", "glob does not match")
 EXACT = 1 << 53  # the last of the whole numbers that doubles tell apart
 NUMBER = re.compile(DECIMAL)
+ORDERS = ("less", "less or equal", "greater", "greater or equal")
 VERSION = re.compile(r"[0-9]{1,9}\.[0-9]{1,9}(\.[0-9]{1,9}(-[0-9A-Za-z-]+(\.[0-9A-Za-z-]+)*)?)?")  # to every engine
 DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}([T ].*)?")
 OF_PROPERTIES = re.compile(r"(?:user_properties|event_properties|groups\.[^.]+\.group_properties)\.(.+)")
@@ -94,6 +95,14 @@ def answer_notes(flag: Flag, known: Known) -> Iterator[Violation]:
         if may_be_a_part(pattern):
             yield Violation(
                 path, f"'{pattern}' is compared with the whole text; write '.*({pattern}).*' to find it anywhere in it"
+            )
+    for path, condition in conditions_of(flag):
+        bounds = [value for value in condition.values if not NUMBER.fullmatch(value)] if condition.op in ORDERS else []
+        if path[0] == "segments" and bounds:
+            yield Violation(
+                path,
+                f"'{bounds[0]}' is compared in the order of texts, which SDKs for JavaScript that evaluate by "
+                "themselves never find true; for them compare numbers, such as milliseconds",
             )
     for index, variant in enumerate(flag.variants):
         if (number := _largest(variant.payload)) > EXACT:

@@ -22,7 +22,7 @@ Where Amplitude's engines disagree, this one does as the Kotlin engine, which it
     what may stand around a number                 U+0000 to U+0020       any blanks
     NaN compared                                   greatest, equals NaN   never true *
     -0.0 less than 0                               yes                    no *
-    order of texts                                 by UTF-16 unit         by code point
+    order of texts                                 by UTF-16 unit         by code point (JavaScript's: none is true)
     1.2.3+build as a version                       1.2.3                  no version *
     1.2.3-a_b, 1.2.3-a., 1.2.3-, ١.٢ as versions   no                     yes
     a major or minor version from 2^31 on          no version             as large as it is

@@ -256,6 +256,22 @@ def test_f18_segments_that_can_be_reached_are_not():
     )
 
 
+@pytest.mark.parametrize(
+    ("op", "value", "is_noted"),
+    [
+        ("less", "2026-01-01", True),
+        ("greater or equal", "abc", True),
+        ("greater", "1.5e3", False),
+        ("version less", "1.2.3", False),
+        ("is", "2026-01-01", False),
+    ],
+)
+def test_a_text_as_a_bound_is_noted_for_javascript_orders_none(op: str, value: str, is_noted: bool):
+    said = segmented(("new", (compared(op, value),)))
+
+    assert [(f"'{value}' is compared in the order of texts" in note) for note in said] == [True] * is_noted
+
+
 def test_f02_a_number_that_javascript_reads_as_another_is_noted():
     for payload, notes in (({"a": [2**53 + 1]}, 1), (-(2**60), 1), ({"a": 2**53}, 0), (True, 0), (1e300, 0)):
         definition = msgspec.structs.replace(flag(), variants=(Variant(key="on", payload=payload),))
