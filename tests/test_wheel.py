@@ -21,6 +21,7 @@ def test_an_installed_demo_has_its_examples(tmp_path: Path) -> None:
     subprocess.run(build, cwd=REPOSITORY, capture_output=True, check=True)
     (wheel,) = tmp_path.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
+        assert any(name.endswith("/licenses/LICENSE") for name in archive.namelist())
         archive.extractall(tmp_path / "installed")
 
     run = [sys.executable, "-c", FOUND]
