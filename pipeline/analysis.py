@@ -118,7 +118,8 @@ class Analysis:
     `bad` holds examples of the rows that were of no use, `rejected` the number of all by file and reason, `rows` the
     number of messages by topic, `runs` how many exposures named a run, by flag and run. `unusable` counts the events
     that metrics leave out, as a property of theirs is missing or no number, by file, reason and property. `exposures`
-    are those of each flag, `asking` those that name no variant.
+    are those of each flag, `asking` those that name no variant. `floats` are ids that are taken for whole numbers, by
+    file and field: one of them as it is written.
     """
 
     def __init__(
@@ -134,6 +135,7 @@ class Analysis:
         self.exposures: Counter[str] = Counter()
         self.asking: Counter[str] = Counter()
         self.remarks = [str(each) for each in remarks(documents)]
+        self.floats: dict[tuple[str, str], str] = {}
         self.clock = 0
         self._experiment = experiment
         self._history = running(documents, experiment)
@@ -212,6 +214,7 @@ class Analysis:
     def _take(self, piece: Piece, topic: str, number: int) -> None:
         for row in piece.bad:
             self._reject(row)
+        self.floats.update({(piece.file, name): written for name, written in piece.floats})
         file, rows = piece.file, _Rows(piece.data, piece.length, np.zeros_like(piece.line), piece.line)
         aliases = {} if piece.is_titled else self._aliases.of(piece.data)
         wanted = _with_names(topic, tuple(aliases))

@@ -34,8 +34,8 @@ _SAID: list[dict[Path, Type]] = [
 ]
 _EVENTS = Names(tuple(map(quoted, EXPOSURE_EVENTS)))
 
-# A number by itself, or one that a column of floats has.
-_NUMBER = r'^(?:(-?[0-9]+)|"?(0|-?[1-9][0-9]{0,14})\.0+"?)$'
+# A whole number, or one that a column of floats has.
+_NUMBER = r"^(?:(-?[0-9]+)|(0|-?[1-9][0-9]{0,14})\.0+)$"
 _UNUSUAL = rf'^(?:"(?:{UNLIKE_ID})"|[-0-9].*)$'
 
 _OBJECT: Path = ("event_properties",)

@@ -1,8 +1,8 @@
 """Exports: rows as Amplitude exports them, and as people write times, said in the words of the topics.
 
 `event_time` stands in for `time`, `$insert_id` for `insert_id`. A time may be ISO 8601, UTC unless it says otherwise
-(as BigQuery does: `… UTC`; or Snowflake: `… -0800`), or its milliseconds as a text. Ids may be whole numbers, also as a
-column of floats has them (`1001.0`) or R writes them (`1e+05`); what stands for no value in such a column is no id.
+(as BigQuery does: `… UTC`; or Snowflake: `… -0800`), or its milliseconds as a text. Ids may be whole numbers, also as
+floats (`1001.0`, `1e+05`); a text is the id that it is, unless it stands for no value or a sheet has taken its digits.
 Events of the type `$exposure` (client SDKs) and `[Experiment] Exposure` (server SDKs, and what Amplitude makes of the
 former) are exposures; one without a variant says that the unit left, and is taken as `off`. The run and the version of
 the flag that an exposure names mean nothing beside definitions that know no runs: they are left out.
@@ -23,8 +23,8 @@ MILLISECONDS = re.compile(r"([0-9]{12,13})(?:\.0+)?")  # of 1973 to 2286; as a c
 WHOLE = re.compile(b"-?[0-9]+")  # an id
 NONE = ("NA", "<NA>", "N/A", "#N/A", "NaN", "nan", "NULL", "null")  # as R, pandas and sheets write no value
 NO_IDS = (*NONE, "None")
-# What is no id as it stands: a number of a column that has floats, or shortened; or no value.
-UNLIKE_ID = rf"-?[0-9]+\.0+|-?[0-9](\.[0-9]+)?[eE]\+[0-9]+|{'|'.join(NO_IDS)}"
+# What is no id, though it is a text: a number that a sheet has shortened; or no value.
+UNLIKE_ID = rf"-?[0-9](\.[0-9]+)?E\+[0-9]+|{'|'.join(NO_IDS)}"
 
 _SHORTENED = re.compile(r"[0-9](?:\.[0-9]+)?e\+12")  # milliseconds, as R writes round ones
 _BEFORE_A_ZONE = re.compile(r" (?=Z$|[+-][0-9]{2}:?[0-9]{2}$)")
@@ -176,7 +176,7 @@ def _as_id(value: msgspec.Raw) -> msgspec.Raw:
     number = Decimal(text)
     if number != int(number):
         return value
-    # A sheet writes `E`, and only the digits that it shows.
-    if abs(number) >= _EXACT or ("E" in text and not is_number):
+    # A sheet writes only the digits that it shows.
+    if abs(number) >= _EXACT or not is_number:
         raise RowError(f"the id {text} has lost digits on its way; write ids as texts")
     return msgspec.Raw(b'"%d"' % int(number))

@@ -5,6 +5,7 @@ may be compressed by gzip, and several may stand in a `.zip`. NDJSON is taken as
 `titles` says by its header; ids may be whole numbers, times timestamps. Properties stand in structs or as JSON in
 `event_properties` and the like, or one by one in columns of their own: in a CSV file what reads as a JSON number,
 `true` or `false` there is one, everything else a text; an empty cell (or `\\N`, as warehouses write it) is no value.
+Ids are texts as they are written, except in a column of floats: of a Parquet file, or of a CSV file that reads like one.
 """
 
 import csv
@@ -31,7 +32,8 @@ from pyarrow import csv as pa_csv
 from evaluation.texts import Texts
 from pipeline.errors import PeekproofError
 from pipeline.json_columns import joined, listed, quoted
-from pipeline.titles import NOTHING, Column, Header
+from pipeline.exports import NO_IDS
+from pipeline.titles import NOTHING, Column, Header, Kind
 
 PIECE = 1 << 24  # bytes of an NDJSON file that are taken at once
 ROWS = 50_000  # of a table
@@ -78,6 +80,7 @@ class Piece:
     read: float  # the share of the path that has been read, from 0 to 1
     bad: tuple[BadRow, ...] = ()
     is_titled: bool = False  # by a header
+    floats: tuple[tuple[str, str], ...] = ()  # ids of a CSV file that are taken for floats: the field, and one of them
 
     @classmethod
     def of(
@@ -251,6 +254,7 @@ def _csv(source: _Source, header: Header) -> Iterator[Piece]:
     csv.field_size_limit(1 << 24)
     file = source.name
     columns: list[Column] = []
+    ids = _Ids(file)
     rest, line, is_over = b"", 1, False
     while not is_over:
         block = source.text.read(PIECE)
@@ -260,7 +264,7 @@ def _csv(source: _Source, header: Header) -> Iterator[Piece]:
         rows = _Rows.of(data, is_over)
         if rows is None:
             lines = chain(io.BytesIO(data + source.text.readline()), source.text)
-            for piece in _row_by_row(file, header, columns, lines, line):
+            for piece in _row_by_row(file, header, columns, ids, lines, line):
                 yield replace(piece, read=source.read)
             return
         end = int(rows.end[-1]) if len(rows.end) else 0
@@ -268,10 +272,10 @@ def _csv(source: _Source, header: Header) -> Iterator[Piece]:
             columns = header(file, next(_reader([data[: rows.end[0]]])))
             rows = rows.without_first()
         if len(rows.end):
-            whole = _by_columns(file, columns, data, rows, line)
+            whole = _by_columns(file, columns, ids, data, rows, line)
             if whole is None:
                 some = io.BytesIO(data[rows.start[0] : end])
-                yield from _row_by_row(file, header, columns, some, line + int(rows.lines_before[0]))
+                yield from _row_by_row(file, header, columns, ids, some, line + int(rows.lines_before[0]))
             else:
                 yield replace(whole, read=source.read)
         rest = data[end:]
@@ -313,7 +317,57 @@ class _Rows:
         return _Rows(self.start[1:], self.end[1:], self.lines_before[1:])
 
 
-def _by_columns(file: str, columns: list[Column], data: bytes, rows: _Rows, line: int) -> Piece | None:
+# What an id may be in a column of numbers: all alike end in `.0`, or some whole ones are shortened.
+_FORMS = {
+    "whole": "-?(?:0|[1-9][0-9]*)",
+    "dotted": r"-?(?:0|[1-9][0-9]*)\.0",
+    "shortened": r"-?[1-9](?:\.[0-9]+)?e\+[0-9]+",
+    "none": "|".join(map(re.escape, ("", NO_VALUE, *NO_IDS))),
+}
+
+
+class _Ids:
+    """The ids of a CSV file by their columns: whether a program wrote them as floats, as it does beside empty cells.
+
+    So they are read where each ends in `.0` (pandas), or none does, and one is shortened as `1e+05` is (R).
+    """
+
+    def __init__(self, file: str) -> None:
+        self._file = file
+        self._forms: dict[str, set[str]] = {}
+        self._floats: dict[str, str] = {}
+
+    @property
+    def floats(self) -> tuple[tuple[str, str], ...]:
+        return tuple(self._floats.items())
+
+    def are_floats(self, name: str, cells: pa.Array) -> bool:
+        """Whether all cells of a column are, these and those before. Raises PeekproofError where only these aren't."""
+        forms = self._forms.setdefault(name, set())
+        if "other" not in forms:
+            forms |= _forms(cells)
+        are_floats = bool(forms & {"dotted", "shortened"}) and "other" not in forms and not forms >= {"whole", "dotted"}
+        if name in self._floats and not are_floats:
+            raise PeekproofError(
+                f"'{self._file}': `{name}` is a number of a column of floats in its first rows, {self._floats[name]}, "
+                "and something else further on; write ids as whole numbers, or all as texts, in NDJSON or Parquet"
+            )
+        if are_floats and name not in self._floats:
+            written = pc.match_substring_regex(cells, f"^(?:{_FORMS['dotted']}|{_FORMS['shortened']})$")
+            self._floats[name] = cells.filter(written)[0].as_py()
+        return are_floats
+
+
+def _forms(cells: pa.Array) -> set[str]:
+    some = cells[:1000]  # a column of texts shows there
+    known = "|".join(_FORMS.values())
+    for each in (some, cells):
+        if not pc.all(pc.match_substring_regex(each, f"^(?:{known})$"), min_count=0).as_py():
+            return {"other"}
+    return {form for form, its in _FORMS.items() if pc.any(pc.match_substring_regex(cells, f"^(?:{its})$")).as_py()}
+
+
+def _by_columns(file: str, columns: list[Column], ids: _Ids, data: bytes, rows: _Rows, line: int) -> Piece | None:
     """The piece that these rows make, or None where one of them is no row of the table."""
     names = [str(number) for number in range(len(columns))]
     try:
@@ -334,13 +388,15 @@ def _by_columns(file: str, columns: list[Column], data: bytes, rows: _Rows, line
             continue
         cells = pa.concat_arrays(texts.chunks)
         is_empty = pc.or_(pc.equal(cells, ""), pc.equal(cells, NO_VALUE))
-        value = pc.if_else(is_empty, None, _cells_as_json(column.kind, cells))
+        kind: Kind = "value" if column.kind == "id" and ids.are_floats(column.name, cells) else column.kind
+        value = pc.if_else(is_empty, None, _cells_as_json(kind, cells))
         members.setdefault(column.parent, []).append(joined(f",{title}:", value))
     top = members.pop("")
     for parent, inner in members.items():
         found = listed(inner)
         top.append(pc.if_else(pc.equal(found, ""), None, joined(f",{quoted(parent)}:{{", found, "}")))
-    return Piece.of_array(file, joined("{", listed(top), "}"), line + rows.lines_before, 1.0)
+    whole = Piece.of_array(file, joined("{", listed(top), "}"), line + rows.lines_before, 1.0)
+    return replace(whole, floats=ids.floats)
 
 
 def _cells_as_json(kind: str, cells: pa.Array) -> pa.Array:
@@ -351,7 +407,7 @@ def _cells_as_json(kind: str, cells: pa.Array) -> pa.Array:
         for character in ["\\", '"', *map(chr, range(32))]:
             escaped = pc.replace_substring(escaped, character, quoted(character)[1:-1])
     text = joined('"', escaped, '"')
-    if kind in {"text", "written"}:
+    if kind in {"text", "id", "written"}:
         return text
     pattern = _JSON_SCALAR.pattern if kind == "value" else "[0-9]+"
     return pc.if_else(pc.match_substring_regex(cells, f"^(?:{pattern})$"), cells, text)
@@ -362,13 +418,12 @@ def _reader(lines: Iterable[bytes]) -> Any:
 
 
 def _row_by_row(
-    file: str, header: Header, columns: list[Column], lines: Iterable[bytes], first: int
+    file: str, header: Header, columns: list[Column], ids: _Ids, lines: Iterable[bytes], first: int
 ) -> Iterator[Piece]:
     rows = _reader(lines)
     if not columns:
         columns = header(file, next(rows, []))
-    messages: list[bytes] = []
-    numbers: list[int] = []
+    good: list[tuple[int, list[str]]] = []
     bad: list[BadRow] = []
     while True:
         line = rows.line_num + first
@@ -378,16 +433,31 @@ def _row_by_row(
                 continue
             if len(row) != len(columns):
                 raise csv.Error(f"it has {len(row)} cells, the header {len(columns)}")
-            messages.append(_message(columns, row))
-            numbers.append(line)
+            for column, cell in zip(columns, row, strict=True):
+                if column is not NOTHING:
+                    cell.encode()  # raises where it is no UTF-8
+            good.append((line, row))
         except StopIteration:
             break
         except (csv.Error, UnicodeEncodeError) as error:
             bad.append(BadRow(file, line, "not csv", f"{error}; write it as RFC 4180 says, in UTF-8"))
-        if len(messages) + len(bad) >= ROWS:
-            yield Piece.of(file, messages, numbers, 1.0, bad=bad, is_titled=True)
-            messages, numbers, bad = [], [], []
-    yield Piece.of(file, messages, numbers, 1.0, bad=bad, is_titled=True)
+        if len(good) + len(bad) >= ROWS:
+            yield _of_rows(file, columns, ids, good, bad)
+            good, bad = [], []
+    yield _of_rows(file, columns, ids, good, bad)
+
+
+def _of_rows(
+    file: str, columns: list[Column], ids: _Ids, good: list[tuple[int, list[str]]], bad: list[BadRow]
+) -> Piece:
+    kinds: list[Column] = []
+    for at, column in enumerate(columns):
+        cells = pa.array([row[at] for _, row in good] if column.kind == "id" else [], pa.large_string())
+        is_float = len(cells) > 0 and ids.are_floats(column.name, cells)
+        kinds.append(column._replace(kind="value") if is_float else column)
+    messages = [_message(kinds, row) for _, row in good]
+    piece = Piece.of(file, messages, [line for line, _ in good], 1.0, bad=bad, is_titled=True)
+    return replace(piece, floats=ids.floats)
 
 
 def _message(columns: list[Column], row: list[str]) -> bytes:
@@ -441,4 +511,6 @@ def _json(kind: str, column: str, type_: str) -> str:
     if kind == "object":
         as_json = f"CASE WHEN json_valid({column}) THEN {column}::JSON ELSE to_json({column}) END"
         return as_json if type_ == "VARCHAR" else column
+    if kind == "id" and type_.startswith("DECIMAL"):
+        return f"regexp_replace({column}::VARCHAR, '\\.0+$', '')"
     return column if kind == "value" else f"{column}::VARCHAR"

@@ -12,10 +12,11 @@ from schemas.topics import EVENTS, EXPOSURES
 OBJECTS = ("event_properties", "user_properties", "groups", "group_properties", "metadata")
 TIMES = ("time", "event_time")
 UNITS = ("user_id", "device_id", "groups", "user_properties")
+IDS = ("user_id", "device_id", "insert_id", "$insert_id")
 MARKS = ".:"  # between an object and what is in it; a warehouse writes the latter
 SEPARATORS = ";\t|"
 
-Kind = Literal["text", "time", "object", "value", "written", "nothing"]  # written: a text, whatever it is
+Kind = Literal["text", "id", "time", "object", "value", "written", "nothing"]  # written: a text, whatever it is
 
 
 class Column(NamedTuple):
@@ -65,7 +66,7 @@ class OfMessages:
         if name in OBJECTS:
             return Column("", name, "object")
         if name in FIELDS:
-            return Column("", name, "time" if name in TIMES else "text")
+            return Column("", name, "time" if name in TIMES else "id" if name in IDS else "text")
         for mark in MARKS:
             parent, found, inner = title.partition(mark)
             if found and inner and parent.lower() in OBJECTS:

@@ -189,6 +189,11 @@ def _notes(analysis: Analysis) -> list[str]:
         "its definition"
         for flag, number in sorted(analysis.asking.items())
     ]
+    of_runs += [
+        f"'{file}': every `{name}` reads like {written}, as programs write whole numbers beside empty cells, and is taken "
+        "for a whole number; ids that are meant so, as NDJSON or Parquet, stay texts"
+        for (file, name), written in sorted(analysis.floats.items())
+    ]
     if not analysis.has_events:
         return of_runs
     unfed: dict[tuple[str, str], list[str]] = defaultdict(list)

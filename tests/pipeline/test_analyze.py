@@ -4,6 +4,7 @@ import csv
 import gzip
 import json
 import random
+import re
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -25,7 +26,7 @@ from pipeline.analysis import Analysis, running
 from pipeline.cli import command
 from pipeline.documents import read_documents
 from pipeline.errors import PeekproofError
-from pipeline.files import Piece, _row_by_row, pieces
+from pipeline.files import Piece, _Ids, _row_by_row, pieces
 from pipeline.gathering import Gathering
 from pipeline.titles import OfMessages
 from schemas.aggregate import Aggregate
@@ -496,6 +497,63 @@ def in_r(number: int) -> str:
     return min(str(number), short, key=len)
 
 
+FLOATS = {
+    f"{name}.csv" for name in ("pandas", "capitals", "alone", "shouted", "snowflake", "bigquery", "duckdb", "sheet")
+}
+BUYERS = ("buyers", "live", "all")
+
+
+@pytest.mark.parametrize("kind", ["ndjson", "csv", "numbers.ndjson", "parquet"])
+def test_an_id_that_is_a_text_is_the_unit_that_it_is_on_the_stream(tmp_path: Path, catalog: Path, kind: str) -> None:
+    ids = {
+        "1": "control",
+        "1.0": "treatment",
+        "7": "control",
+        "7.00": "control",
+        "1e+05": "control",
+        "100000": "control",
+    }
+    shown = [{"flag_key": "button", "variant": arm, "user_id": name, "time": T} for name, arm in ids.items()]
+    path = tmp_path / f"shown.{kind}"
+    if kind == "csv":
+        written(path, shown)
+    elif kind == "parquet":
+        as_parquet(path, shown, f"SELECT * FROM {SOURCE}")
+    else:
+        ndjson(path, shown)
+    if kind.startswith("numbers"):  # JSON's own
+        path.write_text(path.read_text().replace('"1.0"', "2.0").replace('"7.00"', "7.0").replace('"1e+05"', "1e+05"))
+
+    found = told("--catalog", catalog, "--experiment", "button", "--exposures", path)
+
+    health = found["experiments"][0]["health"]
+    arms = [3, 1] if kind.startswith("numbers") else [5, 1]
+    assert ([arm["units"] for arm in health["arms"]], health["jumpers"]) == (arms, 0)
+    assert (found["notes"], found["rejected"]) == ([], [])
+
+
+@pytest.mark.parametrize(("like", "example"), [("{}.0".format, "99990.0"), (in_r, r"1e\+05")])
+def test_a_column_of_a_csv_file_whose_ids_all_read_like_floats_is_told(
+    tmp_path: Path, catalog: Path, monkeypatch: pytest.MonkeyPatch, like: Callable[[int], str], example: str
+) -> None:
+    ids = range(99_990, 100_030)
+    shown = [{"flag_key": "button", "variant": "control", "user_id": f"{i}", "time": T} for i in ids]
+    bought = [{"event_type": "buy", "user_id": like(i), "time": T + MINUTE, "q": '"' * (i % 7)} for i in ids]
+    files = ("--exposures", written(tmp_path / "x.csv", shown), "--events", written(tmp_path / "e.csv", bought))
+
+    found = told("--catalog", catalog, "--experiment", "button", *files)
+
+    (note,) = [note for note in found["notes"] if "reads like" in note]
+    assert re.search(rf"e.csv': every `user_id` reads like {example}, as", note)
+    (buyers,) = [c for c in found["experiments"][0]["cells"] if (c["metric"], c["reading"], c["segment"]) == BUYERS]
+    assert buyers["control_sum"] == 40
+    monkeypatch.setattr(pipeline.files, "PIECE", 200)
+    bought[-1]["user_id"] = "ann"
+    written(tmp_path / "e.csv", bought)
+    with pytest.raises(PeekproofError, match=f"`user_id` is a number .* first rows, {example}, and"):
+        call("--catalog", catalog, *files)
+
+
 def test_n06_files_are_read_as_data_frames_warehouses_and_sheets_write_them(tmp_path: Path, catalog: Path) -> None:
     exposures, events = history(150)
     exposures = [message | {"user_id": message["user_id"].removeprefix("user-")} for message in exposures]
@@ -547,6 +605,9 @@ def test_n06_files_are_read_as_data_frames_warehouses_and_sheets_write_them(tmp_
     for file in [*files, tmp_path / "sheet.csv"]:
         found = told("--catalog", catalog, "--exposures", shown, "--events", file)
 
+        as_floats = [note for note in found["notes"] if "every `user_id` reads like " in note]
+        assert len(as_floats) == (file.name in FLOATS), file
+        found["notes"] = [note for note in found["notes"] if note not in as_floats]
         assert (found["rejected"], found["notes"]) == ([], expected["notes"]), file
         assert found["experiments"] == expected["experiments"], file
 
@@ -638,7 +699,7 @@ def test_columns_of_a_csv_file_say_what_its_rows_say(
     path.write_bytes(data.rstrip(b"\n") if chance.random() < 0.3 else data)
 
     with path.open("rb") as lines:
-        expected = said_by(_row_by_row(str(path), columns, [], lines, 1))
+        expected = said_by(_row_by_row(str(path), columns, [], _Ids(""), lines, 1))
     monkeypatch.setattr(pipeline.files, "PIECE", chance.choice([40, 100, 1 << 24]))
 
     assert said_by(pieces(path, columns)) == expected
