@@ -507,7 +507,11 @@ def _json(kind: str, column: str, type_: str) -> str:
     if type_ in {"FLOAT", "DOUBLE"} and kind != "written":
         return f"CASE WHEN isfinite({column}) THEN {column} END"
     if kind == "time":
-        return f"epoch_ms({column})" if type_.startswith("TIMESTAMP") or type_ == "DATE" else column
+        if type_ in {"TIMESTAMP_NS", "TIMESTAMPTZ_NS"}:
+            return f"epoch_ns({column}) // 1000000"
+        if type_.startswith("TIMESTAMP"):
+            return f"epoch_us({column}) // 1000"  # epoch_ms would round
+        return f"epoch_ms({column})" if type_ == "DATE" else column
     if kind == "object":
         as_json = f"CASE WHEN json_valid({column}) THEN {column}::JSON ELSE to_json({column}) END"
         return as_json if type_ == "VARCHAR" else column
