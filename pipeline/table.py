@@ -2,7 +2,8 @@
 
 No document says what it is about: columns are named, and the look is made as of any experiment, from the exact sums of
 each arm. What a unit is worth is final, so its readings are settled. A row without a variant is left out; so is, of a
-metric, one whose cell is empty or no plain number: nothing is read as zero.
+metric, one whose cell is empty, no plain number or beyond 2^62: nothing is read as zero, but for what is next to nothing
+beside the column's largest, which is told.
 """
 
 import math
@@ -35,13 +36,14 @@ from pipeline.titles import TABLE, OfTable, listed
 from schemas.aggregate import Aggregate, ArmCount, Sums
 from schemas.catalog import Allocation, Analysis, Cuped, Flag, Goal, Metric, Variant
 from schemas.look import EVERYONE, Look
-from schemas.numbers import DECIMAL, exact
+from schemas.numbers import BEYOND, DECIMAL, exact
 
 Method = Literal["sequential", "t-test", "bayesian"]
 
 MOST_VARIANTS = 50
 NO_VALUES = ("", NO_VALUE, *NONE)
 DIGITS = 18  # of a quantised value, which 64 bits hold
+PLACES = 100  # the most decimal places, so that their squares are still floats
 UNITS = ("user_id", "device_id")  # columns that would tell that a unit has several rows
 
 _NUMBER = f"^ *{DECIMAL} *$"
@@ -140,9 +142,13 @@ class TableAnalysis:
         header = OfTable(self._question.columns, UNITS)
         ends = np.cumsum([path.stat().st_size for path in self._paths]).tolist()
         for path, end in zip(self._paths, ends, strict=True):
+            rows = 0
             for piece in pieces(path, header):
                 self._take(piece)
+                rows += len(piece.line) + len(piece.bad)
                 yield (end - (1 - piece.read) * path.stat().st_size) / max(1, ends[-1])
+            if not rows:
+                self.notes.append(f"'{path}' has no rows")
 
     def look(self) -> Look:
         """The look at the table, of which each row is a unit. Raises PeekproofError where it cannot be analysed."""
@@ -254,8 +260,9 @@ class TableAnalysis:
 
     def _joined(self) -> dict[str, pa.Array]:
         file = self._paths[0]
-        if not self._parts:
-            raise PeekproofError(f"'{file}' has no rows")
+        if not sum(map(len, self._lines)):
+            files = listed([f"'{path}'" for path in self._paths])
+            raise PeekproofError(f"{files}: there are no rows")
         cells = {name: pa.concat_arrays([part[name] for part in self._parts]) for name in self._parts[0]}
         for name in self._question.columns:
             if cells[name].null_count == len(cells[name]):
@@ -328,6 +335,12 @@ class TableAnalysis:
             self.notes.append(f"{sum(left_out):,} units without {name}, or its covariate, are left out of it")
         numbers = [values] if covariate is None else [values, covariate]
         scale = 0 if type_ == "conversion" and covariate is None else _scale([each[is_there] for each in numbers])
+        for called, each in zip((name, self._question.covariate), numbers, strict=False):
+            is_lost = (np.rint(each[is_there] * float(f"1e{scale}")) == 0) & (each[is_there] != 0)
+            if is_lost.any():
+                self.notes.append(
+                    f"{is_lost.sum():,} values of {called} are below {0.5 * 10.0**-scale:.2g}, and count as 0"
+                )
         described: dict[str, Any] = {"type": "conversion"}
         if scale or type_ == "sum":
             # An adjusted conversion has decimal places, so it is a sum that ends at 1.
@@ -345,14 +358,16 @@ class TableAnalysis:
         numbers = plain.cast(pa.float64())
         numbers = pc.if_else(truth, pc.equal(pc.utf8_lower(texts), "true").cast(pa.float64()), numbers)
         values: Floats = numbers.fill_null(np.nan).to_numpy(zero_copy_only=False).copy()
-        values[~np.isfinite(values)] = np.nan
+        is_beyond = np.abs(values) >= BEYOND
+        values[is_beyond] = np.nan
         if is_conversion:
             values[~np.isin(values, (0.0, 1.0))] = np.nan
         said = _mask(pc.is_valid(texts)) & kept
         bad = np.flatnonzero(said & np.isnan(values)).tolist()
-        what = "0, 1, true or false" if is_conversion else "a plain number: 1234.5"
         for row in bad:
             file, line = self._place(row)
+            what = "a number below 4.6e18, up or down" if is_beyond[row] else "a plain number: 1234.5"
+            what = "0, 1, true or false" if is_conversion else what
             detail = f"{name} is {shown(texts[row].as_py())}; what counts is {what}"
             keep(self.bad, BadRow(file, line, NO_NUMBER, detail), self.unusable, (file, NO_NUMBER, name))
         if loses_too_much(int(said.sum()) - len(bad), len(bad)):  # the column holds something else
@@ -390,7 +405,7 @@ def _scale(numbers: Iterable[Floats]) -> int:
     every = np.concatenate(list(numbers))
     largest = float(np.abs(every).max())
     most = DIGITS - (math.frexp(largest)[1] * 3 // 10 + 1) if largest else 0
-    most = min(max(0, most), 300)
+    most = min(max(0, most), PLACES)
     for places in range(min(most, 15) + 1):
         factor = 10.0**places
         if (np.rint(every * factor) / factor == every).all():

@@ -1,6 +1,7 @@
 """Titles: what the columns of a table are, by its header: fields of a message, properties, or nothing that is read."""
 
 from collections.abc import Callable, Collection, Iterable, Sequence
+from difflib import get_close_matches
 from typing import Literal, NamedTuple
 
 from evaluation.assignment.paths import Path
@@ -120,9 +121,8 @@ class OfTable:
         titles = [title.removeprefix("\ufeff").strip() for title in header]
         for name in self._names:
             if name not in titles:
-                raise PeekproofError(
-                    f"'{file}' has no column '{name}'; {did_you_mean(name, titles)}. It has {listed(titles)}"
-                )
+                nearest = did_you_mean(name, titles) + " " if get_close_matches(name, titles, 1) else ""
+                raise PeekproofError(f"'{file}' has no column '{name}'; {nearest}it has {listed(titles)}")
             _refuse_twice(file, titles, [i for i, title in enumerate(titles) if title == name])
         wanted = {*self._names, *self._others}
         return [Column(TABLE, title, "written") if title in wanted else NOTHING for title in titles]
