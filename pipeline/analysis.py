@@ -161,6 +161,8 @@ class Analysis:
                 self._take(piece, topic, number)
                 taken[piece.file] += len(piece.length) + len(piece.bad)
                 yield (end - (1 - piece.read) * path.stat().st_size) / max(1, ends[-1])
+            if topic == EVENTS:
+                self.events.take_unread(self._headers[topic].unread)
             for file, rows in taken.items():
                 self._refuse_useless(file, rows)
         for source in self._next:
@@ -196,6 +198,15 @@ class Analysis:
         )
 
     @property
+    def notes(self) -> list[str]:
+        """What in files was not read, as something else there says it."""
+        found = [note for header in self._headers.values() for note in header.notes]
+        return found + [
+            f"`{name}` is not read in lines that have `{other}`, which holds it"
+            for name, other in sorted(self.events.twice)
+        ]
+
+    @property
     def has_events(self) -> bool:
         """Whether files of events were given, or had events among the exposures."""
         return self.rows[EVENTS] > 0 or any(topic == EVENTS for topic, _ in self._files)
@@ -207,7 +218,7 @@ class Analysis:
             for each in run.metrics:
                 facts = self._history.newest.metrics[each.metric].facts
                 its = [fact for fact in facts if not each.events or fact.event not in self.events]
-                if why := "; ".join(dict.fromkeys(map(self.events.why_none, its))):
+                if why := "; ".join(dict.fromkeys(self.events.why_none(fact, run, each) for fact in its)):
                     found.append((run.flag, each.metric, why))
         return found
 
@@ -219,6 +230,8 @@ class Analysis:
         aliases = {} if piece.is_titled else self._aliases.of(piece.data)
         wanted = _with_names(topic, tuple(aliases))
         values = rows.values
+        if not piece.is_titled:
+            self.events.take_names(values, aliases)
         scanned = scan(values.data, values.start, values.length, wanted)
         is_renamed = scanned.odd.copy()  # may say anything
         for alias in aliases:

@@ -482,8 +482,11 @@ def _parquet(path: Path, header: Header) -> Iterator[Piece]:
         database.execute("SET enable_progress_bar = false")
         described = database.execute("DESCRIBE SELECT * FROM read_parquet($file)", {"file": file}).fetchall()
         names, types = [row[0] for row in described], [row[1] for row in described]
+        schema = database.execute("SELECT name, num_children FROM parquet_schema($file)", {"file": file}).fetchall()
+        titles = _columns(schema)
+        titles += names[len(titles) :]  # of a directory named COLUMN=VALUE
         fields: dict[str, list[str]] = {}
-        for column, title, kind in zip(header(file, names), names, types, strict=True):
+        for column, title, kind in zip(header(file, titles), names, types, strict=True):
             if column != NOTHING:
                 value = _json(column.kind, '"' + title.replace('"', '""') + '"', kind)
                 fields.setdefault(column.parent, []).append(f"{_sql_text(column.name)}, {value}")
@@ -496,6 +499,18 @@ def _parquet(path: Path, header: Header) -> Iterator[Piece]:
             lines = np.arange(first, first + rows.num_rows)
             first += rows.num_rows
             yield Piece.of_array(file, rows.column(0).cast(pa.large_string()), lines, (first - 1) / count)
+
+
+def _columns(schema: list[tuple[str, int | None]]) -> list[str]:
+    """The names of the columns as they stand in the file; what reads it tells two of one name apart."""
+    names, inner = [], 0
+    for name, children in schema[1:]:
+        if inner:
+            inner -= 1
+        else:
+            names.append(name)
+        inner += children or 0
+    return names
 
 
 def _sql_text(text: str) -> str:

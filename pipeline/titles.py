@@ -38,12 +38,14 @@ class OfMessages:
 
     A field may be written in capitals, a property as `event_properties.revenue`, in capitals too where the catalog
     reads one of that name. A column that is called like such a property alone is taken for it, unless the table has its
-    object, or another column for it. A column without a name is the number of its row.
+    object, which is noted. What would be one property twice is refused. A column without a name is the number of its row.
     """
 
     def __init__(self, topic: str, properties: Collection[Path]) -> None:
         self._topic = topic
         self._properties = properties
+        self.unread: list[str] = []  # titles that mean nothing
+        self.notes: list[str] = []
 
     def __call__(self, file: str, header: Sequence[str]) -> list[Column]:
         """The columns of a file. Raises PeekproofError where one of those is missing that every message has."""
@@ -60,6 +62,7 @@ class OfMessages:
             same = [other for other in range(len(columns)) if columns[other] == column != NOTHING]
             _refuse_twice(file, titles, same)
         self._require(file, titles, columns)
+        self.unread += [title for title, column in zip(titles, columns, strict=True) if column is NOTHING and title]
         return columns
 
     def _column(self, title: str) -> Column:
@@ -82,10 +85,12 @@ class OfMessages:
 
     def _alone(self, file: str, title: str, columns: Iterable[Column]) -> Column:
         """The property that the catalog calls so, if one does."""
-        taken = {(each.parent, each.name) for each in columns} | {(each.name, "") for each in columns}
-        free = [path for path in self._properties if path not in taken and (path[0], "") not in taken]
-        exact = [path for path in free if path[1] == title]
-        found = exact or [path for path in free if path[1].lower() == title.lower()]
+        objects = {each.name for each in columns if each.kind == "object"}
+        exact = [path for path in self._properties if path[1] == title]
+        alike = exact or [path for path in self._properties if path[1].lower() == title.lower()]
+        found = [path for path in alike if path[0] not in objects]
+        if alike and not found:
+            self.notes.append(f"'{file}': column '{title}' is not read, since '{alike[0][0]}' is there, which holds it")
         if len(found) > 1:
             meant = " or ".join(sorted(map(".".join, found)))
             raise PeekproofError(f"'{file}': column '{title}' may be {meant}; call it by the one that it is")

@@ -194,6 +194,7 @@ def _notes(analysis: Analysis) -> list[str]:
         "for a whole number; ids that are meant so, as NDJSON or Parquet, stay texts"
         for (file, name), written in sorted(analysis.floats.items())
     ]
+    of_runs += analysis.notes
     if not analysis.has_events:
         return of_runs
     unfed: dict[tuple[str, str], list[str]] = defaultdict(list)
@@ -237,8 +238,8 @@ def _show(look: Look, console: Terminal) -> None:
         "jumpers": health.jumpers,
         "inactive": health.inactive,
         "forced": health.forced,
-        "repeated events": health.duplicate_events,
-        "events without their number": health.unusable_events,
+        "repeated events (told for each metric)": health.duplicate_events,
+        "unusable values": health.unusable_events,
         "withheld units": health.withheld_units,
     }
     told = [f"{count:,} {what}" for what, count in counts.items() if count or what == "jumpers"]

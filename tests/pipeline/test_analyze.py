@@ -645,7 +645,15 @@ UNFOUND = {
         "event_properties.amount",
         "no `buy` has event_properties.price; they have event_properties.amount",
     ),
-    "renamed.ndjson": ("amount", "no `buy` has event_properties.price; they have event_type, time, user_id"),
+    "renamed.ndjson": (
+        "amount",
+        "no `buy` has event_properties.price; they have event_type, time, user_id, and amount, read as nothing; call it "
+        "event_properties.price if it is meant",
+    ),
+    "alone.csv": (
+        "amount",
+        "they have event_type, time, user_id, and amount, read as nothing; call it event_properties.p",
+    ),
 }
 
 
@@ -661,6 +669,39 @@ def test_what_is_not_found_is_told_with_what_there_is(tmp_path: Path, catalog: P
     (unusable,) = found["unusable"]
     assert (unusable["reason"], unusable["property"], unusable["rows"]) == ("no property", "event_properties.price", 4)
     assert any(expected in note for note in found["notes"]), found["notes"]
+
+
+def test_events_whose_values_are_all_unusable_are_not_said_to_lie_elsewhere(tmp_path: Path) -> None:
+    metrics = {
+        "mean": "type: mean, event: order, property: rev",
+        "rev": "type: sum, event: order, property: rev",
+    }
+    some = [("order", unit, {"rev": "7,25"}) for unit in range(200)]
+
+    found = analysed(tmp_path, metrics, some, some)
+
+    why = 'of its 400 `order` hold no rev that can be used (such as "7,25")'
+    assert found["notes"] == [f"events are missing for mean, rev of 'till': 400 {why}"]
+    files = ("--exposures", tmp_path / "x.ndjson", "--events", tmp_path / "e.ndjson")
+    header = call("--catalog", tmp_path / "one", *files).stdout
+    assert "800 unusable values" in header
+    shown = [json.loads(line) for line in (tmp_path / "x.ndjson").read_text().splitlines()]
+    ndjson(tmp_path / "x.ndjson", [each for each in shown if each["user_id"] != "control-7"])
+    notes = told("--catalog", tmp_path / "one", *files)["notes"]
+    assert notes == [
+        f"events are missing for mean, rev of 'till': 399 {why}; the others are of units that were not exposed before, "
+        "or lie outside its window"
+    ]
+
+
+def test_events_of_units_that_have_all_jumped_are_said_to_be_theirs(tmp_path: Path, catalog: Path) -> None:
+    shown = [each | {"variant": arm} for each in split("button", 2, 2) for arm in ("control", "treatment")]
+    bought = [{"event_type": "buy", "time": T + MINUTE, "user_id": f"u{i}"} for i in range(4)]
+    files = ("--exposures", ndjson(tmp_path / "x.ndjson", shown), "--events", ndjson(tmp_path / "e.ndjson", bought))
+
+    notes = told("--catalog", catalog, "--experiment", "button", *files)["notes"]
+
+    assert any("buyers" in note and "not exposed before, or jumped between variants, or" in note for note in notes)
 
 
 AMOUNTS = ("7.25", " 7.25", "7,25", "$7.25", "1 099.00", "EUR 7")
@@ -905,6 +946,48 @@ def test_columns_that_say_a_thing_twice_are_refused(tmp_path: Path, catalog: Pat
 
     with pytest.raises(PeekproofError, match=r"'event_properties.price' and 'event_properties'"):
         call("--catalog", catalog, "--events", tmp_path / "twice.csv")
+
+
+SAME = {
+    "v,v": "has the columns 'v' and 'v'",
+    "v,V": "has the columns 'v' and 'V'",
+    "event_properties.v,v": "has the columns 'event_properties.v' and 'v'",
+    "V,EVENT_PROPERTIES.V": "has the columns 'V' and 'EVENT_PROPERTIES.V'",
+}
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+@pytest.mark.parametrize("titles", SAME)
+def test_columns_that_would_be_one_property_are_refused(tmp_path: Path, titles: str, kind: str) -> None:
+    names, path = ["event_type", "user_id", "time", *titles.split(",")], tmp_path / f"same.{kind}"
+    if kind == "csv":
+        path.write_text(",".join(names) + f"\nbuy,u,{T},1,2\n")
+    else:
+        columns = [pa.array([value]) for value in ("buy", "u", T, 1, 2)]
+        pq.write_table(pa.Table.from_arrays(columns, names), path)
+
+    with pytest.raises(PeekproofError, match=SAME[titles]):
+        list(pieces(path, OfMessages(EVENTS, {("event_properties", "v")})))
+
+
+@pytest.mark.parametrize("kind", ["csv", "ndjson"])
+def test_what_is_not_read_beside_what_holds_it_is_told(tmp_path: Path, catalog: Path, kind: str) -> None:
+    rows = [{"event_type": "buy", "user_id": "u0", "time": T + MINUTE, "event_properties": '{"price": 3}', "price": 7}]
+    shown = ndjson(tmp_path / "x.ndjson", split("button", 2, 2))
+    if kind == "csv":
+        path, told_so = (
+            written(tmp_path / "e.csv", rows),
+            "column 'price' is not read, since 'event_properties' is there",
+        )
+    else:
+        path = ndjson(tmp_path / "e.ndjson", [rows[0] | {"event_properties": {"price": 3}}])
+        told_so = "`price` is not read in lines that have `event_properties`, which holds it"
+
+    found = told("--catalog", catalog, "--experiment", "button", "--exposures", shown, "--events", path)
+
+    assert [note for note in found["notes"] if told_so in note]
+    sums = {c["metric"]: c["control_sum"] / 10 ** c["scale"] for c in found["experiments"][0]["cells"]}
+    assert sums["spent"] == 3
 
 
 def split(flag: str, control: int, treatment: int) -> list[Message]:
