@@ -41,6 +41,8 @@ TEXTS = (".csv", ".ndjson", ".jsonl", ".json")
 NO_VALUE = "\\N"  # what Snowflake and MySQL write for NULL
 
 GZIP = b"\x1f\x8b"  # RFC 1952, 2.3.1
+MARK = b"\xef\xbb\xbf"  # says of a text that it is UTF-8
+BEGIN = 1 << 16  # bytes of a text, by which one knows what it is
 QUOTE, LINE_END, RETURN = b'"\n\r'
 BEFORE_A_CELL = np.frombuffer(b',\n"', np.uint8)
 AFTER_A_CELL = np.frombuffer(b',\r\n"', np.uint8)
@@ -160,8 +162,51 @@ def _text(name: str, kind: str, raw: IO[bytes], size: int, header: Header) -> It
         raw.seek(0)
         text: IO[bytes] = gzip.GzipFile(fileobj=raw) if is_compressed else raw  # type: ignore[assignment]
         with text:
+            begin = text.read(BEGIN)
+            text.seek(0)
+            _refuse_others(name, begin)
+            if b"\r" in begin[:-1] and b"\n" not in begin:
+                text = io.BufferedReader(_Returns(text), PIECE)  # type: ignore[arg-type]
             source = _Source(name, text, raw, size)
             yield from _csv(source, header) if kind == ".csv" else _json_rows(source)
+
+
+# How files begin that are no texts, and what to do about it.
+_BEGIN = {
+    b"PAR1": "Parquet; name it .parquet",
+    b"PK\x03\x04": "a ZIP archive, or a sheet; name it .zip, or save the sheet as CSV (UTF-8)",
+    b"\x28\xb5\x2f\xfd": "compressed by zstd; unpack it, or use gzip",
+    b"ARROW1": "Arrow's IPC format; write it as Parquet",
+    b"\xff\xfe": "UTF-16; save it as UTF-8 (of a sheet: CSV UTF-8)",
+    b"\xfe\xff": "UTF-16; save it as UTF-8 (of a sheet: CSV UTF-8)",
+}
+
+
+def _refuse_others(name: str, begin: bytes) -> None:
+    """Raise PeekproofError where a file that is called a text is something else."""
+    what = next((what for mark, what in _BEGIN.items() if begin.startswith(mark)), None)
+    if what is None and b"\0" in begin:
+        # Of UTF-16 every other byte is 0, as long as letters are English.
+        halves = [half.count(0) for half in (begin[::2], begin[1::2])]
+        if max(halves) > len(begin) // 4 > 4 * min(halves):
+            what = _BEGIN[b"\xff\xfe"]
+    if what is not None:
+        raise PeekproofError(f"'{name}' is {what}")
+
+
+class _Returns(io.RawIOBase):
+    """A text whose lines end in carriage returns, as one of lines."""
+
+    def __init__(self, text: IO[bytes]) -> None:
+        self._text = text
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        block = self._text.read(len(buffer)).replace(b"\r", b"\n")
+        buffer[: len(block)] = block
+        return len(block)
 
 
 def _zipped(path: Path, header: Header) -> Iterator[Piece]:
@@ -189,7 +234,7 @@ def _json_rows(source: _Source) -> Iterator[Piece]:
         if before:
             block = rest + block
         else:
-            block = _without_mark(source.name, rest + block)
+            block = (rest + block).removeprefix(MARK)
             if block.lstrip().startswith(b"["):
                 yield from _array(source, block + source.text.read())
                 return
@@ -202,13 +247,6 @@ def _json_rows(source: _Source) -> Iterator[Piece]:
         if not before:
             _refuse_columns(source.name, rest)
         yield _split(source.name, rest, before, 1.0)
-
-
-def _without_mark(name: str, text: bytes) -> bytes:
-    """The text without what says that it is UTF-8."""
-    if text.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise PeekproofError(f"'{name}' is UTF-16; save it as UTF-8 (of a sheet: CSV UTF-8)")
-    return text.removeprefix(b"\xef\xbb\xbf")
 
 
 def _array(source: _Source, text: bytes) -> Iterator[Piece]:
@@ -260,7 +298,7 @@ def _csv(source: _Source, header: Header) -> Iterator[Piece]:
         block = source.text.read(PIECE)
         is_over, data = not block, rest + block
         if not columns:
-            data = _without_mark(file, data)
+            data = data.removeprefix(MARK)
         rows = _Rows.of(data, is_over)
         if rows is None:
             lines = chain(io.BytesIO(data + source.text.readline()), source.text)
@@ -417,6 +455,9 @@ def _reader(lines: Iterable[bytes]) -> Any:
     return csv.reader((line.decode("utf-8", "surrogateescape") for line in lines), strict=True)
 
 
+_OF_CSV = "new-line character seen in unquoted field - do you need to open the file in universal-newline mode?"
+
+
 def _row_by_row(
     file: str, header: Header, columns: list[Column], ids: _Ids, lines: Iterable[bytes], first: int
 ) -> Iterator[Piece]:
@@ -440,7 +481,8 @@ def _row_by_row(
         except StopIteration:
             break
         except (csv.Error, UnicodeEncodeError) as error:
-            bad.append(BadRow(file, line, "not csv", f"{error}; write it as RFC 4180 says, in UTF-8"))
+            why = str(error).replace(_OF_CSV, "a carriage return stands in a cell without quotes")
+            bad.append(BadRow(file, line, "not csv", f"{why}; write it as RFC 4180 says, in UTF-8"))
         if len(good) + len(bad) >= ROWS:
             yield _of_rows(file, columns, ids, good, bad)
             good, bad = [], []

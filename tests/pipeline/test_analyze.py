@@ -640,6 +640,24 @@ def test_timestamps_of_any_unit_are_read(tmp_path: Path, unit: str, zone: str | 
         assert [row["event_type"] for row in rows] == ["buy", "view", "buy"]
 
 
+@pytest.mark.parametrize("kind", ["csv", "ndjson", "csv.gz", "quoted.csv"])
+def test_lines_may_end_in_carriage_returns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    rows = [{"event_type": "buy", "time": T + i, "user_id": f"u{i}"} for i in range(60)]
+    text = "".join(f"{json.dumps(row)}\r" for row in rows)
+    if "csv" in kind:
+        cell = 'b"uy' if kind == "quoted.csv" else "buy"
+        text = "event_type,time,user_id\r" + "".join(f"{cell},{row['time']},{row['user_id']}\r" for row in rows)
+    path = tmp_path / f"old.{kind}"
+    path.write_bytes(gzip.compress(text.encode()) if kind.endswith("gz") else text.encode())
+    monkeypatch.setattr(pipeline.files, "PIECE", 100)
+
+    found = said_by(pieces(path, OfMessages(EVENTS, ())))
+
+    first = 1 if kind == "ndjson" else 2
+    assert [line for line, _ in found] == [*range(first, 60 + first)]
+    assert [row["user_id"] for _, row in found] == [f"u{i}" for i in range(60)]
+
+
 UNFOUND = {
     "renamed.csv": (
         "event_properties.amount",
@@ -841,6 +859,11 @@ MISTAKES = {
     "pandas.json": ('{"event_type":{"0":"buy"},"time":{"0":1}}', "orient='records', lines=True"),
     "headless.csv": (f"buy,u1,{T}\nbuy,u2,{T}", "only buy, u1, .* the first line is taken for the header"),
     "unicode.csv": ("\xff\xfee\x00", "is UTF-16; save it as UTF-8"),
+    "wide.csv": ("event_type,user_id\n".encode("utf-16-le").decode("latin-1"), "is UTF-16; save it as UTF-8"),
+    "wide.ndjson": ('{"event_type":"b"}'.encode("utf-16-be").decode("latin-1"), "is UTF-16; save it as UTF-8"),
+    "parquet.csv": ("PAR1\x15\x04\x15", "is Parquet; name it .parquet"),
+    "parquet.json": ("PAR1\x15\x04\x15", "is Parquet; name it .parquet"),
+    "zip.csv": ("PK\x03\x04\x14\0", "is a ZIP archive, or a sheet; name it .zip, or"),
     "sheet.xlsx": ("PK", "save its sheet as CSV"),
     "sheets.zip": ("PK", "cannot be read: File is not a zip file"),
     "ids.ndjson": (f'{{"event_type":"buy","time":{T},"user_id":"1.23457E+11"}}', "the id 1.23457E.11 has lost digits"),
