@@ -40,7 +40,7 @@ from pipeline.exports import EXPOSURE_EVENTS, UNLIKE_ID, RowError, says_no_time,
 from pipeline.files import NO_NUMBER, BadRow, Piece, keep, pieces
 from pipeline.gathering import Gathering
 from pipeline.sightings import Sightings
-from pipeline.titles import OfMessages
+from pipeline.titles import OfMessages, listed
 from schemas import catalog
 from schemas.aggregate import Aggregate
 from schemas.catalog import KINDS, Document, FlagState, Spec
@@ -136,6 +136,7 @@ class Analysis:
         self.asking: Counter[str] = Counter()
         self.remarks = [str(each) for each in remarks(documents)]
         self.floats: dict[tuple[str, str], str] = {}
+        self._empty: list[str] = []  # files without rows
         self.clock = 0
         self._experiment = experiment
         self._history = running(documents, experiment)
@@ -163,8 +164,12 @@ class Analysis:
                 yield (end - (1 - piece.read) * path.stat().st_size) / max(1, ends[-1])
             if topic == EVENTS:
                 self.events.take_unread(self._headers[topic].unread)
+            if not taken.total():
+                self._empty.append(f"'{path}'")
             for file, rows in taken.items():
                 self._refuse_useless(file, rows)
+        if len(self._empty) == len(self._files):
+            raise PeekproofError(f"{listed(self._empty)}: there are no rows, so there is nothing to analyse")
         for source in self._next:
             self._gathering.reach(source, self.clock, self._history.newest.offset)
         self._fold()
@@ -199,8 +204,9 @@ class Analysis:
 
     @property
     def notes(self) -> list[str]:
-        """What in files was not read, as something else there says it."""
-        found = [note for header in self._headers.values() for note in header.notes]
+        """Which files have no rows, and what in others was not read, as something else there says it."""
+        found = [f"{file} has no rows" for file in self._empty]
+        found += [note for header in self._headers.values() for note in header.notes]
         return found + [
             f"`{name}` is not read in lines that have `{other}`, which holds it"
             for name, other in sorted(self.events.twice)

@@ -658,6 +658,31 @@ def test_lines_may_end_in_carriage_returns(tmp_path: Path, monkeypatch: pytest.M
     assert [row["user_id"] for _, row in found] == [f"u{i}" for i in range(60)]
 
 
+EMPTY = {
+    "empty.csv": b"",
+    "header.csv": b"event_type,user_id,time\n",
+    "empty.ndjson": b"",
+    "blank.ndjson": b"\n\n",
+    "array.json": b"[]",
+    "archive.zip": b"PK\x05\x06" + bytes(18),
+}
+
+
+@pytest.mark.parametrize("name", EMPTY)
+def test_a_file_without_rows_is_told_and_nothing_else_than_such_an_error(
+    tmp_path: Path, catalog: Path, name: str
+) -> None:
+    (tmp_path / name).write_bytes(EMPTY[name])
+    shown = ndjson(tmp_path / "x.ndjson", split("button", 2, 2))
+
+    found = told("--catalog", catalog, "--experiment", "button", "--exposures", shown, "--events", tmp_path / name)
+
+    assert f"'{tmp_path / name}' has no rows" in found["notes"]
+    assert any(note.endswith("of 'button': there are no events") for note in found["notes"])
+    with pytest.raises(PeekproofError, match=f"{name}': there are no rows, so there is nothing to analyse"):
+        call("--catalog", catalog, "--events", tmp_path / name)
+
+
 UNFOUND = {
     "renamed.csv": (
         "event_properties.amount",
