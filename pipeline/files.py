@@ -14,6 +14,7 @@ import io
 import re
 import zipfile
 import zlib
+from codecs import BOM_UTF8
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -41,7 +42,6 @@ TEXTS = (".csv", ".ndjson", ".jsonl", ".json")
 NO_VALUE = "\\N"  # what Snowflake and MySQL write for NULL
 
 GZIP = b"\x1f\x8b"  # RFC 1952, 2.3.1
-MARK = b"\xef\xbb\xbf"  # says of a text that it is UTF-8
 BEGIN = 1 << 16  # bytes of a text, by which one knows what it is
 QUOTE, LINE_END, RETURN = b'"\n\r'
 BEFORE_A_CELL = np.frombuffer(b',\n"', np.uint8)
@@ -234,7 +234,7 @@ def _json_rows(source: _Source) -> Iterator[Piece]:
         if before:
             block = rest + block
         else:
-            block = (rest + block).removeprefix(MARK)
+            block = (rest + block).removeprefix(BOM_UTF8)
             if block.lstrip().startswith(b"["):
                 yield from _array(source, block + source.text.read())
                 return
@@ -298,7 +298,7 @@ def _csv(source: _Source, header: Header) -> Iterator[Piece]:
         block = source.text.read(PIECE)
         is_over, data = not block, rest + block
         if not columns:
-            data = data.removeprefix(MARK)
+            data = data.removeprefix(BOM_UTF8)
         rows = _Rows.of(data, is_over)
         if rows is None:
             lines = chain(io.BytesIO(data + source.text.readline()), source.text)

@@ -5,6 +5,7 @@ many, one a line, and `application/vnd.apache.arrow.stream` many rows (see arrow
 one JSON object. Which way a message is read depends on its own bytes and headers alone, never on its neighbours.
 """
 
+from codecs import BOM_UTF8
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Annotated, Any
@@ -184,7 +185,8 @@ class _Odd:
             except msgspec.ValidationError as error:
                 reject("wrong type", f"{error}; send the field as the rule says")
             except (msgspec.DecodeError, UnicodeDecodeError) as error:
-                reject("not json", f"{error}, in {shown(value)}; send one JSON object in UTF-8")
+                why = "it begins with a byte order mark" if value.startswith(BOM_UTF8) else str(error)
+                reject("not json", f"{why}, in {shown(value)}; send one JSON object in UTF-8")
 
     def columns(self) -> Columns:
         """What was read, in order."""

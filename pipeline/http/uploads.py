@@ -7,6 +7,7 @@ the log alone, and a condition reads the properties that a message carries itsel
 """
 
 import re
+from codecs import BOM_UTF8
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -158,7 +159,7 @@ def read_upload(body: bytes) -> Upload:
     """The request that JSON makes. Raises UploadError."""
     try:
         body.decode()
-        return _upload.decode(body)
+        return _upload.decode(body.removeprefix(BOM_UTF8))
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise UploadError(Refusal(code=400, error=f"the request cannot be read: {error}")) from None
     except RecursionError:

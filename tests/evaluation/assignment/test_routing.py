@@ -682,6 +682,7 @@ BAD = {
     "two with a string between": (b'{"event_type":"view","user_id":"a"},"x",{"event_type":"view"}', "not json"),
     "a closed array": (b'{"event_type":"view","user_id":"a"}]', "not json"),
     "bad UTF-8": (b'{"event_type":"view","user_id":"\xff\xfe"}', "not json"),
+    "a byte order mark": (b'\xef\xbb\xbf{"event_type":"view","user_id":"u"}', "not json"),
     "UTF-16": ('{"event_type":"view"}'.encode("utf-16"), "not json"),
     "surrogate": (b'{"event_type":"view","user_id":"\\ud800"}', "not json"),
     "number as id": (b'{"event_type":"view","user_id":5}', "wrong type"),
@@ -715,6 +716,8 @@ class TestNeighbours:
         assert assigned.rejects[0].value == value
         assert assigned.rejects[0].detail
         assert len(assigned.rejects[0].detail) < 500
+        is_marked = (value or b"").startswith(b"\xef\xbb\xbf")
+        assert ("it begins with a byte order mark" in assigned.rejects[0].detail) == is_marked
         assert assigned.unit.tolist() == [unit("user_id", "a"), unit("user_id", "b")]
 
     @pytest.mark.parametrize(
