@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -175,6 +176,15 @@ def test_n18_each_record_says_what_was_made_of_it(tmp_path: Path, store: Store) 
     assert ask(path, "SELECT max(time) FROM events WHERE outcome = 'counted'") == [
         (datetime.fromtimestamp((now + 600_000) / 1_000, UTC).replace(tzinfo=None),)
     ]
+
+
+def test_the_queries_that_the_readme_has_say_something(snapshot: Path) -> None:
+    blocks = re.findall("```sql\n(.*?)```", Path("README.md").read_text(), re.DOTALL)
+    queries = [query for block in blocks for query in re.sub("--.*", "", block).split(";") if query.strip()]
+
+    assert len(queries) > 2
+    for query in queries:
+        ask(snapshot, query)
 
 
 def test_n18_what_older_letters_said_is_not_known_any_more(
