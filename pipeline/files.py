@@ -5,7 +5,7 @@ may be compressed by gzip, and several may stand in a `.zip`. NDJSON is taken as
 `titles` says by its header; ids may be whole numbers, times timestamps. Properties stand in structs or as JSON in
 `event_properties` and the like, or one by one in columns of their own: in a CSV file what reads as a JSON number,
 `true` or `false` there is one, everything else a text; an empty cell (or `\\N`, as warehouses write it) is no value.
-Ids are texts as they are written, except in a column of floats: of a Parquet file, or of a CSV file that reads like one.
+Ids are texts as they are written, except in a column of floats: in Parquet, or in a CSV file that reads like one.
 """
 
 import csv
@@ -32,8 +32,8 @@ from pyarrow import csv as pa_csv
 
 from evaluation.texts import Texts
 from pipeline.errors import PeekproofError
-from pipeline.json_columns import joined, listed, quoted
 from pipeline.exports import NO_IDS
+from pipeline.json_columns import joined, listed, quoted
 from pipeline.titles import NOTHING, Column, Header, Kind
 
 PIECE = 1 << 24  # bytes of an NDJSON file that are taken at once
@@ -302,7 +302,7 @@ def _csv(source: _Source, header: Header) -> Iterator[Piece]:
         rows = _Rows.of(data, is_over)
         if rows is None:
             lines = chain(io.BytesIO(data + source.text.readline()), source.text)
-            for piece in _row_by_row(file, header, columns, ids, lines, line):
+            for piece in _row_by_row(ids, header, columns, lines, line):
                 yield replace(piece, read=source.read)
             return
         end = int(rows.end[-1]) if len(rows.end) else 0
@@ -310,10 +310,10 @@ def _csv(source: _Source, header: Header) -> Iterator[Piece]:
             columns = header(file, next(_reader([data[: rows.end[0]]])))
             rows = rows.without_first()
         if len(rows.end):
-            whole = _by_columns(file, columns, ids, data, rows, line)
+            whole = _by_columns(ids, columns, data, rows, line)
             if whole is None:
                 some = io.BytesIO(data[rows.start[0] : end])
-                yield from _row_by_row(file, header, columns, ids, some, line + int(rows.lines_before[0]))
+                yield from _row_by_row(ids, header, columns, some, line + int(rows.lines_before[0]))
             else:
                 yield replace(whole, read=source.read)
         rest = data[end:]
@@ -371,7 +371,7 @@ class _Ids:
     """
 
     def __init__(self, file: str) -> None:
-        self._file = file
+        self.file = file
         self._forms: dict[str, set[str]] = {}
         self._floats: dict[str, str] = {}
 
@@ -387,7 +387,7 @@ class _Ids:
         are_floats = bool(forms & {"dotted", "shortened"}) and "other" not in forms and not forms >= {"whole", "dotted"}
         if name in self._floats and not are_floats:
             raise PeekproofError(
-                f"'{self._file}': `{name}` is a number of a column of floats in its first rows, {self._floats[name]}, "
+                f"'{self.file}': `{name}` is a number of a column of floats in its first rows, {self._floats[name]}, "
                 "and something else further on; write ids as whole numbers, or all as texts, in NDJSON or Parquet"
             )
         if are_floats and name not in self._floats:
@@ -405,7 +405,7 @@ def _forms(cells: pa.Array) -> set[str]:
     return {form for form, its in _FORMS.items() if pc.any(pc.match_substring_regex(cells, f"^(?:{its})$")).as_py()}
 
 
-def _by_columns(file: str, columns: list[Column], ids: _Ids, data: bytes, rows: _Rows, line: int) -> Piece | None:
+def _by_columns(ids: _Ids, columns: list[Column], data: bytes, rows: _Rows, line: int) -> Piece | None:
     """The piece that these rows make, or None where one of them is no row of the table."""
     names = [str(number) for number in range(len(columns))]
     try:
@@ -433,7 +433,7 @@ def _by_columns(file: str, columns: list[Column], ids: _Ids, data: bytes, rows: 
     for parent, inner in members.items():
         found = listed(inner)
         top.append(pc.if_else(pc.equal(found, ""), None, joined(f",{quoted(parent)}:{{", found, "}")))
-    whole = Piece.of_array(file, joined("{", listed(top), "}"), line + rows.lines_before, 1.0)
+    whole = Piece.of_array(ids.file, joined("{", listed(top), "}"), line + rows.lines_before, 1.0)
     return replace(whole, floats=ids.floats)
 
 
@@ -459,11 +459,11 @@ _OF_CSV = "new-line character seen in unquoted field - do you need to open the f
 
 
 def _row_by_row(
-    file: str, header: Header, columns: list[Column], ids: _Ids, lines: Iterable[bytes], first: int
+    ids: _Ids, header: Header, columns: list[Column], lines: Iterable[bytes], first: int
 ) -> Iterator[Piece]:
     rows = _reader(lines)
     if not columns:
-        columns = header(file, next(rows, []))
+        columns = header(ids.file, next(rows, []))
     good: list[tuple[int, list[str]]] = []
     bad: list[BadRow] = []
     while True:
@@ -482,23 +482,21 @@ def _row_by_row(
             break
         except (csv.Error, UnicodeEncodeError) as error:
             why = str(error).replace(_OF_CSV, "a carriage return stands in a cell without quotes")
-            bad.append(BadRow(file, line, "not csv", f"{why}; write it as RFC 4180 says, in UTF-8"))
+            bad.append(BadRow(ids.file, line, "not csv", f"{why}; write it as RFC 4180 says, in UTF-8"))
         if len(good) + len(bad) >= ROWS:
-            yield _of_rows(file, columns, ids, good, bad)
+            yield _of_rows(ids, columns, good, bad)
             good, bad = [], []
-    yield _of_rows(file, columns, ids, good, bad)
+    yield _of_rows(ids, columns, good, bad)
 
 
-def _of_rows(
-    file: str, columns: list[Column], ids: _Ids, good: list[tuple[int, list[str]]], bad: list[BadRow]
-) -> Piece:
+def _of_rows(ids: _Ids, columns: list[Column], good: list[tuple[int, list[str]]], bad: list[BadRow]) -> Piece:
     kinds: list[Column] = []
     for at, column in enumerate(columns):
         cells = pa.array([row[at] for _, row in good] if column.kind == "id" else [], pa.large_string())
         is_float = len(cells) > 0 and ids.are_floats(column.name, cells)
         kinds.append(column._replace(kind="value") if is_float else column)
     messages = [_message(kinds, row) for _, row in good]
-    piece = Piece.of(file, messages, [line for line, _ in good], 1.0, bad=bad, is_titled=True)
+    piece = Piece.of(ids.file, messages, [line for line, _ in good], 1.0, bad=bad, is_titled=True)
     return replace(piece, floats=ids.floats)
 
 
@@ -563,15 +561,12 @@ def _json(kind: str, column: str, type_: str) -> str:
     """The SQL expression of a column's value as JSON. NaN and infinity are no value, as they are none in JSON."""
     if type_ in {"FLOAT", "DOUBLE"} and kind != "written":
         return f"CASE WHEN isfinite({column}) THEN {column} END"
+    if kind == "time" and type_.startswith("TIMESTAMP"):  # epoch_ms would round
+        return f"epoch_ns({column}) // 1000000" if type_.endswith("_NS") else f"epoch_us({column}) // 1000"
     if kind == "time":
-        if type_ in {"TIMESTAMP_NS", "TIMESTAMPTZ_NS"}:
-            return f"epoch_ns({column}) // 1000000"
-        if type_.startswith("TIMESTAMP"):
-            return f"epoch_us({column}) // 1000"  # epoch_ms would round
         return f"epoch_ms({column})" if type_ == "DATE" else column
-    if kind == "object":
-        as_json = f"CASE WHEN json_valid({column}) THEN {column}::JSON ELSE to_json({column}) END"
-        return as_json if type_ == "VARCHAR" else column
+    if kind == "object" and type_ == "VARCHAR":
+        return f"CASE WHEN json_valid({column}) THEN {column}::JSON ELSE to_json({column}) END"
     if kind == "id" and type_.startswith("DECIMAL"):
         return f"regexp_replace({column}::VARCHAR, '\\.0+$', '')"
-    return column if kind == "value" else f"{column}::VARCHAR"
+    return column if kind in {"value", "object"} else f"{column}::VARCHAR"

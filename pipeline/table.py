@@ -2,8 +2,8 @@
 
 No document says what it is about: columns are named, and the look is made as of any experiment, from the exact sums of
 each arm. What a unit is worth is final, so its readings are settled. A row without a variant is left out; so is, of a
-metric, one whose cell is empty, no plain number or beyond 2^62: nothing is read as zero, but for what is next to nothing
-beside the column's largest, which is told.
+metric, one whose cell is empty, no plain number or beyond 2^62: nothing is read as zero, but what is next to nothing
+beside the column's largest number, and that is told.
 """
 
 import math

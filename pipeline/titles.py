@@ -38,7 +38,7 @@ class OfMessages:
 
     A field may be written in capitals, a property as `event_properties.revenue`, in capitals too where the catalog
     reads one of that name. A column that is called like such a property alone is taken for it, unless the table has its
-    object, which is noted. What would be one property twice is refused. A column without a name is the number of its row.
+    object, which is noted. What would be one property twice is refused. A column without a name has its rows' numbers.
     """
 
     def __init__(self, topic: str, properties: Collection[Path]) -> None:

@@ -190,8 +190,8 @@ def _notes(analysis: Analysis) -> list[str]:
         for flag, number in sorted(analysis.asking.items())
     ]
     of_runs += [
-        f"'{file}': every `{name}` reads like {written}, as programs write whole numbers beside empty cells, and is taken "
-        "for a whole number; ids that are meant so, as NDJSON or Parquet, stay texts"
+        f"'{file}': every `{name}` reads like {written}, as programs write whole numbers beside empty cells, and is "
+        "taken for a whole number; where that is the id itself, give NDJSON or Parquet, in which it stays a text"
         for (file, name), written in sorted(analysis.floats.items())
     ]
     of_runs += analysis.notes

@@ -690,8 +690,8 @@ UNFOUND = {
     ),
     "renamed.ndjson": (
         "amount",
-        "no `buy` has event_properties.price; they have event_type, time, user_id, and amount, read as nothing; call it "
-        "event_properties.price if it is meant",
+        "no `buy` has event_properties.price; they have event_type, time, user_id, and amount, read as nothing; "
+        "call it event_properties.price if it is meant",
     ),
     "alone.csv": (
         "amount",
@@ -811,7 +811,7 @@ def test_columns_of_a_csv_file_say_what_its_rows_say(
     path.write_bytes(data.rstrip(b"\n") if chance.random() < 0.3 else data)
 
     with path.open("rb") as lines:
-        expected = said_by(_row_by_row(str(path), columns, [], _Ids(""), lines, 1))
+        expected = said_by(_row_by_row(_Ids(""), columns, [], lines, 1))
     monkeypatch.setattr(pipeline.files, "PIECE", chance.choice([40, 100, 1 << 24]))
 
     assert said_by(pieces(path, columns)) == expected

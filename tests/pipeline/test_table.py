@@ -238,19 +238,19 @@ def test_no_number_of_a_table_is_too_large_or_too_small_to_be_told(tmp_path: Pat
         assert all((beyond in row["detail"]) == value[-1].isdigit() for row in found["bad_rows"])
 
 
-@pytest.mark.parametrize("value", HOSTILE)
+@pytest.mark.parametrize("value", [value for value in HOSTILE if value != "NaN"])
 @pytest.mark.parametrize("kind", ["csv", "parquet"])
 def test_a_table_of_such_numbers_alone_is_analysed_or_refused(tmp_path: Path, value: str, kind: str) -> None:
     table, numbers = tmp_path / f"table.{kind}", [value, "0", "-" + value.strip("-")]
     rows = ", ".join(f"('{'ab'[i % 2]}', '{numbers[i % 3]}'::DOUBLE)" for i in range(60)).replace("1e400", "1e308")
     duckdb.sql(f"COPY (FROM (VALUES {rows}) t(grp, spend)) TO '{table}'")
 
-    try:
-        found = told("--table", table, "--variant", "grp", "--metric", "spend")
-    except PeekproofError as error:
-        assert re.search("of its [46]0 cells cannot be used", str(error))
+    asked = ("--table", table, "--variant", "grp", "--metric", "spend")
+    if value in {"1e-320", "-0.0", "5e-324", "1e-150"}:
+        assert told(*asked)["experiments"][0]["cells"]
     else:
-        assert found["experiments"][0]["cells"]
+        with pytest.raises(PeekproofError, match=r"of its 60 cells cannot be used"):
+            call(*asked)
 
 
 def test_a_table_without_rows_is_refused(tmp_path: Path) -> None:
