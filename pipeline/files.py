@@ -445,7 +445,7 @@ def _cells_as_json(kind: str, cells: pa.Array) -> pa.Array:
         for character in ["\\", '"', *map(chr, range(32))]:
             escaped = pc.replace_substring(escaped, character, quoted(character)[1:-1])
     text = joined('"', escaped, '"')
-    if kind in {"text", "id", "written"}:
+    if kind in {"text", "id", "group", "written"}:
         return text
     pattern = _JSON_SCALAR.pattern if kind == "value" else "[0-9]+"
     return pc.if_else(pc.match_substring_regex(cells, f"^(?:{pattern})$"), cells, text)
@@ -569,4 +569,5 @@ def _json(kind: str, column: str, type_: str) -> str:
         return f"CASE WHEN json_valid({column}) THEN {column}::JSON ELSE to_json({column}) END"
     if kind == "id" and type_.startswith("DECIMAL"):
         return f"regexp_replace({column}::VARCHAR, '\\.0+$', '')"
-    return column if kind in {"value", "object"} else f"{column}::VARCHAR"
+    is_json = kind in {"value", "object"} or (kind == "group" and not type_.endswith(("INT", "INTEGER")))
+    return column if is_json else f"{column}::VARCHAR"

@@ -17,7 +17,9 @@ IDS = ("user_id", "device_id", "insert_id", "$insert_id")
 MARKS = ".:"  # between an object and what is in it; a warehouse writes the latter
 SEPARATORS = ";\t|"
 
-Kind = Literal["text", "id", "time", "object", "value", "written", "nothing"]  # written: a text, whatever it is
+Kind = Literal[
+    "text", "id", "group", "time", "object", "value", "written", "nothing"
+]  # written: a text, whatever it is
 
 
 class Column(NamedTuple):
@@ -74,7 +76,8 @@ class OfMessages:
         for mark in MARKS:
             parent, found, inner = title.partition(mark)
             if found and inner and parent.lower() in OBJECTS:
-                return Column(parent.lower(), self._known(parent.lower(), inner), "value")
+                kind: Kind = "group" if parent.lower() == "groups" else "value"
+                return Column(parent.lower(), self._known(parent.lower(), inner), kind)
         return NOTHING
 
     def _known(self, parent: str, name: str) -> str:
@@ -94,7 +97,7 @@ class OfMessages:
         if len(found) > 1:
             meant = " or ".join(sorted(map(".".join, found)))
             raise PeekproofError(f"'{file}': column '{title}' may be {meant}; call it by the one that it is")
-        return Column(found[0][0], found[0][1], "value") if found else NOTHING
+        return self._column(".".join(found[0])) if found else NOTHING
 
     def _require(self, file: str, titles: Sequence[str], columns: Collection[Column]) -> None:
         there = {column.parent or column.name for column in columns}

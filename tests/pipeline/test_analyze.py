@@ -534,6 +534,25 @@ def test_an_id_that_is_a_text_is_the_unit_that_it_is_on_the_stream(tmp_path: Pat
     assert (found["notes"], found["rejected"]) == ([], [])
 
 
+@pytest.mark.parametrize("kind", ["csv", "numbers.parquet", "lists.parquet"])
+def test_groups_are_texts_whatever_their_column_has(tmp_path: Path, catalog: Path, kind: str) -> None:
+    flag = catalog / "experiments" / "button.yaml"
+    flag.write_text(flag.read_text().replace("key: button,", "key: button, unit: groups.org,"))
+    ids: list[Any] = ["1", "1.0", "7", "7.00", "08"] if kind == "csv" else [1, 2, 3, 4, 5]
+    columns = {"flag_key": ["button"] * 5, "variant": ["control", "treatment", *["control"] * 3], "time": [T] * 5}
+    path = tmp_path / f"shown.{kind}"
+    if kind == "csv":
+        cells = zip(*columns.values(), ids, strict=True)
+        written(path, [dict(zip([*columns, "groups.org"], row, strict=True)) for row in cells])
+    else:
+        pq.write_table(pa.table(columns | {"groups.org": ids if "numbers" in kind else [[f"{i}"] for i in ids]}), path)
+
+    found = told("--catalog", catalog, "--experiment", "button", "--exposures", path)
+
+    health = found["experiments"][0]["health"]
+    assert ([arm["units"] for arm in health["arms"]], health["jumpers"], found["rejected"]) == ([4, 1], 0, [])
+
+
 @pytest.mark.parametrize(("like", "example"), [("{}.0".format, "99990.0"), (in_r, r"1e\+05")])
 def test_a_column_of_a_csv_file_whose_ids_all_read_like_floats_is_told(
     tmp_path: Path, catalog: Path, monkeypatch: pytest.MonkeyPatch, like: Callable[[int], str], example: str
