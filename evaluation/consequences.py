@@ -1,14 +1,16 @@
 """Consequences: what a new version of a document does to those who meet a flag, and to what a run can conclude."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import msgspec
 
 from evaluation.answerable import answer_notes, units_needed
-from evaluation.catalog import Catalog, metrics_after, winner_of
+from evaluation.assignment.graph import needed_for
+from evaluation.catalog import Catalog, FlagInForce, metrics_after, winner_of
+from evaluation.needs import Standing, allocation_in_force, unmet_needs
 from evaluation.references import Known
-from schemas.catalog import Allocation, Flag, FlagState, Metric, Run
+from schemas.catalog import Allocation, Flag, FlagState, Group, Metric, Run
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +44,44 @@ def of_metric(catalog: Catalog, metric: Metric) -> Iterator[Consequence]:
                 )
 
 
-def of_flag(before: FlagState | None, after: FlagState, known: Known) -> Iterator[Consequence]:
-    """Of a version of a flag, beside the documents that are `known`."""
+def of_group(catalog: Catalog, before: Group, after: Group) -> Iterator[Consequence]:
+    """Of another version of a group; while flags of it run, more is refused (see references.py)."""
+    if _places(before) != _places(after):
+        for key, flag in catalog.flags.items():
+            rolled_out = None if flag.removed else flag.rolled_out
+            if rolled_out and any(each.group == after.key for each in rolled_out.groups):
+                yield Consequence(
+                    f"'{key}' is rolled out ({winner_of(rolled_out)}) to those whom '{after.key}' leaves it, and these "
+                    "are others from now on",
+                    is_risky=True,
+                )
+
+
+def of_needs(
+    key: str, before: tuple[Standing, Mapping[str, Group]], after: tuple[Standing, Mapping[str, Group]]
+) -> Iterator[Consequence]:
+    """Of a version of the flag or group `key`, to itself and those that need it: those of which nobody has a variant.
+
+    `before` and `after` are the flags and the groups as they stand, and as they will.
+    """
+    flags = after[0]
+    had, has = unmet_needs(*before), unmet_needs(*after)
+    parents = {each: _parents(flag) for each, flag in flags.items()}
+    for each, reasons in has.items():
+        was = before[0].get(each)
+        in_force = was is not None and allocation_in_force(was) is not None
+        needed = needed_for([each], parents)
+        if in_force and each not in had and key in needed.union(*(parents[other] for other in needed)):
+            run = f", and {flags[each].runs[-1].key} takes no more units" if flags[each].status == "running" else ""
+            yield Consequence(
+                f"'{each}' gives 'off' to everybody but those listed{run}: {'; '.join(reasons)}", is_risky=True
+            )
+
+
+def of_flag(
+    before: FlagState | None, after: FlagState, known: Known, unmet: Sequence[str] = ()
+) -> Iterator[Consequence]:
+    """Of a version of a flag, beside the documents that are `known`; `unmet`: what it needs that nobody has."""
     yield from _of_notes(before, after, known)
     if before is None:
         kind, key = "experiment" if after.definition.metrics else "flag", after.definition.key
@@ -52,11 +90,11 @@ def of_flag(before: FlagState | None, after: FlagState, known: Known) -> Iterato
         yield Consequence(f"it is a draft: {who} gets 'off' until `peekproof {kind} start {key}`")
         return
     if before.status != after.status or len(before.runs) != len(after.runs):
-        yield from _of_step(before, after)
+        yield from _of_step(before, after, unmet)
     elif after.status == "running":
         yield from _of_edit(before, after)
     if after.removed != before.removed:
-        yield from _of_removal(after)
+        yield from _of_removal(after, unmet)
 
 
 def _of_notes(before: FlagState | None, after: FlagState, known: Known) -> Iterator[Consequence]:
@@ -79,7 +117,7 @@ def _noted(state: FlagState, known: Known) -> dict[str, bool]:
     return {note.message: note.message in needed for note in answer_notes(definition, known)}
 
 
-def _of_step(before: FlagState, after: FlagState) -> Iterator[Consequence]:
+def _of_step(before: FlagState, after: FlagState, unmet: Sequence[str]) -> Iterator[Consequence]:
     has_new_run = len(after.runs) > len(before.runs)
     if before.status == "running" and before.definition.metrics:
         yield Consequence(
@@ -93,16 +131,23 @@ def _of_step(before: FlagState, after: FlagState) -> Iterator[Consequence]:
             again = "; they are split as before"
         elif before.runs:
             again = "; units are split anew by a fresh salt, and nothing counted before belongs to it"
-        yield Consequence(f"{after.runs[-1].key} begins: units enter from now on{again}")
+        enter = f"nobody enters: {'; '.join(unmet)}" if unmet else "units enter from now on"
+        yield Consequence(f"{after.runs[-1].key} begins: {enter}{again}")
     elif after.rolled_out is not None:
-        yield Consequence(f"everybody gets '{winner_of(after.rolled_out)}', but those listed or held out")
+        yield Consequence(_who_gets(winner_of(after.rolled_out), unmet))
         if after.definition.metrics and not after.runs:
             yield Consequence("no run has measured that it is better", is_risky=True)
     else:
         yield Consequence("everybody gets 'off'")
 
 
-def _of_removal(after: FlagState) -> Iterator[Consequence]:
+def _who_gets(winner: str, unmet: Sequence[str]) -> str:
+    if unmet:
+        return f"nobody but those listed gets '{winner}': {'; '.join(unmet)}"
+    return f"everybody gets '{winner}', but those listed or held out"
+
+
+def _of_removal(after: FlagState, unmet: Sequence[str]) -> Iterator[Consequence]:
     if after.removed == "deleted":
         yield Consequence("this is for ever, and the key stays taken; the log keeps its versions", is_risky=True)
     elif after.rolled_out is not None:
@@ -110,7 +155,7 @@ def _of_removal(after: FlagState) -> Iterator[Consequence]:
         if after.removed:
             yield Consequence(f"everybody who gets '{winner}' gets 'off'", is_risky=True)
         else:
-            yield Consequence(f"everybody gets '{winner}' again")
+            yield Consequence(_who_gets(winner, unmet) if unmet else f"everybody gets '{winner}' again")
 
 
 def _of_edit(before: FlagState, after: FlagState) -> Iterator[Consequence]:
@@ -173,6 +218,16 @@ def _of_judgement(before: Flag, after: Flag, run: str) -> Iterator[Consequence]:
     for metric in had:
         if metric not in [goal.metric for goal in after.metrics]:
             yield Consequence(f"{run} forgets what it measured of '{metric}'", is_risky=True)
+
+
+def _places(group: Group) -> tuple[object, ...]:
+    return group.type, group.unit, [slot.percentage for slot in group.slots]
+
+
+def _parents(flag: FlagState | FlagInForce) -> list[str]:
+    """The flags and groups that it needs, as it is in force."""
+    allocation = allocation_in_force(flag)
+    return [*allocation.prerequisites, *(each.group for each in allocation.groups)] if allocation else []
 
 
 def _shares(allocation: Allocation) -> str:

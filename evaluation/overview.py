@@ -1,6 +1,6 @@
 """Overview: what people ask about flags. Where each stands, how it came there, and which are stale."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import zip_longest
 from typing import Any
 
@@ -10,6 +10,7 @@ from evaluation.answerable import fault_of
 from evaluation.catalog import Catalog, FlagInForce, History, Version, decode_spec, winner_of
 from evaluation.consequences import differing
 from evaluation.lifecycle import steps_between
+from evaluation.needs import unmet_needs
 from evaluation.rules import did_you_mean, parse_date
 from schemas.catalog import FlagState
 
@@ -27,7 +28,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     tags: tuple[str, ...]
     status: str  # draft, running, complete, rolled out, rolled back, archived
     overdue: str | None  # the planned date that has passed without the command that it asks for
-    problem: str | None  # why no engine can evaluate it, so that everybody gets `off`
+    problem: str | None  # why everybody gets `off`: no engine can evaluate it, or nobody has what it needs
     version: int
     changed: int
     run: str | None
@@ -70,8 +71,8 @@ class Stale(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
 
 
-def summary(flag: FlagInForce, now: int) -> Summary:
-    """Where the flag stands at `now` (ms UTC)."""
+def summary(flag: FlagInForce, now: int, unmet: Sequence[str] = ()) -> Summary:
+    """Where the flag stands at `now` (ms UTC); `unmet`: what it needs that nobody has (see `unmet_of`)."""
     definition, run = flag.definition, flag.runs[-1] if flag.runs else None
     return Summary(
         key=definition.key,
@@ -80,7 +81,7 @@ def summary(flag: FlagInForce, now: int) -> Summary:
         tags=definition.tags,
         status=flag.removed or flag.status,
         overdue=overdue(flag, now),
-        problem=problem_of(flag),
+        problem=problem_of(flag) or "; ".join(unmet) or None,
         version=flag.version,
         changed=flag.append_time,
         run=run.key if run else None,
@@ -97,7 +98,17 @@ def summary(flag: FlagInForce, now: int) -> Summary:
 def summaries(catalog: Catalog, now: int, experiments_only: bool = False) -> list[Summary]:
     """All flags by key, but the deleted ones."""
     flags = (flag for _, flag in sorted(catalog.flags.items()) if flag.removed != "deleted")
-    return [summary(flag, now) for flag in flags if flag.definition.metrics or not experiments_only]
+    unmet = unmet_of(catalog)
+    return [
+        summary(flag, now, unmet.get(flag.definition.key, ()))
+        for flag in flags
+        if flag.definition.metrics or not experiments_only
+    ]
+
+
+def unmet_of(catalog: Catalog) -> dict[str, list[str]]:
+    """By flag that is in force, what it needs of others that nobody has."""
+    return unmet_needs(catalog.flags, catalog.known.groups)
 
 
 def without_look(flag: FlagInForce, run: str | None, working: Collection[str]) -> str:

@@ -6,7 +6,7 @@ faster. What is risky wants a yes.
 
 import secrets
 import string
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -14,10 +14,11 @@ import msgspec
 
 from evaluation import consequences, lifecycle
 from evaluation.answerable import answer_violations, case_violations
-from evaluation.catalog import Catalog, History, edit_violations, with_decimals
+from evaluation.catalog import Catalog, FlagInForce, History, edit_violations, with_decimals
 from evaluation.consequences import Consequence, differing
 from evaluation.lifecycle import LifecycleError, steps_between
 from evaluation.metric_rules import CAPS, metric_violations
+from evaluation.needs import unmet_needs
 from evaluation.references import Known, cohort_violations, dependents, prerequisite_order, regrouping_violations
 from evaluation.rules import Violation, did_you_mean
 from pipeline.catalog import CatalogWriter, EditConflictError
@@ -115,6 +116,7 @@ async def edit(
         except LifecycleError as error:
             raise RefusedError(str(error)) from None
         if change is not None:
+            (change,) = _with_needs([change], catalog)
             document = writer.next_version(change.spec, signature.author, signature.reason)
             edits.append((change, document))
             trial.append(catalog.offset, catalog.append_time, msgspec.json.encode(document))
@@ -172,8 +174,11 @@ async def take(
         after = steps[step]()
     except LifecycleError as error:
         raise RefusedError(str(error)) from None
-    follows = tuple(consequences.of_flag(before, after, catalog.known))
+    flags: dict[str, FlagState | FlagInForce] = {**catalog.flags, key: after}
+    unmet = unmet_needs(flags, catalog.known.groups).get(key, ())
+    follows = tuple(consequences.of_flag(before, after, catalog.known, unmet))
     change = Change("flag", key, version, after, steps=tuple(steps_between(before, after)), consequences=follows)
+    (change,) = _with_needs([change], catalog)
     _require_yes([change], accept_risks)
     await writer.publish(writer.next_version(after, signature.author, signature.reason))
     return change
@@ -220,7 +225,25 @@ def changes(documents: Documents, history: History) -> list[Change]:
             found += [change] if change else []
     if faults:
         raise DocumentError(faults)
-    return found
+    return _with_needs(found, catalog)
+
+
+def _with_needs(found: list[Change], catalog: Catalog) -> list[Change]:
+    """The changes, all of them together, with what they do to flags that need what they change; each is told once."""
+    flags: dict[str, FlagState | FlagInForce] = {**catalog.flags}
+    flags |= {change.key: change.spec for change in found if isinstance(change.spec, FlagState)}
+    groups = {change.key: change.spec for change in found if isinstance(change.spec, Group)}
+    before = catalog.flags, catalog.known.groups
+    after = flags, {**catalog.known.groups, **groups}
+    told: set[Consequence] = set()
+    completed = []
+    for change in found:
+        more: tuple[Consequence, ...] = ()
+        if change.kind in {"flag", "group"}:
+            more = tuple(each for each in consequences.of_needs(change.key, before, after) if each not in told)
+        told.update(more)
+        completed.append(replace(change, consequences=(*change.consequences, *more)))
+    return completed
 
 
 def _refused(definition: Definition, flags: Mapping[str, Flag], catalog: Catalog) -> Iterator[Violation]:
@@ -264,8 +287,13 @@ def _change(definition: Definition, history: History, known: Known) -> Change | 
     fields = differing(standing.definition if standing else None, definition)
     if standing and not fields:
         return None
-    effects = tuple(consequences.of_metric(catalog, definition)) if isinstance(definition, Metric) else ()
-    return Change(kind, key, catalog.version_of(kind, key) + 1, definition, fields, consequences=effects)
+    effects: Iterable[Consequence] = ()
+    match definition:
+        case Metric():
+            effects = consequences.of_metric(catalog, definition)
+        case Group() if former := catalog.groups.get(key):
+            effects = consequences.of_group(catalog, former.definition, definition)
+    return Change(kind, key, catalog.version_of(kind, key) + 1, definition, fields, consequences=tuple(effects))
 
 
 def _stated(metric: Metric, catalog: Catalog) -> Metric:

@@ -28,6 +28,9 @@ def check(sight: Sight) -> Iterator[Finding]:
     for flag in newest.flags.values():
         if problem := overview.told_problem(flag):
             yield Finding(AREA, "wrong", problem, "peekproof apply")
+    for key, unmet in overview.unmet_of(newest).items():
+        told = f"flag '{key}' gives 'off' to everybody but those listed: {'; '.join(unmet)}"
+        yield Finding(AREA, "warning", told, f"peekproof flag show {key}")
     if rejected:
         last = rejected[-1]
         is_new = seen.times[last.offset] > max(seen.times.values()) - LATELY_MS

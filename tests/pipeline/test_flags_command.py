@@ -280,3 +280,35 @@ def test_f02_what_is_shown_and_applied_changes_nothing(shop: Shop):
     (control, treatment) = shop.told("flag", "show", "button")["state"]["definition"]["variants"]
     assert control["payload"] == {"id": 12345678901234567890123, "zip": "089", "code": "1e3"}
     assert treatment["users"] == ["12345678901234567890", "0123", "4.20"]
+
+
+def test_the_end_of_what_a_running_flag_needs_wants_a_yes_and_is_told_ever_after(shop: Shop):
+    shop.apply()
+    (shop.directory / "flags").mkdir()
+    (shop.directory / "flags" / "base.yaml").write_text("key: base\nowner: ann\nvariants: [{ key: on }]\n")
+    shop.rewrite("rollout: 50", "prerequisites: { base: [on] }\nrollout: 50")
+    shop.apply()
+    early = shop.told("experiment", "start", "button")
+    why = "it needs on of 'base', which gives 'off' to everybody"
+    assert early["consequences"] == [f"exp-1 begins: nobody enters: {why} (draft)"]
+    shop.call("flag", "start", "base")
+
+    for step in (("complete", "base"), ("rollback", "base")):
+        with pytest.raises(PeekproofError) as refused:
+            shop.call("flag", *step)
+        lost = "'button' gives 'off' to everybody but those listed, and exp-1 takes no more units"
+        assert f"{lost}: {why}" in str(refused.value)
+        assert "say --yes" in str(refused.value)
+    base = shop.directory / "flags" / "base.yaml"
+    base.write_text(base.read_text() + "rollout: 0\n")
+    with pytest.raises(PeekproofError, match=why):
+        shop.apply()
+    assert "'button' gives 'off'" in shop.call("flag", "complete", "base", "--yes").stdout
+
+    (told,) = [each for each in shop.told("experiment", "list") if each["key"] == "button"]
+    assert told["problem"] == f"{why} (complete)"
+    assert f"but everybody gets 'off': {why} (complete)" in shop.call("flag", "show", "button").stdout
+    found = shop.call("doctor", "--json", code=1).stdout
+    assert f"flag 'button' gives 'off' to everybody but those listed: {why} (complete)" in found
+    again = shop.told("experiment", "restart", "button", "--yes")
+    assert f"exp-2 begins: nobody enters: {why} (complete)" in again["consequences"][1]

@@ -58,7 +58,7 @@ export async function atHome(kind, flag) {
 export const stateWords = (flag) =>
   flag.rolled_out ? `${flag.status}: everybody gets ${flag.rolled_out}` : flag.status;
 
-/** Why everybody gets off, where no engine can evaluate the flag. */
+/** Why everybody gets off, where no engine can evaluate the flag or nobody has what it needs. */
 export const problem = (flag) =>
   flag.problem && [
     h("span", { class: "mark warn" }, " ", h("span", { class: "sign", "aria-hidden": "true" }, "!"), "everybody gets off"),

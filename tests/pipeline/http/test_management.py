@@ -109,6 +109,26 @@ def test_what_a_definition_may_not_be_is_said_with_its_place(api: Api):
     assert "'nobody' is no flag" in api.call("GET", "flags/nobody", code=404)["error"]
 
 
+def test_what_others_need_is_ended_by_no_way_without_a_yes(api: Api):
+    api.call("POST", "flags", {"key": "base"})
+    api.call("POST", "flags", {"key": "kid", "parentDependencies": {"flags": {"base": ["on"]}}})
+    api.call("PATCH", "flags/base", {"enabled": True})
+    api.call("PATCH", "flags/kid", {"enabled": True})
+
+    for method, path, body in (
+        ("PATCH", "flags/base", {"enabled": False}),
+        ("PATCH", "flags/base", {"decision": "rollback"}),
+        ("PATCH", "flags/base", {"rolloutPercentage": 0}),
+        ("POST", "flags/base/actions/complete", {"reason": "done"}),
+        ("POST", "flags/base/actions/rollback", {"reason": "done"}),
+    ):
+        refused = api.call(method, path, body, 409)
+        assert "'kid' gives 'off' to everybody" in " ".join(refused["consequences"]), body
+    assert api.call("PATCH", "flags/base", {"enabled": False, "yes": True})["enabled"] is False
+    (told,) = [each for each in api.call("GET", "overview")["flags"] if each["key"] == "kid"]
+    assert told["problem"] == "it needs on of 'base', which gives 'off' to everybody (rolled back)"
+
+
 def test_an_experiment_keeps_what_amplitude_has_no_fields_for(api: Api):
     (found,) = api.call("GET", "experiments")["experiments"]
     assert (found["key"], found["experimentType"], found["metrics"][0]["metric"]) == ("button", "a-b-test", "purchase")
