@@ -9,7 +9,6 @@ import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from decimal import Decimal
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Generic, Literal, NamedTuple, TypeVar, Union, get_args, get_origin
@@ -20,6 +19,7 @@ import yaml
 from evaluation import rules
 from evaluation.answerable import answer_notes, answer_violations, case_violations
 from evaluation.assignment.graph import needed_for
+from evaluation.exact_json import MOST_DIGITS, digits_fault
 from evaluation.metric_rules import metric_violations
 from evaluation.metric_rules import remarks as metric_remarks
 from evaluation.references import Known, cohort_violations, group_violations, reference_violations
@@ -34,7 +34,6 @@ from schemas.numbers import DECIMAL
 Written_co = TypeVar("Written_co", bound=Definition, covariant=True)
 Lines = dict[rules.Path, int]  # the line of each field, counted from 1
 MOST_TOLD = 10  # faults of one list of ids
-MOST_DIGITS = 4_000  # of a number; Python reads 4,300
 _FLOAT = re.compile(DECIMAL)
 
 
@@ -414,6 +413,8 @@ class _Reading:
                 plain = _plain(text)
                 if plain is not None and (container is str or get_origin(container) is Literal):
                     return text
+                if _is_percentage(container) and isinstance(plain, float) and plain.is_integer():
+                    return int(plain)
                 if container is Any and (fault := _digits_fault(text)):
                     self._fault(self.lines[path], path, fault)
                 return plain
@@ -449,6 +450,11 @@ class _Reading:
         self.faults.append(Fault(self.file, line, f"{path_text(path)}: {message}" if path else message))
 
 
+def _is_percentage(container: Any) -> bool:
+    """Whether a whole number and one with decimal places are told apart there: 1e1 is 10."""
+    return get_origin(container) is Union or isinstance(container, UnionType)
+
+
 def _plain(text: str) -> object:
     """A scalar without quotes, by the core schema of YAML 1.2 (its infinities and NaN, which JSON lacks, are texts)."""
     if text in ("", "~", "null", "Null", "NULL"):
@@ -469,12 +475,8 @@ def _digits_fault(text: str) -> str | None:
     if not _FLOAT.fullmatch(text):
         return None
     value = _plain(text)
-    if not isinstance(value, int | float):
-        return f"{text[:60]} is too large for a number; write it in quotes, as a text"
-    read = repr(value)
-    if Decimal(text) == Decimal(read) and not re.match(r"\+|-?0[0-9]|.*\.[0-9]+0$", text):
-        return None
-    return f"{text[:60]} would be read as the number {read[:60]}; write that, or in quotes the text '{text[:60]}'"
+    may_be_a_text = re.match(r"\+|-?0[0-9]|.*\.[0-9]+0$", text) is not None
+    return digits_fault(text, value if isinstance(value, int | float) else math.inf, may_be_a_text)
 
 
 def _required(kind: Any) -> Any:

@@ -17,6 +17,7 @@ from pipeline.editing import Signature, Step, state_of
 from pipeline.errors import PeekproofError
 from pipeline.http.access import EDITING, READING, requires
 from pipeline.http.backend import Backend
+from pipeline.http.bodies import ExactRequest
 from pipeline.http.keys import Key
 from schemas.catalog import FlagState
 
@@ -115,7 +116,11 @@ async def show_version(backend: Backend, key: str, version: int) -> Version:
 
 
 life = Router(
-    "/api/1", route_handlers=[take, list_versions, show_version], guards=[requires(READING)], tags=["management"]
+    "/api/1",
+    route_handlers=[take, list_versions, show_version],
+    guards=[requires(READING)],
+    request_class=ExactRequest,
+    tags=["management"],
 )
 
 

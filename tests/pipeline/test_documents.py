@@ -200,6 +200,20 @@ def test_f02_a_number_that_nobody_can_read_is_refused(tmp_path: Path):
         flag = FLAG.replace("- key: control", f"- key: control\n    payload: {number}")
         (fault,) = faults(directory(tmp_path / number[:3], flag=flag))
         assert "is too large for a number; write it in quotes" in fault
+    (tmp_path / "small").mkdir()
+    tiny = "1e-99999999999999999999"
+    (fault,) = faults(
+        directory(tmp_path / "small", flag=FLAG.replace("- key: control", f"- key: control\n    payload: {tiny}"))
+    )
+    assert f"{tiny} would be read as the number 0.0" in fault
+
+
+@pytest.mark.parametrize(("written", "read"), [("1e1", 10), ("50.0", 50), ("-0.0", 0), ("0.50", 0.5)])
+def test_a_whole_percentage_may_be_written_in_any_way(tmp_path: Path, written: str, read: float):
+    documents = read_documents(directory(tmp_path, flag=FLAG + f"rollout: {written}\n"))
+
+    rollout = documents.flags["button"].definition.rollout
+    assert (rollout, type(rollout)) == (read, type(read))
 
 
 PAYLOADS = st.recursive(

@@ -4,6 +4,7 @@ from litestar import Router
 from litestar.di import Provide
 
 from pipeline.http.access import READING, requires
+from pipeline.http.bodies import ExactRequest
 from pipeline.http.management import changes, deployments, flags, groups, variants
 from pipeline.http.management.edits import said_in_query
 
@@ -12,5 +13,6 @@ management = Router(
     route_handlers=[*flags.ROUTES, *variants.ROUTES, *deployments.ROUTES, *groups.ROUTES, *changes.ROUTES],
     dependencies={"said": Provide(said_in_query, sync_to_thread=False)},
     guards=[requires(READING)],
+    request_class=ExactRequest,
     tags=["management"],
 )

@@ -24,6 +24,7 @@ from pipeline.http.management.words import (
     property_of,
     property_shape,
     unit_of,
+    whole,
     written,
 )
 from schemas.catalog import Analysis, Breakdown, Condition, Flag, Goal, Hypothesis, Operator, Segment, Step, Variant
@@ -243,7 +244,7 @@ def _flag_fields(said: FlagFields, variants: Mapping[str, dict[str, Any]], unit:
     plain = {
         "name": said.name,
         "description": said.description,
-        "rollout": said.rollout_percentage,
+        "rollout": said.rollout_percentage if said.rollout_percentage is UNSET else whole(said.rollout_percentage),
         "sticky": said.sticky_bucketing,
         "start": said.start_date,
         "end": said.end_date,
@@ -289,7 +290,7 @@ def _segment(said: SegmentShape, unit: str) -> dict[str, Any]:
     conditions = [
         {"property": property_of(each.prop), "op": each.op, "values": each.values} for each in said.conditions
     ]
-    segment = {"name": said.name, "conditions": conditions, "rollout": said.percentage}
+    segment = {"name": said.name, "conditions": conditions, "rollout": whole(said.percentage)}
     return segment | {"weights": said.rollout_weights}
 
 

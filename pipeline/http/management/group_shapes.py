@@ -8,7 +8,7 @@ from msgspec import UNSET, UnsetType
 
 from evaluation.catalog import InForce, Version
 from pipeline.documents import definition_of
-from pipeline.http.management.words import Answer, Edit, Mode, Said, bucketing, iso, unit_of, written
+from pipeline.http.management.words import Answer, Edit, Mode, Said, bucketing, iso, unit_of, whole, written
 from schemas.catalog import Exempt, Flag, Group
 
 
@@ -173,10 +173,10 @@ def _group_fields(group: InForce[Group], first: Version, newest: Version, projec
 def new_group(said: NewMutex | NewHoldout, author: str) -> Group:
     """The group that is said. Raises PeekproofError with everything that is wrong with it."""
     if isinstance(said, NewMutex):
-        slots = [{"percentage": each.percentage, "users": each.individuals} for each in said.slots]
+        slots = [{"percentage": whole(each.percentage), "users": each.individuals} for each in said.slots]
         exempt = None
     else:
-        slots = [{"percentage": said.holdout_percentage, "users": said.individual_inclusion}]
+        slots = [{"percentage": whole(said.holdout_percentage), "users": said.individual_inclusion}]
         exempt = {"users": said.individual_exclusion}
     value = {
         "key": said.key,

@@ -52,6 +52,11 @@ def property_shape(path: str) -> str:
     return f"gp:{unescaped(path.removeprefix('user_properties.'))}" if path.startswith("user_properties.") else path
 
 
+def whole(percentage: float) -> float:
+    """A percentage as documents have it: 10.0 and 1e1 are 10."""
+    return int(percentage) if percentage == int(percentage) else percentage
+
+
 def written(part: Any) -> Any:
     """A document, or a part of it, as plain values: what `definition_of` reads."""
     return msgspec.json.decode(msgspec.json.encode(part))
