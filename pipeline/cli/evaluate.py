@@ -6,6 +6,8 @@ from pathlib import Path
 import click
 import msgspec
 
+from evaluation.exact_json import JsonError, read_json
+from pipeline.cli.terminal import harmless
 from pipeline.errors import PeekproofError
 from pipeline.flags import cohorts_asked, load_flags, read_text
 from pipeline.folders import is_yaml
@@ -35,8 +37,12 @@ def evaluate(source: str, users: str, as_json: bool) -> None:
         click.echo(str(problem), err=True)
     is_text = users.lstrip().startswith("{")
     text = users if is_text else read_text(Path(users))
-    asked = {} if Path(source).is_dir() or is_yaml(Path(source)) else cohorts_asked(flags)
-    for user in _objects(text.encode(), "--user" if is_text else users):
+    are_documents = Path(source).is_dir() or is_yaml(Path(source))
+    asked = {} if are_documents else cohorts_asked(flags)
+    if not are_documents:
+        _tell_lost(Path(source))
+    every = _objects(text.encode(), "--user" if is_text else users)
+    for number, user in enumerate(every, 1):
         context = user.get("context") if len(user) == 1 else None
         if asked and not _says_cohorts(context if isinstance(context, dict) else user):
             _tell_cohorts(asked)
@@ -45,14 +51,32 @@ def evaluate(source: str, users: str, as_json: bool) -> None:
         if as_json:
             click.echo(msgspec.json.encode(answers).decode())
         else:
-            click.echo("\n".join(f"{key}: {each.key} ({each.reason})" for key, each in answers.items()))
+            named = f"{_name_of(context if isinstance(context, dict) else user, number)}: " if len(every) > 1 else ""
+            click.echo("\n".join(f"{named}{key}: {each.key} ({each.reason})" for key, each in answers.items()))
     if flags.problems:
         sys.exit(2)
+
+
+def _name_of(user: dict[str, object], number: int) -> str:
+    """What a user, or a context, is called by, else which of them it is."""
+    within = user.get("user")
+    known: dict[str, object] = {**user, **(within if isinstance(within, dict) else {})}
+    ids = (known[name] for name in ("user_id", "device_id") if known.get(name) not in (None, ""))
+    return harmless(str(next(ids, f"user {number}")))
 
 
 def _says_cohorts(user: dict[str, object]) -> bool:
     """Whether a user, or a context, brings the cohorts that it belongs to."""
     return b'cohort_ids":' in msgspec.json.encode(user)
+
+
+def _tell_lost(source: Path) -> None:
+    """What of configurations nobody reads as it is written: SDKs take them all the same, and so are they answered."""
+    try:
+        read_json(read_text(source).encode())
+    except JsonError as error:
+        for fault in str(error).splitlines():
+            click.echo(f"'{source}': note: {harmless(fault)}", err=True)
 
 
 def _tell_cohorts(asked: dict[str, list[str]]) -> None:

@@ -98,12 +98,32 @@ def test_a_user_has_amplitudes_fields_and_others_are_found_beside_them(answers):
 
 
 def test_one_user_may_stand_on_many_lines_and_many_users_stand_on_one_line_each(evaluate):
-    ann, bob = {"user_properties": {"plan": "pro"}}, {}
+    ann, bob = {"user_id": "ann", "user_properties": {"plan": "pro"}}, {}
 
     assert evaluate([PRO], json.dumps(ann, indent=2)).stdout == "pro: on (segment)\n"
     both = evaluate([PRO], f"{json.dumps(ann)}\n\n{json.dumps(bob)}\n").stdout
-    assert both == "pro: on (segment)\npro: off (not allocated)\n"
+    assert both == "ann: pro: on (segment)\nuser 2: pro: off (not allocated)\n"
+    contexts = [{"context": {"user": {"device_id": device}}} for device in ("d1", "d2")]
+    assert [
+        line.split(":")[0] for line in evaluate([PRO], "\n".join(map(json.dumps, contexts))).stdout.splitlines()
+    ] == [
+        "d1",
+        "d2",
+    ]
     assert evaluate([PRO], "", "--json").stdout == ""
+
+
+def test_what_nobody_reads_of_a_configuration_as_it_is_written_is_noted(tmp_path):
+    text = json.dumps([flag("pro", ("context.user.user_id", "is", "ann"))]).replace(
+        '"key": "on"', '"key": "on", "key": "on"', 1
+    )
+    (tmp_path / "flags.json").write_text(text)
+    arguments = ["evaluate", "--flags", str(tmp_path / "flags.json"), "--user", '{"user_id": "ann"}']
+
+    result = CliRunner().invoke(command, arguments)
+
+    assert (result.exit_code, result.stdout) == (0, "pro: on (segment)\n")
+    assert "note: [0].variants.on.key: stands here twice; keep one of the two" in result.stderr
 
 
 def test_a_line_may_be_an_evaluation_context(answers):
@@ -256,7 +276,7 @@ def test_f17_a_file_may_begin_with_a_mark_of_its_encoding(tmp_path, encoding):
 
     said = told("--flags", str(tmp_path / "flags.json"), "--user", str(tmp_path / "users.json"))
 
-    assert said.stdout == "pro: on (segment)\npro: off (not allocated)\n"
+    assert said.stdout == "user 1: pro: on (segment)\nuser 2: pro: off (not allocated)\n"
 
 
 def test_f17_one_document_is_evaluated_with_what_it_names(tmp_path):
