@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 
 from evaluation.assignment.conditions import NONE, PATTERNS, REGEXES, condition_fault
-from evaluation.assignment.patterns import may_be_a_part, not_everywhere
+from evaluation.assignment.patterns import may_be_a_part, not_everywhere, words_end
 from evaluation.ids import id_fault
 from evaluation.references import OFF, Known
 from evaluation.rules import Path, Violation
@@ -95,6 +95,12 @@ def answer_notes(flag: Flag, known: Known) -> Iterator[Violation]:
         if may_be_a_part(pattern):
             yield Violation(
                 path, f"'{pattern}' is compared with the whole text; write '.*({pattern}).*' to find it anywhere in it"
+            )
+        if end := words_end(pattern):
+            yield Violation(
+                path,
+                f"'{pattern}' has '{end}', by which some engines see words of ASCII alone, and others of every script: "
+                "SDKs may answer otherwise for 'jürgen'; write out what stands there, such as (?:^|[ -])",
             )
     for path, condition in conditions_of(flag):
         bounds = [value for value in condition.values if not NUMBER.fullmatch(value)] if condition.op in ORDERS else []

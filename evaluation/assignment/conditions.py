@@ -36,6 +36,8 @@ what it runs on, or on its reader's leniency: a number is written with Python's 
 1.0E7), hexadecimal digits and a final `f` or `d` make no number, a text is an array only if it is strict JSON, and what
 is nested more than 64 levels deep is missing.
 
+Documents' own expressions are served so that all match the same by them (see patterns.py).
+
 Everything takes time linear in the text. Regular expressions are RE2's (https://github.com/google/re2/wiki/Syntax): no
 look-around, no references back, repetitions up to 1000; what else a pattern holds is refused when the flag is read.
 """

@@ -309,3 +309,10 @@ def test_f03_patterns_that_all_engines_read_alike_are_taken_and_one_that_may_be_
     (note,) = answer_notes(definition, Known())
     assert note.path == ("segments", 0, "conditions", 0, "values", 3)
     assert note.message == "'pro|max' is compared with the whole text; write '.*(pro|max).*' to find it anywhere in it"
+
+
+def test_the_end_of_a_word_is_noted_for_engines_see_other_ones():
+    (note,) = answer_notes(flag(compared("regex match", r".*\bpro\b.*", r".*\\b.*")), Known())
+
+    assert note.path == ("segments", 0, "conditions", 0, "values", 0)
+    assert "has '\\b', by which some engines see words of ASCII alone" in note.message

@@ -457,6 +457,9 @@ def test_a_glob_stands_for_whole_texts(glob, yes, no):
         ("^a|b$", ["a", "b"], ["ax", "xb"]),
         (r"^cost: \$", ["cost: $"], ["cost: $5"]),
         ("(?i)pro|max", ["PRO", "Max"], ["a PRO", "Maximum"]),
+        (r"\w+", ["juergen_1"], ["jürgen"]),
+        (r"[\w-]+\s\d+", ["a-b 3"], ["a-b ٣", "ä-b 3", "a-b\u00a03"]),
+        (r"\W\D[\S_]", ["üüü"], ["u33"]),
         ("", [""], ["a"]),
     ],
 )
