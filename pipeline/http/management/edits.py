@@ -31,8 +31,8 @@ def ends_of(backend: Backend, kind: Kind) -> dict[str, tuple[Version, Version]]:
 
 def standing_shape(backend: Backend, key: str) -> FlagShape:
     """A flag as it stands."""
-    flag = backend.catalog.history.newest.flags[key]
-    return flag_shape(flag, *ends_of(backend, "flag")[key], project_of(backend))
+    newest = backend.catalog.history.newest
+    return flag_shape(newest.flags[key], *ends_of(backend, "flag")[key], project_of(backend), newest.known)
 
 
 def project_of(backend: Backend) -> str:

@@ -114,8 +114,8 @@ def _flags(  # noqa: PLR0917
         and (with_archived or not flag.removed)
     ]
     page, more = page_of(found, limit, cursor)
-    ends = ends_of(backend, "flag")
-    return [flag_shape(flags[each], *ends[each], project_of(backend)) for each in page], more
+    ends, known = ends_of(backend, "flag"), backend.catalog.history.newest.known
+    return [flag_shape(flags[each], *ends[each], project_of(backend), known) for each in page], more
 
 
 async def _create_flag(request: EditRequest, backend: Backend, data: NewFlag, is_experiment: bool) -> FlagShape:

@@ -176,6 +176,21 @@ def test_a_whole_percentage_may_be_written_in_any_way(api: Api):
         assert isinstance(api.definition("whole").rollout, int)
 
 
+def test_what_is_allowed_and_may_not_be_meant_is_noted_as_on_the_command_line(api: Api):
+    assert api.call("POST", "flags", {"key": "noted"})["notes"] == []
+    segments = [{"name": "x"}, {"name": "x", "conditions": [{"prop": "country", "op": "is", "values": ["AT"]}]}]
+    edited = api.call("PATCH", "flags/noted", {"targetSegments": segments})
+    assert edited["notes"] == [
+        "segments[1].name: 'x' is the name of two segments, and answers say it; name them apart",
+        "segments[1]: 'x' is never reached: 'x' comes before it and has no conditions",
+    ]
+
+    paid = api.call("PATCH", "flags/noted/variants/on", {"payload": {"n": 2**53 + 1}})
+
+    assert "variants[0].payload: 9007199254740993 is beyond 2^53" in paid["notes"][-1]
+    assert api.call("GET", "flags/noted")["notes"] == paid["notes"]
+
+
 def test_an_experiment_keeps_what_amplitude_has_no_fields_for(api: Api):
     (found,) = api.call("GET", "experiments")["experiments"]
     assert (found["key"], found["experimentType"], found["metrics"][0]["metric"]) == ("button", "a-b-test", "purchase")
