@@ -84,13 +84,17 @@ def read_documents(directory: Path) -> Documents:
     documents, faults = _read(directory)
     if not faults:  # of what can't be used nobody knows who names it rightly
         faults += [fault for faults_of in _REFERENCES for fault in faults_of(documents)]
+    notes = _notes(_without(documents, faults), _known(documents))
     if faults:
-        raise DocumentError(faults)
-    known = _known(documents)
+        raise DocumentError(faults, notes)
+    return replace(documents, notes=tuple(notes))
+
+
+def _notes(documents: Documents, known: Known) -> list[Fault]:
     told = [
         note for flag in documents.flags.values() for note in flag.file.faults(answer_notes(flag.definition, known))
     ]
-    return replace(documents, notes=tuple(sorted([*documents.notes, *told, *remarks(documents)])))
+    return sorted([*documents.notes, *told, *remarks(documents)])
 
 
 def remarks(documents: Documents) -> list[Fault]:

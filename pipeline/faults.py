@@ -19,8 +19,9 @@ class Fault:
 
 
 class DocumentError(PeekproofError):
-    """Files that cannot be used, with every fault that was found."""
+    """Files that cannot be used, with every fault that was found, and what is noted of the others."""
 
-    def __init__(self, faults: Iterable[Fault]) -> None:
+    def __init__(self, faults: Iterable[Fault], notes: Iterable[Fault] = ()) -> None:
         self.faults = sorted(faults)
+        self.notes = sorted(notes)
         super().__init__("\n".join(map(str, self.faults)))

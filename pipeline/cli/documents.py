@@ -2,7 +2,7 @@
 
 import asyncio
 import getpass
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -45,7 +45,7 @@ def validate(directory: Path, as_json: bool) -> None:
     if as_json:
         click.echo(msgspec.json.encode(_counts(documents) | {"faults": [], "notes": [*map(_place, documents.notes)]}))
     else:
-        _tell_notes(documents)
+        _tell_notes(documents.notes)
         click.echo(f"{_counted(documents)} in {directory}: no faults")
 
 
@@ -63,7 +63,7 @@ def apply(directory: Path, reason: str, author: str, yes: bool, as_json: bool) -
     """
     with _faults_told(as_json):
         documents = read_documents(directory)
-        _tell_notes(documents)
+        _tell_notes(documents.notes)
         applied = asyncio.run(_apply(documents, Signature(author, reason), yes, as_json))
     if as_json:
         click.echo(msgspec.json.encode([_as_json(change) for change in applied]))
@@ -101,8 +101,8 @@ def _tell_without_file(documents: Documents, catalog: Catalog) -> None:
         )
 
 
-def _tell_notes(documents: Documents) -> None:
-    for note in documents.notes:
+def _tell_notes(notes: Iterable[Fault]) -> None:
+    for note in notes:
         click.echo(f"{note.file}:{note.line}: note: {note.message}", err=True)
 
 
@@ -118,15 +118,18 @@ def schema(directory: Path) -> None:
 
 @contextmanager
 def _faults_told(as_json: bool) -> Iterator[None]:
-    """Tells faults one per line, as compilers do, so that editors find the place; then exit code 2."""
+    """Tells faults one per line, as compilers do, so that editors find the place, then notes; then exit code 2."""
     try:
         yield
     except DocumentError as error:
         if as_json:
-            click.echo(msgspec.json.encode({"faults": [*map(_place, error.faults)]}))
+            told = {"faults": [*map(_place, error.faults)], "notes": [*map(_place, error.notes)]}
+            click.echo(msgspec.json.encode(told))
         else:
             count = f"{len(error.faults)} fault{'s' if len(error.faults) > 1 else ''}"
-            click.echo(f"{error}\n{count}; nothing was published", err=True)
+            click.echo(str(error), err=True)
+            _tell_notes(error.notes)
+            click.echo(f"{count}; nothing was published", err=True)
         raise click.exceptions.Exit(2) from None
 
 

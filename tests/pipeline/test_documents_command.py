@@ -44,6 +44,25 @@ def test_validate_tells_file_and_line_of_every_fault(tmp_path: Path):
     assert fault["message"].startswith("variants[1].key: 'off' is reserved")
 
 
+def test_a_fault_withholds_no_note_of_the_other_files(tmp_path: Path):
+    shop = Shop(tmp_path / "configs")
+    shop.rewrite("rollout: 50", "rolout: 50")
+    (shop.directory / "flags").mkdir()
+    noted = shop.directory / "flags" / "noted.yaml"
+    noted.write_text("key: noted\nowner: ann\nvariants: [{ key: on }]\nsegments: [{ name: x }, { name: y }]\n")
+    (shop.directory / "flags" / "notes.txt").write_text("remember the milk\n")
+
+    for line in ("validate", "apply"):
+        lines = shop.call(line, str(shop.directory), code=2).stderr.splitlines()
+        assert [part in each for part, each in zip(("rolout", "note: ", "note: ", "1 fault;"), lines, strict=True)] == [
+            True
+        ] * 4
+    told = json.loads(shop.call("validate", str(shop.directory), "--json", code=2).stdout)
+    assert len(told["faults"]) == 1
+    assert [each["file"].rsplit("/", 1)[1] for each in told["notes"]] == ["noted.yaml", "notes.txt"]
+    assert "'y' is never reached" in told["notes"][0]["message"]
+
+
 def test_schema_writes_what_is_committed(tmp_path: Path):
     CliRunner().invoke(command, ["schema", str(tmp_path / "schemas")], catch_exceptions=False)
 
