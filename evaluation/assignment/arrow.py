@@ -158,7 +158,7 @@ def _arrow_column(table: pa.Table, path: Path, kind: Type) -> Any:
         if kind == Type.FIRST and (pa.types.is_list(column.type) or pa.types.is_large_list(column.type)):
             column = pa.array([first_text(names) for names in _values(column)], column.type.value_type)
         if not is_null and not _is_text(column.type):
-            refuse("strings")
+            refuse("strings (of whole numbers their digits)" if pa.types.is_integer(column.type) else "strings")
         return Texts.of(column)
     if kind == Type.INTEGER:
         if pa.types.is_timestamp(column.type):

@@ -33,6 +33,7 @@ from evaluation.assignment.scanning import (
 )
 from evaluation.nesting import DEEPEST, json_depth
 from evaluation.texts import Texts, as_bytes
+from evaluation.wrong_types import in_words
 from schemas.dead_letter import CONTENT_TYPE, Reason
 from schemas.records import Records
 
@@ -183,7 +184,7 @@ class _Odd:
             try:
                 self.messages.append((row, index, self._decoder.decode(value), value))
             except msgspec.ValidationError as error:
-                reject("wrong type", f"{error}; send the field as the rule says")
+                reject("wrong type", in_words(str(error), value))
             except (msgspec.DecodeError, UnicodeDecodeError) as error:
                 why = "it begins with a byte order mark" if value.startswith(BOM_UTF8) else str(error)
                 reject("not json", f"{why}, in {shown(value)}; send one JSON object in UTF-8")

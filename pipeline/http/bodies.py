@@ -1,6 +1,5 @@
 """Bodies: what people's requests bring, read as exactly as documents are."""
 
-import re
 from typing import Any
 
 import msgspec
@@ -8,17 +7,8 @@ from litestar import Request
 from litestar.exceptions import ClientException
 
 from evaluation.exact_json import JsonError, read_json
+from evaluation.wrong_types import in_words
 from pipeline.http.keys import Key
-
-WORDS = {
-    "str": "a text",
-    "int": "a whole number",
-    "float": "a number",
-    "bool": "true or false",
-    "null": "null",
-    "array": "a list",
-    "object": "a group of fields",
-}
 
 
 class ExactRequest(Request[Any, Key, Any]):
@@ -36,20 +26,8 @@ class ExactRequest(Request[Any, Key, Any]):
         try:
             return msgspec.convert(value, declared.annotation)
         except msgspec.ValidationError as error:
-            raise ClientException(_of_type(str(error))) from None
+            raise ClientException(in_words(str(error), value)) from None
 
 
 def _told(faults: str) -> str:
     return f"the request {faults}" if faults.startswith("is no JSON") else faults
-
-
-def _of_type(message: str) -> str:
-    """A reader's message, with the place first and types in words."""
-    reason, _, place = message.partition(" - at `$")
-    if found := re.fullmatch(r"Expected `([^`]+)`, got `([^`]+)`", reason):
-        wanted = [*dict.fromkeys(WORDS.get(each, each) for each in found[1].split(" | "))]
-        if "a number" in wanted:
-            wanted.remove("a whole number") if "a whole number" in wanted else None
-        reason = f"is {WORDS.get(found[2], found[2])}; it must be {' or '.join(wanted)}"
-    path = place.rstrip("`").lstrip(".")
-    return f"{path}: {reason}" if path else f"the request: {reason}"

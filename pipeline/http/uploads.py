@@ -18,6 +18,7 @@ import msgspec
 
 from evaluation.assignment.scanning import LARGEST, LONGEST_TEXT
 from evaluation.nesting import DEEPEST, json_depth
+from evaluation.wrong_types import in_words
 from pipeline.exports import EXPOSURE_EVENTS, NOTHING, PassedOn
 from pipeline.http.lines import parts
 from schemas.numbers import LATEST, SECONDS
@@ -252,7 +253,7 @@ def _exposures(indices: list[int], lines: list[bytes]) -> list[bytes]:
     try:
         exposures = [_as_exposure(lines[i]) for i in indices]
     except msgspec.ValidationError:
-        raise _invalid(((i, lines[i]) for i in indices), _as_exposure, "event_properties.") from None
+        raise _invalid(((i, lines[i]) for i in indices), _as_exposure, "event_properties") from None
     if nameless := [i for i, exposure in zip(indices, exposures, strict=True) if not exposure.flag_key]:
         error = "exposures name no flag; send event_properties.flag_key"
         missing = {"event_properties.flag_key": nameless}
@@ -306,11 +307,10 @@ def _invalid(lines: Iterable[tuple[int, bytes]], decode: Callable[[bytes], objec
             decode(line)
         except msgspec.ValidationError as error:
             path = re.search(r"`\$\.(\w+)", str(error))
-            field = within + path[1] if path else "event"
+            field = ".".join(filter(None, (within, path[1]))) if path else "event"
             invalid[field].append(i)
-            reasons.setdefault(field, str(error).partition(" - at")[0])
-    told = "; ".join(f"{field}: {reason}" for field, reason in reasons.items())
-    words = f"events have fields that cannot be used: {told}"
+            reasons.setdefault(field, in_words(str(error), line, within))
+    words = f"events have fields that cannot be used: {'; '.join(reasons.values())}"
     return UploadError(Refusal(code=400, error=words, events_with_invalid_fields=dict(invalid)))
 
 

@@ -413,7 +413,9 @@ class TestExposures:
             ({"time": NOW + TOLERANCE + 1}, "future", str(NOW)),
             ({"flag_key": "x" * 1000}, "unknown flag", "1002 characters"),
             ({"flag_key": "{variant}{0}"}, "unknown flag", "'{variant}{0}'"),
-            ({"flag_key": 5}, "wrong type", "$.flag_key"),
+            ({"flag_key": 5}, "wrong type", 'flag_key is a number; send it as a text, "5"'),
+            ({"user_id": 42}, "wrong type", 'user_id is a number; send it as a text, "42"'),
+            ({"time": "now"}, "wrong type", 'time is "now", a text; it must be a whole number'),
             ({"metadata": {"flagVersion": "2"}}, "wrong type", "flagVersion"),
         ],
     )

@@ -144,9 +144,9 @@ def test_what_others_need_is_ended_by_no_way_without_a_yes(api: Api):
             '{"rolloutPercentage": 5, "rolloutPercentage": 6}',
             "rolloutPercentage: stands here twice; keep one of the two",
         ),
-        ('{"rolloutPercentage": "5"}', "rolloutPercentage: is a text; it must be a number"),
-        ('{"variants": "on"}', "variants: is a text; it must be a list"),
-        ('{"yes": "true", "name": "x"}', "yes: is a text; it must be true or false"),
+        ('{"rolloutPercentage": "5"}', 'rolloutPercentage is "5", a text; it must be a number'),
+        ('{"variants": "on"}', 'variants is "on", a text; it must be a list'),
+        ('{"yes": "true", "name": "x"}', 'yes is "true", a text; it must be true or false'),
         (
             '{"variants": [{"key": "on", "payload": ["\\ud83d"]}]}',
             "variants[0].payload[0]: the text has \\ud83d, half of",

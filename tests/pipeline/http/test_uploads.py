@@ -111,13 +111,16 @@ def test_a_refusal_names_every_field_and_every_event():
 
     assert wrong.code == 400
     assert wrong.events_with_invalid_fields == {"user_id": [1, 3], "time": [2], "groups": [4], "event": [5]}
-    assert "user_id: Expected `str | null`, got `int`" in wrong.error
+    assert (
+        'user_id is a number; send it as a text, "7"; time is "now", a text; it must be a whole number' in wrong.error
+    )
     missing = refused(event(event_type=""), event(), event(user_id=None))
     assert missing.events_with_missing_fields == {"event_type": [0], "user_id": [2], "device_id": [2]}
     exposures = refused(event(), event(event_type="$exposure"), event(event_type="$exposure", event_properties={}))
     assert exposures.events_with_missing_fields == {"event_properties.flag_key": [1, 2]}
     exposures = refused(event(event_type="$exposure", event_properties={"flag_key": 1, "metadata": {}}))
     assert exposures.events_with_invalid_fields == {"event_properties.flag_key": [0]}
+    assert 'event_properties.flag_key is a number; send it as a text, "1"' in exposures.error
     for said in ({}, {"experiment_key": "exp-1"}):
         said |= {"flag_key": "button", "metadata": {"flagVersion": "9"}}
         exposures = refused(event(event_type="$exposure", event_properties=said))
