@@ -538,7 +538,8 @@ def _result_rows(published: PublishedLook) -> list[dict[str, Any]]:
     exact = ("sum", "sum_squares", "denominator_sum")
 
     def row(cell: Cell) -> dict[str, Any]:
-        values: dict[str, Any] = {name: getattr(cell, name) for name in CELL.values()}
+        told = cell.told()
+        values: dict[str, Any] = {name: getattr(told, name) for name in CELL.values()}
         values |= {name: None for name, value in values.items() if value is UNSET}
         sums = [name for each in exact for name in (each, f"control_{each}") if values[name] is not None]
         return common | values | {name: _held(int(values[name])) for name in sums}

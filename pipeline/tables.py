@@ -59,7 +59,7 @@ def _table(name: str, comment: str, columns: Iterable[tuple[str, str, str]]) -> 
     return Table(name, comment, tuple(Column(*column) for column in columns))
 
 
-_SO_FAR = ", by all looks so far; of a fixed-horizon test at the look with the planned units"
+_SO_FAR = ", by all looks so far; of a fixed-horizon test at the look with the planned units; null unless status is ok"
 TOO_LONG = "; null where it has more than 38 digits: a record on `results` and a CSV file have it"
 _CELL = (
     ("metric", "VARCHAR", "Key of the metric."),

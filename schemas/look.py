@@ -18,6 +18,7 @@ Status = Literal[
     "withheld",  # a unit's total is beyond what can be added exactly
     "unusable",  # more than 1 % of the metric's events hold no number that can be used
 ]
+UNKNOWN: tuple[Status, ...] = ("withheld", "unusable")  # what units are worth is not known, nor is any difference
 Method = Literal[
     "sequential",
     "t-test",
@@ -98,6 +99,19 @@ class Cell(msgspec.Struct, frozen=True):
     since: Time | None = None  # only units that entered from then on, as the metric came in mid-run
     unusable_share: float | msgspec.UnsetType = msgspec.UNSET  # of its events, where `status` is unusable
     example: str | msgspec.UnsetType = msgspec.UNSET  # one of their values as JSON; empty: it is missing
+
+    def told(self) -> "Cell":
+        """As tables tell it: by its status alone, where the look says nothing of it.
+
+        Running values go on from earlier looks, lest a test is read twice; nobody should take them for news.
+        """
+        if self.status == "ok":
+            return self
+        names = ("lower", "upper", "p_value", "relative_lower", "relative_upper")
+        unsaid: dict[str, None] = dict.fromkeys(["adjusted_p_value", *(f"running_{name}" for name in names)])
+        if self.status in UNKNOWN:
+            unsaid |= dict.fromkeys(["estimate", "standard_error", "relative_estimate"])
+        return msgspec.structs.replace(self, **unsaid)
 
 
 class ArmHealth(msgspec.Struct, frozen=True):

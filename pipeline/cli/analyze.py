@@ -247,7 +247,7 @@ def _show(look: Look, console: Terminal) -> None:
     for sentence in told_losses(health):
         console.print(Text(sentence))
     if look.cells:
-        console.print(Fitted(list(_columns(look.cells))))
+        console.print(Fitted(list(_columns([cell.told() for cell in look.cells]))))
     console.print()
 
 
@@ -261,8 +261,9 @@ def _columns(cells: Sequence[Cell]) -> Iterator[Column]:
             rows.append(([*control, "", "", cell.control], [*_sums(cell, "control_"), *[""] * 4]))
         rows.append(([*control, cell.method, cell.status, cell.variant], [*_sums(cell, ""), *_compared(cell)]))
     texts, numbers = zip(*rows, strict=True)
+    is_ok = all(cell.status == "ok" for cell in cells)
     for number, (title, rank) in enumerate(_TEXTS.items()):
-        yield Column(title, rank, [row[number] for row in texts])
+        yield Column(title, rank if is_ok or title != "status" else 1, [row[number] for row in texts])
     for number, (title, rank) in enumerate(_NUMBERS.items()):
         yield Column(title, rank, [row[number] for row in numbers], "right")
 

@@ -9,6 +9,7 @@ from rich.live import Live
 from rich.text import Text
 
 from evaluation.overview import without_look
+from evaluation.significance.health import told_losses
 from evaluation.significance.look import decode_look
 from pipeline.catalog import read_catalog
 from pipeline.cli.terminal import Column, Fitted, Terminal, harmless
@@ -61,8 +62,9 @@ def tables(looks: Iterable[Look]) -> Group:
         units = sum(arm.units for arm in look.health.arms)
         parts.append(Text(f"{look.experiment} {look.run}, look {look.look}, {units:,} units: {look.verdict.decision}"))
         parts.append(Text(look.verdict.reason, style="dim"))
+        parts += map(Text, told_losses(look.health))
         if look.cells:
-            parts.append(Fitted(_columns(look.cells)))
+            parts.append(Fitted(_columns([cell.told() for cell in look.cells])))
         parts.append(Text())
     return Group(*parts)
 
@@ -76,7 +78,7 @@ def _columns(cells: Sequence[Cell]) -> list[Column]:
         ("reading", 5, lambda cell: cell.reading),
         ("segment", 2 if is_split else 13, lambda cell: cell.segment),
         ("method", 6, lambda cell: cell.method),
-        ("status", 8, lambda cell: cell.status),
+        ("status", 8 if all(cell.status == "ok" for cell in cells) else 2, lambda cell: cell.status),
         ("judgement", 7, lambda cell: cell.judgement or "-"),
     ]
     numbers: list[tuple[str, int, Callable[[Cell], str]]] = [

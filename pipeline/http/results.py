@@ -155,7 +155,8 @@ async def table(
     writer = csv.writer(text)
     writer.writerow(["experiment", "run", "look", "time", *CELL])
     for cell in look.cells:
-        found = (getattr(cell, field) for field in CELL.values())
+        told = cell.told()
+        found = (getattr(told, field) for field in CELL.values())
         values = [None if value is msgspec.UNSET else value for value in found]
         writer.writerow([look.experiment, look.run, look.look, look.time, *values])
     return text.getvalue()

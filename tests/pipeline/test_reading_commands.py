@@ -22,6 +22,7 @@ from pipeline.reading import headers_of, read_topic
 from pipeline.settings import Settings
 from schemas.dead_letter import DeadLetter, to_headers
 from schemas.health import WorkerHealth
+from schemas.look import Look, Loss
 from schemas.topics import DEAD_LETTERS, EVENTS, HEALTH, RESULTS
 from tests.live import wait_for
 from tests.pipeline.shop import Shop
@@ -187,6 +188,31 @@ def test_results_shows_the_newest_look_and_with_json_all_of_them_as_published(
     assert "-0.25 to 0.5" in table  # what all looks so far say
     assert "-0.5 to 0.75" not in table
     assert printed.encode().splitlines() == [values[0], values[1], values[2], values[4]]
+
+
+def test_results_tells_of_a_metric_that_says_nothing_its_status_alone(
+    deployment: Settings, producer: KafkaProducer, looks: Looks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ((_, _, _, value),) = looks(1, 1)
+    look = msgspec.json.decode(value or b"", type=Look)
+    lost, gated, *others = look.cells
+    lost = msgspec.structs.replace(lost, status="unusable", unusable_share=0.042, example='"EUR 7"')
+    gated = msgspec.structs.replace(gated, status="gated", variant="gated")
+    loss = Loss(metric=lost.metric, events=1_000, unusable=42, scale=2, example='"EUR 7"')
+    health = msgspec.structs.replace(look.health, losses=[loss])
+    look = msgspec.structs.replace(look, cells=[lost, gated, *others], health=health)
+    producer.send(deployment.topic(RESULTS), partition=0, key=b"k", value=msgspec.json.encode(look)).get()
+
+    for width in ("200", "60"):
+        monkeypatch.setenv("COLUMNS", width)
+        table = call(deployment, "results").stdout
+
+        assert '42 of 1,000 events hold no number that can be used (such as "EUR 7")' in " ".join(table.split())
+        for status in ("unusable", "gated"):
+            (row,) = (line for line in table.splitlines() if f"{status} " in line)
+            assert "0.125" not in row  # its p
+            assert "-0.25" not in row
+        assert "0.1 " not in next(line for line in table.splitlines() if "unusable " in line)
 
 
 def test_results_says_of_a_run_without_a_look_what_it_waits_for(

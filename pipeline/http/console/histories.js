@@ -5,7 +5,7 @@ import { chart, numbers } from "./chart.js";
 import { h } from "./dom.js";
 import { count, difference, interval, lift, moment, pValue } from "./numbers.js";
 import { isShare } from "./scorecard.js";
-import { term } from "./words.js";
+import { standing, term } from "./words.js";
 
 const DASHES = [[], [6, 3], [2, 3], [8, 3, 2, 3]]; // lines told apart without colour
 const TONES = ["--ink", "--open", "--warn", "--good"];
@@ -100,6 +100,7 @@ export function histories(path, redraw) {
             ),
           ),
         ),
+        cell.status !== "ok" && h("p", null, h("small", { class: "warn" }, `! ${cell.metric} at this look: ${standing(cell)}`)),
         plots.intervals.place(),
         h(
           "p",
@@ -174,7 +175,10 @@ const named = (columns, isAbsolute) =>
   remembered(columns, isAbsolute ? "absolute" : "relative", () => {
     const prefix = isAbsolute ? "" : "relative_";
     const [estimate, lower, upper] = ["estimate", "lower", "upper"].map((name) => columns[prefix + name]);
-    const [low, high] = ["lower", "upper"].map((name) => columns[`running_${prefix}${name}`]);
+    // A look that says nothing of the cell tells no running values either: they are of earlier ones.
+    const says = (at) => [columns.p_value, columns.lower, columns.upper].some((each) => each[at] !== null);
+    const told = (name) => columns[name].map((each, at) => (says(at) ? each : null));
+    const [low, high] = ["lower", "upper"].map((name) => told(`running_${prefix}${name}`));
     const open = (ends, others, beyond) => ends.map((end, at) => (end === null && others[at] !== null ? beyond : end));
     const known = estimate.map((each, at) => (lower[at] === null && upper[at] === null ? null : each));
     const drawn = [
@@ -185,7 +189,8 @@ const named = (columns, isAbsolute) =>
       open(low, high, -BEYOND),
       known,
     ];
-    return { ...columns, estimate, lower, upper, low, high, drawn };
+    const said = { running_p_value: told("running_p_value"), estimate: told(`${prefix}estimate`) };
+    return { ...columns, ...said, lower, upper, low, high, drawn };
   });
 
 const unitColumns = (units) =>
@@ -215,6 +220,8 @@ function intervalChart(wanted) {
     const { history, cell, write } = wanted();
     const at = (index) => interval(history.low.at(index), history.high.at(index), write);
     const first = history.low.findIndex((each) => each !== null);
+    if (cell.status !== "ok")
+      return `Interval of ${cell.variant} on ${cell.metric} over ${history.look.length} looks: ${standing(cell)}`;
     if (first < 0)
       return `Interval of ${cell.variant} on ${cell.metric} over ${history.look.length} looks: too few units yet`;
     return `Interval of ${cell.variant} on ${cell.metric}: ${at(first)} at look ${history.look[first]}, ${at(-1)} at look ${history.look.at(-1)}`;

@@ -3,7 +3,7 @@
 import { axis, bar, scaleOf } from "./bars.js";
 import { h } from "./dom.js";
 import { count, difference, interval, lift, mean, moment, pValue, share } from "./numbers.js";
-import { CAVEATS, FIXED, JUDGEMENTS, METHODS, ROLES, STATUSES, mark, term } from "./words.js";
+import { CAVEATS, FIXED, JUDGEMENTS, METHODS, ROLES, mark, standing, term, told } from "./words.js";
 
 const CONVERSIONS = ["conversion", "retention"];
 
@@ -19,7 +19,7 @@ export function shown(cells, reading) {
     const other = chosen.get(name);
     if (!other || prefers(cell, other, reading)) chosen.set(name, cell);
   }
-  return [...chosen.values()];
+  return [...chosen.values()].map(told);
 }
 
 function prefers(cell, other, reading) {
@@ -94,7 +94,13 @@ function row(flag, choice, several, scale, cell, id, head, mark) {
     several && h("td", { "data-name": "variant" }, cell.variant),
     arm(cell.control_mean, cell.control_nonzero, cell.control_n, asShare, flag.control),
     arm(cell.mean, cell.nonzero, cell.n, asShare, cell.variant),
-    h("td", { class: "bar" }, bar(cell, scale, JUDGEMENTS[cell.judgement]?.tone ?? "open", mark)),
+    h(
+      "td",
+      { class: "bar" },
+      cell.status === "ok"
+        ? bar(cell, scale, JUDGEMENTS[cell.judgement]?.tone ?? "open", mark)
+        : h("small", { class: "warn" }, `! ${standing(cell)}`),
+    ),
     size(cell, asShare, choice),
     h("td", { class: "number", "data-name": cell.chance === null ? "p" : "chance" }, certainty(cell)),
     h("td", { class: "judged" }, judged(cell)),
@@ -213,16 +219,14 @@ function size(cell, asShare, { absolute }) {
     ? [cell.estimate, cell.running_lower, cell.running_upper]
     : [cell.relative_estimate, cell.running_relative_lower, cell.running_relative_upper];
   const why =
-    cell.status !== "ok"
-      ? STATUSES[cell.status]
-      : FIXED.includes(cell.method) && cell.running_p_value === null
-        ? `read at ${count(cell.planned_units)} units`
-        : "too wide yet";
+    FIXED.includes(cell.method) && cell.running_p_value === null
+      ? `read at ${count(cell.planned_units)} units`
+      : "too wide yet";
   return h(
     "td",
     { class: "number", "data-name": absolute ? "difference" : "lift" },
     write(estimate),
-    h("small", null, low === null && high === null ? why : interval(low, high, write)),
+    cell.status === "ok" && h("small", null, low === null && high === null ? why : interval(low, high, write)),
   );
 }
 

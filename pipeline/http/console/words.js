@@ -1,6 +1,7 @@
 // Words: what things are called, their signs (never colour alone), and what each number means.
 
 import { h } from "./dom.js";
+import { share } from "./numbers.js";
 
 /** Decisions: a sign and a tone. */
 export const DECISIONS = {
@@ -23,13 +24,37 @@ export const JUDGEMENTS = {
   open: { sign: "…", says: "open", tone: "open" },
 };
 
-export const STATUSES = {
+const STATUSES = {
   gated: "too few units yet",
   "no data": "no data",
   "zero variance": "all units are equal",
   withheld: "withheld",
-  unusable: "too many events without a number",
+  unusable: "unusable",
 };
+
+/** A cell's status in words: of a metric that is unusable, which share of its events is lost, and an example. */
+export const standing = ({ status, unusable_share: lost, example }) =>
+  [
+    STATUSES[status],
+    lost !== undefined && share(lost),
+    example !== undefined && `such as ${example || "one without the property"}`,
+  ]
+    .filter(Boolean)
+    .join(", ");
+
+const UNKNOWN = ["withheld", "unusable"]; // what units are worth is not known, nor is any difference
+
+/** A cell as it is told: by its status alone where the look says nothing of it; running values are of earlier looks. */
+export function told(cell) {
+  if (cell.status === "ok") return cell;
+  const unsaid = Object.keys(cell).filter(
+    (name) =>
+      name.startsWith("running_") ||
+      name === "adjusted_p_value" ||
+      (UNKNOWN.includes(cell.status) && name.endsWith("estimate")),
+  );
+  return { ...cell, ...Object.fromEntries(unsaid.map((name) => [name, null])) };
+}
 
 export const CAVEATS = {
   "open windows": "units still grow: the guarantee of always-valid results is not claimed",

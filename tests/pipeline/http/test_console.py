@@ -3,11 +3,13 @@
 Screenshots of its pages are left in `build/screenshots`.
 """
 
+import csv
 import math
 import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import msgspec
@@ -22,6 +24,7 @@ from evaluation.significance.look import encode_look, look
 from pipeline.catalog import read_catalog
 from pipeline.http.keys import Keys
 from pipeline.settings import Settings
+from schemas.aggregate import MetricHealth
 from schemas.catalog import Condition, Document, Flag, Segment, Variant
 from schemas.look import Look
 from schemas.topics import CATALOG, RESULTS
@@ -55,11 +58,14 @@ class Console:
         self.last: Look | None = None
         self._run = run
 
-    def publish(self, *sizes: int) -> None:
-        """Looks of the real inference, each with so many units in either arm: a lift of 15 % of purchases."""
+    def publish(self, *sizes: int, **fields: Any) -> None:
+        """Looks of the real inference, each with so many units in either arm: a lift of 15 % of purchases.
+
+        `fields` are those of the aggregate.
+        """
         producer = KafkaProducer(**self.settings.kafka_python_arguments())
         for n in sizes:
-            aggregate = make_aggregate(_sums(n), flag=EXPERIMENT, clock=self._run.started + 20 * n)
+            aggregate = make_aggregate(_sums(n), flag=EXPERIMENT, clock=self._run.started + 20 * n, **fields)
             self.last = look(self._run, [aggregate], self.last)
             key = f"{EXPERIMENT}/{self._run.key}".encode()
             producer.send(self.settings.topic(RESULTS), encode_look(self.last), key=key)
@@ -359,3 +365,48 @@ def test_f01_a_flag_that_cannot_be_evaluated_says_why_and_f02_payloads_keep_thei
     expect(page.locator("#version-1")).to_contain_text('"id":12345678901234567890123')
     page.get_by_role("link", name="Experiments and flags").click()
     expect(page.locator("#row-abroad")).to_contain_text("everybody gets off")
+
+
+@pytest.mark.parametrize(
+    ("lost", "says"),
+    [
+        (MetricHealth("revenue", 958, 0, 0, 42, 0, example='"EUR 7"'), 'unusable, 4.2%, such as "EUR 7"'),
+        (MetricHealth("revenue", 1_000, 0, 0, 0, withheld=1), "withheld"),
+    ],
+)
+def test_a_metric_that_says_nothing_is_told_so_without_the_numbers_of_earlier_looks(
+    console: Console, lost: MetricHealth, says: str
+):
+    console.publish(*(sizes := (30_000, 40_000) if lost.withheld else (50_000, 60_000))[:1])
+    console.publish(*sizes[1:], metrics=[lost])
+    assert console.last is not None
+    before = next(each for each in console.last.cells if each.metric == "revenue" and each.segment == "all")
+    assert before.running_p_value is not None
+    assert before.running_p_value < 0.0001
+    page = console.experiment()
+
+    row = page.locator("#cell-revenue-treatment")
+    expect(row).to_contain_text(f"! {says}")
+    expect(row.locator("svg")).to_have_count(0)
+    for number in ("< 0.0001", "+1", "["):
+        expect(row).not_to_contain_text(number)
+    page.locator("#metric").select_option("revenue, treatment, settled")
+    expect(page.get_by_text(f"! revenue at this look: {says}")).to_be_visible()
+    page.get_by_text("The same numbers as a table").first.click()
+    newest, former = (page.locator("details[open] tbody tr").nth(at) for at in (0, 1))
+    expect(former).to_contain_text("< 0.0001")
+    expect(newest).not_to_contain_text("< 0.0001")
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.wait_for_function("document.documentElement.scrollWidth <= innerWidth")
+    console.shows(page, f"{lost.withheld and 'withheld' or 'unusable'}-phone")
+
+    address = f"{console.address}/api/1/experiments/{EXPERIMENT}/results.csv"
+    text = httpx.get(address, headers={"authorization": f"Bearer {console.key}"}).text
+    (told,) = (
+        row
+        for row in csv.DictReader(text.splitlines())
+        if (row["metric"], row["reading"], row["segment"]) == ("revenue", "settled", "all")
+    )
+    assert told["status"] == says.partition(",")[0]
+    for name in ("p_value", "adjusted_p_value", "lower", "relative_upper", "relative_estimate"):
+        assert told[name] == ""
