@@ -259,7 +259,7 @@ def _size_of(cell: Cell) -> float:
 
 def _says(cell: Cell) -> str:
     """A sentence of one comparison: its effect, how large it is, and how sure."""
-    reading = " (live reading)" if cell.method == "exact" and cell.reading == "live" else ""
+    reading = " (live reading)" if cell.reading == "live" else ""
     verb, what = VERBS.get(cell.judgement), f"{cell.metric}{reading}"
     effect = f"{cell.variant} {verb} {what}" if verb else f"the effect of {cell.variant} on {what} is open"
     sentence = f"{effect}: {_size(cell)}, {_certainty(cell)}"
@@ -304,13 +304,19 @@ def _says_prediction(cell: Cell, goals: Mapping[str, Goal]) -> str:
 
 
 def _says_guardrails(its: Sequence[Cell], goals: Mapping[str, Goal]) -> str:
-    """What ships with the winner: guardrails that are proved safe, and others of which no harm is known."""
+    """What ships with the winner: guardrails that are proved safe, others of which no harm is known, and on what both
+    rest where nothing settles.
+    """
     proved = [
         f"{each.metric} is proved safe within its margin of {_share(goals[each.metric].margin)}"
         for each in its
         if each.judgement == "safe" and goals[each.metric].margin is not None
     ]
-    return ", ".join([*proved, *(["no guardrail is harmed"] if len(proved) < len(its) else [])])
+    said = ", ".join([*proved, *(["no guardrail is harmed"] if len(proved) < len(its) else [])])
+    live = " and ".join(each.metric for each in its if each.reading == "live")
+    if not live:
+        return said
+    return f"{said} (live reading of {live}: without a window the guarantee of always-valid results is not claimed)"
 
 
 def _share(share: float | None) -> str:

@@ -104,6 +104,51 @@ def test_a_metric_without_a_window_claims_no_guarantee(verdict_on, primary):
     assert "not claimed" in verdict.reason
 
 
+@pytest.mark.parametrize(
+    ("margins", "counts", "windows", "says"),
+    [
+        ({"fails": 0.3}, {"fails": ((400_000, 40_000), (400_000, 40_000))}, {}, "within its margin of 30%."),
+        (
+            {"fails": 0.3},
+            {"fails": ((400_000, 40_000), (400_000, 40_000))},
+            {"fails": "none"},
+            "fails is proved safe within its margin of 30% (live reading of fails: without a window the guarantee of "
+            "always-valid results is not claimed).",
+        ),
+        (
+            {"fails": None, "errors": None},
+            {"fails": FLAT, "errors": FLAT},
+            {"fails": "none", "errors": "none"},
+            "; no guardrail is harmed (live reading of fails and errors: without a window the guarantee of "
+            "always-valid results is not claimed).",
+        ),
+        ({"fails": None}, {"fails": LIFT}, {"fails": "none"}, "treatment harms fails (live reading): +50.0% ["),
+    ],
+)
+def test_a_guardrail_without_a_window_says_on_what_it_rests(verdict_on, primary, margins, counts, windows, says):
+    goals = [
+        primary,
+        *(Goal(metric=each, role="guardrail", direction="decrease", margin=margin) for each, margin in margins.items()),
+    ]
+
+    assert says in verdict_on(goals, {"orders": LIFT, **counts}, windows=windows).reason
+
+
+def test_harm_to_a_sum_without_a_window_is_of_the_live_reading(run_of, aggregate_of, conversions, primary):
+    goals = [primary, Goal(metric="cost", role="guardrail", direction="decrease")]
+    sums = conversions(*LIFT) | {
+        ("cost", "live", variant): (4000, 4000, 4000 * mean, 4000 * (mean**2 + 900))
+        for variant, mean in (("control", 1000), ("treatment", 1100))
+    }
+
+    reason = look(
+        run_of(goals, types={"cost": "sum"}, windows={"cost": "none"}), [aggregate_of(sums)], None
+    ).verdict.reason
+
+    assert reason.startswith("treatment harms cost (live reading): +10.0% [")
+    assert "its metric has no window, so the guarantee of always-valid results is not claimed" in reason
+
+
 def test_what_was_lost_is_counted_as_far_as_anybody_can(run_of, aggregate_of, conversions, primary):
     def gap(topic, begin, end, **how):
         return Gap(stage="assignment", topic=topic, partition=0, begin=begin, end=end, reason="a flood", **how)
