@@ -83,7 +83,7 @@ def _adjusted(flag: Flag, role: str, p_values: Floats, alpha: Floats) -> Floats:
         return p_values
     if correction == "bonferroni":
         # By the level that the cell's first look fixed: a metric that was added later has not moved it.
-        return np.minimum(1.0, p_values * flag.analysis.alpha / alpha)
+        return np.minimum(1.0, p_values * (flag.analysis.alpha / alpha))
     adjust = multiplicity.holm if correction == "holm" else multiplicity.benjamini_hochberg
     unknown = np.ones(family_size(flag, role) - int(known.sum()))
     adjusted = np.full(len(p_values), np.nan)
