@@ -192,7 +192,7 @@ class Analysis:
         first = self._partition.began(run.flag, run.key)
         run = run if first is None else replace(run, started=first)
         if self.has_events:
-            return look(run, [sums], None)
+            return look(run, [sums], None, of_files=True)
         # Metrics of events that nobody gave would all be zero.
         found = look(replace(run, metrics={}), [sums], None)
         if found.verdict.decision == "needs attention":

@@ -180,6 +180,7 @@ class TableAnalysis:
             sums=[column.sums(variant, arm) for column in columns for arm, variant in enumerate(variants)],
             metrics=[],
             exposures=self.rows["units"],
+            final=question.method == "t-test",  # which is read once
         )
         found = look(run, [aggregate], None)
         return msgspec.structs.replace(found, cells=[cell for cell in found.cells if cell.reading == "settled"])

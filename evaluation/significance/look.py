@@ -25,13 +25,18 @@ GROWTH = 0.001  # of an arm's units or of the counted events: news that does not
 
 
 def look(
-    run: RunInForce, aggregates: Sequence[Aggregate], previous: Look | None, logs: LogsInForce | None = None
+    run: RunInForce,
+    aggregates: Sequence[Aggregate],
+    previous: Look | None,
+    logs: LogsInForce | None = None,
+    *,
+    of_files: bool = False,
 ) -> Look:
     """The run's next look.
 
     `aggregates` holds the newest of each units partition that has one, at least one; `run` is the run as of the largest
     `catalog` among them (History.at_offset); `previous` is the run's last published look; `logs` those in force there,
-    which a first look names.
+    which a first look names; `of_files` says that nobody knows of the looks before.
     A metric of which some partition still adds up another version is left out until all have come along.
     """
     _check(run, aggregates)
@@ -57,7 +62,7 @@ def look(
         logs=_origin(logs) if logs and not previous else UNSET,
         health=believed,
         analysis=run.definition.analysis,
-        verdict=decide(run, metrics, made, believed, time=time, final=final),
+        verdict=decide(run, metrics, made, believed, time=time, final=final, of_files=of_files),
         final=final,
         cells=made,
     )

@@ -23,9 +23,12 @@ from schemas.look import FIXED, ArmDecision, ArmVerdict, Caveat, Cell, Decision,
 
 JUMPERS = 0.05  # share of units that met two variants, beyond which the assignment itself is broken
 JUMPERS_SEEN_IN = 100  # units, below which the share says nothing
+BEYOND_PLAN = 1.01  # times the planned units, of which two readings hardly differ
 Prediction = Literal["hit", "missed", "open"]
 
 VERBS: dict[Judgement | None, str] = {"better": "improves", "worse": "harms", "harmed": "harms"}
+OF_RATES: tuple[Method, ...] = ("exact", "boschloo")
+NOTHING = -0.9995  # a lift that is written as -100.0%
 TESTS: dict[Method, str] = {"exact": "exact ", "t-test": "t-test ", "boschloo": "Boschloo "}  # before a p-value
 CAVEATS: dict[Caveat | None, str] = {
     None: "",
@@ -42,8 +45,12 @@ def decide(
     *,
     time: int,
     final: bool,
+    of_files: bool = False,
 ) -> Verdict:
     """The verdict on a look. `metrics` are those in force, `time` is the look's, `final`: nothing can change any more.
+
+    `of_files`: nobody knows how often they were looked at before, so a fixed-horizon test that has more units than were
+    planned decides nothing.
 
     A broken split or assignment comes first. Else each treatment has a verdict of its own, in this order: it wins on
     the primary metric, harms no guardrail, and is proved safe where a margin asks for it; it harms; it cannot hit its
@@ -64,6 +71,9 @@ def decide(
 
     if doubt := _doubt(health, [*primary, *guardrails]) or next(filter(None, map(_loss, primary)), None):
         return Verdict("needs attention", _sentence(doubt, _missing(health)), predicted)
+    lost = dict.fromkeys(filter(None, map(_loss, guardrails)))
+    if of_files and (beyond := _says_beyond([*primary, *guardrails])):
+        return Verdict("none", _sentence(beyond, *lost, _missing(health)), predicted)
     treatments = [variant.key for variant in flag.variants if variant.key != control_of(flag)]
     arms = {}
     for variant in treatments:
@@ -74,7 +84,6 @@ def decide(
             or _undecided(its_primary, goals, final, lambda cell: days_left(cell, run, health, time))
         )
     outcome = _of_all(arms) if arms else _undecided([], goals, final, lambda _: None)
-    lost = dict.fromkeys(filter(None, map(_loss, guardrails)))
     verdict = Verdict(outcome.decision, _sentence(*outcome.parts, *lost, _missing(health)), predicted, outcome.left)
     if len(treatments) <= 1:
         return verdict
@@ -193,7 +202,7 @@ def _undecided(
     if all(_is_read(cell) for cell in primary):
         return _Outcome("none", _says_read(nearest), weight=weight)
     if final:
-        return _Outcome("none", _says_units(nearest), "the run has ended without a decision", weight=weight)
+        return _Outcome("none", _says_units(nearest, final), "it has ended without a decision", weight=weight)
     planned = nearest.planned_units or 0
     if nearest.method in FIXED and nearest.n + nearest.control_n >= planned:
         due = f"all {planned:,} planned units are in, and there is nothing to compare" if planned else ""
@@ -266,16 +275,30 @@ def _says(cell: Cell) -> str:
     return "; ".join(filter(None, (sentence, CAVEATS[cell.caveat])))
 
 
-def _says_units(cell: Cell) -> str:
+def _says_units(cell: Cell, final: bool = False) -> str:
     units = f"{cell.n:,} units of {cell.variant} and {cell.control_n:,} of {cell.control}"
     if cell.status != "ok" and cell.running_p_value is None:
         why = "too few for a test" if cell.status == "gated" else cell.status
-        return f"{cell.metric} has {units} so far: {why}"
+        return f"{cell.metric} has {units}{'' if final else ' so far'}: {why}"
     if cell.method in FIXED and cell.planned_units is None:
         return f"{cell.metric} has {units}, and a t-test needs a plan: planned_units, or a baseline and minimum_effect"
     if cell.method in FIXED and cell.running_p_value is None:
-        return f"{cell.metric} has {units} of the {cell.planned_units:,} planned: the t-test is read when they are in"
-    return f"{_says(cell)}, after {units}: not decided yet"
+        is_to_be = "was to be" if final else "is"
+        return f"{cell.metric} has {units} of the {cell.planned_units:,} planned: the t-test {is_to_be} read when they are in"
+    return f"{_says(cell)}, after {units}" + ("" if final else ": not decided yet")
+
+
+def _says_beyond(cells: Iterable[Cell]) -> str | None:
+    """Of fixed-horizon tests that were read at more units than were planned, if any were."""
+    for cell in cells:
+        units, planned = cell.n + cell.control_n, cell.planned_units
+        if _is_read(cell) and planned and units > BEYOND_PLAN * planned:
+            return (
+                f"{cell.metric} was read at {units:,} units, where {planned:,} were planned: a fixed-horizon test is "
+                f"valid once, at its plan, so this decides nothing; {cell.variant} against {cell.control}: "
+                f"{_size(cell)}, {_certainty(cell)}"
+            )
+    return None
 
 
 def _says_read(cell: Cell) -> str:
@@ -287,9 +310,12 @@ def _says_read(cell: Cell) -> str:
     ]
     excluded = " and ".join(filter(None, outside))
     what = f"; {'lifts' if is_lift else 'differences'} {excluded} are excluded" if excluded else ""
+    found = f"no difference found between {cell.variant} and {cell.control}"
+    if cell.alternative != "two-sided":
+        found = f"no gain of {cell.variant} over {cell.control} found (one-sided: no harm is looked for)"
     return (
-        f"{cell.metric} was read at its {cell.planned_units:,} planned units: no difference found between "
-        f"{cell.variant} and {cell.control}, {_size(cell)}, {_certainty(cell)}{what}"
+        f"{cell.metric} was read at its {cell.planned_units:,} planned units: {found}, {_size(cell)}, "
+        f"{_certainty(cell)}{what}"
     )
 
 
@@ -344,11 +370,14 @@ def _size(cell: Cell) -> str:
 def _ends(cell: Cell) -> tuple[bool, float | None, float | None, str]:
     """Whether the lift is told rather than the difference, the running interval, and how its numbers are written."""
     absolute = cell.running_lower, cell.running_upper
-    relative = cell.running_relative_lower, cell.running_relative_upper
+    relative = least, most = cell.running_relative_lower, cell.running_relative_upper
     is_lift = cell.relative_estimate is not None and (
         cell.method == "exact" or (relative != (None, None) and _side(*absolute) == _side(*relative))
     )
-    return (True, *relative, "+.1%") if is_lift else (False, *absolute, "+.4g")
+    if not is_lift:
+        return False, *absolute, "+.4g"
+    # A rate loses no more than all of itself, so such an end says nothing.
+    return True, None if cell.method in OF_RATES and least is not None and least < NOTHING else least, most, "+.1%"
 
 
 def _side(lower: float | None, upper: float | None) -> int:

@@ -1137,3 +1137,31 @@ def test_n17_a_verdict_on_a_metric_without_a_window_says_that_nothing_is_guarant
     assert "its metric has no window, so the guarantee of always-valid results is not claimed" in verdict["reason"]
     said = next(line for line in Path("README.md").read_text().splitlines() if line.startswith("window: 7d"))
     assert "the verdict on it says that nothing is guaranteed" in said
+
+
+def test_files_with_more_units_than_a_fixed_test_planned_decide_nothing(tmp_path: Path) -> None:
+    for kind, text in (
+        (
+            "experiments",
+            "key: mail\nowner: me\nvariants: [{ key: control }, { key: treatment }]\n"
+            "metrics: [{ metric: order, role: primary }]\nanalysis: { method: t-test, planned_units: 1000 }\n",
+        ),
+        ("metrics", "key: order\nowner: me\ntype: conversion\nevent: order\nwindow: 1s\n"),
+    ):
+        (tmp_path / kind).mkdir()
+        (tmp_path / kind / "a.yaml").write_text(text)
+    exposures, events = tmp_path / "exposures.csv", tmp_path / "events.csv"
+
+    def verdict(units: int) -> tuple[str, str]:
+        rows = [(f"user-{i}", ("control", "treatment")[i % 2], T + i) for i in range(units)]
+        rows.append(("late", "control", T + 10_000))
+        exposures.write_text("\n".join(["user_id,flag_key,variant,time", *(f"{u},mail,{v},{t}" for u, v, t in rows)]))
+        bought = [(u, t) for i, (u, v, t) in enumerate(rows) if i % 20 < (8 if v == "treatment" else 2)]
+        events.write_text("\n".join(["user_id,event_type,time", *(f"{u},order,{t + 1}" for u, t in bought)]))
+        (look,) = told("--exposures", exposures, "--events", events, "--catalog", tmp_path)["experiments"]
+        return look["verdict"]["decision"], look["verdict"]["reason"]
+
+    assert verdict(1_000)[0] == "ship"
+    decision, reason = verdict(4_000)
+    assert decision == "none"
+    assert reason.startswith("order was read at 4,000 units, where 1,000 were planned: a fixed-horizon test is valid ")

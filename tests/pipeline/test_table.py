@@ -279,6 +279,32 @@ def test_a_split_is_judged_by_the_weights_that_were_planned(tmp_path: Path) -> N
     assert [arm["expected_share"] for arm in planned["experiments"][0]["health"]["arms"]] == [0.04, 0.96]
 
 
+def test_a_table_that_is_read_once_is_finished(tmp_path: Path) -> None:
+    units = [{"group": group, "bought": 0} for group in ("control", "mail") for _ in range(30)]
+
+    found = told(
+        "--table", as_csv(tmp_path / "a.csv", units), "--variant", "group", "--metric", "bought", "--method", "t-test"
+    )
+
+    assert found["experiments"][0]["verdict"] == {
+        "decision": "none",
+        "reason": "bought has 30 units of mail and 30 of control: zero variance; it has ended without a decision.",
+        "prediction": None,
+        "days_left": None,
+    }
+
+
+def test_one_metric_of_a_table_is_not_adjusted(tmp_path: Path) -> None:
+    chance = np.random.default_rng(3)
+    units = [{"group": "ab"[i % 2], "rate": float(chance.normal(3e-9, 1e-9))} for i in range(60)]
+
+    shown = call(
+        "--table", as_csv(tmp_path / "a.csv", units), "--variant", "group", "--metric", "rate", "--method", "t-test"
+    ).stdout
+
+    assert "adjusted" not in shown
+
+
 def test_less_may_be_better(tmp_path: Path) -> None:
     chance = np.random.default_rng(3)
     rows: list[Row] = [

@@ -310,20 +310,98 @@ def test_n10_all_arms_that_miss_the_prediction_go_back(verdict_of_arms):
 # A test that has been read.
 
 
-@pytest.mark.parametrize(("sided", "says"), [("two", "lifts below -"), ("one", "lifts below -")])
+@pytest.mark.parametrize(
+    ("sided", "says"),
+    [
+        ("two", "no difference found between treatment and control, +2.0% ["),
+        ("one", "no gain of treatment over control found (one-sided: no harm is looked for), +2.0% ["),
+    ],
+)
 def test_n09_a_t_test_that_was_read_and_found_nothing_ends(verdict_on, primary, sided, says):
     run = {"analysis": {"method": "t-test", "planned_units": 8000, "sided": sided}, "started": 0}
 
     verdict = verdict_on([primary], {"orders": ((4000, 400), (4000, 408))}, run=run, clock=10_000_000)
 
     assert (verdict.decision, verdict.days_left) == ("none", None)
-    assert verdict.reason.startswith(
-        "orders was read at its 8,000 planned units: no difference found between treatment and control, +2.0% ["
-    )
-    assert says in verdict.reason
+    assert verdict.reason.startswith(f"orders was read at its 8,000 planned units: {says}")
+    assert "lifts below -" in verdict.reason
     assert (" and above +" in verdict.reason) == (sided == "two")
     assert verdict.reason.endswith("excluded.")
     assert "not decided yet" not in verdict.reason
+
+
+@pytest.mark.parametrize(
+    ("direction", "counts"), [("increase", ((1000, 120), (1000, 80))), ("decrease", ((1000, 80), (1000, 120)))]
+)
+def test_a_one_sided_test_that_found_no_gain_says_nothing_of_harm(verdict_on, direction, counts):
+    goal = Goal(metric="orders", role="primary", direction=direction)
+    run = {"analysis": {"method": "t-test", "planned_units": 2000, "sided": "one"}}
+
+    verdict = verdict_on([goal], {"orders": counts}, run=run)
+
+    assert verdict.decision == "none"
+    assert verdict.reason.startswith(
+        "orders was read at its 2,000 planned units: no gain of treatment over control found (one-sided: no harm is "
+        "looked for), "
+    )
+    assert "difference found" not in verdict.reason
+
+
+def test_no_rate_is_said_to_lose_more_than_all_of_itself(verdict_on, primary):
+    run = {"analysis": {"method": "t-test", "planned_units": 100}}
+    none = verdict_on([primary], {"orders": ((50, 2), (50, 0))}, run=run).reason
+    exact = Goal(metric="orders", role="primary", exact=True)
+
+    assert none.startswith("orders was read at its 100 planned units: no difference found between treatment and ")
+    assert "-100.0% [at most +" in none
+    assert "; lifts above +" in none
+    assert "-100.0% [at most +" in verdict_on([exact], {"orders": ((50, 3), (50, 0))}).reason
+    one_sided = {"analysis": {"method": "t-test", "planned_units": 100, "sided": "one"}}
+    assert verdict_on([primary], {"orders": ((50, 2), (50, 0))}, run=one_sided).reason.endswith("-100.0%, Boschloo p = 1.")
+
+
+@pytest.mark.parametrize(
+    ("n", "decision"), [(3990, "keep running"), (4000, "ship"), (4040, "ship"), (4060, "none"), (16_000, "none")]
+)
+def test_files_are_read_by_a_fixed_test_at_its_plan_alone(run_of, aggregate_of, conversions, primary, n, decision):
+    run = run_of([primary], analysis={"method": "t-test", "planned_units": 8000})
+    aggregates = [aggregate_of(conversions((n, n // 10), (n, n * 15 // 100)))]
+
+    of_files = look(run, aggregates, None, of_files=True).verdict
+    of_stream = look(run, aggregates, None).verdict
+
+    assert of_files.decision == decision
+    assert of_stream.decision == ("keep running" if n < 4000 else "ship")
+    if decision == "none":
+        assert of_files.reason.startswith(
+            f"orders was read at {2 * n:,} units, where 8,000 were planned: a fixed-horizon test is valid once, at its "
+            "plan, so this decides nothing; treatment against control: +50.0% ["
+        )
+
+
+def test_a_run_that_has_ended_speaks_of_nothing_to_come(verdict_on, primary):
+    run = {"analysis": {"method": "t-test", "planned_units": 9000}}
+
+    def said(*counts, **fields):
+        return verdict_on([primary], {"orders": counts}, final=True, **fields).reason
+
+    assert said((4000, 400), (4000, 402), run=run).endswith(
+        "of the 9,000 planned: the t-test was to be read when they are in; it has ended without a decision."
+    )
+    assert said((40, 4), (40, 4)) == (
+        "orders has 40 units of treatment and 40 of control: too few for a test; it has ended without a decision."
+    )
+    assert said((4000, 400), (4000, 402)).endswith(
+        ", after 4,000 units of treatment and 4,000 of control; it has ended without a decision."
+    )
+
+
+def test_one_comparison_alone_is_not_adjusted(run_of, aggregate_of, conversions, primary):
+    for treated in range(400, 460):
+        sums = conversions((4000, 400), (4000, treated))
+        cell = look(run_of([primary]), [aggregate_of(sums)], None).cells[0]
+
+        assert cell.adjusted_p_value == cell.running_p_value
 
 
 def test_a_planned_sample_without_anything_to_compare_waits_for_nothing(verdict_on, primary):
