@@ -121,7 +121,11 @@ _CELL = (
         "The p-value corrected for the comparisons of its family; below the experiment's alpha it counts.",
     ),
     ("chance", "DOUBLE", "Bayesian: chance that the variant beats control, in the direction of its goal."),
-    ("relative_estimate", "DOUBLE", "Relative lift of the variant over control; 0.02 is two per cent."),
+    (
+        "relative_estimate",
+        "DOUBLE",
+        "Relative lift of the variant over control; 0.02 is two per cent. Of method exact by conversions and weights.",
+    ),
     ("relative_lower", "DOUBLE", f"Lower end of the relative lift's interval{_SO_FAR}."),
     ("relative_upper", "DOUBLE", f"Upper end of the relative lift's interval{_SO_FAR}."),
     ("look_lower", "DOUBLE", "Lower end of the interval of the difference, by this look alone."),

@@ -284,7 +284,8 @@ def _says_units(cell: Cell, final: bool = False) -> str:
         return f"{cell.metric} has {units}, and a t-test needs a plan: planned_units, or a baseline and minimum_effect"
     if cell.method in FIXED and cell.running_p_value is None:
         is_to_be = "was to be" if final else "is"
-        return f"{cell.metric} has {units} of the {cell.planned_units:,} planned: the t-test {is_to_be} read when they are in"
+        planned = f"{cell.planned_units:,} planned"
+        return f"{cell.metric} has {units} of the {planned}: the t-test {is_to_be} read when they are in"
     return f"{_says(cell)}, after {units}" + ("" if final else ": not decided yet")
 
 

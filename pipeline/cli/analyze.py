@@ -219,6 +219,10 @@ def _complain(analysis: Analysis | TableAnalysis) -> None:
             )
 
 
+EXACT = (
+    "exact: the interval is of the relative effect, and both are by conversions alone, as the planned split has them; "
+    "the difference is of the means"
+)
 UNUSABLE = {"no property": "they don't say it", NO_NUMBER: "it is no plain number"}
 
 
@@ -248,6 +252,8 @@ def _show(look: Look, console: Terminal) -> None:
         console.print(Text(sentence))
     if look.cells:
         console.print(Fitted(list(_columns([cell.told() for cell in look.cells]))))
+    if any(cell.method == "exact" and cell.relative_estimate is not None for cell in look.cells):
+        console.print(Text(EXACT, style="dim"))
     console.print()
 
 
@@ -299,16 +305,20 @@ def _exact(number: Exact | None, places: int) -> str:
 
 
 def _compared(cell: Cell) -> list[str]:
-    ends = cell.running_lower, cell.running_upper
-    interval = "-" if ends == (None, None) else " to ".join(map(_number, ends))
-    relative = "-" if cell.relative_estimate is None else f"{cell.relative_estimate:+.2%}"
+    ends, write = (cell.running_lower, cell.running_upper), _number
+    if cell.method == "exact":
+        ends, write = (cell.running_relative_lower, cell.running_relative_upper), _lift
     return [
         _number(cell.estimate),
-        interval,
-        relative,
+        "-" if ends == (None, None) else " to ".join(map(write, ends)),
+        _lift(cell.relative_estimate),
         _number(cell.running_p_value if cell.chance is None else cell.chance),
     ]
 
 
 def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.4g}"
+
+
+def _lift(value: float | None) -> str:
+    return "-" if value is None else f"{value:+.2%}"

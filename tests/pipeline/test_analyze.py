@@ -1139,17 +1139,19 @@ def test_n17_a_verdict_on_a_metric_without_a_window_says_that_nothing_is_guarant
     assert "the verdict on it says that nothing is guaranteed" in said
 
 
-def test_files_with_more_units_than_a_fixed_test_planned_decide_nothing(tmp_path: Path) -> None:
+def describe_orders(directory: Path, role: str, more: str = "") -> None:
+    """An experiment of which the one metric is whether a unit has ordered."""
+    variants, metrics = "[{ key: control }, { key: treatment }]", f"[{{ metric: order, role: {role} }}]"
     for kind, text in (
-        (
-            "experiments",
-            "key: mail\nowner: me\nvariants: [{ key: control }, { key: treatment }]\n"
-            "metrics: [{ metric: order, role: primary }]\nanalysis: { method: t-test, planned_units: 1000 }\n",
-        ),
+        ("experiments", f"key: mail\nowner: me\nvariants: {variants}\nmetrics: {metrics}\n{more}\n"),
         ("metrics", "key: order\nowner: me\ntype: conversion\nevent: order\nwindow: 1s\n"),
     ):
-        (tmp_path / kind).mkdir()
-        (tmp_path / kind / "a.yaml").write_text(text)
+        (directory / kind).mkdir()
+        (directory / kind / "a.yaml").write_text(text)
+
+
+def test_files_with_more_units_than_a_fixed_test_planned_decide_nothing(tmp_path: Path) -> None:
+    describe_orders(tmp_path, "primary", "analysis: { method: t-test, planned_units: 1000 }")
     exposures, events = tmp_path / "exposures.csv", tmp_path / "events.csv"
 
     def verdict(units: int) -> tuple[str, str]:
@@ -1165,3 +1167,23 @@ def test_files_with_more_units_than_a_fixed_test_planned_decide_nothing(tmp_path
     decision, reason = verdict(4_000)
     assert decision == "none"
     assert reason.startswith("order was read at 4,000 units, where 1,000 were planned: a fixed-horizon test is valid ")
+
+
+def test_an_exact_test_tells_the_interval_of_its_lift_and_what_both_are_of(tmp_path: Path) -> None:
+    describe_orders(tmp_path, "guardrail")
+    exposures, events = tmp_path / "exposures.csv", tmp_path / "events.csv"
+    units = [(f"{variant}-{i:03}", variant) for variant, n in (("control", 227), ("treatment", 224)) for i in range(n)]
+    exposures.write_text("\n".join(["user_id,flag_key,variant,time", *(f"{u},mail,{v},{T}" for u, v in units)]))
+    bought = [u for u, v in units if int(u[-3:]) < (33 if v == "treatment" else 13)]
+    events.write_text("\n".join(["user_id,event_type,time", *(f"{u},order,{T + 1}" for u in bought)]))
+
+    shown = call("--exposures", exposures, "--events", events, "--catalog", tmp_path).stdout
+    (look,) = told("--exposures", exposures, "--events", events, "--catalog", tmp_path)["experiments"]
+
+    (cell,) = (each for each in look["cells"] if each["method"] == "exact")
+    ends = [f"{cell[f'running_relative_{end}']:+.2%}" for end in ("lower", "upper")]
+    (row,) = (line for line in shown.splitlines() if " exact " in line)
+    assert f"{33 / 224 - 13 / 227:.4g}" in row
+    assert f"{33 / 13 - 1:+.2%}" in row
+    assert " to ".join(ends) in row
+    assert "exact: the interval is of the relative effect, and both are by conversions alone, as the planned" in shown

@@ -221,7 +221,9 @@ function size(cell, asShare, { absolute }) {
   const why =
     FIXED.includes(cell.method) && cell.running_p_value === null
       ? `read at ${count(cell.planned_units)} units`
-      : "too wide yet";
+      : absolute && cell.method === "exact"
+        ? "its interval is of the lift"
+        : "too wide yet";
   return h(
     "td",
     { class: "number", "data-name": absolute ? "difference" : "lift" },

@@ -89,7 +89,7 @@ const MEANINGS = {
     "A confidence interval for one reading: that of the first look with the planned units. It is shown from then on, and does not change any more.",
   "interval-bayesian":
     "A credible interval: where the effect is with a probability of 1 − alpha, given the data. Watching it all the time has no guarantee.",
-  lift: "Treatment's mean relative to control's: +10% means 1.1 times as much. The estimate of this look.",
+  lift: "Treatment's mean relative to control's: +10% means 1.1 times as much. The estimate of this look. Of an exact test: its conversions relative to control's, as the weights promise units, so that it may differ from that of the means.",
   difference: "Treatment's mean minus control's, in the metric's own unit; of shares in percentage points (pp).",
   "p-sequential":
     "The smallest always-valid p-value of all looks so far: how surprising the data would be without any effect. Adjusted for the number of comparisons where there are several.",

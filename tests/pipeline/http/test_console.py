@@ -189,6 +189,9 @@ def test_every_number_of_the_look_stands_in_the_scorecard_and_its_meaning_beside
     expect(meaning).to_be_visible()
     page.keyboard.press("Escape")
     expect(meaning).to_be_hidden()
+    page.locator("#reading").select_option("live")
+    page.locator("#absolute").check()
+    expect(page.locator("#cell-app_error-treatment")).to_contain_text("its interval is of the lift")  # the test is exact
     for width in (390, 768, 1_000):
         page.set_viewport_size({"width": width, "height": 844})
         assert page.locator(".wide").first.evaluate("table => table.scrollWidth <= table.clientWidth"), width
