@@ -38,9 +38,11 @@ from schemas.catalog import (
     Flag,
     FlagState,
     Group,
+    Inclusion,
     Kind,
     Metric,
     Step,
+    Variant,
 )
 from schemas.duration import parse_duration
 from schemas.logs import LOGS, Logs
@@ -220,6 +222,11 @@ def control_of(definition: Flag) -> str:
 def winner_of(rolled_out: Allocation) -> str:
     """The variant that everybody gets."""
     return next(variant for variant, weight in rolled_out.weights.items() if weight)
+
+
+def unlisted(lists: Iterable[Variant | Inclusion]) -> str:
+    """Everybody whom none of the lists gives a variant, in words."""
+    return "everybody" + " but those listed" * any(each.users or each.devices or each.cohorts for each in lists)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ import msgspec
 
 from evaluation.answerable import answer_notes, units_needed
 from evaluation.assignment.graph import needed_for
-from evaluation.catalog import Catalog, FlagInForce, metrics_after, winner_of
+from evaluation.catalog import Catalog, FlagInForce, metrics_after, unlisted, winner_of
 from evaluation.needs import Standing, allocation_in_force, unmet_needs
 from evaluation.references import Known
 from schemas.catalog import Allocation, Flag, FlagState, Group, Metric, Run
@@ -85,8 +85,7 @@ def of_flag(
     yield from _of_notes(before, after, known)
     if before is None:
         kind, key = "experiment" if after.definition.metrics else "flag", after.definition.key
-        listing = any(each.users or each.devices or each.cohorts for each in after.definition.variants)
-        who = "everybody but those listed" if listing else "everybody"
+        who = unlisted(after.definition.variants)
         yield Consequence(f"it is a draft: {who} gets 'off' until `peekproof {kind} start {key}`")
         return
     if before.status != after.status or len(before.runs) != len(after.runs):

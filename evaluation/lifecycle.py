@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterator
 
 import msgspec
 
-from evaluation.catalog import control_of, winner_of
+from evaluation.catalog import control_of, unlisted, winner_of
 from evaluation.rules import Path, did_you_mean
 from schemas.catalog import Allocation, Flag, FlagState, Inclusion, Run
 
@@ -120,9 +120,9 @@ def roll_back(state: FlagState, version: int) -> FlagState:
     """The state in which everybody gets `off`; a run that is open ends."""
     _refuse_removed(state)
     if state.status in ("draft", "rolled back"):
-        raise LifecycleError(
-            ("key",), f"'{state.definition.key}' is {state.status}: everybody gets 'off' already; nothing is left to do"
-        )
+        who = unlisted(state.definition.variants if state.status == "draft" else ())
+        left = "nothing is left to do" if who == "everybody" else "to take it from those too, empty the lists"
+        raise LifecycleError(("key",), f"'{state.definition.key}' is {state.status}: {who} gets 'off' already; {left}")
     return msgspec.structs.replace(_ended(state, version), status="rolled back")
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from evaluation.answerable import fault_of
-from evaluation.catalog import Catalog, FlagInForce, History, Version, decode_spec, winner_of
+from evaluation.catalog import Catalog, FlagInForce, History, Version, decode_spec, unlisted, winner_of
 from evaluation.consequences import differing
 from evaluation.lifecycle import steps_between
 from evaluation.needs import unmet_needs
@@ -36,6 +36,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     completed: int | None
     rollout: float
     rolled_out: str | None
+    gets: str | None  # who gets what, in words, where no run splits units
     variants: tuple[str, ...]
     control: str
     metrics: tuple[str, ...]
@@ -89,10 +90,26 @@ def summary(flag: FlagInForce, now: int, unmet: Sequence[str] = ()) -> Summary:
         completed=run.completed if run else None,
         rollout=definition.rollout,
         rolled_out=winner_of(flag.rolled_out) if flag.rolled_out and not flag.removed else None,
+        gets=gets(flag),
         variants=tuple(variant.key for variant in definition.variants),
         control=flag.control,
         metrics=tuple(goal.metric for goal in definition.metrics),
     )
+
+
+def gets(flag: FlagInForce) -> str | None:
+    """Who gets what, in words; None: a run splits units."""
+    if flag.removed or problem_of(flag):
+        return "everybody gets 'off'"
+    if flag.rolled_out is not None:
+        winner = winner_of(flag.rolled_out)
+        who = unlisted(lists for variant, lists in flag.rolled_out.inclusions.items() if variant != winner)
+        if flag.rolled_out.groups:
+            who += f"{' or' if who != 'everybody' else ' but those'} held out"
+        return f"{who} gets '{winner}'"
+    if flag.status == "running":
+        return None
+    return f"{unlisted(flag.definition.variants if flag.status == 'draft' else ())} gets 'off'"
 
 
 def summaries(catalog: Catalog, now: int, experiments_only: bool = False) -> list[Summary]:
@@ -199,9 +216,9 @@ def _still(flag: FlagInForce, seen: Mapping[bytes, int]) -> tuple[int, str]:
     """Since when nothing moves, and why; no reason: something does."""
     definition = flag.definition
     if flag.rolled_out is not None:
-        return flag.append_time, f"everybody gets '{winner_of(flag.rolled_out)}'"
+        return flag.append_time, gets(flag) or ""
     if flag.status != "running":
-        return flag.append_time, f"everybody gets 'off' ({flag.status})"
+        return flag.append_time, f"{gets(flag)} ({flag.status})"
     shares = {definition.rollout, *(segment.rollout for segment in definition.segments)}
     if shares == {0}:
         return flag.append_time, "stands at 0 %"

@@ -279,6 +279,10 @@ def test_nothing_can_be_rolled_back_that_gives_nobody_anything():
     for state in (DRAFT, roll_back(running(), 3)):
         with pytest.raises(LifecycleError, match="everybody gets 'off' already; nothing is left to do"):
             roll_back(state, 4)
+    listing = (Variant(key="control", users=("ann",)), Variant(key="treatment"))
+    draft = FlagState(definition=edited(variants=listing))
+    with pytest.raises(LifecycleError, match="everybody but those listed gets 'off' already; to take it from"):
+        roll_back(draft, 2)
 
 
 def test_what_is_rolled_out_is_restarted_not_started():

@@ -8,11 +8,25 @@ import pytest
 from evaluation.catalog import History
 from evaluation.lifecycle import apply_definition, archive, complete, delete, roll_back, roll_out, start
 from evaluation.overview import DAY_MS, differences, overdue, stale, summaries, told
-from schemas.catalog import KINDS, Document, Flag, FlagState, Goal, Metric, Segment, Variant
+from schemas.catalog import (
+    KINDS,
+    Document,
+    Flag,
+    FlagState,
+    Goal,
+    Group,
+    GroupSlot,
+    Membership,
+    Metric,
+    Segment,
+    Variant,
+)
 
 PURCHASE = Metric(key="purchase", owner="shop", type="conversion", event="purchase", window="10s")
 PLAIN = Flag(key="button", owner="shop", variants=(Variant(key="control"), Variant(key="treatment")), rollout=50)
 EXPERIMENT = msgspec.structs.replace(PLAIN, key="test", metrics=(Goal(metric="purchase"),))
+
+LISTING = (Variant(key="control", users=("ann",)), Variant(key="treatment"))
 
 Step = Callable[[FlagState, int], FlagState]
 
@@ -24,8 +38,9 @@ class Shop:
         self.history = History()
         self.day = 0
         self.publish(PURCHASE)
+        self.publish(Group(key="holdout", owner="shop", type="holdout", slots=(GroupSlot(percentage=2),)))
 
-    def publish(self, spec: Metric | FlagState) -> None:
+    def publish(self, spec: Metric | Group | FlagState) -> None:
         newest = self.history.newest
         kind, key = KINDS[type(spec)], (spec.definition if isinstance(spec, FlagState) else spec).key
         base = newest.version_of(kind, key)
@@ -151,6 +166,26 @@ def test_a_date_that_has_passed_is_told_until_its_command_is_given(shop: Shop):
         ([begin, complete], "everybody gets 'off' (complete)"),
         ([begin, roll_back], "everybody gets 'off' (rolled back)"),
         ([lambda state, version: roll_out(state, version, "control")], "everybody gets 'control'"),
+        ([edit(variants=LISTING)], "everybody but those listed gets 'off' (draft)"),
+        ([edit(variants=LISTING), begin, complete], "everybody gets 'off' (complete)"),
+        (
+            [edit(variants=LISTING), lambda state, version: roll_out(state, version, "treatment")],
+            "everybody but those listed gets 'treatment'",
+        ),
+        (
+            [
+                edit(variants=LISTING, groups=(Membership(group="holdout"),)),
+                lambda state, version: roll_out(state, version, "treatment"),
+            ],
+            "everybody but those listed or held out gets 'treatment'",
+        ),
+        (
+            [
+                edit(groups=(Membership(group="holdout"),)),
+                lambda state, version: roll_out(state, version, "treatment"),
+            ],
+            "everybody but those held out gets 'treatment'",
+        ),
         ([edit(rollout=0), begin], "stands at 0 %"),
         ([edit(rollout=100), begin], "stands at 100 %"),
         ([edit(rollout=100, segments=(Segment(name="s", rollout=100),)), begin], "stands at 100 %"),

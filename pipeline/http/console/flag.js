@@ -55,8 +55,7 @@ export async function atHome(kind, flag) {
   await new Promise(() => {}); // this page is left
 }
 
-export const stateWords = (flag) =>
-  flag.rolled_out ? `${flag.status}: everybody gets ${flag.rolled_out}` : flag.status;
+export const stateWords = (flag) => (flag.rolled_out ? `${flag.status}: ${flag.gets}` : flag.status);
 
 /** Why everybody gets off, where no engine can evaluate the flag or nobody has what it needs. */
 export const problem = (flag) =>
@@ -137,8 +136,10 @@ export function whoGetsWhat(flag, look) {
 }
 
 function stateSentence(flag, rollout) {
-  if (flag.rolled_out) return `Everybody gets ${flag.rolled_out}.`;
-  if (flag.status !== "running") return `Everybody gets ‘off’: it is ${flag.status === "draft" ? "a draft" : flag.status}.`;
+  if (flag.gets) {
+    const why = flag.rolled_out || flag.problem ? "" : `: it is ${flag.status === "draft" ? "a draft" : flag.status}`;
+    return `${flag.gets[0].toUpperCase()}${flag.gets.slice(1)}${why}.`;
+  }
   const { segments = [] } = flag.state.definition;
   return [
     term("rollout", "Rollout"),

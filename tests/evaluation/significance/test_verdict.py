@@ -6,6 +6,7 @@ import pytest
 from evaluation.significance.look import look
 from schemas.catalog import Goal
 from schemas.logs import Gap
+from tests.evaluation.significance.conftest import make_conversions
 
 LIFT, HARM, FLAT = ((4000, 400), (4000, 600)), ((4000, 600), (4000, 400)), ((4000, 400), (4000, 402))
 
@@ -105,33 +106,36 @@ def test_a_metric_without_a_window_claims_no_guarantee(verdict_on, primary):
 
 
 @pytest.mark.parametrize(
-    ("margins", "counts", "windows", "says"),
+    ("margins", "counts", "window", "says"),
     [
-        ({"fails": 0.3}, {"fails": ((400_000, 40_000), (400_000, 40_000))}, {}, "within its margin of 30%."),
+        ({"fails": 0.3}, ((400_000, 40_000), (400_000, 40_000)), "10s", "within its margin of 30%."),
         (
             {"fails": 0.3},
-            {"fails": ((400_000, 40_000), (400_000, 40_000))},
-            {"fails": "none"},
+            ((400_000, 40_000), (400_000, 40_000)),
+            "none",
             "fails is proved safe within its margin of 30% (live reading of fails: without a window the guarantee of "
             "always-valid results is not claimed).",
         ),
         (
             {"fails": None, "errors": None},
-            {"fails": FLAT, "errors": FLAT},
-            {"fails": "none", "errors": "none"},
+            FLAT,
+            "none",
             "; no guardrail is harmed (live reading of fails and errors: without a window the guarantee of "
             "always-valid results is not claimed).",
         ),
-        ({"fails": None}, {"fails": LIFT}, {"fails": "none"}, "treatment harms fails (live reading): +50.0% ["),
+        ({"fails": None}, LIFT, "none", "treatment harms fails (live reading): +50.0% ["),
     ],
 )
-def test_a_guardrail_without_a_window_says_on_what_it_rests(verdict_on, primary, margins, counts, windows, says):
+def test_a_guardrail_without_a_window_says_on_what_it_rests(verdict_on, margins, counts, window, says):
     goals = [
-        primary,
+        Goal(metric="orders", role="primary"),
         *(Goal(metric=each, role="guardrail", direction="decrease", margin=margin) for each, margin in margins.items()),
     ]
+    of_guardrails = dict.fromkeys(margins, counts)
 
-    assert says in verdict_on(goals, {"orders": LIFT, **counts}, windows=windows).reason
+    verdict = verdict_on(goals, {"orders": LIFT, **of_guardrails}, windows=dict.fromkeys(margins, window))
+
+    assert says in verdict.reason
 
 
 def test_harm_to_a_sum_without_a_window_is_of_the_live_reading(run_of, aggregate_of, conversions, primary):
@@ -357,15 +361,16 @@ def test_no_rate_is_said_to_lose_more_than_all_of_itself(verdict_on, primary):
     assert "; lifts above +" in none
     assert "-100.0% [at most +" in verdict_on([exact], {"orders": ((50, 3), (50, 0))}).reason
     one_sided = {"analysis": {"method": "t-test", "planned_units": 100, "sided": "one"}}
-    assert verdict_on([primary], {"orders": ((50, 2), (50, 0))}, run=one_sided).reason.endswith("-100.0%, Boschloo p = 1.")
+    none = verdict_on([primary], {"orders": ((50, 2), (50, 0))}, run=one_sided).reason
+    assert none.endswith("-100.0%, Boschloo p = 1.")
 
 
 @pytest.mark.parametrize(
     ("n", "decision"), [(3990, "keep running"), (4000, "ship"), (4040, "ship"), (4060, "none"), (16_000, "none")]
 )
-def test_files_are_read_by_a_fixed_test_at_its_plan_alone(run_of, aggregate_of, conversions, primary, n, decision):
-    run = run_of([primary], analysis={"method": "t-test", "planned_units": 8000})
-    aggregates = [aggregate_of(conversions((n, n // 10), (n, n * 15 // 100)))]
+def test_files_are_read_by_a_fixed_test_at_its_plan_alone(run_of, aggregate_of, n, decision):
+    run = run_of([Goal(metric="orders", role="primary")], analysis={"method": "t-test", "planned_units": 8000})
+    aggregates = [aggregate_of(make_conversions((n, n // 10), (n, n * 15 // 100)))]
 
     of_files = look(run, aggregates, None, of_files=True).verdict
     of_stream = look(run, aggregates, None).verdict

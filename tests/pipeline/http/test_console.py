@@ -25,7 +25,7 @@ from pipeline.catalog import read_catalog
 from pipeline.http.keys import Keys
 from pipeline.settings import Settings
 from schemas.aggregate import MetricHealth
-from schemas.catalog import Condition, Document, Flag, Segment, Variant
+from schemas.catalog import Condition, Document, Flag, FlagState, Segment, Variant
 from schemas.look import Look
 from schemas.topics import CATALOG, RESULTS
 from tests.conftest import deployed
@@ -69,6 +69,15 @@ class Console:
             self.last = look(self._run, [aggregate], self.last)
             key = f"{EXPERIMENT}/{self._run.key}".encode()
             producer.send(self.settings.topic(RESULTS), encode_look(self.last), key=key)
+        producer.close()
+
+    def write(self, key: str, *states: FlagState) -> None:
+        """Versions of a flag, whatever the rules say of them."""
+        producer = KafkaProducer(**self.settings.kafka_python_arguments())
+        for version, state in enumerate(states, 1):
+            spec, who = msgspec.Raw(msgspec.json.encode(state)), {"author": "ann", "reason": "before there was a rule"}
+            document = Document(kind="flag", key=key, version=version, base=version - 1, time=0, spec=spec, **who)
+            producer.send(self.settings.topic(CATALOG), msgspec.json.encode(document), partition=0)
         producer.close()
 
     def open(self, route: str = "", key: str | None = None) -> Page:
@@ -191,7 +200,7 @@ def test_every_number_of_the_look_stands_in_the_scorecard_and_its_meaning_beside
     expect(meaning).to_be_hidden()
     page.locator("#reading").select_option("live")
     page.locator("#absolute").check()
-    expect(page.locator("#cell-app_error-treatment")).to_contain_text("its interval is of the lift")  # the test is exact
+    expect(page.locator("#cell-app_error-treatment")).to_contain_text("its interval is of the lift")
     for width in (390, 768, 1_000):
         page.set_viewport_size({"width": width, "height": 844})
         assert page.locator(".wide").first.evaluate("table => table.scrollWidth <= table.clientWidth"), width
@@ -313,7 +322,7 @@ def test_a_roll_out_is_clicked_and_shows_in_history(console: Console):
     newest = page.locator(".versions > li").first
     expect(newest).to_contain_text("treatment is rolled out")
     expect(newest).to_contain_text("it sells more")
-    expect(page.get_by_text("rolled out: everybody gets treatment")).to_be_visible()
+    expect(page.get_by_text("rolled out: everybody gets 'treatment'")).to_be_visible()
     expect(page.locator("#variant-treatment")).to_contain_text("100.0%")
     newest.get_by_text("What version 3 changed").click()
     expect(newest.get_by_role("row", name="rolled_out – treatment")).to_be_visible()
@@ -353,12 +362,7 @@ def test_f01_a_flag_that_cannot_be_evaluated_says_why_and_f02_payloads_keep_thei
     segment = Segment(name="s", conditions=(Condition(property="country", op="regex match", values=("(?!AT)",)),))
     variants = (Variant(key="on", payload={"id": 12345678901234567890123}),)
     draft = apply_definition(None, Flag(key="abroad", owner="shop", variants=variants, segments=(segment,)), 1)
-    producer = KafkaProducer(**console.settings.kafka_python_arguments())
-    for version, state in ((1, draft), (2, start(draft, 2, "salt0001"))):
-        spec, who = msgspec.Raw(msgspec.json.encode(state)), {"author": "ann", "reason": "before there was this rule"}
-        document = Document(kind="flag", key="abroad", version=version, base=version - 1, time=0, spec=spec, **who)
-        producer.send(console.settings.topic(CATALOG), msgspec.json.encode(document), partition=0)
-    producer.close()
+    console.write("abroad", draft, start(draft, 2, "salt0001"))
 
     page = console.open("flags/abroad")
 
@@ -380,8 +384,9 @@ def test_f01_a_flag_that_cannot_be_evaluated_says_why_and_f02_payloads_keep_thei
 def test_a_metric_that_says_nothing_is_told_so_without_the_numbers_of_earlier_looks(
     console: Console, lost: MetricHealth, says: str
 ):
-    console.publish(*(sizes := (30_000, 40_000) if lost.withheld else (50_000, 60_000))[:1])
-    console.publish(*sizes[1:], metrics=[lost])
+    sizes = (30_000, 40_000) if lost.withheld else (50_000, 60_000)
+    console.publish(sizes[0])
+    console.publish(sizes[1], metrics=[lost])
     assert console.last is not None
     before = next(each for each in console.last.cells if each.metric == "revenue" and each.segment == "all")
     assert before.running_p_value is not None
@@ -395,13 +400,13 @@ def test_a_metric_that_says_nothing_is_told_so_without_the_numbers_of_earlier_lo
         expect(row).not_to_contain_text(number)
     page.locator("#metric").select_option("revenue, treatment, settled")
     expect(page.get_by_text(f"! revenue at this look: {says}")).to_be_visible()
-    page.get_by_text("The same numbers as a table").first.click()
-    newest, former = (page.locator("details[open] tbody tr").nth(at) for at in (0, 1))
+    page.locator("#numbers-intervals summary").click()
+    newest, former = (page.locator("#numbers-intervals tbody tr").nth(at) for at in (0, 1))
     expect(former).to_contain_text("< 0.0001")
     expect(newest).not_to_contain_text("< 0.0001")
     page.set_viewport_size({"width": 390, "height": 844})
     page.wait_for_function("document.documentElement.scrollWidth <= innerWidth")
-    console.shows(page, f"{lost.withheld and 'withheld' or 'unusable'}-phone")
+    console.shows(page, f"{'withheld' if lost.withheld else 'unusable'}-phone")
 
     address = f"{console.address}/api/1/experiments/{EXPERIMENT}/results.csv"
     text = httpx.get(address, headers={"authorization": f"Bearer {console.key}"}).text
@@ -413,3 +418,13 @@ def test_a_metric_that_says_nothing_is_told_so_without_the_numbers_of_earlier_lo
     assert told["status"] == says.partition(",")[0]
     for name in ("p_value", "adjusted_p_value", "lower", "relative_upper", "relative_estimate"):
         assert told[name] == ""
+
+
+def test_whom_a_draft_lists_is_no_part_of_everybody(console: Console):
+    variants = (Variant(key="on", users=("ann@shop.example",)),)
+    console.write("tried", apply_definition(None, Flag(key="tried", owner="shop", variants=variants), 1))
+
+    page = console.open("flags/tried")
+
+    expect(page.get_by_text("Everybody but those listed gets 'off': it is a draft.")).to_be_visible()
+    expect(page.locator("#variant-on")).to_contain_text("1 user")
