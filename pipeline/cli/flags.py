@@ -68,7 +68,8 @@ def list_flags(context: click.Context, as_json: bool) -> None:
     table = Table(name, "status", "run", "rollout", "variants", "metrics", "owner", box=None, pad_edge=False)
     for each in found:
         variants, metrics = ", ".join(each.variants), ", ".join(each.metrics) or "-"
-        table.add_row(each.key, _status(each), each.run or "-", f"{each.rollout} %", variants, metrics, each.owner)
+        status = ", ".join(filter(None, (_status(each), "but everybody gets 'off'" if each.problem else "")))
+        table.add_row(each.key, status, each.run or "-", f"{each.rollout} %", variants, metrics, each.owner)
     if not found:
         click.echo("the catalog holds none; `peekproof apply` publishes the documents of configs/")
     else:
@@ -89,7 +90,8 @@ def show(key: str, as_json: bool) -> None:
     if as_json:
         click.echo(msgspec.json.encode(msgspec.structs.asdict(summary) | {"state": state}))
         return
-    click.echo(f"# version {summary.version}, {_status(summary)}")
+    problem = summary.problem and f"but everybody gets 'off': {' '.join(summary.problem.splitlines())}"
+    click.echo(", ".join(filter(None, (f"# version {summary.version}", _status(summary), problem))))
     for run in in_force.runs:
         until = _date(run.completed) if run.completed is not None else "now"
         click.echo(
@@ -285,8 +287,7 @@ def _is_of_experiments(context: click.Context) -> bool:
 
 def _status(of: Summary) -> str:
     status = of.status if of.rolled_out is None else f"{of.status} ({of.rolled_out})"
-    problem = of.problem and f"but everybody gets 'off': {' '.join(of.problem.splitlines())}"
-    return ", ".join(filter(None, (status, of.overdue, problem)))
+    return ", ".join(filter(None, (status, of.overdue)))
 
 
 def _value(value: object) -> str:

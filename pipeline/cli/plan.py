@@ -8,12 +8,11 @@ from typing import Any
 
 import click
 import msgspec
-from rich.table import Table
 
 from evaluation.catalog import MetricInForce
 from evaluation.rules import did_you_mean
 from evaluation.significance.planning import POWER, Needs, Plan, Supply, plans
-from pipeline.cli.terminal import Terminal
+from pipeline.cli.terminal import Column, Fitted, Terminal
 from pipeline.documents import definition_of, read_documents
 from pipeline.errors import PeekproofError
 from schemas.catalog import Baseline, Flag, Metric
@@ -41,6 +40,21 @@ def _number(text: str) -> float:
     return number / 100.0 if text.rstrip().endswith("%") else number
 
 
+class _Effect(_Share):
+    """The same, but from 100 % on a percentage alone: 5 may be meant as 5 %."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        number = super().convert(value, param, ctx)
+        if isinstance(value, str) and abs(number) >= 1.0 and not value.rstrip().endswith("%"):
+            plain = value.strip()
+            self.fail(
+                f"{plain} is {number:+.0%}; write {plain}% or {number / 100:g}, or {100 * number:g}% if you mean it",
+                param,
+                ctx,
+            )
+        return number
+
+
 @click.command()
 @click.argument("experiment", required=False)
 @click.option(
@@ -56,7 +70,7 @@ def _number(text: str) -> float:
     metavar="[METRIC=]SD",
     help="Its standard deviation; not of conversions.",
 )
-@click.option("--effect", type=_Share(), help="The relative effect to be seen, 0.05 or 5%; by default the document's.")
+@click.option("--effect", type=_Effect(), help="The relative effect to be seen, 0.05 or 5%; by default the document's.")
 @click.option("--traffic", type=click.FloatRange(min=0, min_open=True), help="Units that meet it per day, for days.")
 @click.option("--units", type=click.IntRange(min=1), help="Units of all variants at hand: what can they show?")
 @click.option("--power", type=_Share(), default=POWER, show_default=True, help="The chance to see, from 0.05 to 0.999.")
@@ -213,31 +227,22 @@ def _show(treatments: Sequence[Plan], console: Terminal) -> None:
         f"alpha {first.alpha:.3g}, {sides}"
     )
     needs = [each for treatment in treatments for each in (treatment.fixed, treatment.sequential)]
-    # Of what nobody said there is no column.
-    columns = [name for name, column in _COLUMNS.items() if any(column(each) != "-" for each in needs)]
-    table = Table(box=None, pad_edge=False)
-    table.add_column("")
-    table.add_column("test")
-    for name in columns:
-        table.add_column(name, justify="right")
-    for each in treatments:
-        for name, test, its in (
-            (each.treatment, "t-test, read once", each.fixed),
-            ("", "sequential, watched", each.sequential),
-        ):
-            table.add_row(name, test, *(_COLUMNS[column](its) for column in columns))
-    console.print(table)
+    names = Column("", 0, [name for each in treatments for name in (each.treatment, "")])
+    tests = Column("test", 1, ["t-test, once", "sequential"] * len(treatments))
+    columns = [Column(title, rank, list(map(cell, needs)), "right") for title, (rank, cell) in _COLUMNS.items()]
+    console.print(Fitted([names, tests, *columns]))
     for each in treatments:
         if each.role == "primary":
             console.print(f"N* of {each.treatment}: {each.planned_units:,}; recommended {each.recommended_units:,}")
     console.print()
 
 
-_COLUMNS: dict[str, Callable[[Needs], str]] = {
-    "control": lambda needs: f"{needs.control:,}",
-    "treatment": lambda needs: f"{needs.treatment:,}",
-    "all variants": lambda needs: f"{needs.total:,}",
-    "days": lambda needs: "-" if needs.days is None else f"{needs.days:,.1f}",
-    "power at hand": lambda needs: "-" if needs.power is None else f"{needs.power:.0%}",
-    "effect at hand": lambda needs: "-" if needs.minimum_effect is None else f"{needs.minimum_effect:.2%}",
+# By their ranks: what goes last where a terminal is narrow.
+_COLUMNS: dict[str, tuple[int, Callable[[Needs], str]]] = {
+    "control": (7, lambda needs: f"{needs.control:,}"),
+    "treatment": (6, lambda needs: f"{needs.treatment:,}"),
+    "all variants": (2, lambda needs: f"{needs.total:,}"),
+    "days": (3, lambda needs: "-" if needs.days is None else f"{needs.days:,.1f}"),
+    "power at hand": (4, lambda needs: "-" if needs.power is None else f"{needs.power:.0%}"),
+    "effect at hand": (5, lambda needs: "-" if needs.minimum_effect is None else f"{needs.minimum_effect:.2%}"),
 }

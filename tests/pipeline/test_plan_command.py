@@ -7,6 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from pipeline.cli import command
+from pipeline.cli.terminal import Terminal
 from pipeline.errors import PeekproofError
 from tests.pipeline.shop import Shop
 
@@ -60,7 +61,7 @@ def test_a_document_is_planned_by_its_goals(tmp_path: Path):
         (["--baseline", "0.1", "--effect", "0.1", "--power", "120%"], "it is a chance, from 0.05 to 0.999"),
         (["--baseline", "0.1", "--effect", "0"], "--effect 0: no number of units shows"),
         (["--baseline", "12", "--effect", "0.1"], "12 is no baseline of 'metric'"),
-        (["--baseline", "0.4", "--effect", "5"], "a rate of 0.4 cannot change by +500%"),
+        (["--baseline", "0.4", "--effect", "500%"], "a rate of 0.4 cannot change by +500%"),
         (["checkout-button", "--deviation", "revenue=30"], "--baseline revenue=…"),
         (["--baseline", "ten", "--effect", "0.1"], "'ten' is no number"),
         (["--baseline", "pages=3", "--effect", "0.1"], "no goal is of 'pages'"),
@@ -110,3 +111,34 @@ def test_n19_a_plan_has_no_column_of_what_nobody_asked():
     assert "-" not in shown().replace("t-test", "").replace("two-sided", "").replace("treatment-1", "")
     assert "effect at hand" in shown("--units", "20000")
     assert "days" in shown("--traffic", "1000")
+
+
+@pytest.mark.parametrize(
+    ("effect", "says"),
+    [
+        ("5", "5 is +500%; write 5% or 0.05, or 500% if you mean it"),
+        ("-1", "-1 is -100%; write -1% or -0.01, or -100% if you mean it"),
+    ],
+)
+def test_an_effect_that_may_be_meant_in_per_cent_is_refused(effect: str, says: str):
+    result = CliRunner().invoke(command, ["plan", "--baseline", "0.12", "--effect", effect])
+
+    assert result.exit_code == 2
+    assert says in " ".join(result.output.split())
+    assert told("--baseline", "0.12", "--effect", "500%")[0]["effect"] == 5.0
+    assert told("--baseline", "0.12", "--effect", "0.99")[0]["effect"] == 0.99
+
+
+def test_a_plan_fits_a_terminal_of_eighty_columns(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setattr("pipeline.cli.plan.Terminal", lambda _: Terminal())
+    asked = ["--baseline", "0.12", "--effect", "0.05", "--units", "20000", "--traffic", "1000", "--arms", "3"]
+
+    shown = CliRunner().invoke(command, ["plan", *asked], catch_exceptions=False).stdout.splitlines()
+
+    rows = [line for line in shown if "t-test, once" in line or "sequential " in line]
+    assert len(rows) == 4
+    assert [row.split()[0] for row in rows[::2]] == ["treatment-1", "treatment-2"]
+    assert max(map(len, shown)) <= 80
+    assert "effect at hand" in shown[1]
+    assert "in a wider terminal, or with --json: treatment, control" in shown
