@@ -11,6 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 from evaluation.significance import gates, power
 from evaluation.significance.bisection import Floats, edge
 
+FEW = 25.0  # expected conversions of an arm, up to which a power by the normal distribution is beside the test's own
+
 
 class Design(msgspec.Struct, frozen=True, kw_only=True):
     """What is expected of control per unit: its `mean` and `deviation`; of a conversion its rate, and None.
@@ -40,6 +42,18 @@ class Design(msgspec.Struct, frozen=True, kw_only=True):
             return float(units) * (1.0 + self.ratio)
         alone = power.sequential_growth(difference, self._variance(effect), 1.0, self.planned, self.alpha, power=target)
         return max(self._gate(), float(alone * power.earlier(alone, self.planned)))
+
+    def exact_power(self, effect: float, control: int, treated: int) -> float | None:
+        """The chance that Boschloo's test sees the effect; None where as many convert, and don't, as the normal
+        distribution wants, and of what is no conversion.
+        """
+        if self.deviation is not None:
+            return None
+        rate = self.mean + float(self._difference(effect))
+        fewest = min(min(share, 1.0 - share) * units for share, units in ((self.mean, control), (rate, treated)))
+        if not 0.0 < rate < 1.0 or fewest > FEW:
+            return None
+        return power.boschloo_power(rate, treated, self.mean, control, self.alpha)
 
     def power(self, effect: ArrayLike, units: float, *, watched: bool) -> Floats:
         """The chance that the effect has been seen when so many units are in."""

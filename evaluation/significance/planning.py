@@ -36,6 +36,8 @@ class Needs(msgspec.Struct, frozen=True):
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """One comparison before its start: `effect` is the relative one to be seen; a guardrail's margin, to be ruled out.
 
+    `fixed` is by the normal distribution: of few conversions `exact_power` is the chance that Boschloo's test sees the
+    effect with so many units; null elsewhere, and of guardrails.
     `planned_units` is the N* in force, `recommended_units` the t-test's sample, at which the sequential interval should
     be narrowest; both of the pair.
     """
@@ -52,6 +54,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     recommended_units: int
     fixed: Needs
     sequential: Needs
+    exact_power: float | None
 
 
 class Supply(NamedTuple):
@@ -101,6 +104,7 @@ def plans(
             planned = planned_units(flag, weights, metrics, treatment) or PLANNED_UNITS
             design = _design(flag, goal, metric, baseline, _ratio(flag, weights, treatment), planned=planned)
             needs = _Needs(flag, metric, design, (weight + weights[control]) / sum(weights.values()), target, supply)
+            fixed = needs.of(effect, watched=False)
             yield Plan(
                 metric=goal.metric,
                 role=goal.role,
@@ -112,8 +116,11 @@ def plans(
                 target=target,
                 planned_units=planned,
                 recommended_units=ceil(design.units(effect, target, watched=False)),
-                fixed=needs.of(effect, watched=False),
+                fixed=fixed,
                 sequential=needs.of(effect, watched=True),
+                exact_power=None
+                if goal.role == "guardrail"
+                else design.exact_power(effect, fixed.control, fixed.treatment),
             )
 
 

@@ -7,14 +7,15 @@ rules for conversions, to compare with: our tests don't pool the variance of two
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import nctdtr, ndtr, ndtri, stdtrit
+from scipy.special import gammaln, nctdtr, ndtr, ndtri, stdtrit, xlog1py, xlogy
 
-from evaluation.significance import mixture
+from evaluation.significance import boschloo, mixture
 from evaluation.significance.bisection import edge
 
 Floats = NDArray[np.float64]
 
 MOST = 60.0  # ln of units or of a factor, and an effect in SEs: beyond any experiment
+FAR = 6.0  # standard deviations, and as many conversions, beyond which there are hardly any
 EARLIER = 0.17  # of the units, at most, is what crossings at earlier looks spare
 
 
@@ -85,6 +86,32 @@ def share_units(
     null, spread = pooled * (1.0 - pooled) * (1.0 + 1.0 / ratio), q * (1.0 - q) + p * (1.0 - p) / ratio
     reach = -ndtri(np.asarray(alpha, np.float64) / 2.0) * np.sqrt(null) + ndtri(power) * np.sqrt(spread)
     return np.square(reach / (p - q))
+
+
+def boschloo_power(rate: float, n: int, control_rate: float, m: int, alpha: float) -> float:
+    """The chance that Boschloo's two-sided test finds a difference of two rates on its side, by enumeration.
+
+    `n` units are treated, `m` are control's. Sums over all numbers of conversions that are within reach: for few.
+    """
+    (x, of_x), (y, of_y) = _conversions(rate, n), _conversions(control_rate, m)
+    treated, control = (each.ravel() for each in np.meshgrid(x, y, indexing="ij"))
+    chance = np.outer(of_x, of_y).ravel()
+    is_on_side = (treated * m > control * n) if rate > control_rate else (treated * m < control * n)
+    treated, control, chance = treated[is_on_side], control[is_on_side], chance[is_on_side]
+    comparison = np.arange(len(chance))
+    if rate > control_rate:
+        p_value = boschloo.one_sided(treated, n, control, m, comparison)
+    else:
+        p_value = boschloo.one_sided(control, m, treated, n, comparison)
+    return float(chance[2.0 * p_value < alpha].sum())
+
+
+def _conversions(rate: float, n: int) -> tuple[NDArray[np.int64], Floats]:
+    """How many of n units may convert, and the chance of each."""
+    reach = FAR * np.sqrt(n * rate * (1.0 - rate)) + FAR
+    x = np.arange(max(0, int(n * rate - reach)), min(n, int(n * rate + reach)) + 1)
+    choices = gammaln(n + 1.0) - gammaln(x + 1.0) - gammaln(n - x + 1.0)
+    return x, np.exp(choices + xlogy(x, rate) + xlog1py(n - x, -rate))
 
 
 def arcsine_effect(control_share: ArrayLike, share: ArrayLike) -> Floats:

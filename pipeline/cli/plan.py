@@ -17,6 +17,7 @@ from pipeline.documents import definition_of, read_documents
 from pipeline.errors import PeekproofError
 from schemas.catalog import Baseline, Flag, Metric
 
+TOLD = 0.02  # of power, from which on it is told that there is less of it
 PLAIN = "metric"  # the name of the one metric of an experiment without a document
 
 
@@ -232,6 +233,11 @@ def _show(treatments: Sequence[Plan], console: Terminal) -> None:
     columns = [Column(title, rank, list(map(cell, needs)), "right") for title, (rank, cell) in _COLUMNS.items()]
     console.print(Fitted([names, tests, *columns]))
     for each in treatments:
+        if each.exact_power is not None and each.exact_power < each.target - TOLD:
+            console.print(
+                f"{each.treatment}: with {each.fixed.control:,} + {each.fixed.treatment:,} units Boschloo's test, by "
+                f"which rates are read, sees it with a chance of {each.exact_power:.0%}: so few are a lower bound"
+            )
         if each.role == "primary":
             console.print(f"N* of {each.treatment}: {each.planned_units:,}; recommended {each.recommended_units:,}")
     console.print()

@@ -142,3 +142,16 @@ def test_a_plan_fits_a_terminal_of_eighty_columns(monkeypatch: pytest.MonkeyPatc
     assert max(map(len, shown)) <= 80
     assert "effect at hand" in shown[1]
     assert "in a wider terminal, or with --json: treatment, control" in shown
+
+
+def test_units_that_are_too_few_for_the_formula_are_a_lower_bound():
+    (few,) = told("--baseline", "0.12", "--effect", "500%")
+    (many,) = told("--baseline", "0.12", "--effect", "5%")
+    (mean,) = told("--baseline", "12", "--deviation", "9", "--effect", "95%")
+    shown = CliRunner().invoke(command, ["plan", "--baseline", "0.12", "--effect", "500%"], catch_exceptions=False)
+
+    assert few["exact_power"] == pytest.approx(0.532, abs=0.001)
+    assert many["exact_power"] is mean["exact_power"] is None
+    assert "with 7 + 7 units Boschloo's test, by which rates are read, sees it with a chance of 53%: so few are a" in (
+        shown.stdout
+    )

@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
+from scipy import stats
 
-from evaluation.significance import power
+from evaluation.significance import boschloo, power
 
 
 def test_the_power_at_the_units_that_were_asked_for_is_the_power_that_was_asked_for():
@@ -30,3 +31,19 @@ def test_enough_units_need_not_grow():
 
 def test_no_effect_is_seen_with_chance_alpha():
     np.testing.assert_allclose(power.fixed_power(0.0, 1.0, 0.05), 0.05)
+
+
+@pytest.mark.parametrize(
+    ("rate", "n", "control_rate", "m"), [(0.72, 7, 0.12, 7), (0.05, 90, 0.3, 30), (0.9, 20, 0.5, 60)]
+)
+def test_the_power_of_boschloos_test_is_the_chance_of_all_it_rejects_on_the_side_of_the_effect(
+    rate, n, control_rate, m
+):
+    total = 0.0
+    for x in range(n + 1):
+        for y in range(m + 1):
+            more = (x, n, y, m) if rate > control_rate else (y, m, x, n)
+            if (x * m > y * n) == (rate > control_rate) and 2 * boschloo.one_sided(*more, np.zeros(1, int))[0] < 0.05:
+                total += stats.binom.pmf(x, n, rate) * stats.binom.pmf(y, m, control_rate)
+
+    assert power.boschloo_power(rate, n, control_rate, m, 0.05) == pytest.approx(total, abs=1e-9)
