@@ -45,6 +45,16 @@ def did_you_mean(word: str, known: Collection[str]) -> str:
     return f"known: {', '.join(sorted(known))}" if known else "there are none"
 
 
+def goal_remarks(flag: Flag) -> Iterator[Violation]:
+    """Shares of control that may be meant in per cent: no faults."""
+    for index, goal in enumerate(flag.metrics):
+        for name in ("minimum_effect", "margin"):
+            share = getattr(goal, name)
+            if share is not None and share >= 1.0:
+                text = f"{share:g} is {share:.0%} of control; write {share / 100:g} if {share:g} % is meant"
+                yield Violation(("metrics", index, name), text)
+
+
 def flag_violations(flag: Flag, metrics: Mapping[str, Metric | None]) -> Iterator[Violation]:
     """What is wrong with a flag's definition, given the metrics that exist (None: one whose definition is unknown)."""
     yield from _variant_violations(flag)

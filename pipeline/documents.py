@@ -23,7 +23,7 @@ from evaluation.exact_json import MOST_DIGITS, digits_fault
 from evaluation.metric_rules import metric_violations
 from evaluation.metric_rules import remarks as metric_remarks
 from evaluation.references import Known, cohort_violations, group_violations, reference_violations
-from evaluation.rules import Violation, did_you_mean, flag_violations, path_text
+from evaluation.rules import Violation, did_you_mean, flag_violations, goal_remarks, path_text
 from pipeline.errors import PeekproofError
 from pipeline.faults import DocumentError, Fault
 from pipeline.folders import FOLDERS, files_in, is_yaml, unread
@@ -100,11 +100,17 @@ def _notes(documents: Documents, known: Known) -> list[Fault]:
 def remarks(documents: Documents) -> list[Fault]:
     """What is no fault, but may not be as it was meant."""
     known = {key: metric.definition for key, metric in documents.metrics.items()}
-    return sorted(
+    of_metrics = [
         metric.file.fault(("window",), remark)
         for metric in documents.metrics.values()
         for remark in metric_remarks(metric.definition, known)
-    )
+    ]
+    of_goals = [
+        flag.file.fault(remark.path, remark.message)
+        for flag in documents.flags.values()
+        for remark in goal_remarks(flag.definition)
+    ]
+    return sorted(of_metrics + of_goals)
 
 
 def read_sound(directory: Path) -> tuple[Documents, list[Fault]]:

@@ -129,6 +129,15 @@ def test_an_effect_that_may_be_meant_in_per_cent_is_refused(effect: str, says: s
     assert told("--baseline", "0.12", "--effect", "0.99")[0]["effect"] == 0.99
 
 
+def test_an_effect_of_a_document_that_may_be_meant_in_per_cent_is_noted(tmp_path: Path):
+    shop = Shop(tmp_path / "configs")
+    shop.rewrite("  - metric: purchase\n", "  - metric: purchase\n    role: primary\n    minimum_effect: 5\n")
+
+    told = shop.call("validate", str(shop.directory))
+
+    assert "metrics[0].minimum_effect: 5 is 500% of control; write 0.05 if 5 % is meant" in told.output
+
+
 def test_a_plan_fits_a_terminal_of_eighty_columns(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.setattr("pipeline.cli.plan.Terminal", lambda _: Terminal())
