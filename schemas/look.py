@@ -49,7 +49,7 @@ class Cell(msgspec.Struct, frozen=True):
     `running_*` what all looks so far say together (intersection, smallest p), on which judgements rest and which every
     table calls the interval and the p-value. A fixed-horizon test's cell stays as it is at the first look with the
     planned units, by which alone it is read: later units are in none of its numbers. `relative_*` is the relative lift;
-    of an exact test that of conversions alone, by the planned split, which is not the means' own where the units came in
+    of an exact test that of conversions alone, by the planned split, which is not the means' own where units came in
     another proportion. An end that a one-sided test leaves open is null; a guardrail's two ends are one-sided bounds.
     """
 
