@@ -9,6 +9,7 @@ import builtins
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from operator import is_
 from sys import intern
 from typing import Any, Generic, Literal, TypeVar
@@ -148,13 +149,17 @@ def _variable(metric: Metric) -> Variable:
         type=metric.type,  # type: ignore[arg-type]  # a ratio has parts
         facts=facts,
         places=metric.decimals if metric.log else scale,
-        cap=None if metric.cap is None else round(metric.cap * 10**scale),
-        lower_cap=None if metric.lower_cap is None else round(metric.lower_cap * 10**scale),
+        cap=None if metric.cap is None else _scaled(metric.cap, scale),
+        lower_cap=None if metric.lower_cap is None else _scaled(metric.lower_cap, scale),
         log=metric.log,
         totals=metric.counting == "totals",
         begins=metric.nth * period if is_retention else 0,
         ends=(metric.nth + 1) * period if is_retention else 0,
     )
+
+
+def _scaled(cap: float, scale: int) -> int:
+    return round(Decimal(repr(cap)).scaleb(scale))
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ from evaluation.assignment.paths import Path as FieldPath
 from evaluation.assignment.scanning import Type, Wanted, scan
 from evaluation.assignment.values import read_json
 from evaluation.catalog import MetricInForce, RunInForce
+from evaluation.quantising import quantised
 from evaluation.rules import did_you_mean
 from evaluation.significance.gates import loses_too_much
 from evaluation.significance.look import look
@@ -348,7 +349,8 @@ class TableAnalysis:
             described = {"type": "sum", "property": name, "cap": 1.0 if type_ == "conversion" else None}
         cuped = None if covariate is None else Cuped(lookback="1d")
         metric = Metric(key=name, owner="-", event=name, window="1d", scale=scale, cuped=cuped, **described)
-        return _Column(metric, [[_quantised(each[mine], scale) for each in numbers] for mine in whose])
+        lost = [ArmPart(0, *each) for each in zip(variants, used, left_out, strict=True)] if is_uneven else []
+        return _Column(metric, [[_quantised(each[mine], scale) for each in numbers] for mine in whose], lost)
 
     def _numbers(self, name: str, cells: Mapping[str, pa.Array], kept: Mask, *, is_conversion: bool = False) -> Floats:
         """A column's numbers, NaN where there is none; what is no number is told of the rows that are kept."""
@@ -409,10 +411,12 @@ def _scale(numbers: Iterable[Floats]) -> int:
     most = min(max(0, most), PLACES)
     for places in range(min(most, 15) + 1):
         factor = 10.0**places
-        if (np.rint(every * factor) / factor == every).all():
+        whole, rest = quantised(every, factor)
+        if (whole + rest / factor == every).all():
             return places
     return most
 
 
 def _quantised(numbers: Floats, scale: int) -> NDArray[Any]:
-    return np.array([int(each) for each in np.rint(numbers * float(f"1e{scale}")).tolist()], dtype=object)
+    whole, rest = (each.tolist() for each in quantised(numbers, float(f"1e{scale}")))
+    return np.array([int(a) * 10**scale + int(b) for a, b in zip(whole, rest, strict=True)], dtype=object)

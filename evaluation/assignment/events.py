@@ -14,6 +14,7 @@ from evaluation.assignment.paths import Path
 from evaluation.assignment.plan import EventPlan
 from evaluation.assignment.properties import satisfied
 from evaluation.assignment.values import read_json
+from evaluation.quantising import quantised
 from schemas.numbers import BEYOND
 from schemas.units import Example, Kind
 
@@ -85,19 +86,23 @@ def _satisfying(columns: Columns, plan: EventPlan, message: NDArray[np.int64], f
 def _values(
     columns: Columns, plan: EventPlan, message: NDArray[np.int64], fact: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], Mask, Mask]:
-    """Of rows: rint(number · 10^scale), half to even; whether there is no number; whether rounding tells."""
+    """Of rows: number · 10^scale, rounded half to even; whether there is no number; whether rounding tells."""
     value = np.ones(len(message), np.int64)
     missing = np.zeros(len(message), np.bool_)
     rounded = np.zeros(len(message), np.bool_)
     of = plan.fact_property[fact]
     for i, path in enumerate(plan.properties):
         rows = np.flatnonzero(of == i)
+        number, factor = columns.numbers[path][message[rows]], plan.fact_factor[fact[rows]]
         with np.errstate(over="ignore", invalid="ignore"):
-            scaled = columns.numbers[path][message[rows]] * plan.fact_factor[fact[rows]]
-            whole = np.rint(scaled)
-            rounded[rows] = np.abs(scaled - whole) > COARSE * np.abs(scaled)
-        missing[rows] = np.isnan(whole)
-        value[rows] = np.where(missing[rows], 0.0, np.clip(whole, -BEYOND, BEYOND)).astype(np.int64)
+            scaled = number * factor
+            rounded[rows] = np.abs(scaled - np.rint(scaled)) > COARSE * np.abs(scaled)
+        missing[rows] = np.isnan(number)
+        is_within = np.abs(scaled) < BEYOND
+        whole, rest = quantised(np.where(is_within, number, 0.0), factor)
+        kept = whole.astype(np.int64) * factor.astype(np.int64) + rest.astype(np.int64)
+        beyond = np.where(missing[rows], 0, np.where(scaled < 0.0, -BEYOND, BEYOND))
+        value[rows] = np.where(is_within, np.clip(kept, -BEYOND, BEYOND), beyond)
     return value, missing, rounded
 
 
