@@ -217,7 +217,11 @@ EXPERIMENTS = _table(
         ("late_events", "BIGINT", "Events of its units beyond the lateness horizon; not counted."),
         ("unusable_events", "BIGINT", "Events of its units whose property is missing or no number; not counted."),
         ("withheld_units", "BIGINT", "Units whose total left the exact range."),
-        ("duplicate_ids", "BIGINT", "Its units' insert ids with another time in the same minute: other events."),
+        (
+            "duplicate_ids",
+            "BIGINT",
+            "Its units' insert ids with another time in the same minute, or with several values.",
+        ),
         ("full_lookback", "DOUBLE", "Share of units with events of a whole lookback; null: no metric has one."),
     ),
 )

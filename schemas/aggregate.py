@@ -75,7 +75,7 @@ class Aggregate(msgspec.Struct, frozen=True, kw_only=True):
     forced: Count = 0
     jumpers: Count = 0
     reassigned: Count = 0
-    duplicate_ids: Count = 0  # events with the insert id of an earlier one of the same minute: others, worth a look
+    duplicate_ids: Count = 0  # events with the insert id of an earlier one of the minute, or told with several values
     gaps: list[Gap] = []  # what is missing of the partition's log and of its sources, as somebody accepted
     final: bool = False  # nothing can change it any more: `offset`, `clock` and `catalog` stay those of that moment
 

@@ -95,10 +95,20 @@ def events_of(word: int) -> Any:
 
 
 @njit(cache=True)
-def add_value(rows: Words, m: int, at: int, value: int) -> None:
-    """One more event with its value in the total at `at`."""
-    rows[m, at + VALUES], passes = wrapped(rows[m, at + VALUES], value)
-    rows[m, at + EVENTS] += 1 + (passes << EVENT_BITS)
+def add_value(rows: Words, m: int, at: int, value: int, sign: int) -> None:
+    """One more event with its value in the total at `at`, or one less (`sign` is -1)."""
+    rows[m, at + VALUES], passes = wrapped(rows[m, at + VALUES], sign * value)
+    rows[m, at + EVENTS] += sign + (passes << EVENT_BITS)
+
+
+@njit(cache=True)
+def is_crowded(rows: Words, m: int, measures: Measures, c: int) -> int:
+    """Whether member m sent more events in some hour than an ordered total of column c reads."""
+    first = measures.columns[c, C_FIRST]
+    for v in range(first, first + measures.columns[c, C_VARIABLES]):
+        if measures.variables[v, V_KIND] >= FUNNEL and rows[m, measures.variables[v, V_AT] + EVENTS] >> EVENT_BITS:
+            return 1
+    return 0
 
 
 @njit(cache=True)

@@ -127,15 +127,20 @@ def _unsettle(m: int, measures: Measures, store: Members, x: Words) -> None:
 
 
 @njit(cache=True)
-def _count_event(m: int, measures: Measures, r: int, store: Members, time: int, name: int, value: int) -> bool:  # noqa: PLR0917
-    """Count an event for feed r; whether its total is still to be made, by `ordered.run_through`."""
+def _count_event(  # noqa: PLR0917
+    m: int, measures: Measures, r: int, store: Members, time: int, name: int, value: int, sign: int
+) -> bool:
+    """Count an event for feed r, or take back one with a value (`sign` is -1).
+
+    Returns: whether its total is still to be made, by `ordered.run_through`.
+    """
     rows, v = store.rows, measures.feeds[r, of.F_VARIABLE]
     kind, at = measures.variables[v, of.V_KIND], measures.variables[v, of.V_AT]
     if kind >= of.FUNNEL:
         steps = measures.feeds[r, of.F_STEPS]
         return ordered.put(rows, m, measures.variables, v, store.pending, store.ring, time, name, steps)
     if kind >= of.SUM:
-        of.add_value(rows, m, at, value)
+        of.add_value(rows, m, at, value, sign)
     else:
         rows[m, at + of.EVENTS] += 1
     return False
@@ -149,11 +154,11 @@ def _places(memory: Memory, number: int) -> Words:
     each = number
     while each >= memory.tail:
         n += 1
-        each = (memory.ring[each & mask, LINK] >> 16) - 1
+        each = recent.link_of(memory.ring[each & mask]) - 1
     places = np.empty(n, np.int64)
     for i in range(n - 1, -1, -1):
         places[i] = number & mask
-        number = (memory.ring[places[i], LINK] >> 16) - 1
+        number = recent.link_of(memory.ring[places[i]]) - 1
     return places
 
 
@@ -206,7 +211,7 @@ def _recount(m: int, measures: Measures, first: int, ends: int, store: Members, 
                 if c < first or entry < columns[c, of.C_SINCE] or time - entry >= columns[c, of.C_WINDOW]:
                     continue
                 if of.can_hold(variables, v, memory.ring[k, VALUE]):
-                    _count_event(m, measures, r, store, time, memory.ring[k, recent.ID], memory.ring[k, VALUE])
+                    _count_event(m, measures, r, store, time, memory.ring[k, recent.ID], memory.ring[k, VALUE], 1)
     for v in range(variables.shape[0]):
         if variables[v, of.V_KIND] >= of.FUNNEL and variables[v, of.V_COLUMN] >= first:
             ordered.run_through(rows, m, variables, v, store.pending)
@@ -519,9 +524,12 @@ def find_fed(events: Words, n: int, store: Members, measures: Measures, found: W
 
 @njit(cache=True)
 def count(  # noqa: PLR0917
-    events: Words, begin: int, n: int, store: Members, measures: Measures, ends: int, found: Words
+    events: Words, begin: int, n: int, store: Members, measures: Measures, ends: int, found: Words, sign: int
 ) -> int:
-    """Fold new events from `begin` on. Where the room for pending events ends, so does the loop: the next event."""
+    """Fold new events from `begin` on, or take back such with a value (`sign` is -1).
+
+    Where the room for pending events ends, so does the loop: the next event.
+    """
     rows, tallies, cells = store.rows, store.tallies, store.cells
     feeds, variables, columns = measures.feeds, measures.variables, measures.columns
     arms = store.arm_units.shape[0]
@@ -555,15 +563,15 @@ def count(  # noqa: PLR0917
             elif time - entry >= columns[c, of.C_WINDOW]:
                 continue
             else:
-                tallies[c, COUNTED] += 1
+                tallies[c, COUNTED] += sign
             k = columns[c, of.C_NUMBERS]
             had = of.numbers(rows, m, measures, c, x)
             if is_before:
                 if variables[v, of.V_KIND] >= of.SUM:
-                    of.add_value(rows, m, variables[v, of.V_PAST], events[i, VALUE])
+                    of.add_value(rows, m, variables[v, of.V_PAST], events[i, VALUE], sign)
                 else:
                     rows[m, variables[v, of.V_PAST] + of.EVENTS] += 1
-            elif _count_event(m, measures, r, store, time, events[i, recent.ID], events[i, VALUE]):
+            elif _count_event(m, measures, r, store, time, events[i, recent.ID], events[i, VALUE], sign):
                 ordered.run_through(rows, m, variables, v, store.pending)
             has = of.numbers(rows, m, measures, c, y)
             if k == 1 and had and has:

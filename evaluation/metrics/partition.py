@@ -42,7 +42,7 @@ from schemas.units import Arm, Example, Header, Source, decode_units, newest
 
 MINUTE = 60_000  # ms, at most a horizon: retries and double clicks lie seconds apart
 
-FORMAT = 7  # of a checkpoint
+FORMAT = 8  # of a checkpoint
 NEWEST = 1 << 62  # beyond every offset of the catalog
 
 _METADATA = b"peekproof"
@@ -135,12 +135,16 @@ class Partition:
             run.exposures += rows.counted[number]
             if len(exposures):
                 run.expose(exposures, number, self._recent, self._pasts)
-        fresh, noted = self._recent.insert(rows.events, rows.event_count, rows.notes, rows.note_count, bound)
-        if fresh or noted:
-            for run in self._runs.values():
-                if run.columns:
-                    run.count(rows.events, fresh, rows.notes, noted)
-            self._remember(rows.events[:fresh])
+        changes, noted = self._recent.insert(rows.events, rows.event_count, rows.notes, rows.note_count, bound)
+        for run in self._runs.values():
+            if run.columns:
+                for change in changes:
+                    run.count(*change)
+                if noted:
+                    run.note(rows.notes, noted)
+        for (fact, _), past in self._pasts.items():
+            for change in changes:
+                past.add(change.events, fact, change.sign)
 
         if header.examples:
             self._examples = newest((*self._examples, *header.examples))
@@ -250,11 +254,6 @@ class Partition:
             for fact in metric.facts
         }
         self._pasts = {key: self._pasts.get(key) or Past(key[1]) for key in sorted(read)}
-
-    def _remember(self, events: Words) -> None:
-        """Add new events to the past of their facts."""
-        for (fact, _), past in self._pasts.items():
-            past.add(events, fact)
 
     def _resolve(self, arms: list[Arm]) -> None:
         """Say which run of ours each of the header's arms means, and which arm of it."""

@@ -42,17 +42,17 @@ def _take(table: Words, unit: int, key: int) -> tuple[int, int]:
 
 
 @njit(cache=True)
-def _add(table: Words, events: Words, fact: int, width: int) -> tuple[int, int]:
+def _add(table: Words, events: Words, fact: int, width: int, sign: int) -> tuple[int, int]:
     """Add the events (n, 5) of a fact; how many slots that took, and how many of them for passes."""
     taken = passes = 0
     for i in range(events.shape[0]):
-        value = events[i, VALUE]
+        value = sign * events[i, VALUE]
         if events[i, LINK] != fact or abs(value) >= LIMIT:
             continue
         unit, key = events[i, EVENT_UNIT], events[i, TIME] // width << 1
         p, is_new = _take(table, unit, key)
         taken += is_new
-        table[p, ACTIVE] += 1
+        table[p, ACTIVE] += sign
         table[p, VALUES], passed = wrapped(table[p, VALUES], value)
         if passed != 0:
             p, is_new = _take(table, unit, key | 1)
@@ -98,10 +98,10 @@ class Past:
         self._has_passes = False
         self._table = np.zeros((_SMALLEST, 3), np.int64)
 
-    def add(self, events: Words, fact: int) -> None:
-        """Add the fact's events among these (n, 5), which are new."""
+    def add(self, events: Words, fact: int, sign: int) -> None:
+        """Add the fact's events among these (n, 5), or take them back (`sign` is -1)."""
         self._reserve(2 * int((events[:, LINK] == fact).sum()))
-        taken, passes = _add(self._table, events, fact, self.width)
+        taken, passes = _add(self._table, events, fact, self.width, sign)
         self._used += int(taken)
         self._has_passes |= passes > 0
 

@@ -6,6 +6,8 @@ unit's newest event, from which a link leads to the one before. An event leaves 
 arrived before it are older than the bound that the partition gives; its entry in the table is deleted by shifting the
 following ones back, and a link to a number before the ring's tail ends a chain.
 
+An event that is told again with another value counts with the larger one, so no order shows.
+
 A note says of an event that it was late, unusable or repeated, or that another one has its id within the minute. It
 stands in the ring and in its unit's chain like an event, for exposures to claim; the first table doesn't know it.
 
@@ -19,7 +21,7 @@ Bytes: 40 per event or note in the ring, 8 per slot of the first table (at most 
 second.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
@@ -29,14 +31,18 @@ Words = NDArray[np.int64]
 
 # Columns of an event, in the ring and in a message's rows. In the ring LINK holds the fact in its low 16 bits and above
 # them the number of the unit's event before, plus 1; in a message's rows it is the fact.
-# In the ring a note's fact has the bit NOTED, and its value is what was noted.
+# In the ring a note's fact has the bit NOTED, and its value is what was noted; of an event another value was told where
+# LINK has the bit DISPUTED.
 TIME, ID, VALUE, UNIT, LINK = range(5)
 FACTS = NOTED = 1 << 15
+DISPUTED = np.int64(1 << 62)
+BEFORE = 5  # beside the columns of an event that was told again with a larger value: the one that it had
 
 # What `state` holds.
 TAIL, HEAD, UNITS, NOTES = range(4)
 
-# Columns of a note beside a message's rows, and what it says. SAME_ID has the time of the later event of the two.
+# Columns of a note beside a message's rows, and what it says. SAME_ID has the time of the later event of the two; once
+# of an event it says that it was told with several values.
 # TOO_LARGE and TOO_SMALL are unusable where no cap makes a number of the event, which is kept for where one does.
 N_FACT, N_TIME, N_WHAT, N_UNIT = range(4)
 LATE, UNUSABLE, DUPLICATE, SAME_ID, TOO_LARGE, TOO_SMALL = range(6)
@@ -82,6 +88,12 @@ def newest(units: Words, shift: int, unit: int) -> Any:
 
 
 @njit(cache=True)
+def link_of(event: Words) -> Any:
+    """The number, plus 1, of the unit's event before one of the ring; 0: there is none."""
+    return (event[LINK] & ~DISPUTED) >> 16
+
+
+@njit(cache=True)
 def _link(ring: Words, units: Words, mark: int, shift: int, state: Words, number: int) -> None:  # noqa: PLR0917
     """Put an event of the ring at the head of the chain of its unit, whose fingerprint is `mark`."""
     k = number & (ring.shape[0] - 1)
@@ -93,7 +105,7 @@ def _link(ring: Words, units: Words, mark: int, shift: int, state: Words, number
     if units[p, 1] == 0:
         units[p, 0] = unit
         state[UNITS] += 1
-    ring[k, LINK] = (ring[k, LINK] & 0xFFFF) | (units[p, 1] << 16)
+    ring[k, LINK] = (ring[k, LINK] & (DISPUTED | 0xFFFF)) | (units[p, 1] << 16)
     units[p, 1] = number + 1
 
 
@@ -145,14 +157,18 @@ def _insert(  # noqa: PLR0917
     marks: Words,
     notes: Words,
     noted: int,
-) -> tuple[int, int, int]:
-    """Insert the first n rows; keep the new ones, in order, first in `events`. How many are new; how many notes."""
+    raised: Words,
+) -> tuple[int, int, int, int]:
+    """Insert the first n rows; keep the new ones, in order, first in `events`.
+
+    Returns: how many are new, how many notes there are, how many events were `raised`.
+    """
     seen = _warm(events, n, table, units, minute, marks)
     ring_mask = ring.shape[0] - 1
     mask = table.shape[0] - 1
     shift = home_shift(table.shape[0])
     unit_shift = home_shift(units.shape[0])
-    fresh = 0
+    fresh = larger = 0
     for i in range(n):
         time, name, unit, fact = events[i, TIME], events[i, ID], events[i, UNIT], events[i, LINK]
         mark = marks[i, 0]
@@ -174,6 +190,15 @@ def _insert(  # noqa: PLR0917
         if repeated:
             put_note(notes, noted, fact, time, DUPLICATE, unit)
             noted += 1
+            value, before = events[i, VALUE], ring[k, VALUE]
+            if value != before and ring[k, LINK] & DISPUTED == 0:
+                ring[k, LINK] |= DISPUTED
+                put_note(notes, noted, fact, time, SAME_ID, unit)
+                noted += 1
+            if value > before:  # of several values the largest counts, whatever their order
+                ring[k, VALUE] = value
+                raised[larger, :5], raised[larger, BEFORE] = events[i], before
+                larger += 1
             continue
         number = state[HEAD]
         k = number & ring_mask
@@ -189,7 +214,7 @@ def _insert(  # noqa: PLR0917
             for column in range(5):
                 events[fresh, column] = events[i, column]
         fresh += 1
-    return fresh, noted, seen
+    return fresh, noted, larger, seen
 
 
 @njit(cache=True)
@@ -282,6 +307,13 @@ def _power_of_two(n: int) -> int:
     return max(_SMALLEST, 1 << (n - 1).bit_length())
 
 
+class Change(NamedTuple):
+    """Events (n, 5) that count from now on (`sign` is 1), or don't any more (-1)."""
+
+    events: Words
+    sign: int
+
+
 class Recent:
     """The recent events of one partition. `minute` (ms): two events of one id within the same one are told."""
 
@@ -295,20 +327,30 @@ class Recent:
     def __len__(self) -> int:
         return int(self.state[HEAD] - self.state[TAIL])
 
-    def insert(self, events: Words, n: int, notes: Words, noted: int, bound: int) -> tuple[int, int]:
-        """Insert the first n of `events` (m, 5). Afterwards the first k are the new ones. Returns k and how many notes.
+    def insert(self, events: Words, n: int, notes: Words, noted: int, bound: int) -> tuple[list[Change], int]:
+        """Insert the first n of `events` (m, 5), of which the new ones stand first afterwards.
 
-        `notes` (4 columns, room for n more) says of duplicates and reused ids too. Those before `bound` (ms UTC) are
+        `notes` (4 columns, room for 2n more) says of duplicates and reused ids too. Those before `bound` (ms UTC) are
         not kept: no exposure claims them any more.
+
+        Returns: what that changes, and how many notes there are.
         """
         self._reserve(n)
         state, ring = self.state, self.ring
         marks = np.empty((n, 2), np.int64)
-        fresh, noted, _ = _insert(events, n, ring, self.table, self.units, state, self.minute, marks, notes, noted)
+        raised = np.empty((n, 6), np.int64)
+        fresh, noted, larger, _ = _insert(
+            events, n, ring, self.table, self.units, state, self.minute, marks, notes, noted, raised
+        )
         if noted:
             self._reserve(noted)
             _keep_notes(notes, noted, self.ring, self.units, state, bound)
-        return fresh, noted
+        changes = [Change(events[:fresh], 1)] if fresh else []
+        if larger:
+            now, before = raised[:larger, :5].copy(), raised[:larger, :5].copy()
+            before[:, VALUE] = raised[:larger, BEFORE]
+            changes += [Change(now, 1), Change(before, -1)]
+        return changes, noted
 
     def expire(self, bound: int) -> None:
         """Forget events before `bound` (ms UTC), as far as all that arrived before them are so old too."""
@@ -341,7 +383,7 @@ class Recent:
         n = len(events)
         recent.ring = np.zeros((_power_of_two(n + n // 4), 5), np.int64)
         recent.ring[:n] = events
-        recent.ring[:n, LINK] &= NOTED | (FACTS - 1)
+        recent.ring[:n, LINK] &= DISPUTED | NOTED | (FACTS - 1)
         recent.table = np.zeros(2 * len(recent.ring), np.int64)
         recent.units = np.zeros((_power_of_two(2 * len(np.unique(events[:, UNIT]))), 2), np.int64)
         recent.state[HEAD] = n

@@ -36,7 +36,7 @@ class Rows(NamedTuple):
     exposure_count: int
     events: Words  # (n, 5): time, id, value, unit, fact
     event_count: int
-    notes: Words  # (2n, 4): fact, time, what, unit
+    notes: Words  # (3n, 4): fact, time, what, unit
     note_count: int
     counted: Words  # (runs, 4): see EXPOSURES
 
@@ -125,7 +125,7 @@ def sort(batch: pa.RecordBatch, header: Header, floors: Words, bound: int, arms:
     """
     n = batch.num_rows
     source, offset, kind, code, unit, time, name, value = (column.to_numpy() for column in batch.columns)
-    exposures, events, notes = (np.empty((rows, width), np.int64) for rows, width in ((n, 6), (n, 5), (2 * n, 4)))
+    exposures, events, notes = (np.empty((rows, width), np.int64) for rows, width in ((n, 6), (n, 5), (3 * n, 4)))
     counted = np.zeros((len(arms), 4), np.int64)
     fault, row, shown, happened, noted = _sort(
         source,

@@ -352,17 +352,20 @@ class Run:
                 found = pasts[fact, column.width].look_up(self.rows[entered, UNIT], wanted)
                 members.look_back(entered, found, c, v, self.measures, self._store())
 
-    def count(self, events: Words, n: int, notes: Words, noted: int) -> None:
-        """Fold the first n of `events` (m, 5), all of them new, and what was noted of the message's events."""
+    def count(self, events: Words, sign: int) -> None:
+        """Fold `events` (n, 5), all of them new, or take back such with a value (`sign` is -1)."""
+        n = len(events)
         found = np.empty(n, np.int64)
         members.find_fed(events, n, self._store(), self.measures, found)
         at = 0
-        while (at := members.count(events, at, n, self._store(), self.measures, self.ends, found)) < n:
+        while (at := members.count(events, at, n, self._store(), self.measures, self.ends, found, sign)) < n:
             self._grow_pending(n - at)
-        if noted:
-            found = np.empty(noted, np.int64)
-            members.find_noted(notes, noted, self._store(), self.measures, found)
-            members.note(notes, noted, self._store(), self.measures, self.ends, found)
+
+    def note(self, notes: Words, noted: int) -> None:
+        """Fold what was noted of a message's events."""
+        found = np.empty(noted, np.int64)
+        members.find_noted(notes, noted, self._store(), self.measures, found)
+        members.note(notes, noted, self._store(), self.measures, self.ends, found)
 
     def expire(self, bound: int) -> None:
         """What is before `bound` (ms UTC) is complete."""

@@ -51,7 +51,7 @@ watched AS ( -- the stretch of time in which a unit's events of a fact concern a
     ) f ON f.run = m.run AND f.metric = m.metric
 ),
 pairs AS (
-    SELECT fact, unit, id, time, lag(time) OVER (PARTITION BY fact, unit, id ORDER BY time) AS before FROM happened
+    SELECT *, lag(time) OVER (PARTITION BY fact, unit, id ORDER BY time) AS before FROM happened
 ),
 counted AS (
     SELECT run, NULL AS metric, 'exposures' AS what, count(*) AS x FROM shown GROUP BY run
@@ -62,9 +62,9 @@ counted AS (
     UNION ALL SELECT run, NULL, 'jumpers', count(DISTINCT unit) FROM jumpers GROUP BY run
     UNION ALL SELECT run, NULL, 'reassigned', count(*) FROM moved GROUP BY run
     UNION ALL SELECT run, NULL, concat_ws('/', 'units', allocation, variant), count(*) FROM members GROUP BY ALL
-    UNION ALL SELECT run, NULL, 'pairs', count(DISTINCT (p.fact, p.unit, p.id, p.time)) FROM pairs p JOIN watched w
-        ON w.fact = p.fact AND w.unit = p.unit AND p.time >= w.since AND p.time < w.until
-        WHERE p.time // $minute = p.before // $minute GROUP BY run
+    UNION ALL SELECT run, NULL, 'pairs', sum(coalesce(time // $minute = before // $minute, FALSE)::INT + is_disputed::INT)
+        FROM (SELECT DISTINCT w.run, p.* FROM pairs p JOIN watched w
+            ON w.fact = p.fact AND w.unit = p.unit AND p.time >= w.since AND p.time < w.until) GROUP BY run
     UNION ALL SELECT run, metric, 'events', sum(events) FROM covered GROUP BY ALL
     UNION ALL SELECT run, metric, 'withheld', count(*) FROM covered WHERE withheld GROUP BY ALL
     UNION ALL SELECT run, metric, 'looked back', count(*) FROM covered WHERE looked_back GROUP BY ALL

@@ -111,7 +111,8 @@ const MEANINGS = {
     "The share of units whose events were kept for the whole lookback before they entered, over the metrics that have one. Of the others CUPED knows less, and narrows intervals less.",
   jumpers: "Units that met two variants under the same allocation. They are withdrawn from every variant.",
   late: "Records that came more than the lateness horizon after their own time. Counted here, left out of the results.",
-  duplicates: "Events that came again with the same unit, insert id and time. Each counts once.",
+  duplicates:
+    "Events that came again with the same unit, insert id and time. Each counts once: of several values the largest.",
   unusable:
     "Events whose property is missing, no number or beyond all limits. They don't count; a metric that loses more than " +
     "1 % of its events says nothing.",
@@ -120,7 +121,7 @@ const MEANINGS = {
   reassigned: "Units whose variant changed because the allocation did. They stay where they first were.",
   forced: "Units that an inclusion put into a variant. They are not randomised, so they never count.",
   inactive: "Exposures that came while the run was not running.",
-  ids: "Insert ids that came again with another time. Both events count; see how producers make their ids.",
+  ids: "Insert ids that came again with another time, where both events count, or with another value. See how producers make their ids.",
   asof: "The results cover every record appended before this moment: the smallest clock of the partitions.",
   freshness: "How far the newest look is behind now. Looks are published while there is news.",
   look: "One computation of the results. Looks are numbered; each can be computed again to the last bit.",

@@ -42,7 +42,7 @@ def oracle():
 def histories(draw):
     """Rows (in no order yet), some of them repeats, some at the edges of others' windows, and a clock to end with.
 
-    A repeated event repeats its value.
+    A repeat may tell another value.
     """
     size = draw(st.integers(1, 40))  # said, for lists are short by themselves
     rows = draw(st.lists(st.one_of(exposures, events, events), min_size=size, max_size=size))
@@ -51,17 +51,15 @@ def histories(draw):
         time = min(SPAN - 1, max(0, time + draw(st.sampled_from([0, 0, 1, -1, 60, HORIZON, HORIZON + 1]))))
         name = draw(st.sampled_from([name, name, name ^ 1, name ^ (1 << 63)]))
         code = draw(st.sampled_from([code, draw(st.integers(0, 5 if kind & EXPOSED else FACTS - 1))]))
+        if not kind & EXPOSED:
+            value = draw(st.one_of(st.just(value), values))
         rows.append((kind, code, unit, time, name, value))
     shown = [row for row in rows if row[0] == EXPOSED] or rows
     for _ in range(draw(st.integers(0, 5))):
         _, _, unit, time, _, _ = draw(st.sampled_from(shown))
         time = min(SPAN - 1, max(0, time + draw(edges)))
         rows.append((0, draw(st.integers(0, FACTS - 1)), unit, time, draw(names), draw(values)))
-    standing = {}
-    rows = [
-        row if row[0] & EXPOSED else (*row[:5], standing.setdefault(row[1:5], row[5] if row[1] == PRICE else 1))
-        for row in rows
-    ]
+    rows = [row if row[0] & EXPOSED or row[1] == PRICE else (*row[:5], 1) for row in rows]
     settles = [row[3] + window + HORIZON for row in shown for window in (50, 200, 300)]
     clock = draw(
         st.one_of(st.integers(0, 3000), st.sampled_from(settles), st.sampled_from(settles).map(lambda t: t + 1))
