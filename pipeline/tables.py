@@ -83,7 +83,7 @@ _CELL = (
         "status",
         "VARCHAR",
         "ok; gated: too few exposures or non-zero units; no data: an arm is empty; zero variance; withheld: a unit's "
-        "total is too large; unusable: more than 1 % of the metric's events hold no number.",
+        "total is too large; unusable: more than 1 % of an arm's events hold no number, or arms lose different shares.",
     ),
     (
         "judgement",
@@ -137,7 +137,11 @@ _CELL = (
     ("alpha", "DOUBLE", "Error rate of the intervals, after division by the number of comparisons."),
     ("planned_units", "BIGINT", "Planned sample of variant and control together; null for a t-test without a plan."),
     ("since", "TIMESTAMP", "UTC. Only units that entered from then on: the metric came in mid-run. Null: all units."),
-    ("unusable_share", "DOUBLE", "Where status is unusable: the share of the metric's events that hold no number."),
+    (
+        "unusable_share",
+        "DOUBLE",
+        "Where status is unusable: the share of events that hold no number, of the arm that loses most.",
+    ),
     ("example", "VARCHAR", "Where status is unusable: one of those values, as JSON; empty: the property is missing."),
 )
 

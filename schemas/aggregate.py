@@ -3,6 +3,8 @@
 Newer (by `offset`) replaces older, so a repeat changes nothing. Key: `flag/run/partition`.
 """
 
+from typing import Literal
+
 import msgspec
 
 from schemas.logs import Gap
@@ -37,6 +39,28 @@ class Sums(msgspec.Struct, frozen=True, array_like=True):
     second: list[Exact]  # k(k+1)/2: sums of the products of each two, the upper triangle by rows: yy, yd, …, dd, …
 
 
+class ArmPart(msgspec.Struct, frozen=True, array_like=True):
+    """Of one arm the events that count for a part of a metric, and those that hold no number for it."""
+
+    allocation: Count
+    variant: str
+    events: Count
+    unusable: Count
+
+
+class Part(msgspec.Struct, frozen=True, array_like=True):
+    """What became of the values of a metric, or of a ratio's numerator or denominator.
+
+    `arms` are those that have any: none, where nothing but events is counted. As in `events` and `unusable` of a metric
+    jumpers are taken back of the former only; what they lost stays with the arm of their entry.
+    """
+
+    arms: list[ArmPart]
+    example: str | None = None
+    rounded: str | None = None
+    of: Literal["events", "units"] = "events"  # what is counted: of a table, units that have a value
+
+
 class MetricHealth(msgspec.Struct, frozen=True, array_like=True):
     """What became of one metric's events in this partition.
 
@@ -55,6 +79,8 @@ class MetricHealth(msgspec.Struct, frozen=True, array_like=True):
     looked_back: Count = 0  # units whose events were kept for the whole lookback before their entry
     example: str | None = None
     rounded: str | None = None
+    parts: list[Part] = []  # of a metric that reads values: its own, of a ratio those of numerator and denominator
+    crowded: Count = 0  # units that in some hour sent more events than a funnel or retention reads
 
 
 class Aggregate(msgspec.Struct, frozen=True, kw_only=True):

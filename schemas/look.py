@@ -1,5 +1,6 @@
 """Look: one computation of an experiment's results. A record on `results`, keyed by flag/run; reproducible bytes."""
 
+import builtins
 from typing import Annotated, Literal
 
 import msgspec
@@ -16,7 +17,7 @@ Status = Literal[
     "no data",  # an arm is empty
     "zero variance",
     "withheld",  # a unit's total is beyond what can be added exactly
-    "unusable",  # more than 1 % of the metric's events hold no number that can be used
+    "unusable",  # more than 1 % of an arm's events hold no number that can be used, or arms lose different shares
 ]
 UNKNOWN: tuple[Status, ...] = ("withheld", "unusable")  # what units are worth is not known, nor is any difference
 Method = Literal[
@@ -98,7 +99,7 @@ class Cell(msgspec.Struct, frozen=True):
     alpha: float = 0.05  # of the interval
     planned_units: Count | None = None  # of treatment and control together
     since: Time | None = None  # only units that entered from then on, as the metric came in mid-run
-    unusable_share: float | msgspec.UnsetType = msgspec.UNSET  # of its events, where `status` is unusable
+    unusable_share: float | msgspec.UnsetType = msgspec.UNSET  # where `status` is unusable: of the arm that loses most
     example: str | msgspec.UnsetType = msgspec.UNSET  # one of their values as JSON; empty: it is missing
 
     def told(self) -> "Cell":
@@ -123,11 +124,28 @@ class ArmHealth(msgspec.Struct, frozen=True):
     expected_share: float
 
 
+class ArmLoss(msgspec.Struct, frozen=True):
+    """What a metric loses of one variant's events."""
+
+    variant: str
+    events: Count
+    unusable: Count
+
+    @property
+    def share(self) -> float:
+        """Of the events those that are unusable."""
+        return self.unusable / max(1, self.events)
+
+
 class Loss(msgspec.Struct, frozen=True):
     """What a metric loses of its events' values: `unusable` of `events` hold no number that can be used.
 
-    `example` is one of those, empty where the property is missing; `rounded` a value with more decimal places than the
-    `scale` that is kept, which rounding changes by more than a ten-thousandth; null where there is none.
+    A ratio has one for each part that loses some, of that part's events; `property` tells them apart. `arms` says the
+    same by variant, control first: absent, as `property` is, where an earlier version counted.
+
+    `example` is one of those values, empty where the property is missing; `rounded` a value with more decimal places
+    than the `scale` that is kept, which rounding changes by more than a ten-thousandth; null where there is none. `of`
+    is what is counted: of a table, units.
     """
 
     metric: str
@@ -136,11 +154,15 @@ class Loss(msgspec.Struct, frozen=True):
     scale: Small
     example: str | None = None
     rounded: str | None = None
+    property: str | msgspec.UnsetType = msgspec.UNSET
+    arms: list[ArmLoss] | msgspec.UnsetType = msgspec.UNSET
+    of: Literal["events", "units"] = "events"
+    is_uneven: bool = False  # the arms lose different shares
 
-    @property
+    @builtins.property
     def share(self) -> float:
-        """Of the events those that are unusable."""
-        return self.unusable / max(1, self.events)
+        """Of the events of the arm that loses most, or of all, those that are unusable."""
+        return max((arm.share for arm in self.arms or ()), default=self.unusable / max(1, self.events))
 
 
 class Health(msgspec.Struct, frozen=True, kw_only=True):
@@ -149,7 +171,8 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
     What is said of events concerns those in the windows of units that have entered, told once for each metric.
     `full_lookback` is the share of units whose events were kept for the whole lookback before their entry, over the
     metrics that have one; absent where none has, or nobody is covered. `gaps` are records that no stage got, as
-    somebody accepted; `losses` what metrics lose of their events' values; both are absent where there are none.
+    somebody accepted; `losses` what metrics lose of their events' values; `crowded_units` how many units, told once for
+    each metric, sent more events in some hour than a funnel or retention reads; all are absent where there are none.
     """
 
     arms: list[ArmHealth]
@@ -167,6 +190,7 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
     unusable_events: Count = 0
     withheld_units: Count = 0
     duplicate_ids: Count = 0
+    crowded_units: Count | msgspec.UnsetType = msgspec.UNSET
     full_lookback: float | msgspec.UnsetType = msgspec.UNSET
     gaps: list[Gap] | msgspec.UnsetType = msgspec.UNSET
     losses: list[Loss] | msgspec.UnsetType = msgspec.UNSET

@@ -8,8 +8,8 @@ with CUPED another one, of the events before the entry. The words of a total, by
     funnel, funnels, retention  how many events | state before the pending events | state after them | newest of them
 
 (see ordered.py for the last ones). A sum of values is exact, however large: above the lowest `EVENT_BITS` bits of how
-many events there are stands how often it has passed 2^63. A unit's numbers are what is made of its totals: one per
-variable, then one per covariate.
+many events there are stands how often it has passed 2^63; of the last ones whether some events were not read. A unit's
+numbers are what is made of its totals: one per variable, then one per covariate.
 """
 
 import math

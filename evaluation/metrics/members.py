@@ -14,7 +14,7 @@ row. The rest follows from the rows and is kept beside them, so that nothing is 
 
 Withdrawn members (jumpers) keep their row, so that they stay withdrawn. Of them nothing else counts but what is noted
 of their events: a note counts if the event lies in the window of a unit that has entered, whatever became of the unit,
-so that nothing needs to be taken back of notes that are forgotten.
+and in the arm of its entry, so that nothing needs to be taken back of notes that are forgotten.
 """
 
 from typing import Any, NamedTuple
@@ -42,7 +42,10 @@ E_UNIT, E_TIME, E_ID, E_ARM, E_RUN, E_SEGMENTS = range(6)
 MEMBERS, HEAPED, QUEUED, JUMPERS, REASSIGNMENTS, SAME_IDS = range(6)
 
 # What `tallies` holds per metric.
-COUNTED, WITHHELD, DUPLICATES, LATES, UNUSABLES, LOOKED_BACK = range(6)
+COUNTED, WITHHELD, DUPLICATES, LATES, UNUSABLES, LOOKED_BACK, CROWDED = range(7)
+
+# What `parts` holds per variable and arm: events that count, and those of which it makes no number.
+KEPT, LOST = range(2)
 
 LIVE, SETTLED = 0, 1
 MOST_NUMBERS = 4  # of a unit in one column
@@ -58,7 +61,8 @@ class Members(NamedTuple):
     counts: Words  # (6,)
     cells: Words  # flat
     arm_units: Words  # (arms,)
-    tallies: Words  # (metrics, 6)
+    tallies: Words  # (metrics, 7)
+    parts: Words  # (variables, arms, 2)
     settled: Words  # (metrics, 2): cursor into the queue; entries before this time are settled
     heap: Words  # (room, 2)
     pending: Words  # (room, 7), see ordered.py
@@ -95,13 +99,15 @@ def _fold(rows: Words, m: int, measures: Measures, c: int, reading: int, store: 
 
 
 @njit(cache=True)
-def _counted(rows: Words, m: int, measures: Measures, c: int) -> Any:
-    """How many events make up member m's totals of column c."""
-    events = np.int64(0)
-    first = measures.columns[c, of.C_FIRST]
+def _tell_counted(m: int, measures: Measures, c: int, store: Members, one: int) -> None:
+    """Add what makes up member m's totals of column c to what is told of it (`one` is 1), or take it back (-1)."""
+    rows, first = store.rows, measures.columns[c, of.C_FIRST]
     for v in range(first, first + measures.columns[c, of.C_VARIABLES]):
-        events += of.events_of(rows[m, measures.variables[v, of.V_AT] + of.EVENTS])
-    return events
+        events = one * of.events_of(rows[m, measures.variables[v, of.V_AT] + of.EVENTS])
+        store.tallies[c, COUNTED] += events
+        store.parts[v, rows[m, STATE] >> FLAGS, KEPT] += events
+    store.tallies[c, CROWDED] += one * of.is_crowded(rows, m, measures, c)
+    store.tallies[c, LOOKED_BACK] += one * of.is_looked_back(rows[m, ENTRY], measures.columns, c)
 
 
 @njit(cache=True)
@@ -110,8 +116,7 @@ def _fold_live(m: int, measures: Measures, first: int, store: Members, x: Words,
     rows, tallies = store.rows, store.tallies
     for c in range(first, measures.columns.shape[0]):
         if rows[m, ENTRY] >= measures.columns[c, of.C_SINCE]:
-            tallies[c, COUNTED] += one * _counted(rows, m, measures, c)
-            tallies[c, LOOKED_BACK] += one * of.is_looked_back(rows[m, ENTRY], measures.columns, c)
+            _tell_counted(m, measures, c, store, one)
             if of.numbers(rows, m, measures, c, x):
                 _fold(rows, m, measures, c, LIVE, store, x, one)
             else:
@@ -240,11 +245,15 @@ def _tally(  # noqa: PLR0917
         return
     is_known = is_new = False
     for r in range(measures.feeds.shape[0]):
-        if measures.feeds[r, of.F_FACT] != fact or not measures.feeds[r, of.F_IS_FIRST]:
+        if measures.feeds[r, of.F_FACT] != fact:
             continue
         v = measures.feeds[r, of.F_VARIABLE]
         c = measures.variables[v, of.V_COLUMN]
         if entry < columns[c, of.C_SINCE] or time - entry >= columns[c, of.C_WINDOW]:
+            continue
+        if c >= first and _is_unusable(what, measures, v):
+            store.parts[v, store.rows[m, STATE] >> FLAGS, LOST] += one
+        if not measures.feeds[r, of.F_IS_FIRST]:
             continue
         if c < first:
             is_known = True
@@ -453,20 +462,20 @@ def expose(  # noqa: PLR0917
                         counts[REASSIGNMENTS] += 1
             if time > entry:
                 continue
-            if rows[m, STATE] & JUMPER:  # its entry still says which of its events' notes count
-                if time < entry:
-                    places = _places(memory, newest(memory.units, unit_shift, unit))
-                    if memory.notes > 0:
-                        _tally_all(m, measures, 0, ends, store, memory, places, -1)
-                    rows[m, ENTRY] = time
-                    if memory.notes > 0:
-                        _tally_all(m, measures, 0, ends, store, memory, places, 1)
-                continue
             if time == entry and name == rows[m, ENTRY_ID]:  # sent again: answered anew, or with other properties
-                before = allocations[state >> FLAGS]
-                if allocations[arm] > before or (allocations[arm] == before and segments >= rows[m, SEGMENTS]):
+                before, its = allocations[state >> FLAGS], rows[m, SEGMENTS]
+                if (allocations[arm], segments, arm) >= (before, its, state >> FLAGS):
                     continue
             elif time == entry and np.uint64(name) > np.uint64(rows[m, ENTRY_ID]):
+                continue
+            if rows[m, STATE] & JUMPER:  # its entry still says which of its events' notes count, and for which arm
+                places = _places(memory, newest(memory.units, unit_shift, unit))
+                if memory.notes > 0:
+                    _tally_all(m, measures, 0, ends, store, memory, places, -1)
+                rows[m, ENTRY], rows[m, ENTRY_ID], rows[m, SEGMENTS] = time, name, segments
+                rows[m, STATE] = (arm << FLAGS) | (rows[m, STATE] & (JUMPER | REASSIGNED))
+                if memory.notes > 0:
+                    _tally_all(m, measures, 0, ends, store, memory, places, 1)
                 continue
             places = _places(memory, newest(memory.units, unit_shift, unit))
             if not _has_room(store, totals * places.shape[0]):
@@ -564,8 +573,11 @@ def count(  # noqa: PLR0917
                 continue
             else:
                 tallies[c, COUNTED] += sign
+                store.parts[v, rows[m, STATE] >> FLAGS, KEPT] += sign
             k = columns[c, of.C_NUMBERS]
             had = of.numbers(rows, m, measures, c, x)
+            is_ordered = variables[v, of.V_KIND] >= of.FUNNEL
+            was_crowded = of.is_crowded(rows, m, measures, c) if is_ordered else 0
             if is_before:
                 if variables[v, of.V_KIND] >= of.SUM:
                     of.add_value(rows, m, variables[v, of.V_PAST], events[i, VALUE], sign)
@@ -573,6 +585,8 @@ def count(  # noqa: PLR0917
                     rows[m, variables[v, of.V_PAST] + of.EVENTS] += 1
             elif _count_event(m, measures, r, store, time, events[i, recent.ID], events[i, VALUE], sign):
                 ordered.run_through(rows, m, variables, v, store.pending)
+            if is_ordered:
+                tallies[c, CROWDED] += of.is_crowded(rows, m, measures, c) - was_crowded
             has = of.numbers(rows, m, measures, c, y)
             if k == 1 and had and has:
                 if x[0] != y[0]:

@@ -14,9 +14,10 @@ older than the bound, its list is folded into the front as far as it is so old; 
 leave the ring when all before them have.
 
 Of each hour (UTC) the first `MOST_EVENTS` by time and id are read, so that a unit like `anonymous` costs no more than
-others: that is a function of the set of events too. Each has a rank in its hour, which grows as earlier ones arrive;
-what leaves is behind those that stay, and could only come back as an entry moves, with which all is counted anew.
-The end of a list says which hour was folded last, and how far: -(hour << 10 | rank), or 0.
+others: that is a function of the set of events too, and so is whether there were more, which the total's first word
+says. Each has a rank in its hour, which grows as earlier ones arrive; what leaves is behind those that stay, and could
+only come back as an entry moves, with which all is counted anew. The end of a list says which hour was folded last, and
+how far: -(hour << 10 | rank), or 0.
 
 States. Funnel: completed sequences << 8 | steps of the next one. After the last step the first one comes again, so
 sequences don't overlap. Retention: (time of the start + 1) << 1 | has returned.
@@ -28,6 +29,7 @@ import numpy as np
 from numba import njit
 
 from evaluation.metrics.measures import (
+    EVENT_BITS,
     EVENTS,
     FRONT,
     HOUR,
@@ -48,6 +50,7 @@ from evaluation.metrics.recent import Words
 TIME, ID, STEPS, BEFORE, OWNER, VARIABLE, RANK = range(7)
 TAIL, HEAD = range(2)  # of the ring
 
+_CROWDED = np.int64(1 << EVENT_BITS)  # in a total's word of events
 _RANK_BITS = 10
 _RANKS = (1 << _RANK_BITS) - 1
 
@@ -203,6 +206,7 @@ def put(  # noqa: PLR0917
     elif -link >> _RANK_BITS == hour:
         rank = -link & _RANKS
     if rank == MOST_EVENTS:
+        rows[m, at + EVENTS] |= _CROWDED
         return False
     number = ring[HEAD]
     ring[HEAD] = number + 1
@@ -233,6 +237,7 @@ def _push_back(rows: Words, m: int, at: int, pending: Words, new: int, hour: int
             pending[k, RANK] += 1
             if pending[k, RANK] > MOST_EVENTS:
                 pending[k, STEPS] = 0
+                rows[m, at + EVENTS] |= _CROWDED
                 if after >= 0:
                     pending[after, BEFORE] = link
                 else:

@@ -1,7 +1,7 @@
 """Run: what one partition's units contribute to one run of an experiment."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import pairwise
 
 import msgspec
@@ -14,6 +14,7 @@ from evaluation.metrics import members, ordered, sums
 from evaluation.metrics.measures import BUCKETS, NO_CAP, NO_FLOOR, NO_WINDOW, Measures
 from evaluation.metrics.members import (
     COUNTED,
+    CROWDED,
     DUPLICATES,
     ENTRY,
     HEAPED,
@@ -21,6 +22,7 @@ from evaluation.metrics.members import (
     LATES,
     LIVE,
     LOOKED_BACK,
+    LOST,
     MEMBERS,
     QUEUED,
     REASSIGNMENTS,
@@ -36,7 +38,7 @@ from evaluation.metrics.members import (
 from evaluation.metrics.past import Past
 from evaluation.metrics.recent import NOTES, TAIL, Recent, Words, refill
 from evaluation.metrics.rows import EXPOSURES, FORCED, INACTIVE, LATE
-from schemas.aggregate import Aggregate, ArmCount, MetricHealth, Sums
+from schemas.aggregate import Aggregate, ArmCount, ArmPart, MetricHealth, Part, Sums
 from schemas.catalog import Breakdown
 from schemas.numbers import exact
 from schemas.units import Example
@@ -50,7 +52,7 @@ FactNumbers = Callable[[str], int]  # the partition's number of a fact, by its k
 Pasts = Mapping[tuple[int, int], Past]  # by fact and width of a bucket
 
 _SMALLEST = 64
-_ARRAYS = ("rows", "cells", "arm_units", "tallies", "settled", "counts", "exposures", "pending", "ring")
+_ARRAYS = ("rows", "cells", "arm_units", "tallies", "parts", "settled", "counts", "exposures", "pending", "ring")
 
 
 class Column(msgspec.Struct, frozen=True):
@@ -162,7 +164,8 @@ class Run:
         self.counts = np.zeros(6, np.int64)
         self.cells = np.zeros(0, np.int64)
         self.arm_units = np.zeros(1, np.int64)
-        self.tallies = np.zeros((0, 6), np.int64)
+        self.tallies = np.zeros((0, 7), np.int64)
+        self.parts = np.zeros((0, 1, 2), np.int64)
         self.settled = np.zeros((0, 2), np.int64)
         self.pending = np.zeros((1, 7), np.int64)
         self.ring = np.zeros(2, np.int64)
@@ -250,6 +253,7 @@ class Run:
         cells = self._cells()
         self.arm_units = np.concatenate((self.arm_units, np.zeros(len(self.arm_units), np.int64)))
         self._set_cells([np.concatenate((each, np.zeros_like(each)), axis=1) for each in cells])
+        self.parts = np.concatenate((self.parts, np.zeros_like(self.parts)), axis=1)
 
     def _set_columns(self, columns: list[Column], fact_number: FactNumbers) -> None:
         """These columns; what stays of the former ones stands first, and keeps what it has."""
@@ -261,7 +265,11 @@ class Run:
         self.measures = _measures(columns, fact_number, self._segments(), places)
         shape = (2, len(self.arm_units), int(self.measures.breakdowns[-1].sum()))
         cells += [np.zeros((*shape, int(sums.size(column.numbers))), np.int64) for column in new]
-        self.tallies = np.concatenate((self.tallies[kept], np.zeros((len(new), 6), np.int64)))
+        self.tallies = np.concatenate((self.tallies[kept], np.zeros((len(new), 7), np.int64)))
+        variables = [before.columns[c, of.C_FIRST] + v for c in kept for v in range(len(self.columns[c].variables))]
+        parts = np.zeros((len(self.measures.variables), len(self.arm_units), 2), np.int64)
+        parts[: len(variables)] = self.parts[variables]
+        self.parts = parts
         self.settled = np.concatenate((self.settled[kept], np.full((len(new), 2), (0, NOT_YET), np.int64)))
 
         starts = np.cumsum([places, *(column.words for column in self.columns)])
@@ -297,6 +305,7 @@ class Run:
             self.cells,
             self.arm_units,
             self.tallies,
+            self.parts,
             self.settled,
             self.heap,
             self.pending,
@@ -442,11 +451,32 @@ class Run:
     def _health(self, c: int, column: Column, examples: list[Example]) -> MetricHealth:
         """What became of a column's events."""
         counts = {name: int(self.tallies[c, tally]) for name, tally in _HEALTH.items()}
-        facts = {fact.key for variable in column.variables for fact in variable.facts}
-        its = [each for each in examples if each.fact in facts and each.time >= self.started]
-        newest = {each.what: each.text for each in sorted(its, key=lambda each: (each.time, each.text))}
-        example = newest.get("unusable") if self.tallies[c, UNUSABLES] else None
-        return MetricHealth(column.metric, **counts, example=example, rounded=newest.get("rounded"))
+        told = _newest(column.variables, examples, self.started)
+        example = told.get("unusable") if counts["unusable"] else None
+        parts = [
+            self._part(v, variable, examples)
+            for v, variable in enumerate(column.variables, int(self.measures.columns[c, of.C_FIRST]))
+        ]
+        return MetricHealth(
+            column.metric,
+            **counts,
+            example=example,
+            rounded=told.get("rounded"),
+            parts=parts if any(variable.type in _VALUED for variable in column.variables) else [],
+        )
+
+    def _part(self, v: int, variable: Variable, examples: list[Example]) -> Part:
+        """What became of the values of variable v, if it has any."""
+        if variable.type not in _VALUED:
+            return Part([])
+        told = _newest((variable,), examples, self.started)
+        arms = [
+            ArmPart(*self.arms[arm], *map(int, self.parts[v, arm]))
+            for arm in sorted(range(len(self.arms)), key=self.arms.__getitem__)
+            if self.parts[v, arm].any()
+        ]
+        is_losing = bool(self.parts[v, :, LOST].any())
+        return Part(arms, told.get("unusable") if is_losing else None, told.get("rounded"))
 
     def _sums(self, column: Column, cells: Words, order: list[int]) -> Iterator[Sums]:
         """A column's sums by reading, arm and segment: of segments where nobody is, none."""
@@ -507,7 +537,8 @@ class Run:
         run.rows = np.zeros((max(_SMALLEST, n + n // 2), run.rows.shape[1]), np.int64)
         run.rows[:n] = arrays["rows"].reshape(n, -1) if n else 0
         run.cells = arrays["cells"].copy()
-        run.tallies = arrays["tallies"].reshape(-1, 6).copy()
+        run.tallies = arrays["tallies"].reshape(-1, 7).copy()
+        run.parts = arrays["parts"].reshape(-1, len(run.arm_units), 2).copy()
         run.settled = arrays["settled"].reshape(-1, 2).copy()
         run.counts = arrays["counts"].copy()
         run.ring = arrays["ring"].copy()
@@ -529,6 +560,7 @@ class Run:
         return run
 
 
+_VALUED = ("sum", "mean")  # what reads a property
 _HEALTH = {
     "events": COUNTED,
     "duplicates": DUPLICATES,
@@ -536,7 +568,15 @@ _HEALTH = {
     "unusable": UNUSABLES,
     "withheld": WITHHELD,
     "looked_back": LOOKED_BACK,
+    "crowded": CROWDED,
 }
+
+
+def _newest(variables: Iterable[Variable], examples: list[Example], since: int) -> dict[str, str]:
+    """Of each kind the newest example of what the variables read."""
+    facts = {fact.key for variable in variables for fact in variable.facts}
+    its = [each for each in examples if each.fact in facts and each.time >= since]
+    return {each.what: each.text for each in sorted(its, key=lambda each: (each.time, each.text))}
 
 
 def _measures(columns: list[Column], fact_number: FactNumbers, breakdowns: Words, at: int) -> Measures:

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from evaluation.catalog import MetricInForce, RunInForce, control_of
 from evaluation.significance.comparison import Measure, Pairs, Sample, adjustment, differences
-from evaluation.significance.gates import loses_too_much
+from evaluation.significance.health import worst
 from evaluation.significance.intervals import Coins, Intervals
 from evaluation.significance.judgements import Judgements, decides
 from evaluation.significance.moments import Arm, Floats
@@ -67,7 +67,7 @@ def cells(
     treated = [block.totals[place] for block in blocks for place in layout.treated]
     controlled = [block.totals[layout.controlled] for block in blocks for _ in per_block]
 
-    unusable = {each.metric: each for each in lost.losses if loses_too_much(each.events - each.unusable, each.unusable)}
+    unusable = worst(lost.losses)
     procedures = Procedures(tests)
     found = differences([block.sample for block in blocks], layout.pairs)
     said = Intervals(

@@ -1,15 +1,15 @@
 """Health: can a look be believed? Counts over all partitions, and whether the split is the promised one."""
 
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 
 from msgspec import UNSET, UnsetType
 
-from evaluation.catalog import RunInForce
+from evaluation.catalog import Fact, RunInForce, control_of
 from evaluation.significance import gates, srm
-from schemas.aggregate import Aggregate, MetricHealth
+from schemas.aggregate import Aggregate, ArmPart, MetricHealth, Part
 from schemas.logs import Gap
-from schemas.look import EVERYONE, ArmHealth, Health, Look, Loss
+from schemas.look import EVERYONE, ArmHealth, ArmLoss, Health, Look, Loss
 
 
 def health(run: RunInForce, aggregates: Sequence[Aggregate], previous: Look | None) -> Health:
@@ -62,6 +62,7 @@ def health(run: RunInForce, aggregates: Sequence[Aggregate], previous: Look | No
         inactive=total("inactive"),
         late_exposures=total("late"),
         duplicate_ids=total("duplicate_ids"),
+        crowded_units=metrics_total("crowded") or UNSET,
         counted_events=metrics_total("events"),
         duplicate_events=metrics_total("duplicates"),
         late_events=metrics_total("late"),
@@ -82,13 +83,75 @@ def _losses(run: RunInForce, aggregates: Sequence[Aggregate]) -> list[Loss]:
             of_metrics[each.metric].append(each)
     for key, metric in run.metrics.items():
         told = of_metrics[key]
-        events, unusable = sum(each.events for each in told), sum(each.unusable for each in told)
-        example = min((each.example for each in told if each.example is not None), default=None)
-        rounded = min((each.rounded for each in told if each.rounded is not None), default=None)
-        if example is not None or rounded is not None or gates.loses_too_much(events, unusable):
-            scale = max(fact.scale for fact in metric.facts)
-            found.append(Loss(key, events + unusable, unusable, scale, example, rounded))
+        for index, variable in enumerate(metric.variables):
+            parts = [part for part in (_part(each, index) for each in told) if part]
+            loss = _loss(run, key, variable.facts[0], parts)
+            if loss.example is not None or loss.rounded is not None or is_too_much(loss):
+                found.append(loss)
     return found
+
+
+def _part(told: MetricHealth, index: int) -> Part | None:
+    """A metric's part, as one partition tells it; earlier versions told the whole metric without its arms."""
+    parts = told.parts or [Part([ArmPart(0, "", told.events, told.unusable)], told.example, told.rounded)]
+    return parts[index] if index < len(parts) else None
+
+
+def _loss(run: RunInForce, key: str, fact: Fact, parts: Sequence[Part]) -> Loss:
+    """What all partitions together lose of a metric's part."""
+    events: Counter[tuple[int, str]] = Counter()
+    unusable: Counter[tuple[int, str]] = Counter()
+    for arm in (arm for part in parts for arm in part.arms):
+        events[arm.allocation, arm.variant] += arm.events
+        unusable[arm.allocation, arm.variant] += arm.unusable
+    variants = [variant.key for variant in run.definition.variants]
+    control = control_of(run.definition)
+    variants.sort(key=lambda variant: variant != control)
+    arms = []
+    for variant in variants:
+        its = [arm for arm in events if arm[1] == variant]
+        lost = sum(unusable[arm] for arm in its)
+        arms.append(ArmLoss(variant, sum(events[arm] for arm in its) + lost, lost))
+    is_told_by_arm = bool(events) and all(variant for _, variant in events)
+    # By allocation: where weights change, so may what is lost, for all arms alike.
+    is_uneven = is_told_by_arm and any(
+        gates.lose_unevenly([events[index, each] for each in weights], [unusable[index, each] for each in weights])
+        for index, weights in enumerate(allocation.weights for allocation in run.allocations)
+    )
+    return Loss(
+        metric=key,
+        events=events.total() + unusable.total(),
+        unusable=unusable.total(),
+        scale=fact.scale,
+        example=min((part.example for part in parts if part.example is not None), default=None),
+        rounded=min((part.rounded for part in parts if part.rounded is not None), default=None),
+        property=fact.property if is_told_by_arm and fact.property else UNSET,
+        arms=arms if is_told_by_arm else UNSET,
+        of=parts[0].of if parts else "events",
+        is_uneven=is_uneven,
+    )
+
+
+def is_too_much(loss: Loss) -> bool:
+    """Whether so much is lost, of all events or of an arm's, or so unevenly, that the metric says nothing."""
+    whole = [(loss.events, loss.unusable), *((arm.events, arm.unusable) for arm in loss.arms or ())]
+    return loss.is_uneven or any(gates.loses_too_much(events - unusable, unusable) for events, unusable in whole)
+
+
+def worst(losses: Iterable[Loss]) -> dict[str, Loss]:
+    """Of each metric that says nothing what shows it best."""
+    found: dict[str, Loss] = {}
+    for loss in filter(is_too_much, losses):
+        if loss.metric not in found or loss.share > found[loss.metric].share:
+            found[loss.metric] = loss
+    return found
+
+
+def no_number(loss: Loss) -> str:
+    """What is wrong with those that are unusable."""
+    if loss.of == "units":
+        return "have no value"
+    return f"hold no number that can be used{f' as {loss.property}' if loss.property else ''}"
 
 
 def told_losses(health: Health) -> Iterator[str]:
@@ -96,9 +159,10 @@ def told_losses(health: Health) -> Iterator[str]:
     for loss in [] if isinstance(health.losses, UnsetType) else health.losses:
         if loss.unusable:
             example = "" if loss.example is None else f" (such as {loss.example or 'one without the property'})"
+            by_arm = ", ".join(f"{arm.variant} {arm.unusable:,} of {arm.events:,}" for arm in loss.arms or ())
             yield (
-                f"{loss.metric}: {loss.unusable:,} of {loss.events:,} events hold no number that can be used{example} "
-                "and don't count"
+                f"{loss.metric}: {loss.unusable:,} of {loss.events:,} {loss.of} {no_number(loss)}{example} "
+                f"and don't count{by_arm and f': {by_arm}'}"
             )
         if loss.rounded is not None:
             yield (

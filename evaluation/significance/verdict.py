@@ -16,10 +16,23 @@ from msgspec import UnsetType
 
 from evaluation.catalog import MetricInForce, RunInForce, control_of
 from evaluation.significance import srm
+from evaluation.significance.health import no_number, worst
 from evaluation.significance.judgements import decides
 from evaluation.significance.planning import MOST_DAYS, days_left
 from schemas.catalog import Goal
-from schemas.look import FIXED, ArmDecision, ArmVerdict, Caveat, Cell, Decision, Health, Judgement, Method, Verdict
+from schemas.look import (
+    FIXED,
+    ArmDecision,
+    ArmVerdict,
+    Caveat,
+    Cell,
+    Decision,
+    Health,
+    Judgement,
+    Loss,
+    Method,
+    Verdict,
+)
 
 JUMPERS = 0.05  # share of units that met two variants, beyond which the assignment itself is broken
 JUMPERS_SEEN_IN = 100  # units, below which the share says nothing
@@ -34,6 +47,11 @@ CAVEATS: dict[Caveat | None, str] = {
     None: "",
     "open windows": "its metric has no window, so the guarantee of always-valid results is not claimed",
     "heavy tail": "it is an uncapped sum on an unequal split, so no guarantee is claimed: give the metric a cap",
+}
+
+WAYS_OUT = {
+    "events": "mend what sends them, or leave them out by the metric's `where`",
+    "units": "fill in what a missing value means (0, where nothing happened), or leave such units out of the table",
 }
 
 
@@ -69,11 +87,11 @@ def decide(
     predictions = {prediction(cell, goals[cell.metric]) for cell in primary}
     predicted = next((each for each in ("hit", "open", "missed") if each in predictions), None)
 
-    if doubt := _doubt(health, [*primary, *guardrails]) or next(filter(None, map(_loss, primary)), None):
+    if doubt := _doubt(health, [*primary, *guardrails]) or next(iter(_silent(primary, health)), None):
         return Verdict("needs attention", _sentence(doubt, _missing(health)), predicted)
-    lost = dict.fromkeys(filter(None, map(_loss, guardrails)))
+    silent = _silent(guardrails, health)
     if of_files and (beyond := _says_beyond([*primary, *guardrails])):
-        return Verdict("none", _sentence(beyond, *lost, _missing(health)), predicted)
+        return Verdict("none", _sentence(beyond, *silent, _missing(health)), predicted)
     treatments = [variant.key for variant in flag.variants if variant.key != control_of(flag)]
     arms = {}
     for variant in treatments:
@@ -84,7 +102,7 @@ def decide(
             or _undecided(its_primary, goals, final, lambda cell: days_left(cell, run, health, time))
         )
     outcome = _of_all(arms) if arms else _undecided([], goals, final, lambda _: None)
-    verdict = Verdict(outcome.decision, _sentence(*outcome.parts, *lost, _missing(health)), predicted, outcome.left)
+    verdict = Verdict(outcome.decision, _sentence(*outcome.parts, *silent, _missing(health)), predicted, outcome.left)
     if len(treatments) <= 1:
         return verdict
     of_arms = [ArmVerdict(variant, arm.arm_decision, _sentence(*arm.parts)) for variant, arm in arms.items()]
@@ -95,14 +113,19 @@ def _sentence(*parts: str) -> str:
     return "; ".join(filter(None, parts)) + "."
 
 
-def _loss(cell: Cell) -> str | None:
-    """Why a metric whose events hold no usable number too often says nothing, if so."""
-    if cell.status != "unusable" or isinstance(cell.unusable_share, UnsetType):
-        return None
-    example = "" if isinstance(cell.example, UnsetType) else f", such as {cell.example or 'one without the property'}"
+def _silent(cells: Sequence[Cell], health: Health) -> list[str]:
+    """Why metrics whose events hold no usable number too often, or unevenly, say nothing; each once."""
+    losses = worst(health.losses or ())
+    return [_silence(losses[metric]) for metric in dict.fromkeys(c.metric for c in cells if c.status == "unusable")]
+
+
+def _silence(loss: Loss) -> str:
+    example = "" if loss.example is None else f", such as {loss.example or 'one without the property'}"
+    arms = sorted(loss.arms or (), key=lambda arm: arm.share)
+    whose, others = (f"{arms[-1].variant}'s", f", of {arms[0].variant}'s {arms[0].share:.1%}") if arms else ("its", "")
     return (
-        f"{cell.metric} says nothing: {cell.unusable_share:.1%} of its events hold no number that can be used{example}"
-        "; mend what sends them, or leave them out by the metric's `where`"
+        f"{loss.metric} says nothing: {loss.share:.1%} of {whose} {loss.of} {no_number(loss)}{example}{others}"
+        f"; {WAYS_OUT[loss.of]}"
     )
 
 

@@ -245,6 +245,7 @@ def _show(look: Look, console: Terminal) -> None:
         "repeated events (told for each metric)": health.duplicate_events,
         "unusable values": health.unusable_events,
         "withheld units": health.withheld_units,
+        "units with more events in an hour than a funnel or retention reads": health.crowded_units or 0,
     }
     told = [f"{count:,} {what}" for what, count in counts.items() if count or what == "jumpers"]
     console.print(" · ".join([split, f"SRM p {srm}", *told]))

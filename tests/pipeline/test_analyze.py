@@ -9,6 +9,7 @@ import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -304,10 +305,67 @@ def test_n04_only_a_plain_number_in_quotes_counts_and_the_others_are_told(tmp_pa
 
     spent, buyers = found["cells"]["spent"], found["cells"]["buyers"]
     assert (spent["control_mean"], spent["mean"]) == (7.25 * 200 / 500, 7.25 * 68 / 500)
-    assert (spent["status"], spent["judgement"], spent["unusable_share"]) == ("unusable", "open", 132 / 400)
+    assert (spent["status"], spent["judgement"], spent["unusable_share"]) == ("unusable", "open", 132 / 200)
     assert spent["example"] in [json.dumps(text) for text in others[2:]]
     assert (buyers["status"], buyers["nonzero"]) == ("ok", 200)
-    assert "spent says nothing: 33.0% of its events" in found["experiments"][0]["verdict"]["reason"]
+    assert "spent says nothing: 66.0% of treatment's events" in found["experiments"][0]["verdict"]["reason"]
+
+
+def test_a_ratio_that_loses_its_numerator_says_nothing_however_many_events_its_denominator_has(tmp_path: Path) -> None:
+    metrics = {
+        "revenue": "type: sum, event: order, property: price",
+        "views": "type: count, event: view",
+        "per_view": "type: ratio, numerator: revenue, denominator: views",
+    }
+    views = [("view", unit, {}) for unit in range(500) for _ in range(12)]
+    few = [("order", unit, {"price": 12.5}) for unit in range(40)]
+    many = [("order", unit, {"price": "$12.50"}) for unit in range(40)]
+
+    found = analysed(tmp_path, metrics, few + views, many + views)
+
+    (look,) = found["experiments"]
+    ratio = found["cells"]["per_view"]
+    assert (ratio["status"], ratio["p_value"], ratio["unusable_share"], ratio["example"]) == (
+        "unusable",
+        None,
+        1.0,
+        '"$12.50"',
+    )
+    assert look["verdict"]["decision"] == "needs attention"
+    assert look["verdict"]["reason"] == (
+        "per_view says nothing: 100.0% of treatment's events hold no number that can be used as price, such as "
+        "\"$12.50\", of control's 0.0%; mend what sends them, or leave them out by the metric's `where`."
+    )
+    (loss,) = (loss for loss in look["health"]["losses"] if loss["metric"] == "per_view")
+    assert (loss["property"], loss["events"], loss["unusable"]) == ("price", 80, 40)
+    assert loss["arms"] == [
+        {"variant": "control", "events": 40, "unusable": 0},
+        {"variant": "treatment", "events": 40, "unusable": 40},
+    ]
+
+
+def test_a_small_arm_that_loses_a_fifth_of_its_events_gives_no_verdict(tmp_path: Path) -> None:
+    """Of all events it is less than a hundredth."""
+    metrics = {"revenue": "type: sum, event: order, property: price"}
+    few = [("order", unit % 500, {"price": 10 + unit % 7}) for unit in range(20_000)]
+    many = [("order", unit % 500, {"price": "$9" if unit % 16 < 3 else 10}) for unit in range(1_000)]
+
+    found = analysed(tmp_path, metrics, few, many)
+
+    (look,) = found["experiments"]
+    assert look["health"]["unusable_events"] / 21_000 < 0.01
+    assert (found["cells"]["revenue"]["status"], look["verdict"]["decision"]) == ("unusable", "needs attention")
+    assert "18.9% of treatment's events hold no number" in look["verdict"]["reason"]
+
+
+@pytest.mark.parametrize("price", [576460752305, 576460752305.25, -4611686018426.125, 4398046511.103999])
+def test_large_numbers_keep_all_their_digits(tmp_path: Path, price: float) -> None:
+    metrics = {"revenue": "type: sum, event: order, property: price"}
+    orders = [("order", unit, {"price": price}) for unit in range(2)]
+
+    cell = analysed(tmp_path, metrics, orders, orders)["cells"]["revenue"]
+
+    assert int(cell["sum"]) == 2 * Decimal(repr(price)).scaleb(6).to_integral_value()
 
 
 def test_n05_small_values_count_without_a_scale_and_what_is_rounded_is_told(tmp_path: Path) -> None:

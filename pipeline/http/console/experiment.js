@@ -284,6 +284,7 @@ function health({ health: told }) {
     ["unusable", "unusable", told.unusable_events, example(told.losses, "example")],
     ...(example(told.losses, "rounded") ? [["rounded", "rounded", example(told.losses, "rounded"), null, String]] : []),
     ["withheld", "withheld", told.withheld_units],
+    ...(told.crowded_units ? [["crowded", "crowded", told.crowded_units]] : []),
     ["reassigned", "reassigned", told.reassigned],
     ["forced", "forced", told.forced],
     ["inactive", "inactive", told.inactive],

@@ -236,7 +236,7 @@ MUTANTS = {
 CROWDED = {  # of more events than the machine has: a law finds them
     "of a full hour later events are read too": (
         "metrics.ordered",
-        "    if rank == MOST_EVENTS:\n        return False\n",
+        "    if rank == MOST_EVENTS:\n        rows[m, at + EVENTS] |= _CROWDED\n        return False\n",
         "",
     ),
     "of a full hour the last event stays when an earlier one comes": (

@@ -8,7 +8,8 @@ import pytest
 
 from evaluation.logs import logs_after
 from evaluation.metrics.partition import MissingError, Partition
-from schemas.catalog import Step
+from schemas.aggregate import ArmPart
+from schemas.catalog import Cuped, Step
 from schemas.decoding import NoMessageError
 from schemas.logs import Gap, Log, Logs
 from schemas.numbers import BEYOND
@@ -169,6 +170,69 @@ def test_the_same_unit_fact_id_and_time_is_one_event(log, make):
 
     assert log.sums() == {(0, "a"): (1, 1, 1, 1)}
     assert (log.health().duplicates, log.health().events) == (1, 1)
+
+
+@pytest.mark.parametrize("order", permutations((1, 99, 1, 7)))
+def test_of_several_values_of_one_event_the_largest_counts_in_any_order_and_it_is_told_once(make, order):
+    metrics = [make.metric("m", "sum", cuped=Cuped(lookback="140ms")), make.metric("capped", "sum", cap=0.00005)]
+    log = make.Log(make.catalog(5, [make.run("exp-1", metrics)]))
+    log.send(make.exposure(1, 10), make.exposure(2, 10, arm=1))
+
+    log.send(*(make.event(1, 11, value=value, name=7) for value in order[:2]))
+    log.partition = Partition.load(log.partition.save())
+    log.send(*(make.event(1, 11, value=value, name=7) for value in order[2:]))
+    log.send(make.exposure(1, 9))  # all is counted anew
+
+    assert log.sums("m")[0, "a"][:3] == (1, 1, 99)
+    assert log.sums("capped")[0, "a"] == (1, 1, 50, 2500)
+    assert (log.health().events, log.health().duplicates, log.aggregate().duplicate_ids) == (1, 3, 1)
+
+
+def test_what_is_lost_is_told_by_part_and_arm(make):
+    price, count = make.metric("revenue", "sum"), make.metric("orders", event="view")
+    log = make.Log(make.catalog(5, [make.run("exp-1", [make.metric("m", "ratio", parts=(price, count)), count])]))
+    prices = next(code for code, fact in enumerate(log.facts) if "price" in fact)
+    log.send(make.exposure(1, 10, arm=0), make.exposure(2, 10, arm=1), make.exposure(3, 10, arm=1))
+    log.send(*(make.event(unit, 11, fact=prices, name=unit) for unit in (1, 2, 3)))
+    log.send(*(make.event(unit, 12, fact=prices, kind=Kind.UNUSABLE) for unit in (2, 2, 3)))
+    log.send(make.event(3, 13, fact=prices, value=BEYOND), make.event(1, 11, fact=1 - prices))
+
+    assert [part.arms for part in log.health().parts] == [[ArmPart(0, "a", 1, 0), ArmPart(0, "b", 2, 4)], []]
+    assert log.health("orders").parts == []
+
+    log.send(make.exposure(3, 9, arm=2))  # another allocation's, and earlier
+    log.partition = Partition.load(log.partition.save())
+    log.send(make.exposure(2, 12, arm=0))  # a jumper: what it lost stays where it entered
+
+    (arms, _) = (part.arms for part in log.health().parts)
+    assert arms == [ArmPart(0, "a", 1, 0), ArmPart(0, "b", 0, 2), ArmPart(1, "a", 1, 2)]
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_what_a_jumper_lost_stays_with_the_arm_of_its_entry_whichever_came_first(revenue, make, first):
+    exposures = [make.exposure(1, 10, arm=0, name=5), make.exposure(1, 10, arm=1, name=3)]
+    revenue.send(exposures[first]).send(exposures[1 - first]).send(make.event(1, 20, kind=Kind.UNUSABLE))
+
+    assert revenue.health().parts[0].arms == [ArmPart(0, "b", 0, 1)]
+
+
+def test_units_of_which_a_funnel_reads_not_all_events_are_told(make):
+    steps = (Step(event="view"), Step(event="buy"))
+    log = make.Log(make.catalog(5, [make.run("exp-1", [make.metric("m", "funnel", steps=steps, window="1h")])]))
+    buys, views = (next(code for code, fact in enumerate(log.facts) if name in fact) for name in ("buy", "view"))
+    log.send(make.exposure(1, 10), make.exposure(2, 10, arm=1))
+    log.send(*(make.event(1, 20, fact=views, name=name) for name in range(500)))
+    log.send(*(make.event(2, 20, fact=views, name=name) for name in range(499)), make.event(2, 30, fact=buys))
+    assert log.health().crowded == 0
+
+    log.send(make.event(1, 30, fact=buys))
+    log.partition = Partition.load(log.partition.save())
+
+    assert (log.health().crowded, log.sums()[0, "a"][1], log.sums()[0, "b"][1]) == (1, 0, 1)
+    log.send(make.event(2, 15, fact=views), make.exposure(1, 25))  # earlier than the others: the purchase leaves
+    assert (log.health().crowded, log.sums()[0, "b"][1]) == (2, 0)
+    log.send(make.exposure(1, 20, arm=1))
+    assert (log.aggregate().jumpers, log.health().crowded) == (1, 1)
 
 
 @pytest.mark.parametrize("other", [{"unit": 2, "time": 11, "name": 7}, {"unit": 1, "time": 11, "name": 8}])

@@ -15,7 +15,7 @@ from evaluation.catalog import MetricInForce
 from evaluation.significance import mixture
 from evaluation.significance.comparison import Arm, Pairs, Sample, differences
 from evaluation.significance.look import decode_look, encode_look, has_news, look
-from schemas.aggregate import MetricHealth
+from schemas.aggregate import ArmPart, MetricHealth, Part
 from schemas.catalog import Goal, Metric
 from schemas.look import Loss
 
@@ -176,6 +176,50 @@ def test_n04_a_metric_that_loses_more_than_one_per_cent_of_its_events_says_so_an
         assert {each.status for each in value.cells if each.metric == "visits"} == {"ok"}
     assert b"unusable_share" not in encode_look(few)
     assert decode_look(encode_look(later)) == later
+
+
+UNEVEN = {  # of control and treatment: events that count, and those that are unusable
+    "one arm loses more than a hundredth": ((99_000, 0), (980, 20), "unusable"),
+    "both lose little, alike": ((9_950, 50), (9_945, 55), "ok"),
+    "both lose little, one less": ((9_990, 10), (9_930, 70), "unusable"),
+    "the smaller arm loses more": ((99_900, 100), (4_970, 30), "unusable"),
+    "too few to tell": ((999, 1), (992, 8), "ok"),
+    "many, and it does not matter": ((999_000, 1_000), (998_100, 1_900), "ok"),
+}
+
+
+@pytest.mark.parametrize("case", UNEVEN)
+def test_arms_that_lose_different_shares_of_their_events_are_not_compared(
+    run_of, aggregate_of, conversions, primary, case
+):
+    control, treatment, status = UNEVEN[case]
+    run = run_of([primary], types={"orders": "sum"})
+    part = Part([ArmPart(0, "control", *control), ArmPart(0, "treatment", *treatment)])
+    metrics = [MetricHealth("orders", 0, 0, 0, 0, 0, parts=[part])]
+
+    value = look(run, [aggregate_of(conversions((4000, 400), (4000, 600)), metrics=metrics)], None)
+
+    assert only(value).status == status
+    assert value.verdict.decision == ("ship" if status == "ok" else "needs attention")
+    if status == "unusable":
+        share = treatment[1] / sum(treatment)
+        assert only(value).unusable_share == share
+        assert f"{share:.1%} of treatment's events" in value.verdict.reason
+        assert f"of control's {control[1] / sum(control):.1%}" in value.verdict.reason
+
+
+def test_what_all_arms_lose_alike_is_compared_within_allocations(run_of, aggregate_of, conversions, primary):
+    """While the split was 90/10 all lost a hundredth, now nothing: by arm that is not the same share."""
+    run = run_of(
+        [primary], types={"orders": "sum"}, weights=[{"control": 9, "treatment": 1}, {"control": 1, "treatment": 9}]
+    )
+    then = [ArmPart(0, "control", 89_200, 800), ArmPart(0, "treatment", 9_920, 80)]
+    now = [ArmPart(1, "control", 10_000, 0), ArmPart(1, "treatment", 90_000, 0)]
+    metrics = [MetricHealth("orders", 0, 0, 0, 0, 0, parts=[Part(then + now)])]
+
+    value = look(run, [aggregate_of(conversions((4000, 400), (4000, 600)), metrics=metrics)], None)
+
+    assert "unusable" not in {cell.status for cell in value.cells}
 
 
 def test_n04_a_guardrail_that_loses_too_many_events_is_named_beside_the_verdict(
