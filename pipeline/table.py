@@ -27,14 +27,15 @@ from evaluation.assignment.values import read_json
 from evaluation.catalog import MetricInForce, RunInForce
 from evaluation.quantising import quantised
 from evaluation.rules import did_you_mean
-from evaluation.significance.gates import loses_too_much
+from evaluation.significance.gates import lose_unevenly, loses_too_much
 from evaluation.significance.look import look
+from evaluation.significance.verdict import WAYS_OUT
 from evaluation.texts import Texts, as_bytes
 from pipeline.errors import PeekproofError
 from pipeline.exports import NONE
 from pipeline.files import NO_NUMBER, NO_VALUE, BadRow, Piece, keep, pieces
 from pipeline.titles import TABLE, OfTable, listed
-from schemas.aggregate import Aggregate, ArmCount, Sums
+from schemas.aggregate import Aggregate, ArmCount, ArmPart, MetricHealth, Part, Sums
 from schemas.catalog import Allocation, Analysis, Cuped, Flag, Goal, Metric, Variant
 from schemas.look import EVERYONE, Look
 from schemas.numbers import BEYOND, DECIMAL, exact
@@ -94,10 +95,18 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class _Column:
-    """A metric, and of each arm the quantised numbers of its units: their values and, adjusted, their covariates."""
+    """A metric, and of each arm the quantised numbers of its units: their values and, adjusted, their covariates.
+
+    `lost` says how many units of each arm have none, where arms lose different shares.
+    """
 
     metric: Metric
     arms: list[list[NDArray[Any]]]
+    lost: list[ArmPart]
+
+    @property
+    def health(self) -> MetricHealth:
+        return MetricHealth(self.metric.key, 0, 0, 0, 0, 0, parts=[Part(self.lost, of="units")])
 
     def sums(self, variant: str, arm: int) -> Sums:
         values = self.arms[arm]
@@ -168,7 +177,8 @@ class TableAnalysis:
         self.rows["units"] = int(has_variant.sum())
 
         covariate = None if question.covariate is None else self._numbers(question.covariate, cells, has_variant)
-        columns = [self._column(each, cells, arms, covariate) for each in question.metrics]
+        arm_of = dict(zip(variants, arms, strict=True))
+        columns = [self._column(each, cells, arm_of, covariate) for each in question.metrics]
         run = self._run(dict(zip(variants, self._weights(variants), strict=True)), columns)
         aggregate = Aggregate(
             flag=run.flag,
@@ -179,7 +189,7 @@ class TableAnalysis:
             catalog=0,
             arms=[ArmCount(0, variant, int(arm.sum())) for variant, arm in zip(variants, arms, strict=True)],
             sums=[column.sums(variant, arm) for column in columns for arm, variant in enumerate(variants)],
-            metrics=[],
+            metrics=[column.health for column in columns if column.lost],
             exposures=self.rows["units"],
             final=question.method == "t-test",  # which is read once
         )
@@ -315,9 +325,10 @@ class TableAnalysis:
                 )
 
     def _column(
-        self, asked: Measured, cells: Mapping[str, pa.Array], arms: Sequence[Mask], covariate: Floats | None
+        self, asked: Measured, cells: Mapping[str, pa.Array], arm_of: Mapping[str, Mask], covariate: Floats | None
     ) -> _Column:
         name, type_ = asked.column, asked.type
+        variants, arms = [*arm_of], [*arm_of.values()]
         values = self._numbers(name, cells, np.logical_or.reduce(arms), is_conversion=type_ == "conversion")
         if type_ is None:
             type_ = "conversion" if np.isin(values[~np.isnan(values)], (0.0, 1.0)).all() else "sum"
@@ -332,9 +343,10 @@ class TableAnalysis:
                 raise PeekproofError(
                     f"'{name}' has fewer than two units with a value in an arm; nothing can be compared"
                 )
-        left_out = [int((arm & ~is_there).sum()) for arm in arms]
+        used, left_out = ([int((arm & those).sum()) for arm in arms] for those in (is_there, ~is_there))
+        is_uneven = lose_unevenly(used, left_out)
         if any(left_out):
-            self.notes.append(f"{sum(left_out):,} units without {name}, or its covariate, are left out of it")
+            self.notes.append(_missing(name, variants, used, left_out, is_uneven=is_uneven))
         numbers = [values] if covariate is None else [values, covariate]
         scale = 0 if type_ == "conversion" and covariate is None else _scale([each[is_there] for each in numbers])
         for called, each in zip((name, self._question.covariate), numbers, strict=False):
@@ -383,6 +395,22 @@ class TableAnalysis:
 
     def _reject(self, row: BadRow) -> None:
         keep(self.bad, row, self.rejected, (row.file, row.reason))
+
+
+def _missing(
+    name: str, variants: Sequence[str], used: Sequence[int], left_out: Sequence[int], *, is_uneven: bool
+) -> str:
+    """What a reader should know of the units that a metric leaves out."""
+    arms = [
+        f"{variant} {lost:,} of {lost + kept:,} ({lost / (lost + kept):.1%})"
+        for variant, kept, lost in zip(variants, used, left_out, strict=True)
+    ]
+    told = f"{sum(left_out):,} units without {name}, or its covariate, are left out of it: {', '.join(arms)}"
+    if is_uneven:
+        return f"{told}; arms lose different shares, so what is left cannot be compared: {WAYS_OUT['units']}"
+    if any(map(loses_too_much, used, left_out)):
+        return f"{told}; only units that have one are compared: where that is an outcome too, fill in what is missing"
+    return told
 
 
 def _mask(array: pa.Array) -> Mask:

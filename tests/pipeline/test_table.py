@@ -4,6 +4,7 @@ import json
 import re
 import zipfile
 from collections.abc import Sequence
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -316,6 +317,64 @@ def test_less_may_be_better(tmp_path: Path) -> None:
     (look,) = told("--table", table, "--variant", "group", "--metric", "bounced:decrease")["experiments"]
 
     assert look["verdict"]["decision"] == "ship"
+
+
+def halves(chance: np.random.Generator, missing: Sequence[float], n: int = 4_000) -> list[Row]:
+    """Nothing differs but the share of each arm's values that is missing: the small ones."""
+    return [
+        {
+            "group": ("control", "treatment")[i % 2],
+            "spend": None if (value := float(chance.normal(10.0, 3.0))) < missing[i % 2] else value,
+            "visits": int(chance.poisson(3.0)),
+        }
+        for i in range(n)
+    ]
+
+
+def test_values_that_one_arm_lacks_give_no_verdict(tmp_path: Path) -> None:
+    rows = halves(np.random.default_rng(5), (-99.0, 8.0))
+    lost = sum(row["spend"] is None for row in rows)
+    asked = ("--variant", "group", "--metric", "spend", "--metric", "visits")
+
+    found = told("--table", as_csv(tmp_path / "table.csv", rows), *asked)
+
+    (look,) = found["experiments"]
+    spend, visits = look["cells"]
+    assert (spend["status"], spend["p_value"], spend["judgement"]) == ("unusable", None, "open")
+    assert (visits["status"], spend["unusable_share"]) == ("ok", lost / 2_000)
+    assert look["verdict"]["decision"] == "needs attention"
+    assert look["verdict"]["reason"] == (
+        f"spend says nothing: {lost / 2_000:.1%} of treatment's units have no value, of control's 0.0%; fill in what a "
+        "missing value means (0, where nothing happened), or leave such units out of the table."
+    )
+    by_arm = f"control 0 of 2,000 (0.0%), treatment {lost:,} of 2,000 ({lost / 2_000:.1%})"
+    (note,) = (note for note in found["notes"] if "left out" in note)
+    assert note.startswith(f"{lost:,} units without spend, or its covariate, are left out of it: {by_arm}; arms lose")
+    assert f"spend: {lost:,} of 4,000 units have no value" in call("--table", tmp_path / "table.csv", *asked).stdout
+
+
+def test_values_that_all_arms_lack_alike_are_told_and_the_others_compared(tmp_path: Path) -> None:
+    table = as_csv(tmp_path / "table.csv", halves(np.random.default_rng(6), (8.0, 8.0)))
+
+    found = told("--table", table, "--variant", "group", "--metric", "spend")
+
+    (look,) = found["experiments"]
+    assert (look["cells"][0]["status"], look["verdict"]["decision"]) == ("ok", "keep running")
+    (note,) = (note for note in found["notes"] if "left out" in note)
+    assert re.search(r"control \d+ of 2,000 .*, treatment \d+ of 2,000 .*; only units that have one are compared", note)
+
+
+@pytest.mark.parametrize("places", [0, 3])
+def test_large_numbers_of_a_table_keep_all_their_digits(tmp_path: Path, places: int) -> None:
+    values = [99_999_999_999_999, 0.001 if places else 2]
+    rows: list[Row] = [{"group": "ab"[i % 2], "bytes": values[i // 2 % 2]} for i in range(8)]
+
+    (cell,) = told("--table", as_csv(tmp_path / "table.csv", rows), "--variant", "group", "--metric", "bytes")[
+        "experiments"
+    ][0]["cells"]
+
+    assert cell["scale"] == places
+    assert int(cell["sum"]) == 2 * sum(round(Decimal(repr(value)).scaleb(places)) for value in values)
 
 
 REFUSED = {
