@@ -9,8 +9,8 @@ from evaluation.answerable import answer_notes, units_needed
 from evaluation.assignment.graph import needed_for
 from evaluation.catalog import Catalog, FlagInForce, metrics_after, unlisted, winner_of
 from evaluation.needs import Standing, allocation_in_force, unmet_needs
-from evaluation.references import Known
-from schemas.catalog import Allocation, Flag, FlagState, Group, Metric, Run
+from evaluation.references import Known, is_of_cohorts
+from schemas.catalog import Allocation, Cohort, Flag, FlagState, Group, Metric, Run
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +55,20 @@ def of_group(catalog: Catalog, before: Group, after: Group) -> Iterator[Conseque
                     "are others from now on",
                     is_risky=True,
                 )
+
+
+def of_cohort(catalog: Catalog, before: Cohort, after: Cohort) -> Iterator[Consequence]:
+    """Of another version of a cohort: people come and go, but nobody is left where a flag asks for somebody."""
+    if after.ids or not before.ids:
+        return
+    for key, flag in catalog.flags.items():
+        allocation = allocation_in_force(flag)
+        if allocation is None:
+            continue
+        conditions = [each for segment in allocation.segments for each in segment.conditions]
+        asked = [value for each in conditions if is_of_cohorts(each.property) for value in each.values]
+        if after.key in [*asked, *(value for each in allocation.inclusions.values() for value in each.cohorts)]:
+            yield Consequence(f"'{key}' asks who is in '{after.key}', and nobody is any more", is_risky=True)
 
 
 def of_needs(

@@ -45,15 +45,19 @@ def reference_violations(flag: Flag, known: Known) -> Iterator[Violation]:
 
 def condition_violations(condition: Condition, path: Path, known: Known) -> Iterator[Violation]:
     """What is wrong with a condition on cohorts. Every other one holds or not; none can be wrong."""
-    if condition.property != "cohort" and not condition.property.endswith(".cohort"):
+    if not is_of_cohorts(condition.property):
         return
-    if condition.property.startswith(("user_properties.", "event_properties.")):
-        return  # a property that is merely called so
     if condition.op not in COHORT_OPERATORS:
         yield Violation(
             (*path, "op"), f"'{condition.op}' compares no cohorts; write one of: {', '.join(COHORT_OPERATORS)}"
         )
     yield from _cohort_violations((*path, "values"), condition.values, condition.property, known)
+
+
+def is_of_cohorts(prop: str) -> bool:
+    """Whether a condition's property is the cohorts that a unit is in, and not one that is merely called so."""
+    is_called_so = prop.startswith(("user_properties.", "event_properties."))
+    return prop == "cohort" or (prop.endswith(".cohort") and not is_called_so)
 
 
 def group_violations(group: Group, known: Known) -> Iterator[Violation]:

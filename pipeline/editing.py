@@ -293,6 +293,8 @@ def _change(definition: Definition, history: History, known: Known) -> Change | 
             effects = consequences.of_metric(catalog, definition)
         case Group() if former := catalog.groups.get(key):
             effects = consequences.of_group(catalog, former.definition, definition)
+        case Cohort() if had := catalog.cohorts.get(key):
+            effects = consequences.of_cohort(catalog, had.definition, definition)
     return Change(kind, key, catalog.version_of(kind, key) + 1, definition, fields, consequences=tuple(effects))
 
 

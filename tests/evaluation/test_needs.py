@@ -1,13 +1,14 @@
 """What a flag needs of others, and that it is known where nobody has it: evaluated by the engine, and by the rule."""
 
+import msgspec
 import pytest
 
 from evaluation.assignment.configs import flags_in_force
 from evaluation.catalog import Catalog, FlagInForce, InForce, RunInForce
-from evaluation.consequences import of_group, of_needs
+from evaluation.consequences import of_cohort, of_group, of_needs
 from evaluation.lifecycle import apply_definition, archive, complete, roll_back, roll_out, start
 from evaluation.needs import unmet_needs
-from schemas.catalog import Condition, Flag, FlagState, Group, GroupSlot, Membership, Segment, Variant
+from schemas.catalog import Cohort, Condition, Flag, FlagState, Group, GroupSlot, Membership, Segment, Variant
 
 PEOPLE = [{"user_id": f"user-{number}", "country": "AT" if number % 2 else "CH"} for number in range(200)]
 IN_AUSTRIA = (Condition(property="country", op="is", values=("AT",)),)
@@ -126,3 +127,20 @@ def test_a_holdout_is_not_changed_below_what_is_rolled_out_without_a_word():
     assert told.is_risky
     assert "'kid' is rolled out (on)" in told.text
     assert not [*of_group(catalog, holdout, holdout)]
+
+
+@pytest.mark.parametrize("prop", ["cohort", "groups.org.cohort", "user_properties.cohort"])
+def test_a_cohort_that_flags_ask_for_is_not_emptied_without_a_word(prop: str):
+    asks = Segment(name="s", conditions=(Condition(property=prop, op="set contains any", values=("testers",)),))
+    listing = Variant(key="on", cohorts=("testers",))
+    flags = {"asks": running(flag("asks", segments=(asks,))), "lists": running(flag("lists", variants=(listing,)))}
+    flags |= {"ended": complete(running(flag("ended", variants=(listing,))), 3), "other": running(flag("other"))}
+    catalog = Catalog(flags={key: in_force(state) for key, state in flags.items()})
+    some = Cohort(key="testers", owner="shop", ids=("ann",))
+
+    told = [*of_cohort(catalog, some, msgspec.structs.replace(some, ids=()))]
+
+    expected = ["'lists'"] if prop.startswith("user") else ["'asks'", "'lists'"]
+    assert [each.text.split()[0] for each in told] == expected
+    assert all(each.is_risky for each in told)
+    assert not [*of_cohort(catalog, some, msgspec.structs.replace(some, ids=("tom",)))]

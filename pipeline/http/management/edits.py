@@ -1,12 +1,14 @@
 """Edits: new versions of documents for a request, and what a request may not say."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Annotated, TypeVar
 
 from litestar.exceptions import ClientException
 from litestar.params import Parameter
 
-from evaluation.catalog import Version
+from evaluation.answerable import answer_notes
+from evaluation.catalog import FlagInForce, Version
+from evaluation.overview import unmet_of
 from pipeline import editing
 from pipeline.editing import Signature
 from pipeline.errors import PeekproofError
@@ -31,8 +33,21 @@ def ends_of(backend: Backend, kind: Kind) -> dict[str, tuple[Version, Version]]:
 
 def standing_shape(backend: Backend, key: str) -> FlagShape:
     """A flag as it stands."""
-    newest = backend.catalog.history.newest
-    return flag_shape(newest.flags[key], *ends_of(backend, "flag")[key], project_of(backend), newest.known)
+    (shape,) = standing_shapes(backend, [key])
+    return shape
+
+
+def standing_shapes(backend: Backend, keys: Iterable[str]) -> list[FlagShape]:
+    """Flags as they stand, with what is noted of each: that nobody gets it now, and what its author may not mean."""
+    newest, ends, project = backend.catalog.history.newest, ends_of(backend, "flag"), project_of(backend)
+    known, unmet = newest.known, unmet_of(newest)
+
+    def notes(flag: FlagInForce) -> Iterator[str]:
+        if reasons := unmet.get(flag.definition.key):
+            yield f"everybody but those listed gets 'off': {'; '.join(reasons)}"
+        yield from map(str, answer_notes(flag.definition, known))
+
+    return [flag_shape(newest.flags[key], *ends[key], project, [*notes(newest.flags[key])]) for key in keys]
 
 
 def project_of(backend: Backend) -> str:

@@ -10,10 +10,8 @@ from typing import Any, Literal
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from evaluation.answerable import answer_notes
 from evaluation.assignment.paths import escaped, unescaped
 from evaluation.catalog import FlagInForce, Version, winner_of
-from evaluation.references import Known
 from pipeline.documents import definition_of
 from pipeline.errors import PeekproofError
 from pipeline.http.management.words import (
@@ -125,7 +123,7 @@ class FlagShape(Answer, frozen=True, kw_only=True):
     control: str
     analysis: Analysis
     breakdowns: list[Breakdown]
-    notes: list[str]  # what is allowed, and may be another than its author thinks
+    notes: list[str]  # that nobody gets it now, and what may be another than its author thinks
 
 
 class FlagFields(Edit, frozen=True, kw_only=True):
@@ -173,8 +171,8 @@ class FlagEdit(FlagFields, frozen=True, kw_only=True):
     rolled_out_variant: str | None = None
 
 
-def flag_shape(flag: FlagInForce, first: Version, newest: Version, project: str, known: Known) -> FlagShape:
-    """What stands in the catalog beside what is `known`; `first` and `newest` are its versions."""
+def flag_shape(flag: FlagInForce, first: Version, newest: Version, project: str, notes: list[str]) -> FlagShape:
+    """What stands in the catalog, and what is noted of it; `first` and `newest` are its versions."""
     definition = flag.definition
     states: dict[str, Any] = {"draft": "planning", "running": "running", "complete": "completed"}
     decisions: dict[str, Any] = {"rolled out": "rollout", "rolled back": "rollback"}
@@ -219,7 +217,7 @@ def flag_shape(flag: FlagInForce, first: Version, newest: Version, project: str,
         control=flag.control,
         analysis=definition.analysis,
         breakdowns=[*definition.breakdowns],
-        notes=[*map(str, answer_notes(definition, known))],
+        notes=notes,
     )
 
 

@@ -11,8 +11,8 @@ from pipeline.editing import Signature, Step
 from pipeline.http.access import EDITING, requires
 from pipeline.http.backend import Backend
 from pipeline.http.life import EditRequest, publishing, standing
-from pipeline.http.management.edits import edit, ends_of, project_of, require_project, sound, standing_shape
-from pipeline.http.management.flag_shapes import FlagEdit, FlagShape, NewFlag, edited_flag, flag_shape, new_flag
+from pipeline.http.management.edits import edit, require_project, sound, standing_shape, standing_shapes
+from pipeline.http.management.flag_shapes import FlagEdit, FlagShape, NewFlag, edited_flag, new_flag
 from pipeline.http.management.pages import MOST_AT_ONCE, Limit, Page, page_of
 
 
@@ -114,8 +114,7 @@ def _flags(  # noqa: PLR0917
         and (with_archived or not flag.removed)
     ]
     page, more = page_of(found, limit, cursor)
-    ends, known = ends_of(backend, "flag"), backend.catalog.history.newest.known
-    return [flag_shape(flags[each], *ends[each], project_of(backend), known) for each in page], more
+    return standing_shapes(backend, page), more
 
 
 async def _create_flag(request: EditRequest, backend: Backend, data: NewFlag, is_experiment: bool) -> FlagShape:

@@ -112,8 +112,10 @@ def test_what_a_definition_may_not_be_is_said_with_its_place(api: Api):
 def test_what_others_need_is_ended_by_no_way_without_a_yes(api: Api):
     api.call("POST", "flags", {"key": "base"})
     api.call("POST", "flags", {"key": "kid", "parentDependencies": {"flags": {"base": ["on"]}}})
+    (note,) = api.call("PATCH", "flags/kid", {"enabled": True})["notes"]
+    assert note.endswith("gets 'off': it needs on of 'base', which gives 'off' to everybody (draft)")
     api.call("PATCH", "flags/base", {"enabled": True})
-    api.call("PATCH", "flags/kid", {"enabled": True})
+    assert api.call("GET", "flags/kid")["notes"] == []
 
     for method, path, body in (
         ("PATCH", "flags/base", {"enabled": False}),
