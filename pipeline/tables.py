@@ -226,6 +226,7 @@ EXPERIMENTS = _table(
             "BIGINT",
             "Its units' insert ids with another time in the same minute, or with several values.",
         ),
+        ("crowded_units", "BIGINT", "Units with more events in an hour than a funnel or retention reads; null: none."),
         ("full_lookback", "DOUBLE", "Share of units with events of a whole lookback; null: no metric has one."),
     ),
 )
