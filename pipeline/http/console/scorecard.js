@@ -241,10 +241,12 @@ function certainty(cell) {
 }
 
 function judged(cell) {
+  // An exact test shows harm at any time; that there is none to come, only settled units could show.
+  const caveat = cell.caveat ?? (cell.reading === "live" && cell.judgement === "safe" ? "open windows" : null);
   return [
     cell.judgement ? mark(JUDGEMENTS[cell.judgement]) : h("span", { class: "quiet" }, "to watch"),
     h("small", null, term(cell.reading, cell.reading)),
-    cell.caveat && cell.status === "ok" && h("small", { class: "warn" }, `! ${CAVEATS[cell.caveat]}`),
+    caveat && cell.status === "ok" && h("small", { class: "warn" }, `! ${CAVEATS[caveat]}`),
     cell.running_empty &&
       h("small", { class: "warn" }, "! intervals of different looks exclude each other: the effect has moved"),
   ];
