@@ -63,27 +63,24 @@ def _part_written_out(found: re.Match[str]) -> str:
 
 
 def _class_written_out(text: str, negation: str, items: str) -> str:
-    """A class; of one that has `\\W` or its like, the characters that it takes, or the ways to match it."""
+    """A class; of one that has `\\W` or its like, the ASCII characters that it takes, or those that it doesn't."""
     shorts = re.findall(r"\\(.)", items, re.DOTALL)
     if not re.search(r"\[|&", items) and not {*"dswDSWv"}.intersection(shorts):
         return text
-    if not negation and any(short.lower() in shorts and short.upper() in shorts for short in "dsw"):
-        return r"[\s\S]"  # every character, to every engine
-    rest, lacking = "", []
+    if {*"DSW"}.intersection(shorts):
+        # What is not ASCII is in it, or in none of it. One class, for alternatives that overlap take time without end.
+        wanted = [code for code in range(128) if (re2.fullmatch(text, chr(code)) is None) != bool(negation)]
+        firsts = [code for code in wanted if code - 1 not in wanted]
+        lasts = [code for code in wanted if code + 1 not in wanted]
+        codes = "".join(f"\\x{first:02X}-\\x{last:02X}" for first, last in zip(firsts, lasts, strict=True))
+        return f"[{'' if negation else '^'}{codes}]" if codes else (r"[^\s\S]" if negation else r"[\s\S]")
+    made = ""
     for item in _ITEMS.finditer(items):
-        short = item["short"]
-        if short and short[1].islower():
-            rest += _SHORT[short[1]]
-        elif short:
-            lacking.append(f"[^{_SHORT[short[1].lower()]}]")
+        if item["short"]:
+            made += _SHORT[item["short"][1]]
         else:
-            rest += _of_class(item["one"]) + (f"-{_of_class(item['last'])}" if item["last"] else "")
-    if not lacking:
-        return f"[{negation}{rest}]"
-    if negation:  # what is left is ASCII
-        left = "".join(f"\\x{code:02X}" for code in range(128) if re2.fullmatch(text, chr(code)))
-        return f"[{left}]" if left else r"[^\s\S]"
-    return f"(?:{'|'.join([*lacking, *([f'[{rest}]'] if rest else [])])})"
+            made += _of_class(item["one"]) + (f"-{_of_class(item['last'])}" if item["last"] else "")
+    return f"[{negation}{made}]"
 
 
 def _of_class(character: str) -> str:
