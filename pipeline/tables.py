@@ -83,7 +83,7 @@ _CELL = (
         "status",
         "VARCHAR",
         "ok; gated: too few exposures or non-zero units; no data: an arm is empty; zero variance; withheld: a unit's "
-        "total is too large; unusable: more than 1 % of an arm's events hold no number, or arms lose different shares.",
+        "total is too large; unusable: more than 1 % of an arm's events hold no number.",
     ),
     (
         "judgement",

@@ -17,7 +17,7 @@ Status = Literal[
     "no data",  # an arm is empty
     "zero variance",
     "withheld",  # a unit's total is beyond what can be added exactly
-    "unusable",  # more than 1 % of an arm's events hold no number that can be used, or arms lose different shares
+    "unusable",  # more than 1 % of an arm's events hold no number that can be used
 ]
 UNKNOWN: tuple[Status, ...] = ("withheld", "unusable")  # what units are worth is not known, nor is any difference
 Method = Literal[
@@ -157,7 +157,7 @@ class Loss(msgspec.Struct, frozen=True):
     property: str | msgspec.UnsetType = msgspec.UNSET
     arms: list[ArmLoss] | msgspec.UnsetType = msgspec.UNSET
     of: Literal["events", "units"] = "events"
-    is_uneven: bool = False  # the arms lose different shares
+    is_uneven: bool = False  # of a table: the arms lose different shares
 
     @builtins.property
     def share(self) -> float:

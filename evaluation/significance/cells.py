@@ -153,11 +153,19 @@ def cells(
 
 
 def _as_read(cell: Cell, was: Cell | None) -> Cell:
-    """A fixed-horizon test says for ever what it said when it was read: units that come later are in none of it."""
-    is_read = was is not None and was.method in FIXED and was.running_p_value is not None
-    if was is None or not is_read or cell.status == "unusable":
+    """A fixed-horizon test says for ever what it said when it was read: units that come later are in none of it.
+
+    While the metric is unusable the look has no numbers of its own; what was read stays in the running ones.
+    """
+    if was is None or was.method not in FIXED or was.running_p_value is None:
         return cell
-    return replace(was, judgement=cell.judgement, adjusted_p_value=cell.adjusted_p_value)
+    of_now = {name: getattr(cell, name) for name in ("judgement", "adjusted_p_value", "unusable_share", "example")}
+    is_unusable = cell.status == "unusable"
+    of_look = {
+        name: None if is_unusable else getattr(was, f"running_{name}")
+        for name in ("lower", "upper", "p_value", "relative_lower", "relative_upper")
+    }
+    return replace(was, status="unusable" if is_unusable else "ok", **of_now, **of_look)
 
 
 class Lost(NamedTuple):

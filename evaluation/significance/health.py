@@ -113,10 +113,15 @@ def _loss(run: RunInForce, key: str, fact: Fact, parts: Sequence[Part]) -> Loss:
         lost = sum(unusable[arm] for arm in its)
         arms.append(ArmLoss(variant, sum(events[arm] for arm in its) + lost, lost))
     is_told_by_arm = bool(events) and all(variant for _, variant in events)
-    # By allocation: where weights change, so may what is lost, for all arms alike.
-    is_uneven = is_told_by_arm and any(
-        gates.lose_unevenly([events[index, each] for each in weights], [unusable[index, each] for each in weights])
-        for index, weights in enumerate(allocation.weights for allocation in run.allocations)
+    # Units are independent of each other; events are not, of which one unit may lose many. By allocation: where weights
+    # change, so may what is lost, for all arms alike.
+    is_uneven = (
+        is_told_by_arm
+        and parts[0].of == "units"
+        and any(
+            gates.lose_unevenly([events[index, each] for each in weights], [unusable[index, each] for each in weights])
+            for index, weights in enumerate(allocation.weights for allocation in run.allocations)
+        )
     )
     return Loss(
         metric=key,

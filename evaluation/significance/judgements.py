@@ -19,7 +19,7 @@ from evaluation.significance.moments import Floats
 from evaluation.significance.procedures import Procedures
 from evaluation.significance.running import Running
 from schemas.catalog import Flag, Goal
-from schemas.look import EVERYONE, Cell, Judgement, Reading
+from schemas.look import EVERYONE, FIXED, Cell, Judgement, Reading
 
 Mask = NDArray[np.bool_]
 
@@ -61,10 +61,12 @@ class Judgements:
         is_found = np.where(is_bayesian, tail <= flag.analysis.alpha / 2.0, self.adjusted < flag.analysis.alpha)
         was = np.array([_GAINS.get(each.judgement, 0.0) if each else 0.0 for each in before])
         direction = np.where(is_increase, 1.0, -1.0)
-        is_supported = said.p_value < flag.analysis.alpha
-        gain = np.where(
-            is_bayesian, said.chance - 0.5, direction * _side(procedures, said, running, direction * was, is_supported)
-        )
+        read = _as_read(before)
+        is_supported = ~np.isnan(read) | (said.p_value < flag.analysis.alpha)
+        estimate = np.where(np.isnan(said.estimate), said.relative_estimate, said.estimate)
+        estimate = np.where(np.isnan(read), estimate, read)
+        side = direction * _side(procedures, estimate, running, direction * was, is_supported)
+        gain = np.where(is_bayesian, said.chance - 0.5, side)
         success = np.select([is_found & (gain > 0.0), is_found & (gain < 0.0)], ["better", "worse"], "open")
         guarded = _guarded(running, is_increase, np.array([goal.margin or 0.0 for goal in goals]))
 
@@ -73,6 +75,17 @@ class Judgements:
         judgement[is_alarm] = np.where(guarded[is_alarm] == "harmed", "harmed", "open")
         judgement[~is_deciding & ~is_alarm] = None
         self.judgement: NDArray[Any] = judgement
+
+
+def _as_read(before: Sequence[Cell | None]) -> Floats:
+    """The estimates at which fixed-horizon tests were read; NaN where none was."""
+    return np.array(
+        [
+            np.nan if each is None or each.method not in FIXED or each.running_p_value is None else each.estimate
+            for each in before
+        ],
+        np.float64,
+    )
 
 
 def _adjusted(flag: Flag, role: str, p_values: Floats, alpha: Floats) -> Floats:
@@ -102,14 +115,13 @@ def _guarded(running: Running, is_increase: Mask, margin: Floats) -> NDArray[np.
     return np.where(is_safe, "safe", np.where(is_harmed, "harmed", "open"))
 
 
-def _side(procedures: Procedures, said: Intervals, running: Running, was: Floats, is_supported: Mask) -> Floats:
+def _side(procedures: Procedures, estimate: Floats, running: Running, was: Floats, is_supported: Mask) -> Floats:
     """On which side of zero each effect was found: 1 above, -1 below, 0 nobody can say.
 
     By the interval where it excludes zero. Holm and Benjamini-Hochberg find more than their intervals show: a one-sided
     test can only find a gain; a two-sided one keeps the side that it was found on, and that of the estimate is believed
     where the look supports it. An estimate that has come back to zero says nothing of what was found.
     """
-    estimate = np.where(np.isnan(said.estimate), said.relative_estimate, said.estimate)
     return np.select(
         [
             *(running.lower > 0.0, running.upper < 0.0, running.relative_lower > 0.0, running.relative_upper < 0.0),

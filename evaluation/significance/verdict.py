@@ -188,13 +188,14 @@ def _won(
     best = max(winners, key=_size_of)
     unproved = [cell for cell in guardrails if cell.judgement == "open" and goals[cell.metric].margin is not None]
     if not unproved:
-        said = _says_prediction(best, goals), _says_guardrails(guardrails, goals)
+        said = _says_prediction(best, goals), _says_guardrails([c for c in guardrails if c.status != "unusable"], goals)
         return _Outcome("ship", _says(best), *said, weight=_size_of(best))
     waits = unproved[0]
     yet = "" if _is_read(waits) else "yet "
     margin = f"not {yet}sure to lose less than its margin of {_share(goals[waits.metric].margin)}"
     is_over = final or _is_read(waits)
-    return _Outcome("none" if is_over else "keep running", _says(best), f"{_says(waits)}, {margin}", weight=1.0)
+    about = waits.metric if waits.status == "unusable" else _says(waits)
+    return _Outcome("none" if is_over else "keep running", _says(best), f"{about}, {margin}", weight=1.0)
 
 
 def _lost(primary: Sequence[Cell], harmed: Sequence[Cell], goals: Mapping[str, Goal]) -> _Outcome | None:

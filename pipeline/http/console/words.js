@@ -115,7 +115,7 @@ const MEANINGS = {
     "Events that came again with the same unit, insert id and time. Each counts once: of several values the largest.",
   unusable:
     "Events whose property is missing, no number or beyond all limits. They don't count; a metric that loses more than " +
-    "1 % of an arm's events, or of the arms different shares, says nothing.",
+    "1 % of an arm's events says nothing.",
   crowded: "Units that sent more than 500 events in some hour, of which a funnel or retention reads no more.",
   rounded: "More decimal places than are kept, where it tells. A metric's `scale` says how many are kept.",
   withheld: "Units whose totals are too large to be added exactly. They are left out.",

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from evaluation.catalog import MetricInForce
 from evaluation.significance import mixture
 from evaluation.significance.comparison import Arm, Pairs, Sample, differences
+from evaluation.significance.gates import lose_unevenly
 from evaluation.significance.look import decode_look, encode_look, has_news, look
 from schemas.aggregate import ArmPart, MetricHealth, Part
 from schemas.catalog import Goal, Metric
@@ -178,21 +179,15 @@ def test_n04_a_metric_that_loses_more_than_one_per_cent_of_its_events_says_so_an
     assert decode_look(encode_look(later)) == later
 
 
-UNEVEN = {  # of control and treatment: events that count, and those that are unusable
+LOSSES = {  # of control and treatment: events that count, and those that are unusable
     "one arm loses more than a hundredth": ((99_000, 0), (980, 20), "unusable"),
-    "both lose little, alike": ((9_950, 50), (9_945, 55), "ok"),
-    "both lose little, one less": ((9_990, 10), (9_930, 70), "unusable"),
-    "the smaller arm loses more": ((99_900, 100), (4_970, 30), "unusable"),
-    "too few to tell": ((999, 1), (992, 8), "ok"),
-    "many, and it does not matter": ((999_000, 1_000), (998_100, 1_900), "ok"),
+    "both lose little": ((9_990, 10), (9_930, 70), "ok"),  # one unit may have lost them all
 }
 
 
-@pytest.mark.parametrize("case", UNEVEN)
-def test_arms_that_lose_different_shares_of_their_events_are_not_compared(
-    run_of, aggregate_of, conversions, primary, case
-):
-    control, treatment, status = UNEVEN[case]
+@pytest.mark.parametrize("case", LOSSES)
+def test_a_metric_of_which_one_arm_loses_too_many_events_says_nothing(run_of, aggregate_of, conversions, primary, case):
+    control, treatment, status = LOSSES[case]
     run = run_of([primary], types={"orders": "sum"})
     part = Part([ArmPart(0, "control", *control), ArmPart(0, "treatment", *treatment)])
     metrics = [MetricHealth("orders", 0, 0, 0, 0, 0, parts=[part])]
@@ -208,18 +203,48 @@ def test_arms_that_lose_different_shares_of_their_events_are_not_compared(
         assert f"of control's {control[1] / sum(control):.1%}" in value.verdict.reason
 
 
-def test_what_all_arms_lose_alike_is_compared_within_allocations(run_of, aggregate_of, conversions, primary):
-    """While the split was 90/10 all lost a hundredth, now nothing: by arm that is not the same share."""
-    run = run_of(
-        [primary], types={"orders": "sum"}, weights=[{"control": 9, "treatment": 1}, {"control": 1, "treatment": 9}]
-    )
-    then = [ArmPart(0, "control", 89_200, 800), ArmPart(0, "treatment", 9_920, 80)]
-    now = [ArmPart(1, "control", 10_000, 0), ArmPart(1, "treatment", 90_000, 0)]
-    metrics = [MetricHealth("orders", 0, 0, 0, 0, 0, parts=[Part(then + now)])]
+@pytest.mark.parametrize(
+    ("counts", "lost", "is_uneven"),
+    [
+        ([9_950, 9_945], [50, 55], False),
+        ([9_990, 9_930], [10, 70], True),
+        ([99_900, 4_970], [100, 30], True),
+        ([999, 992], [1, 8], False),
+        ([999_000, 998_100], [1_000, 1_900], False),  # it does not matter
+        ([999_000, 998_100, 60], [1_000, 1_900, 0], False),  # nor beside an arm that says nothing
+        ([2_000, 1_498], [0, 502], True),
+        ([5, 5], [0, 0], False),
+    ],
+)
+def test_units_that_arms_lack_by_more_than_chance_has_it(counts, lost, is_uneven):
+    assert lose_unevenly(counts, lost) == is_uneven
 
-    value = look(run, [aggregate_of(conversions((4000, 400), (4000, 600)), metrics=metrics)], None)
 
-    assert "unusable" not in {cell.status for cell in value.cells}
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("role", ["primary", "guardrail", "secondary"])
+def test_what_was_read_survives_a_look_at_which_the_metric_was_unusable(run_of, aggregate_of, conversions, role):
+    goals = [Goal(metric="orders", role=role), *([Goal(metric="visits", role="primary")] if role != "primary" else [])]
+    types = {"orders": "sum"}
+    run = run_of(goals, types=types, analysis={"method": "t-test", "planned_units": 2_000})
+
+    def looked(n, lost, before):
+        metrics = [MetricHealth("orders", 2 * n - lost, 0, 0, lost, 0)]
+        sums = {}
+        for goal in goals:
+            sums |= conversions((n, n // 5), (n, n // 3), metric=goal.metric)
+        return look(run, [aggregate_of(sums, metrics=metrics)], before)
+
+    def orders(value):
+        return next(cell for cell in value.cells if (cell.metric, cell.reading) == ("orders", "settled"))
+
+    read = looked(1_000, 0, None)
+    lost = looked(2_000, 100, read)
+    again = looked(3_000, 10, lost)
+
+    assert (orders(lost).status, orders(lost).p_value, orders(lost).judgement) != ("ok", None, "better")
+    assert (orders(lost).status, orders(lost).p_value) == ("unusable", None)
+    assert orders(again) == orders(read)
+    assert again.verdict == read.verdict
 
 
 def test_n04_a_guardrail_that_loses_too_many_events_is_named_beside_the_verdict(
