@@ -69,8 +69,8 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(value) == len(pairs):
         return value
     repeated = _Repeated(value)
-    names = [name for name, _ in pairs]
-    repeated.name = next(name for index, name in enumerate(names) if name in names[:index])
+    seen: set[str] = set()
+    repeated.name = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
     return repeated
 
 

@@ -52,9 +52,9 @@ class Sightings:
                 other = path[0] if fields.get(path[0]) is not None else by_path.setdefault(path, name)
                 self.twice |= {(name, other)} if name != other else set()
             named = {name.lower(): value for name, value in fields.items()}
-            if (event := named.get("event_type")) in self._names:
+            if isinstance(event := named.get("event_type"), str) and event in self._names:
                 names = {name for name, value in fields.items() if value is not None and name not in aliases}
-                self._unread[str(event)] |= {each for each in names if each.lower() not in (*FIELDS, *OBJECTS)}
+                self._unread[event] |= {each for each in names if each.lower() not in (*FIELDS, *OBJECTS)}
 
     def take_unread(self, titles: Collection[str]) -> None:
         """Take in the titles of a table's columns that are read as nothing."""

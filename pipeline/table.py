@@ -243,7 +243,8 @@ class TableAnalysis:
         if found.odd.any():
             columns = self._with_odd(columns, values, found.odd, piece, paths)
         if not (piece.is_titled or self._first):
-            self._first = [*(read_json(((values[0] if len(values) else None) or "{}").encode()) or ())]
+            first = read_json(((values[0] if len(values) else None) or "{}").encode())
+            self._first = [*first] if isinstance(first, dict) else []
         self._parts.append({name: _cells(column) for name, column in columns.items()})
         self._files += [piece.file]
         self._lines.append(piece.line)

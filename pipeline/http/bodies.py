@@ -1,5 +1,6 @@
 """Bodies: what people's requests bring, read as exactly as documents are."""
 
+from codecs import BOM_UTF8
 from typing import Any
 
 import msgspec
@@ -17,7 +18,7 @@ class ExactRequest(Request[Any, Key, Any]):
     async def json(self) -> Any:
         """The body as the route declares it. Raises ClientException with what is wrong with it, and where."""
         try:
-            value = read_json(await self.body() or b"null")
+            value = read_json((await self.body()).removeprefix(BOM_UTF8) or b"null")
         except JsonError as error:
             raise ClientException(_told(str(error))) from None
         declared = self.route_handler.parsed_data_field

@@ -30,6 +30,8 @@ class Porch:
 
     def _call(self) -> None:
         guest = self._waiting.popleft()
-        if guest.come_in():
-            self._waiting.append(guest)
-        self._calling = asyncio.get_running_loop().call_soon(self._call) if self._waiting else None
+        try:
+            if guest.come_in():
+                self._waiting.append(guest)
+        finally:
+            self._calling = asyncio.get_running_loop().call_soon(self._call) if self._waiting else None

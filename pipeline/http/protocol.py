@@ -91,6 +91,7 @@ class Protocol(HttpToolsProtocol):
         self._ask_no_more()
         super().connection_lost(exc)
         # What refers to this connection, and to which it refers, nothing but a search for garbage would free.
+        self.pipeline.clear()
         self.scope = self.cycle = self._answering = None  # type: ignore[assignment]
 
     def data_received(self, data: bytes) -> None:
@@ -227,6 +228,7 @@ class Protocol(HttpToolsProtocol):
             self.server_state.total_requests += 1
             return
         super().on_response_complete()
+        self._unset_keepalive_if_required()  # `_await` bounds it
         if self.cycle is not None and self.cycle.response_complete:
             self._all.answered(self)
             if not self._is_coming:
