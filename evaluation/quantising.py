@@ -15,5 +15,5 @@ LARGE = 2.0**51  # from here on the product's own rounding would tell
 def quantised(numbers: Floats, factor: Floats | float) -> tuple[Floats, Floats]:
     """Of finite numbers two whole ones each, which are exact: the first times the factor, plus the second."""
     scaled = numbers * factor
-    whole = np.where(np.abs(scaled) < LARGE, 0.0, np.trunc(numbers))
+    whole = np.where((np.abs(scaled) < LARGE) | (np.asarray(factor) == 1.0), 0.0, np.trunc(numbers))
     return whole, np.rint(np.where(whole == 0.0, scaled, (numbers - whole) * factor))

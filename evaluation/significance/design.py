@@ -12,6 +12,7 @@ from evaluation.significance import gates, power
 from evaluation.significance.bisection import Floats, edge
 
 FEW = 25.0  # expected conversions of an arm, up to which a power by the normal distribution is beside the test's own
+MOST_ENUMERATED = 10_000  # units of an arm
 
 
 class Design(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,13 +46,13 @@ class Design(msgspec.Struct, frozen=True, kw_only=True):
 
     def exact_power(self, effect: float, control: int, treated: int) -> float | None:
         """The chance that Boschloo's test sees the effect; None where as many convert, and don't, as the normal
-        distribution wants, and of what is no conversion.
+        distribution wants, where it takes too long to enumerate, and of what is no conversion.
         """
         if self.deviation is not None:
             return None
         rate = self.mean + float(self._difference(effect))
         fewest = min(min(share, 1.0 - share) * units for share, units in ((self.mean, control), (rate, treated)))
-        if not 0.0 < rate < 1.0 or fewest > FEW:
+        if not 0.0 < rate < 1.0 or fewest > FEW or max(control, treated) > MOST_ENUMERATED:
             return None
         return power.boschloo_power(rate, treated, self.mean, control, self.alpha)
 

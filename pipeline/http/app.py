@@ -33,7 +33,7 @@ from pipeline.http.origins import Origins
 from pipeline.http.results import results
 
 CONSOLE = Path(__file__).parent / "console"
-NEVERTHELESS = 'nothing was changed; to do it nevertheless, say "yes": true'
+NEVERTHELESS = 'nothing was changed; to do it nevertheless, say "yes": true (?yes=true where there is no body)'
 _log = logging.getLogger(__name__)
 
 

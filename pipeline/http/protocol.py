@@ -122,9 +122,13 @@ class Protocol(HttpToolsProtocol):
             self._take(data[:PIECE])
         if self._came:
             return True
-        if not (self.flow.read_paused or self.transport.is_closing()):
-            self.transport.resume_reading()
+        # Later, so that whoever ends its side at once is answered first, where the answer takes no waiting.
+        self.loop.call_soon(self._read_on)
         return False
+
+    def _read_on(self) -> None:
+        if not (self._came or self.flow.read_paused or self.transport.is_closing()):
+            self.transport.resume_reading()
 
     def _hear_no_more(self, size: int) -> None:
         self._unheard += size

@@ -9,6 +9,7 @@ from litestar.params import Parameter
 from evaluation.answerable import answer_notes
 from evaluation.catalog import FlagInForce, Version
 from evaluation.overview import unmet_of
+from evaluation.rules import goal_remarks
 from pipeline import editing
 from pipeline.editing import Signature
 from pipeline.errors import PeekproofError
@@ -45,7 +46,7 @@ def standing_shapes(backend: Backend, keys: Iterable[str]) -> list[FlagShape]:
     def notes(flag: FlagInForce) -> Iterator[str]:
         if reasons := unmet.get(flag.definition.key):
             yield f"everybody but those listed gets 'off': {'; '.join(reasons)}"
-        yield from map(str, answer_notes(flag.definition, known))
+        yield from map(str, (*answer_notes(flag.definition, known), *goal_remarks(flag.definition)))
 
     return [flag_shape(newest.flags[key], *ends[key], project, [*notes(newest.flags[key])]) for key in keys]
 
@@ -69,9 +70,11 @@ def sound(make: Callable[[], Item]) -> Item:
         raise ClientException(str(error)) from None
 
 
-def said_in_query(reason: Annotated[str | None, Parameter(min_length=1, max_length=LONGEST_REASON)] = None) -> Edit:
-    """What is said of an edit whose request has no body; none of those is risky."""
-    return Edit(reason=reason)
+def said_in_query(
+    reason: Annotated[str | None, Parameter(min_length=1, max_length=LONGEST_REASON)] = None, yes: bool = False
+) -> Edit:
+    """What is said of an edit whose request has no body."""
+    return Edit(reason=reason, yes=yes)
 
 
 async def edit(

@@ -3,6 +3,7 @@
 import asyncio
 from typing import Any
 
+import uvloop
 from uvicorn import Config
 from uvicorn.server import ServerState
 
@@ -75,3 +76,34 @@ def test_whoever_has_shown_a_key_waits_for_one_stranger_at_most():
     asyncio.run(ask())
 
     assert answered.index("/known") <= 1
+
+
+def test_whoever_asks_and_ends_its_side_at_once_is_answered():
+    async def app(_: Any, receive: Any, send: Any) -> None:
+        while (await receive()).get("more_body"):
+            pass
+        await send({"type": "http.response.start", "status": 204, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    async def ask(said: bytes) -> bytes:
+        config, connections = Config(app, log_config=None), Connections(most=100)
+        server = await asyncio.get_running_loop().create_server(
+            lambda: Protocol(config, ServerState(), {}, connections=connections), "127.0.0.1", 0
+        )
+        async with server, asyncio.timeout(5):
+            reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+            writer.write(said)
+            writer.write_eof()
+            heard = await reader.read()
+            writer.close()
+        return heard
+
+    for loop in (asyncio.new_event_loop, uvloop.new_event_loop):
+        with asyncio.Runner(loop_factory=loop) as runner:
+            for said, answers in (
+                (b"GET /a HTTP/1.1\r\n\r\n", 1),
+                (b"POST /a HTTP/1.1\r\ncontent-length: 600000\r\n\r\n" + b" " * 600_000, 1),
+                (b"POST /a HTTP/1.1\r\ncontent-length: 9\r\n\r\n1234", 0),  # the rest will never come
+                (b"", 0),
+            ):
+                assert runner.run(ask(said)).count(b"HTTP/1.1 204") == answers
