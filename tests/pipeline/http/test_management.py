@@ -299,7 +299,7 @@ def test_every_edit_takes_a_reason_and_what_is_risky_a_yes(api: Api):
 
     refused = api.call("PATCH", treatment, {"rolloutWeight": 2}, 409)
     assert "exp-1 goes on with weights control 1, treatment 2 instead of" in refused["consequences"][0]
-    assert refused["error"].endswith('to do it nevertheless, say "yes": true')
+    assert refused["error"].endswith('to do it nevertheless, say "yes": true (?yes=true where there is no body)')
     edits: list[tuple[str, str, Any]] = [
         ("PATCH", treatment, {"rolloutWeight": 2, "yes": True, "reason": "more of it"}),
         ("POST", f"{treatment}/users", {"inclusions": ["ann", "bob", "eve"], "reason": "testers"}),
