@@ -66,6 +66,32 @@ def test_a_t_test_shows_its_numbers_at_every_look_and_is_read_when_the_planned_u
     assert [arm.units for arm in after.health.arms] == [9000, 9000]
 
 
+def test_what_comes_later_decides_nothing_about_a_test_that_was_read(run_of, aggregate_of):
+    """Holm finds the first treatment once the second is read; on which side is said by what was read."""
+    goal = Goal(metric="revenue", role="primary")
+    run = run_of(
+        [goal],
+        types={"revenue": "sum"},
+        weights=[{"control": 1, "t1": 1, "t2": 1}],
+        analysis={"method": "t-test", "planned_units": 2_000, "correction": "holm"},
+    )
+
+    def looked(means, last):
+        sums = {
+            ("revenue", "settled", variant): (n, n, n * mean, n * (1_000**2 + mean**2))
+            for variant, (n, mean) in means.items()
+        }
+        return look(run, [aggregate_of(sums, units={(0, variant): 3_000 for variant in means})], last)
+
+    first = looked({"control": (1_000, 1_000), "t1": (1_000, 1_097), "t2": (200, 1_000)}, None)
+    later = looked({"control": (3_000, 1_000), "t1": (3_000, 940), "t2": (1_000, 1_300)}, first)
+
+    (before, _), (after, other) = ([c for c in each.cells if c.reading == "settled"] for each in (first, later))
+    assert (before.judgement, 0.025 < before.running_p_value < 0.05) == ("open", True)
+    assert (after.estimate, after.running_p_value) == (before.estimate, before.running_p_value)
+    assert (after.judgement, other.judgement, later.verdict.decision) == ("better", "better", "ship")
+
+
 def test_a_t_test_without_a_plan_has_numbers_and_no_verdict(look_at, primary):
     value = look_at([primary], {"orders": LIFT}, run={"analysis": {"method": "t-test"}})
 
