@@ -72,24 +72,28 @@ def of_cohort(catalog: Catalog, before: Cohort, after: Cohort) -> Iterator[Conse
 
 
 def of_needs(
-    key: str, before: tuple[Standing, Mapping[str, Group]], after: tuple[Standing, Mapping[str, Group]]
-) -> Iterator[Consequence]:
-    """Of a version of the flag or group `key`, to itself and those that need it: those of which nobody has a variant.
+    before: tuple[Standing, Mapping[str, Group]], after: tuple[Standing, Mapping[str, Group]]
+) -> Iterator[tuple[set[str], Consequence]]:
+    """Of other versions of flags and groups, for those in force of which nobody has a variant any more.
 
-    `before` and `after` are the flags and the groups as they stand, and as they will.
+    With each come the keys of the flags and groups that it needs, and its own. `before` and `after` are the flags and
+    the groups as they stand, and as they will.
     """
     flags = after[0]
     had, has = unmet_needs(*before), unmet_needs(*after)
     parents = {each: _parents(flag) for each, flag in flags.items()}
     for each, reasons in has.items():
         was = before[0].get(each)
-        in_force = was is not None and allocation_in_force(was) is not None
+        if was is None or allocation_in_force(was) is None or each in had:
+            continue
         needed = needed_for([each], parents)
-        if in_force and each not in had and key in needed.union(*(parents[other] for other in needed)):
-            run = f", and {flags[each].runs[-1].key} takes no more units" if flags[each].status == "running" else ""
-            yield Consequence(
+        run = f", and {flags[each].runs[-1].key} takes no more units" if flags[each].status == "running" else ""
+        yield (
+            needed.union(*(parents[other] for other in needed)),
+            Consequence(
                 f"'{each}' gives 'off' to everybody but those listed{run}: {'; '.join(reasons)}", is_risky=True
-            )
+            ),
+        )
 
 
 def of_flag(

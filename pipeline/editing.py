@@ -235,15 +235,12 @@ def _with_needs(found: list[Change], catalog: Catalog) -> list[Change]:
     groups = {change.key: change.spec for change in found if isinstance(change.spec, Group)}
     before = catalog.flags, catalog.known.groups
     after = flags, {**catalog.known.groups, **groups}
-    told: set[Consequence] = set()
-    completed = []
-    for change in found:
-        more: tuple[Consequence, ...] = ()
-        if change.kind in {"flag", "group"}:
-            more = tuple(each for each in consequences.of_needs(change.key, before, after) if each not in told)
-        told.update(more)
-        completed.append(replace(change, consequences=(*change.consequences, *more)))
-    return completed
+    more: list[list[Consequence]] = [[] for _ in found]
+    for keys, consequence in consequences.of_needs(before, after):
+        first = next((at for at, each in enumerate(found) if each.kind in {"flag", "group"} and each.key in keys), None)
+        if first is not None:
+            more[first].append(consequence)
+    return [replace(change, consequences=(*change.consequences, *its)) for change, its in zip(found, more, strict=True)]
 
 
 def _refused(definition: Definition, flags: Mapping[str, Flag], catalog: Catalog) -> Iterator[Violation]:

@@ -1,11 +1,13 @@
 """What a flag needs of others, and that it is known where nobody has it: evaluated by the engine, and by the rule."""
 
+from typing import Any
+
 import msgspec
 import pytest
 
 from evaluation.assignment.configs import flags_in_force
 from evaluation.catalog import Catalog, FlagInForce, InForce, RunInForce
-from evaluation.consequences import of_cohort, of_group, of_needs
+from evaluation.consequences import Consequence, of_cohort, of_group, of_needs
 from evaluation.lifecycle import apply_definition, archive, complete, roll_back, roll_out, start
 from evaluation.needs import unmet_needs
 from schemas.catalog import Cohort, Condition, Flag, FlagState, Group, GroupSlot, Membership, Segment, Variant
@@ -39,6 +41,11 @@ def variants_met(states: list[FlagState], groups: list[Group], key: str) -> set[
     )
     flags = flags_in_force(catalog)
     return {answer.key for user in PEOPLE if (answer := flags.evaluate(user).get(key))}
+
+
+def told_of(key: str, before: Any, after: Any) -> list[Consequence]:
+    """What follows for those that need the flag or group."""
+    return [each for keys, each in of_needs(before, after) if key in keys]
 
 
 @pytest.mark.parametrize(
@@ -86,21 +93,21 @@ def test_what_a_flag_cannot_give_those_behind_it_lack_too():
     assert unmet["kid"] == ["it needs on of 'base', which gives 'off' to everybody (complete)"]
     assert unmet["grandchild"] == ["it needs on of 'kid', which gives 'off' to everybody (running)"]
     before = {**states, "base": running(BASE)}
-    told = [*of_needs("base", (before, {}), (states, {}))]
+    told = told_of("base", (before, {}), (states, {}))
     assert all(each.is_risky for each in told)
     assert [each.text.split(" gives")[0] for each in told] == ["'kid'", "'grandchild'"]
     assert "exp-1 takes no more units: it needs on of 'base'" in told[0].text
-    assert not [*of_needs("other", (before, {}), (states, {}))]
+    assert not told_of("other", (before, {}), (states, {}))
 
 
 def test_an_edit_of_what_others_need_takes_it_away_as_its_end_does():
     before = {"base": running(BASE), "kid": running(KID)}
     for fields in ({"rollout": 0}, {"variants": (Variant(key="on", weight=0), Variant(key="half"))}):
         edited = apply_definition(before["base"], flag(**fields), 3)
-        assert [*of_needs("base", (before, {}), ({**before, "base": edited}, {}))]
+        assert told_of("base", (before, {}), ({**before, "base": edited}, {}))
     draft = {**before, "kid": FlagState(definition=KID)}
     ended = complete(before["base"], 3)
-    assert not [*of_needs("base", (draft, {}), ({**draft, "base": ended}, {}))]
+    assert not told_of("base", (draft, {}), ({**draft, "base": ended}, {}))
 
 
 def test_a_group_that_has_no_room_for_a_flag_is_a_need_that_nobody_meets():
@@ -112,7 +119,7 @@ def test_a_group_that_has_no_room_for_a_flag_is_a_need_that_nobody_meets():
     for group, is_unmet in ((slots(50, 50), False), (slots(100), True), (slots(100, 0), True)):
         assert (variants_met([kid], [group], "kid") <= {"off"}) is is_unmet
         assert bool(unmet_needs({"kid": kid}, {"slots": group})) is is_unmet
-    told = [*of_needs("slots", ({"kid": kid}, {"slots": slots(50, 50)}), ({"kid": kid}, {"slots": slots(100)}))]
+    told = told_of("slots", ({"kid": kid}, {"slots": slots(50, 50)}), ({"kid": kid}, {"slots": slots(100)}))
     assert "it is in slot 2 of 'slots', where no unit is" in told[0].text
 
 
