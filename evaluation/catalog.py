@@ -39,6 +39,7 @@ from schemas.catalog import (
     Flag,
     FlagState,
     Group,
+    GroupSlot,
     Inclusion,
     Kind,
     Metric,
@@ -229,9 +230,14 @@ def winner_of(rolled_out: Allocation) -> str:
     return next(variant for variant, weight in rolled_out.weights.items() if weight)
 
 
+def is_listing(part: Variant | Inclusion | GroupSlot) -> bool:
+    """Whether it lists somebody."""
+    return bool(part.users or part.devices or part.cohorts)
+
+
 def unlisted(lists: Iterable[Variant | Inclusion]) -> str:
     """Everybody whom none of the lists gives a variant, in words."""
-    return "everybody" + " but those listed" * any(each.users or each.devices or each.cohorts for each in lists)
+    return "everybody" + " but those listed" * any(map(is_listing, lists))
 
 
 @dataclass(frozen=True, slots=True)

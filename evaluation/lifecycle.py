@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterator
 
 import msgspec
 
-from evaluation.catalog import control_of, unlisted, winner_of
+from evaluation.catalog import control_of, is_listing, unlisted, winner_of
 from evaluation.rules import Path, did_you_mean
 from schemas.catalog import Allocation, Flag, FlagState, Inclusion, Run
 
@@ -272,7 +272,7 @@ def allocation_of(flag: Flag, version: int) -> Allocation:
         inclusions={
             variant.key: Inclusion(users=variant.users, devices=variant.devices, cohorts=variant.cohorts)
             for variant in flag.variants
-            if variant.users or variant.devices or variant.cohorts
+            if is_listing(variant)
         },
         segments=flag.segments,
         prerequisites=flag.prerequisites,

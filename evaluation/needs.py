@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Mapping
 
 from evaluation.answerable import fault_of
-from evaluation.catalog import FlagInForce
+from evaluation.catalog import FlagInForce, is_listing
 from evaluation.references import OFF, prerequisite_order
-from schemas.catalog import Allocation, FlagState, Group, GroupSlot, Inclusion, Membership, Variant
+from schemas.catalog import Allocation, FlagState, Group, Membership
 
 Standing = Mapping[str, FlagState | FlagInForce]
 
@@ -48,10 +48,10 @@ def _given(flag: FlagState | FlagInForce, allocation: Allocation | None, is_unme
     """What some unit may get."""
     if allocation is None:
         is_draft = flag.status == "draft" and not flag.removed
-        return {OFF, *(each.key for each in flag.definition.variants if is_draft and _lists(each))}
+        return {OFF, *(each.key for each in flag.definition.variants if is_draft and is_listing(each))}
     if fault_of(allocation):
         return {OFF}
-    listed = {variant for variant, each in allocation.inclusions.items() if _lists(each)}
+    listed = {variant for variant, each in allocation.inclusions.items() if is_listing(each)}
     if is_unmet:
         return {OFF, *listed}
     if allocation.sticky:
@@ -69,8 +69,4 @@ def _has_units(membership: Membership, group: Group) -> bool:
     if group.type == "holdout":
         return True
     slots = [group.slots[slot - 1] for slot in membership.slots if slot <= len(group.slots)]
-    return any(each.percentage or _lists(each) for each in slots)
-
-
-def _lists(part: Variant | Inclusion | GroupSlot) -> bool:
-    return bool(part.users or part.devices or part.cohorts)
+    return any(each.percentage or is_listing(each) for each in slots)
