@@ -102,6 +102,11 @@ class Cell(msgspec.Struct, frozen=True):
     unusable_share: float | msgspec.UnsetType = msgspec.UNSET  # where `status` is unusable: of the arm that loses most
     example: str | msgspec.UnsetType = msgspec.UNSET  # one of their values as JSON; empty: it is missing
 
+    @builtins.property
+    def is_read(self) -> bool:
+        """Whether a fixed-horizon test has been read: it says nothing else, however many units are to come."""
+        return self.method in FIXED and self.running_p_value is not None
+
     def told(self) -> "Cell":
         """As tables tell it: by its status alone, where the look says nothing of it.
 

@@ -17,7 +17,7 @@ from evaluation.significance.moments import Arm, Floats
 from evaluation.significance.procedures import Procedure, Procedures, procedures_of
 from evaluation.significance.running import Running
 from schemas.catalog import Allocation, Flag, Goal
-from schemas.look import EVERYONE, FIXED, Caveat, Cell, Loss, Reading
+from schemas.look import EVERYONE, Caveat, Cell, Loss, Reading
 from schemas.numbers import exact
 
 CellKey = tuple[str, str, Reading, str]  # metric, treatment, reading, segment
@@ -157,7 +157,7 @@ def _as_read(cell: Cell, was: Cell | None) -> Cell:
 
     While the metric is unusable the look has no numbers of its own; what was read stays in the running ones.
     """
-    if was is None or was.method not in FIXED or was.running_p_value is None:
+    if was is None or not was.is_read:
         return cell
     of_now = {name: getattr(cell, name) for name in ("judgement", "adjusted_p_value", "unusable_share", "example")}
     is_unusable = cell.status == "unusable"

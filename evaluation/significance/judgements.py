@@ -19,7 +19,7 @@ from evaluation.significance.moments import Floats
 from evaluation.significance.procedures import Procedures
 from evaluation.significance.running import Running
 from schemas.catalog import Flag, Goal
-from schemas.look import EVERYONE, FIXED, Cell, Judgement, Reading
+from schemas.look import EVERYONE, Cell, Judgement, Reading
 
 Mask = NDArray[np.bool_]
 
@@ -61,7 +61,7 @@ class Judgements:
         is_found = np.where(is_bayesian, tail <= flag.analysis.alpha / 2.0, self.adjusted < flag.analysis.alpha)
         was = np.array([_GAINS.get(each.judgement, 0.0) if each else 0.0 for each in before])
         direction = np.where(is_increase, 1.0, -1.0)
-        read = _as_read(before)
+        read = np.array([each.estimate if each and each.is_read else None for each in before], np.float64)
         is_supported = ~np.isnan(read) | (said.p_value < flag.analysis.alpha)
         estimate = np.where(np.isnan(said.estimate), said.relative_estimate, said.estimate)
         estimate = np.where(np.isnan(read), estimate, read)
@@ -75,17 +75,6 @@ class Judgements:
         judgement[is_alarm] = np.where(guarded[is_alarm] == "harmed", "harmed", "open")
         judgement[~is_deciding & ~is_alarm] = None
         self.judgement: NDArray[Any] = judgement
-
-
-def _as_read(before: Sequence[Cell | None]) -> Floats:
-    """The estimates at which fixed-horizon tests were read; NaN where none was."""
-    return np.array(
-        [
-            np.nan if each is None or each.method not in FIXED or each.running_p_value is None else each.estimate
-            for each in before
-        ],
-        np.float64,
-    )
 
 
 def _adjusted(flag: Flag, role: str, p_values: Floats, alpha: Floats) -> Floats:

@@ -87,9 +87,10 @@ def decide(
     predictions = {prediction(cell, goals[cell.metric]) for cell in primary}
     predicted = next((each for each in ("hit", "open", "missed") if each in predictions), None)
 
-    if doubt := _doubt(health, [*primary, *guardrails]) or next(iter(_silent(primary, health)), None):
+    losses = worst(health.losses or ())
+    if doubt := _doubt(health, [*primary, *guardrails]) or next(iter(_silent(primary, losses)), None):
         return Verdict("needs attention", _sentence(doubt, _missing(health)), predicted)
-    silent = _silent(guardrails, health)
+    silent = _silent(guardrails, losses)
     if of_files and (beyond := _says_beyond([*primary, *guardrails])):
         return Verdict("none", _sentence(beyond, *silent, _missing(health)), predicted)
     treatments = [variant.key for variant in flag.variants if variant.key != control_of(flag)]
@@ -113,9 +114,8 @@ def _sentence(*parts: str) -> str:
     return "; ".join(filter(None, parts)) + "."
 
 
-def _silent(cells: Sequence[Cell], health: Health) -> list[str]:
+def _silent(cells: Sequence[Cell], losses: Mapping[str, Loss]) -> list[str]:
     """Why metrics whose events hold no usable number too often, or unevenly, say nothing; each once."""
-    losses = worst(health.losses or ())
     return [_silence(losses[metric]) for metric in dict.fromkeys(c.metric for c in cells if c.status == "unusable")]
 
 
@@ -191,9 +191,9 @@ def _won(
         said = _says_prediction(best, goals), _says_guardrails([c for c in guardrails if c.status != "unusable"], goals)
         return _Outcome("ship", _says(best), *said, weight=_size_of(best))
     waits = unproved[0]
-    yet = "" if _is_read(waits) else "yet "
+    yet = "" if waits.is_read else "yet "
     margin = f"not {yet}sure to lose less than its margin of {_share(goals[waits.metric].margin)}"
-    is_over = final or _is_read(waits)
+    is_over = final or waits.is_read
     about = waits.metric if waits.status == "unusable" else _says(waits)
     return _Outcome("none" if is_over else "keep running", _says(best), f"{about}, {margin}", weight=1.0)
 
@@ -223,7 +223,7 @@ def _undecided(
     # The comparison that is nearest to a decision speaks for the rest.
     nearest = min(primary, key=_p_value)
     weight = 1.0 - _p_value(nearest)
-    if all(_is_read(cell) for cell in primary):
+    if all(cell.is_read for cell in primary):
         return _Outcome("none", _says_read(nearest), weight=weight)
     if final:
         return _Outcome("none", _says_units(nearest, final), "it has ended without a decision", weight=weight)
@@ -233,11 +233,6 @@ def _undecided(
         return _Outcome("none", _says_units(nearest), due, weight=weight)
     left = left_of(nearest)
     return _Outcome("keep running", _says_units(nearest), _says_days(left), weight=weight, left=left)
-
-
-def _is_read(cell: Cell) -> bool:
-    """Whether a fixed-horizon test has been read: it says nothing else, however many units are to come."""
-    return cell.method in FIXED and cell.running_p_value is not None
 
 
 def _p_value(cell: Cell) -> float:
@@ -317,7 +312,7 @@ def _says_beyond(cells: Iterable[Cell]) -> str | None:
     """Of fixed-horizon tests that were read at more units than were planned, if any were."""
     for cell in cells:
         units, planned = cell.n + cell.control_n, cell.planned_units
-        if _is_read(cell) and planned and units > BEYOND_PLAN * planned:
+        if cell.is_read and planned and units > BEYOND_PLAN * planned:
             return (
                 f"{cell.metric} was read at {units:,} units, where {planned:,} were planned: a fixed-horizon test is "
                 f"valid once, at its plan, so this decides nothing; {cell.variant} against {cell.control}: "
