@@ -45,7 +45,7 @@ from schemas import catalog
 from schemas.aggregate import Aggregate
 from schemas.catalog import KINDS, Document, FlagState, Spec
 from schemas.look import Look, Verdict
-from schemas.numbers import LATEST, SECONDS
+from schemas.numbers import LATEST, is_in_seconds
 from schemas.records import Records
 from schemas.topics import EVENTS, EXPOSURES
 from schemas.units import Kind
@@ -269,7 +269,7 @@ class Analysis:
 
     def _without_seconds(self, rows: _Rows, file: str) -> _Rows:
         """Without those whose time must be meant in seconds."""
-        found = (rows.time > 0) & (rows.time < SECONDS)
+        found = is_in_seconds(rows.time)
         if not found.any():
             return rows
         for line, time in zip(rows.line[found].tolist(), rows.time[found].tolist(), strict=True):

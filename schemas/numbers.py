@@ -1,10 +1,10 @@
 """Numbers: what the integers of messages may be, so that tables and arrays of 64 bits hold them."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 
-SECONDS = 100_000_000_000  # ms UTC, in 1973: whoever writes less, but for 0, means seconds
+SECONDS = 100_000_000_000  # ms UTC: in 1973
 LATEST = 253_402_300_799_999  # ms UTC: the last of the year 9999
 BEYOND = 1 << 62  # a quantised value lies below it, up or down
 
@@ -22,6 +22,11 @@ DECIMAL = r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?"  # a plain nu
 def exact(number: int) -> Exact:
     """The integer as it travels."""
     return number if abs(number) <= 1 << 53 else str(number)
+
+
+def is_in_seconds(time: Any) -> Any:
+    """Whether a time (ms UTC), or each of an array, would be early in the 1970s: whoever wrote it means seconds."""
+    return (time > 0) & (time < SECONDS)
 
 
 def hundredths(percentage: float) -> int:

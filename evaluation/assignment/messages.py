@@ -16,7 +16,7 @@ from evaluation.assignment.values import Selector
 from evaluation.hashing import position_hashes, text_hashes, unit_hashes
 from evaluation.texts import Texts
 from schemas.assignment import Assignment
-from schemas.numbers import LATEST, SECONDS
+from schemas.numbers import LATEST, SECONDS, is_in_seconds
 from schemas.records import Records
 from schemas.units import Arm, Example, Kind
 
@@ -114,7 +114,7 @@ class Stretch:
         said = columns.integers["time",]
         time = np.where(said == MISSING, judged, said)
         usable = (time >= 0) & (time <= LATEST)
-        in_seconds = usable & (time > 0) & (time < SECONDS) & (judged >= SECONDS)
+        in_seconds = usable & is_in_seconds(time) & (judged >= SECONDS)
         future = usable & (time > judged + self.tolerance)
         for i in np.flatnonzero(~usable).tolist():
             detail = f"time is {time[i]}; it is an integer of milliseconds since 1970, up to the year 9999: send that"

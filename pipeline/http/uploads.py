@@ -21,7 +21,7 @@ from evaluation.nesting import DEEPEST, json_depth
 from evaluation.wrong_types import in_words
 from pipeline.exports import EXPOSURE_EVENTS, NOTHING, PassedOn
 from pipeline.http.lines import parts
-from schemas.numbers import LATEST, SECONDS
+from schemas.numbers import LATEST, is_in_seconds
 from schemas.topics import EVENTS, EXPOSURES
 
 MOST_EVENTS = 2_000  # of one request, as Amplitude limits them
@@ -230,7 +230,7 @@ def _checked(raws: list[msgspec.Raw], min_id_length: int | None) -> tuple[list[_
     if missing:
         error = "events lack a type or a unit; send event_type, and user_id or device_id"
         raise UploadError(Refusal(code=400, error=error, events_with_missing_fields=missing))
-    if early := [i for i, event in enumerate(events) if event.time and event.time < SECONDS]:
+    if early := [i for i, event in enumerate(events) if event.time and is_in_seconds(event.time)]:
         error = "times would be early in the 1970s; are they in seconds? Send milliseconds"
         raise UploadError(Refusal(code=400, error=error, events_with_invalid_fields={"time": early}))
     short: Indices = {}
