@@ -239,7 +239,7 @@ def _value_fault(op: str, value: str) -> str | None:
         return condition_fault(op, (value,)) or (_unlike(value) if op in REGEXES else None)
     if op.startswith("version "):
         return None if VERSION.fullmatch(value) else _no_version(op, value)
-    if op in ("less", "less or equal", "greater", "greater or equal"):
+    if op in ORDERS:
         return None if NUMBER.fullmatch(value) or _is_date(value) else _no_number(op, value)
     return None
 

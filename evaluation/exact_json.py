@@ -70,7 +70,11 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         return value
     repeated = _Repeated(value)
     seen: set[str] = set()
-    repeated.name = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
+    for name, _ in pairs:
+        if name in seen:
+            repeated.name = name
+            break
+        seen.add(name)
     return repeated
 
 

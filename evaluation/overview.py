@@ -97,6 +97,11 @@ def summary(flag: FlagInForce, now: int, unmet: Sequence[str] = ()) -> Summary:
     )
 
 
+def summary_of(catalog: Catalog, key: str, now: int) -> Summary:
+    """The same of one flag of the catalog."""
+    return summary(catalog.flags[key], now, unmet_of(catalog).get(key, ()))
+
+
 def gets(flag: FlagInForce) -> str | None:
     """Who gets what, in words; None: a run splits units."""
     if flag.removed or problem_of(flag):

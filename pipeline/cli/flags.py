@@ -86,7 +86,7 @@ def show(key: str, as_json: bool) -> None:
     """Its definition and its runs."""
     history = read_catalog(Settings.read())
     state, in_force = state_of(history, key), history.newest.flags[key]
-    summary = overview.summary(in_force, _now(), overview.unmet_of(history.newest).get(key, ()))
+    summary = overview.summary_of(history.newest, key, _now())
     if as_json:
         click.echo(msgspec.json.encode(msgspec.structs.asdict(summary) | {"state": state}))
         return

@@ -104,9 +104,7 @@ async def show(backend: Backend, key: str) -> Shown:
     except PeekproofError as error:
         raise NotFoundException(str(error)) from None
     metrics = {goal.metric: history.newest.metrics[goal.metric].definition for goal in state.definition.metrics}
-    listed = _listed(
-        backend, overview.summary(history.newest.flags[key], _now(), overview.unmet_of(history.newest).get(key, ()))
-    )
+    listed = _listed(backend, overview.summary_of(history.newest, key, _now()))
     return Shown(**msgspec.structs.asdict(listed) | {"state": state, "metrics": metrics})
 
 
