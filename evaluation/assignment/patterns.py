@@ -37,9 +37,10 @@ def whole_text(pattern: str) -> str:
 def written_out(pattern: str) -> str:
     """The pattern with what engines read differently in words that they share; RE2 matches the same by it.
 
-    `\\b` and `\\B` have no such words. What nobody may write any more stays as it is (see `not_everywhere`).
+    `\\b` and `\\B` have no such words. What RE2 refuses, and what nobody may write any more (see
+    `not_everywhere`), stays as it is.
     """
-    if not_everywhere(pattern):
+    if not _is_pattern(pattern) or not_everywhere(pattern):
         return pattern
     out = _PARTS.sub(_part_written_out, pattern)
     return out if _is_pattern(out) else pattern
