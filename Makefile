@@ -39,7 +39,7 @@ $(TOOLS): $(STAMP) requirements-dev.lock
 # Ahead, and after every change: else several processes would compile the same at once, while tests wait for them. It
 # takes longest, so what runs beside it is nice.
 $(KERNELS): $(STAMP) $(shell find evaluation pipeline schemas -name '*.py')
-	$(BIN)/python -m pipeline.kernels
+	$(BIN)/python -m pipeline.processes.kernels
 	touch $@
 
 # The first time Kafka is fetched beside the compiler, which leaves a core idle.

@@ -6,8 +6,8 @@ flags.evaluate({"user_id": "ann", "user_properties": {"plan": "pro"}})
 
 from importlib.metadata import version
 
-from evaluation.assignment.compiled import Answer
-from evaluation.assignment.engine import Flags, Problem
+from evaluation.flags.compiled import Answer
+from evaluation.flags.engine import Flags, Problem
 from pipeline.errors import PeekproofError
 from pipeline.flags import load_flags
 

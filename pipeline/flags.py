@@ -8,14 +8,14 @@ from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Iterable
 from pathlib import Path
 
-from evaluation.assignment.configs import flags_in_force
-from evaluation.assignment.engine import Flags, Problem
-from evaluation.catalog import Catalog, FlagInForce, InForce, RunInForce
-from evaluation.lifecycle import allocation_of
-from pipeline.documents import Documents, read_flag, read_sound
+from evaluation.catalog.configs import flags_in_force
+from evaluation.catalog.in_force import Catalog, FlagInForce, InForce, RunInForce
+from evaluation.catalog.lifecycle import allocation_of
+from evaluation.flags.engine import Flags, Problem
+from pipeline.catalog.documents import Documents, read_flag, read_sound
+from pipeline.catalog.faults import Fault
+from pipeline.catalog.folders import is_yaml
 from pipeline.errors import PeekproofError
-from pipeline.faults import Fault
-from pipeline.folders import is_yaml
 from schemas.catalog import Flag
 
 

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
 
-from pipeline import broker
 from pipeline.errors import PeekproofError
+from pipeline.local_kafka import broker
 from schemas.duration import parse_duration
 
 if TYPE_CHECKING:

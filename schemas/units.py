@@ -76,13 +76,14 @@ class Example(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Header(msgspec.Struct, frozen=True):
-    """`catalog` is the catalog offset that was in force for these rows (see evaluation.catalog); `horizon` in ms.
+    """`catalog` is the catalog offset that was in force for these rows (see evaluation.catalog.in_force); `horizon`
+    in ms.
 
     `expected` is the number of source partitions that there are; while fewer have been heard of, no clock runs. No
     clock is beyond a moment until which there were no others: those that were added since hold nothing older.
 
-    `facts` are the keys of evaluation.catalog.Fact; `arms` and `facts` give the rows' codes a meaning. `examples` may
-    be of rows of any partition.
+    `facts` are the keys of evaluation.catalog.in_force.Fact; `arms` and `facts` give the rows' codes a meaning.
+    `examples` may be of rows of any partition.
     """
 
     catalog: int

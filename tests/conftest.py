@@ -12,9 +12,9 @@ import msgspec
 import pytest
 from hypothesis import settings as hypothesis_settings
 
-from pipeline import topics
-from pipeline.broker import Broker
-from pipeline.connection import UnreachableError
+from pipeline.kafka import topics
+from pipeline.kafka.connection import UnreachableError
+from pipeline.local_kafka.broker import Broker
 from pipeline.settings import Settings
 
 # An example may have to compile or import something, on a machine that has other work.
@@ -25,15 +25,15 @@ OWN = pytest.StashKey[Broker]()
 LONGEST = (
     "end_to_end",
     "pipeline/demo/test_demo",
-    "pipeline/transport/test_transport",
-    "pipeline/test_advertised",
-    "pipeline/test_tokens",
+    "pipeline/kafka/columnar/test_transport",
+    "pipeline/kafka/test_advertised",
+    "pipeline/kafka/test_tokens",
     "pipeline/stages/test_storage",
     "pipeline/http/test_console",
-    "pipeline/test_backup",
-    "pipeline/test_connection",
-    "pipeline/test_snapshot",
-    "pipeline/test_restoring",
+    "pipeline/recovery/test_backup",
+    "pipeline/kafka/test_connection",
+    "pipeline/storage/test_snapshot",
+    "pipeline/storage/test_restoring",
     "pipeline",
 )
 

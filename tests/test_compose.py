@@ -10,7 +10,7 @@ import pytest
 import yaml
 from kafka.admin import ConfigResource, KafkaAdminClient
 
-from pipeline import artifacts
+from pipeline.local_kafka import artifacts
 from pipeline.settings import Settings
 from pipeline.stages import STAGES
 

@@ -31,7 +31,7 @@ def test_every_command_that_is_named_is_there() -> None:
 
     assert wrong == {}
     places = {place for place, _ in said}
-    assert {"README.md", "configs/peekproof.toml", "pipeline/logs.py", "pipeline/http/console/api.js"} <= places
+    assert {"README.md", "configs/peekproof.toml", "pipeline/kafka/logs.py", "pipeline/http/console/api.js"} <= places
 
 
 def test_what_is_no_command_any_more_or_not_yet_is_noticed() -> None:

@@ -9,7 +9,7 @@ REPOSITORY = Path(__file__).parents[1]
 FOUND = """
 import peekproof
 from pipeline.demo import session
-from pipeline.documents import read_documents
+from pipeline.catalog.documents import read_documents
 flags = read_documents(session.EXAMPLES).flags
 print(peekproof.__file__, session.__file__, sep="\\n")
 print(*sorted(key for key in flags if session.TAG in flags[key].definition.tags), sep="\\n")

@@ -15,19 +15,10 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from evaluation.assignment.columns import Columns
-from evaluation.assignment.letters import Letters, shown
-from evaluation.assignment.paths import Path
-from evaluation.assignment.scanning import (
-    LONGEST_TEXT,
-    MISSING,
-    NUMBERS,
-    TEXTS,
-    Type,
-    Wanted,
-    first_text,
-    plain_number,
-)
-from evaluation.texts import Texts
+from evaluation.assignment.dead_letters import Letters, shown
+from evaluation.columns.scanning import LONGEST_TEXT, MISSING, NUMBERS, TEXTS, Type, Wanted, first_text, plain_number
+from evaluation.columns.texts import Texts
+from evaluation.flags.paths import Path
 from schemas.dead_letter import Reason
 from schemas.records import Records
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.assignment.paths import Path
-from evaluation.texts import Texts
+from evaluation.columns.texts import Texts
+from evaluation.flags.paths import Path
 
 Value = Callable[[int], bytes | None]
 

@@ -5,18 +5,18 @@ from collections.abc import Callable, Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.assignment.cohorts import Cohorts, with_cohorts
 from evaluation.assignment.columns import Columns
-from evaluation.assignment.compiled import Answer
-from evaluation.assignment.configs import OFF
-from evaluation.assignment.engine import Flags
 from evaluation.assignment.messages import properties
-from evaluation.assignment.paths import Path, cohort_selector, message_path, unit_path
 from evaluation.assignment.properties import Column
-from evaluation.assignment.scanning import Wanted
 from evaluation.assignment.slices import NOTHING, Answers, evaluate_columns
-from evaluation.assignment.values import Selector, select
-from evaluation.texts import Texts
+from evaluation.catalog.configs import OFF
+from evaluation.columns.scanning import Wanted
+from evaluation.columns.texts import Texts
+from evaluation.flags.cohorts import Cohorts, with_cohorts
+from evaluation.flags.compiled import Answer
+from evaluation.flags.engine import Flags
+from evaluation.flags.paths import Path, cohort_selector, message_path, unit_path
+from evaluation.flags.values import Selector, select
 
 
 def context_columns(

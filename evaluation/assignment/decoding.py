@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 
 from evaluation.assignment.arrow import read_arrow
 from evaluation.assignment.columns import Columns
-from evaluation.assignment.letters import Letters, shown
-from evaluation.assignment.paths import Path
-from evaluation.assignment.scanning import (
+from evaluation.assignment.dead_letters import Letters, shown
+from evaluation.assignment.wrong_types import in_words
+from evaluation.columns.nesting import DEEPEST, json_depth
+from evaluation.columns.scanning import (
     LARGEST,
     LONGEST_TEXT,
     MISSING,
@@ -31,9 +32,8 @@ from evaluation.assignment.scanning import (
     plain_number,
     scan,
 )
-from evaluation.nesting import DEEPEST, json_depth
-from evaluation.texts import Texts, as_bytes
-from evaluation.wrong_types import in_words
+from evaluation.columns.texts import Texts, as_bytes
+from evaluation.flags.paths import Path
 from schemas.dead_letter import CONTENT_TYPE, Reason
 from schemas.records import Records
 

@@ -6,16 +6,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.assignment.columns import Columns
-from evaluation.assignment.compiled import Reason
-from evaluation.assignment.conditions import NONE
 from evaluation.assignment.contexts import answers_of
 from evaluation.assignment.messages import Mask, Rows, Stretch, bits, properties
-from evaluation.assignment.paths import property_path
 from evaluation.assignment.plan import Entry, EventPlan
 from evaluation.assignment.properties import satisfied
-from evaluation.assignment.scanning import Wanted
-from evaluation.assignment.values import text_of
-from evaluation.catalog import RunInForce
+from evaluation.catalog.in_force import RunInForce
+from evaluation.columns.scanning import Wanted
+from evaluation.flags.compiled import Reason
+from evaluation.flags.conditions import NONE
+from evaluation.flags.paths import property_path
+from evaluation.flags.values import text_of
 from schemas.catalog import Breakdown
 from schemas.units import SEGMENT_BITS, Arm, Kind
 

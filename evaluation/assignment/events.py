@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from evaluation.assignment.columns import Columns
 from evaluation.assignment.entries import entry_rows
 from evaluation.assignment.messages import Mask, Rows, Stretch, bits, properties
-from evaluation.assignment.paths import Path
 from evaluation.assignment.plan import EventPlan
 from evaluation.assignment.properties import satisfied
-from evaluation.assignment.values import read_json
-from evaluation.quantising import quantised
+from evaluation.columns.quantising import quantised
+from evaluation.flags.paths import Path
+from evaluation.flags.values import read_json
 from schemas.numbers import BEYOND
 from schemas.units import Example, Kind
 

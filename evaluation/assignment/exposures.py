@@ -4,15 +4,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.assignment.columns import Columns
-from evaluation.assignment.configs import OFF
 from evaluation.assignment.contexts import answers_of, context_columns
+from evaluation.assignment.dead_letters import place_of, shown
 from evaluation.assignment.entries import RANDOM, arm_code, segments
-from evaluation.assignment.letters import place_of, shown
 from evaluation.assignment.messages import Rows, Stretch, bits
-from evaluation.assignment.paths import unit_path
 from evaluation.assignment.plan import ExposurePlan, Question, Resolved
-from evaluation.assignment.scanning import MISSING
 from evaluation.assignment.slices import NOTHING, evaluate_columns
+from evaluation.catalog.configs import OFF
+from evaluation.columns.scanning import MISSING
+from evaluation.flags.paths import unit_path
 from schemas.assignment import Assignment
 from schemas.units import Kind
 

@@ -8,13 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.assignment.columns import Columns
-from evaluation.assignment.letters import Letters, place_of
-from evaluation.assignment.paths import Path, unit_path
+from evaluation.assignment.dead_letters import Letters, place_of
 from evaluation.assignment.properties import Column
-from evaluation.assignment.scanning import MISSING, Type, Wanted
-from evaluation.assignment.values import Selector
-from evaluation.hashing import position_hashes, text_hashes, unit_hashes
-from evaluation.texts import Texts
+from evaluation.columns.hashing import position_hashes, text_hashes, unit_hashes
+from evaluation.columns.scanning import MISSING, Type, Wanted
+from evaluation.columns.texts import Texts
+from evaluation.flags.paths import Path, unit_path
+from evaluation.flags.values import Selector
 from schemas.assignment import Assignment
 from schemas.numbers import LATEST, SECONDS, is_in_seconds
 from schemas.records import Records

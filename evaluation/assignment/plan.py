@@ -7,22 +7,15 @@ from functools import cached_property, lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.assignment.cohorts import Cohorts
-from evaluation.assignment.conditions import Condition, compile_condition
-from evaluation.assignment.configs import (
-    OFF,
-    cohorts_of,
-    flag_config,
-    flag_configs,
-    inclusions_config,
-    selectors_of,
-)
-from evaluation.assignment.engine import Flags
-from evaluation.assignment.graph import needed_for
-from evaluation.assignment.paths import Path, message_path, property_path, unit_path
-from evaluation.assignment.scanning import Type, Wanted
-from evaluation.catalog import SETTLING, Catalog, Fact, FlagInForce, RunInForce
-from evaluation.names import Names
+from evaluation.catalog.configs import OFF, cohorts_of, flag_config, flag_configs, inclusions_config, selectors_of
+from evaluation.catalog.in_force import SETTLING, Catalog, Fact, FlagInForce, RunInForce
+from evaluation.columns.names import Names
+from evaluation.columns.scanning import Type, Wanted
+from evaluation.flags.cohorts import Cohorts
+from evaluation.flags.conditions import Condition, compile_condition
+from evaluation.flags.engine import Flags
+from evaluation.flags.graph import needed_for
+from evaluation.flags.paths import Path, message_path, property_path, unit_path
 from schemas import catalog as schemas
 from schemas.dead_letter import Reason
 from schemas.flag_config import FlagConfig

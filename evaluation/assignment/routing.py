@@ -11,13 +11,13 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from evaluation.assignment.dead_letters import Letters, origin_of
 from evaluation.assignment.decoding import decode
 from evaluation.assignment.events import event_rows
 from evaluation.assignment.exposures import exposure_rows
-from evaluation.assignment.letters import Letters, origin_of
 from evaluation.assignment.messages import Rows, Stretch
 from evaluation.assignment.plan import event_plan, exposure_plan
-from evaluation.catalog import Catalog, History
+from evaluation.catalog.in_force import Catalog, History
 from schemas.assignment import Assignment
 from schemas.dead_letter import DeadLetter
 from schemas.records import Records

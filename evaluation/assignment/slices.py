@@ -10,10 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.assignment.compiled import Answer, CompiledFlag, Outcome, Segment, Term
-from evaluation.assignment.engine import Flags
 from evaluation.assignment.properties import Column, Mask
-from evaluation.assignment.values import Selector
+from evaluation.flags.compiled import Answer, CompiledFlag, Outcome, Segment, Term
+from evaluation.flags.engine import Flags
+from evaluation.flags.values import Selector
 
 NOTHING = -1  # the code of no outcome
 

@@ -28,8 +28,8 @@ from collections.abc import Callable
 import msgspec
 import numpy as np
 
-from evaluation.catalog import Catalog
-from evaluation.logs import LogsInForce
+from evaluation.catalog.in_force import Catalog
+from evaluation.catalog.logs import LogsInForce
 from evaluation.metrics.members import E_TIME
 from evaluation.metrics.packing import pack, read_metadata, unpack
 from evaluation.metrics.past import Past

@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.catalog import SETTLING, RunInForce, Variable
+from evaluation.catalog.in_force import SETTLING, RunInForce, Variable
 from evaluation.metrics import measures as of
 from evaluation.metrics import members, ordered, sums
 from evaluation.metrics.measures import BUCKETS, NO_CAP, NO_FLOOR, NO_WINDOW, Measures

@@ -8,7 +8,7 @@ import numpy as np
 from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 
-from evaluation.catalog import MetricInForce, RunInForce, control_of
+from evaluation.catalog.in_force import MetricInForce, RunInForce, control_of
 from evaluation.significance.comparison import Measure, Pairs, Sample, adjustment, differences
 from evaluation.significance.health import worst
 from evaluation.significance.intervals import Coins, Intervals

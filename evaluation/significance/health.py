@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from msgspec import UNSET, UnsetType
 
-from evaluation.catalog import Fact, RunInForce, control_of
+from evaluation.catalog.in_force import Fact, RunInForce, control_of
 from evaluation.significance import gates, srm
 from schemas.aggregate import Aggregate, ArmPart, MetricHealth, Part
 from schemas.logs import Gap

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.catalog import MetricInForce
+from evaluation.catalog.in_force import MetricInForce
 from evaluation.significance import multiplicity
 from evaluation.significance.intervals import Intervals
 from evaluation.significance.levels import family_size

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 import msgspec
 from msgspec import UNSET
 
-from evaluation.catalog import MetricInForce, RunInForce
-from evaluation.logs import LogsInForce
+from evaluation.catalog.in_force import MetricInForce, RunInForce
+from evaluation.catalog.logs import LogsInForce
 from evaluation.significance.cells import ArmKey, Lost, cell_key, cells
 from evaluation.significance.health import health
 from evaluation.significance.moments import Arm

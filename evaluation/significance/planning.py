@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from evaluation.catalog import MetricInForce, RunInForce, control_of
+from evaluation.catalog.in_force import MetricInForce, RunInForce, control_of
 from evaluation.significance import power
 from evaluation.significance.design import Design
 from evaluation.significance.levels import level

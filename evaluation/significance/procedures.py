@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.catalog import MetricInForce, RunInForce
+from evaluation.catalog.in_force import MetricInForce, RunInForce
 from evaluation.significance import mixture
 from evaluation.significance.levels import level
 from evaluation.significance.planning import planned_units

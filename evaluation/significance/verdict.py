@@ -14,7 +14,7 @@ from typing import Literal
 import msgspec
 from msgspec import UnsetType
 
-from evaluation.catalog import MetricInForce, RunInForce, control_of
+from evaluation.catalog.in_force import MetricInForce, RunInForce, control_of
 from evaluation.significance import srm
 from evaluation.significance.health import no_number, worst
 from evaluation.significance.judgements import decides

@@ -8,11 +8,11 @@ import click
 import msgspec
 from rich.table import Table
 
-from pipeline.catalog import opened
+from pipeline.catalog.topic import opened
 from pipeline.cli.documents import author_option
 from pipeline.cli.terminal import Terminal
 from pipeline.errors import PeekproofError
-from pipeline.gaps import Missing, accept, missing
+from pipeline.recovery.gaps import Missing, accept, missing
 from pipeline.settings import Settings
 
 

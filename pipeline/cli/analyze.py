@@ -11,13 +11,13 @@ import msgspec
 from rich.text import Text
 
 from evaluation.significance.health import told_losses
-from pipeline.analysis import Analysis
+from pipeline.catalog.documents import read_documents
 from pipeline.cli.progress import progress
 from pipeline.cli.terminal import Column, Fitted, Terminal, harmless
-from pipeline.documents import read_documents
 from pipeline.errors import PeekproofError
-from pipeline.files import NO_NUMBER, BadRow
-from pipeline.table import Measured, Method, Question, TableAnalysis
+from pipeline.files.formats import NO_NUMBER, BadRow
+from pipeline.offline.analysis import Analysis
+from pipeline.offline.table import Measured, Method, Question, TableAnalysis
 from schemas.look import Cell, Look
 from schemas.numbers import Exact
 

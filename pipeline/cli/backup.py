@@ -6,13 +6,13 @@ from pathlib import Path
 import click
 import msgspec
 
-from pipeline.backup import Backup
 from pipeline.cli.documents import author_option, json_option
 from pipeline.cli.progress import progress
-from pipeline.manifest import Tell
-from pipeline.readers import UMASKS, admit
-from pipeline.restore import Restore
+from pipeline.recovery.backup import Backup
+from pipeline.recovery.manifest import Tell
+from pipeline.recovery.restore import Restore
 from pipeline.settings import Settings
+from pipeline.storage.readers import UMASKS, admit
 
 
 @click.command()

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import click
 
-from pipeline.broker import Broker, command
 from pipeline.errors import PeekproofError
-from pipeline.readers import admit
+from pipeline.local_kafka.broker import Broker, command
 from pipeline.settings import Settings
+from pipeline.storage.readers import admit
 
 
 @click.command()

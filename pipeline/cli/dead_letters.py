@@ -10,9 +10,9 @@ import msgspec
 from rich.table import Table
 
 from pipeline.cli.terminal import Terminal, harmless
-from pipeline.connection import answering
-from pipeline.reading import headers_of, read_topic
-from pipeline.set_aside import SetAside
+from pipeline.kafka.connection import answering
+from pipeline.kafka.reading import headers_of, read_topic
+from pipeline.kafka.set_aside import SetAside
 from pipeline.settings import Settings
 from schemas.dead_letter import DeadLetter, Reason, from_record, resent_headers
 from schemas.decoding import NoMessageError

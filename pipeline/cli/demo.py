@@ -18,8 +18,8 @@ from pipeline.demo.session import Moment, Outcome, Show, run_demo
 from pipeline.demo.view import View, lines, summary
 from pipeline.demo.watch import Watch
 from pipeline.errors import PeekproofError
-from pipeline.readers import admit
 from pipeline.settings import Settings
+from pipeline.storage.readers import admit
 
 PLAIN_SECONDS = 5.0  # between plain lines
 

@@ -9,12 +9,12 @@ from pathlib import Path
 import click
 import msgspec
 
-from evaluation.catalog import Catalog
-from pipeline import editing
-from pipeline.catalog import opened
-from pipeline.documents import Documents, read_documents
-from pipeline.editing import Change, Signature
-from pipeline.faults import DocumentError, Fault
+from evaluation.catalog.in_force import Catalog
+from pipeline.catalog import editing
+from pipeline.catalog.documents import Documents, read_documents
+from pipeline.catalog.editing import Change, Signature
+from pipeline.catalog.faults import DocumentError, Fault
+from pipeline.catalog.topic import opened
 from pipeline.settings import Settings
 from schemas.json_schema import DOCUMENTS, json_schema
 

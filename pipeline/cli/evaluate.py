@@ -6,11 +6,11 @@ from pathlib import Path
 import click
 import msgspec
 
-from evaluation.exact_json import JsonError, read_json
+from evaluation.catalog.exact_json import JsonError, read_json
+from pipeline.catalog.folders import is_yaml
 from pipeline.cli.terminal import harmless
 from pipeline.errors import PeekproofError
 from pipeline.flags import cohorts_asked, load_flags, read_text
-from pipeline.folders import is_yaml
 
 
 @click.command()

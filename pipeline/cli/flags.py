@@ -10,16 +10,16 @@ import click
 import msgspec
 from rich.table import Table
 
-from evaluation import overview
-from evaluation.overview import Summary
-from pipeline import editing
-from pipeline.catalog import opened, read_catalog
+from evaluation.catalog import overview
+from evaluation.catalog.overview import Summary
+from pipeline.catalog import editing
+from pipeline.catalog.documents import definition_of, document_text
+from pipeline.catalog.editing import Change, Signature, Step, state_of
+from pipeline.catalog.topic import opened, read_catalog
 from pipeline.cli.documents import author_option, json_option, line_of, yes_option
 from pipeline.cli.terminal import Terminal, harmless
-from pipeline.documents import definition_of, document_text
-from pipeline.editing import Change, Signature, Step, state_of
 from pipeline.errors import PeekproofError
-from pipeline.reading import newest_times
+from pipeline.kafka.reading import newest_times
 from pipeline.settings import Settings
 from schemas.catalog import Flag, FlagState
 from schemas.topics import RESULTS

@@ -5,12 +5,12 @@ from datetime import UTC, datetime
 import click
 import msgspec
 
-from pipeline.catalog import read_catalog
+from pipeline.catalog.topic import read_catalog
 from pipeline.cli.documents import author, json_option
 from pipeline.errors import PeekproofError
-from pipeline.http.keys import OF_DEPLOYMENTS, ROLES, Keys, Role
-from pipeline.readers import admit
+from pipeline.http.callers.keys import OF_DEPLOYMENTS, ROLES, Keys, Role
 from pipeline.settings import Settings
+from pipeline.storage.readers import admit
 
 
 @click.group()

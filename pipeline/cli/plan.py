@@ -9,11 +9,11 @@ from typing import Any
 import click
 import msgspec
 
-from evaluation.catalog import MetricInForce
-from evaluation.rules import did_you_mean
+from evaluation.catalog.in_force import MetricInForce
+from evaluation.catalog.rules import did_you_mean
 from evaluation.significance.planning import POWER, Needs, Plan, Supply, plans
+from pipeline.catalog.documents import definition_of, read_documents
 from pipeline.cli.terminal import Column, Fitted, Terminal
-from pipeline.documents import definition_of, read_documents
 from pipeline.errors import PeekproofError
 from schemas.catalog import Baseline, Flag, Metric
 

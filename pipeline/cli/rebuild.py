@@ -8,17 +8,17 @@ from pathlib import Path
 import click
 import msgspec
 
-from evaluation.catalog import History
-from pipeline.checkpoints import Checkpoints
+from evaluation.catalog.in_force import History
 from pipeline.cli.progress import progress
-from pipeline.connection import connect
 from pipeline.errors import PeekproofError
-from pipeline.folding import archived_catalog
-from pipeline.joint import Joint, joint
-from pipeline.kernels import compile_kernels
-from pipeline.logs import Found
-from pipeline.rebuild import Rebuild
+from pipeline.kafka.connection import connect
+from pipeline.kafka.logs import Found
+from pipeline.recovery.folding import archived_catalog
+from pipeline.recovery.joint import Joint, joint
+from pipeline.recovery.rebuild import Rebuild
 from pipeline.settings import Settings
+from pipeline.stages.kernels import compile_kernels
+from pipeline.storage.checkpoints import Checkpoints
 from schemas.topics import CATALOG, UNITS
 
 

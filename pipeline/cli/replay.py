@@ -9,8 +9,8 @@ import msgspec
 from pipeline.cli.progress import progress
 from pipeline.cli.terminal import harmless
 from pipeline.errors import PeekproofError
-from pipeline.replay import Replay
-from pipeline.set_aside import SetAside
+from pipeline.kafka.set_aside import SetAside
+from pipeline.offline.replay import Replay
 from pipeline.settings import Settings
 from schemas.look import RULES
 

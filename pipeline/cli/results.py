@@ -8,13 +8,13 @@ from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
-from evaluation.overview import without_look
+from evaluation.catalog.overview import without_look
 from evaluation.significance.health import told_losses
 from evaluation.significance.look import decode_look
-from pipeline.catalog import read_catalog
+from pipeline.catalog.topic import read_catalog
 from pipeline.cli.terminal import Column, Fitted, Terminal, harmless
-from pipeline.reading import read_topic
-from pipeline.set_aside import SetAside
+from pipeline.kafka.reading import read_topic
+from pipeline.kafka.set_aside import SetAside
 from pipeline.settings import Settings
 from pipeline.stages import STAGES
 from schemas.look import EVERYONE, Cell, Look

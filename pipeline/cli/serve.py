@@ -13,8 +13,8 @@ from pipeline.settings import Settings
 def serve(host: str, port: int | None, is_open: bool) -> None:
     """Answer SDKs and people over HTTP until SIGTERM: flags, events, results, the console."""
     end_at_once()
-    from pipeline import complaints  # noqa: PLC0415 (slow to import)
     from pipeline.http import serving  # noqa: PLC0415
+    from pipeline.kafka import complaints  # noqa: PLC0415 (slow to import)
 
     complaints.log()
     settings = Settings.read()

@@ -3,8 +3,8 @@
 import click
 import msgspec
 
+from pipeline.kafka.topics import MISSING, create
 from pipeline.settings import Settings
-from pipeline.topics import MISSING, create
 
 
 @click.command()

@@ -7,12 +7,12 @@ import threading
 
 import click
 
-from pipeline import topics
-from pipeline.http.listening import console, with_free_port
-from pipeline.readers import admit
+from pipeline.kafka import topics
+from pipeline.listening import console, with_free_port
+from pipeline.processes.supervisor import Supervisor
 from pipeline.settings import Settings
 from pipeline.stages import STAGES
-from pipeline.supervisor import Supervisor
+from pipeline.storage.readers import admit
 
 
 @click.command()
@@ -24,7 +24,7 @@ def worker(stage: str, member: str | None) -> None:
     But for storage and archive, which have one for each data directory: two keep everything twice.
     """
     end_at_once()
-    from pipeline.worker import run_worker  # noqa: PLC0415 (slow to import)
+    from pipeline.stages.worker import run_worker  # noqa: PLC0415 (slow to import)
 
     run_worker(stage, Settings.read(), member)
 

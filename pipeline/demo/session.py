@@ -20,24 +20,25 @@ from pathlib import Path
 
 import msgspec
 
-from evaluation.catalog import FlagInForce
-from evaluation.lifecycle import start
-from evaluation.overview import Told, told
-from pipeline import editing, topics
-from pipeline.broker import Broker
-from pipeline.catalog import opened
+from evaluation.catalog.in_force import FlagInForce
+from evaluation.catalog.lifecycle import start
+from evaluation.catalog.overview import Told, told
+from pipeline.catalog import editing
+from pipeline.catalog.documents import read_documents
+from pipeline.catalog.editing import Signature, Step
+from pipeline.catalog.topic import opened
 from pipeline.demo.processes import Processes, Usage
 from pipeline.demo.progress import Progress
 from pipeline.demo.watch import Freshness, Watch
-from pipeline.documents import read_documents
-from pipeline.editing import Signature, Step
 from pipeline.errors import PeekproofError
-from pipeline.follower import Follower
-from pipeline.http.listening import console, with_free_port
-from pipeline.set_aside import SetAside
+from pipeline.kafka import topics
+from pipeline.kafka.follower import Follower
+from pipeline.kafka.set_aside import SetAside
+from pipeline.listening import console, with_free_port
+from pipeline.local_kafka.broker import Broker
+from pipeline.processes.supervisor import Supervisor
 from pipeline.settings import Settings
 from pipeline.stages import STAGES
-from pipeline.supervisor import Supervisor
 from schemas.look import Look
 from schemas.topics import ASSIGNMENTS, DEAD_LETTERS, HEALTH, RESULTS
 

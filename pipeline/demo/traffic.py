@@ -27,12 +27,12 @@ import numpy as np
 from aiokafka import AIOKafkaProducer
 from aiokafka.structs import RecordMetadata
 
-from pipeline.catalog import CatalogReader
-from pipeline.connection import connect
+from pipeline.catalog.topic import CatalogReader
 from pipeline.demo.progress import Batch, Progress
 from pipeline.demo.visitors import Chunk, Visitors
 from pipeline.errors import PeekproofError
-from pipeline.producer import Record, batches, create_producer
+from pipeline.kafka.connection import connect
+from pipeline.kafka.producer import Record, batches, create_producer
 from pipeline.settings import Settings
 from schemas.topics import CATALOG, topics
 

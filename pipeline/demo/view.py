@@ -9,7 +9,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from evaluation.catalog import FlagInForce
+from evaluation.catalog.in_force import FlagInForce
 from pipeline.demo.session import Moment, Outcome
 from pipeline.demo.watch import Watch
 from schemas.catalog import Goal

@@ -18,12 +18,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.assignment.configs import flags_in_force
-from evaluation.assignment.paths import property_selector, unit_selector
 from evaluation.assignment.properties import Column
 from evaluation.assignment.slices import Answers, evaluate_columns
-from evaluation.catalog import Catalog, FlagInForce
-from evaluation.texts import Texts
+from evaluation.catalog.configs import flags_in_force
+from evaluation.catalog.in_force import Catalog, FlagInForce
+from evaluation.columns.texts import Texts
+from evaluation.flags.paths import property_selector, unit_selector
 from schemas.topics import EVENTS, EXPOSURES
 
 MEETS = {"ranking-aa": 0.7, "checkout-button": 0.6, "new-player": 0.5, "dark-mode": 0.2}  # shares of visits

@@ -15,8 +15,8 @@ import msgspec
 import numpy as np
 from aiokafka import ConsumerRecord
 
-from evaluation.catalog import FlagInForce
-from evaluation.overview import Told
+from evaluation.catalog.in_force import FlagInForce
+from evaluation.catalog.overview import Told
 from pipeline.demo.progress import Batch, Progress
 from schemas.assignment import Assignment
 from schemas.dead_letter import from_record

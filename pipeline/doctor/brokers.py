@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 
-from pipeline.connection import UnreachableError
 from pipeline.doctor.finding import Finding
 from pipeline.doctor.sight import Sight
 from pipeline.errors import PeekproofError
+from pipeline.kafka.connection import UnreachableError
 
 AREA = "brokers"
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from evaluation import overview
+from evaluation.catalog import overview
 from pipeline.doctor.finding import Finding, size
 from pipeline.doctor.sight import Sight
 from schemas.topics import CATALOG

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 
-from pipeline import logs
 from pipeline.doctor.finding import Finding, command_in
 from pipeline.doctor.sight import Sight
+from pipeline.kafka import logs
 
 AREA = "identities"
 

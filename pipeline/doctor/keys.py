@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pipeline.doctor.finding import Finding
 from pipeline.doctor.sight import Sight
 from pipeline.errors import PeekproofError
-from pipeline.http.keys import Keys
+from pipeline.http.callers.keys import Keys
 
 AREA = "keys"
 

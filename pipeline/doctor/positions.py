@@ -3,10 +3,10 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
-from pipeline.archive import ArchiveGapError
 from pipeline.doctor.sight import Sight, Source
-from pipeline.logs import LogError, Place, is_committed_here, require_belonging, require_held, require_known
+from pipeline.kafka.logs import LogError, Place, is_committed_here, require_belonging, require_held, require_known
 from pipeline.stages import stage_class
+from pipeline.storage.archive import ArchiveGapError
 from schemas.topics import HEALTH
 
 

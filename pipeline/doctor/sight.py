@@ -9,16 +9,16 @@ from functools import wraps
 from threading import Lock, Thread
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from evaluation.catalog import History
-from evaluation.logs import LogsInForce
-from pipeline import logs
-from pipeline.archive import ArchiveFile, ArchiveGapError, chain, partitions
-from pipeline.connection import advertised, answering
+from evaluation.catalog.in_force import History
+from evaluation.catalog.logs import LogsInForce
 from pipeline.doctor import health
 from pipeline.doctor.standing import Standing, standings
 from pipeline.errors import PeekproofError
+from pipeline.kafka import logs
+from pipeline.kafka.connection import advertised, answering
 from pipeline.settings import Settings
-from pipeline.store import stored_offsets
+from pipeline.storage.archive import ArchiveFile, ArchiveGapError, chain, partitions
+from pipeline.storage.store import stored_offsets
 from schemas.topics import CATALOG, HEALTH, MAX_MESSAGE_BYTES, topics
 
 if TYPE_CHECKING:

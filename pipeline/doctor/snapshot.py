@@ -9,7 +9,7 @@ from pipeline.doctor.finding import Finding, ago, several
 from pipeline.doctor.sight import Sight
 from pipeline.errors import PeekproofError
 from pipeline.owner import OwnerError
-from pipeline.tables import SCHEMA_VERSION
+from pipeline.storage.tables import SCHEMA_VERSION
 
 AREA = "snapshot"
 LATE_SECONDS = 30.0

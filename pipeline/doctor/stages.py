@@ -4,15 +4,15 @@ from collections.abc import Collection, Iterator
 
 import duckdb
 
-from pipeline.archive import ArchiveGapError
 from pipeline.doctor.finding import Finding, ago, command_in, several
 from pipeline.doctor.health import Heard, Word
 from pipeline.doctor.positions import start
 from pipeline.doctor.sight import Sight, Source, UnseenError
 from pipeline.errors import PeekproofError
+from pipeline.kafka.set_aside import COUNTED_AS
 from pipeline.owner import OwnerError, holder
-from pipeline.set_aside import COUNTED_AS
 from pipeline.stages import STAGES, stage_class
+from pipeline.storage.archive import ArchiveGapError
 from schemas.health import PartitionHealth
 
 AREA = "stages"

@@ -4,9 +4,9 @@ look at it leaves everything as it is."""
 from typing import NamedTuple
 
 from evaluation.metrics.partition import Heading, heading, require_format
-from pipeline.checkpoints import Checkpoint, Checkpoints, Kept
 from pipeline.errors import PeekproofError
 from pipeline.settings import Settings
+from pipeline.storage.checkpoints import Checkpoint, Checkpoints, Kept
 
 READ_BYTES = 1 << 29  # of all partitions: in a second or two; what is beyond is taken for whole
 

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 
-from pipeline import topics
-from pipeline.connection import answering
 from pipeline.doctor.finding import Finding, several
 from pipeline.doctor.sight import Sight
+from pipeline.kafka import topics
+from pipeline.kafka.connection import answering
 
 AREA = "topics"
 NO_RIGHT = 29  # Kafka's TOPIC_AUTHORIZATION_FAILED

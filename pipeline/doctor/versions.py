@@ -7,10 +7,10 @@ from importlib import metadata
 import duckdb
 
 from evaluation.metrics.partition import FORMAT
-from pipeline.connection import answering
 from pipeline.doctor.finding import Finding
 from pipeline.doctor.sight import Sight
-from pipeline.tables import SCHEMA_VERSION
+from pipeline.kafka.connection import answering
+from pipeline.storage.tables import SCHEMA_VERSION
 
 AREA = "versions"
 OLDEST_KAFKA = (4, 0)

@@ -15,22 +15,22 @@ from litestar.openapi import OpenAPIConfig
 from litestar.static_files import create_static_files_router
 from litestar.types import ASGIApp, ExceptionHandlersMap
 
-from pipeline.connection import UnreachableError
-from pipeline.editing import RiskError
+from pipeline.catalog.editing import RiskError
 from pipeline.errors import PeekproofError
 from pipeline.http.backend import Backend
+from pipeline.http.callers.keys import KeysError
+from pipeline.http.callers.origins import Origins
 from pipeline.http.description import description, openapi_of
 from pipeline.http.door import Door
-from pipeline.http.evaluation import evaluation
+from pipeline.http.evaluate.amplitude import evaluation
+from pipeline.http.evaluate.ofrep import ofrep
 from pipeline.http.hatch import Hatch
-from pipeline.http.intake import intake
-from pipeline.http.keys import KeysError
-from pipeline.http.life import life
+from pipeline.http.ingest.intake import intake
 from pipeline.http.management import management
+from pipeline.http.management.life import life
 from pipeline.http.monitoring import Monitor, create_registry, metrics
-from pipeline.http.ofrep import ofrep
-from pipeline.http.origins import Origins
-from pipeline.http.results import results
+from pipeline.http.results.routes import results
+from pipeline.kafka.connection import UnreachableError
 
 CONSOLE = Path(__file__).parent / "console"
 NEVERTHELESS = 'nothing was changed; to do it nevertheless, say "yes": true (?yes=true where there is no body)'

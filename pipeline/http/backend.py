@@ -6,25 +6,25 @@ from typing import Self
 
 from aiokafka import AIOKafkaProducer
 
-from pipeline.catalog import CatalogWriter
-from pipeline.connection import attended
-from pipeline.follower import Follower
-from pipeline.http.access import Access
-from pipeline.http.connections import Connections
-from pipeline.http.delivery import Delivery
-from pipeline.http.flags import FlagMemory
-from pipeline.http.looks import Looks, pulse
-from pipeline.http.past import Past
-from pipeline.http.posts import Posts
-from pipeline.http.protocol import most_connections
-from pipeline.http.room import Room
-from pipeline.http.sticky import Sticky, compile_kernels
-from pipeline.http.streams import Streams
-from pipeline.http.tickets import Tickets
-from pipeline.http.tracking import Tracker
+from pipeline.catalog.topic import CatalogWriter
+from pipeline.http.callers.access import Access
+from pipeline.http.callers.tickets import Tickets
+from pipeline.http.evaluate.flags import FlagMemory
+from pipeline.http.evaluate.sticky import Sticky, compile_kernels
+from pipeline.http.evaluate.tracking import Tracker
+from pipeline.http.ingest.delivery import Delivery
+from pipeline.http.ingest.outbox import Posts
+from pipeline.http.results.looks import Looks, pulse
+from pipeline.http.results.past_looks import Past
+from pipeline.http.sockets.connections import Connections
+from pipeline.http.sockets.protocol import most_connections
+from pipeline.http.sockets.room import Room
+from pipeline.http.sockets.streams import Streams
 from pipeline.http.workers import Workers
-from pipeline.producer import create_producer
-from pipeline.set_aside import SetAside
+from pipeline.kafka.connection import attended
+from pipeline.kafka.follower import Follower
+from pipeline.kafka.producer import create_producer
+from pipeline.kafka.set_aside import SetAside
 from pipeline.settings import Settings
 from schemas.topics import ASSIGNMENTS, HEALTH, RESULTS
 

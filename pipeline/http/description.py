@@ -7,8 +7,8 @@ from typing import Any
 import msgspec
 from litestar import Litestar, Request, Response, Router, get
 
-from pipeline.http.evaluation import Asked
-from pipeline.http.uploads import MOST_EVENTS, Options
+from pipeline.http.evaluate.amplitude import Asked
+from pipeline.http.ingest.uploads import MOST_EVENTS, Options
 from schemas.asyncapi import asyncapi
 from schemas.event import Event
 from schemas.flag_config import FlagConfig

@@ -5,19 +5,20 @@ So nobody without a key costs the others much, whatever he asks. A key that asks
 
 import asyncio
 from collections import defaultdict
+from collections.abc import Callable
 from time import monotonic
 from typing import Any
 from urllib.parse import parse_qs
 
 from litestar.types import ASGIApp, HTTPReceiveMessage, Receive, Scope, Send
 
-from pipeline.http.access import CARRIERS, EVERYBODY, Access, password, shown
-from pipeline.http.front import FRONT, has_key_in_body, keys_in
+from pipeline.http.callers.access import CARRIERS, EVERYBODY, Access, password, shown
+from pipeline.http.callers.front import FRONT, has_key_in_body, keys_in
+from pipeline.http.callers.keys import Key
+from pipeline.http.callers.origins import answer
+from pipeline.http.callers.tickets import PATH, Tickets
 from pipeline.http.hatch import JSON, PROBES, wants_key
-from pipeline.http.keys import Key
-from pipeline.http.origins import answer
-from pipeline.http.protocol import Protocol
-from pipeline.http.tickets import PATH, Tickets
+from pipeline.http.sockets.protocol import Protocol
 
 TURNS = 100  # a second
 MOST_TURNS = 300  # at once
@@ -88,8 +89,9 @@ class Door:
 class Turns:
     """So many in a second, and the newest first: who has waited for long has left, or will."""
 
-    def __init__(self) -> None:
-        self._free, self._then = float(MOST_TURNS), monotonic()
+    def __init__(self, clock: Callable[[], float] = monotonic) -> None:
+        self._clock = clock
+        self._free, self._then = float(MOST_TURNS), clock()
         self._waiting: list[tuple[asyncio.Future[bool], int]] = []
         self._calling: asyncio.TimerHandle | None = None
 
@@ -112,7 +114,7 @@ class Turns:
         return await turn
 
     def _refill(self) -> None:
-        now = monotonic()
+        now = self._clock()
         self._free, self._then = min(float(MOST_TURNS), self._free + (now - self._then) * TURNS), now
 
     def _call_later(self) -> None:

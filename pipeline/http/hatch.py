@@ -3,12 +3,12 @@
 import msgspec
 from litestar.types import ASGIApp, Receive, Scope, Send
 
-from pipeline.http.access import CARRIERS, unknown
 from pipeline.http.backend import Backend
-from pipeline.http.front import FRONT, has_key_in_body
-from pipeline.http.origins import answer
-from pipeline.http.tickets import PATH
-from pipeline.http.uploads import Refusal
+from pipeline.http.callers.access import CARRIERS, unknown
+from pipeline.http.callers.front import FRONT, has_key_in_body
+from pipeline.http.callers.origins import answer
+from pipeline.http.callers.tickets import PATH
+from pipeline.http.ingest.uploads import Refusal
 
 HEALTHZ, READYZ = "/healthz", "/readyz"
 PROBES = (HEALTHZ, READYZ)

@@ -13,15 +13,15 @@ from typing import Any
 import uvicorn
 import uvloop
 
-from pipeline.connection import tell_when_away
 from pipeline.errors import PeekproofError
-from pipeline.http.access import LOOPBACK, Access
 from pipeline.http.app import create_app
 from pipeline.http.backend import Backend
-from pipeline.http.keys import Keys
-from pipeline.http.listening import address, listen, tls
-from pipeline.http.protocol import PATIENT, Protocol
+from pipeline.http.callers.access import LOOPBACK, Access
+from pipeline.http.callers.keys import Keys
+from pipeline.http.sockets.protocol import PATIENT, Protocol
+from pipeline.kafka.connection import tell_when_away
 from pipeline.kernel_cache import spare_linalg
+from pipeline.listening import address, listen, tls
 from pipeline.settings import Settings
 
 WATCH_SECONDS = 1.0

@@ -1,0 +1,1 @@
+"""Simulation: how often the inference errs, counted over populations that are drawn."""

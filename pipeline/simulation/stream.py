@@ -15,18 +15,18 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from evaluation.assignment.configs import flags_in_force
-from evaluation.assignment.paths import unit_selector
 from evaluation.assignment.properties import Column
 from evaluation.assignment.routing import assign
 from evaluation.assignment.slices import evaluate_columns
-from evaluation.catalog import SETTLING, Catalog, History
-from evaluation.lifecycle import apply_definition, start
+from evaluation.catalog.configs import flags_in_force
+from evaluation.catalog.in_force import SETTLING, Catalog, History
+from evaluation.catalog.lifecycle import apply_definition, start
+from evaluation.columns.texts import Texts
+from evaluation.flags.paths import unit_selector
 from evaluation.metrics.partition import Partition
 from evaluation.significance.look import look
-from evaluation.texts import Texts
-from pipeline.gathering import Gathering
 from pipeline.simulation.populations import Bools
+from pipeline.stages.gathering import Gathering
 from schemas.catalog import Analysis, Document, Flag, FlagState, Goal, Kind, Metric, Variant
 from schemas.look import Look
 from schemas.records import Records

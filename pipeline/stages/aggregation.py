@@ -13,12 +13,12 @@ from typing import ClassVar
 import msgspec
 
 from evaluation.metrics.partition import Partition
-from pipeline.checkpoints import Checkpoints
 from pipeline.errors import PeekproofError
-from pipeline.kernels import compile_kernels
-from pipeline.logs import Found, LogError, require_known, restore
+from pipeline.kafka.logs import Found, LogError, require_known, restore
 from pipeline.settings import Settings
+from pipeline.stages.kernels import compile_kernels
 from pipeline.stages.stage import Source, Stage
+from pipeline.storage.checkpoints import Checkpoints
 from schemas.logs import Gap
 from schemas.records import Records
 from schemas.topics import AGGREGATES, CATALOG, UNITS, topics

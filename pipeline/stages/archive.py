@@ -5,11 +5,11 @@ import time
 from collections.abc import Iterable
 from typing import IO, ClassVar
 
-from pipeline.archive import Archive
-from pipeline.logs import Found, belong
+from pipeline.kafka.logs import Found, belong
 from pipeline.owner import own
 from pipeline.settings import Settings
 from pipeline.stages.stage import Source, Stage
+from pipeline.storage.archive import Archive
 from schemas.logs import Gap
 from schemas.records import Records
 from schemas.topics import CATALOG, EVENTS, EXPOSURES, RESULTS, UNITS

@@ -12,14 +12,14 @@ from typing import ClassVar
 import msgspec
 
 from evaluation.assignment.routing import assign
-from pipeline.catalog import PARTITION, next_version
-from pipeline.catalog import key_of as document_key
-from pipeline.census import Census
-from pipeline.gathering import Gathering
-from pipeline.kernels import compile_kernels
-from pipeline.logs import Found, first
-from pipeline.producer import Record, send_many
+from pipeline.catalog.topic import PARTITION, next_version
+from pipeline.catalog.topic import key_of as document_key
+from pipeline.kafka.census import Census
+from pipeline.kafka.logs import Found, first
+from pipeline.kafka.producer import Record, send_many
 from pipeline.settings import Settings
+from pipeline.stages.gathering import Gathering
+from pipeline.stages.kernels import compile_kernels
 from pipeline.stages.stage import Source, Stage
 from schemas.assignment import Assignment as Answer
 from schemas.dead_letter import DeadLetter, fitted, to_headers

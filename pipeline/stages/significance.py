@@ -14,10 +14,10 @@ from typing import ClassVar, NamedTuple
 
 from aiokafka import ConsumerRecord
 
-from evaluation.catalog import Catalog, RunInForce
+from evaluation.catalog.in_force import Catalog, RunInForce
 from evaluation.significance.look import decode_look, encode_look, has_news, look
 from pipeline.errors import PeekproofError
-from pipeline.follower import Follower
+from pipeline.kafka.follower import Follower
 from pipeline.settings import Settings
 from pipeline.stages.stage import Source, Stage
 from schemas.aggregate import Aggregate, AggregateHead

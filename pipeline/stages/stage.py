@@ -6,11 +6,11 @@ from typing import ClassVar
 
 from aiokafka import AIOKafkaProducer
 
-from evaluation.logs import LogsInForce
-from pipeline.catalog import CatalogReader
-from pipeline.logs import Found
-from pipeline.producer import create_producer
-from pipeline.set_aside import SetAside
+from evaluation.catalog.logs import LogsInForce
+from pipeline.catalog.topic import CatalogReader
+from pipeline.kafka.logs import Found
+from pipeline.kafka.producer import create_producer
+from pipeline.kafka.set_aside import SetAside
 from pipeline.settings import Settings
 from schemas.logs import Gap
 from schemas.records import Records

@@ -8,12 +8,12 @@ import asyncio
 from collections.abc import Iterable
 from typing import ClassVar
 
-from pipeline.logs import Found, belong, require_belonging
-from pipeline.restoring import restored_store, whole_store
+from pipeline.kafka.logs import Found, belong, require_belonging
 from pipeline.settings import Settings
-from pipeline.snapshot import publish
 from pipeline.stages.stage import Source, Stage
-from pipeline.store import Store
+from pipeline.storage.restoring import restored_store, whole_store
+from pipeline.storage.snapshot import publish
+from pipeline.storage.store import Store
 from schemas.records import Records
 from schemas.topics import CATALOG, DEAD_LETTERS, HEALTH, RESULTS
 

@@ -15,11 +15,11 @@ from typing import Any
 from amplitude_experiment.evaluation.engine import EvaluationEngine
 from amplitude_experiment.evaluation.types import EvaluationFlag
 
-from evaluation.assignment.engine import Flags
 from evaluation.assignment.properties import Column
 from evaluation.assignment.slices import evaluate_columns
-from evaluation.assignment.values import select
-from evaluation.texts import Texts
+from evaluation.columns.texts import Texts
+from evaluation.flags.engine import Flags
+from evaluation.flags.values import select
 
 USERS = 1 << 17
 ONE_BY_ONE = 5_000  # of which so many are taken one by one

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from evaluation.catalog import MetricInForce, RunInForce
+from evaluation.catalog.in_force import MetricInForce, RunInForce
 from evaluation.significance import mixture
 from evaluation.significance.look import encode_look, look
 from evaluation.significance.relative import fieller

@@ -20,12 +20,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from evaluation.assignment.routing import assign
-from evaluation.catalog import History
-from evaluation.lifecycle import apply_definition, start
-from pipeline.archive import Archive
-from pipeline.gathering import Gathering
-from pipeline.rebuild import Log, Logs, Rebuild
+from evaluation.catalog.in_force import History
+from evaluation.catalog.lifecycle import apply_definition, start
+from pipeline.recovery.rebuild import Log, Logs, Rebuild
 from pipeline.settings import Settings
+from pipeline.stages.gathering import Gathering
+from pipeline.storage.archive import Archive
 from schemas.catalog import Document, Flag, FlagState, Goal, Metric, Variant
 from schemas.records import Records
 from schemas.topics import EVENTS, EXPOSURES, UNITS

@@ -31,12 +31,13 @@ import httpx
 import psutil
 from msgspec.structs import replace
 
-from pipeline import editing, topics
-from pipeline.broker import Broker
-from pipeline.catalog import CatalogWriter
-from pipeline.editing import Signature
-from pipeline.http.keys import Keys
-from pipeline.http.listening import HOME, address, with_free_port
+from pipeline.catalog import editing
+from pipeline.catalog.editing import Signature
+from pipeline.catalog.topic import CatalogWriter
+from pipeline.http.callers.keys import Keys
+from pipeline.kafka import topics
+from pipeline.listening import HOME, address, with_free_port
+from pipeline.local_kafka.broker import Broker
 from pipeline.settings import Settings
 from schemas.catalog import Condition, Flag, Segment, Variant
 from tests.benchmarks.stranger import KINDS, calling, clock_of, until

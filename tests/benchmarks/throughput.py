@@ -24,15 +24,15 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
-from pipeline import topics
-from pipeline.broker import Broker
 from pipeline.demo.session import HORIZON_MS, begin_experiments
 from pipeline.demo.traffic import Traffic
 from pipeline.demo.visitors import Shares, Visitors
 from pipeline.errors import PeekproofError
-from pipeline.kernels import compile_kernels
-from pipeline.producer import create_producer
+from pipeline.kafka import topics
+from pipeline.kafka.producer import create_producer
+from pipeline.local_kafka.broker import Broker
 from pipeline.settings import Settings
+from pipeline.stages.kernels import compile_kernels
 from schemas.topics import EVENTS, EXPOSURES, UNITS
 from schemas.topics import topics as all_topics
 from tests.benchmarks.environments import PEERS, python_of

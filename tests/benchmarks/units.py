@@ -20,7 +20,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from evaluation.catalog import Catalog, FlagInForce, MetricInForce, RunInForce
+from evaluation.catalog.in_force import Catalog, FlagInForce, MetricInForce, RunInForce
 from evaluation.metrics.partition import Partition
 from schemas.catalog import Allocation, Flag, Metric, Variant
 from schemas.units import Arm, Header, Kind, Source, encode_units

@@ -17,10 +17,10 @@ from aiokafka import ConsumerRecord
 from amplitude_experiment.evaluation.murmur3 import hash32x86
 from click.testing import CliRunner
 
-from evaluation.catalog import Catalog, RunInForce
+from evaluation.catalog.in_force import Catalog, RunInForce
 from pipeline.cli import command
-from pipeline.follower import Follower
-from pipeline.set_aside import SetAside
+from pipeline.kafka.follower import Follower
+from pipeline.kafka.set_aside import SetAside
 from pipeline.settings import Settings
 from schemas.aggregate import Aggregate
 from schemas.look import Look

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.archive import chain, partitions
 from pipeline.errors import PeekproofError
-from pipeline.http.keys import Keys
-from pipeline.reading import read_topic
+from pipeline.http.callers.keys import Keys
+from pipeline.kafka.reading import read_topic
+from pipeline.storage.archive import chain, partitions
 from schemas.topics import CATALOG, EVENTS, EXPOSURES
 from tests.conftest import deployed
 from tests.end_to_end.test_lost_logs import Deployment

@@ -14,8 +14,8 @@ from pathlib import Path
 import msgspec
 from kafka import KafkaProducer
 
+from pipeline.processes.supervisor import Supervisor, Worker
 from pipeline.settings import Settings
-from pipeline.supervisor import Supervisor, Worker
 from schemas.topics import (
     AGGREGATES,
     ASSIGNMENTS,

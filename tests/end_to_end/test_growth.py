@@ -9,8 +9,8 @@ from typing import Any
 from kafka import KafkaProducer
 from kafka.admin import KafkaAdminClient, NewPartitions
 
+from pipeline.processes.supervisor import Supervisor
 from pipeline.settings import Settings
-from pipeline.supervisor import Supervisor
 from schemas.topics import EVENTS, EXPOSURES
 from tests.conftest import deployed
 from tests.live import ask, wait_for

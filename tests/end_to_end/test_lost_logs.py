@@ -13,10 +13,10 @@ from kafka import KafkaProducer, TopicPartition
 from kafka.admin import KafkaAdminClient
 
 from evaluation.significance.look import decode_look
-from pipeline import topics
-from pipeline.reading import read_topic
+from pipeline.kafka import topics
+from pipeline.kafka.reading import read_topic
+from pipeline.processes.supervisor import Worker
 from pipeline.settings import Settings
-from pipeline.supervisor import Worker
 from schemas.health import WorkerHealth
 from schemas.look import Look
 from schemas.topics import EVENTS, EXPOSURES, HEALTH, RESULTS, UNITS

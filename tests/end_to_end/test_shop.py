@@ -5,17 +5,17 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from evaluation import lifecycle
 from evaluation.assignment.routing import assign
-from evaluation.catalog import History
+from evaluation.catalog import lifecycle
+from evaluation.catalog.in_force import History
 from evaluation.metrics.partition import Partition
 from evaluation.significance.look import look
+from pipeline.catalog.documents import read_documents
+from pipeline.catalog.editing import changes
 from pipeline.demo.traffic import _json
 from pipeline.demo.visitors import Chunk, Visitors
-from pipeline.documents import read_documents
-from pipeline.editing import changes
-from pipeline.gathering import Gathering
 from pipeline.settings import Settings
+from pipeline.stages.gathering import Gathering
 from schemas.aggregate import Aggregate
 from schemas.catalog import KINDS, Document, Spec
 from schemas.records import Records

@@ -20,11 +20,11 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
-from evaluation import lifecycle
 from evaluation.assignment.routing import assign
-from evaluation.catalog import History, RunInForce
+from evaluation.catalog import lifecycle
+from evaluation.catalog.in_force import History, RunInForce
 from evaluation.metrics.partition import Partition
-from pipeline.gathering import Gathering
+from pipeline.stages.gathering import Gathering
 from schemas.aggregate import Aggregate
 from schemas.catalog import (
     KINDS,

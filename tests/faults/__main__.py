@@ -21,7 +21,9 @@ def main(minutes: float, rate: float, seed: int, directory: Path, as_json: bool)
 
     The directory keeps the logs.
     """
-    logging.getLogger("pipeline.catalog").setLevel(logging.ERROR)  # of rejected records it says no more than we know
+    logging.getLogger("pipeline.catalog.topic").setLevel(
+        logging.ERROR
+    )  # of rejected records it says no more than we know
     soak = Soak(directory.absolute(), 60 * minutes, rate, seed, lambda line: click.echo(line, err=as_json))
     outcome = soak.run()
     if as_json:

@@ -18,15 +18,16 @@ from urllib.request import urlopen
 
 import msgspec
 
-from evaluation.lifecycle import start
-from pipeline import editing, topics
-from pipeline.broker import Broker
-from pipeline.catalog import CatalogWriter
-from pipeline.documents import read_documents
-from pipeline.editing import Signature
-from pipeline.http.listening import with_free_port
+from evaluation.catalog.lifecycle import start
+from pipeline.catalog import editing
+from pipeline.catalog.documents import read_documents
+from pipeline.catalog.editing import Signature
+from pipeline.catalog.topic import CatalogWriter
+from pipeline.kafka import topics
+from pipeline.listening import with_free_port
+from pipeline.local_kafka.broker import Broker
+from pipeline.processes.supervisor import Supervisor, Worker
 from pipeline.settings import Settings
-from pipeline.supervisor import Supervisor, Worker
 from tests.end_to_end import shop
 from tests.faults.traffic import Traffic
 

@@ -18,10 +18,10 @@ import msgspec
 from kafka import KafkaProducer
 from kafka.admin import KafkaAdminClient
 
-from pipeline import editing
-from pipeline.catalog import CatalogWriter, key_of
+from pipeline.catalog import editing
+from pipeline.catalog.topic import CatalogWriter, key_of
+from pipeline.processes.supervisor import SCALED, Worker
 from pipeline.stages import STAGES
-from pipeline.supervisor import SCALED, Worker
 from schemas.catalog import Cohort, Flag, Group, GroupSlot, Metric
 from schemas.topics import CATALOG, SOURCES
 from tests.faults.deployment import SIGNATURE, Deployment

@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 from aiokafka import AIOKafkaConsumer
 
-from pipeline.catalog import read_catalog
+from pipeline.catalog.topic import read_catalog
 from pipeline.demo.traffic import _json
 from pipeline.settings import Settings
 from schemas.topics import SOURCES

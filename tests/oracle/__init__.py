@@ -11,7 +11,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from evaluation.catalog import RunInForce
+from evaluation.catalog.in_force import RunInForce
 from schemas.aggregate import Aggregate
 from schemas.catalog import Breakdown, Metric
 from schemas.duration import parse_duration

@@ -44,7 +44,7 @@ def test_numba_uses_the_directory_of_these_sources() -> None:
 def test_no_kernel_needs_what_takes_long_to_load() -> None:
     asked = (
         "import sys; from pipeline.kernel_cache import spare_linalg; spare_linalg(); "
-        "from pipeline.kernels import compile_kernels; compile_kernels(); print('scipy.linalg' in sys.modules)"
+        "from pipeline.stages.kernels import compile_kernels; compile_kernels(); print('scipy.linalg' in sys.modules)"
     )
     ran = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True)
 

@@ -19,17 +19,17 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from kafka import KafkaProducer
 
-from pipeline.broker import Broker
 from pipeline.cli import command
-from pipeline.connection import connect
 from pipeline.errors import PeekproofError
+from pipeline.kafka.connection import connect
+from pipeline.local_kafka.broker import Broker
+from pipeline.processes.supervisor import Supervisor
 from pipeline.settings import Secret, Settings
 from pipeline.stages import STAGES
-from pipeline.supervisor import Supervisor
 from pipeline.tokens import WINDOW, Token, TokenError, Tokens, provider_of_kafka_python, tokens_of
 from schemas.topics import EXPOSURES
 from tests.live import ask, wait_for
-from tests.pipeline.test_advertised import free_port
+from tests.pipeline.kafka.test_advertised import free_port
 
 LIFE = 6  # seconds, of a token
 PROPERTIES = """

@@ -3,9 +3,9 @@
 from litestar import Router
 from litestar.di import Provide
 
-from pipeline.http.access import READING, requires
-from pipeline.http.bodies import ExactRequest
+from pipeline.http.callers.access import READING, requires
 from pipeline.http.management import changes, deployments, flags, groups, variants
+from pipeline.http.management.bodies import ExactRequest
 from pipeline.http.management.edits import said_in_query
 
 management = Router(

@@ -6,16 +6,16 @@ import msgspec
 from litestar import delete, get, patch, post
 from litestar.exceptions import NotFoundException
 
-from pipeline import editing
-from pipeline.documents import definition_of
-from pipeline.editing import RefusedError, Signature
+from pipeline.catalog import editing
+from pipeline.catalog.documents import definition_of
+from pipeline.catalog.editing import RefusedError, Signature
 from pipeline.errors import PeekproofError
-from pipeline.http.access import ADMINISTERING, EDITING, requires
 from pipeline.http.backend import Backend
-from pipeline.http.keys import KeysError
-from pipeline.http.life import EditRequest, publishing, standing
+from pipeline.http.callers.access import ADMINISTERING, EDITING, requires
+from pipeline.http.callers.keys import KeysError
 from pipeline.http.management.edits import difference, edit, project_of, require_project, sound, standing_shape, union
 from pipeline.http.management.flag_shapes import FlagShape
+from pipeline.http.management.life import EditRequest, publishing, standing
 from pipeline.http.management.pages import MOST_AT_ONCE, Limit, Page, page_of
 from pipeline.http.management.words import Edit, written
 from schemas.catalog import Deployment, Flag

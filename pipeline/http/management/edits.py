@@ -6,16 +6,16 @@ from typing import Annotated, TypeVar
 from litestar.exceptions import ClientException
 from litestar.params import Parameter
 
-from evaluation.answerable import answer_notes
-from evaluation.catalog import FlagInForce, Version
-from evaluation.overview import unmet_of
-from evaluation.rules import goal_remarks
-from pipeline import editing
-from pipeline.editing import Signature
+from evaluation.catalog.answerable import answer_notes
+from evaluation.catalog.in_force import FlagInForce, Version
+from evaluation.catalog.overview import unmet_of
+from evaluation.catalog.rules import goal_remarks
+from pipeline.catalog import editing
+from pipeline.catalog.editing import Signature
 from pipeline.errors import PeekproofError
 from pipeline.http.backend import Backend
-from pipeline.http.life import EditRequest, publishing
 from pipeline.http.management.flag_shapes import FlagShape, flag_shape
+from pipeline.http.management.life import EditRequest, publishing
 from pipeline.http.management.words import LONGEST_REASON, Edit
 from schemas.catalog import Definition, Kind
 

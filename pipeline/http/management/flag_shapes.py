@@ -10,9 +10,9 @@ from typing import Any, Literal
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from evaluation.assignment.paths import escaped, unescaped
-from evaluation.catalog import FlagInForce, Version, winner_of
-from pipeline.documents import definition_of
+from evaluation.catalog.in_force import FlagInForce, Version, winner_of
+from evaluation.flags.paths import escaped, unescaped
+from pipeline.catalog.documents import definition_of
 from pipeline.errors import PeekproofError
 from pipeline.http.management.words import (
     Answer,

@@ -6,13 +6,13 @@ from litestar import get, patch, post
 from litestar.exceptions import ClientException
 from litestar.params import Parameter
 
-from pipeline import editing
-from pipeline.editing import Signature, Step
-from pipeline.http.access import EDITING, requires
+from pipeline.catalog import editing
+from pipeline.catalog.editing import Signature, Step
 from pipeline.http.backend import Backend
-from pipeline.http.life import EditRequest, publishing, standing
+from pipeline.http.callers.access import EDITING, requires
 from pipeline.http.management.edits import edit, require_project, sound, standing_shape, standing_shapes
 from pipeline.http.management.flag_shapes import FlagEdit, FlagShape, NewFlag, edited_flag, new_flag
+from pipeline.http.management.life import EditRequest, publishing, standing
 from pipeline.http.management.pages import MOST_AT_ONCE, Limit, Page, page_of
 
 

@@ -5,12 +5,11 @@ from litestar import get, patch, post
 from litestar.exceptions import ClientException, NotFoundException
 from msgspec import UNSET
 
-from evaluation.catalog import InForce
-from evaluation.rules import did_you_mean
-from pipeline.editing import RefusedError
-from pipeline.http.access import EDITING, requires
+from evaluation.catalog.in_force import InForce
+from evaluation.catalog.rules import did_you_mean
+from pipeline.catalog.editing import RefusedError
 from pipeline.http.backend import Backend
-from pipeline.http.life import EditRequest
+from pipeline.http.callers.access import EDITING, requires
 from pipeline.http.management.edits import edit, ends_of, project_of, require_project, sound
 from pipeline.http.management.group_shapes import (
     GroupFields,
@@ -26,6 +25,7 @@ from pipeline.http.management.group_shapes import (
     mutex_shape,
     new_group,
 )
+from pipeline.http.management.life import EditRequest
 from pipeline.http.management.pages import MOST_AT_ONCE, Limit, Page, page_of
 from schemas.catalog import Exempt, Flag, Group, Membership
 

@@ -8,12 +8,12 @@ from litestar import delete, get, patch, post
 from litestar.exceptions import NotFoundException
 from msgspec import UNSET
 
-from pipeline.documents import definition_of
-from pipeline.http.access import EDITING, requires
+from pipeline.catalog.documents import definition_of
 from pipeline.http.backend import Backend
-from pipeline.http.life import EditRequest, standing
+from pipeline.http.callers.access import EDITING, requires
 from pipeline.http.management.edits import difference, edit, sound, standing_shape, union
 from pipeline.http.management.flag_shapes import FlagShape, VariantShape, variant_shape
+from pipeline.http.management.life import EditRequest, standing
 from pipeline.http.management.words import Edit, written
 from schemas.catalog import Flag, Variant
 

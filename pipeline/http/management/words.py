@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from evaluation.assignment.paths import escaped, unescaped
+from evaluation.flags.paths import escaped, unescaped
 
 Mode = Literal["local", "remote"]
 LONGEST_REASON = 1_024  # characters

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from evaluation.assignment.arrow import MOST_ROWS
 from evaluation.assignment.routing import assign
-from evaluation.lifecycle import apply_definition, start
+from evaluation.catalog.lifecycle import apply_definition, start
 from schemas.catalog import Breakdown, Condition, Flag, Goal, Metric, Segment, Step, Variant
 from schemas.dead_letter import from_record, to_headers
-from tests.evaluation.assignment.catalogs import in_force
+from tests.evaluation.catalogs import in_force
 
 NOW = 1_795_458_000_000
 IS_PRO = Condition(property="event_properties.plan", op="is not", values=("pro",))

@@ -6,12 +6,12 @@ from itertools import product
 import msgspec
 import pytest
 
-from evaluation.assignment.configs import flags_in_force
 from evaluation.assignment.routing import assign
-from evaluation.lifecycle import apply_definition, start
+from evaluation.catalog.configs import flags_in_force
+from evaluation.catalog.lifecycle import apply_definition, start
 from schemas.catalog import Cohort, Condition, Flag, Group, GroupSlot, Membership, Segment, Step, Variant
 from schemas.units import Kind
-from tests.evaluation.assignment.catalogs import in_force
+from tests.evaluation.catalogs import in_force
 
 NOW = 1_795_458_000_000
 COHORTS = [

@@ -5,13 +5,13 @@ import json
 import msgspec
 import pytest
 
-from evaluation.assignment.configs import flags_in_force
 from evaluation.assignment.routing import assign
-from evaluation.lifecycle import apply_definition, start
+from evaluation.catalog.configs import flags_in_force
+from evaluation.catalog.lifecycle import apply_definition, start
 from schemas.catalog import Breakdown, Condition, Cuped, Flag, Goal, Metric, Step, Variant
 from schemas.numbers import BEYOND
 from schemas.units import SEGMENT_BITS, Kind
-from tests.evaluation.assignment.catalogs import in_force
+from tests.evaluation.catalogs import in_force
 
 NOW = 1_795_458_000_000
 BIG = Condition(property="event_properties.price", op="greater or equal", values=("10",))

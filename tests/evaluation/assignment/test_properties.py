@@ -7,13 +7,13 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from evaluation.assignment.conditions import compile_condition
+from evaluation.assignment.dead_letters import Letters
 from evaluation.assignment.decoding import decode
-from evaluation.assignment.letters import Letters
 from evaluation.assignment.properties import Column, satisfied
-from evaluation.assignment.scanning import Type, Wanted
-from evaluation.assignment.values import subject_of
-from evaluation.texts import Texts
+from evaluation.columns.scanning import Type, Wanted
+from evaluation.columns.texts import Texts
+from evaluation.flags.conditions import compile_condition
+from evaluation.flags.values import subject_of
 
 PLAN = ("user_properties", "plan")
 WANTED = Wanted({("flag_key",): Type.TEXT, PLAN[:1]: Type.OBJECT, PLAN: Type.VALUE}, ("flag_key",))

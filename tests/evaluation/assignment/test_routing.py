@@ -14,10 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evaluation.assignment import routing
-from evaluation.assignment.configs import flags_in_force
 from evaluation.assignment.routing import assign, partition_of
-from evaluation.catalog import SETTLING, History
-from evaluation.lifecycle import apply_definition, complete, start
+from evaluation.catalog.configs import flags_in_force
+from evaluation.catalog.in_force import SETTLING, History
+from evaluation.catalog.lifecycle import apply_definition, complete, start
 from schemas.assignment import Assignment
 from schemas.catalog import Condition, Document, Flag, Goal, Metric, Segment, Step, Variant
 from schemas.dead_letter import resent_headers

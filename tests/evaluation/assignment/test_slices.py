@@ -6,12 +6,12 @@ import msgspec
 import numpy as np
 from hypothesis import given, settings
 
-from evaluation.assignment.engine import Flags
 from evaluation.assignment.properties import Column
 from evaluation.assignment.slices import evaluate_columns
-from evaluation.assignment.values import select
-from evaluation.texts import Texts
-from tests.evaluation.assignment.amplitude import EVERY_OPERATOR, PATTERNS, SHARES, chances
+from evaluation.columns.texts import Texts
+from evaluation.flags.engine import Flags
+from evaluation.flags.values import select
+from tests.evaluation.flags.amplitude import EVERY_OPERATOR, PATTERNS, SHARES, chances
 
 USERS = 1 << 20
 USER_ID = ("context", "user", "user_id")

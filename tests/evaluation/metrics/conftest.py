@@ -6,7 +6,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from evaluation.catalog import Catalog, FlagInForce, MetricInForce, RunInForce
+from evaluation.catalog.in_force import Catalog, FlagInForce, MetricInForce, RunInForce
 from evaluation.metrics.partition import Partition
 from schemas.catalog import Allocation, Flag, Metric, Variant
 from schemas.units import Arm, Header, Kind, Source, encode_units

@@ -6,7 +6,7 @@ from itertools import permutations
 
 import pytest
 
-from evaluation.logs import logs_after
+from evaluation.catalog.logs import logs_after
 from evaluation.metrics.partition import MissingError, Partition
 from schemas.aggregate import ArmPart
 from schemas.catalog import Cuped, Step

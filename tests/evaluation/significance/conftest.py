@@ -4,7 +4,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from evaluation.catalog import MetricInForce, RunInForce
+from evaluation.catalog.in_force import MetricInForce, RunInForce
 from schemas.aggregate import Aggregate, ArmCount, MetricHealth, Sums
 from schemas.catalog import Allocation, Analysis, Flag, Goal, Metric, Variant
 from schemas.numbers import exact

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evaluation.catalog import MetricInForce
+from evaluation.catalog.in_force import MetricInForce
 from evaluation.significance import mixture
 from evaluation.significance.comparison import Arm, Pairs, Sample, differences
 from evaluation.significance.gates import lose_unevenly

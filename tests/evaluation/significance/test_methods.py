@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import norm, ttest_ind_from_stats
 
-from evaluation.catalog import MetricInForce
+from evaluation.catalog.in_force import MetricInForce
 from evaluation.significance import multiplicity
 from evaluation.significance.look import look
 from schemas.catalog import Breakdown, Goal, Metric

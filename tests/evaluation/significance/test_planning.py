@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from evaluation.catalog import MetricInForce
+from evaluation.catalog.in_force import MetricInForce
 from evaluation.significance import gates, power
 from evaluation.significance.design import Design
 from evaluation.significance.planning import Supply, planned_units, plans

@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 
 from evaluation.assignment.routing import assign
-from evaluation.catalog import SETTLING, History
-from evaluation.lifecycle import start
+from evaluation.catalog.in_force import SETTLING, History
+from evaluation.catalog.lifecycle import start
 from evaluation.metrics.partition import Partition
 from evaluation.significance.look import look
+from pipeline.catalog.documents import read_documents
+from pipeline.catalog.editing import changes
 from pipeline.demo.session import EXAMPLES, HORIZON_MS, TAG
 from pipeline.demo.visitors import Visitors
-from pipeline.documents import read_documents
-from pipeline.editing import changes
-from pipeline.gathering import Gathering
+from pipeline.stages.gathering import Gathering
 from schemas.catalog import KINDS, Document, FlagState, Spec
 from schemas.look import Cell, Look
 from schemas.records import Records

@@ -15,9 +15,9 @@ from aiokafka.admin import AIOKafkaAdminClient
 
 from pipeline.demo.progress import Progress
 from pipeline.demo.session import begin_experiments
+from pipeline.processes.template import FORKS
 from pipeline.settings import Settings
 from pipeline.stages import STAGES
-from pipeline.template import FORKS
 from schemas.topics import EVENTS, EXPOSURES
 from tests.live import wait_for
 

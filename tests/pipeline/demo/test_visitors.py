@@ -6,13 +6,13 @@ import msgspec
 import numpy as np
 import pytest
 
-from evaluation.assignment.configs import flags_in_force
-from evaluation.catalog import Catalog, FlagInForce, RunInForce
-from evaluation.lifecycle import allocation_of
+from evaluation.catalog.configs import flags_in_force
+from evaluation.catalog.in_force import Catalog, FlagInForce, RunInForce
+from evaluation.catalog.lifecycle import allocation_of
 from evaluation.significance.srm import log_bayes_factor
+from pipeline.catalog.documents import read_documents
 from pipeline.demo.session import EXAMPLES, TAG
 from pipeline.demo.visitors import PURCHASE, Shares, Visitors
-from pipeline.documents import read_documents
 
 START = 1_764_000_000_000
 HORIZON = 10_000

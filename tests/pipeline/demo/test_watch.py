@@ -13,14 +13,14 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from evaluation.catalog import FlagInForce, MetricInForce, RunInForce
-from evaluation.overview import Told
+from evaluation.catalog.in_force import FlagInForce, MetricInForce, RunInForce
+from evaluation.catalog.overview import Told
+from pipeline.catalog.documents import read_documents
 from pipeline.cli.demo import pictures
 from pipeline.demo.progress import Batch, Progress
 from pipeline.demo.session import EXAMPLES, TAG, Moment
 from pipeline.demo.view import View, lines
 from pipeline.demo.watch import Watch
-from pipeline.documents import read_documents
 from schemas.catalog import Allocation
 from schemas.dead_letter import DeadLetter, to_headers
 from schemas.health import PartitionHealth, WorkerHealth

@@ -3,9 +3,9 @@
 import asyncio
 from collections.abc import Sequence
 
-from pipeline import editing
-from pipeline.catalog import CatalogWriter
-from pipeline.editing import Signature
+from pipeline.catalog import editing
+from pipeline.catalog.editing import Signature
+from pipeline.catalog.topic import CatalogWriter
 from pipeline.settings import Settings
 from schemas.catalog import (
     Breakdown,

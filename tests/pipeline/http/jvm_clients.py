@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.artifacts import cache
+from pipeline.local_kafka.artifacts import cache
 
 HERE = Path(__file__).parent / "jvm"
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
+from pipeline.processes.template import Process
 from pipeline.settings import Settings
-from pipeline.template import Process
 from tests.live import wait_for
 
 ANSWERS = re.compile("^Peekproof answers at (http.*)\n", re.MULTILINE)

@@ -18,11 +18,11 @@ from axe_playwright_python.sync_playwright import Axe
 from kafka import KafkaProducer
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from evaluation.catalog import RunInForce
-from evaluation.lifecycle import apply_definition, start
+from evaluation.catalog.in_force import RunInForce
+from evaluation.catalog.lifecycle import apply_definition, start
 from evaluation.significance.look import encode_look, look
-from pipeline.catalog import read_catalog
-from pipeline.http.keys import Keys
+from pipeline.catalog.topic import read_catalog
+from pipeline.http.callers.keys import Keys
 from pipeline.settings import Settings
 from schemas.aggregate import MetricHealth
 from schemas.catalog import Condition, Document, Flag, FlagState, Segment, Variant

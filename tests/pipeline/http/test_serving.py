@@ -18,14 +18,14 @@ import pytest
 import trustme
 
 from pipeline.errors import PeekproofError
-from pipeline.http.access import Access
 from pipeline.http.app import create_app
 from pipeline.http.backend import MOST_UPLOADED, Backend
-from pipeline.http.delivery import Delivery
-from pipeline.http.keys import Keys
-from pipeline.http.listening import listen
+from pipeline.http.callers.access import Access
+from pipeline.http.callers.keys import Keys
+from pipeline.http.ingest.delivery import Delivery
+from pipeline.http.ingest.uploads import Record
 from pipeline.http.serving import serve
-from pipeline.http.uploads import Record
+from pipeline.listening import listen
 from pipeline.settings import Settings
 from schemas.topics import EVENTS
 from tests.live import wait_for

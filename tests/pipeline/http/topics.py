@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from pipeline.reading import read_topic
+from pipeline.kafka.reading import read_topic
 from pipeline.settings import Settings
 
 

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 import msgspec
 import numpy as np
 
-from pipeline.reading import read_topic
+from pipeline.kafka.reading import read_topic
 from pipeline.settings import Settings
 from pipeline.stages.aggregation import Aggregation
 from schemas.aggregate import Aggregate

@@ -10,7 +10,7 @@ import pytest
 
 from evaluation.significance.look import decode_look, encode_look
 from pipeline.errors import PeekproofError
-from pipeline.reading import read_topic
+from pipeline.kafka.reading import read_topic
 from pipeline.settings import Settings
 from pipeline.stages import significance
 from pipeline.stages.significance import Significance

@@ -11,9 +11,9 @@ import pytest
 from kafka import KafkaProducer
 from kafka.admin import KafkaAdminClient
 
-from pipeline.archive import read
+from pipeline.processes.template import Process
 from pipeline.settings import Settings
-from pipeline.template import Process
+from pipeline.storage.archive import read
 from schemas.topics import RESULTS
 from tests.live import ask, wait_for
 from tests.pipeline.conftest import look

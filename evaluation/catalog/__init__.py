@@ -1,0 +1,1 @@
+"""Catalog: the documents in force, what they must satisfy, and what a change of them does."""

@@ -1,0 +1,286 @@
+"""Lifecycle: what commands make of a flag's document. A step gives the next state, or is refused with the reason.
+
+```
+            start             complete             rollout, rollback
+   draft ─────────► running ─────────► complete ─────────► rolled out, rolled back
+```
+
+`rollout` and `rollback` may be taken from anywhere, and end the run that is open; `restart` begins another one from
+anywhere behind `start`. `archive` puts away what doesn't run, `restore` takes it back, `delete` is for ever.
+"""
+
+from collections.abc import Collection, Iterator
+
+import msgspec
+
+from evaluation.catalog.in_force import control_of, is_listing, unlisted, winner_of
+from evaluation.catalog.rules import Path, did_you_mean
+from schemas.catalog import Allocation, Flag, FlagState, Inclusion, Run
+
+
+class LifecycleError(ValueError):
+    """A step that must not be taken: `str()` gives the reason and the way out, `path` the definition's field."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(reason)
+        self.path = path
+
+
+def apply_definition(standing: FlagState | None, definition: Flag, version: int) -> FlagState:
+    """The state after its author's edit, as `version` of the document; equal to `standing` where nothing changed.
+
+    Who gets what may change while a run is open: that adds an allocation. What the run's numbers mean may not.
+    """
+    if standing is None:
+        return FlagState(definition=definition)
+    if standing.removed == "deleted":
+        raise LifecycleError(
+            ("key",), f"'{definition.key}' was deleted for ever; remove the file, or choose another key"
+        )
+    if msgspec.json.encode(definition) == msgspec.json.encode(standing.definition):  # 1 and true are equal in Python
+        return standing
+    _refuse_removed(standing)
+    if standing.rolled_out is not None:
+        winner = winner_of(standing.rolled_out)
+        _refuse_unknown(definition, winner, f"'{winner}' is rolled out; roll it back first, or keep the variant")
+        rolled_out = _everybody_gets(winner, definition, version)
+        return msgspec.structs.replace(standing, definition=definition, rolled_out=rolled_out)
+    if standing.status != "running":
+        return msgspec.structs.replace(standing, definition=definition)
+    run = standing.runs[-1]
+    _refuse_another_meaning(standing.definition, definition, run.key)
+    allocation = allocation_of(definition, version)
+    if _grants(allocation) != _grants(run.allocations[-1]):
+        run = msgspec.structs.replace(run, allocations=(*run.allocations, allocation))
+    return msgspec.structs.replace(standing, definition=definition, runs=(*standing.runs[:-1], run))
+
+
+def start(
+    state: FlagState, version: int, salt: str, as_experiment: bool = False, splits_anew: bool = False
+) -> FlagState:
+    """The state with a new run, as `version` of the document. `salt` must be fresh: it decides who gets what.
+
+    A flag without metrics that has run before goes on with its former salt, so that the same units have it, unless it
+    `splits_anew`. `as_experiment`: one without metrics is refused.
+    """
+    flag = state.definition
+    _refuse_removed(state)
+    if as_experiment and not flag.metrics:
+        raise LifecycleError(
+            ("metrics",),
+            f"'{flag.key}' has no metrics, so nothing could be concluded; add the metric that decides, or start it as "
+            "a plain flag: `peekproof flag start`",
+        )
+    if state.status == "running":
+        raise LifecycleError(
+            ("key",), f"'{flag.key}' is running already ({state.runs[-1].key}); restart it for another run"
+        )
+    if state.rolled_out is not None:
+        raise LifecycleError(
+            ("key",),
+            f"'{flag.key}' gives '{winner_of(state.rolled_out)}' to everybody; restart it to split units again",
+        )
+    if not flag.variants:
+        raise LifecycleError(("variants",), f"'{flag.key}' has no variants; add at least one and apply it")
+    return _with_new_run(state, version, salt, splits_anew)
+
+
+def restart(state: FlagState, version: int, salt: str, splits_anew: bool = False) -> FlagState:
+    """The state with another run, whose salt is as in `start`; the one that is open ends."""
+    _refuse_removed(state)
+    if state.status == "draft":
+        raise LifecycleError(("key",), f"'{state.definition.key}' has never run; start it")
+    return _with_new_run(_ended(state, version), version, salt, splits_anew)
+
+
+def complete(state: FlagState, version: int) -> FlagState:
+    """The state with its run ended, as `version` of the document: no more entries."""
+    if state.status != "running":
+        way_out = "start it first" if state.status == "draft" else "nothing is left to do"
+        raise LifecycleError(("key",), f"'{state.definition.key}' is not running ({state.status}); {way_out}")
+    return msgspec.structs.replace(_ended(state, version), status="complete")
+
+
+def roll_out(state: FlagState, version: int, variant: str) -> FlagState:
+    """The state in which everybody gets one variant; a run that is open ends.
+
+    Inclusions, prerequisites and holdouts stay. Mutual exclusion ends: it is for runs that must not meet.
+    """
+    _refuse_removed(state)
+    flag = state.definition
+    keys = [each.key for each in flag.variants]
+    _refuse_unknown(flag, variant, f"'{variant}' is no variant of '{flag.key}'; {did_you_mean(variant, keys)}")
+    if state.rolled_out is not None and winner_of(state.rolled_out) == variant:
+        raise LifecycleError(("key",), f"'{flag.key}' gives '{variant}' to everybody already; nothing is left to do")
+    rolled_out = _everybody_gets(variant, flag, version)
+    return msgspec.structs.replace(_ended(state, version), status="rolled out", rolled_out=rolled_out)
+
+
+def roll_back(state: FlagState, version: int) -> FlagState:
+    """The state in which everybody gets `off`; a run that is open ends."""
+    _refuse_removed(state)
+    if state.status in ("draft", "rolled back"):
+        who = unlisted(state.definition.variants if state.status == "draft" else ())
+        left = "nothing is left to do" if who == "everybody" else "to take it from those too, empty the lists"
+        raise LifecycleError(("key",), f"'{state.definition.key}' is {state.status}: {who} gets 'off' already; {left}")
+    return msgspec.structs.replace(_ended(state, version), status="rolled back")
+
+
+def archive(state: FlagState, needed_by: Collection[str]) -> FlagState:
+    """The state put away: everybody gets `off` until `restore`. `needed_by`: the flags whose prerequisites name it."""
+    _refuse_removed(state)
+    if state.status == "running":
+        raise LifecycleError(
+            ("key",),
+            f"'{state.definition.key}' is running ({state.runs[-1].key}); complete it, roll it out or back first",
+        )
+    _refuse_needed(state, needed_by)
+    return msgspec.structs.replace(state, removed="archived")
+
+
+def restore(state: FlagState) -> FlagState:
+    """The archived state as it was."""
+    if state.removed != "archived":
+        was = "was deleted for ever" if state.removed else "is not archived"
+        raise LifecycleError(("key",), f"'{state.definition.key}' {was}; there is nothing to restore")
+    return msgspec.structs.replace(state, removed=None)
+
+
+def delete(state: FlagState, needed_by: Collection[str]) -> FlagState:
+    """The state removed for ever, of what never ran or is archived; its versions and results stay in the log."""
+    if state.removed == "deleted":
+        raise LifecycleError(("key",), f"'{state.definition.key}' was deleted already; nothing is left to do")
+    if state.removed != "archived" and (state.runs or state.status != "draft"):
+        raise LifecycleError(("key",), f"'{state.definition.key}' has been in use ({state.status}); archive it first")
+    _refuse_needed(state, needed_by)
+    return msgspec.structs.replace(state, removed="deleted")
+
+
+def steps_between(standing: FlagState | None, after: FlagState) -> Iterator[str]:
+    """What commands did between two versions, in words."""
+    before = standing or FlagState(definition=after.definition)
+    had = {run.key: run for run in before.runs}
+    for run in after.runs:
+        if run.completed is not None and (run.key not in had or had[run.key].completed is None):
+            yield f"{run.key} is complete"
+        if run.completed is None and run.key not in had:
+            yield f"{run.key} is running"
+    if after.rolled_out is not None and before.status != after.status:
+        yield f"{winner_of(after.rolled_out)} is rolled out"
+    if after.status == "rolled back" != before.status:
+        yield "rolled back"
+    if after.removed != before.removed:
+        yield after.removed or "restored"
+
+
+def _with_new_run(state: FlagState, version: int, salt: str, splits_anew: bool) -> FlagState:
+    flag = state.definition
+    if state.runs and not flag.metrics and not splits_anew:
+        salt = state.runs[-1].salt
+    run = Run(key=f"exp-{len(state.runs) + 1}", salt=salt, started=version, allocations=(allocation_of(flag, version),))
+    return msgspec.structs.replace(state, status="running", runs=(*state.runs, run))
+
+
+def _ended(state: FlagState, version: int) -> FlagState:
+    """Without anything in force; its next status is the caller's to say."""
+    runs = state.runs
+    if state.status == "running":
+        runs = (*runs[:-1], msgspec.structs.replace(runs[-1], completed=version))
+    return msgspec.structs.replace(state, runs=runs, rolled_out=None)
+
+
+def _everybody_gets(variant: str, flag: Flag, version: int) -> Allocation:
+    allocation = allocation_of(flag, version)
+    return msgspec.structs.replace(
+        allocation,
+        rollout=100,
+        weights={key: 100 if key == variant else 0 for key in allocation.weights},
+        segments=(),
+        groups=tuple(each for each in allocation.groups if not each.slots),
+        sticky=False,
+    )
+
+
+def _refuse_removed(state: FlagState) -> None:
+    if state.removed:
+        way_out = "restore it first" if state.removed == "archived" else "choose another key"
+        raise LifecycleError(("key",), f"'{state.definition.key}' is {state.removed}; {way_out}")
+
+
+def _refuse_unknown(flag: Flag, variant: str, reason: str) -> None:
+    if variant not in [each.key for each in flag.variants]:
+        raise LifecycleError(("variants",), reason)
+
+
+def _refuse_needed(state: FlagState, needed_by: Collection[str]) -> None:
+    if needed_by:
+        raise LifecycleError(
+            ("key",),
+            f"'{state.definition.key}' is needed by {', '.join(sorted(needed_by))}, whose units would all get 'off'; "
+            "take it out of their prerequisites first",
+        )
+
+
+def _refuse_another_meaning(before: Flag, after: Flag, run: str) -> None:
+    def refuse(field: str, old: object, new: object, why: str) -> None:
+        raise LifecycleError(
+            (field,),
+            f"{field} of '{after.key}' would change from {old} to {new} while {run} runs, and {why}; "
+            f"take the change back, or complete the run, apply and start again",
+        )
+
+    keys_before = sorted(variant.key for variant in before.variants)
+    keys_after = sorted(variant.key for variant in after.variants)
+    if before.breakdowns != after.breakdowns:
+        old, new = (
+            ", ".join(f"{each.property} ({', '.join(each.values)})" for each in flag.breakdowns) or "none"
+            for flag in (before, after)
+        )
+        refuse("breakdowns", old, new, "what its units were is known from their exposures only")
+    if before.exposure_event != after.exposure_event:
+        steps = (before.exposure_event, after.exposure_event)
+        old, new = ("exposures" if step is None else msgspec.json.encode(step).decode() for step in steps)
+        refuse("exposure_event", old, new, "its units entered by the former")
+    if before.unit != after.unit:
+        refuse("unit", before.unit, after.unit, "its units would no longer be those that entered")
+    if keys_before != keys_after:
+        refuse("variants", ", ".join(keys_before), ", ".join(keys_after), "units that met one would lose it")
+    if control_of(before) != control_of(after):
+        refuse("control", control_of(before), control_of(after), "its looks so far compare with the former")
+    if _plan(before) != _plan(after):
+        refuse("analysis", _plan(before), _plan(after), "a sample planned after a look promises nothing")
+
+
+def _plan(flag: Flag) -> str:
+    """What the planned sample is, or follows from."""
+    baseline = flag.analysis.baseline
+    if flag.analysis.planned_units is not None:
+        return f"{flag.analysis.planned_units} planned units"
+    if baseline is None:
+        return "no plan"
+    (primary,) = (goal for goal in flag.metrics if goal.role == "primary")
+    deviation = "" if baseline.deviation is None else f", deviation {baseline.deviation:g}"
+    return f"minimum effect {primary.minimum_effect:g} of {primary.metric} over mean {baseline.mean:g}{deviation}"
+
+
+def allocation_of(flag: Flag, version: int) -> Allocation:
+    """Who gets what by the definition, as `version` of the document."""
+    return Allocation(
+        flag_version=version,
+        rollout=flag.rollout,
+        weights={variant.key: variant.weight for variant in flag.variants},
+        inclusions={
+            variant.key: Inclusion(users=variant.users, devices=variant.devices, cohorts=variant.cohorts)
+            for variant in flag.variants
+            if is_listing(variant)
+        },
+        segments=flag.segments,
+        prerequisites=flag.prerequisites,
+        groups=flag.groups,
+        sticky=flag.sticky,
+    )
+
+
+def _grants(allocation: Allocation) -> bytes:
+    """What the allocation gives to whom, the order of the variants included (bucketing depends on it)."""
+    return msgspec.json.encode(msgspec.structs.replace(allocation, flag_version=0))

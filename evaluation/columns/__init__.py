@@ -1,0 +1,1 @@
+"""Columns: texts, names, hashes and JSON as arrays, with no object for each value."""

@@ -1,0 +1,448 @@
+"""Scanning: the wanted fields of many JSON objects as columns, in one pass over their bytes, with no object for each.
+
+Theory of operation. One kernel walks each record's bytes, checks the whole grammar, notes where the wanted strings
+stand and computes the wanted numbers. It takes only what it is sure of: escapes in keys or wanted strings, numbers
+beyond 15 digits or with an exponent, repeated fields, wrong types, deep nesting and everything malformed make the
+record *odd*. An odd record is read by msgspec, on its own, which gives the value or the words that say what is wrong
+with it. What the kernel does take, it takes as msgspec would (a test compares them): which of the two reads a record
+depends on its bytes alone.
+"""
+
+import re
+from dataclasses import dataclass
+from enum import IntEnum
+from functools import cached_property
+from math import nan
+from typing import Any
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from evaluation.columns.memory import PADDING, byte_at, trailing_zeros, word_at
+from evaluation.columns.nesting import DEEPEST
+from evaluation.columns.texts import Texts, as_bytes
+from schemas.numbers import DECIMAL
+
+MISSING = np.iinfo(np.int64).min  # an integer that is not there
+LONGEST_TEXT = 1024  # characters, as Amplitude limits them
+LARGEST = 1_000_000  # bytes of one object
+LONGEST_BUCKET = 63  # fields' names at least this long share a bucket
+
+
+class Type(IntEnum):
+    """What a wanted field must be; `null` is the same as no field."""
+
+    OBJECT = 0  # holds other wanted fields
+    TEXT = 1
+    INTEGER = 2
+    NUMBER = 3  # or a text that is one (see `plain_number`); anything else is taken as no number
+    FIRST = 4  # a text, or the first of a list of texts
+    VALUE = 5  # anything, as the JSON that writes it; and a number, as NUMBER has it
+
+
+TEXTS = (Type.TEXT, Type.FIRST, Type.VALUE)  # those that are read as texts
+NUMBERS = (Type.NUMBER, Type.VALUE)  # and as numbers
+
+
+def first_text(value: str | list[str] | None) -> str | None:
+    """What a field of type FIRST says."""
+    return (value[0] if value else None) if isinstance(value, list) else value
+
+
+_PLAIN = re.compile(f'" *{DECIMAL} *"'.encode())
+
+
+def plain_number(value: bytes) -> float:
+    """The number that a JSON value is, or that stands in quotes (blanks around it); beyond doubles infinite, else NaN.
+
+    Whatever could be read in two ways is none: `7,25`, `1 099.00`, `$7`. A text with escapes is none either.
+    """
+    if value[:1] == b'"':
+        return float(value[1:-1]) if _PLAIN.fullmatch(value) else nan
+    return float(value) if value[:1] in _DIGITS else nan
+
+
+_DIGITS = frozenset(bytes([each]) for each in b"-0123456789")
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """The fields to read. A path of two names lies in an object, which is wanted too."""
+
+    fields: dict[tuple[str, ...], Type]
+    required: tuple[str, ...] | None  # a text at the top that every message must have
+
+    def __hash__(self) -> int:
+        return hash(tuple(self.fields.items()))
+
+    @cached_property
+    def position(self) -> dict[tuple[str, ...], int]:
+        """Each field's row in the columns."""
+        return {path: i for i, path in enumerate(self.fields)}
+
+    @cached_property
+    def table(self) -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+        """For the kernel: names' bytes; (start, length, position) by parent and length; where each begins; types.
+
+        Parent 0 is the record, parent i + 1 the field at position i.
+        """
+        parents = {(): 0} | {path: i + 1 for path, i in self.position.items()}
+        named = [(parents[path[:-1]], path[-1].encode(), i) for path, i in self.position.items()]
+        named.sort(key=lambda each: (each[0], min(len(each[1]), LONGEST_BUCKET)))
+        spans = np.zeros((len(named), 3), np.int64)
+        counts = np.zeros((len(parents), LONGEST_BUCKET + 1), np.int64)
+        at = 0
+        for i, (parent, name, position) in enumerate(named):
+            spans[i] = at, len(name), position
+            counts[parent, min(len(name), LONGEST_BUCKET)] += 1
+            at += len(name)
+        begins = np.concatenate([[0], np.cumsum(counts.ravel())])
+        names = b"".join(name for _, name, _ in named)
+        return as_bytes(names), spans, begins, np.array([*self.fields.values()], np.int64)
+
+
+@dataclass(frozen=True, slots=True)
+class Scanned:
+    """Columns of n records. Where `odd` is true they say nothing."""
+
+    wanted: Wanted
+    data: NDArray[np.uint8]
+    odd: NDArray[np.bool_]  # (n,)
+    start: NDArray[np.int64]  # (fields, n) first byte of a text; the value of an integer
+    length: NDArray[np.int64]  # (fields, n) bytes of a text; -1: missing
+    number: NDArray[np.float64]  # (fields, n) NaN: missing or no number
+
+    def texts(self, path: tuple[str, ...]) -> Texts:
+        """A column of strings."""
+        i = self.wanted.position[path]
+        return Texts(self.data, self.start[i], self.length[i])
+
+
+def scan(source: NDArray[np.uint8], start: NDArray[np.int64], length: NDArray[np.int64], wanted: Wanted) -> Scanned:
+    """The wanted fields of the JSON objects that stand at these spans of `source`."""
+    data = np.concatenate([source, np.zeros(PADDING, np.uint8)])
+    data.flags.writeable = False
+    n, fields = len(start), len(wanted.fields)
+    odd = np.zeros(n, np.bool_)
+    starts = np.full((fields, n), MISSING)
+    lengths = np.full((fields, n), -1)
+    numbers = np.full((fields, n), np.nan)
+    _scan(*wanted.table, data, start, length, odd, starts, lengths, numbers)
+    odd |= length > LARGEST
+    if wanted.required:
+        odd |= lengths[wanted.position[wanted.required]] < 0
+    return Scanned(wanted, data, odd, starts, lengths, numbers)
+
+
+LOW, HIGH = np.uint64(0x0101010101010101), np.uint64(0x8080808080808080)
+QUOTES, ESCAPES, SPACES = LOW * np.uint64(0x22), LOW * np.uint64(0x5C), LOW * np.uint64(0x20)
+IS_SPACE = np.isin(np.arange(256), np.frombuffer(b" \t\n\r", np.uint8))
+IS_SHORT_ESCAPE = np.isin(np.arange(256), np.frombuffer(b'"\\/bfnrt', np.uint8))
+IS_HEX_DIGIT = np.isin(np.arange(256), np.frombuffer(b"0123456789abcdefABCDEF", np.uint8))
+POWERS = 10.0 ** np.arange(23)  # exact doubles, so that one division rounds once (Clinger 1990)
+OBJECT, TEXT, INTEGER, NUMBER, FIRST, VALUE = map(int, Type)
+NAME, CONTENT, AFTER = range(3)  # what comes next: a key, a value, or what follows a value
+
+
+@njit(cache=True)
+def _is_utf8(b, i, end):  # type: ignore[no-untyped-def]
+    """Whether b[i:end] is UTF-8 (Unicode 16, table 3-7)."""
+    while i < end:
+        c: Any = byte_at(b, i)
+        i += 1
+        if c < 128:
+            continue
+        if c < 0xC2 or c > 0xF4:
+            return False
+        more = 1 if c < 0xE0 else 2 if c < 0xF0 else 3
+        if i + more > end:
+            return False
+        low = 0xA0 if c == 0xE0 else 0x90 if c == 0xF0 else 0x80
+        high = 0x9F if c == 0xED else 0x8F if c == 0xF4 else 0xBF
+        if byte_at(b, i) < low or byte_at(b, i) > high:
+            return False
+        for k in range(i + 1, i + more):
+            if byte_at(b, k) >> 6 != 2:
+                return False
+        i += more
+    return True
+
+
+@njit(cache=True)
+def _digits(b, i, digits, count):  # type: ignore[no-untyped-def]
+    """Where the digits from b[i] on end, the number that they make behind those before (18 of all), and how many."""
+    c: Any = byte_at(b, i)
+    while 48 <= c <= 57:
+        if count < 18:
+            digits = digits * 10 + np.int64(c - 48)
+        count += 1
+        i += 1
+        c = byte_at(b, i)
+    return i, digits, count
+
+
+@njit(cache=True)
+def _quoted(b, i, end):  # type: ignore[no-untyped-def]
+    """The number that the text b[i:end] is, NaN where it is none; and whether that is for others to say."""
+    while i < end and byte_at(b, i) == 32:
+        i += 1
+    c: Any = byte_at(b, i)
+    negative = c == 45
+    i += c in {43, 45}
+    i, digits, whole = _digits(b, i, np.int64(0), 0)
+    count = whole
+    if byte_at(b, i) == 46:
+        i, digits, count = _digits(b, i + 1, digits, whole)
+    if count == 0:
+        return np.nan, False
+    if byte_at(b, i) | 32 == 101:  # e or E
+        return np.nan, True
+    while i < end and byte_at(b, i) == 32:
+        i += 1
+    if i < end:
+        return np.nan, False
+    return (-digits if negative else digits) / POWERS[min(count - whole, 22)], count > 15
+
+
+@njit(cache=True)
+def _scan(names, spans, begins, types, b, start, length, odd, starts, lengths, numbers):  # type: ignore[no-untyped-def]  # noqa: PLR0917
+    """One loop, in which every token is looked at once. `b` is padded with zeros, at which every token ends.
+
+    A byte behind a record, of the next one or of the padding, may be read but never taken: whoever passes the end is
+    found out at the end.
+    """
+    seen = np.full(types.size, -1, np.int64)
+    for r in range(start.size):
+        odd[r] = True
+        i = start[r]
+        end = i + length[r]
+        objects = np.uint64(0)  # one bit for each open level: is it an object?
+        depth = 0
+        parent = -1  # whose wanted fields the keys name: 0 the record's, i + 1 those of field i; -1: nobody's
+        second = -1  # the parent of the second level
+        held: Any = np.int64(-1)  # the field of type VALUE whose object or array is open, at level `held_depth`
+        held_depth = 0
+        field: Any = np.int64(-1)  # of the value that comes next
+        expected = CONTENT
+        while i < end:
+            c: Any = byte_at(b, i)
+            if c <= 32:
+                if IS_SPACE[c]:
+                    i += 1
+                    continue
+                break
+            if c == 34:  # a string, up to its closing quote at i
+                i += 1
+                at = i
+                is_wide = is_escaped = False
+                while True:
+                    word = word_at(b, i)
+                    quote, escape = word ^ QUOTES, word ^ ESCAPES
+                    special = (
+                        ((quote - LOW) & ~quote) | ((escape - LOW) & ~escape) | ((word - SPACES) & ~word) | word
+                    ) & HIGH
+                    if special == 0:
+                        i += 8
+                        continue
+                    i += trailing_zeros(special) >> 3
+                    c = byte_at(b, i)
+                    if c == 34 or c < 32 or i >= end:
+                        break
+                    if c >= 128:
+                        is_wide = True
+                        i += 1
+                        continue
+                    is_escaped = True
+                    if IS_SHORT_ESCAPE[byte_at(b, i + 1)]:
+                        i += 2
+                    elif (
+                        byte_at(b, i + 1) == 117
+                        and IS_HEX_DIGIT[byte_at(b, i + 2)]
+                        and IS_HEX_DIGIT[byte_at(b, i + 3)]
+                        and IS_HEX_DIGIT[byte_at(b, i + 4)]
+                        and IS_HEX_DIGIT[byte_at(b, i + 5)]
+                        and not ((byte_at(b, i + 2) | 32) == 100 and byte_at(b, i + 3) >= 56)  # no surrogate
+                    ):
+                        i += 6
+                    else:
+                        break
+                if c != 34 or i >= end:
+                    break
+                if expected == NAME:
+                    field = np.int64(-1)
+                    if parent >= 0:
+                        if is_escaped:
+                            break
+                        size = i - at
+                        bucket = parent * (LONGEST_BUCKET + 1) + min(size, LONGEST_BUCKET)
+                        for k in range(begins[bucket], begins[bucket + 1]):
+                            if spans[k, 1] == size:
+                                difference = np.uint64(0)
+                                j = 0
+                                while j + 8 <= size:
+                                    difference |= word_at(names, spans[k, 0] + j) ^ word_at(b, at + j)
+                                    j += 8
+                                while j < size:
+                                    difference |= np.uint64(byte_at(names, spans[k, 0] + j) ^ byte_at(b, at + j))
+                                    j += 1
+                                if difference == 0:
+                                    field = spans[k, 2]
+                        if field >= 0:
+                            if seen[field] == r:
+                                break
+                            seen[field] = r
+                    i += 1
+                    while IS_SPACE[byte_at(b, i)]:
+                        i += 1
+                    if byte_at(b, i) != 58:
+                        break
+                    i += 1
+                    expected = CONTENT
+                    continue
+                if expected != CONTENT or depth == 0:
+                    break
+                if field >= 0:
+                    if is_wide and not _is_utf8(b, at, i):
+                        break
+                    if types[field] == TEXT or types[field] == FIRST:
+                        if is_escaped or i - at > LONGEST_TEXT:
+                            break
+                        starts[field, r] = at
+                        lengths[field, r] = i - at
+                    elif types[field] == VALUE or types[field] == NUMBER:
+                        if not is_escaped:
+                            numbers[field, r], is_unsure = _quoted(b, at, i)
+                            if is_unsure:
+                                break
+                        if types[field] == VALUE:
+                            starts[field, r] = at - 1
+                            lengths[field, r] = i - at + 2
+                    elif types[field] == OBJECT or types[field] == INTEGER:
+                        break
+                i += 1
+                expected = AFTER
+            elif expected == AFTER:
+                is_object = objects & np.uint64(1)
+                if c == 44:
+                    i += 1
+                    expected = NAME if is_object else CONTENT
+                    field = np.int64(-1)
+                elif c == (125 if is_object else 93):
+                    i += 1
+                    objects >>= np.uint64(1)
+                    depth -= 1
+                    if held >= 0 and depth == held_depth:
+                        if not _is_utf8(b, starts[held, r], i):
+                            break
+                        lengths[held, r] = i - starts[held, r]
+                        held = np.int64(-1)
+                    if depth == 0:
+                        while i < end and IS_SPACE[byte_at(b, i)]:
+                            i += 1
+                        odd[r] = i != end
+                        break
+                    parent = 0 if depth == 1 else second if depth == 2 else -1
+                else:
+                    break
+            elif expected == NAME:
+                break
+            elif c | 32 == 123:  # { or [
+                if depth == DEEPEST or (depth == 0 and c == 91):
+                    break
+                if field >= 0 and types[field] != VALUE:
+                    if types[field] != OBJECT or c == 91:
+                        break
+                    parent = second = field + 1
+                else:
+                    if field >= 0:
+                        held = field
+                        held_depth = depth
+                        starts[field, r] = i
+                    parent = 0 if depth == 0 else -1
+                    if depth == 1:
+                        second = -1
+                depth += 1
+                is_object = c == 123
+                objects = (objects << np.uint64(1)) | np.uint64(is_object)
+                field = np.int64(-1)
+                i += 1
+                while IS_SPACE[byte_at(b, i)]:
+                    i += 1
+                if byte_at(b, i) == (125 if is_object else 93):
+                    expected = AFTER  # it is empty
+                elif is_object:
+                    expected = NAME
+                else:
+                    expected = CONTENT
+            elif depth == 0:
+                break
+            elif c == 45 or 48 <= c <= 57:
+                at = i
+                negative = c == 45
+                i += negative
+                first = i
+                i, digits, whole = _digits(b, i, np.int64(0), 0)
+                if whole == 0 or (whole > 1 and byte_at(b, first) == 48):
+                    break
+                count = whole
+                is_integer = True
+                if byte_at(b, i) == 46:
+                    is_integer = False
+                    i, digits, count = _digits(b, i + 1, digits, whole)
+                    if count == whole:
+                        break
+                is_exact = count <= 15
+                if byte_at(b, i) | 32 == 101:  # e or E
+                    is_integer = is_exact = False
+                    i += 1
+                    if byte_at(b, i) == 43 or byte_at(b, i) == 45:
+                        i += 1
+                    first = i
+                    while 48 <= byte_at(b, i) <= 57:
+                        i += 1
+                    if i == first:
+                        break
+                if field >= 0:
+                    if not is_exact or types[field] == TEXT or types[field] == FIRST or types[field] == OBJECT:
+                        break
+                    if types[field] == INTEGER and not is_integer:
+                        break
+                    if negative:
+                        digits = -digits
+                    if types[field] == VALUE:
+                        starts[field, r] = at
+                        lengths[field, r] = i - at
+                    else:
+                        starts[field, r] = digits
+                    numbers[field, r] = digits / POWERS[count - whole]
+                expected = AFTER
+            elif c == 110 and byte_at(b, i + 1) == 117 and byte_at(b, i + 2) == 108 and byte_at(b, i + 3) == 108:
+                i += 4
+                expected = AFTER
+            elif c == 116 and byte_at(b, i + 1) == 114 and byte_at(b, i + 2) == 117 and byte_at(b, i + 3) == 101:
+                if field >= 0:
+                    if types[field] == VALUE:
+                        starts[field, r] = i
+                        lengths[field, r] = 4
+                    elif types[field] != NUMBER:
+                        break
+                i += 4
+                expected = AFTER
+            elif (
+                c == 102
+                and byte_at(b, i + 1) == 97
+                and byte_at(b, i + 2) == 108
+                and byte_at(b, i + 3) == 115
+                and byte_at(b, i + 4) == 101
+            ):
+                if field >= 0:
+                    if types[field] == VALUE:
+                        starts[field, r] = i
+                        lengths[field, r] = 5
+                    elif types[field] != NUMBER:
+                        break
+                i += 5
+                expected = AFTER
+            else:
+                break

@@ -1,0 +1,1 @@
+"""Flags: which variant a context gets, one by one. Loads no compiler and no columns."""

@@ -1,0 +1,315 @@
+"""Editing: changes of the catalog, by files and by commands. The command line and the HTTP API call the same functions.
+
+A change is worked out (and refused) purely, shown with its consequences, and published only if no other editor was
+faster. What is risky wants a yes.
+"""
+
+import secrets
+import string
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import msgspec
+
+from evaluation.catalog import consequences, lifecycle
+from evaluation.catalog.answerable import answer_violations, case_violations
+from evaluation.catalog.consequences import Consequence, differing
+from evaluation.catalog.in_force import Catalog, FlagInForce, History, edit_violations, with_decimals
+from evaluation.catalog.lifecycle import LifecycleError, steps_between
+from evaluation.catalog.metric_rules import CAPS, metric_violations
+from evaluation.catalog.needs import unmet_needs
+from evaluation.catalog.references import (
+    Known,
+    cohort_violations,
+    dependents,
+    prerequisite_order,
+    regrouping_violations,
+)
+from evaluation.catalog.rules import Violation, did_you_mean
+from pipeline.catalog.documents import Documents, Source
+from pipeline.catalog.faults import DocumentError, Fault
+from pipeline.catalog.topic import CatalogWriter, EditConflictError
+from pipeline.errors import PeekproofError
+from schemas.catalog import DECIMALS, KINDS, Cohort, Definition, Document, Flag, FlagState, Group, Kind, Metric, Spec
+
+SALT_CHARACTERS = string.ascii_letters + string.digits
+
+Step = Literal["start", "complete", "restart", "rollout", "rollback", "archive", "restore", "delete"]
+
+
+class RefusedError(PeekproofError):
+    """An edit that must not be made: the reason and the way out."""
+
+
+class RiskError(PeekproofError):
+    """An edit that costs something, and was made without a yes: nothing was published."""
+
+    def __init__(self, risks: list[str]) -> None:
+        self.risks = risks
+        super().__init__("\n".join([*risks, "nothing was changed; to do it nevertheless, say --yes"]))
+
+
+class UnfinishedError(PeekproofError):
+    """An edit of several documents that something ended midway: why, and which of them stand."""
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """Who edits, and why, for the audit log."""
+
+    author: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A new version of one document: its spec, what differs, and what follows from it."""
+
+    kind: Kind
+    key: str
+    version: int
+    spec: Spec
+    fields: tuple[str, ...] = ()  # of the definition; none: it is new, or a command left it as it is
+    steps: tuple[str, ...] = ()  # what a command did
+    consequences: tuple[Consequence, ...] = ()
+
+
+async def apply(
+    writer: CatalogWriter, documents: Documents, signature: Signature, accept_risks: bool = False
+) -> AsyncIterator[Change]:
+    """Publish what differs from the catalog, all checked beforehand, and give each change when it stands.
+
+    Raises DocumentError with every step that is refused, RiskError, and what `CatalogWriter.publish` raises.
+    """
+    found = changes(documents, writer.history)
+    _require_yes(found, accept_risks)
+    edits = [(each, writer.next_version(each.spec, signature.author, signature.reason)) for each in found]
+    for change, document in edits:
+        await writer.publish(document)
+        yield change
+
+
+async def create(writer: CatalogWriter, definition: Definition, signature: Signature) -> Change:
+    """Publish a document that is new. Raises RefusedError where its key is taken or a rule is broken."""
+    kind = KINDS[FlagState if isinstance(definition, Flag) else type(definition)]
+    if version := writer.history.newest.version_of(kind, definition.key):
+        raise RefusedError(
+            f"{kind} '{definition.key}' exists already (version {version}); edit it, or choose another key"
+        )
+    (change,) = await edit(writer, [definition], signature)
+    return change
+
+
+async def edit(
+    writer: CatalogWriter, definitions: Sequence[Definition], signature: Signature, accept_risks: bool = False
+) -> list[Change]:
+    """Publish other versions of documents, or their first, in this order; those that stand as they are have none.
+
+    All is checked beforehand, each beside those before it. Raises RefusedError, RiskError; what `CatalogWriter.publish`
+    raises, when another editor was faster; UnfinishedError, when some of them stand by then.
+    """
+    trial = writer.history.copy()
+    edits: list[tuple[Change, Document]] = []
+    flags = {each.key: each for each in definitions if isinstance(each, Flag)}
+    for definition in definitions:
+        catalog = trial.newest
+        taken = _refused(definition, {**catalog.known.flags, **flags}, catalog)
+        if violations := [*edit_violations(definition, catalog), *taken]:
+            raise RefusedError("\n".join(dict.fromkeys(map(str, violations))))
+        try:
+            change = _change(definition, trial, catalog.known)
+        except LifecycleError as error:
+            raise RefusedError(str(error)) from None
+        if change is not None:
+            (change,) = _with_needs([change], catalog)
+            document = writer.next_version(change.spec, signature.author, signature.reason)
+            edits.append((change, document))
+            trial.append(catalog.offset, catalog.append_time, msgspec.json.encode(document))
+            if len(trial.rejected) > len(writer.history.rejected):
+                raise RefusedError(trial.rejected[-1].reason)
+    _require_yes([change for change, _ in edits], accept_risks)
+    for index, (_, document) in enumerate(edits):
+        try:
+            await writer.publish(document)
+        except PeekproofError as error:
+            if index == 0:
+                raise
+            standing = ", ".join(f"version {each.version} of {each.kind} '{each.key}'" for each, _ in edits[:index])
+            raise UnfinishedError(f"{error}\nwhat came before it stands: {standing}; edit only the rest") from error
+    return [change for change, _ in edits]
+
+
+async def take(
+    writer: CatalogWriter,
+    step: Step,
+    key: str,
+    signature: Signature,
+    *,
+    base: int | None = None,
+    variant: str | None = None,
+    as_experiment: bool = False,
+    splits_anew: bool = False,
+    accept_risks: bool = False,
+) -> Change:
+    """Take a step in the life of a flag: `rollout` of a variant; `as_experiment`: a start without metrics is refused.
+
+    `splits_anew`: a plain flag that starts again doesn't go on with its former salt.
+    `base` is the version that was decided on. Raises RefusedError, RiskError, EditConflictError.
+    """
+    catalog, before = writer.history.newest, state_of(writer.history, key)
+    version, needed_by = catalog.version_of("flag", key) + 1, dependents(key, catalog.known.flags)
+    if base is not None and base != version - 1:
+        raise EditConflictError(
+            f"version {version - 1} of flag '{key}' stands, and not version {base} any more; look and decide anew"
+        )
+    salt = "".join(secrets.choice(SALT_CHARACTERS) for _ in range(8))
+    steps: dict[Step, Callable[[], FlagState]] = {
+        "start": lambda: lifecycle.start(before, version, salt, as_experiment, splits_anew),
+        "complete": lambda: lifecycle.complete(before, version),
+        "restart": lambda: lifecycle.restart(before, version, salt, splits_anew),
+        "rollout": lambda: lifecycle.roll_out(before, version, variant or ""),
+        "rollback": lambda: lifecycle.roll_back(before, version),
+        "archive": lambda: lifecycle.archive(before, needed_by),
+        "restore": lambda: lifecycle.restore(before),
+        "delete": lambda: lifecycle.delete(before, needed_by),
+    }
+    if step in {"start", "restart"} and (faults := [*map(str, answer_violations(before.definition))]):
+        raise RefusedError("\n".join([f"'{key}' cannot be evaluated; mend and apply it first", *faults]))
+    try:
+        after = steps[step]()
+    except LifecycleError as error:
+        raise RefusedError(str(error)) from None
+    flags: dict[str, FlagState | FlagInForce] = {**catalog.flags, key: after}
+    unmet = unmet_needs(flags, catalog.known.groups).get(key, ())
+    follows = tuple(consequences.of_flag(before, after, catalog.known, unmet))
+    change = Change("flag", key, version, after, steps=tuple(steps_between(before, after)), consequences=follows)
+    (change,) = _with_needs([change], catalog)
+    _require_yes([change], accept_risks)
+    await writer.publish(writer.next_version(after, signature.author, signature.reason))
+    return change
+
+
+def state_of(history: History, key: str) -> FlagState:
+    """A flag's newest document. Raises RefusedError where there is none."""
+    state = history.state_of(key)
+    if state is None:
+        known = did_you_mean(key, history.newest.known.flags.keys())
+        raise RefusedError(f"'{key}' is no flag of the catalog; {known} (`peekproof apply` publishes new ones)")
+    return state
+
+
+def changes(documents: Documents, history: History) -> list[Change]:
+    """What applying the documents changes, in an order in which it can be published.
+
+    Raises DocumentError with every step that is refused.
+    """
+    catalog, flags, metrics = history.newest, documents.flags, documents.metrics
+    parts_first = sorted(metrics, key=lambda key: metrics[key].definition.type == "ratio")
+    parents_first = prerequisite_order({key: flag.definition for key, flag in flags.items()})
+    sources: list[Source[Definition]] = [
+        *documents.cohorts.values(),
+        *documents.deployments.values(),
+        *documents.groups.values(),
+        *(metrics[key] for key in parts_first),
+        *(flags[key] for key in parents_first),
+    ]
+    found: list[Change] = []
+    faults: list[Fault] = []
+    known = replace(
+        catalog.known,
+        flags={**catalog.known.flags, **{key: flag.definition for key, flag in flags.items()}},
+        groups={**catalog.known.groups, **{key: group.definition for key, group in documents.groups.items()}},
+    )
+    for source in sources:
+        faults += source.file.faults(_refused(source.definition, known.flags, catalog))
+        try:
+            change = _change(source.definition, history, known)
+        except LifecycleError as error:
+            faults.append(Fault(source.file.name, source.file.line(error.path), str(error)))
+        else:
+            found += [change] if change else []
+    if faults:
+        raise DocumentError(faults)
+    return _with_needs(found, catalog)
+
+
+def _with_needs(found: list[Change], catalog: Catalog) -> list[Change]:
+    """The changes, all of them together, with what they do to flags that need what they change; each is told once."""
+    flags: dict[str, FlagState | FlagInForce] = {**catalog.flags}
+    flags |= {change.key: change.spec for change in found if isinstance(change.spec, FlagState)}
+    groups = {change.key: change.spec for change in found if isinstance(change.spec, Group)}
+    before = catalog.flags, catalog.known.groups
+    after = flags, {**catalog.known.groups, **groups}
+    more: list[list[Consequence]] = [[] for _ in found]
+    for keys, consequence in consequences.of_needs(before, after):
+        first = next((at for at, each in enumerate(found) if each.kind in {"flag", "group"} and each.key in keys), None)
+        if first is not None:
+            more[first].append(consequence)
+    return [replace(change, consequences=(*change.consequences, *its)) for change, its in zip(found, more, strict=True)]
+
+
+def _refused(definition: Definition, flags: Mapping[str, Flag], catalog: Catalog) -> Iterator[Violation]:
+    """What a definition takes away from others, among them the `flags` as they will be."""
+    yield from case_violations(definition.key, catalog.beside(definition))
+    match definition:
+        case Group() if before := catalog.groups.get(definition.key):
+            yield from regrouping_violations(before.definition, definition, catalog.running_in(definition.key))
+        case Cohort() if former := catalog.cohorts.get(definition.key):
+            yield from cohort_violations(definition, former.definition)
+        case Flag() if standing := catalog.flags.get(definition.key):
+            has = {variant.key for variant in definition.variants}
+            for variant in standing.definition.variants:
+                if variant.key not in has and (needed_by := dependents(definition.key, flags, variant.key)):
+                    yield Violation(
+                        ("variants",),
+                        f"'{variant.key}' is no longer there, but {', '.join(needed_by)} needs it; take it out of the "
+                        "prerequisites, or keep the variant",
+                    )
+
+
+def _change(definition: Definition, history: History, known: Known) -> Change | None:
+    """What another version of a document would change beside those that are `known`; None: nothing.
+
+    Raises LifecycleError.
+    """
+    catalog, key = history.newest, definition.key
+    if isinstance(definition, Flag):
+        version = catalog.version_of("flag", key) + 1
+        before = history.state_of(key)
+        after = lifecycle.apply_definition(before, definition, version)
+        if after is before:
+            return None
+        fields = differing(before.definition if before else None, definition)
+        follows = tuple(consequences.of_flag(before, after, known))
+        return Change("flag", key, version, after, fields, consequences=follows)
+    kind = KINDS[type(definition)]
+    standing = catalog.standing(kind, key)
+    if isinstance(definition, Metric):
+        definition = _stated(definition, catalog)
+    fields = differing(standing.definition if standing else None, definition)
+    if standing and not fields:
+        return None
+    effects: Iterable[Consequence] = ()
+    match definition:
+        case Metric():
+            effects = consequences.of_metric(catalog, definition)
+        case Group() if former := catalog.groups.get(key):
+            effects = consequences.of_group(catalog, former.definition, definition)
+        case Cohort() if had := catalog.cohorts.get(key):
+            effects = consequences.of_cohort(catalog, had.definition, definition)
+    return Change(kind, key, catalog.version_of(kind, key) + 1, definition, fields, consequences=tuple(effects))
+
+
+def _stated(metric: Metric, catalog: Catalog) -> Metric:
+    """The metric with its decimal places written down. Where nobody says them, it keeps those that it had."""
+    standing = catalog.metrics.get(metric.key)
+    kept = with_decimals(metric, standing.definition.decimals) if standing else metric
+    has_room = not any(violation.path[0] in CAPS for violation in metric_violations(kept, {}))
+    return with_decimals(kept if has_room else metric, DECIMALS)
+
+
+def _require_yes(found: list[Change], accept_risks: bool) -> None:
+    risks = [f"{change.key}: {each.text}" for change in found for each in change.consequences if each.is_risky]
+    if risks and not accept_risks:
+        raise RiskError(risks)

@@ -1,0 +1,1 @@
+"""Callers: who asks, what they may, and how often."""

@@ -1,0 +1,1 @@
+"""Evaluate: which variants a user gets, by Amplitude's protocol and by OpenFeature's."""

@@ -1,0 +1,1 @@
+"""Ingest: events that SDKs send, on their way to Kafka."""

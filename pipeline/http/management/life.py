@@ -1,0 +1,145 @@
+"""Life: the steps that people take with flags, and the versions that tell of them. The command line calls the same."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Annotated, Any
+
+import msgspec
+from litestar import Request, Router, get, post
+from litestar.exceptions import NotFoundException, ServiceUnavailableException
+
+from evaluation.catalog import overview
+from evaluation.catalog.in_force import decode_spec
+from evaluation.catalog.overview import Difference, Told
+from pipeline.catalog import editing
+from pipeline.catalog.editing import Signature, Step, state_of
+from pipeline.errors import PeekproofError
+from pipeline.http.backend import Backend
+from pipeline.http.callers.access import EDITING, READING, requires
+from pipeline.http.callers.keys import Key
+from pipeline.http.management.bodies import ExactRequest
+from schemas.catalog import FlagState
+
+PUBLISHING_SECONDS = 10.0
+
+EditRequest = Request[Any, Key, Any]  # whose key may edit
+
+
+class Taking(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Why a step is taken. `variant` is a roll-out's, `base` the version that it rests on; `yes`: despite risks.
+
+    `new_salt`: a plain flag that starts again is split anew, as an experiment always is.
+    """
+
+    reason: Annotated[str, msgspec.Meta(min_length=1, max_length=1024)]
+    variant: str | None = None
+    base: int | None = None
+    new_salt: bool = False
+    yes: bool = False
+
+
+class Stands(msgspec.Struct, frozen=True, kw_only=True):
+    """The version that a step made."""
+
+    key: str
+    version: int
+    status: str
+    run: str | None
+    steps: tuple[str, ...]
+    consequences: list[str]
+
+
+class Versions(msgspec.Struct, frozen=True, kw_only=True):
+    """Every version of a flag, oldest first."""
+
+    versions: list[Told]
+
+
+class Version(Told, frozen=True, kw_only=True):
+    """A version, what it changed, and everything that it says."""
+
+    differences: list[Difference]
+    state: FlagState
+
+
+def _each(path: str) -> list[str]:
+    return [f"/{kind}/{{key:str}}/{path}" for kind in ("flags", "experiments")]
+
+
+@post(_each("actions/{step:str}"), status_code=200, guards=[requires(EDITING)])
+async def take(request: EditRequest, backend: Backend, key: str, step: Step, data: Taking) -> Stands:
+    """Take a step with a flag or an experiment. 409: it is refused, or wants `yes` to its consequences."""
+    standing(backend, key)
+    async with publishing():
+        change = await editing.take(
+            backend.writer,
+            step,
+            key,
+            Signature(request.auth.name, data.reason),
+            base=data.base,
+            variant=data.variant,
+            as_experiment=request.url.path.startswith("/api/1/experiments/"),
+            splits_anew=data.new_salt,
+            accept_risks=data.yes,
+        )
+    state = change.spec
+    assert isinstance(state, FlagState)
+    return Stands(
+        key=key,
+        version=change.version,
+        status=state.removed or state.status,
+        run=state.runs[-1].key if state.runs else None,
+        steps=change.steps,
+        consequences=[each.text for each in change.consequences],
+    )
+
+
+@get(_each("versions"))
+async def list_versions(backend: Backend, key: str) -> Versions:
+    """Every version: when, who, why, and what it changed."""
+    standing(backend, key)
+    return Versions(versions=overview.told(backend.catalog.history, key))
+
+
+@get(_each("versions/{version:int}"))
+async def show_version(backend: Backend, key: str, version: int) -> Version:
+    """One version, and where it differs from the one before."""
+    standing(backend, key)
+    history = backend.catalog.history
+    versions = overview.told(history, key)
+    if not 1 <= version <= len(versions):
+        raise NotFoundException(f"'{key}' has no version {version}; it has 1 to {len(versions)}")
+    differences = overview.differences(history, key, version - 1, version)
+    state = decode_spec(history.versions_of("flag", key)[version - 1].document, FlagState)
+    return Version(**msgspec.structs.asdict(versions[version - 1]), differences=differences, state=state)
+
+
+life = Router(
+    "/api/1",
+    route_handlers=[take, list_versions, show_version],
+    guards=[requires(READING)],
+    request_class=ExactRequest,
+    tags=["management"],
+)
+
+
+def standing(backend: Backend, key: str) -> FlagState:
+    """A flag's newest document. Raises NotFoundException where there is none."""
+    try:
+        return state_of(backend.catalog.history, key)
+    except PeekproofError as error:
+        raise NotFoundException(str(error)) from None
+
+
+@asynccontextmanager
+async def publishing() -> AsyncIterator[None]:
+    """Bounds how long an edit may take. Raises ServiceUnavailableException: nobody knows how much of it stands."""
+    try:
+        async with asyncio.timeout(PUBLISHING_SECONDS):
+            yield
+    except TimeoutError:
+        raise ServiceUnavailableException(
+            f"the brokers have not answered for {PUBLISHING_SECONDS:.0f} s; all or a part may yet stand: look again",
+            headers={"Retry-After": "1"},
+        ) from None

@@ -1,0 +1,1 @@
+"""Results: looks, for people and programs."""

@@ -1,0 +1,1 @@
+"""Sockets: requests from bytes, within bounds that no caller can take from another."""

@@ -1,0 +1,335 @@
+"""Consumer: Faust's consumer, delivering one slice of one partition as one event.
+
+Theory of operation. Faust keeps what it does well: group membership, rebalances, agents, commits, shutdown. Its client
+runs in a thread of its own; `ColumnsThread` reads there (see `fetches`). Topics whose schema is `RecordsSchema` come as
+`Records`; others as ever. What differs from stock Faust, beside the speed:
+
+- A position is known for every partition, and each slice must begin exactly there; anything else is a GapError.
+  Positions come from the app's `start_position`, else from the group's committed offset, else from the beginning. An
+  offset that the log doesn't reach ends the worker: aiokafka's reset to another offset is off.
+- Seeks are counted in the client's thread, and every fetch carries the count at which its records were read. So records
+  from before a seek are known as such and dropped, and none from after it are. (Stock Faust loses what it fetched while
+  a rebalance ended: https://github.com/faust-streaming/faust/issues/596.)
+- The committed offset is the end of the slices acknowledged without a hole, in the order of delivery: one that is not
+  acknowledged is never stepped over, and compacted offsets need no tracking.
+- When partitions are revoked, the app releases them first, then what it acknowledged is committed, then it is forgotten
+  (stock Faust forgets first).
+- Transactional records are read when committed, and `end_offsets` are those of the log, open transactions included: a
+  partition with an open transaction has not been read to its end.
+"""
+
+import asyncio
+import copy
+from collections import deque
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from time import monotonic
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+
+from aiokafka.consumer.fetcher import READ_UNCOMMITTED, Fetcher
+from aiokafka.errors import KafkaError, OffsetOutOfRangeError
+from aiokafka.structs import OffsetAndMetadata
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP, ConsumerMessage, Message
+from faust.types.transports import ConsumerT
+from faust.types.tuples import ack_lock
+
+from pipeline.kafka.columnar.errors import GapError, TransportError
+from pipeline.kafka.columnar.fetches import Fetches
+from pipeline.kafka.columnar.schema import RecordsSchema
+from schemas.records import Records
+
+if TYPE_CHECKING:
+    from pipeline.kafka.columnar.app import App
+
+SLICE_BYTES = 1 << 20
+IDLE_SECONDS = 0.02  # between looks whether there is a partition to fetch from
+
+
+class Log(NamedTuple):
+    """What there is of a partition: its log's offsets [begin, end), and what the group committed and said with it."""
+
+    begin: int
+    end: int
+    committed: int | None
+    said: str
+
+
+class ColumnsThread(driver.AIOKafkaConsumerThread):
+    """The client's thread. Its methods are called from the app's."""
+
+    app: "App"
+    seeks: int = 0
+    fetches: Fetches
+    _of_the_log: Fetcher  # asks for the ends of the log itself, open transactions included
+
+    def _create_worker_consumer(self, transport: driver.Transport) -> Any:
+        consumer = super()._create_worker_consumer(transport)
+        consumer._isolation_level = "read_committed"
+        consumer._auto_offset_reset = "none"
+        consumer._fetch_min_bytes, consumer._fetch_max_wait_ms = self.app.fetch_min_bytes, self.app.fetch_wait_ms
+        commit = consumer.commit
+
+        async def commit_and_say(offsets: Mapping[Any, OffsetAndMetadata]) -> None:
+            await commit(
+                {tp: OffsetAndMetadata(kept.offset, self.app.commit_says(tp.topic)) for tp, kept in offsets.items()}
+            )
+
+        consumer.commit = commit_and_say
+        return consumer
+
+    async def on_start(self) -> None:
+        """Connect the client; its fetcher waits for an assignment yet."""
+        await super().on_start()
+        fetcher = self._ensure_consumer()._fetcher
+        self._of_the_log = copy.copy(fetcher)
+        self._of_the_log._isolation_level = READ_UNCOMMITTED
+        self.fetches = Fetches(fetcher, SLICE_BYTES)
+
+    async def on_thread_stop(self) -> None:
+        """Leave the group, unless a member of the same name is to go on where an error ended this one."""
+        if self._consumer is not None and not self.app.crashed:
+            self._consumer._coordinator._group_instance_id = None  # with a name the client leaves it to the timeout
+        await super().on_thread_stop()
+
+    def _stopped_set(self) -> None:
+        """Tell the thread; not one that an error has ended, whose loop is closed."""
+        if not self.thread_loop.is_closed():
+            super()._stopped_set()
+
+    async def fetch(self, tps: set[TP], timeout: float) -> tuple[int, Mapping[TP, Any] | KafkaError]:
+        """Records, or the error that the client met, and the number of seeks that went before them."""
+        consumer = self._ensure_consumer()
+        return await self.call_thread(self._fetch, consumer, tps, timeout, consumer._max_poll_records)
+
+    async def _fetch(
+        self, consumer: Any, tps: set[TP], timeout: float, slices: int
+    ) -> tuple[int, Mapping[TP, Any] | KafkaError]:
+        try:
+            fetched = await self._fetch_records(consumer, tps, timeout=timeout, max_records=slices)
+        except KafkaError as error:
+            return self.seeks, error
+        return self.seeks, fetched
+
+    async def committed(self, tps: Iterable[TP]) -> dict[TP, tuple[int, str]]:
+        """The group's committed offsets, of partitions that have one, and what was said with each."""
+        return await self.call_thread(self._committed, self._ensure_consumer(), list(tps))
+
+    @staticmethod
+    async def _committed(consumer: Any, tps: list[TP]) -> dict[TP, tuple[int, str]]:
+        found = await consumer._coordinator.fetch_committed_offsets([driver.ensure_aiokafka_TP(tp) for tp in tps])
+        return {TP(*tp): (kept.offset, kept.metadata) for tp, kept in found.items() if kept.offset >= 0}
+
+    async def seek_all(self, positions: Mapping[TP, int]) -> int:
+        """Seek each partition; the number of seeks so far."""
+        return await self.call_thread(self._seek_all, self._ensure_consumer(), positions)
+
+    async def _seek_all(self, consumer: Any, positions: Mapping[TP, int]) -> int:
+        for tp, position in positions.items():
+            consumer.seek(driver.ensure_aiokafka_TP(tp), position)
+        self.seeks += 1
+        return self.seeks
+
+    async def end_offsets(self, tps: Iterable[TP]) -> dict[TP, int]:
+        """The offsets behind the last record of each partition's log, asked for after this call."""
+        return await self.call_thread(self._end_offsets, [driver.ensure_aiokafka_TP(tp) for tp in tps])
+
+    async def _end_offsets(self, tps: list[Any]) -> dict[TP, int]:
+        timeout = int(self.app.conf.broker_request_timeout * 1000)
+        ends = await self._of_the_log.end_offsets(tps, timeout)
+        return {TP(tp.topic, tp.partition): offset for tp, offset in ends.items()}
+
+
+class Consumer(driver.Consumer):
+    """Faust's consumer. See the module for what differs."""
+
+    app: "App"
+    _thread: ColumnsThread
+
+    def __init__(self, *arguments: Any, **settings: Any) -> None:
+        super().__init__(*arguments, **settings)
+        self.columnar: frozenset[str] = frozenset()  # topics that deliver `Records`
+        self.positions: dict[TP, int] = {}  # the offset at which the next slice of each partition begins
+        self._delivered: dict[TP, deque[int]] = {}  # last offsets of the slices that are not committed yet
+        self._seeks = 0
+
+    def _new_consumer_thread(self) -> ColumnsThread:
+        return ColumnsThread(self, loop=self.loop, beacon=self.beacon)
+
+    async def subscribe(self, topics: Iterable[str]) -> None:
+        """Subscribe, after noting which topics are columnar."""
+        columnar, single = set[str](), set[str]()
+        for channel in self.app.topics:
+            (columnar if isinstance(channel.schema, RecordsSchema) else single).update(channel.topics)
+        if both := columnar & single:
+            raise TransportError(
+                f"topics {sorted(both)} are read as columns by one agent of the app and record by record by another;"
+                " give both the RecordsSchema"
+            )
+        self.columnar = self._thread.fetches.columnar = frozenset(columnar)
+        await super().subscribe(topics)
+
+    # Reading
+
+    async def _wait_next_records(self, timeout: float) -> tuple[Any, Any]:
+        if not self.flow_active:
+            await self.wait(self.can_resume_flow)  # type: ignore[arg-type]
+        # A copy: the set changes while the fetch is under way, and an empty one would mean every partition.
+        tps = set() if self.app.rebalancing else set(self._get_active_partitions())
+        if not tps:
+            await self.sleep(IDLE_SECONDS)
+            return None, None
+        seeks, fetched = await self._thread.fetch(tps, timeout)
+        if seeks != self._seeks or self.app.rebalancing or not self.flow_active:
+            return None, None  # from before a seek, or one follows
+        if isinstance(fetched, OffsetOutOfRangeError):
+            raise GapError(
+                f"the log doesn't hold the offsets that come next, {fetched.args[0]}: retention deleted them, or the"
+                " topic was made anew. The worker stops; started again, it says what is missing and what goes on"
+            ) from fetched
+        if isinstance(fetched, KafkaError):
+            raise fetched
+        return fetched, tps
+
+    def _to_message(self, tp: TP, record: Any) -> ConsumerMessage:
+        if not isinstance(record, Records):
+            return super()._to_message(tp, record)
+        tp = TP(*tp)
+        expected = self.positions.get(tp)
+        if record.begin != expected:
+            raise GapError(
+                f"a slice of {tp.topic}-{tp.partition} begins at offset {record.begin}, but {expected} comes next;"
+                " the worker stops rather than skip what lies between: start it again"
+            )
+        self.positions[tp] = record.end
+        last = record.end - 1
+        self._delivered[tp].append(last)
+        return ConsumerMessage(
+            tp.topic,
+            tp.partition,
+            last,
+            int(record.append_time[-1]) / 1000 if len(record) else 0.0,
+            0,
+            None,
+            None,
+            replace(record, received=monotonic()),  # type: ignore[arg-type]
+            None,
+            0,
+            len(record.data),
+            tp,
+            generation_id=self.app.consumer_generation_id,
+        )
+
+    async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
+        if tp.topic not in self.columnar:  # else a slice's offset is its last, and far from the one before
+            await super()._add_gap(tp, offset_from, offset_to)
+
+    async def end_offsets(self, tps: Iterable[TP]) -> dict[TP, int]:
+        """The offsets behind the last record of each partition's log, asked for after this call."""
+        return await self._thread.end_offsets(tps)
+
+    # Acknowledging
+
+    def ack(self, message: Message) -> bool:
+        """Acknowledge a slice; one from before a rebalance has been delivered again since, and doesn't count."""
+        if message.generation_id != self.app.consumer_generation_id:
+            return False
+        return super().ack(message)
+
+    def durable(self, tp: TP, offset: int) -> None:
+        """Nothing before `offset` needs to be read again: acknowledge the delivered slices that end there or before."""
+        with ack_lock:
+            for last in self._delivered.get(tp, ()):
+                if last >= offset:
+                    return
+                if last not in self._acked_index[tp]:
+                    self._acked_index[tp].add(last)
+                    self._acked[tp].append(last)
+
+    def _new_offset(self, tp: TP) -> int | None:
+        if tp.topic not in self.columnar:
+            return super()._new_offset(tp)
+        delivered, acked = self._delivered.get(tp), self._acked_index[tp]
+        end = None
+        while delivered and delivered[0] in acked:
+            last = delivered.popleft()
+            acked.discard(last)
+            end = last + 1
+        self._acked[tp] = list(acked)
+        return end
+
+    async def _commit(self, offsets: Mapping[TP, int]) -> bool:
+        return not self.app.keeps_offsets or await super()._commit(offsets)
+
+    async def commit_all(self) -> None:
+        """Commit what has been acknowledged by now."""
+        while await self.maybe_wait_for_commit_to_finish():  # it began before, and may not hold the newest
+            pass
+        await self.commit()
+
+    async def verify_all_partitions_active(self) -> None:
+        """Nothing. Faust's watch compares wall time with monotonic time, and fails where the client connects slowly."""
+
+    # Beginning and ending
+
+    async def perform_seek(self) -> None:
+        """Bring every assigned partition to its position. What was not acknowledged is delivered again."""
+        assignment = sorted(self.assignment())
+        self._forget(self.positions)
+        committed, earliest, ends = await asyncio.gather(
+            self._thread.committed(assignment), self.earliest_offsets(*assignment), self.end_offsets(assignment)
+        )
+        starts = {}
+        async with self.app.turn:
+            for tp in assignment:
+                log = Log(earliest[tp], ends[tp], *committed.get(tp, (None, "")))
+                start = log.committed
+                if tp.topic in self.columnar and self.app.start_position is not None:
+                    chosen = await self.app.start_position(tp, log)
+                    start = start if chosen is None else chosen
+                if start is None:
+                    start = log.end if self.app.conf.consumer_auto_offset_reset == "latest" else log.begin
+                if not log.begin <= start <= log.end:
+                    raise GapError(
+                        f"{tp.topic}-{tp.partition} must be read from offset {start} on, but its log holds offsets"
+                        f" {log.begin} to {log.end}"
+                    )
+                starts[tp] = start
+            self._seeks = await self._thread.seek_all(starts)
+            for tp, start in starts.items():
+                self._read_offset[tp] = start
+                self._committed_offset[tp] = start
+                if tp.topic in self.columnar:
+                    self.positions[tp] = start
+                    self._delivered[tp] = deque()
+                    if self.app.begin is not None:
+                        self.app.begin(tp, start)
+
+    async def on_partitions_revoked(self, revoked: set[TP]) -> None:
+        """Stop delivery; let the app release its partitions; commit what it acknowledged; forget them."""
+        try:
+            self._get_active_partitions().difference_update(revoked)
+            self._paused_partitions.difference_update(revoked)
+            await self._on_partitions_revoked(revoked)
+            if not self.app.should_stop:
+                await self.app.let_go({tp for tp in revoked if tp.topic in self.columnar})
+                await self.commit_all()
+        except Exception as error:  # aiokafka logs an error of its listener and goes on
+            await self.app.crash(error)
+        self._forget(revoked)
+
+    def _forget(self, tps: Iterable[TP]) -> None:
+        for tp in list(tps):
+            self.positions.pop(tp, None)
+            self._delivered.pop(tp, None)
+            self._gap.pop(tp, None)
+            self._acked.pop(tp, None)
+            self._acked_index.pop(tp, None)
+            self._read_offset.pop(tp, None)
+            self._committed_offset.pop(tp, None)
+
+
+class Transport(driver.Transport):
+    """Faust's transport over aiokafka, with columns."""
+
+    Consumer: ClassVar[type[ConsumerT]] = Consumer

@@ -1,0 +1,206 @@
+"""Logs: whether the cluster's topics are those that the deployment's offsets belong to.
+
+The catalog's document `logs` says which they are (see schemas.logs); the first worker of the assignment stage begins
+it. Every worker compares it with the cluster when it starts and while it runs, and stops where a topic was made anew.
+"""
+
+import asyncio
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
+
+from evaluation.catalog.logs import LogsInForce
+from pipeline import durable
+from pipeline.errors import PeekproofError
+from pipeline.settings import Settings
+from schemas.logs import Log, Logs
+from schemas.topics import CATALOG, UNITS, topics
+
+if TYPE_CHECKING:
+    from kafka.admin import KafkaAdminClient
+
+    from pipeline.storage.checkpoints import Checkpoint
+
+GO_ON = "`peekproof recover accept-gap` shows what is lost and goes on"
+REBUILD = "`peekproof recover rebuild` makes the state anew from the archive, as far as that reaches"
+
+
+NOTE = "logs.json"  # beside what a stage keeps in a directory
+
+
+def restore(settings: Settings) -> str:
+    """What brings the catalog back."""
+    return f"`peekproof restore {settings.data}` brings the former catalog back"
+
+
+class LogError(PeekproofError):
+    """A log is not the one that a state belongs to, or no longer holds what the state needs next."""
+
+
+class Found(NamedTuple):
+    """The cluster, and Kafka's id of each topic that there is (without the prefix); empty where brokers give none."""
+
+    cluster: str
+    topics: dict[str, str]
+
+
+class Place(NamedTuple):
+    """Where a stage goes on in a partition whose log holds the offsets [begin, end), all of them the deployment's."""
+
+    topic: str
+    partition: int
+    next: int
+    begin: int
+    end: int
+
+
+class Said(msgspec.Struct, frozen=True):
+    """What is committed beside an offset: the ids of the logs of its topic and of the catalog that it was read by."""
+
+    log: str
+    catalog: str
+
+
+def find(admin: "KafkaAdminClient", settings: Settings) -> Found:
+    """What the cluster has."""
+    names = {settings.topic(topic.name): topic.name for topic in topics(settings.units_partitions)}
+    described = admin.describe_topics(sorted(names))
+    ids = {names[each["name"]]: str(each["topic_id"] or "") for each in described if not each["error_code"]}
+    return Found(admin.describe_cluster()["cluster_id"] or "", ids)
+
+
+def first(found: Found) -> Logs:
+    """The document's first version."""
+    return Logs(cluster=found.cluster, topics={topic: Log(id=log) for topic, log in sorted(found.topics.items())})
+
+
+def made_anew(logs: LogsInForce, found: Found) -> dict[str, str]:
+    """The topics whose log is another one than that in force, and its id."""
+    standing = logs.definition.topics
+    return {
+        topic: log
+        for topic, log in found.topics.items()
+        if log and topic in standing and standing[topic].id not in {"", log}
+    }
+
+
+def require(settings: Settings, logs: LogsInForce | None, found: Found) -> None:
+    """Raises LogError where a topic was made anew since the offsets of the deployment were taken."""
+    if logs is None:
+        return
+    lines = [
+        f"topic {settings.topic(topic)} was made anew: offsets of this deployment belong to its log "
+        f"{logs.definition.topics[topic].id} on cluster {logs.definition.cluster}; here is log {log} on cluster "
+        f"{found.cluster}. Nothing is read or written before somebody decides: "
+        f"{restore(settings) if topic == CATALOG else GO_ON}"
+        for topic, log in made_anew(logs, found).items()
+    ]
+    if lines:
+        raise LogError("\n".join(lines))
+
+
+def is_committed_here(settings: Settings, logs: LogsInForce | None, found: Found, topic: str, said: str) -> bool:
+    """Whether an offset was committed for the topic's log of today, by what was committed beside it.
+
+    False for a former log, which somebody decided to leave; text that is not ours says nothing. Raises LogError for a
+    log that the deployment does not know, and for one that was read by a catalog that it does not know.
+    """
+    try:
+        kept = msgspec.json.decode(said, type=Said)
+    except msgspec.MsgspecError:
+        return True
+    for name, log in ((topic, kept.log), (CATALOG, kept.catalog)):
+        now = found.topics.get(name, "")
+        if log and now and log != now and not (logs and logs.knows(name, log)):
+            way_out = GO_ON if name != CATALOG else restore(settings)
+            raise LogError(
+                f"topic {settings.topic(name)} was made anew: the group's offsets on {settings.topic(topic)} were "
+                f"committed with its log {log}; here is log {now} on cluster {found.cluster}. {way_out}"
+            )
+    return kept.log in {"", found.topics.get(topic, "")}
+
+
+def belong(settings: Settings, directory: Path, names: Iterable[str], logs: LogsInForce | None, found: Found) -> None:
+    """Note beside what a stage keeps in a directory which logs its offsets belong to.
+
+    Raises LogError where it belongs to logs that this deployment never had.
+    """
+    kept = require_belonging(settings, directory, logs, found)
+    now = {topic: found.topics.get(topic, "") for topic in names}
+    if kept != Found(found.cluster, now):
+        directory.mkdir(parents=True, exist_ok=True)
+        with durable.writing(directory / NOTE) as temporary:
+            temporary.write_bytes(msgspec.json.encode(Found(found.cluster, now)))
+
+
+def require_belonging(settings: Settings, directory: Path, logs: LogsInForce | None, found: Found) -> Found:
+    """What was noted beside what a stage keeps. Raises LogError as `belong` does."""
+    note = directory / NOTE
+    if not note.exists():
+        return Found("", {})
+    try:
+        kept = msgspec.json.decode(note.read_bytes(), type=Found)
+    except msgspec.MsgspecError as error:
+        raise LogError(f"'{note}' is damaged ({error}); delete it if '{directory}' is this deployment's") from error
+    for topic, former in kept.topics.items():
+        log = found.topics.get(topic, "")
+        if former not in {"", log} and not (logs and logs.knows(topic, former)):
+            raise LogError(
+                f"'{directory}' belongs to the log {former} of {settings.topic(topic)} on cluster {kept.cluster}, "
+                f"which this deployment never had; here is log {log} on cluster {found.cluster}: another life. "
+                "Move it away to begin anew, or `peekproof restore` that life from a backup"
+            )
+    return kept
+
+
+def require_known(settings: Settings, logs: LogsInForce | None, found: Found, checkpoint: "Checkpoint") -> None:
+    """Raises LogError where a checkpoint belongs to a log that the deployment never had."""
+    log, here = checkpoint.log, found.topics.get(UNITS)
+    if log and log != here and not (logs and logs.knows(UNITS, log)):
+        raise LogError(
+            f"aggregation: the checkpoint {checkpoint.path} belongs to the log {log} of {settings.topic(UNITS)} on "
+            f"cluster {checkpoint.cluster}, which this deployment never had; here is log {here} on cluster "
+            f"{found.cluster}. It is of another life: move '{settings.checkpoint_location}' away to begin anew, or "
+            "`peekproof restore` that life from a backup"
+        )
+
+
+def require_held(settings: Settings, stage: str, place: Place) -> None:
+    """Raises LogError where the log doesn't hold what the stage must read next."""
+    name = f"{stage}: {settings.topic(place.topic)}/{place.partition} must be read from offset {place.next} on, but"
+    if place.next > place.end:
+        raise LogError(
+            f"{name} its log ends at {place.end}: its end was lost, or the state belongs to another log. "
+            f"{GO_ON}; {REBUILD}"
+        )
+    if place.next < place.begin:
+        raise LogError(
+            f"{name} its log begins at {place.begin}: {place.begin - place.next} offsets are lost to this stage "
+            f"(retention, or somebody deleted them). {GO_ON}; {REBUILD}"
+        )
+
+
+class Watch:
+    """Looks at the cluster's topics: one connection, kept open; of a thread of its own."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._admin: KafkaAdminClient | None = None
+
+    async def find(self) -> Found:
+        """What the cluster has now. Raises what kafka-python does."""
+        return await asyncio.to_thread(self._find)
+
+    def close(self) -> None:
+        """Disconnect."""
+        if self._admin is not None:
+            self._admin.close()
+
+    def _find(self) -> Found:
+        from kafka.admin import KafkaAdminClient  # noqa: PLC0415 (slow to import)
+
+        if self._admin is None:
+            self._admin = KafkaAdminClient(client_id="peekproof-logs", **self._settings.kafka_python_arguments())
+        return find(self._admin, self._settings)

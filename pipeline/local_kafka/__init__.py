@@ -1,0 +1,1 @@
+"""Local Kafka: a broker of our own, from packages alone, for a machine that has none."""

@@ -1,0 +1,1 @@
+"""Offline: the pure stages over files and over the archive, without a broker."""

@@ -1,0 +1,128 @@
+"""Joint: what Kafka holds that states made anew must join: the catalog, and where the log of `units` goes on.
+
+The first message of a source on a units partition says up to where the source had been assigned before. Workers of
+assignment tell every units partition of each of their sources once a second, with or without rows.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from evaluation.catalog.in_force import History
+from pipeline.catalog.topic import read_catalog
+from pipeline.errors import PeekproofError
+from pipeline.kafka.connection import answering
+from pipeline.kafka.logs import Found, find, is_committed_here, require
+from pipeline.recovery.rebuild import Log, Logs
+from pipeline.settings import Settings
+from pipeline.stages.gathering import SourceKey
+from schemas.topics import SOURCES, UNITS
+from schemas.units import Source, decode_units
+
+if TYPE_CHECKING:
+    from kafka import KafkaConsumer, TopicPartition
+    from kafka.admin import KafkaAdminClient
+
+SEARCHED = 60_000  # ms of append time, from a log's first message on
+
+
+class Joint:
+    """What there is now. Raises LogError where a topic was made anew."""
+
+    def __init__(self, settings: Settings, admin: "KafkaAdminClient") -> None:
+        self.history: History = read_catalog(settings)
+        self.found: Found = find(admin, settings)
+        self._settings = settings
+        self._admin = admin
+        require(settings, self.history.newest.logs, self.found)
+
+    def require_idle(self) -> None:
+        """Raises PeekproofError while workers of aggregation are at work: theirs would stand beside other states."""
+        group = self._settings.group("aggregation")
+        members = self._admin.describe_groups([group])[group]["members"]
+        if members:
+            hosts = ", ".join(sorted({each["client_host"].removeprefix("/") for each in members}))
+            raise PeekproofError(
+                f"workers of aggregation are at work, {len(members)} from {hosts}: stop `peekproof up` and every "
+                "`peekproof worker aggregation`, then try again. One that was killed counts for ten seconds more"
+            )
+
+    def logs(self) -> Logs:
+        """The logs of `units`. Raises PeekproofError for messages of another horizon."""
+        from kafka import KafkaConsumer  # noqa: PLC0415 (slow to import)
+
+        consumer = KafkaConsumer(
+            group_id=None,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            **self._settings.kafka_python_arguments(),
+        )
+        try:
+            names = [self._settings.topic(topic) for topic in SOURCES]
+            sources = sum(len(consumer.partitions_for_topic(name) or ()) for name in names)
+            numbers = range(self._settings.units_partitions)
+            return Logs([self._log(consumer, number, sources) for number in numbers], sources)
+        finally:
+            consumer.close()
+
+    def _log(self, consumer: "KafkaConsumer", number: int, sources: int) -> Log:
+        from kafka import TopicPartition  # noqa: PLC0415
+
+        tp = TopicPartition(self._settings.topic(UNITS), number)
+        consumer.assign([tp])
+        begin, end = consumer.beginning_offsets([tp])[tp], consumer.end_offsets([tp])[tp]
+        consumer.seek(tp, begin)
+        base = self._base((UNITS, number))
+        return Log(begin + base, end + base, self._heads(consumer, tp, end, sources))
+
+    def _heads(
+        self, consumer: "KafkaConsumer", tp: "TopicPartition", end: int, sources: int
+    ) -> dict[SourceKey, Source]:
+        heads: dict[SourceKey, Source] = {}
+        began: int | None = None
+        while consumer.position(tp) < end:
+            for record in consumer.poll(timeout_ms=1_000).get(tp, ()):
+                began = record.timestamp if began is None else began
+                try:
+                    header = decode_units(record.value or b"")[1]
+                except ValueError:  # somebody else's
+                    continue
+                if header.horizon != self._settings.horizon:
+                    raise PeekproofError(
+                        f"horizon is {self._settings.horizon} ms, but messages on {tp.topic} judge lateness by "
+                        f"{header.horizon} ms: give the one that the deployment began with (PEEKPROOF_HORIZON)"
+                    )
+                for source in header.sources:
+                    heads.setdefault((source.topic, source.partition), source)
+                if len(heads) >= sources or record.timestamp > began + SEARCHED:
+                    return heads
+        return self._committed() | heads
+
+    def _committed(self) -> dict[SourceKey, Source]:
+        """Where assignment goes on with each source, as if a message had said so."""
+        names = {self._settings.topic(topic): topic for topic in SOURCES}
+        group, logs = self._settings.group("assignment"), self.history.newest.logs
+        heads = {}
+        for tp, kept in self._admin.list_group_offsets([group])[group].items():
+            topic = names.get(tp.topic)
+            if topic and kept.offset >= 0 and is_committed_here(self._settings, logs, self.found, topic, kept.metadata):
+                offset = kept.offset + self._base((topic, tp.partition))
+                heads[topic, tp.partition] = Source(topic, tp.partition, offset, offset, 0)
+        return heads
+
+    def _base(self, key: SourceKey) -> int:
+        logs = self.history.newest.logs
+        return logs.base(*key) if logs else 0
+
+
+@contextmanager
+def joint(settings: Settings) -> Iterator[Joint]:
+    """What Kafka holds. Raises UnreachableError where it does not answer."""
+    from kafka.admin import KafkaAdminClient  # noqa: PLC0415
+
+    with answering(settings):
+        admin = KafkaAdminClient(client_id="peekproof-rebuild", **settings.kafka_python_arguments())
+        try:
+            yield Joint(settings, admin)
+        finally:
+            admin.close()

@@ -1,0 +1,131 @@
+"""Kernels: compiled ahead, so that no stream waits for a compiler.
+
+Some visitors are taken along the whole path once: record batches to columns, columns to rows, rows to units, units to
+sums, to a checkpoint and back.
+"""
+
+import tempfile
+from functools import cache
+
+import msgspec
+import numpy as np
+from aiokafka.record.default_records import DefaultRecordBatchBuilder
+
+from evaluation.assignment.routing import assign
+from evaluation.catalog.in_force import History
+from evaluation.catalog.lifecycle import apply_definition, start
+from evaluation.columns.nesting import DEEPEST
+from evaluation.metrics.partition import Partition
+from evaluation.significance import boschloo
+from pipeline.kafka.columnar.columns import read_columns
+from pipeline.stages.gathering import Gathering
+from pipeline.storage.archive import Archive
+from schemas.catalog import Cuped, Document, Flag, FlagState, Goal, Metric, Step, Variant
+from schemas.records import Records
+from schemas.topics import EVENTS, EXPOSURES
+
+NOW = 1_000_000_000_000  # ms UTC; any time will do
+HORIZON = 3_600_000
+SECOND = 1_000
+VISITORS = 300
+
+
+@cache
+def compile_kernels() -> None:
+    """Run every kernel of the hot path, with the types that the stream gives it."""
+    boschloo.one_sided([3], [20], [1], [20], np.zeros(1, np.int64))
+    history = _history()
+    gathering = Gathering(partitions=1, horizon=HORIZON, expected=2)
+    partition = Partition(0, HORIZON)
+    for topic in (EXPOSURES, EVENTS):
+        gathering.begin((topic, 0), 0)
+    with tempfile.TemporaryDirectory() as directory:
+        archive = Archive(directory, interval_ms=SECOND)
+        for visit in range(3):
+            for topic in (EVENTS, EXPOSURES):
+                records = _records(topic, visit)
+                archive.append(records)
+                for assigned in assign(records, history, HORIZON, HORIZON):
+                    gathering.add((topic, 0), assigned)
+                gathering.reach((topic, 0), _time(visit) + 3 * HORIZON * (visit == 1), history.newest.offset)
+            for message in gathering.cut()[1]:
+                partition.fold(partition.offset, message, history.at_offset)
+            partition.aggregates()
+            partition = Partition.load(partition.save())
+
+
+def _time(visit: int) -> int:
+    return NOW + 10 * SECOND * (visit + 1)
+
+
+def _records(topic: str, visit: int) -> Records:
+    """Visitors, of whom one meets both arms, and one is new. Each is exposed, asks for a variant and buys.
+
+    Some records have no insert id, a header, a run of their own, an escape that only msgspec reads, or many brackets.
+    """
+    time_of = _time(visit)
+    batch = DefaultRecordBatchBuilder(2, 0, 0, -1, -1, -1, 1 << 24)
+    first = 2 * VISITORS * visit
+    for offset in range(2 * VISITORS):
+        user, again = divmod(offset, 2)
+        name = {1: "\\u00e9mile", 3: f"newcomer-{visit}"}.get(user, f"visitor-{user}")
+        message = f'"user_id":"{name}","time":{time_of - SECOND * visit}'
+        if user == 1:
+            message += f',"tags":[{",".join(["[]"] * DEEPEST)}]'
+        if user % 10:
+            message += f',"insert_id":"{user}-{visit}"'
+        if topic == EVENTS:
+            message += ',"event_type":"buy","event_properties":{"price":1.5}'
+        elif again:
+            message += ',"flag_key":"flag"'
+        else:
+            variant = "treatment" if (user, visit) == (0, 2) else "control"
+            message += (
+                f',"flag_key":"flag","experiment_key":"exp-1","variant":"{variant}","metadata":{{"flagVersion":2}}'
+            )
+        headers = [("content-type", b"application/json")] if user == 2 else []
+        batch.append(offset, timestamp=time_of, key=None, value=f"{{{message}}}".encode(), headers=headers)
+    raw = bytearray(batch.build())
+    raw[:8] = first.to_bytes(8, "big")  # the base offset stands before what the checksum covers
+    return read_columns(memoryview(raw), topic, 0, first)
+
+
+def _history() -> History:
+    """One flag, running, with metrics that make every kernel run."""
+    metrics = [
+        Metric(key="buyers", owner="-", type="conversion", event="buy", window="1h"),
+        Metric(key="purchases", owner="-", type="count", event="buy", window="none"),
+        Metric(
+            key="revenue",
+            owner="-",
+            type="sum",
+            event="buy",
+            property="price",
+            window="1h",
+            cuped=Cuped(lookback="1h"),
+        ),
+        Metric(key="twice", owner="-", type="funnel", steps=(Step(event="buy"), Step(event="buy")), window="1h"),
+    ]
+    flag = Flag(
+        key="flag",
+        owner="-",
+        variants=(Variant(key="control", users=("carl",)), Variant(key="treatment")),
+        metrics=tuple(Goal(metric=metric.key) for metric in metrics),
+    )
+    draft = apply_definition(None, flag, 1)
+    specs: list[tuple[str, int, Metric | FlagState]] = [(metric.key, 1, metric) for metric in metrics]
+    specs += [("flag", 1, draft), ("flag", 2, start(draft, 2, "salt"))]
+    history = History()
+    for offset, (key, version, spec) in enumerate(specs):
+        document = Document(
+            kind="metric" if isinstance(spec, Metric) else "flag",
+            key=key,
+            version=version,
+            base=version - 1,
+            author="-",
+            time=NOW,
+            reason="-",
+            spec=msgspec.Raw(msgspec.json.encode(spec)),
+        )
+        history.append(offset, NOW, msgspec.json.encode(document))
+    return history

@@ -1,0 +1,237 @@
+"""Worker: one process that runs one stage as a Faust app."""
+
+import asyncio
+import os
+import uuid
+from functools import partial
+
+import msgspec
+from faust.types import TP
+
+from evaluation.catalog.logs import LogsInForce
+from pipeline.kafka import topics
+from pipeline.kafka.columnar.app import App, create_app, run
+from pipeline.kafka.columnar.consumer import Log
+from pipeline.kafka.connection import attended, explain
+from pipeline.kafka.logs import (
+    GO_ON,
+    Found,
+    LogError,
+    Place,
+    Said,
+    Watch,
+    first,
+    is_committed_here,
+    require,
+    require_held,
+)
+from pipeline.kernel_cache import spare_linalg, tell_where_slow
+from pipeline.listening import HOME, address
+from pipeline.settings import Settings
+from pipeline.stages import stage_class
+from pipeline.stages.heartbeat import INTERVAL, Heartbeat
+from pipeline.stages.liveness import Liveness, answer
+from pipeline.stages.stage import Source, Stage
+from pipeline.storage.readers import admit
+from schemas.health import PartitionHealth
+from schemas.records import Records
+from schemas.topics import CATALOG
+
+WATCH_SECONDS = 5.0
+
+
+def run_worker(name: str, settings: Settings, member: str | None = None) -> None:
+    """Run a stage until SIGTERM (exit code 0) or an error (exit code 1). Does not return.
+
+    `member`: it goes on with the partitions of a worker of the same name that has ended, without waiting until the
+    group takes that one for dead. Raises PeekproofError where the cluster's topics don't fit.
+    """
+    spare_linalg()
+    tell_where_slow()
+    try:
+        admit(settings)
+        topics.require(settings)
+        stage = stage_class(name)(settings)
+    except Exception as error:
+        asyncio.run(Heartbeat(settings, name).end(error))
+        raise
+    os.nice(stage.niceness)
+    liveness = Liveness(settings)
+    if settings.health_port is not None:
+        port = answer(liveness, settings.health_port)
+        print(f"this worker tells how it is at {address(HOME, port)}/healthz and /readyz", flush=True)
+    liveness.watch()
+    run(create_worker(stage, settings, liveness, member))
+
+
+class Worker:
+    """Drives a stage: gives it the group's partitions, the slices, the broker's clock, and a regular tick."""
+
+    def __init__(self, stage: Stage, settings: Settings, app: App, liveness: Liveness) -> None:
+        self._stage = stage
+        self._liveness = liveness
+        self._app = app
+        self._names = {settings.topic(name): name for name in stage.topics}
+        self._topics = {name: topic for topic, name in self._names.items()}
+        self._taken: dict[TP, int] = {}  # up to where each partition was taken
+        self._ends: dict[TP, int] = {}  # where the logs ended at the last beat
+        self._settings = settings
+        self._heart = Heartbeat(settings, stage.name)
+        self._watch = Watch(settings)
+        self._logs: LogsInForce | None = None  # as they stood when the worker started
+        self._found = Found("", {})
+        stage.durable = lambda source, offset: app.durable(self._tp(source), offset - self._base(source))
+
+    def source(self, tp: TP) -> Source:
+        """The partition without the deployment's prefix."""
+        return self._names[tp.topic], tp.partition
+
+    def _tp(self, source: Source) -> TP:
+        return TP(self._topics[source[0]], source[1])
+
+    def _base(self, source: Source) -> int:
+        """What is added to Kafka's offsets, so that they are the deployment's."""
+        return self._logs.base(*source) if self._logs else 0
+
+    async def start(self) -> None:
+        """Connect the stage, and see whether the logs are those that its state belongs to.
+
+        Raises LogError where one was made anew, and UnreachableError when the brokers go away.
+        """
+        try:
+            await self._start()
+        except Exception as error:
+            await self._heart.end(error)
+            raise
+
+    async def _start(self) -> None:
+        async with attended(self._settings):
+            await self._stage.start()
+            self._found = await self._watch.find()
+        self._logs = self._stage.logs
+        if not self._stage.follows_catalog:
+            await self._stage.catalog.stop()
+        require(self._settings, self._logs, self._found)
+        await self._stage.belong(self._found)
+        catalog = self._found.topics.get(CATALOG, "")
+        self._said = {topic: Said(log, catalog) for topic, log in self._found.topics.items()}
+
+    def said(self, topic: str) -> str:
+        """What is committed beside the offsets of a topic."""
+        return msgspec.json.encode(self._said[self._names[topic]]).decode()
+
+    async def start_position(self, tp: TP, log: Log) -> int:
+        """The stage's choice, or behind an accepted gap. Raises LogError where the log doesn't hold what comes next."""
+        source = self.source(tp)
+        base = self._base(source)
+        begin, end = log.begin + base, log.end + base
+        position = await self._stage.start_position(source, begin)
+        if position is None:
+            is_ours = is_committed_here(self._settings, self._logs, self._found, source[0], log.said)
+            position = begin if log.committed is None or not is_ours else log.committed + base
+        if self._logs and (gap := self._logs.gap_at(self._stage.name, *source, position)):
+            await self._stage.skip(gap, gap.end)
+            position = gap.end
+        require_held(self._settings, self._stage.name, Place(*source, position, begin, end))
+        return position - base
+
+    def begin(self, tp: TP, offset: int) -> None:
+        """A partition is this worker's, from this offset on."""
+        self._taken[tp] = offset
+        source = self.source(tp)
+        self._stage.begin(source, offset + self._base(source))
+
+    async def take(self, tp: TP, records: Records) -> None:
+        """One slice for the stage."""
+        source = self.source(tp)
+        await self._stage.take(source, records.moved(source[0], self._base(source)))
+        self._taken[tp] = records.end
+
+    async def release(self, tps: set[TP]) -> None:
+        """Partitions go."""
+        await self._stage.release([self.source(tp) for tp in tps])
+        for tp in tps:
+            self._taken.pop(tp, None)
+
+    async def tick(self) -> None:
+        """The stage's tick."""
+        async with self._app.turn:
+            await self._stage.tick()
+        self._liveness.ended("tick")
+
+    async def beat(self) -> None:
+        """Health to the broker, the broker's time to the stage.
+
+        In this order: the broker's time, then the ends of the logs. So a partition that has been taken to its end holds
+        nothing older than that time that has not been taken.
+        """
+        time = await self._heart.beat(self._stage.producer, self._health(), dict(self._stage.counts))
+        taken = dict(self._taken)
+        self._ends = await self._app.end_offsets(list(self._taken)) if self._taken else {}
+        async with self._app.turn:
+            for tp, end in self._ends.items():
+                if taken.get(tp, end) > end:
+                    raise LogError(
+                        f"{self._stage.name}: {tp.topic}/{tp.partition} was read up to offset {taken[tp]}, but its "
+                        f"log ends at {end}: its end was lost, or the topic was made anew. {GO_ON}"
+                    )
+                if self._taken.get(tp) == end:
+                    self._stage.reach(self.source(tp), time)
+            await self._stage.beat(time)
+        self._liveness.reached(
+            {self.source(tp): (position, self._ends.get(tp, 0)) for tp, position in self._taken.items()}
+        )
+        self._liveness.ended("heartbeat")
+
+    def _health(self) -> list[PartitionHealth]:
+        health = []
+        for tp, position in sorted(self._taken.items()):
+            source = self.source(tp)
+            lag = max(0, self._ends.get(tp, position) - position)
+            health.append(PartitionHealth(*source, position, lag, self._stage.clock(source)))
+        return health
+
+    async def watch(self) -> None:
+        """Raises LogError where a topic was made anew meanwhile; brokers that are away are none of its business."""
+        from kafka.errors import KafkaError  # noqa: PLC0415 (slow to import)
+
+        try:
+            found = await self._watch.find()
+        except (KafkaError, OSError):
+            return
+        was = LogsInForce(first(self._found), 0, 0)
+        require(self._settings, was, found)
+
+    async def stop(self) -> None:
+        """Say that the worker ends, and why; disconnect the stage."""
+        await self._heart.end(self._app.crash_reason)
+        self._watch.close()
+        await self._stage.stop()
+
+
+def create_worker(stage: Stage, settings: Settings, liveness: Liveness, member: str | None = None) -> App:
+    """The stage's Faust app, in the stage's consumer group; of a stage that is whole, in a group of this worker's own.
+
+    The workers of one group share the partitions, so two that keep them in different directories would have parts.
+    """
+    group = settings.group(stage.name)
+    if stage.is_whole:
+        group += f"-{uuid.uuid4().hex}"
+    app = create_app(
+        group,
+        settings.servers(),
+        broker_credentials=settings.faust_broker_credentials(),
+        consumer_group_instance_id=member,
+    )
+    app.explain = partial(explain, settings)
+    app.keeps_offsets = not stage.is_whole
+    worker = Worker(stage, settings, app, liveness)
+    app.fetch_min_bytes, app.fetch_wait_ms = stage.fetch_min_bytes, stage.fetch_wait_ms
+    app.prepare, app.finish = worker.start, worker.stop
+    app.start_position, app.begin, app.release = worker.start_position, worker.begin, worker.release
+    app.commit_says = worker.said
+    app.each_slice([settings.topic(name) for name in stage.topics], worker.take)
+    app.regularly(stage.tick_seconds, worker.tick)
+    app.regularly(INTERVAL, worker.beat)
+    app.regularly(WATCH_SECONDS, worker.watch)
+    return app

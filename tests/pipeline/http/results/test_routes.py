@@ -1,0 +1,182 @@
+"""Results over HTTP: as they are on the topic, by number, over time, and as they come."""
+
+import csv
+import io
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from kafka import KafkaProducer
+
+from pipeline.http.callers.keys import Keys
+from pipeline.settings import Settings
+from schemas.topics import RESULTS
+from tests.conftest import deployed
+from tests.live import wait_for
+from tests.pipeline.conftest import look
+from tests.pipeline.http.server import serving
+from tests.pipeline.shop import Shop
+
+CELL = {"metric": "metric-0", "variant": "treatment", "reading": "live"}
+
+
+class Results:
+    """A server that wants keys, over an experiment that runs, with forty looks."""
+
+    def __init__(self, settings: Settings, address: str) -> None:
+        self.settings = settings
+        _, viewer = Keys(settings.data).create("viewer", "ann")
+        self.client = httpx.Client(base_url=address, headers={"authorization": f"Bearer {viewer}"}, timeout=20)
+
+    def get(self, path: str, code: int = 200, **query: Any) -> httpx.Response:
+        answer = self.client.get(f"/api/1/{path}", params=query)
+        assert answer.status_code == code, answer.text
+        return answer
+
+
+def publish(settings: Settings, first: int, last: int, run: str = "exp-1") -> None:
+    producer = KafkaProducer(**settings.kafka_python_arguments())
+    for number in range(first, last + 1):
+        value = look(number, run).replace(b'"checkout"', b'"button"')
+        producer.send(settings.topic(RESULTS), value, key=f"button/{run}".encode())
+    producer.close()
+
+
+@pytest.fixture(scope="module")
+def results(broker: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Results]:
+    directory = tmp_path_factory.mktemp("shop")
+    with deployed(broker, directory / "data") as settings:
+        shop = Shop(directory / "configs", settings)
+        shop.apply()
+        shop.call("experiment", "start", "button")
+        shop.call("flag", "create", "banner", "--owner", "ann")
+        publish(settings, 1, 40)
+        with serving(settings, is_open=False) as server:
+            yield Results(settings, server.address)
+
+
+def test_the_newest_look_and_any_other_come_byte_for_byte(results: Results):
+    def published(number: int) -> bytes:
+        return look(number).replace(b'"checkout"', b'"button"')
+
+    assert results.get("experiments/button/results").content == published(40)
+    assert results.get("experiments/button/results", run="exp-1").content == published(40)
+    began = time.monotonic()
+    for number in range(40, 0, -1):
+        assert results.get(f"experiments/button/results/looks/{number}").content == published(number)
+    assert time.monotonic() - began < 10  # a broker lets a reader at the end of a topic wait for half a second
+
+
+def test_what_is_not_there_is_said(results: Results):
+    assert "'banner' is a flag without metrics" in results.get("experiments/banner/results", 404).json()["error"]
+    assert "did you mean 'button'" in results.get("experiments/buton/results", 404).json()["error"]
+    assert "'button' has no run 'exp-7'" in results.get("experiments/button/results", 404, run="exp-7").json()["error"]
+    assert (
+        "look 41 of button/exp-1 is not on" in results.get("experiments/button/results/looks/41", 404).json()["error"]
+    )
+    missing = results.get("experiments/button/results/history", 404, **CELL | {"metric": "x"}).json()["error"]
+    assert "no cell of metric 'x'" in missing
+    assert "'baner' is no flag" in results.get("overview/baner", 404).json()["error"]
+    assert "'baner' is no flag" in results.get("results/stream", 404, experiment="baner").json()["error"]
+    assert results.get("experiments/button/results/looks/x", 404).json()["error"]
+    assert results.get("experiments/button/results/history", 400).json()["error"]
+
+
+def test_a_run_without_a_look_says_what_it_waits_for(tmp_path: Path, deployment: Settings):
+    shop = Shop(tmp_path / "configs", deployment)
+    shop.apply()
+    with serving(deployment, is_open=False) as server:
+        results = Results(deployment, server.address)
+        draft = results.get("experiments/button/results", 404).json()["error"]
+        shop.call("experiment", "start", "button")
+        wait_for(lambda: results.get("overview/button").json()["status"] == "running")
+        for path in ("results", "results.csv", "results/looks/1"):
+            assert "nobody works on assignment" in results.get(f"experiments/button/{path}", 404).json()["error"]
+        started = results.get("overview/button").json()
+        shop.call("experiment", "complete", "button")
+        wait_for(lambda: results.get("overview/button").json()["status"] == "complete")
+        completed = results.get("overview/button").json()
+
+    assert "has not started; `peekproof experiment start button`" in draft
+    assert started["look"] is None
+    assert started["awaited"].startswith("button/exp-1 runs, and has no look yet: nobody works on assignment")
+    assert completed["awaited"].startswith("button/exp-1 is over, and has no look yet")
+
+
+def test_a_history_is_columns_over_the_looks(results: Results):
+    columns = results.get("experiments/button/results/history", **CELL).json()
+
+    assert columns["look"] == [*range(1, 41)]
+    assert columns["n"] == [100 + number for number in range(1, 41)]
+    assert columns["time"][0] == 1_700_000_000_001
+    assert set(map(len, columns.values())) == {40}
+
+
+def test_a_table_has_a_line_for_each_cell(results: Results):
+    answer = results.get("experiments/button/results.csv")
+
+    assert answer.headers["content-type"].startswith("text/csv")
+    rows = [*csv.DictReader(io.StringIO(answer.text))]
+    assert [(row["metric"], row["variant"]) for row in rows][:2] == [("metric-0", "treatment"), ("metric-0", "other")]
+    assert {(row["look"], row["n"], row["relative_lower"]) for row in rows} == {("40", "140", "")}
+    older = csv.DictReader(io.StringIO(results.get("experiments/button/results.csv", look=17).text))
+    assert {(row["look"], row["n"]) for row in older} == {("17", "117")}
+
+
+def test_n13_a_table_calls_the_running_interval_the_interval(results: Results):
+    rows = csv.DictReader(io.StringIO(results.get("experiments/button/results.csv").text))
+
+    names = ("lower", "upper", "p_value", "relative_upper", "look_lower", "look_p_value", "look_relative_upper")
+    assert {tuple(row[name] for name in names) for row in rows} == {
+        ("-0.25", "0.5", "0.125", "1.5", "-0.5", "0.25", "1.75")
+    }
+    assert not [name for name in rows.fieldnames or () if name.startswith("running_") and name != "running_empty"]
+
+
+def test_the_overview_tells_where_every_flag_stands(results: Results):
+    told = results.get("overview").json()
+
+    assert [flag["key"] for flag in told["flags"]] == ["banner", "button"]
+    assert [flag["status"] for flag in told["flags"]] == ["draft", "running"]
+    assert told["flags"][0]["look"] is None
+    newest = told["flags"][1]["look"]
+    assert (newest["look"], newest["units"], newest["verdict"]["decision"]) == (40, 400, "keep running")
+    assert 0 <= told["time"] - newest["published"] < 60_000
+    shown = results.get("overview/button").json()
+    assert shown["metrics"]["purchase"]["type"] == "conversion"
+    assert shown["state"]["definition"]["rollout"] == 50
+
+
+def test_a_stream_brings_the_newest_look_and_those_that_come_until_its_key_is_revoked(results: Results):
+    def events(lines: Iterator[str]) -> Iterator[dict[str, Any]]:
+        for line in lines:
+            if line.startswith("data: "):
+                yield json.loads(line.removeprefix("data: "))
+
+    keys = Keys(results.settings.data)
+    key, text = keys.create("viewer", "eve")
+    eve = {"authorization": f"Bearer {text}"}
+    with results.client.stream("GET", "/api/1/results/stream?experiment=button", headers=eve) as answer:
+        assert answer.headers["content-type"].startswith("text/event-stream")
+        coming = events(answer.iter_lines())
+        assert next(coming)["look"] == 40
+        publish(results.settings, 1, 1, run="exp-2")
+        began = time.monotonic()
+        arrived = next(coming)
+        assert time.monotonic() - began < 3
+        keys.revoke(key.id)
+        publish(results.settings, 2, 3, run="exp-2")
+        assert next(coming, None) is None
+
+    assert (arrived["run"], arrived["look"]) == ("exp-2", 1)
+    assert results.get("experiments/button/results").json()["run"] == "exp-2"
+
+
+def test_a_reader_without_a_key_is_turned_away(results: Results):
+    for path in ("overview", "experiments/button/results", "results/stream"):
+        answer = httpx.get(f"{results.client.base_url}/api/1/{path}")
+        assert (answer.status_code, answer.headers["www-authenticate"]) == (401, "Bearer")

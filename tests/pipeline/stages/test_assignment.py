@@ -1,0 +1,100 @@
+"""The assignment stage over slices of any size, on a real broker."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from pipeline.catalog.topic import CatalogWriter
+from pipeline.kafka.reading import read_topic
+from pipeline.settings import Settings
+from pipeline.stages.assignment import Assignment
+from schemas.catalog import Cuped, Metric
+from schemas.dead_letter import LARGEST, from_record
+from schemas.records import Records
+from schemas.topics import DEAD_LETTERS, EVENTS, UNITS
+from schemas.units import decode_units
+
+SOURCE = (EVENTS, 0)
+BUYS = Metric(key="buys", owner="-", type="count", event="buy", window="1h", cuped=Cuped(lookback="1h"))
+NDJSON = (("content-type", b"application/x-ndjson"),)
+NOW = 4_000_000_000_000  # ms UTC, when the catalog has long settled
+
+
+def slice_of(values: Iterable[bytes]) -> Records:
+    values = list(values)
+    length = np.array([len(value) for value in values], np.int64)
+    return Records(
+        topic=EVENTS,
+        partition=0,
+        begin=0,
+        end=len(values),
+        offset=np.arange(len(values)),
+        append_time=np.full(len(values), NOW),
+        start=np.cumsum(length) - length,
+        length=length,
+        data=memoryview(b"".join(values)),
+        headers=dict.fromkeys(range(len(values)), NDJSON),
+    )
+
+
+def take(settings: Settings, records: Records) -> list[int]:
+    """Give the slice to the stage; the offsets that it then says need not be read again."""
+    durable = []
+
+    async def run() -> None:
+        async with CatalogWriter(settings) as writer:
+            await writer.publish(writer.next_version(BUYS, "ann", "first"))
+        stage = Assignment(settings)
+        stage.durable = lambda _, offset: durable.append(offset)
+        await stage.start()
+        stage.begin(SOURCE, 0)
+        await stage.beat(NOW + 1)
+        while stage._census.counted()[1] < NOW:  # no clock passes the last count of the sources
+            await asyncio.sleep(0.01)
+        await stage.take(SOURCE, records)
+        await stage.release([SOURCE])
+        await stage.stop()
+
+    asyncio.run(run())
+    return durable
+
+
+def test_the_rows_of_a_slice_travel_in_messages_that_kafka_takes(deployment: Settings) -> None:
+    line = b'{"event_type":"buy","user_id":"undefined","time":%d}\n' % NOW
+    lines = 40_000
+
+    durable = take(deployment, slice_of([line * lines] * 9))  # 360,000 rows for one partition are 16.2 MB
+
+    assert durable[-1] == 9
+    rows: Counter[int] = Counter()
+    reached: dict[int, int] = Counter()
+    for record in read_topic(deployment, UNITS):
+        batch, header = decode_units(record.value)
+        rows.update(batch["offset"].to_numpy().tolist())
+        (source,) = header.sources
+        assert source.begin == reached[record.partition]
+        assert source.clock == (NOW if source.end == 9 else 0)
+        reached[record.partition] = source.end
+    assert rows == dict.fromkeys(range(9), lines)
+    assert dict(reached) == dict.fromkeys(range(4), 9)
+
+
+def test_a_letter_larger_than_a_message_is_kept_by_its_beginning(deployment: Settings) -> None:
+    random = np.random.default_rng(1)
+    noise = random.integers(ord("a"), ord("z"), 17_000_000, np.uint8).tobytes()  # no codec makes much less of it
+    small = b"{"
+
+    assert take(deployment, slice_of([small, noise, small]))[-1] == 3
+
+    letters: dict[int, Any] = {}
+    for record in read_topic(deployment, DEAD_LETTERS):
+        letter = from_record(record.headers, record.value)
+        letters[letter.offset] = letter
+    assert (letters[0].value, letters[2].value) == (small, small)
+    assert letters[1].reason == "too large"
+    assert noise.startswith(letters[1].value)
+    assert len(letters[1].value) == LARGEST
+    assert "this is the value's beginning" in letters[1].detail
