@@ -1,6 +1,7 @@
 """What tests share: one real broker per run, a deployment of its own for each test that wants one, and no deadlines."""
 
 import os
+import sys
 import tempfile
 import uuid
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ from pipeline.settings import Settings
 hypothesis_settings.register_profile("no deadline", deadline=None)
 hypothesis_settings.load_profile("no deadline")
 
+PEEKPROOF = Path(sys.executable).with_name("peekproof")
 OWN = pytest.StashKey[Broker]()
 LONGEST = (
     "end_to_end",
@@ -87,6 +89,18 @@ def umask() -> Iterator[None]:
     os.umask(before)
     yield
     os.umask(before)
+
+
+@pytest.fixture
+def strangers(tmp_path: Path) -> Path:
+    """A working directory that has modules named as ours, as one that we use, and as two of Python's own."""
+    directory = tmp_path / "strangers"
+    directory.mkdir()
+    for name in ("pipeline", "evaluation", "faust", "logging", "socket"):
+        (directory / f"{name}.py").write_text(f"raise ImportError('not our {name}')")
+    (directory / "schemas").mkdir()
+    (directory / "schemas" / "__init__.py").touch()
+    return directory
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ from pipeline.processes.template import FORKS
 from pipeline.settings import Settings
 from pipeline.stages import STAGES
 from schemas.topics import EVENTS, EXPOSURES
+from tests.conftest import PEEKPROOF
 from tests.live import wait_for
 
 SECONDS = 4
@@ -89,12 +90,12 @@ def test_traffic_without_a_running_experiment_says_what_to_do(deployment: Settin
     assert "Traceback" not in ended.stderr
 
 
-def test_a_demo_ends_with_final_results_of_everything_that_was_sent(broker: str, tmp_path: Path):
+def test_a_demo_ends_with_final_results_of_everything_that_was_sent(broker: str, tmp_path: Path, strangers: Path):
     elsewhere = tmp_path / "checkpoints"  # of a deployment that is none of the demo's business
     environment = environment_of(broker, tmp_path) | {"PEEKPROOF_CHECKPOINTS": str(elsewhere)}
-    command = python("pipeline.cli", "demo", "--seconds=6", "--events-per-second=2000", "--json")
+    command = [PEEKPROOF, "demo", "--seconds=6", "--events-per-second=2000", "--json"]
 
-    ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    ended = subprocess.run(command, cwd=strangers, env=environment, capture_output=True, text=True, check=False)
 
     assert ended.returncode == 0, ended.stderr
     told = msgspec.json.decode(ended.stdout)

@@ -17,9 +17,8 @@ from pipeline.processes.supervisor import FIRST_PAUSE, Supervisor, Worker
 from pipeline.processes.template import FORKS
 from pipeline.settings import Settings
 from pipeline.stages import STAGES
+from tests.conftest import PEEKPROOF
 from tests.live import ask, wait_for
-
-PEEKPROOF = Path(sys.executable).with_name("peekproof")
 
 SUPERVISE = """
 import sys, time
@@ -113,18 +112,6 @@ def test_workers_do_not_outlive_a_supervisor_that_was_killed(deployment: Setting
     supervisor.wait()
 
     wait_for(lambda: not any(psutil.pid_exists(process) for process in workers))
-
-
-@pytest.fixture
-def strangers(tmp_path: Path) -> Path:
-    """A directory that has modules named as ours, as one that we use, and as one of Python's own."""
-    directory = tmp_path / "strangers"
-    directory.mkdir()
-    for name in ("pipeline", "evaluation", "faust", "socket"):
-        (directory / f"{name}.py").write_text(f"raise ImportError('not our {name}')")
-    (directory / "schemas").mkdir()
-    (directory / "schemas" / "__init__.py").touch()
-    return directory
 
 
 def test_modules_of_the_working_directory_are_none_of_ours(deployment: Settings, strangers: Path) -> None:
