@@ -17,8 +17,8 @@ from pipeline.cli import command
 PENDING: tuple[str, ...] = ()
 
 ROOT = Path(__file__).parents[1]
-PLACES = ("evaluation", "pipeline", "schemas", "configs")
-TEXTS = (".md", ".toml", ".yaml", ".yml", ".js", ".html", ".json")
+PLACES = ("evaluation", "pipeline", "schemas", "configs", "examples")
+TEXTS = (".md", ".toml", ".yaml", ".yml", ".js", ".html", ".json", ".ipynb")
 NAMED = re.compile(r"`peekproof ([^`]+)`|docker compose run --rm cli ([^`\n#]+)")
 FENCED = re.compile(r"^```\w*\n(.*?)^```", re.MULTILINE | re.DOTALL)
 CALLED = re.compile(r"(?:^|&& )\s*(?:PEEKPROOF_\w+=\S+ )*peekproof ([^#\n&]+)", re.MULTILINE)

@@ -1,0 +1,113 @@
+"""The examples, each as a newcomer runs it, beside a deployment at work."""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+
+from pipeline.demo.session import begin_experiments
+from pipeline.http.callers.keys import Keys
+from pipeline.kafka.reading import read_topic
+from pipeline.listening import with_free_port
+from pipeline.processes.supervisor import Supervisor
+from pipeline.settings import Settings
+from schemas.topics import DEAD_LETTERS, EVENTS, EXPOSURES
+from tests.conftest import deployed
+from tests.live import ask, wait_for
+from tests.pipeline.http.topics import said_of
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+VISITORS = 3_000
+CLOSED = """
+SELECT count(*) FROM results
+WHERE metric = 'purchase' AND experiment = 'checkout-button' AND reading = 'live' AND relative_lower IS NOT NULL
+AND n + control_n >= 3000
+"""
+
+
+@pytest.fixture(scope="module")
+def shop(broker: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    """A deployment at work, in which the demo's experiments run, and a producer that sent its visitors."""
+    with deployed(broker, tmp_path_factory.mktemp("shop")) as made:
+        settings = with_free_port(made)
+        asyncio.run(begin_experiments(settings))
+        _, key = Keys(settings.data).create("server", "tests", "backend")
+        server = {"PEEKPROOF_KEY": key, "PEEKPROOF_SERVER": f"http://127.0.0.1:{settings.http_port}"}
+        with pytest.MonkeyPatch.context() as environment, Supervisor(settings) as supervisor:
+            for name, value in server.items():
+                environment.setenv(name, value)
+            log = supervisor.workers[-1].log
+            wait_for(lambda: "Peekproof answers" in log.read_text(), what="the server", often=0.1)
+            yield settings
+            supervisor.stop(patience=0)
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    return os.environ | settings.environment()
+
+
+def run(name: str, settings: Settings, *arguments: str) -> str:
+    """What an example says, called as its first lines say."""
+    command = [sys.executable, str(EXAMPLES / name), *arguments]
+    return subprocess.run(command, env=environment(settings), stdout=subprocess.PIPE, text=True, check=True).stdout
+
+
+def test_a_producer_evaluates_and_sends_and_a_dashboard_hears_of_it(shop: Settings):
+    said = run("producer.py", shop, str(VISITORS))
+
+    assert said.startswith(f"{VISITORS} visitors met {{")
+    command = [sys.executable, str(EXAMPLES / "dashboard.py")]
+    with subprocess.Popen(command, env=environment(shop), stdout=subprocess.PIPE, text=True) as dashboard:
+        assert dashboard.stdout is not None
+        look = next(line for line in dashboard.stdout if line.startswith("checkout-button (exp-1, look"))
+        lift = next(line for line in dashboard.stdout if line.startswith("  purchase, treatment against control: +"))
+        dashboard.terminate()
+    assert ": keep running: " in look
+    assert "%], p " in lift
+    assert not list(read_topic(shop, DEAD_LETTERS))
+
+
+def test_a_notebook_draws_the_intervals(shop: Settings, monkeypatch: pytest.MonkeyPatch):
+    wait_for(lambda: ask(shop.snapshot, CLOSED) == 1, what="an interval")
+    monkeypatch.setenv("PEEKPROOF_DATA", str(shop.data))
+    cells = json.loads((EXAMPLES / "results.ipynb").read_text())["cells"]
+    named: dict[str, Any] = {}
+
+    for cell in cells:
+        if cell["cell_type"] == "code":
+            assert not cell["outputs"]
+            exec("".join(cell["source"]), named)
+
+    named["database"].close()
+    drawn = ElementTree.fromstring(named["picture"]._repr_svg_())
+    texts = [each.text for each in drawn.iter("{http://www.w3.org/2000/svg}text")]
+    assert "checkout-button, purchase: treatment" in texts
+
+
+def test_amplitudes_sdks_evaluate_and_send_events(shop: Settings):
+    said = run("sdk.py", shop, "ann", "bob")
+
+    ann, bob = said.splitlines()
+    for user, line in (("ann", ann), ("bob", bob)):
+        wait_for(lambda user=user: said_of(shop, EXPOSURES, user), what="an exposure")
+        (exposure,) = said_of(shop, EXPOSURES, user)
+        assert exposure["flag_key"] == "checkout-button"
+        assert line.split()[:2] == [f"{user}:", exposure["variant"]]
+        (purchase,) = said_of(shop, EVENTS, user)
+        assert purchase["event_type"] == "purchase"
+
+
+def test_every_example_says_in_its_first_lines_how_it_is_run_and_stands_in_the_list():
+    listed = (EXAMPLES / "README.md").read_text()
+
+    for example in EXAMPLES.iterdir():
+        if example.suffix in (".py", ".ipynb"):
+            assert f"[{example.name}]({example.name})" in listed
+            assert f"examples/{example.name}" in "".join(example.read_text().splitlines(keepends=True)[:20])
