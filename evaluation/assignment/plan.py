@@ -368,36 +368,13 @@ class ExposurePlan:
         return run, sum(began) - 1
 
 
-class _Same:
-    """A catalog as a key: the very object."""
-
-    __slots__ = ("catalog",)
-
-    def __init__(self, catalog: Catalog) -> None:
-        self.catalog = catalog
-
-    def __hash__(self) -> int:
-        return id(self.catalog)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Same) and other.catalog is self.catalog
-
-
+@lru_cache(maxsize=8)
 def event_plan(catalog: Catalog, horizon: int) -> EventPlan:
     """The plan of a state; states are few, so the last ones are kept."""
-    return _event_plan(_Same(catalog), horizon)
+    return EventPlan.of(catalog, horizon)
 
 
+@lru_cache(maxsize=8)
 def exposure_plan(catalog: Catalog) -> ExposurePlan:
     """The plan of a state; states are few, so the last ones are kept."""
-    return _exposure_plan(_Same(catalog))
-
-
-@lru_cache(maxsize=8)
-def _event_plan(same: _Same, horizon: int) -> EventPlan:
-    return EventPlan.of(same.catalog, horizon)
-
-
-@lru_cache(maxsize=8)
-def _exposure_plan(same: _Same) -> ExposurePlan:
-    return ExposurePlan.of(same.catalog)
+    return ExposurePlan.of(catalog)

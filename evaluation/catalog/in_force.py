@@ -248,9 +248,9 @@ class Rejected:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Catalog:
-    """The documents in force after every record of the topic before `offset`."""
+    """The documents in force after every record of the topic before `offset`. Each is equal to itself alone."""
 
     offset: int = 0
     append_time: int = 0
@@ -310,11 +310,12 @@ class Catalog:
             if flag.status == "running" and any(each.group == group for each in flag.definition.groups)
         ]
 
-    def after(self, offset: int, append_time: int, value: bytes | None) -> tuple["Catalog", Rejected | None]:
-        """The catalog after one more record, and why the record was ignored, if it was."""
+    def after(self, offset: int, append_time: int, value: bytes | None) -> tuple["Catalog", Document | Rejected]:
+        """The catalog after one more record, and what the record holds, or why it was ignored."""
         unchanged = replace(self, offset=offset + 1, append_time=append_time)
         try:
-            return self._with(unchanged, decode_document(value)), None
+            document = decode_document(value)
+            return self._with(unchanged, document), document
         except (msgspec.MsgspecError, ValueError, ArithmeticError) as error:
             return unchanged, Rejected(offset, str(error))
 
@@ -550,16 +551,15 @@ class History:
 
     def append(self, offset: int, append_time: int, value: bytes | None) -> None:
         """Read one more record of the topic."""
-        catalog, rejected = self.newest.after(offset, append_time, value)
+        catalog, found = self.newest.after(offset, append_time, value)
         self.states.append(catalog)
         self._applies_from.append(max(self._applies_from[-1], append_time + SETTLING))
-        if rejected:
-            self.rejected.append(rejected)
+        if isinstance(found, Rejected):
+            self.rejected.append(found)
         else:
-            document = decode_document(value)
-            if document.kind != "flag":
-                document = msgspec.structs.replace(document, spec=msgspec.Raw())
-            self.versions.append(Version(offset, append_time, document))
+            if found.kind != "flag":
+                found = msgspec.structs.replace(found, spec=msgspec.Raw())
+            self.versions.append(Version(offset, append_time, found))
 
     def copy(self) -> "History":
         """The same as far as it goes; each goes on by itself."""

@@ -11,7 +11,7 @@ from typing import Self
 import msgspec
 from aiokafka import AIOKafkaProducer, ConsumerRecord
 
-from evaluation.catalog.in_force import History
+from evaluation.catalog.in_force import History, Rejected
 from evaluation.catalog.overview import told_problem
 from pipeline.errors import PeekproofError
 from pipeline.kafka import topics
@@ -148,8 +148,9 @@ class CatalogWriter:
                 "split a cohort's ids among several, or shorten a payload"
             )
         newest = self.history.newest
-        if (ignored := newest.after(newest.offset, newest.append_time, value)[1]) is not None:
-            raise PeekproofError(f"{name} is not published: {ignored.reason}")
+        _, found = newest.after(newest.offset, newest.append_time, value)
+        if isinstance(found, Rejected):
+            raise PeekproofError(f"{name} is not published: {found.reason}")
         with answering(self._settings):
             self.publishing = name
             sent = await self._producer.send_and_wait(self._settings.topic(CATALOG), value, key_of(document), PARTITION)
