@@ -7,6 +7,10 @@ from typing import Any
 
 import duckdb
 
+from evaluation.catalog.in_force import SETTLING
+from pipeline.catalog.topic import read_catalog
+from pipeline.settings import Settings
+
 
 def ask(snapshot: Path, query: str) -> Any:
     """The first value of the answer; None where there is none, or no such snapshot or table yet."""
@@ -24,3 +28,9 @@ def wait_for(condition: Callable[[], object], seconds: float = 90, what: str = "
     while not condition():
         assert time.monotonic() < deadline, f"{what} did not come about in {seconds} s"
         time.sleep(often)  # to ask a snapshot takes CPU that what is waited for needs
+
+
+def wait_for_catalog(settings: Settings) -> None:
+    """Return when every version that the catalog holds applies to what is appended from now on."""
+    applies_from = read_catalog(settings).newest.append_time + SETTLING
+    wait_for(lambda: time.time() * 1_000 > applies_from, what="the catalog", often=0.05)

@@ -36,6 +36,7 @@ from pipeline.stages.kernels import compile_kernels
 from schemas.topics import EVENTS, EXPOSURES, UNITS
 from schemas.topics import topics as all_topics
 from tests.benchmarks.environments import PEERS, python_of
+from tests.live import wait_for_catalog
 
 STAGES = {"assignment": (EXPOSURES, EVENTS), "aggregation": (UNITS,)}
 RATE = 20_000  # records a second of the visitors' own time
@@ -54,7 +55,7 @@ def measure(records: int) -> dict[str, dict[str, float]]:
         for settings in (empty, full):
             topics.create(settings)
             flags = asyncio.run(begin_experiments(settings))
-        time.sleep(1.5)  # until the catalog applies
+        wait_for_catalog(full)
         counted = asyncio.run(_load(full, flags, records))
         measured = {}
         start, _ = _run_stages(empty)

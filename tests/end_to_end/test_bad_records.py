@@ -28,7 +28,7 @@ from schemas.topics import (
     UNITS,
 )
 from tests.conftest import deployed
-from tests.live import ask, wait_for
+from tests.live import ask, wait_for, wait_for_catalog
 from tests.pipeline.conftest import health, look
 from tests.pipeline.shop import Shop
 
@@ -111,7 +111,7 @@ def test_nothing_stops_for_a_record_that_nobody_can_use(broker: str, tmp_path: P
         shop.apply()
         for flag in ("button", "early"):
             shop.call("experiment", "start", flag)
-        time.sleep(1.5)  # a version applies to what is appended a second later
+        wait_for_catalog(settings)
         send_batch(settings, range(20))
         send_bad_input(settings)
 
@@ -127,7 +127,7 @@ def test_nothing_stops_for_a_record_that_nobody_can_use(broker: str, tmp_path: P
             (shop.directory / "experiments" / "late.yaml").write_text(FLAG.format(key="late"))
             shop.apply()
             shop.call("experiment", "start", "late")
-            time.sleep(1.5)
+            wait_for_catalog(settings)
             for _ in range(2):  # twice counts once
                 shop.call("dead-letters", "--reason", "unknown flag", "--resend")
             wait_for(lambda: counted(settings, "late")[0] == 1)

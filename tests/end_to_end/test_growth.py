@@ -13,7 +13,7 @@ from pipeline.processes.supervisor import Supervisor
 from pipeline.settings import Settings
 from schemas.topics import EVENTS, EXPOSURES
 from tests.conftest import deployed
-from tests.live import ask, wait_for
+from tests.live import ask, wait_for, wait_for_catalog
 from tests.pipeline.shop import Shop
 
 REVENUE = "key: buys\nowner: shop\ntype: sum\nevent: buy\nproperty: price\nwindow: none\n"
@@ -79,7 +79,7 @@ def test_partitions_that_are_added_are_read_and_nothing_of_them_is_late(broker: 
         shop.rewrite("  - metric: purchase\n", "  - metric: buys\n")
         shop.apply()
         shop.call("experiment", "start", "button")
-        time.sleep(1.5)  # a version applies to what is appended a second later
+        wait_for_catalog(settings)
 
         with Supervisor(settings, workers=2):
             traffic = Traffic(settings)

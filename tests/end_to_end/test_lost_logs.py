@@ -21,7 +21,7 @@ from schemas.health import WorkerHealth
 from schemas.look import Look
 from schemas.topics import EVENTS, EXPOSURES, HEALTH, RESULTS, UNITS
 from tests.conftest import deployed
-from tests.live import wait_for
+from tests.live import wait_for, wait_for_catalog
 from tests.pipeline.shop import Shop
 
 METRIC = "key: revenue\nowner: shop\ntype: sum\nevent: purchase\nproperty: revenue\nwindow: 1h\n"
@@ -44,7 +44,7 @@ class Deployment:
         self.shop.rewrite("rollout: 50", "rollout: 100")
         self.shop.apply()
         self.shop.call("experiment", "start", "button")
-        time.sleep(1.1)  # a version applies to what is appended a second later
+        wait_for_catalog(settings)
 
     @contextmanager
     def working(self, *others: str, falls: str = "") -> Iterator[list[Worker]]:

@@ -28,7 +28,7 @@ from pipeline.settings import Secret, Settings
 from pipeline.stages import STAGES
 from pipeline.tokens import WINDOW, Token, TokenError, Tokens, provider_of_kafka_python, tokens_of
 from schemas.topics import EXPOSURES
-from tests.live import ask, wait_for
+from tests.live import ask, wait_for, wait_for_catalog
 from tests.pipeline.kafka.test_advertised import free_port
 
 LIFE = 6  # seconds, of a token
@@ -144,7 +144,7 @@ def test_every_client_gets_in_by_tokens_and_goes_on_when_they_expire(
     call("topics")
     call("apply")
     call("experiment", "start", "checkout-button")
-    time.sleep(1.5)  # a version applies to what is appended a second later
+    wait_for_catalog(settings)
     with Supervisor(settings, is_open=True) as supervisor:
         stages = "SELECT count(DISTINCT stage) FROM pipeline_health"
         wait_for(lambda: ask(settings.snapshot, stages) == len(STAGES))

@@ -36,7 +36,7 @@ from pipeline.processes.supervisor import Supervisor
 from pipeline.settings import Settings
 from pipeline.stages import STAGES
 from schemas.topics import EVENTS, EXPOSURES
-from tests.live import ask, wait_for
+from tests.live import ask, wait_for, wait_for_catalog
 
 PREFIX = "shop"
 # Ada has the rights that the README asks for, Eve none. Who comes without a password may do anything.
@@ -135,7 +135,7 @@ def test_every_stage_and_command_works_with_tls_a_password_and_just_the_rights_o
     call("apply")
     call("experiment", "start", "checkout-button")
     assert "checkout-button" in call("experiment", "list")
-    time.sleep(1.5)  # a version applies to what is appended a second later
+    wait_for_catalog(settings)
     with Supervisor(settings):
         producer = KafkaProducer(**settings.kafka_python_arguments())
         for number in range(40):
