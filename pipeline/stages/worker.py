@@ -11,7 +11,7 @@ from faust.types import TP
 from evaluation.catalog.logs import LogsInForce
 from pipeline.kafka import topics
 from pipeline.kafka.columnar.app import App, create_app, run
-from pipeline.kafka.columnar.consumer import Log
+from pipeline.kafka.columnar.hooks import Log
 from pipeline.kafka.connection import attended, explain
 from pipeline.kafka.logs import (
     GO_ON,

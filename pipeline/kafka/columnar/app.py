@@ -26,7 +26,8 @@ from mode.supervisors import CrashingSupervisor
 from yarl import URL
 
 from pipeline.kafka.columnar.columns import compile_kernels
-from pipeline.kafka.columnar.consumer import Consumer, Log
+from pipeline.kafka.columnar.consumer import Consumer
+from pipeline.kafka.columnar.hooks import Hooks
 from pipeline.kafka.columnar.schema import RecordsSchema
 from pipeline.kafka.columnar.turn import BrokenTurnError, Turn
 from pipeline.kafka.complaints import Complaints, Plainly
@@ -40,8 +41,6 @@ FETCH_BYTES = 1 << 20  # per partition and fetch; a single larger message comes 
 SLICES_PER_POLL = 16
 WAITING_SLICES = 8  # between the consumer and an agent, before the consumer waits
 
-StartPosition = Callable[[TP, Log], Awaitable[int | None]]
-Begin = Callable[[TP, int], None]
 Release = Callable[[set[TP]], Awaitable[None]]
 Take = Callable[[TP, Records], Awaitable[None]]
 
@@ -56,34 +55,21 @@ class Tables(TableManager):
             await self.recovery.start()
 
 
-class App(faust.App):
+class App(Hooks):
     """A Faust app whose partitions are begun and released in order. `create_app` makes one.
 
-    For each partition of a columnar topic that the group gives to this worker: `start_position(tp, log)` chooses the
-    offset to begin at (None: the group's committed offset, else the beginning), which the log must hold; `begin(tp,
-    offset)` says that the next slice begins there, also where a partition was held before; `release(tps)` comes before
-    partitions go to another worker, or the worker stops: what it declares durable is committed then. All of these, and
-    the slices given to `each_slice`, hold `turn`: one at a time. After an error in a turn nobody gets one, and nothing
-    is released: the next worker begins where the last good commit was. `prepare` comes before everything, `finish`
-    after everything that it prepared for: what is done `regularly` included, of which no round is under way when
-    partitions are released.
-
-    A fetch waits until there are `fetch_min_bytes`, or `fetch_wait_ms` have passed: a slice of few records costs nearly
-    as much as one of many. Questions to the same broker wait behind a fetch. `commit_says(topic)` stands beside
-    every offset that is committed; if not `keeps_offsets`, none is, and brokers forget the group when its workers are
-    gone. `explain` gives an error that a person can mend as a sentence, and `prepared` is called after `prepare`.
+    `release(tps)` comes before partitions go to another worker, or the worker stops: what it declares durable is
+    committed then. It, the other hooks, and the slices given to `each_slice`, hold `turn`: one at a time. After an
+    error in a turn nobody gets one, and nothing is released: the next worker begins where the last good commit was.
+    `prepare` comes before everything, `finish` after everything that it prepared for: what is done `regularly`
+    included, of which no round is under way when partitions are released. `explain` gives an error that a person can
+    mend as a sentence, and `prepared` is called after `prepare`.
     """
 
-    keeps_offsets = True
     explain: Callable[[BaseException], str | None] = staticmethod(lambda _: None)
     prepared: Callable[[], None] = staticmethod(lambda: None)
-    fetch_min_bytes = 1
-    fetch_wait_ms = 500
     prepare: Callable[[], Awaitable[None]] | None = None
     finish: Callable[[], Awaitable[None]] | None = None
-    start_position: StartPosition | None = None
-    commit_says: Callable[[str], str] = staticmethod(lambda _: "")
-    begin: Begin | None = None
     release: Release | None = None
 
     def __init__(self, *arguments: Any, **settings: Any) -> None:
@@ -156,7 +142,7 @@ class App(faust.App):
         return cast(Consumer, self.consumer)
 
     async def let_go(self, tps: set[TP]) -> None:
-        """Release partitions, when the slice that is being worked on is done."""
+        """Release partitions, and forget them."""
         with suppress(BrokenTurnError):
             async with self.turn:
                 if tps and self.release is not None and not self.crashed:

@@ -24,7 +24,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from time import monotonic
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 from aiokafka.consumer.fetcher import READ_UNCOMMITTED, Fetcher
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
@@ -36,29 +36,18 @@ from faust.types.tuples import ack_lock
 
 from pipeline.kafka.columnar.errors import GapError, TransportError
 from pipeline.kafka.columnar.fetches import Fetches
+from pipeline.kafka.columnar.hooks import Hooks, Log
 from pipeline.kafka.columnar.schema import RecordsSchema
 from schemas.records import Records
-
-if TYPE_CHECKING:
-    from pipeline.kafka.columnar.app import App
 
 SLICE_BYTES = 1 << 20
 IDLE_SECONDS = 0.02  # between looks whether there is a partition to fetch from
 
 
-class Log(NamedTuple):
-    """What there is of a partition: its log's offsets [begin, end), and what the group committed and said with it."""
-
-    begin: int
-    end: int
-    committed: int | None
-    said: str
-
-
 class ColumnsThread(driver.AIOKafkaConsumerThread):
     """The client's thread. Its methods are called from the app's."""
 
-    app: "App"
+    app: Hooks
     seeks: int = 0
     fetches: Fetches
     _of_the_log: Fetcher  # asks for the ends of the log itself, open transactions included
@@ -143,7 +132,7 @@ class ColumnsThread(driver.AIOKafkaConsumerThread):
 class Consumer(driver.Consumer):
     """Faust's consumer. See the module for what differs."""
 
-    app: "App"
+    app: Hooks
     _thread: ColumnsThread
 
     def __init__(self, *arguments: Any, **settings: Any) -> None:
