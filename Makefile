@@ -16,10 +16,11 @@ export PYTHONDONTWRITEBYTECODE :=
 STAMP := $(VENV)/.ready
 TOOLS := $(VENV)/.tools
 KERNELS := $(VENV)/.kernels
+MODULES := node_modules/.package-lock.json
 COMPUTED := tests/evaluation/metrics tests/evaluation/significance
 
 .PHONY: setup demo kafka test bench lint
-setup: $(TOOLS) $(KERNELS)
+setup: $(TOOLS) $(MODULES) $(KERNELS)
 
 $(STAMP): requirements-installer.lock requirements.lock pyproject.toml
 	@$(PYTHON) -c '$(FITS)' || { echo "make setup: $(PYTHON) is no Python 3.11 or later; install one, or name it (make PYTHON=python3.13 …)"; exit 1; }
@@ -35,6 +36,10 @@ $(TOOLS): $(STAMP) requirements-dev.lock
 	$(INSTALL) --require-hashes -r requirements-dev.lock
 	nice $(COMPILE)
 	touch $@
+
+# The same in JavaScript. Where npm's registry is out of reach the tests say what they leave out.
+$(MODULES): package-lock.json | $(TOOLS)
+	-@$(BIN)/npm ci --silent --ignore-scripts --fetch-retries=1
 
 # Ahead, and after every change: else several processes would compile the same at once, while tests wait for them. It
 # takes longest, so what runs beside it is nice.

@@ -1,5 +1,5 @@
 // What kafkajs reads of topics, as it comes from npm: node reader.cjs BOOTSTRAP RECORDS TOPIC... Prints JSON.
-const { Kafka, logLevel } = require('kafkajs');
+const { Kafka, logLevel } = require("kafkajs");
 
 const [bootstrap, records, ...topics] = process.argv.slice(2);
 const kafka = new Kafka({ brokers: [bootstrap], logLevel: logLevel.NOTHING });

@@ -1,6 +1,6 @@
 // The same as shoppers.py, in JavaScript: node shoppers.cjs NAME ADDRESS RATE.
-const { Experiment } = require('@amplitude/experiment-node-server');
-const { createInstance } = require('@amplitude/analytics-node');
+const { Experiment } = require("@amplitude/experiment-node-server");
+const { createInstance } = require("@amplitude/analytics-node");
 
 const [name, address, rate] = process.argv.slice(2);
 const LOOPS = 8; // that evaluate
@@ -10,15 +10,15 @@ async function main() {
   const met = {};
   const sent = [];
   let isOver = false;
-  process.stdin.on('end', () => (isOver = true)).resume();
+  process.stdin.on("end", () => (isOver = true)).resume();
 
-  const remote = Experiment.initializeRemote('any', { serverUrl: address, fetchRetries: 0 });
+  const remote = Experiment.initializeRemote("any", { serverUrl: address, fetchRetries: 0 });
   const analytics = createInstance();
   const serverUrl = `${address}/2/httpapi`;
-  await analytics.init('any', { serverUrl, flushQueueSize: 10, flushIntervalMillis: 100, logLevel: 0 }).promise;
+  await analytics.init("any", { serverUrl, flushQueueSize: 10, flushIntervalMillis: 100, logLevel: 0 }).promise;
 
   async function buy(user) {
-    const { event, code } = await analytics.track('purchase', {}, { user_id: user }).promise;
+    const { event, code } = await analytics.track("purchase", {}, { user_id: user }).promise;
     return [event.insert_id, user, event.time, code];
   }
 
