@@ -113,6 +113,9 @@ Operator = Literal[
 ]
 Value = Annotated[str, msgspec.Meta(max_length=1024, description="a text of at most 1024 characters")]
 Slot = Annotated[int, msgspec.Meta(ge=1, le=20, description="a whole number from 1 to 20: a slot of the group")]
+FlagStatus = Literal["draft", "running", "complete", "rolled out", "rolled back"]
+Removal = Literal["archived", "deleted"]
+GoalRole = Literal["primary", "secondary", "guardrail"]
 
 
 class Strict(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
@@ -182,7 +185,7 @@ class Goal(Strict, frozen=True, kw_only=True):
     """
 
     metric: Key
-    role: Literal["primary", "secondary", "guardrail"] = "secondary"
+    role: GoalRole = "secondary"
     direction: Literal["increase", "decrease"] = "increase"
     minimum_effect: Share | None = None
     margin: Share | None = None
@@ -443,10 +446,10 @@ class FlagState(Strict, frozen=True, kw_only=True):
     """
 
     definition: Flag
-    status: Literal["draft", "running", "complete", "rolled out", "rolled back"] = "draft"
+    status: FlagStatus = "draft"
     runs: tuple[Run, ...] = ()
     rolled_out: Allocation | None = None
-    removed: Literal["archived", "deleted"] | None = None
+    removed: Removal | None = None
 
 
 Definition = Flag | Metric | Group | Cohort | Deployment  # what authors write

@@ -19,6 +19,7 @@ Status = Literal[
     "withheld",  # a unit's total is beyond what can be added exactly
     "unusable",  # more than 1 % of an arm's events hold no number that can be used
 ]
+UNTESTED: tuple[Status, ...] = ("gated", "no data")  # too early: a person looks at the live reading instead
 UNKNOWN: tuple[Status, ...] = ("withheld", "unusable")  # what units are worth is not known, nor is any difference
 Method = Literal[
     "sequential",
@@ -112,13 +113,21 @@ class Cell(msgspec.Struct, frozen=True):
 
         Running values go on from earlier looks, lest a test is read twice; nobody should take them for news.
         """
-        if self.status == "ok":
-            return self
-        names = ("lower", "upper", "p_value", "relative_lower", "relative_upper")
-        unsaid: dict[str, None] = dict.fromkeys(["adjusted_p_value", *(f"running_{name}" for name in names)])
-        if self.status in UNKNOWN:
-            unsaid |= dict.fromkeys(["estimate", "standard_error", "relative_estimate"])
-        return msgspec.structs.replace(self, **unsaid)
+        names = unsaid(self.status)
+        return msgspec.structs.replace(self, **dict.fromkeys(names)) if names else self
+
+
+def unsaid(status: Status) -> tuple[str, ...]:
+    """The fields of which a look with a cell of that status says nothing."""
+    if status == "ok":
+        return ()
+    ends = ("lower", "upper", "p_value", "relative_lower", "relative_upper")
+    found = ("adjusted_p_value", *(f"running_{name}" for name in ends))
+    return (*found, "estimate", "standard_error", "relative_estimate") if status in UNKNOWN else found
+
+
+SPLIT_ALPHA = 0.01  # the split is broken where its running p-value is below
+MOST_UNUSABLE = 0.01  # share of an arm's events without a number that can be used, beyond which a metric says nothing
 
 
 class ArmHealth(msgspec.Struct, frozen=True):
@@ -202,6 +211,7 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
 
 
 Offsets = dict[Annotated[str, msgspec.Meta(pattern="^[0-9]{1,9}$")], Count]  # by partition
+Prediction = Literal["hit", "missed", "open"]  # of the hypothesis, by the primary metric
 Decision = Literal["ship", "roll back", "keep running", "needs attention", "none"]
 
 
@@ -227,7 +237,7 @@ class Verdict(msgspec.Struct, frozen=True):
 
     decision: Decision
     reason: str
-    prediction: Literal["hit", "missed", "open"] | None = None
+    prediction: Prediction | None = None
     days_left: float | None = None
     arms: list[ArmVerdict] | msgspec.UnsetType = msgspec.UNSET
 

@@ -38,11 +38,13 @@ from schemas.catalog import (
     Document,
     Flag,
     FlagState,
+    FlagStatus,
     Group,
     GroupSlot,
     Inclusion,
     Kind,
     Metric,
+    Removal,
     Step,
     Variant,
 )
@@ -199,12 +201,12 @@ class FlagInForce:
     """A flag's document and its runs; `runs[-1]` is the newest."""
 
     definition: Flag
-    status: str
+    status: FlagStatus
     version: int
     append_time: int
     runs: tuple[RunInForce, ...]
     rolled_out: Allocation | None = None
-    removed: str | None = None
+    removed: Removal | None = None
 
     @property
     def allocation(self) -> Allocation | None:

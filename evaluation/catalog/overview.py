@@ -12,7 +12,7 @@ from evaluation.catalog.in_force import Catalog, FlagInForce, History, Version, 
 from evaluation.catalog.lifecycle import steps_between
 from evaluation.catalog.needs import unmet_needs
 from evaluation.catalog.rules import did_you_mean, parse_date
-from schemas.catalog import FlagState
+from schemas.catalog import FlagState, FlagStatus, Removal
 
 DAY_MS = 86_400_000
 TO_A_LOOK = ("assignment", "aggregation", "significance")  # the stages through which it comes
@@ -26,7 +26,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     name: str | None
     owner: str
     tags: tuple[str, ...]
-    status: str  # draft, running, complete, rolled out, rolled back, archived
+    status: FlagStatus | Removal
     overdue: str | None  # the planned date that has passed without the command that it asks for
     problem: str | None  # why everybody gets `off`: no engine can evaluate it, or nobody has what it needs
     version: int

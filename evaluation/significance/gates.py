@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import bdtr, bdtrc
 
-UNUSABLE = 0.01  # share of an arm's events without a number that can be used, beyond which a metric says nothing
+from schemas.look import MOST_UNUSABLE
+
 UNEVEN = 0.001  # difference between arms' shares, below which it does not matter
 UNEVEN_ALPHA = 0.001  # of the test whether arms lose different shares
 EXPOSURES = 100  # units in each arm
@@ -34,7 +35,7 @@ def is_rare(n: ArrayLike, control_n: ArrayLike, nonzero: ArrayLike, control_nonz
 
 def loses_too_much(events: int, unusable: int) -> bool:
     """Whether so many of a metric's events are lost that its numbers say nothing; `events` are those that count."""
-    return unusable > UNUSABLE * (events + unusable)
+    return unusable > MOST_UNUSABLE * (events + unusable)
 
 
 def lose_unevenly(units: Sequence[int], unusable: Sequence[int]) -> bool:

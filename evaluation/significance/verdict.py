@@ -9,19 +9,18 @@ improves nothing and cannot reach what was predicted goes back.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Literal
 
 import msgspec
 from msgspec import UnsetType
 
 from evaluation.catalog.in_force import MetricInForce, RunInForce, control_of
-from evaluation.significance import srm
 from evaluation.significance.health import no_number, worst
 from evaluation.significance.judgements import decides
 from evaluation.significance.planning import MOST_DAYS, days_left
 from schemas.catalog import Goal
 from schemas.look import (
     FIXED,
+    SPLIT_ALPHA,
     ArmDecision,
     ArmVerdict,
     Caveat,
@@ -31,13 +30,13 @@ from schemas.look import (
     Judgement,
     Loss,
     Method,
+    Prediction,
     Verdict,
 )
 
 JUMPERS = 0.05  # share of units that met two variants, beyond which the assignment itself is broken
 JUMPERS_SEEN_IN = 100  # units, below which the share says nothing
 BEYOND_PLAN = 1.01  # times the planned units, of which two readings hardly differ
-Prediction = Literal["hit", "missed", "open"]
 
 VERBS: dict[Judgement | None, str] = {"better": "improves", "worse": "harms", "harmed": "harms"}
 OF_RATES: tuple[Method, ...] = ("exact", "boschloo")
@@ -255,7 +254,7 @@ def _doubt(health: Health, cells: Iterable[Cell]) -> str | None:
     """Why the numbers cannot be believed, if so."""
     units = sum(arm.units for arm in health.arms)
     p_value = health.srm_running_p_value
-    if p_value is not None and p_value < srm.ALPHA:
+    if p_value is not None and p_value < SPLIT_ALPHA:
         arm = max(health.arms, key=lambda arm: abs(arm.units - arm.expected_share * units))
         return (
             f"The split is broken: {arm.variant} has {arm.units:,} of {units:,} units where the weights promise "

@@ -31,11 +31,35 @@ from pipeline.catalog.documents import Documents, Source
 from pipeline.catalog.faults import DocumentError, Fault
 from pipeline.catalog.topic import CatalogWriter, EditConflictError
 from pipeline.errors import PeekproofError
-from schemas.catalog import DECIMALS, KINDS, Cohort, Definition, Document, Flag, FlagState, Group, Kind, Metric, Spec
+from schemas.catalog import (
+    DECIMALS,
+    KINDS,
+    Cohort,
+    Definition,
+    Document,
+    Flag,
+    FlagState,
+    FlagStatus,
+    Group,
+    Kind,
+    Metric,
+    Removal,
+    Spec,
+)
 
 SALT_CHARACTERS = string.ascii_letters + string.digits
 
 Step = Literal["start", "complete", "restart", "rollout", "rollback", "archive", "restore", "delete"]
+OFFERED: dict[Step, tuple[FlagStatus | Removal, ...]] = {  # to a person, by where the flag stands
+    "start": ("draft",),
+    "rollout": ("draft", "running", "complete", "rolled out", "rolled back"),
+    "rollback": ("running", "complete", "rolled out"),
+    "complete": ("running",),
+    "restart": ("running", "complete", "rolled out", "rolled back"),
+    "archive": ("draft", "complete", "rolled out", "rolled back"),
+    "restore": ("archived",),
+    "delete": (),
+}
 
 
 class RefusedError(PeekproofError):

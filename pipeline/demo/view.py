@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
 
 from rich.console import Console, ConsoleOptions, Group, RenderResult
 from rich.padding import Padding
@@ -12,8 +11,9 @@ from rich.text import Text
 from evaluation.catalog.in_force import FlagInForce
 from pipeline.demo.session import Moment, Outcome
 from pipeline.demo.watch import Watch
+from pipeline.vocabulary import DECISIONS, GOAL_ROLES, JUDGEMENTS, STATUSES, Tone
 from schemas.catalog import Goal
-from schemas.look import Cell, Look
+from schemas.look import EVERYONE, UNTESTED, Cell, Look
 
 ALWAYS_VALID = (
     "Intervals are always valid: watch all the time and act when one excludes 0; without a true effect, that ever "
@@ -26,10 +26,7 @@ LEGEND = (
 SCALES = (0.1, 0.25, 0.5, 1.0)  # relative lifts at the ends of the bars
 SHORT = 40  # lines of a terminal below which the sentences are left out
 NARROW = 104  # columns of a terminal below which the units are left out
-STYLES = {"ship": "green", "roll back": "red", "needs attention": "yellow", "keep running": "cyan", "none": "dim"}
-SIGNS = {"ship": "✔", "roll back": "✘", "needs attention": "!", "keep running": "…", "none": "·"}
-Judgement = Literal["good", "bad", "open"]
-COLOURS: dict[Judgement, str] = {"good": "green", "bad": "red", "open": "cyan"}
+COLOURS: dict[Tone, str] = {"good": "green", "bad": "red", "warn": "yellow", "open": "cyan", "idle": "dim"}
 
 
 class View:
@@ -140,15 +137,14 @@ def _aside(watch: Watch) -> str:
 def _experiment(flag: FlagInForce, look: Look | None, width: int, short: bool) -> Group:
     definition = flag.definition
     decision = look.verdict.decision if look else "none"
-    verdict = (
-        f"{SIGNS[decision]} {decision}" if look and decision != "none" else "no difference shown" if look else "waiting"
-    )
+    sign, colour = DECISIONS[decision].sign, COLOURS[DECISIONS[decision].tone]
+    verdict = f"{sign} {decision}" if look and decision != "none" else "no difference shown" if look else "waiting"
     heading = Table.grid(expand=True)
     heading.add_column(ratio=1, no_wrap=True, overflow="ellipsis")
     heading.add_column(justify="right", no_wrap=True)
     heading.add_row(
         Text.assemble((definition.key, "bold"), ("  " + (definition.name or ""), "dim")),
-        Text(verdict, style=f"bold {STYLES[decision]}"),
+        Text(verdict, style=f"bold {colour}"),
     )
     parts: list[Group | Table | Text | Padding] = [heading]
     if definition.hypothesis and not short:
@@ -157,7 +153,7 @@ def _experiment(flag: FlagInForce, look: Look | None, width: int, short: bool) -
         return Group(*parts)
     parts.append(Padding(_cells(flag, look, width), (0, 0, 0, 2)))
     if not short:
-        parts.append(Padding(Text(look.verdict.reason, style=STYLES[decision]), (0, 0, 0, 2)))
+        parts.append(Padding(Text(look.verdict.reason, style=colour), (0, 0, 0, 2)))
     return Group(*parts)
 
 
@@ -186,7 +182,7 @@ def _cells(flag: FlagInForce, look: Look, width: int) -> Table:
     if width >= NARROW:
         table.add_column("units", justify="right", no_wrap=True, min_width=14)
     for cell in cells:
-        colour = COLOURS[_judgement(cell)]
+        colour = COLOURS[JUDGEMENTS[cell.judgement or "open"].tone]
         style = "" if cell.reading == "settled" else "dim"
         table.add_row(
             Text(_mark(flag, cell.metric) + cell.metric),
@@ -234,7 +230,7 @@ def _shown(look: Look, flag: FlagInForce) -> list[Cell]:
     shown: dict[tuple[str, str], Cell] = {}
     for cell in look.cells:
         key = (cell.metric, cell.variant)
-        if cell.segment == "all" and (key not in shown or cell.reading == _preferred(shown[key], cell)):
+        if cell.segment == EVERYONE and (key not in shown or cell.reading == _preferred(shown[key], cell)):
             shown[key] = cell
     order = [goal.metric for goal in flag.definition.metrics]
     return sorted(shown.values(), key=lambda cell: order.index(cell.metric) if cell.metric in order else len(order))
@@ -242,14 +238,7 @@ def _shown(look: Look, flag: FlagInForce) -> list[Cell]:
 
 def _preferred(one: Cell, other: Cell) -> str:
     settled = one if one.reading == "settled" else other
-    return "settled" if settled.status not in ("gated", "no data") else "live"
-
-
-def _judgement(cell: Cell) -> Judgement:
-    """In whose favour the cell is judged, if it is."""
-    if cell.judgement in ("better", "safe"):
-        return "good"
-    return "bad" if cell.judgement in ("worse", "harmed") else "open"
+    return "settled" if settled.status not in UNTESTED else "live"
 
 
 def _cell_line(cell: Cell, flag: FlagInForce) -> str:
@@ -279,7 +268,7 @@ def _goal(flag: FlagInForce, metric: str) -> Goal | None:
 
 def _mark(flag: FlagInForce, metric: str) -> str:
     goal = _goal(flag, metric)
-    return {"primary": "★ ", "guardrail": "▲ "}.get(goal.role if goal else "", "  ")
+    return f"{GOAL_ROLES[goal.role].sign if goal else '':1} "
 
 
 def _treatment(flag: FlagInForce) -> str:
@@ -291,7 +280,7 @@ def _mean(mean: float | None, cell: Cell, flag: FlagInForce) -> str:
     if mean is None:
         return "–"
     metric = flag.runs[-1].metrics[cell.metric].definition
-    return f"{mean * 100:.2f} %" if metric.type == "conversion" else f"{mean:,.2f}"
+    return f"{mean * 100:.2f} %" if metric.is_conversion else f"{mean:,.2f}"
 
 
 def _percent(lift: float | None) -> str:
@@ -300,7 +289,7 @@ def _percent(lift: float | None) -> str:
 
 def _interval(cell: Cell) -> str:
     if cell.status != "ok":
-        return {"gated": "too few yet"}.get(cell.status, cell.status)
+        return STATUSES[cell.status]
     if cell.running_relative_lower is None or cell.running_relative_upper is None:
         return "too wide yet"
     return f"[{cell.running_relative_lower:+.1%}, {cell.running_relative_upper:+.1%}]"

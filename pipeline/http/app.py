@@ -30,6 +30,7 @@ from pipeline.http.management import management
 from pipeline.http.management.life import life
 from pipeline.http.monitoring import Monitor, create_registry, metrics
 from pipeline.http.results.routes import results
+from pipeline.http.results.vocabulary import vocabulary
 from pipeline.kafka.connection import UnreachableError
 
 CONSOLE = Path(__file__).parent / "console"
@@ -47,6 +48,7 @@ def create_app(backend: Backend) -> ASGIApp:
             ofrep,
             intake,
             results,
+            vocabulary,
             life,
             management,
             description,

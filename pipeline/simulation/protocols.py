@@ -18,7 +18,7 @@ from pipeline.simulation.populations import NORMAL, POPULATIONS, Bools, Floats, 
 from pipeline.simulation.rows import Row, quantile, share, truth
 from pipeline.simulation.stream import Trial, play, running, treated
 from pipeline.simulation.watching import ALPHA, LOOKS, Scenario, Sums, ever, watch
-from schemas.look import Look
+from schemas.look import SPLIT_ALPHA, Look
 
 
 class Found(msgspec.Struct, frozen=True):
@@ -227,17 +227,17 @@ def time_to_decision(
 def split_as_promised(weights: tuple[int, ...], random: Generator, replications: int) -> Found:
     """P5: is a split that is as promised called broken?"""
     counts = _counts(random, replications, 100, 1_000, np.array(weights) / sum(weights))
-    alarms = srm.p_value(srm.log_bayes_factor(counts, weights)) < srm.ALPHA
-    naive = srm.chi_squared(counts, weights)[1] < srm.ALPHA
+    alarms = srm.p_value(srm.log_bayes_factor(counts, weights)) < SPLIT_ALPHA
+    naive = srm.chi_squared(counts, weights)[1] < SPLIT_ALPHA
     cell = f"weights {':'.join(map(str, weights))}, every 100 of 100,000 units"
-    row = share("P5 any look calls the split broken", cell, ever(alarms), limit=srm.ALPHA, naive=ever(naive))
+    row = share("P5 any look calls the split broken", cell, ever(alarms), limit=SPLIT_ALPHA, naive=ever(naive))
     return Found([row])
 
 
 def split_broken(random: Generator, replications: int) -> Found:
     """P5: how soon is a broken split seen?"""
     counts = _counts(random, replications, 100, 1_500, np.array([0.51, 0.49]))
-    alarms = srm.p_value(srm.log_bayes_factor(counts, (1, 1))) < srm.ALPHA
+    alarms = srm.p_value(srm.log_bayes_factor(counts, (1, 1))) < SPLIT_ALPHA
     units = np.where(ever(alarms), (alarms.argmax(1) + 1.0) * 100, np.inf)
     cell = "51/49 for 50/50, every 100 units"
     return Found([quantile("P5 units in when half are called broken", cell, units, 0.5, reference=29_000)])

@@ -19,6 +19,7 @@ from pipeline.http.backend import Backend
 from pipeline.http.callers.access import EDITING, READING, requires
 from pipeline.http.callers.keys import Key
 from pipeline.http.management.bodies import ExactRequest
+from pipeline.http.management.words import LONGEST_REASON
 from schemas.catalog import FlagState
 
 PUBLISHING_SECONDS = 10.0
@@ -32,7 +33,7 @@ class Taking(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     `new_salt`: a plain flag that starts again is split anew, as an experiment always is.
     """
 
-    reason: Annotated[str, msgspec.Meta(min_length=1, max_length=1024)]
+    reason: Annotated[str, msgspec.Meta(min_length=1, max_length=LONGEST_REASON)]
     variant: str | None = None
     base: int | None = None
     new_salt: bool = False

@@ -53,10 +53,14 @@ class Listed(Summary, frozen=True, kw_only=True):
 
 
 class Shown(Listed, frozen=True, kw_only=True):
-    """The same, with everything that its document says and the definitions of its metrics."""
+    """The same, with everything that its document says and the definitions of its metrics.
+
+    Of a metric among the `conversions` the mean is the share of units that converted.
+    """
 
     state: FlagState
     metrics: dict[str, Metric]  # type: ignore[assignment]
+    conversions: tuple[str, ...]
 
 
 class Overview(msgspec.Struct, frozen=True, kw_only=True):
@@ -105,7 +109,8 @@ async def show(backend: Backend, key: str) -> Shown:
         raise NotFoundException(str(error)) from None
     metrics = {goal.metric: history.newest.metrics[goal.metric].definition for goal in state.definition.metrics}
     listed = _listed(backend, overview.summary_of(history.newest, key, _now()))
-    return Shown(**msgspec.structs.asdict(listed) | {"state": state, "metrics": metrics})
+    conversions = tuple(name for name, metric in metrics.items() if metric.is_conversion)
+    return Shown(**msgspec.structs.asdict(listed) | {"state": state, "metrics": metrics, "conversions": conversions})
 
 
 @get("/experiments/{key:str}/results")

@@ -278,6 +278,15 @@ def test_the_picture_fits_the_terminal(watch, width, height):
     assert "…" not in "".join(line for line in drawn if "●" in line)
 
 
+def test_the_mean_of_a_funnel_is_the_share_that_went_through(watch):
+    metrics = watch.flags["checkout-button"].runs[-1].metrics
+    metrics["purchase"] = MetricInForce(msgspec.structs.replace(metrics["purchase"].definition, type="funnel"), 1, 0)
+
+    watch.take_look(record(look(1, cells=[cell("settled", 0.15, 0.05)])))
+
+    assert "purchase 10.00 % → 11.50 %" in [*lines(watch, MOMENT)][1]
+
+
 def test_plain_lines_say_the_same_for_each_experiment(watch):
     watch.take_look(record(look(1, cells=[cell("settled", 0.15, 0.05)])))
 

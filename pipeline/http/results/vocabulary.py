@@ -1,0 +1,126 @@
+"""Vocabulary: by which words, signs and numbers the console tells what the other answers hold."""
+
+from typing import Any
+
+import msgspec
+from litestar import Router, get
+
+from evaluation.metrics.measures import MOST_EVENTS
+from pipeline import vocabulary as words
+from pipeline.catalog.editing import OFFERED, Step
+from pipeline.http.callers.access import READING, requires
+from pipeline.http.management.words import LONGEST_REASON
+from pipeline.vocabulary import Mark, Sign
+from schemas.catalog import Analysis, Flag, FlagStatus, Goal, GoalRole, Removal, Segment, Strict, Variant
+from schemas.look import (
+    EVERYONE,
+    FIXED,
+    MOST_UNUSABLE,
+    SPLIT_ALPHA,
+    UNTESTED,
+    Caveat,
+    Decision,
+    Judgement,
+    Method,
+    Prediction,
+    Status,
+    unsaid,
+)
+
+
+class StatusTold(msgspec.Struct, frozen=True, kw_only=True):
+    """A cell's status: `unsaid` are the fields of which such a cell says nothing, whatever stands in them.
+
+    Where it is `untested` of a settled reading, a person looks at the live one.
+    """
+
+    says: str
+    unsaid: tuple[str, ...]
+    is_untested: bool
+
+
+class MethodTold(msgspec.Struct, frozen=True, kw_only=True):
+    """How a comparison is tested; `is_fixed`: once, at the first look with the planned units."""
+
+    says: str
+    is_fixed: bool
+
+
+class Defaults(msgspec.Struct, frozen=True, kw_only=True):
+    """What holds where a document's part does not say it, by field."""
+
+    flag: dict[str, Any]
+    variant: dict[str, Any]
+    segment: dict[str, Any]
+    goal: dict[str, Any]
+    analysis: dict[str, Any]
+
+
+class Vocabulary(msgspec.Struct, frozen=True, kw_only=True):
+    """Words, signs and numbers, by what they stand for.
+
+    `decisions` and `states` come in the order in which they ask for a person. `steps` are offered where a flag stands
+    so. A split is broken below `split_alpha`; a metric says nothing whose unusable events are more than `most_unusable`
+    of an arm's; of a unit's hour a funnel or retention reads `most_events`.
+    """
+
+    decisions: dict[Decision, Mark]
+    judgements: dict[Judgement, Mark]
+    predictions: dict[Prediction, Mark]
+    statuses: dict[Status, StatusTold]
+    methods: dict[Method, MethodTold]
+    caveats: dict[Caveat, str]
+    goal_roles: dict[GoalRole, Sign]
+    states: tuple[FlagStatus | Removal, ...]
+    steps: dict[Step, tuple[FlagStatus | Removal, ...]]
+    defaults: Defaults
+    everyone: str  # the segment of every unit
+    split_alpha: float
+    most_unusable: float
+    most_events: int
+    longest_reason: int
+
+
+def _defaults(part: type[Strict]) -> dict[str, Any]:
+    found = {field.name: field for field in msgspec.structs.fields(part) if not field.required}
+    return {
+        name: field.default if field.default_factory is msgspec.NODEFAULT else field.default_factory()
+        for name, field in found.items()
+    }
+
+
+VOCABULARY = Vocabulary(
+    decisions=words.DECISIONS,
+    judgements=words.JUDGEMENTS,
+    predictions=words.PREDICTIONS,
+    statuses={
+        status: StatusTold(says=says, unsaid=unsaid(status), is_untested=status in UNTESTED)
+        for status, says in words.STATUSES.items()
+    },
+    methods={method: MethodTold(says=says, is_fixed=method in FIXED) for method, says in words.METHODS.items()},
+    caveats=words.CAVEATS,
+    goal_roles=words.GOAL_ROLES,
+    states=words.STATES,
+    steps=OFFERED,
+    defaults=Defaults(
+        flag=_defaults(Flag),
+        variant=_defaults(Variant),
+        segment=_defaults(Segment),
+        goal=_defaults(Goal),
+        analysis=_defaults(Analysis),
+    ),
+    everyone=EVERYONE,
+    split_alpha=SPLIT_ALPHA,
+    most_unusable=MOST_UNUSABLE,
+    most_events=MOST_EVENTS,
+    longest_reason=LONGEST_REASON,
+)
+
+
+@get("/vocabulary")
+async def tell() -> Vocabulary:
+    """By which words, signs and numbers the other answers are told to people."""
+    return VOCABULARY
+
+
+vocabulary = Router("/api/1", route_handlers=[tell], guards=[requires(READING)], tags=["results"])

@@ -1,0 +1,89 @@
+"""The words, signs and bounds that the console is told: of everything that can be, and as the rules have them."""
+
+from collections.abc import Callable
+from typing import Any, get_args
+
+import httpx
+import pytest
+
+from evaluation.catalog import lifecycle
+from evaluation.catalog.lifecycle import LifecycleError
+from pipeline.catalog.editing import OFFERED, Step
+from pipeline.http.callers.keys import Keys
+from pipeline.http.results.vocabulary import VOCABULARY
+from pipeline.settings import Settings
+from schemas.catalog import Analysis, Flag, FlagState, FlagStatus, GoalRole, Removal, Variant
+from schemas.look import Caveat, Cell, Decision, Judgement, Method, Prediction, Status
+from tests.pipeline.http.server import serving
+
+STATES = (*get_args(FlagStatus), "archived")
+TAKE: dict[Step, Callable[[FlagState], FlagState]] = {
+    "start": lambda state: lifecycle.start(state, 9, "s"),
+    "rollout": lambda state: lifecycle.roll_out(state, 9, "other"),
+    "rollback": lambda state: lifecycle.roll_back(state, 9),
+    "complete": lambda state: lifecycle.complete(state, 9),
+    "restart": lambda state: lifecycle.restart(state, 9, "s"),
+    "archive": lambda state: lifecycle.archive(state, ()),
+    "restore": lifecycle.restore,
+}
+
+
+def _in(status: FlagStatus | Removal) -> FlagState:
+    variants = (Variant(key="one"), Variant(key="other"))
+    draft = lifecycle.apply_definition(None, Flag(key="button", owner="shop", variants=variants), 1)
+    running = lifecycle.start(draft, 2, "s")
+    return {
+        "draft": draft,
+        "running": running,
+        "complete": lifecycle.complete(running, 3),
+        "rolled out": lifecycle.roll_out(running, 3, "one"),
+        "rolled back": lifecycle.roll_back(running, 3),
+        "archived": lifecycle.archive(draft, ()),
+    }[status]
+
+
+@pytest.mark.parametrize(
+    ("told", "of"),
+    [
+        (VOCABULARY.decisions, Decision),
+        (VOCABULARY.judgements, Judgement),
+        (VOCABULARY.predictions, Prediction),
+        (VOCABULARY.statuses, Status),
+        (VOCABULARY.methods, Method),
+        (VOCABULARY.caveats, Caveat),
+        (VOCABULARY.goal_roles, GoalRole),
+        (VOCABULARY.steps, Step),
+        (VOCABULARY.states, str),
+    ],
+)
+def test_whatever_can_be_said_has_its_word(told: Any, of: Any):
+    assert {*told} == {*(get_args(of) or STATES)}
+
+
+@pytest.mark.parametrize("status", STATES)
+@pytest.mark.parametrize("step", TAKE)
+def test_a_step_is_offered_where_it_may_be_taken(step: Step, status: FlagStatus | Removal):
+    state = _in(status)
+    if status in OFFERED[step]:
+        TAKE[step](state)
+    elif (step, status) not in {("start", "complete"), ("start", "rolled back")}:  # which is to restart it
+        with pytest.raises(LifecycleError):
+            TAKE[step](state)
+
+
+def test_what_a_status_leaves_unsaid_are_fields_of_a_cell():
+    for status in VOCABULARY.statuses.values():
+        assert {*status.unsaid} <= {*Cell.__struct_fields__}
+
+
+def test_it_is_told_to_those_who_may_read(deployment: Settings):
+    _, viewer = Keys(deployment.data).create("viewer", "ann")
+    with serving(deployment, is_open=False) as server:
+        address = f"{server.address}/api/1/vocabulary"
+        assert httpx.get(address).status_code == 401
+        told = httpx.get(address, headers={"authorization": f"Bearer {viewer}"}).json()
+
+    assert told["split_alpha"] == 0.01
+    assert told["defaults"]["analysis"]["alpha"] == Analysis().alpha
+    assert told["defaults"]["variant"]["weight"] == 1
+    assert told["statuses"]["unusable"]["unsaid"][-1] == "relative_estimate"
