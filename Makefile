@@ -17,9 +17,10 @@ STAMP := $(VENV)/.ready
 TOOLS := $(VENV)/.tools
 KERNELS := $(VENV)/.kernels
 MODULES := node_modules/.package-lock.json
+JS := PATH="$(CURDIR)/$(BIN):$$PATH" nice node_modules/.bin
 COMPUTED := tests/evaluation/metrics tests/evaluation/significance
 
-.PHONY: setup demo kafka test bench lint
+.PHONY: setup demo kafka test bench lint console
 setup: $(TOOLS) $(MODULES) $(KERNELS)
 
 $(STAMP): requirements-installer.lock requirements.lock pyproject.toml
@@ -37,9 +38,9 @@ $(TOOLS): $(STAMP) requirements-dev.lock
 	nice $(COMPILE)
 	touch $@
 
-# The same in JavaScript. Where npm's registry is out of reach the tests say what they leave out.
+# The same in JavaScript; without npm's registry `lint` and the tests say what they leave out.
 $(MODULES): package-lock.json | $(TOOLS)
-	-@$(BIN)/npm ci --silent --ignore-scripts --fetch-retries=1
+	@$(BIN)/npm ci --loglevel=error --no-fund --no-audit --ignore-scripts --fetch-retries=1 || echo "make: npm got nothing"
 
 # Ahead, and after every change: else several processes would compile the same at once, while tests wait for them. It
 # takes longest, so what runs beside it is nice.
@@ -55,11 +56,20 @@ demo: $(STAMP)
 kafka: $(STAMP)
 	@[ -n "$$PEEKPROOF_BOOTSTRAP_SERVERS" ] || nice $(BIN)/peekproof broker --prepare
 
-lint: $(TOOLS)
+# LINT_ALL=1: what cannot be checked is an error.
+lint: $(TOOLS) $(MODULES)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports --no-cache
 	nice $(BIN)/mypy
+	@[ -e $(MODULES) ] || { echo "make lint: nothing checks the console: npm's registry is out of reach"; [ -z "$(LINT_ALL)" ]; }
+	@[ ! -e $(MODULES) ] || $(MAKE) --no-print-directory console
+
+# The console, by the types of what the server says.
+console: $(TOOLS) $(MODULES)
+	$(JS)/biome ci --colors=off --error-on-warnings
+	$(BIN)/python -m tests.pipeline.http.typescript build/console/api.d.ts
+	$(JS)/tsc --project .
 
 # Four files at a time, because many tests wait for the broker; then some minutes of faults, and beside them much of what
 # only computes. ARGS="-n 0 …" runs all in one process.

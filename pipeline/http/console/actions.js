@@ -1,176 +1,147 @@
 // Actions: what a person does to a flag, with a reason, and with a second look where the server says that it costs something.
 
-import { key, post } from "./api.js";
-import { h } from "./dom.js";
+/** @import { Shown, Taking } from "#api" */
 
-/** What each step does, in a sentence; its button; and the statuses from which it may be taken. */
+import { post, Refusal } from "./api.js";
+import { openDialog } from "./dialog.js";
+import { h } from "./dom.js";
+import { vocabulary } from "./vocabulary.js";
+
+/** What is said on a step's button, and what the step does, in a sentence. */
 const STEPS = {
-  start: {
-    says: "Start",
-    from: ["draft"],
-    does: "From now on units enter: a run begins.",
-  },
-  rollout: {
-    says: "Roll out",
-    from: ["draft", "running", "complete", "rolled out", "rolled back"],
-    does: "Everybody gets one variant; the run that is open ends.",
-  },
-  rollback: {
-    says: "Roll back",
-    from: ["running", "complete", "rolled out"],
-    does: "Everybody gets ‘off’; the run that is open ends.",
-  },
-  complete: {
-    says: "Complete",
-    from: ["running"],
-    does: "No unit enters any more; events count until the last window is settled.",
-  },
+  start: { says: "Start", does: "From now on units enter: a run begins." },
+  rollout: { says: "Roll out", does: "Everybody gets one variant; the run that is open ends." },
+  rollback: { says: "Roll back", does: "Everybody gets ‘off’; the run that is open ends." },
+  complete: { says: "Complete", does: "No unit enters any more; events count until the last window is settled." },
   restart: {
     says: "Restart",
-    from: ["running", "complete", "rolled out", "rolled back"],
     does: "Another run begins, with a fresh split; the one that is open ends. Results start again.",
   },
-  archive: {
-    says: "Archive",
-    from: ["draft", "complete", "rolled out", "rolled back"],
-    does: "It is put away, and everybody gets ‘off’, until it is restored.",
-  },
-  restore: {
-    says: "Restore",
-    from: ["archived"],
-    does: "It comes back from the archive as it was.",
-  },
+  archive: { says: "Archive", does: "It is put away, and everybody gets ‘off’, until it is restored." },
+  restore: { says: "Restore", does: "It comes back from the archive as it was." },
 };
 
-/** Buttons of the steps that may be taken now; `kind` is `experiments` or `flags`; `done` reads what stands then. */
-export function actions(kind, flag, done) {
-  const open = Object.entries(STEPS).filter(([, { from }]) => from.includes(flag.status));
-  return h(
+/**
+ * @typedef {keyof typeof STEPS} Step
+ * @typedef {"experiments" | "flags"} Kind
+ */
+
+const steps = /** @type {Step[]} */ (Object.keys(STEPS));
+
+/** Buttons of the steps that are offered now; `done` reads what stands then.
+ * @param {Kind} kind @param {Shown} flag @param {() => void} done */
+export const actions = (kind, flag, done) =>
+  h(
     "div",
     { class: "actions", role: "group", "aria-label": "Actions" },
-    open.map(([step, { says }]) =>
-      h("button", { type: "button", id: `act-${step}`, onclick: () => ask(kind, flag, step, done) }, `${says} …`),
-    ),
-  );
-}
-
-function ask(kind, flag, step, done) {
-  const { says, does } = STEPS[step];
-  const variants = flag.variants.filter((each) => each !== flag.rolled_out);
-  const choice = step === "rollout" && select(flag, variants);
-  const reason = h("input", { name: "reason", required: true, maxlength: 1024, autocomplete: "off" });
-  const told = h("div", { class: "refusal", role: "alert" });
-  const take = h("button", { type: "submit", class: "main" }, says);
-  let accepts = false;
-
-  const dialog = modal(
-    `${says}: ${flag.key}`,
-    h("p", null, does),
-    choice && h("label", null, "Variant ", choice),
-    h("label", null, "Reason, for the history ", reason),
-    told,
-    h("div", { class: "actions" }, h("button", { type: "button", onclick: () => dialog.close() }, "Cancel"), take),
-  );
-  for (const input of [choice, reason]) {
-    if (input) input.oninput = () => accepts && reset();
-  }
-  dialog.querySelector("form").onsubmit = async (event) => {
-    event.preventDefault();
-    take.disabled = true;
-    try {
-      const body = {
-        reason: reason.value.trim(),
-        base: flag.version,
-        ...(choice && { variant: choice.value }),
-        ...(accepts && { yes: true }),
-      };
-      await post(`${kind}/${encodeURIComponent(flag.key)}/actions/${step}`, body);
-      dialog.close();
-    } catch (error) {
-      if (error.status === undefined) throw error;
-      refused(error);
-    } finally {
-      done();
-      take.disabled = false;
-    }
-  };
-
-  function reset() {
-    accepts = false;
-    told.replaceChildren();
-    take.textContent = says;
-  }
-
-  function refused({ message, consequences }) {
-    accepts = consequences.length > 0 && !accepts;
-    take.textContent = accepts ? `${says} nevertheless` : says;
-    told.replaceChildren(
-      accepts
-        ? h(
-            "div",
-            null,
-            h("p", null, "This follows from it; nothing has been changed yet:"),
-            h(
-              "ul",
-              null,
-              consequences.map((each) => h("li", null, each)),
-            ),
-          )
-        : h("p", null, message),
-    );
-  }
-}
-
-function select(flag, variants) {
-  const chosen = variants.find((each) => each !== flag.control) ?? variants[0];
-  return h(
-    "select",
-    { name: "variant" },
-    variants.map((each) => h("option", { value: each, selected: each === chosen }, each)),
-  );
-}
-
-/** Ask for a key and keep it in this tab; whether one was given. */
-export function askForKey() {
-  return new Promise((resolve) => {
-    const input = h("input", { type: "password", name: "key", autocomplete: "off", value: key.get() ?? "" });
-    const dialog = modal(
-      "Key",
-      h(
-        "p",
-        null,
-        "A key of the role viewer reads, experimenter and admin act too. ",
-        h("code", null, "peekproof key create"),
-        " makes one. It is kept in this tab alone.",
+    steps
+      .filter((step) => vocabulary.steps[step].includes(flag.status))
+      .map((step) =>
+        h(
+          "button",
+          { type: "button", id: `act-${step}`, onclick: () => new Action(kind, flag, step, done).ask() },
+          `${STEPS[step].says} …`,
+        ),
       ),
-      h("label", null, "Key ", input),
+  );
+
+class Action {
+  #accepts = false; // what follows from it
+  #told = h("div", { class: "refusal", role: "alert" });
+
+  /** @param {Kind} kind @param {Shown} flag @param {Step} step @param {() => void} done */
+  constructor(kind, flag, step, done) {
+    this.flag = flag;
+    this.path = `${kind}/${encodeURIComponent(flag.key)}/actions/${step}`;
+    this.says = STEPS[step].says;
+    this.does = STEPS[step].does;
+    this.done = done;
+    const reset = () => this.#accepts && this.#accept(false);
+    this.choice = step === "rollout" ? select(flag, reset) : null;
+    this.reason = h("input", {
+      name: "reason",
+      required: true,
+      maxlength: vocabulary.longest_reason,
+      autocomplete: "off",
+      oninput: reset,
+    });
+    this.button = h("button", { type: "submit", class: "main" }, this.says);
+  }
+
+  ask() {
+    const dialog = openDialog(
+      `${this.says}: ${this.flag.key}`,
+      () => this.#take(dialog),
+      h("p", null, this.does),
+      this.choice && h("label", null, "Variant ", this.choice),
+      h("label", null, "Reason, for the history ", this.reason),
+      this.#told,
       h(
         "div",
         { class: "actions" },
         h("button", { type: "button", onclick: () => dialog.close() }, "Cancel"),
-        h("button", { type: "submit", class: "main" }, "Use it"),
+        this.button,
       ),
     );
-    let isGiven = false;
-    dialog.querySelector("form").onsubmit = (event) => {
-      event.preventDefault();
-      key.set(input.value.trim());
-      isGiven = true;
-      dialog.close();
+  }
+
+  /** @param {HTMLDialogElement} dialog */
+  async #take(dialog) {
+    this.button.disabled = true;
+    /** @type {Taking} */
+    const taking = {
+      reason: this.reason.value.trim(),
+      base: this.flag.version,
+      ...(this.choice && { variant: this.choice.value }),
+      ...(this.#accepts && { yes: true }),
     };
-    dialog.addEventListener("close", () => resolve(isGiven));
-  });
+    try {
+      await post(this.path, taking);
+      dialog.close();
+    } catch (error) {
+      if (!(error instanceof Refusal)) throw error;
+      this.#refused(error);
+    } finally {
+      this.done();
+      this.button.disabled = false;
+    }
+  }
+
+  /** @param {Refusal} refusal */
+  #refused({ message, consequences }) {
+    this.#accept(consequences.length > 0 && !this.#accepts);
+    this.#told.append(this.#accepts ? follows(consequences) : h("p", null, message));
+  }
+
+  /** @param {boolean} accepts */
+  #accept(accepts) {
+    this.#accepts = accepts;
+    this.#told.replaceChildren();
+    this.button.textContent = accepts ? `${this.says} nevertheless` : this.says;
+  }
 }
 
-function modal(title, ...content) {
-  const dialog = h(
-    "dialog",
-    { "aria-labelledby": "dialog-title" },
-    h("form", null, h("h2", { id: "dialog-title" }, title), content),
+/** @param {string[]} consequences */
+const follows = (consequences) =>
+  h(
+    "div",
+    null,
+    h("p", null, "This follows from it; nothing has been changed yet:"),
+    h(
+      "ul",
+      null,
+      consequences.map((each) => h("li", null, each)),
+    ),
   );
-  document.body.append(dialog);
-  dialog.addEventListener("close", () => dialog.remove());
-  dialog.showModal();
-  dialog.querySelector("select, input")?.focus();
-  return dialog;
+
+/** The variants that may be rolled out.
+ * @param {Shown} flag @param {() => void} oninput */
+function select({ variants, rolled_out, control }, oninput) {
+  const others = variants.filter((each) => each !== rolled_out);
+  const chosen = others.find((each) => each !== control) ?? others[0];
+  return h(
+    "select",
+    { name: "variant", oninput },
+    others.map((each) => h("option", { value: each, selected: each === chosen }, each)),
+  );
 }

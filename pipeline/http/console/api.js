@@ -1,15 +1,18 @@
 // Api: the server's routes. A key, where one is needed, stays in this tab and goes into a header, never into an address.
 
 const KEPT = "peekproof-key";
-const RETRY_MS = [500, 1_000, 2_000, 5_000];
+const RETRY_MS = [500, 1_000, 2_000];
+const RETRY_MOST_MS = 5_000;
 
 export const key = {
   get: () => sessionStorage.getItem(KEPT),
+  /** @param {string} text */
   set: (text) => (text ? sessionStorage.setItem(KEPT, text) : sessionStorage.removeItem(KEPT)),
 };
 
 /** An answer that is no success: `status`, the server's own words, and what would follow from the action it refused. */
 export class Refusal extends Error {
+  /** @param {number} status @param {{ error: string, consequences?: string[] }} told */
   constructor(status, { error, consequences = [] }) {
     super(error);
     this.status = status;
@@ -26,32 +29,42 @@ let ahead = 0; // of the server's clock over this one's, ms
 /** The server's clock, ms. */
 export const now = () => Date.now() + ahead;
 
-export async function get(path) {
-  const told = await (await ask(path)).json();
-  if (path === "overview") ahead = told.time - Date.now();
-  return told;
-}
+/** @param {number} time What it says now. */
+export const setClock = (time) => {
+  ahead = time - Date.now();
+};
 
-/** Like `get`, of documents: whole numbers beyond JavaScript's are shown as they are written. */
+/** @template T @param {string} path @returns {Promise<T>} */
+export const get = async (path) => (await ask(path)).json();
+
+/** Like `get`, of documents: whole numbers beyond JavaScript's are shown as they are written.
+ * @template T @param {string} path @returns {Promise<T>} */
 export const getDocument = async (path) => JSON.parse(await (await ask(path)).text(), asWritten);
 
-const asWritten = (_, value, { source } = {}) =>
-  typeof value === "number" && /^-?\d{16,}$/.test(source) && JSON.rawJSON ? JSON.rawJSON(source) : value;
+// What JavaScript has and its types don't tell yet.
+const { rawJSON } = /** @type {{ rawJSON?: (text: string) => unknown }} */ (JSON);
 
-/** Save an answer as a file. */
+/** @param {string} _ @param {unknown} value @param {{ source?: string }} context */
+const asWritten = (_, value, { source = "" } = {}) =>
+  typeof value === "number" && /^-?\d{16,}$/.test(source) && rawJSON ? rawJSON(source) : value;
+
+/** Save an answer as a file.
+ * @param {string} path @param {string} name */
 export async function save(path, name) {
   const address = URL.createObjectURL(await (await ask(path)).blob());
   Object.assign(document.createElement("a"), { href: address, download: name }).click();
   URL.revokeObjectURL(address);
 }
 
+/** @param {string} path @param {object} body */
 export const post = (path, body) =>
   ask(path, {
     method: "POST",
     headers: { "content-type": "application/json" },
     body: JSON.stringify(body),
-  }).then((answer) => answer.json());
+  });
 
+/** @param {string} path @param {RequestInit & { headers?: Record<string, string> }} request */
 async function ask(path, request = {}) {
   const held = key.get();
   const headers = { ...request.headers, ...(held && { authorization: `Bearer ${held}` }) };
@@ -59,7 +72,7 @@ async function ask(path, request = {}) {
   try {
     answer = await fetch(`/api/1/${path}`, { ...request, headers });
   } catch (error) {
-    if (error.name === "AbortError") throw error;
+    if (request.signal?.aborted) throw error;
     throw new Refusal(0, { error: "The server cannot be reached; see whether `peekproof serve` is running." });
   }
   if (answer.ok) return answer;
@@ -69,7 +82,13 @@ async function ask(path, request = {}) {
 
 /**
  * Follow a stream of server-sent events until `signal`, through every interruption but that of the key: `take(event, data)`
- * is called for each, `tell("live" | "lost" | "refused")` when that changes. Not by EventSource, which can carry no key.
+ * is called for each, `tell` when the connection changes. Not by EventSource, which can carry no key.
+ * @param {string} path
+ * @param {{
+ *   signal: AbortSignal,
+ *   take: (event: string, data: any) => void,
+ *   tell: (state: "live" | "lost" | "refused") => void,
+ * }} follower
  */
 export async function follow(path, { signal, take, tell }) {
   for (let failures = 0; !signal.aborted; failures += 1) {
@@ -77,16 +96,18 @@ export async function follow(path, { signal, take, tell }) {
       const answer = await ask(path, { signal, headers: { accept: "text/event-stream" } });
       tell("live");
       failures = 0;
-      for await (const [event, data] of events(answer.body)) take(event, data);
+      if (answer.body) for await (const [event, data] of events(answer.body)) take(event, data);
     } catch (error) {
       if (signal.aborted) return;
-      if (error.isOfKey) return tell("refused");
+      if (error instanceof Refusal && error.isOfKey) return tell("refused");
     }
     tell("lost");
-    await new Promise((resume) => setTimeout(resume, RETRY_MS[Math.min(failures, RETRY_MS.length - 1)]));
+    const pause = RETRY_MS[failures] ?? RETRY_MOST_MS;
+    await new Promise((resume) => setTimeout(resume, pause));
   }
 }
 
+/** @param {ReadableStream<BufferSource>} body @returns {AsyncGenerator<[string, unknown]>} */
 async function* events(body) {
   const reader = body.pipeThrough(new TextDecoderStream()).getReader();
   let rest = "";
@@ -94,10 +115,10 @@ async function* events(body) {
     const { done, value } = await reader.read();
     if (done) return;
     const blocks = (rest + value).replaceAll("\r\n", "\n").split("\n\n");
-    rest = blocks.pop();
+    rest = blocks.pop() ?? "";
     for (const block of blocks) {
       const fields = block.split("\n").filter((line) => line && !line.startsWith(":"));
-      const of = (name) =>
+      const of = (/** @type {string} */ name) =>
         fields
           .filter((line) => line.startsWith(`${name}:`))
           .map((line) => line.slice(name.length + 1).replace(/^ /, ""));

@@ -1,125 +1,165 @@
 // Chart: lines over the looks, drawn by uPlot, with a table of the same numbers.
 
+/** @import uPlot from "uplot" */
+/** @import { Maybe } from "./numbers.js" */
+
 import { h, table } from "./dom.js";
 import { moment } from "./numbers.js";
 
-const HEIGHT = 240;
+/**
+ * @typedef {{
+ *   label: string,
+ *   tone?: string,
+ *   dash?: number[],
+ *   width?: number,
+ *   area?: { below: number, fill: string, opacity: number },
+ * }} Line `area` lies between it and the line with that index.
+ * @typedef {[number[], ...Maybe[][]]} Drawn Times (ms), then one column for each line.
+ * @typedef {{
+ *   write: (value: number) => string,
+ *   label: () => string,
+ *   range?: (drawn: Maybe[][]) => [number, number],
+ *   zero?: boolean,
+ * }} Axis How a value is written, what is shown in words, where the axis ends, whether its 0 is a line.
+ */
 
-/** Colours of the page as it is shown now, for a canvas that knows no style sheet. */
+const HEIGHT = 240;
+const Plot = /** @type {{ uPlot: typeof uPlot }} */ (/** @type {unknown} */ (window)).uPlot;
+
+/** Colours of the page as it is shown now, for a canvas that knows no style sheet.
+ * @param {string} name */
 const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
-/**
- * A chart that lives on in its place (`data-kept`) while the page around it is drawn again.
- *
- * `series`: {label, tone, dash, width, and, for an area: band, the index of the series that bounds it below, fill,
- * opacity}. `write` says a value of its axis, `label` in words what it shows, `range` gives the axis' two ends.
- */
-export function chart(id, series, { write, label, range, zero = false }) {
-  let plot = null;
-  let holder = null;
-  let told = [];
-  let drawn = [];
+/** A chart that lives on in its place (`data-kept`) while the page around it is drawn again. */
+export class Chart {
+  /** @type {uPlot | null} */
+  #plot = null;
+  /** @type {unknown[]} */
+  #state = []; // of the page and the columns, as they were drawn
 
-  function make() {
-    const ink = colour("--quiet");
+  /** @param {string} id @param {Line[]} lines @param {Axis} axis */
+  constructor(id, lines, axis) {
+    this.id = id;
+    this.lines = lines;
+    this.axis = axis;
+  }
+
+  place() {
+    return h("div", { id: this.id, class: "chart", role: "img", "data-kept": true });
+  }
+
+  /** Draw these columns in its place.
+   * @param {Drawn} columns */
+  draw(columns) {
+    const holder = document.getElementById(this.id);
+    if (!holder || !columns[0].length) return;
+    const state = [holder, holder.clientWidth, colour("--paper"), columns];
+    const isSame = state.map((each, index) => each === this.#state[index]);
+    if (isSame.every(Boolean)) return;
+    this.#state = state;
+    const [times, ...values] = columns;
+    const data = /** @type {uPlot.AlignedData} */ ([times.map((time) => time / 1_000), ...values]);
+    holder.setAttribute("aria-label", this.axis.label());
+    if (this.#plot && isSame.slice(0, 3).every(Boolean)) return this.#plot.setData(data);
+    this.#plot?.destroy();
+    this.#plot = new Plot(this.#options(holder, data), data, holder);
+  }
+
+  /** @param {HTMLElement} holder @param {uPlot.AlignedData} data @returns {uPlot.Options} */
+  #options(holder, data) {
+    const { range, zero } = this.axis;
+    return {
+      width: holder.clientWidth,
+      height: HEIGHT,
+      legend: { show: false },
+      cursor: { drag: { x: false, y: false }, points: { show: false } },
+      scales: {
+        x: { time: true },
+        ...(range && { y: { range: (plot) => range([...plot.data].map((each) => [...each])) } }),
+      },
+      tzDate: (seconds) => Plot.tzDate(new Date(seconds * 1_000), "UTC"),
+      axes: this.#axes(data),
+      series: [{}, ...this.lines.map(series)],
+      bands: this.lines.flatMap(({ area }, index) =>
+        area ? [{ series: [index + 1, area.below + 1], fill: translucent(colour(area.fill), area.opacity) }] : [],
+      ),
+      hooks: zero ? { drawAxes: [drawZero] } : {},
+    };
+  }
+
+  /** @param {uPlot.AlignedData} data @returns {uPlot.Axis[]} */
+  #axes(data) {
+    const { write } = this.axis;
+    const stroke = colour("--quiet");
     const grid = { stroke: colour("--rule"), width: 1 };
     const font = `12px ${getComputedStyle(document.body).fontFamily}`;
-    const wide = Math.max(...(told[1] ?? [0]).map((each) => write(each ?? 0).length), 4);
-    plot?.destroy();
-    plot = new window.uPlot(
+    const widest = Math.max(...[...(data[1] ?? [0])].map((each) => write(each ?? 0).length), 4);
+    return [
       {
-        width: holder.clientWidth,
-        height: HEIGHT,
-        legend: { show: false },
-        cursor: { drag: { x: false, y: false }, points: { show: false } },
-        scales: { x: { time: true }, ...(range && { y: { range: () => range(told) } }) },
-        tzDate: (seconds) => window.uPlot.tzDate(new Date(seconds * 1_000), "UTC"),
-        axes: [
-          {
-            stroke: ink,
-            grid: { show: false },
-            ticks: grid,
-            font,
-            space: 90,
-            values: (_, ticks) => ticks.map(clockOf(told[0])),
-          },
-          {
-            stroke: ink,
-            grid,
-            ticks: { show: false },
-            font,
-            size: 14 + 7 * wide,
-            values: (_, ticks) => ticks.map((each) => (each === 0 ? "0" : write(each))),
-          },
-        ],
-        series: [
-          {},
-          ...series.map(({ label: name, tone, dash, width = 1.5 }) => ({
-            label: name,
-            stroke: tone ? colour(tone) : "transparent",
-            dash,
-            width,
-            points: { show: false },
-            spanGaps: true,
-          })),
-        ],
-        bands: series.flatMap(({ band, fill, opacity }, index) =>
-          band === undefined ? [] : [{ series: [index + 1, band + 1], fill: translucent(colour(fill), opacity) }],
-        ),
-        hooks: zero ? { drawAxes: [drawZero] } : {},
+        stroke,
+        grid: { show: false },
+        ticks: grid,
+        font,
+        space: 90,
+        values: (plot, ticks) => ticks.map(clockOf([...plot.data[0]])),
       },
-      told,
-      holder,
-    );
+      {
+        stroke,
+        grid,
+        ticks: { show: false },
+        font,
+        size: 14 + 7 * widest,
+        values: (_, ticks) => ticks.map((each) => (each === 0 ? "0" : write(each))),
+      },
+    ];
   }
-
-  function drawZero({ ctx, bbox, valToPos, scales }) {
-    if (scales.y.min > 0 || scales.y.max < 0) return;
-    const y = Math.round(valToPos(0, "y", true));
-    ctx.save();
-    ctx.strokeStyle = colour("--ink");
-    ctx.lineWidth = devicePixelRatio;
-    ctx.beginPath();
-    ctx.moveTo(bbox.left, y);
-    ctx.lineTo(bbox.left + bbox.width, y);
-    ctx.stroke();
-    ctx.restore();
-  }
-
-  return {
-    place: () => h("div", { id, class: "chart", role: "img", "data-kept": true }),
-    /** Draw these columns in its place: times (ms), then one per series. */
-    draw(columns) {
-      const found = document.getElementById(id);
-      if (!found || !columns[0].length) return;
-      const state = [columns, found, found.clientWidth, colour("--paper")];
-      if (state.every((each, index) => each === drawn[index])) return;
-      const isSame = state.slice(1).every((each, index) => each === drawn[index + 1]);
-      [drawn, holder] = [state, found];
-      told = [columns[0].map((time) => time / 1_000), ...columns.slice(1)];
-      holder.setAttribute("aria-label", label(columns));
-      if (isSame) plot.setData(told);
-      else make();
-    },
-  };
 }
 
-/** How a tick is written: with its date, where there are several days. */
+/** @param {Line} line @returns {uPlot.Series} */
+const series = ({ label, tone, dash, width = 1.5 }) => ({
+  label,
+  stroke: tone ? colour(tone) : "transparent",
+  dash,
+  width,
+  points: { show: false },
+  spanGaps: true,
+});
+
+/** @param {uPlot} plot */
+function drawZero({ ctx, bbox, valToPos, scales: { y: scale } }) {
+  if (!scale || (scale.min ?? 0) > 0 || (scale.max ?? 0) < 0) return;
+  const y = Math.round(valToPos(0, "y", true));
+  ctx.save();
+  ctx.strokeStyle = colour("--ink");
+  ctx.lineWidth = devicePixelRatio;
+  ctx.beginPath();
+  ctx.moveTo(bbox.left, y);
+  ctx.lineTo(bbox.left + bbox.width, y);
+  ctx.stroke();
+  ctx.restore();
+}
+
+/** How a tick is written: with its date, where there are several days.
+ * @param {number[]} times */
 function clockOf(times) {
-  const [from, to] = times.at(-1) - times[0] > 86_400 ? [5, 16] : [11, 19];
-  return (seconds) => moment(seconds * 1_000).slice(from, to);
+  const [first = 0, last = first] = [times[0], times.at(-1)];
+  const [from, to] = last - first > 86_400 ? [5, 16] : [11, 19];
+  return (/** @type {number} */ seconds) => moment(seconds * 1_000).slice(from, to);
 }
 
-/** A hexadecimal colour with that opacity. */
+/** A hexadecimal colour with that opacity.
+ * @param {string} hex @param {number} opacity */
 const translucent = (hex, opacity) =>
   `${hex}${Math.round(opacity * 255)
     .toString(16)
     .padStart(2, "0")}`;
 
-/** The table of a chart: heads, and one row per look, newest first. It is made while it is unfolded: it may be long. */
+/** The table of a chart: heads, and one row per look, newest first. It is made while it is unfolded: it may be long.
+ * @param {string} id @param {string[]} heads @param {() => string[][]} rows @param {() => void} redraw */
 export function numbers(id, heads, rows, redraw) {
-  const isOpen = document.getElementById(id)?.open;
-  const cells = ([first, ...others]) =>
+  const unfolded = document.getElementById(id);
+  const isOpen = unfolded instanceof HTMLDetailsElement && unfolded.open;
+  const cells = (/** @type {string[]} */ [first, ...others]) =>
     h(
       "tr",
       null,

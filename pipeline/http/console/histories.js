@@ -1,240 +1,232 @@
 // Histories: intervals that close over the looks, and the units that came in.
 
+/** @import { Cell, Columns, Look } from "#api" */
+/** @import { Line } from "./chart.js" */
+/** @import { Curve } from "./columns.js" */
+/** @import { Told } from "./definition.js" */
+/** @import { Maybe } from "./numbers.js" */
+/** @import { Choice, Choose } from "./scorecard.js" */
+
 import { get } from "./api.js";
-import { chart, numbers } from "./chart.js";
+import { Chart, numbers } from "./chart.js";
+import { appended, BEYOND, curve, cut, entries, rows } from "./columns.js";
 import { h } from "./dom.js";
-import { count, difference, interval, lift, moment, pValue } from "./numbers.js";
-import { isShare } from "./scorecard.js";
-import { standing, term } from "./words.js";
+import { term } from "./meanings.js";
+import { count, difference, interval, lift, moment } from "./numbers.js";
+import { vocabulary } from "./vocabulary.js";
+import { standing } from "./words.js";
 
 const DASHES = [[], [6, 3], [2, 3], [8, 3, 2, 3]]; // lines told apart without colour
 const TONES = ["--ink", "--open", "--warn", "--good"];
 const AGAIN_MS = 10_000; // after which a history that could not be had is asked for again
 const MOST = 1_000; // points, then the server's thinned ones are taken again
 
+/** @typedef {{ cell: Cell, curve: Curve | null, units: Columns[], write: (value: number) => string }} Wanted */
+
 /** The two charts of an experiment at `path`; they read a history once and go on with the looks that arrive. */
-export function histories(path, redraw) {
-  const known = new Map(); // address -> columns, or null while they are read
-  let plots = null;
-  let wanted = null; // what the charts show
+export class Histories {
+  /** @type {Map<string, Columns | null>} */
+  #known = new Map(); // by address; null while they are read
+  /** @type {{ of: string, intervals: Chart, units: Chart } | null} */
+  #charts = null;
+  /** @type {Wanted | null} */
+  #wanted = null; // what the charts show
 
-  const address = (run, cell, reading) =>
-    `${path}/results/history?${new URLSearchParams({ run, metric: cell.metric, variant: cell.variant, reading, segment: "all" })}`;
-
-  function columnsOf(run, cell, reading) {
-    const at = address(run, cell, reading);
-    if (!known.has(at)) {
-      known.set(at, null);
-      get(at).then(
-        (columns) => {
-          known.set(at, columns);
-          redraw();
-        },
-        () => setTimeout(() => known.delete(at), AGAIN_MS),
-      );
-    }
-    return known.get(at);
+  /** @param {string} path @param {() => void} redraw */
+  constructor(path, redraw) {
+    this.path = path;
+    this.redraw = redraw;
   }
 
-  function take(look) {
+  /** @param {Look} look */
+  take(look) {
     for (const cell of look.cells) {
-      const at = address(look.run, cell, cell.reading);
-      const columns = cell.segment === "all" && known.get(at);
-      if (!columns || columns.look.at(-1) >= look.look) continue;
-      if (columns.look.length > MOST) known.delete(at);
-      else
-        known.set(
-          at,
-          Object.fromEntries(
-            Object.entries(columns).map(([name, values]) => [
-              name,
-              [...values, name in look ? look[name] : cell[name]],
-            ]),
-          ),
-        );
+      const at = this.#address(look.run, cell, cell.reading);
+      const columns = cell.segment === vocabulary.everyone && this.#known.get(at);
+      if (!columns || (columns.look.at(-1) ?? 0) >= look.look) continue;
+      if (columns.look.length > MOST) this.#known.delete(at);
+      else this.#known.set(at, appended(columns, look, cell));
     }
   }
 
-  function view(flag, look, choice, chosen) {
-    const options = look.cells.filter((cell) => cell.segment === "all");
-    if (!options.length) return null;
-    const nameOf = (cell) => `${cell.metric}, ${cell.variant}, ${cell.reading}`;
-    const goals = flag.state.definition.metrics;
-    const deciding =
-      options.find(({ judgement }) => judgement === "harmed") ??
-      options.find((cell) => cell.judgement && goals.find((goal) => goal.metric === cell.metric)?.role === "primary") ??
-      options[0];
-    const cell = options.find((each) => nameOf(each) === choice.metric) ?? deciding;
-    const until = (columns) => columns && cut(columns, look.look);
-    const asShare = isShare(flag.metrics[cell.metric]);
+  /** @param {Told} flag @param {Look} look @param {Choice} choice @param {Choose} choose */
+  view(flag, look, choice, choose) {
+    const cells = look.cells.filter((cell) => cell.segment === vocabulary.everyone);
+    const cell = cells.find((each) => nameOf(each) === choice.metric) ?? deciding(flag, cells);
+    if (!cell) return null;
     const isAbsolute = choice.absolute && cell.method !== "exact";
-    const write = isAbsolute ? (value) => difference(value, asShare) : lift;
-    const history = until(columnsOf(look.run, cell, cell.reading));
-    const arms = [flag.control, ...new Set(options.map((each) => each.variant))];
-    const live = options.filter((each) => each.metric === options[0].metric && each.reading === "live");
-    const units = live.map((each) => until(columnsOf(look.run, each, "live")));
-    wanted = {
-      history: history && named(history, isAbsolute),
-      units: units.every(Boolean) && units.length ? units : null,
-      write,
+    const asShare = flag.conversions.includes(cell.metric);
+    const columns = this.#columns(look, cell, cell.reading);
+    const live = cells.filter((each) => each.metric === cells[0]?.metric && each.reading === "live");
+    const units = live.map((each) => this.#columns(look, each, "live"));
+    const known = units.filter((each) => each !== null);
+    this.#wanted = {
       cell,
+      curve: columns && curve(columns, isAbsolute),
+      units: known.length === units.length ? known : [],
+      write: isAbsolute ? (value) => difference(value, asShare) : lift,
     };
-    if (plots?.of !== arms.join())
-      plots = { of: arms.join(), intervals: intervalChart(() => wanted), units: unitChart(arms, () => wanted) };
+    const arms = [flag.control, ...new Set(cells.map((each) => each.variant))];
+    const charts = this.#chartsOf(arms);
     return [
-      h(
-        "section",
-        { "aria-labelledby": "closing" },
-        h(
-          "div",
-          { class: "head" },
-          h("h2", { id: "closing" }, "How the interval closes"),
-          h(
-            "label",
-            null,
-            "Comparison ",
-            h(
-              "select",
-              { id: "metric", onchange: chosen("metric") },
-              options.map((each) => h("option", { value: nameOf(each), selected: each === cell }, nameOf(each))),
-            ),
-          ),
-        ),
-        cell.status !== "ok" && h("p", null, h("small", { class: "warn" }, `! ${cell.metric} at this look: ${standing(cell)}`)),
-        plots.intervals.place(),
-        h(
-          "p",
-          { class: "quiet legend" },
-          isAbsolute ? term("difference", "Difference") : term("lift", "Lift"),
-          ` of ${cell.variant} on ${cell.metric}. Edged band: what all looks so far say together; faint band: each look alone; line: the estimate. Where the edged band leaves 0, a difference is shown.`,
-        ),
-        wanted.history &&
-          numbers(
-            "numbers-intervals",
-            ["look", "as of (UTC)", "units", "estimate", "interval", "p", "this look’s interval", "its p"],
-            () => rows(wanted.history, write),
-            redraw,
-          ),
-      ),
-      wanted.units &&
-        h(
-          "section",
-          { "aria-labelledby": "entries" },
-          h("h2", { id: "entries" }, term("entries", "Units that have entered")),
-          plots.units.place(),
-          h(
-            "p",
-            { class: "quiet legend" },
-            arms.map((each, index) => h("span", { class: "sample" }, sample(index), ` ${each} `)),
-          ),
-          numbers(
-            "numbers-units",
-            ["look", "as of (UTC)", ...arms],
-            () =>
-              units[0].look.map((number, index) => [
-                count(number),
-                moment(units[0].time[index]),
-                count(units[0].control_n[index]),
-                ...units.map((each) => count(each.n[index])),
-              ]),
-            redraw,
-          ),
-        ),
+      this.#closing(charts.intervals, this.#wanted, cells, isAbsolute, choose),
+      this.#entries(charts.units, this.#wanted.units, arms),
     ];
   }
 
-  return {
-    take,
-    view,
-    draw() {
-      if (wanted?.history) plots.intervals.draw(wanted.history.drawn);
-      if (wanted?.units) plots.units.draw(unitColumns(wanted.units));
-    },
-  };
-}
+  draw() {
+    if (!this.#wanted || !this.#charts) return;
+    const {
+      curve,
+      units: [first, ...others],
+    } = this.#wanted;
+    if (curve) this.#charts.intervals.draw(curve.drawn);
+    if (first) this.#charts.units.draw(entries(first, others));
+  }
 
-/** The looks up to one; the same object as long as nothing changed, so that nothing is drawn again. */
-function cut(columns, look) {
-  if (columns.look.at(-1) <= look) return columns;
-  const length = columns.look.findLastIndex((each) => each <= look) + 1;
-  return Object.fromEntries(Object.entries(columns).map(([name, values]) => [name, values.slice(0, length)]));
-}
+  /** @param {string} run @param {Cell} cell @param {Cell["reading"]} reading */
+  #address(run, { metric, variant }, reading) {
+    const asked = { run, metric, variant, reading, segment: vocabulary.everyone };
+    return `${this.path}/results/history?${new URLSearchParams(asked)}`;
+  }
 
-const memory = new WeakMap(); // columns -> what is drawn of them, by kind
+  /** A cell's columns up to a look; null while they are read.
+   * @param {Look} look @param {Cell} cell @param {Cell["reading"]} reading */
+  #columns(look, cell, reading) {
+    const at = this.#address(look.run, cell, reading);
+    if (!this.#known.has(at)) this.#read(at);
+    const columns = this.#known.get(at);
+    return columns ? cut(columns, look.look) : null;
+  }
 
-function remembered(columns, kind, make) {
-  const made = memory.get(columns) ?? {};
-  memory.set(columns, made);
-  return (made[kind] ??= make());
-}
+  /** @param {string} address */
+  async #read(address) {
+    this.#known.set(address, null);
+    try {
+      this.#known.set(address, await get(address));
+      this.redraw();
+    } catch {
+      setTimeout(() => this.#known.delete(address), AGAIN_MS);
+    }
+  }
 
-const BEYOND = 1e6; // where an end that a one-sided test leaves open is drawn: out of sight
+  /** @param {string[]} arms */
+  #chartsOf(arms) {
+    const of = arms.join();
+    if (this.#charts?.of === of) return this.#charts;
+    const wanted = () => /** @type {Wanted} */ (this.#wanted);
+    this.#charts = { of, intervals: intervalChart(wanted), units: unitChart(arms, () => wanted().units) };
+    return this.#charts;
+  }
 
-/** The columns of the difference or of the lift, and what is drawn of them. */
-const named = (columns, isAbsolute) =>
-  remembered(columns, isAbsolute ? "absolute" : "relative", () => {
-    const prefix = isAbsolute ? "" : "relative_";
-    const [estimate, lower, upper] = ["estimate", "lower", "upper"].map((name) => columns[prefix + name]);
-    // A look that says nothing of the cell tells no running values either: they are of earlier ones.
-    const says = (at) => [columns.p_value, columns.lower, columns.upper].some((each) => each[at] !== null);
-    const told = (name) => columns[name].map((each, at) => (says(at) ? each : null));
-    const [low, high] = ["lower", "upper"].map((name) => told(`running_${prefix}${name}`));
-    const open = (ends, others, beyond) => ends.map((end, at) => (end === null && others[at] !== null ? beyond : end));
-    const known = estimate.map((each, at) => (lower[at] === null && upper[at] === null ? null : each));
-    const drawn = [
-      columns.time,
-      open(upper, lower, BEYOND),
-      open(lower, upper, -BEYOND),
-      open(high, low, BEYOND),
-      open(low, high, -BEYOND),
-      known,
+  /** @param {Chart} chart @param {Wanted} wanted @param {Cell[]} cells @param {boolean} isAbsolute @param {Choose} choose */
+  #closing(chart, { cell, curve, write }, cells, isAbsolute, choose) {
+    const heads = ["look", "as of (UTC)", "units", "estimate", "interval", "p", "this look’s interval", "its p"];
+    return h(
+      "section",
+      { "aria-labelledby": "closing" },
+      h(
+        "div",
+        { class: "head" },
+        h("h2", { id: "closing" }, "How the interval closes"),
+        h(
+          "label",
+          null,
+          "Comparison ",
+          h(
+            "select",
+            { id: "metric", onchange: ({ target }) => choose({ metric: target.value }) },
+            cells.map((each) => h("option", { value: nameOf(each), selected: each === cell }, nameOf(each))),
+          ),
+        ),
+      ),
+      cell.status !== "ok" &&
+        h("p", null, h("small", { class: "warn" }, `! ${cell.metric} at this look: ${standing(cell)}`)),
+      chart.place(),
+      h(
+        "p",
+        { class: "quiet legend" },
+        isAbsolute ? term("difference", "Difference") : term("lift", "Lift"),
+        ` of ${cell.variant} on ${cell.metric}. Edged band: what all looks so far say together; faint band: each look alone; line: the estimate. Where the edged band leaves 0, a difference is shown.`,
+      ),
+      curve && numbers("numbers-intervals", heads, () => rows(curve, write), this.redraw),
+    );
+  }
+
+  /** @param {Chart} chart @param {Columns[]} units @param {string[]} arms */
+  #entries(chart, units, arms) {
+    const [first] = units;
+    if (!first) return null;
+    const row = (/** @type {number} */ number, /** @type {number} */ at) => [
+      count(number),
+      moment(first.time[at]),
+      count(first.control_n[at]),
+      ...units.map((each) => count(each.n[at])),
     ];
-    const said = { running_p_value: told("running_p_value"), estimate: told(`${prefix}estimate`) };
-    return { ...columns, ...said, lower, upper, low, high, drawn };
-  });
+    return h(
+      "section",
+      { "aria-labelledby": "entries" },
+      h("h2", { id: "entries" }, term("entries", "Units that have entered")),
+      chart.place(),
+      h(
+        "p",
+        { class: "quiet legend" },
+        arms.map((each, index) => h("span", { class: "sample" }, sample(index), ` ${each} `)),
+      ),
+      numbers("numbers-units", ["look", "as of (UTC)", ...arms], () => first.look.map(row), this.redraw),
+    );
+  }
+}
 
-const unitColumns = (units) =>
-  remembered(units[0], "units", () => [units[0].time, units[0].control_n, ...units.map((each) => each.n)]);
+/** @param {Cell} cell */
+const nameOf = ({ metric, variant, reading }) => `${metric}, ${variant}, ${reading}`;
 
-const rows = (history, write) =>
-  history.look.map((number, index) => [
-    count(number),
-    moment(history.time[index]),
-    count(history.n[index] + history.control_n[index]),
-    write(history.estimate[index]),
-    interval(history.low[index], history.high[index], write),
-    pValue(history.running_p_value[index]),
-    interval(history.lower[index], history.upper[index], write),
-    pValue(history.p_value[index]),
-  ]);
+/** The cell on which the verdict rests.
+ * @param {Told} flag @param {Cell[]} cells */
+function deciding({ definition: { metrics } }, cells) {
+  const primary = metrics.find((goal) => goal.role === "primary")?.metric;
+  return (
+    cells.find(({ judgement }) => judgement === "harmed") ??
+    cells.find(({ judgement, metric }) => judgement && metric === primary) ??
+    cells[0]
+  );
+}
 
+/** @param {() => Wanted} wanted */
 function intervalChart(wanted) {
-  const series = [
-    { label: "upper end of this look", band: 1, fill: "--open", opacity: 0.13 },
+  /** @type {Line[]} */
+  const lines = [
+    { label: "upper end of this look", area: { below: 1, fill: "--open", opacity: 0.13 } },
     { label: "lower end of this look" },
-    { label: "upper end of all looks", tone: "--open", width: 1, band: 3, fill: "--open", opacity: 0.3 },
+    { label: "upper end of all looks", tone: "--open", width: 1, area: { below: 3, fill: "--open", opacity: 0.3 } },
     { label: "lower end of all looks", tone: "--open", width: 1 },
     { label: "estimate", tone: "--ink", width: 2 },
   ];
-  const label = () => {
-    const { history, cell, write } = wanted();
-    const at = (index) => interval(history.low.at(index), history.high.at(index), write);
-    const first = history.low.findIndex((each) => each !== null);
-    if (cell.status !== "ok")
-      return `Interval of ${cell.variant} on ${cell.metric} over ${history.look.length} looks: ${standing(cell)}`;
-    if (first < 0)
-      return `Interval of ${cell.variant} on ${cell.metric} over ${history.look.length} looks: too few units yet`;
-    return `Interval of ${cell.variant} on ${cell.metric}: ${at(first)} at look ${history.look[first]}, ${at(-1)} at look ${history.look.at(-1)}`;
-  };
-  return chart("chart-intervals", series, {
+  return new Chart("chart-intervals", lines, {
     write: (value) => wanted().write(value),
-    label,
+    label: () => inWords(wanted()),
     zero: true,
     range: closing,
   });
 }
 
-/** From below 0 and the newest interval to above them. The first intervals are wider than what there is to see. */
+/** @param {Wanted} wanted */
+function inWords({ cell, curve, write }) {
+  const of = `Interval of ${cell.variant} on ${cell.metric}`;
+  const {
+    columns: { look: looks },
+    low,
+    high,
+  } = /** @type {Curve} */ (curve);
+  if (cell.status !== "ok") return `${of} over ${looks.length} looks: ${standing(cell)}`;
+  const at = (/** @type {number} */ index) => interval(low.at(index), high.at(index), write);
+  const first = low.findIndex((each) => each !== null);
+  if (first < 0) return `${of} over ${looks.length} looks: ${vocabulary.statuses.gated.says}`;
+  return `${of}: ${at(first)} at look ${looks[first]}, ${at(-1)} at look ${looks.at(-1)}`;
+}
+
+/** From below 0 and the newest interval to above them. The first intervals are wider than what there is to see.
+ * @param {Maybe[][]} drawn @returns {[number, number]} */
 function closing([, ...columns]) {
   const newest = columns
     .map((values) => values.findLast((each) => each !== null) ?? 0)
@@ -244,16 +236,20 @@ function closing([, ...columns]) {
   return [least - margin, most + margin];
 }
 
-function unitChart(arms, wanted) {
-  const series = arms.map((label, index) => ({
+/** @param {string[]} arms @param {() => Columns[]} units */
+function unitChart(arms, units) {
+  const lines = arms.map((label, index) => ({
     label,
     tone: TONES[index % TONES.length],
     dash: DASHES[index % DASHES.length],
     width: 2,
   }));
-  const label = () =>
-    `Units that have entered: ${arms.map((arm, index) => `${arm} ${count(index ? wanted().units[index - 1].n.at(-1) : wanted().units[0].control_n.at(-1))}`).join(", ")}`;
-  return chart("chart-units", series, { write: count, label });
+  const label = () => {
+    const counts = [units()[0]?.control_n, ...units().map((each) => each.n)];
+    return `Units that have entered: ${arms.map((arm, index) => `${arm} ${count(counts[index]?.at(-1))}`).join(", ")}`;
+  };
+  return new Chart("chart-units", lines, { write: count, label });
 }
 
+/** @param {number} index */
 const sample = (index) => h("span", { class: `line line-${index % DASHES.length}`, "aria-hidden": "true" });

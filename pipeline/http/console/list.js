@@ -1,101 +1,127 @@
 // List: every experiment and every flag, where it stands, and what its newest look says.
 
-import { get, now } from "./api.js";
-import { h } from "./dom.js";
+/** @import { Glance, Listed, Look, Overview } from "#api" */
+/** @import { Page, Surroundings } from "./main.js" */
+
+import { get, now, setClock } from "./api.js";
+import { fact, h } from "./dom.js";
+import { term } from "./meanings.js";
 import { count, duration, moment } from "./numbers.js";
-import { DECISIONS, mark, term, waiting } from "./words.js";
+import { vocabulary } from "./vocabulary.js";
+import { decisionOn, mark, warning } from "./words.js";
 
-const STATES = ["running", "draft", "complete", "rolled out", "rolled back", "archived"];
-const FIRST = ["needs attention", "roll back", "ship", "keep running", "none"]; // what asks for a person comes first
+/** @typedef {Omit<Listed, "look"> & { look: Omit<Glance, "published"> | null }} Row */
 
-export function listPage(_, { redraw, say }) {
-  let flags = [];
-  let words = "";
-  let state = "";
+/** @implements {Page} */
+export class ListPage {
+  stream = "results/stream";
+  title = "Peekproof";
+  /** @type {Row[]} */
+  #flags = [];
+  #words = "";
+  #state = "";
 
-  const matches = (flag) =>
-    (!state || flag.status === state) &&
-    words
-      .toLowerCase()
-      .split(/\s+/)
-      .every((word) =>
-        [flag.key, flag.name ?? "", flag.owner, ...flag.tags, ...flag.metrics].join(" ").toLowerCase().includes(word),
-      );
+  /** @param {Surroundings} surroundings */
+  constructor({ redraw, say }) {
+    this.redraw = redraw;
+    this.say = say;
+  }
 
-  return {
-    stream: "results/stream",
-    title: () => "Peekproof",
-    async refresh() {
-      ({ flags } = await get("overview"));
-    },
-    take(look) {
-      const flag = flags.find((each) => each.key === look.experiment);
-      if (!flag || flag.run !== look.run) return;
-      const before = flag.look?.verdict.decision;
-      const units = look.health.arms.reduce((sum, arm) => sum + arm.units, 0);
-      flag.look = { ...look, units };
-      if (before !== look.verdict.decision) say(`${flag.key}: ${look.verdict.decision}`);
-    },
-    view() {
-      const shown = flags.filter(matches);
-      const experiments = shown.filter((flag) => flag.metrics.length).sort(byUrgency);
-      const plain = shown.filter((flag) => !flag.metrics.length);
-      return [
-        h("h1", null, "Experiments and flags"),
+  async refresh() {
+    /** @type {Overview} */
+    const { time, flags } = await get("overview");
+    setClock(time);
+    this.#flags = flags;
+  }
+
+  /** @param {Look} look */
+  take(look) {
+    const flag = this.#flags.find((each) => each.key === look.experiment);
+    if (!flag || flag.run !== look.run) return;
+    const before = flag.look?.verdict.decision;
+    const units = look.health.arms.reduce((sum, arm) => sum + arm.units, 0);
+    flag.look = { ...look, units };
+    if (before !== look.verdict.decision) this.say(`${flag.key}: ${look.verdict.decision}`);
+  }
+
+  view() {
+    const shown = this.#flags.filter((flag) => this.#matches(flag));
+    const experiments = shown.filter((flag) => flag.metrics.length).sort(byUrgency);
+    const plain = shown.filter((flag) => !flag.metrics.length);
+    return [
+      h("h1", null, "Experiments and flags"),
+      h(
+        "form",
+        { class: "filter", role: "search", onsubmit: (event) => event.preventDefault() },
+        this.#search(),
         h(
-          "form",
-          { class: "filter", role: "search", onsubmit: (event) => event.preventDefault() },
-          h("input", {
-            type: "search",
-            id: "words",
-            "aria-label": "Search by key, name, owner, tag or metric",
-            placeholder: "Search  /",
-            autocomplete: "off",
-            value: words,
-            oninput: (event) => {
-              words = event.target.value.trim();
-              redraw();
-            },
-          }),
-          h(
-            "div",
-            { class: "choices", role: "group", "aria-label": "State" },
-            ["", ...STATES].map((each) => {
-              const number = each ? flags.filter((flag) => flag.status === each).length : flags.length;
-              return (
-                (number > 0 || each === state) &&
-                h(
-                  "button",
-                  {
-                    type: "button",
-                    "aria-pressed": String(state === each),
-                    onclick: () => {
-                      state = each;
-                      redraw();
-                    },
-                  },
-                  each || "all",
-                  h("span", { class: "number" }, ` ${number}`),
-                )
-              );
-            }),
-          ),
+          "div",
+          { class: "choices", role: "group", "aria-label": "State" },
+          ["", ...vocabulary.states].map((each) => this.#choice(each)),
         ),
-        h("h2", null, "Experiments"),
-        experiments.length
-          ? h("ul", { class: "rows experiments" }, experiments.map(experimentRow))
-          : nothing("experiment", flags.length),
-        h("h2", null, "Flags"),
-        plain.length ? h("ul", { class: "rows flags" }, plain.map(flagRow)) : nothing("flag", flags.length),
-      ];
-    },
-  };
+      ),
+      h("h2", null, "Experiments"),
+      experiments.length
+        ? h("ul", { class: "rows experiments" }, experiments.map(experimentRow))
+        : nothing("experiment", this.#flags.length),
+      h("h2", null, "Flags"),
+      plain.length ? h("ul", { class: "rows flags" }, plain.map(flagRow)) : nothing("flag", this.#flags.length),
+    ];
+  }
+
+  /** @param {Row} flag */
+  #matches({ status, key, name, owner, tags, metrics }) {
+    const text = [key, name ?? "", owner, ...tags, ...metrics].join(" ").toLowerCase();
+    const words = this.#words.toLowerCase().split(/\s+/);
+    return (!this.#state || status === this.#state) && words.every((word) => text.includes(word));
+  }
+
+  #search() {
+    return h("input", {
+      type: "search",
+      id: "words",
+      "aria-label": "Search by key, name, owner, tag or metric",
+      placeholder: "Search  /",
+      autocomplete: "off",
+      value: this.#words,
+      oninput: (event) => {
+        this.#words = event.target.value.trim();
+        this.redraw();
+      },
+    });
+  }
+
+  /** @param {string} state None: all of them. */
+  #choice(state) {
+    const number = state ? this.#flags.filter((flag) => flag.status === state).length : this.#flags.length;
+    if (number === 0 && state !== this.#state) return null;
+    return h(
+      "button",
+      {
+        type: "button",
+        "aria-pressed": String(this.#state === state),
+        onclick: () => {
+          this.#state = state;
+          this.redraw();
+        },
+      },
+      state || "all",
+      h("span", { class: "number" }, ` ${number}`),
+    );
+  }
 }
 
+/** @param {Row} one @param {Row} other */
 const byUrgency = (one, other) => urgency(one) - urgency(other) || one.key.localeCompare(other.key);
-const urgency = (flag) =>
-  (flag.status === "running" ? 0 : flag.look ? 10 : 20) + (flag.look ? FIRST.indexOf(flag.look.verdict.decision) : 9);
 
+/** @param {Row} flag */
+function urgency({ status, look }) {
+  const decisions = Object.keys(vocabulary.decisions);
+  const asks = look ? decisions.indexOf(look.verdict.decision) : decisions.length;
+  return asks + (status === "running" ? 0 : look ? 10 : 20);
+}
+
+/** @param {string} kind @param {number} known */
 const nothing = (kind, known) =>
   h(
     "p",
@@ -105,41 +131,38 @@ const nothing = (kind, known) =>
       : ["The catalog holds none; ", h("code", null, "peekproof apply"), " publishes the documents of configs/."],
   );
 
-const stateOf = (flag) => [
-  flag.rolled_out ? `${flag.status} (${flag.rolled_out})` : flag.status,
-  flag.overdue &&
-    h("span", { class: "mark warn" }, h("span", { class: "sign", "aria-hidden": "true" }, "!"), flag.overdue),
-  flag.problem &&
-    h("span", { class: "mark warn" }, h("span", { class: "sign", "aria-hidden": "true" }, "!"), "everybody gets off"),
+/** @param {Row} flag */
+const stateOf = ({ status, rolled_out, overdue, problem }) => [
+  rolled_out ? `${status} (${rolled_out})` : status,
+  overdue && mark(warning(overdue)),
+  problem && mark(warning("everybody gets off")),
 ];
 
+/** @param {"experiments" | "flags"} kind @param {Row} flag */
+const named = (kind, { key, name, owner }) =>
+  h(
+    "div",
+    { class: "named" },
+    h("a", { href: `#/${kind}/${encodeURIComponent(key)}` }, key),
+    h("span", null, name),
+    h("span", null, owner),
+  );
+
+/** @param {Row} flag */
 function experimentRow(flag) {
-  const { look } = flag;
+  const { look, run, started, completed } = flag;
   return h(
     "li",
     { id: `row-${flag.key}` },
-    h(
-      "div",
-      { class: "named" },
-      h("a", { href: `#/experiments/${encodeURIComponent(flag.key)}` }, flag.key),
-      h("span", null, flag.name),
-      h("span", null, flag.owner),
-    ),
-    h(
-      "div",
-      { class: "verdict" },
-      mark(look ? DECISIONS[look.verdict.decision] : waiting(flag)),
-      look && h("p", null, look.verdict.reason),
-    ),
+    named("experiments", flag),
+    h("div", { class: "verdict" }, mark(decisionOn(flag, look)), look && h("p", null, look.verdict.reason)),
     h(
       "dl",
       { class: "facts" },
       fact("state", stateOf(flag)),
-      flag.run &&
-        fact(
-          flag.run,
-          flag.completed ? `${duration(flag.completed - flag.started)} long` : `for ${duration(now() - flag.started)}`,
-        ),
+      run &&
+        started &&
+        fact(run, completed ? `${duration(completed - started)} long` : `for ${duration(now() - started)}`),
       look && fact(term("units", "units"), count(look.units)),
       look &&
         fact(term("asof", "as of"), [moment.clock(look.time), h("small", null, `${duration(now() - look.time)} ago`)]),
@@ -147,24 +170,20 @@ function experimentRow(flag) {
   );
 }
 
-/** Of all units, how many get a variant. */
+/** Of all units, how many get a variant.
+ * @param {Row} flag */
 function reach({ status, rollout, rolled_out: winner }) {
   if (winner) return "everybody";
   if (status === "draft") return [`${rollout}%`, h("small", null, "once it starts")];
   return status === "running" ? `${rollout}%` : "nobody";
 }
 
-function flagRow(flag) {
-  return h(
+/** @param {Row} flag */
+const flagRow = (flag) =>
+  h(
     "li",
     { id: `row-${flag.key}` },
-    h(
-      "div",
-      { class: "named" },
-      h("a", { href: `#/flags/${encodeURIComponent(flag.key)}` }, flag.key),
-      h("span", null, flag.name),
-      h("span", null, flag.owner),
-    ),
+    named("flags", flag),
     h(
       "dl",
       { class: "facts" },
@@ -174,6 +193,3 @@ function flagRow(flag) {
       fact("changed", [moment.day(flag.changed), h("small", null, `version ${flag.version}`)]),
     ),
   );
-}
-
-const fact = (name, value) => h("div", null, h("dt", null, name), h("dd", null, value));

@@ -1,17 +1,42 @@
 // Main: which page is shown, what it follows, and when it is drawn again.
 
-import { follow, key } from "./api.js";
-import { askForKey } from "./actions.js";
+/** @import { Look } from "#api" */
+/** @import { Child } from "./dom.js" */
+
+import { follow, key, Refusal } from "./api.js";
 import { h, morph } from "./dom.js";
-import { experimentPage } from "./experiment.js";
-import { flagPage } from "./flag.js";
-import { listPage } from "./list.js";
-import { meanings, place } from "./words.js";
+import { ExperimentPage } from "./experiment.js";
+import { FlagPage } from "./flag.js";
+import { askForKey } from "./key.js";
+import { ListPage } from "./list.js";
+import { meanings, place } from "./meanings.js";
+import { learn } from "./vocabulary.js";
+
+/**
+ * @typedef {{
+ *   stream: string,
+ *   title: string,
+ *   refresh(): Promise<void>,
+ *   take(look: Look): void,
+ *   view(): Child[],
+ *   drawn?(): void,
+ * }} Page What it follows, is called and shows; what it reads anew; `drawn` is called when it stands on the page.
+ * @typedef {{ redraw: () => void, say: (text: string) => void }} Surroundings `say` tells who cannot see what changed.
+ */
 
 const REFRESH_MS = 10_000; // of what no stream tells: definitions and states that others change
-const PAGES = { "": listPage, experiments: experimentPage, flags: flagPage };
 
-const main = document.getElementById("main");
+/** @param {string} kind @param {string} of @returns {Page} */
+function pageOf(kind, of) {
+  if (kind === "experiments") return new ExperimentPage(of, { redraw, say });
+  return kind === "flags" ? new FlagPage(of, { redraw }) : new ListPage({ redraw, say });
+}
+
+/** @param {string} id */
+const element = (id) => /** @type {HTMLElement} */ (document.getElementById(id));
+
+const main = element("main");
+/** @type {Page | null} */
 let page = null;
 let leaving = new AbortController();
 let isDue = false;
@@ -24,7 +49,7 @@ function redraw() {
     isDue = false;
     if (!page) return;
     morph(main, h("main", null, page.view()));
-    document.title = page.title();
+    document.title = page.title;
     page.drawn?.();
   });
 }
@@ -34,45 +59,52 @@ async function open() {
   leaving = new AbortController();
   const { signal } = leaving;
   const [kind = "", ...rest] = location.hash.replace(/^#\/?/, "").split("/").map(decodeURIComponent);
-  const make = PAGES[kind] ?? listPage;
   main.replaceChildren(h("p", { class: "quiet" }, "Reading …"));
-  const opened = make(rest.join("/"), { redraw, say });
+  const opened = pageOf(kind, rest.join("/"));
   page = null;
-  document.getElementById("connection").textContent = "";
+  element("connection").textContent = "";
   if (!(await refresh(opened, signal))) return;
   page = opened;
   scrollTo(0, 0);
   main.focus({ preventScroll: true });
   redraw();
-  follow(page.stream, {
+  follow(opened.stream, {
     signal,
-    take: (event, look) => {
+    take: (event, data) => {
       if (event !== "look") return;
-      page.take(look);
+      opened.take(data);
       redraw();
     },
     tell: connected,
   });
   while (!signal.aborted) {
     await new Promise((resume) => setTimeout(resume, REFRESH_MS));
-    if (!document.hidden && !signal.aborted) await refresh(page, signal);
+    if (!document.hidden && !signal.aborted) await refresh(opened, signal);
   }
 }
 
-/** Whether the page has what it shows; where the server refuses, that is said in its place. */
+/** Whether the page has what it shows; where the server refuses, that is said in its place.
+ * @param {Page} opened @param {AbortSignal} signal */
 async function refresh(opened, signal) {
   try {
+    await prepare();
     await opened.refresh();
     if (!signal.aborted) redraw();
     return !signal.aborted;
   } catch (error) {
-    if (error.status === undefined) throw error;
+    if (!(error instanceof Refusal)) throw error;
     if (signal.aborted || page === opened) return false; // a page that stands stays; its connection tells
     main.replaceChildren(refusal(error));
     return false;
   }
 }
 
+async function prepare() {
+  await learn();
+  if (!element("meanings").childElementCount) element("meanings").append(...meanings());
+}
+
+/** @param {Refusal} error */
 const refusal = (error) =>
   h(
     "div",
@@ -90,40 +122,44 @@ const WANTS_KEY =
 
 const CONNECTIONS = { live: "Live", lost: "Connecting again …", refused: "The key opens nothing any more" };
 
+/** @param {keyof typeof CONNECTIONS} state */
 function connected(state) {
-  const told = document.getElementById("connection");
+  const told = element("connection");
   told.className = state === "live" ? "is-live" : "is-lost";
   told.textContent = CONNECTIONS[state];
 }
 
 const enterKey = async () => (await askForKey()) && open();
 
-/** Tell a person who cannot see what changed. */
+/** @param {string} text */
 function say(text) {
-  const said = document.getElementById("said");
+  const said = element("said");
   if (said.textContent !== text) said.textContent = text;
 }
 
 addEventListener("resize", redraw);
 addEventListener("hashchange", () => location.hash !== "#main" && open());
-document.querySelector(".skip").addEventListener("click", (event) => {
+document.querySelector(".skip")?.addEventListener("click", (event) => {
   event.preventDefault();
   main.focus();
 });
-document.getElementById("key").addEventListener("click", enterKey);
-document.getElementById("meanings").append(...meanings());
+element("key").addEventListener("click", enterKey);
+
+/** @type {Element | null} */
 let asked = null; // the term whose meaning opens
-document.addEventListener("click", (event) => {
-  asked = event.target.closest?.("[popovertarget]") ?? asked;
+document.addEventListener("click", ({ target }) => {
+  asked = (target instanceof Element && target.closest("[popovertarget]")) || asked;
 });
-document.getElementById("meanings").addEventListener(
+element("meanings").addEventListener(
   "toggle",
-  (event) => event.newState === "open" && place(event.target, asked),
+  ({ target, newState }) => {
+    if (newState === "open" && asked && target instanceof HTMLElement) place(target, asked);
+  },
   true, // it does not bubble
 );
 addEventListener("keydown", (event) => {
-  const isTyping = event.target.matches?.("input, textarea, select");
-  const search = main.querySelector("input[type=search]");
+  const isTyping = event.target instanceof Element && event.target.matches("input, textarea, select");
+  const search = /** @type {HTMLInputElement | null} */ (main.querySelector("input[type=search]"));
   if (event.key === "/" && search && !isTyping) {
     event.preventDefault();
     search.focus();

@@ -1,67 +1,83 @@
 // Numbers: how they are written. Always with their unit, and "–" where there is none.
 
+/** @typedef {number | null | undefined} Maybe */
+
 const NONE = "–";
 const MINUS = "−";
 
 const plain = new Intl.NumberFormat("en");
-const decimals = (least, most) =>
+const decimals = (/** @type {number} */ least, /** @type {number} */ most) =>
   new Intl.NumberFormat("en", { minimumFractionDigits: least, maximumFractionDigits: most });
 const two = decimals(2, 2);
 const significant = new Intl.NumberFormat("en", { maximumSignificantDigits: 3 });
 
-const missing = (value) => value === null || value === undefined;
+/** @param {Maybe} value @returns {value is null | undefined} */
+export const missing = (value) => value === null || value === undefined;
+
+/** @param {number} value @param {string} text */
 const signed = (value, text) => (value < 0 ? `${MINUS}${text}` : `+${text}`);
 
+/** @param {Maybe} value */
 export const count = (value) => (missing(value) ? NONE : plain.format(value));
 
-/** A share as it is: 0.1234 is 12.3%. */
+/** A share as it is: 0.1234 is 12.3%.
+ * @param {Maybe} value */
 export const share = (value, places = 1) =>
   missing(value) ? NONE : `${decimals(places, places).format(value * 100)}%`;
 
-/** A relative lift, with its sign. */
+/** A relative lift, with its sign.
+ * @param {Maybe} value */
 export const lift = (value) => (missing(value) ? NONE : signed(value, share(Math.abs(value))));
 
-/** A metric's mean over units: a share for a conversion. */
+/** A metric's mean over units: a share for a conversion.
+ * @param {Maybe} value @param {boolean} isShare */
 export const mean = (value, isShare) => (missing(value) ? NONE : isShare ? share(value, 2) : two.format(value));
 
-/** A difference in the metric's own unit; of shares in percentage points. */
+/** A difference in the metric's own unit; of shares in percentage points.
+ * @param {Maybe} value @param {boolean} isShare */
 export function difference(value, isShare) {
   if (missing(value)) return NONE;
   const size = Math.abs(value);
   return signed(value, isShare ? `${two.format(size * 100)} pp` : significant.format(size));
 }
 
-/** What lies between two ends, of which one may be open. */
+/** What lies between two ends, of which one may be open.
+ * @param {Maybe} lower @param {Maybe} upper @param {(end: number) => string} write */
 export function interval(lower, upper, write) {
-  if (missing(lower) && missing(upper)) return NONE;
-  if (missing(lower)) return `at most ${write(upper)}`;
-  if (missing(upper)) return `at least ${write(lower)}`;
-  return `[${write(lower)}, ${write(upper)}]`;
+  if (!missing(lower) && !missing(upper)) return `[${write(lower)}, ${write(upper)}]`;
+  if (!missing(upper)) return `at most ${write(upper)}`;
+  return missing(lower) ? NONE : `at least ${write(lower)}`;
 }
 
+/** @param {Maybe} value */
 export function pValue(value) {
   if (missing(value)) return NONE;
   return value < 0.0001 ? "< 0.0001" : value.toFixed(4);
 }
 
-const DAY = 86_400_000;
-const AGES = [
-  [DAY, "day", "days"],
+const SECOND = /** @type {const} */ ([1_000, "s", "s"]);
+const AGES = /** @type {const} */ ([
+  [86_400_000, "day", "days"],
   [3_600_000, "hour", "hours"],
   [60_000, "min", "min"],
-  [1_000, "s", "s"],
-];
+]);
 
-/** How long, in the largest unit of which there are two: "3 days", "90 min", "0.8 s". */
+/** How long, in the largest unit of which there are two: "3 days", "90 min", "0.8 s".
+ * @param {number} ms */
 export function duration(ms) {
-  const [size, one, many] = AGES.find(([size]) => ms >= 2 * size) ?? AGES[3];
+  const [size, one, many] = AGES.find(([size]) => ms >= 2 * size) ?? SECOND;
   const number = ms / size;
   return size === 1_000 && number < 10
     ? `${Math.max(0, number).toFixed(1)} s`
     : `${plain.format(Math.round(number))} ${Math.round(number) === 1 ? one : many}`;
 }
 
-/** A moment, UTC, to the second; `moment.day` the date alone. */
+/** A moment (ms), UTC, to the second; `moment.day` the date alone, `moment.clock` the time.
+ * @param {Maybe} ms */
 export const moment = (ms) => (missing(ms) ? NONE : new Date(ms).toISOString().slice(0, 19).replace("T", " "));
+
+/** @param {Maybe} ms */
 moment.day = (ms) => (missing(ms) ? NONE : moment(ms).slice(0, 10));
+
+/** @param {Maybe} ms */
 moment.clock = (ms) => (missing(ms) ? NONE : moment(ms).slice(11));

@@ -1,63 +1,75 @@
 // Versions: how a flag came to stand where it stands. When, who, why, and what changed.
 
+/** @import { Difference, Told, Version, Versions as Answer } from "#api" */
+
 import { get, getDocument } from "./api.js";
 import { h, table } from "./dom.js";
 import { moment } from "./numbers.js";
 
 /** A section for the history of one flag, which `refresh` reads anew and `view` draws. */
-export function versionsOf(kind, key, redraw) {
-  const path = `${kind}/${encodeURIComponent(key)}/versions`;
-  const details = new Map(); // version -> its differences, or why they cannot be had, once they were asked for
-  let versions = [];
+export class Versions {
+  /** @type {Told[]} */
+  #versions = [];
+  /** @type {Map<number, Difference[] | string>} */
+  #details = new Map(); // version -> its differences, or why they cannot be had, once they were asked for
 
-  async function show(version, isOpen) {
-    if (!isOpen || Array.isArray(details.get(version))) return;
-    const told = await getDocument(`${path}/${version}`).then(
-      ({ differences }) => differences,
-      (error) => error.message,
-    );
-    details.set(version, told);
-    redraw();
+  /** @param {"flags" | "experiments"} kind @param {string} key @param {() => void} redraw */
+  constructor(kind, key, redraw) {
+    this.path = `${kind}/${encodeURIComponent(key)}/versions`;
+    this.redraw = redraw;
   }
 
-  return {
-    async refresh() {
-      versions = (await get(path)).versions;
-    },
-    view: () =>
+  async refresh() {
+    /** @type {Answer} */
+    const { versions } = await get(this.path);
+    this.#versions = versions;
+  }
+
+  view() {
+    return h(
+      "section",
+      { "aria-labelledby": "history" },
+      h("h2", { id: "history" }, "History"),
       h(
-        "section",
-        { "aria-labelledby": "history" },
-        h("h2", { id: "history" }, "History"),
-        h(
-          "ol",
-          { class: "versions", reversed: true },
-          versions
-            .toReversed()
-            .map((each) =>
-              h(
-                "li",
-                { id: `version-${each.version}`, value: each.version },
-                h(
-                  "p",
-                  null,
-                  h("b", null, each.changed.join(", ") || "nothing changed"),
-                  each.reason !== each.changed.join(", ") && h("q", null, each.reason),
-                ),
-                h("p", { class: "quiet" }, `${moment(each.append_time)} UTC, ${each.author}`),
-                h(
-                  "details",
-                  { ontoggle: (event) => show(each.version, event.target.open) },
-                  h("summary", null, `What version ${each.version} changed`),
-                  differences(details.get(each.version)),
-                ),
-              ),
-            ),
-        ),
+        "ol",
+        { class: "versions", reversed: true },
+        this.#versions.toReversed().map((each) => this.#item(each)),
       ),
-  };
+    );
+  }
+
+  /** @param {Told} told */
+  #item({ version, changed, reason, append_time, author }) {
+    const what = changed.join(", ");
+    return h(
+      "li",
+      { id: `version-${version}`, value: version },
+      h("p", null, h("b", null, what || "nothing changed"), reason !== what && h("q", null, reason)),
+      h("p", { class: "quiet" }, `${moment(append_time)} UTC, ${author}`),
+      h(
+        "details",
+        { ontoggle: (event) => event.target.open && this.#read(version) },
+        h("summary", null, `What version ${version} changed`),
+        differences(this.#details.get(version)),
+      ),
+    );
+  }
+
+  /** @param {number} version */
+  async #read(version) {
+    if (Array.isArray(this.#details.get(version))) return;
+    /** @type {Promise<Version>} */
+    const asked = getDocument(`${this.path}/${version}`);
+    const told = await asked.then(
+      ({ differences }) => differences,
+      (error) => /** @type {string} */ (error.message),
+    );
+    this.#details.set(version, told);
+    this.redraw();
+  }
 }
 
+/** @param {Difference[] | string | undefined} found */
 function differences(found) {
   if (!Array.isArray(found)) return h("p", { class: "quiet" }, found ?? "Reading …");
   if (!found.length) return h("p", { class: "quiet" }, "Nothing of the definition.");
@@ -76,5 +88,6 @@ function differences(found) {
   );
 }
 
+/** @param {unknown} of @param {"del" | "ins"} tag */
 const value = (of, tag) =>
   of === null || of === undefined ? "–" : h(tag, null, typeof of === "string" ? of : JSON.stringify(of));

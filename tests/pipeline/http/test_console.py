@@ -16,7 +16,7 @@ import msgspec
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from kafka import KafkaProducer
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, Route, expect, sync_playwright
 
 from evaluation.catalog.in_force import RunInForce
 from evaluation.catalog.lifecycle import apply_definition, start
@@ -219,6 +219,48 @@ def test_one_can_go_back_to_any_look(console: Console):
     expect(page.locator("#cell-purchase-treatment")).to_contain_text("too few units yet")
     page.get_by_role("button", name="Back to the newest").click()
     expect(page.get_by_text(f"Look {newest} of {newest}")).to_be_visible()
+
+
+def test_charts_of_a_look_of_the_past_are_drawn_once(console: Console):
+    page = console.experiment()
+    page.get_by_role("slider").fill("5")
+    expect(page.get_by_text(re.compile("Look 5 of"))).to_be_visible()
+    expect(page.locator("#chart-units")).to_have_attribute("aria-label", re.compile("control 750"))
+
+    drawn = page.evaluate(
+        """async () => {
+            let drawn = 0;
+            const seen = new MutationObserver((changes) => { drawn += changes.length; });
+            for (const chart of document.querySelectorAll(".chart")) {
+                seen.observe(chart, { attributeFilter: ["aria-label"] });
+            }
+            dispatchEvent(new Event("resize")); // the page is drawn again
+            for (let frames = 0; frames < 3; frames++) await new Promise(requestAnimationFrame);
+            return drawn;
+        }"""
+    )
+
+    assert drawn == 0
+
+
+def test_the_server_says_by_which_words_and_bounds_it_is_told(console: Console):
+    def tell_otherwise(route: Route) -> None:
+        told = route.fetch().json()
+        told["split_alpha"] = 2
+        told["decisions"]["keep running"]["says"] = "Wait"
+        told["defaults"]["analysis"]["alpha"] = 0.07
+        told["steps"]["complete"] = []
+        route.fulfill(json=told)
+
+    console.browser.route("**/api/1/vocabulary", tell_otherwise)
+    page = console.experiment()
+    console.browser.unroute("**/api/1/vocabulary")
+
+    expect(page.get_by_text("The split is broken")).to_be_visible()
+    expect(page.locator("#meaning-split")).to_contain_text("A p below 2 means")
+    expect(page.get_by_role("region", name="Verdict")).to_contain_text("Wait")
+    expect(page.locator(".again")).to_contain_text("alpha 0.07")
+    expect(page.get_by_role("button", name="Complete")).to_have_count(0)
 
 
 def test_a_slider_that_is_dragged_reads_one_look_after_the_other(console: Console):

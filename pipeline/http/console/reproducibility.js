@@ -1,0 +1,83 @@
+// Reproducibility: what a look rests on, so that its numbers can be made again, and its files.
+
+/** @import { Look } from "#api" */
+
+import { save } from "./api.js";
+import { analysisOf } from "./definition.js";
+import { fact, h } from "./dom.js";
+import { term } from "./meanings.js";
+import { count, moment } from "./numbers.js";
+
+export class Reproducibility {
+  /** @type {string | null} */
+  #unsaved = null; // why a file cannot be had
+
+  /** @param {string} path @param {() => void} redraw */
+  constructor(path, redraw) {
+    this.path = path;
+    this.redraw = redraw;
+  }
+
+  /** @param {Look} look */
+  view(look) {
+    const { experiment, run, look: number } = look;
+    const name = `${experiment}-${run}-${number}`;
+    return h(
+      "section",
+      { "aria-labelledby": "again", class: "again" },
+      h(
+        "div",
+        { class: "head" },
+        h("h2", { id: "again" }, "Make these numbers again"),
+        h(
+          "div",
+          { class: "actions" },
+          this.#file("CSV", `.csv?run=${run}&look=${number}`, `${name}.csv`),
+          this.#file("JSON", `/looks/${number}?run=${run}`, `${name}.json`),
+        ),
+      ),
+      this.#unsaved && h("p", { class: "refusal", role: "alert" }, this.#unsaved),
+      facts(look),
+      h(
+        "p",
+        null,
+        "The same records give the same bytes: ",
+        h("code", null, "peekproof replay"),
+        " folds the archived log again up to these offsets and compares every published look, byte for byte.",
+      ),
+    );
+  }
+
+  /** @param {string} kind @param {string} address @param {string} name */
+  #file(kind, address, name) {
+    const download = async () => {
+      this.#unsaved = await save(`${this.path}/results${address}`, name).then(
+        () => null,
+        (error) => error.message,
+      );
+      this.redraw();
+    };
+    return h("button", { type: "button", onclick: download }, kind);
+  }
+}
+
+/** @param {Look} look */
+function facts(look) {
+  const offsets = Object.entries(look.offsets).sort(([one], [other]) => Number(one) - Number(other));
+  const settings = Object.entries(analysisOf(look.analysis)).filter(([, value]) => value !== null);
+  const written = (/** @type {unknown} */ value) => (typeof value === "object" ? JSON.stringify(value) : value);
+  return h(
+    "dl",
+    { class: "facts" },
+    fact(term("run", "run"), `${look.experiment}/${look.run}`),
+    fact(term("look", "look"), count(look.look)),
+    fact(term("revision", "revision"), count(look.revision)),
+    fact(term("catalog", "catalog version"), count(look.catalog_version)),
+    fact(term("asof", "as of"), `${moment(look.time)} UTC`),
+    fact(term("offsets", "offsets"), offsets.map(([at, offset]) => `${at}: ${count(offset)}`).join(" · ")),
+    fact(
+      term("analysis", "analysis"),
+      settings.map(([name, value]) => `${name.replaceAll("_", " ")} ${written(value)}`).join(" · "),
+    ),
+  );
+}
