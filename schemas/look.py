@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from schemas.catalog import Analysis
+from schemas.fields import followed, says
 from schemas.logs import Gap
 from schemas.numbers import Count, Exact, Small, Time
 
@@ -43,65 +44,287 @@ Caveat = Literal[
     "heavy tail",  # an uncapped sum on an unequal split: no normal approximation holds
 ]
 
+EARLIER = "unless status is ok of earlier looks"
+_SO_FAR = f", by all looks so far; of a fixed-horizon test at the look with the planned units; {EARLIER}"
 
-class Cell(msgspec.Struct, frozen=True):
+
+class CellSubject(msgspec.Struct, frozen=True):
+    """What a cell is about, and how it is judged."""
+
+    metric: Annotated[str, says("metric", "none", "Key of the metric.")]
+    metric_version: Annotated[
+        Count,
+        says(
+            "metric's version", "none", "Counts what the metric measured: running values start again with another one."
+        ),
+    ]
+    variant: Annotated[str, says("variant", "none", "The variant that is compared with control.")]
+    control: Annotated[str, says("control", "none", "The variant it is compared with.")]
+    reading: Annotated[
+        Reading,
+        says(
+            "reading",
+            "none",
+            "settled: units whose window is closed, on which verdicts rest; live: every unit so far, for watching.",
+        ),
+    ]
+    segment: Annotated[
+        str,
+        says(
+            "segment",
+            "none",
+            "The part of the units that is covered; all for every unit.",
+            more="Else property=value of a breakdown.",
+        ),
+    ]
+    method: Annotated[
+        Method,
+        says(
+            "method",
+            "none",
+            "sequential, t-test or bayesian, as the experiment says; boschloo: of conversions, where t-tests are read; "
+            "exact: of conversions alone, sequential, with a risk ratio.",
+        ),
+    ]
+    alternative: Annotated[
+        Alternative,
+        says("alternative", "none", "What the p-value is evidence for, of the variant: two-sided, greater or less."),
+    ]
+    status: Annotated[
+        Status,
+        says(
+            "status",
+            "none",
+            "ok; gated: too few exposures or non-zero units; no data: an arm is empty; zero variance; withheld: a "
+            "unit's total is too large; unusable: more than 1 % of an arm's events hold no number.",
+        ),
+    ]
+    judgement: Annotated[
+        Judgement | None,
+        says(
+            "judgement",
+            "none",
+            "better, worse or open; of a guardrail safe (surely within its margin), harmed or open. Null: not judged.",
+            more="It is corrected for the number of comparisons.",
+        ),
+    ]
+    caveat: Annotated[
+        Caveat | None,
+        says(
+            "caveat",
+            "none",
+            "Why no guarantee is claimed: open windows, heavy tail (an uncapped sum on an unequal split). Null: it is.",
+        ),
+    ]
+
+
+class CellSums(CellSubject, frozen=True):
+    """What was added up, exactly. Of a ratio `sum` is that of the numerator."""
+
+    n: Annotated[Count, followed("units", "units", "Units of the variant.")]
+    nonzero: Annotated[Count, says("non-zero units", "units", "Units of the variant whose total is not zero.")]
+    sum: Annotated[
+        Exact,
+        says("sum", "metric * 10^scale", "Exact sum of the variant's unit totals, quantised: divide by 10^scale."),
+    ]
+    sum_squares: Annotated[
+        Exact,
+        says(
+            "sum of squares",
+            "metric^2 * 10^(2 * scale)",
+            "Exact sum of their squares, quantised: divide by 10^(2*scale).",
+        ),
+    ]
+    control_n: Annotated[Count, followed("control's units", "units", "Units of control.")]
+    control_nonzero: Annotated[
+        Count, says("control's non-zero units", "units", "Units of control whose total is not zero.")
+    ]
+    control_sum: Annotated[
+        Exact,
+        says(
+            "control's sum", "metric * 10^scale", "Exact sum of control's unit totals, quantised: divide by 10^scale."
+        ),
+    ]
+    control_sum_squares: Annotated[
+        Exact,
+        says(
+            "control's sum of squares",
+            "metric^2 * 10^(2 * scale)",
+            "Exact sum of their squares, quantised: divide by 10^(2*scale).",
+        ),
+    ]
+    scale: Annotated[Small, says("decimal places", "none", "Decimal places that the sums keep.")]
+    denominator_sum: Annotated[
+        Exact | None,
+        says(
+            "denominator's sum",
+            "metric * 10^scale",
+            "Of a ratio, whose sum is that of its numerator: divide by 10^denominator_scale.",
+        ),
+    ] = None
+    control_denominator_sum: Annotated[
+        Exact | None, says("control's denominator's sum", "metric * 10^scale", "Of a ratio: the same of control.")
+    ] = None
+    denominator_scale: Annotated[
+        Small | None,
+        says("denominator's decimal places", "none", "Of a ratio: decimal places that the denominator's sum keeps."),
+    ] = None
+
+
+class Cell(CellSums, frozen=True):
     """One metric, one variant against control, one reading, one segment. Never NaN: null and a status.
 
-    `estimate` is treatment minus control in the metric's unit; `lower`, `upper` its interval at this look, and
-    `running_*` what all looks so far say together (intersection, smallest p), on which judgements rest and which every
-    table calls the interval and the p-value. A fixed-horizon test's cell stays as it is at the first look with the
-    planned units, by which alone it is read: later units are in none of its numbers. `relative_*` is the relative lift;
-    of an exact test that of conversions alone, by the planned split, which is not the means' own where units came in
-    another proportion. An end that a one-sided test leaves open is null; a guardrail's two ends are one-sided bounds.
+    `lower`, `upper`, `p_value` and the relative ones are of this look, and `running_*` what all looks so far say
+    together (intersection, smallest p), on which judgements rest and which every table calls the interval and the
+    p-value. A fixed-horizon test's cell stays as it is at the first look with the planned units, by which alone it is
+    read: later units are in none of its numbers. An end that a one-sided test leaves open is null; a guardrail's two
+    ends are one-sided bounds.
     """
 
-    metric: str
-    metric_version: Count  # counts what the metric measured: running values start again with another one
-    variant: str
-    control: str
-    reading: Reading
-    segment: str  # EVERYONE, or property=value of a breakdown
-    method: Method
-    alternative: Alternative
-    status: Status
-    judgement: Judgement | None  # null: nothing rests on this reading
-    caveat: Caveat | None
-    n: Count
-    nonzero: Count
-    sum: Exact  # of quantised unit totals: divide by 10^scale
-    sum_squares: Exact
-    control_n: Count
-    control_nonzero: Count
-    control_sum: Exact
-    control_sum_squares: Exact
-    scale: Small
-    denominator_sum: Exact | None = None  # of a ratio, whose `sum` is that of its numerator: divide by 10^its scale
-    control_denominator_sum: Exact | None = None
-    denominator_scale: Small | None = None
-    mean: float | None = None
-    control_mean: float | None = None
-    estimate: float | None = None
-    standard_error: float | None = None
-    lower: float | None = None
-    upper: float | None = None
-    p_value: float | None = None
-    log_e: float | None = None
-    running_lower: float | None = None
-    running_upper: float | None = None
-    running_p_value: float | None = None
-    running_empty: bool = False  # the intervals of different looks exclude each other: the effect has moved
-    adjusted_p_value: float | None = None  # the running p-value, corrected for the comparisons of its family
-    chance: float | None = None  # Bayesian: that the treatment is better, in the direction of the goal
-    relative_estimate: float | None = None
-    relative_lower: float | None = None
-    relative_upper: float | None = None
-    running_relative_lower: float | None = None
-    running_relative_upper: float | None = None
-    alpha: float = 0.05  # of the interval
-    planned_units: Count | None = None  # of treatment and control together
-    since: Time | None = None  # only units that entered from then on, as the metric came in mid-run
-    unusable_share: float | msgspec.UnsetType = msgspec.UNSET  # where `status` is unusable: of the arm that loses most
-    example: str | msgspec.UnsetType = msgspec.UNSET  # one of their values as JSON; empty: it is missing
+    mean: Annotated[
+        float | None, says("mean", "metric", "Mean of the variant's unit totals, in the metric's unit.")
+    ] = None
+    control_mean: Annotated[
+        float | None, says("control's mean", "metric", "Mean of control's unit totals, in the metric's unit.")
+    ] = None
+    estimate: Annotated[
+        float | None,
+        followed("difference", "metric", "Difference of the means, variant minus control, in the metric's unit."),
+    ] = None
+    standard_error: Annotated[float | None, says("standard error", "metric", "Standard error of the estimate.")] = None
+    lower: Annotated[
+        float | None,
+        followed(
+            "lower end by this look", "metric", "Lower end of the interval of the difference, by this look alone."
+        ),
+    ] = None
+    upper: Annotated[
+        float | None,
+        followed(
+            "upper end by this look", "metric", "Upper end of the interval of the difference, by this look alone."
+        ),
+    ] = None
+    p_value: Annotated[
+        float | None,
+        followed(
+            "p by this look",
+            "probability",
+            "p-value by this look alone; of a fixed-horizon test no result before it is read.",
+        ),
+    ] = None
+    log_e: Annotated[
+        float | None,
+        says(
+            "log of the e-value",
+            "none",
+            "Natural logarithm of the e-value by this look alone; null for a fixed-horizon test.",
+        ),
+    ] = None
+    running_lower: Annotated[
+        float | None,
+        followed(
+            "lower end", "metric", f"Lower end of the interval of the difference{_SO_FAR}; null where it is open."
+        ),
+    ] = None
+    running_upper: Annotated[
+        float | None,
+        followed(
+            "upper end", "metric", f"Upper end of the interval of the difference{_SO_FAR}; null where it is open."
+        ),
+    ] = None
+    running_p_value: Annotated[
+        float | None,
+        followed(
+            "p",
+            "probability",
+            f"p-value of no difference (of a guardrail: of no harm){_SO_FAR}. Valid whenever you stop.",
+        ),
+    ] = None
+    running_empty: Annotated[
+        bool, says("effect has moved", "none", "The looks' intervals exclude each other: the effect has moved.")
+    ] = False
+    adjusted_p_value: Annotated[
+        float | None,
+        says(
+            "adjusted p",
+            "probability",
+            "The p-value corrected for the comparisons of its family; below the experiment's alpha it counts.",
+        ),
+    ] = None
+    chance: Annotated[
+        float | None,
+        says(
+            "chance",
+            "probability",
+            "Bayesian: chance that the variant beats control, in the direction of its goal.",
+            more="Watching it all the time has no guarantee.",
+        ),
+    ] = None
+    relative_estimate: Annotated[
+        float | None,
+        followed(
+            "lift",
+            "lift",
+            "Relative lift of the variant over control; 0.02 is two per cent. Of method exact by conversions and "
+            "weights.",
+            more="So it may differ from that of the means, where units came in another proportion.",
+        ),
+    ] = None
+    relative_lower: Annotated[
+        float | None,
+        followed(
+            "lower end of the lift by this look",
+            "lift",
+            "Lower end of the relative lift's interval, by this look alone.",
+        ),
+    ] = None
+    relative_upper: Annotated[
+        float | None,
+        followed(
+            "upper end of the lift by this look",
+            "lift",
+            "Upper end of the relative lift's interval, by this look alone.",
+        ),
+    ] = None
+    running_relative_lower: Annotated[
+        float | None, followed("lower end of the lift", "lift", f"Lower end of the relative lift's interval{_SO_FAR}.")
+    ] = None
+    running_relative_upper: Annotated[
+        float | None, followed("upper end of the lift", "lift", f"Upper end of the relative lift's interval{_SO_FAR}.")
+    ] = None
+    alpha: Annotated[
+        float, says("alpha", "probability", "Error rate of the intervals, after division by the number of comparisons.")
+    ] = 0.05
+    planned_units: Annotated[
+        Count | None,
+        says(
+            "planned units",
+            "units",
+            "Planned sample of variant and control together; null for a t-test without a plan.",
+        ),
+    ] = None
+    since: Annotated[
+        Time | None,
+        says(
+            "entered since",
+            "ms UTC",
+            "Only units that entered from then on: the metric came in mid-run. Null: all units.",
+        ),
+    ] = None
+    unusable_share: Annotated[
+        float | msgspec.UnsetType,
+        says(
+            "unusable share",
+            "share",
+            "Where status is unusable: the share of events that hold no number, of the arm that loses most.",
+        ),
+    ] = msgspec.UNSET
+    example: Annotated[
+        str | msgspec.UnsetType,
+        says(
+            "example", "none", "Where status is unusable: one of those values, as JSON; empty: the property is missing."
+        ),
+    ] = msgspec.UNSET
 
     @builtins.property
     def is_read(self) -> bool:
@@ -117,12 +340,15 @@ class Cell(msgspec.Struct, frozen=True):
         return msgspec.structs.replace(self, **dict.fromkeys(names)) if names else self
 
 
+# What a look says twice: by itself alone, and by all looks so far.
+RUNNING = tuple(name for name in Cell.__struct_fields__ if f"running_{name}" in Cell.__struct_fields__)
+
+
 def unsaid(status: Status) -> tuple[str, ...]:
     """The fields of which a look with a cell of that status says nothing."""
     if status == "ok":
         return ()
-    ends = ("lower", "upper", "p_value", "relative_lower", "relative_upper")
-    found = ("adjusted_p_value", *(f"running_{name}" for name in ends))
+    found = ("adjusted_p_value", *(f"running_{name}" for name in RUNNING))
     return (*found, "estimate", "standard_error", "relative_estimate") if status in UNKNOWN else found
 
 
@@ -133,9 +359,9 @@ MOST_UNUSABLE = 0.01  # share of an arm's events without a number that can be us
 class ArmHealth(msgspec.Struct, frozen=True):
     """Units of one variant, and the share that the weights promise."""
 
-    variant: str
-    units: Count
-    expected_share: float
+    variant: Annotated[str, says("variant", "none", "Key of the variant.")]
+    units: Annotated[Count, says("units", "units", "Units in the run, jumpers withdrawn.")]
+    expected_share: Annotated[float, says("promised", "share", "The share that the weights promise.")]
 
 
 class ArmLoss(msgspec.Struct, frozen=True):
@@ -183,31 +409,140 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
     """Can the look be believed?
 
     What is said of events concerns those in the windows of units that have entered, told once for each metric.
-    `full_lookback` is the share of units whose events were kept for the whole lookback before their entry, over the
-    metrics that have one; absent where none has, or nobody is covered. `gaps` are records that no stage got, as
-    somebody accepted; `losses` what metrics lose of their events' values; `crowded_units` how many units, told once for
-    each metric, sent more events in some hour than a funnel or retention reads; all are absent where there are none.
     """
 
-    arms: list[ArmHealth]
-    srm_p_value: float | None = None
-    srm_running_p_value: float | None = None
-    exposures: Count = 0
-    jumpers: Count = 0
-    reassigned: Count = 0
-    forced: Count = 0
-    inactive: Count = 0
-    late_exposures: Count = 0
-    counted_events: Count = 0
-    duplicate_events: Count = 0
-    late_events: Count = 0
-    unusable_events: Count = 0
-    withheld_units: Count = 0
-    duplicate_ids: Count = 0
-    crowded_units: Count | msgspec.UnsetType = msgspec.UNSET
-    full_lookback: float | msgspec.UnsetType = msgspec.UNSET
-    gaps: list[Gap] | msgspec.UnsetType = msgspec.UNSET
-    losses: list[Loss] | msgspec.UnsetType = msgspec.UNSET
+    arms: Annotated[list[ArmHealth], says("arms", "none", "Units of each variant.")]
+    srm_p_value: Annotated[
+        float | None, says("split by this look", "probability", "Sample-ratio mismatch: p-value of that look.")
+    ] = None
+    srm_running_p_value: Annotated[
+        float | None,
+        says(
+            "split",
+            "probability",
+            "Smallest of all looks; below 0.01 the assignment is broken.",
+            more="Sample-ratio mismatch: do arms have the shares of units that the weights promise? Where they have "
+            "not, no number can be trusted until the cause is found.",
+        ),
+    ] = None
+    exposures: Annotated[
+        Count,
+        says(
+            "exposures",
+            "exposures",
+            "Exposure records counted, repeats included.",
+            more="A unit enters the run with its first.",
+        ),
+    ] = 0
+    jumpers: Annotated[
+        Count, says("jumpers", "units", "Units that met two variants of one allocation and were withdrawn.")
+    ] = 0
+    reassigned: Annotated[
+        Count,
+        says("reassigned", "units", "Units that met another variant after the allocation had changed; they stay."),
+    ] = 0
+    forced: Annotated[
+        Count,
+        says(
+            "forced",
+            "exposures",
+            "Exposures of units that an inclusion forced; not counted.",
+            more="They are not randomised.",
+        ),
+    ] = 0
+    inactive: Annotated[
+        Count,
+        says(
+            "inactive",
+            "exposures",
+            "Exposures of a time when the run took no entries: before its start, say; not counted.",
+        ),
+    ] = 0
+    late_exposures: Annotated[
+        Count,
+        says(
+            "late exposures",
+            "exposures",
+            "Exposures beyond the lateness horizon; not counted.",
+            more="They came more than the horizon after their own time.",
+        ),
+    ] = 0
+    counted_events: Annotated[
+        Count,
+        says(
+            "counted events",
+            "events",
+            "Events that count, told once for each metric; so are the next three.",
+            more="They are of units of the run, after their entry, within the metric's window.",
+        ),
+    ] = 0
+    duplicate_events: Annotated[
+        Count,
+        says(
+            "duplicates",
+            "events",
+            "Events of its units that were there already; not counted again.",
+            more="They have the same unit, insert id and time: of several values the largest counts.",
+        ),
+    ] = 0
+    late_events: Annotated[
+        Count,
+        says(
+            "late events",
+            "events",
+            "Events of its units beyond the lateness horizon; not counted.",
+            more="They came more than the horizon after their own time.",
+        ),
+    ] = 0
+    unusable_events: Annotated[
+        Count,
+        says(
+            "unusable",
+            "events",
+            "Events of its units whose property is missing or no number; not counted.",
+            more="A metric that loses more than 1 % of an arm's events says nothing.",
+        ),
+    ] = 0
+    withheld_units: Annotated[
+        Count,
+        says("withheld", "units", "Units whose total left the exact range.", more="They are left out."),
+    ] = 0
+    duplicate_ids: Annotated[
+        Count,
+        says(
+            "reused ids",
+            "ids",
+            "Its units' insert ids with another time in the same minute, or with several values.",
+            more="See how producers make their ids.",
+        ),
+    ] = 0
+    crowded_units: Annotated[
+        Count | msgspec.UnsetType,
+        says(
+            "crowded",
+            "units",
+            "Units with more events in an hour than a funnel or retention reads; absent: none.",
+            more="They are told once for each metric.",
+        ),
+    ] = msgspec.UNSET
+    full_lookback: Annotated[
+        float | msgspec.UnsetType,
+        says(
+            "full lookback",
+            "share",
+            "Share of units with events of a whole lookback; absent: no metric has one.",
+            more="Their events were kept for the whole lookback before their entry, over the metrics that have one. Of "
+            "the others CUPED knows less, and narrows intervals less.",
+        ),
+    ] = msgspec.UNSET
+    gaps: Annotated[
+        list[Gap] | msgspec.UnsetType,
+        says("gaps", "none", "Records that no stage got, as somebody accepted; absent: none."),
+    ] = msgspec.UNSET
+    losses: Annotated[
+        list[Loss] | msgspec.UnsetType,
+        says("losses", "none", "What metrics lose of their events' values; absent: nothing."),
+    ] = msgspec.UNSET
 
 
 Offsets = dict[Annotated[str, msgspec.Meta(pattern="^[0-9]{1,9}$")], Count]  # by partition
@@ -221,25 +556,35 @@ ArmDecision = Literal["ship", "drop", "keep running", "none"]
 class ArmVerdict(msgspec.Struct, frozen=True):
     """What should become of one treatment, and why."""
 
-    variant: str
-    decision: ArmDecision
-    reason: str
+    variant: Annotated[str, says("variant", "none", "Key of the variant.")]
+    decision: Annotated[
+        ArmDecision,
+        says("decision", "none", "Of a treatment: ship, drop, keep running or none."),
+    ]
+    reason: Annotated[str, says("reason", "none", "Why, in a sentence that names the numbers.")]
 
 
 class Verdict(msgspec.Struct, frozen=True):
-    """What a person should do, and why in one sentence that names the numbers.
+    """What a person should do, and why.
 
-    `prediction` compares the primary metric's lift with the goal's minimum effect. `days_left` is how long a decision
-    may still take at the present pace, at most 40; null where nobody can say. `arms` holds the treatments, where there
-    are several and the numbers can be believed: one ships once it has won, whatever becomes of the others; all go
-    back once none of them may go on. Absent where there is one.
+    `arms` holds the treatments, where there are several and the numbers can be believed: one ships once it has won,
+    whatever becomes of the others; all go back once none of them may go on.
     """
 
-    decision: Decision
-    reason: str
-    prediction: Prediction | None = None
-    days_left: float | None = None
-    arms: list[ArmVerdict] | msgspec.UnsetType = msgspec.UNSET
+    decision: Annotated[Decision, says("decision", "none", "ship, roll back, keep running, needs attention or none.")]
+    reason: Annotated[str, says("reason", "none", "Why, in a sentence that names the numbers.")]
+    prediction: Annotated[
+        Prediction | None,
+        says("prediction", "none", "hit, missed or open: the primary lift against the goal's minimum effect."),
+    ] = None
+    days_left: Annotated[
+        float | None,
+        says("days left", "days", "How long a decision may still take at the present pace; 40: or longer."),
+    ] = None
+    arms: Annotated[
+        list[ArmVerdict] | msgspec.UnsetType,
+        says("treatments", "none", "What should become of each treatment; absent: there is one."),
+    ] = msgspec.UNSET
 
 
 class Origin(msgspec.Struct, frozen=True):
@@ -253,29 +598,54 @@ RULES = 2  # grows whenever a look at the same log would say something else; sin
 
 
 class Look(msgspec.Struct, frozen=True, kw_only=True):
-    """Looks of a run are numbered 1, 2, 3, …; `time` is the smallest clock of the covered partitions (ms UTC).
+    """What all metrics of a run say at one moment.
 
     Every reader takes a look whose number is higher than that of the last one it took: the first of several with one
     number, should two workers ever have decided about one run, and the next that compaction has left.
-
-    `analysis` holds the settings in force; where they differ from the last look's, running values start again.
-    `rules` counts the changes of what looks say of one log; their own version makes those of other rules again.
     """
 
-    experiment: str
-    run: str
-    look: Count
-    revision: Count
-    rules: Count | msgspec.UnsetType = msgspec.UNSET  # absent: the first
-    time: Time
-    catalog_version: Count
-    offsets: Offsets  # units partition -> offset: the look covers every record before it
-    logs: Origin | msgspec.UnsetType = msgspec.UNSET  # of a run's first look
-    health: Health
-    analysis: Analysis = Analysis()
-    verdict: Verdict
-    final: bool = False
-    cells: list[Cell]
+    experiment: Annotated[str, says("experiment", "none", "Key of the experiment.")]
+    run: Annotated[str, says("run", "none", "Key of the run; a restart makes a new one.")]
+    look: Annotated[Count, says("look", "none", "Number of the look within its run: 1, 2, 3, …")]
+    revision: Annotated[Count, says("revision", "none", "Counts restatements of the run.")]
+    rules: Annotated[
+        Count | msgspec.UnsetType,
+        says(
+            "rules",
+            "none",
+            "Counts the changes of what looks say of one log; absent: the first.",
+            more="Their own version makes those of other rules again.",
+        ),
+    ] = msgspec.UNSET
+    time: Annotated[
+        Time,
+        says("as of", "ms UTC", "Everything appended before it is covered: the smallest clock of the partitions."),
+    ]
+    catalog_version: Annotated[
+        Count,
+        says("catalog version", "none", "Offset in the catalog topic whose documents were in force."),
+    ]
+    offsets: Annotated[
+        Offsets,
+        says("offsets", "none", "By partition of units: the look covers every record before it."),
+    ]
+    logs: Annotated[
+        Origin | msgspec.UnsetType,
+        says("logs", "none", "To which the offsets belong; absent: it is not the first look of its run."),
+    ] = msgspec.UNSET
+    health: Annotated[Health, says("health", "none", "Can the look be believed?")]
+    analysis: Annotated[
+        Analysis,
+        says(
+            "analysis",
+            "none",
+            "The settings in force.",
+            more="Where they differ from the last look's, running values start again.",
+        ),
+    ] = Analysis()
+    verdict: Annotated[Verdict, says("verdict", "none", "What a person should do, and why.")]
+    final: Annotated[bool, says("final", "none", "The run is over and settled: no look follows.")] = False
+    cells: Annotated[list[Cell], says("cells", "none", "Every comparison.")]
 
 
 class LookHead(msgspec.Struct, frozen=True, kw_only=True):
@@ -292,3 +662,6 @@ class LookHead(msgspec.Struct, frozen=True, kw_only=True):
     verdict: msgspec.Raw
     final: bool = False
     cells: msgspec.Raw
+
+
+TOLD: tuple[type[msgspec.Struct], ...] = (Look, Cell, Health, ArmHealth, Verdict, ArmVerdict)  # field by field

@@ -17,7 +17,7 @@ from evaluation.significance.moments import Arm, Floats
 from evaluation.significance.procedures import Procedure, Procedures, procedures_of
 from evaluation.significance.running import Running
 from schemas.catalog import Allocation, Flag, Goal
-from schemas.look import EVERYONE, Caveat, Cell, Loss, Reading
+from schemas.look import EVERYONE, RUNNING, Caveat, Cell, Loss, Reading
 from schemas.numbers import exact
 
 CellKey = tuple[str, str, Reading, str]  # metric, treatment, reading, segment
@@ -161,10 +161,7 @@ def _as_read(cell: Cell, was: Cell | None) -> Cell:
         return cell
     of_now = {name: getattr(cell, name) for name in ("judgement", "adjusted_p_value", "unusable_share", "example")}
     is_unusable = cell.status == "unusable"
-    of_look = {
-        name: None if is_unusable else getattr(was, f"running_{name}")
-        for name in ("lower", "upper", "p_value", "relative_lower", "relative_upper")
-    }
+    of_look = {name: None if is_unusable else getattr(was, f"running_{name}") for name in RUNNING}
     return replace(was, status="unusable" if is_unusable else "ok", **of_now, **of_look)
 
 

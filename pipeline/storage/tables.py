@@ -6,7 +6,12 @@ Times are TIMESTAMP in UTC (not TIMESTAMPTZ, which Python can only fetch with a 
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
+import msgspec
 import pyarrow as pa
+from msgspec import inspect as types
+
+from schemas.fields import Field, fields
+from schemas.look import EARLIER, RUNNING, ArmHealth, ArmVerdict, Cell, Health, Look, Verdict
 
 SCHEMA_VERSION = 2  # counts changes that break a query: a column or table renamed, removed or with another meaning
 
@@ -20,6 +25,14 @@ ARROW = {
     "TIMESTAMP": pa.timestamp("ms"),  # from integers: ms UTC
     "VARCHAR[]": pa.list_(pa.string()),
     "MAP(VARCHAR, BIGINT)": pa.map_(pa.string(), pa.int64()),
+}
+
+DUCKDB: dict[type[types.Type], str] = {
+    types.StrType: "VARCHAR",
+    types.LiteralType: "VARCHAR",
+    types.BoolType: "BOOLEAN",
+    types.IntType: "BIGINT",
+    types.FloatType: "DOUBLE",
 }
 
 
@@ -59,111 +72,68 @@ def _table(name: str, comment: str, columns: Iterable[tuple[str, str, str]]) -> 
     return Table(name, comment, tuple(Column(*column) for column in columns))
 
 
-_SO_FAR = ", by all looks so far; of a fixed-horizon test at the look with the planned units; null unless status is ok"
-TOO_LONG = "; null where it has more than 38 digits: a record on `results` and a CSV file have it"
-_CELL = (
-    ("metric", "VARCHAR", "Key of the metric."),
-    ("metric_version", "BIGINT", "Counts what the metric measured: running values start again with another one."),
-    ("variant", "VARCHAR", "The variant that is compared with control."),
-    ("control", "VARCHAR", "The variant it is compared with."),
-    (
-        "reading",
-        "VARCHAR",
-        "settled: units whose window is closed, on which verdicts rest; live: every unit so far, for watching.",
-    ),
-    ("segment", "VARCHAR", "The part of the units that is covered; all for every unit."),
-    (
-        "method",
-        "VARCHAR",
-        "sequential, t-test or bayesian, as the experiment says; boschloo: of conversions, where t-tests are read; "
-        "exact: of conversions alone, sequential, with a risk ratio.",
-    ),
-    ("alternative", "VARCHAR", "What the p-value is evidence for, of the variant: two-sided, greater or less."),
-    (
-        "status",
-        "VARCHAR",
-        "ok; gated: too few exposures or non-zero units; no data: an arm is empty; zero variance; withheld: a unit's "
-        "total is too large; unusable: more than 1 % of an arm's events hold no number.",
-    ),
-    (
-        "judgement",
-        "VARCHAR",
-        "better, worse or open; of a guardrail safe (surely within its margin), harmed or open. Null: not judged.",
-    ),
-    (
-        "caveat",
-        "VARCHAR",
-        "Why no guarantee is claimed: open windows, heavy tail (an uncapped sum on an unequal split). Null: it is.",
-    ),
-    ("n", "BIGINT", "Units of the variant."),
-    ("nonzero", "BIGINT", "Units of the variant whose total is not zero."),
-    ("sum", "HUGEINT", "Exact sum of the variant's unit totals, quantised: divide by 10^scale."),
-    ("sum_squares", "HUGEINT", f"Exact sum of their squares, quantised: divide by 10^(2*scale){TOO_LONG}."),
-    ("control_n", "BIGINT", "Units of control."),
-    ("control_nonzero", "BIGINT", "Units of control whose total is not zero."),
-    ("control_sum", "HUGEINT", "Exact sum of control's unit totals, quantised: divide by 10^scale."),
-    ("control_sum_squares", "HUGEINT", f"Exact sum of their squares, quantised: divide by 10^(2*scale){TOO_LONG}."),
-    ("scale", "INTEGER", "Decimal places that the sums keep."),
-    ("denominator_sum", "HUGEINT", "Of a ratio, whose sum is that of its numerator: divide by 10^denominator_scale."),
-    ("control_denominator_sum", "HUGEINT", "Of a ratio: the same of control."),
-    ("denominator_scale", "INTEGER", "Of a ratio: decimal places that the denominator's sum keeps."),
-    ("mean", "DOUBLE", "Mean of the variant's unit totals, in the metric's unit."),
-    ("control_mean", "DOUBLE", "Mean of control's unit totals, in the metric's unit."),
-    ("estimate", "DOUBLE", "Difference of the means, variant minus control, in the metric's unit."),
-    ("standard_error", "DOUBLE", "Standard error of the estimate."),
-    ("lower", "DOUBLE", f"Lower end of the interval of the difference{_SO_FAR}; null where it is open."),
-    ("upper", "DOUBLE", f"Upper end of the interval of the difference{_SO_FAR}; null where it is open."),
-    ("p_value", "DOUBLE", f"p-value of no difference (of a guardrail: of no harm){_SO_FAR}. Valid whenever you stop."),
-    ("running_empty", "BOOLEAN", "The looks' intervals exclude each other: the effect has moved."),
-    (
-        "adjusted_p_value",
-        "DOUBLE",
-        "The p-value corrected for the comparisons of its family; below the experiment's alpha it counts.",
-    ),
-    ("chance", "DOUBLE", "Bayesian: chance that the variant beats control, in the direction of its goal."),
-    (
-        "relative_estimate",
-        "DOUBLE",
-        "Relative lift of the variant over control; 0.02 is two per cent. Of method exact by conversions and weights.",
-    ),
-    ("relative_lower", "DOUBLE", f"Lower end of the relative lift's interval{_SO_FAR}."),
-    ("relative_upper", "DOUBLE", f"Upper end of the relative lift's interval{_SO_FAR}."),
-    ("look_lower", "DOUBLE", "Lower end of the interval of the difference, by this look alone."),
-    ("look_upper", "DOUBLE", "Upper end of the interval of the difference, by this look alone."),
-    ("look_p_value", "DOUBLE", "p-value by this look alone; of a fixed-horizon test no result before it is read."),
-    ("look_relative_lower", "DOUBLE", "Lower end of the relative lift's interval, by this look alone."),
-    ("look_relative_upper", "DOUBLE", "Upper end of the relative lift's interval, by this look alone."),
-    ("log_e", "DOUBLE", "Natural logarithm of the e-value by this look alone; null for a fixed-horizon test."),
-    ("alpha", "DOUBLE", "Error rate of the intervals, after division by the number of comparisons."),
-    ("planned_units", "BIGINT", "Planned sample of variant and control together; null for a t-test without a plan."),
-    ("since", "TIMESTAMP", "UTC. Only units that entered from then on: the metric came in mid-run. Null: all units."),
-    (
-        "unusable_share",
-        "DOUBLE",
-        "Where status is unusable: the share of events that hold no number, of the arm that loses most.",
-    ),
-    ("example", "VARCHAR", "Where status is unusable: one of those values, as JSON; empty: the property is missing."),
-)
+def _type(field: Field) -> str:
+    match field.types:
+        case (types.IntType(), types.StrType()):
+            return "HUGEINT"
+        case _ if field.unit == "ms UTC":
+            return "TIMESTAMP"
+        case (types.IntType(le=int(most)),) if most < 1 << 31:
+            return "INTEGER"
+        case (kind,):
+            return DUCKDB[type(kind)]
+    raise TypeError(f"no type of DuckDB holds {field.name}, which is {field.types}; add one to tables.py")
 
-_RESULT = (
-    ("experiment", "VARCHAR", "Key of the experiment."),
-    ("run", "VARCHAR", "Key of the run; a restart makes a new one."),
-    ("look", "BIGINT", "Number of the look within its run: 1, 2, 3, …"),
-    ("revision", "BIGINT", "Counts restatements of the run."),
-    ("time", "TIMESTAMP", "UTC. Everything appended before it is covered: the smallest clock of the partitions."),
-    ("published", "TIMESTAMP", "UTC. When the look was appended to the results topic."),
-    ("final", "BOOLEAN", "The run is over and settled: no look follows."),
-    ("verdict", "VARCHAR", "Of the experiment: ship, roll back, keep running, needs attention or none."),
-    ("verdict_reason", "VARCHAR", "Why, in a sentence that names the numbers."),
-    ("catalog_version", "BIGINT", "Offset in the catalog topic whose documents were in force."),
-    *_CELL,
-)
+
+def _comment(field: Field) -> str:
+    """What is absent in JSON, or of earlier looks, is null in a table, and times are no numbers."""
+    text = field.description.replace("absent: ", "null: ").replace(EARLIER, "null unless status is ok")
+    if field.unit == "metric^2 * 10^(2 * scale)":
+        text = f"{text.removesuffix('.')}{TOO_LONG}."
+    return f"UTC. {text}" if field.unit == "ms UTC" else text
+
+
+def _columns(struct: type[msgspec.Struct], *names: str) -> tuple[tuple[str, str, str], ...]:
+    """Some fields of a message, as columns of the same names."""
+    known = fields(struct)
+    return tuple((name, _type(known[name]), _comment(known[name])) for name in names)
+
+
+def _renamed(
+    struct: type[msgspec.Struct], name: str, column: str, *, before: str = "", after: str = ""
+) -> tuple[str, str, str]:
+    """A field of a message as a column of another name."""
+    ((_, kind, comment),) = _columns(struct, name)
+    return column, kind, f"{before}{comment.removesuffix('.')}{after}."
+
+
+TOO_LONG = "; null where it has more than 38 digits: a record on `results` and a CSV file have it"
 
 # What tables call otherwise than looks do: one comparison has one interval and one p-value, those that may be acted on.
-RUNNING = ("lower", "upper", "p_value", "relative_lower", "relative_upper")
 FIELDS = {name: f"running_{name}" for name in RUNNING} | {f"look_{name}": name for name in RUNNING}
-CELL = {name: FIELDS.get(name, name) for name, _, _ in _CELL}  # the columns of a cell, and its fields
 CELL_KEY = ("experiment", "run", "metric", "variant", "reading", "segment")
+
+
+def _cell() -> dict[str, str]:
+    """The columns of a cell, and its fields: what one look says by itself stands behind what all looks so far say."""
+    alone = (*RUNNING, "log_e")
+    order = [name for name in Cell.__struct_fields__ if name not in alone]
+    order[order.index("alpha") : order.index("alpha")] = alone
+    columns = {field: column for column, field in FIELDS.items()}
+    return {columns.get(name, name): name for name in order}
+
+
+CELL = _cell()
+_VERDICT_REASON = _renamed(Verdict, "reason", "verdict_reason")
+_RESULT = (
+    *_columns(Look, "experiment", "run", "look", "revision", "time"),
+    ("published", "TIMESTAMP", "UTC. When the look was appended to the results topic."),
+    *_columns(Look, "final"),
+    _renamed(Verdict, "decision", "verdict", before="Of the experiment: "),
+    _VERDICT_REASON,
+    *_columns(Look, "catalog_version"),
+    *(_renamed(Cell, field, column) for column, field in CELL.items()),
+)
 
 RESULTS = _table(
     "results", "The newest result of each cell: experiment, run, metric, variant, reading and segment.", _RESULT
@@ -202,32 +172,13 @@ EXPERIMENTS = _table(
         ("look", "BIGINT", "Number of the run's newest look."),
         ("time", "TIMESTAMP", "UTC. Everything appended before it is covered by that look."),
         ("published", "TIMESTAMP", "UTC. When that look was appended to the results topic."),
-        ("final", "BOOLEAN", "The run is over and settled: no look follows."),
-        ("verdict", "VARCHAR", "ship, roll back, keep running, needs attention or none."),
-        ("verdict_reason", "VARCHAR", "Why, in a sentence that names the numbers."),
-        ("verdict_prediction", "VARCHAR", "hit, missed or open: the primary lift against the goal's minimum effect."),
-        ("days_left", "DOUBLE", "How long a decision may still take at the present pace; 40: or longer."),
-        ("units", "BIGINT", "Units in the run, jumpers withdrawn."),
-        ("srm_p_value", "DOUBLE", "Sample-ratio mismatch: p-value of that look."),
-        ("srm_running_p_value", "DOUBLE", "Smallest of all looks; below 0.01 the assignment is broken."),
-        ("exposures", "BIGINT", "Exposure records counted, repeats included."),
-        ("jumpers", "BIGINT", "Units that met two variants of one allocation and were withdrawn."),
-        ("reassigned", "BIGINT", "Units that met another variant after the allocation had changed; they stay."),
-        ("forced", "BIGINT", "Exposures of units that an inclusion forced; not counted."),
-        ("inactive", "BIGINT", "Exposures of a time when the run took no entries: before its start, say; not counted."),
-        ("late_exposures", "BIGINT", "Exposures beyond the lateness horizon; not counted."),
-        ("counted_events", "BIGINT", "Events that count, told once for each metric; so are the next three."),
-        ("duplicate_events", "BIGINT", "Events of its units that were there already; not counted again."),
-        ("late_events", "BIGINT", "Events of its units beyond the lateness horizon; not counted."),
-        ("unusable_events", "BIGINT", "Events of its units whose property is missing or no number; not counted."),
-        ("withheld_units", "BIGINT", "Units whose total left the exact range."),
-        (
-            "duplicate_ids",
-            "BIGINT",
-            "Its units' insert ids with another time in the same minute, or with several values.",
-        ),
-        ("crowded_units", "BIGINT", "Units with more events in an hour than a funnel or retention reads; null: none."),
-        ("full_lookback", "DOUBLE", "Share of units with events of a whole lookback; null: no metric has one."),
+        *_columns(Look, "final"),
+        _renamed(Verdict, "decision", "verdict"),
+        _VERDICT_REASON,
+        _renamed(Verdict, "prediction", "verdict_prediction"),
+        *_columns(Verdict, "days_left"),
+        *_columns(ArmHealth, "units"),
+        *_columns(Health, *(name for name in Health.__struct_fields__ if name not in ("arms", "gaps", "losses"))),
     ),
 )
 
@@ -244,9 +195,9 @@ VARIANTS = _table(
         ("weight", "BIGINT", "Its share relative to the other variants."),
         ("units", "BIGINT", "Units in the run by the newest look, jumpers withdrawn."),
         ("share", "DOUBLE", "Its share of the run's units."),
-        ("expected_share", "DOUBLE", "The share that the weights promise."),
-        ("verdict", "VARCHAR", "Of a treatment: ship, drop, keep running or none; null where nobody can say."),
-        ("verdict_reason", "VARCHAR", "Why, in a sentence that names the numbers."),
+        *_columns(ArmHealth, "expected_share"),
+        _renamed(ArmVerdict, "decision", "verdict", after="; null where nobody can say"),
+        _renamed(ArmVerdict, "reason", "verdict_reason"),
     ),
 )
 
