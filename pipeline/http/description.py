@@ -9,9 +9,12 @@ from litestar import Litestar, Request, Response, Router, get
 
 from pipeline.http.evaluate.amplitude import Asked
 from pipeline.http.ingest.uploads import MOST_EVENTS, Options
+from pipeline.http.results.looks import Columns
 from schemas.asyncapi import asyncapi
 from schemas.event import Event
+from schemas.fields import fields
 from schemas.flag_config import FlagConfig
+from schemas.look import TOLD, Cell
 
 _REFUSED = {"$ref": "#/components/schemas/Refused"}
 _PLACE = "#/components/schemas/{name}"
@@ -58,6 +61,11 @@ def openapi_of(app: Litestar) -> dict[str, Any]:
         }
     }
     _merge_numbers(document)
+    for name, struct in _TOLD.items():
+        of_struct = components["schemas"][name]["properties"]
+        for field in fields(struct).values():
+            if field.name in of_struct:
+                of_struct[field.name] |= field.schema
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
             if method == "post" and (body := _BODIES.get(path)):
@@ -89,6 +97,8 @@ def _merge_numbers(value: Any) -> None:
         _merge_numbers(part)
 
 
+# What is told field by field; the framework leaves out units, and what columns of a cell's numbers are.
+_TOLD: dict[str, type[msgspec.Struct]] = {each.__name__: each for each in TOLD} | {Columns.__name__: Cell}
 _REFUSALS = {
     "400": "The request is wrong",
     "401": "The key is missing or not known",

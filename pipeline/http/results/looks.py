@@ -11,32 +11,30 @@ from collections.abc import Iterator
 from math import isnan
 from typing import Any, NamedTuple
 
+import msgspec
 import numpy as np
 from aiokafka import ConsumerRecord
 from numpy.typing import NDArray
 
 from schemas.decoding import decode
+from schemas.fields import fields
 from schemas.look import Cell, Look
 
 MOST_MARKS = 4_096  # places of looks on the topic, of one run
 MOST_POINTS = 256  # looks of which the history of cells knows, of one run
 
 # What a history tells of a cell.
-COLUMNS = (
-    "n",
-    "control_n",
-    "estimate",
-    "lower",
-    "upper",
-    "running_lower",
-    "running_upper",
-    "p_value",
-    "running_p_value",
-    "relative_estimate",
-    "relative_lower",
-    "relative_upper",
-    "running_relative_lower",
-    "running_relative_upper",
+COLUMNS: dict[str, type] = {
+    name: list[int | None] if field.unit == "units" else list[float | None]
+    for name, field in fields(Cell).items()
+    if field.is_followed
+}
+Columns = msgspec.defstruct(
+    "Columns",
+    [("look", list[int]), ("time", list[int]), *COLUMNS.items()],
+    frozen=True,
+    kw_only=True,
+    namespace={"__doc__": "A cell over the looks: parallel columns; null where a look doesn't know the number."},
 )
 
 CellKey = tuple[str, str, str, str]  # metric, variant, reading, segment

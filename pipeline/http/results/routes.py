@@ -5,11 +5,13 @@ import csv
 import io
 import time
 from collections.abc import AsyncIterator
+from http import HTTPStatus
 from typing import Annotated, Any
 
 import msgspec
 from litestar import Request, Response, Router, get
 from litestar.exceptions import NotFoundException, ServiceUnavailableException
+from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import Parameter
 from litestar.response import Stream
 
@@ -21,13 +23,14 @@ from pipeline.http.backend import Backend
 from pipeline.http.callers.access import READING, requires
 from pipeline.http.callers.keys import Key
 from pipeline.http.management.life import standing
-from pipeline.http.results.looks import Remembered
+from pipeline.http.results.looks import Columns, Remembered
 from pipeline.storage.tables import CELL
 from schemas.catalog import FlagState, Metric
 from schemas.look import EVERYONE, Health, Look, Verdict
 
 READING_SECONDS = 5.0  # that a look of the past may take
 QUIET_SECONDS = 15.0  # after which a stream says that it is still there
+HISTORY = ResponseSpec(Columns, generate_examples=False, description=HTTPStatus.OK.description)
 
 ReadRequest = Request[Any, Key, Any]  # whose key may read
 
@@ -70,27 +73,6 @@ class Overview(msgspec.Struct, frozen=True, kw_only=True):
     flags: list[Listed]
 
 
-class Columns(msgspec.Struct, frozen=True, kw_only=True):
-    """A cell over the looks: parallel columns; null where a look doesn't know the number."""
-
-    look: list[int]
-    time: list[int]
-    n: list[int | None]
-    control_n: list[int | None]
-    estimate: list[float | None]
-    lower: list[float | None]
-    upper: list[float | None]
-    running_lower: list[float | None]
-    running_upper: list[float | None]
-    p_value: list[float | None]
-    running_p_value: list[float | None]
-    relative_estimate: list[float | None]
-    relative_lower: list[float | None]
-    relative_upper: list[float | None]
-    running_relative_lower: list[float | None]
-    running_relative_upper: list[float | None]
-
-
 @get("/overview")
 async def list_all(backend: Backend) -> Overview:
     """Tell of every flag and experiment where it stands."""
@@ -127,10 +109,10 @@ async def numbered(
     return _json(await _look(request, backend, key, run, number))
 
 
-@get("/experiments/{key:str}/results/history")
+@get("/experiments/{key:str}/results/history", responses={200: HISTORY})
 async def history(  # noqa: PLR0917 (they come by name)
     backend: Backend, key: str, metric: str, variant: str, reading: str, segment: str = EVERYONE, run: str | None = None
-) -> Columns:
+) -> dict[str, list[Any]]:
     """One cell over the looks of a run, a few hundred of them at most, evenly apart."""
     kept = _remembered(backend, key, run)
     columns = kept.history((metric, variant, reading, segment))
@@ -139,7 +121,7 @@ async def history(  # noqa: PLR0917 (they come by name)
             f"{key}/{kept.head.run} has no cell of metric '{metric}', variant '{variant}', reading '{reading}' and "
             f"segment '{segment}'; its looks tell which there are"
         )
-    return Columns(**columns)
+    return columns
 
 
 @get("/experiments/{key:str}/results.csv", media_type="text/csv")

@@ -13,7 +13,10 @@ from jsonschema import Draft202012Validator
 from kafka import KafkaConsumer, TopicPartition
 from openapi_spec_validator import validate
 
+from pipeline.http.results.looks import COLUMNS
 from pipeline.settings import Settings
+from schemas.fields import fields
+from schemas.look import TOLD, Cell
 from schemas.topics import CATALOG, EVENTS, EXPOSURES
 from tests.pipeline.http.server import Server, serving
 
@@ -89,6 +92,16 @@ def test_the_document_is_valid_and_the_server_survives_what_fits_it(open_server:
         assert httpx.post(f"{open_server.address}/api/1/flags", content=hostile, headers=json).status_code == 400
     assert httpx.get(f"{open_server.address}/readyz").text == "ok"
     assert {200, 400, 404, 409} <= statuses.keys()
+
+
+def test_what_a_look_consists_of_is_described_field_by_field(open_server: Server):
+    schemas = httpx.get(f"{open_server.address}/openapi.json").json()["components"]["schemas"]
+
+    for struct in TOLD:
+        described = schemas[struct.__name__]["properties"]
+        assert described.keys() == {*struct.__struct_fields__}
+        assert all(described[name].items() >= field.schema.items() for name, field in fields(struct).items())
+    assert all(schemas["Columns"]["properties"][name].items() >= fields(Cell)[name].schema.items() for name in COLUMNS)
 
 
 def test_f21_generators_of_clients_can_make_use_of_the_document(open_server: Server):

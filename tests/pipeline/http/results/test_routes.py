@@ -14,6 +14,8 @@ from kafka import KafkaProducer
 
 from pipeline.http.callers.keys import Keys
 from pipeline.settings import Settings
+from schemas.fields import fields
+from schemas.look import RUNNING, Cell
 from schemas.topics import RESULTS
 from tests.conftest import deployed
 from tests.live import wait_for
@@ -21,7 +23,7 @@ from tests.pipeline.conftest import look
 from tests.pipeline.http.server import serving
 from tests.pipeline.shop import Shop
 
-CELL = {"metric": "metric-0", "variant": "treatment", "reading": "live"}
+ONE = {"metric": "metric-0", "variant": "treatment", "reading": "live"}
 
 
 class Results:
@@ -78,7 +80,7 @@ def test_what_is_not_there_is_said(results: Results):
     assert (
         "look 41 of button/exp-1 is not on" in results.get("experiments/button/results/looks/41", 404).json()["error"]
     )
-    missing = results.get("experiments/button/results/history", 404, **CELL | {"metric": "x"}).json()["error"]
+    missing = results.get("experiments/button/results/history", 404, **ONE | {"metric": "x"}).json()["error"]
     assert "no cell of metric 'x'" in missing
     assert "'baner' is no flag" in results.get("overview/baner", 404).json()["error"]
     assert "'baner' is no flag" in results.get("results/stream", 404, experiment="baner").json()["error"]
@@ -107,8 +109,18 @@ def test_a_run_without_a_look_says_what_it_waits_for(tmp_path: Path, deployment:
     assert completed["awaited"].startswith("button/exp-1 is over, and has no look yet")
 
 
+def test_files_and_histories_have_just_the_fields_of_a_cell(results: Results):
+    header = next(csv.reader(io.StringIO(results.get("experiments/button/results.csv").text)))
+    history = results.get("experiments/button/results/history", **ONE).json()
+
+    twice = {name: f"look_{name}" for name in RUNNING} | {f"running_{name}": name for name in RUNNING}
+    assert header[:4] == ["experiment", "run", "look", "time"]
+    assert sorted(header[4:]) == sorted(twice.get(name, name) for name in fields(Cell))
+    assert [*history] == ["look", "time", *(name for name, field in fields(Cell).items() if field.is_followed)]
+
+
 def test_a_history_is_columns_over_the_looks(results: Results):
-    columns = results.get("experiments/button/results/history", **CELL).json()
+    columns = results.get("experiments/button/results/history", **ONE).json()
 
     assert columns["look"] == [*range(1, 41)]
     assert columns["n"] == [100 + number for number in range(1, 41)]
