@@ -9,7 +9,7 @@ from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 
 from evaluation.catalog.in_force import MetricInForce, RunInForce, control_of
-from evaluation.significance.comparison import Measure, Pairs, Sample, adjustment, differences
+from evaluation.significance.comparison import Differences, Measure, Pairs, Sample, adjustment, differences
 from evaluation.significance.health import worst
 from evaluation.significance.intervals import Coins, Intervals
 from evaluation.significance.judgements import Judgements, decides
@@ -21,6 +21,7 @@ from schemas.look import EVERYONE, RUNNING, Caveat, Cell, Loss, Reading
 from schemas.numbers import exact
 
 CellKey = tuple[str, str, Reading, str]  # metric, treatment, reading, segment
+_Columns = dict[str, Sequence[Any]]  # of cells, by field
 ArmKey = tuple[str, str, str, int, str]  # metric, reading, segment, allocation, variant
 
 
@@ -54,102 +55,42 @@ def cells(
     """
     layout = _Layout(run)
     blocks = list(_blocks(run, metrics, arms, layout))
-    per_block = range(len(layout.treatments))
-    goals = [block.goal for block in blocks for _ in per_block]
-    known, is_restarted = _known(blocks, layout.treatments, before)
-    # Level and N* are fixed by the first look: no metric that is added or redefined later may move what it promised.
-    tests = [
-        tested
-        if cell is None or (cell.alpha, cell.planned_units) == (tested.alpha, tested.planned)
-        else tested._replace(alpha=cell.alpha, planned=cell.planned_units)
-        for tested, cell in zip((tested for block in blocks for tested in block.tests), known, strict=True)
-    ]
-    treated = [block.totals[place] for block in blocks for place in layout.treated]
-    controlled = [block.totals[layout.controlled] for block in blocks for _ in per_block]
-
+    rows = _Rows(layout, blocks, before)
     unusable = worst(lost.losses)
-    procedures = Procedures(tests)
+    procedures = Procedures(rows.tests)
     found = differences([block.sample for block in blocks], layout.pairs)
     said = Intervals(
         procedures,
         found,
-        has_data=np.array([min(t.n, c.n) > 0 for t, c in zip(treated, controlled, strict=True)], np.bool_),
-        is_withheld=np.array([lost.withheld.get(goal.metric, 0) > 0 for goal in goals], np.bool_),
-        is_unusable=np.array([goal.metric in unusable for goal in goals], np.bool_),
+        has_data=np.array([min(t.n, c.n) > 0 for t, c in zip(rows.treated, rows.controlled, strict=True)], np.bool_),
+        is_withheld=np.array([lost.withheld.get(goal.metric, 0) > 0 for goal in rows.goals], np.bool_),
+        is_unusable=np.array([goal.metric in unusable for goal in rows.goals], np.bool_),
         is_single=np.array([len(shares) == 1 for shares in layout.shares] * len(blocks), np.bool_),
         coins=_coins(blocks, layout),
     )
-    running = Running(procedures, said, found.n + found.control_n >= procedures.planned, known)
-    is_deciding = np.array([block.is_deciding for block in blocks for _ in per_block], np.bool_)
-    is_of_all = np.array([block.segment == EVERYONE for block in blocks for _ in per_block], np.bool_)
+    running = Running(procedures, said, found.n + found.control_n >= procedures.planned, rows.known)
+    is_deciding = np.array([block.is_deciding for block in rows.blocks], np.bool_)
+    is_of_all = np.array([block.segment == EVERYONE for block in rows.blocks], np.bool_)
     judgements = Judgements(
         run.definition,
-        goals,
+        rows.goals,
         procedures,
         said,
         running,
-        before=known,
+        before=rows.known,
         is_deciding=is_deciding,
         is_alarm=~is_deciding & is_of_all & procedures.is_guardrail & (procedures.method == "exact"),
     )
-    scales = [block.sample.scales[0] for block in blocks for _ in per_block]
-    ratios = [block.is_ratio for block in blocks for _ in per_block]
-    columns: dict[str, Sequence[Any]] = {
-        "metric": [goal.metric for goal in goals],
-        "metric_version": [block.version for block in blocks for _ in per_block],
-        "variant": layout.treatments * len(blocks),
-        "control": [layout.control] * len(goals),
-        "reading": [block.reading for block in blocks for _ in per_block],
-        "segment": [block.segment for block in blocks for _ in per_block],
-        "method": [each.method for each in tests],
-        "alternative": [each.alternative for each in tests],
-        "status": said.status.tolist(),
-        "judgement": judgements.judgement.tolist(),
-        "caveat": [caveat for block in blocks for caveat in block.caveats],
-        "n": [arm.n for arm in treated],
-        "nonzero": [arm.nonzero for arm in treated],
-        "sum": [exact(arm.first[0]) for arm in treated],
-        "sum_squares": [exact(arm.second[0]) for arm in treated],
-        "control_n": [arm.n for arm in controlled],
-        "control_nonzero": [arm.nonzero for arm in controlled],
-        "control_sum": [exact(arm.first[0]) for arm in controlled],
-        "control_sum_squares": [exact(arm.second[0]) for arm in controlled],
-        "scale": scales,
-        "denominator_sum": [exact(arm.first[1]) if ratio else None for arm, ratio in zip(treated, ratios, strict=True)],
-        "control_denominator_sum": [
-            exact(arm.first[1]) if ratio else None for arm, ratio in zip(controlled, ratios, strict=True)
-        ],
-        "denominator_scale": [
-            block.sample.scales[1] if block.is_ratio else None for block in blocks for _ in per_block
-        ],
-        "mean": _means(found.mean, treated, blocks, len(layout.treatments)),
-        "control_mean": _means(found.control_mean, controlled, blocks, len(layout.treatments)),
-        "estimate": _numbers(found.difference),
-        "standard_error": _numbers(np.sqrt(np.maximum(found.variance, 0.0))),
-        "lower": _numbers(said.lower),
-        "upper": _numbers(said.upper),
-        "p_value": _numbers(said.p_value),
-        "log_e": _numbers(said.log_e),
-        "running_lower": _numbers(running.lower),
-        "running_upper": _numbers(running.upper),
-        "running_p_value": _numbers(running.p_value),
-        "running_empty": running.is_empty.tolist(),
-        "adjusted_p_value": _numbers(judgements.adjusted),
-        "chance": _numbers(said.chance),
-        "relative_estimate": _numbers(said.relative_estimate),
-        "relative_lower": _numbers(said.relative_lower),
-        "relative_upper": _numbers(said.relative_upper),
-        "running_relative_lower": _numbers(running.relative_lower),
-        "running_relative_upper": _numbers(running.relative_upper),
-        "alpha": [each.alpha for each in tests],
-        "planned_units": [each.planned for each in tests],
-        "since": [block.since for block in blocks for _ in per_block],
-        "unusable_share": [unusable[goal.metric].share if goal.metric in unusable else UNSET for goal in goals],
-        "example": [_example(unusable.get(goal.metric)) for goal in goals],
+    columns = {
+        **rows.subjects(said, judgements),
+        **rows.sums(),
+        **rows.numbers(found, said, running, judgements),
+        "unusable_share": [unusable[goal.metric].share if goal.metric in unusable else UNSET for goal in rows.goals],
+        "example": [_example(unusable.get(goal.metric)) for goal in rows.goals],
     }
     # By position: a struct of so many fields takes four times as long by name.
     made = map(Cell, *(columns[name] for name in Cell.__struct_fields__))
-    return list(map(_as_read, made, known)), is_restarted
+    return list(map(_as_read, made, rows.known)), rows.is_restarted
 
 
 def _as_read(cell: Cell, was: Cell | None) -> Cell:
@@ -217,6 +158,86 @@ class _Block(NamedTuple):
     def is_ratio(self) -> bool:
         """Whether its second number is a denominator."""
         return self.sample.measure in ("ratio", "adjusted ratio")
+
+
+class _Rows:
+    """The comparisons of all blocks, one after the other: of each its block, arms and test, and the last look's cell.
+
+    The methods give the columns of the cells.
+    """
+
+    def __init__(self, layout: _Layout, blocks: Sequence[_Block], before: Mapping[CellKey, Cell]) -> None:
+        self._control = layout.control
+        self._variants = layout.treatments * len(blocks)
+        self.blocks = [block for block in blocks for _ in layout.treatments]
+        self.goals = [block.goal for block in self.blocks]
+        self.treated = [block.totals[place] for block in blocks for place in layout.treated]
+        self.controlled = [block.totals[layout.controlled] for block in self.blocks]
+        self._caveats = [caveat for block in blocks for caveat in block.caveats]
+        self.known, self.is_restarted = _known(blocks, layout.treatments, before)
+        # Level and N* are fixed by the first look: no metric that is added or redefined later may move what it
+        # promised.
+        self.tests = [
+            tested
+            if cell is None or (cell.alpha, cell.planned_units) == (tested.alpha, tested.planned)
+            else tested._replace(alpha=cell.alpha, planned=cell.planned_units)
+            for tested, cell in zip((tested for block in blocks for tested in block.tests), self.known, strict=True)
+        ]
+
+    def subjects(self, said: Intervals, judgements: Judgements) -> _Columns:
+        """What they are about, and how they are judged."""
+        return {
+            "metric": [goal.metric for goal in self.goals],
+            "metric_version": [block.version for block in self.blocks],
+            "variant": self._variants,
+            "control": [self._control] * len(self.blocks),
+            "reading": [block.reading for block in self.blocks],
+            "segment": [block.segment for block in self.blocks],
+            "method": [each.method for each in self.tests],
+            "alternative": [each.alternative for each in self.tests],
+            "status": said.status.tolist(),
+            "judgement": judgements.judgement.tolist(),
+            "caveat": self._caveats,
+        }
+
+    def sums(self) -> _Columns:
+        """What was added up."""
+        scales = [block.sample.scales for block in self.blocks]
+        ratios = [block.is_ratio for block in self.blocks]
+        columns: _Columns = {
+            "scale": [first for first, *_ in scales],
+            "denominator_scale": [its[1] if ratio else None for its, ratio in zip(scales, ratios, strict=True)],
+        }
+        for prefix, arms in (("", self.treated), ("control_", self.controlled)):
+            columns |= {
+                f"{prefix}n": [arm.n for arm in arms],
+                f"{prefix}nonzero": [arm.nonzero for arm in arms],
+                f"{prefix}sum": [exact(arm.first[0]) for arm in arms],
+                f"{prefix}sum_squares": [exact(arm.second[0]) for arm in arms],
+                f"{prefix}denominator_sum": [
+                    exact(arm.first[1]) if ratio else None for arm, ratio in zip(arms, ratios, strict=True)
+                ],
+            }
+        return columns
+
+    def numbers(self, found: Differences, said: Intervals, running: Running, judgements: Judgements) -> _Columns:
+        """What it comes to."""
+        return {
+            "mean": _means(found.mean, self.treated, self.blocks),
+            "control_mean": _means(found.control_mean, self.controlled, self.blocks),
+            "estimate": _numbers(found.difference),
+            "standard_error": _numbers(np.sqrt(np.maximum(found.variance, 0.0))),
+            "log_e": _numbers(said.log_e),
+            "running_empty": running.is_empty.tolist(),
+            "adjusted_p_value": _numbers(judgements.adjusted),
+            "chance": _numbers(said.chance),
+            "relative_estimate": _numbers(said.relative_estimate),
+            "alpha": [each.alpha for each in self.tests],
+            "planned_units": [each.planned for each in self.tests],
+            "since": [block.since for block in self.blocks],
+            **{name: _numbers(getattr(said, name)) for name in RUNNING},
+            **{f"running_{name}": _numbers(getattr(running, name)) for name in RUNNING},
+        }
 
 
 def _blocks(
@@ -331,11 +352,11 @@ def _caveats(is_uncapped: bool, reading: Reading, tests: Sequence[Procedure], la
     return [caveat(*each) for each in zip(tests, layout.shares, strict=True)]
 
 
-def _means(combined: Floats, arms: Sequence[Arm], blocks: Sequence[_Block], treatments: int) -> list[float | None]:
+def _means(combined: Floats, arms: Sequence[Arm], blocks: Sequence[_Block]) -> list[float | None]:
     """Over allocations where a comparison is possible, else of the arm by itself."""
     means = _numbers(combined)
     for place in np.flatnonzero(~np.isfinite(combined)).tolist():
-        arm, block = arms[place], blocks[place // treatments]
+        arm, block = arms[place], blocks[place]
         scale, *others = block.sample.scales
         below, its_scale = (arm.first[1], others[0]) if block.is_ratio else (arm.n, 0)
         if below:

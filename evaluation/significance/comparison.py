@@ -157,14 +157,17 @@ def _differences(samples: Sequence[Sample], pairs: Pairs, measure: Measure) -> D
     measured = _Measured(
         Arms([arms[place].leading(k) for place in kept.tolist()], [units[number] for number in owner], k),
         measure,
-        [samples[number].adjustment.theta for number in owner],
+        [samples[number].adjustment for number in owner],
     )
-    slopes = [sample.adjustment for sample in samples]
-    center = np.array([slope.theta * slope.center for slope in slopes], np.float64)[kept // width]
-    value = measured.value.value() + center
-    units_of, nonzero = measured.arms.n.astype(np.float64), measured.arms.nonzero.astype(np.float64)
+    return _over_strata(measured, t, c, group, count)
 
-    n, control_n = units_of[t], units_of[c]
+
+def _over_strata(
+    measured: "_Measured", t: NDArray[np.int64], c: NDArray[np.int64], group: NDArray[np.int64], count: int
+) -> Differences:
+    """`t`, `c` and `group` by row, a comparison's stratum: the places of its arms, and which of `count` it is of."""
+    value, nonzero = measured.mean(), measured.arms.nonzero.astype(np.float64)
+    n, control_n = measured.arms.n[t].astype(np.float64), measured.arms.n[c].astype(np.float64)
     row_pair = n + control_n
     pair = weighted(group, count, np.ones(len(group)), row_pair)
     weight = row_pair / pair[group]
@@ -216,8 +219,9 @@ def _clock(
 class _Measured:
     """What arms measured alike estimate, and how surely."""
 
-    def __init__(self, arms: Arms, measure: Measure, theta: Sequence[float]) -> None:
+    def __init__(self, arms: Arms, measure: Measure, slopes: Sequence[Adjustment]) -> None:
         self.arms = arms
+        self._center = np.array([slope.theta * slope.center for slope in slopes], np.float64)
         self.unadjusted, covariate = _measured(arms, measure)
         if measure == "conversion":
             self.value = self.unadjusted
@@ -228,11 +232,15 @@ class _Measured:
             self.value = self.unadjusted
             self.variance = self.covariance = self.unadjusted_variance
             return
-        over = [each.as_integer_ratio() for each in theta]
+        over = [each.theta.as_integer_ratio() for each in slopes]
         slope, denominator = (integers(each[part] for each in over) for part in (0, 1))
         self.value = self.unadjusted.adjusted(covariate, slope, denominator)
         self.variance = arms.covariance(self.value, self.value)
         self.covariance = arms.covariance(self.value, self.unadjusted)
+
+    def mean(self) -> Floats:
+        """The value, around what the covariate is over all arms."""
+        return self.value.value() + self._center
 
 
 def _measured(arms: Arms, measure: Measure) -> tuple[Estimate, Estimate | None]:

@@ -1,7 +1,7 @@
 """Health: can a look be believed? Counts over all partitions, and whether the split is the promised one."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from msgspec import UNSET, UnsetType
 
@@ -18,24 +18,7 @@ def health(run: RunInForce, aggregates: Sequence[Aggregate], previous: Look | No
     for aggregate in aggregates:
         for arm in aggregate.arms:
             units[arm.allocation, arm.variant] += arm.units
-    variants = [variant.key for variant in run.definition.variants]
-
-    expected = dict.fromkeys(variants, 0.0)
-    evidence = 0.0
-    split = 0
-    for index, allocation in enumerate(run.allocations):
-        weights = {variant: allocation.weights[variant] for variant in variants if allocation.weights.get(variant)}
-        counts = [units[index, variant] for variant in weights]
-        split += sum(counts)
-        for variant, weight in weights.items():
-            expected[variant] += sum(counts) * weight / sum(weights.values())
-        if len(weights) > 1:
-            evidence += float(srm.log_bayes_factor(counts, list(weights.values())))
-    if not split:
-        newest = run.allocations[-1].weights
-        expected = {variant: newest.get(variant, 0) / max(1, sum(newest.values())) for variant in variants}
-        split = 1
-    p_value = float(srm.p_value(evidence))
+    p_value, expected = _split(run, units)
     running = previous.health.srm_running_p_value if previous else None
 
     def total(name: str) -> int:
@@ -49,9 +32,9 @@ def health(run: RunInForce, aggregates: Sequence[Aggregate], previous: Look | No
             ArmHealth(
                 variant,
                 sum(units[index, variant] for index in range(len(run.allocations))),
-                expected[variant] / split,
+                share,
             )
-            for variant in variants
+            for variant, share in expected.items()
         ],
         srm_p_value=p_value,
         srm_running_p_value=p_value if running is None else min(running, p_value),
@@ -72,6 +55,27 @@ def health(run: RunInForce, aggregates: Sequence[Aggregate], previous: Look | No
         gaps=_gaps(aggregates) or UNSET,
         losses=_losses(run, aggregates) or UNSET,
     )
+
+
+def _split(run: RunInForce, units: Mapping[tuple[int, str], int]) -> tuple[float, dict[str, float]]:
+    """Whether the units of each allocation and variant are split as promised: a p-value; and each variant's share."""
+    variants = [variant.key for variant in run.definition.variants]
+    expected = dict.fromkeys(variants, 0.0)
+    evidence = 0.0
+    split = 0
+    for index, allocation in enumerate(run.allocations):
+        weights = {variant: allocation.weights[variant] for variant in variants if allocation.weights.get(variant)}
+        counts = [units[index, variant] for variant in weights]
+        split += sum(counts)
+        for variant, weight in weights.items():
+            expected[variant] += sum(counts) * weight / sum(weights.values())
+        if len(weights) > 1:
+            evidence += float(srm.log_bayes_factor(counts, list(weights.values())))
+    if not split:
+        newest = run.allocations[-1].weights
+        expected = {variant: newest.get(variant, 0) / max(1, sum(newest.values())) for variant in variants}
+        split = 1
+    return float(srm.p_value(evidence)), {variant: units / split for variant, units in expected.items()}
 
 
 def _losses(run: RunInForce, aggregates: Sequence[Aggregate]) -> list[Loss]:
