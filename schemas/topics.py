@@ -2,7 +2,8 @@
 
 import msgspec
 
-DAY_MS = 86_400_000
+from schemas.duration import DAY_MS
+
 MAX_MESSAGE_BYTES = 16_000_000
 
 EXPOSURES = "exposures"

@@ -7,10 +7,11 @@ from numpy.typing import NDArray
 
 from evaluation.assignment.columns import Columns
 from evaluation.assignment.contexts import answers_of
-from evaluation.assignment.messages import Mask, Rows, Stretch, bits, properties
+from evaluation.assignment.messages import Rows, Stretch, bits, properties
 from evaluation.assignment.plan import Entry, EventPlan
 from evaluation.assignment.properties import satisfied
 from evaluation.catalog.in_force import RunInForce
+from evaluation.columns.arrays import Mask
 from evaluation.columns.scanning import Wanted
 from evaluation.flags.compiled import Reason
 from evaluation.flags.conditions import NONE

@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 
 from evaluation.assignment.columns import Columns
 from evaluation.assignment.entries import entry_rows
-from evaluation.assignment.messages import Mask, Rows, Stretch, bits, properties
+from evaluation.assignment.messages import Rows, Stretch, bits, properties
 from evaluation.assignment.plan import EventPlan
 from evaluation.assignment.properties import satisfied
+from evaluation.columns.arrays import Mask
 from evaluation.columns.quantising import quantised
 from evaluation.flags.paths import Path
 from evaluation.flags.values import read_json

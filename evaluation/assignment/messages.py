@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from evaluation.assignment.columns import Columns
 from evaluation.assignment.dead_letters import Letters, place_of
 from evaluation.assignment.properties import Column
+from evaluation.columns.arrays import Mask
 from evaluation.columns.hashing import position_hashes, text_hashes, unit_hashes
 from evaluation.columns.scanning import MISSING, Type, Wanted
 from evaluation.columns.texts import Texts
@@ -19,8 +20,6 @@ from schemas.assignment import Assignment
 from schemas.numbers import LATEST, SECONDS, is_in_seconds
 from schemas.records import Records
 from schemas.units import Arm, Example, Kind
-
-Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from evaluation.columns.arrays import Mask
 from evaluation.columns.hashing import bucket_hashes
 from evaluation.columns.names import Names
 from evaluation.columns.texts import Texts
 from evaluation.flags.conditions import Condition, View
 from evaluation.flags.values import Selector, Subject, read_json, subject_of, text_of
 
-Mask = NDArray[np.bool_]
 Distinct = tuple[NDArray[np.int64], list[Any]]  # the n values as positions in a list
 
 

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.assignment.properties import Column, Mask
+from evaluation.assignment.properties import Column
+from evaluation.columns.arrays import Mask
 from evaluation.flags.compiled import Answer, CompiledFlag, Outcome, Segment, Term
 from evaluation.flags.engine import Flags
 from evaluation.flags.values import Selector

@@ -13,8 +13,8 @@ from evaluation.catalog.lifecycle import steps_between
 from evaluation.catalog.needs import unmet_needs
 from evaluation.catalog.rules import did_you_mean, parse_date
 from schemas.catalog import FlagState, FlagStatus, Removal
+from schemas.duration import DAY_MS
 
-DAY_MS = 86_400_000
 TO_A_LOOK = ("assignment", "aggregation", "significance")  # the stages through which it comes
 PERMANENT = "permanent"  # a tag: this flag is meant to stand where it stands, as a kill switch is
 

@@ -5,9 +5,8 @@ taken apart.
 """
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from evaluation.columns.arrays import Floats
 
 LARGE = 2.0**51  # from here on the product's own rounding would tell
 

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from evaluation.catalog import overview
 from pipeline.doctor.finding import Finding, size
 from pipeline.doctor.sight import Sight
+from schemas.duration import DAY_MS
 from schemas.topics import CATALOG
 
 AREA = "catalog"
-LATELY_MS = 86_400_000
 LARGE = 500_000_000  # bytes: every process reads all of it when it starts
 
 
@@ -33,6 +33,6 @@ def check(sight: Sight) -> Iterator[Finding]:
         yield Finding(AREA, "warning", told, f"peekproof flag show {key}")
     if rejected:
         last = rejected[-1]
-        is_new = seen.times[last.offset] > max(seen.times.values()) - LATELY_MS
+        is_new = seen.times[last.offset] > max(seen.times.values()) - DAY_MS
         told = f"{len(rejected)} records changed nothing; the last one, at offset {last.offset}: {last.reason}"
         yield Finding(AREA, "warning" if is_new else "ok", told, "peekproof apply" if is_new else None)

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from evaluation.columns.arrays import Mask
 from evaluation.columns.names import Names
 from evaluation.columns.scanning import MISSING, Scanned, Type, Wanted, scan
 from evaluation.columns.texts import Texts
@@ -45,8 +46,6 @@ _OFF = np.frombuffer(b'"off"', np.uint8)
 _DAY = r"(19[7-9][0-9]|20[0-9]{2})-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])"
 _CLOCK = r"([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]{1,6})?"
 _ZONE = r"(Z| UTC|[+-]([01][0-9]|2[0-3]):[0-5][0-9])"
-
-Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from evaluation.assignment.dead_letters import shown
 from evaluation.catalog.in_force import MetricInForce, RunInForce
 from evaluation.catalog.rules import did_you_mean
+from evaluation.columns.arrays import Floats, Mask
 from evaluation.columns.quantising import quantised
 from evaluation.columns.scanning import Type, Wanted, scan
 from evaluation.columns.texts import Texts, as_bytes
@@ -50,9 +51,6 @@ UNITS = ("user_id", "device_id")  # columns that would tell that a unit has seve
 
 _NUMBER = f"^ *{DECIMAL} *$"
 _KINDS = re.compile(r"(?P<column>.+?)(?::(?P<type>conversion|sum))?(?::(?P<direction>increase|decrease))?")
-
-Floats = NDArray[np.float64]
-Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)

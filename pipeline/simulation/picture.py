@@ -10,7 +10,7 @@ from math import ceil
 
 import numpy as np
 
-from pipeline.simulation.populations import Floats
+from evaluation.columns.arrays import Floats
 from pipeline.simulation.protocols import DECISIONS, FALSE_POSITIVES, NAIVE, NEEDED
 from pipeline.simulation.watching import ALPHA
 

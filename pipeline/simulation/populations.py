@@ -5,11 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.random import Generator
-from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
 
-Floats = NDArray[np.float64]
-Bools = NDArray[np.bool_]
+from evaluation.columns.arrays import Floats
 
 HEAVY = 1.5  # standard deviation of a heavy tail's logarithm
 CAP = float(np.exp(HEAVY * ndtri(0.99)))  # its 99th percentile

@@ -13,8 +13,9 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 from scipy import stats
 
+from evaluation.columns.arrays import Floats, Mask
 from evaluation.significance import conversions, fixed, gates, mixture, multiplicity, power, srm
-from pipeline.simulation.populations import NORMAL, POPULATIONS, Bools, Floats, Population
+from pipeline.simulation.populations import NORMAL, POPULATIONS, Population
 from pipeline.simulation.rows import Row, quantile, share, truth
 from pipeline.simulation.stream import Trial, play, running, treated
 from pipeline.simulation.watching import ALPHA, LOOKS, Scenario, Sums, ever, watch
@@ -108,7 +109,7 @@ def rare_conversions(split: str, random: Generator, replications: int) -> Found:
     """P1, P3 of the exact process, that reads every conversion as it comes: most windows are open still."""
     units, rate, probability = LONG, 0.01, SPLITS[split]
 
-    def watched(lift: float) -> tuple[Bools, Bools]:
+    def watched(lift: float) -> tuple[Mask, Mask]:
         """Whether any conversion rejects, and whether any leaves out the true risk ratio."""
         x, y, length = [], [], []
         for _ in range(replications):

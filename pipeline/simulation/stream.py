@@ -21,11 +21,11 @@ from evaluation.assignment.slices import evaluate_columns
 from evaluation.catalog.configs import flags_in_force
 from evaluation.catalog.in_force import SETTLING, Catalog, History
 from evaluation.catalog.lifecycle import apply_definition, start
+from evaluation.columns.arrays import Mask
 from evaluation.columns.texts import Texts
 from evaluation.flags.paths import unit_selector
 from evaluation.metrics.partition import Partition
 from evaluation.significance.look import look
-from pipeline.simulation.populations import Bools
 from pipeline.stages.gathering import Gathering
 from schemas.catalog import Analysis, Document, Flag, FlagState, Goal, Kind, Metric, Variant
 from schemas.look import Look
@@ -127,7 +127,7 @@ class _Source:
         )
 
 
-def treated(random: Generator, catalog: Catalog, visitors: int) -> tuple[NDArray[np.int64], Bools]:
+def treated(random: Generator, catalog: Catalog, visitors: int) -> tuple[NDArray[np.int64], Mask]:
     """New visitors' numbers, and whom each experiment treats: (experiments, visitors), by the flags' own evaluation."""
     numbers = random.integers(1, 1 << 40) + np.arange(visitors)
     ids = Column.of_texts(Texts.of([f"u{number}" for number in numbers.tolist()]))

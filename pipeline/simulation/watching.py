@@ -12,9 +12,10 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
+from evaluation.columns.arrays import Floats, Mask
 from evaluation.significance import fixed, gates, mixture
 from evaluation.significance.relative import fieller
-from pipeline.simulation.populations import Bools, Floats, Population
+from pipeline.simulation.populations import Population
 
 ALPHA = 0.05
 LOOKS = 500
@@ -45,8 +46,8 @@ class Watched:
 
     rejected_at: Floats  # units in, at the first look whose confidence sequence excludes zero
     fixed_rejected_at: Floats  # the same by a t-test at every look
-    covers: Bools  # at every look, the true difference
-    covers_relative: Bools  # and the true lift
+    covers: Mask  # at every look, the true difference
+    covers_relative: Mask  # and the true lift
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,7 @@ def _watch(random: Generator, scenario: Scenario, count: int) -> Watched:
     difference, v, control_v = treatment.mean - control.mean, treatment.variance, control.variance
     is_open = gates.is_open(treatment.n, control.n, treatment.nonzero, control.nonzero, population.is_conversion)
 
-    def anywhere(at_looks: Bools) -> Bools:
+    def anywhere(at_looks: Mask) -> Mask:
         """(replications, looks): false where a look was left out."""
         every = np.zeros(where.shape, np.bool_)
         every[where] = at_looks
@@ -127,12 +128,12 @@ def _watch(random: Generator, scenario: Scenario, count: int) -> Watched:
     )
 
 
-def ever(at_looks: Bools) -> Bools:
+def ever(at_looks: Mask) -> Mask:
     """Whether it happens at any look: looks are the last axis."""
     return np.asarray(at_looks.any(-1))
 
 
-def _first(rejects: Bools, scenario: Scenario) -> Floats:
+def _first(rejects: Mask, scenario: Scenario) -> Floats:
     """Units in at each replication's first rejection."""
     units = (rejects.argmax(1) + 1.0) * (scenario.units // scenario.looks)
     return np.where(ever(rejects), units, np.inf)

@@ -36,10 +36,10 @@ import pyarrow.parquet as pq
 
 from pipeline import durable
 from pipeline.errors import PeekproofError
+from schemas.duration import DAY_MS, HOUR_MS
 from schemas.records import Headers, Records
 from schemas.topics import CATALOG
 
-HOUR_MS, DAY_MS = 3_600_000, 86_400_000
 MAX_BYTES = 32 << 20  # of values in one file before compaction: what an open file may hold in memory
 COMPACTED_BYTES = 512 << 20  # on disk, of a compacted file
 REPLACED_KEPT = 600.0  # seconds

@@ -22,9 +22,9 @@ from pipeline.http.ingest.outbox import Posts
 from pipeline.kafka.producer import Record
 from schemas.assignment import Assignment
 from schemas.catalog import Breakdown
+from schemas.duration import DAY_MS
 from schemas.topics import ASSIGNMENTS, EXPOSURES
 
-DAY_MS = 86_400_000
 ANSWERED = ("flagVersion", "experimentKey", "segmentName")  # of an answer's metadata
 
 User = Mapping[str, object]

@@ -7,7 +7,7 @@ import pytest
 
 from evaluation.catalog.in_force import History
 from evaluation.catalog.lifecycle import apply_definition, archive, complete, delete, roll_back, roll_out, start
-from evaluation.catalog.overview import DAY_MS, differences, overdue, stale, summaries, told
+from evaluation.catalog.overview import differences, overdue, stale, summaries, told
 from schemas.catalog import (
     KINDS,
     Document,
@@ -21,6 +21,7 @@ from schemas.catalog import (
     Segment,
     Variant,
 )
+from schemas.duration import DAY_MS
 
 PURCHASE = Metric(key="purchase", owner="shop", type="conversion", event="purchase", window="10s")
 PLAIN = Flag(key="button", owner="shop", variants=(Variant(key="control"), Variant(key="treatment")), rollout=50)
