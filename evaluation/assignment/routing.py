@@ -17,7 +17,8 @@ from evaluation.assignment.events import event_rows
 from evaluation.assignment.exposures import exposure_rows
 from evaluation.assignment.messages import Rows, Stretch
 from evaluation.assignment.plan import event_plan, exposure_plan
-from evaluation.catalog.in_force import Catalog, History
+from evaluation.catalog.history import History
+from evaluation.catalog.in_force import Catalog
 from schemas.assignment import Assignment
 from schemas.dead_letter import DeadLetter
 from schemas.records import Records

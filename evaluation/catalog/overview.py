@@ -8,7 +8,8 @@ import msgspec
 
 from evaluation.catalog.answerable import fault_of
 from evaluation.catalog.consequences import differing
-from evaluation.catalog.in_force import Catalog, FlagInForce, History, Version, decode_spec, unlisted, winner_of
+from evaluation.catalog.history import History, Version, decode_spec
+from evaluation.catalog.in_force import Catalog, FlagInForce, unlisted, winner_of
 from evaluation.catalog.lifecycle import steps_between
 from evaluation.catalog.needs import unmet_needs
 from evaluation.catalog.rules import did_you_mean, parse_date

@@ -15,7 +15,8 @@ import msgspec
 from evaluation.catalog import consequences, lifecycle
 from evaluation.catalog.answerable import answer_violations, case_violations
 from evaluation.catalog.consequences import Consequence, differing
-from evaluation.catalog.in_force import Catalog, FlagInForce, History, edit_violations, with_decimals
+from evaluation.catalog.history import History, edit_violations, with_decimals
+from evaluation.catalog.in_force import Catalog, FlagInForce
 from evaluation.catalog.lifecycle import LifecycleError, steps_between
 from evaluation.catalog.metric_rules import CAPS, metric_violations
 from evaluation.catalog.needs import unmet_needs

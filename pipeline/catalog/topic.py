@@ -11,7 +11,7 @@ from typing import Self
 import msgspec
 from aiokafka import AIOKafkaProducer, ConsumerRecord
 
-from evaluation.catalog.in_force import History, Rejected
+from evaluation.catalog.history import History, Rejected, after
 from evaluation.catalog.overview import told_problem
 from pipeline.errors import PeekproofError
 from pipeline.kafka import topics
@@ -148,7 +148,7 @@ class CatalogWriter:
                 "split a cohort's ids among several, or shorten a payload"
             )
         newest = self.history.newest
-        _, found = newest.after(newest.offset, newest.append_time, value)
+        _, found = after(newest, newest.offset, newest.append_time, value)
         if isinstance(found, Rejected):
             raise PeekproofError(f"{name} is not published: {found.reason}")
         with answering(self._settings):

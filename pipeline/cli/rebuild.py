@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 import msgspec
 
-from evaluation.catalog.in_force import History
+from evaluation.catalog.history import History
 from pipeline.cli.progress import progress
 from pipeline.errors import PeekproofError
 from pipeline.kafka.connection import connect

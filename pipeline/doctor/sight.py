@@ -9,7 +9,7 @@ from functools import wraps
 from threading import Lock, Thread
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from evaluation.catalog.in_force import History
+from evaluation.catalog.history import History
 from evaluation.catalog.logs import LogsInForce
 from pipeline.doctor import health
 from pipeline.doctor.standing import Standing, standings

@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 from evaluation.assignment.dead_letters import shown
 from evaluation.assignment.plan import event_plan, exposure_plan
 from evaluation.assignment.routing import Assigned, assign
-from evaluation.catalog.in_force import SETTLING, Catalog, History, RunInForce
+from evaluation.catalog.history import History
+from evaluation.catalog.in_force import SETTLING, Catalog, RunInForce
 from evaluation.catalog.lifecycle import complete, start
 from evaluation.catalog.rules import did_you_mean, parse_date
 from evaluation.columns.names import Names

@@ -20,7 +20,7 @@ import numpy as np
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
-from evaluation.catalog.in_force import History
+from evaluation.catalog.history import History
 from evaluation.significance.look import decode_look, encode_look, look
 from pipeline.kafka.set_aside import SetAside
 from pipeline.recovery.folding import Folding, archived_catalog

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from evaluation.catalog.in_force import History
+from evaluation.catalog.history import History
 from evaluation.metrics.partition import Partition
 from pipeline.errors import PeekproofError
 from pipeline.kafka.set_aside import SetAside

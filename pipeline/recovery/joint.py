@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from evaluation.catalog.in_force import History
+from evaluation.catalog.history import History
 from pipeline.catalog.topic import read_catalog
 from pipeline.errors import PeekproofError
 from pipeline.kafka.connection import answering

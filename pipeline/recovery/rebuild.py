@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from evaluation.assignment.routing import assign
-from evaluation.catalog.in_force import History
+from evaluation.catalog.history import History
 from evaluation.metrics.partition import Partition
 from pipeline.errors import PeekproofError
 from pipeline.kafka.logs import GO_ON

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import msgspec
 
-from evaluation.catalog.in_force import History
+from evaluation.catalog.history import History
 from evaluation.metrics.partition import Partition
 from pipeline.catalog.topic import CatalogWriter, key_of
 from pipeline.errors import PeekproofError

@@ -19,7 +19,8 @@ from evaluation.assignment.properties import Column
 from evaluation.assignment.routing import assign
 from evaluation.assignment.slices import evaluate_columns
 from evaluation.catalog.configs import flags_in_force
-from evaluation.catalog.in_force import SETTLING, Catalog, History
+from evaluation.catalog.history import History
+from evaluation.catalog.in_force import SETTLING, Catalog
 from evaluation.catalog.lifecycle import apply_definition, start
 from evaluation.columns.arrays import Mask
 from evaluation.columns.texts import Texts

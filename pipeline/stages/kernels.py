@@ -12,7 +12,7 @@ import numpy as np
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
 from evaluation.assignment.routing import assign
-from evaluation.catalog.in_force import History
+from evaluation.catalog.history import History
 from evaluation.catalog.lifecycle import apply_definition, start
 from evaluation.columns.nesting import DEEPEST
 from evaluation.metrics.partition import Partition

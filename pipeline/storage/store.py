@@ -23,7 +23,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from msgspec import UNSET
 
-from evaluation.catalog.in_force import History
+from evaluation.catalog.history import History
 from pipeline import durable
 from pipeline.errors import PeekproofError
 from pipeline.kafka.set_aside import SetAside

@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from evaluation.assignment.routing import assign
-from evaluation.catalog.in_force import History
+from evaluation.catalog.history import History
 from evaluation.catalog.lifecycle import apply_definition, start
 from pipeline.recovery.rebuild import Log, Logs, Rebuild
 from pipeline.settings import Settings

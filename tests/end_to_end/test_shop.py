@@ -7,7 +7,7 @@ import numpy as np
 
 from evaluation.assignment.routing import assign
 from evaluation.catalog import lifecycle
-from evaluation.catalog.in_force import History
+from evaluation.catalog.history import History
 from evaluation.metrics.partition import Partition
 from evaluation.significance.look import look
 from pipeline.catalog.documents import read_documents

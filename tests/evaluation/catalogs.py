@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from evaluation.catalog.in_force import History
+from evaluation.catalog.history import History
 from schemas.catalog import Document, Spec
 
 

@@ -22,7 +22,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from evaluation.assignment.routing import assign
 from evaluation.catalog import lifecycle
-from evaluation.catalog.in_force import History, RunInForce
+from evaluation.catalog.history import History
+from evaluation.catalog.in_force import RunInForce
 from evaluation.metrics.partition import Partition
 from pipeline.stages.gathering import Gathering
 from schemas.aggregate import Aggregate

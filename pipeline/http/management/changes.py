@@ -5,7 +5,7 @@ from typing import Annotated
 from litestar import get
 from litestar.params import Parameter
 
-from evaluation.catalog.in_force import Version
+from evaluation.catalog.history import Version
 from pipeline.http.backend import Backend
 from pipeline.http.management.pages import MOST_AT_ONCE, Limit, Page
 from pipeline.http.management.words import iso

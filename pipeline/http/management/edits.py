@@ -7,7 +7,8 @@ from litestar.exceptions import ClientException
 from litestar.params import Parameter
 
 from evaluation.catalog.answerable import answer_notes
-from evaluation.catalog.in_force import FlagInForce, Version
+from evaluation.catalog.history import Version
+from evaluation.catalog.in_force import FlagInForce
 from evaluation.catalog.overview import unmet_of
 from evaluation.catalog.rules import goal_remarks
 from pipeline.catalog import editing

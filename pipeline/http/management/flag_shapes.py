@@ -10,7 +10,8 @@ from typing import Any, Literal
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from evaluation.catalog.in_force import FlagInForce, Version, winner_of
+from evaluation.catalog.history import Version
+from evaluation.catalog.in_force import FlagInForce, winner_of
 from evaluation.flags.paths import escaped, unescaped
 from pipeline.catalog.documents import definition_of
 from pipeline.errors import PeekproofError

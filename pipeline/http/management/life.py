@@ -10,7 +10,7 @@ from litestar import Request, Router, get, post
 from litestar.exceptions import NotFoundException, ServiceUnavailableException
 
 from evaluation.catalog import overview
-from evaluation.catalog.in_force import decode_spec
+from evaluation.catalog.history import decode_spec
 from evaluation.catalog.overview import Difference, Told
 from pipeline.catalog import editing
 from pipeline.catalog.editing import Signature, Step, state_of

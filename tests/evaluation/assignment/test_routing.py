@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from evaluation.assignment import routing
 from evaluation.assignment.routing import assign, partition_of
 from evaluation.catalog.configs import flags_in_force
-from evaluation.catalog.in_force import SETTLING, History
+from evaluation.catalog.history import History
+from evaluation.catalog.in_force import SETTLING
 from evaluation.catalog.lifecycle import apply_definition, complete, start
 from schemas.assignment import Assignment
 from schemas.catalog import Condition, Document, Flag, Goal, Metric, Segment, Step, Variant

@@ -5,7 +5,7 @@ import pytest
 
 from evaluation.catalog.answerable import answer_notes, answer_violations
 from evaluation.catalog.configs import flags_in_force
-from evaluation.catalog.in_force import edit_violations
+from evaluation.catalog.history import edit_violations
 from evaluation.catalog.lifecycle import apply_definition, start
 from evaluation.catalog.overview import summary
 from evaluation.catalog.references import Known

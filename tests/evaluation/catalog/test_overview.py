@@ -5,7 +5,7 @@ from collections.abc import Callable
 import msgspec
 import pytest
 
-from evaluation.catalog.in_force import History
+from evaluation.catalog.history import History
 from evaluation.catalog.lifecycle import apply_definition, archive, complete, delete, roll_back, roll_out, start
 from evaluation.catalog.overview import differences, overdue, stale, summaries, told
 from schemas.catalog import (

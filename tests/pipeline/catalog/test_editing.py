@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from evaluation.catalog.in_force import History
+from evaluation.catalog.history import History
 from pipeline.catalog import editing
 from pipeline.catalog.documents import read_documents
 from pipeline.catalog.editing import Change, RefusedError, RiskError, Signature, UnfinishedError, changes

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from evaluation.assignment.routing import assign
-from evaluation.catalog.in_force import SETTLING, History
+from evaluation.catalog.history import History
+from evaluation.catalog.in_force import SETTLING
 from evaluation.catalog.lifecycle import start
 from evaluation.metrics.partition import Partition
 from evaluation.significance.look import look

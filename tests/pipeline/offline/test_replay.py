@@ -9,7 +9,8 @@ import msgspec
 import numpy as np
 import pytest
 
-from evaluation.catalog.in_force import Fact, History
+from evaluation.catalog.history import History
+from evaluation.catalog.in_force import Fact
 from evaluation.metrics.partition import Partition
 from evaluation.significance.look import encode_look, look
 from pipeline.errors import PeekproofError

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from evaluation.assignment.routing import assign
 from evaluation.catalog import lifecycle
-from evaluation.catalog.in_force import History
+from evaluation.catalog.history import History
 from evaluation.metrics.partition import Partition
 from pipeline.catalog.documents import read_documents
 from pipeline.catalog.editing import changes
