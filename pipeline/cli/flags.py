@@ -13,9 +13,10 @@ from rich.table import Table
 from evaluation.catalog import overview
 from evaluation.catalog.overview import Summary
 from pipeline.catalog import editing
-from pipeline.catalog.documents import definition_of, document_text
 from pipeline.catalog.editing import Change, Signature, Step, state_of
 from pipeline.catalog.topic import opened, read_catalog
+from pipeline.catalog.types import definition_of
+from pipeline.catalog.yaml_file import document_text
 from pipeline.cli.documents import author_option, json_option, line_of, yes_option
 from pipeline.cli.terminal import Terminal, harmless
 from pipeline.errors import PeekproofError

@@ -12,7 +12,8 @@ import msgspec
 from evaluation.catalog.in_force import MetricInForce
 from evaluation.catalog.rules import did_you_mean
 from evaluation.significance.planning import POWER, Needs, Plan, Supply, plans
-from pipeline.catalog.documents import definition_of, read_documents
+from pipeline.catalog.documents import read_documents
+from pipeline.catalog.types import definition_of
 from pipeline.cli.terminal import Column, Fitted, Terminal
 from pipeline.errors import PeekproofError
 from schemas.catalog import Baseline, Flag, Metric

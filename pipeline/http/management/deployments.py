@@ -7,8 +7,8 @@ from litestar import delete, get, patch, post
 from litestar.exceptions import NotFoundException
 
 from pipeline.catalog import editing
-from pipeline.catalog.documents import definition_of
 from pipeline.catalog.editing import RefusedError, Signature
+from pipeline.catalog.types import definition_of
 from pipeline.errors import PeekproofError
 from pipeline.http.backend import Backend
 from pipeline.http.callers.access import ADMINISTERING, EDITING, requires

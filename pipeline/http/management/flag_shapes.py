@@ -13,7 +13,7 @@ from msgspec import UNSET, UnsetType
 from evaluation.catalog.history import Version
 from evaluation.catalog.in_force import FlagInForce, winner_of
 from evaluation.flags.paths import escaped, unescaped
-from pipeline.catalog.documents import definition_of
+from pipeline.catalog.types import definition_of
 from pipeline.errors import PeekproofError
 from pipeline.http.management.words import (
     Answer,

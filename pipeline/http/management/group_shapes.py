@@ -8,7 +8,7 @@ from msgspec import UNSET, UnsetType
 
 from evaluation.catalog.history import Version
 from evaluation.catalog.in_force import InForce
-from pipeline.catalog.documents import definition_of
+from pipeline.catalog.types import definition_of
 from pipeline.http.management.words import Answer, Edit, Mode, Said, bucketing, iso, unit_of, whole, written
 from schemas.catalog import Exempt, Flag, Group
 

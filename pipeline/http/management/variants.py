@@ -8,7 +8,7 @@ from litestar import delete, get, patch, post
 from litestar.exceptions import NotFoundException
 from msgspec import UNSET
 
-from pipeline.catalog.documents import definition_of
+from pipeline.catalog.types import definition_of
 from pipeline.http.backend import Backend
 from pipeline.http.callers.access import EDITING, requires
 from pipeline.http.management.edits import difference, edit, sound, standing_shape, union

@@ -10,8 +10,9 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.catalog.documents import definition_of, document_text, read_documents, read_flag, read_sound
+from pipeline.catalog.documents import read_documents, read_flag, read_sound
 from pipeline.catalog.faults import DocumentError
+from pipeline.catalog.yaml_file import document_text
 from pipeline.errors import PeekproofError
 from schemas.catalog import Condition, Flag, Variant
 from schemas.json_schema import json_schema
@@ -458,14 +459,6 @@ def test_a_cycle_of_prerequisites_is_named_at_each_of_its_flags(tmp_path: Path):
         "beta -> other -> beta",
         "other -> beta -> other",
     ]
-
-
-def test_plain_values_become_a_definition_or_every_fault():
-    value = {"key": "a", "owner": "me", "variants": [{"key": "on"}]}
-
-    assert definition_of(value, Flag) == Flag(key="a", owner="me", variants=(Variant(key="on"),))
-    with pytest.raises(PeekproofError, match=r"tags: 'x' is not allowed.*\nrollout: 'x' is not allowed"):
-        definition_of(value | {"rollout": "x", "tags": "x"}, Flag)
 
 
 def test_f10_documents_in_folders_within_and_whatever_their_end_is_written_like_are_read(tmp_path: Path):
