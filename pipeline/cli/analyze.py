@@ -15,9 +15,10 @@ from pipeline.catalog.documents import read_documents
 from pipeline.cli.progress import progress
 from pipeline.cli.terminal import Column, Fitted, Terminal, harmless
 from pipeline.errors import PeekproofError
-from pipeline.files.formats import NO_NUMBER, BadRow
+from pipeline.files.left_out import NO_NUMBER, BadRow
 from pipeline.offline.analysis import Analysis
-from pipeline.offline.table import Measured, Method, Question, TableAnalysis
+from pipeline.offline.question import Measured, Method, Question
+from pipeline.offline.table import TableAnalysis
 from schemas.look import Cell, Look
 from schemas.numbers import Exact
 
@@ -146,13 +147,13 @@ def _report(analysis: Analysis | TableAnalysis, looks: list[Look], notes: list[s
         told = {
             "rows": analysis.rows,
             "experiments": looks,
-            "rejected": [{"file": f, "reason": r, "rows": n} for (f, r), n in sorted(analysis.rejected.items())],
+            "rejected": [{"file": f, "reason": r, "rows": n} for (f, r), n in sorted(analysis.left_out.rows.items())],
             "unusable": [
                 {"file": f, "reason": r, "property": p, "rows": n}
-                for (f, r, p), n in sorted(analysis.unusable.items())
+                for (f, r, p), n in sorted(analysis.left_out.values.items())
                 if n
             ],
-            "bad_rows": sorted(analysis.bad, key=lambda row: (row.file, row.line)),
+            "bad_rows": sorted(analysis.left_out.bad, key=lambda row: (row.file, row.line)),
             "notes": notes,
         }
         click.echo(msgspec.json.encode(told))
@@ -176,7 +177,7 @@ def _read(analysis: Analysis | TableAnalysis) -> None:
 def _notes(analysis: Analysis) -> list[str]:
     """What a reader should know: of the runs that exposures named, and of metrics for which there was nothing."""
     runs: dict[str, list[str]] = defaultdict(list)
-    for (flag, run), exposures in sorted(analysis.runs.items()):
+    for (flag, run), exposures in sorted(analysis.translation.runs.items()):
         runs[flag].append(f"{run} ({exposures:,})")
     of_runs = [
         f"exposures of '{flag}' name {len(named)} runs, {', '.join(named)}, and are analysed as one; `start` in its "
@@ -192,7 +193,7 @@ def _notes(analysis: Analysis) -> list[str]:
     of_runs += [
         f"'{file}': every `{name}` reads like {written}, as programs write whole numbers beside empty cells, and is "
         "taken for a whole number; where that is the id itself, give NDJSON or Parquet, in which it stays a text"
-        for (file, name), written in sorted(analysis.floats.items())
+        for (file, name), written in sorted(analysis.translation.floats.items())
     ]
     of_runs += analysis.notes
     if not analysis.has_events:
@@ -205,16 +206,16 @@ def _notes(analysis: Analysis) -> list[str]:
 
 
 def _complain(analysis: Analysis | TableAnalysis) -> None:
-    for (file, reason), number in sorted(analysis.rejected.items()):
+    for (file, reason), number in sorted(analysis.left_out.rows.items()):
         click.echo(f"{file}: {number:,} rows left out: {reason}", err=True)
-        _give_examples(row for row in analysis.bad if (row.file, row.reason) == (file, reason))
-    for (file, reason, name), number in sorted(analysis.unusable.items()):
+        _give_examples(row for row in analysis.left_out.bad if (row.file, row.reason) == (file, reason))
+    for (file, reason, name), number in sorted(analysis.left_out.values.items()):
         if number:
             left_out = f"{number:,} rows left out of metrics of {harmless(name)}"
             click.echo(f"{file}: {left_out}: {UNUSABLE[reason]}", err=True)
             _give_examples(
                 row
-                for row in analysis.bad
+                for row in analysis.left_out.bad
                 if (row.file, row.reason) == (file, reason) and row.detail.startswith(f"{name} ")
             )
 

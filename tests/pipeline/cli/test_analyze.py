@@ -21,16 +21,19 @@ import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
-import pipeline.files.formats
+import pipeline.files.pieces
 from evaluation.assignment.routing import assign
 from evaluation.metrics.partition import Partition
 from evaluation.significance.look import encode_look, look
 from pipeline.catalog.documents import read_documents
 from pipeline.cli import command
 from pipeline.errors import PeekproofError
-from pipeline.files.formats import Piece, _Ids, _row_by_row, pieces
+from pipeline.files.csv_rows import _Ids, _row_by_row
+from pipeline.files.formats import pieces
+from pipeline.files.pieces import Piece
 from pipeline.files.titles import OfMessages
-from pipeline.offline.analysis import Analysis, running
+from pipeline.offline.analysis import Analysis
+from pipeline.offline.running import running
 from pipeline.stages.gathering import Gathering
 from schemas.aggregate import Aggregate
 from schemas.records import Records
@@ -208,7 +211,7 @@ def test_files_give_the_same_integers_as_the_stream(tmp_path: Path, catalog: Pat
     assert found == streamed(catalog, {EXPOSURES: exposures, EVENTS: events}, partitions, seed=partitions).integers
     assert shares == sorted(shares)
     assert shares[-1] == 1.0
-    assert not analysis.rejected
+    assert not analysis.left_out.rows
     for place in (
         ("button", "jumpers"),
         ("button", "forced"),
@@ -626,7 +629,7 @@ def test_a_column_of_a_csv_file_whose_ids_all_read_like_floats_is_told(
     assert re.search(rf"e.csv': every `user_id` reads like {example}, as", note)
     (buyers,) = [c for c in found["experiments"][0]["cells"] if (c["metric"], c["reading"], c["segment"]) == BUYERS]
     assert buyers["control_sum"] == 40
-    monkeypatch.setattr(pipeline.files.formats, "PIECE", 200)
+    monkeypatch.setattr(pipeline.files.pieces, "PIECE", 200)
     bought[-1]["user_id"] = "ann"
     written(tmp_path / "e.csv", bought)
     with pytest.raises(PeekproofError, match=f"`user_id` is a number .* first rows, {example}, and"):
@@ -726,7 +729,7 @@ def test_lines_may_end_in_carriage_returns(tmp_path: Path, monkeypatch: pytest.M
         text = "event_type,time,user_id\r" + "".join(f"{cell},{row['time']},{row['user_id']}\r" for row in rows)
     path = tmp_path / f"old.{kind}"
     path.write_bytes(gzip.compress(text.encode()) if kind.endswith("gz") else text.encode())
-    monkeypatch.setattr(pipeline.files.formats, "PIECE", 100)
+    monkeypatch.setattr(pipeline.files.pieces, "PIECE", 100)
 
     found = said_by(pieces(path, OfMessages(EVENTS, ())))
 
@@ -889,7 +892,7 @@ def test_columns_of_a_csv_file_say_what_its_rows_say(
 
     with path.open("rb") as lines:
         expected = said_by(_row_by_row(_Ids(""), columns, [], lines, 1))
-    monkeypatch.setattr(pipeline.files.formats, "PIECE", chance.choice([40, 100, 1 << 24]))
+    monkeypatch.setattr(pipeline.files.pieces, "PIECE", chance.choice([40, 100, 1 << 24]))
 
     assert said_by(pieces(path, columns)) == expected
 

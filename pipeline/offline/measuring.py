@@ -1,0 +1,137 @@
+"""Measuring: a table's column as a metric: its type, its decimal places, and the quantised numbers of each arm."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evaluation.columns.arrays import Floats, Mask
+from evaluation.columns.quantising import quantised
+from evaluation.significance.gates import lose_unevenly, loses_too_much
+from evaluation.significance.verdict import WAYS_OUT
+from pipeline.errors import PeekproofError
+from pipeline.offline.cells import Cells
+from pipeline.offline.question import Measured
+from schemas.aggregate import ArmPart, MetricHealth, Part, Sums
+from schemas.catalog import Cuped, Metric
+from schemas.look import EVERYONE
+from schemas.numbers import exact
+
+DIGITS = 18  # of a quantised value, which 64 bits hold
+PLACES = 100  # the most decimal places, so that their squares are still floats
+
+
+@dataclass(frozen=True, slots=True)
+class MetricColumn:
+    """A metric, and of each arm the quantised numbers of its units: their values and, adjusted, their covariates.
+
+    `lost` says how many units of each arm have none, where arms lose different shares.
+    """
+
+    metric: Metric
+    arms: list[list[NDArray[Any]]]
+    lost: list[ArmPart]
+
+    @property
+    def health(self) -> MetricHealth:
+        """What it lost."""
+        return MetricHealth(self.metric.key, 0, 0, 0, 0, 0, parts=[Part(self.lost, of="units")])
+
+    def sums(self, variant: str, arm: int) -> Sums:
+        """The exact sums of an arm, by its number."""
+        values = self.arms[arm]
+        products = [one @ other for at, one in enumerate(values) for other in values[at:]]
+        return Sums(
+            metric=self.metric.key,
+            version=1,
+            reading="settled",
+            allocation=0,
+            variant=variant,
+            segment=EVERYONE,
+            n=len(values[0]),
+            nonzero=int(np.count_nonzero(values[0])),
+            first=[exact(int(each.sum())) for each in values],
+            second=[exact(int(each)) for each in products],
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Covariate:
+    """A column that explains a part of every metric: its numbers, NaN where there is none."""
+
+    name: str
+    numbers: Floats
+
+
+def measure(
+    asked: Measured, cells: Cells, arm_of: Mapping[str, Mask], covariate: Covariate | None, notes: list[str]
+) -> MetricColumn:
+    """A column as a metric; `notes` are told what a reader should know of it."""
+    name, type_ = asked.column, asked.type
+    variants, arms = [*arm_of], [*arm_of.values()]
+    values = cells.numbers(name, np.logical_or.reduce(arms), is_conversion=type_ == "conversion")
+    if type_ is None:
+        type_ = "conversion" if np.isin(values[~np.isnan(values)], (0.0, 1.0)).all() else "sum"
+        if type_ == "conversion":
+            notes.append(f"'{name}' is 0 or 1 wherever it is: a conversion; {name}:sum would be another answer")
+    is_there = ~np.isnan(values) if covariate is None else ~np.isnan(values) & ~np.isnan(covariate.numbers)
+    whose = [arm & is_there for arm in arms]
+    for mine in whose:
+        if mine.sum() < 2:
+            raise PeekproofError(f"'{name}' has fewer than two units with a value in an arm; nothing can be compared")
+    used, left_out = ([int((arm & those).sum()) for arm in arms] for those in (is_there, ~is_there))
+    is_uneven = lose_unevenly(used, left_out)
+    if any(left_out):
+        notes.append(_missing(name, variants, used, left_out, is_uneven=is_uneven))
+    numbers = [values] if covariate is None else [values, covariate.numbers]
+    scale = 0 if type_ == "conversion" and covariate is None else _scale([each[is_there] for each in numbers])
+    for called, each in zip((name, covariate and covariate.name), numbers, strict=False):
+        is_lost = (np.rint(each[is_there] * float(f"1e{scale}")) == 0) & (each[is_there] != 0)
+        if is_lost.any():
+            notes.append(f"{is_lost.sum():,} values of {called} are below {0.5 * 10.0**-scale:.2g}, and count as 0")
+    described: dict[str, Any] = {"type": "conversion"}
+    if scale or type_ == "sum":
+        # An adjusted conversion has decimal places, so it is a sum that ends at 1.
+        described = {"type": "sum", "property": name, "cap": 1.0 if type_ == "conversion" else None}
+    cuped = None if covariate is None else Cuped(lookback="1d")
+    metric = Metric(key=name, owner="-", event=name, window="1d", scale=scale, cuped=cuped, **described)
+    lost = [ArmPart(0, *each) for each in zip(variants, used, left_out, strict=True)] if is_uneven else []
+    return MetricColumn(metric, [[_quantised(each[mine], scale) for each in numbers] for mine in whose], lost)
+
+
+def _missing(
+    name: str, variants: Sequence[str], used: Sequence[int], left_out: Sequence[int], *, is_uneven: bool
+) -> str:
+    """What a reader should know of the units that a metric leaves out."""
+    arms = [
+        f"{variant} {lost:,} of {lost + kept:,} ({lost / (lost + kept):.1%})"
+        for variant, kept, lost in zip(variants, used, left_out, strict=True)
+    ]
+    told = f"{sum(left_out):,} units without {name}, or its covariate, are left out of it: {', '.join(arms)}"
+    if is_uneven:
+        return f"{told}; arms lose different shares, so what is left cannot be compared: {WAYS_OUT['units']}"
+    if any(map(loses_too_much, used, left_out)):
+        return f"{told}; only units that have one are compared: where that is an outcome too, fill in what is missing"
+    return told
+
+
+def _scale(numbers: Iterable[Floats]) -> int:
+    """The decimal places that write the numbers exactly; where none do, as many as fit beside the largest."""
+    every = np.concatenate(list(numbers))
+    largest = float(np.abs(every).max())
+    most = DIGITS - (math.frexp(largest)[1] * 3 // 10 + 1) if largest else 0
+    most = min(max(0, most), PLACES)
+    for places in range(min(most, 15) + 1):
+        factor = 10.0**places
+        whole, rest = quantised(every, factor)
+        if (whole + rest / factor == every).all():
+            return places
+    return most
+
+
+def _quantised(numbers: Floats, scale: int) -> NDArray[Any]:
+    whole, rest = (each.tolist() for each in quantised(numbers, float(f"1e{scale}")))
+    return np.array([int(a) * 10**scale + int(b) for a, b in zip(whole, rest, strict=True)], dtype=object)

@@ -1,0 +1,50 @@
+"""Question: what is asked of a table: which columns hold the variant and the metrics, and how they are compared."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from pipeline.errors import PeekproofError
+
+Method = Literal["sequential", "t-test", "bayesian"]
+
+_KINDS = re.compile(r"(?P<column>.+?)(?::(?P<type>conversion|sum))?(?::(?P<direction>increase|decrease))?")
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """A column as a metric. `type` is None where its values decide: 0 and 1 alone make a conversion."""
+
+    column: str
+    type: Literal["conversion", "sum"] | None = None
+    direction: Literal["increase", "decrease"] = "increase"
+
+    @classmethod
+    def of(cls, text: str) -> "Measured":
+        """COLUMN[:conversion|:sum][:increase|:decrease]."""
+        found = _KINDS.fullmatch(text)
+        if found is None:
+            raise PeekproofError(f"--metric '{text}' names no column; write COLUMN, or COLUMN:conversion")
+        return cls(found["column"], found["type"], found["direction"] or "increase")  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is asked of a table. The first metric is the primary one; the covariate explains a part of all of them.
+
+    Unsaid, the control is the variant of that name, else the first by name, and the split was planned to be equal.
+    """
+
+    variant: str
+    metrics: tuple[Measured, ...]
+    covariate: str | None = None
+    control: str | None = None
+    weights: Mapping[str, int] | None = None
+    method: Method = "sequential"
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Those that it reads, each once."""
+        covariate = [self.covariate] if self.covariate is not None else []
+        return tuple(dict.fromkeys([self.variant, *(each.column for each in self.metrics), *covariate]))

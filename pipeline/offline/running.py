@@ -1,0 +1,55 @@
+"""Running: documents as a catalog in which every flag runs, from its start until its end where it says them."""
+
+import msgspec
+
+from evaluation.catalog.history import History
+from evaluation.catalog.in_force import SETTLING
+from evaluation.catalog.lifecycle import complete, start
+from evaluation.catalog.rules import parse_date
+from pipeline.catalog.documents import Documents
+from pipeline.catalog.editing import changes
+from pipeline.errors import PeekproofError
+from schemas.catalog import KINDS, Analysis, Document, FlagState, Spec
+
+
+def running(documents: Documents, experiment: str | None = None) -> History:
+    """The documents as a catalog in which every flag runs, from its start until its end.
+
+    With `experiment` the others have no metrics.
+    """
+    history = History()
+
+    def append(spec: Spec, key: str, version: int, time: int) -> None:
+        document = Document(
+            kind=KINDS[type(spec)],
+            key=key,
+            version=version,
+            base=version - 1,
+            author="-",
+            time=0,
+            reason="-",
+            spec=msgspec.Raw(msgspec.json.encode(spec)),
+        )
+        history.append(len(history.states) - 1, time - SETTLING, msgspec.json.encode(document))
+        if history.rejected:
+            raise PeekproofError(f"version {version} of '{key}' is no document: {history.rejected[0].reason}")
+
+    steps: list[tuple[int, str, int, FlagState]] = []
+    for change in changes(documents, history):
+        spec = change.spec
+        if isinstance(spec, FlagState):
+            if experiment not in {None, change.key}:
+                definition = msgspec.structs.replace(spec.definition, metrics=(), analysis=Analysis())
+                spec = msgspec.structs.replace(spec, definition=definition)
+            started = start(spec, 2, salt=change.key)
+            steps.append((_moment(spec.definition.start), change.key, 2, started))
+            if spec.definition.end:
+                steps.append((_moment(spec.definition.end), change.key, 3, complete(started, 3)))
+        append(spec, change.key, 1, 0)
+    for time, key, version, state in sorted(steps, key=lambda each: each[:3]):
+        append(state, key, version, time)
+    return history
+
+
+def _moment(date: str | None) -> int:
+    return int(parse_date(date).timestamp() * 1000) if date else 0
