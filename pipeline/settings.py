@@ -7,11 +7,10 @@ environment a setting has its name in capitals after `PEEKPROOF_`; empty text th
 import difflib
 import os
 import re
-import ssl
 import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import msgspec
 
@@ -19,17 +18,11 @@ from pipeline.errors import PeekproofError
 from pipeline.local_kafka import broker
 from schemas.duration import parse_duration
 
-if TYPE_CHECKING:
-    from faust.types.auth import CredentialsT
-
-    from pipeline.tokens import Provider
-
 FILE = Path("configs/peekproof.toml")
 PROTOCOLS = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
 READERS = ("owner", "group", "everybody")
 OAUTH = "OAUTHBEARER"
 MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", OAUTH)
-BOOTSTRAP_TIMEOUT_MS = 10_000  # they have answered just before
 
 
 class Secret(str):
@@ -92,11 +85,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def _check_security(self) -> None:
         """Every setting that is given is used, and every one that is used is given."""
         chosen, needed, used = f"security_protocol is {self.security_protocol}", set[str](), set[str]()
-        if self._has_tls:
+        if self.has_tls:
             used |= {"ssl_cafile", "ssl_certfile", "ssl_keyfile"}
-        if self._has_sasl:
+        if self.has_sasl:
             needed = {"sasl_mechanism"}
-        if self._has_sasl and self.sasl_mechanism is not None:
+        if self.has_sasl and self.sasl_mechanism is not None:
             chosen = f"sasl_mechanism is {self.sasl_mechanism}"
             if self.sasl_mechanism != OAUTH:
                 needed |= {"sasl_username", "sasl_password"}
@@ -111,7 +104,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             if name.startswith(("sasl_", "ssl_")) and is_given and name not in needed | used:
                 why = (
                     chosen
-                    if self._has_sasl and name.startswith("sasl_")
+                    if self.has_sasl and name.startswith("sasl_")
                     else f"security_protocol is {self.security_protocol}"
                 )
                 raise PeekproofError(
@@ -144,11 +137,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return next(field.default for field in msgspec.structs.fields(cls) if field.name == name)
 
     @property
-    def _has_sasl(self) -> bool:
+    def has_sasl(self) -> bool:
+        """Whether brokers are told who we are by SASL."""
         return self.security_protocol.startswith("SASL")
 
     @property
-    def _has_tls(self) -> bool:
+    def has_tls(self) -> bool:
+        """Whether connections to brokers are encrypted."""
         return self.security_protocol.endswith("SSL")
 
     def topic(self, name: str) -> str:
@@ -197,69 +192,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
                 text = str(value)
             texts[_variable(name)] = text
         return texts
-
-    def aiokafka_arguments(self) -> dict[str, Any]:
-        """Where and how an aiokafka client connects."""
-        arguments = self._arguments() | {"bootstrap_servers": self.servers()}
-        if self.sasl_mechanism == OAUTH:
-            arguments["sasl_oauth_token_provider"] = self._token_provider()
-        return arguments
-
-    def kafka_python_arguments(self) -> dict[str, Any]:
-        """Where and how a kafka-python client connects."""
-        arguments = self._arguments() | {
-            "bootstrap_servers": self.servers().split(","),
-            "bootstrap_timeout_ms": BOOTSTRAP_TIMEOUT_MS,
-        }
-        if self.sasl_mechanism == OAUTH:
-            from pipeline.tokens import provider_of_kafka_python, tokens_of  # noqa: PLC0415 (slow to import)
-
-            arguments["sasl_oauth_token_provider"] = provider_of_kafka_python(tokens_of(self))
-        return arguments
-
-    def faust_broker_credentials(self) -> "CredentialsT | None":
-        """How a Faust app connects: its setting `broker_credentials`."""
-        from faust.auth import OAuthCredentials, SASLCredentials, SSLCredentials  # noqa: PLC0415 (slow to import)
-
-        if self.sasl_mechanism == OAUTH:
-            context = self._ssl_context() if self._has_tls else None
-            return OAuthCredentials(oauth_cb=self._token_provider(), ssl_context=context)
-        if self._has_sasl:
-            return SASLCredentials(
-                username=self.sasl_username,
-                password=str(self.sasl_password),
-                mechanism=self.sasl_mechanism,
-                ssl_context=self._ssl_context() if self._has_tls else None,
-            )
-        return SSLCredentials(self._ssl_context()) if self._has_tls else None
-
-    def _arguments(self) -> dict[str, Any]:
-        arguments: dict[str, Any] = {"security_protocol": self.security_protocol}
-        if self._has_sasl:
-            arguments["sasl_mechanism"] = self.sasl_mechanism
-        if self._has_sasl and self.sasl_mechanism != OAUTH:
-            arguments["sasl_plain_username"] = self.sasl_username
-            arguments["sasl_plain_password"] = str(self.sasl_password)
-        if self._has_tls:
-            arguments["ssl_context"] = self._ssl_context()
-        return arguments
-
-    def _token_provider(self) -> "Provider":
-        from pipeline.tokens import Provider, tokens_of  # noqa: PLC0415 (slow to import)
-
-        return Provider(tokens_of(self))
-
-    def _ssl_context(self) -> ssl.SSLContext:
-        try:
-            context = ssl.create_default_context(cafile=self.ssl_cafile)
-            if self.ssl_certfile is not None:
-                context.load_cert_chain(self.ssl_certfile, self.ssl_keyfile)
-        except (OSError, ssl.SSLError) as error:
-            raise PeekproofError(
-                f"the certificates cannot be used ({error}): ssl_cafile '{self.ssl_cafile}', ssl_certfile "
-                f"'{self.ssl_certfile}' and ssl_keyfile '{self.ssl_keyfile}' must be PEM files that fit together"
-            ) from error
-        return context
 
 
 def _servers(text: str) -> str:

@@ -10,6 +10,7 @@ import pytest
 import yaml
 from kafka.admin import ConfigResource, KafkaAdminClient
 
+from pipeline.kafka.clients import kafka_python_arguments
 from pipeline.local_kafka import artifacts
 from pipeline.settings import Settings
 from pipeline.stages import STAGES
@@ -104,7 +105,7 @@ def test_settings_in_the_file_are_settings_that_there_are(compose: Compose) -> N
 def test_kafka_is_the_release_that_is_tested_and_knows_every_property(compose: Compose, broker: str) -> None:
     kafka = compose.services["kafka"]
     settings = msgspec.structs.replace(Settings.read(), bootstrap_servers=broker)
-    admin = KafkaAdminClient(**settings.kafka_python_arguments())
+    admin = KafkaAdminClient(**kafka_python_arguments(settings))
     node = admin.describe_cluster()["brokers"][0]["broker_id"]
     known = admin.describe_configs([ConfigResource("broker", str(node))], config_filter="all")["broker"][str(node)]
     admin.close()

@@ -10,6 +10,7 @@ import msgspec
 from rich.table import Table
 
 from pipeline.cli.terminal import Terminal, harmless
+from pipeline.kafka.clients import kafka_python_arguments
 from pipeline.kafka.connection import answering
 from pipeline.kafka.reading import headers_of, read_topic
 from pipeline.kafka.set_aside import SetAside
@@ -80,7 +81,7 @@ def _resend(settings: Settings, letters: Iterable[DeadLetter]) -> int:
 
     with answering(settings):
         producer = KafkaProducer(
-            **settings.kafka_python_arguments(),
+            **kafka_python_arguments(settings),
             acks="all",
             enable_idempotence=False,  # it ends with the first letter that is refused; one sent twice counts once
             compression_type="gzip",  # what a topic took may have come compressed

@@ -15,6 +15,7 @@ from pipeline.doctor import health
 from pipeline.doctor.standing import Standing, standings
 from pipeline.errors import PeekproofError
 from pipeline.kafka import logs
+from pipeline.kafka.clients import kafka_python_arguments
 from pipeline.kafka.connection import advertised, answering
 from pipeline.settings import Settings
 from pipeline.storage.archive import ArchiveFile, ArchiveGapError, chain, partitions
@@ -88,7 +89,7 @@ class Sight:
         self._require_brokers()
         times = {"request_timeout_ms": REQUEST_MS, "bootstrap_timeout_ms": REQUEST_MS}
         with answering(self.settings):
-            return KafkaAdminClient(client_id="peekproof-doctor", **(self.settings.kafka_python_arguments() | times))
+            return KafkaAdminClient(client_id="peekproof-doctor", **(kafka_python_arguments(self.settings) | times))
 
     @once
     def described(self) -> dict[str, dict[str, Any]]:
@@ -231,7 +232,7 @@ class Sight:
             raise UnseenError(f"topic {self.settings.topic(topic)} cannot be read ({for_code(code).__name__})")
         with answering(self.settings):
             consumer = KafkaConsumer(
-                **self.settings.kafka_python_arguments(),
+                **kafka_python_arguments(self.settings),
                 group_id=None,
                 enable_auto_commit=False,
                 auto_offset_reset="earliest",

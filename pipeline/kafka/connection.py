@@ -17,8 +17,9 @@ from aiokafka.conn import collect_hosts, create_conn
 from aiokafka.protocol.metadata import MetadataRequest
 
 from pipeline.errors import PeekproofError
+from pipeline.kafka.clients import aiokafka_arguments
+from pipeline.kafka.tokens import TokenError
 from pipeline.settings import OAUTH, PROTOCOLS, Settings
-from pipeline.tokens import TokenError
 
 
 class UnreachableError(PeekproofError):
@@ -149,7 +150,7 @@ async def _failure(settings: Settings, address: Address) -> Exception | None:
 
 
 async def _ask(settings: Settings, address: Address) -> list[Address]:
-    arguments = settings.aiokafka_arguments()
+    arguments = aiokafka_arguments(settings)
     del arguments["bootstrap_servers"]
     connection = await create_conn(*address, request_timeout_ms=TIMEOUT_MS, **arguments)
     try:

@@ -11,6 +11,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import UnknownTopicOrPartitionError
 
 from pipeline.errors import PeekproofError
+from pipeline.kafka.clients import aiokafka_arguments
 from pipeline.kafka.columnar.fetches import Fetches
 from pipeline.kafka.connection import METADATA_MS
 from pipeline.kafka.set_aside import SetAside
@@ -72,9 +73,9 @@ class Follower:
             fetch_max_bytes=4 * MAX_MESSAGE_BYTES,
             fetch_min_bytes=SLICE_BYTES if self._columnar else 1,
             metadata_max_age_ms=METADATA_MS,
-            **self._settings.aiokafka_arguments(),
+            **aiokafka_arguments(self._settings),
         )
-        self._asking = AIOKafkaConsumer(group_id=None, **self._settings.aiokafka_arguments())
+        self._asking = AIOKafkaConsumer(group_id=None, **aiokafka_arguments(self._settings))
         try:
             await self._asking.start()
             await self._consumer.start()

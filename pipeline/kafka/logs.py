@@ -14,6 +14,7 @@ import msgspec
 from evaluation.catalog.logs import LogsInForce
 from pipeline import durable
 from pipeline.errors import PeekproofError
+from pipeline.kafka.clients import kafka_python_arguments
 from pipeline.settings import Settings
 from schemas.logs import Log, Logs
 from schemas.topics import CATALOG, UNITS, topics
@@ -202,5 +203,5 @@ class Watch:
         from kafka.admin import KafkaAdminClient  # noqa: PLC0415 (slow to import)
 
         if self._admin is None:
-            self._admin = KafkaAdminClient(client_id="peekproof-logs", **self._settings.kafka_python_arguments())
+            self._admin = KafkaAdminClient(client_id="peekproof-logs", **kafka_python_arguments(self._settings))
         return find(self._admin, self._settings)

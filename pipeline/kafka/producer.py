@@ -19,6 +19,7 @@ from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.producer.message_accumulator import BatchBuilder, MessageAccumulator, MessageBatch
 from aiokafka.record.util import calc_crc32c
 
+from pipeline.kafka.clients import aiokafka_arguments
 from pipeline.settings import Settings
 from schemas.topics import MAX_MESSAGE_BYTES, OPEN
 
@@ -39,7 +40,7 @@ def create_producer(settings: Settings) -> AIOKafkaProducer:
         max_batch_size=BATCH_BYTES,
         max_request_size=MAX_MESSAGE_BYTES,
         partitioner=_partition,
-        **settings.aiokafka_arguments(),
+        **aiokafka_arguments(settings),
     )
     # A broker that comes back leads nothing at first. A batch that had waited for 40 s would then be dropped, and all
     # behind it be refused for ever, as its numbers are missing.

@@ -6,6 +6,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import PeekproofError
+from pipeline.kafka.clients import kafka_python_arguments
 from pipeline.kafka.connection import METADATA_MS, WATCH_SECONDS, answering, connect, remain
 from pipeline.settings import Settings
 from schemas.topics import MAX_MESSAGE_BYTES
@@ -28,7 +29,7 @@ def read_topic(
     asyncio.run(connect(settings))
     with answering(settings):
         consumer = KafkaConsumer(
-            **settings.kafka_python_arguments(),
+            **kafka_python_arguments(settings),
             group_id=None,
             enable_auto_commit=False,
             auto_offset_reset="earliest",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pipeline.errors import PeekproofError
+from pipeline.kafka.clients import kafka_python_arguments
 from pipeline.kafka.connection import answering, connect
 from pipeline.kafka.logs import GO_ON, restore
 from pipeline.settings import Settings
@@ -204,7 +205,7 @@ def _admin(settings: Settings) -> Iterator["KafkaAdminClient"]:
 
     asyncio.run(connect(settings))
     with answering(settings):
-        admin = KafkaAdminClient(client_id="peekproof-topics", **settings.kafka_python_arguments())
+        admin = KafkaAdminClient(client_id="peekproof-topics", **kafka_python_arguments(settings))
         try:
             yield admin
         finally:

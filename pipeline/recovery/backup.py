@@ -24,6 +24,7 @@ from evaluation.catalog.logs import LogsInForce
 from evaluation.metrics.partition import Partition
 from pipeline.catalog.topic import read_catalog
 from pipeline.errors import PeekproofError
+from pipeline.kafka.clients import aiokafka_arguments
 from pipeline.kafka.columnar.fetches import Fetches
 from pipeline.kafka.connection import answering
 from pipeline.kafka.logs import GO_ON, NOTE, Found, LogError, Watch, require, restore
@@ -323,7 +324,7 @@ class _Tails:
             isolation_level="read_committed",
             max_partition_fetch_bytes=MAX_MESSAGE_BYTES,
             fetch_max_bytes=4 * MAX_MESSAGE_BYTES,
-            **self._settings.aiokafka_arguments(),
+            **aiokafka_arguments(self._settings),
         )
         await consumer.start()
         self._consumers[topic] = consumer

@@ -17,6 +17,7 @@ from evaluation.catalog.logs import LogsInForce
 from evaluation.metrics.partition import Partition
 from pipeline.catalog.topic import CatalogWriter
 from pipeline.errors import PeekproofError
+from pipeline.kafka.clients import kafka_python_arguments
 from pipeline.kafka.connection import answering, connect
 from pipeline.kafka.logs import Found, find, first, made_anew, restore
 from pipeline.kafka.producer import partition_of, producing
@@ -73,7 +74,7 @@ def missing(settings: Settings, logs: LogsInForce | None, *, is_catalog_ours: bo
     from kafka.admin import KafkaAdminClient  # noqa: PLC0415
 
     asyncio.run(connect(settings))
-    arguments = settings.kafka_python_arguments()
+    arguments = kafka_python_arguments(settings)
     with answering(settings):
         admin = KafkaAdminClient(client_id="peekproof-gaps", **arguments)
         consumer = KafkaConsumer(group_id=None, enable_auto_commit=False, **arguments)

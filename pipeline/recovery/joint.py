@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from evaluation.catalog.history import History
 from pipeline.catalog.topic import read_catalog
 from pipeline.errors import PeekproofError
+from pipeline.kafka.clients import kafka_python_arguments
 from pipeline.kafka.connection import answering
 from pipeline.kafka.logs import Found, find, is_committed_here, require
 from pipeline.recovery.rebuild import Log, Logs
@@ -55,7 +56,7 @@ class Joint:
             group_id=None,
             enable_auto_commit=False,
             auto_offset_reset="earliest",
-            **self._settings.kafka_python_arguments(),
+            **kafka_python_arguments(self._settings),
         )
         try:
             names = [self._settings.topic(topic) for topic in SOURCES]
@@ -121,7 +122,7 @@ def joint(settings: Settings) -> Iterator[Joint]:
     from kafka.admin import KafkaAdminClient  # noqa: PLC0415
 
     with answering(settings):
-        admin = KafkaAdminClient(client_id="peekproof-rebuild", **settings.kafka_python_arguments())
+        admin = KafkaAdminClient(client_id="peekproof-rebuild", **kafka_python_arguments(settings))
         try:
             yield Joint(settings, admin)
         finally:

@@ -10,6 +10,7 @@ from faust.types import TP
 
 from evaluation.catalog.logs import LogsInForce
 from pipeline.kafka import topics
+from pipeline.kafka.clients import faust_broker_credentials
 from pipeline.kafka.columnar.app import App, create_app, run
 from pipeline.kafka.columnar.hooks import Log
 from pipeline.kafka.connection import attended, explain
@@ -220,7 +221,7 @@ def create_worker(stage: Stage, settings: Settings, liveness: Liveness, member: 
     app = create_app(
         group,
         settings.servers(),
-        broker_credentials=settings.faust_broker_credentials(),
+        broker_credentials=faust_broker_credentials(settings),
         consumer_group_instance_id=member,
     )
     app.explain = partial(explain, settings)

@@ -29,6 +29,7 @@ from pipeline.demo.traffic import Traffic
 from pipeline.demo.visitors import Shares, Visitors
 from pipeline.errors import PeekproofError
 from pipeline.kafka import topics
+from pipeline.kafka.clients import aiokafka_arguments
 from pipeline.kafka.producer import create_producer
 from pipeline.local_kafka.broker import Broker
 from pipeline.settings import Settings
@@ -143,8 +144,8 @@ def _run_stages(settings: Settings) -> tuple[float, float]:
 
 async def _until_taken(settings: Settings, workers: dict[str, subprocess.Popen[bytes]]) -> None:
     """Until both groups have committed the ends of their topics, and a heartbeat's messages of `units` as well."""
-    admin = AIOKafkaAdminClient(**settings.aiokafka_arguments())
-    asking = AIOKafkaConsumer(**settings.aiokafka_arguments())
+    admin = AIOKafkaAdminClient(**aiokafka_arguments(settings))
+    asking = AIOKafkaConsumer(**aiokafka_arguments(settings))
     await admin.start()
     await asking.start()
     partitions = {topic.name: topic.partitions for topic in all_topics(settings.units_partitions)}

@@ -14,6 +14,7 @@ from pathlib import Path
 import msgspec
 from kafka import KafkaProducer
 
+from pipeline.kafka.clients import kafka_python_arguments
 from pipeline.processes.supervisor import Supervisor, Worker
 from pipeline.settings import Settings
 from schemas.topics import (
@@ -161,7 +162,7 @@ def listed(shop: Shop) -> list[dict[str, str]]:
 
 def send_strangers(settings: Settings) -> set[tuple[str, int, int]]:
     """Each record on the topics that it is for; where they stand: topic, partition, offset."""
-    producer = KafkaProducer(**settings.kafka_python_arguments(), linger_ms=50, enable_idempotence=False)
+    producer = KafkaProducer(**kafka_python_arguments(settings), linger_ms=50, enable_idempotence=False)
     try:
         sent = [
             (topic, producer.send(settings.topic(topic), value, key=b"stranger", partition=PLACE.get(topic, 0)))
@@ -174,7 +175,7 @@ def send_strangers(settings: Settings) -> set[tuple[str, int, int]]:
 
 
 def send_batch(settings: Settings, users: range) -> None:
-    producer = KafkaProducer(**settings.kafka_python_arguments(), linger_ms=50)
+    producer = KafkaProducer(**kafka_python_arguments(settings), linger_ms=50)
     for user in users:
         variant = ("control", "treatment")[user % 2]
         exposure = {"flag_key": "button", "variant": variant, "user_id": f"s{user}"}
@@ -187,7 +188,7 @@ def send_batch(settings: Settings, users: range) -> None:
 
 def send_bad_input(settings: Settings) -> None:
     """Good exposures and events of `early` with bad ones between them, in one partition."""
-    producer = KafkaProducer(**settings.kafka_python_arguments(), max_request_size=1 << 22, linger_ms=200)
+    producer = KafkaProducer(**kafka_python_arguments(settings), max_request_size=1 << 22, linger_ms=200)
     now = time.time_ns() // 1_000_000
     bad = {EXPOSURES: list(BAD_EXPOSURES), EVENTS: [*BAD_EVENTS, event("a", now + 10**9)]}
     good = {EXPOSURES: exposure, EVENTS: event}

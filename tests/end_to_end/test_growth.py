@@ -9,6 +9,7 @@ from typing import Any
 from kafka import KafkaProducer
 from kafka.admin import KafkaAdminClient, NewPartitions
 
+from pipeline.kafka.clients import kafka_python_arguments
 from pipeline.processes.supervisor import Supervisor
 from pipeline.settings import Settings
 from schemas.topics import EVENTS, EXPOSURES
@@ -31,18 +32,18 @@ class Traffic:
         self.partitions = BEFORE
         self.stopped = 0  # when, in ms UTC
         self._settings = settings
-        self._producer = KafkaProducer(**settings.kafka_python_arguments(), linger_ms=20)
+        self._producer = KafkaProducer(**kafka_python_arguments(settings), linger_ms=20)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._flow)
         self._thread.start()
 
     def grow(self) -> None:
         """Add partitions, and send to them at once."""
-        admin = KafkaAdminClient(**self._settings.kafka_python_arguments())
+        admin = KafkaAdminClient(**kafka_python_arguments(self._settings))
         topics = [self._settings.topic(topic) for topic in (EXPOSURES, EVENTS)]
         admin.create_partitions({topic: NewPartitions(AFTER) for topic in topics})
         admin.close()
-        fresh = KafkaProducer(**self._settings.kafka_python_arguments() | {"metadata_max_age_ms": 500})
+        fresh = KafkaProducer(**kafka_python_arguments(self._settings) | {"metadata_max_age_ms": 500})
         wait_for(lambda: all(len(fresh.partitions_for(topic) or ()) == AFTER for topic in topics))
         self._producer, before = fresh, self._producer
         self.partitions = AFTER

@@ -14,6 +14,7 @@ from kafka.admin import KafkaAdminClient
 
 from evaluation.significance.look import decode_look
 from pipeline.kafka import topics
+from pipeline.kafka.clients import kafka_python_arguments
 from pipeline.kafka.reading import read_topic
 from pipeline.processes.supervisor import Worker
 from pipeline.settings import Settings
@@ -76,7 +77,7 @@ class Deployment:
 
     def send(self, number: int) -> None:
         """So many more units."""
-        producer = KafkaProducer(**self.settings.kafka_python_arguments())
+        producer = KafkaProducer(**kafka_python_arguments(self.settings))
         now = time.time_ns() // 1_000_000
         for unit in range(self.sent, self.sent + number):
             who = {"user_id": f"u{unit}", "time": now, "insert_id": f"i{unit}"}
@@ -112,7 +113,7 @@ class Deployment:
         return said
 
     def admin(self) -> KafkaAdminClient:
-        return KafkaAdminClient(**self.settings.kafka_python_arguments())
+        return KafkaAdminClient(**kafka_python_arguments(self.settings))
 
     def cut(self, *names: str) -> None:
         """Delete all records of these topics."""

@@ -11,6 +11,7 @@ from kafka import KafkaConsumer, TopicPartition
 
 from evaluation.metrics.packing import pack
 from pipeline.errors import PeekproofError
+from pipeline.kafka.clients import kafka_python_arguments
 from schemas.topics import EVENTS, EXPOSURES, UNITS
 from tests.conftest import deployed
 from tests.end_to_end.test_lost_logs import Deployment
@@ -97,7 +98,7 @@ def _cut_in_half(deployment: Deployment) -> list[int]:
     """Delete the older half of `units`; where its logs begin."""
     name = deployment.settings.topic(UNITS)
     tps = [TopicPartition(name, number) for number in range(deployment.settings.units_partitions)]
-    consumer = KafkaConsumer(**deployment.settings.kafka_python_arguments())
+    consumer = KafkaConsumer(**kafka_python_arguments(deployment.settings))
     begins = {tp: end // 2 for tp, end in consumer.end_offsets(tps).items()}
     consumer.close()
     admin = deployment.admin()

@@ -20,6 +20,7 @@ from kafka.admin import KafkaAdminClient
 
 from pipeline.catalog import editing
 from pipeline.catalog.topic import CatalogWriter, key_of
+from pipeline.kafka.clients import kafka_python_arguments
 from pipeline.processes.supervisor import SCALED, Worker
 from pipeline.stages import STAGES
 from schemas.catalog import Cohort, Flag, Group, GroupSlot, Metric
@@ -211,7 +212,7 @@ def strangers(scene: Scene, chance: random.Random) -> str:
     """Somebody writes to a topic of ours what is no message of ours."""
     topic = chance.choice(INTERNAL)
     with scene.deployment.broker_turn:
-        producer = KafkaProducer(**scene.deployment.settings.kafka_python_arguments())
+        producer = KafkaProducer(**kafka_python_arguments(scene.deployment.settings))
         for value in chance.sample(STRANGERS, len(STRANGERS)):
             producer.send(scene.deployment.settings.topic(topic), value, key=b"stranger").get(30)
         producer.close()
@@ -240,7 +241,7 @@ def add_partitions(scene: Scene, chance: random.Random) -> str:
     topic = chance.choice(SOURCES)
     settings = scene.deployment.settings
     with scene.deployment.broker_turn:
-        admin = KafkaAdminClient(**settings.kafka_python_arguments())
+        admin = KafkaAdminClient(**kafka_python_arguments(settings))
         try:
             (described,) = admin.describe_topics([settings.topic(topic)])
             number = len(described["partitions"]) + 1

@@ -14,6 +14,7 @@ from aiokafka import AIOKafkaConsumer
 
 from pipeline.catalog.topic import read_catalog
 from pipeline.demo.traffic import _json
+from pipeline.kafka.clients import aiokafka_arguments
 from pipeline.settings import Settings
 from schemas.topics import SOURCES
 from tests.end_to_end import shop
@@ -79,7 +80,7 @@ def _by_place(rows: set[Row]) -> dict[Row, int]:
 async def _read(settings: Settings, file: Path) -> int:
     """Write down every record of the sources as the traffic does; how many there are."""
     topics = {settings.topic(topic): topic.encode() for topic in SOURCES}
-    arguments = settings.aiokafka_arguments()
+    arguments = aiokafka_arguments(settings)
     consumer = AIOKafkaConsumer(*topics, group_id=None, auto_offset_reset="earliest", **arguments)
     await consumer.start()
     places = consumer.assignment()

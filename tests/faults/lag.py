@@ -13,6 +13,7 @@ import msgspec
 from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
 
+from pipeline.kafka.clients import kafka_python_arguments
 from pipeline.settings import Settings
 from pipeline.stages import STAGES, stage_class
 from schemas.health import WorkerHealth
@@ -98,7 +99,7 @@ class Lag:
         return bool(said) and all(each and each.clear_time > since and each.clear_pid != but for each in said)
 
     def _follow(self) -> None:
-        consumer = KafkaConsumer(group_id=None, **self._settings.kafka_python_arguments())
+        consumer = KafkaConsumer(group_id=None, **kafka_python_arguments(self._settings))
         names = {self._settings.topic(topic): topic for topics in self._reads.values() for topic in topics}
         consumer.assign([TopicPartition(self._settings.topic(HEALTH), 0)])
         consumer.seek_to_end()

@@ -1,4 +1,3 @@
-import ssl
 import subprocess
 import sys
 from pathlib import Path
@@ -63,7 +62,7 @@ def test_shipped_file_explains_every_setting_and_shows_the_defaults(file: Path) 
 def test_servers_may_be_addresses_of_ipv6(file: Path, servers: str) -> None:
     settings = read(file, "", PEEKPROOF_BOOTSTRAP_SERVERS=servers)
 
-    assert settings.kafka_python_arguments()["bootstrap_servers"] == servers.split(",")
+    assert settings.servers() == servers
 
 
 @pytest.mark.parametrize(
@@ -140,37 +139,6 @@ SASL = {
 }
 
 
-def test_every_client_gets_the_same_security(file: Path) -> None:
-    settings = read(file, **{f"PEEKPROOF_{name.upper()}": value for name, value in SASL.items()})
-
-    for arguments in (settings.aiokafka_arguments(), settings.kafka_python_arguments()):
-        assert arguments["security_protocol"] == "SASL_SSL"
-        assert arguments["sasl_mechanism"] == "SCRAM-SHA-512"
-        assert arguments["sasl_plain_username"] == "me"
-        assert arguments["sasl_plain_password"] == "hunter2"
-        assert arguments["ssl_context"].verify_mode == ssl.CERT_REQUIRED
-    assert settings.aiokafka_arguments()["bootstrap_servers"] == "a:1,b:2"
-    assert settings.kafka_python_arguments()["bootstrap_servers"] == ["a:1", "b:2"]
-
-
-def test_faust_hands_its_client_what_aiokafka_gets(file: Path) -> None:
-    from faust.transport.drivers.aiokafka import credentials_to_aiokafka_auth  # noqa: PLC0415 (slow)
-
-    for protocol in ("SASL_SSL", "SASL_PLAINTEXT", "SSL", "PLAINTEXT"):
-        given = {**SASL, "security_protocol": protocol}
-        if not protocol.startswith("SASL"):
-            given = {name: value for name, value in given.items() if not name.startswith("sasl_")}
-        settings = read(file, **{f"PEEKPROOF_{name.upper()}": value for name, value in given.items()})
-
-        of_faust = dict(credentials_to_aiokafka_auth(settings.faust_broker_credentials()))
-        ours = settings.aiokafka_arguments()
-
-        contexts = (of_faust.get("ssl_context"), ours.get("ssl_context"))
-        assert [context is not None for context in contexts] == [protocol.endswith("SSL")] * 2
-        for name in ("security_protocol", "sasl_mechanism", "sasl_plain_username", "sasl_plain_password"):
-            assert of_faust.get(name) == ours.get(name), (protocol, name)
-
-
 def test_password_is_hidden(file: Path) -> None:
     settings = read(file, **{f"PEEKPROOF_{name.upper()}": value for name, value in SASL.items()})
 
@@ -192,16 +160,9 @@ def test_security_settings_must_agree(given: dict, rule: str) -> None:
         Settings(**given)
 
 
-def test_certificates_that_cannot_be_used_are_named(tmp_path: Path) -> None:
-    settings = Settings(bootstrap_servers="a:1", security_protocol="SSL", ssl_cafile=tmp_path / "gone.pem")
-
-    with pytest.raises(PeekproofError, match=r"ssl_cafile '.*gone.pem'"):
-        settings.aiokafka_arguments()
-
-
 def test_without_servers_and_without_a_broker_the_way_out_is_said(tmp_path: Path) -> None:
     with pytest.raises(PeekproofError, match="start one with `peekproof broker`"):
-        Settings(data=tmp_path).aiokafka_arguments()
+        Settings(data=tmp_path).servers()
 
 
 def test_a_tolerance_beyond_the_horizon_is_refused() -> None:

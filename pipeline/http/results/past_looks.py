@@ -6,6 +6,7 @@ from collections import defaultdict
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from pipeline.http.results.looks import Remembered
+from pipeline.kafka.clients import aiokafka_arguments
 from pipeline.kafka.connection import answering
 from pipeline.settings import Settings
 from schemas.decoding import NoMessageError, decode
@@ -27,7 +28,7 @@ class Past:
         self._consumer = AIOKafkaConsumer(
             group_id=None,
             enable_auto_commit=False,
-            **self._settings.aiokafka_arguments(),
+            **aiokafka_arguments(self._settings),
         )
         await self._consumer.start()
 

@@ -12,6 +12,7 @@ from aiokafka import AIOKafkaProducer
 from evaluation.catalog.lifecycle import apply_definition, complete, start
 from pipeline.catalog.topic import CatalogReader, CatalogWriter, EditConflictError, read_catalog
 from pipeline.errors import PeekproofError
+from pipeline.kafka.clients import aiokafka_arguments
 from pipeline.settings import Settings
 from schemas.catalog import Cohort, Flag, Goal, Metric, Variant
 from schemas.topics import CATALOG
@@ -32,7 +33,7 @@ def run(coroutine: Coroutine[Any, Any, Result]) -> Result:
 
 async def put(settings: Settings, *values: bytes | None) -> None:
     """Write to the topic by other means."""
-    producer = AIOKafkaProducer(**settings.aiokafka_arguments())
+    producer = AIOKafkaProducer(**aiokafka_arguments(settings))
     await producer.start()
     try:
         for value in values:
@@ -132,7 +133,7 @@ def test_a_reader_picks_up_what_was_appended_before_it_was_asked(deployment: Set
 
 def test_append_times_are_the_brokers(deployment: Settings):
     async def publish() -> None:
-        producer = AIOKafkaProducer(**deployment.aiokafka_arguments())
+        producer = AIOKafkaProducer(**aiokafka_arguments(deployment))
         await producer.start()
         await producer.send_and_wait(deployment.topic(CATALOG), b"x", timestamp_ms=1_000)
         await producer.stop()

@@ -18,6 +18,7 @@ from kafka.admin import ConfigResource, KafkaAdminClient
 
 from pipeline.cli import command
 from pipeline.errors import PeekproofError
+from pipeline.kafka.clients import kafka_python_arguments
 from pipeline.kafka.reading import headers_of, read_topic
 from pipeline.settings import Settings
 from schemas.dead_letter import DeadLetter, to_headers
@@ -64,7 +65,7 @@ def lines(result: Result) -> list[dict[str, object]]:
 
 @pytest.fixture
 def producer(deployment: Settings) -> Iterator[KafkaProducer]:
-    made = KafkaProducer(**deployment.kafka_python_arguments())
+    made = KafkaProducer(**kafka_python_arguments(deployment))
     yield made
     made.close()
 
@@ -140,7 +141,7 @@ def test_a_letter_that_its_topic_finds_too_large_is_told_and_costs_itself_alone(
     letters: Settings, producer: KafkaProducer
 ) -> None:
     topic, setting = letters.topic(EVENTS), "max.message.bytes"
-    admin = KafkaAdminClient(**letters.kafka_python_arguments())
+    admin = KafkaAdminClient(**kafka_python_arguments(letters))
     admin.alter_configs([ConfigResource("topic", topic, configs={setting: "100000"})])
     asked = [ConfigResource("topic", topic)]
     wait_for(lambda: setting in admin.describe_configs(asked)["topic"][topic])  # of what is not the default

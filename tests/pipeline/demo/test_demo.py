@@ -15,6 +15,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 
 from pipeline.demo.progress import Progress
 from pipeline.demo.session import begin_experiments
+from pipeline.kafka.clients import aiokafka_arguments
 from pipeline.processes.template import FORKS
 from pipeline.settings import Settings
 from pipeline.stages import STAGES
@@ -38,7 +39,7 @@ def environment_of(broker: str, data: Path) -> dict[str, str]:
 async def everything(settings: Settings) -> dict[tuple[str, int, int], tuple[int, bytes | None]]:
     """Append time and value of each record of traffic, by topic, partition and offset."""
     names = {settings.topic(topic): topic for topic in (EXPOSURES, EVENTS)}
-    consumer = AIOKafkaConsumer(*names, auto_offset_reset="earliest", **settings.aiokafka_arguments())
+    consumer = AIOKafkaConsumer(*names, auto_offset_reset="earliest", **aiokafka_arguments(settings))
     await consumer.start()
     try:
         ends = await consumer.end_offsets(consumer.assignment())
@@ -138,7 +139,7 @@ def test_a_demo_ends_with_final_results_of_everything_that_was_sent(broker: str,
 
 async def topic_names(broker: str) -> list[str]:
     settings = msgspec.structs.replace(Settings.read(), bootstrap_servers=broker)
-    admin = AIOKafkaAdminClient(**settings.aiokafka_arguments())
+    admin = AIOKafkaAdminClient(**aiokafka_arguments(settings))
     await admin.start()
     try:
         return await admin.list_topics()

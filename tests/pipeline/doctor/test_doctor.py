@@ -25,6 +25,7 @@ from pipeline.cli import command
 from pipeline.doctor import CHECKS, Finding, examine, worst
 from pipeline.doctor.sight import Sight
 from pipeline.http.callers.keys import Keys
+from pipeline.kafka.clients import kafka_python_arguments
 from pipeline.kafka.logs import Found, first
 from pipeline.owner import own
 from pipeline.processes.supervisor import Supervisor
@@ -71,13 +72,13 @@ def told(found: list[Finding], status: str) -> list[str]:
 
 @pytest.fixture
 def admin(deployment: Settings) -> Iterator[KafkaAdminClient]:
-    client = KafkaAdminClient(**deployment.kafka_python_arguments())
+    client = KafkaAdminClient(**kafka_python_arguments(deployment))
     yield client
     client.close()
 
 
 def send(settings: Settings, topic: str, values: list[bytes], partition: int = 0) -> None:
-    producer = KafkaProducer(**settings.kafka_python_arguments())
+    producer = KafkaProducer(**kafka_python_arguments(settings))
     for value in values:
         producer.send(settings.topic(topic), value, partition=partition)
     producer.close()
@@ -207,7 +208,7 @@ def test_what_a_start_would_refuse_is_told_before(deployment: Settings, admin: K
         send(deployment, topic, [b"{}"] * 10)
     admin.delete_records(dict.fromkeys(places.values(), 7))
     group = deployment.group("assignment")
-    consumer = KafkaConsumer(group_id=group, enable_auto_commit=False, **deployment.kafka_python_arguments())
+    consumer = KafkaConsumer(group_id=group, enable_auto_commit=False, **kafka_python_arguments(deployment))
     consumer.assign([places[EXPOSURES]])
     consumer.commit({places[EXPOSURES]: OffsetAndMetadata(3, "", -1)})
     consumer.close()

@@ -23,6 +23,7 @@ from evaluation.catalog.lifecycle import apply_definition, start
 from evaluation.significance.look import encode_look, look
 from pipeline.catalog.topic import read_catalog
 from pipeline.http.callers.keys import Keys
+from pipeline.kafka.clients import kafka_python_arguments
 from pipeline.settings import Settings
 from schemas.aggregate import MetricHealth
 from schemas.catalog import Condition, Document, Flag, FlagState, Segment, Variant
@@ -63,7 +64,7 @@ class Console:
 
         `fields` are those of the aggregate.
         """
-        producer = KafkaProducer(**self.settings.kafka_python_arguments())
+        producer = KafkaProducer(**kafka_python_arguments(self.settings))
         for n in sizes:
             aggregate = make_aggregate(_sums(n), flag=EXPERIMENT, clock=self._run.started + 20 * n, **fields)
             self.last = look(self._run, [aggregate], self.last)
@@ -73,7 +74,7 @@ class Console:
 
     def write(self, key: str, *states: FlagState) -> None:
         """Versions of a flag, whatever the rules say of them."""
-        producer = KafkaProducer(**self.settings.kafka_python_arguments())
+        producer = KafkaProducer(**kafka_python_arguments(self.settings))
         for version, state in enumerate(states, 1):
             spec, who = msgspec.Raw(msgspec.json.encode(state)), {"author": "ann", "reason": "before there was a rule"}
             document = Document(kind="flag", key=key, version=version, base=version - 1, time=0, spec=spec, **who)

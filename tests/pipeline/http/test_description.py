@@ -14,6 +14,7 @@ from kafka import KafkaConsumer, TopicPartition
 from openapi_spec_validator import validate
 
 from pipeline.http.results.looks import COLUMNS
+from pipeline.kafka.clients import kafka_python_arguments
 from pipeline.settings import Settings
 from schemas.fields import fields
 from schemas.look import TOLD, Cell
@@ -69,7 +70,7 @@ def _drive(operation: Any, address: str, session: requests.Session, examples: in
 
 
 def ends(deployment: Settings, *names: str) -> dict[str, int]:
-    consumer = KafkaConsumer(**deployment.kafka_python_arguments())
+    consumer = KafkaConsumer(**kafka_python_arguments(deployment))
     found = {}
     for name in names:
         topic = deployment.topic(name)

@@ -7,6 +7,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewPartitions
 from aiokafka.errors import KafkaConnectionError
 
 from pipeline.kafka.census import Census
+from pipeline.kafka.clients import aiokafka_arguments
 from pipeline.kafka.producer import create_producer
 from pipeline.settings import Settings
 from schemas.topics import EVENTS, EXPOSURES
@@ -27,7 +28,7 @@ def test_partitions_are_counted_up_to_a_moment_before_the_last_count(deployment:
             partitions, until = census.counted()
             assert (partitions, 1_000_000 <= until < 1_060_000) == (16, True)
 
-            admin = AIOKafkaAdminClient(**deployment.aiokafka_arguments())
+            admin = AIOKafkaAdminClient(**aiokafka_arguments(deployment))
             await admin.start()
             await admin.create_partitions({topics[0]: NewPartitions(10)})
             await admin.close()

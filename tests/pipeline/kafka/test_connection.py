@@ -30,6 +30,7 @@ from kafka.admin import (
 from pipeline.cli import command
 from pipeline.errors import PeekproofError
 from pipeline.kafka import topics
+from pipeline.kafka.clients import kafka_python_arguments
 from pipeline.kafka.connection import TIMEOUT_MS, connect
 from pipeline.local_kafka.broker import Broker
 from pipeline.processes.supervisor import Supervisor
@@ -137,7 +138,7 @@ def test_every_stage_and_command_works_with_tls_a_password_and_just_the_rights_o
     assert "checkout-button" in call("experiment", "list")
     wait_for_catalog(settings)
     with Supervisor(settings):
-        producer = KafkaProducer(**settings.kafka_python_arguments())
+        producer = KafkaProducer(**kafka_python_arguments(settings))
         for number in range(40):
             said = {"user_id": f"visitor-{number}", "time": time.time_ns() // 1_000_000}
             producer.send(settings.topic(EXPOSURES), json.dumps(said | {"flag_key": "checkout-button"}).encode())

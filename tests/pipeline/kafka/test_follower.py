@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions
 
+from pipeline.kafka.clients import aiokafka_arguments
 from pipeline.kafka.follower import Follower
 from pipeline.kafka.producer import create_producer
 from pipeline.kafka.set_aside import SetAside
@@ -30,7 +31,7 @@ def test_partitions_that_are_added_are_read_and_the_others_go_on(deployment: Set
             for _ in range(3):
                 await producer.send_and_wait(topic, b"-", partition=0)
             await follower.start()
-            admin = AIOKafkaAdminClient(**deployment.aiokafka_arguments())
+            admin = AIOKafkaAdminClient(**aiokafka_arguments(deployment))
             await admin.start()
             await admin.create_partitions({topic: NewPartitions(6)})
             await admin.close()

@@ -8,6 +8,7 @@ from kafka.admin import ConfigResource, KafkaAdminClient
 
 from pipeline.errors import PeekproofError
 from pipeline.kafka import topics
+from pipeline.kafka.clients import kafka_python_arguments
 from pipeline.kafka.topics import Difference
 from pipeline.settings import Settings
 from schemas.topics import AGGREGATES, CATALOG, DEAD_LETTERS, EVENTS, MAX_MESSAGE_BYTES, RESULTS, UNITS
@@ -17,7 +18,7 @@ from tests.conftest import deployed
 
 @pytest.fixture
 def admin(deployment: Settings) -> Iterator[KafkaAdminClient]:
-    client = KafkaAdminClient(**deployment.kafka_python_arguments())
+    client = KafkaAdminClient(**kafka_python_arguments(deployment))
     yield client
     client.close()
 

@@ -9,6 +9,7 @@ from kafka import KafkaProducer
 from evaluation.metrics.partition import Partition
 from pipeline.errors import PeekproofError
 from pipeline.kafka import topics
+from pipeline.kafka.clients import kafka_python_arguments
 from pipeline.kafka.reading import read_topic
 from pipeline.recovery.manifest import NAME, UNFINISHED, read_manifest
 from pipeline.recovery.restore import RESTORING, Restore
@@ -48,7 +49,7 @@ def test_it_holds_the_archive_and_what_only_the_log_holds_and_a_second_one_adds_
     deployment: Settings, tmp_path: Path
 ) -> None:
     ours, kept = shop(deployment, tmp_path / "shop"), tmp_path / "kept"
-    producer = KafkaProducer(**deployment.kafka_python_arguments())
+    producer = KafkaProducer(**kafka_python_arguments(deployment))
     for number in range(20):
         producer.send(deployment.topic(EXPOSURES), str(number).encode(), partition=3)
     producer.flush()
@@ -96,7 +97,7 @@ def test_it_holds_the_archive_and_what_only_the_log_holds_and_a_second_one_adds_
 
 def test_it_keeps_nothing_longer_than_the_archive_does(deployment: Settings, tmp_path: Path) -> None:
     ours, kept = shop(deployment, tmp_path / "shop"), tmp_path / "kept"
-    producer = KafkaProducer(**deployment.kafka_python_arguments())
+    producer = KafkaProducer(**kafka_python_arguments(deployment))
     archive = Archive(deployment.data / "archive", HOUR)
     for number in range(6):
         producer.send(deployment.topic(EXPOSURES), b"%d" % number, partition=0).get(10)
@@ -191,7 +192,7 @@ def test_a_restore_that_was_broken_off_goes_on_and_one_beside_another_catalog_is
     with deployed(deployment.bootstrap_servers, tmp_path / "elsewhere") as settings:
         elsewhere = Shop(tmp_path / "other", settings)
         topics.take_times(settings, CATALOG, "CreateTime")
-        producer = KafkaProducer(**settings.kafka_python_arguments())
+        producer = KafkaProducer(**kafka_python_arguments(settings))
         _, time, value = catalog(deployment)[0]
         producer.send(settings.topic(CATALOG), value, timestamp_ms=time)
         producer.close()

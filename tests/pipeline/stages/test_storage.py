@@ -11,6 +11,7 @@ import pytest
 from kafka import KafkaProducer
 from kafka.admin import KafkaAdminClient
 
+from pipeline.kafka.clients import kafka_python_arguments
 from pipeline.processes.template import Process
 from pipeline.settings import Settings
 from pipeline.storage.archive import read
@@ -45,7 +46,7 @@ def both(stage: str, settings: Settings, tmp_path: Path) -> Iterator[list[tuple[
 
 def publish(settings: Settings, first: int, last: int) -> None:
     """Looks of one run on each partition of `results`."""
-    producer = KafkaProducer(**settings.kafka_python_arguments())
+    producer = KafkaProducer(**kafka_python_arguments(settings))
     for number in range(first, last + 1):
         for partition in range(4):
             producer.send(settings.topic(RESULTS), look(number, f"exp-{partition}"), key=b"run", partition=partition)
@@ -63,7 +64,7 @@ def archived(settings: Settings) -> int:
 
 def committed(settings: Settings) -> list[object]:
     """What the groups of this deployment have committed: a broker forgets a group without members that has nothing."""
-    admin = KafkaAdminClient(**settings.kafka_python_arguments())
+    admin = KafkaAdminClient(**kafka_python_arguments(settings))
     try:
         groups = [group["group_id"] for group in admin.list_groups() if group["group_id"].startswith(settings.prefix)]
         assert len(groups) == 3

@@ -13,6 +13,7 @@ import pytest
 from kafka import KafkaProducer
 
 from pipeline.http.callers.keys import Keys
+from pipeline.kafka.clients import kafka_python_arguments
 from pipeline.settings import Settings
 from schemas.fields import fields
 from schemas.look import RUNNING, Cell
@@ -41,7 +42,7 @@ class Results:
 
 
 def publish(settings: Settings, first: int, last: int, run: str = "exp-1") -> None:
-    producer = KafkaProducer(**settings.kafka_python_arguments())
+    producer = KafkaProducer(**kafka_python_arguments(settings))
     for number in range(first, last + 1):
         value = look(number, run).replace(b'"checkout"', b'"button"')
         producer.send(settings.topic(RESULTS), value, key=f"button/{run}".encode())

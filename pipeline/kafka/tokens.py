@@ -16,11 +16,10 @@ import msgspec
 from aiokafka.abc import AbstractTokenProvider
 
 from pipeline.errors import PeekproofError
+from pipeline.settings import Settings
 
 if TYPE_CHECKING:
     import kafka.net.sasl.oauth
-
-    from pipeline.settings import Settings
 
 SECONDS = 10.0  # for the provider to answer
 WINDOW = 0.8  # of its life a token is used; Kafka's own clients do so too
@@ -72,7 +71,7 @@ class Tokens:
 
 
 @cache
-def tokens_of(settings: "Settings") -> Tokens:
+def tokens_of(settings: Settings) -> Tokens:
     """The tokens of a deployment's user."""
     return Tokens(lambda: _of_aws(settings) if settings.sasl_oauth_aws_region else _of_provider(settings))
 
@@ -99,7 +98,7 @@ def provider_of_kafka_python(tokens: Tokens) -> "kafka.net.sasl.oauth.AbstractTo
     return ProviderOfKafkaPython()
 
 
-def _of_provider(settings: "Settings") -> Token:
+def _of_provider(settings: Settings) -> Token:
     """By client credentials (RFC 6749, 4.4)."""
     asked = {"grant_type": "client_credentials"}
     if settings.sasl_oauth_scope:
@@ -122,7 +121,7 @@ def _of_provider(settings: "Settings") -> Token:
     return Token(answer.access_token, answer.expires_in)
 
 
-def _of_aws(settings: "Settings") -> Token:
+def _of_aws(settings: Settings) -> Token:
     """By AWS's signer, from the credentials that AWS's tools find: environment, profile, role."""
     try:
         from aws_msk_iam_sasl_signer import MSKAuthTokenProvider  # type: ignore[import-not-found]  # noqa: PLC0415 (an extra)

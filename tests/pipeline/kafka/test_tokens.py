@@ -21,12 +21,13 @@ from kafka import KafkaProducer
 
 from pipeline.cli import command
 from pipeline.errors import PeekproofError
+from pipeline.kafka.clients import aiokafka_arguments, faust_broker_credentials, kafka_python_arguments
 from pipeline.kafka.connection import connect
+from pipeline.kafka.tokens import WINDOW, Token, TokenError, Tokens, provider_of_kafka_python, tokens_of
 from pipeline.local_kafka.broker import Broker
 from pipeline.processes.supervisor import Supervisor
 from pipeline.settings import Secret, Settings
 from pipeline.stages import STAGES
-from pipeline.tokens import WINDOW, Token, TokenError, Tokens, provider_of_kafka_python, tokens_of
 from schemas.topics import EXPOSURES
 from tests.live import ask, wait_for, wait_for_catalog
 from tests.pipeline.kafka.test_advertised import free_port
@@ -149,7 +150,7 @@ def test_every_client_gets_in_by_tokens_and_goes_on_when_they_expire(
         stages = "SELECT count(DISTINCT stage) FROM pipeline_health"
         wait_for(lambda: ask(settings.snapshot, stages) == len(STAGES))
         before = provider.given
-        producer = KafkaProducer(**settings.kafka_python_arguments())
+        producer = KafkaProducer(**kafka_python_arguments(settings))
         for number in range(40):
             said = {"user_id": f"visitor-{number}", "time": time.time_ns() // 1_000_000, "flag_key": "checkout-button"}
             producer.send(settings.topic(EXPOSURES), json.dumps(said).encode())
@@ -221,8 +222,8 @@ def test_all_clients_of_a_process_share_a_token(provider: Provider) -> None:
 
     tokens = {
         provider_of_kafka_python(tokens_of(settings)).token(),
-        asyncio.run(settings.aiokafka_arguments()["sasl_oauth_token_provider"].token()),
-        asyncio.run(settings.faust_broker_credentials().oauth_cb.token()),
+        asyncio.run(aiokafka_arguments(settings)["sasl_oauth_token_provider"].token()),
+        asyncio.run(faust_broker_credentials(settings).oauth_cb.token()),
     }
 
     assert len(tokens) == provider.given - before == 1
