@@ -59,6 +59,25 @@ def _filter(where: Iterable[schemas.Condition]) -> Filter:
     return tuple((property_path(each.property), compile_condition(each.op, each.values)) for each in where)
 
 
+def _slots(catalog: Catalog, horizon: int) -> dict[tuple[Fact, str], int]:
+    """Until when (append time, ms UTC) something counts a fact of a unit type.
+
+    The past is kept of the units that some flag, were it a draft, buckets by; of users while there is no flag.
+    """
+    until: dict[tuple[Fact, str], int] = {}
+    units = {flag.definition.unit for flag in catalog.flags.values()} or {IDS[0]}
+    for metric in catalog.metrics.values():
+        if metric.lookback is not None:
+            until |= {(fact, unit): OPEN for fact in metric.facts for unit in units}
+    for flag in catalog.flags.values():
+        for run in flag.runs:
+            for metric in run.metrics.values():
+                for fact in metric.facts:
+                    slot = fact, run.definition.unit
+                    until[slot] = max(until.get(slot, 0), events_until(run, horizon))
+    return until
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
     """An event that stands in for the exposures of a run: who sends it meets the variant that the unit gets then."""
@@ -93,21 +112,8 @@ class EventPlan:
 
     @classmethod
     def of(cls, catalog: Catalog, horizon: int) -> "EventPlan":
-        """Everything that some run of the catalog reads, or once read, and what may be looked back at one day.
-
-        The past is kept of the units that some flag, were it a draft, buckets by; of users while there is no flag.
-        """
-        until: dict[tuple[Fact, str], int] = {}
-        units = {flag.definition.unit for flag in catalog.flags.values()} or {IDS[0]}
-        for metric in catalog.metrics.values():
-            if metric.lookback is not None:
-                until |= {(fact, unit): OPEN for fact in metric.facts for unit in units}
-        for flag in catalog.flags.values():
-            for run in flag.runs:
-                for metric in run.metrics.values():
-                    for fact in metric.facts:
-                        slot = fact, run.definition.unit
-                        until[slot] = max(until.get(slot, 0), events_until(run, horizon))
+        """Everything that some run of the catalog reads, or once read, and what may be looked back at one day."""
+        until = _slots(catalog, horizon)
         slots = sorted(until, key=lambda slot: (slot[0].event, slot[0].property or "", slot[0].key, slot[1]))
         facts = tuple(dict.fromkeys(fact for fact, _ in slots))
         open_runs = [run for flag in catalog.flags.values() for run in flag.runs if run.completed is None]

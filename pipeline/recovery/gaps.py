@@ -56,6 +56,9 @@ class Extent(NamedTuple):
     end: int
 
 
+Extents = dict[tuple[str, int], Extent]  # by topic and partition
+
+
 class Missing(msgspec.Struct, frozen=True):
     """What is missing, which topics were made anew, and the `logs` that go on behind it, without the gaps."""
 
@@ -102,15 +105,9 @@ def _missing(
         for topic, log in found.topics.items()
     }
     extents = _extents(settings, found, consumer)
-    if any(stage == "archive" for stage, _, _ in positions):  # what it had not closed yet went with the former log
-        for topic, number in extents:
-            if topic in anew and topic in _ARCHIVED:
-                positions.setdefault(("archive", topic, number), Position(0))
-    kept = max((position.offset for place, position in positions.items() if place[1:] == (CATALOG, 0)), default=0)
-    if not is_catalog_ours and (CATALOG in anew or kept > extents[CATALOG, 0].end):
-        raise PeekproofError(
-            f"topic {settings.topic(CATALOG)} was made anew, or lost its end: {restore(settings)}, and must come first"
-        )
+    _add_unclosed(positions, extents, anew)
+    if not is_catalog_ours:
+        _require_catalog(settings, positions, extents, anew)
     are_sources_anew = set(SOURCES) <= anew.keys()
     covered = _covered(settings) if UNITS in anew else {}
     gaps = []
@@ -122,30 +119,25 @@ def _missing(
         if topic == UNITS:
             offsets.add(covered.get(partition, 0))
         furthest = max(offsets, default=0)
-        base = before = logs.base(topic, partition) if logs else 0
-        begin = extent.begin
-        # An offset that no record has shows that some may be missing; of `units` those of the sources show it as well.
-        hole = 0 if topic == UNITS and are_sources_anew else 1
-        is_cut = furthest > extent.end + base  # the log has lost its end
+        before = logs.base(topic, partition) if logs else 0
+        is_cut = furthest > extent.end + before  # the log has lost its end
         if topic == HEALTH and topic not in anew and not is_cut:
             continue  # the newest is all that matters
+        # An offset that no record has shows that some may be missing; of `units` those of the sources show it as well.
+        hole = 0 if topic == UNITS and are_sources_anew else 1
+        begin, base = extent.begin, before
         if topic in anew and needed:
-            base = max(base, furthest + hole - begin)
+            base = max(before, furthest + hole - begin)
         elif is_cut:
             begin = extent.end
             base = furthest + hole - begin
         if base != before or topic in anew:
             ours[topic] = Log(id=ours[topic].id, bases=ours[topic].bases | ({partition: base} if base else {}))
+        end, unknown = begin + base, topic in anew or is_cut
         gaps += [
-            _gap(
-                place,
-                position,
-                begin + base,
-                _first_time(settings, consumer, topic, partition, begin),
-                unknown=topic in anew or is_cut,
-            )
+            _gap(place, position, end, _first_time(settings, consumer, topic, partition, begin), unknown)
             for place, position in sorted(needed.items())
-            if position.offset < begin + base and not _is_accepted(logs, place, position.offset, begin + base)
+            if position.offset < end and not _is_accepted(logs, place, position.offset, end)
         ]
     for place, position, end in _holes(settings, logs, consumer, read_by_aggregation):
         if not any(
@@ -155,6 +147,25 @@ def _missing(
     if not gaps and ours == standing.topics:
         return None
     return Missing(sorted(anew), gaps, Logs(cluster=found.cluster, topics=standing.topics | ours))
+
+
+def _add_unclosed(positions: dict[Place, Position], extents: Extents, anew: dict[str, str]) -> None:
+    """What the archive had not closed yet went with the former log."""
+    if any(stage == "archive" for stage, _, _ in positions):
+        for topic, number in extents:
+            if topic in anew and topic in _ARCHIVED:
+                positions.setdefault(("archive", topic, number), Position(0))
+
+
+def _require_catalog(
+    settings: Settings, positions: dict[Place, Position], extents: Extents, anew: dict[str, str]
+) -> None:
+    """Raise PeekproofError where the catalog has to be brought back first."""
+    kept = max((position.offset for place, position in positions.items() if place[1:] == (CATALOG, 0)), default=0)
+    if CATALOG in anew or kept > extents[CATALOG, 0].end:
+        raise PeekproofError(
+            f"topic {settings.topic(CATALOG)} was made anew, or lost its end: {restore(settings)}, and must come first"
+        )
 
 
 def _gap(place: Place, position: Position, end: int, until: int | None, unknown: bool = False) -> Gap:
@@ -279,7 +290,7 @@ def _header(value: bytes | None) -> Header | None:
         return None
 
 
-def _extents(settings: Settings, found: Found, consumer: "KafkaConsumer") -> dict[tuple[str, int], Extent]:
+def _extents(settings: Settings, found: Found, consumer: "KafkaConsumer") -> Extents:
     from kafka import TopicPartition  # noqa: PLC0415
 
     names = {settings.topic(topic): topic for topic in found.topics}
