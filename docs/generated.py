@@ -1,0 +1,288 @@
+"""What the code knows better than a page: settings, documents, commands, topics, HTTP, tables, rooms of the code.
+
+Each has a page with a title and an introduction. What is made here is put behind it whenever Sphinx reads the page, so
+it is never out of date.
+"""
+
+import ast
+import re
+import tomllib
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any, get_args
+
+import click
+import msgspec
+from litestar import Litestar
+from litestar.di import Provide
+from litestar.openapi import OpenAPIConfig
+from sphinx.application import Sphinx
+
+from pipeline.cli import command
+from pipeline.http.evaluate.amplitude import evaluation
+from pipeline.http.evaluate.ofrep import ofrep
+from pipeline.http.ingest.intake import intake
+from pipeline.http.management import management
+from pipeline.http.management.life import life
+from pipeline.http.results.routes import results
+from pipeline.http.results.vocabulary import vocabulary
+from pipeline.settings import Settings
+from pipeline.storage import snapshot
+from schemas.asyncapi import asyncapi
+from schemas.catalog import Key
+from schemas.dead_letter import Reason
+from schemas.json_schema import DOCUMENTS, json_schema
+from schemas.topics import DAY_MS, Topic
+from schemas.topics import topics as every_topic
+
+KEY = msgspec.json.schema(Key)["description"]
+ROOT = Path(__file__).parents[1]
+OPENAPI = OpenAPIConfig(title="Peekproof", version="", use_handler_docstrings=True)
+TAGS = {  # of the OpenAPI document, and what we call them
+    "evaluation": "Evaluate",
+    "OpenFeature": "OpenFeature (OFREP)",
+    "events": "Send",
+    "results": "Read",
+    "management": "Manage and lead",
+}
+Row = Iterable[object]
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Sphinx's way in."""
+    app.connect("source-read", append)
+    app.connect("source-read", caption)
+    return {"parallel_read_safe": True}
+
+
+def append(_: Sphinx, page: str, source: list[str]) -> None:
+    """Put what the code knows behind what is written on a page."""
+    if page in PAGES:
+        source[0] += "\n" + "\n".join(PAGES[page]())
+
+
+def caption(_: Sphinx, __: str, source: list[str]) -> None:
+    """Show in which file a document would stand, and on which topic a record: what a block's first line says."""
+    for language, name, shown in (("yaml", r"(\S+\.yaml)", r"configs/\1"), ("json", r"(\w+)", r"a record on \1")):
+        block = f"```{{code-block}} {language}\n:caption: {shown}\n\n"
+        source[0] = re.sub(rf"^```{language} {name}\n", block, source[0], flags=re.MULTILINE)
+
+
+def table(head: Row, rows: Iterable[Row]) -> Iterator[str]:
+    """The lines of a table."""
+    yield _row(head)
+    yield _row("---" for _ in head)
+    yield from map(_row, rows)
+    yield ""
+
+
+def _row(cells: Row) -> str:
+    return "| " + " | ".join(" ".join(str(cell).replace("|", r"\|").split()) for cell in cells) + " |"
+
+
+def settings() -> Iterator[str]:
+    """Every setting, as the settings file explains it, in its order."""
+    defaults = msgspec.structs.asdict(Settings())
+    for block in (ROOT / "configs/peekproof.toml").read_text().split("\n\n")[1:]:
+        lines = [line.removeprefix("#").strip() for line in block.splitlines()]
+        said = [line for line in lines if re.match(r"\w+ = ", line)]
+        names = [line.split(" = ")[0] for line in said]
+        yield f"## {', '.join(f'`{name}`' for name in names)}\n"
+        yield " ".join(line for line in lines if line not in said) + "\n"
+        yield "```toml\n" + "\n".join(said) + "\n```\n"
+        yield from table(
+            ("in the environment", "default"),
+            ((f"`PEEKPROOF_{name.upper()}`", _default(name, defaults.pop(name))) for name in names),
+        )
+    if defaults:
+        raise LookupError(f"configs/peekproof.toml says nothing of {', '.join(defaults)}")
+
+
+def _default(name: str, value: object) -> str:
+    durations = ("horizon", "tolerance", "archive_interval", "checkpoint_interval")
+    for unit, size in (("h", 3_600_000), ("m", 60_000), ("s", 1_000)) if name in durations else ():
+        if isinstance(value, int) and value % size == 0:
+            return f"`{value // size}{unit}`"
+    return "not set" if value in (None, "") else f"`{value}`"
+
+
+def commands() -> Iterator[str]:
+    """Every command with its own help."""
+    yield from _commands(click.Context(command, info_name="peekproof"), 2)
+
+
+def _commands(at: click.Context, depth: int) -> Iterator[str]:
+    group = at.command
+    for name in group.list_commands(at) if isinstance(group, click.Group) else ():
+        found = group.get_command(at, name)
+        if found is None or found.hidden:
+            continue
+        context = click.Context(found, info_name=name, parent=at, max_content_width=100, terminal_width=100)
+        yield f"{'#' * depth} `{context.command_path}`\n"
+        yield f"```text\n{found.get_help(context)}\n```\n"
+        yield from _commands(context, depth + 1)
+
+
+def documents() -> Iterator[str]:
+    """Every kind of document with its fields, from the schemas that editors read."""
+    told = set[str]()
+    for kind, struct in DOCUMENTS.items():
+        if kind == "flag":  # as an experiment
+            continue
+        parts = msgspec.json.decode(json_schema(kind))["$defs"]
+        own = [struct.__name__, *(name for name in parts if name != struct.__name__)]
+        for name in own:
+            if name not in told:
+                told.add(name)
+                title = "Flag and experiment" if name == "Flag" else re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name)
+                yield f"## {title}\n" if name == struct.__name__ else f"### {title}\n"
+                yield parts[name]["description"] + "\n"
+                yield from table(("field", "what it may be", "default"), _fields(parts[name]))
+
+
+def _fields(part: dict[str, Any]) -> Iterator[Row]:
+    for name, field in part["properties"].items():
+        default = "**required**" if name in part.get("required", ()) else ""
+        if "default" in field:
+            default = "" if field["default"] in (None, [], {}, "") else f"`{_text(field['default'])}`"
+        yield f"`{name}`", _type(field), default
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
+
+
+def _type(field: dict[str, Any]) -> str:
+    match field:
+        case {"$ref": reference}:
+            told = _link(reference.rpartition("/")[2])
+        case {"enum": choices}:
+            told = ", ".join(f"`{each}`" for each in choices)
+        case {"type": "array", "items": item}:
+            told = f"a list: {_type(item)}"
+        case {"type": "object", "propertyNames": _, "additionalProperties": values}:
+            told = f"by key: {_type(values)}"
+        case {"type": "object"}:
+            told = "anything by name"
+        case {"description": description}:
+            told = "a key" if description == KEY else description
+        case {"anyOf": [first, *_]}:
+            told = _type(first)
+        case {"type": "string" | ["string", "number"]}:
+            told = "a text"
+        case _:
+            told = field.get("type", "any value")
+    return told
+
+
+def _link(name: str) -> str:
+    title = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name)
+    return f"[{title}](#{title.lower().replace(' ', '-')})"
+
+
+def topics() -> Iterator[str]:
+    """Every topic with its partitions and settings, what a record holds, and why a record may be a dead letter."""
+    components = asyncapi("")["components"]
+    schemas = components["schemas"]
+    yield "## Topics\n"
+    topics_of = every_topic(Settings().units_partitions)
+    yield from table(("topic", "partitions", "kept", "times", "largest message"), map(_topic, topics_of))
+    for name in ("Event", "Exposure", "Assignment"):
+        yield f"## {name}\n"
+        yield schemas[name]["description"] + "\n"
+        yield from table(("field", "what it is", "default"), _fields(schemas[name]))
+    yield "## Reasons of dead letters\n"
+    yield ", ".join(f"`{each}`" for each in get_args(Reason)) + ".\n"
+
+
+def _topic(topic: Topic) -> Row:
+    config, for_ever = topic.config, topic.config.get("retention.ms") == "-1"
+    days = f"{int(config.get('retention.ms', 0)) // DAY_MS} days"
+    kept = "newest by key" if config["cleanup.policy"] == "compact" else "for ever" if for_ever else days
+    times = "the broker's" if "message.timestamp.type" in config else "the producer's"
+    largest = f"{int(config['max.message.bytes']) // 1_000_000} MB" if "max.message.bytes" in config else "the broker's"
+    return f"`{topic.name}`", topic.partitions, kept, times, largest
+
+
+def http() -> Iterator[str]:
+    """Every route, from the OpenAPI document."""
+    routers = [evaluation, ofrep, intake, results, vocabulary, life, management]
+    backend = {"backend": Provide(lambda: None, sync_to_thread=False)}
+    paths = Litestar(routers, dependencies=backend, openapi_config=OPENAPI).openapi_schema.to_schema()["paths"]
+    routes = [
+        (operation["tags"][0], f"`{method.upper()} {path}`", operation)
+        for path, operations in sorted(paths.items())
+        for method, operation in operations.items()
+    ]
+    for tag, title in TAGS.items():
+        yield f"## {title}\n"
+        rows = [(route, _told(operation), _asked(operation)) for tagged, route, operation in routes if tagged == tag]
+        yield from table(("route", "what it does", "parameters"), rows)
+
+
+def _told(operation: dict[str, Any]) -> str:
+    return operation.get("description") or operation["summary"]
+
+
+def _asked(operation: dict[str, Any]) -> str:
+    return ", ".join(f"`{each['name']}`" for each in operation.get("parameters", ()) if each["in"] != "path")
+
+
+def tables() -> Iterator[str]:
+    """Every table of the snapshot with its columns, as their comments say."""
+    for each in (*snapshot.COPIED, *snapshot.COMPUTED, *snapshot.VIEWS):
+        yield f"## `{each.name}`\n"
+        yield each.comment + "\n"
+        rows = ((f"`{column.name}`", f"`{column.type}`", column.comment) for column in each.columns)
+        yield from table(("column", "type", "what it means"), rows)
+
+
+def rooms() -> Iterator[str]:
+    """The packages and their rooms, floor by floor, as the contracts of imports have them."""
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    for contract in contracts:
+        for package in contract.get("containers", ()):
+            floors = [floor.split(" | ") for floor in contract["layers"]]
+            yield f"### `{package}/`\n"
+            yield _drawing(package, floors) + "\n"
+            yield from table(
+                ("room", "what it knows"), ((f"`{room}`", _about(package, room)) for floor in floors for room in floor)
+            )
+
+
+def _about(package: str, room: str) -> str:
+    path = ROOT / package / room
+    module = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+    told = (ast.get_docstring(ast.parse(module.read_text())) or "").split("\n\n")[0]
+    return told.partition(": ")[2] or told
+
+
+def _drawing(package: str, floors: list[list[str]]) -> str:
+    """Floors above each other, each of boxes side by side: a picture in which imports lead downwards."""
+    width, height, gap = 720, 34, 8
+    parts = []
+    for i, floor in enumerate(floors):
+        wide = (width - gap * (len(floor) + 1)) / len(floor)
+        for j, room in enumerate(floor):
+            x, y = gap + j * (wide + gap), gap + i * (height + gap)
+            box = f'x="{x:g}" y="{y}" width="{wide:g}" height="{height}" rx="4" fill="#e8f0f7" stroke="#1f5f8b"'
+            parts.append(f'<rect {box}/><text x="{x + wide / 2:g}" y="{y + 22}">{room}</text>')
+    tall = gap + len(floors) * (height + gap)
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {tall}" role="img" '
+        f'aria-label="The floors of {package}"><rect width="{width}" height="{tall}" fill="#fdfcf9"/>'
+        '<g font-family="system-ui, sans-serif" font-size="14" text-anchor="middle" fill="#1c1c1c">'
+        + "".join(parts)
+        + "</g></svg>"
+    )
+
+
+PAGES: dict[str, Callable[[], Iterator[str]]] = {
+    "architecture": rooms,
+    "reference/settings": settings,
+    "reference/documents": documents,
+    "reference/commands": commands,
+    "reference/topics": topics,
+    "reference/http": http,
+    "reference/tables": tables,
+}
