@@ -1,5 +1,6 @@
 # make demo   watch experiments being decided on live traffic
 # make test   everything that must hold
+# make docs   the documentation, in build/docs
 # make bench  speed and memory, beside stock Faust, a hand-written loop, gbstats, tea-tasting and Amplitude's engine
 # PYTHON=python3.13 is the Python of a new .venv.
 PYTHON ?= python3
@@ -19,8 +20,9 @@ KERNELS := $(VENV)/.kernels
 MODULES := node_modules/.package-lock.json
 JS := PATH="$(CURDIR)/$(BIN):$$PATH" nice node_modules/.bin
 COMPUTED := tests/evaluation/metrics tests/evaluation/significance
+TEXTS := tests/test_named_commands.py tests/test_documentation.py
 
-.PHONY: setup demo kafka test bench lint console
+.PHONY: setup demo kafka test bench lint console docs
 setup: $(TOOLS) $(MODULES) $(KERNELS)
 
 $(STAMP): requirements-installer.lock requirements.lock pyproject.toml
@@ -61,6 +63,8 @@ lint: $(TOOLS) $(MODULES)
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports --no-cache
 	nice $(BIN)/mypy
+	nice $(BIN)/python -m pytest $(TEXTS)
+	@$(MAKE) --no-print-directory docs
 	@if [ -e $(MODULES) ]; then $(MAKE) --no-print-directory console; else echo "make lint: npm's registry is out of reach: nothing checks the console"; fi
 
 # The console, by the types of what the server says.
@@ -69,11 +73,15 @@ console: $(TOOLS) $(MODULES)
 	$(BIN)/python -m tests.pipeline.http.typescript build/console/api.d.ts
 	$(JS)/tsc --project .
 
+# Strictly: what leads nowhere is an error. All pages anew, for a link is only checked where its page is made.
+docs: $(TOOLS)
+	nice $(BIN)/sphinx-build --quiet --fresh-env --fail-on-warning --keep-going docs build/docs
+
 # Four files at a time, because many tests wait for the broker; then some minutes of faults, and beside them much of what
 # only computes. ARGS="-n 0 …" runs all in one process.
 test: $(STAMP)
 	@$(MAKE) --no-print-directory --jobs=3 kafka $(KERNELS) lint
-	$(BIN)/python -m pytest --numprocesses=4 --dist=loadfile --no-loadscope-reorder $(or $(ARGS),$(patsubst %,--ignore=%,tests/faults $(COMPUTED)))
+	$(BIN)/python -m pytest --numprocesses=4 --dist=loadfile --no-loadscope-reorder $(or $(ARGS),$(patsubst %,--ignore=%,tests/faults $(COMPUTED) $(TEXTS)))
 	$(if $(ARGS),,$(BIN)/python -m pytest $(COMPUTED) & $(BIN)/python -m pytest tests/faults; faults=$$?; wait $$! && exit $$faults)
 
 bench: setup

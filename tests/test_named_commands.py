@@ -17,7 +17,7 @@ from pipeline.cli import command
 PENDING: tuple[str, ...] = ()
 
 ROOT = Path(__file__).parents[1]
-PLACES = ("evaluation", "pipeline", "schemas", "configs", "examples")
+PLACES = ("evaluation", "pipeline", "schemas", "configs", "docs", "examples")
 TEXTS = (".md", ".toml", ".yaml", ".yml", ".js", ".html", ".json", ".ipynb")
 NAMED = re.compile(r"`peekproof ([^`]+)`|docker compose run --rm cli ([^`\n#]+)")
 FENCED = re.compile(r"^```\w*\n(.*?)^```", re.MULTILINE | re.DOTALL)

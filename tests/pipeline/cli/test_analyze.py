@@ -1196,7 +1196,8 @@ def test_n17_a_verdict_on_a_metric_without_a_window_says_that_nothing_is_guarant
 
     assert verdict["decision"] == "ship"
     assert "its metric has no window, so the guarantee of always-valid results is not claimed" in verdict["reason"]
-    said = next(line for line in Path("README.md").read_text().splitlines() if line.startswith("window: 7d"))
+    page = Path("docs/define/metrics.md").read_text()
+    said = next(line for line in page.splitlines() if line.startswith("window: 7d"))
     assert "the verdict on it says that nothing is guaranteed" in said
 
 

@@ -178,8 +178,8 @@ def test_n18_each_record_says_what_was_made_of_it(tmp_path: Path, store: Store) 
     ]
 
 
-def test_the_queries_that_the_readme_has_say_something(snapshot: Path) -> None:
-    blocks = re.findall("```sql\n(.*?)```", Path("README.md").read_text(), re.DOTALL)
+def test_the_queries_that_the_documentation_has_say_something(snapshot: Path) -> None:
+    blocks = re.findall("```sql\n(.*?)```", Path("docs/read.md").read_text(), re.DOTALL)
     queries = [query for block in blocks for query in re.sub("--.*", "", block).split(";") if query.strip()]
 
     assert len(queries) > 2

@@ -196,7 +196,7 @@ def test_f01_a_running_flag_that_cannot_be_evaluated_is_off_and_says_why(deploym
 
 
 def test_f11_it_is_written_where_each_attribute_of_a_context_lands():
-    readme = (Path(__file__).parents[4] / "README.md").read_text().replace("\n", " ")
-    _, _, written = readme.partition("Of its context")
+    page = (Path(__file__).parents[4] / "docs/evaluate.md").read_text().replace("\n", " ")
+    _, _, written = page.partition("Of its context")
 
     assert set(re.findall(r"`(\w+)`", written.partition("are what they")[0].partition("and any other")[0])) == FIELDS
