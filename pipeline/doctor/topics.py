@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pipeline.doctor.finding import Finding, several
 from pipeline.doctor.sight import Sight
 from pipeline.kafka import topics
-from pipeline.kafka.connection import answering
+from pipeline.kafka.connection import RIGHTS, answering
 
 AREA = "topics"
 NO_RIGHT = 29  # Kafka's TOPIC_AUTHORIZATION_FAILED
@@ -17,7 +17,7 @@ def check(sight: Sight) -> Iterator[Finding]:
     described = sight.described()
     hidden = {settings.topic(name) for name, each in described.items() if each["error_code"] == NO_RIGHT}
     if hidden:
-        told = f"{', '.join(sorted(hidden))}: this user may not see them; it needs the rights that the README names"
+        told = f"{', '.join(sorted(hidden))}: this user may not see them; it needs the rights that {RIGHTS} names"
         yield Finding(AREA, "unknown", told)
     with answering(settings):
         differences = topics.differences(sight.admin(), settings)

@@ -31,6 +31,7 @@ AWAY_SECONDS = 10.0  # a broker that fell is named for nine by the others, and o
 AGAIN_SECONDS = 0.5  # from one try to the next
 METADATA_MS = 4_000  # after which partitions are noticed that were added to a topic
 WATCH_SECONDS = 3.0
+RIGHTS = "the documentation of a secured Kafka"  # docs/operate/kafka.md
 _log = logging.getLogger(__name__)
 _NAMED_DIFFERENTLY = (62, 64)  # OpenSSL's X509_V_ERR_HOSTNAME_MISMATCH and X509_V_ERR_IP_ADDRESS_MISMATCH
 
@@ -216,7 +217,7 @@ def explain(settings: Settings, error: BaseException) -> str | None:
 def _refused(settings: Settings, error: Exception) -> UnreachableError:
     return UnreachableError(
         f"Kafka at {settings.servers()} does not do what is asked ({_text(error)}); "
-        f"see whether its brokers are well, and the user has the rights that the README names"
+        f"see whether its brokers are well, and the user has the rights that {RIGHTS} names"
     )
 
 

@@ -40,7 +40,7 @@ from schemas.topics import EVENTS, EXPOSURES
 from tests.live import ask, wait_for, wait_for_catalog
 
 PREFIX = "shop"
-# Ada has the rights that the README asks for, Eve none. Who comes without a password may do anything.
+# Ada has the rights that docs/operate/kafka.md asks for, Eve none. Who comes without a password may do anything.
 TOPIC_RIGHTS = ("READ", "WRITE", "DESCRIBE_CONFIGS", "CREATE", "DELETE", "ALTER", "ALTER_CONFIGS")
 PROPERTIES = """
 listeners=PLAINTEXT://127.0.0.1:{{port}},CONTROLLER://127.0.0.1:{{controller}},SASL_SSL://127.0.0.1:{password},SSL://127.0.0.1:{certificate}
@@ -252,7 +252,7 @@ def test_the_doctor_says_what_it_may_not_see(cluster: Cluster, tmp_path: Path) -
     for area in ("topics", "catalog", "stages"):
         assert told[area]["status"] == "unknown"
     assert f"{PREFIX}.events" in told["topics"]["what"]
-    assert "needs the rights that the README names" in told["topics"]["what"]
+    assert "needs the rights that the documentation of a secured Kafka names" in told["topics"]["what"]
     assert "TopicAuthorizationFailed" in told["catalog"]["what"]
 
 
