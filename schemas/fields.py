@@ -20,6 +20,7 @@ Unit = Literal[
     "share",  # 0.02 is 2 %
     "lift",  # relative to control: 0.02 is 2 % more
     "probability",
+    "p-value",
     "ms UTC",
     "days",
 ]
@@ -35,6 +36,11 @@ class Field(NamedTuple):
     description: str
     more: str
     is_followed: bool
+
+    @property
+    def meaning(self) -> str:
+        """In one sentence or several."""
+        return f"{self.description} {self.more}".strip()
 
     @property
     def schema(self) -> dict[str, str]:

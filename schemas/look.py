@@ -44,7 +44,10 @@ Caveat = Literal[
     "heavy tail",  # an uncapped sum on an unequal split: no normal approximation holds
 ]
 
-EARLIER = "unless status is ok of earlier looks"
+SPLIT_ALPHA = 0.01  # the split is broken where its running p-value is below
+MOST_UNUSABLE = 0.01  # share of an arm's events without a number that can be used, beyond which a metric says nothing
+
+EARLIER = "of earlier looks where status is not ok"
 _SO_FAR = f", by all looks so far; of a fixed-horizon test at the look with the planned units; {EARLIER}"
 
 
@@ -96,7 +99,8 @@ class CellSubject(msgspec.Struct, frozen=True):
             "status",
             "none",
             "ok; gated: too few exposures or non-zero units; no data: an arm is empty; zero variance; withheld: a "
-            "unit's total is too large; unusable: more than 1 % of an arm's events hold no number.",
+            f"unit's total is too large; unusable: more than {100 * MOST_UNUSABLE:g} % of an arm's events hold no "
+            "number.",
         ),
     ]
     judgement: Annotated[
@@ -105,7 +109,7 @@ class CellSubject(msgspec.Struct, frozen=True):
             "judgement",
             "none",
             "better, worse or open; of a guardrail safe (surely within its margin), harmed or open. Null: not judged.",
-            more="It is corrected for the number of comparisons.",
+            more="Corrected for the number of comparisons. Better or worse: there is a difference; open: not decided.",
         ),
     ]
     caveat: Annotated[
@@ -189,7 +193,12 @@ class Cell(CellSums, frozen=True):
     ] = None
     estimate: Annotated[
         float | None,
-        followed("difference", "metric", "Difference of the means, variant minus control, in the metric's unit."),
+        followed(
+            "difference",
+            "metric",
+            "Difference of the means, variant minus control, in the metric's unit.",
+            more="A difference of shares is one in percentage points (pp).",
+        ),
     ] = None
     standard_error: Annotated[float | None, says("standard error", "metric", "Standard error of the estimate.")] = None
     lower: Annotated[
@@ -208,7 +217,7 @@ class Cell(CellSums, frozen=True):
         float | None,
         followed(
             "p by this look",
-            "probability",
+            "p-value",
             "p-value by this look alone; of a fixed-horizon test no result before it is read.",
         ),
     ] = None
@@ -236,7 +245,7 @@ class Cell(CellSums, frozen=True):
         float | None,
         followed(
             "p",
-            "probability",
+            "p-value",
             f"p-value of no difference (of a guardrail: of no harm){_SO_FAR}. Valid whenever you stop.",
         ),
     ] = None
@@ -247,7 +256,7 @@ class Cell(CellSums, frozen=True):
         float | None,
         says(
             "adjusted p",
-            "probability",
+            "p-value",
             "The p-value corrected for the comparisons of its family; below the experiment's alpha it counts.",
         ),
     ] = None
@@ -267,7 +276,7 @@ class Cell(CellSums, frozen=True):
             "lift",
             "Relative lift of the variant over control; 0.02 is two per cent. Of method exact by conversions and "
             "weights.",
-            more="So it may differ from that of the means, where units came in another proportion.",
+            more="+10% means 1.1 times as much. By conversions and weights it may differ from that of the means.",
         ),
     ] = None
     relative_lower: Annotated[
@@ -352,15 +361,14 @@ def unsaid(status: Status) -> tuple[str, ...]:
     return (*found, "estimate", "standard_error", "relative_estimate") if status in UNKNOWN else found
 
 
-SPLIT_ALPHA = 0.01  # the split is broken where its running p-value is below
-MOST_UNUSABLE = 0.01  # share of an arm's events without a number that can be used, beyond which a metric says nothing
-
-
 class ArmHealth(msgspec.Struct, frozen=True):
     """Units of one variant, and the share that the weights promise."""
 
     variant: Annotated[str, says("variant", "none", "Key of the variant.")]
-    units: Annotated[Count, says("units", "units", "Units in the run, jumpers withdrawn.")]
+    units: Annotated[
+        Count,
+        says("units", "units", "Units in the run, jumpers withdrawn.", more="They are randomised: users, devices, …"),
+    ]
     expected_share: Annotated[float, says("promised", "share", "The share that the weights promise.")]
 
 
@@ -413,14 +421,14 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
 
     arms: Annotated[list[ArmHealth], says("arms", "none", "Units of each variant.")]
     srm_p_value: Annotated[
-        float | None, says("split by this look", "probability", "Sample-ratio mismatch: p-value of that look.")
+        float | None, says("split by this look", "p-value", "Sample-ratio mismatch: p-value of that look.")
     ] = None
     srm_running_p_value: Annotated[
         float | None,
         says(
             "split",
-            "probability",
-            "Smallest of all looks; below 0.01 the assignment is broken.",
+            "p-value",
+            f"Smallest of all looks; below {SPLIT_ALPHA} the assignment is broken.",
             more="Sample-ratio mismatch: do arms have the shares of units that the weights promise? Where they have "
             "not, no number can be trusted until the cause is found.",
         ),
@@ -500,7 +508,7 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
             "unusable",
             "events",
             "Events of its units whose property is missing or no number; not counted.",
-            more="A metric that loses more than 1 % of an arm's events says nothing.",
+            more=f"A metric that loses more than {100 * MOST_UNUSABLE:g} % of an arm's events says nothing.",
         ),
     ] = 0
     withheld_units: Annotated[
@@ -575,7 +583,12 @@ class Verdict(msgspec.Struct, frozen=True):
     reason: Annotated[str, says("reason", "none", "Why, in a sentence that names the numbers.")]
     prediction: Annotated[
         Prediction | None,
-        says("prediction", "none", "hit, missed or open: the primary lift against the goal's minimum effect."),
+        says(
+            "prediction",
+            "none",
+            "hit, missed or open: the primary lift against the goal's minimum effect.",
+            more="It rests on the running interval of the primary metric.",
+        ),
     ] = None
     days_left: Annotated[
         float | None,
@@ -605,9 +618,33 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     experiment: Annotated[str, says("experiment", "none", "Key of the experiment.")]
-    run: Annotated[str, says("run", "none", "Key of the run; a restart makes a new one.")]
-    look: Annotated[Count, says("look", "none", "Number of the look within its run: 1, 2, 3, …")]
-    revision: Annotated[Count, says("revision", "none", "Counts restatements of the run.")]
+    run: Annotated[
+        str,
+        says(
+            "run",
+            "none",
+            "Key of the run; a restart makes a new one.",
+            more="It is what lies between a start and its end, with a split and results of its own.",
+        ),
+    ]
+    look: Annotated[
+        Count,
+        says(
+            "look",
+            "none",
+            "Number of the look within its run: 1, 2, 3, …",
+            more="A look is one computation of the results, and can be made again to the last bit.",
+        ),
+    ]
+    revision: Annotated[
+        Count,
+        says(
+            "revision",
+            "none",
+            "Counts restatements of the run.",
+            more="A metric was redefined, or is judged in another way.",
+        ),
+    ]
     rules: Annotated[
         Count | msgspec.UnsetType,
         says(
@@ -623,7 +660,12 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
     ]
     catalog_version: Annotated[
         Count,
-        says("catalog version", "none", "Offset in the catalog topic whose documents were in force."),
+        says(
+            "catalog version",
+            "none",
+            "Offset in the catalog topic whose documents were in force.",
+            more="They define flags, experiments and metrics.",
+        ),
     ]
     offsets: Annotated[
         Offsets,
@@ -640,7 +682,8 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
             "analysis",
             "none",
             "The settings in force.",
-            more="Where they differ from the last look's, running values start again.",
+            more="Alpha bounds false discoveries, guardrail alpha the false alarms of each guardrail; the correction "
+            "says how several comparisons share it. Where they differ from the last look's, running values start anew.",
         ),
     ] = Analysis()
     verdict: Annotated[Verdict, says("verdict", "none", "What a person should do, and why.")]

@@ -5,7 +5,7 @@
 /** @import { Child } from "./dom.js" */
 
 import { h } from "./dom.js";
-import { term } from "./meanings.js";
+import { term, titled } from "./meanings.js";
 import { count, share } from "./numbers.js";
 
 /** @typedef {Definition["variants"][number]} Variant */
@@ -25,7 +25,7 @@ export function whoGetsWhat(flag, look) {
     h("th", { scope: "col" }, "variant"),
     h("th", { scope: "col", class: "number" }, isOn && segments.length ? "outside segments" : "now"),
     h("th", { scope: "col", class: "number" }, term("weight", "weight")),
-    units && h("th", { scope: "col", class: "number" }, term("units", "units")),
+    units && h("th", { scope: "col", class: "number" }, titled("ArmHealth.units")),
     h("th", { scope: "col" }, "payload"),
     h("th", { scope: "col" }, "always, and not counted"),
   ];

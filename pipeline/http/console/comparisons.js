@@ -7,7 +7,7 @@
 
 import { axis, bar, scaleOf } from "./bars.js";
 import { h } from "./dom.js";
-import { term } from "./meanings.js";
+import { field, term, titled } from "./meanings.js";
 import { count, difference, interval, lift, mean, pValue, share } from "./numbers.js";
 import { vocabulary } from "./vocabulary.js";
 import { mark, standing, told } from "./words.js";
@@ -93,15 +93,14 @@ export function table(of, flag, { absolute }, bodies) {
     head(several ? "treatment" : flag.variants.find((each) => each !== flag.control), "number"),
     head("0 is no difference", "bar"),
     head(
-      [
-        absolute ? term("difference", "difference") : term("lift", "lift"),
-        ", ",
-        term(`interval-${method}`, "interval"),
-      ],
+      [titled(absolute ? "Cell.estimate" : "Cell.relative_estimate"), ", ", term(`interval-${method}`, "interval")],
       "number",
     ),
-    head(method === "bayesian" ? term("chance", "chance") : term(`p-${method}`, "p"), "number"),
-    head(term("judgement", "judgement")),
+    head(
+      method === "bayesian" ? titled("Cell.chance") : term(`p-${method}`, field("Cell.running_p_value").title),
+      "number",
+    ),
+    head(titled("Cell.judgement")),
   ];
   return h(
     "div",

@@ -137,7 +137,7 @@ function standing(flag) {
     { class: "quiet" },
     h("code", null, key),
     ` · ${stateWords(flag)}`,
-    run && [" · ", term("run", run), ran(flag)],
+    run && [" · ", term("Look.run", run), ran(flag)],
     ` · owner ${owner}`,
     tags.length > 0 && ` · ${tags.join(", ")}`,
     overdue && [" ", mark(warning(overdue))],

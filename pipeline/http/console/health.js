@@ -2,11 +2,10 @@
 
 /** @import { Health, Loss, Mark } from "#api" */
 /** @import { Child } from "./dom.js" */
-/** @import { Term } from "./meanings.js" */
 
 import { fact, h } from "./dom.js";
-import { term } from "./meanings.js";
-import { count, pValue, share } from "./numbers.js";
+import { field, term, titled } from "./meanings.js";
+import { count, pValue, share, written } from "./numbers.js";
 import { vocabulary } from "./vocabulary.js";
 import { mark } from "./words.js";
 
@@ -17,6 +16,7 @@ export const isBroken = ({ srm_running_p_value: p }) => p !== null && p < vocabu
 /** @param {{ health: Health }} look */
 export function health({ health: told }) {
   const units = told.arms.reduce((sum, arm) => sum + arm.units, 0);
+  const rounded = example(told.losses, "rounded");
   return h(
     "section",
     { "aria-labelledby": "health" },
@@ -25,21 +25,21 @@ export function health({ health: told }) {
       "dl",
       { class: "facts health" },
       split(told, units),
-      number("exposures", "exposures", told.exposures),
-      number("counted", "counted events", told.counted_events),
-      told.full_lookback !== undefined && lookback(told.full_lookback),
-      counted("jumpers", "jumpers", told.jumpers, told.jumpers > 0 && share(told.jumpers / (units + told.jumpers), 2)),
-      counted("late", "late exposures", told.late_exposures),
-      counted("late", "late events", told.late_events),
-      counted("duplicates", "duplicates", told.duplicate_events),
-      counted("ids", "reused ids", told.duplicate_ids),
-      counted("unusable", "unusable", told.unusable_events, example(told.losses, "example")),
-      example(told.losses, "rounded") && counted("rounded", "rounded", example(told.losses, "rounded")),
-      counted("withheld", "withheld", told.withheld_units),
-      told.crowded_units && counted("crowded", "crowded", told.crowded_units),
-      counted("reassigned", "reassigned", told.reassigned),
-      counted("forced", "forced", told.forced),
-      counted("inactive", "inactive", told.inactive),
+      number(told, "exposures"),
+      number(told, "counted_events"),
+      told.full_lookback !== undefined && counted(told, "full_lookback", "of units"),
+      counted(told, "jumpers", told.jumpers > 0 && share(told.jumpers / (units + told.jumpers), 2)),
+      counted(told, "late_exposures"),
+      counted(told, "late_events"),
+      counted(told, "duplicate_events"),
+      counted(told, "duplicate_ids"),
+      counted(told, "unusable_events", example(told.losses, "example")),
+      rounded && fact(term("rounded", "rounded"), rounded),
+      counted(told, "withheld_units"),
+      told.crowded_units && counted(told, "crowded_units", `over ${count(vocabulary.most_events)} events in an hour`),
+      counted(told, "reassigned"),
+      counted(told, "forced"),
+      counted(told, "inactive"),
     ),
   );
 }
@@ -55,26 +55,24 @@ function split(told, units) {
     return `${arm.variant} ${count(arm.units)} (${part}, promised ${share(arm.expected_share)})`;
   });
   return fact(
-    term("split", "split"),
+    titled("Health.srm_running_p_value"),
     [units > 0 ? mark(state) : "–", ` p ${pValue(told.srm_running_p_value)}`, h("small", null, arms.join(" · "))],
     "split",
   );
 }
 
-/** @param {number} part */
-const lookback = (part) =>
-  fact(term("lookback", "full lookback"), [share(part), h("small", null, " of units")], part ? null : "zero");
+/** @typedef {{ [Name in keyof Health]: NonNullable<Health[Name]> extends number ? Name : never }[keyof Health]} Numbers */
 
-/** @param {Term} name @param {string} text @param {number} value */
-const number = (name, text, value) => fact(term(name, text), count(value));
+/** @param {Health} health @param {NonNullable<Numbers>} name */
+const number = (health, name) => fact(titled(`Health.${name}`), written(health[name], field(`Health.${name}`).unit));
 
 /** The same of what is hoped to be none.
- * @param {Term} name @param {string} text @param {number | string | null | undefined} value @param {Child} also */
-const counted = (name, text, value, also = null) =>
+ * @param {Health} health @param {NonNullable<Numbers>} name @param {Child} also */
+const counted = (health, name, also = null) =>
   fact(
-    term(name, text),
-    [typeof value === "number" ? count(value) : value, also && h("small", null, [" ", also])],
-    value ? null : "zero",
+    titled(`Health.${name}`),
+    [written(health[name], field(`Health.${name}`).unit), also && h("small", null, [" ", also])],
+    health[name] ? null : "zero",
   );
 
 /** Of the first metric that has one, a value that is of no use, or is rounded.

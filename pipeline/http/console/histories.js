@@ -146,7 +146,7 @@ export class Histories {
       h(
         "p",
         { class: "quiet legend" },
-        isAbsolute ? term("difference", "Difference") : term("lift", "Lift"),
+        isAbsolute ? term("Cell.estimate", "Difference") : term("Cell.relative_estimate", "Lift"),
         ` of ${cell.variant} on ${cell.metric}. Edged band: what all looks so far say together; faint band: each look alone; line: the estimate. Where the edged band leaves 0, a difference is shown.`,
       ),
       curve && numbers("numbers-intervals", heads, () => rows(curve, write), this.redraw),

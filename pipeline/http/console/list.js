@@ -5,7 +5,7 @@
 
 import { get, now, setClock } from "./api.js";
 import { fact, h } from "./dom.js";
-import { term } from "./meanings.js";
+import { term, titled } from "./meanings.js";
 import { count, duration, moment } from "./numbers.js";
 import { vocabulary } from "./vocabulary.js";
 import { decisionOn, mark, warning } from "./words.js";
@@ -163,9 +163,9 @@ function experimentRow(flag) {
       run &&
         started &&
         fact(run, completed ? `${duration(completed - started)} long` : `for ${duration(now() - started)}`),
-      look && fact(term("units", "units"), count(look.units)),
+      look && fact(titled("ArmHealth.units"), count(look.units)),
       look &&
-        fact(term("asof", "as of"), [moment.clock(look.time), h("small", null, `${duration(now() - look.time)} ago`)]),
+        fact(titled("Look.time"), [moment.clock(look.time), h("small", null, `${duration(now() - look.time)} ago`)]),
     ),
   );
 }

@@ -5,7 +5,7 @@
 
 import { get, now } from "./api.js";
 import { h } from "./dom.js";
-import { term } from "./meanings.js";
+import { term, titled } from "./meanings.js";
 import { count, duration, moment } from "./numbers.js";
 
 export class Looks {
@@ -102,7 +102,7 @@ export class Looks {
   #slider(look, newest) {
     if (!look || !newest) return null;
     return [
-      h("label", { for: "looks" }, term("look", "Look"), ` ${count(look.look)} of ${count(newest.look)}`),
+      h("label", { for: "looks" }, term("Look.look", "Look"), ` ${count(look.look)} of ${count(newest.look)}`),
       h("input", {
         id: "looks",
         type: "range",
@@ -111,7 +111,7 @@ export class Looks {
         value: this.#wanted?.number ?? look.look,
         oninput: ({ target }) => this.#goTo(newest, Number(target.value)),
       }),
-      h("span", null, term("asof", "as of"), ` ${moment(look.time)} UTC`),
+      h("span", null, titled("Look.time"), ` ${moment(look.time)} UTC`),
       look === newest
         ? h("span", null, term("freshness", look.final ? "final" : `${duration(now() - look.time)} old`))
         : h("button", { type: "button", onclick: () => this.#goTo(newest, newest.look) }, "Back to the newest"),

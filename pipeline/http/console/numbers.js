@@ -1,5 +1,7 @@
 // Numbers: how they are written. Always with their unit, and "–" where there is none.
 
+/** @import { FieldTold } from "#api" */
+
 /** @typedef {number | null | undefined} Maybe */
 
 const NONE = "–";
@@ -81,3 +83,23 @@ moment.day = (ms) => (missing(ms) ? NONE : moment(ms).slice(0, 10));
 
 /** @param {Maybe} ms */
 moment.clock = (ms) => (missing(ms) ? NONE : moment(ms).slice(11));
+
+/** @type {{ [Name in Exclude<FieldTold["unit"], `metric${string}`>]: (value: Maybe) => string }} */
+const BY_UNIT = {
+  none: count,
+  units: count,
+  exposures: count,
+  events: count,
+  ids: count,
+  share,
+  lift,
+  probability: share,
+  "p-value": pValue,
+  "ms UTC": (value) => `${moment(value)} UTC`,
+  days: (value) => (missing(value) ? NONE : `${count(Math.round(value))} days`),
+};
+
+/** A number by its unit, unless that is a metric's own.
+ * @param {Maybe} value @param {FieldTold["unit"]} unit */
+export const written = (value, unit) =>
+  unit in BY_UNIT ? BY_UNIT[/** @type {keyof typeof BY_UNIT} */ (unit)](value) : NONE;

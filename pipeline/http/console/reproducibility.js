@@ -5,8 +5,8 @@
 import { save } from "./api.js";
 import { analysisOf } from "./definition.js";
 import { fact, h } from "./dom.js";
-import { term } from "./meanings.js";
-import { count, moment } from "./numbers.js";
+import { field, titled } from "./meanings.js";
+import { count, written } from "./numbers.js";
 
 export class Reproducibility {
   /** @type {string | null} */
@@ -61,6 +61,9 @@ export class Reproducibility {
   }
 }
 
+/** @param {Look} look @param {"look" | "revision" | "catalog_version" | "time"} name */
+const number = (look, name) => fact(titled(`Look.${name}`), written(look[name], field(`Look.${name}`).unit));
+
 /** @param {Look} look */
 function facts(look) {
   const offsets = Object.entries(look.offsets).sort(([one], [other]) => Number(one) - Number(other));
@@ -69,14 +72,14 @@ function facts(look) {
   return h(
     "dl",
     { class: "facts" },
-    fact(term("run", "run"), `${look.experiment}/${look.run}`),
-    fact(term("look", "look"), count(look.look)),
-    fact(term("revision", "revision"), count(look.revision)),
-    fact(term("catalog", "catalog version"), count(look.catalog_version)),
-    fact(term("asof", "as of"), `${moment(look.time)} UTC`),
-    fact(term("offsets", "offsets"), offsets.map(([at, offset]) => `${at}: ${count(offset)}`).join(" · ")),
+    fact(titled("Look.run"), `${look.experiment}/${look.run}`),
+    number(look, "look"),
+    number(look, "revision"),
+    number(look, "catalog_version"),
+    number(look, "time"),
+    fact(titled("Look.offsets"), offsets.map(([at, offset]) => `${at}: ${count(offset)}`).join(" · ")),
     fact(
-      term("analysis", "analysis"),
+      titled("Look.analysis"),
       settings.map(([name, value]) => `${name.replaceAll("_", " ")} ${written(value)}`).join(" · "),
     ),
   );

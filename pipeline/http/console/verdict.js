@@ -71,7 +71,10 @@ export function hypothesis({ hypothesis: said, description }, look) {
         { class: "prose" },
         fact("Problem", said.problem),
         fact("Solution", said.solution),
-        fact(term("prediction", "Prediction"), [said.prediction, state && [" ", mark(vocabulary.predictions[state])]]),
+        fact(term("Verdict.prediction", "Prediction"), [
+          said.prediction,
+          state && [" ", mark(vocabulary.predictions[state])],
+        ]),
       ),
   );
 }

@@ -12,11 +12,13 @@ from pipeline.http.callers.access import READING, requires
 from pipeline.http.management.words import LONGEST_REASON
 from pipeline.vocabulary import Mark, Sign
 from schemas.catalog import Analysis, Flag, FlagStatus, Goal, GoalRole, Removal, Segment, Strict, Variant
+from schemas.fields import Unit, fields
 from schemas.look import (
     EVERYONE,
     FIXED,
     MOST_UNUSABLE,
     SPLIT_ALPHA,
+    TOLD,
     UNTESTED,
     Caveat,
     Decision,
@@ -46,6 +48,14 @@ class MethodTold(msgspec.Struct, frozen=True, kw_only=True):
     is_fixed: bool
 
 
+class FieldTold(msgspec.Struct, frozen=True, kw_only=True):
+    """What a field of a look is called, in which unit its numbers are, and what it means."""
+
+    title: str
+    unit: Unit
+    meaning: str
+
+
 class Defaults(msgspec.Struct, frozen=True, kw_only=True):
     """What holds where a document's part does not say it, by field."""
 
@@ -60,8 +70,9 @@ class Vocabulary(msgspec.Struct, frozen=True, kw_only=True):
     """Words, signs and numbers, by what they stand for.
 
     `decisions` and `states` come in the order in which they ask for a person. `steps` are offered where a flag stands
-    so. A split is broken below `split_alpha`; a metric says nothing whose unusable events are more than `most_unusable`
-    of an arm's; of a unit's hour a funnel or retention reads `most_events`.
+    so. `fields` are those of what looks consist of, such as `Cell.n`. A split is broken below `split_alpha`; a metric
+    says nothing whose unusable events are more than `most_unusable` of an arm's; of a unit's hour a funnel or retention
+    reads `most_events`.
     """
 
     decisions: dict[Decision, Mark]
@@ -73,6 +84,7 @@ class Vocabulary(msgspec.Struct, frozen=True, kw_only=True):
     goal_roles: dict[GoalRole, Sign]
     states: tuple[FlagStatus | Removal, ...]
     steps: dict[Step, tuple[FlagStatus | Removal, ...]]
+    fields: dict[str, FieldTold]
     defaults: Defaults
     everyone: str  # the segment of every unit
     split_alpha: float
@@ -102,6 +114,11 @@ VOCABULARY = Vocabulary(
     goal_roles=words.GOAL_ROLES,
     states=words.STATES,
     steps=OFFERED,
+    fields={
+        f"{struct.__name__}.{field.name}": FieldTold(title=field.title, unit=field.unit, meaning=field.meaning)
+        for struct in TOLD
+        for field in fields(struct).values()
+    },
     defaults=Defaults(
         flag=_defaults(Flag),
         variant=_defaults(Variant),

@@ -248,6 +248,8 @@ def test_the_server_says_by_which_words_and_bounds_it_is_told(console: Console):
     def tell_otherwise(route: Route) -> None:
         told = route.fetch().json()
         told["split_alpha"] = 2
+        told["fields"]["Health.srm_running_p_value"]["meaning"] = "Below 2 it is broken."
+        told["fields"]["Health.jumpers"]["title"] = "who jumped"
         told["decisions"]["keep running"]["says"] = "Wait"
         told["defaults"]["analysis"]["alpha"] = 0.07
         told["steps"]["complete"] = []
@@ -258,7 +260,10 @@ def test_the_server_says_by_which_words_and_bounds_it_is_told(console: Console):
     console.browser.unroute("**/api/1/vocabulary")
 
     expect(page.get_by_text("The split is broken")).to_be_visible()
-    expect(page.locator("#meaning-split")).to_contain_text("A p below 2 means")
+    page.get_by_role("button", name="split", exact=True).click()
+    expect(page.get_by_text("Below 2 it is broken.")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.locator(".health").get_by_role("button", name="who jumped")).to_be_visible()
     expect(page.get_by_role("region", name="Verdict")).to_contain_text("Wait")
     expect(page.locator(".again")).to_contain_text("alpha 0.07")
     expect(page.get_by_role("button", name="Complete")).to_have_count(0)

@@ -54,6 +54,8 @@ def _interface(struct: types.StructType, may_omit: bool) -> str:
     for field in struct.fields:
         has_default = (field.default, field.default_factory) != (NODEFAULT, NODEFAULT)
         is_there = field.required or (has_default and not omits)  # what has no default then is unset
+        if isinstance(field.type, types.Metadata) and (told := (field.type.extra_json_schema or {}).get("description")):
+            lines.append(f"  /** {told} */")
         lines.append(f"  {field.encode_name}{'' if is_there else '?'}: {_name(field.type)};")
     return "\n".join([*lines, "}\n"])
 

@@ -13,7 +13,8 @@ from pipeline.http.callers.keys import Keys
 from pipeline.http.results.vocabulary import VOCABULARY
 from pipeline.settings import Settings
 from schemas.catalog import Analysis, Flag, FlagState, FlagStatus, GoalRole, Removal, Variant
-from schemas.look import Caveat, Cell, Decision, Judgement, Method, Prediction, Status
+from schemas.fields import fields
+from schemas.look import TOLD, Caveat, Cell, Decision, Judgement, Method, Prediction, Status
 from tests.pipeline.http.server import serving
 
 STATES = (*get_args(FlagStatus), "archived")
@@ -74,6 +75,15 @@ def test_a_step_is_offered_where_it_may_be_taken(step: Step, status: FlagStatus 
 def test_what_a_status_leaves_unsaid_are_fields_of_a_cell():
     for status in VOCABULARY.statuses.values():
         assert {*status.unsaid} <= {*Cell.__struct_fields__}
+
+
+def test_fields_are_just_those_of_what_looks_consist_of():
+    assert [*VOCABULARY.fields] == [f"{struct.__name__}.{name}" for struct in TOLD for name in struct.__struct_fields__]
+    for struct in TOLD:
+        for name, field in fields(struct).items():
+            told = VOCABULARY.fields[f"{struct.__name__}.{name}"]
+            assert (told.title, told.unit) == (field.title, field.unit)
+            assert told.meaning.startswith(field.description)
 
 
 def test_it_is_told_to_those_who_may_read(deployment: Settings):
