@@ -18,7 +18,8 @@ from pipeline.http.app import create_app
 from pipeline.http.backend import Backend
 from pipeline.http.callers.access import LOOPBACK, Access
 from pipeline.http.callers.keys import Keys
-from pipeline.http.sockets.protocol import PATIENT, Protocol
+from pipeline.http.sockets.ending import PATIENT
+from pipeline.http.sockets.protocol import Protocol
 from pipeline.kafka.connection import tell_when_away
 from pipeline.kernel_cache import spare_linalg
 from pipeline.listening import address, listen, tls

@@ -11,7 +11,9 @@ import uvicorn
 from uvicorn.server import ServerState
 
 from pipeline.http.sockets.connections import Connections
-from pipeline.http.sockets.protocol import MOST_FIELDS, MOST_HEAD_BYTES, MOST_WAITING, Patience, Protocol
+from pipeline.http.sockets.ending import Patience
+from pipeline.http.sockets.head import MOST_FIELDS, MOST_HEAD_BYTES
+from pipeline.http.sockets.protocol import MOST_WAITING, Protocol
 
 HOST = b"Host: localhost\r\n"
 POST = b"POST / HTTP/1.1\r\n" + HOST
