@@ -14,7 +14,8 @@ from pipeline.errors import PeekproofError
 from pipeline.kafka.set_aside import SetAside
 from pipeline.owner import own
 from pipeline.storage.archive import ArchivedRecord, partitions, read
-from pipeline.storage.store import DamageError, Store, UnfinishedError, parts
+from pipeline.storage.soundness import DamageError, UnfinishedError, parts
+from pipeline.storage.store import Store
 from schemas.topics import RESULTS
 
 BATCH = 1_000  # looks of a transaction

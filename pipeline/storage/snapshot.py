@@ -31,7 +31,10 @@ from evaluation.catalog.in_force import Catalog, FlagInForce
 from pipeline import durable
 from pipeline.settings import Settings
 from pipeline.storage import archive, tables
-from pipeline.storage.store import EMPTY, Beat, PublishedLook, Run, Store, literal
+from pipeline.storage.arriving import Beat, PublishedLook, Run
+from pipeline.storage.history import literal
+from pipeline.storage.soundness import EMPTY
+from pipeline.storage.store import Store
 from pipeline.storage.tables import Table
 from schemas.catalog import Document
 from schemas.dead_letter import APPEND_TIME

@@ -11,11 +11,12 @@ import duckdb
 import pytest
 
 from pipeline.owner import OwnerError
-from pipeline.storage import store as store_module
+from pipeline.storage import history as history_module
 from pipeline.storage.archive import Archive
 from pipeline.storage.restoring import restored_store, whole_store
 from pipeline.storage.snapshot import publish
-from pipeline.storage.store import DamageError, Store, StoreError, UnfinishedError
+from pipeline.storage.soundness import EMPTY, DamageError, StoreError, UnfinishedError
+from pipeline.storage.store import Store
 from tests.pipeline.conftest import look
 from tests.pipeline.slices import records
 
@@ -26,7 +27,7 @@ LAST = 30
 @pytest.fixture
 def data(tmp_path: Path, looks: Looks, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A store with a history in files, beside an archive that lacks the newest looks."""
-    monkeypatch.setattr(store_module, "RECENT_ROWS", 40)
+    monkeypatch.setattr(history_module, "RECENT_ROWS", 40)
     with Store(tmp_path / "store") as store:
         for number in range(1, LAST + 1):
             store.add_looks(looks(number, number, offset=number - 1))
@@ -73,7 +74,7 @@ DAMAGES: dict[str, Callable[[Path], None]] = {
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_what_is_damaged_is_named_set_aside_and_made_anew(data: Path, looks: Looks, damage: str) -> None:
     DAMAGES[damage](data)
-    left = {path.name for path in (data / "store").rglob("*.*") if path.name not in {"lock", store_module.EMPTY}}
+    left = {path.name for path in (data / "store").rglob("*.*") if path.name not in {"lock", EMPTY}}
     assert whole_store(data / "store", data / "archive") is None
 
     with restored_store(data / "store", data / "archive") as store:

@@ -17,10 +17,12 @@ import msgspec
 import numpy as np
 import pytest
 
-from pipeline.storage import store as store_module
+from pipeline.storage import history as history_module
+from pipeline.storage import rows as rows_module
 from pipeline.storage.archive import Archive
+from pipeline.storage.history import literal
 from pipeline.storage.snapshot import publish
-from pipeline.storage.store import Store, literal
+from pipeline.storage.store import Store
 from pipeline.storage.tables import CELL
 from schemas.catalog import Allocation, Document, Flag, FlagState, Goal, Hypothesis, Metric, Run, Variant
 from schemas.dead_letter import DeadLetter, Reason, to_headers
@@ -191,7 +193,7 @@ def test_n18_what_older_letters_said_is_not_known_any_more(
     tmp_path: Path, store: Store, snapshot: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert {outcome for (outcome,) in ask(snapshot, "SELECT outcome FROM exposures")} == {"counted"}
-    monkeypatch.setattr(store_module, "LETTERS_KEPT", 1)
+    monkeypatch.setattr(rows_module, "LETTERS_KEPT", 1)
     store.add_dead_letters([(0, offset, 6_000 + offset, [], b"x") for offset in (1, 2)])
     store.flush()
     publish(store, snapshot, tmp_path / "archive")
@@ -253,7 +255,7 @@ def test_health_shows_lag_and_freshness(snapshot: Path) -> None:
 def test_results_hold_the_newest_look_and_history_all_of_them_wherever_they_stand(
     tmp_path: Path, store: Store, looks: Looks, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(store_module, "RECENT_ROWS", 40)
+    monkeypatch.setattr(history_module, "RECENT_ROWS", 40)
     store.add_looks(looks(6, 12, offset=5))
     store.flush()
     store.add_looks(looks(13, 14, offset=12))
@@ -271,7 +273,7 @@ def test_results_hold_the_newest_look_and_history_all_of_them_wherever_they_stan
 def test_n13_results_show_the_running_interval_first_and_that_of_the_look_under_its_name(
     snapshot: Path, store: Store, looks: Looks, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(store_module, "RECENT_ROWS", 20)  # so that the history is a file's
+    monkeypatch.setattr(history_module, "RECENT_ROWS", 20)  # so that the history is a file's
     store.add_looks(looks(6, 7, offset=5))
     store.flush()
     publish(store, snapshot, snapshot.parent / "archive")
@@ -328,7 +330,7 @@ COUNTS = (
 @pytest.fixture
 def copy(tmp_path: Path, store: Store, looks: Looks, snapshot: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of the snapshot, of its archive and of a history that stands in files; what they were made of is gone."""
-    monkeypatch.setattr(store_module, "RECENT_ROWS", 20)
+    monkeypatch.setattr(history_module, "RECENT_ROWS", 20)
     store.add_looks(looks(6, 6, offset=5))
     store.flush()
     publish(store, snapshot, tmp_path / "archive")

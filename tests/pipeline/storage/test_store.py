@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from pipeline.owner import OwnerError
-from pipeline.storage import store as store_module
-from pipeline.storage.store import LETTERS_KEPT, Store
+from pipeline.storage import history
+from pipeline.storage.rows import LETTERS_KEPT
+from pipeline.storage.store import Store
 from schemas.dead_letter import DeadLetter, to_headers
 
 Looks = Callable[..., list[tuple[int, int, int, bytes | None]]]
@@ -136,8 +137,8 @@ def test_the_newest_health_of_each_worker_is_kept_and_a_silent_one_forgotten(
 def test_history_moves_into_files_and_keeps_every_digit(
     tmp_path: Path, looks: Looks, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(store_module, "RECENT_ROWS", 40)
-    monkeypatch.setattr(store_module, "FILE_ROWS", 100)
+    monkeypatch.setattr(history, "RECENT_ROWS", 40)
+    monkeypatch.setattr(history, "FILE_ROWS", 100)
     with Store(tmp_path) as store:
         for number in range(1, 76):
             store.add_looks(looks(number, number, offset=number))
@@ -170,7 +171,7 @@ from pipeline.storage.store import Store
 import importlib.util
 spec = importlib.util.spec_from_file_location("made", {made!r})
 made = importlib.util.module_from_spec(spec); spec.loader.exec_module(made)
-from pipeline.storage import store as module
+from pipeline.storage import history as module
 module.RECENT_ROWS = 200
 store = Store(Path({directory!r}))
 begin = store.offsets().get(("results", 0), 0)
