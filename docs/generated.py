@@ -31,7 +31,9 @@ from pipeline.storage import snapshot
 from schemas.asyncapi import asyncapi
 from schemas.catalog import Key
 from schemas.dead_letter import Reason
+from schemas.fields import Field, fields
 from schemas.json_schema import DOCUMENTS, json_schema
+from schemas.look import TOLD
 from schemas.topics import DAY_MS, Topic
 from schemas.topics import topics as every_topic
 
@@ -134,7 +136,7 @@ def documents() -> Iterator[str]:
         for name in own:
             if name not in told:
                 told.add(name)
-                title = "Flag and experiment" if name == "Flag" else re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name)
+                title = "Flag and experiment" if name == "Flag" else _title(name)
                 yield f"## {title}\n" if name == struct.__name__ else f"### {title}\n"
                 yield parts[name]["description"] + "\n"
                 yield from table(("field", "what it may be", "default"), _fields(parts[name]))
@@ -176,8 +178,12 @@ def _type(field: dict[str, Any]) -> str:
 
 
 def _link(name: str) -> str:
-    title = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name)
+    title = _title(name)
     return f"[{title}](#{title.lower().replace(' ', '-')})"
+
+
+def _title(name: str) -> str:
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name)
 
 
 def topics() -> Iterator[str]:
@@ -191,8 +197,16 @@ def topics() -> Iterator[str]:
         yield f"## {name}\n"
         yield schemas[name]["description"] + "\n"
         yield from table(("field", "what it is", "default"), _fields(schemas[name]))
+    for struct in TOLD:
+        yield f"## {_title(struct.__name__)}\n"
+        yield schemas[struct.__name__]["description"] + "\n"
+        yield from table(("field", "unit", "what it means"), map(_told_field, fields(struct).values()))
     yield "## Reasons of dead letters\n"
     yield ", ".join(f"`{each}`" for each in get_args(Reason)) + ".\n"
+
+
+def _told_field(field: Field) -> Row:
+    return f"`{field.name}`", "" if field.unit == "none" else field.unit, field.meaning
 
 
 def _topic(topic: Topic) -> Row:
