@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pipeline.doctor.finding import Finding, ago, several
 from pipeline.doctor.sight import Sight, Source
 from pipeline.errors import PeekproofError
-from pipeline.storage.archive import ArchiveFile, ArchiveGapError
+from pipeline.storage.archived import ArchiveFile, ArchiveGapError
 
 AREA = "archive"
 LATE_MS = 60_000  # beyond some intervals

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from pipeline.doctor.sight import Sight, Source
 from pipeline.kafka.logs import LogError, Place, is_committed_here, require_belonging, require_held, require_known
 from pipeline.stages import stage_class
-from pipeline.storage.archive import ArchiveGapError
+from pipeline.storage.archived import ArchiveGapError
 from schemas.topics import HEALTH
 
 

@@ -18,7 +18,7 @@ from pipeline.kafka import logs
 from pipeline.kafka.clients import kafka_python_arguments
 from pipeline.kafka.connection import advertised, answering
 from pipeline.settings import Settings
-from pipeline.storage.archive import ArchiveFile, ArchiveGapError, chain, partitions
+from pipeline.storage.archived import ArchiveFile, ArchiveGapError, chain, partitions
 from pipeline.storage.store import stored_offsets
 from schemas.topics import CATALOG, HEALTH, MAX_MESSAGE_BYTES, topics
 

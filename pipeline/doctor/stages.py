@@ -12,7 +12,7 @@ from pipeline.errors import PeekproofError
 from pipeline.kafka.set_aside import COUNTED_AS
 from pipeline.owner import OwnerError, holder
 from pipeline.stages import STAGES, stage_class
-from pipeline.storage.archive import ArchiveGapError
+from pipeline.storage.archived import ArchiveGapError
 from schemas.health import PartitionHealth
 
 AREA = "stages"

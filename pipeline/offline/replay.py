@@ -24,7 +24,7 @@ from evaluation.catalog.history import History
 from evaluation.significance.look import decode_look, encode_look, look
 from pipeline.kafka.set_aside import SetAside
 from pipeline.recovery.folding import Folding, archived_catalog
-from pipeline.storage.archive import chain, partitions, read
+from pipeline.storage.archived import chain, partitions, read
 from schemas.aggregate import Aggregate
 from schemas.look import Look
 from schemas.topics import RESULTS, UNITS

@@ -43,7 +43,8 @@ from pipeline.recovery.manifest import (
     write_manifest,
 )
 from pipeline.settings import FILE, Settings
-from pipeline.storage.archive import EXPIRED, Archive, ArchiveFile, chain, expired, partitions, read, standing
+from pipeline.storage.archive import Archive
+from pipeline.storage.archived import EXPIRED, ArchiveFile, chain, expired, partitions, read, standing
 from pipeline.storage.checkpoints import Checkpoints
 from schemas.records import Records
 from schemas.topics import CATALOG, EVENTS, EXPOSURES, MAX_MESSAGE_BYTES, RESULTS, SOURCES, UNITS

@@ -13,7 +13,7 @@ from evaluation.catalog.history import History
 from evaluation.metrics.partition import Partition
 from pipeline.errors import PeekproofError
 from pipeline.kafka.set_aside import SetAside
-from pipeline.storage.archive import ArchivedRecord, ArchiveGapError, chain, expired, read
+from pipeline.storage.archived import ArchivedRecord, ArchiveGapError, chain, expired, read
 from schemas.logs import Gap
 from schemas.topics import CATALOG, UNITS
 from schemas.units import decode_units

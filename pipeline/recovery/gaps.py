@@ -23,7 +23,7 @@ from pipeline.kafka.logs import Found, find, first, made_anew, restore
 from pipeline.kafka.producer import partition_of, producing
 from pipeline.kafka.set_aside import SetAside
 from pipeline.settings import Settings
-from pipeline.storage.archive import chain, partitions, read
+from pipeline.storage.archived import chain, partitions, read
 from pipeline.storage.checkpoints import Checkpoints
 from pipeline.storage.store import offsets_of
 from schemas.decoding import decode

@@ -22,7 +22,7 @@ from pipeline.kafka.logs import GO_ON
 from pipeline.recovery.folding import Folding, behind, gaps_of, whole
 from pipeline.settings import Settings
 from pipeline.stages.gathering import Gathering, SourceKey
-from pipeline.storage.archive import ArchiveGapError, partitions, slices
+from pipeline.storage.archived import ArchiveGapError, partitions, slices
 from schemas.logs import Gap
 from schemas.records import Records
 from schemas.topics import SOURCES, UNITS

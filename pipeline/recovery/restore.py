@@ -44,7 +44,7 @@ from pipeline.recovery.manifest import (
     told,
 )
 from pipeline.settings import Settings
-from pipeline.storage.archive import EMPTY, EXPIRED, ArchiveGapError, chain, partitions, read
+from pipeline.storage.archived import EMPTY, EXPIRED, ArchiveGapError, chain, partitions, read
 from pipeline.storage.checkpoints import Checkpoint, Checkpoints
 from schemas.catalog import Document
 from schemas.topics import CATALOG, EVENTS, EXPOSURES, RESULTS, SOURCES, UNITS

@@ -10,7 +10,8 @@ each beginning where the one before ended. Data of an open interval is in memory
     DIRECTORY/_schema.parquet                                  no rows: a view of an empty archive needs a file
 
 Compaction merges the files of a closed hour, then of a closed day, under new names. What was replaced stays for
-`REPLACED_KEPT` seconds, for readers that hold its names. `chain` picks one file for each stretch of offsets.
+`REPLACED_KEPT` seconds, for readers that hold its names. `chain` picks one file for each stretch of offsets (see
+archived.py).
 
 A file that is gone, or is damaged and was set aside for that, leaves a hole. The worker begins at the first hole: what
 the log still holds of it is archived again, in files of the same names.
@@ -19,15 +20,11 @@ A directory, not an object store: the snapshot's views read it with the DuckDB t
 """
 
 import logging
-import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from itertools import islice, pairwise
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -35,177 +32,28 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline import durable
-from pipeline.errors import PeekproofError
+from pipeline.storage.archived import (
+    EMPTY,
+    EXPIRED,
+    SCHEMA,
+    ArchiveDamageError,
+    ArchiveFile,
+    ArchiveGapError,
+    Expired,
+    files_in,
+    reading,
+    standing,
+    unbroken,
+)
 from schemas.duration import DAY_MS, HOUR_MS
-from schemas.records import Headers, Records
+from schemas.records import Records
 from schemas.topics import CATALOG
 
 MAX_BYTES = 32 << 20  # of values in one file before compaction: what an open file may hold in memory
 COMPACTED_BYTES = 512 << 20  # on disk, of a compacted file
 REPLACED_KEPT = 600.0  # seconds
-SLICE_ROWS = 1 << 15  # at most, of what is read at once
-
-SCHEMA = pa.schema(
-    [
-        pa.field("offset", pa.int64(), nullable=False),
-        pa.field("append_time", pa.int64(), nullable=False),  # ms UTC
-        pa.field("headers", pa.list_(pa.struct([("key", pa.string()), ("value", pa.binary())])), nullable=False),
-        pa.field("value", pa.binary()),
-    ]
-)
-EMPTY = "_schema.parquet"
-EXPIRED = "expired.json"
 
 _log = logging.getLogger(__name__)
-
-
-class ArchiveGapError(PeekproofError):
-    """Records that the archive should hold are not there."""
-
-
-class ArchiveDamageError(PeekproofError):
-    """A file of the archive is not what was written."""
-
-    def __init__(self, path: Path, cause: BaseException) -> None:
-        super().__init__(
-            f"{path} is damaged ({str(cause).partition(chr(10))[0]}): bring it back from a backup; or rename it and "
-            "start the archive's worker again, which archives once more what the log still holds"
-        )
-        self.path = path
-
-
-class Expired(msgspec.Struct, frozen=True):
-    """Records before offset `before` were deleted as archive_keep says; the last were of about `time` (ms UTC)."""
-
-    before: int
-    time: int
-
-    @property
-    def until(self) -> str:
-        """The time, for people."""
-        return datetime.fromtimestamp(self.time / 1_000, UTC).strftime("%Y-%m-%d %H:%M UTC")
-
-
-class ArchivedRecord(NamedTuple):
-    """One record as it stood on its partition; `append_time` in ms UTC."""
-
-    offset: int
-    append_time: int
-    headers: Headers
-    value: bytes | None
-
-
-class ArchiveFile(NamedTuple):
-    """The records with offsets in [begin, end); the last of them belongs to `interval` (its start, ms UTC)."""
-
-    begin: int
-    end: int
-    interval: int
-    path: Path
-
-
-def chain(directory: Path, topic: str, partition: int) -> list[ArchiveFile]:
-    """The files that hold a partition from its first archived record on, without overlap; larger ones preferred.
-
-    Raises `ArchiveGapError` where a file begins beyond the end of the others.
-    """
-    files = standing(directory, topic, partition)
-    for file, following in pairwise(files):
-        if following.begin > file.end:
-            raise ArchiveGapError(
-                f"the archive of {topic}/{partition} has a hole from offset {file.end} to {following.begin}, before "
-                f"{following.path}: bring the file between them back, or start the archive's worker again, which "
-                "archives once more what the log still holds"
-            )
-    return files
-
-
-def standing(directory: Path, topic: str, partition: int) -> list[ArchiveFile]:
-    """The same, but for holes: whatever there is of a partition, each record once."""
-    files = sorted(_files(directory / topic / str(partition)))
-    links: list[ArchiveFile] = []
-    while files:
-        links += _linked(files)
-        files = [file for file in files if file.begin >= links[-1].end]
-    return links
-
-
-def unbroken(directory: Path, topic: str, partition: int) -> list[ArchiveFile]:
-    """The same, up to the first hole."""
-    return _linked(sorted(_files(directory / topic / str(partition))))
-
-
-def expired(directory: Path, topic: str, partition: int) -> Expired | None:
-    """What was deleted before the first file, as the setting archive_keep says."""
-    try:
-        return msgspec.json.decode((directory / topic / str(partition) / EXPIRED).read_bytes(), type=Expired)
-    except FileNotFoundError:
-        return None
-
-
-def _linked(files: list[ArchiveFile]) -> list[ArchiveFile]:
-    if not files:
-        return []
-    reached: dict[int, ArchiveFile | None] = {files[0].begin: None}
-    for file in files:
-        if file.begin in reached:
-            reached.setdefault(file.end, file)
-    links = []
-    link = reached[max(reached)]
-    while link is not None:
-        links.append(link)
-        link = reached[link.begin]
-    return links[::-1]
-
-
-def partitions(directory: Path, topic: str) -> list[int]:
-    """The partitions of a topic that have files, ascending."""
-    place = directory / topic
-    return sorted(int(entry.name) for entry in place.iterdir() if entry.name.isdigit()) if place.exists() else []
-
-
-def read(
-    directory: Path, topic: str, partition: int, end: int | None = None, begin: int = 0
-) -> Iterator[ArchivedRecord]:
-    """Every archived record of a partition (in [begin, end)) in the order of its offsets, each once.
-
-    Raises as `slices` does.
-    """
-    for records in slices(directory, topic, partition, end, begin):
-        for row in range(len(records)):
-            headers = records.headers.get(row, ())
-            yield ArchivedRecord(int(records.offset[row]), int(records.append_time[row]), headers, records.value(row))
-
-
-def slices(directory: Path, topic: str, partition: int, end: int | None = None, begin: int = 0) -> Iterator[Records]:
-    """The archived records of a partition (in [begin, end)) as columns, each slice behind the one before it.
-
-    Raises `ArchiveGapError` if a file is missing between others, and `ArchiveDamageError`.
-    """
-    files = [file for file in chain(directory, topic, partition) if file.end > begin]
-    position = max(begin, files[0].begin) if files else 0
-    while files and (end is None or files[0].begin < end):
-        file = files[0]
-        try:
-            with _reading(file.path) as parquet:
-                for row_group in range(parquet.num_row_groups):
-                    for batch in parquet.iter_batches(SLICE_ROWS, row_groups=[row_group]):
-                        offset = batch.column("offset").to_numpy()
-                        last = file.end if end is None else min(end, file.end)
-                        first, stop = np.searchsorted(offset, (position, last)).tolist()
-                        if first < stop:
-                            records = _slice(topic, partition, position, batch.slice(first, stop - first))
-                            yield records
-                            position = records.end
-        except FileNotFoundError:  # replaced by a compacted one meanwhile, or expired
-            files = [file for file in chain(directory, topic, partition) if file.end > position]
-            if not files or files[0].begin > position:
-                raise ArchiveGapError(
-                    f"the archive of {topic}/{partition} lost the records from offset {position} on while they were "
-                    f"read: {files[0].path if files else 'nothing'} is what follows"
-                ) from None
-            continue
-        position = files.pop(0).end
 
 
 @dataclass(slots=True)
@@ -326,7 +174,7 @@ class Archive:
             place, last = self._directory / topic / str(partition), old[-1]
             with durable.writing(place / EXPIRED) as temporary:
                 temporary.write_bytes(msgspec.json.encode(Expired(last.end, last.interval)))
-            for file in _files(place):
+            for file in files_in(place):
                 if file.end <= last.end:
                     file.path.unlink(missing_ok=True)
             _log.info("archive_keep: the archive of %s/%d begins at offset %d now", topic, partition, last.end)
@@ -393,15 +241,6 @@ def _name(begin: int, end: int, interval: int) -> str:
     return f"{begin:016d}-{end:016d}-{interval}.parquet"
 
 
-def _files(place: Path) -> Iterator[ArchiveFile]:
-    if not place.exists():
-        return
-    for entry in os.scandir(place):
-        if entry.name.endswith(".parquet"):
-            begin, end, interval = entry.name.removesuffix(".parquet").split("-")
-            yield ArchiveFile(int(begin), int(end), int(interval), Path(entry.path))
-
-
 def _groups(files: list[ArchiveFile], window: int) -> Iterator[list[ArchiveFile]]:
     """Runs of two and more neighbours of one window that fit into one compacted file."""
     group: list[ArchiveFile] = []
@@ -424,7 +263,7 @@ def _merge(group: list[ArchiveFile]) -> None:
         held: list[pa.Table] = []
         size = 0
         for file in group:
-            with _reading(file.path) as parquet:
+            with reading(file.path) as parquet:
                 for row_group in range(parquet.num_row_groups):
                     table = parquet.read_row_group(row_group)
                     if held and size + table.nbytes > MAX_BYTES:
@@ -435,24 +274,12 @@ def _merge(group: list[ArchiveFile]) -> None:
         writer.write_table(pa.concat_tables(held).combine_chunks())
 
 
-@contextmanager
-def _reading(path: Path) -> Iterator[pq.ParquetFile]:
-    """Around what reads a file. Raises FileNotFoundError, and ArchiveDamageError where it is not as it was written."""
-    try:
-        with pq.ParquetFile(path, page_checksum_verification=True) as parquet:
-            yield parquet
-    except FileNotFoundError:
-        raise
-    except (OSError, pa.ArrowException) as error:
-        raise ArchiveDamageError(path, error) from error
-
-
 def _sweep(directory: Path, topic: str, partition: int) -> None:
     """Delete files whose records a larger file has held for `REPLACED_KEPT` seconds, and unfinished files."""
     files = standing(directory, topic, partition)
     now = time.time()
     old = [file for file in files if now - file.path.stat().st_mtime > REPLACED_KEPT]
-    for file in _files(directory / topic / str(partition)):
+    for file in files_in(directory / topic / str(partition)):
         if file not in files and any(link.begin <= file.begin and file.end <= link.end for link in old):
             file.path.unlink(missing_ok=True)
     for path in (directory / topic / str(partition)).glob("*.tmp"):
@@ -472,34 +299,6 @@ def _columns(records: Records) -> pa.RecordBatch:
     )
     return pa.RecordBatch.from_arrays(
         [pa.array(records.offset), pa.array(records.append_time), _headers(records), value], schema=SCHEMA
-    )
-
-
-def _slice(topic: str, partition: int, begin: int, batch: pa.RecordBatch) -> Records:
-    """The archive's columns as records, without a copy of the values."""
-    offset, value, headers = batch.column("offset").to_numpy(), batch.column("value"), batch.column("headers")
-    _, bounds, data = value.buffers()
-    places = np.frombuffer(bounds, np.int32)[value.offset : value.offset + len(value) + 1].astype(np.int64)
-    length = np.diff(places)
-    if value.null_count:
-        length[value.is_null().to_numpy(zero_copy_only=False)] = -1
-    pairs = iter(zip(*(column.to_pylist() for column in headers.flatten().flatten()), strict=True))
-    counts = headers.value_lengths().to_numpy()
-    headed = np.flatnonzero(counts)
-    return Records(
-        topic=topic,
-        partition=partition,
-        begin=begin,
-        end=int(offset[-1]) + 1,
-        offset=offset,
-        append_time=batch.column("append_time").to_numpy(),
-        start=places[:-1] - places[0],
-        length=length,
-        data=memoryview(data or b"")[places[0] : places[-1]],
-        headers={
-            row: tuple(islice(pairs, count))
-            for row, count in zip(headed.tolist(), counts[headed].tolist(), strict=True)
-        },
     )
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from pipeline.errors import PeekproofError
 from pipeline.kafka.set_aside import SetAside
 from pipeline.owner import own
-from pipeline.storage.archive import ArchivedRecord, partitions, read
+from pipeline.storage.archived import ArchivedRecord, partitions, read
 from pipeline.storage.soundness import DamageError, UnfinishedError, parts
 from pipeline.storage.store import Store
 from schemas.topics import RESULTS

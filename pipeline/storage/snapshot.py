@@ -30,7 +30,7 @@ import msgspec
 from evaluation.catalog.in_force import Catalog, FlagInForce
 from pipeline import durable
 from pipeline.settings import Settings
-from pipeline.storage import archive, tables
+from pipeline.storage import archive, archived, tables
 from pipeline.storage.arriving import Beat, PublishedLook, Run
 from pipeline.storage.history import literal
 from pipeline.storage.soundness import EMPTY
@@ -327,8 +327,8 @@ def _closed(directory: Path, keep: int | None) -> dict[str, list[Path]]:
     files = {topic: [archive.write_empty(directory)] for topic in SENT}
     oldest = 0 if keep is None else time.time_ns() // 1_000_000 - keep
     for topic, paths in files.items():
-        for partition in archive.partitions(directory, topic):
-            found = archive.standing(directory, topic, partition)
+        for partition in archived.partitions(directory, topic):
+            found = archived.standing(directory, topic, partition)
             paths += [file.path for file in found if file.interval >= oldest]
     return files
 

@@ -9,7 +9,7 @@ import pytest
 from pipeline.errors import PeekproofError
 from pipeline.http.callers.keys import Keys
 from pipeline.kafka.reading import read_topic
-from pipeline.storage.archive import chain, partitions
+from pipeline.storage.archived import chain, partitions
 from schemas.topics import CATALOG, EVENTS, EXPOSURES
 from tests.conftest import deployed
 from tests.end_to_end.test_lost_logs import Deployment

@@ -15,7 +15,8 @@ from evaluation.metrics.partition import Partition
 from evaluation.significance.look import encode_look, look
 from pipeline.errors import PeekproofError
 from pipeline.offline.replay import Needs, Replay, first_difference
-from pipeline.storage.archive import REPLACED_KEPT, Archive, chain
+from pipeline.storage.archive import REPLACED_KEPT, Archive
+from pipeline.storage.archived import chain
 from schemas.catalog import Allocation, Document, Flag, FlagState, Goal, Metric, Run, Variant
 from schemas.logs import Gap, Log, Logs
 from schemas.look import RULES, Look

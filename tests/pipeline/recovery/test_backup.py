@@ -14,7 +14,8 @@ from pipeline.kafka.reading import read_topic
 from pipeline.recovery.manifest import NAME, UNFINISHED, read_manifest
 from pipeline.recovery.restore import RESTORING, Restore
 from pipeline.settings import Settings
-from pipeline.storage.archive import Archive, expired, read
+from pipeline.storage.archive import Archive
+from pipeline.storage.archived import expired, read
 from pipeline.storage.checkpoints import Checkpoints
 from pipeline.storage.store import Store
 from schemas.topics import CATALOG, EXPOSURES

@@ -22,7 +22,8 @@ from pipeline.errors import PeekproofError
 from pipeline.recovery.rebuild import Log, Logs, Rebuild
 from pipeline.settings import Settings
 from pipeline.stages.gathering import Gathering
-from pipeline.storage.archive import Archive, ArchiveGapError, chain
+from pipeline.storage.archive import Archive
+from pipeline.storage.archived import ArchiveGapError, chain
 from pipeline.storage.checkpoints import Checkpoints
 from schemas.aggregate import Aggregate
 from schemas.catalog import KINDS, Document, FlagState, Spec

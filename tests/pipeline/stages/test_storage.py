@@ -14,7 +14,7 @@ from kafka.admin import KafkaAdminClient
 from pipeline.kafka.clients import kafka_python_arguments
 from pipeline.processes.template import Process
 from pipeline.settings import Settings
-from pipeline.storage.archive import read
+from pipeline.storage.archived import read
 from schemas.topics import RESULTS
 from tests.live import ask, wait_for
 from tests.pipeline.conftest import look

@@ -15,9 +15,8 @@ from hypothesis import strategies as st
 from pipeline.durable import ABANDONED
 from pipeline.settings import Settings
 from pipeline.stages.archive import Archiving
-from pipeline.storage.archive import (
-    REPLACED_KEPT,
-    Archive,
+from pipeline.storage.archive import REPLACED_KEPT, Archive, write_empty
+from pipeline.storage.archived import (
     ArchiveDamageError,
     ArchiveGapError,
     Expired,
@@ -26,7 +25,6 @@ from pipeline.storage.archive import (
     read,
     slices,
     standing,
-    write_empty,
 )
 from schemas.records import Headers, Records
 

@@ -19,7 +19,8 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from pipeline.storage.archive import Archive, read
+from pipeline.storage.archive import Archive
+from pipeline.storage.archived import read
 from pipeline.durable import DiskFullError
 from pipeline.http.callers.keys import Keys
 from pipeline.storage.restoring import restored_store
