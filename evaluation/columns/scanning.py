@@ -5,7 +5,7 @@ stand and computes the wanted numbers. It takes only what it is sure of: escapes
 beyond 15 digits or with an exponent, repeated fields, wrong types, deep nesting and everything malformed make the
 record *odd*. An odd record is read by msgspec, on its own, which gives the value or the words that say what is wrong
 with it. What the kernel does take, it takes as msgspec would (a test compares them): which of the two reads a record
-depends on its bytes alone.
+depends on its bytes alone. What the kernel calls for a token is compiled into it: a call would cost half as much again.
 """
 
 import re
@@ -142,6 +142,7 @@ IS_SHORT_ESCAPE = np.isin(np.arange(256), np.frombuffer(b'"\\/bfnrt', np.uint8))
 IS_HEX_DIGIT = np.isin(np.arange(256), np.frombuffer(b"0123456789abcdefABCDEF", np.uint8))
 POWERS = 10.0 ** np.arange(23)  # exact doubles, so that one division rounds once (Clinger 1990)
 OBJECT, TEXT, INTEGER, NUMBER, FIRST, VALUE = map(int, Type)
+NULL, TRUE, FALSE = (np.uint64(int.from_bytes(word, "little")) for word in (b"null", b"true", b"false"))
 NAME, CONTENT, AFTER = range(3)  # what comes next: a key, a value, or what follows a value
 
 
@@ -169,7 +170,7 @@ def _is_utf8(b, i, end):  # type: ignore[no-untyped-def]
     return True
 
 
-@njit(cache=True)
+@njit(cache=True, forceinline=True)
 def _digits(b, i, digits, count):  # type: ignore[no-untyped-def]
     """Where the digits from b[i] on end, the number that they make behind those before (18 of all), and how many."""
     c: Any = byte_at(b, i)
@@ -182,7 +183,7 @@ def _digits(b, i, digits, count):  # type: ignore[no-untyped-def]
     return i, digits, count
 
 
-@njit(cache=True)
+@njit(cache=True, forceinline=True)
 def _quoted(b, i, end):  # type: ignore[no-untyped-def]
     """The number that the text b[i:end] is, NaN where it is none; and whether that is for others to say."""
     while i < end and byte_at(b, i) == 32:
@@ -205,12 +206,121 @@ def _quoted(b, i, end):  # type: ignore[no-untyped-def]
     return (-digits if negative else digits) / POWERS[min(count - whole, 22)], count > 15
 
 
+@njit(cache=True, forceinline=True)
+def _string(b, i, end):  # type: ignore[no-untyped-def]
+    """Where the string from b[i] on has its closing quote, or `end`; whether it has letters beyond ASCII, or escapes.
+
+    Eight bytes at a time, up to one that is a quote, an escape, a control character or beyond ASCII.
+    """
+    is_wide = is_escaped = False
+    while True:
+        word = word_at(b, i)
+        quote, escape = word ^ QUOTES, word ^ ESCAPES
+        special = (((quote - LOW) & ~quote) | ((escape - LOW) & ~escape) | ((word - SPACES) & ~word) | word) & HIGH
+        if special == 0:
+            i += 8
+            continue
+        i += trailing_zeros(special) >> 3
+        c: Any = byte_at(b, i)
+        if c == 34 or c < 32 or i >= end:
+            break
+        if c >= 128:
+            is_wide = True
+            i += 1
+            continue
+        is_escaped = True
+        if IS_SHORT_ESCAPE[byte_at(b, i + 1)]:
+            i += 2
+        elif (
+            byte_at(b, i + 1) == 117
+            and IS_HEX_DIGIT[byte_at(b, i + 2)]
+            and IS_HEX_DIGIT[byte_at(b, i + 3)]
+            and IS_HEX_DIGIT[byte_at(b, i + 4)]
+            and IS_HEX_DIGIT[byte_at(b, i + 5)]
+            and not ((byte_at(b, i + 2) | 32) == 100 and byte_at(b, i + 3) >= 56)  # no surrogate
+        ):
+            i += 6
+        else:
+            break
+    return i if c == 34 else end, is_wide, is_escaped
+
+
+@njit(cache=True, forceinline=True)
+def _field(names, spans, begins, parent, b, at, size):  # type: ignore[no-untyped-def]  # noqa: PLR0917
+    """The wanted field of `parent` that the key of `size` bytes at b[at] names, or -1."""
+    found: Any = np.int64(-1)
+    bucket = parent * (LONGEST_BUCKET + 1) + min(size, LONGEST_BUCKET)
+    for k in range(begins[bucket], begins[bucket + 1]):
+        if spans[k, 1] == size:
+            difference = np.uint64(0)
+            j = 0
+            while j + 8 <= size:
+                difference |= word_at(names, spans[k, 0] + j) ^ word_at(b, at + j)
+                j += 8
+            while j < size:
+                difference |= np.uint64(byte_at(names, spans[k, 0] + j) ^ byte_at(b, at + j))
+                j += 1
+            if difference == 0:
+                found = spans[k, 2]
+    return found
+
+
+@njit(cache=True, forceinline=True)
+def _number(b, i):  # type: ignore[no-untyped-def]
+    """Where the number at b[i] ends, -1 where it is none; its digits, their decimal places; is it whole, and exact?"""
+    negative = byte_at(b, i) == 45
+    i += negative
+    first = i
+    i, digits, whole = _digits(b, i, np.int64(0), 0)
+    is_number = whole == 1 or (whole > 1 and byte_at(b, first) != 48)
+    count = whole
+    is_integer = True
+    if byte_at(b, i) == 46:
+        is_integer = False
+        i, digits, count = _digits(b, i + 1, digits, whole)
+        is_number &= count > whole
+    is_exact = count <= 15
+    if byte_at(b, i) | 32 == 101:  # e or E
+        is_integer = is_exact = False
+        i += 1
+        if byte_at(b, i) == 43 or byte_at(b, i) == 45:
+            i += 1
+        first = i
+        while 48 <= byte_at(b, i) <= 57:
+            i += 1
+        is_number &= i > first
+    return i if is_number else -1, -digits if negative else digits, count - whole, is_integer, is_exact
+
+
+@njit(cache=True, forceinline=True)
+def _word(b, i):  # type: ignore[no-untyped-def]
+    """How many bytes `null`, `true` or `false` has at b[i]; 0: none of these stands there."""
+    word = word_at(b, i)
+    four, five = word & np.uint64(0xFFFFFFFF), word & np.uint64(0xFFFFFFFFFF)
+    return 4 if four in (NULL, TRUE) else 5 if five == FALSE else 0
+
+
 @njit(cache=True)
 def _scan(names, spans, begins, types, b, start, length, odd, starts, lengths, numbers):  # type: ignore[no-untyped-def]  # noqa: PLR0917
-    """One loop, in which every token is looked at once. `b` is padded with zeros, at which every token ends.
+    """One loop, in which every token is looked at once; a record that breaks one of these rules stays odd.
 
-    A byte behind a record, of the next one or of the padding, may be read but never taken: whoever passes the end is
-    found out at the end.
+    `b` is padded with zeros, at which every token ends. A byte behind a record, of the next one or of the padding, may
+    be read but never taken: whoever passes the end is found out at the end.
+
+    1. Between tokens there may be white space.
+    2. A string is closed before the end of the record.
+    3. Where a key is due, a string is one, and a colon follows. Where keys name fields it has no escapes, and a field
+       comes once.
+    4. Elsewhere a string is a value, within the record. Of a wanted one it is noted where it stands, and the number
+       that it is; it is UTF-8, as a text without escapes and not too long, and of no other type.
+    5. Behind a value comes a comma, then a key in an object and a value in a list; or the end of whichever is open.
+    6. A field of type VALUE that is an object or a list ends with it, and is UTF-8.
+    7. Behind the end of the record there is nothing more.
+    8. Where a key is due, nothing but a string comes.
+    9. An object or a list opens no deeper than DEEPEST, the record as an object. A wanted one is of type OBJECT and an
+       object, whose keys then name fields, or of type VALUE.
+    10. A number is a value, within the record; a wanted one has few enough digits to be exact, and is no text.
+    11. So is a word; `null` is as good as nothing, and the others are for VALUE, or are no NUMBER.
     """
     seen = np.full(types.size, -1, np.int64)
     for r in range(start.size):
@@ -221,73 +331,27 @@ def _scan(names, spans, begins, types, b, start, length, odd, starts, lengths, n
         depth = 0
         parent = -1  # whose wanted fields the keys name: 0 the record's, i + 1 those of field i; -1: nobody's
         second = -1  # the parent of the second level
-        held: Any = np.int64(-1)  # the field of type VALUE whose object or array is open, at level `held_depth`
+        held: Any = np.int64(-1)  # the field of type VALUE whose object or list is open, at level `held_depth`
         held_depth = 0
         field: Any = np.int64(-1)  # of the value that comes next
         expected = CONTENT
         while i < end:
             c: Any = byte_at(b, i)
             if c <= 32:
-                if IS_SPACE[c]:
-                    i += 1
-                    continue
-                break
-            if c == 34:  # a string, up to its closing quote at i
-                i += 1
-                at = i
-                is_wide = is_escaped = False
-                while True:
-                    word = word_at(b, i)
-                    quote, escape = word ^ QUOTES, word ^ ESCAPES
-                    special = (
-                        ((quote - LOW) & ~quote) | ((escape - LOW) & ~escape) | ((word - SPACES) & ~word) | word
-                    ) & HIGH
-                    if special == 0:
-                        i += 8
-                        continue
-                    i += trailing_zeros(special) >> 3
-                    c = byte_at(b, i)
-                    if c == 34 or c < 32 or i >= end:
-                        break
-                    if c >= 128:
-                        is_wide = True
-                        i += 1
-                        continue
-                    is_escaped = True
-                    if IS_SHORT_ESCAPE[byte_at(b, i + 1)]:
-                        i += 2
-                    elif (
-                        byte_at(b, i + 1) == 117
-                        and IS_HEX_DIGIT[byte_at(b, i + 2)]
-                        and IS_HEX_DIGIT[byte_at(b, i + 3)]
-                        and IS_HEX_DIGIT[byte_at(b, i + 4)]
-                        and IS_HEX_DIGIT[byte_at(b, i + 5)]
-                        and not ((byte_at(b, i + 2) | 32) == 100 and byte_at(b, i + 3) >= 56)  # no surrogate
-                    ):
-                        i += 6
-                    else:
-                        break
-                if c != 34 or i >= end:
+                if not IS_SPACE[c]:  # 1
                     break
-                if expected == NAME:
+                i += 1
+            elif c == 34:
+                at = i + 1
+                i, is_wide, is_escaped = _string(b, at, end)
+                if i >= end:  # 2
+                    break
+                if expected == NAME:  # 3
                     field = np.int64(-1)
                     if parent >= 0:
                         if is_escaped:
                             break
-                        size = i - at
-                        bucket = parent * (LONGEST_BUCKET + 1) + min(size, LONGEST_BUCKET)
-                        for k in range(begins[bucket], begins[bucket + 1]):
-                            if spans[k, 1] == size:
-                                difference = np.uint64(0)
-                                j = 0
-                                while j + 8 <= size:
-                                    difference |= word_at(names, spans[k, 0] + j) ^ word_at(b, at + j)
-                                    j += 8
-                                while j < size:
-                                    difference |= np.uint64(byte_at(names, spans[k, 0] + j) ^ byte_at(b, at + j))
-                                    j += 1
-                                if difference == 0:
-                                    field = spans[k, 2]
+                        field = _field(names, spans, begins, parent, b, at, i - at)
                         if field >= 0:
                             if seen[field] == r:
                                 break
@@ -300,7 +364,7 @@ def _scan(names, spans, begins, types, b, start, length, odd, starts, lengths, n
                     i += 1
                     expected = CONTENT
                     continue
-                if expected != CONTENT or depth == 0:
+                if expected != CONTENT or depth == 0:  # 4
                     break
                 if field >= 0:
                     if is_wide and not _is_utf8(b, at, i):
@@ -322,7 +386,7 @@ def _scan(names, spans, begins, types, b, start, length, odd, starts, lengths, n
                         break
                 i += 1
                 expected = AFTER
-            elif expected == AFTER:
+            elif expected == AFTER:  # 5
                 is_object = objects & np.uint64(1)
                 if c == 44:
                     i += 1
@@ -332,12 +396,12 @@ def _scan(names, spans, begins, types, b, start, length, odd, starts, lengths, n
                     i += 1
                     objects >>= np.uint64(1)
                     depth -= 1
-                    if held >= 0 and depth == held_depth:
+                    if held >= 0 and depth == held_depth:  # 6
                         if not _is_utf8(b, starts[held, r], i):
                             break
                         lengths[held, r] = i - starts[held, r]
                         held = np.int64(-1)
-                    if depth == 0:
+                    if depth == 0:  # 7
                         while i < end and IS_SPACE[byte_at(b, i)]:
                             i += 1
                         odd[r] = i != end
@@ -345,9 +409,9 @@ def _scan(names, spans, begins, types, b, start, length, odd, starts, lengths, n
                     parent = 0 if depth == 1 else second if depth == 2 else -1
                 else:
                     break
-            elif expected == NAME:
+            elif expected == NAME:  # 8
                 break
-            elif c | 32 == 123:  # { or [
+            elif c | 32 == 123:  # 9: { or [
                 if depth == DEEPEST or (depth == 0 and c == 91):
                     break
                 if field >= 0 and types[field] != VALUE:
@@ -375,74 +439,34 @@ def _scan(names, spans, begins, types, b, start, length, odd, starts, lengths, n
                     expected = NAME
                 else:
                     expected = CONTENT
-            elif depth == 0:
+            elif depth == 0:  # 10, 11
                 break
-            elif c == 45 or 48 <= c <= 57:
+            elif c == 45 or 48 <= c <= 57:  # 10
                 at = i
-                negative = c == 45
-                i += negative
-                first = i
-                i, digits, whole = _digits(b, i, np.int64(0), 0)
-                if whole == 0 or (whole > 1 and byte_at(b, first) == 48):
+                i, digits, places, is_integer, is_exact = _number(b, i)
+                if i < 0:
                     break
-                count = whole
-                is_integer = True
-                if byte_at(b, i) == 46:
-                    is_integer = False
-                    i, digits, count = _digits(b, i + 1, digits, whole)
-                    if count == whole:
-                        break
-                is_exact = count <= 15
-                if byte_at(b, i) | 32 == 101:  # e or E
-                    is_integer = is_exact = False
-                    i += 1
-                    if byte_at(b, i) == 43 or byte_at(b, i) == 45:
-                        i += 1
-                    first = i
-                    while 48 <= byte_at(b, i) <= 57:
-                        i += 1
-                    if i == first:
-                        break
                 if field >= 0:
                     if not is_exact or types[field] == TEXT or types[field] == FIRST or types[field] == OBJECT:
                         break
                     if types[field] == INTEGER and not is_integer:
                         break
-                    if negative:
-                        digits = -digits
                     if types[field] == VALUE:
                         starts[field, r] = at
                         lengths[field, r] = i - at
                     else:
                         starts[field, r] = digits
-                    numbers[field, r] = digits / POWERS[count - whole]
+                    numbers[field, r] = digits / POWERS[places]
                 expected = AFTER
-            elif c == 110 and byte_at(b, i + 1) == 117 and byte_at(b, i + 2) == 108 and byte_at(b, i + 3) == 108:
-                i += 4
-                expected = AFTER
-            elif c == 116 and byte_at(b, i + 1) == 114 and byte_at(b, i + 2) == 117 and byte_at(b, i + 3) == 101:
-                if field >= 0:
+            else:  # 11
+                size = _word(b, i)
+                if size == 0:
+                    break
+                if field >= 0 and c != 110:
                     if types[field] == VALUE:
                         starts[field, r] = i
-                        lengths[field, r] = 4
+                        lengths[field, r] = size
                     elif types[field] != NUMBER:
                         break
-                i += 4
+                i += size
                 expected = AFTER
-            elif (
-                c == 102
-                and byte_at(b, i + 1) == 97
-                and byte_at(b, i + 2) == 108
-                and byte_at(b, i + 3) == 115
-                and byte_at(b, i + 4) == 101
-            ):
-                if field >= 0:
-                    if types[field] == VALUE:
-                        starts[field, r] = i
-                        lengths[field, r] = 5
-                    elif types[field] != NUMBER:
-                        break
-                i += 5
-                expected = AFTER
-            else:
-                break

@@ -109,7 +109,17 @@ def _read(  # noqa: PLR0917, PLR0911
     headed: NDArray[np.int64],  # (n, 4): row, batch, headers at, record's stop
     data: NDArray[np.uint8],
 ) -> tuple[int, int, int, int]:
-    """Fill the columns with the records from `begin` on: rows, bytes of `data`, headed rows, malformed batch or -1."""
+    """Fill the columns with the records from `begin` on: rows, bytes of `data`, headed rows, malformed batch or -1.
+
+    A batch is malformed that breaks one of these rules:
+
+    1. A record says its size, and ends within its batch.
+    2. Behind its attributes, a byte without a meaning yet, stand its time and its offset, counted from the batch's.
+    3. Its key and its value end within it; those of a size below 0 are not there.
+    4. Its headers are counted, and without any it ends there.
+    5. Its offset lies in the batch, and beyond those of the records before it.
+    6. Behind its last record a batch ends.
+    """
     n = 0
     heads = 0
     out = 0
@@ -120,29 +130,29 @@ def _read(  # noqa: PLR0917, PLR0911
         stop = batches[i, 2]
         for _ in range(batches[i, 3]):
             size, at = _varint(b, at, stop)
-            if at > stop or size < 0 or size > stop - at:
+            if at > stop or size < 0 or size > stop - at:  # 1
                 return n, out, heads, i
             edge = at + size
-            time_delta, at = _varint(b, at + 1, edge)  # behind the record's attributes, a byte without a meaning yet
+            time_delta, at = _varint(b, at + 1, edge)  # 2
             offset_delta, at = _varint(b, at, edge)
             key, at = _varint(b, at, edge)
-            if key > edge - at:
+            if key > edge - at:  # 3
                 return n, out, heads, i
             value, at = _varint(b, at + max(key, 0), edge)
-            if value > edge - at:
+            if value > edge - at:  # 3
                 return n, out, heads, i
             value_at = at
             headers_at = at + max(value, 0)
             headers, at = _varint(b, headers_at, edge)
-            if at > edge or headers < 0 or (headers == 0 and at != edge):
+            if at > edge or headers < 0 or (headers == 0 and at != edge):  # 4
                 return n, out, heads, i
             at = edge
             position = batches[i, 4] + offset_delta
-            if offset_delta < 0 or position >= batches[i, 7]:
+            if offset_delta < 0 or position >= batches[i, 7]:  # 5
                 return n, out, heads, i
             if position < begin:
                 continue
-            if position <= last:
+            if position <= last:  # 5
                 return n, out, heads, i
             last = position
             offset[n] = position
@@ -159,7 +169,7 @@ def _read(  # noqa: PLR0917, PLR0911
                 data[np.uint64(out + k)] = b[np.uint64(value_at + k)]
             out += max(value, 0)
             n += 1
-        if at != stop:
+        if at != stop:  # 6
             return n, out, heads, i
     return n, out, heads, -1
 
@@ -310,6 +320,41 @@ def _unpack(codec: int, packed: bytes, where: str) -> bytes:
         raise CorruptRecordsError(f"{where} doesn't decompress ({error}): {MALFORMED}") from error
 
 
+def _unpack_all(raw: memoryview, batches: NDArray[np.int64], spans: NDArray[np.int64], place: str) -> bytes:
+    """The records of the compressed batches, one after another; where each stands is noted in its span."""
+    parts = []
+    at = 0
+    for i in np.flatnonzero(batches[:, ATTRIBUTES] & CODEC).tolist():
+        packed = bytes(raw[spans[i, 1] : spans[i, 2]])
+        where = f"batch at offset {batches[i, BASE_OFFSET]} of {place}"
+        part = _unpack(int(batches[i, ATTRIBUTES] & CODEC), packed, where)
+        spans[i, :3] = 1, at, at + len(part)
+        parts.append(part)
+        at += len(part)
+    return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def _headers_of(
+    headed: NDArray[np.int64],
+    offset: NDArray[np.int64],
+    sources: tuple[NDArray[np.uint8], NDArray[np.uint8]],
+    spans: NDArray[np.int64],
+    place: str,
+) -> dict[int, Headers]:
+    """The headers of the rows that have some, as `_read` found them."""
+    headers: dict[int, Headers] = {}
+    for row, i, headers_at, stop in headed.tolist():
+        source = sources[spans[i, 0]]
+        places = _headers(source, headers_at, stop).tolist()
+        if not places:
+            raise CorruptRecordsError(f"record at offset {offset[row]} of {place} has malformed headers: {MALFORMED}")
+        headers[row] = tuple(
+            (bytes(source[key : key + key_bytes]).decode(errors="replace"), bytes(source[value : value + value_bytes]))
+            for key, key_bytes, value, value_bytes in places
+        )
+    return headers
+
+
 def _join(  # noqa: PLR0917
     raw: memoryview, batches: NDArray[np.int64], topic: str, partition: int, begin: int, end: int
 ) -> Records:
@@ -328,14 +373,7 @@ def _join(  # noqa: PLR0917
     spans[:, 5] = np.where(append_time, batches[:, MAX_TIME], batches[:, FIRST_TIME])
     spans[:, 6] = ~append_time
     spans[:, 7] = bases + batches[:, LAST_DELTA] + 1
-    parts = []
-    unpacked = 0
-    for i in np.flatnonzero(attributes & CODEC).tolist():
-        packed = bytes(raw[spans[i, 1] : spans[i, 2]])
-        part = _unpack(int(attributes[i] & CODEC), packed, f"batch at offset {bases[i]} of {place}")
-        spans[i, :3] = 1, unpacked, unpacked + len(part)
-        parts.append(part)
-        unpacked += len(part)
+    sources = (_array(raw), _array(_unpack_all(raw, batches, spans, place)))
     sizes = spans[:, 2] - spans[:, 1]
     wrong = np.flatnonzero((counts < 0) | (counts > sizes // SMALLEST_RECORD))
     if len(wrong):
@@ -344,7 +382,6 @@ def _join(  # noqa: PLR0917
             f" {sizes[wrong[0]]} bytes: {MALFORMED}"
         )
     n = int(counts.sum())
-    sources = (_array(raw), _array(parts[0] if len(parts) == 1 else b"".join(parts)))
     offset, time, start, length = (np.empty(n, np.int64) for _ in range(4))
     headed = np.empty((n, 4), np.int64)
     data = np.empty(int(sizes.sum()), np.uint8)
@@ -352,16 +389,6 @@ def _join(  # noqa: PLR0917
     if bad >= 0:
         raise CorruptRecordsError(
             f"batch at offset {bases[bad]} of {place} doesn't parse as {counts[bad]} records: {MALFORMED}"
-        )
-    headers: dict[int, Headers] = {}
-    for row, i, headers_at, stop in headed[:heads].tolist():
-        source = sources[spans[i, 0]]
-        places = _headers(source, headers_at, stop).tolist()
-        if not places:
-            raise CorruptRecordsError(f"record at offset {offset[row]} of {place} has malformed headers: {MALFORMED}")
-        headers[row] = tuple(
-            (bytes(source[key : key + key_bytes]).decode(errors="replace"), bytes(source[value : value + value_bytes]))
-            for key, key_bytes, value, value_bytes in places
         )
     return Records(
         topic=topic,
@@ -373,5 +400,5 @@ def _join(  # noqa: PLR0917
         start=start[:n],
         length=length[:n],
         data=data[:size].data,
-        headers=headers,
+        headers=_headers_of(headed[:heads], offset, sources, spans, place),
     )
