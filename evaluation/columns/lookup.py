@@ -7,6 +7,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from evaluation.columns.hash_table import add, first, following, number_of
 from evaluation.columns.memory import byte_at, word_at
 from evaluation.columns.texts import Texts, as_bytes
 
@@ -14,7 +15,7 @@ Table = tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.int64], np.uint64
 
 
 def table_of(names: Sequence[str]) -> Table:
-    """The names' bytes; where each ends; a hash table of codes, open addressing, -1 where free; its seed.
+    """The names' bytes; where each ends; a hash table of codes; its seed.
 
     The seed is a digest of all names, so that nobody can choose names that collide. Half a surrogate pair makes bytes
     that no text has.
@@ -24,7 +25,7 @@ def table_of(names: Sequence[str]) -> Table:
     seed = np.uint64(int.from_bytes(blake2b(joined, digest_size=8).digest(), "little"))
     data = as_bytes(joined)
     ends = np.cumsum([0, *map(len, encoded)], dtype=np.int64)
-    slots = np.full(1 << (2 * len(encoded) + 1).bit_length(), -1)
+    slots = np.zeros(1 << (2 * len(encoded) + 1).bit_length(), np.int64)
     _enter(data, ends, slots, seed)
     return data, ends, slots, seed
 
@@ -37,8 +38,8 @@ def codes_of(texts: Texts, table: Table) -> NDArray[np.int64]:
 
 
 @njit(cache=True)
-def _slot(data, start, length, slots, seed):  # type: ignore[no-untyped-def]
-    """Where the search for a string begins: FNV-1a by words, the last of which may overlap; upper bits mixed in."""
+def _mark(data, start, length, seed):  # type: ignore[no-untyped-def]
+    """A string's fingerprint: FNV-1a by words, the last of which may overlap; upper bits mixed in."""
     h = seed ^ np.uint64(length)
     prime = np.uint64(0x100000001B3)
     if length < 8:
@@ -49,33 +50,31 @@ def _slot(data, start, length, slots, seed):  # type: ignore[no-untyped-def]
             h = (h ^ word_at(data, i)) * prime
         h = (h ^ word_at(data, start + length - 8)) * prime
     h ^= h >> np.uint64(32)
-    return np.int64((h * prime ^ (h >> np.uint64(16))) & np.uint64(slots.size - 1))
+    return np.int64((h * prime) >> np.uint64(32)) | 1
 
 
 @njit(cache=True)
 def _enter(names, ends, slots, seed):  # type: ignore[no-untyped-def]
     for code in range(ends.size - 1):
-        at = _slot(names, ends[code], ends[code + 1] - ends[code], slots, seed)
-        while slots[at] >= 0:
-            at = (at + 1) & (slots.size - 1)
-        slots[at] = code
+        add(slots, _mark(names, ends[code], ends[code + 1] - ends[code], seed), code)
 
 
 @njit(cache=True)
 def _find(names, ends, slots, seed, data, start, length):  # type: ignore[no-untyped-def]  # noqa: PLR0917
     """The code of the name that equals `data[start:start+length]`, or -1."""
-    at = _slot(data, start, length, slots, seed)
-    while slots[at] >= 0:
-        name = ends[slots[at]]
-        if ends[slots[at] + 1] - name == length:
+    mark = _mark(data, start, length, seed)
+    p = first(slots, mark)
+    while slots[p] != 0:
+        code = number_of(slots[p])
+        if ends[code + 1] - ends[code] == length:
             same = True
             for i in range(length):
-                if byte_at(names, name + i) != byte_at(data, start + i):
+                if byte_at(names, ends[code] + i) != byte_at(data, start + i):
                     same = False
                     break
             if same:
-                return slots[at]
-        at = (at + 1) & (slots.size - 1)
+                return code
+        p = following(slots, mark, p)
     return np.int64(-1)
 
 
