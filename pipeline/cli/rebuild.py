@@ -62,7 +62,7 @@ def rebuild(as_json: bool) -> None:
                 kafka.require_idle()
             found = _found(history, kafka)
             checkpoints.replace(state.partition, state.offset, state.save(), found.cluster, found.topics.get(UNITS, ""))
-            made.append(Made(state.partition, state.offset, state.clock))
+            made.append(Made(state.partition, state.offset, state.watermark))
     if as_json:
         seconds = {"seconds": time.monotonic() - began, "cpu_seconds": time.process_time()}
         click.echo(msgspec.json.encode({"made_of": work.made_of, "offsets": work.size, "states": made, **seconds}))

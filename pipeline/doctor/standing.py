@@ -3,7 +3,7 @@ look at it leaves everything as it is."""
 
 from typing import NamedTuple
 
-from evaluation.metrics.partition import Heading, heading, require_format
+from evaluation.metrics.checkpoint import Heading, heading, require_format
 from pipeline.errors import PeekproofError
 from pipeline.settings import Settings
 from pipeline.storage.checkpoints import Checkpoint, Checkpoints, Kept

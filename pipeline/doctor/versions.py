@@ -6,7 +6,7 @@ from importlib import metadata
 
 import duckdb
 
-from evaluation.metrics.partition import FORMAT
+from evaluation.metrics.checkpoint import FORMAT
 from pipeline.doctor.finding import Finding
 from pipeline.doctor.sight import Sight
 from pipeline.kafka.connection import answering

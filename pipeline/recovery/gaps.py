@@ -199,7 +199,7 @@ def _positions(
     # Messages that one partition has not folded yet say what others know, unless their log was made anew.
     further = min if UNITS in anew else max
     for number, partition in folded.items():
-        positions["aggregation", UNITS, number] = Position(partition.offset, partition.clock or None)
+        positions["aggregation", UNITS, number] = Position(partition.offset, partition.watermark or None)
         for (topic, source), offset in partition.sources.items():
             place = "assignment", topic, source
             known = positions.get(place)

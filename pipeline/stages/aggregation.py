@@ -95,7 +95,7 @@ class Aggregation(Stage):
     def clock(self, source: Source) -> int:
         """The append time that every source of this partition has reached."""
         partition = self._partitions.get(source[1])
-        return partition.clock if partition else 0
+        return partition.watermark if partition else 0
 
     async def tick(self) -> None:
         """Send the aggregates of the partitions that moved on; every so often, checkpoint."""

@@ -90,7 +90,7 @@ def _figures(name: str, units: int) -> dict[str, float]:
     for _ in range(repeats):
         partition, its_cpu, its_wall = _fold(name, units)
         cpu, wall = cpu + its_cpu, wall + its_wall
-    stores = (*partition._runs.values(), *partition._pasts.values(), partition._recent)
+    stores = (*(run.store for run in partition._runs), *partition._lookbacks, partition._recent)
     arrays = [each for store in stores for each in vars(store).values() if isinstance(each, np.ndarray)]
     events = repeats * units * (1 + EVENTS)
     return {

@@ -1,18 +1,33 @@
 """Mutation: a pytest plugin that puts a fault into one module of the sources while it is imported.
 
 PEEKPROOF_MUTANT is a JSON array: the module, a text of it, and what shall stand there instead. The modules of the
-metrics are then plain Python: their compiler would take longer than the tests do.
+metrics are then plain Python: their compiler would take longer than the tests do. Fields of their tables are then read
+by items, which takes a fifth of the time of numpy's own attributes.
 """
 
 import json
 import os
 import sys
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
+from operator import itemgetter
 from types import CodeType, ModuleType
+
+import numpy as np
 
 MODULE, RIGHT, WRONG = json.loads(os.environ["PEEKPROOF_MUTANT"])
 COMPILED = "from numba import njit\n"
 PLAIN = "def njit(**_):\n    return lambda kernel: kernel\n"
+RECORD = "(np.record, "
+FAST = '(__import__("tests.evaluation.mutation").evaluation.mutation.record(fields), '
+
+
+def record(fields: tuple[str, ...]) -> type[np.void]:
+    """A row whose fields are attributes, as those of np.record are."""
+
+    def field(name: str) -> property:
+        return property(itemgetter(name), lambda row, value: row.__setitem__(name, value))
+
+    return type("Record", (np.void,), {name: field(name) for name in fields})
 
 
 class _Mutated(SourceFileLoader):
@@ -20,6 +35,8 @@ class _Mutated(SourceFileLoader):
         source = self.get_source(fullname)
         if fullname.startswith("evaluation.metrics."):
             source = source.replace(COMPILED, PLAIN)
+        if fullname == "evaluation.metrics.layouts":
+            source = source.replace(RECORD, FAST)
         if fullname == MODULE:
             assert RIGHT in source, f"{MODULE} has changed: the mutant needs another text than {RIGHT!r}"
             source = source.replace(RIGHT, WRONG)

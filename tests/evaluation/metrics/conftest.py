@@ -81,7 +81,7 @@ class Log:
         return [catalog for catalog in self.catalogs if catalog.offset <= offset][-1]
 
     def message(  # noqa: PLR0917
-        self, rows, clock=0, catalog=None, begin=None, end=None, topic="events", horizon=None, examples=()
+        self, rows, watermark=0, catalog=None, begin=None, end=None, topic="events", horizon=None, examples=()
     ):
         """The bytes of a message with these rows, (kind, code, unit, time, id, value) each, on consecutive offsets."""
         expected = self.position.get(topic, 0)
@@ -105,7 +105,7 @@ class Log:
         header = Header(
             catalog=self.catalogs[-1].offset if catalog is None else catalog,
             horizon=self.horizon if horizon is None else horizon,
-            sources=[Source(topic, 0, begin, end, clock)],
+            sources=[Source(topic, 0, begin, end, watermark)],
             arms=[Arm("flag", *arm) for arm in self.arms],
             facts=self.facts,
             examples=list(examples),

@@ -7,7 +7,8 @@ from itertools import permutations
 import pytest
 
 from evaluation.catalog.logs import logs_after
-from evaluation.metrics.partition import MissingError, Partition
+from evaluation.metrics.partition import Partition
+from evaluation.metrics.sources import MissingError
 from schemas.aggregate import ArmPart
 from schemas.catalog import Cuped, Step
 from schemas.decoding import NoMessageError
@@ -47,7 +48,7 @@ def test_an_event_counts_from_the_entry_until_before_the_window_ends(log, make):
 
 def test_a_metric_without_window_counts_for_ever_and_never_settles(make):
     log = make.Log(make.catalog(5, [make.run("exp-1", [make.metric("m", window="none")])]))
-    log.send(make.exposure(1, 10)).send(make.event(1, 10**12), clock=10**12)
+    log.send(make.exposure(1, 10)).send(make.event(1, 10**12), watermark=10**12)
 
     assert log.sums() == {(0, "a"): (1, 1, 1, 1)}
     assert not [each for each in log.aggregate().sums if each.reading == "settled"]
@@ -391,17 +392,17 @@ def test_n04_the_newest_example_since_the_start_is_told_in_any_order(make):
     assert (folded(*before, cuts=[slice(0, 2)]).example, folded(*before, cuts=[slice(0, 2)]).rounded) == (None, None)
 
 
-def test_a_unit_is_settled_when_the_clock_has_passed_entry_window_and_horizon(log, make):
-    log.send(make.exposure(1, 10), make.event(1, 11), clock=410)
+def test_a_unit_is_settled_when_the_watermark_has_passed_entry_window_and_horizon(log, make):
+    log.send(make.exposure(1, 10), make.event(1, 11), watermark=410)
     assert log.sums(reading="settled") == {}
 
-    log.send(clock=411)
+    log.send(watermark=411)
 
     assert log.sums(reading="settled") == log.sums() == {(0, "a"): (1, 1, 1, 1)}
 
 
 def test_a_jumper_is_withdrawn_after_it_has_settled(log, make):
-    log.send(make.exposure(1, 10), make.event(1, 11)).send(clock=500)
+    log.send(make.exposure(1, 10), make.event(1, 11)).send(watermark=500)
     assert log.sums(reading="settled") == {(0, "a"): (1, 1, 1, 1)}
 
     log.send(make.exposure(1, 450, arm=1))
@@ -410,14 +411,14 @@ def test_a_jumper_is_withdrawn_after_it_has_settled(log, make):
 
 
 def test_a_jumper_does_not_settle(log, make):
-    log.send(make.exposure(1, 10), make.exposure(1, 11, arm=1)).send(clock=500)
+    log.send(make.exposure(1, 10), make.exposure(1, 11, arm=1)).send(watermark=500)
 
     assert log.sums(reading="settled") == {}
 
 
 def test_zero_sums_are_told_for_every_allocation_variant_metric_and_reading(make):
     metrics = [make.metric("m"), make.metric("k", window="none")]
-    log = make.Log(make.catalog(5, [make.run("exp-1", metrics)])).send(clock=1)
+    log = make.Log(make.catalog(5, [make.run("exp-1", metrics)])).send(watermark=1)
 
     told = [(each.metric, each.reading, each.allocation, each.variant) for each in log.aggregate().sums]
 
@@ -432,7 +433,7 @@ def test_a_metric_added_in_mid_run_covers_the_units_that_enter_after_it(make):
     second = make.catalog(6, [make.run("exp-1", [make.metric("m"), make.metric("new")], since={"new": 50})])
     log = make.Log(first, second)
     log.send(make.exposure(1, 49), make.exposure(2, 50), make.event(1, 60), make.event(2, 60), catalog=5)
-    log.send(make.event(1, 70), make.event(2, 70), make.exposure(3, 80), clock=90)
+    log.send(make.event(1, 70), make.event(2, 70), make.exposure(3, 80), watermark=90)
 
     assert log.sums("m") == {(0, "a"): (3, 2, 4, 8)}
     assert log.sums("new") == {(0, "a"): (2, 1, 2, 4)}
@@ -461,7 +462,7 @@ def test_every_catalog_version_on_the_way_is_adopted(make):
     ]
     log = make.Log(*catalogs)
     log.send(make.exposure(1, 10), make.event(1, 11, kind=Kind.LATE), catalog=5)
-    log.send(clock=500, catalog=5)  # until it is forgotten what the event was
+    log.send(watermark=500, catalog=5)  # until it is forgotten what the event was
 
     log.send(catalog=7)
 
@@ -591,26 +592,26 @@ def test_an_exposure_that_counts_needs_a_run(log, make):
         log.send(make.exposure(1, 10))
 
 
-def test_the_clock_is_that_of_the_slowest_source_and_never_goes_back(log):
-    log.send(clock=500, topic="events")
-    log.send(clock=300, topic="exposures")
-    assert log.partition.clock == 500
+def test_the_watermark_is_that_of_the_slowest_source_and_never_goes_back(log):
+    log.send(watermark=500, topic="events")
+    log.send(watermark=300, topic="exposures")
+    assert log.partition.watermark == 500
 
-    log.send(clock=900, topic="events")
-    assert log.partition.clock == 500
+    log.send(watermark=900, topic="events")
+    assert log.partition.watermark == 500
 
-    log.send(clock=700, topic="exposures")
-    assert log.partition.clock == 700
-
-
-def test_the_clock_waits_for_a_source_that_has_none(log):
-    log.send(clock=0, topic="exposures").send(clock=500, topic="events")
-
-    assert log.partition.clock == 0
+    log.send(watermark=700, topic="exposures")
+    assert log.partition.watermark == 700
 
 
-def test_a_record_behind_the_clock_is_late_whatever_it_says(log, make):
-    log.send(make.exposure(3, 300), clock=500)
+def test_the_watermark_waits_for_a_source_that_has_none(log):
+    log.send(watermark=0, topic="exposures").send(watermark=500, topic="events")
+
+    assert log.partition.watermark == 0
+
+
+def test_a_record_behind_the_watermark_is_late_whatever_it_says(log, make):
+    log.send(make.exposure(3, 300), watermark=500)
 
     log.send(make.exposure(1, 399), make.exposure(2, 400), make.event(2, 400), make.event(3, 399))
 
@@ -625,17 +626,17 @@ def test_a_completed_run_is_final_a_horizon_after_its_last_event_and_then_stays_
     log = make.Log(first, second)
     ends = 50 + 1000 + 300 + 100
     log.send(make.exposure(1, 40), make.event(1, 60), catalog=5)
-    log.send(clock=1000).send(make.event(1, ends - 1), make.event(1, ends), clock=ends + 100)
+    log.send(watermark=1000).send(make.event(1, ends - 1), make.event(1, ends), watermark=ends + 100)
     assert not log.aggregate().final
 
-    log.send(clock=ends + 101)
+    log.send(watermark=ends + 101)
     last = log.aggregate()
     assert last.final
     assert log.sums("m", "settled") == {(0, "a"): (1, 1, 1, 1)}
     assert log.sums("ever") == {(0, "a"): (1, 1, 2, 4)}
 
     log.partition = Partition.load(log.partition.save())
-    log.send(make.event(1, ends + 50), make.exposure(2, ends + 60, kind=Kind.INACTIVE), clock=ends + 200)
+    log.send(make.event(1, ends + 50), make.exposure(2, ends + 60, kind=Kind.INACTIVE), watermark=ends + 200)
     assert log.aggregate() == last
     assert (last.offset, last.clock) == (log.partition.offset - 1, ends + 101)
     assert len(log.partition.save()) < 4000
@@ -648,7 +649,7 @@ def test_a_broken_message_is_refused_with_what_it_is(log):
 
 def test_what_cannot_matter_any_more_is_forgotten(log, make):
     for second in range(200):
-        log.send(*(make.event(unit, second * 1000) for unit in range(50)), clock=second * 1000)
+        log.send(*(make.event(unit, second * 1000) for unit in range(50)), watermark=second * 1000)
 
     assert len(log.partition.save()) < 20_000
 
@@ -670,7 +671,7 @@ def test_n02_steps_of_one_time_stand_in_the_funnel_s_order(make, order, names):
 
     assert log.sums("once") == {(0, "a"): (1, 1, 1, 1)}
     assert log.sums("often") == {(0, "a"): (1, 1, 2, 4)}
-    log.send(clock=500)
+    log.send(watermark=500)
     assert log.sums("often", "settled") == {(0, "a"): (1, 1, 2, 4)}
 
 

@@ -40,7 +40,7 @@ def oracle():
 
 @st.composite
 def histories(draw):
-    """Rows (in no order yet), some of them repeats, some at the edges of others' windows, and a clock to end with.
+    """Rows (in no order yet), some of them repeats, some at the edges of others' windows, and a watermark to end with.
 
     A repeat may tell another value.
     """
@@ -61,16 +61,16 @@ def histories(draw):
         rows.append((0, draw(st.integers(0, FACTS - 1)), unit, time, draw(names), draw(values)))
     rows = [row if row[0] & EXPOSED or row[1] == PRICE else (*row[:5], 1) for row in rows]
     settles = [row[3] + window + HORIZON for row in shown for window in (50, 200, 300)]
-    clock = draw(
+    watermark = draw(
         st.one_of(st.integers(0, 3000), st.sampled_from(settles), st.sampled_from(settles).map(lambda t: t + 1))
     )
-    return rows, clock
+    return rows, watermark
 
 
-def fold(make, catalogs, rows, clock, seed):
+def fold(make, catalogs, rows, watermark, seed):
     """Fold the rows in an order of the seed's choice, cut, repeated, saved and loaded as it chooses.
 
-    The clock is any that the rows still to come allow: none that counts is behind it by more than the horizon. A
+    The watermark is any that the rows still to come allow: none that counts is behind it by more than the horizon. A
     catalog's version comes into force before what it began at is out of reach.
     """
     chance = random.Random(seed)
@@ -96,11 +96,11 @@ def fold(make, catalogs, rows, clock, seed):
         topic = chance.choice(["events", "exposures"])
         again = past[topic][-chance.choice([1, 1, 3]) :] if chance.random() < 0.5 else []  # a restart begins earlier
         begin = log.position.get(topic, 0) - len(again)
-        message = log.message(again + now, clock=latest, topic=topic, catalog=version, begin=begin)
+        message = log.message(again + now, watermark=latest, topic=topic, catalog=version, begin=begin)
         log.partition.fold(log.partition.offset, message, log.catalog_at)
         sent.append(message)
         past[topic] += now
-        log.send(clock=latest, topic={"events": "exposures", "exposures": "events"}[topic], catalog=version)
+        log.send(watermark=latest, topic={"events": "exposures", "exposures": "events"}[topic], catalog=version)
         if chance.random() < 0.3:  # a zombie sends what it sent before
             log.partition.fold(log.partition.offset, chance.choice(sent), log.catalog_at)
         if chance.random() < 0.3:
@@ -108,12 +108,12 @@ def fold(make, catalogs, rows, clock, seed):
         if chance.random() < 0.3:
             log.partition = Partition.load(log.partition.save())
     for topic in ("events", "exposures"):
-        log.send(clock=max(clock, latest), topic=topic)
+        log.send(watermark=max(watermark, latest), topic=topic)
     log.partition = Partition.load(log.partition.save())
     return log
 
 
-def expected_of(oracle, rows, catalog, make, clock):
+def expected_of(oracle, rows, catalog, make, watermark):
     """The oracle's answer."""
     runs = catalog.flags["flag"].runs
     facts = make.Log(catalog).facts
@@ -131,7 +131,7 @@ def expected_of(oracle, rows, catalog, make, clock):
         for kind, code, unit, time, name, value in rows
         if not kind & EXPOSED
     ]
-    return oracle.answer(tables, clock, HORIZON, HORIZON)
+    return oracle.answer(tables, watermark, HORIZON, HORIZON)
 
 
 BREAKDOWNS = (
@@ -187,13 +187,13 @@ CHANGED = ("bought", "revenue", "funnel", "new")
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(history=histories(), seed=st.integers(0, 1 << 32))
 def test_the_store_equals_the_queries_in_any_order_and_any_cut(make, oracle, change, history, seed):
-    rows, clock = history
+    rows, watermark = history
     catalogs = catalogs_of(make, change)
 
-    log = fold(make, catalogs, rows, clock, seed)
+    log = fold(make, catalogs, rows, watermark, seed)
 
     found = published(log.partition.aggregates())
-    expected = expected_of(oracle, rows, catalogs[-1], make, log.partition.clock)
+    expected = expected_of(oracle, rows, catalogs[-1], make, log.partition.watermark)
     assert sorted(found - expected, key=str) == sorted(expected - found, key=str)
 
 
@@ -209,7 +209,7 @@ def test_two_orders_of_the_same_records_give_the_same_bytes(make, history, seeds
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_a_long_history_with_a_moving_clock_equals_the_queries(make, oracle, seed):
+def test_a_long_history_with_a_moving_watermark_equals_the_queries(make, oracle, seed):
     chance = random.Random(seed)
     catalogs = catalogs_of(make, "nothing")
     rows = []
@@ -234,12 +234,12 @@ def test_a_long_history_with_a_moving_clock_equals_the_queries(make, oracle, see
     while order:
         now, order = order[:150], order[150:]
         ahead = [row[3] for row in order if not row[0] & Kind.LATE]
-        log.send(*now, clock=min(ahead, default=40_000) + HORIZON)
+        log.send(*now, watermark=min(ahead, default=40_000) + HORIZON)
         if chance.random() < 0.1:
             log.partition = Partition.load(log.partition.save())
 
     found = published(log.partition.aggregates())
-    assert found == expected_of(oracle, rows, catalogs[-1], make, log.partition.clock)
+    assert found == expected_of(oracle, rows, catalogs[-1], make, log.partition.watermark)
 
 
 BUSY = 3_600_000  # ms; around this full hour units have more events than are read
@@ -273,5 +273,5 @@ def test_of_an_hour_the_first_events_of_a_unit_are_read(make, oracle, seed):
     log = fold(make, catalogs, rows, BUSY + 400, seed)
 
     found = published(log.partition.aggregates())
-    assert found == expected_of(oracle, rows, catalogs[-1], make, log.partition.clock)
+    assert found == expected_of(oracle, rows, catalogs[-1], make, log.partition.watermark)
     assert log.sums("funnel")[0, "b"][:2] == (2, 1)

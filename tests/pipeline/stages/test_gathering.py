@@ -44,7 +44,7 @@ def test_the_clock_waits_for_a_source_that_any_worker_has_counted():
 
     def fold(message: bytes) -> int:
         partition.fold(next(offset), message, lambda _: Catalog())
-        return partition.clock
+        return partition.watermark
 
     one, other, idle = Worker(OLD), Worker(OTHER), Worker()
     assert fold(one.say(500, sources=2, until=490)) == 0

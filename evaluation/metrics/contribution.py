@@ -1,0 +1,126 @@
+"""Contribution: what one partition contributes to a run, as it travels."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+
+from evaluation.catalog.in_force import Variable
+from evaluation.metrics import sums
+from evaluation.metrics.kernels.members import LIVE, SETTLED
+from evaluation.metrics.layouts import TALLY, Words
+from evaluation.metrics.measures import NO_WINDOW
+from evaluation.metrics.run import Run
+from evaluation.metrics.run_columns import RunColumn
+from schemas.aggregate import Aggregate, ArmCount, ArmPart, MetricHealth, Part, Sums
+from schemas.numbers import exact
+from schemas.units import Example
+
+OTHER = "(other)"
+
+_VALUED = ("sum", "mean")  # what reads a property
+
+
+def contribution(  # noqa: PLR0917
+    run: Run, partition: int, offset: int, watermark: int, catalog: int, examples: list[Example]
+) -> Aggregate:
+    """The run's sums as they stand, or its last word. Call `Run.settle` before."""
+    if run.final:
+        return run.final
+    order = run.arms.in_order()
+    columns = sorted(enumerate(run.store.columns), key=lambda each: each[1].metric)
+    cells = run.store.cells_of_columns()
+    shown, counts = run.exposures[0], run.store.counts[0]
+    return Aggregate(
+        flag=run.flag,
+        run=run.key,
+        partition=partition,
+        offset=offset,
+        clock=watermark,
+        catalog=catalog,
+        arms=[ArmCount(*run.arms.names[arm], int(run.store.arm_units[arm])) for arm in order],
+        sums=[each for c, column in columns for each in _sums(run, column, cells[c], order)],
+        metrics=[_health(run, c, column, examples, order) for c, column in columns],
+        exposures=int(shown.accepted),
+        late=int(shown.late),
+        inactive=int(shown.inactive),
+        forced=int(shown.forced),
+        jumpers=int(counts.jumpers),
+        reassigned=int(counts.reassigned),
+        duplicate_ids=int(counts.same_ids),
+    )
+
+
+def _health(run: Run, c: int, column: RunColumn, examples: list[Example], order: list[int]) -> MetricHealth:
+    """What became of a column's events."""
+    counts = {field: int(run.store.tallies[c][field]) for field in TALLY.names or ()}
+    told = _newest(column.variables, examples, run.started)
+    first = int(run.store.measures.columns[c].first)
+    parts = [_part(run, v, variable, examples, order) for v, variable in enumerate(column.variables, first)]
+    return MetricHealth(
+        column.metric,
+        **counts,
+        example=told.get("unusable") if counts["unusable"] else None,
+        rounded=told.get("rounded"),
+        parts=parts if any(variable.type in _VALUED for variable in column.variables) else [],
+    )
+
+
+def _part(run: Run, v: int, variable: Variable, examples: list[Example], order: list[int]) -> Part:
+    """What became of the values of variable v, if it has any."""
+    if variable.type not in _VALUED:
+        return Part([])
+    told = _newest((variable,), examples, run.started)
+    its = [(arm, int(run.store.parts[v, arm].kept), int(run.store.parts[v, arm].lost)) for arm in order]
+    arms = [ArmPart(*run.arms.names[arm], kept, lost) for arm, kept, lost in its if kept or lost]
+    is_losing = any(lost for _, _, lost in its)
+    return Part(arms, told.get("unusable") if is_losing else None, told.get("rounded"))
+
+
+def _newest(variables: Iterable[Variable], examples: list[Example], since: int) -> dict[str, str]:
+    """Of each kind the newest example of what the variables read."""
+    facts = {fact.key for variable in variables for fact in variable.facts}
+    its = [each for each in examples if each.fact in facts and each.time >= since]
+    return {each.what: each.text for each in sorted(its, key=lambda each: (each.time, each.text))}
+
+
+def _sums(run: Run, column: RunColumn, cells: Words, order: list[int]) -> Iterator[Sums]:
+    """A column's sums by reading, arm and segment: of segments where nobody is, none."""
+    names = [f"{each.property}={value}" for each in run.breakdowns for value in (OTHER, *each.values)]
+    everyone = range(run.store.measures.breakdowns[0].segments)  # each unit is in one segment of a breakdown
+    places = np.nonzero(cells[..., sums.N])
+    inhabited: dict[tuple[int, int], list[tuple[int, sums.Cell]]] = defaultdict(list)
+    found = sums.read(cells[places], column.numbers)
+    for (reading, arm, segment), cell in zip(np.transpose(places).tolist(), found, strict=True):
+        inhabited[reading, arm].append((segment, cell))
+    for reading, name in ((LIVE, "live"), (SETTLED, "settled")):
+        if reading == SETTLED and column.window == NO_WINDOW:
+            continue
+        for arm in order:
+            place = (column.metric, column.version, name, *run.arms.names[arm])
+            its = inhabited[reading, arm]
+            whole = _added([cell for segment, cell in its if segment in everyone], column.numbers)
+            yield _told(place, "all", *whole)
+            if names:
+                for segment, cell in its:
+                    yield _told(place, names[segment], *cell)
+
+
+def _told(place: tuple[str, int, str, int, str], segment: str, n: int, nonzero: int, *numbers: list[int]) -> Sums:
+    """The sums of a segment of one metric, reading and arm, as they travel."""
+    return Sums(*place, segment, n, nonzero, *([exact(each) for each in some] for some in numbers))
+
+
+def _added(cells: list[sums.Cell], k: int) -> sums.Cell:
+    """The sums of several cells of k numbers together."""
+    if len(cells) == 1:
+        return cells[0]
+    total = 0, 0, [0] * k, [0] * (k * (k + 1) // 2)
+    for n, nonzero, first, second in cells:
+        total = (
+            total[0] + n,
+            total[1] + nonzero,
+            [a + b for a, b in zip(total[2], first, strict=True)],
+            [a + b for a, b in zip(total[3], second, strict=True)],
+        )
+    return total

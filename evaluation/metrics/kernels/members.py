@@ -1,0 +1,167 @@
+"""Members: the units of one run, with their entry, their arm and their totals, and the sums that these make.
+
+Theory of operation. A member is one row of int64:
+
+    its head (layouts.py) | arms seen, 64 per word | totals (measures.py)
+
+Rows stand in the order of arrival; a hash table finds a unit's row. The rest follows from the rows and is kept beside
+them, so that nothing is ever scanned:
+
+* `cells`: the sums of each metric, reading, arm and segment. Whatever changes a member takes its contribution out and
+  puts the new one in: once for each breakdown, without any into the only segment that there is then.
+* `heap`: the members whose entry could still move, by entry; a queue: the rows of the others, by ascending entry. Each
+  metric has a cursor into the queue: the members before it are settled.
+
+Withdrawn members (jumpers) keep their row, so that they stay withdrawn. Of them nothing else counts but what is noted
+of their events: a note counts if the event lies in the window of a unit that has entered, whatever became of the unit,
+and in the arm of its entry, so that nothing needs to be taken back of notes that are forgotten.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import njit
+
+from evaluation.columns.hash_table import add, fingerprint, first, following, home, number_of
+from evaluation.metrics import measures as of
+from evaluation.metrics import sums
+from evaluation.metrics.layouts import (
+    HEAD_WORDS,
+    Events,
+    Exposures,
+    Heads,
+    Heap,
+    Notes,
+    Parts,
+    Pending,
+    Ring,
+    RunCounts,
+    Settled,
+    Tallies,
+    Words,
+)
+from evaluation.metrics.measures import Measures
+from schemas.units import SEGMENT_BITS
+
+SEEN = HEAD_WORDS  # where a row says which arms were seen
+JUMPER, REASSIGNED = 1, 2  # in a head's state; above them stands the arm
+FLAGS = 2
+LIVE, SETTLED = 0, 1  # readings
+MOST_NUMBERS = 4  # of a unit in one column
+
+_SEGMENT = (1 << SEGMENT_BITS) - 1
+
+
+class Members(NamedTuple):
+    """The tables of one run."""
+
+    rows: Words  # (room, words)
+    heads: Heads  # (room,), of the same memory
+    slots: Words
+    counts: RunCounts  # (1,)
+    cells: Words  # flat
+    arm_units: Words  # (arms,)
+    tallies: Tallies  # (columns,)
+    parts: Parts  # (variables, arms)
+    settled: Settled  # (columns,)
+    heap: Heap
+    pending: Pending
+    ring: Ring  # (1,)
+
+
+@njit(cache=True)
+def seek(slots: Words, heads: Heads, mark: int, unit: int) -> Any:
+    """The slot of a unit, whose fingerprint is `mark`, or the free one that it would take."""
+    p = first(slots, mark)
+    while slots[p] != 0 and heads[number_of(slots[p])].unit != unit:
+        p = following(slots, mark, p)
+    return p
+
+
+@njit(cache=True)
+def find(store: Members, who: Events | Exposures | Notes, n: int, found: Words) -> Any:
+    """The rows of the first n units of `who`, or -1, into `found`; where that is -1 nobody asks.
+
+    In passes, so that cache misses overlap: first the homes, then the rows that they name.
+    """
+    slots, heads, rows = store.slots, store.heads, store.rows
+    seen = np.int64(0)
+    for i in range(n):
+        if found[i] >= 0:
+            found[i] = fingerprint(who[i].unit, 0, 0)
+            seen ^= slots[home(found[i], slots.shape[0])]
+    last = rows.shape[1] - 1
+    for i in range(n):
+        if found[i] >= 0:
+            p = seek(slots, heads, found[i], who[i].unit)
+            found[i] = -1
+            if slots[p] != 0:
+                found[i] = number_of(slots[p])
+                seen ^= rows[found[i], last]
+    return seen
+
+
+@njit(cache=True)
+def enter(heads: Heads, n: int, slots: Words) -> None:
+    """Enter the first n members into an empty table."""
+    for m in range(n):
+        add(slots, fingerprint(heads[m].unit, 0, 0), m)
+
+
+@njit(cache=True)
+def cell_of(heads: Heads, m: int, measures: Measures, c: int, reading: int, arms: int, b: int) -> Any:  # noqa: PLR0917
+    """Where member m's cell of a reading of column c stands, by its segment of breakdown b."""
+    breakdown, last = measures.breakdowns[b], measures.breakdowns[measures.breakdowns.shape[0] - 1]
+    segments = last.first + last.segments
+    segment = (heads[m].segments >> (SEGMENT_BITS * b)) & _SEGMENT
+    if segment >= breakdown.segments:
+        segment = 0
+    place = (reading * arms + (heads[m].state >> FLAGS)) * segments + breakdown.first + segment
+    return measures.columns[c].cell + place * sums.size(measures.columns[c].numbers)
+
+
+@njit(cache=True)
+def fold(store: Members, m: int, measures: Measures, c: int, reading: int, x: Words, one: int) -> None:  # noqa: PLR0917
+    """Member m with its numbers x of column c enters its cells (`one` is 1) or leaves them (-1)."""
+    for b in range(measures.breakdowns.shape[0]):
+        at = cell_of(store.heads, m, measures, c, reading, store.arm_units.shape[0], b)
+        sums.fold(store.cells, at, x, measures.columns[c].numbers, one)
+
+
+@njit(cache=True)
+def _tell_counted(store: Members, m: int, measures: Measures, c: int, one: int) -> None:
+    """Add what makes up member m's totals of column c to what is told of it (`one` is 1), or take it back (-1)."""
+    rows, head, first_one = store.rows, store.heads[m], measures.columns[c].first
+    for v in range(first_one, first_one + measures.columns[c].variables):
+        events = one * of.events_of(rows[m, measures.variables[v].at + of.EVENTS])
+        store.tallies[c].events += events
+        store.parts[v, head.state >> FLAGS].kept += events
+    store.tallies[c].crowded += one * of.is_crowded(rows, m, measures, c)
+    store.tallies[c].looked_back += one * of.is_looked_back(head.entry, measures.columns[c])
+
+
+@njit(cache=True)
+def fold_live(store: Members, m: int, measures: Measures, begin: int, x: Words, one: int) -> None:  # noqa: PLR0917
+    """Member m enters the live sums of the columns from `begin` on (`one` is 1) or leaves them (-1)."""
+    for c in range(begin, measures.columns.shape[0]):
+        if store.heads[m].entry >= measures.columns[c].since:
+            _tell_counted(store, m, measures, c, one)
+            if of.numbers(store.rows, m, measures, c, x):
+                fold(store, m, measures, c, LIVE, x, one)
+            else:
+                store.tallies[c].withheld += one
+
+
+@njit(cache=True)
+def ordered_totals(measures: Measures) -> int:
+    """How many totals of a member are ordered ones."""
+    totals = 0
+    for v in range(measures.variables.shape[0]):
+        totals += measures.variables[v].kind >= of.FUNNEL
+    return totals
+
+
+@njit(cache=True)
+def has_room(ring: Ring, pending: Pending, events: int) -> Any:
+    """Whether so many pending events more fit."""
+    return ring[0].head - ring[0].tail + events <= pending.shape[0]

@@ -1,0 +1,137 @@
+"""Run columns: the metrics of a run as it reads them, and as tables for kernels."""
+
+from collections.abc import Callable, Sequence
+
+import msgspec
+import numpy as np
+
+from evaluation.catalog.in_force import SETTLING, Catalog, RunInForce, Variable
+from evaluation.metrics import measures as of
+from evaluation.metrics.layouts import BREAKDOWN, COLUMN, FEED, VARIABLE, Breakdowns, Columns, Feeds, Variables
+from evaluation.metrics.measures import BUCKETS, NO_CAP, NO_END, NO_FLOOR, NO_WINDOW, Measures
+from schemas.catalog import Breakdown
+
+FactNumbers = Callable[[str], int]  # the partition's number of a fact, by its key
+
+_KINDS = {
+    "conversion": of.CONVERSION,
+    "count": of.COUNT,
+    "sum": of.SUM,
+    "mean": of.MEAN,
+    "funnel": of.FUNNEL,
+    "retention": of.RETENTION,
+}
+
+
+class RunColumn(msgspec.Struct, frozen=True):
+    """A metric as this run reads it; another version, or another beginning, is another column."""
+
+    metric: str
+    version: int
+    since: int  # ms UTC: it covers entries from then on; 0: all of them
+    window: int
+    variables: tuple[Variable, ...]
+    width: int  # ms, of a bucket of the past; 0: it has no covariates
+    recorded: int  # ms UTC: buckets are whole from then on
+
+    @property
+    def numbers(self) -> int:
+        """How many numbers it has of a unit."""
+        return len(self.variables) * (2 if self.width else 1)
+
+    @property
+    def words(self) -> int:
+        """How many words of a member's row hold its totals."""
+        return sum(map(_words, self.variables)) * (2 if self.width else 1)
+
+
+def columns_of(run: RunInForce, horizon: int) -> list[RunColumn]:
+    """What the run reads of its metrics.
+
+    An event at or after `recorded` was appended when every stage knew that the past is kept: it lies at most a horizon
+    ahead of its append time, which is `SETTLING` after the metric's version.
+    """
+    return [
+        RunColumn(
+            metric=key,
+            version=metric.version,
+            since=run.since[key] if run.since[key] > run.started else 0,
+            window=NO_WINDOW if metric.window is None else metric.window,
+            variables=metric.variables,
+            width=0 if metric.lookback is None else _bucket_width(metric.lookback),
+            recorded=0 if metric.lookback is None else metric.recorded + SETTLING + horizon,
+        )
+        for key, metric in run.metrics.items()
+    ]
+
+
+def looked_back_to(catalog: Catalog, fact_number: FactNumbers) -> set[tuple[int, int]]:
+    """Every fact of a metric with a lookback, and the width of its buckets, whether or not a run reads it yet."""
+    metrics = [metric for flag in catalog.flags.values() for run in flag.runs for metric in run.metrics.values()]
+    return {
+        (fact_number(fact.key), _bucket_width(metric.lookback))
+        for metric in (*catalog.metrics.values(), *metrics)
+        if metric.lookback is not None
+        for fact in metric.facts
+    }
+
+
+def _bucket_width(lookback: int) -> int:
+    """Milliseconds of a bucket."""
+    return max(1, lookback // BUCKETS)
+
+
+def _kind(variable: Variable) -> int:
+    return of.FUNNELS if variable.type == "funnel" and variable.totals else _KINDS[variable.type]
+
+
+def _words(variable: Variable) -> int:
+    return of.WORDS[_kind(variable)]
+
+
+def measures_of(
+    columns: Sequence[RunColumn], breakdowns: Sequence[Breakdown], fact_number: FactNumbers, totals_at: int
+) -> Measures:
+    """The tables of these columns. Totals begin at the word `totals_at` of a row; cells are not placed yet."""
+    feeds: list[tuple[int, int, int, bool]] = []
+    variables: list[tuple[int, ...]] = []
+    table: list[tuple[int, ...]] = []
+    at = totals_at
+    for c, column in enumerate(columns):
+        first, count = len(variables), len(column.variables)
+        table.append((column.since, column.window, first, count, column.numbers, 0, column.width, column.recorded))
+        known: set[int] = set()
+        covariate = at + sum(map(_words, column.variables))
+        for v, variable in enumerate(column.variables, first):
+            steps: dict[int, int] = {}
+            for step, fact in enumerate(variable.facts):
+                number = fact_number(fact.key)
+                steps[number] = steps.get(number, 0) | 1 << step
+            feeds += [(fact, v, bits, fact not in known) for fact, bits in steps.items()]
+            known |= steps.keys()
+            variables.append(_variable(variable, c, at, covariate))
+            at, covariate = at + _words(variable), covariate + _words(variable)
+        at = covariate if column.width else at
+    return Measures(
+        Feeds(np.array(feeds, FEED)),
+        Variables(np.array(variables, VARIABLE)),
+        Columns(np.array(table, COLUMN)),
+        _breakdowns(breakdowns),
+        NO_END,
+    )
+
+
+def _variable(variable: Variable, c: int, at: int, covariate: int) -> tuple[int, ...]:
+    """The row of a variable of column c, whose totals stand at those words."""
+    log = (10 ** variable.facts[0].scale, 10**variable.places) if variable.log else (0, 0)
+    kind = _kind(variable)
+    cap = 1 if kind in of.YES_OR_NO else NO_CAP if variable.cap is None else variable.cap
+    floor = NO_FLOOR if variable.lower_cap is None else variable.lower_cap
+    return kind, c, at, covariate, cap, floor, *log, len(variable.facts), variable.begins, variable.ends
+
+
+def _breakdowns(breakdowns: Sequence[Breakdown]) -> Breakdowns:
+    """Without any there is one segment."""
+    sizes = [len(each.values) + 1 for each in breakdowns] or [1]
+    firsts = np.cumsum([0, *sizes[:-1]])
+    return Breakdowns(np.array(list(zip(firsts, sizes, strict=True)), BREAKDOWN))

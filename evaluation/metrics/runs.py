@@ -1,0 +1,79 @@
+"""Runs: those that the catalog in force knows, in one partition, and what a message's arms mean by them."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from evaluation.catalog.in_force import Catalog
+from evaluation.metrics.intake import ELSEWHERE, OVER
+from evaluation.metrics.layouts import HEADER_ARM, HeaderArms
+from evaluation.metrics.lookback import Lookbacks
+from evaluation.metrics.recent_events import RecentEvents
+from evaluation.metrics.run import Run
+from evaluation.metrics.run_columns import FactNumbers
+from schemas.aggregate import Aggregate
+from schemas.units import Arm
+
+
+class Runs:
+    """Every run by flag and key, those that are over included."""
+
+    def __init__(self, horizon: int) -> None:
+        self._horizon = horizon
+        self._runs: dict[tuple[str, str], Run] = {}
+        self._named: list[Arm] | None = None  # the arms of the last header, and what they are here
+        self._arms = HeaderArms(np.zeros(0, HEADER_ARM))
+        self._arm_runs: list[Run] = []
+
+    def __iter__(self) -> Iterator[Run]:
+        return iter(self._runs.values())
+
+    def get(self, flag: str, key: str) -> Run | None:
+        """The run of that name."""
+        return self._runs.get((flag, key))
+
+    def in_order(self) -> list[Run]:
+        """The runs by flag and key."""
+        return [run for _, run in sorted(self._runs.items())]
+
+    def add(self, run: Run) -> None:
+        """One run more."""
+        self._runs[run.flag, run.key] = run
+
+    def adopt(self, catalog: Catalog, fact_number: FactNumbers, recent: RecentEvents, lookbacks: Lookbacks) -> None:
+        """Bring a version of the catalog into force."""
+        for flag in catalog.flags.values():
+            for run_in_force in flag.runs:
+                name = (flag.definition.key, run_in_force.key)
+                if name not in self._runs:
+                    self._runs[name] = Run(*name, self._horizon)
+                if self._runs[name].final is None:
+                    self._runs[name].adopt(run_in_force, fact_number, recent, lookbacks)
+        self._named = None
+
+    def resolve(self, arms: list[Arm]) -> tuple[HeaderArms, list[Run]]:
+        """Which run of ours each of a header's arms means, by its number in the list, and which arm of it."""
+        if arms == self._named:
+            return self._arms, self._arm_runs
+        self._arm_runs = []
+        self._arms = HeaderArms(np.zeros(len(arms), HEADER_ARM))
+        numbers: dict[tuple[str, str], int] = {}
+        for index, arm in enumerate(arms):
+            name = (arm.flag, arm.run)
+            run = self._runs.get(name)
+            if run is None:
+                self._arms[index] = ELSEWHERE, 0
+            elif run.final:
+                self._arms[index] = OVER, 0
+            else:
+                if name not in numbers:
+                    numbers[name] = len(self._arm_runs)
+                    self._arm_runs.append(run)
+                self._arms[index] = numbers[name], run.arm(arm.allocation, arm.variant)
+        self._named = arms
+        return self._arms, self._arm_runs
+
+    def finish(self, run: Run, last: Aggregate) -> None:
+        """A run says its last word: its arms are no longer counted."""
+        run.finish(last)
+        self._named = None

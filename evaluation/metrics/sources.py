@@ -1,0 +1,90 @@
+"""Sources: how far each source partition of a partition of `units` is folded, and how far time has come by that."""
+
+from collections.abc import Iterable
+
+import msgspec
+import numpy as np
+
+from evaluation.catalog.logs import LogsInForce
+from evaluation.metrics.layouts import Words
+from schemas.logs import Gap
+from schemas.units import Header, Source
+
+Name = tuple[str, int]  # topic, partition
+
+
+class MissingError(ValueError):
+    """Source records are missing, and nobody accepted that: a source or `units` was cut, or a batch on it was lost."""
+
+
+class Sources:
+    """The sources of one partition.
+
+    `watermark` (ms UTC) is the smallest append time that they have reached, 0 while one is unknown.
+    """
+
+    def __init__(self) -> None:
+        self.offsets: dict[Name, int] = {}  # the next ones
+        self.gaps: list[Gap] = []  # what is missing for good, as somebody accepted
+        self.watermark = 0
+        self.expected = 0  # how many there are, as far as any worker knew
+        self.unsure: set[Name] = set()  # messages of them are missing: their next range tells what
+        self._reached: dict[Name, int] = {}
+
+    def reached(self, name: Name) -> int:
+        """The append time (ms UTC) that a source has reached; 0: not known."""
+        return self._reached.get(name, 0)
+
+    def floors(self, place: str, header: Header, logs: LogsInForce | None) -> Words:
+        """The first offset of each of the header's sources that is not folded yet. `place` is where the header stood.
+
+        Raises:
+            MissingError: a source's range begins beyond the next known offset, and nobody accepted the gap.
+        """
+        floors = np.empty(len(header.sources), np.int64)
+        for index, source in enumerate(header.sources):
+            expected = self.offsets.get((source.topic, source.partition), source.begin)
+            if source.begin > expected:
+                self._miss(place, source, expected, logs)
+            floors[index] = expected
+        return floors
+
+    def _miss(self, place: str, source: Source, expected: int, logs: LogsInForce | None) -> None:
+        """Note that a source's offsets from the expected one on are missing, if that was accepted."""
+        name = (source.topic, source.partition)
+        if name in self.unsure:
+            return  # as a part of the gap of this partition's log
+        gap = logs.gap("assignment", *name, expected, source.begin) if logs else None
+        if gap is None:
+            raise MissingError(
+                f"{place}: the message covers {source.topic}/{source.partition} from offset {source.begin}, but "
+                f"{expected} is the next one that is not folded; {source.begin - expected} offsets are missing. "
+                "`peekproof recover accept-gap` shows what is lost and goes on"
+            )
+        self.gaps.append(msgspec.structs.replace(gap, begin=expected, end=source.begin))
+
+    def doubt(self, gap: Gap) -> None:
+        """Messages are missing, of whatever sources: an accepted gap of the partition's own log."""
+        self.gaps.append(gap)
+        self.unsure = set(self.offsets)
+
+    def advance(self, header: Header) -> None:
+        """Note what a message's sources have reached."""
+        for source in header.sources:
+            name = (source.topic, source.partition)
+            self.offsets[name] = max(self.offsets.get(name, source.begin), source.end)
+            self._reached[name] = max(self._reached.get(name, 0), source.clock)
+            self.unsure.discard(name)
+        self.expected = max(self.expected, header.expected)
+        if len(self._reached) >= self.expected:
+            self.watermark = max(self.watermark, min(self._reached.values(), default=0))
+
+    def state(self) -> list[tuple[str, int, int, int]]:
+        """Topic, partition, next offset and append time reached, of each."""
+        return [(*name, offset, self._reached[name]) for name, offset in self.offsets.items()]
+
+    def set(self, state: Iterable[tuple[str, int, int, int]]) -> None:
+        """Begin with what `state()` gave."""
+        for topic, partition, offset, reached in state:
+            self.offsets[topic, partition] = offset
+            self._reached[topic, partition] = reached
