@@ -1,12 +1,14 @@
-"""What the tests of the store and of the snapshot share: looks, documents and health as they stand on the topics."""
+"""What tests share: looks and health as they stand on the topics, and documents of experiments that files are about."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import msgspec
 import pytest
 
 from schemas.health import PartitionHealth, WorkerHealth
 from schemas.look import ArmHealth, Cell, Health, Look, Verdict
+from tests.pipeline.analyzing import describe
 
 Record = tuple[int, int, int, bytes | None]
 SUM_SQUARES = 2**100 + 1  # beyond 64 bits and beyond what a float holds
@@ -101,3 +103,9 @@ def looks() -> Callable[..., list[Record]]:
 def beat() -> Callable[[str, int], bytes]:
     """A worker's health by its name and clock."""
     return health
+
+
+@pytest.fixture
+def catalog(tmp_path: Path) -> Path:
+    """The documents that files of `analyzing` are about."""
+    return describe(tmp_path / "catalog")
