@@ -1,11 +1,14 @@
-"""What tests share: looks and health as they stand on the topics, and documents of experiments that files are about."""
+"""What tests share: what stands on topics, who writes there, and documents of experiments that files are about."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
 import pytest
+from kafka import KafkaProducer
 
+from pipeline.kafka.clients import kafka_python_arguments
+from pipeline.settings import Settings
 from schemas.health import PartitionHealth, WorkerHealth
 from schemas.look import ArmHealth, Cell, Health, Look, Verdict
 from tests.pipeline.analyzing import describe
@@ -109,3 +112,11 @@ def beat() -> Callable[[str, int], bytes]:
 def catalog(tmp_path: Path) -> Path:
     """The documents that files of `analyzing` are about."""
     return describe(tmp_path / "catalog")
+
+
+@pytest.fixture
+def producer(deployment: Settings) -> Iterator[KafkaProducer]:
+    """Writes to the topics of the test's deployment."""
+    made = KafkaProducer(**kafka_python_arguments(deployment))
+    yield made
+    made.close()
