@@ -7,10 +7,10 @@ conversion, flat for any other mean. Integrals are quadratures, so that the same
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy.special import betainc, betaln, ndtr, ndtri
 
-Floats = NDArray[np.float64]
+from evaluation.columns.arrays import Floats
 
 NODES, WEIGHTS = np.polynomial.legendre.leggauss(256)
 SPREAD = 12.0  # standard deviations of the posterior on each side of its mean that the quadrature covers

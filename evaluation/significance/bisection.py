@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from evaluation.columns.arrays import Floats
 
 HALVINGS = 100  # any interval of doubles down to its last bit
 

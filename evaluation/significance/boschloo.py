@@ -22,7 +22,8 @@ from numba import njit
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import betaincinv, ndtr
 
-Floats = NDArray[np.float64]
+from evaluation.columns.arrays import Floats
+
 Integers = NDArray[np.int64]
 
 ENOUGH = 100.0  # variance of the treatment's conversions, given those of both arms, from which they are normal

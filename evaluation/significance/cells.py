@@ -9,11 +9,12 @@ from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 
 from evaluation.catalog.in_force import MetricInForce, RunInForce, control_of
+from evaluation.columns.arrays import Floats
 from evaluation.significance.comparison import Differences, Measure, Pairs, Sample, adjustment, differences
 from evaluation.significance.health import worst
 from evaluation.significance.intervals import Coins, Intervals
 from evaluation.significance.judgements import Judgements, decides
-from evaluation.significance.moments import Arm, Floats
+from evaluation.significance.moments import Arm
 from evaluation.significance.procedures import Procedure, Procedures, procedures_of
 from evaluation.significance.running import Running
 from schemas.catalog import Allocation, Flag, Goal

@@ -21,8 +21,9 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from evaluation.columns.arrays import Floats
 from evaluation.significance import gates
-from evaluation.significance.moments import Arm, Arms, Estimate, Floats, integers, variance_of_share, weighted
+from evaluation.significance.moments import Arm, Arms, Estimate, integers, variance_of_share, weighted
 
 Measure = Literal["mean", "conversion", "ratio", "adjusted mean", "adjusted ratio"]
 """What an arm is measured by, and of which values of a unit: y; y in {0, 1}; y, d; y, x; y, d, y0, d0."""

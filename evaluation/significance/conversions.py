@@ -18,9 +18,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import betaln, expit, logit
 
+from evaluation.columns.arrays import Floats
 from evaluation.significance.bisection import edge
-
-Floats = NDArray[np.float64]
 
 CONCENTRATION = 100.0  # a + b: how near to pi the mixture expects the share (savvi's default)
 FARTHEST = 36.0  # log odds of a rate that is 1 but for the last bit

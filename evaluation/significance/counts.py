@@ -12,13 +12,12 @@ there, units are compared.
 """
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy.special import gammaincc, gammaln
 
+from evaluation.columns.arrays import Floats
 from evaluation.significance import mixture
 from evaluation.significance.bisection import edge
-
-Floats = NDArray[np.float64]
 
 
 def rho(planned: ArrayLike, alpha: ArrayLike) -> Floats:

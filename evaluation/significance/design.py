@@ -8,8 +8,9 @@ import msgspec
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from evaluation.columns.arrays import Floats
 from evaluation.significance import gates, power
-from evaluation.significance.bisection import Floats, edge
+from evaluation.significance.bisection import edge
 
 FEW = 25.0  # expected conversions of an arm, up to which a power by the normal distribution is beside the test's own
 MOST_ENUMERATED = 10_000  # units of an arm

@@ -14,13 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri, stdtrit
 
+from evaluation.columns.arrays import Floats, Mask
 from evaluation.significance import bayes, boschloo, conversions, fixed, gates, mixture, proportions
 from evaluation.significance.comparison import Differences
-from evaluation.significance.moments import Floats
 from evaluation.significance.procedures import Procedures
 from evaluation.significance.relative import fieller
-
-Mask = NDArray[np.bool_]
 
 NEAREST = 1e-12  # to zero, of an end that excludes it
 

@@ -12,16 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.catalog.in_force import MetricInForce
+from evaluation.columns.arrays import Floats, Mask
 from evaluation.significance import multiplicity
 from evaluation.significance.intervals import Intervals
 from evaluation.significance.levels import family_size
-from evaluation.significance.moments import Floats
 from evaluation.significance.procedures import Procedures
 from evaluation.significance.running import Running
 from schemas.catalog import Flag, Goal
 from schemas.look import EVERYONE, Cell, Judgement, Reading
-
-Mask = NDArray[np.bool_]
 
 _GAINS: dict[Judgement | None, float] = {"better": 1.0, "worse": -1.0}
 

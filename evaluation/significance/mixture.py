@@ -17,10 +17,10 @@ tau2/V and z = (D - d0)/sqrt(V), in logarithms, so that nothing overflows.
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy.special import erfcx, lambertw, log_ndtr
 
-Floats = NDArray[np.float64]
+from evaluation.columns.arrays import Floats
 
 PLANNED_UNITS = 10_000  # of a pair, when nobody planned: Eppo's default
 BISECTIONS = 80

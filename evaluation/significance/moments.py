@@ -20,7 +20,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from evaluation.columns.arrays import Floats
+
 Integers = NDArray[Any]  # dtype object: Python integers
 
 

@@ -6,7 +6,7 @@ Each function takes the p-values of one family along the last axis and returns a
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-Floats = NDArray[np.float64]
+from evaluation.columns.arrays import Floats
 
 
 def bonferroni(p_values: ArrayLike) -> Floats:

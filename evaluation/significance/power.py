@@ -9,10 +9,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import gammaln, nctdtr, ndtr, ndtri, stdtrit, xlog1py, xlogy
 
+from evaluation.columns.arrays import Floats
 from evaluation.significance import boschloo, mixture
 from evaluation.significance.bisection import edge
-
-Floats = NDArray[np.float64]
 
 MOST = 60.0  # ln of units or of a factor, and an effect in SEs: beyond any experiment
 FAR = 6.0  # standard deviations, and as many conversions, beyond which there are hardly any

@@ -9,10 +9,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtri
 
+from evaluation.columns.arrays import Floats
 from evaluation.significance.bisection import edge
 from evaluation.significance.fixed import Alternative
-
-Floats = NDArray[np.float64]
 
 FARTHEST = 300.0  # of a log ratio: its square is still a double
 

@@ -7,9 +7,9 @@ excludes zero exactly when the absolute interval does. The delta method does not
 """
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-Floats = NDArray[np.float64]
+from evaluation.columns.arrays import Floats
 
 
 def fieller(

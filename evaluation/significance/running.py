@@ -7,14 +7,11 @@ test the first look with the planned units. A Bayesian reading has no more than 
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
+from evaluation.columns.arrays import Floats, Mask
 from evaluation.significance.intervals import Intervals
-from evaluation.significance.moments import Floats
 from evaluation.significance.procedures import Procedures
 from schemas.look import FIXED, Cell
-
-Mask = NDArray[np.bool_]
 
 
 class Running:

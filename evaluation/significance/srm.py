@@ -14,9 +14,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import chdtrc, expit, gammaln, xlogy
 
+from evaluation.columns.arrays import Floats
 from evaluation.significance.bisection import edge
-
-Floats = NDArray[np.float64]
 
 CONCENTRATION = 1_000.0  # finds a split of 51/49 soonest (simulated among 100, 1,000, 10,000)
 FARTHEST = 700.0  # log odds beyond which a share is 0 or 1
