@@ -103,12 +103,19 @@ def xxh64(b, size):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _xxh64(prefix, data, start, length, out):  # type: ignore[no-untyped-def]
+def _with_room(prefix, length):  # type: ignore[no-untyped-def]
+    """The prefix, and behind it room for the longest of the texts."""
     longest = 0
     for i in range(length.size):
         longest = max(longest, length[i])
     joined = np.empty(prefix.size + longest, np.uint8)
     joined[: prefix.size] = prefix
+    return joined
+
+
+@njit(cache=True)
+def _xxh64(prefix, data, start, length, out):  # type: ignore[no-untyped-def]
+    joined = _with_room(prefix, length)
     for i in range(start.size):
         if length[i] < 0:
             out[i] = 0
@@ -172,11 +179,7 @@ def _murmur3_x86_32(b, size):  # type: ignore[no-untyped-def]
 
 @njit(cache=True)
 def _buckets(prefix, data, start, length, out):  # type: ignore[no-untyped-def]
-    longest = 0
-    for i in range(length.size):
-        longest = max(longest, length[i])
-    joined = np.empty(prefix.size + longest, np.uint8)
-    joined[: prefix.size] = prefix
+    joined = _with_room(prefix, length)
     for i in range(start.size):
         if length[i] < 0:
             out[i] = 0
