@@ -90,7 +90,7 @@ class Aggregate(msgspec.Struct, frozen=True, kw_only=True):
     run: str
     partition: Small
     offset: Count
-    clock: Time  # the smallest append time that the partition's sources have reached
+    watermark: Time = msgspec.field(name="clock")  # the smallest append time that the partition's sources have reached
     catalog: Count  # the catalog offset in force
     arms: list[ArmCount]
     sums: list[Sums]
@@ -103,7 +103,7 @@ class Aggregate(msgspec.Struct, frozen=True, kw_only=True):
     reassigned: Count = 0
     duplicate_ids: Count = 0  # events with the insert id of an earlier one of the minute, or told with several values
     gaps: list[Gap] = []  # what is missing of the partition's log and of its sources, as somebody accepted
-    final: bool = False  # nothing can change it any more: `offset`, `clock` and `catalog` stay those of that moment
+    final: bool = False  # nothing can change it any more: `offset`, `watermark` and `catalog` stay those of that moment
 
 
 class AggregateHead(msgspec.Struct, frozen=True):
@@ -113,7 +113,7 @@ class AggregateHead(msgspec.Struct, frozen=True):
     run: str
     partition: Small
     offset: Count
-    clock: Time
+    watermark: Time = msgspec.field(name="clock")
     catalog: Count
     arms: msgspec.Raw
     sums: msgspec.Raw

@@ -2,8 +2,8 @@
 
 Headers of a record: `peekproof-reason`, `peekproof-detail`, `peekproof-origin`, `peekproof-append-time`, and the
 original record's own headers, each name prefixed with `origin.`. What is larger than a message is cut, and its detail
-says so. A letter that is sent again carries its original headers, `peekproof-append-time` (by which lateness is judged)
-and `peekproof-origin` (which stands in for a missing insert id, so that sending twice counts once).
+says so. A dead letter that is sent again carries its original headers, `peekproof-append-time` (by which lateness is
+judged) and `peekproof-origin` (which stands in for a missing insert id, so that sending twice counts once).
 """
 
 import re
@@ -17,14 +17,16 @@ from schemas.numbers import LATEST
 from schemas.records import Headers
 from schemas.topics import MAX_MESSAGE_BYTES
 
-LARGEST = MAX_MESSAGE_BYTES - 100_000  # bytes of a value and its headers; the rest is for what a letter adds
+LARGEST_DEAD_LETTER = (
+    MAX_MESSAGE_BYTES - 100_000
+)  # bytes of a value and its headers; the rest is for what a dead letter adds
 REASON = "peekproof-reason"
 DETAIL = "peekproof-detail"
 ORIGIN = "peekproof-origin"
 APPEND_TIME = "peekproof-append-time"
 CONTENT_TYPE = "content-type"
 OF_ORIGIN = "origin."
-Place = tuple[str, int, int, int | None]  # topic, partition, offset, index within a record that holds many
+OriginPlace = tuple[str, int, int, int | None]  # topic, partition, offset, index within a record that holds many
 # What fits an int32 and int64s, in which Kafka and tables have them.
 _PLACE = re.compile(r"([^/]*)/(\d{1,9})/(\d{1,18})(?:/(\d{1,18}))?", re.ASCII)
 
@@ -55,7 +57,7 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
     partition: int
     offset: int
     index: int | None = None  # of the event within a record that holds many
-    append_time: int  # ms UTC; of a letter that was sent again, the first one
+    append_time: int  # ms UTC; of a dead letter that was sent again, the first one
     headers: Headers = ()  # of the original record
     value: bytes | None
 
@@ -66,31 +68,33 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
         return place if self.index is None else f"{place}/{self.index}"
 
 
-def fitted(letter: DeadLetter) -> DeadLetter:
-    """The letter as a message holds it: of one that is too large the value's beginning, without its headers."""
-    size = len(letter.value or b"") + sum(len(name) + len(data) for name, data in to_headers(letter))
-    if size <= LARGEST:
-        return letter
+def fitted(dead_letter: DeadLetter) -> DeadLetter:
+    """The dead letter as a message holds it: of one that is too large the value's beginning, without its headers."""
+    size = len(dead_letter.value or b"") + sum(len(name) + len(data) for name, data in to_headers(dead_letter))
+    if size <= LARGEST_DEAD_LETTER:
+        return dead_letter
     detail = (
-        f"{letter.detail}. Of its {size} bytes, headers included, a letter holds {LARGEST}: this is the value's "
-        "beginning; the whole is at its origin for as long as that topic is kept"
+        f"{dead_letter.detail}. Of its {size} bytes, headers included, a dead letter holds {LARGEST_DEAD_LETTER}: "
+        "this is the value's beginning; the whole is at its origin for as long as that topic is kept"
     )
-    return msgspec.structs.replace(letter, value=letter.value and letter.value[:LARGEST], headers=(), detail=detail)
+    return msgspec.structs.replace(
+        dead_letter, value=dead_letter.value and dead_letter.value[:LARGEST_DEAD_LETTER], headers=(), detail=detail
+    )
 
 
-def to_headers(letter: DeadLetter) -> list[tuple[str, bytes]]:
-    """The headers under which the letter travels on `dead-letters`."""
+def to_headers(dead_letter: DeadLetter) -> list[tuple[str, bytes]]:
+    """The headers under which the dead letter travels on `dead-letters`."""
     return [
-        (REASON, letter.reason.encode()),
-        (DETAIL, letter.detail.encode("utf-8", "replace")),
-        (ORIGIN, letter.origin.encode()),
-        (APPEND_TIME, str(letter.append_time).encode()),
-        *((OF_ORIGIN + name, value) for name, value in letter.headers),
+        (REASON, dead_letter.reason.encode()),
+        (DETAIL, dead_letter.detail.encode("utf-8", "replace")),
+        (ORIGIN, dead_letter.origin.encode()),
+        (APPEND_TIME, str(dead_letter.append_time).encode()),
+        *((OF_ORIGIN + name, value) for name, value in dead_letter.headers),
     ]
 
 
 def from_record(headers: Iterable[tuple[str, bytes]], value: bytes | None) -> DeadLetter:
-    """The letter that a record of `dead-letters` holds. Raises NoMessageError if its headers don't say one."""
+    """The dead letter that a record of `dead-letters` holds. Raises NoMessageError if its headers don't say one."""
     found = [(name, data or b"") for name, data in headers]
     own = {name: data for name, data in found if not name.startswith(OF_ORIGIN)}
     missing = [name for name in (REASON, DETAIL, ORIGIN, APPEND_TIME) if name not in own]
@@ -115,16 +119,16 @@ def from_record(headers: Iterable[tuple[str, bytes]], value: bytes | None) -> De
     )
 
 
-def resent_headers(letter: DeadLetter) -> list[tuple[str, bytes]]:
-    """The headers under which the letter's value goes back to its topic."""
+def resent_headers(dead_letter: DeadLetter) -> list[tuple[str, bytes]]:
+    """The headers under which the dead letter's value goes back to its topic."""
     return [
-        *(header for header in letter.headers if _goes_back(header[0], letter.index)),
-        (APPEND_TIME, str(letter.append_time).encode()),
-        (ORIGIN, letter.origin.encode()),
+        *(header for header in dead_letter.headers if _goes_back(header[0], dead_letter.index)),
+        (APPEND_TIME, str(dead_letter.append_time).encode()),
+        (ORIGIN, dead_letter.origin.encode()),
     ]
 
 
-def resent_from(headers: Iterable[tuple[str, bytes]]) -> tuple[int, Place] | None:
+def resent_from(headers: Iterable[tuple[str, bytes]]) -> tuple[int, OriginPlace] | None:
     """The first append time (ms UTC) and place of a record that was sent again; None for any other record."""
     found = dict(headers)
     try:

@@ -9,13 +9,13 @@ from schemas.numbers import Count, Small, Time
 
 
 class PartitionHealth(msgspec.Struct, frozen=True):
-    """One input partition: the position reached, the records behind it, and the clock (ms UTC, 0 unknown)."""
+    """One input partition: the position reached, the records behind it, and the watermark (ms UTC, 0 unknown)."""
 
     topic: str
     partition: Small
     position: Count
     lag: Count
-    clock: Time = 0
+    watermark: Time = msgspec.field(default=0, name="clock")
 
 
 class WorkerHealth(msgspec.Struct, frozen=True, kw_only=True):

@@ -656,7 +656,7 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
     ] = msgspec.UNSET
     time: Annotated[
         Time,
-        says("as of", "ms UTC", "Everything appended before it is covered: the smallest clock of the partitions."),
+        says("as of", "ms UTC", "Everything appended before it is covered: the smallest watermark of the partitions."),
     ]
     catalog_version: Annotated[
         Count,

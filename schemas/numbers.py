@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-SECONDS = 100_000_000_000  # ms UTC: in 1973
+LAST_SECONDS = 100_000_000_000  # ms UTC: in 1973
 LATEST = 253_402_300_799_999  # ms UTC: the last of the year 9999
 BEYOND = 1 << 62  # a quantised value lies below it, up or down
 
@@ -26,7 +26,7 @@ def exact(number: int) -> Exact:
 
 def is_in_seconds(time: Any) -> Any:
     """Whether a time (ms UTC), or each of an array, would be early in the 1970s: whoever wrote it means seconds."""
-    return (time > 0) & (time < SECONDS)
+    return (time > 0) & (time < LAST_SECONDS)
 
 
 def hundredths(percentage: float) -> int:

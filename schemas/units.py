@@ -17,7 +17,7 @@ from schemas.decoding import NoMessageError
 HEADER = b"peekproof"
 
 
-class Kind(IntFlag):
+class RowKind(IntFlag):
     """Bits of the column `kind`."""
 
     EXPOSURE = 1  # else an event
@@ -48,13 +48,13 @@ ROWS = pa.schema(
 
 
 class Source(msgspec.Struct, frozen=True, array_like=True):
-    """What a message covers of one source partition: offsets in [begin, end); `clock` is the append time reached."""
+    """What a message covers of one source partition: offsets in [begin, end); `watermark`: the append time reached."""
 
     topic: str
     partition: int
     begin: int
     end: int
-    clock: int  # ms UTC; 0: not known yet
+    watermark: int  # ms UTC; 0: not known yet
 
 
 class Arm(msgspec.Struct, frozen=True, array_like=True):
@@ -79,8 +79,8 @@ class Header(msgspec.Struct, frozen=True):
     """`catalog` is the catalog offset that was in force for these rows (see evaluation.catalog.in_force); `horizon`
     in ms.
 
-    `expected` is the number of source partitions that there are; while fewer have been heard of, no clock runs. No
-    clock is beyond a moment until which there were no others: those that were added since hold nothing older.
+    `expected` is the number of source partitions that there are; while fewer have been heard of, no watermark
+    moves. None is beyond a moment until which there were no others: those that were added since hold nothing older.
 
     `facts` are the keys of evaluation.catalog.in_force.Fact; `arms` and `facts` give the rows' codes a meaning.
     `examples` may be of rows of any partition.

@@ -14,15 +14,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from evaluation.assignment.columns import Columns
-from evaluation.assignment.dead_letters import Letters, shown
+from evaluation.assignment.columns import MessageColumns
+from evaluation.assignment.dead_letters import DeadLetters, shown
 from evaluation.columns.scanning import LONGEST_TEXT, MISSING, NUMBERS, TEXTS, Type, Wanted, first_text, plain_number
 from evaluation.columns.texts import Texts
 from evaluation.flags.paths import Path
 from schemas.dead_letter import Reason
 from schemas.records import Records
 
-MOST_ROWS = 100_000  # of a stream: a row may take no bytes at all, and each may become a letter
+MOST_ROWS = 100_000  # of a stream: a row may take no bytes at all, and each may become a dead letter
 UNREADABLE = (ArithmeticError, LookupError, OSError, ValueError, pa.ArrowException)
 
 
@@ -34,7 +34,7 @@ class _UselessError(Exception):
         self.reason: Reason = reason
 
 
-def read_arrow(records: Records, row: int, wanted: Wanted, letters: Letters) -> Columns:
+def read_arrow(records: Records, row: int, wanted: Wanted, dead_letters: DeadLetters) -> MessageColumns:
     """The rows of an Arrow stream."""
     value = records.value(row)
     if value:
@@ -44,13 +44,13 @@ def read_arrow(records: Records, row: int, wanted: Wanted, letters: Letters) -> 
             numeric = [path for path, kind in wanted.fields.items() if kind in NUMBERS]
             numbers = {path: _arrow_column(table, path, Type.NUMBER) for path in numeric}
         except _UselessError as error:
-            letters.add(row, None, error.reason, str(error), value)
+            dead_letters.add(row, None, error.reason, str(error), value)
             return _nothing(wanted)
         except UNREADABLE as error:
-            letters.add(row, None, "not arrow", f"{shown(str(error))}; send one Arrow IPC stream", value)
+            dead_letters.add(row, None, "not arrow", f"{shown(str(error))}; send one Arrow IPC stream", value)
             return _nothing(wanted)
     else:
-        letters.add(row, None, "empty", "the value is empty; send one Arrow IPC stream", value)
+        dead_letters.add(row, None, "empty", "the value is empty; send one Arrow IPC stream", value)
         return _nothing(wanted)
 
     def message(i: int) -> bytes:
@@ -67,15 +67,15 @@ def read_arrow(records: Records, row: int, wanted: Wanted, letters: Letters) -> 
         for i in np.flatnonzero(column.length > LONGEST_TEXT).tolist():
             if good[i] and len(column[i] or "") > LONGEST_TEXT:
                 detail = f"{'.'.join(path)} is {shown(column[i])}; a string has at most {LONGEST_TEXT} characters"
-                letters.add(row, i, "wrong type", detail, message(i))
+                dead_letters.add(row, i, "wrong type", detail, message(i))
                 good[i] = False
         if path == wanted.required:
             for i in np.flatnonzero(good & (column.length < 0)).tolist():
-                letters.add(row, i, "wrong type", f"{path[0]} is missing; every message has one", message(i))
+                dead_letters.add(row, i, "wrong type", f"{path[0]} is missing; every message has one", message(i))
                 good[i] = False
     kept = np.flatnonzero(good)
     fields = wanted.fields.items()
-    return Columns(
+    return MessageColumns(
         np.full(len(kept), row),
         kept,
         np.ones(len(kept), np.bool_),
@@ -99,10 +99,10 @@ def _table(value: bytes) -> pa.Table:
         return pa.Table.from_batches(batches, stream.schema).combine_chunks()
 
 
-def _nothing(wanted: Wanted) -> Columns:
+def _nothing(wanted: Wanted) -> MessageColumns:
     fields = wanted.fields.items()
     nothing = np.empty(0, np.int64)
-    return Columns(
+    return MessageColumns(
         nothing,
         nothing,
         nothing.astype(np.bool_),

@@ -13,7 +13,7 @@ Value = Callable[[int], bytes | None]
 
 
 @dataclass(frozen=True, slots=True)
-class Columns:
+class MessageColumns:
     """n messages: wanted fields by path. A missing text has length -1, a missing integer is `MISSING`.
 
     A number is NaN where it is missing or something else than a number.

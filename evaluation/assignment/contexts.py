@@ -5,10 +5,10 @@ from collections.abc import Callable, Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.assignment.columns import Columns
+from evaluation.assignment.columns import MessageColumns
 from evaluation.assignment.messages import properties
-from evaluation.assignment.properties import Column
-from evaluation.assignment.slices import NOTHING, Answers, evaluate_columns
+from evaluation.assignment.properties import PropertyColumn
+from evaluation.assignment.slices import NO_OUTCOME, Answers, evaluate_columns
 from evaluation.catalog.configs import OFF
 from evaluation.columns.scanning import Wanted
 from evaluation.columns.texts import Texts
@@ -20,18 +20,18 @@ from evaluation.flags.values import Selector, select
 
 
 def context_columns(
-    columns: Columns, wanted: Wanted, rows: NDArray[np.int64], selectors: Iterable[Selector], cohorts: Cohorts
-) -> dict[Selector, Column]:
+    columns: MessageColumns, wanted: Wanted, rows: NDArray[np.int64], selectors: Iterable[Selector], cohorts: Cohorts
+) -> dict[Selector, PropertyColumn]:
     """What these messages say at each selector, and the cohorts of their users, devices and groups."""
 
     def units(unit_type: str) -> Texts | None:
         path = unit_path(unit_type)
         return columns.texts[path].take(rows) if path in wanted.fields else None
 
-    def said(path: Path | None) -> Column | None:
+    def said(path: Path | None) -> PropertyColumn | None:
         return properties(columns, wanted, [path], rows)[path] if path in wanted.fields else None
 
-    found: dict[Selector, Column] = {}
+    found: dict[Selector, PropertyColumn] = {}
     for selector in selectors:
         column = said(message_path(selector))
         if column is not None and selector[1] == "groups" and selector[3] != "group_name":
@@ -44,7 +44,9 @@ def context_columns(
     return found
 
 
-def _of_cohorts(cohorts: Cohorts, selector: Selector, texts_of: Callable[[str], Texts | None], n: int) -> Column:
+def _of_cohorts(
+    cohorts: Cohorts, selector: Selector, texts_of: Callable[[str], Texts | None], n: int
+) -> PropertyColumn:
     """The cohorts that stand at the selector of n contexts; `texts_of` gives their ids by unit type."""
     codes, values = np.zeros(n, np.int64), [()]
     for key, (unit, names) in cohorts.ids.items():
@@ -53,10 +55,10 @@ def _of_cohorts(cohorts: Cohorts, selector: Selector, texts_of: Callable[[str], 
             codes = 2 * codes + (names.codes(ids) >= 0)
             kept, codes = np.unique(codes, return_inverse=True)  # so that they stay few
             values = [(*values[code // 2], key) if code % 2 else values[code // 2] for code in kept.tolist()]
-    return Column.of_codes(codes, [value or None for value in values])
+    return PropertyColumn.of_codes(codes, [value or None for value in values])
 
 
-def _of_group(column: Column, names: Column | None, rest: Selector) -> Column | None:
+def _of_group(column: PropertyColumn, names: PropertyColumn | None, rest: Selector) -> PropertyColumn | None:
     """What stands there of the group that is named, in objects by the names of groups."""
     if names is None:
         return None
@@ -64,9 +66,9 @@ def _of_group(column: Column, names: Column | None, rest: Selector) -> Column | 
 
 
 def answers_of(  # noqa: PLR0917
-    flags: Flags, key: str, columns: Columns, wanted: Wanted, rows: NDArray[np.int64], cohorts: Cohorts
+    flags: Flags, key: str, columns: MessageColumns, wanted: Wanted, rows: NDArray[np.int64], cohorts: Cohorts
 ) -> Answers:
     """What the flag yields for these messages. The last outcome, of code -1, stands for nothing: it is `off`."""
     found = context_columns(columns, wanted, rows, flags.selectors, cohorts)
-    given = evaluate_columns(flags, found, len(rows), [key]).get(key, Answers(np.full(len(rows), NOTHING), ()))
+    given = evaluate_columns(flags, found, len(rows), [key]).get(key, Answers(np.full(len(rows), NO_OUTCOME), ()))
     return Answers(given.codes, (*given.outcomes, Answer(OFF, None, None, {}, "inactive")))

@@ -1,4 +1,4 @@
-"""Decoding: the messages of a slice as columns, whichever way their producers wrote them, and letters for the rest.
+"""Decoding: the messages of a slice as columns, whichever way they were written, and dead letters for the rest.
 
 A record without headers, or without the header `content-type`, is one JSON object. `application/x-ndjson` makes it
 many, one a line, and `application/vnd.apache.arrow.stream` many rows (see arrow.py). Any other content type is taken as
@@ -16,12 +16,12 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from evaluation.assignment.arrow import read_arrow
-from evaluation.assignment.columns import Columns
-from evaluation.assignment.dead_letters import Letters, shown
+from evaluation.assignment.columns import MessageColumns
+from evaluation.assignment.dead_letters import DeadLetters, shown
 from evaluation.assignment.wrong_types import in_words
 from evaluation.columns.nesting import DEEPEST, json_depth
 from evaluation.columns.scanning import (
-    LARGEST,
+    LARGEST_OBJECT,
     LONGEST_TEXT,
     MISSING,
     NUMBERS,
@@ -40,7 +40,7 @@ from schemas.records import Records
 NDJSON, ARROW = "application/x-ndjson", "application/vnd.apache.arrow.stream"
 
 
-def decode(records: Records, rows: range, wanted: Wanted, letters: Letters) -> list[Columns]:
+def decode(records: Records, rows: range, wanted: Wanted, dead_letters: DeadLetters) -> list[MessageColumns]:
     """The messages of these rows, in pieces; within a piece they stand in order, a record lies within one piece."""
     data = as_bytes(records.data)
     types = {row: _content_type(records, row) for row in records.headers if row in rows}
@@ -48,13 +48,13 @@ def decode(records: Records, rows: range, wanted: Wanted, letters: Letters) -> l
     single = np.arange(rows.start, rows.stop)
     if many:
         single = np.setdiff1d(single, many, assume_unique=True)
-    odd = _Odd(records, wanted, letters)
+    odd = _Odd(records, wanted, dead_letters)
     spans = _Spans(single, np.zeros(len(single), np.int64), records.start[single], records.length[single])
     pieces = [_scanned(data, spans, wanted, odd, is_one_of_many=False)]
     if lined := [row for row in many if types[row] == NDJSON]:
-        lines = _lines(records, lined, data, letters)
+        lines = _lines(records, lined, data, dead_letters)
         pieces.append(_scanned(data, lines, wanted, odd, is_one_of_many=True))
-    pieces += [read_arrow(records, row, wanted, letters) for row in many if types[row] == ARROW]
+    pieces += [read_arrow(records, row, wanted, dead_letters) for row in many if types[row] == ARROW]
     if odd.messages:
         pieces.append(odd.columns())
     return [piece for piece in pieces if len(piece)]
@@ -80,13 +80,13 @@ class _Spans:
         return _Spans(self.row[chosen], self.index[chosen], self.start[chosen], self.length[chosen])
 
 
-def _lines(records: Records, rows: list[int], data: NDArray[np.uint8], letters: Letters) -> _Spans:
+def _lines(records: Records, rows: list[int], data: NDArray[np.uint8], dead_letters: DeadLetters) -> _Spans:
     """The JSON objects of the records that hold one a line (empty lines don't count)."""
     spans = [(np.empty(0, np.int64),) * 4]
     for row in rows:
         start, length = records.start[row], records.length[row]
         if length <= 0:
-            letters.add(row, None, "empty", "the value is empty; send one JSON object a line", records.value(row))
+            dead_letters.add(row, None, "empty", "the value is empty; send one JSON object a line", records.value(row))
             continue
         ends = np.append(np.flatnonzero(data[start : start + length] == ord("\n")), length) + start
         starts = np.concatenate([[start], ends[:-1] + 1])
@@ -94,13 +94,17 @@ def _lines(records: Records, rows: list[int], data: NDArray[np.uint8], letters: 
         ends -= (ends > starts) & (last == ord("\r"))
         filled = ends > starts
         if not filled.any():
-            letters.add(row, None, "empty", "the record holds no line; send one JSON object a line", records.value(row))
+            dead_letters.add(
+                row, None, "empty", "the record holds no line; send one JSON object a line", records.value(row)
+            )
         starts, lengths = starts[filled], (ends - starts)[filled]
         spans.append((np.full(len(starts), row), np.arange(len(starts)), starts, lengths))
     return _Spans(*(np.concatenate(column) for column in zip(*spans, strict=True)))
 
 
-def _scanned(data: NDArray[np.uint8], spans: _Spans, wanted: Wanted, odd: "_Odd", *, is_one_of_many: bool) -> Columns:
+def _scanned(
+    data: NDArray[np.uint8], spans: _Spans, wanted: Wanted, odd: "_Odd", *, is_one_of_many: bool
+) -> MessageColumns:
     """The messages that the scan understands; the others are given to `odd`."""
     scanned = scan(data, spans.start, spans.length, wanted)
     bad = scanned.odd
@@ -118,7 +122,7 @@ def _scanned(data: NDArray[np.uint8], spans: _Spans, wanted: Wanted, odd: "_Odd"
         return data[spans.start[i] : spans.start[i] + spans.length[i]].tobytes()
 
     position = wanted.position.items()
-    return Columns(
+    return MessageColumns(
         spans.row,
         spans.index,
         np.full(len(spans.row), is_one_of_many),
@@ -163,8 +167,8 @@ def _decoder(wanted: Wanted) -> msgspec.json.Decoder[Any]:
 class _Odd:
     """The messages that are read one by one."""
 
-    def __init__(self, records: Records, wanted: Wanted, letters: Letters) -> None:
-        self._records, self._wanted, self._letters = records, wanted, letters
+    def __init__(self, records: Records, wanted: Wanted, dead_letters: DeadLetters) -> None:
+        self._records, self._wanted, self._dead_letters = records, wanted, dead_letters
         self._decoder = _decoder(wanted)
         self.messages: list[tuple[int, int | None, Any, bytes]] = []
 
@@ -172,12 +176,12 @@ class _Odd:
         """Read one message, or reject it."""
 
         def reject(reason: Reason, detail: str) -> None:
-            self._letters.add(row, index, reason, detail, value)
+            self._dead_letters.add(row, index, reason, detail, value)
 
         if not value:
             reject("empty", f"the value is {'null' if value is None else 'empty'}; send one JSON object")
-        elif len(value) > LARGEST:
-            reject("too large", f"the message has {len(value)} bytes, at most {LARGEST} are read; send less")
+        elif len(value) > LARGEST_OBJECT:
+            reject("too large", f"the message has {len(value)} bytes, at most {LARGEST_OBJECT} are read; send less")
         elif (depth := json_depth(value)) > DEEPEST:
             reject("too deep", f"the message is nested {depth} levels deep, at most {DEEPEST} are read; flatten it")
         else:
@@ -189,7 +193,7 @@ class _Odd:
                 why = "it begins with a byte order mark" if value.startswith(BOM_UTF8) else str(error)
                 reject("not json", f"{why}, in {shown(value)}; send one JSON object in UTF-8")
 
-    def columns(self) -> Columns:
+    def columns(self) -> MessageColumns:
         """What was read, in order."""
         self.messages.sort(key=lambda each: (each[0], each[1] or 0))
         messages = [message for _, _, message, _ in self.messages]
@@ -198,7 +202,7 @@ class _Odd:
             of[path] = [None if parent is None else getattr(parent, f"f{i}") for parent in of[path[:-1]]]
         fields = self._wanted.fields.items()
         values = [value for _, _, _, value in self.messages]
-        return Columns(
+        return MessageColumns(
             np.array([row for row, _, _, _ in self.messages], np.int64),
             np.array([index or 0 for _, index, _, _ in self.messages], np.int64),
             np.array([index is not None for _, index, _, _ in self.messages], np.bool_),

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.assignment.columns import Columns
+from evaluation.assignment.columns import MessageColumns
 from evaluation.assignment.contexts import answers_of
-from evaluation.assignment.messages import Rows, Stretch, bits, properties
+from evaluation.assignment.messages import Stretch, UnitRows, bits, properties
 from evaluation.assignment.plan import Entry, EventPlan
 from evaluation.assignment.properties import satisfied
 from evaluation.catalog.in_force import RunInForce
@@ -18,7 +18,7 @@ from evaluation.flags.conditions import NONE
 from evaluation.flags.paths import property_path
 from evaluation.flags.values import text_of
 from schemas.catalog import Breakdown
-from schemas.units import SEGMENT_BITS, Arm, Kind
+from schemas.units import SEGMENT_BITS, Arm, RowKind
 
 RANDOM: tuple[Reason, ...] = ("segment", "sticky")  # why a unit gets a variant with which it is counted
 
@@ -29,7 +29,7 @@ def arm_code(run: RunInForce, allocation: int, variant: str, stretch: Stretch) -
 
 
 def segments(
-    columns: Columns, wanted: Wanted, breakdowns: Sequence[Breakdown], rows: NDArray[np.int64]
+    columns: MessageColumns, wanted: Wanted, breakdowns: Sequence[Breakdown], rows: NDArray[np.int64]
 ) -> NDArray[np.int64]:
     """The segments of these messages' units in the bits of one number each, see `SEGMENT_BITS`."""
     found = np.zeros(len(rows), np.int64)
@@ -43,7 +43,7 @@ def segments(
 
 
 def entry_rows(  # noqa: PLR0917
-    columns: Columns,
+    columns: MessageColumns,
     plan: EventPlan,
     entry: Entry,
     stretch: Stretch,
@@ -52,7 +52,7 @@ def entry_rows(  # noqa: PLR0917
     ids: NDArray[np.uint64],
     could_enter: Mask,
     kind: NDArray[np.uint8],
-) -> Rows:
+) -> UnitRows:
     """One row for each event that stands in for an exposure of the run and whose unit gets a variant.
 
     Args:
@@ -74,9 +74,9 @@ def entry_rows(  # noqa: PLR0917
     early = time[rows] < run.started  # what it shows happened before the run
     stretch.count("entries", len(rows))
     stretch.count("inactive", int(early.sum()))
-    return Rows(
+    return UnitRows(
         offset=stretch.records.offset[columns.row[rows]],
-        kind=kind[rows] | bits((forced, Kind.FORCED), (early, Kind.INACTIVE)) | np.uint8(Kind.EXPOSURE),
+        kind=kind[rows] | bits((forced, RowKind.FORCED), (early, RowKind.INACTIVE)) | np.uint8(RowKind.EXPOSURE),
         code=arms[codes],
         unit=units[rows],
         time=time[rows],

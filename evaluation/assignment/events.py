@@ -7,9 +7,9 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.assignment.columns import Columns
+from evaluation.assignment.columns import MessageColumns
 from evaluation.assignment.entries import entry_rows
-from evaluation.assignment.messages import Rows, Stretch, bits, properties
+from evaluation.assignment.messages import Stretch, UnitRows, bits, properties
 from evaluation.assignment.plan import EventPlan
 from evaluation.assignment.properties import satisfied
 from evaluation.columns.arrays import Mask
@@ -17,13 +17,13 @@ from evaluation.columns.quantising import quantised
 from evaluation.flags.paths import Path
 from evaluation.flags.values import read_json
 from schemas.numbers import BEYOND
-from schemas.units import Example, Kind
+from schemas.units import Example, RowKind
 
 COARSE = 1e-4  # a value that rounding changes by a larger share of itself is told
 LONGEST_EXAMPLE = 40  # characters
 
 
-def event_rows(columns: Columns, plan: EventPlan, stretch: Stretch) -> Rows:
+def event_rows(columns: MessageColumns, plan: EventPlan, stretch: Stretch) -> UnitRows:
     """One row for each unit type that some run needs and the event carries, and each fact that the event feeds.
 
     And one for each run of which it stands in for an exposure.
@@ -52,14 +52,14 @@ def event_rows(columns: Columns, plan: EventPlan, stretch: Stretch) -> Rows:
     stretch.examples += _examples(columns, plan, "unusable", unusable & ~late[message], message, fact, time)
     stretch.examples += _examples(columns, plan, "rounded", rounded & ~late[message], message, fact, time)
 
-    common = bits((late, Kind.LATE), (own, Kind.OWN_ID))
+    common = bits((late, RowKind.LATE), (own, RowKind.OWN_ID))
     stretch.count("events", len(columns))
     stretch.count("late", int((late & usable).sum()))
     stretch.count("unusable", int(unusable.sum()))
     stretch.count("rounded", int(rounded.sum()))
-    rows = Rows(
+    rows = UnitRows(
         offset=stretch.records.offset[columns.row[message]],
-        kind=common[message] | bits((missing, Kind.UNUSABLE)),
+        kind=common[message] | bits((missing, RowKind.UNUSABLE)),
         code=fact.astype(np.uint16),
         unit=hashes[unit_type, message],
         time=time[message],
@@ -71,10 +71,10 @@ def event_rows(columns: Columns, plan: EventPlan, stretch: Stretch) -> Rows:
         could_enter = usable & (event == entry.event) & carried[entry.unit_type]
         units = hashes[entry.unit_type]
         entered.append(entry_rows(columns, plan, entry, stretch, time, units, ids, could_enter, common))
-    return Rows.join([rows, *entered])
+    return UnitRows.join([rows, *entered])
 
 
-def _satisfying(columns: Columns, plan: EventPlan, message: NDArray[np.int64], fact: NDArray[np.int64]) -> Mask:
+def _satisfying(columns: MessageColumns, plan: EventPlan, message: NDArray[np.int64], fact: NDArray[np.int64]) -> Mask:
     """Which rows' messages satisfy what their fact asks for; only facts with conditions are looked at."""
     mask = np.ones(len(message), np.bool_)
     for index, conditions in plan.filters.items():
@@ -85,7 +85,7 @@ def _satisfying(columns: Columns, plan: EventPlan, message: NDArray[np.int64], f
 
 
 def _values(
-    columns: Columns, plan: EventPlan, message: NDArray[np.int64], fact: NDArray[np.int64]
+    columns: MessageColumns, plan: EventPlan, message: NDArray[np.int64], fact: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], Mask, Mask]:
     """Of rows: number · 10^scale, rounded half to even; whether there is no number; whether rounding tells."""
     value = np.ones(len(message), np.int64)
@@ -108,7 +108,7 @@ def _values(
 
 
 def _examples(  # noqa: PLR0917
-    columns: Columns,
+    columns: MessageColumns,
     plan: EventPlan,
     what: Literal["unusable", "rounded"],
     is_one: Mask,
@@ -143,13 +143,13 @@ class _Groups(msgspec.Struct):
     groups: msgspec.Raw = msgspec.Raw(b"null")
 
 
-def _with_a_unit(columns: Columns, without: Mask, stretch: Stretch) -> Mask:
+def _with_a_unit(columns: MessageColumns, without: Mask, stretch: Stretch) -> Mask:
     """Reject events that carry no unit at all; a group of a type that no run needs is one, if it can be read."""
     usable = np.ones(len(columns), np.bool_)
     for i in np.flatnonzero(without).tolist():
         groups = read_json(bytes(msgspec.json.decode(columns.value(i) or b"{}", type=_Groups).groups))
         if not isinstance(groups, dict) or not any(groups.values()):
             detail = "user_id, device_id and groups are missing or empty; send one of them, as a string"
-            stretch.letters.reject(columns, i, "no unit", detail)
+            stretch.dead_letters.reject(columns, i, "no unit", detail)
             usable[i] = False
     return usable

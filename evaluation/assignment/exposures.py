@@ -3,24 +3,24 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.assignment.columns import Columns
+from evaluation.assignment.columns import MessageColumns
 from evaluation.assignment.contexts import answers_of, context_columns
 from evaluation.assignment.dead_letters import place_of, shown
 from evaluation.assignment.entries import RANDOM, arm_code, segments
-from evaluation.assignment.messages import Rows, Stretch, bits
+from evaluation.assignment.messages import Stretch, UnitRows, bits
 from evaluation.assignment.plan import ExposurePlan, Question, Resolved
-from evaluation.assignment.slices import NOTHING, evaluate_columns
+from evaluation.assignment.slices import NO_OUTCOME, evaluate_columns
 from evaluation.catalog.configs import OFF
 from evaluation.columns.scanning import MISSING
 from evaluation.flags.paths import unit_path
 from schemas.assignment import Assignment
-from schemas.units import Kind
+from schemas.units import RowKind
 
 NO_ARM = -1
 ANSWERED = ("flagVersion", "experimentKey", "segmentName", "problem")  # of an answer's metadata
 
 
-def exposure_rows(columns: Columns, plan: ExposurePlan, stretch: Stretch) -> Rows:
+def exposure_rows(columns: MessageColumns, plan: ExposurePlan, stretch: Stretch) -> UnitRows:
     """One row for each exposure that belongs to a run, unless its variant is `off`; answers for those that ask."""
     time, late, usable = stretch.times(columns)
     hashes, carried = stretch.units(columns, plan.unit_types, plan.needed)
@@ -33,7 +33,7 @@ def exposure_rows(columns: Columns, plan: ExposurePlan, stretch: Stretch) -> Row
     has_unit = carried[unit_type, rows]
     for i in np.flatnonzero(wants_unit & ~has_unit).tolist():
         detail = f"{resolved[which[i]].unit_type} is missing or empty, and the flag buckets by it; send it, as a string"
-        stretch.letters.reject(columns, int(rows[i]), "no unit", detail)
+        stretch.dead_letters.reject(columns, int(rows[i]), "no unit", detail)
 
     arms = np.array([_arm(each, stretch) for each in resolved] or [NO_ARM])
     arm = np.where(has_unit, arms[which], NO_ARM)
@@ -51,7 +51,7 @@ def exposure_rows(columns: Columns, plan: ExposurePlan, stretch: Stretch) -> Row
         if each.run and lists is not None:
             alike = np.flatnonzero((which == question) & has_unit)
             found = context_columns(columns, plan.wanted, rows[alike], lists.selectors, plan.cohorts)
-            forced[alike] = evaluate_columns(lists, found, len(alike))[each.run.flag].codes != NOTHING
+            forced[alike] = evaluate_columns(lists, found, len(alike))[each.run.flag].codes != NO_OUTCOME
 
     off = np.array([each.variant == OFF for each in resolved] or [False])[which]
     only_counted = np.array([each.is_only_counted for each in resolved] or [False])[which]
@@ -69,10 +69,10 @@ def exposure_rows(columns: Columns, plan: ExposurePlan, stretch: Stretch) -> Row
             alike = np.flatnonzero(which == question)
             value[alike] = segments(columns, plan.wanted, each.run.definition.breakdowns, rows[alike])
     stretch.count("late", int(late[rows].sum()))
-    kind = bits((late[rows], Kind.LATE), (inactive[met], Kind.INACTIVE), (forced[met], Kind.FORCED))
-    return Rows(
+    kind = bits((late[rows], RowKind.LATE), (inactive[met], RowKind.INACTIVE), (forced[met], RowKind.FORCED))
+    return UnitRows(
         offset=stretch.records.offset[columns.row[rows]],
-        kind=kind | bits((own[rows], Kind.OWN_ID)) | np.uint8(Kind.EXPOSURE),
+        kind=kind | bits((own[rows], RowKind.OWN_ID)) | np.uint8(RowKind.EXPOSURE),
         code=arm.astype(np.uint16),
         unit=hashes[unit_type[met], rows],
         time=time[rows],
@@ -82,7 +82,7 @@ def exposure_rows(columns: Columns, plan: ExposurePlan, stretch: Stretch) -> Row
 
 
 def _questions(
-    columns: Columns, plan: ExposurePlan, rows: NDArray[np.int64]
+    columns: MessageColumns, plan: ExposurePlan, rows: NDArray[np.int64]
 ) -> tuple[list[Question], NDArray[np.int64]]:
     """The questions of these exposures, each once, and which of them each exposure puts."""
     version = columns.integers["metadata", "flagVersion"][rows]
@@ -109,7 +109,7 @@ def _arm(resolved: Resolved, stretch: Stretch) -> int:
     return arm_code(resolved.run, resolved.allocation, resolved.variant, stretch)
 
 
-def _reject(columns: Columns, resolved: Resolved, alike: NDArray[np.int64], stretch: Stretch) -> None:
+def _reject(columns: MessageColumns, resolved: Resolved, alike: NDArray[np.int64], stretch: Stretch) -> None:
     assert resolved.reason
     for i in alike.tolist():
         detail = resolved.detail.format(
@@ -118,11 +118,11 @@ def _reject(columns: Columns, resolved: Resolved, alike: NDArray[np.int64], stre
             experiment_key=shown(columns.texts["experiment_key",][i]),
             version=columns.integers["metadata", "flagVersion"][i],
         )
-        stretch.letters.reject(columns, i, resolved.reason, detail)
+        stretch.dead_letters.reject(columns, i, resolved.reason, detail)
 
 
 def _answers(  # noqa: PLR0917
-    columns: Columns,
+    columns: MessageColumns,
     plan: ExposurePlan,
     resolved: Resolved,
     rows: NDArray[np.int64],

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 Hashes = NDArray[np.uint64]
 Codes = NDArray[np.int32]
 
-NOTHING = -1  # the code of who was given nothing
+NOT_GIVEN = -1  # the code of who was given nothing
 _SMALLEST = 1024  # slots
 
 
-class Given:
+class GivenVariants:
     """Remembers at least `most` / 2 units, the newest ones. 12 bytes a slot. No unit has the hash 0."""
 
     def __init__(self, most: int) -> None:
@@ -33,7 +33,7 @@ class Given:
     def get(self, units: Hashes) -> Codes:
         """What each was given last, or NOTHING."""
         codes = self._newer.get(units)
-        return np.where(codes == NOTHING, self._older.get(units), codes) if self._older.count else codes
+        return np.where(codes == NOT_GIVEN, self._older.get(units), codes) if self._older.count else codes
 
 
 class _Table:
@@ -86,4 +86,4 @@ def _put(slots, slot_codes, units, codes):  # type: ignore[no-untyped-def]
 def _get(slots, slot_codes, units, found):  # type: ignore[no-untyped-def]
     for i in range(units.size):
         at = _slot(slots, units[i])
-        found[i] = NOTHING if slots[at] == 0 else slot_codes[at]
+        found[i] = NOT_GIVEN if slots[at] == 0 else slot_codes[at]

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.assignment.columns import Columns
-from evaluation.assignment.dead_letters import Letters, place_of
-from evaluation.assignment.properties import Column
+from evaluation.assignment.columns import MessageColumns
+from evaluation.assignment.dead_letters import DeadLetters, place_of
+from evaluation.assignment.properties import PropertyColumn
 from evaluation.columns.arrays import Mask
 from evaluation.columns.hashing import position_hashes, text_hashes, unit_hashes
 from evaluation.columns.scanning import MISSING, Type, Wanted
@@ -17,13 +17,13 @@ from evaluation.columns.texts import Texts
 from evaluation.flags.paths import Path, unit_path
 from evaluation.flags.values import Selector
 from schemas.assignment import Assignment
-from schemas.numbers import LATEST, SECONDS, is_in_seconds
+from schemas.numbers import LAST_SECONDS, LATEST, is_in_seconds
 from schemas.records import Records
-from schemas.units import Arm, Example, Kind
+from schemas.units import Arm, Example, RowKind
 
 
 @dataclass(frozen=True, slots=True)
-class Rows:
+class UnitRows:
     """Rows of schemas.units.ROWS without their source: parallel columns (n,), ascending by offset."""
 
     offset: NDArray[np.int64]
@@ -35,7 +35,7 @@ class Rows:
     value: NDArray[np.int64]
 
     @classmethod
-    def join(cls, pieces: "Sequence[Rows]") -> "Rows":
+    def join(cls, pieces: "Sequence[UnitRows]") -> "UnitRows":
         """The rows of several pieces, by offset."""
         if len(pieces) == 1:
             return pieces[0]
@@ -62,7 +62,7 @@ _DTYPES = {
 }
 
 
-def bits(*masks: tuple[Mask, Kind]) -> NDArray[np.uint8]:
+def bits(*masks: tuple[Mask, RowKind]) -> NDArray[np.uint8]:
     """The column `kind` in which each bit is set where its mask is true."""
     kind = np.zeros(len(masks[0][0]), np.uint8)
     for mask, bit in masks:
@@ -71,21 +71,23 @@ def bits(*masks: tuple[Mask, Kind]) -> NDArray[np.uint8]:
 
 
 def properties(
-    columns: Columns, wanted: Wanted, paths: Iterable[Path], rows: NDArray[np.int64]
-) -> dict[Selector, Column]:
+    columns: MessageColumns, wanted: Wanted, paths: Iterable[Path], rows: NDArray[np.int64]
+) -> dict[Selector, PropertyColumn]:
     """What these messages say at each path, for comparison."""
-    found: dict[Selector, Column] = {}
+    found: dict[Selector, PropertyColumn] = {}
     for path in paths:
         texts = columns.texts[path].take(rows)
-        found[path] = Column.of_json(texts) if wanted.fields[path] == Type.VALUE else Column.of_texts(texts)
+        found[path] = (
+            PropertyColumn.of_json(texts) if wanted.fields[path] == Type.VALUE else PropertyColumn.of_texts(texts)
+        )
     return found
 
 
-def _unit_texts(columns: Columns, unit_type: str) -> Texts:
+def _unit_texts(columns: MessageColumns, unit_type: str) -> Texts:
     """Each message's unit as the text by which it is bucketed."""
     path = unit_path(unit_type)
     texts = columns.texts[path]
-    return Column.of_json(texts).texts if path[0] == "user_properties" else texts
+    return PropertyColumn.of_json(texts).texts if path[0] == "user_properties" else texts
 
 
 @dataclass
@@ -97,7 +99,7 @@ class Stretch:
     judged: NDArray[np.int64]  # by record: the append time by which lateness is judged
     horizon: int
     tolerance: int
-    letters: Letters
+    dead_letters: DeadLetters
     arms: dict[Arm, int] = field(default_factory=dict)
     answers: list[tuple[int, int, Assignment]] = field(default_factory=list)  # with row and index of the exposure
     counts: dict[str, int] = field(default_factory=dict)
@@ -107,22 +109,22 @@ class Stretch:
         """Add to a total."""
         self.counts[what] = self.counts.get(what, 0) + number
 
-    def times(self, columns: Columns) -> tuple[NDArray[np.int64], Mask, Mask]:
+    def times(self, columns: MessageColumns) -> tuple[NDArray[np.int64], Mask, Mask]:
         """Each message's time (ms UTC), whether it is late, and whether it is usable; the others are rejected."""
         judged = self.judged[columns.row]
         said = columns.integers["time",]
         time = np.where(said == MISSING, judged, said)
         usable = (time >= 0) & (time <= LATEST)
-        in_seconds = usable & is_in_seconds(time) & (judged >= SECONDS)
+        in_seconds = usable & is_in_seconds(time) & (judged >= LAST_SECONDS)
         future = usable & (time > judged + self.tolerance)
         for i in np.flatnonzero(~usable).tolist():
             detail = f"time is {time[i]}; it is an integer of milliseconds since 1970, up to the year 9999: send that"
-            self.letters.reject(columns, i, "time out of range", detail)
+            self.dead_letters.reject(columns, i, "time out of range", detail)
         for i in np.flatnonzero(in_seconds).tolist():
             detail = f"time is {time[i]}, which would be early in the 1970s; is it in seconds? Send milliseconds"
-            self.letters.reject(columns, i, "time out of range", detail)
+            self.dead_letters.reject(columns, i, "time out of range", detail)
         for i in np.flatnonzero(future).tolist():
-            self.letters.reject(
+            self.dead_letters.reject(
                 columns,
                 i,
                 "future",
@@ -132,7 +134,7 @@ class Stretch:
         return time, judged - time > self.horizon, usable & ~future & ~in_seconds
 
     def units(
-        self, columns: Columns, unit_types: Sequence[str], needed: Collection[str]
+        self, columns: MessageColumns, unit_types: Sequence[str], needed: Collection[str]
     ) -> tuple[NDArray[np.uint64], Mask]:
         """The hashes (types, n) of the units of needed types, and whether a message carries a unit (types, n).
 
@@ -147,7 +149,7 @@ class Stretch:
                 hashes[i] = unit_hashes(unit_type, each)
         return hashes, carried
 
-    def ids(self, columns: Columns) -> tuple[NDArray[np.uint64], Mask]:
+    def ids(self, columns: MessageColumns) -> tuple[NDArray[np.uint64], Mask]:
         """Each message's id, and whether its position stands in for one."""
         said = columns.texts["insert_id",]
         own = said.length <= 0

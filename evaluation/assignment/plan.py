@@ -12,7 +12,7 @@ from evaluation.catalog.in_force import SETTLING, Catalog, Fact, FlagInForce, Ru
 from evaluation.columns.names import Names
 from evaluation.columns.scanning import Type, Wanted
 from evaluation.flags.cohorts import Cohorts
-from evaluation.flags.conditions import Condition, compile_condition
+from evaluation.flags.conditions import CompiledCondition, compile_condition
 from evaluation.flags.engine import Flags
 from evaluation.flags.graph import needed_for
 from evaluation.flags.paths import Path, message_path, property_path, unit_path
@@ -28,7 +28,7 @@ COMMON: dict[Path, Type] = {
     ("insert_id",): Type.TEXT,
 }
 MOST_RESOLVED = 10_000  # questions of which the resolution is remembered
-Filter = tuple[tuple[Path, Condition], ...]
+Filter = tuple[tuple[Path, CompiledCondition], ...]
 IDS = ("user_id", "device_id")  # the unit types that every message is asked for
 
 

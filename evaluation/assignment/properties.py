@@ -12,46 +12,46 @@ from evaluation.columns.arrays import Mask
 from evaluation.columns.hashing import bucket_hashes
 from evaluation.columns.names import Names
 from evaluation.columns.texts import Texts
-from evaluation.flags.conditions import Condition, View
+from evaluation.flags.conditions import CompiledCondition, View
 from evaluation.flags.values import Selector, Subject, read_json, subject_of, text_of
 
 Distinct = tuple[NDArray[np.int64], list[Any]]  # the n values as positions in a list
 
 
 @dataclass(frozen=True)
-class Column:
+class PropertyColumn:
     """n values. Where they stand as texts, a condition on equality and a bucket need not even make them distinct."""
 
     distinguish: Callable[[], Distinct]
     plain: Texts | None = None
 
     @classmethod
-    def of_codes(cls, codes: NDArray[np.int64], values: list[Any]) -> "Column":
+    def of_codes(cls, codes: NDArray[np.int64], values: list[Any]) -> "PropertyColumn":
         """Values by their positions in a list."""
         return cls(lambda: (codes, values))
 
     @classmethod
-    def of_values(cls, values: Iterable[Any]) -> "Column":
+    def of_values(cls, values: Iterable[Any]) -> "PropertyColumn":
         """JSON values in Python's types, each looked at on its own."""
         each = list(values)
         return cls.of_codes(np.arange(len(each)), each)
 
     @classmethod
-    def of_texts(cls, texts: Texts) -> "Column":
+    def of_texts(cls, texts: Texts) -> "PropertyColumn":
         """Strings; a missing one is null."""
         return cls(lambda: _distinct(texts, _decoded), texts)
 
     @classmethod
-    def of_json(cls, texts: Texts) -> "Column":
+    def of_json(cls, texts: Texts) -> "PropertyColumn":
         """Values as JSON writes them; a missing one, and one that cannot be read, is null."""
         return cls(lambda: _distinct(texts, read_json))
 
-    def joined(self, other: "Column", value_of: Callable[[Any, Any], Any]) -> "Column":
+    def joined(self, other: "PropertyColumn", value_of: Callable[[Any, Any], Any]) -> "PropertyColumn":
         """What is made of this value and the other's; of equal pairs once."""
         (codes, values), (other_codes, others) = self.distinct, other.distinct
         pairs, together = np.unique(codes * len(others) + other_codes, return_inverse=True)
         made = [value_of(values[pair // len(others)], others[pair % len(others)]) for pair in pairs.tolist()]
-        return Column.of_codes(together, made)
+        return PropertyColumn.of_codes(together, made)
 
     @cached_property
     def distinct(self) -> Distinct:
@@ -82,7 +82,7 @@ class Column:
         texts = [text_of(value) for value in self.distinct[1]]
         return Texts.of([None if text is None else text.encode("utf-8", "replace").decode() for text in texts])
 
-    def mask(self, condition: Condition) -> Mask:
+    def mask(self, condition: CompiledCondition) -> Mask:
         """Which of the n values satisfy the condition."""
         if self.plain is not None and condition.listed is not None:
             return self._listed(self.plain, condition.listed, condition)
@@ -96,7 +96,7 @@ class Column:
         codes = self.distinct[0]
         return bucket_hashes(salt, self._texts)[codes], (self._texts.length > 0)[codes]
 
-    def _listed(self, texts: Texts, listed: Names, condition: Condition) -> Mask:
+    def _listed(self, texts: Texts, listed: Names, condition: CompiledCondition) -> Mask:
         """`is` and `is not`; a text that may be an array is asked on its own."""
         codes = listed.codes(texts)
         mask = (codes >= 0) != condition.negated
@@ -107,7 +107,9 @@ class Column:
         return mask
 
 
-def satisfied(conditions: Sequence[tuple[Selector, Condition]], columns: Mapping[Selector, Column], n: int) -> Mask:
+def satisfied(
+    conditions: Sequence[tuple[Selector, CompiledCondition]], columns: Mapping[Selector, PropertyColumn], n: int
+) -> Mask:
     """Which of n contexts satisfy all conditions. A selector without a column is missing in each of them."""
     mask = np.ones(n, np.bool_)
     for selector, condition in conditions:

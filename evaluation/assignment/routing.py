@@ -11,11 +11,11 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.assignment.dead_letters import Letters, origin_of
+from evaluation.assignment.dead_letters import DeadLetters, origin_of
 from evaluation.assignment.decoding import decode
 from evaluation.assignment.events import event_rows
 from evaluation.assignment.exposures import exposure_rows
-from evaluation.assignment.messages import Rows, Stretch
+from evaluation.assignment.messages import Stretch, UnitRows
 from evaluation.assignment.plan import event_plan, exposure_plan
 from evaluation.catalog.history import History
 from evaluation.catalog.in_force import Catalog
@@ -30,7 +30,7 @@ MOST_ROWS = 200_000
 
 
 @dataclass(frozen=True, slots=True)
-class Assigned(Rows):
+class Assigned(UnitRows):
     """What a stretch of records says under one catalog state: rows, answers, dead letters.
 
     `code` indexes `arms` (exposures) or `facts` (events). `examples` are of what is wrong with values.
@@ -39,7 +39,7 @@ class Assigned(Rows):
     catalog: int  # offset of the state; 0 where no record stands in the stretch
     begin: int  # covers source offsets in [begin, end)
     end: int
-    clock: int  # largest append time reached (ms UTC); 0: no record
+    watermark: int  # largest append time reached (ms UTC); 0: no record
     arms: list[Arm]
     facts: list[str]
     answers: list[Assignment]
@@ -50,7 +50,7 @@ class Assigned(Rows):
     def pieces(self, rows: int) -> "Iterator[Assigned]":
         """The stretch in pieces of whole records, of at most `rows` rows or of one record.
 
-        Only the last has the clock. Answers, letters and counts stay those of the whole stretch.
+        Only the last has the watermark. Answers, dead letters and counts stay those of the whole stretch.
         """
         n, cuts = len(self.offset), [0]
         while n - cuts[-1] > rows and self.offset[cuts[-1]] < self.offset[-1]:
@@ -63,7 +63,7 @@ class Assigned(Rows):
                 **{name: column[first:stop] for name, column in self.columns().items()},
                 begin=self.begin if first == 0 else int(self.offset[first]),
                 end=self.end if stop == n else int(self.offset[stop]),
-                clock=self.clock if stop == n else 0,
+                watermark=self.watermark if stop == n else 0,
             )
 
 
@@ -86,7 +86,7 @@ def assign(records: Records, history: History, horizon: int, tolerance: int) -> 
     """
     n = len(records)
     if n == 0:
-        nothing = Stretch(records, range(0), records.append_time, horizon, tolerance, Letters(records))
+        nothing = Stretch(records, range(0), records.append_time, horizon, tolerance, DeadLetters(records))
         return [_assigned(nothing, Catalog(), records.begin, records.end)] if records.begin < records.end else []
     states = np.full(n, history.index_at(int(records.append_time.max())))
     if history.index_at(int(records.append_time.min())) != states[0]:
@@ -102,7 +102,7 @@ def assign(records: Records, history: History, horizon: int, tolerance: int) -> 
     for first, stop in pairwise(cuts):
         begin = records.begin if first == 0 else int(records.offset[first])
         end = records.end if stop == n else int(records.offset[stop])
-        stretch = Stretch(records, range(first, stop), judged, horizon, tolerance, Letters(records))
+        stretch = Stretch(records, range(first, stop), judged, horizon, tolerance, DeadLetters(records))
         stretches.append(_assigned(stretch, history.states[int(states[first])], begin, end))
     return stretches
 
@@ -112,23 +112,23 @@ def _assigned(stretch: Stretch, catalog: Catalog, begin: int, end: int) -> Assig
     facts: list[str] = []
     if records.topic == EXPOSURES:
         exposures = exposure_plan(catalog)
-        decoded = decode(records, rows, exposures.wanted, stretch.letters)
-        joined = Rows.join([exposure_rows(columns, exposures, stretch) for columns in decoded])
+        decoded = decode(records, rows, exposures.wanted, stretch.dead_letters)
+        joined = UnitRows.join([exposure_rows(columns, exposures, stretch) for columns in decoded])
     else:
         events = event_plan(catalog, stretch.horizon)
         facts = [fact.key for fact in events.facts]
-        decoded = decode(records, rows, events.wanted, stretch.letters)
-        joined = Rows.join([event_rows(columns, events, stretch) for columns in decoded])
+        decoded = decode(records, rows, events.wanted, stretch.dead_letters)
+        joined = UnitRows.join([event_rows(columns, events, stretch) for columns in decoded])
     if len(joined.offset) > MOST_ROWS:
         joined = _without_the_largest(joined, stretch)
-    rejects = stretch.letters.in_order()
+    rejects = stretch.dead_letters.in_order()
     counts = stretch.counts | {"records": len(rows), "rows": len(joined.offset), "dead letters": len(rejects)}
     return Assigned(
         **joined.columns(),
         catalog=catalog.offset,
         begin=begin,
         end=end,
-        clock=int(records.append_time[rows.start : rows.stop].max()) if rows else 0,
+        watermark=int(records.append_time[rows.start : rows.stop].max()) if rows else 0,
         arms=list(stretch.arms),
         facts=facts,
         answers=[answer for _, _, answer in sorted(stretch.answers, key=lambda each: each[:2])],
@@ -138,7 +138,7 @@ def _assigned(stretch: Stretch, catalog: Catalog, begin: int, end: int) -> Assig
     )
 
 
-def _without_the_largest(rows: Rows, stretch: Stretch) -> Rows:
+def _without_the_largest(rows: UnitRows, stretch: Stretch) -> UnitRows:
     """The rows of records that make at most `MOST_ROWS`; each of the others is rejected whole."""
     records = stretch.records
     offsets, numbers = np.unique(rows.offset, return_counts=True)
@@ -149,7 +149,7 @@ def _without_the_largest(rows: Rows, stretch: Stretch) -> Rows:
             f"its messages make {number} rows, one for each metric's fact that a message feeds; at most {MOST_ROWS} "
             "travel together: send them in several records"
         )
-        stretch.letters.add(row, None, "too large", detail, records.value(row))
+        stretch.dead_letters.add(row, None, "too large", detail, records.value(row))
     stretch.answers = [answer for answer in stretch.answers if answer[0] not in rejected]
     kept = ~np.isin(rows.offset, offsets[largest])
-    return Rows(**{name: column[kept] for name, column in rows.columns().items()})
+    return UnitRows(**{name: column[kept] for name, column in rows.columns().items()})

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.assignment.properties import Column
+from evaluation.assignment.properties import PropertyColumn
 from evaluation.columns.arrays import Mask
-from evaluation.flags.compiled import Answer, CompiledFlag, Outcome, Segment, Term
+from evaluation.flags.compiled import Answer, CompiledFlag, CompiledSegment, Outcome, Term
 from evaluation.flags.engine import Flags
 from evaluation.flags.values import Selector
 
-NOTHING = -1  # the code of no outcome
+NO_OUTCOME = -1  # the code of no outcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class Answers:
 
 
 def evaluate_columns(
-    flags: Flags, columns: Mapping[Selector, Column], n: int, keys: Sequence[str] | None = None
+    flags: Flags, columns: Mapping[Selector, PropertyColumn], n: int, keys: Sequence[str] | None = None
 ) -> dict[str, Answers]:
     """What each flag yields for n contexts, of which `columns` hold what stands at each of `selectors`.
 
@@ -57,17 +57,17 @@ def evaluate_columns(
         for position in flag.read_by_others:
             part = flags.readings[position].selector[2:]
             values = [*(outcome.part(part) for outcome in flag.outcomes), None]
-            found[position] = Column.of_codes(codes, values)  # -1, where it yields nothing, is the last
+            found[position] = PropertyColumn.of_codes(codes, values)  # -1, where it yields nothing, is the last
     return answers if keys is None else {key: answers[key] for key in keys if key in answers}
 
 
-def _codes(flag: CompiledFlag, found: list[Column | None], n: int) -> NDArray[np.int64]:
+def _codes(flag: CompiledFlag, found: list[PropertyColumn | None], n: int) -> NDArray[np.int64]:
     """The code of each context's outcome; -1: none."""
-    codes = np.full(n, NOTHING, np.int64)
+    codes = np.full(n, NO_OUTCOME, np.int64)
     is_open = np.ones(n, np.bool_)
     for segment in flag.segments:
         matched = is_open if segment.conditions is None else is_open & _matched(segment.conditions, found, n)
-        given = np.where(matched, _given(segment, found, n), NOTHING)
+        given = np.where(matched, _given(segment, found, n), NO_OUTCOME)
         codes = np.where(given >= 0, given, codes)
         is_open &= given < 0
         if not is_open.any():
@@ -75,7 +75,7 @@ def _codes(flag: CompiledFlag, found: list[Column | None], n: int) -> NDArray[np
     return codes
 
 
-def _matched(conditions: list[list[Term]], found: list[Column | None], n: int) -> Mask:
+def _matched(conditions: list[list[Term]], found: list[PropertyColumn | None], n: int) -> Mask:
     matched = np.zeros(n, np.bool_)
     for every in conditions:
         mask = np.ones(n, np.bool_)
@@ -86,7 +86,7 @@ def _matched(conditions: list[list[Term]], found: list[Column | None], n: int) -
     return matched
 
 
-def _given(segment: Segment, found: list[Column | None], n: int) -> NDArray[np.int64]:
+def _given(segment: CompiledSegment, found: list[PropertyColumn | None], n: int) -> NDArray[np.int64]:
     """The code of the outcome that the segment gives to each context, if it matches."""
     if segment.reading < 0:
         return np.full(n, _code(segment.otherwise), np.int64)
@@ -103,4 +103,4 @@ def _given(segment: Segment, found: list[Column | None], n: int) -> NDArray[np.i
 
 
 def _code(outcome: Outcome | None) -> int:
-    return NOTHING if outcome is None else outcome.code
+    return NO_OUTCOME if outcome is None else outcome.code

@@ -31,7 +31,7 @@ from schemas.numbers import DECIMAL
 
 ANY_OF = ("is", "contains", "set contains any", "regex match", "glob match")  # more values, more that match
 NONE_OF = ("is not", "does not contain", "set does not contain any", "regex does not match", "glob does not match")
-EXACT = 1 << 53  # the last of the whole numbers that doubles tell apart
+LAST_EXACT = 1 << 53  # the last of the whole numbers that doubles tell apart
 NUMBER = re.compile(DECIMAL)
 ORDERS = ("less", "less or equal", "greater", "greater or equal")
 VERSION = re.compile(r"[0-9]{1,9}\.[0-9]{1,9}(\.[0-9]{1,9}(-[0-9A-Za-z-]+(\.[0-9A-Za-z-]+)*)?)?")  # to every engine
@@ -111,7 +111,7 @@ def answer_notes(flag: Flag, known: Known) -> Iterator[Violation]:
                 "themselves never find true; for them compare numbers, such as milliseconds",
             )
     for index, variant in enumerate(flag.variants):
-        if (number := _largest(variant.payload)) > EXACT:
+        if (number := _largest(variant.payload)) > LAST_EXACT:
             yield Violation(
                 ("variants", index, "payload"),
                 f"{number} is beyond 2^53, and JavaScript's clients read another number; for them write it in quotes",

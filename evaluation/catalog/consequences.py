@@ -7,7 +7,7 @@ import msgspec
 
 from evaluation.catalog.answerable import answer_notes, units_needed
 from evaluation.catalog.in_force import Catalog, FlagInForce, metrics_after, unlisted, winner_of
-from evaluation.catalog.needs import Standing, allocation_in_force, unmet_needs
+from evaluation.catalog.needs import FlagsByKey, allocation_in_force, unmet_needs
 from evaluation.catalog.references import Known, is_of_cohorts
 from evaluation.flags.graph import needed_for
 from schemas.catalog import Allocation, Cohort, Flag, FlagState, Group, Metric, Run
@@ -72,7 +72,7 @@ def of_cohort(catalog: Catalog, before: Cohort, after: Cohort) -> Iterator[Conse
 
 
 def of_needs(
-    before: tuple[Standing, Mapping[str, Group]], after: tuple[Standing, Mapping[str, Group]]
+    before: tuple[FlagsByKey, Mapping[str, Group]], after: tuple[FlagsByKey, Mapping[str, Group]]
 ) -> Iterator[tuple[set[str], Consequence]]:
     """Of other versions of flags and groups, for those in force of which nobody has a variant any more.
 

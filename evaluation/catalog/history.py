@@ -62,7 +62,7 @@ class Rejected:
 
 
 @dataclass(frozen=True, slots=True)
-class Version:
+class DocumentVersion:
     """A record of the topic that counted; what it says is kept of flags only, which commands edit."""
 
     offset: int
@@ -75,7 +75,7 @@ class History:
 
     def __init__(self) -> None:
         self.states = [Catalog()]
-        self.versions: list[Version] = []
+        self.versions: list[DocumentVersion] = []
         self.rejected: list[Rejected] = []
         self._applies_from = [0]
 
@@ -93,7 +93,7 @@ class History:
             self.rejected.append(found)
         else:
             document = found if found.kind == "flag" else msgspec.structs.replace(found, spec=msgspec.Raw())
-            self.versions.append(Version(offset, append_time, document))
+            self.versions.append(DocumentVersion(offset, append_time, document))
 
     def copy(self) -> "History":
         """The same as far as it goes; each goes on by itself."""
@@ -116,7 +116,7 @@ class History:
         index = bisect_right(self.states, offset, key=lambda state: state.offset) - 1
         return self.states[index]
 
-    def versions_of(self, kind: Kind, key: str) -> list[Version]:
+    def versions_of(self, kind: Kind, key: str) -> list[DocumentVersion]:
         """Every version of one document, oldest first."""
         return [each for each in self.versions if (each.document.kind, each.document.key) == (kind, key)]
 

@@ -7,10 +7,10 @@ from evaluation.catalog.in_force import FlagInForce, is_listing
 from evaluation.catalog.references import OFF, prerequisite_order
 from schemas.catalog import Allocation, FlagState, Group, Membership
 
-Standing = Mapping[str, FlagState | FlagInForce]
+FlagsByKey = Mapping[str, FlagState | FlagInForce]
 
 
-def unmet_needs(flags: Standing, groups: Mapping[str, Group]) -> dict[str, list[str]]:
+def unmet_needs(flags: FlagsByKey, groups: Mapping[str, Group]) -> dict[str, list[str]]:
     """By flag that is in force, what it needs that nobody has, so that everybody but those listed gets `off`."""
     found: dict[str, list[str]] = {}
     given: dict[str, set[str]] = {}
@@ -30,7 +30,7 @@ def allocation_in_force(flag: FlagState | FlagInForce) -> Allocation | None:
 
 
 def _unmet(
-    allocation: Allocation, flags: Standing, groups: Mapping[str, Group], given: Mapping[str, set[str]]
+    allocation: Allocation, flags: FlagsByKey, groups: Mapping[str, Group], given: Mapping[str, set[str]]
 ) -> Iterator[str]:
     for parent, variants in allocation.prerequisites.items():
         gives = given.get(parent, {OFF})

@@ -8,7 +8,7 @@ import msgspec
 
 from evaluation.catalog.answerable import fault_of
 from evaluation.catalog.consequences import differing
-from evaluation.catalog.history import History, Version, decode_spec
+from evaluation.catalog.history import DocumentVersion, History, decode_spec
 from evaluation.catalog.in_force import Catalog, FlagInForce, unlisted, winner_of
 from evaluation.catalog.lifecycle import steps_between
 from evaluation.catalog.needs import unmet_needs
@@ -237,7 +237,7 @@ def _still(flag: FlagInForce, seen: Mapping[bytes, int]) -> tuple[int, str]:
     return 0, ""
 
 
-def _told(before: Version | None, version: Version) -> Told:
+def _told(before: DocumentVersion | None, version: DocumentVersion) -> Told:
     document = version.document
     state = decode_spec(document, FlagState)
     standing = decode_spec(before.document, FlagState) if before else None

@@ -11,10 +11,10 @@ from evaluation.columns.hash_table import add, first, following, number_of
 from evaluation.columns.memory import byte_at, word_at
 from evaluation.columns.texts import Texts, as_bytes
 
-Table = tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.int64], np.uint64]
+LookupTable = tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.int64], np.uint64]
 
 
-def table_of(names: Sequence[str]) -> Table:
+def table_of(names: Sequence[str]) -> LookupTable:
     """The names' bytes; where each ends; a hash table of codes; its seed.
 
     The seed is a digest of all names, so that nobody can choose names that collide. Half a surrogate pair makes bytes
@@ -30,7 +30,7 @@ def table_of(names: Sequence[str]) -> Table:
     return data, ends, slots, seed
 
 
-def codes_of(texts: Texts, table: Table) -> NDArray[np.int64]:
+def codes_of(texts: Texts, table: LookupTable) -> NDArray[np.int64]:
     """Each text's position among the names; -1 where it is none of them, -2 where it is missing."""
     codes = np.empty(len(texts), np.int64)
     _codes(*table, texts.data, texts.start, texts.length, codes)

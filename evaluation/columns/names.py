@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from evaluation.columns.lookup import Table
+    from evaluation.columns.lookup import LookupTable
     from evaluation.columns.texts import Texts
 
 
@@ -23,7 +23,7 @@ class Names:
     names: tuple[str, ...]
 
     @cached_property
-    def _table(self) -> "Table":
+    def _table(self) -> "LookupTable":
         from evaluation.columns.lookup import table_of  # noqa: PLC0415 (loads the compiler)
 
         return table_of(self.names)

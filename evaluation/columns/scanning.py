@@ -26,7 +26,7 @@ from schemas.numbers import DECIMAL
 
 MISSING = np.iinfo(np.int64).min  # an integer that is not there
 LONGEST_TEXT = 1024  # characters, as Amplitude limits them
-LARGEST = 1_000_000  # bytes of one object
+LARGEST_OBJECT = 1_000_000  # bytes of one object
 LONGEST_BUCKET = 63  # fields' names at least this long share a bucket
 
 
@@ -129,7 +129,7 @@ def scan(source: NDArray[np.uint8], start: NDArray[np.int64], length: NDArray[np
     lengths = np.full((fields, n), -1)
     numbers = np.full((fields, n), np.nan)
     _scan(*wanted.table, data, start, length, odd, starts, lengths, numbers)
-    odd |= length > LARGEST
+    odd |= length > LARGEST_OBJECT
     if wanted.required:
         odd |= lengths[wanted.position[wanted.required]] < 0
     return Scanned(wanted, data, odd, starts, lengths, numbers)
@@ -143,7 +143,7 @@ IS_HEX_DIGIT = np.isin(np.arange(256), np.frombuffer(b"0123456789abcdefABCDEF", 
 POWERS = 10.0 ** np.arange(23)  # exact doubles, so that one division rounds once (Clinger 1990)
 OBJECT, TEXT, INTEGER, NUMBER, FIRST, VALUE = map(int, Type)
 NULL, TRUE, FALSE = (np.uint64(int.from_bytes(word, "little")) for word in (b"null", b"true", b"false"))
-NAME, CONTENT, AFTER = range(3)  # what comes next: a key, a value, or what follows a value
+KEY, CONTENT, AFTER = range(3)  # what comes next: a key, a value, or what follows a value
 
 
 @njit(cache=True)
@@ -346,7 +346,7 @@ def _scan(names, spans, begins, types, b, start, length, odd, starts, lengths, n
                 i, is_wide, is_escaped = _string(b, at, end)
                 if i >= end:  # 2
                     break
-                if expected == NAME:  # 3
+                if expected == KEY:  # 3
                     field = np.int64(-1)
                     if parent >= 0:
                         if is_escaped:
@@ -390,7 +390,7 @@ def _scan(names, spans, begins, types, b, start, length, odd, starts, lengths, n
                 is_object = objects & np.uint64(1)
                 if c == 44:
                     i += 1
-                    expected = NAME if is_object else CONTENT
+                    expected = KEY if is_object else CONTENT
                     field = np.int64(-1)
                 elif c == (125 if is_object else 93):
                     i += 1
@@ -409,7 +409,7 @@ def _scan(names, spans, begins, types, b, start, length, odd, starts, lengths, n
                     parent = 0 if depth == 1 else second if depth == 2 else -1
                 else:
                     break
-            elif expected == NAME:  # 8
+            elif expected == KEY:  # 8
                 break
             elif c | 32 == 123:  # 9: { or [
                 if depth == DEEPEST or (depth == 0 and c == 91):
@@ -436,7 +436,7 @@ def _scan(names, spans, begins, types, b, start, length, odd, starts, lengths, n
                 if byte_at(b, i) == (125 if is_object else 93):
                     expected = AFTER  # it is empty
                 elif is_object:
-                    expected = NAME
+                    expected = KEY
                 else:
                     expected = CONTENT
             elif depth == 0:  # 10, 11

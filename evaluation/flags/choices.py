@@ -15,15 +15,15 @@ from typing import Any
 
 from mmh3 import mmh3_32_uintdigest as murmur3
 
-from evaluation.flags.compiled import CompiledFlag, Outcome, Reading, Segment, Term
+from evaluation.flags.compiled import CompiledFlag, CompiledSegment, Outcome, Reader, Term
 from evaluation.flags.values import select
 
-Found = list[Any]  # by reading, what one context says there
-Choice = Callable[[Found, Any], Outcome | None]
+ReadValues = list[Any]  # by reading, what one context says there
+Choice = Callable[[ReadValues, Any], Outcome | None]
 UNREAD = object()  # stands for what nobody asked for yet
 
 
-def choice_of(flag: CompiledFlag, readings: Sequence[Reading]) -> Choice:
+def choice_of(flag: CompiledFlag, readings: Sequence[Reader]) -> Choice:
     """Which outcome the flag has, by what was found in a target so far; what else is needed is read and noted."""
     names: dict[str, Any] = {"UNREAD": UNREAD, "murmur3": murmur3}
     free = map("x{}".format, count())
@@ -43,7 +43,7 @@ def choice_of(flag: CompiledFlag, readings: Sequence[Reading]) -> Choice:
         is_listed = f"v {'not in' if condition.negated else 'in'} {name(frozenset(condition.listed.names))}"
         return f"({is_listed} if (v := {value}).__class__ is str else {name(condition.meets)}(v))"
 
-    def segment(each: Segment) -> list[str]:
+    def segment(each: CompiledSegment) -> list[str]:
         otherwise, without_unit = name(each.otherwise), name(each.without_unit)
         if each.reading < 0:
             given = [f"return {otherwise}"] if each.otherwise else []
@@ -71,8 +71,8 @@ def choice_of(flag: CompiledFlag, readings: Sequence[Reading]) -> Choice:
     return names["choose"]
 
 
-def _reader(position: int, reading: Reading) -> Callable[[Found, Any], Any]:
-    def read(found: Found, target: Any) -> Any:
+def _reader(position: int, reading: Reader) -> Callable[[ReadValues, Any], Any]:
+    def read(found: ReadValues, target: Any) -> Any:
         value = found[position] = reading.read(select(target, reading.selector))
         return value
 

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from evaluation.flags.conditions import Condition, View, compile_condition
+from evaluation.flags.conditions import CompiledCondition, View, compile_condition
 from evaluation.flags.values import Selector, select, subject_of, text_of
 from schemas.flag_config import ConditionConfig, FlagConfig, SegmentConfig
 
@@ -40,7 +40,7 @@ class Answer(msgspec.Struct, frozen=True):
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class Reader:
     """What stands at a selector, as conditions view it; as a bucket does, in UTF-8, where `view` is None."""
 
     selector: Selector
@@ -83,11 +83,11 @@ class Term:
     """A condition on what is found at a reading."""
 
     reading: int
-    condition: Condition
+    condition: CompiledCondition
 
 
 @dataclass(frozen=True, slots=True)
-class Share:
+class BucketShare:
     """Who gets an outcome: those with h % 100 in [first, stop) and h // 100 in [low, high)."""
 
     first: int
@@ -98,7 +98,7 @@ class Share:
 
 
 @dataclass(frozen=True, slots=True)
-class Segment:
+class CompiledSegment:
     """`conditions`: lists of terms, one of which must match in full; None: everybody matches.
 
     Who has a text at `reading` is bucketed by the salt; the first share that holds it decides. All others get
@@ -108,7 +108,7 @@ class Segment:
     conditions: list[list[Term]] | None
     reading: int
     salt: str
-    shares: list[Share]
+    shares: list[BucketShare]
     otherwise: Outcome | None
     without_unit: Outcome | None = None
 
@@ -118,7 +118,7 @@ class CompiledFlag:
     """Segments in order, and every outcome by its code."""
 
     key: str
-    segments: list[Segment]
+    segments: list[CompiledSegment]
     outcomes: list[Outcome]
     read_by_others: list[int]  # readings
 
@@ -127,8 +127,8 @@ class Compiler:
     """Compiles flags that are evaluated together."""
 
     def __init__(self) -> None:
-        self.readings: list[Reading] = []
-        self._positions: dict[Reading, int] = {}
+        self.readings: list[Reader] = []
+        self._positions: dict[Reader, int] = {}
 
     def flag(self, config: FlagConfig) -> CompiledFlag:
         """The compiled form. Raises ConditionError for a pattern that RE2 refuses."""
@@ -146,7 +146,7 @@ class Compiler:
                 for outcome in flag.outcomes:
                     outcome.read_by_others.append((position, reading.read(outcome.part(reading.selector[2:]))))
 
-    def _segment(self, config: FlagConfig, segment: SegmentConfig, outcomes: list[Outcome]) -> Segment:
+    def _segment(self, config: FlagConfig, segment: SegmentConfig, outcomes: list[Outcome]) -> CompiledSegment:
         name = (segment.metadata or {}).get("segmentName")
         of_name = OF_SEGMENTS.get(name) if isinstance(name, str) else None
         known: dict[tuple[str, Reason], Outcome] = {}
@@ -178,21 +178,23 @@ class Compiler:
             given = outcome(segment.variant, "not allocated" if is_off else "segment")
             if given is not None and of_name == "dependency":
                 given.without_unit = outcome(segment.variant, "no unit")
-            return Segment(conditions, -1, "", [], given)
+            return CompiledSegment(conditions, -1, "", [], given)
         shares = [
-            Share(*_within(allocation.range), *_within(distribution.range), outcome(distribution.variant, "segment"))
+            BucketShare(
+                *_within(allocation.range), *_within(distribution.range), outcome(distribution.variant, "segment")
+            )
             for allocation in bucket.allocations
             for distribution in allocation.distributions
         ]
-        reading = self._reading(Reading(bucket.selector, None))
+        reading = self._reading(Reader(bucket.selector, None))
         otherwise = outcome(segment.variant, "not allocated"), outcome(segment.variant, "no unit")
-        return Segment(conditions, reading, bucket.salt, shares, *otherwise)
+        return CompiledSegment(conditions, reading, bucket.salt, shares, *otherwise)
 
     def _term(self, config: ConditionConfig) -> Term:
         condition = compile_condition(config.op, config.values)
-        return Term(self._reading(Reading(config.selector, condition.view)), condition)
+        return Term(self._reading(Reader(config.selector, condition.view)), condition)
 
-    def _reading(self, reading: Reading) -> int:
+    def _reading(self, reading: Reader) -> int:
         if reading not in self._positions:
             self._positions[reading] = len(self.readings)
             self.readings.append(reading)

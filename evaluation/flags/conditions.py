@@ -72,7 +72,7 @@ class ConditionError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Condition:
+class CompiledCondition:
     """An operator with its values: `view` is what it looks at, the same function for all that look at the same.
 
     Where it asks no more than whether a text is listed, `listed` are the values.
@@ -88,7 +88,7 @@ class Condition:
         return self.meets(self.view(subject))
 
 
-def compile_condition(op: str, values: Collection[str]) -> Condition:
+def compile_condition(op: str, values: Collection[str]) -> CompiledCondition:
     """Whether a subject satisfies the operator. Raises ConditionError for a pattern that RE2 refuses.
 
     Globs, which documents have, are taken too. An operator that nobody knows is satisfied by nothing.
@@ -96,12 +96,12 @@ def compile_condition(op: str, values: Collection[str]) -> Condition:
     if op in GLOBS:
         return compile_condition(GLOBS[op], [*map(glob_pattern, values)])
     if op not in OPERATORS:
-        return Condition(_texts, lambda _: False)
+        return CompiledCondition(_texts, lambda _: False)
     make, view, negated = OPERATORS[op]
     distinct = frozenset(values)
     only_lists = make is _is and not BOOLEANS.intersection(map(str.lower, distinct))
     listed = Names(tuple(distinct)) if only_lists else None
-    return Condition(view, _matcher(make(distinct), negated, _of_missing(op, distinct)), listed, negated)
+    return CompiledCondition(view, _matcher(make(distinct), negated, _of_missing(op, distinct)), listed, negated)
 
 
 @lru_cache(maxsize=10_000)
@@ -177,10 +177,10 @@ _NUMBER = re.compile(
 )
 
 
-Place = tuple[tuple[Any, ...] | None, str]  # in the order of all numbers or versions, if it is one; and the text
+InOrder = tuple[tuple[Any, ...] | None, str]  # in the order of all numbers or versions, if it is one; and the text
 
 
-def _number(text: str) -> Place:
+def _number(text: str) -> InOrder:
     """A number's place in the order of all: -0.0 comes before 0, NaN last."""
     found = _NUMBER.fullmatch(text)
     if not found:
@@ -195,7 +195,7 @@ _VERSION = re.compile(
 _LARGEST = (1 << 31) - 1
 
 
-def _version(text: str) -> Place:
+def _version(text: str) -> InOrder:
     """A version's place in the order of all: one with a prerelease comes before the one without."""
     found = _VERSION.fullmatch(text)
     if not found:
@@ -218,7 +218,7 @@ def _text_order(text: str) -> bytes:
 
 
 def _comparing(
-    of_text: Callable[[str], Place], compare: Callable[[Any, Any], bool], bound: Callable[[Any], Any]
+    of_text: Callable[[str], InOrder], compare: Callable[[Any, Any], bool], bound: Callable[[Any], Any]
 ) -> Callable[[frozenset[str]], Scalar]:
     """Compare with any of the values that have a place; as texts where none has, or the subject hasn't."""
 
@@ -229,7 +229,7 @@ def _comparing(
         bound_of_places = bound(places) if places else None
         bound_of_texts = bound(map(_text_order, values))
 
-        def matches(compared: Place) -> bool:
+        def matches(compared: InOrder) -> bool:
             place, text = compared
             if place is None or bound_of_places is None:
                 return compare(_text_order(text), bound_of_texts)

@@ -10,7 +10,7 @@ from evaluation.metrics import sums
 from evaluation.metrics.kernels.members import LIVE, SETTLED
 from evaluation.metrics.layouts import TALLY, Words
 from evaluation.metrics.measures import NO_WINDOW
-from evaluation.metrics.run import Run
+from evaluation.metrics.run import RunMembers
 from evaluation.metrics.run_columns import RunColumn
 from schemas.aggregate import Aggregate, ArmCount, ArmPart, MetricHealth, Part, Sums
 from schemas.numbers import exact
@@ -22,7 +22,7 @@ _VALUED = ("sum", "mean")  # what reads a property
 
 
 def contribution(  # noqa: PLR0917
-    run: Run, partition: int, offset: int, watermark: int, catalog: int, examples: list[Example]
+    run: RunMembers, partition: int, offset: int, watermark: int, catalog: int, examples: list[Example]
 ) -> Aggregate:
     """The run's sums as they stand, or its last word. Call `Run.settle` before."""
     if run.final:
@@ -36,7 +36,7 @@ def contribution(  # noqa: PLR0917
         run=run.key,
         partition=partition,
         offset=offset,
-        clock=watermark,
+        watermark=watermark,
         catalog=catalog,
         arms=[ArmCount(*run.arms.names[arm], int(run.store.arm_units[arm])) for arm in order],
         sums=[each for c, column in columns for each in _sums(run, column, cells[c], order)],
@@ -51,7 +51,7 @@ def contribution(  # noqa: PLR0917
     )
 
 
-def _health(run: Run, c: int, column: RunColumn, examples: list[Example], order: list[int]) -> MetricHealth:
+def _health(run: RunMembers, c: int, column: RunColumn, examples: list[Example], order: list[int]) -> MetricHealth:
     """What became of a column's events."""
     counts = {field: int(run.store.tallies[c][field]) for field in TALLY.names or ()}
     told = _newest(column.variables, examples, run.started)
@@ -66,7 +66,7 @@ def _health(run: Run, c: int, column: RunColumn, examples: list[Example], order:
     )
 
 
-def _part(run: Run, v: int, variable: Variable, examples: list[Example], order: list[int]) -> Part:
+def _part(run: RunMembers, v: int, variable: Variable, examples: list[Example], order: list[int]) -> Part:
     """What became of the values of variable v, if it has any."""
     if variable.type not in _VALUED:
         return Part([])
@@ -84,12 +84,12 @@ def _newest(variables: Iterable[Variable], examples: list[Example], since: int) 
     return {each.what: each.text for each in sorted(its, key=lambda each: (each.time, each.text))}
 
 
-def _sums(run: Run, column: RunColumn, cells: Words, order: list[int]) -> Iterator[Sums]:
+def _sums(run: RunMembers, column: RunColumn, cells: Words, order: list[int]) -> Iterator[Sums]:
     """A column's sums by reading, arm and segment: of segments where nobody is, none."""
     names = [f"{each.property}={value}" for each in run.breakdowns for value in (OTHER, *each.values)]
     everyone = range(run.store.measures.breakdowns[0].segments)  # each unit is in one segment of a breakdown
     places = np.nonzero(cells[..., sums.N])
-    inhabited: dict[tuple[int, int], list[tuple[int, sums.Cell]]] = defaultdict(list)
+    inhabited: dict[tuple[int, int], list[tuple[int, sums.SumCell]]] = defaultdict(list)
     found = sums.read(cells[places], column.numbers)
     for (reading, arm, segment), cell in zip(np.transpose(places).tolist(), found, strict=True):
         inhabited[reading, arm].append((segment, cell))
@@ -111,7 +111,7 @@ def _told(place: tuple[str, int, str, int, str], segment: str, n: int, nonzero: 
     return Sums(*place, segment, n, nonzero, *([exact(each) for each in some] for some in numbers))
 
 
-def _added(cells: list[sums.Cell], k: int) -> sums.Cell:
+def _added(cells: list[sums.SumCell], k: int) -> sums.SumCell:
     """The sums of several cells of k numbers together."""
     if len(cells) == 1:
         return cells[0]

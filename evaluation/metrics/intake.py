@@ -22,14 +22,14 @@ from evaluation.metrics.layouts import (
 )
 from evaluation.metrics.sums import LIMIT
 from schemas.decoding import NoMessageError
-from schemas.units import Header, Kind
+from schemas.units import Header, RowKind
 
 # The run of an arm that is none of ours.
 ELSEWHERE = -1  # the catalog has none of that name
 OVER = -2  # it is final
 
 _EXPOSURE, _LATE, _INACTIVE, _FORCED, _UNUSABLE = (
-    int(kind) for kind in (Kind.EXPOSURE, Kind.LATE, Kind.INACTIVE, Kind.FORCED, Kind.UNUSABLE)
+    int(kind) for kind in (RowKind.EXPOSURE, RowKind.LATE, RowKind.INACTIVE, RowKind.FORCED, RowKind.UNUSABLE)
 )
 _OK, _BAD_SOURCE, _BAD_CODE, _NO_RUN = range(4)
 _COMPLAINTS = {
@@ -115,7 +115,7 @@ def _sort(  # noqa: PLR0917
                 its.arm, its.run, its.segments = arm.arm, arm.run, value[i]
                 shown += 1
         elif is_late or kind[i] & _UNUSABLE:  # rule 4
-            noted.put(notes[told], facts[code[i]], time[i], noted.LATE if is_late else noted.UNUSABLE, unit[i])
+            noted.put(notes[told], facts[code[i]], time[i], noted.LATE_EVENT if is_late else noted.UNUSABLE, unit[i])
             told += 1
         else:
             if abs(value[i]) >= LIMIT:  # rule 5

@@ -92,8 +92,8 @@ VARIABLE = _layout(
     "ends",
 )
 
-Columns = NewType("Columns", Table)
-COLUMN = _layout(
+MetricColumns = NewType("MetricColumns", Table)
+METRIC_COLUMN = _layout(
     "since",  # it covers entries from then on (ms UTC)
     "window",  # ms
     "first",  # of its variables
@@ -134,8 +134,8 @@ SETTLED = _layout("cursor", "before")  # how many of the queue are; entries befo
 Heap = NewType("Heap", Table)
 HEAPED = _layout("entry", "member")
 
-Pending = NewType("Pending", Table)
-PENDING = _layout(
+PendingEvents = NewType("PendingEvents", Table)
+PENDING_EVENT = _layout(
     "time",
     "insert_id",
     "steps",  # 0: it is dead

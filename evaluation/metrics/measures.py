@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import njit
 
-from evaluation.metrics.layouts import Breakdowns, Columns, Feeds, Variables, Words
+from evaluation.metrics.layouts import Breakdowns, Feeds, MetricColumns, Variables, Words
 from evaluation.metrics.sums import LIMIT, wrapped
 
 CONVERSION, COUNT, SUM, MEAN, FUNNEL, FUNNELS, RETENTION = range(7)
@@ -43,7 +43,7 @@ class Measures(NamedTuple):
 
     feeds: Feeds
     variables: Variables
-    columns: Columns
+    columns: MetricColumns
     breakdowns: Breakdowns  # without any there is one, of one segment
     ends: int  # no event counts from this time on (ms UTC)
 

@@ -14,7 +14,7 @@ from evaluation.metrics.kernels.members import SEEN, Members, enter
 from evaluation.metrics.layouts import (
     HEAPED,
     PART,
-    PENDING,
+    PENDING_EVENT,
     RING,
     RUN_COUNTS,
     SETTLED,
@@ -22,7 +22,7 @@ from evaluation.metrics.layouts import (
     Heads,
     Heap,
     Parts,
-    Pending,
+    PendingEvents,
     Ring,
     RunCounts,
     Settled,
@@ -62,7 +62,7 @@ class MemberStore:
         self.tallies = Tallies(np.zeros(0, TALLY))
         self.parts = Parts(np.zeros((0, 1), PART))
         self.settled = Settled(np.zeros(0, SETTLED))
-        self.pending = Pending(np.zeros(1, PENDING))
+        self.pending = PendingEvents(np.zeros(1, PENDING_EVENT))
         self.ring = Ring(np.zeros(1, RING))
 
     @property
@@ -193,7 +193,7 @@ class MemberStore:
             "parts": self.parts,
             "settled": self.settled,
             "counts": self.counts,
-            "pending": Pending(self.pending[numbers]),
+            "pending": PendingEvents(self.pending[numbers]),
             "ring": self.ring,
         }
         arrays = {"rows": self.rows[: self.counts[0].members], "cells": self.cells, "arm_units": self.arm_units}
@@ -208,8 +208,8 @@ class MemberStore:
         self.settled = Settled(arrays["settled"].view(SETTLED).copy())
         self.counts = RunCounts(arrays["counts"].view(RUN_COUNTS).copy())
         self.ring = Ring(arrays["ring"].view(RING).copy())
-        pending = arrays["pending"].view(PENDING)
-        self.pending = Pending(np.zeros(1 << max(0, len(pending) - 1).bit_length(), PENDING))
+        pending = arrays["pending"].view(PENDING_EVENT)
+        self.pending = PendingEvents(np.zeros(1 << max(0, len(pending) - 1).bit_length(), PENDING_EVENT))
         numbers = np.arange(self.ring[0].tail, self.ring[0].head)
         self.pending[numbers & (len(self.pending) - 1)] = pending
         n = int(self.counts[0].members)

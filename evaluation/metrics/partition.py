@@ -37,7 +37,7 @@ from evaluation.metrics.intake import Intake, sort
 from evaluation.metrics.layouts import BUCKET, RECENT, Buckets, Exposures, RecentRing, words_of
 from evaluation.metrics.lookback import Lookbacks
 from evaluation.metrics.recent_events import RecentEvents
-from evaluation.metrics.run import Run
+from evaluation.metrics.run import RunMembers
 from evaluation.metrics.run_columns import looked_back_to
 from evaluation.metrics.runs import Runs
 from evaluation.metrics.sources import Sources
@@ -120,7 +120,7 @@ class Partition:
         self.offset = offset + 1
         self._finish()
 
-    def _take_in(self, intake: Intake, runs: list[Run], bound: int) -> None:
+    def _take_in(self, intake: Intake, runs: list[RunMembers], bound: int) -> None:
         """Fold what a message brings. By time: then one exposure at most moves a unit's entry, and has it recounted."""
         exposures = intake.exposures[: intake.exposure_count]
         exposures = Exposures(exposures[np.argsort(exposures["time"], kind="stable")])
@@ -164,7 +164,7 @@ class Partition:
             run.settle(self._bound)
         return [self._aggregate(run) for run in self._runs.in_order()]
 
-    def _aggregate(self, run: Run) -> Aggregate:
+    def _aggregate(self, run: RunMembers) -> Aggregate:
         aggregate = contribution(run, self.partition, self.offset, self.watermark, self.catalog, self._examples)
         gaps = [gap for gap in self.gaps if gap.until is None or gap.until >= run.started]
         return msgspec.structs.replace(aggregate, gaps=gaps) if gaps and not aggregate.final else aggregate
@@ -243,7 +243,7 @@ class Partition:
         for index, run in enumerate(state.runs):
             prefix = f"{index}/"
             own = {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
-            partition._runs.add(Run.load(run, state.horizon, partition._facts.number, own))
+            partition._runs.add(RunMembers.load(run, state.horizon, partition._facts.number, own))
         for fact, width in state.lookbacks:
             partition._lookbacks.load(fact, width, Buckets(arrays[f"past/{fact}/{width}"].view(BUCKET)))
         partition._recent = RecentEvents.load(partition._recent.minute, RecentRing(arrays["recent"].view(RECENT)))

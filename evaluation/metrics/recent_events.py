@@ -50,7 +50,7 @@ from evaluation.metrics.layouts import (
 _SMALLEST = 64  # events
 
 
-class Change(NamedTuple):
+class RecentChange(NamedTuple):
     """Events that count from now on (`sign` is 1), or don't any more (-1)."""
 
     events: Events
@@ -75,7 +75,7 @@ class RecentEvents:
         """The tables as they are."""
         return Memory(self.ring, self.slots, self.newest, self.state, self.minute)
 
-    def insert(self, events: Events, n: int, notes: Notes, noted: int, bound: int) -> tuple[list[Change], int]:
+    def insert(self, events: Events, n: int, notes: Notes, noted: int, bound: int) -> tuple[list[RecentChange], int]:
         """Insert the first n of `events`, of which the new ones stand first afterwards.
 
         `notes` (room for 2n more) says of duplicates and reused ids too. Those before `bound` (ms UTC) are not kept: no
@@ -90,9 +90,9 @@ class RecentEvents:
         if noted:
             self._reserve(noted)
             keep_notes(self.memory, notes, noted, bound)
-        changes = [Change(Events(events[:fresh]), 1)] if fresh else []
+        changes = [RecentChange(Events(events[:fresh]), 1)] if fresh else []
         if larger:
-            changes += [Change(Events(raised[:larger]), 1), Change(Events(lowered[:larger]), -1)]
+            changes += [RecentChange(Events(raised[:larger]), 1), RecentChange(Events(lowered[:larger]), -1)]
         return changes, noted
 
     def expire(self, bound: int) -> None:

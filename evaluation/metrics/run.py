@@ -41,7 +41,7 @@ class RunState(msgspec.Struct, frozen=True):
     final: Aggregate | None
 
 
-class Run:
+class RunMembers:
     """The members of one run in one partition, their sums, and what was counted of their records."""
 
     def __init__(self, flag: str, key: str, horizon: int) -> None:
@@ -201,7 +201,7 @@ class Run:
     @classmethod
     def load(
         cls, state: RunState, horizon: int, fact_number: FactNumbers, arrays: Mapping[str, NDArray[np.int64]]
-    ) -> "Run":
+    ) -> "RunMembers":
         """The run again, from `state()` and the flat `arrays()`."""
         run = cls(state.flag, state.key, horizon)
         run.started, run.completed, run.final = state.started, state.completed, state.final

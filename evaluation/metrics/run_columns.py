@@ -7,7 +7,16 @@ import numpy as np
 
 from evaluation.catalog.in_force import SETTLING, Catalog, RunInForce, Variable
 from evaluation.metrics import measures as of
-from evaluation.metrics.layouts import BREAKDOWN, COLUMN, FEED, VARIABLE, Breakdowns, Columns, Feeds, Variables
+from evaluation.metrics.layouts import (
+    BREAKDOWN,
+    FEED,
+    METRIC_COLUMN,
+    VARIABLE,
+    Breakdowns,
+    Feeds,
+    MetricColumns,
+    Variables,
+)
 from evaluation.metrics.measures import BUCKETS, NO_CAP, NO_END, NO_FLOOR, NO_WINDOW, Measures
 from schemas.catalog import Breakdown
 
@@ -115,7 +124,7 @@ def measures_of(
     return Measures(
         Feeds(np.array(feeds, FEED)),
         Variables(np.array(variables, VARIABLE)),
-        Columns(np.array(table, COLUMN)),
+        MetricColumns(np.array(table, METRIC_COLUMN)),
         _breakdowns(breakdowns),
         NO_END,
     )

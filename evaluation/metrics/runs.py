@@ -9,7 +9,7 @@ from evaluation.metrics.intake import ELSEWHERE, OVER
 from evaluation.metrics.layouts import HEADER_ARM, HeaderArms
 from evaluation.metrics.lookback import Lookbacks
 from evaluation.metrics.recent_events import RecentEvents
-from evaluation.metrics.run import Run
+from evaluation.metrics.run import RunMembers
 from evaluation.metrics.run_columns import FactNumbers
 from schemas.aggregate import Aggregate
 from schemas.units import Arm
@@ -20,23 +20,23 @@ class Runs:
 
     def __init__(self, horizon: int) -> None:
         self._horizon = horizon
-        self._runs: dict[tuple[str, str], Run] = {}
+        self._runs: dict[tuple[str, str], RunMembers] = {}
         self._named: list[Arm] | None = None  # the arms of the last header, and what they are here
         self._arms = HeaderArms(np.zeros(0, HEADER_ARM))
-        self._arm_runs: list[Run] = []
+        self._arm_runs: list[RunMembers] = []
 
-    def __iter__(self) -> Iterator[Run]:
+    def __iter__(self) -> Iterator[RunMembers]:
         return iter(self._runs.values())
 
-    def get(self, flag: str, key: str) -> Run | None:
+    def get(self, flag: str, key: str) -> RunMembers | None:
         """The run of that name."""
         return self._runs.get((flag, key))
 
-    def in_order(self) -> list[Run]:
+    def in_order(self) -> list[RunMembers]:
         """The runs by flag and key."""
         return [run for _, run in sorted(self._runs.items())]
 
-    def add(self, run: Run) -> None:
+    def add(self, run: RunMembers) -> None:
         """One run more."""
         self._runs[run.flag, run.key] = run
 
@@ -46,12 +46,12 @@ class Runs:
             for run_in_force in flag.runs:
                 name = (flag.definition.key, run_in_force.key)
                 if name not in self._runs:
-                    self._runs[name] = Run(*name, self._horizon)
+                    self._runs[name] = RunMembers(*name, self._horizon)
                 if self._runs[name].final is None:
                     self._runs[name].adopt(run_in_force, fact_number, recent, lookbacks)
         self._named = None
 
-    def resolve(self, arms: list[Arm]) -> tuple[HeaderArms, list[Run]]:
+    def resolve(self, arms: list[Arm]) -> tuple[HeaderArms, list[RunMembers]]:
         """Which run of ours each of a header's arms means, by its number in the list, and which arm of it."""
         if arms == self._named:
             return self._arms, self._arm_runs
@@ -73,7 +73,7 @@ class Runs:
         self._named = arms
         return self._arms, self._arm_runs
 
-    def finish(self, run: Run, last: Aggregate) -> None:
+    def finish(self, run: RunMembers, last: Aggregate) -> None:
         """A run says its last word: its arms are no longer counted."""
         run.finish(last)
         self._named = None

@@ -73,7 +73,7 @@ class Sources:
         for source in header.sources:
             name = (source.topic, source.partition)
             self.offsets[name] = max(self.offsets.get(name, source.begin), source.end)
-            self._reached[name] = max(self._reached.get(name, 0), source.clock)
+            self._reached[name] = max(self._reached.get(name, 0), source.watermark)
             self.unsure.discard(name)
         self.expected = max(self.expected, header.expected)
         if len(self._reached) >= self.expected:

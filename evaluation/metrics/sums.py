@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from schemas.numbers import BEYOND
 
-Cell = tuple[int, int, list[int], list[int]]  # n, nonzero, the sums of the numbers, and those of their products
+SumCell = tuple[int, int, list[int], list[int]]  # n, nonzero, the sums of the numbers, and those of their products
 
 N, NONZERO, FIRST = range(3)  # of a cell
 LIMIT = np.int64(BEYOND)  # of |x|
@@ -119,7 +119,7 @@ def change(cells: NDArray[np.int64], at: int, before: int, after: int) -> None:
         _add_product(cells, at + FIRST + 2, after - before, after + before)
 
 
-def read(cells: NDArray[np.int64], k: int) -> list[Cell]:
+def read(cells: NDArray[np.int64], k: int) -> list[SumCell]:
     """Each of the cells (m, words) of k numbers."""
     heads, end = cells[:, :FIRST].tolist(), FIRST + 2 * k
     first, second = _integers(cells[:, FIRST:end], 2), _integers(cells[:, end:], 3)

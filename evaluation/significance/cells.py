@@ -14,7 +14,7 @@ from evaluation.significance.comparison import Differences, Measure, Pairs, Samp
 from evaluation.significance.health import worst
 from evaluation.significance.intervals import Coins, Intervals
 from evaluation.significance.judgements import Judgements, decides
-from evaluation.significance.moments import Arm
+from evaluation.significance.moments import ArmMoments
 from evaluation.significance.procedures import Procedure, Procedures, procedures_of
 from evaluation.significance.running import Running
 from schemas.catalog import Allocation, Flag, Goal
@@ -45,7 +45,7 @@ def segments(flag: Flag) -> list[str]:
 def cells(
     run: RunInForce,
     metrics: Mapping[str, MetricInForce],
-    arms: Mapping[ArmKey, Arm],
+    arms: Mapping[ArmKey, ArmMoments],
     lost: "Lost",
     before: Mapping[CellKey, Cell],
 ) -> tuple[list[Cell], bool]:
@@ -56,7 +56,7 @@ def cells(
     """
     layout = _Layout(run)
     blocks = list(_blocks(run, metrics, arms, layout))
-    rows = _Rows(layout, blocks, before)
+    rows = _Comparisons(layout, blocks, before)
     unusable = worst(lost.losses)
     procedures = Procedures(rows.tests)
     found = differences([block.sample for block in blocks], layout.pairs)
@@ -153,7 +153,7 @@ class _Block(NamedTuple):
     tests: list[Procedure]
     caveats: list[Caveat | None]
     sample: Sample
-    totals: list[Arm]
+    totals: list[ArmMoments]
 
     @property
     def is_ratio(self) -> bool:
@@ -161,7 +161,7 @@ class _Block(NamedTuple):
         return self.sample.measure in ("ratio", "adjusted ratio")
 
 
-class _Rows:
+class _Comparisons:
     """The comparisons of all blocks, one after the other: of each its block, arms and test, and the last look's cell.
 
     The methods give the columns of the cells.
@@ -242,7 +242,7 @@ class _Rows:
 
 
 def _blocks(
-    run: RunInForce, metrics: Mapping[str, MetricInForce], arms: Mapping[ArmKey, Arm], layout: _Layout
+    run: RunInForce, metrics: Mapping[str, MetricInForce], arms: Mapping[ArmKey, ArmMoments], layout: _Layout
 ) -> Iterator[_Block]:
     parts = segments(run.definition)
     tests_of = procedures_of(run, metrics, layout.treatments)
@@ -271,13 +271,15 @@ def _blocks(
 class _Measured:
     """How the arms of one metric are measured."""
 
-    def __init__(self, run: RunInForce, metric: MetricInForce, layout: _Layout, arms: Mapping[ArmKey, Arm]) -> None:
+    def __init__(
+        self, run: RunInForce, metric: MetricInForce, layout: _Layout, arms: Mapping[ArmKey, ArmMoments]
+    ) -> None:
         variables = metric.variables
         self.is_uncapped = any(each.type in ("sum", "mean") and each.cap is None and not each.log for each in variables)
         covariates = 2 if metric.lookback is not None else 1
         values = len(variables) * covariates
         self._key, self._layout, self._arms = metric.definition.key, layout, arms
-        self._nobody = Arm(0, 0, (0,) * values, (0,) * (values * (values + 1) // 2))
+        self._nobody = ArmMoments(0, 0, (0,) * values, (0,) * (values * (values + 1) // 2))
         self._scales = tuple(variable.places for variable in variables) * covariates
         self._measure: Measure = (
             "ratio" if metric.parts else "conversion" if metric.definition.is_conversion else "mean"
@@ -286,7 +288,7 @@ class _Measured:
         if run.definition.analysis.cuped and metric.lookback is not None:
             self._adjusted = "adjusted ratio" if metric.parts else "adjusted mean"
 
-    def sample(self, reading: Reading, segment: str) -> tuple[Sample, list[Arm]]:
+    def sample(self, reading: Reading, segment: str) -> tuple[Sample, list[ArmMoments]]:
         """The arms of every allocation, and their totals by variant."""
         width = len(self._layout.variants)
         arms = [
@@ -353,7 +355,7 @@ def _caveats(is_uncapped: bool, reading: Reading, tests: Sequence[Procedure], la
     return [caveat(*each) for each in zip(tests, layout.shares, strict=True)]
 
 
-def _means(combined: Floats, arms: Sequence[Arm], blocks: Sequence[_Block]) -> list[float | None]:
+def _means(combined: Floats, arms: Sequence[ArmMoments], blocks: Sequence[_Block]) -> list[float | None]:
     """Over allocations where a comparison is possible, else of the arm by itself."""
     means = _numbers(combined)
     for place in np.flatnonzero(~np.isfinite(combined)).tolist():

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from evaluation.columns.arrays import Floats
 from evaluation.significance import gates
-from evaluation.significance.moments import Arm, Arms, Estimate, integers, variance_of_share, weighted
+from evaluation.significance.moments import ArmColumns, ArmMoments, Estimate, integers, variance_of_share, weighted
 
 Measure = Literal["mean", "conversion", "ratio", "adjusted mean", "adjusted ratio"]
 """What an arm is measured by, and of which values of a unit: y; y in {0, 1}; y, d; y, x; y, d, y0, d0."""
@@ -59,7 +59,7 @@ class Sample(msgspec.Struct, frozen=True, gc=False):
     `scales` are the numbers of decimal places of a unit's quantised values, in the order of the measure's.
     """
 
-    arms: list[Arm]
+    arms: list[ArmMoments]
     scales: tuple[int, ...]
     measure: Measure = "mean"
     adjustment: Adjustment = Adjustment()
@@ -98,18 +98,18 @@ class Differences:
     units: Floats  # the mixture's clock
 
 
-def adjustment(arms: Sequence[Arm], measure: Measure, scales: tuple[int, ...]) -> Adjustment:
+def adjustment(arms: Sequence[ArmMoments], measure: Measure, scales: tuple[int, ...]) -> Adjustment:
     """The slope over all arms of a metric, control among them; none without a covariate that varies.
 
     Of means the arms are stacked into one sample, Cov(y, x)/Var(x); of ratios the arms' covariances and variances are
     added up (both as gbstats does).
     """
-    total = sum(arms, Arm())
+    total = sum(arms, ArmMoments())
     arms = [arm for arm in ([total] if measure == "adjusted mean" else arms) if _is_measurable(arm, measure)]
     if not (measure.startswith("adjusted") and arms and _is_measurable(total, measure)):
         return Adjustment()
     unit = tuple(10**scale for scale in scales)
-    columns = Arms(arms, [unit] * len(arms), VALUES[measure])
+    columns = ArmColumns(arms, [unit] * len(arms), VALUES[measure])
     value, covariate = _measured(columns, measure)
     assert covariate is not None
     n = columns.n.astype(np.float64)
@@ -117,7 +117,7 @@ def adjustment(arms: Sequence[Arm], measure: Measure, scales: tuple[int, ...]) -
     if not variance > 0.0:
         return Adjustment()
     theta = float(np.sum(n * columns.covariance(value, covariate))) / variance
-    _, center = _measured(Arms([total], [unit], VALUES[measure]), measure)
+    _, center = _measured(ArmColumns([total], [unit], VALUES[measure]), measure)
     return Adjustment(theta, float(center.value()[0]) if center else 0.0)
 
 
@@ -155,8 +155,8 @@ def _differences(samples: Sequence[Sample], pairs: Pairs, measure: Measure) -> D
     kept = np.flatnonzero(is_measurable)
     owner = (kept // width).tolist()
     units = [tuple(10**scale for scale in sample.scales) for sample in samples]
-    measured = _Measured(
-        Arms([arms[place].leading(k) for place in kept.tolist()], [units[number] for number in owner], k),
+    measured = _Estimated(
+        ArmColumns([arms[place].leading(k) for place in kept.tolist()], [units[number] for number in owner], k),
         measure,
         [samples[number].adjustment for number in owner],
     )
@@ -164,7 +164,7 @@ def _differences(samples: Sequence[Sample], pairs: Pairs, measure: Measure) -> D
 
 
 def _over_strata(
-    measured: "_Measured", t: NDArray[np.int64], c: NDArray[np.int64], group: NDArray[np.int64], count: int
+    measured: "_Estimated", t: NDArray[np.int64], c: NDArray[np.int64], group: NDArray[np.int64], count: int
 ) -> Differences:
     """`t`, `c` and `group` by row, a comparison's stratum: the places of its arms, and which of `count` it is of."""
     value, nonzero = measured.mean(), measured.arms.nonzero.astype(np.float64)
@@ -217,10 +217,10 @@ def _clock(
     return units
 
 
-class _Measured:
+class _Estimated:
     """What arms measured alike estimate, and how surely."""
 
-    def __init__(self, arms: Arms, measure: Measure, slopes: Sequence[Adjustment]) -> None:
+    def __init__(self, arms: ArmColumns, measure: Measure, slopes: Sequence[Adjustment]) -> None:
         self.arms = arms
         self._center = np.array([slope.theta * slope.center for slope in slopes], np.float64)
         self.unadjusted, covariate = _measured(arms, measure)
@@ -244,7 +244,7 @@ class _Measured:
         return self.value.value() + self._center
 
 
-def _measured(arms: Arms, measure: Measure) -> tuple[Estimate, Estimate | None]:
+def _measured(arms: ArmColumns, measure: Measure) -> tuple[Estimate, Estimate | None]:
     """The estimates of the arms' own values and of their covariates."""
     match measure:
         case "ratio":
@@ -256,6 +256,6 @@ def _measured(arms: Arms, measure: Measure) -> tuple[Estimate, Estimate | None]:
     return arms.mean(0), None
 
 
-def _is_measurable(arm: Arm, measure: Measure) -> bool:
+def _is_measurable(arm: ArmMoments, measure: Measure) -> bool:
     """Two units, so that there is a variance; of ratios a denominator."""
     return arm.n >= 2 and all(arm.first[j] for j in DENOMINATORS[measure])

@@ -95,7 +95,7 @@ class Design(msgspec.Struct, frozen=True, kw_only=True):
         """The largest effect in question."""
         if self.deviation is None:
             return 1.0 if self.is_loss else 1.0 / self.mean - 1.0
-        return float(power.MOST * np.sqrt(self._variance(0.0) / units)) / abs(self.mean)
+        return float(power.BEYOND_ANY * np.sqrt(self._variance(0.0) / units)) / abs(self.mean)
 
     def _gate(self) -> float:
         """Units that open the gates; of a value that is no conversion nobody said how often it is 0."""

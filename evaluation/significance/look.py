@@ -14,7 +14,7 @@ from evaluation.catalog.in_force import MetricInForce, RunInForce
 from evaluation.catalog.logs import LogsInForce
 from evaluation.significance.cells import ArmKey, Lost, cell_key, cells
 from evaluation.significance.health import health
-from evaluation.significance.moments import Arm
+from evaluation.significance.moments import ArmMoments
 from evaluation.significance.verdict import decide
 from schemas.aggregate import Aggregate
 from schemas.decoding import decode
@@ -49,7 +49,7 @@ def look(
     made, is_restarted = cells(run, metrics, arms, lost, {} if is_judged_anew else before)
     is_restated = is_judged_anew or is_restarted or _is_redefined(run, before.values())
     final = all(aggregate.final for aggregate in aggregates)
-    time = min(aggregate.clock for aggregate in aggregates)
+    time = min(aggregate.watermark for aggregate in aggregates)
     return Look(
         experiment=run.flag,
         run=run.key,
@@ -121,15 +121,15 @@ def _behind(metrics: Mapping[str, MetricInForce], aggregates: Iterable[Aggregate
     return behind
 
 
-def _arms(metrics: Mapping[str, MetricInForce], aggregates: Iterable[Aggregate]) -> dict[ArmKey, Arm]:
+def _arms(metrics: Mapping[str, MetricInForce], aggregates: Iterable[Aggregate]) -> dict[ArmKey, ArmMoments]:
     """The sums of each arm over all partitions."""
     versions = {key: metric.version for key, metric in metrics.items()}
-    arms: dict[ArmKey, Arm] = {}
+    arms: dict[ArmKey, ArmMoments] = {}
     for aggregate in aggregates:
         for sums in aggregate.sums:
             if versions.get(sums.metric) == sums.version:
                 key = sums.metric, sums.reading, sums.segment, sums.allocation, sums.variant
-                arm = Arm(sums.n, sums.nonzero, tuple(map(int, sums.first)), tuple(map(int, sums.second)))
+                arm = ArmMoments(sums.n, sums.nonzero, tuple(map(int, sums.first)), tuple(map(int, sums.second)))
                 known = arms.get(key)
                 arms[key] = arm if known is None else known + arm
     return arms

@@ -25,7 +25,7 @@ from evaluation.columns.arrays import Floats
 Integers = NDArray[Any]  # dtype object: Python integers
 
 
-class Arm(msgspec.Struct, frozen=True, gc=False):
+class ArmMoments(msgspec.Struct, frozen=True, gc=False):
     """Exact sums of one arm. The zero of `+` has no values at all.
 
     `nonzero` counts units with a non-zero first value; `second` holds the sums of products, upper triangle by rows: of
@@ -37,23 +37,23 @@ class Arm(msgspec.Struct, frozen=True, gc=False):
     first: tuple[int, ...] = ()
     second: tuple[int, ...] = ()
 
-    def __add__(self, other: "Arm") -> "Arm":
+    def __add__(self, other: "ArmMoments") -> "ArmMoments":
         if not (self.first and other.first):
             return self if self.first else other
-        return Arm(
+        return ArmMoments(
             self.n + other.n,
             self.nonzero + other.nonzero,
             tuple(map(add, self.first, other.first)),
             tuple(map(add, self.second, other.second)),
         )
 
-    def leading(self, k: int) -> "Arm":
+    def leading(self, k: int) -> "ArmMoments":
         """The sums of the first k values alone."""
         if len(self.first) <= k:
             return self
         pairs = combinations_with_replacement(range(len(self.first)), 2)
         second = tuple(value for (_, j), value in zip(pairs, self.second, strict=True) if j < k)
-        return Arm(self.n, self.nonzero, self.first[:k], second)
+        return ArmMoments(self.n, self.nonzero, self.first[:k], second)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,10 +89,10 @@ class Estimate:
         )
 
 
-class Arms:
+class ArmColumns:
     """Many arms of k values each, as columns of unlimited integers. `units` holds the quantised 1 of each value."""
 
-    def __init__(self, arms: Sequence[Arm], units: Sequence[tuple[int, ...]], k: int) -> None:
+    def __init__(self, arms: Sequence[ArmMoments], units: Sequence[tuple[int, ...]], k: int) -> None:
         values = range(k)
         self.n = integers(arm.n for arm in arms)
         self.nonzero = integers(arm.nonzero for arm in arms)

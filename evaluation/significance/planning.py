@@ -19,7 +19,7 @@ POWER = 0.8  # Amplitude's default
 MOST_DAYS = 40  # beyond which an estimate means nothing; Amplitude's bound
 
 
-class Needs(msgspec.Struct, frozen=True):
+class UnitsNeeded(msgspec.Struct, frozen=True):
     """Units that one test of a pair takes, those of all variants then, and days until the last window has closed.
 
     `power` and `minimum_effect` are what the units at hand give. Null where nobody said how many there are.
@@ -52,8 +52,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     target: float  # power
     planned_units: int
     recommended_units: int
-    fixed: Needs
-    sequential: Needs
+    fixed: UnitsNeeded
+    sequential: UnitsNeeded
     exact_power: float | None
 
 
@@ -134,14 +134,14 @@ class _Needs(NamedTuple):
     target: float
     supply: Supply
 
-    def of(self, effect: float, *, watched: bool) -> Needs:
+    def of(self, effect: float, *, watched: bool) -> UnitsNeeded:
         pair = ceil(self.design.units(effect, self.target, watched=watched))
         treated = ceil(pair * self.design.ratio / (1.0 + self.design.ratio))
         total = ceil(pair / self.share)
         daily, units = self.supply
         entering = daily and daily * self.flag.rollout / 100.0
         at_hand = units and units * self.share
-        return Needs(
+        return UnitsNeeded(
             control=pair - treated,
             treatment=treated,
             total=total,

@@ -13,7 +13,7 @@ from evaluation.columns.arrays import Floats
 from evaluation.significance import boschloo, mixture
 from evaluation.significance.bisection import edge
 
-MOST = 60.0  # ln of units or of a factor, and an effect in SEs: beyond any experiment
+BEYOND_ANY = 60.0  # ln of units or of a factor, and an effect in SEs: beyond any experiment
 FAR = 6.0  # standard deviations, and as many conversions, beyond which there are hardly any
 EARLIER = 0.17  # of the units, at most, is what crossings at earlier looks spare
 
@@ -43,7 +43,9 @@ def detectable(variance: ArrayLike, alpha: ArrayLike, power: ArrayLike, freedom:
     def suffices(errors: Floats) -> NDArray[np.bool_]:
         return fixed_power(errors, 1.0, alpha, freedom) >= power
 
-    return edge(np.zeros(alpha.shape), np.full(alpha.shape, MOST), suffices) * np.sqrt(np.asarray(variance, np.float64))
+    return edge(np.zeros(alpha.shape), np.full(alpha.shape, BEYOND_ANY), suffices) * np.sqrt(
+        np.asarray(variance, np.float64)
+    )
 
 
 def fixed_units(
@@ -70,7 +72,7 @@ def t_units(effect: ArrayLike, variance: ArrayLike, ratio: ArrayLike, alpha: Arr
         spread = variance / n * (1.0 + 1.0 / ratio)
         return fixed_power(effect, spread, alpha, n * (1.0 + ratio) - 2.0) >= power
 
-    return np.exp(edge(least, np.full_like(least, MOST), suffices))
+    return np.exp(edge(least, np.full_like(least, BEYOND_ANY), suffices))
 
 
 def share_units(
@@ -147,7 +149,7 @@ def sequential_growth(
         factor = np.exp(log_factor)
         return sequential_power(effect, variance / factor, units * factor, planned, alpha) >= power
 
-    return np.exp(edge(np.zeros(effect.shape), np.full(effect.shape, MOST), suffices))
+    return np.exp(edge(np.zeros(effect.shape), np.full(effect.shape, BEYOND_ANY), suffices))
 
 
 def earlier(units: ArrayLike, planned: ArrayLike) -> Floats:

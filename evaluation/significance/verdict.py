@@ -40,7 +40,7 @@ BEYOND_PLAN = 1.01  # times the planned units, of which two readings hardly diff
 
 VERBS: dict[Judgement | None, str] = {"better": "improves", "worse": "harms", "harmed": "harms"}
 OF_RATES: tuple[Method, ...] = ("exact", "boschloo")
-NOTHING = -0.9995  # a lift that is written as -100.0%
+ALL_LOST = -0.9995  # a lift that is written as -100.0%
 TESTS: dict[Method, str] = {"exact": "exact ", "t-test": "t-test ", "boschloo": "Boschloo "}  # before a p-value
 CAVEATS: dict[Caveat | None, str] = {
     None: "",
@@ -396,7 +396,7 @@ def _ends(cell: Cell) -> tuple[bool, float | None, float | None, str]:
     if not is_lift:
         return False, *absolute, "+.4g"
     # A rate loses no more than all of itself, so such an end says nothing.
-    return True, None if cell.method in OF_RATES and least is not None and least < NOTHING else least, most, "+.1%"
+    return True, None if cell.method in OF_RATES and least is not None and least < ALL_LOST else least, most, "+.1%"
 
 
 def _side(lower: float | None, upper: float | None) -> int:

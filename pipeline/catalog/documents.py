@@ -17,7 +17,7 @@ from pipeline.catalog.faults import DocumentError, Fault
 from pipeline.catalog.folders import FOLDERS, files_in, is_yaml, unread
 from pipeline.catalog.id_lists import read_ids
 from pipeline.catalog.types import kind_of, length_violations, type_violations
-from pipeline.catalog.yaml_file import File, read_yaml
+from pipeline.catalog.yaml_file import YamlFile, read_yaml
 from pipeline.errors import PeekproofError
 from schemas.catalog import Cohort, Definition, Deployment, Flag, Group, Metric
 
@@ -26,22 +26,22 @@ MOST_TOLD = 10  # faults of one list of ids
 
 
 @dataclass(frozen=True, slots=True)
-class Source(Generic[Written_co]):
+class FileDefinition(Generic[Written_co]):
     """A definition and the file that it stands in."""
 
     definition: Written_co
-    file: File
+    file: YamlFile
 
 
 @dataclass(frozen=True, slots=True)
 class Documents:
     """Every document of a directory, by key, and what is worth a word although it is no fault."""
 
-    metrics: dict[str, Source[Metric]]
-    flags: dict[str, Source[Flag]]
-    groups: dict[str, Source[Group]]
-    cohorts: dict[str, Source[Cohort]]
-    deployments: dict[str, Source[Deployment]]
+    metrics: dict[str, FileDefinition[Metric]]
+    flags: dict[str, FileDefinition[Flag]]
+    groups: dict[str, FileDefinition[Group]]
+    cohorts: dict[str, FileDefinition[Cohort]]
+    deployments: dict[str, FileDefinition[Deployment]]
     notes: tuple[Fault, ...] = ()
 
 
@@ -157,7 +157,7 @@ def _without(documents: Documents, faults: Iterable[Fault]) -> Documents:
     """The documents in whose files nothing is wrong."""
     files = {fault.file for fault in faults}
 
-    def sound(sources: dict[str, Source[Written_co]]) -> dict[str, Source[Written_co]]:
+    def sound(sources: dict[str, FileDefinition[Written_co]]) -> dict[str, FileDefinition[Written_co]]:
         return {key: source for key, source in sources.items() if source.file.name not in files}
 
     return Documents(
@@ -172,7 +172,7 @@ def _without(documents: Documents, faults: Iterable[Fault]) -> Documents:
 
 def _key_faults(documents: Documents) -> Iterator[Fault]:
     """Two documents of one space of names whose keys differ by case alone."""
-    spaces: tuple[list[Source[Any]], ...] = (
+    spaces: tuple[list[FileDefinition[Any]], ...] = (
         [*documents.flags.values(), *documents.groups.values()],
         [*documents.metrics.values()],
         [*documents.cohorts.values()],
@@ -214,7 +214,7 @@ def _known(documents: Documents) -> Known:
     )
 
 
-def _with_ids(cohort: Source[Cohort], directory: Path, faults: list[Fault]) -> Source[Cohort]:
+def _with_ids(cohort: FileDefinition[Cohort], directory: Path, faults: list[Fault]) -> FileDefinition[Cohort]:
     """The cohort with the ids of its file (see id_lists.py), each once.
 
     What is published may come from below the documents' directory only, whoever wrote them, and wherever links lead.
@@ -242,10 +242,10 @@ def _with_ids(cohort: Source[Cohort], directory: Path, faults: list[Fault]) -> S
     faults += [cohort.file.fault(("file",), each) for each in told]
     listed: list[object] = [*dict.fromkeys(name for _, name, _ in read)]
     faults += cohort.file.faults(length_violations(listed, kind_of(Cohort, "ids"), ("file",)))
-    return Source(msgspec.structs.replace(cohort.definition, ids=tuple(listed)), cohort.file)
+    return FileDefinition(msgspec.structs.replace(cohort.definition, ids=tuple(listed)), cohort.file)
 
 
-def _unnamed_lists(directory: Path, cohorts: Mapping[str, Source[Cohort]]) -> list[Fault]:
+def _unnamed_lists(directory: Path, cohorts: Mapping[str, FileDefinition[Cohort]]) -> list[Fault]:
     """What lies beside cohorts and is the list of none."""
     named = {
         (Path(each.file.name).parent / each.definition.file).resolve()
@@ -258,8 +258,8 @@ def _unnamed_lists(directory: Path, cohorts: Mapping[str, Source[Cohort]]) -> li
 
 def _read_folders(
     directory: Path, folders: tuple[str, ...], kind: type[Written_co], faults: list[Fault]
-) -> dict[str, Source[Written_co]]:
-    sources: dict[str, Source[Written_co]] = {}
+) -> dict[str, FileDefinition[Written_co]]:
+    sources: dict[str, FileDefinition[Written_co]] = {}
     for path in (path for folder in folders for path in files_in(directory / folder) if is_yaml(path)):
         try:
             source = _read_file(path, kind)
@@ -275,8 +275,8 @@ def _read_folders(
     return sources
 
 
-def _read_file(path: Path, kind: type[Written_co]) -> Source[Written_co]:
+def _read_file(path: Path, kind: type[Written_co]) -> FileDefinition[Written_co]:
     value, file, faults = read_yaml(path, kind)
     if faults := faults + file.faults(type_violations(value, kind)):
         raise DocumentError(faults)
-    return Source(msgspec.convert(value, kind), file)
+    return FileDefinition(msgspec.convert(value, kind), file)

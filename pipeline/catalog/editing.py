@@ -28,7 +28,7 @@ from evaluation.catalog.references import (
     regrouping_violations,
 )
 from evaluation.catalog.rules import Violation, did_you_mean
-from pipeline.catalog.documents import Documents, Source
+from pipeline.catalog.documents import Documents, FileDefinition
 from pipeline.catalog.faults import DocumentError, Fault
 from pipeline.catalog.topic import CatalogWriter, EditConflictError
 from pipeline.errors import PeekproofError
@@ -50,8 +50,8 @@ from schemas.catalog import (
 
 SALT_CHARACTERS = string.ascii_letters + string.digits
 
-Step = Literal["start", "complete", "restart", "rollout", "rollback", "archive", "restore", "delete"]
-OFFERED: dict[Step, tuple[FlagStatus | Removal, ...]] = {  # to a person, by where the flag stands
+StepName = Literal["start", "complete", "restart", "rollout", "rollback", "archive", "restore", "delete"]
+OFFERED: dict[StepName, tuple[FlagStatus | Removal, ...]] = {  # to a person, by where the flag stands
     "start": ("draft",),
     "rollout": ("draft", "running", "complete", "rolled out", "rolled back"),
     "rollback": ("running", "complete", "rolled out"),
@@ -167,7 +167,7 @@ async def edit(
 
 async def take(
     writer: CatalogWriter,
-    step: Step,
+    step: StepName,
     key: str,
     signature: Signature,
     *,
@@ -189,7 +189,7 @@ async def take(
             f"version {version - 1} of flag '{key}' stands, and not version {base} any more; look and decide anew"
         )
     salt = "".join(secrets.choice(SALT_CHARACTERS) for _ in range(8))
-    steps: dict[Step, Callable[[], FlagState]] = {
+    steps: dict[StepName, Callable[[], FlagState]] = {
         "start": lambda: lifecycle.start(before, version, salt, as_experiment, splits_anew),
         "complete": lambda: lifecycle.complete(before, version),
         "restart": lambda: lifecycle.restart(before, version, salt, splits_anew),
@@ -232,7 +232,7 @@ def changes(documents: Documents, history: History) -> list[Change]:
     catalog, flags, metrics = history.newest, documents.flags, documents.metrics
     parts_first = sorted(metrics, key=lambda key: metrics[key].definition.type == "ratio")
     parents_first = prerequisite_order({key: flag.definition for key, flag in flags.items()})
-    sources: list[Source[Definition]] = [
+    sources: list[FileDefinition[Definition]] = [
         *documents.cohorts.values(),
         *documents.deployments.values(),
         *documents.groups.values(),

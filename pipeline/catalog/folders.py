@@ -8,7 +8,7 @@ from pipeline.catalog.faults import Fault
 
 FOLDERS = ("experiments", "flags", "metrics", "groups", "cohorts", "deployments")
 OTHERS = ("schemas",)  # ours, without documents
-ALIKE = 0.85  # of the letters of a folder's name, when it is a spelling mistake
+ALIKE = 0.85  # of the dead letters of a folder's name, when it is a spelling mistake
 
 
 def is_yaml(path: Path) -> bool:

@@ -24,7 +24,7 @@ from schemas.catalog import KINDS, Document, FlagState, Spec
 from schemas.decoding import NoMessageError
 from schemas.topics import CATALOG, MAX_MESSAGE_BYTES
 
-LARGEST = MAX_MESSAGE_BYTES - 100_000  # of a document; the rest is for what surrounds it in a batch of records
+LARGEST_DOCUMENT = MAX_MESSAGE_BYTES - 100_000  # of a document; the rest is for what surrounds it in a batch of records
 PARTITION = 0  # one, so that versions have an order
 END_SECONDS = 5.0  # to disconnect
 
@@ -142,9 +142,9 @@ class CatalogWriter:
         """
         name = f"version {document.version} of {document.kind} '{document.key}'"
         value = msgspec.json.encode(document)
-        if len(value) > LARGEST:
+        if len(value) > LARGEST_DOCUMENT:
             raise PeekproofError(
-                f"{name} is not published: it is {len(value):,} bytes long, and a record holds {LARGEST:,}; "
+                f"{name} is not published: it is {len(value):,} bytes long, and a record holds {LARGEST_DOCUMENT:,}; "
                 "split a cohort's ids among several, or shorten a payload"
             )
         newest = self.history.newest

@@ -30,7 +30,7 @@ _BREAKS = frozenset("\x85\u2028\u2029\ufeff")  # that a reader takes for the end
 
 
 @dataclass(frozen=True, slots=True)
-class File:
+class YamlFile:
     """A file that was read: its name and the line of each of its fields."""
 
     name: str
@@ -51,14 +51,14 @@ class File:
         return [self.fault(violation.path, violation.message) for violation in violations]
 
 
-def read_yaml(path: Path, kind: type[msgspec.Struct]) -> tuple[object, File, list[Fault]]:
+def read_yaml(path: Path, kind: type[msgspec.Struct]) -> tuple[object, YamlFile, list[Fault]]:
     """A file's value, its scalars as a definition of the kind wants them, and what of it could not be used.
 
     Raises DocumentError where it is no YAML.
     """
     reading = _Reading(str(path))
     value = reading.typed(reading.value(_compose(path), ()), kind, ())
-    return value, File(str(path), reading.lines), reading.faults
+    return value, YamlFile(str(path), reading.lines), reading.faults
 
 
 class _Loader(yaml.BaseLoader):  # type: ignore[misc]

@@ -13,11 +13,11 @@ from rich.text import Text
 from evaluation.significance.health import told_losses
 from pipeline.catalog.documents import read_documents
 from pipeline.cli.progress import progress
-from pipeline.cli.terminal import Column, Fitted, Terminal, harmless
+from pipeline.cli.terminal import Fitted, Terminal, TerminalColumn, harmless
 from pipeline.errors import PeekproofError
 from pipeline.files.left_out import NO_NUMBER, BadRow
-from pipeline.offline.analysis import Analysis
-from pipeline.offline.question import Measured, Method, Question
+from pipeline.offline.analysis import FileAnalysis
+from pipeline.offline.question import Measured, Method, TableQuestion
 from pipeline.offline.table import TableAnalysis
 from schemas.look import Cell, Look
 from schemas.numbers import Exact
@@ -90,8 +90,8 @@ def analyze(
     """Results of exposures and events in NDJSON, CSV or Parquet files, by the experiments and metrics of DIR.
 
     The fields are those of the topics; an Amplitude export may be given as --events, its exposures included. Every
-    experiment counts as running, from its `start` to its `end` if it has them, and the clock ends at the last time in
-    the files. Rows that are of no use are reported with file, line and reason.
+    experiment counts as running, from its `start` to its `end` if it has them, and the watermark ends at the last
+    time in the files. Rows that are of no use are reported with file, line and reason.
 
     Or of a table with a row for each unit, without any document:
     peekproof analyze --table users.csv --variant group --metric spend --metric visit:conversion
@@ -109,7 +109,7 @@ def analyze(
             raise click.UsageError("--table stands alone: it holds exposures and metrics")
         if variant is None or not metrics:
             raise click.UsageError("a table wants --variant COLUMN and --metric COLUMN")
-        question = Question(
+        question = TableQuestion(
             variant,
             tuple(map(Measured.of, metrics)),
             covariate,
@@ -125,7 +125,7 @@ def analyze(
         raise click.UsageError(f"{alone} is of a table; name its file: --table FILE")
     if not (exposures or events):
         raise click.UsageError("name files: --exposures, --events, or both; or --table")
-    analysis = Analysis(read_documents(catalog), exposures, events, experiment)
+    analysis = FileAnalysis(read_documents(catalog), exposures, events, experiment)
     _read(analysis)
     _report(analysis, analysis.looks(), _notes(analysis), as_json)
 
@@ -142,7 +142,7 @@ def _weights(text: str) -> dict[str, int]:
     return weights
 
 
-def _report(analysis: Analysis | TableAnalysis, looks: list[Look], notes: list[str], as_json: bool) -> None:
+def _report(analysis: FileAnalysis | TableAnalysis, looks: list[Look], notes: list[str], as_json: bool) -> None:
     if as_json:
         told = {
             "rows": analysis.rows,
@@ -168,13 +168,13 @@ def _report(analysis: Analysis | TableAnalysis, looks: list[Look], notes: list[s
     _complain(analysis)
 
 
-def _read(analysis: Analysis | TableAnalysis) -> None:
+def _read(analysis: FileAnalysis | TableAnalysis) -> None:
     with progress("reading", total=1.0) as tell:
         for share in analysis:
             tell(share)
 
 
-def _notes(analysis: Analysis) -> list[str]:
+def _notes(analysis: FileAnalysis) -> list[str]:
     """What a reader should know: of the runs that exposures named, and of metrics for which there was nothing."""
     runs: dict[str, list[str]] = defaultdict(list)
     for (flag, run), exposures in sorted(analysis.translation.runs.items()):
@@ -205,7 +205,7 @@ def _notes(analysis: Analysis) -> list[str]:
     return of_runs + of_events + analysis.remarks
 
 
-def _complain(analysis: Analysis | TableAnalysis) -> None:
+def _complain(analysis: FileAnalysis | TableAnalysis) -> None:
     for (file, reason), number in sorted(analysis.left_out.rows.items()):
         click.echo(f"{file}: {number:,} rows left out: {reason}", err=True)
         _give_examples(row for row in analysis.left_out.bad if (row.file, row.reason) == (file, reason))
@@ -259,7 +259,7 @@ def _show(look: Look, console: Terminal) -> None:
     console.print()
 
 
-def _columns(cells: Sequence[Cell]) -> Iterator[Column]:
+def _columns(cells: Sequence[Cell]) -> Iterator[TerminalColumn]:
     """Of each comparison's two rows, control's first; control has one for all that it is compared with."""
     rows: list[tuple[list[str], list[str]]] = []
     control: tuple[str, str, str] | None = None
@@ -271,9 +271,9 @@ def _columns(cells: Sequence[Cell]) -> Iterator[Column]:
     texts, numbers = zip(*rows, strict=True)
     is_ok = all(cell.status == "ok" for cell in cells)
     for number, (title, rank) in enumerate(_TEXTS.items()):
-        yield Column(title, rank if is_ok or title != "status" else 1, [row[number] for row in texts])
+        yield TerminalColumn(title, rank if is_ok or title != "status" else 1, [row[number] for row in texts])
     for number, (title, rank) in enumerate(_NUMBERS.items()):
-        yield Column(title, rank, [row[number] for row in numbers], "right")
+        yield TerminalColumn(title, rank, [row[number] for row in numbers], "right")
 
 
 # By their ranks: what goes last where a terminal is narrow.

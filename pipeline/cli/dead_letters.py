@@ -29,27 +29,27 @@ SHOWN = 60  # characters of a value in the table
 def dead_letters(reason: str | None, as_json: bool, resend: bool) -> None:
     """List the input that could not be used, one per origin.
 
-    A letter that is sent again keeps its first append time, by which lateness is judged, and its origin, so that
+    A dead letter that is sent again keeps its first append time, by which lateness is judged, and its origin, so that
     sending it twice counts once.
     """
     settings = Settings.read()
-    letters = _letters(settings, reason)
+    dead_letters = _dead_letters(settings, reason)
     if resend:
-        number = _resend(settings, letters)
+        number = _resend(settings, dead_letters)
         click.echo(
-            msgspec.json.encode({"resent": number}) if as_json else f"sent {number} letters to their topics again"
+            msgspec.json.encode({"resent": number}) if as_json else f"sent {number} dead letters to their topics again"
         )
         return
     if as_json:
-        for letter in letters:
-            click.echo(msgspec.json.encode(_told(letter)))
+        for dead_letter in dead_letters:
+            click.echo(msgspec.json.encode(_told(dead_letter)))
         return
     table = Table("reason", "origin", "appended (UTC)", "detail", "value", box=None, pad_edge=False)
     rows = 0
-    for letter in letters:
-        appended = datetime.fromtimestamp(letter.append_time / 1_000, UTC).strftime("%Y-%m-%d %H:%M:%S")
-        value = "null" if letter.value is None else letter.value[:SHOWN].decode("utf-8", "backslashreplace")
-        table.add_row(letter.reason, letter.origin, appended, letter.detail, value)
+    for dead_letter in dead_letters:
+        appended = datetime.fromtimestamp(dead_letter.append_time / 1_000, UTC).strftime("%Y-%m-%d %H:%M:%S")
+        value = "null" if dead_letter.value is None else dead_letter.value[:SHOWN].decode("utf-8", "backslashreplace")
+        table.add_row(dead_letter.reason, dead_letter.origin, appended, dead_letter.detail, value)
         rows += 1
     if rows:
         Terminal(1_000).print(table)
@@ -57,22 +57,24 @@ def dead_letters(reason: str | None, as_json: bool, resend: bool) -> None:
         click.echo("there are none" if reason is None else f"there are none with the reason '{reason}'")
 
 
-def _letters(settings: Settings, reason: str | None) -> Iterator[DeadLetter]:
-    """The topic's letters, one per origin: a restarted worker writes some again."""
+def _dead_letters(settings: Settings, reason: str | None) -> Iterator[DeadLetter]:
+    """The topic's dead letters, one per origin: a restarted worker writes some again."""
     seen = set()
     aside = SetAside(tell=lambda text: click.echo(harmless(text), err=True))
     for record in read_topic(settings, DEAD_LETTERS):
         with aside.unless_ours(DEAD_LETTERS, record.partition, record.offset):
-            letter = from_record(headers_of(record), record.value)
-            if letter.topic not in SOURCES:
-                raise NoMessageError(f"its origin is topic '{letter.topic}'; input comes from {' and '.join(SOURCES)}")
-            if letter.origin not in seen and reason in {None, letter.reason}:
-                seen.add(letter.origin)
-                yield letter
+            dead_letter = from_record(headers_of(record), record.value)
+            if dead_letter.topic not in SOURCES:
+                raise NoMessageError(
+                    f"its origin is topic '{dead_letter.topic}'; input comes from {' and '.join(SOURCES)}"
+                )
+            if dead_letter.origin not in seen and reason in {None, dead_letter.reason}:
+                seen.add(dead_letter.origin)
+                yield dead_letter
 
 
-def _resend(settings: Settings, letters: Iterable[DeadLetter]) -> int:
-    """Send each letter's value to its topic and partition again; the number of letters that were acknowledged.
+def _resend(settings: Settings, dead_letters: Iterable[DeadLetter]) -> int:
+    """Send each dead letter's value to its topic and partition again; the number that was acknowledged.
 
     Those that the topic finds too large are told.
     """
@@ -83,21 +85,21 @@ def _resend(settings: Settings, letters: Iterable[DeadLetter]) -> int:
         producer = KafkaProducer(
             **kafka_python_arguments(settings),
             acks="all",
-            enable_idempotence=False,  # it ends with the first letter that is refused; one sent twice counts once
+            enable_idempotence=False,  # it ends with the first dead letter that is refused; one sent twice counts once
             compression_type="gzip",  # what a topic took may have come compressed
             max_request_size=MAX_MESSAGE_BYTES,
         )
         number = 0
         try:
             sent = {
-                letter.origin: producer.send(
-                    settings.topic(letter.topic),
-                    key=letter.origin.encode(),  # the client refuses a null value without a key
-                    value=letter.value,
-                    headers=resent_headers(letter),
-                    partition=letter.partition,
+                dead_letter.origin: producer.send(
+                    settings.topic(dead_letter.topic),
+                    key=dead_letter.origin.encode(),  # the client refuses a null value without a key
+                    value=dead_letter.value,
+                    headers=resent_headers(dead_letter),
+                    partition=dead_letter.partition,
                 )
-                for letter in letters
+                for dead_letter in dead_letters
             }
             producer.flush()
             for origin, future in sent.items():
@@ -113,12 +115,12 @@ def _resend(settings: Settings, letters: Iterable[DeadLetter]) -> int:
     return number
 
 
-def _told(letter: DeadLetter) -> dict[str, Any]:
-    told = msgspec.to_builtins(letter, builtin_types=(bytes,)) | {"origin": letter.origin}
-    told["headers"] = [(name, value.decode("utf-8", "backslashreplace")) for name, value in letter.headers]
-    if letter.value is not None:
+def _told(dead_letter: DeadLetter) -> dict[str, Any]:
+    told = msgspec.to_builtins(dead_letter, builtin_types=(bytes,)) | {"origin": dead_letter.origin}
+    told["headers"] = [(name, value.decode("utf-8", "backslashreplace")) for name, value in dead_letter.headers]
+    if dead_letter.value is not None:
         try:
-            told["value"] = letter.value.decode()
+            told["value"] = dead_letter.value.decode()
         except UnicodeDecodeError:
-            told |= {"value": None, "value_base64": base64.b64encode(letter.value).decode()}
+            told |= {"value": None, "value_base64": base64.b64encode(dead_letter.value).decode()}
     return told

@@ -14,9 +14,9 @@ import msgspec
 from rich.console import Console
 from rich.live import Live
 
-from pipeline.demo.session import Moment, Outcome, Show, run_demo
-from pipeline.demo.view import View, lines, summary
-from pipeline.demo.watch import Watch
+from pipeline.demo.session import DemoOutcome, Moment, Show, run_demo
+from pipeline.demo.view import DemoView, lines, summary
+from pipeline.demo.watch import DemoWatch
 from pipeline.errors import PeekproofError
 from pipeline.settings import Settings
 from pipeline.storage.readers import admit
@@ -54,9 +54,9 @@ def pictures(console: Console) -> Iterator[Show]:
     """What is to be seen, on a terminal; the results also in a browser."""
     is_opened = False
 
-    def show(watch: Watch, moment: Moment) -> None:
+    def show(watch: DemoWatch, moment: Moment) -> None:
         nonlocal is_opened
-        live.update(View(watch, moment), refresh=True)
+        live.update(DemoView(watch, moment), refresh=True)
         if watch.looks and not is_opened:  # so there is something to see
             is_opened = True
             _open(moment.console)
@@ -75,7 +75,7 @@ def _open(address: str) -> None:
 def _plain() -> Iterator[Show]:
     last = (time.monotonic() - PLAIN_SECONDS, "")
 
-    def show(watch: Watch, moment: Moment) -> None:
+    def show(watch: DemoWatch, moment: Moment) -> None:
         nonlocal last
         now = time.monotonic()
         if now - last[0] >= PLAIN_SECONDS or moment.phase != last[1]:
@@ -86,7 +86,7 @@ def _plain() -> Iterator[Show]:
     yield show
 
 
-def _why(outcome: Outcome) -> str:
+def _why(outcome: DemoOutcome) -> str:
     logs = Path(outcome.snapshot).parent / "logs"
     what = f"{outcome.counted:,} of {outcome.produced:,} records were counted"
     if outcome.unfinished:

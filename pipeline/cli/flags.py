@@ -13,7 +13,7 @@ from rich.table import Table
 from evaluation.catalog import overview
 from evaluation.catalog.overview import Summary
 from pipeline.catalog import editing
-from pipeline.catalog.editing import Change, Signature, Step, state_of
+from pipeline.catalog.editing import Change, Signature, StepName, state_of
 from pipeline.catalog.topic import opened, read_catalog
 from pipeline.catalog.types import definition_of
 from pipeline.catalog.yaml_file import document_text
@@ -32,7 +32,7 @@ new_salt_option = click.option(
 )
 
 # Step: its line in the help.
-STEPS: dict[Step, str] = {
+STEPS: dict[StepName, str] = {
     "start": "Begin a run: from now on units enter.",
     "complete": "End its run: no unit enters any more; events count until the last window is settled.",
     "restart": "Begin another run; the one that is open ends.",
@@ -41,7 +41,7 @@ STEPS: dict[Step, str] = {
     "restore": "Take back from the archive.",
     "delete": "Remove for ever what never ran or is archived. The log keeps its versions.",
 }
-BEGINNING: tuple[Step, ...] = ("start", "restart")
+BEGINNING: tuple[StepName, ...] = ("start", "restart")
 
 
 @click.group()
@@ -201,7 +201,7 @@ def stale(days: int, as_json: bool) -> None:
         click.echo(f"none has stood still for {days} days")
 
 
-def _step_command(name: Step, line: str) -> click.Command:
+def _step_command(name: StepName, line: str) -> click.Command:
     @click.command(name, help=line)
     @key_argument
     @reason_option
@@ -229,7 +229,7 @@ def rollout(context: click.Context, /, **options: Any) -> None:
 
 
 def _take(
-    step: Step,
+    step: StepName,
     context: click.Context,
     /,
     *,

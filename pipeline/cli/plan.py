@@ -11,14 +11,14 @@ import msgspec
 
 from evaluation.catalog.in_force import MetricInForce
 from evaluation.catalog.rules import did_you_mean
-from evaluation.significance.planning import POWER, Needs, Plan, Supply, plans
+from evaluation.significance.planning import POWER, Plan, Supply, UnitsNeeded, plans
 from pipeline.catalog.documents import read_documents
 from pipeline.catalog.types import definition_of
-from pipeline.cli.terminal import Column, Fitted, Terminal
+from pipeline.cli.terminal import Fitted, Terminal, TerminalColumn
 from pipeline.errors import PeekproofError
 from schemas.catalog import Baseline, Flag, Metric
 
-TOLD = 0.02  # of power, from which on it is told that there is less of it
+TOLD_POWER = 0.02  # of power, from which on it is told that there is less of it
 PLAIN = "metric"  # the name of the one metric of an experiment without a document
 
 
@@ -229,12 +229,12 @@ def _show(treatments: Sequence[Plan], console: Terminal) -> None:
         f"alpha {first.alpha:.3g}, {sides}"
     )
     needs = [each for treatment in treatments for each in (treatment.fixed, treatment.sequential)]
-    names = Column("", 0, [name for each in treatments for name in (each.treatment, "")])
-    tests = Column("test", 1, ["t-test, once", "sequential"] * len(treatments))
-    columns = [Column(title, rank, list(map(cell, needs)), "right") for title, (rank, cell) in _COLUMNS.items()]
+    names = TerminalColumn("", 0, [name for each in treatments for name in (each.treatment, "")])
+    tests = TerminalColumn("test", 1, ["t-test, once", "sequential"] * len(treatments))
+    columns = [TerminalColumn(title, rank, list(map(cell, needs)), "right") for title, (rank, cell) in _COLUMNS.items()]
     console.print(Fitted([names, tests, *columns]))
     for each in treatments:
-        if each.exact_power is not None and each.exact_power < each.target - TOLD:
+        if each.exact_power is not None and each.exact_power < each.target - TOLD_POWER:
             console.print(
                 f"{each.treatment}: with {each.fixed.control:,} + {each.fixed.treatment:,} units Boschloo's test, by "
                 f"which rates are read, sees it with a chance of {each.exact_power:.0%}: so few are a lower bound"
@@ -245,7 +245,7 @@ def _show(treatments: Sequence[Plan], console: Terminal) -> None:
 
 
 # By their ranks: what goes last where a terminal is narrow.
-_COLUMNS: dict[str, tuple[int, Callable[[Needs], str]]] = {
+_COLUMNS: dict[str, tuple[int, Callable[[UnitsNeeded], str]]] = {
     "control": (7, lambda needs: f"{needs.control:,}"),
     "treatment": (6, lambda needs: f"{needs.treatment:,}"),
     "all variants": (2, lambda needs: f"{needs.total:,}"),

@@ -12,7 +12,7 @@ from evaluation.catalog.history import History
 from pipeline.cli.progress import progress
 from pipeline.errors import PeekproofError
 from pipeline.kafka.connection import connect
-from pipeline.kafka.logs import Found
+from pipeline.kafka.logs import ClusterTopics
 from pipeline.recovery.folding import archived_catalog
 from pipeline.recovery.joint import Joint, joint
 from pipeline.recovery.rebuild import Rebuild
@@ -22,12 +22,12 @@ from pipeline.storage.checkpoints import Checkpoints
 from schemas.topics import CATALOG, UNITS
 
 
-class Made(msgspec.Struct, frozen=True):
-    """The state of one units partition: the offset at which aggregation goes on, and its clock (ms UTC)."""
+class MadeState(msgspec.Struct, frozen=True):
+    """The state of one units partition: the offset at which aggregation goes on, and its watermark (ms UTC)."""
 
     partition: int
     offset: int
-    clock: int
+    watermark: int
 
 
 @click.command()
@@ -62,7 +62,7 @@ def rebuild(as_json: bool) -> None:
                 kafka.require_idle()
             found = _found(history, kafka)
             checkpoints.replace(state.partition, state.offset, state.save(), found.cluster, found.topics.get(UNITS, ""))
-            made.append(Made(state.partition, state.offset, state.watermark))
+            made.append(MadeState(state.partition, state.offset, state.watermark))
     if as_json:
         seconds = {"seconds": time.monotonic() - began, "cpu_seconds": time.process_time()}
         click.echo(msgspec.json.encode({"made_of": work.made_of, "offsets": work.size, "states": made, **seconds}))
@@ -103,9 +103,13 @@ def _catalog(settings: Settings, directory: Path, kafka: Joint | None) -> Histor
     return kafka.history
 
 
-def _found(history: History, kafka: Joint | None) -> Found:
+def _found(history: History, kafka: Joint | None) -> ClusterTopics:
     """The logs that the states belong to: without Kafka those that the catalog notes."""
     if kafka:
         return kafka.found
     logs = history.newest.logs
-    return Found(logs.definition.cluster, {UNITS: logs.definition.topics[UNITS].id}) if logs else Found("", {})
+    return (
+        ClusterTopics(logs.definition.cluster, {UNITS: logs.definition.topics[UNITS].id})
+        if logs
+        else ClusterTopics("", {})
+    )

@@ -12,7 +12,7 @@ from evaluation.catalog.overview import without_look
 from evaluation.significance.health import told_losses
 from evaluation.significance.look import decode_look
 from pipeline.catalog.topic import read_catalog
-from pipeline.cli.terminal import Column, Fitted, Terminal, harmless
+from pipeline.cli.terminal import Fitted, Terminal, TerminalColumn, harmless
 from pipeline.kafka.reading import read_topic
 from pipeline.kafka.set_aside import SetAside
 from pipeline.settings import Settings
@@ -69,7 +69,7 @@ def tables(looks: Iterable[Look]) -> Group:
     return Group(*parts)
 
 
-def _columns(cells: Sequence[Cell]) -> list[Column]:
+def _columns(cells: Sequence[Cell]) -> list[TerminalColumn]:
     """One line a comparison; what all looks so far say stays where a terminal is narrow."""
     is_split = any(cell.segment != EVERYONE for cell in cells)
     texts: list[tuple[str, int, Callable[[Cell], str]]] = [
@@ -91,8 +91,8 @@ def _columns(cells: Sequence[Cell]) -> list[Column]:
         ("p or chance", 4, lambda cell: _number(cell.running_p_value if cell.chance is None else cell.chance)),
         ("adjusted p", 15, lambda cell: _number(cell.adjusted_p_value)),
     ]
-    return [Column(title, rank, [show(cell) for cell in cells]) for title, rank, show in texts] + [
-        Column(title, rank, [show(cell) for cell in cells], "right") for title, rank, show in numbers
+    return [TerminalColumn(title, rank, [show(cell) for cell in cells]) for title, rank, show in texts] + [
+        TerminalColumn(title, rank, [show(cell) for cell in cells], "right") for title, rank, show in numbers
     ]
 
 

@@ -14,8 +14,8 @@ from rich.text import Text
 from pipeline.cli.progress import progress
 from pipeline.simulation.picture import picture
 from pipeline.simulation.pool import run
-from pipeline.simulation.protocols import Found, pieces, pooled
-from pipeline.simulation.rows import Row
+from pipeline.simulation.protocols import PieceResult, pieces, pooled
+from pipeline.simulation.rows import Characteristic
 
 WIDTH = 120  # of the table where the terminal is narrower, or none
 STYLES = {"pass": "green", "fail": "bold red", "outside the claim": "yellow"}
@@ -48,7 +48,7 @@ def simulate(replications: int, seed: int, out: Path, as_json: bool) -> None:
         sys.exit(1)
 
 
-def _run(replications: int, seed: int) -> list[Found]:
+def _run(replications: int, seed: int) -> list[PieceResult]:
     found = []
     with progress("simulating", total=len(pieces())) as tell:
         for each in run(replications, seed):
@@ -57,7 +57,7 @@ def _run(replications: int, seed: int) -> list[Found]:
     return found
 
 
-def _table(rows: Sequence[Row]) -> Table:
+def _table(rows: Sequence[Characteristic]) -> Table:
     table = Table(box=None, pad_edge=False)
     table.add_column("", min_width=62)
     for name in ("expected", "measured", "s.e.", "naive"):

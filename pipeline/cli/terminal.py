@@ -29,7 +29,7 @@ class Terminal(Console):
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
+class TerminalColumn:
     """A column of a table: its cells, and its rank: where not all fit, that of the highest goes first."""
 
     title: str
@@ -53,12 +53,12 @@ _GAP = 2  # between columns
 class Fitted:
     """A table of one line a row, however narrow the terminal: what says nothing, or would not fit, is left out."""
 
-    columns: Sequence[Column]
+    columns: Sequence[TerminalColumn]
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """By the width that there is; what is left out is named."""
         kept = [column for column in self.columns if not column.is_empty]
-        left_out: list[Column] = []
+        left_out: list[TerminalColumn] = []
         while len(kept) > 1 and sum(column.width + _GAP for column in kept) - _GAP > options.max_width:
             left_out.append(max(kept, key=lambda column: column.rank))
             kept.remove(left_out[-1])

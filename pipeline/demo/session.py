@@ -25,11 +25,11 @@ from evaluation.catalog.lifecycle import start
 from evaluation.catalog.overview import Told, told
 from pipeline.catalog import editing
 from pipeline.catalog.documents import read_documents
-from pipeline.catalog.editing import Signature, Step
+from pipeline.catalog.editing import Signature, StepName
 from pipeline.catalog.topic import opened
 from pipeline.demo.processes import Processes, Usage
 from pipeline.demo.progress import Progress
-from pipeline.demo.watch import Freshness, Watch
+from pipeline.demo.watch import DemoWatch, Freshness
 from pipeline.errors import PeekproofError
 from pipeline.kafka import topics
 from pipeline.kafka.follower import Follower
@@ -58,7 +58,7 @@ MEASURE_SECONDS = 3.0  # between two measures of the processes, which walk throu
 TAG = "demo"  # of the examples that take part
 # What happens to a flag while the traffic flows: at which share of it, the step, its variant, and why.
 FLAG = "dark-mode"
-STEPS: tuple[tuple[float, Step, str | None, str], ...] = (
+STEPS: tuple[tuple[float, StepName, str | None, str], ...] = (
     (0.4, "rollout", "dim", "everybody likes it"),
     (0.7, "rollback", None, "but for one who can't read it"),
 )
@@ -73,7 +73,7 @@ class Moment(msgspec.Struct, frozen=True, kw_only=True):
     console: str = ""
 
 
-class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+class DemoOutcome(msgspec.Struct, frozen=True, kw_only=True):
     """What a demo came to. Durations in seconds, memory in bytes."""
 
     complete: bool  # everything produced was counted, and every run is final
@@ -101,10 +101,10 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     history: dict[str, list[Told]]  # of those whose state changed meanwhile: their versions
 
 
-Show = Callable[[Watch, Moment], None]
+Show = Callable[[DemoWatch, Moment], None]
 
 
-def run_demo(base: Settings, seconds: float, events_per_second: float, show: Show) -> Outcome:
+def run_demo(base: Settings, seconds: float, events_per_second: float, show: Show) -> DemoOutcome:
     """Run a demo beside whatever `base` describes; `show` is called about four times a second.
 
     SIGINT and SIGTERM end it early, in order. Raises PeekproofError when it cannot go on.
@@ -133,12 +133,12 @@ class _Session:
         self._traffic: asyncio.subprocess.Process | None = None
         self._first_result: float | None = None
 
-    async def run(self, seconds: float, events_per_second: float) -> Outcome:
+    async def run(self, seconds: float, events_per_second: float) -> DemoOutcome:
         self._stopping = asyncio.Event()
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, self._stopping.set)
         self._seconds = seconds
-        self._watch = Watch(await begin_experiments(self._settings))
+        self._watch = DemoWatch(await begin_experiments(self._settings))
         arrived = False
         async with self._following():
             if await self._until(self._is_ready, START_SECONDS, "the workers are starting"):
@@ -260,10 +260,10 @@ class _Session:
         sending = [("traffic", self._traffic.pid)] if self._traffic is not None else []
         self._processes.measure([*own, *workers, *sending, ("demo", os.getpid())])
 
-    def _outcome(self, arrived: bool) -> Outcome:
+    def _outcome(self, arrived: bool) -> DemoOutcome:
         self._measure()
         watch, usage = self._watch, self._processes.usage
-        return Outcome(
+        return DemoOutcome(
             complete=arrived,
             seconds=watch.sending_seconds,
             produced=watch.produced,

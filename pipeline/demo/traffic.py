@@ -32,7 +32,7 @@ from pipeline.demo.progress import Batch, Progress
 from pipeline.demo.visitors import Chunk, Visitors
 from pipeline.errors import PeekproofError
 from pipeline.kafka.connection import connect
-from pipeline.kafka.producer import Record, batches, create_producer
+from pipeline.kafka.producer import KafkaRecord, batches, create_producer
 from pipeline.settings import Settings
 from schemas.topics import CATALOG, topics
 
@@ -59,7 +59,7 @@ class Traffic:
         for number, rows in zip(partitions.tolist(), np.split(order, first[1:]), strict=True):
             keys = [b"u%d" % visitor for visitor in chunk.visitor[rows].tolist()]
             values = [chunk.values[row] for row in rows.tolist()]
-            records: list[Record] = [(key, value, []) for key, value in zip(keys, values, strict=True)]
+            records: list[KafkaRecord] = [(key, value, []) for key, value in zip(keys, values, strict=True)]
             for batch, its in batches(self._producer, records):
                 produced = _now()
                 appended = await self._producer.send_batch(batch, self._topics[chunk.topic], partition=number)

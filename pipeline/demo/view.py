@@ -9,8 +9,8 @@ from rich.table import Table
 from rich.text import Text
 
 from evaluation.catalog.in_force import FlagInForce
-from pipeline.demo.session import Moment, Outcome
-from pipeline.demo.watch import Watch
+from pipeline.demo.session import DemoOutcome, Moment
+from pipeline.demo.watch import DemoWatch
 from pipeline.vocabulary import DECISIONS, GOAL_ROLES, JUDGEMENTS, STATUSES, Tone
 from schemas.catalog import Goal
 from schemas.look import EVERYONE, UNTESTED, Cell, Look
@@ -29,10 +29,10 @@ NARROW = 104  # columns of a terminal below which the units are left out
 COLOURS: dict[Tone, str] = {"good": "green", "bad": "red", "warn": "yellow", "open": "cyan", "idle": "dim"}
 
 
-class View:
+class DemoView:
     """The whole picture, as wide as the terminal is and shorter where it is low."""
 
-    def __init__(self, watch: Watch, moment: Moment) -> None:
+    def __init__(self, watch: DemoWatch, moment: Moment) -> None:
         self._watch = watch
         self._moment = moment
 
@@ -57,7 +57,7 @@ class View:
             yield Text(LEGEND, style="dim")
 
 
-def lines(watch: Watch, moment: Moment) -> Iterator[str]:
+def lines(watch: DemoWatch, moment: Moment) -> Iterator[str]:
     """The same in short, a line for each experiment."""
     yield f"{_clock(moment.elapsed)} {moment.phase}: {_traffic(watch)} · {_aside(watch)} · console {moment.console}"
     for key, flag in watch.flags.items():
@@ -71,7 +71,7 @@ def lines(watch: Watch, moment: Moment) -> Iterator[str]:
             yield f"  {key}: {look.verdict.decision} · " + " · ".join(cells)
 
 
-def summary(outcome: Outcome, here: Path) -> Group:
+def summary(outcome: DemoOutcome, here: Path) -> Group:
     """What the demo came to, and how to look further; paths are shown as seen from the directory `here`."""
     snapshot = Path(outcome.snapshot)
     shown = snapshot.relative_to(here) if snapshot.is_relative_to(here) else snapshot
@@ -103,7 +103,7 @@ def summary(outcome: Outcome, here: Path) -> Group:
     )
 
 
-def _histories(outcome: Outcome) -> Iterator[Text]:
+def _histories(outcome: DemoOutcome) -> Iterator[Text]:
     """What became of the flags that did not stay as they were: as `peekproof flag history` tells it."""
     for key, versions in outcome.history.items():
         steps = [f"{each.version} {', '.join(each.changed)} ({each.reason})" for each in versions]
@@ -119,7 +119,7 @@ def _clock(seconds: float) -> str:
     return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
 
 
-def _traffic(watch: Watch) -> str:
+def _traffic(watch: DemoWatch) -> str:
     freshness = watch.freshness()
     fresh = f"{freshness.p50:.1f} s (99 %: {freshness.p99:.1f} s)" if freshness else "–"
     return (
@@ -128,7 +128,7 @@ def _traffic(watch: Watch) -> str:
     )
 
 
-def _aside(watch: Watch) -> str:
+def _aside(watch: DemoWatch) -> str:
     return (
         f"left out: {watch.duplicates:,} duplicates · {watch.late:,} late · {watch.dead_letters.total():,} dead letters"
     )
@@ -247,7 +247,7 @@ def _cell_line(cell: Cell, flag: FlagInForce) -> str:
     return f"{cell.metric} {means} {judged} p {_p(cell.running_p_value)} ({cell.reading} {cell.n + cell.control_n:,})"
 
 
-def _plain_flag(flag: FlagInForce, watch: Watch) -> Text:
+def _plain_flag(flag: FlagInForce, watch: DemoWatch) -> Text:
     key = flag.definition.key
     answers = watch.answers.get(key)
     counts = [f"{variant} {number:,}" for variant, number in sorted(answers.items())] if answers else []

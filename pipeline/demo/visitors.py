@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.assignment.properties import Column
+from evaluation.assignment.properties import PropertyColumn
 from evaluation.assignment.slices import Answers, evaluate_columns
 from evaluation.catalog.configs import flags_in_force
 from evaluation.catalog.in_force import Catalog, FlagInForce
@@ -74,7 +74,7 @@ _WHERE = '"platform":"%s","country":"%s"'  # on exposures
 # Records are columns, a row of the matrix each: `send` and `time` in ms UTC; `serial` makes the insert id; `amount` is
 # what a purchase costs in cents, the page of a view, or which of the unusable records it is.
 _SEND, _TIME, _VISITOR, _SERIAL, _KIND, _AMOUNT = range(6)
-Records = NDArray[np.int64]  # (6, n)
+Drawn = NDArray[np.int64]  # (6, n)
 
 _UNUSABLE_EVENTS = (
     b'{"event_type":"page_view","user_id":"u1","tim',
@@ -128,7 +128,7 @@ class Visitors:
         self._blocks = 0
         self._visitors = 0
         self._serial = 0
-        self._waiting: dict[int, list[Records]] = {}  # by slot of `send`
+        self._waiting: dict[int, list[Drawn]] = {}  # by slot of `send`
 
     def until(self, time: int) -> list[Chunk]:
         """Everything sent before `time` (ms UTC) that was not said yet."""
@@ -154,7 +154,7 @@ class Visitors:
         """Nobody arrives for so many ms; those who are there go on."""
         self._first += duration
 
-    def _wait(self, records: Records) -> None:
+    def _wait(self, records: Drawn) -> None:
         """Keep what is sent from the start on, by slot."""
         slot = records[_SEND] // SLOT_MS
         order = np.argsort(slot, kind="stable")
@@ -171,7 +171,7 @@ class Visitors:
         exposures = sum(_meets(flag) * share for flag, share in zip(self._flags, shares, strict=True))
         return (exposures + 1 + MORE_PAGES + PURCHASE + ERROR) * (1 + self._shares.duplicates + self._shares.unusable)
 
-    def _block(self) -> Records:
+    def _block(self) -> Drawn:
         """All records of the next visits."""
         random = self._random
         arrival = self._first + (self._blocks * BLOCK + np.arange(BLOCK)) / self._visits_per_ms
@@ -207,10 +207,12 @@ class Visitors:
         """What each flag gives to these visitors."""
         numbers = visitor.tolist()
         columns = {
-            unit_selector("user_id"): Column.of_texts(Texts.of([f"u{number}" for number in numbers])),
-            unit_selector("device_id"): Column.of_texts(Texts.of([f"d{number}" for number in numbers])),
-            property_selector("platform"): Column.of_codes(visitor % len(PLATFORMS), PLATFORMS),
-            property_selector("country"): Column.of_codes(visitor // len(PLATFORMS) % len(COUNTRIES), COUNTRIES),
+            unit_selector("user_id"): PropertyColumn.of_texts(Texts.of([f"u{number}" for number in numbers])),
+            unit_selector("device_id"): PropertyColumn.of_texts(Texts.of([f"d{number}" for number in numbers])),
+            property_selector("platform"): PropertyColumn.of_codes(visitor % len(PLATFORMS), PLATFORMS),
+            property_selector("country"): PropertyColumn.of_codes(
+                visitor // len(PLATFORMS) % len(COUNTRIES), COUNTRIES
+            ),
         }
         return evaluate_columns(self._evaluated, columns, len(visitor))
 
@@ -231,7 +233,7 @@ class Visitors:
         after: tuple[int, int],
         visitor: NDArray[np.int64],
         kind: NDArray[np.int64] | int,
-    ) -> Records:
+    ) -> Drawn:
         """One record for each of these visits, so many ms `after` the arrival."""
         records = np.zeros((6, len(arrival[who])), np.int64)
         records[_TIME] = arrival[who] + self._random.uniform(*after, records.shape[1])
@@ -239,7 +241,7 @@ class Visitors:
         records[_KIND] = kind if isinstance(kind, int) else kind[who]
         return records
 
-    def _sent(self, records: Records) -> Records:
+    def _sent(self, records: Drawn) -> Drawn:
         """What devices make of what happened."""
         random, shares, n = self._random, self._shares, records.shape[1]
         revenue = random.lognormal(REVENUE_LOG_MEAN, REVENUE_LOG_DEVIATION, n)
@@ -259,7 +261,7 @@ class Visitors:
         unusable[_AMOUNT] = random.integers(0, len(_UNUSABLE_EVENTS) + len(_UNUSABLE_EXPOSURES), unusable.shape[1])
         return np.concatenate([records, again, unusable], axis=1)
 
-    def _values(self, rows: Records) -> list[bytes | None]:
+    def _values(self, rows: Drawn) -> list[bytes | None]:
         """The JSON of each record."""
         values = np.empty(rows.shape[1], object)
         for kind in np.unique(rows[_KIND]):
@@ -267,7 +269,7 @@ class Visitors:
             values[which] = self._encoded(int(kind), rows[:, which])
         return values.tolist()
 
-    def _encoded(self, kind: int, rows: Records) -> list[bytes | None]:
+    def _encoded(self, kind: int, rows: Drawn) -> list[bytes | None]:
         time, visitor, serial, amount = rows[[_TIME, _VISITOR, _SERIAL, _AMOUNT]].tolist()
         if kind == _UNUSABLE:
             return [(_UNUSABLE_EVENTS + _UNUSABLE_EXPOSURES)[number] for number in amount]

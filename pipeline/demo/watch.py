@@ -2,7 +2,7 @@
 
 Freshness is measured for every batch of traffic that was acknowledged: from the moment that its records were handed to
 the Kafka client to the publication (the Kafka record's timestamp) of an experiment's first look whose `time` has passed
-the batch's append time, for each experiment. A look's `time` is the smallest clock of the partitions
+the batch's append time, for each experiment. A look's `time` is the smallest watermark of the partitions
 that it covers, so such a look contains everything that the batch said. What every experiment's looks contain is kept as
 counts by milliseconds, so that a demo of a day needs no more memory than one of a minute.
 """
@@ -41,7 +41,7 @@ class Freshness(msgspec.Struct, frozen=True, kw_only=True):
     missing: int
 
 
-class Watch:
+class DemoWatch:
     """Everything seen. Each `take_` method reads one record of a topic, or one report of the traffic.
 
     Raises NoMessageError for a record that is no message of ours.
@@ -80,9 +80,9 @@ class Watch:
 
     def take_dead_letter(self, record: ConsumerRecord) -> None:
         """A dead letter counts once for its origin."""
-        letter = from_record(record.headers, record.value)
-        if self._is_new(b"letter " + letter.origin.encode()):
-            self.dead_letters[letter.reason] += 1
+        dead_letter = from_record(record.headers, record.value)
+        if self._is_new(b"dead letter " + dead_letter.origin.encode()):
+            self.dead_letters[dead_letter.reason] += 1
 
     def take_health(self, record: ConsumerRecord) -> None:
         """What a worker says of itself."""

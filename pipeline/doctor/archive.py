@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from pipeline.doctor.finding import Finding, ago, several
-from pipeline.doctor.sight import Sight, Source
+from pipeline.doctor.sight import Sight, SourcePartition
 from pipeline.errors import PeekproofError
 from pipeline.storage.archived import ArchiveFile, ArchiveGapError
 
@@ -17,7 +17,7 @@ def check(sight: Sight) -> Iterator[Finding]:
     if not directory.is_dir():
         yield Finding(AREA, "ok", f"there is none in {directory}; the stage `archive` makes it where it runs")
         return
-    ends: dict[Source, ArchiveFile] = {}
+    ends: dict[SourcePartition, ArchiveFile] = {}
     broken, begun = [], []
     files = 0
     for (topic, number), links in sight.archived().items():
@@ -37,7 +37,7 @@ def check(sight: Sight) -> Iterator[Finding]:
     yield from _behind(sight, ends)
 
 
-def _behind(sight: Sight, ends: dict[Source, ArchiveFile]) -> Iterator[Finding]:
+def _behind(sight: Sight, ends: dict[SourcePartition, ArchiveFile]) -> Iterator[Finding]:
     try:
         logs, extents, now = sight.logs(), sight.extents(), sight.heard().now
     except PeekproofError:

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
-from pipeline.doctor.sight import Sight, Source
-from pipeline.kafka.logs import LogError, Place, is_committed_here, require_belonging, require_held, require_known
+from pipeline.doctor.sight import Sight, SourcePartition
+from pipeline.kafka.logs import LogError, LogPlace, is_committed_here, require_belonging, require_held, require_known
 from pipeline.stages import stage_class
 from pipeline.storage.archived import ArchiveGapError
 from schemas.topics import HEALTH
@@ -41,7 +41,7 @@ def start(sight: Sight, stage: str) -> Start:
                 position = begin + base if kept is None or not is_ours else kept + base
             if logs and (gap := logs.gap_at(stage, topic, partition, position)):
                 position = gap.end
-            require_held(settings, stage, Place(topic, partition, position, begin + base, end + base))
+            require_held(settings, stage, LogPlace(topic, partition, position, begin + base, end + base))
         except LogError as error:
             met.refusals.setdefault(topic, []).append(str(error))
             continue
@@ -49,7 +49,7 @@ def start(sight: Sight, stage: str) -> Start:
     return met
 
 
-def _known(sight: Sight, stage: str) -> Callable[[Source, int], int | None]:
+def _known(sight: Sight, stage: str) -> Callable[[SourcePartition, int], int | None]:
     """As the stage's own `start_position`, by what is read here."""
     match stage:
         case "assignment":
@@ -58,7 +58,7 @@ def _known(sight: Sight, stage: str) -> Callable[[Source, int], int | None]:
         case "aggregation":
             standings = sight.standings()
 
-            def checkpointed(source: Source, _: int) -> int:
+            def checkpointed(source: SourcePartition, _: int) -> int:
                 standing = standings.get(source[1])
                 if standing is None or standing.newest is None:
                     return 0
@@ -71,7 +71,7 @@ def _known(sight: Sight, stage: str) -> Callable[[Source, int], int | None]:
             stored = sight.stored()
             require_belonging(sight.settings, sight.settings.data / "store", sight.logs(), sight.found())
 
-            def flushed(source: Source, earliest: int) -> int:
+            def flushed(source: SourcePartition, earliest: int) -> int:
                 known = stored.get(source, earliest)
                 return max(known, earliest) if source[0] == HEALTH else known
 
@@ -80,7 +80,7 @@ def _known(sight: Sight, stage: str) -> Callable[[Source, int], int | None]:
             archived = sight.archived()
             require_belonging(sight.settings, sight.settings.data / "archive", sight.logs(), sight.found())
 
-            def filed(source: Source, earliest: int) -> int:
+            def filed(source: SourcePartition, earliest: int) -> int:
                 files = archived.get(source)
                 if isinstance(files, ArchiveGapError):
                     raise files

@@ -31,7 +31,7 @@ STORE_SECONDS = 8.0  # for the checkpoints
 COORDINATOR_TRIES = 10  # a cluster makes its groups' topic when somebody asks for the first time
 
 Seen = TypeVar("Seen")
-Source = tuple[str, int]  # topic (without the deployment's prefix) and partition
+SourcePartition = tuple[str, int]  # topic (without the deployment's prefix) and partition
 
 
 class UnseenError(PeekproofError):
@@ -99,12 +99,12 @@ class Sight:
             return {names[each["name"]]: each for each in self.admin().describe_topics(sorted(names))}
 
     @once
-    def found(self) -> logs.Found:
+    def found(self) -> logs.ClusterTopics:
         """The cluster, and the ids of its topics."""
         with answering(self.settings):
             return logs.find(self.admin(), self.settings)
 
-    def extents(self) -> dict[Source, tuple[int, int]]:
+    def extents(self) -> dict[SourcePartition, tuple[int, int]]:
         """The offsets [begin, end) that each log holds now: Kafka's own.
 
         To be asked for after the state that rests on them, each time anew: a stage at work goes on meanwhile.
@@ -127,7 +127,7 @@ class Sight:
         return {(name, tp.partition): (begins[tp].offset, ends[tp].offset) for tp, name in places.items()}
 
     @once
-    def committed(self) -> dict[Source, tuple[int, str]]:
+    def committed(self) -> dict[SourcePartition, tuple[int, str]]:
         """Where assignment's group goes on, Kafka's own offset, and what was said beside it."""
         from kafka.errors import CoordinatorNotAvailableError  # noqa: PLC0415
 
@@ -191,15 +191,15 @@ class Sight:
             raise PeekproofError(f"{place} does not answer within {STORE_SECONDS:.0f} s") from None
 
     @once
-    def stored(self) -> dict[Source, int]:
+    def stored(self) -> dict[SourcePartition, int]:
         """The next offsets of the private store, which nobody owns now."""
         return stored_offsets(self.settings.data / "store")
 
     @once
-    def archived(self) -> dict[Source, "list[ArchiveFile] | ArchiveGapError"]:
+    def archived(self) -> dict[SourcePartition, "list[ArchiveFile] | ArchiveGapError"]:
         """The archive's files of each partition, or what is the matter with them."""
         directory = self.settings.data / "archive"
-        found: dict[Source, list[ArchiveFile] | ArchiveGapError] = {}
+        found: dict[SourcePartition, list[ArchiveFile] | ArchiveGapError] = {}
         for topic in self.topics:
             for number in partitions(directory, topic):
                 try:

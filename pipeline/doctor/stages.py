@@ -7,7 +7,7 @@ import duckdb
 from pipeline.doctor.finding import Finding, ago, command_in, several
 from pipeline.doctor.health import Heard, Word
 from pipeline.doctor.positions import start
-from pipeline.doctor.sight import Sight, Source, UnseenError
+from pipeline.doctor.sight import Sight, SourcePartition, UnseenError
 from pipeline.errors import PeekproofError
 from pipeline.kafka.set_aside import COUNTED_AS
 from pipeline.owner import OwnerError, holder
@@ -16,7 +16,7 @@ from pipeline.storage.archived import ArchiveGapError
 from schemas.health import PartitionHealth
 
 AREA = "stages"
-LATE_SECONDS = 30.0  # of the clock: what a restart takes
+LATE_SECONDS = 30.0  # of the watermark: what a restart takes
 LATELY_SECONDS = 600.0  # a fall is news
 MANY = 100_000  # records that wait: seconds of work
 COUNTED = ("dead letters", COUNTED_AS)
@@ -24,7 +24,7 @@ LOG_END = 20_000  # bytes of a worker's log in which its last error is looked fo
 
 
 def check(sight: Sight) -> Iterator[Finding]:
-    """Every stage, in the order data flows; then what holds back the clock."""
+    """Every stage, in the order data flows; then what holds back the watermark."""
     try:
         heard, there = sight.heard(), sight.extents().keys()
     except PeekproofError as error:
@@ -38,7 +38,7 @@ def check(sight: Sight) -> Iterator[Finding]:
     yield from _clock(sight, heard)
 
 
-def _workers(sight: Sight, heard: Heard, stage: str, there: Collection[Source]) -> Iterator[Finding]:
+def _workers(sight: Sight, heard: Heard, stage: str, there: Collection[SourcePartition]) -> Iterator[Finding]:
     """Who works, and what was said at the end of those that don't."""
     living, falls = heard.living(stage), [word for word in heard.falls if word.health.stage == stage]
     command = f"peekproof worker {stage}"
@@ -148,18 +148,18 @@ def _start(sight: Sight, stage: str, *, is_alive: bool) -> Iterator[Finding]:
 
 
 def _clock(sight: Sight, heard: Heard) -> Iterator[Finding]:
-    """Which source holds back the clock, on which windows are settled."""
+    """Which source holds back the watermark, on which windows are settled."""
     living = heard.living("assignment")
     if not living:
         return  # told above: nothing moves it
     sources = _partitions(living)
-    last, held = min(((each.clock, each) for each in sources.values()), key=lambda pair: pair[0], default=(0, None))
+    last, held = min(((each.watermark, each) for each in sources.values()), key=lambda pair: pair[0], default=(0, None))
     if held is None:
         return
     place = f"{sight.settings.topic(held.topic)}/{held.partition}"
     behind = (heard.now - last) / 1_000
     if last and behind < LATE_SECONDS:
-        yield Finding(AREA, "ok", f"the clock is {ago(behind)} behind")
+        yield Finding(AREA, "ok", f"the watermark is {ago(behind)} behind")
         return
-    told = f"the clock is {ago(behind)} behind" if last else "the clock is not known yet"
+    told = f"the watermark is {ago(behind)} behind" if last else "the watermark is not known yet"
     yield Finding(AREA, "warning", f"{told}: {place} holds it back, of which {held.lag} records wait")

@@ -25,7 +25,7 @@ from pipeline.files.exports import NO_IDS
 from pipeline.files.json_columns import joined, listed, quoted
 from pipeline.files.left_out import BadRow
 from pipeline.files.pieces import ROWS, OpenText, Piece
-from pipeline.files.titles import NOTHING, Column, Header, Kind
+from pipeline.files.titles import UNREAD, ColumnsOf, FileColumn, Holds
 
 NO_VALUE = "\\N"  # what Snowflake and MySQL write for NULL
 QUOTE, LINE_END, RETURN = b'"\n\r'
@@ -35,11 +35,11 @@ AFTER_A_CELL = np.frombuffer(b',\r\n"', np.uint8)
 _JSON_SCALAR = re.compile(r"true|false|-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?")
 
 
-def csv_rows(source: OpenText, header: Header) -> Iterator[Piece]:
+def csv_rows(source: OpenText, header: ColumnsOf) -> Iterator[Piece]:
     """A column at a time, as long as quotes stand where RFC 4180 has them; from there on row by row."""
     csv.field_size_limit(1 << 24)
     file = source.name
-    columns: list[Column] = []
+    columns: list[FileColumn] = []
     ids = _Ids(file)
     rest, line, is_over = b"", 1, False
     while not is_over:
@@ -153,7 +153,7 @@ def _forms(cells: pa.Array) -> set[str]:
     return {form for form, its in _FORMS.items() if pc.any(pc.match_substring_regex(cells, f"^(?:{its})$")).as_py()}
 
 
-def _by_columns(ids: _Ids, columns: list[Column], data: bytes, rows: _Rows, line: int) -> Piece | None:
+def _by_columns(ids: _Ids, columns: list[FileColumn], data: bytes, rows: _Rows, line: int) -> Piece | None:
     """The piece that these rows make, or None where one of them is no row of the table."""
     names = [str(number) for number in range(len(columns))]
     try:
@@ -170,11 +170,11 @@ def _by_columns(ids: _Ids, columns: list[Column], data: bytes, rows: _Rows, line
         return None
     members: dict[str, list[pa.Array]] = {"": []}
     for column, title, texts in zip(columns, titles, table.columns, strict=True):
-        if column == NOTHING:
+        if column == UNREAD:
             continue
         cells = pa.concat_arrays(texts.chunks)
         is_empty = pc.or_(pc.equal(cells, ""), pc.equal(cells, NO_VALUE))
-        kind: Kind = "value" if column.kind == "id" and ids.are_floats(column.name, cells) else column.kind
+        kind: Holds = "value" if column.kind == "id" and ids.are_floats(column.name, cells) else column.kind
         value = pc.if_else(is_empty, None, _cells_as_json(kind, cells))
         members.setdefault(column.parent, []).append(joined(f",{title}:", value))
     top = members.pop("")
@@ -207,7 +207,7 @@ _OF_CSV = "new-line character seen in unquoted field - do you need to open the f
 
 
 def _row_by_row(
-    ids: _Ids, header: Header, columns: list[Column], lines: Iterable[bytes], first: int
+    ids: _Ids, header: ColumnsOf, columns: list[FileColumn], lines: Iterable[bytes], first: int
 ) -> Iterator[Piece]:
     rows = _reader(lines)
     if not columns:
@@ -223,7 +223,7 @@ def _row_by_row(
             if len(row) != len(columns):
                 raise csv.Error(f"it has {len(row)} cells, the header {len(columns)}")
             for column, cell in zip(columns, row, strict=True):
-                if column is not NOTHING:
+                if column is not UNREAD:
                     cell.encode()  # raises where it is no UTF-8
             good.append((line, row))
         except StopIteration:
@@ -237,8 +237,8 @@ def _row_by_row(
     yield _of_rows(ids, columns, good, bad)
 
 
-def _of_rows(ids: _Ids, columns: list[Column], good: list[tuple[int, list[str]]], bad: list[BadRow]) -> Piece:
-    kinds: list[Column] = []
+def _of_rows(ids: _Ids, columns: list[FileColumn], good: list[tuple[int, list[str]]], bad: list[BadRow]) -> Piece:
+    kinds: list[FileColumn] = []
     for at, column in enumerate(columns):
         cells = pa.array([row[at] for _, row in good] if column.kind == "id" else [], pa.large_string())
         is_float = len(cells) > 0 and ids.are_floats(column.name, cells)
@@ -248,7 +248,7 @@ def _of_rows(ids: _Ids, columns: list[Column], good: list[tuple[int, list[str]]]
     return replace(piece, floats=ids.floats)
 
 
-def _message(columns: list[Column], row: list[str]) -> bytes:
+def _message(columns: list[FileColumn], row: list[str]) -> bytes:
     fields: dict[str, Any] = {}
     for (parent, name, kind), cell in zip(columns, row, strict=True):
         if not cell or cell == NO_VALUE or kind == "nothing":

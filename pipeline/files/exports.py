@@ -32,33 +32,33 @@ _UNLIKE_ID = re.compile(UNLIKE_ID)
 _EXACT = 10**15  # a float has all digits of whole numbers below
 _EPOCH = datetime(1970, 1, 1)
 _MILLISECOND = timedelta(milliseconds=1)
-NOTHING = msgspec.Raw()  # this very one: a field that holds it is left out
+LEFT_OUT = msgspec.Raw()  # this very one: a field that holds it is left out
 
 
 class PassedOn(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     """What of an event at Amplitude is passed on unread. It stands behind the other fields of a message."""
 
-    groups: msgspec.Raw = NOTHING
-    event_properties: msgspec.Raw = NOTHING
-    user_properties: msgspec.Raw = NOTHING
-    group_properties: msgspec.Raw = NOTHING
-    country: msgspec.Raw = NOTHING
-    region: msgspec.Raw = NOTHING
-    city: msgspec.Raw = NOTHING
-    dma: msgspec.Raw = NOTHING
-    language: msgspec.Raw = NOTHING
-    platform: msgspec.Raw = NOTHING
-    version: msgspec.Raw = NOTHING
-    os: msgspec.Raw = NOTHING
-    device_manufacturer: msgspec.Raw = NOTHING
-    device_brand: msgspec.Raw = NOTHING
-    device_model: msgspec.Raw = NOTHING
-    carrier: msgspec.Raw = NOTHING
-    library: msgspec.Raw = NOTHING
-    ip_address: msgspec.Raw = NOTHING
+    groups: msgspec.Raw = LEFT_OUT
+    event_properties: msgspec.Raw = LEFT_OUT
+    user_properties: msgspec.Raw = LEFT_OUT
+    group_properties: msgspec.Raw = LEFT_OUT
+    country: msgspec.Raw = LEFT_OUT
+    region: msgspec.Raw = LEFT_OUT
+    city: msgspec.Raw = LEFT_OUT
+    dma: msgspec.Raw = LEFT_OUT
+    language: msgspec.Raw = LEFT_OUT
+    platform: msgspec.Raw = LEFT_OUT
+    version: msgspec.Raw = LEFT_OUT
+    os: msgspec.Raw = LEFT_OUT
+    device_manufacturer: msgspec.Raw = LEFT_OUT
+    device_brand: msgspec.Raw = LEFT_OUT
+    device_model: msgspec.Raw = LEFT_OUT
+    carrier: msgspec.Raw = LEFT_OUT
+    library: msgspec.Raw = LEFT_OUT
+    ip_address: msgspec.Raw = LEFT_OUT
 
 
-class Row(PassedOn, omit_defaults=True, gc=False, rename={"their_id": "$insert_id"}):
+class ExportRow(PassedOn, omit_defaults=True, gc=False, rename={"their_id": "$insert_id"}):
     """Whatever fields some message has. What is only passed on is not read."""
 
     event_type: Any = None
@@ -67,13 +67,13 @@ class Row(PassedOn, omit_defaults=True, gc=False, rename={"their_id": "$insert_i
     experiment_key: Any = None
     time: Any = None
     event_time: Any = None
-    user_id: msgspec.Raw = NOTHING
-    device_id: msgspec.Raw = NOTHING
-    insert_id: msgspec.Raw = NOTHING
-    their_id: msgspec.Raw = NOTHING
+    user_id: msgspec.Raw = LEFT_OUT
+    device_id: msgspec.Raw = LEFT_OUT
+    insert_id: msgspec.Raw = LEFT_OUT
+    their_id: msgspec.Raw = LEFT_OUT
 
 
-FIELDS = tuple(field.encode_name for field in msgspec.structs.fields(Row))
+FIELDS = tuple(field.encode_name for field in msgspec.structs.fields(ExportRow))
 
 
 class OfClient(msgspec.Struct):
@@ -88,7 +88,7 @@ class OfServer(msgspec.Struct, rename=lambda name: f"[Experiment] {name.replace(
     experiment_key: Any = None
 
 
-_rows = msgspec.json.Decoder(Row)
+_rows = msgspec.json.Decoder(ExportRow)
 _encoder = msgspec.json.Encoder()
 SAID: dict[str, type[OfClient | OfServer]] = dict(zip(EXPOSURE_EVENTS, (OfClient, OfServer), strict=True))
 _exposures: dict[str, msgspec.json.Decoder[OfClient | OfServer | None]] = {
@@ -119,14 +119,14 @@ def to_message(line: bytes, topic: str) -> Message | None:
         if row.event_type in EXPOSURE_EVENTS:
             topic = EXPOSURES
             said = _exposures[row.event_type].decode(row.event_properties or b"null") or SAID[row.event_type]()
-            row.event_type, row.event_properties = None, NOTHING
+            row.event_type, row.event_properties = None, LEFT_OUT
             row.flag_key, row.variant, row.experiment_key = said.flag_key, said.variant or "off", said.experiment_key
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return Message(topic, line, None)
     row.time = row.event_time if row.time is None else row.time
     insert_id = row.their_id if bytes(row.insert_id) in (b"", b"null") else row.insert_id
     row.user_id, row.device_id, row.insert_id = map(_as_id, (row.user_id, row.device_id, insert_id))
-    row.event_time, row.their_id = None, NOTHING
+    row.event_time, row.their_id = None, LEFT_OUT
     if row.time is None:
         return None
     if isinstance(row.time, str):
@@ -172,7 +172,7 @@ def _as_id(value: msgspec.Raw) -> msgspec.Raw:
     if not (is_number or _UNLIKE_ID.fullmatch(text)):
         return value
     if text in NO_IDS:
-        return NOTHING
+        return LEFT_OUT
     number = Decimal(text)
     if number != int(number):
         return value

@@ -24,7 +24,7 @@ from pipeline.files.csv_rows import csv_rows
 from pipeline.files.json_rows import json_rows
 from pipeline.files.parquet import parquet_rows
 from pipeline.files.pieces import PIECE, OpenText, Piece
-from pipeline.files.titles import Header
+from pipeline.files.titles import ColumnsOf
 
 TEXTS = (".csv", ".ndjson", ".jsonl", ".json")
 
@@ -32,7 +32,7 @@ GZIP = b"\x1f\x8b"  # RFC 1952, 2.3.1
 BEGIN = 1 << 16  # bytes of a text, by which one knows what it is
 
 
-def pieces(path: Path, header: Header) -> Iterator[Piece]:
+def pieces(path: Path, header: ColumnsOf) -> Iterator[Piece]:
     """The rows of a file; `header` says what a table's columns are.
 
     Raises PeekproofError where it cannot be read, or is of no known kind, and what `header` raises.
@@ -65,7 +65,7 @@ def _kind(path: PurePath) -> str:
     return next((suffix for suffix in reversed(suffixes) if suffix != ".gz"), "")
 
 
-def _text(name: str, kind: str, raw: IO[bytes], size: int, header: Header) -> Iterator[Piece]:
+def _text(name: str, kind: str, raw: IO[bytes], size: int, header: ColumnsOf) -> Iterator[Piece]:
     with raw:
         is_compressed = raw.read(len(GZIP)) == GZIP
         raw.seek(0)
@@ -118,7 +118,7 @@ class _Returns(io.RawIOBase):
         return len(block)
 
 
-def _zipped(path: Path, header: Header) -> Iterator[Piece]:
+def _zipped(path: Path, header: ColumnsOf) -> Iterator[Piece]:
     """The texts in an archive, by name; what a Mac adds to it is none."""
     with zipfile.ZipFile(path) as archive:
         members = sorted(

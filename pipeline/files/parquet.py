@@ -8,10 +8,10 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.files.pieces import ROWS, Piece
-from pipeline.files.titles import NOTHING, Header
+from pipeline.files.titles import UNREAD, ColumnsOf
 
 
-def parquet_rows(path: Path, header: Header) -> Iterator[Piece]:
+def parquet_rows(path: Path, header: ColumnsOf) -> Iterator[Piece]:
     """The rows of one file; `header` says what its columns are."""
     file = str(path)
     with duckdb.connect() as database:
@@ -24,7 +24,7 @@ def parquet_rows(path: Path, header: Header) -> Iterator[Piece]:
         titles += names[len(titles) :]  # of a directory named COLUMN=VALUE
         fields: dict[str, list[str]] = {}
         for column, title, kind in zip(header(file, titles), names, types, strict=True):
-            if column != NOTHING:
+            if column != UNREAD:
                 value = _json(column.kind, '"' + title.replace('"', '""') + '"', kind)
                 fields.setdefault(column.parent, []).append(f"{_sql_text(column.name)}, {value}")
         top = fields.pop("", [])

@@ -12,26 +12,26 @@ from schemas.topics import EVENTS, EXPOSURES
 
 OBJECTS = ("event_properties", "user_properties", "groups", "group_properties", "metadata")
 TIMES = ("time", "event_time")
-UNITS = ("user_id", "device_id", "groups", "user_properties")
-IDS = ("user_id", "device_id", "insert_id", "$insert_id")
+UNIT_FIELDS = ("user_id", "device_id", "groups", "user_properties")
+ID_FIELDS = ("user_id", "device_id", "insert_id", "$insert_id")
 MARKS = ".:"  # between an object and what is in it; a warehouse writes the latter
 SEPARATORS = ";\t|"
 
-Kind = Literal[
+Holds = Literal[
     "text", "id", "group", "time", "object", "value", "written", "nothing"
 ]  # written: a text, whatever it is
 
 
-class Column(NamedTuple):
+class FileColumn(NamedTuple):
     """What a column holds: a field ("", name), or a property (parent, name)."""
 
     parent: str
     name: str
-    kind: Kind = "text"
+    kind: Holds = "text"
 
 
-NOTHING = Column("", "", "nothing")
-Header = Callable[[str, Sequence[str]], list[Column]]
+UNREAD = FileColumn("", "", "nothing")
+ColumnsOf = Callable[[str, Sequence[str]], list[FileColumn]]
 """The columns of a file's header, by its name. Raises PeekproofError where they cannot be used."""
 
 
@@ -49,36 +49,36 @@ class OfMessages:
         self.unread: list[str] = []  # titles that mean nothing
         self.notes: list[str] = []
 
-    def __call__(self, file: str, header: Sequence[str]) -> list[Column]:
+    def __call__(self, file: str, header: Sequence[str]) -> list[FileColumn]:
         """The columns of a file. Raises PeekproofError where one of those is missing that every message has."""
         _refuse_separators(file, header)
         titles = [title.removeprefix("\ufeff").strip() for title in header]
         columns = [self._column(title) for title in titles]
         for at, title in enumerate(titles):
-            if columns[at] is NOTHING and title:
+            if columns[at] is UNREAD and title:
                 columns[at] = self._alone(file, title, columns)
         for at, column in enumerate(columns):
-            if column is not NOTHING and not column.parent and column.name in OBJECTS:
+            if column is not UNREAD and not column.parent and column.name in OBJECTS:
                 inner = [other for other in range(len(columns)) if columns[other].parent == column.name]
                 _refuse_twice(file, titles, [*inner[:1], at])
-            same = [other for other in range(len(columns)) if columns[other] == column != NOTHING]
+            same = [other for other in range(len(columns)) if columns[other] == column != UNREAD]
             _refuse_twice(file, titles, same)
         self._require(file, titles, columns)
-        self.unread += [title for title, column in zip(titles, columns, strict=True) if column is NOTHING and title]
+        self.unread += [title for title, column in zip(titles, columns, strict=True) if column is UNREAD and title]
         return columns
 
-    def _column(self, title: str) -> Column:
+    def _column(self, title: str) -> FileColumn:
         name = title.lower()
         if name in OBJECTS:
-            return Column("", name, "object")
+            return FileColumn("", name, "object")
         if name in FIELDS:
-            return Column("", name, "time" if name in TIMES else "id" if name in IDS else "text")
+            return FileColumn("", name, "time" if name in TIMES else "id" if name in ID_FIELDS else "text")
         for mark in MARKS:
             parent, found, inner = title.partition(mark)
             if found and inner and parent.lower() in OBJECTS:
-                kind: Kind = "group" if parent.lower() == "groups" else "value"
-                return Column(parent.lower(), self._known(parent.lower(), inner), kind)
-        return NOTHING
+                kind: Holds = "group" if parent.lower() == "groups" else "value"
+                return FileColumn(parent.lower(), self._known(parent.lower(), inner), kind)
+        return UNREAD
 
     def _known(self, parent: str, name: str) -> str:
         """The property as the catalog writes it."""
@@ -86,7 +86,7 @@ class OfMessages:
         alike = [each for each in known if each.lower() == name.lower()]
         return alike[0] if name not in known and len(alike) == 1 else name
 
-    def _alone(self, file: str, title: str, columns: Iterable[Column]) -> Column:
+    def _alone(self, file: str, title: str, columns: Iterable[FileColumn]) -> FileColumn:
         """The property that the catalog calls so, if one does."""
         objects = {each.name for each in columns if each.kind == "object"}
         exact = [path for path in self._properties if path[1] == title]
@@ -97,11 +97,11 @@ class OfMessages:
         if len(found) > 1:
             meant = " or ".join(sorted(map(".".join, found)))
             raise PeekproofError(f"'{file}': column '{title}' may be {meant}; call it by the one that it is")
-        return self._column(".".join(found[0])) if found else NOTHING
+        return self._column(".".join(found[0])) if found else UNREAD
 
-    def _require(self, file: str, titles: Sequence[str], columns: Collection[Column]) -> None:
+    def _require(self, file: str, titles: Sequence[str], columns: Collection[FileColumn]) -> None:
         there = {column.parent or column.name for column in columns}
-        for needed in (_KINDS[self._topic], TIMES, UNITS):
+        for needed in (_KINDS[self._topic], TIMES, UNIT_FIELDS):
             if there.isdisjoint(needed):
                 raise PeekproofError(
                     f"'{file}' has no column `{needed[0]}`, only {listed(titles)}; name its columns so. "
@@ -123,7 +123,7 @@ class OfTable:
         self._names = names
         self._others = others
 
-    def __call__(self, file: str, header: Sequence[str]) -> list[Column]:
+    def __call__(self, file: str, header: Sequence[str]) -> list[FileColumn]:
         """The columns of a file. Raises PeekproofError where one of the names is missing, or stands there twice."""
         _refuse_separators(file, header)
         titles = [title.removeprefix("\ufeff").strip() for title in header]
@@ -133,7 +133,7 @@ class OfTable:
                 raise PeekproofError(f"'{file}' has no column '{name}'; {nearest}it has {listed(titles)}")
             _refuse_twice(file, titles, [i for i, title in enumerate(titles) if title == name])
         wanted = {*self._names, *self._others}
-        return [Column(TABLE, title, "written") if title in wanted else NOTHING for title in titles]
+        return [FileColumn(TABLE, title, "written") if title in wanted else UNREAD for title in titles]
 
 
 TABLE = "columns"  # the object in which a row's columns stand

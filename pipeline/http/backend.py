@@ -13,9 +13,9 @@ from pipeline.http.evaluate.flags import FlagMemory
 from pipeline.http.evaluate.sticky import Sticky, compile_kernels
 from pipeline.http.evaluate.tracking import Tracker
 from pipeline.http.ingest.delivery import Delivery
-from pipeline.http.ingest.outbox import Posts
+from pipeline.http.ingest.outbox import Outbox
 from pipeline.http.results.looks import Looks, pulse
-from pipeline.http.results.past_looks import Past
+from pipeline.http.results.past_looks import PastLooks
 from pipeline.http.sockets.connections import Connections
 from pipeline.http.sockets.protocol import most_connections
 from pipeline.http.sockets.room import Room
@@ -49,11 +49,11 @@ class Backend:
         self.flags = FlagMemory()
         self.sticky = Sticky(aside=self.aside)
         self.looks = Looks()
-        self.past = Past(settings)
+        self.past = PastLooks(settings)
         self.producer: AIOKafkaProducer
         self.delivery: Delivery
-        self.posts = Posts(settings)
-        self.tracker = Tracker(self.posts, self.flags, self.sticky)
+        self.outbox = Outbox(settings)
+        self.tracker = Tracker(self.outbox, self.flags, self.sticky)
         self.tickets = Tickets()
         self.connections = Connections(most_connections())
         self.streams = Streams(most_connections() * 3 // 4)
@@ -76,7 +76,7 @@ class Backend:
         failures = [
             self.catalog.failure,
             *(follower.failure for follower in self._followers),
-            self.posts.failure,
+            self.outbox.failure,
             self.delivery.failure,
         ]
         return next((f"{type(failure).__name__}: {failure}" for failure in failures if failure), None)
@@ -88,14 +88,14 @@ class Backend:
             self.delivery = Delivery(self.settings, self.producer)
             try:
                 await asyncio.gather(*(part.start() for part in self._connected()))
-                self.posts.start(self.producer)
+                self.outbox.start(self.producer)
             except BaseException:
                 await self.__aexit__()
                 raise
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self.posts.stop()
+        await self.outbox.stop()
         parts = (self.writer.__aexit__(), *(part.stop() for part in self._connected()))
         # While brokers are away some clients complain, and a producer would wait for them; neither matters now.
         await asyncio.wait([asyncio.gather(*parts, return_exceptions=True)], timeout=END_SECONDS)
@@ -123,5 +123,5 @@ class Backend:
             self._told = max(now, self._told + APART_SECONDS)
         pulse(self._news)
 
-    def _connected(self) -> tuple[Follower | Past | AIOKafkaProducer, ...]:
+    def _connected(self) -> tuple[Follower | PastLooks | AIOKafkaProducer, ...]:
         return *self._followers, self.past, self.producer

@@ -85,11 +85,11 @@ class _Holdings(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """The metrics, as they are now."""
-        posts = self._backend.posts
+        outbox = self._backend.outbox
         offset = self._backend.catalog.history.newest.offset
         yield GaugeMetricFamily("peekproof_http_catalog_offset", "Records of the catalog that were read", offset)
-        yield GaugeMetricFamily("peekproof_http_posts_waiting", "Assignments and exposures to write", posts.waiting)
-        yield CounterMetricFamily("peekproof_http_posts_lost", "Those for which there was no room", posts.lost)
+        yield GaugeMetricFamily("peekproof_http_posts_waiting", "Assignments and exposures to write", outbox.waiting)
+        yield CounterMetricFamily("peekproof_http_posts_lost", "Those for which there was no room", outbox.lost)
         aside = CounterMetricFamily("peekproof_http_set_aside", "Records that are no message of ours", labels=["topic"])
         for topic, records in self._backend.aside.counts.items():
             aside.add_metric([topic], records)

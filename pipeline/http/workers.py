@@ -45,7 +45,7 @@ class Workers(Collector):
         )
         position = CounterMetricFamily("peekproof_position", "Records of a partition taken", labels=of_partition)
         lag = GaugeMetricFamily("peekproof_lag", "Records of a partition that wait", labels=of_partition)
-        clock = GaugeMetricFamily(
+        watermark = GaugeMetricFamily(
             "peekproof_clock_seconds", "The append time that a stage has reached", labels=of_partition
         )
         partitions: dict[tuple[str, str, int], PartitionHealth] = {}
@@ -60,9 +60,9 @@ class Workers(Collector):
             place = [stage, topic, str(number)]
             position.add_metric(place, each.position)
             lag.add_metric(place, each.lag)
-            if each.clock:
-                clock.add_metric(place, each.clock / 1_000)
-        yield from (cpu, memory, counts, position, lag, clock)
+            if each.watermark:
+                watermark.add_metric(place, each.watermark / 1_000)
+        yield from (cpu, memory, counts, position, lag, watermark)
 
     def _forget(self) -> None:
         gone = self._clock() - GONE_SECONDS

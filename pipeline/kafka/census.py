@@ -1,6 +1,6 @@
 """Census: how many partitions the sources have, asked again and again, for some may be added while they are read.
 
-A partition that nobody has heard of may hold records already. So no clock may pass the moment until which every
+A partition that nobody has heard of may hold records already. So no watermark may pass the moment until which every
 partition that there was has been counted.
 """
 
@@ -13,7 +13,7 @@ from aiokafka.cluster import ClusterMetadata
 from aiokafka.errors import KafkaError
 from aiokafka.protocol.metadata import MetadataRequest
 
-INTERVAL = 0.1  # seconds: by so much, twice, clocks are behind
+INTERVAL = 0.1  # seconds: by so much, twice, watermarks are behind
 
 
 class Census:

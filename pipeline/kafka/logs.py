@@ -40,14 +40,14 @@ class LogError(PeekproofError):
     """A log is not the one that a state belongs to, or no longer holds what the state needs next."""
 
 
-class Found(NamedTuple):
+class ClusterTopics(NamedTuple):
     """The cluster, and Kafka's id of each topic that there is (without the prefix); empty where brokers give none."""
 
     cluster: str
     topics: dict[str, str]
 
 
-class Place(NamedTuple):
+class LogPlace(NamedTuple):
     """Where a stage goes on in a partition whose log holds the offsets [begin, end), all of them the deployment's."""
 
     topic: str
@@ -57,27 +57,27 @@ class Place(NamedTuple):
     end: int
 
 
-class Said(msgspec.Struct, frozen=True):
+class CommittedLogs(msgspec.Struct, frozen=True):
     """What is committed beside an offset: the ids of the logs of its topic and of the catalog that it was read by."""
 
     log: str
     catalog: str
 
 
-def find(admin: "KafkaAdminClient", settings: Settings) -> Found:
+def find(admin: "KafkaAdminClient", settings: Settings) -> ClusterTopics:
     """What the cluster has."""
     names = {settings.topic(topic.name): topic.name for topic in topics(settings.units_partitions)}
     described = admin.describe_topics(sorted(names))
     ids = {names[each["name"]]: str(each["topic_id"] or "") for each in described if not each["error_code"]}
-    return Found(admin.describe_cluster()["cluster_id"] or "", ids)
+    return ClusterTopics(admin.describe_cluster()["cluster_id"] or "", ids)
 
 
-def first(found: Found) -> Logs:
+def first(found: ClusterTopics) -> Logs:
     """The document's first version."""
     return Logs(cluster=found.cluster, topics={topic: Log(id=log) for topic, log in sorted(found.topics.items())})
 
 
-def made_anew(logs: LogsInForce, found: Found) -> dict[str, str]:
+def made_anew(logs: LogsInForce, found: ClusterTopics) -> dict[str, str]:
     """The topics whose log is another one than that in force, and its id."""
     standing = logs.definition.topics
     return {
@@ -87,7 +87,7 @@ def made_anew(logs: LogsInForce, found: Found) -> dict[str, str]:
     }
 
 
-def require(settings: Settings, logs: LogsInForce | None, found: Found) -> None:
+def require(settings: Settings, logs: LogsInForce | None, found: ClusterTopics) -> None:
     """Raises LogError where a topic was made anew since the offsets of the deployment were taken."""
     if logs is None:
         return
@@ -102,14 +102,16 @@ def require(settings: Settings, logs: LogsInForce | None, found: Found) -> None:
         raise LogError("\n".join(lines))
 
 
-def is_committed_here(settings: Settings, logs: LogsInForce | None, found: Found, topic: str, said: str) -> bool:
+def is_committed_here(
+    settings: Settings, logs: LogsInForce | None, found: ClusterTopics, topic: str, said: str
+) -> bool:
     """Whether an offset was committed for the topic's log of today, by what was committed beside it.
 
     False for a former log, which somebody decided to leave; text that is not ours says nothing. Raises LogError for a
     log that the deployment does not know, and for one that was read by a catalog that it does not know.
     """
     try:
-        kept = msgspec.json.decode(said, type=Said)
+        kept = msgspec.json.decode(said, type=CommittedLogs)
     except msgspec.MsgspecError:
         return True
     for name, log in ((topic, kept.log), (CATALOG, kept.catalog)):
@@ -123,26 +125,30 @@ def is_committed_here(settings: Settings, logs: LogsInForce | None, found: Found
     return kept.log in {"", found.topics.get(topic, "")}
 
 
-def belong(settings: Settings, directory: Path, names: Iterable[str], logs: LogsInForce | None, found: Found) -> None:
+def belong(
+    settings: Settings, directory: Path, names: Iterable[str], logs: LogsInForce | None, found: ClusterTopics
+) -> None:
     """Note beside what a stage keeps in a directory which logs its offsets belong to.
 
     Raises LogError where it belongs to logs that this deployment never had.
     """
     kept = require_belonging(settings, directory, logs, found)
     now = {topic: found.topics.get(topic, "") for topic in names}
-    if kept != Found(found.cluster, now):
+    if kept != ClusterTopics(found.cluster, now):
         directory.mkdir(parents=True, exist_ok=True)
         with durable.writing(directory / NOTE) as temporary:
-            temporary.write_bytes(msgspec.json.encode(Found(found.cluster, now)))
+            temporary.write_bytes(msgspec.json.encode(ClusterTopics(found.cluster, now)))
 
 
-def require_belonging(settings: Settings, directory: Path, logs: LogsInForce | None, found: Found) -> Found:
+def require_belonging(
+    settings: Settings, directory: Path, logs: LogsInForce | None, found: ClusterTopics
+) -> ClusterTopics:
     """What was noted beside what a stage keeps. Raises LogError as `belong` does."""
     note = directory / NOTE
     if not note.exists():
-        return Found("", {})
+        return ClusterTopics("", {})
     try:
-        kept = msgspec.json.decode(note.read_bytes(), type=Found)
+        kept = msgspec.json.decode(note.read_bytes(), type=ClusterTopics)
     except msgspec.MsgspecError as error:
         raise LogError(f"'{note}' is damaged ({error}); delete it if '{directory}' is this deployment's") from error
     for topic, former in kept.topics.items():
@@ -156,7 +162,7 @@ def require_belonging(settings: Settings, directory: Path, logs: LogsInForce | N
     return kept
 
 
-def require_known(settings: Settings, logs: LogsInForce | None, found: Found, checkpoint: "Checkpoint") -> None:
+def require_known(settings: Settings, logs: LogsInForce | None, found: ClusterTopics, checkpoint: "Checkpoint") -> None:
     """Raises LogError where a checkpoint belongs to a log that the deployment never had."""
     log, here = checkpoint.log, found.topics.get(UNITS)
     if log and log != here and not (logs and logs.knows(UNITS, log)):
@@ -168,7 +174,7 @@ def require_known(settings: Settings, logs: LogsInForce | None, found: Found, ch
         )
 
 
-def require_held(settings: Settings, stage: str, place: Place) -> None:
+def require_held(settings: Settings, stage: str, place: LogPlace) -> None:
     """Raises LogError where the log doesn't hold what the stage must read next."""
     name = f"{stage}: {settings.topic(place.topic)}/{place.partition} must be read from offset {place.next} on, but"
     if place.next > place.end:
@@ -183,14 +189,14 @@ def require_held(settings: Settings, stage: str, place: Place) -> None:
         )
 
 
-class Watch:
+class LogWatch:
     """Looks at the cluster's topics: one connection, kept open; of a thread of its own."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._admin: KafkaAdminClient | None = None
 
-    async def find(self) -> Found:
+    async def find(self) -> ClusterTopics:
         """What the cluster has now. Raises what kafka-python does."""
         return await asyncio.to_thread(self._find)
 
@@ -199,7 +205,7 @@ class Watch:
         if self._admin is not None:
             self._admin.close()
 
-    def _find(self) -> Found:
+    def _find(self) -> ClusterTopics:
         from kafka.admin import KafkaAdminClient  # noqa: PLC0415 (slow to import)
 
         if self._admin is None:

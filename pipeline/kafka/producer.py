@@ -29,7 +29,7 @@ LEVEL = 1
 # Where a batch has its length, its checksum (over all that follows), its attributes and its records.
 _LENGTH, _CHECKSUM, _ATTRIBUTES, _RECORDS = 8, 17, 21, 61
 
-Record = tuple[bytes | None, bytes | None, list[tuple[str, bytes]]]  # key, value, headers
+KafkaRecord = tuple[bytes | None, bytes | None, list[tuple[str, bytes]]]  # key, value, headers
 
 
 def create_producer(settings: Settings) -> AIOKafkaProducer:
@@ -112,7 +112,9 @@ def _partition(key: bytes | None, every: list[int], available: list[int]) -> int
     return random.choice(available or every) if key is None else partition_of(key, len(every))
 
 
-async def send_many(producer: AIOKafkaProducer, topic: str, records: Iterable[Record]) -> list[asyncio.Future[object]]:
+async def send_many(
+    producer: AIOKafkaProducer, topic: str, records: Iterable[KafkaRecord]
+) -> list[asyncio.Future[object]]:
     """Send many small records, where their keys say, those without one together; the acknowledgements to wait for."""
     every = sorted(await producer.partitions_for(topic))
     anywhere = random.choice(every)
@@ -126,7 +128,7 @@ async def send_many(producer: AIOKafkaProducer, topic: str, records: Iterable[Re
     ]
 
 
-def batches(producer: AIOKafkaProducer, records: Sequence[Record]) -> Iterator[tuple[Any, slice]]:
+def batches(producer: AIOKafkaProducer, records: Sequence[KafkaRecord]) -> Iterator[tuple[Any, slice]]:
     """The records of one partition as `send_batch` takes them, and which ones each holds.
 
     The client's `send` takes some 100 us for a record; this takes a tenth.

@@ -21,7 +21,7 @@ from pipeline.settings import Settings
 if TYPE_CHECKING:
     import kafka.net.sasl.oauth
 
-SECONDS = 10.0  # for the provider to answer
+PROVIDER_SECONDS = 10.0  # for the provider to answer
 WINDOW = 0.8  # of its life a token is used; Kafka's own clients do so too
 UNSAID = 60.0  # seconds that a token lives whose provider does not say how long
 
@@ -111,7 +111,7 @@ def _of_provider(settings: Settings) -> Token:
     )
     try:
         context = ssl.create_default_context(cafile=settings.sasl_oauth_cafile)
-        with urlopen(request, timeout=SECONDS, context=context) as response:
+        with urlopen(request, timeout=PROVIDER_SECONDS, context=context) as response:
             answer = msgspec.json.decode(response.read(), type=_Answer, strict=False)
     except HTTPError as error:
         said = error.read(1_000).decode(errors="replace")

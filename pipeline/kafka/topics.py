@@ -31,7 +31,7 @@ MISSING = "none"
 PARTITIONS = "partitions"
 
 
-class Difference(msgspec.Struct, frozen=True):
+class TopicDifference(msgspec.Struct, frozen=True):
     """One thing about one topic (its name on the cluster) that is not as it must be.
 
     `setting` is `partitions` or one of Kafka's topic settings; `found` is "none" where there is no such topic.
@@ -49,13 +49,13 @@ class Difference(msgspec.Struct, frozen=True):
         return f"topic {self.topic}: {self.setting} is {self.found}, must be {self.wanted}"
 
 
-def check(settings: Settings) -> list[Difference]:
+def check(settings: Settings) -> list[TopicDifference]:
     """What is not as it must be, in the order data flows. Raises PeekproofError when Kafka cannot be asked."""
     with _admin(settings) as admin:
         return differences(admin, settings)
 
 
-def create(settings: Settings) -> list[Difference]:
+def create(settings: Settings) -> list[TopicDifference]:
     """Creates the topics that are missing and mends the others; what it mended.
 
     Raises PeekproofError for what Kafka cannot mend, after the rest is mended.
@@ -108,7 +108,7 @@ def require(settings: Settings) -> None:
     _refuse(settings, check(settings))
 
 
-def remedy(settings: Settings, difference: Difference) -> str:
+def remedy(settings: Settings, difference: TopicDifference) -> str:
     """What mends it."""
     if difference.mendable:
         return "`peekproof topics` mends it"
@@ -124,7 +124,7 @@ def remedy(settings: Settings, difference: Difference) -> str:
     )
 
 
-def _refuse(settings: Settings, found: Iterable[Difference]) -> None:
+def _refuse(settings: Settings, found: Iterable[TopicDifference]) -> None:
     lines = [f"{difference}; {remedy(settings, difference)}" for difference in found]
     if lines:
         raise PeekproofError("\n".join(lines))
@@ -141,7 +141,7 @@ def _wait(admin: "KafkaAdminClient", settings: Settings) -> None:
         time.sleep(0.05)
 
 
-def differences(admin: "KafkaAdminClient", settings: Settings) -> list[Difference]:
+def differences(admin: "KafkaAdminClient", settings: Settings) -> list[TopicDifference]:
     """What is not as it must be, in the order data flows. Raises what kafka-python does."""
     from kafka.admin import ConfigResource  # noqa: PLC0415 (slow to import)
 
@@ -155,15 +155,15 @@ def differences(admin: "KafkaAdminClient", settings: Settings) -> list[Differenc
     found = []
     for name, topic in wanted.items():
         if name not in there:
-            found.append(Difference(name, PARTITIONS, MISSING, str(topic.partitions), mendable=True))
+            found.append(TopicDifference(name, PARTITIONS, MISSING, str(topic.partitions), mendable=True))
             continue
         count, fixed = partitions[name], topic.name in _FIXED
         if count < topic.partitions or (fixed and count > topic.partitions):
-            found.append(Difference(name, PARTITIONS, str(count), str(topic.partitions), mendable=not fixed))
+            found.append(TopicDifference(name, PARTITIONS, str(count), str(topic.partitions), mendable=not fixed))
         for key, value in topic.config.items():
             actual = configs[name][key]["value"]
             if not _fits(key, actual, value):
-                found.append(Difference(name, key, actual, value, mendable=True))
+                found.append(TopicDifference(name, key, actual, value, mendable=True))
     return found
 
 
@@ -174,7 +174,7 @@ def _fits(key: str, actual: str, wanted: str) -> bool:
     return unlimited or (wanted != "-1" and int(actual) >= int(wanted))
 
 
-def _mend(admin: "KafkaAdminClient", settings: Settings, differences: list[Difference]) -> None:
+def _mend(admin: "KafkaAdminClient", settings: Settings, differences: list[TopicDifference]) -> None:
     from kafka.admin import ConfigResource  # noqa: PLC0415
     from kafka.errors import TopicAlreadyExistsError  # noqa: PLC0415
 

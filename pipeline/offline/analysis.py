@@ -31,13 +31,13 @@ from pipeline.files.formats import pieces
 from pipeline.files.left_out import NO_NUMBER, BadRow, LeftOut
 from pipeline.files.sightings import Sightings
 from pipeline.files.titles import OfMessages, listed
-from pipeline.offline.fold import Fold, Source
+from pipeline.offline.fold import Fold, SourcePartition
 from pipeline.offline.messages import Messages, Translation
 from pipeline.offline.running import running
 from schemas.aggregate import Aggregate
 from schemas.look import Look, Verdict
 from schemas.topics import EVENTS, EXPOSURES
-from schemas.units import Kind
+from schemas.units import RowKind
 
 MOST_ROWS = 200_000  # gathered before they are folded
 SHAPELESS = ("not json", "not csv", "wrong type", "time out of range")  # reasons that lie in how a file was written
@@ -46,7 +46,7 @@ _ASKED = Wanted({("flag_key",): Type.TEXT, ("variant",): Type.TEXT}, None)
 _NUMBER = "a plain number counts: 1234.5"
 
 
-class Analysis:
+class FileAnalysis:
     """One analysis. Iterate over it to read the files: it gives the share that has been read; then ask for the looks.
 
     `left_out` tells of rows that were of no use, and of the events that metrics leave out, as a property of theirs is
@@ -151,14 +151,14 @@ class Analysis:
                     found.append((run.flag, each.metric, why))
         return found
 
-    def _take(self, messages: Messages, source: Source, file: str) -> None:
+    def _take(self, messages: Messages, source: SourcePartition, file: str) -> None:
         messages = self._fold.in_order(messages)
         begin, (topic, _) = self._fold.reached[source], source
         for assigned in self._fold.take(messages, source):
             self._tell_unusable(assigned, messages, begin, file)
-            for letter in assigned.rejects:
-                line = int(messages.line[letter.offset - begin])
-                self.left_out.reject(BadRow(file, line, letter.reason, letter.detail))
+            for dead_letter in assigned.rejects:
+                line = int(messages.line[dead_letter.offset - begin])
+                self.left_out.reject(BadRow(file, line, dead_letter.reason, dead_letter.detail))
         self.rows[topic] += len(messages.length)
         if topic == EVENTS:
             self.events.take(messages.values)
@@ -174,7 +174,7 @@ class Analysis:
 
     def _tell_unusable(self, assigned: Assigned, messages: Messages, begin: int, file: str) -> None:
         """Tell of events without the number that some metric asks for: they don't say it, or it is none."""
-        is_unusable = (assigned.kind & Kind.UNUSABLE) != 0
+        is_unusable = (assigned.kind & RowKind.UNUSABLE) != 0
         if not is_unusable.any():
             return
         properties = {fact.key: fact.property for fact in event_plan(self._catalog, 0).facts}

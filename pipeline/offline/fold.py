@@ -1,7 +1,7 @@
 """Fold: assignment and aggregation over messages of files, each file a source partition of its own.
 
-In files append time is event time and the horizon 0. The clock stands still until everything has been read, in whatever
-order, and then goes to the last time in the files.
+In files append time is event time and the horizon 0. The watermark stands still until everything has been read, in
+whatever order, and then goes to the last time in the files.
 """
 
 from collections.abc import Iterator
@@ -18,14 +18,14 @@ from schemas.numbers import LATEST
 from schemas.records import Records
 
 MOST_ROWS = 200_000  # gathered before they are folded
-Source = tuple[str, int]  # topic, number of the file
+SourcePartition = tuple[str, int]  # topic, number of the file
 
 
 class Fold:
     """The pure stages up to aggregation, with one partition of units. `reached` is the next offset by source."""
 
-    def __init__(self, history: History, sources: list[Source]) -> None:
-        self.clock = 0
+    def __init__(self, history: History, sources: list[SourcePartition]) -> None:
+        self.watermark = 0
         self.partition = Partition(0, horizon=0)
         self.reached = dict.fromkeys(sources, 0)
         self._history = history
@@ -38,7 +38,7 @@ class Fold:
         states = np.searchsorted(self._history.boundaries, messages.time, side="right")
         return messages.take(np.argsort(states, kind="stable")) if (np.diff(states) < 0).any() else messages
 
-    def take(self, messages: Messages, source: Source) -> Iterator[Assigned]:
+    def take(self, messages: Messages, source: SourcePartition) -> Iterator[Assigned]:
         """Take some more of a source, in order: what becomes of them. Iterate to the end."""
         topic, number = source
         begin, n = self.reached[source], len(messages.length)
@@ -55,16 +55,16 @@ class Fold:
             data=memoryview(messages.data),
         )
         for assigned in assign(records, self._history, horizon=0, tolerance=0):
-            self._gathering.add(source, replace(assigned, clock=0))
+            self._gathering.add(source, replace(assigned, watermark=0))
             yield assigned
-        self.clock = max(self.clock, int(messages.time[messages.time <= LATEST].max(initial=0)))
+        self.watermark = max(self.watermark, int(messages.time[messages.time <= LATEST].max(initial=0)))
         if self._gathering.rows >= MOST_ROWS:
             self._cut()
 
     def end(self) -> None:
-        """There is no more: the clock goes on to the last time."""
+        """There is no more: the watermark goes on to the last time."""
         for source in self.reached:
-            self._gathering.reach(source, self.clock, self._history.newest.offset)
+            self._gathering.reach(source, self.watermark, self._history.newest.offset)
         self._cut()
 
     def _cut(self) -> None:

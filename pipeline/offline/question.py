@@ -30,7 +30,7 @@ class Measured:
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class TableQuestion:
     """What is asked of a table. The first metric is the primary one; the covariate explains a part of all of them.
 
     Unsaid, the control is the variant of that name, else the first by name, and the split was planned to be equal.

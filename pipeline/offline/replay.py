@@ -30,7 +30,7 @@ from schemas.look import Look
 from schemas.topics import RESULTS, UNITS
 
 RunKey = tuple[str, str]  # experiment, run
-Outcome = Literal[
+ReplayOutcome = Literal[
     "same",
     "different",
     "of other rules",  # and different: another version made it, which says the same of the log once more
@@ -47,7 +47,7 @@ class Replayed(msgspec.Struct, frozen=True, kw_only=True):
     experiment: str
     run: str
     look: int
-    outcome: Outcome
+    outcome: ReplayOutcome
     field: str | None = None
     published: Any = None
     replayed: Any = None
@@ -64,7 +64,7 @@ class Replay:
         self._aside = aside or SetAside()
         self._history = archived_catalog(directory)
         self._logs = {
-            number: _Log(directory, number, self._history, self._aside) for number in partitions(directory, UNITS)
+            number: _FoldedLog(directory, number, self._history, self._aside) for number in partitions(directory, UNITS)
         }
         chains = {number: chain(directory, RESULTS, number) for number in partitions(directory, RESULTS)}
         self._ends = {number: files[-1].end if files else 0 for number, files in chains.items()}
@@ -123,7 +123,7 @@ class Replay:
     def _can_replay(self, found: Look, previous: Look | None) -> bool:
         return self._is_archived(found) and found.look == (previous.look if previous else 0) + 1
 
-    def _why_not(self, found: Look) -> Outcome:
+    def _why_not(self, found: Look) -> ReplayOutcome:
         if self._is_archived(found):
             return "no predecessor"
         logs = self._history.newest.logs
@@ -141,7 +141,7 @@ class Replay:
         )
 
 
-class Needs:
+class OffsetsNeeded:
     """The offsets of one log that looks need: `offsets` ascending, `looks` how many need each. `settle` brings them up
     to date. (Of ten runs in a month there are millions of looks, most of which share their offsets.)"""
 
@@ -164,12 +164,12 @@ class Needs:
         self.looks, self._added = looks, array("q")
 
 
-class _Log:
+class _FoldedLog:
     """One partition of `units`, folded as far as looks need it."""
 
     def __init__(self, directory: Path, number: int, history: History, aside: SetAside) -> None:
         self.folding = Folding(directory, number, history, aside=aside)
-        self.needs = Needs()
+        self.needs = OffsetsNeeded()
         self._at = 0  # in `needs`
         self._kept: dict[int, dict[RunKey, Aggregate]] = {}  # by offset
 
@@ -202,7 +202,7 @@ def first_difference(published: Any, replayed: Any, path: str = "") -> tuple[str
 
 def _replayed(
     found: Look,
-    outcome: Outcome,
+    outcome: ReplayOutcome,
     field: str | None = None,
     published: Any = None,
     replayed: Any = None,

@@ -23,7 +23,7 @@ from pipeline.files.left_out import BadRow, LeftOut
 from pipeline.files.titles import OfTable, listed
 from pipeline.offline.cells import Cells, mask
 from pipeline.offline.measuring import Covariate, MetricColumn, measure
-from pipeline.offline.question import Question
+from pipeline.offline.question import TableQuestion
 from schemas.aggregate import Aggregate, ArmCount
 from schemas.catalog import Allocation, Analysis, Flag, Goal, Variant
 from schemas.look import Look
@@ -38,7 +38,7 @@ class TableAnalysis:
     `left_out` tells of rows that were left out, and of cells; `notes` what else a reader should know.
     """
 
-    def __init__(self, question: Question, paths: Sequence[Path]) -> None:
+    def __init__(self, question: TableQuestion, paths: Sequence[Path]) -> None:
         self.left_out = LeftOut()
         self.notes: list[str] = []
         self.rows: Counter[str] = Counter()
@@ -89,7 +89,7 @@ class TableAnalysis:
             run=run.key,
             partition=0,
             offset=0,
-            clock=0,
+            watermark=0,
             catalog=0,
             arms=[ArmCount(0, variant, int(arm.sum())) for variant, arm in zip(variants, arms, strict=True)],
             sums=[column.sums(variant, arm) for column in columns for arm, variant in enumerate(variants)],

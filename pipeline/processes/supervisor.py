@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import IO, Self
 
 from pipeline.owner import own
-from pipeline.processes.template import STOP_SECONDS, Process
+from pipeline.processes.template import STOP_SECONDS, ForkedProcess
 from pipeline.settings import Settings
 from pipeline.stages import STAGES
 
@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 SERVER = "server"
 
 
-class Worker:
+class SupervisedProcess:
     """One process, of a stage or the server, and what is known of its falls. `command`: of `peekproof`."""
 
     def __init__(self, name: str, number: int, command: list[str], logs: Path, environment: dict[str, str]) -> None:
@@ -43,7 +43,7 @@ class Worker:
 
     def start(self) -> None:
         """Start the process; what it says goes to its log."""
-        self.process = Process(self._command, self.log, self.environment)
+        self.process = ForkedProcess(self._command, self.log, self.environment)
         self._started_at = time.monotonic()
 
     def trim(self) -> None:
@@ -107,7 +107,7 @@ class Supervisor:
         self._counts = {stage: workers if stage in SCALED else 1 for stage in STAGES}
         self._stopping = threading.Event()
         self._watch = threading.Thread(target=self._keep_alive, name="supervisor", daemon=True)
-        self.workers: list[Worker] = []
+        self.workers: list[SupervisedProcess] = []
         self._lock: IO[str]
 
     def __enter__(self) -> Self:
@@ -120,8 +120,10 @@ class Supervisor:
                 its_own = environment | self._health_port(len(self.workers))
                 # No two processes that live have one name: a new one is started when the one before it has ended.
                 member = f"{life}-{stage}-{number}"
-                self.workers.append(Worker(stage, number, ["worker", stage, "--member", member], logs, its_own))
-        self.workers.append(Worker(SERVER, 0, self._serve, logs, environment))
+                self.workers.append(
+                    SupervisedProcess(stage, number, ["worker", stage, "--member", member], logs, its_own)
+                )
+        self.workers.append(SupervisedProcess(SERVER, 0, self._serve, logs, environment))
         self._watch.start()
         return self
 

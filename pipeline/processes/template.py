@@ -27,7 +27,7 @@ PR_SET_PDEATHSIG = 1  # prctl(2)
 CONTEXT = multiprocessing.get_context("forkserver") if sys.platform == "linux" else multiprocessing.get_context("spawn")
 
 
-class Process:
+class ForkedProcess:
     """`peekproof ARGUMENTS` in this environment, as `subprocess.Popen` shows one; what it says is added to the log.
 
     It ends with us, however we end: in order, if it can within `STOP_SECONDS`. Raises OSError or EOFError where it

@@ -27,12 +27,12 @@ from pipeline.errors import PeekproofError
 from pipeline.kafka.clients import aiokafka_arguments
 from pipeline.kafka.columnar.fetches import Fetches
 from pipeline.kafka.connection import answering
-from pipeline.kafka.logs import GO_ON, NOTE, Found, LogError, Watch, require, restore
+from pipeline.kafka.logs import GO_ON, NOTE, ClusterTopics, LogError, LogWatch, require, restore
 from pipeline.recovery.manifest import (
     KEYS,
-    NAME,
+    MANIFEST,
     UNFINISHED,
-    File,
+    BackupFile,
     Manifest,
     Tell,
     copy,
@@ -57,7 +57,7 @@ SLICE_BYTES = 1 << 20
 ROUND_SECONDS = 0.25
 END_OF_TIME = 1 << 60  # ms: closes any interval
 
-Source = tuple[str, int]
+SourcePartition = tuple[str, int]
 Take = Callable[[Records], None]
 
 
@@ -184,7 +184,7 @@ class Backup:
                 kept.append(self._directory / name)
         return kept
 
-    def _described(self, path: Path, known: dict[tuple[str, int], File]) -> File:
+    def _described(self, path: Path, known: dict[tuple[str, int], BackupFile]) -> BackupFile:
         """What was described before is not read again."""
         name = str(path.relative_to(self._directory))
         return known.get((name, path.stat().st_size)) or describe(self._directory, path)
@@ -220,14 +220,14 @@ def _standing(settings: Settings, directory: Path, logs: LogsInForce | None) -> 
     there = before.logs.topics[CATALOG].id if before.logs and CATALOG in before.logs.topics else ""
     if there and not (logs and logs.knows(CATALOG, there)):
         raise PeekproofError(
-            f"{directory / NAME} is of another deployment: its catalog is the log {there}, ours is {here}. Name "
+            f"{directory / MANIFEST} is of another deployment: its catalog is the log {there}, ours is {here}. Name "
             "another directory"
         )
     return before
 
 
-async def _found(settings: Settings) -> Found:
-    watch = Watch(settings)
+async def _found(settings: Settings) -> ClusterTopics:
+    watch = LogWatch(settings)
     try:
         return await watch.find()
     finally:
@@ -238,7 +238,7 @@ class _Covered:
     """What messages on `units` cover of the sources, by units partition."""
 
     def __init__(self, settings: Settings, directory: Path) -> None:
-        self._ends: list[dict[Source, int]] = []
+        self._ends: list[dict[SourcePartition, int]] = []
         checkpoints = Checkpoints(str(directory / "checkpoints"))
         for number in range(settings.units_partitions):
             newest = checkpoints.newest(number)
@@ -252,7 +252,7 @@ class _Covered:
         for row in range(len(records)):
             self._note(records.partition, records.value(row))
 
-    def lacks(self, wanted: dict[Source, int]) -> int:
+    def lacks(self, wanted: dict[SourcePartition, int]) -> int:
         """How many of the sources' records before these offsets some partition has not heard of."""
         return sum(max(0, end - min(ends.get(source, 0) for ends in self._ends)) for source, end in wanted.items())
 
@@ -286,7 +286,7 @@ class _Tails:
                     self._archive.advance(topic, tp.partition, END_OF_TIME)
             await consumer.stop()
 
-    async def ends(self, topic: str) -> dict[Source, int]:
+    async def ends(self, topic: str) -> dict[SourcePartition, int]:
         """Where the topic's logs end now, of those that hold anything; in the deployment's offsets."""
         consumer = await self._consumer(topic)
         tps = sorted(consumer.assignment())

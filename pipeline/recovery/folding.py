@@ -18,7 +18,7 @@ from schemas.logs import Gap
 from schemas.topics import CATALOG, UNITS
 from schemas.units import decode_units
 
-TOLD = 1_000  # messages between two words on how far it is
+BETWEEN_WORDS = 1_000  # messages between two words on how far it is
 
 
 class Folding:
@@ -76,7 +76,7 @@ class Folding:
                     self.partition.fold(record.offset, record.value or b"", self._history.at_offset)
             except ValueError as error:
                 raise PeekproofError(f"the archive cannot be folded: {error}") from error
-            if record.offset % TOLD == 0:
+            if record.offset % BETWEEN_WORDS == 0:
                 tell(record.offset)
         self._next = record
         self.partition.offset = max(self.partition.offset, end)

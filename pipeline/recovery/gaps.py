@@ -19,7 +19,7 @@ from pipeline.catalog.topic import CatalogWriter
 from pipeline.errors import PeekproofError
 from pipeline.kafka.clients import kafka_python_arguments
 from pipeline.kafka.connection import answering, connect
-from pipeline.kafka.logs import Found, find, first, made_anew, restore
+from pipeline.kafka.logs import ClusterTopics, find, first, made_anew, restore
 from pipeline.kafka.producer import partition_of, producing
 from pipeline.kafka.set_aside import SetAside
 from pipeline.settings import Settings
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from kafka import KafkaConsumer, OffsetAndMetadata, TopicPartition
     from kafka.admin import KafkaAdminClient
 
-Place = tuple[str, str, int]  # stage, topic, partition
+StagePartition = tuple[str, str, int]  # stage, topic, partition
 _ARCHIVED = (EXPOSURES, EVENTS, UNITS, CATALOG, RESULTS)
 _STORED = (RESULTS, CATALOG, DEAD_LETTERS, HEALTH)
 _COORDINATOR_SECONDS = 30.0
@@ -149,7 +149,7 @@ def _missing(
     return Missing(sorted(anew), gaps, Logs(cluster=found.cluster, topics=standing.topics | ours))
 
 
-def _add_unclosed(positions: dict[Place, Position], extents: Extents, anew: dict[str, str]) -> None:
+def _add_unclosed(positions: dict[StagePartition, Position], extents: Extents, anew: dict[str, str]) -> None:
     """What the archive had not closed yet went with the former log."""
     if any(stage == "archive" for stage, _, _ in positions):
         for topic, number in extents:
@@ -158,7 +158,7 @@ def _add_unclosed(positions: dict[Place, Position], extents: Extents, anew: dict
 
 
 def _require_catalog(
-    settings: Settings, positions: dict[Place, Position], extents: Extents, anew: dict[str, str]
+    settings: Settings, positions: dict[StagePartition, Position], extents: Extents, anew: dict[str, str]
 ) -> None:
     """Raise PeekproofError where the catalog has to be brought back first."""
     kept = max((position.offset for place, position in positions.items() if place[1:] == (CATALOG, 0)), default=0)
@@ -168,7 +168,7 @@ def _require_catalog(
         )
 
 
-def _gap(place: Place, position: Position, end: int, until: int | None, unknown: bool = False) -> Gap:
+def _gap(place: StagePartition, position: Position, end: int, until: int | None, unknown: bool = False) -> Gap:
     stage, topic, partition = place
     return Gap(
         stage=stage, topic=topic, partition=partition, begin=position.offset, end=end, since=position.time, until=until,
@@ -176,7 +176,7 @@ def _gap(place: Place, position: Position, end: int, until: int | None, unknown:
     )  # fmt: skip
 
 
-def _is_accepted(logs: LogsInForce | None, place: Place, begin: int, end: int) -> bool:
+def _is_accepted(logs: LogsInForce | None, place: StagePartition, begin: int, end: int) -> bool:
     return logs is not None and logs.gap(*place, begin, end) is not None
 
 
@@ -194,8 +194,8 @@ def _positions(
     admin: "KafkaAdminClient",
     anew: dict[str, str],
     folded: dict[int, Partition],
-) -> dict[Place, Position]:
-    positions: dict[Place, Position] = {}
+) -> dict[StagePartition, Position]:
+    positions: dict[StagePartition, Position] = {}
     # Messages that one partition has not folded yet say what others know, unless their log was made anew.
     further = min if UNITS in anew else max
     for number, partition in folded.items():
@@ -256,7 +256,7 @@ def _covered(settings: Settings) -> dict[int, int]:
 
 def _holes(
     settings: Settings, logs: LogsInForce | None, consumer: "KafkaConsumer", folded: dict[int, Partition]
-) -> Iterator[tuple[Place, Position, int]]:
+) -> Iterator[tuple[StagePartition, Position, int]]:
     """Ranges of the sources that no message covers, of those that aggregation has not folded yet.
 
     Assignment began behind them without knowing: the group had no offsets any more.
@@ -290,7 +290,7 @@ def _header(value: bytes | None) -> Header | None:
         return None
 
 
-def _extents(settings: Settings, found: Found, consumer: "KafkaConsumer") -> Extents:
+def _extents(settings: Settings, found: ClusterTopics, consumer: "KafkaConsumer") -> Extents:
     from kafka import TopicPartition  # noqa: PLC0415
 
     names = {settings.topic(topic): topic for topic in found.topics}

@@ -13,8 +13,8 @@ from pipeline.catalog.topic import read_catalog
 from pipeline.errors import PeekproofError
 from pipeline.kafka.clients import kafka_python_arguments
 from pipeline.kafka.connection import answering
-from pipeline.kafka.logs import Found, find, is_committed_here, require
-from pipeline.recovery.rebuild import Log, Logs
+from pipeline.kafka.logs import ClusterTopics, find, is_committed_here, require
+from pipeline.recovery.rebuild import UnitsLog, UnitsLogs
 from pipeline.settings import Settings
 from pipeline.stages.gathering import SourceKey
 from schemas.topics import SOURCES, UNITS
@@ -32,7 +32,7 @@ class Joint:
 
     def __init__(self, settings: Settings, admin: "KafkaAdminClient") -> None:
         self.history: History = read_catalog(settings)
-        self.found: Found = find(admin, settings)
+        self.found: ClusterTopics = find(admin, settings)
         self._settings = settings
         self._admin = admin
         require(settings, self.history.newest.logs, self.found)
@@ -48,7 +48,7 @@ class Joint:
                 "`peekproof worker aggregation`, then try again. One that was killed counts for ten seconds more"
             )
 
-    def logs(self) -> Logs:
+    def logs(self) -> UnitsLogs:
         """The logs of `units`. Raises PeekproofError for messages of another horizon."""
         from kafka import KafkaConsumer  # noqa: PLC0415 (slow to import)
 
@@ -62,11 +62,11 @@ class Joint:
             names = [self._settings.topic(topic) for topic in SOURCES]
             sources = sum(len(consumer.partitions_for_topic(name) or ()) for name in names)
             numbers = range(self._settings.units_partitions)
-            return Logs([self._log(consumer, number, sources) for number in numbers], sources)
+            return UnitsLogs([self._log(consumer, number, sources) for number in numbers], sources)
         finally:
             consumer.close()
 
-    def _log(self, consumer: "KafkaConsumer", number: int, sources: int) -> Log:
+    def _log(self, consumer: "KafkaConsumer", number: int, sources: int) -> UnitsLog:
         from kafka import TopicPartition  # noqa: PLC0415
 
         tp = TopicPartition(self._settings.topic(UNITS), number)
@@ -74,7 +74,7 @@ class Joint:
         begin, end = consumer.beginning_offsets([tp])[tp], consumer.end_offsets([tp])[tp]
         consumer.seek(tp, begin)
         base = self._base((UNITS, number))
-        return Log(begin + base, end + base, self._heads(consumer, tp, end, sources))
+        return UnitsLog(begin + base, end + base, self._heads(consumer, tp, end, sources))
 
     def _heads(
         self, consumer: "KafkaConsumer", tp: "TopicPartition", end: int, sources: int

@@ -25,12 +25,12 @@ from pipeline.kafka.logs import NOTE
 from pipeline.settings import Settings
 from schemas.logs import Logs
 
-NAME = "backup.json"
+MANIFEST = "backup.json"
 UNFINISHED = "backup.unfinished"  # a backup began, and did not end
 KEYS, ARCHIVE_NOTE = "keys.json", f"archive/{NOTE}"
 FORMAT = 1
 FIXED = ("units_partitions", "horizon")  # for the life of a deployment
-TOLD = ("prefix", *FIXED, "tolerance", "archive_interval", "archive_keep", "checkpoint_interval")
+TOLD_SETTINGS = ("prefix", *FIXED, "tolerance", "archive_interval", "archive_keep", "checkpoint_interval")
 
 _CHUNK = 1 << 20
 _DIGEST = 16  # bytes
@@ -38,7 +38,7 @@ _DIGEST = 16  # bytes
 Tell = Callable[[int], None]  # so many bytes more are done
 
 
-class File(msgspec.Struct, frozen=True):
+class BackupFile(msgspec.Struct, frozen=True):
     """One file, its path relative to the directory; `digest` is BLAKE2b's."""
 
     path: str
@@ -58,7 +58,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     logs: Logs | None
     settings: dict[str, Any]
     waiting: int
-    files: list[File]
+    files: list[BackupFile]
 
     @property
     def size(self) -> int:
@@ -68,7 +68,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
 
 def read_manifest(directory: Path) -> Manifest | None:
     """The directory's manifest; None: it has none. Raises PeekproofError for one that cannot be read."""
-    path = directory / NAME
+    path = directory / MANIFEST
     try:
         manifest = msgspec.json.decode(path.read_bytes(), type=Manifest)
     except FileNotFoundError:
@@ -85,18 +85,18 @@ def read_manifest(directory: Path) -> Manifest | None:
 
 def write_manifest(directory: Path, manifest: Manifest) -> None:
     """From now on the directory is this backup."""
-    with durable.writing(directory / NAME) as temporary:
+    with durable.writing(directory / MANIFEST) as temporary:
         temporary.write_bytes(msgspec.json.format(msgspec.json.encode(manifest)))
 
 
 def told(settings: Settings) -> dict[str, Any]:
     """The settings that what is kept depends on."""
-    return {name: getattr(settings, name) for name in TOLD}
+    return {name: getattr(settings, name) for name in TOLD_SETTINGS}
 
 
-def describe(directory: Path, path: Path) -> File:
+def describe(directory: Path, path: Path) -> BackupFile:
     """A file as a manifest tells it."""
-    return File(str(path.relative_to(directory)), path.stat().st_size, digest(path))
+    return BackupFile(str(path.relative_to(directory)), path.stat().st_size, digest(path))
 
 
 def digest(path: Path) -> str:

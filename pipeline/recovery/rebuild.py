@@ -2,9 +2,9 @@
 
 From the archived messages of `units` a state is folded up to their end. Where they are not all there, it is made of
 what they were made of: archived exposures and events are assigned again, in the order of their append times, so that
-clock and catalog run as they did, and up to where the messages go on that Kafka still holds. For each units partition a
-source's rows are cut exactly there; so a state is what aggregation had at the first offset of its log. (Only the health
-of a run that was over by then may count some repeats more.)
+watermark and catalog run as they did, and up to where the messages go on that Kafka still holds. For each units
+partition a source's rows are cut exactly there; so a state is what aggregation had at the first offset of its log.
+(Only the health of a run that was over by then may count some repeats more.)
 """
 
 from collections import deque
@@ -35,7 +35,7 @@ Tell = Callable[[int], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Log:
+class UnitsLog:
     """What Kafka holds of a units partition: offsets [begin, end), and what the first message of each source covers."""
 
     begin: int
@@ -44,10 +44,10 @@ class Log:
 
 
 @dataclass(frozen=True, slots=True)
-class Logs:
+class UnitsLogs:
     """The logs of `units`, by partition, and how many source partitions there are."""
 
-    units: Sequence[Log]
+    units: Sequence[UnitsLog]
     sources: int
 
 
@@ -58,7 +58,7 @@ class Rebuild:
     from where it must to where the logs go on, PeekproofError for one that does not fit.
     """
 
-    def __init__(self, directory: Path, history: History, settings: Settings, logs: Logs | None) -> None:
+    def __init__(self, directory: Path, history: History, settings: Settings, logs: UnitsLogs | None) -> None:
         self._way: _Units | _Sources
         try:
             self._way = _Units(directory, history, settings, logs)
@@ -83,7 +83,7 @@ class _Units:
 
     made_of = (UNITS,)
 
-    def __init__(self, directory: Path, history: History, settings: Settings, logs: Logs | None) -> None:
+    def __init__(self, directory: Path, history: History, settings: Settings, logs: UnitsLogs | None) -> None:
         archived = max(partitions(directory, UNITS), default=0)
         if archived >= settings.units_partitions:
             raise PeekproofError(
@@ -121,14 +121,14 @@ class _Sources:
 
     made_of = SOURCES
 
-    def __init__(self, directory: Path, history: History, settings: Settings, logs: Logs | None) -> None:
+    def __init__(self, directory: Path, history: History, settings: Settings, logs: UnitsLogs | None) -> None:
         if logs is None:
             raise ArchiveGapError(f"Kafka must answer, for what its log of {UNITS} holds says where to go on")
         self._history, self._settings, self._logs = history, settings, logs.units
         keys = {key for log in logs.units for key in log.heads}
         keys |= {(topic, number) for topic in SOURCES for number in partitions(directory, topic)}
         self._sources = [
-            _Source(directory, key, history, [log.heads.get(key) for log in logs.units]) for key in sorted(keys)
+            _SourceArchive(directory, key, history, [log.heads.get(key) for log in logs.units]) for key in sorted(keys)
         ]
         self._states = [Partition(number, settings.horizon) for number in range(settings.units_partitions)]
         self._gatherings = {}
@@ -155,7 +155,7 @@ class _Sources:
             state.move(self._logs[state.partition].begin)
             yield state
 
-    def _assign(self, source: "_Source", records: Records) -> None:
+    def _assign(self, source: "_SourceArchive", records: Records) -> None:
         """Gather what records say that lie within no gap and on one side of each units partition's cut."""
         gathering = self._gatherings[source.key]
         if records.begin > source.position:
@@ -165,7 +165,7 @@ class _Sources:
                 gathering.add(source.key, assigned)
         source.position = records.end
 
-    def _fold(self, source: "_Source", time: int) -> None:
+    def _fold(self, source: "_SourceArchive", time: int) -> None:
         """Fold what was gathered, up to that time, into the partitions whose log does not hold it."""
         if source.position > source.end:
             return
@@ -182,7 +182,7 @@ class _Sources:
                     raise PeekproofError(f"the archive cannot be folded: {error}") from error
 
 
-class _Source:
+class _SourceArchive:
     """The archive of one source partition, up to where the last units partition goes on (`end`).
 
     `position` is how far it was taken, `last` the append time (ms UTC) of what was read ahead.
@@ -204,7 +204,7 @@ class _Source:
         edges = {edge for gap in self._gaps for edge in (gap.begin, gap.end)}
         self.cuts = edges | {head.begin for head in heads if head}
         behind_it = [head for head in heads if head and head.begin >= archived]
-        self._quiet_until = min((head.clock if head.begin == head.end else 0 for head in behind_it), default=0)
+        self._quiet_until = min((head.watermark if head.begin == head.end else 0 for head in behind_it), default=0)
         self.size = max(0, self.end - self.position)
         self.last = 0
         self.goes_on = True

@@ -34,7 +34,7 @@ from pipeline.recovery.manifest import (
     ARCHIVE_NOTE,
     FIXED,
     KEYS,
-    NAME,
+    MANIFEST,
     UNFINISHED,
     Manifest,
     Tell,
@@ -157,7 +157,7 @@ class Restore:
         """Raises PeekproofError unless there is nothing yet, or a part of this very backup."""
         data = self._settings.data.absolute()
         marker = data / RESTORING
-        state = (self._directory / NAME).read_bytes() if self.manifest else str(self._directory).encode()
+        state = (self._directory / MANIFEST).read_bytes() if self.manifest else str(self._directory).encode()
         if not (marker.exists() and marker.read_bytes() == state):
             there = [name for name in _KEPT if _holds(data / name)]
             if there:
@@ -333,7 +333,9 @@ def _require_layout(directory: Path) -> None:
     if (directory / UNFINISHED).exists():
         raise PeekproofError(f"the backup in {directory} was not finished: take it again, and restore that")
     if not (directory / "archive").is_dir():
-        raise PeekproofError(f"{directory} is neither a backup nor a data directory: it has no {NAME} and no archive")
+        raise PeekproofError(
+            f"{directory} is neither a backup nor a data directory: it has no {MANIFEST} and no archive"
+        )
 
 
 def _differences(manifest: Manifest, settings: Settings) -> list[str]:

@@ -16,20 +16,20 @@ from scipy import stats
 from evaluation.columns.arrays import Floats, Mask
 from evaluation.significance import conversions, fixed, gates, mixture, multiplicity, power, srm
 from pipeline.simulation.populations import NORMAL, POPULATIONS, Population
-from pipeline.simulation.rows import Row, quantile, share, truth
+from pipeline.simulation.rows import Characteristic, quantile, share, truth
 from pipeline.simulation.stream import Trial, play, running, treated
-from pipeline.simulation.watching import ALPHA, LOOKS, Scenario, Sums, ever, watch
+from pipeline.simulation.watching import ALPHA, LOOKS, ArmSums, Scenario, ever, watch
 from schemas.look import SPLIT_ALPHA, Look
 
 
-class Found(msgspec.Struct, frozen=True):
+class PieceResult(msgspec.Struct, frozen=True):
     """What a piece has found. `curves` are for the picture: units in at a rejection, of every replication."""
 
-    rows: list[Row]
+    rows: list[Characteristic]
     curves: Mapping[str, Floats] = {}
 
 
-Piece = Callable[[Generator, int], Found]
+PieceOfWork = Callable[[Generator, int], PieceResult]
 
 SPLITS = {"50/50": 0.5, "90/10": 0.1}
 GROWTHBOOK = 5_000  # N*
@@ -48,7 +48,7 @@ REFERENCES = {
 }
 
 
-def pieces() -> list[Piece]:
+def pieces() -> list[PieceOfWork]:
     """Everything that is measured, in the order of the table."""
     grid = [(population, split) for population in POPULATIONS for split in SPLITS]
     return [
@@ -67,7 +67,9 @@ def pieces() -> list[Piece]:
     ]
 
 
-def false_positives(population: Population, split: str, looks: int, random: Generator, replications: int) -> Found:
+def false_positives(
+    population: Population, split: str, looks: int, random: Generator, replications: int
+) -> PieceResult:
     """P1: does an A/A test that is watched all the time reject?"""
     watched = watch(random, Scenario(population, SPLITS[split], units=population.units, looks=looks), replications)
     row = share(
@@ -81,21 +83,21 @@ def false_positives(population: Population, split: str, looks: int, random: Gene
     )
     is_drawn = population is NORMAL and split == "50/50" and looks == LOOKS
     curves = {FALSE_POSITIVES: watched.rejected_at, FALSE_POSITIVES + NAIVE: watched.fixed_rejected_at}
-    return Found([row], curves if is_drawn else {})
+    return PieceResult([row], curves if is_drawn else {})
 
 
-def as_growthbook(random: Generator, replications: int) -> Found:
+def as_growthbook(random: Generator, replications: int) -> PieceResult:
     """P1 with another tuning."""
     rejects = np.isfinite(watch(random, Scenario(NORMAL, planned=GROWTHBOOK), replications).rejected_at)
     cell = f"normal, 50/50, {LOOKS} looks, N* {GROWTHBOOK:,}"
-    return Found([share("P1 any look rejects", cell, rejects, limit=ALPHA, reference=0.020)])
+    return PieceResult([share("P1 any look rejects", cell, rejects, limit=ALPHA, reference=0.020)])
 
 
-def pooled(rows: Iterable[Row]) -> Row:
+def pooled(rows: Iterable[Characteristic]) -> Characteristic:
     """P1 over all cells that are within the claim: below alpha with nothing added."""
     shares = [row.measured for row in rows if row.protocol.startswith("P1") and row.verdict != "outside the claim"]
     mean = float(np.mean(shares))
-    return Row(
+    return Characteristic(
         protocol="P1 mean of all cells within the claim",
         cell="any look rejects",
         measured=mean,
@@ -105,7 +107,7 @@ def pooled(rows: Iterable[Row]) -> Row:
     )
 
 
-def rare_conversions(split: str, random: Generator, replications: int) -> Found:
+def rare_conversions(split: str, random: Generator, replications: int) -> PieceResult:
     """P1, P3 of the exact process, that reads every conversion as it comes: most windows are open still."""
     units, rate, probability = LONG, 0.01, SPLITS[split]
 
@@ -129,7 +131,7 @@ def rare_conversions(split: str, random: Generator, replications: int) -> Found:
     cell = f"conversion 1%, {split}, exact, every conversion, windows open"
     rejects, _ = watched(1.0)
     _, misses = watched(1.3)
-    return Found(
+    return PieceResult(
         [
             share("P1 any look rejects", cell, rejects, limit=ALPHA),
             share("P3 any look misses the risk ratio", cell, misses, limit=ALPHA),
@@ -137,7 +139,7 @@ def rare_conversions(split: str, random: Generator, replications: int) -> Found:
     )
 
 
-def whole_pipeline(split: str, random: Generator, replications: int) -> Found:
+def whole_pipeline(split: str, random: Generator, replications: int) -> PieceResult:
     """P2: P1 from events to looks. A replication costs more, so there is a quarter of them."""
     trial = Trial(max(1, replications // 4), visitors=3_000, looks=40, share=SPLITS[split])
     looks = list(play(random, trial))
@@ -160,17 +162,17 @@ def whole_pipeline(split: str, random: Generator, replications: int) -> Found:
         harmed = ever(np.array([[_is_harmed(look, reading) for look in made] for made in looks]).T)
         name = f"error, {reading}, {split}, {windows}, from events on"
         rows.append(share("P2 any look says a guardrail is harmed", name, harmed, limit=ALPHA))
-    return Found(rows)
+    return PieceResult(rows)
 
 
-def coverage(population: Population, split: str, random: Generator, replications: int) -> Found:
+def coverage(population: Population, split: str, random: Generator, replications: int) -> PieceResult:
     """P3: do the intervals of all looks hold the true effect?"""
     is_anchored = population is NORMAL and split == "50/50"
     units = LONG if is_anchored else population.units
     watched = watch(random, Scenario(population, SPLITS[split], EFFECT, units), replications)
     cell = f"{population.name} +10%, {split}"
     is_claimed = _is_claimed(population, split)
-    return Found(
+    return PieceResult(
         [
             share(
                 "P3 any look misses the difference",
@@ -197,7 +199,7 @@ def time_to_decision(
     units: tuple[float, float | None, float],
     random: Generator,
     replications: int,
-) -> Found:
+) -> PieceResult:
     """P4: how soon is a real effect seen? `powers`, at the fixed test's units and twice them, and `units` are known."""
     watched = watch(random, Scenario(NORMAL, effect=EFFECT, units=LONG, planned=planned), replications)
     cell = f"normal, effect 0.1 sd, N* {planned:,}"
@@ -222,29 +224,29 @@ def time_to_decision(
         for order, reference in zip((0.5, 0.8, 0.9), units, strict=True)
     ]
     curves = {DECISIONS: watched.rejected_at, DECISIONS + NAIVE: watched.fixed_rejected_at}
-    return Found(rows, curves if planned == mixture.PLANNED_UNITS else {})
+    return PieceResult(rows, curves if planned == mixture.PLANNED_UNITS else {})
 
 
-def split_as_promised(weights: tuple[int, ...], random: Generator, replications: int) -> Found:
+def split_as_promised(weights: tuple[int, ...], random: Generator, replications: int) -> PieceResult:
     """P5: is a split that is as promised called broken?"""
     counts = _counts(random, replications, 100, 1_000, np.array(weights) / sum(weights))
     alarms = srm.p_value(srm.log_bayes_factor(counts, weights)) < SPLIT_ALPHA
     naive = srm.chi_squared(counts, weights)[1] < SPLIT_ALPHA
     cell = f"weights {':'.join(map(str, weights))}, every 100 of 100,000 units"
     row = share("P5 any look calls the split broken", cell, ever(alarms), limit=SPLIT_ALPHA, naive=ever(naive))
-    return Found([row])
+    return PieceResult([row])
 
 
-def split_broken(random: Generator, replications: int) -> Found:
+def split_broken(random: Generator, replications: int) -> PieceResult:
     """P5: how soon is a broken split seen?"""
     counts = _counts(random, replications, 100, 1_500, np.array([0.51, 0.49]))
     alarms = srm.p_value(srm.log_bayes_factor(counts, (1, 1))) < SPLIT_ALPHA
     units = np.where(ever(alarms), (alarms.argmax(1) + 1.0) * 100, np.inf)
     cell = "51/49 for 50/50, every 100 units"
-    return Found([quantile("P5 units in when half are called broken", cell, units, 0.5, reference=29_000)])
+    return PieceResult([quantile("P5 units in when half are called broken", cell, units, 0.5, reference=29_000)])
 
 
-def several_metrics(random: Generator, replications: int) -> Found:
+def several_metrics(random: Generator, replications: int) -> PieceResult:
     """P6: four of twenty metrics have an effect, and whoever sees any stops. How much of what is seen then is wrong?"""
     adjust = {
         "alpha divided": lambda p: p,
@@ -264,7 +266,7 @@ def several_metrics(random: Generator, replications: int) -> Found:
             parts[method].append(_share_wrong(function(divided if method == "alpha divided" else whole)))
         parts[NAIVE].append(_share_wrong(multiplicity.benjamini_hochberg(np.where(n >= gates.EXPOSURES, t, 1.0))))
     wrong = {method: np.concatenate(each) for method, each in parts.items()}
-    return Found(
+    return PieceResult(
         [
             share(
                 "P6 of what the first findings say, share that is wrong",
@@ -278,7 +280,7 @@ def several_metrics(random: Generator, replications: int) -> Found:
     )
 
 
-def rehashed(split: str, random: Generator, replications: int) -> Found:
+def rehashed(split: str, random: Generator, replications: int) -> PieceResult:
     """P9: the same units, split anew by the product's buckets; is the fixed test's p-value uniform?"""
     units = 10_000
     _, is_treated = treated(random, running(replications, SPLITS[split]).newest, units)
@@ -286,8 +288,8 @@ def rehashed(split: str, random: Generator, replications: int) -> Found:
     for population in POPULATIONS[:2]:
         x = population.draw(random, np.ones(units))
         values = np.column_stack([np.ones(units), x != 0.0, x, x * x])
-        treatment = Sums(*(is_treated.astype(np.float64) @ values).T)
-        control = Sums(*values.sum(0)[:, None]) - treatment
+        treatment = ArmSums(*(is_treated.astype(np.float64) @ values).T)
+        control = ArmSums(*values.sum(0)[:, None]) - treatment
         v, control_v = treatment.variance, control.variance
         freedom = fixed.welch_freedom(v, treatment.n, control_v, control.n)
         p = fixed.t_test(treatment.mean - control.mean, v + control_v, freedom, ALPHA).p_value
@@ -296,7 +298,7 @@ def rehashed(split: str, random: Generator, replications: int) -> Found:
             truth("P9 p-values are uniform", f"{cell}, Kolmogorov-Smirnov", float(stats.kstest(p, "uniform").pvalue)),
             truth("P9 p-values are uniform", f"{cell}, chi-squared of 20 bins", _chi_squared(p)),
         ]
-    return Found(rows)
+    return PieceResult(rows)
 
 
 def _is_harmed(look: Look, reading: str) -> bool:
@@ -321,10 +323,10 @@ def _normal_sums(random: Generator, shape: tuple[int, int, int], effects: Floats
     step = LONG // LOOKS // 2
     n = np.arange(1, LOOKS + 1)[:, None] * np.float64(step)
 
-    def arm(mean: Floats) -> Sums:
+    def arm(mean: Floats) -> ArmSums:
         total = step * mean + np.sqrt(step) * random.standard_normal(shape)
         squares = random.chisquare(step - 1, shape) + np.square(total) / step
-        return Sums(n, n, total.cumsum(1), squares.cumsum(1))
+        return ArmSums(n, n, total.cumsum(1), squares.cumsum(1))
 
     treatment, control = arm(effects), arm(np.zeros(METRICS))
     return n, treatment.mean - control.mean, treatment.variance + control.variance

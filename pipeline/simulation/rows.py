@@ -16,7 +16,7 @@ REFERENCE_REPLICATIONS = 1_000
 LEAST_P = 0.001  # of a test of what is known to be true
 
 
-class Row(msgspec.Struct, frozen=True, kw_only=True):
+class Characteristic(msgspec.Struct, frozen=True, kw_only=True):
     """One line of the table. `naive` is the same of a test that is made for one look, made at every look."""
 
     protocol: str
@@ -37,14 +37,14 @@ def share(
     reference: float | None = None,
     naive: NDArray[Any] | None = None,
     is_claimed: bool = True,
-) -> Row:
+) -> Characteristic:
     """The share of the replications in which it happened, or the mean of what happened in each, from 0 to 1."""
     n = happened.size
     measured = float(happened.mean())
     error = _error((happened.sum() + 1.0) / (n + 2.0), n)  # of a share that is neither 0 nor 1
     passes = limit is None or measured <= limit + 3.0 * _error(limit, n)
     passes = passes and (reference is None or _is_near(measured, reference, error, n))
-    return Row(
+    return Characteristic(
         protocol=protocol,
         cell=cell,
         measured=measured,
@@ -63,14 +63,14 @@ def quantile(
     *,
     reference: float | None = None,
     naive: NDArray[Any] | None = None,
-) -> Row:
+) -> Characteristic:
     """A quantile of the replications' values. Its error comes from those of the ranks beside it."""
     n = values.size
     rank = _error(order, n)
     low, measured, high = np.quantile(values, [max(0.0, order - rank), order, min(1.0, order + rank)], method="nearest")
     error = float(high - low) / 2.0
     is_near = reference is None or _is_near(float(measured), reference, error, n)
-    return Row(
+    return Characteristic(
         protocol=protocol,
         cell=cell,
         measured=float(measured),
@@ -81,9 +81,9 @@ def quantile(
     )
 
 
-def truth(protocol: str, cell: str, p_value: float) -> Row:
+def truth(protocol: str, cell: str, p_value: float) -> Characteristic:
     """The p-value of a hypothesis that holds."""
-    return Row(
+    return Characteristic(
         protocol=protocol,
         cell=cell,
         measured=p_value,

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from evaluation.assignment.properties import Column
+from evaluation.assignment.properties import PropertyColumn
 from evaluation.assignment.routing import assign
 from evaluation.assignment.slices import evaluate_columns
 from evaluation.catalog.configs import flags_in_force
@@ -131,7 +131,7 @@ class _Source:
 def treated(random: Generator, catalog: Catalog, visitors: int) -> tuple[NDArray[np.int64], Mask]:
     """New visitors' numbers, and whom each experiment treats: (experiments, visitors), by the flags' own evaluation."""
     numbers = random.integers(1, 1 << 40) + np.arange(visitors)
-    ids = Column.of_texts(Texts.of([f"u{number}" for number in numbers.tolist()]))
+    ids = PropertyColumn.of_texts(Texts.of([f"u{number}" for number in numbers.tolist()]))
     answers = evaluate_columns(flags_in_force(catalog), {unit_selector("user_id"): ids}, visitors)
     of_flags = [answers[key] for key in sorted(catalog.flags)]
     return numbers, np.array(

@@ -51,7 +51,7 @@ class Watched:
 
 
 @dataclass(frozen=True)
-class Sums:
+class ArmSums:
     """Of one arm at many looks: units, those whose value is not 0, values, squares. Arrays of one shape."""
 
     n: Floats
@@ -59,8 +59,8 @@ class Sums:
     total: Floats
     squares: Floats
 
-    def __sub__(self, other: "Sums") -> "Sums":
-        return Sums(*(getattr(self, each.name) - getattr(other, each.name) for each in fields(Sums)))
+    def __sub__(self, other: "ArmSums") -> "ArmSums":
+        return ArmSums(*(getattr(self, each.name) - getattr(other, each.name) for each in fields(ArmSums)))
 
     @property
     def mean(self) -> Floats:
@@ -97,8 +97,8 @@ def _watch(random: Generator, scenario: Scenario, count: int) -> Watched:
     of_treated = [so_far(each * is_treated) for each in (np.ones_like(is_treated), x != 0.0, x, x * x)]
     # Looks where any test makes sense, one after another.
     where = np.minimum(of_treated[0], of_all[0] - of_treated[0]) >= gates.EXPOSURES
-    treatment = Sums(*(each[where] for each in of_treated))
-    control = Sums(*(each[where] for each in of_all)) - treatment
+    treatment = ArmSums(*(each[where] for each in of_treated))
+    control = ArmSums(*(each[where] for each in of_all)) - treatment
     difference, v, control_v = treatment.mean - control.mean, treatment.variance, control.variance
     is_open = gates.is_open(treatment.n, control.n, treatment.nonzero, control.nonzero, population.is_conversion)
 

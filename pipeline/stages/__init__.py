@@ -7,11 +7,11 @@ if TYPE_CHECKING:
     from pipeline.stages.stage import Stage
 
 STAGES = {  # name: where its class is; imported by its own workers only
-    "assignment": "pipeline.stages.assignment:Assignment",
-    "aggregation": "pipeline.stages.aggregation:Aggregation",
-    "significance": "pipeline.stages.significance:Significance",
-    "storage": "pipeline.stages.storage:Storage",
-    "archive": "pipeline.stages.archive:Archiving",
+    "assignment": "pipeline.stages.assignment:AssignmentStage",
+    "aggregation": "pipeline.stages.aggregation:AggregationStage",
+    "significance": "pipeline.stages.significance:SignificanceStage",
+    "storage": "pipeline.stages.storage:StorageStage",
+    "archive": "pipeline.stages.archive:ArchiveStage",
 }
 
 

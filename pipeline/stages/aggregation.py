@@ -14,17 +14,17 @@ import msgspec
 
 from evaluation.metrics.partition import Partition
 from pipeline.errors import PeekproofError
-from pipeline.kafka.logs import Found, LogError, require_known, restore
+from pipeline.kafka.logs import ClusterTopics, LogError, require_known, restore
 from pipeline.settings import Settings
 from pipeline.stages.kernels import compile_kernels
-from pipeline.stages.stage import Source, Stage
+from pipeline.stages.stage import SourcePartition, Stage
 from pipeline.storage.checkpoints import Checkpoints
 from schemas.logs import Gap
 from schemas.records import Records
 from schemas.topics import AGGREGATES, CATALOG, UNITS, topics
 
 
-class Aggregation(Stage):
+class AggregationStage(Stage):
     """Units in; aggregates out."""
 
     name: ClassVar[str] = "aggregation"
@@ -38,7 +38,7 @@ class Aggregation(Stage):
         self._published: dict[int, int] = {}  # by partition: the offset of the aggregates that were sent last
         self._saved: dict[int, int] = {}  # by partition: the offset of its newest checkpoint
         self._since_checkpoint = 0.0
-        self._found = Found("", {})
+        self._found = ClusterTopics("", {})
         self._places = next(topic.partitions for topic in topics(1) if topic.name == AGGREGATES)
 
     async def start(self) -> None:
@@ -46,11 +46,11 @@ class Aggregation(Stage):
         await asyncio.to_thread(compile_kernels)
         await super().start()
 
-    async def belong(self, found: Found) -> None:
+    async def belong(self, found: ClusterTopics) -> None:
         """The logs that checkpoints will belong to."""
         self._found = found
 
-    async def start_position(self, source: Source, earliest: int) -> int | None:
+    async def start_position(self, source: SourcePartition, earliest: int) -> int | None:
         """Where the newest checkpoint ends."""
         del earliest
         number = source[1]
@@ -76,7 +76,7 @@ class Aggregation(Stage):
         """The runs tell what is missing from now on."""
         self._partitions[gap.partition].skip(gap, end)
 
-    async def take(self, source: Source, records: Records) -> None:
+    async def take(self, source: SourcePartition, records: Records) -> None:
         """Fold the slice. Its messages name catalog versions that were read before they were sent."""
         partition = self._partitions[source[1]]
         if records.begin > partition.offset:
@@ -92,7 +92,7 @@ class Aggregation(Stage):
         partition.offset = max(partition.offset, records.end)
         self.count("messages", len(records))
 
-    def clock(self, source: Source) -> int:
+    def watermark(self, source: SourcePartition) -> int:
         """The append time that every source of this partition has reached."""
         partition = self._partitions.get(source[1])
         return partition.watermark if partition else 0
@@ -105,7 +105,7 @@ class Aggregation(Stage):
             self._since_checkpoint = 0.0
             await self._checkpoint(list(self._partitions))
 
-    async def release(self, sources: Iterable[Source]) -> None:
+    async def release(self, sources: Iterable[SourcePartition]) -> None:
         """Checkpoint, so that the next worker has little to fold again."""
         numbers = [number for _, number in sources if number in self._partitions]
         await self._checkpoint(numbers)

@@ -5,10 +5,10 @@ import time
 from collections.abc import Iterable
 from typing import IO, ClassVar
 
-from pipeline.kafka.logs import Found, belong
+from pipeline.kafka.logs import ClusterTopics, belong
 from pipeline.owner import own
 from pipeline.settings import Settings
-from pipeline.stages.stage import Source, Stage
+from pipeline.stages.stage import SourcePartition, Stage
 from pipeline.storage.archive import Archive
 from schemas.logs import Gap
 from schemas.records import Records
@@ -17,7 +17,7 @@ from schemas.topics import CATALOG, EVENTS, EXPOSURES, RESULTS, UNITS
 COMPACTION_SECONDS = 600.0
 
 
-class Archiving(Stage):
+class ArchiveStage(Stage):
     """Exposures, events, units, catalog and results in; Parquet files out."""
 
     name: ClassVar[str] = "archive"
@@ -31,7 +31,7 @@ class Archiving(Stage):
         super().__init__(settings)
         self._archive = Archive(settings.data / "archive", settings.archive_interval)
         self._lock: IO[str]
-        self._clocks: dict[Source, int] = {}
+        self._clocks: dict[SourcePartition, int] = {}
         self._since_compaction = 0.0
         self._compacting: asyncio.Task[None] | None = None
 
@@ -40,11 +40,11 @@ class Archiving(Stage):
         self._lock = own(self.settings.data / "archive")
         await super().start()
 
-    async def belong(self, found: Found) -> None:
+    async def belong(self, found: ClusterTopics) -> None:
         """The archive belongs to these logs, or to former ones of the deployment."""
         belong(self.settings, self.settings.data / "archive", self.topics, self.logs, found)
 
-    async def start_position(self, source: Source, earliest: int) -> int | None:
+    async def start_position(self, source: SourcePartition, earliest: int) -> int | None:
         """Behind the last file that is whole; what an open one held is read again."""
         return self._archive.start(*source, earliest)
 
@@ -52,19 +52,19 @@ class Archiving(Stage):
         """The archive says that it lacks these records."""
         await asyncio.to_thread(self._archive.skip, gap.topic, gap.partition, end)
 
-    async def take(self, source: Source, records: Records) -> None:
+    async def take(self, source: SourcePartition, records: Records) -> None:
         """Add the slice to the open file of its partition."""
         await asyncio.to_thread(self._archive.append, records)
         self.count("records", len(records))
         self._tell(source)
 
-    def reach(self, source: Source, time: int) -> None:
+    def reach(self, source: SourcePartition, time: int) -> None:
         """The tail of a quiet partition is archived too."""
         self._archive.advance(*source, time)
         self._clocks[source] = time
         self._tell(source)
 
-    def clock(self, source: Source) -> int:
+    def watermark(self, source: SourcePartition) -> int:
         """The broker's time at which the partition was last read to its end."""
         return self._clocks.get(source, 0)
 
@@ -78,7 +78,7 @@ class Archiving(Stage):
             self._since_compaction = 0.0
             self._compacting = asyncio.create_task(asyncio.to_thread(self._tidy))
 
-    async def release(self, sources: Iterable[Source]) -> None:
+    async def release(self, sources: Iterable[SourcePartition]) -> None:
         """The next worker reads the open files' records again."""
         for source in sources:
             self._archive.release(*source)
@@ -93,7 +93,7 @@ class Archiving(Stage):
             self._archive.expire(self.settings.archive_keep, time.time_ns() // 1_000_000)
         self._archive.compact()
 
-    def _tell(self, source: Source) -> None:
+    def _tell(self, source: SourcePartition) -> None:
         closed = self._archive.closed(*source)
         if closed is not None:
             self.durable(source, closed)

@@ -15,12 +15,12 @@ from evaluation.assignment.routing import assign
 from pipeline.catalog.topic import PARTITION, next_version
 from pipeline.catalog.topic import key_of as document_key
 from pipeline.kafka.census import Census
-from pipeline.kafka.logs import Found, first
-from pipeline.kafka.producer import Record, send_many
+from pipeline.kafka.logs import ClusterTopics, first
+from pipeline.kafka.producer import KafkaRecord, send_many
 from pipeline.settings import Settings
 from pipeline.stages.gathering import Gathering
 from pipeline.stages.kernels import compile_kernels
-from pipeline.stages.stage import Source, Stage
+from pipeline.stages.stage import SourcePartition, Stage
 from schemas.assignment import Assignment as Answer
 from schemas.dead_letter import DeadLetter, fitted, to_headers
 from schemas.records import Records
@@ -30,7 +30,7 @@ MOST_ROWS = 100_000  # gathered before they are sent without waiting for the tic
 UNDER_WAY = 4  # sendings that are not acknowledged yet
 
 
-class Assignment(Stage):
+class AssignmentStage(Stage):
     """Exposures and events in; units, assignments and dead letters out."""
 
     name: ClassVar[str] = "assignment"
@@ -43,9 +43,9 @@ class Assignment(Stage):
         super().__init__(settings)
         self._gathering: Gathering
         self._census: Census
-        self._found = Found("", {})
+        self._found = ClusterTopics("", {})
         self._is_first = False  # whether it has the first partition of exposures
-        self._letters: list[DeadLetter] = []
+        self._dead_letters: list[DeadLetter] = []
         self._answers: list[Answer] = []
         self._under_way = asyncio.Semaphore(UNDER_WAY)
         self._sendings: set[asyncio.Task[None]] = set()
@@ -60,20 +60,20 @@ class Assignment(Stage):
         self._census = Census(self.producer.client, topics, partitions)
         self._census.start()
 
-    async def belong(self, found: Found) -> None:
+    async def belong(self, found: ClusterTopics) -> None:
         """Nothing is kept that could belong to another log."""
         self._found = found
 
-    def begin(self, source: Source, offset: int) -> None:
+    def begin(self, source: SourcePartition, offset: int) -> None:
         """Cover the source from its committed offset on."""
         self._gathering.begin(source, offset)
         self._is_first |= source == (EXPOSURES, 0)
 
-    async def take(self, source: Source, records: Records) -> None:
+    async def take(self, source: SourcePartition, records: Records) -> None:
         """Gather what the slice says, with the catalog read up to an end asked for after the slice was fetched."""
         await self.catalog.caught_up(records.received)
         for assigned in assign(records, self.catalog.history, self.settings.horizon, self.settings.tolerance):
-            self._letters += assigned.rejects
+            self._dead_letters += assigned.rejects
             self._answers += assigned.answers
             self.count("rows", len(assigned.offset))
             self.count("dead letters", len(assigned.rejects))
@@ -85,14 +85,14 @@ class Assignment(Stage):
                 if self._gathering.rows >= MOST_ROWS:
                     await self._send()
 
-    def reach(self, source: Source, time: int) -> None:
-        """A quiet source moves the clock on."""
+    def reach(self, source: SourcePartition, time: int) -> None:
+        """A quiet source moves the watermark on."""
         history = self.catalog.history
         self._gathering.reach(source, time, history.states[history.index_at(time)].offset)
 
-    def clock(self, source: Source) -> int:
+    def watermark(self, source: SourcePartition) -> int:
         """The append time that the source has reached."""
-        return self._gathering.clock(source)
+        return self._gathering.watermark(source)
 
     async def beat(self, time: int) -> None:
         """Tell every units partition how far the sources are, with or without rows."""
@@ -103,10 +103,10 @@ class Assignment(Stage):
     async def tick(self) -> None:
         """Send what has waited."""
         self._fail_if_a_sending_did()
-        if self._gathering.rows or self._letters or self._answers:
+        if self._gathering.rows or self._dead_letters or self._answers:
             await self._send()
 
-    async def release(self, sources: Iterable[Source]) -> None:
+    async def release(self, sources: Iterable[SourcePartition]) -> None:
         """Send everything and wait for it, then cover these sources no longer."""
         await self._send()
         await asyncio.gather(*self._sendings)
@@ -125,20 +125,21 @@ class Assignment(Stage):
         self._gathering.count(*self._census.counted())
         covered, messages = self._gathering.cut()
         answers, self._answers = self._answers, []
-        letters, self._letters = self._letters, []
+        dead_letters, self._dead_letters = self._dead_letters, []
         sent = [
             await self.producer.send(self.settings.topic(UNITS), message, partition=number)
             for number, message in enumerate(messages)
         ]
-        answered: list[Record] = [(key_of(answer), msgspec.json.encode(answer), []) for answer in answers]
-        rejected: list[Record] = [
-            (letter.reason.encode(), letter.value, to_headers(letter)) for letter in map(fitted, letters)
+        answered: list[KafkaRecord] = [(key_of(answer), msgspec.json.encode(answer), []) for answer in answers]
+        rejected: list[KafkaRecord] = [
+            (dead_letter.reason.encode(), dead_letter.value, to_headers(dead_letter))
+            for dead_letter in map(fitted, dead_letters)
         ]
         sent += await send_many(self.producer, self.settings.topic(ASSIGNMENTS), answered)
         sent += await send_many(self.producer, self.settings.topic(DEAD_LETTERS), rejected)
         self._sendings.add(asyncio.create_task(self._acknowledge(sent, covered)))
 
-    async def _acknowledge(self, sent: list[asyncio.Future[object]], covered: dict[Source, int]) -> None:
+    async def _acknowledge(self, sent: list[asyncio.Future[object]], covered: dict[SourcePartition, int]) -> None:
         try:
             await asyncio.gather(*sent)
         finally:

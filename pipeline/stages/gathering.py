@@ -27,19 +27,19 @@ class Gathering:
         self._catalog = 0
         self._begin: dict[SourceKey, int] = {}
         self._end: dict[SourceKey, int] = {}
-        self._clock: dict[SourceKey, int] = {}
+        self._watermark: dict[SourceKey, int] = {}
         self._parts: list[tuple[SourceKey, Assigned]] = []
         self.rows = 0
 
     def begin(self, source: SourceKey, offset: int) -> None:
         """Start to cover a source at an offset; what was known of it is void."""
         self._begin[source] = self._end[source] = offset
-        self._clock[source] = 0
+        self._watermark[source] = 0
 
     def leave(self, sources: Iterable[SourceKey]) -> None:
         """Cover these sources no longer."""
         for source in sources:
-            for known in (self._begin, self._end, self._clock):
+            for known in (self._begin, self._end, self._watermark):
                 known.pop(source, None)
 
     def add(self, source: SourceKey, assigned: Assigned) -> None:
@@ -50,23 +50,23 @@ class Gathering:
                 "the worker must start again from its committed offset"
             )
         self._end[source] = assigned.end
-        self._clock[source] = max(self._clock[source], assigned.clock)
+        self._watermark[source] = max(self._watermark[source], assigned.watermark)
         self._catalog = max(self._catalog, assigned.catalog)
         if len(assigned.offset):
             self._parts.append((source, assigned))
             self.rows += len(assigned.offset)
 
     def count(self, expected: int, until: int) -> None:
-        """There are so many source partitions, and were no others until that time (ms UTC), which no clock passes."""
+        """There are so many source partitions, and were no others until that time (ms UTC), which bounds watermarks."""
         self._expected, self._until = expected, until
 
-    def clock(self, source: SourceKey) -> int:
+    def watermark(self, source: SourceKey) -> int:
         """The append time that a source has reached (ms UTC); 0 where it is not known yet."""
-        return min(self._clock.get(source, 0), self._until)
+        return min(self._watermark.get(source, 0), self._until)
 
     def reach(self, source: SourceKey, time: int, catalog: int) -> None:
         """Nothing older than `time` (ms UTC, a broker's) is left to read; `catalog` is the offset in force then."""
-        self._clock[source] = max(self._clock[source], time)
+        self._watermark[source] = max(self._watermark[source], time)
         self._catalog = max(self._catalog, catalog)
 
     def cut(self) -> tuple[dict[SourceKey, int], list[bytes]]:
@@ -76,7 +76,7 @@ class Gathering:
         header = Header(
             catalog=self._catalog,
             horizon=self._horizon,
-            sources=[Source(*key, self._begin[key], self._end[key], self.clock(key)) for key in sources],
+            sources=[Source(*key, self._begin[key], self._end[key], self.watermark(key)) for key in sources],
             arms=arms,
             facts=facts,
             expected=self._expected,

@@ -24,7 +24,7 @@ SLOW_SECONDS = 5.0  # without the end of a round, after which it is asked whethe
 LOOK_SECONDS = 2.0
 READ_SECONDS = 5.0  # for a request to come
 
-Place = tuple[str, int]  # topic, partition
+Partition = tuple[str, int]  # topic, partition
 
 _log = logging.getLogger(__name__)
 
@@ -39,7 +39,9 @@ class Liveness:
         self._settings = settings
         self._clock = clock
         self._rounds: Mapping[str, float] = {}  # when each ended last
-        self._places: Mapping[Place, tuple[int, float]] = {}  # where each partition that has more stands, since when
+        self._places: Mapping[
+            Partition, tuple[int, float]
+        ] = {}  # where each partition that has more stands, since when
         self._away: str | None = None  # why Kafka does not let us in, if it doesn't
         self._excused = 0.0  # when it last did not
 
@@ -47,7 +49,7 @@ class Liveness:
         """A round has ended; the next one follows within seconds."""
         self._rounds = {**self._rounds, what: self._clock()}
 
-    def reached(self, places: Mapping[Place, tuple[int, int]]) -> None:
+    def reached(self, places: Mapping[Partition, tuple[int, int]]) -> None:
         """The position and the end of every partition that is held."""
         now, before = self._clock(), self._places
         standing = {place: position for place, (position, end) in places.items() if position < end}

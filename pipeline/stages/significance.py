@@ -19,7 +19,7 @@ from evaluation.significance.look import decode_look, encode_look, has_news, loo
 from pipeline.errors import PeekproofError
 from pipeline.kafka.follower import Follower
 from pipeline.settings import Settings
-from pipeline.stages.stage import Source, Stage
+from pipeline.stages.stage import SourcePartition, Stage
 from schemas.aggregate import Aggregate, AggregateHead
 from schemas.decoding import NoMessageError, decode
 from schemas.look import Look, LookHead
@@ -41,7 +41,7 @@ class _Newest(NamedTuple):
     offset: int
 
 
-class Significance(Stage):
+class SignificanceStage(Stage):
     """Aggregates in; looks out."""
 
     name: ClassVar[str] = "significance"
@@ -66,17 +66,17 @@ class Significance(Stage):
         await super().start()
         await self._results.start()
 
-    async def start_position(self, source: Source, earliest: int) -> int | None:
+    async def start_position(self, source: SourcePartition, earliest: int) -> int | None:
         """From the beginning: the topic is compacted to the newest aggregate of each key."""
         del source
         return earliest
 
-    def begin(self, source: Source, offset: int) -> None:
+    def begin(self, source: SourcePartition, offset: int) -> None:
         """Nothing is known of the runs of this partition yet."""
         del offset
         self._aggregates[source[1]] = {}
 
-    async def take(self, source: Source, records: Records) -> None:
+    async def take(self, source: SourcePartition, records: Records) -> None:
         """Keep the newest aggregate of each run and units partition."""
         await self.catalog.caught_up(records.received)
         runs = self._aggregates[source[1]]
@@ -128,7 +128,7 @@ class Significance(Stage):
                     made[run] = newest
         await self._publish(made)
 
-    async def release(self, sources: Iterable[Source]) -> None:
+    async def release(self, sources: Iterable[SourcePartition]) -> None:
         """Forget the runs of these partitions; another worker reads them from the beginning."""
         for _, number in sources:
             for run in self._aggregates.pop(number, {}):

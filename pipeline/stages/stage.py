@@ -8,15 +8,15 @@ from aiokafka import AIOKafkaProducer
 
 from evaluation.catalog.logs import LogsInForce
 from pipeline.catalog.topic import CatalogReader
-from pipeline.kafka.logs import Found
+from pipeline.kafka.logs import ClusterTopics
 from pipeline.kafka.producer import create_producer
 from pipeline.kafka.set_aside import SetAside
 from pipeline.settings import Settings
 from schemas.logs import Gap
 from schemas.records import Records
 
-Source = tuple[str, int]  # topic (without the deployment's prefix) and partition
-Durable = Callable[[Source, int], None]
+SourcePartition = tuple[str, int]  # topic (without the deployment's prefix) and partition
+Durable = Callable[[SourcePartition, int], None]
 
 
 class Stage:
@@ -65,10 +65,10 @@ class Stage:
         """Which logs the deployment's offsets belong to; None: that was not noted yet."""
         return self.catalog.history.newest.logs
 
-    async def belong(self, found: Found) -> None:
+    async def belong(self, found: ClusterTopics) -> None:
         """The logs that there are, called once after `start`. Raises LogError where a state belongs to others."""
 
-    async def start_position(self, source: Source, earliest: int) -> int | None:
+    async def start_position(self, source: SourcePartition, earliest: int) -> int | None:
         """The offset to begin at; None for the group's committed one. `earliest` is the first that the log has.
 
         What lies before it is missing: the worker stops, unless somebody accepted the gap (`skip`).
@@ -79,17 +79,17 @@ class Stage:
     async def skip(self, gap: Gap, end: int) -> None:
         """The log holds nothing before `end`, and the gap was accepted: go on there."""
 
-    def begin(self, source: Source, offset: int) -> None:
+    def begin(self, source: SourcePartition, offset: int) -> None:
         """Slices of this partition follow, the first of them beginning at `offset`."""
 
-    async def take(self, source: Source, records: Records) -> None:
+    async def take(self, source: SourcePartition, records: Records) -> None:
         """Work on one slice."""
         raise NotImplementedError
 
-    def reach(self, source: Source, time: int) -> None:
+    def reach(self, source: SourcePartition, time: int) -> None:
         """Everything appended to this partition before `time` (ms UTC, a broker's) has been taken."""
 
-    def clock(self, source: Source) -> int:
+    def watermark(self, source: SourcePartition) -> int:
         """The append time that this partition has reached (ms UTC); 0 where the stage keeps none."""
         del source
         return 0
@@ -100,7 +100,7 @@ class Stage:
     async def tick(self) -> None:
         """Called every `tick_seconds`."""
 
-    async def release(self, sources: Iterable[Source]) -> None:
+    async def release(self, sources: Iterable[SourcePartition]) -> None:
         """Make durable what was taken of these partitions, and forget them."""
 
     async def stop(self) -> None:

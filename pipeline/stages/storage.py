@@ -8,9 +8,9 @@ import asyncio
 from collections.abc import Iterable
 from typing import ClassVar
 
-from pipeline.kafka.logs import Found, belong, require_belonging
+from pipeline.kafka.logs import ClusterTopics, belong, require_belonging
 from pipeline.settings import Settings
-from pipeline.stages.stage import Source, Stage
+from pipeline.stages.stage import SourcePartition, Stage
 from pipeline.storage.restoring import restored_store, whole_store
 from pipeline.storage.snapshot import publish
 from pipeline.storage.store import Store
@@ -18,7 +18,7 @@ from schemas.records import Records
 from schemas.topics import CATALOG, DEAD_LETTERS, HEALTH, RESULTS
 
 
-class Storage(Stage):
+class StorageStage(Stage):
     """Results, catalog, dead letters and health in; the snapshot out."""
 
     name: ClassVar[str] = "storage"
@@ -32,7 +32,7 @@ class Storage(Stage):
         self._store: Store
         self._is_open = False
         self._directory, self._archive = settings.data / "store", settings.data / "archive"
-        self._taken: dict[Source, int] = {}
+        self._taken: dict[SourcePartition, int] = {}
 
     async def start(self) -> None:
         """Own the store, and publish what it has, unless it must be restored."""
@@ -42,7 +42,7 @@ class Storage(Stage):
             await asyncio.to_thread(self._flush_and_publish)
         await super().start()
 
-    async def belong(self, found: Found) -> None:
+    async def belong(self, found: ClusterTopics) -> None:
         """The store belongs to these logs, or to former ones of the deployment; so does the archive that mends it."""
         belong(self.settings, self._directory, self.topics, self.logs, found)
         if not self._is_open:
@@ -50,14 +50,14 @@ class Storage(Stage):
             self._store = await asyncio.to_thread(restored_store, self._directory, self._archive, self.aside)
             await asyncio.to_thread(self._flush_and_publish)
 
-    async def start_position(self, source: Source, earliest: int) -> int | None:
+    async def start_position(self, source: SourcePartition, earliest: int) -> int | None:
         """Behind what the store's last transaction holds."""
         known = self._store.offsets().get(source, earliest)
         if self.logs and (gap := self.logs.gap_at("archive", *source, known)):
             known = gap.end  # the store was made of the archive, and lacks what that lacks
         return max(known, earliest) if source[0] == HEALTH else known  # of health the newest is all that matters
 
-    async def take(self, source: Source, records: Records) -> None:
+    async def take(self, source: SourcePartition, records: Records) -> None:
         """Add the slice to the next transaction."""
         partition = source[1]
         places = zip(records.offset.tolist(), records.append_time.tolist(), range(len(records)), strict=True)
@@ -78,7 +78,7 @@ class Storage(Stage):
         for source, offset in self._taken.items():
             self.durable(source, offset)
 
-    async def release(self, sources: Iterable[Source]) -> None:
+    async def release(self, sources: Iterable[SourcePartition]) -> None:
         """Write what was added, and publish it."""
         await self.tick()
         for source in sources:

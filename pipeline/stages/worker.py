@@ -12,15 +12,15 @@ from evaluation.catalog.logs import LogsInForce
 from pipeline.kafka import topics
 from pipeline.kafka.clients import faust_broker_credentials
 from pipeline.kafka.columnar.app import App, create_app, run
-from pipeline.kafka.columnar.hooks import Log
+from pipeline.kafka.columnar.hooks import LogExtent
 from pipeline.kafka.connection import attended, explain
 from pipeline.kafka.logs import (
     GO_ON,
-    Found,
+    ClusterTopics,
+    CommittedLogs,
     LogError,
-    Place,
-    Said,
-    Watch,
+    LogPlace,
+    LogWatch,
     first,
     is_committed_here,
     require,
@@ -32,7 +32,7 @@ from pipeline.settings import Settings
 from pipeline.stages import stage_class
 from pipeline.stages.heartbeat import INTERVAL, Heartbeat
 from pipeline.stages.liveness import Liveness, answer
-from pipeline.stages.stage import Source, Stage
+from pipeline.stages.stage import SourcePartition, Stage
 from pipeline.storage.readers import admit
 from schemas.health import PartitionHealth
 from schemas.records import Records
@@ -78,19 +78,19 @@ class Worker:
         self._ends: dict[TP, int] = {}  # where the logs ended at the last beat
         self._settings = settings
         self._heart = Heartbeat(settings, stage.name)
-        self._watch = Watch(settings)
+        self._watch = LogWatch(settings)
         self._logs: LogsInForce | None = None  # as they stood when the worker started
-        self._found = Found("", {})
+        self._found = ClusterTopics("", {})
         stage.durable = lambda source, offset: app.durable(self._tp(source), offset - self._base(source))
 
-    def source(self, tp: TP) -> Source:
+    def source(self, tp: TP) -> SourcePartition:
         """The partition without the deployment's prefix."""
         return self._names[tp.topic], tp.partition
 
-    def _tp(self, source: Source) -> TP:
+    def _tp(self, source: SourcePartition) -> TP:
         return TP(self._topics[source[0]], source[1])
 
-    def _base(self, source: Source) -> int:
+    def _base(self, source: SourcePartition) -> int:
         """What is added to Kafka's offsets, so that they are the deployment's."""
         return self._logs.base(*source) if self._logs else 0
 
@@ -115,13 +115,13 @@ class Worker:
         require(self._settings, self._logs, self._found)
         await self._stage.belong(self._found)
         catalog = self._found.topics.get(CATALOG, "")
-        self._said = {topic: Said(log, catalog) for topic, log in self._found.topics.items()}
+        self._said = {topic: CommittedLogs(log, catalog) for topic, log in self._found.topics.items()}
 
     def said(self, topic: str) -> str:
         """What is committed beside the offsets of a topic."""
         return msgspec.json.encode(self._said[self._names[topic]]).decode()
 
-    async def start_position(self, tp: TP, log: Log) -> int:
+    async def start_position(self, tp: TP, log: LogExtent) -> int:
         """The stage's choice, or behind an accepted gap. Raises LogError where the log doesn't hold what comes next."""
         source = self.source(tp)
         base = self._base(source)
@@ -133,7 +133,7 @@ class Worker:
         if self._logs and (gap := self._logs.gap_at(self._stage.name, *source, position)):
             await self._stage.skip(gap, gap.end)
             position = gap.end
-        require_held(self._settings, self._stage.name, Place(*source, position, begin, end))
+        require_held(self._settings, self._stage.name, LogPlace(*source, position, begin, end))
         return position - base
 
     def begin(self, tp: TP, offset: int) -> None:
@@ -189,7 +189,7 @@ class Worker:
         for tp, position in sorted(self._taken.items()):
             source = self.source(tp)
             lag = max(0, self._ends.get(tp, position) - position)
-            health.append(PartitionHealth(*source, position, lag, self._stage.clock(source)))
+            health.append(PartitionHealth(*source, position, lag, self._stage.watermark(source)))
         return health
 
     async def watch(self) -> None:

@@ -13,11 +13,11 @@ from schemas.health import WorkerHealth
 from schemas.look import Look
 from schemas.records import Headers
 
-Record = tuple[int, int, int, bytes | None]  # partition, offset, append time (ms UTC), value
+ArrivedRecord = tuple[int, int, int, bytes | None]  # partition, offset, append time (ms UTC), value
 LetterRecord = tuple[int, int, int, Headers, bytes | None]
 
-Run = tuple[str, str]  # experiment, run
-Document = tuple[int, int, bytes | None]  # offset, append time (ms UTC), value
+RunKey = tuple[str, str]  # experiment, run
+DocumentRecord = tuple[int, int, bytes | None]  # offset, append time (ms UTC), value
 
 VALUE_KEPT = 500  # bytes of a dead letter
 
@@ -45,8 +45,8 @@ class Pending:
     """What there is to write, and the offsets that it reaches."""
 
     looks: list[PublishedLook] = field(default_factory=list)
-    catalog: list[Document] = field(default_factory=list)
-    letters: list[dict[str, Any]] = field(default_factory=list)
+    catalog: list[DocumentRecord] = field(default_factory=list)
+    dead_letters: list[dict[str, Any]] = field(default_factory=list)
     beats: dict[tuple[str, str], Beat] = field(default_factory=dict)
     offsets: dict[tuple[str, int], int] = field(default_factory=dict)
     ignored: int = 0
@@ -58,7 +58,7 @@ class Arriving:
     def __init__(
         self,
         offsets: Mapping[tuple[str, int], int],
-        looks: Mapping[Run, int],
+        looks: Mapping[RunKey, int],
         archived: Mapping[int, range],
         aside: SetAside,
     ) -> None:
@@ -73,7 +73,7 @@ class Arriving:
         self._pending = Pending()
         self._adding = threading.Lock()
 
-    def add_looks(self, records: Iterable[Record]) -> None:
+    def add_looks(self, records: Iterable[ArrivedRecord]) -> None:
         """Records of `results`. One that is not newer than the last look of its run is ignored and counted.
 
         Of a store that was made anew, those that it has from the archive come a second time, behind older ones.
@@ -94,7 +94,7 @@ class Arriving:
                         self._last[run] = look.look
                         self._pending.looks.append(PublishedLook(look, append_time, value or b""))
 
-    def add_catalog(self, records: Iterable[Record]) -> None:
+    def add_catalog(self, records: Iterable[ArrivedRecord]) -> None:
         """Records of `catalog`."""
         with self._adding:
             for partition, offset, append_time, value in records:
@@ -102,29 +102,29 @@ class Arriving:
                     self._pending.catalog.append((offset, append_time, value))
 
     def add_dead_letters(self, records: Iterable[LetterRecord]) -> None:
-        """Records of `dead-letters`; one letter per origin is kept."""
+        """Records of `dead-letters`; one dead letter per origin is kept."""
         with self._adding:
             for partition, offset, append_time, headers, value in records:
                 if self._is_new(topics.DEAD_LETTERS, partition, offset):
                     try:
-                        letter = from_record(headers, value)
-                    except NoMessageError as error:  # a letter about itself
+                        dead_letter = from_record(headers, value)
+                    except NoMessageError as error:  # a dead letter about itself
                         self._aside.add(topics.DEAD_LETTERS, partition, offset, str(error))
-                        row = _letter_row(topics.DEAD_LETTERS, partition, offset, None, append_time, value)
+                        row = _dead_letter_row(topics.DEAD_LETTERS, partition, offset, None, append_time, value)
                         row |= {"reason": "foreign record", "detail": str(error)}
                     else:
-                        row = _letter_row(
-                            letter.topic,
-                            letter.partition,
-                            letter.offset,
-                            letter.index,
-                            letter.append_time,
-                            letter.value,
+                        row = _dead_letter_row(
+                            dead_letter.topic,
+                            dead_letter.partition,
+                            dead_letter.offset,
+                            dead_letter.index,
+                            dead_letter.append_time,
+                            dead_letter.value,
                         )
-                        row |= {"reason": letter.reason, "detail": letter.detail}
-                    self._pending.letters.append(row | {"rejected": append_time})
+                        row |= {"reason": dead_letter.reason, "detail": dead_letter.detail}
+                    self._pending.dead_letters.append(row | {"rejected": append_time})
 
-    def add_health(self, records: Iterable[Record]) -> None:
+    def add_health(self, records: Iterable[ArrivedRecord]) -> None:
         """Records of `health`; the newest of each worker is kept."""
         with self._adding:
             for partition, offset, append_time, value in records:
@@ -151,7 +151,7 @@ class Arriving:
         return True
 
 
-def _letter_row(  # noqa: PLR0917
+def _dead_letter_row(  # noqa: PLR0917
     topic: str, partition: int, offset: int, index: int | None, append_time: int, value: bytes | None
 ) -> dict[str, Any]:
     return {

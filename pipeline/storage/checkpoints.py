@@ -23,7 +23,7 @@ from pipeline.errors import PeekproofError
 
 KEPT = 2  # the newest, and the one before it, which stands in where that is damaged
 DAMAGED = ".damaged"
-NAME = re.compile(r"(\d{20})\.arrow")
+FILE_NAME = re.compile(r"(\d{20})\.arrow")
 _KEPT = re.compile(r"(\d{20})(\.arrow|\.damaged)")
 MAGIC = b"peekproof checkpoint\n"
 DIGEST = 16  # bytes
@@ -175,7 +175,7 @@ class Checkpoints:
 
     def _offsets(self, partition: int) -> list[int]:
         """Ascending. What has another name is not ours."""
-        names = (NAME.fullmatch(info.base_name) for info in self._infos(partition))
+        names = (FILE_NAME.fullmatch(info.base_name) for info in self._infos(partition))
         return sorted(int(name[1]) for name in names if name)
 
     def _infos(self, partition: int) -> list[fs.FileInfo]:

@@ -16,7 +16,7 @@ REPLACED_KEPT = 600.0  # seconds, for sessions that hold an older snapshot
 
 RESULTS_RECENT = tables.RESULTS_RECENT.stored
 # The history's columns as they stand in Parquet, where DuckDB would write a HUGEINT as a float.
-EXACT = ", ".join(
+EXACT_COLUMNS = ", ".join(
     f'"{name}"::DECIMAL(38, 0) AS "{name}"' if kind == "HUGEINT" else f'"{name}"'
     for name, kind, _ in RESULTS_RECENT.columns
 )
@@ -36,7 +36,7 @@ class HistoryFiles:
 
     def begin(self) -> None:
         """Write the empty one, which has the columns."""
-        self._write(f"SELECT {EXACT} FROM {RESULTS_RECENT.name} LIMIT 0", EMPTY)
+        self._write(f"SELECT {EXACT_COLUMNS} FROM {RESULTS_RECENT.name} LIMIT 0", EMPTY)
 
     def move(self) -> None:
         """Move a full `results_recent` into a Parquet file, joined with the newest ones that are no larger.
@@ -49,7 +49,7 @@ class HistoryFiles:
             return
         files = run("SELECT number, name, rows FROM history_files ORDER BY number DESC").fetchall()
         place = files[0][0] + 1 if files else 1
-        source = f"SELECT {EXACT} FROM results_recent"
+        source = f"SELECT {EXACT_COLUMNS} FROM results_recent"
         joined = []
         for number, name, size in files:
             if size > rows or size + rows > FILE_ROWS:

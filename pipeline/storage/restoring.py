@@ -14,7 +14,7 @@ from pipeline.errors import PeekproofError
 from pipeline.kafka.set_aside import SetAside
 from pipeline.owner import own
 from pipeline.storage.archived import ArchivedRecord, partitions, read
-from pipeline.storage.soundness import DamageError, UnfinishedError, parts
+from pipeline.storage.soundness import DamageError, UnfinishedStoreError, parts
 from pipeline.storage.store import Store
 from schemas.topics import RESULTS
 
@@ -39,7 +39,7 @@ def restored_store(directory: Path, archive: Path, aside: SetAside | None = None
     try:
         if not _is_gone(directory, archive):
             return Store(directory, aside)
-    except UnfinishedError as error:
+    except UnfinishedStoreError as error:
         happened = str(error)
         with own(directory):
             for path in parts(directory):
@@ -80,7 +80,7 @@ def _restore(store: Store, happened: str, archive: Path) -> None:
     lost = "; ".join(dict.fromkeys(loss for loss in losses if loss)) or "no look is lost"
     told = (
         f"{_moment(time.time())}: {happened}; it was made anew from the archive and the topics: {lost}. Dead letters "
-        "that their topic no longer keeps are gone, and letters and ignored looks were counted anew"
+        "that their topic no longer keeps are gone, and dead letters and ignored looks were counted anew"
     )
     run("UPDATE restored SET told = ?, is_done = true", [told])
     store.restored = told

@@ -15,7 +15,7 @@ from schemas.look import Cell
 
 RESULTS, RESULTS_RECENT = tables.RESULTS.stored, tables.RESULTS_RECENT.stored
 SUMS = tuple(column.name for column in RESULTS.columns if column.type == "HUGEINT")
-LETTERS_KEPT = 10_000
+DEAD_LETTERS_KEPT = 10_000
 
 LOOKS = pa.schema(
     [("experiment", pa.string()), ("run", pa.string()), ("append_time", pa.int64()), ("value", pa.binary())]
@@ -50,7 +50,7 @@ def write(connection: duckdb.DuckDBPyConnection, pending: Pending, silent: list[
     try:
         _write_looks(connection, pending)
         _write_catalog(connection, pending)
-        _write_letters(connection, pending)
+        _write_dead_letters(connection, pending)
         _write_beats(connection, pending, silent)
         offsets = [(*place, next_offset) for place, next_offset in pending.offsets.items()]
         _replace(connection, "kafka_offsets", ("topic", "partition"), _rows(OFFSETS, offsets))
@@ -79,12 +79,12 @@ def _write_catalog(connection: duckdb.DuckDBPyConnection, pending: Pending) -> N
         _insert(connection, "documents", _rows(DOCUMENTS, pending.catalog))
 
 
-def _write_letters(connection: duckdb.DuckDBPyConnection, pending: Pending) -> None:
-    if not pending.letters:
+def _write_dead_letters(connection: duckdb.DuckDBPyConnection, pending: Pending) -> None:
+    if not pending.dead_letters:
         return
     run = connection.execute
     origin = '"topic", "partition", "offset", "index"'
-    connection.register("arriving", DEAD_LETTERS.arrow(pending.letters))
+    connection.register("arriving", DEAD_LETTERS.arrow(pending.dead_letters))
     run(
         f"CREATE TEMP TABLE new_letters AS SELECT DISTINCT ON ({origin}) * FROM arriving a "
         "WHERE NOT EXISTS (SELECT 1 FROM dead_letters d WHERE d.topic = a.topic AND d.partition = a.partition "
@@ -98,9 +98,9 @@ def _write_letters(connection: duckdb.DuckDBPyConnection, pending: Pending) -> N
     )
     run("DELETE FROM dead_letter_totals")
     run("INSERT INTO dead_letter_totals BY NAME FROM totals")
-    ((letters,),) = run("SELECT count(*) FROM dead_letters").fetchall()
-    if letters > LETTERS_KEPT:
-        oldest = f"SELECT rowid FROM dead_letters ORDER BY rowid LIMIT {letters - LETTERS_KEPT}"
+    ((dead_letters,),) = run("SELECT count(*) FROM dead_letters").fetchall()
+    if dead_letters > DEAD_LETTERS_KEPT:
+        oldest = f"SELECT rowid FROM dead_letters ORDER BY rowid LIMIT {dead_letters - DEAD_LETTERS_KEPT}"
         run(f"DELETE FROM dead_letters WHERE rowid IN ({oldest})")
     run("DROP TABLE new_letters")
     run("DROP TABLE totals")

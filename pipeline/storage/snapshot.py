@@ -31,7 +31,7 @@ from evaluation.catalog.in_force import Catalog, FlagInForce
 from pipeline import durable
 from pipeline.settings import Settings
 from pipeline.storage import archive, archived, tables
-from pipeline.storage.arriving import Beat, PublishedLook, Run
+from pipeline.storage.arriving import Beat, PublishedLook, RunKey
 from pipeline.storage.history import literal
 from pipeline.storage.soundness import EMPTY
 from pipeline.storage.store import Store
@@ -122,12 +122,12 @@ def _log_of(path: Path) -> Path:
     return path.with_name(f"{path.name}.wal")
 
 
-def experiment_rows(catalog: Catalog, looks: dict[Run, PublishedLook]) -> list[dict[str, Any]]:
+def experiment_rows(catalog: Catalog, looks: dict[RunKey, PublishedLook]) -> list[dict[str, Any]]:
     """The rows of `experiments`."""
     return [_experiment(key, flag, _newest(flag, key, looks)) for key, flag in sorted(catalog.flags.items())]
 
 
-def variant_rows(catalog: Catalog, looks: dict[Run, PublishedLook]) -> list[dict[str, Any]]:
+def variant_rows(catalog: Catalog, looks: dict[RunKey, PublishedLook]) -> list[dict[str, Any]]:
     """The rows of `variants`."""
     rows = []
     for key, flag in sorted(catalog.flags.items()):
@@ -213,11 +213,14 @@ def health_rows(beats: Iterable[Beat]) -> list[dict[str, Any]]:
             "counts": list(health.counts.items()),
         }
         for partition in health.partitions:
-            clock = partition.clock or None
+            watermark = partition.watermark or None
             rows.append(
                 worker
                 | {name: getattr(partition, name) for name in ("topic", "partition", "position", "lag")}
-                | {"clock": clock, "freshness_seconds": (beat.append_time - clock) / 1_000 if clock else None}
+                | {
+                    "clock": watermark,
+                    "freshness_seconds": (beat.append_time - watermark) / 1_000 if watermark else None,
+                }
             )
         if not health.partitions:
             rows.append(worker)
@@ -240,7 +243,7 @@ def about_rows(store: Store, name: str) -> list[dict[str, Any]]:
     ]
 
 
-def _newest(flag: FlagInForce, key: str, looks: dict[Run, PublishedLook]) -> PublishedLook | None:
+def _newest(flag: FlagInForce, key: str, looks: dict[RunKey, PublishedLook]) -> PublishedLook | None:
     return looks.get((key, flag.runs[-1].key)) if flag.runs else None
 
 

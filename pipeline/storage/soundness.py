@@ -28,7 +28,7 @@ class DamageError(StoreError):
     """The store is not as it was left. Its text says how, and is the first half of a sentence."""
 
 
-class UnfinishedError(DamageError):
+class UnfinishedStoreError(DamageError):
     """The store was being made anew when its process ended. The text says why it was."""
 
 
@@ -88,7 +88,7 @@ def check(connection: duckdb.DuckDBPyConnection, directory: Path) -> None:
         run(f"SELECT max(hash(everything)) FROM {table} AS everything").fetchall()
     for why, is_done in run("SELECT told, is_done FROM restored").fetchall():
         if not is_done:
-            raise UnfinishedError(why)
+            raise UnfinishedStoreError(why)
     for name, rows in run("SELECT name, rows FROM history_files").fetchall():
         path = directory / "history" / name
         try:

@@ -17,7 +17,7 @@ from evaluation.catalog.history import History
 from pipeline.kafka.set_aside import SetAside
 from pipeline.owner import OwnerError, own
 from pipeline.storage import rows
-from pipeline.storage.arriving import Arriving, Beat, Document, PublishedLook, Run
+from pipeline.storage.arriving import Arriving, Beat, DocumentRecord, PublishedLook, RunKey
 from pipeline.storage.history import HistoryFiles
 from pipeline.storage.soundness import FILE, check, connect, sound, told
 from schemas.decoding import decode
@@ -55,9 +55,9 @@ class Store:
             raise
         self._history = HistoryFiles(self.connection, self.directory)
         self.history_files = self._history.paths
-        self.looks: dict[Run, PublishedLook] = {}
+        self.looks: dict[RunKey, PublishedLook] = {}
         self.catalog = History()
-        self.documents: list[Document] = []
+        self.documents: list[DocumentRecord] = []
         self.beats: dict[tuple[str, str], Beat] = {}
         self.ignored_looks = 0
         self.restored: str | None = None

@@ -36,7 +36,7 @@ DUCKDB: dict[type[types.Type], str] = {
 }
 
 
-class Column(NamedTuple):
+class TableColumn(NamedTuple):
     """One column: its name, its DuckDB type and what it means."""
 
     name: str
@@ -49,7 +49,7 @@ class Table(NamedTuple):
 
     name: str
     comment: str
-    columns: tuple[Column, ...]
+    columns: tuple[TableColumn, ...]
 
     @property
     def stored(self) -> "Table":
@@ -69,7 +69,7 @@ class Table(NamedTuple):
 
 
 def _table(name: str, comment: str, columns: Iterable[tuple[str, str, str]]) -> Table:
-    return Table(name, comment, tuple(Column(*column) for column in columns))
+    return Table(name, comment, tuple(TableColumn(*column) for column in columns))
 
 
 def _type(field: Field) -> str:
@@ -246,7 +246,7 @@ DEAD_LETTERS = _table(
         ("offset", "BIGINT", "Its offset."),
         ("index", "BIGINT", "Which event of a record that holds many; null for a record of one."),
         ("appended", "TIMESTAMP", "UTC. When the input was appended."),
-        ("rejected", "TIMESTAMP", "UTC. When the letter was appended."),
+        ("rejected", "TIMESTAMP", "UTC. When the dead letter was appended."),
         ("value", "VARCHAR", "The first 500 bytes; bytes that are no UTF-8 are written as \\xNN. Null for a null."),
         ("bytes", "BIGINT", "Size of the value; null for a null."),
     ),
@@ -258,7 +258,7 @@ DEAD_LETTER_TOTALS = _table(
     (
         ("reason", "VARCHAR", "Why, in few words."),
         ("letters", "BIGINT", "Inputs, one per origin."),
-        ("newest", "TIMESTAMP", "UTC. When the newest letter was appended."),
+        ("newest", "TIMESTAMP", "UTC. When the newest was appended."),
     ),
 )
 
@@ -276,8 +276,8 @@ PIPELINE_HEALTH = _table(
         ("partition", "INTEGER", "Input partition."),
         ("position", "BIGINT", "The next offset that it reads."),
         ("lag", "BIGINT", "Records behind that position."),
-        ("clock", "TIMESTAMP", "UTC. The append time that the partition has reached; null if unknown."),
-        ("freshness_seconds", "DOUBLE", "How far the clock stood behind that moment."),
+        ("clock", "TIMESTAMP", "UTC. The watermark: the append time that the partition has reached; null if unknown."),
+        ("freshness_seconds", "DOUBLE", "How far the watermark stood behind that moment."),
         ("counts", "MAP(VARCHAR, BIGINT)", "Totals since the worker started."),
     ),
 )

@@ -15,7 +15,7 @@ from typing import Any
 from amplitude_experiment.evaluation.engine import EvaluationEngine
 from amplitude_experiment.evaluation.types import EvaluationFlag
 
-from evaluation.assignment.properties import Column
+from evaluation.assignment.properties import PropertyColumn
 from evaluation.assignment.slices import evaluate_columns
 from evaluation.columns.texts import Texts
 from evaluation.flags.engine import Flags
@@ -38,8 +38,8 @@ def measure() -> dict[str, dict[str, float]]:
     theirs, engine = [EvaluationFlag.from_dict(config) for config in configs], EvaluationEngine()
     columns = {selector: _column(selector, users) for selector in flags.selectors}
 
-    def fresh() -> dict[Any, Column]:
-        return {selector: Column(column.distinguish, column.plain) for selector, column in columns.items()}
+    def fresh() -> dict[Any, PropertyColumn]:
+        return {selector: PropertyColumn(column.distinguish, column.plain) for selector, column in columns.items()}
 
     in_a_slice = evaluate_columns(flags, fresh(), USERS)
     for i, context in enumerate(some):
@@ -144,9 +144,9 @@ def _user(number: int) -> dict[str, Any]:
     }
 
 
-def _column(selector: tuple[str, ...], users: list[dict[str, Any]]) -> Column:
+def _column(selector: tuple[str, ...], users: list[dict[str, Any]]) -> PropertyColumn:
     """As the stage has it: texts where they stand as texts, else JSON."""
     values = [select({"context": {"user": user}}, selector) for user in users]
     if isinstance(values[0], str):
-        return Column.of_texts(Texts.of(values))
-    return Column.of_json(Texts.of([json.dumps(value) for value in values]))
+        return PropertyColumn.of_texts(Texts.of(values))
+    return PropertyColumn.of_json(Texts.of([json.dumps(value) for value in values]))

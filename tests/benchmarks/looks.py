@@ -137,7 +137,7 @@ def _aggregate(arms: dict[tuple[str, str, str], Sums3]) -> Aggregate:
     ]
     units = [ArmCount(0, variant, 100_000) for variant in VARIANTS]
     return Aggregate(
-        flag="flag", run="run", partition=0, offset=1, clock=1, catalog=1, arms=units, sums=sums, metrics=[]
+        flag="flag", run="run", partition=0, offset=1, watermark=1, catalog=1, arms=units, sums=sums, metrics=[]
     )
 
 

@@ -22,7 +22,7 @@ import pyarrow.compute as pc
 from evaluation.assignment.routing import assign
 from evaluation.catalog.history import History
 from evaluation.catalog.lifecycle import apply_definition, start
-from pipeline.recovery.rebuild import Log, Logs, Rebuild
+from pipeline.recovery.rebuild import Rebuild, UnitsLog, UnitsLogs
 from pipeline.settings import Settings
 from pipeline.stages.gathering import Gathering
 from pipeline.storage.archive import Archive
@@ -68,7 +68,7 @@ def show(measured: dict[str, dict[str, float]]) -> str:
     return "\n".join(lines)
 
 
-def _figures(directory: Path, records: int, logs: Logs) -> dict[str, float]:
+def _figures(directory: Path, records: int, logs: UnitsLogs) -> dict[str, float]:
     began = time.process_time(), time.monotonic()
     units, size = 0, 0
     for state in Rebuild(directory, _history(), _settings(), logs).states():
@@ -84,7 +84,7 @@ def _figures(directory: Path, records: int, logs: Logs) -> dict[str, float]:
     }
 
 
-def _archive(directory: Path, records: int) -> Logs:
+def _archive(directory: Path, records: int) -> UnitsLogs:
     """Archive the sources and `units`; what Kafka would say of a log that begins where its archive ends."""
     history, archive = _history(), Archive(directory)
     sources = [(topic, number) for topic in (EXPOSURES, EVENTS) for number in range(OF_TOPIC)]
@@ -110,7 +110,7 @@ def _archive(directory: Path, records: int) -> Logs:
     for source in (*sources, *((UNITS, number) for number in range(PARTITIONS))):
         archive.advance(*source, now + MINUTES)
     heads = {source: Source(*source, end, end, now) for source, end in ends.items()}
-    return Logs([Log(offset, offset, heads) for _ in range(PARTITIONS)], len(sources))
+    return UnitsLogs([UnitsLog(offset, offset, heads) for _ in range(PARTITIONS)], len(sources))
 
 
 def _shown(units: np.ndarray, now: int) -> list[pa.Array]:

@@ -23,7 +23,7 @@ import numpy as np
 from evaluation.catalog.in_force import Catalog, FlagInForce, MetricInForce, RunInForce
 from evaluation.metrics.partition import Partition
 from schemas.catalog import Allocation, Flag, Metric, Variant
-from schemas.units import Arm, Header, Kind, Source, encode_units
+from schemas.units import Arm, Header, RowKind, Source, encode_units
 
 SIZES = (10_000, 100_000, 1_000_000, 10_000_000)  # units
 OF_TYPES = 1_000_000  # units with which the types are compared
@@ -140,7 +140,7 @@ def _messages(catalog: Catalog, name: str, units: int) -> Iterator[bytes]:
         columns = {
             "source": np.zeros(len(unit), np.uint16),
             "offset": offset,
-            "kind": np.repeat(np.array([Kind.EXPOSURE, 0], np.uint8), (len(entered), value.size)),
+            "kind": np.repeat(np.array([RowKind.EXPOSURE, 0], np.uint8), (len(entered), value.size)),
             "code": np.concatenate(((entered % len(VARIANTS)).astype(np.uint16), code.reshape(-1))),
             "unit": unit.astype(np.uint64),
             "time": time_of,

@@ -15,7 +15,7 @@ import msgspec
 from kafka import KafkaProducer
 
 from pipeline.kafka.clients import kafka_python_arguments
-from pipeline.processes.supervisor import Supervisor, Worker
+from pipeline.processes.supervisor import SupervisedProcess, Supervisor
 from pipeline.settings import Settings
 from schemas.topics import (
     AGGREGATES,
@@ -122,8 +122,8 @@ def test_nothing_stops_for_a_record_that_nobody_can_use(broker: str, tmp_path: P
             places |= send_strangers(settings)
             send_batch(settings, range(20, 40))
             wait_for(lambda: counted(settings, "button") == (40, 40 * 150))
-            letters = Counter(letter["reason"] for letter in listed(shop))
-            assert letters == Counter([*BAD_EVENTS.values(), *BAD_EXPOSURES.values(), "future"])
+            dead_letters = Counter(dead_letter["reason"] for dead_letter in listed(shop))
+            assert dead_letters == Counter([*BAD_EVENTS.values(), *BAD_EXPOSURES.values(), "future"])
 
             (shop.directory / "experiments" / "late.yaml").write_text(FLAG.format(key="late"))
             shop.apply()
@@ -209,7 +209,7 @@ def event(user: str, at: int) -> bytes:
     return json.dumps({"event_type": "buy", "user_id": user, "time": at, "event_properties": {"price": 1.5}}).encode()
 
 
-def monitored(server: Worker) -> str:
+def monitored(server: SupervisedProcess) -> str:
     """What the server, which is ready, tells Prometheus."""
     address = re.search(r"Peekproof answers at (http\S+)", server.log.read_text())
     assert address

@@ -105,4 +105,4 @@ def test_partitions_that_are_added_are_read_and_nothing_of_them_is_late(broker: 
             late = "SELECT sum(late_events + late_exposures + inactive) FROM experiments"
             assert ask(settings.snapshot, late) == 0
             reached = "SELECT epoch_ms(min(clock)) FROM pipeline_health WHERE stage = 'aggregation'"
-            wait_for(lambda: ask(settings.snapshot, reached) > traffic.stopped, what="the clock")
+            wait_for(lambda: ask(settings.snapshot, reached) > traffic.stopped, what="the watermark")

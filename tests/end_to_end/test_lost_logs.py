@@ -16,7 +16,7 @@ from evaluation.significance.look import decode_look
 from pipeline.kafka import topics
 from pipeline.kafka.clients import kafka_python_arguments
 from pipeline.kafka.reading import read_topic
-from pipeline.processes.supervisor import Worker
+from pipeline.processes.supervisor import SupervisedProcess
 from pipeline.settings import Settings
 from schemas.health import WorkerHealth
 from schemas.look import Look
@@ -48,11 +48,13 @@ class Deployment:
         wait_for_catalog(settings)
 
     @contextmanager
-    def working(self, *others: str, falls: str = "") -> Iterator[list[Worker]]:
+    def working(self, *others: str, falls: str = "") -> Iterator[list[SupervisedProcess]]:
         """At the end each is at work, but for those of a stage that `falls`, and has what it keeps."""
         logs = self.settings.data / "logs"
         logs.mkdir(parents=True, exist_ok=True)
-        workers = [Worker(name, 0, ["worker", name], logs, self.shop.environment) for name in (*STAGES, *others)]
+        workers = [
+            SupervisedProcess(name, 0, ["worker", name], logs, self.shop.environment) for name in (*STAGES, *others)
+        ]
         try:
             yield workers
             at_work = [worker for worker in workers if worker.name != falls]
@@ -63,7 +65,7 @@ class Deployment:
             for worker in workers:
                 worker.process.wait(30)
 
-    def _are_at_work(self, workers: list[Worker]) -> bool:
+    def _are_at_work(self, workers: list[SupervisedProcess]) -> bool:
         """Each lives and has partitions, and those that have a clock know the time."""
         beats = [msgspec.json.decode(record.value, type=WorkerHealth) for record in read_topic(self.settings, HEALTH)]
         last = {int(beat.worker.rpartition("/")[2]): beat for beat in beats}
@@ -71,7 +73,7 @@ class Deployment:
             worker.process.poll() is None
             and worker.process.pid in last
             and last[worker.process.pid].partitions
-            and (worker.name != "aggregation" or all(each.clock for each in last[worker.process.pid].partitions))
+            and (worker.name != "aggregation" or all(each.watermark for each in last[worker.process.pid].partitions))
             for worker in workers
         )
 
@@ -106,7 +108,7 @@ class Deployment:
 
     def refused(self, name: str) -> str:
         """What a worker says that refuses to start."""
-        worker = Worker(name, 1, ["worker", name], self.settings.data / "logs", self.shop.environment)
+        worker = SupervisedProcess(name, 1, ["worker", name], self.settings.data / "logs", self.shop.environment)
         assert worker.process.wait(60) == 1
         said = worker.log.read_text()
         assert not re.search("Traceback|crash!", said)

@@ -35,7 +35,7 @@ def test_every_type_of_metric_comes_out_as_the_queries_say_and_as_analyze_says(t
     aggregates = _stream(history, sent, records=4_000)
 
     said = shop.rows_of(sent, settings)
-    expected = shop.expected(said, history.newest, max(each.clock for each in aggregates), settings)
+    expected = shop.expected(said, history.newest, max(each.watermark for each in aggregates), settings)
     assert published(shop.named(aggregates)) ^ expected == set()
     assert len(expected) > 500
     runs = {key: history.newest.flags[key].runs[-1] for key in shop.FLAGS}

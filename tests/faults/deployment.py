@@ -26,7 +26,7 @@ from pipeline.catalog.topic import CatalogWriter
 from pipeline.kafka import topics
 from pipeline.listening import with_free_port
 from pipeline.local_kafka.broker import Broker
-from pipeline.processes.supervisor import Supervisor, Worker
+from pipeline.processes.supervisor import SupervisedProcess, Supervisor
 from pipeline.settings import Settings
 from tests.end_to_end import shop
 from tests.faults.traffic import Traffic
@@ -73,7 +73,7 @@ class Deployment:
 
         return asyncio.run(opened())
 
-    def workers(self, name: str = "") -> list[Worker]:
+    def workers(self, name: str = "") -> list[SupervisedProcess]:
         """Those that the supervisor looks after, of one stage."""
         return [worker for worker in self.supervisor.workers if name in ("", worker.name)]
 
@@ -85,10 +85,10 @@ class Deployment:
         except OSError:
             return False
 
-    def invite(self, stage: str) -> Worker:
+    def invite(self, stage: str) -> SupervisedProcess:
         """One more worker of a stage, which nobody starts again."""
         number = 100 + random.randrange(1 << 20)
-        guest = Worker(stage, number, ["worker", stage], self.settings.data / "logs", self._environment)
+        guest = SupervisedProcess(stage, number, ["worker", stage], self.settings.data / "logs", self._environment)
         self._ending.callback(_end, guest)
         return guest
 
@@ -126,6 +126,6 @@ def _mount(directory: Path) -> bool:
     return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 
-def _end(guest: Worker) -> None:
+def _end(guest: SupervisedProcess) -> None:
     guest.process.send_signal(signal.SIGKILL)
     guest.process.wait()

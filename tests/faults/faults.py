@@ -21,7 +21,7 @@ from kafka.admin import KafkaAdminClient
 from pipeline.catalog import editing
 from pipeline.catalog.topic import CatalogWriter, key_of
 from pipeline.kafka.clients import kafka_python_arguments
-from pipeline.processes.supervisor import SCALED, Worker
+from pipeline.processes.supervisor import SCALED, SupervisedProcess
 from pipeline.stages import STAGES
 from schemas.catalog import Cohort, Flag, Group, GroupSlot, Metric
 from schemas.topics import CATALOG, SOURCES
@@ -52,7 +52,7 @@ class Scene(NamedTuple):
     recoveries: list[Recovery]
     killed: list[str]
 
-    def kill(self, worker: Worker) -> None:
+    def kill(self, worker: SupervisedProcess) -> None:
         """End a worker's process at once."""
         self.killed.append(worker.name)
         if worker.name in STAGES:
@@ -60,7 +60,7 @@ class Scene(NamedTuple):
         worker.process.kill()
 
     @contextmanager
-    def frozen(self, worker: Worker) -> Iterator[None]:
+    def frozen(self, worker: SupervisedProcess) -> Iterator[None]:
         """A worker that does nothing any more, and is then killed."""
         worker.process.send_signal(signal.SIGSTOP)
         try:
@@ -68,7 +68,7 @@ class Scene(NamedTuple):
         finally:
             self.kill(worker)
 
-    def living(self, chance: random.Random, *names: str) -> Worker | None:
+    def living(self, chance: random.Random, *names: str) -> SupervisedProcess | None:
         """One of the supervised workers that live, of these stages or of all."""
         every = self.deployment.supervisor.workers
         found = [each for each in every if each.process.poll() is None and (not names or each.name in names)]

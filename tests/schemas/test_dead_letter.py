@@ -3,7 +3,15 @@
 import msgspec
 import pytest
 
-from schemas.dead_letter import LARGEST, DeadLetter, fitted, from_record, resent_from, resent_headers, to_headers
+from schemas.dead_letter import (
+    LARGEST_DEAD_LETTER,
+    DeadLetter,
+    fitted,
+    from_record,
+    resent_from,
+    resent_headers,
+    to_headers,
+)
 
 LETTER = DeadLetter(
     reason="not json",
@@ -17,31 +25,33 @@ LETTER = DeadLetter(
 )
 
 
-def test_a_letter_is_read_back_from_its_record() -> None:
+def test_a_dead_letter_is_read_back_from_its_record() -> None:
     assert from_record(to_headers(LETTER), LETTER.value) == LETTER
 
 
 def test_an_event_of_many_keeps_its_index_and_a_null_its_value() -> None:
-    letter = DeadLetter(reason="r", detail="", topic="a", partition=0, offset=1, index=4, append_time=5, value=None)
+    dead_letter = DeadLetter(
+        reason="r", detail="", topic="a", partition=0, offset=1, index=4, append_time=5, value=None
+    )
 
-    assert from_record(to_headers(letter), None) == letter
-    assert letter.origin == "a/0/1/4"
+    assert from_record(to_headers(dead_letter), None) == dead_letter
+    assert dead_letter.origin == "a/0/1/4"
 
 
-def test_a_letter_with_more_headers_than_a_message_holds_leaves_without_them() -> None:
-    crowded = msgspec.structs.replace(LETTER, value=None, headers=(("x", b""),) * (LARGEST // 8))
+def test_a_dead_letter_with_more_headers_than_a_message_holds_leaves_without_them() -> None:
+    crowded = msgspec.structs.replace(LETTER, value=None, headers=(("x", b""),) * (LARGEST_DEAD_LETTER // 8))
 
     assert fitted(LETTER) is LETTER
     assert (fitted(crowded).value, fitted(crowded).headers) == (None, ())
     assert fitted(crowded).detail.startswith(crowded.detail)
 
 
-def test_a_foreign_record_is_no_letter() -> None:
+def test_a_foreign_record_is_no_dead_letter() -> None:
     with pytest.raises(ValueError, match="peekproof-detail"):
         from_record([("peekproof-reason", b"x")], b"")
 
 
-def test_a_letter_goes_back_with_its_headers_append_time_and_origin() -> None:
+def test_a_dead_letter_goes_back_with_its_headers_append_time_and_origin() -> None:
     headers = resent_headers(LETTER)
 
     assert headers[:3] == list(LETTER.headers)
@@ -58,7 +68,7 @@ def test_a_letter_goes_back_with_its_headers_append_time_and_origin() -> None:
         ("peekproof-append-time", b"-1"),
     ],
 )
-def test_a_record_with_a_place_or_time_that_no_table_holds_is_no_letter(name: str, value: bytes) -> None:
+def test_a_record_with_a_place_or_time_that_no_table_holds_is_no_dead_letter(name: str, value: bytes) -> None:
     headers = dict(to_headers(LETTER)) | {name: value}
 
     assert resent_from(headers.items()) is None
@@ -67,7 +77,7 @@ def test_a_record_with_a_place_or_time_that_no_table_holds_is_no_letter(name: st
 
 
 def test_one_event_of_many_goes_back_without_the_content_type_of_the_many() -> None:
-    letter = DeadLetter(
+    dead_letter = DeadLetter(
         reason="r",
         detail="d",
         topic="events",
@@ -79,7 +89,7 @@ def test_one_event_of_many_goes_back_without_the_content_type_of_the_many() -> N
         value=b"{}",
     )
 
-    assert dict(resent_headers(letter)) == {
+    assert dict(resent_headers(dead_letter)) == {
         "x": b"y",
         "peekproof-append-time": b"5",
         "peekproof-origin": b"events/0/1/2",

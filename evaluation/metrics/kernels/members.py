@@ -33,7 +33,7 @@ from evaluation.metrics.layouts import (
     Heap,
     Notes,
     Parts,
-    Pending,
+    PendingEvents,
     Ring,
     RunCounts,
     Settled,
@@ -65,7 +65,7 @@ class Members(NamedTuple):
     parts: Parts  # (variables, arms)
     settled: Settled  # (columns,)
     heap: Heap
-    pending: Pending
+    pending: PendingEvents
     ring: Ring  # (1,)
 
 
@@ -162,6 +162,6 @@ def ordered_totals(measures: Measures) -> int:
 
 
 @njit(cache=True)
-def has_room(ring: Ring, pending: Pending, events: int) -> Any:
+def has_room(ring: Ring, pending: PendingEvents, events: int) -> Any:
     """Whether so many pending events more fit."""
     return ring[0].head - ring[0].tail + events <= pending.shape[0]

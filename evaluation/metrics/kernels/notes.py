@@ -7,7 +7,7 @@ from numba import njit
 # What is noted. SAME_ID: another event of the unit has its insert id within the minute (the note has the time of the
 # later one), or it was told with several values. TOO_LARGE and TOO_SMALL are unusable where no cap makes a number of
 # the event, which counts where one does.
-LATE, UNUSABLE, DUPLICATE, SAME_ID, TOO_LARGE, TOO_SMALL = range(6)
+LATE_EVENT, UNUSABLE, DUPLICATE, SAME_ID, TOO_LARGE, TOO_SMALL = range(6)
 
 
 @njit(cache=True)

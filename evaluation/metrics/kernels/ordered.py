@@ -28,7 +28,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from evaluation.metrics.layouts import PENDING, Pending, Ring, Variables, Words
+from evaluation.metrics.layouts import PENDING_EVENT, PendingEvents, Ring, Variables, Words
 from evaluation.metrics.measures import EVENT_BITS, EVENTS, FRONT, HOUR, MOST_EVENTS, NEWEST, REACHED, RETENTION
 
 _CROWDED = np.int64(1 << EVENT_BITS)  # in a total's word of events
@@ -117,7 +117,7 @@ def _take(step: int, kinds: Words, free: Words, taken: Words) -> bool:
 
 
 @njit(cache=True)
-def _places(pending: Pending, link: int) -> Words:
+def _places(pending: PendingEvents, link: int) -> Words:
     """Where the events of a list stand, from one on: newest first."""
     mask = pending.shape[0] - 1
     n = 0
@@ -133,7 +133,7 @@ def _places(pending: Pending, link: int) -> Words:
 
 
 @njit(cache=True)
-def _after(variables: Variables, v: int, state: int, pending: Pending, link: int) -> Any:
+def _after(variables: Variables, v: int, state: int, pending: PendingEvents, link: int) -> Any:
     """The automaton's state after the events of a list, from one on."""
     places = _places(pending, link)[::-1]
     begin = 0
@@ -150,7 +150,7 @@ def _after(variables: Variables, v: int, state: int, pending: Pending, link: int
 
 
 @njit(cache=True)
-def run_through(rows: Words, m: int, variables: Variables, v: int, pending: Pending) -> None:
+def run_through(rows: Words, m: int, variables: Variables, v: int, pending: PendingEvents) -> None:
     """REACHED from FRONT and the pending events."""
     at = variables[v].at
     rows[m, at + REACHED] = _after(variables, v, rows[m, at + FRONT], pending, rows[m, at + NEWEST])
@@ -162,7 +162,7 @@ def put(  # noqa: PLR0917
     m: int,
     variables: Variables,
     v: int,
-    pending: Pending,
+    pending: PendingEvents,
     ring: Ring,
     time: int,
     insert_id: int,
@@ -215,7 +215,7 @@ def put(  # noqa: PLR0917
 
 
 @njit(cache=True)
-def _push_back(rows: Words, m: int, at: int, pending: Pending, new: int, hour: int) -> None:  # noqa: PLR0917
+def _push_back(rows: Words, m: int, at: int, pending: PendingEvents, new: int, hour: int) -> None:  # noqa: PLR0917
     """Let those of the hour that come after the event that `new` links to rank one lower, and the last leave."""
     mask = pending.shape[0] - 1
     after = np.int64(-1)
@@ -237,7 +237,7 @@ def _push_back(rows: Words, m: int, at: int, pending: Pending, new: int, hour: i
 
 
 @njit(cache=True)
-def forget(rows: Words, m: int, variables: Variables, v: int, pending: Pending) -> None:
+def forget(rows: Words, m: int, variables: Variables, v: int, pending: PendingEvents) -> None:
     """Let a total's pending events die, and its states with them."""
     mask = pending.shape[0] - 1
     at = variables[v].at
@@ -249,7 +249,7 @@ def forget(rows: Words, m: int, variables: Variables, v: int, pending: Pending) 
 
 
 @njit(cache=True)
-def _fold(rows: Words, m: int, variables: Variables, v: int, pending: Pending, bound: int) -> None:  # noqa: PLR0917
+def _fold(rows: Words, m: int, variables: Variables, v: int, pending: PendingEvents, bound: int) -> None:  # noqa: PLR0917
     """Fold the pending events before `bound` into FRONT; there is one."""
     mask = pending.shape[0] - 1
     at = variables[v].at
@@ -270,7 +270,7 @@ def _fold(rows: Words, m: int, variables: Variables, v: int, pending: Pending, b
 
 
 @njit(cache=True)
-def expire(rows: Words, variables: Variables, pending: Pending, ring: Ring, bound: int) -> None:
+def expire(rows: Words, variables: Variables, pending: PendingEvents, ring: Ring, bound: int) -> None:
     """Fold what is before `bound` (ms UTC), as far as all that arrived before it is so old too."""
     mask = pending.shape[0] - 1
     while ring[0].tail < ring[0].head:
@@ -282,10 +282,10 @@ def expire(rows: Words, variables: Variables, pending: Pending, ring: Ring, boun
         ring[0].tail += 1
 
 
-def larger(pending: Pending, ring: Ring, room: int) -> Pending:
+def larger(pending: PendingEvents, ring: Ring, room: int) -> PendingEvents:
     """The ring with room for `room` events more."""
     begin, end = int(ring[0].tail), int(ring[0].head)
-    grown = Pending(np.zeros(1 << (end - begin + room - 1).bit_length(), PENDING))
+    grown = PendingEvents(np.zeros(1 << (end - begin + room - 1).bit_length(), PENDING_EVENT))
     numbers = np.arange(begin, end)
     grown[numbers & (len(grown) - 1)] = pending[numbers & (len(pending) - 1)]
     return grown

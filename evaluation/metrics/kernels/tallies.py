@@ -50,7 +50,7 @@ def _tally(  # noqa: PLR0917
         is_new = True
         if what == noted.DUPLICATE:
             store.tallies[c].duplicates += one
-        elif what == noted.LATE:
+        elif what == noted.LATE_EVENT:
             store.tallies[c].late += one
         elif _is_unusable(what, measures.variables[v]):
             store.tallies[c].unusable += one

@@ -3,7 +3,7 @@
 import secrets
 
 PATH = "/ofrep/v1/stream"
-MOST = 10_000  # keys
+MOST_TICKETS = 10_000  # keys
 
 
 class Tickets:
@@ -16,7 +16,7 @@ class Tickets:
     def of(self, key: str | None) -> str:
         """The ticket of a key (its text)."""
         if key not in self._tickets:
-            if len(self._tickets) >= MOST:
+            if len(self._tickets) >= MOST_TICKETS:
                 del self._keys[self._tickets.pop(next(iter(self._tickets)))]
             ticket = secrets.token_urlsafe(24)
             self._tickets[key], self._keys[ticket] = ticket, key

@@ -28,7 +28,7 @@ FIELDS = {  # of a user: what else a context holds is a property of the user
     *("device_manufacturer", "device_brand", "device_model", "carrier", "library", "ip_address"),
     *("user_properties", "groups", "group_properties"),
 }
-TOLD = ("experimentKey", "flagVersion", "flagType", "segmentName", "problem")  # of an answer's metadata
+METADATA = ("experimentKey", "flagVersion", "flagType", "segmentName", "problem")  # of an answer's metadata
 REASONS: dict[Why, str] = {  # of others the basis tells
     "sticky": "SPLIT",
     "inclusion": "TARGETING_MATCH",
@@ -43,7 +43,7 @@ OF_BASIS: dict[Basis, str] = {
 }
 
 AnyRequest = Request[Any, Any, Any]
-Told = dict[str, Any]
+Evaluated = dict[str, Any]
 
 
 class Body(msgspec.Struct):
@@ -52,7 +52,7 @@ class Body(msgspec.Struct):
     context: dict[str, Any] = {}
 
 
-class RefusedError(Exception):
+class ContextError(Exception):
     """A context that cannot be evaluated."""
 
     def __init__(self, code: str, details: str) -> None:
@@ -68,7 +68,7 @@ async def evaluate_flag(request: AnyRequest, backend: Backend, key: str) -> Resp
     try:
         user, has_key = _user(await request.body())
         answer = evaluate(request, backend, served, user, [key]).get(key) if key in served.keys else None
-    except RefusedError as error:
+    except ContextError as error:
         return _told({"key": key, "errorCode": error.code, "errorDetails": error.details}, 400)
     if answer is None:
         details = f"'{key}' is no flag that this deployment is served"
@@ -84,7 +84,7 @@ async def evaluate_flags(request: AnyRequest, backend: Backend) -> Response[byte
     try:
         user, has_key = _user(await request.body())
         answers = evaluate(request, backend, served, user)
-    except RefusedError as error:
+    except ContextError as error:
         return _told({"errorCode": error.code, "errorDetails": error.details}, 400)
     ticket = backend.tickets.of(shown(request.headers))
     decided = [ticket.encode(), b"%d" % has_key, *served.each(_deciding, answers)]  # a lost ticket is replaced
@@ -122,45 +122,45 @@ def _user(body: bytes) -> tuple[dict[str, Any], bool]:
         context = msgspec.json.decode(body or b"{}", type=Body).context
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
         reason = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
-        raise RefusedError("PARSE_ERROR", f"the body cannot be read: {reason}") from None
+        raise ContextError("PARSE_ERROR", f"the body cannot be read: {reason}") from None
     user = {name: value for name, value in context.items() if name in FIELDS}
     if user.get("user_id") in (None, ""):
         user["user_id"] = context.get("targetingKey")
     try:
         read_ids(user)
     except ClientException as error:
-        raise RefusedError("INVALID_CONTEXT", f"{error.detail} (the targetingKey is the user_id)") from None
+        raise ContextError("INVALID_CONTEXT", f"{error.detail} (the targetingKey is the user_id)") from None
     properties = user.get("user_properties")
     others = {name: value for name, value in context.items() if name not in FIELDS and name != "targetingKey"}
     user["user_properties"] = others | properties if isinstance(properties, dict) else others
     return user, bool(user["user_id"])
 
 
-def _of_named(served: ServedFlags, key: str, answer: Answer) -> Told:
+def _of_named(served: ServedFlags, key: str, answer: Answer) -> Evaluated:
     """The answer to a context with a targeting key."""
     is_without = answer.reason == "no unit"
     return _without_unit(served, key, "INVALID_CONTEXT") if is_without else _success(served, key, answer)
 
 
-def _of_nameless(served: ServedFlags, key: str, answer: Answer) -> Told:
+def _of_nameless(served: ServedFlags, key: str, answer: Answer) -> Evaluated:
     if answer.reason == "no unit" and "user_id" in served.units[key]:
         return _without_unit(served, key, "TARGETING_KEY_MISSING")
     return _of_named(served, key, answer)
 
 
-def _without_unit(served: ServedFlags, key: str, code: str) -> Told:
+def _without_unit(served: ServedFlags, key: str, code: str) -> Evaluated:
     units = " and ".join(served.units[key])
     details = f"the context lacks a unit of '{key}', which is split by {units}; the targetingKey is the user_id"
     return {"key": key, "errorCode": code, "errorDetails": details}
 
 
-def _success(served: ServedFlags, key: str, answer: Answer) -> Told:
+def _success(served: ServedFlags, key: str, answer: Answer) -> Evaluated:
     return {
         "key": key,
         "value": served.values[key][answer.key],
         "reason": REASONS.get(answer.reason) or OF_BASIS[answer.basis],
         "variant": answer.key,
-        "metadata": {name: answer.metadata[name] for name in TOLD if name in answer.metadata},
+        "metadata": {name: answer.metadata[name] for name in METADATA if name in answer.metadata},
     }
 
 
@@ -178,5 +178,5 @@ def _deciding(_: ServedFlags, key: str, answer: Answer) -> bytes:
     return msgspec.json.encode((key, answer.key, answer.metadata.get("flagVersion"), is_without))
 
 
-def _told(told: Told, status: int = 200) -> Response[bytes]:
+def _told(told: Evaluated, status: int = 200) -> Response[bytes]:
     return Response(msgspec.json.encode(told), status_code=status, media_type=JSON)

@@ -7,7 +7,7 @@ SECONDS = 86_400.0
 MOST = 65_536  # Amplitude's SDKs remember as many, as long
 
 
-class Recent:
+class RecentlySeen:
     """Remembers the last ones."""
 
     def __init__(self, most: int = MOST, clock: Callable[[], float] = monotonic) -> None:

@@ -6,7 +6,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.assignment.given_variants import NOTHING, Given
+from evaluation.assignment.given_variants import NOT_GIVEN, GivenVariants
 from evaluation.columns.hashing import P1, text_hashes
 from evaluation.columns.scanning import Scanned, Type, Wanted, scan
 from evaluation.columns.texts import Texts, as_bytes
@@ -20,7 +20,7 @@ from schemas.decoding import decode
 from schemas.records import Records
 from schemas.topics import ASSIGNMENTS
 
-MOST = 8_000_000  # units, of all flags: 200 MB. Beyond, those that were assigned longest ago are forgotten.
+MOST_UNITS = 8_000_000  # units, of all flags: 200 MB. Beyond, those that were assigned longest ago are forgotten.
 PROPERTY = "[Experiment] {}"  # of the user, in which Amplitude keeps the variant of a flag
 ORIGIN = "http/"  # of the assignments that servers make
 _ORIGIN = np.frombuffer(ORIGIN.encode(), np.uint8)
@@ -33,17 +33,17 @@ _FLAG, _RUN, _VARIANT, _UNIT, _FROM = _PATHS = (
 )
 _WANTED = Wanted(dict.fromkeys(_PATHS, Type.TEXT), required=_FROM)
 
-Arm = tuple[str | None, str]  # the run, and the variant in it
+StickyArm = tuple[str | None, str]  # the run, and the variant in it
 
 
 class Sticky:
     """Remembers; of a unit the newest assignment counts."""
 
-    def __init__(self, most: int = MOST, aside: SetAside | None = None) -> None:
+    def __init__(self, most: int = MOST_UNITS, aside: SetAside | None = None) -> None:
         self._aside = aside or SetAside()
-        self._given = Given(most)  # by the hash of flag and unit; the code is a position in `_arms`
-        self._arms: list[Arm] = []
-        self._codes: dict[Arm, int] = {}
+        self._given = GivenVariants(most)  # by the hash of flag and unit; the code is a position in `_arms`
+        self._arms: list[StickyArm] = []
+        self._codes: dict[StickyArm, int] = {}
 
     def read(self, records: Records) -> None:
         """Take a slice of the topic `assignments`."""
@@ -61,14 +61,14 @@ class Sticky:
         ours = units != 0
         self._given.put(units[ours], codes[ours])
 
-    def remember(self, units: Mapping[str, str], arms: Sequence[Arm]) -> None:
+    def remember(self, units: Mapping[str, str], arms: Sequence[StickyArm]) -> None:
         """The units, by flag, were given these."""
         self._given.put(_hashes(units), np.array([self._code(arm) for arm in arms], np.int32))
 
-    def arms(self, units: Mapping[str, str]) -> list[Arm | None]:
+    def arms(self, units: Mapping[str, str]) -> list[StickyArm | None]:
         """What each of the units, by flag, was given last."""
         codes = self._given.get(_hashes(units)).tolist()
-        return [None if code == NOTHING else self._arms[code] for code in codes]
+        return [None if code == NOT_GIVEN else self._arms[code] for code in codes]
 
     def stick(self, user: dict[str, object], served: ServedFlags) -> dict[str, str]:
         """Tell the user which variants it has, where it doesn't say so itself; what each sticky flag buckets it by."""
@@ -97,7 +97,7 @@ class Sticky:
         codes[rows] = np.array([self._code(arm) for arm in arms], np.int32)[kind]
         return units, codes
 
-    def _code(self, arm: Arm) -> int:
+    def _code(self, arm: StickyArm) -> int:
         if arm not in self._codes:
             self._codes[arm] = len(self._arms)
             self._arms.append(arm)

@@ -15,11 +15,11 @@ import msgspec
 from evaluation.flags.compiled import Answer
 from evaluation.flags.paths import unescaped
 from pipeline.http.evaluate.flags import FlagMemory, ServedFlags
-from pipeline.http.evaluate.recent import Recent
+from pipeline.http.evaluate.recent import RecentlySeen
 from pipeline.http.evaluate.sticky import ORIGIN, Sticky
 from pipeline.http.ingest.lines import HEADERS, parts
-from pipeline.http.ingest.outbox import Posts
-from pipeline.kafka.producer import Record
+from pipeline.http.ingest.outbox import Outbox
+from pipeline.kafka.producer import KafkaRecord
 from schemas.assignment import Assignment
 from schemas.catalog import Breakdown
 from schemas.duration import DAY_MS
@@ -32,14 +32,14 @@ Answers = Mapping[str, Answer]
 
 
 class Tracker:
-    """Posts what was evaluated."""
+    """Puts what was evaluated into the outbox."""
 
-    def __init__(self, posts: Posts, flags: FlagMemory, sticky: Sticky) -> None:
-        self._posts = posts
+    def __init__(self, outbox: Outbox, flags: FlagMemory, sticky: Sticky) -> None:
+        self._outbox = outbox
         self._flags = flags
         self._sticky = sticky
-        self._exposed = Recent()
-        self._assigned = Recent()
+        self._exposed = RecentlySeen()
+        self._assigned = RecentlySeen()
         self._origin = f"{ORIGIN}{secrets.token_hex(6)}"
         self._numbers = count()
 
@@ -50,8 +50,8 @@ class Tracker:
         if not given or not self._exposed.is_new(identity):
             return
         lines = [msgspec.json.encode(each) for each in _exposures(served, user, given, _now())]
-        records: list[Record] = [(None, b"\n".join(part), HEADERS) for part in parts(lines)]
-        if not self._posts.add(EXPOSURES, records, self._flags.settled_at, served.deployment or ""):
+        records: list[KafkaRecord] = [(None, b"\n".join(part), HEADERS) for part in parts(lines)]
+        if not self._outbox.add(EXPOSURES, records, self._flags.settled_at, served.deployment or ""):
             self._exposed.forget(identity)
 
     def assign(self, served: ServedFlags, user: User, answers: Answers, sticky: Mapping[str, str]) -> None:
@@ -64,7 +64,7 @@ class Tracker:
         if not given or not self._assigned.is_new(identity):
             return
         user_id, device_id, groups, now = _text(user, "user_id"), _text(user, "device_id"), user.get("groups"), _now()
-        records: list[Record] = []
+        records: list[KafkaRecord] = []
         for each in given:
             unit = sticky.get(each.flag) or user_id or device_id or ""
             assignment = Assignment(
@@ -82,7 +82,7 @@ class Tracker:
                 origin=f"{self._origin}/{next(self._numbers)}",
             )
             records.append((f"{each.flag}/{unit}".encode(), msgspec.json.encode(assignment), []))
-        if not self._posts.add(ASSIGNMENTS, records, holder=served.deployment or ""):
+        if not self._outbox.add(ASSIGNMENTS, records, holder=served.deployment or ""):
             self._assigned.forget(identity)
 
 

@@ -19,7 +19,7 @@ from pipeline.http.results.looks import pulse
 from pipeline.http.sockets.room import Room
 from pipeline.settings import Settings
 
-SECONDS = 5.0  # that a request waits; Amplitude's SDKs wait for ten
+WAIT_SECONDS = 5.0  # that a request waits; Amplitude's SDKs wait for ten
 _BROKEN = (InvalidProducerEpoch, OutOfOrderSequenceNumber, ProducerFenced, UnknownProducerId)  # for this producer
 MOST_UNDER_WAY = 64_000_000  # bytes that brokers have not acknowledged yet
 
@@ -49,14 +49,14 @@ class Delivery:
         records = [*records]
         size = sum(len(record.value) for record in records)
         try:
-            async with asyncio.timeout(SECONDS):
+            async with asyncio.timeout(WAIT_SECONDS):
                 while not self._under_way.take(holder, size):
                     await self._progress.wait()
                 sending = asyncio.create_task(self._send(records))
                 sending.add_done_callback(lambda done: self._sent(done, holder, size))
                 await asyncio.shield(sending)
         except TimeoutError:
-            raise _unavailable(f"the brokers have not answered for {SECONDS:.0f} s") from None
+            raise _unavailable(f"the brokers have not answered for {WAIT_SECONDS:.0f} s") from None
         except KafkaError as error:
             raise _unavailable(f"the brokers did not take it ({type(error).__name__})") from error
 

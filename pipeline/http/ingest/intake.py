@@ -20,7 +20,7 @@ from pipeline.http.callers.keys import OF_DEPLOYMENTS, Key
 from pipeline.http.ingest.uploads import Refusal, Upload, UploadError, read_form, read_upload, records_of
 from schemas.topics import EXPOSURES
 
-LARGEST = 1_000_000  # bytes of a request, as it comes and unpacked: Amplitude's limit
+LARGEST_UPLOAD = 1_000_000  # bytes of a request, as it comes and unpacked: Amplitude's limit
 LARGEST_BATCH = 20_000_000  # of one to /batch
 
 
@@ -33,38 +33,40 @@ class Taken(msgspec.Struct, kw_only=True):
     server_upload_time: int  # ms UTC
 
 
-Answer = Response[Taken | Refusal]
+TakenOrNot = Response[Taken | Refusal]
 AnyRequest = Request[Any, Any, Any]
 
 
 @post("/2/httpapi", status_code=200, request_max_body_size=None)
-async def take_events(request: AnyRequest, backend: Backend) -> Answer:
+async def take_events(request: AnyRequest, backend: Backend) -> TakenOrNot:
     """Take up to 2,000 events and exposures, of at most a megabyte."""
-    return await _answer(request, backend, LARGEST, read_upload)
+    return await _answer(request, backend, LARGEST_UPLOAD, read_upload)
 
 
 @post("/batch", status_code=200, request_max_body_size=None)
-async def take_batch(request: AnyRequest, backend: Backend) -> Answer:
+async def take_batch(request: AnyRequest, backend: Backend) -> TakenOrNot:
     """Take up to 2,000 events and exposures, of at most 20 megabytes."""
     return await _answer(request, backend, LARGEST_BATCH, read_upload)
 
 
 @post("/identify", status_code=200, request_max_body_size=None)
-async def identify(request: AnyRequest, backend: Backend) -> Answer:
+async def identify(request: AnyRequest, backend: Backend) -> TakenOrNot:
     """Take what a form says of users, as events of the type `$identify`."""
-    return await _answer(request, backend, LARGEST, lambda body: read_form(body, "identification", "$identify"))
+    return await _answer(request, backend, LARGEST_UPLOAD, lambda body: read_form(body, "identification", "$identify"))
 
 
 @post("/groupidentify", status_code=200, request_max_body_size=None)
-async def identify_group(request: AnyRequest, backend: Backend) -> Answer:
+async def identify_group(request: AnyRequest, backend: Backend) -> TakenOrNot:
     """Take what a form says of groups, as events of the type `$groupidentify`."""
-    return await _answer(request, backend, LARGEST, lambda body: read_form(body, "identification", "$groupidentify"))
+    return await _answer(
+        request, backend, LARGEST_UPLOAD, lambda body: read_form(body, "identification", "$groupidentify")
+    )
 
 
 intake = Router("/", route_handlers=[take_events, take_batch, identify, identify_group], tags=["events"])
 
 
-async def _answer(request: AnyRequest, backend: Backend, most: int, read: Callable[[bytes], Upload]) -> Answer:
+async def _answer(request: AnyRequest, backend: Backend, most: int, read: Callable[[bytes], Upload]) -> TakenOrNot:
     count = 0
     headers: dict[str, str] = {}
     answer: Taken | Refusal

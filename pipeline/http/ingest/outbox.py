@@ -1,4 +1,4 @@
-"""Posts: records that nobody waits for. Gathered, sent in order, and kept for as long as the brokers are away."""
+"""Outbox: records that nobody waits for. Gathered, sent in order, and kept for as long as the brokers are away."""
 
 import asyncio
 from collections import deque
@@ -12,13 +12,13 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaTimeoutError
 
 from pipeline.http.sockets.room import Room
-from pipeline.kafka.producer import Record, send_many
+from pipeline.kafka.producer import KafkaRecord, send_many
 from pipeline.settings import Settings
 
 GATHER_SECONDS = 0.05
 MOST_AT_ONCE = 100  # posts: between them requests are answered
 MOST_BYTES = 64_000_000  # that wait
-LARGEST = 900_000  # bytes of a record: brokers take a million, with what is around it
+LARGEST_BATCH = 900_000  # bytes of a record: brokers take a million, with what is around it
 END_SECONDS = 5.0  # for what is left
 
 
@@ -26,12 +26,12 @@ class Post(NamedTuple):
     """Records for a topic (without the deployment's prefix), and the time (`monotonic`) from which they may be sent."""
 
     topic: str
-    records: Sequence[Record]
+    records: Sequence[KafkaRecord]
     due: float
     holder: str
 
 
-class Posts:
+class Outbox:
     """Sends by a producer that tries for as long as the brokers are away."""
 
     def __init__(self, settings: Settings) -> None:
@@ -63,13 +63,13 @@ class Posts:
             rest.cancel()
             self.lost += self.waiting
 
-    def add(self, topic: str, records: Sequence[Record], due: float = 0, holder: str = "") -> bool:
+    def add(self, topic: str, records: Sequence[KafkaRecord], due: float = 0, holder: str = "") -> bool:
         """Have them sent, not before `due` (`monotonic`), nor before those that were added earlier.
 
         False: there is no room for more of this holder; say it again another time. What no broker would take is lost
         for good.
         """
-        kept = [record for record in records if len(record[1] or b"") <= LARGEST]
+        kept = [record for record in records if len(record[1] or b"") <= LARGEST_BATCH]
         size = _size(kept)
         has_room = self.room.has(holder, size)
         self.lost += len(records) - len(kept) * has_room
@@ -101,5 +101,5 @@ class Posts:
                 self.waiting -= len(post.records)
 
 
-def _size(records: Sequence[Record]) -> int:
+def _size(records: Sequence[KafkaRecord]) -> int:
     return sum([len(value or b"") for _, value, _ in records])

@@ -18,8 +18,8 @@ import msgspec
 
 from evaluation.assignment.wrong_types import in_words
 from evaluation.columns.nesting import DEEPEST, json_depth
-from evaluation.columns.scanning import LARGEST, LONGEST_TEXT
-from pipeline.files.exports import EXPOSURE_EVENTS, NOTHING, PassedOn
+from evaluation.columns.scanning import LARGEST_OBJECT, LONGEST_TEXT
+from pipeline.files.exports import EXPOSURE_EVENTS, LEFT_OUT, PassedOn
 from pipeline.http.ingest.lines import parts
 from schemas.numbers import LATEST, is_in_seconds
 from schemas.topics import EVENTS, EXPOSURES
@@ -107,7 +107,7 @@ class _Exposure(PassedOn, omit_defaults=True, gc=False):
     flag_key: str | None = None
     variant: str | None = None
     experiment_key: str | None = None
-    metadata: msgspec.Raw = NOTHING
+    metadata: msgspec.Raw = LEFT_OUT
     time: int | None = None
     user_id: str | None = None
     device_id: str | None = None
@@ -142,7 +142,7 @@ class _OfServer(_OfClient, gc=False, rename=lambda name: _NAMES_OF_SERVERS.get(n
 class _Whole(msgspec.Struct, gc=False):
     """What is passed on of either, with what is not read."""
 
-    metadata: msgspec.Raw = NOTHING
+    metadata: msgspec.Raw = LEFT_OUT
 
 
 _upload = msgspec.json.Decoder(Upload)
@@ -205,9 +205,9 @@ def _checked(raws: list[msgspec.Raw], min_id_length: int | None) -> tuple[list[_
         error = f"the request holds {len(raws)} events, at most {MOST_EVENTS} are taken at once; send them in parts"
         raise UploadError(Refusal(code=413, error=error))
     lines = [*map(bytes, raws)]
-    if max(map(len, lines), default=0) > LARGEST:
-        large = [i for i, line in enumerate(lines) if len(line) > LARGEST]
-        error = f"events {large} have more than {LARGEST} bytes each; send less"
+    if max(map(len, lines), default=0) > LARGEST_OBJECT:
+        large = [i for i, line in enumerate(lines) if len(line) > LARGEST_OBJECT]
+        error = f"events {large} have more than {LARGEST_OBJECT} bytes each; send less"
         raise UploadError(Refusal(code=413, error=error))
     joined = b"[" + b",".join(lines) + b"]"
     if json_depth(joined) > DEEPEST:
@@ -265,7 +265,7 @@ def _as_exposure(line: bytes) -> _Exposure:
     event = _exposure.decode(line)
     properties = event.event_properties or b"{}"
     said = _said[event.event_type or ""].decode(properties)
-    event.event_type, event.event_properties, event.metadata = None, NOTHING, NOTHING
+    event.event_type, event.event_properties, event.metadata = None, LEFT_OUT, LEFT_OUT
     event.flag_key, event.variant, event.experiment_key = said.flag_key, said.variant or "off", said.experiment_key
     if event.time is None:
         event.time = said.time

@@ -5,14 +5,14 @@ from typing import Annotated
 from litestar import get
 from litestar.params import Parameter
 
-from evaluation.catalog.history import Version
+from evaluation.catalog.history import DocumentVersion
 from pipeline.http.backend import Backend
 from pipeline.http.management.pages import MOST_AT_ONCE, Limit, Page
 from pipeline.http.management.words import iso
 from schemas.catalog import Kind
 
 
-class Change(Page, frozen=True, kw_only=True):
+class AuditEntry(Page, frozen=True, kw_only=True):
     """A version of any document."""
 
     kind: Kind
@@ -26,7 +26,7 @@ class Change(Page, frozen=True, kw_only=True):
 class Changes(Page, frozen=True, kw_only=True):
     """Versions in the order in which they were published."""
 
-    versions: list[Change]
+    versions: list[AuditEntry]
     next_cursor: str | None = None
 
 
@@ -49,9 +49,9 @@ async def list_changes(
     return Changes(versions=[_change(each) for each in found[:limit]], next_cursor=more)
 
 
-def _change(version: Version) -> Change:
+def _change(version: DocumentVersion) -> AuditEntry:
     document = version.document
-    return Change(
+    return AuditEntry(
         kind=document.kind,
         key=document.key,
         version=document.version,

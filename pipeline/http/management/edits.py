@@ -7,7 +7,7 @@ from litestar.exceptions import ClientException
 from litestar.params import Parameter
 
 from evaluation.catalog.answerable import answer_notes
-from evaluation.catalog.history import Version
+from evaluation.catalog.history import DocumentVersion
 from evaluation.catalog.in_force import FlagInForce
 from evaluation.catalog.overview import unmet_of
 from evaluation.catalog.rules import goal_remarks
@@ -23,9 +23,9 @@ from schemas.catalog import Definition, Kind
 Item = TypeVar("Item")
 
 
-def ends_of(backend: Backend, kind: Kind) -> dict[str, tuple[Version, Version]]:
+def ends_of(backend: Backend, kind: Kind) -> dict[str, tuple[DocumentVersion, DocumentVersion]]:
     """The first and the newest version of every document of a kind."""
-    ends: dict[str, tuple[Version, Version]] = {}
+    ends: dict[str, tuple[DocumentVersion, DocumentVersion]] = {}
     for version in backend.catalog.history.versions:
         if version.document.kind == kind:
             key = version.document.key

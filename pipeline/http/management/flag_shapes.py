@@ -10,16 +10,16 @@ from typing import Any, Literal
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from evaluation.catalog.history import Version
+from evaluation.catalog.history import DocumentVersion
 from evaluation.catalog.in_force import FlagInForce, winner_of
 from evaluation.flags.paths import escaped, unescaped
 from pipeline.catalog.types import definition_of
 from pipeline.errors import PeekproofError
 from pipeline.http.management.words import (
-    Answer,
     Edit,
     Mode,
-    Said,
+    RequestShape,
+    ResponseShape,
     bucketing,
     iso,
     property_of,
@@ -31,7 +31,7 @@ from pipeline.http.management.words import (
 from schemas.catalog import Analysis, Breakdown, Condition, Flag, Goal, Hypothesis, Operator, Segment, Step, Variant
 
 
-class VariantShape(Said, frozen=True, kw_only=True):
+class VariantShape(RequestShape, frozen=True, kw_only=True):
     """A variant without its weight."""
 
     key: str
@@ -40,7 +40,7 @@ class VariantShape(Said, frozen=True, kw_only=True):
     payload: Any = None
 
 
-class ConditionShape(Said, frozen=True, kw_only=True):
+class ConditionShape(RequestShape, frozen=True, kw_only=True):
     """A property compared with values; `gp:NAME` is a property of the user's own."""
 
     prop: str
@@ -49,7 +49,7 @@ class ConditionShape(Said, frozen=True, kw_only=True):
     values: list[str]
 
 
-class SegmentShape(Said, frozen=True, kw_only=True):
+class SegmentShape(RequestShape, frozen=True, kw_only=True):
     """A part of the audience."""
 
     name: str
@@ -59,14 +59,14 @@ class SegmentShape(Said, frozen=True, kw_only=True):
     rollout_weights: dict[str, int] = msgspec.field(default_factory=dict)
 
 
-class DependenciesShape(Said, frozen=True, kw_only=True):
+class DependenciesShape(RequestShape, frozen=True, kw_only=True):
     """By flag, the variants of which a unit must have one; of all flags."""
 
     flags: dict[str, list[str]]
     operator: Literal["all"] = "all"
 
 
-class FilterShape(Said, frozen=True, kw_only=True, rename=None):
+class FilterShape(RequestShape, frozen=True, kw_only=True, rename=None):
     """What an event's property must be."""
 
     subprop_key: str
@@ -76,14 +76,14 @@ class FilterShape(Said, frozen=True, kw_only=True, rename=None):
     group_type: str = "User"
 
 
-class ExposureEventShape(Said, frozen=True, kw_only=True, rename=None):
+class ExposureEventShape(RequestShape, frozen=True, kw_only=True, rename=None):
     """An event that stands in for exposures."""
 
     event_type: str
     filters: list[FilterShape] = msgspec.field(default_factory=list)
 
 
-class FlagShape(Answer, frozen=True, kw_only=True):
+class FlagShape(ResponseShape, frozen=True, kw_only=True):
     """A flag or an experiment as it stands. `state` and `decision` say together where it is in its life."""
 
     id: str
@@ -172,7 +172,9 @@ class FlagEdit(FlagFields, frozen=True, kw_only=True):
     rolled_out_variant: str | None = None
 
 
-def flag_shape(flag: FlagInForce, first: Version, newest: Version, project: str, notes: list[str]) -> FlagShape:
+def flag_shape(
+    flag: FlagInForce, first: DocumentVersion, newest: DocumentVersion, project: str, notes: list[str]
+) -> FlagShape:
     """What stands in the catalog, and what is noted of it; `first` and `newest` are its versions."""
     definition = flag.definition
     states: dict[str, Any] = {"draft": "planning", "running": "running", "complete": "completed"}

@@ -7,7 +7,7 @@ from litestar.exceptions import ClientException
 from litestar.params import Parameter
 
 from pipeline.catalog import editing
-from pipeline.catalog.editing import Signature, Step
+from pipeline.catalog.editing import Signature, StepName
 from pipeline.http.backend import Backend
 from pipeline.http.callers.access import EDITING, requires
 from pipeline.http.management.edits import edit, require_project, sound, standing_shape, standing_shapes
@@ -16,7 +16,7 @@ from pipeline.http.management.life import EditRequest, publishing, standing
 from pipeline.http.management.pages import MOST_AT_ONCE, Limit, Page, page_of
 
 
-class Flags(Page, frozen=True, kw_only=True):
+class FlagsPage(Page, frozen=True, kw_only=True):
     """Flags without metrics, by key."""
 
     flags: list[FlagShape]
@@ -37,10 +37,10 @@ async def list_flags(
     limit: Limit = MOST_AT_ONCE,
     cursor: str | None = None,
     include_archived: Annotated[bool, Parameter(query="includeArchived")] = False,
-) -> Flags:
+) -> FlagsPage:
     """Flags without metrics."""
     found, more = _flags(backend, False, key, include_archived, limit, cursor)
-    return Flags(flags=found, next_cursor=more)
+    return FlagsPage(flags=found, next_cursor=more)
 
 
 @get("/experiments")
@@ -125,10 +125,10 @@ async def _create_flag(request: EditRequest, backend: Backend, data: NewFlag, is
     return standing_shape(backend, definition.key)
 
 
-def _step(backend: Backend, key: str, said: FlagEdit) -> Step | None:
+def _step(backend: Backend, key: str, said: FlagEdit) -> StepName | None:
     """The step that an edit asks for; what is so already asks for none."""
     flag = backend.catalog.history.newest.flags[key]
-    wanted: list[tuple[bool, Step]] = [
+    wanted: list[tuple[bool, StepName]] = [
         (said.decision == "rollout", "rollout"),
         (said.decision == "rollback", "rollback"),
         (said.enabled is True and flag.allocation is None, "start"),

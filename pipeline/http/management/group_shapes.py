@@ -6,14 +6,24 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from evaluation.catalog.history import Version
+from evaluation.catalog.history import DocumentVersion
 from evaluation.catalog.in_force import InForce
 from pipeline.catalog.types import definition_of
-from pipeline.http.management.words import Answer, Edit, Mode, Said, bucketing, iso, unit_of, whole, written
+from pipeline.http.management.words import (
+    Edit,
+    Mode,
+    RequestShape,
+    ResponseShape,
+    bucketing,
+    iso,
+    unit_of,
+    whole,
+    written,
+)
 from schemas.catalog import Exempt, Flag, Group
 
 
-class SlotShape(Said, frozen=True, kw_only=True):
+class SlotShape(RequestShape, frozen=True, kw_only=True):
     """A share of the units, the experiments of which they meet no other's, and the units that always belong to it.
 
     Amplitude puts a holdout into a slot too. Here its experiments are put there: an experiment may belong to both.
@@ -25,7 +35,7 @@ class SlotShape(Said, frozen=True, kw_only=True):
     individuals: list[str] = msgspec.field(default_factory=list)
 
 
-class GroupShape(Answer, frozen=True, kw_only=True):
+class GroupShape(ResponseShape, frozen=True, kw_only=True):
     """What mutual exclusions and holdouts have in common."""
 
     id: str
@@ -115,7 +125,7 @@ class HoldoutEdit(GroupFields, frozen=True, kw_only=True):
 
 
 def mutex_shape(
-    group: InForce[Group], members: Iterable[Flag], first: Version, newest: Version, project: str
+    group: InForce[Group], members: Iterable[Flag], first: DocumentVersion, newest: DocumentVersion, project: str
 ) -> MutexShape:
     """What stands in the catalog."""
     of_slots = [
@@ -134,7 +144,7 @@ def mutex_shape(
 
 
 def holdout_shape(
-    group: InForce[Group], members: Iterable[Flag], first: Version, newest: Version, project: str
+    group: InForce[Group], members: Iterable[Flag], first: DocumentVersion, newest: DocumentVersion, project: str
 ) -> HoldoutShape:
     """What stands in the catalog."""
     (slot,) = group.definition.slots
@@ -148,7 +158,9 @@ def holdout_shape(
     )
 
 
-def _group_fields(group: InForce[Group], first: Version, newest: Version, project: str) -> dict[str, Any]:
+def _group_fields(
+    group: InForce[Group], first: DocumentVersion, newest: DocumentVersion, project: str
+) -> dict[str, Any]:
     definition = group.definition
     bucketing_key, bucketing_unit = bucketing(definition.unit)
     return {

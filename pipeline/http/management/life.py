@@ -13,7 +13,7 @@ from evaluation.catalog import overview
 from evaluation.catalog.history import decode_spec
 from evaluation.catalog.overview import Difference, Told
 from pipeline.catalog import editing
-from pipeline.catalog.editing import Signature, Step, state_of
+from pipeline.catalog.editing import Signature, StepName, state_of
 from pipeline.errors import PeekproofError
 from pipeline.http.backend import Backend
 from pipeline.http.callers.access import EDITING, READING, requires
@@ -69,7 +69,7 @@ def _each(path: str) -> list[str]:
 
 
 @post(_each("actions/{step:str}"), status_code=200, guards=[requires(EDITING)])
-async def take(request: EditRequest, backend: Backend, key: str, step: Step, data: Taking) -> Stands:
+async def take(request: EditRequest, backend: Backend, key: str, step: StepName, data: Taking) -> Stands:
     """Take a step with a flag or an experiment. 409: it is refused, or wants `yes` to its consequences."""
     standing(backend, key)
     async with publishing():

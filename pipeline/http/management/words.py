@@ -11,15 +11,15 @@ Mode = Literal["local", "remote"]
 LONGEST_REASON = 1_024  # characters
 
 
-class Answer(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+class ResponseShape(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """A part of an answer."""
 
 
-class Said(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
+class RequestShape(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
     """A part of a request. What is not said stays as it is."""
 
 
-class Edit(Said, frozen=True, kw_only=True):
+class Edit(RequestShape, frozen=True, kw_only=True):
     """Why something is edited, for the history, and whether it is to be in spite of what that costs."""
 
     reason: Annotated[str, msgspec.Meta(min_length=1, max_length=LONGEST_REASON)] | None = None

@@ -40,7 +40,7 @@ Columns = msgspec.defstruct(
 CellKey = tuple[str, str, str, str]  # metric, variant, reading, segment
 
 
-class Mark(NamedTuple):
+class HistoryMark(NamedTuple):
     """Where a look stands on the topic."""
 
     look: int
@@ -65,7 +65,7 @@ class Remembered:
         self.newest = b""  # its bytes as they stand on the topic
         self.offset = 0  # where it stands
         self.published = 0  # when (ms UTC)
-        self.marks: list[Mark] = []
+        self.marks: list[HistoryMark] = []
         self.points: list[Point] = []
         self._first = 0  # look
         self._apart = 1  # looks from one point to the next
@@ -76,7 +76,7 @@ class Remembered:
         self.head, self.newest, self.offset, self.published = look, value, offset, published
         self._first = self._first or look.look
         if (look.look - self._first) % self._marks_apart == 0:
-            self.marks.append(Mark(look.look, offset))
+            self.marks.append(HistoryMark(look.look, offset))
             if len(self.marks) > MOST_MARKS:
                 del self.marks[1::2]
                 self._marks_apart *= 2
@@ -86,7 +86,7 @@ class Remembered:
                 del self.points[1::2]
                 self._apart *= 2
 
-    def mark(self, look: int) -> Mark | None:
+    def mark(self, look: int) -> HistoryMark | None:
         """Where to begin to read for a look; None: it is not there (any more)."""
         found = bisect_right(self.marks, look, key=lambda mark: mark.look)
         return self.marks[found - 1] if found and look <= self.head.look else None

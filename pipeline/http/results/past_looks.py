@@ -14,7 +14,7 @@ from schemas.look import LookHead
 from schemas.topics import RESULTS
 
 
-class Past:
+class PastLooks:
     """Reads one look at a time, over a connection of its own."""
 
     def __init__(self, settings: Settings) -> None:

@@ -7,7 +7,7 @@ from litestar import Router, get
 
 from evaluation.metrics.measures import MOST_EVENTS
 from pipeline import vocabulary as words
-from pipeline.catalog.editing import OFFERED, Step
+from pipeline.catalog.editing import OFFERED, StepName
 from pipeline.http.callers.access import READING, requires
 from pipeline.http.management.words import LONGEST_REASON
 from pipeline.vocabulary import Mark, Sign
@@ -83,7 +83,7 @@ class Vocabulary(msgspec.Struct, frozen=True, kw_only=True):
     caveats: dict[Caveat, str]
     goal_roles: dict[GoalRole, Sign]
     states: tuple[FlagStatus | Removal, ...]
-    steps: dict[Step, tuple[FlagStatus | Removal, ...]]
+    steps: dict[StepName, tuple[FlagStatus | Removal, ...]]
     fields: dict[str, FieldTold]
     defaults: Defaults
     everyone: str  # the segment of every unit

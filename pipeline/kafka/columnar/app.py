@@ -211,7 +211,7 @@ def create_app(name: str, bootstrap_servers: str, **conf: Any) -> App:
     return App(name, **(ours | conf))
 
 
-class Process(faust.Worker):
+class AppProcess(faust.Worker):
     """The process around an app, and its log."""
 
     app: App
@@ -234,6 +234,6 @@ class Process(faust.Worker):
 
 def run(app: App, log_level: int = logging.INFO) -> NoReturn:
     """Run a worker until SIGTERM or SIGINT (exit code 0) or an error (exit code 1)."""
-    process = Process(app, loglevel=log_level, redirect_stdouts=False, quiet=True)
+    process = AppProcess(app, loglevel=log_level, redirect_stdouts=False, quiet=True)
     app.prepared = process.install_signal_handlers
     process.execute_from_commandline()

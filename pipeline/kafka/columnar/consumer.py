@@ -36,7 +36,7 @@ from faust.types.tuples import ack_lock
 
 from pipeline.kafka.columnar.errors import GapError, TransportError
 from pipeline.kafka.columnar.fetches import Fetches
-from pipeline.kafka.columnar.hooks import Hooks, Log
+from pipeline.kafka.columnar.hooks import Hooks, LogExtent
 from pipeline.kafka.columnar.schema import RecordsSchema
 from schemas.records import Records
 
@@ -271,7 +271,7 @@ class Consumer(driver.Consumer):
         starts = {}
         async with self.app.turn:
             for tp in assignment:
-                log = Log(earliest[tp], ends[tp], *committed.get(tp, (None, "")))
+                log = LogExtent(earliest[tp], ends[tp], *committed.get(tp, (None, "")))
                 start = log.committed
                 if tp.topic in self.columnar and self.app.start_position is not None:
                     chosen = await self.app.start_position(tp, log)

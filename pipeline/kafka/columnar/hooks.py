@@ -9,7 +9,7 @@ from faust.types import TP
 from pipeline.kafka.columnar.turn import Turn
 
 
-class Log(NamedTuple):
+class LogExtent(NamedTuple):
     """What there is of a partition: its log's offsets [begin, end), and what the group committed and said with it."""
 
     begin: int
@@ -36,7 +36,7 @@ class Hooks(faust.App):
     keeps_offsets = True
     fetch_min_bytes = 1
     fetch_wait_ms = 500
-    start_position: Callable[[TP, Log], Awaitable[int | None]] | None = None
+    start_position: Callable[[TP, LogExtent], Awaitable[int | None]] | None = None
     begin: Callable[[TP, int], None] | None = None
     commit_says: Callable[[str], str] = staticmethod(lambda _: "")
 

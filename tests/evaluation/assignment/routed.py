@@ -10,7 +10,7 @@ import xxhash
 from evaluation.catalog.history import History
 from evaluation.catalog.lifecycle import apply_definition, complete, start
 from schemas.catalog import Document, Flag, Goal, Metric, Variant
-from schemas.units import Kind
+from schemas.units import RowKind
 
 START = 1_795_457_000_000  # the catalog is written in the minutes after it
 NOW = START + 1_000_000  # and input appended long after
@@ -99,9 +99,11 @@ def rows_of(assigned):
     rows = []
     for each in assigned if isinstance(assigned, list) else [assigned]:
         for offset, kind, code, *rest in zip(*(getattr(each, name).tolist() for name in columns), strict=True):
-            names = each.arms if kind & Kind.EXPOSURE else each.facts
+            names = each.arms if kind & RowKind.EXPOSURE else each.facts
             name = (
-                tuple(msgspec.to_builtins(names[code])) if kind & Kind.EXPOSURE else tuple(json.loads(names[code])[:3])
+                tuple(msgspec.to_builtins(names[code]))
+                if kind & RowKind.EXPOSURE
+                else tuple(json.loads(names[code])[:3])
             )
             rows.append((offset, kind, name, *rest))
     return rows
@@ -112,7 +114,7 @@ def kinds(assigned):
 
 
 def reasons(assigned):
-    return [(letter.offset, letter.reason) for letter in assigned.rejects]
+    return [(dead_letter.offset, dead_letter.reason) for dead_letter in assigned.rejects]
 
 
 def unit(unit_type, name):

@@ -1,4 +1,4 @@
-"""Whatever a record holds, the stage goes on: the record is counted, or a letter says why not."""
+"""Whatever a record holds, the stage goes on: the record is counted, or a dead letter says why not."""
 
 import io
 import json
@@ -145,7 +145,7 @@ def judge(records_of, history, topic, value, headers):
 
 @settings(max_examples=200)
 @given(st.sampled_from(["events", "exposures"]), RECORDS, HEADERS)
-def test_any_record_is_counted_or_has_a_letter(records_of, history, topic, record, headers):
+def test_any_record_is_counted_or_has_a_dead_letter(records_of, history, topic, record, headers):
     value, content_type = record
 
     assigned = judge(
@@ -153,8 +153,8 @@ def test_any_record_is_counted_or_has_a_letter(records_of, history, topic, recor
     )
 
     assert assigned.counts.get(topic, 0) + len(assigned.rejects) > 0
-    for letter in assigned.rejects:
-        assert from_record(to_headers(letter), letter.value) == letter
+    for dead_letter in assigned.rejects:
+        assert from_record(to_headers(dead_letter), dead_letter.value) == dead_letter
 
 
 ARROW = {"content-type": b"application/vnd.apache.arrow.stream"}
@@ -180,15 +180,18 @@ def test_a_time_beyond_python_is_a_value_like_any_other(records_of, history, kin
 
     assigned = judge(records_of, history, "events", value, ARROW)
 
-    assert [(letter.index, letter.reason) for letter in assigned.rejects] == [(1, "no unit"), (2, "time out of range")]
+    assert [(dead_letter.index, dead_letter.reason) for dead_letter in assigned.rejects] == [
+        (1, "no unit"),
+        (2, "time out of range"),
+    ]
     assert json.loads(assigned.rejects[1].value)["user_id"] == "c"
 
 
-def test_a_stream_has_no_more_rows_than_may_become_letters(records_of, history):
+def test_a_stream_has_no_more_rows_than_may_become_dead_letters(records_of, history):
     rows = MOST_ROWS + 1
     value = stream([pa.nulls(rows)], ["event_type"])
     assert len(value) < 1_000
 
     assigned = judge(records_of, history, "events", value, ARROW)
 
-    assert [(letter.index, letter.reason) for letter in assigned.rejects] == [(None, "too large")]
+    assert [(dead_letter.index, dead_letter.reason) for dead_letter in assigned.rejects] == [(None, "too large")]

@@ -10,7 +10,7 @@ from evaluation.assignment.routing import assign
 from evaluation.catalog.configs import flags_in_force
 from evaluation.catalog.lifecycle import apply_definition, start
 from schemas.catalog import Cohort, Condition, Flag, Group, GroupSlot, Membership, Segment, Step, Variant
-from schemas.units import Kind
+from schemas.units import RowKind
 from tests.evaluation.catalogs import in_force
 
 NOW = 1_795_458_000_000
@@ -128,7 +128,7 @@ def test_an_event_that_stands_in_for_exposures_meets_what_its_user_would_get(rou
     flags = flags_in_force(catalog.newest)
     answers = {i: flags.evaluate(user)[key] for i, user in enumerate(USERS) if has_unit(user, key)}
     met = [
-        (assigned.arms[code].variant, bool(kind & Kind.FORCED))
+        (assigned.arms[code].variant, bool(kind & RowKind.FORCED))
         for code, kind in zip(assigned.code, assigned.kind, strict=True)
     ]
     assert dict(zip(assigned.offset.tolist(), met, strict=True)) == {
@@ -147,4 +147,4 @@ def test_who_is_forced_by_a_cohort_that_the_message_names_is_never_counted(route
         {**said, "user_id": "bob"},
     )
 
-    assert [bool(kind & Kind.FORCED) for kind in assigned.kind.tolist()] == [False, True, True, True]
+    assert [bool(kind & RowKind.FORCED) for kind in assigned.kind.tolist()] == [False, True, True, True]

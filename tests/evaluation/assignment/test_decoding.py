@@ -11,7 +11,7 @@ import xxhash
 
 from evaluation.assignment import routing
 from schemas.numbers import BEYOND
-from schemas.units import Kind
+from schemas.units import RowKind
 from tests.evaluation.assignment.routed import ARROW, NDJSON, NOW, event, exposure, reasons, rows_of, stream, unit
 
 
@@ -110,8 +110,8 @@ class TestManyInOne:
             value = stream(
                 event_type=["purchase"] * n, user_id=["a"] * n, time=pa.array([NOW] * n), event_properties=properties
             )
-            said = [(row[1] & Kind.UNUSABLE, row[-1]) for row in rows_of(route((value, ARROW))) if row[2][1]]
-            assert said == [(0, 725), (0, 725), (Kind.UNUSABLE, 0), (0, 1_000), (Kind.UNUSABLE, 0)][:n]
+            said = [(row[1] & RowKind.UNUSABLE, row[-1]) for row in rows_of(route((value, ARROW))) if row[2][1]]
+            assert said == [(0, 725), (0, 725), (RowKind.UNUSABLE, 0), (0, 1_000), (RowKind.UNUSABLE, 0)][:n]
 
     @pytest.mark.parametrize(
         ("value", "reason"),

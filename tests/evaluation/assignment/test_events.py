@@ -8,7 +8,7 @@ import xxhash
 
 from evaluation.catalog.in_force import SETTLING
 from schemas.numbers import BEYOND
-from schemas.units import ROWS, Kind
+from schemas.units import ROWS, RowKind
 from tests.evaluation.assignment.routed import (
     BUTTON,
     HORIZON,
@@ -36,7 +36,7 @@ class TestEvents:
             (100, 0, ("purchase", "price", 2), *said, 1_250),
             (101, 0, ("view", None, 0), *said, 1),
         ]
-        assert (assigned.begin, assigned.end, assigned.clock) == (100, 103, NOW)
+        assert (assigned.begin, assigned.end, assigned.watermark) == (100, 103, NOW)
         assert not assigned.rejects
 
     def test_columns_have_the_types_of_the_message(self, route):
@@ -92,7 +92,7 @@ class TestEvents:
         assert assigned.offset.tolist() == [100, 102]
 
     @pytest.mark.parametrize("other", [{"device_id": "d"}, {"groups": {"org": "acme"}}, {"groups": {"org": ["acme"]}}])
-    def test_an_event_with_only_units_that_no_run_needs_makes_no_row_and_no_letter(self, route, other):
+    def test_an_event_with_only_units_that_no_run_needs_makes_no_row_and_no_dead_letter(self, route, other):
         assigned = route(event(**({"user_id": None} | other)))
 
         assert not len(assigned.offset)
@@ -102,12 +102,12 @@ class TestEvents:
         assigned = route(event(time=None), {"event_type": "view", "user_id": "u"})
 
         assert assigned.time.tolist() == [NOW, NOW]
-        assert kinds(assigned) == [0, Kind.OWN_ID]
+        assert kinds(assigned) == [0, RowKind.OWN_ID]
 
     def test_an_event_is_late_beyond_the_horizon(self, route):
         assigned = route(event(time=NOW - HORIZON), event(time=NOW - HORIZON - 1), event(time=0))
 
-        assert kinds(assigned) == [0, Kind.LATE, Kind.LATE]
+        assert kinds(assigned) == [0, RowKind.LATE, RowKind.LATE]
         assert assigned.counts["late"] == 2
 
     def test_an_event_beyond_the_tolerance_is_in_the_future(self, route):
@@ -194,7 +194,7 @@ class TestEvents:
 
         assert [(row[1], row[2][1], row[-1]) for row in rows_of(assigned)] == [
             (0, None, 1),
-            (Kind.UNUSABLE, "price", 0),
+            (RowKind.UNUSABLE, "price", 0),
         ]
         assert assigned.counts["unusable"] == 1
         assert [(each.what, each.time, each.text) for each in assigned.examples] == [("unusable", NOW - 1_000, example)]
@@ -224,7 +224,7 @@ class TestEvents:
     def test_a_missing_insert_id_is_the_position(self, route):
         assigned = route(event(insert_id=None), event(insert_id=""), event(insert_id="i"))
 
-        assert kinds(assigned) == [Kind.OWN_ID, Kind.OWN_ID, 0]
+        assert kinds(assigned) == [RowKind.OWN_ID, RowKind.OWN_ID, 0]
         assert assigned.id.tolist() == [
             xxhash.xxh64(x).intdigest() for x in (b"events/0/100/0", b"events/0/101/0", b"i")
         ]

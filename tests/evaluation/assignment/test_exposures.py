@@ -8,7 +8,7 @@ from evaluation.catalog.configs import flags_in_force
 from evaluation.catalog.in_force import SETTLING
 from schemas.assignment import Assignment
 from schemas.catalog import Condition, Segment, Step
-from schemas.units import Kind
+from schemas.units import RowKind
 from tests.evaluation.assignment.routed import (
     BUTTON,
     HORIZON,
@@ -70,7 +70,7 @@ class TestExposures:
         assert assigned.rejects[0].value == msgspec.json.encode(exposure() | fields)
         assert assigned.offset.tolist() == [100, 102]
 
-    def test_off_makes_no_row_and_no_letter(self, show):
+    def test_off_makes_no_row_and_no_dead_letter(self, show):
         assigned = show(exposure("off"), exposure("off", user_id=None))
 
         assert not len(assigned.offset)
@@ -91,7 +91,7 @@ class TestExposures:
         assigned = show(exposure(time=None), at=topic.time + SETTLING, catalog=topic.history)
 
         assert [row[1:3] for row in rows_of(assigned)] == [
-            (Kind.EXPOSURE | Kind.INACTIVE, ("button", "exp-1", 0, "treatment"))
+            (RowKind.EXPOSURE | RowKind.INACTIVE, ("button", "exp-1", 0, "treatment"))
         ]
 
     def test_a_completion_applies_a_second_after_it(self, show):
@@ -118,8 +118,8 @@ class TestExposures:
             catalog=topic.history,
         )
 
-        inactive = Kind.EXPOSURE | Kind.INACTIVE
-        assert kinds(assigned) == [inactive, inactive | Kind.FORCED, *[Kind.EXPOSURE] * 4]
+        inactive = RowKind.EXPOSURE | RowKind.INACTIVE
+        assert kinds(assigned) == [inactive, inactive | RowKind.FORCED, *[RowKind.EXPOSURE] * 4]
         assert {row[2][:2] for row in rows_of(assigned)} == {("button", "exp-1")}
         assert assigned.counts["inactive"] == 2
 
@@ -133,18 +133,22 @@ class TestExposures:
             catalog=topic.history,
         )
 
-        assert kinds(assigned) == [Kind.EXPOSURE | Kind.INACTIVE, Kind.EXPOSURE]
+        assert kinds(assigned) == [RowKind.EXPOSURE | RowKind.INACTIVE, RowKind.EXPOSURE]
         assert assigned.counts["inactive"] == 1
 
     def test_an_exposure_of_an_included_unit_is_forced_whatever_its_variant(self, show):
         assigned = show(exposure("control", user_id="tester"), exposure("treatment", user_id="tester"), exposure())
 
-        assert kinds(assigned) == [Kind.EXPOSURE | Kind.FORCED, Kind.EXPOSURE | Kind.FORCED, Kind.EXPOSURE]
+        assert kinds(assigned) == [
+            RowKind.EXPOSURE | RowKind.FORCED,
+            RowKind.EXPOSURE | RowKind.FORCED,
+            RowKind.EXPOSURE,
+        ]
 
     def test_lateness_and_own_ids_are_marked(self, show):
         assigned = show(exposure(time=NOW - HORIZON - 1), exposure(insert_id=None))
 
-        assert kinds(assigned) == [Kind.EXPOSURE | Kind.LATE, Kind.EXPOSURE | Kind.OWN_ID]
+        assert kinds(assigned) == [RowKind.EXPOSURE | RowKind.LATE, RowKind.EXPOSURE | RowKind.OWN_ID]
 
     def test_a_flag_without_metrics_has_rows_too(self, show):
         assigned = show(exposure("dark", flag_key="banner"))
@@ -184,7 +188,7 @@ class TestExposures:
         assigned = show(*(exposure(**each) for each in said), catalog=topic.history)
 
         runs = [(row[0], row[1], row[2][1]) for row in rows_of(assigned)]
-        inactive = Kind.EXPOSURE | Kind.INACTIVE
+        inactive = RowKind.EXPOSURE | RowKind.INACTIVE
         assert runs == [
             (100, 1, "exp-2"),
             (101, inactive, "exp-1"),

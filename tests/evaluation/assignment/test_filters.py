@@ -10,7 +10,7 @@ from evaluation.catalog.configs import flags_in_force
 from evaluation.catalog.lifecycle import apply_definition, start
 from schemas.catalog import Breakdown, Condition, Cuped, Flag, Goal, Metric, Step, Variant
 from schemas.numbers import BEYOND
-from schemas.units import SEGMENT_BITS, Kind
+from schemas.units import SEGMENT_BITS, RowKind
 from tests.evaluation.catalogs import in_force
 
 NOW = 1_795_458_000_000
@@ -122,7 +122,7 @@ def test_only_what_satisfies_a_filter_can_be_unusable_or_too_large(route):
     )
 
     assert list(zip(assigned.offset.tolist(), assigned.kind.tolist(), assigned.value.tolist(), strict=True)) == [
-        (2, Kind.UNUSABLE, 0),
+        (2, RowKind.UNUSABLE, 0),
         (3, 0, BEYOND),
         (4, 0, 1_250),
     ]
@@ -137,7 +137,7 @@ def test_a_property_is_filtered_and_added_up_at_once(route):
 
     assert list(zip(assigned.offset.tolist(), assigned.kind.tolist(), assigned.value.tolist(), strict=True)) == [
         (1, 0, 1_050),
-        (2, Kind.UNUSABLE, 0),
+        (2, RowKind.UNUSABLE, 0),
     ]
 
 
@@ -210,7 +210,7 @@ def test_an_event_stands_in_for_the_exposure_and_the_flag_says_which_variant(rou
     flags = flags_in_force(history.newest)
     choices = {number: flags.evaluate({"user_id": user})["button"].key for number, user in enumerate(users)}
     expected = {number: variant for number, variant in choices.items() if variant != "off"}
-    rows = assigned.kind & Kind.EXPOSURE != 0
+    rows = assigned.kind & RowKind.EXPOSURE != 0
     said = zip(assigned.offset[rows].tolist(), assigned.code[rows].tolist(), strict=True)
     assert {offset: assigned.arms[code].variant for offset, code in said} == expected
     assert 100 < len(expected) < 250
@@ -233,9 +233,9 @@ def test_only_events_that_satisfy_the_conditions_enter_and_those_of_inclusions_a
     )
 
     assert list(zip(assigned.offset.tolist(), assigned.kind.tolist(), strict=True)) == [
-        (2, Kind.EXPOSURE | Kind.FORCED),
-        (3, Kind.EXPOSURE),
-        (4, Kind.EXPOSURE | Kind.LATE | Kind.OWN_ID),
+        (2, RowKind.EXPOSURE | RowKind.FORCED),
+        (3, RowKind.EXPOSURE),
+        (4, RowKind.EXPOSURE | RowKind.LATE | RowKind.OWN_ID),
     ]
     assert assigned.arms[assigned.code[0]].variant == "control"
 

@@ -7,9 +7,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from evaluation.assignment.dead_letters import Letters
+from evaluation.assignment.dead_letters import DeadLetters
 from evaluation.assignment.decoding import decode
-from evaluation.assignment.properties import Column, satisfied
+from evaluation.assignment.properties import PropertyColumn, satisfied
 from evaluation.columns.scanning import Type, Wanted
 from evaluation.columns.texts import Texts
 from evaluation.flags.conditions import compile_condition
@@ -56,8 +56,8 @@ def lines(values):
 
 def columns_of(records_of, records):
     records = records_of([(i, 0, value, headers) for i, (value, headers) in enumerate(records)])
-    pieces = decode(records, range(len(records)), WANTED, Letters(records))
-    return [Column.of_json(piece.texts[PLAN]) for piece in pieces], pieces
+    pieces = decode(records, range(len(records)), WANTED, DeadLetters(records))
+    return [PropertyColumn.of_json(piece.texts[PLAN]) for piece in pieces], pieces
 
 
 @pytest.mark.parametrize("condition", CONDITIONS)
@@ -95,13 +95,13 @@ def test_a_column_of_arrow_is_asked_as_one_of_json(records_of):
 def test_a_column_of_texts_is_asked_as_each_text_is(condition):
     texts = [value for value in VALUES if value is None or isinstance(value, str)]
 
-    assert Column.of_texts(Texts.of(texts)).mask(condition).tolist() == [
+    assert PropertyColumn.of_texts(Texts.of(texts)).mask(condition).tolist() == [
         condition.matches(subject_of(text)) for text in texts
     ]
 
 
 def test_all_conditions_must_hold_and_a_missing_column_is_a_missing_property():
-    column = Column.of_values([1, 2, 3])
+    column = PropertyColumn.of_values([1, 2, 3])
     conditions = [
         (("n",), compile_condition("greater", ["1"])),
         (("n",), compile_condition("is not", ["3"])),

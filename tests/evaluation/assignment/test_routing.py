@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from evaluation.assignment.routing import assign, partition_of
 from evaluation.catalog.in_force import SETTLING
 from schemas.dead_letter import resent_headers
-from schemas.units import Kind
+from schemas.units import RowKind
 from tests.evaluation.assignment.routed import (
     ARROW,
     BUTTON,
@@ -132,17 +132,17 @@ class TestNeighbours:
 
 
 class TestSentAgain:
-    def test_a_letter_sent_again_is_judged_by_its_first_append_time_and_keeps_its_id(self, route):
-        (letter,) = route(event(user_id=5, insert_id=None, time=None)).rejects
+    def test_a_dead_letter_sent_again_is_judged_by_its_first_append_time_and_keeps_its_id(self, route):
+        (dead_letter,) = route(event(user_id=5, insert_id=None, time=None)).rejects
 
-        again = route((event(insert_id=None, time=None), resent_headers(letter)), at=NOW + 10 * HORIZON)
+        again = route((event(insert_id=None, time=None), resent_headers(dead_letter)), at=NOW + 10 * HORIZON)
 
-        assert kinds(again) == [Kind.OWN_ID]
+        assert kinds(again) == [RowKind.OWN_ID]
         assert again.time.tolist() == [NOW]
-        assert again.clock == NOW + 10 * HORIZON
+        assert again.watermark == NOW + 10 * HORIZON
         assert again.id.tolist() == route(event(insert_id=None)).id.tolist()
 
-    def test_a_letter_that_fails_again_keeps_its_first_place(self, route):
+    def test_a_dead_letter_that_fails_again_keeps_its_first_place(self, route):
         (first,) = route(event(), event(user_id=5)).rejects
 
         (again,) = route((first.value, resent_headers(first)), at=NOW + HORIZON).rejects
@@ -152,11 +152,11 @@ class TestSentAgain:
 
     def test_one_line_of_many_is_sent_again_on_its_own(self, route):
         good = msgspec.json.encode(event(insert_id=None))
-        (letter,) = route((good + b"\n{", NDJSON)).rejects
+        (dead_letter,) = route((good + b"\n{", NDJSON)).rejects
 
-        again = route((good, resent_headers(letter)))
+        again = route((good, resent_headers(dead_letter)))
 
-        assert letter.origin == "events/0/100/1"
+        assert dead_letter.origin == "events/0/100/1"
         assert again.id.tolist() == [xxhash.xxh64(b"events/0/100/1").intdigest()]
 
     @pytest.mark.parametrize(
@@ -180,7 +180,7 @@ class TestSlices:
 
         assigned = assign(records_of(rows, begin=190, end=300), topic.history, HORIZON, TOLERANCE)
 
-        assert [(each.begin, each.end, each.clock, each.catalog) for each in assigned] == [
+        assert [(each.begin, each.end, each.watermark, each.catalog) for each in assigned] == [
             (190, 204, after - 1, topic.history.newest.offset - 1),
             (204, 300, after + 5, topic.history.newest.offset),
         ]
@@ -194,13 +194,13 @@ class TestSlices:
 
         assert [len(piece.offset) for piece in pieces] == [4, 7, 4, 7]
         assert [(piece.begin, piece.end) for piece in pieces] == [(100, 102), (102, 103), (103, 106), (106, 107)]
-        assert [piece.clock for piece in pieces] == [0, 0, 0, NOW]
+        assert [piece.watermark for piece in pieces] == [0, 0, 0, NOW]
         assert rows_of(pieces) == rows_of(whole)
 
     def test_a_slice_without_records_covers_its_offsets(self, records_of, history):
         (assigned,) = assign(records_of([], begin=5, end=9), history, HORIZON, TOLERANCE)
 
-        assert (assigned.begin, assigned.end, assigned.clock, assigned.catalog) == (5, 9, 0, 0)
+        assert (assigned.begin, assigned.end, assigned.watermark, assigned.catalog) == (5, 9, 0, 0)
         assert not len(assigned.offset)
         assert [(each.begin, each.end) for each in assigned.pieces(1)] == [(5, 9)]
         assert assign(records_of([], begin=5, end=5), history, HORIZON, TOLERANCE) == []

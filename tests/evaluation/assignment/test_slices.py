@@ -6,7 +6,7 @@ import msgspec
 import numpy as np
 from hypothesis import given, settings
 
-from evaluation.assignment.properties import Column
+from evaluation.assignment.properties import PropertyColumn
 from evaluation.assignment.slices import evaluate_columns
 from evaluation.columns.texts import Texts
 from evaluation.flags.engine import Flags
@@ -24,13 +24,15 @@ def test_random_flags_yield_the_same_for_a_slice_of_contexts_as_for_each(chance)
     contexts = [chance.context() for _ in range(15)]
     values = {at: [select({"context": each}, at) for each in contexts] for at in flags.selectors}
     as_json = {
-        at: Column.of_json(Texts.of([None if each is None else msgspec.json.encode(each).decode() for each in column]))
+        at: PropertyColumn.of_json(
+            Texts.of([None if each is None else msgspec.json.encode(each).decode() for each in column])
+        )
         for at, column in values.items()
     }
 
     one_by_one = [flags.evaluate_context(each) for each in contexts]
 
-    for columns in ({at: Column.of_values(column) for at, column in values.items()}, as_json):
+    for columns in ({at: PropertyColumn.of_values(column) for at, column in values.items()}, as_json):
         answers = evaluate_columns(flags, columns, len(contexts))
         assert [{key: each[i] for key, each in answers.items() if each[i]} for i in range(len(contexts))] == one_by_one
 
@@ -45,8 +47,8 @@ def test_a_million_users_get_the_same_variants_in_a_slice_as_one_by_one_by_every
         "tags": [["a", "b"], '["b"]', None],
     }
     ids = [f"user-{number}" for number in numbers.tolist()]
-    columns = {USER_ID: Column.of_texts(Texts.of(ids))}
-    columns |= {("context", "user", name): Column.of_codes(codes[name], each) for name, each in values.items()}
+    columns = {USER_ID: PropertyColumn.of_texts(Texts.of(ids))}
+    columns |= {("context", "user", name): PropertyColumn.of_codes(codes[name], each) for name, each in values.items()}
     configs = {op: [_flag(op)] for op in EVERY_OPERATOR} | {"below": [_flag("is"), _below()]}
     alone = {key: Flags.read(json.dumps(each)) for key, each in configs.items()}
     together = Flags.read(json.dumps([*map(_flag, EVERY_OPERATOR), _below()]))

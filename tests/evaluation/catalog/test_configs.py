@@ -11,7 +11,7 @@ import pytest
 from amplitude_experiment.evaluation.engine import EvaluationEngine
 from mmh3 import mmh3_32_uintdigest as murmur3
 
-from evaluation.assignment.properties import Column
+from evaluation.assignment.properties import PropertyColumn
 from evaluation.assignment.slices import evaluate_columns
 from evaluation.catalog.configs import flag_configs, flags_in_force, glob_pattern, shares
 from evaluation.catalog.in_force import Catalog, FlagInForce, InForce, RunInForce
@@ -78,7 +78,7 @@ def weighted(weights, **settings):
 def chosen(definition, ids, salt="salt"):
     """Each user's variant."""
     flags = flags_in_force(catalog(running(definition, salt)))
-    answers = evaluate_columns(flags, {USER_ID: Column.of_texts(Texts.of(ids))}, len(ids))[definition.key]
+    answers = evaluate_columns(flags, {USER_ID: PropertyColumn.of_texts(Texts.of(ids))}, len(ids))[definition.key]
     return [each.key for each in (answers[i] for i in range(len(ids)))]
 
 

@@ -16,17 +16,17 @@ PIECES = st.sampled_from(
 def test_the_depth_is_exact_where_it_is_too_deep(text):
     depth = deepest = 0
     inside = escaped = False
-    for letter in text:
+    for dead_letter in text:
         if inside:
-            escaped, inside = not escaped and letter == "\\", escaped or letter != '"'
-        elif letter == "\\":
+            escaped, inside = not escaped and dead_letter == "\\", escaped or dead_letter != '"'
+        elif dead_letter == "\\":
             break  # no JSON: nobody reads on
-        elif letter == '"':
+        elif dead_letter == '"':
             inside = True
-        elif letter in "{[":
+        elif dead_letter in "{[":
             depth += 1
             deepest = max(deepest, depth)
-        elif letter in "}]":
+        elif dead_letter in "}]":
             depth -= 1
     else:
         assert json_depth(text.encode()) in {deepest, text.count("{") + text.count("[")}

@@ -130,7 +130,7 @@ def has_repeated(*lists):
 
 def is_matched_otherwise(text):
     """Whether a pattern of ours may find something else in it: a last line, or a blank that RE2 doesn't know as one."""
-    return any(letter == "\n" or (letter.isspace() and letter not in " \t\f\r") for letter in text)
+    return any(dead_letter == "\n" or (dead_letter.isspace() and dead_letter not in " \t\f\r") for dead_letter in text)
 
 
 COMPARISONS = ("less", "less or equal", "greater", "greater or equal")

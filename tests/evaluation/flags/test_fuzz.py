@@ -5,7 +5,7 @@ arbitrary users and contexts, half surrogate pairs, infinities, huge integers an
 operator, bucket and reader is given texts that are known to make backtracking, quadratic or recursive programs slow, at
 two sizes, one `GROWTH` times the other; the CPU time may grow by little more. Flags grow too: many values, conditions,
 segments, shares, dependencies, colliding names. (Time is linear in the flags and in the context: n conditions on one
-text of n letters read it n times.)
+text of n dead letters read it n times.)
 """
 
 import json

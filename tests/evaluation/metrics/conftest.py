@@ -9,7 +9,7 @@ import pytest
 from evaluation.catalog.in_force import Catalog, FlagInForce, MetricInForce, RunInForce
 from evaluation.metrics.partition import Partition
 from schemas.catalog import Allocation, Flag, Metric, Variant
-from schemas.units import Arm, Header, Kind, Source, encode_units
+from schemas.units import Arm, Header, RowKind, Source, encode_units
 
 HORIZON = 100
 ARMS = [("exp-1", n, variant) for n in (0, 1) for variant in "ab"] + [("exp-2", 0, "a"), ("exp-2", 0, "b")]
@@ -141,7 +141,7 @@ class Log:
 
 def exposure(unit, time, arm=0, name=0, kind=0, segments=0):  # noqa: PLR0917
     """A row: `arm` is an index into `ARMS`."""
-    return (Kind.EXPOSURE | kind, arm, unit, time, name, segments)
+    return (RowKind.EXPOSURE | kind, arm, unit, time, name, segments)
 
 
 def event(unit, time, value=1, name=0, kind=0, fact=0):  # noqa: PLR0917

@@ -7,7 +7,7 @@ from numba.core.errors import TypingError
 
 from evaluation.metrics import layouts
 from evaluation.metrics.kernels.settle import push
-from evaluation.metrics.layouts import EVENT, EXPOSURE, HEAD, HEAD_WORDS, HEAPED, PENDING, RUN_COUNTS
+from evaluation.metrics.layouts import EVENT, EXPOSURE, HEAD, HEAD_WORDS, HEAPED, PENDING_EVENT, RUN_COUNTS
 
 DTYPES = {name: dtype for name, dtype in vars(layouts).items() if isinstance(dtype, np.dtype)}
 
@@ -26,7 +26,7 @@ def test_another_table_fails_when_a_kernel_is_compiled_for_it():
 
     push(np.zeros(1, HEAPED), counts[0], 5, 0)
     with pytest.raises((KeyError, TypingError), match="entry"):
-        push(np.zeros(1, PENDING), counts[0], 5, 0)
+        push(np.zeros(1, PENDING_EVENT), counts[0], 5, 0)
     with pytest.raises((KeyError, TypingError), match="heaped"):
         push(np.zeros(1, HEAPED), np.zeros(1, EXPOSURE)[0], 5, 0)
 

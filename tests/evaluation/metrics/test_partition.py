@@ -14,7 +14,7 @@ from schemas.catalog import Cuped, Step
 from schemas.decoding import NoMessageError
 from schemas.logs import Gap, Log, Logs
 from schemas.numbers import BEYOND
-from schemas.units import Example, Kind
+from schemas.units import Example, RowKind
 
 LARGEST = BEYOND - 1
 
@@ -151,7 +151,7 @@ def test_more_than_64_arms_are_told_apart(make):
 
 
 def test_late_inactive_and_forced_exposures_are_counted_and_left_out(log, make):
-    kinds = (Kind.LATE, Kind.INACTIVE, Kind.INACTIVE | Kind.LATE, Kind.FORCED)
+    kinds = (RowKind.LATE, RowKind.INACTIVE, RowKind.INACTIVE | RowKind.LATE, RowKind.FORCED)
     log.send(*(make.exposure(unit, 10, kind=kind) for unit, kind in enumerate(kinds)))
 
     aggregate = log.aggregate()
@@ -160,7 +160,7 @@ def test_late_inactive_and_forced_exposures_are_counted_and_left_out(log, make):
 
 
 def test_late_and_unusable_events_are_counted_and_left_out(log, make):
-    log.send(make.exposure(1, 10), make.event(1, 11, kind=Kind.LATE), make.event(1, 12, kind=Kind.UNUSABLE))
+    log.send(make.exposure(1, 10), make.event(1, 11, kind=RowKind.LATE), make.event(1, 12, kind=RowKind.UNUSABLE))
 
     assert log.sums() == {(0, "a"): (1, 0, 0, 0)}
     assert (log.health().late, log.health().unusable, log.health().events) == (1, 1, 0)
@@ -195,7 +195,7 @@ def test_what_is_lost_is_told_by_part_and_arm(make):
     prices = next(code for code, fact in enumerate(log.facts) if "price" in fact)
     log.send(make.exposure(1, 10, arm=0), make.exposure(2, 10, arm=1), make.exposure(3, 10, arm=1))
     log.send(*(make.event(unit, 11, fact=prices, name=unit) for unit in (1, 2, 3)))
-    log.send(*(make.event(unit, 12, fact=prices, kind=Kind.UNUSABLE) for unit in (2, 2, 3)))
+    log.send(*(make.event(unit, 12, fact=prices, kind=RowKind.UNUSABLE) for unit in (2, 2, 3)))
     log.send(make.event(3, 13, fact=prices, value=BEYOND), make.event(1, 11, fact=1 - prices))
 
     assert [part.arms for part in log.health().parts] == [[ArmPart(0, "a", 1, 0), ArmPart(0, "b", 2, 4)], []]
@@ -212,7 +212,7 @@ def test_what_is_lost_is_told_by_part_and_arm(make):
 @pytest.mark.parametrize("first", [0, 1])
 def test_what_a_jumper_lost_stays_with_the_arm_of_its_entry_whichever_came_first(revenue, make, first):
     exposures = [make.exposure(1, 10, arm=0, name=5), make.exposure(1, 10, arm=1, name=3)]
-    revenue.send(exposures[first]).send(exposures[1 - first]).send(make.event(1, 20, kind=Kind.UNUSABLE))
+    revenue.send(exposures[first]).send(exposures[1 - first]).send(make.event(1, 20, kind=RowKind.UNUSABLE))
 
     assert revenue.health().parts[0].arms == [ArmPart(0, "b", 0, 1)]
 
@@ -281,10 +281,10 @@ def test_a_run_tells_what_concerns_its_own_units_events_and_no_others(make, firs
             make.event(unit, 20, name=7),
             make.event(unit, 20, name=7),
             make.event(unit, 21, name=7),
-            make.event(unit, 22, kind=Kind.LATE),
-            make.event(unit, 23, kind=Kind.UNUSABLE),
-            make.event(unit, 9, kind=Kind.UNUSABLE),  # before it entered
-            make.event(unit, 310, kind=Kind.UNUSABLE),  # after its window
+            make.event(unit, 22, kind=RowKind.LATE),
+            make.event(unit, 23, kind=RowKind.UNUSABLE),
+            make.event(unit, 9, kind=RowKind.UNUSABLE),  # before it entered
+            make.event(unit, 310, kind=RowKind.UNUSABLE),  # after its window
         )
     ]
     log.send(*(exposures if first == "exposure" else events))
@@ -299,7 +299,7 @@ def test_a_run_tells_what_concerns_its_own_units_events_and_no_others(make, firs
 
 
 def test_what_was_noted_moves_with_the_entry(log, make):
-    notes = [make.event(1, time, kind=Kind.UNUSABLE, name=time) for time in (5, 20, 305, 315)]
+    notes = [make.event(1, time, kind=RowKind.UNUSABLE, name=time) for time in (5, 20, 305, 315)]
     log.send(*notes, make.exposure(1, 10))
     assert log.health().unusable == 2
 
@@ -307,7 +307,7 @@ def test_what_was_noted_moves_with_the_entry(log, make):
     assert log.health().unusable == 2
 
     log.send(make.exposure(1, 16, arm=1))  # a jumper
-    log.send(make.exposure(1, 2), make.event(1, 3, kind=Kind.UNUSABLE))
+    log.send(make.exposure(1, 2), make.event(1, 3, kind=RowKind.UNUSABLE))
     assert log.aggregate().jumpers == 1
     assert log.health().unusable == 3
 
@@ -378,7 +378,7 @@ def test_n04_the_newest_example_since_the_start_is_told_in_any_order(make):
         catalog = make.catalog(5, [make.run("exp-1", [make.metric("m", "sum")], started=100)])
         log = make.Log(catalog)
         (fact,) = log.facts
-        log.send(make.exposure(1, 110), make.event(1, 120, kind=Kind.UNUSABLE))
+        log.send(make.exposure(1, 110), make.event(1, 120, kind=RowKind.UNUSABLE))
         for cut in cuts:
             log.send(examples=[Example(fact, *each) for each in examples[cut]])
             log.partition = Partition.load(log.partition.save())
@@ -461,7 +461,7 @@ def test_every_catalog_version_on_the_way_is_adopted(make):
         make.catalog(7, [make.run("exp-1", [make.metric("m"), stays])]),
     ]
     log = make.Log(*catalogs)
-    log.send(make.exposure(1, 10), make.event(1, 11, kind=Kind.LATE), catalog=5)
+    log.send(make.exposure(1, 10), make.event(1, 11, kind=RowKind.LATE), catalog=5)
     log.send(watermark=500, catalog=5)  # until it is forgotten what the event was
 
     log.send(catalog=7)
@@ -585,7 +585,7 @@ def test_a_catalog_that_was_not_read_far_enough_is_refused(log, make):
 
 
 def test_an_exposure_that_counts_needs_a_run(log, make):
-    log.send(make.exposure(1, 10, arm=4, kind=Kind.INACTIVE))
+    log.send(make.exposure(1, 10, arm=4, kind=RowKind.INACTIVE))
     with pytest.raises(NoMessageError, match=r"row 0 .* the catalog in force has no such run; an assignment worker of"):
         log.send(make.exposure(1, 10, arm=4))
     with pytest.raises(MissingError, match="`peekproof recover accept-gap`"):
@@ -636,9 +636,9 @@ def test_a_completed_run_is_final_a_horizon_after_its_last_event_and_then_stays_
     assert log.sums("ever") == {(0, "a"): (1, 1, 2, 4)}
 
     log.partition = Partition.load(log.partition.save())
-    log.send(make.event(1, ends + 50), make.exposure(2, ends + 60, kind=Kind.INACTIVE), watermark=ends + 200)
+    log.send(make.event(1, ends + 50), make.exposure(2, ends + 60, kind=RowKind.INACTIVE), watermark=ends + 200)
     assert log.aggregate() == last
-    assert (last.offset, last.clock) == (log.partition.offset - 1, ends + 101)
+    assert (last.offset, last.watermark) == (log.partition.offset - 1, ends + 101)
     assert len(log.partition.save()) < 4000
 
 

@@ -10,16 +10,18 @@ from hypothesis import strategies as st
 from evaluation.metrics.partition import Partition
 from schemas.catalog import Breakdown, Cuped, Step
 from schemas.numbers import BEYOND
-from schemas.units import Kind
+from schemas.units import RowKind
 from tests.oracle import Oracle, definitions, published, segments
 
 HORIZON = 100
 SPAN = 900  # event times lie in [0, SPAN)
-EXPOSED = Kind.EXPOSURE
+EXPOSED = RowKind.EXPOSURE
 FACTS, PRICE = 3, 0
 
-kinds_of_exposures = st.sampled_from([0] * 12 + [Kind.LATE, Kind.INACTIVE, Kind.FORCED, Kind.LATE | Kind.FORCED])
-kinds_of_events = st.sampled_from([0] * 12 + [Kind.LATE, Kind.UNUSABLE, Kind.LATE | Kind.UNUSABLE])
+kinds_of_exposures = st.sampled_from(
+    [0] * 12 + [RowKind.LATE, RowKind.INACTIVE, RowKind.FORCED, RowKind.LATE | RowKind.FORCED]
+)
+kinds_of_events = st.sampled_from([0] * 12 + [RowKind.LATE, RowKind.UNUSABLE, RowKind.LATE | RowKind.UNUSABLE])
 units = st.integers(0, 5).map(lambda unit: (1 << 64) - 1 - unit * 0x1234567890ABCDE)
 times = st.integers(0, SPAN - 1)
 names = st.sampled_from([0, 1, 2, (1 << 64) - 1, 1 << 63])
@@ -87,7 +89,7 @@ def fold(make, catalogs, rows, watermark, seed):
     while order or not sent:
         size = chance.choice([1, 1, 2, 5, 40])
         now, order = order[:size], order[size:]
-        ahead = [row[3] for row in order if not row[0] & Kind.LATE]
+        ahead = [row[3] for row in order if not row[0] & RowKind.LATE]
         version = catalogs[0].offset if len(sent) < 2 and order else catalogs[-1].offset
         limits = [min(ahead, default=SPAN) + HORIZON]
         if version != catalogs[-1].offset:
@@ -121,13 +123,13 @@ def expected_of(oracle, rows, catalog, make, watermark):
     tables["exposures"] = [
         (
             *(*make.arms[code], unit, time, name, packed, segments(BREAKDOWNS, packed)),
-            *(bool(kind & each) for each in (Kind.LATE, Kind.INACTIVE, Kind.FORCED)),
+            *(bool(kind & each) for each in (RowKind.LATE, RowKind.INACTIVE, RowKind.FORCED)),
         )
         for kind, code, unit, time, name, packed in rows
         if kind & EXPOSED
     ]
     tables["events"] = [
-        (facts[code], unit, time, name, value, bool(kind & Kind.LATE), bool(kind & Kind.UNUSABLE))
+        (facts[code], unit, time, name, value, bool(kind & RowKind.LATE), bool(kind & RowKind.UNUSABLE))
         for kind, code, unit, time, name, value in rows
         if not kind & EXPOSED
     ]
@@ -218,7 +220,7 @@ def test_a_long_history_with_a_moving_watermark_equals_the_queries(make, oracle,
             chance.randrange(40_000),
             chance.getrandbits(64) if chance.random() < 0.1 else chance.randrange(700),
         )
-        kind = chance.choice([0] * 9 + [Kind.LATE])
+        kind = chance.choice([0] * 9 + [RowKind.LATE])
         if chance.random() < 0.2:
             rows.append(
                 (EXPOSED | kind, chance.choice([0] * 20 + [1, 2, 3, 4, 5]), unit, time, chance.getrandbits(64), 0)
@@ -233,7 +235,7 @@ def test_a_long_history_with_a_moving_watermark_equals_the_queries(make, oracle,
     log = make.Log(*catalogs)
     while order:
         now, order = order[:150], order[150:]
-        ahead = [row[3] for row in order if not row[0] & Kind.LATE]
+        ahead = [row[3] for row in order if not row[0] & RowKind.LATE]
         log.send(*now, watermark=min(ahead, default=40_000) + HORIZON)
         if chance.random() < 0.1:
             log.partition = Partition.load(log.partition.save())

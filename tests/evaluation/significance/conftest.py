@@ -83,7 +83,7 @@ def make_aggregate(sums, partition=0, units=None, **fields):
             "run": "exp-1",
             "partition": partition,
             "offset": 10,
-            "clock": 1_000,
+            "watermark": 1_000,
             "catalog": 3,
             "arms": [ArmCount(*key, count) for key, count in (units or counted).items()],
             "sums": rows,

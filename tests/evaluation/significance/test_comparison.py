@@ -17,7 +17,7 @@ from evaluation.significance.comparison import (
     adjustment,
     differences,
 )
-from evaluation.significance.moments import Arm
+from evaluation.significance.moments import ArmMoments
 
 VALUES = {"mean": 1, "conversion": 1, "ratio": 2, "adjusted mean": 2, "adjusted ratio": 4}
 MEASURES = list(VALUES)
@@ -26,10 +26,10 @@ LIMIT = 1 << 62  # of a unit's total
 
 def arm_of(rows):
     """The sums of units with these values."""
-    arm = Arm()
+    arm = ArmMoments()
     for row in rows:
         second = tuple(x * y for x, y in combinations_with_replacement(row, 2))
-        arm += Arm(1, int(row[0] != 0), tuple(row), second)
+        arm += ArmMoments(1, int(row[0] != 0), tuple(row), second)
     return arm
 
 
@@ -185,7 +185,7 @@ def test_a_change_of_weights_makes_no_difference_of_its_own(measure):
         return arm_of([tuple(map(int, row)) for row in rows] * (n // 2))
 
     strata = [(stratum(50, 1), stratum(50, 1)), (stratum(180, 2), stratum(20, 2))]
-    totals = [sum(arms, Arm()) for arms in zip(*strata, strict=True)]
+    totals = [sum(arms, ArmMoments()) for arms in zip(*strata, strict=True)]
 
     found = compare(totals, measure, strata=strata)
 
@@ -201,7 +201,7 @@ def test_nothing_breaks_at_the_extremes(measure, data):
         extreme = st.integers(0, 1)
     rows = st.lists(st.tuples(*[extreme] * VALUES[measure]), max_size=4)
     arms = [arm_of(data.draw(rows)) for _ in range(3)]
-    arms = [arm if arm.n else Arm(0, 0, (0,) * VALUES[measure], (0,) * 10) for arm in arms]
+    arms = [arm if arm.n else ArmMoments(0, 0, (0,) * VALUES[measure], (0,) * 10) for arm in arms]
 
     with warnings.catch_warnings():
         warnings.simplefilter("error")

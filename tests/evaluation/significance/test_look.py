@@ -49,7 +49,9 @@ def test_a_metric_that_came_in_mid_run_says_since_when_it_counts(run_of, aggrega
 def test_partitions_are_added_whatever_their_order(run_of, aggregate_of, conversions, primary):
     run = run_of([primary])
     parts = [
-        aggregate_of(conversions((1000, 100 + i), (900, 90 + i)), partition=partition, offset=partition, clock=50 + i)
+        aggregate_of(
+            conversions((1000, 100 + i), (900, 90 + i)), partition=partition, offset=partition, watermark=50 + i
+        )
         for i, partition in enumerate((10, 2, 0))
     ]
 
@@ -604,7 +606,7 @@ def test_news_that_matters_does_not_wait(run_of, aggregate_of, conversions, prim
         return look(run, [aggregate_of(conversions(control, treatment), **fields)], last)
 
     first = made((10_000, 1000), (10_000, 1000))
-    same = made((10_000, 1000), (10_000, 1000), first, clock=2_000, offset=20)
+    same = made((10_000, 1000), (10_000, 1000), first, watermark=2_000, offset=20)
     little = made((10_005, 1000), (10_000, 1000), first)
     grown = made((10_011, 1000), (10_000, 1000), first)
     gated = made((10_000, 1000), (99, 10), first)

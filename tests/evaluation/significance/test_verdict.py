@@ -324,7 +324,7 @@ def test_n10_all_arms_that_miss_the_prediction_go_back(verdict_of_arms):
 def test_n09_a_t_test_that_was_read_and_found_nothing_ends(verdict_on, primary, sided, says):
     run = {"analysis": {"method": "t-test", "planned_units": 8000, "sided": sided}, "started": 0}
 
-    verdict = verdict_on([primary], {"orders": ((4000, 400), (4000, 408))}, run=run, clock=10_000_000)
+    verdict = verdict_on([primary], {"orders": ((4000, 400), (4000, 408))}, run=run, watermark=10_000_000)
 
     assert (verdict.decision, verdict.days_left) == ("none", None)
     assert verdict.reason.startswith(f"orders was read at its 8,000 planned units: {says}")
@@ -412,7 +412,7 @@ def test_one_comparison_alone_is_not_adjusted(run_of, aggregate_of, conversions,
 def test_a_planned_sample_without_anything_to_compare_waits_for_nothing(verdict_on, primary):
     run = {"analysis": {"method": "t-test", "planned_units": 8000}, "started": 0}
 
-    verdict = verdict_on([primary], {"orders": ((4000, 0), (4000, 0))}, run=run, clock=10_000_000)
+    verdict = verdict_on([primary], {"orders": ((4000, 0), (4000, 0))}, run=run, watermark=10_000_000)
 
     assert (verdict.decision, verdict.days_left) == ("none", None)
     assert verdict.reason == (
@@ -497,12 +497,12 @@ HOUR = 3_600_000
 def test_a_slight_lift_says_how_long_it_may_take_at_the_present_pace(verdict_on, primary):
     slight = {"orders": ((2000, 200), (2000, 230))}
 
-    verdict = verdict_on([primary], slight, run={"started": HOUR}, clock=25 * HOUR)
+    verdict = verdict_on([primary], slight, run={"started": HOUR}, watermark=25 * HOUR)
 
     # 4,000 units a day; a difference of 1.5 points needs about 15,000 units in all by a fixed test.
     assert 2 < verdict.days_left < 6
     assert verdict.reason.endswith("days more.")
-    twice_as_fast = verdict_on([primary], slight, run={"started": HOUR}, clock=13 * HOUR)
+    twice_as_fast = verdict_on([primary], slight, run={"started": HOUR}, watermark=13 * HOUR)
     assert twice_as_fast.days_left == pytest.approx(verdict.days_left / 2)
 
 
@@ -517,14 +517,14 @@ def test_a_slight_lift_says_how_long_it_may_take_at_the_present_pace(verdict_on,
     ],
 )
 def test_nobody_says_how_long_it_takes_where_nobody_can_know(verdict_on, primary, counts, run):
-    verdict = verdict_on([primary], {"orders": counts}, run={"started": HOUR, **run}, clock=25 * HOUR)
+    verdict = verdict_on([primary], {"orders": counts}, run={"started": HOUR, **run}, watermark=25 * HOUR)
 
     assert verdict.days_left is None
     assert "at this pace" not in verdict.reason
 
 
 def test_an_estimate_ends_at_forty_days(verdict_on, primary):
-    verdict = verdict_on([primary], {"orders": FLAT}, run={"started": HOUR}, clock=25 * HOUR)
+    verdict = verdict_on([primary], {"orders": FLAT}, run={"started": HOUR}, watermark=25 * HOUR)
 
     assert verdict.days_left == 40
     assert verdict.reason.endswith("at this pace it takes more than 40 days.")
@@ -533,7 +533,7 @@ def test_an_estimate_ends_at_forty_days(verdict_on, primary):
 def test_a_t_test_takes_until_its_planned_units_are_in(verdict_on, primary):
     run = {"started": HOUR, "analysis": {"method": "t-test", "planned_units": 16_000}}
 
-    verdict = verdict_on([primary], {"orders": FLAT}, run=run, clock=25 * HOUR)
+    verdict = verdict_on([primary], {"orders": FLAT}, run=run, watermark=25 * HOUR)
 
     assert verdict.days_left == pytest.approx(1.0)  # half of them came in a day
     assert verdict.reason.endswith("at this pace it takes about 24 hours more.")

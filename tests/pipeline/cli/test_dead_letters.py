@@ -46,20 +46,20 @@ EMPTY = DeadLetter(reason="empty", detail="d", topic=EVENTS, partition=0, offset
 
 
 @pytest.fixture
-def letters(deployment: Settings, producer: KafkaProducer) -> Settings:
-    """A deployment with three letters, one of them written twice, and a record of somebody else."""
-    for letter in (BROKEN, ONE_OF_MANY, EMPTY, BROKEN):
-        topic, key = deployment.topic(DEAD_LETTERS), letter.reason.encode()
-        producer.send(topic, key=key, value=letter.value, headers=to_headers(letter))
+def dead_letters(deployment: Settings, producer: KafkaProducer) -> Settings:
+    """A deployment with three dead letters, one of them written twice, and a record of somebody else."""
+    for dead_letter in (BROKEN, ONE_OF_MANY, EMPTY, BROKEN):
+        topic, key = deployment.topic(DEAD_LETTERS), dead_letter.reason.encode()
+        producer.send(topic, key=key, value=dead_letter.value, headers=to_headers(dead_letter))
     producer.send(deployment.topic(DEAD_LETTERS), value=b"foreign")
     producer.flush()
     return deployment
 
 
-def test_letters_are_listed_once_per_origin_with_their_whole_value(letters: Settings) -> None:
-    result = call(letters, "dead-letters", "--json")
+def test_dead_letters_are_listed_once_per_origin_with_their_whole_value(dead_letters: Settings) -> None:
+    result = call(dead_letters, "dead-letters", "--json")
 
-    told = {letter["origin"]: letter for letter in lines(result)}
+    told = {dead_letter["origin"]: dead_letter for dead_letter in lines(result)}
     assert len(lines(result)) == 3
     assert told["events/5/17"]["value_base64"] == "/3s="
     assert told["events/5/17"]["append_time"] == 1_700_000_000_123
@@ -68,24 +68,26 @@ def test_letters_are_listed_once_per_origin_with_their_whole_value(letters: Sett
     assert "is set aside: no dead letter" in result.stderr
 
 
-def test_letters_are_listed_by_reason_in_a_table(letters: Settings) -> None:
-    table = call(letters, "dead-letters", "--reason", "not json").stdout
+def test_dead_letters_are_listed_by_reason_in_a_table(dead_letters: Settings) -> None:
+    table = call(dead_letters, "dead-letters", "--reason", "not json").stdout
 
     assert "events/5/17" in table
     assert "2023-11-14 22:13:20" in table
     assert "[no] JSON" in table
     assert "no unit" not in table
-    assert call(letters, "dead-letters", "--reason", "future").stdout == "there are none with the reason 'future'\n"
-    refused = CliRunner().invoke(command, ("dead-letters", "--reason", "futur"), env=letters.environment())
+    assert (
+        call(dead_letters, "dead-letters", "--reason", "future").stdout == "there are none with the reason 'future'\n"
+    )
+    refused = CliRunner().invoke(command, ("dead-letters", "--reason", "futur"), env=dead_letters.environment())
     assert refused.exit_code == 2
     assert "'futur' is not one of 'empty'" in refused.output
 
 
-def test_a_letter_shows_its_control_characters_instead_of_ruling_the_terminal(
+def test_a_dead_letter_shows_its_control_characters_instead_of_ruling_the_terminal(
     deployment: Settings, producer: KafkaProducer
 ) -> None:
-    letter = msgspec.structs.replace(BROKEN, detail="\x1b[2J at :100:", value="\x1b]0;mine\x07{\x9bK".encode())
-    producer.send(deployment.topic(DEAD_LETTERS), value=letter.value, headers=to_headers(letter))
+    dead_letter = msgspec.structs.replace(BROKEN, detail="\x1b[2J at :100:", value="\x1b]0;mine\x07{\x9bK".encode())
+    producer.send(deployment.topic(DEAD_LETTERS), value=dead_letter.value, headers=to_headers(dead_letter))
     foreign = msgspec.structs.replace(BROKEN, topic="\x1b[2J")
     producer.send(deployment.topic(DEAD_LETTERS), value=b"{", headers=to_headers(foreign))
     producer.flush()
@@ -97,10 +99,10 @@ def test_a_letter_shows_its_control_characters_instead_of_ruling_the_terminal(
     assert "its origin is topic '\\x1b[2J'" in result.stderr
 
 
-def test_letters_go_back_to_their_topic_and_partition_with_their_append_time(letters: Settings) -> None:
-    assert lines(call(letters, "dead-letters", "--resend", "--json")) == [{"resent": 3}]
+def test_dead_letters_go_back_to_their_topic_and_partition_with_their_append_time(dead_letters: Settings) -> None:
+    assert lines(call(dead_letters, "dead-letters", "--resend", "--json")) == [{"resent": 3}]
 
-    sent = {record.partition: record for record in read_topic(letters, EVENTS)}
+    sent = {record.partition: record for record in read_topic(dead_letters, EVENTS)}
     assert sent[5].value == b"\xff{"
     assert headers_of(sent[5]) == [
         ("trace", b"t"),
@@ -112,33 +114,33 @@ def test_letters_go_back_to_their_topic_and_partition_with_their_append_time(let
     assert sent[0].value is None
 
 
-def test_a_letter_that_its_topic_finds_too_large_is_told_and_costs_itself_alone(
-    letters: Settings, producer: KafkaProducer
+def test_a_dead_letter_that_its_topic_finds_too_large_is_told_and_costs_itself_alone(
+    dead_letters: Settings, producer: KafkaProducer
 ) -> None:
-    topic, setting = letters.topic(EVENTS), "max.message.bytes"
-    admin = KafkaAdminClient(**kafka_python_arguments(letters))
+    topic, setting = dead_letters.topic(EVENTS), "max.message.bytes"
+    admin = KafkaAdminClient(**kafka_python_arguments(dead_letters))
     admin.alter_configs([ConfigResource("topic", topic, configs={setting: "100000"})])
     asked = [ConfigResource("topic", topic)]
     wait_for(lambda: setting in admin.describe_configs(asked)["topic"][topic])  # of what is not the default
     admin.close()
     for offset, value in ((1, random.Random(1).randbytes(200_000)), (2, b"x" * 200_000)):
-        letter = msgspec.structs.replace(BROKEN, offset=offset, value=value)
-        producer.send(letters.topic(DEAD_LETTERS), value=value, headers=to_headers(letter))
+        dead_letter = msgspec.structs.replace(BROKEN, offset=offset, value=value)
+        producer.send(dead_letters.topic(DEAD_LETTERS), value=value, headers=to_headers(dead_letter))
     producer.flush()
 
-    result = call(letters, "dead-letters", "--resend", "--json")
+    result = call(dead_letters, "dead-letters", "--resend", "--json")
 
     assert lines(result) == [{"resent": 4}]
     assert "events/5/1 is larger than its topic takes" in result.stderr
-    assert len(list(read_topic(letters, EVENTS))) == 4
+    assert len(list(read_topic(dead_letters, EVENTS))) == 4
 
 
-def test_a_letter_whose_origin_is_no_input_is_not_sent(deployment: Settings, producer: KafkaProducer) -> None:
+def test_a_dead_letter_whose_origin_is_no_input_is_not_sent(deployment: Settings, producer: KafkaProducer) -> None:
     forged = DeadLetter(reason="empty", detail="d", topic="catalog", partition=0, offset=1, append_time=6, value=b"{}")
     producer.send(deployment.topic(DEAD_LETTERS), value=forged.value, headers=to_headers(forged))
     producer.flush()
 
     result = call(deployment, "dead-letters", "--resend")
 
-    assert result.stdout == "sent 0 letters to their topics again\n"
+    assert result.stdout == "sent 0 dead letters to their topics again\n"
     assert "its origin is topic 'catalog'" in result.stderr

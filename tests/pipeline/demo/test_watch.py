@@ -19,8 +19,8 @@ from pipeline.catalog.documents import read_documents
 from pipeline.cli.demo import pictures
 from pipeline.demo.progress import Batch, Progress
 from pipeline.demo.session import EXAMPLES, TAG, Moment
-from pipeline.demo.view import View, lines
-from pipeline.demo.watch import Watch
+from pipeline.demo.view import DemoView, lines
+from pipeline.demo.watch import DemoWatch
 from schemas.catalog import Allocation
 from schemas.dead_letter import DeadLetter, to_headers
 from schemas.health import PartitionHealth, WorkerHealth
@@ -30,7 +30,7 @@ MOMENT = Moment(phase="live traffic", elapsed=30, seconds=60)
 
 
 @pytest.fixture
-def watch() -> Watch:
+def watch() -> DemoWatch:
     """A watch of the example experiments that has seen nothing yet."""
     documents = read_documents(EXAMPLES)
     metrics = {key: MetricInForce(source.definition, 1, 0) for key, source in documents.metrics.items()}
@@ -44,7 +44,7 @@ def watch() -> Watch:
         its = {goal.metric: metrics[goal.metric] for goal in definition.metrics}
         run = RunInForce(key, "exp-1", "salt", (allocation,), 0, None, {}, definition, its)
         flags[key] = FlagInForce(definition, "running", 2, 0, (run,))
-    return Watch(flags)
+    return DemoWatch(flags)
 
 
 def cell(reading: str, lift: float | None, half: float, status: str = "ok", metric: str = "purchase") -> Cell:
@@ -114,10 +114,10 @@ def progress(*batches: Batch) -> Progress:
     return Progress(acknowledged={"events": sum(batch.records for batch in batches)}, batches=list(batches))
 
 
-def picture(watch: Watch, width: int, height: int = 60) -> str:
+def picture(watch: DemoWatch, width: int, height: int = 60) -> str:
     console = Console(width=width, height=height, force_terminal=True, color_system=None, legacy_windows=False)
     with console.capture() as captured:
-        console.print(View(watch, MOMENT))
+        console.print(DemoView(watch, MOMENT))
     return captured.get()
 
 
@@ -190,11 +190,13 @@ def test_a_look_that_is_not_newer_than_the_last_one_is_no_look(watch):
 
 
 def test_repeated_dead_letters_and_answers_count_once(watch):
-    letter = DeadLetter(reason="not json", detail="", topic="events", partition=1, offset=7, append_time=1, value=b"{")
+    dead_letter = DeadLetter(
+        reason="not json", detail="", topic="events", partition=1, offset=7, append_time=1, value=b"{"
+    )
     answer = {"flag_key": "dark-mode", "variant": "dim", "reason": "segment", "time": 1, "origin": "exposures/0/3"}
 
     for _ in range(2):
-        watch.take_dead_letter(record(None, headers=to_headers(letter)))
+        watch.take_dead_letter(record(None, headers=to_headers(dead_letter)))
         watch.take_answer(record(answer))
 
     assert watch.dead_letters == Counter({"not json": 1})
@@ -316,7 +318,7 @@ def test_a_flag_whose_state_changed_says_so_where_it_stands(watch):
     )
 
 
-def test_the_console_opens_once_there_is_something_to_see(watch: Watch, monkeypatch: pytest.MonkeyPatch):
+def test_the_console_opens_once_there_is_something_to_see(watch: DemoWatch, monkeypatch: pytest.MonkeyPatch):
     opened = SimpleQueue[str]()
     monkeypatch.setenv("DISPLAY", ":0")
     monkeypatch.setattr(webbrowser, "open", opened.put)

@@ -26,7 +26,7 @@ from pipeline.doctor import CHECKS, Finding, examine, worst
 from pipeline.doctor.sight import Sight
 from pipeline.http.callers.keys import Keys
 from pipeline.kafka.clients import kafka_python_arguments
-from pipeline.kafka.logs import Found, first
+from pipeline.kafka.logs import ClusterTopics, first
 from pipeline.owner import own
 from pipeline.processes.supervisor import Supervisor
 from pipeline.settings import Settings
@@ -98,7 +98,7 @@ def note_logs(settings: Settings, **ids: str) -> None:
 
     async def note() -> None:
         async with CatalogWriter(settings) as writer:
-            spec = first(Found(found.cluster, found.topics | ids))
+            spec = first(ClusterTopics(found.cluster, found.topics | ids))
             await writer.publish(writer.next_version(spec, "test", "the logs"))
 
     asyncio.run(note())
@@ -238,7 +238,7 @@ def test_a_state_beyond_the_end_of_its_log_is_found(deployment: Settings) -> Non
 def test_an_archive_of_another_life_is_not_taken_for_ours(deployment: Settings) -> None:
     archive = deployment.data / "archive"
     archive.mkdir(parents=True)
-    (archive / "logs.json").write_bytes(msgspec.json.encode(Found("another", {EVENTS: "a-log"})))
+    (archive / "logs.json").write_bytes(msgspec.json.encode(ClusterTopics("another", {EVENTS: "a-log"})))
 
     refused = [each for each in look(deployment, "stages") if "another life" in each.what]
 
@@ -271,7 +271,7 @@ def test_workers_that_fell_that_ended_and_that_are_gone_are_told_apart(
     assert "significance-0.log says: OSError: no room" in wrong["significance"]
 
 
-def test_a_living_stage_tells_its_lag_its_falls_and_who_holds_back_the_clock(
+def test_a_living_stage_tells_its_lag_its_falls_and_who_holds_back_the_watermark(
     deployment: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("pipeline.doctor.health.LISTEN_SECONDS", 0.0)

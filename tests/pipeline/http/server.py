@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
-from pipeline.processes.template import Process
+from pipeline.processes.template import ForkedProcess
 from pipeline.settings import Settings
 from tests.live import wait_for
 
@@ -18,7 +18,7 @@ class Server(NamedTuple):
     """A running server."""
 
     address: str
-    process: Process
+    process: ForkedProcess
 
 
 @contextmanager
@@ -27,7 +27,7 @@ def serving(settings: Settings, *arguments: str, is_open: bool = True) -> Iterat
     log = settings.data / "logs" / f"serve-{uuid.uuid4().hex}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     told = ["serve", "--port=0", *(["--open"] if is_open else []), *arguments]
-    process = Process(told, log, os.environ | settings.environment())
+    process = ForkedProcess(told, log, os.environ | settings.environment())
     try:
         wait_for(lambda: ANSWERS.search(log.read_text()) or process.poll() is not None, what="a server", often=0.05)
         said = ANSWERS.search(log.read_text())

@@ -66,7 +66,7 @@ class Console:
         """
         producer = KafkaProducer(**kafka_python_arguments(self.settings))
         for n in sizes:
-            aggregate = make_aggregate(_sums(n), flag=EXPERIMENT, clock=self._run.started + 20 * n, **fields)
+            aggregate = make_aggregate(_sums(n), flag=EXPERIMENT, watermark=self._run.started + 20 * n, **fields)
             self.last = look(self._run, [aggregate], self.last)
             key = f"{EXPERIMENT}/{self._run.key}".encode()
             producer.send(self.settings.topic(RESULTS), encode_look(self.last), key=key)

@@ -21,10 +21,10 @@ class Told:
         self._registry.register(self._workers)
 
     def say(
-        self, worker: str, *positions: int, stage: str = "aggregation", clock: int = 0, ended: bool = False
+        self, worker: str, *positions: int, stage: str = "aggregation", watermark: int = 0, ended: bool = False
     ) -> None:
         """A worker says how far it is in partitions 0, 1, …"""
-        partitions = [PartitionHealth("units", i, each, 10 * each, clock) for i, each in enumerate(positions)]
+        partitions = [PartitionHealth("units", i, each, 10 * each, watermark) for i, each in enumerate(positions)]
         health = WorkerHealth(
             stage=stage,
             worker=worker,
@@ -49,8 +49,8 @@ def told() -> Told:
 
 
 def test_a_worker_is_told_of_as_it_last_spoke(told: Told):
-    told.say("host/1", 1, clock=5_000)
-    told.say("host/1", 4, clock=6_000)
+    told.say("host/1", 1, watermark=5_000)
+    told.say("host/1", 4, watermark=6_000)
 
     assert told.lines("peekproof_worker_cpu_seconds_total") == [
         'peekproof_worker_cpu_seconds_total{stage="aggregation",worker="host/1"} 1.5'

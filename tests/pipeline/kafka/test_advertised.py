@@ -19,7 +19,7 @@ from pipeline.kafka import topics
 from pipeline.kafka.connection import connect
 from pipeline.listening import listen
 from pipeline.local_kafka.broker import Broker
-from pipeline.processes.template import Process
+from pipeline.processes.template import ForkedProcess
 from pipeline.settings import Settings
 from pipeline.stages import STAGES
 from tests.gate import Gate
@@ -141,7 +141,7 @@ def test_a_program_that_runs_says_it_too(elsewhere: dict[str, str], gate: Gate, 
     with ExitStack() as stack:
         programs = {"worker storage": tmp_path / "worker.log", "serve --open --port=0": tmp_path / "server.log"}
         for program, log in programs.items():
-            process = Process(program.split(), log, os.environ | settings.environment())
+            process = ForkedProcess(program.split(), log, os.environ | settings.environment())
             stack.callback(process.kill)
         wait_for(lambda: bool(ask(settings.snapshot, "SELECT count(*) FROM pipeline_health")))
         wait_for(lambda: "Peekproof answers" in (tmp_path / "server.log").read_text())
@@ -169,7 +169,7 @@ def test_everything_works_by_ipv6(elsewhere: dict[str, str], tmp_path: Path) -> 
     call("apply")
     assert "checkout-button" in call("experiment", "list")
     assert call("dead-letters", "--json") == ""
-    storage = Process(["worker", "storage"], tmp_path / "storage.log", os.environ | environment)
+    storage = ForkedProcess(["worker", "storage"], tmp_path / "storage.log", os.environ | environment)
     beats = "SELECT count(*) FROM pipeline_health WHERE stage = 'storage'"
     wait_for(lambda: bool(ask(settings.snapshot, beats)))
     storage.terminate()

@@ -9,7 +9,7 @@ from kafka.admin import ConfigResource, KafkaAdminClient
 from pipeline.errors import PeekproofError
 from pipeline.kafka import topics
 from pipeline.kafka.clients import kafka_python_arguments
-from pipeline.kafka.topics import Difference
+from pipeline.kafka.topics import TopicDifference
 from pipeline.settings import Settings
 from schemas.topics import AGGREGATES, CATALOG, DEAD_LETTERS, EVENTS, MAX_MESSAGE_BYTES, RESULTS, UNITS
 from schemas.topics import topics as wanted
@@ -73,10 +73,10 @@ def test_what_does_not_fit_is_said_and_mended(deployment: Settings, admin: Kafka
     alter(admin, catalog, retention_ms="604800000", max_message_bytes="1048588")
 
     expected = [
-        Difference(events, "message.timestamp.type", "CreateTime", "LogAppendTime", mendable=True),
-        Difference(units, "max.message.bytes", "1000000", "16000000", mendable=True),
-        Difference(catalog, "retention.ms", "604800000", "-1", mendable=True),
-        Difference(catalog, "max.message.bytes", "1048588", "16000000", mendable=True),
+        TopicDifference(events, "message.timestamp.type", "CreateTime", "LogAppendTime", mendable=True),
+        TopicDifference(units, "max.message.bytes", "1000000", "16000000", mendable=True),
+        TopicDifference(catalog, "retention.ms", "604800000", "-1", mendable=True),
+        TopicDifference(catalog, "max.message.bytes", "1048588", "16000000", mendable=True),
     ]
     assert topics.check(deployment) == expected
     with pytest.raises(PeekproofError) as raised:

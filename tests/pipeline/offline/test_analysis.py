@@ -20,7 +20,7 @@ from evaluation.significance.look import encode_look, look
 from pipeline.catalog.documents import read_documents
 from pipeline.cli import command
 from pipeline.errors import PeekproofError
-from pipeline.offline.analysis import Analysis
+from pipeline.offline.analysis import FileAnalysis
 from pipeline.offline.running import running
 from pipeline.stages.gathering import Gathering
 from schemas.aggregate import Aggregate
@@ -56,7 +56,7 @@ def integers(aggregates: Iterable[Aggregate]) -> Integers:
     """Every number of all partitions together, by its place."""
     added: Integers = Counter()
     for run in aggregates:
-        added[run.flag, "clock"] = run.clock
+        added[run.flag, "clock"] = run.watermark
         for name in ("exposures", "late", "inactive", "forced", "jumpers", "reassigned"):
             added[run.flag, name] += getattr(run, name)
         for arm in run.arms:
@@ -132,7 +132,7 @@ def streamed(catalog: Path, topics: dict[str, list[Message]], partitions: int, s
 def test_files_give_the_same_integers_as_the_stream(tmp_path: Path, catalog: Path, partitions: int) -> None:
     exposures, events = history()
     files = [ndjson(tmp_path / "exposures.ndjson", exposures)], [ndjson(tmp_path / "events.ndjson", events)]
-    analysis = Analysis(read_documents(catalog), *files)
+    analysis = FileAnalysis(read_documents(catalog), *files)
 
     shares = list(analysis)
 

@@ -14,13 +14,13 @@ from evaluation.catalog.in_force import Fact
 from evaluation.metrics.partition import Partition
 from evaluation.significance.look import encode_look, look
 from pipeline.errors import PeekproofError
-from pipeline.offline.replay import Needs, Replay, first_difference
+from pipeline.offline.replay import OffsetsNeeded, Replay, first_difference
 from pipeline.storage.archive import REPLACED_KEPT, Archive
 from pipeline.storage.archived import chain
 from schemas.catalog import Allocation, Document, Flag, FlagState, Goal, Metric, Run, Variant
 from schemas.logs import Gap, Log, Logs
 from schemas.look import RULES, Look
-from schemas.units import ROWS, Arm, Header, Kind, Source, encode_units
+from schemas.units import ROWS, Arm, Header, RowKind, Source, encode_units
 from tests.pipeline.slices import records
 
 HORIZON = 5_000
@@ -126,9 +126,9 @@ def make(
 def units(random: np.random.Generator, second: int, now: int) -> bytes:
     """One message with exposures and purchases of two hundred units."""
     n = 60
-    kind = np.where(random.random(n) < 0.6, int(Kind.EXPOSURE), 0).astype(np.uint8)
+    kind = np.where(random.random(n) < 0.6, int(RowKind.EXPOSURE), 0).astype(np.uint8)
     unit = random.integers(1, 200, n).astype(np.uint64)
-    is_exposure = kind == int(Kind.EXPOSURE)
+    is_exposure = kind == int(RowKind.EXPOSURE)
     arm = (unit % 2) + 2 * random.integers(0, 2, n).astype(np.uint64)
     code = np.where(is_exposure, arm, random.integers(0, 2, n)).astype(np.uint16)
     columns = {
@@ -281,7 +281,7 @@ def test_a_look_that_is_missing_costs_the_judgement_of_the_next_one_alone(tmp_pa
 
 
 def test_offsets_that_many_looks_need_are_held_once() -> None:
-    needs = Needs()
+    needs = OffsetsNeeded()
     asked = np.random.default_rng(3).permutation(np.repeat(np.arange(50_000) * 7, 4))
     for offset in asked.tolist():
         needs.add(offset)

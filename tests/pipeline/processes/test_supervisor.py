@@ -13,7 +13,7 @@ import pytest
 
 from pipeline.owner import OwnerError
 from pipeline.processes import supervisor as supervisor_module
-from pipeline.processes.supervisor import FIRST_PAUSE, Supervisor, Worker
+from pipeline.processes.supervisor import FIRST_PAUSE, SupervisedProcess, Supervisor
 from pipeline.processes.template import FORKS
 from pipeline.settings import Settings
 from pipeline.stages import STAGES
@@ -44,7 +44,7 @@ def test_a_worker_that_falls_is_started_again(deployment: Settings) -> None:
 
 
 def test_a_worker_that_cannot_be_started_is_tried_again(tmp_path: Path) -> None:
-    worker = Worker("any", 0, ["no such command"], tmp_path, dict(os.environ))
+    worker = SupervisedProcess("any", 0, ["no such command"], tmp_path, dict(os.environ))
     worker.process.wait()
     log, worker.log = worker.log, tmp_path  # a directory cannot be opened to write
 
@@ -72,7 +72,7 @@ def test_workers_of_one_machine_have_a_health_port_each(tmp_path: Path) -> None:
 
 def test_a_long_log_is_begun_anew_and_the_one_before_it_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(supervisor_module, "LOG_BYTES", 1_000)
-    worker = Worker("any", 0, ["no such command"], tmp_path, dict(os.environ))
+    worker = SupervisedProcess("any", 0, ["no such command"], tmp_path, dict(os.environ))
     worker.process.wait()
     with worker.log.open("ab") as output:  # as the process has it
         for number in range(3):

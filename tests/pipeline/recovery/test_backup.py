@@ -11,7 +11,7 @@ from pipeline.errors import PeekproofError
 from pipeline.kafka import topics
 from pipeline.kafka.clients import kafka_python_arguments
 from pipeline.kafka.reading import read_topic
-from pipeline.recovery.manifest import NAME, UNFINISHED, read_manifest
+from pipeline.recovery.manifest import MANIFEST, UNFINISHED, read_manifest
 from pipeline.recovery.restore import RESTORING, Restore
 from pipeline.settings import Settings
 from pipeline.storage.archive import Archive
@@ -72,7 +72,7 @@ def test_it_holds_the_archive_and_what_only_the_log_holds_and_a_second_one_adds_
     ).read_bytes()
     mine = deployment.data / "archive" / EXPOSURES / "3"
     assert inodes(mine).items() <= inodes(kept).items()  # one file under two names
-    assert not {path.stat().st_mode & 0o077 for path in [kept, kept / NAME]} - {0}
+    assert not {path.stat().st_mode & 0o077 for path in [kept, kept / MANIFEST]} - {0}
 
     ours.rewrite("rollout: 50", "rollout: 60")
     ours.apply()
@@ -150,7 +150,7 @@ def test_one_that_was_not_finished_is_no_backup(tmp_path: Path) -> None:
     with pytest.raises(PeekproofError, match="was not finished: take it again"):
         Restore(settings, tmp_path)
     (tmp_path / UNFINISHED).unlink()
-    (tmp_path / NAME).write_text("{")
+    (tmp_path / MANIFEST).write_text("{")
     with pytest.raises(PeekproofError, match="is damaged"):
         Restore(settings, tmp_path)
     with pytest.raises(PeekproofError, match="neither a backup nor a data directory"):
@@ -198,7 +198,7 @@ def test_a_restore_that_was_broken_off_goes_on_and_one_beside_another_catalog_is
         producer.send(settings.topic(CATALOG), value, timestamp_ms=time)
         producer.close()
         settings.data.mkdir()
-        (settings.data / RESTORING).write_bytes((kept / NAME).read_bytes())
+        (settings.data / RESTORING).write_bytes((kept / MANIFEST).read_bytes())
         ours.rewrite("rollout: 50", "rollout: 60")  # and applied after the backup
 
         assert elsewhere.told("restore", str(kept))["catalog"] == len(catalog(deployment)) - 1

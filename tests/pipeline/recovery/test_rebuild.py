@@ -19,7 +19,7 @@ from pipeline.catalog.editing import changes
 from pipeline.cli import command
 from pipeline.demo.visitors import Visitors
 from pipeline.errors import PeekproofError
-from pipeline.recovery.rebuild import Log, Logs, Rebuild
+from pipeline.recovery.rebuild import Rebuild, UnitsLog, UnitsLogs
 from pipeline.settings import Settings
 from pipeline.stages.gathering import Gathering
 from pipeline.storage.archive import Archive
@@ -70,7 +70,7 @@ class Life:
                 state.fold(offset, message, self.history.at_offset)
         return state
 
-    def held(self, begins: list[int]) -> Logs:
+    def held(self, begins: list[int]) -> UnitsLogs:
         """What Kafka has, if the log of each partition begins there."""
         found = []
         for log, begin in zip(self.logs, begins, strict=True):
@@ -79,8 +79,8 @@ class Life:
                 if offset >= begin:
                     for source in decode_units(message)[1].sources:
                         heads.setdefault((source.topic, source.partition), source)
-            found.append(Log(begin, log[-1][0] + 1, heads))  # type: ignore[arg-type]
-        return Logs(found, len(SOURCES))
+            found.append(UnitsLog(begin, log[-1][0] + 1, heads))  # type: ignore[arg-type]
+        return UnitsLogs(found, len(SOURCES))
 
     def rebuild(self, begins: list[int] | None = None) -> Rebuild:
         return Rebuild(self.directory, self.history, self.settings, self.held(begins) if begins else None)
@@ -216,7 +216,9 @@ def _records(source: Key, begin: int, values: list[bytes | None], time: int) -> 
 def _told(state: Partition) -> list[Aggregate]:
     """All that a partition says; of a final run neither when that was, nor what repeats were counted until then."""
     return [
-        msgspec.structs.replace(each, offset=0, clock=0, catalog=0, metrics=[], duplicate_ids=0) if each.final else each
+        msgspec.structs.replace(each, offset=0, watermark=0, catalog=0, metrics=[], duplicate_ids=0)
+        if each.final
+        else each
         for each in state.aggregates()
     ]
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from pipeline.kafka.reading import read_topic
 from pipeline.settings import Settings
-from pipeline.stages.aggregation import Aggregation
+from pipeline.stages.aggregation import AggregationStage
 from schemas.aggregate import Aggregate
 from schemas.topics import AGGREGATES, UNITS
 from schemas.units import ROWS, Header, Source, encode_units
@@ -21,9 +21,9 @@ SOURCE = (UNITS, 0)
 
 
 @asynccontextmanager
-async def working(settings: Settings) -> AsyncIterator[Aggregation]:
+async def working(settings: Settings) -> AsyncIterator[AggregationStage]:
     """A worker that was given one partition of `units`, and gives it back in the end."""
-    stage = Aggregation(settings)
+    stage = AggregationStage(settings)
     stage.durable = lambda *_: None
     await stage.start()
     stage.begin(SOURCE, await stage.start_position(SOURCE, 0) or 0)
@@ -34,7 +34,7 @@ async def working(settings: Settings) -> AsyncIterator[Aggregation]:
         await stage.stop()
 
 
-async def step(stage: Aggregation, offset: int, clock: int, catalog: int) -> None:
+async def step(stage: AggregationStage, offset: int, clock: int, catalog: int) -> None:
     """A message without rows, up to a clock (ms UTC), and a tick."""
     source = Source("events", 0, 0, 0, clock)
     header = Header(catalog=catalog, horizon=stage.settings.horizon, sources=[source], arms=[], facts=[])

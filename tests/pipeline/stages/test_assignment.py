@@ -10,9 +10,9 @@ import numpy as np
 from pipeline.catalog.topic import CatalogWriter
 from pipeline.kafka.reading import read_topic
 from pipeline.settings import Settings
-from pipeline.stages.assignment import Assignment
+from pipeline.stages.assignment import AssignmentStage
 from schemas.catalog import Cuped, Metric
-from schemas.dead_letter import LARGEST, from_record
+from schemas.dead_letter import LARGEST_DEAD_LETTER, from_record
 from schemas.records import Records
 from schemas.topics import DEAD_LETTERS, EVENTS, UNITS
 from schemas.units import decode_units
@@ -47,7 +47,7 @@ def take(settings: Settings, records: Records) -> list[int]:
     async def run() -> None:
         async with CatalogWriter(settings) as writer:
             await writer.publish(writer.next_version(BUYS, "ann", "first"))
-        stage = Assignment(settings)
+        stage = AssignmentStage(settings)
         stage.durable = lambda _, offset: durable.append(offset)
         await stage.start()
         stage.begin(SOURCE, 0)
@@ -76,25 +76,25 @@ def test_the_rows_of_a_slice_travel_in_messages_that_kafka_takes(deployment: Set
         rows.update(batch["offset"].to_numpy().tolist())
         (source,) = header.sources
         assert source.begin == reached[record.partition]
-        assert source.clock == (NOW if source.end == 9 else 0)
+        assert source.watermark == (NOW if source.end == 9 else 0)
         reached[record.partition] = source.end
     assert rows == dict.fromkeys(range(9), lines)
     assert dict(reached) == dict.fromkeys(range(4), 9)
 
 
-def test_a_letter_larger_than_a_message_is_kept_by_its_beginning(deployment: Settings) -> None:
+def test_a_dead_letter_larger_than_a_message_is_kept_by_its_beginning(deployment: Settings) -> None:
     random = np.random.default_rng(1)
     noise = random.integers(ord("a"), ord("z"), 17_000_000, np.uint8).tobytes()  # no codec makes much less of it
     small = b"{"
 
     assert take(deployment, slice_of([small, noise, small]))[-1] == 3
 
-    letters: dict[int, Any] = {}
+    dead_letters: dict[int, Any] = {}
     for record in read_topic(deployment, DEAD_LETTERS):
-        letter = from_record(record.headers, record.value)
-        letters[letter.offset] = letter
-    assert (letters[0].value, letters[2].value) == (small, small)
-    assert letters[1].reason == "too large"
-    assert noise.startswith(letters[1].value)
-    assert len(letters[1].value) == LARGEST
-    assert "this is the value's beginning" in letters[1].detail
+        dead_letter = from_record(record.headers, record.value)
+        dead_letters[dead_letter.offset] = dead_letter
+    assert (dead_letters[0].value, dead_letters[2].value) == (small, small)
+    assert dead_letters[1].reason == "too large"
+    assert noise.startswith(dead_letters[1].value)
+    assert len(dead_letters[1].value) == LARGEST_DEAD_LETTER
+    assert "this is the value's beginning" in dead_letters[1].detail

@@ -34,8 +34,8 @@ def test_a_clock_does_not_pass_the_moment_until_which_every_source_was_counted()
 
     _, header = decode_units(worker.say(900, sources=2, until=500))
 
-    assert [source.clock for source in header.sources] == [500, 500]
-    assert worker.gathering.clock(OLD) == 500
+    assert [source.watermark for source in header.sources] == [500, 500]
+    assert worker.gathering.watermark(OLD) == 500
 
 
 def test_the_clock_waits_for_a_source_that_any_worker_has_counted():

@@ -12,7 +12,7 @@ from pipeline.kafka.reading import read_topic
 from pipeline.settings import Settings
 from pipeline.stages.heartbeat import LONGEST, PATIENCE, Heartbeat
 from pipeline.stages.liveness import Liveness
-from pipeline.stages.significance import Significance
+from pipeline.stages.significance import SignificanceStage
 from pipeline.stages.worker import create_worker
 from schemas.health import WorkerHealth
 from schemas.topics import HEALTH
@@ -38,7 +38,7 @@ def test_the_last_word_says_why_a_worker_ends(deployment: Settings) -> None:
 
 
 def test_a_worker_that_cannot_start_says_so(deployment: Settings) -> None:
-    class Failing(Significance):
+    class Failing(SignificanceStage):
         async def start(self) -> None:
             raise PeekproofError("not today")
 

@@ -25,9 +25,9 @@ from pathlib import Path
 from pipeline import stages
 from pipeline.settings import Settings
 from pipeline.stages import liveness, worker
-from pipeline.stages.storage import Storage
+from pipeline.stages.storage import StorageStage
 
-class Hanging(Storage):
+class Hanging(StorageStage):
     async def tick(self):
         if Path(sys.argv[1]).exists():
             time.sleep(600)

@@ -13,7 +13,7 @@ from pipeline.errors import PeekproofError
 from pipeline.kafka.reading import read_topic
 from pipeline.settings import Settings
 from pipeline.stages import significance
-from pipeline.stages.significance import Significance
+from pipeline.stages.significance import SignificanceStage
 from schemas.aggregate import Aggregate, ArmCount, MetricHealth, Sums
 from schemas.look import Look, LookHead
 from schemas.topics import AGGREGATES, RESULTS
@@ -42,7 +42,7 @@ def aggregate(partition: int, offset: int, **fields: object) -> bytes:
         run="exp-1",
         partition=partition,
         offset=offset,
-        clock=1_000 + offset,
+        watermark=1_000 + offset,
         catalog=CATALOG,
         arms=[ArmCount(0, variant, offset) for variant in VARIANTS],
         sums=sums,
@@ -52,9 +52,9 @@ def aggregate(partition: int, offset: int, **fields: object) -> bytes:
 
 
 @asynccontextmanager
-async def working(settings: Settings) -> AsyncIterator[Significance]:
+async def working(settings: Settings) -> AsyncIterator[SignificanceStage]:
     """A worker that was given the partition of `aggregates`."""
-    stage = Significance(settings)
+    stage = SignificanceStage(settings)
     stage.durable = lambda *_: None
     await stage.start()
     stage.begin(SOURCE, 0)
@@ -64,7 +64,7 @@ async def working(settings: Settings) -> AsyncIterator[Significance]:
         await stage.stop()
 
 
-async def step(stage: Significance, values: Iterable[bytes]) -> None:
+async def step(stage: SignificanceStage, values: Iterable[bytes]) -> None:
     """A slice of `aggregates`, and a tick."""
     await stage.take(SOURCE, records(AGGREGATES, SOURCE[1], 0, list(values)))
     await stage.tick()

@@ -12,7 +12,7 @@ from kafka import KafkaProducer
 from kafka.admin import KafkaAdminClient
 
 from pipeline.kafka.clients import kafka_python_arguments
-from pipeline.processes.template import Process
+from pipeline.processes.template import ForkedProcess
 from pipeline.settings import Settings
 from pipeline.storage.archived import read
 from schemas.topics import RESULTS
@@ -23,9 +23,9 @@ LOOKS = 40
 
 
 @contextmanager
-def working(stage: str, settings: Settings, log: Path) -> Iterator[Process]:
+def working(stage: str, settings: Settings, log: Path) -> Iterator[ForkedProcess]:
     """A worker, which is killed at the end where it runs yet."""
-    worker = Process(["worker", stage], log, os.environ | settings.environment())
+    worker = ForkedProcess(["worker", stage], log, os.environ | settings.environment())
     try:
         yield worker
     finally:
@@ -34,7 +34,7 @@ def working(stage: str, settings: Settings, log: Path) -> Iterator[Process]:
 
 
 @contextmanager
-def both(stage: str, settings: Settings, tmp_path: Path) -> Iterator[list[tuple[Settings, Process]]]:
+def both(stage: str, settings: Settings, tmp_path: Path) -> Iterator[list[tuple[Settings, ForkedProcess]]]:
     """Two workers of one stage with a directory for each."""
     with ExitStack() as stack:
         made = []

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from pipeline.durable import ABANDONED
 from pipeline.settings import Settings
-from pipeline.stages.archive import Archiving
+from pipeline.stages.archive import ArchiveStage
 from pipeline.storage.archive import REPLACED_KEPT, Archive, write_empty
 from pipeline.storage.archived import (
     ArchiveDamageError,
@@ -145,7 +145,7 @@ def test_it_goes_on_where_the_last_whole_file_ends_else_where_the_log_begins(tmp
     archive.append(records([(0, 100, (), b"a"), (1, 10**9, (), b"b")]))
 
     def start(partition: int, earliest: int) -> int | None:
-        return asyncio.run(Archiving(Settings(data=tmp_path)).start_position(("events", partition), earliest))
+        return asyncio.run(ArchiveStage(Settings(data=tmp_path)).start_position(("events", partition), earliest))
 
     assert (start(3, 0), start(3, 1), start(4, 5)) == (1, 1, 5)
 

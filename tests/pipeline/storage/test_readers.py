@@ -18,7 +18,7 @@ from pipeline.storage.readers import admit
 from pipeline.settings import Settings
 from pipeline.storage.snapshot import publish
 from pipeline.storage.store import Store
-from pipeline.processes.supervisor import Worker
+from pipeline.processes.supervisor import SupervisedProcess
 from tests.pipeline.slices import records
 settings = Settings.read()
 admit(settings)
@@ -28,7 +28,7 @@ archive.advance("events", 0, 1 << 50)
 Checkpoints(settings.checkpoint_location).write(0, 1, b"state", "cluster", "log")
 Keys(settings.data).create("admin", "ann")
 (settings.data / "logs").mkdir()
-Worker("any", 0, ["no such command"], settings.data / "logs", {}).process.wait()
+SupervisedProcess("any", 0, ["no such command"], settings.data / "logs", {}).process.wait()
 with Store(settings.data / "store") as store:
     publish(store, settings.snapshot, settings.data / "archive")
     for path in settings.data.rglob("*"):

@@ -15,7 +15,7 @@ from pipeline.storage import history as history_module
 from pipeline.storage.archive import Archive
 from pipeline.storage.restoring import restored_store, whole_store
 from pipeline.storage.snapshot import publish
-from pipeline.storage.soundness import EMPTY, DamageError, StoreError, UnfinishedError
+from pipeline.storage.soundness import EMPTY, DamageError, StoreError, UnfinishedStoreError
 from pipeline.storage.store import Store
 from tests.pipeline.conftest import look
 from tests.pipeline.slices import records
@@ -192,7 +192,7 @@ def test_a_restoration_that_was_cut_short_begins_again_and_says_what_happened_fi
     monkeypatch.setattr(Store, "flush", killed)
     with pytest.raises(KeyboardInterrupt):
         restored_store(data / "store", data / "archive")
-    with pytest.raises(UnfinishedError):
+    with pytest.raises(UnfinishedStoreError):
         Store(data / "store")
 
     with restored_store(data / "store", data / "archive") as store:

@@ -153,11 +153,13 @@ def test_n18_each_record_says_what_was_made_of_it(tmp_path: Path, store: Store) 
     archive.append(sent)
     archive.advance("events", 0, now + 10_000)
 
-    def letter(offset: int, index: int | None, reason: Reason) -> tuple[int, int, int, Headers, bytes | None]:
+    def dead_letter(offset: int, index: int | None, reason: Reason) -> tuple[int, int, int, Headers, bytes | None]:
         of = {"reason": reason, "detail": "-", "topic": "events", "partition": 0, "offset": offset, "index": index}
         return (0, 1 + offset, now + 5, to_headers(DeadLetter(**of, append_time=now, value=b"x")), b"x")
 
-    store.add_dead_letters([letter(4, None, "future"), letter(7, None, "no unit"), letter(8, 1, "no unit")])
+    store.add_dead_letters(
+        [dead_letter(4, None, "future"), dead_letter(7, None, "no unit"), dead_letter(8, 1, "no unit")]
+    )
     store.flush()
     path = tmp_path / "peekproof.duckdb"
     publish(store, path, tmp_path / "archive")
@@ -189,11 +191,11 @@ def test_the_queries_that_the_documentation_has_say_something(snapshot: Path) ->
         ask(snapshot, query)
 
 
-def test_n18_what_older_letters_said_is_not_known_any_more(
+def test_n18_what_older_dead_letters_said_is_not_known_any_more(
     tmp_path: Path, store: Store, snapshot: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert {outcome for (outcome,) in ask(snapshot, "SELECT outcome FROM exposures")} == {"counted"}
-    monkeypatch.setattr(rows_module, "LETTERS_KEPT", 1)
+    monkeypatch.setattr(rows_module, "DEAD_LETTERS_KEPT", 1)
     store.add_dead_letters([(0, offset, 6_000 + offset, [], b"x") for offset in (1, 2)])
     store.flush()
     publish(store, snapshot, tmp_path / "archive")

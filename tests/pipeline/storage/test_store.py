@@ -13,7 +13,7 @@ import pytest
 
 from pipeline.owner import OwnerError
 from pipeline.storage import history
-from pipeline.storage.rows import LETTERS_KEPT
+from pipeline.storage.rows import DEAD_LETTERS_KEPT
 from pipeline.storage.store import Store
 from schemas.dead_letter import DeadLetter, to_headers
 
@@ -72,8 +72,10 @@ def test_only_what_is_newer_than_a_runs_last_look_counts(tmp_path: Path, looks: 
         assert store.offsets() == {("results", 0): 8}
 
 
-def test_a_letter_is_kept_once_per_origin(tmp_path: Path) -> None:
-    def letter(offset: int, index: int | None, value: bytes | None) -> tuple[list[tuple[str, bytes]], bytes | None]:
+def test_a_dead_letter_is_kept_once_per_origin(tmp_path: Path) -> None:
+    def dead_letter(
+        offset: int, index: int | None, value: bytes | None
+    ) -> tuple[list[tuple[str, bytes]], bytes | None]:
         made = DeadLetter(
             reason="not json",
             detail="d",
@@ -86,7 +88,7 @@ def test_a_letter_is_kept_once_per_origin(tmp_path: Path) -> None:
         )
         return to_headers(made), value
 
-    first, second, null = letter(7, None, b"\xff" * 600), letter(7, 1, b"{"), letter(8, None, None)
+    first, second, null = dead_letter(7, None, b"\xff" * 600), dead_letter(7, 1, b"{"), dead_letter(8, None, None)
     with Store(tmp_path) as store:
         store.add_dead_letters([(0, 0, 10, *first), (0, 1, 11, *second), (0, 2, 12, *first)])
         store.flush()
@@ -107,14 +109,14 @@ def test_a_letter_is_kept_once_per_origin(tmp_path: Path) -> None:
         ]
 
 
-def test_a_flood_of_letters_is_counted_and_bounded(tmp_path: Path) -> None:
+def test_a_flood_of_dead_letters_is_counted_and_bounded(tmp_path: Path) -> None:
     with Store(tmp_path) as store:
         for start in range(0, 25_000, 5_000):
             store.add_dead_letters([(0, offset, offset, [], b"x") for offset in range(start, start + 5_000)])
             store.flush()
 
         assert query(store, 'SELECT count(*), min("offset"), max("offset") FROM dead_letters') == [
-            (LETTERS_KEPT, 15_000, 24_999)
+            (DEAD_LETTERS_KEPT, 15_000, 24_999)
         ]
         assert query(store, "SELECT letters FROM dead_letter_totals") == [(25_000,)]
 

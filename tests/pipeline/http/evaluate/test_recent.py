@@ -1,11 +1,11 @@
 """What was seen within a day."""
 
-from pipeline.http.evaluate.recent import SECONDS, Recent
+from pipeline.http.evaluate.recent import SECONDS, RecentlySeen
 
 
 def test_what_was_seen_is_new_again_after_a_day():
     now = 0.0
-    recent = Recent(clock=lambda: now)
+    recent = RecentlySeen(clock=lambda: now)
 
     assert [recent.is_new(each) for each in ("ann", "ann", "bob")] == [True, False, True]
     now = SECONDS - 1
@@ -15,7 +15,7 @@ def test_what_was_seen_is_new_again_after_a_day():
 
 
 def test_what_was_seen_longest_ago_makes_room():
-    recent = Recent(most=2)
+    recent = RecentlySeen(most=2)
 
     assert [recent.is_new(each) for each in ("ann", "bob", "ann", "carl")] == [True, True, False, True]
     assert recent.is_new("bob")

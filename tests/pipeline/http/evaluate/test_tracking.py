@@ -7,7 +7,7 @@ from evaluation.flags.compiled import Answer
 from pipeline.http.evaluate.flags import FlagMemory
 from pipeline.http.evaluate.sticky import Sticky
 from pipeline.http.evaluate.tracking import Tracker
-from pipeline.http.ingest.outbox import MOST_BYTES, Posts
+from pipeline.http.ingest.outbox import MOST_BYTES, Outbox
 from pipeline.settings import Settings
 from schemas.topics import EVENTS
 
@@ -21,7 +21,7 @@ FLAGS: Any = SimpleNamespace(
 
 
 def test_what_found_no_room_for_its_deployment_is_written_at_the_next_occasion():
-    waiting = Posts(Settings())
+    waiting = Outbox(Settings())
     tracker = Tracker(waiting, FlagMemory(), Sticky(most=10))
 
     def track() -> tuple[int, int]:

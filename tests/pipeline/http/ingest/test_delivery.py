@@ -65,7 +65,7 @@ def test_it_returns_when_the_brokers_have_everything(producer: Producer):
 def test_brokers_that_are_silent_are_told_of_and_what_waits_for_them_is_bounded(
     producer: Producer, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(delivery, "SECONDS", 0.05)
+    monkeypatch.setattr(delivery, "WAIT_SECONDS", 0.05)
 
     async def steps() -> None:
         sender = Delivery(Settings(), producer)

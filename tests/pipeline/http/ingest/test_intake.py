@@ -11,7 +11,7 @@ from amplitude import Amplitude, BaseEvent, EventOptions, Identify
 from amplitude import Config as AmplitudeConfig
 
 from pipeline.http.callers.keys import Keys
-from pipeline.http.ingest.intake import LARGEST, LARGEST_BATCH
+from pipeline.http.ingest.intake import LARGEST_BATCH, LARGEST_UPLOAD
 from pipeline.kafka.reading import headers_of, read_topic
 from pipeline.settings import Settings
 from schemas.topics import EVENTS, EXPOSURES
@@ -136,7 +136,7 @@ def test_gzip_is_unpacked_within_bounds(shop: Shop):
     assert shop.news() == [EVENT]
 
 
-@pytest.mark.parametrize(("path", "most"), [("/2/httpapi", LARGEST), ("/batch", LARGEST_BATCH)])
+@pytest.mark.parametrize(("path", "most"), [("/2/httpapi", LARGEST_UPLOAD), ("/batch", LARGEST_BATCH)])
 def test_a_request_is_bounded_to_the_byte_as_it_comes_and_unpacked(shop: Shop, path: str, most: int):
     def send(size: int, encoding: str) -> int:
         text = json.dumps({"api_key": shop.client, "events": [EVENT]}).encode()

@@ -23,7 +23,7 @@ import pytest
 from pipeline.kafka import topics
 from pipeline.kafka.reading import read_topic
 from pipeline.local_kafka.broker import Broker
-from pipeline.processes.supervisor import Worker
+from pipeline.processes.supervisor import SupervisedProcess
 from pipeline.settings import Settings
 from schemas.catalog import Metric
 from schemas.topics import EVENTS
@@ -105,7 +105,9 @@ def shopping(server: str, rate: float) -> Iterator[Shoppers]:
 def working(settings: Settings) -> Iterator[None]:
     """The stages that make looks, as processes."""
     logs = settings.data / "logs"  # where the server's is
-    workers = [Worker(stage, 0, ["worker", stage], logs, os.environ | settings.environment()) for stage in STAGES]
+    workers = [
+        SupervisedProcess(stage, 0, ["worker", stage], logs, os.environ | settings.environment()) for stage in STAGES
+    ]
     try:
         yield
     finally:

@@ -8,7 +8,7 @@ import pytest
 
 from evaluation.catalog import lifecycle
 from evaluation.catalog.lifecycle import LifecycleError
-from pipeline.catalog.editing import OFFERED, Step
+from pipeline.catalog.editing import OFFERED, StepName
 from pipeline.http.callers.keys import Keys
 from pipeline.http.results.vocabulary import VOCABULARY
 from pipeline.settings import Settings
@@ -18,7 +18,7 @@ from schemas.look import TOLD, Caveat, Cell, Decision, Judgement, Method, Predic
 from tests.pipeline.http.server import serving
 
 STATES = (*get_args(FlagStatus), "archived")
-TAKE: dict[Step, Callable[[FlagState], FlagState]] = {
+TAKE: dict[StepName, Callable[[FlagState], FlagState]] = {
     "start": lambda state: lifecycle.start(state, 9, "s"),
     "rollout": lambda state: lifecycle.roll_out(state, 9, "other"),
     "rollback": lambda state: lifecycle.roll_back(state, 9),
@@ -53,7 +53,7 @@ def _in(status: FlagStatus | Removal) -> FlagState:
         (VOCABULARY.methods, Method),
         (VOCABULARY.caveats, Caveat),
         (VOCABULARY.goal_roles, GoalRole),
-        (VOCABULARY.steps, Step),
+        (VOCABULARY.steps, StepName),
         (VOCABULARY.states, str),
     ],
 )
@@ -63,7 +63,7 @@ def test_whatever_can_be_said_has_its_word(told: Any, of: Any):
 
 @pytest.mark.parametrize("status", STATES)
 @pytest.mark.parametrize("step", TAKE)
-def test_a_step_is_offered_where_it_may_be_taken(step: Step, status: FlagStatus | Removal):
+def test_a_step_is_offered_where_it_may_be_taken(step: StepName, status: FlagStatus | Removal):
     state = _in(status)
     if status in OFFERED[step]:
         TAKE[step](state)

@@ -15,7 +15,7 @@ from faust.tables.manager import TableManager
 from faust.transport.drivers import TRANSPORTS
 from faust.transport.drivers import aiokafka as driver
 
-from pipeline.kafka.columnar.app import App, Process, Tables, create_app
+from pipeline.kafka.columnar.app import App, AppProcess, Tables, create_app
 from pipeline.kafka.columnar.consumer import ColumnsThread, Consumer, Transport
 from pipeline.kafka.columnar.fetches import ColumnRecords
 from pipeline.kafka.columnar.schema import RecordsSchema
@@ -40,7 +40,7 @@ OVERRIDDEN = {
         "on_thread_stop",
         "_stopped_set",
     },
-    (Process, faust.Worker): {"on_setup_root_logger", "install_signal_handlers", "_sentinel_task"},
+    (AppProcess, faust.Worker): {"on_setup_root_logger", "install_signal_handlers", "_sentinel_task"},
     (Tables, TableManager): {"on_start"},
     (App, faust.App): {"on_first_start", "on_start", "on_stop", "_on_rebalance_when_stopped"},
 }
