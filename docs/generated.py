@@ -119,7 +119,7 @@ def _commands(at: click.Context, depth: int) -> Iterator[str]:
         found = group.get_command(at, name)
         if found is None or found.hidden:
             continue
-        context = click.Context(found, info_name=name, parent=at, max_content_width=100, terminal_width=100)
+        context = click.Context(found, info_name=name, parent=at, max_content_width=88, terminal_width=88)
         yield f"{'#' * depth} `{context.command_path}`\n"
         yield f"```text\n{found.get_help(context)}\n```\n"
         yield from _commands(context, depth + 1)
