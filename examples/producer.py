@@ -30,7 +30,7 @@ FLAG = "checkout-button"
 
 
 def send(producer: KafkaProducer, topic: str, message: dict[str, Any]) -> None:
-    """Deployments that share a cluster have a prefix before their topics."""
+    """Installations that share a cluster have a prefix before their topics."""
     producer.send(f"{PREFIX}.{topic}" if PREFIX else topic, json.dumps(message).encode())
 
 

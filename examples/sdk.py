@@ -5,7 +5,8 @@
     python examples/sdk.py ann bob
 
 It reads PEEKPROOF_SERVER from the environment. Without it, it talks to the server of `peekproof up`, or of
-`docker compose up`, on this machine. SDKS.md lists other SDKs, OpenFeature's among them, and what to set in each.
+`docker compose up`, on this machine. docs/protocols.md lists other SDKs, OpenFeature's among them, and what to set in
+each.
 """
 
 import os
