@@ -31,8 +31,8 @@ COMMANDS = {
     "doctor": ("pipeline.cli.doctor:doctor", "Look at everything: what is wrong, and the command that mends it."),
     "simulate": ("pipeline.cli.simulate:simulate", "Count how often the inference errs when watched all the time."),
     "recover": ("pipeline.cli.recover:recover", "Go on where a log or a state is not what it must be."),
-    "backup": ("pipeline.cli.backup:backup", "Keep what a deployment needs to go on elsewhere, while it runs."),
-    "restore": ("pipeline.cli.backup:restore", "Bring a deployment back from a backup, or its lost catalog."),
+    "backup": ("pipeline.cli.backup:backup", "Keep what an installation needs to go on elsewhere, while it runs."),
+    "restore": ("pipeline.cli.backup:restore", "Bring an installation back from a backup, or its lost catalog."),
     "replay": ("pipeline.cli.replay:replay", "Fold the archived log again and compare every look."),
 }
 

@@ -19,7 +19,7 @@ from pipeline.storage.readers import UMASKS, admit
 @click.argument("directory", type=click.Path(file_okay=False, path_type=Path))
 @json_option
 def backup(directory: Path, as_json: bool) -> None:
-    """Keep in DIRECTORY what a deployment needs to go on elsewhere, while it runs.
+    """Keep in DIRECTORY what an installation needs to go on elsewhere, while it runs.
 
     Archive, checkpoints, keys and settings, and what Kafka holds of the log beyond them. Run it where the archive is. A
     second one into the same DIRECTORY adds what is new.
@@ -46,7 +46,7 @@ def backup(directory: Path, as_json: bool) -> None:
 @author_option
 @json_option
 def restore(directory: Path, author: str, as_json: bool) -> None:
-    """Bring a deployment back from DIRECTORY: a backup, or the data directory whose catalog was lost on the cluster.
+    """Bring an installation back from DIRECTORY: a backup, or the data directory whose catalog the cluster lost.
 
     Stop every worker before. On another cluster, stages go on where the backup ends, and every run says so.
     """

@@ -20,7 +20,7 @@ STYLES = {"ok": "green", "warning": "yellow", "wrong": "bold red", "unknown": "m
 @click.command()
 @json_option
 def doctor(as_json: bool) -> None:
-    """Look at the deployment: brokers, topics, stages, checkpoints, disk and the rest; say what mends what is wrong.
+    """Look at the installation: brokers, topics, stages, checkpoints, disk and the rest; say what mends what is wrong.
 
     Changes nothing. Exit code 0: all is well, whatever it warns of; 1: something is wrong, or could not be seen.
     """
