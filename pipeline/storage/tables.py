@@ -209,7 +209,7 @@ METRICS = _table(
         ("name", "VARCHAR", "Its name for people."),
         ("description", "VARCHAR", "What it says."),
         ("owner", "VARCHAR", "Who answers for it."),
-        ("type", "VARCHAR", "conversion: did the unit send the event; count: how often; sum: total of a property."),
+        ("type", "VARCHAR", "conversion, count, sum, mean, ratio, funnel or retention."),
         ("event", "VARCHAR", "Event type that it counts."),
         ("property", "VARCHAR", "Property of the events that is summed."),
         ("window_ms", "BIGINT", "Milliseconds from a unit's entry within which its events count; null: without end."),
@@ -226,7 +226,7 @@ CATALOG = _table(
     (
         ("offset", "BIGINT", "Offset of the record."),
         ("appended", "TIMESTAMP", "UTC. When it was appended; it applies to input appended a second later."),
-        ("kind", "VARCHAR", "flag or metric."),
+        ("kind", "VARCHAR", "flag, metric, group, cohort, deployment or logs."),
         ("key", "VARCHAR", "Key of the document."),
         ("version", "BIGINT", "Version of the document."),
         ("author", "VARCHAR", "Who changed it."),
@@ -349,7 +349,7 @@ EXPOSURES = _table(
     "exposures",
     f"Every archived exposure as it was sent. {_NOTE}",
     (
-        ("flag_key", "VARCHAR", "Key of the experiment."),
+        ("flag_key", "VARCHAR", "Key of the flag or experiment."),
         ("variant", "VARCHAR", "The variant that the unit met; null asks for one."),
         ("experiment_key", "VARCHAR", "The run."),
         *_WHO,

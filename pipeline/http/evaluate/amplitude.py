@@ -114,7 +114,7 @@ async def flags(request: AnyRequest, backend: Backend) -> Response[bytes]:
 
 @get("/v1/flags")
 async def some_flags(request: AnyRequest, backend: Backend, flag_keys: str | None = None) -> Response[bytes]:
-    """The same, or those of `flag_keys` (with commas between them) and what they depend on."""
+    """Every flag of the deployment, or those of `flag_keys` (with commas between them) and what they depend on."""
     served = served_to(request, backend)
     return Response(served.json_of(flag_keys.split(",")) if flag_keys else served.json, media_type=JSON)
 
