@@ -699,3 +699,13 @@ def test_n02_a_return_at_the_time_of_the_start_is_one_of_the_first_period(make, 
     log.send(*(log.happened("start", 2, 20, name=3) if event else ()))
 
     assert log.sums() == {(0, "a"): (1, returned, returned, returned)}
+
+
+@pytest.mark.parametrize(("later", "returned"), [(49, 0), (50, 1), (99, 1), (100, 0)])
+def test_a_return_counts_from_the_begin_of_its_period_on_and_no_more_at_its_end(make, later, returned):
+    metric = make.metric("m", "retention", event="open", start=Step(event="start"), nth=1, period="50ms")
+    log = make.Log(make.catalog(5, [make.run("exp-1", [metric])]))
+
+    log.send(make.exposure(1, 10), *log.happened("start", 1, 20, name=1), *log.happened("open", 1, 20 + later, name=2))
+
+    assert log.sums() == {(0, "a"): (1, returned, returned, returned)}
