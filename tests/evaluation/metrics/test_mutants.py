@@ -162,7 +162,7 @@ MUTANTS = {
     ),
     "inclusions are not asked": (
         "assignment.exposures",
-        "codes != NOTHING",
+        "codes != NO_OUTCOME",
         "codes == -1",
     ),
     "lateness is judged the other way round": (
@@ -262,7 +262,7 @@ NARROW = {  # nor these: examples find them
     "a checkpoint forgets pending events": (
         "metrics.member_store",
         "self.pending[numbers & (len(self.pending) - 1)] = pending",
-        "self.pending[numbers & (len(self.pending) - 1)] = np.zeros(1, PENDING)",
+        "self.pending[numbers & (len(self.pending) - 1)] = np.zeros_like(pending)",
     ),
 }
 MUTANTS |= CROWDED | SETTLED | NARROW
