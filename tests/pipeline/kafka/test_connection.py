@@ -148,7 +148,7 @@ def test_every_stage_and_command_works_with_tls_a_password_and_just_the_rights_o
 
         wait_for(lambda: '"exposures":40' in call("results", "--json"))
         wait_for(lambda: len(call("dead-letters", "--json").splitlines()) == 1)
-        assert "sent 1 letters" in call("dead-letters", "--resend")
+        assert "sent 1 dead letters" in call("dead-letters", "--resend")
         stages = "SELECT count(DISTINCT stage) FROM pipeline_health"
         wait_for(lambda: ask(settings.snapshot, stages) == len(STAGES))
         wait_for(lambda: "same" in call("replay"))
