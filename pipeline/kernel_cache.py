@@ -10,11 +10,13 @@ import os
 import re
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import NoReturn
 
 SOURCES = Path(__file__).parents[1]
 PACKAGES = ("evaluation", "pipeline", "schemas")
+COMPILING = "compiling kernels, once for these sources: a minute, or several where much else goes on"
 IMPORT = re.compile(rb"^(?:from|import) ([\w.]+)(?: import (\([^)]*\)|.*))?", re.MULTILINE)
 
 
@@ -56,11 +58,23 @@ def choose() -> None:
         sys.modules["numba"].config.reload_config()
 
 
-def tell_where_slow() -> None:
-    """Say so where no kernels were compiled before, which a start would load."""
-    chosen = os.environ.get("NUMBA_CACHE_DIR")
-    if chosen is None or not any(Path(chosen).glob("**/*.nbi")):
-        print("compiling kernels, once for these sources: a minute, or several where much else goes on", flush=True)
+@cache
+def tell_when_slow() -> None:
+    """Say so on standard error when the first kernel is compiled, instead of loaded; once in a process."""
+    from numba.core import event  # noqa: PLC0415 (slow to import)
+
+    class Compiling(event.Listener):  # type: ignore[misc]  # numba has no types
+        is_told = False
+
+        def on_start(self, _: object) -> None:
+            if not self.is_told:
+                self.is_told = True
+                print(COMPILING, file=sys.stderr, flush=True)
+
+        def on_end(self, _: object) -> None:
+            pass
+
+    event.register("numba:compile", Compiling())
 
 
 def spare_linalg() -> None:

@@ -7,6 +7,7 @@ import sys
 
 import click
 
+from pipeline import kernel_cache
 from pipeline.errors import PeekproofError
 
 # Command: where it is, and its line in the help. In the order in which a newcomer needs them.
@@ -47,7 +48,10 @@ class _Commands(click.Group):
         if cmd_name not in COMMANDS:
             return None
         module, function = COMMANDS[cmd_name][0].split(":")
-        return getattr(importlib.import_module(module), function)
+        found = getattr(importlib.import_module(module), function)
+        if "numba" in sys.modules:
+            kernel_cache.tell_when_slow()
+        return found
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         with formatter.section("Commands"):

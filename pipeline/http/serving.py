@@ -21,7 +21,7 @@ from pipeline.http.callers.keys import Keys
 from pipeline.http.sockets.ending import PATIENT
 from pipeline.http.sockets.protocol import Protocol
 from pipeline.kafka.connection import tell_when_away
-from pipeline.kernel_cache import spare_linalg
+from pipeline.kernel_cache import spare_linalg, tell_when_slow
 from pipeline.listening import address, listen, tls
 from pipeline.settings import Settings
 
@@ -55,6 +55,7 @@ def serve(settings: Settings, host: str, port: int, is_open: bool, ready: Callab
     beyond loopback while there are no keys, and where the cluster or its topics don't fit.
     """
     spare_linalg()
+    tell_when_slow()
     keys = Keys(settings.data)
     if host not in LOOPBACK and is_open:
         raise PeekproofError(

@@ -5,16 +5,16 @@ import gc
 from setproctitle import setproctitle
 
 from pipeline.http import serving  # noqa: F401
-from pipeline.kernel_cache import spare_linalg, tell_where_slow
+from pipeline.kernel_cache import spare_linalg, tell_when_slow
 from pipeline.processes.kernels import compile_kernels
 from pipeline.stages import STAGES, stage_class
 from pipeline.stages.worker import run_worker  # noqa: F401
 
 setproctitle("peekproof-template")
 spare_linalg()
+tell_when_slow()
 for stage in STAGES:
     stage_class(stage)
-tell_where_slow()
 compile_kernels()
 gc.collect()
 gc.freeze()  # what is never collected is never written to, and stays shared

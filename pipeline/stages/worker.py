@@ -26,7 +26,7 @@ from pipeline.kafka.logs import (
     require,
     require_held,
 )
-from pipeline.kernel_cache import spare_linalg, tell_where_slow
+from pipeline.kernel_cache import spare_linalg, tell_when_slow
 from pipeline.listening import HOME, address
 from pipeline.settings import Settings
 from pipeline.stages import stage_class
@@ -48,7 +48,7 @@ def run_worker(name: str, settings: Settings, member: str | None = None) -> None
     group takes that one for dead. Raises PeekproofError where the cluster's topics don't fit.
     """
     spare_linalg()
-    tell_where_slow()
+    tell_when_slow()
     try:
         admit(settings)
         topics.require(settings)

@@ -49,3 +49,32 @@ def test_no_kernel_needs_what_takes_long_to_load() -> None:
     ran = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True)
 
     assert ran.stdout.strip() == "False"
+
+
+def test_what_compiles_says_so_once_although_another_installation_has_compiled(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere_1f").mkdir()
+    (tmp_path / "elsewhere_1f" / "sums.total-28.py311.nbi").touch()
+    asked = (
+        "from pipeline import kernel_cache; kernel_cache.tell_when_slow(); "
+        "from evaluation.columns.hashing import text_hashes; from evaluation.columns.texts import Texts, as_bytes; "
+        "import numpy as np; one = np.zeros(1, np.int64); text_hashes(Texts(as_bytes(b'a'), one, one + 1))"
+    )
+    environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}
+    compiled, loaded = (
+        subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True, env=environment)
+        for _ in range(2)
+    )
+
+    assert (compiled.stdout, compiled.stderr) == ("", f"{kernel_cache.COMPILING}\n")
+    assert (loaded.stdout, loaded.stderr) == ("", "")
+
+
+def test_the_process_that_workers_are_forked_from_says_that_it_compiles(tmp_path: Path) -> None:
+    environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}
+    asked = [sys.executable, "-c", "import pipeline.processes.loaded"]
+    with subprocess.Popen(asked, stderr=subprocess.PIPE, text=True, env=environment) as template:
+        assert template.stderr is not None
+        said = template.stderr.readline()
+        template.kill()  # the rest takes minutes
+
+    assert said == f"{kernel_cache.COMPILING}\n"
