@@ -48,6 +48,13 @@ Weight = Annotated[
     msgspec.Meta(ge=0, le=1_000_000, description="a whole number from 0 to 1000000: the share relative to the others"),
 ]
 Share = Annotated[float, msgspec.Meta(gt=0, description="a number above 0; 0.02 means two per cent of control")]
+Deviation = Annotated[
+    float,
+    msgspec.Meta(
+        gt=0,
+        description="a number above 0: the standard deviation of units' numbers, as they are; 90 beside a mean of 40",
+    ),
+]
 MOST_UNITS = 10**12  # of a plan: a sample that nobody ever has
 Units = Annotated[int, msgspec.Meta(ge=4, le=MOST_UNITS, description=f"a whole number from 4 to {MOST_UNITS}")]
 Probability = Annotated[
@@ -80,7 +87,7 @@ Property = Annotated[
             r"|groups\.[A-Za-z0-9_ -]+\.(group_name|cohort|group_properties\..+))$(?!\n)"
         ),
         description=(
-            "what is compared: user_properties.NAME, a field of the user (user_id, device_id, country, region, city, "
+            "what is read: user_properties.NAME, a field of the user (user_id, device_id, country, region, city, "
             "dma, language, platform, version, os, device_manufacturer, device_brand, device_model, carrier, library, "
             "ip_address), cohort, groups.TYPE.group_name, groups.TYPE.group_properties.NAME, groups.TYPE.cohort, or, "
             "in a metric's filter, event_properties.NAME"
@@ -199,7 +206,7 @@ class Baseline(Strict, frozen=True, kw_only=True):
     """
 
     mean: Annotated[float, msgspec.Meta(description="a number, not 0; 0.12 for 12 % of units that convert")]
-    deviation: Share | None = None
+    deviation: Deviation | None = None
 
 
 class Analysis(Strict, frozen=True, kw_only=True):

@@ -44,6 +44,16 @@ def test_a_schema_knows_the_fields_what_they_mean_and_that_there_are_no_others()
     assert metric["properties"]["window"]["description"].startswith("a duration, for example 500ms")
 
 
+def test_a_deviation_is_no_share_of_control_and_a_breakdown_compares_nothing():
+    described = json.loads(json_schema("experiment"))["$defs"]
+    deviation, margin = described["Baseline"]["properties"]["deviation"], described["Goal"]["properties"]["margin"]
+
+    assert "of control" in json.dumps(margin)
+    assert "of control" not in json.dumps(deviation)
+    assert "standard deviation" in json.dumps(deviation)
+    assert "compared" not in json.dumps(described["Breakdown"]["properties"]["property"])
+
+
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_every_example_document_names_its_schema(document: str):
     folder = f"{document}s"
