@@ -384,12 +384,26 @@ class Usage(NamedTuple):
 def test_a_disk_that_fills_is_told(free: int, status: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(100 << 30, 0, free))
     (tmp_path / "archive").mkdir()
-    (tmp_path / "archive" / "file").write_bytes(b"x" * 2_000)
+    (tmp_path / "archive" / "file").write_bytes(b"x" * 2_048_000)
 
     [finding] = look(Settings(data=tmp_path), "disk")
 
     assert finding.status == status
-    assert "which holds archive 2.0 kB" in finding.what
+    assert "which holds archive 2.0 MB" in finding.what
+
+
+def test_what_a_disk_holds_is_counted_without_the_holes_of_files(tmp_path: Path) -> None:
+    settings = Settings(data=tmp_path)
+    (settings.data / "broker").mkdir(parents=True)
+    for sparse in (settings.data / "broker" / "00000000000000000000.index", settings.snapshot):
+        with sparse.open("wb") as file:
+            file.write(b"x" * 2_048_000)
+            file.truncate(1 << 30)
+
+    [finding] = look(settings, "disk")
+
+    assert "broker 2.0 MB" in finding.what
+    assert "snapshot 2.0 MB" in finding.what
 
 
 def test_keys_that_nobody_has_or_that_belong_to_nothing_are_told(deployment: Settings) -> None:
