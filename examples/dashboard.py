@@ -42,11 +42,24 @@ def show(look: dict[str, Any]) -> None:
 
 
 def interval(cell: dict[str, Any]) -> str:
-    """The lift with its interval, which is valid whenever you look; before there is one, why not."""
-    if cell["running_relative_lower"] is None or cell["running_relative_upper"] is None:
+    """The lift with its interval, which is valid whenever you look; before there is one, why not.
+
+    An end that is null is open: a one-sided test has one end only, and while control's mean may be 0, nothing bounds
+    a lift over it.
+    """
+    if cell["status"] != "ok":
         return f"{cell['n']} and {cell['control_n']} units, no interval yet ({cell['status']})"
     low, high = cell["running_relative_lower"], cell["running_relative_upper"]
-    return f"{cell['relative_estimate']:+.1%} [{low:+.1%}, {high:+.1%}], p {cell['running_p_value']:.2g}"
+    if low is not None and high is not None:
+        ends = f"[{low:+.1%}, {high:+.1%}]"
+    elif low is not None:
+        ends = f"at least {low:+.1%}, with no upper bound"
+    elif high is not None:
+        ends = f"at most {high:+.1%}, with no lower bound"
+    else:
+        ends = "with no bound on either side"
+    lift = "no lift" if cell["relative_estimate"] is None else f"{cell['relative_estimate']:+.1%}"
+    return f"{lift} {ends}" + ("" if cell["running_p_value"] is None else f", p {cell['running_p_value']:.2g}")
 
 
 if __name__ == "__main__":

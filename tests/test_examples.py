@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import runpy
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -72,6 +73,24 @@ def test_a_producer_evaluates_and_sends_and_a_dashboard_hears_of_it(shop: Settin
     assert ": keep running: " in look
     assert "%], p " in lift
     assert not list(read_topic(shop, DEAD_LETTERS))
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "says"),
+    [
+        (0.01, 0.09, "+5.0% [+1.0%, +9.0%], p 0.03"),
+        (0.01, None, "+5.0% at least +1.0%, with no upper bound, p 0.03"),
+        (None, 0.09, "+5.0% at most +9.0%, with no lower bound, p 0.03"),
+        (None, None, "+5.0% with no bound on either side, p 0.03"),
+    ],
+)
+def test_a_dashboard_says_what_an_open_end_means(low: float | None, high: float | None, says: str):
+    cell = {"status": "ok", "relative_estimate": 0.05, "running_p_value": 0.03, "n": 70, "control_n": 80}
+    ends = {"running_relative_lower": low, "running_relative_upper": high}
+    dashboard = runpy.run_path(str(EXAMPLES / "dashboard.py"))
+
+    assert dashboard["interval"](cell | ends) == says
+    assert "80 units, no interval yet (too few)" in dashboard["interval"](cell | ends | {"status": "too few"})
 
 
 def test_a_notebook_draws_the_intervals(shop: Settings, monkeypatch: pytest.MonkeyPatch):
