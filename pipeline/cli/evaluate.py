@@ -31,6 +31,10 @@ def evaluate(source: str, users: str, as_json: bool) -> None:
     """What each flag yields for each user, and why. Exit code 2 where a flag cannot be answered.
 
     Flags of documents count as running, bucketed with their key as salt.
+
+    With --json an answer has a `reason` (why the user has it) and a `basis` (what chose it): `everybody` (the flag has
+    one answer only), `the rest` (no segment matched, and all those have one answer), `condition` (a segment's), or
+    `hash` (the unit's own bucket).
     """
     flags = load_flags(source)
     for problem in flags.problems:
