@@ -63,9 +63,11 @@ export class ListPage {
       h("h2", null, "Experiments"),
       experiments.length
         ? h("ul", { class: "rows experiments" }, experiments.map(experimentRow))
-        : nothing("experiment", this.#flags.length),
+        : this.#nothing("experiment", "with", (flag) => flag.metrics.length > 0),
       h("h2", null, "Flags"),
-      plain.length ? h("ul", { class: "rows flags" }, plain.map(flagRow)) : nothing("flag", this.#flags.length),
+      plain.length
+        ? h("ul", { class: "rows flags" }, plain.map(flagRow))
+        : this.#nothing("flag", "without", (flag) => !flag.metrics.length),
     ];
   }
 
@@ -74,6 +76,19 @@ export class ListPage {
     const text = [key, name ?? "", owner, ...tags, ...metrics].join(" ").toLowerCase();
     const words = this.#words.toLowerCase().split(/\s+/);
     return (!this.#state || status === this.#state) && words.every((word) => text.includes(word));
+  }
+
+  /** Why none is shown: there is none, or none that is searched for.
+   * @param {string} kind @param {"with" | "without"} how It names metrics. @param {(flag: Row) => boolean} isOne */
+  #nothing(kind, how, isOne) {
+    const none = [
+      `There are no ${kind}s yet: a document of configs/${kind}s ${how} `,
+      h("code", null, "metrics"),
+      " makes one, which ",
+      h("code", null, "peekproof apply"),
+      " publishes.",
+    ];
+    return h("p", { class: "quiet" }, this.#flags.some(isOne) ? `No ${kind} matches.` : none);
   }
 
   #search() {
@@ -120,16 +135,6 @@ function urgency({ status, look }) {
   const asks = look ? decisions.indexOf(look.verdict.decision) : decisions.length;
   return asks + (status === "running" ? 0 : look ? 10 : 20);
 }
-
-/** @param {string} kind @param {number} known */
-const nothing = (kind, known) =>
-  h(
-    "p",
-    { class: "quiet" },
-    known
-      ? `No ${kind} matches.`
-      : ["The catalog holds none; ", h("code", null, "peekproof apply"), " publishes the documents of configs/."],
-  );
 
 /** @param {Row} flag */
 const stateOf = ({ status, rolled_out, overdue, problem }) => [

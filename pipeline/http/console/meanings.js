@@ -37,7 +37,7 @@ const MEANINGS = {
   tuned:
     "The planned sample, from the baseline and the prediction. With so many units the interval is as narrow as it can be; you may act before, and afterwards.",
   reading:
-    "Which units a row counts: the settled ones, everyone so far (live), or deciding, which is settled as soon as there are enough of them.",
+    "Which units a row counts. Settled: those whose window is over, on whom verdicts rest. Live: everyone so far. Deciding: each row's settled units as soon as there are enough of them to test, before that its live ones; it says which beside its numbers.",
   rollout: "The percentage of units that get a variant at all. The others get 'off'.",
   cuped: "What units did before their entry explains part of the variance, which makes intervals narrower.",
   segments:

@@ -76,6 +76,13 @@ export function segmentTable(flag, look, metric, choice) {
   return table("segment", flag, choice, body(flag, choice, metric, rows));
 }
 
+/** What the choices of a reading say. */
+const READINGS = {
+  deciding: "deciding: settled once enough, else live",
+  settled: "settled: units whose window is over",
+  live: "live: everyone so far",
+};
+
 /** @param {Choice} choice @param {Choose} choose */
 const views = (choice, choose) =>
   h(
@@ -89,8 +96,8 @@ const views = (choice, choose) =>
       h(
         "select",
         { id: "reading", "aria-label": "Reading", onchange: ({ target }) => choose({ reading: target.value }) },
-        ["deciding", "settled", "live"].map((each) =>
-          h("option", { value: each, selected: each === choice.reading }, each),
+        Object.entries(READINGS).map(([value, text]) =>
+          h("option", { value, selected: value === choice.reading }, text),
         ),
       ),
     ),

@@ -181,6 +181,24 @@ def test_every_flag_is_listed_and_found_from_the_keyboard(console: Console):
     expect(page.locator("#variant-black")).to_contain_text('{"background":"#000000"}')
 
 
+def test_a_catalog_without_flags_says_what_makes_one(console: Console):
+    def without_flags(route: Route) -> None:
+        told = route.fetch().json()
+        told["flags"] = [flag for flag in told["flags"] if flag["metrics"]]
+        route.fulfill(json=told)
+
+    console.browser.route("**/api/1/overview", without_flags)
+    page = console.open()
+    console.browser.unroute("**/api/1/overview")
+
+    none = "There are no flags yet: a document of configs/flags without metrics makes one, which peekproof apply"
+    expect(page.get_by_text(none)).to_be_visible()
+    page.keyboard.press("/")
+    page.keyboard.type("nothing is called so")
+    expect(page.get_by_text("No experiment matches.")).to_be_visible()
+    expect(page.get_by_text(none)).to_be_visible()
+
+
 def test_every_number_of_the_look_stands_in_the_scorecard_and_its_meaning_beside_it(console: Console):
     page = console.experiment()
     assert console.last is not None
@@ -199,6 +217,7 @@ def test_every_number_of_the_look_stands_in_the_scorecard_and_its_meaning_beside
     expect(meaning).to_be_visible()
     page.keyboard.press("Escape")
     expect(meaning).to_be_hidden()
+    expect(page.locator("#reading")).to_contain_text("deciding: settled once enough, else live")
     page.locator("#reading").select_option("live")
     page.locator("#absolute").check()
     expect(page.locator("#cell-app_error-treatment")).to_contain_text("its interval is of the lift")
