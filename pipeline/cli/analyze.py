@@ -229,7 +229,8 @@ UNUSABLE = {"no property": "they don't say it", NO_NUMBER: "it is no plain numbe
 
 def _give_examples(rows: Iterable[BadRow]) -> None:
     for row in islice(rows, SHOWN):
-        click.echo(f"  {row.file}:{row.line}: {harmless(row.detail)}", err=True)
+        same = f" (and {row.rows - 1:,} rows more)" if row.rows > 1 else ""
+        click.echo(f"  {row.file}:{row.line}: {harmless(row.detail)}{same}", err=True)
 
 
 def _show(look: Look, console: Terminal) -> None:

@@ -43,6 +43,9 @@ MOST_ROWS = 200_000  # gathered before they are folded
 SHAPELESS = ("not json", "not csv", "wrong type", "time out of range")  # reasons that lie in how a file was written
 
 _ASKED = Wanted({("flag_key",): Type.TEXT, ("variant",): Type.TEXT}, None)
+_EXPORTED = (
+    "; in an Amplitude export it is the event property `[Experiment] Flag Key`, and the variant `[Experiment] Variant`"
+)
 _NUMBER = "a plain number counts: 1234.5"
 
 
@@ -65,6 +68,8 @@ class FileAnalysis:
         self.asking: Counter[str] = Counter()
         self.remarks = [str(each) for each in remarks(documents)]
         self._empty: list[str] = []  # files without rows
+        self._useless: Counter[str] = Counter()  # exposures, by reason
+        self._first_useless: dict[str, BadRow] = {}
         self._experiment = experiment
         history = running(documents, experiment)
         self._catalog = history.newest
@@ -95,6 +100,7 @@ class FileAnalysis:
                 self._refuse_useless(file, rows)
         if len(self._empty) == len(self._files):
             raise PeekproofError(f"{listed(self._empty)}: there are no rows, so there is nothing to analyse")
+        self._refuse_useless_exposures()
         self._fold.end()
 
     def aggregates(self) -> list[Aggregate]:
@@ -157,8 +163,15 @@ class FileAnalysis:
         for assigned in self._fold.take(messages, source):
             self._tell_unusable(assigned, messages, begin, file)
             for dead_letter in assigned.rejects:
-                line = int(messages.line[dead_letter.offset - begin])
-                self.left_out.reject(BadRow(file, line, dead_letter.reason, dead_letter.detail))
+                row = BadRow(
+                    file, int(messages.line[dead_letter.offset - begin]), dead_letter.reason, dead_letter.detail
+                )
+                if topic == EXPOSURES:
+                    if "`flag_key`" in row.detail:
+                        row = replace(row, detail=row.detail + _EXPORTED)
+                    self._useless[row.reason] += 1
+                    self._first_useless.setdefault(row.reason, row)
+                self.left_out.reject(row)
         self.rows[topic] += len(messages.length)
         if topic == EVENTS:
             self.events.take(messages.values)
@@ -202,6 +215,21 @@ class FileAnalysis:
                 f"'{file}': none of its {rows:,} rows can be used; line {first.line}: {first.detail}. An event says "
                 "event_type, time and user_id (or device_id), an exposure flag_key, variant, time and user_id"
             )
+
+    def _refuse_useless_exposures(self) -> None:
+        """Raise PeekproofError where there are exposures and none can be used, unless an event stands in for them."""
+        exposures = self.rows[EXPOSURES]
+        definitions = [flag.definition for flag in self._catalog.flags.values()]
+        stands_in = any(each.metrics and each.exposure_event for each in definitions)
+        if stands_in or not exposures or self._useless.total() < exposures:
+            return
+        reasons = "; ".join(
+            f"{number:,} of them: {row.reason}, first '{row.file}', line {row.line}: {row.detail}"
+            for number, row in ((self._useless[reason], row) for reason, row in self._first_useless.items())
+        )
+        raise PeekproofError(
+            f"none of the {exposures:,} exposures can be used, so no unit is in any variant. {reasons}"
+        )
 
 
 def read_by(catalog: Catalog) -> set[FieldPath]:

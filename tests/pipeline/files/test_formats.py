@@ -12,8 +12,10 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from click.testing import CliRunner
 
 import pipeline.files.pieces
+from pipeline.cli import command
 from pipeline.errors import PeekproofError
 from pipeline.files.formats import pieces
 from pipeline.files.titles import OfMessages
@@ -398,3 +400,38 @@ def test_numbers_for_ids_texts_for_times_and_gzip_without_its_suffix_are_underst
 
     assert found["rejected"] == []
     assert found["experiments"] == told("--catalog", catalog, *plain, "--experiment", "menu")["experiments"]
+
+
+def test_exposures_of_which_none_can_be_used_are_an_error_that_says_what_to_write(tmp_path: Path) -> None:
+    (tmp_path / "catalog" / "experiments").mkdir(parents=True)
+    (tmp_path / "catalog" / "metrics").mkdir()
+    (tmp_path / "catalog" / "metrics" / "buyers.yaml").write_text(
+        "{key: buyers, owner: shop, type: conversion, event: buy, window: 2h}"
+    )
+    (tmp_path / "catalog" / "experiments" / "button.yaml").write_text(
+        "{key: button, owner: shop, variants: [{key: control}, {key: treatment}], metrics: [{metric: buyers}]}"
+    )
+    shown = [{"flag_key": "button", "variant": "control", "user_id": f"u{i}", "time": T + i} for i in range(300)]
+    bought = [{"event_type": "buy", "user_id": f"u{i}", "time": T + MINUTE} for i in range(300)]
+    export = exported(tmp_path / "export.json.gz", shown, bought)
+    text = gzip.decompress(export.read_bytes())
+    export.write_bytes(gzip.compress(text.replace(b"[Experiment] Flag Key", b"flag_key")))
+    of_another = ndjson(tmp_path / "other.ndjson", [message | {"flag_key": "knob"} for message in shown])
+
+    found = [
+        CliRunner().invoke(command, ["analyze", "--catalog", str(tmp_path / "catalog"), *map(str, files)])
+        for files in (("--events", export), ("--exposures", of_another), ("--events", export, "--json"))
+    ]
+
+    assert [each.stdout for each in found] == ["", "", ""]
+    assert all(isinstance(each.exception, PeekproofError) for each in found)
+    by_export, by_flag, _ = (str(each.exception) for each in found)
+    assert "none of the 300 exposures can be used" in by_export
+    assert "the event property `[Experiment] Flag Key`" in by_export
+    assert f"'{export}', line 301" in by_export
+    assert "flag_key is 'knob'; no flag of this key" in by_flag
+
+    ndjson(of_another, [*(message | {"flag_key": "knob"} for message in shown), shown[0]])
+    one_counts = told("--catalog", tmp_path / "catalog", "--exposures", of_another)
+    assert [(row["line"], row["rows"]) for row in one_counts["bad_rows"]] == [(1, 300)]
+    assert "(and 299 rows more)" in call("--catalog", tmp_path / "catalog", "--exposures", of_another).stderr

@@ -195,6 +195,7 @@ def test_nothing_in_a_table_is_read_as_zero(tmp_path: Path) -> None:
             "line": line,
             "reason": reason,
             "detail": detail,
+            "rows": 1,
         }
         for line, reason, detail in (
             (7, "no number", "spend is '$7.25'; what counts is a plain number: 1234.5"),
