@@ -656,7 +656,11 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
     ] = msgspec.UNSET
     time: Annotated[
         Time,
-        says("as of", "ms UTC", "Everything appended before it is covered: the smallest watermark of the partitions."),
+        says(
+            "as of",
+            "ms UTC",
+            "Everything appended before it is covered: the smallest watermark of the partitions; 0 until each has one.",
+        ),
     ]
     catalog_version: Annotated[
         Count,

@@ -141,7 +141,7 @@ def _result_rows(published: PublishedLook) -> list[dict[str, Any]]:
         "run": look.run,
         "look": look.look,
         "revision": look.revision,
-        "time": look.time,
+        "time": look.time or None,
         "published": published.append_time,
         "final": look.final,
         "verdict": look.verdict.decision,

@@ -277,7 +277,7 @@ def _of_look(look: Look) -> dict[str, Any]:
     arms = health.pop("arms")
     return health | {
         "look": look.look,
-        "time": look.time,
+        "time": look.time or None,
         "final": look.final,
         "verdict": look.verdict.decision,
         "verdict_reason": look.verdict.reason,

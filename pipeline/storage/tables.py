@@ -88,6 +88,7 @@ def _type(field: Field) -> str:
 def _comment(field: Field) -> str:
     """What is absent in JSON, or of earlier looks, is null in a table, and times are no numbers."""
     text = field.description.replace("absent: ", "null: ").replace(EARLIER, "null unless status is ok")
+    text = text.replace("; 0 until ", "; null until ")
     if field.unit == "metric^2 * 10^(2 * scale)":
         text = f"{text.removesuffix('.')}{TOO_LONG}."
     return f"UTC. {text}" if field.unit == "ms UTC" else text
@@ -170,7 +171,7 @@ EXPERIMENTS = _table(
         ("started", "TIMESTAMP", "UTC. When that run was started."),
         ("completed", "TIMESTAMP", "UTC. When that run was completed; null while it takes entries."),
         ("look", "BIGINT", "Number of the run's newest look."),
-        ("time", "TIMESTAMP", "UTC. Everything appended before it is covered by that look."),
+        ("time", "TIMESTAMP", "UTC. Everything appended before it is covered by that look; null as in results."),
         ("published", "TIMESTAMP", "UTC. When that look was appended to the results topic."),
         *_columns(Look, "final"),
         _renamed(Verdict, "decision", "verdict"),

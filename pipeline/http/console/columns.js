@@ -29,9 +29,10 @@ function columnsOf(columns, make) {
   return /** @type {any} */ (Object.fromEntries(names.map((name) => [name, make(name)])));
 }
 
-/** With another look.
+/** With another look, if it is as of some time.
  * @param {Columns} columns @param {Look} look @param {Cell} cell */
 export function appended(columns, { look, time }, cell) {
+  if (!time) return columns;
   const told = { ...cell, look, time };
   return columnsOf(columns, (name) => [...columns[name], told[name]]);
 }

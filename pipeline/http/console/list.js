@@ -6,7 +6,7 @@
 import { get, now, setClock } from "./api.js";
 import { fact, h } from "./dom.js";
 import { term, titled } from "./meanings.js";
-import { count, duration, moment } from "./numbers.js";
+import { asOf, count, duration, moment } from "./numbers.js";
 import { vocabulary } from "./vocabulary.js";
 import { decisionOn, mark, warning } from "./words.js";
 
@@ -170,7 +170,10 @@ function experimentRow(flag) {
         fact(run, completed ? `${duration(completed - started)} long` : `for ${duration(now() - started)}`),
       look && fact(titled("ArmHealth.units"), count(look.units)),
       look &&
-        fact(titled("Look.time"), [moment.clock(look.time), h("small", null, `${duration(now() - look.time)} ago`)]),
+        fact(
+          titled("Look.time"),
+          asOf(look.time, (time) => [moment.clock(time), h("small", null, `${duration(now() - time)} ago`)]),
+        ),
     ),
   );
 }

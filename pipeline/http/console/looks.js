@@ -6,7 +6,7 @@
 import { get, now } from "./api.js";
 import { h } from "./dom.js";
 import { term, titled } from "./meanings.js";
-import { count, duration, moment } from "./numbers.js";
+import { asOf, count, duration, moment } from "./numbers.js";
 
 export class Looks {
   /** @type {string | null} */
@@ -111,9 +111,19 @@ export class Looks {
         value: this.#wanted?.number ?? look.look,
         oninput: ({ target }) => this.#goTo(newest, Number(target.value)),
       }),
-      h("span", null, titled("Look.time"), ` ${moment(look.time)} UTC`),
+      h(
+        "span",
+        null,
+        titled("Look.time"),
+        " ",
+        asOf(look.time, (time) => `${moment(time)} UTC`),
+      ),
       look === newest
-        ? h("span", null, term("freshness", look.final ? "final" : `${duration(now() - look.time)} old`))
+        ? h(
+            "span",
+            null,
+            term("freshness", look.final ? "final" : asOf(look.time, (time) => `${duration(now() - time)} old`)),
+          )
         : h("button", { type: "button", onclick: () => this.#goTo(newest, newest.look) }, "Back to the newest"),
     ];
   }

@@ -81,6 +81,10 @@ export const moment = (ms) => (missing(ms) ? NONE : new Date(ms).toISOString().s
 /** @param {Maybe} ms */
 moment.day = (ms) => (missing(ms) ? NONE : moment(ms).slice(0, 10));
 
+/** As of when a look is; 0 until every partition has a watermark.
+ * @template Told @param {number} time @param {(time: number) => Told} write */
+export const asOf = (time, write) => (time ? write(time) : "not known yet");
+
 /** @param {Maybe} ms */
 moment.clock = (ms) => (missing(ms) ? NONE : moment(ms).slice(11));
 

@@ -92,15 +92,19 @@ class Remembered:
         return self.marks[found - 1] if found and look <= self.head.look else None
 
     def history(self, cell: CellKey) -> dict[str, list[Any]] | None:
-        """The cell over the looks, as columns; a null where a look has no such cell. None: no look has."""
+        """The cell over the looks, as columns; a null where a look has no such cell. None: no look has.
+
+        A look before every partition has a watermark is as of no time, and stands on no axis.
+        """
         points = [*self.points]
         if not points or points[-1].look != self.head.look:
             points.append(_point(self.head, points))
         if not any(cell in each.keys for each in points):
             return None
+        points = [each for each in points if each.time]
         nothing = np.full(len(COLUMNS), np.nan)
         rows = [each.numbers[each.keys.index(cell)] if cell in each.keys else nothing for each in points]
-        columns = zip(COLUMNS, np.array(rows).T.tolist(), strict=True)
+        columns = zip(COLUMNS, np.reshape(rows, (len(points), len(COLUMNS))).T.tolist(), strict=True)
         return {
             "look": [each.look for each in points],
             "time": [each.time for each in points],

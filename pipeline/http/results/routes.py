@@ -143,7 +143,7 @@ async def table(
         told = cell.told()
         found = (getattr(told, field) for field in CELL.values())
         values = [None if value is msgspec.UNSET else value for value in found]
-        writer.writerow([look.experiment, look.run, look.look, look.time, *values])
+        writer.writerow([look.experiment, look.run, look.look, look.time or None, *values])
     return text.getvalue()
 
 

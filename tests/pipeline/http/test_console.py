@@ -199,6 +199,18 @@ def test_a_catalog_without_flags_says_what_makes_one(console: Console):
     expect(page.get_by_text(none)).to_be_visible()
 
 
+def test_a_look_before_there_are_watermarks_is_as_of_no_time(console: Console):
+    looks = "**/results/looks/1?*"
+    console.browser.route(looks, lambda route: route.fulfill(json=route.fetch().json() | {"time": 0}))
+    page = console.experiment()
+
+    page.get_by_role("slider").focus()
+    page.keyboard.press("Home")
+
+    expect(page.locator(".timeline")).to_contain_text("as of not known yet")
+    console.browser.unroute(looks)
+
+
 def test_every_number_of_the_look_stands_in_the_scorecard_and_its_meaning_beside_it(console: Console):
     page = console.experiment()
     assert console.last is not None

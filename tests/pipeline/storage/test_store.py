@@ -42,6 +42,17 @@ def test_looks_are_stored_once_with_their_offsets(tmp_path: Path, looks: Looks) 
         assert store.ignored_looks == 0
 
 
+def test_a_look_before_there_are_watermarks_is_as_of_no_time(tmp_path: Path, looks: Looks) -> None:
+    ((partition, offset, published, value),) = looks(1, 1)
+    early = value.replace(b'"time":1700000000001', b'"time":0')
+    with Store(tmp_path) as store:
+        store.add_looks([(partition, offset, published, early)])
+        store.flush()
+
+        for table in ("results", "results_recent"):
+            assert query(store, f"SELECT DISTINCT time, look FROM {table}") == [(None, 1)]
+
+
 def test_sums_keep_every_digit(tmp_path: Path, looks: Looks) -> None:
     with Store(tmp_path) as store:
         store.add_looks(looks(1, 1))

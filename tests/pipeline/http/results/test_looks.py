@@ -32,6 +32,18 @@ def test_a_long_history_is_thinned_evenly_and_ends_with_the_newest(looks: Callab
     assert kept.history(("metric-9", "treatment", "live", "all")) is None
 
 
+def test_a_look_before_there_are_watermarks_is_left_out_of_a_history(looks: Callable[..., list[Record]]):
+    ((partition, offset, published, value),) = looks(1, 1)
+    early = value.replace(b'"time":1700000000001', b'"time":0')
+    alone = reading([(partition, offset, published, early)]).of("checkout").history(CELL)
+    kept = reading([(partition, offset, published, early), *looks(2, 3, offset=1)]).of("checkout").history(CELL)
+
+    assert {*map(tuple, alone.values())} == {()}
+    assert kept["look"] == [2, 3]
+    assert kept["n"] == [102, 103]
+    assert kept["time"] == [1_700_000_000_002, 1_700_000_000_003]
+
+
 def test_places_on_the_topic_are_thinned_too(looks: Callable[..., list[Record]], monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("pipeline.http.results.looks.MOST_MARKS", 100)
     kept = reading(looks(5, 1_000, offset=70)).of("checkout")
