@@ -1,4 +1,4 @@
-"""Settings: what one deployment decides. Environment over file over default, read once, frozen.
+"""Settings: what one installation decides. Environment over file over default, read once, frozen.
 
 The file is `configs/peekproof.toml`, or the one that PEEKPROOF_SETTINGS names; there each setting is explained. In the
 environment a setting has its name in capitals after `PEEKPROOF_`; empty text there means: not set.
@@ -35,7 +35,7 @@ class Secret(str):
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """One deployment's settings. Durations are in milliseconds. `configs/peekproof.toml` explains each.
+    """One installation's settings. Durations are in milliseconds. `configs/peekproof.toml` explains each.
 
     Raises PeekproofError for settings that contradict each other.
     """

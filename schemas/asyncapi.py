@@ -28,7 +28,7 @@ from schemas.topics import (
 )
 
 VERSION = "3.0.0"
-UNITS_PARTITIONS = 16  # unless a deployment says otherwise
+UNITS_PARTITIONS = 16  # unless an installation says otherwise
 
 MESSAGES: dict[str, type[msgspec.Struct]] = {  # by topic
     EXPOSURES: Exposure,
@@ -69,7 +69,7 @@ def asyncapi(version: str) -> dict[str, Any]:
         "info": {
             "title": "Peekproof",
             "version": version,
-            "description": "Topics of a deployment. Its prefix, if it has one, comes before each address, with a dot.",
+            "description": "Topics of an installation. A prefix, if it has one, comes before each address, with a dot.",
         },
         "defaultContentType": "application/json",
         "channels": {

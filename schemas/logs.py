@@ -1,4 +1,4 @@
-"""Logs: which logs of which cluster a deployment's offsets belong to, and what of them is known to be lost.
+"""Logs: which logs of which cluster an installation's offsets belong to, and what of them is known to be lost.
 
 The catalog's one document that no author writes: `peekproof topics` begins it, `peekproof recover` goes on.
 """
@@ -42,7 +42,7 @@ class Gap(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
 
 class Logs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The logs in force from this version on, by topic (without the deployment's prefix); `gaps` came with it."""
+    """The logs in force from this version on, by topic (without the installation's prefix); `gaps` came with it."""
 
     key: Literal["logs"] = LOGS
     cluster: str

@@ -1,4 +1,4 @@
-"""Topics: their names, partitions and settings. What a deployment's cluster must look like."""
+"""Topics: their names, partitions and settings. What an installation's cluster must look like."""
 
 import msgspec
 
@@ -21,7 +21,7 @@ OPEN = (ASSIGNMENTS, RESULTS, CATALOG, DEAD_LETTERS)  # that others read: gzip, 
 
 
 class Topic(msgspec.Struct, frozen=True):
-    """One topic as a deployment needs it. `name` is without the deployment's prefix."""
+    """One topic as an installation needs it. `name` is without the installation's prefix."""
 
     name: str
     partitions: int

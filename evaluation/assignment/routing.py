@@ -70,7 +70,7 @@ class Assigned(UnitRows):
 def partition_of(unit: NDArray[np.uint64], partitions: int) -> NDArray[np.int64]:
     """The `units` partition of every unit: floor(h · partitions / 2^32) of the hash's upper half h.
 
-    Fixed for the life of a deployment. The lower bits are left to the hash table of the partition's unit store.
+    Fixed for the life of an installation. The lower bits are left to the hash table of the partition's unit store.
     """
     return (((unit >> np.uint64(32)) * np.uint64(partitions)) >> np.uint64(32)).astype(np.int64)
 

@@ -107,7 +107,7 @@ class Partition:
         if header.horizon != self.horizon:
             raise ValueError(
                 f"{place}: the message judges lateness by a horizon of {header.horizon} ms, this state by "
-                f"{self.horizon} ms; give every stage the one that the deployment began with"
+                f"{self.horizon} ms; give every stage the one that the installation began with"
             )
         floors = self._sources.floors(place, header, catalog_at(NEWEST).logs)
         self._adopt(header.catalog, catalog_at)

@@ -33,7 +33,9 @@ def backup(directory: Path, as_json: bool) -> None:
         told = {"time": manifest.time, "files": len(manifest.files), "bytes": manifest.size, "added": added}
         click.echo(msgspec.json.encode(told | {"waiting": manifest.waiting}))
         return
-    click.echo(f"{directory} holds the deployment: {len(manifest.files)} files, {manifest.size:,} bytes, {added:,} new")
+    click.echo(
+        f"{directory} holds the installation: {len(manifest.files)} files, {manifest.size:,} bytes, {added:,} new"
+    )
     if manifest.waiting:
         click.echo(
             f"{manifest.waiting:,} records of exposures and events wait for assignment: they are kept, but a restore "

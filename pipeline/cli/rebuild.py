@@ -98,7 +98,8 @@ def _catalog(settings: Settings, directory: Path, kafka: Joint | None) -> Histor
     if same != [(state.offset, state.append_time) for state in archived.states]:
         raise PeekproofError(
             f"the catalog that '{directory}' holds is not that of topic {settings.topic(CATALOG)}: it is the archive "
-            "of another deployment, or of another life; see PEEKPROOF_DATA and PEEKPROOF_PREFIX"
+            "of another installation, or of this one before its topics were deleted and it began anew; see "
+            "PEEKPROOF_DATA and PEEKPROOF_PREFIX"
         )
     return kafka.history
 

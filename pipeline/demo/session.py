@@ -324,7 +324,7 @@ async def complete_experiments(settings: Settings) -> None:
 
 @contextmanager
 def _deployment(base: Settings) -> Iterator[tuple[Settings, Broker | None]]:
-    """A deployment of the demo's own, and its own broker if there is one."""
+    """An installation of the demo's own, and its own broker if there is one."""
     data = base.data.absolute() / "demo"
     base.data.mkdir(parents=True, exist_ok=True)
     with (base.data / "demo.lock").open("a") as lock:

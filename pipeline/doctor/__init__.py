@@ -1,4 +1,4 @@
-"""Doctor: one look at a deployment: what is well, what is wrong, and the command that goes on.
+"""Doctor: one look at an installation: what is well, what is wrong, and the command that goes on.
 
 Each check stands alone and says what it could not see; together they take a few seconds, and never longer than
 `PATIENCE`. They change nothing, and use the checks that refuse at a start, so that they say what a start would.

@@ -30,7 +30,7 @@ def check(sight: Sight) -> Iterator[Finding]:
         yield Finding(AREA, "wrong", several(refusals, "partitions"), command_in(refusals[0]))
     horizons = [
         f"units/{number} was folded with a horizon of {each.heading.horizon} ms, the setting says "
-        f"{sight.settings.horizon} ms: set PEEKPROOF_HORIZON to the one that the deployment began with"
+        f"{sight.settings.horizon} ms: set PEEKPROOF_HORIZON to the one that the installation began with"
         for number, each in standings.items()
         if each.heading and not each.refusal and each.heading.horizon != sight.settings.horizon
     ]

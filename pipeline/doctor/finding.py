@@ -1,4 +1,4 @@
-"""Finding: one thing that a look at a deployment brought, and the command that goes on."""
+"""Finding: one thing that a look at an installation brought, and the command that goes on."""
 
 import re
 from typing import Literal

@@ -1,4 +1,4 @@
-"""Identities: whether the cluster's topics are the logs that the deployment's offsets belong to."""
+"""Identities: whether the cluster's topics are the logs that the installation's offsets belong to."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""Sight: what can be seen of a deployment. Everything is looked for once, by whoever asks first; nothing is changed."""
+"""Sight: what can be seen of an installation. Each thing is looked for once, by whoever asks first; nothing changes."""
 
 import asyncio
 import time
@@ -31,7 +31,7 @@ STORE_SECONDS = 8.0  # for the checkpoints
 COORDINATOR_TRIES = 10  # a cluster makes its groups' topic when somebody asks for the first time
 
 Seen = TypeVar("Seen")
-SourcePartition = tuple[str, int]  # topic (without the deployment's prefix) and partition
+SourcePartition = tuple[str, int]  # topic (without the installation's prefix) and partition
 
 
 class UnseenError(PeekproofError):
@@ -67,8 +67,8 @@ def once(look: Callable[["Sight"], Seen]) -> Callable[["Sight"], Seen]:
 
 
 class Sight:
-    """One look at a deployment, by several threads. Raises PeekproofError, or what a file system does, for what cannot
-    be seen."""
+    """One look at an installation, by several threads. Raises PeekproofError, or what a file system does, for what
+    cannot be seen."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -163,7 +163,7 @@ class Sight:
         return CatalogSeen(history, begin, len(times), size, times)
 
     def logs(self) -> LogsInForce | None:
-        """Which logs the deployment's offsets belong to, as the catalog says."""
+        """Which logs the installation's offsets belong to, as the catalog says."""
         return self.catalog().history.newest.logs
 
     @once

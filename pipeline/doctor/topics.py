@@ -1,4 +1,4 @@
-"""Topics: whether each is as a deployment needs it, and whether somebody leads its partitions."""
+"""Topics: whether each is as an installation needs it, and whether somebody leads its partitions."""
 
 from collections.abc import Iterator
 

@@ -1,1 +1,1 @@
-"""Kafka: how we are let in, the topics that a deployment has, and what reads and writes them."""
+"""Kafka: how we are let in, the topics that an installation has, and what reads and writes them."""

@@ -1,4 +1,4 @@
-"""Logs: whether the cluster's topics are those that the deployment's offsets belong to.
+"""Logs: whether the cluster's topics are those that the installation's offsets belong to.
 
 The catalog's document `logs` says which they are (see schemas.logs); the first worker of the assignment stage begins
 it. Every worker compares it with the cluster when it starts and while it runs, and stops where a topic was made anew.
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pipeline.storage.checkpoints import Checkpoint
 
 GO_ON = "`peekproof recover accept-gap` shows what is lost and goes on"
+FOREIGN = "It is of another installation, or of this one before its topics were deleted"
 REBUILD = "`peekproof recover rebuild` makes the state anew from the archive, as far as that reaches"
 
 
@@ -48,7 +49,7 @@ class ClusterTopics(NamedTuple):
 
 
 class LogPlace(NamedTuple):
-    """Where a stage goes on in a partition whose log holds the offsets [begin, end), all of them the deployment's."""
+    """Where a stage goes on in a partition whose log holds the offsets [begin, end), all of them the installation's."""
 
     topic: str
     partition: int
@@ -88,11 +89,11 @@ def made_anew(logs: LogsInForce, found: ClusterTopics) -> dict[str, str]:
 
 
 def require(settings: Settings, logs: LogsInForce | None, found: ClusterTopics) -> None:
-    """Raises LogError where a topic was made anew since the offsets of the deployment were taken."""
+    """Raises LogError where a topic was made anew since the offsets of the installation were taken."""
     if logs is None:
         return
     lines = [
-        f"topic {settings.topic(topic)} was made anew: offsets of this deployment belong to its log "
+        f"topic {settings.topic(topic)} was made anew: offsets of this installation belong to its log "
         f"{logs.definition.topics[topic].id} on cluster {logs.definition.cluster}; here is log {log} on cluster "
         f"{found.cluster}. Nothing is read or written before somebody decides: "
         f"{restore(settings) if topic == CATALOG else GO_ON}"
@@ -108,7 +109,7 @@ def is_committed_here(
     """Whether an offset was committed for the topic's log of today, by what was committed beside it.
 
     False for a former log, which somebody decided to leave; text that is not ours says nothing. Raises LogError for a
-    log that the deployment does not know, and for one that was read by a catalog that it does not know.
+    log that the installation does not know, and for one that was read by a catalog that it does not know.
     """
     try:
         kept = msgspec.json.decode(said, type=CommittedLogs)
@@ -130,7 +131,7 @@ def belong(
 ) -> None:
     """Note beside what a stage keeps in a directory which logs its offsets belong to.
 
-    Raises LogError where it belongs to logs that this deployment never had.
+    Raises LogError where it belongs to logs that this installation never had.
     """
     kept = require_belonging(settings, directory, logs, found)
     now = {topic: found.topics.get(topic, "") for topic in names}
@@ -150,27 +151,27 @@ def require_belonging(
     try:
         kept = msgspec.json.decode(note.read_bytes(), type=ClusterTopics)
     except msgspec.MsgspecError as error:
-        raise LogError(f"'{note}' is damaged ({error}); delete it if '{directory}' is this deployment's") from error
+        raise LogError(f"'{note}' is damaged ({error}); delete it if '{directory}' is this installation's") from error
     for topic, former in kept.topics.items():
         log = found.topics.get(topic, "")
         if former not in {"", log} and not (logs and logs.knows(topic, former)):
             raise LogError(
                 f"'{directory}' belongs to the log {former} of {settings.topic(topic)} on cluster {kept.cluster}, "
-                f"which this deployment never had; here is log {log} on cluster {found.cluster}: another life. "
-                "Move it away to begin anew, or `peekproof restore` that life from a backup"
+                f"which this installation never had; here is log {log} on cluster {found.cluster}. "
+                f"{FOREIGN}: move it away to begin anew, or `peekproof restore` what it is of from a backup"
             )
     return kept
 
 
 def require_known(settings: Settings, logs: LogsInForce | None, found: ClusterTopics, checkpoint: "Checkpoint") -> None:
-    """Raises LogError where a checkpoint belongs to a log that the deployment never had."""
+    """Raises LogError where a checkpoint belongs to a log that the installation never had."""
     log, here = checkpoint.log, found.topics.get(UNITS)
     if log and log != here and not (logs and logs.knows(UNITS, log)):
         raise LogError(
             f"aggregation: the checkpoint {checkpoint.path} belongs to the log {log} of {settings.topic(UNITS)} on "
-            f"cluster {checkpoint.cluster}, which this deployment never had; here is log {here} on cluster "
-            f"{found.cluster}. It is of another life: move '{settings.checkpoint_location}' away to begin anew, or "
-            "`peekproof restore` that life from a backup"
+            f"cluster {checkpoint.cluster}, which this installation never had; here is log {here} on cluster "
+            f"{found.cluster}. {FOREIGN}: move '{settings.checkpoint_location}' away to begin anew, or "
+            "`peekproof restore` what it is of from a backup"
         )
 
 

@@ -72,7 +72,7 @@ class Tokens:
 
 @cache
 def tokens_of(settings: Settings) -> Tokens:
-    """The tokens of a deployment's user."""
+    """The tokens of an installation's user."""
     return Tokens(lambda: _of_aws(settings) if settings.sasl_oauth_aws_region else _of_provider(settings))
 
 

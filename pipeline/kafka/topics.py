@@ -1,4 +1,4 @@
-"""Topics: makes a cluster look as a deployment needs it, and says where it does not."""
+"""Topics: makes a cluster look as an installation needs it, and says where it does not."""
 
 import asyncio
 import time
@@ -97,7 +97,7 @@ def take_times(settings: Settings, topic: str, kind: str) -> None:
 
 
 def delete(settings: Settings) -> None:
-    """Deletes the deployment's topics, with everything that they hold."""
+    """Deletes the installation's topics, with everything that they hold."""
     with _admin(settings) as admin:
         wanted = {settings.topic(topic.name) for topic in topics(settings.units_partitions)}
         admin.delete_topics(sorted(wanted & set(admin.list_topics())))
@@ -114,7 +114,7 @@ def remedy(settings: Settings, difference: TopicDifference) -> str:
         return "`peekproof topics` mends it"
     if difference.topic == settings.topic(UNITS):
         return (
-            "it is fixed for the life of a deployment: set units_partitions "
+            "it is fixed for the life of an installation: set units_partitions "
             f"(PEEKPROOF_UNITS_PARTITIONS) to {difference.found}"
         )
     way_back = restore(settings) if difference.topic == settings.topic(CATALOG) else GO_ON

@@ -62,7 +62,7 @@ Take = Callable[[Records], None]
 
 
 class Backup:
-    """One backup of the deployment into a directory. `size` bytes of files there are to keep before it completes them.
+    """A backup of the installation into a directory. `size` bytes of files there are to keep before it completes them.
 
     Raises PeekproofError for a directory that holds something else.
     """
@@ -220,7 +220,7 @@ def _standing(settings: Settings, directory: Path, logs: LogsInForce | None) -> 
     there = before.logs.topics[CATALOG].id if before.logs and CATALOG in before.logs.topics else ""
     if there and not (logs and logs.knows(CATALOG, there)):
         raise PeekproofError(
-            f"{directory / MANIFEST} is of another deployment: its catalog is the log {there}, ours is {here}. Name "
+            f"{directory / MANIFEST} is of another installation: its catalog is the log {there}, ours is {here}. Name "
             "another directory"
         )
     return before
@@ -287,7 +287,7 @@ class _Tails:
             await consumer.stop()
 
     async def ends(self, topic: str) -> dict[SourcePartition, int]:
-        """Where the topic's logs end now, of those that hold anything; in the deployment's offsets."""
+        """Where the topic's logs end now, of those that hold anything; in the installation's offsets."""
         consumer = await self._consumer(topic)
         tps = sorted(consumer.assignment())
         begins, ends = await consumer.beginning_offsets(tps), await consumer.end_offsets(tps)

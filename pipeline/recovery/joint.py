@@ -91,7 +91,7 @@ class Joint:
                 if header.horizon != self._settings.horizon:
                     raise PeekproofError(
                         f"horizon is {self._settings.horizon} ms, but messages on {tp.topic} judge lateness by "
-                        f"{header.horizon} ms: give the one that the deployment began with (PEEKPROOF_HORIZON)"
+                        f"{header.horizon} ms: give the one that the installation began with (PEEKPROOF_HORIZON)"
                     )
                 for source in header.sources:
                     heads.setdefault((source.topic, source.partition), source)

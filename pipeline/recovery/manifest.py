@@ -29,7 +29,7 @@ MANIFEST = "backup.json"
 UNFINISHED = "backup.unfinished"  # a backup began, and did not end
 KEYS, ARCHIVE_NOTE = "keys.json", f"archive/{NOTE}"
 FORMAT = 1
-FIXED = ("units_partitions", "horizon")  # for the life of a deployment
+FIXED = ("units_partitions", "horizon")  # for the life of an installation
 TOLD_SETTINGS = ("prefix", *FIXED, "tolerance", "archive_interval", "archive_keep", "checkpoint_interval")
 
 _CHUNK = 1 << 20

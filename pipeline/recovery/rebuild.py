@@ -88,7 +88,7 @@ class _Units:
         if archived >= settings.units_partitions:
             raise PeekproofError(
                 f"the archive has {UNITS}/{archived}, but units_partitions is {settings.units_partitions}: give the "
-                "number that the deployment began with"
+                "number that the installation began with"
             )
         numbers = range(settings.units_partitions)
         self._foldings = [Folding(directory, number, history, settings.horizon) for number in numbers]

@@ -1,4 +1,4 @@
-"""Restore: a deployment from a backup, on the cluster that it had or on another one.
+"""Restore: an installation from a backup, on the cluster that it had or on another one.
 
 In this order, so that whatever is refused is refused before anything is changed, and what was broken off can be done
 again:
@@ -93,7 +93,7 @@ class Restore:
         self.size = 2 * sum(path.stat().st_size for path in self._paths() if path.is_file())
 
     def run(self, author: str, tell: Tell) -> Restored:
-        """Do it. Raises PeekproofError for what is damaged, and where another life is in the way."""
+        """Do it. Raises PeekproofError for what is damaged, and where an installation's state is in the way."""
         directory, settings = self._directory, self._settings
         if self.manifest and (found := damaged(directory, self.manifest, tell)):
             raise PeekproofError(f"the backup is damaged: {_named(found, '; ')}. Nothing was restored")
@@ -162,14 +162,14 @@ class Restore:
             there = [name for name in _KEPT if _holds(data / name)]
             if there:
                 raise PeekproofError(
-                    f"{data} holds another life already ({', '.join(there)}): move it away, or restore into another "
-                    "directory (PEEKPROOF_DATA)"
+                    f"{data} holds the state of an installation already ({', '.join(there)}), this one's or "
+                    "another's: move it away, or restore into another directory (PEEKPROOF_DATA)"
                 )
             kept = any(self._checkpoints(Checkpoints(str(self._directory / "checkpoints"))))
             if kept and any(self._checkpoints(Checkpoints(self._settings.checkpoint_location))):
                 raise PeekproofError(
-                    f"'{self._settings.checkpoint_location}' holds checkpoints of another life already: move them "
-                    "away, or name another place (PEEKPROOF_CHECKPOINTS)"
+                    f"'{self._settings.checkpoint_location}' holds checkpoints already, this installation's or "
+                    "another's: move them away, or name another place (PEEKPROOF_CHECKPOINTS)"
                 )
             data.mkdir(parents=True, exist_ok=True)
             marker.write_bytes(state)
@@ -245,7 +245,7 @@ def _require_fit(settings: Settings, state: Partition, history: History) -> None
     if state.horizon != settings.horizon:
         raise PeekproofError(
             f"{place} has a horizon of {state.horizon} ms, the settings say {settings.horizon} ms, which is fixed for "
-            f"the life of a deployment: set PEEKPROOF_HORIZON={state.horizon}ms"
+            f"the life of an installation: set PEEKPROOF_HORIZON={state.horizon}ms"
         )
     if state.catalog > history.newest.offset:
         raise PeekproofError(
@@ -346,7 +346,7 @@ def _differences(manifest: Manifest, settings: Settings) -> list[str]:
             value = f"{manifest.settings[name]}{'ms' if name == 'horizon' else ''}"
             raise PeekproofError(
                 f"{name} is {now[name]}, and was {manifest.settings[name]} where the backup was taken: it is fixed for "
-                f"the life of a deployment. Set PEEKPROOF_{name.upper()}={value}"
+                f"the life of an installation. Set PEEKPROOF_{name.upper()}={value}"
             )
     return [
         f"{name} is {now[name]!r}, and was {there!r} where the backup was taken"

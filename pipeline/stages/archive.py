@@ -41,7 +41,7 @@ class ArchiveStage(Stage):
         await super().start()
 
     async def belong(self, found: ClusterTopics) -> None:
-        """The archive belongs to these logs, or to former ones of the deployment."""
+        """The archive belongs to these logs, or to former ones of the installation."""
         belong(self.settings, self.settings.data / "archive", self.topics, self.logs, found)
 
     async def start_position(self, source: SourcePartition, earliest: int) -> int | None:

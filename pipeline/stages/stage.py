@@ -15,7 +15,7 @@ from pipeline.settings import Settings
 from schemas.logs import Gap
 from schemas.records import Records
 
-SourcePartition = tuple[str, int]  # topic (without the deployment's prefix) and partition
+SourcePartition = tuple[str, int]  # topic (without the installation's prefix) and partition
 Durable = Callable[[SourcePartition, int], None]
 
 
@@ -27,7 +27,7 @@ class Stage:
     3. `reach` about once a second while the partition is read to its end, with a broker's time, then `beat`;
     4. `release` before the partition goes to another worker, or the worker stops.
 
-    Offsets are those of the deployment: Kafka's, unless a topic was made anew (see schemas.logs).
+    Offsets are those of the installation: Kafka's, unless a topic was made anew (see schemas.logs).
 
     One call at a time. The stage calls `durable(source, offset)` when nothing before that offset needs to be read
     again. An exception ends the worker; nothing is skipped.
@@ -62,7 +62,7 @@ class Stage:
 
     @property
     def logs(self) -> LogsInForce | None:
-        """Which logs the deployment's offsets belong to; None: that was not noted yet."""
+        """Which logs the installation's offsets belong to; None: that was not noted yet."""
         return self.catalog.history.newest.logs
 
     async def belong(self, found: ClusterTopics) -> None:

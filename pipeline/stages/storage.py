@@ -43,7 +43,7 @@ class StorageStage(Stage):
         await super().start()
 
     async def belong(self, found: ClusterTopics) -> None:
-        """The store belongs to these logs, or to former ones of the deployment; so does the archive that mends it."""
+        """The store belongs to these logs, or to former ones of the installation; so does the archive that mends it."""
         belong(self.settings, self._directory, self.topics, self.logs, found)
         if not self._is_open:
             require_belonging(self.settings, self._archive, self.logs, found)

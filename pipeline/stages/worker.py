@@ -84,14 +84,14 @@ class Worker:
         stage.durable = lambda source, offset: app.durable(self._tp(source), offset - self._base(source))
 
     def source(self, tp: TP) -> SourcePartition:
-        """The partition without the deployment's prefix."""
+        """The partition without the installation's prefix."""
         return self._names[tp.topic], tp.partition
 
     def _tp(self, source: SourcePartition) -> TP:
         return TP(self._topics[source[0]], source[1])
 
     def _base(self, source: SourcePartition) -> int:
-        """What is added to Kafka's offsets, so that they are the deployment's."""
+        """What is added to Kafka's offsets, so that they are the installation's."""
         return self._logs.base(*source) if self._logs else 0
 
     async def start(self) -> None:

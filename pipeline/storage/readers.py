@@ -1,4 +1,4 @@
-"""Readers: who but the user that runs it may read what a deployment keeps on disk.
+"""Readers: who but the user that runs it may read what an installation keeps on disk.
 
 Nearly all of it holds ids and properties of people. So it is the process's umask that decides, for every file that this
 process and those that it starts make; keys and the private store are their owner's alone, whatever is set.
@@ -12,7 +12,7 @@ UMASKS = {"owner": 0o077, "group": 0o027, "everybody": 0o022}
 
 
 def admit(settings: Settings) -> None:
-    """Write for the deployment's readers from now on, and shut others out of what was written before."""
+    """Write for the installation's readers from now on, and shut others out of what was written before."""
     umask = UMASKS[settings.readers]
     os.umask(umask)
     for name in ("archive", "store", "checkpoints", "logs", "broker", "demo"):

@@ -63,7 +63,7 @@ def test_a_backup_taken_while_everything_runs_goes_on_elsewhere(broker: str, tmp
         replayed = elsewhere.shop.told("replay")
         assert set(replayed["outcomes"]) <= {"same", "not yet archived"}
         assert replayed["outcomes"]["same"] >= looks
-        assert "holds another life already" in _refused(elsewhere, "restore", str(kept))
+        assert "holds the state of an installation already" in _refused(elsewhere, "restore", str(kept))
 
         # Where only the catalog is gone, the data directory has it.
         old.make_anew(CATALOG)

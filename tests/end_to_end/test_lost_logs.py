@@ -154,7 +154,7 @@ def test_sources_that_were_made_anew_are_refused_until_somebody_decides(deployme
     said = deployment.refused("assignment")
 
     assert (
-        f"topic {deployment.settings.topic(EXPOSURES)} was made anew: offsets of this deployment belong to its log"
+        f"topic {deployment.settings.topic(EXPOSURES)} was made anew: offsets of this installation belong to its log"
         in said
     )
     assert "`peekproof recover accept-gap`" in said
@@ -245,6 +245,6 @@ def test_nothing_of_a_former_life_is_published_into_a_new_one(
 
         for stage, what in (("aggregation", "checkpoints/"), ("archive", "archive"), ("storage", "store")):
             said = anew.refused(stage)
-            assert "which this deployment never had" in said
+            assert "which this installation never had" in said
             assert what in said
         assert anew.look() is None

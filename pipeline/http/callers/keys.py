@@ -45,7 +45,7 @@ class KeysError(PeekproofError):
 
 
 class Keys:
-    """The keys of a deployment. Another process may change the file: it is read again whenever it differs."""
+    """The keys of an installation. Another process may change the file: it is read again whenever it differs."""
 
     def __init__(self, data: Path) -> None:
         self._path = data / "keys.json"

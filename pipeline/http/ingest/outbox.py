@@ -23,7 +23,7 @@ END_SECONDS = 5.0  # for what is left
 
 
 class Post(NamedTuple):
-    """Records for a topic (without the deployment's prefix), and the time (`monotonic`) from which they may be sent."""
+    """Records for a topic (without the installation's prefix), and the time (`monotonic`) from which they may go."""
 
     topic: str
     records: Sequence[KafkaRecord]

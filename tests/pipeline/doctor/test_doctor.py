@@ -240,7 +240,7 @@ def test_an_archive_of_another_life_is_not_taken_for_ours(deployment: Settings) 
     archive.mkdir(parents=True)
     (archive / "logs.json").write_bytes(msgspec.json.encode(ClusterTopics("another", {EVENTS: "a-log"})))
 
-    refused = [each for each in look(deployment, "stages") if "another life" in each.what]
+    refused = [each for each in look(deployment, "stages") if "before its topics were deleted" in each.what]
 
     assert [(each.status, each.command) for each in refused] == [("wrong", "peekproof restore")]
     assert f"'{archive}' belongs to the log a-log" in refused[0].what
@@ -330,7 +330,7 @@ def test_checkpoints_of_another_version_horizon_or_log_are_told(deployment: Sett
     wrong = told(look(deployment, "checkpoints"), "wrong")
     refused = told(look(deployment, "stages"), "wrong")
 
-    assert any("set PEEKPROOF_HORIZON to the one that the deployment began with" in what for what in wrong)
+    assert any("set PEEKPROOF_HORIZON to the one that the installation began with" in what for what in wrong)
     assert any("written by an earlier version" in what and "(and 1 more partitions)" in what for what in wrong)
     assert any("belongs to the log another-log" in what for what in refused)
 

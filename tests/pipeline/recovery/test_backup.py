@@ -206,7 +206,7 @@ def test_a_restore_that_was_broken_off_goes_on_and_one_beside_another_catalog_is
         assert catalog(settings) == catalog(deployment)
         assert topics.check(settings) == []
         assert not (settings.data / RESTORING).exists()
-        assert "holds another life already (archive)" in refusal(elsewhere, "restore", str(kept))
+        assert "holds the state of an installation already (archive)" in refusal(elsewhere, "restore", str(kept))
     ours.apply()
     with deployed(deployment.bootstrap_servers, tmp_path / "third") as settings:
         third = shop(settings, tmp_path / "third-shop")

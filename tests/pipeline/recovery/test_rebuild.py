@@ -377,7 +377,7 @@ def test_another_number_of_units_partitions_is_refused(life: Life) -> None:
 def test_another_horizon_is_refused(life: Life) -> None:
     life.settings = msgspec.structs.replace(life.settings, horizon=HORIZON + 1)
 
-    with pytest.raises(PeekproofError, match="give every stage the one that the deployment began with"):
+    with pytest.raises(PeekproofError, match="give every stage the one that the installation began with"):
         list(life.rebuild().states())
 
 

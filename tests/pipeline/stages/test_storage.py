@@ -63,7 +63,7 @@ def archived(settings: Settings) -> int:
 
 
 def committed(settings: Settings) -> list[object]:
-    """What the groups of this deployment have committed: a broker forgets a group without members that has nothing."""
+    """What the groups of this installation have committed: a broker forgets one without members that has nothing."""
     admin = KafkaAdminClient(**kafka_python_arguments(settings))
     try:
         groups = [group["group_id"] for group in admin.list_groups() if group["group_id"].startswith(settings.prefix)]
@@ -122,7 +122,7 @@ def test_a_damaged_store_is_made_anew_by_its_worker_and_one_of_another_life_is_n
 
     with working("storage", quick, tmp_path / "refused.log") as refused:
         assert refused.wait(60) == 1
-    assert "which this deployment never had" in (tmp_path / "refused.log").read_text()
+    assert "which this installation never had" in (tmp_path / "refused.log").read_text()
 
     note.write_bytes(ours)
     publish(quick, LOOKS + 1, LOOKS + 1)
