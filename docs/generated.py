@@ -9,7 +9,7 @@ import re
 import tomllib
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import click
 import msgspec
@@ -28,13 +28,13 @@ from pipeline.http.results.routes import results
 from pipeline.http.results.vocabulary import vocabulary
 from pipeline.settings import Settings
 from pipeline.storage import snapshot
-from schemas.asyncapi import asyncapi
+from schemas.asyncapi import BYTES, asyncapi
 from schemas.catalog import Key
-from schemas.dead_letter import Reason
+from schemas.dead_letter import HEADERS, REASONS
 from schemas.fields import Field, fields
 from schemas.json_schema import DOCUMENTS, json_schema
 from schemas.look import TOLD
-from schemas.topics import DAY_MS, Topic
+from schemas.topics import AGGREGATES, DAY_MS, UNITS, Topic
 from schemas.topics import topics as every_topic
 
 KEY = msgspec.json.schema(Key)["description"]
@@ -166,7 +166,7 @@ def _type(field: dict[str, Any]) -> str:
             told = f"by key: {_type(values)}"
         case {"type": "object"}:
             told = "anything by name"
-        case {"description": description}:
+        case {"description": str(description)}:
             told = "a key" if description == KEY else description
         case {"anyOf": [first, *_]}:
             told = _type(first)
@@ -194,15 +194,35 @@ def topics() -> Iterator[str]:
     topics_of = every_topic(Settings().units_partitions)
     yield from table(("topic", "partitions", "kept", "times", "largest message"), map(_topic, topics_of))
     for name in ("Event", "Exposure", "Assignment"):
-        yield f"## {name}\n"
-        yield schemas[name]["description"] + "\n"
-        yield from table(("field", "what it is", "default"), _fields(schemas[name]))
+        yield from _record(name, schemas[name])
     for struct in TOLD:
         yield f"## {_title(struct.__name__)}\n"
         yield schemas[struct.__name__]["description"] + "\n"
         yield from table(("field", "unit", "what it means"), map(_told_field, fields(struct).values()))
+    yield "## Dead letter\n"
+    yield "The value is the input's own bytes; the rest stands in headers.\n"
+    yield from table(("header", "what it means"), ((f"`{name}`", told) for name, told in HEADERS.items()))
     yield "## Reasons of dead letters\n"
-    yield ", ".join(f"`{each}`" for each in get_args(Reason)) + ".\n"
+    yield from table(("reason", "what it means"), ((f"`{reason}`", told) for reason, told in REASONS.items()))
+    yield "## Between the stages\n"
+    yield "Nobody else need read these; their form may change with a version.\n"
+    between = ((UNITS, BYTES[UNITS][1]), (AGGREGATES, schemas["Aggregate"]["description"]))
+    yield from table(("topic", "what a record holds"), ((f"`{name}`", told) for name, told in between))
+    for name in ("WorkerHealth", "PartitionHealth"):
+        yield from _record(name, schemas[name])
+
+
+def _record(name: str, schema: dict[str, Any]) -> Iterator[str]:
+    """A record's fields, as its schema tells them."""
+    yield f"## {_title(name)}\n"
+    yield schema["description"] + "\n"
+    told = schema["properties"].values()
+    bare = {field: each | {"description": None} for field, each in schema["properties"].items()}
+    rows = (
+        (field, f"{kind}, {each['x-unit']}" if "x-unit" in each else kind, default, each["description"])
+        for (field, kind, default), each in zip(_fields(schema | {"properties": bare}), told, strict=True)
+    )
+    yield from table(("field", "what it may be", "default", "what it means"), rows)
 
 
 def _told_field(field: Field) -> Row:
@@ -211,11 +231,13 @@ def _told_field(field: Field) -> Row:
 
 def _topic(topic: Topic) -> Row:
     config, for_ever = topic.config, topic.config.get("retention.ms") == "-1"
-    days = f"{int(config.get('retention.ms', 0)) // DAY_MS} days"
-    kept = "newest by key" if config["cleanup.policy"] == "compact" else "for ever" if for_ever else days
-    times = "the broker's" if "message.timestamp.type" in config else "the producer's"
-    largest = f"{int(config['max.message.bytes']) // 1_000_000} MB" if "max.message.bytes" in config else "the broker's"
-    return f"`{topic.name}`", topic.partitions, kept, times, largest
+    days = int(config.get("retention.ms", 0)) // DAY_MS
+    kept = "the newest of each key" if config["cleanup.policy"] == "compact" else f"{days} day{'s' * (days > 1)}"
+    times = "set by the broker" if "message.timestamp.type" in config else "set by the producer"
+    largest = "what the broker takes (1 MB unless it is told otherwise)"
+    if "max.message.bytes" in config:
+        largest = f"{int(config['max.message.bytes']) // 1_000_000} MB"
+    return f"`{topic.name}`", topic.partitions, "for ever" if for_ever else kept, times, largest
 
 
 def http() -> Iterator[str]:

@@ -1,9 +1,8 @@
-"""Dead letter: input that could not be used. The value on `dead-letters` is the original bytes; the rest is headers.
+"""Dead letter: input that could not be used. The value on `dead-letters` is the original bytes; the rest is `HEADERS`.
 
-Headers of a record: `peekproof-reason`, `peekproof-detail`, `peekproof-origin`, `peekproof-append-time`, and the
-original record's own headers, each name prefixed with `origin.`. What is larger than a message is cut, and its detail
-says so. A dead letter that is sent again carries its original headers, `peekproof-append-time` (by which lateness is
-judged) and `peekproof-origin` (which stands in for a missing insert id, so that sending twice counts once).
+What is larger than a message is cut, and its detail says so. A dead letter that is sent again
+carries its original headers, `peekproof-append-time` (by which lateness is judged) and `peekproof-origin` (which stands
+in for a missing insert id, so that sending twice counts once).
 """
 
 import re
@@ -44,8 +43,31 @@ Reason = Literal[
     "unknown run",
     "unknown version",
     "unknown variant",
-    "value out of range",  # of former versions
+    "value out of range",
 ]
+REASONS: dict[Reason, str] = {
+    "empty": "The value is null or empty, or holds no line.",
+    "too large": "A message has more than 1 MB, or a record more messages than can be used at once.",
+    "too deep": "A message is nested more than 64 levels deep.",
+    "not json": "A message is no JSON in UTF-8.",
+    "not arrow": "The header says Arrow, but the value is no Arrow IPC stream.",
+    "wrong type": "A field is missing, or of another type, such as an id that is a number.",
+    "time out of range": "`time` is no milliseconds UTC: in seconds, negative, or beyond the year 9999.",
+    "future": "`time` lies further after the append time than the setting `tolerance` allows.",
+    "no unit": "It carries no id; an exposure must carry the one that its flag is split by.",
+    "unknown flag": "No flag of this key was applied before: apply it, then send again.",
+    "unknown run": "`experiment_key` names no run of the flag.",
+    "unknown version": "`metadata.flagVersion` is newer than the flag's, or of another run than is named.",
+    "unknown variant": "The flag has no such variant.",
+    "value out of range": "Only former versions of Peekproof wrote this one.",
+}
+HEADERS = {
+    REASON: "The reason; it is the record's key too.",
+    DETAIL: "A sentence that names the value, the rule, the place and the way out.",
+    ORIGIN: "Where the input stands: topic/partition/offset, and /index within a record that holds many.",
+    APPEND_TIME: "When Kafka appended the input, in ms UTC; of a dead letter that was sent again, the first time.",
+    f"{OF_ORIGIN}NAME": "The input's own header NAME.",
+}
 
 
 class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):

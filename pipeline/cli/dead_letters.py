@@ -15,14 +15,15 @@ from pipeline.kafka.connection import answering
 from pipeline.kafka.reading import headers_of, read_topic
 from pipeline.kafka.set_aside import SetAside
 from pipeline.settings import Settings
-from schemas.dead_letter import DeadLetter, Reason, from_record, resent_headers
+from schemas.dead_letter import REASONS, DeadLetter, Reason, from_record, resent_headers
 from schemas.decoding import NoMessageError
 from schemas.topics import DEAD_LETTERS, MAX_MESSAGE_BYTES, SOURCES
 
 SHOWN = 60  # characters of a value in the table
+MEANINGS = "\b\nReasons:\n" + "\n".join(f"  {reason:<20}{REASONS[reason]}" for reason in get_args(Reason))
 
 
-@click.command("dead-letters")
+@click.command("dead-letters", epilog=MEANINGS)
 @click.option("--reason", type=click.Choice(get_args(Reason)), metavar="REASON", help="Only those with this reason.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per line, with the whole value.")
 @click.option("--resend", is_flag=True, help="Send them to their topics again, now that the cause is mended.")

@@ -1,11 +1,17 @@
 """Dead letters travel in headers and go back to where they came from."""
 
+from typing import get_args
+
 import msgspec
 import pytest
 
 from schemas.dead_letter import (
+    HEADERS,
     LARGEST_DEAD_LETTER,
+    OF_ORIGIN,
+    REASONS,
     DeadLetter,
+    Reason,
     fitted,
     from_record,
     resent_from,
@@ -23,6 +29,12 @@ LETTER = DeadLetter(
     headers=(("Content-Type", b"application/json"), ("trace", b"\xff\x00"), ("trace", b"2")),
     value=b"\xff{",
 )
+
+
+def test_every_reason_and_header_has_its_meaning() -> None:
+    assert [*REASONS] == [*get_args(Reason)]
+    own = [name for name, _ in to_headers(LETTER) if not name.startswith(OF_ORIGIN)]
+    assert [*HEADERS] == [*own, f"{OF_ORIGIN}NAME"]
 
 
 def test_a_dead_letter_is_read_back_from_its_record() -> None:

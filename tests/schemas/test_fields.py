@@ -3,10 +3,16 @@ from typing import Annotated, Any
 import msgspec
 import pytest
 
+from schemas.assignment import Assignment
 from schemas.asyncapi import asyncapi
+from schemas.event import Event
+from schemas.exposure import Exposure
 from schemas.fields import fields, says
+from schemas.health import PartitionHealth, WorkerHealth
 from schemas.look import TOLD, Cell
 from schemas.numbers import Count
+
+RECORDS = (Event, Exposure, Assignment, WorkerHealth)  # beside looks
 
 
 def with_a_field(kind: Any) -> type[msgspec.Struct]:
@@ -31,8 +37,8 @@ def test_a_field_of_a_cell_that_is_not_told_is_an_error_that_names_it(kind: Any)
         fields(with_a_field(kind))
 
 
-@pytest.mark.parametrize("struct", TOLD)
-def test_what_looks_consist_of_is_told_field_by_field(struct: type[msgspec.Struct]):
+@pytest.mark.parametrize("struct", [*TOLD, *RECORDS, PartitionHealth])
+def test_what_looks_and_records_consist_of_is_told_field_by_field(struct: type[msgspec.Struct]):
     told = fields(struct)
 
     assert [*told] == [*struct.__struct_fields__]
@@ -40,7 +46,7 @@ def test_what_looks_consist_of_is_told_field_by_field(struct: type[msgspec.Struc
     assert all(field.description.endswith((".", "?", "…")) for field in told.values())
 
 
-@pytest.mark.parametrize("struct", TOLD)
+@pytest.mark.parametrize("struct", [*TOLD, *RECORDS])
 def test_asyncapi_has_each_field_with_title_unit_and_description(struct: type[msgspec.Struct]):
     schema = asyncapi("1")["components"]["schemas"][struct.__name__]["properties"]
 
