@@ -5,7 +5,9 @@ it is never out of date.
 """
 
 import ast
+import inspect
 import re
+import textwrap
 import tomllib
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -18,6 +20,7 @@ from litestar.di import Provide
 from litestar.openapi import OpenAPIConfig
 from sphinx.application import Sphinx
 
+import peekproof
 from pipeline.cli import command
 from pipeline.http.evaluate.amplitude import evaluation
 from pipeline.http.evaluate.ofrep import ofrep
@@ -273,6 +276,32 @@ def tables() -> Iterator[str]:
         yield from table(("column", "type", "what it means"), rows)
 
 
+def python() -> Iterator[str]:
+    """What `import peekproof` offers, as its docstrings say."""
+    for name in ("load_flags", "Flags", "Answer", "Problem", "PeekproofError"):
+        public = getattr(peekproof, name)
+        yield f"## `{name}`\n"
+        if inspect.isfunction(public):
+            yield _signature(name, public)
+        yield inspect.getdoc(public) or ""
+        yield ""
+        for method in ("evaluate", "read", "write") if public is peekproof.Flags else ():
+            bound = getattr(public, method)
+            yield f"### `Flags.{method}`\n"
+            yield _signature(method, bound)
+            yield inspect.getdoc(bound) or ""
+            yield ""
+
+
+def _signature(name: str, function: Callable[..., Any]) -> str:
+    (written,) = ast.parse(textwrap.dedent(inspect.getsource(function))).body
+    assert isinstance(written, ast.FunctionDef)
+    assert written.returns
+    parameters = re.sub(r"^(self|cls)(, )?", "", ast.unparse(written.args)).replace("=None", " = None")
+    returned = ast.unparse(written.returns).strip("'")
+    return f"```python\n{name}({parameters}) -> {returned}\n```\n"
+
+
 def rooms() -> Iterator[str]:
     """The packages and their rooms, floor by floor, as the contracts of imports have them."""
     contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
@@ -321,4 +350,5 @@ PAGES: dict[str, Callable[[], Iterator[str]]] = {
     "reference/topics": topics,
     "reference/http": http,
     "reference/tables": tables,
+    "reference/python": python,
 }

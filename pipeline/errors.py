@@ -2,4 +2,12 @@
 
 
 class PeekproofError(Exception):
-    """The root. Its text names the value, the rule, the place and the way out; the command line prints just that."""
+    """What a person can mend. Its text names the value, the rule, the place and the way out; the command line prints just that.
+
+    For example:
+
+        try:
+            flags = load_flags("flags.json")
+        except PeekproofError as error:
+            log.warning("the former flags stay: %s", error)
+    """

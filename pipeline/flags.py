@@ -1,8 +1,4 @@
-"""Flags in a producer's own process, without a server: load them, evaluate a user.
-
-flags = load_flags("flags.json")
-flags.evaluate({"user_id": "ann", "user_properties": {"plan": "pro"}})
-"""
+"""Flags in a producer's own process, without a server: load them, evaluate a user."""
 
 from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Iterable
@@ -23,8 +19,13 @@ def load_flags(path: str | Path) -> Flags:
     """The flags of a JSON array of flag configurations, of a directory of documents, or the one of a document.
 
     Of documents every flag counts as running, as in its first run, bucketed with its key as salt; those that cannot be
-    used are `problems`. A configuration does not say who is in a cohort (see `cohorts_asked`): a user brings its own,
-    as `cohort_ids`. Raises PeekproofError where nothing can be read.
+    used are `problems`. A configuration does not say who is in a cohort: a user brings its own, as `cohort_ids`. Raises
+    PeekproofError where nothing can be read.
+
+    For example:
+
+        flags = load_flags("flags.json")
+        flags.evaluate({"user_id": "ann", "cohort_ids": ["beta-testers"]})
     """
     path = Path(path)
     if path.is_dir():

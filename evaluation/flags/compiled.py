@@ -26,9 +26,20 @@ HASHES = 1 << 32
 class Answer(msgspec.Struct, frozen=True):
     """What a flag yields, and why. Answers are shared: don't change what they hold.
 
-    `metadata` is the flag's, the segment's and the variant's, the later winning. With the reason `no unit` the context
-    lacks what is bucketed, by the flag or by one that it depends on. `basis` is what chose among its answers: nothing
-    (it has only this one), nothing behind segments that didn't match, a segment's conditions, or the unit's hash.
+    - `key`: the variant, or `off`.
+    - `value`: the variant's value: its key, unless a configuration says otherwise.
+    - `payload`: what the variant carries, or None.
+    - `metadata`: the flag's, the segment's and the variant's, the later winning: `flagVersion`, `experimentKey`, …
+    - `reason`: `segment`, `inclusion`, `dependency`, `sticky`, `not allocated`, `inactive`; or `no unit`: the user
+      lacks the unit by which the flag is split, or one that it depends on.
+    - `basis`: what chose among the flag's answers: `everybody` (nothing: there is only this one), `the rest` (nothing,
+      behind segments that didn't match), `condition` (a segment's), `hash` (the unit's).
+
+    For example:
+
+        answer = flags.evaluate({"user_id": "ann"})["dark-mode"]
+        if answer.key != "off":
+            show(answer.payload)
     """
 
     key: str

@@ -29,7 +29,13 @@ from schemas.flag_config import FlagConfig
 
 
 class Problem(msgspec.Struct, frozen=True):
-    """A flag that cannot be answered, and why."""
+    """A flag that cannot be answered (`flag`, its key), and why (`reason`). As a text it is a sentence of both.
+
+    For example:
+
+        for problem in load_flags("configs").problems:
+            print(problem)
+    """
 
     flag: str
     reason: str
@@ -39,10 +45,15 @@ class Problem(msgspec.Struct, frozen=True):
 
 
 class Flags:
-    """Flags, ready to be evaluated. Those that cannot be answered are `problems`; they yield nothing.
+    """Flags, ready to be evaluated: made by `load_flags`, or of a text by `Flags.read`.
 
-    flags = Flags.read(json)
-    flags.evaluate({"user_id": "ann", "user_properties": {"plan": "pro"}})
+    `problems` lists those that cannot be answered; they yield nothing. Evaluating changes nothing, so threads may share
+    one. What changes at the source is not seen: load again, and put the new flags in the place of the old.
+
+    For example:
+
+        flags = Flags.read(json)
+        flags.evaluate({"user_id": "ann", "user_properties": {"plan": "pro"}})
     """
 
     def __init__(
@@ -79,7 +90,12 @@ class Flags:
 
     @classmethod
     def read(cls, flags: bytes | str) -> "Flags":
-        """The flags of a JSON array of configurations. Raises ValueError where it is no array."""
+        """The flags of a JSON array of configurations. Raises ValueError where it is no array.
+
+        For example, of what a server answers:
+
+            flags = Flags.read(urlopen(Request(f"{server}/sdk/v2/flags", headers=key)).read())
+        """
         try:
             texts = msgspec.json.decode(flags, type=list[msgspec.Raw])
         except RecursionError:
@@ -105,7 +121,13 @@ class Flags:
         return {reading.selector for reading in self.readings if not reading.is_of_result}
 
     def evaluate(self, user: Mapping[str, Any], keys: Sequence[str] | None = None) -> dict[str, Answer]:
-        """What each flag yields for a user, given by Amplitude's fields; `keys` names the flags, else all."""
+        """What each flag yields for a user, given by Amplitude's fields; `keys` names the flags, else all.
+
+        By the flag's key. A flag that is not there, or is one of the `problems`, is not in it. For example:
+
+            user = {"user_id": "ann", "country": "AT", "user_properties": {"plan": "pro"}, "groups": {"org": ["acme"]}}
+            answer = flags.evaluate(user, ["dark-mode"]).get("dark-mode")
+        """
         context = context_of(user)
         self._cohorts.join(context)
         return self.evaluate_context(context, keys)

@@ -1,6 +1,7 @@
 """The engine: segments, buckets, dependencies, problems, and reading and writing Amplitude's JSON."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -178,3 +179,13 @@ def test_flags_are_written_as_they_were_read_without_fields_of_ours():
     (written,) = json.loads(flags(config).write())
 
     assert written == one(named("x", "on"), metadata={"flagVersion": 1})
+
+
+def test_threads_share_flags():
+    """From the first evaluation on, which is when they are written out as functions."""
+    config = one({"bucket": split("salt", ("on", 0, 42949673)), "variant": "off"})
+    users = [{"user_id": f"user-{i}"} for i in range(2_000)]
+    alone = [*map(flags(config).evaluate, users)]
+
+    with ThreadPoolExecutor(8) as threads:
+        assert [*threads.map(flags(config).evaluate, users)] == alone
