@@ -2,7 +2,9 @@
 
 
 class PeekproofError(Exception):
-    """What a person can mend. Its text names the value, the rule, the place and the way out; the command line prints just that.
+    """What a person can mend. Its text names the value, the rule, the place and the way out.
+
+    The command line prints just that.
 
     For example:
 
