@@ -21,10 +21,16 @@ from litestar.openapi import OpenAPIConfig
 from sphinx.application import Sphinx
 
 import peekproof
+from evaluation.assignment import arrow, routing
+from evaluation.columns import nesting, scanning
+from evaluation.metrics import measures
+from pipeline.catalog.topic import LARGEST_DOCUMENT
 from pipeline.cli import command
+from pipeline.http.evaluate import sticky
 from pipeline.http.evaluate.amplitude import evaluation
 from pipeline.http.evaluate.ofrep import ofrep
-from pipeline.http.ingest.intake import intake
+from pipeline.http.ingest import uploads
+from pipeline.http.ingest.intake import LARGEST_BATCH, LARGEST_UPLOAD, intake
 from pipeline.http.management import management
 from pipeline.http.management.life import life
 from pipeline.http.results.routes import results
@@ -33,11 +39,11 @@ from pipeline.settings import Settings
 from pipeline.storage import snapshot
 from schemas.asyncapi import BYTES, asyncapi
 from schemas.catalog import Key
-from schemas.dead_letter import HEADERS, REASONS
+from schemas.dead_letter import HEADERS, LARGEST_DEAD_LETTER, REASONS
 from schemas.fields import Field, fields
 from schemas.json_schema import DOCUMENTS, json_schema
 from schemas.look import TOLD
-from schemas.topics import AGGREGATES, DAY_MS, UNITS, Topic
+from schemas.topics import AGGREGATES, DAY_MS, MAX_MESSAGE_BYTES, UNITS, Topic
 from schemas.topics import topics as every_topic
 
 KEY = msgspec.json.schema(Key)["description"]
@@ -276,6 +282,39 @@ def tables() -> Iterator[str]:
         yield from table(("column", "type", "what it means"), rows)
 
 
+def limits() -> Iterator[str]:
+    """How much of each there may be, by the constants that say so."""
+    yield "## Limits\n"
+    mb = 1_000_000
+    rows = [
+        ("a message: an event or an exposure", f"{scanning.LARGEST_OBJECT // mb} MB, {nesting.DEEPEST} levels deep"),
+        ("a text that is read of a message, such as an id", f"{scanning.LONGEST_TEXT:,} characters"),
+        ("an Arrow record on `exposures` or `events`", f"{arrow.MOST_ROWS:,} rows"),
+        ("what the messages of one record feed, each metric counted", f"{routing.MOST_ROWS:,}"),
+        ("a record on `units`, `aggregates`, `results`, `catalog`", f"{MAX_MESSAGE_BYTES // mb} MB"),
+        ("a dead letter; what is larger is cut", f"{LARGEST_DEAD_LETTER / mb:g} MB"),
+        ("a document", f"{LARGEST_DOCUMENT / mb:g} MB"),
+        ("a request to `/2/httpapi`", f"{LARGEST_UPLOAD // mb} MB, {uploads.MOST_EVENTS:,} events"),
+        ("a request to `/batch`", f"{LARGEST_BATCH // mb} MB, {uploads.MOST_EVENTS:,} events"),
+        ("units that a server remembers for sticky flags", f"{sticky.MOST_UNITS:,}"),
+        ("events of a unit in an hour that a funnel or retention reads", f"{measures.MOST_EVENTS:,}"),
+        ("a unit's number in the smallest step that is counted", "2^62"),
+        *_longest(),
+    ]
+    yield from table(("what", "at most"), rows)
+
+
+def _longest() -> Iterator[Row]:
+    """The lists of documents that may not be of any length."""
+    told = set[tuple[str, str]]()
+    for kind in DOCUMENTS:
+        for struct, part in msgspec.json.decode(json_schema(kind))["$defs"].items():
+            for name, field in part["properties"].items():
+                if "maxItems" in field and (struct, name) not in told:
+                    told.add((struct, name))
+                    yield f"`{name}` of a {_title(struct).lower()}", f"{field['maxItems']:,}"
+
+
 def python() -> Iterator[str]:
     """What `import peekproof` offers, as its docstrings say."""
     for name in ("load_flags", "Flags", "Answer", "Problem", "PeekproofError"):
@@ -351,4 +390,5 @@ PAGES: dict[str, Callable[[], Iterator[str]]] = {
     "reference/http": http,
     "reference/tables": tables,
     "reference/python": python,
+    "reference/limits": limits,
 }

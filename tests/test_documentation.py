@@ -100,7 +100,16 @@ def test_parts_of_documents_have_fields_that_there_are() -> None:
 def part_fault(block: Block) -> str | None:
     part = yaml.safe_load(block.text)
     unknown = set(part or ()) - PARTS
-    return None if block.name == "kubernetes" or not unknown else f"no document has {unknown}"
+    return None if block.name in {"kubernetes", "prometheus"} or not unknown else f"no document has {unknown}"
+
+
+def test_rules_of_alerts_name_what_the_dashboard_does() -> None:
+    """Whose names are those of `/metrics`, by another test."""
+    known = re.findall(r"peekproof_\w+", (ROOT / "configs/grafana.json").read_text())
+    rules = [block.text for block in said("yaml") if block.name == "prometheus"]
+    named = {name for text in rules for name in re.findall(r"peekproof_\w+", text)}
+    assert named
+    assert named <= set(known)
 
 
 def test_records_are_what_stages_read() -> None:
