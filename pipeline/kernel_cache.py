@@ -74,7 +74,7 @@ def tell_when_slow() -> None:
         def on_end(self, _: object) -> None:
             pass
 
-    event.register("numba:compile", Compiling())
+    event.register("numba:compile", Compiling())  # type: ignore[no-untyped-call]
 
 
 def spare_linalg() -> None:
