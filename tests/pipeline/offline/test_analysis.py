@@ -387,7 +387,10 @@ def test_one_experiment_alone_and_the_runs_that_were_named(tmp_path: Path, catal
 
 @pytest.mark.parametrize("experiment", sorted(read_documents(Path("configs")).flags))
 def test_n11_every_flag_of_the_examples_is_analysed_alone(tmp_path: Path, experiment: str) -> None:
-    shown = ndjson(tmp_path / "x.ndjson", split(experiment, 2, 2))
+    variant = read_documents(Path("configs")).flags[experiment].definition.variants[0].key
+    shown = ndjson(
+        tmp_path / "x.ndjson", [each | {"variant": variant, "device_id": "d"} for each in split(experiment, 2, 2)]
+    )
 
     found = told("--exposures", shown, "--experiment", experiment)
 
