@@ -128,5 +128,5 @@ def test_every_example_says_in_its_first_lines_how_it_is_run_and_stands_in_the_l
 
     for example in EXAMPLES.iterdir():
         if example.suffix in (".py", ".ipynb"):
-            assert f"[{example.name}]({example.name})" in listed
+            assert f"[{example.name}](./{example.name})" in listed
             assert f"examples/{example.name}" in "".join(example.read_text().splitlines(keepends=True)[:20])
