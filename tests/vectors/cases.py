@@ -25,7 +25,7 @@ from evaluation.significance import (
 )
 from evaluation.significance.bisection import edge
 from evaluation.significance.comparison import Pairs, Sample, adjustment, differences
-from evaluation.significance.moments import Arm, Arms
+from evaluation.significance.moments import ArmColumns, ArmMoments
 
 SCALE = 30  # decimal places that hold every value of the cases exactly
 
@@ -68,7 +68,7 @@ def exact_arm(arm):
         for i, j in combinations_with_replacement(range(len(values)), 2)
     ]
     nonzero = arm.get("successes", 0) if names else arm.get("successes", round(values[0]["sum"]))
-    return Arm(arm["n"], nonzero, tuple(scaled(value["sum"]) for value in values), tuple(second))
+    return ArmMoments(arm["n"], nonzero, tuple(scaled(value["sum"]) for value in values), tuple(second))
 
 
 def compared(arms, measure, scale=SCALE):
@@ -173,7 +173,7 @@ def msprt(case):
         difference, variance = (case["sum_treatment"] - case["sum_control"]) / n, 2 * case["sigma"] ** 2 / n
     else:
         n, successes = case["n_pairs"], [case["successes_control"], case["successes_treatment"]]
-        found, _ = compared([Arm(n, x, (x,), (x,)) for x in successes], "conversion", 0)
+        found, _ = compared([ArmMoments(n, x, (x,), (x,)) for x in successes], "conversion", 0)
         difference, variance = found.difference, found.variance
     log_e = mixture.log_e((difference - case.get("theta0", 0.0)) / np.sqrt(variance), case["tau"] ** 2 / variance)
     return {"log_e": log_e, "lambda": np.exp(log_e), "p_value": np.exp(-np.maximum(log_e, 0.0))}
@@ -308,7 +308,7 @@ def binary_interval(case):
         lower, upper = proportions.newcombe(x, n, y, m, alpha)
     else:
         more = 1 if method == "agresti-caffo" else 0  # a success and a failure in each arm
-        arms = [Arm(n + 2 * more, x + more, (x + more,), (x + more,)) for x, n in ((y, m), (x, n))]
+        arms = [ArmMoments(n + 2 * more, x + more, (x + more,), (x + more,)) for x, n in ((y, m), (x, n))]
         found, _ = compared(arms, "conversion", 0)
         if method == "log":
             V = found.treatment_variance / found.mean**2 + found.control_variance / found.control_mean**2
@@ -447,7 +447,7 @@ def fixed_power(case):
 
 def sample_power(case, alpha, target, ratio):
     sample, is_t = case["sample"], case.get("use_t", True)
-    arm = Arms([exact_arm(sample)], [(10**SCALE,)], 1)
+    arm = ArmColumns([exact_arm(sample)], [(10**SCALE,)], 1)
     mean = arm.mean(0)
     s2, average = arm.covariance(mean, mean)[0] * sample["n"], mean.value()[0]
     effect = case.get("effect_size", case.get("rel_effect_size", np.nan) * average)
@@ -482,7 +482,7 @@ def sequential_power(case):
 
 def spread(arm, unit):
     """Mean and sum of squared deviations."""
-    arms = Arms([arm], [(unit,)], 1)
+    arms = ArmColumns([arm], [(unit,)], 1)
     mean = arms.mean(0)
     variance = arms.covariance(mean, mean)[0] if arm.n > 1 else 0.0
     return {"n": arm.n, "mean": mean.value()[0], "m2": variance * arm.n * (arm.n - 1)}
@@ -490,7 +490,7 @@ def spread(arm, unit):
 
 def of_values(values):
     """The arm of units with these values."""
-    return sum((Arm(1, int(x != 0), (x,), (x * x,)) for x in values), Arm())
+    return sum((ArmMoments(1, int(x != 0), (x,), (x * x,)) for x in values), ArmMoments())
 
 
 def stream_moments(case):
@@ -499,8 +499,8 @@ def stream_moments(case):
 
 def comoment(case):
     pairs = [(scaled(x), scaled(y)) for x, y in zip(case["x"], case["y"], strict=True)]
-    arm = sum((Arm(1, 0, (x, y), (x * x, x * y, y * y)) for x, y in pairs), Arm())
-    arms = Arms([arm], [(10**SCALE, 10**SCALE)], 2)
+    arm = sum((ArmMoments(1, 0, (x, y), (x * x, x * y, y * y)) for x, y in pairs), ArmMoments())
+    arms = ArmColumns([arm], [(10**SCALE, 10**SCALE)], 2)
     x, y = arms.mean(0), arms.mean(1)
     freedom = arm.n * (arm.n - 1)
     return {
@@ -544,11 +544,11 @@ def merge(case):
     # Floats are fractions of a power of two, so that the parts' sums are exact at some scale.
     unit = 10**SCALE
     arms = [
-        Arm(n, 0, (round(n * mean * unit),), (round((m2 + n * mean**2) * unit**2),))
+        ArmMoments(n, 0, (round(n * mean * unit),), (round((m2 + n * mean**2) * unit**2),))
         for part in case["parts"]
         for n, mean, m2 in [(part["n"], Fraction(part["mean"]), Fraction(part["m2"]))]
     ]
-    return spread(sum(arms, Arm()), unit)
+    return spread(sum(arms, ArmMoments()), unit)
 
 
 def tail(case):

@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 
 from evaluation.catalog.in_force import MetricInForce
 from evaluation.significance import mixture
-from evaluation.significance.comparison import Arm, Pairs, Sample, differences
+from evaluation.significance.comparison import Pairs, Sample, differences
 from evaluation.significance.gates import lose_unevenly
 from evaluation.significance.look import decode_look, encode_look, has_news, look
+from evaluation.significance.moments import ArmMoments
 from schemas.aggregate import ArmPart, MetricHealth, Part
 from schemas.catalog import Goal, Metric
 from schemas.look import Loss
@@ -410,7 +411,7 @@ def test_results_do_not_depend_on_the_unit_of_the_values(shift, data):
 
     def found(factor, scale):
         arms = [
-            Arm(n, n // 2, (numerator * factor,), ((numerator**2 // n + 7 * k) * factor**2,))
+            ArmMoments(n, n // 2, (numerator * factor,), ((numerator**2 // n + 7 * k) * factor**2,))
             for n, k in ((120, 5), (130, 9))
         ]
         value = differences([Sample(arms, (scale,))], Pairs([[(0, 1)]]))
