@@ -10,6 +10,8 @@ from schemas.fields import followed, says
 from schemas.logs import Gap
 from schemas.numbers import Count, Exact, Small, Time
 
+RunKey = tuple[str, str]  # experiment, run
+
 EVERYONE = "all"  # the segment of every unit
 Reading = Literal["settled", "live"]
 Status = Literal[

@@ -16,6 +16,8 @@ CATALOG = "catalog"
 DEAD_LETTERS = "dead-letters"
 HEALTH = "health"
 
+SourcePartition = tuple[str, int]  # topic (without the installation's prefix) and partition
+
 SOURCES = (EXPOSURES, EVENTS)
 OPEN = (ASSIGNMENTS, RESULTS, CATALOG, DEAD_LETTERS)  # that others read: gzip, which every client knows; else LZ4
 

@@ -9,7 +9,7 @@ from evaluation.assignment.columns import MessageColumns
 from evaluation.assignment.messages import properties
 from evaluation.assignment.properties import PropertyColumn
 from evaluation.assignment.slices import NO_OUTCOME, Answers, evaluate_columns
-from evaluation.catalog.configs import OFF
+from evaluation.catalog.references import OFF
 from evaluation.columns.scanning import Wanted
 from evaluation.columns.texts import Texts
 from evaluation.flags.cohorts import Cohorts, with_cohorts

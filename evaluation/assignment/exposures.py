@@ -10,7 +10,7 @@ from evaluation.assignment.entries import RANDOM, arm_code, segments
 from evaluation.assignment.messages import Stretch, UnitRows, bits
 from evaluation.assignment.plan import ExposurePlan, Question, Resolved
 from evaluation.assignment.slices import NO_OUTCOME, evaluate_columns
-from evaluation.catalog.configs import OFF
+from evaluation.catalog.references import OFF
 from evaluation.columns.scanning import MISSING
 from evaluation.flags.paths import unit_path
 from schemas.assignment import Assignment

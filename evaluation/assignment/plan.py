@@ -7,8 +7,9 @@ from functools import cached_property, lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.catalog.configs import OFF, cohorts_of, flag_config, flag_configs, inclusions_config, selectors_of
+from evaluation.catalog.configs import cohorts_of, flag_config, flag_configs, inclusions_config, selectors_of
 from evaluation.catalog.in_force import SETTLING, Catalog, Fact, FlagInForce, RunInForce
+from evaluation.catalog.references import OFF
 from evaluation.columns.names import Names
 from evaluation.columns.scanning import Type, Wanted
 from evaluation.flags.cohorts import Cohorts

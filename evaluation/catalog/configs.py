@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from evaluation.catalog.answerable import fault_of
 from evaluation.catalog.in_force import Catalog, FlagInForce, InForce, RunInForce
+from evaluation.catalog.references import OFF
 from evaluation.flags.cohorts import Cohorts
 from evaluation.flags.conditions import GLOBS, REGEXES, glob_pattern
 from evaluation.flags.engine import Flags, Problem
@@ -30,7 +31,6 @@ from schemas.flag_config import (
 from schemas.numbers import hundredths
 
 SHARES = 42_949_673  # values of h // 100, h unsigned with 32 bits
-OFF = "off"  # every flag's silent variant
 HELD_OUT, MET = "holdout", "on"  # the variants of a holdout
 UNALLOCATED = "unallocated"  # the units that no slot of a mutual exclusion takes
 

@@ -10,7 +10,7 @@ from schemas.catalog import Cohort, Condition, Flag, Group, Membership
 from schemas.numbers import hundredths
 
 COHORT_OPERATORS = ("set contains any", "set does not contain any")
-OFF = "off"
+OFF = "off"  # every flag's silent variant
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-Words = NDArray[np.int64]
+from evaluation.columns.arrays import Words
 
 _SMALLEST = 64
 _LOW = np.int64(0xFFFFFFFF)

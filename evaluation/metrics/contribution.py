@@ -6,9 +6,10 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from evaluation.catalog.in_force import Variable
+from evaluation.columns.arrays import Words
 from evaluation.metrics import sums
 from evaluation.metrics.kernels.members import LIVE, SETTLED
-from evaluation.metrics.layouts import TALLY, Words
+from evaluation.metrics.layouts import TALLY
 from evaluation.metrics.measures import NO_WINDOW
 from evaluation.metrics.run import RunMembers
 from evaluation.metrics.run_columns import RunColumn

@@ -7,6 +7,7 @@ import pyarrow as pa
 from numba import njit
 from numpy.typing import NDArray
 
+from evaluation.columns.arrays import Words
 from evaluation.metrics.kernels import notes as noted
 from evaluation.metrics.layouts import (
     EVENT,
@@ -18,7 +19,6 @@ from evaluation.metrics.layouts import (
     Exposures,
     HeaderArms,
     Notes,
-    Words,
 )
 from evaluation.metrics.sums import LIMIT
 from schemas.decoding import NoMessageError

@@ -9,7 +9,8 @@ from typing import NewType
 import numpy as np
 from numpy.typing import NDArray
 
-Words = NDArray[np.int64]
+from evaluation.columns.arrays import Words
+
 Table = NDArray[np.void]
 
 

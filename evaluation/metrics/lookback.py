@@ -14,8 +14,9 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 from numba import njit
 
+from evaluation.columns.arrays import Words
 from evaluation.columns.hash_table import fingerprint, is_full, place, slots_for
-from evaluation.metrics.layouts import BUCKET, Buckets, Events, Words
+from evaluation.metrics.layouts import BUCKET, Buckets, Events
 from evaluation.metrics.measures import BUCKETS
 from evaluation.metrics.sums import LIMIT, wrapped
 

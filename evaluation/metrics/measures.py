@@ -18,7 +18,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import njit
 
-from evaluation.metrics.layouts import Breakdowns, Feeds, MetricColumns, Variables, Words
+from evaluation.columns.arrays import Words
+from evaluation.metrics.layouts import Breakdowns, Feeds, MetricColumns, Variables
 from evaluation.metrics.sums import LIMIT, wrapped
 
 CONVERSION, COUNT, SUM, MEAN, FUNNEL, FUNNELS, RETENTION = range(7)

@@ -6,6 +6,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from evaluation.columns.arrays import Words
 from evaluation.columns.hash_table import is_full, refill, slots_for
 from evaluation.metrics import measures as of
 from evaluation.metrics import sums
@@ -28,7 +29,6 @@ from evaluation.metrics.layouts import (
     Settled,
     Table,
     Tallies,
-    Words,
     heads_of,
     words_of,
 )

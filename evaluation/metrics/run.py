@@ -7,15 +7,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.catalog.in_force import SETTLING, RunInForce
+from evaluation.columns.arrays import Words
 from evaluation.metrics import measures as of
 from evaluation.metrics.arms import Arms
-from evaluation.metrics.kernels.count import count, find_fed
+from evaluation.metrics.kernels.count import count
 from evaluation.metrics.kernels.expose import expose, find_exposed
+from evaluation.metrics.kernels.members import find_read
 from evaluation.metrics.kernels.ordered import expire
 from evaluation.metrics.kernels.recount import cover, look_back
 from evaluation.metrics.kernels.settle import settle
-from evaluation.metrics.kernels.tallies import find_noted, tally
-from evaluation.metrics.layouts import EXPOSURE_COUNTS, Events, ExposureCounts, Exposures, Notes, Words, words_of
+from evaluation.metrics.kernels.tallies import tally
+from evaluation.metrics.layouts import EXPOSURE_COUNTS, Events, ExposureCounts, Exposures, Notes, words_of
 from evaluation.metrics.lookback import Lookbacks
 from evaluation.metrics.measures import BUCKETS, NO_END, NO_WINDOW, Measures
 from evaluation.metrics.member_store import MemberStore
@@ -143,7 +145,7 @@ class RunMembers:
         """Fold events, all of them new, or take back such with a value (`sign` is -1)."""
         n, measures = len(events), self._measures
         found = np.empty(n, np.int64)
-        find_fed(self.store.tables, events, n, measures, found)
+        find_read(self.store.tables, events, n, measures, found)
         at = 0
         while (at := count(self.store.tables, events, at, n, measures, found, sign)) < n:
             self.store.grow_pending(n - at)
@@ -151,7 +153,7 @@ class RunMembers:
     def note(self, notes: Notes, n: int) -> None:
         """Fold the first n notes of a message."""
         found, measures = np.empty(n, np.int64), self._measures
-        find_noted(self.store.tables, notes, n, measures, found)
+        find_read(self.store.tables, notes, n, measures, found)
         tally(self.store.tables, notes, n, measures, found)
 
     def expire(self, bound: int) -> None:

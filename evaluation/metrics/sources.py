@@ -6,7 +6,7 @@ import msgspec
 import numpy as np
 
 from evaluation.catalog.logs import LogsInForce
-from evaluation.metrics.layouts import Words
+from evaluation.columns.arrays import Words
 from schemas.logs import Gap
 from schemas.units import Header, Source
 

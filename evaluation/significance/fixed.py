@@ -5,15 +5,13 @@ tails, so that a p-value is small rather than zero.
 """
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import stdtr, stdtrit
 
 from evaluation.columns.arrays import Floats
-
-Alternative = Literal["two-sided", "greater", "less"]
+from schemas.look import Alternative
 
 
 @dataclass(frozen=True, slots=True)

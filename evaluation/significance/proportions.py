@@ -11,7 +11,7 @@ from scipy.special import ndtri
 
 from evaluation.columns.arrays import Floats
 from evaluation.significance.bisection import edge
-from evaluation.significance.fixed import Alternative
+from schemas.look import Alternative
 
 FARTHEST = 300.0  # of a log ratio: its square is still a double
 

@@ -17,10 +17,8 @@ from pipeline.kafka.reading import read_topic
 from pipeline.kafka.set_aside import SetAside
 from pipeline.settings import Settings
 from pipeline.stages import STAGES
-from schemas.look import EVERYONE, Cell, Look
+from schemas.look import EVERYONE, Cell, Look, RunKey
 from schemas.topics import RESULTS
-
-RunKey = tuple[str, str]
 
 
 @click.command()

@@ -3,9 +3,10 @@
 from collections.abc import Iterator
 
 from pipeline.doctor.finding import Finding, ago, several
-from pipeline.doctor.sight import Sight, SourcePartition
+from pipeline.doctor.sight import Sight
 from pipeline.errors import PeekproofError
 from pipeline.storage.archived import ArchiveFile, ArchiveGapError
+from schemas.topics import SourcePartition
 
 AREA = "archive"
 LATE_MS = 60_000  # beyond some intervals

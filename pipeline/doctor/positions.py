@@ -3,11 +3,11 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
-from pipeline.doctor.sight import Sight, SourcePartition
+from pipeline.doctor.sight import Sight
 from pipeline.kafka.logs import LogError, LogPlace, is_committed_here, require_belonging, require_held, require_known
 from pipeline.stages import stage_class
 from pipeline.storage.archived import ArchiveGapError
-from schemas.topics import HEALTH
+from schemas.topics import HEALTH, SourcePartition
 
 
 class Start(NamedTuple):

@@ -20,7 +20,7 @@ from pipeline.kafka.connection import advertised, answering
 from pipeline.settings import Settings
 from pipeline.storage.archived import ArchiveFile, ArchiveGapError, chain, partitions
 from pipeline.storage.store import stored_offsets
-from schemas.topics import CATALOG, HEALTH, MAX_MESSAGE_BYTES, topics
+from schemas.topics import CATALOG, HEALTH, MAX_MESSAGE_BYTES, SourcePartition, topics
 
 if TYPE_CHECKING:
     from kafka import KafkaConsumer
@@ -31,7 +31,6 @@ STORE_SECONDS = 8.0  # for the checkpoints
 COORDINATOR_TRIES = 10  # a cluster makes its groups' topic when somebody asks for the first time
 
 Seen = TypeVar("Seen")
-SourcePartition = tuple[str, int]  # topic (without the installation's prefix) and partition
 
 
 class UnseenError(PeekproofError):

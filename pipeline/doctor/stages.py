@@ -7,13 +7,14 @@ import duckdb
 from pipeline.doctor.finding import Finding, ago, command_in, several
 from pipeline.doctor.health import Heard, Word
 from pipeline.doctor.positions import start
-from pipeline.doctor.sight import Sight, SourcePartition, UnseenError
+from pipeline.doctor.sight import Sight, UnseenError
 from pipeline.errors import PeekproofError
 from pipeline.kafka.set_aside import COUNTED_AS
 from pipeline.owner import OwnerError, holder
 from pipeline.stages import STAGES, stage_class
 from pipeline.storage.archived import ArchiveGapError
 from schemas.health import PartitionHealth
+from schemas.topics import SourcePartition
 
 AREA = "stages"
 LATE_SECONDS = 30.0  # of the watermark: what a restart takes

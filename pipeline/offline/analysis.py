@@ -31,15 +31,14 @@ from pipeline.files.formats import pieces
 from pipeline.files.left_out import NO_NUMBER, BadRow, LeftOut
 from pipeline.files.sightings import Sightings
 from pipeline.files.titles import OfMessages, listed
-from pipeline.offline.fold import Fold, SourcePartition
+from pipeline.offline.fold import Fold
 from pipeline.offline.messages import Messages, Translation
 from pipeline.offline.running import running
 from schemas.aggregate import Aggregate
 from schemas.look import Look, Verdict
-from schemas.topics import EVENTS, EXPOSURES
+from schemas.topics import EVENTS, EXPOSURES, SourcePartition
 from schemas.units import RowKind
 
-MOST_ROWS = 200_000  # gathered before they are folded
 SHAPELESS = ("not json", "not csv", "wrong type", "time out of range")  # reasons that lie in how a file was written
 
 _ASKED = Wanted({("flag_key",): Type.TEXT, ("variant",): Type.TEXT}, None)

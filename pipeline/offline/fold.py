@@ -16,9 +16,9 @@ from pipeline.offline.messages import Messages
 from pipeline.stages.gathering import Gathering
 from schemas.numbers import LATEST
 from schemas.records import Records
+from schemas.topics import SourcePartition
 
 MOST_ROWS = 200_000  # gathered before they are folded
-SourcePartition = tuple[str, int]  # topic, number of the file
 
 
 class Fold:

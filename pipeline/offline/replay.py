@@ -26,10 +26,9 @@ from pipeline.kafka.set_aside import SetAside
 from pipeline.recovery.folding import Folding, archived_catalog
 from pipeline.storage.archived import chain, partitions, read
 from schemas.aggregate import Aggregate
-from schemas.look import Look
+from schemas.look import Look, RunKey
 from schemas.topics import RESULTS, UNITS
 
-RunKey = tuple[str, str]  # experiment, run
 ReplayOutcome = Literal[
     "same",
     "different",

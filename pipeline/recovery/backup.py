@@ -47,7 +47,7 @@ from pipeline.storage.archive import Archive
 from pipeline.storage.archived import EXPIRED, ArchiveFile, chain, expired, partitions, read, standing
 from pipeline.storage.checkpoints import Checkpoints
 from schemas.records import Records
-from schemas.topics import CATALOG, EVENTS, EXPOSURES, MAX_MESSAGE_BYTES, RESULTS, SOURCES, UNITS
+from schemas.topics import CATALOG, EVENTS, EXPOSURES, MAX_MESSAGE_BYTES, RESULTS, SOURCES, UNITS, SourcePartition
 from schemas.units import decode_units
 
 TOPICS = (RESULTS, UNITS, CATALOG, EXPOSURES, EVENTS)
@@ -57,7 +57,6 @@ SLICE_BYTES = 1 << 20
 ROUND_SECONDS = 0.25
 END_OF_TIME = 1 << 60  # ms: closes any interval
 
-SourcePartition = tuple[str, int]
 Take = Callable[[Records], None]
 
 

@@ -16,8 +16,7 @@ from pipeline.kafka.connection import answering
 from pipeline.kafka.logs import ClusterTopics, find, is_committed_here, require
 from pipeline.recovery.rebuild import UnitsLog, UnitsLogs
 from pipeline.settings import Settings
-from pipeline.stages.gathering import SourceKey
-from schemas.topics import SOURCES, UNITS
+from schemas.topics import SOURCES, UNITS, SourcePartition
 from schemas.units import Source, decode_units
 
 if TYPE_CHECKING:
@@ -78,8 +77,8 @@ class Joint:
 
     def _heads(
         self, consumer: "KafkaConsumer", tp: "TopicPartition", end: int, sources: int
-    ) -> dict[SourceKey, Source]:
-        heads: dict[SourceKey, Source] = {}
+    ) -> dict[SourcePartition, Source]:
+        heads: dict[SourcePartition, Source] = {}
         began: int | None = None
         while consumer.position(tp) < end:
             for record in consumer.poll(timeout_ms=1_000).get(tp, ()):
@@ -99,7 +98,7 @@ class Joint:
                     return heads
         return self._committed() | heads
 
-    def _committed(self) -> dict[SourceKey, Source]:
+    def _committed(self) -> dict[SourcePartition, Source]:
         """Where assignment goes on with each source, as if a message had said so."""
         names = {self._settings.topic(topic): topic for topic in SOURCES}
         group, logs = self._settings.group("assignment"), self.history.newest.logs
@@ -111,7 +110,7 @@ class Joint:
                 heads[topic, tp.partition] = Source(topic, tp.partition, offset, offset, 0)
         return heads
 
-    def _base(self, key: SourceKey) -> int:
+    def _base(self, key: SourcePartition) -> int:
         logs = self.history.newest.logs
         return logs.base(*key) if logs else 0
 

@@ -21,11 +21,11 @@ from pipeline.errors import PeekproofError
 from pipeline.kafka.logs import GO_ON
 from pipeline.recovery.folding import Folding, behind, gaps_of, whole
 from pipeline.settings import Settings
-from pipeline.stages.gathering import Gathering, SourceKey
+from pipeline.stages.gathering import Gathering
 from pipeline.storage.archived import ArchiveGapError, partitions, slices
 from schemas.logs import Gap
 from schemas.records import Records
-from schemas.topics import SOURCES, UNITS
+from schemas.topics import SOURCES, UNITS, SourcePartition
 from schemas.units import Source
 
 ROWS = 1 << 15  # of each source that are read ahead, so that steps are large
@@ -40,7 +40,7 @@ class UnitsLog:
 
     begin: int
     end: int
-    heads: Mapping[SourceKey, Source]
+    heads: Mapping[SourcePartition, Source]
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +188,7 @@ class _SourceArchive:
     `position` is how far it was taken, `last` the append time (ms UTC) of what was read ahead.
     """
 
-    def __init__(self, directory: Path, key: SourceKey, history: History, heads: Sequence[Source | None]) -> None:
+    def __init__(self, directory: Path, key: SourcePartition, history: History, heads: Sequence[Source | None]) -> None:
         self.key = key
         self._gaps = gaps_of(history, "assignment", *key)
         self.position = _begin(directory, key, history, self._gaps)
@@ -263,7 +263,7 @@ class _SourceArchive:
             yield records
 
 
-def _begin(directory: Path, key: SourceKey, history: History, gaps: Sequence[Gap]) -> int:
+def _begin(directory: Path, key: SourcePartition, history: History, gaps: Sequence[Gap]) -> int:
     """From which offset on a source's archive is needed: what was appended before the first document feeds nothing."""
     first = next(slices(directory, *key), None)
     begins = history.states[1].append_time if len(history.states) > 1 else NEVER

@@ -17,11 +17,11 @@ from pipeline.errors import PeekproofError
 from pipeline.kafka.logs import ClusterTopics, LogError, require_known, restore
 from pipeline.settings import Settings
 from pipeline.stages.kernels import compile_kernels
-from pipeline.stages.stage import SourcePartition, Stage
+from pipeline.stages.stage import Stage
 from pipeline.storage.checkpoints import Checkpoints
 from schemas.logs import Gap
 from schemas.records import Records
-from schemas.topics import AGGREGATES, CATALOG, UNITS, topics
+from schemas.topics import AGGREGATES, CATALOG, UNITS, SourcePartition, topics
 
 
 class AggregationStage(Stage):

@@ -8,11 +8,11 @@ from typing import IO, ClassVar
 from pipeline.kafka.logs import ClusterTopics, belong
 from pipeline.owner import own
 from pipeline.settings import Settings
-from pipeline.stages.stage import SourcePartition, Stage
+from pipeline.stages.stage import Stage
 from pipeline.storage.archive import Archive
 from schemas.logs import Gap
 from schemas.records import Records
-from schemas.topics import CATALOG, EVENTS, EXPOSURES, RESULTS, UNITS
+from schemas.topics import CATALOG, EVENTS, EXPOSURES, RESULTS, UNITS, SourcePartition
 
 COMPACTION_SECONDS = 600.0
 

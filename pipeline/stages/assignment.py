@@ -20,11 +20,11 @@ from pipeline.kafka.producer import KafkaRecord, send_many
 from pipeline.settings import Settings
 from pipeline.stages.gathering import Gathering
 from pipeline.stages.kernels import compile_kernels
-from pipeline.stages.stage import SourcePartition, Stage
+from pipeline.stages.stage import Stage
 from schemas.assignment import Assignment as Answer
 from schemas.dead_letter import DeadLetter, fitted, to_headers
 from schemas.records import Records
-from schemas.topics import ASSIGNMENTS, CATALOG, DEAD_LETTERS, EVENTS, EXPOSURES, UNITS
+from schemas.topics import ASSIGNMENTS, CATALOG, DEAD_LETTERS, EVENTS, EXPOSURES, UNITS, SourcePartition
 
 MOST_ROWS = 100_000  # gathered before they are sent without waiting for the tick; a message holds some 350,000
 UNDER_WAY = 4  # sendings that are not acknowledged yet

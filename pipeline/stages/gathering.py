@@ -10,9 +10,9 @@ import numpy as np
 
 from evaluation.assignment.routing import Assigned, partition_of
 from schemas.numbers import LATEST
+from schemas.topics import SourcePartition
 from schemas.units import ROWS, Arm, Header, Source, encode_units, newest
 
-SourceKey = tuple[str, int]
 COLUMNS = [name for name in ROWS.names if name != "source"]
 
 
@@ -25,24 +25,24 @@ class Gathering:
         self._until = LATEST
         self._horizon = horizon
         self._catalog = 0
-        self._begin: dict[SourceKey, int] = {}
-        self._end: dict[SourceKey, int] = {}
-        self._watermark: dict[SourceKey, int] = {}
-        self._parts: list[tuple[SourceKey, Assigned]] = []
+        self._begin: dict[SourcePartition, int] = {}
+        self._end: dict[SourcePartition, int] = {}
+        self._watermark: dict[SourcePartition, int] = {}
+        self._parts: list[tuple[SourcePartition, Assigned]] = []
         self.rows = 0
 
-    def begin(self, source: SourceKey, offset: int) -> None:
+    def begin(self, source: SourcePartition, offset: int) -> None:
         """Start to cover a source at an offset; what was known of it is void."""
         self._begin[source] = self._end[source] = offset
         self._watermark[source] = 0
 
-    def leave(self, sources: Iterable[SourceKey]) -> None:
+    def leave(self, sources: Iterable[SourcePartition]) -> None:
         """Cover these sources no longer."""
         for source in sources:
             for known in (self._begin, self._end, self._watermark):
                 known.pop(source, None)
 
-    def add(self, source: SourceKey, assigned: Assigned) -> None:
+    def add(self, source: SourcePartition, assigned: Assigned) -> None:
         """Take in what one stretch of a source says."""
         if assigned.begin != self._end[source]:
             raise ValueError(
@@ -60,16 +60,16 @@ class Gathering:
         """There are so many source partitions, and were no others until that time (ms UTC), which bounds watermarks."""
         self._expected, self._until = expected, until
 
-    def watermark(self, source: SourceKey) -> int:
+    def watermark(self, source: SourcePartition) -> int:
         """The append time that a source has reached (ms UTC); 0 where it is not known yet."""
         return min(self._watermark.get(source, 0), self._until)
 
-    def reach(self, source: SourceKey, time: int, catalog: int) -> None:
+    def reach(self, source: SourcePartition, time: int, catalog: int) -> None:
         """Nothing older than `time` (ms UTC, a broker's) is left to read; `catalog` is the offset in force then."""
         self._watermark[source] = max(self._watermark[source], time)
         self._catalog = max(self._catalog, catalog)
 
-    def cut(self) -> tuple[dict[SourceKey, int], list[bytes]]:
+    def cut(self) -> tuple[dict[SourcePartition, int], list[bytes]]:
         """The offsets covered so far, and one message for each units partition that says so; then start afresh."""
         sources = list(self._end)
         columns, arms, facts = self._columns({key: number for number, key in enumerate(sources)})
@@ -94,7 +94,7 @@ class Gathering:
         self._parts, self.rows = [], 0
         return dict(self._end), messages
 
-    def _columns(self, index: dict[SourceKey, int]) -> tuple[dict[str, np.ndarray], list[Arm], list[str]]:
+    def _columns(self, index: dict[SourcePartition, int]) -> tuple[dict[str, np.ndarray], list[Arm], list[str]]:
         """The rows of every part as columns, and the arms and facts that their codes stand for."""
         arms: dict[Arm, int] = {}
         facts: dict[str, int] = {}

@@ -19,14 +19,13 @@ from evaluation.significance.look import decode_look, encode_look, has_news, loo
 from pipeline.errors import PeekproofError
 from pipeline.kafka.follower import Follower
 from pipeline.settings import Settings
-from pipeline.stages.stage import SourcePartition, Stage
+from pipeline.stages.stage import Stage
 from schemas.aggregate import Aggregate, AggregateHead
 from schemas.decoding import NoMessageError, decode
-from schemas.look import Look, LookHead
+from schemas.look import Look, LookHead, RunKey
 from schemas.records import Records
-from schemas.topics import AGGREGATES, RESULTS, UNITS, topics
+from schemas.topics import AGGREGATES, RESULTS, UNITS, SourcePartition, topics
 
-RunKey = tuple[str, str]  # flag, run
 # Seconds from one computation of a run to the next: three times aggregates come, the third is computed at once.
 SHORTEST_PAUSE = 0.8
 LONGEST_SILENCE = 2.0  # seconds without a look while there is news

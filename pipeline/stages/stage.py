@@ -14,8 +14,8 @@ from pipeline.kafka.set_aside import SetAside
 from pipeline.settings import Settings
 from schemas.logs import Gap
 from schemas.records import Records
+from schemas.topics import SourcePartition
 
-SourcePartition = tuple[str, int]  # topic (without the installation's prefix) and partition
 Durable = Callable[[SourcePartition, int], None]
 
 

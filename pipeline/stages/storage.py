@@ -10,12 +10,12 @@ from typing import ClassVar
 
 from pipeline.kafka.logs import ClusterTopics, belong, require_belonging
 from pipeline.settings import Settings
-from pipeline.stages.stage import SourcePartition, Stage
+from pipeline.stages.stage import Stage
 from pipeline.storage.restoring import restored_store, whole_store
 from pipeline.storage.snapshot import publish
 from pipeline.storage.store import Store
 from schemas.records import Records
-from schemas.topics import CATALOG, DEAD_LETTERS, HEALTH, RESULTS
+from schemas.topics import CATALOG, DEAD_LETTERS, HEALTH, RESULTS, SourcePartition
 
 
 class StorageStage(Stage):

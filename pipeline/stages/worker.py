@@ -32,11 +32,11 @@ from pipeline.settings import Settings
 from pipeline.stages import stage_class
 from pipeline.stages.heartbeat import INTERVAL, Heartbeat
 from pipeline.stages.liveness import Liveness, answer
-from pipeline.stages.stage import SourcePartition, Stage
+from pipeline.stages.stage import Stage
 from pipeline.storage.readers import admit
 from schemas.health import PartitionHealth
 from schemas.records import Records
-from schemas.topics import CATALOG
+from schemas.topics import CATALOG, SourcePartition
 
 WATCH_SECONDS = 5.0
 

@@ -10,13 +10,12 @@ from schemas import topics
 from schemas.dead_letter import from_record
 from schemas.decoding import NoMessageError, decode
 from schemas.health import WorkerHealth
-from schemas.look import Look
+from schemas.look import Look, RunKey
 from schemas.records import Headers
 
 ArrivedRecord = tuple[int, int, int, bytes | None]  # partition, offset, append time (ms UTC), value
 LetterRecord = tuple[int, int, int, Headers, bytes | None]
 
-RunKey = tuple[str, str]  # experiment, run
 DocumentRecord = tuple[int, int, bytes | None]  # offset, append time (ms UTC), value
 
 VALUE_KEPT = 500  # bytes of a dead letter

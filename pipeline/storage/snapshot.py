@@ -31,7 +31,7 @@ from evaluation.catalog.in_force import Catalog, FlagInForce
 from pipeline import durable
 from pipeline.settings import Settings
 from pipeline.storage import archive, archived, tables
-from pipeline.storage.arriving import Beat, PublishedLook, RunKey
+from pipeline.storage.arriving import Beat, PublishedLook
 from pipeline.storage.history import literal
 from pipeline.storage.soundness import EMPTY
 from pipeline.storage.store import Store
@@ -39,7 +39,7 @@ from pipeline.storage.tables import Table
 from schemas.catalog import Document
 from schemas.dead_letter import APPEND_TIME
 from schemas.decoding import NoMessageError, decode
-from schemas.look import Look
+from schemas.look import Look, RunKey
 from schemas.numbers import LATEST
 from schemas.topics import EVENTS, EXPOSURES
 

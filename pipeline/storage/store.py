@@ -17,12 +17,12 @@ from evaluation.catalog.history import History
 from pipeline.kafka.set_aside import SetAside
 from pipeline.owner import OwnerError, own
 from pipeline.storage import rows
-from pipeline.storage.arriving import Arriving, Beat, DocumentRecord, PublishedLook, RunKey
+from pipeline.storage.arriving import Arriving, Beat, DocumentRecord, PublishedLook
 from pipeline.storage.history import HistoryFiles
 from pipeline.storage.soundness import FILE, check, connect, sound, told
 from schemas.decoding import decode
 from schemas.health import WorkerHealth
-from schemas.look import Look
+from schemas.look import Look, RunKey
 
 SILENT_MS = 3_600_000  # after which a worker is forgotten
 

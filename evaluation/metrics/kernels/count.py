@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+from evaluation.columns.arrays import Words
 from evaluation.metrics import measures as of
 from evaluation.metrics import sums
 from evaluation.metrics.kernels import ordered
@@ -15,27 +16,15 @@ from evaluation.metrics.kernels.members import (
     MOST_NUMBERS,
     Members,
     cell_of,
-    find,
     fold,
     has_room,
     ordered_totals,
 )
-from evaluation.metrics.layouts import Events, Words
+from evaluation.metrics.layouts import Events
 from evaluation.metrics.measures import Measures
 from evaluation.metrics.sums import LIMIT
 
 _NOWHERE, _BEFORE, _WITHIN = range(3)  # where an event lies for a column
-
-
-@njit(cache=True)
-def find_fed(store: Members, events: Events, n: int, measures: Measures, found: Words) -> Any:
-    """The rows of the first n events' units, or -1, into `found`: of those that some column reads."""
-    for i in range(n):
-        found[i] = -1
-        for r in range(measures.feeds.shape[0]):
-            if measures.feeds[r].fact == events[i].fact:
-                found[i] = 0
-    return find(store, events, n, found)
 
 
 @njit(cache=True)

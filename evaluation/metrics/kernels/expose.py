@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import njit
 
+from evaluation.columns.arrays import Words
 from evaluation.columns.hash_table import fill, fingerprint, home, number_of
 from evaluation.metrics.kernels.members import (
     FLAGS,
@@ -23,7 +24,7 @@ from evaluation.metrics.kernels.recent import Memory, places_of
 from evaluation.metrics.kernels.recount import recount
 from evaluation.metrics.kernels.settle import push, unsettle
 from evaluation.metrics.kernels.tallies import tally_recent
-from evaluation.metrics.layouts import Exposures, Words
+from evaluation.metrics.layouts import Exposures
 from evaluation.metrics.measures import Measures
 
 

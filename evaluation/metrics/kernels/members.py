@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import njit
 
+from evaluation.columns.arrays import Words
 from evaluation.columns.hash_table import add, fingerprint, first, following, home, number_of
 from evaluation.metrics import measures as of
 from evaluation.metrics import sums
@@ -38,7 +39,6 @@ from evaluation.metrics.layouts import (
     RunCounts,
     Settled,
     Tallies,
-    Words,
 )
 from evaluation.metrics.measures import Measures
 from schemas.units import SEGMENT_BITS
@@ -99,6 +99,17 @@ def find(store: Members, who: Events | Exposures | Notes, n: int, found: Words) 
                 found[i] = number_of(slots[p])
                 seen ^= rows[found[i], last]
     return seen
+
+
+@njit(cache=True)
+def find_read(store: Members, who: Events | Notes, n: int, measures: Measures, found: Words) -> Any:
+    """The same of those whose fact some column reads; of others -1."""
+    for i in range(n):
+        found[i] = -1
+        for r in range(measures.feeds.shape[0]):
+            if measures.feeds[r].fact == who[i].fact:
+                found[i] = 0
+    return find(store, who, n, found)
 
 
 @njit(cache=True)

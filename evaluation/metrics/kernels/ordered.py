@@ -28,7 +28,8 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from evaluation.metrics.layouts import PENDING_EVENT, PendingEvents, Ring, Variables, Words
+from evaluation.columns.arrays import Words
+from evaluation.metrics.layouts import PENDING_EVENT, PendingEvents, Ring, Variables
 from evaluation.metrics.measures import EVENT_BITS, EVENTS, FRONT, HOUR, MOST_EVENTS, NEWEST, REACHED, RETENTION
 
 _CROWDED = np.int64(1 << EVENT_BITS)  # in a total's word of events

@@ -5,9 +5,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import njit
 
+from evaluation.columns.arrays import Words
 from evaluation.columns.hash_table import add, fill, fingerprint, first, following, home, number_of, place, remove
 from evaluation.metrics.kernels import notes as noted
-from evaluation.metrics.layouts import Events, Marks, Newest, Notes, RecentRing, RecentState, Words
+from evaluation.metrics.layouts import Events, Marks, Newest, Notes, RecentRing, RecentState
 
 # In the low bits of a link stands the fact, with the bit NOTED that of a note. The bit DISPUTED says that another value
 # was told of the event.

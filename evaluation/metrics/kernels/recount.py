@@ -3,6 +3,7 @@
 import numpy as np
 from numba import njit
 
+from evaluation.columns.arrays import Words
 from evaluation.metrics import measures as of
 from evaluation.metrics.kernels import ordered
 from evaluation.metrics.kernels.count import add_to_total
@@ -18,7 +19,6 @@ from evaluation.metrics.kernels.members import (
 )
 from evaluation.metrics.kernels.recent import FACT, Memory, places_of
 from evaluation.metrics.kernels.tallies import tally_recent
-from evaluation.metrics.layouts import Words
 from evaluation.metrics.measures import Measures
 
 

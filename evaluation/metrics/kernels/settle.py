@@ -6,9 +6,10 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from evaluation.columns.arrays import Words
 from evaluation.metrics import measures as of
 from evaluation.metrics.kernels.members import JUMPER, MOST_NUMBERS, SETTLED, Members, fold
-from evaluation.metrics.layouts import Heap, Words
+from evaluation.metrics.layouts import Heap
 from evaluation.metrics.measures import Measures
 
 

@@ -4,11 +4,12 @@ from typing import Any
 
 from numba import njit
 
+from evaluation.columns.arrays import Words
 from evaluation.metrics import measures as of
 from evaluation.metrics.kernels import notes as noted
-from evaluation.metrics.kernels.members import FLAGS, Members, find
+from evaluation.metrics.kernels.members import FLAGS, Members
 from evaluation.metrics.kernels.recent import FACT, NOTED, Memory
-from evaluation.metrics.layouts import Notes, Words
+from evaluation.metrics.layouts import Notes
 from evaluation.metrics.measures import Measures
 from evaluation.metrics.sums import LIMIT
 
@@ -67,17 +68,6 @@ def tally_recent(  # noqa: PLR0917
         note = memory.ring[k]
         if note.link & NOTED:
             _tally(store, m, measures, begin, note.link & FACT & ~NOTED, note.time, note.value, one)
-
-
-@njit(cache=True)
-def find_noted(store: Members, notes: Notes, n: int, measures: Measures, found: Words) -> Any:
-    """The rows of the first n notes' units, or -1, into `found`: of those that some column reads."""
-    for i in range(n):
-        found[i] = -1
-        for r in range(measures.feeds.shape[0]):
-            if measures.feeds[r].fact == notes[i].fact:
-                found[i] = 0
-    return find(store, notes, n, found)
 
 
 @njit(cache=True)

@@ -10,8 +10,9 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from evaluation.catalog.configs import OFF, cohorts_of, flag_configs
+from evaluation.catalog.configs import cohorts_of, flag_configs
 from evaluation.catalog.in_force import SETTLING, Catalog
+from evaluation.catalog.references import OFF
 from evaluation.flags.cohorts import Cohorts
 from evaluation.flags.compiled import Answer
 from evaluation.flags.engine import Flags
