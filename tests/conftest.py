@@ -26,6 +26,7 @@ PEEKPROOF = Path(sys.executable).with_name("peekproof")
 OWN = pytest.StashKey[Broker]()
 LONGEST = (
     "end_to_end",
+    "test_examples",
     "pipeline/demo/test_demo",
     "pipeline/kafka/columnar/test_transport",
     "pipeline/kafka/test_advertised",
