@@ -38,13 +38,13 @@ from pipeline.http.results.vocabulary import vocabulary
 from pipeline.settings import Settings
 from pipeline.storage import snapshot
 from schemas.asyncapi import BYTES, asyncapi
-from schemas.catalog import Key
 from schemas.dead_letter import HEADERS, LARGEST_DEAD_LETTER, REASONS
 from schemas.fields import Field, fields
 from schemas.json_schema import DOCUMENTS, json_schema
 from schemas.look import TOLD
 from schemas.topics import AGGREGATES, DAY_MS, MAX_MESSAGE_BYTES, UNITS, Topic
 from schemas.topics import topics as every_topic
+from schemas.written import Key
 
 KEY = msgspec.json.schema(Key)["description"]
 ROOT = Path(__file__).parents[1]

@@ -11,9 +11,10 @@ from evaluation.significance import power
 from evaluation.significance.design import Design
 from evaluation.significance.levels import level
 from evaluation.significance.mixture import PLANNED_UNITS
-from schemas.catalog import MOST_UNITS, Baseline, Flag, Goal
+from schemas.catalog import Baseline, Flag, Goal
 from schemas.duration import DAY_MS
 from schemas.look import FIXED, Cell, Health
+from schemas.written import MOST_UNITS
 
 POWER = 0.8  # Amplitude's default
 MOST_DAYS = 40  # beyond which an estimate means nothing; Amplitude's bound

@@ -28,7 +28,8 @@ from pipeline.http.management.words import (
     whole,
     written,
 )
-from schemas.catalog import Analysis, Breakdown, Condition, Flag, Goal, Hypothesis, Operator, Segment, Step, Variant
+from schemas.catalog import Analysis, Breakdown, Condition, Flag, Goal, Hypothesis, Segment, Step, Variant
+from schemas.written import Operator
 
 
 class VariantShape(RequestShape, frozen=True, kw_only=True):

@@ -11,7 +11,7 @@ from pipeline.catalog.editing import OFFERED, StepName
 from pipeline.http.callers.access import READING, requires
 from pipeline.http.management.words import LONGEST_REASON
 from pipeline.vocabulary import Mark, Sign
-from schemas.catalog import Analysis, Flag, FlagStatus, Goal, GoalRole, Removal, Segment, Strict, Variant
+from schemas.catalog import Analysis, Flag, FlagStatus, Goal, GoalRole, Removal, Segment, Variant
 from schemas.fields import Unit, fields
 from schemas.look import (
     EVERYONE,
@@ -28,6 +28,7 @@ from schemas.look import (
     Status,
     unsaid,
 )
+from schemas.written import Strict
 
 
 class StatusTold(msgspec.Struct, frozen=True, kw_only=True):

@@ -10,19 +10,8 @@ from evaluation.catalog.lifecycle import apply_definition, start
 from evaluation.catalog.overview import summary
 from evaluation.catalog.references import Known
 from evaluation.flags.paths import property_selector
-from schemas.catalog import (
-    Breakdown,
-    Condition,
-    Flag,
-    Group,
-    GroupSlot,
-    Membership,
-    Metric,
-    Operator,
-    Segment,
-    Step,
-    Variant,
-)
+from schemas.catalog import Breakdown, Condition, Flag, Group, GroupSlot, Membership, Metric, Segment, Step, Variant
+from schemas.written import Operator
 from tests.evaluation.catalogs import in_force
 
 PATTERNS = [

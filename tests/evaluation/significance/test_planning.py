@@ -7,7 +7,8 @@ from evaluation.catalog.in_force import MetricInForce
 from evaluation.significance import gates, power
 from evaluation.significance.design import Design
 from evaluation.significance.planning import Supply, planned_units, plans
-from schemas.catalog import MOST_UNITS, Analysis, Baseline, Flag, Goal, Metric, Variant
+from schemas.catalog import Analysis, Baseline, Flag, Goal, Metric, Variant
+from schemas.written import MOST_UNITS
 
 # Simulated experiments, R = 1,000: normal values, an effect of a tenth of their deviation, a look each 40 units.
 # By N*: share that has decided with 3,142 and with 6,284 units.
