@@ -13,14 +13,17 @@ from schemas.event import Event
 from schemas.exposure import Exposure
 from schemas.health import WorkerHealth
 from schemas.look import Look
+from schemas.notification import HandedOver, Notification, NotificationRule
 from schemas.topics import (
     AGGREGATES,
     ASSIGNMENTS,
     CATALOG,
     DEAD_LETTERS,
+    DELIVERIES,
     EVENTS,
     EXPOSURES,
     HEALTH,
+    NOTIFICATIONS,
     OPEN,
     RESULTS,
     UNITS,
@@ -38,6 +41,8 @@ MESSAGES: dict[str, type[msgspec.Struct]] = {  # by topic
     RESULTS: Look,
     CATALOG: Document,
     HEALTH: WorkerHealth,
+    NOTIFICATIONS: Notification,
+    DELIVERIES: HandedOver,
 }
 BYTES = {  # topics whose values are no JSON, and what they are
     UNITS: ("application/vnd.apache.arrow.stream", "One Arrow record batch: what units did, from stage to stage."),
@@ -46,13 +51,14 @@ BYTES = {  # topics whose values are no JSON, and what they are
         "The original bytes (at most 16 MB) of what could not be used; headers say why.",
     ),
 }
+SPECS = (FlagState, Metric, Group, Cohort, Deployment, NotificationRule)  # of a document, by kind
 OURS = "#/components/schemas/{name}"
 
 
 def asyncapi(version: str) -> dict[str, Any]:
     """The document of one version of the program: what it takes from each topic, and what it says on it."""
     _, schemas = msgspec.json.schema_components(
-        [*MESSAGES.values(), Flag, FlagState, Metric, Group, Cohort, Deployment],
+        [*MESSAGES.values(), Flag, *SPECS],
         ref_template=OURS,
         schema_hook=_anything,
     )
@@ -61,7 +67,7 @@ def asyncapi(version: str) -> dict[str, Any]:
             schema["description"] = inspect.cleandoc(schema["description"])
     schemas["Document"]["properties"]["spec"] = {
         "description": "by kind",
-        "anyOf": [{"$ref": OURS.format(name=each.__name__)} for each in (FlagState, Metric, Group, Cohort, Deployment)],
+        "anyOf": [{"$ref": OURS.format(name=each.__name__)} for each in SPECS],
     }
     every = topics(UNITS_PARTITIONS)
     return {

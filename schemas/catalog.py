@@ -10,7 +10,9 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from schemas.logs import LOGS, Logs
+from schemas.notification import NotificationRule
 from schemas.numbers import Count, Time
+from schemas.plan import Plan, Progress
 from schemas.written import (
     Cap,
     Date,
@@ -172,8 +174,8 @@ class Flag(Strict, frozen=True, kw_only=True):
     weights. Who gets no variant gets `off`. `prerequisites` name, by flag, the variants (`off` is one) of which a unit
     must have one; `sticky` keeps a unit in the variant that it had before; `deployments` are those that serve the flag
     (none named: all). `control` is by default the variant of that name, else the first. `exposure_event` stands in
-    for exposures: a unit that sends it has met the variant that the flag gives it then. `start` and `end` are a plan:
-    commands act.
+    for exposures: a unit that sends it has met the variant that the flag gives it then. `start` and `end` are dates
+    that are told once they have passed; a `plan` acts.
     """
 
     key: Key
@@ -197,6 +199,7 @@ class Flag(Strict, frozen=True, kw_only=True):
     analysis: Analysis = Analysis()
     start: Date | None = None
     end: Date | None = None
+    plan: Plan | None = None
 
 
 class Cuped(Strict, frozen=True, kw_only=True):
@@ -373,17 +376,19 @@ class FlagState(Strict, frozen=True, kw_only=True):
     runs: tuple[Run, ...] = ()
     rolled_out: Allocation | None = None
     removed: Removal | None = None
+    progress: Progress | None = None  # of its plan, since the newest start
 
 
-Definition = Flag | Metric | Group | Cohort | Deployment  # what authors write
-Spec = FlagState | Metric | Group | Cohort | Deployment | Logs  # what a version holds
-Kind = Literal["flag", "metric", "group", "cohort", "deployment", "logs"]
+Definition = Flag | Metric | Group | Cohort | Deployment | NotificationRule  # what authors write
+Spec = FlagState | Metric | Group | Cohort | Deployment | NotificationRule | Logs  # what a version holds
+Kind = Literal["flag", "metric", "group", "cohort", "deployment", "notification", "logs"]
 KINDS: dict[type[Spec], Kind] = {
     FlagState: "flag",
     Metric: "metric",
     Group: "group",
     Cohort: "cohort",
     Deployment: "deployment",
+    NotificationRule: "notification",
     Logs: LOGS,
 }
 

@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 
 from schemas.catalog import Cohort, Deployment, Flag, Group, Metric
+from schemas.notification import NotificationRule
 
 DOCUMENTS = {  # by the name of the published file
     "experiment": Flag,
@@ -14,6 +15,7 @@ DOCUMENTS = {  # by the name of the published file
     "group": Group,
     "cohort": Cohort,
     "deployment": Deployment,
+    "notification": NotificationRule,
 }
 
 

@@ -15,11 +15,14 @@ RESULTS = "results"
 CATALOG = "catalog"
 DEAD_LETTERS = "dead-letters"
 HEALTH = "health"
+NOTIFICATIONS = "notifications"
+DELIVERIES = "deliveries"
 
 SourcePartition = tuple[str, int]  # topic (without the installation's prefix) and partition
 
 SOURCES = (EXPOSURES, EVENTS)
-OPEN = (ASSIGNMENTS, RESULTS, CATALOG, DEAD_LETTERS)  # that others read: gzip, which every client knows; else LZ4
+# That others read: gzip, which every client knows; else LZ4.
+OPEN = (ASSIGNMENTS, RESULTS, CATALOG, DEAD_LETTERS, NOTIFICATIONS, DELIVERIES)
 
 
 class Topic(msgspec.Struct, frozen=True):
@@ -51,4 +54,6 @@ def topics(units_partitions: int) -> tuple[Topic, ...]:
         Topic(DEAD_LETTERS, 4, kept(30) | large),  # what came compressed better than we do needs more room here
         # One record per worker and second: its health, and by its append time the broker's clock (see `units`).
         Topic(HEALTH, 1, kept(1) | append_time),
+        Topic(NOTIFICATIONS, 4, kept(30) | append_time),
+        Topic(DELIVERIES, 4, kept(30) | append_time),
     )

@@ -115,3 +115,24 @@ Slot = Annotated[int, msgspec.Meta(ge=1, le=20, description="a whole number from
 
 class Strict(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
     """A document's part: an unknown field is a spelling mistake."""
+
+
+Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+Timezone = Annotated[str, msgspec.Meta(min_length=1, description="a time zone by its IANA name: Europe/Berlin, or UTC")]
+Between = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]-(([01][0-9]|2[0-3]):[0-5][0-9]|24:00)$(?!\n)",
+        description="two times of day, for example 09:00-17:00; 22:00-06:00 goes over midnight",
+    ),
+]
+
+
+class Hours(Strict, frozen=True, kw_only=True):
+    """When something may be done: on these `days` (none named: on every day), `between` these times of day.
+
+    In the time zone that the document names. Hours over midnight belong to the day on which they begin.
+    """
+
+    days: tuple[Day, ...] = ()
+    between: Between = "00:00-24:00"

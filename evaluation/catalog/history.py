@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from operator import is_
 from sys import intern
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -27,6 +27,7 @@ from evaluation.catalog.in_force import (
 )
 from evaluation.catalog.logs import logs_after
 from evaluation.catalog.metric_rules import metric_violations
+from evaluation.catalog.notification_rules import notification_violations
 from evaluation.catalog.references import (
     cohort_violations,
     dependents,
@@ -48,9 +49,16 @@ from schemas.catalog import (
     Metric,
 )
 from schemas.logs import Logs
+from schemas.notification import NotificationRule
 
-Spec = TypeVar("Spec", Metric, FlagState, Group, Cohort, Deployment, Logs)
-Simple = TypeVar("Simple", Metric, Group, Cohort, Deployment)
+Spec = TypeVar("Spec", Metric, FlagState, Group, Cohort, Deployment, NotificationRule, Logs)
+PLAIN: dict[str, tuple[str, Any]] = {  # kinds without a life of their own: where the catalog has them, and what
+    "group": ("groups", Group),
+    "cohort": ("cohorts", Cohort),
+    "deployment": ("deployments", Deployment),
+    "notification": ("notifications", NotificationRule),
+}
+Simple = TypeVar("Simple", Metric, Group, Cohort, Deployment, NotificationRule)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,22 +160,19 @@ def _with(document: Document, catalog: Catalog, unchanged: Catalog) -> Catalog:
         case "flag":
             flag = _flag_after(document, _state(document, catalog), append_time, catalog)
             return replace(unchanged, flags={**catalog.flags, document.key: flag})
-        case "group":
-            group = InForce(_sound(document, Group, catalog), document.version, append_time)
-            return replace(unchanged, groups={**catalog.groups, document.key: group})
-        case "cohort":
-            definition = _sound(document, Cohort, catalog)
-            # What every state holds of 100,000 ids are pointers: versions share the texts.
-            definition = msgspec.structs.replace(definition, ids=tuple(map(intern, definition.ids)))
-            cohort = InForce(definition, document.version, append_time)
-            return replace(unchanged, cohorts={**catalog.cohorts, document.key: cohort})
-        case "deployment":
-            deployment = InForce(_sound(document, Deployment, catalog), document.version, append_time)
-            return replace(unchanged, deployments={**catalog.deployments, document.key: deployment})
         case "logs":
             logs = decode_spec(document, Logs)
             _require(document, logs.key, ())
             return replace(unchanged, logs=logs_after(catalog.logs, logs, append_time))
+        case plain:
+            name, kind = PLAIN[plain]
+            definition: Any = _sound(document, kind, catalog)
+            if isinstance(definition, Cohort):
+                # What every state holds of 100,000 ids are pointers: versions share the texts.
+                definition = msgspec.structs.replace(definition, ids=tuple(map(intern, definition.ids)))
+            held = getattr(catalog, name) | {document.key: InForce(definition, document.version, append_time)}
+            others: dict[str, Any] = {name: held}
+            return replace(unchanged, **others)
 
 
 def edit_violations(definition: Definition, catalog: Catalog) -> list[Violation]:
@@ -197,6 +202,8 @@ def violations_of(definition: Definition, catalog: Catalog) -> list[Violation]:
             return list(cohort_violations(definition, former.definition if former else None))
         case Deployment():
             return []
+        case NotificationRule():
+            return list(notification_violations(definition))
 
 
 def decode_document(value: bytes | None) -> Document:

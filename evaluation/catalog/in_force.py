@@ -32,10 +32,11 @@ from schemas.catalog import (
 )
 from schemas.duration import parse_duration
 from schemas.logs import LOGS
+from schemas.notification import NotificationRule
 
 SETTLING = 1_000  # ms between a version's append time and the input that it applies to
 
-Plain = TypeVar("Plain", Group, Cohort, Deployment)
+Plain = TypeVar("Plain", Group, Cohort, Deployment, NotificationRule)
 
 
 class Fact(msgspec.Struct, frozen=True):
@@ -233,6 +234,7 @@ class Catalog:
     groups: dict[str, InForce[Group]] = field(default_factory=dict)
     cohorts: dict[str, InForce[Cohort]] = field(default_factory=dict)
     deployments: dict[str, InForce[Deployment]] = field(default_factory=dict)
+    notifications: dict[str, InForce[NotificationRule]] = field(default_factory=dict)
     logs: LogsInForce | None = None
 
     def standing(self, kind: Kind, key: str) -> FlagInForce | MetricInForce | InForce[Any] | LogsInForce | None:
@@ -243,6 +245,7 @@ class Catalog:
             "group": self.groups,
             "cohort": self.cohorts,
             "deployment": self.deployments,
+            "notification": self.notifications,
             "logs": {LOGS: self.logs} if self.logs else {},
         }
         return documents[kind].get(key)
@@ -265,6 +268,8 @@ class Catalog:
                 return [*self.cohorts]
             case Deployment():
                 return [*self.deployments]
+            case NotificationRule():
+                return [*self.notifications]
 
     @property
     def known(self) -> Known:

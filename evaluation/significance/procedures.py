@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from evaluation.catalog.in_force import MetricInForce, RunInForce
 from evaluation.significance import mixture
 from evaluation.significance.levels import level
-from evaluation.significance.planning import planned_units
+from evaluation.significance.sample_size import planned_units
 from schemas.catalog import Analysis, Goal
 from schemas.look import Alternative, Method, Reading
 

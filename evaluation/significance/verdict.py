@@ -16,7 +16,7 @@ from msgspec import UnsetType
 from evaluation.catalog.in_force import MetricInForce, RunInForce, control_of
 from evaluation.significance.health import no_number, worst
 from evaluation.significance.judgements import decides
-from evaluation.significance.planning import MOST_DAYS, days_left
+from evaluation.significance.sample_size import MOST_DAYS, days_left
 from schemas.catalog import Goal
 from schemas.look import (
     FIXED,

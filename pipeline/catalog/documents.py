@@ -10,6 +10,7 @@ import msgspec
 from evaluation.catalog.answerable import answer_notes, answer_violations, case_violations
 from evaluation.catalog.metric_rules import metric_violations
 from evaluation.catalog.metric_rules import remarks as metric_remarks
+from evaluation.catalog.notification_rules import notification_violations
 from evaluation.catalog.references import Known, cohort_violations, group_violations, reference_violations
 from evaluation.catalog.rules import flag_violations, goal_remarks
 from evaluation.flags.graph import needed_for
@@ -20,6 +21,7 @@ from pipeline.catalog.types import kind_of, length_violations, type_violations
 from pipeline.catalog.yaml_file import YamlFile, read_yaml
 from pipeline.errors import PeekproofError
 from schemas.catalog import Cohort, Definition, Deployment, Flag, Group, Metric
+from schemas.notification import NotificationRule
 
 Written_co = TypeVar("Written_co", bound=Definition, covariant=True)
 MOST_TOLD = 10  # faults of one list of ids
@@ -42,6 +44,7 @@ class Documents:
     groups: dict[str, FileDefinition[Group]]
     cohorts: dict[str, FileDefinition[Cohort]]
     deployments: dict[str, FileDefinition[Deployment]]
+    notifications: dict[str, FileDefinition[NotificationRule]]
     notes: tuple[Fault, ...] = ()
 
 
@@ -108,7 +111,7 @@ def read_flag(path: Path) -> tuple[Documents, list[Fault]]:
 
 
 def _read_alone(path: Path) -> tuple[Documents, list[Fault]]:
-    documents = Documents({}, {}, {}, {}, {})
+    documents = Documents({}, {}, {}, {}, {}, {})
     try:
         source = _read_file(path, Flag)
     except DocumentError as error:
@@ -131,13 +134,16 @@ def _read(directory: Path) -> tuple[Documents, list[Fault]]:
         faults += cohort.file.faults(answer_violations(cohort.definition))
         cohorts[key] = _with_ids(cohort, directory, faults)
     deployments = _read_folders(directory, ("deployments",), Deployment, faults)
+    notifications = _read_folders(directory, ("notifications",), NotificationRule, faults)
+    for rule in notifications.values():
+        faults += rule.file.faults(notification_violations(rule.definition))
     groups = _read_folders(directory, ("groups",), Group, faults)
     for group in groups.values():
         faults += group.file.faults(answer_violations(group.definition))
     flags = _read_folders(directory, ("experiments", "flags"), Flag, faults)
     notes += _unnamed_lists(directory, cohorts)
-    documents = Documents(metrics, flags, groups, cohorts, deployments, tuple(sorted(notes)))
-    if not (metrics or cohorts or deployments or groups or flags or faults):
+    documents = Documents(metrics, flags, groups, cohorts, deployments, notifications, tuple(sorted(notes)))
+    if not (metrics or cohorts or deployments or notifications or groups or flags or faults):
         raise PeekproofError(f"'{directory}' holds no documents; put YAML files into its metrics/ and experiments/")
     known: dict[str, Metric | None] = {key: metric.definition for key, metric in metrics.items()}
     # A metric whose file can't be read has its own fault already: don't report each goal or ratio that names it.
@@ -166,6 +172,7 @@ def _without(documents: Documents, faults: Iterable[Fault]) -> Documents:
         sound(documents.groups),
         sound(documents.cohorts),
         sound(documents.deployments),
+        sound(documents.notifications),
         documents.notes,
     )
 
@@ -177,6 +184,7 @@ def _key_faults(documents: Documents) -> Iterator[Fault]:
         [*documents.metrics.values()],
         [*documents.cohorts.values()],
         [*documents.deployments.values()],
+        [*documents.notifications.values()],
     )
     for sources in spaces:
         by_key: dict[str, list[str]] = {}

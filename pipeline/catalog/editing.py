@@ -235,6 +235,7 @@ def changes(documents: Documents, history: History) -> list[Change]:
     sources: list[FileDefinition[Definition]] = [
         *documents.cohorts.values(),
         *documents.deployments.values(),
+        *documents.notifications.values(),
         *documents.groups.values(),
         *(metrics[key] for key in parts_first),
         *(flags[key] for key in parents_first),

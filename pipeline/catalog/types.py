@@ -23,7 +23,7 @@ def definition_of(value: object, kind: type[Written]) -> Written:
 
 def kind_of(kind: type[msgspec.Struct], name: str) -> Any:
     """The type of one field."""
-    return next(field.type for field in msgspec.structs.fields(kind) if field.name == name)
+    return next(field.type for field in msgspec.structs.fields(kind) if field.encode_name == name)
 
 
 def required(kind: Any) -> Any:
@@ -43,7 +43,7 @@ def type_violations(value: object, kind: Any, path: rules.Path = ()) -> Iterator
         if isinstance(value, dict):
             yield from _field_violations(value, kind, path)
         else:
-            names = ", ".join(field.name for field in msgspec.structs.fields(kind))
+            names = ", ".join(field.encode_name for field in msgspec.structs.fields(kind))
             yield Violation(path, f"{_shown(value)} is not allowed; it has fields: {names}")
     elif get_origin(container) is tuple:
         if isinstance(value, list):
@@ -80,7 +80,7 @@ def length_violations(value: list[object], kind: Any, path: rules.Path) -> Itera
 
 
 def _field_violations(value: dict[str, object], kind: type[msgspec.Struct], path: rules.Path) -> Iterator[Violation]:
-    fields = {field.name: field for field in msgspec.structs.fields(kind)}
+    fields = {field.encode_name: field for field in msgspec.structs.fields(kind)}
     for name in value.keys() - fields.keys():
         yield Violation((*path, name), f"is no field of this document; {did_you_mean(name, fields)}")
     for name, known in fields.items():

@@ -139,7 +139,7 @@ class _Reading:
             case dict():
                 kinds: dict[str, Any] = {}
                 if isinstance(container, type) and issubclass(container, msgspec.Struct):
-                    kinds = {field.name: field.type for field in msgspec.structs.fields(container)}
+                    kinds = {field.encode_name: field.type for field in msgspec.structs.fields(container)}
                 of_items = get_args(container)[1] if get_origin(container) is dict else Any
                 return {
                     name: self.typed(item, kinds.get(name, of_items), (*path, name)) for name, item in value.items()

@@ -91,6 +91,7 @@ def _tell_without_file(documents: Documents, catalog: Catalog) -> None:
         ("group", catalog.groups.keys() - documents.groups.keys()),
         ("cohort", catalog.cohorts.keys() - documents.cohorts.keys()),
         ("deployment", catalog.deployments.keys() - documents.deployments.keys()),
+        ("notification", catalog.notifications.keys() - documents.notifications.keys()),
     )
     told = ", ".join(f"{kind} {key}" for kind, keys in kinds for key in sorted(keys))
     if told:
@@ -150,6 +151,7 @@ def _counts(documents: Documents) -> dict[str, int]:
         "groups": len(documents.groups),
         "cohorts": len(documents.cohorts),
         "deployments": len(documents.deployments),
+        "notifications": len(documents.notifications),
     }
 
 

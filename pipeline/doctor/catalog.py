@@ -22,7 +22,8 @@ def check(sight: Sight) -> Iterator[Finding]:
         yield Finding(AREA, "wrong", told, "peekproof restore")
     told = (
         f"{seen.records} records, {size(seen.size)}: {len(newest.flags)} flags, {len(newest.metrics)} metrics, "
-        f"{len(newest.groups)} groups, {len(newest.cohorts)} cohorts, {len(newest.deployments)} deployments"
+        f"{len(newest.groups)} groups, {len(newest.cohorts)} cohorts, {len(newest.deployments)} deployments, "
+        f"{len(newest.notifications)} notification rules"
     )
     yield Finding(AREA, "warning" if seen.size > LARGE else "ok", told)
     for flag in newest.flags.values():

@@ -510,7 +510,7 @@ def test_f10_what_may_be_none_is_noted(tmp_path: Path):
 
     notes = [str(note).removeprefix(f"{tmp_path}/") for note in read_documents(tmp_path).notes]
 
-    places = "documents lie in experiments, flags, metrics, groups, cohorts, deployments"
+    places = "documents lie in experiments, flags, metrics, groups, cohorts, deployments, notifications"
     assert notes == [
         f"b.yaml:1: is not read: {places}; move it there",
         f"charts/a.yaml:1: is not read, nor is what else lies in charts/: {places}",

@@ -6,7 +6,7 @@ import pytest
 from evaluation.catalog.in_force import MetricInForce
 from evaluation.significance import gates, power
 from evaluation.significance.design import Design
-from evaluation.significance.planning import Supply, planned_units, plans
+from evaluation.significance.sample_size import Supply, planned_units, sample_sizes
 from schemas.catalog import Analysis, Baseline, Flag, Goal, Metric, Variant
 from schemas.written import MOST_UNITS
 
@@ -66,7 +66,7 @@ def planned(goals, baselines, supply=None, **flag):
         for key, kind in kinds.items()
     }
     definition = Flag(key="checkout", owner="shop", metrics=tuple(goals), **flag)
-    return list(plans(definition, metrics, baselines, 0.8, supply or Supply(None, None)))
+    return list(sample_sizes(definition, metrics, baselines, 0.8, supply or Supply(None, None)))
 
 
 def test_an_experiment_takes_what_its_weights_alpha_and_goals_say():

@@ -1,4 +1,4 @@
-"""`peekproof plan` as a person uses it."""
+"""`peekproof sample-size` as a person uses it."""
 
 import json
 from pathlib import Path
@@ -13,7 +13,7 @@ from tests.pipeline.shop import Shop
 
 
 def told(*arguments: str) -> list[dict]:
-    result = CliRunner().invoke(command, ["plan", *arguments, "--json"], catch_exceptions=False)
+    result = CliRunner().invoke(command, ["sample-size", *arguments, "--json"], catch_exceptions=False)
     return json.loads(result.stdout)
 
 
@@ -39,7 +39,7 @@ def test_a_document_is_planned_by_its_goals(tmp_path: Path):
     catalog = ("--catalog", str(shop.directory))
 
     (plan,) = told("button", *catalog, "--baseline", "purchase=0.1", "--traffic", "1000")
-    shown = shop.call("plan", "button", *catalog, "--baseline", "0.1", "--units", "20000").stdout
+    shown = shop.call("sample-size", "button", *catalog, "--baseline", "0.1", "--units", "20000").stdout
 
     assert plan["planned_units"] == 10_000
     assert plan["fixed"]["days"] == pytest.approx(plan["fixed"]["total"] / 500, abs=0.01)  # rollout: 50
@@ -73,7 +73,7 @@ def test_a_document_is_planned_by_its_goals(tmp_path: Path):
 )
 def test_what_cannot_be_planned_is_told_with_the_way_out(arguments: list[str], message: str):
     with pytest.raises(PeekproofError) as told:
-        CliRunner().invoke(command, ["plan", *arguments], catch_exceptions=False)
+        CliRunner().invoke(command, ["sample-size", *arguments], catch_exceptions=False)
 
     assert message in str(told.value)
 
@@ -103,7 +103,7 @@ def test_n14_refunds_percentages_and_small_trials_are_planned(tmp_path: Path):
 
 def test_n19_a_plan_has_no_column_of_what_nobody_asked():
     def shown(*arguments: str) -> str:
-        asked = ["plan", "--baseline", "0.1", "--effect", "0.1", *arguments]
+        asked = ["sample-size", "--baseline", "0.1", "--effect", "0.1", *arguments]
         return CliRunner().invoke(command, asked, catch_exceptions=False).stdout
 
     assert "at hand" not in shown()
@@ -121,7 +121,7 @@ def test_n19_a_plan_has_no_column_of_what_nobody_asked():
     ],
 )
 def test_an_effect_that_may_be_meant_in_per_cent_is_refused(effect: str, says: str):
-    result = CliRunner().invoke(command, ["plan", "--baseline", "0.12", "--effect", effect])
+    result = CliRunner().invoke(command, ["sample-size", "--baseline", "0.12", "--effect", effect])
 
     assert result.exit_code == 2
     assert says in " ".join(result.output.split())
@@ -140,10 +140,10 @@ def test_an_effect_of_a_document_that_may_be_meant_in_per_cent_is_noted(tmp_path
 
 def test_a_plan_fits_a_terminal_of_eighty_columns(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("COLUMNS", "80")
-    monkeypatch.setattr("pipeline.cli.plan.Terminal", lambda _: Terminal())
+    monkeypatch.setattr("pipeline.cli.sample_size.Terminal", lambda _: Terminal())
     asked = ["--baseline", "0.12", "--effect", "0.05", "--units", "20000", "--traffic", "1000", "--arms", "3"]
 
-    shown = CliRunner().invoke(command, ["plan", *asked], catch_exceptions=False).stdout.splitlines()
+    shown = CliRunner().invoke(command, ["sample-size", *asked], catch_exceptions=False).stdout.splitlines()
 
     rows = [line for line in shown if "t-test, once" in line or "sequential " in line]
     assert len(rows) == 4
@@ -157,7 +157,9 @@ def test_units_that_are_too_few_for_the_formula_are_a_lower_bound():
     (few,) = told("--baseline", "0.12", "--effect", "500%")
     (many,) = told("--baseline", "0.12", "--effect", "5%")
     (mean,) = told("--baseline", "12", "--deviation", "9", "--effect", "95%")
-    shown = CliRunner().invoke(command, ["plan", "--baseline", "0.12", "--effect", "500%"], catch_exceptions=False)
+    shown = CliRunner().invoke(
+        command, ["sample-size", "--baseline", "0.12", "--effect", "500%"], catch_exceptions=False
+    )
 
     assert few["exact_power"] == pytest.approx(0.532, abs=0.001)
     assert many["exact_power"] is mean["exact_power"] is None

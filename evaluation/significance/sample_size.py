@@ -1,4 +1,4 @@
-"""Planning: how many units a comparison needs, before the run and while it goes on."""
+"""Sample size: how many units a comparison needs, before the run and while it goes on."""
 
 from collections.abc import Iterator, Mapping
 from math import ceil
@@ -34,7 +34,7 @@ class UnitsNeeded(msgspec.Struct, frozen=True):
     minimum_effect: float | None  # null too where no effect is large enough
 
 
-class Plan(msgspec.Struct, frozen=True, kw_only=True):
+class SampleSize(msgspec.Struct, frozen=True, kw_only=True):
     """One comparison before its start: `effect` is the relative one to be seen; a guardrail's margin, to be ruled out.
 
     `fixed` is by the normal distribution: of few conversions `exact_power` is the chance that Boschloo's test sees the
@@ -81,13 +81,13 @@ def planned_units(
     return ceil(min(design.units(goal.minimum_effect, POWER, watched=False), MOST_UNITS))
 
 
-def plans(
+def sample_sizes(
     flag: Flag,
     metrics: Mapping[str, MetricInForce],
     baselines: Mapping[str, Baseline],
     target: float,
     supply: Supply,
-) -> Iterator[Plan]:
+) -> Iterator[SampleSize]:
     """Of each goal with an effect (a guardrail: with a margin) and a baseline, and each treatment, by the weights.
 
     `target` is the power.
@@ -106,7 +106,7 @@ def plans(
             design = _design(flag, goal, metric, baseline, _ratio(flag, weights, treatment), planned=planned)
             needs = _Needs(flag, metric, design, (weight + weights[control]) / sum(weights.values()), target, supply)
             fixed = needs.of(effect, watched=False)
-            yield Plan(
+            yield SampleSize(
                 metric=goal.metric,
                 role=goal.role,
                 treatment=treatment,

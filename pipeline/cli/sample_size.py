@@ -1,4 +1,4 @@
-"""`peekproof plan`: how many units and days an experiment takes, before it starts."""
+"""`peekproof sample-size`: how many units and days an experiment takes, before it starts."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import groupby
@@ -11,7 +11,7 @@ import msgspec
 
 from evaluation.catalog.in_force import MetricInForce
 from evaluation.catalog.rules import did_you_mean
-from evaluation.significance.planning import POWER, Plan, Supply, UnitsNeeded, plans
+from evaluation.significance.sample_size import POWER, SampleSize, Supply, UnitsNeeded, sample_sizes
 from pipeline.catalog.documents import read_documents
 from pipeline.catalog.types import definition_of
 from pipeline.cli.terminal import Fitted, Terminal, TerminalColumn
@@ -78,7 +78,7 @@ class _Effect(_Share):
 @click.option("--power", type=_Share(), default=POWER, show_default=True, help="The chance to see, from 0.05 to 0.999.")
 @click.option("--arms", type=click.IntRange(min=2), help="Variants of equal weight, control among them. Default: 2.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON array, a comparison each.")
-def plan(
+def sample_size(
     *,
     experiment: str | None,
     catalog: Path,
@@ -94,7 +94,7 @@ def plan(
     """How many units and days it takes to see an effect, by a single t-test and by the sequential test.
 
     Of EXPERIMENT, a document of DIR, by its goals, weights and analysis; what has no baseline there gets one here.
-    Or of an experiment that has no document yet: peekproof plan --baseline 0.12 --effect 0.05 --traffic 20000.
+    Or of an experiment that has no document yet: peekproof sample-size --baseline 0.12 --effect 0.05 --traffic 20000.
     """
     if not 0.05 <= power <= 0.999:
         raise PeekproofError(f"--power {power:g}: it is a chance, from 0.05 to 0.999")
@@ -116,7 +116,7 @@ def plan(
     if experiment is None:  # of which the baseline is as good as a document's
         analysis = msgspec.structs.replace(flag.analysis, baseline=baselines[PLAIN])
         flag = msgspec.structs.replace(flag, analysis=analysis)
-    found = list(plans(flag, metrics, baselines, power, Supply(traffic, units)))
+    found = list(sample_sizes(flag, metrics, baselines, power, Supply(traffic, units)))
     if not found:
         raise PeekproofError(
             f"'{flag.key}' has no goal with both an effect to see and a baseline; give the primary goal a "
@@ -219,7 +219,7 @@ def _numbers(option: str, given: Iterable[str], metrics: Sequence[str], primary:
     return numbers
 
 
-def _show(treatments: Sequence[Plan], console: Terminal) -> None:
+def _show(treatments: Sequence[SampleSize], console: Terminal) -> None:
     """A table of one metric."""
     first = treatments[0]
     sides = "two-sided" if first.sides == 2 else "one-sided"
