@@ -15,14 +15,14 @@ from pipeline.storage.restoring import restored_store, whole_store
 from pipeline.storage.snapshot import publish
 from pipeline.storage.store import Store
 from schemas.records import Records
-from schemas.topics import CATALOG, DEAD_LETTERS, HEALTH, RESULTS, SourcePartition
+from schemas.topics import CATALOG, DEAD_LETTERS, DELIVERIES, HEALTH, NOTIFICATIONS, RESULTS, SourcePartition
 
 
 class StorageStage(Stage):
-    """Results, catalog, dead letters and health in; the snapshot out."""
+    """Results, catalog, dead letters, health and notifications in; the snapshot out."""
 
     name: ClassVar[str] = "storage"
-    topics: ClassVar[tuple[str, ...]] = (RESULTS, CATALOG, DEAD_LETTERS, HEALTH)
+    topics: ClassVar[tuple[str, ...]] = (RESULTS, CATALOG, DEAD_LETTERS, HEALTH, NOTIFICATIONS, DELIVERIES)
     is_whole: ClassVar[bool] = True
     niceness: ClassVar[int] = 5
     follows_catalog: ClassVar[bool] = False
@@ -67,7 +67,13 @@ class StorageStage(Stage):
                 for offset, time, row in places
             )
         else:
-            add = {RESULTS: self._store.add_looks, CATALOG: self._store.add_catalog, HEALTH: self._store.add_health}
+            add = {
+                RESULTS: self._store.add_looks,
+                CATALOG: self._store.add_catalog,
+                HEALTH: self._store.add_health,
+                NOTIFICATIONS: self._store.add_notifications,
+                DELIVERIES: self._store.add_deliveries,
+            }
             add[source[0]]((partition, offset, time, records.value(row)) for offset, time, row in places)
         self._taken[source] = records.end
         self.count("records", len(records))

@@ -5,12 +5,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
+
 from pipeline.kafka.set_aside import SetAside
 from schemas import topics
 from schemas.dead_letter import from_record
 from schemas.decoding import NoMessageError, decode
 from schemas.health import WorkerHealth
 from schemas.look import Look, RunKey
+from schemas.notification import HandedOver, Notification
 from schemas.records import Headers
 
 ArrivedRecord = tuple[int, int, int, bytes | None]  # partition, offset, append time (ms UTC), value
@@ -47,6 +50,8 @@ class Pending:
     catalog: list[DocumentRecord] = field(default_factory=list)
     dead_letters: list[dict[str, Any]] = field(default_factory=list)
     beats: dict[tuple[str, str], Beat] = field(default_factory=dict)
+    notifications: dict[str, dict[str, Any]] = field(default_factory=dict)
+    deliveries: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
     offsets: dict[tuple[str, int], int] = field(default_factory=dict)
     ignored: int = 0
 
@@ -131,6 +136,26 @@ class Arriving:
                     with self._aside.unless_ours(topics.HEALTH, partition, offset):
                         health = decode(value, WorkerHealth)
                         self._pending.beats[health.stage, health.worker] = Beat(health, append_time, value or b"")
+
+    def add_notifications(self, records: Iterable[ArrivedRecord]) -> None:
+        """Records of `notifications`; of those with one id the first is kept."""
+        with self._adding:
+            for partition, offset, append_time, value in records:
+                if self._is_new(topics.NOTIFICATIONS, partition, offset):
+                    with self._aside.unless_ours(topics.NOTIFICATIONS, partition, offset):
+                        found = decode(value, Notification)
+                        row = msgspec.structs.asdict(found) | {"published": append_time}
+                        row["numbers"] = msgspec.json.encode(found.numbers).decode()
+                        self._pending.notifications.setdefault(found.id, row)
+
+    def add_deliveries(self, records: Iterable[ArrivedRecord]) -> None:
+        """Records of `deliveries`; the newest of each notification and place is kept."""
+        with self._adding:
+            for partition, offset, _, value in records:
+                if self._is_new(topics.DELIVERIES, partition, offset):
+                    with self._aside.unless_ours(topics.DELIVERIES, partition, offset):
+                        found = decode(value, HandedOver)
+                        self._pending.deliveries[found.id, found.place] = msgspec.structs.asdict(found)
 
     def take(self) -> Pending:
         """What was added since the last time."""

@@ -10,12 +10,12 @@ from msgspec import UNSET
 
 from pipeline.storage import tables
 from pipeline.storage.arriving import Pending, PublishedLook
-from pipeline.storage.tables import CELL, CELL_KEY, DEAD_LETTER_TOTALS, DEAD_LETTERS
+from pipeline.storage.tables import CELL, CELL_KEY, DEAD_LETTER_TOTALS, DEAD_LETTERS, DELIVERIES, NOTIFICATIONS
 from schemas.look import Cell
 
 RESULTS, RESULTS_RECENT = tables.RESULTS.stored, tables.RESULTS_RECENT.stored
 SUMS = tuple(column.name for column in RESULTS.columns if column.type == "HUGEINT")
-DEAD_LETTERS_KEPT = 10_000
+DEAD_LETTERS_KEPT = NOTIFICATIONS_KEPT = 10_000
 
 LOOKS = pa.schema(
     [("experiment", pa.string()), ("run", pa.string()), ("append_time", pa.int64()), ("value", pa.binary())]
@@ -30,7 +30,7 @@ OFFSETS = pa.schema([("topic", pa.string()), ("partition", pa.int32()), ("next_o
 def create(connection: duckdb.DuckDBPyConnection) -> None:
     """The tables that are not there yet, and the columns that a former version did not have."""
     run = connection.execute
-    for table in (RESULTS, RESULTS_RECENT, DEAD_LETTERS, DEAD_LETTER_TOTALS):
+    for table in (RESULTS, RESULTS_RECENT, DEAD_LETTERS, DEAD_LETTER_TOTALS, NOTIFICATIONS, DELIVERIES):
         run(f"CREATE TABLE IF NOT EXISTS {table.name} ({table.ddl})")
         for column in table.columns:
             run(f'ALTER TABLE {table.name} ADD COLUMN IF NOT EXISTS "{column.name}" {column.type}')
@@ -52,6 +52,7 @@ def write(connection: duckdb.DuckDBPyConnection, pending: Pending, silent: list[
         _write_catalog(connection, pending)
         _write_dead_letters(connection, pending)
         _write_beats(connection, pending, silent)
+        _write_notifications(connection, pending)
         offsets = [(*place, next_offset) for place, next_offset in pending.offsets.items()]
         _replace(connection, "kafka_offsets", ("topic", "partition"), _rows(OFFSETS, offsets))
         connection.execute("UPDATE ignored SET looks = looks + ?", [pending.ignored])
@@ -98,10 +99,7 @@ def _write_dead_letters(connection: duckdb.DuckDBPyConnection, pending: Pending)
     )
     run("DELETE FROM dead_letter_totals")
     run("INSERT INTO dead_letter_totals BY NAME FROM totals")
-    ((dead_letters,),) = run("SELECT count(*) FROM dead_letters").fetchall()
-    if dead_letters > DEAD_LETTERS_KEPT:
-        oldest = f"SELECT rowid FROM dead_letters ORDER BY rowid LIMIT {dead_letters - DEAD_LETTERS_KEPT}"
-        run(f"DELETE FROM dead_letters WHERE rowid IN ({oldest})")
+    _keep(connection, DEAD_LETTERS.name, DEAD_LETTERS_KEPT)
     run("DROP TABLE new_letters")
     run("DROP TABLE totals")
     connection.unregister("arriving")
@@ -113,6 +111,26 @@ def _write_beats(connection: duckdb.DuckDBPyConnection, pending: Pending, silent
     if pending.beats:
         beats = [(*key, beat.append_time, beat.value) for key, beat in pending.beats.items()]
         _replace(connection, "health", ("stage", "worker"), _rows(BEATS, beats))
+
+
+def _write_notifications(connection: duckdb.DuckDBPyConnection, pending: Pending) -> None:
+    if pending.notifications:
+        connection.register("found", NOTIFICATIONS.arrow(pending.notifications.values()))
+        told = "SELECT * FROM found WHERE id NOT IN (SELECT id FROM notifications) ORDER BY published"
+        connection.execute(f"INSERT INTO notifications BY NAME {told}")
+        connection.unregister("found")
+    if pending.deliveries:
+        _replace(connection, DELIVERIES.name, ("id", "place"), DELIVERIES.arrow(pending.deliveries.values()))
+    for table in (NOTIFICATIONS, DELIVERIES):
+        _keep(connection, table.name, NOTIFICATIONS_KEPT)
+
+
+def _keep(connection: duckdb.DuckDBPyConnection, table: str, most: int) -> None:
+    """The newest rows."""
+    ((rows,),) = connection.execute(f"SELECT count(*) FROM {table}").fetchall()
+    if rows > most:
+        oldest = f"SELECT rowid FROM {table} ORDER BY rowid LIMIT {rows - most}"
+        connection.execute(f"DELETE FROM {table} WHERE rowid IN ({oldest})")
 
 
 def _insert(connection: duckdb.DuckDBPyConnection, table: str, rows: pa.Table) -> None:

@@ -448,7 +448,14 @@ _FIRST_MS, _LAST_MS = -9_223_372_022_400_000, 9_223_372_036_854_775  # of a TIME
 _SPACE = "chr(9) || chr(10) || chr(13) || chr(32)"  # of JSON
 _OLDER = _columns(tables.RESULTS_HISTORY)
 SENT = (EVENTS, EXPOSURES)
-COPIED = (tables.RESULTS, tables.RESULTS_RECENT, tables.DEAD_LETTERS, tables.DEAD_LETTER_TOTALS)
+COPIED = (
+    tables.RESULTS,
+    tables.RESULTS_RECENT,
+    tables.DEAD_LETTERS,
+    tables.DEAD_LETTER_TOTALS,
+    tables.NOTIFICATIONS,
+    tables.DELIVERIES,
+)
 COMPUTED = (
     tables.EXPERIMENTS,
     tables.VARIANTS,

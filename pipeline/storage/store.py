@@ -77,6 +77,8 @@ class Store:
         self.add_catalog = self._arriving.add_catalog
         self.add_dead_letters = self._arriving.add_dead_letters
         self.add_health = self._arriving.add_health
+        self.add_notifications = self._arriving.add_notifications
+        self.add_deliveries = self._arriving.add_deliveries
 
     def __enter__(self) -> "Store":
         return self

@@ -24,6 +24,7 @@ ARROW = {
     "DOUBLE": pa.float64(),
     "TIMESTAMP": pa.timestamp("ms"),  # from integers: ms UTC
     "VARCHAR[]": pa.list_(pa.string()),
+    "JSON": pa.string(),
     "MAP(VARCHAR, BIGINT)": pa.map_(pa.string(), pa.int64()),
 }
 
@@ -227,7 +228,7 @@ CATALOG = _table(
     (
         ("offset", "BIGINT", "Offset of the record."),
         ("appended", "TIMESTAMP", "UTC. When it was appended; it applies to input appended a second later."),
-        ("kind", "VARCHAR", "flag, metric, group, cohort, deployment or logs."),
+        ("kind", "VARCHAR", "flag, metric, group, cohort, deployment, notification or logs."),
         ("key", "VARCHAR", "Key of the document."),
         ("version", "BIGINT", "Version of the document."),
         ("author", "VARCHAR", "Who changed it."),
@@ -263,11 +264,44 @@ DEAD_LETTER_TOTALS = _table(
     ),
 )
 
+NOTIFICATIONS = _table(
+    "notifications",
+    "The newest 10,000 notifications, each once: what was told, by which rule. `deliveries` says who got them.",
+    (
+        ("id", "VARCHAR", "The same for whoever finds it, and as often: it is the webhooks' id."),
+        ("rule", "VARCHAR", "Key of the rule, a document of configs/notifications."),
+        ("event", "VARCHAR", "What came about: verdict changed, guardrail harmed, split broken, …"),
+        ("subject", "VARCHAR", "What it is about: flag/KEY, stage/NAME or topic/NAME."),
+        ("experiment", "VARCHAR", "Key of the experiment or flag; null where it is about none."),
+        ("run", "VARCHAR", "Its run."),
+        ("look", "BIGINT", "The look that shows it."),
+        ("version", "BIGINT", "The version of the flag's document that it is about."),
+        ("time", "TIMESTAMP", "UTC. When it was found, by the brokers' clock."),
+        ("published", "TIMESTAMP", "UTC. When it was appended to its topic."),
+        ("sentence", "VARCHAR", "What people read."),
+        ("numbers", "JSON", "The numbers that matter."),
+    ),
+)
+
+DELIVERIES = _table(
+    "deliveries",
+    "What became of each notification at each place of its rule, by the newest 10,000 attempts. None yet: it waits.",
+    (
+        ("id", "VARCHAR", "Of the notification."),
+        ("rule", "VARCHAR", "Key of the rule."),
+        ("place", "VARCHAR", "Name of the place in the rule."),
+        ("outcome", "VARCHAR", "delivered; failed: it is tried again; given up."),
+        ("attempts", "BIGINT", "How often it was tried."),
+        ("time", "TIMESTAMP", "UTC. When it was tried last."),
+        ("error", "VARCHAR", "Why it failed."),
+    ),
+)
+
 PIPELINE_HEALTH = _table(
     "pipeline_health",
     "What each worker last said: one row per input partition that it holds. Workers silent for an hour are left out.",
     (
-        ("stage", "VARCHAR", "assignment, aggregation, significance, storage or archive."),
+        ("stage", "VARCHAR", "assignment, aggregation, significance, storage, archive, plans or notifications."),
         ("worker", "VARCHAR", "Host and process id."),
         ("time", "TIMESTAMP", "UTC. When it said so; workers do once a second."),
         ("started", "TIMESTAMP", "UTC. When the worker started."),

@@ -27,6 +27,7 @@ from pipeline.storage.tables import CELL
 from schemas.catalog import Allocation, Document, Flag, FlagState, Goal, Hypothesis, Metric, Run, Variant
 from schemas.dead_letter import DeadLetter, Reason, to_headers
 from schemas.look import Cell
+from schemas.notification import HandedOver, Notification
 from schemas.records import Headers, Records
 from tests.pipeline.slices import records as slice_of
 
@@ -97,6 +98,10 @@ def store(tmp_path: Path, looks: Looks, beat: Callable[[str, int], bytes]) -> St
     store.add_looks(looks(1, 5))
     store.add_dead_letters([(0, 0, 9, [], b"\xff")])
     store.add_health([(0, 0, 5_000, beat("host/1", 4_000))])
+    word = Notification(id="n1", rule="r", event="lag", subject="stage/storage", time=1, sentence="It lags.")
+    store.add_notifications([(0, 0, 5_000, msgspec.json.encode(word))])
+    over = HandedOver(id="n1", rule="r", place="mail", outcome="delivered", attempts=1, time=2)
+    store.add_deliveries([(0, 0, 5_000, msgspec.json.encode(over))])
     store.flush()
     return store
 

@@ -8,14 +8,17 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
+import msgspec
 import pytest
 
 from pipeline.owner import OwnerError
 from pipeline.storage import history
-from pipeline.storage.rows import DEAD_LETTERS_KEPT
+from pipeline.storage.rows import DEAD_LETTERS_KEPT, NOTIFICATIONS_KEPT
 from pipeline.storage.store import Store
 from schemas.dead_letter import DeadLetter, to_headers
+from schemas.notification import HandedOver, Notification
 
 Looks = Callable[..., list[tuple[int, int, int, bytes | None]]]
 
@@ -132,6 +135,54 @@ def test_a_flood_of_dead_letters_is_counted_and_bounded(tmp_path: Path) -> None:
         assert query(store, "SELECT letters FROM dead_letter_totals") == [(25_000,)]
 
 
+def test_a_notification_is_kept_once_and_the_newest_word_on_each_place(tmp_path: Path) -> None:
+    def told(number: int) -> bytes:
+        return msgspec.json.encode(
+            Notification(
+                id=f"n{number}",
+                rule="growth",
+                event="split broken",
+                subject="flag/checkout",
+                experiment="checkout",
+                time=1_000,
+                sentence="The split is broken.",
+                numbers={"srm_running_p_value": 0.001},
+            )
+        )
+
+    def handed(outcome: Literal["delivered", "failed"], attempts: int) -> bytes:
+        over = HandedOver(id="n1", rule="growth", place="mail", outcome=outcome, attempts=attempts, time=attempts)
+        return msgspec.json.encode(over)
+
+    with Store(tmp_path) as store:
+        store.add_notifications([(0, 0, 7, told(1)), (0, 1, 8, told(2)), (0, 2, 9, told(1)), (0, 3, 9, b"{}")])
+        store.add_deliveries([(0, 0, 7, handed("failed", 1)), (0, 1, 7, handed("failed", 2))])
+        store.flush()
+        store.add_notifications([(1, 0, 10, told(2)), (0, 0, 7, told(1))])
+        store.add_deliveries([(0, 2, 7, handed("delivered", 3))])
+        store.flush()
+
+        assert query(store, "SELECT id, epoch_ms(published), numbers->>'srm_running_p_value' FROM notifications") == [
+            ("n1", 7, "0.001"),
+            ("n2", 8, "0.001"),
+        ]
+        assert query(store, "SELECT id, place, outcome, attempts FROM deliveries") == [("n1", "mail", "delivered", 3)]
+
+
+def test_what_was_told_is_bounded(tmp_path: Path) -> None:
+    word = Notification(id="", rule="r", event="lag", subject="stage/storage", time=1, sentence="")
+    with Store(tmp_path) as store:
+        for start in range(0, 15_000, 5_000):
+            some = range(start, start + 5_000)
+            told = [msgspec.json.encode(msgspec.structs.replace(word, id=f"{offset}")) for offset in some]
+            store.add_notifications([(0, offset, offset, value) for offset, value in zip(some, told, strict=True)])
+            store.flush()
+
+        assert query(store, "SELECT count(*), min(id::INT), max(id::INT) FROM notifications") == [
+            (NOTIFICATIONS_KEPT, 5_000, 14_999)
+        ]
+
+
 def test_the_newest_health_of_each_worker_is_kept_and_a_silent_one_forgotten(
     tmp_path: Path, beat: Callable[[str, int], bytes]
 ) -> None:
@@ -179,6 +230,7 @@ def test_a_second_process_is_told_who_owns_the_store(tmp_path: Path) -> None:
 WRITER = """
 import sys
 from pathlib import Path
+from typing import Literal
 sys.path.insert(0, {root!r})
 from pipeline.storage.store import Store
 import importlib.util
