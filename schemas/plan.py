@@ -10,6 +10,8 @@ from schemas.written import Date, Duration, Hours, Key, Percentage, Strict, Text
 OnAlarm = Literal["roll back", "pause", "tell"]
 OnWin = Literal["roll out", "complete", "tell"]
 OnNothing = Literal["roll back", "complete", "tell"]
+PauseReason = Literal["asked", "edited", "harm", "broken split"]
+AUTHOR = "plan"  # of versions that the plan writes by itself: people may not sign so
 
 
 class Until(Strict, frozen=True, kw_only=True):
@@ -81,7 +83,7 @@ class Pause(Strict, frozen=True, kw_only=True):
     """
 
     version: int
-    why: Literal["asked", "edited", "harm", "broken split"]
+    why: PauseReason
     alarms: tuple[str, ...] = ()
 
 

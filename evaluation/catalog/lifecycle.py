@@ -7,6 +7,9 @@
 
 `rollout` and `rollback` may be taken from anywhere, and end the run that is open; `restart` begins another one from
 anywhere behind `start`. `archive` puts away what doesn't run, `restore` takes it back, `delete` is for ever.
+
+A run of a flag with a plan begins with the plan's step 1, and the plan ends with the run. What the plan does by itself
+rests on `evidence`, which stays in its progress.
 """
 
 from collections.abc import Collection, Iterator
@@ -14,8 +17,10 @@ from collections.abc import Collection, Iterator
 import msgspec
 
 from evaluation.catalog.in_force import control_of, is_listing, unlisted, winner_of
+from evaluation.catalog.ramps import as_planned, in_step, only_describes, percentages, step_that_gives
 from evaluation.catalog.rules import Path, did_you_mean
 from schemas.catalog import Allocation, Flag, FlagState, Inclusion, Run
+from schemas.plan import Evidence, Pause, PauseReason, Plan, Progress
 
 
 class LifecycleError(ValueError):
@@ -30,6 +35,7 @@ def apply_definition(standing: FlagState | None, definition: Flag, version: int)
     """The state after its author's edit, as `version` of the document; equal to `standing` where nothing changed.
 
     Who gets what may change while a run is open: that adds an allocation. What the run's numbers mean may not.
+    It pauses a plan, at the step that is in force, unless it only describes.
     """
     if standing is None:
         return FlagState(definition=definition)
@@ -49,14 +55,18 @@ def apply_definition(standing: FlagState | None, definition: Flag, version: int)
         return msgspec.structs.replace(standing, definition=definition)
     run = standing.runs[-1]
     _refuse_another_meaning(standing.definition, definition, run.key)
-    allocation = allocation_of(definition, version)
-    if _grants(allocation) != _grants(run.allocations[-1]):
-        run = msgspec.structs.replace(run, allocations=(*run.allocations, allocation))
-    return msgspec.structs.replace(standing, definition=definition, runs=(*standing.runs[:-1], run))
+    progress = _progress_after(standing, definition, version)
+    return _in_force(msgspec.structs.replace(standing, definition=definition, progress=progress), version)
 
 
 def start(
-    state: FlagState, version: int, salt: str, as_experiment: bool = False, splits_anew: bool = False
+    state: FlagState,
+    version: int,
+    salt: str,
+    as_experiment: bool = False,
+    splits_anew: bool = False,
+    *,
+    evidence: Evidence | None = None,
 ) -> FlagState:
     """The state with a new run, as `version` of the document. `salt` must be fresh: it decides who gets what.
 
@@ -82,7 +92,7 @@ def start(
         )
     if not flag.variants:
         raise LifecycleError(("variants",), f"'{flag.key}' has no variants; add at least one and apply it")
-    return _with_new_run(state, version, salt, splits_anew)
+    return _with_new_run(state, version, salt, splits_anew, evidence)
 
 
 def restart(state: FlagState, version: int, salt: str, splits_anew: bool = False) -> FlagState:
@@ -93,15 +103,15 @@ def restart(state: FlagState, version: int, salt: str, splits_anew: bool = False
     return _with_new_run(_ended(state, version), version, salt, splits_anew)
 
 
-def complete(state: FlagState, version: int) -> FlagState:
+def complete(state: FlagState, version: int, evidence: Evidence | None = None) -> FlagState:
     """The state with its run ended, as `version` of the document: no more entries."""
     if state.status != "running":
         way_out = "start it first" if state.status == "draft" else "nothing is left to do"
         raise LifecycleError(("key",), f"'{state.definition.key}' is not running ({state.status}); {way_out}")
-    return msgspec.structs.replace(_ended(state, version), status="complete")
+    return msgspec.structs.replace(_ended(state, version, evidence), status="complete")
 
 
-def roll_out(state: FlagState, version: int, variant: str) -> FlagState:
+def roll_out(state: FlagState, version: int, variant: str, evidence: Evidence | None = None) -> FlagState:
     """The state in which everybody gets one variant; a run that is open ends.
 
     Inclusions, prerequisites and holdouts stay. Mutual exclusion ends: it is for runs that must not meet.
@@ -113,17 +123,63 @@ def roll_out(state: FlagState, version: int, variant: str) -> FlagState:
     if state.rolled_out is not None and winner_of(state.rolled_out) == variant:
         raise LifecycleError(("key",), f"'{flag.key}' gives '{variant}' to everybody already; nothing is left to do")
     rolled_out = _everybody_gets(variant, flag, version)
-    return msgspec.structs.replace(_ended(state, version), status="rolled out", rolled_out=rolled_out)
+    return msgspec.structs.replace(_ended(state, version, evidence), status="rolled out", rolled_out=rolled_out)
 
 
-def roll_back(state: FlagState, version: int) -> FlagState:
+def roll_back(state: FlagState, version: int, evidence: Evidence | None = None) -> FlagState:
     """The state in which everybody gets `off`; a run that is open ends."""
     _refuse_removed(state)
     if state.status in ("draft", "rolled back"):
         who = unlisted(state.definition.variants if state.status == "draft" else ())
         left = "nothing is left to do" if who == "everybody" else "to take it from those too, empty the lists"
         raise LifecycleError(("key",), f"'{state.definition.key}' is {state.status}: {who} gets 'off' already; {left}")
-    return msgspec.structs.replace(_ended(state, version), status="rolled back")
+    return msgspec.structs.replace(_ended(state, version, evidence), status="rolled back")
+
+
+def take_step(state: FlagState, version: int, number: int, evidence: Evidence | None = None) -> FlagState:
+    """The state with the next step of its plan in force, which is this one."""
+    plan, progress = _planned(state)
+    key = state.definition.key
+    if progress.paused:
+        raise LifecycleError(("plan",), f"the plan of '{key}' is paused ({progress.paused.why}); resume it first")
+    if number != progress.step + 1 or number > len(plan.steps):
+        raise LifecycleError(
+            ("plan", "steps"),
+            f"step {number} does not follow in the plan of '{key}', of which step {progress.step} of "
+            f"{len(plan.steps)} is in force; steps are taken one by one",
+        )
+    return _with_progress(state, version, evidence, step=number, taken=version)
+
+
+def pause(
+    state: FlagState,
+    version: int,
+    why: PauseReason = "asked",
+    alarms: tuple[str, ...] = (),
+    evidence: Evidence | None = None,
+) -> FlagState:
+    """The state in which its plan takes no further step and, where the flag is sticky, nobody else gets a variant.
+
+    A plan that an edit paused, which stops nobody, may be paused so too.
+    """
+    _, progress = _planned(state)
+    if progress.paused and progress.paused.why != "edited":
+        raise LifecycleError(
+            ("plan",),
+            f"the plan of '{state.definition.key}' is paused already ({progress.paused.why}); nothing is left to do",
+        )
+    return _with_progress(state, version, evidence, paused=Pause(version=version, why=why, alarms=alarms))
+
+
+def resume(state: FlagState, version: int, evidence: Evidence | None = None) -> FlagState:
+    """The state in which its plan goes on, at the step where it was. Alarms that paused it no longer count."""
+    _, progress = _planned(state)
+    if progress.paused is None:
+        raise LifecycleError(
+            ("plan",), f"the plan of '{state.definition.key}' is not paused; step {progress.step} is in force"
+        )
+    overruled = tuple(dict.fromkeys([*progress.overruled, *progress.paused.alarms]))
+    return _with_progress(state, version, evidence, paused=None, overruled=overruled)
 
 
 def archive(state: FlagState, needed_by: Collection[str]) -> FlagState:
@@ -169,24 +225,108 @@ def steps_between(standing: FlagState | None, after: FlagState) -> Iterator[str]
         yield f"{winner_of(after.rolled_out)} is rolled out"
     if after.status == "rolled back" != before.status:
         yield "rolled back"
+    if after.status == "running":
+        yield from _plan_steps_between(before.progress, after)
     if after.removed != before.removed:
         yield after.removed or "restored"
 
 
-def _with_new_run(state: FlagState, version: int, salt: str, splits_anew: bool) -> FlagState:
+def _plan_steps_between(before: Progress | None, after: FlagState) -> Iterator[str]:
+    progress, plan = after.progress, after.definition.plan
+    if progress is None or plan is None:
+        return
+    if before is None or before.taken != progress.taken:
+        yield f"step {progress.step} of {len(plan.steps)} is in force"
+    was_paused = before.paused if before else None
+    if progress.paused and progress.paused != was_paused:
+        yield f"the plan is paused ({progress.paused.why})"
+    if was_paused and progress.paused is None:
+        yield "the plan goes on"
+
+
+def _with_new_run(
+    state: FlagState, version: int, salt: str, splits_anew: bool, evidence: Evidence | None = None
+) -> FlagState:
     flag = state.definition
     if state.runs and not flag.metrics and not splits_anew:
         salt = state.runs[-1].salt
     run = Run(key=f"exp-{len(state.runs) + 1}", salt=salt, started=version, allocations=(allocation_of(flag, version),))
-    return msgspec.structs.replace(state, status="running", runs=(*state.runs, run))
+    progress = Progress(step=1, taken=version, evidence=evidence) if flag.plan else None
+    return msgspec.structs.replace(state, status="running", runs=(*state.runs, run), progress=progress)
 
 
-def _ended(state: FlagState, version: int) -> FlagState:
+def _ended(state: FlagState, version: int, evidence: Evidence | None = None) -> FlagState:
     """Without anything in force; its next status is the caller's to say."""
-    runs = state.runs
+    runs, progress = state.runs, state.progress
     if state.status == "running":
         runs = (*runs[:-1], msgspec.structs.replace(runs[-1], completed=version))
-    return msgspec.structs.replace(state, runs=runs, rolled_out=None)
+    if progress and evidence:
+        progress = msgspec.structs.replace(progress, evidence=evidence)
+    return msgspec.structs.replace(state, runs=runs, rolled_out=None, progress=progress)
+
+
+def _planned(state: FlagState) -> tuple[Plan, Progress]:
+    """The plan that is in force, and how far it has come."""
+    flag = state.definition
+    _refuse_removed(state)
+    if flag.plan is None:
+        raise LifecycleError(("plan",), f"'{flag.key}' has no plan; write one into its definition and apply it")
+    if state.status != "running" or state.progress is None:
+        raise LifecycleError(("plan",), f"'{flag.key}' is not running ({state.status}), and its plan not in force")
+    return flag.plan, state.progress
+
+
+def _with_progress(state: FlagState, version: int, evidence: Evidence | None, **changes: object) -> FlagState:
+    if evidence:
+        changes["evidence"] = evidence
+    assert state.progress is not None
+    progress = msgspec.structs.replace(state.progress, **changes)
+    return _in_force(msgspec.structs.replace(state, progress=progress), version)
+
+
+def _in_force(state: FlagState, version: int) -> FlagState:
+    """The running state, whose run gives what definition and progress say."""
+    run = state.runs[-1]
+    allocation = allocation_of(state.definition, version, state.progress)
+    if _grants(allocation) != _grants(run.allocations[-1]):
+        run = msgspec.structs.replace(run, allocations=(*run.allocations, allocation))
+    return msgspec.structs.replace(state, runs=(*state.runs[:-1], run))
+
+
+def _progress_after(standing: FlagState, definition: Flag, version: int) -> Progress | None:
+    """How far the plan has come after an edit, which takes no step: the former one's percentages stay in force."""
+    before, progress = standing.definition, standing.progress
+    if definition.plan is None:
+        return None
+    if progress is None:
+        progress = Progress(step=0, taken=version)
+        stands = percentages(standing.runs[-1].allocations[-1])
+    else:
+        if only_describes(before, definition):
+            return progress
+        if before.sticky != definition.sticky and progress.paused and progress.paused.why != "edited":
+            raise LifecycleError(
+                ("sticky",),
+                f"sticky of '{definition.key}' would change while its plan is paused ({progress.paused.why}), and with "
+                "it who keeps a variant; resume the plan first",
+            )
+        stands = percentages(in_step(before, progress.step))
+    if msgspec.json.encode(before.plan) != msgspec.json.encode(definition.plan):
+        number = step_that_gives(definition, stands, first=progress.step)
+        if number is None:
+            raise LifecycleError(("plan", "steps"), _no_such_step(definition, standing.runs[-1], stands))
+        progress = msgspec.structs.replace(progress, step=number)
+    return msgspec.structs.replace(progress, paused=progress.paused or Pause(version=version, why="edited"))
+
+
+def _no_such_step(flag: Flag, run: Run, stands: tuple[float, ...]) -> str:
+    rollout, *of_segments = stands
+    named = zip(run.allocations[-1].segments, of_segments, strict=True)
+    all_of = "".join(f", {percentage} % of segment '{segment.name}'" for segment, percentage in named)
+    return (
+        f"no step of the plan of '{flag.key}' gives what is in force in {run.key}, {rollout} %{all_of}, and an edit "
+        "takes no step; let a step give just that, and change its segments by an edit of their own"
+    )
 
 
 def _everybody_gets(variant: str, flag: Flag, version: int) -> Allocation:
@@ -263,8 +403,9 @@ def _plan(flag: Flag) -> str:
     return f"minimum effect {primary.minimum_effect:g} of {primary.metric} over mean {baseline.mean:g}{deviation}"
 
 
-def allocation_of(flag: Flag, version: int) -> Allocation:
-    """Who gets what by the definition, as `version` of the document."""
+def allocation_of(flag: Flag, version: int, progress: Progress | None = None) -> Allocation:
+    """Who gets what by the definition, and by how far its plan has come, as `version` of the document."""
+    flag = as_planned(flag, progress)
     return Allocation(
         flag_version=version,
         rollout=flag.rollout,
