@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 
 from evaluation.catalog.ids import id_fault
+from evaluation.catalog.plan_rules import plan_notes
 from evaluation.catalog.references import OFF, Known
 from evaluation.catalog.rules import Path, Violation
 from evaluation.flags.conditions import NONE, PATTERNS, REGEXES, condition_fault
@@ -118,6 +119,7 @@ def answer_notes(flag: Flag, known: Known) -> Iterator[Violation]:
             )
     for path, needed in units_needed(flag, known):
         yield Violation(path, needed)
+    yield from plan_notes(flag)
 
 
 def units_needed(flag: Flag, known: Known) -> Iterator[tuple[Path, str]]:

@@ -21,6 +21,7 @@ from evaluation.catalog.in_force import (
     FlagInForce,
     InForce,
     MetricInForce,
+    PlanInForce,
     RunInForce,
     metrics_after,
     ratios_of,
@@ -28,6 +29,7 @@ from evaluation.catalog.in_force import (
 from evaluation.catalog.logs import logs_after
 from evaluation.catalog.metric_rules import metric_violations
 from evaluation.catalog.notification_rules import notification_violations
+from evaluation.catalog.plan_rules import calendar_violations, plan_violations, progress_violations
 from evaluation.catalog.references import (
     cohort_violations,
     dependents,
@@ -50,6 +52,7 @@ from schemas.catalog import (
 )
 from schemas.logs import Logs
 from schemas.notification import NotificationRule
+from schemas.plan import Progress
 
 Spec = TypeVar("Spec", Metric, FlagState, Group, Cohort, Deployment, NotificationRule, Logs)
 PLAIN: dict[str, tuple[str, Any]] = {  # kinds without a life of their own: where the catalog has them, and what
@@ -177,7 +180,8 @@ def _with(document: Document, catalog: Catalog, unchanged: Catalog) -> Catalog:
 
 def edit_violations(definition: Definition, catalog: Catalog) -> list[Violation]:
     """What is wrong with an edit of a document: what its readers would refuse, and what engines cannot answer."""
-    return [*violations_of(definition, catalog), *answer_violations(definition)]
+    of_plan = calendar_violations(definition) if isinstance(definition, Flag) else ()
+    return [*violations_of(definition, catalog), *answer_violations(definition), *of_plan]
 
 
 def violations_of(definition: Definition, catalog: Catalog) -> list[Violation]:
@@ -188,7 +192,11 @@ def violations_of(definition: Definition, catalog: Catalog) -> list[Violation]:
     match definition:
         case Flag():
             metrics = {key: metric.definition for key, metric in catalog.metrics.items()}
-            return [*flag_violations(definition, metrics), *reference_violations(definition, catalog.known)]
+            return [
+                *flag_violations(definition, metrics),
+                *plan_violations(definition),
+                *reference_violations(definition, catalog.known),
+            ]
         case Metric():
             metrics = {key: metric.definition for key, metric in catalog.metrics.items()} | {definition.key: definition}
             concerned = (definition, *ratios_of(catalog.metrics, definition.key))
@@ -246,6 +254,7 @@ def _state(document: Document, catalog: Catalog) -> FlagState:
     is_new = standing is None or standing.definition != definition or (standing.removed and not state.removed)
     _require(document, definition.key, violations_of(definition, catalog) if is_new else ())
     _require(document, definition.key, state_violations(state))
+    _require(document, definition.key, progress_violations(state))
     if state.removed and (needed_by := dependents(document.key, catalog.known.flags)):
         raise ValueError(f"flag '{document.key}' is {state.removed}, but {', '.join(needed_by)} needs it")
     return state
@@ -313,5 +322,37 @@ def _flag_after(document: Document, state: FlagState, append_time: int, catalog:
             )
         )
     return FlagInForce(
-        state.definition, state.status, document.version, append_time, tuple(runs), state.rolled_out, state.removed
+        definition=state.definition,
+        status=state.status,
+        version=document.version,
+        append_time=append_time,
+        runs=tuple(runs),
+        rolled_out=state.rolled_out,
+        removed=state.removed,
+        plan=_plan_after(document, state.progress, append_time, standing.plan if standing else None),
     )
+
+
+def _plan_after(
+    document: Document, progress: Progress | None, append_time: int, before: PlanInForce | None
+) -> PlanInForce | None:
+    """How far the plan has come, and since when. Raises ValueError where it would have been otherwise before."""
+    if progress is None:
+        return None
+    former = before.progress if before else None
+    times = {document.version: append_time}
+    if before and former:
+        times[former.taken] = before.taken
+        if former.paused and before.paused is not None:
+            times[former.paused.version] = before.paused
+    named = [progress.taken, *([progress.paused.version] if progress.paused else ())]
+    if evidence := progress.evidence:
+        named += [evidence.version] if former is None or evidence != former.evidence else []
+    for version in named:
+        if version not in times:
+            raise ValueError(
+                f"flag '{document.key}' rewrites how its plan came so far, by what version {version} is said to have "
+                f"done; say what version {document.version} does, and keep the rest"
+            )
+    paused = times[progress.paused.version] if progress.paused else None
+    return PlanInForce(progress, times[progress.taken], paused)

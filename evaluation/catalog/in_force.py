@@ -33,6 +33,7 @@ from schemas.catalog import (
 from schemas.duration import parse_duration
 from schemas.logs import LOGS
 from schemas.notification import NotificationRule
+from schemas.plan import Progress
 
 SETTLING = 1_000  # ms between a version's append time and the input that it applies to
 
@@ -178,6 +179,18 @@ class RunInForce:
 
 
 @dataclass(frozen=True, slots=True)
+class PlanInForce:
+    """How far a flag's plan has come since the newest start; it goes on while the flag is running.
+
+    `taken` and `paused` are append times (ms UTC) of the versions that took the step in force and paused the plan.
+    """
+
+    progress: Progress
+    taken: int
+    paused: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class FlagInForce:
     """A flag's document and its runs; `runs[-1]` is the newest."""
 
@@ -188,6 +201,7 @@ class FlagInForce:
     runs: tuple[RunInForce, ...]
     rolled_out: Allocation | None = None
     removed: Removal | None = None
+    plan: PlanInForce | None = None
 
     @property
     def allocation(self) -> Allocation | None:

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from difflib import get_close_matches
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 
@@ -278,10 +279,15 @@ def _date_violations(flag: Flag) -> Iterator[Violation]:
         yield Violation(("end",), f"'{flag.end}' is not after the start, '{flag.start}'; one of the two is wrong")
 
 
-def parse_date(text: str) -> datetime:
-    """An ISO 8601 date or date and time, UTC unless it says otherwise. Raises ValueError."""
+def parse_date(text: str, timezone: str = "UTC") -> datetime:
+    """An ISO 8601 date or date and time, of the time zone unless it says otherwise. Raises ValueError."""
     date = datetime.fromisoformat(text)
-    return date if date.tzinfo else date.replace(tzinfo=UTC)
+    if date.tzinfo:
+        return date
+    try:
+        return date.replace(tzinfo=UTC if timezone == "UTC" else ZoneInfo(timezone))
+    except (ZoneInfoNotFoundError, OSError, ValueError):  # its name may be a path, or too long for one
+        raise ValueError(f"'{timezone}' is no time zone; write its IANA name, such as Europe/Berlin, or UTC") from None
 
 
 def state_violations(state: FlagState) -> Iterator[Violation]:

@@ -11,6 +11,7 @@ from evaluation.catalog.answerable import answer_notes, answer_violations, case_
 from evaluation.catalog.metric_rules import metric_violations
 from evaluation.catalog.metric_rules import remarks as metric_remarks
 from evaluation.catalog.notification_rules import notification_violations
+from evaluation.catalog.plan_rules import calendar_violations, plan_violations
 from evaluation.catalog.references import Known, cohort_violations, group_violations, reference_violations
 from evaluation.catalog.rules import flag_violations, goal_remarks
 from evaluation.flags.graph import needed_for
@@ -118,6 +119,7 @@ def _read_alone(path: Path) -> tuple[Documents, list[Fault]]:
         return documents, error.faults
     documents = replace(documents, flags={source.definition.key: source})
     faults = source.file.faults([*flag_violations(source.definition, {}), *answer_violations(source.definition)])
+    faults += source.file.faults([*plan_violations(source.definition), *calendar_violations(source.definition)])
     faults += _flag_faults(documents)
     return _without(documents, faults), faults
 
@@ -156,6 +158,7 @@ def _read(directory: Path) -> tuple[Documents, list[Fault]]:
         goals = [goal.metric for goal in flag.definition.metrics] if unreadable_metrics else []
         faults += flag.file.faults(flag_violations(flag.definition, dict.fromkeys(goals) | known))
         faults += flag.file.faults(answer_violations(flag.definition))
+        faults += flag.file.faults([*plan_violations(flag.definition), *calendar_violations(flag.definition)])
     return documents, faults
 
 
