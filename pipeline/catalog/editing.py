@@ -47,16 +47,23 @@ from schemas.catalog import (
     Removal,
     Spec,
 )
+from schemas.plan import AUTHOR as PLAN
+from schemas.plan import Evidence, PauseReason
 
 SALT_CHARACTERS = string.ascii_letters + string.digits
 
-StepName = Literal["start", "complete", "restart", "rollout", "rollback", "archive", "restore", "delete"]
+StepName = Literal[
+    "start", "complete", "restart", "rollout", "rollback", "pause", "resume", "archive", "restore", "delete"
+]
+ActName = Literal["start", "step", "complete", "rollout", "rollback", "pause"]  # what a plan does by itself
 OFFERED: dict[StepName, tuple[FlagStatus | Removal, ...]] = {  # to a person, by where the flag stands
     "start": ("draft",),
     "rollout": ("draft", "running", "complete", "rolled out", "rolled back"),
     "rollback": ("running", "complete", "rolled out"),
     "complete": ("running",),
     "restart": ("running", "complete", "rolled out", "rolled back"),
+    "pause": ("running",),  # where it has a plan
+    "resume": ("running",),  # where its plan is paused
     "archive": ("draft", "complete", "rolled out", "rolled back"),
     "restore": ("archived",),
     "delete": (),
@@ -81,10 +88,16 @@ class UnfinishedError(PeekproofError):
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """Who edits, and why, for the audit log."""
+    """Who edits, and why, for the audit log. Raises RefusedError where a person would sign as a plan does."""
 
     author: str
     reason: str
+
+    def __post_init__(self) -> None:
+        if self.author.strip().casefold() == PLAN:
+            raise RefusedError(
+                f"'{self.author}' is how versions are signed that a flag's plan writes by itself; sign by another name"
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,27 +195,87 @@ async def take(
     `splits_anew`: a plain flag that starts again doesn't go on with its former salt.
     `base` is the version that was decided on. Raises RefusedError, RiskError, EditConflictError.
     """
-    catalog, before = writer.history.newest, state_of(writer.history, key)
-    version, needed_by = catalog.version_of("flag", key) + 1, dependents(key, catalog.known.flags)
-    if base is not None and base != version - 1:
-        raise EditConflictError(
-            f"version {version - 1} of flag '{key}' stands, and not version {base} any more; look and decide anew"
-        )
-    salt = "".join(secrets.choice(SALT_CHARACTERS) for _ in range(8))
+    before, version = _standing(writer, key, base)
+    needed_by, salt = dependents(key, writer.history.newest.known.flags), _fresh_salt()
     steps: dict[StepName, Callable[[], FlagState]] = {
         "start": lambda: lifecycle.start(before, version, salt, as_experiment, splits_anew),
         "complete": lambda: lifecycle.complete(before, version),
         "restart": lambda: lifecycle.restart(before, version, salt, splits_anew),
         "rollout": lambda: lifecycle.roll_out(before, version, variant or ""),
         "rollback": lambda: lifecycle.roll_back(before, version),
+        "pause": lambda: lifecycle.pause(before, version),
+        "resume": lambda: lifecycle.resume(before, version),
         "archive": lambda: lifecycle.archive(before, needed_by),
         "restore": lambda: lifecycle.restore(before),
         "delete": lambda: lifecycle.delete(before, needed_by),
     }
-    if step in {"start", "restart"} and (faults := [*map(str, answer_violations(before.definition))]):
+    if step in {"start", "restart"}:
+        _refuse_unanswerable(before)
+    change = _step(writer, before, version, steps[step])
+    _require_yes([change], accept_risks)
+    await writer.publish(writer.next_version(change.spec, signature.author, signature.reason))
+    return change
+
+
+async def act(
+    writer: CatalogWriter,
+    name: ActName,
+    key: str,
+    reason: str,
+    evidence: Evidence,
+    *,
+    number: int = 0,
+    variant: str = "",
+    why: PauseReason = "harm",
+    alarms: tuple[str, ...] = (),
+) -> Change:
+    """Do what a flag's plan asks for, as the version that its `evidence` names, which is signed `plan`.
+
+    `number` is that of a step, `variant` a roll-out's; `why` and `alarms` are a pause's. Nobody is asked for a yes:
+    whoever wrote the plan gave it. Raises RefusedError, and EditConflictError where another version stands by now.
+    """
+    before, version = _standing(writer, key, evidence.version - 1)
+    acts: dict[ActName, Callable[[], FlagState]] = {
+        "start": lambda: lifecycle.start(before, version, _fresh_salt(), evidence=evidence),
+        "step": lambda: lifecycle.take_step(before, version, number, evidence),
+        "complete": lambda: lifecycle.complete(before, version, evidence),
+        "rollout": lambda: lifecycle.roll_out(before, version, variant, evidence),
+        "rollback": lambda: lifecycle.roll_back(before, version, evidence),
+        "pause": lambda: lifecycle.pause(before, version, why, alarms, evidence),
+    }
+    if name == "start":
+        _refuse_unanswerable(before)
+    change = _step(writer, before, version, acts[name])
+    await writer.publish(writer.next_version(change.spec, PLAN, reason))
+    return change
+
+
+def _standing(writer: CatalogWriter, key: str, base: int | None) -> tuple[FlagState, int]:
+    """A flag's newest document, and the version that comes next. Raises where it is not the one decided on."""
+    before = state_of(writer.history, key)
+    stands = writer.history.newest.version_of("flag", key)
+    if base is not None and base != stands:
+        raise EditConflictError(
+            f"version {stands} of flag '{key}' stands, and not version {base} any more; look and decide anew"
+        )
+    return before, stands + 1
+
+
+def _fresh_salt() -> str:
+    return "".join(secrets.choice(SALT_CHARACTERS) for _ in range(8))
+
+
+def _refuse_unanswerable(state: FlagState) -> None:
+    if faults := [*map(str, answer_violations(state.definition))]:
+        key = state.definition.key
         raise RefusedError("\n".join([f"'{key}' cannot be evaluated; mend and apply it first", *faults]))
+
+
+def _step(writer: CatalogWriter, before: FlagState, version: int, make: Callable[[], FlagState]) -> Change:
+    """The version that a step makes, with all that follows from it. Raises RefusedError."""
+    catalog, key = writer.history.newest, before.definition.key
     try:
-        after = steps[step]()
+        after = make()
     except LifecycleError as error:
         raise RefusedError(str(error)) from None
     flags: dict[str, FlagState | FlagInForce] = {**catalog.flags, key: after}
@@ -210,8 +283,6 @@ async def take(
     follows = tuple(consequences.of_flag(before, after, catalog.known, unmet))
     change = Change("flag", key, version, after, steps=tuple(steps_between(before, after)), consequences=follows)
     (change,) = _with_needs([change], catalog)
-    _require_yes([change], accept_risks)
-    await writer.publish(writer.next_version(after, signature.author, signature.reason))
     return change
 
 
