@@ -1,10 +1,12 @@
 """Notification: word to people. What is said, by which rule, and where it goes.
 
-A record on `notifications` is one notification, keyed by what it is about, so that those of one experiment have an
-order; a record on `deliveries` says what became of one of them at one place.
+A record on `notifications` is one notification. Its key is RULE/EVENT/SUBJECT/PART, and the topic keeps the newest of
+each key, by which whoever tells knows what was told already; its partition is that of the subject, so that what is said
+of one experiment has an order. A record on `deliveries`, keyed by the notification's id, says what became of it at one
+place.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
 
@@ -27,12 +29,66 @@ Occurrence = Literal[
     "dead letters",
     "stage down",
     "lag",
-    "test",
 ]
 
 
+class EventTold(NamedTuple):
+    """When an event comes about; its `for` and `above` where a rule says none, None: it takes no such setting.
+
+    One that `settles` comes and goes, and is told once it has stood for the rule's `settle`. What is not of a flag is
+    told by rules that are `about` all.
+    """
+
+    when: str
+    lasts: str | None = None
+    above: int | None = None
+    settles: bool = False
+    is_of_flag: bool = True
+
+
+OCCURRENCES: dict[Occurrence, EventTold] = {
+    "verdict changed": EventTold(
+        "A run's decision, or that on one of several treatments, is another than was told last. A run begins with "
+        "`keep running`, which is not told.",
+        settles=True,
+    ),
+    "guardrail harmed": EventTold("A guardrail's loss is sure, by a reading that may be acted on; once for each run."),
+    "split broken": EventTold("The arms have not the shares of units that the weights promise; once for each run."),
+    "no exposures": EventTold("A run that is open counts no more exposures, though every stage works.", lasts="1h"),
+    "metric without events": EventTold(
+        "The numbers of a metric of an open run stand still while exposures go on, longer than chance explains.",
+        lasts="1h",
+    ),
+    "exposures of an old run": EventTold(
+        "Exposures still name a run, so long after its end; known until the run is final, once for each run.",
+        lasts="10m",
+    ),
+    "planned sample reached": EventTold("Every treatment has, with control, the units that were planned."),
+    "plan step taken": EventTold("A plan has started a flag, taken a step, paused or ended it: a version by `plan`."),
+    "plan blocked": EventTold(
+        "A plan goes no further: it is paused, or what its next step waits for has not come.", settles=True
+    ),
+    "date passed": EventTold("A flag's `start` or `end` has passed without the command that it asks for."),
+    "run final": EventTold("A run is over and settled: no look follows."),
+    "document changed": EventTold("A document has another version, whoever wrote it."),
+    "dead letters": EventTold(
+        "Input could not be used, more in a minute than `above`; once until ten minutes were quieter.",
+        above=100,
+        is_of_flag=False,
+    ),
+    "stage down": EventTold("Nobody works on a stage that was at work within the last day.", "1m", is_of_flag=False),
+    "lag": EventTold(
+        "More records than `above` wait for a stage, all the time.", lasts="5m", above=100_000, is_of_flag=False
+    ),
+}
+
+
 class Trigger(Strict, frozen=True, kw_only=True):
-    """What is told. `for`: how long it must have been so; `above`: dead letters in a minute, or records that wait."""
+    """Something that people are told of.
+
+    `for`: how long it must have been so; `above`: dead letters in a minute, or records that wait. Unsaid, they are as
+    in the table of events.
+    """
 
     event: Occurrence
     lasts: Duration | None = msgspec.field(default=None, name="for")
@@ -42,7 +98,7 @@ class Trigger(Strict, frozen=True, kw_only=True):
 class About(Strict, frozen=True, kw_only=True):
     """Whose flags and experiments are told of: those of one of these owners, with one of these tags, or so called.
 
-    None named: all.
+    None named: all, and what is about no flag too: dead letters, stages and their lag.
     """
 
     owners: tuple[Text, ...] = ()
@@ -80,9 +136,10 @@ class NotificationRule(Strict, frozen=True, kw_only=True):
     """Who is told what: one YAML file in `configs/notifications/`.
 
     `when` one of these has come about, of the flags that it is `about`, each place in `to` hears of it; so do the
-    console and `peekproof notifications`. A state that comes and goes, as a verdict does, is told once it has stood for
-    `settle`. Outside of `hours` word waits until they begin. `template` is a plain text with {names} of the
-    notification's fields; unsaid, it is the sentence, the numbers and the link.
+    console and `peekproof notifications`. What came about before the rule's newest version is not told. A state that
+    comes and goes, as a verdict does, is told once it has stood for `settle`. Outside of `hours` word to places waits
+    until they begin. `template` is a plain text with {names} of the notification's fields; unsaid, it is the sentence,
+    the numbers and the link.
     """
 
     key: Key
@@ -101,20 +158,33 @@ class NotificationRule(Strict, frozen=True, kw_only=True):
 
 
 class Notification(msgspec.Struct, frozen=True, kw_only=True):
-    """One piece of word to people. `id` is the same whoever finds it, and however often."""
+    """One piece of word to people. `id` is the same whoever finds it, and however often.
+
+    `numbers` are called as in looks. Whoever hands it over tries for a day after its `time`.
+    """
 
     id: str
     rule: str
-    event: Occurrence
-    subject: str  # flag/KEY, stage/NAME or topic/NAME
+    event: Occurrence | Literal["test"]
+    subject: str  # flag/KEY, another kind and key of a document, stage/NAME or topic/NAME
+    part: str = ""  # of the subject: METRIC, METRIC/VARIANT, start, end, the run, …
+    state: str = ""  # in which it was found: the same again is not told
     time: Time  # the brokers', when it was found
     sentence: str
     experiment: str | None = None  # a flag, too
     run: str | None = None
     look: Count | None = None
-    version: Count | None = None  # of the flag's document
+    version: Count | None = None  # of the document
     numbers: dict[str, Any] = {}
-    link: str | None = None
+    link: str | None = None  # into the console, without its address
+
+
+ToldKey = tuple[str, str, str, str]  # rule, event, subject, part
+
+
+def told_key(notification: Notification) -> ToldKey:
+    """Of what it is the newest word; with slashes between, the record's key."""
+    return notification.rule, notification.event, notification.subject, notification.part
 
 
 class HandedOver(msgspec.Struct, frozen=True, kw_only=True):

@@ -54,6 +54,7 @@ def topics(units_partitions: int) -> tuple[Topic, ...]:
         Topic(DEAD_LETTERS, 4, kept(30) | large),  # what came compressed better than we do needs more room here
         # One record per worker and second: its health, and by its append time the broker's clock (see `units`).
         Topic(HEALTH, 1, kept(1) | append_time),
-        Topic(NOTIFICATIONS, 4, kept(30) | append_time),
+        # The newest of each key for ever, lest it is told again; the others for thirty days at least.
+        Topic(NOTIFICATIONS, 4, compact | append_time | {"min.compaction.lag.ms": str(30 * DAY_MS)}),
         Topic(DELIVERIES, 4, kept(30) | append_time),
     )

@@ -1,0 +1,1 @@
+"""Notifications: what is to be told now, to whom, and in which words."""
