@@ -9,10 +9,11 @@ import msgspec
 from evaluation.catalog.answerable import fault_of
 from evaluation.catalog.consequences import differing
 from evaluation.catalog.history import DocumentVersion, History, decode_spec
+from evaluation.catalog.hours import parse_date
 from evaluation.catalog.in_force import Catalog, FlagInForce, unlisted, winner_of
 from evaluation.catalog.lifecycle import steps_between
 from evaluation.catalog.needs import unmet_needs
-from evaluation.catalog.rules import did_you_mean, parse_date
+from evaluation.catalog.rules import did_you_mean
 from schemas.catalog import FlagState, FlagStatus, Removal
 from schemas.duration import DAY_MS
 

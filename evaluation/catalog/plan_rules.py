@@ -5,8 +5,9 @@ What depends on a time zone is for edits alone: readers whose zones are older mu
 
 from collections.abc import Iterator
 
+from evaluation.catalog.hours import parse_date
 from evaluation.catalog.ramps import as_planned, in_step, is_holding, percentages
-from evaluation.catalog.rules import Path, Violation, did_you_mean, parse_date, percentage_violations
+from evaluation.catalog.rules import Path, Violation, did_you_mean, percentage_violations
 from schemas.catalog import Flag, FlagState
 from schemas.plan import Plan
 from schemas.written import Hours

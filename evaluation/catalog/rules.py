@@ -4,12 +4,12 @@ import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from difflib import get_close_matches
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 
+from evaluation.catalog.hours import parse_date
 from evaluation.columns.nesting import DEEPEST, is_too_deep
 from evaluation.flags.compiled import OF_SEGMENTS
 from evaluation.flags.conditions import ConditionError, compile_condition
@@ -277,17 +277,6 @@ def _date_violations(flag: Flag) -> Iterator[Violation]:
             yield Violation((name,), f"'{text}' is no ISO 8601 date; write 2026-03-01 or 2026-03-01T09:00:00+01:00")
     if len(parsed) == 2 and parsed["end"] <= parsed["start"]:
         yield Violation(("end",), f"'{flag.end}' is not after the start, '{flag.start}'; one of the two is wrong")
-
-
-def parse_date(text: str, timezone: str = "UTC") -> datetime:
-    """An ISO 8601 date or date and time, of the time zone unless it says otherwise. Raises ValueError."""
-    date = datetime.fromisoformat(text)
-    if date.tzinfo:
-        return date
-    try:
-        return date.replace(tzinfo=UTC if timezone == "UTC" else ZoneInfo(timezone))
-    except (ZoneInfoNotFoundError, OSError, ValueError):  # its name may be a path, or too long for one
-        raise ValueError(f"'{timezone}' is no time zone; write its IANA name, such as Europe/Berlin, or UTC") from None
 
 
 def state_violations(state: FlagState) -> Iterator[Violation]:

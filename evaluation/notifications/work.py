@@ -1,10 +1,8 @@
 """Work: who works on each stage, how many records wait, and how much input could not be used, minute by minute."""
 
-from collections.abc import Iterable
-
 import msgspec
 
-from schemas.health import PartitionHealth, WorkerHealth
+from schemas.health import WorkerHealth
 
 MINUTE_MS = 60_000
 REMEMBERED = 24 * 60  # minutes

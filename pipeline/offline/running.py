@@ -3,9 +3,9 @@
 import msgspec
 
 from evaluation.catalog.history import History
+from evaluation.catalog.hours import parse_date
 from evaluation.catalog.in_force import SETTLING
 from evaluation.catalog.lifecycle import complete, start
-from evaluation.catalog.rules import parse_date
 from pipeline.catalog.documents import Documents
 from pipeline.catalog.editing import changes
 from pipeline.errors import PeekproofError
