@@ -5,7 +5,7 @@ What depends on a time zone is for edits alone: readers whose zones are older mu
 
 from collections.abc import Iterator
 
-from evaluation.catalog.hours import parse_date
+from evaluation.catalog.hours import moment_of, parse_date, zone_of
 from evaluation.catalog.ramps import as_planned, in_step, is_holding, percentages
 from evaluation.catalog.rules import Path, Violation, did_you_mean, percentage_violations
 from schemas.catalog import Flag, FlagState
@@ -24,9 +24,7 @@ def plan_violations(flag: Flag) -> Iterator[Violation]:
     yield from _wait_violations(flag, flag.plan)
     yield from _act_violations(flag, flag.plan)
     for path, text in dates_of(flag.plan):
-        try:
-            parse_date(text)
-        except ValueError:
+        if not _is_date(text):
             yield Violation(path, f"'{text}' is no ISO 8601 date; write 2026-03-01 or 2026-03-01T09:00:00+01:00")
     if flag.plan.hours:
         yield from hours_violations(flag.plan.hours, ("plan", "hours"))
@@ -39,12 +37,14 @@ def calendar_violations(flag: Flag) -> Iterator[Violation]:
     if violations := [*timezone_violations(flag.plan.timezone, ("plan", "timezone"))]:
         yield from violations
         return
-    before: tuple[float, str] | None = None
+    before: tuple[int, str] | None = None
     for path, text in dates_of(flag.plan):
         try:
-            moment = parse_date(text, flag.plan.timezone).timestamp()
-        except ValueError:
-            continue  # told by `plan_violations`
+            moment = moment_of(text, flag.plan.timezone)
+        except ValueError as error:
+            if _is_date(text):  # else it is told by `plan_violations`
+                yield Violation(path, str(error))
+            continue
         if before and moment <= before[0]:
             yield Violation(path, f"'{text}' is not after '{before[1]}', which comes before it; one of them is wrong")
         before = moment, text
@@ -53,7 +53,7 @@ def calendar_violations(flag: Flag) -> Iterator[Violation]:
 def timezone_violations(timezone: str, path: Path) -> Iterator[Violation]:
     """Why it is no time zone."""
     try:
-        parse_date("2026-03-01", timezone)
+        zone_of(timezone)
     except ValueError as error:
         yield Violation(path, str(error))
 
@@ -63,7 +63,7 @@ def hours_violations(hours: Hours, path: Path) -> Iterator[Violation]:
     begin, end = hours.between.split("-")
     if begin == end:
         yield Violation(
-            (*path, "between"), f"'{hours.between}' ends when it begins, and never comes; 00:00-24:00 is the whole day"
+            (*path, "between"), f"'{hours.between}' ends when it begins; say between which times, or leave it out"
         )
     for index, day in enumerate(hours.days):
         if day in hours.days[:index]:
@@ -123,6 +123,13 @@ def progress_violations(state: FlagState) -> Iterator[Violation]:
             f"'{run.key}' gives {_told(percentages(given))}; step {progress.step} of the plan{hold} gives "
             f"{_told(percentages(planned))}",
         )
+
+
+def _is_date(text: str) -> bool:
+    try:
+        return parse_date(text) is not None
+    except ValueError:
+        return False
 
 
 def _beside_violations(flag: Flag) -> Iterator[Violation]:
