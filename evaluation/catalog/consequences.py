@@ -2,12 +2,14 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import starmap
 
 import msgspec
 
 from evaluation.catalog.answerable import answer_notes, units_needed
 from evaluation.catalog.in_force import Catalog, FlagInForce, metrics_after, unlisted, winner_of
 from evaluation.catalog.needs import FlagsByKey, allocation_in_force, unmet_needs
+from evaluation.catalog.plan_consequences import of_dates, of_plan, or_by_plan
 from evaluation.catalog.references import Known, is_of_cohorts
 from evaluation.flags.graph import needed_for
 from schemas.catalog import Allocation, Cohort, Flag, FlagState, Group, Metric, Run
@@ -97,19 +99,25 @@ def of_needs(
 
 
 def of_flag(
-    before: FlagState | None, after: FlagState, known: Known, unmet: Sequence[str] = ()
+    before: FlagState | None, after: FlagState, known: Known, unmet: Sequence[str] = (), now: int = 0
 ) -> Iterator[Consequence]:
-    """Of a version of a flag, beside the documents that are `known`; `unmet`: what it needs that nobody has."""
+    """Of a version of a flag, beside the documents that are `known`; `unmet`: what it needs that nobody has.
+
+    `now` (ms UTC) tells which dates have passed.
+    """
     yield from _of_notes(before, after, known)
+    yield from starmap(Consequence, of_dates(before, after, now))
     if before is None:
         kind, key = "experiment" if after.definition.metrics else "flag", after.definition.key
         who = unlisted(after.definition.variants)
-        yield Consequence(f"it is a draft: {who} gets 'off' until `peekproof {kind} start {key}`")
+        yield Consequence(f"it is a draft: {who} gets 'off' until `peekproof {kind} start {key}`{or_by_plan(after)}")
         return
     if before.status != after.status or len(before.runs) != len(after.runs):
         yield from _of_step(before, after, unmet)
     elif after.status == "running":
-        yield from _of_edit(before, after)
+        if before.definition is not after.definition:
+            yield from _of_edit(before, after)
+        yield from starmap(Consequence, of_plan(before, after))
     if after.removed != before.removed:
         yield from _of_removal(after, unmet)
 
@@ -150,6 +158,7 @@ def _of_step(before: FlagState, after: FlagState, unmet: Sequence[str]) -> Itera
             again = "; units are split anew by a fresh salt, and nothing counted before belongs to it"
         enter = f"nobody enters: {'; '.join(unmet)}" if unmet else "units enter from now on"
         yield Consequence(f"{after.runs[-1].key} begins: {enter}{again}")
+        yield from starmap(Consequence, of_plan(before, after))
     elif after.rolled_out is not None:
         yield Consequence(_who_gets(winner_of(after.rolled_out), unmet))
         if after.definition.metrics and not after.runs:

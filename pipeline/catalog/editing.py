@@ -6,6 +6,7 @@ faster. What is risky wants a yes.
 
 import secrets
 import string
+import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -280,7 +281,7 @@ def _step(writer: CatalogWriter, before: FlagState, version: int, make: Callable
         raise RefusedError(str(error)) from None
     flags: dict[str, FlagState | FlagInForce] = {**catalog.flags, key: after}
     unmet = unmet_needs(flags, catalog.known.groups).get(key, ())
-    follows = tuple(consequences.of_flag(before, after, catalog.known, unmet))
+    follows = tuple(consequences.of_flag(before, after, catalog.known, unmet, _now()))
     change = Change("flag", key, version, after, steps=tuple(steps_between(before, after)), consequences=follows)
     (change,) = _with_needs([change], catalog)
     return change
@@ -378,7 +379,7 @@ def _change(definition: Definition, history: History, known: Known) -> Change | 
         if after is before:
             return None
         fields = differing(before.definition if before else None, definition)
-        follows = tuple(consequences.of_flag(before, after, known))
+        follows = tuple(consequences.of_flag(before, after, known, now=_now()))
         return Change("flag", key, version, after, fields, consequences=follows)
     kind = KINDS[type(definition)]
     standing = catalog.standing(kind, key)
@@ -404,6 +405,10 @@ def _stated(metric: Metric, catalog: Catalog) -> Metric:
     kept = with_decimals(metric, standing.definition.decimals) if standing else metric
     has_room = not any(violation.path[0] in CAPS for violation in metric_violations(kept, {}))
     return with_decimals(kept if has_room else metric, DECIMALS)
+
+
+def _now() -> int:
+    return time.time_ns() // 1_000_000
 
 
 def _require_yes(found: list[Change], accept_risks: bool) -> None:
