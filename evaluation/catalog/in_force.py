@@ -12,6 +12,7 @@ from typing import Any, Generic, Literal, TypeVar
 import msgspec
 
 from evaluation.catalog.logs import LogsInForce
+from evaluation.catalog.ramps import Percentages, as_planned, percentages
 from evaluation.catalog.references import Known
 from schemas.catalog import (
     Allocation,
@@ -209,6 +210,13 @@ class FlagInForce:
         if self.removed:
             return None
         return self.runs[-1].allocations[-1] if self.status == "running" else self.rolled_out
+
+    @property
+    def percentages(self) -> Percentages:
+        """What all other units and each segment get now, or where it is not running, once it starts."""
+        if self.status == "running":
+            return percentages(self.runs[-1].allocations[-1])
+        return percentages(as_planned(self.definition, None))
 
     @property
     def control(self) -> str:

@@ -9,20 +9,39 @@ import msgspec
 from evaluation.catalog.answerable import fault_of
 from evaluation.catalog.consequences import differing
 from evaluation.catalog.history import DocumentVersion, History, decode_spec
-from evaluation.catalog.hours import parse_date
+from evaluation.catalog.hours import moment_of
 from evaluation.catalog.in_force import Catalog, FlagInForce, unlisted, winner_of
 from evaluation.catalog.lifecycle import steps_between
 from evaluation.catalog.needs import unmet_needs
+from evaluation.catalog.ramps import is_holding
 from evaluation.catalog.rules import did_you_mean
-from schemas.catalog import FlagState, FlagStatus, Removal
+from schemas.catalog import Flag, FlagState, FlagStatus, Removal
 from schemas.duration import DAY_MS
+from schemas.plan import PauseReason
 
 TO_A_LOOK = ("assignment", "aggregation", "significance")  # the stages through which it comes
 PERMANENT = "permanent"  # a tag: this flag is meant to stand where it stands, as a kill switch is
 
 
+class PlanStanding(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a running flag's plan stands: which of its `steps` is in force since when, and whether it is paused.
+
+    Nobody else gets a variant while it `holds`. Times are append times (ms UTC).
+    """
+
+    step: int
+    steps: int
+    taken: int
+    paused: int | None
+    why: PauseReason | None
+    holds: bool
+
+
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a flag stands. Times are append times (ms UTC) of the versions that brought it there."""
+    """Where a flag stands. Times are append times (ms UTC) of the versions that brought it there.
+
+    `rollout` and, of each segment, `of_segments` are in force where it is running, else what it would start with.
+    """
 
     key: str
     name: str | None
@@ -37,6 +56,8 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     started: int | None
     completed: int | None
     rollout: float
+    of_segments: tuple[float, ...]
+    plan: PlanStanding | None
     rolled_out: str | None
     gets: str | None  # who gets what, in words, where no run splits units
     variants: tuple[str, ...]
@@ -77,6 +98,7 @@ class Stale(msgspec.Struct, frozen=True, kw_only=True):
 def summary(flag: FlagInForce, now: int, unmet: Sequence[str] = ()) -> Summary:
     """Where the flag stands at `now` (ms UTC); `unmet`: what it needs that nobody has (see `unmet_of`)."""
     definition, run = flag.definition, flag.runs[-1] if flag.runs else None
+    rollout, *of_segments = flag.percentages
     return Summary(
         key=definition.key,
         name=definition.name,
@@ -90,7 +112,9 @@ def summary(flag: FlagInForce, now: int, unmet: Sequence[str] = ()) -> Summary:
         run=run.key if run else None,
         started=run.started if run else None,
         completed=run.completed if run else None,
-        rollout=definition.rollout,
+        rollout=rollout,
+        of_segments=tuple(of_segments),
+        plan=plan_standing(flag),
         rolled_out=winner_of(flag.rolled_out) if flag.rolled_out and not flag.removed else None,
         gets=gets(flag),
         variants=tuple(variant.key for variant in definition.variants),
@@ -102,6 +126,22 @@ def summary(flag: FlagInForce, now: int, unmet: Sequence[str] = ()) -> Summary:
 def summary_of(catalog: Catalog, key: str, now: int) -> Summary:
     """The same of one flag of the catalog."""
     return summary(catalog.flags[key], now, unmet_of(catalog).get(key, ()))
+
+
+def plan_standing(flag: FlagInForce) -> PlanStanding | None:
+    """Where the plan of a running flag stands; None: there is none, or it is not in force."""
+    plan, of = flag.plan, flag.definition.plan
+    if plan is None or of is None or flag.status != "running":
+        return None
+    progress = plan.progress
+    return PlanStanding(
+        step=progress.step,
+        steps=len(of.steps),
+        taken=plan.taken,
+        paused=plan.paused,
+        why=progress.paused.why if progress.paused else None,
+        holds=is_holding(flag.definition, progress),
+    )
 
 
 def gets(flag: FlagInForce) -> str | None:
@@ -161,11 +201,22 @@ def without_look(flag: FlagInForce, run: str | None, working: Collection[str]) -
 
 def overdue(flag: FlagInForce, now: int) -> str | None:
     """The planned date that has passed (`now` in ms UTC) without the command that it asks for."""
-    definition = flag.definition
-    name, date = {"draft": ("start", definition.start), "running": ("end", definition.end)}.get(flag.status, ("", None))
-    if date is None or flag.removed or parse_date(date).timestamp() * 1_000 > now:
+    name = {"draft": "start", "running": "end"}.get(flag.status)
+    if name is None or flag.removed:
         return None
-    return f"{name} date {date} has passed"
+    date, timezone = planned_dates(flag.definition)[name]
+    try:
+        is_over = date is not None and moment_of(date, timezone) <= now
+    except ValueError as error:  # a time zone that this machine does not know
+        return f"{name} date {date} cannot be told: {error}"
+    return f"{name} date {date} has passed" if is_over else None
+
+
+def planned_dates(flag: Flag) -> dict[str, tuple[str | None, str]]:
+    """The planned `start` and `end`, and the time zone of each: of the plan, where there is one."""
+    if flag.plan is None:
+        return {"start": (flag.start, "UTC"), "end": (flag.end, "UTC")}
+    return {"start": (flag.plan.start, flag.plan.timezone), "end": (flag.plan.end, flag.plan.timezone)}
 
 
 def problem_of(flag: FlagInForce) -> str | None:
@@ -226,9 +277,9 @@ def _still(flag: FlagInForce, seen: Mapping[bytes, int]) -> tuple[int, str]:
         return flag.append_time, gets(flag) or ""
     if flag.status != "running":
         return flag.append_time, f"{gets(flag)} ({flag.status})"
-    shares = {definition.rollout, *(segment.rollout for segment in definition.segments)}
-    if shares == {0}:
-        return flag.append_time, "stands at 0 %"
+    shares, plan = {*flag.percentages}, plan_standing(flag)
+    if (plan and plan.why) or shares == {0}:
+        return flag.append_time, f"its plan is paused ({plan.why})" if plan and plan.why else "stands at 0 %"
     if not definition.metrics and shares == {100}:
         return flag.append_time, "stands at 100 %"
     run = flag.runs[-1]

@@ -49,6 +49,11 @@ def at_last(flag: Flag) -> Flag:
     return in_step(flag, len(flag.plan.steps)) if flag.plan else flag
 
 
+def without_plan(flag: Flag) -> Flag:
+    """The definition as its plan leaves it in the end, with no plan any more."""
+    return msgspec.structs.replace(at_last(flag), plan=None)
+
+
 def percentages(part: Flag | Allocation) -> Percentages:
     """What gets how much by it."""
     return part.rollout, *(each.rollout for each in part.segments)

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import msgspec
 
 from evaluation.catalog.in_force import MetricInForce, RunInForce, control_of
+from evaluation.catalog.ramps import at_last
 from evaluation.significance import power
 from evaluation.significance.design import Design
 from evaluation.significance.levels import level
@@ -40,7 +41,7 @@ class SampleSize(msgspec.Struct, frozen=True, kw_only=True):
     `fixed` is by the normal distribution: of few conversions `exact_power` is the chance that Boschloo's test sees the
     effect with so many units; null elsewhere, and of guardrails.
     `planned_units` is the N* in force, `recommended_units` the t-test's sample, at which the sequential interval should
-    be narrowest; both of the pair.
+    be narrowest; both of the pair. Days count with the `rollout`, of a plan that of its last step.
     """
 
     metric: str
@@ -56,6 +57,7 @@ class SampleSize(msgspec.Struct, frozen=True, kw_only=True):
     fixed: UnitsNeeded
     sequential: UnitsNeeded
     exact_power: float | None
+    rollout: float
 
 
 class Supply(NamedTuple):
@@ -122,6 +124,7 @@ def sample_sizes(
                 exact_power=None
                 if goal.role == "guardrail"
                 else design.exact_power(effect, fixed.control, fixed.treatment),
+                rollout=at_last(flag).rollout,
             )
 
 
@@ -140,7 +143,7 @@ class _Needs(NamedTuple):
         treated = ceil(pair * self.design.ratio / (1.0 + self.design.ratio))
         total = ceil(pair / self.share)
         daily, units = self.supply
-        entering = daily and daily * self.flag.rollout / 100.0
+        entering = daily and daily * at_last(self.flag).rollout / 100.0
         at_hand = units and units * self.share
         return UnitsNeeded(
             control=pair - treated,

@@ -58,7 +58,7 @@ def experiment() -> None:
 @json_option
 @click.pass_context
 def list_flags(context: click.Context, as_json: bool) -> None:
-    """All of them, with their status. A date that has passed is reported: dates are a plan, commands act."""
+    """All of them, with their status. A date that has passed is reported: commands act by it, or a plan does."""
     history = read_catalog(Settings.read())
     of_experiments = _is_of_experiments(context)
     found = overview.summaries(history.newest, _now(), of_experiments)
@@ -98,6 +98,10 @@ def show(key: str, as_json: bool) -> None:
         click.echo(
             f"# {run.key}: {_date(run.started)} to {until}, salt {run.salt}, {len(run.allocations)} allocation(s)"
         )
+    if plan := summary.plan:
+        paused = f", paused {_date(plan.paused)} ({plan.why})" if plan.paused is not None else ""
+        click.echo(f"# plan: step {plan.step} of {plan.steps} since {_date(plan.taken)}{paused}")
+        click.echo(f"# rollout: {', '.join(f'{each} %' for each in (summary.rollout, *summary.of_segments))}")
     click.echo(document_text(state.definition), nl=False)
 
 
@@ -201,7 +205,9 @@ def stale(days: int, as_json: bool) -> None:
         click.echo(f"none has stood still for {days} days")
 
 
-def _step_command(name: StepName, line: str) -> click.Command:
+def step_command(name: StepName, line: str) -> click.Command:
+    """A command that takes a step with a flag."""
+
     @click.command(name, help=line)
     @key_argument
     @reason_option
@@ -260,7 +266,7 @@ def _take(
 
 
 for group in (flag, experiment):
-    for each in (list_flags, show, history, diff, create, rollout, *(_step_command(*step) for step in STEPS.items())):
+    for each in (list_flags, show, history, diff, create, rollout, *(step_command(*step) for step in STEPS.items())):
         group.add_command(each)
 
 
@@ -288,6 +294,9 @@ def _is_of_experiments(context: click.Context) -> bool:
 
 def _status(of: Summary) -> str:
     status = of.status if of.rolled_out is None else f"{of.status} ({of.rolled_out})"
+    if of.plan:
+        paused = f", plan paused ({of.plan.why})" if of.plan.why else ""
+        status += f", step {of.plan.step} of {of.plan.steps}{paused}"
     return ", ".join(filter(None, (status, of.overdue)))
 
 

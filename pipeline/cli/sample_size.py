@@ -133,7 +133,7 @@ def sample_size(
         return
     console = Terminal(200)
     for _, treatments in groupby(found, key=lambda each: each.metric):
-        _show(list(treatments), console)
+        _show(flag, list(treatments), console)
     if unplanned := [goal.metric for goal in flag.metrics if goal.metric not in {each.metric for each in found}]:
         console.print(
             f"not planned: {', '.join(unplanned)}; it takes an effect to see, of a guardrail a margin, and a baseline"
@@ -219,7 +219,7 @@ def _numbers(option: str, given: Iterable[str], metrics: Sequence[str], primary:
     return numbers
 
 
-def _show(treatments: Sequence[SampleSize], console: Terminal) -> None:
+def _show(flag: Flag, treatments: Sequence[SampleSize], console: Terminal) -> None:
     """A table of one metric."""
     first = treatments[0]
     sides = "two-sided" if first.sides == 2 else "one-sided"
@@ -233,6 +233,8 @@ def _show(treatments: Sequence[SampleSize], console: Terminal) -> None:
     tests = TerminalColumn("test", 1, ["t-test, once", "sequential"] * len(treatments))
     columns = [TerminalColumn(title, rank, list(map(cell, needs)), "right") for title, (rank, cell) in _COLUMNS.items()]
     console.print(Fitted([names, tests, *columns]))
+    if flag.plan and first.fixed.days is not None:
+        console.print(f"days count with a rollout of {first.rollout} %, as the last step of its plan gives")
     for each in treatments:
         if each.exact_power is not None and each.exact_power < each.target - TOLD_POWER:
             console.print(

@@ -28,6 +28,7 @@ import duckdb
 import msgspec
 
 from evaluation.catalog.in_force import Catalog, FlagInForce
+from evaluation.catalog.overview import planned_dates
 from pipeline import durable
 from pipeline.settings import Settings
 from pipeline.storage import archive, archived, tables
@@ -248,19 +249,20 @@ def _newest(flag: FlagInForce, key: str, looks: dict[RunKey, PublishedLook]) -> 
 
 
 def _experiment(key: str, flag: FlagInForce, published: PublishedLook | None) -> dict[str, Any]:
-    definition = flag.definition
+    definition, planned = flag.definition, planned_dates(flag.definition)
     row: dict[str, Any] = {
         "key": key,
         "status": flag.removed or flag.status,
         "metrics": [goal.metric for goal in definition.metrics],
         "tags": list(definition.tags),
         "control": flag.control,
-        "planned_start": definition.start,
-        "planned_end": definition.end,
+        "planned_start": planned["start"][0],
+        "planned_end": planned["end"][0],
+        "rollout": flag.percentages[0],
         "version": flag.version,
         "changed": flag.append_time,
     }
-    row |= {name: getattr(definition, name) for name in ("name", "description", "owner", "unit", "rollout")}
+    row |= {name: getattr(definition, name) for name in ("name", "description", "owner", "unit")}
     row |= {"method": definition.analysis.method, "planned_units": definition.analysis.planned_units}
     if definition.hypothesis:
         row |= msgspec.structs.asdict(definition.hypothesis)

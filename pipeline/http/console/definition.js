@@ -1,4 +1,5 @@
-// Definition: a flag as the server tells it, and its definition with what holds where the document says nothing.
+// Definition: a flag as the server tells it, and its definition with what holds where the document says nothing, and
+// with the percentages that are in force, of a plan those of its step.
 
 /** @import { Analysis, Flag, Goal, Segment, Shown, Variant } from "#api" */
 
@@ -21,20 +22,24 @@ import { vocabulary } from "./vocabulary.js";
 export async function readFlag(key) {
   /** @type {Shown} */
   const shown = await getDocument(`overview/${encodeURIComponent(key)}`);
-  return { ...shown, definition: definition(shown.state.definition) };
+  return { ...shown, definition: definition(shown) };
 }
 
 /** @param {Analysis} analysis */
 export const analysisOf = (analysis) => whole(vocabulary.defaults.analysis, analysis);
 
-/** @param {Flag} flag @returns {Definition} */
-function definition(flag) {
+/** @param {Shown} shown @returns {Definition} */
+function definition({ state, rollout, of_segments }) {
   const { defaults } = vocabulary;
-  const all = whole(defaults.flag, flag);
+  const all = whole(defaults.flag, state.definition);
   return {
     ...all,
+    rollout,
     variants: all.variants.map((each) => whole(defaults.variant, each)),
-    segments: all.segments.map((each) => whole(defaults.segment, each)),
+    segments: all.segments.map((each, index) => ({
+      ...whole(defaults.segment, each),
+      rollout: of_segments[index] ?? 0,
+    })),
     metrics: all.metrics.map((each) => whole(defaults.goal, each)),
     analysis: analysisOf(all.analysis),
   };

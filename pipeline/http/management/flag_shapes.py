@@ -1,7 +1,8 @@
 """Flag shapes: flags and experiments as Amplitude's management API has them, from our documents and to them.
 
-`owner`, `hypothesis`, `metrics`, `control`, `analysis` and `breakdowns`, for which it has no fields, are ours as in the
-documents. A salt is drawn at each start and cannot be chosen.
+`owner`, `hypothesis`, `metrics`, `control`, `analysis`, `breakdowns` and `plan`, for which it has no fields, are ours
+as in the documents. A salt is drawn at each start and cannot be chosen. Percentages are those in force, or those that
+a start gives: where a plan says them, an edit may say them as they are, and no other.
 """
 
 from collections.abc import Mapping
@@ -12,6 +13,7 @@ from msgspec import UNSET, UnsetType
 
 from evaluation.catalog.history import DocumentVersion
 from evaluation.catalog.in_force import FlagInForce, winner_of
+from evaluation.catalog.overview import planned_dates
 from evaluation.flags.paths import escaped, unescaped
 from pipeline.catalog.types import definition_of
 from pipeline.errors import PeekproofError
@@ -29,6 +31,7 @@ from pipeline.http.management.words import (
     written,
 )
 from schemas.catalog import Analysis, Breakdown, Condition, Flag, Goal, Hypothesis, Segment, Step, Variant
+from schemas.plan import Plan
 from schemas.written import Operator
 
 
@@ -111,6 +114,7 @@ class FlagShape(ResponseShape, frozen=True, kw_only=True):
     decision_reason: str | None
     start_date: str | None
     end_date: str | None
+    plan: Plan | None
     experiment_type: Literal["a-b-test"] | None
     tags: list[str]
     deployments: list[str]
@@ -145,6 +149,7 @@ class FlagFields(Edit, frozen=True, kw_only=True):
     exposure_event: ExposureEventShape | UnsetType | None = UNSET
     start_date: str | UnsetType | None = UNSET
     end_date: str | UnsetType | None = UNSET
+    plan: Plan | UnsetType | None = UNSET
     tags: list[str] | UnsetType = UNSET
     deployments: list[str] | UnsetType = UNSET
     owner: str | UnsetType = UNSET
@@ -177,7 +182,8 @@ def flag_shape(
     flag: FlagInForce, first: DocumentVersion, newest: DocumentVersion, project: str, notes: list[str]
 ) -> FlagShape:
     """What stands in the catalog, and what is noted of it; `first` and `newest` are its versions."""
-    definition = flag.definition
+    definition, planned = flag.definition, planned_dates(flag.definition)
+    rollout, *of_segments = flag.percentages
     states: dict[str, Any] = {"draft": "planning", "running": "running", "complete": "completed"}
     decisions: dict[str, Any] = {"rolled out": "rollout", "rolled back": "rollback"}
     bucketing_key, bucketing_unit = bucketing(definition.unit)
@@ -196,17 +202,18 @@ def flag_shape(
         bucketing_salt=flag.runs[-1].salt if flag.runs else None,
         variants=[variant_shape(variant) for variant in definition.variants],
         rolled_out_variant=winner_of(flag.rolled_out) if flag.rolled_out else None,
-        rollout_percentage=definition.rollout,
+        rollout_percentage=rollout,
         rollout_weights={variant.key: variant.weight for variant in definition.variants},
-        target_segments=[_segment_shape(segment) for segment in definition.segments],
+        target_segments=[*map(_segment_shape, definition.segments, of_segments)],
         parent_dependencies=DependenciesShape(flags=prerequisites) if prerequisites else None,
         sticky_bucketing=definition.sticky,
         exposure_event=_exposure_event_shape(definition.exposure_event),
         state=states.get(flag.status, "decision-made"),
         decision=decisions.get(flag.status),
         decision_reason=newest.document.reason if flag.status in decisions else None,
-        start_date=definition.start,
-        end_date=definition.end,
+        start_date=planned["start"][0],
+        end_date=planned["end"][0],
+        plan=definition.plan,
         experiment_type="a-b-test" if definition.metrics else None,
         tags=[*definition.tags],
         deployments=[*definition.deployments],
@@ -238,11 +245,40 @@ def new_flag(said: NewFlag, author: str, is_experiment: bool) -> Flag:
     return definition_of(_without_nulls(value), Flag)
 
 
-def edited_flag(standing: Flag, said: FlagFields) -> Flag:
+def edited_flag(flag: FlagInForce, said: FlagFields) -> Flag:
     """The definition with what is said in the place of what was. Raises PeekproofError with what is wrong with it."""
+    standing = flag.definition
     value = written(standing)
     variants = {each["key"]: each for each in value["variants"]}
+    if standing.plan and said.plan is not None:
+        said = _beside_plan(flag, said)
     return definition_of(_without_nulls(value | _flag_fields(said, variants, standing.unit)), Flag)
+
+
+def _beside_plan(flag: FlagInForce, said: FlagFields) -> FlagFields:
+    """The same without what the plan says. Raises PeekproofError where that is not as it stands."""
+    planned = planned_dates(flag.definition)
+    rollout, *of_segments = flag.percentages
+    for name, field, stands in (
+        ("rolloutPercentage", said.rollout_percentage, rollout),
+        ("startDate", said.start_date, planned["start"][0]),
+        ("endDate", said.end_date, planned["end"][0]),
+    ):
+        if field not in (UNSET, stands):
+            raise PeekproofError(
+                f"{name}: {field} is said, and the plan of '{flag.definition.key}' says {stands}; edit the plan, or "
+                "take it away by plan: null"
+            )
+    said = msgspec.structs.replace(said, rollout_percentage=UNSET, start_date=UNSET, end_date=UNSET)
+    if said.target_segments is UNSET:
+        return said
+    segments = zip(flag.definition.segments, of_segments, strict=True)
+    own = {(segment.name, percentage): segment.rollout for segment, percentage in segments}
+    kept = [
+        msgspec.structs.replace(each, percentage=own.get((each.name, each.percentage), each.percentage))
+        for each in said.target_segments
+    ]
+    return msgspec.structs.replace(said, target_segments=kept)
 
 
 def _flag_fields(said: FlagFields, variants: Mapping[str, dict[str, Any]], unit: str) -> dict[str, Any]:
@@ -254,6 +290,7 @@ def _flag_fields(said: FlagFields, variants: Mapping[str, dict[str, Any]], unit:
         "sticky": said.sticky_bucketing,
         "start": said.start_date,
         "end": said.end_date,
+        "plan": said.plan,
         "tags": said.tags,
         "deployments": said.deployments,
         "owner": said.owner,
@@ -300,14 +337,14 @@ def _segment(said: SegmentShape, unit: str) -> dict[str, Any]:
     return segment | {"weights": said.rollout_weights}
 
 
-def _segment_shape(segment: Segment) -> SegmentShape:
+def _segment_shape(segment: Segment, percentage: float) -> SegmentShape:
     return SegmentShape(
         name=segment.name,
         conditions=[
             ConditionShape(prop=property_shape(each.property), op=each.op, values=[*each.values])
             for each in segment.conditions
         ],
-        percentage=segment.rollout,
+        percentage=percentage,
         rollout_weights=segment.weights,
     )
 

@@ -80,7 +80,7 @@ async def edit_flag(request: EditRequest, backend: Backend, key: str, data: Flag
     """Edit the definition, or take a step. 409: it is refused, or wants `yes` to its consequences."""
     state = standing(backend, key)
     step = _step(backend, key, data)
-    edited = sound(lambda: edited_flag(state.definition, data))
+    edited = sound(lambda: edited_flag(backend.catalog.history.newest.flags[key], data))
     if step is not None and edited != state.definition:
         raise ClientException(f"a step ({step}) goes alone; send the other fields in a request of their own")
     if step is None:
