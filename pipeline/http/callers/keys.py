@@ -20,6 +20,7 @@ import msgspec
 
 from pipeline import durable
 from pipeline.errors import PeekproofError
+from schemas.plan import AUTHOR as PLAN
 
 Role = Literal["client", "server", "viewer", "experimenter", "admin"]
 ROLES: tuple[Role, ...] = get_args(Role)
@@ -77,6 +78,10 @@ class Keys:
                 f"a {role} key belongs to a deployment; say which: --deployment KEY"
                 if deployment is None
                 else f"a key of the role {role} belongs to no deployment; leave it out, or make a client or server key"
+            )
+        if name.strip().casefold() == PLAN:
+            raise PeekproofError(
+                f"'{name}' is how versions are signed that a flag's plan writes by itself; name the key after who has it"
             )
         with self._changing():
             keys = self._current()
