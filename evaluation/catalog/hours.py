@@ -15,7 +15,7 @@ from schemas.written import Day, Hours
 
 DAYS: tuple[Day, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-MIDNIGHT = 24 * 60
+LAST = 250_000_000_000_000  # ms UTC, the year 9892: beyond it the calendar ends
 AHEAD = 15  # days: hours of one day a week that a change of the clock skips begin within two weeks
 
 
@@ -49,6 +49,8 @@ def zone_of(timezone: str) -> tzinfo:
 
 def told_time(time: int, timezone: str) -> str:
     """A moment (ms UTC) as people of the time zone write it, with its offset."""
+    if time > LAST:
+        return "never"
     return _wall(time, timezone).isoformat(" ", "seconds")
 
 
@@ -74,9 +76,12 @@ def opens(hours: Hours | None, timezone: str, time: int) -> bool:
 
 def opening(hours: Hours | None, timezone: str, time: int) -> int | None:
     """The first moment within the hours from this one on (ms UTC); None: the clock never shows such a time."""
+    if hours is None:
+        return time
+    if time > LAST:
+        return None
     if opens(hours, timezone, time):
         return time
-    assert hours is not None
     later = (each for each in sorted(_changes(hours, timezone, time)) if each > time)
     return next((each for each in later if opens(hours, timezone, each)), None)
 

@@ -80,9 +80,7 @@ def decide(
     deciding = [cell for cell in cells if decides(metrics[cell.metric], cell.reading, cell.segment)]
     primary = [cell for cell in deciding if goals[cell.metric].role == "primary"]
     guardrails = [cell for cell in deciding if goals[cell.metric].role == "guardrail"]
-    safe = {(cell.metric, cell.variant) for cell in guardrails if cell.judgement == "safe"}
-    # The exact test shows harm on the live reading too, and sooner; what has settled knows better.
-    harmed = [cell for cell in cells if cell.judgement == "harmed" and (cell.metric, cell.variant) not in safe]
+    harmed = harm_in(cells, guardrails)
     predictions = {prediction(cell, goals[cell.metric]) for cell in primary}
     predicted = next((each for each in ("hit", "open", "missed") if each in predictions), None)
 
@@ -107,6 +105,15 @@ def decide(
         return verdict
     of_arms = [ArmVerdict(variant, arm.arm_decision, _sentence(*arm.parts)) for variant, arm in arms.items()]
     return msgspec.structs.replace(verdict, arms=of_arms)
+
+
+def harm_in(cells: Iterable[Cell], guardrails: Iterable[Cell]) -> list[Cell]:
+    """The cells that show harm; of `guardrails` are the deciding ones.
+
+    The exact test shows it on the live reading too, and sooner; what has settled knows better.
+    """
+    safe = {(cell.metric, cell.variant) for cell in guardrails if cell.judgement == "safe"}
+    return [cell for cell in cells if cell.judgement == "harmed" and (cell.metric, cell.variant) not in safe]
 
 
 def _sentence(*parts: str) -> str:
@@ -184,29 +191,29 @@ def _won(
     winners = [cell for cell in primary if cell.judgement == "better"]
     if not winners or harmed:
         return None
-    best = max(winners, key=_size_of)
+    best = max(winners, key=size_of)
     unproved = [cell for cell in guardrails if cell.judgement == "open" and goals[cell.metric].margin is not None]
     if not unproved:
         said = _says_prediction(best, goals), _says_guardrails([c for c in guardrails if c.status != "unusable"], goals)
-        return _Outcome("ship", _says(best), *said, weight=_size_of(best))
+        return _Outcome("ship", says_effect(best), *said, weight=size_of(best))
     waits = unproved[0]
     yet = "" if waits.is_read else "yet "
     margin = f"not {yet}sure to lose less than its margin of {_share(goals[waits.metric].margin)}"
     is_over = final or waits.is_read
-    about = waits.metric if waits.status == "unusable" else _says(waits)
-    return _Outcome("none" if is_over else "keep running", _says(best), f"{about}, {margin}", weight=1.0)
+    about = waits.metric if waits.status == "unusable" else says_effect(waits)
+    return _Outcome("none" if is_over else "keep running", says_effect(best), f"{about}, {margin}", weight=1.0)
 
 
 def _lost(primary: Sequence[Cell], harmed: Sequence[Cell], goals: Mapping[str, Goal]) -> _Outcome | None:
     if harmed:
-        worst = max(harmed, key=lambda cell: _size_of(cell) - (goals[cell.metric].margin or 0.0))
-        return _Outcome("roll back", _says(worst) + ": a guardrail is harmed", weight=2e9 + _size_of(worst))
+        worst = max(harmed, key=lambda cell: size_of(cell) - (goals[cell.metric].margin or 0.0))
+        return _Outcome("roll back", says_effect(worst) + ": a guardrail is harmed", weight=2e9 + size_of(worst))
     if losers := [cell for cell in primary if cell.judgement == "worse"]:
-        worst = max(losers, key=_size_of)
-        return _Outcome("roll back", _says(worst) + ": the primary metric is harmed", weight=1e9 + _size_of(worst))
+        worst = max(losers, key=size_of)
+        return _Outcome("roll back", says_effect(worst) + ": the primary metric is harmed", weight=1e9 + size_of(worst))
     if primary and {prediction(cell, goals[cell.metric]) for cell in primary} == {"missed"}:
-        best = max(primary, key=_size_of)
-        return _Outcome("roll back", _says(best), _says_prediction(best, goals))
+        best = max(primary, key=size_of)
+        return _Outcome("roll back", says_effect(best), _says_prediction(best, goals))
     return None
 
 
@@ -252,15 +259,9 @@ def prediction(cell: Cell, goal: Goal) -> Prediction | None:
 
 def _doubt(health: Health, cells: Iterable[Cell]) -> str | None:
     """Why the numbers cannot be believed, if so."""
-    units = sum(arm.units for arm in health.arms)
-    p_value = health.srm_running_p_value
-    if p_value is not None and p_value < SPLIT_ALPHA:
-        arm = max(health.arms, key=lambda arm: abs(arm.units - arm.expected_share * units))
-        return (
-            f"The split is broken: {arm.variant} has {arm.units:,} of {units:,} units where the weights promise "
-            f"{arm.expected_share:.1%} (sequential test of the split, p {_p(p_value)}); find the cause first"
-        )
-    met = units + health.jumpers
+    if split := says_split(health):
+        return f"{split}; find the cause first"
+    met = sum(arm.units for arm in health.arms) + health.jumpers
     if met >= JUMPERS_SEEN_IN and health.jumpers > JUMPERS * met:
         return (
             f"{health.jumpers:,} of {met:,} units met two variants and were withdrawn ({health.jumpers / met:.1%}); "
@@ -275,22 +276,39 @@ def _doubt(health: Health, cells: Iterable[Cell]) -> str | None:
     return None
 
 
+def says_split(health: Health) -> str | None:
+    """That the split is broken, if it is."""
+    p_value = health.srm_running_p_value
+    if p_value is None or p_value >= SPLIT_ALPHA:
+        return None
+    units = sum(arm.units for arm in health.arms)
+    arm = max(health.arms, key=lambda arm: abs(arm.units - arm.expected_share * units))
+    return (
+        f"The split is broken: {arm.variant} has {arm.units:,} of {units:,} units where the weights promise "
+        f"{arm.expected_share:.1%} (sequential test of the split, p {_p(p_value)})"
+    )
+
+
 def _of_variant(cells: Iterable[Cell], variant: str) -> list[Cell]:
     return [each for each in cells if each.variant == variant]
 
 
-def _size_of(cell: Cell) -> float:
+def size_of(cell: Cell) -> float:
     """The size of the lift; of one over nothing it is beyond every other."""
     return 1e6 if cell.relative_estimate is None else min(1e6, abs(cell.relative_estimate))
 
 
-def _says(cell: Cell) -> str:
+def says_effect(cell: Cell) -> str:
     """A sentence of one comparison: its effect, how large it is, and how sure."""
     reading = " (live reading)" if cell.reading == "live" else ""
     verb, what = VERBS.get(cell.judgement), f"{cell.metric}{reading}"
     effect = f"{cell.variant} {verb} {what}" if verb else f"the effect of {cell.variant} on {what} is open"
-    sentence = f"{effect}: {_size(cell)}, {_certainty(cell)}"
-    return "; ".join(filter(None, (sentence, CAVEATS[cell.caveat])))
+    return f"{effect}: {says_numbers(cell)}"
+
+
+def says_numbers(cell: Cell) -> str:
+    """The size of an effect, how sure it is, and why no guarantee is claimed for it, if so."""
+    return "; ".join(filter(None, (f"{_size(cell)}, {_certainty(cell)}", CAVEATS[cell.caveat])))
 
 
 def _says_units(cell: Cell, final: bool = False) -> str:
@@ -304,7 +322,7 @@ def _says_units(cell: Cell, final: bool = False) -> str:
         is_to_be = "was to be" if final else "is"
         planned = f"{cell.planned_units:,} planned"
         return f"{cell.metric} has {units} of the {planned}: the t-test {is_to_be} read when they are in"
-    return f"{_says(cell)}, after {units}" + ("" if final else ": not decided yet")
+    return f"{says_effect(cell)}, after {units}" + ("" if final else ": not decided yet")
 
 
 def _says_beyond(cells: Iterable[Cell]) -> str | None:

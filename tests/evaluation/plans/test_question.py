@@ -1,0 +1,288 @@
+"""What a plan says now: its acts, why, what it waits for and what blocks it."""
+
+import msgspec
+import pytest
+
+from evaluation.catalog import lifecycle
+from evaluation.plans.acts import CompleteRun, PausePlan, RollBack, RollOut, StartFlag, TakeStep
+from evaluation.plans.question import ask
+from tests.evaluation.plans.conftest import TREATMENTS, at
+
+HOUR, DAY = 3_600_000, 86_400_000
+NUMBERS = "+10.0% [+2.0%, +20.0%], p = 0.03"
+MONDAY = at("2026-03-02T08:00")
+RAMP = {
+    "steps": [
+        {"rollout": 1, "for": "1h"},
+        {"rollout": 10, "for": "24h", "until": {"units": 5_000, "safe": ["fails"]}},
+        {"rollout": 50},
+    ],
+    "on_harm": "roll back",
+    "on_broken_split": "pause",
+}
+
+
+@pytest.fixture
+def ramping(staged):
+    """A flag whose plan has come to a step, at a time."""
+
+    def ramping(plan=RAMP, step=1, time=MONDAY, **flag):
+        stage = staged(plan, **flag).start(time)
+        for number in range(2, step + 1):
+            stage.do(lifecycle.take_step, time, number)
+        return stage
+
+    return ramping
+
+
+def test_a_draft_starts_at_the_date_in_its_time_zone(staged):
+    flag = staged(RAMP | {"start": "2026-03-02T08:00", "timezone": "Europe/Berlin"}).flag
+
+    before, then = ask(flag, None, MONDAY - HOUR - 1), ask(flag, None, MONDAY - HOUR)
+
+    assert before.act is None
+    assert before.reason == "step 1 of 3 (1 %) waits for: start 2026-03-02 08:00:00+01:00"
+    assert before.awaits[0].since == MONDAY - HOUR
+    assert then.act == StartFlag()
+    assert then.reason == "step 1 of 3 (1 %); start 2026-03-02 08:00:00+01:00"
+
+
+def test_without_a_date_it_starts_by_command_only(staged):
+    said = ask(staged(RAMP).flag, None, MONDAY)
+
+    assert said.act is None
+    assert said.reason == "step 1 of 3 (1 %) waits for: started by `peekproof experiment start basket`"
+
+
+def test_a_plan_whose_end_has_passed_does_not_start(staged):
+    plan = RAMP | {"start": "2026-03-01", "end": "2026-03-02"}
+
+    assert ask(staged(plan).flag, None, MONDAY).blocks == ("its end 2026-03-02 00:00:00+00:00 has passed",)
+    assert ask(staged(plan).flag, None, MONDAY - DAY).act == StartFlag()
+
+
+def test_a_step_is_taken_once_the_one_before_has_been_in_force(ramping, look_of):
+    flag = ramping().flag
+
+    assert ask(flag, None, MONDAY + HOUR - 1).act is None
+    said = ask(flag, look_of(), MONDAY + HOUR)
+
+    assert said.act == TakeStep(2)
+    assert said.reason == (
+        "step 2 of 3 (10 %); step 1 in force for 1h, since 2026-03-02 08:00:00+00:00; "
+        "look 7 of exp-1 at offsets 0:12 1:15"
+    )
+
+
+def test_a_step_waits_for_units_and_guardrails_that_are_safe(ramping, look_of, cell_of):
+    flag, time = ramping(step=2).flag, MONDAY + DAY
+    safe = tuple(cell_of("fails", each, "safe") for each in TREATMENTS)
+    half = (cell_of("fails", "blue", "safe"), cell_of("fails", "red", "open"))
+    live = tuple(cell_of("fails", each, "safe", reading="live") for each in TREATMENTS)
+
+    said = ask(flag, look_of(half, units=4_999), time)
+
+    assert [each.holds for each in said.awaits] == [True, False, False]
+    assert "4,999 of 5,000 units" in said.reason
+    assert f"fails is not proved safe yet: red {NUMBERS}" in said.reason
+    assert ask(flag, look_of(live, units=5_000), time).act is None
+    assert ask(flag, look_of(units=5_000), time).act is None
+    assert ask(flag, None, time).act is None
+    assert ask(flag, look_of(safe, units=5_000), time - 1).act is None
+    said = ask(flag, look_of(safe, units=5_000), time)
+    assert said.act == TakeStep(3)
+    assert f"5,000 of 5,000 units; fails is proved safe: blue {NUMBERS}, red" in said.reason
+
+
+def test_no_reading_without_a_guarantee_proves_safety(ramping, look_of, cell_of):
+    flag = ramping({"steps": [{"rollout": 1, "until": {"safe": ["slow"]}}, {"rollout": 2}]}).flag
+
+    def act(**fields):
+        return ask(flag, look_of(tuple(cell_of("slow", each, "safe", **fields) for each in TREATMENTS)), MONDAY).act
+
+    assert act() is None
+    assert act(caveat=None) == TakeStep(2)
+    assert act(caveat=None, method="bayesian") is None
+
+
+def test_a_step_is_not_taken_before_its_date_nor_outside_of_hours(ramping):
+    plan = {
+        "steps": [{"rollout": 1, "for": "1h"}, {"rollout": 2, "at": "2026-03-06T16:30"}],
+        "hours": {"days": ["mon", "fri"], "between": "09:00-16:00"},
+    }
+    flag, monday = ramping(plan).flag, at("2026-03-09T09:00")
+
+    said = ask(flag, None, at("2026-03-06T16:30"))
+
+    assert said.act is None
+    assert [(each.holds, each.since) for each in said.awaits] == [
+        (True, MONDAY + HOUR),
+        (True, at("2026-03-06T16:30")),
+        (False, monday),
+    ]
+    assert said.reason == "step 2 of 2 (2 %) waits for: within hours Mon, Fri 09:00-16:00 UTC"
+    assert ask(flag, None, monday).act == TakeStep(2)
+
+
+def test_an_overdue_step_is_taken_once_and_the_next_one_waits(ramping):
+    stage = ramping({"steps": [{"rollout": rollout, "for": "1h"} for rollout in (1, 2, 3)]})
+    late = MONDAY + 2 * DAY
+
+    assert ask(stage.flag, None, late).act == TakeStep(2)
+    stage.do(lifecycle.take_step, late, 2)
+
+    assert ask(stage.flag, None, late).act is None
+    assert ask(stage.flag, None, late + HOUR).act == TakeStep(3)
+
+
+@pytest.mark.parametrize("cell", [("fails", "red", "harmed"), ("orders", "blue", "worse")])
+def test_harm_rolls_back_whenever_it_shows(ramping, look_of, cell_of, cell):
+    flag = ramping(RAMP | {"hours": {"between": "09:00-10:00"}}).flag
+
+    said = ask(flag, look_of((cell_of(*cell),)), MONDAY, behind="aggregation is down")
+
+    assert said.act == RollBack()
+    assert said.reason == f"{cell[1]} harms {cell[0]}: {NUMBERS}; look 7 of exp-1 at offsets 0:12 1:15"
+
+
+def test_the_exact_test_shows_harm_before_anything_settles_unless_what_settled_knows_better(ramping, look_of, cell_of):
+    flag = ramping().flag
+    live = cell_of("fails", "red", "harmed", reading="live", method="exact")
+
+    assert ask(flag, look_of((live, cell_of("fails", "red", "open"))), MONDAY).act == RollBack()
+    assert ask(flag, look_of((live, cell_of("fails", "red", "safe"))), MONDAY).act is None
+
+
+@pytest.mark.parametrize("fields", [{"caveat": "heavy tail"}, {"method": "bayesian"}])
+def test_a_reading_without_a_guarantee_only_tells_and_holds_the_next_step(ramping, look_of, cell_of, fields):
+    flag = ramping().flag
+
+    said = ask(flag, look_of((cell_of("fails", "red", "harmed", **fields),)), MONDAY + HOUR)
+
+    assert said.act is None
+    assert said.blocks[0].endswith("the plan only tells of it")
+    assert said.alarms[0].name == "fails/red"
+
+
+def test_a_broken_split_pauses_and_of_two_alarms_the_one_that_protects_most_is_heard(ramping, look_of, cell_of):
+    flag, harm = ramping().flag, (cell_of("fails", "red", "harmed"),)
+    gentle = ramping(RAMP | {"on_harm": "pause"}).flag
+
+    assert ask(flag, look_of(split=0.01), MONDAY).act is None
+    assert ask(flag, look_of(split=0.009), MONDAY).act == PausePlan("broken split", ("split",))
+    assert ask(flag, look_of(harm, split=0.009), MONDAY).act == RollBack()
+    assert ask(gentle, look_of(harm, split=0.009), MONDAY).act == PausePlan("harm", ("split", "fails/red"))
+
+
+def test_alarms_that_only_tell_hold_the_next_step(ramping, look_of):
+    flag = ramping(RAMP | {"on_broken_split": "tell"}).flag
+
+    said = ask(flag, look_of(split=0.009), MONDAY + HOUR)
+
+    assert said.act is None
+    assert said.reason.startswith("The split is broken: control has 0 of 0 units")
+
+
+def test_overruled_alarms_do_nothing(ramping, look_of, cell_of):
+    stage, harm = ramping(RAMP | {"on_harm": "pause"}), (cell_of("fails", "red", "harmed"),)
+    act = ask(stage.flag, look_of(harm), MONDAY).act
+    stage.do(lifecycle.pause, MONDAY, act.why, act.alarms)
+    paused = ask(stage.flag, look_of(harm, split=0.001), MONDAY + HOUR)
+    stage.do(lifecycle.resume, MONDAY)
+
+    assert paused.act is None
+    assert paused.reason.startswith("the plan is paused (harm: fails/red) since version 3; ")
+    assert ask(stage.flag, look_of(harm), MONDAY + HOUR).act == TakeStep(2)
+    assert ask(stage.flag, look_of((*harm, cell_of("fails", "blue", "harmed"))), MONDAY).act == PausePlan(
+        "harm", ("fails/blue",)
+    )
+
+
+def test_whoever_is_behind_holds_growth_of_flags_with_metrics(ramping):
+    flag, plain = ramping().flag, ramping({"steps": RAMP["steps"][::2]}, metrics=()).flag
+
+    assert ask(flag, None, MONDAY + HOUR, behind="nobody works on aggregation").reason == (
+        "looks may not tell everything now: nobody works on aggregation"
+    )
+    assert ask(plain, None, MONDAY + HOUR, behind="nobody works on aggregation").act == TakeStep(2)
+
+
+def test_a_look_at_a_former_run_says_nothing(ramping, look_of, cell_of):
+    stage = ramping()
+    stage.do(lifecycle.restart, MONDAY, "t")
+
+    assert ask(stage.flag, look_of((cell_of("fails", "red", "harmed"),)), MONDAY).act is None
+
+
+@pytest.mark.parametrize(
+    ("ships", "then", "act"),
+    [
+        (("red",), {"on_win": "roll out"}, RollOut("red")),
+        (("blue", "red"), {"on_win": "roll out"}, RollOut("red")),
+        (("red",), {"on_win": "complete"}, CompleteRun()),
+        (("red",), {"on_nothing": "roll back"}, None),
+        ((), {"on_nothing": "roll back"}, RollBack()),
+        ((), {"on_nothing": "complete"}, CompleteRun()),
+        ((), {"on_win": "roll out"}, None),
+    ],
+)
+def test_after_the_end_the_newest_look_decides(ramping, look_of, cell_of, *, ships, then, act):
+    flag = ramping(RAMP | {"end": "2026-03-03", "then": then}).flag
+    lifts = {"blue": 0.05, "red": 0.2}
+    look = look_of(
+        tuple(cell_of("orders", each, "better", relative_estimate=lifts[each]) for each in TREATMENTS), ships=ships
+    )
+
+    said = ask(flag, look, at("2026-03-03"))
+
+    assert said.act == act
+    found = f"{'red' if ships else 'nothing'} has won: So it is"
+    assert said.reason.startswith(f"the plan has come to its end (end 2026-03-03 00:00:00+00:00); {found}; ")
+    assert ask(flag, look, at("2026-03-03"), behind="a stage is down").act is None
+
+
+def test_what_the_last_step_says_ends_the_plan(ramping, look_of):
+    plan = {"steps": [{"rollout": 50, "for": "1h"}], "then": {"on_nothing": "complete"}, "end": "2026-04-01"}
+    flag = ramping(plan).flag
+
+    said = ask(flag, look_of(), MONDAY + HOUR - 1)
+
+    assert said.act is None
+    assert said.reason.endswith("since 2026-03-02 08:00:00+00:00, or end 2026-04-01 00:00:00+00:00")
+    assert ask(flag, look_of(), MONDAY + HOUR).act == CompleteRun()
+    assert ask(flag, None, MONDAY + HOUR).blocks == (
+        "exp-1 has no look yet, which would say whether a treatment has won",
+    )
+
+
+def test_a_last_step_without_an_end_stays(ramping):
+    said = ask(ramping(RAMP, step=3).flag, None, MONDAY + 100 * DAY)
+
+    assert (said.act, said.next, said.reason) == (None, None, "its last step is in force, and it says no end")
+
+
+def test_nothing_is_said_where_nothing_is_planned_or_left_to_do(staged, ramping):
+    ended = ramping().do(lifecycle.complete, MONDAY).flag
+    archived = staged(RAMP | {"start": "2026-03-01"})
+    archived.write(lifecycle.archive(archived.state, ()), MONDAY)
+
+    assert ask(staged(None).flag, None, MONDAY).reason == "it has no plan"
+    assert ask(ended, None, MONDAY).reason == "its plan is over: the flag is complete"
+    assert ask(archived.flag, None, MONDAY).reason == "its plan is over: the flag is archived"
+
+
+def test_a_time_zone_that_is_not_known_here_holds_all_but_alarms(ramping, look_of, cell_of):
+    flag = ramping(RAMP | {"timezone": "Mars/Olympus"}).flag
+
+    assert "'Mars/Olympus' is no time zone" in ask(flag, None, MONDAY + HOUR).reason
+    assert ask(flag, look_of((cell_of("fails", "red", "harmed"),)), MONDAY).act == RollBack()
+
+
+def test_the_answer_is_json(ramping, look_of):
+    said = ask(ramping().flag, look_of(split=0.001), MONDAY)
+
+    assert msgspec.json.decode(msgspec.json.encode(said))["act"] == {
+        "type": "pause",
+        "why": "broken split",
+        "alarms": ["split"],
+    }
