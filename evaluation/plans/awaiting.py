@@ -93,8 +93,9 @@ def _own(now: Moment, step: PlanStep, number: int, taken: int) -> Iterator[Await
     """What a step itself says must be so before it is over."""
     if step.lasts is not None:
         since = taken + parse_duration(step.lasts)
-        in_force = f"step {number} in force for {step.lasts}, since {told_time(taken, now.plan.timezone)}"
-        yield Awaited(text=in_force, holds=since <= now.time, since=since)
+        is_in_force = now.flag.status == "running" and taken <= now.time
+        when = f", since {told_time(taken, now.plan.timezone)}" if is_in_force else ""
+        yield Awaited(text=f"step {number} in force for {step.lasts}{when}", holds=since <= now.time, since=since)
     if step.until is None:
         return
     if step.until.units is not None:
