@@ -10,7 +10,7 @@ import msgspec
 from evaluation.catalog.answerable import answer_notes, answer_violations, case_violations
 from evaluation.catalog.metric_rules import metric_violations
 from evaluation.catalog.metric_rules import remarks as metric_remarks
-from evaluation.catalog.notification_rules import notification_violations
+from evaluation.catalog.notification_rules import about_remarks, notification_violations
 from evaluation.catalog.plan_rules import calendar_violations, plan_violations
 from evaluation.catalog.references import Known, cohort_violations, group_violations, reference_violations
 from evaluation.catalog.rules import flag_violations, goal_remarks
@@ -80,7 +80,22 @@ def remarks(documents: Documents) -> list[Fault]:
         for flag in documents.flags.values()
         for remark in goal_remarks(flag.definition)
     ]
-    return sorted(of_metrics + of_goals)
+    every = [
+        each.definition
+        for sources in (documents.flags, documents.metrics, documents.groups, documents.cohorts, documents.deployments)
+        for each in sources.values()
+    ]
+    named = {
+        "keys": {each.key for each in every},
+        "owners": {each.owner for each in every},
+        "tags": {tag for each in every for tag in getattr(each, "tags", ())},
+    }
+    of_rules = [
+        rule.file.fault(remark.path, remark.message)
+        for rule in documents.notifications.values()
+        for remark in about_remarks(rule.definition.about, named)
+    ]
+    return sorted(of_metrics + of_goals + of_rules)
 
 
 def read_sound(directory: Path) -> tuple[Documents, list[Fault]]:
