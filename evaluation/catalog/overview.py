@@ -201,15 +201,22 @@ def without_look(flag: FlagInForce, run: str | None, working: Collection[str]) -
 
 def overdue(flag: FlagInForce, now: int) -> str | None:
     """The planned date that has passed (`now` in ms UTC) without the command that it asks for."""
+    try:
+        passed = date_passed(flag, now)
+    except ValueError as error:  # a time zone that this machine does not know
+        return f"a date cannot be told: {error}"
+    return passed and f"{passed[0]} date {passed[1]} has passed"
+
+
+def date_passed(flag: FlagInForce, now: int) -> tuple[str, str, int] | None:
+    """The same: which date, as it is written, and when it was (ms UTC). Raises ValueError for an unknown time zone."""
     name = {"draft": "start", "running": "end"}.get(flag.status)
     if name is None or flag.removed:
         return None
     date, timezone = planned_dates(flag.definition)[name]
-    try:
-        is_over = date is not None and moment_of(date, timezone) <= now
-    except ValueError as error:  # a time zone that this machine does not know
-        return f"{name} date {date} cannot be told: {error}"
-    return f"{name} date {date} has passed" if is_over else None
+    if date is None or (moment := moment_of(date, timezone)) > now:
+        return None
+    return name, date, moment
 
 
 def planned_dates(flag: Flag) -> dict[str, tuple[str | None, str]]:

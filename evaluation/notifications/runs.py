@@ -5,17 +5,17 @@ which the newest look alone is known, everything has been as it is since that lo
 say.
 """
 
+from hashlib import blake2b
+
 import msgspec
 
 from schemas.look import EVERYONE, Cell, Look, Verdict
 
-Numbers = tuple[tuple[object, ...], ...]  # of a metric, by variant: what changes with every event that counts
-
 
 class MetricSeen(msgspec.Struct, frozen=True):
-    """A metric's numbers, since when they are so, and how many units the run had then."""
+    """A digest of what its events add up to, since when it is so, and how many units the run had then."""
 
-    numbers: Numbers
+    digest: str
     since: int
     units: int
 
@@ -47,13 +47,13 @@ def seen(before: RunSeen | None, look: Look, append_time: int) -> RunSeen:
     kept = msgspec.structs.replace(look, cells=[cell for cell in look.cells if cell.segment == EVERYONE])
     after = RunSeen(look=kept, time=append_time, decided=append_time, exposed=append_time, strays=None, metrics={})
     units = after.units
-    numbers = {metric: _numbers(kept, metric) for metric in dict.fromkeys(cell.metric for cell in kept.cells)}
-    metrics = {metric: MetricSeen(found, append_time, units) for metric, found in numbers.items()}
+    keys = dict.fromkeys(cell.metric for cell in kept.cells)
+    metrics = {metric: MetricSeen(_digest(kept, metric), append_time, units) for metric in keys}
     if before is None:
         return msgspec.structs.replace(after, metrics=metrics)
     last = before.look
     for metric, known in before.metrics.items():
-        if metric in metrics and known.numbers == metrics[metric].numbers:
+        if metric in metrics and known.digest == metrics[metric].digest:
             metrics[metric] = known
     return msgspec.structs.replace(
         after,
@@ -71,10 +71,17 @@ def decision_of(verdict: Verdict) -> str:
     return "; ".join([verdict.decision, *of_arms])
 
 
-def _numbers(look: Look, metric: str) -> Numbers:
-    return tuple(_sums(cell) for cell in look.cells if (cell.metric, cell.reading) == (metric, "live"))
+def live_cells(look: Look, metric: str) -> list[Cell]:
+    """What a metric's events add up to so far, of all units."""
+    return [cell for cell in look.cells if (cell.metric, cell.reading, cell.segment) == (metric, "live", EVERYONE)]
 
 
-def _sums(cell: Cell) -> tuple[object, ...]:
-    of_variant = cell.sum, cell.sum_squares, cell.denominator_sum
-    return cell.variant, *of_variant, cell.control_sum, cell.control_sum_squares, cell.control_denominator_sum
+def _digest(look: Look, metric: str) -> str:
+    sums = [
+        (
+            *(cell.variant, cell.sum, cell.sum_squares, cell.denominator_sum),
+            *(cell.control_sum, cell.control_sum_squares, cell.control_denominator_sum),
+        )
+        for cell in live_cells(look, metric)
+    ]
+    return blake2b(msgspec.json.encode(sums), digest_size=8).hexdigest()

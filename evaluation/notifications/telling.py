@@ -5,15 +5,23 @@ subject, part and state, and from the id of what was told of them before: a verd
 another piece of word.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from hashlib import blake2b
 
 import msgspec
 
 from evaluation.catalog.history import History
+from evaluation.catalog.in_force import InForce
+from evaluation.notifications.condition import Condition, link_to
+from evaluation.notifications.of_documents import OF_DOCUMENTS, of_documents
+from evaluation.notifications.of_runs import of_run, watched
+from evaluation.notifications.of_work import of_work
 from evaluation.notifications.runs import RunSeen
-from evaluation.notifications.work import Work
+from evaluation.notifications.work import QUIET_MS, Work
+from schemas.catalog import Definition, Flag
+from schemas.duration import parse_duration
 from schemas.look import RunKey
-from schemas.notification import Notification, NotificationRule, ToldKey
+from schemas.notification import OCCURRENCES, About, Notification, NotificationRule, Occurrence, ToldKey, Trigger
 
 
 class Situation(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,9 +40,122 @@ def due(situation: Situation, told: Mapping[ToldKey, Notification]) -> list[Noti
 
     In the order in which it is to be published. Once those stand in `told`, the same situation gives none.
     """
-    raise NotImplementedError
+    rules = [rule for _, rule in sorted(situation.history.newest.notifications.items()) if rule.definition.enabled]
+    if not rules:
+        return []
+    standing = _Standing(situation, since=min(rule.append_time for rule in rules))
+    return [
+        notification
+        for rule in rules
+        for trigger in rule.definition.when
+        for condition in standing.of(trigger)
+        if (notification := _told_by(rule, trigger, condition, told, situation.work.now))
+    ]
 
 
 def trial(rule: NotificationRule, now: int) -> Notification:
     """Word that the rule's places can be reached: what `peekproof notifications test` sends."""
-    raise NotImplementedError
+    subject = f"notification/{rule.key}"
+    sentence = f"This is a test of the rule {rule.key}, sent by hand: nothing has come about."
+    identity = _id(rule.key, "test", subject, "", "", str(now))
+    return Notification(
+        id=identity, rule=rule.key, event="test", subject=subject, time=now, sentence=sentence, link="#/"
+    )
+
+
+def is_about(about: About, document: Definition | None) -> bool:
+    """Whether a rule that is `about` those tells of a document; None: of what is none."""
+    if about == About():
+        return True
+    if document is None:
+        return False
+    tags: tuple[str, ...] = getattr(document, "tags", ())
+    return document.key in about.keys or document.owner in about.owners or not {*tags}.isdisjoint(about.tags)
+
+
+class _Standing:
+    """The conditions of a situation, each found once for all rules."""
+
+    def __init__(self, situation: Situation, since: int) -> None:
+        self._situation, self._since = situation, since
+        self._runs = watched(situation.history.newest, situation.runs)
+        self._found: dict[tuple[Occurrence, int], list[Condition]] = {}
+
+    def of(self, trigger: Trigger) -> list[Condition]:
+        """What stands of a trigger's event, for however long."""
+        above = _or(trigger.above, OCCURRENCES[trigger.event].above) or 0
+        if (trigger.event, above) not in self._found:
+            self._found[trigger.event, above] = [*self._find(trigger.event, above)]
+        return self._found[trigger.event, above]
+
+    def _find(self, event: Occurrence, above: int) -> Iterator[Condition]:
+        history, work = self._situation.history, self._situation.work
+        if event in OF_DOCUMENTS:
+            yield from of_documents(event, history, self._since, work.now)
+        elif OCCURRENCES[event].is_of_flag:
+            for each in self._runs:
+                yield from of_run(event, each, work)
+        else:
+            yield from of_work(event, above, work)
+
+
+def _told_by(
+    rule: InForce[NotificationRule],
+    trigger: Trigger,
+    condition: Condition,
+    told: Mapping[ToldKey, Notification],
+    now: int,
+) -> Notification | None:
+    """The notification of a condition, where the rule tells it now."""
+    definition = rule.definition
+    last = told.get((definition.key, condition.event, condition.subject, condition.part))
+    if (
+        condition.at < rule.append_time
+        or condition.lasted < _wait(definition, trigger)
+        or not _is_news(condition, last, now)
+        or not is_about(definition.about, condition.document)
+    ):
+        return None
+    said = condition.say()
+    flag = condition.document if isinstance(condition.document, Flag) else None
+    identity = (definition.key, condition.event, condition.subject, condition.part, condition.state)
+    return Notification(
+        id=_id(*identity, last.id if last else ""),
+        rule=definition.key,
+        event=condition.event,
+        subject=condition.subject,
+        part=condition.part,
+        state=condition.state,
+        time=now,
+        sentence=said.sentence,
+        experiment=flag.key if flag else None,
+        run=said.run,
+        look=said.look,
+        version=said.version,
+        numbers={**said.numbers},
+        link=link_to(flag) if flag else None,
+    )
+
+
+def _wait(rule: NotificationRule, trigger: Trigger) -> int:
+    """How long (ms) it must have stood."""
+    event = OCCURRENCES[trigger.event]
+    lasts = trigger.lasts or event.lasts or (rule.settle if event.settles else None)
+    return parse_duration(lasts) if lasts else 0
+
+
+def _is_news(condition: Condition, last: Notification | None, now: int) -> bool:
+    """Whether it is another state than was told last, or new trouble."""
+    if last is None:
+        return not condition.is_first
+    if condition.began is not None:
+        return last.time < condition.began - QUIET_MS
+    return last.state != condition.state and (condition.document is not None or now >= last.time + QUIET_MS)
+
+
+def _or(number: int | None, otherwise: int | None) -> int | None:
+    return otherwise if number is None else number
+
+
+def _id(*parts: str) -> str:
+    return blake2b(msgspec.json.encode(parts), digest_size=16).hexdigest()

@@ -1,0 +1,93 @@
+"""Of documents: dates that have passed, versions, and what plans do."""
+
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator
+from functools import partial
+
+from evaluation.catalog.history import DocumentVersion, History
+from evaluation.catalog.in_force import FlagInForce
+from evaluation.catalog.logs import LogsInForce
+from evaluation.catalog.overview import date_passed, told
+from evaluation.notifications.condition import Condition, Wording
+from schemas.notification import Occurrence
+from schemas.plan import AUTHOR
+
+OF_DOCUMENTS: tuple[Occurrence, ...] = ("date passed", "document changed", "plan step taken", "plan blocked")
+COMMANDS = {"start": "start", "end": "complete"}  # by the date that asks for it
+
+
+def of_documents(event: Occurrence, history: History, since: int, now: int) -> Iterator[Condition]:
+    """What of the documents stands, of an event that is one of theirs; of versions those appended `since` (ms UTC).
+
+    Of several versions of one document the newest is told.
+    """
+    match event:
+        case "date passed":
+            for flag in history.newest.flags.values():
+                yield from _passed(flag, now)
+        case "document changed":
+            for version in _newest(_versions(history, since)):
+                yield from _changed(history, version)
+        case "plan step taken":
+            for version in _newest(each for each in _versions(history, since) if each.document.author == AUTHOR):
+                yield from _by_plan(history, version)
+
+
+def _versions(history: History, since: int) -> list[DocumentVersion]:
+    return history.versions[bisect_left(history.versions, since, key=lambda each: each.append_time) :]
+
+
+def _newest(versions: Iterable[DocumentVersion]) -> Iterable[DocumentVersion]:
+    return {(each.document.kind, each.document.key): each for each in versions}.values()
+
+
+def _passed(flag: FlagInForce, now: int) -> Iterator[Condition]:
+    passed = date_passed(flag, now)
+    if passed is None:
+        return
+    name, date, moment = passed
+    key, kind = flag.definition.key, "experiment" if flag.definition.metrics else "flag"
+    run = flag.runs[-1].key if flag.runs else None
+    sentence = (
+        f"The {name} date of {key}, {date}, has passed: `peekproof {kind} {COMMANDS[name]} {key}` does what it asks "
+        "for; or give it another date."
+    )
+    say = partial(Wording, sentence, {}, run, None, flag.version)
+    state = f"{run} {date}" if run else date
+    yield Condition("date passed", f"flag/{key}", moment, say, name, state, document=flag.definition)
+
+
+def _changed(history: History, version: DocumentVersion) -> Iterator[Condition]:
+    document = version.document
+    standing = history.newest.standing(document.kind, document.key)
+    if standing is None or isinstance(standing, LogsInForce):
+        return
+
+    def say() -> Wording:
+        changed = told(history, document.key)[document.version - 1].changed if document.kind == "flag" else ()
+        what = f" ({', '.join(changed)})" if changed else ""
+        sentence = f"{document.author} changed {document.kind} {document.key}{what}: {_reason(version)}"
+        return Wording(sentence, {}, None, None, document.version)
+
+    subject = f"{document.kind}/{document.key}"
+    state = str(document.version)
+    definition = standing.definition
+    yield Condition("document changed", subject, version.append_time, say, "", state, document=definition)
+
+
+def _by_plan(history: History, version: DocumentVersion) -> Iterator[Condition]:
+    document = version.document
+    flag = history.newest.flags[document.key]
+
+    def say() -> Wording:
+        changed = ", ".join(told(history, document.key)[document.version - 1].changed)
+        run = flag.runs[-1].key if flag.runs else None
+        sentence = f"The plan of {document.key} has acted, {changed}: {_reason(version)}"
+        return Wording(sentence, {}, run, None, document.version)
+
+    subject, state = f"flag/{document.key}", str(document.version)
+    yield Condition("plan step taken", subject, version.append_time, say, "", state, document=flag.definition)
+
+
+def _reason(version: DocumentVersion) -> str:
+    return version.document.reason or "no reason is given"
