@@ -81,7 +81,7 @@ class Keys:
             )
         if name.strip().casefold() == PLAN:
             raise PeekproofError(
-                f"'{name}' is how versions are signed that a flag's plan writes by itself; name the key after who has it"
+                f"'{name}' signs the versions that a flag's plan writes by itself; name the key after who has it"
             )
         with self._changing():
             keys = self._current()
