@@ -63,6 +63,11 @@ def console(settings: Settings) -> str:
     return address(HOME, settings.http_port, settings.http_certfile is not None)
 
 
+def base_url(settings: Settings) -> str:
+    """Where people reach the console from elsewhere, as far as anybody has said; without a slash at the end."""
+    return (settings.url or console(settings)).rstrip("/")
+
+
 def address(host: str, port: int, is_secure: bool = False) -> str:
     """As a browser wants it."""
     return f"http{'s' if is_secure else ''}://{f'[{host}]' if ':' in host else host}:{port}"

@@ -52,6 +52,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     archive_keep: int | None = None
     checkpoint_interval: int = 10_000
     http_port: int = 8080
+    url: str | None = None
     http_certfile: Path | None = None
     http_keyfile: Path | None = None
     health_port: int | None = None
@@ -224,10 +225,13 @@ def _port(text: str) -> int:
     return int(text)
 
 
-def _url(text: str) -> str:
-    if not re.fullmatch(r"https?://[^\s/]+(/\S*)?", text):
-        raise ValueError("write the address of the token endpoint: https://…")
-    return text
+def _url(of: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if not re.fullmatch(r"https?://[^\s/]+(/\S*)?", text):
+            raise ValueError(f"write the address of {of}: https://…")
+        return text
+
+    return parse
 
 
 def _one_of(*choices: str) -> Callable[[str], str]:
@@ -252,6 +256,7 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
     "archive_keep": parse_duration,
     "checkpoint_interval": parse_duration,
     "http_port": _port,
+    "url": _url("the console"),
     "http_certfile": Path,
     "http_keyfile": Path,
     "health_port": _port,
@@ -259,7 +264,7 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
     "sasl_mechanism": _one_of(*MECHANISMS),
     "sasl_username": str,
     "sasl_password": Secret,
-    "sasl_oauth_url": _url,
+    "sasl_oauth_url": _url("the token endpoint"),
     "sasl_oauth_client_id": str,
     "sasl_oauth_client_secret": Secret,
     "sasl_oauth_scope": str,
