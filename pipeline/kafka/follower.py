@@ -26,9 +26,10 @@ Read = Callable[[Any], None]  # of a ConsumerRecord; of Records, where a topic i
 class Follower:
     """Calls `read` for each record of a topic, in the order of each partition, for as long as it runs.
 
-    A partition that is added meanwhile is read too. `from_end`: for those only that come after its start. `columnar`:
-    for each slice of records, as columns. A record of which `read` raises NoMessageError is set aside. Another error of
-    it, or of the client, ends the following; `caught_up` then raises it.
+    A partition that is added meanwhile is read too. `from_end`: for those only that come after its start; `since`: that
+    were appended at that time (ms UTC) or after it. `columnar`: for each slice of records, as columns. A record of
+    which `read` raises NoMessageError is set aside. Another error of it, or of the client, ends the following;
+    `caught_up` then raises it.
     """
 
     def __init__(
@@ -39,6 +40,7 @@ class Follower:
         aside: SetAside,
         *,
         from_end: bool = False,
+        since: int | None = None,
         columnar: bool = False,
     ) -> None:
         self._topic = settings.topic(topic)
@@ -47,6 +49,7 @@ class Follower:
         self._aside = aside
         self._settings = settings
         self._begin = "latest" if from_end else "earliest"
+        self._since = since
         self._columnar = columnar
         self._consumer: AIOKafkaConsumer
         self._asking: AIOKafkaConsumer  # a connection of its own: a question waits behind a fetch that waits for news
@@ -85,6 +88,8 @@ class Follower:
                 self._take(await self._consumer._client._wait_on_metadata(self._topic))
             except UnknownTopicOrPartitionError:
                 raise PeekproofError(f"topic '{self._topic}' does not exist; `peekproof topics` creates it") from None
+            if self._since is not None:
+                await self._seek(self._since)
             self._reading = asyncio.create_task(self._follow(), name=f"follow {self._topic}")
             await self.caught_up()
         except BaseException:
@@ -136,6 +141,13 @@ class Follower:
         if self._position:
             for partition in self._consumer.assignment():
                 self._consumer.seek(partition, self._position.get(partition, 0))
+
+    async def _seek(self, since: int) -> None:
+        places = self._consumer.assignment()
+        ends = await self._asking.end_offsets(places)
+        found = await self._asking.offsets_for_times(dict.fromkeys(places, since))
+        for place in places:
+            self._consumer.seek(place, found[place].offset if found[place] else ends[place])
 
     async def _follow(self) -> None:
         try:
