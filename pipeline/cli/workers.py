@@ -21,7 +21,8 @@ from pipeline.storage.readers import admit
 def worker(stage: str, member: str | None) -> None:
     """Run one worker of STAGE until SIGTERM; several workers of a stage share its load.
 
-    But for storage and archive, which have one for each data directory: two keep everything twice.
+    But for storage and archive, which have one for each data directory: two keep everything twice. Of notifications
+    one is enough: two tell everything twice.
     """
     end_at_once()
     from pipeline.stages.worker import run_worker  # noqa: PLC0415 (slow to import)

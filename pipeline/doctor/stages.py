@@ -10,6 +10,7 @@ from pipeline.doctor.positions import start
 from pipeline.doctor.sight import Sight, UnseenError
 from pipeline.errors import PeekproofError
 from pipeline.kafka.set_aside import COUNTED_AS
+from pipeline.notifications.lanes import HANDOVERS
 from pipeline.owner import OwnerError, holder
 from pipeline.stages import STAGES, stage_class
 from pipeline.storage.archived import ArchiveGapError
@@ -20,7 +21,7 @@ AREA = "stages"
 LATE_SECONDS = 30.0  # of the watermark: what a restart takes
 LATELY_SECONDS = 600.0  # a fall is news
 MANY = 100_000  # records that wait: seconds of work
-COUNTED = ("dead letters", COUNTED_AS)
+COUNTED = ("dead letters", HANDOVERS, COUNTED_AS)
 LOG_END = 20_000  # bytes of a worker's log in which its last error is looked for
 
 

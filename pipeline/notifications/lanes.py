@@ -17,6 +17,7 @@ from schemas.duration import DAY_MS
 from schemas.notification import HandedOver, Notification, NotificationRule, Place
 
 LATEST = 29 * DAY_MS  # after which word is sent no more: `deliveries` may have forgotten that it was
+HANDOVERS = "handovers "  # what is counted of them is called so, and `due`, `done`, `failed` or `given up`
 GONE = "it wanted no more when it was asked last (410); edit the rule to send again"
 
 PlaceKey = tuple[str, str]  # rule, place

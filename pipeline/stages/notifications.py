@@ -1,0 +1,234 @@
+"""Notifications: what is to be told now, and has it arrived?
+
+Asks the pure question about once a second, and publishes what it says on `notifications`; hands over what stands there
+to every place of its rule, and says on `deliveries` what became of each attempt. It keeps nothing of its own: what was
+told already and what was handed over stands on these two topics. One worker is enough. Two find the same, and publish
+it under the same ids, but places hear it twice.
+
+A worker that is killed between a handover and its record hands it over again, under the same id: at least once.
+"""
+
+import asyncio
+import logging
+import time
+from collections import Counter
+from collections.abc import Iterable
+from typing import ClassVar
+
+import msgspec
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+
+from evaluation.notifications.runs import RunSeen, seen
+from evaluation.notifications.telling import Situation, due
+from evaluation.notifications.work import Work
+from evaluation.significance.look import decode_look
+from pipeline.kafka.clients import aiokafka_arguments
+from pipeline.kafka.follower import Follower
+from pipeline.kafka.producer import partition_of
+from pipeline.listening import base_url
+from pipeline.notifications.attempts import Attempt, pause
+from pipeline.notifications.lanes import HANDOVERS, Errand, Lane, Lanes, PlaceKey
+from pipeline.notifications.sending import Sender
+from pipeline.settings import Settings
+from pipeline.stages.stage import Stage
+from schemas.decoding import decode
+from schemas.health import WorkerHealth
+from schemas.look import LookHead, RunKey
+from schemas.notification import HandedOver, Notification, ToldKey, told_key
+from schemas.records import Records
+from schemas.topics import DEAD_LETTERS, DELIVERIES, HEALTH, NOTIFICATIONS, RESULTS, SourcePartition
+
+HEARD_MS = 600_000  # of what workers said before this one started, enough to know who works
+MOST_AT_ONCE = 4  # handovers to one place
+END_SECONDS = 5.0  # that handovers under way have to end in
+
+_log = logging.getLogger(__name__)
+
+
+class NotificationsStage(Stage):
+    """Results, catalog, health and dead letters in; notifications and what became of them out."""
+
+    name: ClassVar[str] = "notifications"
+    topics: ClassVar[tuple[str, ...]] = (RESULTS,)
+    is_whole: ClassVar[bool] = True
+    niceness: ClassVar[int] = 5
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings)
+        now = _now()
+        self._work = Work(now)
+        self._told: dict[ToldKey, Notification] = {}
+        self._lanes = Lanes()
+        self._running: dict[Lane, asyncio.Task[None]] = {}
+        self._sender = Sender(base_url(settings))
+        self._runs: dict[RunKey, RunSeen] = {}
+        self._newest: dict[RunKey, tuple[int, int, SourcePartition, int, bytes]] = {}  # looks that `_runs` lacks
+        self._behind: set[SourcePartition] = set()  # of `results`, until it has been read to an end
+        self._dead_letters: dict[TopicPartition, int] = {}  # where they ended
+        self._asking: AIOKafkaConsumer
+        self._followers = (
+            Follower(settings, NOTIFICATIONS, self._read_notification, self.aside),
+            Follower(settings, DELIVERIES, self._read_delivery, self.aside),
+            Follower(settings, HEALTH, self._read_health, self.aside, since=now - HEARD_MS, columnar=True),
+        )
+
+    async def start(self) -> None:
+        """Connect; read the catalog, what was told and handed over, and who works."""
+        await super().start()
+        await self._sender.__aenter__()
+        self._asking = AIOKafkaConsumer(group_id=None, **aiokafka_arguments(self.settings))
+        await asyncio.gather(self._asking.start(), *(follower.start() for follower in self._followers))
+
+    async def start_position(self, source: SourcePartition, earliest: int) -> int | None:
+        """From the beginning: the newest look of a run may be its last."""
+        del source
+        return earliest
+
+    def begin(self, source: SourcePartition, offset: int) -> None:
+        """Until it has been read to its end, what stands on it is old."""
+        del offset
+        self._behind.add(source)
+
+    async def take(self, source: SourcePartition, records: Records) -> None:
+        """Keep the newest look of each run."""
+        for row in range(len(records)):
+            offset, value = int(records.offset[row]), records.value(row)
+            with self.aside.unless_ours(RESULTS, source[1], offset):
+                head = decode(value, LookHead)
+                run = (head.experiment, head.run)
+                if head.look > self._newest.get(run, (0,))[0]:
+                    self._newest[run] = head.look, int(records.append_time[row]), source, offset, value or b""
+        self.durable(source, records.end)
+
+    def reach(self, source: SourcePartition, time: int) -> None:
+        """It has been read to its end."""
+        del time
+        self._behind.discard(source)
+
+    async def beat(self, time: int) -> None:
+        """Publish what is to be told now."""
+        self._work.now = max(self._work.now, time)
+        if self._behind or not any(
+            rule.definition.enabled for rule in self.catalog.history.newest.notifications.values()
+        ):
+            return
+        await asyncio.gather(
+            self.catalog.caught_up(), self._count_dead_letters(), *(each.caught_up() for each in self._followers)
+        )
+        self._fold()
+        found = due(Situation(history=self.catalog.history, runs=self._runs, work=self._work), self._told)
+        if found:
+            await self._publish(found)
+
+    async def tick(self) -> None:
+        """Hand over what waits."""
+        for lane, task in [*self._running.items()]:
+            if task.done():
+                del self._running[lane]
+                task.result()
+        for follower in self._followers:
+            if follower.failure:
+                raise follower.failure
+        if self._lanes.has_arrivals:
+            await self.catalog.caught_up()
+            self.count(f"{HANDOVERS}due", self._lanes.line_up(self.catalog.history, _now()))
+        busy = Counter[PlaceKey](lane.to for lane in self._running)
+        for lane in self._lanes.busy():
+            if lane not in self._running and busy[lane.to] < MOST_AT_ONCE and self._errand(lane):
+                busy[lane.to] += 1
+                self._running[lane] = asyncio.create_task(self._run(lane), name=f"hand over to {'/'.join(lane)}")
+
+    async def release(self, sources: Iterable[SourcePartition]) -> None:
+        """Nothing is kept."""
+        self._behind.difference_update(sources)
+
+    async def stop(self) -> None:
+        """Let handovers under way end, and be recorded; disconnect."""
+        if self._running:
+            _, late = await asyncio.wait(self._running.values(), timeout=END_SECONDS)
+            for task in late:
+                task.cancel()
+        await self._sender.__aexit__()
+        await asyncio.gather(self._asking.stop(), *(follower.stop() for follower in self._followers))
+        await super().stop()
+
+    def _fold(self) -> None:
+        newest, self._newest = self._newest, {}
+        for run, (_, append_time, source, offset, value) in newest.items():
+            with self.aside.unless_ours(RESULTS, source[1], offset):
+                self._runs[run] = seen(self._runs.get(run), decode_look(value), append_time)
+
+    async def _publish(self, found: list[Notification]) -> None:
+        topic = self.settings.topic(NOTIFICATIONS)
+        partitions = len(await self.producer.partitions_for(topic))
+        await self.send_all(
+            (
+                NOTIFICATIONS,
+                "/".join(told_key(each)).encode(),
+                msgspec.json.encode(each),
+                partition_of(each.subject.encode(), partitions),
+            )
+            for each in found
+        )
+        for each in found:
+            self._told[told_key(each)] = each
+            self.count("notifications", 1)
+
+    async def _count_dead_letters(self) -> None:
+        """By the ends of their topic, unread."""
+        topic = self.settings.topic(DEAD_LETTERS)
+        numbers = await self.producer.partitions_for(topic)
+        ends = await self._asking.end_offsets([TopicPartition(topic, number) for number in numbers])
+        if self._dead_letters:
+            number = sum(end - self._dead_letters.get(place, 0) for place, end in ends.items())
+            self._work.count_dead_letters(self._work.now, max(0, number))
+        self._dead_letters = ends
+
+    def _errand(self, lane: Lane) -> Errand | None:
+        return self._lanes.errand(lane, self.catalog.history, _now())
+
+    async def _run(self, lane: Lane) -> None:
+        """Hand over what is due in a lane, one after the other."""
+        while errand := self._errand(lane):
+            notification, place = errand.notification, errand.place
+            if errand.refused:
+                attempt = Attempt(error=errand.refused, is_last=True)
+            else:
+                attempt = await self._sender.send(notification, errand.rule, place)
+            outcome = self._lanes.outcome(errand, attempt, _now())
+            value, key = msgspec.json.encode(outcome), notification.id.encode()
+            await self.producer.send_and_wait(self.settings.topic(DELIVERIES), value, key=key)
+            self._lanes.learn(outcome)
+            self._tell(outcome)
+
+    def _tell(self, outcome: HandedOver) -> None:
+        place = f"notification {outcome.id} to '{outcome.place}' of rule '{outcome.rule}'"
+        if outcome.outcome == "delivered":
+            self.count(f"{HANDOVERS}done", 1)
+        elif outcome.outcome == "given up":
+            self.count(f"{HANDOVERS}given up", 1)
+            _log.error("%s is given up after %d attempts: %s", place, outcome.attempts, outcome.error)
+        else:
+            self.count(f"{HANDOVERS}failed", 1)
+            again = pause(outcome.id, outcome.attempts) / 1_000
+            _log.warning(
+                "%s: attempt %d failed: %s; another follows in %.0f s at the earliest",
+                place, outcome.attempts, outcome.error, again,
+            )  # fmt: skip
+
+    def _read_notification(self, record: ConsumerRecord) -> None:
+        notification = decode(record.value, Notification)
+        self._told[told_key(notification)] = notification
+        self._lanes.read(notification, record.timestamp)
+
+    def _read_delivery(self, record: ConsumerRecord) -> None:
+        self._lanes.learn(decode(record.value, HandedOver))
+
+    def _read_health(self, records: Records) -> None:
+        for row in range(len(records)):
+            with self.aside.unless_ours(HEALTH, records.partition, int(records.offset[row])):
+                self._work.hear(int(records.append_time[row]), decode(records.value(row), WorkerHealth))
+
+
+def _now() -> int:
+    return time.time_ns() // 1_000_000
