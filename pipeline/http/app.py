@@ -29,6 +29,7 @@ from pipeline.http.ingest.intake import intake
 from pipeline.http.management import management
 from pipeline.http.management.life import life
 from pipeline.http.monitoring import Monitor, create_registry, metrics
+from pipeline.http.results.notifications import notifications
 from pipeline.http.results.routes import results
 from pipeline.http.results.vocabulary import vocabulary
 from pipeline.kafka.connection import UnreachableError
@@ -48,6 +49,7 @@ def create_app(backend: Backend) -> ASGIApp:
             ofrep,
             intake,
             results,
+            notifications,
             vocabulary,
             life,
             management,

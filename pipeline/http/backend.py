@@ -14,6 +14,7 @@ from pipeline.http.evaluate.sticky import Sticky, compile_kernels
 from pipeline.http.evaluate.tracking import Tracker
 from pipeline.http.ingest.delivery import Delivery
 from pipeline.http.ingest.outbox import Outbox
+from pipeline.http.results.bell import Bell
 from pipeline.http.results.looks import Looks, pulse
 from pipeline.http.results.past_looks import PastLooks
 from pipeline.http.sockets.connections import Connections
@@ -26,7 +27,7 @@ from pipeline.kafka.follower import Follower
 from pipeline.kafka.producer import create_producer
 from pipeline.kafka.set_aside import SetAside
 from pipeline.settings import Settings
-from schemas.topics import ASSIGNMENTS, HEALTH, RESULTS
+from schemas.topics import ASSIGNMENTS, DELIVERIES, HEALTH, NOTIFICATIONS, RESULTS
 
 MOST_UPLOADED = 200_000_000  # bytes of all uploads that are read or wait for brokers, as they come and unpacked
 END_SECONDS = 5.0  # for the clients to disconnect
@@ -50,6 +51,7 @@ class Backend:
         self.sticky = Sticky(aside=self.aside)
         self.looks = Looks()
         self.past = PastLooks(settings)
+        self.bell = Bell()
         self.producer: AIOKafkaProducer
         self.delivery: Delivery
         self.outbox = Outbox(settings)
@@ -65,6 +67,8 @@ class Backend:
         self._followers = (
             Follower(settings, HEALTH, self.workers.read, self.aside, from_end=True),
             Follower(settings, RESULTS, self.looks.read, self.aside),
+            Follower(settings, NOTIFICATIONS, self.bell.read, self.aside),
+            Follower(settings, DELIVERIES, self.bell.learn, self.aside),
             Follower(settings, ASSIGNMENTS, self.sticky.read, self.aside, columnar=True),
         )
 
@@ -116,6 +120,7 @@ class Backend:
         self.is_stopping = True
         pulse(self._news)
         pulse(self.looks.arrived)
+        pulse(self.bell.arrived)
 
     def _catalog_changed(self) -> None:
         self.flags.take(self.catalog.history.newest)

@@ -226,6 +226,7 @@ def _by_flag(name: str) -> dict[str, Any]:
     return _json({"type": "object", "additionalProperties": _reference(name)})
 
 
+_EVENT_STREAM = {"text/event-stream": {"schema": {"type": "string"}}}
 _FLAGS = _json({"type": "array", "items": _reference("FlagConfig")})
 _ANSWERS: dict[str, dict[str, Any]] = {  # of routes that write their bytes themselves
     "/sdk/v2/vardata": _by_flag("Given"),
@@ -236,7 +237,8 @@ _ANSWERS: dict[str, dict[str, Any]] = {  # of routes that write their bytes them
     "/sdk/v1/cohort/{key}": _json(_reference("CohortIds")),
     "/ofrep/v1/evaluate/flags": _json(_reference("AllEvaluated")),
     "/ofrep/v1/evaluate/flags/{key}": _json(_reference("Evaluated")),
-    "/api/1/results/stream": {"text/event-stream": {"schema": {"type": "string"}}},
+    "/api/1/results/stream": _EVENT_STREAM,
+    "/api/1/notifications/stream": _EVENT_STREAM,
 }
 _UNEVALUATED = {"description": "It cannot be evaluated", "content": _json(_reference("Unevaluated"))}
 _OTHERS: dict[str, dict[str, Any]] = {

@@ -25,7 +25,7 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     import schemathesis
 
-ENDLESS = "/api/1/results/stream"
+ENDLESS = ("/api/1/results/stream", "/api/1/notifications/stream")
 TWICE = "/api/1/experiments/{key}/"  # the handlers of /api/1/flags/{key}/, but for results
 KNOWN = {"key": "button", "variant": "control", "step": "start"}  # what random paths never hit
 
@@ -34,7 +34,7 @@ def operations(document: dict[str, Any]) -> list[Any]:
     loaded = schemathesis.openapi.from_dict(document)
     found = [result.ok() for result in loaded.get_all_operations()]
     once = [each for each in found if not each.path.startswith(TWICE) or "results" in each.path]
-    return [each for each in once if each.path != ENDLESS]
+    return [each for each in once if each.path not in ENDLESS]
 
 
 def drive(document: dict[str, Any], address: str, examples: int) -> Counter[int]:
