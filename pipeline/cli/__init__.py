@@ -29,6 +29,10 @@ COMMANDS = {
     "analyze": ("pipeline.cli.analyze:analyze", "Results of files, without a broker."),
     "evaluate": ("pipeline.cli.evaluate:evaluate", "What flags yield for users, without a server."),
     "results": ("pipeline.cli.results:results", "Show the newest results, or follow them."),
+    "notifications": (
+        "pipeline.cli.notifications:notifications",
+        "List what people were told of; try whether it reaches them.",
+    ),
     "dead-letters": ("pipeline.cli.dead_letters:dead_letters", "List input that could not be used; send it again."),
     "doctor": ("pipeline.cli.doctor:doctor", "Look at everything: what is wrong, and the command that mends it."),
     "simulate": ("pipeline.cli.simulate:simulate", "Count how often the inference errs when watched all the time."),

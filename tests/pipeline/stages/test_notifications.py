@@ -1,6 +1,5 @@
 """The stage of notifications: what stands on the topic comes to every place, on a real broker, whatever happens."""
 
-import asyncio
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,19 +7,18 @@ from typing import Any
 
 import msgspec
 import pytest
-from kafka import KafkaProducer
 from standardwebhooks import Webhook as Verifier
 
-from pipeline.catalog.topic import CatalogWriter
-from pipeline.kafka.clients import kafka_python_arguments
 from pipeline.kafka.reading import read_topic
 from pipeline.processes.template import ForkedProcess
 from pipeline.settings import Settings
-from schemas.notification import HandedOver, Notification, NotificationRule, Place, Secret, Trigger, Webhook
+from schemas.notification import HandedOver, NotificationRule, Place, Secret, Webhook
 from schemas.topics import CATALOG, DELIVERIES, HEALTH, NOTIFICATIONS
 from tests.conftest import deployed
 from tests.live import wait_for
 from tests.pipeline.notifications.receivers import Mailbox, Receiver, mail, receiving
+from tests.pipeline.notifications.words import apply, say, word
+from tests.pipeline.notifications.words import rule as rule_of
 
 SIGNING = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 TOKEN, PASSWORD = "chattokenthatnobodymayknow", "mailpasswordthatnobodymayknow"
@@ -31,7 +29,6 @@ class Installation:
 
     def __init__(self, settings: Settings, log: Path, secrets: dict[str, str]) -> None:
         self.settings, self.log, self._secrets = settings, log, secrets
-        self._producer = KafkaProducer(**kafka_python_arguments(settings))
         self._worker: ForkedProcess | None = None
 
     def start(self) -> None:
@@ -49,26 +46,11 @@ class Installation:
         assert self._worker.wait(20) == 0
 
     def apply(self, rule: NotificationRule) -> None:
-        async def publish() -> None:
-            async with CatalogWriter(self.settings) as writer:
-                await writer.publish(writer.next_version(rule, "tests", "they want to know"))
-
-        asyncio.run(publish())
+        apply(self.settings, rule)
 
     def say(self, rule: str, *words: str, subject: str = "flag/a") -> None:
         """Put words on the topic, whose ids are what they say."""
-        for each in words:
-            told = Notification(
-                id=each,
-                rule=rule,
-                event="verdict changed",
-                subject=subject,
-                time=1,
-                sentence=f"{each} wins",
-                link="/#a",
-            )
-            self._producer.send(self.settings.topic(NOTIFICATIONS), msgspec.json.encode(told), key=b"a", partition=0)
-        self._producer.flush()
+        say(self.settings, *(word(each, rule, subject) for each in words))
 
     def outcomes(self, *words: str) -> list[HandedOver]:
         """What stands on `deliveries` of these, in order."""
@@ -81,10 +63,6 @@ class Installation:
 
         wait_for(lambda: len(found()) >= number, 30, f"{words} {outcome}; see {self.log.read_text()}", 0.1)
         return found()
-
-    def close(self) -> None:
-        self.kill()
-        self._producer.close()
 
 
 @pytest.fixture(scope="module")
@@ -130,7 +108,7 @@ def installation(
             made.start()
             yield made
         finally:
-            made.close()
+            made.kill()
 
 
 PLACES: dict[str, Any] = {
@@ -141,9 +119,8 @@ PLACES: dict[str, Any] = {
 }
 
 
-def rule(*names: str, key: str = "all", **more: Any) -> NotificationRule:
-    to = tuple(Place(name=name, **PLACES[name]) for name in names)
-    return NotificationRule(key=key, owner="team", when=(Trigger(event="verdict changed"),), to=to, **more)
+def rule(*names: str, key: str = "all") -> NotificationRule:
+    return rule_of(*(Place(name=name, **PLACES[name]) for name in names), key=key)
 
 
 def test_word_comes_to_webhook_chat_and_mail_once(
