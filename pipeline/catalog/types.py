@@ -26,20 +26,25 @@ def kind_of(kind: type[msgspec.Struct], name: str) -> Any:
     return next(field.type for field in msgspec.structs.fields(kind) if field.encode_name == name)
 
 
-def required(kind: Any) -> Any:
-    """What a field must be that is there: the documents know optional fields only."""
-    if get_origin(kind) in (Union, UnionType):
-        (kind,) = (each for each in get_args(kind) if each is not NoneType)
-    return kind
+def required(kind: Any, value: object) -> Any:
+    """What a field must be that is there: of a text or a group of fields, the one that the value may be."""
+    if get_origin(kind) not in (Union, UnionType):
+        return kind
+    kinds = [each for each in get_args(kind) if each is not NoneType]
+    return next((each for each in kinds if _is_group(each) == isinstance(value, dict)), kinds[0])
+
+
+def _is_group(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, msgspec.Struct)
 
 
 def type_violations(value: object, kind: Any, path: rules.Path = ()) -> Iterator[Violation]:
     """Every value that is not what the kind wants there."""
-    if value is None and required(kind) is not kind:
+    if value is None and NoneType in get_args(kind):
         return
-    kind = required(kind)
+    kind = required(kind, value)
     container = get_args(kind)[0] if get_origin(kind) is Annotated else kind
-    if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+    if _is_group(kind):
         if isinstance(value, dict):
             yield from _field_violations(value, kind, path)
         else:
@@ -106,6 +111,8 @@ def _rule(kind: Any) -> str:
         return f"one of {', '.join(get_args(kind))}"
     if get_origin(kind) is tuple:
         return "a list"
+    if get_origin(kind) in (Union, UnionType):
+        return " or ".join(_rule(each) for each in get_args(kind) if each is not NoneType)
     return "a text" if kind is str else "a group of fields"
 
 

@@ -124,7 +124,7 @@ class _Reading:
 
     def typed(self, value: object, kind: Any, path: rules.Path) -> object:
         """The value with its scalars as what is wanted there."""
-        kind = required(kind)
+        kind = required(kind, value)
         container = get_args(kind)[0] if get_origin(kind) is Annotated else kind
         match value:
             case _Scalar(text):
