@@ -42,7 +42,10 @@ def _newest(versions: Iterable[DocumentVersion]) -> Iterable[DocumentVersion]:
 
 
 def _passed(flag: FlagInForce, now: int) -> Iterator[Condition]:
-    passed = date_passed(flag, now)
+    try:
+        passed = date_passed(flag, now)
+    except ValueError:  # a time zone that this machine does not know: where the flag stands tells it
+        return
     if passed is None:
         return
     name, date, moment = passed
