@@ -340,19 +340,22 @@ def _plan_after(
     if progress is None:
         return None
     former = before.progress if before else None
-    times = {document.version: append_time}
-    if before and former:
-        times[former.taken] = before.taken
-        if former.paused and before.paused is not None:
-            times[former.paused.version] = before.paused
-    named = [progress.taken, *([progress.paused.version] if progress.paused else ())]
-    if evidence := progress.evidence:
-        named += [evidence.version] if former is None or evidence != former.evidence else []
-    for version in named:
-        if version not in times:
-            raise ValueError(
-                f"flag '{document.key}' rewrites how its plan came so far, by what version {version} is said to have "
-                f"done; say what version {document.version} does, and keep the rest"
-            )
-    paused = times[progress.paused.version] if progress.paused else None
-    return PlanInForce(progress, times[progress.taken], paused)
+    if progress.evidence and not (former and progress.evidence == former.evidence):
+        _when(document, progress.evidence.version, append_time)
+    taken = _when(document, progress.taken, append_time, (former.taken, before.taken) if former and before else None)
+    if progress.paused is None:
+        return PlanInForce(progress, taken, None)
+    had = (former.paused.version, before.paused) if former and former.paused and before else None
+    return PlanInForce(progress, taken, _when(document, progress.paused.version, append_time, had))
+
+
+def _when(document: Document, version: int, append_time: int, had: tuple[int, int | None] | None = None) -> int:
+    """When a version did what it is said to have done: this one, or the one that was said to have `had` done it."""
+    if version == document.version:
+        return append_time
+    if had and version == had[0] and had[1] is not None:
+        return had[1]
+    raise ValueError(
+        f"flag '{document.key}' rewrites how its plan came so far, by what version {version} is said to have done; say "
+        f"what version {document.version} does, and keep the rest"
+    )

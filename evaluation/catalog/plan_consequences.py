@@ -86,7 +86,7 @@ def _ends(state: FlagState, now: int) -> str:
         return ""
     if not _has_passed(plan.end, plan, now):
         return ""
-    then = {"where it has won": plan.then.on_win, "where it has not": plan.then.on_nothing}
+    then = {"where it has won": plan.then.on_win, "where it has not won": plan.then.on_nothing}
     return ", ".join(f"{what} {when}" for when, what in then.items() if what != "tell")
 
 

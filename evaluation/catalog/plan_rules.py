@@ -165,6 +165,7 @@ def _percentage_violations(flag: Flag, plan: Plan) -> Iterator[Violation]:
                     f"gives {after} % {whose}after {before} %, and who loses a variant by a step would be counted in "
                     "it all the same; percentages never fall",
                 )
+                break  # the others may fall by the same number
 
 
 def _wait_violations(flag: Flag, plan: Plan) -> Iterator[Violation]:
