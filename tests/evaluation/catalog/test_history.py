@@ -4,8 +4,19 @@ import msgspec
 import pytest
 
 from evaluation.catalog.history import History
-from evaluation.catalog.in_force import SETTLING
-from evaluation.catalog.lifecycle import LifecycleError, apply_definition, archive, complete, roll_back, roll_out, start
+from evaluation.catalog.in_force import SETTLING, PlanInForce
+from evaluation.catalog.lifecycle import (
+    LifecycleError,
+    apply_definition,
+    archive,
+    complete,
+    pause,
+    resume,
+    roll_back,
+    roll_out,
+    start,
+    take_step,
+)
 from schemas.catalog import (
     Allocation,
     Breakdown,
@@ -23,6 +34,7 @@ from schemas.catalog import (
     Spec,
     Variant,
 )
+from schemas.plan import Evidence, Pause, Plan, PlanStep, Progress
 
 PURCHASE = Metric(key="purchase", owner="shop", type="conversion", event="purchase", window="10s")
 REVENUE = Metric(key="revenue", owner="shop", type="sum", event="purchase", property="price", window="none", scale=3)
@@ -435,3 +447,65 @@ def test_what_is_in_force_is_the_open_run_or_the_roll_out_or_nothing(topic: Topi
     assert in_force() == out.rolled_out
     topic.publish("flag", archive(out, ()), 4)
     assert in_force() is None
+
+
+PLANNED = msgspec.structs.replace(
+    BUTTON, plan=Plan(steps=(PlanStep(rollout=1, lasts="1h"), PlanStep(rollout=10, lasts="1h"), PlanStep(rollout=50)))
+)
+
+
+def test_since_when_a_plan_is_where_it_is_is_told_by_append_times_however_the_log_is_read(topic: Topic):
+    draft = apply_definition(None, PLANNED, 1)
+    topic.publish("flag", draft, 1)
+    state = start(draft, 2, "s1")
+    started = topic.publish("flag", state, 2)
+    assert topic.history.newest.flags["button"].plan == PlanInForce(Progress(step=1, taken=2), started, None)
+
+    state = take_step(state, 3, 2, Evidence(version=3, time=5))
+    taken = topic.publish("flag", state, 3)
+    state = apply_definition(state, msgspec.structs.replace(PLANNED, tags=("x",)), 4)
+    topic.publish("flag", state, 4)
+    state = pause(state, 5, "harm", ("split",))
+    paused = topic.publish("flag", state, 5)
+    state = apply_definition(state, msgspec.structs.replace(PLANNED, variants=BUTTON.variants[::-1]), 6)
+    topic.publish("flag", state, 6)
+
+    plan = topic.history.newest.flags["button"].plan
+    assert plan is not None
+    assert (plan.progress, plan.taken, plan.paused) == (state.progress, taken, paused)
+    topic.publish("flag", resume(state, 7), 7)
+    plan = topic.history.newest.flags["button"].plan
+    assert plan is not None
+    assert (plan.progress.overruled, plan.taken, plan.paused) == (("split",), taken, None)
+    topic.publish("flag", roll_back(resume(state, 7), 8), 8)
+    assert topic.history.newest.flags["button"].plan == plan
+    assert not topic.history.rejected
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"taken": 1}, "progress.taken: 1 is before version 2, which started 'exp-1'"),
+        ({"taken": 4}, "flag 'button' rewrites how its plan came so far, by what version 4 is said to have done"),
+        ({"paused": Pause(version=2, why="asked")}, "by what version 2 is said to have done; say what version 3 does"),
+        ({"evidence": Evidence(version=2, time=0)}, "by what version 2 is said to have done"),
+        ({"step": 2}, "'exp-1' gives 1 %; step 2 of the plan gives 10 %"),
+    ],
+)
+def test_nobody_can_say_afterwards_that_a_plan_came_another_way(topic: Topic, change: dict, reason: str):
+    draft = apply_definition(None, PLANNED, 1)
+    topic.publish("flag", draft, 1)
+    state = start(draft, 2, "s1")
+    topic.publish("flag", state, 2)
+
+    topic.publish("flag", msgspec.structs.replace(state, progress=msgspec.structs.replace(state.progress, **change)), 3)
+
+    (rejected,) = topic.history.rejected
+    assert reason in rejected.reason
+
+
+def test_a_plan_that_cannot_be_kept_is_no_version(topic: Topic):
+    topic.publish("flag", apply_definition(None, msgspec.structs.replace(PLANNED, rollout=5), 1), 1)
+
+    (rejected,) = topic.history.rejected
+    assert "flag 'button': rollout: 5 would be ignored: the steps of the plan say" in rejected.reason

@@ -6,8 +6,19 @@ import msgspec
 import pytest
 
 from evaluation.catalog.history import History
-from evaluation.catalog.lifecycle import apply_definition, archive, complete, delete, roll_back, roll_out, start
-from evaluation.catalog.overview import differences, overdue, stale, summaries, told
+from evaluation.catalog.in_force import FlagInForce
+from evaluation.catalog.lifecycle import (
+    apply_definition,
+    archive,
+    complete,
+    delete,
+    pause,
+    roll_back,
+    roll_out,
+    start,
+    take_step,
+)
+from evaluation.catalog.overview import PlanStanding, differences, overdue, stale, summaries, told
 from schemas.catalog import (
     KINDS,
     Document,
@@ -22,6 +33,7 @@ from schemas.catalog import (
     Variant,
 )
 from schemas.duration import DAY_MS
+from schemas.plan import Plan, PlanStep
 
 PURCHASE = Metric(key="purchase", owner="shop", type="conversion", event="purchase", window="10s")
 PLAIN = Flag(key="button", owner="shop", variants=(Variant(key="control"), Variant(key="treatment")), rollout=50)
@@ -235,3 +247,59 @@ def test_a_plain_flag_is_stale_when_the_exposures_that_it_had_have_ended(shop: S
     assert shop.stale(400) == []
     assert shop.stale(49, {b"button/exp-1": 20 * DAY_MS}) == []
     assert shop.stale(50, {b"button/exp-1": 20 * DAY_MS}) == [("button", 20, "no traffic")]
+
+
+def test_a_flag_with_a_plan_tells_the_step_that_is_in_force_and_what_it_gives(shop: Shop):
+    planned = Plan(steps=(PlanStep(rollout=1, lasts="1h"), PlanStep(rollout=10, segments={"pros": 60})))
+    shop.take("button", edit(plan=planned, rollout=100, segments=(Segment(name="pros"),)))
+
+    def found() -> tuple[float, tuple[float, ...], PlanStanding | None]:
+        (each,) = [each for each in summaries(shop.history.newest, 0) if each.key == "button"]
+        return each.rollout, each.of_segments, each.plan
+
+    assert found() == (1, (1,), None)
+    shop.day = 1
+    shop.take("button", begin)
+    standing = PlanStanding(step=1, steps=2, taken=DAY_MS, paused=None, why=None, holds=False)
+    assert found() == (1, (1,), standing)
+    shop.day = 2
+    shop.take("button", lambda state, version: take_step(state, version, 2))
+    standing = msgspec.structs.replace(standing, step=2, taken=2 * DAY_MS)
+    assert found() == (10, (60,), standing)
+    shop.day = 3
+    shop.take("button", edit(sticky=True), pause)
+    standing = msgspec.structs.replace(standing, paused=3 * DAY_MS, why="asked", holds=True)
+    assert found() == (0, (0,), standing)
+    assert shop.stale(33) == [("button", 3, "its plan is paused (asked)"), ("test", 0, "everybody gets 'off' (draft)")]
+    assert [each.changed for each in told(shop.history, "button")][2:] == [
+        ("exp-1 is running", "step 1 of 2 is in force"),
+        ("step 2 of 2 is in force",),
+        ("sticky", "the plan is paused (edited)"),
+        ("the plan is paused (asked)",),
+    ]
+    shop.take("button", complete)
+    assert found() == (1, (1,), None)
+
+
+def test_the_last_step_of_a_plan_stands_where_it_stands_and_an_earlier_one_too(shop: Shop):
+    shop.take("button", edit(plan=Plan(steps=(PlanStep(rollout=0, lasts="1h"), PlanStep(rollout=100))), rollout=100))
+    shop.take("button", begin)
+    assert shop.stale(31)[0] == ("button", 0, "stands at 0 %")
+
+    shop.take("button", lambda state, version: take_step(state, version, 2))
+
+    assert shop.stale(31)[0] == ("button", 0, "stands at 100 %")
+
+
+def test_dates_of_a_plan_are_its_time_zones():
+    def late(timezone: str) -> str | None:
+        plan = Plan(start="1970-01-03", end="1970-01-05T00:00", steps=(PlanStep(rollout=1),), timezone=timezone)
+        definition = msgspec.structs.replace(PLAIN, rollout=100, plan=plan)
+        return overdue(FlagInForce(definition, "draft", 1, 0, ()), 2 * DAY_MS - 1)
+
+    assert late("UTC") is None
+    assert late("Asia/Tokyo") == "start date 1970-01-03 has passed"
+    assert late("Mars/Olympus") == (
+        "start date 1970-01-03 cannot be told: 'Mars/Olympus' is no time zone; write its IANA name, for example "
+        "Europe/Berlin, or UTC"
+    )
