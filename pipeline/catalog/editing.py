@@ -29,6 +29,7 @@ from evaluation.catalog.references import (
     regrouping_violations,
 )
 from evaluation.catalog.rules import Violation, did_you_mean
+from evaluation.plans.acts import Act, CompleteRun, PausePlan, RollBack, RollOut, StartFlag, TakeStep
 from pipeline.catalog.documents import Documents, FileDefinition
 from pipeline.catalog.faults import DocumentError, Fault
 from pipeline.catalog.topic import CatalogWriter, EditConflictError
@@ -49,14 +50,13 @@ from schemas.catalog import (
     Spec,
 )
 from schemas.plan import AUTHOR as PLAN
-from schemas.plan import Evidence, PauseReason
+from schemas.plan import Evidence
 
 SALT_CHARACTERS = string.ascii_letters + string.digits
 
 StepName = Literal[
     "start", "complete", "restart", "rollout", "rollback", "pause", "resume", "archive", "restore", "delete"
 ]
-ActName = Literal["start", "step", "complete", "rollout", "rollback", "pause"]  # what a plan does by itself
 OFFERED: dict[StepName, tuple[FlagStatus | Removal, ...]] = {  # to a person, by where the flag stands
     "start": ("draft",),
     "rollout": ("draft", "running", "complete", "rolled out", "rolled back"),
@@ -218,37 +218,35 @@ async def take(
     return change
 
 
-async def act(
-    writer: CatalogWriter,
-    name: ActName,
-    key: str,
-    reason: str,
-    evidence: Evidence,
-    *,
-    number: int = 0,
-    variant: str = "",
-    why: PauseReason = "harm",
-    alarms: tuple[str, ...] = (),
-) -> Change:
+async def act(writer: CatalogWriter, key: str, what: Act, reason: str, evidence: Evidence) -> Change:
     """Do what a flag's plan asks for, as the version that its `evidence` names, which is signed `plan`.
 
-    `number` is that of a step, `variant` a roll-out's; `why` and `alarms` are a pause's. Nobody is asked for a yes:
-    whoever wrote the plan gave it. Raises RefusedError, and EditConflictError where another version stands by now.
+    Nobody is asked for a yes: whoever wrote the plan gave it. Raises RefusedError, and EditConflictError where another
+    version stands by now.
     """
     before, version = _standing(writer, key, evidence.version - 1)
-    acts: dict[ActName, Callable[[], FlagState]] = {
-        "start": lambda: lifecycle.start(before, version, _fresh_salt(), evidence=evidence),
-        "step": lambda: lifecycle.take_step(before, version, number, evidence),
-        "complete": lambda: lifecycle.complete(before, version, evidence),
-        "rollout": lambda: lifecycle.roll_out(before, version, variant, evidence),
-        "rollback": lambda: lifecycle.roll_back(before, version, evidence),
-        "pause": lambda: lifecycle.pause(before, version, why, alarms, evidence),
-    }
-    if name == "start":
+    if isinstance(what, StartFlag):
         _refuse_unanswerable(before)
-    change = _step(writer, before, version, acts[name])
+    change = _step(writer, before, version, lambda: _acted(before, version, what, evidence))
     await writer.publish(writer.next_version(change.spec, PLAN, reason))
     return change
+
+
+def _acted(before: FlagState, version: int, act: Act, evidence: Evidence) -> FlagState:
+    """The state after an act of its plan. Raises LifecycleError."""
+    match act:
+        case StartFlag():
+            return lifecycle.start(before, version, _fresh_salt(), evidence=evidence)
+        case TakeStep(step):
+            return lifecycle.take_step(before, version, step, evidence)
+        case PausePlan(why, alarms):
+            return lifecycle.pause(before, version, why, alarms, evidence)
+        case RollBack():
+            return lifecycle.roll_back(before, version, evidence)
+        case RollOut(variant):
+            return lifecycle.roll_out(before, version, variant, evidence)
+        case CompleteRun():
+            return lifecycle.complete(before, version, evidence)
 
 
 def _standing(writer: CatalogWriter, key: str, base: int | None) -> tuple[FlagState, int]:
