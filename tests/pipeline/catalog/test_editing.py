@@ -2,13 +2,15 @@
 
 import asyncio
 from collections.abc import Coroutine
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
-from evaluation.catalog.history import History
+from evaluation.catalog.history import History, decode_spec
+from evaluation.plans.acts import CompleteRun, PausePlan, RollBack, RollOut, StartFlag, TakeStep, act_of
 from pipeline.catalog import editing
 from pipeline.catalog.documents import read_documents
 from pipeline.catalog.editing import Change, RefusedError, RiskError, Signature, UnfinishedError, changes
@@ -16,7 +18,8 @@ from pipeline.catalog.faults import DocumentError
 from pipeline.catalog.topic import CatalogWriter, EditConflictError, read_catalog
 from pipeline.errors import PeekproofError
 from pipeline.settings import Settings
-from schemas.catalog import Document, Flag, Group, GroupSlot, Membership, Metric, Variant
+from schemas.catalog import Document, Flag, FlagState, Group, GroupSlot, Membership, Metric, Variant
+from schemas.plan import Evidence, Plan, PlanStep
 
 ANN, BOB = Signature("ann", "because"), Signature("bob", "why not")
 PARENT = Flag(key="parent", owner="shop", variants=(Variant(key="on"), Variant(key="half")))
@@ -255,3 +258,50 @@ def test_documents_that_need_each_other_are_published_together_or_not_at_all(dep
                 await editing.take(writer, "start", "parent", ANN, base=1)
 
     run(edit())
+
+
+def test_a_plan_acts_as_the_version_that_its_evidence_names_and_once(deployment: Settings):
+    flag = msgspec.structs.replace(PARENT, plan=Plan(steps=(PlanStep(rollout=1, lasts="1h"), PlanStep(rollout=50))))
+    acts = (StartFlag(), TakeStep(2), PausePlan("harm", ("split",)), RollOut("half"), RollBack())
+
+    async def edit() -> None:
+        async with CatalogWriter(deployment) as writer:
+            await editing.create(writer, flag, ANN)
+            for version, act in enumerate(acts, 2):
+                change = await editing.act(writer, "parent", act, f"step {version}", Evidence(version=version, time=7))
+                assert (change.version, change.spec.progress.evidence) == (version, Evidence(version=version, time=7))
+            with pytest.raises(
+                EditConflictError, match="version 6 of flag 'parent' stands, and not version 5 any more"
+            ):
+                await editing.act(writer, "parent", CompleteRun(), "late", Evidence(version=6, time=8))
+            with pytest.raises(RefusedError, match="'parent' is not running"):
+                await editing.act(writer, "parent", CompleteRun(), "too late", Evidence(version=7, time=8))
+
+    run(edit())
+
+    history = read_catalog(deployment)
+    documents = [each.document for each in history.versions]
+    assert [(each.author, each.reason) for each in documents[1:]] == [("plan", f"step {each}") for each in range(2, 7)]
+    states = [decode_spec(each, FlagState) for each in documents]
+    made = [act_of(before, after) for before, after in pairwise(states)]
+    assert made[:3] == [*acts[:3]]
+    assert history.newest.flags["parent"].status == "rolled back"
+
+
+def test_two_that_act_for_one_plan_make_one_version(deployment: Settings):
+    flag = msgspec.structs.replace(PARENT, plan=Plan(steps=(PlanStep(rollout=1),)))
+
+    async def edit() -> list[Change | BaseException]:
+        async with CatalogWriter(deployment) as one, CatalogWriter(deployment) as other:
+            await editing.create(one, flag, ANN)
+            await other.reader.caught_up()
+            acts = (
+                editing.act(each, "parent", StartFlag(), "start", Evidence(version=2, time=7)) for each in (one, other)
+            )
+            return await asyncio.gather(*acts, return_exceptions=True)
+
+    outcomes = asyncio.run(edit())
+
+    (conflict,) = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
+    assert isinstance(conflict, EditConflictError)
+    assert [each.document.author for each in read_catalog(deployment).versions] == ["ann", "plan"]

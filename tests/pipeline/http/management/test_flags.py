@@ -166,3 +166,43 @@ def test_f13_keys_with_capitals_are_answered_and_told_apart(api: Api):
     assert httpx.post(f"{asked}newsearch", json=context, headers=key).status_code == 404
     assert "differ by case alone" in api.call("POST", "flags", {"key": "newsearch"}, 409)["error"]
     assert "differ by case alone" in api.call("POST", "flags/NewSearch/variants", {"key": "on"}, 409)["error"]
+
+
+PLAN = {"steps": [{"rollout": 1, "for": "1h"}, {"rollout": 10, "segments": {"Pros": 60}}], "end": "2090-01-01"}
+
+
+def test_a_flag_with_a_plan_is_told_as_it_is_in_force_and_sent_back_as_it_was_told(api: Api):
+    created = api.call(
+        "POST", "flags", {"key": "ramp", "targetSegments": [SEGMENT | {"rolloutWeights": {}}], "plan": PLAN}
+    )
+    assert (created["rolloutPercentage"], created["targetSegments"][0]["percentage"]) == (1, 1)
+    assert (created["startDate"], created["endDate"], created["plan"]) == (None, "2090-01-01", PLAN)
+    started = api.call("PATCH", "flags/ramp", {"enabled": True})
+    same = {
+        name: started[name] for name in ("rolloutPercentage", "targetSegments", "startDate", "endDate", "plan", "key")
+    }
+    del same["key"]
+
+    assert api.call("PATCH", "flags/ramp", same)["version"] == 2
+    assert api.definition("ramp").segments[0].rollout == 25
+    for field, value in (("rolloutPercentage", 100), ("startDate", "2080-01-01"), ("endDate", None)):
+        refused = api.call("PATCH", "flags/ramp", {field: value}, 400)["error"]
+        assert f"{field}: {value} is said, and the plan of 'ramp' says " in refused
+    paused = api.call("POST", "flags/ramp/actions/pause", {"reason": "a holiday"})
+    assert paused["steps"] == ["the plan is paused (asked)"]
+    assert api.call("POST", "flags/ramp/actions/resume", {"reason": "back"})["steps"] == ["the plan goes on"]
+    assert "not paused" in api.call("POST", "flags/ramp/actions/resume", {"reason": "back"}, 409)["error"]
+    alone = {"plan": None, "rolloutPercentage": 5, "endDate": None}
+    assert api.call("PATCH", "flags/ramp", alone, 409)["consequences"]
+    by_hand = api.call("PATCH", "flags/ramp", alone | {"yes": True})
+    assert (by_hand["rolloutPercentage"], by_hand["targetSegments"][0]["percentage"], by_hand["plan"]) == (5, 25, None)
+
+
+def test_a_key_that_is_called_as_plans_sign_edits_nothing(api: Api):
+    keys = Keys(api.settings.data)
+    key, text = keys.create("experimenter", "somebody")
+    file = api.settings.data / "keys.json"
+    file.write_text(file.read_text().replace('"somebody"', '"plan"'))
+
+    assert "sign by another name" in api.call("PATCH", "flags/button", {"name": "x"}, 409, text)["error"]
+    keys.revoke(key.id)
