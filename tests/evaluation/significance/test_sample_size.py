@@ -8,6 +8,7 @@ from evaluation.significance import gates, power
 from evaluation.significance.design import Design
 from evaluation.significance.sample_size import Supply, planned_units, sample_sizes
 from schemas.catalog import Analysis, Baseline, Flag, Goal, Metric, Variant
+from schemas.plan import Plan, PlanStep
 from schemas.written import MOST_UNITS
 
 # Simulated experiments, R = 1,000: normal values, an effect of a tenth of their deviation, a look each 40 units.
@@ -125,3 +126,17 @@ def test_a_plan_that_nobody_could_carry_out_is_a_number_still(effect):
     )
 
     assert planned_units(flag, {"control": 1, "treatment": 1}, {"m": metric}, "treatment") == MOST_UNITS
+
+
+def test_days_count_with_the_rollout_of_the_last_step_of_a_plan():
+    goals = [Goal(metric="buys", role="primary", minimum_effect=0.1)]
+    variants = (Variant(key="control"), Variant(key="treatment"))
+    plan = Plan(steps=(PlanStep(rollout=1, lasts="1h"), PlanStep(rollout=50)))
+
+    by_plan, by_hand = (
+        planned(goals, {"buys": Baseline(mean=0.1)}, Supply(4_000, None), variants=variants, **fields)
+        for fields in ({"plan": plan}, {"rollout": 50})
+    )
+
+    assert by_plan == by_hand
+    assert by_plan[0].rollout == 50

@@ -33,6 +33,21 @@ def test_more_arms_share_alpha():
     assert three[0]["fixed"]["total"] == pytest.approx(3 * three[0]["fixed"]["control"], abs=3)
 
 
+def test_days_say_with_which_step_of_a_plan_they_count(tmp_path: Path):
+    shop = Shop(tmp_path / "configs")
+    shop.rewrite("  - metric: purchase\n", "  - metric: purchase\n    role: primary\n    minimum_effect: 0.1\n")
+    shop.rewrite("rollout: 50\n", "plan: { steps: [{ rollout: 1, for: 1h }, { rollout: 25 }] }\n")
+    arguments = ["sample-size", "button", "--catalog", str(shop.directory), "--baseline", "0.1"]
+
+    without, days = (
+        CliRunner().invoke(command, [*arguments, *more], catch_exceptions=False).stdout
+        for more in ([], ["--traffic", "9"])
+    )
+
+    assert "days count with a rollout of 25 %, as the last step of its plan gives" in days
+    assert "days count" not in without
+
+
 def test_a_document_is_planned_by_its_goals(tmp_path: Path):
     shop = Shop(tmp_path / "configs")
     shop.rewrite("  - metric: purchase\n", "  - metric: purchase\n    role: primary\n    minimum_effect: 0.1\n")

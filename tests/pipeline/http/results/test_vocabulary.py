@@ -15,6 +15,7 @@ from pipeline.settings import Settings
 from schemas.catalog import Analysis, Flag, FlagState, FlagStatus, GoalRole, Removal, Variant
 from schemas.fields import fields
 from schemas.look import TOLD, Caveat, Cell, Decision, Judgement, Method, Prediction, Status
+from schemas.plan import Plan, PlanStep
 from tests.pipeline.http.server import serving
 
 STATES = (*get_args(FlagStatus), "archived")
@@ -24,6 +25,8 @@ TAKE: dict[StepName, Callable[[FlagState], FlagState]] = {
     "rollback": lambda state: lifecycle.roll_back(state, 9),
     "complete": lambda state: lifecycle.complete(state, 9),
     "restart": lambda state: lifecycle.restart(state, 9, "s"),
+    "pause": lambda state: lifecycle.pause(state, 9),
+    "resume": lambda state: lifecycle.resume(lifecycle.pause(state, 9), 10),
     "archive": lambda state: lifecycle.archive(state, ()),
     "restore": lifecycle.restore,
 }
@@ -31,7 +34,8 @@ TAKE: dict[StepName, Callable[[FlagState], FlagState]] = {
 
 def _in(status: FlagStatus | Removal) -> FlagState:
     variants = (Variant(key="one"), Variant(key="other"))
-    draft = lifecycle.apply_definition(None, Flag(key="button", owner="shop", variants=variants), 1)
+    plan = Plan(steps=(PlanStep(rollout=1),))
+    draft = lifecycle.apply_definition(None, Flag(key="button", owner="shop", variants=variants, plan=plan), 1)
     running = lifecycle.start(draft, 2, "s")
     return {
         "draft": draft,
