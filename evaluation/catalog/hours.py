@@ -56,8 +56,11 @@ def told_time(time: int, timezone: str) -> str:
 
 def told_hours(hours: Hours, timezone: str) -> str:
     """Hours in words."""
-    days = ", ".join(each.capitalize() for each in DAYS if each in hours.days)
-    return " ".join(filter(None, (days, hours.between, timezone)))
+    days = [each.capitalize() for each in DAYS if each in hours.days]
+    numbers = [number for number, each in enumerate(DAYS) if each in hours.days]
+    if len(days) > 2 and numbers[-1] - numbers[0] == len(days) - 1:
+        days = [f"{days[0]} to {days[-1]}"]
+    return f"{', '.join(days)} {hours.between} {timezone}".lstrip()
 
 
 def opens(hours: Hours | None, timezone: str, time: int) -> bool:

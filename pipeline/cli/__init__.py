@@ -19,7 +19,7 @@ COMMANDS = {
     "apply": ("pipeline.cli.documents:apply", "Publish the documents that changed."),
     "experiment": ("pipeline.cli.flags:experiment", "The life of experiments: start, complete, roll out or back, …"),
     "flag": ("pipeline.cli.flags:flag", "The same for feature flags; which are stale."),
-    "plan": ("pipeline.cli.plan:plan", "Pause a flag's plan, or let it go on."),
+    "plan": ("pipeline.cli.plan:plan", "What a flag's plan would do; pause it, or let it go on."),
     "sample-size": ("pipeline.cli.sample_size:sample_size", "How many units and days an experiment takes."),
     "schema": ("pipeline.cli.documents:schema", "Write the JSON Schema of documents, for editors."),
     "key": ("pipeline.cli.keys:key", "Who may use the HTTP server: create, list, revoke."),

@@ -40,7 +40,7 @@ yes_option = click.option("--yes", is_flag=True, help="Do it although it is risk
 @json_option
 def validate(directory: Path, as_json: bool) -> None:
     """Check the documents of DIRECTORY (default: configs) without publishing anything."""
-    with _faults_told(as_json):
+    with faults_told(as_json):
         documents = read_documents(directory)
     if as_json:
         click.echo(msgspec.json.encode(_counts(documents) | {"faults": [], "notes": [*map(_place, documents.notes)]}))
@@ -61,7 +61,7 @@ def apply(directory: Path, reason: str, author: str, yes: bool, as_json: bool) -
     Runs neither start nor end by it: `peekproof experiment start` and `complete` do that. What no file describes stays
     as it is, and is named. What costs a run part of its meaning is told, and wants --yes.
     """
-    with _faults_told(as_json):
+    with faults_told(as_json):
         documents = read_documents(directory)
         _tell_notes(documents.notes)
         applied = asyncio.run(_apply(documents, Signature(author, reason), yes, as_json))
@@ -118,7 +118,7 @@ def schema(directory: Path) -> None:
 
 
 @contextmanager
-def _faults_told(as_json: bool) -> Iterator[None]:
+def faults_told(as_json: bool) -> Iterator[None]:
     """Tells faults one per line, as compilers do, so that editors find the place, then notes; then exit code 2."""
     try:
         yield

@@ -1,8 +1,9 @@
-"""`peekproof plan`: what a person does to the plan of a flag that is running."""
+"""`peekproof plan`: what the plan of a flag would do, and what a person does to it."""
 
 import click
 
 from pipeline.cli.flags import step_command
+from pipeline.cli.timeline import preview_command
 from pipeline.errors import PeekproofError
 
 
@@ -20,8 +21,9 @@ class _Plan(click.Group):
 
 @click.group(cls=_Plan)
 def plan() -> None:
-    """Pause the plan of a flag, and let it go on."""
+    """Preview the plan of a flag, pause it, and let it go on."""
 
 
+plan.add_command(preview_command)
 plan.add_command(step_command("pause", "Take no further step. Of a sticky flag nobody else gets a variant."))
 plan.add_command(step_command("resume", "Go on at the step where it was. Alarms that paused it no longer count."))

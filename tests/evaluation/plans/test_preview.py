@@ -42,7 +42,7 @@ def test_a_timeline_begins_where_the_plan_stands(staged, look_of):
     assert [(each.text, each.holds) for each in third.awaits] == [
         ("step 2 in force for 24h, since 2026-03-02 11:00:00+01:00", False),
         ("20 of 50 units", False),
-        ("within hours Mon, Tue, Wed, Thu, Fri 09:00-17:00 Europe/Berlin", False),
+        ("within hours Mon to Fri 09:00-17:00 Europe/Berlin", False),
     ]
     assert fourth.earliest is None
     assert fourth.awaits[-1].text == "before its end 2026-03-20 00:00:00+01:00"
