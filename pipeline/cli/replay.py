@@ -1,7 +1,8 @@
-"""`peekproof replay`: is every published look what the archived log says?"""
+"""`peekproof replay`: is every published look what the archived log says, and everything that plans did?"""
 
 import sys
 from collections import Counter
+from collections.abc import Sequence
 
 import click
 import msgspec
@@ -10,6 +11,7 @@ from pipeline.cli.progress import progress
 from pipeline.cli.terminal import harmless
 from pipeline.errors import PeekproofError
 from pipeline.kafka.set_aside import SetAside
+from pipeline.offline.plan_steps import ExplainedStep, explained_steps
 from pipeline.offline.replay import Replay
 from pipeline.settings import Settings
 from schemas.look import RULES
@@ -20,7 +22,8 @@ from schemas.look import RULES
 def replay(as_json: bool) -> None:
     """Fold the archived log again, without a broker, and compare every published look byte for byte.
 
-    Exit code 1 if one is different. Looks that another version made, by other rules, are counted by what differs first.
+    Every step that a plan took by itself is asked for once more, by the look on which it rested. Exit code 1 if a look
+    or a step is different. Looks that another version made, by other rules, are counted by what differs first.
     """
     directory = Settings.read().data / "archive"
     if not directory.is_dir():
@@ -28,7 +31,8 @@ def replay(as_json: bool) -> None:
             f"there is no archive in '{directory}'; its worker begins one, and PEEKPROOF_DATA names another directory: "
             "after a demo PEEKPROOF_DATA=data/demo"
         )
-    work = Replay(directory, SetAside(tell=lambda text: click.echo(harmless(text), err=True)))
+    aside = SetAside(tell=lambda text: click.echo(harmless(text), err=True))
+    work = Replay(directory, aside)
     outcomes, of_other_rules = Counter[str](), Counter[str]()
     replayed = []  # of millions of looks, what is shown
     with progress("folding the log again", total=work.messages) as tell:
@@ -40,8 +44,10 @@ def replay(as_json: bool) -> None:
                 replayed.append(each)
             tell(work.folded)
     looks = outcomes.total()
+    steps = explained_steps(directory, aside)
     if as_json:
-        click.echo(msgspec.json.encode({"looks": looks, "outcomes": outcomes, "replayed": replayed}))
+        told_looks = {"looks": looks, "outcomes": outcomes, "replayed": replayed}
+        click.echo(msgspec.json.encode(told_looks | {"steps": steps}))
     else:
         for each in replayed:
             click.echo(
@@ -57,5 +63,13 @@ def replay(as_json: bool) -> None:
         click.echo(
             f"{looks} published looks: {told}" if looks else f"the archive in '{directory}' holds no published look yet"
         )
-    if outcomes["different"]:
+        _tell_steps(steps)
+    if outcomes["different"] or any(step.outcome == "different" for step in steps):
         sys.exit(1)
+
+
+def _tell_steps(steps: Sequence[ExplainedStep]) -> None:
+    for step in steps:
+        rests_on = f" by look {step.look} of {step.run}" if step.look else ""
+        says = f"; the plan says: {step.says}" if step.says else ""
+        click.echo(f"{step.flag} version {step.version}: {step.did}{rests_on}: {step.outcome}{says}")

@@ -26,6 +26,7 @@ class Stage:
 
     def __init__(self, plan: dict | None, *, time: int = 0, **flag: object) -> None:
         self.history = History()
+        self.written: list[tuple[int, bytes]] = []  # every record of the catalog, and when it was appended
         for key, window in METRICS.items():
             self._append("metric", Metric(key=key, owner="o", type="conversion", event="e", window=window), 1, time)
         goals = (
@@ -78,9 +79,8 @@ class Stage:
         key = spec.definition.key if isinstance(spec, FlagState) else spec.key
         raw = msgspec.Raw(msgspec.json.encode(spec))
         said = {"kind": kind, "key": key, "version": version, "base": version - 1, "author": "a", "reason": "r"}
-        self.history.append(
-            self.history.newest.offset, time, msgspec.json.encode(Document(**said, time=time, spec=raw))
-        )
+        self.written.append((time, msgspec.json.encode(Document(**said, time=time, spec=raw))))
+        self.history.append(self.history.newest.offset, *self.written[-1])
 
 
 def make_cell(metric: str, variant: str, judgement: str | None, **fields: object) -> Cell:

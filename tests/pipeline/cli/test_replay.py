@@ -18,4 +18,4 @@ def test_replay_of_an_empty_archive_says_so(tmp_path: Path) -> None:
     archive.mkdir()
 
     assert call(settings, "replay").stdout == f"the archive in '{archive}' holds no published look yet\n"
-    assert lines(call(settings, "replay", "--json")) == [{"looks": 0, "outcomes": {}, "replayed": []}]
+    assert lines(call(settings, "replay", "--json")) == [{"looks": 0, "outcomes": {}, "replayed": [], "steps": []}]
