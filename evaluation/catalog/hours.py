@@ -15,7 +15,8 @@ from schemas.written import Day, Hours
 
 DAYS: tuple[Day, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-LAST = 250_000_000_000_000  # ms UTC, the year 9892: beyond it the calendar ends
+# ms UTC, the years 6 and 9892: before and behind them the calendar of some time zone ends
+FIRST, LAST = -62_000_000_000_000, 250_000_000_000_000
 AHEAD = 15  # days: hours of one day a week that a change of the clock skips begin within two weeks
 
 
@@ -132,7 +133,7 @@ def _offset(time: int, zone: tzinfo) -> timedelta | None:
 
 
 def _wall(time: int, timezone: str) -> datetime:
-    return (EPOCH + timedelta(milliseconds=time)).astimezone(zone_of(timezone))
+    return (EPOCH + timedelta(milliseconds=max(time, FIRST))).astimezone(zone_of(timezone))
 
 
 def _milliseconds(date: datetime) -> int:

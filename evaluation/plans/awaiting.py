@@ -4,8 +4,9 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
-from evaluation.catalog.hours import moment_of, opening, told_hours, told_time
+from evaluation.catalog.hours import moment_of, opening, told_hours, told_time, zone_of
 from evaluation.catalog.in_force import FlagInForce, control_of
+from evaluation.catalog.plan_rules import dates_of
 from evaluation.plans.alarms import deciding, is_sure
 from evaluation.significance.verdict import says_numbers
 from schemas.duration import parse_duration
@@ -34,6 +35,16 @@ class Moment(msgspec.Struct, frozen=True, kw_only=True):
         """The plan of the flag, which has one."""
         assert self.flag.definition.plan is not None
         return self.flag.definition.plan
+
+
+def require_calendar(plan: Plan) -> None:
+    """Raises ValueError where nobody can know here when the plan's dates and hours are.
+
+    What stands on the log was right where it was written; time zones may be others here.
+    """
+    zone_of(plan.timezone)
+    for _, text in dates_of(plan):
+        moment_of(text, plan.timezone)
 
 
 def start_awaits(now: Moment) -> list[Awaited]:

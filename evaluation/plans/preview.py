@@ -4,10 +4,19 @@ from typing import Literal
 
 import msgspec
 
-from evaluation.catalog.hours import opening, zone_of
+from evaluation.catalog.hours import opening
 from evaluation.catalog.in_force import FlagInForce
 from evaluation.catalog.ramps import in_step, percentages
-from evaluation.plans.awaiting import Awaited, Moment, earliest, end_date, last_awaits, start_awaits, step_awaits
+from evaluation.plans.awaiting import (
+    Awaited,
+    Moment,
+    earliest,
+    end_date,
+    last_awaits,
+    require_calendar,
+    start_awaits,
+    step_awaits,
+)
 from evaluation.plans.question import Said, ask
 from schemas.catalog import FlagStatus, Removal
 from schemas.look import Look
@@ -60,10 +69,10 @@ class Preview(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def preview(flag: FlagInForce, look: Look | None, time: int, behind: str | None = None) -> Preview:
-    """The timeline of a flag that has a plan, asked as `ask` is. Raises ValueError for an unknown time zone."""
+    """The timeline of a flag that has a plan, asked as `ask` is. Raises ValueError as `require_calendar`."""
     now = Moment(flag=flag, look=look, time=time)
     plan, is_running = now.plan, flag.status == "running" and not flag.removed
-    zone_of(plan.timezone)
+    require_calendar(plan)
     steps: list[PreviewedStep] = []
     comes: int | None = None  # the step before
     for number in range(1, len(plan.steps) + 1):

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 
 import msgspec
 
-from evaluation.catalog.hours import zone_of
 from evaluation.catalog.in_force import FlagInForce, PlanInForce, control_of
 from evaluation.plans.acts import Act, CompleteRun, PausePlan, RollBack, RollOut, StartFlag, TakeStep
 from evaluation.plans.alarms import Alarm, alarms_of, deciding
@@ -18,6 +17,7 @@ from evaluation.plans.awaiting import (
     end_date,
     have_come,
     last_awaits,
+    require_calendar,
     start_awaits,
     step_awaits,
     within_hours,
@@ -89,9 +89,9 @@ def _paused(standing: PlanInForce) -> list[str]:
 
 
 def _fault(plan: Plan) -> Said | None:
-    """Why nobody can know the plan's dates and hours, if so: its time zone is not known here."""
+    """Why nobody can know here when the plan's dates and hours are, if so."""
     try:
-        zone_of(plan.timezone)
+        require_calendar(plan)
     except ValueError as error:
         return Said(reason=str(error), blocks=(str(error),))
     return None

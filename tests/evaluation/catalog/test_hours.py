@@ -94,6 +94,16 @@ def test_without_hours_it_is_always_open() -> None:
 def test_times_and_hours_are_told_as_people_of_the_zone_write_them() -> None:
     assert told_time(at("2026-07-01T06:00+00:00"), BERLIN) == "2026-07-01 08:00:00+02:00"
     assert told_hours(Hours(days=("fri", "mon"), between="09:00-17:00"), BERLIN) == "Mon, Fri 09:00-17:00 Europe/Berlin"
+    assert told_hours(Hours(days=DAYS[:5]), "UTC") == "Mon to Fri 00:00-24:00 UTC"
+    assert told_hours(Hours(), "UTC") == "00:00-24:00 UTC"
+
+
+def test_beyond_the_calendar_there_are_no_hours() -> None:
+    beyond = 999_999_999 * DAY
+
+    assert opening(Hours(), BERLIN, beyond) is None
+    assert told_time(beyond, BERLIN) == "never"
+    assert told_time(moment_of("0001-01-01T00:00+00:00", BERLIN), "America/New_York").startswith("0005")
 
 
 @settings(max_examples=30)

@@ -274,7 +274,10 @@ def test_nothing_is_said_where_nothing_is_planned_or_left_to_do(staged, ramping)
 def test_a_time_zone_that_is_not_known_here_holds_all_but_alarms(ramping, look_of, cell_of):
     flag = ramping(RAMP | {"timezone": "Mars/Olympus"}).flag
 
+    beyond = ramping(RAMP | {"end": "0001-01-01", "timezone": "Asia/Tokyo"}).flag
+
     assert "'Mars/Olympus' is no time zone" in ask(flag, None, MONDAY + HOUR).reason
+    assert "'0001-01-01' is beyond the calendar" in ask(beyond, None, MONDAY + HOUR).reason
     assert ask(flag, look_of((cell_of("fails", "red", "harmed"),)), MONDAY).act == RollBack()
 
 
