@@ -5,12 +5,13 @@ The model knows nothing of the question's code: it counts minutes, reads a wall 
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cache
 from zoneinfo import ZoneInfo
 
 import msgspec
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from evaluation.catalog import lifecycle
 from evaluation.catalog.ramps import percentages
@@ -75,6 +76,13 @@ def plans(draw: st.DrawFn, begin: str) -> dict:
     return plan
 
 
+@cache
+def shown(minute: int) -> tuple[str, str]:
+    """What a clock in Berlin shows, and the day."""
+    wall = datetime.fromtimestamp(minute * 60, UTC).astimezone(ZoneInfo("Europe/Berlin"))
+    return wall.strftime("%Y-%m-%dT%H:%M"), wall.strftime("%a").lower()
+
+
 @dataclass
 class Facts:
     """What the newest look shows."""
@@ -99,8 +107,7 @@ class Model:
     def tick(self, minute: int) -> None:
         """A minute later."""
         self.minutes += 1
-        self.wall = datetime.fromtimestamp(minute * 60, UTC).astimezone(ZoneInfo("Europe/Berlin"))
-        self.clock = self.wall.strftime("%Y-%m-%dT%H:%M")
+        self.clock, self.day = shown(minute)
         for date in [self.plan.get("start"), self.plan.get("end"), *(each.get("at") for each in self.plan["steps"])]:
             if date and self.clock >= date:
                 self.seen.add(date)  # a clock that is put back does not undo it
@@ -110,7 +117,7 @@ class Model:
         if "hours" not in self.plan:
             return True
         days, (begin, end) = self.plan["hours"].get("days"), self.plan["hours"]["between"].split("-")
-        now, today = self.clock[11:], self.wall.strftime("%a").lower()
+        now, today = self.clock[11:], self.day
         yesterday = {"sun": "sat", "mon": "sun", "tue": "mon", "sat": "fri"}.get(today, "")
         if begin < end:
             return (not days or today in days) and begin <= now < end
@@ -216,8 +223,7 @@ class PlanMachine(RuleBasedStateMachine):
         found = ask(flag, self.look, self.time, behind)
         assert found == ask(flag, self.look, self.time, behind)
         assert plain(found.act) == self.model.says(self.behind), (found, self.model.clock, self.plan)
-        if found.act is None or plain(found.act)[0] == "step":
-            assert found.reason
+        assert found.reason
         return found.act
 
     def acts(self) -> None:
@@ -249,7 +255,6 @@ class PlanMachine(RuleBasedStateMachine):
             self.model.tick(self.minute)
         self.acts()
 
-    @precondition(lambda self: self.model.status == "running")
     @rule(
         shows=st.sampled_from(["nothing", "nothing", "safety", "safety", "harm", "doubtful harm", "a broken split"]),
         units=st.sampled_from([0, 1, 99, 100]),
@@ -263,18 +268,12 @@ class PlanMachine(RuleBasedStateMachine):
         safe, sure, split = shows == "safety", shows != "doubtful harm", shows == "a broken split"
         self.looks += 1
         caveat = None if sure else "heavy tail"
-        cells = [
-            make_cell(
-                "fails",
-                each,
-                "safe" if safe else "harmed" if harmed == f"fails/{each}" else "open",
-                caveat=caveat if harmed else None,
-            )
-            for each in TREATMENTS
-        ]
+        cells = []
         for each in TREATMENTS:
+            judgement = "harmed" if harmed == f"fails/{each}" else "safe" if safe else "open"
+            cells.append(make_cell("fails", each, judgement, caveat=caveat))
             judgement = "worse" if harmed == f"orders/{each}" else "better" if each in ships else "open"
-            cells.append(make_cell("orders", each, judgement, relative_estimate=ships.get(each, 0.5), caveat=caveat))
+            cells.append(make_cell("orders", each, judgement, caveat=caveat, relative_estimate=ships.get(each, 0.5)))
         self.look: Look | None = make_look(
             tuple(cells),
             units=units,
@@ -355,4 +354,4 @@ class PlanMachine(RuleBasedStateMachine):
 
 
 TestPlanMachine = PlanMachine.TestCase
-TestPlanMachine.settings = settings(max_examples=80, stateful_step_count=30, deadline=None)
+TestPlanMachine.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
