@@ -1,4 +1,4 @@
-"""Of documents: dates that have passed, versions, and what plans do."""
+"""Of documents: dates that have passed, versions, and those of them that plans wrote."""
 
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator
@@ -12,7 +12,7 @@ from evaluation.notifications.condition import Condition, Wording
 from schemas.notification import Occurrence
 from schemas.plan import AUTHOR
 
-OF_DOCUMENTS: tuple[Occurrence, ...] = ("date passed", "document changed", "plan step taken", "plan blocked")
+OF_DOCUMENTS: tuple[Occurrence, ...] = ("date passed", "document changed", "plan step taken")
 COMMANDS = {"start": "start", "end": "complete"}  # by the date that asks for it
 
 

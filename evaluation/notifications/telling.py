@@ -16,6 +16,7 @@ from evaluation.notifications.condition import Condition, link_to
 from evaluation.notifications.of_documents import OF_DOCUMENTS, of_documents
 from evaluation.notifications.of_runs import of_run, watched
 from evaluation.notifications.of_work import of_work
+from evaluation.notifications.plans import PlanSeen, of_plans
 from evaluation.notifications.runs import RunSeen
 from evaluation.notifications.work import QUIET_MS, Work
 from schemas.catalog import Definition, Flag
@@ -27,12 +28,14 @@ from schemas.notification import OCCURRENCES, About, Notification, NotificationR
 class Situation(msgspec.Struct, frozen=True, kw_only=True):
     """All that is known now. The caller has read every topic to an end that it asked for just before.
 
-    `runs` are folded from `results` by `seen`; `work.now` is the time.
+    `runs` are folded from `results` by `seen`, `plans` from one question to the next by `plans_seen`; `work.now` is the
+    time.
     """
 
     history: History
     runs: Mapping[RunKey, RunSeen]
     work: Work
+    plans: Mapping[str, PlanSeen] = {}
 
 
 def due(situation: Situation, told: Mapping[ToldKey, Notification]) -> list[Notification]:
@@ -90,7 +93,9 @@ class _Standing:
 
     def _find(self, event: Occurrence, above: int) -> Iterator[Condition]:
         history, work = self._situation.history, self._situation.work
-        if event in OF_DOCUMENTS:
+        if event == "plan blocked":
+            yield from of_plans(history.newest, self._situation.plans, work.now)
+        elif event in OF_DOCUMENTS:
             yield from of_documents(event, history, self._since, work.now)
         elif OCCURRENCES[event].is_of_flag:
             for each in self._runs:

@@ -8,6 +8,7 @@ import pytest
 
 from evaluation.catalog.history import History
 from evaluation.catalog.lifecycle import apply_definition, start
+from evaluation.notifications.plans import PlanSeen, plans_seen
 from evaluation.notifications.runs import RunSeen, seen
 from evaluation.notifications.telling import Situation, due
 from evaluation.notifications.work import Work
@@ -63,6 +64,7 @@ class Shop:
         self.work = Work(START)
         self.runs: dict[RunKey, RunSeen] = {}
         self.told: dict[ToldKey, Notification] = {}
+        self.plans: dict[str, PlanSeen] = {}
         self.looks: list[tuple[int, Look]] = []
         for spec in (PURCHASE, ERRORS, FlagState(definition=msgspec.structs.replace(FLAG, **fields))):
             self.publish(spec)
@@ -134,7 +136,8 @@ class Shop:
             self.beat(*stages, **fields)
 
     def situation(self) -> Situation:
-        return Situation(history=self.history, runs=self.runs, work=self.work)
+        self.plans = plans_seen(self.plans, self.history.newest, self.runs, self.now)
+        return Situation(history=self.history, runs=self.runs, work=self.work, plans=self.plans)
 
     def tell(self) -> list[Notification]:
         """What is due now, published."""
