@@ -68,7 +68,9 @@ OCCURRENCES: dict[Occurrence, EventTold] = {
     "plan blocked": EventTold(
         "A plan goes no further: it is paused, or what its next step waits for has not come.", settles=True
     ),
-    "date passed": EventTold("A flag's `start` or `end` has passed without the command that it asks for."),
+    "date passed": EventTold(
+        "A flag's `start` or `end`, or its plan's, has passed, and what it asks for has not been done.", settles=True
+    ),
     "run final": EventTold("A run is over and settled: no look follows."),
     "document changed": EventTold("A document has another version, whoever wrote it."),
     "dead letters": EventTold(

@@ -10,14 +10,14 @@ from schemas.notification import Notification, NotificationRule
 WORDS: dict[str, Field] = fields(Health) | fields(ArmHealth) | fields(Verdict) | fields(Cell)
 
 
-class Message(NamedTuple):
+class PlainMessage(NamedTuple):
     """A line for a list or a subject, and the text: plain, in lines."""
 
     title: str
     body: str
 
 
-def message(notification: Notification, rule: NotificationRule | None, base_url: str) -> Message:
+def message(notification: Notification, rule: NotificationRule | None, base_url: str) -> PlainMessage:
     """What a place is told; `base_url` is the console's, `rule` None where it is gone (no template then).
 
     The body is the rule's `template` with its {names} filled in, else the sentence, the numbers and the link.
@@ -25,11 +25,11 @@ def message(notification: Notification, rule: NotificationRule | None, base_url:
     title = title_of(notification)
     numbers, link = told_numbers(notification.numbers), link_from(notification, base_url)
     if rule is None or rule.template is None:
-        return Message(title, "\n".join(filter(None, (notification.sentence, numbers, link))))
+        return PlainMessage(title, "\n".join(filter(None, (notification.sentence, numbers, link))))
     values = {name: getattr(notification, name) for name in Notification.__struct_fields__}
     time = told_time(notification.time, rule.timezone)
     values |= {"title": title, "numbers": numbers, "link": link, "time": time}
-    return Message(title, rule.template.format_map({name: _text(value) for name, value in values.items()}))
+    return PlainMessage(title, rule.template.format_map({name: _text(value) for name, value in values.items()}))
 
 
 def title_of(notification: Notification) -> str:

@@ -8,7 +8,7 @@ from evaluation.catalog.history import DocumentVersion, History
 from evaluation.catalog.in_force import FlagInForce
 from evaluation.catalog.logs import LogsInForce
 from evaluation.catalog.overview import date_passed, told
-from evaluation.notifications.condition import Condition, Wording
+from evaluation.notifications.circumstance import Circumstance, Wording
 from schemas.notification import Occurrence
 from schemas.plan import AUTHOR
 
@@ -16,7 +16,7 @@ OF_DOCUMENTS: tuple[Occurrence, ...] = ("date passed", "document changed", "plan
 COMMANDS = {"start": "start", "end": "complete"}  # by the date that asks for it
 
 
-def of_documents(event: Occurrence, history: History, since: int, now: int) -> Iterator[Condition]:
+def of_documents(event: Occurrence, history: History, since: int, now: int) -> Iterator[Circumstance]:
     """What of the documents stands, of an event that is one of theirs; of versions those appended `since` (ms UTC).
 
     Of several versions of one document the newest is told.
@@ -41,7 +41,7 @@ def _newest(versions: Iterable[DocumentVersion]) -> Iterable[DocumentVersion]:
     return {(each.document.kind, each.document.key): each for each in versions}.values()
 
 
-def _passed(flag: FlagInForce, now: int) -> Iterator[Condition]:
+def _passed(flag: FlagInForce, now: int) -> Iterator[Circumstance]:
     try:
         passed = date_passed(flag, now)
     except ValueError:  # a time zone that this machine does not know: where the flag stands tells it
@@ -57,10 +57,11 @@ def _passed(flag: FlagInForce, now: int) -> Iterator[Condition]:
     )
     say = partial(Wording, sentence, {}, run, None, flag.version)
     state = f"{run} {date}" if run else date
-    yield Condition("date passed", f"flag/{key}", moment, say, name, state, document=flag.definition)
+    subject, lasted = f"flag/{key}", now - moment
+    yield Circumstance("date passed", subject, moment, say, name, state, lasted=lasted, document=flag.definition)
 
 
-def _changed(history: History, version: DocumentVersion) -> Iterator[Condition]:
+def _changed(history: History, version: DocumentVersion) -> Iterator[Circumstance]:
     document = version.document
     standing = history.newest.standing(document.kind, document.key)
     if standing is None or isinstance(standing, LogsInForce):
@@ -75,10 +76,10 @@ def _changed(history: History, version: DocumentVersion) -> Iterator[Condition]:
     subject = f"{document.kind}/{document.key}"
     state = str(document.version)
     definition = standing.definition
-    yield Condition("document changed", subject, version.append_time, say, "", state, document=definition)
+    yield Circumstance("document changed", subject, version.append_time, say, "", state, document=definition)
 
 
-def _by_plan(history: History, version: DocumentVersion) -> Iterator[Condition]:
+def _by_plan(history: History, version: DocumentVersion) -> Iterator[Circumstance]:
     document = version.document
     flag = history.newest.flags[document.key]
 
@@ -89,7 +90,7 @@ def _by_plan(history: History, version: DocumentVersion) -> Iterator[Condition]:
         return Wording(sentence, {}, run, None, document.version)
 
     subject, state = f"flag/{document.key}", str(document.version)
-    yield Condition("plan step taken", subject, version.append_time, say, "", state, document=flag.definition)
+    yield Circumstance("plan step taken", subject, version.append_time, say, "", state, document=flag.definition)
 
 
 def _reason(version: DocumentVersion) -> str:

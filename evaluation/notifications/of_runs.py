@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from evaluation.catalog.in_force import Catalog, FlagInForce, RunInForce
 from evaluation.catalog.overview import TO_A_LOOK
-from evaluation.notifications.condition import Condition, Wording, in_words
+from evaluation.notifications.circumstance import Circumstance, Wording, in_words
 from evaluation.notifications.runs import MetricSeen, RunSeen, decision_of, live_cells
 from evaluation.notifications.work import Work
 from evaluation.significance.judgements import decides
@@ -25,7 +25,7 @@ NUMBERS = ("relative_estimate", "running_relative_lower", "running_relative_uppe
 OF_NO_LIFT = ("estimate", "running_lower", "running_upper")
 
 
-class Watched(NamedTuple):
+class RunWatched(NamedTuple):
     """A run, and what is known of it by its looks; None: there was none."""
 
     flag: FlagInForce
@@ -38,17 +38,17 @@ class Watched(NamedTuple):
         return f"{self.run.flag} ({self.run.key})"
 
 
-def watched(catalog: Catalog, runs: Mapping[RunKey, RunSeen]) -> list[Watched]:
+def watched(catalog: Catalog, runs: Mapping[RunKey, RunSeen]) -> list[RunWatched]:
     """Every run that somebody may be told of."""
     return [
-        Watched(flag, run, runs.get((run.flag, run.key)))
+        RunWatched(flag, run, runs.get((run.flag, run.key)))
         for flag in catalog.flags.values()
         if not flag.removed
         for run in flag.runs
     ]
 
 
-def of_run(event: Occurrence, each: Watched, work: Work) -> Iterator[Condition]:
+def of_run(event: Occurrence, each: RunWatched, work: Work) -> Iterator[Circumstance]:
     """What of a run stands, of an event that is one of runs."""
     if each.seen is not None and event in _OF_LOOKS:
         yield from _OF_LOOKS[event](each, each.seen, work.now)
@@ -65,7 +65,7 @@ def numbers_of(cell: Cell) -> dict[str, Any]:
     return {name: value for name in told if (value := getattr(cell, name)) is not None}
 
 
-def _verdict(each: Watched, seen: RunSeen, now: int) -> Iterator[Condition]:
+def _verdict(each: RunWatched, seen: RunSeen, now: int) -> Iterator[Circumstance]:
     look, verdict = seen.look, seen.look.verdict
 
     def say() -> Wording:
@@ -75,12 +75,12 @@ def _verdict(each: Watched, seen: RunSeen, now: int) -> Iterator[Condition]:
 
     decision = decision_of(look.verdict)
     first = "keep running" if each.run.definition.metrics else "none"
-    yield _condition(
+    yield _circumstance(
         "verdict changed", each, seen.time, say, state=decision, lasted=now - seen.decided, is_first=decision == first
     )
 
 
-def _harm(each: Watched, seen: RunSeen, now: int) -> Iterator[Condition]:
+def _harm(each: RunWatched, seen: RunSeen, now: int) -> Iterator[Circumstance]:
     del now
     if not any(cell.judgement == "harmed" for cell in seen.look.cells):
         return
@@ -92,19 +92,19 @@ def _harm(each: Watched, seen: RunSeen, now: int) -> Iterator[Condition]:
     for cell in {(cell.metric, cell.variant): cell for cell in harmed}.values():
         sentence = f"{says_effect(cell)}: a guardrail of {each.name} is harmed; roll it back, or find out why."
         say = partial(_said, each, seen, sentence, numbers_of(cell))
-        yield _condition("guardrail harmed", each, seen.time, say, cell.metric, cell.variant)
+        yield _circumstance("guardrail harmed", each, seen.time, say, cell.metric, cell.variant)
 
 
-def _split(each: Watched, seen: RunSeen, now: int) -> Iterator[Condition]:
+def _split(each: RunWatched, seen: RunSeen, now: int) -> Iterator[Circumstance]:
     del now
     health = seen.look.health
     if split := says_split(health):
         numbers = {"srm_running_p_value": health.srm_running_p_value, "units": seen.units}
         sentence = f"{each.name}: {split[0].lower()}{split[1:]}; believe no number of it, and find the cause first."
-        yield _condition("split broken", each, seen.time, partial(_said, each, seen, sentence, numbers))
+        yield _circumstance("split broken", each, seen.time, partial(_said, each, seen, sentence, numbers))
 
 
-def _old_run(each: Watched, seen: RunSeen, now: int) -> Iterator[Condition]:
+def _old_run(each: RunWatched, seen: RunSeen, now: int) -> Iterator[Circumstance]:
     del now
     completed = each.run.completed
     if completed is None or seen.strays is None or seen.strays <= completed:
@@ -115,10 +115,10 @@ def _old_run(each: Watched, seen: RunSeen, now: int) -> Iterator[Condition]:
         "took no units, and are in no number; let their producers load the flag anew."
     )
     say = partial(_said, each, seen, sentence, {"inactive": inactive})
-    yield _condition("exposures of an old run", each, seen.strays, say, lasted=lasted)
+    yield _circumstance("exposures of an old run", each, seen.strays, say, lasted=lasted)
 
 
-def _sample(each: Watched, seen: RunSeen, now: int) -> Iterator[Condition]:
+def _sample(each: RunWatched, seen: RunSeen, now: int) -> Iterator[Circumstance]:
     del now
     analysis, cells = each.run.definition.analysis, _deciding(each, seen, "primary")
     if (analysis.planned_units is None and analysis.baseline is None) or not cells:
@@ -131,19 +131,19 @@ def _sample(each: Watched, seen: RunSeen, now: int) -> Iterator[Condition]:
             f"{seen.look.verdict.reason}"
         )
         numbers = {"planned_units": planned, "units": seen.units}
-        yield _condition("planned sample reached", each, seen.time, partial(_said, each, seen, sentence, numbers))
+        yield _circumstance("planned sample reached", each, seen.time, partial(_said, each, seen, sentence, numbers))
 
 
-def _final(each: Watched, seen: RunSeen, now: int) -> Iterator[Condition]:
+def _final(each: RunWatched, seen: RunSeen, now: int) -> Iterator[Circumstance]:
     del now
     if seen.look.final:
         verdict = seen.look.verdict
         sentence = f"{each.name} is over and settled: its results stay as they are. {verdict.reason}"
         numbers = {"decision": verdict.decision, "units": seen.units}
-        yield _condition("run final", each, seen.time, partial(_said, each, seen, sentence, numbers))
+        yield _circumstance("run final", each, seen.time, partial(_said, each, seen, sentence, numbers))
 
 
-def _no_exposures(each: Watched, work: Work) -> Iterator[Condition]:
+def _no_exposures(each: RunWatched, work: Work) -> Iterator[Circumstance]:
     """Of an open run that compares something and gives somebody a variant."""
     if not _is_open(each) or not _gives(each.flag) or not _tells_all(work):
         return
@@ -155,10 +155,10 @@ def _no_exposures(each: Watched, work: Work) -> Iterator[Condition]:
         "still send them, and whether `peekproof dead-letters` has them."
     )
     say = partial(_said, each, seen, sentence, {"exposures": exposures})
-    yield _condition("no exposures", each, work.now, say, state=str(exposures), lasted=lasted)
+    yield _circumstance("no exposures", each, work.now, say, state=str(exposures), lasted=lasted)
 
 
-def _no_events(each: Watched, seen: RunSeen, work: Work) -> Iterator[Condition]:
+def _no_events(each: RunWatched, seen: RunSeen, work: Work) -> Iterator[Circumstance]:
     """Of the metrics of an open run whose numbers stand still while units come."""
     if not _is_open(each) or not _tells_all(work):
         return
@@ -174,7 +174,7 @@ def _no_events(each: Watched, seen: RunSeen, work: Work) -> Iterator[Condition]:
                 f"whether {events} is still sent, as its filter wants it, under the same {each.flag.definition.unit}."
             )
             say = partial(_said, each, seen, sentence, {"metric": key, "units": seen.units})
-            yield _condition(
+            yield _circumstance(
                 "metric without events", each, work.now, say, key, state=known.digest, lasted=max(0, lasted)
             )
 
@@ -196,7 +196,7 @@ def _tells_all(work: Work) -> bool:
     return all(work.keeps_up(stage, most) for stage in TO_A_LOOK)
 
 
-def _is_open(each: Watched) -> bool:
+def _is_open(each: RunWatched) -> bool:
     return each.flag.status == "running" and each.run.completed is None and bool(each.run.definition.metrics)
 
 
@@ -205,7 +205,7 @@ def _gives(flag: FlagInForce) -> bool:
     return allocation is not None and bool(allocation.rollout or any(each.rollout for each in allocation.segments))
 
 
-def _deciding(each: Watched, seen: RunSeen, role: GoalRole) -> list[Cell]:
+def _deciding(each: RunWatched, seen: RunSeen, role: GoalRole) -> list[Cell]:
     """The cells of goals with that role on which the verdict rests."""
     metrics = each.run.metrics
     keys = {goal.metric for goal in each.run.definition.metrics if goal.role == role and goal.metric in metrics}
@@ -220,19 +220,19 @@ def _p_value(cell: Cell) -> float:
     return 1.0 if cell.running_p_value is None else cell.running_p_value
 
 
-def _said(each: Watched, seen: RunSeen | None, sentence: str, numbers: dict[str, Any]) -> Wording:
+def _said(each: RunWatched, seen: RunSeen | None, sentence: str, numbers: dict[str, Any]) -> Wording:
     return Wording(sentence, numbers, each.run.key, seen.look.look if seen else None, each.flag.version)
 
 
-def _condition(
-    event: Occurrence, each: Watched, at: int, say: Callable[[], Wording], *parts: str, **more: Any
-) -> Condition:
+def _circumstance(
+    event: Occurrence, each: RunWatched, at: int, say: Callable[[], Wording], *parts: str, **more: Any
+) -> Circumstance:
     subject = f"flag/{each.run.flag}"
     part = "/".join([each.run.key, *parts])
-    return Condition(event, subject, at, say, part, document=each.flag.definition, **more)
+    return Circumstance(event, subject, at, say, part, document=each.flag.definition, **more)
 
 
-_OF_LOOKS: dict[Occurrence, Callable[[Watched, RunSeen, int], Iterator[Condition]]] = {
+_OF_LOOKS: dict[Occurrence, Callable[[RunWatched, RunSeen, int], Iterator[Circumstance]]] = {
     "verdict changed": _verdict,
     "guardrail harmed": _harm,
     "split broken": _split,

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from functools import partial
 
-from evaluation.notifications.condition import Condition, Wording, in_words
+from evaluation.notifications.circumstance import Circumstance, Wording, in_words
 from evaluation.notifications.work import MINUTE_MS, Spoken, Work, above_for, trouble
 from schemas.notification import Occurrence
 from schemas.topics import DEAD_LETTERS
@@ -11,18 +11,18 @@ from schemas.topics import DEAD_LETTERS
 LONGEST_ERROR = 500  # characters
 
 
-def of_work(event: Occurrence, above: int, work: Work) -> Iterator[Condition]:
+def of_work(event: Occurrence, above: int, work: Work) -> Iterator[Circumstance]:
     """What of the work stands, of an event that is about no flag."""
     match event:
         case "dead letters":
             yield from _dead_letters(above, work)
         case "lag":
-            yield from (condition for stage in work.stages for condition in _lag(stage, above, work))
+            yield from (circumstance for stage in work.stages for circumstance in _lag(stage, above, work))
         case "stage down":
-            yield from (condition for stage in work.stages for condition in _down(stage, work))
+            yield from (circumstance for stage in work.stages for circumstance in _down(stage, work))
 
 
-def _dead_letters(above: int, work: Work) -> Iterator[Condition]:
+def _dead_letters(above: int, work: Work) -> Iterator[Circumstance]:
     """Told of the newest minute or of the one before, lest it is told of what is long over."""
     newest = max(work.dead_letters, default=0)
     loud = [minute for minute in (newest - MINUTE_MS, newest) if work.dead_letters.get(minute, 0) > above]
@@ -34,10 +34,10 @@ def _dead_letters(above: int, work: Work) -> Iterator[Condition]:
         )
         say = partial(Wording, sentence, {"dead_letters": number})
         began = trouble(work.dead_letters, above) or newest
-        yield Condition("dead letters", f"topic/{DEAD_LETTERS}", work.now, say, began=began)
+        yield Circumstance("dead letters", f"topic/{DEAD_LETTERS}", work.now, say, began=began)
 
 
-def _lag(stage: str, above: int, work: Work) -> Iterator[Condition]:
+def _lag(stage: str, above: int, work: Work) -> Iterator[Circumstance]:
     minutes = work.lags.get(stage, {})
     lasted = above_for(minutes, above, work.now)
     if lasted:
@@ -48,10 +48,10 @@ def _lag(stage: str, above: int, work: Work) -> Iterator[Condition]:
         )
         say = partial(Wording, sentence, {"lag": waiting})
         began = trouble(minutes, above) or work.now
-        yield Condition("lag", f"stage/{stage}", work.now, say, lasted=lasted, began=began)
+        yield Circumstance("lag", f"stage/{stage}", work.now, say, lasted=lasted, began=began)
 
 
-def _down(stage: str, work: Work) -> Iterator[Condition]:
+def _down(stage: str, work: Work) -> Iterator[Circumstance]:
     if work.living(stage):
         return
     last = work.of(stage)[-1]
@@ -61,7 +61,7 @@ def _down(stage: str, work: Work) -> Iterator[Condition]:
         "`peekproof up` does; `peekproof doctor` says more."
     )
     say = partial(Wording, sentence, {})
-    yield Condition("stage down", f"stage/{stage}", work.now, say, state=str(last.time), lasted=lasted)
+    yield Circumstance("stage down", f"stage/{stage}", work.now, say, state=str(last.time), lasted=lasted)
 
 
 def _end(last: Spoken, now: int) -> str:

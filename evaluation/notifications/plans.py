@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 import msgspec
 
 from evaluation.catalog.in_force import Catalog, FlagInForce
-from evaluation.notifications.condition import Condition, Wording
+from evaluation.notifications.circumstance import Circumstance, Wording
 from evaluation.notifications.runs import RunSeen
 from evaluation.plans.acts import told_act
 from evaluation.plans.question import Said, ask
@@ -37,7 +37,7 @@ def plans_seen(
     return found
 
 
-def of_plans(catalog: Catalog, plans: Mapping[str, PlanSeen], now: int) -> Iterator[Condition]:
+def of_plans(catalog: Catalog, plans: Mapping[str, PlanSeen], now: int) -> Iterator[Circumstance]:
     """The plans that go no further, and have not for long."""
     for key, seen in plans.items():
         flag = catalog.flags[key]
@@ -46,7 +46,7 @@ def of_plans(catalog: Catalog, plans: Mapping[str, PlanSeen], now: int) -> Itera
         def say(seen: PlanSeen = seen, run: str | None = run, version: int = flag.version) -> Wording:
             return Wording(seen.sentence, run=run, version=version)
 
-        yield Condition(
+        yield Circumstance(
             "plan blocked",
             f"flag/{key}",
             now,

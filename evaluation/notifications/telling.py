@@ -12,7 +12,7 @@ import msgspec
 
 from evaluation.catalog.history import History
 from evaluation.catalog.in_force import InForce
-from evaluation.notifications.condition import Condition, link_to
+from evaluation.notifications.circumstance import Circumstance, link_to
 from evaluation.notifications.of_documents import OF_DOCUMENTS, of_documents
 from evaluation.notifications.of_runs import of_run, watched
 from evaluation.notifications.of_work import of_work
@@ -51,8 +51,8 @@ def due(situation: Situation, told: Mapping[ToldKey, Notification]) -> list[Noti
         notification
         for rule in rules
         for trigger in rule.definition.when
-        for condition in standing.of(trigger)
-        if (notification := _told_by(rule, trigger, condition, told, situation.work.now))
+        for circumstance in standing.of(trigger)
+        if (notification := _told_by(rule, trigger, circumstance, told, situation.work.now))
     ]
 
 
@@ -77,21 +77,21 @@ def is_about(about: About, document: Definition | None) -> bool:
 
 
 class _Standing:
-    """The conditions of a situation, each found once for all rules."""
+    """The circumstances of a situation, each found once for all rules."""
 
     def __init__(self, situation: Situation, since: int) -> None:
         self._situation, self._since = situation, since
         self._runs = watched(situation.history.newest, situation.runs)
-        self._found: dict[tuple[Occurrence, int], list[Condition]] = {}
+        self._found: dict[tuple[Occurrence, int], list[Circumstance]] = {}
 
-    def of(self, trigger: Trigger) -> list[Condition]:
+    def of(self, trigger: Trigger) -> list[Circumstance]:
         """What stands of a trigger's event, for however long."""
         above = _or(trigger.above, OCCURRENCES[trigger.event].above) or 0
         if (trigger.event, above) not in self._found:
             self._found[trigger.event, above] = [*self._find(trigger.event, above)]
         return self._found[trigger.event, above]
 
-    def _find(self, event: Occurrence, above: int) -> Iterator[Condition]:
+    def _find(self, event: Occurrence, above: int) -> Iterator[Circumstance]:
         history, work = self._situation.history, self._situation.work
         if event == "plan blocked":
             yield from of_plans(history.newest, self._situation.plans, work.now)
@@ -107,30 +107,30 @@ class _Standing:
 def _told_by(
     rule: InForce[NotificationRule],
     trigger: Trigger,
-    condition: Condition,
+    circumstance: Circumstance,
     told: Mapping[ToldKey, Notification],
     now: int,
 ) -> Notification | None:
-    """The notification of a condition, where the rule tells it now."""
+    """The notification of a circumstance, where the rule tells it now."""
     definition = rule.definition
-    last = told.get((definition.key, condition.event, condition.subject, condition.part))
+    last = told.get((definition.key, circumstance.event, circumstance.subject, circumstance.part))
     if (
-        condition.at < rule.append_time
-        or condition.lasted < _wait(definition, trigger)
-        or not _is_news(condition, last, now)
-        or not is_about(definition.about, condition.document)
+        circumstance.at < rule.append_time
+        or circumstance.lasted < _wait(definition, trigger)
+        or not _is_news(circumstance, last, now)
+        or not is_about(definition.about, circumstance.document)
     ):
         return None
-    said = condition.say()
-    flag = condition.document if isinstance(condition.document, Flag) else None
-    identity = (definition.key, condition.event, condition.subject, condition.part, condition.state)
+    said = circumstance.say()
+    flag = circumstance.document if isinstance(circumstance.document, Flag) else None
+    identity = (definition.key, circumstance.event, circumstance.subject, circumstance.part, circumstance.state)
     return Notification(
         id=_id(*identity, last.id if last else ""),
         rule=definition.key,
-        event=condition.event,
-        subject=condition.subject,
-        part=condition.part,
-        state=condition.state,
+        event=circumstance.event,
+        subject=circumstance.subject,
+        part=circumstance.part,
+        state=circumstance.state,
         time=now,
         sentence=said.sentence,
         experiment=flag.key if flag else None,
@@ -149,13 +149,13 @@ def _wait(rule: NotificationRule, trigger: Trigger) -> int:
     return parse_duration(lasts) if lasts else 0
 
 
-def _is_news(condition: Condition, last: Notification | None, now: int) -> bool:
+def _is_news(circumstance: Circumstance, last: Notification | None, now: int) -> bool:
     """Whether it is another state than was told last, or new trouble."""
     if last is None:
-        return not condition.is_first
-    if condition.began is not None:
-        return last.time < condition.began - QUIET_MS
-    return last.state != condition.state and (condition.document is not None or now >= last.time + QUIET_MS)
+        return not circumstance.is_first
+    if circumstance.began is not None:
+        return last.time < circumstance.began - QUIET_MS
+    return last.state != circumstance.state and (circumstance.document is not None or now >= last.time + QUIET_MS)
 
 
 def _or(number: int | None, otherwise: int | None) -> int | None:

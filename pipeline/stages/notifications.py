@@ -18,6 +18,7 @@ from typing import ClassVar
 import msgspec
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
+from evaluation.notifications.plans import PlanSeen, plans_seen
 from evaluation.notifications.runs import RunSeen, seen
 from evaluation.notifications.telling import Situation, due
 from evaluation.notifications.work import Work
@@ -62,6 +63,7 @@ class NotificationsStage(Stage):
         self._running: dict[Lane, asyncio.Task[None]] = {}
         self._sender = Sender(base_url(settings))
         self._runs: dict[RunKey, RunSeen] = {}
+        self._plans: dict[str, PlanSeen] = {}
         self._newest: dict[RunKey, tuple[int, int, SourcePartition, int, bytes]] = {}  # looks that `_runs` lacks
         self._behind: set[SourcePartition] = set()  # of `results`, until it has been read to an end
         self._dead_letters: dict[TopicPartition, int] = {}  # where they ended
@@ -116,7 +118,9 @@ class NotificationsStage(Stage):
             self.catalog.caught_up(), self._count_dead_letters(), *(each.caught_up() for each in self._followers)
         )
         self._fold()
-        found = due(Situation(history=self.catalog.history, runs=self._runs, work=self._work), self._told)
+        history = self.catalog.history
+        self._plans = plans_seen(self._plans, history.newest, self._runs, self._work.now)
+        found = due(Situation(history=history, runs=self._runs, work=self._work, plans=self._plans), self._told)
         if found:
             await self._publish(found)
 

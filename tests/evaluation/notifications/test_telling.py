@@ -201,8 +201,9 @@ def test_the_end_of_a_run_is_told_with_its_verdict(shop: Shop):
 def test_a_date_that_has_passed_is_told_once(shop: Shop):
     shop.edit(end="1970-02-12")
     shop.rule(Trigger(event="date passed"))
+    shop.work.now += 8 * HOUR
     assert shop.tell() == []
-    shop.work.now += 60 * HOUR
+    shop.work.now += MINUTE
 
     (word,) = shop.tell()
 

@@ -1,4 +1,4 @@
-"""Condition: something that stands now, and how it would be said, whoever the rules tell."""
+"""Circumstance: something that stands now, and how it would be said, whoever the rules tell."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -21,7 +21,7 @@ class Wording(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Condition:
+class Circumstance:
     """One thing that stands, of a part of a subject, in a state.
 
     It was so `at` that moment (ms UTC): rules that came later don't tell it. It has `lasted` so many ms. In a state
