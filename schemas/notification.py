@@ -108,7 +108,7 @@ class About(Strict, frozen=True, kw_only=True):
     keys: tuple[Key, ...] = ()
 
 
-class Secret(Strict, frozen=True, kw_only=True):
+class SecretAt(Strict, frozen=True, kw_only=True):
     """Where a secret is read by whoever sends: a variable of the environment, or a file. No document holds one."""
 
     env: Text | None = None
@@ -122,8 +122,8 @@ class Webhook(Strict, frozen=True, kw_only=True):
     knows the new one.
     """
 
-    url: Text | Secret
-    secrets: tuple[Secret, ...] = ()
+    url: Text | SecretAt
+    secrets: tuple[SecretAt, ...] = ()
 
 
 class Place(Strict, frozen=True, kw_only=True):
@@ -131,7 +131,7 @@ class Place(Strict, frozen=True, kw_only=True):
 
     name: Key
     webhook: Webhook | None = None
-    people: Secret | None = None
+    people: SecretAt | None = None
 
 
 class NotificationRule(Strict, frozen=True, kw_only=True):

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 from evaluation.catalog.plan_rules import hours_violations, timezone_violations
 from evaluation.catalog.rules import Path, Violation, did_you_mean
 from schemas.duration import HOUR_MS, parse_duration
-from schemas.notification import OCCURRENCES, About, Notification, NotificationRule, Place, Secret, Trigger
+from schemas.notification import OCCURRENCES, About, Notification, NotificationRule, Place, SecretAt, Trigger
 
 LONGEST_WATCHED_MS = 12 * HOUR_MS  # of what workers say of themselves more is not remembered
 NAMES = (*Notification.__struct_fields__, "title")  # that a template may have
@@ -71,7 +71,7 @@ def _place_violations(place: Place, path: Path) -> Iterator[Violation]:
     if place.webhook is None:
         return
     url = place.webhook.url
-    if isinstance(url, Secret):
+    if isinstance(url, SecretAt):
         yield from _secret_violations(url, (*path, "webhook", "url"))
     elif not _is_web(url):
         text = f"'{url}' is no address of a webhook; write https://HOST/PATH, without a name and password"
@@ -80,7 +80,7 @@ def _place_violations(place: Place, path: Path) -> Iterator[Violation]:
         yield from _secret_violations(secret, (*path, "webhook", "secrets", index))
 
 
-def _secret_violations(secret: Secret, path: Path) -> Iterator[Violation]:
+def _secret_violations(secret: SecretAt, path: Path) -> Iterator[Violation]:
     if (secret.env is None) == (secret.file is None):
         what = "neither" if secret.env is None else "both"
         yield Violation(path, f"says {what}; a secret is read from a variable, `env`, or from a `file`")

@@ -14,7 +14,7 @@ from urllib.parse import unquote
 
 from pipeline.notifications.attempts import Attempt
 from pipeline.notifications.secrets import SecretError, place_of, reveal
-from schemas.notification import Secret
+from schemas.notification import SecretAt
 
 MOST_AT_ONCE = 16  # threads, each of which waits for one answer
 TALKATIVE = ("apprise", "urllib3", "requests", "requests_oauthlib", "oauthlib")  # loggers
@@ -29,7 +29,7 @@ class People:
     def __init__(self) -> None:
         self._threads = ThreadPoolExecutor(MOST_AT_ONCE, "people")
 
-    async def send(self, title: str, text: str, to: Secret) -> Attempt:
+    async def send(self, title: str, text: str, to: SecretAt) -> Attempt:
         """Send once."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, _send, title, text, to)
 
@@ -38,7 +38,7 @@ class People:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
 
-def _send(title: str, text: str, to: Secret) -> Attempt:
+def _send(title: str, text: str, to: SecretAt) -> Attempt:
     try:
         url = reveal(to)
     except SecretError as error:

@@ -7,19 +7,19 @@ import os
 from pathlib import Path
 
 from pipeline.errors import PeekproofError
-from schemas.notification import Secret
+from schemas.notification import SecretAt
 
 
 class SecretError(PeekproofError):
     """A secret is not there, or is none of the kind that is wanted. The text names where it is read, not what it is."""
 
 
-def place_of(secret: Secret) -> str:
+def place_of(secret: SecretAt) -> str:
     """Where it is read, in words."""
     return f"file '{secret.file}'" if secret.file is not None else f"variable {secret.env}"
 
 
-def reveal(secret: Secret) -> str:
+def reveal(secret: SecretAt) -> str:
     """What it holds, without the space around it. Raises SecretError."""
     if secret.file is not None:
         try:

@@ -18,7 +18,7 @@ import msgspec
 from pipeline.notifications.attempts import Attempt
 from pipeline.notifications.secrets import SecretError, place_of, reveal
 from schemas.duration import DAY_MS
-from schemas.notification import Notification, Secret, Webhook
+from schemas.notification import Notification, SecretAt, Webhook
 
 TIMEOUT_SECONDS = 20.0
 PREFIX = "whsec_"
@@ -79,7 +79,7 @@ def headers_of(identity: str, body: bytes, keys: Sequence[bytes], now: int) -> d
     return headers
 
 
-def _key(secret: Secret) -> bytes:
+def _key(secret: SecretAt) -> bytes:
     try:
         key = base64.b64decode(reveal(secret).removeprefix(PREFIX), validate=True)
     except (binascii.Error, ValueError):

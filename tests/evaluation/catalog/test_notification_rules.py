@@ -6,10 +6,10 @@ import pytest
 
 from evaluation.catalog.notification_rules import about_remarks, notification_violations
 from evaluation.catalog.rules import path_text
-from schemas.notification import OCCURRENCES, About, NotificationRule, Place, Secret, Trigger, Webhook
+from schemas.notification import OCCURRENCES, About, NotificationRule, Place, SecretAt, Trigger, Webhook
 from schemas.written import Hours
 
-KEY = Secret(env="SHOP_KEY")
+KEY = SecretAt(env="SHOP_KEY")
 
 
 def found(**fields: Any) -> list[tuple[str, str]]:
@@ -65,14 +65,14 @@ def test_workers_are_not_remembered_for_ever():
     [
         ({}, "to[0]"),
         ({"webhook": Webhook(url=KEY), "people": KEY}, "to[0]"),
-        ({"people": Secret()}, "to[0].people"),
-        ({"people": Secret(env="A", file="b")}, "to[0].people"),
-        ({"webhook": Webhook(url=Secret())}, "to[0].webhook.url"),
+        ({"people": SecretAt()}, "to[0].people"),
+        ({"people": SecretAt(env="A", file="b")}, "to[0].people"),
+        ({"webhook": Webhook(url=SecretAt())}, "to[0].webhook.url"),
         ({"webhook": Webhook(url="flags.example.com/x")}, "to[0].webhook.url"),
         ({"webhook": Webhook(url="ftp://flags.example.com")}, "to[0].webhook.url"),
         ({"webhook": Webhook(url="https://ann:secret@flags.example.com")}, "to[0].webhook.url"),
         ({"webhook": Webhook(url="https://flags.example.com:99999")}, "to[0].webhook.url"),
-        ({"webhook": Webhook(url="https://flags.example.com", secrets=(KEY, Secret()))}, "to[0].webhook.secrets[1]"),
+        ({"webhook": Webhook(url="https://flags.example.com", secrets=(KEY, SecretAt()))}, "to[0].webhook.secrets[1]"),
     ],
 )
 def test_a_place_that_nobody_reaches_is_refused(fields: dict[str, Any], path: str):
@@ -80,7 +80,7 @@ def test_a_place_that_nobody_reaches_is_refused(fields: dict[str, Any], path: st
 
 
 def test_places_that_can_be_reached_are_fine():
-    assert of_place(people=Secret(file="/run/secrets/slack")) == []
+    assert of_place(people=SecretAt(file="/run/secrets/slack")) == []
     assert of_place(webhook=Webhook(url="http://127.0.0.1:8000/hook", secrets=(KEY, KEY))) == []
 
 

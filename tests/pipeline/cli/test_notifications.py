@@ -13,7 +13,7 @@ from standardwebhooks import Webhook as Verifier
 from pipeline.cli import command
 from pipeline.errors import PeekproofError
 from pipeline.settings import Settings
-from schemas.notification import HandedOver, Place, Secret, Webhook
+from schemas.notification import HandedOver, Place, SecretAt, Webhook
 from tests.pipeline.cli.calling import call, lines
 from tests.pipeline.notifications.receivers import receiving
 from tests.pipeline.notifications.words import apply, rule, say, word
@@ -68,9 +68,9 @@ def test_a_rule_is_tried_at_each_of_its_places(deployment: Settings, monkeypatch
     with receiving() as receiver:
         monkeypatch.setenv("SIGNING", SIGNING)
         monkeypatch.setenv("CHAT", receiver.url("/token", "mmost"))
-        hook = Place(name="hook", webhook=Webhook(url=receiver.url(), secrets=(Secret(env="SIGNING"),)))
-        apply(deployment, rule(hook, Place(name="chat", people=Secret(env="CHAT"))))
-        apply(deployment, rule(hook, Place(name="mail", people=Secret(env="NOT_SET")), key="half"))
+        hook = Place(name="hook", webhook=Webhook(url=receiver.url(), secrets=(SecretAt(env="SIGNING"),)))
+        apply(deployment, rule(hook, Place(name="chat", people=SecretAt(env="CHAT"))))
+        apply(deployment, rule(hook, Place(name="mail", people=SecretAt(env="NOT_SET")), key="half"))
         apply(deployment, rule(key="bell"))
 
         both = call(deployment, "notifications", "test", "all").stdout

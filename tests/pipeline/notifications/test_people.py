@@ -12,7 +12,7 @@ import pytest
 
 from pipeline.notifications.attempts import Attempt
 from pipeline.notifications.people import People
-from schemas.notification import Secret
+from schemas.notification import SecretAt
 from tests.pipeline.notifications.receivers import Receiver, mail
 
 TOKEN = "correcthorsebatterystaple"
@@ -36,7 +36,7 @@ def send(url: str, monkeypatch: pytest.MonkeyPatch) -> Attempt:
     async def sent() -> Attempt:
         people = People()
         try:
-            return await people.send("ship checkout", "It wins.\nhttp://127.0.0.1/#checkout", Secret(env="PEOPLE"))
+            return await people.send("ship checkout", "It wins.\nhttp://127.0.0.1/#checkout", SecretAt(env="PEOPLE"))
         finally:
             people.stop()
 

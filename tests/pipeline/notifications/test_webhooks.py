@@ -13,7 +13,7 @@ from standardwebhooks import WebhookVerificationError
 from pipeline.notifications import webhooks
 from pipeline.notifications.attempts import Attempt
 from pipeline.notifications.webhooks import Webhooks, body_of
-from schemas.notification import Notification, Secret, Webhook
+from schemas.notification import Notification, SecretAt, Webhook
 from tests.pipeline.notifications.receivers import Receiver
 
 OLD, NEW = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "whsec_plJ3nmyCDGBKInavdOK15jsl0123456789ab"
@@ -35,7 +35,7 @@ def test_every_secret_signs_while_one_takes_the_place_of_another(
 ) -> None:
     monkeypatch.setenv("OLD", OLD)
     (tmp_path / "new").write_text(f"{NEW}\n")
-    secrets = (Secret(env="OLD"), Secret(file=str(tmp_path / "new")))
+    secrets = (SecretAt(env="OLD"), SecretAt(file=str(tmp_path / "new")))
 
     assert send(Webhook(url=receiver.url(), secrets=secrets)) == Attempt()
 
@@ -52,7 +52,7 @@ def test_every_secret_signs_while_one_takes_the_place_of_another(
 
 def test_a_file_that_was_renewed_is_seen(receiver: Receiver, tmp_path: Path) -> None:
     file = tmp_path / "secret"
-    to = Webhook(url=receiver.url(), secrets=(Secret(file=str(file)),))
+    to = Webhook(url=receiver.url(), secrets=(SecretAt(file=str(file)),))
     for secret in (OLD, NEW):
         file.write_text(secret)
         send(to)
@@ -109,7 +109,7 @@ def test_a_place_that_is_slow_or_away_has_not_heard(receiver: Receiver, monkeypa
 )
 def test_errors_hold_no_url(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOOK", url)
-    error = send(Webhook(url=Secret(env="HOOK"))).error
+    error = send(Webhook(url=SecretAt(env="HOOK"))).error
     assert error is not None
     assert "secret" not in error
 
@@ -119,7 +119,7 @@ def test_a_secret_that_is_none_is_told_by_its_place(
     receiver: Receiver, held: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SIGNING", held)
-    error = send(Webhook(url=receiver.url(), secrets=(Secret(env="SIGNING"),))).error
+    error = send(Webhook(url=receiver.url(), secrets=(SecretAt(env="SIGNING"),))).error
     assert error is not None
     assert "SIGNING" in error
     assert held.strip() == "" or held not in error
@@ -128,6 +128,6 @@ def test_a_secret_that_is_none_is_told_by_its_place(
 
 def test_a_file_that_is_not_there_is_named(receiver: Receiver, tmp_path: Path) -> None:
     missing = tmp_path / "missing"
-    error = send(Webhook(url=receiver.url(), secrets=(Secret(file=str(missing)),))).error
+    error = send(Webhook(url=receiver.url(), secrets=(SecretAt(file=str(missing)),))).error
     assert error is not None
     assert str(missing) in error

@@ -12,7 +12,7 @@ from standardwebhooks import Webhook as Verifier
 from pipeline.kafka.reading import read_topic
 from pipeline.processes.template import ForkedProcess
 from pipeline.settings import Settings
-from schemas.notification import HandedOver, NotificationRule, Place, Secret, Webhook
+from schemas.notification import HandedOver, NotificationRule, Place, SecretAt, Webhook
 from schemas.topics import CATALOG, DELIVERIES, HEALTH, NOTIFICATIONS
 from tests.conftest import deployed
 from tests.live import wait_for
@@ -112,10 +112,10 @@ def installation(
 
 
 PLACES: dict[str, Any] = {
-    "hook": {"webhook": Webhook(url=Secret(env="HOOK"), secrets=(Secret(env="SIGNING"),))},
-    "chat": {"people": Secret(env="CHAT")},
-    "mail": {"people": Secret(env="MAIL")},
-    "keyless": {"webhook": Webhook(url=Secret(env="HOOK"), secrets=(Secret(env="NOT_SET"),))},
+    "hook": {"webhook": Webhook(url=SecretAt(env="HOOK"), secrets=(SecretAt(env="SIGNING"),))},
+    "chat": {"people": SecretAt(env="CHAT")},
+    "mail": {"people": SecretAt(env="MAIL")},
+    "keyless": {"webhook": Webhook(url=SecretAt(env="HOOK"), secrets=(SecretAt(env="NOT_SET"),))},
 }
 
 
