@@ -4,7 +4,7 @@ A run of a flag that is archived or deleted is nobody's concern. That nothing co
 the way to a look keeps up. What comes for an old run is counted until that is final; nothing is known of it later.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -48,14 +48,16 @@ def watched(catalog: Catalog, runs: Mapping[RunKey, RunSeen]) -> list[RunWatched
     ]
 
 
-def of_run(event: Occurrence, each: RunWatched, work: Work) -> Iterator[Circumstance]:
-    """What of a run stands, of an event that is one of runs."""
-    if each.seen is not None and event in _OF_LOOKS:
-        yield from _OF_LOOKS[event](each, each.seen, work.now)
-    elif event == "no exposures":
-        yield from _no_exposures(each, work)
-    elif event == "metric without events" and each.seen is not None:
-        yield from _no_events(each, each.seen, work)
+def of_runs(event: Occurrence, runs: Iterable[RunWatched], work: Work) -> Iterator[Circumstance]:
+    """What of the runs stands, of an event that is one of theirs."""
+    if event in _OF_LOOKS:
+        for each in runs:
+            if each.seen is not None:
+                yield from _OF_LOOKS[event](each, each.seen, work.now)
+    elif _tells_all(work):
+        for each in runs:
+            if _is_open(each):
+                yield from _no_exposures(each, work.now) if event == "no exposures" else _no_events(each, work.now)
 
 
 def numbers_of(cell: Cell) -> dict[str, Any]:
@@ -143,30 +145,31 @@ def _final(each: RunWatched, seen: RunSeen, now: int) -> Iterator[Circumstance]:
         yield _circumstance("run final", each, seen.time, partial(_said, each, seen, sentence, numbers))
 
 
-def _no_exposures(each: RunWatched, work: Work) -> Iterator[Circumstance]:
-    """Of an open run that compares something and gives somebody a variant."""
-    if not _is_open(each) or not _gives(each.flag) or not _tells_all(work):
+def _no_exposures(each: RunWatched, now: int) -> Iterator[Circumstance]:
+    """Of an open run that gives somebody a variant."""
+    if not _gives(each.flag):
         return
     seen = each.seen
     exposures = seen.look.health.exposures if seen else 0
-    lasted = work.now - (seen.exposed if seen else each.run.started)
+    lasted = now - (seen.exposed if seen else each.run.started)
     sentence = (
         f"{each.name} has counted no exposure for {in_words(lasted)}, {exposures:,} before: see whether its producers "
         "still send them, and whether `peekproof dead-letters` has them."
     )
     say = partial(_said, each, seen, sentence, {"exposures": exposures})
-    yield _circumstance("no exposures", each, work.now, say, state=str(exposures), lasted=lasted)
+    yield _circumstance("no exposures", each, now, say, state=str(exposures), lasted=lasted)
 
 
-def _no_events(each: RunWatched, seen: RunSeen, work: Work) -> Iterator[Circumstance]:
+def _no_events(each: RunWatched, now: int) -> Iterator[Circumstance]:
     """Of the metrics of an open run whose numbers stand still while units come."""
-    if not _is_open(each) or not _tells_all(work):
+    seen = each.seen
+    if seen is None:
         return
     for key, known in seen.metrics.items():
         if key in each.run.metrics and _is_missed(seen, key, known):
             metric = each.run.metrics[key]
             begins = each.run.started + max(variable.begins for variable in metric.variables)
-            lasted = work.now - max(known.since, begins)
+            lasted = now - max(known.since, begins)
             came = seen.units - known.units
             events = " or ".join(dict.fromkeys(f"'{fact.event}'" for fact in metric.facts))
             sentence = (
@@ -174,9 +177,7 @@ def _no_events(each: RunWatched, seen: RunSeen, work: Work) -> Iterator[Circumst
                 f"whether {events} is still sent, as its filter wants it, under the same {each.flag.definition.unit}."
             )
             say = partial(_said, each, seen, sentence, {"metric": key, "units": seen.units})
-            yield _circumstance(
-                "metric without events", each, work.now, say, key, state=known.digest, lasted=max(0, lasted)
-            )
+            yield _circumstance("metric without events", each, now, say, key, state=known.digest, lasted=max(0, lasted))
 
 
 def _is_missed(seen: RunSeen, metric: str, known: MetricSeen) -> bool:

@@ -11,10 +11,9 @@ from hashlib import blake2b
 import msgspec
 
 from evaluation.catalog.history import History
-from evaluation.catalog.in_force import InForce
 from evaluation.notifications.circumstance import Circumstance, link_to
 from evaluation.notifications.of_documents import OF_DOCUMENTS, of_documents
-from evaluation.notifications.of_runs import of_run, watched
+from evaluation.notifications.of_runs import of_runs, watched
 from evaluation.notifications.of_work import of_work
 from evaluation.notifications.plans import PlanSeen, of_plans
 from evaluation.notifications.runs import RunSeen
@@ -51,8 +50,8 @@ def due(situation: Situation, told: Mapping[ToldKey, Notification]) -> list[Noti
         notification
         for rule in rules
         for trigger in rule.definition.when
-        for circumstance in standing.of(trigger)
-        if (notification := _told_by(rule, trigger, circumstance, told, situation.work.now))
+        for circumstance in standing.of(trigger, since=rule.append_time, wait=_wait(rule.definition, trigger))
+        if (notification := _told_by(rule.definition, circumstance, told, situation.work.now))
     ]
 
 
@@ -84,12 +83,13 @@ class _Standing:
         self._runs = watched(situation.history.newest, situation.runs)
         self._found: dict[tuple[Occurrence, int], list[Circumstance]] = {}
 
-    def of(self, trigger: Trigger) -> list[Circumstance]:
-        """What stands of a trigger's event, for however long."""
+    def of(self, trigger: Trigger, since: int, wait: int) -> Iterator[Circumstance]:
+        """What stands of a trigger's event, was so `since` then (ms UTC), and has lasted so long (ms)."""
         above = _or(trigger.above, OCCURRENCES[trigger.event].above) or 0
         if (trigger.event, above) not in self._found:
             self._found[trigger.event, above] = [*self._find(trigger.event, above)]
-        return self._found[trigger.event, above]
+        found = self._found[trigger.event, above]
+        return (each for each in found if each.lasted >= wait and each.at >= since)
 
     def _find(self, event: Occurrence, above: int) -> Iterator[Circumstance]:
         history, work = self._situation.history, self._situation.work
@@ -98,35 +98,24 @@ class _Standing:
         elif event in OF_DOCUMENTS:
             yield from of_documents(event, history, self._since, work.now)
         elif OCCURRENCES[event].is_of_flag:
-            for each in self._runs:
-                yield from of_run(event, each, work)
+            yield from of_runs(event, self._runs, work)
         else:
             yield from of_work(event, above, work)
 
 
 def _told_by(
-    rule: InForce[NotificationRule],
-    trigger: Trigger,
-    circumstance: Circumstance,
-    told: Mapping[ToldKey, Notification],
-    now: int,
+    rule: NotificationRule, circumstance: Circumstance, told: Mapping[ToldKey, Notification], now: int
 ) -> Notification | None:
-    """The notification of a circumstance, where the rule tells it now."""
-    definition = rule.definition
-    last = told.get((definition.key, circumstance.event, circumstance.subject, circumstance.part))
-    if (
-        circumstance.at < rule.append_time
-        or circumstance.lasted < _wait(definition, trigger)
-        or not _is_news(circumstance, last, now)
-        or not is_about(definition.about, circumstance.document)
-    ):
+    """The notification of a circumstance, where the rule has not told it yet."""
+    last = told.get((rule.key, circumstance.event, circumstance.subject, circumstance.part))
+    if not _is_news(circumstance, last, now) or not is_about(rule.about, circumstance.document):
         return None
     said = circumstance.say()
     flag = circumstance.document if isinstance(circumstance.document, Flag) else None
-    identity = (definition.key, circumstance.event, circumstance.subject, circumstance.part, circumstance.state)
+    identity = (rule.key, circumstance.event, circumstance.subject, circumstance.part, circumstance.state)
     return Notification(
         id=_id(*identity, last.id if last else ""),
-        rule=definition.key,
+        rule=rule.key,
         event=circumstance.event,
         subject=circumstance.subject,
         part=circumstance.part,
