@@ -42,6 +42,7 @@ from schemas.dead_letter import HEADERS, LARGEST_DEAD_LETTER, REASONS
 from schemas.fields import Field, fields
 from schemas.json_schema import DOCUMENTS, json_schema
 from schemas.look import TOLD
+from schemas.notification import OCCURRENCES
 from schemas.topics import AGGREGATES, DAY_MS, MAX_MESSAGE_BYTES, UNITS, Topic
 from schemas.topics import topics as every_topic
 from schemas.written import Key
@@ -381,8 +382,23 @@ def _drawing(package: str, floors: list[list[str]]) -> str:
     )
 
 
+def events() -> Iterator[str]:
+    """Of what people are told, and which settings each event takes."""
+    yield "## Events\n"
+    rows = (
+        (f"`{name}`", told.when, _said(told.lasts or ("`settle`" if told.settles else None)), _said(told.above))
+        for name, told in OCCURRENCES.items()
+    )
+    yield from table(("event", "it comes about when", "`for`, unless said", "`above`, unless said"), rows)
+
+
+def _said(value: object) -> str:
+    return "" if value is None else str(value)
+
+
 PAGES: dict[str, Callable[[], Iterator[str]]] = {
     "architecture": rooms,
+    "operate/notifications": events,
     "reference/settings": settings,
     "reference/documents": documents,
     "reference/commands": commands,
