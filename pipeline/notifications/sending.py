@@ -4,7 +4,7 @@ from typing import Self
 
 import msgspec
 
-from evaluation.notifications.message import message
+from evaluation.notifications.message import link_from, message
 from pipeline.notifications.attempts import Attempt
 from pipeline.notifications.people import People
 from pipeline.notifications.webhooks import Webhooks
@@ -39,5 +39,4 @@ class Sender:
 
 def linked(notification: Notification, base_url: str) -> Notification:
     """The same with a link that leads there from anywhere."""
-    link = notification.link and base_url + notification.link
-    return msgspec.structs.replace(notification, link=link)
+    return msgspec.structs.replace(notification, link=link_from(notification, base_url) or None)

@@ -26,7 +26,7 @@ def word(identity: str, rule: str = "all", subject: str = "flag/a") -> Notificat
         subject=subject,
         time=1_767_225_600_000,
         sentence=f"{identity} wins",
-        link="/#a",
+        link="#/a",
     )
 
 

@@ -131,7 +131,7 @@ def test_word_comes_to_webhook_chat_and_mail_once(
     installation.wait_for("delivered", 3, "first")
 
     (came,) = hook.came
-    assert Verifier(SIGNING).verify(came.body, came.headers)["data"]["link"] == "https://console.example/#a"
+    assert Verifier(SIGNING).verify(came.body, came.headers)["data"]["link"] == "https://console.example/#/a"
     assert came.headers["webhook-id"] == "first"
     assert "first wins" in chat.came[0].told["text"]
     assert b"first wins" in post[0].came[0].content
