@@ -67,7 +67,7 @@ def test_workers_of_one_machine_have_a_health_port_each(tmp_path: Path) -> None:
         ports = [worker.environment.get("PEEKPROOF_HEALTH_PORT") for worker in supervisor.workers]
         supervisor.stop(patience=0)
 
-    assert ports == [*map(str, range(8081, 8088)), "8081"]  # of which the server makes no use
+    assert ports == [*map(str, range(8081, 8083 + len(STAGES))), "8081"]  # of which the server makes no use
 
 
 def test_a_long_log_is_begun_anew_and_the_one_before_it_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -106,7 +106,7 @@ def test_workers_do_not_outlive_a_supervisor_that_was_killed(deployment: Setting
     )
     assert supervisor.stdout is not None
     workers = [int(process) for process in supervisor.stdout.readline().split()]
-    assert len(workers) == 6 + FORKS
+    assert len(workers) == len(STAGES) + 1 + FORKS
 
     supervisor.send_signal(signal.SIGKILL)
     supervisor.wait()
