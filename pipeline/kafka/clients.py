@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
     from pipeline.kafka.tokens import Provider
 
+# Of a client that reads: for so long a fetch waits for a single record. It hears of all else that it waits for.
+IDLE_MS = 2_000
 BOOTSTRAP_TIMEOUT_MS = 10_000  # they have answered just before
 
 

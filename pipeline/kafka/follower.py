@@ -11,14 +11,14 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import UnknownTopicOrPartitionError
 
 from pipeline.errors import PeekproofError
-from pipeline.kafka.clients import aiokafka_arguments
+from pipeline.kafka.clients import IDLE_MS, aiokafka_arguments
 from pipeline.kafka.columnar.fetches import Fetches
 from pipeline.kafka.connection import METADATA_MS
 from pipeline.kafka.set_aside import SetAside
 from pipeline.settings import Settings
 from schemas.topics import MAX_MESSAGE_BYTES
 
-SLICE_BYTES = 1 << 20  # for which a fetch by columns waits half a second
+SLICE_BYTES, GATHERING_MS = 1 << 20, 500  # a fetch by columns waits for so much, or so long
 
 Read = Callable[[Any], None]  # of a ConsumerRecord; of Records, where a topic is read by columns
 
@@ -75,6 +75,8 @@ class Follower:
             max_partition_fetch_bytes=MAX_MESSAGE_BYTES,
             fetch_max_bytes=4 * MAX_MESSAGE_BYTES,
             fetch_min_bytes=SLICE_BYTES if self._columnar else 1,
+            fetch_max_wait_ms=GATHERING_MS if self._columnar else IDLE_MS,
+            consumer_timeout_ms=IDLE_MS,
             metadata_max_age_ms=METADATA_MS,
             **aiokafka_arguments(self._settings),
         )

@@ -215,14 +215,16 @@ def create_worker(stage: Stage, settings: Settings, liveness: Liveness, member: 
 
     The workers of one group share the partitions, so two that keep them in different directories would have parts.
     """
-    group = settings.group(stage.name)
+    group, seldom = settings.group(stage.name), dict[str, float]()
     if stage.is_whole:
         group += f"-{uuid.uuid4().hex}"
+        seldom = {"broker_heartbeat_interval": 3.0, "broker_commit_interval": 5.0}  # nobody joins, nothing is kept
     app = create_app(
         group,
         settings.servers(),
         broker_credentials=faust_broker_credentials(settings),
         consumer_group_instance_id=member,
+        **seldom,
     )
     app.explain = partial(explain, settings)
     app.keeps_offsets = not stage.is_whole

@@ -26,6 +26,7 @@ from dataclasses import replace
 from time import monotonic
 from typing import Any, ClassVar
 
+from aiokafka.client import AIOKafkaClient
 from aiokafka.consumer.fetcher import READ_UNCOMMITTED, Fetcher
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 from aiokafka.structs import OffsetAndMetadata
@@ -34,6 +35,7 @@ from faust.types import TP, ConsumerMessage, Message
 from faust.types.transports import ConsumerT
 from faust.types.tuples import ack_lock
 
+from pipeline.kafka.clients import IDLE_MS
 from pipeline.kafka.columnar.errors import GapError, TransportError
 from pipeline.kafka.columnar.fetches import Fetches
 from pipeline.kafka.columnar.hooks import Hooks, LogExtent
@@ -42,6 +44,20 @@ from schemas.records import Records
 
 SLICE_BYTES = 1 << 20
 IDLE_SECONDS = 0.02  # between looks whether there is a partition to fetch from
+
+
+class Questions:
+    """A client that asks over connections of its own: a question waits behind a fetch that waits for records."""
+
+    def __init__(self, client: AIOKafkaClient) -> None:
+        self._client = client
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
+
+    async def send(self, node_id: int, request: Any) -> Any:
+        """The client's send."""
+        return await self._client.send(node_id, request, group="questions")
 
 
 class ColumnsThread(driver.AIOKafkaConsumerThread):
@@ -57,6 +73,7 @@ class ColumnsThread(driver.AIOKafkaConsumerThread):
         consumer._isolation_level = "read_committed"
         consumer._auto_offset_reset = "none"
         consumer._fetch_min_bytes, consumer._fetch_max_wait_ms = self.app.fetch_min_bytes, self.app.fetch_wait_ms
+        consumer._consumer_timeout = IDLE_MS / 1_000
         commit = consumer.commit
 
         async def commit_and_say(offsets: Mapping[Any, OffsetAndMetadata]) -> None:
@@ -73,6 +90,7 @@ class ColumnsThread(driver.AIOKafkaConsumerThread):
         fetcher = self._ensure_consumer()._fetcher
         self._of_the_log = copy.copy(fetcher)
         self._of_the_log._isolation_level = READ_UNCOMMITTED
+        self._of_the_log._client = Questions(fetcher._client)
         self.fetches = Fetches(fetcher, SLICE_BYTES)
 
     async def on_thread_stop(self) -> None:

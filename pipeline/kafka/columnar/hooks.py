@@ -27,9 +27,8 @@ class Hooks(faust.App):
     partitions go to another worker. All of these hold `turn`: one at a time.
 
     A fetch waits until there are `fetch_min_bytes`, or `fetch_wait_ms` have passed: a slice of few records costs nearly
-    as much as one of many. Questions to the same broker wait behind a fetch. `commit_says(topic)` stands beside
-    every offset that is committed; if not `keeps_offsets`, none is, and brokers forget the group when its workers are
-    gone.
+    as much as one of many. `commit_says(topic)` stands beside every offset that is committed; if not `keeps_offsets`,
+    none is, and brokers forget the group when its workers are gone.
     """
 
     turn: Turn
