@@ -1,0 +1,73 @@
+"""Upstream: whether the stages on the way to a look keep up, by what their workers say of themselves.
+
+A look tells what has come to significance. What it lacks, because a stage is down or late, may be what would forbid a
+step.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from schemas.health import PartitionHealth, WorkerHealth
+
+TO_A_LOOK = ("assignment", "aggregation", "significance")
+TELL_WATERMARKS = ("assignment", "aggregation")
+FRESH_MS = 10_000  # a worker speaks once a second, later where it is busy
+LATE_MS = 30_000  # what a restart takes
+MANY = 100_000  # records that wait: seconds of work
+LISTEN_MS = 3_000  # until everybody who works has been heard
+
+
+class Place(NamedTuple):
+    """A stage's partition, and what was said of it last, and when (ms UTC, the brokers')."""
+
+    stage: str
+    time: int
+    said: PartitionHealth
+
+
+class Upstream:
+    """The workers of the stages on the way to a look, as they speak; all times are the brokers' (ms UTC)."""
+
+    def __init__(self) -> None:
+        self._since: int | None = None
+        self._spoke: dict[tuple[str, str], int] = {}  # by stage and worker; who has ended is not there
+        self._places: dict[tuple[str, str, int], Place] = {}  # by stage, topic and partition
+
+    def hear(self, time: int, health: WorkerHealth) -> None:
+        """One record of `health`, with its append time."""
+        if health.stage not in TO_A_LOOK:
+            return
+        worker = (health.stage, health.worker)
+        if health.ended:
+            self._spoke.pop(worker, None)
+            return
+        self._spoke[worker] = time
+        for each in health.partitions:
+            self._places[health.stage, each.topic, each.partition] = Place(health.stage, time, each)
+
+    def behind(self, now: int) -> str | None:
+        """Why looks may not tell everything that has come, if so."""
+        if self._since is None:
+            self._since = now
+        if now - self._since < LISTEN_MS:
+            return "the workers have not all been heard yet"
+        places = {stage for stage, _, _ in self._places}
+        living = {stage for (stage, _), time in self._spoke.items() if now - time < FRESH_MS and stage in places}
+        down = [f"nobody works on {stage}" for stage in TO_A_LOOK if stage not in living]
+        late = [] if down else _late(self._places.values(), now)
+        return ", ".join(down) or next(iter(late), None)
+
+
+def _late(places: Iterable[Place], now: int) -> Iterator[str]:
+    """What lies further behind than it takes to catch up, in the order data flows."""
+    for place in sorted(places, key=lambda each: TO_A_LOOK.index(each.stage)):
+        name = f"{place.stage} at {place.said.topic}/{place.said.partition}"
+        silent, watermark = now - place.time, place.said.watermark
+        if silent > LATE_MS:
+            yield f"nobody has spoken of {name} for {silent // 1_000} s"
+        elif place.stage in TELL_WATERMARKS and not watermark:
+            yield f"how far {name} has come is not known yet"
+        elif place.stage in TELL_WATERMARKS and now - watermark > LATE_MS:
+            yield f"{name} is {(now - watermark) // 1_000} s behind"
+        elif place.said.lag > MANY:
+            yield f"{place.said.lag:,} records wait for {name}"
