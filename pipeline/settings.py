@@ -21,6 +21,7 @@ from schemas.duration import parse_duration
 FILE = Path("configs/peekproof.toml")
 PROTOCOLS = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
 READERS = ("owner", "group", "everybody")
+PLANS = ("act", "tell")
 OAUTH = "OAUTHBEARER"
 MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", OAUTH)
 
@@ -51,6 +52,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     archive_interval: int = 60_000
     archive_keep: int | None = None
     checkpoint_interval: int = 10_000
+    plans: str = "act"
     http_port: int = 8080
     url: str | None = None
     http_certfile: Path | None = None
@@ -255,6 +257,7 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
     "archive_interval": parse_duration,
     "archive_keep": parse_duration,
     "checkpoint_interval": parse_duration,
+    "plans": _one_of(*PLANS),
     "http_port": _port,
     "url": _url("the console"),
     "http_certfile": Path,

@@ -12,6 +12,7 @@ STAGES = {  # name: where its class is; imported by its own workers only
     "significance": "pipeline.stages.significance:SignificanceStage",
     "storage": "pipeline.stages.storage:StorageStage",
     "archive": "pipeline.stages.archive:ArchiveStage",
+    "plans": "pipeline.stages.plans:PlansStage",
     "notifications": "pipeline.stages.notifications:NotificationsStage",
 }
 

@@ -1,0 +1,216 @@
+"""Plans: what do the plans of flags say now?
+
+Keeps the newest look of each run, and what the workers of the stages before say of themselves. It asks each plan when a
+look at its flag arrives, and once a second, and does what it says as an editor does: by a version of the flag's
+document, which stands only if no other came first. So any number of workers write one version, a restart none twice,
+and nobody's edit is overridden.
+"""
+
+import logging
+from collections.abc import Iterable
+from typing import ClassVar, NamedTuple
+
+from evaluation.catalog.in_force import FlagInForce
+from evaluation.plans.acts import Act, CompleteRun, PausePlan, RollBack, RollOut, StartFlag, TakeStep, told_act
+from evaluation.plans.question import ask
+from evaluation.plans.upstream import LATE_MS, Upstream
+from evaluation.significance.look import decode_look
+from pipeline.catalog import editing
+from pipeline.catalog.topic import CatalogWriter, EditConflictError
+from pipeline.errors import PeekproofError
+from pipeline.kafka.clients import IDLE_MS
+from pipeline.kafka.connection import UnreachableError
+from pipeline.kafka.follower import Follower
+from pipeline.kafka.producer import create_producer
+from pipeline.settings import Settings
+from pipeline.stages.stage import Stage
+from schemas.decoding import decode
+from schemas.health import WorkerHealth
+from schemas.look import Look, LookHead, RunKey
+from schemas.plan import Evidence
+from schemas.records import Records
+from schemas.topics import HEALTH, RESULTS, SourcePartition
+
+_log = logging.getLogger(__name__)
+
+
+class _Newest(NamedTuple):
+    """The newest look at a run, and where it stands on the topic."""
+
+    number: int
+    value: bytes
+    partition: int
+    offset: int
+
+
+class PlansStage(Stage):
+    """Looks, catalog and health in; versions of flags out."""
+
+    name: ClassVar[str] = "plans"
+    topics: ClassVar[tuple[str, ...]] = (RESULTS,)
+    is_whole: ClassVar[bool] = True
+    tick_seconds: ClassVar[float] = 2.0
+    fetch_wait_ms: ClassVar[int] = IDLE_MS  # a look is fetched at once
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings)
+        self._writer = CatalogWriter(settings, self.aside)
+        self.catalog = self._writer.reader
+        self._health = Follower(settings, HEALTH, self._hear, self.aside, from_end=True, columnar=True)
+        self._upstream = Upstream()
+        self._newest: dict[RunKey, _Newest] = {}
+        self._decoded: dict[RunKey, tuple[int, Look | None]] = {}  # with its number; of flags that have a plan
+        self._read_to: dict[SourcePartition, int] = {}  # when each was last read to its end; 0: not yet
+        self._time = 0  # the brokers', ms UTC
+        self._told: dict[str, tuple[int, set[str]]] = {}  # by flag: of that version
+
+    async def start(self) -> None:
+        """Connect; read the catalog, and begin to hear the workers."""
+        self.producer = create_producer(self.settings)
+        await self.producer.start()
+        await self._writer.__aenter__()
+        await self._health.start()
+
+    async def start_position(self, source: SourcePartition, earliest: int) -> int | None:
+        """From the beginning: the newest look of a run may be long ago."""
+        del source
+        return earliest
+
+    def begin(self, source: SourcePartition, offset: int) -> None:
+        """What comes first may be old: nothing is asked until the end has been reached."""
+        del offset
+        self._read_to[source] = 0
+
+    async def take(self, source: SourcePartition, records: Records) -> None:
+        """Keep the newest look of each run, and ask what has news."""
+        news = set()
+        for row in range(len(records)):
+            offset, value = int(records.offset[row]), records.value(row)
+            with self.aside.unless_ours(RESULTS, source[1], offset):
+                head = decode(value, LookHead)
+                run = (head.experiment, head.run)
+                if run not in self._newest or head.look > self._newest[run].number:
+                    self._newest[run] = _Newest(head.look, value or b"", source[1], offset)
+                    news.add(head.experiment)
+            self._time = max(self._time, int(records.append_time[row]))
+        self.durable(source, records.end)
+        self.count("looks", len(records))
+        await self._ask(news)
+
+    def reach(self, source: SourcePartition, time: int) -> None:
+        """It has been read to its end."""
+        self._read_to[source] = time
+
+    async def beat(self, time: int) -> None:
+        """Ask every plan."""
+        self._time = max(self._time, time)
+        await self._ask(self.catalog.history.newest.flags)
+
+    async def tick(self) -> None:
+        """Fail where what is followed cannot be."""
+        for failure in (self.catalog.failure, self._health.failure):
+            if failure:
+                raise failure
+
+    async def release(self, sources: Iterable[SourcePartition]) -> None:
+        """Nothing is kept of them."""
+        for source in sources:
+            self._read_to.pop(source, None)
+
+    async def stop(self) -> None:
+        """Disconnect."""
+        await self._health.stop()
+        await self._writer.__aexit__()
+        await self.producer.stop()
+
+    async def _ask(self, keys: Iterable[str]) -> None:
+        """Ask the plans of these flags, once every look that there was has been read."""
+        if not all(self._read_to.values()):
+            return
+        flags = self.catalog.history.newest.flags
+        for key in sorted(keys):
+            if key in flags and flags[key].definition.plan:
+                await self._heed(key)
+
+    async def _heed(self, key: str) -> None:
+        """Do what a plan says, if it says anything."""
+        while True:
+            flag = self.catalog.history.newest.flags[key]
+            look = self._look_at(flag)
+            said = ask(flag, look, self._time, self._behind())
+            if said.act is None:
+                return
+            does = f"the plan of '{key}', version {flag.version}, would {told_act(said.act)}"
+            if self.settings.plans == "tell":
+                self._tell(flag, f"{does} (PEEKPROOF_PLANS=tell)", f": {said.reason}", "acts that it would take")
+                return
+            try:
+                await self._do(flag, said.act, said.reason, look)
+            except EditConflictError:
+                self.count("acts that others came before", 1)
+                continue  # what stands now may want another
+            except UnreachableError:
+                raise
+            except PeekproofError as refusal:
+                self._tell(flag, f"{does}, but it is refused: {refusal}", "", "acts that were refused")
+            return
+
+    async def _do(self, flag: FlagInForce, act: Act, reason: str, look: Look | None) -> None:
+        """Publish the version that an act asks for, on the one that was asked about."""
+        key = flag.definition.key
+        evidence = Evidence(
+            version=flag.version + 1,
+            time=self._time,
+            run=look.run if look else None,
+            look=look.look if look else None,
+        )
+        match act:
+            case StartFlag():
+                change = await editing.act(self._writer, "start", key, reason, evidence)
+            case TakeStep(step):
+                change = await editing.act(self._writer, "step", key, reason, evidence, number=step)
+            case PausePlan(why, alarms):
+                change = await editing.act(self._writer, "pause", key, reason, evidence, why=why, alarms=alarms)
+            case RollBack():
+                change = await editing.act(self._writer, "rollback", key, reason, evidence)
+            case RollOut(variant):
+                change = await editing.act(self._writer, "rollout", key, reason, evidence, variant=variant)
+            case CompleteRun():
+                change = await editing.act(self._writer, "complete", key, reason, evidence)
+        self.count("acts", 1)
+        _log.info("flag '%s': its plan wrote version %d, to %s: %s", key, change.version, told_act(act), reason)
+
+    def _look_at(self, flag: FlagInForce) -> Look | None:
+        """The newest look at the flag's newest run; None where there is none that can be read."""
+        run = (flag.definition.key, flag.runs[-1].key) if flag.runs else None
+        newest = self._newest.get(run) if run else None
+        if run is None or newest is None:
+            return None
+        if self._decoded.get(run, (None,))[0] != newest.number:
+            self._decoded[run] = newest.number, None
+            with self.aside.unless_ours(RESULTS, newest.partition, newest.offset):
+                self._decoded[run] = newest.number, decode_look(newest.value)
+        return self._decoded[run][1]
+
+    def _behind(self) -> str | None:
+        """Why the newest looks may not tell everything, if so."""
+        late = self._time - min(self._read_to.values(), default=0)
+        if late > LATE_MS:
+            return f"results have not been read to their end for {late // 1_000} s"
+        return self._upstream.behind(self._time)
+
+    def _hear(self, records: Records) -> None:
+        for row in range(len(records)):
+            with self.aside.unless_ours(HEALTH, records.partition, int(records.offset[row])):
+                self._upstream.hear(int(records.append_time[row]), decode(records.value(row), WorkerHealth))
+
+    def _tell(self, flag: FlagInForce, what: str, more: str, counted_as: str) -> None:
+        """Say something about a version of a flag, once."""
+        version, told = self._told.get(flag.definition.key, (0, set()))
+        if version != flag.version:
+            told = set()
+            self._told[flag.definition.key] = flag.version, told
+        if what not in told:
+            told.add(what)
+            self.count(counted_as, 1)
+            _log.warning("%s%s", what, more)
