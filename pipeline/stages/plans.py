@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import ClassVar, NamedTuple
 
 from evaluation.catalog.in_force import FlagInForce
-from evaluation.plans.acts import Act, CompleteRun, PausePlan, RollBack, RollOut, StartFlag, TakeStep, told_act
+from evaluation.plans.acts import Act, told_act
 from evaluation.plans.question import ask
 from evaluation.plans.upstream import LATE_MS, Upstream
 from evaluation.significance.look import decode_look
@@ -164,19 +164,7 @@ class PlansStage(Stage):
             run=look.run if look else None,
             look=look.look if look else None,
         )
-        match act:
-            case StartFlag():
-                change = await editing.act(self._writer, "start", key, reason, evidence)
-            case TakeStep(step):
-                change = await editing.act(self._writer, "step", key, reason, evidence, number=step)
-            case PausePlan(why, alarms):
-                change = await editing.act(self._writer, "pause", key, reason, evidence, why=why, alarms=alarms)
-            case RollBack():
-                change = await editing.act(self._writer, "rollback", key, reason, evidence)
-            case RollOut(variant):
-                change = await editing.act(self._writer, "rollout", key, reason, evidence, variant=variant)
-            case CompleteRun():
-                change = await editing.act(self._writer, "complete", key, reason, evidence)
+        change = await editing.act(self._writer, key, act, reason, evidence)
         self.count("acts", 1)
         _log.info("flag '%s': its plan wrote version %d, to %s: %s", key, change.version, told_act(act), reason)
 
