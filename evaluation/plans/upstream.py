@@ -17,7 +17,7 @@ MANY = 100_000  # records that wait: seconds of work
 LISTEN_MS = 3_000  # until everybody who works has been heard
 
 
-class Place(NamedTuple):
+class SpokenPlace(NamedTuple):
     """A stage's partition, and what was said of it last, and when (ms UTC, the brokers')."""
 
     stage: str
@@ -31,7 +31,7 @@ class Upstream:
     def __init__(self) -> None:
         self._since: int | None = None
         self._spoke: dict[tuple[str, str], int] = {}  # by stage and worker; who has ended is not there
-        self._places: dict[tuple[str, str, int], Place] = {}  # by stage, topic and partition
+        self._places: dict[tuple[str, str, int], SpokenPlace] = {}  # by stage, topic and partition
 
     def hear(self, time: int, health: WorkerHealth) -> None:
         """One record of `health`, with its append time."""
@@ -43,7 +43,7 @@ class Upstream:
             return
         self._spoke[worker] = time
         for each in health.partitions:
-            self._places[health.stage, each.topic, each.partition] = Place(health.stage, time, each)
+            self._places[health.stage, each.topic, each.partition] = SpokenPlace(health.stage, time, each)
 
     def behind(self, now: int) -> str | None:
         """Why looks may not tell everything that has come, if so."""
@@ -58,7 +58,7 @@ class Upstream:
         return ", ".join(down) or next(iter(late), None)
 
 
-def _late(places: Iterable[Place], now: int) -> Iterator[str]:
+def _late(places: Iterable[SpokenPlace], now: int) -> Iterator[str]:
     """What lies further behind than it takes to catch up, in the order data flows."""
     for place in sorted(places, key=lambda each: TO_A_LOOK.index(each.stage)):
         name = f"{place.stage} at {place.said.topic}/{place.said.partition}"

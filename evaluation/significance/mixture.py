@@ -29,7 +29,7 @@ NEWTON_STEPS = 6  # each about doubles the right digits
 
 
 @dataclass(frozen=True, slots=True)
-class Evidence:
+class MixtureEvidence:
     """What one look says of each comparison: arrays of one shape. `multiplier` is z*: half the width in SEs."""
 
     log_e: Floats
@@ -86,13 +86,13 @@ def multiplier(ratio: ArrayLike, alpha: ArrayLike) -> Floats:
 
 def evidence(
     difference: ArrayLike, variance: ArrayLike, ratio: ArrayLike, alpha: ArrayLike, null: ArrayLike = 0.0
-) -> Evidence:
+) -> MixtureEvidence:
     """(E1) to (E3) for each comparison: `difference` D, `variance` V > 0, `ratio` tau2/V > 0, 0 < `alpha` < 1."""
     difference = np.asarray(difference, np.float64)
     error = np.sqrt(np.asarray(variance, np.float64))
     of_null = log_e((difference - null) / error, ratio)
     width = multiplier(ratio, alpha)
-    return Evidence(
+    return MixtureEvidence(
         log_e=of_null,
         p_value=np.exp(-np.maximum(of_null, 0.0)),
         lower=difference - error * width,

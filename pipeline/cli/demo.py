@@ -14,7 +14,7 @@ import msgspec
 from rich.console import Console
 from rich.live import Live
 
-from pipeline.demo.session import DemoOutcome, Moment, Show, run_demo
+from pipeline.demo.session import DemoMoment, DemoOutcome, Show, run_demo
 from pipeline.demo.view import DemoView, lines, summary
 from pipeline.demo.watch import DemoWatch
 from pipeline.errors import PeekproofError
@@ -54,7 +54,7 @@ def pictures(console: Console) -> Iterator[Show]:
     """What is to be seen, on a terminal; the results also in a browser."""
     is_opened = False
 
-    def show(watch: DemoWatch, moment: Moment) -> None:
+    def show(watch: DemoWatch, moment: DemoMoment) -> None:
         nonlocal is_opened
         live.update(DemoView(watch, moment), refresh=True)
         if watch.looks and not is_opened:  # so there is something to see
@@ -75,7 +75,7 @@ def _open(address: str) -> None:
 def _plain() -> Iterator[Show]:
     last = (time.monotonic() - PLAIN_SECONDS, "")
 
-    def show(watch: DemoWatch, moment: Moment) -> None:
+    def show(watch: DemoWatch, moment: DemoMoment) -> None:
         nonlocal last
         now = time.monotonic()
         if now - last[0] >= PLAIN_SECONDS or moment.phase != last[1]:

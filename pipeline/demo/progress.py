@@ -11,7 +11,7 @@ class Batch(msgspec.Struct, frozen=True, array_like=True):
     records: int
 
 
-class Progress(msgspec.Struct, frozen=True, kw_only=True):
+class TrafficProgress(msgspec.Struct, frozen=True, kw_only=True):
     """Records acknowledged since the beginning, by topic, and the batches acknowledged since the last progress."""
 
     acknowledged: dict[str, int]

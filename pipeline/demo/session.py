@@ -28,7 +28,7 @@ from pipeline.catalog.documents import read_documents
 from pipeline.catalog.editing import Signature, StepName
 from pipeline.catalog.topic import opened
 from pipeline.demo.processes import Processes, Usage
-from pipeline.demo.progress import Progress
+from pipeline.demo.progress import TrafficProgress
 from pipeline.demo.watch import DemoWatch, Freshness
 from pipeline.errors import PeekproofError
 from pipeline.kafka import topics
@@ -64,7 +64,7 @@ STEPS: tuple[tuple[float, StepName, str | None, str], ...] = (
 )
 
 
-class Moment(msgspec.Struct, frozen=True, kw_only=True):
+class DemoMoment(msgspec.Struct, frozen=True, kw_only=True):
     """Where the demo is: `elapsed` of the `seconds` of traffic. `console`: the server's address."""
 
     phase: str
@@ -101,7 +101,7 @@ class DemoOutcome(msgspec.Struct, frozen=True, kw_only=True):
     history: dict[str, list[Told]]  # of those whose state changed meanwhile: their versions
 
 
-Show = Callable[[DemoWatch, Moment], None]
+Show = Callable[[DemoWatch, DemoMoment], None]
 
 
 def run_demo(base: Settings, seconds: float, events_per_second: float, show: Show) -> DemoOutcome:
@@ -167,7 +167,8 @@ class _Session:
                 return True
             shown = elapsed if sending else 0
             self._show(
-                self._watch, Moment(phase=phase, elapsed=shown, seconds=self._seconds, console=console(self._settings))
+                self._watch,
+                DemoMoment(phase=phase, elapsed=shown, seconds=self._seconds, console=console(self._settings)),
             )
             if elapsed > bound or self._stopping.is_set():
                 return False
@@ -215,7 +216,7 @@ class _Session:
     async def _read_progress(self, traffic: asyncio.subprocess.Process) -> None:
         assert traffic.stdout is not None
         async for line in traffic.stdout:
-            self._watch.take_progress(msgspec.json.decode(line, type=Progress))
+            self._watch.take_progress(msgspec.json.decode(line, type=TrafficProgress))
 
     @asynccontextmanager
     async def _following(self) -> AsyncIterator[None]:

@@ -3,7 +3,7 @@
     python -m pipeline.demo.traffic --seconds 60 --events-per-second 20000 [--seed 1] [--record FILE]
 
 Runs as a process of its own. It reads the catalog as an SDK reads its flags, so experiments must have been started. It
-ends after the time, or in order on SIGTERM or SIGINT; once a second, and at the end, it writes a `Progress` in JSON to
+ends after the time, or in order on SIGTERM or SIGINT; once a second, and at the end, it writes a `TrafficProgress` in JSON to
 standard output.
 
 With `--record` every acknowledged record is a line of FILE:
@@ -28,7 +28,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.structs import RecordMetadata
 
 from pipeline.catalog.topic import CatalogReader
-from pipeline.demo.progress import Batch, Progress
+from pipeline.demo.progress import Batch, TrafficProgress
 from pipeline.demo.visitors import Chunk, Visitors
 from pipeline.errors import PeekproofError
 from pipeline.kafka.connection import connect
@@ -77,10 +77,10 @@ class Traffic:
         """Wait until everything is acknowledged. Raises the client's error if something was not."""
         await asyncio.gather(*self._waiting)
 
-    def progress(self) -> Progress:
+    def progress(self) -> TrafficProgress:
         """What happened since the last progress."""
         batches, self._batches = self._batches, []
-        return Progress(acknowledged=dict(self._acknowledged), batches=batches)
+        return TrafficProgress(acknowledged=dict(self._acknowledged), batches=batches)
 
     async def _account(
         self,
@@ -168,7 +168,7 @@ async def run(settings: Settings, seconds: float, events_per_second: float, seed
     _report(traffic.progress())
 
 
-def _report(progress: Progress) -> None:
+def _report(progress: TrafficProgress) -> None:
     sys.stdout.buffer.write(msgspec.json.encode(progress) + b"\n")
     sys.stdout.buffer.flush()
 

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from evaluation.catalog.in_force import FlagInForce
-from pipeline.demo.session import DemoOutcome, Moment
+from pipeline.demo.session import DemoMoment, DemoOutcome
 from pipeline.demo.watch import DemoWatch
 from pipeline.vocabulary import DECISIONS, GOAL_ROLES, JUDGEMENTS, STATUSES, Tone
 from schemas.catalog import Goal
@@ -32,7 +32,7 @@ COLOURS: dict[Tone, str] = {"good": "green", "bad": "red", "warn": "yellow", "op
 class DemoView:
     """The whole picture, as wide as the terminal is and shorter where it is low."""
 
-    def __init__(self, watch: DemoWatch, moment: Moment) -> None:
+    def __init__(self, watch: DemoWatch, moment: DemoMoment) -> None:
         self._watch = watch
         self._moment = moment
 
@@ -57,7 +57,7 @@ class DemoView:
             yield Text(LEGEND, style="dim")
 
 
-def lines(watch: DemoWatch, moment: Moment) -> Iterator[str]:
+def lines(watch: DemoWatch, moment: DemoMoment) -> Iterator[str]:
     """The same in short, a line for each experiment."""
     yield f"{_clock(moment.elapsed)} {moment.phase}: {_traffic(watch)} · {_aside(watch)} · console {moment.console}"
     for key, flag in watch.flags.items():
@@ -110,7 +110,7 @@ def _histories(outcome: DemoOutcome) -> Iterator[Text]:
         yield Text(f"history of {key}: {' · '.join(steps)}", style="dim")
 
 
-def _title(moment: Moment) -> Text:
+def _title(moment: DemoMoment) -> Text:
     clock = f"{_clock(moment.elapsed)} of {_clock(moment.seconds)}"
     return Text.assemble(("Peekproof", "bold"), "  ", (moment.phase, "cyan"), "  ", (clock, "dim"))
 

@@ -17,7 +17,7 @@ from aiokafka import ConsumerRecord
 
 from evaluation.catalog.in_force import FlagInForce
 from evaluation.catalog.overview import Told
-from pipeline.demo.progress import Batch, Progress
+from pipeline.demo.progress import Batch, TrafficProgress
 from schemas.assignment import Assignment
 from schemas.dead_letter import from_record
 from schemas.decoding import decode
@@ -91,7 +91,7 @@ class DemoWatch:
         for partition in health.partitions:
             self._partitions[health.stage, partition.topic, partition.partition] = partition
 
-    def take_progress(self, progress: Progress) -> None:
+    def take_progress(self, progress: TrafficProgress) -> None:
         """What the traffic says it sent."""
         self.acknowledged = progress.acknowledged
         for batch in progress.batches:

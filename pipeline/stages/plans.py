@@ -34,7 +34,7 @@ from schemas.topics import HEALTH, RESULTS, SourcePartition
 _log = logging.getLogger(__name__)
 
 
-class _Newest(NamedTuple):
+class _NewestLook(NamedTuple):
     """The newest look at a run, and where it stands on the topic."""
 
     number: int
@@ -58,7 +58,7 @@ class PlansStage(Stage):
         self.catalog = self._writer.reader
         self._health = Follower(settings, HEALTH, self._hear, self.aside, from_end=True, columnar=True)
         self._upstream = Upstream()
-        self._newest: dict[RunKey, _Newest] = {}
+        self._newest: dict[RunKey, _NewestLook] = {}
         self._decoded: dict[RunKey, tuple[int, Look | None]] = {}  # with its number; of flags that have a plan
         self._read_to: dict[SourcePartition, int] = {}  # when each was last read to its end; 0: not yet
         self._time = 0  # the brokers', ms UTC
@@ -90,7 +90,7 @@ class PlansStage(Stage):
                 head = decode(value, LookHead)
                 run = (head.experiment, head.run)
                 if run not in self._newest or head.look > self._newest[run].number:
-                    self._newest[run] = _Newest(head.look, value or b"", source[1], offset)
+                    self._newest[run] = _NewestLook(head.look, value or b"", source[1], offset)
                     news.add(head.experiment)
             self._time = max(self._time, int(records.append_time[row]))
         self.durable(source, records.end)

@@ -7,7 +7,7 @@ import time
 
 import msgspec
 
-from pipeline.demo.progress import Progress
+from pipeline.demo.progress import TrafficProgress
 
 PAUSE = 0.5  # seconds, before another one comes
 
@@ -60,7 +60,7 @@ class Traffic:
             assert self._process.stdout
             for line in self._process.stdout:
                 if line.endswith(b"\n"):
-                    self._acknowledged[-1] = sum(msgspec.json.decode(line, type=Progress).acknowledged.values())
+                    self._acknowledged[-1] = sum(msgspec.json.decode(line, type=TrafficProgress).acknowledged.values())
             self._process.wait()
             if not self._is_over:
                 time.sleep(PAUSE)

@@ -13,7 +13,7 @@ import psutil
 from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import AIOKafkaAdminClient
 
-from pipeline.demo.progress import Progress
+from pipeline.demo.progress import TrafficProgress
 from pipeline.demo.session import begin_experiments
 from pipeline.kafka.clients import aiokafka_arguments
 from pipeline.processes.template import FORKS
@@ -74,7 +74,7 @@ def test_traffic_says_and_records_exactly_what_the_broker_has(deployment: Settin
             case None:
                 assert value is None
 
-    reports = [msgspec.json.decode(line, type=Progress) for line in ended.stdout.splitlines()]
+    reports = [msgspec.json.decode(line, type=TrafficProgress) for line in ended.stdout.splitlines()]
     assert sum(reports[-1].acknowledged.values()) == len(sent)
     assert sum(batch.records for report in reports for batch in report.batches) == len(sent)
     assert {batch.appended for report in reports for batch in report.batches} == {at for at, _ in found.values()}

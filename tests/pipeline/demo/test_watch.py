@@ -17,8 +17,8 @@ from evaluation.catalog.in_force import FlagInForce, MetricInForce, RunInForce
 from evaluation.catalog.overview import Told
 from pipeline.catalog.documents import read_documents
 from pipeline.cli.demo import pictures
-from pipeline.demo.progress import Batch, Progress
-from pipeline.demo.session import EXAMPLES, TAG, Moment
+from pipeline.demo.progress import Batch, TrafficProgress
+from pipeline.demo.session import EXAMPLES, TAG, DemoMoment
 from pipeline.demo.view import DemoView, lines
 from pipeline.demo.watch import DemoWatch
 from schemas.catalog import Allocation
@@ -26,7 +26,7 @@ from schemas.dead_letter import DeadLetter, to_headers
 from schemas.health import PartitionHealth, WorkerHealth
 from schemas.look import ArmHealth, Cell, Health, Look, Verdict
 
-MOMENT = Moment(phase="live traffic", elapsed=30, seconds=60)
+MOMENT = DemoMoment(phase="live traffic", elapsed=30, seconds=60)
 
 
 @pytest.fixture
@@ -110,8 +110,8 @@ def look(number: int, time: int = 0, cells: list[Cell] | None = None, **more: ob
     )
 
 
-def progress(*batches: Batch) -> Progress:
-    return Progress(acknowledged={"events": sum(batch.records for batch in batches)}, batches=list(batches))
+def progress(*batches: Batch) -> TrafficProgress:
+    return TrafficProgress(acknowledged={"events": sum(batch.records for batch in batches)}, batches=list(batches))
 
 
 def picture(watch: DemoWatch, width: int, height: int = 60) -> str:
@@ -324,10 +324,10 @@ def test_the_console_opens_once_there_is_something_to_see(watch: DemoWatch, monk
     monkeypatch.setattr(webbrowser, "open", opened.put)
 
     with pictures(Console(file=io.StringIO())) as show:
-        show(watch, Moment(phase="the workers are starting", elapsed=0, seconds=60, console="http://too-early"))
+        show(watch, DemoMoment(phase="the workers are starting", elapsed=0, seconds=60, console="http://too-early"))
         watch.take_look(record(look(1)))
         for _ in range(2):
-            show(watch, Moment(phase="live traffic", elapsed=1, seconds=60, console="http://127.0.0.1:8080"))
+            show(watch, DemoMoment(phase="live traffic", elapsed=1, seconds=60, console="http://127.0.0.1:8080"))
 
     assert opened.get(timeout=10) == "http://127.0.0.1:8080"
     assert opened.empty()
