@@ -3,8 +3,8 @@
     python -m pipeline.demo.traffic --seconds 60 --events-per-second 20000 [--seed 1] [--record FILE]
 
 Runs as a process of its own. It reads the catalog as an SDK reads its flags, so experiments must have been started. It
-ends after the time, or in order on SIGTERM or SIGINT; once a second, and at the end, it writes a `TrafficProgress` in JSON to
-standard output.
+ends after the time, or in order on SIGTERM or SIGINT; once a second, and at the end, it writes a `TrafficProgress` in
+JSON to standard output.
 
 With `--record` every acknowledged record is a line of FILE:
 
