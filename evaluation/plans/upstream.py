@@ -7,9 +7,9 @@ step.
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
+from evaluation.catalog.overview import TO_A_LOOK
 from schemas.health import PartitionHealth, WorkerHealth
 
-TO_A_LOOK = ("assignment", "aggregation", "significance")
 TELL_WATERMARKS = ("assignment", "aggregation")
 FRESH_MS = 10_000  # a worker speaks once a second, later where it is busy
 LATE_MS = 30_000  # what a restart takes
