@@ -52,7 +52,9 @@ OCCURRENCES: dict[Occurrence, EventTold] = {
         "`keep running`, which is not told.",
         settles=True,
     ),
-    "guardrail harmed": EventTold("A guardrail's loss is sure, by a reading that may be acted on; once for each run."),
+    "guardrail harmed": EventTold(
+        "A guardrail is harmed, as the verdict has it; once for each run, guardrail and treatment."
+    ),
     "split broken": EventTold("The arms have not the shares of units that the weights promise; once for each run."),
     "no exposures": EventTold("A run that is open counts no more exposures, though every stage works.", lasts="1h"),
     "metric without events": EventTold(
@@ -66,7 +68,9 @@ OCCURRENCES: dict[Occurrence, EventTold] = {
     "planned sample reached": EventTold("Every treatment has, with control, the units that were planned."),
     "plan step taken": EventTold("A plan has started a flag, taken a step, paused or ended it: a version by `plan`."),
     "plan blocked": EventTold(
-        "A plan goes no further: it is paused, or what its next step waits for has not come.", settles=True
+        "A plan goes no further: it is paused, its time has come and not what else it waits for, nobody does what is "
+        "due, or its end has come and it only tells.",
+        settles=True,
     ),
     "date passed": EventTold(
         "A flag's `start` or `end`, or its plan's, has passed, and what it asks for has not been done.", settles=True

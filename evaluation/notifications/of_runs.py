@@ -122,10 +122,13 @@ def _old_run(each: RunWatched, seen: RunSeen, now: int) -> Iterator[Circumstance
 
 def _sample(each: RunWatched, seen: RunSeen, now: int) -> Iterator[Circumstance]:
     del now
-    analysis, cells = each.run.definition.analysis, _deciding(each, seen, "primary")
-    if (analysis.planned_units is None and analysis.baseline is None) or not cells:
+    analysis = each.run.definition.analysis
+    if analysis.planned_units is None and analysis.baseline is None:
         return
-    if all(cell.planned_units is not None and cell.n + cell.control_n >= cell.planned_units for cell in cells):
+    cells = _deciding(each, seen, "primary")
+    if cells and all(
+        cell.planned_units is not None and cell.n + cell.control_n >= cell.planned_units for cell in cells
+    ):
         planned = cells[0].planned_units
         read = "the test is read" if cells[0].method in FIXED else "what is open now may stay open"
         sentence = (

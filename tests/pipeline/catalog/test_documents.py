@@ -572,3 +572,17 @@ def test_neither_we_nor_editors_want_quotes_around_the_digits_of_a_text(tmp_path
     flag = documents.flags["2026"].definition
     assert (flag.variants[0].users, flag.segments[0].conditions[0].values) == (("10115",), ("18", "1.50"))
     jsonschema.validate(yaml.safe_load(text), json.loads(json_schema("flag")))
+
+
+def test_a_rule_about_whom_no_document_has_is_noted(tmp_path: Path):
+    directory(tmp_path)
+    (tmp_path / "notifications").mkdir()
+    (tmp_path / "notifications" / "a.yaml").write_text(
+        "key: a\nowner: shop\nwhen: [{ event: run final }]\nabout:\n  keys: [button, buton]\n"
+    )
+
+    (note,) = read_documents(tmp_path).notes
+
+    assert str(note).endswith(
+        "a.yaml:5: about.keys[1]: no document has the key 'buton', so nothing is told; did you mean 'button'?"
+    )
