@@ -23,7 +23,7 @@ class Awaited(msgspec.Struct, frozen=True, kw_only=True):
     since: Time | None = None
 
 
-class Moment(msgspec.Struct, frozen=True, kw_only=True):
+class PlanMoment(msgspec.Struct, frozen=True, kw_only=True):
     """What a plan's conditions are measured by: the flag, the newest look at its open run, and the brokers' time."""
 
     flag: FlagInForce
@@ -47,7 +47,7 @@ def require_calendar(plan: Plan) -> None:
         moment_of(text, plan.timezone)
 
 
-def start_awaits(now: Moment) -> list[Awaited]:
+def start_awaits(now: PlanMoment) -> list[Awaited]:
     """What the first step waits for."""
     kind = "experiment" if now.flag.definition.metrics else "flag"
     if now.plan.start is None:
@@ -57,7 +57,7 @@ def start_awaits(now: Moment) -> list[Awaited]:
     return _within_hours([started], now)
 
 
-def step_awaits(now: Moment, number: int, taken: int) -> list[Awaited]:
+def step_awaits(now: PlanMoment, number: int, taken: int) -> list[Awaited]:
     """What a step from the second one on waits for, where the one before it came into force at `taken`."""
     before, step = now.plan.steps[number - 2 : number]
     found = [*_own(now, before, number - 1, taken)]
@@ -66,12 +66,12 @@ def step_awaits(now: Moment, number: int, taken: int) -> list[Awaited]:
     return _within_hours(found, now)
 
 
-def last_awaits(now: Moment, taken: int) -> list[Awaited]:
+def last_awaits(now: PlanMoment, taken: int) -> list[Awaited]:
     """What the last step says that ends the plan, where it came into force at `taken`."""
     return [*_own(now, now.plan.steps[-1], len(now.plan.steps), taken)]
 
 
-def end_date(now: Moment) -> Awaited | None:
+def end_date(now: PlanMoment) -> Awaited | None:
     """The date that ends the plan, if it says one."""
     return None if now.plan.end is None else _date("end", now.plan.end, now)
 
@@ -86,7 +86,7 @@ def earliest(awaited: Sequence[Awaited], time: int) -> int:
     return max((each.since for each in awaited if each.since is not None), default=time)
 
 
-def within_hours(now: Moment, time: int) -> Awaited | None:
+def within_hours(now: PlanMoment, time: int) -> Awaited | None:
     """That a moment from `time` on is within the plan's hours; None: it has none."""
     if now.plan.hours is None:
         return None
@@ -95,12 +95,12 @@ def within_hours(now: Moment, time: int) -> Awaited | None:
     return Awaited(text=text, holds=since is not None and since <= now.time, since=since)
 
 
-def _within_hours(found: list[Awaited], now: Moment) -> list[Awaited]:
+def _within_hours(found: list[Awaited], now: PlanMoment) -> list[Awaited]:
     hours = within_hours(now, max(now.time, earliest(found, now.time)))
     return [*found, *([hours] if hours else [])]
 
 
-def _own(now: Moment, step: PlanStep, number: int, taken: int) -> Iterator[Awaited]:
+def _own(now: PlanMoment, step: PlanStep, number: int, taken: int) -> Iterator[Awaited]:
     """What a step itself says must be so before it is over."""
     if step.lasts is not None:
         since = taken + parse_duration(step.lasts)
@@ -116,7 +116,7 @@ def _own(now: Moment, step: PlanStep, number: int, taken: int) -> Iterator[Await
         yield _safe(now, metric)
 
 
-def _safe(now: Moment, metric: str) -> Awaited:
+def _safe(now: PlanMoment, metric: str) -> Awaited:
     definition = now.flag.definition
     cells = {each.variant: each for each in deciding(now.flag, now.look) if each.metric == metric} if now.look else {}
     treatments = [each.key for each in definition.variants if each.key != control_of(definition)]
@@ -136,6 +136,6 @@ def _is_proved(cell: Cell) -> bool:
     return cell.judgement == "safe" and is_sure(cell)
 
 
-def _date(name: str, text: str, now: Moment) -> Awaited:
+def _date(name: str, text: str, now: PlanMoment) -> Awaited:
     since = moment_of(text, now.plan.timezone)
     return Awaited(text=f"{name} {told_time(since, now.plan.timezone)}", holds=since <= now.time, since=since)

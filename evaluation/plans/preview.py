@@ -9,7 +9,7 @@ from evaluation.catalog.in_force import FlagInForce
 from evaluation.catalog.ramps import in_step, percentages
 from evaluation.plans.awaiting import (
     Awaited,
-    Moment,
+    PlanMoment,
     earliest,
     end_date,
     last_awaits,
@@ -70,7 +70,7 @@ class Preview(msgspec.Struct, frozen=True, kw_only=True):
 
 def preview(flag: FlagInForce, look: Look | None, time: int, behind: str | None = None) -> Preview:
     """The timeline of a flag that has a plan, asked as `ask` is. Raises ValueError as `require_calendar`."""
-    now = Moment(flag=flag, look=look, time=time)
+    now = PlanMoment(flag=flag, look=look, time=time)
     plan, is_running = now.plan, flag.status == "running" and not flag.removed
     require_calendar(plan)
     steps: list[PreviewedStep] = []
@@ -96,7 +96,7 @@ def preview(flag: FlagInForce, look: Look | None, time: int, behind: str | None 
     )
 
 
-def _step(now: Moment, number: int, before: int | None) -> PreviewedStep:
+def _step(now: PlanMoment, number: int, before: int | None) -> PreviewedStep:
     """A step, where the one before it came, or comes at the earliest, at `before`."""
     definition, state = now.flag.definition, _state(now.flag, number)
     rollout, *others = percentages(in_step(definition, number))
@@ -129,7 +129,7 @@ def _state(flag: FlagInForce, number: int) -> StepState:
     return "in force" if number == reached else "ahead"
 
 
-def _end(now: Moment, last: int | None) -> PreviewedEnd:
+def _end(now: PlanMoment, last: int | None) -> PreviewedEnd:
     """The end, where the last step came, or comes at the earliest, at `last`."""
     own, date = [] if last is None else last_awaits(now, last), end_date(now)
     ways = [each for each in (own, [date] if date else []) if each]
@@ -143,6 +143,6 @@ def _end(now: Moment, last: int | None) -> PreviewedEnd:
     )
 
 
-def _reached(now: Moment, awaits: list[Awaited], time: int) -> int | None:
+def _reached(now: PlanMoment, awaits: list[Awaited], time: int) -> int | None:
     """The first moment from `time` on within hours at which dates and durations hold."""
     return opening(now.plan.hours, now.plan.timezone, max(time, earliest(awaits, time)))

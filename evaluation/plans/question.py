@@ -13,7 +13,7 @@ from evaluation.plans.acts import Act, CompleteRun, PausePlan, RollBack, RollOut
 from evaluation.plans.alarms import Alarm, alarms_of, deciding
 from evaluation.plans.awaiting import (
     Awaited,
-    Moment,
+    PlanMoment,
     end_date,
     have_come,
     last_awaits,
@@ -52,7 +52,7 @@ def ask(flag: FlagInForce, look: Look | None, time: int, behind: str | None = No
         return Said(reason="it has no plan")
     if flag.removed or flag.status not in ("draft", "running"):
         return Said(reason=f"its plan is over: the flag is {flag.removed or flag.status}")
-    now = Moment(flag=flag, look=_of_open_run(flag, look), time=time)
+    now = PlanMoment(flag=flag, look=_of_open_run(flag, look), time=time)
     behindhand = [f"looks may not tell everything now: {behind}"] if behind and flag.definition.metrics else []
     if flag.status == "draft":
         return _fault(plan) or _start(now, behindhand)
@@ -109,14 +109,14 @@ def _protects(alarms: Sequence[Alarm], look: Look | None) -> Said | None:
     return Said(act=act, reason=_reason([each.text for each in acting], look))
 
 
-def _start(now: Moment, blocks: list[str]) -> Said:
+def _start(now: PlanMoment, blocks: list[str]) -> Said:
     end = end_date(now)
     if end and end.holds:
         blocks = [*blocks, f"its {end.text} has passed"]
     return _said(StartFlag(), told_step(now.plan, 1), start_awaits(now), blocks, None)
 
 
-def _goes_on(now: Moment, standing: PlanInForce, blocks: list[str], alarms: Sequence[Alarm]) -> Said:
+def _goes_on(now: PlanMoment, standing: PlanInForce, blocks: list[str], alarms: Sequence[Alarm]) -> Said:
     """Of a flag that is running, and whose alarms demand nothing."""
     number, end = standing.progress.step + 1, end_date(now)
     last = last_awaits(now, standing.taken) if number > len(now.plan.steps) else []
@@ -139,7 +139,7 @@ def _or(end: Awaited) -> Awaited:
     return msgspec.structs.replace(end, text=f"or {end.text}")
 
 
-def _then(now: Moment, ended: Sequence[Awaited], blocks: Sequence[str]) -> Said:
+def _then(now: PlanMoment, ended: Sequence[Awaited], blocks: Sequence[str]) -> Said:
     """What is to be done after the end, by whether a treatment has won."""
     then, flag, winner = now.plan.then, now.flag, _winner(now)
     found = f"{winner} has won" if winner else "nothing has won"
@@ -163,7 +163,7 @@ def _then(now: Moment, ended: Sequence[Awaited], blocks: Sequence[str]) -> Said:
     return msgspec.structs.replace(said, reason=_reason(texts, now.look)) if said.act else said
 
 
-def _winner(now: Moment) -> str | None:
+def _winner(now: PlanMoment) -> str | None:
     """The treatment that ships by the verdict; of several, the one with the largest lift of the primary metric."""
     look, definition = now.look, now.flag.definition
     if look is None or look.verdict.decision != "ship":
