@@ -36,6 +36,16 @@ def as_planned(flag: Flag, progress: Progress | None) -> Flag:
     return in_step(flag, progress.step)
 
 
+def planned(flag: Flag, plan: Plan) -> Flag:
+    """The definition with a plan, in the place of its rollout and dates, which the plan says from now on."""
+    return msgspec.structs.replace(flag, plan=plan, rollout=100, start=None, end=None)
+
+
+def unplanned(flag: Flag, progress: Progress | None) -> Flag:
+    """The definition without its plan, and with the percentages in force where it is running (else `progress` None)."""
+    return msgspec.structs.replace(as_planned(flag, progress) if progress else flag, plan=None)
+
+
 def is_holding(flag: Flag, progress: Progress) -> bool:
     """Whether nobody gets a variant who has none yet.
 

@@ -21,6 +21,7 @@ from evaluation.catalog.in_force import Catalog, FlagInForce
 from evaluation.catalog.lifecycle import LifecycleError, steps_between
 from evaluation.catalog.metric_rules import CAPS, metric_violations
 from evaluation.catalog.needs import unmet_needs
+from evaluation.catalog.ramps import planned, unplanned
 from evaluation.catalog.references import (
     Known,
     cohort_violations,
@@ -50,7 +51,7 @@ from schemas.catalog import (
     Spec,
 )
 from schemas.plan import AUTHOR as PLAN
-from schemas.plan import Evidence
+from schemas.plan import Evidence, Plan
 
 SALT_CHARACTERS = string.ascii_letters + string.digits
 
@@ -72,7 +73,11 @@ OFFERED: dict[StepName, tuple[FlagStatus | Removal, ...]] = {  # to a person, by
 
 
 class RefusedError(PeekproofError):
-    """An edit that must not be made: the reason and the way out."""
+    """An edit that must not be made: the reason and the way out, and by field, where fields are to blame."""
+
+    def __init__(self, reason: str, violations: Sequence[Violation] = ()) -> None:
+        self.violations = tuple(violations)
+        super().__init__(reason)
 
 
 class RiskError(PeekproofError):
@@ -155,11 +160,11 @@ async def edit(
         catalog = trial.newest
         taken = _refused(definition, {**catalog.known.flags, **flags}, catalog)
         if violations := [*edit_violations(definition, catalog), *taken]:
-            raise RefusedError("\n".join(dict.fromkeys(map(str, violations))))
+            raise RefusedError("\n".join(dict.fromkeys(map(str, violations))), violations)
         try:
             change = _change(definition, trial, catalog.known)
         except LifecycleError as error:
-            raise RefusedError(str(error)) from None
+            raise RefusedError(str(error), [Violation(error.path, str(error))]) from None
         if change is not None:
             (change,) = _with_needs([change], catalog)
             document = writer.next_version(change.spec, signature.author, signature.reason)
@@ -177,6 +182,26 @@ async def edit(
             standing = ", ".join(f"version {each.version} of {each.kind} '{each.key}'" for each, _ in edits[:index])
             raise UnfinishedError(f"{error}\nwhat came before it stands: {standing}; edit only the rest") from error
     return [change for change, _ in edits]
+
+
+async def plan(
+    writer: CatalogWriter,
+    key: str,
+    plan: Plan | None,
+    signature: Signature,
+    *,
+    base: int | None = None,
+    accept_risks: bool = False,
+) -> Change:
+    """Give a flag a plan, or another one; None ends it, and leaves the percentages in force as they are.
+
+    `base` is the version that was decided on. Raises EditConflictError, and as `edit` does.
+    """
+    before, version = _standing(writer, key, base)
+    progress = before.progress if before.status == "running" else None
+    definition = planned(before.definition, plan) if plan else unplanned(before.definition, progress)
+    found = await edit(writer, [definition], signature, accept_risks)
+    return found[0] if found else Change("flag", key, version - 1, before)
 
 
 async def take(

@@ -15,7 +15,7 @@ from litestar.openapi import OpenAPIConfig
 from litestar.static_files import create_static_files_router
 from litestar.types import ASGIApp, ExceptionHandlersMap
 
-from pipeline.catalog.editing import RiskError
+from pipeline.catalog.editing import RefusedError, RiskError
 from pipeline.errors import PeekproofError
 from pipeline.http.backend import Backend
 from pipeline.http.callers.keys import KeysError
@@ -27,6 +27,7 @@ from pipeline.http.evaluate.ofrep import ofrep
 from pipeline.http.hatch import Hatch
 from pipeline.http.ingest.intake import intake
 from pipeline.http.management import management
+from pipeline.http.management.bodies import FAULTS, faults
 from pipeline.http.management.life import life
 from pipeline.http.monitoring import Monitor, create_registry, metrics
 from pipeline.http.results.notifications import notifications
@@ -75,20 +76,22 @@ def create_app(backend: Backend) -> ASGIApp:
     return Monitor(Door(inside, backend.access, backend.tickets), registry)
 
 
-def _refuse(_: Request[Any, Any, Any], error: HTTPException) -> Response[dict[str, str]]:
+def _refuse(_: Request[Any, Any, Any], error: HTTPException) -> Response[dict[str, Any]]:
     told = [error.detail]
+    by_field = error.extra if isinstance(error.extra, dict) and FAULTS in error.extra else {}
     if isinstance(error, ValidationException):
         told += [
             f"{each.get('key', 'body')}: {each['message']}" for each in error.extra or () if isinstance(each, dict)
         ]
-    return Response({"error": "\n".join(told)}, status_code=error.status_code, headers=error.headers)
+    return Response({"error": "\n".join(told)} | by_field, status_code=error.status_code, headers=error.headers)
 
 
 def _refuse_edit(_: Request[Any, Any, Any], error: PeekproofError) -> Response[dict[str, Any]]:
     if isinstance(error, RiskError):
         told = "\n".join([*error.risks, NEVERTHELESS])
         return Response({"error": told, "consequences": error.risks}, status_code=409)
-    return Response({"error": str(error)}, status_code=409)
+    by_field = {FAULTS: faults(error.violations)} if isinstance(error, RefusedError) and error.violations else {}
+    return Response({"error": str(error)} | by_field, status_code=409)
 
 
 def _unreadable(_: Request[Any, Any, Any], error: Exception) -> Response[dict[str, str]]:

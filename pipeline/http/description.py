@@ -56,6 +56,15 @@ def openapi_of(app: Litestar) -> dict[str, Any]:
             "properties": {
                 "error": {"type": "string"},
                 "consequences": {"type": "array", "items": {"type": "string"}, "description": "that want a `yes`"},
+                "faults": {
+                    "type": "array",
+                    "description": "by field, such as `plan.steps[1].for`, where fields of a document are to blame",
+                    "items": {
+                        "type": "object",
+                        "properties": {"path": {"type": "string"}, "error": {"type": "string"}},
+                        "required": ["path", "error"],
+                    },
+                },
             },
             "required": ["error"],
         }

@@ -4,13 +4,20 @@ from litestar import Router
 from litestar.di import Provide
 
 from pipeline.http.callers.access import READING, requires
-from pipeline.http.management import changes, deployments, flags, groups, variants
+from pipeline.http.management import changes, deployments, flags, groups, plans, variants
 from pipeline.http.management.bodies import ExactRequest
 from pipeline.http.management.edits import said_in_query
 
 management = Router(
     "/api/1",
-    route_handlers=[*flags.ROUTES, *variants.ROUTES, *deployments.ROUTES, *groups.ROUTES, *changes.ROUTES],
+    route_handlers=[
+        *flags.ROUTES,
+        *variants.ROUTES,
+        *plans.ROUTES,
+        *deployments.ROUTES,
+        *groups.ROUTES,
+        *changes.ROUTES,
+    ],
     dependencies={"said": Provide(said_in_query, sync_to_thread=False)},
     guards=[requires(READING)],
     request_class=ExactRequest,

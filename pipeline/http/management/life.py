@@ -13,7 +13,7 @@ from evaluation.catalog import overview
 from evaluation.catalog.history import decode_spec
 from evaluation.catalog.overview import Difference, Told
 from pipeline.catalog import editing
-from pipeline.catalog.editing import Signature, StepName, state_of
+from pipeline.catalog.editing import Change, Signature, StepName, state_of
 from pipeline.errors import PeekproofError
 from pipeline.http.backend import Backend
 from pipeline.http.callers.access import EDITING, READING, requires
@@ -64,11 +64,12 @@ class Version(Told, frozen=True, kw_only=True):
     state: FlagState
 
 
-def _each(path: str) -> list[str]:
+def of_each(path: str) -> list[str]:
+    """The path below a flag, and below an experiment."""
     return [f"/{kind}/{{key:str}}/{path}" for kind in ("flags", "experiments")]
 
 
-@post(_each("actions/{step:str}"), status_code=200, guards=[requires(EDITING)])
+@post(of_each("actions/{step:str}"), status_code=200, guards=[requires(EDITING)])
 async def take(request: EditRequest, backend: Backend, key: str, step: StepName, data: Taking) -> Stands:
     """Take a step with a flag or an experiment. 409: it is refused, or wants `yes` to its consequences."""
     standing(backend, key)
@@ -84,26 +85,17 @@ async def take(request: EditRequest, backend: Backend, key: str, step: StepName,
             splits_anew=data.new_salt,
             accept_risks=data.yes,
         )
-    state = change.spec
-    assert isinstance(state, FlagState)
-    return Stands(
-        key=key,
-        version=change.version,
-        status=state.removed or state.status,
-        run=state.runs[-1].key if state.runs else None,
-        steps=change.steps,
-        consequences=[each.text for each in change.consequences],
-    )
+    return stands(change)
 
 
-@get(_each("versions"))
+@get(of_each("versions"))
 async def list_versions(backend: Backend, key: str) -> Versions:
     """Every version: when, who, why, and what it changed."""
     standing(backend, key)
     return Versions(versions=overview.told(backend.catalog.history, key))
 
 
-@get(_each("versions/{version:int}"))
+@get(of_each("versions/{version:int}"))
 async def show_version(backend: Backend, key: str, version: int) -> Version:
     """One version, and where it differs from the one before."""
     standing(backend, key)
@@ -131,6 +123,20 @@ def standing(backend: Backend, key: str) -> FlagState:
         return state_of(backend.catalog.history, key)
     except PeekproofError as error:
         raise NotFoundException(str(error)) from None
+
+
+def stands(change: Change) -> Stands:
+    """What a change made of a flag."""
+    state = change.spec
+    assert isinstance(state, FlagState)
+    return Stands(
+        key=change.key,
+        version=change.version,
+        status=state.removed or state.status,
+        run=state.runs[-1].key if state.runs else None,
+        steps=change.steps,
+        consequences=[each.text for each in change.consequences],
+    )
 
 
 @asynccontextmanager

@@ -1,59 +1,94 @@
-"""Steps and versions over HTTP: the same refusals and the same words as on the command line."""
+"""Steps, versions and plans over HTTP: the same refusals and the same words as on the command line."""
 
-from pathlib import Path
 from typing import Any
-
-import httpx
 
 from pipeline.catalog.topic import read_catalog
 from pipeline.http.callers.keys import Keys
-from pipeline.settings import Settings
-from tests.pipeline.http.server import serving
-from tests.pipeline.shop import Shop
+from tests.pipeline.http.management.api import Api
+
+STEPS = [{"rollout": 20, "for": "1h"}, {"rollout": 50}]
 
 
-def test_an_experiment_is_led_from_its_start_to_its_roll_out(tmp_path: Path, deployment: Settings):
-    shop = Shop(tmp_path / "configs", deployment)
-    shop.apply("--author", "bob")
-    keys = Keys(deployment.data)
-    ann, viewer = keys.create("experimenter", "ann")[1], keys.create("viewer", "eve")[1]
+def test_an_experiment_is_led_from_its_start_to_its_roll_out(api: Api):
+    viewer = Keys(api.settings.data).create("viewer", "eve")[1]
 
-    with serving(deployment, is_open=False) as server:
+    def act(step: str, code: int = 200, key: str | None = None, **body: Any) -> dict[str, Any]:
+        return api.call("POST", f"experiments/button/actions/{step}", {"reason": "it is time"} | body, code, key)
 
-        def call(method: str, path: str, code: int = 200, key: str | None = ann, **body: Any) -> dict[str, Any]:
-            headers = {"authorization": f"Bearer {key}"} if key else {}
-            answer = httpx.request(
-                method, f"{server.address}/api/1/{path}", json=body or None, headers=headers, timeout=20
-            )
-            assert answer.status_code == code, answer.text
-            return answer.json()
+    assert "this wants experimenter or admin" in act("start", 403, key=viewer)["error"]
+    assert "the key is not known" in act("start", 401, key="none")["error"]
+    assert act("complete", 409)["error"] == "'button' is not running (draft); start it first"
+    assert "version 1 of flag 'button' stands" in act("start", 409, base=7)["error"]
+    started = act("start", base=1)
+    assert (started["version"], started["status"], started["run"]) == (2, "running", "exp-1")
 
-        def act(step: str, code: int = 200, **body: Any) -> dict[str, Any]:
-            return call("POST", f"experiments/button/actions/{step}", code, **{"reason": "it is time"} | body)
+    risky = act("restart", 409)
+    (consequence,) = risky["consequences"]
+    assert consequence.startswith("button: exp-1 takes no more units")
+    assert act("restart", yes=True)["run"] == "exp-2"
+    assert "known: control, treatment" in act("rollout", 409, variant="blue")["error"]
+    assert act("rollout", variant="treatment")["steps"] == ["exp-2 is complete", "treatment is rolled out"]
 
-        assert "the key is missing" in act("start", 401, key=None)["error"]
-        assert "this wants experimenter or admin" in act("start", 403, key=viewer)["error"]
-        assert act("complete", 409)["error"] == "'button' is not running (draft); start it first"
-        assert "version 1 of flag 'button' stands" in act("start", 409, base=7)["error"]
-        started = act("start", base=1)
-        assert (started["version"], started["status"], started["run"]) == (2, "running", "exp-1")
+    assert "'buton' is no flag" in api.call("GET", "flags/buton/versions", code=404)["error"]
+    assert "launch" in api.call("POST", "flags/button/actions/launch", {"reason": "x"}, 400)["error"]
+    assert "reason" in api.call("POST", "flags/button/actions/start", {"variant": "x"}, 400)["error"]
+    told = api.call("GET", "experiments/button/versions", key=viewer)["versions"]
+    assert [(each["version"], each["author"]) for each in told][1:] == [(2, "ann"), (3, "ann"), (4, "ann")]
+    shown = api.call("GET", "experiments/button/versions/4", key=viewer)
+    assert {"path": "status", "before": "running", "after": "rolled out"} in shown["differences"]
+    assert shown["state"]["runs"][1]["completed"] == 4
+    for number in (0, 9):
+        assert (
+            f"has no version {number};" in api.call("GET", f"experiments/button/versions/{number}", code=404)["error"]
+        )
 
-        risky = act("restart", 409)
-        (consequence,) = risky["consequences"]
-        assert consequence.startswith("button: exp-1 takes no more units")
-        assert act("restart", yes=True)["run"] == "exp-2"
-        assert "known: control, treatment" in act("rollout", 409, variant="blue")["error"]
-        assert act("rollout", variant="treatment")["steps"] == ["exp-2 is complete", "treatment is rolled out"]
+    assert read_catalog(api.settings).newest.version_of("flag", "button") == 4
 
-        assert "'buton' is no flag" in call("GET", "flags/buton/versions", 404)["error"]
-        assert "launch" in call("POST", "flags/button/actions/launch", 400, reason="x")["error"]
-        assert "reason" in call("POST", "flags/button/actions/start", 400, variant="x")["error"]
-        told = call("GET", "experiments/button/versions", key=viewer)["versions"]
-        assert [(each["version"], each["author"]) for each in told] == [(1, "bob"), (2, "ann"), (3, "ann"), (4, "ann")]
-        shown = call("GET", "experiments/button/versions/4", key=viewer)
-        assert {"path": "status", "before": "running", "after": "rolled out"} in shown["differences"]
-        assert shown["state"]["runs"][1]["completed"] == 4
-        for number in (0, 9):
-            assert f"has no version {number};" in call("GET", f"experiments/button/versions/{number}", 404)["error"]
 
-    assert read_catalog(deployment).newest.version_of("flag", "button") == 4
+def test_a_plan_comes_to_a_flag_and_goes_and_moves_nobody(api: Api):
+    def put(code: int = 200, **body: Any) -> dict[str, Any]:
+        plan = {"steps": STEPS, "timezone": "Europe/Berlin"} | body.pop("plan", {})
+        return api.call("PUT", "flags/slow/plan", {"plan": plan, "reason": "slowly"} | body, code)
+
+    def in_force() -> float:
+        return read_catalog(api.settings).newest.flags["slow"].runs[-1].allocations[-1].rollout
+
+    api.call("POST", "flags", {"key": "slow", "rolloutPercentage": 20, "endDate": "2030-01-01"})
+    api.call("POST", "flags/slow/actions/start", {"reason": "let us see"})
+
+    assert "and not version 1 any more" in put(409, base=1)["error"]
+    assert put(base=2)["version"] == 3
+    assert put(base=3)["version"] == 3  # nothing is another
+    definition = api.definition("slow")
+    assert (definition.rollout, definition.end, in_force()) == (100, None, 20)
+    assert api.call("POST", "flags/slow/actions/pause", {"reason": "wait"})["steps"] == ["the plan is paused (asked)"]
+    assert api.call("POST", "flags/slow/actions/resume", {"reason": "go"})["steps"] == ["the plan goes on"]
+
+    ended = api.call("DELETE", "flags/slow/plan?reason=by+hand&base=5")
+
+    assert ended["version"] == 6
+    assert (api.definition("slow").plan, api.definition("slow").rollout, in_force()) == (None, 20, 20)
+    assert "slow" in api.call("DELETE", "flags/slower/plan?reason=none", code=404)["error"]
+    viewer = Keys(api.settings.data).create("viewer", "eve")[1]
+    assert "wants experimenter" in api.call("DELETE", "flags/slow/plan?reason=x", code=403, key=viewer)["error"]
+
+
+def test_what_is_wrong_with_a_plan_is_told_by_field(api: Api):
+    api.call("POST", "flags", {"key": "wrong"})
+
+    def faults(code: int, **plan: Any) -> dict[str, str]:
+        body = {"plan": {"steps": STEPS} | plan, "reason": "slowly"}
+        told = api.call("PUT", "flags/wrong/plan", body, code)
+        return {each["path"]: each["error"] for each in told["faults"]}
+
+    mistyped = faults(400, steps=[{"rollout": 120, "for": "1 hour"}], timezone=7)
+    assert mistyped.keys() == {"plan.steps[0].rollout", "plan.steps[0].for", "plan.timezone"}
+    assert mistyped["plan.steps[0].for"] == (
+        "'1 hour' is not allowed; it must be a duration, for example 500ms, 10s, 30m, 24h or 7d"
+    )
+    broken = faults(409, steps=[*STEPS, {"rollout": 10}], end="tomorrow", timezone="Mars", on_broken_split="pause")
+    assert broken.keys() >= {"plan.steps[2]", "plan.end", "plan.timezone", "plan.on_broken_split"}
+    api.call("PUT", "flags/wrong/plan", {"plan": {"steps": STEPS}, "reason": "slowly"})
+    api.call("POST", "flags/wrong/actions/start", {"reason": "let us see"})
+    assert faults(409, steps=[{"rollout": 30}]).keys() == {"plan.steps"}
+    assert "reason" in api.call("PUT", "flags/wrong/plan", {"plan": {"steps": STEPS}}, 400)["error"]

@@ -1,0 +1,69 @@
+"""Plans: what a flag's plan says now, another one, and none."""
+
+from typing import Annotated
+
+import msgspec
+from litestar import delete, put
+from litestar.params import Parameter
+
+from pipeline.catalog import editing
+from pipeline.catalog.editing import Signature
+from pipeline.http.backend import Backend
+from pipeline.http.callers.access import EDITING, requires
+from pipeline.http.management.bodies import DocumentRequest
+from pipeline.http.management.life import EditRequest, Stands, of_each, publishing, standing, stands
+from pipeline.http.management.words import LONGEST_REASON
+from schemas.plan import Plan
+from schemas.written import Switch
+
+Reason = Annotated[
+    str,
+    msgspec.Meta(
+        min_length=1, max_length=LONGEST_REASON, description=f"why: a text of 1 to {LONGEST_REASON:,} characters"
+    ),
+]
+Base = Annotated[int, msgspec.Meta(ge=1, description="a whole number from 1: the version that was decided on")]
+
+
+class PlanEdit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A plan as a document has it, and why. `base` is the version that it rests on; `yes`: despite risks."""
+
+    plan: Plan
+    reason: Reason
+    base: Base | None = None
+    yes: Switch = False
+
+
+@put(of_each("plan"), guards=[requires(EDITING)], request_class=DocumentRequest)
+async def put_plan(request: EditRequest, backend: Backend, key: str, data: PlanEdit) -> Stands:
+    """Give a flag a plan, or another one, in the place of its `rollout`, `start` and `end`.
+
+    A plan that is another pauses itself where the flag is running. 409: it is refused, or wants `yes` to its
+    consequences.
+    """
+    signature = Signature(request.auth.name, data.reason)
+    return await _edit(backend, key, data.plan, signature, base=data.base, accept_risks=data.yes)
+
+
+@delete(of_each("plan"), status_code=200, guards=[requires(EDITING)])
+async def end_plan(  # noqa: PLR0917 (they come by name)
+    request: EditRequest,
+    backend: Backend,
+    key: str,
+    reason: Annotated[str, Parameter(min_length=1, max_length=LONGEST_REASON)],
+    base: Annotated[int | None, Parameter(ge=1)] = None,
+    yes: bool = False,
+) -> Stands:
+    """End a plan: the percentages that are in force stay, and nothing is done by itself any more."""
+    return await _edit(backend, key, None, Signature(request.auth.name, reason), base=base, accept_risks=yes)
+
+
+async def _edit(
+    backend: Backend, key: str, plan: Plan | None, signature: Signature, *, base: int | None, accept_risks: bool
+) -> Stands:
+    standing(backend, key)
+    async with publishing():
+        return stands(await editing.plan(backend.writer, key, plan, signature, base=base, accept_risks=accept_risks))
+
+
+ROUTES = [put_plan, end_plan]
