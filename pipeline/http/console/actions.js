@@ -1,9 +1,9 @@
-// Actions: what a person does to a flag, with a reason, and with a second look where the server says that it costs something.
+// Actions: the steps that a person takes with a flag.
 
 /** @import { Shown, Taking } from "#api" */
 
-import { post, Refusal } from "./api.js";
-import { openDialog } from "./dialog.js";
+import { send } from "./api.js";
+import { Change } from "./change.js";
 import { h } from "./dom.js";
 import { vocabulary } from "./vocabulary.js";
 
@@ -21,8 +21,16 @@ const STEPS = {
   restore: { says: "Restore", does: "It comes back from the archive as it was." },
 };
 
+/** The same of a plan's. */
+const OF_PLAN = {
+  pause: { says: "Pause", does: "The plan takes no further step until somebody resumes it." },
+  resume: { says: "Resume", does: "The plan goes on at the step where it is." },
+};
+
+const EVERY = { ...STEPS, ...OF_PLAN };
+
 /**
- * @typedef {keyof typeof STEPS} Step
+ * @typedef {keyof typeof EVERY} Step
  * @typedef {"experiments" | "flags"} Kind
  */
 
@@ -34,105 +42,37 @@ export const actions = (kind, flag, done) =>
   h(
     "div",
     { class: "actions", role: "group", "aria-label": "Actions" },
-    steps
-      .filter((step) => vocabulary.steps[step].includes(flag.status))
-      .map((step) =>
-        h(
-          "button",
-          { type: "button", id: `act-${step}`, onclick: () => new Action(kind, flag, step, done).ask() },
-          `${STEPS[step].says} …`,
-        ),
-      ),
+    steps.filter((step) => vocabulary.steps[step].includes(flag.status)).map((step) => action(kind, flag, step, done)),
   );
 
-class Action {
-  #accepts = false; // what follows from it
-  #told = h("div", { class: "refusal", role: "alert" });
-
-  /** @param {Kind} kind @param {Shown} flag @param {Step} step @param {() => void} done */
-  constructor(kind, flag, step, done) {
-    this.flag = flag;
-    this.path = `${kind}/${encodeURIComponent(flag.key)}/actions/${step}`;
-    this.says = STEPS[step].says;
-    this.does = STEPS[step].does;
-    this.done = done;
-    const reset = () => this.#accepts && this.#accept(false);
-    this.choice = step === "rollout" ? select(flag, reset) : null;
-    this.reason = h("input", {
-      name: "reason",
-      required: true,
-      maxlength: vocabulary.longest_reason,
-      autocomplete: "off",
-      oninput: reset,
-    });
-    this.button = h("button", { type: "submit", class: "main" }, this.says);
-  }
-
-  ask() {
-    const dialog = openDialog(
-      `${this.says}: ${this.flag.key}`,
-      () => this.#take(dialog),
-      h("p", null, this.does),
-      this.choice && h("label", null, "Variant ", this.choice),
-      h("label", null, "Reason, for the history ", this.reason),
-      this.#told,
-      h(
-        "div",
-        { class: "actions" },
-        h("button", { type: "button", onclick: () => dialog.close() }, "Cancel"),
-        this.button,
-      ),
-    );
-  }
-
-  /** @param {HTMLDialogElement} dialog */
-  async #take(dialog) {
-    this.button.disabled = true;
-    /** @type {Taking} */
-    const taking = {
-      reason: this.reason.value.trim(),
-      base: this.flag.version,
-      ...(this.choice && { variant: this.choice.value }),
-      ...(this.#accepts && { yes: true }),
-    };
-    try {
-      await post(this.path, taking);
-      dialog.close();
-    } catch (error) {
-      if (!(error instanceof Refusal)) throw error;
-      this.#refused(error);
-    } finally {
-      this.done();
-      this.button.disabled = false;
-    }
-  }
-
-  /** @param {Refusal} refusal */
-  #refused({ message, consequences }) {
-    this.#accept(consequences.length > 0 && !this.#accepts);
-    this.#told.append(this.#accepts ? follows(consequences) : h("p", null, message));
-  }
-
-  /** @param {boolean} accepts */
-  #accept(accepts) {
-    this.#accepts = accepts;
-    this.#told.replaceChildren();
-    this.button.textContent = accepts ? `${this.says} nevertheless` : this.says;
-  }
-}
-
-/** @param {string[]} consequences */
-const follows = (consequences) =>
+/** The button of one.
+ * @param {Kind} kind @param {Shown} flag @param {Step} step @param {() => void} done @param {string | null} also What
+ *   else it does. */
+export const action = (kind, flag, step, done, also = null) =>
   h(
-    "div",
-    null,
-    h("p", null, "This follows from it; nothing has been changed yet:"),
-    h(
-      "ul",
-      null,
-      consequences.map((each) => h("li", null, each)),
-    ),
+    "button",
+    { type: "button", id: `act-${step}`, onclick: () => ask(kind, flag, step, done, also) },
+    `${EVERY[step].says} …`,
   );
+
+/** @param {Kind} kind @param {Shown} flag @param {Step} step @param {() => void} done @param {string | null} also */
+function ask(kind, flag, step, done, also) {
+  const { key, version } = flag;
+  const { says, does } = EVERY[step];
+  const change = new Change({
+    says,
+    key,
+    version,
+    done,
+    send: (said) => {
+      /** @type {Taking} */
+      const taking = { ...said, ...(choice && { variant: choice.value }) };
+      return send("POST", `${kind}/${encodeURIComponent(key)}/actions/${step}`, taking);
+    },
+  });
+  const choice = step === "rollout" ? select(flag, () => change.reset()) : null;
+  change.ask(h("p", null, does, also && ` ${also}`), choice && h("label", null, "Variant ", choice));
+}
 
 /** The variants that may be rolled out.
  * @param {Shown} flag @param {() => void} oninput */

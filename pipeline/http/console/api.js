@@ -10,13 +10,17 @@ export const key = {
   set: (text) => (text ? sessionStorage.setItem(KEPT, text) : sessionStorage.removeItem(KEPT)),
 };
 
-/** An answer that is no success: `status`, the server's own words, and what would follow from the action it refused. */
+/** @typedef {{ path: string, error: string }} Fault What is wrong with a field of a document. */
+
+/** An answer that is no success: `status`, the server's own words, what would follow from the action that it refused, and
+ * which fields are to blame. */
 export class Refusal extends Error {
-  /** @param {number} status @param {{ error: string, consequences?: string[] }} told */
-  constructor(status, { error, consequences = [] }) {
+  /** @param {number} status @param {{ error: string, consequences?: string[], faults?: Fault[] }} told */
+  constructor(status, { error, consequences = [], faults = [] }) {
     super(error);
     this.status = status;
     this.consequences = consequences;
+    this.faults = faults;
   }
 
   get isOfKey() {
@@ -56,12 +60,14 @@ export async function save(path, name) {
   URL.revokeObjectURL(address);
 }
 
-/** @param {string} path @param {object} body */
-export const post = (path, body) =>
-  ask(path, {
-    method: "POST",
-    headers: { "content-type": "application/json" },
-    body: JSON.stringify(body),
+/** @param {"POST" | "PUT"} method @param {string} path @param {object} body */
+export const send = (method, path, body) =>
+  ask(path, { method, headers: { "content-type": "application/json" }, body: JSON.stringify(body) });
+
+/** @param {string} path @param {Record<string, string | number | boolean>} query */
+export const remove = (path, query) =>
+  ask(`${path}?${new URLSearchParams(Object.entries(query).map(([name, value]) => [name, String(value)]))}`, {
+    method: "DELETE",
   });
 
 /** @param {string} path @param {RequestInit & { headers?: Record<string, string> }} request */

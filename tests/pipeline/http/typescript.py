@@ -14,12 +14,13 @@ from msgspec import NODEFAULT
 from msgspec import inspect as types
 
 from pipeline.http.management.life import Stands, Taking, Version, Versions
+from pipeline.http.management.plans import PlanEdit
 from pipeline.http.results.routes import Columns, Overview, Shown
 from pipeline.http.results.vocabulary import Vocabulary
 from schemas.look import Look
 
 SAID = (Overview, Shown, Look, Columns, Versions, Version, Stands, Vocabulary)
-TOLD = (Taking,)  # of which a client may leave out what has a default
+TOLD = (Taking, PlanEdit)  # of which a client may leave out what has a default
 
 
 def declarations() -> str:
