@@ -17,8 +17,9 @@ import { Histories } from "./histories.js";
 import { Looks } from "./looks.js";
 import { term } from "./meanings.js";
 import { duration, moment } from "./numbers.js";
+import { PlanSection } from "./plan.js";
 import { Reproducibility } from "./reproducibility.js";
-import { plan, scorecard } from "./scorecard.js";
+import { scorecard, toBeMeasured } from "./scorecard.js";
 import { segments } from "./segments.js";
 import { hypothesis, verdict } from "./verdict.js";
 import { Versions } from "./versions.js";
@@ -42,6 +43,7 @@ export class ExperimentPage {
     this.looks = new Looks(path, redraw);
     this.histories = new Histories(path, redraw);
     this.reproducibility = new Reproducibility(path, redraw);
+    this.plan = new PlanSection("experiments", key);
     this.versions = new Versions("experiments", key, redraw);
   }
 
@@ -61,6 +63,7 @@ export class ExperimentPage {
   async refresh() {
     const [told] = await Promise.all([readFlag(this.key), this.versions.refresh()]);
     await atHome("experiments", told);
+    await this.plan.refresh(told.state.definition);
     if (this.#flag && this.#flag.run !== told.run) {
       this.#run = null; // another run began: that one is looked at
       this.looks.forget();
@@ -76,6 +79,7 @@ export class ExperimentPage {
     if (before.verdict.decision !== look.verdict.decision)
       this.say(`Verdict: ${look.verdict.decision}. ${look.verdict.reason}`);
     if (before.catalog_version !== look.catalog_version) this.#again();
+    else if (this.#flag?.plan) this.plan.refresh(this.#flag.state.definition).then(this.redraw, () => {});
   }
 
   view() {
@@ -101,12 +105,13 @@ export class ExperimentPage {
       this.looks.timeline(flag, this.run, (run) => this.#choose(run)),
       refusal && h("p", { class: "quiet", role: "alert" }, refusal),
       hypothesis(definition, look),
-      look ? health(look) : plan(flag),
+      look ? health(look) : toBeMeasured(flag),
       look && [
         scorecard(flag, look, this.#choice, choose),
         this.histories.view(flag, look, this.#choice, choose),
         segments(flag, look, this.#choice, choose),
       ],
+      this.plan.view(flag, this.versions.all, () => this.#again()),
       whoGetsWhat(flag, look),
       audience(definition),
       this.versions.view(),

@@ -10,6 +10,7 @@ import { audience } from "./audience.js";
 import { readFlag } from "./definition.js";
 import { h } from "./dom.js";
 import { moment } from "./numbers.js";
+import { PlanSection } from "./plan.js";
 import { Versions } from "./versions.js";
 import { mark, warning } from "./words.js";
 
@@ -24,6 +25,7 @@ export class FlagPage {
   constructor(key, { redraw }) {
     this.key = key;
     this.redraw = redraw;
+    this.plan = new PlanSection("flags", key);
     this.versions = new Versions("flags", key, redraw);
   }
 
@@ -38,6 +40,7 @@ export class FlagPage {
   async refresh() {
     const [told] = await Promise.all([readFlag(this.key), this.versions.refresh()]);
     await atHome("flags", told);
+    await this.plan.refresh(told.state.definition);
     this.#flag = told;
   }
 
@@ -63,6 +66,7 @@ export class FlagPage {
       ),
       flag.problem && h("p", null, problem(flag)),
       definition.description && h("p", null, definition.description),
+      this.plan.view(flag, this.versions.all, again),
       whoGetsWhat(flag, this.#look?.run === flag.run ? this.#look : null),
       audience(definition),
       this.versions.view(),

@@ -134,11 +134,11 @@ const legend = () =>
 
 /** What is to be measured, as long as no look has.
  * @param {Told} flag */
-export const plan = (flag) =>
+export const toBeMeasured = (flag) =>
   h(
     "section",
-    { "aria-labelledby": "plan" },
-    h("h2", { id: "plan" }, "To be measured"),
+    { "aria-labelledby": "measured" },
+    h("h2", { id: "measured" }, "To be measured"),
     h(
       "dl",
       { class: "prose" },

@@ -9,7 +9,7 @@ import { moment } from "./numbers.js";
 /** A section for the history of one flag, which `refresh` reads anew and `view` draws. */
 export class Versions {
   /** @type {Told[]} */
-  #versions = [];
+  all = []; // oldest first
   /** @type {Map<number, Difference[] | string>} */
   #details = new Map(); // version -> its differences, or why they cannot be had, once they were asked for
 
@@ -22,7 +22,7 @@ export class Versions {
   async refresh() {
     /** @type {Answer} */
     const { versions } = await get(this.path);
-    this.#versions = versions;
+    this.all = versions;
   }
 
   view() {
@@ -33,7 +33,7 @@ export class Versions {
       h(
         "ol",
         { class: "versions", reversed: true },
-        this.#versions.toReversed().map((each) => this.#item(each)),
+        this.all.toReversed().map((each) => this.#item(each)),
       ),
     );
   }
@@ -43,7 +43,7 @@ export class Versions {
     const what = changed.join(", ");
     return h(
       "li",
-      { id: `version-${version}`, value: version },
+      { id: `version-${version}`, value: version, tabindex: -1 },
       h("p", null, h("b", null, what || "nothing changed"), reason !== what && h("q", null, reason)),
       h("p", { class: "quiet" }, `${moment(append_time)} UTC, ${author}`),
       h(

@@ -1,20 +1,28 @@
 """Plans: what a flag's plan says now, another one, and none."""
 
+import time
 from typing import Annotated
 
 import msgspec
-from litestar import delete, put
+from litestar import delete, get, put
+from litestar.exceptions import NotFoundException
 from litestar.params import Parameter
 
+from evaluation.catalog.overview import TO_A_LOOK
+from evaluation.plans.preview import Preview, preview
 from pipeline.catalog import editing
-from pipeline.catalog.editing import Signature
+from pipeline.catalog.editing import RefusedError, Signature
 from pipeline.http.backend import Backend
 from pipeline.http.callers.access import EDITING, requires
 from pipeline.http.management.bodies import DocumentRequest
 from pipeline.http.management.life import EditRequest, Stands, of_each, publishing, standing, stands
 from pipeline.http.management.words import LONGEST_REASON
+from schemas.decoding import decode
+from schemas.look import Look
 from schemas.plan import Plan
 from schemas.written import Switch
+
+STAGE = "plans"  # which acts
 
 Reason = Annotated[
     str,
@@ -32,6 +40,31 @@ class PlanEdit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     reason: Reason
     base: Base | None = None
     yes: Switch = False
+
+
+class PlanShown(Preview, frozen=True, kw_only=True):
+    """A plan as a timeline, by the newest look and this server's clock. `idle` is why nobody acts by it, if so."""
+
+    idle: str | None
+
+
+@get(of_each("plan"))
+async def show_plan(backend: Backend, key: str) -> PlanShown:
+    """Tell how far a plan has come, what comes next and when at the earliest, and what stands in its way."""
+    standing(backend, key)
+    flag, working = backend.catalog.history.newest.flags[key], backend.workers.stages
+    if flag.definition.plan is None:
+        raise NotFoundException(f"'{key}' has no plan; write one into its definition, or PUT one here")
+    kept = backend.looks.of(key, flag.runs[-1].key) if flag.runs else None
+    look = decode(kept.newest, Look) if kept else None
+    away = ", ".join(stage for stage in TO_A_LOOK if stage not in working)
+    behind = f"nobody works on {away}" if away else None
+    try:
+        told = preview(flag, look, time.time_ns() // 1_000_000, behind)
+    except ValueError as error:
+        raise RefusedError(str(error)) from None
+    idle = None if STAGE in working else f"nobody works on {STAGE}; `peekproof up` starts every stage"
+    return PlanShown(**msgspec.structs.asdict(told), idle=idle)
 
 
 @put(of_each("plan"), guards=[requires(EDITING)], request_class=DocumentRequest)
@@ -66,4 +99,4 @@ async def _edit(
         return stands(await editing.plan(backend.writer, key, plan, signature, base=base, accept_risks=accept_risks))
 
 
-ROUTES = [put_plan, end_plan]
+ROUTES = [show_plan, put_plan, end_plan]

@@ -28,6 +28,7 @@ from schemas.look import (
     Status,
     unsaid,
 )
+from schemas.plan import Plan, Then
 from schemas.written import Strict
 
 
@@ -65,6 +66,8 @@ class Defaults(msgspec.Struct, frozen=True, kw_only=True):
     segment: dict[str, Any]
     goal: dict[str, Any]
     analysis: dict[str, Any]
+    plan: dict[str, Any]
+    then: dict[str, Any]
 
 
 class Vocabulary(msgspec.Struct, frozen=True, kw_only=True):
@@ -126,6 +129,8 @@ VOCABULARY = Vocabulary(
         segment=_defaults(Segment),
         goal=_defaults(Goal),
         analysis=_defaults(Analysis),
+        plan=_defaults(Plan),
+        then=_defaults(Then),
     ),
     everyone=EVERYONE,
     split_alpha=SPLIT_ALPHA,

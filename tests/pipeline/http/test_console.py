@@ -8,6 +8,7 @@ import math
 import re
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +20,17 @@ from kafka import KafkaProducer
 from playwright.sync_api import Browser, Page, Route, expect, sync_playwright
 
 from evaluation.catalog.in_force import RunInForce
-from evaluation.catalog.lifecycle import apply_definition, start
+from evaluation.catalog.lifecycle import apply_definition, start, take_step
 from evaluation.significance.look import encode_look, look
 from pipeline.catalog.topic import read_catalog
 from pipeline.http.callers.keys import Keys
 from pipeline.kafka.clients import kafka_python_arguments
 from pipeline.settings import Settings
 from schemas.aggregate import MetricHealth
-from schemas.catalog import Condition, Document, Flag, FlagState, Segment, Variant
+from schemas.catalog import Condition, Document, Flag, FlagState, Goal, Segment, Variant
 from schemas.look import Look
+from schemas.plan import AUTHOR as PLAN
+from schemas.plan import Evidence, Plan
 from schemas.topics import CATALOG, RESULTS
 from tests.conftest import deployed
 from tests.evaluation.significance.conftest import make_aggregate
@@ -57,29 +60,40 @@ class Console:
         self.key = Keys(settings.data).create("admin", "ann")[1]
         self.faults: list[str] = []
         self.last: Look | None = None
-        self._run = run
+        self.run = run
 
     def publish(self, *sizes: int, **fields: Any) -> None:
         """Looks of the real inference, each with so many units in either arm: a lift of 15 % of purchases.
 
         `fields` are those of the aggregate.
         """
-        producer = KafkaProducer(**kafka_python_arguments(self.settings))
         for n in sizes:
-            aggregate = make_aggregate(_sums(n), flag=EXPERIMENT, watermark=self._run.started + 20 * n, **fields)
-            self.last = look(self._run, [aggregate], self.last)
-            key = f"{EXPERIMENT}/{self._run.key}".encode()
-            producer.send(self.settings.topic(RESULTS), encode_look(self.last), key=key)
+            self.last = self.publish_one(self.run, n, self.last, **fields)
+
+    def publish_one(self, run: RunInForce, n: int, last: Look | None = None, **fields: Any) -> Look:
+        """The same of one look at a run, after its last one."""
+        aggregate = make_aggregate(_sums(n), flag=run.flag, watermark=run.started + 20 * n, **fields)
+        made = look(run, [aggregate], last)
+        self.send(RESULTS, f"{run.flag}/{run.key}", encode_look(made))
+        return made
+
+    def send(self, topic: str, key: str | None, *values: bytes, partition: int | None = None) -> None:
+        producer = KafkaProducer(**kafka_python_arguments(self.settings))
+        for value in values:
+            producer.send(self.settings.topic(topic), value, key=key.encode() if key else None, partition=partition)
         producer.close()
 
     def write(self, key: str, *states: FlagState) -> None:
-        """Versions of a flag, whatever the rules say of them."""
-        producer = KafkaProducer(**kafka_python_arguments(self.settings))
+        """Versions of a flag, whatever the rules say of them; the plan signs what it has evidence of."""
+        documents = []
         for version, state in enumerate(states, 1):
-            spec, who = msgspec.Raw(msgspec.json.encode(state)), {"author": "ann", "reason": "before there was a rule"}
-            document = Document(kind="flag", key=key, version=version, base=version - 1, time=0, spec=spec, **who)
-            producer.send(self.settings.topic(CATALOG), msgspec.json.encode(document), partition=0)
-        producer.close()
+            is_planned = state.progress and state.progress.evidence and state.progress.taken == version
+            who = {"author": PLAN if is_planned else "ann", "reason": "before there was a rule"}
+            spec = msgspec.Raw(msgspec.json.encode(state))
+            documents.append(
+                Document(kind="flag", key=key, version=version, base=version - 1, time=0, spec=spec, **who)
+            )
+        self.send(CATALOG, None, *map(msgspec.json.encode, documents), partition=0)
 
     def open(self, route: str = "", key: str | None = None) -> Page:
         """A page with a key that was entered before."""
@@ -507,3 +521,122 @@ def test_whom_a_draft_lists_is_no_part_of_everybody(console: Console):
 
     expect(page.get_by_text("Everybody but those listed gets 'off': it is a draft.")).to_be_visible()
     expect(page.locator("#variant-on")).to_contain_text("1 user")
+
+
+def test_a_plan_is_made_in_a_form_paused_and_resumed(console: Console):
+    page = console.open("flags/faster-images")
+    plan = page.get_by_role("region", name="Plan")
+    expect(plan).to_contain_text("None: its percentages change by hand alone.")
+
+    plan.get_by_role("button", name="Make a plan …").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_label(re.compile("^Start")).fill("2020-03-02T08:00")
+    dialog.get_by_label("Time zone").fill("Europe/Berlin")
+    dialog.get_by_label("Rollout, %").fill("10")
+    dialog.get_by_label("For", exact=True).fill("1 hour")
+    dialog.get_by_role("button", name="Add a step").click()
+    expect(dialog.get_by_label("Rollout, %").nth(1)).to_be_focused()
+    dialog.get_by_label("Rollout, %").nth(1).fill("50")
+    dialog.get_by_label("Reason").fill("slowly")
+    found = Axe().run(page)
+    assert found.violations_count == 0, found.generate_report()
+    console.shows(page, "plan-form")
+    page.keyboard.press("Enter")
+
+    lasts = dialog.get_by_label("For", exact=True).first
+    expect(lasts).to_have_attribute("aria-invalid", "true")
+    expect(lasts).to_be_focused()
+    expect(lasts).to_have_accessible_description(
+        "'1 hour' is not allowed; it must be a duration, for example 500ms, 10s, 30m, 24h or 7d"
+    )
+    lasts.fill("1h")
+    dialog.get_by_role("button", name="Make the plan").click()
+    expect(dialog.get_by_role("alert")).to_contain_text("its plan starts it at once, for its start, 2020-03-02T08:00")
+    expect(dialog.locator(".fault")).to_have_count(0)
+    dialog.get_by_role("button", name="Make the plan nevertheless").click()
+
+    expect(plan.locator("ol > li")).to_have_count(3)
+    expect(plan).to_contain_text("Nobody acts by it: nobody works on plans")
+    expect(page.locator(".versions > li").first).to_contain_text("slowly")
+    page.get_by_role("button", name="Start …").click()
+    dialog.get_by_label("Reason").fill("it is time")
+    page.keyboard.press("Enter")
+    expect(plan.locator("[aria-current=step]")).to_contain_text(re.compile("10%.*Step 1, in force since .* by ann"))
+    plan.get_by_role("button", name="Pause …").click()
+    expect(dialog).to_contain_text("It stops nobody")
+    dialog.get_by_label("Reason").fill("a holiday")
+    page.keyboard.press("Enter")
+    expect(plan).to_contain_text(re.compile("Paused since .*: ann asked for it .version 4, “?a holiday"))
+    plan.get_by_role("button", name="Resume …").click()
+    dialog.get_by_label("Reason").fill("it is over")
+    page.keyboard.press("Enter")
+    expect(plan.get_by_role("button", name="Pause …")).to_be_visible()
+    plan.get_by_role("button", name="Change …").click()
+    expect(dialog.get_by_label(re.compile("^Start"))).to_have_value("2020-03-02T08:00")
+    page.keyboard.press("Escape")
+    plan.get_by_role("button", name="Remove …").click()
+    dialog.get_by_label("Reason").fill("by hand")
+    page.keyboard.press("Enter")
+    dialog.get_by_role("button", name="Remove the plan nevertheless").click()
+    expect(plan.get_by_role("button", name="Make a plan …")).to_be_visible()
+    expect(page.locator("#variant-on")).to_contain_text("10.0%")
+    console.faults[:] = [fault for fault in console.faults if not re.search("40[09]", fault)]  # the refusals
+
+
+def test_a_plan_is_read_at_a_glance_and_says_who_took_its_steps(console: Console):
+    plan = msgspec.convert(
+        {
+            "steps": [
+                {"rollout": 1, "segments": {"beta": 100}, "for": "1h"},
+                {"rollout": 10, "segments": {"beta": 100}, "until": {"units": 5_000, "safe": ["app_error"]}},
+                {"rollout": 50, "segments": {"beta": 100}},
+            ],
+            "end": "2099-03-30",
+            "timezone": "Asia/Tokyo",
+            "on_harm": "roll back",
+            "on_broken_split": "pause",
+            "then": {"on_win": "roll out"},
+        },
+        Plan,
+    )
+    definition = Flag(
+        key="slow-basket",
+        owner="shop",
+        variants=(Variant(key="control"), Variant(key="treatment")),
+        segments=(Segment(name="beta", conditions=(Condition(property="country", op="is", values=("AT",)),)),),
+        metrics=(
+            Goal(metric="purchase", role="primary"),
+            Goal(metric="app_error", role="guardrail", direction="decrease", margin=0.3),
+        ),
+        plan=plan,
+    )
+    draft = apply_definition(None, definition, 1)
+    running = start(draft, 2, "salt0001")
+    console.write(
+        "slow-basket", draft, running, take_step(running, 3, 2, Evidence(version=3, time=1, run="exp-1", look=1))
+    )
+    console.publish_one(replace(console.run, flag="slow-basket", definition=definition), 1_560)
+
+    page = console.open("experiments/slow-basket")
+
+    shown = page.get_by_role("region", name="Plan")
+    first, second, third, end = (shown.locator("ol.plan > li").nth(at) for at in range(4))
+    expect(first).to_contain_text("1% · beta 100%")
+    expect(first).to_contain_text("Step 1, done since")
+    expect(second).to_contain_text(re.compile("Step 2, in force since .*, by the plan .version 3"))
+    expect(third).to_contain_text("3,120 of 5,000 units")
+    expect(third).to_contain_text("app_error is not proved safe yet: treatment")
+    expect(end).to_contain_text("Where one has won: roll out the winner; where none has: tell of it")
+    expect(end).to_contain_text("2099-03-30 00:00")  # in Tokyo
+    expect(end.locator("time")).to_have_attribute("title", re.compile("2099-03-29 15:00 UTC"))
+    expect(shown).to_contain_text("times are of")
+    second.get_by_role("link", name="version 3").click()
+    expect(page.locator("#version-3")).to_be_focused()
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        found = Axe().run(page)
+        assert found.violations_count == 0, found.generate_report()
+        console.shows(page, f"plan-{scheme}")
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.wait_for_function("document.documentElement.scrollWidth <= innerWidth")
+    console.shows(page, "plan-phone")

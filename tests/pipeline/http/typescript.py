@@ -14,12 +14,12 @@ from msgspec import NODEFAULT
 from msgspec import inspect as types
 
 from pipeline.http.management.life import Stands, Taking, Version, Versions
-from pipeline.http.management.plans import PlanEdit
+from pipeline.http.management.plans import PlanEdit, PlanShown
 from pipeline.http.results.routes import Columns, Overview, Shown
 from pipeline.http.results.vocabulary import Vocabulary
 from schemas.look import Look
 
-SAID = (Overview, Shown, Look, Columns, Versions, Version, Stands, Vocabulary)
+SAID = (Overview, Shown, Look, Columns, Versions, Version, Stands, Vocabulary, PlanShown)
 TOLD = (Taking, PlanEdit)  # of which a client may leave out what has a default
 
 
@@ -52,6 +52,8 @@ def _structs(kind: types.Type) -> Iterator[types.StructType]:
 def _interface(struct: types.StructType, may_omit: bool) -> str:
     omits = may_omit or struct.cls.__struct_config__.omit_defaults
     lines = [f"/** {inspect.getdoc(struct.cls)} */", f"export interface {struct.cls.__name__} {{"]
+    if struct.tag is not None:
+        lines.append(f"  {struct.tag_field}: {json.dumps(struct.tag)};")
     for field in struct.fields:
         has_default = (field.default, field.default_factory) != (NODEFAULT, NODEFAULT)
         is_there = field.required or (has_default and not omits)  # what has no default then is unset
