@@ -171,15 +171,20 @@ def pause(
     return _with_progress(state, version, evidence, paused=Pause(version=version, why=why, alarms=alarms))
 
 
-def resume(state: FlagState, version: int, evidence: Evidence | None = None) -> FlagState:
-    """The state in which its plan goes on, at the step where it was. Alarms that paused it no longer count."""
+def resume(state: FlagState, version: int, seen: tuple[str, ...] = ()) -> FlagState:
+    """The state in which its plan goes on, at the step where it was. Alarms that paused it no longer count.
+
+    Nor do those that were `seen`: they stand, and hold the next step, although the plan only tells of them.
+    """
     _, progress = _planned(state)
-    if progress.paused is None:
+    if progress.paused is None and not seen:
         raise LifecycleError(
-            ("plan",), f"the plan of '{state.definition.key}' is not paused; step {progress.step} is in force"
+            ("plan",),
+            f"the plan of '{state.definition.key}' is not paused, and no alarm holds it; it is at step {progress.step}",
         )
-    overruled = tuple(dict.fromkeys([*progress.overruled, *progress.paused.alarms]))
-    return _with_progress(state, version, evidence, paused=None, overruled=overruled)
+    paused_by = progress.paused.alarms if progress.paused else ()
+    overruled = tuple(dict.fromkeys([*progress.overruled, *paused_by, *seen]))
+    return _with_progress(state, version, None, paused=None, overruled=overruled)
 
 
 def archive(state: FlagState, needed_by: Collection[str]) -> FlagState:

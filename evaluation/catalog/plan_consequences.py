@@ -42,7 +42,7 @@ def of_plan(before: FlagState, after: FlagState) -> Iterator[Sentence]:
         yield _of_pause(after, progress, step), False
     elif was is None or was.taken != progress.taken:
         yield f"{step} is in force, by which {_reach(after, progress)}; nobody changes variant by a step", False
-    elif was.paused and progress.paused is None:
+    elif progress.paused is None and (was.paused or was.overruled != progress.overruled):
         yield f"the plan goes on at {step}, by which {_reach(after, progress)}", False
         if alarms := [each for each in progress.overruled if each not in was.overruled]:
             yield f"the plan does nothing more because of {', '.join(alarms)}: who resumes it knows of that", False
@@ -61,7 +61,7 @@ def _of_pause(after: FlagState, progress: Progress, step: str) -> str:
             f", and stops nobody: '{key}' is not sticky, so nobody can know who is new, and {_reach(after, progress)} "
             "as before"
         )
-    return f"{says}; `peekproof plan resume {key}` goes on"
+    return f"{says}; no alarm acts until `peekproof plan resume {key}` goes on"
 
 
 def _reach(state: FlagState, progress: Progress) -> str:

@@ -47,6 +47,13 @@ def alarms_of(flag: FlagInForce, look: Look) -> list[Alarm]:
     return [msgspec.structs.replace(each, is_overruled=each.name in overruled) for each in every]
 
 
+def holding(flag: FlagInForce, look: Look) -> tuple[str, ...]:
+    """The alarms that hold the next step, although the plan only tells of them; until somebody resumes it."""
+    if flag.definition.plan is None or flag.plan is None:
+        return ()
+    return tuple(each.name for each in alarms_of(flag, look) if each.act == "tell" and not each.is_overruled)
+
+
 def is_sure(cell: Cell) -> bool:
     """Whether its judgement may be acted on, however often one looks."""
     return cell.caveat is None and cell.method != "bayesian"

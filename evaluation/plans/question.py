@@ -129,7 +129,7 @@ def _goes_on(now: PlanMoment, standing: PlanInForce, blocks: list[str], alarms: 
         return _said(None, "its end" if ways else None, ways, blocks, now.look)
     for alarm in alarms:
         if not alarm.is_overruled:
-            told = "; the plan only tells of it" if alarm.act == "tell" else ""
+            told = "; the plan only tells of it, and `peekproof plan resume` goes on" if alarm.act == "tell" else ""
             blocks = [*blocks, f"{alarm.text}{told}"]
     awaits = step_awaits(now, number, standing.taken)
     return _said(TakeStep(number), told_step(now.plan, number), awaits, blocks, now.look)

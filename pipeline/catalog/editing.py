@@ -214,11 +214,13 @@ async def take(
     variant: str | None = None,
     as_experiment: bool = False,
     splits_anew: bool = False,
+    seen: tuple[str, ...] = (),
     accept_risks: bool = False,
 ) -> Change:
     """Take a step in the life of a flag: `rollout` of a variant; `as_experiment`: a start without metrics is refused.
 
-    `splits_anew`: a plain flag that starts again doesn't go on with its former salt.
+    `splits_anew`: a plain flag that starts again doesn't go on with its former salt. `seen`: the alarms that stand when
+    a plan is resumed.
     `base` is the version that was decided on. Raises RefusedError, RiskError, EditConflictError.
     """
     before, version = _standing(writer, key, base)
@@ -230,7 +232,7 @@ async def take(
         "rollout": lambda: lifecycle.roll_out(before, version, variant or ""),
         "rollback": lambda: lifecycle.roll_back(before, version),
         "pause": lambda: lifecycle.pause(before, version),
-        "resume": lambda: lifecycle.resume(before, version),
+        "resume": lambda: lifecycle.resume(before, version, seen),
         "archive": lambda: lifecycle.archive(before, needed_by),
         "restore": lambda: lifecycle.restore(before),
         "delete": lambda: lifecycle.delete(before, needed_by),

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -205,8 +206,8 @@ def stale(days: int, as_json: bool) -> None:
         click.echo(f"none has stood still for {days} days")
 
 
-def step_command(name: StepName, line: str) -> click.Command:
-    """A command that takes a step with a flag."""
+def step_command(name: StepName, line: str, seen: Callable[[str], tuple[str, ...]] = lambda _: ()) -> click.Command:
+    """A command that takes a step with a flag. `seen`: the alarms that stand, by its key, where one is resumed."""
 
     @click.command(name, help=line)
     @key_argument
@@ -216,7 +217,7 @@ def step_command(name: StepName, line: str) -> click.Command:
     @json_option
     @click.pass_context
     def command(context: click.Context, /, **options: Any) -> None:
-        _take(name, context, **options)
+        _take(name, context, seen=seen(options["key"]), **options)
 
     return new_salt_option(command) if name in BEGINNING else command
 
@@ -242,6 +243,7 @@ def _take(
     key: str,
     variant: str | None = None,
     new_salt: bool = False,
+    seen: tuple[str, ...] = (),
     reason: str | None,
     author: str,
     yes: bool,
@@ -259,6 +261,7 @@ def _take(
                 variant=variant,
                 as_experiment=as_experiment,
                 splits_anew=new_salt,
+                seen=seen,
                 accept_risks=yes,
             )
 

@@ -3,7 +3,7 @@
 import click
 
 from pipeline.cli.flags import step_command
-from pipeline.cli.timeline import preview_command
+from pipeline.cli.timeline import holding_now, preview_command
 from pipeline.errors import PeekproofError
 
 
@@ -26,4 +26,10 @@ def plan() -> None:
 
 plan.add_command(preview_command)
 plan.add_command(step_command("pause", "Take no further step. Of a sticky flag nobody else gets a variant."))
-plan.add_command(step_command("resume", "Go on at the step where it was. Alarms that paused it no longer count."))
+plan.add_command(
+    step_command(
+        "resume",
+        "Go on at the step where it was. Alarms that paused or hold it no longer count.",
+        holding_now,
+    )
+)

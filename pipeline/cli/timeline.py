@@ -13,6 +13,7 @@ from evaluation.catalog.hours import told_time
 from evaluation.catalog.in_force import FlagInForce
 from evaluation.catalog.rules import did_you_mean
 from evaluation.plans.acts import told_act
+from evaluation.plans.alarms import holding
 from evaluation.plans.awaiting import Awaited
 from evaluation.plans.preview import Preview, PreviewedStep, StepState, preview
 from evaluation.significance.look import decode_look
@@ -43,11 +44,10 @@ MARKS: dict[StepState, str] = {"taken": "✓", "in force": "▶", "ahead": " ", 
 @json_option
 def preview_command(key: str, directory: Path | None, as_json: bool) -> None:
     """What the plan of KEY would do: its steps, what they wait for, and when they come at the earliest."""
-    flag, look = _flag_of(key, directory, as_json), None
+    flag = _flag_of(key, directory, as_json)
     if flag.definition.plan is None:
         raise PeekproofError(f"'{key}' has no plan; write one into its definition: `plan: {{steps: [{{rollout: 1}}]}}`")
-    if directory is None and flag.definition.metrics and flag.status == "running":
-        look = _newest_look(flag)
+    look = _newest_look(flag) if directory is None else None
     try:
         shown = preview(flag, look, time.time_ns() // 1_000_000)
     except ValueError as error:
@@ -73,8 +73,17 @@ def _flag_of(key: str, directory: Path | None, as_json: bool) -> FlagInForce:
     return FlagInForce(definition=definition, status="draft", version=0, append_time=0, runs=())
 
 
+def holding_now(key: str) -> tuple[str, ...]:
+    """The alarms that hold the next step of a flag's plan now, although it only tells of them."""
+    flag = read_catalog(Settings.read()).newest.flags.get(key)
+    look = _newest_look(flag) if flag else None
+    return holding(flag, look) if flag and look else ()
+
+
 def _newest_look(flag: FlagInForce) -> Look | None:
-    """The newest look at its open run, as readers take them (see schemas/look.py)."""
+    """The newest look at its open run, as readers take them (see schemas/look.py); None: there is none."""
+    if not flag.definition.metrics or flag.status != "running":
+        return None
     aside = SetAside(tell=lambda text: click.echo(harmless(text), err=True))
     newest: Look | None = None
     key = f"{flag.definition.key}/{flag.runs[-1].key}".encode()

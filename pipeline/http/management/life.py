@@ -12,6 +12,7 @@ from litestar.exceptions import NotFoundException, ServiceUnavailableException
 from evaluation.catalog import overview
 from evaluation.catalog.history import decode_spec
 from evaluation.catalog.overview import Difference, Told
+from evaluation.plans.alarms import holding
 from pipeline.catalog import editing
 from pipeline.catalog.editing import Change, Signature, StepName, state_of
 from pipeline.errors import PeekproofError
@@ -21,6 +22,8 @@ from pipeline.http.callers.keys import Key
 from pipeline.http.management.bodies import ExactRequest
 from pipeline.http.management.words import LONGEST_REASON
 from schemas.catalog import FlagState
+from schemas.decoding import decode
+from schemas.look import Look
 
 PUBLISHING_SECONDS = 10.0
 
@@ -73,6 +76,7 @@ def of_each(path: str) -> list[str]:
 async def take(request: EditRequest, backend: Backend, key: str, step: StepName, data: Taking) -> Stands:
     """Take a step with a flag or an experiment. 409: it is refused, or wants `yes` to its consequences."""
     standing(backend, key)
+    seen = _holding(backend, key) if step == "resume" else ()
     async with publishing():
         change = await editing.take(
             backend.writer,
@@ -83,9 +87,23 @@ async def take(request: EditRequest, backend: Backend, key: str, step: StepName,
             variant=data.variant,
             as_experiment=request.url.path.startswith("/api/1/experiments/"),
             splits_anew=data.new_salt,
+            seen=seen,
             accept_risks=data.yes,
         )
     return stands(change)
+
+
+def _holding(backend: Backend, key: str) -> tuple[str, ...]:
+    """The alarms that hold the next step of a flag's plan now, although it only tells of them."""
+    look = newest_look(backend, key)
+    return holding(backend.catalog.history.newest.flags[key], look) if look else ()
+
+
+def newest_look(backend: Backend, key: str) -> Look | None:
+    """The newest look at the open run of a flag; None: there is none."""
+    flag = backend.catalog.history.newest.flags[key]
+    kept = backend.looks.of(key, flag.runs[-1].key) if flag.runs and flag.status == "running" else None
+    return decode(kept.newest, Look) if kept else None
 
 
 @get(of_each("versions"))

@@ -15,10 +15,8 @@ from pipeline.catalog.editing import RefusedError, Signature
 from pipeline.http.backend import Backend
 from pipeline.http.callers.access import EDITING, requires
 from pipeline.http.management.bodies import DocumentRequest
-from pipeline.http.management.life import EditRequest, Stands, of_each, publishing, standing, stands
+from pipeline.http.management.life import EditRequest, Stands, newest_look, of_each, publishing, standing, stands
 from pipeline.http.management.words import LONGEST_REASON
-from schemas.decoding import decode
-from schemas.look import Look
 from schemas.plan import Plan
 from schemas.written import Switch
 
@@ -55,8 +53,7 @@ async def show_plan(backend: Backend, key: str) -> PlanShown:
     flag, working = backend.catalog.history.newest.flags[key], backend.workers.stages
     if flag.definition.plan is None:
         raise NotFoundException(f"'{key}' has no plan; write one into its definition, or PUT one here")
-    kept = backend.looks.of(key, flag.runs[-1].key) if flag.runs else None
-    look = decode(kept.newest, Look) if kept else None
+    look = newest_look(backend, key)
     away = ", ".join(stage for stage in TO_A_LOOK if stage not in working)
     behind = f"nobody works on {away}" if away else None
     try:

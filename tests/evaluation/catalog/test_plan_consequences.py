@@ -20,7 +20,7 @@ FLAG = Flag(
 )
 STICKY = msgspec.structs.replace(FLAG, sticky=True)
 NOW = 1_767_225_600_000  # 2026-01-01
-GOES_ON = "`peekproof plan resume button` goes on"
+GOES_ON = "no alarm acts until `peekproof plan resume button` goes on"
 
 
 def running(flag: Flag = FLAG) -> FlagState:

@@ -5,6 +5,7 @@ import pytest
 
 from evaluation.catalog import lifecycle
 from evaluation.plans.acts import CompleteRun, PausePlan, RollBack, RollOut, StartFlag, TakeStep
+from evaluation.plans.alarms import holding
 from evaluation.plans.question import ask
 from tests.evaluation.plans.conftest import TREATMENTS, at
 
@@ -160,7 +161,7 @@ def test_a_reading_without_a_guarantee_only_tells_and_holds_the_next_step(rampin
     said = ask(flag, look_of((cell_of("fails", "red", "harmed", **fields),)), MONDAY + HOUR)
 
     assert said.act is None
-    assert said.blocks[0].endswith("the plan only tells of it")
+    assert said.blocks[0].endswith("the plan only tells of it, and `peekproof plan resume` goes on")
     assert said.alarms[0].name == "fails/red"
 
 
@@ -174,13 +175,26 @@ def test_a_broken_split_pauses_and_of_two_alarms_the_one_that_protects_most_is_h
     assert ask(gentle, look_of(harm, split=0.009), MONDAY).act == PausePlan("harm", ("split", "fails/red"))
 
 
-def test_alarms_that_only_tell_hold_the_next_step(ramping, look_of):
-    flag = ramping(RAMP | {"on_broken_split": "tell"}).flag
+def test_alarms_that_only_tell_hold_the_next_step_until_somebody_goes_on_all_the_same(ramping, look_of):
+    stage, look = ramping(RAMP | {"on_broken_split": "tell"}), look_of(split=0.009)
 
-    said = ask(flag, look_of(split=0.009), MONDAY + HOUR)
+    said = ask(stage.flag, look, MONDAY + HOUR)
+    held_by = holding(stage.flag, look)
+    stage.do(lifecycle.resume, MONDAY, held_by)
 
     assert said.act is None
     assert said.reason.startswith("The split is broken: control has 0 of 0 units")
+    assert held_by == ("split",)
+    assert holding(stage.flag, look) == ()
+    assert ask(stage.flag, look, MONDAY + HOUR).act == TakeStep(2)
+
+
+def test_what_acts_holds_nothing_and_is_not_overruled_unseen(ramping, look_of, cell_of):
+    stage, harm = ramping(), look_of((cell_of("fails", "red", "harmed"),))
+
+    assert holding(stage.flag, harm) == ()
+    with pytest.raises(lifecycle.LifecycleError, match="is not paused, and no alarm holds it; it is at step 1"):
+        stage.do(lifecycle.resume, MONDAY)
 
 
 def test_overruled_alarms_do_nothing(ramping, look_of, cell_of):
