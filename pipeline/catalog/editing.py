@@ -134,14 +134,16 @@ async def apply(
         yield change
 
 
-async def create(writer: CatalogWriter, definition: Definition, signature: Signature) -> Change:
-    """Publish a document that is new. Raises RefusedError where its key is taken or a rule is broken."""
+async def create(
+    writer: CatalogWriter, definition: Definition, signature: Signature, accept_risks: bool = False
+) -> Change:
+    """Publish a document that is new. Raises RefusedError where its key is taken or a rule is broken; RiskError."""
     kind = KINDS[FlagState if isinstance(definition, Flag) else type(definition)]
     if version := writer.history.newest.version_of(kind, definition.key):
         raise RefusedError(
             f"{kind} '{definition.key}' exists already (version {version}); edit it, or choose another key"
         )
-    (change,) = await edit(writer, [definition], signature)
+    (change,) = await edit(writer, [definition], signature, accept_risks)
     return change
 
 

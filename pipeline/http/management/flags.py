@@ -121,7 +121,8 @@ async def _create_flag(request: EditRequest, backend: Backend, data: NewFlag, is
     require_project(backend, data.project_id)
     definition = sound(lambda: new_flag(data, request.auth.name, is_experiment))
     async with publishing():
-        await editing.create(backend.writer, definition, Signature(request.auth.name, data.reason or "create"))
+        signature = Signature(request.auth.name, data.reason or "create")
+        await editing.create(backend.writer, definition, signature, data.yes)
     return standing_shape(backend, definition.key)
 
 

@@ -198,6 +198,15 @@ def test_a_flag_with_a_plan_is_told_as_it_is_in_force_and_sent_back_as_it_was_to
     assert (by_hand["rolloutPercentage"], by_hand["targetSegments"][0]["percentage"], by_hand["plan"]) == (5, 25, None)
 
 
+def test_a_draft_that_its_plan_starts_at_once_wants_a_yes(api: Api):
+    late = {"key": "late", "plan": PLAN | {"steps": [{"rollout": 1}], "start": "2020-01-01"}}
+
+    (consequence,) = api.call("POST", "flags", late, 409)["consequences"]
+
+    assert consequence == "late: its plan starts it at once, for its start, 2020-01-01, has passed"
+    assert api.call("POST", "flags", late | {"yes": True})["state"] == "planning"
+
+
 def test_a_key_that_is_called_as_plans_sign_edits_nothing(api: Api):
     keys = Keys(api.settings.data)
     key, text = keys.create("experimenter", "somebody")
