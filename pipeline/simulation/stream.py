@@ -7,7 +7,7 @@ Every visitor meets every experiment, and each experiment splits the visitors by
 are replications of one A/A test, on units hashed anew for each.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -28,11 +28,13 @@ from evaluation.flags.paths import unit_selector
 from evaluation.metrics.partition import Partition
 from evaluation.significance.look import look
 from pipeline.stages.gathering import Gathering
-from schemas.catalog import Analysis, Document, Flag, FlagState, Goal, Kind, Metric, Variant
+from schemas.aggregate import Aggregate
+from schemas.catalog import KINDS, Analysis, Document, Flag, FlagState, Goal, Metric, Variant
 from schemas.look import Look
 from schemas.records import Records
 from schemas.topics import EVENTS, EXPOSURES
 
+TOPICS = (EXPOSURES, EVENTS)
 UNITS_PARTITIONS = 2
 HORIZON, TOLERANCE = 5_000, 1_000  # ms
 ENTRIES = 600_000  # ms over which visitors enter
@@ -80,24 +82,54 @@ def play(random: Generator, trial: Trial) -> Iterator[list[Look]]:
     history = running(trial.experiments, trial.share)
     runs = [flag.runs[-1] for _, flag in sorted(history.newest.flags.items())]
     sources = _sources(random, trial, history.newest)
-    gathering = Gathering(UNITS_PARTITIONS, HORIZON, expected=len(sources))
-    for source in sources:
-        gathering.begin((source.topic, 0), 0)
-    partitions = [Partition(number, HORIZON) for number in range(UNITS_PARTITIONS)]
+    pipeline = PurePipeline(history)
     looks: list[Look | None] = [None] * len(runs)
     end = START + ENTRIES + WINDOW + HORIZON + 1
     for moment in np.linspace(START, end, trial.looks + 1)[1:].astype(int).tolist():
-        for source in sources:
-            for assigned in assign(source.until(moment), history, HORIZON, TOLERANCE):
-                gathering.add((source.topic, 0), assigned)
-            gathering.reach((source.topic, 0), moment, history.newest.offset)
-        _, messages = gathering.cut()
-        for partition, message in zip(partitions, messages, strict=True):
-            partition.fold(partition.offset, message, history.at_offset)
-        of_runs = zip(*(partition.aggregates() for partition in partitions), strict=True)
+        of_runs = pipeline.until(moment, [source.until(moment) for source in sources])
         made = [look(*each) for each in zip(runs, of_runs, looks, strict=True)]
         looks[:] = made
         yield made
+
+
+class PurePipeline:
+    """What lies between two sources, each of one partition, and the looks: assignment and aggregation."""
+
+    def __init__(self, history: History) -> None:
+        self._history = history
+        self._gathering = Gathering(UNITS_PARTITIONS, HORIZON, expected=len(TOPICS))
+        for topic in TOPICS:
+            self._gathering.begin((topic, 0), 0)
+        self._partitions = [Partition(number, HORIZON) for number in range(UNITS_PARTITIONS)]
+
+    def until(self, moment: int, appended: Iterable[Records]) -> list[tuple[Aggregate, ...]]:
+        """The aggregates of every run, by flag, once the sources have `appended` this much before `moment` (ms UTC)."""
+        for records in appended:
+            for assigned in assign(records, self._history, HORIZON, TOLERANCE):
+                self._gathering.add((records.topic, 0), assigned)
+        catalog = self._history.states[self._history.index_at(moment)].offset
+        for topic in TOPICS:
+            self._gathering.reach((topic, 0), moment, catalog)
+        _, messages = self._gathering.cut()
+        for partition, message in zip(self._partitions, messages, strict=True):
+            partition.fold(partition.offset, message, self._history.at_offset)
+        return list(zip(*(partition.aggregates() for partition in self._partitions), strict=True))
+
+
+def records_of(topic: str, begin: int, time: NDArray[np.int64], values: Sequence[bytes]) -> Records:
+    """What stands on a source from offset `begin` on, appended at those times (ms UTC, ascending)."""
+    length = np.array([len(value) for value in values], np.int64)
+    return Records(
+        topic=topic,
+        partition=0,
+        begin=begin,
+        end=begin + len(values),
+        offset=np.arange(begin, begin + len(values)),
+        append_time=time,
+        start=np.cumsum(length) - length,
+        length=length,
+        data=memoryview(b"".join(values)),
+    )
 
 
 class _Source:
@@ -114,18 +146,7 @@ class _Source:
         """The records appended before `moment` (ms UTC) that were not read yet."""
         begin, end = self._position, int(np.searchsorted(self._time, moment))
         self._position = end
-        length = np.array([len(value) for value in self._values[begin:end]], np.int64)
-        return Records(
-            topic=self.topic,
-            partition=0,
-            begin=begin,
-            end=end,
-            offset=np.arange(begin, end),
-            append_time=self._time[begin:end],
-            start=np.cumsum(length) - length,
-            length=length,
-            data=memoryview(b"".join(self._values[begin:end])),
-        )
+        return records_of(self.topic, begin, self._time[begin:end], self._values[begin:end])
 
 
 def treated(random: Generator, catalog: Catalog, visitors: int) -> tuple[NDArray[np.int64], Mask]:
@@ -180,25 +201,32 @@ def running(experiments: int, share: float) -> History:
     history = History()
     weight = round(100 * share)
     variants = tuple(Variant(key=key, weight=each) for key, each in zip(VARIANTS, (100 - weight, weight), strict=True))
-    documents: list[tuple[Kind, str, Metric | FlagState]] = [("metric", metric.key, metric) for metric in METRICS]
+    for metric in METRICS:
+        publish(history, metric.key, metric, START - 2 * SETTLING)
     for number in range(experiments):
         key = f"experiment-{number:05}"
         definition = Flag(
             key=key, owner="simulation", variants=variants, metrics=GOALS, analysis=Analysis(correction="none")
         )
-        documents.append(("flag", key, start(apply_definition(None, definition, 1), 1, salt=key)))
-    for offset, (kind, key, spec) in enumerate(documents):
-        document = Document(
-            kind=kind,
-            key=key,
-            version=1,
-            base=0,
-            author="simulation",
-            time=START,
-            reason="simulation",
-            spec=msgspec.Raw(msgspec.json.encode(spec)),
-        )
-        history.append(offset, START - 2 * SETTLING, msgspec.json.encode(document))
+        started = start(apply_definition(None, definition, 1), 1, salt=key)
+        publish(history, key, started, START - 2 * SETTLING)
+    return history
+
+
+def publish(history: History, key: str, spec: Metric | FlagState, append_time: int) -> None:
+    """Append the next version of a document (`append_time` in ms UTC)."""
+    kind = KINDS[type(spec)]
+    base = history.newest.version_of(kind, key)
+    document = Document(
+        kind=kind,
+        key=key,
+        version=base + 1,
+        base=base,
+        author="simulation",
+        time=append_time,
+        reason="simulation",
+        spec=msgspec.Raw(msgspec.json.encode(spec)),
+    )
+    history.append(history.newest.offset, append_time, msgspec.json.encode(document))
     if history.rejected:
         raise ValueError(f"the catalog of the simulation is broken: {history.rejected[0].reason}")
-    return history
