@@ -4,10 +4,10 @@ A piece takes a generator and a number of replications. Pieces know nothing of o
 order and in any process.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Iterator
 from functools import partial
+from typing import Literal
 
-import msgspec
 import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
@@ -16,20 +16,13 @@ from scipy import stats
 from evaluation.columns.arrays import Floats, Mask
 from evaluation.significance import conversions, fixed, gates, mixture, multiplicity, power, srm
 from pipeline.simulation.populations import NORMAL, POPULATIONS, Population
-from pipeline.simulation.rows import Characteristic, quantile, share, truth
+from pipeline.simulation.rows import Characteristic, PieceOfWork, PieceResult, quantile, share, truth
+from pipeline.simulation.stopping import IN_VAIN, kills, kills_from_events, stops, stops_from_events
 from pipeline.simulation.stream import Trial, play, running, treated
 from pipeline.simulation.watching import ALPHA, LOOKS, ArmSums, Scenario, ever, watch
 from schemas.look import SPLIT_ALPHA, Look
 
-
-class PieceResult(msgspec.Struct, frozen=True):
-    """What a piece has found. `curves` are for the picture: units in at a rejection, of every replication."""
-
-    rows: list[Characteristic]
-    curves: Mapping[str, Floats] = {}
-
-
-PieceOfWork = Callable[[Generator, int], PieceResult]
+Part = Literal["inference", "plans"]
 
 SPLITS = {"50/50": 0.5, "90/10": 0.1}
 GROWTHBOOK = 5_000  # N*
@@ -48,8 +41,12 @@ REFERENCES = {
 }
 
 
-def pieces() -> list[PieceOfWork]:
-    """Everything that is measured, in the order of the table."""
+def pieces() -> list[tuple[Part, PieceOfWork]]:
+    """Everything that is measured, in the order of the table, and of what part it is."""
+    return [*(("inference", piece) for piece in _inference()), *(("plans", piece) for piece in _plans())]
+
+
+def _inference() -> list[PieceOfWork]:
     grid = [(population, split) for population in POPULATIONS for split in SPLITS]
     return [
         *(partial(false_positives, *each, LOOKS) for each in grid),
@@ -64,6 +61,15 @@ def pieces() -> list[PieceOfWork]:
         split_broken,
         several_metrics,
         *(partial(rehashed, split) for split in SPLITS),
+    ]
+
+
+def _plans() -> list[PieceOfWork]:
+    return [
+        kills_from_events,
+        stops_from_events,
+        *(partial(kills, name) for name in IN_VAIN),
+        stops,
     ]
 
 
@@ -93,11 +99,13 @@ def as_growthbook(random: Generator, replications: int) -> PieceResult:
     return PieceResult([share("P1 any look rejects", cell, rejects, limit=ALPHA, reference=0.020)])
 
 
-def pooled(rows: Iterable[Characteristic]) -> Characteristic:
-    """P1 over all cells that are within the claim: below alpha with nothing added."""
-    shares = [row.measured for row in rows if row.protocol.startswith("P1") and row.verdict != "outside the claim"]
+def pooled(rows: Iterable[Characteristic]) -> Iterator[Characteristic]:
+    """P1 over all cells that are within the claim: below alpha with nothing added. None, if there are none."""
+    shares = [row.measured for row in rows if row.protocol.startswith("P1 ") and row.verdict != "outside the claim"]
+    if not shares:
+        return
     mean = float(np.mean(shares))
-    return Characteristic(
+    yield Characteristic(
         protocol="P1 mean of all cells within the claim",
         cell="any look rejects",
         measured=mean,

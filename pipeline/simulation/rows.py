@@ -6,18 +6,25 @@ code with this one: R = 1,000, with the boundaries of GrowthBook (N* 5,000) and 
 Malek's test of the split, and z-tests.
 """
 
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 import msgspec
 import numpy as np
+from numpy.random import Generator
 from numpy.typing import NDArray
+
+from evaluation.columns.arrays import Floats
 
 REFERENCE_REPLICATIONS = 1_000
 LEAST_P = 0.001  # of a test of what is known to be true
 
 
 class Characteristic(msgspec.Struct, frozen=True, kw_only=True):
-    """One line of the table. `naive` is the same of a test that is made for one look, made at every look."""
+    """One line of the table. `naive` is the same of a test that is made for one look, made at every look.
+
+    `peer` is the same of GrowthBook's safe rollouts, as they were published.
+    """
 
     protocol: str
     cell: str
@@ -25,7 +32,18 @@ class Characteristic(msgspec.Struct, frozen=True, kw_only=True):
     standard_error: float | None
     expected: str
     naive: float | None = None
+    peer: float | None = None
     verdict: Literal["pass", "fail", "outside the claim"]
+
+
+class PieceResult(msgspec.Struct, frozen=True):
+    """What a piece has found. `curves` are for the picture: units in at a rejection, of every replication."""
+
+    rows: list[Characteristic]
+    curves: Mapping[str, Floats] = {}
+
+
+PieceOfWork = Callable[[Generator, int], PieceResult]
 
 
 def share(
@@ -36,6 +54,7 @@ def share(
     limit: float | None = None,
     reference: float | None = None,
     naive: NDArray[Any] | None = None,
+    peer: NDArray[Any] | None = None,
     is_claimed: bool = True,
 ) -> Characteristic:
     """The share of the replications in which it happened, or the mean of what happened in each, from 0 to 1."""
@@ -51,6 +70,7 @@ def share(
         standard_error=error,
         expected=_expected(limit, reference),
         naive=None if naive is None else float(naive.mean()),
+        peer=None if peer is None else float(peer.mean()),
         verdict="outside the claim" if not is_claimed else "pass" if passes else "fail",
     )
 
@@ -63,6 +83,7 @@ def quantile(
     *,
     reference: float | None = None,
     naive: NDArray[Any] | None = None,
+    peer: NDArray[Any] | None = None,
 ) -> Characteristic:
     """A quantile of the replications' values. Its error comes from those of the ranks beside it."""
     n = values.size
@@ -77,6 +98,7 @@ def quantile(
         standard_error=error,
         expected=_expected(None, reference),
         naive=None if naive is None else float(np.quantile(naive, order, method="nearest")),
+        peer=None if peer is None else float(np.quantile(peer, order, method="nearest")),
         verdict="pass" if is_near else "fail",
     )
 

@@ -109,7 +109,7 @@ def test_the_command_prints_every_protocol_and_writes_the_picture(strangers):
     )
 
     rows = json.loads(told.stdout)["rows"]
-    assert {row["protocol"].split()[0] for row in rows} == {"P1", "P2", "P3", "P4", "P5", "P6", "P9"}
+    assert {row["protocol"].split()[0] for row in rows} == {"P1", "P2", "P3", "P4", "P5", "P6", "P9", "P10"}
     assert told.returncode == any(row["verdict"] == "fail" for row in rows)
     outside = [row["cell"] for row in rows if row["verdict"] == "outside the claim"]
     assert outside
