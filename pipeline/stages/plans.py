@@ -6,6 +6,7 @@ document, which stands only if no other came first. So any number of workers wri
 and nobody's edit is overridden.
 """
 
+import asyncio
 import logging
 from collections.abc import Iterable
 from typing import ClassVar, NamedTuple
@@ -67,9 +68,7 @@ class PlansStage(Stage):
     async def start(self) -> None:
         """Connect; read the catalog, and begin to hear the workers."""
         self.producer = create_producer(self.settings)
-        await self.producer.start()
-        await self._writer.__aenter__()
-        await self._health.start()
+        await asyncio.gather(self.producer.start(), self._writer.__aenter__(), self._health.start())
 
     async def start_position(self, source: SourcePartition, earliest: int) -> int | None:
         """From the beginning: the newest look of a run may be long ago."""
@@ -119,9 +118,7 @@ class PlansStage(Stage):
 
     async def stop(self) -> None:
         """Disconnect."""
-        await self._health.stop()
-        await self._writer.__aexit__()
-        await self.producer.stop()
+        await asyncio.gather(self._health.stop(), self._writer.__aexit__(), self.producer.stop())
 
     async def _ask(self, keys: Iterable[str]) -> None:
         """Ask the plans of these flags, once every look that there was has been read."""

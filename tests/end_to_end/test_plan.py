@@ -1,0 +1,184 @@
+"""A plan from its first step to harm, while its stage is killed: rolled back within seconds, by one version."""
+
+import json
+import re
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import httpx
+from kafka import KafkaProducer
+
+from evaluation.catalog.history import DocumentVersion
+from evaluation.significance.look import decode_look
+from peekproof import load_flags
+from pipeline.catalog.topic import read_catalog
+from pipeline.kafka.clients import kafka_python_arguments
+from pipeline.kafka.reading import read_topic
+from pipeline.listening import HOME, address, with_free_port
+from pipeline.processes.supervisor import SupervisedProcess, Supervisor
+from pipeline.settings import Settings
+from schemas.look import Look, Offsets
+from schemas.plan import AUTHOR
+from schemas.topics import EVENTS, EXPOSURES, RESULTS
+from tests.conftest import deployed
+from tests.live import wait_for
+from tests.pipeline.shop import Shop
+
+GUARDRAIL = "key: app_error\nowner: shop\ntype: conversion\nevent: app_error\nwindow: 1s\n"
+PLAN = """\
+plan:
+  steps: [{rollout: 1, for: 1s}, {rollout: 10, for: 1h, until: {safe: [app_error]}}, {rollout: 50}]
+  on_harm: roll back
+"""
+GOAL = "metrics: [{metric: app_error, role: guardrail, direction: decrease, margin: 0.3}]\n"
+USERS = [f"u{number}" for number in range(3_000)]
+OFTEN = 0.05  # seconds
+
+Given = dict[str, str]  # the variant of each user who has one
+
+
+class FlagStream:
+    """What a producer that follows the server's stream gives to every user, and since when (seconds)."""
+
+    def __init__(self, url: str, directory: Path) -> None:
+        self.heard: list[tuple[float, Given]] = []
+        self._file = directory / "flags.json"
+        self._client = httpx.Client(base_url=url, timeout=30)
+        self._thread = threading.Thread(target=self._follow, daemon=True)
+        self._thread.start()
+
+    @property
+    def given(self) -> Given:
+        """The newest."""
+        return self.heard[-1][1] if self.heard else {}
+
+    def close(self) -> None:
+        self._client.close()
+        self._thread.join(10)
+
+    def _follow(self) -> None:
+        with suppress(httpx.TransportError), self._client.stream("GET", "/sdk/stream/v1/flags") as stream:
+            for line in stream.iter_lines():
+                if line.startswith("data: ["):
+                    now = time.time()
+                    self._file.write_text(line.removeprefix("data: "))
+                    flags = load_flags(self._file)
+                    answers = {user: flags.evaluate({"user_id": user}).get("button") for user in USERS}
+                    given = {user: answer.key for user, answer in answers.items() if answer}
+                    self.heard.append((now, {user: key for user, key in given.items() if key != "off"}))
+
+
+class Traffic:
+    """Users who meet their variant, and fail where they are told to."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._producer = KafkaProducer(**kafka_python_arguments(settings), linger_ms=20)
+        self._met: set[str] = set()
+
+    def meet(self, given: Given, failing: str = "nobody") -> None:
+        """Those who have not yet; of two who have a variant that fails, one fails, of others one in 20."""
+        now = time.time_ns() // 1_000_000
+        for number, (user, variant) in enumerate(sorted(given.items() - self._met_of(given))):
+            who = {"user_id": user, "time": now}
+            self._send(EXPOSURES, who | {"flag_key": "button", "variant": variant})
+            if number % (2 if variant == failing else 20) == 0:
+                self._send(EVENTS, who | {"event_type": "app_error"})
+        self._met |= given.keys()
+        self._producer.flush()
+
+    def close(self) -> None:
+        self._producer.close()
+
+    def _met_of(self, given: Given) -> set[tuple[str, str]]:
+        return {(user, variant) for user, variant in given.items() if user in self._met}
+
+    def _send(self, topic: str, message: dict[str, object]) -> None:
+        said = json.dumps(message | {"insert_id": f"{topic}/{message['user_id']}"}).encode()
+        self._producer.send(self._settings.topic(topic), said, key=str(message["user_id"]).encode())
+
+
+def test_harm_is_rolled_back_though_the_stage_is_killed(broker: str, tmp_path: Path) -> None:
+    made = {"http_port": 0, "horizon": 1_000, "tolerance": 1_000}
+    with deployed(broker, tmp_path / "data", **made) as deployment, running(deployment) as (settings, killed, stream):
+        shop = Shop(tmp_path / "documents", settings)
+        (shop.directory / "metrics" / "a.yaml").write_text(GUARDRAIL)
+        shop.rewrite("rollout: 50\n", PLAN)
+        shop.rewrite("metrics:\n  - metric: purchase\n", GOAL)
+        shop.apply()
+        shop.call("experiment", "start", "button")
+        traffic = Traffic(settings)
+        wait_for(lambda: stream.given, what="step 1", often=OFTEN)
+        one_percent = stream.given
+        traffic.meet(one_percent)
+        kill(killed)
+
+        wait_for(lambda: len(stream.given) > 5 * len(one_percent), what="step 2", often=OFTEN)
+        ten_percent = stream.given
+        kill(killed)
+        kill(killed)
+        traffic.meet(ten_percent, failing="treatment")
+        wait_for(lambda: not stream.given, 60, "the roll-back", often=OFTEN)
+        traffic.close()
+
+        step, roll_back = plans_versions(settings)
+        shown_at, look = first_harm(settings)
+        heard_at = stream.heard[-1][0] * 1_000
+    assert one_percent.items() <= ten_percent.items()
+    assert len(ten_percent) < 0.2 * len(USERS)
+    assert step.document.reason.startswith("step 2 of 3 (10 %); step 1 in force for 1s, since ")
+    assert roll_back.append_time - shown_at < 5_000
+    assert heard_at - roll_back.append_time < 1_000
+    told = roll_back.document.reason
+    assert re.match(r"treatment harms app_error \(live reading\): .+, exact p [<=] 0\.\d+; ", told)
+    assert told.endswith("; look {} of exp-1 at offsets {}".format(look.look, says(look.offsets)))
+    assert killed.restarts == 3
+
+
+@contextmanager
+def running(deployment: Settings) -> Iterator[tuple[Settings, SupervisedProcess, FlagStream]]:
+    """Every stage and the server, all at work; the stage of plans, and what a follower of the stream hears."""
+    settings = with_free_port(deployment)
+    url = address(HOME, settings.http_port)
+    with Supervisor(settings, is_open=True) as supervisor:
+        (plans,) = [worker for worker in supervisor.workers if worker.name == "plans"]
+        wait_for(lambda: is_ready(url), what="every stage", often=OFTEN)
+        stream = FlagStream(url, settings.data)
+        try:
+            yield settings, plans, stream
+        finally:
+            stream.close()
+
+
+def is_ready(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/readyz").is_success
+    except httpx.TransportError:
+        return False
+
+
+def kill(worker: SupervisedProcess) -> None:
+    """At once, and wait until another has been started."""
+    before = worker.process.pid
+    worker.process.kill()
+    wait_for(lambda: worker.process.pid != before, what="another worker", often=OFTEN)
+
+
+def plans_versions(settings: Settings) -> list[DocumentVersion]:
+    """Those that the plan wrote."""
+    return [each for each in read_catalog(settings).versions if each.document.author == AUTHOR]
+
+
+def says(offsets: Offsets) -> str:
+    return " ".join(f"{partition}:{offset}" for partition, offset in offsets.items())
+
+
+def first_harm(settings: Settings) -> tuple[int, Look]:
+    """The first look that shows it, and its append time (ms UTC)."""
+    looks: Iterable[tuple[int, Look]] = (
+        (record.timestamp, decode_look(record.value)) for record in read_topic(settings, RESULTS)
+    )
+    return next(each for each in looks if any(cell.judgement == "harmed" for cell in each[1].cells))
