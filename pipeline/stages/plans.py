@@ -1,9 +1,9 @@
 """Plans: what do the plans of flags say now?
 
-Keeps the newest look of each run, and what the workers of the stages before say of themselves. It asks each plan when a
-look at its flag arrives, and once a second, and does what it says as an editor does: by a version of the flag's
-document, which stands only if no other came first. So any number of workers write one version, a restart none twice,
-and nobody's edit is overridden.
+Keeps the newest look of each run, and what the workers of the stages before say of themselves. Each second, and when a
+look arrives, it asks each plan for which something has changed or a moment has come, and does what it says as an editor
+does: by a version of the flag's document, which stands only if no other came first. So any number of workers write one
+version, a restart none twice, and nobody's edit is overridden.
 """
 
 import asyncio
@@ -31,6 +31,8 @@ from schemas.look import Look, LookHead, RunKey
 from schemas.plan import Evidence
 from schemas.records import Records
 from schemas.topics import HEALTH, RESULTS, SourcePartition
+
+LONGEST_SILENCE_MS = 5_000  # of a plan that waits for nothing that is known
 
 _log = logging.getLogger(__name__)
 
@@ -63,6 +65,8 @@ class PlansStage(Stage):
         self._decoded: dict[RunKey, tuple[int, Look | None]] = {}  # with its number; of flags that have a plan
         self._read_to: dict[SourcePartition, int] = {}  # when each was last read to its end; 0: not yet
         self._time = 0  # the brokers', ms UTC
+        # By flag: what its plan was asked about when nothing was to be done, and until when that is so (ms UTC).
+        self._silent: dict[str, tuple[tuple[int, int | None, str | None], int]] = {}
         self._told: dict[str, tuple[int, set[str]]] = {}  # by flag: of that version
 
     async def start(self) -> None:
@@ -133,9 +137,16 @@ class PlansStage(Stage):
         """Do what a plan says, if it says anything."""
         while True:
             flag = self.catalog.history.newest.flags[key]
-            look = self._look_at(flag)
-            said = ask(flag, look, self._time, self._behind())
+            behind, newest = self._behind(), self._newest_at(flag)
+            about = flag.version, newest and newest.number, behind
+            answered, until = self._silent.get(key, (None, 0))
+            if about == answered and self._time < until:
+                return
+            look = self._decoded_at(flag)
+            said = ask(flag, look, self._time, behind)
             if said.act is None:
+                moments = [each.since for each in said.awaits if each.since is not None and each.since > self._time]
+                self._silent[key] = about, min([*moments, self._time + LONGEST_SILENCE_MS])
                 return
             does = f"the plan of '{key}', version {flag.version}, would {told_act(said.act)}"
             if self.settings.plans == "tell":
@@ -165,12 +176,16 @@ class PlansStage(Stage):
         self.count("acts", 1)
         _log.info("flag '%s': its plan wrote version %d, to %s: %s", key, change.version, told_act(act), reason)
 
-    def _look_at(self, flag: FlagInForce) -> Look | None:
-        """The newest look at the flag's newest run; None where there is none that can be read."""
-        run = (flag.definition.key, flag.runs[-1].key) if flag.runs else None
-        newest = self._newest.get(run) if run else None
-        if run is None or newest is None:
+    def _newest_at(self, flag: FlagInForce) -> _NewestLook | None:
+        """The newest look at the flag's newest run, if there is one."""
+        return self._newest.get((flag.definition.key, flag.runs[-1].key)) if flag.runs else None
+
+    def _decoded_at(self, flag: FlagInForce) -> Look | None:
+        """The same; None where it cannot be read."""
+        newest = self._newest_at(flag)
+        if newest is None:
             return None
+        run = (flag.definition.key, flag.runs[-1].key)
         if self._decoded.get(run, (None,))[0] != newest.number:
             self._decoded[run] = newest.number, None
             with self.aside.unless_ours(RESULTS, newest.partition, newest.offset):

@@ -134,7 +134,7 @@ def test_harm_is_rolled_back_though_the_stage_is_killed(broker: str, tmp_path: P
     assert heard_at - roll_back.append_time < 1_000
     told = roll_back.document.reason
     assert re.match(r"treatment harms app_error \(live reading\): .+, exact p [<=] 0\.\d+; ", told)
-    assert told.endswith("; look {} of exp-1 at offsets {}".format(look.look, says(look.offsets)))
+    assert told.endswith(f"; look {look.look} of exp-1 at offsets {says(look.offsets)}")
     assert killed.restarts == 3
 
 

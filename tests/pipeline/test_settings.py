@@ -48,7 +48,17 @@ def test_shipped_file_explains_every_setting_and_shows_the_defaults(file: Path) 
     shipped = (REPOSITORY / FILE).read_text()
     for name in Settings.__struct_fields__:
         assert f"\n# {name} = " in shipped, f"configs/peekproof.toml does not explain {name}"
-    optional = ("bootstrap_servers", "prefix", "checkpoints", "archive_keep", "health_port", "http_", "sasl_", "ssl_")
+    optional = (
+        "bootstrap_servers",
+        "prefix",
+        "checkpoints",
+        "archive_keep",
+        "health_port",
+        "http_",
+        "url",
+        "sasl_",
+        "ssl_",
+    )
 
     lines = [line[2:] for line in shipped.splitlines() if " = " in line and not line[2:].startswith(optional)]
     given = read(file, "\n".join(lines))
