@@ -25,10 +25,11 @@ from schemas.notification import OCCURRENCES, About, Notification, NotificationR
 
 
 class Situation(msgspec.Struct, frozen=True, kw_only=True):
-    """All that is known now. The caller has read every topic to an end that it asked for just before.
+    """All that is known at the time `work.now`, up to which the workers were heard.
 
-    `runs` are folded from `results` by `seen`, `plans` from one question to the next by `plans_seen`; `work.now` is the
-    time.
+    The caller has read `results` to an end that it asked for within seconds, and reads catalog and `told` to theirs
+    before it publishes. `runs` are folded from `results` by `seen`, `plans` from one question to the next by
+    `plans_seen`.
     """
 
     history: History

@@ -23,7 +23,7 @@ from evaluation.notifications.runs import RunSeen, seen
 from evaluation.notifications.telling import Situation, due
 from evaluation.notifications.work import Work
 from evaluation.significance.look import decode_look
-from pipeline.kafka.clients import aiokafka_arguments
+from pipeline.kafka.clients import IDLE_MS, aiokafka_arguments
 from pipeline.kafka.follower import Follower
 from pipeline.kafka.producer import partition_of
 from pipeline.listening import base_url
@@ -40,6 +40,8 @@ from schemas.records import Records
 from schemas.topics import DEAD_LETTERS, DELIVERIES, HEALTH, NOTIFICATIONS, RESULTS, SourcePartition
 
 HEARD_MS = 600_000  # of what workers said before this one started, enough to know who works
+LATE_MS = 10_000  # after which looks that were not read may say otherwise
+COUNT_MS = 5_000  # from one count of dead letters to the next
 MOST_AT_ONCE = 4  # handovers to one place
 END_SECONDS = 5.0  # that handovers under way have to end in
 
@@ -53,6 +55,7 @@ class NotificationsStage(Stage):
     topics: ClassVar[tuple[str, ...]] = (RESULTS,)
     is_whole: ClassVar[bool] = True
     niceness: ClassVar[int] = 5
+    fetch_wait_ms: ClassVar[int] = IDLE_MS  # a look is fetched at once
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
@@ -65,12 +68,13 @@ class NotificationsStage(Stage):
         self._runs: dict[RunKey, RunSeen] = {}
         self._plans: dict[str, PlanSeen] = {}
         self._newest: dict[RunKey, tuple[int, int, SourcePartition, int, bytes]] = {}  # looks that `_runs` lacks
-        self._behind: set[SourcePartition] = set()  # of `results`, until it has been read to an end
-        self._dead_letters: dict[TopicPartition, int] = {}  # where they ended
+        self._reached: dict[SourcePartition, int] = {}  # when `results` was last read to its end (ms UTC); 0: not yet
+        self._dead_letters: dict[TopicPartition, int] = {}  # where they ended,
+        self._counted = 0  # when that was asked (ms UTC)
         self._asking: AIOKafkaConsumer
+        self._notifications = Follower(settings, NOTIFICATIONS, self._read_notification, self.aside)
         self._followers = (
-            Follower(settings, NOTIFICATIONS, self._read_notification, self.aside),
-            Follower(settings, DELIVERIES, self._read_delivery, self.aside),
+            self._notifications,
             Follower(settings, HEALTH, self._read_health, self.aside, since=now - HEARD_MS, columnar=True),
         )
 
@@ -79,7 +83,9 @@ class NotificationsStage(Stage):
         await super().start()
         await self._sender.__aenter__()
         self._asking = AIOKafkaConsumer(group_id=None, **aiokafka_arguments(self.settings))
-        await asyncio.gather(self._asking.start(), *(follower.start() for follower in self._followers))
+        handed_over = Follower(self.settings, DELIVERIES, self._read_delivery, self.aside)
+        await asyncio.gather(self._asking.start(), handed_over.start(), *(each.start() for each in self._followers))
+        await handed_over.stop()  # whoever waits wakes seldom: what comes from now on is this worker's own
 
     async def start_position(self, source: SourcePartition, earliest: int) -> int | None:
         """From the beginning: the newest look of a run may be its last."""
@@ -89,7 +95,7 @@ class NotificationsStage(Stage):
     def begin(self, source: SourcePartition, offset: int) -> None:
         """Until it has been read to its end, what stands on it is old."""
         del offset
-        self._behind.add(source)
+        self._reached[source] = 0
 
     async def take(self, source: SourcePartition, records: Records) -> None:
         """Keep the newest look of each run."""
@@ -104,25 +110,21 @@ class NotificationsStage(Stage):
 
     def reach(self, source: SourcePartition, time: int) -> None:
         """It has been read to its end."""
-        del time
-        self._behind.discard(source)
+        self._reached[source] = time
 
     async def beat(self, time: int) -> None:
-        """Publish what is to be told now."""
-        self._work.now = max(self._work.now, time)
-        if self._behind or not any(
-            rule.definition.enabled for rule in self.catalog.history.newest.notifications.values()
+        """Publish what is to be told now: as of the time up to which the workers were heard."""
+        rules = self.catalog.history.newest.notifications.values()
+        if (
+            not any(rule.definition.enabled for rule in rules)
+            or min(self._reached.values(), default=0) < time - LATE_MS
         ):
             return
-        await asyncio.gather(
-            self.catalog.caught_up(), self._count_dead_letters(), *(each.caught_up() for each in self._followers)
-        )
+        await self._count_dead_letters(time)
         self._fold()
-        history = self.catalog.history
-        self._plans = plans_seen(self._plans, history.newest, self._runs, self._work.now)
-        found = due(Situation(history=history, runs=self._runs, work=self._work, plans=self._plans), self._told)
-        if found:
-            await self._publish(found)
+        if self._due():  # which takes no question to the brokers while there is nothing to tell
+            await asyncio.gather(self.catalog.caught_up(), self._notifications.caught_up())
+            await self._publish(self._due())
 
     async def tick(self) -> None:
         """Hand over what waits."""
@@ -143,8 +145,9 @@ class NotificationsStage(Stage):
                 self._running[lane] = asyncio.create_task(self._run(lane), name=f"hand over to {'/'.join(lane)}")
 
     async def release(self, sources: Iterable[SourcePartition]) -> None:
-        """Nothing is kept."""
-        self._behind.difference_update(sources)
+        """Nothing is kept of them."""
+        for source in sources:
+            self._reached.pop(source, None)
 
     async def stop(self) -> None:
         """Let handovers under way end, and be recorded; disconnect."""
@@ -155,6 +158,11 @@ class NotificationsStage(Stage):
         await self._sender.__aexit__()
         await asyncio.gather(self._asking.stop(), *(follower.stop() for follower in self._followers))
         await super().stop()
+
+    def _due(self) -> list[Notification]:
+        history = self.catalog.history
+        self._plans = plans_seen(self._plans, history.newest, self._runs, self._work.now)
+        return due(Situation(history=history, runs=self._runs, work=self._work, plans=self._plans), self._told)
 
     def _fold(self) -> None:
         newest, self._newest = self._newest, {}
@@ -178,14 +186,17 @@ class NotificationsStage(Stage):
             self._told[told_key(each)] = each
             self.count("notifications", 1)
 
-    async def _count_dead_letters(self) -> None:
+    async def _count_dead_letters(self, time: int) -> None:
         """By the ends of their topic, unread."""
+        if time < self._counted + COUNT_MS:
+            return
+        self._counted = time
         topic = self.settings.topic(DEAD_LETTERS)
         numbers = await self.producer.partitions_for(topic)
         ends = await self._asking.end_offsets([TopicPartition(topic, number) for number in numbers])
         if self._dead_letters:
             number = sum(end - self._dead_letters.get(place, 0) for place, end in ends.items())
-            self._work.count_dead_letters(self._work.now, max(0, number))
+            self._work.count_dead_letters(time, max(0, number))
         self._dead_letters = ends
 
     def _errand(self, lane: Lane) -> Errand | None:
