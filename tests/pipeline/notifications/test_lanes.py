@@ -8,15 +8,18 @@ from pipeline.notifications.attempts import FIRST_PAUSE, LONGEST_PAUSE, PATIENCE
 from pipeline.notifications.lanes import LATEST, Errand, Lanes
 from schemas.catalog import Document
 from schemas.notification import HandedOver, Notification, NotificationRule, Place, Trigger, Webhook
+from schemas.written import Hours
 from tests.evaluation.catalogs import in_force
 
-NOW = 1_767_225_600_000
+NOW, HOUR = 1_767_225_600_000, 3_600_000
 REFUSED = Attempt(error="it answers 500")
 
 
-def rule(*places: str, enabled: bool = True) -> NotificationRule:
+def rule(*places: str, enabled: bool = True, hours: Hours | None = None) -> NotificationRule:
     to = tuple(Place(name=name, webhook=Webhook(url="https://example.org")) for name in places)
-    return NotificationRule(key="leads", owner="team", when=(Trigger(event="verdict changed"),), to=to, enabled=enabled)
+    return NotificationRule(
+        key="leads", owner="team", when=(Trigger(event="verdict changed"),), to=to, enabled=enabled, hours=hours
+    )
 
 
 def catalog(*versions: NotificationRule) -> History:
@@ -100,6 +103,16 @@ def test_a_place_that_asks_for_it_is_left_alone_with_everything() -> None:
 
     assert not due(made, history, NOW + 59_999)
     assert len(due(made, history, NOW + 60_000)) == 2
+
+
+def test_outside_of_its_hours_word_waits_until_they_begin() -> None:
+    history = catalog(rule("hook", hours=Hours(between="09:00-17:00")))  # UTC; it is midnight
+    made = lanes(history, word("1"))
+
+    assert not due(made, history, NOW + 9 * HOUR - 1)
+    assert due(made, history, NOW + 9 * HOUR)
+    assert not due(made, history, NOW + 17 * HOUR)
+    assert try_it(made, due(made, history, NOW + 33 * HOUR)["hook", "flag/a"], REFUSED).outcome == "failed"
 
 
 def test_a_place_that_wants_no_more_is_not_asked_until_its_rule_has_another_version() -> None:

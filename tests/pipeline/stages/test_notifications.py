@@ -1,24 +1,28 @@
 """The stage of notifications: what stands on the topic comes to every place, on a real broker, whatever happens."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
+from kafka import KafkaProducer
 from standardwebhooks import Webhook as Verifier
 
+from pipeline.kafka.clients import kafka_python_arguments
 from pipeline.kafka.reading import read_topic
 from pipeline.processes.template import ForkedProcess
 from pipeline.settings import Settings
-from schemas.notification import HandedOver, NotificationRule, Place, SecretAt, Webhook
-from schemas.topics import CATALOG, DELIVERIES, HEALTH, NOTIFICATIONS
+from schemas.notification import About, HandedOver, NotificationRule, Place, SecretAt, Webhook
+from schemas.topics import CATALOG, DELIVERIES, HEALTH, NOTIFICATIONS, RESULTS
 from tests.conftest import deployed
 from tests.live import wait_for
+from tests.pipeline.conftest import look
 from tests.pipeline.notifications.receivers import Mailbox, Receiver, mail, receiving
 from tests.pipeline.notifications.words import apply, say, word
 from tests.pipeline.notifications.words import rule as rule_of
+from tests.pipeline.shop import Shop
 
 SIGNING = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 TOKEN, PASSWORD = "chattokenthatnobodymayknow", "mailpasswordthatnobodymayknow"
@@ -119,8 +123,23 @@ PLACES: dict[str, Any] = {
 }
 
 
-def rule(*names: str, key: str = "all") -> NotificationRule:
-    return rule_of(*(Place(name=name, **PLACES[name]) for name in names), key=key)
+def rule(*names: str, key: str = "all", **more: Any) -> NotificationRule:
+    return rule_of(*(Place(name=name, **PLACES[name]) for name in names), key=key, **more)
+
+
+@pytest.fixture
+def producer_of_looks(installation: Installation, tmp_path: Path) -> Callable[[int, str], None]:
+    """Publishes the looks of an experiment that runs, by number and decision."""
+    shop = Shop(tmp_path / "configs", installation.settings)
+    shop.apply()
+    shop.call("experiment", "start", "button")
+    producer = KafkaProducer(**kafka_python_arguments(installation.settings))
+
+    def publish(number: int, decision: str) -> None:
+        value = look(number).replace(b'"checkout"', b'"button"').replace(b'"keep running"', f'"{decision}"'.encode())
+        producer.send(installation.settings.topic(RESULTS), value, key=b"button/exp-1").get()
+
+    return publish
 
 
 def test_word_comes_to_webhook_chat_and_mail_once(
@@ -196,6 +215,28 @@ def test_a_secret_that_is_not_there_holds_up_its_place_alone_and_is_named(instal
 
     assert failed.place == "keyless"
     assert "NOT_SET" in (failed.error or "")
+
+
+def test_a_verdict_that_stands_is_told_once_whatever_happens(
+    installation: Installation, hook: Receiver, producer_of_looks: Callable[[int, str], None]
+) -> None:
+    before = len(hook.came)
+    producer_of_looks(1, "keep running")
+    installation.apply(rule("hook", key="verdicts", settle="1s", about=About(keys=("button",))))
+    producer_of_looks(2, "ship")
+
+    (came,) = hook.wait(before + 1)[before:]
+    told = came.told["data"]
+    installation.wait_for("delivered", 1, told["id"])
+    installation.kill()
+    installation.start()
+    producer_of_looks(3, "ship")
+    installation.say("hooks", "eleventh")
+    installation.wait_for("delivered", 1, "eleventh")
+
+    assert (told["rule"], told["experiment"], told["state"]) == ("verdicts", "button", "ship")
+    assert told["link"].startswith("https://console.example/#")
+    assert [each.headers["webhook-id"] for each in hook.came[before:]] == [told["id"], "eleventh"]
 
 
 def test_secrets_stand_in_no_log_and_no_record_and_health_counts(installation: Installation) -> None:
