@@ -55,6 +55,7 @@ class NotificationsStage(Stage):
     topics: ClassVar[tuple[str, ...]] = (RESULTS,)
     is_whole: ClassVar[bool] = True
     niceness: ClassVar[int] = 5
+    tick_seconds: ClassVar[float] = 2.0
     fetch_wait_ms: ClassVar[int] = IDLE_MS  # a look is fetched at once
 
     def __init__(self, settings: Settings) -> None:
@@ -113,36 +114,22 @@ class NotificationsStage(Stage):
         self._reached[source] = time
 
     async def beat(self, time: int) -> None:
-        """Publish what is to be told now: as of the time up to which the workers were heard."""
+        """Publish what is to be told now, as of the time up to which the workers were heard; hand over what waits."""
         rules = self.catalog.history.newest.notifications.values()
-        if (
-            not any(rule.definition.enabled for rule in rules)
-            or min(self._reached.values(), default=0) < time - LATE_MS
-        ):
-            return
-        await self._count_dead_letters(time)
-        self._fold()
-        if self._due():  # which takes no question to the brokers while there is nothing to tell
-            await asyncio.gather(self.catalog.caught_up(), self._notifications.caught_up())
-            await self._publish(self._due())
+        is_current = min(self._reached.values(), default=0) >= time - LATE_MS
+        if is_current and any(rule.definition.enabled for rule in rules):
+            await self._count_dead_letters(time)
+            self._fold()
+            if self._due():  # which takes no question to the brokers while there is nothing to tell
+                await asyncio.gather(self.catalog.caught_up(), self._notifications.caught_up())
+                await self._publish(self._due())
+        await self._hand_over()
 
     async def tick(self) -> None:
-        """Hand over what waits."""
-        for lane, task in [*self._running.items()]:
-            if task.done():
-                del self._running[lane]
-                task.result()
+        """Fail where what is followed cannot be."""
         for follower in self._followers:
             if follower.failure:
                 raise follower.failure
-        if self._lanes.has_arrivals:
-            await self.catalog.caught_up()
-            self.count(f"{HANDOVERS}due", self._lanes.line_up(self.catalog.history, _now()))
-        busy = Counter[PlaceKey](lane.to for lane in self._running)
-        for lane in self._lanes.busy():
-            if lane not in self._running and busy[lane.to] < MOST_AT_ONCE and self._errand(lane):
-                busy[lane.to] += 1
-                self._running[lane] = asyncio.create_task(self._run(lane), name=f"hand over to {'/'.join(lane)}")
 
     async def release(self, sources: Iterable[SourcePartition]) -> None:
         """Nothing is kept of them."""
@@ -198,6 +185,21 @@ class NotificationsStage(Stage):
             number = sum(end - self._dead_letters.get(place, 0) for place, end in ends.items())
             self._work.count_dead_letters(time, max(0, number))
         self._dead_letters = ends
+
+    async def _hand_over(self) -> None:
+        """Begin with what is due, and end where a handover could not be recorded."""
+        for lane, task in [*self._running.items()]:
+            if task.done():
+                del self._running[lane]
+                task.result()
+        if self._lanes.has_arrivals:
+            await self.catalog.caught_up()
+            self.count(f"{HANDOVERS}due", self._lanes.line_up(self.catalog.history, _now()))
+        busy = Counter[PlaceKey](lane.to for lane in self._running)
+        for lane in self._lanes.busy():
+            if lane not in self._running and busy[lane.to] < MOST_AT_ONCE and self._errand(lane):
+                busy[lane.to] += 1
+                self._running[lane] = asyncio.create_task(self._run(lane), name=f"hand over to {'/'.join(lane)}")
 
     def _errand(self, lane: Lane) -> Errand | None:
         return self._lanes.errand(lane, self.catalog.history, _now())
