@@ -7,6 +7,7 @@ from aiokafka import ConsumerRecord
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from evaluation.plans.upstream import Upstream
 from schemas.decoding import decode
 from schemas.health import PartitionHealth, WorkerHealth
 
@@ -19,11 +20,15 @@ class Workers(Collector):
     def __init__(self, clock: Callable[[], float] = monotonic) -> None:
         self._clock = clock
         self._said: dict[str, tuple[float, WorkerHealth]] = {}  # by worker, with the time; the newest stand last
+        self._upstream = Upstream()
+        self._time, self._then = 0, clock()  # the brokers', ms UTC, and when it was so
 
     def read(self, record: ConsumerRecord) -> None:
         """Take one record of the topic."""
         health = decode(record.value, WorkerHealth)
         self._said.pop(health.worker, None)
+        self._upstream.hear(record.timestamp, health)
+        self._time, self._then = max(self._time, record.timestamp), self._clock()
         if not health.ended:
             self._said[health.worker] = self._clock(), health
         self._forget()
@@ -33,6 +38,11 @@ class Workers(Collector):
         """Those on which somebody works."""
         self._forget()
         return {health.stage for _, health in self._said.values()}
+
+    @property
+    def behind(self) -> str | None:
+        """Why looks may not tell everything that has come, if so."""
+        return self._upstream.behind(self._time + round((self._clock() - self._then) * 1_000))
 
     def collect(self) -> Iterator[Metric]:
         """The metrics of every worker, and of every partition by whoever spoke of it last."""

@@ -137,8 +137,10 @@ function urgency({ status, look }) {
 }
 
 /** @param {Row} flag */
-const stateOf = ({ status, rolled_out, overdue, problem }) => [
+const stateOf = ({ status, rolled_out, overdue, problem, plan }) => [
   rolled_out ? `${status} (${rolled_out})` : status,
+  plan && h("small", null, `step ${plan.step} of ${plan.steps}`),
+  plan?.why && mark(warning("plan paused")),
   overdue && mark(warning(overdue)),
   problem && mark(warning("everybody gets off")),
 ];

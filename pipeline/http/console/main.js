@@ -4,6 +4,7 @@
 /** @import { Child } from "./dom.js" */
 
 import { follow, key, Refusal } from "./api.js";
+import { Bell } from "./bell.js";
 import { h, morph } from "./dom.js";
 import { ExperimentPage } from "./experiment.js";
 import { FlagPage } from "./flag.js";
@@ -40,6 +41,7 @@ const main = element("main");
 let page = null;
 let leaving = new AbortController();
 let isDue = false;
+const bell = new Bell(element("bell"), element("notifications"), say);
 
 /** Draw soon; many calls draw once. */
 function redraw() {
@@ -65,6 +67,7 @@ async function open() {
   element("connection").textContent = "";
   if (!(await refresh(opened, signal))) return;
   page = opened;
+  bell.listen();
   scrollTo(0, 0);
   main.focus({ preventScroll: true });
   redraw();

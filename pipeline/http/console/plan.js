@@ -17,17 +17,6 @@ import { zoned } from "./zones.js";
 
 const AUTHOR = "plan"; // signs so what it does by itself
 
-/** @typedef {NonNullable<Said["act"]>} Act */
-/** What a plan asks for, in words. @type {{ [Type in Act["type"]]: (act: Extract<Act, { type: Type }>) => string }} */
-const ACTS = {
-  start: () => "start it",
-  step: ({ step }) => `take step ${step}`,
-  pause: () => "pause it",
-  "roll back": () => "roll it back",
-  "roll out": ({ variant }) => `roll out ${variant}`,
-  complete: () => "complete its run",
-};
-
 /** A section for the plan of one flag, which `refresh` reads anew and `view` draws. */
 export class PlanSection {
   /** @type {PlanShown | null} */
@@ -136,12 +125,8 @@ function told(kind, flag, plan, shown, versions, done) {
 
 /** Where it stands while nothing has paused it.
  * @param {PlanShown} shown */
-function goesOn({ now: said }) {
-  const { act, reason, blocks } = said;
-  if (act) {
-    const what = /** @type {(act: Act) => string} */ (ACTS[act.type])(act);
-    return h("p", null, h("b", null, `It asks to ${what} now`), `: ${reason}.`);
-  }
+function goesOn({ asks, now: { reason, blocks } }) {
+  if (asks) return h("p", null, h("b", null, `It asks to ${asks} now`), `: ${reason}.`);
   return h("p", null, blocks.length > 0 && [mark(warning("Blocked")), ": "], `${sentence(reason)}.`);
 }
 

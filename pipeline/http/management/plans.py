@@ -8,7 +8,7 @@ from litestar import delete, get, put
 from litestar.exceptions import NotFoundException
 from litestar.params import Parameter
 
-from evaluation.catalog.overview import TO_A_LOOK
+from evaluation.plans.acts import told_act
 from evaluation.plans.preview import Preview, preview
 from pipeline.catalog import editing
 from pipeline.catalog.editing import RefusedError, Signature
@@ -41,8 +41,12 @@ class PlanEdit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class PlanShown(Preview, frozen=True, kw_only=True):
-    """A plan as a timeline, by the newest look and this server's clock. `idle` is why nobody acts by it, if so."""
+    """A plan as a timeline, by the newest look and this server's clock.
 
+    `asks` is the act that it says now, in words; `idle` why nobody takes it, if so.
+    """
+
+    asks: str | None
     idle: str | None
 
 
@@ -50,18 +54,20 @@ class PlanShown(Preview, frozen=True, kw_only=True):
 async def show_plan(backend: Backend, key: str) -> PlanShown:
     """Tell how far a plan has come, what comes next and when at the earliest, and what stands in its way."""
     standing(backend, key)
-    flag, working = backend.catalog.history.newest.flags[key], backend.workers.stages
+    flag = backend.catalog.history.newest.flags[key]
     if flag.definition.plan is None:
         raise NotFoundException(f"'{key}' has no plan; write one into its definition, or PUT one here")
     look = newest_look(backend, key)
-    away = ", ".join(stage for stage in TO_A_LOOK if stage not in working)
-    behind = f"nobody works on {away}" if away else None
     try:
-        told = preview(flag, look, time.time_ns() // 1_000_000, behind)
+        told = preview(flag, look, time.time_ns() // 1_000_000, backend.workers.behind)
     except ValueError as error:
-        raise RefusedError(str(error)) from None
-    idle = None if STAGE in working else f"nobody works on {STAGE}; `peekproof up` starts every stage"
-    return PlanShown(**msgspec.structs.asdict(told), idle=idle)
+        raise RefusedError(f"the plan of '{key}' cannot be told: {error}") from None
+    is_idle = STAGE not in backend.workers.stages
+    return PlanShown(
+        **msgspec.structs.asdict(told),
+        asks=told_act(told.now.act) if told.now.act else None,
+        idle=f"nobody works on {STAGE}; `peekproof up` starts every stage" if is_idle else None,
+    )
 
 
 @put(of_each("plan"), guards=[requires(EDITING)], request_class=DocumentRequest)

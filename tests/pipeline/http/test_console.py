@@ -29,9 +29,10 @@ from pipeline.settings import Settings
 from schemas.aggregate import MetricHealth
 from schemas.catalog import Condition, Document, Flag, FlagState, Goal, Segment, Variant
 from schemas.look import Look
+from schemas.notification import HandedOver, Notification
 from schemas.plan import AUTHOR as PLAN
 from schemas.plan import Evidence, Plan
-from schemas.topics import CATALOG, RESULTS
+from schemas.topics import CATALOG, DELIVERIES, NOTIFICATIONS, RESULTS
 from tests.conftest import deployed
 from tests.evaluation.significance.conftest import make_aggregate
 from tests.pipeline.http.server import serving
@@ -640,3 +641,52 @@ def test_a_plan_is_read_at_a_glance_and_says_who_took_its_steps(console: Console
     page.set_viewport_size({"width": 390, "height": 844})
     page.wait_for_function("document.documentElement.scrollWidth <= innerWidth")
     console.shows(page, "plan-phone")
+
+
+def test_the_bell_tells_what_came_since_this_browser_looked_and_where_it_was_delivered(console: Console):
+    page = console.open()
+    bell, told = page.locator("#bell"), page.get_by_role("region", name="Notifications")
+    bell.click()
+    expect(told).to_contain_text("There are none yet. A document in configs/notifications/ says what is told")
+    page.keyboard.press("Escape")
+    sentences = ["'checkout-button' should ship", "dark-mode's plan takes step 2"]
+    links = [f"#/experiments/{EXPERIMENT}", "#/flags/dark-mode"]
+    words = [
+        Notification(
+            id=link, rule="leads", event="verdict changed", subject="flag/a", time=1, sentence=sentence, link=link
+        )
+        for link, sentence in zip(links, sentences, strict=True)
+    ]
+    handed = [
+        HandedOver(id=links[0], rule="leads", place="chat", outcome="delivered", attempts=1, time=2),
+        HandedOver(id=links[0], rule="leads", place="mail", outcome="failed", attempts=3, time=2, error="no answer"),
+    ]
+
+    console.send(DELIVERIES, "a", *map(msgspec.json.encode, handed))
+    console.send(NOTIFICATIONS, "a", *map(msgspec.json.encode, words))
+
+    expect(bell).to_have_accessible_name("Notifications: 2 unread")
+    expect(page.get_by_role("status")).to_contain_text("Notification: dark-mode's plan takes step 2")
+    bell.focus()
+    page.keyboard.press("Enter")
+    newest, first = (told.get_by_role("listitem").nth(at) for at in (0, 1))
+    expect(newest).to_contain_text(re.compile("new: dark-mode's plan takes step 2.*UTC · verdict changed · rule leads"))
+    expect(first).to_contain_text("delivered to chat · !mail: failed after 3 attempts, no answer")
+    expect(bell).to_have_accessible_name("Notifications")
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        found = Axe().run(page)
+        assert found.violations_count == 0, found.generate_report()
+        console.shows(page, f"bell-{scheme}")
+    newest.get_by_role("link").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Dark mode")
+    expect(told).to_be_hidden()
+    page.reload()
+    expect(page.get_by_text("Live", exact=True)).to_be_visible()
+    bell.click()
+    expect(told.get_by_role("listitem")).to_have_count(2)
+    expect(told).not_to_contain_text("new:")
+    page.set_viewport_size({"width": 390, "height": 844})
+    box = told.bounding_box()
+    assert box is not None
+    assert 0 <= box["x"] <= 390 - box["width"]

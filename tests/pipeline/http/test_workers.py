@@ -35,7 +35,7 @@ class Told:
             counts={"a": 3},
             ended=ended,
         )
-        record: Any = SimpleNamespace(value=msgspec.json.encode(health))
+        record: Any = SimpleNamespace(value=msgspec.json.encode(health), timestamp=round(self.now * 1_000))
         self._workers.read(record)
 
     def lines(self, name: str) -> list[str]:

@@ -15,11 +15,12 @@ from msgspec import inspect as types
 
 from pipeline.http.management.life import Stands, Taking, Version, Versions
 from pipeline.http.management.plans import PlanEdit, PlanShown
+from pipeline.http.results.notifications import NotificationsTold
 from pipeline.http.results.routes import Columns, Overview, Shown
 from pipeline.http.results.vocabulary import Vocabulary
 from schemas.look import Look
 
-SAID = (Overview, Shown, Look, Columns, Versions, Version, Stands, Vocabulary, PlanShown)
+SAID = (Overview, Shown, Look, Columns, Versions, Version, Stands, Vocabulary, PlanShown, NotificationsTold)
 TOLD = (Taking, PlanEdit)  # of which a client may leave out what has a default
 
 

@@ -61,14 +61,20 @@ def test_a_plan_comes_to_a_flag_and_goes_and_moves_nobody(api: Api):
     assert put(base=3)["version"] == 3  # nothing is another
     definition = api.definition("slow")
     assert (definition.rollout, definition.end, in_force()) == (100, None, 20)
+    shown = api.call("GET", "flags/slow/plan")
+    assert [(each["rollout"], each["state"]) for each in shown["steps"]] == [(20, "in force"), (50, "ahead")]
+    assert (shown["paused"]["why"], shown["asks"], shown["timezone"]) == ("edited", None, "Europe/Berlin")
+    assert "nobody works on plans" in shown["idle"]
     assert api.call("POST", "flags/slow/actions/pause", {"reason": "wait"})["steps"] == ["the plan is paused (asked)"]
     assert api.call("POST", "flags/slow/actions/resume", {"reason": "go"})["steps"] == ["the plan goes on"]
 
-    ended = api.call("DELETE", "flags/slow/plan?reason=by+hand&base=5")
+    assert "no step is taken any more" in api.call("DELETE", "flags/slow/plan?reason=x", code=409)["consequences"][0]
+    ended = api.call("DELETE", "flags/slow/plan?reason=by+hand&base=5&yes=true")
 
     assert ended["version"] == 6
     assert (api.definition("slow").plan, api.definition("slow").rollout, in_force()) == (None, 20, 20)
-    assert "slow" in api.call("DELETE", "flags/slower/plan?reason=none", code=404)["error"]
+    assert "'slow' has no plan" in api.call("GET", "flags/slow/plan", code=404)["error"]
+    assert "'slower' is no flag" in api.call("DELETE", "flags/slower/plan?reason=none", code=404)["error"]
     viewer = Keys(api.settings.data).create("viewer", "eve")[1]
     assert "wants experimenter" in api.call("DELETE", "flags/slow/plan?reason=x", code=403, key=viewer)["error"]
 
