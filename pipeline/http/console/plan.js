@@ -98,8 +98,9 @@ function told(kind, flag, plan, shown, versions, done) {
   const { timezone, now: said, idle, on_harm, on_broken_split } = shown;
   const isOpen = shown.status === "running" || shown.status === "draft";
   const isExperiment = Object.keys(flag.metrics).length > 0;
+  const overruled = flag.state.progress?.overruled ?? [];
   return [
-    shown.paused ? paused(kind, flag, shown, versions, done) : isOpen && goesOn(shown),
+    shown.paused ? paused(kind, flag, shown, versions, done) : goesOn(shown),
     isOpen && idle && h("p", null, mark(warning("Nobody acts by it")), `: ${idle}.`),
     said.alarms.length > 0 && h("ul", { class: "alarms" }, said.alarms.map(alarm)),
     h(
@@ -111,14 +112,10 @@ function told(kind, flag, plan, shown, versions, done) {
     h(
       "dl",
       { class: "facts" },
-      flag.metrics &&
-        Object.keys(flag.metrics).length > 0 && [
-          fact("on harm", ON_ALARM[on_harm]),
-          fact("on a broken split", ON_ALARM[on_broken_split]),
-        ],
+      isExperiment && [fact("on harm", ON_ALARM[on_harm]), fact("on a broken split", ON_ALARM[on_broken_split])],
       plan.hours && fact("steps within", hours(plan.hours)),
       fact("times are of", timezone),
-      flag.state.progress?.overruled?.length && fact("overruled alarms", flag.state.progress.overruled.join(", ")),
+      overruled.length > 0 && fact("overruled alarms", overruled.join(", ")),
     ),
   ];
 }

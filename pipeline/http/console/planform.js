@@ -92,9 +92,10 @@ class PlanForm {
         { id: "timezones" },
         ["UTC", ...Intl.supportedValuesOf("timeZone")].map((value) => h("option", { value })),
       ),
+      h("p", { class: "quiet" }, "A step is over once all that it says has come; with the last one the plan ends."),
       this.list,
       h("button", { type: "button", onclick: () => this.#add() }, "Add a step"),
-      h("div", { class: "fields" }, this.onHarm?.element, this.onSplit?.element),
+      this.onHarm && h("div", { class: "fields" }, this.onHarm.element, this.onSplit?.element),
       h(
         "fieldset",
         { class: "fields", "data-path": "plan.then" },
@@ -159,7 +160,7 @@ class StepForm {
       field: field(`segments.${name}`, `of ${name}, %`, segments?.[name], percentage),
     }));
     this.at = dateField("at", "Not before", at);
-    this.lasts = field("for", "For", lasts, { placeholder: "30m, 24h, 7d" });
+    this.lasts = field("for", "For at least", lasts, { placeholder: "30m, 24h, 7d" });
     this.units = metrics.length ? field("until.units", "Until so many units", until?.units, { type: "number" }) : null;
     this.safe = margins.length ? choicesField("until.safe", "Until proved safe", margins, until?.safe ?? []) : null;
     this.#remove.onclick = () => form.remove(this);
@@ -210,7 +211,7 @@ class StepForm {
       ...(segments.length && {
         segments: Object.fromEntries(segments.map((each) => [each.name, Number(each.field.value())])),
       }),
-      ...said("at", this.at),
+      ...(!this.at.element.hidden && said("at", this.at)),
       ...said("for", this.lasts),
       ...((until.units !== undefined || until.safe.length > 0) && { until }),
     };

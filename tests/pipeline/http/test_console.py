@@ -20,7 +20,7 @@ from kafka import KafkaProducer
 from playwright.sync_api import Browser, Page, Route, expect, sync_playwright
 
 from evaluation.catalog.in_force import RunInForce
-from evaluation.catalog.lifecycle import apply_definition, start, take_step
+from evaluation.catalog.lifecycle import apply_definition, pause, start, take_step
 from evaluation.significance.look import encode_look, look
 from pipeline.catalog.topic import read_catalog
 from pipeline.http.callers.keys import Keys
@@ -88,7 +88,7 @@ class Console:
         """Versions of a flag, whatever the rules say of them; the plan signs what it has evidence of."""
         documents = []
         for version, state in enumerate(states, 1):
-            is_planned = state.progress and state.progress.evidence and state.progress.taken == version
+            is_planned = state.progress and state.progress.evidence and state.progress.evidence.version == version
             who = {"author": PLAN if is_planned else "ann", "reason": "before there was a rule"}
             spec = msgspec.Raw(msgspec.json.encode(state))
             documents.append(
@@ -534,7 +534,7 @@ def test_a_plan_is_made_in_a_form_paused_and_resumed(console: Console):
     dialog.get_by_label(re.compile("^Start")).fill("2020-03-02T08:00")
     dialog.get_by_label("Time zone").fill("Europe/Berlin")
     dialog.get_by_label("Rollout, %").fill("10")
-    dialog.get_by_label("For", exact=True).fill("1 hour")
+    dialog.get_by_label("For at least").fill("1 hour")
     dialog.get_by_role("button", name="Add a step").click()
     expect(dialog.get_by_label("Rollout, %").nth(1)).to_be_focused()
     dialog.get_by_label("Rollout, %").nth(1).fill("50")
@@ -544,7 +544,7 @@ def test_a_plan_is_made_in_a_form_paused_and_resumed(console: Console):
     console.shows(page, "plan-form")
     page.keyboard.press("Enter")
 
-    lasts = dialog.get_by_label("For", exact=True).first
+    lasts = dialog.get_by_label("For at least").first
     expect(lasts).to_have_attribute("aria-invalid", "true")
     expect(lasts).to_be_focused()
     expect(lasts).to_have_accessible_description(
@@ -584,33 +584,51 @@ def test_a_plan_is_made_in_a_form_paused_and_resumed(console: Console):
     console.faults[:] = [fault for fault in console.faults if not re.search("40[09]", fault)]  # the refusals
 
 
-def test_a_plan_is_read_at_a_glance_and_says_who_took_its_steps(console: Console):
-    plan = msgspec.convert(
-        {
-            "steps": [
-                {"rollout": 1, "segments": {"beta": 100}, "for": "1h"},
-                {"rollout": 10, "segments": {"beta": 100}, "until": {"units": 5_000, "safe": ["app_error"]}},
-                {"rollout": 50, "segments": {"beta": 100}},
-            ],
-            "end": "2099-03-30",
-            "timezone": "Asia/Tokyo",
-            "on_harm": "roll back",
-            "on_broken_split": "pause",
-            "then": {"on_win": "roll out"},
-        },
-        Plan,
-    )
-    definition = Flag(
-        key="slow-basket",
+def slow(key: str) -> Flag:
+    """An experiment that a plan rolls out."""
+    plan = {
+        "steps": [
+            {"rollout": 1, "segments": {"beta": 100}, "for": "1h"},
+            {"rollout": 10, "segments": {"beta": 100}, "until": {"units": 5_000, "safe": ["app_error"]}},
+            {"rollout": 50, "segments": {"beta": 100}},
+        ],
+        "end": "2099-03-30",
+        "timezone": "Asia/Tokyo",
+        "on_harm": "pause",
+        "on_broken_split": "roll back",
+        "then": {"on_win": "roll out"},
+    }
+    guardrail = Goal(metric="app_error", role="guardrail", direction="decrease", margin=0.3)
+    return Flag(
+        key=key,
         owner="shop",
         variants=(Variant(key="control"), Variant(key="treatment")),
         segments=(Segment(name="beta", conditions=(Condition(property="country", op="is", values=("AT",)),)),),
-        metrics=(
-            Goal(metric="purchase", role="primary"),
-            Goal(metric="app_error", role="guardrail", direction="decrease", margin=0.3),
-        ),
-        plan=plan,
+        metrics=(Goal(metric="purchase", role="primary"), guardrail),
+        sticky=True,
+        plan=msgspec.convert(plan, Plan),
     )
+
+
+def test_who_resumes_a_plan_that_harm_paused_overrules_the_alarm(console: Console):
+    draft = apply_definition(None, slow("harmed-basket"), 1)
+    running, evidence = start(draft, 2, "salt0001"), Evidence(version=3, time=1, run="exp-1", look=1)
+    console.write("harmed-basket", draft, running, pause(running, 3, "harm", ("app_error/treatment",), evidence))
+    page = console.open("experiments/harmed-basket")
+    plan = page.get_by_role("region", name="Plan")
+    expect(plan).to_contain_text(re.compile(r"Paused since .*: harm, app_error/treatment \(version 3\)\."))
+    expect(plan).to_contain_text("Everybody who has a variant keeps it, and nobody else gets one.")
+
+    plan.get_by_role("button", name="Resume …").click()
+    page.get_by_role("dialog").get_by_label("Reason").fill("a false alarm")
+    page.keyboard.press("Enter")
+
+    expect(plan.get_by_role("button", name="Pause …")).to_be_visible()
+    expect(plan.locator(".facts")).to_contain_text("app_error/treatment")
+
+
+def test_a_plan_is_read_at_a_glance_and_says_who_took_its_steps(console: Console):
+    definition = slow("slow-basket")
     draft = apply_definition(None, definition, 1)
     running = start(draft, 2, "salt0001")
     console.write(
