@@ -111,6 +111,14 @@ class Console:
         expect(page.locator("#chart-units canvas")).to_be_visible()
         return page
 
+    def is_accessible(self, page: Page, name: str, part: str | None = None) -> None:
+        """By day and by night, all of it or a part; keeps what it looks like."""
+        for scheme, rules in (("light", {}), ("dark", {"runOnly": ["color-contrast"]})):  # the others see no colour
+            page.emulate_media(color_scheme=scheme)
+            found = Axe().run(page, context=part, options=rules)
+            assert found.violations_count == 0, found.generate_report()
+            self.shows(page, f"{name}-{scheme}")
+
     def shows(self, page: Page, name: str) -> None:
         """Keep what it looks like."""
         page.screenshot(path=SCREENSHOTS / f"{name}.png", full_page=True)
@@ -352,11 +360,7 @@ def test_a_slider_that_is_dragged_reads_one_look_after_the_other(console: Consol
 def test_it_hides_nothing_from_anybody_by_day_by_night_and_on_a_phone(console: Console, name: str):
     routes = {"list": "", "experiment": f"experiments/{EXPERIMENT}", "flag": "flags/dark-mode"}
     page = console.experiment() if name == "experiment" else console.open(routes[name])
-    for scheme, rules in (("light", {}), ("dark", {"runOnly": ["color-contrast"]})):  # the others see no colour
-        page.emulate_media(color_scheme=scheme)
-        found = Axe().run(page, options=rules)
-        assert found.violations_count == 0, found.generate_report()
-        console.shows(page, f"{name}-{scheme}")
+    console.is_accessible(page, name)
 
     page.set_viewport_size({"width": 390, "height": 844})
 
@@ -539,9 +543,7 @@ def test_a_plan_is_made_in_a_form_paused_and_resumed(console: Console):
     expect(dialog.get_by_label("Rollout, %").nth(1)).to_be_focused()
     dialog.get_by_label("Rollout, %").nth(1).fill("50")
     dialog.get_by_label("Reason").fill("slowly")
-    found = Axe().run(page)
-    assert found.violations_count == 0, found.generate_report()
-    console.shows(page, "plan-form")
+    console.is_accessible(page, "plan-form", "dialog")
     page.keyboard.press("Enter")
 
     lasts = dialog.get_by_label("For at least").first
@@ -651,11 +653,7 @@ def test_a_plan_is_read_at_a_glance_and_says_who_took_its_steps(console: Console
     expect(shown).to_contain_text("times are of")
     second.get_by_role("link", name="version 3").click()
     expect(page.locator("#version-3")).to_be_focused()
-    for scheme in ("light", "dark"):
-        page.emulate_media(color_scheme=scheme)
-        found = Axe().run(page)
-        assert found.violations_count == 0, found.generate_report()
-        console.shows(page, f"plan-{scheme}")
+    console.is_accessible(page, "plan", "[aria-labelledby=plan]")
     page.set_viewport_size({"width": 390, "height": 844})
     page.wait_for_function("document.documentElement.scrollWidth <= innerWidth")
     console.shows(page, "plan-phone")
@@ -691,11 +689,7 @@ def test_the_bell_tells_what_came_since_this_browser_looked_and_where_it_was_del
     expect(newest).to_contain_text(re.compile("new: dark-mode's plan takes step 2.*UTC · verdict changed · rule leads"))
     expect(first).to_contain_text("delivered to chat · !mail: failed after 3 attempts, no answer")
     expect(bell).to_have_accessible_name("Notifications")
-    for scheme in ("light", "dark"):
-        page.emulate_media(color_scheme=scheme)
-        found = Axe().run(page)
-        assert found.violations_count == 0, found.generate_report()
-        console.shows(page, f"bell-{scheme}")
+    console.is_accessible(page, "bell", "body > header, #notifications")
     newest.get_by_role("link").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Dark mode")
     expect(told).to_be_hidden()
