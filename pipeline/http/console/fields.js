@@ -63,13 +63,14 @@ export function choicesField(path, label, choices, chosen) {
  * @param {Element} form @param {Fault[]} faults */
 export function blame(form, faults) {
   for (const told of form.querySelectorAll(".fault")) told.remove();
-  for (const was of form.querySelectorAll("[aria-invalid]")) {
+  for (const was of form.querySelectorAll("[aria-describedby^=fault-]")) {
     was.removeAttribute("aria-invalid");
     was.removeAttribute("aria-describedby");
   }
   const fields = /** @type {HTMLElement[]} */ ([...form.querySelectorAll("[data-path]")]);
   const others = faults.filter((fault, index) => !blameOne(fields, fault, `fault-${index}`));
-  /** @type {HTMLElement | null} */ (form.querySelector("[aria-invalid]:is(input, select)"))?.focus();
+  const first = form.querySelector(".fault")?.closest(".field, [data-path]");
+  first?.querySelector(/** @type {"input"} */ ("input, select"))?.focus();
   return others;
 }
 
@@ -82,7 +83,7 @@ function blameOne(fields, { path, error }, id) {
   const place = nearest.closest(".field") ?? nearest.querySelector("legend");
   if (place?.matches("legend")) place.after(told);
   else (place ?? nearest).append(told);
-  nearest.setAttribute("aria-invalid", "true");
+  if (nearest.matches("input, select")) nearest.setAttribute("aria-invalid", "true");
   nearest.setAttribute("aria-describedby", `${nearest.getAttribute("aria-describedby") ?? ""} ${id}`.trim());
   return true;
 }

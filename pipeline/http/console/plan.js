@@ -171,15 +171,15 @@ const alarm = ({ name, text, act, is_overruled }) =>
   );
 
 const STATES = /** @type {const} */ ({
-  taken: { sign: "✔", says: "done" },
-  "in force": { sign: "●", says: "in force" },
-  ahead: { sign: "○", says: "ahead" },
-  never: { sign: "–", says: "not taken" },
+  taken: { sign: "✔", says: "done", since: "; it began " },
+  "in force": { sign: "●", says: "in force", since: " since " },
+  ahead: { sign: "○", says: "ahead", since: "" },
+  never: { sign: "–", says: "not taken", since: "" },
 });
 
 /** @param {PreviewedStep} step @param {PlanShown} shown @param {Version | undefined} version That took it. */
 function stepItem({ step, rollout, segments, state, since, earliest, awaits }, { timezone, time }, version) {
-  const { sign, says } = STATES[state];
+  const { sign, says, since: when } = STATES[state];
   const began = since ?? version?.append_time;
   const of = Object.entries(segments);
   return h(
@@ -196,13 +196,7 @@ function stepItem({ step, rollout, segments, state, since, earliest, awaits }, {
     h(
       "div",
       null,
-      h(
-        "p",
-        null,
-        `Step ${step}, ${says}`,
-        typeof began === "number" && [" since ", zoned(began, timezone)],
-        by(version),
-      ),
+      h("p", null, `Step ${step}, ${says}`, typeof began === "number" && [when, zoned(began, timezone)], by(version)),
       state === "ahead" && conditions(awaits, earliest, timezone, time),
     ),
   );

@@ -643,7 +643,7 @@ def test_a_plan_is_read_at_a_glance_and_says_who_took_its_steps(console: Console
     shown = page.get_by_role("region", name="Plan")
     first, second, third, end = (shown.locator("ol.plan > li").nth(at) for at in range(4))
     expect(first).to_contain_text("1% · beta 100%")
-    expect(first).to_contain_text("Step 1, done since")
+    expect(first).to_contain_text(re.compile("Step 1, done; it began .*, by ann"))
     expect(second).to_contain_text(re.compile("Step 2, in force since .*, by the plan .version 3"))
     expect(third).to_contain_text("3,120 of 5,000 units")
     expect(third).to_contain_text("app_error is not proved safe yet: treatment")
