@@ -1,14 +1,15 @@
-"""A plan from its first step to harm, while its stage is killed: rolled back within seconds, by one version."""
+"""A plan from its first step to harm, while stages are killed: rolled back in seconds, by one version, told once."""
 
 import json
 import re
 import threading
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import httpx
+import pytest
 from kafka import KafkaProducer
 
 from evaluation.catalog.history import DocumentVersion
@@ -25,6 +26,7 @@ from schemas.plan import AUTHOR
 from schemas.topics import EVENTS, EXPOSURES, RESULTS
 from tests.conftest import deployed
 from tests.live import wait_for
+from tests.pipeline.notifications.receivers import mail, receiving
 from tests.pipeline.shop import Shop
 
 GUARDRAIL = "key: app_error\nowner: shop\ntype: conversion\nevent: app_error\nwindow: 1s\n"
@@ -34,6 +36,16 @@ plan:
   on_harm: roll back
 """
 GOAL = "metrics: [{metric: app_error, role: guardrail, direction: decrease, margin: 0.3}]\n"
+RULE = """\
+key: leads
+owner: shop
+settle: 1s
+when: [{event: guardrail harmed}, {event: plan step taken}]
+to:
+  - {name: hook, webhook: {url: {env: HOOK}}}
+  - {name: chat, people: {env: CHAT}}
+  - {name: post, people: {env: POST}}
+"""
 USERS = [f"u{number}" for number in range(3_000)]
 OFTEN = 0.05  # seconds
 
@@ -101,10 +113,23 @@ class Traffic:
         self._producer.send(self._settings.topic(topic), said, key=str(message["user_id"]).encode())
 
 
-def test_harm_is_rolled_back_though_the_stage_is_killed(broker: str, tmp_path: Path) -> None:
+def test_harm_is_rolled_back_and_told_though_the_stages_are_killed(
+    broker: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     made = {"http_port": 0, "horizon": 1_000, "tolerance": 1_000}
-    with deployed(broker, tmp_path / "data", **made) as deployment, running(deployment) as (settings, killed, stream):
+    with ExitStack() as stack:
+        hook, chat = stack.enter_context(receiving()), stack.enter_context(receiving())
+        mailbox, port = stack.enter_context(mail())
+        monkeypatch.setenv("HOOK", hook.url())
+        monkeypatch.setenv("CHAT", chat.url("/token", "mmost"))
+        monkeypatch.setenv(
+            "POST", f"mailto://localhost:{port}?smtp=127.0.0.1&from=us@a.org&to=team@a.org&mode=insecure"
+        )
+        deployment = stack.enter_context(deployed(broker, tmp_path / "data", **made))
+        settings, killed, telling, stream = stack.enter_context(running(deployment))
         shop = Shop(tmp_path / "documents", settings)
+        (shop.directory / "notifications").mkdir()
+        (shop.directory / "notifications" / "leads.yaml").write_text(RULE)
         (shop.directory / "metrics" / "a.yaml").write_text(GUARDRAIL)
         shop.rewrite("rollout: 50\n", PLAN)
         shop.rewrite("metrics:\n  - metric: purchase\n", GOAL)
@@ -115,6 +140,7 @@ def test_harm_is_rolled_back_though_the_stage_is_killed(broker: str, tmp_path: P
         one_percent = stream.given
         traffic.meet(one_percent)
         kill(killed)
+        kill(telling)
 
         wait_for(lambda: len(stream.given) > 5 * len(one_percent), what="step 2", often=OFTEN)
         ten_percent = stream.given
@@ -123,6 +149,9 @@ def test_harm_is_rolled_back_though_the_stage_is_killed(broker: str, tmp_path: P
         traffic.meet(ten_percent, failing="treatment")
         wait_for(lambda: not stream.given, 60, "the roll-back", often=OFTEN)
         traffic.close()
+        came = [each.told["data"] for each in hook.wait(3, 60)]
+        chat.wait(3)
+        wait_for(lambda: len(mailbox.came) >= 3, what="the mails", often=OFTEN)
 
         step, roll_back = plans_versions(settings)
         shown_at, look = first_harm(settings)
@@ -136,19 +165,24 @@ def test_harm_is_rolled_back_though_the_stage_is_killed(broker: str, tmp_path: P
     assert re.match(r"treatment harms app_error \(live reading\): .+, exact p [<=] 0\.\d+; ", told)
     assert told.endswith(f"; look {look.look} of exp-1 at offsets {says(look.offsets)}")
     assert killed.restarts == 3
+    assert sorted(each["event"] for each in came) == ["guardrail harmed", "plan step taken", "plan step taken"]
+    assert [each["version"] for each in came if each["event"] == "plan step taken"] == [
+        each.document.version for each in (step, roll_back)
+    ]
+    assert len({each["id"] for each in came}) == len(hook.came) == len(chat.came) == len(mailbox.came) == 3
 
 
 @contextmanager
-def running(deployment: Settings) -> Iterator[tuple[Settings, SupervisedProcess, FlagStream]]:
-    """Every stage and the server, all at work; the stage of plans, and what a follower of the stream hears."""
+def running(deployment: Settings) -> Iterator[tuple[Settings, SupervisedProcess, SupervisedProcess, FlagStream]]:
+    """Every stage and the server, all at work; those that act and tell, and what a follower of the stream hears."""
     settings = with_free_port(deployment)
     url = address(HOME, settings.http_port)
     with Supervisor(settings, is_open=True) as supervisor:
-        (plans,) = [worker for worker in supervisor.workers if worker.name == "plans"]
+        plans, telling = [worker for worker in supervisor.workers if worker.name in ("plans", "notifications")]
         wait_for(lambda: is_ready(url), what="every stage", often=OFTEN)
         stream = FlagStream(url, settings.data)
         try:
-            yield settings, plans, stream
+            yield settings, plans, telling, stream
         finally:
             stream.close()
 
