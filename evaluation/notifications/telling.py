@@ -25,9 +25,9 @@ from schemas.notification import OCCURRENCES, About, Notification, NotificationR
 
 
 class Situation(msgspec.Struct, frozen=True, kw_only=True):
-    """All that is known at the time `work.now`, up to which the workers were heard.
+    """All that is known now, at the time `work.now`.
 
-    The caller has read `results` to an end that it asked for within seconds, and reads catalog and `told` to theirs
+    The caller has read `results` and `health` to an end of within seconds, and reads catalog and `told` to theirs
     before it publishes. `runs` are folded from `results` by `seen`, `plans` from one question to the next by
     `plans_seen`.
     """

@@ -27,9 +27,9 @@ class Follower:
     """Calls `read` for each record of a topic, in the order of each partition, for as long as it runs.
 
     A partition that is added meanwhile is read too. `from_end`: for those only that come after its start; `since`: that
-    were appended at that time (ms UTC) or after it. `columnar`: for each slice of records, as columns. A record of
-    which `read` raises NoMessageError is set aside. Another error of it, or of the client, ends the following;
-    `caught_up` then raises it.
+    were appended at that time (ms UTC) or after it. `columnar`: for each slice of records, as columns, that came within
+    `gathering_ms`. A record of which `read` raises NoMessageError is set aside. Another error of it, or of the client,
+    ends the following; `caught_up` then raises it.
     """
 
     def __init__(
@@ -42,6 +42,7 @@ class Follower:
         from_end: bool = False,
         since: int | None = None,
         columnar: bool = False,
+        gathering_ms: int = GATHERING_MS,
     ) -> None:
         self._topic = settings.topic(topic)
         self._name = topic
@@ -51,6 +52,7 @@ class Follower:
         self._begin = "latest" if from_end else "earliest"
         self._since = since
         self._columnar = columnar
+        self._gathering_ms = gathering_ms
         self._consumer: AIOKafkaConsumer
         self._asking: AIOKafkaConsumer  # a connection of its own: a question waits behind a fetch that waits for news
         self._position: dict[TopicPartition, int] = {}
@@ -75,7 +77,7 @@ class Follower:
             max_partition_fetch_bytes=MAX_MESSAGE_BYTES,
             fetch_max_bytes=4 * MAX_MESSAGE_BYTES,
             fetch_min_bytes=SLICE_BYTES if self._columnar else 1,
-            fetch_max_wait_ms=GATHERING_MS if self._columnar else IDLE_MS,
+            fetch_max_wait_ms=self._gathering_ms if self._columnar else IDLE_MS,
             consumer_timeout_ms=IDLE_MS,
             metadata_max_age_ms=METADATA_MS,
             **aiokafka_arguments(self._settings),

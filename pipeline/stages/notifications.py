@@ -40,7 +40,7 @@ from schemas.records import Records
 from schemas.topics import DEAD_LETTERS, DELIVERIES, HEALTH, NOTIFICATIONS, RESULTS, SourcePartition
 
 HEARD_MS = 600_000  # of what workers said before this one started, enough to know who works
-LATE_MS = 10_000  # after which looks that were not read may say otherwise
+LATE_MS = 5_000  # after which looks that were not read, or workers that were not heard, may say otherwise
 COUNT_MS = 5_000  # from one count of dead letters to the next
 MOST_AT_ONCE = 4  # handovers to one place
 END_SECONDS = 5.0  # that handovers under way have to end in
@@ -69,14 +69,23 @@ class NotificationsStage(Stage):
         self._runs: dict[RunKey, RunSeen] = {}
         self._plans: dict[str, PlanSeen] = {}
         self._newest: dict[RunKey, tuple[int, int, SourcePartition, int, bytes]] = {}  # looks that `_runs` lacks
-        self._reached: dict[SourcePartition, int] = {}  # when `results` was last read to its end (ms UTC); 0: not yet
+        self._reached: dict[SourcePartition, int] = {}  # up to when (ms UTC) `results` was read
+        self._heard = 0  # up to when (ms UTC) the workers were
         self._dead_letters: dict[TopicPartition, int] = {}  # where they ended,
         self._counted = 0  # when that was asked (ms UTC)
         self._asking: AIOKafkaConsumer
         self._notifications = Follower(settings, NOTIFICATIONS, self._read_notification, self.aside)
         self._followers = (
             self._notifications,
-            Follower(settings, HEALTH, self._read_health, self.aside, since=now - HEARD_MS, columnar=True),
+            Follower(
+                settings,
+                HEALTH,
+                self._read_health,
+                self.aside,
+                since=now - HEARD_MS,
+                columnar=True,
+                gathering_ms=IDLE_MS,
+            ),
         )
 
     async def start(self) -> None:
@@ -94,7 +103,7 @@ class NotificationsStage(Stage):
         return earliest
 
     def begin(self, source: SourcePartition, offset: int) -> None:
-        """Until it has been read to its end, what stands on it is old."""
+        """What stands on it may be old."""
         del offset
         self._reached[source] = 0
 
@@ -107,6 +116,8 @@ class NotificationsStage(Stage):
                 run = (head.experiment, head.run)
                 if head.look > self._newest.get(run, (0,))[0]:
                     self._newest[run] = head.look, int(records.append_time[row]), source, offset, value or b""
+        if len(records):
+            self._reached[source] = max(self._reached[source], int(records.append_time[-1]))
         self.durable(source, records.end)
 
     def reach(self, source: SourcePartition, time: int) -> None:
@@ -114,11 +125,12 @@ class NotificationsStage(Stage):
         self._reached[source] = time
 
     async def beat(self, time: int) -> None:
-        """Publish what is to be told now, as of the time up to which the workers were heard; hand over what waits."""
+        """Publish what is to be told now; hand over what waits."""
         rules = self.catalog.history.newest.notifications.values()
-        is_current = min(self._reached.values(), default=0) >= time - LATE_MS
+        is_current = bool(self._reached) and min(self._heard, *self._reached.values()) >= time - LATE_MS
         if is_current and any(rule.definition.enabled for rule in rules):
             await self._count_dead_letters(time)
+            self._work.now = max(self._work.now, time)
             self._fold()
             if self._due():  # which takes no question to the brokers while there is nothing to tell
                 await asyncio.gather(self.catalog.caught_up(), self._notifications.caught_up())
@@ -242,6 +254,7 @@ class NotificationsStage(Stage):
         self._lanes.learn(decode(record.value, HandedOver))
 
     def _read_health(self, records: Records) -> None:
+        self._heard = int(records.append_time[-1]) if len(records) else self._heard
         for row in range(len(records)):
             with self.aside.unless_ours(HEALTH, records.partition, int(records.offset[row])):
                 self._work.hear(int(records.append_time[row]), decode(records.value(row), WorkerHealth))
