@@ -12,7 +12,7 @@ from pipeline.kafka.follower import Follower
 from pipeline.kafka.producer import create_producer
 from pipeline.kafka.set_aside import SetAside
 from pipeline.settings import Settings
-from schemas.topics import DEAD_LETTERS
+from schemas.topics import DEAD_LETTERS, NOTIFICATIONS
 
 
 @pytest.mark.parametrize("how", ["from the start", "from the end", "as columns"])
@@ -51,3 +51,28 @@ def test_partitions_that_are_added_are_read_and_the_others_go_on(deployment: Set
 
     assert found[0] == ([3, 4, 5] if how == "from the end" else [*range(6)])
     assert found[5] == [*range(4)]
+
+
+def test_a_topic_is_followed_from_a_moment_on(deployment: Settings) -> None:
+    found: list[tuple[int, bytes]] = []
+
+    async def work() -> None:
+        topic = deployment.topic(NOTIFICATIONS)
+        async with create_producer(deployment) as producer:
+            await producer.send_and_wait(topic, b"before, and quiet since", key=b"a", partition=1)
+            before = await producer.send_and_wait(topic, b"before", key=b"a", partition=0)
+            await asyncio.sleep(0.002)
+            await producer.send_and_wait(topic, b"after", key=b"a", partition=0)
+            follower = Follower(deployment, NOTIFICATIONS, read, SetAside(), since=before.timestamp + 1)
+            await follower.start()
+            assert found == [(0, b"after")]
+            await producer.send_and_wait(topic, b"new", key=b"a", partition=1)
+            await follower.caught_up()
+            await follower.stop()
+
+    def read(record: Any) -> None:
+        found.append((record.partition, record.value))
+
+    asyncio.run(work())
+
+    assert found == [(0, b"after"), (1, b"new")]
