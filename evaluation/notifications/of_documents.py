@@ -29,8 +29,13 @@ def of_documents(event: Occurrence, history: History, since: int, now: int) -> I
             for version in _newest(_versions(history, since)):
                 yield from _changed(history, version)
         case "plan step taken":
-            for version in _newest(each for each in _versions(history, since) if each.document.author == AUTHOR):
+            for version in _newest(filter(_is_by_plan, _versions(history, since))):
                 yield from _by_plan(history, version)
+
+
+def _is_by_plan(version: DocumentVersion) -> bool:
+    """Whether a plan wrote it. Of another kind somebody may have signed so, when nobody was refused for it."""
+    return version.document.kind == "flag" and version.document.author == AUTHOR
 
 
 def _versions(history: History, since: int) -> list[DocumentVersion]:

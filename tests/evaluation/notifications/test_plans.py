@@ -5,7 +5,7 @@ import msgspec
 from evaluation.catalog.lifecycle import take_step
 from schemas.notification import Notification, Trigger
 from schemas.plan import Plan
-from tests.evaluation.notifications.conftest import HOUR, MINUTE, Shop
+from tests.evaluation.notifications.conftest import HOUR, MINUTE, PURCHASE, Shop
 
 SECOND = 1_000
 STEPS = [{"rollout": 1, "for": "1h", "until": {"units": 500}}, {"rollout": 10, "for": "1h"}, {"rollout": 50}]
@@ -91,3 +91,10 @@ def test_the_end_of_a_plan_that_does_nothing_then_is_told():
     (word,) = told_after(shop, 30 * 24 * HOUR) or told_after(shop, MINUTE)
 
     assert word.state == "at its end"
+
+
+def test_a_document_of_another_kind_that_is_signed_so_is_no_step():
+    shop = planned()
+    shop.publish(msgspec.structs.replace(PURCHASE, description="whoever buys"), author="plan")
+
+    assert shop.tell() == []
