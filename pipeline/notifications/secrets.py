@@ -31,6 +31,8 @@ def reveal(secret: SecretAt) -> str:
             ) from None
         except UnicodeDecodeError:
             raise SecretError(f"{place_of(secret)} holds no text; put the secret there as UTF-8") from None
+        except ValueError:
+            raise SecretError("the name of its file holds a null byte, as none does; write the path of one") from None
     else:
         found = os.environ.get(secret.env or "", "")
     if not found.strip():

@@ -28,7 +28,13 @@ class Sender:
         await self._webhooks.__aexit__()
 
     async def send(self, notification: Notification, rule: NotificationRule, place: Place) -> Attempt:
-        """Send once, and say what became of it; a place that cannot be reached raises nothing."""
+        """Send once, and say what became of it; nothing is raised, so no word stops those to other places."""
+        try:
+            return await self._send(notification, rule, place)
+        except Exception as error:  # of a record that somebody else wrote, say; its words may hold a secret
+            return Attempt(error=f"it cannot be sent ({type(error).__name__})")
+
+    async def _send(self, notification: Notification, rule: NotificationRule, place: Place) -> Attempt:
         if place.webhook is not None:
             return await self._webhooks.send(linked(notification, self._base_url), place.webhook)
         if place.people is not None:
