@@ -2,7 +2,7 @@
 
 from typing import Any, NamedTuple
 
-from evaluation.catalog.hours import opening, told_time
+from evaluation.catalog.hours import opens, told_time
 from schemas.fields import Field, Unit, fields
 from schemas.look import ArmHealth, Cell, Health, Verdict
 from schemas.notification import Notification, NotificationRule
@@ -49,10 +49,9 @@ def told_numbers(numbers: dict[str, Any]) -> str:
     return ", ".join(f"{_title(name)} {_number(name, value)}" for name, value in numbers.items())
 
 
-def sendable_from(rule: NotificationRule, time: int) -> int:
-    """The first moment from `time` on (both ms UTC) that lies within the rule's hours; `time` where it has none."""
-    found = opening(rule.hours, rule.timezone, time)
-    return time if found is None else found
+def is_sendable(rule: NotificationRule, time: int) -> bool:
+    """Whether a moment (ms UTC) lies within the rule's hours, or it has none."""
+    return opens(rule.hours, rule.timezone, time)
 
 
 def _title(name: str) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from evaluation.catalog.history import History
-from evaluation.notifications.message import sendable_from
+from evaluation.notifications.message import is_sendable
 from pipeline.notifications.attempts import PATIENCE, Attempt, pause
 from schemas.duration import DAY_MS
 from schemas.notification import HandedOver, Notification, NotificationRule, Place
@@ -114,8 +114,9 @@ class Lanes:
             return Errand(notification, rule, version, place, GONE)
         tried = self._tried.get((notification.id, lane.place))
         since = tried.last + pause(notification.id, tried.attempts) if tried else 0
-        due = max(since, self._spared.get(lane.to, 0), sendable_from(rule, now))
-        return Errand(notification, rule, version, place, None) if due <= now else None
+        if max(since, self._spared.get(lane.to, 0)) > now or not is_sendable(rule, now):
+            return None
+        return Errand(notification, rule, version, place, None)
 
     def outcome(self, errand: Errand, attempt: Attempt, now: int) -> HandedOver:
         """What is to be said of an attempt on `deliveries`; what it says of the place is remembered."""

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from evaluation.notifications.message import message, sendable_from
+from evaluation.notifications.message import is_sendable, message
 from schemas.notification import Notification, NotificationRule, Trigger
 from schemas.written import Hours
 
@@ -83,6 +83,6 @@ def test_it_is_sent_within_the_hours_of_the_rules_time_zone():
     def moment(text: str) -> int:
         return int(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp() * 1_000)
 
-    assert sendable_from(rule, moment("2026-03-02T08:30")) == moment("2026-03-02T08:30")
-    assert sendable_from(rule, moment("2026-03-02T16:00")) == moment("2026-03-09T08:00")
-    assert sendable_from(rule_with(), 5) == 5
+    times = ("2026-03-02T08:00", "2026-03-02T15:59", "2026-03-02T16:00", "2026-03-09T07:59", "2026-03-09T08:00")
+    assert [is_sendable(rule, moment(each)) for each in times] == [True, True, False, False, True]
+    assert is_sendable(rule_with(), 5)

@@ -7,6 +7,7 @@ from evaluation.catalog.history import History
 from pipeline.notifications.attempts import FIRST_PAUSE, LONGEST_PAUSE, PATIENCE, Attempt, pause
 from pipeline.notifications.lanes import LATEST, Errand, Lanes
 from schemas.catalog import Document
+from schemas.duration import HOUR_MS
 from schemas.notification import HandedOver, Notification, NotificationRule, Place, Trigger, Webhook
 from schemas.written import Hours
 from tests.evaluation.catalogs import in_force
@@ -168,3 +169,12 @@ def test_pauses_grow_to_an_hour_and_follow_from_the_id(attempts: int) -> None:
     assert len(pauses) > 50
     assert all(longest / 2 <= each <= longest for each in pauses)
     assert pause("1", attempts) == pause("1", attempts)
+
+
+def test_word_waits_for_the_hours_of_its_rule() -> None:
+    history = catalog(msgspec.structs.replace(rule("hook"), hours=Hours(between="08:00-18:00")))
+    made = lanes(history, word("1"))
+    opening = NOW + 8 * HOUR_MS  # `NOW` is midnight
+
+    assert not due(made, history, opening - 1)
+    assert due(made, history, opening)["hook", "flag/a"].notification.id == "1"
