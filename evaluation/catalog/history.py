@@ -180,8 +180,7 @@ def _with(document: Document, catalog: Catalog, unchanged: Catalog) -> Catalog:
 
 def edit_violations(definition: Definition, catalog: Catalog) -> list[Violation]:
     """What is wrong with an edit of a document: what its readers would refuse, and what engines cannot answer."""
-    of_plan = calendar_violations(definition) if isinstance(definition, Flag) else ()
-    return [*violations_of(definition, catalog), *answer_violations(definition), *of_plan]
+    return [*violations_of(definition, catalog), *answer_violations(definition), *calendar_violations(definition)]
 
 
 def violations_of(definition: Definition, catalog: Catalog) -> list[Violation]:

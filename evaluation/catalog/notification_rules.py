@@ -1,10 +1,13 @@
-"""Rules of notifications: what a document that says who is told what must satisfy beyond the types of its fields."""
+"""Rules of notifications: what a document that says who is told what must satisfy beyond the types of its fields.
+
+Whether there is its time zone is for edits alone, as of plans.
+"""
 
 from collections.abc import Collection, Iterator, Mapping
 from string import Formatter
 from urllib.parse import urlsplit
 
-from evaluation.catalog.plan_rules import hours_violations, timezone_violations
+from evaluation.catalog.plan_rules import hours_violations
 from evaluation.catalog.rules import Path, Violation, did_you_mean
 from schemas.duration import HOUR_MS, parse_duration
 from schemas.notification import OCCURRENCES, About, Notification, NotificationRule, Place, SecretAt, Trigger
@@ -27,7 +30,6 @@ def notification_violations(rule: NotificationRule) -> Iterator[Violation]:
                 ("to", index, "name"), f"'{place.name}' is the name of two places; a name means one of them"
             )
         yield from _place_violations(place, ("to", index))
-    yield from timezone_violations(rule.timezone, ("timezone",))
     if rule.hours is not None:
         yield from hours_violations(rule.hours, ("hours",))
     if rule.template is not None:

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from evaluation.catalog.hours import moment_of, parse_date, zone_of
 from evaluation.catalog.ramps import as_planned, in_step, is_holding, percentages
 from evaluation.catalog.rules import Path, Violation, did_you_mean, percentage_violations
-from schemas.catalog import Flag, FlagState
+from schemas.catalog import Definition, Flag, FlagState
+from schemas.notification import NotificationRule
 from schemas.plan import Plan
 from schemas.written import Hours
 
@@ -30,24 +31,13 @@ def plan_violations(flag: Flag) -> Iterator[Violation]:
         yield from hours_violations(flag.plan.hours, ("plan", "hours"))
 
 
-def calendar_violations(flag: Flag) -> Iterator[Violation]:
-    """What is wrong with the time zone of a flag's plan, or with its dates in it."""
-    if flag.plan is None:
-        return
-    if violations := [*timezone_violations(flag.plan.timezone, ("plan", "timezone"))]:
-        yield from violations
-        return
-    before: tuple[int, str] | None = None
-    for path, text in dates_of(flag.plan):
-        try:
-            moment = moment_of(text, flag.plan.timezone)
-        except ValueError as error:
-            if _is_date(text):  # else it is told by `plan_violations`
-                yield Violation(path, str(error))
-            continue
-        if before and moment <= before[0]:
-            yield Violation(path, f"'{text}' is not after '{before[1]}', which comes before it; one of them is wrong")
-        before = moment, text
+def calendar_violations(definition: Definition) -> Iterator[Violation]:
+    """What is wrong with the time zone of a flag's plan, or with its dates in it; or with that of a notification."""
+    match definition:
+        case Flag() if definition.plan is not None:
+            yield from _plan_calendar_violations(definition.plan)
+        case NotificationRule():
+            yield from timezone_violations(definition.timezone, ("timezone",))
 
 
 def timezone_violations(timezone: str, path: Path) -> Iterator[Violation]:
@@ -130,6 +120,23 @@ def _is_date(text: str) -> bool:
         return parse_date(text) is not None
     except ValueError:
         return False
+
+
+def _plan_calendar_violations(plan: Plan) -> Iterator[Violation]:
+    if violations := [*timezone_violations(plan.timezone, ("plan", "timezone"))]:
+        yield from violations
+        return
+    before: tuple[int, str] | None = None
+    for path, text in dates_of(plan):
+        try:
+            moment = moment_of(text, plan.timezone)
+        except ValueError as error:
+            if _is_date(text):  # else it is told by `plan_violations`
+                yield Violation(path, str(error))
+            continue
+        if before and moment <= before[0]:
+            yield Violation(path, f"'{text}' is not after '{before[1]}', which comes before it; one of them is wrong")
+        before = moment, text
 
 
 def _beside_violations(flag: Flag) -> Iterator[Violation]:

@@ -27,8 +27,7 @@ def message(notification: Notification, rule: NotificationRule | None, base_url:
     if rule is None or rule.template is None:
         return PlainMessage(title, "\n".join(filter(None, (notification.sentence, numbers, link))))
     values = {name: getattr(notification, name) for name in Notification.__struct_fields__}
-    time = told_time(notification.time, rule.timezone)
-    values |= {"title": title, "numbers": numbers, "link": link, "time": time}
+    values |= {"title": title, "numbers": numbers, "link": link, "time": _time(notification.time, rule.timezone)}
     return PlainMessage(title, rule.template.format_map({name: _text(value) for name, value in values.items()}))
 
 
@@ -50,8 +49,19 @@ def told_numbers(numbers: dict[str, Any]) -> str:
 
 
 def is_sendable(rule: NotificationRule, time: int) -> bool:
-    """Whether a moment (ms UTC) lies within the rule's hours, or it has none."""
-    return opens(rule.hours, rule.timezone, time)
+    """Whether a moment (ms UTC) lies within the rule's hours, or it has none, or nobody can know here when they are."""
+    try:
+        return opens(rule.hours, rule.timezone, time)
+    except ValueError:  # a time zone that this machine does not know: better at night than never
+        return True
+
+
+def _time(time: int, timezone: str) -> str:
+    """In UTC where this machine does not know the time zone."""
+    try:
+        return told_time(time, timezone)
+    except ValueError:
+        return told_time(time, "UTC")
 
 
 def _title(name: str) -> str:

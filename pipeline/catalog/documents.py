@@ -153,7 +153,7 @@ def _read(directory: Path) -> tuple[Documents, list[Fault]]:
     deployments = _read_folders(directory, ("deployments",), Deployment, faults)
     notifications = _read_folders(directory, ("notifications",), NotificationRule, faults)
     for rule in notifications.values():
-        faults += rule.file.faults(notification_violations(rule.definition))
+        faults += rule.file.faults([*notification_violations(rule.definition), *calendar_violations(rule.definition)])
     groups = _read_folders(directory, ("groups",), Group, faults)
     for group in groups.values():
         faults += group.file.faults(answer_violations(group.definition))

@@ -4,10 +4,14 @@ from typing import Any
 
 import pytest
 
+from evaluation.catalog.history import edit_violations
+from evaluation.catalog.in_force import Catalog
 from evaluation.catalog.notification_rules import about_remarks, notification_violations
+from evaluation.catalog.plan_rules import calendar_violations
 from evaluation.catalog.rules import path_text
 from schemas.notification import OCCURRENCES, About, NotificationRule, Place, SecretAt, Trigger, Webhook
 from schemas.written import Hours
+from tests.evaluation.catalogs import in_force
 
 KEY = SecretAt(env="SHOP_KEY")
 
@@ -92,7 +96,10 @@ def test_two_places_have_two_names():
 
 def test_hours_must_come_in_a_time_zone_that_there_is():
     assert [path for path, _ in found(hours=Hours(between="09:00-09:00"))] == ["hours.between"]
-    assert [path for path, _ in found(timezone="Europe/Atlantis")] == ["timezone"]
+    rule = NotificationRule(key="shop", owner="shop", when=(Trigger(event="lag"),), timezone="Europe/Atlantis")
+    assert [path_text(each.path) for each in calendar_violations(rule)] == ["timezone"]
+    assert [each.path for each in edit_violations(rule, Catalog())] == [("timezone",)]
+    assert in_force([("notification", "shop", 1, rule)]).newest.notifications["shop"].version == 1  # zones come and go
 
 
 @pytest.mark.parametrize("template", ["{nobody}", "{0}", "{}", "{sentence!r}", "{look:>9}", "{numbers[p]}", "{", "}"])

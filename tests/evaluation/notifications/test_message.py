@@ -86,3 +86,10 @@ def test_it_is_sent_within_the_hours_of_the_rules_time_zone():
     times = ("2026-03-02T08:00", "2026-03-02T15:59", "2026-03-02T16:00", "2026-03-09T07:59", "2026-03-09T08:00")
     assert [is_sendable(rule, moment(each)) for each in times] == [True, True, False, False, True]
     assert is_sendable(rule_with(), 5)
+
+
+def test_a_time_zone_that_this_machine_does_not_know_holds_up_nothing():
+    rule = rule_with(timezone="Europe/Atlantis", hours=Hours(between="00:00-00:01"), template="{time}")
+
+    assert is_sendable(rule, WORD.time)
+    assert message(WORD, rule, "").body == "2026-03-02 08:00:00+00:00"
