@@ -62,11 +62,20 @@ def is_sure(cell: Cell) -> bool:
 def deciding(flag: FlagInForce, look: Look) -> list[Cell]:
     """The cells on which verdicts rest."""
     metrics = flag.runs[-1].metrics
-    return [
-        cell
-        for cell in look.cells
-        if cell.metric in metrics and decides(metrics[cell.metric], cell.reading, cell.segment)
-    ]
+    return [cell for cell in _current(flag, look) if decides(metrics[cell.metric], cell.reading, cell.segment)]
+
+
+def redefined(flag: FlagInForce, look: Look) -> list[str]:
+    """The metrics that measure something else since the look."""
+    metrics = flag.runs[-1].metrics
+    known = {cell.metric: cell.metric_version for cell in look.cells if cell.metric in metrics}
+    return [metric for metric, version in known.items() if version != metrics[metric].version]
+
+
+def _current(flag: FlagInForce, look: Look) -> list[Cell]:
+    """The cells of metrics that measure what they do now."""
+    others = {*redefined(flag, look)}
+    return [cell for cell in look.cells if cell.metric in flag.runs[-1].metrics and cell.metric not in others]
 
 
 def _harm(flag: FlagInForce, look: Look) -> list[Cell]:
@@ -75,7 +84,7 @@ def _harm(flag: FlagInForce, look: Look) -> list[Cell]:
     guardrails = _of_role(cells, roles, "guardrail")
     primary = _of_role(cells, roles, "primary")
     return [
-        *_of_role(harm_in(look.cells, guardrails), roles, "guardrail"),
+        *_of_role(harm_in(_current(flag, look), guardrails), roles, "guardrail"),
         *(cell for cell in primary if cell.judgement == "worse"),
     ]
 

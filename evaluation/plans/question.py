@@ -10,7 +10,7 @@ import msgspec
 
 from evaluation.catalog.in_force import FlagInForce, PlanInForce, control_of
 from evaluation.plans.acts import Act, CompleteRun, PausePlan, RollBack, RollOut, StartFlag, TakeStep
-from evaluation.plans.alarms import Alarm, alarms_of, deciding
+from evaluation.plans.alarms import Alarm, alarms_of, deciding, redefined
 from evaluation.plans.awaiting import (
     Awaited,
     PlanMoment,
@@ -59,6 +59,10 @@ def ask(flag: FlagInForce, look: Look | None, time: int, behind: str | None = No
     if flag.plan is None:
         return Said(reason="its plan is not in force")
     alarms = alarms_of(flag, now.look) if now.look else []
+    behindhand += [
+        f"{metric} measures something else since the newest look; another one follows"
+        for metric in (redefined(flag, now.look) if now.look else ())
+    ]
     paused = _paused(flag.plan)
     protects = None if paused else _protects(alarms, now.look)
     said = protects or _fault(plan) or _goes_on(now, flag.plan, paused + behindhand, alarms)

@@ -75,6 +75,12 @@ class Stage:
         self.state = state
         return self
 
+    def redefine(self, metric: str, time: int) -> "Stage":
+        """Let a metric measure another event."""
+        said = Metric(key=metric, owner="o", type="conversion", event="another", window=METRICS[metric])
+        self._append("metric", said, 2, time)
+        return self
+
     def _append(self, kind: str, spec: object, version: int, time: int) -> None:
         key = spec.definition.key if isinstance(spec, FlagState) else spec.key
         raw = msgspec.Raw(msgspec.json.encode(spec))

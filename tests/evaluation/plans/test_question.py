@@ -303,3 +303,19 @@ def test_the_answer_is_json(ramping, look_of):
         "why": "broken split",
         "alarms": ["split"],
     }
+
+
+def test_a_look_says_nothing_of_a_metric_that_measures_something_else_since(ramping, look_of, cell_of):
+    stage = ramping(step=2)
+    proved = look_of(tuple(cell_of("fails", each, "safe") for each in TREATMENTS), units=5_000)
+    harmed = look_of((cell_of("fails", "red", "harmed"),))
+    assert ask(stage.flag, proved, MONDAY + DAY).act == TakeStep(3)
+
+    stage.redefine("fails", MONDAY)
+
+    said = ask(stage.flag, proved, MONDAY + DAY)
+    assert said.act is None
+    assert said.blocks == ("fails measures something else since the newest look; another one follows",)
+    assert ask(stage.flag, harmed, MONDAY).alarms == ()
+    anew = [cell_of("fails", each, "safe", metric_version=2) for each in TREATMENTS]
+    assert ask(stage.flag, look_of(tuple(anew), units=5_000), MONDAY + DAY).act == TakeStep(3)
