@@ -279,7 +279,7 @@ def _doubt(health: Health, cells: Iterable[Cell]) -> str | None:
 def says_split(health: Health) -> str | None:
     """That the split is broken, if it is."""
     p_value = health.srm_running_p_value
-    if p_value is None or p_value >= SPLIT_ALPHA:
+    if p_value is None or p_value >= SPLIT_ALPHA or not health.arms:
         return None
     units = sum(arm.units for arm in health.arms)
     arm = max(health.arms, key=lambda arm: abs(arm.units - arm.expected_share * units))

@@ -319,3 +319,10 @@ def test_a_look_says_nothing_of_a_metric_that_measures_something_else_since(ramp
     assert ask(stage.flag, harmed, MONDAY).alarms == ()
     anew = [cell_of("fails", each, "safe", metric_version=2) for each in TREATMENTS]
     assert ask(stage.flag, look_of(tuple(anew), units=5_000), MONDAY + DAY).act == TakeStep(3)
+
+
+def test_a_look_without_arms_breaks_no_split(ramping, look_of):
+    look = look_of(split=1e-9)
+    empty = msgspec.structs.replace(look, health=msgspec.structs.replace(look.health, arms=[]))
+
+    assert ask(ramping().flag, empty, MONDAY).alarms == ()
