@@ -66,7 +66,11 @@ def _obstacle(flag: FlagInForce, look: Look | None, now: int) -> tuple[str, str]
     key, plan, standing = flag.definition.key, flag.definition.plan, flag.plan
     if plan is None:
         return None
-    said = ask(flag, look, now)
+    try:
+        said = ask(flag, look, now)
+    except Exception as error:  # one plan must not keep people from all other word
+        why = type(error).__name__
+        return "cannot be asked", f"The plan of {key} goes no further, for nobody can ask what it says: {why}."
     if said.act:
         act = told_act(said.act)
         return f"would {act}", f"The plan of {key} would {act}, and nobody has done so: {said.reason}."

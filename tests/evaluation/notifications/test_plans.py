@@ -1,8 +1,10 @@
 """Plans: people are told of each step, and of what stands in the way."""
 
 import msgspec
+import pytest
 
 from evaluation.catalog.lifecycle import take_step
+from evaluation.notifications import plans
 from schemas.notification import Notification, Trigger
 from schemas.plan import Plan
 from tests.evaluation.notifications.conftest import HOUR, MINUTE, PURCHASE, Shop
@@ -98,3 +100,15 @@ def test_a_document_of_another_kind_that_is_signed_so_is_no_step():
     shop.publish(msgspec.structs.replace(PURCHASE, description="whoever buys"), author="plan")
 
     assert shop.tell() == []
+
+
+def test_a_plan_that_cannot_be_asked_is_told_and_ends_nothing(monkeypatch: pytest.MonkeyPatch):
+    shop = planned()
+    assert shop.tell() == []
+    monkeypatch.setattr(plans, "ask", lambda *_: 1 // 0)
+
+    assert told_after(shop, 0) == []
+    (word,) = told_after(shop, MINUTE)
+
+    assert word.state == "cannot be asked"
+    assert word.sentence.endswith(": ZeroDivisionError.")
