@@ -143,7 +143,14 @@ class PlansStage(Stage):
             if about == answered and self._time < until:
                 return
             look = self._decoded_at(flag)
-            said = ask(flag, look, self._time, behind)
+            if newest and look is None:  # it may show what forbids a step
+                behind = f"look {newest.number} of {flag.runs[-1].key} cannot be read here"
+            try:
+                said = ask(flag, look, self._time, behind)
+            except Exception as error:  # one plan must not take the others' protection away
+                why = f"{type(error).__name__}: {error}"
+                self._tell(flag, f"the plan of '{key}' cannot be asked: {why}", "", "plans that cannot be asked")
+                return
             if said.act is None:
                 moments = [each.since for each in said.awaits if each.since is not None and each.since > self._time]
                 self._silent[key] = about, min([*moments, self._time + LONGEST_SILENCE_MS])

@@ -11,17 +11,19 @@ from typing import Any
 import msgspec
 import pytest
 
+from evaluation.catalog import lifecycle
 from evaluation.catalog.in_force import FlagInForce
 from evaluation.plans.acts import TakeStep
 from evaluation.plans.question import Said
+from evaluation.plans.upstream import Upstream
 from evaluation.significance.look import decode_look, encode_look
 from pipeline.catalog.topic import read_catalog
 from pipeline.settings import Settings
 from pipeline.stages import plans
 from pipeline.stages.plans import PlansStage
-from schemas.catalog import Document
+from schemas.catalog import KINDS, Document, Flag, FlagState, Goal, Metric, Spec, Variant
 from schemas.health import PartitionHealth, WorkerHealth
-from schemas.plan import AUTHOR
+from schemas.plan import AUTHOR, Plan
 from schemas.topics import HEALTH, RESULTS
 from tests.pipeline.conftest import look
 from tests.pipeline.shop import Shop
@@ -250,3 +252,65 @@ def test_who_was_faster_is_not_overridden(feature: Shop, deployment: Settings, m
     assert not written(deployment)
     assert in_force(deployment).plan.progress.paused.why == "asked"
     assert counts["acts that others came before"] == 1
+
+
+@pytest.fixture
+def alone(monkeypatch: pytest.MonkeyPatch) -> PlansStage:
+    """A worker that reaches no broker and only tells; `basket` and `cart` run with plans whose next step is due."""
+    monkeypatch.setattr(Upstream, "behind", lambda *_: None)
+    stage = PlansStage(Settings(bootstrap_servers="127.0.0.1:1", plans="tell"))
+    stage.durable = lambda *_: None
+    for key in ("basket", "cart"):
+        plan = msgspec.convert({"steps": [{"rollout": 1, "for": "1h"}, {"rollout": 50}]}, Plan)
+        flag = Flag(key=key, owner="o", variants=(Variant(key="control"), Variant(key="b")), plan=plan)
+        if key == "basket":
+            write(stage, Metric(key="orders", owner="o", type="conversion", event="e", window="3s"), 1)
+            flag = msgspec.structs.replace(flag, metrics=(Goal(metric="orders"),))
+        draft = FlagState(definition=flag)
+        write(stage, draft, 1)
+        write(stage, lifecycle.start(draft, 2, "s"), 2)
+    stage.begin(SOURCE, 0)
+    return stage
+
+
+def write(stage: PlansStage, spec: Spec, version: int) -> None:
+    """Append a version to what the worker has read of the catalog."""
+    kind, key = KINDS[type(spec)], (spec.definition if isinstance(spec, FlagState) else spec).key
+    said: dict[str, Any] = {"kind": kind, "key": key, "version": version, "base": version - 1, "time": 0}
+    document = Document(**said, author="a", reason="r", spec=msgspec.Raw(msgspec.json.encode(spec)))
+    history = stage.catalog.history
+    history.append(history.newest.offset, 0, msgspec.json.encode(document))
+    assert not history.rejected, history.rejected
+
+
+def test_a_plan_that_cannot_be_asked_takes_nothing_from_the_others(
+    alone: PlansStage, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    asked = plans.ask
+
+    def ask_one(flag: FlagInForce, *more: Any) -> Said:
+        assert flag.definition.key == "cart", "a look as nobody makes one"
+        return asked(flag, *more)
+
+    monkeypatch.setattr(plans, "ask", ask_one)
+    for _ in range(2):
+        asyncio.run(beat(alone, DAY_MS))
+
+    assert alone.counts == {"plans that cannot be asked": 1, "acts that it would take": 1}
+    assert "the plan of 'basket' cannot be asked: AssertionError: a look as nobody makes one" in caplog.text
+
+
+def test_a_newest_look_that_cannot_be_read_holds_the_next_step(alone: PlansStage) -> None:
+    whole = msgspec.structs.replace(decode_look(look(1)), experiment="basket")
+    broken = msgspec.json.decode(encode_look(msgspec.structs.replace(whole, look=2))) | {"cells": [{}]}
+
+    asyncio.run(alone.take(SOURCE, records(RESULTS, SOURCE[1], 0, [encode_look(whole), msgspec.json.encode(broken)])))
+    asyncio.run(beat(alone, DAY_MS))
+
+    assert alone.counts["set aside: results"] == 1
+    assert alone.counts["acts that it would take"] == 1  # of `cart`, whose steps rest on no look
+    asyncio.run(
+        alone.take(SOURCE, records(RESULTS, SOURCE[1], 2, [encode_look(msgspec.structs.replace(whole, look=3))]))
+    )
+    asyncio.run(beat(alone, DAY_MS))
+    assert alone.counts["acts that it would take"] == 2
