@@ -47,7 +47,7 @@ class ToldNotifications:
         if after is not None and after not in self._told:
             raise KeyError(after)
         ids = [identity for identity, _ in reversed(self._sorted()[-NEWEST:])]
-        begin = ids.index(after) + 1 if after in ids else 0
+        begin = 0 if after is None else ids.index(after) + 1 if after in ids else len(ids)
         return [self.of(identity) for identity in ids[begin : begin + limit]]
 
     def of(self, identity: str) -> ToldNotification:
