@@ -60,8 +60,7 @@ class NotificationsStage(Stage):
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
-        now = _now()
-        self._work = Work(now)
+        self._work = Work(0)  # since the first beat: this machine's clock may be another than the brokers'
         self._told: dict[ToldKey, Notification] = {}
         self._lanes = Lanes()
         self._running: dict[Lane, asyncio.Task[None]] = {}
@@ -82,7 +81,7 @@ class NotificationsStage(Stage):
                 HEALTH,
                 self._read_health,
                 self.aside,
-                since=now - HEARD_MS,
+                since=_now() - HEARD_MS,
                 columnar=True,
                 gathering_ms=IDLE_MS,
             ),
@@ -126,6 +125,8 @@ class NotificationsStage(Stage):
 
     async def beat(self, time: int) -> None:
         """Publish what is to be told now; hand over what waits."""
+        if not self._work.watched:
+            self._work.watched, self._work.now = time, max(self._work.now, time)
         rules = self.catalog.history.newest.notifications.values()
         is_current = bool(self._reached) and min(self._heard, *self._reached.values()) >= time - LATE_MS
         if is_current and any(rule.definition.enabled for rule in rules):

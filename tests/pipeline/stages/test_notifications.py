@@ -1,5 +1,6 @@
 """The stage of notifications: what stands on the topic comes to every place, on a real broker, whatever happens."""
 
+import asyncio
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ from pipeline.kafka.clients import kafka_python_arguments
 from pipeline.kafka.reading import read_topic
 from pipeline.processes.template import ForkedProcess
 from pipeline.settings import Settings
+from pipeline.stages.notifications import NotificationsStage
 from schemas.notification import About, HandedOver, NotificationRule, Place, SecretAt, Webhook
 from schemas.topics import CATALOG, DELIVERIES, HEALTH, NOTIFICATIONS, RESULTS
 from tests.conftest import deployed
@@ -248,3 +250,11 @@ def test_secrets_stand_in_no_log_and_no_record_and_health_counts(installation: I
         assert not [text for text in texts if secret in text]
     counts = [msgspec.json.decode(each.value)["counts"] for each in read_topic(installation.settings, HEALTH)]
     assert any(each.get("handovers given up") == 2 for each in counts)
+
+
+def test_all_times_are_the_brokers() -> None:
+    stage = NotificationsStage(Settings(bootstrap_servers="127.0.0.1:1"))  # which it does not reach
+    for time in (5_000, 6_000):
+        asyncio.run(stage.beat(time))  # years before this machine's clock
+
+    assert (stage._work.watched, stage._work.now) == (5_000, 5_000)  # and on as workers are heard
