@@ -5,10 +5,12 @@ from collections.abc import Iterable, Iterator
 from functools import partial
 
 from evaluation.catalog.history import DocumentVersion, History
+from evaluation.catalog.hours import opening
 from evaluation.catalog.in_force import FlagInForce
 from evaluation.catalog.logs import LogsInForce
 from evaluation.catalog.overview import date_passed, told
 from evaluation.notifications.circumstance import Circumstance, Wording
+from schemas.catalog import Flag
 from schemas.notification import Occurrence
 from schemas.plan import AUTHOR
 
@@ -49,11 +51,12 @@ def _newest(versions: Iterable[DocumentVersion]) -> Iterable[DocumentVersion]:
 def _passed(flag: FlagInForce, now: int) -> Iterator[Circumstance]:
     try:
         passed = date_passed(flag, now)
+        moment = _acted_from(flag.definition, passed[2]) if passed else None
     except ValueError:  # a time zone that this machine does not know: where the flag stands tells it
         return
-    if passed is None:
+    if passed is None or moment is None or moment > now:
         return
-    name, date, moment = passed
+    name, date, _ = passed
     key, kind = flag.definition.key, "experiment" if flag.definition.metrics else "flag"
     run = flag.runs[-1].key if flag.runs else None
     sentence = (
@@ -64,6 +67,11 @@ def _passed(flag: FlagInForce, now: int) -> Iterator[Circumstance]:
     state = f"{run} {date}" if run else date
     subject, lasted = f"flag/{key}", now - moment
     yield Circumstance("date passed", subject, moment, say, name, state, lasted=lasted, document=flag.definition)
+
+
+def _acted_from(flag: Flag, moment: int) -> int | None:
+    """When a date is acted on: by a plan within its hours; None: never."""
+    return moment if flag.plan is None else opening(flag.plan.hours, flag.plan.timezone, moment)
 
 
 def _changed(history: History, version: DocumentVersion) -> Iterator[Circumstance]:

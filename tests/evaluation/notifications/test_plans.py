@@ -10,6 +10,7 @@ from schemas.plan import Plan
 from tests.evaluation.notifications.conftest import HOUR, MINUTE, PURCHASE, Shop
 
 SECOND = 1_000
+MORNINGS = {"between": "09:00-12:00"}
 STEPS = [{"rollout": 1, "for": "1h", "until": {"units": 500}}, {"rollout": 10, "for": "1h"}, {"rollout": 50}]
 
 
@@ -112,3 +113,15 @@ def test_a_plan_that_cannot_be_asked_is_told_and_ends_nothing(monkeypatch: pytes
 
     assert word.state == "cannot be asked"
     assert word.sentence.endswith(": ZeroDivisionError.")
+
+
+def test_a_date_on_which_a_plan_acts_within_its_hours_has_not_passed_before():
+    shop = Shop(plan=msgspec.convert({"steps": STEPS, "end": "1970-02-12", "hours": MORNINGS}, Plan), rollout=100)
+    shop.rule(Trigger(event="date passed"))
+    shop.work.now += 8 * HOUR + MINUTE  # it is midnight
+    assert shop.tell() == []
+    shop.work.now += 9 * HOUR
+
+    (word,) = shop.tell()
+
+    assert (word.event, word.state) == ("date passed", "exp-1 1970-02-12")
