@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 import msgspec
 
 from evaluation.catalog.hours import moment_of, opening, told_hours, told_time, zone_of
-from evaluation.catalog.in_force import FlagInForce, control_of
+from evaluation.catalog.in_force import SETTLING, FlagInForce, control_of
 from evaluation.catalog.plan_rules import dates_of
 from evaluation.plans.alarms import deciding, is_sure
 from evaluation.significance.verdict import says_numbers
@@ -114,6 +114,8 @@ def _own(now: PlanMoment, step: PlanStep, number: int, taken: int) -> Iterator[A
         yield Awaited(text=f"{units:,} of {step.until.units:,} units", holds=units >= step.until.units)
     for metric in step.until.safe:
         yield _safe(now, metric)
+    if now.look and now.look.time < taken + SETTLING:  # else several steps would follow at once from one look
+        yield Awaited(text=f"a look since step {number}", holds=False)
 
 
 def _safe(now: PlanMoment, metric: str) -> Awaited:

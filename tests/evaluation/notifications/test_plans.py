@@ -57,8 +57,8 @@ def test_a_step_whose_time_has_come_is_told_of_what_it_lacks():
 
 def test_an_act_that_nobody_does_is_told_once_it_is_due_for_settle():
     shop = planned()
-    shop.look(units=500)
     shop.work.now += HOUR
+    shop.look(units=500)
     assert shop.tell() == []
 
     (word,) = told_after(shop, MINUTE)

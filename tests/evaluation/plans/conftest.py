@@ -10,6 +10,7 @@ from evaluation.catalog.history import History
 from evaluation.catalog.in_force import FlagInForce
 from schemas.catalog import Analysis, Document, Flag, FlagState, Goal, Metric, Segment, Variant
 from schemas.look import ArmHealth, ArmVerdict, Cell, Health, Look, Verdict
+from schemas.numbers import LATEST
 from schemas.plan import Evidence, Plan
 
 TREATMENTS = ("blue", "red")
@@ -127,7 +128,7 @@ def make_look(
     """A look with these cells; `split` is the p-value of the split, `ships` are the treatments that have won."""
     arms = [ArmHealth(variant, units if variant == "control" else 0, 1 / 3) for variant in ("control", *TREATMENTS)]
     verdicts = [ArmVerdict(each, "ship" if each in ships else "none", "because") for each in TREATMENTS]
-    said = {"experiment": "basket", "run": "exp-1", "look": 7, "revision": 1, "time": 5, "catalog_version": 4}
+    said = {"experiment": "basket", "run": "exp-1", "look": 7, "revision": 1, "time": LATEST, "catalog_version": 4}
     return Look(
         **said | fields,
         offsets={"0": 12, "1": 15},

@@ -4,6 +4,7 @@ import msgspec
 import pytest
 
 from evaluation.catalog import lifecycle
+from evaluation.catalog.in_force import SETTLING
 from evaluation.plans.acts import CompleteRun, PausePlan, RollBack, RollOut, StartFlag, TakeStep
 from evaluation.plans.alarms import holding
 from evaluation.plans.question import ask
@@ -326,3 +327,17 @@ def test_a_look_without_arms_breaks_no_split(ramping, look_of):
     empty = msgspec.structs.replace(look, health=msgspec.structs.replace(look.health, arms=[]))
 
     assert ask(ramping().flag, empty, MONDAY).alarms == ()
+
+
+def test_what_a_step_waits_for_is_told_by_a_look_since_that_step(ramping, look_of):
+    steps = [{"rollout": rollout, "until": {"units": 5_000}} for rollout in (1, 10, 50)]
+    stage = ramping({"steps": steps})
+    look = look_of(units=5_000, time=MONDAY + SETTLING)
+    assert ask(stage.flag, look, MONDAY + HOUR).act == TakeStep(2)
+    stage.do(lifecycle.take_step, MONDAY + HOUR, 2)
+
+    said = ask(stage.flag, look, MONDAY + 2 * HOUR)
+
+    assert said.reason == "step 3 of 3 (50 %) waits for: a look since step 2"
+    assert ask(stage.flag, look_of(units=5_000, time=MONDAY + HOUR + SETTLING - 1), MONDAY + 2 * HOUR).act is None
+    assert ask(stage.flag, look_of(units=5_000, time=MONDAY + HOUR + SETTLING), MONDAY + 2 * HOUR).act == TakeStep(3)
