@@ -2,7 +2,7 @@
 
 /** @import { HandedOver, NotificationsTold, ToldNotification } from "#api" */
 
-import { follow, get } from "./api.js";
+import { follow, get, key } from "./api.js";
 import { h, morph } from "./dom.js";
 import { moment } from "./numbers.js";
 import { mark, warning } from "./words.js";
@@ -22,7 +22,8 @@ export class Bell {
   #read = false; // whether it is known what there is
   #since = 0; // what was published later is marked as new while the list is open
   #leaving = new AbortController();
-  #listens = false;
+  /** @type {string | null | undefined} */
+  #key; // with which it follows; undefined: not yet, or that opens nothing any more
 
   /** @param {HTMLElement} button @param {HTMLElement} panel @param {(text: string) => void} say */
   constructor(button, panel, say) {
@@ -31,29 +32,42 @@ export class Bell {
     this.say = say;
     this.icon = button.querySelector("svg");
     panel.addEventListener("beforetoggle", ({ newState }) => newState === "open" && this.#open());
-    addEventListener("storage", ({ key }) => key === KEPT && this.#draw());
+    addEventListener("storage", (event) => event.key === KEPT && this.#draw());
     addEventListener("hashchange", () => panel.hidePopover());
     // A browser holds few connections to a server: a page that nobody sees leaves them to others.
-    document.addEventListener("visibilitychange", () => this.#listens && this.listen());
+    document.addEventListener("visibilitychange", () => this.#key !== undefined && this.#follow());
   }
 
   /** Follow what comes, with the key that is held now. */
   listen() {
-    this.#listens = true;
+    if (this.#key === key.get()) return;
+    this.#key = key.get();
+    this.#follow();
+  }
+
+  #follow() {
     this.#leaving.abort();
     this.#leaving = new AbortController();
     if (document.hidden) return;
     follow("notifications/stream", {
       signal: this.#leaving.signal,
       take: (event, data) => event === "notification" && this.#take(data),
-      tell: (state) => state === "live" && this.#refresh(),
+      tell: (state) => {
+        if (state === "live") this.#refresh().catch(() => {}); // the stream that is lost, too, comes again
+        if (state === "refused") this.#key = undefined;
+      },
     });
   }
 
   async #refresh() {
     /** @type {NotificationsTold} */
-    const { notifications } = await get(`notifications?limit=${SHOWN}`).catch(() => ({ notifications: this.#told }));
-    this.#told = notifications;
+    const { notifications } = await get(`notifications?limit=${SHOWN}`);
+    const known = new Set(notifications.map(({ notification }) => notification.id));
+    const newest = notifications[0]?.published ?? 0;
+    const since = this.#told.filter(
+      ({ notification, published }) => published >= newest && !known.has(notification.id),
+    );
+    this.#told = [...since, ...notifications].slice(0, SHOWN);
     this.#read = true;
     this.#draw();
   }
@@ -70,7 +84,7 @@ export class Bell {
   #open() {
     this.#since = seen.get();
     this.#draw(true);
-    this.#refresh(); // by now it may be known where the newest were delivered
+    this.#refresh().catch(() => {}); // by now it may be known where the newest were delivered
   }
 
   #draw(isOpen = this.panel.matches(":popover-open")) {
@@ -108,16 +122,11 @@ const none = () => [
 
 /** @param {ToldNotification} told @param {boolean} isNew */
 function item({ notification: { id, sentence, event, rule, link }, published, deliveries }, isNew) {
-  const place = link?.startsWith("#/") ? link : null;
+  const href = link?.startsWith("#/") ? link : null;
   return h(
     "li",
     { id: `told-${id}`, class: isNew && "unread" },
-    h(
-      "p",
-      null,
-      isNew && h("span", { class: "unseen" }, "new: "),
-      place ? h("a", { href: place }, sentence) : sentence,
-    ),
+    h("p", null, isNew && h("span", { class: "unseen" }, "new: "), href ? h("a", { href }, sentence) : sentence),
     h("p", { class: "quiet" }, `${moment(published)} UTC · ${event} · rule ${rule}`),
     deliveries.length > 0 && h("p", { class: "quiet" }, deliveries.map(delivery)),
   );

@@ -21,8 +21,10 @@ const AUTHOR = "plan"; // signs so what it does by itself
 export class PlanSection {
   /** @type {PlanShown | null} */
   #shown = null;
-  /** @type {Promise<void> | null} */
-  #reading = null;
+  /** @type {string | null} */
+  #refusal = null; // why it cannot be told
+  #asked = 0;
+  #answered = 0; // the newest question that was answered
 
   /** @param {Kind} kind @param {string} key */
   constructor(kind, key) {
@@ -30,16 +32,24 @@ export class PlanSection {
     this.path = `${kind}/${encodeURIComponent(key)}/plan`;
   }
 
-  /** Read it, where there is one; who asks while it is read is told along.
+  /** Read it, where there is one.
    * @param {{ plan?: Plan | null }} definition */
-  refresh({ plan }) {
-    if (!plan) this.#shown = null;
-    else this.#reading ??= this.#read().finally(() => (this.#reading = null));
-    return this.#reading ?? Promise.resolve();
+  async refresh({ plan }) {
+    this.#asked += 1;
+    const turn = this.#asked;
+    /** @type {{ shown: PlanShown | null, refusal: string | null }} */
+    const { shown, refusal } = plan ? await this.#read() : { shown: null, refusal: null };
+    if (turn < this.#answered) return; // a later answer came first
+    this.#answered = turn;
+    this.#shown = shown;
+    this.#refusal = refusal;
   }
 
-  async #read() {
-    this.#shown = await get(this.path);
+  #read() {
+    return get(this.path).then(
+      (/** @type {PlanShown} */ shown) => ({ shown, refusal: null }),
+      (error) => ({ shown: null, refusal: /** @type {string} */ (error.message) }),
+    );
   }
 
   /** @param {Told} flag @param {Version[]} versions @param {() => void} done Reads what stands, after a change. */
@@ -58,7 +68,7 @@ export class PlanSection {
       ),
       plan && shown
         ? told(this.kind, flag, plan, shown, versions, done)
-        : h("p", { class: "quiet" }, plan ? "Reading …" : "None: its percentages change by hand alone."),
+        : h("p", { class: "quiet" }, plan ? this.#refusal : "None: its percentages change by hand alone."),
     );
   }
 
@@ -102,7 +112,13 @@ function told(kind, flag, plan, shown, versions, done) {
   return [
     shown.paused ? paused(kind, flag, shown, versions, done) : goesOn(shown),
     isOpen && idle && h("p", null, mark(warning("Nobody acts by it")), `: ${idle}.`),
-    said.alarms.length > 0 && h("ul", { class: "alarms" }, said.alarms.map(alarm)),
+    said.alarms.length > 0 &&
+      h(
+        "ul",
+        { class: "alarms" },
+        said.alarms.map((each) => alarm(each, shown.paused !== null)),
+      ),
+    !shown.paused && said.alarms.some(isHolding) && h("p", null, action(kind, flag, "resume", done)),
     h(
       "ol",
       { class: "plan" },
@@ -114,7 +130,7 @@ function told(kind, flag, plan, shown, versions, done) {
       { class: "facts" },
       isExperiment && [fact("on harm", ON_ALARM[on_harm]), fact("on a broken split", ON_ALARM[on_broken_split])],
       plan.hours && fact("steps within", hours(plan.hours)),
-      fact("times are of", timezone),
+      fact("times in", timezone),
       overruled.length > 0 && fact("overruled alarms", overruled.join(", ")),
     ),
   ];
@@ -155,20 +171,27 @@ function paused(kind, flag, { paused: pause, timezone }, versions, done) {
   );
 }
 
-/** @param {Said["alarms"][number]} alarm */
-const alarm = ({ name, text, act, is_overruled }) =>
-  h(
+/** @typedef {Said["alarms"][number]} Alarm */
+
+/** Whether no step is taken because of it, although the plan only tells of it.
+ * @param {Alarm} alarm */
+const isHolding = ({ act, is_overruled }) => act === "tell" && !is_overruled;
+
+/** @param {Alarm} alarm @param {boolean} isPaused */
+function alarm(alarm, isPaused) {
+  const { name, text, act, is_overruled } = alarm;
+  const follows = isHolding(alarm)
+    ? "the plan only tells of it, and takes no further step until somebody resumes it"
+    : `it asks to ${ON_ALARM[act]}`;
+  return h(
     "li",
     { id: `alarm-${name}` },
     mark({ sign: "✘", says: "Alarm", tone: is_overruled ? "idle" : "bad" }),
     `: ${text}; `,
-    is_overruled
-      ? "overruled: somebody went on in spite of it"
-      : act === "tell"
-        ? "the plan only tells of it"
-        : `it asks to ${ON_ALARM[act]}`,
+    is_overruled ? "overruled: somebody went on in spite of it" : isPaused ? "nothing is done while paused" : follows,
     ".",
   );
+}
 
 const STATES = /** @type {const} */ ({
   taken: { sign: "✔", says: "done", since: "; it began " },

@@ -628,6 +628,17 @@ def test_who_resumes_a_plan_that_harm_paused_overrules_the_alarm(console: Consol
     expect(plan.get_by_role("button", name="Pause …")).to_be_visible()
     expect(plan.locator(".facts")).to_contain_text("app_error/treatment")
 
+    def alarm(route: Route) -> None:
+        told = route.fetch().json()
+        of = {"why": "harm", "act": "tell", "is_overruled": False}
+        told["now"]["alarms"] = [{"name": "purchase/treatment", "text": "purchase is worse", **of}]
+        route.fulfill(json=told)
+
+    page.route("**/harmed-basket/plan", alarm)
+    page.reload()
+    expect(plan).to_contain_text("purchase is worse; the plan only tells of it, and takes no further step until")
+    expect(plan.get_by_role("button", name="Resume …")).to_be_visible()
+
 
 def test_a_plan_is_read_at_a_glance_and_says_who_took_its_steps(console: Console):
     definition = slow("slow-basket")
@@ -650,7 +661,7 @@ def test_a_plan_is_read_at_a_glance_and_says_who_took_its_steps(console: Console
     expect(end).to_contain_text("Where one has won: roll out the winner; where none has: tell of it")
     expect(end).to_contain_text("2099-03-30 00:00")  # in Tokyo
     expect(end.locator("time")).to_have_attribute("title", re.compile("2099-03-29 15:00 UTC"))
-    expect(shown).to_contain_text("times are of")
+    expect(shown).to_contain_text("times in")
     second.get_by_role("link", name="version 3").click()
     expect(page.locator("#version-3")).to_be_focused()
     console.is_accessible(page, "plan", "[aria-labelledby=plan]")
