@@ -22,6 +22,7 @@ class Workers(Collector):
         self._said: dict[str, tuple[float, WorkerHealth]] = {}  # by worker, with the time; the newest stand last
         self._upstream = Upstream()
         self._time, self._then = 0, clock()  # the brokers', ms UTC, and when it was so
+        _ = self.behind  # they are heard from here on
 
     def read(self, record: ConsumerRecord) -> None:
         """Take one record of the topic."""

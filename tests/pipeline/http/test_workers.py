@@ -16,9 +16,9 @@ class Told:
 
     def __init__(self) -> None:
         self.now = 1_000.0
-        self._workers = Workers(clock=lambda: self.now)
+        self.workers = Workers(clock=lambda: self.now)
         self._registry = CollectorRegistry()
-        self._registry.register(self._workers)
+        self._registry.register(self.workers)
 
     def say(
         self, worker: str, *positions: int, stage: str = "aggregation", watermark: int = 0, ended: bool = False
@@ -36,7 +36,7 @@ class Told:
             ended=ended,
         )
         record: Any = SimpleNamespace(value=msgspec.json.encode(health), timestamp=round(self.now * 1_000))
-        self._workers.read(record)
+        self.workers.read(record)
 
     def lines(self, name: str) -> list[str]:
         """The samples of a metric."""
@@ -95,3 +95,16 @@ def test_a_worker_that_said_its_last_word_is_told_of_no_longer(told: Told):
     told.say("host/1", ended=True)
 
     assert told.lines("peekproof_worker_cpu_seconds_total") == []
+
+
+def test_it_is_known_whether_looks_may_lack_something(told: Told):
+    assert told.workers.behind == "the workers have not all been heard yet"
+
+    told.now += 5
+    for stage in ("assignment", "aggregation", "significance"):
+        told.say(f"host/{stage}", 1, stage=stage, watermark=round(told.now * 1_000))
+    assert told.workers.behind is None
+
+    told.now += 20
+    assert told.workers.behind is not None
+    assert told.workers.behind.startswith("nobody works on assignment")
