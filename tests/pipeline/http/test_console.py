@@ -68,15 +68,16 @@ class Console:
 
         `fields` are those of the aggregate.
         """
+        looks = []
         for n in sizes:
-            self.last = self.publish_one(self.run, n, self.last, **fields)
+            self.last = self.look(self.run, n, self.last, **fields)
+            looks.append(encode_look(self.last))
+        self.send(RESULTS, f"{EXPERIMENT}/{self.run.key}", *looks)
 
-    def publish_one(self, run: RunInForce, n: int, last: Look | None = None, **fields: Any) -> Look:
-        """The same of one look at a run, after its last one."""
+    def look(self, run: RunInForce, n: int, last: Look | None = None, **fields: Any) -> Look:
+        """The look at a run after its last one."""
         aggregate = make_aggregate(_sums(n), flag=run.flag, watermark=run.started + 20 * n, **fields)
-        made = look(run, [aggregate], last)
-        self.send(RESULTS, f"{run.flag}/{run.key}", encode_look(made))
-        return made
+        return look(run, [aggregate], last)
 
     def send(self, topic: str, key: str | None, *values: bytes, partition: int | None = None) -> None:
         producer = KafkaProducer(**kafka_python_arguments(self.settings))
@@ -647,7 +648,8 @@ def test_a_plan_is_read_at_a_glance_and_says_who_took_its_steps(console: Console
     console.write(
         "slow-basket", draft, running, take_step(running, 3, 2, Evidence(version=3, time=1, run="exp-1", look=1))
     )
-    console.publish_one(replace(console.run, flag="slow-basket", definition=definition), 1_560)
+    first = console.look(replace(console.run, flag="slow-basket", definition=definition), 1_560)
+    console.send(RESULTS, "slow-basket/exp-1", encode_look(first))
 
     page = console.open("experiments/slow-basket")
 
