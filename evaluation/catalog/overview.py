@@ -204,7 +204,8 @@ def overdue(flag: FlagInForce, now: int) -> str | None:
     try:
         passed = date_passed(flag, now)
     except ValueError as error:  # a time zone that this machine does not know
-        return f"a date cannot be told: {error}"
+        name = "start" if flag.status == "draft" else "end"
+        return f"{name} date {planned_dates(flag.definition)[name][0]} cannot be told: {error}"
     return passed and f"{passed[0]} date {passed[1]} has passed"
 
 
