@@ -41,9 +41,10 @@ class Circumstance:
     began: int | None = None
 
 
-def link_to(flag: Flag) -> str:
-    """The flag's page in the console."""
-    return f"#/{'experiments' if flag.metrics else 'flags'}/{flag.key}"
+def link_to(flag: Flag, run: str | None = None, look: int | None = None) -> str:
+    """The flag's page in the console, at the look that shows it."""
+    page = f"#/{'experiments' if flag.metrics else 'flags'}/{flag.key}"
+    return page if run is None or look is None else f"{page}/{run}/{look}"
 
 
 def in_words(ms: int) -> str:

@@ -2,7 +2,7 @@
 
 from typing import Any, NamedTuple
 
-from evaluation.catalog.hours import opens, told_time
+from evaluation.catalog.hours import opening, opens, told_time
 from schemas.fields import Field, Unit, fields
 from schemas.look import ArmHealth, Cell, Health, Verdict
 from schemas.notification import Notification, NotificationRule
@@ -46,6 +46,15 @@ def link_from(notification: Notification, base_url: str) -> str:
 def told_numbers(numbers: dict[str, Any]) -> str:
     """Numbers in a line, called as everywhere."""
     return ", ".join(f"{_title(name)} {_number(name, value)}" for name, value in numbers.items())
+
+
+def sendable_from(rule: NotificationRule, time: int) -> int:
+    """The first moment from `time` on (both ms UTC) that lies within the rule's hours; `time` where nobody can say."""
+    try:
+        found = opening(rule.hours, rule.timezone, time)
+    except ValueError:  # a time zone that this machine does not know
+        return time
+    return time if found is None else found
 
 
 def is_sendable(rule: NotificationRule, time: int) -> bool:

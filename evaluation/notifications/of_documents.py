@@ -11,18 +11,21 @@ from evaluation.catalog.logs import LogsInForce
 from evaluation.catalog.overview import date_passed, told
 from evaluation.notifications.circumstance import Circumstance, Wording
 from schemas.catalog import Flag
+from schemas.duration import DAY_MS
 from schemas.notification import Occurrence
 from schemas.plan import AUTHOR
 
 OF_DOCUMENTS: tuple[Occurrence, ...] = ("date passed", "document changed", "plan step taken")
+NEWS_MS = 7 * DAY_MS
 COMMANDS = {"start": "start", "end": "complete"}  # by the date that asks for it
 
 
 def of_documents(event: Occurrence, history: History, since: int, now: int) -> Iterator[Circumstance]:
     """What of the documents stands, of an event that is one of theirs; of versions those appended `since` (ms UTC).
 
-    Of several versions of one document the newest is told.
+    Older ones than a week are no news. Of several versions of one document the newest is told, of acts of plans each.
     """
+    since = max(since, now - NEWS_MS)
     match event:
         case "date passed":
             for flag in history.newest.flags.values():
@@ -31,7 +34,7 @@ def of_documents(event: Occurrence, history: History, since: int, now: int) -> I
             for version in _newest(_versions(history, since)):
                 yield from _changed(history, version)
         case "plan step taken":
-            for version in _newest(filter(_is_by_plan, _versions(history, since))):
+            for version in filter(_is_by_plan, _versions(history, since)):
                 yield from _by_plan(history, version)
 
 
@@ -103,7 +106,7 @@ def _by_plan(history: History, version: DocumentVersion) -> Iterator[Circumstanc
         return Wording(sentence, {}, run, None, document.version)
 
     subject, state = f"flag/{document.key}", str(document.version)
-    yield Circumstance("plan step taken", subject, version.append_time, say, "", state, document=flag.definition)
+    yield Circumstance("plan step taken", subject, version.append_time, say, state, state, document=flag.definition)
 
 
 def _reason(version: DocumentVersion) -> str:

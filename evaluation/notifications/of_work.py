@@ -33,7 +33,7 @@ def _dead_letters(above: int, work: Work) -> Iterator[Circumstance]:
             "them with the reasons, and what to do."
         )
         say = partial(Wording, sentence, {"dead_letters": number})
-        began = trouble(work.dead_letters, above) or newest
+        began = trouble(work.dead_letters, above)
         yield Circumstance("dead letters", f"topic/{DEAD_LETTERS}", work.now, say, began=began)
 
 
@@ -47,7 +47,7 @@ def _lag(stage: str, above: int, work: Work) -> Iterator[Circumstance]:
             f"`peekproof worker {stage}`, or see what holds it up by `peekproof doctor`."
         )
         say = partial(Wording, sentence, {"lag": waiting})
-        began = trouble(minutes, above) or work.now
+        began = trouble(minutes, above)
         yield Circumstance("lag", f"stage/{stage}", work.now, say, lasted=lasted, began=began)
 
 

@@ -17,9 +17,9 @@ from evaluation.notifications.of_runs import of_runs, watched
 from evaluation.notifications.of_work import of_work
 from evaluation.notifications.plans import PlanSeen, of_plans
 from evaluation.notifications.runs import RunSeen
-from evaluation.notifications.work import QUIET_MS, Work
+from evaluation.notifications.work import QUIET_MS, UNKNOWN, Work
 from schemas.catalog import Definition, Flag
-from schemas.duration import parse_duration
+from schemas.duration import DAY_MS, parse_duration
 from schemas.look import RunKey
 from schemas.notification import OCCURRENCES, About, Notification, NotificationRule, Occurrence, ToldKey, Trigger
 
@@ -128,7 +128,7 @@ def _told_by(
         look=said.look,
         version=said.version,
         numbers={**said.numbers},
-        link=link_to(flag) if flag else None,
+        link=link_to(flag, said.run, said.look) if flag else None,
     )
 
 
@@ -143,6 +143,8 @@ def _is_news(circumstance: Circumstance, last: Notification | None, now: int) ->
     """Whether it is another state than was told last, or new trouble."""
     if last is None:
         return not circumstance.is_first
+    if circumstance.began == UNKNOWN:
+        return last.time < now - DAY_MS
     if circumstance.began is not None:
         return last.time < circumstance.began - QUIET_MS
     return last.state != circumstance.state and (circumstance.document is not None or now >= last.time + QUIET_MS)

@@ -10,6 +10,7 @@ MINUTE_MS = 60_000
 REMEMBERED = 12 * 60  # minutes
 FORGOTTEN_MS = 24 * 60 * MINUTE_MS  # a worker of which nothing was heard so long was taken out of service
 FRESH_MS = 10_000  # a worker speaks once a second, later where it is busy
+UNKNOWN = 0  # when trouble began that was there already when somebody began to watch
 QUIET_MS = 10 * MINUTE_MS  # trouble that comes again sooner is the same
 
 Minutes = Mapping[int, int]  # by minute (ms UTC of its beginning) a number
@@ -94,7 +95,7 @@ class Work:
 
 
 def trouble(minutes: Minutes, above: int) -> int | None:
-    """When the trouble began in which a number was last above the limit (ms UTC); None: it was not.
+    """When the trouble began in which a number was last above the limit (ms UTC), `UNKNOWN` included; None: it was not.
 
     Trouble goes on as long as no ten minutes pass between two minutes above.
     """
@@ -103,7 +104,7 @@ def trouble(minutes: Minutes, above: int) -> int | None:
     for last, minute in zip([None, *loud], loud, strict=False):
         if last is None or minute - last > QUIET_MS:
             began = minute
-    return began
+    return UNKNOWN if began is not None and began - QUIET_MS < min(minutes) else began
 
 
 def above_for(minutes: Minutes, above: int, now: int) -> int:

@@ -7,7 +7,7 @@ import msgspec
 from schemas.duration import DAY_MS
 
 FIRST_PAUSE, LONGEST_PAUSE = 2_000, 3_600_000  # ms from one attempt to the next; each is twice the one before it
-PATIENCE = DAY_MS  # after the first attempt, one that fails is the last
+PATIENCE = DAY_MS  # after word could be sent first, an attempt that fails is the last
 
 
 class Attempt(msgspec.Struct, frozen=True, kw_only=True):

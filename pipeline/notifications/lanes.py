@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from evaluation.catalog.history import History
-from evaluation.notifications.message import is_sendable
+from evaluation.notifications.message import is_sendable, sendable_from
 from pipeline.notifications.attempts import PATIENCE, Attempt, pause
 from schemas.duration import DAY_MS
 from schemas.notification import HandedOver, Notification, NotificationRule, Place
@@ -47,15 +47,14 @@ class Errand(NamedTuple):
 
 class _Tried(NamedTuple):
     attempts: int
-    first: int  # when (ms UTC), as is the other
-    last: int
+    last: int  # when (ms UTC)
 
 
 class Lanes:
     """Folds `notifications` and `deliveries`, each record as often as it comes. Times are ms UTC."""
 
     def __init__(self) -> None:
-        self._known: set[str] = set()  # ids
+        self._known: dict[str, int] = {}  # by id, when it was appended
         self._arrived: list[tuple[Notification, int]] = []  # not in a lane yet, and when they were appended
         self._lanes: dict[Lane, deque[Notification]] = {}
         self._done: set[tuple[str, str]] = set()  # id and place
@@ -66,7 +65,7 @@ class Lanes:
     def read(self, notification: Notification, append_time: int) -> None:
         """One record of `notifications`."""
         if notification.id not in self._known:
-            self._known.add(notification.id)
+            self._known[notification.id] = append_time
             self._arrived.append((notification, append_time))
 
     def learn(self, outcome: HandedOver) -> None:
@@ -78,7 +77,7 @@ class Lanes:
         elif key not in self._done:
             known = self._tried.get(key)
             if known is None or outcome.attempts > known.attempts:
-                self._tried[key] = _Tried(outcome.attempts, known.first if known else outcome.time, outcome.time)
+                self._tried[key] = _Tried(outcome.attempts, outcome.time)
 
     @property
     def has_arrivals(self) -> bool:
@@ -122,12 +121,14 @@ class Lanes:
         """What is to be said of an attempt on `deliveries`; what it says of the place is remembered."""
         notification, place = errand.notification, errand.place.name
         to = (notification.rule, place)
-        tried = self._tried.get((notification.id, place), _Tried(0, now, now))
+        tried = self._tried.get((notification.id, place), _Tried(0, now))
         if attempt.pause:
             self._spared[to] = now + attempt.pause
         if attempt.is_last and not errand.refused:
             self._gone[to] = errand.version
-        is_over = attempt.is_last or now - tried.first >= PATIENCE
+        # By when it was published: else each word that waits behind another would have a day of its own.
+        published = self._known.get(notification.id, now)
+        is_over = attempt.is_last or now - sendable_from(errand.rule, published) >= PATIENCE
         return HandedOver(
             id=notification.id,
             rule=notification.rule,

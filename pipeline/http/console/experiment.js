@@ -33,9 +33,12 @@ export class ExperimentPage {
   #run = null; // that was chosen; null: the newest
   /** @type {Choice} */
   #choice = { reading: "deciding", absolute: false, metric: null, segmented: null };
+  /** @type {string[]} */
+  #asked; // run and look that the address names
 
-  /** @param {string} key @param {Surroundings} surroundings */
-  constructor(key, { redraw, say }) {
+  /** @param {string} key @param {Surroundings} surroundings @param {string[]} asked */
+  constructor(key, { redraw, say }, asked = []) {
+    this.#asked = asked;
     const path = `experiments/${encodeURIComponent(key)}`;
     this.key = key;
     this.redraw = redraw;
@@ -69,6 +72,11 @@ export class ExperimentPage {
       this.looks.forget();
     }
     this.#flag = told;
+    const [run, look] = this.#asked.splice(0);
+    if (run && look) {
+      this.#run = run;
+      this.looks.open(run, Number(look));
+    }
   }
 
   /** @param {Look} look */

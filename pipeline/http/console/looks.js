@@ -48,6 +48,14 @@ export class Looks {
     this.#past = null;
   }
 
+  /** Show the look that a link leads to.
+   * @param {string} run @param {number} number */
+  async open(run, number) {
+    const asked = { number, address: `${this.path}/results/looks/${number}?run=${encodeURIComponent(run)}` };
+    this.#wanted = asked;
+    await this.#read(asked);
+  }
+
   /** Show a look. One is read at a time; of those that a slider passes meanwhile, the last one is read next.
    * @param {Look} newest @param {number} number */
   async #goTo(newest, number) {

@@ -27,10 +27,11 @@ import { learn } from "./vocabulary.js";
 
 const REFRESH_MS = 10_000; // of what no stream tells: definitions and states that others change
 
-/** @param {string} kind @param {string} of @returns {Page} */
+/** @param {string} kind @param {string[]} of @returns {Page} */
 function pageOf(kind, of) {
-  if (kind === "experiments") return new ExperimentPage(of, { redraw, say });
-  return kind === "flags" ? new FlagPage(of, { redraw }) : new ListPage({ redraw, say });
+  const [key = "", ...asked] = of;
+  if (kind === "experiments") return new ExperimentPage(key, { redraw, say }, asked);
+  return kind === "flags" ? new FlagPage(key, { redraw }) : new ListPage({ redraw, say });
 }
 
 /** @param {string} id */
@@ -62,7 +63,7 @@ async function open() {
   const { signal } = leaving;
   const [kind = "", ...rest] = location.hash.replace(/^#\/?/, "").split("/").map(decodeURIComponent);
   main.replaceChildren(h("p", { class: "quiet" }, "Reading …"));
-  const opened = pageOf(kind, rest.join("/"));
+  const opened = pageOf(kind, rest);
   page = null;
   element("connection").textContent = "";
   if (!(await refresh(opened, signal))) return;

@@ -40,6 +40,20 @@ def test_a_version_by_the_plan_is_told_with_its_reason():
     assert (word.version, word.run) == (4, "exp-1")
 
 
+def test_each_act_of_a_plan_is_told_though_several_came_at_once_unless_a_week_has_passed():
+    shop = planned()
+    for step in (2, 3):
+        shop.take(lambda state, version, step=step: take_step(state, version, step), author="plan")
+
+    assert [(each.version, each.part) for each in shop.tell()] == [(3, "3"), (4, "4")]
+    assert shop.tell() == []
+
+    late = planned()
+    late.take(lambda state, version: take_step(state, version, 2), author="plan")
+    late.work.now += 7 * 24 * HOUR + MINUTE
+    assert [each.event for each in late.tell() if each.event == "plan step taken"] == []
+
+
 def test_a_step_whose_time_has_come_is_told_of_what_it_lacks():
     shop = planned()
     shop.look(units=400)

@@ -31,7 +31,7 @@ def test_a_verdict_is_told_once_it_has_stood_for_settle(verdicts: Shop):
 
     assert (word.sentence, word.state, word.part, word.subject) == ("It says ship.", "ship", "exp-1", "flag/checkout")
     assert (word.experiment, word.run, word.look, word.version) == ("checkout", "exp-1", 2, 2)
-    assert word.link == "#/experiments/checkout"
+    assert word.link == "#/experiments/checkout/exp-1/2"
     assert word.numbers == {
         "decision": "ship",
         "units": 4_000,
@@ -374,6 +374,19 @@ def test_lag_is_told_when_it_lasts(shop: Shop):
     shop.pass_time(15 * MINUTE, "storage")
     shop.pass_time(3 * MINUTE, "storage", lag=2_000)
 
+    assert len(shop.tell()) == 1
+
+
+def test_lag_that_was_there_when_somebody_began_to_watch_is_told_once_in_a_day(shop: Shop):
+    shop.rule(Trigger(event="lag", lasts="2m", above=1_000))
+    shop.pass_time(3 * MINUTE, "storage", lag=2_000)
+    assert len(shop.tell()) == 1
+    shop.work.lags.clear()  # as it is after a restart
+    shop.pass_time(30 * MINUTE, "storage", lag=2_000)
+    shop.work.lags["storage"].pop(min(shop.work.lags["storage"]))
+
+    assert shop.tell() == []
+    shop.pass_time(24 * HOUR, "storage", lag=2_000)
     assert len(shop.tell()) == 1
 
 

@@ -276,6 +276,9 @@ def test_one_can_go_back_to_any_look(console: Console):
     page.get_by_role("button", name="Back to the newest").click()
     expect(page.get_by_text(f"Look {newest} of {newest}")).to_be_visible()
 
+    page.evaluate("run => { location.hash += `/${run}/2`; }", console.last.run if console.last else "")
+    expect(page.get_by_text(f"Look 2 of {newest}")).to_be_visible()
+
 
 def test_charts_of_a_look_of_the_past_are_drawn_once(console: Console):
     page = console.experiment()

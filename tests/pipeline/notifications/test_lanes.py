@@ -83,7 +83,20 @@ def test_what_was_handed_over_is_not_again_whoever_did_it_and_however_often_it_s
     assert not made.busy()
 
 
-def test_attempts_are_counted_on_after_a_restart_and_end_a_day_after_the_first() -> None:
+def test_what_waits_behind_a_dead_place_has_no_day_of_its_own() -> None:
+    history = catalog(rule("hook"))
+    made = lanes(history, word("1"), word("2"))
+    made.read(word("3"), NOW + PATIENCE)
+    made.line_up(history, NOW + PATIENCE)
+
+    tried = [
+        try_it(made, due(made, history, NOW + PATIENCE)["hook", "flag/a"], REFUSED, NOW + PATIENCE) for _ in range(3)
+    ]
+
+    assert [(each.id, each.outcome) for each in tried] == [("1", "given up"), ("2", "given up"), ("3", "failed")]
+
+
+def test_attempts_are_counted_on_after_a_restart_and_end_a_day_after_word_was_published() -> None:
     history = catalog(rule("hook"))
     made = lanes(history, word("1"))
     made.learn(HandedOver(id="1", rule="leads", place="hook", outcome="failed", attempts=1, time=NOW))
