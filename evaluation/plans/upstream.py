@@ -14,7 +14,7 @@ TELL_WATERMARKS = ("assignment", "aggregation")
 FRESH_MS = 10_000  # a worker speaks once a second, later where it is busy
 LATE_MS = 30_000  # what a restart takes
 MANY = 100_000  # records that wait: seconds of work
-LISTEN_MS = 3_000  # until everybody who works has been heard
+LISTEN_MS = 4_000  # until everybody who works has been heard
 
 
 class SpokenPlace(NamedTuple):

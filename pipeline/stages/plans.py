@@ -59,7 +59,7 @@ class PlansStage(Stage):
         super().__init__(settings)
         self._writer = CatalogWriter(settings, self.aside)
         self.catalog = self._writer.reader
-        self._health = Follower(settings, HEALTH, self._hear, self.aside, from_end=True, columnar=True)
+        self._health = Follower(settings, HEALTH, self._hear, self.aside, from_end=True, columnar=True, gathering_ms=IDLE_MS)
         self._upstream = Upstream()
         self._newest: dict[RunKey, _NewestLook] = {}
         self._decoded: dict[RunKey, tuple[int, Look | None]] = {}  # with its number; of flags that have a plan
@@ -129,15 +129,16 @@ class PlansStage(Stage):
         if not all(self._read_to.values()):
             return
         flags = self.catalog.history.newest.flags
-        for key in sorted(keys):
-            if key in flags and flags[key].definition.plan:
-                await self._heed(key)
+        planned = [key for key in keys if key in flags and flags[key].definition.plan]
+        behind = self._behind() if planned else None
+        for key in sorted(planned):
+            await self._heed(key, behind)
 
-    async def _heed(self, key: str) -> None:
+    async def _heed(self, key: str, behind: str | None) -> None:
         """Do what a plan says, if it says anything."""
         while True:
             flag = self.catalog.history.newest.flags[key]
-            behind, newest = self._behind(), self._newest_at(flag)
+            newest = self._newest_at(flag)
             about = flag.version, newest and newest.number, behind
             answered, until = self._silent.get(key, (None, 0))
             if about == answered and self._time < until:

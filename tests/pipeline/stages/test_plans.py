@@ -23,6 +23,7 @@ from pipeline.stages import plans
 from pipeline.stages.plans import PlansStage
 from schemas.catalog import KINDS, Document, Flag, FlagState, Goal, Metric, Spec, Variant
 from schemas.health import PartitionHealth, WorkerHealth
+from schemas.look import Look
 from schemas.plan import AUTHOR, Plan
 from schemas.topics import HEALTH, RESULTS
 from tests.pipeline.conftest import look
@@ -30,7 +31,7 @@ from tests.pipeline.shop import Shop
 from tests.pipeline.slices import records
 
 SOURCE = (RESULTS, 2)
-DAY_MS = 86_400_000
+HOUR_MS, DAY_MS = 3_600_000, 86_400_000
 PLAN = "plan: {steps: [{rollout: 1, for: 1h}, {rollout: 10, for: 30d}, {rollout: 50}], on_harm: roll back}\n"
 STAGED = "metrics:\n  - metric: purchase\n"
 
@@ -181,10 +182,10 @@ def test_what_workers_say_is_heard(deployment: Settings) -> None:
     async def work() -> None:
         async with working(deployment) as stage:
             said = WorkerHealth(stage="assignment", worker="a/1", started=1, cpu_seconds=1, peak_memory=1)
-            await stage.producer.send_and_wait(deployment.topic(HEALTH), msgspec.json.encode(said))
             async with asyncio.timeout(30):
-                while not stage._upstream._spoke:
-                    await asyncio.sleep(0.05)
+                while not stage._upstream._spoke:  # as a worker does, again and again
+                    await stage.producer.send_and_wait(deployment.topic(HEALTH), msgspec.json.encode(said))
+                    await asyncio.sleep(0.1)
 
     asyncio.run(work())
 
@@ -209,6 +210,29 @@ def test_by_setting_it_says_once_what_it_would_do(
     )
     assert counts == {"looks": 0, "acts that it would take": 1}
     assert not written(deployment)
+
+
+def test_a_plan_that_waits_is_asked_when_something_changes_or_its_moment_comes(
+    feature: Shop, deployment: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    del feature
+    moment, asked, ask = in_force(deployment).plan.taken + HOUR_MS, list[int](), plans.ask
+
+    def noting(flag: FlagInForce, look: Look | None, at: int, behind: str | None) -> Said:
+        asked.append(at)
+        return ask(flag, look, at, behind)
+
+    monkeypatch.setattr(plans, "ask", noting)
+
+    async def work() -> None:
+        async with working(deployment) as stage:
+            for at in range(moment - 2_500, moment + 1_500, 1_000):
+                await beat(stage, at)
+
+    asyncio.run(work())
+
+    assert asked == [moment - 2_500, moment + 500]
+    assert [each.version for each in written(deployment)] == [3]
 
 
 def test_a_refusal_is_told_once_and_stops_nothing(
