@@ -21,7 +21,7 @@ AREA = "stages"
 LATE_SECONDS = 30.0  # of the watermark: what a restart takes
 LATELY_SECONDS = 600.0  # a fall is news
 MANY = 100_000  # records that wait: seconds of work
-COUNTED = ("dead letters", HANDOVERS, COUNTED_AS)
+COUNTED = ("dead letters", HANDOVERS, COUNTED_AS, "acts that")
 LOG_END = 20_000  # bytes of a worker's log in which its last error is looked for
 
 

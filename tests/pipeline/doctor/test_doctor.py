@@ -283,13 +283,16 @@ def test_a_living_stage_tells_its_lag_its_falls_and_who_holds_back_the_watermark
     say(
         deployment,
         partitions=[msgspec.to_builtins(each) for each in reads[:-1]],
-        counts={"rows": 7, "dead letters": 3, "set aside: units": 2},
+        counts={"rows": 7, "dead letters": 3, "set aside: units": 2, "acts that were refused": 4},
     )
 
     found = look(deployment, "stages")
 
     warned = "\n".join(told(found, "warning"))
-    assert "assignment: host/1 works, 200000 records behind, 3 dead letters, 2 set aside: units" in warned
+    assert (
+        "assignment: host/1 works, 200000 records behind, 4 acts that were refused, 3 dead letters, 2 set aside: units"
+        in warned
+    )
     assert "1 workers fell" in warned
     assert "no way out" in warned
     assert f"nobody reads {deployment.topic(EVENTS)}/7" in warned
