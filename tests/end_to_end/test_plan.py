@@ -162,7 +162,7 @@ def test_harm_is_rolled_back_and_told_though_the_stages_are_killed(
     assert roll_back.append_time - shown_at < 5_000
     assert heard_at - roll_back.append_time < 1_000
     told = roll_back.document.reason
-    assert re.match(r"treatment harms app_error \(live reading\): .+, exact p [<=] 0\.\d+; ", told)
+    assert re.match(r"treatment harms app_error.*: .+, (exact )?p [<=] 0\.\d+; ", told)
     assert told.endswith(f"; look {look.look} of exp-1 at offsets {says(look.offsets)}")
     assert killed.restarts == 3
     assert sorted(each["event"] for each in came) == ["guardrail harmed", "plan step taken", "plan step taken"]
