@@ -59,7 +59,9 @@ class PlansStage(Stage):
         super().__init__(settings)
         self._writer = CatalogWriter(settings, self.aside)
         self.catalog = self._writer.reader
-        self._health = Follower(settings, HEALTH, self._hear, self.aside, from_end=True, columnar=True, gathering_ms=IDLE_MS)
+        self._health = Follower(
+            settings, HEALTH, self._hear, self.aside, from_end=True, columnar=True, gathering_ms=IDLE_MS
+        )
         self._upstream = Upstream()
         self._newest: dict[RunKey, _NewestLook] = {}
         self._decoded: dict[RunKey, tuple[int, Look | None]] = {}  # with its number; of flags that have a plan
