@@ -26,6 +26,6 @@ def pause(notification: str, attempts: int) -> int:
 
     So those that failed together do not come again together, and a restart changes no time.
     """
-    due = min(FIRST_PAUSE << min(attempts - 1, 20), LONGEST_PAUSE)
+    due = min(FIRST_PAUSE << min(max(0, attempts - 1), 20), LONGEST_PAUSE)  # others may have said that there was none
     drawn = int.from_bytes(sha256(f"{notification}/{attempts}".encode()).digest()[:4]) / (1 << 32)
     return int(due * (1 + drawn) / 2)

@@ -191,3 +191,11 @@ def test_word_waits_for_the_hours_of_its_rule() -> None:
 
     assert not due(made, history, opening - 1)
     assert due(made, history, opening)["hook", "flag/a"].notification.id == "1"
+
+
+def test_whoever_says_that_an_attempt_was_none_holds_up_nothing() -> None:
+    history = catalog(rule("hook"))
+    made = lanes(history, word("1"))
+    made.learn(HandedOver(id="1", rule="leads", place="hook", outcome="failed", attempts=0, time=NOW, error="foreign"))
+    assert not due(made, history)
+    assert due(made, history, NOW + FIRST_PAUSE)
