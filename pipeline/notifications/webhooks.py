@@ -109,7 +109,7 @@ def _milliseconds(retry_after: str) -> int:
         seconds = float(retry_after) if retry_after.strip().isdigit() else _until(retry_after)
     except ValueError:
         return 0
-    return min(max(0, int(seconds * 1_000)), DAY_MS)
+    return int(min(max(0.0, seconds * 1_000), DAY_MS))
 
 
 def _until(date: str) -> float:

@@ -13,6 +13,7 @@ from standardwebhooks import WebhookVerificationError
 from pipeline.notifications import webhooks
 from pipeline.notifications.attempts import Attempt
 from pipeline.notifications.webhooks import Webhooks, body_of
+from schemas.duration import DAY_MS
 from schemas.notification import Notification, SecretAt, Webhook
 from tests.pipeline.notifications.receivers import Receiver
 
@@ -68,6 +69,11 @@ def test_a_file_that_was_renewed_is_seen(receiver: Receiver, tmp_path: Path) -> 
         (500, {"Retry-After": "30"}, Attempt(error="it answers 500")),
         (503, {"Retry-After": "30"}, Attempt(error="it answers 503, and asks to be left alone for 30 s", pause=30_000)),
         (429, {"Retry-After": "soon"}, Attempt(error="it answers 429")),
+        (
+            429,
+            {"Retry-After": "9" * 400},
+            Attempt(error="it answers 429, and asks to be left alone for 86400 s", pause=DAY_MS),
+        ),
     ],
 )
 def test_what_an_answer_means(
