@@ -22,6 +22,7 @@ Occurrence = Literal[
     "exposures of an old run",
     "planned sample reached",
     "plan step taken",
+    "plan acted on alarm",
     "plan blocked",
     "date passed",
     "run final",
@@ -66,7 +67,8 @@ OCCURRENCES: dict[Occurrence, EventTold] = {
         lasts="10m",
     ),
     "planned sample reached": EventTold("Every treatment has, with control, the units that were planned."),
-    "plan step taken": EventTold("A plan has started a flag, taken a step, paused or ended it: a version by `plan`."),
+    "plan step taken": EventTold("A plan has started a flag, taken a step, or done what it says for its end."),
+    "plan acted on alarm": EventTold("A plan has rolled a flag back, or paused itself, by what a look shows."),
     "plan blocked": EventTold(
         "A plan goes no further: it is paused, its time has come and not what else it waits for, nobody does what is "
         "due, or its end has come and it only tells.",

@@ -68,12 +68,13 @@ class Plan(Strict, frozen=True, kw_only=True):
 
 
 class Evidence(Strict, frozen=True, kw_only=True):
-    """What a step that the plan took rests on: the brokers' `time` (ms UTC), and the newest look then."""
+    """What an act of the plan rests on: the brokers' `time` (ms UTC), the newest look then, and alarms if there are."""
 
     version: int  # of the document, which the plan wrote
     time: Time
     run: str | None = None
     look: Count | None = None
+    alarms: tuple[str, ...] = ()
 
 
 class Pause(Strict, frozen=True, kw_only=True):

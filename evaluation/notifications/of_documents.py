@@ -1,21 +1,21 @@
 """Of documents: dates that have passed, versions, and those of them that plans wrote."""
 
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from functools import partial
 
-from evaluation.catalog.history import DocumentVersion, History
+from evaluation.catalog.history import DocumentVersion, History, decode_spec
 from evaluation.catalog.hours import opening
 from evaluation.catalog.in_force import FlagInForce
 from evaluation.catalog.logs import LogsInForce
 from evaluation.catalog.overview import date_passed, told
-from evaluation.notifications.circumstance import Circumstance, Wording
-from schemas.catalog import Flag
+from evaluation.notifications.circumstance import OFFSETS, Circumstance, Wording
+from schemas.catalog import Flag, FlagState
 from schemas.duration import DAY_MS
 from schemas.notification import Occurrence
-from schemas.plan import AUTHOR
+from schemas.plan import AUTHOR, Evidence
 
-OF_DOCUMENTS: tuple[Occurrence, ...] = ("date passed", "document changed", "plan step taken")
+OF_DOCUMENTS: tuple[Occurrence, ...] = ("date passed", "document changed", "plan step taken", "plan acted on alarm")
 NEWS_MS = 7 * DAY_MS
 COMMANDS = {"start": "start", "end": "complete"}  # by the date that asks for it
 
@@ -23,7 +23,7 @@ COMMANDS = {"start": "start", "end": "complete"}  # by the date that asks for it
 def of_documents(event: Occurrence, history: History, since: int, now: int) -> Iterator[Circumstance]:
     """What of the documents stands, of an event that is one of theirs; of versions those appended `since` (ms UTC).
 
-    Older ones than a week are no news. Of several versions of one document the newest is told, of acts of plans each.
+    Older ones than a week are no news.
     """
     since = max(since, now - NEWS_MS)
     match event:
@@ -31,11 +31,11 @@ def of_documents(event: Occurrence, history: History, since: int, now: int) -> I
             for flag in history.newest.flags.values():
                 yield from _passed(flag, now)
         case "document changed":
-            for version in _newest(_versions(history, since)):
+            for version in _versions(history, since):
                 yield from _changed(history, version)
-        case "plan step taken":
+        case "plan step taken" | "plan acted on alarm":
             for version in filter(_is_by_plan, _versions(history, since)):
-                yield from _by_plan(history, version)
+                yield from _by_plan(history, version, event)
 
 
 def _is_by_plan(version: DocumentVersion) -> bool:
@@ -45,10 +45,6 @@ def _is_by_plan(version: DocumentVersion) -> bool:
 
 def _versions(history: History, since: int) -> list[DocumentVersion]:
     return history.versions[bisect_left(history.versions, since, key=lambda each: each.append_time) :]
-
-
-def _newest(versions: Iterable[DocumentVersion]) -> Iterable[DocumentVersion]:
-    return {(each.document.kind, each.document.key): each for each in versions}.values()
 
 
 def _passed(flag: FlagInForce, now: int) -> Iterator[Circumstance]:
@@ -86,27 +82,39 @@ def _changed(history: History, version: DocumentVersion) -> Iterator[Circumstanc
     def say() -> Wording:
         changed = told(history, document.key)[document.version - 1].changed if document.kind == "flag" else ()
         what = f" ({', '.join(changed)})" if changed else ""
-        sentence = f"{document.author} changed {document.kind} {document.key}{what}: {_reason(version)}"
+        did = "changed" if document.base else "created"
+        sentence = f"{document.author} {did} {document.kind} {document.key}{what}: {_reason(version)}"
         return Wording(sentence, {}, None, None, document.version)
 
     subject = f"{document.kind}/{document.key}"
     state = str(document.version)
     definition = standing.definition
-    yield Circumstance("document changed", subject, version.append_time, say, "", state, document=definition)
+    yield Circumstance("document changed", subject, version.append_time, say, state, state, document=definition)
 
 
-def _by_plan(history: History, version: DocumentVersion) -> Iterator[Circumstance]:
+def _by_plan(history: History, version: DocumentVersion, event: Occurrence) -> Iterator[Circumstance]:
     document = version.document
-    flag = history.newest.flags[document.key]
+    flag, evidence = history.newest.flags[document.key], _evidence(version)
+    alarms = evidence.alarms if evidence else ()
+    if bool(alarms) != (event == "plan acted on alarm"):
+        return
 
     def say() -> Wording:
         changed = ", ".join(told(history, document.key)[document.version - 1].changed)
         run = flag.runs[-1].key if flag.runs else None
-        sentence = f"The plan of {document.key} has acted, {changed}: {_reason(version)}"
-        return Wording(sentence, {}, run, None, document.version)
+        sentence = f"The plan of {document.key} has acted, {changed}: {_reason(version).partition(OFFSETS)[0]}"
+        numbers = {"alarms": ", ".join(alarms)} if alarms else {}
+        return Wording(sentence, numbers, run, evidence.look if evidence else None, document.version)
 
     subject, state = f"flag/{document.key}", str(document.version)
-    yield Circumstance("plan step taken", subject, version.append_time, say, state, state, document=flag.definition)
+    yield Circumstance(event, subject, version.append_time, say, state, state, document=flag.definition)
+
+
+def _evidence(version: DocumentVersion) -> Evidence | None:
+    """What an act of a plan rests on, where the version says so."""
+    progress = decode_spec(version.document, FlagState).progress
+    evidence = progress.evidence if progress else None
+    return evidence if evidence and evidence.version == version.document.version else None
 
 
 def _reason(version: DocumentVersion) -> str:

@@ -71,7 +71,8 @@ def _verdict(each: RunWatched, seen: RunSeen, now: int) -> Iterator[Circumstance
     look, verdict = seen.look, seen.look.verdict
 
     def say() -> Wording:
-        nearest = min(_deciding(each, seen, "primary"), key=_p_value, default=None)
+        harmed = [cell for cell in look.cells if cell.judgement == "harmed"] if verdict.decision == "roll back" else []
+        nearest = min(harmed or _deciding(each, seen, "primary"), key=_p_value, default=None)
         numbers = numbers_of(nearest) if nearest else {}
         return _said(each, seen, verdict.reason, {"decision": verdict.decision, "units": seen.units} | numbers)
 
@@ -92,9 +93,16 @@ def _harm(each: RunWatched, seen: RunSeen, now: int) -> Iterator[Circumstance]:
     # What verdicts rest on speaks, where both readings show it.
     harmed.sort(key=lambda cell: cell in deciding)
     for cell in {(cell.metric, cell.variant): cell for cell in harmed}.values():
-        sentence = f"{says_effect(cell)}: a guardrail of {each.name} is harmed; roll it back, or find out why."
+        what = "its plan acts on it" if _is_guarded(each) else "roll it back, or find out why"
+        sentence = f"{says_effect(cell)}: a guardrail of {each.name} is harmed; {what}."
         say = partial(_said, each, seen, sentence, numbers_of(cell))
         yield _circumstance("guardrail harmed", each, seen.time, say, cell.metric, cell.variant)
+
+
+def _is_guarded(each: RunWatched) -> bool:
+    """Whether a plan acts by itself on harm."""
+    plan, standing = each.run.definition.plan, each.flag.plan
+    return plan is not None and plan.on_harm != "tell" and not (standing and standing.progress.paused)
 
 
 def _split(each: RunWatched, seen: RunSeen, now: int) -> Iterator[Circumstance]:

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 import msgspec
 
 from evaluation.catalog.in_force import Catalog, FlagInForce
-from evaluation.notifications.circumstance import Circumstance, Wording
+from evaluation.notifications.circumstance import OFFSETS, Circumstance, Wording
 from evaluation.notifications.runs import RunSeen
 from evaluation.plans.acts import told_act
 from evaluation.plans.question import Said, ask
@@ -73,7 +73,10 @@ def _obstacle(flag: FlagInForce, look: Look | None, now: int) -> tuple[str, str]
         return "cannot be asked", f"The plan of {key} goes no further, for nobody can ask what it says: {why}."
     if said.act:
         act = told_act(said.act)
-        return f"would {act}", f"The plan of {key} would {act}, and nobody has done so: {said.reason}."
+        return (
+            f"would {act}",
+            f"The plan of {key} would {act}, and nobody has done so: {said.reason.partition(OFFSETS)[0]}.",
+        )
     paused = standing.progress.paused if standing and flag.status == "running" else None
     if said.blocks:
         alarms = sorted(alarm.name for alarm in said.alarms if not alarm.is_overruled)
@@ -82,14 +85,14 @@ def _obstacle(flag: FlagInForce, look: Look | None, now: int) -> tuple[str, str]
         return ", ".join(kinds), f"The plan of {key} goes no further: {said.reason}{way_out}."
     if standing is None or flag.status != "running":
         return None
-    return _standstill(plan, standing.progress.step, said, key)
+    return _standstill(plan, standing.progress.step, said, key, bool(flag.definition.metrics))
 
 
-def _standstill(plan: Plan, number: int, said: Said, key: str) -> tuple[str, str] | None:
+def _standstill(plan: Plan, number: int, said: Said, key: str, has_metrics: bool) -> tuple[str, str] | None:
     """That a plan is over and does nothing then, or that the time of its next step has come, and not what it needs."""
     last, coming = plan.steps[number - 1], plan.steps[number] if number < len(plan.steps) else None
     has_end = plan.end is not None or last.lasts is not None or last.until is not None
-    if said.next is None and has_end:
+    if said.next is None and has_end and has_metrics:
         return "at its end", f"The plan of {key} is over: {said.reason}."
     is_timed = last.lasts is not None or (coming is not None and coming.at is not None)
     if is_timed and said.next is not None and all(each.holds for each in said.awaits if each.since is not None):

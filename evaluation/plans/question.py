@@ -69,6 +69,13 @@ def ask(flag: FlagInForce, look: Look | None, time: int, behind: str | None = No
     return msgspec.structs.replace(said, alarms=tuple(alarms))
 
 
+def acted_on(said: Said) -> tuple[str, ...]:
+    """The alarms by which a plan acts now; none: it does not, or by something else."""
+    if not isinstance(said.act, RollBack | PausePlan):
+        return ()
+    return tuple(each.name for each in said.alarms if each.act != "tell" and not each.is_overruled)
+
+
 def told_step(plan: Plan, number: int) -> str:
     """A step as reasons name it."""
     step = plan.steps[number - 1]

@@ -127,7 +127,7 @@ async def apply(
     Raises DocumentError with every step that is refused, RiskError, and what `CatalogWriter.publish` raises.
     """
     found = changes(documents, writer.history)
-    _require_yes(found, accept_risks)
+    require_yes(found, accept_risks)
     edits = [(each, writer.next_version(each.spec, signature.author, signature.reason)) for each in found]
     for change, document in edits:
         await writer.publish(document)
@@ -174,7 +174,7 @@ async def edit(
             trial.append(catalog.offset, catalog.append_time, msgspec.json.encode(document))
             if len(trial.rejected) > len(writer.history.rejected):
                 raise RefusedError(trial.rejected[-1].reason)
-    _require_yes([change for change, _ in edits], accept_risks)
+    require_yes([change for change, _ in edits], accept_risks)
     for index, (_, document) in enumerate(edits):
         try:
             await writer.publish(document)
@@ -242,7 +242,7 @@ async def take(
     if step in {"start", "restart"}:
         _refuse_unanswerable(before)
     change = _step(writer, before, version, steps[step])
-    _require_yes([change], accept_risks)
+    require_yes([change], accept_risks)
     await writer.publish(writer.next_version(change.spec, signature.author, signature.reason))
     return change
 
@@ -438,7 +438,8 @@ def _now() -> int:
     return time.time_ns() // 1_000_000
 
 
-def _require_yes(found: list[Change], accept_risks: bool) -> None:
+def require_yes(found: list[Change], accept_risks: bool) -> None:
+    """Raises RiskError where one of them costs something, and nobody has said yes to it."""
     risks = [f"{change.key}: {each.text}" for change in found for each in change.consequences if each.is_risky]
     if risks and not accept_risks:
         raise RiskError(risks)

@@ -3,7 +3,7 @@
 import asyncio
 import getpass
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import click
@@ -12,9 +12,9 @@ import msgspec
 from evaluation.catalog.in_force import Catalog
 from pipeline.catalog import editing
 from pipeline.catalog.documents import Documents, read_documents
-from pipeline.catalog.editing import Change, Signature
+from pipeline.catalog.editing import Change, RiskError, Signature
 from pipeline.catalog.faults import DocumentError, Fault
-from pipeline.catalog.topic import opened
+from pipeline.catalog.topic import opened, read_catalog
 from pipeline.settings import Settings
 from schemas.json_schema import DOCUMENTS, json_schema
 
@@ -54,8 +54,9 @@ def validate(directory: Path, as_json: bool) -> None:
 @click.option("--reason", default="apply", show_default=True, help="Why, for the history.")
 @author_option
 @yes_option
+@click.option("--dry-run", is_flag=True, help="Tell what would change, and what follows from it; publish nothing.")
 @json_option
-def apply(directory: Path, reason: str, author: str, yes: bool, as_json: bool) -> None:
+def apply(*, directory: Path, reason: str, author: str, yes: bool, dry_run: bool, as_json: bool) -> None:
     """Publish the documents of DIRECTORY (default: configs) that differ from the catalog, all checked beforehand.
 
     Runs neither start nor end by it: `peekproof experiment start` and `complete` do that. What no file describes stays
@@ -64,11 +65,29 @@ def apply(directory: Path, reason: str, author: str, yes: bool, as_json: bool) -
     with faults_told(as_json):
         documents = read_documents(directory)
         _tell_notes(documents.notes)
-        applied = asyncio.run(_apply(documents, Signature(author, reason), yes, as_json))
+        if dry_run:
+            applied = _foreseen(documents, as_json)
+        else:
+            applied = asyncio.run(_apply(documents, Signature(author, reason), yes, as_json))
     if as_json:
         click.echo(msgspec.json.encode([_as_json(change) for change in applied]))
     elif not applied:
         click.echo(f"{_counted(documents)}: the catalog holds them as they are")
+
+
+def _foreseen(documents: Documents, as_json: bool) -> list[Change]:
+    """What applying them would change now."""
+    history = read_catalog(Settings.read())
+    found = editing.changes(documents, history)
+    if found and not as_json:
+        click.echo("nothing is published; this would be:", err=True)
+        for change in found:
+            click.echo(line_of(change))
+        with suppress(RiskError):
+            editing.require_yes(found, accept_risks=False)
+            return found
+        click.echo("it wants --yes", err=True)
+    return found
 
 
 async def _apply(documents: Documents, signature: Signature, yes: bool, as_json: bool) -> list[Change]:

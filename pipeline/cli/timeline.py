@@ -54,8 +54,10 @@ def preview_command(key: str, directory: Path | None, as_json: bool) -> None:
         raise PeekproofError(f"the plan of '{key}' cannot be told: {error}") from None
     if as_json:
         click.echo(msgspec.json.encode(shown))
-    else:
-        Terminal(120).print(drawn(shown))
+        return
+    Terminal(120).print(drawn(shown))
+    if Settings.read().plans == "tell":
+        click.echo("acting is switched off here (PEEKPROOF_PLANS=tell): nothing of it is done")
 
 
 def _flag_of(key: str, directory: Path | None, as_json: bool) -> FlagInForce:

@@ -13,7 +13,7 @@ from typing import ClassVar, NamedTuple
 
 from evaluation.catalog.in_force import FlagInForce
 from evaluation.plans.acts import Act, told_act
-from evaluation.plans.question import ask
+from evaluation.plans.question import Said, acted_on, ask
 from evaluation.plans.upstream import LATE_MS, Upstream
 from evaluation.significance.look import decode_look
 from pipeline.catalog import editing
@@ -34,6 +34,7 @@ from schemas.topics import HEALTH, RESULTS, SourcePartition
 
 LONGEST_SILENCE_MS = 5_000  # of a plan that waits for nothing that is known
 
+ONLY_TELLS = "acts that are switched off (PEEKPROOF_PLANS=tell)"  # so that health tells it
 _log = logging.getLogger(__name__)
 
 
@@ -70,6 +71,8 @@ class PlansStage(Stage):
         # By flag: what its plan was asked about when nothing was to be done, and until when that is so (ms UTC).
         self._silent: dict[str, tuple[tuple[int, int | None, str | None], int]] = {}
         self._told: dict[str, tuple[int, set[str]]] = {}  # by flag: of that version
+        if settings.plans == "tell":
+            self.count(ONLY_TELLS, 1)
 
     async def start(self) -> None:
         """Connect; read the catalog, and begin to hear the workers."""
@@ -163,7 +166,7 @@ class PlansStage(Stage):
                 self._tell(flag, f"{does} (PEEKPROOF_PLANS=tell)", f": {said.reason}", "acts that it would take")
                 return
             try:
-                await self._do(flag, said.act, said.reason, look)
+                await self._do(flag, said, said.act, look)
             except EditConflictError:
                 self.count("acts that others came before", 1)
                 continue  # what stands now may want another
@@ -173,7 +176,7 @@ class PlansStage(Stage):
                 self._tell(flag, f"{does}, but it is refused: {refusal}", "", "acts that were refused")
             return
 
-    async def _do(self, flag: FlagInForce, act: Act, reason: str, look: Look | None) -> None:
+    async def _do(self, flag: FlagInForce, said: Said, act: Act, look: Look | None) -> None:
         """Publish the version that an act asks for, on the one that was asked about."""
         key = flag.definition.key
         evidence = Evidence(
@@ -181,10 +184,11 @@ class PlansStage(Stage):
             time=self._time,
             run=look.run if look else None,
             look=look.look if look else None,
+            alarms=acted_on(said),
         )
-        change = await editing.act(self._writer, key, act, reason, evidence)
+        change = await editing.act(self._writer, key, act, said.reason, evidence)
         self.count("acts", 1)
-        _log.info("flag '%s': its plan wrote version %d, to %s: %s", key, change.version, told_act(act), reason)
+        _log.info("flag '%s': its plan wrote version %d, to %s: %s", key, change.version, told_act(act), said.reason)
 
     def _newest_at(self, flag: FlagInForce) -> _NewestLook | None:
         """The newest look at the flag's newest run, if there is one."""

@@ -40,7 +40,7 @@ RULE = """\
 key: leads
 owner: shop
 settle: 1s
-when: [{event: guardrail harmed}, {event: plan step taken}]
+when: [{event: guardrail harmed}, {event: plan step taken}, {event: plan acted on alarm}]
 to:
   - {name: hook, webhook: {url: {env: HOOK}}}
   - {name: chat, people: {env: CHAT}}
@@ -167,8 +167,8 @@ def test_harm_is_rolled_back_and_told_though_the_stages_are_killed(
     assert re.match(r"treatment harms app_error.*: .+, (exact )?p [<=] 0\.\d+; ", told)
     assert any(told.endswith(f"; look {each.look} of exp-1 at offsets {says(each.offsets)}") for _, each in shown)
     assert killed.restarts == 3
-    assert sorted(each["event"] for each in came) == ["guardrail harmed", "plan step taken", "plan step taken"]
-    assert [each["version"] for each in came if each["event"] == "plan step taken"] == [
+    assert sorted(each["event"] for each in came) == ["guardrail harmed", "plan acted on alarm", "plan step taken"]
+    assert sorted(each["version"] for each in came if each["event"].startswith("plan")) == [
         each.document.version for each in (step, roll_back)
     ]
     assert len({each["id"] for each in came}) == len(hook.came) == len(chat.came) == len(mailbox.came) == 3

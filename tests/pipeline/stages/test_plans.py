@@ -20,7 +20,7 @@ from evaluation.significance.look import decode_look, encode_look
 from pipeline.catalog.topic import read_catalog
 from pipeline.settings import Settings
 from pipeline.stages import plans
-from pipeline.stages.plans import PlansStage
+from pipeline.stages.plans import ONLY_TELLS, PlansStage
 from schemas.catalog import KINDS, Document, Flag, FlagState, Goal, Metric, Spec, Variant
 from schemas.health import PartitionHealth, WorkerHealth
 from schemas.look import Look
@@ -115,7 +115,13 @@ def test_workers_that_are_told_of_harm_at_once_write_one_version(deployment: Set
     assert in_force(deployment).status == "rolled back"
     assert version.reason.endswith("look 1 of exp-1 at offsets 0:1")
     state = msgspec.json.decode(version.spec)
-    assert state["progress"]["evidence"] | {"time": 0} == {"version": 3, "time": 0, "run": "exp-1", "look": 1}
+    assert state["progress"]["evidence"] | {"time": 0} == {
+        "version": 3,
+        "time": 0,
+        "run": "exp-1",
+        "look": 1,
+        "alarms": ["purchase/treatment"],
+    }
 
 
 @pytest.mark.usefixtures("shop")
@@ -208,7 +214,7 @@ def test_by_setting_it_says_once_what_it_would_do(
     assert told.startswith(
         "the plan of 'button', version 2, would take step 2 (PEEKPROOF_PLANS=tell): step 2 of 3 (10 %);"
     )
-    assert counts == {"looks": 0, "acts that it would take": 1}
+    assert counts == {"looks": 0, "acts that it would take": 1, ONLY_TELLS: 1}
     assert not written(deployment)
 
 
@@ -320,7 +326,7 @@ def test_a_plan_that_cannot_be_asked_takes_nothing_from_the_others(
     for _ in range(2):
         asyncio.run(beat(alone, DAY_MS))
 
-    assert alone.counts == {"plans that cannot be asked": 1, "acts that it would take": 1}
+    assert alone.counts == {"plans that cannot be asked": 1, "acts that it would take": 1, ONLY_TELLS: 1}
     assert "the plan of 'basket' cannot be asked: AssertionError: a look as nobody makes one" in caplog.text
 
 
