@@ -29,7 +29,8 @@ class PlanStep(Strict, frozen=True, kw_only=True):
 
     `rollout` is the most that any part of the audience gets: all other units, and each segment, unless `segments` gives
     the percentage of one by its name. The step begins when the one before it has been in force `for` so long and what
-    that says in `until` holds, but not before the date `at`.
+    that says in `until` holds, but not before the date `at`; of a flag with metrics not before a look since the step
+    before it, where that gives anybody a variant.
     """
 
     rollout: Percentage

@@ -7,6 +7,7 @@ import msgspec
 from evaluation.catalog.hours import moment_of, opening, told_hours, told_time, zone_of
 from evaluation.catalog.in_force import SETTLING, FlagInForce, control_of
 from evaluation.catalog.plan_rules import dates_of
+from evaluation.catalog.ramps import in_step, percentages
 from evaluation.plans.alarms import deciding, is_sure
 from evaluation.significance.verdict import says_numbers
 from schemas.duration import parse_duration
@@ -58,9 +59,16 @@ def start_awaits(now: PlanMoment) -> list[Awaited]:
 
 
 def step_awaits(now: PlanMoment, number: int, taken: int) -> list[Awaited]:
-    """What a step from the second one on waits for, where the one before it came into force at `taken`."""
+    """What a step from the second one on waits for, where the one before it came into force at `taken`.
+
+    Of a flag with metrics this is a look since, too: else overdue steps would follow one another, and nobody would know
+    what any of them does.
+    """
     before, step = now.plan.steps[number - 2 : number]
+    definition = now.flag.definition
     found = [*_own(now, before, number - 1, taken)]
+    if definition.metrics and any(percentages(in_step(definition, number - 1))):  # else there is nobody to look at
+        found += _look_since(now, number - 1, taken)
     if step.at is not None:
         found.append(_date("at", step.at, now))
     return _within_hours(found, now)
@@ -68,7 +76,8 @@ def step_awaits(now: PlanMoment, number: int, taken: int) -> list[Awaited]:
 
 def last_awaits(now: PlanMoment, taken: int) -> list[Awaited]:
     """What the last step says that ends the plan, where it came into force at `taken`."""
-    return [*_own(now, now.plan.steps[-1], len(now.plan.steps), taken)]
+    last, number = now.plan.steps[-1], len(now.plan.steps)
+    return [*_own(now, last, number, taken), *(_look_since(now, number, taken) if last.until else ())]
 
 
 def end_date(now: PlanMoment) -> Awaited | None:
@@ -114,7 +123,11 @@ def _own(now: PlanMoment, step: PlanStep, number: int, taken: int) -> Iterator[A
         yield Awaited(text=f"{units:,} of {step.until.units:,} units", holds=units >= step.until.units)
     for metric in step.until.safe:
         yield _safe(now, metric)
-    if now.look and now.look.time < taken + SETTLING:  # else several steps would follow at once from one look
+
+
+def _look_since(now: PlanMoment, number: int, taken: int) -> Iterator[Awaited]:
+    """A look that covers what the step has done, where there is none yet."""
+    if now.look is None or now.look.time < taken + SETTLING:
         yield Awaited(text=f"a look since step {number}", holds=False)
 
 

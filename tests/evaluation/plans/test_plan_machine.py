@@ -102,6 +102,7 @@ class Model:
         self.status, self.step, self.minutes = "draft", 0, 0
         self.paused, self.pausing, self.overruled = False, set(), set()
         self.clock, self.seen = "", set()
+        self.is_looked_at = False  # a minute after the step in force, or later
         self.tick(minute)
 
     def tick(self, minute: int) -> None:
@@ -131,6 +132,7 @@ class Model:
             self.minutes >= lasts
             and (not until.get("units") or (self.facts is not None and self.facts.units >= until["units"]))
             and (not until.get("safe") or (self.facts is not None and self.facts.safe))
+            and (not until or self.is_looked_at)
         )
 
     def alarms(self) -> dict[str, str]:
@@ -162,7 +164,8 @@ class Model:
         if has_ended or (not rest and ("for" in own or "until" in own) and self.is_met(own)):
             return self.then()
         is_due = bool(rest) and self.is_met(own) and ("at" not in rest[0] or rest[0]["at"] in self.seen)
-        return ("step", self.step + 1) if is_due and not is_told else None
+        is_known = self.is_looked_at or own["rollout"] == 0
+        return ("step", self.step + 1) if is_due and is_known and not is_told else None
 
     def then(self) -> tuple[str, object] | None:
         """What comes after the end."""
@@ -177,6 +180,7 @@ class Model:
 
     def do(self, said: tuple[str, object]) -> None:
         """Take note of what was done."""
+        self.is_looked_at = self.is_looked_at and said[0] == "pause"
         match said:
             case "start", _:
                 self.status, self.step, self.minutes = "running", 1, 0
@@ -280,8 +284,10 @@ class PlanMachine(RuleBasedStateMachine):
             split=0.001 if split else 0.5,
             ships=tuple(ships),
             look=self.looks,
+            time=self.time,
             run=self.stage.flag.runs[-1].key,
         )
+        self.model.is_looked_at = self.model.minutes > 0
         self.model.facts = Facts(units, safe, {harmed: sure} if harmed else {}, split, ships)
         self.acts()
 

@@ -112,7 +112,7 @@ def test_a_step_is_not_taken_before_its_date_nor_outside_of_hours(ramping):
         "steps": [{"rollout": 1, "for": "1h"}, {"rollout": 2, "at": "2026-03-06T16:30"}],
         "hours": {"days": ["mon", "fri"], "between": "09:00-16:00"},
     }
-    flag, monday = ramping(plan).flag, at("2026-03-09T09:00")
+    flag, monday = ramping(plan, metrics=()).flag, at("2026-03-09T09:00")
 
     said = ask(flag, None, at("2026-03-06T16:30"))
 
@@ -127,7 +127,7 @@ def test_a_step_is_not_taken_before_its_date_nor_outside_of_hours(ramping):
 
 
 def test_an_overdue_step_is_taken_once_and_the_next_one_waits(ramping):
-    stage = ramping({"steps": [{"rollout": rollout, "for": "1h"} for rollout in (1, 2, 3)]})
+    stage = ramping({"steps": [{"rollout": rollout, "for": "1h"} for rollout in (1, 2, 3)]}, metrics=())
     late = MONDAY + 2 * DAY
 
     assert ask(stage.flag, None, late).act == TakeStep(2)
@@ -213,10 +213,10 @@ def test_overruled_alarms_do_nothing(ramping, look_of, cell_of):
     )
 
 
-def test_whoever_is_behind_holds_growth_of_flags_with_metrics(ramping):
+def test_whoever_is_behind_holds_growth_of_flags_with_metrics(ramping, look_of):
     flag, plain = ramping().flag, ramping({"steps": RAMP["steps"][::2]}, metrics=()).flag
 
-    assert ask(flag, None, MONDAY + HOUR, behind="nobody works on aggregation").reason == (
+    assert ask(flag, look_of(), MONDAY + HOUR, behind="nobody works on aggregation").reason == (
         "looks may not tell everything now: nobody works on aggregation"
     )
     assert ask(plain, None, MONDAY + HOUR, behind="nobody works on aggregation").act == TakeStep(2)
@@ -329,10 +329,14 @@ def test_a_look_without_arms_breaks_no_split(ramping, look_of):
     assert ask(ramping().flag, empty, MONDAY).alarms == ()
 
 
-def test_what_a_step_waits_for_is_told_by_a_look_since_that_step(ramping, look_of):
-    steps = [{"rollout": rollout, "until": {"units": 5_000}} for rollout in (1, 10, 50)]
-    stage = ramping({"steps": steps})
+@pytest.mark.parametrize(
+    "more", [{"until": {"units": 5_000}}, {"for": "1s"}, {"at": "2026-03-01"}], ids=["until", "for", "at"]
+)
+def test_one_look_takes_no_two_steps(ramping, look_of, more):
+    first = {} if "at" in more else more
+    stage = ramping({"steps": [{"rollout": 1, **first}, {"rollout": 10, **more}, {"rollout": 50, **more}]})
     look = look_of(units=5_000, time=MONDAY + SETTLING)
+    assert ask(stage.flag, None, MONDAY + HOUR).act is None
     assert ask(stage.flag, look, MONDAY + HOUR).act == TakeStep(2)
     stage.do(lifecycle.take_step, MONDAY + HOUR, 2)
 
@@ -341,3 +345,14 @@ def test_what_a_step_waits_for_is_told_by_a_look_since_that_step(ramping, look_o
     assert said.reason == "step 3 of 3 (50 %) waits for: a look since step 2"
     assert ask(stage.flag, look_of(units=5_000, time=MONDAY + HOUR + SETTLING - 1), MONDAY + 2 * HOUR).act is None
     assert ask(stage.flag, look_of(units=5_000, time=MONDAY + HOUR + SETTLING), MONDAY + 2 * HOUR).act == TakeStep(3)
+
+
+def test_only_what_somebody_meets_waits_for_a_look(ramping):
+    steps = [{"rollout": rollout, "for": "1h"} for rollout in (0, 10, 50)]
+    stage, plain = ramping({"steps": steps}), ramping({"steps": steps}, step=2, metrics=())
+
+    assert ask(stage.flag, None, MONDAY + HOUR).act == TakeStep(2)
+    stage.do(lifecycle.take_step, MONDAY + HOUR, 2)
+
+    assert ask(stage.flag, None, MONDAY + DAY).reason == "step 3 of 3 (50 %) waits for: a look since step 2"
+    assert ask(plain.flag, None, MONDAY + DAY).act == TakeStep(3)

@@ -66,6 +66,11 @@ def harm(number: int = 1) -> bytes:
     return encode_look(msgspec.structs.replace(found, experiment="button", cells=[worse]))
 
 
+def seen(at: int) -> bytes:
+    """A look of that time (ms UTC) that shows nothing bad."""
+    return encode_look(msgspec.structs.replace(decode_look(look(1)), experiment="button", time=at, cells=[]))
+
+
 @asynccontextmanager
 async def working(settings: Settings, looks: Iterable[bytes] = ()) -> AsyncIterator[PlansStage]:
     """A worker that has read these looks, which were there before."""
@@ -159,7 +164,7 @@ def test_a_step_waits_for_the_stages_before_it_and_is_taken_once_after_an_outage
 
     async def work() -> None:
         later = now() + DAY_MS
-        async with working(deployment) as stage:
+        async with working(deployment, [seen(later)]) as stage:
             for at in range(later, later + 6_000, 1_000):
                 await beat(stage, at)
             assert not await asyncio.to_thread(written, deployment)
@@ -172,7 +177,7 @@ def test_a_step_waits_for_the_stages_before_it_and_is_taken_once_after_an_outage
             for at in range(later + 6_000, later + 10_000, 1_000):
                 await beat(stage, at)
             steps.append(stage.counts["acts"])
-        async with working(deployment) as stage:
+        async with working(deployment, [seen(later)]) as stage:
             for at in range(later + 10_000, later + 15_000, 1_000):
                 await beat(stage, at)
 
