@@ -11,6 +11,7 @@ OnAlarm = Literal["roll back", "pause", "tell"]
 OnWin = Literal["roll out", "complete", "tell"]
 OnNothing = Literal["roll back", "complete", "tell"]
 PauseReason = Literal["asked", "edited", "harm", "broken split"]
+ONLY_TOLD = " (told)"  # behind the name of an overruled alarm of which the plan only told
 AUTHOR = "plan"  # of versions that the plan writes by itself: people may not sign so
 
 
@@ -93,7 +94,8 @@ class Progress(Strict, frozen=True, kw_only=True):
     """How far a plan has come, as commands and the plan made it.
 
     `step` is in force, from 1, since the document's version `taken`. `overruled` are alarms after which a person went
-    on: the plan does nothing more because of them.
+    on: the plan does nothing more because of them. `NAME (told)` is one of which the plan only told then; once it acts
+    by it, it does. Who changes what the plan does on alarms lets all of them count again.
     """
 
     step: int

@@ -20,7 +20,7 @@ from evaluation.catalog.in_force import control_of, is_listing, unlisted, winner
 from evaluation.catalog.ramps import as_planned, in_step, only_describes, percentages, step_that_gives
 from evaluation.catalog.rules import Path, did_you_mean
 from schemas.catalog import Allocation, Flag, FlagState, Inclusion, Run
-from schemas.plan import Evidence, Pause, PauseReason, Plan, Progress
+from schemas.plan import Evidence, OnAlarm, Pause, PauseReason, Plan, Progress
 
 
 class LifecycleError(ValueError):
@@ -174,7 +174,7 @@ def pause(
 def resume(state: FlagState, version: int, seen: tuple[str, ...] = ()) -> FlagState:
     """The state in which its plan goes on, at the step where it was. Alarms that paused it no longer count.
 
-    Nor do those that were `seen`: they stand, and hold the next step, although the plan only tells of them.
+    Nor do those that were `seen`, which hold the next step although the plan only tells of them; while it only does.
     """
     _, progress = _planned(state)
     if progress.paused is None and not seen:
@@ -321,7 +321,13 @@ def _progress_after(standing: FlagState, definition: Flag, version: int) -> Prog
         if number is None:
             raise LifecycleError(("plan", "steps"), _no_such_step(definition, standing.runs[-1], stands))
         progress = msgspec.structs.replace(progress, step=number)
+        if before.plan and _on_alarms(before.plan) != _on_alarms(definition.plan):
+            progress = msgspec.structs.replace(progress, overruled=())
     return msgspec.structs.replace(progress, paused=progress.paused or Pause(version=version, why="edited"))
+
+
+def _on_alarms(plan: Plan) -> tuple[OnAlarm, OnAlarm]:
+    return plan.on_harm, plan.on_broken_split
 
 
 def _no_such_step(flag: Flag, run: Run, stands: tuple[float, ...]) -> str:

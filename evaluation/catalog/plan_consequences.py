@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from evaluation.catalog.hours import moment_of
 from evaluation.catalog.ramps import in_step, is_holding, percentages
 from schemas.catalog import FlagState
-from schemas.plan import Plan, Progress
+from schemas.plan import ONLY_TOLD, Plan, Progress
 
 Sentence = tuple[str, bool]
 
@@ -44,8 +44,14 @@ def of_plan(before: FlagState, after: FlagState) -> Iterator[Sentence]:
         yield f"{step} is in force, by which {_reach(after, progress)}; nobody changes variant by a step", False
     elif progress.paused is None and (was.paused or was.overruled != progress.overruled):
         yield f"the plan goes on at {step}, by which {_reach(after, progress)}", False
-        if alarms := [each for each in progress.overruled if each not in was.overruled]:
+        overruled = [each for each in progress.overruled if each not in was.overruled]
+        if alarms := [each for each in overruled if not each.endswith(ONLY_TOLD)]:
             yield f"the plan does nothing more because of {', '.join(alarms)}: who resumes it knows of that", False
+        if told := [each.removesuffix(ONLY_TOLD) for each in overruled if each.endswith(ONLY_TOLD)]:
+            holds = f"{', '.join(told)} does not hold the next step any more, while the plan only tells of it"
+            yield f"{holds}: who resumes it knows of that", False
+    if was and (forgotten := [each for each in was.overruled if each not in progress.overruled]):
+        yield f"what was overruled counts again: {', '.join(forgotten)}", False
 
 
 def _of_pause(after: FlagState, progress: Progress, step: str) -> str:

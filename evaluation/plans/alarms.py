@@ -14,7 +14,7 @@ from evaluation.catalog.in_force import FlagInForce
 from evaluation.significance.judgements import decides
 from evaluation.significance.verdict import harm_in, says_effect, says_split
 from schemas.look import Cell, Look
-from schemas.plan import OnAlarm
+from schemas.plan import ONLY_TOLD, OnAlarm
 
 SPLIT = "split"
 
@@ -44,14 +44,18 @@ def alarms_of(flag: FlagInForce, look: Look) -> list[Alarm]:
         if name not in harm or harm[name].act == "tell":
             harm[name] = alarm
     every = [*found, *harm.values()]
-    return [msgspec.structs.replace(each, is_overruled=each.name in overruled) for each in every]
+    return [msgspec.structs.replace(each, is_overruled=not _names(each).isdisjoint(overruled)) for each in every]
 
 
 def holding(flag: FlagInForce, look: Look) -> tuple[str, ...]:
-    """The alarms that hold the next step, although the plan only tells of them; until somebody resumes it."""
+    """The alarms that hold the next step, although the plan only tells of them; until somebody resumes it.
+
+    By the names under which they are overruled then: the same alarm, once the plan acts by it, is not.
+    """
     if flag.definition.plan is None or flag.plan is None:
         return ()
-    return tuple(each.name for each in alarms_of(flag, look) if each.act == "tell" and not each.is_overruled)
+    told = [each for each in alarms_of(flag, look) if each.act == "tell" and not each.is_overruled]
+    return tuple(f"{each.name}{ONLY_TOLD}" for each in told)
 
 
 def is_sure(cell: Cell) -> bool:
@@ -87,6 +91,11 @@ def _harm(flag: FlagInForce, look: Look) -> list[Cell]:
         *_of_role(harm_in(_current(flag, look), guardrails), roles, "guardrail"),
         *(cell for cell in primary if cell.judgement == "worse"),
     ]
+
+
+def _names(alarm: Alarm) -> set[str]:
+    """The names of which any overrules it."""
+    return {alarm.name, f"{alarm.name}{ONLY_TOLD}"} if alarm.act == "tell" else {alarm.name}
 
 
 def _of_role(cells: Sequence[Cell], roles: Mapping[str, str], role: str) -> list[Cell]:

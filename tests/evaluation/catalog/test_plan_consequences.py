@@ -76,6 +76,24 @@ def test_a_pause_says_whom_it_stops_and_a_resumption_what_it_overrules(flag: Fla
     ]
 
 
+def test_what_is_overruled_while_it_is_only_told_and_what_counts_again():
+    state, as_before = running(), running()
+    seen = resume(state, 3, ("error/treatment (told)",))
+    overruled = resume(pause(seen, 4, "harm", ("split",)), 5)
+
+    assert told(as_before, seen)[1:] == [
+        (
+            False,
+            "error/treatment does not hold the next step any more, while the plan only tells of it: who resumes it "
+            "knows of that",
+        )
+    ]
+    assert told(overruled, edited(overruled, plan=planned(on_harm="roll back").plan))[1:] == [
+        (False, "what was overruled counts again: error/treatment (told), split")
+    ]
+    assert len(told(overruled, edited(overruled, plan=planned(end="2027-01-01").plan))) == 1
+
+
 def test_an_edit_says_that_the_plan_is_paused_once_and_beside_what_it_does_to_the_run():
     pauses = (False, f"the plan is paused at step 1 of 2, as the flag is edited; {GOES_ON}")
 

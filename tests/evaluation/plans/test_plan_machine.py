@@ -16,6 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from evaluation.catalog import lifecycle
 from evaluation.catalog.ramps import percentages
 from evaluation.plans.acts import Act, act_of
+from evaluation.plans.alarms import holding
 from evaluation.plans.question import ask
 from schemas.catalog import Variant
 from schemas.look import Look
@@ -100,7 +101,7 @@ class Model:
     def __init__(self, plan: dict, minute: int) -> None:
         self.plan, self.facts = plan, None
         self.status, self.step, self.minutes = "draft", 0, 0
-        self.paused, self.pausing, self.overruled = False, set(), set()
+        self.paused, self.pausing, self.overruled, self.shrugged_at = False, set(), set(), set()
         self.clock, self.seen = "", set()
         self.is_looked_at = False  # a minute after the step in force, or later
         self.tick(minute)
@@ -142,7 +143,8 @@ class Model:
         found = {name: self.plan["on_harm"] if sure else "tell" for name, sure in self.facts.harm.items()}
         if self.facts.split:
             found["split"] = self.plan["on_broken_split"]
-        return {name: act for name, act in found.items() if name not in self.overruled}
+        overruled = {"tell": self.overruled | self.shrugged_at}
+        return {name: act for name, act in found.items() if name not in overruled.get(act, self.overruled)}
 
     def says(self, behind: bool) -> tuple[str, object] | None:
         """The act that it demands now."""
@@ -184,7 +186,8 @@ class Model:
         match said:
             case "start", _:
                 self.status, self.step, self.minutes = "running", 1, 0
-                self.paused, self.pausing, self.overruled, self.facts = False, set(), set(), None
+                self.paused, self.facts = False, None
+                self.pausing, self.overruled, self.shrugged_at = set(), set(), set()
             case "step", number:
                 assert number == self.step + 1
                 self.step, self.minutes = number, 0
@@ -315,10 +318,13 @@ class PlanMachine(RuleBasedStateMachine):
             case "ends":
                 self.stage.do(lifecycle.complete, self.time)
                 self.model.status = "over"
-        if what.endswith("resumes") and self.model.paused:
-            self.stage.do(lifecycle.resume, self.time)
+        told = {name for name, act in self.model.alarms().items() if act == "tell"}
+        if what.endswith("resumes") and (self.model.paused or told):
+            seen = holding(self.stage.flag, self.look) if self.look else ()
+            self.stage.do(lifecycle.resume, self.time, seen)
+            self.model.overruled |= self.model.pausing if self.model.paused else set()
+            self.model.shrugged_at |= told
             self.model.paused = False
-            self.model.overruled |= self.model.pausing
         self.acts()
 
     def starts(self) -> None:

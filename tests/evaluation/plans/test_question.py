@@ -8,6 +8,7 @@ from evaluation.catalog.in_force import SETTLING
 from evaluation.plans.acts import CompleteRun, PausePlan, RollBack, RollOut, StartFlag, TakeStep
 from evaluation.plans.alarms import holding
 from evaluation.plans.question import ask
+from schemas.plan import Plan
 from tests.evaluation.plans.conftest import TREATMENTS, at
 
 HOUR, DAY = 3_600_000, 86_400_000
@@ -185,9 +186,30 @@ def test_alarms_that_only_tell_hold_the_next_step_until_somebody_goes_on_all_the
 
     assert said.act is None
     assert said.reason.startswith("The split is broken: control has 0 of 0 units")
-    assert held_by == ("split",)
+    assert held_by == ("split (told)",)
     assert holding(stage.flag, look) == ()
     assert ask(stage.flag, look, MONDAY + HOUR).act == TakeStep(2)
+
+
+def test_who_goes_on_after_a_doubtful_reading_has_not_overruled_a_sure_one(ramping, look_of, cell_of):
+    stage, sure = ramping(), look_of((cell_of("fails", "red", "harmed"),))
+    doubtful = look_of((cell_of("fails", "red", "harmed", caveat="heavy tail"),))
+    stage.do(lifecycle.resume, MONDAY, holding(stage.flag, doubtful))
+
+    assert ask(stage.flag, doubtful, MONDAY + HOUR).act == TakeStep(2)
+    assert ask(stage.flag, sure, MONDAY + HOUR).act == RollBack()
+
+
+def test_another_word_on_alarms_lets_what_was_overruled_count_again(ramping, look_of, cell_of):
+    stage, harm = ramping(RAMP | {"on_harm": "pause"}), look_of((cell_of("fails", "red", "harmed"),))
+    stage.do(lifecycle.pause, MONDAY, "harm", ("fails/red",)).do(lifecycle.resume, MONDAY)
+    for plan in ({"end": "2027-01-01"}, {"end": "2027-01-01", "on_harm": "roll back"}):
+        another = msgspec.convert(RAMP | {"on_harm": "pause"} | plan, Plan)
+        definition = msgspec.structs.replace(stage.state.definition, plan=another)
+        stage.write(lifecycle.apply_definition(stage.state, definition, stage.version), MONDAY)
+        stage.do(lifecycle.resume, MONDAY)
+        act = ask(stage.flag, harm, MONDAY).act
+        assert act == (RollBack() if "on_harm" in plan else None)
 
 
 def test_what_acts_holds_nothing_and_is_not_overruled_unseen(ramping, look_of, cell_of):
