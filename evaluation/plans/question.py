@@ -4,7 +4,7 @@ In this order: what protects comes first, at any time. Nothing else is done whil
 hours, or while looks may not tell everything. After its end it does what `then` says; before, it takes one step.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import msgspec
 
@@ -22,8 +22,8 @@ from evaluation.plans.awaiting import (
     step_awaits,
     within_hours,
 )
-from evaluation.significance.verdict import size_of
-from schemas.look import Look
+from evaluation.significance.verdict import doubt_beside_split, says_split, size_of
+from schemas.look import UNKNOWN, Look
 from schemas.plan import Plan
 
 
@@ -142,8 +142,27 @@ def _goes_on(now: PlanMoment, standing: PlanInForce, blocks: list[str], alarms: 
         if not alarm.is_overruled:
             told = "; the plan only tells of it, and `peekproof plan resume` goes on" if alarm.act == "tell" else ""
             blocks = [*blocks, f"{alarm.text}{told}"]
+    blocks = [*blocks, *_doubts(now)]
     awaits = step_awaits(now, number, standing.taken)
     return _said(TakeStep(number), told_step(now.plan, number), awaits, blocks, now.look)
+
+
+def _doubts(now: PlanMoment) -> Iterator[str]:
+    """Why the look cannot tell whether the next step does harm; that the split is broken is an alarm of its own."""
+    look = now.look
+    if look is None:
+        return
+    cells = deciding(now.flag, look)
+    if says_split(look.health) is None:
+        doubt = look.verdict.reason if look.verdict.decision == "needs attention" else None
+    else:
+        doubt = doubt_beside_split(look.health, cells)
+    if doubt:
+        yield doubt.removesuffix(".")
+    guardrails = {goal.metric for goal in now.flag.definition.metrics if goal.role == "guardrail"}
+    for cell in cells:
+        if cell.metric in guardrails and cell.status in UNKNOWN:
+            yield f"{cell.metric} says nothing of {cell.variant}, for its values are not known ({cell.status})"
 
 
 def _or(end: Awaited) -> Awaited:

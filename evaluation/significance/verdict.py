@@ -261,6 +261,11 @@ def _doubt(health: Health, cells: Iterable[Cell]) -> str | None:
     """Why the numbers cannot be believed, if so."""
     if split := says_split(health):
         return f"{split}; find the cause first"
+    return doubt_beside_split(health, cells)
+
+
+def doubt_beside_split(health: Health, cells: Iterable[Cell]) -> str | None:
+    """Why the numbers cannot be believed, were the split as promised; `cells` are the deciding ones."""
     met = sum(arm.units for arm in health.arms) + health.jumpers
     if met >= JUMPERS_SEEN_IN and health.jumpers > JUMPERS * met:
         return (

@@ -9,7 +9,7 @@ from evaluation.catalog import lifecycle
 from evaluation.catalog.history import History
 from evaluation.catalog.in_force import FlagInForce
 from schemas.catalog import Analysis, Document, Flag, FlagState, Goal, Metric, Segment, Variant
-from schemas.look import ArmHealth, ArmVerdict, Cell, Health, Look, Verdict
+from schemas.look import ArmHealth, ArmVerdict, Cell, Decision, Health, Look, Verdict
 from schemas.numbers import LATEST
 from schemas.plan import Evidence, Plan
 
@@ -123,6 +123,7 @@ def make_look(
     units: int = 0,
     split: float | None = None,
     ships: tuple[str, ...] = (),
+    decision: Decision | None = None,
     **fields: object,
 ) -> Look:
     """A look with these cells; `split` is the p-value of the split, `ships` are the treatments that have won."""
@@ -133,7 +134,7 @@ def make_look(
         **said | fields,
         offsets={"0": 12, "1": 15},
         health=Health(arms=arms, srm_running_p_value=split),
-        verdict=Verdict("ship" if ships else "none", "So it is.", arms=verdicts),
+        verdict=Verdict(decision or ("ship" if ships else "none"), "So it is.", arms=verdicts),
         cells=[*cells],
     )
 

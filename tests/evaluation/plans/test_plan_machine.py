@@ -92,6 +92,7 @@ class Facts:
     safe: bool = False
     harm: dict[str, bool] = field(default_factory=dict)  # by alarm: whether it may be acted on
     split: bool = False
+    doubt: bool = False
     ships: dict[str, float] = field(default_factory=dict)  # lifts by treatment
 
 
@@ -166,7 +167,7 @@ class Model:
         if has_ended or (not rest and ("for" in own or "until" in own) and self.is_met(own)):
             return self.then()
         is_due = bool(rest) and self.is_met(own) and ("at" not in rest[0] or rest[0]["at"] in self.seen)
-        is_known = self.is_looked_at or own["rollout"] == 0
+        is_known = (self.is_looked_at or own["rollout"] == 0) and not (self.facts and self.facts.doubt)
         return ("step", self.step + 1) if is_due and is_known and not is_told else None
 
     def then(self) -> tuple[str, object] | None:
@@ -263,7 +264,9 @@ class PlanMachine(RuleBasedStateMachine):
         self.acts()
 
     @rule(
-        shows=st.sampled_from(["nothing", "nothing", "safety", "safety", "harm", "doubtful harm", "a broken split"]),
+        shows=st.sampled_from(
+            ["nothing", "nothing", "safety", "safety", "harm", "doubtful harm", "a broken split", "doubt", "no values"]
+        ),
         units=st.sampled_from([0, 1, 99, 100]),
         harmed=st.sampled_from(["fails/blue", "fails/red", "orders/red"]),
         ships=st.sampled_from(SHIPS),
@@ -274,11 +277,13 @@ class PlanMachine(RuleBasedStateMachine):
         harmed = harmed if "harm" in shows else None
         safe, sure, split = shows == "safety", shows != "doubtful harm", shows == "a broken split"
         self.looks += 1
-        caveat = None if sure else "heavy tail"
+        caveat, doubt = None if sure else "heavy tail", shows in ("doubt", "no values")
+        ships = {} if shows == "doubt" else ships
         cells = []
         for each in TREATMENTS:
             judgement = "harmed" if harmed == f"fails/{each}" else "safe" if safe else "open"
-            cells.append(make_cell("fails", each, judgement, caveat=caveat))
+            status = "withheld" if shows == "no values" and each == "red" else "ok"
+            cells.append(make_cell("fails", each, judgement, caveat=caveat, status=status))
             judgement = "worse" if harmed == f"orders/{each}" else "better" if each in ships else "open"
             cells.append(make_cell("orders", each, judgement, caveat=caveat, relative_estimate=ships.get(each, 0.5)))
         self.look: Look | None = make_look(
@@ -286,12 +291,13 @@ class PlanMachine(RuleBasedStateMachine):
             units=units,
             split=0.001 if split else 0.5,
             ships=tuple(ships),
+            decision="needs attention" if shows == "doubt" else None,
             look=self.looks,
             time=self.time,
             run=self.stage.flag.runs[-1].key,
         )
         self.model.is_looked_at = self.model.minutes > 0
-        self.model.facts = Facts(units, safe, {harmed: sure} if harmed else {}, split, ships)
+        self.model.facts = Facts(units, safe, {harmed: sure} if harmed else {}, split, doubt, ships)
         self.acts()
 
     @rule(behind=st.sampled_from([True, False, False]))

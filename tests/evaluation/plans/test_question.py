@@ -220,6 +220,40 @@ def test_what_acts_holds_nothing_and_is_not_overruled_unseen(ramping, look_of, c
         stage.do(lifecycle.resume, MONDAY)
 
 
+def test_a_look_that_cannot_be_believed_holds_the_next_step_and_not_the_end(ramping, look_of):
+    plan = RAMP | {"end": "2026-03-03", "then": {"on_nothing": "complete"}}
+    flag, look = ramping(plan).flag, look_of(decision="needs attention")
+
+    said = ask(flag, look, MONDAY + HOUR)
+
+    assert (said.act, said.blocks) == (None, ("So it is",))
+    assert ask(flag, look, MONDAY + DAY).act == CompleteRun()
+
+
+@pytest.mark.parametrize("status", ["withheld", "unusable"])
+def test_a_guardrail_whose_values_are_not_known_for_any_treatment_holds_the_next_step(
+    ramping, look_of, cell_of, status
+):
+    cells = cell_of("fails", "blue", "open"), cell_of("fails", "red", "open", status=status)
+    live = cell_of("fails", "blue", "open", status=status, reading="live")
+
+    said = ask(ramping().flag, look_of((*cells, live)), MONDAY + HOUR)
+
+    assert said.act is None
+    assert said.blocks == (f"fails says nothing of red, for its values are not known ({status})",)
+    assert ask(ramping().flag, look_of((cells[0], live)), MONDAY + HOUR).act == TakeStep(2)
+
+
+def test_a_broken_split_that_is_overruled_hides_no_other_doubt(ramping, look_of, cell_of):
+    stage, told = ramping(RAMP | {"on_broken_split": "tell"}), {"split": 0.001, "decision": "needs attention"}
+    stage.do(lifecycle.resume, MONDAY, holding(stage.flag, look_of(**told)))
+    moved = cell_of("orders", "red", "open", running_empty=True)
+
+    assert ask(stage.flag, look_of(**told), MONDAY + HOUR).act == TakeStep(2)
+    (block,) = ask(stage.flag, look_of((moved,), **told), MONDAY + HOUR).blocks
+    assert block.startswith("The effect of red on orders has moved: intervals of different looks exclude each other")
+
+
 def test_overruled_alarms_do_nothing(ramping, look_of, cell_of):
     stage, harm = ramping(RAMP | {"on_harm": "pause"}), (cell_of("fails", "red", "harmed"),)
     act = ask(stage.flag, look_of(harm), MONDAY).act
