@@ -24,7 +24,7 @@ class Stage:
 
     1. `start_position`, then `begin` with the offset that the first slice will have (between them perhaps `skip`);
     2. `take` with each slice, one after the other;
-    3. `reach` about once a second while the partition is read to its end, with a broker's time, then `beat`;
+    3. `reach` about once a second, with a broker's time, unless it lies behind, then `beat`;
     4. `release` before the partition goes to another worker, or the worker stops.
 
     Offsets are those of the installation: Kafka's, unless a topic was made anew (see schemas.logs).

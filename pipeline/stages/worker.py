@@ -163,8 +163,8 @@ class Worker:
     async def beat(self) -> None:
         """Health to the broker, the broker's time to the stage.
 
-        In this order: the broker's time, then the ends of the logs. So a partition that has been taken to its end holds
-        nothing older than that time that has not been taken.
+        In this order: the broker's time, then the ends of the logs. So a partition that has been taken to its end or
+        beyond, as it is where records come all the time, holds nothing older than that time that has not been taken.
         """
         time = await self._heart.beat(self._stage.producer, self._health(), dict(self._stage.counts))
         taken = dict(self._taken)
@@ -176,7 +176,7 @@ class Worker:
                         f"{self._stage.name}: {tp.topic}/{tp.partition} was read up to offset {taken[tp]}, but its "
                         f"log ends at {end}: its end was lost, or the topic was made anew. {GO_ON}"
                     )
-                if self._taken.get(tp) == end:
+                if self._taken.get(tp, -1) >= end:
                     self._stage.reach(self.source(tp), time)
             await self._stage.beat(time)
         self._liveness.reached(
