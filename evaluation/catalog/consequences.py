@@ -9,7 +9,7 @@ import msgspec
 from evaluation.catalog.answerable import answer_notes, units_needed
 from evaluation.catalog.in_force import Catalog, FlagInForce, metrics_after, unlisted, winner_of
 from evaluation.catalog.needs import FlagsByKey, allocation_in_force, unmet_needs
-from evaluation.catalog.plan_consequences import of_dates, of_plan, or_by_plan
+from evaluation.catalog.plan_consequences import of_dates, of_plan, of_removed_plan, or_by_plan
 from evaluation.catalog.references import Known, is_of_cohorts
 from evaluation.flags.graph import needed_for
 from schemas.catalog import Allocation, Cohort, Flag, FlagState, Group, Metric, Run
@@ -118,6 +118,8 @@ def of_flag(
         if before.definition is not after.definition:
             yield from _of_edit(before, after)
         yield from starmap(Consequence, of_plan(before, after))
+    else:
+        yield from starmap(Consequence, of_removed_plan(before.definition, after.definition))
     if after.removed != before.removed:
         yield from _of_removal(after, unmet)
 

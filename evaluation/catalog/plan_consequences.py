@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from evaluation.catalog.hours import moment_of
 from evaluation.catalog.ramps import in_step, is_holding, percentages
-from schemas.catalog import FlagState
+from schemas.catalog import Flag, FlagState
 from schemas.plan import ONLY_TOLD, Plan, Progress
 
 Sentence = tuple[str, bool]
@@ -54,6 +54,12 @@ def of_plan(before: FlagState, after: FlagState) -> Iterator[Sentence]:
         yield f"what was overruled counts again: {', '.join(forgotten)}", False
 
 
+def of_removed_plan(before: Flag, after: Flag) -> Iterator[Sentence]:
+    """Of a flag that does not run, and loses its plan; unless its definition says in the place of that who gets one."""
+    if before.plan is not None and after.plan is None and after.rollout == 100:
+        yield f"its plan is gone: without it, a start gives {_shares(after)} a variant at once", True
+
+
 def _of_pause(after: FlagState, progress: Progress, step: str) -> str:
     key = after.definition.key
     assert progress.paused is not None
@@ -71,12 +77,17 @@ def _of_pause(after: FlagState, progress: Progress, step: str) -> str:
 
 
 def _reach(state: FlagState, progress: Progress) -> str:
-    rollout, *of_segments = percentages(in_step(state.definition, progress.step))
+    return f"{_shares(in_step(state.definition, progress.step))} get a variant"
+
+
+def _shares(flag: Flag) -> str:
+    """Of whom so many get a variant."""
+    rollout, *of_segments = percentages(flag)
     segments = "".join(
         f", {percentage} % of segment '{segment.name}'"
-        for percentage, segment in zip(of_segments, state.definition.segments, strict=True)
+        for percentage, segment in zip(of_segments, flag.segments, strict=True)
     )
-    return f"{rollout} % of all {'other ' if segments else ''}units{segments} get a variant"
+    return f"{rollout} % of all {'other ' if segments else ''}units{segments}"
 
 
 def _starts(state: FlagState, now: int) -> bool:

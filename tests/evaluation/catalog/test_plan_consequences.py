@@ -4,7 +4,17 @@ import msgspec
 import pytest
 
 from evaluation.catalog.consequences import of_flag
-from evaluation.catalog.lifecycle import apply_definition, archive, pause, restart, restore, resume, start, take_step
+from evaluation.catalog.lifecycle import (
+    apply_definition,
+    archive,
+    complete,
+    pause,
+    restart,
+    restore,
+    resume,
+    start,
+    take_step,
+)
 from evaluation.catalog.references import Known
 from schemas.catalog import Flag, FlagState, Goal, Segment, Variant
 from schemas.plan import Plan, PlanStep, Then
@@ -111,6 +121,21 @@ def test_a_plan_that_is_taken_away_wants_a_yes():
 
     assert (False, "exp-1 goes on with rollout 100 % instead of 1 %: nobody moves between variants") in found
     assert found[-1] == (True, "its plan is gone: no step is taken any more, and no alarm acts")
+
+
+def test_a_plan_that_is_taken_from_what_does_not_run_wants_a_yes_where_a_start_would_give_all():
+    gone = "its plan is gone: without it, a start gives 100 % of all other units, 100 % of segment 'pros' a variant at "
+    whole = msgspec.structs.replace(FLAG, segments=())
+    draft, over = FlagState(definition=FLAG), complete(running(), 3)
+
+    for state in (draft, over):
+        assert told(state, edited(state, plan=None)) == [(True, f"{gone}once")]
+        assert told(state, edited(state, plan=None, rollout=5)) == []
+        assert told(state, edited(state, plan=planned(on_harm="pause").plan)) == []
+    ((_, text),) = told(FlagState(definition=whole), edited(FlagState(definition=whole), plan=None))
+    assert text.endswith("a start gives 100 % of all units a variant at once")
+    unplanned = FlagState(definition=edited(draft, plan=None).definition)
+    assert told(unplanned, edited(unplanned, name="B")) == []
 
 
 def test_a_start_that_has_passed_wants_a_yes_for_the_plan_starts_at_once():
