@@ -80,10 +80,10 @@ def opens(hours: Hours | None, timezone: str, time: int) -> bool:
 
 def opening(hours: Hours | None, timezone: str, time: int) -> int | None:
     """The first moment within the hours from this one on (ms UTC); None: the clock never shows such a time."""
-    if hours is None:
-        return time
     if time > LAST:
         return None
+    if hours is None:
+        return time
     if opens(hours, timezone, time):
         return time
     later = (each for each in sorted(_changes(hours, timezone, time)) if each > time)

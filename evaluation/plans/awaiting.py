@@ -12,7 +12,7 @@ from evaluation.plans.alarms import deciding, is_sure
 from evaluation.significance.verdict import says_numbers
 from schemas.duration import parse_duration
 from schemas.look import Cell, Look
-from schemas.numbers import Time
+from schemas.numbers import LATEST, Time
 from schemas.plan import Plan, PlanStep
 
 
@@ -115,7 +115,8 @@ def _own(now: PlanMoment, step: PlanStep, number: int, taken: int) -> Iterator[A
         since = taken + parse_duration(step.lasts)
         is_in_force = now.flag.status == "running" and taken <= now.time
         when = f", since {told_time(taken, now.plan.timezone)}" if is_in_force else ""
-        yield Awaited(text=f"step {number} in force for {step.lasts}{when}", holds=since <= now.time, since=since)
+        text = f"step {number} in force for {step.lasts}{when}"
+        yield Awaited(text=text, holds=since <= now.time, since=_told(since))
     if step.until is None:
         return
     if step.until.units is not None:
@@ -153,4 +154,9 @@ def _is_proved(cell: Cell) -> bool:
 
 def _date(name: str, text: str, now: PlanMoment) -> Awaited:
     since = moment_of(text, now.plan.timezone)
-    return Awaited(text=f"{name} {told_time(since, now.plan.timezone)}", holds=since <= now.time, since=since)
+    return Awaited(text=f"{name} {told_time(since, now.plan.timezone)}", holds=since <= now.time, since=_told(since))
+
+
+def _told(time: int) -> int:
+    """The moment, or the nearest one that messages can tell."""
+    return min(max(0, time), LATEST)

@@ -1,10 +1,11 @@
 """The timeline of a plan: what was taken, what is in force, and when the rest comes at the earliest."""
 
+import msgspec
 import pytest
 
 from evaluation.catalog import lifecycle
 from evaluation.plans.acts import TakeStep
-from evaluation.plans.preview import preview
+from evaluation.plans.preview import Preview, preview
 from tests.evaluation.plans.conftest import at
 
 HOUR, DAY = 3_600_000, 86_400_000
@@ -82,3 +83,14 @@ def test_of_a_flag_that_is_over_nothing_is_ahead(staged):
 def test_a_time_zone_that_is_not_known_here_has_no_timeline(staged):
     with pytest.raises(ValueError, match="is no time zone"):
         preview(staged(PLAN | {"timezone": "Mars/Olympus"}).flag, None, BEGAN)
+
+
+@pytest.mark.parametrize("plan", [{}, {"start": "0001-01-01", "end": "9999-12-31T23:59:59-23:59"}])
+def test_what_is_beyond_the_calendar_comes_never_and_is_told_all_the_same(staged, plan):
+    steps = [{"rollout": 1, "for": "999999999d"}, {"rollout": 10, "for": "1h"}, {"rollout": 50}]
+    flag = staged({"steps": steps} | plan).start(BEGAN).flag
+
+    shown = preview(flag, None, BEGAN + HOUR)
+
+    assert [each.earliest for each in (*shown.steps, shown.end)] == [None] * 4
+    assert msgspec.json.decode(msgspec.json.encode(shown), type=Preview) == shown
