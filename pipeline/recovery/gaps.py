@@ -29,7 +29,19 @@ from pipeline.storage.store import offsets_of
 from schemas.decoding import decode
 from schemas.logs import Gap, Log, Logs
 from schemas.look import LookHead
-from schemas.topics import CATALOG, DEAD_LETTERS, EVENTS, EXPOSURES, HEALTH, RESULTS, SOURCES, UNITS, topics
+from schemas.topics import (
+    CATALOG,
+    DEAD_LETTERS,
+    DELIVERIES,
+    EVENTS,
+    EXPOSURES,
+    HEALTH,
+    NOTIFICATIONS,
+    RESULTS,
+    SOURCES,
+    UNITS,
+    topics,
+)
 from schemas.units import Header, decode_units
 
 if TYPE_CHECKING:
@@ -38,7 +50,7 @@ if TYPE_CHECKING:
 
 StagePartition = tuple[str, str, int]  # stage, topic, partition
 _ARCHIVED = (EXPOSURES, EVENTS, UNITS, CATALOG, RESULTS)
-_STORED = (RESULTS, CATALOG, DEAD_LETTERS, HEALTH)
+_STORED = (RESULTS, CATALOG, DEAD_LETTERS, HEALTH, NOTIFICATIONS, DELIVERIES)
 _COORDINATOR_SECONDS = 30.0
 
 

@@ -20,9 +20,11 @@ from pipeline.processes.supervisor import SupervisedProcess
 from pipeline.settings import Settings
 from schemas.health import WorkerHealth
 from schemas.look import Look
-from schemas.topics import EVENTS, EXPOSURES, HEALTH, RESULTS, UNITS
+from schemas.notification import HandedOver
+from schemas.topics import DELIVERIES, EVENTS, EXPOSURES, HEALTH, NOTIFICATIONS, RESULTS, UNITS
 from tests.conftest import deployed
 from tests.live import wait_for, wait_for_catalog
+from tests.pipeline.notifications.words import say, word
 from tests.pipeline.shop import Shop
 
 METRIC = "key: revenue\nowner: shop\ntype: sum\nevent: purchase\nproperty: revenue\nwindow: 1h\n"
@@ -232,6 +234,24 @@ def test_what_stages_tell_each_other_may_be_made_anew_too(deployment: Deployment
         deployment.wait_for(400)
         assert deployment.look().look > number
         assert all(offset > 0 for offset in deployment.look().offsets.values())
+
+
+def test_what_people_were_told_may_be_made_anew_too(deployment: Deployment) -> None:
+    handed_over = HandedOver(id="1", rule="all", place="hook", outcome="delivered", attempts=1, time=1_767_225_600_000)
+    say(deployment.settings, *[word("1"), handed_over] * 3)
+    with deployment.working("storage"):
+        deployment.send(100)
+        deployment.wait_for(100)
+        time.sleep(2.5)  # until all of it is stored
+    deployment.make_anew(NOTIFICATIONS, DELIVERIES)
+
+    missing = json.loads(deployment.shop.call("recover", "accept-gap", "--json", code=1).stdout)["missing"]
+    assert {(gap["stage"], gap["topic"]) for gap in missing} == {("storage", NOTIFICATIONS), ("storage", DELIVERIES)}
+    deployment.shop.call(*ACCEPT)
+
+    with deployment.working("storage"):
+        deployment.send(100)
+        deployment.wait_for(200)
 
 
 def test_nothing_of_a_former_life_is_published_into_a_new_one(
