@@ -51,12 +51,13 @@ class Then(Strict, frozen=True, kw_only=True):
 class Plan(Strict, frozen=True, kw_only=True):
     """How a flag is rolled out by itself: it starts at `start` (unsaid: by command), goes up the `steps`, and ends.
 
-    It ends at the date `end`, or once what its last step says has been met; `then` says what is done. Steps are taken
-    within `hours`; what protects is done at any time. `on_harm`: a guardrail is harmed, or the primary metric is worse,
-    by readings that may be acted on whenever one looks. `on_broken_split`: arms have not the shares of units that were
-    promised. `roll back` gives `off` to everybody. `pause` takes no further step and, where the flag is `sticky`, gives
-    nobody a variant who has none yet; everybody keeps theirs. `tell` does nothing. An edit by a person pauses the plan.
-    Dates and hours are in the `timezone`, unless a date says its own.
+    It ends at the date `end`, or once what its last step says has been met; `then` says what is done. Steps are
+    taken within `hours`; what protects is done at any time. `on_harm`: a guardrail is harmed, or the primary metric
+    is worse, by readings that may be acted on whenever one looks. `on_broken_split`: arms have not the shares of
+    units that were promised. `roll back` gives `off` to everybody. `pause` takes no further step and, where the
+    flag is `sticky`, gives nobody a variant who has none yet; everybody keeps theirs. `tell` does nothing. An edit
+    by a person pauses the steps of the plan, until somebody resumes it; alarms act all the same. Dates and hours
+    are in the `timezone`, unless a date says its own.
     """
 
     start: Date | None = None
@@ -103,3 +104,8 @@ class Progress(Strict, frozen=True, kw_only=True):
     paused: Pause | None = None
     overruled: tuple[str, ...] = ()
     evidence: Evidence | None = None
+
+    @property
+    def heeds_alarms(self) -> bool:
+        """Whether alarms act: an edit pauses steps alone."""
+        return self.paused is None or self.paused.why == "edited"

@@ -40,6 +40,8 @@ def of_plan(before: FlagState, after: FlagState) -> Iterator[Sentence]:
     step = f"step {progress.step} of {len(flag.plan.steps)}"
     if progress.paused and (was is None or progress.paused != was.paused):
         yield _of_pause(after, progress, step), False
+    elif progress.paused and was and before.definition is not after.definition:
+        yield f"the plan stays paused at {step}; `peekproof plan resume {flag.key}` goes on", False
     elif was is None or was.taken != progress.taken:
         yield f"{step} is in force, by which {_reach(after, progress)}; nobody changes variant by a step", False
     elif progress.paused is None and (was.paused or was.overruled != progress.overruled):
@@ -63,17 +65,17 @@ def of_removed_plan(before: Flag, after: Flag) -> Iterator[Sentence]:
 def _of_pause(after: FlagState, progress: Progress, step: str) -> str:
     key = after.definition.key
     assert progress.paused is not None
-    says = f"the plan is paused at {step}"
+    says, until = f"the plan is paused at {step}", f"until `peekproof plan resume {key}` goes on"
     if progress.paused.why == "edited":
-        says += ", as the flag is edited"
-    elif is_holding(after.definition, progress):
+        return f"{says}, as the flag is edited: no step is taken {until}; alarms act all the same"
+    if is_holding(after.definition, progress):
         says += ": everybody who has a variant keeps it, and nobody else gets one"
     else:
         says += (
             f", and stops nobody: '{key}' is not sticky, so nobody can know who is new, and {_reach(after, progress)} "
             "as before"
         )
-    return f"{says}; no alarm acts until `peekproof plan resume {key}` goes on"
+    return f"{says}; no alarm acts {until}"
 
 
 def _reach(state: FlagState, progress: Progress) -> str:

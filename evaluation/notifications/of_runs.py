@@ -102,7 +102,7 @@ def _harm(each: RunWatched, seen: RunSeen, now: int) -> Iterator[Circumstance]:
 def _is_guarded(each: RunWatched) -> bool:
     """Whether a plan acts by itself on harm."""
     plan, standing = each.run.definition.plan, each.flag.plan
-    return plan is not None and plan.on_harm != "tell" and not (standing and standing.progress.paused)
+    return plan is not None and plan.on_harm != "tell" and (standing is None or standing.progress.heeds_alarms)
 
 
 def _split(each: RunWatched, seen: RunSeen, now: int) -> Iterator[Circumstance]:

@@ -1,6 +1,7 @@
 """Question: what does the plan of a flag say now?
 
-In this order: what protects comes first, at any time. Nothing else is done while the plan is paused, outside of its
+In this order: what protects comes first, at any time, unless somebody paused the plan or an alarm did. Nothing else is
+done while it is paused, by an edit too, outside of its
 hours, or while looks may not tell everything. After its end it does what `then` says; before, it takes one step.
 """
 
@@ -64,7 +65,7 @@ def ask(flag: FlagInForce, look: Look | None, time: int, behind: str | None = No
         for metric in (redefined(flag, now.look) if now.look else ())
     ]
     paused = _paused(flag.plan)
-    protects = None if paused else _protects(alarms, now.look)
+    protects = _protects(alarms, now.look) if flag.plan.progress.heeds_alarms else None
     said = protects or _fault(plan) or _goes_on(now, flag.plan, paused + behindhand, alarms)
     return msgspec.structs.replace(said, alarms=tuple(alarms))
 

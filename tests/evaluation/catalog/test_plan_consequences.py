@@ -105,7 +105,8 @@ def test_what_is_overruled_while_it_is_only_told_and_what_counts_again():
 
 
 def test_an_edit_says_that_the_plan_is_paused_once_and_beside_what_it_does_to_the_run():
-    pauses = (False, f"the plan is paused at step 1 of 2, as the flag is edited; {GOES_ON}")
+    way_out = "`peekproof plan resume button` goes on; alarms act all the same"
+    pauses = (False, f"the plan is paused at step 1 of 2, as the flag is edited: no step is taken until {way_out}")
 
     assert told(running(), edited(running(), variants=(Variant(key="control", weight=3), FLAG.variants[1])))[1:] == [
         pauses
@@ -113,7 +114,7 @@ def test_an_edit_says_that_the_plan_is_paused_once_and_beside_what_it_does_to_th
     assert told(running(), edited(running(), plan=planned(on_harm="tell", end="2027-01-01").plan)) == [pauses]
     assert told(running(), edited(running(), name="Button")) == []
     again = edited(pause(running(), 3), variants=(Variant(key="control", weight=3), FLAG.variants[1]))
-    assert len(told(pause(running(), 3), again)) == 1
+    assert len(told(pause(running(), 3), again)) == 2
 
 
 def test_a_plan_that_is_taken_away_wants_a_yes():

@@ -254,6 +254,17 @@ def test_a_broken_split_that_is_overruled_hides_no_other_doubt(ramping, look_of,
     assert block.startswith("The effect of red on orders has moved: intervals of different looks exclude each other")
 
 
+def test_an_edit_pauses_steps_and_a_person_alarms_too(ramping, look_of, cell_of):
+    stage, harm = ramping(), look_of((cell_of("fails", "red", "harmed"),))
+    edited = msgspec.structs.replace(stage.state.definition, sticky=True)
+    stage.write(lifecycle.apply_definition(stage.state, edited, stage.version), MONDAY)
+
+    assert ask(stage.flag, look_of(), MONDAY + HOUR).act is None
+    assert ask(stage.flag, harm, MONDAY).act == RollBack()
+    stage.do(lifecycle.pause, MONDAY)
+    assert ask(stage.flag, harm, MONDAY).act is None
+
+
 def test_overruled_alarms_do_nothing(ramping, look_of, cell_of):
     stage, harm = ramping(RAMP | {"on_harm": "pause"}), (cell_of("fails", "red", "harmed"),)
     act = ask(stage.flag, look_of(harm), MONDAY).act
