@@ -5,8 +5,12 @@ from typing import Annotated, Literal
 import msgspec
 
 from schemas.numbers import Count, Time
-from schemas.written import Date, Duration, Hours, Key, Percentage, Strict, Text, Timezone
+from schemas.written import Duration, Hours, Key, Percentage, Strict, Text, Timezone
 
+PlanDate = Annotated[
+    str,
+    msgspec.Meta(description="an ISO 8601 date, or date and time, in the plan's time zone unless it says its offset"),
+]
 OnAlarm = Literal["roll back", "pause", "tell"]
 OnWin = Literal["roll out", "complete", "tell"]
 OnNothing = Literal["roll back", "complete", "tell"]
@@ -36,7 +40,7 @@ class PlanStep(Strict, frozen=True, kw_only=True):
 
     rollout: Percentage
     segments: dict[Text, Percentage] = {}
-    at: Date | None = None
+    at: PlanDate | None = None
     lasts: Duration | None = msgspec.field(default=None, name="for")
     until: Until | None = None
 
@@ -60,9 +64,9 @@ class Plan(Strict, frozen=True, kw_only=True):
     are in the `timezone`, unless a date says its own.
     """
 
-    start: Date | None = None
+    start: PlanDate | None = None
     steps: Annotated[tuple[PlanStep, ...], msgspec.Meta(min_length=1, max_length=50)]
-    end: Date | None = None
+    end: PlanDate | None = None
     timezone: Timezone = "UTC"
     hours: Hours | None = None
     on_harm: OnAlarm = "tell"

@@ -101,8 +101,10 @@ def show(key: str, as_json: bool) -> None:
         )
     if plan := summary.plan:
         paused = f", paused {_date(plan.paused)} ({plan.why})" if plan.paused is not None else ""
-        click.echo(f"# plan: step {plan.step} of {plan.steps} since {_date(plan.taken)}{paused}")
-        click.echo(f"# rollout: {', '.join(f'{each} %' for each in (summary.rollout, *summary.of_segments))}")
+        click.echo(f"# plan: step {plan.step} of {plan.steps} since {_date(plan.taken)} UTC{paused}")
+        named = ("", *(f"{each.name} " for each in state.definition.segments))
+        shares = zip(named, (summary.rollout, *summary.of_segments), strict=True)
+        click.echo(f"# rollout: {', '.join(f'{name}{each} %' for name, each in shares)}")
     click.echo(document_text(state.definition), nl=False)
 
 

@@ -56,6 +56,9 @@ def _workers(sight: Sight, heard: Heard, stage: str, there: Collection[SourcePar
     counts = {what: sum(word.health.counts.get(what, 0) for word in living) for what in _counted(living)}
     told = "".join(f", {number} {what}" for what, number in counts.items())
     yield Finding(AREA, "warning" if lag > MANY else "ok", f"{stage}: {workers}, {lag} records behind{told}")
+    if lost := counts.get(f"{HANDOVERS}given up"):
+        told = f"{stage} has given up {lost} handovers of notifications: `peekproof notifications` names the places"
+        yield Finding(AREA, "warning", told, "peekproof notifications")
     aside = {what.removeprefix(COUNTED_AS): n for what, n in counts.items() if what.startswith(COUNTED_AS)}
     if aside:
         of_topics = ", ".join(f"{number} of {topic}" for topic, number in aside.items())

@@ -13,6 +13,7 @@ import pytest
 from kafka import KafkaProducer
 
 from evaluation.catalog.history import DocumentVersion
+from evaluation.catalog.in_force import SETTLING
 from evaluation.significance.look import decode_look
 from peekproof import load_flags
 from pipeline.catalog.topic import read_catalog
@@ -138,12 +139,14 @@ def test_harm_is_rolled_back_and_told_though_the_stages_are_killed(
         traffic = Traffic(settings)
         wait_for(lambda: stream.given, what="step 1", often=OFTEN)
         one_percent = stream.given
+        time.sleep(1.2 * SETTLING / 1_000)  # who is met before belongs to no run
         traffic.meet(one_percent)
         kill(killed)
         kill(telling)
 
         wait_for(lambda: len(stream.given) > 5 * len(one_percent), what="step 2", often=OFTEN)
         ten_percent = stream.given
+        time.sleep(1.2 * SETTLING / 1_000)
         kill(killed)
         kill(killed)
         ready = rf"\[{killed.process.pid}\] .*: Worker ready"

@@ -108,6 +108,10 @@ def test_apply_says_what_an_edit_does_to_a_run_and_refuses_what_would_spoil_it(s
     assert "exp-1 goes on with rollout 80 % instead of 50 %: nobody moves between variants" in shop.apply().stdout
     metric = shop.directory / "metrics" / "a.yaml"
     metric.write_text(METRIC.replace("10s", "20s"))
+    foreseen = shop.apply("--dry-run")
+    assert "exp-1 of 'button' measures 'purchase' anew, on units" in foreseen.stdout
+    assert foreseen.stderr.endswith("it wants --yes\n")
+    assert [each["version"] for each in shop.told("apply", str(shop.directory), "--dry-run")] == [2]
     with pytest.raises(PeekproofError, match="purchase: exp-1 of 'button' measures 'purchase' anew, on units"):
         shop.apply()
     assert read_catalog(deployment).newest.version_of("metric", "purchase") == 1
