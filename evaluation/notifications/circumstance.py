@@ -9,8 +9,6 @@ from schemas.catalog import Definition, Flag
 from schemas.duration import DAY_MS, HOUR_MS
 from schemas.notification import Occurrence
 
-OFFSETS = " at offsets "  # in reasons of acts of plans, behind the look: for whoever asks the log again
-
 
 class Wording(NamedTuple):
     """A sentence for people, and what of it programs may want."""

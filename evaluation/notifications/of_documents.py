@@ -9,7 +9,8 @@ from evaluation.catalog.hours import opening
 from evaluation.catalog.in_force import FlagInForce
 from evaluation.catalog.logs import LogsInForce
 from evaluation.catalog.overview import date_passed, told
-from evaluation.notifications.circumstance import OFFSETS, Circumstance, Wording
+from evaluation.notifications.circumstance import Circumstance, Wording
+from evaluation.plans.question import OFFSETS
 from schemas.catalog import Flag, FlagState
 from schemas.duration import DAY_MS
 from schemas.notification import Occurrence

@@ -5,10 +5,10 @@ from collections.abc import Iterator, Mapping
 import msgspec
 
 from evaluation.catalog.in_force import Catalog, FlagInForce
-from evaluation.notifications.circumstance import OFFSETS, Circumstance, Wording
+from evaluation.notifications.circumstance import Circumstance, Wording
 from evaluation.notifications.runs import RunSeen
 from evaluation.plans.acts import told_act
-from evaluation.plans.question import Said, ask
+from evaluation.plans.question import OFFSETS, Said, ask
 from schemas.look import Look, RunKey
 from schemas.plan import Plan
 

@@ -27,6 +27,8 @@ from evaluation.significance.verdict import doubt_beside_split, says_split, size
 from schemas.look import UNKNOWN, Look
 from schemas.plan import Plan
 
+OFFSETS = " at offsets "  # in reasons, behind the look: for whoever asks the log again
+
 
 class Said(msgspec.Struct, frozen=True, kw_only=True):
     """What a plan says: the `act` to take now, if any, and the `reason`, for the act or for its absence.
@@ -225,4 +227,4 @@ def _reason(texts: Sequence[str], look: Look | None) -> str:
     if look is None:
         return "; ".join(texts)
     offsets = " ".join(f"{partition}:{offset}" for partition, offset in look.offsets.items())
-    return "; ".join([*texts, f"look {look.look} of {look.run} at offsets {offsets}"])
+    return "; ".join([*texts, f"look {look.look} of {look.run}{OFFSETS}{offsets}"])

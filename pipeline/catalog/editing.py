@@ -31,6 +31,7 @@ from evaluation.catalog.references import (
 )
 from evaluation.catalog.rules import Violation, did_you_mean
 from evaluation.plans.acts import Act, CompleteRun, PausePlan, RollBack, RollOut, StartFlag, TakeStep
+from evaluation.plans.resuming import Resuming
 from pipeline.catalog.documents import Documents, FileDefinition
 from pipeline.catalog.faults import DocumentError, Fault
 from pipeline.catalog.topic import CatalogWriter, EditConflictError
@@ -216,13 +217,13 @@ async def take(
     variant: str | None = None,
     as_experiment: bool = False,
     splits_anew: bool = False,
-    seen: tuple[str, ...] = (),
+    resuming: Resuming | None = None,
     accept_risks: bool = False,
 ) -> Change:
     """Take a step in the life of a flag: `rollout` of a variant; `as_experiment`: a start without metrics is refused.
 
-    `splits_anew`: a plain flag that starts again doesn't go on with its former salt. `seen`: the alarms that stand when
-    a plan is resumed.
+    `splits_anew`: a plain flag that starts again doesn't go on with its former salt. `resuming`: what who lets
+    a plan go on should know.
     `base` is the version that was decided on. Raises RefusedError, RiskError, EditConflictError.
     """
     before, version = _standing(writer, key, base)
@@ -234,7 +235,7 @@ async def take(
         "rollout": lambda: lifecycle.roll_out(before, version, variant or ""),
         "rollback": lambda: lifecycle.roll_back(before, version),
         "pause": lambda: lifecycle.pause(before, version),
-        "resume": lambda: lifecycle.resume(before, version, seen),
+        "resume": lambda: lifecycle.resume(before, version, resuming.seen if resuming else ()),
         "archive": lambda: lifecycle.archive(before, needed_by),
         "restore": lambda: lifecycle.restore(before),
         "delete": lambda: lifecycle.delete(before, needed_by),
@@ -242,6 +243,8 @@ async def take(
     if step in {"start", "restart"}:
         _refuse_unanswerable(before)
     change = _step(writer, before, version, steps[step])
+    if resuming:
+        change = replace(change, consequences=(*change.consequences, *resuming.follows))
     require_yes([change], accept_risks)
     await writer.publish(writer.next_version(change.spec, signature.author, signature.reason))
     return change

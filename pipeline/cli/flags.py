@@ -13,6 +13,7 @@ from rich.table import Table
 
 from evaluation.catalog import overview
 from evaluation.catalog.overview import Summary
+from evaluation.plans.resuming import Resuming
 from pipeline.catalog import editing
 from pipeline.catalog.editing import Change, Signature, StepName, state_of
 from pipeline.catalog.topic import opened, read_catalog
@@ -208,8 +209,10 @@ def stale(days: int, as_json: bool) -> None:
         click.echo(f"none has stood still for {days} days")
 
 
-def step_command(name: StepName, line: str, seen: Callable[[str], tuple[str, ...]] = lambda _: ()) -> click.Command:
-    """A command that takes a step with a flag. `seen`: the alarms that stand, by its key, where one is resumed."""
+def step_command(
+    name: StepName, line: str, resuming: Callable[[str], Resuming | None] = lambda _: None
+) -> click.Command:
+    """A command that takes a step with a flag; `resuming` tells by its key what follows where its plan goes on."""
 
     @click.command(name, help=line)
     @key_argument
@@ -219,7 +222,7 @@ def step_command(name: StepName, line: str, seen: Callable[[str], tuple[str, ...
     @json_option
     @click.pass_context
     def command(context: click.Context, /, **options: Any) -> None:
-        _take(name, context, seen=seen(options["key"]), **options)
+        _take(name, context, resuming=resuming(options["key"]), **options)
 
     return new_salt_option(command) if name in BEGINNING else command
 
@@ -245,7 +248,7 @@ def _take(
     key: str,
     variant: str | None = None,
     new_salt: bool = False,
-    seen: tuple[str, ...] = (),
+    resuming: Resuming | None = None,
     reason: str | None,
     author: str,
     yes: bool,
@@ -263,7 +266,7 @@ def _take(
                 variant=variant,
                 as_experiment=as_experiment,
                 splits_anew=new_salt,
-                seen=seen,
+                resuming=resuming,
                 accept_risks=yes,
             )
 

@@ -3,7 +3,7 @@
 import click
 
 from pipeline.cli.flags import step_command
-from pipeline.cli.timeline import holding_now, preview_command
+from pipeline.cli.timeline import preview_command, resuming_now
 from pipeline.errors import PeekproofError
 
 
@@ -30,6 +30,6 @@ plan.add_command(
     step_command(
         "resume",
         "Go on at the step where it was. Alarms that paused or hold it no longer count.",
-        holding_now,
+        resuming_now,
     )
 )

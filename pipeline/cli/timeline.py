@@ -13,9 +13,9 @@ from evaluation.catalog.hours import told_time
 from evaluation.catalog.in_force import FlagInForce
 from evaluation.catalog.rules import did_you_mean
 from evaluation.plans.acts import told_act
-from evaluation.plans.alarms import holding
 from evaluation.plans.awaiting import Awaited
 from evaluation.plans.preview import Preview, PreviewedStep, StepState, preview
+from evaluation.plans.resuming import Resuming, resuming
 from evaluation.significance.look import decode_look
 from pipeline.catalog.documents import read_documents
 from pipeline.catalog.topic import read_catalog
@@ -75,11 +75,10 @@ def _flag_of(key: str, directory: Path | None, as_json: bool) -> FlagInForce:
     return FlagInForce(definition=definition, status="draft", version=0, append_time=0, runs=())
 
 
-def holding_now(key: str) -> tuple[str, ...]:
-    """The alarms that hold the next step of a flag's plan now, although it only tells of them."""
+def resuming_now(key: str) -> Resuming:
+    """What who lets the plan of a flag go on should know."""
     flag = read_catalog(Settings.read()).newest.flags.get(key)
-    look = _newest_look(flag) if flag else None
-    return holding(flag, look) if flag and look else ()
+    return resuming(flag, _newest_look(flag), time.time_ns() // 1_000_000) if flag else Resuming()
 
 
 def _newest_look(flag: FlagInForce) -> Look | None:

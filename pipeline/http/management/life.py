@@ -1,6 +1,7 @@
 """Life: the steps that people take with flags, and the versions that tell of them. The command line calls the same."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Annotated, Any
@@ -12,7 +13,7 @@ from litestar.exceptions import NotFoundException, ServiceUnavailableException
 from evaluation.catalog import overview
 from evaluation.catalog.history import decode_spec
 from evaluation.catalog.overview import Difference, Told
-from evaluation.plans.alarms import holding
+from evaluation.plans.resuming import resuming
 from pipeline.catalog import editing
 from pipeline.catalog.editing import Change, Signature, StepName, state_of
 from pipeline.errors import PeekproofError
@@ -76,7 +77,8 @@ def of_each(path: str) -> list[str]:
 async def take(request: EditRequest, backend: Backend, key: str, step: StepName, data: Taking) -> Stands:
     """Take a step with a flag or an experiment. 409: it is refused, or wants `yes` to its consequences."""
     standing(backend, key)
-    seen = _holding(backend, key) if step == "resume" else ()
+    flag, now = backend.catalog.history.newest.flags[key], time.time_ns() // 1_000_000
+    resumes = resuming(flag, newest_look(backend, key), now) if step == "resume" else None
     async with publishing():
         change = await editing.take(
             backend.writer,
@@ -87,16 +89,10 @@ async def take(request: EditRequest, backend: Backend, key: str, step: StepName,
             variant=data.variant,
             as_experiment=request.url.path.startswith("/api/1/experiments/"),
             splits_anew=data.new_salt,
-            seen=seen,
+            resuming=resumes,
             accept_risks=data.yes,
         )
     return stands(change)
-
-
-def _holding(backend: Backend, key: str) -> tuple[str, ...]:
-    """The alarms that hold the next step of a flag's plan now, although it only tells of them."""
-    look = newest_look(backend, key)
-    return holding(backend.catalog.history.newest.flags[key], look) if look else ()
 
 
 def newest_look(backend: Backend, key: str) -> Look | None:

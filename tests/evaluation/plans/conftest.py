@@ -139,6 +139,19 @@ def make_look(
     )
 
 
+HOUR = 3_600_000
+MONDAY = at("2026-03-02T08:00")
+RAMP = {
+    "steps": [
+        {"rollout": 1, "for": "1h"},
+        {"rollout": 10, "for": "24h", "until": {"units": 5_000, "safe": ["fails"]}},
+        {"rollout": 50},
+    ],
+    "on_harm": "roll back",
+    "on_broken_split": "pause",
+}
+
+
 @pytest.fixture(scope="session")
 def staged():
     """The function that makes a catalog with one flag."""
@@ -155,3 +168,16 @@ def look_of():
 def cell_of():
     """The function that makes a cell."""
     return make_cell
+
+
+@pytest.fixture
+def ramping(staged):
+    """A flag whose plan has come to a step, at a time."""
+
+    def ramping(plan=RAMP, step=1, time=MONDAY, **flag):
+        stage = staged(plan, **flag).start(time)
+        for number in range(2, step + 1):
+            stage.do(lifecycle.take_step, time, number)
+        return stage
+
+    return ramping

@@ -9,33 +9,10 @@ from evaluation.plans.acts import CompleteRun, PausePlan, RollBack, RollOut, Sta
 from evaluation.plans.alarms import holding
 from evaluation.plans.question import ask
 from schemas.plan import Plan
-from tests.evaluation.plans.conftest import TREATMENTS, at
+from tests.evaluation.plans.conftest import HOUR, MONDAY, RAMP, TREATMENTS, at
 
-HOUR, DAY = 3_600_000, 86_400_000
+DAY = 86_400_000
 NUMBERS = "+10.0% [+2.0%, +20.0%], p = 0.03"
-MONDAY = at("2026-03-02T08:00")
-RAMP = {
-    "steps": [
-        {"rollout": 1, "for": "1h"},
-        {"rollout": 10, "for": "24h", "until": {"units": 5_000, "safe": ["fails"]}},
-        {"rollout": 50},
-    ],
-    "on_harm": "roll back",
-    "on_broken_split": "pause",
-}
-
-
-@pytest.fixture
-def ramping(staged):
-    """A flag whose plan has come to a step, at a time."""
-
-    def ramping(plan=RAMP, step=1, time=MONDAY, **flag):
-        stage = staged(plan, **flag).start(time)
-        for number in range(2, step + 1):
-            stage.do(lifecycle.take_step, time, number)
-        return stage
-
-    return ramping
 
 
 def test_a_draft_starts_at_the_date_in_its_time_zone(staged):
