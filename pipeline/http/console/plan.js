@@ -155,7 +155,8 @@ function paused(kind, flag, { paused: pause, timezone }, versions, done) {
     harm: `harm, ${(pause.alarms ?? []).join(", ")}`,
     "broken split": "the split is broken",
   }[pause.why];
-  const stands = pause.why === "edited" ? "No step is taken; alarms act all the same." : "Percentages stay as they are.";
+  const stands =
+    pause.why === "edited" ? "No step is taken; alarms act all the same." : "Percentages stay as they are.";
   const holds = flag.plan?.holds ? "Everybody who has a variant keeps it, and nobody else gets one." : stands;
   const since = flag.plan?.paused ?? version?.append_time;
   return h(
