@@ -215,17 +215,21 @@ def test_records_that_expired_unread_are_a_gap_that_can_be_accepted(deployment: 
         assert "800 records of events and exposures were lost" in deployment.look().verdict.reason
 
 
-def test_what_stages_tell_each_other_may_be_made_anew_too(deployment: Deployment) -> None:
+def test_what_stages_tell_each_other_and_people_may_be_made_anew_too(deployment: Deployment) -> None:
+    handed_over = HandedOver(id="1", rule="all", place="hook", outcome="delivered", attempts=1, time=1_767_225_600_000)
+    say(deployment.settings, *[word("1"), handed_over] * 3)
     with deployment.working("archive", "storage"):
         deployment.send(200)
         deployment.wait_for(200)
         time.sleep(2.5)  # until all of it is archived
     number = deployment.look().look
-    deployment.make_anew(UNITS, RESULTS, HEALTH)
+    deployment.make_anew(UNITS, RESULTS, HEALTH, NOTIFICATIONS, DELIVERIES)
     deployment.send(100)
     for stage in ("aggregation", "significance"):
         assert "was made anew" in deployment.refused(stage)
 
+    missing = json.loads(deployment.shop.call("recover", "accept-gap", "--json", code=1).stdout)["missing"]
+    assert {("storage", NOTIFICATIONS), ("storage", DELIVERIES)} <= {(gap["stage"], gap["topic"]) for gap in missing}
     deployment.shop.call(*ACCEPT)
 
     assert deployment.look().look == number
@@ -234,24 +238,6 @@ def test_what_stages_tell_each_other_may_be_made_anew_too(deployment: Deployment
         deployment.wait_for(400)
         assert deployment.look().look > number
         assert all(offset > 0 for offset in deployment.look().offsets.values())
-
-
-def test_what_people_were_told_may_be_made_anew_too(deployment: Deployment) -> None:
-    handed_over = HandedOver(id="1", rule="all", place="hook", outcome="delivered", attempts=1, time=1_767_225_600_000)
-    say(deployment.settings, *[word("1"), handed_over] * 3)
-    with deployment.working("storage"):
-        deployment.send(100)
-        deployment.wait_for(100)
-        time.sleep(2.5)  # until all of it is stored
-    deployment.make_anew(NOTIFICATIONS, DELIVERIES)
-
-    missing = json.loads(deployment.shop.call("recover", "accept-gap", "--json", code=1).stdout)["missing"]
-    assert {(gap["stage"], gap["topic"]) for gap in missing} == {("storage", NOTIFICATIONS), ("storage", DELIVERIES)}
-    deployment.shop.call(*ACCEPT)
-
-    with deployment.working("storage"):
-        deployment.send(100)
-        deployment.wait_for(200)
 
 
 def test_nothing_of_a_former_life_is_published_into_a_new_one(

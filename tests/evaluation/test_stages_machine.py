@@ -509,5 +509,5 @@ class Stages(RuleBasedStateMachine):
                         yield key, unit, message["time"], id, value or 0, late, value is None
 
 
-Stages.TestCase.settings = settings(max_examples=25, stateful_step_count=25, suppress_health_check=list(HealthCheck))
+Stages.TestCase.settings = settings(max_examples=15, stateful_step_count=25, suppress_health_check=list(HealthCheck))
 TestStages = Stages.TestCase

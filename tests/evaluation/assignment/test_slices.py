@@ -13,7 +13,7 @@ from evaluation.flags.engine import Flags
 from evaluation.flags.values import select
 from tests.evaluation.flags.amplitude import EVERY_OPERATOR, PATTERNS, SHARES, chances
 
-USERS = 1 << 20
+USERS = 200_000 << 20
 USER_ID = ("context", "user", "user_id")
 
 
@@ -37,7 +37,7 @@ def test_random_flags_yield_the_same_for_a_slice_of_contexts_as_for_each(chance)
         assert [{key: each[i] for key, each in answers.items() if each[i]} for i in range(len(contexts))] == one_by_one
 
 
-def test_a_million_users_get_the_same_variants_in_a_slice_as_one_by_one_by_every_operator():
+def test_users_get_the_same_variants_in_a_slice_as_one_by_one_by_every_operator():
     numbers = np.random.default_rng(6).permutation(USERS)
     codes = {"country": numbers % 5, "version": numbers % 7, "seats": numbers % 11, "tags": numbers % 3}
     values = {
