@@ -77,11 +77,11 @@ console: $(TOOLS) $(MODULES)
 docs: $(TOOLS)
 	nice $(BIN)/sphinx-build --quiet --fresh-env --fail-on-warning --keep-going docs build/docs
 
-# Five files at a time, because many tests wait for the broker; then some minutes of faults, and beside them much of what
+# Four files at a time, because many tests wait for the broker; then some minutes of faults, and beside them much of what
 # only computes. ARGS="-n 0 …" runs all in one process.
 test: $(STAMP)
 	@$(MAKE) --no-print-directory --jobs=3 kafka $(KERNELS) lint
-	$(BIN)/python -m pytest --numprocesses=5 --dist=loadfile --no-loadscope-reorder $(or $(ARGS),$(patsubst %,--ignore=%,tests/faults $(COMPUTED) $(TEXTS)))
+	$(BIN)/python -m pytest --numprocesses=4 --dist=loadfile --no-loadscope-reorder $(or $(ARGS),$(patsubst %,--ignore=%,tests/faults $(COMPUTED) $(TEXTS)))
 	$(if $(ARGS),,$(BIN)/python -m pytest $(COMPUTED) & $(BIN)/python -m pytest tests/faults; faults=$$?; wait $$! && exit $$faults)
 
 bench: setup

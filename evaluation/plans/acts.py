@@ -60,7 +60,7 @@ def _act_within(before: Progress | None, after: Progress | None) -> Act | None:
     if before is None or after is None:
         return None
     paused = after.paused
-    if paused and before.paused is None and paused.why in ("harm", "broken split"):
+    if paused and paused != before.paused and paused.why in ("harm", "broken split"):
         return PausePlan(paused.why, paused.alarms)
     return TakeStep(after.step) if after.step != before.step else None
 

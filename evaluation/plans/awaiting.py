@@ -67,7 +67,8 @@ def step_awaits(now: PlanMoment, number: int, taken: int) -> list[Awaited]:
     before, step = now.plan.steps[number - 2 : number]
     definition = now.flag.definition
     found = [*_own(now, before, number - 1, taken)]
-    if definition.metrics and any(percentages(in_step(definition, number - 1))):  # else there is nobody to look at
+    gives = any(percentages(in_step(definition, number - 1)))  # else there is nobody to look at
+    if definition.metrics and (gives or before.until is not None):
         found += _look_since(now, number - 1, taken)
     if step.at is not None:
         found.append(_date("at", step.at, now))
