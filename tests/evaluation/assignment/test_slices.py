@@ -13,7 +13,7 @@ from evaluation.flags.engine import Flags
 from evaluation.flags.values import select
 from tests.evaluation.flags.amplitude import EVERY_OPERATOR, PATTERNS, SHARES, chances
 
-USERS = 200_000 << 20
+USERS = 200_000
 USER_ID = ("context", "user", "user_id")
 
 
