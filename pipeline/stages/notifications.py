@@ -22,7 +22,6 @@ from evaluation.notifications.plans import PlanSeen, plans_seen
 from evaluation.notifications.runs import RunSeen, seen
 from evaluation.notifications.telling import Situation, due
 from evaluation.notifications.work import Work
-from evaluation.significance.look import decode_look
 from pipeline.kafka.clients import IDLE_MS, aiokafka_arguments
 from pipeline.kafka.follower import Follower
 from pipeline.kafka.producer import partition_of
@@ -31,10 +30,11 @@ from pipeline.notifications.attempts import Attempt, pause
 from pipeline.notifications.lanes import HANDOVERS, Errand, Lane, Lanes, PlaceKey
 from pipeline.notifications.sending import Sender
 from pipeline.settings import Settings
+from pipeline.stages.newest_looks import NewestLook, keep_newest
 from pipeline.stages.stage import Stage
 from schemas.decoding import decode
 from schemas.health import WorkerHealth
-from schemas.look import LookHead, RunKey
+from schemas.look import RunKey
 from schemas.notification import HandedOver, Notification, ToldKey, told_key
 from schemas.records import Records
 from schemas.topics import DEAD_LETTERS, DELIVERIES, HEALTH, NOTIFICATIONS, RESULTS, SourcePartition
@@ -67,7 +67,7 @@ class NotificationsStage(Stage):
         self._sender = Sender(base_url(settings))
         self._runs: dict[RunKey, RunSeen] = {}
         self._plans: dict[str, PlanSeen] = {}
-        self._newest: dict[RunKey, tuple[int, int, SourcePartition, int, bytes]] = {}  # looks that `_runs` lacks
+        self._newest: dict[RunKey, NewestLook] = {}  # looks that `_runs` lacks
         self._reached: dict[SourcePartition, int] = {}  # up to when (ms UTC) `results` was read
         self._heard = 0  # up to when (ms UTC) the workers were
         self._dead_letters: dict[TopicPartition, int] = {}  # where they ended,
@@ -108,13 +108,7 @@ class NotificationsStage(Stage):
 
     async def take(self, source: SourcePartition, records: Records) -> None:
         """Keep the newest look of each run."""
-        for row in range(len(records)):
-            offset, value = int(records.offset[row]), records.value(row)
-            with self.aside.unless_ours(RESULTS, source[1], offset):
-                head = decode(value, LookHead)
-                run = (head.experiment, head.run)
-                if head.look > self._newest.get(run, (0,))[0]:
-                    self._newest[run] = head.look, int(records.append_time[row]), source, offset, value or b""
+        keep_newest(self._newest, records, self.aside)
         if len(records):
             self._reached[source] = max(self._reached[source], int(records.append_time[-1]))
         self.durable(source, records.end)
@@ -166,9 +160,9 @@ class NotificationsStage(Stage):
 
     def _fold(self) -> None:
         newest, self._newest = self._newest, {}
-        for run, (_, append_time, source, offset, value) in newest.items():
-            with self.aside.unless_ours(RESULTS, source[1], offset):
-                self._runs[run] = seen(self._runs.get(run), decode_look(value), append_time)
+        for run, each in newest.items():
+            if look := each.read(self.aside):
+                self._runs[run] = seen(self._runs.get(run), look, each.append_time)
 
     async def _publish(self, found: list[Notification]) -> None:
         topic = self.settings.topic(NOTIFICATIONS)

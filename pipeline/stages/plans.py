@@ -9,13 +9,12 @@ version, a restart none twice, and nobody's edit is overridden.
 import asyncio
 import logging
 from collections.abc import Iterable
-from typing import ClassVar, NamedTuple
+from typing import ClassVar
 
 from evaluation.catalog.in_force import FlagInForce
 from evaluation.plans.acts import Act, told_act
 from evaluation.plans.question import Said, acted_on, ask
 from evaluation.plans.upstream import LATE_MS, Upstream
-from evaluation.significance.look import decode_look
 from pipeline.catalog import editing
 from pipeline.catalog.topic import CatalogWriter, EditConflictError
 from pipeline.errors import PeekproofError
@@ -24,10 +23,11 @@ from pipeline.kafka.connection import UnreachableError
 from pipeline.kafka.follower import Follower
 from pipeline.kafka.producer import create_producer
 from pipeline.settings import Settings
+from pipeline.stages.newest_looks import NewestLook, keep_newest
 from pipeline.stages.stage import Stage
 from schemas.decoding import decode
 from schemas.health import WorkerHealth
-from schemas.look import Look, LookHead, RunKey
+from schemas.look import Look, RunKey
 from schemas.plan import Evidence
 from schemas.records import Records
 from schemas.topics import HEALTH, RESULTS, SourcePartition
@@ -36,15 +36,6 @@ LONGEST_SILENCE_MS = 5_000  # of a plan that waits for nothing that is known
 
 ONLY_TELLS = "acts that are switched off (PEEKPROOF_PLANS=tell)"  # so that health tells it
 _log = logging.getLogger(__name__)
-
-
-class _NewestLook(NamedTuple):
-    """The newest look at a run, and where it stands on the topic."""
-
-    number: int
-    value: bytes
-    partition: int
-    offset: int
 
 
 class PlansStage(Stage):
@@ -64,7 +55,7 @@ class PlansStage(Stage):
             settings, HEALTH, self._hear, self.aside, from_end=True, columnar=True, gathering_ms=IDLE_MS
         )
         self._upstream = Upstream()
-        self._newest: dict[RunKey, _NewestLook] = {}
+        self._newest: dict[RunKey, NewestLook] = {}
         self._decoded: dict[RunKey, tuple[int, Look | None]] = {}  # with its number; of flags that have a plan
         self._read_to: dict[SourcePartition, int] = {}  # when each was last read to its end; 0: not yet
         self._time = 0  # the brokers', ms UTC
@@ -91,16 +82,9 @@ class PlansStage(Stage):
 
     async def take(self, source: SourcePartition, records: Records) -> None:
         """Keep the newest look of each run, and ask what has news."""
-        news = set()
-        for row in range(len(records)):
-            offset, value = int(records.offset[row]), records.value(row)
-            with self.aside.unless_ours(RESULTS, source[1], offset):
-                head = decode(value, LookHead)
-                run = (head.experiment, head.run)
-                if run not in self._newest or head.look > self._newest[run].number:
-                    self._newest[run] = _NewestLook(head.look, value or b"", source[1], offset)
-                    news.add(head.experiment)
-            self._time = max(self._time, int(records.append_time[row]))
+        news = {experiment for experiment, _ in keep_newest(self._newest, records, self.aside)}
+        if len(records):
+            self._time = max(self._time, int(records.append_time.max()))
         self.durable(source, records.end)
         self.count("looks", len(records))
         await self._ask(news)
@@ -190,7 +174,7 @@ class PlansStage(Stage):
         self.count("acts", 1)
         _log.info("flag '%s': its plan wrote version %d, to %s: %s", key, change.version, told_act(act), said.reason)
 
-    def _newest_at(self, flag: FlagInForce) -> _NewestLook | None:
+    def _newest_at(self, flag: FlagInForce) -> NewestLook | None:
         """The newest look at the flag's newest run, if there is one."""
         return self._newest.get((flag.definition.key, flag.runs[-1].key)) if flag.runs else None
 
@@ -201,9 +185,7 @@ class PlansStage(Stage):
             return None
         run = (flag.definition.key, flag.runs[-1].key)
         if self._decoded.get(run, (None,))[0] != newest.number:
-            self._decoded[run] = newest.number, None
-            with self.aside.unless_ours(RESULTS, newest.partition, newest.offset):
-                self._decoded[run] = newest.number, decode_look(newest.value)
+            self._decoded[run] = newest.number, newest.read(self.aside)
         return self._decoded[run][1]
 
     def _behind(self) -> str | None:
