@@ -2,7 +2,6 @@
 
 import asyncio
 import sys
-from datetime import UTC, datetime
 
 import click
 import msgspec
@@ -10,7 +9,7 @@ from rich.table import Table
 
 from pipeline.catalog.topic import opened
 from pipeline.cli.documents import author_option
-from pipeline.cli.terminal import Terminal
+from pipeline.cli.terminal import Terminal, told_utc
 from pipeline.errors import PeekproofError
 from pipeline.recovery.gaps import Missing, accept, missing
 from pipeline.settings import Settings
@@ -71,4 +70,4 @@ def _show(lost: Missing | None, *, is_accepted: bool) -> None:
 
 
 def _time(time: int | None) -> str:
-    return "?" if time is None else datetime.fromtimestamp(time / 1_000, UTC).strftime("%Y-%m-%d %H:%M:%S")
+    return "?" if time is None else told_utc(time)

@@ -2,14 +2,13 @@
 
 import base64
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime
 from typing import Any, get_args
 
 import click
 import msgspec
 from rich.table import Table
 
-from pipeline.cli.terminal import Terminal, harmless
+from pipeline.cli.terminal import Terminal, harmless, told_utc
 from pipeline.kafka.clients import kafka_python_arguments
 from pipeline.kafka.connection import answering
 from pipeline.kafka.reading import headers_of, read_topic
@@ -48,7 +47,7 @@ def dead_letters(reason: str | None, as_json: bool, resend: bool) -> None:
     table = Table("reason", "origin", "appended (UTC)", "detail", "value", box=None, pad_edge=False)
     rows = 0
     for dead_letter in dead_letters:
-        appended = datetime.fromtimestamp(dead_letter.append_time / 1_000, UTC).strftime("%Y-%m-%d %H:%M:%S")
+        appended = told_utc(dead_letter.append_time)
         value = "null" if dead_letter.value is None else dead_letter.value[:SHOWN].decode("utf-8", "backslashreplace")
         table.add_row(dead_letter.reason, dead_letter.origin, appended, dead_letter.detail, value)
         rows += 1

@@ -4,7 +4,6 @@ import asyncio
 import json
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import Any
 
 import click
@@ -20,7 +19,7 @@ from pipeline.catalog.topic import opened, read_catalog
 from pipeline.catalog.types import definition_of
 from pipeline.catalog.yaml_file import document_text
 from pipeline.cli.documents import author_option, json_option, line_of, yes_option
-from pipeline.cli.terminal import Terminal, harmless
+from pipeline.cli.terminal import Terminal, harmless, told_utc
 from pipeline.errors import PeekproofError
 from pipeline.kafka.reading import newest_times
 from pipeline.settings import Settings
@@ -96,13 +95,13 @@ def show(key: str, as_json: bool) -> None:
     problem = summary.problem and f"but everybody gets 'off': {' '.join(summary.problem.splitlines())}"
     click.echo(", ".join(filter(None, (f"# version {summary.version}", _status(summary), problem))))
     for run in in_force.runs:
-        until = _date(run.completed) if run.completed is not None else "now"
+        until = told_utc(run.completed) if run.completed is not None else "now"
         click.echo(
-            f"# {run.key}: {_date(run.started)} to {until}, salt {run.salt}, {len(run.allocations)} allocation(s)"
+            f"# {run.key}: {told_utc(run.started)} to {until}, salt {run.salt}, {len(run.allocations)} allocation(s)"
         )
     if plan := summary.plan:
-        paused = f", paused {_date(plan.paused)} ({plan.why})" if plan.paused is not None else ""
-        click.echo(f"# plan: step {plan.step} of {plan.steps} since {_date(plan.taken)} UTC{paused}")
+        paused = f", paused {told_utc(plan.paused)} ({plan.why})" if plan.paused is not None else ""
+        click.echo(f"# plan: step {plan.step} of {plan.steps} since {told_utc(plan.taken)} UTC{paused}")
         named = ("", *(f"{each.name} " for each in state.definition.segments))
         shares = zip(named, (summary.rollout, *summary.of_segments), strict=True)
         click.echo(f"# rollout: {', '.join(f'{name}{each} %' for name, each in shares)}")
@@ -122,7 +121,7 @@ def history(key: str, as_json: bool) -> None:
         return
     table = Table("version", "appended (UTC)", "author", "reason", "what changed", box=None, pad_edge=False)
     for version in told:
-        appended = _date(version.append_time)
+        appended = told_utc(version.append_time)
         table.add_row(str(version.version), appended, version.author, version.reason, ", ".join(version.changed))
     Terminal(1_000).print(table)
 
@@ -202,7 +201,7 @@ def stale(days: int, as_json: bool) -> None:
         return
     table = Table("flag", "owner", "since (UTC)", "why", box=None, pad_edge=False)
     for each in found:
-        table.add_row(each.key, each.owner, _date(each.since), each.reason)
+        table.add_row(each.key, each.owner, told_utc(each.since), each.reason)
     if found:
         Terminal(1_000).print(table)
     else:
@@ -314,7 +313,3 @@ def _value(value: object) -> str:
 
 def _now() -> int:
     return time.time_ns() // 1_000_000
-
-
-def _date(milliseconds: int) -> str:
-    return datetime.fromtimestamp(milliseconds / 1_000, UTC).strftime("%Y-%m-%d %H:%M:%S")

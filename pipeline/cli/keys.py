@@ -1,12 +1,11 @@
 """`peekproof key`: who may use the HTTP server."""
 
-from datetime import UTC, datetime
-
 import click
 import msgspec
 
 from pipeline.catalog.topic import read_catalog
 from pipeline.cli.documents import author, json_option
+from pipeline.cli.terminal import told_utc
 from pipeline.errors import PeekproofError
 from pipeline.http.callers.keys import OF_DEPLOYMENTS, ROLES, Keys, Role
 from pipeline.settings import Settings
@@ -51,7 +50,7 @@ def list_keys(as_json: bool) -> None:
         click.echo(msgspec.json.encode(told))
         return
     for each in keys:
-        created = datetime.fromtimestamp(each.created / 1_000, UTC).strftime("%Y-%m-%d %H:%M:%S")
+        created = told_utc(each.created)
         of = f", deployment {each.deployment}" if each.deployment else ""
         click.echo(f"{each.id}  {created} UTC  {each.name}{of}")
     if not keys:

@@ -3,7 +3,6 @@
 import asyncio
 import sys
 import time
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import click
@@ -12,7 +11,7 @@ from rich.table import Table
 
 from evaluation.notifications.telling import trial
 from pipeline.catalog.topic import read_catalog
-from pipeline.cli.terminal import Terminal, harmless
+from pipeline.cli.terminal import Terminal, harmless, told_utc
 from pipeline.errors import PeekproofError
 from pipeline.kafka.reading import read_topic
 from pipeline.kafka.set_aside import SetAside
@@ -111,7 +110,7 @@ def _list(told: list[ToldNotification], as_json: bool) -> None:
     table = Table("published (UTC)", "about", "event", "sentence", "delivered", box=None, pad_edge=False)
     for each in told:
         said = each.notification
-        table.add_row(_time(each.published), said.subject, said.event, said.sentence, _delivered(each))
+        table.add_row(told_utc(each.published), said.subject, said.event, said.sentence, _delivered(each))
     if told:
         Terminal(200).print(table)
     else:
@@ -123,7 +122,7 @@ def _say(told: ToldNotification, as_json: bool) -> None:
         click.echo(msgspec.json.encode(told))
     else:
         said = told.notification
-        click.echo(harmless(f"{_time(told.published)} {said.subject}: {said.event}: {said.sentence}"))
+        click.echo(harmless(f"{told_utc(told.published)} {said.subject}: {said.event}: {said.sentence}"))
 
 
 def _delivered(told: ToldNotification) -> str:
@@ -135,7 +134,3 @@ def _delivered(told: ToldNotification) -> str:
         else:
             places.append(f"{each.place} ({each.outcome} after {each.attempts}: {each.error})")
     return ", ".join(places)
-
-
-def _time(milliseconds: int) -> str:
-    return datetime.fromtimestamp(milliseconds / 1_000, UTC).strftime("%Y-%m-%d %H:%M:%S")

@@ -10,15 +10,12 @@ from rich.text import Text
 
 from evaluation.catalog.overview import without_look
 from evaluation.significance.health import told_losses
-from evaluation.significance.look import decode_look
 from pipeline.catalog.topic import read_catalog
+from pipeline.cli.looks import read_looks
 from pipeline.cli.terminal import Fitted, Terminal, TerminalColumn, harmless
-from pipeline.kafka.reading import read_topic
-from pipeline.kafka.set_aside import SetAside
 from pipeline.settings import Settings
 from pipeline.stages import STAGES
 from schemas.look import EVERYONE, Cell, Look, RunKey
-from schemas.topics import RESULTS
 
 
 @click.command()
@@ -33,7 +30,7 @@ def results(follow: bool, as_json: bool) -> None:
         if not (as_json and looked):  # else a program reads them, which has what it came for
             _tell_without(settings, looked, as_json)
 
-    looks = _looks(settings, follow, looked, caught_up)
+    looks = read_looks(settings, looked, follow=follow, caught_up=caught_up)
     try:
         if as_json:
             for _, value in looks:
@@ -101,20 +98,6 @@ def _interval(lower: float | None, upper: float | None) -> str:
 
 def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.4g}"
-
-
-def _looks(
-    settings: Settings, follow: bool, last: dict[RunKey, int], caught_up: Callable[[], None]
-) -> Iterator[tuple[Look, bytes]]:
-    """Each look that readers take (see schemas/look.py), and its bytes; `last` gets each run's last number."""
-    aside = SetAside(tell=lambda text: click.echo(harmless(text), err=True))
-    for record in read_topic(settings, RESULTS, follow, caught_up):
-        with aside.unless_ours(RESULTS, record.partition, record.offset):
-            look = decode_look(record.value)
-            run = (look.experiment, look.run)
-            if look.look > last.get(run, 0):
-                last[run] = look.look
-                yield look, record.value or b""
 
 
 def _tell_without(settings: Settings, looked: Mapping[RunKey, int], is_aside: bool) -> None:

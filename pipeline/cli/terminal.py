@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 from rich.cells import cell_len
@@ -11,6 +12,11 @@ from rich.table import Table
 from rich.text import Text
 
 _CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))}
+
+
+def told_utc(milliseconds: int) -> str:
+    """A moment (ms UTC) as lists tell it."""
+    return datetime.fromtimestamp(milliseconds / 1_000, UTC).strftime("%Y-%m-%d %H:%M:%S")
 
 
 class Terminal(Console):

@@ -16,17 +16,14 @@ from evaluation.plans.acts import told_act
 from evaluation.plans.awaiting import Awaited
 from evaluation.plans.preview import Preview, PreviewedStep, StepState, preview
 from evaluation.plans.resuming import Resuming, resuming
-from evaluation.significance.look import decode_look
 from pipeline.catalog.documents import read_documents
 from pipeline.catalog.topic import read_catalog
 from pipeline.cli.documents import faults_told, json_option
-from pipeline.cli.terminal import Terminal, harmless
+from pipeline.cli.looks import read_looks
+from pipeline.cli.terminal import Terminal
 from pipeline.errors import PeekproofError
-from pipeline.kafka.reading import read_topic
-from pipeline.kafka.set_aside import SetAside
 from pipeline.settings import Settings
 from schemas.look import Look
-from schemas.topics import RESULTS
 
 WIDTH = 20  # of a bar
 MARKS: dict[StepState, str] = {"taken": "✓", "in force": "▶", "ahead": " ", "never": "✗"}
@@ -85,16 +82,9 @@ def _newest_look(flag: FlagInForce) -> Look | None:
     """The newest look at its open run, as readers take them (see schemas/look.py); None: there is none."""
     if not flag.definition.metrics or flag.status != "running":
         return None
-    aside = SetAside(tell=lambda text: click.echo(harmless(text), err=True))
     newest: Look | None = None
-    key = f"{flag.definition.key}/{flag.runs[-1].key}".encode()
-    for record in read_topic(Settings.read(), RESULTS):
-        if record.key != key:
-            continue
-        with aside.unless_ours(RESULTS, record.partition, record.offset):
-            look = decode_look(record.value)
-            if newest is None or look.look > newest.look:
-                newest = look
+    for look, _ in read_looks(Settings.read(), {}, run=(flag.definition.key, flag.runs[-1].key)):
+        newest = look
     return newest
 
 
