@@ -10,6 +10,8 @@ import msgspec
 from schemas.fields import says
 from schemas.numbers import Count, Small, Time
 
+FRESH_MS = 10_000  # a worker speaks once a second, later where it is busy; beyond that it does not work now
+
 
 class PartitionHealth(msgspec.Struct, frozen=True):
     """One input partition: the position reached, the records behind it, and the watermark (ms UTC, 0 unknown)."""
@@ -42,3 +44,8 @@ class WorkerHealth(msgspec.Struct, frozen=True, kw_only=True):
     error: Annotated[
         str | None, says("error", "none", "Of a last word, what ended it; null where it was asked to end.")
     ] = None
+
+    @property
+    def name(self) -> str:
+        """The worker's name among all: a process may have had another stage before. It is the record's key."""
+        return f"{self.stage}/{self.worker}"

@@ -4,17 +4,18 @@ from bisect import bisect_left
 from collections.abc import Iterator
 from functools import partial
 
-from evaluation.catalog.history import DocumentVersion, History, decode_spec
+from evaluation.catalog.history import DocumentVersion, History
 from evaluation.catalog.hours import opening
 from evaluation.catalog.in_force import FlagInForce
 from evaluation.catalog.logs import LogsInForce
 from evaluation.catalog.overview import date_passed, told
 from evaluation.notifications.circumstance import Circumstance, Wording
+from evaluation.plans.acts import evidence_of
 from evaluation.plans.question import OFFSETS
-from schemas.catalog import Flag, FlagState
+from schemas.catalog import Flag
 from schemas.duration import DAY_MS
 from schemas.notification import Occurrence
-from schemas.plan import AUTHOR, Evidence
+from schemas.plan import AUTHOR
 
 OF_DOCUMENTS: tuple[Occurrence, ...] = ("date passed", "document changed", "plan step taken", "plan acted on alarm")
 NEWS_MS = 7 * DAY_MS
@@ -95,7 +96,7 @@ def _changed(history: History, version: DocumentVersion) -> Iterator[Circumstanc
 
 def _by_plan(history: History, version: DocumentVersion, event: Occurrence) -> Iterator[Circumstance]:
     document = version.document
-    flag, evidence = history.newest.flags[document.key], _evidence(version)
+    flag, evidence = history.newest.flags[document.key], evidence_of(document)
     alarms = evidence.alarms if evidence else ()
     if bool(alarms) != (event == "plan acted on alarm"):
         return
@@ -109,13 +110,6 @@ def _by_plan(history: History, version: DocumentVersion, event: Occurrence) -> I
 
     subject, state = f"flag/{document.key}", str(document.version)
     yield Circumstance(event, subject, version.append_time, say, state, state, document=flag.definition)
-
-
-def _evidence(version: DocumentVersion) -> Evidence | None:
-    """What an act of a plan rests on, where the version says so."""
-    progress = decode_spec(version.document, FlagState).progress
-    evidence = progress.evidence if progress else None
-    return evidence if evidence and evidence.version == version.document.version else None
 
 
 def _reason(version: DocumentVersion) -> str:

@@ -4,12 +4,11 @@ from collections.abc import Mapping
 
 import msgspec
 
-from schemas.health import WorkerHealth
+from schemas.health import FRESH_MS, WorkerHealth
 
 MINUTE_MS = 60_000
 REMEMBERED = 12 * 60  # minutes
 FORGOTTEN_MS = 24 * 60 * MINUTE_MS  # a worker of which nothing was heard so long was taken out of service
-FRESH_MS = 10_000  # a worker speaks once a second, later where it is busy
 UNKNOWN = 0  # when trouble began that was there already when somebody began to watch
 QUIET_MS = 10 * MINUTE_MS  # trouble that comes again sooner is the same
 
@@ -40,9 +39,8 @@ class Work:
     def hear(self, time: int, health: WorkerHealth) -> None:
         """One record of `health`, with its append time."""
         self.now = max(self.now, time)
-        name = f"{health.stage}/{health.worker}"
-        if name not in self.newest or time >= self.newest[name].time:
-            self.newest[name] = Spoken(time, health)
+        if health.name not in self.newest or time >= self.newest[health.name].time:
+            self.newest[health.name] = Spoken(time, health)
         if not health.ended:
             minute, waiting = time - time % MINUTE_MS, self.waiting(health.stage, time)
             if minute not in self.lags.get(health.stage, ()):

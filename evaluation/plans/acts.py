@@ -5,8 +5,8 @@ from typing import Literal
 import msgspec
 
 from evaluation.catalog.in_force import winner_of
-from schemas.catalog import FlagState
-from schemas.plan import Progress
+from schemas.catalog import Document, FlagState
+from schemas.plan import Evidence, Progress
 
 
 class StartFlag(msgspec.Struct, frozen=True, tag="start"):
@@ -53,6 +53,19 @@ def act_of(before: FlagState | None, after: FlagState) -> Act | None:
     if after.rolled_out is not None:
         return RollOut(winner_of(after.rolled_out))
     return RollBack() if after.status == "rolled back" else CompleteRun()
+
+
+class _Planned(msgspec.Struct):
+    """Of a flag's state how far its plan has come: all else is passed over."""
+
+    progress: Progress | None = None
+
+
+def evidence_of(document: Document) -> Evidence | None:
+    """What a version of a flag's document rests on, if its plan made it."""
+    progress = msgspec.json.decode(document.spec, type=_Planned).progress
+    evidence = progress.evidence if progress else None
+    return evidence if evidence and evidence.version == document.version else None
 
 
 def _act_within(before: Progress | None, after: Progress | None) -> Act | None:

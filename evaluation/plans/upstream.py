@@ -8,10 +8,9 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from evaluation.catalog.overview import TO_A_LOOK
-from schemas.health import PartitionHealth, WorkerHealth
+from schemas.health import FRESH_MS, PartitionHealth, WorkerHealth
 
 TELL_WATERMARKS = ("assignment", "aggregation")
-FRESH_MS = 10_000  # a worker speaks once a second, later where it is busy
 LATE_MS = 30_000  # what a restart takes
 MANY = 100_000  # records that wait: seconds of work
 LISTEN_MS = 4_000  # until everybody who works has been heard

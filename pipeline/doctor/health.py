@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pipeline.stages import STAGES
 from schemas.decoding import NoMessageError, decode
-from schemas.health import WorkerHealth
+from schemas.health import FRESH_MS, WorkerHealth
 
 if TYPE_CHECKING:
     from kafka import KafkaConsumer
@@ -14,7 +14,6 @@ TAIL = 6_000  # records: ten workers' last ten minutes
 LONG_TAIL = 60_000  # where a stage is not heard in those
 LISTEN_SECONDS = 5.0  # a worker speaks once a second, later where it is busy
 LATELY_MS = 15_000
-FRESH_MS = 10_000
 
 
 class Word(NamedTuple):
@@ -43,12 +42,7 @@ class Heard(NamedTuple):
 
     def living(self, stage: str) -> list[Word]:
         """Of those that speak now."""
-        return [word for word in self.of(stage) if name(word.health) in self.alive]
-
-
-def name(health: WorkerHealth) -> str:
-    """The worker's name: a process may have had another stage before."""
-    return f"{health.stage}/{health.worker}"
+        return [word for word in self.of(stage) if word.health.name in self.alive]
 
 
 def listen(consumer: "KafkaConsumer", place: Any) -> Heard:
@@ -62,7 +56,7 @@ def listen(consumer: "KafkaConsumer", place: Any) -> Heard:
             words += _words(consumer, place)
         if {word.health.stage for word in words} >= STAGES.keys() or end - tail <= begin:
             break
-    newest = {name(word.health): word for word in words}
+    newest = {word.health.name: word for word in words}
     last = max((word.time for word in words), default=0)
     awaited = {key for key, word in newest.items() if word.time > last - LATELY_MS and not word.health.ended}
     spoke: set[str] = set()
@@ -70,8 +64,8 @@ def listen(consumer: "KafkaConsumer", place: Any) -> Heard:
     while awaited - spoke and time.monotonic() < deadline:
         news = _words(consumer, place)
         words += news
-        spoke |= {name(word.health) for word in news}
-    newest |= {name(word.health): word for word in words}
+        spoke |= {word.health.name for word in news}
+    newest |= {word.health.name: word for word in words}
     now = words[-1].time if spoke else time.time_ns() // 1_000_000
     alive = {
         key

@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterator
 
 import duckdb
 
+from evaluation.plans.upstream import LATE_MS, MANY
 from pipeline.doctor.finding import Finding, ago, command_in, several
 from pipeline.doctor.health import Heard, Word
 from pipeline.doctor.positions import start
@@ -18,9 +19,7 @@ from schemas.health import PartitionHealth
 from schemas.topics import SourcePartition
 
 AREA = "stages"
-LATE_SECONDS = 30.0  # of the watermark: what a restart takes
 LATELY_SECONDS = 600.0  # a fall is news
-MANY = 100_000  # records that wait: seconds of work
 COUNTED = ("dead letters", HANDOVERS, COUNTED_AS, "acts that")
 LOG_END = 20_000  # bytes of a worker's log in which its last error is looked for
 
@@ -163,7 +162,7 @@ def _clock(sight: Sight, heard: Heard) -> Iterator[Finding]:
         return
     place = f"{sight.settings.topic(held.topic)}/{held.partition}"
     behind = (heard.now - last) / 1_000
-    if last and behind < LATE_SECONDS:
+    if last and behind < LATE_MS / 1_000:
         yield Finding(AREA, "ok", f"the watermark is {ago(behind)} behind")
         return
     told = f"the watermark is {ago(behind)} behind" if last else "the watermark is not known yet"

@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple
 import msgspec
 
 from evaluation.catalog.history import DocumentVersion, History, decode_spec
-from evaluation.plans.acts import act_of, told_act
+from evaluation.plans.acts import act_of, evidence_of, told_act
 from evaluation.plans.question import ask
 from evaluation.significance.look import decode_look
 from pipeline.kafka.set_aside import SetAside
@@ -105,8 +105,7 @@ def _steps(history: History) -> Iterator[_Step]:
         if document.kind != "flag":
             continue
         state = decode_spec(document, FlagState)
-        evidence = state.progress.evidence if state.progress else None
-        if evidence and evidence.version == document.version and document.key in before:
+        if (evidence := evidence_of(document)) and document.key in before:
             yield _Step(version, before[document.key], state, evidence)
         before[document.key] = state
 
