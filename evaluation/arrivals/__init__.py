@@ -1,0 +1,1 @@
+"""Arrivals: what has come, by name, and what may be missing."""
