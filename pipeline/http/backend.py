@@ -15,6 +15,7 @@ from pipeline.http.evaluate.tracking import Tracker
 from pipeline.http.ingest.delivery import Delivery
 from pipeline.http.ingest.outbox import Outbox
 from pipeline.http.results.bell import Bell
+from pipeline.http.results.decisions import DecisionsTold
 from pipeline.http.results.looks import Looks, pulse
 from pipeline.http.results.past_looks import PastLooks
 from pipeline.http.sockets.connections import Connections
@@ -51,6 +52,8 @@ class Backend:
         self.sticky = Sticky(aside=self.aside)
         self.looks = Looks()
         self.past = PastLooks(settings)
+        results = Follower(settings, RESULTS, self.looks.read, self.aside)
+        self.decisions = DecisionsTold(self.catalog.history, self.looks, self.past, results)
         self.bell = Bell()
         self.producer: AIOKafkaProducer
         self.delivery: Delivery
@@ -66,7 +69,7 @@ class Backend:
         self.workers = Workers()
         self._followers = (
             Follower(settings, HEALTH, self.workers.read, self.aside, from_end=True),
-            Follower(settings, RESULTS, self.looks.read, self.aside),
+            results,
             Follower(settings, NOTIFICATIONS, self.bell.read, self.aside),
             Follower(settings, DELIVERIES, self.bell.learn, self.aside),
             Follower(settings, ASSIGNMENTS, self.sticky.read, self.aside, columnar=True),

@@ -9,6 +9,7 @@ import { actions } from "./actions.js";
 import { whoGetsWhat } from "./allocation.js";
 import { now } from "./api.js";
 import { audience } from "./audience.js";
+import { decided } from "./decisions/decided.js";
 import { readFlag } from "./definition.js";
 import { h } from "./dom.js";
 import { atHome, problem, stateWords } from "./flag.js";
@@ -109,7 +110,7 @@ export class ExperimentPage {
         actions("experiments", flag, () => this.#again()),
       ),
       standing(flag),
-      verdict(flag, look),
+      decided(flag, this.run, look) ?? verdict(flag, look),
       this.looks.timeline(flag, this.run, (run) => this.#choose(run)),
       refusal && h("p", { class: "quiet", role: "alert" }, refusal),
       hypothesis(definition, look),

@@ -162,7 +162,7 @@ function experimentRow(flag) {
     "li",
     { id: `row-${flag.key}` },
     named("experiments", flag),
-    h("div", { class: "verdict" }, mark(decisionOn(flag, look)), look && h("p", null, look.verdict.reason)),
+    h("div", { class: "verdict" }, mark(decisionOn(flag, look)), reasonOf(flag)),
     h(
       "dl",
       { class: "facts" },
@@ -177,6 +177,17 @@ function experimentRow(flag) {
           asOf(look.time, (time) => [moment.clock(time), h("small", null, `${duration(now() - time)} ago`)]),
         ),
     ),
+  );
+}
+
+/** @param {Row} flag */
+function reasonOf({ decided, look }) {
+  if (!decided) return look && h("p", null, look.verdict.reason);
+  return h(
+    "p",
+    null,
+    decided.by_plan ? "By its plan" : `By ${decided.author}`,
+    decided.reason && `: ${decided.reason}`,
   );
 }
 

@@ -1,6 +1,6 @@
 // Words: signs (never colour alone) and words for what the server decides.
 
-/** @import { Cell, Listed, Mark } from "#api" */
+/** @import { Cell, Decided, Listed, Mark } from "#api" */
 
 import { h } from "./dom.js";
 import { share } from "./numbers.js";
@@ -14,9 +14,26 @@ export const waiting = ({ status }) => ({
   tone: "idle",
 });
 
-/** The decision on a flag, or what stands in its place.
- * @param {Pick<Listed, "status">} flag @param {{ verdict: { decision: keyof typeof vocabulary.decisions } } | null | undefined} look */
-export const decisionOn = (flag, look) => (look ? vocabulary.decisions[look.verdict.decision] : waiting(flag));
+/** What a step is called that decided.
+ * @param {Decided} decided @returns {Mark} */
+export const decidedAs = ({ step, variant }) => ({ sign: "■", says: DECIDED[step](variant), tone: "idle" });
+
+/** @type {{ [Step in Decided["step"]]: (variant: string | null) => string }} */
+const DECIDED = {
+  rollout: (variant) => `Rolled out: ${variant}`,
+  rollback: () => "Rolled back",
+  complete: () => "Completed",
+  restart: () => "Restarted",
+  archive: () => "Archived",
+};
+
+/** What was decided of a flag; else what its look advises, or what stands in the place of that.
+ * @param {Pick<Listed, "status" | "decided">} flag
+ * @param {{ verdict: { decision: keyof typeof vocabulary.decisions } } | null | undefined} look */
+export function decisionOn(flag, look) {
+  if (flag.decided) return decidedAs(flag.decided);
+  return look ? vocabulary.decisions[look.verdict.decision] : waiting(flag);
+}
 
 /** A cell's status in words: of a metric that is unusable, which share of its events is lost, and an example.
  * @param {Cell} cell */

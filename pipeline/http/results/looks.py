@@ -41,10 +41,11 @@ CellKey = tuple[str, str, str, str]  # metric, variant, reading, segment
 
 
 class HistoryMark(NamedTuple):
-    """Where a look stands on the topic."""
+    """Where a look stands on the topic, and when it was published (ms UTC)."""
 
     look: int
     offset: int
+    published: int
 
 
 class Point(NamedTuple):
@@ -76,7 +77,7 @@ class Remembered:
         self.head, self.newest, self.offset, self.published = look, value, offset, published
         self._first = self._first or look.look
         if (look.look - self._first) % self._marks_apart == 0:
-            self.marks.append(HistoryMark(look.look, offset))
+            self.marks.append(HistoryMark(look.look, offset, published))
             if len(self.marks) > MOST_MARKS:
                 del self.marks[1::2]
                 self._marks_apart *= 2
@@ -90,6 +91,11 @@ class Remembered:
         """Where to begin to read for a look; None: it is not there (any more)."""
         found = bisect_right(self.marks, look, key=lambda mark: mark.look)
         return self.marks[found - 1] if found and look <= self.head.look else None
+
+    def mark_at(self, time: int) -> HistoryMark | None:
+        """The last one that was published by then (ms UTC); None: all came later."""
+        found = bisect_right(self.marks, time, key=lambda mark: mark.published)
+        return self.marks[found - 1] if found else None
 
     def history(self, cell: CellKey) -> dict[str, list[Any]] | None:
         """The cell over the looks, as columns; a null where a look has no such cell. None: no look has.

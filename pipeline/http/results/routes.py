@@ -16,6 +16,7 @@ from litestar.params import Parameter
 from litestar.response import Stream
 
 from evaluation.catalog import overview
+from evaluation.catalog.decisions import Decided
 from evaluation.catalog.overview import Summary
 from pipeline.catalog.editing import state_of
 from pipeline.errors import PeekproofError
@@ -23,6 +24,7 @@ from pipeline.http.backend import Backend
 from pipeline.http.callers.access import READING, requires
 from pipeline.http.callers.keys import Key
 from pipeline.http.management.life import standing
+from pipeline.http.results.decisions import DecisionTold
 from pipeline.http.results.looks import Columns, Remembered
 from pipeline.storage.tables import CELL
 from schemas.catalog import FlagState, Metric
@@ -49,21 +51,26 @@ class Glance(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Listed(Summary, frozen=True, kw_only=True):
-    """Where a flag stands, and what its newest look says; null: there is none, and `awaited` says why."""
+    """Where a flag stands, and what its newest look says; null: there is none, and `awaited` says why.
+
+    `decided` is the last decision that was made of it since its newest run began, if one was.
+    """
 
     look: Glance | None
     awaited: str | None
+    decided: Decided | None
 
 
 class Shown(Listed, frozen=True, kw_only=True):
-    """The same, with everything that its document says and the definitions of its metrics.
+    """The same, with everything that its document says, the definitions of its metrics, and all decisions so far.
 
-    Of a metric among the `conversions` the mean is the share of units that converted.
+    Of a metric among the `conversions` the mean is the share of units that converted. Decisions are oldest first.
     """
 
     state: FlagState
     metrics: dict[str, Metric]  # type: ignore[assignment]
     conversions: tuple[str, ...]
+    decisions: list[DecisionTold]
 
 
 class Overview(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,7 +89,7 @@ async def list_all(backend: Backend) -> Overview:
 
 
 @get("/overview/{key:str}")
-async def show(backend: Backend, key: str) -> Shown:
+async def show(request: ReadRequest, backend: Backend, key: str) -> Shown:
     """Tell everything of one flag or experiment but its results."""
     history = backend.catalog.history
     try:
@@ -92,7 +99,9 @@ async def show(backend: Backend, key: str) -> Shown:
     metrics = {goal.metric: history.newest.metrics[goal.metric].definition for goal in state.definition.metrics}
     listed = _listed(backend, overview.summary_of(history.newest, key, _now()))
     conversions = tuple(name for name, metric in metrics.items() if metric.is_conversion)
-    return Shown(**msgspec.structs.asdict(listed) | {"state": state, "metrics": metrics, "conversions": conversions})
+    decisions = await backend.decisions.told(key, request.auth.id)
+    more = {"state": state, "metrics": metrics, "conversions": conversions, "decisions": decisions}
+    return Shown(**msgspec.structs.asdict(listed) | more)
 
 
 @get("/experiments/{key:str}/results")
@@ -213,7 +222,15 @@ def _listed(backend: Backend, flag: Summary) -> Listed:
     if kept is None and flag.metrics:
         in_force = backend.catalog.history.newest.flags[flag.key]
         awaited = overview.without_look(in_force, flag.run, backend.workers.stages)
-    return Listed(**msgspec.structs.asdict(flag), look=_glance(kept) if kept else None, awaited=awaited)
+    decided = [each for each in backend.decisions.of(flag.key) if each.run == flag.run]
+    if flag.status != "archived":  # it was restored
+        decided = [each for each in decided if each.step != "archive"]
+    return Listed(
+        **msgspec.structs.asdict(flag),
+        look=_glance(kept) if kept else None,
+        awaited=awaited,
+        decided=decided[-1] if decided else None,
+    )
 
 
 class _Seen(msgspec.Struct):

@@ -1,5 +1,6 @@
 """Results over HTTP: as they are on the topic, by number, over time, and as they come."""
 
+import asyncio
 import csv
 import io
 import json
@@ -10,10 +11,15 @@ from typing import Any
 
 import httpx
 import pytest
+from aiokafka import ConsumerRecord
 from kafka import KafkaProducer
 
 from pipeline.http.callers.keys import Keys
+from pipeline.http.results.looks import Looks
+from pipeline.http.results.past_looks import PastLooks
 from pipeline.kafka.clients import kafka_python_arguments
+from pipeline.kafka.follower import Follower
+from pipeline.kafka.set_aside import SetAside
 from pipeline.settings import Settings
 from schemas.fields import fields
 from schemas.look import RUNNING, Cell
@@ -30,8 +36,8 @@ ONE = {"metric": "metric-0", "variant": "treatment", "reading": "live"}
 class Results:
     """A server that wants keys, over an experiment that runs, with forty looks."""
 
-    def __init__(self, settings: Settings, address: str) -> None:
-        self.settings = settings
+    def __init__(self, settings: Settings, address: str, shop: Shop) -> None:
+        self.settings, self.shop = settings, shop
         _, viewer = Keys(settings.data).create("viewer", "ann")
         self.client = httpx.Client(base_url=address, headers={"authorization": f"Bearer {viewer}"}, timeout=20)
 
@@ -59,7 +65,7 @@ def results(broker: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[R
         shop.call("flag", "create", "banner", "--owner", "ann")
         publish(settings, 1, 40)
         with serving(settings, is_open=False) as server:
-            yield Results(settings, server.address)
+            yield Results(settings, server.address, shop)
 
 
 def test_the_newest_look_and_any_other_come_byte_for_byte(results: Results):
@@ -93,7 +99,7 @@ def test_a_run_without_a_look_says_what_it_waits_for(tmp_path: Path, deployment:
     shop = Shop(tmp_path / "configs", deployment)
     shop.apply()
     with serving(deployment, is_open=False) as server:
-        results = Results(deployment, server.address)
+        results = Results(deployment, server.address, shop)
         draft = results.get("experiments/button/results", 404).json()["error"]
         shop.call("experiment", "start", "button")
         wait_for(lambda: results.get("overview/button").json()["status"] == "running")
@@ -187,6 +193,55 @@ def test_a_stream_brings_the_newest_look_and_those_that_come_until_its_key_is_re
 
     assert (arrived["run"], arrived["look"]) == ("exp-2", 1)
     assert results.get("experiments/button/results").json()["run"] == "exp-2"
+
+
+def test_a_decision_is_told_with_the_look_that_was_the_newest_then(results: Results, monkeypatch: pytest.MonkeyPatch):
+    shop, before = results.shop, results.get("overview/button").json()
+    shop.call("experiment", "restart", "button", "--reason", "a fresh split", "--yes")
+    publish(results.settings, 41, 55)
+    publish(results.settings, 4, 6, run="exp-2")
+    wait_for(lambda: results.get("overview/button").json()["look"]["look"] == 6)
+    shop.call("experiment", "rollout", "button", "treatment", "--reason", "<b>won</b>", "--yes")
+    publish(results.settings, 7, 7, run="exp-2")
+    wait_for(lambda: results.get("overview/button").json()["status"] == "rolled out")
+
+    first, last = results.get("overview/button").json()["decisions"]
+    assert (before["decisions"], before["decided"]) == ([], None)
+    assert (first["step"], first["run"], first["look"], first["reason"]) == ("restart", "exp-1", 40, "a fresh split")
+    assert first["verdict"]["decision"] == "keep running"
+    assert (last["step"], last["variant"], last["run"], last["look"]) == ("rollout", "treatment", "exp-2", 6)
+    assert (last["no_look"], last["by_plan"]) == (None, False)
+    listed = results.get("overview").json()["flags"][1]
+    assert (listed["decided"]["step"], listed["decided"]["version"]) == ("rollout", last["version"])
+
+    monkeypatch.setattr("pipeline.http.results.looks.MOST_MARKS", 4)  # as of a run that is long
+    found, published = asyncio.run(newest_at_each_time(results.settings))
+    assert found == published
+
+
+async def newest_at_each_time(settings: Settings) -> tuple[list[int], list[int]]:
+    """Of the first run, by a server that starts now: which look is found to be the newest at each time, and which was.
+
+    Several may have been published within a millisecond.
+    """
+    looks, past, times = Looks(), PastLooks(settings), dict[int, int]()
+
+    def read(record: ConsumerRecord) -> None:
+        looks.read(record)
+        if record.key == b"button/exp-1":
+            times[record.timestamp] = looks.runs["button", "exp-1"].head.look
+
+    follower = Follower(settings, RESULTS, read, SetAside())
+    await asyncio.gather(follower.start(), past.start())
+    kept = looks.runs["button", "exp-1"]
+    assert len(kept.marks) <= 4
+    earlier = await past.newest_at(kept, min(times) - 1, "ann")
+    found = [await past.newest_at(kept, time, "ann") for time in times]
+    kept.marks = [mark for mark in kept.marks if mark.look > 20]  # compaction has left these
+    assert await past.newest_at(kept, min(times), "ann") is None
+    await asyncio.gather(follower.stop(), past.stop())
+    assert earlier == (0, None)
+    return [each.number for each in found], [*times.values()]
 
 
 def test_a_reader_without_a_key_is_turned_away(results: Results):
