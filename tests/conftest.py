@@ -32,7 +32,7 @@ LONGEST = (
     "pipeline/kafka/test_advertised",
     "pipeline/kafka/test_tokens",
     "pipeline/stages/test_storage",
-    "pipeline/http/test_console",
+    "pipeline/http/console",
     "pipeline/recovery/test_backup",
     "pipeline/kafka/test_connection",
     "pipeline/storage/test_snapshot",

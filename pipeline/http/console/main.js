@@ -1,38 +1,43 @@
 // Main: which page is shown, what it follows, and when it is drawn again.
 
-/** @import { Look } from "#api" */
 /** @import { Child } from "./dom.js" */
+/** @import { Route } from "./parts/route.js" */
 
 import { follow, key, Refusal } from "./api.js";
-import { Bell } from "./bell.js";
-import { h, morph } from "./dom.js";
-import { ExperimentPage } from "./experiment.js";
-import { FlagPage } from "./flag.js";
-import { askForKey } from "./key.js";
-import { ListPage } from "./list.js";
-import { meanings, place } from "./meanings.js";
-import { learn } from "./vocabulary.js";
+import { h, render } from "./dom.js";
+import { ExperimentPage } from "./experiment/page.js";
+import { FlagPage } from "./flag/page.js";
+import { ListPage } from "./list/page.js";
+import { Bell } from "./parts/bell.js";
+import { meanings, place } from "./parts/meanings.js";
+import { routeOf } from "./parts/route.js";
+import { learn } from "./parts/vocabulary.js";
+import { askForKey } from "./session/key.js";
 
 /**
  * @typedef {{
- *   stream: string,
+ *   stream?: string,
  *   title: string,
  *   refresh(): Promise<void>,
- *   take(look: Look): void,
+ *   take?(look: any, event: string): void,
  *   view(): Child[],
  *   drawn?(): void,
- * }} Page What it follows, is called and shows; what it reads anew; `drawn` is called when it stands on the page.
+ * }} Page What it follows, is called and shows; what it reads anew; what it does with the events that it follows (a page
+ *   of results takes looks, and no other event); `drawn` is called when it stands on the page.
  * @typedef {{ redraw: () => void, say: (text: string) => void }} Surroundings `say` tells who cannot see what changed.
+ * @typedef {{ at: string, nav?: string, under?: string, open(route: Route, around: Surroundings): Page }} Registered A
+ *   page of the addresses that begin so; `nav` is what leads there from the head of every page, or the page is one of those
+ *   `under` another.
  */
 
 const REFRESH_MS = 10_000; // of what no stream tells: definitions and states that others change
 
-/** @param {string} kind @param {string[]} of @returns {Page} */
-function pageOf(kind, of) {
-  const [key = "", ...asked] = of;
-  if (kind === "experiments") return new ExperimentPage(key, { redraw, say }, asked);
-  return kind === "flags" ? new FlagPage(key, { redraw }) : new ListPage({ redraw, say });
-}
+/** @type {Registered[]} */
+const PAGES = [
+  { at: "", nav: "Experiments and flags", open: (_, around) => new ListPage(around) },
+  { at: "experiments", under: "", open: ({ of }, around) => new ExperimentPage(of[0] ?? "", around, of.slice(1)) },
+  { at: "flags", under: "", open: ({ of }, around) => new FlagPage(of[0] ?? "", around) },
+];
 
 /** @param {string} id */
 const element = (id) => /** @type {HTMLElement} */ (document.getElementById(id));
@@ -51,7 +56,7 @@ function redraw() {
   requestAnimationFrame(() => {
     isDue = false;
     if (!page) return;
-    morph(main, h("main", null, page.view()));
+    render(page.view(), main);
     document.title = page.title;
     page.drawn?.();
   });
@@ -61,30 +66,47 @@ async function open() {
   leaving.abort();
   leaving = new AbortController();
   const { signal } = leaving;
-  const [kind = "", ...rest] = location.hash.replace(/^#\/?/, "").split("/").map(decodeURIComponent);
-  main.replaceChildren(h("p", { class: "quiet" }, "Reading …"));
-  const opened = pageOf(kind, rest);
+  const route = routeOf(location.hash);
+  const registered = PAGES.find(({ at }) => at === route.at);
   page = null;
+  navigate(registered);
   element("connection").textContent = "";
+  if (!registered) return render(refusal(new Refusal(404, { error: `There is no page ${location.hash}.` })), main);
+  render(h("p", { class: "quiet" }, "Reading …"), main);
+  const opened = registered.open(route, { redraw, say });
   if (!(await refresh(opened, signal))) return;
   page = opened;
   bell.listen();
   scrollTo(0, 0);
   main.focus({ preventScroll: true });
   redraw();
-  follow(opened.stream, {
-    signal,
-    take: (event, data) => {
-      if (event !== "look") return;
-      opened.take(data);
-      redraw();
-    },
-    tell: connected,
-  });
+  if (opened.stream) listen(opened, opened.stream, signal);
   while (!signal.aborted) {
     await new Promise((resume) => setTimeout(resume, REFRESH_MS));
     if (!document.hidden && !signal.aborted) await refresh(opened, signal);
   }
+}
+
+/** @param {Page} opened @param {string} stream @param {AbortSignal} signal */
+function listen(opened, stream, signal) {
+  follow(stream, {
+    signal,
+    take: (event, data) => {
+      opened.take?.(data, event);
+      redraw();
+    },
+    tell: connected,
+  });
+}
+
+/** The links to other pages, of which one is the page that is open, or leads to it.
+ * @param {Registered | undefined} open */
+function navigate(open) {
+  const home = open?.nav ? open : PAGES.find(({ at }) => at === open?.under);
+  const links = PAGES.map(
+    (each) => each.nav && h("a", { href: `#/${each.at}`, "aria-current": each === home ? "page" : null }, each.nav),
+  );
+  render(links, element("pages"));
 }
 
 /** Whether the page has what it shows; where the server refuses, that is said in its place.
@@ -93,19 +115,22 @@ async function refresh(opened, signal) {
   try {
     await prepare();
     await opened.refresh();
-    if (!signal.aborted) redraw();
-    return !signal.aborted;
+    if (signal.aborted) return false;
+    if (!opened.stream) connected("live");
+    redraw();
+    return true;
   } catch (error) {
     if (!(error instanceof Refusal)) throw error;
-    if (signal.aborted || page === opened) return false; // a page that stands stays; its connection tells
-    main.replaceChildren(refusal(error));
+    if (signal.aborted) return false;
+    if (page !== opened) render(refusal(error), main);
+    else if (!opened.stream) connected(error.isOfKey ? "refused" : "lost"); // a page that stands stays
     return false;
   }
 }
 
 async function prepare() {
   await learn();
-  if (!element("meanings").childElementCount) element("meanings").append(...meanings());
+  if (!element("meanings").childElementCount) render(meanings(), element("meanings"));
 }
 
 /** @param {Refusal} error */

@@ -5,9 +5,9 @@
 /** @import { Child } from "../dom.js" */
 
 import { h } from "../dom.js";
-import { moment } from "../numbers.js";
-import { vocabulary } from "../vocabulary.js";
-import { decidedAs, mark } from "../words.js";
+import { moment } from "../parts/numbers.js";
+import { vocabulary } from "../parts/vocabulary.js";
+import { decidedAs, mark } from "../parts/words.js";
 
 /** The decisions over a run, the last one first; null: none was made.
  * @param {Pick<Shown, "key" | "decisions" | "status">} flag @param {string | null} run @param {Look | undefined} look */

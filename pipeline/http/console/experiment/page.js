@@ -1,0 +1,167 @@
+// Experiment: its verdict, whether it can be believed, what each metric says, and how the numbers can be made again.
+
+/** @import { Look } from "#api" */
+/** @import { Told } from "../flag/definition.js" */
+/** @import { Page, Surroundings } from "../main.js" */
+/** @import { Choice } from "./scorecard.js" */
+
+import { now } from "../api.js";
+import { decided } from "../decisions/decided.js";
+import { h } from "../dom.js";
+import { actions } from "../flag/actions.js";
+import { whoGetsWhat } from "../flag/allocation.js";
+import { audience } from "../flag/audience.js";
+import { readFlag } from "../flag/definition.js";
+import { atHome, problem, stateWords } from "../flag/page.js";
+import { Versions } from "../flag/versions.js";
+import { term } from "../parts/meanings.js";
+import { duration, moment } from "../parts/numbers.js";
+import { decisionOn, mark, warning } from "../parts/words.js";
+import { PlanSection } from "../plan/section.js";
+import { health } from "./health.js";
+import { Histories } from "./histories.js";
+import { Looks } from "./looks.js";
+import { Reproducibility } from "./reproducibility.js";
+import { scorecard, toBeMeasured } from "./scorecard.js";
+import { segments } from "./segments.js";
+import { hypothesis, verdict } from "./verdict.js";
+
+/** @implements {Page} */
+export class ExperimentPage {
+  /** @type {Told | null} */
+  #flag = null;
+  /** @type {string | null} */
+  #run = null; // that was chosen; null: the newest
+  /** @type {Choice} */
+  #choice = { reading: "deciding", absolute: false, metric: null, segmented: null };
+  /** @type {string[]} */
+  #asked; // run and look that the address names
+
+  /** @param {string} key @param {Surroundings} surroundings @param {string[]} asked */
+  constructor(key, { redraw, say }, asked = []) {
+    this.#asked = asked;
+    const path = `experiments/${encodeURIComponent(key)}`;
+    this.key = key;
+    this.redraw = redraw;
+    this.say = say;
+    this.looks = new Looks(path, redraw);
+    this.histories = new Histories(path, redraw);
+    this.reproducibility = new Reproducibility(path, redraw);
+    this.plan = new PlanSection("experiments", key);
+    this.versions = new Versions("experiments", key, redraw);
+  }
+
+  get stream() {
+    return `results/stream?experiment=${encodeURIComponent(this.key)}`;
+  }
+
+  get title() {
+    const sign = this.#flag ? `${decisionOn(this.#flag, this.looks.newest(this.run)).sign} ` : "";
+    return `${sign}${this.key} – Peekproof`;
+  }
+
+  get run() {
+    return this.#run ?? this.#flag?.run ?? null;
+  }
+
+  async refresh() {
+    const [told] = await Promise.all([readFlag(this.key), this.versions.refresh()]);
+    await atHome("experiments", told);
+    await this.plan.refresh(told.state.definition);
+    if (this.#flag && this.#flag.run !== told.run) {
+      this.#run = null; // another run began: that one is looked at
+      this.looks.forget();
+    }
+    this.#flag = told;
+    const [run, look] = this.#asked.splice(0);
+    if (run && look) {
+      this.#run = run;
+      this.looks.open(run, Number(look));
+    }
+  }
+
+  /** @param {Look} look */
+  take(look) {
+    const before = this.looks.take(look);
+    this.histories.take(look);
+    if (!before || look.run !== this.run) return;
+    if (before.verdict.decision !== look.verdict.decision)
+      this.say(`Verdict: ${look.verdict.decision}. ${look.verdict.reason}`);
+    if (before.catalog_version !== look.catalog_version) this.#again();
+    else if (this.#flag?.plan) this.plan.refresh(this.#flag.state.definition).then(this.redraw, () => {});
+  }
+
+  view() {
+    const flag = this.#flag;
+    if (!flag) return [];
+    const look = this.looks.shown(this.run);
+    const { definition } = flag;
+    const { refusal } = this.looks;
+    const choose = (/** @type {Partial<Choice>} */ chosen) => {
+      Object.assign(this.#choice, chosen);
+      this.redraw();
+    };
+    return [
+      h(
+        "div",
+        { class: "head" },
+        h("h1", null, definition.name ?? this.key),
+        actions("experiments", flag, () => this.#again()),
+      ),
+      standing(flag),
+      decided(flag, this.run, look) ?? verdict(flag, look),
+      this.looks.timeline(flag, this.run, (run) => this.#choose(run)),
+      refusal && h("p", { class: "quiet", role: "alert" }, refusal),
+      hypothesis(definition, look),
+      this.plan.view(flag, this.versions.all, () => this.#again()),
+      look ? health(look) : toBeMeasured(flag),
+      look && [
+        scorecard(flag, look, this.#choice, choose),
+        this.histories.view(flag, look, this.#choice, choose),
+        segments(flag, look, this.#choice, choose),
+      ],
+      whoGetsWhat(flag, look),
+      audience(definition),
+      this.versions.view(),
+      look && this.reproducibility.view(look),
+    ];
+  }
+
+  drawn() {
+    this.histories.draw();
+  }
+
+  /** @param {string} run */
+  #choose(run) {
+    this.#run = run;
+    this.redraw();
+  }
+
+  #again() {
+    this.refresh().then(this.redraw, () => {}); // what fails now comes with the next refresh
+  }
+}
+
+/** @param {Told} flag */
+function standing(flag) {
+  const { key, run, owner, tags, overdue } = flag;
+  return h(
+    "p",
+    { class: "quiet" },
+    h("code", null, key),
+    ` · ${stateWords(flag)}`,
+    run && [" · ", term("Look.run", run), ran(flag)],
+    ` · owner ${owner}`,
+    tags.length > 0 && ` · ${tags.join(", ")}`,
+    overdue && [" ", mark(warning(overdue))],
+    problem(flag),
+  );
+}
+
+/** @param {Told} flag */
+function ran({ started, completed, definition: { end } }) {
+  if (started === null) return null;
+  const planned = end ? ` of ${duration(Date.parse(end) - started)} planned` : "";
+  const long = completed ? `ran ${duration(completed - started)}` : `for ${duration(now() - started)}`;
+  return ` ${long}${planned}, since ${moment(started)} UTC`;
+}

@@ -1,0 +1,147 @@
+// Bell: what people were told last, how much of it this browser has not shown yet, and what comes while one looks.
+
+/** @import { HandedOver, NotificationsTold, ToldNotification } from "#api" */
+
+import { follow, get, key } from "../api.js";
+import { h, render, svg } from "../dom.js";
+import { moment } from "./numbers.js";
+import { mark, warning } from "./words.js";
+
+const KEPT = "peekproof-seen"; // when the newest was published that was looked at, in this browser
+const SHOWN = 50;
+
+const seen = {
+  get: () => Number(localStorage.getItem(KEPT) ?? 0),
+  /** @param {number} time */
+  set: (time) => localStorage.setItem(KEPT, String(time)),
+};
+
+export class Bell {
+  /** @type {ToldNotification[]} */
+  #told = []; // the newest first
+  #read = false; // whether it is known what there is
+  #since = 0; // what was published later is marked as new while the list is open
+  #leaving = new AbortController();
+  /** @type {string | null | undefined} */
+  #key; // with which it follows; undefined: not yet, or that opens nothing any more
+
+  /** @param {HTMLElement} button @param {HTMLElement} panel @param {(text: string) => void} say */
+  constructor(button, panel, say) {
+    this.button = button;
+    this.panel = panel;
+    this.say = say;
+    render(icon(), button);
+    panel.addEventListener("beforetoggle", ({ newState }) => newState === "open" && this.#open());
+    addEventListener("storage", (event) => event.key === KEPT && this.#draw());
+    addEventListener("hashchange", () => panel.hidePopover());
+    // A browser holds few connections to a server: a page that nobody sees leaves them to others.
+    document.addEventListener("visibilitychange", () => this.#key !== undefined && this.#follow());
+  }
+
+  /** Follow what comes, with the key that is held now. */
+  listen() {
+    if (this.#key === key.get()) return;
+    this.#key = key.get();
+    this.#follow();
+  }
+
+  #follow() {
+    this.#leaving.abort();
+    this.#leaving = new AbortController();
+    if (document.hidden) return;
+    follow("notifications/stream", {
+      signal: this.#leaving.signal,
+      take: (event, data) => event === "notification" && this.#take(data),
+      tell: (state) => {
+        if (state === "live") this.#refresh().catch(() => {}); // the stream that is lost, too, comes again
+        if (state === "refused") this.#key = undefined;
+      },
+    });
+  }
+
+  async #refresh() {
+    /** @type {NotificationsTold} */
+    const { notifications } = await get(`notifications?limit=${SHOWN}`);
+    const known = new Set(notifications.map(({ notification }) => notification.id));
+    const newest = notifications[0]?.published ?? 0;
+    const since = this.#told.filter(
+      ({ notification, published }) => published >= newest && !known.has(notification.id),
+    );
+    this.#told = [...since, ...notifications].slice(0, SHOWN);
+    this.#read = true;
+    this.#draw();
+  }
+
+  /** @param {ToldNotification} told */
+  #take(told) {
+    if (this.#told.some((each) => each.notification.id === told.notification.id)) return;
+    this.#told = [told, ...this.#told].slice(0, SHOWN);
+    this.say(`Notification: ${told.notification.sentence}`);
+    this.#draw();
+  }
+
+  /** Show the list: what is shown has been seen. */
+  #open() {
+    this.#since = seen.get();
+    this.#draw(true);
+    this.#refresh().catch(() => {}); // by now it may be known where the newest were delivered
+  }
+
+  #draw(isOpen = this.panel.matches(":popover-open")) {
+    if (isOpen) seen.set(Math.max(seen.get(), this.#told[0]?.published ?? 0));
+    const unread = this.#told.filter(({ published }) => published > seen.get()).length;
+    const many = unread === SHOWN ? `${SHOWN}+` : String(unread);
+    this.button.setAttribute("aria-label", unread ? `Notifications: ${many} unread` : "Notifications");
+    render([icon(), unread > 0 && h("b", { "aria-hidden": "true" }, many)], this.button);
+    if (isOpen) render(this.#list(), this.panel);
+  }
+
+  #list() {
+    return [
+      h("h2", { id: "notifications-title" }, "Notifications"),
+      this.#told.length
+        ? h(
+            "ol",
+            null,
+            this.#told.map((told) => item(told, told.published > this.#since)),
+          )
+        : h("p", { class: "quiet" }, this.#read ? none() : "Reading …"),
+    ];
+  }
+}
+
+const icon = () =>
+  svg(
+    "svg",
+    { viewBox: "0 0 16 16", width: 16, height: 16, "aria-hidden": "true" },
+    svg("path", { d: "M8 1.5v1M3.5 11.5V7a4.5 4.5 0 0 1 9 0v4.5l1 1h-11zM6.5 14.5h3" }),
+  );
+
+const none = () => [
+  "There are none yet. A document in ",
+  h("code", null, "configs/notifications/"),
+  " says what is told and to whom; ",
+  h("code", null, "peekproof apply"),
+  " publishes it.",
+];
+
+/** @param {ToldNotification} told @param {boolean} isNew */
+function item({ notification: { id, sentence, event, rule, link }, published, deliveries }, isNew) {
+  const href = link?.startsWith("#/") ? link : null;
+  return h(
+    "li",
+    { id: `told-${id}`, class: isNew && "unread" },
+    h("p", null, isNew && h("span", { class: "unseen" }, "new: "), href ? h("a", { href }, sentence) : sentence),
+    h("p", { class: "quiet" }, `${moment(published)} UTC · ${event} · rule ${rule}`),
+    deliveries.length > 0 && h("p", { class: "quiet" }, deliveries.map(delivery)),
+  );
+}
+
+/** What became of it at a place.
+ * @param {HandedOver} handed @param {number} at */
+const delivery = ({ place, outcome, attempts, error }, at) => [
+  at > 0 && " · ",
+  outcome === "delivered"
+    ? `delivered to ${place}`
+    : [mark(warning(`${place}: ${outcome}`)), ` after ${attempts} attempt${attempts === 1 ? "" : "s"}, ${error}`],
+];
