@@ -28,6 +28,7 @@ from collections.abc import Callable
 
 import msgspec
 import numpy as np
+import pyarrow as pa
 
 from evaluation.catalog.in_force import Catalog
 from evaluation.metrics import checkpoint
@@ -41,6 +42,7 @@ from evaluation.metrics.run import RunMembers
 from evaluation.metrics.run_columns import looked_back_to
 from evaluation.metrics.runs import Runs
 from evaluation.metrics.sources import Sources
+from evaluation.metrics.unit_numbers import UnitNumbers
 from schemas.aggregate import Aggregate
 from schemas.logs import Gap
 from schemas.units import Example, Header, decode_units, newest
@@ -53,11 +55,13 @@ class Partition:
     """The state of one partition of `units` after every record before `offset`.
 
     `catalog` is the catalog offset in force; an event time further than `horizon` (ms) behind the watermark is late.
+    With `keeps` the members of runs that are over stay, for whoever asks about them.
     """
 
-    def __init__(self, partition: int, horizon: int) -> None:
+    def __init__(self, partition: int, horizon: int, *, keeps: bool = False) -> None:
         self.partition = partition
         self.horizon = horizon
+        self._keeps = keeps
         self.offset = 0
         self.catalog = 0
         self._sources = Sources()
@@ -99,9 +103,11 @@ class Partition:
             MissingError: a source's range begins beyond the next known offset, and nobody accepted the gap.
             ValueError: the message is broken, or of another horizon, or the catalog was not read far enough.
         """
-        if offset < self.offset:
-            return
-        batch, header = decode_units(message)
+        if offset >= self.offset:
+            self.take(offset, *decode_units(message), catalog_at)
+
+    def take(self, offset: int, batch: pa.RecordBatch, header: Header, catalog_at: Callable[[int], Catalog]) -> None:
+        """Fold the rows of the message at `offset`, or some of them: of a few units, say. Raises as `fold` does."""
         bound = self._bound
         place = f"units/{self.partition} at offset {offset}"
         if header.horizon != self.horizon:
@@ -172,7 +178,7 @@ class Partition:
     def _finish(self) -> None:
         """Let runs that are over say their last word."""
         for run in self._runs:
-            if run.final is None and run.is_over(self.watermark):
+            if run.final is None and not self._keeps and run.is_over(self.watermark):
                 run.settle(self._bound)
                 self._runs.finish(run, msgspec.structs.replace(self._aggregate(run), final=True))
 
@@ -184,6 +190,11 @@ class Partition:
         """The earliest entry into a run (ms UTC); None: nobody has entered, or it is over."""
         found = self._runs.get(flag, run)
         return None if found is None else found.began
+
+    def numbers(self, flag: str, run: str, metric: str) -> UnitNumbers | None:
+        """What each member of a run came to by a metric; None: nobody has entered, or the run does not read it."""
+        found = self._runs.get(flag, run)
+        return None if found is None else found.numbers(metric)
 
     def _adopt(self, offset: int, catalog_at: Callable[[int], Catalog]) -> None:
         """Bring the catalog up to `offset` into force, version by version: a column's beginning must not be missed."""

@@ -23,6 +23,7 @@ from evaluation.metrics.measures import BUCKETS, NO_END, NO_WINDOW, Measures
 from evaluation.metrics.member_store import MemberStore
 from evaluation.metrics.recent_events import RecentEvents
 from evaluation.metrics.run_columns import FactNumbers, RunColumn, columns_of
+from evaluation.metrics.unit_numbers import UnitNumbers, unit_numbers
 from schemas.aggregate import Aggregate
 from schemas.catalog import Breakdown
 
@@ -171,6 +172,11 @@ class RunMembers:
         """Keep the last word and free everything else."""
         self.final = aggregate
         self.store = MemberStore()
+
+    def numbers(self, metric: str) -> UnitNumbers | None:
+        """What each member came to by a metric; None: the run does not read it, or is over."""
+        c = next((c for c, column in enumerate(self.store.columns) if column.metric == metric), None)
+        return None if c is None else unit_numbers(self.store, c, self.arms.names)
 
     @property
     def began(self) -> int | None:

@@ -30,6 +30,7 @@ from pipeline.http.management import management
 from pipeline.http.management.bodies import FAULTS, faults
 from pipeline.http.management.life import life
 from pipeline.http.monitoring import Monitor, create_registry, metrics
+from pipeline.http.questions.routes import questions
 from pipeline.http.results.notifications import notifications
 from pipeline.http.results.routes import results
 from pipeline.http.results.vocabulary import vocabulary
@@ -51,6 +52,7 @@ def create_app(backend: Backend) -> ASGIApp:
             intake,
             results,
             notifications,
+            questions,
             vocabulary,
             life,
             management,

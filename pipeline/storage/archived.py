@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from itertools import islice, pairwise
 from pathlib import Path
@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.errors import PeekproofError
+from schemas.duration import DAY_MS
 from schemas.records import Headers, Records
 
 SLICE_ROWS = 1 << 15  # at most, of what is read at once
@@ -114,6 +115,23 @@ def expired(directory: Path, topic: str, partition: int) -> Expired | None:
         return None
 
 
+def offset_at(directory: Path, topic: str, partition: int, time: int) -> int:
+    """An offset before which everything archived was appended before `time` (ms UTC), by the files' statistics."""
+    begin = 0
+    for file in standing(directory, topic, partition):
+        if file.interval < time - DAY_MS:  # whatever an interval is: no longer
+            begin = file.end
+            continue
+        with suppress(FileNotFoundError), reading(file.path) as parquet:
+            for row_group in range(parquet.num_row_groups):
+                offsets, times = (parquet.metadata.row_group(row_group).column(i).statistics for i in (0, 1))
+                if times is not None and times.has_min_max:
+                    if times.max >= time:
+                        return begin
+                    begin = offsets.max + 1
+    return begin
+
+
 def partitions(directory: Path, topic: str) -> list[int]:
     """The partitions of a topic that have files, ascending."""
     place = directory / topic
@@ -145,6 +163,9 @@ def slices(directory: Path, topic: str, partition: int, end: int | None = None, 
         try:
             with reading(file.path) as parquet:
                 for row_group in range(parquet.num_row_groups):
+                    offsets = parquet.metadata.row_group(row_group).column(0).statistics
+                    if offsets is not None and offsets.has_min_max and offsets.max < position:
+                        continue
                     for batch in parquet.iter_batches(SLICE_ROWS, row_groups=[row_group]):
                         offset = batch.column("offset").to_numpy()
                         last = file.end if end is None else min(end, file.end)

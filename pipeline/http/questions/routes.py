@@ -1,0 +1,8 @@
+"""Routes: every question, for whoever may read."""
+
+from litestar import Router
+
+from pipeline.http.callers.access import READING, requires
+from pipeline.http.questions.experiments import draw
+
+questions = Router("/api/1", route_handlers=[draw], guards=[requires(READING)], tags=["questions"])

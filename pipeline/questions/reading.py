@@ -1,0 +1,30 @@
+"""Reading: how long a question may read, and what came of it that its reader should know."""
+
+from datetime import UTC, datetime
+from time import monotonic
+
+from schemas.duration import HOUR_MS
+
+
+class TimeBound:
+    """So many seconds from now on; `is_over` says whether they have passed."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self._ends = monotonic() + seconds
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it is time to answer with what was read."""
+        return monotonic() >= self._ends
+
+
+def said(time: int) -> str:
+    """A time (ms UTC) for people."""
+    return datetime.fromtimestamp(time / 1_000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def pieces_of(time: int) -> int:
+    """A step of time (ms) so that a stretch has at most 14 of them."""
+    steps = (60_000, 300_000, 900_000, HOUR_MS, 3 * HOUR_MS, 6 * HOUR_MS, 12 * HOUR_MS, 24 * HOUR_MS, 48 * HOUR_MS)
+    return next((step for step in steps if time <= 14 * step), 7 * 24 * HOUR_MS)

@@ -1,0 +1,104 @@
+"""Unit log: some rows of the archived `units`, folded as the aggregation stage folds them all.
+
+Beginning where a run begins is as good as beginning with the log: nothing before the start may enter, and of events
+before an entry only covariates are made, which questions leave out.
+"""
+
+from collections.abc import Collection, Iterable
+from dataclasses import replace
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from evaluation.catalog.in_force import SETTLING, Catalog, FlagInForce, RunInForce
+from evaluation.catalog.logs import LogsInForce
+from evaluation.metrics.partition import Partition
+from pipeline.questions.reading import TimeBound
+from pipeline.storage.archived import offset_at, slices
+from schemas.decoding import NoMessageError
+from schemas.topics import UNITS
+from schemas.units import Header, RowKind, decode_units
+
+EVER = 1 << 61  # beyond every offset of the catalog
+
+
+class UnitLog:
+    """One partition of `units` from a time on, of which only the rows of some runs are folded, or of one unit.
+
+    `runs` are as they stand now, and count as having stood so from their start. `reached` is the append time (ms UTC)
+    up to which every source was folded, `is_whole` whether that is all that is archived.
+    """
+
+    def __init__(self, directory: Path, number: int, catalog: Catalog, since: int, unit: int | None = None) -> None:
+        self._directory, self._number, self._since, self._unit = directory, number, since, unit
+        self._catalog = replace(catalog, offset=EVER)
+        runs = [run for flag in catalog.flags.values() for run in flag.runs]
+        self._runs = {(run.flag, run.key) for run in runs}
+        self._facts = {fact.key for run in runs for metric in run.metrics.values() for fact in metric.facts}
+        self.partition: Partition | None = None
+        self.is_whole = False
+
+    @property
+    def reached(self) -> int:
+        """The append time that every source has reached (ms UTC); 0: nothing was read."""
+        return 0 if self.partition is None else self.partition.watermark
+
+    def fold(self, bound: TimeBound) -> None:
+        """Fold what is archived, as far as time allows."""
+        begin = offset_at(self._directory, UNITS, self._number, self._since - SETTLING)
+        for records in slices(self._directory, UNITS, self._number, begin=begin):
+            for row in range(len(records)):
+                if bound.is_over:
+                    return
+                try:
+                    batch, header = decode_units(records.value(row) or b"")
+                except NoMessageError:  # the stage has told of it
+                    continue
+                self._take(int(records.offset[row]), batch, header)
+        self.is_whole = True
+
+    def _take(self, offset: int, batch: pa.RecordBatch, header: Header) -> None:
+        if self.partition is None:
+            self.partition = Partition(self._number, header.horizon, keeps=True)
+        kept = self._kept(batch, header)
+        known = self.partition.sources
+        header = msgspec.structs.replace(
+            header,
+            catalog=EVER,
+            sources=[
+                msgspec.structs.replace(
+                    each, begin=min(each.begin, known.get((each.topic, each.partition), each.begin))
+                )
+                for each in header.sources
+            ],
+        )
+        if not kept.all():
+            batch = batch.filter(pa.array(kept))
+        self.partition.take(offset, batch, header, lambda _: self._catalog)
+
+    def _kept(self, batch: pa.RecordBatch, header: Header) -> NDArray[np.bool_]:
+        kind, code = batch.column("kind").to_numpy(), batch.column("code").to_numpy()
+        of_arm = _chosen(code, [(arm.flag, arm.run) in self._runs for arm in header.arms])
+        of_fact = _chosen(code, [fact in self._facts for fact in header.facts])
+        kept = np.where(kind & RowKind.EXPOSURE, of_arm, of_fact)
+        return kept if self._unit is None else kept & (batch.column("unit").to_numpy() == np.uint64(self._unit))
+
+
+def _chosen(code: NDArray[np.uint16], of_codes: Collection[bool]) -> NDArray[np.bool_]:
+    return np.array([*of_codes, False])[np.minimum(code, len(of_codes))]
+
+
+def of_runs(runs: Iterable[RunInForce], logs: LogsInForce | None) -> Catalog:
+    """A catalog that knows these runs alone, without covariates, and what was lost of the logs."""
+    flags: dict[str, FlagInForce] = {}
+    for run in runs:
+        metrics = {
+            key: replace(metric, definition=msgspec.structs.replace(metric.definition, cuped=None))
+            for key, metric in run.metrics.items()
+        }
+        known = flags.get(run.flag, FlagInForce(run.definition, "running", 1, 0, ()))
+        flags[run.flag] = replace(known, runs=(*known.runs, replace(run, metrics=metrics)))
+    return Catalog(flags=flags, logs=logs)
