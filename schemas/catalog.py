@@ -141,6 +141,9 @@ class Analysis(Strict, frozen=True, kw_only=True):
     `planned_units` is the planned sample of a treatment and control together. It tunes the sequential test and ends the
     t-test. Unsaid, it is what a fixed-horizon test with a power of 80 % needs to see the primary goal's
     `minimum_effect` over the `baseline`; without these 10,000 tune the sequential test.
+
+    `patience` is how long a run may be without an exposure, and a metric without an event, from the start on, until
+    looks say so. It changes no number.
     """
 
     method: Literal["sequential", "t-test", "bayesian"] = "sequential"
@@ -151,6 +154,11 @@ class Analysis(Strict, frozen=True, kw_only=True):
     cuped: Switch = False
     planned_units: Units | None = None
     baseline: Baseline | None = None
+    patience: Duration = "10m"
+
+    def judges_as(self, other: "Analysis") -> bool:
+        """Whether it makes the same of all numbers."""
+        return self == msgspec.structs.replace(other, patience=self.patience)
 
 
 class Breakdown(Strict, frozen=True, kw_only=True):

@@ -415,6 +415,32 @@ class Loss(msgspec.Struct, frozen=True):
         return max((arm.share for arm in self.arms or ()), default=self.unusable / max(1, self.events))
 
 
+DataFaultKind = Literal[
+    "no exposures",  # none has come since the start
+    "exposures stopped",  # by the run's own rate
+    "older run",  # exposures of the flag name another run than the open one
+    "event never came",  # of a metric, since the start
+    "event stopped",  # of a metric, by the event's own rate
+]
+
+
+class DataFault(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that a look should rest on does not come, or names something else. `says` is a sentence's part.
+
+    `since`: the last one came then (ms UTC), or none since. `count`: how many name an older `run`; else how many units
+    there are. `near` are names of events that do come and differ from `event` in few letters.
+    """
+
+    kind: DataFaultKind
+    says: str
+    metric: str | msgspec.UnsetType = msgspec.UNSET
+    event: str | msgspec.UnsetType = msgspec.UNSET
+    run: str | msgspec.UnsetType = msgspec.UNSET
+    since: Time | msgspec.UnsetType = msgspec.UNSET
+    count: Count | msgspec.UnsetType = msgspec.UNSET
+    near: list[str] = []
+
+
 class Health(msgspec.Struct, frozen=True, kw_only=True):
     """Can the look be believed?
 
@@ -553,6 +579,15 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
         list[Loss] | msgspec.UnsetType,
         says("losses", "none", "What metrics lose of their events' values; absent: nothing."),
     ] = msgspec.UNSET
+    data: Annotated[
+        list[DataFault] | msgspec.UnsetType,
+        says(
+            "data",
+            "none",
+            "What does not come as it should; absent: nothing.",
+            more="Exposures, or a metric's events, that never came or stopped; exposures that name an older run.",
+        ),
+    ] = msgspec.UNSET
 
 
 Offsets = dict[Annotated[str, msgspec.Meta(pattern="^[0-9]{1,9}$")], Count]  # by partition
@@ -594,8 +629,30 @@ class Verdict(msgspec.Struct, frozen=True):
     ] = None
     days_left: Annotated[
         float | None,
-        says("days left", "days", "How long a decision may still take at the present pace; 40: or longer."),
+        says(
+            "days left",
+            "days",
+            "How long a decision may still take at the present pace, as it looks now; 40: or longer.",
+            more="It goes by the effect that is estimated now, so it moves: from look to look by a third at most.",
+        ),
     ] = None
+    days_if_predicted: Annotated[
+        float | msgspec.UnsetType,
+        says(
+            "days left if predicted",
+            "days",
+            "The same if the effect is the goal's minimum effect; 40: or longer; absent: nobody predicted one.",
+        ),
+    ] = msgspec.UNSET
+    excluded: Annotated[
+        float | msgspec.UnsetType,
+        says(
+            "excluded",
+            "lift",
+            "Effects of this size or more, up or down, are excluded already; absent: none is, or one is found.",
+            more="It says how much nothing to see is worth, as in an A/A test.",
+        ),
+    ] = msgspec.UNSET
     arms: Annotated[
         list[ArmVerdict] | msgspec.UnsetType,
         says("treatments", "none", "What should become of each treatment; absent: there is one."),

@@ -227,7 +227,7 @@ def _of_judgement(before: Flag, after: Flag, run: str) -> Iterator[Consequence]:
         yield Consequence(
             f"the hypothesis changes while {run} runs: what is predicted after looking is no prediction", is_risky=True
         )
-    if fields := differing(before.analysis, after.analysis):
+    if fields := tuple(name for name in differing(before.analysis, after.analysis) if name != "patience"):
         yield Consequence(
             f"{run} is judged anew, by another {', '.join(fields)}: running values start again at the next look, "
             "and alpha no longer bounds the false discoveries of the whole run",

@@ -43,7 +43,7 @@ def look(
     behind = _behind(run.metrics, aggregates)
     metrics = {key: metric for key, metric in run.metrics.items() if key not in behind}
     before = {cell_key(cell): cell for cell in previous.cells} if previous else {}
-    is_judged_anew = previous is not None and previous.analysis != run.definition.analysis
+    is_judged_anew = previous is not None and not previous.analysis.judges_as(run.definition.analysis)
     believed = health(run, aggregates, previous)
     arms, lost = _arms(metrics, aggregates), Lost(_withheld(aggregates), believed.losses or ())
     made, is_restarted = cells(run, metrics, arms, lost, {} if is_judged_anew else before)

@@ -285,6 +285,9 @@ def _of_look(look: Look) -> dict[str, Any]:
         "verdict_reason": look.verdict.reason,
         "verdict_prediction": look.verdict.prediction,
         "days_left": look.verdict.days_left,
+        "days_if_predicted": look.verdict.days_if_predicted or None,
+        "excluded": look.verdict.excluded or None,
+        "data_faults": [fault.says for fault in look.health.data or ()] or None,
         "units": sum(arm["units"] for arm in arms),
     }
 

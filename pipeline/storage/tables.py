@@ -145,6 +145,7 @@ RESULTS_HISTORY = _table(
 )
 RESULTS_RECENT = _table("results_recent", "The newest rows of results_history; query that view instead.", _RESULT)
 
+_LISTS = ("arms", "gaps", "losses", "data")  # of a health
 EXPERIMENTS = _table(
     "experiments",
     "One row per experiment or feature flag, with its newest run and that run's newest look.",
@@ -178,9 +179,10 @@ EXPERIMENTS = _table(
         _renamed(Verdict, "decision", "verdict"),
         _VERDICT_REASON,
         _renamed(Verdict, "prediction", "verdict_prediction"),
-        *_columns(Verdict, "days_left"),
+        *_columns(Verdict, "days_left", "days_if_predicted", "excluded"),
         *_columns(ArmHealth, "units"),
-        *_columns(Health, *(name for name in Health.__struct_fields__ if name not in ("arms", "gaps", "losses"))),
+        *_columns(Health, *(name for name in Health.__struct_fields__ if name not in _LISTS)),
+        ("data_faults", "VARCHAR[]", "What does not come as it should, a sentence's part each; null: nothing."),
     ),
 )
 
