@@ -1,4 +1,4 @@
-from evaluation.arrivals.near import near
+from evaluation.catalog.near import near
 
 NAMES = ["Order Placed", "order_placed_v2", "purchase", "Purchased", "search", "checkout-done", "pürchase", "x"]
 
