@@ -4,7 +4,7 @@ from litestar import Router
 from litestar.di import Provide
 
 from pipeline.http.callers.access import READING, requires
-from pipeline.http.management import changes, deployments, flags, groups, plans, variants
+from pipeline.http.management import changes, deployments, flags, groups, plans, schemas, variants
 from pipeline.http.management.bodies import ExactRequest
 from pipeline.http.management.edits import said_in_query
 
@@ -17,6 +17,7 @@ management = Router(
         *deployments.ROUTES,
         *groups.ROUTES,
         *changes.ROUTES,
+        *schemas.ROUTES,
     ],
     dependencies={"said": Provide(said_in_query, sync_to_thread=False)},
     guards=[requires(READING)],

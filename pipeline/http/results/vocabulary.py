@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 from litestar import Router, get
 
+from evaluation.catalog.metric_rules import MAY, NEEDS
 from evaluation.metrics.measures import MOST_EVENTS
 from pipeline import vocabulary as words
 from pipeline.catalog.editing import OFFERED, StepName
@@ -76,7 +77,8 @@ class Vocabulary(msgspec.Struct, frozen=True, kw_only=True):
     `decisions` and `states` come in the order in which they ask for a person. `steps` are offered where a flag stands
     so. `fields` are those of what looks consist of, such as `Cell.n`. A split is broken below `split_alpha`; a metric
     says nothing whose unusable events are more than `most_unusable` of an arm's; of a unit's hour a funnel or retention
-    reads `most_events`.
+    reads `most_events`. `metric_fields` are those that a type of metric reads beside what every one does, first those
+    that it cannot do without.
     """
 
     decisions: dict[Decision, Mark]
@@ -90,6 +92,7 @@ class Vocabulary(msgspec.Struct, frozen=True, kw_only=True):
     steps: dict[StepName, tuple[FlagStatus | Removal, ...]]
     fields: dict[str, FieldTold]
     defaults: Defaults
+    metric_fields: dict[str, tuple[str, ...]]
     everyone: str  # the segment of every unit
     split_alpha: float
     most_unusable: float
@@ -132,6 +135,7 @@ VOCABULARY = Vocabulary(
         plan=_defaults(Plan),
         then=_defaults(Then),
     ),
+    metric_fields={kind: (*needed, *sorted(MAY[kind])) for kind, needed in NEEDS.items()},
     everyone=EVERYONE,
     split_alpha=SPLIT_ALPHA,
     most_unusable=MOST_UNUSABLE,

@@ -95,9 +95,14 @@ def test_it_is_told_to_those_who_may_read(deployment: Settings):
     with serving(deployment, is_open=False) as server:
         address = f"{server.address}/api/1/vocabulary"
         assert httpx.get(address).status_code == 401
-        told = httpx.get(address, headers={"authorization": f"Bearer {viewer}"}).json()
+        reads = httpx.Client(headers={"authorization": f"Bearer {viewer}"})
+        told = reads.get(address).json()
+        schema, unknown = (reads.get(f"{server.address}/api/1/schemas/{kind}") for kind in ("metric", "metrik"))
 
     assert told["split_alpha"] == 0.01
     assert told["defaults"]["analysis"]["alpha"] == Analysis().alpha
     assert told["defaults"]["variant"]["weight"] == 1
     assert told["statuses"]["unusable"]["unsaid"][-1] == "relative_estimate"
+    assert told["metric_fields"]["sum"][:3] == ["event", "property", "cap"]
+    assert schema.json()["$defs"]["Metric"]["required"] == ["key", "owner", "type", "window"]
+    assert (unknown.status_code, "did you mean 'metric'" in unknown.json()["error"]) == (404, True)
