@@ -9,6 +9,8 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from schemas.brief import Brief
+from schemas.comment import Comment
 from schemas.logs import LOGS, Logs
 from schemas.notification import NotificationRule
 from schemas.numbers import Count, Time
@@ -387,9 +389,11 @@ class FlagState(Strict, frozen=True, kw_only=True):
     progress: Progress | None = None  # of its plan, since the newest start
 
 
-Definition = Flag | Metric | Group | Cohort | Deployment | NotificationRule  # what authors write
-Spec = FlagState | Metric | Group | Cohort | Deployment | NotificationRule | Logs  # what a version holds
-Kind = Literal["flag", "metric", "group", "cohort", "deployment", "notification", "logs"]
+Definition = Flag | Metric | Group | Cohort | Deployment | NotificationRule | Brief  # what authors write
+Spec = (
+    FlagState | Metric | Group | Cohort | Deployment | NotificationRule | Brief | Comment | Logs
+)  # what a version holds
+Kind = Literal["flag", "metric", "group", "cohort", "deployment", "notification", "brief", "comment", "logs"]
 KINDS: dict[type[Spec], Kind] = {
     FlagState: "flag",
     Metric: "metric",
@@ -397,6 +401,8 @@ KINDS: dict[type[Spec], Kind] = {
     Cohort: "cohort",
     Deployment: "deployment",
     NotificationRule: "notification",
+    Brief: "brief",
+    Comment: "comment",
     Logs: LOGS,
 }
 

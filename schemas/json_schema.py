@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 
+from schemas.brief import Brief
 from schemas.catalog import Cohort, Deployment, Flag, Group, Metric
 from schemas.notification import NotificationRule
 
@@ -16,6 +17,7 @@ DOCUMENTS = {  # by the name of the published file
     "cohort": Cohort,
     "deployment": Deployment,
     "notification": NotificationRule,
+    "brief": Brief,
 }
 
 

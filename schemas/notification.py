@@ -78,7 +78,7 @@ OCCURRENCES: dict[Occurrence, EventTold] = {
         "A flag's `start` or `end`, or its plan's, has passed, and what it asks for has not been done.", settles=True
     ),
     "run final": EventTold("A run is over and settled: no look follows."),
-    "document changed": EventTold("A document has another version, whoever wrote it."),
+    "document changed": EventTold("A document has another version, whoever wrote it; comments are none."),
     "dead letters": EventTold(
         "Input could not be used, more in a minute than `above`; once until ten minutes were quieter.",
         above=100,

@@ -37,7 +37,9 @@ from evaluation.catalog.references import (
     reference_violations,
     regrouping_violations,
 )
+from evaluation.catalog.remembering import comment_violations
 from evaluation.catalog.rules import Violation, flag_violations, state_violations
+from schemas.brief import Brief
 from schemas.catalog import (
     FORMER_DECIMALS,
     Cohort,
@@ -50,18 +52,22 @@ from schemas.catalog import (
     Kind,
     Metric,
 )
+from schemas.comment import Comment
 from schemas.logs import Logs
 from schemas.notification import NotificationRule
 from schemas.plan import Progress
 
-Spec = TypeVar("Spec", Metric, FlagState, Group, Cohort, Deployment, NotificationRule, Logs)
+Spec = TypeVar("Spec", Metric, FlagState, Group, Cohort, Deployment, NotificationRule, Brief, Comment, Logs)
 PLAIN: dict[str, tuple[str, Any]] = {  # kinds without a life of their own: where the catalog has them, and what
     "group": ("groups", Group),
     "cohort": ("cohorts", Cohort),
     "deployment": ("deployments", Deployment),
     "notification": ("notifications", NotificationRule),
+    "brief": ("briefs", Brief),
+    "comment": ("comments", Comment),
 }
-Simple = TypeVar("Simple", Metric, Group, Cohort, Deployment, NotificationRule)
+KEPT: tuple[Kind, ...] = ("flag", "comment")  # kinds of which a history keeps what every version says
+Simple = TypeVar("Simple", Metric, Group, Cohort, Deployment, NotificationRule, Brief, Comment)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +80,7 @@ class Rejected:
 
 @dataclass(frozen=True, slots=True)
 class DocumentVersion:
-    """A record of the topic that counted; what it says is kept of flags only, which commands edit."""
+    """A record of the topic that counted; what it says is kept of flags, which commands edit, and of comments."""
 
     offset: int
     append_time: int  # ms UTC
@@ -103,7 +109,7 @@ class History:
         if isinstance(found, Rejected):
             self.rejected.append(found)
         else:
-            document = found if found.kind == "flag" else msgspec.structs.replace(found, spec=msgspec.Raw())
+            document = found if found.kind in KEPT else msgspec.structs.replace(found, spec=msgspec.Raw())
             self.versions.append(DocumentVersion(offset, append_time, document))
 
     def copy(self) -> "History":
@@ -183,7 +189,7 @@ def edit_violations(definition: Definition, catalog: Catalog) -> list[Violation]
     return [*violations_of(definition, catalog), *answer_violations(definition), *calendar_violations(definition)]
 
 
-def violations_of(definition: Definition, catalog: Catalog) -> list[Violation]:
+def violations_of(definition: Definition | Comment, catalog: Catalog) -> list[Violation]:  # noqa: PLR0911 (by kind)
     """Why readers would ignore another version of a document, or its first one.
 
     What stood is not judged anew: a rule that came later is for edits (see answerable.py).
@@ -207,10 +213,12 @@ def violations_of(definition: Definition, catalog: Catalog) -> list[Violation]:
         case Cohort():
             former = catalog.cohorts.get(definition.key)
             return list(cohort_violations(definition, former.definition if former else None))
-        case Deployment():
+        case Deployment() | Brief():
             return []
         case NotificationRule():
             return list(notification_violations(definition))
+        case Comment():
+            return list(comment_violations(definition, catalog.flags))
 
 
 def decode_document(value: bytes | None) -> Document:

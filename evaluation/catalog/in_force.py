@@ -14,6 +14,7 @@ import msgspec
 from evaluation.catalog.logs import LogsInForce
 from evaluation.catalog.ramps import Percentages, as_planned, percentages
 from evaluation.catalog.references import Known
+from schemas.brief import Brief
 from schemas.catalog import (
     Allocation,
     Cohort,
@@ -31,6 +32,7 @@ from schemas.catalog import (
     Step,
     Variant,
 )
+from schemas.comment import Comment
 from schemas.duration import parse_duration
 from schemas.logs import LOGS
 from schemas.notification import NotificationRule
@@ -38,7 +40,7 @@ from schemas.plan import Progress
 
 SETTLING = 1_000  # ms between a version's append time and the input that it applies to
 
-Plain = TypeVar("Plain", Group, Cohort, Deployment, NotificationRule)
+Plain = TypeVar("Plain", Group, Cohort, Deployment, NotificationRule, Brief, Comment)
 
 
 class Fact(msgspec.Struct, frozen=True):
@@ -257,6 +259,8 @@ class Catalog:
     cohorts: dict[str, InForce[Cohort]] = field(default_factory=dict)
     deployments: dict[str, InForce[Deployment]] = field(default_factory=dict)
     notifications: dict[str, InForce[NotificationRule]] = field(default_factory=dict)
+    briefs: dict[str, InForce[Brief]] = field(default_factory=dict)
+    comments: dict[str, InForce[Comment]] = field(default_factory=dict)  # by flag the newest: comments_of tells all
     logs: LogsInForce | None = None
 
     def standing(self, kind: Kind, key: str) -> FlagInForce | MetricInForce | InForce[Any] | LogsInForce | None:
@@ -268,6 +272,8 @@ class Catalog:
             "cohort": self.cohorts,
             "deployment": self.deployments,
             "notification": self.notifications,
+            "brief": self.briefs,
+            "comment": self.comments,
             "logs": {LOGS: self.logs} if self.logs else {},
         }
         return documents[kind].get(key)
@@ -292,6 +298,8 @@ class Catalog:
                 return [*self.deployments]
             case NotificationRule():
                 return [*self.notifications]
+            case Brief():
+                return [*self.briefs]
 
     @property
     def known(self) -> Known:

@@ -13,6 +13,7 @@ from evaluation.notifications.circumstance import Circumstance, Wording
 from evaluation.plans.acts import evidence_of
 from evaluation.plans.question import OFFSETS
 from schemas.catalog import Flag
+from schemas.comment import Comment
 from schemas.duration import DAY_MS
 from schemas.notification import Occurrence
 from schemas.plan import AUTHOR
@@ -78,7 +79,7 @@ def _acted_from(flag: Flag, moment: int) -> int | None:
 def _changed(history: History, version: DocumentVersion) -> Iterator[Circumstance]:
     document = version.document
     standing = history.newest.standing(document.kind, document.key)
-    if standing is None or isinstance(standing, LogsInForce):
+    if standing is None or isinstance(standing, LogsInForce) or isinstance(standing.definition, Comment):
         return
 
     def say() -> Wording:

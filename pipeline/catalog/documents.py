@@ -21,6 +21,7 @@ from pipeline.catalog.id_lists import read_ids
 from pipeline.catalog.types import kind_of, length_violations, type_violations
 from pipeline.catalog.yaml_file import YamlFile, read_yaml
 from pipeline.errors import PeekproofError
+from schemas.brief import Brief
 from schemas.catalog import Cohort, Definition, Deployment, Flag, Group, Metric
 from schemas.notification import NotificationRule
 
@@ -46,6 +47,7 @@ class Documents:
     cohorts: dict[str, FileDefinition[Cohort]]
     deployments: dict[str, FileDefinition[Deployment]]
     notifications: dict[str, FileDefinition[NotificationRule]]
+    briefs: dict[str, FileDefinition[Brief]]
     notes: tuple[Fault, ...] = ()
 
 
@@ -127,7 +129,7 @@ def read_flag(path: Path) -> tuple[Documents, list[Fault]]:
 
 
 def _read_alone(path: Path) -> tuple[Documents, list[Fault]]:
-    documents = Documents({}, {}, {}, {}, {}, {})
+    documents = Documents({}, {}, {}, {}, {}, {}, {})
     try:
         source = _read_file(path, Flag)
     except DocumentError as error:
@@ -154,13 +156,14 @@ def _read(directory: Path) -> tuple[Documents, list[Fault]]:
     notifications = _read_folders(directory, ("notifications",), NotificationRule, faults)
     for rule in notifications.values():
         faults += rule.file.faults([*notification_violations(rule.definition), *calendar_violations(rule.definition)])
+    briefs = _read_folders(directory, ("briefs",), Brief, faults)
     groups = _read_folders(directory, ("groups",), Group, faults)
     for group in groups.values():
         faults += group.file.faults(answer_violations(group.definition))
     flags = _read_folders(directory, ("experiments", "flags"), Flag, faults)
     notes += _unnamed_lists(directory, cohorts)
-    documents = Documents(metrics, flags, groups, cohorts, deployments, notifications, tuple(sorted(notes)))
-    if not (metrics or cohorts or deployments or notifications or groups or flags or faults):
+    documents = Documents(metrics, flags, groups, cohorts, deployments, notifications, briefs, tuple(sorted(notes)))
+    if not (metrics or cohorts or deployments or notifications or briefs or groups or flags or faults):
         raise PeekproofError(f"'{directory}' holds no documents; put YAML files into its metrics/ and experiments/")
     known: dict[str, Metric | None] = {key: metric.definition for key, metric in metrics.items()}
     # A metric whose file can't be read has its own fault already: don't report each goal or ratio that names it.
@@ -191,6 +194,7 @@ def _without(documents: Documents, faults: Iterable[Fault]) -> Documents:
         sound(documents.cohorts),
         sound(documents.deployments),
         sound(documents.notifications),
+        sound(documents.briefs),
         documents.notes,
     )
 
@@ -203,6 +207,7 @@ def _key_faults(documents: Documents) -> Iterator[Fault]:
         [*documents.cohorts.values()],
         [*documents.deployments.values()],
         [*documents.notifications.values()],
+        [*documents.briefs.values()],
     )
     for sources in spaces:
         by_key: dict[str, list[str]] = {}

@@ -29,6 +29,7 @@ from evaluation.catalog.references import (
     prerequisite_order,
     regrouping_violations,
 )
+from evaluation.catalog.remembering import brief_violations
 from evaluation.catalog.rules import Violation, did_you_mean
 from evaluation.plans.acts import Act, CompleteRun, PausePlan, RollBack, RollOut, StartFlag, TakeStep
 from evaluation.plans.resuming import Resuming
@@ -36,6 +37,7 @@ from pipeline.catalog.documents import Documents, FileDefinition
 from pipeline.catalog.faults import DocumentError, Fault
 from pipeline.catalog.topic import CatalogWriter, EditConflictError
 from pipeline.errors import PeekproofError
+from schemas.brief import Brief
 from schemas.catalog import (
     DECIMALS,
     KINDS,
@@ -341,6 +343,7 @@ def changes(documents: Documents, history: History) -> list[Change]:
         *documents.groups.values(),
         *(metrics[key] for key in parts_first),
         *(flags[key] for key in parents_first),
+        *documents.briefs.values(),
     ]
     found: list[Change] = []
     faults: list[Fault] = []
@@ -383,6 +386,8 @@ def _refused(definition: Definition, flags: Mapping[str, Flag], catalog: Catalog
     match definition:
         case Group() if before := catalog.groups.get(definition.key):
             yield from regrouping_violations(before.definition, definition, catalog.running_in(definition.key))
+        case Brief():
+            yield from brief_violations(definition, {*flags, *catalog.flags})
         case Cohort() if former := catalog.cohorts.get(definition.key):
             yield from cohort_violations(definition, former.definition)
         case Flag() if standing := catalog.flags.get(definition.key):
