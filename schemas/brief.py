@@ -6,7 +6,7 @@ import msgspec
 
 from schemas.written import Key, Strict, Text
 
-LONGEST_MARKDOWN = 50_000  # characters
+LONGEST_MARKDOWN = 20_000  # characters
 
 Markdown = Annotated[
     str, msgspec.Meta(max_length=LONGEST_MARKDOWN, description=f"Markdown of at most {LONGEST_MARKDOWN:,} characters")

@@ -7,7 +7,7 @@ import msgspec
 from schemas.numbers import Count
 from schemas.written import Key, Strict
 
-LONGEST_COMMENT = 10_000  # characters
+LONGEST_COMMENT = 4_000  # characters
 
 CommentText = Annotated[
     str,

@@ -31,6 +31,7 @@ from pipeline.http.management.bodies import FAULTS, faults
 from pipeline.http.management.life import life
 from pipeline.http.monitoring import Monitor, create_registry, metrics
 from pipeline.http.questions.routes import questions
+from pipeline.http.remembering import remembering
 from pipeline.http.results.notifications import notifications
 from pipeline.http.results.routes import results
 from pipeline.http.results.vocabulary import vocabulary
@@ -56,6 +57,7 @@ def create_app(backend: Backend) -> ASGIApp:
             vocabulary,
             life,
             management,
+            remembering,
             description,
             create_static_files_router(
                 path="/",

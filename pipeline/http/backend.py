@@ -66,7 +66,7 @@ class Backend:
         self.streams = Streams(most_connections() * 3 // 4)
         self.uploads = Room(MOST_UPLOADED)  # bytes of those that are not answered yet
         self.is_stopping = False
-        self._news = asyncio.Event()  # set for a moment with every record of the catalog, and at the end
+        self._news = asyncio.Event()  # set for a moment with every record of the catalog that is served, and at the end
         self._told = 0.0  # when (`monotonic`) the newest of them is, or was, told
         self.workers = Workers()
         self._followers = (
@@ -129,7 +129,8 @@ class Backend:
         pulse(self.bell.arrived)
 
     def _catalog_changed(self) -> None:
-        self.flags.take(self.catalog.history.newest)
+        if not self.flags.take(self.catalog.history.newest):
+            return
         if self._told <= (now := monotonic()):  # else it is told along with the one before
             self._told = max(now, self._told + APART_SECONDS)
         pulse(self._news)

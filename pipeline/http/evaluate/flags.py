@@ -25,6 +25,8 @@ from schemas.flag_config import FlagConfig, SegmentConfig, VariantConfig
 ON = "on"  # the one variant of a flag that is true or false
 SKEW_SECONDS = 0.1  # between the broker's clock and ours, within a second
 
+SERVED = ("flags", "groups", "cohorts", "deployments")  # what of a catalog is
+
 Made = TypeVar("Made")
 
 
@@ -110,13 +112,16 @@ class FlagMemory:
         self._served: dict[tuple[str | None, bool], ServedFlags] = {}
         self.settled_at = 0.0  # (`monotonic`) when it is in force for whatever is appended from then on
 
-    def take(self, catalog: Catalog) -> None:
-        """The catalog has changed."""
+    def take(self, catalog: Catalog) -> bool:
+        """The catalog has changed. False: nothing of it that is served, as a comment does."""
+        if all(getattr(catalog, part) is getattr(self._catalog, part) for part in SERVED):
+            return False
         if catalog.cohorts is not self._catalog.cohorts:
             self._cohorts = cohorts_of(catalog)
         self._catalog = catalog
         self._served = {}
         self.settled_at = monotonic() + SETTLING / 1_000 + SKEW_SECONDS
+        return True
 
     async def settled(self) -> None:
         """Return when every version that was served is in force, so that exposures which name it are taken."""

@@ -7,6 +7,7 @@ import msgspec
 
 from evaluation.catalog.decisions import Decided, Decisions
 from evaluation.catalog.history import History
+from evaluation.catalog.in_force import FlagInForce
 from pipeline.http.results.looks import Looks
 from pipeline.http.results.past_looks import LookThen, PastLooks
 from pipeline.kafka.follower import Follower
@@ -43,6 +44,16 @@ class DecisionsTold:
         """A flag's decisions, oldest first."""
         self._decisions.read(self._history)
         return self._decisions.of.get(key, [])
+
+    def last(self, flag: FlagInForce) -> Decided | None:
+        """The last one since its newest run began that still holds: what was restored is archived no more."""
+        run = flag.runs[-1].key if flag.runs else None
+        held = (
+            each
+            for each in reversed(self.of(flag.definition.key))
+            if each.run == run and (each.step != "archive" or flag.removed == "archived")
+        )
+        return next(held, None)
 
     async def told(self, key: str, reader: str) -> list[DecisionTold]:
         """The same, with what they rested on; `reader` waits for its turn among others."""

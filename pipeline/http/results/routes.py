@@ -18,8 +18,6 @@ from litestar.response import Stream
 from evaluation.catalog import overview
 from evaluation.catalog.decisions import Decided
 from evaluation.catalog.overview import Summary
-from pipeline.catalog.editing import state_of
-from pipeline.errors import PeekproofError
 from pipeline.http.backend import Backend
 from pipeline.http.callers.access import READING, requires
 from pipeline.http.callers.keys import Key
@@ -91,17 +89,7 @@ async def list_all(backend: Backend) -> Overview:
 @get("/overview/{key:str}")
 async def show(request: ReadRequest, backend: Backend, key: str) -> Shown:
     """Tell everything of one flag or experiment but its results."""
-    history = backend.catalog.history
-    try:
-        state = state_of(history, key)
-    except PeekproofError as error:
-        raise NotFoundException(str(error)) from None
-    metrics = {goal.metric: history.newest.metrics[goal.metric].definition for goal in state.definition.metrics}
-    listed = _listed(backend, overview.summary_of(history.newest, key, _now()))
-    conversions = tuple(name for name, metric in metrics.items() if metric.is_conversion)
-    decisions = await backend.decisions.told(key, request.auth.id)
-    more = {"state": state, "metrics": metrics, "conversions": conversions, "decisions": decisions}
-    return Shown(**msgspec.structs.asdict(listed) | more)
+    return await shown_of(backend, key, request.auth.id)
 
 
 @get("/experiments/{key:str}/results")
@@ -172,6 +160,20 @@ results = Router(
 )
 
 
+async def shown_of(backend: Backend, key: str, reader: str) -> Shown:
+    """Everything of one flag but its results; `reader` waits for a turn to read looks. Raises NotFoundException."""
+    state, known = standing(backend, key), backend.catalog.history.newest.metrics
+    metrics = {goal.metric: known[goal.metric].definition for goal in state.definition.metrics}
+    listed = _listed(backend, overview.summary_of(backend.catalog.history.newest, key, _now()))
+    more = {
+        "state": state,
+        "metrics": metrics,
+        "conversions": tuple(name for name, metric in metrics.items() if metric.is_conversion),
+        "decisions": await backend.decisions.told(key, reader),
+    }
+    return Shown(**msgspec.structs.asdict(listed) | more)
+
+
 async def _events(backend: Backend, key: Key, experiment: str | None) -> AsyncIterator[bytes]:
     seen: dict[tuple[str, str], int] = {}
     yield b": looks follow\n\n"
@@ -222,14 +224,11 @@ def _listed(backend: Backend, flag: Summary) -> Listed:
     if kept is None and flag.metrics:
         in_force = backend.catalog.history.newest.flags[flag.key]
         awaited = overview.without_look(in_force, flag.run, backend.workers.stages)
-    decided = [each for each in backend.decisions.of(flag.key) if each.run == flag.run]
-    if flag.status != "archived":  # it was restored
-        decided = [each for each in decided if each.step != "archive"]
     return Listed(
         **msgspec.structs.asdict(flag),
         look=_glance(kept) if kept else None,
         awaited=awaited,
-        decided=decided[-1] if decided else None,
+        decided=backend.decisions.last(backend.catalog.history.newest.flags[flag.key]),
     )
 
 

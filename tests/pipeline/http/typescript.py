@@ -15,13 +15,28 @@ from msgspec import inspect as types
 
 from pipeline.http.management.life import Stands, Taking, Version, Versions
 from pipeline.http.management.plans import PlanEdit, PlanShown
+from pipeline.http.remembering.briefs import Briefs, BriefShown, Rendered, Rendering
+from pipeline.http.remembering.comments import Comments, Saying
 from pipeline.http.results.notifications import NotificationsTold
 from pipeline.http.results.routes import Columns, Overview, Shown
 from pipeline.http.results.vocabulary import Vocabulary
 from schemas.look import Look
 
-SAID = (Overview, Shown, Look, Columns, Versions, Version, Stands, Vocabulary, PlanShown, NotificationsTold)
-TOLD = (Taking, PlanEdit)  # of which a client may leave out what has a default
+REMEMBERED = (Briefs, BriefShown, Rendered, Comments)
+SAID = (
+    Overview,
+    Shown,
+    Look,
+    Columns,
+    Versions,
+    Version,
+    Stands,
+    Vocabulary,
+    PlanShown,
+    NotificationsTold,
+    *REMEMBERED,
+)
+TOLD = (Taking, PlanEdit, Saying, Rendering)  # of which a client may leave out what has a default
 
 
 def declarations() -> str:

@@ -1,0 +1,43 @@
+"""Markdown: what people wrote, as the only HTML that comes into a page of the console.
+
+HTML within it stays text. A link leads to a web page, an address of mail, or a page of the console. An image is shown
+as a link to it, so that nothing is fetched from elsewhere. Headings begin below those of the page.
+"""
+
+from functools import lru_cache
+
+from markdown_it import MarkdownIt
+from markdown_it.rules_core import StateCore
+
+LEADS_TO = ("http://", "https://", "mailto:", "#/")
+REL = "noopener noreferrer nofollow"
+ABOVE = 2  # levels of headings that a page has above those of a text
+
+
+@lru_cache(256)
+def html_of(markdown: str) -> str:
+    """The text as HTML."""
+    return _MARKDOWN.render(markdown)
+
+
+class _Markdown(MarkdownIt):
+    def __init__(self) -> None:
+        super().__init__("commonmark", {"html": False})
+        self.enable(["table", "strikethrough"])
+        self.disable(["image", "html_block", "html_inline"])
+        self.core.ruler.push("mend", _mend)
+
+    def validateLink(self, url: str) -> bool:  # noqa: N802 (theirs)
+        return url.lower().startswith(LEADS_TO)
+
+
+def _mend(state: StateCore) -> None:
+    for token in state.tokens:
+        if token.type in {"heading_open", "heading_close"}:
+            token.tag = f"h{min(6, int(token.tag[1:]) + ABOVE)}"
+        for child in token.children or ():
+            if child.type == "link_open":
+                child.attrSet("rel", REL)
+
+
+_MARKDOWN = _Markdown()
