@@ -17,6 +17,7 @@ from functools import cached_property
 from typing import Any
 
 import msgspec
+from mmh3 import mmh3_32_uintdigest as murmur3
 
 from evaluation.flags.choices import UNREAD, Choice, choice_of
 from evaluation.flags.cohorts import Cohorts
@@ -24,7 +25,7 @@ from evaluation.flags.compiled import Answer, CompiledFlag, Compiler
 from evaluation.flags.conditions import ConditionError
 from evaluation.flags.graph import in_order, needed_for
 from evaluation.flags.users import context_of
-from evaluation.flags.values import Selector
+from evaluation.flags.values import Selector, select
 from schemas.flag_config import FlagConfig
 
 
@@ -42,6 +43,17 @@ class Problem(msgspec.Struct, frozen=True):
 
     def __str__(self) -> str:
         return f"flag '{self.flag}': {self.reason}"
+
+
+class HashedUnit(msgspec.Struct, frozen=True):
+    """What a flag's hash makes of a unit: `percent`, from 0 to 99, chooses whether it is in at a rollout.
+
+    `share`, from 0 to 42,949,672, chooses the variant. `unit` is the text that is hashed.
+    """
+
+    unit: str
+    percent: int
+    share: int
 
 
 class Flags:
@@ -146,6 +158,19 @@ class Flags:
                 for position, value in outcome.read_by_others:
                     found[position] = value
         return answers if keys is None else {key: answers[key] for key in keys if key in answers}
+
+    def bucket(self, user: Mapping[str, Any], key: str) -> HashedUnit | None:
+        """Where the unit of a user falls by the hash of a flag; None: it has none, or the flag splits nobody."""
+        segments = (segment for flag in self.asked([key]) if flag.key == key for segment in flag.segments)
+        salted = next((each for each in segments if each.reading >= 0), None)
+        if salted is None:
+            return None
+        reader = self.readings[salted.reading]
+        text = reader.read(select({"context": context_of(user)}, reader.selector))
+        if not text:
+            return None
+        share, percent = divmod(murmur3(f"{salted.salt}/".encode("utf-8", "replace") + text), 100)
+        return HashedUnit(unit=text.decode("utf-8", "replace"), percent=percent, share=share)
 
     def _lacks_unit(self, key: str, answers: Mapping[str, Answer]) -> bool:
         """Whether one that the flag depends on lacked its unit."""

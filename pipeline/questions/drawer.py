@@ -214,7 +214,7 @@ def _notes(  # noqa: PLR0917
     seconds: float,
 ) -> Iterator[str]:
     if not logs:
-        yield "nothing of this run is archived yet; the archive lags by up to its interval"
+        yield f"nothing of this run was read in time, {seconds:g} s, or nothing is archived yet: it takes an interval"
     elif not logs[-1].is_whole:
         yield (
             f"reading took more than {seconds:g} s, and was cut off: these are the units of 1 of {partitions_there} "

@@ -51,6 +51,7 @@ def compile_kernels() -> None:
             for message in gathering.cut()[1]:
                 partition.fold(partition.offset, message, history.at_offset)
             partition.aggregates()
+            partition.numbers("flag", "exp-1", "buyers")
             partition = Partition.load(partition.save())
 
 

@@ -1,7 +1,7 @@
 """Archived: the files of the archive, and the records that they hold. How they come to be is told in archive.py."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from itertools import islice, pairwise
@@ -183,6 +183,34 @@ def slices(directory: Path, topic: str, partition: int, end: int | None = None, 
                 ) from None
             continue
         position = files.pop(0).end
+
+
+def backwards(directory: Path, topics: Iterable[str], since: int) -> Iterator[Records]:
+    """What these topics' partitions hold of records appended from `since` on (ms UTC), in slices.
+
+    Those come first whose last records are the newest; within one, records stand in order. Holes are none of its
+    concern, and neither is what expires meanwhile.
+    """
+    groups: list[tuple[int, str, int, Path, int]] = []
+    for topic in topics:
+        for partition in partitions(directory, topic):
+            for file in standing(directory, topic, partition):
+                if file.interval >= since - DAY_MS:
+                    groups += [(newest, topic, partition, file.path, i) for i, newest in _ends(file.path, since)]
+    for _, topic, partition, path, row_group in sorted(groups, key=lambda each: each[0], reverse=True):
+        with suppress(FileNotFoundError), reading(path) as parquet:
+            batch = parquet.read_row_group(row_group).combine_chunks().to_batches()[0]
+            found = batch.slice(int(np.searchsorted(batch.column("append_time").to_numpy(), since)))
+            yield _slice(topic, partition, found.column("offset")[0].as_py(), found)
+
+
+def _ends(path: Path, since: int) -> Iterator[tuple[int, int]]:
+    """The row groups with records from `since` on, and the append time of the last of each."""
+    with suppress(FileNotFoundError), reading(path) as parquet:
+        for row_group in range(parquet.num_row_groups):
+            times = parquet.metadata.row_group(row_group).column(1).statistics
+            if times is not None and times.has_min_max and times.max >= since:
+                yield row_group, times.max
 
 
 def _linked(files: list[ArchiveFile]) -> list[ArchiveFile]:

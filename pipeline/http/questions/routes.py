@@ -4,5 +4,6 @@ from litestar import Router
 
 from pipeline.http.callers.access import READING, requires
 from pipeline.http.questions.experiments import draw
+from pipeline.http.questions.units import answer, records
 
-questions = Router("/api/1", route_handlers=[draw], guards=[requires(READING)], tags=["questions"])
+questions = Router("/api/1", route_handlers=[draw, answer, records], guards=[requires(READING)], tags=["questions"])

@@ -1,0 +1,228 @@
+"""Unit records: what was recorded of one unit: its exposures and events, and what it contributes to each run."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+
+from evaluation.assignment.columns import MessageColumns
+from evaluation.assignment.dead_letters import DeadLetters
+from evaluation.assignment.decoding import decode
+from evaluation.assignment.routing import partition_of
+from evaluation.catalog.in_force import RunInForce
+from evaluation.catalog.logs import LogsInForce
+from evaluation.columns.hashing import text_hashes, unit_hashes
+from evaluation.columns.scanning import MISSING, Type, Wanted
+from evaluation.flags.paths import Path as FieldPath
+from evaluation.flags.values import read_json
+from evaluation.metrics.unit_numbers import UnitNumbers
+from pipeline.questions.reading import TimeBound, said
+from pipeline.questions.unit_log import UnitLog, of_runs
+from pipeline.storage.archived import backwards, expired, partitions
+from schemas.records import Records
+from schemas.topics import EVENTS, EXPOSURES, UNITS
+
+MOST_RECORDS = 500
+MOST_SHOWN = 4_000  # bytes of a message that are shown whole
+SHARE = 0.6  # of the time, for records
+
+
+class UnitRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """An exposure or an event of the unit. `place` is topic/partition/offset, and /index in a record of many.
+
+    `message` is what its producer sent; null: it is too large to be shown. `time` is the message's, ms UTC.
+    """
+
+    topic: str
+    name: str | None  # the event's type, or the flag's key
+    variant: str | None
+    run: str | None
+    time: int
+    append_time: int
+    place: str
+    message: Any
+
+
+class MetricContribution(msgspec.Struct, frozen=True, kw_only=True):
+    """What a unit came to by a metric so far: one number, of a ratio two. Empty where it does not count.
+
+    `steps` is how many steps of a funnel it has done.
+    """
+
+    metric: str
+    numbers: list[float]
+    steps: int | None
+
+
+class RunContribution(msgspec.Struct, frozen=True, kw_only=True):
+    """What a unit is to a run: since when, in which variant. A jumper met two variants, and counts nowhere.
+
+    `is_reassigned`: it met another variant under another allocation, and stays in its first.
+    """
+
+    experiment: str
+    run: str
+    variant: str
+    entry: int
+    is_jumper: bool
+    is_reassigned: bool
+    metrics: list[MetricContribution]
+
+
+class UnitRecords(msgspec.Struct, frozen=True, kw_only=True):
+    """What the archive holds of a unit, the newest records first, up to `as_of` (ms UTC; 0: nothing is archived).
+
+    `since` is the append time from which on records were read. `notes` say what was cut off.
+    """
+
+    as_of: int
+    since: int
+    records: list[UnitRecord]
+    contributions: list[RunContribution]
+    notes: list[str]
+
+
+class AskedUnit(msgspec.Struct, frozen=True):
+    """A unit by the fields of messages that carry it (`user_id`, `device_id`, `groups.TYPE`), and by unit types."""
+
+    ids: dict[FieldPath, str]
+    units: dict[str, str]
+
+
+def unit_records(  # noqa: PLR0917
+    directory: Path,
+    asked: AskedUnit,
+    runs: Sequence[RunInForce],
+    logs: LogsInForce | None,
+    units_partitions: int,
+    since: int,
+    seconds: float,
+) -> UnitRecords:
+    """What was recorded of a unit from a time on, and its contribution to these runs since their start."""
+    notes: list[str] = []
+    bound = TimeBound(seconds)
+    found, reached, as_of = _records(directory, asked.ids, since, TimeBound(SHARE * seconds))
+    if reached > since:
+        notes.append(f"reading took more than {SHARE * seconds:g} s, and was cut off: records since {said(reached)}")
+    if len(found) > MOST_RECORDS:
+        notes.append(f"of {len(found):,} records the newest {MOST_RECORDS} are shown")
+    for topic in (EXPOSURES, EVENTS):
+        cuts = [cut for number in partitions(directory, topic) if (cut := expired(directory, topic, number))]
+        if any(cut.time >= since for cut in cuts):
+            notes.append(f"of `{topic}` what was appended up to {max(cuts, key=lambda c: c.time).until} has expired")
+    contributions: list[RunContribution] = []
+    for unit_type, text in asked.units.items():
+        own = [run for run in runs if run.definition.unit == unit_type]
+        if not own:
+            continue
+        unit = int(unit_hashes(unit_type, pa.array([text], pa.large_string()))[0])
+        number = int(partition_of(np.array([unit], np.uint64), units_partitions)[0])
+        log = UnitLog(directory, number, of_runs(own, logs), min(run.started for run in own), unit)
+        if number in partitions(directory, UNITS):
+            log.fold(bound)
+        if not log.is_whole and log.partition is not None:
+            notes.append(
+                f"reading took more than {seconds:g} s, and was cut off: contributions by {unit_type} are those of "
+                f"{said(log.reached)}"
+            )
+        contributions += [each for run in own if (each := _contribution(log, run)) is not None]
+    return UnitRecords(
+        as_of=as_of,
+        since=max(since, reached),
+        records=found[:MOST_RECORDS],
+        contributions=contributions,
+        notes=notes,
+    )
+
+
+def _records(
+    directory: Path, ids: Mapping[FieldPath, str], since: int, bound: TimeBound
+) -> tuple[list[UnitRecord], int, int]:
+    """Newest first; from which append time on all were read; and the newest append time that is archived."""
+    wanted = {
+        topic: Wanted(
+            _FIELDS[topic]
+            | dict.fromkeys([path[:1] for path in ids if len(path) > 1], Type.OBJECT)
+            | {path: Type.FIRST if len(path) > 1 else Type.TEXT for path in ids},
+            None,
+        )
+        for topic in (EXPOSURES, EVENTS)
+    }
+    hashes = {path: text_hashes(pa.array([text], pa.large_string()))[0] for path, text in ids.items()}
+    found: list[UnitRecord] = []
+    newest = 0
+    for records in backwards(directory, (EXPOSURES, EVENTS), since):
+        last = int(records.append_time[-1])
+        newest = max(newest, last)
+        if bound.is_over:
+            return sorted(found, key=lambda each: -each.time), last, newest
+        for columns in decode(records, range(len(records)), wanted[records.topic], DeadLetters(records)):
+            rows = [np.flatnonzero(text_hashes(columns.texts[path]) == its) for path, its in hashes.items()]
+            found += [_record(records, columns, i) for i in np.unique(np.concatenate(rows)).tolist()]
+    return sorted(found, key=lambda each: -each.time), since, newest
+
+
+_FIELDS: dict[str, dict[FieldPath, Type]] = {
+    EVENTS: {("event_type",): Type.TEXT, ("time",): Type.INTEGER},
+    EXPOSURES: {
+        ("flag_key",): Type.TEXT,
+        ("variant",): Type.TEXT,
+        ("experiment_key",): Type.TEXT,
+        ("time",): Type.INTEGER,
+    },
+}
+
+
+def _record(records: Records, columns: MessageColumns, i: int) -> UnitRecord:
+    row, index = int(columns.row[i]), columns.index_of(i)
+    appended = int(records.append_time[row])
+    time = int(columns.integers["time",][i])
+    place = f"{records.topic}/{records.partition}/{records.offset[row]}"
+    value = columns.value(i) or b""
+
+    def text(name: str) -> str | None:
+        return columns.texts[name,][i] if (name,) in columns.texts else None
+
+    return UnitRecord(
+        topic=records.topic,
+        name=text("event_type") or text("flag_key"),
+        variant=text("variant"),
+        run=text("experiment_key"),
+        time=appended if time == MISSING else time,
+        append_time=appended,
+        place=place if index is None else f"{place}/{index}",
+        message=read_json(value) if len(value) <= MOST_SHOWN else None,
+    )
+
+
+def _contribution(log: UnitLog, run: RunInForce) -> RunContribution | None:
+    """None: the unit has not entered the run."""
+    if log.partition is None:
+        return None
+    by_metric = {key: log.partition.numbers(run.flag, run.key, key) for key in run.metrics}
+    its = {key: numbers for key, numbers in by_metric.items() if numbers is not None and len(numbers.unit)}
+    if not its:
+        return None
+    head = next(iter(its.values()))
+    return RunContribution(
+        experiment=run.flag,
+        run=run.key,
+        variant=head.arms[int(head.arm[0])][1],
+        entry=int(head.entry[0]),
+        is_jumper=bool(head.is_jumper[0]),
+        is_reassigned=bool(head.is_reassigned[0]),
+        metrics=[_of_metric(run, key, numbers) for key, numbers in its.items()],
+    )
+
+
+def _of_metric(run: RunInForce, key: str, its: UnitNumbers) -> MetricContribution:
+    variables = run.metrics[key].variables
+    numbers = [int(x) / 10**each.places for x, each in zip(its.numbers[0], variables, strict=True)]
+    return MetricContribution(
+        metric=key,
+        numbers=numbers if its.counts[0] else [],
+        steps=int(its.steps[0]) if variables[0].type == "funnel" and its.counts[0] else None,
+    )
