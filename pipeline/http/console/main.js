@@ -18,12 +18,14 @@ import { askForKey } from "./session/key.js";
  * @typedef {{
  *   stream?: string,
  *   title: string,
+ *   address?: string,
  *   refresh(): Promise<void>,
  *   take?(look: any, event: string): void,
  *   view(): Child[],
  *   drawn?(): void,
  * }} Page What it follows, is called and shows; what it reads anew; what it does with the events that it follows (a page
- *   of results takes looks, and no other event); `drawn` is called when it stands on the page.
+ *   of results takes looks, and no other event); `drawn` is called when it stands on the page. Its `address` opens what is
+ *   seen now.
  * @typedef {{ redraw: () => void, say: (text: string) => void }} Surroundings `say` tells who cannot see what changed.
  * @typedef {{ at: string, nav?: string, under?: string, open(route: Route, around: Surroundings): Page }} Registered A
  *   page of the addresses that begin so; `nav` is what leads there from the head of every page, or the page is one of those
@@ -34,8 +36,8 @@ const REFRESH_MS = 10_000; // of what no stream tells: definitions and states th
 
 /** @type {Registered[]} */
 const PAGES = [
-  { at: "", nav: "Experiments and flags", open: (_, around) => new ListPage(around) },
-  { at: "experiments", under: "", open: ({ of }, around) => new ExperimentPage(of[0] ?? "", around, of.slice(1)) },
+  { at: "", nav: "Experiments and flags", open: (route, around) => new ListPage(route, around) },
+  { at: "experiments", under: "", open: (route, around) => new ExperimentPage(route, around) },
   { at: "flags", under: "", open: ({ of }, around) => new FlagPage(of[0] ?? "", around) },
 ];
 
@@ -47,6 +49,7 @@ const main = element("main");
 let page = null;
 let leaving = new AbortController();
 let isDue = false;
+let at = ""; // the address of what is shown
 const bell = new Bell(element("bell"), element("notifications"), say);
 
 /** Draw soon; many calls draw once. */
@@ -59,13 +62,23 @@ function redraw() {
     render(page.view(), main);
     document.title = page.title;
     page.drawn?.();
+    if (page.address) readdress(page.address);
   });
+}
+
+/** Have a reload, another tab and a link that is sent to somebody open what is seen.
+ * @param {string} address */
+function readdress(address) {
+  if (address === at || location.hash !== at) return; // the same, or somebody is on the way to another page
+  history.replaceState(null, "", address);
+  at = address;
 }
 
 async function open() {
   leaving.abort();
   leaving = new AbortController();
   const { signal } = leaving;
+  at = location.hash;
   const route = routeOf(location.hash);
   const registered = PAGES.find(({ at }) => at === route.at);
   page = null;

@@ -45,7 +45,7 @@ export const decisionsOn = ({ decisions, status }, run) =>
 
 /** @param {DecisionTold} decision */
 const signed = ({ author, by_plan, time, version }) =>
-  `${by_plan ? "by its plan" : `by ${author}`}, ${moment(time)} UTC, version ${version}`;
+  `${by_plan ? "by its plan" : `by ${author}`}, ${moment(time)}, version ${version}`;
 
 /** What it rested on.
  * @param {string} key @param {DecisionTold} decision @returns {Child} */

@@ -105,17 +105,32 @@ export const entries = (first, others) =>
 
 /** The curve as a table, a row for each look.
  * @param {Curve} curve @param {(value: number) => string} write */
-export const rows = ({ columns, estimate, lower, upper, low, high, running_p_value }, write) =>
-  columns.look.map((number, at) => {
-    const found = estimate[at];
-    return [
-      count(number),
-      moment(columns.time[at]),
-      count((columns.n[at] ?? 0) + (columns.control_n[at] ?? 0)),
-      typeof found === "number" ? write(found) : "–",
-      interval(low[at], high[at], write),
-      pValue(running_p_value[at]),
-      interval(lower[at], upper[at], write),
-      pValue(columns.p_value[at]),
-    ];
-  });
+export const rows = (curve, write) => curve.columns.look.map((_, at) => row(curve, write, at));
+
+/** @param {Curve} curve @param {(value: number) => string} write @param {number} at */
+function row({ columns, estimate, lower, upper, low, high, running_p_value }, write, at) {
+  const found = estimate[at];
+  return [
+    count(columns.look[at]),
+    moment.bare(columns.time[at]),
+    count((columns.n[at] ?? 0) + (columns.control_n[at] ?? 0)),
+    typeof found === "number" ? write(found) : "–",
+    interval(low[at], high[at], write),
+    pValue(running_p_value[at]),
+    interval(lower[at], upper[at], write),
+    pValue(columns.p_value[at]),
+  ];
+}
+
+/** The same of one look, in a line.
+ * @param {Curve} curve @param {(value: number) => string} write @param {number} at */
+export function inLine(curve, write, at) {
+  const [look, , units, found, ends, p] = row(curve, write, at);
+  const says = found === "–" && ends === "–" ? "no interval yet" : `${found} ${ends}, p ${p}`;
+  return `Look ${look}, ${moment(curve.columns.time[at])}, ${units} units: ${says}`;
+}
+
+/** When the first unit had entered, by the looks.
+ * @param {Columns} columns */
+export const firstUnit = ({ time, n, control_n }) =>
+  time[n.findIndex((units, at) => (units ?? 0) + (control_n[at] ?? 0) > 0)] ?? time[0] ?? 0;

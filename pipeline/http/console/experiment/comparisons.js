@@ -3,7 +3,7 @@
 /** @import { Cell } from "#api" */
 /** @import { Told } from "../flag/definition.js" */
 /** @import { Child } from "../dom.js" */
-/** @import { Choice } from "./scorecard.js" */
+/** @import { Choice } from "./choice.js" */
 
 import { h } from "../dom.js";
 import { field, term, titled } from "../parts/meanings.js";

@@ -44,6 +44,13 @@ export class Looks {
     return this.#past?.run === run && this.#past ? this.#past : this.newest(run);
   }
 
+  /** Which one of the past is shown of a run, or will be.
+   * @param {string | null} run */
+  past(run) {
+    if (this.#wanted && run) return { run, look: this.#wanted.number };
+    return this.#past?.run === run ? this.#past : null;
+  }
+
   forget() {
     this.#past = null;
   }
@@ -119,13 +126,7 @@ export class Looks {
         value: this.#wanted?.number ?? look.look,
         oninput: ({ target }) => this.#goTo(newest, Number(target.value)),
       }),
-      h(
-        "span",
-        null,
-        titled("Look.time"),
-        " ",
-        asOf(look.time, (time) => `${moment(time)} UTC`),
-      ),
+      h("span", null, titled("Look.time"), " ", asOf(look.time, moment)),
       look === newest
         ? h(
             "span",

@@ -3,7 +3,8 @@
 /** @import { Look } from "#api" */
 /** @import { Told } from "../flag/definition.js" */
 /** @import { Page, Surroundings } from "../main.js" */
-/** @import { Choice } from "./scorecard.js" */
+/** @import { Route } from "../parts/route.js" */
+/** @import { Choice } from "./choice.js" */
 
 import { now } from "../api.js";
 import { decided } from "../decisions/decided.js";
@@ -16,8 +17,11 @@ import { atHome, problem, stateWords } from "../flag/page.js";
 import { Versions } from "../flag/versions.js";
 import { term } from "../parts/meanings.js";
 import { duration, moment } from "../parts/numbers.js";
+import { addressOf } from "../parts/route.js";
 import { decisionOn, mark, warning } from "../parts/words.js";
 import { PlanSection } from "../plan/section.js";
+import { choiceOf, queryOf } from "./choice.js";
+import { happenings } from "./happenings.js";
 import { health } from "./health.js";
 import { Histories } from "./histories.js";
 import { Looks } from "./looks.js";
@@ -32,14 +36,15 @@ export class ExperimentPage {
   #flag = null;
   /** @type {string | null} */
   #run = null; // that was chosen; null: the newest
-  /** @type {Choice} */
-  #choice = { reading: "deciding", absolute: false, metric: null, segmented: null };
-  /** @type {string[]} */
-  #asked; // run and look that the address names
+  /** @type {Choice | null} */
+  #choice = null; // until the words are learnt in which it is said
+  /** @type {Route} */
+  #asked;
 
-  /** @param {string} key @param {Surroundings} surroundings @param {string[]} asked */
-  constructor(key, { redraw, say }, asked = []) {
-    this.#asked = asked;
+  /** @param {Route} route @param {Surroundings} surroundings */
+  constructor(route, { redraw, say }) {
+    this.#asked = route;
+    const [key = ""] = route.of;
     const path = `experiments/${encodeURIComponent(key)}`;
     this.key = key;
     this.redraw = redraw;
@@ -60,6 +65,17 @@ export class ExperimentPage {
     return `${sign}${this.key} – Peekproof`;
   }
 
+  get address() {
+    const past = this.looks.past(this.run);
+    const of = [this.key, ...(past ? [past.run, String(past.look)] : this.#run ? [this.#run] : [])];
+    return addressOf({ at: "experiments", of, query: queryOf(this.choice) });
+  }
+
+  get choice() {
+    this.#choice ??= choiceOf(this.#asked.query);
+    return this.#choice;
+  }
+
   get run() {
     return this.#run ?? this.#flag?.run ?? null;
   }
@@ -73,10 +89,18 @@ export class ExperimentPage {
       this.looks.forget();
     }
     this.#flag = told;
-    const [run, look] = this.#asked.splice(0);
-    if (run && look) {
+    this.#open(...this.#asked.of.splice(1));
+  }
+
+  /** Go to the run and the look that the address names.
+   * @param {string} [run] @param {string} [look] */
+  #open(run, look) {
+    if (!run) return;
+    const runs = this.#flag?.state.runs ?? [];
+    if (!runs.some((each) => each.key === run)) this.looks.refusal = `There is no run ${run}; this is the newest.`;
+    else {
       this.#run = run;
-      this.looks.open(run, Number(look));
+      if (look) this.looks.open(run, Number(look));
     }
   }
 
@@ -97,8 +121,9 @@ export class ExperimentPage {
     const look = this.looks.shown(this.run);
     const { definition } = flag;
     const { refusal } = this.looks;
+    const { choice } = this;
     const choose = (/** @type {Partial<Choice>} */ chosen) => {
-      Object.assign(this.#choice, chosen);
+      Object.assign(choice, chosen);
       this.redraw();
     };
     return [
@@ -116,9 +141,9 @@ export class ExperimentPage {
       this.plan.view(flag, this.versions.all, () => this.#again()),
       look ? health(look) : toBeMeasured(flag),
       look && [
-        scorecard(flag, look, this.#choice, choose),
-        this.histories.view(flag, look, this.#choice, choose),
-        segments(flag, look, this.#choice, choose),
+        scorecard(flag, look, choice, choose),
+        this.histories.view(flag, look, choice, choose, happenings(look, flag.state.runs ?? [], this.versions.all)),
+        segments(flag, look, choice, choose),
       ],
       whoGetsWhat(flag, look),
       audience(definition),
@@ -163,5 +188,5 @@ function ran({ started, completed, definition: { end } }) {
   if (started === null) return null;
   const planned = end ? ` of ${duration(Date.parse(end) - started)} planned` : "";
   const long = completed ? `ran ${duration(completed - started)}` : `for ${duration(now() - started)}`;
-  return ` ${long}${planned}, since ${moment(started)} UTC`;
+  return ` ${long}${planned}, since ${moment(started)}`;
 }

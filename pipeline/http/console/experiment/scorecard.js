@@ -2,25 +2,17 @@
 
 /** @import { Look } from "#api" */
 /** @import { Definition, Told } from "../flag/definition.js" */
+/** @import { Choice, Choose, Reading } from "./choice.js" */
 
 import { fact, h } from "../dom.js";
 import { term } from "../parts/meanings.js";
 import { moment, share } from "../parts/numbers.js";
 import { vocabulary } from "../parts/vocabulary.js";
+import { READINGS } from "./choice.js";
 import { body, shown, table } from "./comparisons.js";
 import { isBroken } from "./health.js";
 
-/**
- * @typedef {Definition["metrics"][number]} Goal
- * @typedef {{
- *   reading: string,
- *   absolute: boolean,
- *   metric: string | null,
- *   segmented: string | null,
- * }} Choice What a person chose to see: which units, and whether differences are absolute; the comparison over the looks;
- *   the metric whose segments are shown.
- * @typedef {(chosen: Partial<Choice>) => void} Choose
- */
+/** @typedef {Definition["metrics"][number]} Goal */
 
 /** @param {Told} flag @param {Look} look @param {Choice} choice @param {Choose} choose */
 export const scorecard = (flag, look, choice, choose) =>
@@ -76,13 +68,6 @@ export function segmentTable(flag, look, metric, choice) {
   return table("segment", flag, choice, body(flag, choice, metric, rows));
 }
 
-/** What the choices of a reading say. */
-const READINGS = {
-  deciding: "deciding: settled once enough, else live",
-  settled: "settled: units whose window is over",
-  live: "live: everyone so far",
-};
-
 /** @param {Choice} choice @param {Choose} choose */
 const views = (choice, choose) =>
   h(
@@ -95,7 +80,11 @@ const views = (choice, choose) =>
       " ",
       h(
         "select",
-        { id: "reading", "aria-label": "Reading", onchange: ({ target }) => choose({ reading: target.value }) },
+        {
+          id: "reading",
+          "aria-label": "Reading",
+          onchange: ({ target }) => choose({ reading: /** @type {Reading} */ (target.value) }),
+        },
         Object.entries(READINGS).map(([value, text]) =>
           h("option", { value, selected: value === choice.reading }, text),
         ),
@@ -166,7 +155,7 @@ function notes(flag, goal, since = null) {
     metric?.window && (metric.window === "none" ? "no window" : `window ${metric.window}`),
     metric?.cap && `cap ${metric.cap}`,
     metric?.cuped && flag.definition.analysis.cuped && "CUPED",
-    since && `only who entered since ${moment(since)} UTC`,
+    since && `only who entered since ${moment(since)}`,
   ].filter(Boolean);
   return [h("small", null, metric?.name), h("small", null, said.join(" · "))];
 }

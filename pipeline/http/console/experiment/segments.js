@@ -2,7 +2,7 @@
 
 /** @import { Look } from "#api" */
 /** @import { Told } from "../flag/definition.js" */
-/** @import { Choice, Choose } from "./scorecard.js" */
+/** @import { Choice, Choose } from "./choice.js" */
 
 import { h } from "../dom.js";
 import { term } from "../parts/meanings.js";
@@ -13,7 +13,7 @@ import { segmentTable } from "./scorecard.js";
 export function segments(flag, look, choice, choose) {
   const found = look.cells.filter((cell) => cell.segment !== vocabulary.everyone);
   const metrics = [...new Set(found.map((cell) => cell.metric))];
-  const metric = choice.segmented ?? metrics[0];
+  const metric = metrics.find((each) => each === choice.metric) ?? metrics[0];
   if (metric === undefined || !found.length) return null;
   return h(
     "section",
@@ -28,7 +28,7 @@ export function segments(flag, look, choice, choose) {
         "Metric ",
         h(
           "select",
-          { id: "segmented", onchange: ({ target }) => choose({ segmented: target.value }) },
+          { id: "segmented", onchange: ({ target }) => choose({ metric: target.value }) },
           metrics.map((each) => h("option", { value: each, selected: each === metric }, each)),
         ),
       ),

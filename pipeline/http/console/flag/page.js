@@ -60,7 +60,7 @@ export class FlagPage {
         "p",
         { class: "quiet" },
         h("code", null, flag.key),
-        ` · ${stateWords(flag)} since ${moment(flag.changed)} UTC · owner ${flag.owner}`,
+        ` · ${stateWords(flag)} since ${moment(flag.changed)} · owner ${flag.owner}`,
         tags.length > 0 && ` · ${tags.join(", ")}`,
       ),
       flag.problem && h("p", null, problem(flag)),

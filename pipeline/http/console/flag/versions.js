@@ -45,7 +45,7 @@ export class Versions {
       "li",
       { id: `version-${version}`, value: version, tabindex: -1 },
       h("p", null, h("b", null, what || "nothing changed"), reason !== what && h("q", null, reason)),
-      h("p", { class: "quiet" }, `${moment(append_time)} UTC, ${author}`),
+      h("p", { class: "quiet" }, `${moment(append_time)}, ${author}`),
       h(
         "details",
         { ontoggle: (event) => event.target.open && this.#read(version) },

@@ -2,11 +2,13 @@
 
 /** @import { Glance, Listed, Look, Overview } from "#api" */
 /** @import { Page, Surroundings } from "../main.js" */
+/** @import { Route } from "../parts/route.js" */
 
 import { get, now, setClock } from "../api.js";
 import { fact, h } from "../dom.js";
 import { term, titled } from "../parts/meanings.js";
 import { asOf, count, duration, moment } from "../parts/numbers.js";
+import { addressOf } from "../parts/route.js";
 import { vocabulary } from "../parts/vocabulary.js";
 import { decisionOn, mark, warning } from "../parts/words.js";
 
@@ -21,10 +23,17 @@ export class ListPage {
   #words = "";
   #state = "";
 
-  /** @param {Surroundings} surroundings */
-  constructor({ redraw, say }) {
+  /** @param {Route} route @param {Surroundings} surroundings */
+  constructor({ query }, { redraw, say }) {
+    this.#words = query.get("text") ?? "";
+    this.#state = query.get("state") ?? "";
     this.redraw = redraw;
     this.say = say;
+  }
+
+  get address() {
+    const query = { ...(this.#words && { text: this.#words }), ...(this.#state && { state: this.#state }) };
+    return addressOf({ at: "", of: [], query: new URLSearchParams(query) });
   }
 
   async refresh() {

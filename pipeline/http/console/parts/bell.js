@@ -132,7 +132,7 @@ function item({ notification: { id, sentence, event, rule, link }, published, de
     "li",
     { id: `told-${id}`, class: isNew && "unread" },
     h("p", null, isNew && h("span", { class: "unseen" }, "new: "), href ? h("a", { href }, sentence) : sentence),
-    h("p", { class: "quiet" }, `${moment(published)} UTC · ${event} · rule ${rule}`),
+    h("p", { class: "quiet" }, `${moment(published)} · ${event} · rule ${rule}`),
     deliveries.length > 0 && h("p", { class: "quiet" }, deliveries.map(delivery)),
   );
 }

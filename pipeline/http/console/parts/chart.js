@@ -18,9 +18,13 @@ import { moment } from "./numbers.js";
  * @typedef {{
  *   write: (value: number) => string,
  *   label: () => string,
+ *   read: (at: number) => string,
  *   range?: (drawn: Maybe[][]) => [number, number],
  *   zero?: boolean,
- * }} Axis How a value is written, what is shown in words, where the axis ends, whether its 0 is a line.
+ * }} Axis How a value is written, what is shown in words, and at one of the times; where the axis ends, whether its 0 is
+ *   a line.
+ * @typedef {{ from: number, to: number, breadth: number, marks: { time: number, until: number }[] }} Frame What charts that
+ *   stand below each other share: when they begin and end (ms), how broad their values are written, and what is marked.
  */
 
 const HEIGHT = 240;
@@ -36,6 +40,8 @@ export class Chart {
   #plot = null;
   /** @type {unknown[]} */
   #state = []; // of the page and the columns, as they were drawn
+  /** @type {Frame} */
+  #frame = { from: 0, to: 0, breadth: 0, marks: [] };
 
   /** @param {string} id @param {Line[]} lines @param {Axis} axis */
   constructor(id, lines, axis) {
@@ -44,56 +50,109 @@ export class Chart {
     this.axis = axis;
   }
 
+  /** Where it is drawn, and what it says at the cursor, which the arrow keys move too. */
   place() {
-    return h("div", { id: this.id, class: "chart", role: "img" });
+    return [
+      h("div", {
+        id: this.id,
+        class: "chart",
+        role: "img",
+        tabindex: 0,
+        onkeydown: (/** @type {KeyboardEvent} */ event) => this.#step(event),
+      }),
+      h("p", { id: `${this.id}-read`, class: "readout", "aria-live": "polite" }),
+    ];
+  }
+
+  /** How broad values are written beside it (px).
+   * @param {Drawn} columns */
+  breadth([, values]) {
+    return 14 + 7 * Math.max(...(values ?? []).map((each) => this.axis.write(each ?? 0).length), 4);
   }
 
   /** Draw these columns in its place.
-   * @param {Drawn} columns */
-  draw(columns) {
+   * @param {Drawn} columns @param {Frame} frame */
+  draw(columns, frame) {
     const holder = document.getElementById(this.id);
     if (!holder || !columns[0].length) return;
-    const state = [holder, holder.clientWidth, colour("--paper"), columns];
+    const state = [
+      holder,
+      holder.clientWidth,
+      colour("--paper"),
+      JSON.stringify([frame.breadth, frame.marks]),
+      columns,
+    ];
     const isSame = state.map((each, index) => each === this.#state[index]);
     if (isSame.every(Boolean)) return;
     this.#state = state;
+    this.#frame = frame;
     const [times, ...values] = columns;
     const data = /** @type {uPlot.AlignedData} */ ([times.map((time) => time / 1_000), ...values]);
     holder.setAttribute("aria-label", this.axis.label());
-    if (this.#plot && isSame.slice(0, 3).every(Boolean)) return this.#plot.setData(data);
-    this.#plot?.destroy();
-    this.#plot = new Plot(this.#options(holder, data), data, holder);
+    if (this.#plot && isSame.slice(0, 4).every(Boolean)) this.#plot.setData(data);
+    else {
+      this.#plot?.destroy();
+      this.#plot = new Plot(this.#options(holder), data, holder);
+    }
+    this.#read(this.#plot);
   }
 
-  /** @param {HTMLElement} holder @param {uPlot.AlignedData} data @returns {uPlot.Options} */
-  #options(holder, data) {
+  /** Say what is at the cursor, else at the end.
+   * @param {uPlot} plot */
+  #read({ cursor, data }) {
+    const place = document.getElementById(`${this.id}-read`);
+    const says = this.axis.read(cursor.idx ?? data[0].length - 1);
+    if (place && place.textContent !== says) place.textContent = says;
+  }
+
+  /** @param {KeyboardEvent} event */
+  #step(event) {
+    const plot = this.#plot;
+    const last = (plot?.data[0].length ?? 0) - 1;
+    const at = plot?.cursor.idx ?? last;
+    const to = { ArrowLeft: at - 1, ArrowRight: at + 1, Home: 0, End: last }[event.key];
+    if (!plot || to === undefined) return;
+    event.preventDefault();
+    const time = plot.data[0][Math.max(0, Math.min(to, last))] ?? 0;
+    /** @type {(at: object, fire: boolean, publish: boolean) => void} */ (plot.setCursor)(
+      { left: plot.valToPos(time, "x"), top: 0 },
+      true,
+      true, // charts in step follow it
+    );
+  }
+
+  /** @param {HTMLElement} holder @returns {uPlot.Options} */
+  #options(holder) {
     const { range, zero } = this.axis;
+    const ends = () => /** @type {[number, number]} */ ([this.#frame.from / 1_000, this.#frame.to / 1_000]);
     return {
       width: holder.clientWidth,
       height: HEIGHT,
       legend: { show: false },
-      cursor: { drag: { x: false, y: false }, points: { show: false } },
+      cursor: { drag: { x: false, y: false }, points: { show: false }, y: false, sync: { key: "looks" } },
       scales: {
-        x: { time: true },
+        x: { time: true, range: ends },
         ...(range && { y: { range: (plot) => range([...plot.data].map((each) => [...each])) } }),
       },
-      tzDate: (seconds) => Plot.tzDate(new Date(seconds * 1_000), "UTC"),
-      axes: this.#axes(data),
+      axes: this.#axes(),
       series: [{}, ...this.lines.map(series)],
       bands: this.lines.flatMap(({ area }, index) =>
         area ? [{ series: [index + 1, area.below + 1], fill: translucent(colour(area.fill), area.opacity) }] : [],
       ),
-      hooks: zero ? { drawAxes: [drawZero] } : {},
+      hooks: {
+        drawAxes: zero ? [drawZero] : [],
+        draw: [(plot) => drawMarks(plot, this.#frame.marks)],
+        setCursor: [(plot) => this.#read(plot)],
+      },
     };
   }
 
-  /** @param {uPlot.AlignedData} data @returns {uPlot.Axis[]} */
-  #axes(data) {
+  /** @returns {uPlot.Axis[]} */
+  #axes() {
     const { write } = this.axis;
     const stroke = colour("--quiet");
     const grid = { stroke: colour("--rule"), width: 1 };
     const font = `12px ${getComputedStyle(document.body).fontFamily}`;
-    const widest = Math.max(...[...(data[1] ?? [0])].map((each) => write(each ?? 0).length), 4);
     return [
       {
         stroke,
@@ -101,14 +160,14 @@ export class Chart {
         ticks: grid,
         font,
         space: 90,
-        values: (plot, ticks) => ticks.map(clockOf([...plot.data[0]])),
+        values: (_, ticks) => ticks.map(clockOf(this.#frame)),
       },
       {
         stroke,
         grid,
         ticks: { show: false },
         font,
-        size: 14 + 7 * widest,
+        size: this.#frame.breadth,
         values: (_, ticks) => ticks.map((each) => (each === 0 ? "0" : write(each))),
       },
     ];
@@ -139,12 +198,37 @@ function drawZero({ ctx, bbox, valToPos, scales: { y: scale } }) {
   ctx.restore();
 }
 
+/** A line with its number at each moment; what lasted is a band.
+ * @param {uPlot} plot @param {Frame["marks"]} marks */
+function drawMarks({ ctx, bbox, valToPos }, marks) {
+  ctx.save();
+  ctx.beginPath();
+  ctx.rect(bbox.left, bbox.top, bbox.width, bbox.height);
+  ctx.clip();
+  ctx.font = `${11 * devicePixelRatio}px ${getComputedStyle(document.body).fontFamily}`;
+  ctx.textBaseline = "top";
+  marks.forEach(({ time, until }, index) => {
+    const [from, to] = [time, until].map((each) => Math.round(valToPos(each / 1_000, "x", true)));
+    if (from === undefined || to === undefined) return;
+    ctx.fillStyle = translucent(colour("--warn"), 0.15);
+    ctx.fillRect(from, bbox.top, to - from, bbox.height);
+    ctx.strokeStyle = ctx.fillStyle = colour("--quiet");
+    ctx.lineWidth = devicePixelRatio;
+    ctx.setLineDash([2, 3].map((each) => each * devicePixelRatio));
+    ctx.beginPath();
+    ctx.moveTo(from, bbox.top);
+    ctx.lineTo(from, bbox.top + bbox.height);
+    ctx.stroke();
+    ctx.fillText(String(index + 1), from + 3 * devicePixelRatio, bbox.top + 2 * devicePixelRatio);
+  });
+  ctx.restore();
+}
+
 /** How a tick is written: with its date, where there are several days.
- * @param {number[]} times */
-function clockOf(times) {
-  const [first = 0, last = first] = [times[0], times.at(-1)];
-  const [from, to] = last - first > 86_400 ? [5, 16] : [11, 19];
-  return (/** @type {number} */ seconds) => moment(seconds * 1_000).slice(from, to);
+ * @param {Frame} frame */
+function clockOf({ from, to }) {
+  const [begin, end] = to - from > 86_400_000 ? [5, 16] : [11, 19];
+  return (/** @type {number} */ seconds) => moment.bare(seconds * 1_000).slice(begin, end);
 }
 
 /** A hexadecimal colour with that opacity.

@@ -74,19 +74,30 @@ export function duration(ms) {
     : `${plain.format(Math.round(number))} ${Math.round(number) === 1 ? one : many}`;
 }
 
-/** A moment (ms), UTC, to the second; `moment.day` the date alone, `moment.clock` the time.
+const wallClock = new Intl.DateTimeFormat("sv", { dateStyle: "short", timeStyle: "medium" }); // 2026-03-02 08:00:00
+const zoneName = new Intl.DateTimeFormat("en", { timeZoneName: "short" });
+
+/** A moment (ms) in the reader's time zone, to the second, with the zone's name; `moment.bare` without it, where a head
+ * says it, `moment.day` the date alone, `moment.clock` the time.
  * @param {Maybe} ms */
-export const moment = (ms) => (missing(ms) ? NONE : new Date(ms).toISOString().slice(0, 19).replace("T", " "));
+export const moment = (ms) => (missing(ms) ? NONE : `${moment.bare(ms)} ${zoneAt(ms)}`);
 
 /** @param {Maybe} ms */
-moment.day = (ms) => (missing(ms) ? NONE : moment(ms).slice(0, 10));
+moment.bare = (ms) => (missing(ms) ? NONE : wallClock.format(ms));
+
+/** @param {Maybe} ms */
+moment.day = (ms) => moment.bare(ms).slice(0, 10);
+
+/** @param {Maybe} ms */
+moment.clock = (ms) => (missing(ms) ? NONE : moment.bare(ms).slice(11));
+
+/** What the reader's zone is called then: it has another name in summer.
+ * @param {number} ms */
+const zoneAt = (ms) => zoneName.formatToParts(ms).find(({ type }) => type === "timeZoneName")?.value ?? "";
 
 /** As of when a look is; 0 until every partition has a watermark.
  * @template Told @param {number} time @param {(time: number) => Told} write */
 export const asOf = (time, write) => (time ? write(time) : "not known yet");
-
-/** @param {Maybe} ms */
-moment.clock = (ms) => (missing(ms) ? NONE : moment(ms).slice(11));
 
 /** @type {{ [Name in Exclude<FieldTold["unit"], `metric${string}`>]: (value: Maybe) => string }} */
 const BY_UNIT = {
@@ -99,7 +110,7 @@ const BY_UNIT = {
   lift,
   probability: share,
   "p-value": pValue,
-  "ms UTC": (value) => `${moment(value)} UTC`,
+  "ms UTC": moment,
   days: (value) => (missing(value) ? NONE : `${count(Math.round(value))} days`),
 };
 

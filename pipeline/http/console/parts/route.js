@@ -10,6 +10,13 @@ export function routeOf(hash) {
   return { at, of, query: new URLSearchParams(query) };
 }
 
+/** The address of a route.
+ * @param {Route} route */
+export function addressOf({ at, of, query }) {
+  const path = [at, ...of].map(encodeURIComponent).join("/");
+  return `#/${path}${query.size ? `?${query}` : ""}`;
+}
+
 /** @param {string} part As it is, where nobody has encoded it. */
 function decoded(part) {
   try {

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 from axe_playwright_python.sync_playwright import Axe
 from kafka import KafkaProducer
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from evaluation.catalog.in_force import RunInForce
 from evaluation.significance.look import encode_look, look
@@ -72,9 +72,9 @@ class Console:
             )
         self.send(CATALOG, None, *map(msgspec.json.encode, documents), partition=0)
 
-    def open(self, route: str = "", key: str | None = None) -> Page:
+    def open(self, route: str = "", key: str | None = None, context: BrowserContext | None = None) -> Page:
         """A page with a key that was entered before."""
-        page = self.browser.new_page()
+        page = (context or self.browser).new_page()
         page.add_init_script(f"sessionStorage.setItem('peekproof-key', '{key or self.key}')")
         page.on("console", lambda said: said.type in ("error", "warning") and self.faults.append(said.text))
         page.on("pageerror", lambda error: self.faults.append(str(error)))

@@ -349,7 +349,7 @@ def test_a_metric_that_says_nothing_is_told_so_without_the_numbers_of_earlier_lo
     expect(row.locator("svg")).to_have_count(0)
     for number in ("< 0.0001", "+1", "["):
         expect(row).not_to_contain_text(number)
-    page.locator("#metric").select_option("revenue, treatment, settled")
+    page.locator("#metric").select_option("revenue, treatment")
     expect(page.get_by_text(f"! revenue at this look: {says}")).to_be_visible()
     page.locator("#numbers-intervals summary").click()
     newest, former = (page.locator("#numbers-intervals tbody tr").nth(at) for at in (0, 1))

@@ -1,0 +1,60 @@
+"""How an experiment is read: what is seen has an address, and charts say what they show."""
+
+import re
+
+from playwright.sync_api import expect
+
+from tests.pipeline.http.console.console import EXPERIMENT, Console
+
+
+def test_what_is_seen_has_an_address_that_opens_it_again(console: Console):
+    page = console.experiment()
+    expect(page).to_have_url(re.compile(f"#/experiments/{EXPERIMENT}$"))
+    page.locator("#reading").select_option("live")
+    page.locator("#metric").select_option("revenue, treatment")
+    page.locator("#segment").select_option("platform=iOS")
+    page.locator("#absolute").check()
+    page.get_by_role("slider").fill("5")
+    expect(page.get_by_text(re.compile("Look 5 of"))).to_be_visible()
+    query = "metric=revenue&variant=treatment&reading=live&segment=platform%3DiOS&absolute=true"
+    expect(page).to_have_url(re.compile(re.escape(f"#/experiments/{EXPERIMENT}/{console.run.key}/5?{query}") + "$"))
+
+    other = page.context.new_page()
+    other.goto(page.url)
+
+    expect(other.get_by_text("A key is needed")).to_be_visible()
+    page.reload()
+    expect(page.get_by_text(re.compile("Look 5 of"))).to_be_visible()
+    expect(page.locator("#reading")).to_have_value("live")
+    expect(page.locator("#absolute")).to_be_checked()
+    expect(page.locator("#metric")).to_have_value("revenue, treatment")
+    expect(page.locator("#segment")).to_have_value("platform=iOS")
+    expect(page.locator("#chart-intervals-read")).to_contain_text("Look 5, ")
+    page.goto("/#/?text=dark+design&state=draft")
+    expect(page.locator(".rows > li")).to_have_count(1)
+    page.goto(f"/#/experiments/{EXPERIMENT}/exp-9")
+    expect(page.get_by_role("alert")).to_contain_text("There is no run exp-9; this is the newest.")
+
+
+def test_charts_say_what_they_show_at_the_cursor_in_step_and_in_the_readers_time(console: Console):
+    context = console.browser.browser.new_context(
+        base_url=console.address, timezone_id="Asia/Kolkata", reduced_motion="reduce"
+    )
+    page = console.open(f"experiments/{EXPERIMENT}", context=context)
+    read = [page.locator(f"#chart-{name}-read") for name in ("intervals", "units")]
+    newest = console.last.look if console.last else 0
+    for each in read:
+        expect(each).to_contain_text(re.compile(rf"Look {newest}, \d{{4}}-.* GMT\+5:30"))
+    expect(page.locator(".timeline")).to_contain_text("GMT+5:30")
+
+    page.locator("#chart-units").focus()
+    page.keyboard.press("Home")
+
+    expect(read[0]).to_contain_text(re.compile("Look 1, .* 270 units: no interval yet"))
+    expect(read[1]).to_contain_text(re.compile("Look 1, .*: control 150, treatment 150"))
+    page.keyboard.press("ArrowRight")
+    for each in read:
+        expect(each).to_contain_text("Look 2, ")
+    page.locator("#numbers-units summary").click()
+    expect(page.locator("#numbers-units")).to_contain_text("as of (Asia/Kolkata)")
+    context.close()
