@@ -394,6 +394,16 @@ Spec = (
     FlagState | Metric | Group | Cohort | Deployment | NotificationRule | Brief | Comment | Logs
 )  # what a version holds
 Kind = Literal["flag", "metric", "group", "cohort", "deployment", "notification", "brief", "comment", "logs"]
+WrittenKind = Literal["flag", "metric", "group", "cohort", "deployment", "notification", "brief"]
+WRITTEN: dict[WrittenKind, type[Definition]] = {  # what an author writes of a kind
+    "flag": Flag,
+    "metric": Metric,
+    "group": Group,
+    "cohort": Cohort,
+    "deployment": Deployment,
+    "notification": NotificationRule,
+    "brief": Brief,
+}
 KINDS: dict[type[Spec], Kind] = {
     FlagState: "flag",
     Metric: "metric",

@@ -4,7 +4,7 @@ How records make them is told in history.py.
 """
 
 import builtins
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any, Generic, Literal, TypeVar
@@ -16,6 +16,7 @@ from evaluation.catalog.ramps import Percentages, as_planned, percentages
 from evaluation.catalog.references import Known
 from schemas.brief import Brief
 from schemas.catalog import (
+    WRITTEN,
     Allocation,
     Cohort,
     Condition,
@@ -31,6 +32,7 @@ from schemas.catalog import (
     Removal,
     Step,
     Variant,
+    WrittenKind,
 )
 from schemas.comment import Comment
 from schemas.duration import parse_duration
@@ -263,9 +265,9 @@ class Catalog:
     comments: dict[str, InForce[Comment]] = field(default_factory=dict)  # by flag the newest: comments_of tells all
     logs: LogsInForce | None = None
 
-    def standing(self, kind: Kind, key: str) -> FlagInForce | MetricInForce | InForce[Any] | LogsInForce | None:
-        """The document of a kind and key, if there is one."""
-        documents: dict[Kind, Mapping[str, FlagInForce | MetricInForce | InForce[Any] | LogsInForce]] = {
+    def of(self, kind: WrittenKind) -> Mapping[str, FlagInForce | MetricInForce | InForce[Any]]:
+        """The documents of a kind, by key."""
+        documents: dict[WrittenKind, Mapping[str, FlagInForce | MetricInForce | InForce[Any]]] = {
             "flag": self.flags,
             "metric": self.metrics,
             "group": self.groups,
@@ -273,10 +275,22 @@ class Catalog:
             "deployment": self.deployments,
             "notification": self.notifications,
             "brief": self.briefs,
-            "comment": self.comments,
-            "logs": {LOGS: self.logs} if self.logs else {},
         }
-        return documents[kind].get(key)
+        return documents[kind]
+
+    def standing(self, kind: Kind, key: str) -> FlagInForce | MetricInForce | InForce[Any] | LogsInForce | None:
+        """The document of a kind and key, if there is one."""
+        if kind == "logs":
+            return self.logs if key == LOGS else None
+        if kind == "comment":
+            return self.comments.get(key)
+        return self.of(kind).get(key)
+
+    def definitions(self) -> Iterator[Definition]:
+        """What authors wrote of every document."""
+        for kind in WRITTEN:
+            for standing in self.of(kind).values():
+                yield standing.definition
 
     def version_of(self, kind: Kind, key: str) -> int:
         """The version of a document that stands; 0: there is none."""

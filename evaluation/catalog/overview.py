@@ -15,7 +15,7 @@ from evaluation.catalog.lifecycle import steps_between
 from evaluation.catalog.needs import unmet_needs
 from evaluation.catalog.ramps import is_holding
 from evaluation.catalog.rules import did_you_mean
-from schemas.catalog import Flag, FlagState, FlagStatus, Removal
+from schemas.catalog import Definition, Flag, FlagState, FlagStatus, Removal
 from schemas.duration import DAY_MS
 from schemas.plan import PauseReason
 
@@ -261,6 +261,11 @@ def differences(history: History, key: str, old: int | None = None, new: int | N
     return list(_differences("", *(states[version] for version in pair)))
 
 
+def differences_of(before: Definition | None, after: Definition) -> list[Difference]:
+    """Where two definitions of one document differ; None: there is none before."""
+    return list(_differences("", *({} if each is None else _fields(each) for each in (before, after))))
+
+
 def stale(catalog: Catalog, seen: Mapping[bytes, int], now: int, days: int) -> list[Stale]:
     """The flags that have stood still for so many days, or whose traffic has ended as long ago.
 
@@ -315,10 +320,14 @@ def _told(before: DocumentVersion | None, version: DocumentVersion) -> Told:
 
 
 def _plain(state: FlagState) -> dict[str, Any]:
-    fields = msgspec.json.decode(msgspec.json.encode(state.definition), type=dict[str, Any]) | {"status": state.status}
+    fields = _fields(state.definition) | {"status": state.status}
     if state.rolled_out is not None:
         fields["rolled_out"] = winner_of(state.rolled_out)
     return fields | ({"removed": state.removed} if state.removed else {})
+
+
+def _fields(definition: Definition) -> dict[str, Any]:
+    return msgspec.json.decode(msgspec.json.encode(definition), type=dict[str, Any])
 
 
 def _differences(path: str, before: Any, after: Any) -> Iterator[Difference]:

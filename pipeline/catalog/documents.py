@@ -9,11 +9,11 @@ import msgspec
 
 from evaluation.catalog.answerable import answer_notes, answer_violations, case_violations
 from evaluation.catalog.metric_rules import metric_violations
-from evaluation.catalog.metric_rules import remarks as metric_remarks
-from evaluation.catalog.notification_rules import about_remarks, notification_violations
+from evaluation.catalog.notification_rules import notification_violations
 from evaluation.catalog.plan_rules import calendar_violations, plan_violations
 from evaluation.catalog.references import Known, cohort_violations, group_violations, reference_violations
-from evaluation.catalog.rules import flag_violations, goal_remarks
+from evaluation.catalog.remarks import named_by, remarks_of
+from evaluation.catalog.rules import flag_violations
 from evaluation.flags.graph import needed_for
 from pipeline.catalog.faults import DocumentError, Fault
 from pipeline.catalog.folders import FOLDERS, files_in, is_yaml, unread
@@ -71,33 +71,20 @@ def _notes(documents: Documents, known: Known) -> list[Fault]:
 
 def remarks(documents: Documents) -> list[Fault]:
     """What is no fault, but may not be as it was meant."""
-    known = {key: metric.definition for key, metric in documents.metrics.items()}
-    of_metrics = [
-        metric.file.fault(("window",), remark)
-        for metric in documents.metrics.values()
-        for remark in metric_remarks(metric.definition, known)
-    ]
-    of_goals = [
-        flag.file.fault(remark.path, remark.message)
-        for flag in documents.flags.values()
-        for remark in goal_remarks(flag.definition)
-    ]
-    every = [
-        each.definition
-        for sources in (documents.flags, documents.metrics, documents.groups, documents.cohorts, documents.deployments)
-        for each in sources.values()
-    ]
-    named = {
-        "keys": {each.key for each in every},
-        "owners": {each.owner for each in every},
-        "tags": {tag for each in every for tag in getattr(each, "tags", ())},
-    }
-    of_rules = [
-        rule.file.fault(remark.path, remark.message)
-        for rule in documents.notifications.values()
-        for remark in about_remarks(rule.definition.about, named)
-    ]
-    return sorted(of_metrics + of_goals + of_rules)
+    metrics = {key: metric.definition for key, metric in documents.metrics.items()}
+    named = named_by(each.definition for each in _every(documents))
+    return sorted(
+        remark for each in _every(documents) for remark in each.file.faults(remarks_of(each.definition, metrics, named))
+    )
+
+
+def _every(documents: Documents) -> Iterator[FileDefinition[Definition]]:
+    yield from documents.metrics.values()
+    yield from documents.flags.values()
+    yield from documents.groups.values()
+    yield from documents.cohorts.values()
+    yield from documents.deployments.values()
+    yield from documents.notifications.values()
 
 
 def read_sound(directory: Path) -> tuple[Documents, list[Fault]]:

@@ -4,6 +4,7 @@ A change is worked out (and refused) purely, shown with its consequences, and pu
 faster. What is risky wants a yes.
 """
 
+import asyncio
 import secrets
 import string
 import time
@@ -14,7 +15,7 @@ from typing import Literal
 import msgspec
 
 from evaluation.catalog import consequences, lifecycle
-from evaluation.catalog.answerable import answer_violations, case_violations
+from evaluation.catalog.answerable import answer_notes, answer_violations, case_violations
 from evaluation.catalog.consequences import Consequence, differing
 from evaluation.catalog.history import History, edit_violations, with_decimals
 from evaluation.catalog.in_force import Catalog, FlagInForce
@@ -29,13 +30,14 @@ from evaluation.catalog.references import (
     prerequisite_order,
     regrouping_violations,
 )
+from evaluation.catalog.remarks import named_by, remarks_of
 from evaluation.catalog.remembering import brief_violations
 from evaluation.catalog.rules import Violation, did_you_mean
 from evaluation.plans.acts import Act, CompleteRun, PausePlan, RollBack, RollOut, StartFlag, TakeStep
 from evaluation.plans.resuming import Resuming
 from pipeline.catalog.documents import Documents, FileDefinition
 from pipeline.catalog.faults import DocumentError, Fault
-from pipeline.catalog.topic import CatalogWriter, EditConflictError
+from pipeline.catalog.topic import CatalogWriter, EditConflictError, next_version, size_fault
 from pipeline.errors import PeekproofError
 from schemas.brief import Brief
 from schemas.catalog import (
@@ -53,6 +55,8 @@ from schemas.catalog import (
     Removal,
     Spec,
 )
+from schemas.comment import Comment
+from schemas.logs import Logs
 from schemas.plan import AUTHOR as PLAN
 from schemas.plan import Evidence, Plan
 
@@ -122,6 +126,27 @@ class Change:
     consequences: tuple[Consequence, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Foreseen:
+    """What publishing a definition comes to: what is wrong with it, or its next version; neither: it stands as it is.
+
+    `notes` tell what may not be as it was meant.
+    """
+
+    definition: Definition
+    violations: tuple[Violation, ...] = ()
+    notes: tuple[Violation, ...] = ()
+    change: Change | None = None
+    document: Document | None = None
+
+    @property
+    def published(self) -> Definition:
+        """The definition as it would be published: of a metric it says how many decimal places are kept."""
+        spec = self.change.spec if self.change else self.definition
+        assert not isinstance(spec, Logs | Comment)
+        return spec.definition if isinstance(spec, FlagState) else spec
+
+
 async def apply(
     writer: CatalogWriter, documents: Documents, signature: Signature, accept_risks: bool = False
 ) -> AsyncIterator[Change]:
@@ -142,41 +167,32 @@ async def create(
 ) -> Change:
     """Publish a document that is new. Raises RefusedError where its key is taken or a rule is broken; RiskError."""
     kind = KINDS[FlagState if isinstance(definition, Flag) else type(definition)]
-    if version := writer.history.newest.version_of(kind, definition.key):
-        raise RefusedError(
-            f"{kind} '{definition.key}' exists already (version {version}); edit it, or choose another key"
-        )
+    if conflict := conflict_of(writer.history, kind, definition.key, base=0):
+        raise RefusedError(conflict)
     (change,) = await edit(writer, [definition], signature, accept_risks)
     return change
 
 
 async def edit(
-    writer: CatalogWriter, definitions: Sequence[Definition], signature: Signature, accept_risks: bool = False
+    writer: CatalogWriter,
+    definitions: Sequence[Definition],
+    signature: Signature,
+    accept_risks: bool = False,
+    bases: Mapping[tuple[Kind, str], int] | None = None,
 ) -> list[Change]:
     """Publish other versions of documents, or their first, in this order; those that stand as they are have none.
 
-    All is checked beforehand, each beside those before it. Raises RefusedError, RiskError; what `CatalogWriter.publish`
+    All is checked beforehand, each beside those before it. `bases` are versions that were decided on, by kind and key.
+    Raises RefusedError, RiskError; EditConflictError for a base that stands no more, and what `CatalogWriter.publish`
     raises, when another editor was faster; UnfinishedError, when some of them stand by then.
     """
-    trial = writer.history.copy()
-    edits: list[tuple[Change, Document]] = []
-    flags = {each.key: each for each in definitions if isinstance(each, Flag)}
-    for definition in definitions:
-        catalog = trial.newest
-        taken = _refused(definition, {**catalog.known.flags, **flags}, catalog)
-        if violations := [*edit_violations(definition, catalog), *taken]:
-            raise RefusedError("\n".join(dict.fromkeys(map(str, violations))), violations)
-        try:
-            change = _change(definition, trial, catalog.known)
-        except LifecycleError as error:
-            raise RefusedError(str(error), [Violation(error.path, str(error))]) from None
-        if change is not None:
-            (change,) = _with_needs([change], catalog)
-            document = writer.next_version(change.spec, signature.author, signature.reason)
-            edits.append((change, document))
-            trial.append(catalog.offset, catalog.append_time, msgspec.json.encode(document))
-            if len(trial.rejected) > len(writer.history.rejected):
-                raise RefusedError(trial.rejected[-1].reason)
+    for (kind, key), base in (bases or {}).items():
+        if conflict := conflict_of(writer.history, kind, key, base):
+            raise EditConflictError(conflict)
+    found = await asyncio.to_thread(foresee, definitions, writer.history.copy(), signature)  # ids may be many
+    if violations := [each for one in found for each in one.violations]:
+        raise RefusedError("\n".join(dict.fromkeys(map(str, violations))), violations)
+    edits = [(each.change, each.document) for each in found if each.change and each.document]
     require_yes([change for change, _ in edits], accept_risks)
     for index, (_, document) in enumerate(edits):
         try:
@@ -187,6 +203,51 @@ async def edit(
             standing = ", ".join(f"version {each.version} of {each.kind} '{each.key}'" for each, _ in edits[:index])
             raise UnfinishedError(f"{error}\nwhat came before it stands: {standing}; edit only the rest") from error
     return [change for change, _ in edits]
+
+
+def foresee(definitions: Sequence[Definition], trial: History, signature: Signature) -> list[Foreseen]:
+    """What publishing them in this order comes to. `trial` is a history of one's own, which takes them in."""
+    flags = {each.key: each for each in definitions if isinstance(each, Flag)}
+    return [_foresee(each, trial, flags, signature) for each in definitions]
+
+
+def _foresee(definition: Definition, trial: History, flags: Mapping[str, Flag], signature: Signature) -> Foreseen:
+    """The same of one, among the `flags` that come with it."""
+    catalog = trial.newest
+    taken = _refused(definition, {**catalog.known.flags, **flags}, catalog)
+    if violations := [*edit_violations(definition, catalog), *taken]:
+        return Foreseen(definition, tuple(dict.fromkeys(violations)))
+    notes = tuple(_notes(definition, catalog))
+    try:
+        change = _change(definition, trial, catalog.known)
+    except LifecycleError as error:
+        return Foreseen(definition, (Violation(error.path, str(error)),), notes)
+    if change is None:
+        return Foreseen(definition, notes=notes)
+    (change,) = _with_needs([change], catalog)
+    document = next_version(trial, change.spec, signature.author, signature.reason)
+    value, ignored = msgspec.json.encode(document), len(trial.rejected)
+    trial.append(catalog.offset, catalog.append_time, value)
+    fault = trial.rejected[-1].reason if len(trial.rejected) > ignored else size_fault(value)
+    return Foreseen(definition, (Violation((), fault),) if fault else (), notes, change, document)
+
+
+def _notes(definition: Definition, catalog: Catalog) -> Iterator[Violation]:
+    metrics = {key: metric.definition for key, metric in catalog.metrics.items()}
+    if isinstance(definition, Flag):
+        yield from answer_notes(definition, catalog.known)
+    yield from remarks_of(definition, metrics, named_by(catalog.definitions()))
+
+
+def conflict_of(history: History, kind: Kind, key: str, base: int) -> str | None:
+    """Why an edit that rests on a version of a document is not made: another one stands. None: that one does."""
+    stands = history.newest.version_of(kind, key)
+    if base == stands:
+        return None
+    if not base:
+        return f"{kind} '{key}' exists already (version {stands}); edit it, or choose another key"
+    there = f"version {stands} of {kind} '{key}' stands" if stands else f"there is no {kind} '{key}'"
+    return f"{there}, and not version {base} any more; look and decide anew"
 
 
 async def plan(
@@ -286,12 +347,9 @@ def _acted(before: FlagState, version: int, act: Act, evidence: Evidence) -> Fla
 def _standing(writer: CatalogWriter, key: str, base: int | None) -> tuple[FlagState, int]:
     """A flag's newest document, and the version that comes next. Raises where it is not the one decided on."""
     before = state_of(writer.history, key)
-    stands = writer.history.newest.version_of("flag", key)
-    if base is not None and base != stands:
-        raise EditConflictError(
-            f"version {stands} of flag '{key}' stands, and not version {base} any more; look and decide anew"
-        )
-    return before, stands + 1
+    if base is not None and (conflict := conflict_of(writer.history, "flag", key, base)):
+        raise EditConflictError(conflict)
+    return before, writer.history.newest.version_of("flag", key) + 1
 
 
 def _fresh_salt() -> str:
@@ -421,6 +479,8 @@ def _change(definition: Definition, history: History, known: Known) -> Change | 
     if isinstance(definition, Metric):
         definition = _stated(definition, catalog)
     fields = differing(standing.definition if standing else None, definition)
+    if isinstance(definition, Cohort):  # its file is where its author has the ids, and says nothing of them
+        fields = tuple(name for name in fields if name != "file")
     if standing and not fields:
         return None
     effects: Iterable[Consequence] = ()

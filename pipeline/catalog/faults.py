@@ -12,10 +12,16 @@ class Fault:
 
     file: str
     line: int
-    message: str  # the field, its value, the rule and the way out
+    message: str  # the value, the rule and the way out
+    field: str = ""  # as a person writes its path
+
+    @property
+    def told(self) -> str:
+        """The message with the field that it is about."""
+        return f"{self.field}: {self.message}" if self.field else self.message
 
     def __str__(self) -> str:
-        return f"{self.file}:{self.line}: {self.message}"
+        return f"{self.file}:{self.line}: {self.told}"
 
 
 class DocumentError(PeekproofError):

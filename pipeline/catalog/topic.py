@@ -142,11 +142,8 @@ class CatalogWriter:
         """
         name = f"version {document.version} of {document.kind} '{document.key}'"
         value = msgspec.json.encode(document)
-        if len(value) > LARGEST_DOCUMENT:
-            raise PeekproofError(
-                f"{name} is not published: it is {len(value):,} bytes long, and a record holds {LARGEST_DOCUMENT:,}; "
-                "split a cohort's ids among several, or shorten a payload"
-            )
+        if fault := size_fault(value):
+            raise PeekproofError(f"{name} is not published: {fault}")
         newest = self.history.newest
         _, found = after(newest, newest.offset, newest.append_time, value)
         if isinstance(found, Rejected):
@@ -159,6 +156,16 @@ class CatalogWriter:
         for rejected in self.history.rejected:
             if rejected.offset == sent.offset:
                 raise EditConflictError(f"{name} came too late and changes nothing: {rejected.reason}")
+
+
+def size_fault(value: bytes) -> str | None:
+    """Why no record holds a document, as it is sent; None: one does."""
+    if len(value) <= LARGEST_DOCUMENT:
+        return None
+    return (
+        f"it is {len(value):,} bytes long, and a record holds {LARGEST_DOCUMENT:,}; split a cohort's ids among "
+        "several, or shorten a payload"
+    )
 
 
 def next_version(history: History, spec: Spec, author: str, reason: str) -> Document:

@@ -1,4 +1,4 @@
-"""YAML: one file as values, with the line of each field, and definitions as YAML that is read as the same.
+"""YAML: a file or a text as values, with the line of each field, and definitions as YAML that is read as the same.
 
 Scalars mean what YAML 1.2 says, as in editors: `on` and `off` are texts, dates too. Where a text is wanted they are one
 as they are written, digit for digit; where anything may stand, what would lose digits is refused. Anchors and merges
@@ -44,7 +44,7 @@ class YamlFile:
 
     def fault(self, path: rules.Path, message: str) -> Fault:
         """A fault of the field at `path`."""
-        return Fault(self.name, self.line(path), f"{path_text(path)}: {message}" if path else message)
+        return Fault(self.name, self.line(path), message, path_text(path))
 
     def faults(self, violations: Iterable[Violation]) -> list[Fault]:
         """The violations as faults of this file."""
@@ -56,9 +56,42 @@ def read_yaml(path: Path, kind: type[msgspec.Struct]) -> tuple[object, YamlFile,
 
     Raises DocumentError where it is no YAML.
     """
-    reading = _Reading(str(path))
-    value = reading.typed(reading.value(_compose(path), ()), kind, ())
-    return value, YamlFile(str(path), reading.lines), reading.faults
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise DocumentError([Fault(str(path), 1, f"cannot be read: {error.strerror}")]) from None
+    except UnicodeDecodeError as error:
+        told = f"byte {error.start} is not UTF-8; save the file as UTF-8"
+        raise DocumentError([Fault(str(path), 1, told)]) from None
+    first, *others = yaml_documents(text, str(path))
+    if others:
+        told = "a second document begins here; put it into a file of its own"
+        raise DocumentError([Fault(str(path), others[0].line, told)])
+    return first.read(kind)
+
+
+@dataclass(frozen=True, slots=True)
+class YamlDocument:
+    """One document of a text, that no kind has been given yet."""
+
+    name: str  # of the text
+    node: yaml.Node
+
+    @property
+    def line(self) -> int:
+        """Where it begins."""
+        return int(self.node.start_mark.line) + 1
+
+    def read(self, kind: type[msgspec.Struct]) -> tuple[object, YamlFile, list[Fault]]:
+        """Its value, its scalars as a definition of the kind wants them, and what of it could not be used."""
+        reading = _Reading(self.name)
+        value = reading.typed(reading.value(self.node, ()), kind, ())
+        return value, YamlFile(self.name, reading.lines), reading.faults
+
+
+def yaml_documents(text: str, name: str) -> list[YamlDocument]:
+    """The documents of a text, at least one. Raises DocumentError where it is no YAML."""
+    return [YamlDocument(name, node) for node in _compose(text, name)]
 
 
 class _Loader(yaml.BaseLoader):  # type: ignore[misc]
@@ -73,16 +106,12 @@ class _Loader(yaml.BaseLoader):  # type: ignore[misc]
         return super().compose_node(parent, index)
 
 
-def _compose(path: Path) -> yaml.Node:
+def _compose(text: str, name: str) -> list[yaml.Node]:
     def fault(line: int, message: str) -> DocumentError:
-        return DocumentError([Fault(str(path), line, message)])
+        return DocumentError([Fault(name, line, message)])
 
     try:
-        nodes = list(yaml.compose_all(path.read_text(encoding="utf-8"), _Loader))
-    except OSError as error:
-        raise fault(1, f"cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError as error:
-        raise fault(1, f"byte {error.start} is not UTF-8; save the file as UTF-8") from None
+        nodes = list(yaml.compose_all(text, _Loader))
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         context = f" ({error.context})" if error.context else ""
@@ -93,9 +122,7 @@ def _compose(path: Path) -> yaml.Node:
         raise fault(1, "is nested too deeply") from None
     if not nodes:
         raise fault(1, "is empty; a file holds one document")
-    if len(nodes) > 1:
-        raise fault(nodes[1].start_mark.line + 1, "a second document begins here; put it into a file of its own")
-    return nodes[0]
+    return nodes
 
 
 class _Scalar(NamedTuple):
@@ -165,7 +192,7 @@ class _Reading:
         return fields
 
     def _fault(self, line: int, path: rules.Path, message: str) -> None:
-        self.faults.append(Fault(self.file, line, f"{path_text(path)}: {message}" if path else message))
+        self.faults.append(Fault(self.file, line, message, path_text(path)))
 
 
 def _is_percentage(container: Any) -> bool:

@@ -124,7 +124,7 @@ def _tell_without_file(documents: Documents, catalog: Catalog) -> None:
 
 def _tell_notes(notes: Iterable[Fault]) -> None:
     for note in notes:
-        click.echo(f"{note.file}:{note.line}: note: {note.message}", err=True)
+        click.echo(f"{note.file}:{note.line}: note: {note.told}", err=True)
 
 
 @click.command()
@@ -155,7 +155,7 @@ def faults_told(as_json: bool) -> Iterator[None]:
 
 
 def _place(fault: Fault) -> dict[str, object]:
-    return {"file": fault.file, "line": fault.line, "message": fault.message}
+    return {"file": fault.file, "line": fault.line, "message": fault.told}
 
 
 def _counted(documents: Documents) -> str:

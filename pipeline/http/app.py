@@ -21,6 +21,7 @@ from pipeline.http.backend import Backend
 from pipeline.http.callers.keys import KeysError
 from pipeline.http.callers.origins import Origins
 from pipeline.http.description import description, openapi_of
+from pipeline.http.documents import documents
 from pipeline.http.door import Door
 from pipeline.http.evaluate.amplitude import evaluation
 from pipeline.http.evaluate.ofrep import ofrep
@@ -58,6 +59,7 @@ def create_app(backend: Backend) -> ASGIApp:
             life,
             management,
             remembering,
+            documents,
             description,
             create_static_files_router(
                 path="/",

@@ -22,8 +22,12 @@ class ExactRequest(Request[Any, Key, Any]):
 
     async def json(self) -> Any:
         """The body as the route declares it. Raises ClientException with what is wrong with it, and where."""
+        return self.read(await self.body())
+
+    def read(self, body: bytes) -> Any:
+        """The same of bytes."""
         try:
-            value = read_json((await self.body()).removeprefix(BOM_UTF8) or b"null")
+            value = read_json(body.removeprefix(BOM_UTF8) or b"null")
         except JsonError as error:
             raise ClientException(_told(str(error))) from None
         declared = self.route_handler.parsed_data_field

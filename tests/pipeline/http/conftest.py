@@ -7,7 +7,9 @@ import pytest
 from pipeline.settings import Settings
 from tests.conftest import deployed
 from tests.pipeline.http.catalog import publish
+from tests.pipeline.http.management.api import Api
 from tests.pipeline.http.server import Server, serving
+from tests.pipeline.shop import Shop
 
 
 @pytest.fixture
@@ -30,3 +32,13 @@ def open_server(shop: Settings) -> Iterator[Server]:
     """A server over it, without keys."""
     with serving(shop) as running:
         yield running
+
+
+@pytest.fixture(scope="module")
+def api(broker: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
+    """The API over a shop of its own, for the tests of a module."""
+    directory = tmp_path_factory.mktemp("shop")
+    with deployed(broker, directory / "data") as settings:
+        Shop(directory / "configs", settings).apply()
+        with serving(settings, is_open=False) as server:
+            yield Api(settings, server.address)

@@ -115,7 +115,7 @@ def test_f21_generators_of_clients_can_make_use_of_the_document(open_server: Ser
     assert all(each["security"] for each in operations)
     for name, each in zip(names, operations, strict=True):
         content = each["responses"]["200"]["content"]
-        assert content.keys() <= {"application/json", "text/csv", "text/event-stream"}, name
+        assert content.keys() <= {"application/json", "application/yaml", "text/csv", "text/event-stream"}, name
         if "application/json" in content:
             assert content["application/json"]["schema"].get("type") != "string", name
 
