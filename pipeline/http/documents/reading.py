@@ -77,7 +77,7 @@ async def list_documents(
     tag: str | None = None,
     owner: str | None = None,
 ) -> DocumentItems:
-    """Documents of a kind, with a tag, of an owner, or with a text in what they are called, their description, a tag, or a brief."""
+    """Documents of a kind, of an owner, with a tag, or with a text in their names, descriptions, tags or briefs."""
     history = backend.catalog.history
     newest = {(each.document.kind, each.document.key): each for each in history.versions}
     found = []
