@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from schemas.aggregate import Aggregate
+from schemas.arrivals import Arrivals
 from schemas.assignment import Assignment
 from schemas.catalog import Cohort, Deployment, Document, Flag, FlagState, Group, Metric
 from schemas.event import Event
@@ -16,6 +17,7 @@ from schemas.look import Look
 from schemas.notification import HandedOver, Notification, NotificationRule
 from schemas.topics import (
     AGGREGATES,
+    ARRIVALS,
     ASSIGNMENTS,
     CATALOG,
     DEAD_LETTERS,
@@ -43,6 +45,7 @@ MESSAGES: dict[str, type[msgspec.Struct]] = {  # by topic
     HEALTH: WorkerHealth,
     NOTIFICATIONS: Notification,
     DELIVERIES: HandedOver,
+    ARRIVALS: Arrivals,
 }
 BYTES = {  # topics whose values are no JSON, and what they are
     UNITS: ("application/vnd.apache.arrow.stream", "One Arrow record batch: what units did, from stage to stage."),
@@ -123,7 +126,7 @@ def _settings(config: dict[str, str]) -> dict[str, Any]:
     """Those of a topic's settings that AsyncAPI's binding of Kafka knows."""
     known: dict[str, Any] = {}
     if "cleanup.policy" in config:
-        known["cleanup.policy"] = [config["cleanup.policy"]]
+        known["cleanup.policy"] = config["cleanup.policy"].split(",")
     for name in ("retention.ms", "max.message.bytes"):
         if name in config:
             known[name] = int(config[name])

@@ -6,7 +6,7 @@ from functools import lru_cache
 # What documents may hold: a positive duration. The look-ahead refuses a final line feed, which `$` alone lets pass in
 # Python (and `\Z` means nothing in JSON Schema).
 PATTERN = r"^[1-9][0-9]{0,8}(ms|s|m|h|d)$(?!\n)"
-HOUR_MS, DAY_MS = 3_600_000, 86_400_000
+MINUTE_MS, HOUR_MS, DAY_MS = 60_000, 3_600_000, 86_400_000
 UNITS_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": HOUR_MS, "d": DAY_MS}
 
 

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from schemas.duration import DAY_MS
+from schemas.duration import DAY_MS, MINUTE_MS
 
 MAX_MESSAGE_BYTES = 16_000_000
 
@@ -17,12 +17,13 @@ DEAD_LETTERS = "dead-letters"
 HEALTH = "health"
 NOTIFICATIONS = "notifications"
 DELIVERIES = "deliveries"
+ARRIVALS = "arrivals"
 
 SourcePartition = tuple[str, int]  # topic (without the installation's prefix) and partition
 
 SOURCES = (EXPOSURES, EVENTS)
 # That others read: gzip, which every client knows; else LZ4.
-OPEN = (ASSIGNMENTS, RESULTS, CATALOG, DEAD_LETTERS, NOTIFICATIONS, DELIVERIES)
+OPEN = (ASSIGNMENTS, RESULTS, CATALOG, DEAD_LETTERS, NOTIFICATIONS, DELIVERIES, ARRIVALS)
 
 
 class Topic(msgspec.Struct, frozen=True):
@@ -57,4 +58,13 @@ def topics(units_partitions: int) -> tuple[Topic, ...]:
         # The newest of each key for ever, lest it is told again; the others for thirty days at least.
         Topic(NOTIFICATIONS, 4, compact | append_time | {"min.compaction.lag.ms": str(30 * DAY_MS)}),
         Topic(DELIVERIES, 4, kept(30) | append_time),
+        # A minute is told again each second: the newest of each key stays, for three days.
+        Topic(
+            ARRIVALS,
+            1,
+            kept(3)
+            | append_time
+            | large
+            | {"cleanup.policy": "compact,delete", "segment.bytes": str(1 << 24), "segment.ms": str(10 * MINUTE_MS)},
+        ),
     )

@@ -39,7 +39,14 @@ class DeadLetters:
 
     def in_order(self) -> list[DeadLetter]:
         """All dead letters, as their messages stand in the slice."""
-        return [dead_letter for _, _, dead_letter in sorted(self._dead_letters, key=lambda each: each[:2])]
+        return [dead_letter for _, _, dead_letter in self._sorted()]
+
+    def times(self) -> list[int]:
+        """When (ms UTC) the record of each was appended, in the same order: of one that was sent again, this time."""
+        return [int(self._records.append_time[row]) for row, _, _ in self._sorted()]
+
+    def _sorted(self) -> list[tuple[int, int, DeadLetter]]:
+        return sorted(self._dead_letters, key=lambda each: each[:2])
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,7 @@ COMMON: dict[Path, Type] = {
     ("user_id",): Type.TEXT,
     ("device_id",): Type.TEXT,
     ("insert_id",): Type.TEXT,
+    ("library",): Type.VALUE,  # it is told of what came, and refused for nothing
 }
 MOST_RESOLVED = 10_000  # questions of which the resolution is remembered
 Filter = tuple[tuple[Path, CompiledCondition], ...]

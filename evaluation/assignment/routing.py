@@ -11,6 +11,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from evaluation.assignment.columns import MessageColumns
 from evaluation.assignment.dead_letters import DeadLetters, origin_of
 from evaluation.assignment.decoding import decode
 from evaluation.assignment.events import event_rows
@@ -19,6 +20,7 @@ from evaluation.assignment.messages import Stretch, UnitRows
 from evaluation.assignment.plan import event_plan, exposure_plan
 from evaluation.catalog.history import History
 from evaluation.catalog.in_force import Catalog
+from evaluation.columns.names import Names
 from schemas.assignment import Assignment
 from schemas.dead_letter import DeadLetter
 from schemas.records import Records
@@ -44,6 +46,9 @@ class Assigned(UnitRows):
     facts: list[str]
     answers: list[Assignment]
     rejects: list[DeadLetter]
+    rejected: list[int]  # when (ms UTC) the record of each was appended
+    messages: list[MessageColumns]  # that could be read, whatever becomes of them
+    known: Names  # the events that something counts, or the flags
     counts: dict[str, int]
     examples: list[Example]
 
@@ -114,11 +119,13 @@ def _assigned(stretch: Stretch, catalog: Catalog, begin: int, end: int) -> Assig
         exposures = exposure_plan(catalog)
         decoded = decode(records, rows, exposures.wanted, stretch.dead_letters)
         joined = UnitRows.join([exposure_rows(columns, exposures, stretch) for columns in decoded])
+        known = exposures.flags
     else:
         events = event_plan(catalog, stretch.horizon)
         facts = [fact.key for fact in events.facts]
         decoded = decode(records, rows, events.wanted, stretch.dead_letters)
         joined = UnitRows.join([event_rows(columns, events, stretch) for columns in decoded])
+        known = events.events
     if len(joined.offset) > MOST_ROWS:
         joined = _without_the_largest(joined, stretch)
     rejects = stretch.dead_letters.in_order()
@@ -133,6 +140,9 @@ def _assigned(stretch: Stretch, catalog: Catalog, begin: int, end: int) -> Assig
         facts=facts,
         answers=[answer for _, _, answer in sorted(stretch.answers, key=lambda each: each[:2])],
         rejects=rejects,
+        rejected=stretch.dead_letters.times(),
+        messages=decoded,
+        known=known,
         counts=counts,
         examples=newest(stretch.examples),
     )

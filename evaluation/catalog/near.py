@@ -26,4 +26,4 @@ def _holds(one: str, other: str) -> bool:
 
 
 def _plain(name: str) -> str:
-    return "".join(letter for letter in name.casefold() if letter.isalnum())
+    return "".join(each for each in name.casefold() if each.isalnum())

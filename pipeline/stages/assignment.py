@@ -2,32 +2,48 @@
 
 Keeps no state: what was gathered within `tick_seconds` is sent, acknowledged, and only then are the sources' offsets
 committed. A worker that falls is followed by one that reads the same records again and sends the same rows;
-aggregation takes each source offset once.
+aggregation takes each source offset once. What came is counted too, and told about once a second (see
+schemas.arrivals). Offsets are committed only with it, and what another worker has told already is not counted again: so
+every record is counted once, but what a worker that falls has not told is counted by the next.
 """
 
 import asyncio
+import os
+import socket
+import time
 from collections.abc import Iterable
 from typing import ClassVar
 
 import msgspec
+from aiokafka import ConsumerRecord
 
+from evaluation.arrivals.tally import Tally
 from evaluation.assignment.routing import assign
 from pipeline.catalog.topic import PARTITION, next_version
 from pipeline.catalog.topic import key_of as document_key
 from pipeline.kafka.census import Census
+from pipeline.kafka.follower import Follower
 from pipeline.kafka.logs import ClusterTopics, first
 from pipeline.kafka.producer import KafkaRecord, send_many
 from pipeline.settings import Settings
 from pipeline.stages.gathering import Gathering
 from pipeline.stages.kernels import compile_kernels
 from pipeline.stages.stage import Stage
+from schemas.arrivals import SourceReached
 from schemas.assignment import Assignment as Answer
 from schemas.dead_letter import DeadLetter, fitted, to_headers
+from schemas.decoding import decode
 from schemas.records import Records
-from schemas.topics import ASSIGNMENTS, CATALOG, DEAD_LETTERS, EVENTS, EXPOSURES, UNITS, SourcePartition
+from schemas.topics import ARRIVALS, ASSIGNMENTS, CATALOG, DEAD_LETTERS, EVENTS, EXPOSURES, UNITS, SourcePartition
 
 MOST_ROWS = 100_000  # gathered before they are sent without waiting for the tick; a message holds some 350,000
 UNDER_WAY = 4  # sendings that are not acknowledged yet
+
+
+class _Told(msgspec.Struct):
+    """What is read of a record of `arrivals`: how far somebody has counted."""
+
+    reached: list[SourceReached] = []
 
 
 class AssignmentStage(Stage):
@@ -47,6 +63,9 @@ class AssignmentStage(Stage):
         self._is_first = False  # whether it has the first partition of exposures
         self._dead_letters: list[DeadLetter] = []
         self._answers: list[Answer] = []
+        self._tally = Tally(f"{socket.gethostname()}/{os.getpid()}/{time.time_ns() // 1_000_000}")
+        self._counted: dict[SourcePartition, int] = {}  # before which offset somebody has told what came
+        self._told = Follower(settings, ARRIVALS, self._read_arrivals, self.aside)
         self._under_way = asyncio.Semaphore(UNDER_WAY)
         self._sendings: set[asyncio.Task[None]] = set()
 
@@ -59,6 +78,7 @@ class AssignmentStage(Stage):
         self._gathering = Gathering(self.settings.units_partitions, self.settings.horizon, partitions)
         self._census = Census(self.producer.client, topics, partitions)
         self._census.start()
+        await self._told.start()
 
     async def belong(self, found: ClusterTopics) -> None:
         """Nothing is kept that could belong to another log."""
@@ -72,7 +92,17 @@ class AssignmentStage(Stage):
     async def take(self, source: SourcePartition, records: Records) -> None:
         """Gather what the slice says, with the catalog read up to an end asked for after the slice was fetched."""
         await self.catalog.caught_up(records.received)
+        counted = self._counted.get(source, 0)
+        if records.begin < counted < records.end:
+            before, records = records.split(counted)
+            await self._take(source, before)
+        await self._take(source, records)
+
+    async def _take(self, source: SourcePartition, records: Records) -> None:
+        is_counted = records.end <= self._counted.get(source, 0)
         for assigned in assign(records, self.catalog.history, self.settings.horizon, self.settings.tolerance):
+            if not is_counted:
+                self._tally.add(records, assigned)
             self._dead_letters += assigned.rejects
             self._answers += assigned.answers
             self.count("rows", len(assigned.offset))
@@ -97,7 +127,7 @@ class AssignmentStage(Stage):
     async def beat(self, time: int) -> None:
         """Tell every units partition how far the sources are, with or without rows."""
         self._census.tell(time)
-        await self._send()
+        await self._send(tells=True)
         await self._note_logs()
 
     async def tick(self) -> None:
@@ -108,18 +138,22 @@ class AssignmentStage(Stage):
 
     async def release(self, sources: Iterable[SourcePartition]) -> None:
         """Send everything and wait for it, then cover these sources no longer."""
-        await self._send()
+        await self._send(tells=True)
         await asyncio.gather(*self._sendings)
         self._gathering.leave(sources)
         self._is_first &= (EXPOSURES, 0) not in sources
 
     async def stop(self) -> None:
         """Disconnect."""
+        await self._told.stop()
         await self._census.stop()
         await super().stop()
 
-    async def _send(self) -> None:
-        """Hand what was gathered to the producer, in order; a task of its own waits for the acknowledgements."""
+    async def _send(self, *, tells: bool = False) -> None:
+        """Hand what was gathered to the producer, in order; a task of its own waits for the acknowledgements.
+
+        Where it `tells` what came, the sources are durable as far as they are covered.
+        """
         self._fail_if_a_sending_did()
         await self._under_way.acquire()
         self._gathering.count(*self._census.counted())
@@ -137,7 +171,12 @@ class AssignmentStage(Stage):
         ]
         sent += await send_many(self.producer, self.settings.topic(ASSIGNMENTS), answered)
         sent += await send_many(self.producer, self.settings.topic(DEAD_LETTERS), rejected)
-        self._sendings.add(asyncio.create_task(self._acknowledge(sent, covered)))
+        if tells:
+            news = self._tally.tell(covered)
+            came: list[KafkaRecord] = [(each.key.encode(), msgspec.json.encode(each), []) for each in news]
+            sent += await send_many(self.producer, self.settings.topic(ARRIVALS), came)
+            sent += self._sendings
+        self._sendings.add(asyncio.create_task(self._acknowledge(sent, covered if tells else {})))
 
     async def _acknowledge(self, sent: list[asyncio.Future[object]], covered: dict[SourcePartition, int]) -> None:
         try:
@@ -157,6 +196,11 @@ class AssignmentStage(Stage):
             document = next_version(self.catalog.history, spec, "peekproof", "the logs that offsets belong to")
             await self.send_all([(CATALOG, document_key(document), msgspec.json.encode(document), PARTITION)])
             await self.catalog.caught_up()
+
+    def _read_arrivals(self, record: ConsumerRecord) -> None:
+        for each in decode(record.value, _Told).reached:
+            source = each.topic, each.partition
+            self._counted[source] = max(each.offset, self._counted.get(source, 0))
 
     def _fail_if_a_sending_did(self) -> None:
         for sending in [sending for sending in self._sendings if sending.done()]:

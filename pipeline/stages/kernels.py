@@ -11,6 +11,8 @@ import msgspec
 import numpy as np
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
+from evaluation.arrivals.kinds import Kinds
+from evaluation.arrivals.tally import Tally
 from evaluation.assignment.routing import assign
 from evaluation.catalog.history import History
 from evaluation.catalog.lifecycle import apply_definition, start
@@ -36,6 +38,8 @@ def compile_kernels() -> None:
     boschloo.one_sided([3], [20], [1], [20], np.zeros(1, np.int64))
     history = _history()
     gathering = Gathering(partitions=1, horizon=HORIZON, expected=2)
+    tally = Tally("kernels")
+    Kinds(1).forget(0)
     partition = Partition(0, HORIZON)
     for topic in (EXPOSURES, EVENTS):
         gathering.begin((topic, 0), 0)
@@ -47,7 +51,9 @@ def compile_kernels() -> None:
                 archive.append(records)
                 for assigned in assign(records, history, HORIZON, HORIZON):
                     gathering.add((topic, 0), assigned)
+                    tally.add(records, assigned)
                 gathering.reach((topic, 0), _time(visit) + 3 * HORIZON * (visit == 1), history.newest.offset)
+            tally.tell({})
             for message in gathering.cut()[1]:
                 partition.fold(partition.offset, message, history.at_offset)
             partition.aggregates()

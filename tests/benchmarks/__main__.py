@@ -8,13 +8,13 @@ import json
 
 import click
 
-from tests.benchmarks import engine, looks, rebuild, serving, throughput, units
+from tests.benchmarks import arrivals, engine, looks, rebuild, serving, throughput, units
 
 
 @click.command()
 @click.option(
     "--part",
-    type=click.Choice(["throughput", "looks", "engine", "http", "units", "rebuild"]),
+    type=click.Choice(["throughput", "looks", "engine", "http", "units", "rebuild", "arrivals"]),
     help="That alone; else all.",
 )
 @click.option(
@@ -32,6 +32,7 @@ def main(part: str | None, records: int, most: int, events: int, as_json: bool) 
         "http": (serving.measure, serving.show),
         "units": (lambda: units.measure(most), units.show),
         "rebuild": (lambda: rebuild.measure(events), rebuild.show),
+        "arrivals": (arrivals.measure, arrivals.show),
     }
     measured = {}
     for name in [part] if part else parts:

@@ -11,10 +11,12 @@ from pipeline.catalog.topic import CatalogWriter
 from pipeline.kafka.reading import read_topic
 from pipeline.settings import Settings
 from pipeline.stages.assignment import AssignmentStage
+from schemas.arrivals import Arrivals
 from schemas.catalog import Cuped, Metric
 from schemas.dead_letter import LARGEST_DEAD_LETTER, from_record
+from schemas.decoding import decode
 from schemas.records import Records
-from schemas.topics import DEAD_LETTERS, EVENTS, UNITS
+from schemas.topics import ARRIVALS, DEAD_LETTERS, EVENTS, UNITS
 from schemas.units import decode_units
 
 SOURCE = (EVENTS, 0)
@@ -98,3 +100,42 @@ def test_a_dead_letter_larger_than_a_message_is_kept_by_its_beginning(deployment
     assert noise.startswith(dead_letters[1].value)
     assert len(dead_letters[1].value) == LARGEST_DEAD_LETTER
     assert "this is the value's beginning" in dead_letters[1].detail
+
+
+def test_what_came_is_counted_once_whoever_falls_before_or_after_it_was_told(deployment: Settings) -> None:
+    records = slice_of([b'{"event_type":"buy","user_id":"u%d"}' % i for i in range(100)])
+    first, rest = records.split(60)
+    untold, last = rest.split(80)
+
+    async def stage_at(offset: int) -> AssignmentStage:
+        stage = AssignmentStage(deployment)
+        stage.durable = lambda _, offset: durable.append(offset)
+        await stage.start()
+        stage.begin(SOURCE, offset)
+        return stage
+
+    async def fall(stage: AssignmentStage) -> None:
+        await asyncio.gather(*stage._sendings)
+        await stage.stop()
+
+    async def run() -> None:
+        falling = await stage_at(0)
+        await falling.take(SOURCE, first)
+        await falling.beat(NOW)
+        await falling.take(SOURCE, untold)
+        await falling.tick()  # sends rows, and tells nothing
+        await fall(falling)
+        assert set(durable) == {60}
+        second = await stage_at(40)  # what was durable was not committed
+        await second.take(SOURCE, records.split(40)[1].split(80)[0])
+        await second.take(SOURCE, last)
+        await second.release([SOURCE])
+        await second.stop()
+
+    durable: list[int] = []
+    asyncio.run(run())
+
+    newest = {record.key: decode(record.value, Arrivals) for record in read_topic(deployment, ARRIVALS)}
+    assert durable[-1] == 100
+    assert sum(event.count for each in newest.values() for event in each.events) == 100
+    assert {event.name for each in newest.values() for event in each.events} == {"buy"}
