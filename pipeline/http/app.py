@@ -18,7 +18,7 @@ from litestar.types import ASGIApp, ExceptionHandlersMap
 from pipeline.catalog.editing import RefusedError, RiskError
 from pipeline.errors import PeekproofError
 from pipeline.http.backend import Backend
-from pipeline.http.callers.keys import KeysError
+from pipeline.http.callers.kept import KeptError
 from pipeline.http.callers.origins import Origins
 from pipeline.http.description import description, openapi_of
 from pipeline.http.documents import documents
@@ -36,6 +36,7 @@ from pipeline.http.remembering import remembering
 from pipeline.http.results.notifications import notifications
 from pipeline.http.results.routes import results
 from pipeline.http.results.vocabulary import vocabulary
+from pipeline.http.session.routes import session
 from pipeline.kafka.connection import UnreachableError
 
 CONSOLE = Path(__file__).parent / "console"
@@ -56,6 +57,7 @@ def create_app(backend: Backend) -> ASGIApp:
             notifications,
             questions,
             vocabulary,
+            session,
             life,
             management,
             remembering,
@@ -118,7 +120,7 @@ def _failed(request: Request[Any, Any, Any], error: Exception) -> Response[dict[
 
 
 def _no_keys(*_: object) -> Response[dict[str, str]]:
-    error = "the server's keys cannot be read or changed; `peekproof key list` tells why"
+    error = "the server's keys cannot be read or changed; `peekproof doctor` tells why"
     return Response({"error": error}, status_code=503, headers={"Retry-After": "1"})
 
 
@@ -129,7 +131,7 @@ def _unreachable(_: Request[Any, Any, Any], error: UnreachableError) -> Response
 EXCEPTION_HANDLERS: ExceptionHandlersMap = {
     HTTPException: _refuse,
     PeekproofError: _refuse_edit,
-    KeysError: _no_keys,
+    KeptError: _no_keys,
     UnreachableError: _unreachable,
     RecursionError: _unreadable,
     UnicodeDecodeError: _unreadable,

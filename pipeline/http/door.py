@@ -1,4 +1,4 @@
-"""Door: who comes in, and when. Whoever shows a key comes in at once, everybody else by turns.
+"""Door: who comes in, and when. Whoever shows a key, or is signed in, comes in at once, everybody else by turns.
 
 So nobody without a key costs the others much, whatever he asks. A key that asks too much has turns of its own.
 """
@@ -15,7 +15,8 @@ from litestar.types import ASGIApp, HTTPReceiveMessage, Receive, Scope, Send
 from pipeline.http.callers.access import CARRIERS, EVERYBODY, Access, password, shown
 from pipeline.http.callers.front import FRONT, has_key_in_body, keys_in
 from pipeline.http.callers.keys import Key
-from pipeline.http.callers.origins import answer
+from pipeline.http.callers.origins import FOREIGN, answer, is_foreign
+from pipeline.http.callers.sessions import Session
 from pipeline.http.callers.tickets import PATH, Tickets
 from pipeline.http.hatch import JSON, PROBES, wants_key
 from pipeline.http.sockets.protocol import Protocol
@@ -25,12 +26,13 @@ MOST_TURNS = 300  # at once
 OF_A_PAGE = 10  # turns that a page takes: it costs more than to say that a key is missing
 MOST_WAITING = 200  # for their turns
 
+OF_SESSIONS = "/api/1/"  # and the console's files, which need no key: whoever is signed in does not wait for them
 STRANGERS = ""  # stands for the key of those who have none
 TOO_MANY = 503, "too many ask without a key"
 
 
 class Door:
-    """Wraps the application. `scope["state"]["caller"]` is then the key that a request has shown, or None."""
+    """Wraps the application. `scope["state"]["caller"]` is then the key or session that a request shows, or None."""
 
     def __init__(self, app: ASGIApp, access: Access, tickets: Tickets) -> None:
         self._app = app
@@ -43,6 +45,11 @@ class Door:
         caller: Key | None = EVERYBODY
         if not self._access.is_open:
             caller, receive = await self._caller(scope, receive)
+            if caller is None and (caller := self._session(scope)) is not None and _is_foreign(scope):
+                if scope["path"].startswith(OF_SESSIONS):
+                    await answer(send, 403, [JSON], b'{"error":"%b"}' % FOREIGN.encode())
+                    return
+                caller = None  # whoever follows a link to the console is shown it
         connection: Any = (scope.get("extensions") or {}).get("connection")
         if caller is not None and connection is not None and not connection.show(caller.id):
             await _turn_away(send, 503, "every connection is in use")
@@ -58,6 +65,14 @@ class Door:
 
     def _is_free(self, caller: Key | None) -> bool:
         return self._access.is_open or (caller is not None and self._access.is_within_rate(caller))
+
+    def _session(self, scope: Scope) -> Session | None:
+        """The session of which a browser shows the cookie, where one counts and no key is shown."""
+        headers, path = dict(scope["headers"]), scope["path"]
+        said = {name: headers.get(name.encode(), b"").decode("latin-1") for name in CARRIERS}
+        if shown(said) or (wants_key(path) and not path.startswith(OF_SESSIONS)):
+            return None
+        return self._access.signed_in(headers.get(b"cookie", b"").decode("latin-1"))
 
     async def _caller(self, scope: Scope, receive: Receive) -> tuple[Key | None, Receive]:
         """The key that a request shows, and what its body is still to be read from."""
@@ -133,6 +148,10 @@ class Turns:
                 break
         if self._waiting:
             self._call_later()
+
+
+def _is_foreign(scope: Scope) -> bool:
+    return is_foreign(scope["method"], dict(scope["headers"]))  # type: ignore[typeddict-item]  # no websockets
 
 
 def _is_small(scope: Scope, connection: Protocol | None) -> bool:

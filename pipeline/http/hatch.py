@@ -10,6 +10,11 @@ from pipeline.http.callers.origins import answer
 from pipeline.http.callers.tickets import PATH
 from pipeline.http.ingest.uploads import Refusal
 
+SIGN_IN = "/api/1/session"
+SESSION_ENDED = (
+    "the session has ended: it lives for 7 days (12 hours where a provider let you in), and no longer than its key; "
+    "sign in again"
+)
 HEALTHZ, READYZ = "/healthz", "/readyz"
 PROBES = (HEALTHZ, READYZ)
 OF_KEYS = ("/api/", "/sdk/", "/v1/", "/ofrep/")
@@ -38,12 +43,22 @@ class Hatch:
             await answer(send, 503 if fault else 200, [TEXT], (fault or "ok").encode())
         elif scope["state"]["caller"] is None and wants_key(path):
             is_shown = any(name.decode("latin-1") in CARRIERS for name, _ in scope["headers"])
-            refusal = _NOT_IN_FRONT if has_key_in_body(path) else {"error": unknown(is_shown)}
+            why = unknown(is_shown)
+            if not is_shown and self._backend.access.had_session(_cookies(scope)):
+                why = SESSION_ENDED
+            refusal = _NOT_IN_FRONT if has_key_in_body(path) else {"error": why}
             await answer(send, 401, [JSON, (b"www-authenticate", b"Bearer")], msgspec.json.encode(refusal))
         else:
             await self._app(scope, receive, send)
 
 
 def wants_key(path: str) -> bool:
-    """Whether nobody is answered there without a key; a ticket of a stream that is not known is told otherwise."""
-    return has_key_in_body(path) or (path.startswith(OF_KEYS) and path != PATH)
+    """Whether nobody is answered there without a key.
+
+    A ticket of a stream that is not known is told otherwise, and who signs in has no session yet.
+    """
+    return has_key_in_body(path) or (path.startswith(OF_KEYS) and path not in {PATH, SIGN_IN})
+
+
+def _cookies(scope: Scope) -> str:
+    return dict(scope["headers"]).get(b"cookie", b"").decode("latin-1")

@@ -13,6 +13,7 @@ from litestar.handlers import BaseRouteHandler
 
 from pipeline.errors import PeekproofError
 from pipeline.http.callers.keys import Key, Keys, Role
+from pipeline.http.callers.sessions import Session, Sessions
 
 CARRIERS = ("authorization", "x-api-key")  # headers that may show a key
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
@@ -32,6 +33,7 @@ class Access:
 
     def __init__(self, keys: Keys, is_open: bool = False, clock: Callable[[], float] = monotonic) -> None:
         self.keys = keys
+        self.sessions = Sessions(keys)
         self.is_open = is_open
         self._clock = clock
         self._free: dict[str, tuple[float, float]] = {}  # by key: requests that it might make at once, and when
@@ -43,8 +45,13 @@ class Access:
         key = self.keys.find(text) if text else None
         if key is None:
             raise NotAuthorizedException(unknown(bool(text)), headers={"WWW-Authenticate": "Bearer"})
-        require(key, roles)
-        self._take(key)
+        return self.let_in(key, roles)
+
+    def let_in(self, key: Key, roles: Collection[Role]) -> Key:
+        """This key, if it has one of the roles and is within its rate. Raises Litestar's exceptions."""
+        if not self.is_open:
+            require(key, roles)
+            self._take(key)
         return key
 
     def find(self, *texts: str | None) -> Key | None:
@@ -53,13 +60,28 @@ class Access:
             return next((key for text in texts if text and (key := self.keys.find(text))), None)
         return None
 
+    def signed_in(self, cookies: str) -> Session | None:
+        """The session whose cookie is among those that a browser shows."""
+        with suppress(PeekproofError):
+            text = self.sessions.cookie_of(cookies)
+            return self.sessions.find(text) if text else None
+        return None
+
+    def had_session(self, cookies: str) -> bool:
+        """Whether a cookie of ours is among them, be it of a session that has ended."""
+        with suppress(PeekproofError):
+            return self.sessions.cookie_of(cookies) is not None
+        return False
+
     def is_within_rate(self, key: Key) -> bool:
         """Whether it may make a request now."""
         return self._left(key) >= 1
 
     def holds(self, key: Key) -> bool:
         """Whether a key that was let in is still one: a stream asks again and again."""
-        return self.is_open or key in self.keys.all()
+        if self.is_open:
+            return True
+        return self.sessions.holds(key) if isinstance(key, Session) else key in self.keys.all()
 
     def _take(self, key: Key) -> None:
         free = self._left(key)
@@ -128,6 +150,10 @@ def requires(roles: Collection[Role]) -> Callable[[ASGIConnection[Any, Any, Any,
             require(admitted, roles)
             return
         access: Access = connection.app.state.backend.access
-        connection.scope["auth"] = access.admit(shown(connection.headers), roles)
+        session = connection.scope.get("state", {}).get("caller")
+        if isinstance(session, Session):
+            connection.scope["auth"] = access.let_in(session, roles)
+        else:
+            connection.scope["auth"] = access.admit(shown(connection.headers), roles)
 
     return guard

@@ -4,22 +4,18 @@ A key is its role and 40 letters and digits drawn at random. The first 8 make it
 bits, which no dictionary covers: one SHA-256 is as hard to invert as a slow hash, and cheap enough for every request.
 """
 
-import fcntl
 import hmac
-import os
 import secrets
 import string
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 from typing import Literal, get_args
 
 import msgspec
 
-from pipeline import durable
 from pipeline.errors import PeekproofError
+from pipeline.http.callers.kept import Kept
 from schemas.plan import AUTHOR as PLAN
 
 Role = Literal["client", "server", "viewer", "experimenter", "admin"]
@@ -41,17 +37,14 @@ class Key(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     deployment: str | None = None
 
 
-class KeysError(PeekproofError):
-    """Of the keys nothing can be read, or nothing changed."""
-
-
 class Keys:
-    """The keys of an installation. Another process may change the file: it is read again whenever it differs."""
+    """The keys of an installation."""
 
     def __init__(self, data: Path) -> None:
-        self._path = data / "keys.json"
-        self._read_as: tuple[int, ...] | None = None
-        self._keys: dict[str, Key] = {}
+        self.data = data
+        self._kept: Kept[list[Key]] = Kept(data / "keys.json", list[Key], [])
+        self._listed: list[Key] = []
+        self._by_id: dict[str, Key] = {}
 
     def all(self) -> list[Key]:
         """Every key, oldest first. Raises PeekproofError where the file cannot be read."""
@@ -64,9 +57,13 @@ class Keys:
 
     def find(self, text: str) -> Key | None:
         """The key that reads so, found in a time that doesn't depend on how much of a secret is right."""
-        found = self._current().get(_id_of(text))
+        found = self.of(_id_of(text))
         given = sha256(text.encode()).hexdigest()
         return found if hmac.compare_digest(found.hash if found else "", given) else None
+
+    def of(self, name: str) -> Key | None:
+        """The key of this public name."""
+        return self._current().get(name)
 
     def create(self, role: Role, name: str, deployment: str | None = None) -> tuple[Key, str]:
         """A new key and its text, which nobody can tell again. Raises PeekproofError for what doesn't fit together.
@@ -83,7 +80,7 @@ class Keys:
             raise PeekproofError(
                 f"'{name}' signs the versions that a flag's plan writes by itself; name the key after who has it"
             )
-        with self._changing():
+        with self._kept.changing():
             keys = self._current()
             text = ""
             while not text or _id_of(text) in keys:
@@ -96,55 +93,23 @@ class Keys:
                 hash=sha256(text.encode()).hexdigest(),
                 deployment=deployment,
             )
-            self._write([*keys.values(), key])
+            self._kept.write([*keys.values(), key])
         return key, text
 
     def revoke(self, name: str) -> Key:
         """Make a key worthless, at once. Raises PeekproofError where there is none of that name."""
-        with self._changing():
+        with self._kept.changing():
             keys = dict(self._current())
             if name not in keys:
                 raise PeekproofError(f"there is no key '{name}'; `peekproof key list` shows them")
             revoked = keys.pop(name)
-            self._write([*keys.values()])
+            self._kept.write([*keys.values()])
         return revoked
 
     def _current(self) -> dict[str, Key]:
-        try:
-            found = self._path.stat()
-            version = (found.st_ino, found.st_mtime_ns, found.st_size)
-            if version != self._read_as:
-                keys = msgspec.json.decode(self._path.read_bytes(), type=list[Key])
-                self._read_as, self._keys = version, {key.id: key for key in keys}
-        except FileNotFoundError:
-            self._read_as, self._keys = None, {}
-        except (OSError, msgspec.MsgspecError) as error:
-            raise KeysError(f"'{self._path}' holds no keys ({error}); restore it, or remove it") from None
-        return self._keys
-
-    def _write(self, keys: list[Key]) -> None:
-        def private(path: str, flags: int) -> int:
-            return os.open(path, flags, 0o600)
-
-        with durable.writing(self._path) as temporary, open(temporary, "xb", opener=private) as file:
-            file.write(msgspec.json.format(msgspec.json.encode(keys)) + b"\n")
-
-    @contextmanager
-    def _changing(self) -> Iterator[None]:
-        """Two who change the keys at once take turns. Raises KeysError where they stay as they were."""
-        try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            directory = os.open(self._path.parent, os.O_RDONLY)
-            try:
-                fcntl.flock(directory, fcntl.LOCK_EX)
-                yield
-            finally:
-                os.close(directory)
-        except OSError as error:
-            raise KeysError(
-                f"'{self._path}' cannot be written ({error.strerror}), and stays as it was; make room, or have it be a "
-                "directory's that is yours (PEEKPROOF_DATA), and say it again"
-            ) from None
+        if (listed := self._kept.read()) is not self._listed:
+            self._listed, self._by_id = listed, {key.id: key for key in listed}
+        return self._by_id
 
 
 def _id_of(text: str) -> str:

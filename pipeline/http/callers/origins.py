@@ -1,15 +1,20 @@
 """Origins: which web pages may use the server. SDKs in browsers may come from any; nothing else from another one.
 
+A key is shown by whoever has it; a cookie is sent by the browser, whichever page has it ask. So a cookie counts only
+where a page of our own asks: a page of another port of the same host, too, is another.
+
 An open server believes nobody: a page of any origin, or a name that suddenly leads to loopback, could edit flags. It
 listens to pages of loopback alone.
 """
 
 import re
+from collections.abc import Mapping
 
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from pipeline.http.callers.access import LOOPBACK
 
+FOREIGN = "a page of another address has your browser ask this, and your session is none of its business"
 FOR_BROWSERS = ("/sdk/v2/", "/sdk/stream/", "/v1/", "/ofrep/", "/2/httpapi", "/batch", "/identify", "/groupidentify")
 
 _ASKED = [
@@ -60,6 +65,18 @@ class Origins:
             await send(message)
 
         await self._app(scope, receive, allow)
+
+
+def is_foreign(method: str, headers: Mapping[bytes, bytes]) -> bool:
+    """Whether a page of another origin has a browser ask this, or may have: what changes something must say whence.
+
+    Browsers say `Sec-Fetch-Site` over TLS and on loopback, and `Origin` of all that changes something.
+    """
+    if (site := headers.get(b"sec-fetch-site")) is not None:
+        return site not in {b"same-origin", b"none"}
+    if (origin := headers.get(b"origin")) is not None:
+        return origin.partition(b"://")[2] != headers.get(b"host")
+    return method not in {"GET", "HEAD"}
 
 
 def _is_loopback(authority: str) -> bool:

@@ -1,14 +1,7 @@
-// Api: the server's routes. A key, where one is needed, stays in this tab and goes into a header, never into an address.
+// Api: the server's routes. Who is signed in has a cookie, which no script can read.
 
-const KEPT = "peekproof-key";
 const RETRY_MS = [500, 1_000, 2_000];
 const RETRY_MOST_MS = 5_000;
-
-export const key = {
-  get: () => sessionStorage.getItem(KEPT),
-  /** @param {string} text */
-  set: (text) => (text ? sessionStorage.setItem(KEPT, text) : sessionStorage.removeItem(KEPT)),
-};
 
 /** @typedef {{ path: string, error: string }} Fault What is wrong with a field of a document. */
 
@@ -65,18 +58,16 @@ export const send = (method, path, body) =>
   ask(path, { method, headers: { "content-type": "application/json" }, body: JSON.stringify(body) });
 
 /** @param {string} path @param {Record<string, string | number | boolean>} query */
-export const remove = (path, query) =>
+export const remove = (path, query = {}) =>
   ask(`${path}?${new URLSearchParams(Object.entries(query).map(([name, value]) => [name, String(value)]))}`, {
     method: "DELETE",
   });
 
-/** @param {string} path @param {RequestInit & { headers?: Record<string, string> }} request */
+/** @param {string} path @param {RequestInit} request */
 async function ask(path, request = {}) {
-  const held = key.get();
-  const headers = { ...request.headers, ...(held && { authorization: `Bearer ${held}` }) };
   let answer;
   try {
-    answer = await fetch(`/api/1/${path}`, { ...request, headers });
+    answer = await fetch(`/api/1/${path}`, request);
   } catch (error) {
     if (request.signal?.aborted) throw error;
     throw new Refusal(0, { error: "The server cannot be reached; see whether `peekproof serve` is running." });
@@ -88,7 +79,7 @@ async function ask(path, request = {}) {
 
 /**
  * Follow a stream of server-sent events until `signal`, through every interruption but that of the key: `take(event, data)`
- * is called for each, `tell` when the connection changes. Not by EventSource, which can carry no key.
+ * is called for each, `tell` when the connection changes. Not by EventSource, which can't say why it was refused.
  * @param {string} path
  * @param {{
  *   signal: AbortSignal,

@@ -3,7 +3,7 @@
 /** @import { Child } from "./dom.js" */
 /** @import { Route } from "./parts/route.js" */
 
-import { follow, key, Refusal } from "./api.js";
+import { follow, Refusal } from "./api.js";
 import { h, render } from "./dom.js";
 import { ExperimentPage } from "./experiment/page.js";
 import { FlagPage } from "./flag/page.js";
@@ -12,7 +12,8 @@ import { Bell } from "./parts/bell.js";
 import { meanings, place } from "./parts/meanings.js";
 import { routeOf } from "./parts/route.js";
 import { learn } from "./parts/vocabulary.js";
-import { askForKey } from "./session/key.js";
+import { forget, recognize, who } from "./session/may.js";
+import { followOtherTabs, openSession } from "./session/sign-in.js";
 
 /**
  * @typedef {{
@@ -135,6 +136,10 @@ async function refresh(opened, signal) {
   } catch (error) {
     if (!(error instanceof Refusal)) throw error;
     if (signal.aborted) return false;
+    if (error.isOfKey) {
+      forget();
+      element("session").textContent = "Sign in";
+    }
     if (page !== opened) render(refusal(error), main);
     else if (!opened.stream) connected(error.isOfKey ? "refused" : "lost"); // a page that stands stays
     return false;
@@ -142,7 +147,8 @@ async function refresh(opened, signal) {
 }
 
 async function prepare() {
-  await learn();
+  await Promise.all([recognize(), learn()]);
+  element("session").textContent = who()?.name ?? "Sign in";
   if (!element("meanings").childElementCount) render(meanings(), element("meanings"));
 }
 
@@ -151,18 +157,15 @@ const refusal = (error) =>
   h(
     "div",
     { class: "refused" },
-    h("h1", null, error.status === 404 ? "Not here" : error.isOfKey ? "A key is needed" : "No answer"),
-    h("p", null, error.isOfKey && !key.get() ? WANTS_KEY : error.message),
+    h("h1", null, error.status === 404 ? "Not here" : error.isOfKey ? "Sign in" : "No answer"),
+    h("p", null, error.message),
     error.isOfKey
-      ? h("button", { type: "button", class: "main", onclick: enterKey }, "Enter a key")
+      ? h("button", { type: "button", class: "main", onclick: changeSession }, "Sign in")
       : h("button", { type: "button", onclick: open }, "Try again"),
     location.hash.length > 2 && h("p", null, h("a", { href: "#/" }, "All experiments and flags")),
   );
 
-const WANTS_KEY =
-  "This server tells nothing without one. Where it runs, ‘peekproof key create viewer --name YOU’ makes a key that reads; an experimenter's acts too.";
-
-const CONNECTIONS = { live: "Live", lost: "Connecting again …", refused: "The key opens nothing any more" };
+const CONNECTIONS = { live: "Live", lost: "Connecting again …", refused: "Signed out" };
 
 /** @param {keyof typeof CONNECTIONS} state */
 function connected(state) {
@@ -171,7 +174,7 @@ function connected(state) {
   told.textContent = CONNECTIONS[state];
 }
 
-const enterKey = async () => (await askForKey()) && open();
+const changeSession = async () => (await openSession()) && open();
 
 /** @param {string} text */
 function say(text) {
@@ -185,7 +188,8 @@ document.querySelector(".skip")?.addEventListener("click", (event) => {
   event.preventDefault();
   main.focus();
 });
-element("key").addEventListener("click", enterKey);
+element("session").addEventListener("click", changeSession);
+followOtherTabs(open);
 
 /** @type {Element | null} */
 let asked = null; // the term whose meaning opens

@@ -20,6 +20,7 @@ from pipeline.http.remembering.comments import Comments, Saying
 from pipeline.http.results.notifications import NotificationsTold
 from pipeline.http.results.routes import Columns, Overview, Shown
 from pipeline.http.results.vocabulary import Vocabulary
+from pipeline.http.session.routes import Me, SignIn
 from schemas.look import Look
 
 REMEMBERED = (Briefs, BriefShown, Rendered, Comments)
@@ -34,9 +35,10 @@ SAID = (
     Vocabulary,
     PlanShown,
     NotificationsTold,
+    Me,
     *REMEMBERED,
 )
-TOLD = (Taking, PlanEdit, Saying, Rendering)  # of which a client may leave out what has a default
+TOLD = (Taking, PlanEdit, SignIn, Saying, Rendering)  # of which a client may leave out what has a default
 
 
 def declarations() -> str:

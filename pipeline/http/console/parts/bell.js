@@ -2,8 +2,9 @@
 
 /** @import { HandedOver, NotificationsTold, ToldNotification } from "#api" */
 
-import { follow, get, key } from "../api.js";
+import { follow, get } from "../api.js";
 import { h, render, svg } from "../dom.js";
+import { who } from "../session/may.js";
 import { moment } from "./numbers.js";
 import { mark, warning } from "./words.js";
 
@@ -23,7 +24,7 @@ export class Bell {
   #since = 0; // what was published later is marked as new while the list is open
   #leaving = new AbortController();
   /** @type {string | null | undefined} */
-  #key; // with which it follows; undefined: not yet, or that opens nothing any more
+  #id; // of whom it follows; undefined: nobody yet, or who is let in no more
 
   /** @param {HTMLElement} button @param {HTMLElement} panel @param {(text: string) => void} say */
   constructor(button, panel, say) {
@@ -35,13 +36,14 @@ export class Bell {
     addEventListener("storage", (event) => event.key === KEPT && this.#draw());
     addEventListener("hashchange", () => panel.hidePopover());
     // A browser holds few connections to a server: a page that nobody sees leaves them to others.
-    document.addEventListener("visibilitychange", () => this.#key !== undefined && this.#follow());
+    document.addEventListener("visibilitychange", () => this.#id !== undefined && this.#follow());
   }
 
-  /** Follow what comes, with the key that is held now. */
+  /** Follow what comes, as whoever is signed in now. */
   listen() {
-    if (this.#key === key.get()) return;
-    this.#key = key.get();
+    const id = who()?.id ?? null;
+    if (this.#id === id) return;
+    this.#id = id;
     this.#follow();
   }
 
@@ -54,7 +56,7 @@ export class Bell {
       take: (event, data) => event === "notification" && this.#take(data),
       tell: (state) => {
         if (state === "live") this.#refresh().catch(() => {}); // the stream that is lost, too, comes again
-        if (state === "refused") this.#key = undefined;
+        if (state === "refused") this.#id = undefined;
       },
     });
   }

@@ -160,7 +160,7 @@ def test_a_file_that_holds_no_keys_is_told(data: Path):
     ) as client:
         answer = client.get("/", headers={"authorization": "Bearer admin-12345678"})
     assert answer.status_code == 503
-    assert "cannot be read or changed; `peekproof key list` tells why" in answer.text
+    assert "cannot be read or changed; `peekproof doctor` tells why" in answer.text
     assert str(data) not in answer.text
 
 

@@ -73,9 +73,10 @@ class Console:
         self.send(CATALOG, None, *map(msgspec.json.encode, documents), partition=0)
 
     def open(self, route: str = "", key: str | None = None, context: BrowserContext | None = None) -> Page:
-        """A page with a key that was entered before."""
-        page = (context or self.browser).new_page()
-        page.add_init_script(f"sessionStorage.setItem('peekproof-key', '{key or self.key}')")
+        """A page, signed in with a key before."""
+        browser, origin, body = context or self.browser, {"origin": self.address}, {"key": key or self.key}
+        assert browser.request.post("/api/1/session", data=body, headers=origin).ok
+        page = browser.new_page()
         page.on("console", lambda said: said.type in ("error", "warning") and self.faults.append(said.text))
         page.on("pageerror", lambda error: self.faults.append(str(error)))
         page.goto(f"/#/{route}")

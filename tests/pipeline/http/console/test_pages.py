@@ -20,20 +20,34 @@ from schemas.topics import DELIVERIES, NOTIFICATIONS, RESULTS
 from tests.pipeline.http.console.console import CONFIGS, EXPERIMENT, Console
 
 
-def test_it_asks_for_a_key_and_keeps_it_out_of_addresses(console: Console):
-    page = console.browser.new_page()
+def test_one_signs_in_once_for_every_tab_and_no_address_and_no_script_sees_the_key(console: Console):
+    console.browser.clear_cookies()
+    page, tab = console.browser.new_page(), console.browser.new_page()
     asked: list[str] = []
-    page.on("request", lambda request: asked.append(request.url))
-    page.goto("/")
-    expect(page.get_by_role("heading", name="A key is needed")).to_be_visible()
+    for each in (page, tab):
+        each.on("request", lambda request: asked.append(request.url))
+        each.goto("/")
+        expect(each.get_by_role("heading", name="Sign in")).to_be_visible()
 
-    page.get_by_role("button", name="Enter a key").click()
+    page.get_by_role("main").get_by_role("button", name="Sign in").click()
+    page.get_by_role("textbox", name="Key").fill("viewer-nobody")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("alert")).to_contain_text("is not known")
     page.get_by_role("textbox", name="Key").fill(console.key)
     page.keyboard.press("Enter")
 
-    expect(page.get_by_role("link", name=EXPERIMENT)).to_be_visible()
-    expect(page.get_by_text("Live", exact=True)).to_be_visible()
-    assert not [address for address in asked if console.key in address]
+    for each in (page, tab):
+        expect(each.get_by_role("link", name=EXPERIMENT)).to_be_visible()
+        expect(each.get_by_text("Live", exact=True)).to_be_visible()
+    kept = page.evaluate("JSON.stringify([{ ...sessionStorage }, { ...localStorage }])")
+    assert not [each for each in (*asked, kept) if console.key in each]
+    assert page.evaluate("document.cookie") == ""
+
+    tab.get_by_role("button", name="ann").click()
+    expect(tab.get_by_role("dialog")).to_contain_text(re.compile("Your role is admin. You are signed in until"))
+    tab.get_by_role("button", name="Sign out").click()
+    for each in (page, tab):
+        expect(each.get_by_role("heading", name="Sign in")).to_be_visible()
 
 
 def test_every_flag_is_listed_and_found_from_the_keyboard(console: Console):

@@ -1,0 +1,1 @@
+"""Session: who one is to the server, and how one signs in and out."""
