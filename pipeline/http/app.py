@@ -18,8 +18,8 @@ from litestar.types import ASGIApp, ExceptionHandlersMap
 from pipeline.catalog.editing import RefusedError, RiskError
 from pipeline.errors import PeekproofError
 from pipeline.http.backend import Backend
-from pipeline.http.callers.kept import KeptError
 from pipeline.http.callers.origins import Origins
+from pipeline.http.callers.private_file import PrivateFileError
 from pipeline.http.description import description, openapi_of
 from pipeline.http.documents import documents
 from pipeline.http.door import Door
@@ -131,7 +131,7 @@ def _unreachable(_: Request[Any, Any, Any], error: UnreachableError) -> Response
 EXCEPTION_HANDLERS: ExceptionHandlersMap = {
     HTTPException: _refuse,
     PeekproofError: _refuse_edit,
-    KeptError: _no_keys,
+    PrivateFileError: _no_keys,
     UnreachableError: _unreachable,
     RecursionError: _unreadable,
     UnicodeDecodeError: _unreadable,

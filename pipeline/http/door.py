@@ -6,6 +6,7 @@ So nobody without a key costs the others much, whatever he asks. A key that asks
 import asyncio
 from collections import defaultdict
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from time import monotonic
 from typing import Any
 from urllib.parse import parse_qs
@@ -61,7 +62,18 @@ class Door:
                     await _turn_away(send, *((429, f"'{caller.id}' asks too much") if caller else TOO_MANY))
                 return
         scope.setdefault("state", {})["caller"] = caller
-        await self._app(scope, receive, send)
+        with self._heard(caller, scope):
+            await self._app(scope, receive, send)
+
+    def _heard(self, caller: Key | None, scope: Scope) -> AbstractContextManager[None]:
+        """Remembers the program that asks. On an open server a deployment's own name is its key."""
+        headers = dict(scope["headers"])
+        deployment = caller.deployment if caller else None
+        if self._access.is_open:
+            deployment = shown({name: headers.get(name.encode(), b"").decode("latin-1") for name in CARRIERS})
+        if caller is None or deployment is None:
+            return nullcontext()
+        return self._access.programs.hearing(deployment, caller.id or deployment, headers)
 
     def _is_free(self, caller: Key | None) -> bool:
         return self._access.is_open or (caller is not None and self._access.is_within_rate(caller))

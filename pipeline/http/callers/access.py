@@ -13,6 +13,7 @@ from litestar.handlers import BaseRouteHandler
 
 from pipeline.errors import PeekproofError
 from pipeline.http.callers.keys import Key, Keys, Role
+from pipeline.http.callers.programs import Programs
 from pipeline.http.callers.sessions import Session, Sessions
 
 CARRIERS = ("authorization", "x-api-key")  # headers that may show a key
@@ -34,6 +35,7 @@ class Access:
     def __init__(self, keys: Keys, is_open: bool = False, clock: Callable[[], float] = monotonic) -> None:
         self.keys = keys
         self.sessions = Sessions(keys)
+        self.programs = Programs()
         self.is_open = is_open
         self._clock = clock
         self._free: dict[str, tuple[float, float]] = {}  # by key: requests that it might make at once, and when

@@ -15,7 +15,7 @@ from typing import Literal, get_args
 import msgspec
 
 from pipeline.errors import PeekproofError
-from pipeline.http.callers.kept import Kept
+from pipeline.http.callers.private_file import PrivateFile
 from schemas.plan import AUTHOR as PLAN
 
 Role = Literal["client", "server", "viewer", "experimenter", "admin"]
@@ -42,7 +42,7 @@ class Keys:
 
     def __init__(self, data: Path) -> None:
         self.data = data
-        self._kept: Kept[list[Key]] = Kept(data / "keys.json", list[Key], [])
+        self._kept: PrivateFile[list[Key]] = PrivateFile(data / "keys.json", list[Key], [])
         self._listed: list[Key] = []
         self._by_id: dict[str, Key] = {}
 

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import msgspec
 
-from pipeline.http.callers.kept import Kept
 from pipeline.http.callers.keys import Key, Keys, Role
+from pipeline.http.callers.private_file import PrivateFile
 
 HOUR = 3_600_000
 BY_KEY, BY_PROVIDER = 7 * 24 * HOUR, 12 * HOUR  # ms that a session lives; roles of a provider may change meanwhile
@@ -56,7 +56,7 @@ class Sessions:
     def __init__(self, keys: Keys, clock: Callable[[], int] = lambda: time.time_ns() // 1_000_000) -> None:
         self._keys = keys
         self._clock = clock
-        self._kept: Kept[_Memory] = Kept(file_in(keys.data), _Memory, _Memory())
+        self._kept: PrivateFile[_Memory] = PrivateFile(file_in(keys.data), _Memory, _Memory())
 
     def begin(self, holder: Key, lives: int) -> tuple[Session, str]:
         """A session of a key, or of somebody who has none (without a `hash`), and the text of its cookie.

@@ -4,7 +4,7 @@ from litestar import Router
 from litestar.di import Provide
 
 from pipeline.http.callers.access import READING, requires
-from pipeline.http.management import changes, deployments, flags, groups, plans, schemas, variants
+from pipeline.http.management import changes, deployments, flags, groups, keys, plans, schemas, variants
 from pipeline.http.management.bodies import ExactRequest
 from pipeline.http.management.edits import said_in_query
 
@@ -15,6 +15,7 @@ management = Router(
         *variants.ROUTES,
         *plans.ROUTES,
         *deployments.ROUTES,
+        *keys.ROUTES,
         *groups.ROUTES,
         *changes.ROUTES,
         *schemas.ROUTES,

@@ -12,7 +12,7 @@ from pipeline.catalog.types import definition_of
 from pipeline.errors import PeekproofError
 from pipeline.http.backend import Backend
 from pipeline.http.callers.access import ADMINISTERING, EDITING, requires
-from pipeline.http.callers.kept import KeptError
+from pipeline.http.callers.private_file import PrivateFileError
 from pipeline.http.management.edits import difference, edit, project_of, require_project, sound, standing_shape, union
 from pipeline.http.management.flag_shapes import FlagShape
 from pipeline.http.management.life import EditRequest, publishing, standing
@@ -115,7 +115,7 @@ async def create_deployment(request: EditRequest, backend: Backend, data: NewDep
         await editing.create(backend.writer, definition, Signature(request.auth.name, data.reason or "create"))
     try:
         _, text = backend.access.keys.create(data.type, request.auth.name, key)
-    except KeptError as error:
+    except PrivateFileError as error:
         way = f"`peekproof key create {data.type} --deployment {key}` makes one"
         raise PeekproofError(f"deployment '{key}' stands, but has no key: {error}; then {way}") from None
     return msgspec.structs.replace(_deployment_shape(backend, key), key=text)

@@ -13,6 +13,7 @@ from pathlib import Path
 from msgspec import NODEFAULT
 from msgspec import inspect as types
 
+from pipeline.http.management.keys import KeyMade, KeysTold, NewKey, ProgramsTold
 from pipeline.http.management.life import Stands, Taking, Version, Versions
 from pipeline.http.management.plans import PlanEdit, PlanShown
 from pipeline.http.remembering.briefs import Briefs, BriefShown, Rendered, Rendering
@@ -24,6 +25,7 @@ from pipeline.http.session.routes import Me, SignIn
 from schemas.look import Look
 
 REMEMBERED = (Briefs, BriefShown, Rendered, Comments)
+SIGNED = (Me, KeysTold, KeyMade, ProgramsTold)
 SAID = (
     Overview,
     Shown,
@@ -35,10 +37,10 @@ SAID = (
     Vocabulary,
     PlanShown,
     NotificationsTold,
-    Me,
+    *SIGNED,
     *REMEMBERED,
 )
-TOLD = (Taking, PlanEdit, SignIn, Saying, Rendering)  # of which a client may leave out what has a default
+TOLD = (Taking, PlanEdit, SignIn, NewKey, Saying, Rendering)  # of which a client may leave out what has a default
 
 
 def declarations() -> str:

@@ -22,9 +22,9 @@ class People:
             assert client.post("session", json={"key": self.texts[role]}).status_code == 200
         return client
 
-    def call(self, method: str, path: str, role: Role = "viewer", code: int = 200, **body: Any) -> Any:
+    def call(self, method: str, path: str, by: Role = "viewer", code: int = 200, **body: Any) -> Any:
         """What a program is answered that shows the key of this role."""
-        headers = {"authorization": f"Bearer {self.texts[role]}"}
+        headers = {"authorization": f"Bearer {self.texts[by]}"}
         answer = httpx.request(method, f"{self.address}/api/1/{path}", json=body or None, headers=headers, timeout=20)
         assert answer.status_code == code, answer.text
         return answer.json() if answer.content else None
