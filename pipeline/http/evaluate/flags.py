@@ -127,10 +127,6 @@ class FlagMemory:
         """Add to a context the cohorts to which its units belong."""
         self._cohorts.join(context)
 
-    def join(self, context: dict[str, Any]) -> None:
-        """Add to a context the cohorts to which its units belong."""
-        self._cohorts.join(context)
-
     async def settled(self) -> None:
         """Return when every version that was served is in force, so that exposures which name it are taken."""
         await asyncio.sleep(max(0.0, self.settled_at - monotonic()))
