@@ -1,6 +1,6 @@
 """Decisions: which versions of a flag decided what becomes of it, and over which run."""
 
-from typing import Literal
+from typing import Literal, get_args
 
 import msgspec
 
@@ -10,6 +10,8 @@ from schemas.catalog import FlagState
 from schemas.plan import AUTHOR
 
 DecidingStep = Literal["rollout", "rollback", "complete", "restart", "archive"]
+UNDECIDED: Literal["none"] = "none"
+OUTCOMES = (*get_args(DecidingStep), UNDECIDED)
 
 
 class Decided(msgspec.Struct, frozen=True, kw_only=True):

@@ -4,6 +4,8 @@
 /** @import { Route } from "./parts/route.js" */
 
 import { follow, Refusal } from "./api.js";
+import { BriefPage } from "./decisions/brief.js";
+import { BriefsPage } from "./decisions/page.js";
 import { h, render } from "./dom.js";
 import { ExperimentPage } from "./experiment/page.js";
 import { FlagPage } from "./flag/page.js";
@@ -39,6 +41,11 @@ const REFRESH_MS = 10_000; // of what no stream tells: definitions and states th
 const PAGES = [
   { at: "", nav: "Experiments and flags", open: (route, around) => new ListPage(route, around) },
   { at: "experiments", under: "", open: (route, around) => new ExperimentPage(route, around) },
+  {
+    at: "briefs",
+    nav: "Briefs",
+    open: ({ of }, around) => (of[0] ? new BriefPage(of[0], around) : new BriefsPage(around)),
+  },
   { at: "flags", under: "", open: ({ of }, around) => new FlagPage(of[0] ?? "", around) },
 ];
 

@@ -2,13 +2,12 @@
 
 import asyncio
 from collections.abc import Iterator
-from typing import Literal, get_args
 
 import msgspec
 from litestar import get, post
 from litestar.exceptions import ClientException
 
-from evaluation.catalog.decisions import Decided, DecidingStep
+from evaluation.catalog.decisions import OUTCOMES, UNDECIDED, Decided
 from evaluation.catalog.in_force import FlagInForce
 from evaluation.catalog.rules import did_you_mean
 from pipeline.http.backend import Backend
@@ -20,8 +19,6 @@ from schemas.decoding import decode
 from schemas.look import Look
 
 EXCERPT = 300  # characters of what was learned, in a list
-UNDECIDED: Literal["none"] = "none"
-OUTCOMES = (*get_args(DecidingStep), UNDECIDED)
 
 
 class Passage(msgspec.Struct, frozen=True, kw_only=True):

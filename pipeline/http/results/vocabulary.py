@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 from litestar import Router, get
 
+from evaluation.catalog.decisions import OUTCOMES
 from evaluation.catalog.metric_rules import MAY, NEEDS
 from evaluation.metrics.measures import MOST_EVENTS
 from pipeline import vocabulary as words
@@ -12,7 +13,9 @@ from pipeline.catalog.editing import OFFERED, StepName
 from pipeline.http.callers.access import READING, requires
 from pipeline.http.management.words import LONGEST_REASON
 from pipeline.vocabulary import Mark, Sign
+from schemas.brief import LONGEST_MARKDOWN
 from schemas.catalog import Analysis, Flag, FlagStatus, Goal, GoalRole, Removal, Segment, Variant
+from schemas.comment import LONGEST_COMMENT
 from schemas.fields import Unit, fields
 from schemas.look import (
     EVERYONE,
@@ -98,6 +101,9 @@ class Vocabulary(msgspec.Struct, frozen=True, kw_only=True):
     most_unusable: float
     most_events: int
     longest_reason: int
+    longest_comment: int
+    longest_markdown: int  # of a passage of a brief
+    outcomes: tuple[str, ...]  # by which briefs are searched
 
 
 def _defaults(part: type[Strict]) -> dict[str, Any]:
@@ -141,6 +147,9 @@ VOCABULARY = Vocabulary(
     most_unusable=MOST_UNUSABLE,
     most_events=MOST_EVENTS,
     longest_reason=LONGEST_REASON,
+    longest_comment=LONGEST_COMMENT,
+    longest_markdown=LONGEST_MARKDOWN,
+    outcomes=OUTCOMES,
 )
 
 

@@ -44,7 +44,7 @@ export const decisionsOn = ({ decisions, status }, run) =>
   decisions.filter((each) => each.run === run && (each.step !== "archive" || status === "archived")).toReversed();
 
 /** @param {DecisionTold} decision */
-const signed = ({ author, by_plan, time, version }) =>
+export const signed = ({ author, by_plan, time, version }) =>
   `${by_plan ? "by its plan" : `by ${author}`}, ${moment(time)}, version ${version}`;
 
 /** What it rested on.

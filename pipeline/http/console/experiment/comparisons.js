@@ -110,7 +110,7 @@ export function table(of, flag, { absolute }, bodies) {
 }
 
 /** @param {number | null} value @param {number} nonzero @param {number} n @param {boolean} asShare @param {string} name */
-const arm = (value, nonzero, n, asShare, name) =>
+export const arm = (value, nonzero, n, asShare, name) =>
   h(
     "td",
     { class: "number", "data-name": name },
@@ -118,8 +118,8 @@ const arm = (value, nonzero, n, asShare, name) =>
     h("small", null, asShare ? `${count(nonzero)} of ${count(n)}` : `${count(n)} units`),
   );
 
-/** @param {Cell} cell @param {boolean} asShare @param {Choice} choice */
-function size(cell, asShare, { absolute }) {
+/** @param {Cell} cell @param {boolean} asShare @param {Pick<Choice, "absolute">} choice */
+export function size(cell, asShare, { absolute }) {
   const write = absolute ? (/** @type {number | null} */ value) => difference(value, asShare) : lift;
   const [estimate, low, high] = absolute
     ? [cell.estimate, cell.running_lower, cell.running_upper]
@@ -139,7 +139,7 @@ function size(cell, asShare, { absolute }) {
 }
 
 /** @param {Cell} cell */
-function certainty(cell) {
+export function certainty(cell) {
   const method = h("small", null, vocabulary.methods[cell.method].says);
   if (cell.chance !== null) return [share(cell.chance), method];
   const adjusted = cell.adjusted_p_value;
@@ -148,7 +148,7 @@ function certainty(cell) {
 }
 
 /** @param {Cell} cell @returns {Child} */
-function judged(cell) {
+export function judged(cell) {
   // An exact test shows harm at any time; that there is none to come, only settled units could show.
   const caveat = cell.caveat ?? (cell.reading === "live" && cell.judgement === "safe" ? "open windows" : null);
   const isSaid = cell.status === "ok";

@@ -7,6 +7,7 @@
 /** @import { Choice } from "./choice.js" */
 
 import { now } from "../api.js";
+import { Comments } from "../decisions/comments.js";
 import { decided } from "../decisions/decided.js";
 import { h } from "../dom.js";
 import { actions } from "../flag/actions.js";
@@ -147,6 +148,7 @@ export class ExperimentPage {
       ],
       whoGetsWhat(flag, look),
       audience(definition),
+      h(Comments, { kind: "experiments", of: this.key, seen: look ?? null }),
       this.versions.view(),
       look && this.reproducibility.view(look),
     ];
@@ -174,6 +176,8 @@ function standing(flag) {
     "p",
     { class: "quiet" },
     h("code", null, key),
+    " · ",
+    h("a", { href: `#/briefs/${encodeURIComponent(key)}` }, "brief"),
     ` · ${stateWords(flag)}`,
     run && [" · ", term("Look.run", run), ran(flag)],
     ` · owner ${owner}`,

@@ -22,8 +22,12 @@ import { vocabulary } from "../parts/vocabulary.js";
 export async function readFlag(key) {
   /** @type {Shown} */
   const shown = await getDocument(`overview/${encodeURIComponent(key)}`);
-  return { ...shown, definition: definition(shown) };
+  return toldOf(shown);
 }
+
+/** One that was read along with others.
+ * @param {Shown} shown @returns {Told} */
+export const toldOf = (shown) => ({ ...shown, definition: definition(shown) });
 
 /** @param {Analysis} analysis */
 export const analysisOf = (analysis) => whole(vocabulary.defaults.analysis, analysis);

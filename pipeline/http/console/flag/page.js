@@ -4,6 +4,7 @@
 /** @import { Told } from "./definition.js" */
 /** @import { Page, Surroundings } from "../main.js" */
 
+import { Comments } from "../decisions/comments.js";
 import { h } from "../dom.js";
 import { moment } from "../parts/numbers.js";
 import { mark, warning } from "../parts/words.js";
@@ -68,6 +69,7 @@ export class FlagPage {
       this.plan.view(flag, this.versions.all, again),
       whoGetsWhat(flag, this.#look?.run === flag.run ? this.#look : null),
       audience(definition),
+      h(Comments, { kind: "flags", of: this.key, seen: null }),
       this.versions.view(),
     ];
   }

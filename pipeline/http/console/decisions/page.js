@@ -1,0 +1,134 @@
+// Briefs: what was asked, decided and learned, searched by words, tag, metric, owner and outcome.
+
+/** @import { BriefListed, Briefs } from "#api" */
+/** @import { Page, Surroundings } from "../main.js" */
+
+import { get } from "../api.js";
+import { fact, h } from "../dom.js";
+import { vocabulary } from "../parts/vocabulary.js";
+import { decidedAs, mark } from "../parts/words.js";
+
+/** @typedef {Record<"text" | "tag" | "metric" | "owner" | "decision", string>} Asked */
+
+const PAUSE_MS = 200; // in typing, before it is searched
+
+/** Fields of a search, by their names in the API, and what they are called. */
+const FIELDS = /** @type {const} */ ({ tag: "Tag", metric: "Metric", owner: "Owner" });
+
+/** @implements {Page} */
+export class BriefsPage {
+  title = "Briefs – Peekproof";
+  /** @type {BriefListed[]} */
+  #briefs = [];
+  /** @type {BriefListed[]} */
+  #all = []; // without any search: what its fields offer
+  /** @type {Asked} */
+  #asked = { text: "", tag: "", metric: "", owner: "", decision: "" };
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  #due;
+
+  /** @param {Pick<Surroundings, "redraw">} surroundings */
+  constructor({ redraw }) {
+    this.redraw = redraw;
+  }
+
+  async refresh() {
+    [this.#briefs, this.#all] = await Promise.all([read(this.#asked), read({})]);
+  }
+
+  view() {
+    return [
+      h("h1", null, "Briefs"),
+      h(
+        "form",
+        { class: "filter", role: "search", onsubmit: (event) => event.preventDefault() },
+        h("input", {
+          type: "search",
+          id: "words",
+          "aria-label": "Search the texts of briefs",
+          placeholder: "Search  /",
+          autocomplete: "off",
+          value: this.#asked.text,
+          oninput: ({ target }) => this.#ask({ text: target.value }),
+        }),
+        this.#select(
+          "tag",
+          this.#every(({ tags }) => tags),
+        ),
+        this.#select(
+          "metric",
+          this.#every(({ metrics }) => metrics),
+        ),
+        this.#select(
+          "owner",
+          this.#every(({ owner }) => [owner]),
+        ),
+        this.#select("decision", vocabulary.outcomes),
+      ),
+      this.#briefs.length
+        ? h("ul", { class: "rows briefs" }, this.#briefs.map(row))
+        : h("p", { class: "quiet" }, this.#all.length ? "No brief matches." : "There are no experiments yet."),
+    ];
+  }
+
+  /** @param {(brief: BriefListed) => string[]} of */
+  #every = (of) => [...new Set(this.#all.flatMap(of))].sort();
+
+  /** @param {"tag" | "metric" | "owner" | "decision"} name @param {string[]} values */
+  #select(name, values) {
+    return h(
+      "select",
+      {
+        id: name,
+        "aria-label": name === "decision" ? "Decision" : FIELDS[name],
+        value: this.#asked[name],
+        onchange: ({ target }) => this.#ask({ [name]: target.value }),
+      },
+      h("option", { value: "" }, `any ${name}`),
+      values.map((each) => h("option", { value: each }, each)),
+    );
+  }
+
+  /** @param {Partial<Asked>} asked */
+  #ask(asked) {
+    Object.assign(this.#asked, asked);
+    clearTimeout(this.#due);
+    this.#due = setTimeout(() => this.refresh().then(this.redraw, () => {}), PAUSE_MS); // else the next refresh brings it
+    this.redraw();
+  }
+}
+
+/** @param {Record<string, string>} asked */
+async function read(asked) {
+  const said = Object.entries(asked).filter(([, value]) => value.trim());
+  /** @type {Briefs} */
+  const { briefs } = await get(`briefs?${new URLSearchParams(said)}`);
+  return briefs;
+}
+
+/** @param {BriefListed} brief */
+const row = ({ key, name, owner, tags, metrics, status, decided, written, learning }) =>
+  h(
+    "li",
+    { id: `row-${key}` },
+    h(
+      "div",
+      { class: "named" },
+      h("a", { href: `#/briefs/${encodeURIComponent(key)}` }, name ?? key),
+      h("span", null, key),
+      h("span", null, owner),
+    ),
+    h(
+      "div",
+      { class: "verdict" },
+      decided ? mark(decidedAs(decided)) : h("span", { class: "quiet" }, status),
+      decided?.reason && h("p", null, decided.reason),
+      learning ? h("p", null, learning) : h("p", { class: "quiet" }, written ? "" : "No brief has been written yet."),
+      h(
+        "dl",
+        { class: "facts" },
+        tags.length > 0 && fact("tags", tags.join(", ")),
+        metrics.length > 0 && fact("metrics", metrics.join(", ")),
+      ),
+    ),
+  );

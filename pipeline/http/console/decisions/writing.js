@@ -1,0 +1,40 @@
+// Writing: a text in Markdown, and how it will look.
+
+/** @import { Rendered } from "#api" */
+
+import { send } from "../api.js";
+import { h, useEffect, useState } from "../dom.js";
+import { prose } from "./prose.js";
+
+const PAUSE_MS = 300; // in typing, before it is shown
+
+/** A field with its preview; `label` is its name, and `written` is told whatever stands in it.
+ * @param {{ id: string, label: string, text: string, rows: number, longest: number, written: (text: string) => void }} props */
+export function Writing({ id, label, text, rows, longest, written }) {
+  const [html, setHtml] = useState("");
+  useEffect(() => {
+    if (!text.trim()) return setHtml("");
+    const leaving = setTimeout(async () => {
+      const answer = await send("POST", "markdown", { markdown: text }).catch(() => null); // its look can wait
+      if (answer) setHtml(/** @type {Rendered} */ (await answer.json()).html);
+    }, PAUSE_MS);
+    return () => clearTimeout(leaving);
+  }, [text]);
+  return h(
+    "div",
+    { class: "writing" },
+    h(
+      "label",
+      null,
+      label,
+      h("textarea", {
+        id,
+        rows,
+        maxlength: longest,
+        value: text,
+        oninput: (event) => written(event.target.value),
+      }),
+    ),
+    html && h("div", { class: "preview", role: "group", "aria-label": `${label}, as it will look` }, prose(html)),
+  );
+}
