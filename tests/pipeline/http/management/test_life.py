@@ -1,10 +1,14 @@
 """Steps, versions and plans over HTTP: the same refusals and the same words as on the command line."""
 
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 from pipeline.catalog.topic import read_catalog
 from pipeline.http.callers.keys import Keys
+from tests.live import wait_for
 from tests.pipeline.http.management.api import Api
+from tests.pipeline.shop import Shop
 
 STEPS = [{"rollout": 20, "for": "1h"}, {"rollout": 50}]
 
@@ -43,6 +47,68 @@ def test_an_experiment_is_led_from_its_start_to_its_roll_out(api: Api):
         )
 
     assert read_catalog(api.settings).newest.version_of("flag", "button") == 4
+
+
+def test_what_people_say_stands_until_they_withdraw_it(api: Api):
+    keys = Keys(api.settings.data)
+    viewer, tom = keys.create("viewer", "eve")[1], keys.create("experimenter", "tom")[1]
+    version = read_catalog(api.settings).newest.version_of("flag", "button")
+
+    def say(code: int = 200, key: str | None = None, **said: Any) -> dict[str, Any]:
+        return api.call("POST", "experiments/button/comments", {"text": "**so** <b>what</b>"} | said, code, key)
+
+    def withdraw(number: int, code: int = 200, key: str | None = None) -> dict[str, Any]:
+        return api.call("DELETE", f"experiments/button/comments/{number}", code=code, key=key)
+
+    assert "this wants experimenter or admin" in say(403, key=viewer)["error"]
+    assert "'button' has no run 'exp-7'" in say(400, run="exp-7")["error"]
+    assert "'sales' is no metric" in say(400, metric="sales")["error"]
+    assert "say which" in say(400, look=7)["error"]
+    assert "text" in say(400, text="")["error"]
+    (first,) = say(key=tom, run="exp-2", look=7, metric="purchase")["comments"]
+    assert first["html"] == "<p><strong>so</strong> &lt;b&gt;what&lt;/b&gt;</p>\n"
+    assert (first["author"], first["run"], first["look"], first["metric"]) == ("tom", "exp-2", 7, "purchase")
+    say(text="mine")
+
+    assert "is by 'ann', who may withdraw it, or an admin" in withdraw(2, 403, tom)["error"]
+    assert "has no comment 9" in withdraw(9, 404)["error"]
+    withdraw(1, key=tom)
+    first, second = withdraw(1, key=api.admin)["comments"]
+    assert (first["text"], first["html"], first["withdrawn_by"]) == (None, None, "tom")
+    told = api.call("GET", "flags/button/comments", key=tom)["comments"]
+    assert [(each["text"], each["may_withdraw"]) for each in told] == [(None, False), ("mine", False)]
+    assert second["may_withdraw"]
+    assert read_catalog(api.settings).newest.version_of("flag", "button") == version
+
+
+def test_a_brief_holds_all_that_is_remembered_and_is_found_by_its_words(api: Api, tmp_path: Path):
+    def found(**asked: str) -> list[str]:
+        briefs = api.call("GET", f"briefs?{urlencode(asked)}")["briefs"]
+        return [each["key"] for each in briefs]
+
+    shop = Shop(tmp_path, api.settings)
+    (tmp_path / "briefs").mkdir()
+    brief = tmp_path / "briefs" / "button.yaml"
+    brief.write_text("key: buton\nowner: ann\ntags: [checkout]\nlearning: Bigger is *better*\n")
+    assert "'buton' is no flag; a brief has the key of its experiment" in shop.apply(code=2).stderr
+    brief.write_text(brief.read_text().replace("buton", "button"))
+    assert "brief button: version 1, new" in shop.apply().stdout
+    wait_for(lambda: api.call("GET", "briefs/button")["version"] == 1)
+
+    told = api.call("GET", "briefs/button")
+    assert told["learning"] == {"markdown": "Bigger is *better*", "html": "<p>Bigger is <em>better</em></p>\n"}
+    assert told["background"] == {"markdown": "", "html": ""}
+    assert told["experiment"]["state"]["definition"]["metrics"][0]["metric"] == "purchase"
+    assert [each["step"] for each in told["experiment"]["decisions"]] == ["restart", "rollout"]
+    assert told["look"] is None
+    assert "'buton' is no flag" in api.call("GET", "briefs/buton", code=404)["error"]
+
+    assert found() == found(text="BIGGER button") == found(tag="checkout") == ["button"]
+    assert found(metric="purchase", owner="shop", decision="rollout") == ["button"]
+    assert found(text="smaller") == found(tag="x") == found(metric="x") == found(owner="x") == []
+    assert found(decision="none") == []
+    assert "'rolout' is none; did you mean 'rollout'" in api.call("GET", "briefs?decision=rolout", code=400)["error"]
+    assert api.call("POST", "markdown", {"markdown": "<i>"}) == {"html": "<p>&lt;i&gt;</p>\n"}
 
 
 def test_a_plan_comes_to_a_flag_and_goes_and_moves_nobody(api: Api):
