@@ -83,6 +83,31 @@ class MetricHealth(msgspec.Struct, frozen=True, array_like=True):
     crowded: Count = 0  # units that in some hour sent more events than a funnel or retention reads
 
 
+class Silence(msgspec.Struct, frozen=True, array_like=True):
+    """That exposures (`fact` is empty) or events of a fact never came, or none has for ten minutes or more.
+
+    `hourly`: how often they are to be expected to begin again within an hour, by the last one in which they came;
+    `least`: the same for as long as the silence has lasted, a day at most, by the same time of that one of `days` days
+    before that had the least. `is_named`: events of this name do come; `near`: names of others that do.
+    """
+
+    fact: str
+    last: Time = 0  # append time (ms UTC), to the minute; 0: never
+    hourly: Small = 0
+    least: Small = 0
+    days: Small = 0
+    is_named: bool = False
+    near: list[str] = []
+
+
+class Stray(msgspec.Struct, frozen=True, array_like=True):
+    """Exposures since the run's start that name another run of the flag; `last` is the newest one's time (ms UTC)."""
+
+    run: str
+    exposures: Count
+    last: Time
+
+
 class Aggregate(msgspec.Struct, frozen=True, kw_only=True):
     """The state of one run in one partition of `units`, after every record before `offset`."""
 
@@ -103,6 +128,9 @@ class Aggregate(msgspec.Struct, frozen=True, kw_only=True):
     reassigned: Count = 0
     duplicate_ids: Count = 0  # events with the insert id of an earlier one of the minute, or told with several values
     gaps: list[Gap] = []  # what is missing of the partition's log and of its sources, as somebody accepted
+    strays: list[Stray] = []
+    silences: list[Silence] = []  # of a run that takes entries, where that is told: in one partition
+    listened: Time = 0  # from when on (ms UTC) silences are told; 0: not in this partition
     final: bool = False  # nothing can change it any more: `offset`, `watermark` and `catalog` stay those of that moment
 
 

@@ -10,6 +10,14 @@ MINUTE_MS, HOUR_MS, DAY_MS = 60_000, 3_600_000, 86_400_000
 UNITS_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": HOUR_MS, "d": DAY_MS}
 
 
+def in_words(ms: int) -> str:
+    """A length of time as people read it: `90 minutes`."""
+    for unit, length in (("days", DAY_MS), ("hours", HOUR_MS), ("minutes", 60_000)):
+        if ms >= 2 * length:
+            return f"{ms // length} {unit}"
+    return f"{ms // 1_000} seconds"
+
+
 @lru_cache(1024)
 def parse_duration(text: str) -> int:
     """Milliseconds. Raises ValueError for anything but a whole number and its unit."""

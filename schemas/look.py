@@ -666,7 +666,9 @@ class Origin(msgspec.Struct, frozen=True):
     units: str
 
 
-RULES = 2  # grows whenever a look at the same log would say something else; since 2 health tells of own units alone
+# Grows whenever a look at the same log would say something else. Since 2 health tells of own units alone; since 3 looks
+# tell what does not come, and the time left goes on from the last look.
+RULES = 3
 
 
 class Look(msgspec.Struct, frozen=True, kw_only=True):

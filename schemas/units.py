@@ -75,6 +75,21 @@ class Example(msgspec.Struct, frozen=True, array_like=True):
     text: str  # the value as JSON, bounded in length; empty: it is missing
 
 
+CameKind = Literal["run", "fact", "name"]
+
+
+class Came(msgspec.Struct, frozen=True, array_like=True):
+    """In which minutes of append time (since 1970) something came, of whatever partition.
+
+    `run`: exposures that may be an entry, its key is FLAG/RUN; `fact`: events that feed it, unless they are late;
+    `name`: events of that name, whether something counts them or not. Of names that nothing counts a sample is told.
+    """
+
+    what: CameKind
+    key: str
+    minutes: list[int]
+
+
 class Header(msgspec.Struct, frozen=True):
     """`catalog` is the catalog offset that was in force for these rows (see evaluation.catalog.in_force); `horizon`
     in ms.
@@ -83,7 +98,8 @@ class Header(msgspec.Struct, frozen=True):
     moves. None is beyond a moment until which there were no others: those that were added since hold nothing older.
 
     `facts` are the keys of evaluation.catalog.in_force.Fact; `arms` and `facts` give the rows' codes a meaning.
-    `examples` may be of rows of any partition.
+    `examples` may be of rows of any partition. `came` stands in every message of the first partition, and in no other;
+    what was told of a minute is seldom told again.
     """
 
     catalog: int
@@ -93,6 +109,7 @@ class Header(msgspec.Struct, frozen=True):
     facts: list[str]
     expected: int = 0
     examples: list[Example] = []
+    came: list[Came] | msgspec.UnsetType = msgspec.UNSET
 
 
 def newest(examples: Iterable[Example]) -> list[Example]:

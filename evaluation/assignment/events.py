@@ -19,6 +19,7 @@ from evaluation.flags.values import read_json
 from schemas.numbers import BEYOND
 from schemas.units import Example, RowKind
 
+MOST_NAMES = 256  # of the names that nothing counts, looked at in one slice
 COARSE = 1e-4  # a value that rounding changes by a larger share of itself is told
 LONGEST_EXAMPLE = 40  # characters
 
@@ -34,6 +35,7 @@ def event_rows(columns: MessageColumns, plan: EventPlan, stretch: Stretch) -> Un
     ids, own = stretch.ids(columns)
 
     event = plan.events.codes(columns.texts["event_type",])
+    stretch.names.update(_names(columns, plan, event))
     slots = np.where(usable, plan.slots[event], 0)
     message = np.repeat(np.arange(len(columns)), slots)
     ends = np.cumsum(slots)
@@ -72,6 +74,14 @@ def event_rows(columns: MessageColumns, plan: EventPlan, stretch: Stretch) -> Un
         units = hashes[entry.unit_type]
         entered.append(entry_rows(columns, plan, entry, stretch, time, units, ids, could_enter, common))
     return UnitRows.join([rows, *entered])
+
+
+def _names(columns: MessageColumns, plan: EventPlan, event: NDArray[np.int64]) -> Iterator[str]:
+    """What the events are called: all names that something counts, and those of a sample of the others."""
+    yield from (plan.events.names[code] for code in np.flatnonzero(np.bincount(event + 2)[2:]).tolist())
+    others = np.flatnonzero(event == -1)
+    sample = others[:: -(-len(others) // MOST_NAMES) or 1]
+    yield from filter(None, columns.texts["event_type",].take(sample).strings())
 
 
 def _satisfying(columns: MessageColumns, plan: EventPlan, message: NDArray[np.int64], fact: NDArray[np.int64]) -> Mask:

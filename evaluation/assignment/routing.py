@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.assignment.columns import MessageColumns
+from evaluation.assignment.coming import came
 from evaluation.assignment.dead_letters import DeadLetters, origin_of
 from evaluation.assignment.decoding import decode
 from evaluation.assignment.events import event_rows
@@ -25,7 +26,7 @@ from schemas.assignment import Assignment
 from schemas.dead_letter import DeadLetter
 from schemas.records import Records
 from schemas.topics import EXPOSURES
-from schemas.units import Arm, Example, newest
+from schemas.units import Arm, CameKind, Example, newest
 
 # Of one record: they travel in one message, of at most 16 MB, with 45 bytes for each, beside 100,000 of other records.
 MOST_ROWS = 200_000
@@ -35,7 +36,8 @@ MOST_ROWS = 200_000
 class Assigned(UnitRows):
     """What a stretch of records says under one catalog state: rows, answers, dead letters.
 
-    `code` indexes `arms` (exposures) or `facts` (events). `examples` are of what is wrong with values.
+    `code` indexes `arms` (exposures) or `facts` (events). `examples` are of what is wrong with values; `came` says what
+    came in which minute (see schemas.units.Came).
     """
 
     catalog: int  # offset of the state; 0 where no record stands in the stretch
@@ -51,11 +53,12 @@ class Assigned(UnitRows):
     known: Names  # the events that something counts, or the flags
     counts: dict[str, int]
     examples: list[Example]
+    came: frozenset[tuple[CameKind, str, int]]
 
     def pieces(self, rows: int) -> "Iterator[Assigned]":
         """The stretch in pieces of whole records, of at most `rows` rows or of one record.
 
-        Only the last has the watermark. Answers, dead letters and counts stay those of the whole stretch.
+        Only the last has the watermark and what came. Answers, dead letters and counts stay those of the whole stretch.
         """
         n, cuts = len(self.offset), [0]
         while n - cuts[-1] > rows and self.offset[cuts[-1]] < self.offset[-1]:
@@ -69,6 +72,7 @@ class Assigned(UnitRows):
                 begin=self.begin if first == 0 else int(self.offset[first]),
                 end=self.end if stop == n else int(self.offset[stop]),
                 watermark=self.watermark if stop == n else 0,
+                came=self.came if stop == n else frozenset(),
             )
 
 
@@ -145,6 +149,7 @@ def _assigned(stretch: Stretch, catalog: Catalog, begin: int, end: int) -> Assig
         known=known,
         counts=counts,
         examples=newest(stretch.examples),
+        came=came(joined, list(stretch.arms), facts, stretch),
     )
 
 

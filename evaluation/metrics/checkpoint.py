@@ -8,10 +8,11 @@ from numpy.typing import NDArray
 
 from evaluation.metrics.packing import pack, read_metadata, unpack
 from evaluation.metrics.run import RunState
+from evaluation.metrics.silences import SilencesState
 from schemas.logs import Gap
 from schemas.units import Example
 
-FORMAT = 8
+FORMAT = 9
 
 _METADATA = b"peekproof"
 _NAMES = {"watermark": "clock", "lookbacks": "pasts"}  # as they are saved
@@ -42,6 +43,7 @@ class PartitionState(msgspec.Struct, frozen=True, rename=_NAMES):
     gaps: list[Gap]
     unsure: list[tuple[str, int]]
     examples: list[Example]
+    silences: SilencesState
 
 
 def write(state: PartitionState, arrays: Mapping[str, NDArray[np.int64]]) -> bytes:

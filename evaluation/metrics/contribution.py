@@ -49,20 +49,21 @@ def contribution(  # noqa: PLR0917
         jumpers=int(counts.jumpers),
         reassigned=int(counts.reassigned),
         duplicate_ids=int(counts.same_ids),
+        strays=[run.strays[name] for name in sorted(run.strays)],
     )
 
 
 def _health(run: RunMembers, c: int, column: RunColumn, examples: list[Example], order: list[int]) -> MetricHealth:
     """What became of a column's events."""
     counts = {field: int(run.store.tallies[c][field]) for field in TALLY.names or ()}
-    told = _newest(column.variables, examples, run.started)
+    told = _newest(column.variables, examples, run)
     first = int(run.store.measures.columns[c].first)
     parts = [_part(run, v, variable, examples, order) for v, variable in enumerate(column.variables, first)]
     return MetricHealth(
         column.metric,
         **counts,
         example=told.get("unusable") if counts["unusable"] else None,
-        rounded=told.get("rounded"),
+        rounded=told.get("rounded") if counts["events"] else None,
         parts=parts if any(variable.type in _VALUED for variable in column.variables) else [],
     )
 
@@ -71,17 +72,18 @@ def _part(run: RunMembers, v: int, variable: Variable, examples: list[Example], 
     """What became of the values of variable v, if it has any."""
     if variable.type not in _VALUED:
         return Part([])
-    told = _newest((variable,), examples, run.started)
+    told = _newest((variable,), examples, run)
     its = [(arm, int(run.store.parts[v, arm].kept), int(run.store.parts[v, arm].lost)) for arm in order]
     arms = [ArmPart(*run.arms.names[arm], kept, lost) for arm, kept, lost in its if kept or lost]
     is_losing = any(lost for _, _, lost in its)
-    return Part(arms, told.get("unusable") if is_losing else None, told.get("rounded"))
+    is_kept = any(kept for _, kept, _ in its)
+    return Part(arms, told.get("unusable") if is_losing else None, told.get("rounded") if is_kept else None)
 
 
-def _newest(variables: Iterable[Variable], examples: list[Example], since: int) -> dict[str, str]:
-    """Of each kind the newest example of what the variables read."""
+def _newest(variables: Iterable[Variable], examples: list[Example], run: RunMembers) -> dict[str, str]:
+    """Of each kind the newest example of what the variables read, of the run's own time."""
     facts = {fact.key for variable in variables for fact in variable.facts}
-    its = [each for each in examples if each.fact in facts and each.time >= since]
+    its = [each for each in examples if each.fact in facts and run.started <= each.time < run.ends]
     return {each.what: each.text for each in sorted(its, key=lambda each: (each.time, each.text))}
 
 

@@ -29,6 +29,7 @@ from collections.abc import Callable
 import msgspec
 import numpy as np
 import pyarrow as pa
+from msgspec import UnsetType
 
 from evaluation.catalog.in_force import Catalog
 from evaluation.metrics import checkpoint
@@ -41,6 +42,7 @@ from evaluation.metrics.recent_events import RecentEvents
 from evaluation.metrics.run import RunMembers
 from evaluation.metrics.run_columns import looked_back_to
 from evaluation.metrics.runs import Runs
+from evaluation.metrics.silences import Silences
 from evaluation.metrics.sources import Sources
 from evaluation.metrics.unit_numbers import UnitNumbers
 from schemas.aggregate import Aggregate
@@ -70,6 +72,7 @@ class Partition:
         self._lookbacks = Lookbacks()
         self._recent = RecentEvents(max(1, min(horizon, MINUTE)))
         self._examples: list[Example] = []
+        self._silences = Silences()
 
     @property
     def watermark(self) -> int:
@@ -120,9 +123,12 @@ class Partition:
         arms, runs = self._runs.resolve(header.arms)
         facts = np.array([self._facts.number(key) for key in header.facts], np.int64)
         self._take_in(sort(batch, header, floors, bound, arms, facts), runs, bound)
+        self._runs.count_strays(batch, header, floors)
         if header.examples:
             self._examples = newest((*self._examples, *header.examples))
         self._advance(header)
+        if not isinstance(header.came, UnsetType):
+            self._silences.take(header.came, self.watermark)
         self.offset = offset + 1
         self._finish()
 
@@ -172,8 +178,11 @@ class Partition:
 
     def _aggregate(self, run: RunMembers) -> Aggregate:
         aggregate = contribution(run, self.partition, self.offset, self.watermark, self.catalog, self._examples)
+        if aggregate.final:
+            return aggregate
         gaps = [gap for gap in self.gaps if gap.until is None or gap.until >= run.started]
-        return msgspec.structs.replace(aggregate, gaps=gaps) if gaps and not aggregate.final else aggregate
+        silences = run.silences(self._silences, self.watermark) if run.completed is None else []
+        return msgspec.structs.replace(aggregate, gaps=gaps, silences=silences, listened=self._silences.since)
 
     def _finish(self) -> None:
         """Let runs that are over say their last word."""
@@ -181,6 +190,7 @@ class Partition:
             if run.final is None and not self._keeps and run.is_over(self.watermark):
                 run.settle(self._bound)
                 self._runs.finish(run, msgspec.structs.replace(self._aggregate(run), final=True))
+                self._silences.forget("run", run.name)
 
     def reached(self, topic: str, partition: int) -> int:
         """The append time (ms UTC) that a source has reached; 0: not known."""
@@ -235,6 +245,7 @@ class Partition:
             gaps=self.gaps,
             unsure=sorted(self._sources.unsure),
             examples=self._examples,
+            silences=self._silences.state(),
         )
         arrays = {f"{number}/{name}": array for number, run in enumerate(runs) for name, array in run.arrays().items()}
         arrays |= {f"past/{fact}/{width}": words_of(slots) for (fact, width), slots in lookbacks.items()}
@@ -250,6 +261,7 @@ class Partition:
         partition._sources.watermark, partition._sources.expected = state.watermark, state.expected
         partition._sources.gaps, partition._sources.unsure = state.gaps, set(state.unsure)
         partition._examples = state.examples
+        partition._silences.set(state.silences)
         partition._facts = Facts(f"units/{state.partition}", state.facts)
         for index, run in enumerate(state.runs):
             prefix = f"{index}/"

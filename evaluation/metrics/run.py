@@ -23,8 +23,9 @@ from evaluation.metrics.measures import BUCKETS, NO_END, NO_WINDOW, Measures
 from evaluation.metrics.member_store import MemberStore
 from evaluation.metrics.recent_events import RecentEvents
 from evaluation.metrics.run_columns import FactNumbers, RunColumn, columns_of
+from evaluation.metrics.silences import Silences
 from evaluation.metrics.unit_numbers import UnitNumbers, unit_numbers
-from schemas.aggregate import Aggregate
+from schemas.aggregate import Aggregate, Silence, Stray
 from schemas.catalog import Breakdown
 
 # As they stand in a checkpoint.
@@ -42,6 +43,8 @@ class RunState(msgspec.Struct, frozen=True):
     arms: list[tuple[int, str]]
     columns: list[RunColumn]
     final: Aggregate | None
+    strays: list[Stray]
+    enters_by: str | None
 
 
 class RunMembers:
@@ -56,6 +59,13 @@ class RunMembers:
         self.arms = Arms()
         self.exposures = ExposureCounts(np.zeros(1, EXPOSURE_COUNTS))
         self.store = MemberStore()
+        self.strays: dict[str, Stray] = {}  # by the run that they name
+        self.enters_by: str | None = None  # the event that stands in for exposures
+
+    @property
+    def name(self) -> str:
+        """Of the run among all."""
+        return f"{self.flag}/{self.key}"
 
     @property
     def ends(self) -> int:
@@ -79,6 +89,8 @@ class RunMembers:
         """Take what the catalog says of the run. A new column counts the recent events of the members it covers."""
         self.started, self.completed = run.started, run.completed
         self.breakdowns = run.definition.breakdowns
+        entry = run.definition.exposure_event
+        self.enters_by = entry.event if entry else None
         self._know((number, variant) for number, each in enumerate(run.allocations) for variant in each.weights)
         columns = columns_of(run, self.horizon)
         if set(columns) != set(self.store.columns):
@@ -109,6 +121,22 @@ class RunMembers:
         """Add what a message counted of the exposures of its run `number`."""
         for field in EXPOSURE_COUNTS.names or ():
             self.exposures[field] += counted[field][number]
+
+    def count_strays(self, run: str, times: Words) -> None:
+        """Count exposures that name another run, if they are of a time since this one's start."""
+        times = times[times >= self.started]
+        if len(times):
+            known = self.strays.get(run, Stray(run, 0, 0))
+            self.strays[run] = Stray(run, known.exposures + len(times), max(known.last, int(times.max())))
+
+    def silences(self, told: Silences, watermark: int) -> list[Silence]:
+        """What of the run has been silent for long: its exposures first, then the facts of its metrics."""
+        facts = {
+            fact.key: fact for column in self.store.columns for variable in column.variables for fact in variable.facts
+        }
+        found = [told.of("run", self.name, self.enters_by, watermark)]
+        found += [told.of("fact", key, fact.event, watermark) for key, fact in facts.items()]
+        return [each for each in found if each is not None]
 
     def expose(self, exposures: Exposures, number: int, recent: RecentEvents, lookbacks: Lookbacks) -> None:
         """Fold those of the exposures that belong to run `number` of the message."""
@@ -199,6 +227,8 @@ class RunMembers:
             self.arms.names,
             self.store.columns,
             self.final,
+            [*self.strays.values()],
+            self.enters_by,
         )
 
     def arrays(self) -> dict[str, NDArray[np.int64]]:
@@ -214,6 +244,7 @@ class RunMembers:
         run = cls(state.flag, state.key, horizon)
         run.started, run.completed, run.final = state.started, state.completed, state.final
         run.breakdowns = state.breakdowns
+        run.strays, run.enters_by = {each.run: each for each in state.strays}, state.enters_by
         run.exposures = ExposureCounts(arrays["exposures"].view(EXPOSURE_COUNTS).copy())
         run.arms.add(state.arms)
         if not run.final:

@@ -3,8 +3,10 @@
 from collections.abc import Iterator
 
 import numpy as np
+import pyarrow as pa
 
 from evaluation.catalog.in_force import Catalog
+from evaluation.columns.arrays import Words
 from evaluation.metrics.intake import ELSEWHERE, OVER
 from evaluation.metrics.layouts import HEADER_ARM, HeaderArms
 from evaluation.metrics.lookback import Lookbacks
@@ -12,7 +14,7 @@ from evaluation.metrics.recent_events import RecentEvents
 from evaluation.metrics.run import RunMembers
 from evaluation.metrics.run_columns import FactNumbers
 from schemas.aggregate import Aggregate
-from schemas.units import Arm
+from schemas.units import Arm, Header, RowKind
 
 
 class Runs:
@@ -72,6 +74,24 @@ class Runs:
                 self._arms[index] = numbers[name], run.arm(arm.allocation, arm.variant)
         self._named = arms
         return self._arms, self._arm_runs
+
+    def count_strays(self, batch: pa.RecordBatch, header: Header, floors: Words) -> None:
+        """Count the exposures of a message that are of no time in which their run took any, for the run that does.
+
+        `floors` is the first offset of each source that is new.
+        """
+        kind, time = (batch.column(name).to_numpy() for name in ("kind", "time"))
+        rows = np.flatnonzero(kind & np.uint8(RowKind.INACTIVE))
+        if not len(rows):
+            return
+        source, offset, code = (batch.column(name).to_numpy()[rows] for name in ("source", "offset", "code"))
+        is_new, time = offset >= floors[source], time[rows]
+        open_runs = {run.flag: run for run in self if run.completed is None}
+        for each in np.unique(code).tolist():
+            arm = header.arms[each]
+            run = open_runs.get(arm.flag)
+            if run is not None and run.key != arm.run:
+                run.count_strays(arm.run, time[is_new & (code == each)])
 
     def finish(self, run: RunMembers, last: Aggregate) -> None:
         """A run says its last word: its arms are no longer counted."""

@@ -6,7 +6,6 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from schemas.catalog import Definition, Flag
-from schemas.duration import DAY_MS, HOUR_MS
 from schemas.notification import Occurrence
 
 
@@ -45,11 +44,3 @@ def link_to(flag: Flag, run: str | None = None, look: int | None = None) -> str:
     """The flag's page in the console, at the look that shows it."""
     page = f"#/{'experiments' if flag.metrics else 'flags'}/{flag.key}"
     return page if run is None or look is None else f"{page}/{run}/{look}"
-
-
-def in_words(ms: int) -> str:
-    """A length of time: `90 minutes`."""
-    for unit, length in (("days", DAY_MS), ("hours", HOUR_MS), ("minutes", 60_000)):
-        if ms >= 2 * length:
-            return f"{ms // length} {unit}"
-    return f"{ms // 1_000} seconds"

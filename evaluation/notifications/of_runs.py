@@ -10,12 +10,13 @@ from typing import Any, NamedTuple
 
 from evaluation.catalog.in_force import Catalog, FlagInForce, RunInForce
 from evaluation.catalog.overview import TO_A_LOOK
-from evaluation.notifications.circumstance import Circumstance, Wording, in_words
+from evaluation.notifications.circumstance import Circumstance, Wording
 from evaluation.notifications.runs import MetricSeen, RunSeen, decision_of, live_cells
 from evaluation.notifications.work import Work
 from evaluation.significance.judgements import decides
 from evaluation.significance.verdict import harm_in, says_effect, says_split
 from schemas.catalog import GoalRole
+from schemas.duration import in_words
 from schemas.look import FIXED, UNKNOWN, Cell, RunKey
 from schemas.notification import OCCURRENCES, Occurrence
 

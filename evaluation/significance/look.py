@@ -13,6 +13,7 @@ from msgspec import UNSET
 from evaluation.catalog.in_force import MetricInForce, RunInForce
 from evaluation.catalog.logs import LogsInForce
 from evaluation.significance.cells import ArmKey, Lost, cell_key, cells
+from evaluation.significance.data import data_faults
 from evaluation.significance.health import health
 from evaluation.significance.moments import ArmMoments
 from evaluation.significance.verdict import decide
@@ -45,6 +46,8 @@ def look(
     before = {cell_key(cell): cell for cell in previous.cells} if previous else {}
     is_judged_anew = previous is not None and not previous.analysis.judges_as(run.definition.analysis)
     believed = health(run, aggregates, previous)
+    if not of_files and (faults := data_faults(run, aggregates, believed)):
+        believed = msgspec.structs.replace(believed, data=faults)
     arms, lost = _arms(metrics, aggregates), Lost(_withheld(aggregates), believed.losses or ())
     made, is_restarted = cells(run, metrics, arms, lost, {} if is_judged_anew else before)
     is_restated = is_judged_anew or is_restarted or _is_redefined(run, before.values())
@@ -62,7 +65,16 @@ def look(
         logs=_origin(logs) if logs and not previous else UNSET,
         health=believed,
         analysis=run.definition.analysis,
-        verdict=decide(run, metrics, made, believed, time=time, final=final, of_files=of_files),
+        verdict=decide(
+            run,
+            metrics,
+            made,
+            believed,
+            time=time,
+            final=final,
+            before=previous.verdict if previous and not is_restated else None,
+            of_files=of_files,
+        ),
         final=final,
         cells=made,
     )

@@ -1,4 +1,4 @@
-"""Sample size: how many units a comparison needs, before the run and while it goes on."""
+"""Sample size: how many units a comparison needs, before the run."""
 
 from collections.abc import Iterator, Mapping
 from math import ceil
@@ -6,19 +6,16 @@ from typing import NamedTuple
 
 import msgspec
 
-from evaluation.catalog.in_force import MetricInForce, RunInForce, control_of
+from evaluation.catalog.in_force import MetricInForce, control_of
 from evaluation.catalog.ramps import at_last
-from evaluation.significance import power
 from evaluation.significance.design import Design
 from evaluation.significance.levels import level
 from evaluation.significance.mixture import PLANNED_UNITS
 from schemas.catalog import Baseline, Flag, Goal
 from schemas.duration import DAY_MS
-from schemas.look import FIXED, Cell, Health
 from schemas.written import MOST_UNITS
 
 POWER = 0.8  # Amplitude's default
-MOST_DAYS = 40  # beyond which an estimate means nothing; Amplitude's bound
 
 
 class UnitsNeeded(msgspec.Struct, frozen=True):
@@ -178,35 +175,3 @@ def _ratio(flag: Flag, weights: Mapping[str, int], treatment: str) -> float:
     """Treated units per unit of control; 1 where one of the two gets none."""
     control, treated = weights.get(control_of(flag), 0), weights.get(treatment, 0)
     return treated / control if treated and control else 1.0
-
-
-def days_left(cell: Cell, run: RunInForce, health: Health, time: int) -> float | None:
-    """How long a comparison may still be open at the pace of entries so far, at most `MOST_DAYS`; None: nobody can say.
-
-    A fixed-horizon test takes until its planned units are in. A sequential one is expected to find the effect that it
-    estimates now, at one of the looks to come, with a power of 80 %. A Bayesian reading plans nothing. By the look's
-    `time` (ms UTC), not by the wall's.
-    """
-    elapsed = time - run.started
-    entered = sum(arm.units for arm in health.arms if arm.variant in (cell.variant, cell.control))
-    units = cell.n + cell.control_n
-    if run.completed is not None or elapsed <= 0 or not entered or cell.planned_units is None:
-        return None
-    if cell.method in FIXED:
-        needed = float(cell.planned_units - units)
-    elif cell.method == "sequential" and cell.estimate and cell.standard_error and cell.p_value is not None:
-        if not _holds(cell, cell.estimate):
-            return None
-        alpha = cell.alpha if cell.alternative == "two-sided" else 2.0 * cell.alpha
-        variance = cell.standard_error**2
-        growth = power.sequential_growth(cell.estimate, variance, units, cell.planned_units, alpha, power=POWER)
-        needed = float((growth - 1.0) * power.earlier(growth * units, cell.planned_units)) * units
-    else:
-        return None
-    return min(float(MOST_DAYS), max(0.0, needed) * elapsed / entered / DAY_MS)
-
-
-def _holds(cell: Cell, effect: float) -> bool:
-    """Whether the running interval holds the effect: else it has moved, and its size says little about what comes."""
-    lower, upper = cell.running_lower, cell.running_upper
-    return (lower is None or lower <= effect) and (upper is None or effect <= upper)

@@ -8,15 +8,15 @@ it, missed when none of it is. An improvement ships even if it misses the predic
 improves nothing and cannot reach what was predicted goes back.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import msgspec
-from msgspec import UnsetType
+from msgspec import UNSET, UnsetType
 
 from evaluation.catalog.in_force import MetricInForce, RunInForce, control_of
 from evaluation.significance.health import no_number, worst
 from evaluation.significance.judgements import decides
-from evaluation.significance.sample_size import MOST_DAYS, days_left
+from evaluation.significance.time_left import MOST_DAYS, NO_TIME, Pace, TimeLeft, time_left
 from schemas.catalog import Goal
 from schemas.look import (
     FIXED,
@@ -62,21 +62,25 @@ def decide(
     *,
     time: int,
     final: bool,
+    before: Verdict | None = None,
     of_files: bool = False,
 ) -> Verdict:
     """The verdict on a look. `metrics` are those in force, `time` is the look's, `final`: nothing can change any more.
+    `before` is that of the last look, from which the time left goes on.
 
     `of_files`: nobody knows how often they were looked at before, so a fixed-horizon test that has more units than were
     planned decides nothing.
 
     A broken split or assignment comes first. Else each treatment has a verdict of its own, in this order: it wins on
     the primary metric, harms no guardrail, and is proved safe where a margin asks for it; it harms; it cannot hit its
-    prediction; it takes more patience, or nothing more is to come.
+    prediction; it takes more patience, or nothing more is to come. Patience is of no use where no exposure comes: that
+    needs attention then. So does a primary metric or a guardrail whose events don't come, unless there is harm.
     """
     flag = run.definition
     if not flag.metrics:
         return Verdict("none", "The flag has no metrics: it switches, and nothing is compared.")
     goals = {goal.metric: goal for goal in flag.metrics}
+    pace = Pace(run, health, time, before.days_left if before else None)
     deciding = [cell for cell in cells if decides(metrics[cell.metric], cell.reading, cell.segment)]
     primary = [cell for cell in deciding if goals[cell.metric].role == "primary"]
     guardrails = [cell for cell in deciding if goals[cell.metric].role == "guardrail"]
@@ -97,11 +101,24 @@ def decide(
         arms[variant] = (
             _won(its_primary, its_guardrails, its_harmed, goals, final)
             or _lost(its_primary, its_harmed, goals)
-            or _undecided(its_primary, goals, final, lambda cell: days_left(cell, run, health, time))
+            or _undecided(its_primary, goals, final, lambda cell: time_left(cell, goals[cell.metric], pace))
         )
-    outcome = _of_all(arms) if arms else _undecided([], goals, final, lambda _: None)
-    verdict = Verdict(outcome.decision, _sentence(*outcome.parts, *silent, _missing(health)), predicted, outcome.left)
-    if len(treatments) <= 1:
+    outcome = _of_all(arms) if arms else _undecided([], goals, final, lambda _: TimeLeft())
+    faults, is_grave = _faults(health, goals, outcome)
+    if is_grave:
+        said = outcome.parts if any(arm.units for arm in health.arms) else ()
+        verdict = Verdict("needs attention", _sentence(*faults, *said, *silent, _missing(health)), predicted)
+    else:
+        left = outcome.left
+        verdict = Verdict(
+            outcome.decision,
+            _sentence(*outcome.parts, *silent, *faults, _missing(health)),
+            predicted,
+            left.days,
+            days_if_predicted=UNSET if left.predicted is None else left.predicted,
+            excluded=UNSET if left.excluded is None else left.excluded,
+        )
+    if len(treatments) <= 1 or is_grave:
         return verdict
     of_arms = [ArmVerdict(variant, arm.arm_decision, _sentence(*arm.parts)) for variant, arm in arms.items()]
     return msgspec.structs.replace(verdict, arms=of_arms)
@@ -114,6 +131,22 @@ def harm_in(cells: Iterable[Cell], guardrails: Iterable[Cell]) -> list[Cell]:
     """
     safe = {(cell.metric, cell.variant) for cell in guardrails if cell.judgement == "safe"}
     return [cell for cell in cells if cell.judgement == "harmed" and (cell.metric, cell.variant) not in safe]
+
+
+def _faults(health: Health, goals: Mapping[str, Goal], outcome: "_Outcome") -> tuple[list[str], bool]:
+    """What does not come, and whether that is graver than the outcome: then it is said first."""
+    faults = list(health.data or ())
+    deciding = {key for key, goal in goals.items() if goal.role != "secondary"}
+    grave = [
+        fault
+        for fault in faults
+        if (fault.metric in deciding and outcome.decision in ("ship", "keep running"))
+        or (fault.kind in ("no exposures", "exposures stopped") and outcome.decision == "keep running")
+    ]
+    said = [fault.says for fault in [*grave, *(fault for fault in faults if fault not in grave)]]
+    if grave:
+        said[0] = said[0][0].upper() + said[0][1:]
+    return said, bool(grave)
 
 
 def _sentence(*parts: str) -> str:
@@ -151,7 +184,7 @@ def _missing(health: Health) -> str:
 class _Outcome:
     """A decision about one treatment or all, and the parts of its sentence. `weight` says which of several speaks."""
 
-    def __init__(self, decision: Decision, *parts: str, weight: float = 0.0, left: float | None = None) -> None:
+    def __init__(self, decision: Decision, *parts: str, weight: float = 0.0, left: TimeLeft = NO_TIME) -> None:
         self.decision, self.parts, self.weight, self.left = decision, parts, weight, left
 
     @property
@@ -218,27 +251,30 @@ def _lost(primary: Sequence[Cell], harmed: Sequence[Cell], goals: Mapping[str, G
 
 
 def _undecided(
-    primary: Iterable[Cell], goals: Mapping[str, Goal], final: bool, left_of: Callable[[Cell], float | None]
+    primary: Iterable[Cell], goals: Mapping[str, Goal], final: bool, left_of: Callable[[Cell], TimeLeft]
 ) -> _Outcome:
+    waits: Decision = "none" if final else "keep running"
     if not any(goal.role == "primary" for goal in goals.values()):
-        return _Outcome("keep running", "No metric is primary, so none decides: read the cells, or give one the role")
+        return _Outcome(waits, "No metric is primary, so none decides: read the cells, or give one the role")
     if not primary:
-        return _Outcome(
-            "keep running", "The primary metric's definition changed: its numbers come when every worker has it"
-        )
+        comes = "has no numbers" if final else "its numbers come when every worker has it"
+        return _Outcome(waits, f"The primary metric's definition changed: {comes}")
     # The comparison that is nearest to a decision speaks for the rest.
     nearest = min(primary, key=_p_value)
     weight = 1.0 - _p_value(nearest)
     if all(cell.is_read for cell in primary):
         return _Outcome("none", _says_read(nearest), weight=weight)
     if final:
-        return _Outcome("none", _says_units(nearest, final), "it has ended without a decision", weight=weight)
+        left = left_of(nearest)
+        said = _says_units(nearest, final), "it has ended without a decision", *_says_left(left, goals[nearest.metric])
+        return _Outcome("none", *said, weight=weight, left=left)
     planned = nearest.planned_units or 0
     if nearest.method in FIXED and nearest.n + nearest.control_n >= planned:
         due = f"all {planned:,} planned units are in, and there is nothing to compare" if planned else ""
         return _Outcome("none", _says_units(nearest), due, weight=weight)
     left = left_of(nearest)
-    return _Outcome("keep running", _says_units(nearest), _says_days(left), weight=weight, left=left)
+    told = _says_left(left, goals[nearest.metric])
+    return _Outcome("keep running", _says_units(nearest), *told, weight=weight, left=left)
 
 
 def _p_value(cell: Cell) -> float:
@@ -391,15 +427,31 @@ def _share(share: float | None) -> str:
     return f"{100.0 * (share or 0.0):.3g}%"
 
 
-def _says_days(days: float | None) -> str:
-    if days is None:
-        return ""
+def _says_left(left: TimeLeft, goal: Goal) -> Iterator[str]:
+    """How long it may take, and what is known already where nobody sees an end."""
+    if left.predicted is None:
+        if left.days:
+            yield f"at this pace it takes {_days(left.days)} more"
+    else:
+        sign = "+" if goal.direction == "increase" else "-"
+        prediction = f"prediction of {sign}{_share(goal.minimum_effect)}"
+        if left.is_due:
+            yield f"were the {prediction} true, it would have shown by now, four times in five"
+        else:
+            yield f"if the {prediction} is true, it takes {_days(left.predicted)} more at this pace"
+        if left.days:
+            yield f"as it looks now {_days(left.days)}"
+    if left.excluded is not None and (left.days is None or left.days >= MOST_DAYS):
+        yield f"effects of {_share(left.excluded)} or more, up or down, are excluded already"
+
+
+def _days(days: float) -> str:
     if days >= MOST_DAYS:
-        return f"at this pace it takes more than {MOST_DAYS} days"
+        return f"more than {MOST_DAYS} days"
     for unit, length in (("days", 1.0), ("hours", 1 / 24), ("minutes", 1 / 1440)):
         if days >= 2 * length:
-            return f"at this pace it takes about {days / length:.0f} {unit} more"
-    return "at this pace it takes about a minute more" if days > 0 else ""
+            return f"about {days / length:.0f} {unit}"
+    return "about a minute"
 
 
 def _size(cell: Cell) -> str:

@@ -6,13 +6,15 @@ without a hole in every units partition, and a lost message shows as a range tha
 
 from collections.abc import Iterable
 
+import msgspec
 import numpy as np
 
 from evaluation.assignment.routing import Assigned, partition_of
 from schemas.numbers import LATEST
 from schemas.topics import SourcePartition
-from schemas.units import ROWS, Arm, Header, Source, encode_units, newest
+from schemas.units import ROWS, Arm, Came, CameKind, Header, Source, encode_units, newest
 
+MOST_TOLD = 20_000  # minutes of which it is remembered that they were told
 COLUMNS = [name for name in ROWS.names if name != "source"]
 
 
@@ -29,6 +31,8 @@ class Gathering:
         self._end: dict[SourcePartition, int] = {}
         self._watermark: dict[SourcePartition, int] = {}
         self._parts: list[tuple[SourcePartition, Assigned]] = []
+        self._told: set[tuple[CameKind, str, int]] = set()
+        self._came: dict[tuple[CameKind, str], list[int]] = {}
         self.rows = 0
 
     def begin(self, source: SourcePartition, offset: int) -> None:
@@ -52,6 +56,9 @@ class Gathering:
         self._end[source] = assigned.end
         self._watermark[source] = max(self._watermark[source], assigned.watermark)
         self._catalog = max(self._catalog, assigned.catalog)
+        for what, key, minute in assigned.came - self._told:
+            self._came.setdefault((what, key), []).append(minute)
+        self._told |= assigned.came
         if len(assigned.offset):
             self._parts.append((source, assigned))
             self.rows += len(assigned.offset)
@@ -86,12 +93,16 @@ class Gathering:
         order = np.argsort(home, kind="stable")
         bounds = np.searchsorted(home[order], np.arange(self._partitions + 1))
         columns = {name: column[order] for name, column in columns.items()}
+        came = [Came(what, key, sorted(minutes)) for (what, key), minutes in sorted(self._came.items())]
+        headers = [msgspec.structs.replace(header, came=came), *[header] * (self._partitions - 1)]
         messages = [
-            encode_units({name: column[low:high] for name, column in columns.items()}, header)
-            for low, high in zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True)
+            encode_units({name: column[low:high] for name, column in columns.items()}, of_partition)
+            for low, high, of_partition in zip(bounds[:-1].tolist(), bounds[1:].tolist(), headers, strict=True)
         ]
         self._begin = dict(self._end)
-        self._parts, self.rows = [], 0
+        self._parts, self.rows, self._came = [], 0, {}
+        if len(self._told) > MOST_TOLD:
+            self._told.clear()
         return dict(self._end), messages
 
     def _columns(self, index: dict[SourcePartition, int]) -> tuple[dict[str, np.ndarray], list[Arm], list[str]]:

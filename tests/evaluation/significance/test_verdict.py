@@ -527,7 +527,8 @@ def test_an_estimate_ends_at_forty_days(verdict_on, primary):
     verdict = verdict_on([primary], {"orders": FLAT}, run={"started": HOUR}, watermark=25 * HOUR)
 
     assert verdict.days_left == 40
-    assert verdict.reason.endswith("at this pace it takes more than 40 days.")
+    assert "; at this pace it takes more than 40 days more; effects of " in verdict.reason
+    assert verdict.reason.endswith(" or more, up or down, are excluded already.")
 
 
 def test_a_t_test_takes_until_its_planned_units_are_in(verdict_on, primary):

@@ -1,0 +1,44 @@
+"""Coming: in which minutes of append time exposures of runs, events of facts, and events of any name came."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from evaluation.assignment.messages import Stretch, UnitRows
+from evaluation.columns.arrays import Mask, Words
+from schemas.units import Arm, CameKind, RowKind
+
+MINUTE_MS = 60_000
+_LEFT_OUT = RowKind.LATE | RowKind.INACTIVE | RowKind.FORCED
+
+
+def came(
+    rows: UnitRows, arms: Sequence[Arm], facts: Sequence[str], stretch: Stretch
+) -> frozenset[tuple[CameKind, str, int]]:
+    """What came, of rows that count. What was sent again came when it was sent first."""
+    if not stretch.rows:
+        return frozenset()
+    its = slice(stretch.rows.start, stretch.rows.stop)
+    minute = np.minimum(stretch.judged[its], stretch.records.append_time[its]) // MINUTE_MS
+    counts = rows.kind & np.uint8(_LEFT_OUT) == 0
+    is_exposure = rows.kind & np.uint8(RowKind.EXPOSURE) != 0
+    first, last = int(minute.min()), int(minute.max())
+    of_row = None
+    if first != last:
+        of_row = minute[np.searchsorted(stretch.records.offset, rows.offset) - stretch.rows.start]
+    found: set[tuple[CameKind, str, int]] = {("name", name, last) for name in stretch.names}
+    for code, each in _pairs(rows, counts & is_exposure, of_row, last):
+        found.add(("run", f"{arms[code].flag}/{arms[code].run}", each))
+    for code, each in _pairs(rows, counts & ~is_exposure, of_row, last):
+        found.add(("fact", facts[code], each))
+    return frozenset(found)
+
+
+def _pairs(rows: UnitRows, counts: Mask, of_row: Words | None, minute: int) -> Iterator[tuple[int, int]]:
+    """The codes of the rows that count, each with its minutes."""
+    codes = rows.code[counts]
+    if of_row is None:
+        yield from ((code, minute) for code in np.flatnonzero(np.bincount(codes)).tolist())
+        return
+    both = np.unique(of_row[counts] << 16 | codes)
+    yield from zip((both & 0xFFFF).tolist(), (both >> 16).tolist(), strict=True)
