@@ -1,7 +1,7 @@
 """Sample size: how many units a comparison needs, before the run."""
 
-from collections.abc import Iterator, Mapping
-from math import ceil
+from collections.abc import Iterator, Mapping, Sequence
+from math import ceil, floor
 from typing import NamedTuple
 
 import msgspec
@@ -11,11 +11,12 @@ from evaluation.catalog.ramps import at_last
 from evaluation.significance.design import Design
 from evaluation.significance.levels import level
 from evaluation.significance.mixture import PLANNED_UNITS
-from schemas.catalog import Baseline, Flag, Goal
+from schemas.catalog import Baseline, Flag, Goal, Metric
 from schemas.duration import DAY_MS
 from schemas.written import MOST_UNITS
 
 POWER = 0.8  # Amplitude's default
+FEWEST_UNITS = 4.0  # of a pair, below which nothing is seen
 
 
 class UnitsNeeded(msgspec.Struct, frozen=True):
@@ -123,6 +124,71 @@ def sample_sizes(
                 else design.exact_power(effect, fixed.control, fixed.treatment),
                 rollout=at_last(flag).rollout,
             )
+
+
+class SmallestEffect(msgspec.Struct, frozen=True, kw_only=True):
+    """The smallest effects that one comparison shows in so many weeks, by a single t-test and watched all the time.
+
+    Of the `units` of all variants whose window is over by then; null: no effect is large enough, or there are none.
+    """
+
+    metric: str
+    treatment: str
+    weeks: int
+    units: int
+    fixed: float | None
+    sequential: float | None
+
+
+def smallest_effects(  # noqa: PLR0917
+    flag: Flag,
+    metrics: Mapping[str, MetricInForce],
+    baselines: Mapping[str, Baseline],
+    target: float,
+    daily: float,
+    weeks: Sequence[int],
+) -> Iterator[SmallestEffect]:
+    """Of each goal with a baseline and each treatment, at `daily` units that meet the flag."""
+    weights = {variant.key: variant.weight for variant in flag.variants}
+    control = control_of(flag)
+    for goal in flag.metrics:
+        for treatment, weight in weights.items():
+            if goal.metric not in baselines or treatment == control or not weight or not weights[control]:
+                continue
+            metric, baseline = metrics[goal.metric], baselines[goal.metric]
+            planned = planned_units(flag, weights, metrics, treatment) or PLANNED_UNITS
+            design = _design(flag, goal, metric, baseline, _ratio(flag, weights, treatment), planned=planned)
+            share = (weight + weights[control]) / sum(weights.values())
+            for number in weeks:
+                days = 7.0 * number - (metric.window or 0) / DAY_MS
+                units = floor(daily * at_last(flag).rollout / 100.0 * max(0.0, days))
+                pair = units * share
+                fixed, sequential = (
+                    design.effect(pair, target, watched=watched) if pair > FEWEST_UNITS else None
+                    for watched in (False, True)
+                )
+                yield SmallestEffect(
+                    metric=goal.metric,
+                    treatment=treatment,
+                    weeks=number,
+                    units=units,
+                    fixed=fixed,
+                    sequential=sequential,
+                )
+
+
+def baseline_fault(metric: Metric, baseline: Baseline) -> str | None:
+    """Why a baseline cannot be one of the metric; None: it can."""
+    mean, deviation = baseline.mean, baseline.deviation
+    if metric.is_conversion and not 0 < mean < 1:
+        return f"{mean:g} is no baseline of '{metric.key}', a rate: write 0.12 or 12%"
+    if mean == 0:
+        return f"0 is no baseline of '{metric.key}': effects are relative to it"
+    if deviation is not None and deviation <= 0:
+        return f"{deviation:g} is no deviation of '{metric.key}': a standard deviation is above 0"
+    if not metric.is_conversion and deviation is None:
+        return f"'{metric.key}' is no conversion: give its standard deviation too"
+    return None
 
 
 class _Needs(NamedTuple):

@@ -11,7 +11,7 @@ import msgspec
 
 from evaluation.catalog.in_force import MetricInForce
 from evaluation.catalog.rules import did_you_mean
-from evaluation.significance.sample_size import POWER, SampleSize, Supply, UnitsNeeded, sample_sizes
+from evaluation.significance.sample_size import POWER, SampleSize, Supply, UnitsNeeded, baseline_fault, sample_sizes
 from pipeline.catalog.documents import read_documents
 from pipeline.catalog.types import definition_of
 from pipeline.cli.terminal import Fitted, Terminal, TerminalColumn
@@ -189,19 +189,15 @@ def _baselines(
     baselines = {primary: flag.analysis.baseline} if primary and flag.analysis.baseline else {}
     baselines |= {metric: Baseline(mean=mean, deviation=spread.get(metric)) for metric, mean in of_options.items()}
     for metric, baseline in baselines.items():
-        mean, is_conversion = baseline.mean, metrics[metric].definition.is_conversion
-        if is_conversion and not 0 < mean < 1:
-            way_out = f"; of a mean per unit give its standard deviation too: --deviation {metric}=…"
-            raise PeekproofError(
-                f"{mean:g} is no baseline of '{metric}', a rate: write 0.12 or 12%" + way_out * (metric == PLAIN)
-            )
-        if mean == 0:
-            raise PeekproofError(f"0 is no baseline of '{metric}': effects are relative to it")
-        if baseline.deviation is not None and baseline.deviation <= 0:
-            raise PeekproofError(f"--deviation {baseline.deviation:g} of '{metric}': a standard deviation is above 0")
-        if not is_conversion and baseline.deviation is None:
-            raise PeekproofError(f"'{metric}' is no conversion: give its standard deviation, --deviation {metric}=…")
+        if fault := baseline_fault(metrics[metric].definition, baseline):
+            raise PeekproofError(fault + _way_out(metric, metrics[metric].definition, baseline))
     return baselines
+
+
+def _way_out(metric: str, definition: Metric, baseline: Baseline) -> str:
+    if definition.is_conversion and metric == PLAIN:
+        return f"; of a mean per unit give its standard deviation too: --deviation {metric}=…"
+    return f": --deviation {metric}=…" if not definition.is_conversion and baseline.deviation is None else ""
 
 
 def _numbers(option: str, given: Iterable[str], metrics: Sequence[str], primary: str | None) -> dict[str, float]:

@@ -83,7 +83,7 @@ def test_a_document_is_planned_by_its_goals(tmp_path: Path):
         (["checkout-buton"], "did you mean 'checkout-button'?"),
         (["checkout-button", "--arms", "3"], "says what its variants are"),
         (["ranking-aa"], "has no goal with both an effect to see and a baseline"),
-        (["checkout-button", "--baseline", "revenue=4"], "give its standard deviation, --deviation revenue=…"),
+        (["checkout-button", "--baseline", "revenue=4"], "give its standard deviation too: --deviation revenue=…"),
     ],
 )
 def test_what_cannot_be_planned_is_told_with_the_way_out(arguments: list[str], message: str):

@@ -8,12 +8,7 @@ from evaluation.metrics.contribution import OTHER
 from pipeline.questions.drawer import Drawer, drawer
 from schemas.units import RowKind, decode_units
 from tests.oracle import Oracle, Row, definitions, segments
-from tests.pipeline.questions.world import HORIZON, World, world_of
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> World:
-    return world_of(tmp_path_factory.mktemp("world"))[0]
+from tests.pipeline.questions.world import HORIZON, World
 
 
 def draw(world: World, metric: str, segment: str = "all", seconds: float = 60.0) -> Drawer:

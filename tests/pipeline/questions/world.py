@@ -65,6 +65,7 @@ class World:
     directory: Path
     history: History
     messages: list[list[bytes]] = field(default_factory=lambda: [[] for _ in range(PARTITIONS)])
+    sent: list[dict[str, Any]] = field(default_factory=list)  # events
 
     def __post_init__(self) -> None:
         self._archive = Archive(self.directory, 60_000)
@@ -79,6 +80,7 @@ class World:
 
     def send(self, topic: str, messages: list[dict[str, Any]], append_times: list[int]) -> None:
         """Send these to a topic, and to the archive; `flush` has them reach `units`."""
+        self.sent += messages if topic == EVENTS else []
         values = [msgspec.json.encode(each) for each in messages]
         length = np.array([*map(len, values)], np.int64)
         begin = self._ends[topic]
