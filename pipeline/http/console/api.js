@@ -64,7 +64,7 @@ export const remove = (path, query = {}) =>
   });
 
 /** @param {string} path @param {RequestInit} request */
-async function ask(path, request = {}) {
+export async function ask(path, request = {}) {
   let answer;
   try {
     answer = await fetch(`/api/1/${path}`, request);

@@ -4,6 +4,8 @@
 /** @import { Route } from "./parts/route.js" */
 
 import { follow, Refusal } from "./api.js";
+import { ImportPage } from "./authoring/importing.js";
+import { AuthoringPage } from "./authoring/page.js";
 import { BriefPage } from "./decisions/brief.js";
 import { BriefsPage } from "./decisions/page.js";
 import { h, render } from "./dom.js";
@@ -47,6 +49,9 @@ const PAGES = [
     open: ({ of }, around) => (of[0] ? new BriefPage(of[0], around) : new BriefsPage(around)),
   },
   { at: "flags", under: "", open: ({ of }, around) => new FlagPage(of[0] ?? "", around) },
+  { at: "new", under: "", open: (route, around) => new AuthoringPage(route, around) },
+  { at: "edit", under: "", open: (route, around) => new AuthoringPage(route, around) },
+  { at: "import", under: "", open: (_, around) => new ImportPage(around) },
 ];
 
 /** @param {string} id */

@@ -13,6 +13,9 @@ from pathlib import Path
 from msgspec import NODEFAULT
 from msgspec import inspect as types
 
+from pipeline.http.documents.checking import Checked
+from pipeline.http.documents.publishing import Published
+from pipeline.http.documents.reading import DocumentItems, DocumentShown
 from pipeline.http.management.keys import KeyMade, KeysTold, NewKey, ProgramsTold
 from pipeline.http.management.life import Stands, Taking, Version, Versions
 from pipeline.http.management.plans import PlanEdit, PlanShown
@@ -24,6 +27,7 @@ from pipeline.http.results.vocabulary import Vocabulary
 from pipeline.http.session.routes import Me, SignIn
 from schemas.look import Look
 
+DOCUMENTS = (DocumentItems, DocumentShown, Checked, Published)
 REMEMBERED = (Briefs, BriefShown, Rendered, Comments)
 SIGNED = (Me, KeysTold, KeyMade, ProgramsTold)
 SAID = (
@@ -37,6 +41,7 @@ SAID = (
     Vocabulary,
     PlanShown,
     NotificationsTold,
+    *DOCUMENTS,
     *SIGNED,
     *REMEMBERED,
 )

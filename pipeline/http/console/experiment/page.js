@@ -7,6 +7,7 @@
 /** @import { Choice } from "./choice.js" */
 
 import { now } from "../api.js";
+import { DocumentLinks } from "../authoring/links.js";
 import { Comments } from "../decisions/comments.js";
 import { decided } from "../decisions/decided.js";
 import { h } from "../dom.js";
@@ -135,6 +136,7 @@ export class ExperimentPage {
         actions("experiments", flag, () => this.#again()),
       ),
       standing(flag),
+      h(DocumentLinks, { kind: "flag", what: "experiment", of: this.key }),
       decided(flag, this.run, look) ?? verdict(flag, look),
       this.looks.timeline(flag, this.run, (run) => this.#choose(run)),
       refusal && h("p", { class: "quiet", role: "alert" }, refusal),

@@ -4,6 +4,7 @@
 /** @import { Told } from "./definition.js" */
 /** @import { Page, Surroundings } from "../main.js" */
 
+import { DocumentLinks } from "../authoring/links.js";
 import { Comments } from "../decisions/comments.js";
 import { h } from "../dom.js";
 import { moment } from "../parts/numbers.js";
@@ -64,6 +65,7 @@ export class FlagPage {
         ` · ${stateWords(flag)} since ${moment(flag.changed)} · owner ${flag.owner}`,
         tags.length > 0 && ` · ${tags.join(", ")}`,
       ),
+      h(DocumentLinks, { kind: "flag", of: flag.key }),
       flag.problem && h("p", null, problem(flag)),
       definition.description && h("p", null, definition.description),
       this.plan.view(flag, this.versions.all, again),

@@ -70,7 +70,7 @@ export class Versions {
 }
 
 /** @param {Difference[] | string | undefined} found */
-function differences(found) {
+export function differences(found) {
   if (!Array.isArray(found)) return h("p", { class: "quiet" }, found ?? "Reading …");
   if (!found.length) return h("p", { class: "quiet" }, "Nothing of the definition.");
   return table(

@@ -5,6 +5,7 @@
 /** @import { Route } from "../parts/route.js" */
 
 import { get, now, setClock } from "../api.js";
+import { NewLinks } from "../authoring/links.js";
 import { fact, h } from "../dom.js";
 import { term, titled } from "../parts/meanings.js";
 import { asOf, count, duration, moment } from "../parts/numbers.js";
@@ -58,7 +59,12 @@ export class ListPage {
     const experiments = shown.filter((flag) => flag.metrics.length).sort(byUrgency);
     const plain = shown.filter((flag) => !flag.metrics.length);
     return [
-      h("h1", null, "Experiments and flags"),
+      h(
+        "div",
+        { class: "head" },
+        h("h1", null, "Experiments and flags"),
+        h(NewLinks, { whats: ["experiment", "flag"] }),
+      ),
       h(
         "form",
         { class: "filter", role: "search", onsubmit: (event) => event.preventDefault() },

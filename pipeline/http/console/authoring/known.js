@@ -1,0 +1,109 @@
+// Known: what stands already and may be named in a document.
+
+/** @import { Child } from "../dom.js" */
+/** @import { DocumentItem } from "#api" */
+/** @import { Edited } from "./edited.js" */
+
+import { h } from "../dom.js";
+import { readDocuments } from "./documents.js";
+
+const MOST_BOXES = 24; // more are typed, with suggestions
+
+/** @type {Record<string, string>} Which kind of document a field names. */
+const KINDS = {
+  metric: "metric",
+  numerator: "metric",
+  denominator: "metric",
+  cohorts: "cohort",
+  group: "group",
+  deployments: "deployment",
+};
+const USER = [
+  "user_id",
+  "device_id",
+  "country",
+  "region",
+  "city",
+  "language",
+  "platform",
+  "version",
+  "os",
+  "device_brand",
+  "device_model",
+  "library",
+  "cohort",
+];
+const PROPERTIES = [...USER, "user_properties.", "groups."];
+
+export class Known {
+  /** @type {DocumentItem[]} */
+  #items = [];
+
+  /** @param {Edited} edited */
+  constructor(edited) {
+    this.edited = edited;
+  }
+
+  async refresh() {
+    this.#items = await readDocuments();
+  }
+
+  /** @param {string} kind */
+  of(kind) {
+    return this.#items.filter((each) => each.kind === kind);
+  }
+
+  /** All that may stand in a field, where it is known and not too much for boxes.
+   * @param {string} name */
+  choicesOf(name) {
+    const choices = this.#choices(name);
+    return choices && choices.length <= MOST_BOXES ? choices : null;
+  }
+
+  /** @param {string} name */
+  #choices(name) {
+    const kind = KINDS[name];
+    if (kind) return this.of(kind).map(({ key }) => key);
+    if (name === "safe") return this.#guardrails();
+    return null;
+  }
+
+  /** Of them a plan may wait for those with a margin. */
+  #guardrails() {
+    /** @type {{ metric: string, role?: string, margin?: unknown }[]} */
+    const goals = this.edited.at(["metrics"]) ?? [];
+    return goals.filter(({ role, margin }) => role === "guardrail" && margin !== undefined).map(({ metric }) => metric);
+  }
+
+  /** The id of the suggestions for a field.
+   * @param {string} name */
+  listOf(name) {
+    return name in this.#suggested ? `known-${name}` : null;
+  }
+
+  /** @returns {Record<string, string[]>} */
+  get #suggested() {
+    const unique = (/** @type {string[]} */ values) => [...new Set(values)].sort();
+    const keys = Object.entries(KINDS).map(([name, kind]) => [name, this.of(kind).map(({ key }) => key)]);
+    return {
+      ...Object.fromEntries(keys),
+      owner: unique(this.#items.map(({ owner }) => owner)),
+      unit: ["user_id", "device_id", "groups.", "user_properties."],
+      property: PROPERTIES,
+      timezone: ["UTC", ...Intl.supportedValuesOf("timeZone")],
+      control: (this.edited.at(["variants"]) ?? []).map((/** @type {{ key?: string }} */ { key }) => key ?? ""),
+    };
+  }
+
+  /** The suggestions, once for all fields.
+   * @returns {Child} */
+  view() {
+    return Object.entries(this.#suggested).map(([name, values]) =>
+      h(
+        "datalist",
+        { id: `known-${name}` },
+        values.filter(Boolean).map((value) => h("option", { key: value, value })),
+      ),
+    );
+  }
+}

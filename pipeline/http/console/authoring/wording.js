@@ -1,0 +1,72 @@
+// Wording: what the fields of documents are called on the page.
+
+/** @type {Record<string, string>} By the group that they stand in. */
+const LABELS = {
+  "Flag.unit": "Unit: what is randomised",
+  "Flag.rollout": "Rollout of all others, %",
+  "Flag.exposure_event": "An event that stands in for exposures",
+  "Flag.sticky": "Sticky: who has a variant keeps it",
+  "Segment.rollout": "Rollout, %",
+  "PlanStep.rollout": "Rollout, %",
+  "PlanStep.at": "Not before",
+  "PlanStep.for": "For at least",
+  "Plan.then": "After the end",
+  "GroupSlot.percentage": "Share of the units, %",
+  "Condition.op": "Operator",
+  "Until.units": "Until so many units",
+  "Until.safe": "Until proved safe",
+  "Goal.minimum_effect": "Minimum effect, as a share",
+  "Goal.margin": "Margin: the loss that is acceptable, as a share",
+  "Goal.exact": "The exact test of rare conversions",
+  "Analysis.cuped": "CUPED",
+  "Analysis.planned_units": "Planned units",
+  "Metric.cuped": "CUPED",
+  "Metric.nth": "Which period after the start",
+  "NotificationRule.when": "When",
+  "NotificationRule.to": "To",
+};
+
+/** @type {Record<string, string>} */
+const ONE = {
+  variants: "Variant",
+  segments: "Segment",
+  conditions: "Condition",
+  where: "Condition",
+  metrics: "Metric",
+  groups: "Group",
+  slots: "Slot",
+  steps: "Step",
+  breakdowns: "Breakdown",
+  when: "Occurrence",
+  to: "Place",
+  secrets: "Secret",
+};
+
+/** @param {string} group @param {string} name */
+export const label = (group, name) => LABELS[`${group}.${name}`] ?? words(name);
+
+/** What one of them is called.
+ * @param {string} name */
+export const one = (name) => ONE[name] ?? words(name);
+
+/** @param {string} name */
+const words = (name) => name.charAt(0).toUpperCase() + name.slice(1).replaceAll("_", " ");
+
+const OBVIOUS = new Set([
+  "a text of 1 to 1024 characters",
+  "a text of at most 1024 characters",
+  "true or false",
+  "a sentence or more",
+  "a number from 0 to 100 with at most two decimal places",
+]);
+const OF_KEYS = /^1 to 100 letters/; // said where one is made up, not where one is named
+const LONGEST_HINT = 110;
+
+/** What a field may hold, where it is worth a line.
+ * @param {string | undefined} hint @param {string} name */
+export const hintOf = (hint, name) =>
+  hint && hint.length <= LONGEST_HINT && !OBVIOUS.has(hint) && (name === "key" || !OF_KEYS.test(hint)) ? hint : null;
+
+/** What is wrong, without the choices that stand beside it.
+ * @param {string} error */
+export const faultText = (error) => error.replace(/^is missing; it must be one of .*/s, "is missing; choose one");

@@ -1,0 +1,136 @@
+"""Authoring in a real Chromium: documents that people make and edit there are what they typed, and nothing else."""
+
+import re
+from typing import Any
+
+import httpx
+from playwright.sync_api import Page, expect
+
+from tests.pipeline.http.console.console import Console
+
+EVIL = "<img src=x onerror=\"document.title='evil'\"><script>document.title='evil'</script>"
+FOCUSED = """() => {
+    const { labels, ariaLabel, textContent } = document.activeElement;
+    return (labels?.[0] ?? { textContent: ariaLabel ?? textContent }).textContent.trim().slice(0, 70);
+}"""
+
+
+def call(console: Console, method: str, path: str, body: object = None) -> Any:
+    answer = httpx.request(
+        method, f"{console.address}/api/1/{path}", headers={"authorization": f"Bearer {console.key}"}, json=body
+    )
+    assert answer.status_code in (200, 201), answer.text
+    return answer.json()
+
+
+def reach(page: Page, name: str, *, back: bool = False) -> None:
+    """Press Tab until what is so called has the focus."""
+    met = []
+    for _ in range(60):
+        page.keyboard.press("Shift+Tab" if back else "Tab")
+        met.append(page.evaluate(FOCUSED))
+        if met[-1] == name:
+            return
+    raise AssertionError(f"nothing on the way is called {name!r}: {met}")
+
+
+def fill(page: Page, **said: str) -> None:
+    """Type what is said into the fields of these labels, in this order, by the keyboard alone."""
+    for label, text in said.items():
+        reach(page, label.replace("_", " "))
+        page.keyboard.type(text)
+
+
+def go(page: Page, name: str) -> None:
+    reach(page, name)
+    page.keyboard.press("Enter")
+    expect(page.locator("#step")).to_be_focused()
+
+
+def test_an_experiment_is_made_by_keyboard_alone_and_is_what_was_typed(console: Console):
+    page = console.open("new/experiment")
+    page.locator("#main").focus()
+
+    fill(page, Key="basket hint", Name=EVIL, Owner="shop", Tags="basket\ncheckout")
+    key = page.get_by_label("Key", exact=True)
+    expect(key).to_have_accessible_description(re.compile("'basket hint' is not allowed"))
+    fill(page, Description=f"It says {EVIL}", Problem=EVIL, Solution="A hint.", Prediction="5 % more purchases")
+    go(page, "Next: Metrics and guardrails")
+
+    fill(page, **{"Add a metric: find it by key, name or owner": "something"})
+    reach(page, "Add purchase")
+    page.keyboard.press("Enter")
+    expect(page.locator("fieldset fieldset")).to_contain_text("whether the unit sent ‘purchase’, within 10s of its")
+    expect(page.get_by_label("Role")).to_have_value("primary")
+    reach(page, "Minimum effect, as a share", back=True)
+    page.keyboard.type("0.05")
+    go(page, "Next: Variants")
+
+    reach(page, "Payload")
+    page.keyboard.type('{"label": 12345678901234567890, "other":')
+    payload = page.get_by_label("Payload").first
+    expect(payload).to_have_accessible_description(re.compile("this is no JSON: line 1, column 41: it ends too early"))
+    page.keyboard.type(" 1.0}")
+    reach(page, "Format Payload")
+    page.keyboard.press("Enter")
+    expect(payload).to_have_value('{\n  "label": 12345678901234567890,\n  "other": 1.0\n}')
+    go(page, "Next: Who sees it")
+
+    reach(page, "Add a segment")
+    page.keyboard.press("Enter")
+    expect(page.get_by_label("Name")).to_be_focused()
+    page.keyboard.type(EVIL)
+    reach(page, "Add a condition")
+    page.keyboard.press("Enter")
+    expect(page.get_by_label("Property")).to_be_focused()
+    page.keyboard.type("country")
+    fill(page, Operator="is", Values="AT\nCH")
+    fill(page, **{"Rollout, %": "12.5", "Rollout of all others, %": "0"})
+    go(page, "Next: Analysis")
+
+    fill(page, Alpha="0.1", **{"Planned units": "20000"})
+    go(page, "Next: Plan")
+    go(page, "Next: Review")
+
+    reach(page, "key")  # the one fault
+    page.keyboard.press("Enter")
+    expect(key).to_be_focused()
+    page.keyboard.press("ControlOrMeta+A")
+    page.keyboard.type("basket-hint")
+    page.reload()
+    expect(page.get_by_text("Your draft of")).to_be_visible()
+    expect(key).to_have_value("basket-hint")
+    page.locator("#main").focus()
+    go(page, "7. Review")
+    expect(page.locator("pre")).to_contain_text(EVIL)
+    console.is_accessible(page, "review")
+    fill(page, **{"Reason, for the history": "let us see"})
+    reach(page, "Save and start")
+    page.keyboard.press("Enter")
+
+    expect(page.get_by_role("heading", level=1)).to_have_text(EVIL)
+    assert "evil" not in page.title()
+    stands = call(console, "GET", "documents/flag/basket-hint")
+    assert stands["definition"] == {
+        "key": "basket-hint",
+        "name": EVIL,
+        "description": f"It says {EVIL}",
+        "hypothesis": {"problem": EVIL, "solution": "A hint.", "prediction": "5 % more purchases"},
+        "owner": "shop",
+        "tags": ["basket", "checkout"],
+        "variants": [
+            {"key": "control", "payload": {"label": 12345678901234567890, "other": 1.0}},
+            {"key": "treatment"},
+        ],
+        "rollout": 0,
+        "segments": [
+            {
+                "name": EVIL,
+                "conditions": [{"property": "country", "op": "is", "values": ["AT", "CH"]}],
+                "rollout": 12.5,
+            }
+        ],
+        "metrics": [{"metric": "purchase", "role": "primary", "minimum_effect": 0.05}],
+        "analysis": {"alpha": 0.1, "planned_units": 20_000},
+    }
+    assert stands["status"] == "running"
