@@ -1,7 +1,6 @@
 """`peekproof dead-letters`: the input that could not be used, and the way back for it."""
 
 import base64
-from collections.abc import Iterable, Iterator
 from typing import Any, get_args
 
 import click
@@ -9,14 +8,9 @@ import msgspec
 from rich.table import Table
 
 from pipeline.cli.terminal import Terminal, harmless, told_utc
-from pipeline.kafka.clients import kafka_python_arguments
-from pipeline.kafka.connection import answering
-from pipeline.kafka.reading import headers_of, read_topic
-from pipeline.kafka.set_aside import SetAside
+from pipeline.kafka.dead_letters import read_dead_letters, send_back
 from pipeline.settings import Settings
-from schemas.dead_letter import REASONS, DeadLetter, Reason, from_record, resent_headers
-from schemas.decoding import NoMessageError
-from schemas.topics import DEAD_LETTERS, MAX_MESSAGE_BYTES, SOURCES
+from schemas.dead_letter import REASONS, DeadLetter, Reason
 
 SHOWN = 60  # characters of a value in the table
 MEANINGS = "\b\nReasons:\n" + "\n".join(f"  {reason:<20}{REASONS[reason]}" for reason in get_args(Reason))
@@ -33,9 +27,9 @@ def dead_letters(reason: str | None, as_json: bool, resend: bool) -> None:
     sending it twice counts once.
     """
     settings = Settings.read()
-    dead_letters = _dead_letters(settings, reason)
+    dead_letters = read_dead_letters(settings, reason, _complain)
     if resend:
-        number = _resend(settings, dead_letters)
+        number = send_back(settings, dead_letters, _complain)
         click.echo(
             msgspec.json.encode({"resent": number}) if as_json else f"sent {number} dead letters to their topics again"
         )
@@ -57,62 +51,8 @@ def dead_letters(reason: str | None, as_json: bool, resend: bool) -> None:
         click.echo("there are none" if reason is None else f"there are none with the reason '{reason}'")
 
 
-def _dead_letters(settings: Settings, reason: str | None) -> Iterator[DeadLetter]:
-    """The topic's dead letters, one per origin: a restarted worker writes some again."""
-    seen = set()
-    aside = SetAside(tell=lambda text: click.echo(harmless(text), err=True))
-    for record in read_topic(settings, DEAD_LETTERS):
-        with aside.unless_ours(DEAD_LETTERS, record.partition, record.offset):
-            dead_letter = from_record(headers_of(record), record.value)
-            if dead_letter.topic not in SOURCES:
-                raise NoMessageError(
-                    f"its origin is topic '{dead_letter.topic}'; input comes from {' and '.join(SOURCES)}"
-                )
-            if dead_letter.origin not in seen and reason in {None, dead_letter.reason}:
-                seen.add(dead_letter.origin)
-                yield dead_letter
-
-
-def _resend(settings: Settings, dead_letters: Iterable[DeadLetter]) -> int:
-    """Send each dead letter's value to its topic and partition again; the number that was acknowledged.
-
-    Those that the topic finds too large are told.
-    """
-    from kafka import KafkaProducer  # noqa: PLC0415 (slow to import)
-    from kafka.errors import MessageSizeTooLargeError  # noqa: PLC0415
-
-    with answering(settings):
-        producer = KafkaProducer(
-            **kafka_python_arguments(settings),
-            acks="all",
-            enable_idempotence=False,  # it ends with the first dead letter that is refused; one sent twice counts once
-            compression_type="gzip",  # what a topic took may have come compressed
-            max_request_size=MAX_MESSAGE_BYTES,
-        )
-        number = 0
-        try:
-            sent = {
-                dead_letter.origin: producer.send(
-                    settings.topic(dead_letter.topic),
-                    key=dead_letter.origin.encode(),  # the client refuses a null value without a key
-                    value=dead_letter.value,
-                    headers=resent_headers(dead_letter),
-                    partition=dead_letter.partition,
-                )
-                for dead_letter in dead_letters
-            }
-            producer.flush()
-            for origin, future in sent.items():
-                try:
-                    future.get()
-                    number += 1
-                except MessageSizeTooLargeError:
-                    click.echo(
-                        f"{origin} is larger than its topic takes and was not sent; see max.message.bytes", err=True
-                    )
-        finally:
-            producer.close()
-    return number
+def _complain(text: str) -> None:
+    click.echo(harmless(text), err=True)
 
 
 def _told(dead_letter: DeadLetter) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from litestar.types import ASGIApp, ExceptionHandlersMap
 
 from pipeline.catalog.editing import RefusedError, RiskError
 from pipeline.errors import PeekproofError
+from pipeline.http.arriving.routes import arriving
 from pipeline.http.backend import Backend
 from pipeline.http.callers.origins import Origins
 from pipeline.http.callers.private_file import PrivateFileError
@@ -54,6 +55,7 @@ def create_app(backend: Backend) -> ASGIApp:
             ofrep,
             intake,
             results,
+            arriving,
             notifications,
             questions,
             vocabulary,

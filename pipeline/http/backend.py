@@ -7,6 +7,8 @@ from typing import Self
 from aiokafka import AIOKafkaProducer
 
 from pipeline.catalog.topic import CatalogWriter
+from pipeline.http.arriving.heard import ArrivalsHeard
+from pipeline.http.arriving.tail import Tail
 from pipeline.http.callers.access import Access
 from pipeline.http.callers.tickets import Tickets
 from pipeline.http.evaluate.flags import FlagMemory
@@ -29,7 +31,7 @@ from pipeline.kafka.follower import Follower
 from pipeline.kafka.producer import create_producer
 from pipeline.kafka.set_aside import SetAside
 from pipeline.settings import Settings
-from schemas.topics import ASSIGNMENTS, DELIVERIES, HEALTH, NOTIFICATIONS, RESULTS
+from schemas.topics import ARRIVALS, ASSIGNMENTS, DELIVERIES, HEALTH, NOTIFICATIONS, RESULTS
 
 MOST_UPLOADED = 200_000_000  # bytes of all uploads that are read or wait for brokers, as they come and unpacked
 END_SECONDS = 5.0  # for the clients to disconnect
@@ -69,7 +71,10 @@ class Backend:
         self._news = asyncio.Event()  # set for a moment with every record of the catalog that is served, and at the end
         self._told = 0.0  # when (`monotonic`) the newest of them is, or was, told
         self.workers = Workers()
+        self.arrivals = ArrivalsHeard(lambda: self.catalog.history.newest, lambda: self.workers.behind)
+        self.tail = Tail(settings, self.aside)
         self._followers = (
+            Follower(settings, ARRIVALS, self.arrivals.read, self.aside, since=self.arrivals.since()),
             Follower(settings, HEALTH, self.workers.read, self.aside, from_end=True),
             results,
             Follower(settings, NOTIFICATIONS, self.bell.read, self.aside),
@@ -106,7 +111,7 @@ class Backend:
     async def __aexit__(self, *_: object) -> None:
         self.readers.stop()
         await self.outbox.stop()
-        parts = (self.writer.__aexit__(), *(part.stop() for part in self._connected()))
+        parts = (self.writer.__aexit__(), self.tail.stop(), *(part.stop() for part in self._connected()))
         # While brokers are away some clients complain, and a producer would wait for them; neither matters now.
         await asyncio.wait([asyncio.gather(*parts, return_exceptions=True)], timeout=END_SECONDS)
 
@@ -127,6 +132,8 @@ class Backend:
         pulse(self._news)
         pulse(self.looks.arrived)
         pulse(self.bell.arrived)
+        pulse(self.arrivals.arrived)
+        self.tail.end()
 
     def _catalog_changed(self) -> None:
         if not self.flags.take(self.catalog.history.newest):

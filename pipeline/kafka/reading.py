@@ -16,10 +16,14 @@ if TYPE_CHECKING:
 
 
 def read_topic(
-    settings: Settings, topic: str, follow: bool = False, caught_up: Callable[[], None] = lambda: None
+    settings: Settings,
+    topic: str,
+    follow: bool = False,
+    caught_up: Callable[[], None] = lambda: None,
+    since: int = 0,
 ) -> Iterator["ConsumerRecord"]:
     """Every record that the topic holds now, each partition in order; then `caught_up` is called, and with `follow`
-    those that come follow.
+    those that come follow. `since`: from the first one on that is of that time (ms UTC) or later.
 
     Raises PeekproofError where Kafka doesn't let us in, or no longer does, and where the topic doesn't exist.
     """
@@ -44,6 +48,10 @@ def read_topic(
             consumer.assign(places)
             consumer.seek_to_beginning(*places)
             ends = consumer.end_offsets(places)
+            if since:
+                found = consumer.offsets_for_times(dict.fromkeys(places, since))
+                for place in places:
+                    consumer.seek(place, found[place].offset if found.get(place) else ends[place])
             heard = monotonic()
             is_behind = True
             while True:

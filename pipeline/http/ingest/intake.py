@@ -68,15 +68,17 @@ intake = Router("/", route_handlers=[take_events, take_batch, identify, identify
 
 async def _answer(request: AnyRequest, backend: Backend, most: int, read: Callable[[bytes], Upload]) -> TakenOrNot:
     count = 0
+    events: list[msgspec.Raw] | None = None
     headers: dict[str, str] = {}
     answer: Taken | Refusal
     try:
         with _room(backend, request.scope["state"]["caller"]) as take:
             body = await _body(request, take, most)
             upload, size = read(body), len(body)
-            count = len(upload.events or ())
+            events, count = upload.events, len(upload.events or ())
             caller = backend.access.admit(upload.api_key or shown(request.headers), OF_DEPLOYMENTS)
             records = [*records_of(upload)]
+            events = None
             del body, upload  # while it waits, it holds the records alone
             if any(record.topic == EXPOSURES for record in records):
                 await backend.flags.settled()  # the versions that they name
@@ -84,8 +86,10 @@ async def _answer(request: AnyRequest, backend: Backend, most: int, read: Callab
         answer = Taken(events_ingested=count, payload_size_bytes=size, server_upload_time=_now())
     except UploadError as error:
         answer = error.refusal
+        backend.arrivals.refused.take(answer, events)
     except NotAuthorizedException as error:
         answer = Refusal(code=401, error=f"Invalid API key: {error.detail}")  # with these words SDKs give up
+        backend.arrivals.refused.take(answer)
     except HTTPException as error:
         answer, headers = Refusal(code=error.status_code, error=error.detail), error.headers or {}
         if answer.code == 429:

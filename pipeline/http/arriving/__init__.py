@@ -1,0 +1,1 @@
+"""Arriving: what comes, for whoever wants to see whether it does."""

@@ -1,0 +1,179 @@
+"""Tail: exposures and events as they come, of one unit or of all. They are read while somebody watches, and only then.
+
+One reader serves all who watch. It takes the topics by columns: of what is not asked for no object is made.
+"""
+
+import asyncio
+import json
+import re
+from collections import deque
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from functools import partial
+
+import msgspec
+import numpy as np
+
+from pipeline.kafka.follower import Follower
+from pipeline.kafka.set_aside import SetAside
+from pipeline.settings import Settings
+from schemas.dead_letter import CONTENT_TYPE
+from schemas.records import Records
+from schemas.topics import EVENTS, EXPOSURES
+
+MOST_WAITING = 50  # messages of one who watches; older ones make room
+MOST_OF_SLICE = 20  # of what one fetch brought, where all units are watched
+LARGEST_SHOWN = 4_000  # bytes of a message
+GATHERING_MS = 200
+
+
+class TailMessage(msgspec.Struct, frozen=True, kw_only=True):
+    """A message as it came, or its beginning."""
+
+    topic: str
+    partition: int
+    offset: int
+    time: int
+    value: str
+    is_cut: bool
+
+
+class TailTold(msgspec.Struct, frozen=True, kw_only=True):
+    """Messages, the oldest first, and how many came between that are not shown."""
+
+    messages: list[TailMessage]
+    missed: int
+
+
+class Watched:
+    """What one who watches has not been told yet."""
+
+    def __init__(self, unit: str | None) -> None:
+        self.unit = unit
+        self._messages: deque[TailMessage] = deque(maxlen=MOST_WAITING)
+        self._came = 0
+        self.arrived = asyncio.Event()
+
+    def add(self, message: TailMessage) -> None:
+        """One more."""
+        self._messages.append(message)
+        self.count(1)
+
+    def count(self, number: int) -> None:
+        """So many came."""
+        self._came += number
+        if number:
+            self.arrived.set()
+
+    def take(self) -> TailTold:
+        """What came since."""
+        self.arrived.clear()
+        told = TailTold(messages=[*self._messages], missed=self._came - len(self._messages))
+        self._messages.clear()
+        self._came = 0
+        return told
+
+
+class Tail:
+    """Reads `exposures` and `events` from their end on."""
+
+    def __init__(self, settings: Settings, aside: SetAside) -> None:
+        self._settings = settings
+        self._aside = aside
+        self._watched: set[Watched] = set()
+        self._followers: list[Follower] = []
+        self._turn = asyncio.Lock()
+
+    @property
+    def failure(self) -> BaseException | None:
+        """What ended the reading, if something did."""
+        return next((follower.failure for follower in self._followers if follower.failure), None)
+
+    @asynccontextmanager
+    async def watch(self, unit: str | None) -> AsyncIterator[Watched]:
+        """Messages of a unit, or of all, from now on."""
+        watched = Watched(unit)
+        self._watched.add(watched)
+        try:
+            async with self._turn:
+                if not self._followers:
+                    self._followers = [self._follower(topic) for topic in (EXPOSURES, EVENTS)]
+                    await asyncio.gather(*(follower.start() for follower in self._followers))
+            yield watched
+        finally:
+            self._watched.discard(watched)
+            if not self._watched:
+                await self.stop()
+
+    def end(self) -> None:
+        """Wake everybody who watches."""
+        for watched in self._watched:
+            watched.arrived.set()
+
+    async def stop(self) -> None:
+        """Read no more."""
+        async with self._turn:
+            if not self._watched or self.failure:
+                followers, self._followers = self._followers, []
+                await asyncio.gather(*(follower.stop() for follower in followers))
+
+    def _follower(self, topic: str) -> Follower:
+        read = partial(self._read, topic)
+        return Follower(
+            self._settings, topic, read, self._aside, from_end=True, columnar=True, gathering_ms=GATHERING_MS
+        )
+
+    def _read(self, topic: str, records: Records) -> None:
+        for watched in self._watched:
+            if watched.unit is None:
+                first = max(0, len(records) - MOST_OF_SLICE)
+                watched.count(first)
+                places = [(row, int(records.start[row])) for row in range(first, len(records))]
+            else:
+                places = [*_places(records, watched.unit)]
+            for row, place in places:
+                if message := _message(topic, records, row, place, watched.unit):
+                    watched.add(message)
+
+
+def _places(records: Records, unit: str) -> Iterator[tuple[int, int]]:
+    """The rows in which the unit's name stands as a text, and where."""
+    written = {msgspec.json.encode(unit), json.dumps(unit).encode()}
+    for found in re.finditer(b"|".join(map(re.escape, sorted(written))), records.data):
+        yield int(np.searchsorted(records.start, found.start(), side="right")) - 1, found.start()
+
+
+def _message(topic: str, records: Records, row: int, place: int, unit: str | None) -> TailMessage | None:
+    """The message that stands at a place of a record; None: it is another unit's."""
+    value = records.value(row) or b""
+    kind = next((data for name, data in records.headers.get(row, ()) if name.lower() == CONTENT_TYPE), b"")
+    if b"ndjson" in kind:
+        at = place - int(records.start[row])
+        end = value.find(b"\n", at)
+        value = value[value.rfind(b"\n", 0, at) + 1 : len(value) if end < 0 else end]
+    if unit is not None and not _is_of(value, unit):
+        return None
+    return TailMessage(
+        topic=topic,
+        partition=records.partition,
+        offset=int(records.offset[row]),
+        time=int(records.append_time[row]),
+        value=value[:LARGEST_SHOWN].decode("utf-8", "replace"),
+        is_cut=len(value) > LARGEST_SHOWN,
+    )
+
+
+class _Who(msgspec.Struct):
+    user_id: object = None
+    device_id: object = None
+    groups: object = None
+
+
+def _is_of(value: bytes, unit: str) -> bool:
+    try:
+        who = msgspec.json.decode(value, type=_Who)
+    except (msgspec.MsgspecError, RecursionError):
+        return False
+    groups = who.groups.values() if isinstance(who.groups, dict) else ()
+    names = [who.user_id, who.device_id, *groups]
+    return any(unit == each or (isinstance(each, list) and unit in each) for each in names)

@@ -1,0 +1,88 @@
+"""Dead letters: read from their topic, and sent back to where they came."""
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
+
+from pipeline.kafka.clients import kafka_python_arguments
+from pipeline.kafka.connection import answering
+from pipeline.kafka.reading import headers_of, read_topic
+from pipeline.kafka.set_aside import SetAside
+from pipeline.settings import Settings
+from schemas.dead_letter import DeadLetter, from_record, resent_headers
+from schemas.decoding import NoMessageError
+from schemas.topics import DEAD_LETTERS, MAX_MESSAGE_BYTES, SOURCES
+
+Tell = Callable[[str], None]
+
+
+class SentBack(NamedTuple):
+    """How many were acknowledged, and what is to be told of others."""
+
+    number: int
+    told: list[str]
+
+
+def read_dead_letters(settings: Settings, reason: str | None, tell: Tell, since: int = 0) -> Iterator[DeadLetter]:
+    """The topic's dead letters, one per origin: a restarted worker writes some again.
+
+    `since`: that were written at that time (ms UTC) or after it. `tell` gets a sentence about each record that is none.
+    """
+    seen = set()
+    aside = SetAside(tell=tell)
+    for record in read_topic(settings, DEAD_LETTERS, since=since):
+        with aside.unless_ours(DEAD_LETTERS, record.partition, record.offset):
+            dead_letter = from_record(headers_of(record), record.value)
+            if dead_letter.topic not in SOURCES:
+                raise NoMessageError(
+                    f"its origin is topic '{dead_letter.topic}'; input comes from {' and '.join(SOURCES)}"
+                )
+            if dead_letter.origin not in seen and reason in {None, dead_letter.reason}:
+                seen.add(dead_letter.origin)
+                yield dead_letter
+
+
+def send_back_since(settings: Settings, reason: str, since: int) -> SentBack:
+    """Send those of a reason again that were written at that time (ms UTC) or after it."""
+    told: list[str] = []
+    number = send_back(settings, read_dead_letters(settings, reason, told.append, since), told.append)
+    return SentBack(number, told)
+
+
+def send_back(settings: Settings, dead_letters: Iterable[DeadLetter], tell: Tell) -> int:
+    """Send each dead letter's value to its topic and partition again; the number that was acknowledged.
+
+    Those that the topic finds too large are told.
+    """
+    from kafka import KafkaProducer  # noqa: PLC0415 (slow to import)
+    from kafka.errors import MessageSizeTooLargeError  # noqa: PLC0415
+
+    with answering(settings):
+        producer = KafkaProducer(
+            **kafka_python_arguments(settings),
+            acks="all",
+            enable_idempotence=False,  # it ends with the first dead letter that is refused; one sent twice counts once
+            compression_type="gzip",  # what a topic took may have come compressed
+            max_request_size=MAX_MESSAGE_BYTES,
+        )
+        number = 0
+        try:
+            sent = {
+                dead_letter.origin: producer.send(
+                    settings.topic(dead_letter.topic),
+                    key=dead_letter.origin.encode(),  # the client refuses a null value without a key
+                    value=dead_letter.value,
+                    headers=resent_headers(dead_letter),
+                    partition=dead_letter.partition,
+                )
+                for dead_letter in dead_letters
+            }
+            producer.flush()
+            for origin, future in sent.items():
+                try:
+                    future.get()
+                    number += 1
+                except MessageSizeTooLargeError:
+                    tell(f"{origin} is larger than its topic takes and was not sent; see max.message.bytes")
+        finally:
+            producer.close()
+    return number
