@@ -11,6 +11,7 @@ import { stateWords } from "../flag/page.js";
 import { asOf, count, moment, share } from "../parts/numbers.js";
 import { vocabulary } from "../parts/vocabulary.js";
 import { decidedAs, mark } from "../parts/words.js";
+import { may } from "../session/may.js";
 import { Comments } from "./comments.js";
 import { evidence, signed } from "./decided.js";
 import { prose } from "./prose.js";
@@ -53,7 +54,8 @@ export class BriefPage {
         h(
           "div",
           { class: "actions" },
-          !this.#isWritten &&
+          may("edit") &&
+            !this.#isWritten &&
             h("button", { type: "button", id: "write", onclick: () => write(true) }, brief.version ? "Edit" : "Write"),
           h("button", { type: "button", id: "print", onclick: () => print() }, "Print"),
         ),
@@ -152,7 +154,7 @@ const outcome = (flag, look) => [
       { href: `#/experiments/${[flag.key, look.run, look.look].map(encodeURIComponent).join("/")}` },
       `Look ${look.look} of ${look.run}`,
     ),
-    `${look.final ? ", the final one" : ""}, as of ${asOf(look.time, (time) => `${moment(time)} UTC`)}, ${count(
+    `${look.final ? ", the final one" : ""}, as of ${asOf(look.time, moment)}, ${count(
       look.health.arms.reduce((sum, arm) => sum + arm.units, 0),
     )} units.`,
     look.verdict.prediction && [" Prediction: ", mark(vocabulary.predictions[look.verdict.prediction])],

@@ -6,6 +6,7 @@ import { get, Refusal, remove, send } from "../api.js";
 import { h, useEffect, useState } from "../dom.js";
 import { moment } from "../parts/numbers.js";
 import { vocabulary } from "../parts/vocabulary.js";
+import { may } from "../session/may.js";
 import { prose } from "./prose.js";
 import { Writing } from "./writing.js";
 
@@ -57,7 +58,8 @@ export function Comments({ kind, of, seen }) {
       ),
     comments?.length === 0 && h("p", { class: "quiet" }, "There are none yet."),
     h("p", { class: "fault", role: "alert" }, fault),
-    h(Say, { seen, say: (/** @type {Saying} */ said) => take(send("POST", path, said).then((each) => each.json())) }),
+    may("edit") &&
+      h(Say, { seen, say: (/** @type {Saying} */ said) => take(send("POST", path, said).then((each) => each.json())) }),
   );
 }
 
@@ -71,14 +73,14 @@ function item(of, { version, author, time, html, run, look, metric, withdrawn, w
       "p",
       { class: "quiet" },
       h("b", null, author),
-      `, ${moment(time)} UTC`,
+      `, ${moment(time)}`,
       run && look !== null && [", on ", h("a", { href }, `look ${look} of ${run}`)],
       run && look === null && `, on ${run}`,
       metric && `, on ${metric}`,
       may_withdraw &&
         h("button", { type: "button", class: "less", id: `withdraw-${version}`, onclick: withdraw }, "Withdraw"),
     ),
-    html === null ? h("p", { class: "quiet" }, `Withdrawn by ${withdrawn_by}, ${moment(withdrawn)} UTC.`) : prose(html),
+    html === null ? h("p", { class: "quiet" }, `Withdrawn by ${withdrawn_by}, ${moment(withdrawn)}.`) : prose(html),
   ];
 }
 

@@ -9,7 +9,7 @@
 import { now } from "../api.js";
 import { DocumentLinks } from "../authoring/links.js";
 import { Comments } from "../decisions/comments.js";
-import { decided } from "../decisions/decided.js";
+import { decided, decisionsOn } from "../decisions/decided.js";
 import { h } from "../dom.js";
 import { actions } from "../flag/actions.js";
 import { whoGetsWhat } from "../flag/allocation.js";
@@ -111,7 +111,8 @@ export class ExperimentPage {
     const before = this.looks.take(look);
     this.histories.take(look);
     if (!before || look.run !== this.run) return;
-    if (before.verdict.decision !== look.verdict.decision)
+    const isDecided = this.#flag !== null && decisionsOn(this.#flag, look.run).length > 0;
+    if (!isDecided && before.verdict.decision !== look.verdict.decision)
       this.say(`Verdict: ${look.verdict.decision}. ${look.verdict.reason}`);
     if (before.catalog_version !== look.catalog_version) this.#again();
     else if (this.#flag?.plan) this.plan.refresh(this.#flag.state.definition).then(this.redraw, () => {});
