@@ -20,6 +20,7 @@ Occurrence = Literal[
     "no exposures",
     "metric without events",
     "exposures of an old run",
+    "data missing",
     "planned sample reached",
     "plan step taken",
     "plan acted on alarm",
@@ -65,6 +66,11 @@ OCCURRENCES: dict[Occurrence, EventTold] = {
     "exposures of an old run": EventTold(
         "Exposures still name a run, so long after its end; known until the run is final, once for each run.",
         lasts="10m",
+    ),
+    "data missing": EventTold(
+        "A look tells what does not come as it should: exposures, or a metric's events, never came or stopped, or "
+        "exposures name an older run. Once for each until it is mended.",
+        settles=True,
     ),
     "planned sample reached": EventTold("Every treatment has, with control, the units that were planned."),
     "plan step taken": EventTold("A plan has started a flag, taken a step, or done what it says for its end."),

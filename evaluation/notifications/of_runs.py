@@ -8,10 +8,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
+from msgspec import UNSET
+
 from evaluation.catalog.in_force import Catalog, FlagInForce, RunInForce
 from evaluation.catalog.overview import TO_A_LOOK
 from evaluation.notifications.circumstance import Circumstance, Wording
-from evaluation.notifications.runs import MetricSeen, RunSeen, decision_of, live_cells
+from evaluation.notifications.runs import MetricSeen, RunSeen, decision_of, live_cells, name_of
 from evaluation.notifications.work import Work
 from evaluation.significance.judgements import decides
 from evaluation.significance.verdict import harm_in, says_effect, says_split
@@ -23,6 +25,7 @@ from schemas.notification import OCCURRENCES, Occurrence
 FEW = 100  # units, of which none may have sent an event by chance
 RARE = 5.0  # expected events: that none came has a chance of 0.7 %
 NUMBERS = ("relative_estimate", "running_relative_lower", "running_relative_upper")
+_OF_FAULTS = ("metric", "event", "since", "count")
 OF_NO_LIFT = ("estimate", "running_lower", "running_upper")
 
 
@@ -127,6 +130,16 @@ def _old_run(each: RunWatched, seen: RunSeen, now: int) -> Iterator[Circumstance
     )
     say = partial(_said, each, seen, sentence, {"inactive": inactive})
     yield _circumstance("exposures of an old run", each, seen.strays, say, lasted=lasted)
+
+
+def _data(each: RunWatched, seen: RunSeen, now: int) -> Iterator[Circumstance]:
+    for fault in seen.look.health.data or ():
+        numbers = {name: value for name in _OF_FAULTS if (value := getattr(fault, name)) is not UNSET}
+        say = partial(_said, each, seen, f"{each.name}: {fault.says}.", {"units": seen.units} | numbers)
+        name = name_of(fault)
+        state = f"{fault.since}" if fault.kind in {"exposures stopped", "event stopped"} else ""
+        told = seen.faults[name]
+        yield _circumstance("data missing", each, told, say, name, state=state, lasted=now - told)
 
 
 def _sample(each: RunWatched, seen: RunSeen, now: int) -> Iterator[Circumstance]:
@@ -250,6 +263,7 @@ _OF_LOOKS: dict[Occurrence, Callable[[RunWatched, RunSeen, int], Iterator[Circum
     "guardrail harmed": _harm,
     "split broken": _split,
     "exposures of an old run": _old_run,
+    "data missing": _data,
     "planned sample reached": _sample,
     "run final": _final,
 }

@@ -9,7 +9,7 @@ from hashlib import blake2b
 
 import msgspec
 
-from schemas.look import EVERYONE, Cell, Look, Verdict
+from schemas.look import EVERYONE, Cell, DataFault, Look, Verdict
 
 
 class MetricSeen(msgspec.Struct, frozen=True):
@@ -24,7 +24,8 @@ class RunSeen(msgspec.Struct, frozen=True, kw_only=True):
     """The newest look, of whose cells those of all units are kept, and since when it has been so.
 
     Times are append times of looks (ms UTC): of the newest; of the first with this decision; of the one in which
-    exposures grew last. `strays` is when exposures of a run that takes none grew last, as far as that was seen.
+    exposures grew last. `strays` is when exposures of a run that takes none grew last, as far as that was seen;
+    `faults` is when each fault of the data was told first, that is told still.
     """
 
     look: Look
@@ -33,6 +34,7 @@ class RunSeen(msgspec.Struct, frozen=True, kw_only=True):
     exposed: int
     strays: int | None
     metrics: dict[str, MetricSeen]
+    faults: dict[str, int]
 
     @property
     def units(self) -> int:
@@ -45,7 +47,17 @@ def seen(before: RunSeen | None, look: Look, append_time: int) -> RunSeen:
     if before is not None and look.look <= before.look.look:
         return before
     kept = msgspec.structs.replace(look, cells=[cell for cell in look.cells if cell.segment == EVERYONE])
-    after = RunSeen(look=kept, time=append_time, decided=append_time, exposed=append_time, strays=None, metrics={})
+    told = before.faults if before else {}
+    faults = {name_of(fault): told.get(name_of(fault), append_time) for fault in look.health.data or ()}
+    after = RunSeen(
+        look=kept,
+        time=append_time,
+        decided=append_time,
+        exposed=append_time,
+        strays=None,
+        metrics={},
+        faults=faults,
+    )
     units = after.units
     keys = dict.fromkeys(cell.metric for cell in kept.cells)
     metrics = {metric: MetricSeen(_digest(kept, metric), append_time, units) for metric in keys}
@@ -62,6 +74,11 @@ def seen(before: RunSeen | None, look: Look, append_time: int) -> RunSeen:
         strays=append_time if look.health.inactive > last.health.inactive else before.strays,
         metrics=metrics,
     )
+
+
+def name_of(fault: DataFault) -> str:
+    """What tells it from other faults of the run."""
+    return "/".join(part for part in (fault.kind, fault.metric, fault.event, fault.run) if part)
 
 
 def decision_of(verdict: Verdict) -> str:

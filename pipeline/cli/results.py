@@ -1,7 +1,8 @@
 """`peekproof results`: the looks on the results topic."""
 
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import nullcontext
 
 import click
 from rich.console import Group, RenderableType
@@ -12,42 +13,74 @@ from evaluation.catalog.overview import without_look
 from evaluation.significance.health import told_losses
 from pipeline.catalog.topic import read_catalog
 from pipeline.cli.looks import read_looks
-from pipeline.cli.terminal import Fitted, Terminal, TerminalColumn, harmless
+from pipeline.cli.terminal import Fitted, Terminal, TerminalColumn, harmless, told_utc
 from pipeline.settings import Settings
 from pipeline.stages import STAGES
 from schemas.look import EVERYONE, Cell, Look, RunKey
 
 
 @click.command()
-@click.option("--follow", is_flag=True, help="Go on with every look that is published, until interrupted.")
+@click.option("--follow", is_flag=True, help="Then go on with every look that is published, until interrupted.")
 @click.option("--json", "as_json", is_flag=True, help="Every look as it was published, one per line.")
 def results(follow: bool, as_json: bool) -> None:
     """Show the newest look of every run; with --json, every look."""
     settings = Settings.read()
     looked: dict[RunKey, int] = {}
+    with _live() if follow and not as_json and sys.stdout.isatty() else nullcontext() as live:
+        shown = _Shown(live, is_by_line=follow)
 
-    def caught_up() -> None:
-        if not (as_json and looked):  # else a program reads them, which has what it came for
-            _tell_without(settings, looked, as_json)
+        def caught_up() -> None:
+            shown.begin()
+            if not (as_json and looked):  # else a program reads them, which has what it came for
+                _tell_without(settings, looked, as_json)
 
-    looks = read_looks(settings, looked, follow=follow, caught_up=caught_up)
-    try:
-        if as_json:
-            for _, value in looks:
-                click.echo(value)
-        elif follow and sys.stdout.isatty():
-            _watch(looks)
-        elif follow:
-            for look, _ in looks:
-                click.echo(
-                    f"{look.experiment}/{look.run} look {look.look}: {look.verdict.decision}: {look.verdict.reason}"
-                )
+        try:
+            for look, value in read_looks(settings, looked, follow=follow, caught_up=caught_up):
+                if as_json:
+                    click.echo(value)
+                else:
+                    shown.take(look)
+        except KeyboardInterrupt:
+            pass
+
+
+class _Shown:
+    """The newest look of each run, once all that there is has been read; then each that follows."""
+
+    def __init__(self, live: Live | None, *, is_by_line: bool) -> None:
+        self._live, self._is_by_line = live, is_by_line
+        self._newest: dict[RunKey, Look] = {}
+        self._has_begun = False
+
+    def begin(self) -> None:
+        """Everything has been read."""
+        self._has_begun = True
+        if self._newest:
+            self._show(sorted(self._newest.values(), key=lambda look: (look.experiment, look.run)))
+
+    def take(self, look: Look) -> None:
+        """One look more."""
+        self._newest[look.experiment, look.run] = look
+        if self._has_begun:
+            self._show([look])
+
+    def _show(self, looks: Iterable[Look]) -> None:
+        if self._live:
+            self._live.update(tables(self._newest.values()))
+        elif self._is_by_line:
+            for look in looks:
+                title = f"{look.experiment}/{look.run} look {look.look}, {_as_of(look)}"
+                click.echo(f"{title}: {look.verdict.decision}: {look.verdict.reason}")
         else:
-            newest = {(look.experiment, look.run): look for look, _ in looks}
-            if newest:
-                Terminal(200).print(tables(newest.values()))
-    except KeyboardInterrupt:
-        pass
+            Terminal(200).print(tables(looks))
+
+
+def _live() -> Live:
+    return Live(console=Terminal(), refresh_per_second=4, vertical_overflow="visible")
+
+
+def _as_of(look: Look) -> str:
+    return f"as of {told_utc(look.time)} UTC" if look.time else "as of nothing yet"
 
 
 def tables(looks: Iterable[Look]) -> Group:
@@ -55,7 +88,8 @@ def tables(looks: Iterable[Look]) -> Group:
     parts: list[RenderableType] = []
     for look in sorted(looks, key=lambda look: (look.experiment, look.run)):
         units = sum(arm.units for arm in look.health.arms)
-        parts.append(Text(f"{look.experiment} {look.run}, look {look.look}, {units:,} units: {look.verdict.decision}"))
+        title = f"{look.experiment} {look.run}, look {look.look}, {units:,} units"
+        parts.append(Text(f"{title}: {look.verdict.decision} ({_as_of(look)})"))
         parts.append(Text(look.verdict.reason, style="dim"))
         parts += map(Text, told_losses(look.health))
         if look.cells:
@@ -118,11 +152,3 @@ def _tell_without(settings: Settings, looked: Mapping[RunKey, int], is_aside: bo
             click.echo(harmless(without_look(flag, None, working)), err=is_aside)
     elif not looked:
         click.echo("there are none yet; `peekproof experiment start KEY` begins a run", err=is_aside)
-
-
-def _watch(looks: Iterator[tuple[Look, bytes]]) -> None:
-    newest: dict[RunKey, Look] = {}
-    with Live(console=Terminal(), refresh_per_second=4, vertical_overflow="visible") as live:
-        for look, _ in looks:
-            newest[look.experiment, look.run] = look
-            live.update(tables(newest.values()))
