@@ -40,7 +40,8 @@ class PlanStanding(msgspec.Struct, frozen=True, kw_only=True):
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
     """Where a flag stands. Times are append times (ms UTC) of the versions that brought it there.
 
-    `rollout` and, of each segment, `of_segments` are in force where it is running, else what it would start with.
+    `rollout` and, of each of the `segments`, `of_segments` are in force where it is running, else what it would start
+    with.
     """
 
     key: str
@@ -56,6 +57,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     started: int | None
     completed: int | None
     rollout: float
+    segments: tuple[str, ...]
     of_segments: tuple[float, ...]
     plan: PlanStanding | None
     rolled_out: str | None
@@ -113,6 +115,7 @@ def summary(flag: FlagInForce, now: int, unmet: Sequence[str] = ()) -> Summary:
         started=run.started if run else None,
         completed=run.completed if run else None,
         rollout=rollout,
+        segments=tuple(segment.name for segment in flag.definition.segments),
         of_segments=tuple(of_segments),
         plan=plan_standing(flag),
         rolled_out=winner_of(flag.rolled_out) if flag.rolled_out and not flag.removed else None,

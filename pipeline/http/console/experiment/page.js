@@ -23,6 +23,7 @@ import { addressOf } from "../parts/route.js";
 import { decisionOn, mark, warning } from "../parts/words.js";
 import { PlanSection } from "../plan/section.js";
 import { choiceOf, queryOf } from "./choice.js";
+import { dataFaults } from "./datafaults.js";
 import { happenings } from "./happenings.js";
 import { health } from "./health.js";
 import { Histories } from "./histories.js";
@@ -138,6 +139,7 @@ export class ExperimentPage {
       ),
       standing(flag),
       h(DocumentLinks, { kind: "flag", what: "experiment", of: this.key }),
+      look && dataFaults(look),
       decided(flag, this.run, look) ?? verdict(flag, look),
       this.looks.timeline(flag, this.run, (run) => this.#choose(run)),
       refusal && h("p", { class: "quiet", role: "alert" }, refusal),

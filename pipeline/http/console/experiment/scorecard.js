@@ -10,6 +10,7 @@ import { moment, share } from "../parts/numbers.js";
 import { vocabulary } from "../parts/vocabulary.js";
 import { READINGS } from "./choice.js";
 import { body, shown, table } from "./comparisons.js";
+import { faultOf } from "./datafaults.js";
 import { isBroken } from "./health.js";
 
 /** @typedef {Definition["metrics"][number]} Goal */
@@ -46,11 +47,17 @@ function bodyOf(role, flag, look, choice) {
     ).map((cell, at) => ({
       cell,
       id: `cell-${cell.metric}-${cell.variant}`,
-      head: [cell.metric, at === 0 && notes(flag, goal, cell.since)],
+      head: [cell.metric, faulty(look, cell.metric), at === 0 && notes(flag, goal, cell.since)],
       note: noted(goal),
     })),
   );
   return rows.length > 0 && body(flag, choice, head, rows);
+}
+
+/** @param {Look} look @param {string} metric */
+function faulty(look, metric) {
+  const fault = faultOf(look, metric);
+  return fault && h("small", { class: "warn" }, `! ${fault}`);
 }
 
 /** One metric's comparison within each segment, under that of everybody.

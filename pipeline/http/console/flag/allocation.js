@@ -8,30 +8,31 @@ import { h } from "../dom.js";
 import { term, titled } from "../parts/meanings.js";
 import { count, share } from "../parts/numbers.js";
 
-/** @typedef {Definition["variants"][number]} Variant */
+/**
+ * @typedef {Definition["variants"][number]} Variant
+ * @typedef {{ name: string, of: (variant: Variant) => number }} Part Of the units of a segment, of those of none, or of all,
+ *   how many get a variant.
+ */
 
 const LEAST_SHOWN = 0.0005; // of those who get no variant
 
 /** @param {Told} flag @param {Look | null | undefined} look */
 export function whoGetsWhat(flag, look) {
-  const { variants, rollout, segments } = flag.definition;
-  const weights = variants.reduce((sum, { weight }) => sum + weight, 0);
+  const { variants } = flag.definition;
   const units = look && new Map(look.health.arms.map((arm) => [arm.variant, arm.units]));
-  const isOn = flag.status === "running";
-  const of = (/** @type {Variant} */ { key, weight }) =>
-    flag.rolled_out ? (key === flag.rolled_out ? 1 : 0) : isOn ? ((weight / weights) * rollout) / 100 : 0;
-  const off = 1 - variants.reduce((sum, each) => sum + of(each), 0);
+  const parts = partsOf(flag);
+  const off = parts.map(({ of }) => 1 - variants.reduce((sum, each) => sum + of(each), 0));
   const heads = [
     h("th", { scope: "col" }, "variant"),
-    h("th", { scope: "col", class: "number" }, isOn && segments.length ? "outside segments" : "now"),
+    parts.map(({ name }) => h("th", { scope: "col", class: "number" }, name)),
     h("th", { scope: "col", class: "number" }, term("weight", "weight")),
     units && h("th", { scope: "col", class: "number" }, titled("ArmHealth.units")),
     h("th", { scope: "col" }, "payload"),
     h("th", { scope: "col" }, "always, and not counted"),
   ];
   const rows = [
-    variants.map((each) => row(each, of(each), units && (units.get(each.key) ?? 0))),
-    off > LEAST_SHOWN && rowOfOff(off, Boolean(units)),
+    variants.map((each) => row(each, parts, units && (units.get(each.key) ?? 0))),
+    off.some((each) => each > LEAST_SHOWN) && rowOfOff(off, Boolean(units)),
   ];
   return h(
     "section",
@@ -46,8 +47,26 @@ export function whoGetsWhat(flag, look) {
   );
 }
 
-/** @param {Variant} variant @param {number} part @param {number | null | undefined} units */
-const row = (variant, part, units) =>
+/** @param {Told} flag @returns {Part[]} */
+function partsOf({ status, rolled_out, definition: { variants, rollout, segments } }) {
+  if (rolled_out) return [{ name: "now", of: ({ key }) => (key === rolled_out ? 1 : 0) }];
+  if (status !== "running") return [{ name: "now", of: () => 0 }];
+  const part = (
+    /** @type {string} */ name,
+    /** @type {number} */ percentage,
+    /** @type {Record<string, number>} */ own,
+  ) => {
+    const isOwn = Object.keys(own).length > 0;
+    const weightOf = (/** @type {Variant} */ { key, weight }) => (isOwn ? (own[key] ?? 0) : weight);
+    const all = variants.reduce((sum, each) => sum + weightOf(each), 0);
+    return { name, of: (/** @type {Variant} */ each) => ((weightOf(each) / all) * percentage) / 100 };
+  };
+  const of = segments.map(({ name, rollout, weights }) => part(name, rollout, weights));
+  return [...of, part(of.length ? "others" : "now", rollout, {})];
+}
+
+/** @param {Variant} variant @param {Part[]} parts @param {number | null | undefined} units */
+const row = (variant, parts, units) =>
   h(
     "tr",
     { id: `variant-${variant.key}` },
@@ -56,25 +75,28 @@ const row = (variant, part, units) =>
       { scope: "row" },
       h("span", { class: "named" }, variant.key, variant.name && h("span", null, variant.name)),
     ),
-    h("td", { class: "number" }, meter(part), share(part)),
+    parts.map(({ of }) => portion(of(variant))),
     h("td", { class: "number" }, count(variant.weight)),
     typeof units === "number" && h("td", { class: "number" }, count(units)),
     h("td", null, variant.payload === null ? "–" : h("code", null, JSON.stringify(variant.payload))),
     h("td", null, always(variant)),
   );
 
-/** @param {number} part @param {boolean} hasUnits */
-const rowOfOff = (part, hasUnits) =>
+/** @param {number[]} off By part. @param {boolean} hasUnits */
+const rowOfOff = (off, hasUnits) =>
   h(
     "tr",
     null,
     h("th", { scope: "row" }, "off"),
-    h("td", { class: "number" }, meter(part), share(part)),
+    off.map(portion),
     h("td", { class: "number" }, "–"),
     hasUnits && h("td", { class: "number" }, "–"),
     h("td", null, "–"),
     h("td", null, "–"),
   );
+
+/** @param {number} of */
+const portion = (of) => h("td", { class: "number" }, meter(of), share(of));
 
 /** @param {Told} flag @returns {Child} */
 function sentence({ gets, rolled_out, problem, status, definition: { rollout, segments } }) {
@@ -84,7 +106,7 @@ function sentence({ gets, rolled_out, problem, status, definition: { rollout, se
   }
   return [
     term("rollout", "Rollout"),
-    ` ${rollout}%${segments.length ? " of those whom no segment takes, as shown here" : " of all units"}.`,
+    segments.length ? ` of each segment, and ${rollout}% of all others, as shown here.` : ` ${rollout}% of all units.`,
   ];
 }
 

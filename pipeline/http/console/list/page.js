@@ -181,7 +181,7 @@ function experimentRow(flag) {
     h(
       "dl",
       { class: "facts" },
-      fact("state", stateOf(flag)),
+      fact("state", [stateOf(flag), flag.status === "running" && h("small", null, "of ", reach(flag))]),
       run &&
         started &&
         fact(run, completed ? `${duration(completed - started)} long` : `for ${duration(now() - started)}`),
@@ -206,12 +206,16 @@ function reasonOf({ decided, look }) {
   );
 }
 
-/** Of all units, how many get a variant.
+/** Of all units, or of those of each segment and of all others, how many get a variant.
  * @param {Row} flag */
-function reach({ status, rollout, rolled_out: winner }) {
+function reach({ status, rollout, segments, of_segments, rolled_out: winner }) {
   if (winner) return "everybody";
-  if (status === "draft") return [`${rollout}%`, h("small", null, "once it starts")];
-  return status === "running" ? `${rollout}%` : "nobody";
+  if (status !== "draft" && status !== "running") return "nobody";
+  const shares = segments.map((name, index) => `${name} ${of_segments[index]}%`);
+  return [
+    shares.length ? `${shares.join(" · ")} · others ${rollout}%` : `${rollout}%`,
+    status === "draft" && h("small", null, "once it starts"),
+  ];
 }
 
 /** @param {Row} flag */

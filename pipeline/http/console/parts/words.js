@@ -29,9 +29,11 @@ const DECIDED = {
 
 /** What was decided of a flag; else what its look advises, or what stands in the place of that.
  * @param {Pick<Listed, "status" | "decided">} flag
- * @param {{ verdict: { decision: keyof typeof vocabulary.decisions } } | null | undefined} look */
+ * @param {{ final: boolean, verdict: { decision: keyof typeof vocabulary.decisions } } | null | undefined} look
+ * @returns {Mark} */
 export function decisionOn(flag, look) {
   if (flag.decided) return decidedAs(flag.decided);
+  if (look?.final) return { sign: "■", says: "Ended", tone: "idle" }; // what is over needs no advice
   return look ? vocabulary.decisions[look.verdict.decision] : waiting(flag);
 }
 
@@ -61,3 +63,7 @@ export const mark = ({ sign, says, tone }) =>
 /** What should be noticed.
  * @param {string} says @returns {Mark} */
 export const warning = (says) => ({ sign: "!", says, tone: "warn" });
+
+/** With a capital.
+ * @param {string} text */
+export const sentence = (text) => text.slice(0, 1).toUpperCase() + text.slice(1);

@@ -11,7 +11,7 @@ import { action } from "../flag/actions.js";
 import { askForChange } from "../parts/change.js";
 import { duration } from "../parts/numbers.js";
 import { vocabulary } from "../parts/vocabulary.js";
-import { mark, warning } from "../parts/words.js";
+import { mark, sentence, warning } from "../parts/words.js";
 import { zoned } from "../parts/zones.js";
 import { askForPlan, ON_ALARM, ON_NOTHING, ON_WIN } from "./form.js";
 
@@ -305,6 +305,3 @@ const versionLink = ({ version }) =>
 
 /** @param {NonNullable<Plan["hours"]>} hours */
 const hours = ({ days = [], between }) => [days.join(", "), between].filter(Boolean).join(" ");
-
-/** @param {string} text */
-const sentence = (text) => text.slice(0, 1).toUpperCase() + text.slice(1);

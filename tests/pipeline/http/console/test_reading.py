@@ -1,9 +1,16 @@
 """How an experiment is read: what is seen has an address, and charts say what they show."""
 
 import re
+from dataclasses import replace
 
+import msgspec
 from playwright.sync_api import expect
 
+from evaluation.catalog.lifecycle import apply_definition, start
+from evaluation.significance.look import encode_look
+from schemas.catalog import Condition, Segment
+from schemas.look import DataFault
+from schemas.topics import RESULTS
 from tests.pipeline.http.console.console import EXPERIMENT, Console
 
 
@@ -38,14 +45,14 @@ def test_what_is_seen_has_an_address_that_opens_it_again(console: Console):
 
 def test_charts_say_what_they_show_at_the_cursor_in_step_and_in_the_readers_time(console: Console):
     context = console.browser.browser.new_context(
-        base_url=console.address, timezone_id="Asia/Kolkata", reduced_motion="reduce"
+        base_url=console.address, timezone_id="Asia/Tokyo", reduced_motion="reduce"
     )
     page = console.open(f"experiments/{EXPERIMENT}", context=context)
     read = [page.locator(f"#chart-{name}-read") for name in ("intervals", "units")]
     newest = console.last.look if console.last else 0
     for each in read:
-        expect(each).to_contain_text(re.compile(rf"Look {newest}, \d{{4}}-.* GMT\+5:30"))
-    expect(page.locator(".timeline")).to_contain_text("GMT+5:30")
+        expect(each).to_contain_text(re.compile(rf"Look {newest}, \d{{4}}-.* GMT\+9"))
+    expect(page.locator(".timeline")).to_contain_text("GMT+9")
 
     page.locator("#chart-units").focus()
     page.keyboard.press("Home")
@@ -56,5 +63,36 @@ def test_charts_say_what_they_show_at_the_cursor_in_step_and_in_the_readers_time
     for each in read:
         expect(each).to_contain_text("Look 2, ")
     page.locator("#numbers-units summary").click()
-    expect(page.locator("#numbers-units")).to_contain_text("as of (Asia/Kolkata)")
+    expect(page.locator("#numbers-units")).to_contain_text("as of (Asia/Tokyo)")
     context.close()
+
+
+def test_what_does_not_come_is_said_before_any_number_and_segments_have_their_rollout(console: Console):
+    segment = Segment(name="beta", conditions=(Condition(property="country", op="is", values=("AT",)),))
+    definition = msgspec.structs.replace(
+        console.run.definition, key="parted", rollout=0, segments=(segment,), breakdowns=()
+    )
+    draft = apply_definition(None, definition, 1)
+    console.write("parted", draft, start(draft, 2, "salt0001"))
+    shown = console.look(replace(console.run, flag="parted", definition=definition), 1_560)
+    fault = DataFault(
+        kind="event never came",
+        says="no 'purchase' has come for 20 minutes, while 'Purchase' does",
+        metric="purchase",
+        event="purchase",
+        since=shown.time,
+        near=["Purchase"],
+    )
+    health = msgspec.structs.replace(shown.health, data=[fault])
+    console.send(RESULTS, "parted/exp-1", encode_look(msgspec.structs.replace(shown, health=health)))
+
+    page = console.open("experiments/parted")
+
+    faults = page.get_by_role("region", name="Data do not come as they should")
+    expect(faults).to_contain_text("No 'purchase' has come for 20 minutes, while 'Purchase' does.")
+    expect(faults).to_contain_text(re.compile("The last one came .* UTC"))
+    expect(page.locator("#cell-purchase-treatment")).to_contain_text("! event never came")
+    expect(page.locator("#variant-treatment td.number").first).to_have_text("50.0%")
+    console.is_accessible(page, "data-faults")
+    page.goto("/#/?text=parted")
+    expect(page.locator("#row-parted")).to_contain_text("beta 100% · others 0%")
