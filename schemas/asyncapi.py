@@ -9,7 +9,9 @@ import msgspec
 from schemas.aggregate import Aggregate
 from schemas.arrivals import Arrivals
 from schemas.assignment import Assignment
-from schemas.catalog import Cohort, Deployment, Document, Flag, FlagState, Group, Metric
+from schemas.brief import Brief
+from schemas.catalog import Cohort, Deployment, Document, Flag, FlagState, Group, Metric, Template
+from schemas.comment import Comment
 from schemas.event import Event
 from schemas.exposure import Exposure
 from schemas.health import WorkerHealth
@@ -54,7 +56,17 @@ BYTES = {  # topics whose values are no JSON, and what they are
         "The original bytes (at most 16 MB) of what could not be used; headers say why.",
     ),
 }
-SPECS = (FlagState, Metric, Group, Cohort, Deployment, NotificationRule)  # of a document, by kind
+SPECS = (  # of a document, by kind
+    FlagState,
+    Metric,
+    Group,
+    Cohort,
+    Deployment,
+    NotificationRule,
+    Template,
+    Brief,
+    Comment,
+)
 OURS = "#/components/schemas/{name}"
 
 

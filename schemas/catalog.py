@@ -5,7 +5,7 @@ version says everything that was in force. Descriptions and patterns stand in th
 """
 
 import builtins
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 
@@ -14,6 +14,7 @@ from schemas.comment import Comment
 from schemas.logs import LOGS, Logs
 from schemas.notification import NotificationRule
 from schemas.numbers import Count, Time
+from schemas.parts import part_of
 from schemas.plan import Plan, Progress
 from schemas.written import (
     Cap,
@@ -340,6 +341,29 @@ class Deployment(Strict, frozen=True, kw_only=True):
     type: Literal["client", "server"]
 
 
+if TYPE_CHECKING:
+    FlagPart = Any
+else:
+    FlagPart = part_of(Flag)
+
+
+class Template(Strict, frozen=True, kw_only=True):
+    """What flags and experiments of a sort have in common: one YAML file in `configs/templates/`.
+
+    `values` are any fields of a flag's document, and parts of them: whoever begins a flag or an experiment from the
+    template has them before him, and fills in what is missing. What was begun so stays as it is when the template
+    changes.
+    """
+
+    key: Key
+    name: str | None = None
+    description: str | None = None
+    owner: Text
+    tags: tuple[Text, ...] = ()
+    of: Literal["experiment", "flag"]
+    values: FlagPart
+
+
 class Inclusion(Strict, frozen=True, kw_only=True):
     """Who always gets a variant."""
 
@@ -389,12 +413,12 @@ class FlagState(Strict, frozen=True, kw_only=True):
     progress: Progress | None = None  # of its plan, since the newest start
 
 
-Definition = Flag | Metric | Group | Cohort | Deployment | NotificationRule | Brief  # what authors write
+Definition = Flag | Metric | Group | Cohort | Deployment | NotificationRule | Template | Brief  # what authors write
 Spec = (
-    FlagState | Metric | Group | Cohort | Deployment | NotificationRule | Brief | Comment | Logs
+    FlagState | Metric | Group | Cohort | Deployment | NotificationRule | Template | Brief | Comment | Logs
 )  # what a version holds
-Kind = Literal["flag", "metric", "group", "cohort", "deployment", "notification", "brief", "comment", "logs"]
-WrittenKind = Literal["flag", "metric", "group", "cohort", "deployment", "notification", "brief"]
+WrittenKind = Literal["flag", "metric", "group", "cohort", "deployment", "notification", "template", "brief"]
+Kind = WrittenKind | Literal["comment", "logs"]
 WRITTEN: dict[WrittenKind, type[Definition]] = {  # what an author writes of a kind
     "flag": Flag,
     "metric": Metric,
@@ -402,8 +426,10 @@ WRITTEN: dict[WrittenKind, type[Definition]] = {  # what an author writes of a k
     "cohort": Cohort,
     "deployment": Deployment,
     "notification": NotificationRule,
+    "template": Template,
     "brief": Brief,
 }
+KIND_OF: dict[type[Definition], WrittenKind] = {of: kind for kind, of in WRITTEN.items()}
 KINDS: dict[type[Spec], Kind] = {
     FlagState: "flag",
     Metric: "metric",
@@ -411,6 +437,7 @@ KINDS: dict[type[Spec], Kind] = {
     Cohort: "cohort",
     Deployment: "deployment",
     NotificationRule: "notification",
+    Template: "template",
     Brief: "brief",
     Comment: "comment",
     Logs: LOGS,

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from schemas.brief import Brief
-from schemas.catalog import Cohort, Deployment, Flag, Group, Metric
+from schemas.catalog import Cohort, Deployment, Flag, Group, Metric, Template
 from schemas.notification import NotificationRule
 
 DOCUMENTS = {  # by the name of the published file
@@ -17,6 +17,7 @@ DOCUMENTS = {  # by the name of the published file
     "cohort": Cohort,
     "deployment": Deployment,
     "notification": NotificationRule,
+    "template": Template,
     "brief": Brief,
 }
 

@@ -39,6 +39,7 @@ from evaluation.catalog.references import (
 )
 from evaluation.catalog.remembering import comment_violations
 from evaluation.catalog.rules import Violation, flag_violations, state_violations
+from evaluation.catalog.template_rules import template_violations
 from schemas.brief import Brief
 from schemas.catalog import (
     FORMER_DECIMALS,
@@ -51,23 +52,25 @@ from schemas.catalog import (
     Group,
     Kind,
     Metric,
+    Template,
 )
 from schemas.comment import Comment
 from schemas.logs import Logs
 from schemas.notification import NotificationRule
 from schemas.plan import Progress
 
-Spec = TypeVar("Spec", Metric, FlagState, Group, Cohort, Deployment, NotificationRule, Brief, Comment, Logs)
+Spec = TypeVar("Spec", Metric, FlagState, Group, Cohort, Deployment, NotificationRule, Template, Brief, Comment, Logs)
 PLAIN: dict[str, tuple[str, Any]] = {  # kinds without a life of their own: where the catalog has them, and what
     "group": ("groups", Group),
     "cohort": ("cohorts", Cohort),
     "deployment": ("deployments", Deployment),
     "notification": ("notifications", NotificationRule),
+    "template": ("templates", Template),
     "brief": ("briefs", Brief),
     "comment": ("comments", Comment),
 }
 KEPT: tuple[Kind, ...] = ("flag", "comment")  # kinds of which a history keeps what every version says
-Simple = TypeVar("Simple", Metric, Group, Cohort, Deployment, NotificationRule, Brief, Comment)
+Simple = TypeVar("Simple", Metric, Group, Cohort, Deployment, NotificationRule, Template, Brief, Comment)
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,6 +220,8 @@ def violations_of(definition: Definition | Comment, catalog: Catalog) -> list[Vi
             return []
         case NotificationRule():
             return list(notification_violations(definition))
+        case Template():
+            return list(template_violations(definition))
         case Comment():
             return list(comment_violations(definition, catalog.flags))
 

@@ -16,6 +16,7 @@ from evaluation.catalog.ramps import Percentages, as_planned, percentages
 from evaluation.catalog.references import Known
 from schemas.brief import Brief
 from schemas.catalog import (
+    KIND_OF,
     WRITTEN,
     Allocation,
     Cohort,
@@ -31,6 +32,7 @@ from schemas.catalog import (
     Metric,
     Removal,
     Step,
+    Template,
     Variant,
     WrittenKind,
 )
@@ -42,7 +44,7 @@ from schemas.plan import Progress
 
 SETTLING = 1_000  # ms between a version's append time and the input that it applies to
 
-Plain = TypeVar("Plain", Group, Cohort, Deployment, NotificationRule, Brief, Comment)
+Plain = TypeVar("Plain", Group, Cohort, Deployment, NotificationRule, Template, Brief, Comment)
 
 
 class Fact(msgspec.Struct, frozen=True):
@@ -261,6 +263,7 @@ class Catalog:
     cohorts: dict[str, InForce[Cohort]] = field(default_factory=dict)
     deployments: dict[str, InForce[Deployment]] = field(default_factory=dict)
     notifications: dict[str, InForce[NotificationRule]] = field(default_factory=dict)
+    templates: dict[str, InForce[Template]] = field(default_factory=dict)
     briefs: dict[str, InForce[Brief]] = field(default_factory=dict)
     comments: dict[str, InForce[Comment]] = field(default_factory=dict)  # by flag the newest: comments_of tells all
     logs: LogsInForce | None = None
@@ -274,6 +277,7 @@ class Catalog:
             "cohort": self.cohorts,
             "deployment": self.deployments,
             "notification": self.notifications,
+            "template": self.templates,
             "brief": self.briefs,
         }
         return documents[kind]
@@ -301,19 +305,9 @@ class Catalog:
 
     def beside(self, definition: Definition) -> list[str]:
         """The keys that share a space of names with a definition's; a flag that was deleted has none any more."""
-        match definition:
-            case Flag() | Group():
-                return [*(key for key, flag in self.flags.items() if flag.removed != "deleted"), *self.groups]
-            case Metric():
-                return [*self.metrics]
-            case Cohort():
-                return [*self.cohorts]
-            case Deployment():
-                return [*self.deployments]
-            case NotificationRule():
-                return [*self.notifications]
-            case Brief():
-                return [*self.briefs]
+        if isinstance(definition, Flag | Group):
+            return [*(key for key, flag in self.flags.items() if flag.removed != "deleted"), *self.groups]
+        return [*self.of(KIND_OF[type(definition)])]
 
     @property
     def known(self) -> Known:

@@ -5,7 +5,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from evaluation.catalog.metric_rules import remarks
 from evaluation.catalog.notification_rules import about_remarks
 from evaluation.catalog.rules import Violation, goal_remarks
-from schemas.catalog import Definition, Flag, Metric
+from evaluation.catalog.template_rules import template_remarks
+from schemas.catalog import Definition, Flag, Metric, Template
 from schemas.notification import NotificationRule
 
 Named = Mapping[str, Collection[str]]
@@ -19,6 +20,8 @@ def remarks_of(definition: Definition, metrics: Mapping[str, Metric], named: Nam
                 yield Violation(("window",), remark)
         case Flag():
             yield from goal_remarks(definition)
+        case Template():
+            yield from template_remarks(definition, metrics)
         case NotificationRule():
             yield from about_remarks(definition.about, named)
 

@@ -1,10 +1,11 @@
 """Uses: which documents name which."""
 
 from collections.abc import Iterator
+from typing import Any
 
 from evaluation.catalog.in_force import Catalog
 from evaluation.catalog.references import is_of_cohorts
-from schemas.catalog import WRITTEN, Definition, Flag, Group, Metric, Segment, WrittenKind
+from schemas.catalog import WRITTEN, Definition, Flag, Group, Metric, Segment, Template, WrittenKind
 from schemas.notification import NotificationRule
 
 Use = tuple[WrittenKind, str]  # a kind and a key
@@ -36,8 +37,23 @@ def uses(definition: Definition) -> Iterator[Use]:
         case Group():
             yield from (("cohort", each) for slot in definition.slots for each in slot.cohorts)
             yield from (("cohort", each) for each in (definition.exempt.cohorts if definition.exempt else ()))
+        case Template():
+            yield from _of_part(definition.values)
         case NotificationRule():
             yield from (("flag", each) for each in definition.about.keys)
+
+
+def _of_part(values: Any) -> Iterator[Use]:
+    """What a part of a flag names: whatever of it is there."""
+    yield from (("metric", goal.metric) for goal in values.metrics or () if goal.metric)
+    yield from (("group", each.group) for each in values.groups or () if each.group)
+    yield from (("deployment", each) for each in values.deployments or ())
+    yield from (("flag", each) for each in values.prerequisites or {})
+    yield from (("cohort", each) for variant in values.variants or () for each in variant.cohorts or ())
+    for segment in values.segments or ():
+        for condition in segment.conditions or ():
+            if is_of_cohorts(condition.property or ""):
+                yield from (("cohort", each) for each in condition.values or ())
 
 
 def _cohorts(segments: tuple[Segment, ...]) -> Iterator[Use]:

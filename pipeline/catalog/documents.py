@@ -14,6 +14,7 @@ from evaluation.catalog.plan_rules import calendar_violations, plan_violations
 from evaluation.catalog.references import Known, cohort_violations, group_violations, reference_violations
 from evaluation.catalog.remarks import named_by, remarks_of
 from evaluation.catalog.rules import flag_violations
+from evaluation.catalog.template_rules import template_violations
 from evaluation.flags.graph import needed_for
 from pipeline.catalog.faults import DocumentError, Fault
 from pipeline.catalog.folders import FOLDERS, files_in, is_yaml, unread
@@ -22,7 +23,7 @@ from pipeline.catalog.types import kind_of, length_violations, type_violations
 from pipeline.catalog.yaml_file import YamlFile, read_yaml
 from pipeline.errors import PeekproofError
 from schemas.brief import Brief
-from schemas.catalog import Cohort, Definition, Deployment, Flag, Group, Metric
+from schemas.catalog import Cohort, Definition, Deployment, Flag, Group, Metric, Template
 from schemas.notification import NotificationRule
 
 Written_co = TypeVar("Written_co", bound=Definition, covariant=True)
@@ -47,6 +48,7 @@ class Documents:
     cohorts: dict[str, FileDefinition[Cohort]]
     deployments: dict[str, FileDefinition[Deployment]]
     notifications: dict[str, FileDefinition[NotificationRule]]
+    templates: dict[str, FileDefinition[Template]]
     briefs: dict[str, FileDefinition[Brief]]
     notes: tuple[Fault, ...] = ()
 
@@ -85,6 +87,7 @@ def _every(documents: Documents) -> Iterator[FileDefinition[Definition]]:
     yield from documents.cohorts.values()
     yield from documents.deployments.values()
     yield from documents.notifications.values()
+    yield from documents.templates.values()
 
 
 def read_sound(directory: Path) -> tuple[Documents, list[Fault]]:
@@ -116,7 +119,7 @@ def read_flag(path: Path) -> tuple[Documents, list[Fault]]:
 
 
 def _read_alone(path: Path) -> tuple[Documents, list[Fault]]:
-    documents = Documents({}, {}, {}, {}, {}, {}, {})
+    documents = Documents({}, {}, {}, {}, {}, {}, {}, {})
     try:
         source = _read_file(path, Flag)
     except DocumentError as error:
@@ -143,14 +146,19 @@ def _read(directory: Path) -> tuple[Documents, list[Fault]]:
     notifications = _read_folders(directory, ("notifications",), NotificationRule, faults)
     for rule in notifications.values():
         faults += rule.file.faults([*notification_violations(rule.definition), *calendar_violations(rule.definition)])
+    templates = _read_folders(directory, ("templates",), Template, faults)
+    for template in templates.values():
+        faults += template.file.faults(template_violations(template.definition))
     briefs = _read_folders(directory, ("briefs",), Brief, faults)
     groups = _read_folders(directory, ("groups",), Group, faults)
     for group in groups.values():
         faults += group.file.faults(answer_violations(group.definition))
     flags = _read_folders(directory, ("experiments", "flags"), Flag, faults)
     notes += _unnamed_lists(directory, cohorts)
-    documents = Documents(metrics, flags, groups, cohorts, deployments, notifications, briefs, tuple(sorted(notes)))
-    if not (metrics or cohorts or deployments or notifications or briefs or groups or flags or faults):
+    documents = Documents(
+        metrics, flags, groups, cohorts, deployments, notifications, templates, briefs, tuple(sorted(notes))
+    )
+    if not (metrics or cohorts or deployments or notifications or templates or briefs or groups or flags or faults):
         raise PeekproofError(f"'{directory}' holds no documents; put YAML files into its metrics/ and experiments/")
     known: dict[str, Metric | None] = {key: metric.definition for key, metric in metrics.items()}
     # A metric whose file can't be read has its own fault already: don't report each goal or ratio that names it.
@@ -181,6 +189,7 @@ def _without(documents: Documents, faults: Iterable[Fault]) -> Documents:
         sound(documents.cohorts),
         sound(documents.deployments),
         sound(documents.notifications),
+        sound(documents.templates),
         sound(documents.briefs),
         documents.notes,
     )
@@ -194,6 +203,7 @@ def _key_faults(documents: Documents) -> Iterator[Fault]:
         [*documents.cohorts.values()],
         [*documents.deployments.values()],
         [*documents.notifications.values()],
+        [*documents.templates.values()],
         [*documents.briefs.values()],
     )
     for sources in spaces:

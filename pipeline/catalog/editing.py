@@ -42,7 +42,7 @@ from pipeline.errors import PeekproofError
 from schemas.brief import Brief
 from schemas.catalog import (
     DECIMALS,
-    KINDS,
+    KIND_OF,
     Cohort,
     Definition,
     Document,
@@ -166,7 +166,7 @@ async def create(
     writer: CatalogWriter, definition: Definition, signature: Signature, accept_risks: bool = False
 ) -> Change:
     """Publish a document that is new. Raises RefusedError where its key is taken or a rule is broken; RiskError."""
-    kind = KINDS[FlagState if isinstance(definition, Flag) else type(definition)]
+    kind = KIND_OF[type(definition)]
     if conflict := conflict_of(writer.history, kind, definition.key, base=0):
         raise RefusedError(conflict)
     (change,) = await edit(writer, [definition], signature, accept_risks)
@@ -401,6 +401,7 @@ def changes(documents: Documents, history: History) -> list[Change]:
         *documents.groups.values(),
         *(metrics[key] for key in parts_first),
         *(flags[key] for key in parents_first),
+        *documents.templates.values(),
         *documents.briefs.values(),
     ]
     found: list[Change] = []
@@ -474,7 +475,7 @@ def _change(definition: Definition, history: History, known: Known) -> Change | 
         fields = differing(before.definition if before else None, definition)
         follows = tuple(consequences.of_flag(before, after, known, now=_now()))
         return Change("flag", key, version, after, fields, consequences=follows)
-    kind = KINDS[type(definition)]
+    kind = KIND_OF[type(definition)]
     standing = catalog.standing(kind, key)
     if isinstance(definition, Metric):
         definition = _stated(definition, catalog)

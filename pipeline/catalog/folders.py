@@ -6,7 +6,17 @@ from pathlib import Path
 
 from pipeline.catalog.faults import Fault
 
-FOLDERS = ("experiments", "flags", "metrics", "groups", "cohorts", "deployments", "notifications", "briefs")
+FOLDERS = (
+    "experiments",
+    "flags",
+    "metrics",
+    "groups",
+    "cohorts",
+    "deployments",
+    "notifications",
+    "templates",
+    "briefs",
+)
 OTHERS = ("schemas",)  # ours, without documents
 ALIKE = 0.85  # of the dead letters of a folder's name, when it is a spelling mistake
 

@@ -111,6 +111,7 @@ def _tell_without_file(documents: Documents, catalog: Catalog) -> None:
         ("cohort", catalog.cohorts.keys() - documents.cohorts.keys()),
         ("deployment", catalog.deployments.keys() - documents.deployments.keys()),
         ("notification", catalog.notifications.keys() - documents.notifications.keys()),
+        ("template", catalog.templates.keys() - documents.templates.keys()),
         ("brief", catalog.briefs.keys() - documents.briefs.keys()),
     )
     told = ", ".join(f"{kind} {key}" for kind, keys in kinds for key in sorted(keys))
@@ -172,6 +173,7 @@ def _counts(documents: Documents) -> dict[str, int]:
         "cohorts": len(documents.cohorts),
         "deployments": len(documents.deployments),
         "notifications": len(documents.notifications),
+        "templates": len(documents.templates),
         "briefs": len(documents.briefs),
     }
 
