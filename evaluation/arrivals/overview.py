@@ -143,7 +143,6 @@ def arriving(recent: Recent, catalog: Catalog, now: int) -> Arriving:
         for (topic,), series in recent.of("more")
         if (hour := _hour(series, now))
     ]
-    here = {event.name for event in events if any(event.hours)}
     events, flags = _most(events), _most(flags)
     return Arriving(
         time=now,
@@ -151,7 +150,7 @@ def arriving(recent: Recent, catalog: Catalog, now: int) -> Arriving:
         flags=flags[:MOST_SHOWN],
         dead_letters=sorted((each for each in dead_letters if any(each.hours)), key=lambda each: -each.last),
         more=more,
-        never_came=never_came(catalog, here),
+        never_came=never_came(catalog, events_here(recent, now)),
         hidden=max(0, len(events) - MOST_SHOWN) + max(0, len(flags) - MOST_SHOWN),
     )
 
@@ -177,6 +176,11 @@ def events_used(metrics: Iterable[MetricInForce]) -> dict[str, list[str]]:
         for event in dict.fromkeys(fact.event for fact in metric.facts):
             used.setdefault(event, []).append(metric.definition.key)
     return used
+
+
+def events_here(recent: Recent, now: int) -> set[str]:
+    """The names of events that came in the last days."""
+    return {name for (name,), series in recent.of("event") if any(series.by_hour(now))}
 
 
 def never_came(catalog: Catalog, here: Iterable[str]) -> list[NeverCame]:

@@ -1,0 +1,1 @@
+"""Launch: what must be there before an experiment can say something."""

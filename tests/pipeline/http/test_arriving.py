@@ -1,0 +1,166 @@
+"""What arrives over HTTP, from a real stage that counts it: within seconds, under load, and once."""
+
+import json
+import os
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+
+from pipeline.kafka.reading import read_topic
+from pipeline.processes.template import ForkedProcess
+from pipeline.settings import Settings
+from schemas.topics import DEAD_LETTERS
+from tests.live import wait_for
+from tests.pipeline.http.server import Server
+
+
+class Watcher:
+    """A console that follows a stream: what it was told, and when."""
+
+    def __init__(self, address: str, path: str) -> None:
+        self.told: list[tuple[float, Any]] = []
+        self._ends = False
+        self.begun = threading.Event()
+        self._thread = threading.Thread(target=self._follow, args=(f"{address}{path}",), daemon=True)
+        self._thread.start()
+        assert self.begun.wait(30)
+
+    def close(self) -> None:
+        self._ends = True
+        self._thread.join(30)
+
+    def until(self, holds: Any, seconds: float = 20) -> float:
+        """When it was told that it holds."""
+        wait_for(lambda: any(holds(told) for _, told in [*self.told]), seconds, "what is awaited", often=0.02)
+        return next(at for at, told in self.told if holds(told))
+
+    def _follow(self, url: str) -> None:
+        with httpx.stream("GET", url, timeout=60) as answer:
+            for line in answer.iter_lines():
+                if line.startswith(": ") and "follow" not in line:
+                    self.begun.set()
+                if line.startswith("data: "):
+                    self.told.append((time.monotonic(), json.loads(line[6:])))
+                    self.begun.set()
+                if self._ends:
+                    return
+
+
+@pytest.fixture(scope="module")
+def worker(shop: Settings) -> Iterator[ForkedProcess]:
+    log = shop.data / "logs" / "assignment.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    process = ForkedProcess(["worker", "assignment"], log, os.environ | shop.environment())
+    yield process
+    process.terminate()
+    try:
+        assert process.wait(60) == 0, log.read_text()
+    finally:
+        process.kill()
+
+
+@pytest.fixture(scope="module")
+def client(open_server: Server, worker: ForkedProcess) -> Iterator[httpx.Client]:
+    assert worker.poll() is None
+    with httpx.Client(base_url=open_server.address, timeout=60) as client:
+        yield client
+
+
+def send(client: httpx.Client, *events: dict[str, Any], code: int = 200) -> None:
+    answer = client.post("/2/httpapi", json={"api_key": "any", "events": events})
+    assert answer.status_code == code, answer.text
+
+
+def named(told: dict[str, Any], name: str) -> dict[str, Any]:
+    return next((event for event in told["events"] if event["name"] == name), {"hour": 0})
+
+
+def exposure(flag: str, variant: str, **fields: Any) -> dict[str, Any]:
+    properties = {"flag_key": flag, "variant": variant} | fields
+    return {
+        "event_type": "$exposure",
+        "user_id": "somebody",
+        "library": "amplitude-ts/2.1",
+        "event_properties": properties,
+    }
+
+
+def test_what_is_sent_is_told_within_three_seconds_and_what_is_bad_with_its_reason(
+    client: httpx.Client, open_server: Server, shop: Settings
+) -> None:
+    event = {"user_id": "somebody", "event_type": "purchase", "event_properties": {"price": 7.5, "items": ["a"]}}
+    send(client, event | {"library": "amplitude-ts/2.1"}, event | {"event_type": "Purchased!"})
+    wait_for(lambda: named(client.get("/api/1/arriving").json(), "purchase")["hour"], what="the first event")
+
+    with (
+        closing(Watcher(open_server.address, "/api/1/arriving/stream")) as watcher,
+        closing(Watcher(open_server.address, "/api/1/arriving/tail?unit=somebody")) as tail,
+    ):
+        sent = time.monotonic()
+        send(client, exposure("button", "blue"), exposure("button", "control"))
+        send(client, {"user_id": "somebody"}, code=400)
+        told_dead = watcher.until(lambda told: told["dead_letters"])
+        told_refused = watcher.until(lambda told: told["refused"])
+        tail.until(lambda told: any("button" in each["value"] for each in told["messages"]))
+    told = client.get("/api/1/arriving").json()
+
+    assert max(told_dead, told_refused) - sent < 3.0
+    (dead,) = told["dead_letters"]
+    assert (dead["reason"], dead["topic"], dead["hour"]) == ("unknown variant", "exposures", 1)
+    assert "blue" in dead["detail"]
+    assert "blue" in dead["value"]
+    assert "event_type" in told["refused"][0]["error"]
+    assert told["refused"][0]["value"] == '{"user_id":"somebody"}'
+    assert [(each["name"], each["hour"]) for each in named(told, "purchase")["libraries"]] == [("amplitude-ts/2.1", 1)]
+    assert named(told, "purchase")["metrics"]
+    assert named(told, "Purchased!")["metrics"] == []
+    (flag,) = told["flags"]
+    assert (flag["flag"], flag["hour"], [each["name"] for each in flag["runs"]]) == ("button", 2, [None])
+    shares = client.get("/api/1/arriving/flags/button").json()
+    assert (shares["exposures"], shares["shares"]) == (2, {"blue": 0.5, "control": 0.5})
+    seen = client.get("/api/1/arriving/messages", params={"name": "purchase"}).json()
+    assert seen["read"] == len(seen["samples"]) == 1
+    kinds = {each["path"]: each["kinds"] for each in seen["properties"]}
+    assert kinds["event_properties.price"] == {"number": 1}
+    assert kinds["event_properties.items"] == {"list": 1}
+    assert client.get("/api/1/arriving/messages", params={"name": "never"}).status_code == 404
+
+    again = client.post("/api/1/arriving/dead-letters/send", json={"reason": "unknown variant"})
+
+    assert again.status_code == 200, again.text
+    assert again.json()["number"] == 1
+    wait_for(lambda: len([*read_topic(shop, DEAD_LETTERS)]) == 2, what="the dead letter again")
+
+
+def test_two_thousand_events_a_second_are_counted_once_each_while_ten_watch(
+    client: httpx.Client, open_server: Server
+) -> None:
+    batch = [{"user_id": f"user-{i}", "event_type": f"event {i % 40}", "library": f"sdk/{i % 3}"} for i in range(1_000)]
+    process = psutil.Process(open_server.process.pid)
+
+    def came() -> int:
+        return sum(event["hour"] for event in client.get("/api/1/arriving").json()["events"])
+
+    before, watchers = came(), [Watcher(open_server.address, "/api/1/arriving/stream") for _ in range(10)]
+    for _ in range(6):
+        began = time.monotonic()
+        send(client, *batch)
+        time.sleep(max(0, 0.5 - (time.monotonic() - began)))
+    wait_for(lambda: came() >= before + 6_000, what="every event")
+    quiet = process.cpu_times()
+    told = len(watchers[0].told)
+    time.sleep(3)
+    spent = process.cpu_times()
+    for watcher in watchers:
+        watcher.close()
+
+    assert came() == before + 6_000
+    assert len(watchers[0].told) - told <= 2  # nothing new, so nothing to tell but that minutes pass
+    assert spent.user + spent.system - quiet.user - quiet.system < 0.6
+    assert set.intersection(*({told["time"] for _, told in watcher.told} for watcher in watchers))  # the same frames
