@@ -14,6 +14,7 @@ from litestar.response import Stream
 from evaluation.arrivals.overview import FlagArriving, flag_arriving
 from evaluation.arrivals.properties import PropertySeen, properties_of
 from evaluation.arrivals.recent import HOURS
+from pipeline.http.arriving.checklist import show_checklist
 from pipeline.http.arriving.heard import ArrivingTold
 from pipeline.http.backend import Backend
 from pipeline.http.callers.access import EDITING, READING, requires
@@ -106,7 +107,7 @@ async def send_again(request: EditRequest, backend: Backend, data: SendingBack) 
 
 arriving = Router(
     "/api/1",
-    route_handlers=[show_arriving, follow_arriving, show_flag, show_messages, follow_tail, send_again],
+    route_handlers=[show_arriving, follow_arriving, show_flag, show_messages, follow_tail, send_again, show_checklist],
     guards=[requires(READING)],
     tags=["arriving"],
 )

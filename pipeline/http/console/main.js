@@ -4,6 +4,7 @@
 /** @import { Route } from "./parts/route.js" */
 
 import { follow, Refusal } from "./api.js";
+import { ArrivingPage } from "./arriving/page.js";
 import { ImportPage } from "./authoring/importing.js";
 import { AuthoringPage } from "./authoring/page.js";
 import { BriefPage } from "./decisions/brief.js";
@@ -48,6 +49,7 @@ const PAGES = [
     nav: "Briefs",
     open: ({ of }, around) => (of[0] ? new BriefPage(of[0], around) : new BriefsPage(around)),
   },
+  { at: "arriving", nav: "Arriving", open: (route, around) => new ArrivingPage(route, around) },
   { at: "flags", under: "", open: ({ of }, around) => new FlagPage(of[0] ?? "", around) },
   { at: "new", under: "", open: (route, around) => new AuthoringPage(route, around) },
   { at: "edit", under: "", open: (route, around) => new AuthoringPage(route, around) },

@@ -13,6 +13,11 @@ from pathlib import Path
 from msgspec import NODEFAULT
 from msgspec import inspect as types
 
+from evaluation.arrivals.overview import FlagArriving
+from evaluation.launch.checklist import Checklist
+from pipeline.http.arriving.heard import ArrivingTold
+from pipeline.http.arriving.routes import MessagesSeen, SentAgain
+from pipeline.http.arriving.tail import TailTold
 from pipeline.http.documents.checking import Checked
 from pipeline.http.documents.publishing import Published
 from pipeline.http.documents.reading import DocumentItems, DocumentShown
@@ -28,6 +33,7 @@ from pipeline.http.session.routes import Me, SignIn
 from schemas.look import Look
 
 DOCUMENTS = (DocumentItems, DocumentShown, Checked, Published)
+ARRIVING = (ArrivingTold, FlagArriving, MessagesSeen, TailTold, SentAgain, Checklist)
 REMEMBERED = (Briefs, BriefShown, Rendered, Comments)
 SIGNED = (Me, KeysTold, KeyMade, ProgramsTold)
 SAID = (
@@ -44,6 +50,7 @@ SAID = (
     *DOCUMENTS,
     *SIGNED,
     *REMEMBERED,
+    *ARRIVING,
 )
 TOLD = (Taking, PlanEdit, SignIn, NewKey, Saying, Rendering)  # of which a client may leave out what has a default
 

@@ -7,6 +7,7 @@
 /** @import { Choice } from "./choice.js" */
 
 import { now } from "../api.js";
+import { LaunchChecklist } from "../arriving/checklist.js";
 import { DocumentLinks } from "../authoring/links.js";
 import { Comments } from "../decisions/comments.js";
 import { decided, decisionsOn } from "../decisions/decided.js";
@@ -143,6 +144,7 @@ export class ExperimentPage {
       decided(flag, this.run, look) ?? verdict(flag, look),
       this.looks.timeline(flag, this.run, (run) => this.#choose(run)),
       refusal && h("p", { class: "quiet", role: "alert" }, refusal),
+      h(LaunchChecklist, { experiment: this.key, status: flag.status, started: flag.started, time: now() }),
       hypothesis(definition, look),
       this.plan.view(flag, this.versions.all, () => this.#again()),
       look ? health(look) : toBeMeasured(flag),

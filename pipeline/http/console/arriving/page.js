@@ -1,0 +1,101 @@
+// Arriving: what comes now, and what of it nobody can use.
+
+/** @import { ArrivingTold } from "#api" */
+/** @import { Page, Surroundings } from "../main.js" */
+/** @import { Route } from "../parts/route.js" */
+
+import { get, setClock } from "../api.js";
+import { h } from "../dom.js";
+import { count } from "../parts/numbers.js";
+import { addressOf } from "../parts/route.js";
+import { eventRows, flagRows, neverCame } from "./names.js";
+import { Tail } from "./tail.js";
+import { refused, unusable } from "./unusable.js";
+
+/** @implements {Page} */
+export class ArrivingPage {
+  stream = "arriving/stream";
+  title = "Arriving – Peekproof";
+  /** @type {ArrivingTold | null} */
+  #told = null;
+  #words = "";
+  #unit = "";
+
+  /** @param {Route} route @param {Surroundings} surroundings */
+  constructor({ query }, { redraw }) {
+    this.#words = query.get("text") ?? "";
+    this.#unit = query.get("unit") ?? "";
+    this.redraw = redraw;
+  }
+
+  get address() {
+    const query = { ...(this.#words && { text: this.#words }), ...(this.#unit && { unit: this.#unit }) };
+    return addressOf({ at: "arriving", of: [], query: new URLSearchParams(query) });
+  }
+
+  async refresh() {
+    this.take(await get("arriving"));
+  }
+
+  /** @param {ArrivingTold} told */
+  take(told) {
+    this.#told = told;
+    setClock(told.time);
+  }
+
+  view() {
+    const told = this.#told;
+    if (!told) return [];
+    const words = this.#words.toLowerCase();
+    const events = told.events.filter(({ name }) => name.toLowerCase().includes(words));
+    const flags = told.flags.filter(({ flag }) => flag.toLowerCase().includes(words));
+    return [
+      h("h1", null, "Arriving"),
+      h("p", { class: "quiet" }, "What came on the topics, by name: of the last hour by minute, told each second."),
+      told.behind && h("p", { class: "mark warn" }, told.behind),
+      h(
+        "form",
+        { class: "filter", role: "search", onsubmit: (event) => event.preventDefault() },
+        h("input", {
+          type: "search",
+          id: "words",
+          "aria-label": "Search by the name of an event or a flag",
+          placeholder: "Search  /",
+          autocomplete: "off",
+          defaultValue: this.#words,
+          oninput: ({ target }) => {
+            this.#words = target.value.trim();
+            this.redraw();
+          },
+        }),
+      ),
+      h(
+        "section",
+        { "aria-labelledby": "events" },
+        h("h2", { id: "events" }, "Events"),
+        events.length ? eventRows(events) : h("p", { class: "quiet" }, nothing("event", told.events.length > 0)),
+        ...told.more.map((each) =>
+          h(
+            "p",
+            { class: "quiet", key: each.topic },
+            `${count(each.hour)} more messages of ${each.topic}, of up to ${count(each.kinds)} other names, are not kept apart: does a producer send an id as a name?`,
+          ),
+        ),
+        told.hidden > 0 && h("p", { class: "quiet" }, `${count(told.hidden)} rarer names are not shown.`),
+      ),
+      neverCame(told.never_came),
+      h(
+        "section",
+        { "aria-labelledby": "exposures" },
+        h("h2", { id: "exposures" }, "Exposures"),
+        flags.length ? flagRows(flags) : h("p", { class: "quiet" }, nothing("exposure", told.flags.length > 0)),
+      ),
+      unusable(told.dead_letters),
+      refused(told.refused),
+      h(Tail, { unit: this.#unit }),
+    ];
+  }
+}
+
+/** @param {string} what @param {boolean} others Come, under other names. */
+const nothing = (what, others) => (others ? `No ${what} of such a name.` : `No ${what} came in the last two days.`);
