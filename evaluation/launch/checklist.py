@@ -79,9 +79,7 @@ def _key_in_use(flag: FlagInForce, catalog: Catalog, keys: KeysHeard, now: int) 
     serving = [*(flag.definition.deployments or catalog.deployments)]
     if not serving:
         says = "There is no deployment, so no SDK can ask for the flag."
-        todo = (
-            "Make a deployment and a key of it; none is needed where exposures come over Kafka."
-        )
+        todo = "Make a deployment and a key of it; none is needed where exposures come over Kafka."
         return ChecklistItem(item=item, state="missing", says=says, todo=todo)
     uses = sorted((each for each in keys.uses if each.deployment in serving), key=lambda each: -each.last)
     if uses and now - uses[0].last < IN_USE_MS:
