@@ -115,6 +115,10 @@ class World:
         for topic in self._ends:
             self._archive.advance(topic, 0, now + 60_000)
 
+    def compact(self) -> None:
+        """As the stage does from time to time."""
+        self._archive.compact()
+
 
 def live(world: World, started: int, hours: int, units: int = 200) -> None:
     """Hours of an experiment: half of the units are exposed in each hour at random, most of them look, few buy."""
@@ -157,4 +161,5 @@ def world_of(directory: Path, days: int = 2) -> tuple[World, int]:
     started = time.time_ns() // 1_000_000 - days * DAY_MS
     world = World(directory, history_of(started))
     live(world, started, hours=24 * days)
+    world.compact()
     return world, started
