@@ -87,14 +87,15 @@ class Silence(msgspec.Struct, frozen=True, array_like=True):
     """That exposures (`fact` is empty) or events of a fact never came, or none has for ten minutes or more.
 
     `hourly`: how often they are to be expected to begin again within an hour, by the last one in which they came;
-    `least`: the same for as long as the silence has lasted, a day at most, by the same time of that one of `days` days
-    before that had the least. `is_named`: events of this name do come; `near`: names of others that do.
+    `daily`: the same for as long as the silence has lasted, a day at most, by the same time of the `days` days before
+    that are known (see evaluation.metrics.silences). `is_named`: events of this name do come; `near`: names of others
+    that do.
     """
 
     fact: str
     last: Time = 0  # append time (ms UTC), to the minute; 0: never
     hourly: Small = 0
-    least: Small = 0
+    daily: Small = 0
     days: Small = 0
     is_named: bool = False
     near: list[str] = []

@@ -10,8 +10,10 @@ summary of a silence is made, in whole minutes in which something was to be expe
    minutes that end a silence is about (s + 1) / (m + 1), at most 1. That is so whether much comes, or little, or in
    bursts: what one unit sends for five minutes ends one silence. `hourly` is that of the last hour in which something
    came, for sixty minutes.
-2. Of each earlier day, up to seven, the same is asked of the time of day that is silent now. `least` is that of the day
-   with the least, for as long a time as the silence has lasted, of a day at most.
+2. Of each of the seven days before, as far as they are known, the same is asked of the time of day that is silent now,
+   for as long a time as the silence has lasted, of a day at most. Once a week is known, `daily` is that of the same
+   weekday, or the most of the last three days if that is less: it may be that less has come since. Before, it is the
+   least of the days.
 """
 
 from collections.abc import Iterable
@@ -25,7 +27,7 @@ from schemas.units import Came, CameKind
 HOUR, DAY = 60, 24 * 60  # minutes
 MINUTE_MS = 60_000
 KEPT = 8 * DAY  # minutes before the last one
-DAYS = 7
+DAYS, RECENT = 7, 3
 SHORTEST = 10  # minutes: a shorter silence is told by nobody
 MOST_NAMES = 300  # of events; of more those that came longest ago are forgotten
 LONGEST_NAME = 100  # characters: a longer one is kept by nobody
@@ -128,7 +130,7 @@ class Silences:
             key if what == "fact" else "",
             last=known.last * MINUTE_MS,
             hourly=min(hour.bit_count(), expected(hour, known.last + 1 - begin, HOUR)),
-            least=min(days, default=0),
+            daily=min(days[-1], max(days[:RECENT])) if len(days) == DAYS else min(days, default=0),
             days=len(days),
             is_named=event in self._names,
             near=self._like(event),

@@ -16,7 +16,7 @@ from evaluation.notifications.circumstance import Circumstance, Wording
 from evaluation.notifications.runs import MetricSeen, RunSeen, decision_of, live_cells, name_of
 from evaluation.notifications.work import Work
 from evaluation.significance.judgements import decides
-from evaluation.significance.verdict import harm_in, says_effect, says_split
+from evaluation.significance.verdict import ARRIVING, harm_in, says_effect, says_split
 from schemas.catalog import GoalRole
 from schemas.duration import in_words
 from schemas.look import FIXED, UNKNOWN, Cell, RunKey
@@ -135,7 +135,7 @@ def _old_run(each: RunWatched, seen: RunSeen, now: int) -> Iterator[Circumstance
 def _data(each: RunWatched, seen: RunSeen, now: int) -> Iterator[Circumstance]:
     for fault in seen.look.health.data or ():
         numbers = {name: value for name in _OF_FAULTS if (value := getattr(fault, name)) is not UNSET}
-        say = partial(_said, each, seen, f"{each.name}: {fault.says}.", {"units": seen.units} | numbers)
+        say = partial(_said, each, seen, f"{each.name}: {fault.says}; {ARRIVING}.", {"units": seen.units} | numbers)
         name = name_of(fault)
         state = f"{fault.since}" if fault.kind in {"exposures stopped", "event stopped"} else ""
         told = seen.faults[name]

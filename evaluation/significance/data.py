@@ -9,12 +9,16 @@ is compared with, all of 20 beginnings would fall into that one once in 2^20, a 
 
 - within hours with the last hour before, as if what comes grew less by a factor of e every hour: an evening is no
   fault; what comes seldom (less than every third minute) is never told so early;
-- with the same time of each of the seven days before, as far as they are known: a night is no fault from the second
-  day on, and a weekend none from the second week on;
-- after a day with those days alone, and before a week is known after three days, for the first weekend's sake.
+- with the same time of the days before, as far as they are known, and once a week is, of the same weekday: a night is
+  no fault from the second day on, and a weekend none from the second week on;
+- after a day with those days alone; before a week is known after three days, for the first weekend's sake.
 
-So a run that is watched for its first evening may be said to have stopped where what comes breaks off within minutes,
-as at the closing of an office; from the second day on it may not. A holiday is one of which nothing is known.
+So on its first evening a run may be said to have stopped where what comes breaks off within minutes, as at the closing
+of an office; from the second day on it may not. Of a holiday nothing is known. Simulated, at 0.05 to 200 exposures a
+minute, even, in sessions, by day and night, with weekends of which nothing comes: but for that evening no silence was
+told in 280 runs of 28 days, nor in 840 of three. A stop at noon is told after 25 minutes where every minute brings
+something (on the first day 45), after an hour or two where every second does, and else after a day, in the first week
+three. Events are judged likewise.
 """
 
 from collections.abc import Iterator, Sequence
@@ -27,12 +31,12 @@ from schemas.duration import DAY_MS, in_words, parse_duration
 from schemas.look import DataFault, Health
 
 NEEDED = 20  # beginnings to be expected in a silence
+NEEDED_AT_FIRST = 30  # of the first day, of which no other is known
 DAYS = 7  # that are compared with, at most
 FEW = 100  # units, of which none may have sent an event by chance
 FEW_STRAYS, SHARE_OF_STRAYS = 10, 0.01  # exposures that name an older run, and their share, up to which nobody minds
 MINUTE_MS = 60_000
 SETTLED_MS = 10 * MINUTE_MS  # after a restart, until when producers may not know of it
-ARRIVING = "see what arrives"
 
 
 def data_faults(run: RunInForce, aggregates: Sequence[Aggregate], health: Health) -> list[DataFault]:
@@ -54,10 +58,10 @@ def has_stopped(silence: Silence, now: int) -> bool:
     """Whether a silence is so long that chance, an evening or a night don't explain it."""
     minutes = (now - silence.last) // MINUTE_MS - 1  # the last minute may not be over
     fading = silence.hourly * (1.0 - exp(-minutes / 60.0))
-    if fading >= NEEDED and (not silence.days or silence.least >= NEEDED):
+    if fading >= (NEEDED if silence.days else NEEDED_AT_FIRST) and (not silence.days or silence.daily >= NEEDED):
         return True
     days = 1 if silence.days >= DAYS else 3
-    daily = silence.least if silence.days else 24 * silence.hourly
+    daily = silence.daily if silence.days else 24 * silence.hourly
     return minutes * MINUTE_MS >= days * DAY_MS and daily >= NEEDED
 
 
@@ -72,7 +76,7 @@ def _of_exposures(run: RunInForce, exposures: int, silence: Silence | None, now:
         if lasted >= parse_duration(run.definition.analysis.patience):
             yield DataFault(
                 kind="no exposures",
-                says=f"no {what} has come since the start, {_lasting(lasted)} ago{near}; {ARRIVING}",
+                says=f"no {what} has come since the start, {_lasting(lasted)} ago{near}",
                 run=run.key,
                 count=0,
                 near=silence.near if near and silence else [],
@@ -80,7 +84,7 @@ def _of_exposures(run: RunInForce, exposures: int, silence: Silence | None, now:
     elif silence and silence.last and has_stopped(silence, now):
         yield DataFault(
             kind="exposures stopped",
-            says=f"no {what} has come for {_lasting(now - silence.last)}, {exposures:,} before{near}; {ARRIVING}",
+            says=f"no {what} has come for {_lasting(now - silence.last)}, {exposures:,} before{near}",
             run=run.key,
             since=silence.last,
             near=silence.near if near else [],
@@ -145,7 +149,7 @@ def _stopped(goal: Goal, fact: Fact, silence: Silence, now: int) -> DataFault:
     says = f"no '{fact.event}' has come for {_lasting(now - silence.last)}, so {goal.metric} stands still"
     return DataFault(
         kind="event stopped",
-        says=f"{says}{_nearness(silence.near)}; {ARRIVING}",
+        says=f"{says}{_nearness(silence.near)}",
         metric=goal.metric,
         event=fact.event,
         since=silence.last,
@@ -163,7 +167,7 @@ def _never(goal: Goal, fact: Fact, silence: Silence, lasted: int, units: int) ->
         says += _nearness(silence.near)
     return DataFault(
         kind="event never came",
-        says=f"{says}; {ARRIVING}",
+        says=says,
         metric=goal.metric,
         event=fact.event,
         count=units,

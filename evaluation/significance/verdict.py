@@ -38,6 +38,7 @@ JUMPERS = 0.05  # share of units that met two variants, beyond which the assignm
 JUMPERS_SEEN_IN = 100  # units, below which the share says nothing
 BEYOND_PLAN = 1.01  # times the planned units, of which two readings hardly differ
 
+ARRIVING = "see what arrives"
 VERBS: dict[Judgement | None, str] = {"better": "improves", "worse": "harms", "harmed": "harms"}
 OF_RATES: tuple[Method, ...] = ("exact", "boschloo")
 ALL_LOST = -0.9995  # a lift that is written as -100.0%
@@ -146,7 +147,7 @@ def _faults(health: Health, goals: Mapping[str, Goal], outcome: "_Outcome") -> t
     said = [fault.says for fault in [*grave, *(fault for fault in faults if fault not in grave)]]
     if grave:
         said[0] = said[0][0].upper() + said[0][1:]
-    return said, bool(grave)
+    return [*said, *([ARRIVING] if said else [])], bool(grave)
 
 
 def _sentence(*parts: str) -> str:
@@ -265,7 +266,7 @@ def _undecided(
     if all(cell.is_read for cell in primary):
         return _Outcome("none", _says_read(nearest), weight=weight)
     if final:
-        left = left_of(nearest)
+        left = TimeLeft(excluded=left_of(nearest).excluded)
         said = _says_units(nearest, final), "it has ended without a decision", *_says_left(left, goals[nearest.metric])
         return _Outcome("none", *said, weight=weight, left=left)
     planned = nearest.planned_units or 0
