@@ -267,7 +267,7 @@ def _undecided(
         return _Outcome("none", _says_read(nearest), weight=weight)
     if final:
         left = TimeLeft(excluded=left_of(nearest).excluded)
-        said = _says_units(nearest, final), "it has ended without a decision", *_says_left(left, goals[nearest.metric])
+        said = _says_units(nearest, final), *_says_left(left, goals[nearest.metric]), "it has ended without a decision"
         return _Outcome("none", *said, weight=weight, left=left)
     planned = nearest.planned_units or 0
     if nearest.method in FIXED and nearest.n + nearest.control_n >= planned:
