@@ -57,6 +57,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     url: str | None = None
     http_certfile: Path | None = None
     http_keyfile: Path | None = None
+    oidc_issuer: str | None = None
+    oidc_client_id: str | None = None
+    oidc_client_secret: Secret | None = None
+    oidc_roles: str | None = None
+    oidc_role_claim: str = "groups"
+    oidc_name_claim: str = "email"
+    oidc_scopes: str = "openid profile email"
     health_port: int | None = None
     security_protocol: str = "PLAINTEXT"
     sasl_mechanism: str | None = None
@@ -74,6 +81,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         self._check_security()
+        self._check_provider()
         if self.tolerance > self.horizon:
             raise PeekproofError(
                 f"tolerance is {self.tolerance} ms, but horizon is {self.horizon} ms: a run would become final before "
@@ -84,6 +92,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             key, certificate = f"{of}_keyfile", f"{of}_certfile"
             if getattr(self, key) is not None and getattr(self, certificate) is None:
                 raise PeekproofError(f"{key} is the key of a certificate: set {certificate} too, or leave it out")
+
+    def _check_provider(self) -> None:
+        needed = ("oidc_issuer", "oidc_client_id", "oidc_client_secret", "oidc_roles", "url")
+        given = [name for name in needed if getattr(self, name) is not None]
+        missing = [name for name in needed if name not in given]
+        if missing and given not in ([], ["url"]):
+            raise PeekproofError(
+                f"{given[0]} is set, but {missing[0]} is not, without which nobody is let in by a provider; set it in "
+                f"the settings file or as {_variable(missing[0])}, or leave out {given[0]}"
+            )
 
     def _check_security(self) -> None:
         """Every setting that is given is used, and every one that is used is given."""
@@ -236,6 +254,12 @@ def _url(of: str) -> Callable[[str], str]:
     return parse
 
 
+def _issuer(text: str) -> str:
+    if not re.fullmatch(r"https://[^\s?#]+|http://(127\.0\.0\.1|localhost)(:\d+)?(/[^\s?#]*)?", text):
+        raise ValueError("write the address of the provider: https://… (http:// on this machine alone)")
+    return text.rstrip("/")
+
+
 def _one_of(*choices: str) -> Callable[[str], str]:
     def parse(text: str) -> str:
         if text not in choices:
@@ -262,6 +286,13 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
     "url": _url("the console"),
     "http_certfile": Path,
     "http_keyfile": Path,
+    "oidc_issuer": _issuer,
+    "oidc_client_id": str,
+    "oidc_client_secret": Secret,
+    "oidc_roles": str,
+    "oidc_role_claim": str,
+    "oidc_name_claim": str,
+    "oidc_scopes": str,
     "health_port": _port,
     "security_protocol": _one_of(*PROTOCOLS),
     "sasl_mechanism": _one_of(*MECHANISMS),

@@ -38,6 +38,7 @@ from pipeline.http.results.notifications import notifications
 from pipeline.http.results.routes import results
 from pipeline.http.results.vocabulary import vocabulary
 from pipeline.http.session.routes import session
+from pipeline.http.session.sign_in import provider_of, sign_in
 from pipeline.kafka.connection import UnreachableError
 
 CONSOLE = Path(__file__).parent / "console"
@@ -60,6 +61,7 @@ def create_app(backend: Backend) -> ASGIApp:
             questions,
             vocabulary,
             session,
+            sign_in,
             life,
             management,
             remembering,
@@ -75,7 +77,7 @@ def create_app(backend: Backend) -> ASGIApp:
         ],
         dependencies={"backend": Provide(lambda: backend, sync_to_thread=False, use_cache=True)},
         exception_handlers=EXCEPTION_HANDLERS,
-        state=State({"registry": registry, "backend": backend}),
+        state=State({"registry": registry, "backend": backend, "provider": provider_of(backend.settings)}),
         openapi_config=OpenAPIConfig(
             title="Peekproof", version=version("peekproof"), path="/openapi", render_plugins=[]
         ),

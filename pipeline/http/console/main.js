@@ -18,7 +18,7 @@ import { meanings, place } from "./parts/meanings.js";
 import { routeOf } from "./parts/route.js";
 import { learn } from "./parts/vocabulary.js";
 import { forget, recognize, who } from "./session/may.js";
-import { followOtherTabs, openSession } from "./session/sign-in.js";
+import { followOtherTabs, openSession, SignIn } from "./session/sign-in.js";
 
 /**
  * @typedef {{
@@ -154,7 +154,7 @@ async function refresh(opened, signal) {
       forget();
       element("session").textContent = "Sign in";
     }
-    if (page !== opened) render(refusal(error), main);
+    if (page !== opened) render(error.isOfKey ? h(SignIn, { open: changeSession }) : refusal(error), main);
     else if (!opened.stream) connected(error.isOfKey ? "refused" : "lost"); // a page that stands stays
     return false;
   }
@@ -171,11 +171,9 @@ const refusal = (error) =>
   h(
     "div",
     { class: "refused" },
-    h("h1", null, error.status === 404 ? "Not here" : error.isOfKey ? "Sign in" : "No answer"),
+    h("h1", null, error.status === 404 ? "Not here" : "No answer"),
     h("p", null, error.message),
-    error.isOfKey
-      ? h("button", { type: "button", class: "main", onclick: changeSession }, "Sign in")
-      : h("button", { type: "button", onclick: open }, "Try again"),
+    h("button", { type: "button", onclick: open }, "Try again"),
     location.hash.length > 2 && h("p", null, h("a", { href: "#/" }, "All experiments and flags")),
   );
 

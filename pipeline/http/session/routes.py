@@ -39,6 +39,27 @@ class SignIn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     key: str
 
 
+class WayIn(msgspec.Struct, frozen=True, kw_only=True):
+    """How one signs in besides by a key: the name of a provider. `ended`: this browser was signed in."""
+
+    provider: str | None
+    ended: bool
+
+
+class SignedOut(msgspec.Struct, frozen=True, kw_only=True):
+    """A session that has ended. `leave`: where the provider's own session is ended, too."""
+
+    leave: str | None
+
+
+@get("/session")
+async def tell_way(request: Request[Any, Any, Any], backend: Backend) -> WayIn:
+    """How one signs in, for whoever is not."""
+    provider = request.app.state.provider
+    ended = backend.access.had_session(request.headers.get("cookie", ""))
+    return WayIn(provider=provider.name if provider else None, ended=ended)
+
+
 @get("/me", guards=[requires(ROLES)])
 async def tell_me(request: Request[Any, Key, Any], backend: Backend) -> Me:
     """Who one is, and what one may."""
@@ -59,18 +80,22 @@ async def sign_in(request: Request[Any, Any, Any], backend: Backend, data: SignI
 
 
 @delete("/session", status_code=200)
-async def sign_out(request: Request[Any, Any, Any], backend: Backend) -> Response[None]:
+async def sign_out(request: Request[Any, Any, Any], backend: Backend) -> Response[SignedOut]:
     """End the session, wherever else its cookie may be."""
     caller = request.scope.get("state", {}).get("caller")
     if not isinstance(caller, Session):
         raise ClientException("there is no session to end")
     backend.access.sessions.end(caller)
-    return Response(None, headers={"Set-Cookie": cookie(request, backend, "", 0)})
+    provider = request.app.state.provider
+    away = await provider.farewell() if provider and not caller.hash else None
+    return Response(SignedOut(leave=away), headers={"Set-Cookie": cookie(request, backend, "", 0)})
 
 
 PEOPLES = "people sign in with one of the roles viewer, experimenter or admin"
 
-session = Router("/api/1", route_handlers=[tell_me, sign_in, sign_out], request_class=ExactRequest, tags=["session"])
+session = Router(
+    "/api/1", route_handlers=[tell_me, tell_way, sign_in, sign_out], request_class=ExactRequest, tags=["session"]
+)
 
 
 def me(caller: Key, backend: Backend) -> Me:

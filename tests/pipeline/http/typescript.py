@@ -29,13 +29,13 @@ from pipeline.http.remembering.comments import Comments, Saying
 from pipeline.http.results.notifications import NotificationsTold
 from pipeline.http.results.routes import Columns, Overview, Shown
 from pipeline.http.results.vocabulary import Vocabulary
-from pipeline.http.session.routes import Me, SignIn
+from pipeline.http.session.routes import Me, SignedOut, SignIn, WayIn
 from schemas.look import Look
 
 DOCUMENTS = (DocumentItems, DocumentShown, Checked, Published)
 ARRIVING = (ArrivingTold, FlagArriving, MessagesSeen, TailTold, SentAgain, Checklist)
 REMEMBERED = (Briefs, BriefShown, Rendered, Comments)
-SIGNED = (Me, KeysTold, KeyMade, ProgramsTold)
+SIGNED = (Me, WayIn, SignedOut, KeysTold, KeyMade, ProgramsTold)
 SAID = (
     Overview,
     Shown,

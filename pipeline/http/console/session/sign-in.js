@@ -1,10 +1,10 @@
 // Sign in: a key is given once, and a cookie that no script can read takes its place, in every tab of this browser.
 
-/** @import { Me, SignIn } from "#api" */
+/** @import { Me, SignIn as Given, SignedOut, WayIn } from "#api" */
 /** @import { Child } from "../dom.js" */
 
-import { Refusal, remove, send } from "../api.js";
-import { h, useState } from "../dom.js";
+import { get, Refusal, remove, send } from "../api.js";
+import { h, useEffect, useState } from "../dom.js";
 import { openDialog } from "../parts/dialog.js";
 import { moment } from "../parts/numbers.js";
 import { forget, who } from "./may.js";
@@ -19,6 +19,42 @@ export const followOtherTabs = (changed) =>
     forget();
     changed();
   });
+
+/** What is shown to whoever is not signed in: why, and how one is. `open` asks for a key.
+ * @param {{ open: () => void }} props */
+export function SignIn({ open }) {
+  const [way, setWay] = useState(/** @type {WayIn | null} */ (null));
+  useEffect(() => {
+    get("session").then(setWay, () => {}); // without an answer a key still opens
+  }, []);
+  return h(
+    "div",
+    { class: "refused" },
+    h("h1", null, "Sign in"),
+    h("p", null, way?.ended ? ENDED : way?.provider ? BY_PROVIDER : BY_KEY),
+    way?.provider &&
+      h(
+        "p",
+        null,
+        h(
+          "a",
+          { class: "main", href: `/sign-in?to=${encodeURIComponent(location.hash || "#/")}` },
+          `Sign in with ${way.provider}`,
+        ),
+      ),
+    h(
+      "button",
+      { type: "button", class: way?.provider ? null : "main", onclick: open },
+      way?.provider ? "Use a key" : "Sign in",
+    ),
+  );
+}
+
+const ENDED =
+  "Your session has ended: it lives for 7 days after a key was given, for 12 hours after another sign-in, and no longer than its key.";
+const BY_PROVIDER = "Your organisation lets you in, with the role that it gives you.";
+const BY_KEY =
+  "This server tells nothing without a key. Where it runs, ‘peekproof key create viewer --name YOU’ makes one that reads; an experimenter's acts too.";
 
 /** Ask for a key, or tell who is signed in and offer to sign out; whether anybody is another one then.
  * @returns {Promise<boolean>} */
@@ -49,7 +85,7 @@ const SignInForm = ({ close, done }) =>
       says: "Sign in",
       close,
       act: async (form) => {
-        /** @type {SignIn} */
+        /** @type {Given} */
         const signIn = { key: String(new FormData(form).get("key")).trim() };
         await send("POST", "session", signIn);
         done();
@@ -73,8 +109,10 @@ const SignOutForm = ({ me: { role, expires, is_open }, close, done }) =>
       says: expires ? "Sign out" : null,
       close,
       act: async () => {
-        await remove("session");
+        /** @type {SignedOut} */
+        const { leave } = await (await remove("session")).json();
         done();
+        if (leave) location.assign(leave);
       },
     },
     h(

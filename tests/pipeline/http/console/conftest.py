@@ -18,15 +18,6 @@ from tests.pipeline.shop import Shop
 BREAKDOWN = "breakdowns:\n  - property: platform\n    values: [iOS, Android]\n"
 
 
-@pytest.fixture(scope="session")
-def chromium() -> str:
-    """Where there is one."""
-    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if found is None:
-        pytest.skip("there is no Chromium to show the console in; `apt-get install chromium` brings one")
-    return found
-
-
 @pytest.fixture(scope="module")
 def console(broker: str, chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Console]:
     directory = tmp_path_factory.mktemp("console")
