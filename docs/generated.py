@@ -33,6 +33,7 @@ from pipeline.http.ingest import uploads
 from pipeline.http.ingest.intake import LARGEST_BATCH, LARGEST_UPLOAD, intake
 from pipeline.http.management import management
 from pipeline.http.management.life import life
+from pipeline.http.remembering import remembering
 from pipeline.http.results.notifications import notifications
 from pipeline.http.results.routes import results
 from pipeline.http.results.vocabulary import vocabulary
@@ -58,6 +59,7 @@ TAGS = {  # of the OpenAPI document, and what we call them
     "results": "Read",
     "notifications": "Notifications",
     "management": "Manage and lead",
+    "remembering": "Remember",
 }
 Row = Iterable[object]
 
@@ -254,7 +256,7 @@ def _topic(topic: Topic) -> Row:
 
 def http() -> Iterator[str]:
     """Every route, from the OpenAPI document."""
-    routers = [evaluation, ofrep, intake, results, notifications, vocabulary, life, management]
+    routers = [evaluation, ofrep, intake, results, notifications, vocabulary, life, management, remembering]
     backend = {"backend": Provide(lambda: None, sync_to_thread=False)}
     paths = Litestar(routers, dependencies=backend, openapi_config=OPENAPI).openapi_schema.to_schema()["paths"]
     routes = [

@@ -107,10 +107,8 @@ def test_what_people_and_producers_write_is_text_on_every_page(console: Console)
     variants = [{"key": "control", "name": EVIL, "description": EVIL, "payload": EVIL, "users": [EVIL]}, {"key": "new"}]
     segment = {"name": EVIL, "conditions": [{"property": "country", "op": "is", "values": [EVIL]}]}
     hypothesis = {"problem": EVIL, "solution": EVIL, "prediction": EVIL}
-    put(
-        "metric",
-        {**written, "key": "evil-metric", "type": "conversion", "event": EVIL, "window": "1h"} | {"tags": None},
-    )
+    metric = {"name": EVIL, "description": EVIL, "owner": EVIL, "type": "conversion", "event": EVIL, "window": "1h"}
+    put("metric", {**metric, "key": "evil-metric"})
     put("cohort", {**written, "key": "evil-cohort", "ids": [EVIL]})
     put("deployment", {**written, "key": "evil-web", "type": "client"})
     put("group", {**written, "key": "evil-group", "type": "holdout", "slots": [{"percentage": 1, "users": [EVIL]}]})
