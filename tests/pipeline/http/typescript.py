@@ -30,6 +30,8 @@ from pipeline.http.results.notifications import NotificationsTold
 from pipeline.http.results.routes import Columns, Overview, Shown
 from pipeline.http.results.vocabulary import Vocabulary
 from pipeline.http.session.routes import Me, SignedOut, SignIn, WayIn
+from pipeline.http.session.routes import Me, SignIn
+from pipeline.questions.drawer import Drawer
 from schemas.look import Look
 
 DOCUMENTS = (DocumentItems, DocumentShown, Checked, Published)
@@ -40,6 +42,7 @@ SAID = (
     Overview,
     Shown,
     Look,
+    Drawer,
     Columns,
     Versions,
     Version,

@@ -12,8 +12,9 @@ import { vocabulary } from "../parts/vocabulary.js";
  *   metric: string | null,
  *   variant: string | null,
  *   segment: string,
+ *   drawer: string | null,
  * }} Choice Which units are counted, and whether differences are absolute; the comparison that is shown over the looks and
- *   by segments; null: the one that decides.
+ *   by segments; null: the one that decides; the metric whose drawer is open.
  * @typedef {(chosen: Partial<Choice>) => void} Choose
  */
 
@@ -33,16 +34,18 @@ export function choiceOf(query) {
     metric: query.get("metric"),
     variant: query.get("variant"),
     segment: query.get("segment") ?? vocabulary.everyone,
+    drawer: query.get("drawer"),
   };
 }
 
 /** What differs from what is shown unasked.
  * @param {Choice} choice */
-export const queryOf = ({ reading, absolute, metric, variant, segment }) =>
+export const queryOf = ({ reading, absolute, metric, variant, segment, drawer }) =>
   new URLSearchParams({
     ...(metric !== null && { metric }),
     ...(variant !== null && { variant }),
     ...(reading !== "deciding" && { reading }),
     ...(segment !== vocabulary.everyone && { segment }),
+    ...(drawer !== null && { drawer }),
     ...(absolute && { absolute: "true" }),
   });

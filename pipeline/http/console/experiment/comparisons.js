@@ -12,7 +12,8 @@ import { vocabulary } from "../parts/vocabulary.js";
 import { mark, standing, told } from "../parts/words.js";
 import { axis, bar, scaleOf } from "./bars.js";
 
-/** @typedef {{ cell: Cell, id: string, head: Child, note?: number | null }} Row `note`: a lift that is marked on its bar. */
+/** @typedef {{ cell: Cell, id: string, head: Child, note?: number | null, drawer?: Child }} Row `note`: a lift that is
+ *   marked on its bar; `drawer` lies open below it. */
 
 /** The cell of each metric and variant on which a person should look: settled once it can be tested, before that live.
  * @param {Cell[]} cells @param {string} reading */
@@ -50,7 +51,15 @@ export function body(flag, choice, head, rows) {
       h("td", { class: "bar" }, axis(scale)),
       h("td", { colspan: 3 }),
     ),
-    rows.map((each) => row(flag, choice, scale, each)),
+    rows.map((each) => [
+      row(flag, choice, scale, each),
+      each.drawer &&
+        h(
+          "tr",
+          { class: "drawer", id: `drawer-${each.cell.metric}` },
+          h("td", { colspan: isSeveral(flag) ? 8 : 7 }, each.drawer),
+        ),
+    ]),
   );
 }
 

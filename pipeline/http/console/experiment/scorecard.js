@@ -11,6 +11,7 @@ import { vocabulary } from "../parts/vocabulary.js";
 import { READINGS } from "./choice.js";
 import { body, shown, table } from "./comparisons.js";
 import { faultOf } from "./datafaults.js";
+import { Drawer } from "./drawer.js";
 import { isBroken } from "./health.js";
 
 /** @typedef {Definition["metrics"][number]} Goal */
@@ -28,14 +29,14 @@ export const scorecard = (flag, look, choice, choose) =>
       flag,
       choice,
       /** @type {Goal["role"][]} */ (Object.keys(vocabulary.goal_roles)).map((role) =>
-        bodyOf(role, flag, look, choice),
+        bodyOf(role, flag, look, choice, choose),
       ),
     ),
     legend(),
   );
 
-/** @param {Goal["role"]} role @param {Told} flag @param {Look} look @param {Choice} choice */
-function bodyOf(role, flag, look, choice) {
+/** @param {Goal["role"]} role @param {Told} flag @param {Look} look @param {Choice} choice @param {Choose} choose */
+function bodyOf(role, flag, look, choice, choose) {
   const { sign, says } = vocabulary.goal_roles[role];
   const everybody = look.cells.filter((cell) => cell.segment === vocabulary.everyone);
   const head = [sign && h("span", { class: "sign", "aria-hidden": "true" }, sign), term(role, says)];
@@ -44,15 +45,41 @@ function bodyOf(role, flag, look, choice) {
     shown(
       everybody.filter((cell) => cell.metric === goal.metric),
       choice.reading,
-    ).map((cell, at) => ({
+    ).map((cell, at, cells) => ({
       cell,
       id: `cell-${cell.metric}-${cell.variant}`,
-      head: [cell.metric, faulty(look, cell.metric), at === 0 && notes(flag, goal, cell.since)],
+      head: [
+        cell.metric,
+        faulty(look, cell.metric),
+        at === 0 && [notes(flag, goal, cell.since), handle(cell.metric, choice, choose)],
+      ],
       note: noted(goal),
+      drawer: at === cells.length - 1 && choice.drawer === cell.metric && drawer(flag, look, cell.metric),
     })),
   );
   return rows.length > 0 && body(flag, choice, head, rows);
 }
+
+/** What opens and closes the drawer of a metric.
+ * @param {string} metric @param {Choice} choice @param {Choose} choose */
+function handle(metric, choice, choose) {
+  const isOpen = choice.drawer === metric;
+  return h(
+    "button",
+    {
+      type: "button",
+      class: "handle",
+      "aria-expanded": String(isOpen),
+      onclick: () => choose({ drawer: isOpen ? null : metric }),
+    },
+    h("span", { "aria-hidden": "true" }, isOpen ? "▾ " : "▸ "),
+    `what is behind ${metric}`,
+  );
+}
+
+/** @param {Told} flag @param {Look} look @param {string} metric */
+const drawer = ({ key, conversions }, { run }, metric) =>
+  h(Drawer, { path: `experiments/${encodeURIComponent(key)}`, metric, run, asShare: conversions.includes(metric) });
 
 /** @param {Look} look @param {string} metric */
 function faulty(look, metric) {

@@ -6,6 +6,7 @@ import { send } from "../api.js";
 import { h } from "../dom.js";
 import { askForChange } from "../parts/change.js";
 import { vocabulary } from "../parts/vocabulary.js";
+import { may } from "../session/may.js";
 
 /** What is said on a step's button, and what the step does, in a sentence. */
 const STEPS = {
@@ -36,9 +37,10 @@ const EVERY = { ...STEPS, ...OF_PLAN };
 
 const steps = /** @type {Step[]} */ (Object.keys(STEPS));
 
-/** Buttons of the steps that are offered now; `done` reads what stands then.
+/** Buttons of the steps that are offered now, to whoever may take them; `done` reads what stands then.
  * @param {Kind} kind @param {Shown} flag @param {() => void} done */
 export const actions = (kind, flag, done) =>
+  may("edit") &&
   h(
     "div",
     { class: "actions", role: "group", "aria-label": "Actions" },
@@ -49,6 +51,7 @@ export const actions = (kind, flag, done) =>
  * @param {Kind} kind @param {Shown} flag @param {Step} step @param {() => void} done @param {string | null} also What
  *   else it does. */
 export const action = (kind, flag, step, done, also = null) =>
+  may("edit") &&
   h(
     "button",
     { type: "button", id: `act-${step}`, onclick: () => ask(kind, flag, step, done, also) },

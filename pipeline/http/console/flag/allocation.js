@@ -6,6 +6,7 @@
 
 import { h } from "../dom.js";
 import { term, titled } from "../parts/meanings.js";
+import { meter } from "../parts/meter.js";
 import { count, share } from "../parts/numbers.js";
 
 /**
@@ -120,6 +121,3 @@ const always = ({ users, devices, cohorts }) =>
   ]
     .filter(Boolean)
     .join(", ") || "–";
-
-/** @param {number} part */
-const meter = (part) => h("progress", { max: 1, value: part, "aria-hidden": "true", tabindex: -1 });

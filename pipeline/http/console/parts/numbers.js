@@ -35,6 +35,10 @@ export const lift = (value) => (missing(value) ? NONE : signed(value, share(Math
  * @param {Maybe} value @param {boolean} isShare */
 export const mean = (value, isShare) => (missing(value) ? NONE : isShare ? share(value, 2) : two.format(value));
 
+/** A number without a unit, to three digits.
+ * @param {Maybe} value */
+export const amount = (value) => (missing(value) ? NONE : significant.format(value));
+
 /** A difference in the metric's own unit; of shares in percentage points.
  * @param {Maybe} value @param {boolean} isShare */
 export function difference(value, isShare) {

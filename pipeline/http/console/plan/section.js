@@ -13,6 +13,7 @@ import { duration } from "../parts/numbers.js";
 import { vocabulary } from "../parts/vocabulary.js";
 import { mark, sentence, warning } from "../parts/words.js";
 import { zoned } from "../parts/zones.js";
+import { may } from "../session/may.js";
 import { askForPlan, ON_ALARM, ON_NOTHING, ON_WIN } from "./form.js";
 
 const AUTHOR = "plan"; // signs so what it does by itself
@@ -64,7 +65,9 @@ export class PlanSection {
         "div",
         { class: "head" },
         h("h2", { id: "plan" }, "Plan"),
-        isOpen && h("div", { class: "actions", role: "group", "aria-label": "Plan" }, this.#buttons(flag, done)),
+        isOpen &&
+          may("edit") &&
+          h("div", { class: "actions", role: "group", "aria-label": "Plan" }, this.#buttons(flag, done)),
       ),
       plan && shown
         ? told(this.kind, flag, plan, shown, versions, done)

@@ -120,7 +120,7 @@ const SignOutForm = ({ me: { role, expires, is_open }, close, done }) =>
       null,
       is_open
         ? "This server wants no keys: everybody on this machine may do everything."
-        : `Your role is ${role}.${expires ? ` You are signed in until ${moment(expires)} UTC.` : ""}`,
+        : `Your role is ${role}.${expires ? ` You are signed in until ${moment(expires)}.` : ""}`,
     ),
   );
 

@@ -28,11 +28,11 @@ def console(broker: str, chromium: str, tmp_path_factory: pytest.TempPathFactory
         shop = Shop(directory / "shop", settings)
         shop.call("apply", str(directory / "configs"), "--reason", "the shop's examples")
         shop.call("experiment", "start", EXPERIMENT, "--reason", "let us see")
-        run = read_catalog(settings).newest.flags[EXPERIMENT].runs[-1]
+        catalog = read_catalog(settings)
         # Playwright's loop runs from here on, and none of ours can.
         with serving(settings, is_open=False) as server, sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-            made = Console(settings, run, server.address, browser)
+            made = Console(settings, catalog, server.address, browser)
             made.publish(*range(150, 3_000, 150))
             yield made
             browser.close()

@@ -9,6 +9,7 @@ from axe_playwright_python.sync_playwright import Axe
 from kafka import KafkaProducer
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
+from evaluation.catalog.history import History
 from evaluation.catalog.in_force import RunInForce
 from evaluation.significance.look import encode_look, look
 from pipeline.http.callers.keys import Keys
@@ -29,14 +30,15 @@ EXPERIMENT = "checkout-button"
 class Console:
     """A server over the examples of `configs/`, of which one experiment runs, and a browser in which it is open."""
 
-    def __init__(self, settings: Settings, run: RunInForce, address: str, browser: Browser) -> None:
+    def __init__(self, settings: Settings, catalog: History, address: str, browser: Browser) -> None:
         self.settings, self.address = settings, address
         self.browser = browser.new_context(base_url=address, reduced_motion="reduce")
         self.browser.set_default_timeout(15_000)
         self.key = Keys(settings.data).create("admin", "ann")[1]
         self.faults: list[str] = []
         self.last: Look | None = None
-        self.run = run
+        self.catalog = catalog  # as it was then
+        self.run: RunInForce = catalog.newest.flags[EXPERIMENT].runs[-1]
 
     def publish(self, *sizes: int, **fields: Any) -> None:
         """Looks of the real inference, each with so many units in either arm: a lift of 15 % of purchases.

@@ -8,10 +8,12 @@ from playwright.sync_api import expect
 
 from evaluation.catalog.lifecycle import apply_definition, start
 from evaluation.significance.look import encode_look
+from pipeline.http.callers.keys import Keys
 from schemas.catalog import Condition, Segment
 from schemas.look import DataFault
-from schemas.topics import RESULTS
+from schemas.topics import EVENTS, EXPOSURES, RESULTS
 from tests.pipeline.http.console.console import EXPERIMENT, Console
+from tests.pipeline.questions.world import World
 
 
 def test_what_is_seen_has_an_address_that_opens_it_again(console: Console):
@@ -28,19 +30,19 @@ def test_what_is_seen_has_an_address_that_opens_it_again(console: Console):
 
     other = page.context.new_page()
     other.goto(page.url)
-
-    expect(other.get_by_text("A key is needed")).to_be_visible()
     page.reload()
-    expect(page.get_by_text(re.compile("Look 5 of"))).to_be_visible()
-    expect(page.locator("#reading")).to_have_value("live")
-    expect(page.locator("#absolute")).to_be_checked()
-    expect(page.locator("#metric")).to_have_value("revenue, treatment")
-    expect(page.locator("#segment")).to_have_value("platform=iOS")
-    expect(page.locator("#chart-intervals-read")).to_contain_text("Look 5, ")
+
+    for each in (page, other):
+        expect(each.get_by_text(re.compile("Look 5 of"))).to_be_visible()
+        expect(each.locator("#reading")).to_have_value("live")
+        expect(each.locator("#absolute")).to_be_checked()
+        expect(each.locator("#metric")).to_have_value("revenue, treatment")
+        expect(each.locator("#segment")).to_have_value("platform=iOS")
+        expect(each.locator("#chart-intervals-read")).to_contain_text("Look 5, ")
     page.goto("/#/?text=dark+design&state=draft")
     expect(page.locator(".rows > li")).to_have_count(1)
     page.goto(f"/#/experiments/{EXPERIMENT}/exp-9")
-    expect(page.get_by_role("alert")).to_contain_text("There is no run exp-9; this is the newest.")
+    expect(page.get_by_text("There is no run exp-9; this is the newest.")).to_be_visible()
 
 
 def test_charts_say_what_they_show_at_the_cursor_in_step_and_in_the_readers_time(console: Console):
@@ -96,3 +98,35 @@ def test_what_does_not_come_is_said_before_any_number_and_segments_have_their_ro
     console.is_accessible(page, "data-faults")
     page.goto("/#/?text=parted")
     expect(page.locator("#row-parted")).to_contain_text("beta 100% · others 0%")
+
+
+def test_a_drawer_opens_below_a_metric_and_tells_its_units_from_the_archive(console: Console):
+    world, begin = World(console.settings.data / "archive", console.catalog), console.run.started + 1
+    users, variants = [f"u{number}" for number in range(40)], ("control", "treatment")
+    exposures = [
+        {"flag_key": EXPERIMENT, "variant": variants[at % 2], "user_id": user, "time": begin + at}
+        for at, user in enumerate(users)
+    ]
+    world.send(EXPOSURES, exposures, [begin + at for at in range(40)])
+    events = [
+        {"event_type": "purchase", "user_id": user, "time": begin + 100, "event_properties": {"price": 10 + at}}
+        for at, user in enumerate(users[::4])
+    ]
+    world.send(EVENTS, events, [begin + 100] * len(events))
+    world.flush(begin + 200)
+    viewer = Keys(console.settings.data).create("viewer", "vera")[1]
+    page = console.experiment(viewer)
+
+    page.get_by_role("button", name="what is behind revenue").click()
+
+    drawer = page.locator("#drawer-revenue")
+    expect(drawer).to_contain_text("40 units of the archive, up to ", timeout=60_000)  # a process is begun for it
+    by_number = drawer.get_by_role("group", name="Units by their number and arm")
+    expect(by_number.get_by_role("row", name=re.compile("^0 "))).to_contain_text(re.compile("10.*50.0%.*20.*100.0%"))
+    expect(page).to_have_url(re.compile("drawer=revenue"))
+    console.is_accessible(page, "drawer", "#drawer-revenue")
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.wait_for_function("document.documentElement.scrollWidth <= innerWidth")
+    console.shows(page, "drawer-phone")
+    expect(page.get_by_role("group", name="Actions")).to_have_count(0)  # of a viewer, who may take no step
+    expect(page.get_by_role("button", name="Make a plan …")).to_have_count(0)
