@@ -30,7 +30,6 @@ from pipeline.http.results.notifications import NotificationsTold
 from pipeline.http.results.routes import Columns, Overview, Shown
 from pipeline.http.results.vocabulary import Vocabulary
 from pipeline.http.session.routes import Me, SignedOut, SignIn, WayIn
-from pipeline.http.session.routes import Me, SignIn
 from pipeline.questions.drawer import Drawer
 from schemas.look import Look
 
