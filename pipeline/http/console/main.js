@@ -7,18 +7,22 @@ import { follow, Refusal } from "./api.js";
 import { ArrivingPage } from "./arriving/page.js";
 import { ImportPage } from "./authoring/importing.js";
 import { AuthoringPage } from "./authoring/page.js";
+import { CohortPage } from "./cohorts/page.js";
 import { BriefPage } from "./decisions/brief.js";
 import { BriefsPage } from "./decisions/page.js";
 import { h, render } from "./dom.js";
 import { ExperimentPage } from "./experiment/page.js";
 import { FlagPage } from "./flag/page.js";
 import { ListPage } from "./list/page.js";
+import { DocumentsPage } from "./metrics/list.js";
+import { MetricPage } from "./metrics/page.js";
 import { Bell } from "./parts/bell.js";
 import { meanings, place } from "./parts/meanings.js";
 import { routeOf } from "./parts/route.js";
 import { learn } from "./parts/vocabulary.js";
 import { forget, recognize, who } from "./session/may.js";
 import { followOtherTabs, openSession, SignIn } from "./session/sign-in.js";
+import { UnitPage } from "./units/page.js";
 
 /**
  * @typedef {{
@@ -50,6 +54,17 @@ const PAGES = [
     open: ({ of }, around) => (of[0] ? new BriefPage(of[0], around) : new BriefsPage(around)),
   },
   { at: "arriving", nav: "Arriving", open: (route, around) => new ArrivingPage(route, around) },
+  {
+    at: "metrics",
+    nav: "Metrics",
+    open: ({ of }, around) => (of[0] ? new MetricPage(of[0], around) : new DocumentsPage("metric", "Metrics", around)),
+  },
+  {
+    at: "cohorts",
+    nav: "Cohorts",
+    open: ({ of }, around) => (of[0] ? new CohortPage(of[0], around) : new DocumentsPage("cohort", "Cohorts", around)),
+  },
+  { at: "unit", nav: "Look up a unit", open: (route, around) => new UnitPage(route, around) },
   { at: "flags", under: "", open: ({ of }, around) => new FlagPage(of[0] ?? "", around) },
   { at: "new", under: "", open: (route, around) => new AuthoringPage(route, around) },
   { at: "edit", under: "", open: (route, around) => new AuthoringPage(route, around) },

@@ -69,6 +69,7 @@ class UnitAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
     key: str
     name: str | None
+    is_experiment: bool
     variant: str
     payload: Any
     reason: Reason
@@ -164,6 +165,7 @@ def _answer(  # noqa: PLR0917
     return UnitAnswer(
         key=key,
         name=flag.definition.name,
+        is_experiment=bool(flag.definition.metrics),
         variant=its.key,
         payload=its.payload,
         reason=its.reason,

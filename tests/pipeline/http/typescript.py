@@ -24,19 +24,25 @@ from pipeline.http.documents.reading import DocumentItems, DocumentShown
 from pipeline.http.management.keys import KeyMade, KeysTold, NewKey, ProgramsTold
 from pipeline.http.management.life import Stands, Taking, Version, Versions
 from pipeline.http.management.plans import PlanEdit, PlanShown
+from pipeline.http.questions.planning import SamplePlan
+from pipeline.http.questions.units import UnitAnswers
 from pipeline.http.remembering.briefs import Briefs, BriefShown, Rendered, Rendering
 from pipeline.http.remembering.comments import Comments, Saying
 from pipeline.http.results.notifications import NotificationsTold
 from pipeline.http.results.routes import Columns, Overview, Shown
 from pipeline.http.results.vocabulary import Vocabulary
 from pipeline.http.session.routes import Me, SignedOut, SignIn, WayIn
+from pipeline.questions.baseline import MetricNumbers
 from pipeline.questions.drawer import Drawer
+from pipeline.questions.matching import SegmentCounts
+from pipeline.questions.unit_records import UnitRecords
 from schemas.look import Look
 
 DOCUMENTS = (DocumentItems, DocumentShown, Checked, Published)
 ARRIVING = (ArrivingTold, FlagArriving, MessagesSeen, TailTold, SentAgain, Checklist)
 REMEMBERED = (Briefs, BriefShown, Rendered, Comments)
 SIGNED = (Me, WayIn, SignedOut, KeysTold, KeyMade, ProgramsTold)
+ANSWERED = (Drawer, UnitAnswers, UnitRecords, SamplePlan, MetricNumbers, SegmentCounts)
 SAID = (
     Overview,
     Shown,
@@ -53,6 +59,7 @@ SAID = (
     *SIGNED,
     *REMEMBERED,
     *ARRIVING,
+    *ANSWERED,
 )
 TOLD = (Taking, PlanEdit, SignIn, NewKey, Saying, Rendering)  # of which a client may leave out what has a default
 

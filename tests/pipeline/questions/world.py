@@ -64,6 +64,7 @@ class World:
 
     directory: Path
     history: History
+    flag: str = "button"
     messages: list[list[bytes]] = field(default_factory=lambda: [[] for _ in range(PARTITIONS)])
     sent: list[dict[str, Any]] = field(default_factory=list)  # events
 
@@ -76,7 +77,7 @@ class World:
 
     @property
     def run(self) -> RunInForce:
-        return self.history.newest.flags["button"].runs[-1]
+        return self.history.newest.flags[self.flag].runs[-1]
 
     def send(self, topic: str, messages: list[dict[str, Any]], append_times: list[int]) -> None:
         """Send these to a topic, and to the archive; `flush` has them reach `units`."""

@@ -1,0 +1,81 @@
+// Metrics: every metric, and how it is called.
+
+/** @import { DocumentItem } from "#api" */
+/** @import { Page, Surroundings } from "../main.js" */
+
+import { readDocuments } from "../authoring/documents.js";
+import { NewLinks } from "../authoring/links.js";
+import { h } from "../dom.js";
+
+/** Of one kind of document: a list that is searched by its words.
+ * @implements {Page} */
+export class DocumentsPage {
+  /** @type {DocumentItem[]} */
+  #documents = [];
+  #text = "";
+
+  /** @param {"metric" | "cohort"} kind @param {string} name @param {Pick<Surroundings, "redraw">} surroundings */
+  constructor(kind, name, { redraw }) {
+    this.kind = kind;
+    this.name = name;
+    this.title = `${name} – Peekproof`;
+    this.redraw = redraw;
+  }
+
+  async refresh() {
+    this.#documents = await readDocuments(this.kind);
+  }
+
+  view() {
+    const wanted = this.#text.trim().toLowerCase();
+    const found = this.#documents.filter(({ key, name, owner, tags }) =>
+      [key, name, owner, ...tags].some((each) => each?.toLowerCase().includes(wanted)),
+    );
+    return [
+      h("div", { class: "head" }, h("h1", null, this.name), h(NewLinks, { whats: [this.kind] })),
+      h(
+        "form",
+        { class: "filter", role: "search", onsubmit: (event) => event.preventDefault() },
+        h("input", {
+          type: "search",
+          id: "words",
+          "aria-label": `Search ${this.name.toLowerCase()}`,
+          placeholder: "Search  /",
+          autocomplete: "off",
+          value: this.#text,
+          oninput: ({ target }) => {
+            this.#text = target.value;
+            this.redraw();
+          },
+        }),
+      ),
+      found.length
+        ? h(
+            "ul",
+            { class: "rows" },
+            found.map((each) => row(each)),
+          )
+        : h("p", { class: "quiet" }, this.#documents.length ? "None matches." : "There are none yet."),
+    ];
+  }
+}
+
+/** @param {DocumentItem} document */
+const row = ({ kind, key, name, owner, tags, ids }) =>
+  h(
+    "li",
+    { id: `row-${key}` },
+    h(
+      "div",
+      { class: "named" },
+      h("a", { href: `#/${kind}s/${encodeURIComponent(key)}` }, name ?? key),
+      h("span", null, key),
+    ),
+    h(
+      "p",
+      { class: "quiet" },
+      [ids !== null && `${ids.toLocaleString("en")} members`, `of ${owner}`, tags.join(", ")]
+        .filter(Boolean)
+        .join(" · "),
+    ),
+  );

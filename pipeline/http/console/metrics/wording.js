@@ -1,0 +1,41 @@
+// Wording: a metric's definition as a sentence.
+
+/** @param {any} metric */
+export function inWords(metric) {
+  const { type, window, where = [], property, cap, lower_cap: floor, log, cuped } = metric;
+  const limits = [
+    where.length > 0 && `Only events count whose ${where.map(condition).join(", and whose ")}.`,
+    window === "none" ? "Whatever comes after its entry counts." : `Counted within ${window} after a unit's entry.`,
+    cap !== undefined && cap !== null && `A unit counts for at most ${cap}.`,
+    floor !== undefined && floor !== null && `A unit counts for at least ${floor}.`,
+    log && "Of a unit's number ln(1 + x) is taken.",
+    cuped && `What a unit did in ${cuped.lookback} before its entry explains a part of it.`,
+  ];
+  return [`${what(metric, type, property)}.`, ...limits].filter(Boolean).join(" ");
+}
+
+/** @param {any} metric @param {string} type @param {string | undefined} property */
+function what({ event, numerator, denominator, steps = [], counting, start, nth = 1, period = "24h" }, type, property) {
+  switch (type) {
+    case "conversion":
+      return `Whether a unit sent ‘${event}’`;
+    case "count":
+      return `How many times a unit sent ‘${event}’`;
+    case "sum":
+      return `The total of ‘${property}’ over a unit's ‘${event}’`;
+    case "mean":
+      return `The average of ‘${property}’ over a unit's ‘${event}’`;
+    case "ratio":
+      return `The total of ‘${numerator}’ over all units, by that of ‘${denominator}’`;
+    case "retention":
+      return `Whether a unit sent ‘${event}’ in period ${nth} (of ${period}) after its first ‘${start?.event}’`;
+    default: {
+      const names = steps.map((/** @type {any} */ step) => `‘${step.event}’`).join(", then ");
+      return counting === "totals" ? `How many times over a unit sent ${names}` : `Whether a unit sent ${names}`;
+    }
+  }
+}
+
+/** @param {any} condition */
+const condition = ({ property, op, values }) =>
+  `${property} ${op} ${values.map((/** @type {string} */ v) => `‘${v}’`).join(", ")}`;
