@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from pipeline.catalog.documents import read_documents, read_flag, read_sound
 from pipeline.catalog.faults import DocumentError
+from pipeline.catalog.folders import FOLDERS
 from pipeline.catalog.yaml_file import document_text
 from pipeline.errors import PeekproofError
 from schemas.catalog import Condition, Flag, Variant
@@ -510,7 +511,7 @@ def test_f10_what_may_be_none_is_noted(tmp_path: Path):
 
     notes = [str(note).removeprefix(f"{tmp_path}/") for note in read_documents(tmp_path).notes]
 
-    places = "documents lie in experiments, flags, metrics, groups, cohorts, deployments, notifications"
+    places = f"documents lie in {', '.join(FOLDERS)}"
     assert notes == [
         f"b.yaml:1: is not read: {places}; move it there",
         f"charts/a.yaml:1: is not read, nor is what else lies in charts/: {places}",
