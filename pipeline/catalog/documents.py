@@ -52,6 +52,16 @@ class Documents:
     briefs: dict[str, FileDefinition[Brief]]
     notes: tuple[Fault, ...] = ()
 
+    def __iter__(self) -> Iterator[FileDefinition[Definition]]:
+        yield from self.metrics.values()
+        yield from self.flags.values()
+        yield from self.groups.values()
+        yield from self.cohorts.values()
+        yield from self.deployments.values()
+        yield from self.notifications.values()
+        yield from self.templates.values()
+        yield from self.briefs.values()
+
 
 def read_documents(directory: Path) -> Documents:
     """Read the YAML files in the folders below, however deep. Raises DocumentError with all their faults."""
@@ -74,20 +84,10 @@ def _notes(documents: Documents, known: Known) -> list[Fault]:
 def remarks(documents: Documents) -> list[Fault]:
     """What is no fault, but may not be as it was meant."""
     metrics = {key: metric.definition for key, metric in documents.metrics.items()}
-    named = named_by(each.definition for each in _every(documents))
+    named = named_by(each.definition for each in documents)
     return sorted(
-        remark for each in _every(documents) for remark in each.file.faults(remarks_of(each.definition, metrics, named))
+        remark for each in documents for remark in each.file.faults(remarks_of(each.definition, metrics, named))
     )
-
-
-def _every(documents: Documents) -> Iterator[FileDefinition[Definition]]:
-    yield from documents.metrics.values()
-    yield from documents.flags.values()
-    yield from documents.groups.values()
-    yield from documents.cohorts.values()
-    yield from documents.deployments.values()
-    yield from documents.notifications.values()
-    yield from documents.templates.values()
 
 
 def read_sound(directory: Path) -> tuple[Documents, list[Fault]]:
@@ -158,7 +158,7 @@ def _read(directory: Path) -> tuple[Documents, list[Fault]]:
     documents = Documents(
         metrics, flags, groups, cohorts, deployments, notifications, templates, briefs, tuple(sorted(notes))
     )
-    if not (metrics or cohorts or deployments or notifications or templates or briefs or groups or flags or faults):
+    if not any(True for _ in documents) and not faults:
         raise PeekproofError(f"'{directory}' holds no documents; put YAML files into its metrics/ and experiments/")
     known: dict[str, Metric | None] = {key: metric.definition for key, metric in metrics.items()}
     # A metric whose file can't be read has its own fault already: don't report each goal or ratio that names it.

@@ -8,7 +8,7 @@ import asyncio
 import secrets
 import string
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -33,9 +33,10 @@ from evaluation.catalog.references import (
 from evaluation.catalog.remarks import named_by, remarks_of
 from evaluation.catalog.remembering import brief_violations
 from evaluation.catalog.rules import Violation, did_you_mean
+from evaluation.catalog.uses import Use, uses
 from evaluation.plans.acts import Act, CompleteRun, PausePlan, RollBack, RollOut, StartFlag, TakeStep
 from evaluation.plans.resuming import Resuming
-from pipeline.catalog.documents import Documents, FileDefinition
+from pipeline.catalog.documents import Documents
 from pipeline.catalog.faults import DocumentError, Fault
 from pipeline.catalog.topic import CatalogWriter, EditConflictError, next_version, size_fault
 from pipeline.errors import PeekproofError
@@ -54,12 +55,23 @@ from schemas.catalog import (
     Metric,
     Removal,
     Spec,
+    WrittenKind,
 )
 from schemas.comment import Comment
 from schemas.logs import Logs
 from schemas.plan import AUTHOR as PLAN
 from schemas.plan import Evidence, Plan
 
+ORDER: tuple[WrittenKind, ...] = (  # each kind behind those that it may name
+    "cohort",
+    "deployment",
+    "notification",
+    "group",
+    "metric",
+    "flag",
+    "template",
+    "brief",
+)
 SALT_CHARACTERS = string.ascii_letters + string.digits
 
 StepName = Literal[
@@ -178,7 +190,7 @@ async def edit(
     definitions: Sequence[Definition],
     signature: Signature,
     accept_risks: bool = False,
-    bases: Mapping[tuple[Kind, str], int] | None = None,
+    bases: Mapping[Use, int] | None = None,
 ) -> list[Change]:
     """Publish other versions of documents, or their first, in this order; those that stand as they are have none.
 
@@ -205,10 +217,25 @@ async def edit(
     return [change for change, _ in edits]
 
 
-def foresee(definitions: Sequence[Definition], trial: History, signature: Signature) -> list[Foreseen]:
-    """What publishing them in this order comes to. `trial` is a history of one's own, which takes them in."""
+def foresee(
+    definitions: Sequence[Definition], trial: History, signature: Signature, unsound: Collection[Use] = ()
+) -> list[Foreseen]:
+    """What publishing them in this order comes to. `trial` is a history of one's own, which takes them in.
+
+    `unsound` are others that come with them and can't be read.
+    """
     flags = {each.key: each for each in definitions if isinstance(each, Flag)}
-    return [_foresee(each, trial, flags, signature) for each in definitions]
+    found, unsound = [], {*unsound}
+    for definition in definitions:
+        foreseen = _foresee(definition, trial, flags, signature)
+        if foreseen.violations:
+            unsound.add((KIND_OF[type(definition)], definition.key))
+            missing = [(of, key) for of, key in uses(definition) if not trial.newest.version_of(of, key)]
+            if others := [f"{of} '{key}'" for of, key in dict.fromkeys(missing) if (of, key) in unsound]:
+                told = f"names {', '.join(others)}, which cannot be published as it comes with this; mend that first"
+                foreseen = replace(foreseen, violations=(Violation((), told),))
+        found.append(foreseen)
+    return found
 
 
 def _foresee(definition: Definition, trial: History, flags: Mapping[str, Flag], signature: Signature) -> Foreseen:
@@ -391,19 +418,9 @@ def changes(documents: Documents, history: History) -> list[Change]:
 
     Raises DocumentError with every step that is refused.
     """
-    catalog, flags, metrics = history.newest, documents.flags, documents.metrics
-    parts_first = sorted(metrics, key=lambda key: metrics[key].definition.type == "ratio")
-    parents_first = prerequisite_order({key: flag.definition for key, flag in flags.items()})
-    sources: list[FileDefinition[Definition]] = [
-        *documents.cohorts.values(),
-        *documents.deployments.values(),
-        *documents.notifications.values(),
-        *documents.groups.values(),
-        *(metrics[key] for key in parts_first),
-        *(flags[key] for key in parents_first),
-        *documents.templates.values(),
-        *documents.briefs.values(),
-    ]
+    catalog, flags = history.newest, documents.flags
+    sources = {(KIND_OF[type(each.definition)], each.definition.key): each for each in documents}
+    ordered = in_order([each.definition for each in sources.values()])
     found: list[Change] = []
     faults: list[Fault] = []
     known = replace(
@@ -411,7 +428,7 @@ def changes(documents: Documents, history: History) -> list[Change]:
         flags={**catalog.known.flags, **{key: flag.definition for key, flag in flags.items()}},
         groups={**catalog.known.groups, **{key: group.definition for key, group in documents.groups.items()}},
     )
-    for source in sources:
+    for source in (sources[KIND_OF[type(each)], each.key] for each in ordered):
         faults += source.file.faults(_refused(source.definition, known.flags, catalog))
         try:
             change = _change(source.definition, history, known)
@@ -422,6 +439,20 @@ def changes(documents: Documents, history: History) -> list[Change]:
     if faults:
         raise DocumentError(faults)
     return _with_needs(found, catalog)
+
+
+def in_order(definitions: Sequence[Definition]) -> list[Definition]:
+    """The definitions, each behind those that it may name."""
+    parents_first = prerequisite_order({each.key: each for each in definitions if isinstance(each, Flag)})
+    places = {key: place for place, key in enumerate(parents_first)}
+
+    def place(definition: Definition) -> tuple[int, int]:
+        kind = ORDER.index(KIND_OF[type(definition)])
+        if isinstance(definition, Metric):
+            return kind, definition.type == "ratio"
+        return kind, places[definition.key] if isinstance(definition, Flag) else 0
+
+    return sorted(definitions, key=place)
 
 
 def _with_needs(found: list[Change], catalog: Catalog) -> list[Change]:

@@ -76,6 +76,7 @@ class YamlDocument:
 
     name: str  # of the text
     node: yaml.Node
+    before: str = ""  # what stands between the one before it and it
 
     @property
     def line(self) -> int:
@@ -91,7 +92,12 @@ class YamlDocument:
 
 def yaml_documents(text: str, name: str) -> list[YamlDocument]:
     """The documents of a text, at least one. Raises DocumentError where it is no YAML."""
-    return [YamlDocument(name, node) for node in _compose(text, name)]
+    nodes = _compose(text, name)
+    begins = [0, *(node.end_mark.index for node in nodes)]
+    return [
+        YamlDocument(name, node, text[begin : node.start_mark.index])
+        for begin, node in zip(begins, nodes, strict=False)
+    ]
 
 
 class _Loader(yaml.BaseLoader):  # type: ignore[misc]

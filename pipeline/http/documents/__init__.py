@@ -3,12 +3,12 @@
 from litestar import Router
 
 from pipeline.http.callers.access import READING, requires
-from pipeline.http.documents import checking, publishing, reading
+from pipeline.http.documents import checking, importing, publishing, reading, typed
 from pipeline.http.documents.bodies import DefinitionRequest
 
 documents = Router(
     "/api/1",
-    route_handlers=[*reading.ROUTES, *checking.ROUTES, *publishing.ROUTES],
+    route_handlers=[*reading.ROUTES, *checking.ROUTES, *publishing.ROUTES, *importing.ROUTES, *typed.ROUTES],
     guards=[requires(READING)],
     request_class=DefinitionRequest,
     tags=["documents"],

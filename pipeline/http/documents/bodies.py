@@ -1,7 +1,7 @@
 """Bodies: a definition as JSON or as YAML, and why it is published. Both are read as files are."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -12,10 +12,10 @@ from msgspec import UNSET, UnsetType
 from evaluation.catalog.rules import Violation, path_text
 from pipeline.catalog.faults import DocumentError, Fault
 from pipeline.catalog.types import type_violations
-from pipeline.catalog.yaml_file import YamlFile, yaml_documents
+from pipeline.catalog.yaml_file import YamlFile, document_text, yaml_documents
 from pipeline.http.management.bodies import FAULTS, DocumentRequest
 from pipeline.http.management.words import LONGEST_REASON
-from schemas.catalog import WRITTEN, Cohort, Definition, WrittenKind
+from schemas.catalog import KIND_OF, WRITTEN, Cohort, Definition, Flag, WrittenKind
 from schemas.numbers import Count
 from schemas.written import Switch
 
@@ -37,28 +37,27 @@ class DefinitionRequest(DocumentRequest):
         return await asyncio.to_thread(self.read, await self.body())
 
 
-class DefinitionSaid(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A definition: as JSON, or as the `yaml` of a file."""
+class Checking(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A definition that might be published, as JSON or as the `yaml` of a file; `base` is what it rests on."""
 
     definition: Any = UNSET
     yaml: str | UnsetType = UNSET
-
-
-class Checking(DefinitionSaid, frozen=True, kw_only=True):
-    """A definition that might be published; `base` is the version that it rests on."""
-
     base: Count | None = None
 
 
-class Publishing(DefinitionSaid, frozen=True, kw_only=True):
-    """A definition, and why it is published.
-
-    `base` is the version that it rests on, 0 for a new document; `yes`: despite risks.
-    """
+class Grounds(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Why a definition is published. `base` is the version that it rests on, 0 for a new one; `yes`: despite risks."""
 
     base: Count
     reason: Reason
     yes: Switch = False
+
+
+class Publishing(Grounds, frozen=True, kw_only=True):
+    """A definition, as JSON or as the `yaml` of a file, and why it is published."""
+
+    definition: Any = UNSET
+    yaml: str | UnsetType = UNSET
 
 
 class FaultAt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -83,7 +82,7 @@ class Read:
         return FaultAt(path=path_text(violation.path), error=violation.message, line=line)
 
 
-def read(kind: WrittenKind, said: DefinitionSaid, key: str | None = None) -> Read:
+def read(kind: WrittenKind, said: Checking | Publishing, key: str | None = None) -> Read:
     """The definition that a request holds, of that key where one is said. Raises ClientException: there is none."""
     if (said.definition is UNSET) == (said.yaml is UNSET):
         raise ClientException("a request has one of two: a `definition`, or the `yaml` of one")
@@ -100,7 +99,7 @@ def read_yaml(kind: WrittenKind, text: str, key: str | None = None) -> Read:
             told = "a second document begins here; import them, or send the first alone"
             raise DocumentError([Fault(TEXT, others[0].line, told)])
     except DocumentError as error:
-        return Read(None, tuple(map(_placed, error.faults)))
+        return Read(None, tuple(map(placed, error.faults)))
     value, file, faults = first.read(WRITTEN[kind])
     return read_value(kind, value, key, file, faults)
 
@@ -114,26 +113,51 @@ def read_value(
 ) -> Read:
     """The definition that plain values are."""
     blank = Read(None, file=file)
-    found = [*map(_placed, faults), *(blank.at(each) for each in type_violations(value, WRITTEN[kind]))]
+    found = [*map(placed, faults), *(blank.at(each) for each in type_violations(value, WRITTEN[kind]))]
     if found:
         return Read(None, tuple(found), file)
     definition = msgspec.convert(value, WRITTEN[kind])
+    if misplaced := tuple(map(blank.at, _misplaced(definition, key))):
+        return Read(None, misplaced, file)
+    return Read(definition, file=file)
+
+
+def placed_at(definition: Definition, key: str) -> Definition:
+    """A definition that came to the address of a key. Raises ClientException where it can't stand there."""
+    refuse([*map(Read(definition).at, _misplaced(definition, key))])
+    return definition
+
+
+def _misplaced(definition: Definition, key: str | None) -> Iterator[Violation]:
+    """What of a definition can't be where it came, to the address of a key where one is said."""
     if key is not None and definition.key != key:
         told = f"'{definition.key}' is not '{key}', whose address this is: a key stays; PUT a copy to its own"
-        return Read(None, (blank.at(Violation(("key",), told)),), file)
+        yield Violation(("key",), told)
     if isinstance(definition, Cohort) and definition.file is not None:
         told = f"'{definition.file}' would lie beside a file, and here is none; send its `ids`"
-        return Read(None, (blank.at(Violation(("file",), told)),), file)
-    return Read(definition, file=file)
+        yield Violation(("file",), told)
+
+
+def yaml_of(definition: Definition) -> str:
+    """The definition as the text of a file, which says of what kind it is as editors want to know it."""
+    name = "experiment" if isinstance(definition, Flag) and definition.metrics else KIND_OF[type(definition)]
+    return f"# yaml-language-server: $schema=../schemas/{name}.json\n{document_text(definition)}"
 
 
 def sound(read: Read) -> Definition:
     """The definition. Raises ClientException with every fault."""
-    if read.definition is None:
-        told = [f"{each.path}: {each.error}" if each.path else each.error for each in read.faults]
-        raise ClientException("\n".join(told), extra={FAULTS: msgspec.to_builtins(read.faults)})
+    refuse(read.faults)
+    assert read.definition is not None
     return read.definition
 
 
-def _placed(fault: Fault) -> FaultAt:
+def refuse(faults: Sequence[FaultAt]) -> None:
+    """Raises ClientException with the faults, if there are any."""
+    if faults:
+        told = [f"{each.path}: {each.error}" if each.path else each.error for each in faults]
+        raise ClientException("\n".join(told), extra={FAULTS: msgspec.to_builtins(faults)})
+
+
+def placed(fault: Fault) -> FaultAt:
+    """A fault of a text with its place."""
     return FaultAt(path=fault.field, error=fault.message, line=fault.line)

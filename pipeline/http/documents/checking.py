@@ -10,9 +10,8 @@ from evaluation.catalog.history import History
 from evaluation.catalog.overview import Difference, differences_of
 from pipeline.catalog import editing
 from pipeline.catalog.editing import Foreseen, Signature
-from pipeline.catalog.yaml_file import document_text
 from pipeline.http.backend import Backend
-from pipeline.http.documents.bodies import Checking, FaultAt, Read, read
+from pipeline.http.documents.bodies import Checking, FaultAt, Read, read, yaml_of
 from pipeline.http.documents.reading import DocumentShown, as_sent, shown
 from pipeline.http.management.life import EditRequest
 from schemas.catalog import WrittenKind
@@ -51,18 +50,23 @@ async def show_check(backend: Backend, kind: WrittenKind, version: int | None = 
 def _checked(history: History, kind: WrittenKind, data: Checking, signature: Signature) -> Checked:
     found = read(kind, data)
     if found.definition is None:
-        return Checked(
-            faults=[*found.faults],
-            notes=[],
-            consequences=[],
-            risks=[],
-            differences=[],
-            yaml=None,
-            definition=None,
-            version=0,
-        )
+        return unread(found)
     (foreseen,) = editing.foresee([found.definition], history.copy(), signature)
     return checked(kind, found, foreseen, history, data.base)
+
+
+def unread(found: Read) -> Checked:
+    """What is told where faults leave no definition."""
+    return Checked(
+        faults=[*found.faults],
+        notes=[],
+        consequences=[],
+        risks=[],
+        differences=[],
+        yaml=None,
+        definition=None,
+        version=0,
+    )
 
 
 def checked(kind: WrittenKind, found: Read, foreseen: Foreseen, history: History, base: int | None) -> Checked:
@@ -79,7 +83,7 @@ def checked(kind: WrittenKind, found: Read, foreseen: Foreseen, history: History
         consequences=[each.text for each in follows],
         risks=[each.text for each in follows if each.is_risky],
         differences=differences_of(before, definition),
-        yaml=document_text(definition),
+        yaml=yaml_of(definition),
         definition=definition,
         version=history.newest.version_of(kind, key),
     )

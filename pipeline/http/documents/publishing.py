@@ -9,9 +9,9 @@ from pipeline.catalog import editing
 from pipeline.catalog.editing import Change, Signature
 from pipeline.http.backend import Backend
 from pipeline.http.callers.access import ADMINISTERING, EDITING, require, requires
-from pipeline.http.documents.bodies import Publishing, read, sound
+from pipeline.http.documents.bodies import Grounds, Publishing, read, sound
 from pipeline.http.management.life import EditRequest, publishing
-from schemas.catalog import WrittenKind
+from schemas.catalog import Definition, WrittenKind
 
 ADMINISTERED: tuple[WrittenKind, ...] = ("deployment", "notification")  # what keys are of, and what sends word out
 
@@ -32,10 +32,17 @@ async def put_document(
     """Publish a version of a document, the first where `base` is 0. 409: it is refused, or wants `yes`."""
     require_role(request, kind)
     definition = sound(await asyncio.to_thread(read, kind, data, key))
-    signature = Signature(request.auth.name, data.reason)
+    return await publish(request, backend, kind, definition, data)
+
+
+async def publish(
+    request: EditRequest, backend: Backend, kind: WrittenKind, definition: Definition, data: Grounds
+) -> Published:
+    """Publish a definition. Raises as `editing.edit` does."""
+    signature, bases = Signature(request.auth.name, data.reason), {(kind, definition.key): data.base}
     async with publishing():
-        changes = await editing.edit(backend.writer, [definition], signature, data.yes, {(kind, key): data.base})
-    return published(kind, key, data.base, changes)
+        changes = await editing.edit(backend.writer, [definition], signature, data.yes, bases)
+    return published(backend, kind, definition.key, changes)
 
 
 def require_role(request: EditRequest, kind: WrittenKind) -> None:
@@ -44,14 +51,12 @@ def require_role(request: EditRequest, kind: WrittenKind) -> None:
         require(request.auth, ADMINISTERING)
 
 
-def published(kind: WrittenKind, key: str, base: int, changes: list[Change]) -> Published:
+def published(backend: Backend, kind: WrittenKind, key: str, changes: list[Change]) -> Published:
     """What became of a document: its change is among these, or it stands as it is."""
     change = next((each for each in changes if (each.kind, each.key) == (kind, key)), None)
-    if change is None:
-        return Published(kind=kind, key=key, version=base, consequences=[])
-    return Published(
-        kind=kind, key=key, version=change.version, consequences=[each.text for each in change.consequences]
-    )
+    stands = change.version if change else backend.catalog.history.newest.version_of(kind, key)
+    follows = [each.text for each in change.consequences] if change else []
+    return Published(kind=kind, key=key, version=stands, consequences=follows)
 
 
 ROUTES = [put_document]

@@ -1,8 +1,7 @@
 """Reading: which documents there are, and one with all that it says, in any version."""
 
 import asyncio
-from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal, TypeVar
 
 import msgspec
 from litestar import Response, get
@@ -12,17 +11,21 @@ from evaluation.catalog.history import DocumentVersion, History, decode_spec
 from evaluation.catalog.in_force import Catalog, FlagInForce
 from evaluation.catalog.rules import did_you_mean
 from evaluation.catalog.uses import used_by
-from pipeline.catalog.yaml_file import document_text
 from pipeline.http.backend import Backend
-from schemas.catalog import WRITTEN, Cohort, Definition, FlagState, WrittenKind
+from pipeline.http.documents.bodies import yaml_of
+from schemas.brief import Brief
+from schemas.catalog import WRITTEN, Cohort, Definition, Flag, FlagState, Template, WrittenKind
 
 MARKDOWN = ("background", "decision", "learning")  # of a brief
+
+
+Sent = TypeVar("Sent", bound=Definition)
 
 
 class DocumentItem(msgspec.Struct, frozen=True, kw_only=True):
     """A document in a list: its newest version, when it was published (ms UTC), and by whom.
 
-    `status` is a flag's, `ids` says how many a cohort has.
+    `status` is a flag's; `of` tells whether it, or a template, is for an experiment; `ids` says how many a cohort has.
     """
 
     kind: WrittenKind
@@ -34,6 +37,7 @@ class DocumentItem(msgspec.Struct, frozen=True, kw_only=True):
     author: str
     time: int
     status: str | None
+    of: Literal["experiment", "flag"] | None
     ids: int | None
 
 
@@ -78,22 +82,27 @@ async def list_documents(
     owner: str | None = None,
 ) -> DocumentItems:
     """Documents of a kind, of an owner, with a tag, or with a text in their names, descriptions, tags or briefs."""
+    return DocumentItems(
+        documents=[
+            each
+            for of in (WRITTEN if kind is None else [kind])
+            for each in items(backend, of, text)
+            if owner in (None, each.owner) and (tag is None or tag in each.tags)
+        ]
+    )
+
+
+def items(backend: Backend, kind: WrittenKind, text: str | None = None) -> list[DocumentItem]:
+    """The documents of a kind, by key; flags that were deleted are left out."""
     history = backend.catalog.history
-    newest = {(each.document.kind, each.document.key): each for each in history.versions}
-    found = []
-    for of, definition in every_definition(history.newest):
-        tags = getattr(definition, "tags", ())
-        words = [getattr(definition, name, None) for name in ("key", "name", "description", *MARKDOWN)]
-        if (
-            kind in (None, of)
-            and owner in (None, definition.owner)
-            and (tag is None or tag in tags)
-            and (text is None or any(text.casefold() in each.casefold() for each in [*words, *tags] if each))
-        ):
-            found.append(
-                _item(of, definition, newest[of, definition.key], status_of(history.newest, of, definition.key))
-            )
-    return DocumentItems(documents=found)
+    newest = {each.document.key: each for each in history.versions if each.document.kind == kind}
+    standing = sorted(history.newest.of(kind).items())
+    found = [(each.definition, status_of(history.newest, kind, key)) for key, each in standing]
+    return [
+        _item(kind, definition, newest[definition.key], status)
+        for definition, status in found
+        if status != "deleted" and (text is None or _says(definition, text.casefold()))
+    ]
 
 
 @get("/documents/{kind:str}/{key:str}")
@@ -112,17 +121,15 @@ async def show_yaml(backend: Backend, kind: WrittenKind, key: str, version: int 
 async def shown(backend: Backend, kind: WrittenKind, key: str, version: int | None = None) -> DocumentShown:
     """A version of a document. Raises NotFoundException."""
     history = backend.catalog.history
-    found = _version(history, kind, key, version)
+    found = version_of(history, kind, key, version)
     definition = as_sent(definition_at(history, kind, found))
-    text = await asyncio.to_thread(document_text, definition)
-    using = used_by(history.newest, kind, key)
     return DocumentShown(
         kind=kind,
         key=key,
         version=found.document.version,
         definition=definition,
-        yaml=text,
-        used_by=[Named(kind=of, key=each.key, name=getattr(each, "name", None)) for of, each in using],
+        yaml=await asyncio.to_thread(yaml_of, definition),  # ids may be many
+        used_by=naming(history.newest, kind, key),
         author=found.document.author,
         time=found.append_time,
         reason=found.document.reason,
@@ -130,12 +137,14 @@ async def shown(backend: Backend, kind: WrittenKind, key: str, version: int | No
     )
 
 
-def every_definition(catalog: Catalog) -> Iterator[tuple[WrittenKind, Definition]]:
-    """What authors wrote, by kind and key; flags that were deleted are left out."""
-    for kind in WRITTEN:
-        for key, standing in sorted(catalog.of(kind).items()):
-            if status_of(catalog, kind, key) != "deleted":
-                yield kind, standing.definition
+def naming(catalog: Catalog, kind: WrittenKind, key: str) -> list[Named]:
+    """The documents that name a document."""
+    return [Named(kind=of, key=each.key, name=name_of(each)) for of, each in used_by(catalog, kind, key)]
+
+
+def name_of(definition: Definition) -> str | None:
+    """What people call it; a brief has no name of its own."""
+    return None if isinstance(definition, Brief) else definition.name
 
 
 def status_of(catalog: Catalog, kind: WrittenKind, key: str) -> str | None:
@@ -151,12 +160,13 @@ def definition_at(history: History, kind: WrittenKind, version: DocumentVersion)
     return history.at_offset(version.offset + 1).of(kind)[version.document.key].definition
 
 
-def as_sent(definition: Definition) -> Definition:
+def as_sent(definition: Sent) -> Sent:
     """A definition as requests have it: a cohort's ids without the file that they once stood in."""
     return msgspec.structs.replace(definition, file=None) if isinstance(definition, Cohort) else definition
 
 
-def _version(history: History, kind: WrittenKind, key: str, version: int | None) -> DocumentVersion:
+def version_of(history: History, kind: WrittenKind, key: str, version: int | None = None) -> DocumentVersion:
+    """A version of a document, the newest unless it is said which. Raises NotFoundException."""
     versions = history.versions_of(kind, key)
     if not versions:
         way_out = did_you_mean(key, [*history.newest.of(kind)])
@@ -166,19 +176,35 @@ def _version(history: History, kind: WrittenKind, key: str, version: int | None)
     return versions[-1 if version is None else version - 1]
 
 
+def _says(definition: Definition, text: str) -> bool:
+    names = ("key", "name", "description", *MARKDOWN)
+    words = [*(getattr(definition, name, None) for name in names), *getattr(definition, "tags", ())]
+    return any(text in each.casefold() for each in words if each)
+
+
 def _item(kind: WrittenKind, definition: Definition, newest: DocumentVersion, status: str | None) -> DocumentItem:
     return DocumentItem(
         kind=kind,
         key=definition.key,
-        name=getattr(definition, "name", None),
+        name=name_of(definition),
         owner=definition.owner,
         tags=getattr(definition, "tags", ()),
         version=newest.document.version,
         author=newest.document.author,
         time=newest.append_time,
         status=status,
+        of=_of(definition),
         ids=len(definition.ids) if isinstance(definition, Cohort) else None,
     )
+
+
+def _of(definition: Definition) -> Literal["experiment", "flag"] | None:
+    match definition:
+        case Flag():
+            return "experiment" if definition.metrics else "flag"
+        case Template():
+            return definition.of
+    return None
 
 
 ROUTES = [list_documents, show_document, show_yaml]
