@@ -1,7 +1,7 @@
 """Recent: what came in the last hour by minute and in the last days by hour, folded from the records of `arrivals`."""
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 
 from schemas.arrivals import Arrivals, ArrivedSample, DeadLettersArrived
 from schemas.duration import HOUR_MS, MINUTE_MS
@@ -51,7 +51,9 @@ class Recent:
     `("dead letter", topic, reason)`, and of what was not kept apart `("more", topic)` and its `("kinds", topic)`.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, known: Callable[[], Collection[str]] = tuple) -> None:
+        """`known`: the names that stay however seldom they come."""
+        self._known = known
         self.series: dict[SeriesKey, Series] = {}
         self.samples: dict[tuple[str, str], deque[ArrivedSample]] = {}  # by topic and name, the newest last
         self.dead_letters: dict[tuple[str, str], DeadLettersArrived] = {}  # the newest by topic and reason
@@ -96,7 +98,14 @@ class Recent:
         return series
 
     def _forget(self) -> None:
-        rarest_last = sorted(self.series.items(), key=lambda each: (-sum(each[1].hours.values()), -each[1].last))
+        known = self._known()
+
+        def rarity(each: tuple[SeriesKey, Series]) -> tuple[bool, int, int]:
+            key, series = each
+            name = key[2] if key[0] == "library" else key[1]
+            return name not in known, -sum(series.hours.values()), -series.last
+
+        rarest_last = sorted(self.series.items(), key=rarity)
         self.series = dict(rarest_last[:MOST_SERIES])
         names = {(key[1], key[2]) for key in self.series if key[0] == "library"}
         self.samples = {name: kept for name, kept in self.samples.items() if name in names}

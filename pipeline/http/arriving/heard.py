@@ -9,7 +9,7 @@ from time import monotonic
 import msgspec
 from aiokafka import ConsumerRecord
 
-from evaluation.arrivals.overview import Arriving, arriving
+from evaluation.arrivals.overview import Arriving, arriving, events_used
 from evaluation.arrivals.recent import HOURS, Recent
 from evaluation.catalog.in_force import Catalog
 from pipeline.http.ingest.refused import RefusedSeen, RefusedUploads
@@ -36,7 +36,7 @@ class ArrivalsHeard:
     """Reads the topic `arrivals`, and tells what it says."""
 
     def __init__(self, catalog: Callable[[], Catalog], behind: Callable[[], str | None]) -> None:
-        self.recent = Recent()
+        self.recent = Recent(lambda: {*catalog().flags, *events_used(catalog().metrics.values())})
         self.refused = RefusedUploads(self._change)
         self.arrived = asyncio.Event()  # set for a moment when there is something new, and at the end
         self._catalog = catalog

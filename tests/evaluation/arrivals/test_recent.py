@@ -109,12 +109,16 @@ def test_the_newest_dead_letter_of_each_reason_is_kept(catalog):
 
 def test_names_without_end_are_bounded_and_the_frequent_stay(catalog, monkeypatch):
     monkeypatch.setattr(recent_module, "MOST_SERIES", 50)
-    recent = Recent()
+    recent = Recent(lambda: {"view"})
+    recent.take(told(1_000, 0, events=[event("view", 1)]))
     for part in range(100):
         recent.take(told(part, 0, events=[event("purchase", 5), *(event(f"id-{part}-{i}", 1) for i in range(5))]))
 
     assert len(recent.series) <= 100 + 12
-    assert arriving(recent, catalog, START).events[0].hour == 500
+    assert [(each.name, each.hour) for each in arriving(recent, catalog, START).events if each.metrics] == [
+        ("purchase", 500),
+        ("view", 1),
+    ]
 
 
 def test_properties_are_told_of_samples_that_are_whole():

@@ -68,7 +68,7 @@ export function Tail({ unit }) {
 
 /** @param {string} watched @param {string} state @param {TailMessage[]} messages @param {number} missed */
 function says(watched, state, messages, missed) {
-  const of = watched ? `of ‘${watched}’` : "of all units";
+  const of = watched ? `‘${watched}’` : "all units";
   if (state !== "live") return state === "lost" ? "Connecting again …" : `Beginning to watch ${of} …`;
   if (!messages.length) return `Watching ${of}: nothing has come yet.`;
   return `Watching ${of}, the newest first${missed ? `; ${count(missed)} more came and are not shown` : ""}.`;
