@@ -98,12 +98,17 @@ class Tail:
             async with self._turn:
                 if not self._followers:
                     self._followers = [self._follower(topic) for topic in (EXPOSURES, EVENTS)]
-                    await asyncio.gather(*(follower.start() for follower in self._followers))
+                    try:
+                        await asyncio.gather(*(follower.start() for follower in self._followers))
+                    except BaseException:
+                        await self.stop()
+                        raise
             yield watched
         finally:
             self._watched.discard(watched)
-            if not self._watched:
-                await self.stop()
+            async with self._turn:
+                if not self._watched:
+                    await self.stop()
 
     def end(self) -> None:
         """Wake everybody who watches."""
@@ -112,10 +117,8 @@ class Tail:
 
     async def stop(self) -> None:
         """Read no more."""
-        async with self._turn:
-            if not self._watched or self.failure:
-                followers, self._followers = self._followers, []
-                await asyncio.gather(*(follower.stop() for follower in followers))
+        followers, self._followers = self._followers, []
+        await asyncio.gather(*(follower.stop() for follower in followers))
 
     def _follower(self, topic: str) -> Follower:
         read = partial(self._read, topic)
