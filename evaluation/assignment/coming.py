@@ -19,13 +19,13 @@ def came(
     if not stretch.rows:
         return frozenset()
     its = slice(stretch.rows.start, stretch.rows.stop)
-    minute = np.minimum(stretch.judged[its], stretch.records.append_time[its]) // MINUTE_MS
-    counts = rows.kind & np.uint8(_LEFT_OUT) == 0
-    is_exposure = rows.kind & np.uint8(RowKind.EXPOSURE) != 0
-    first, last = int(minute.min()), int(minute.max())
+    time = np.minimum(stretch.judged[its], stretch.records.append_time[its])
+    first, last = int(time.min()) // MINUTE_MS, int(time.max()) // MINUTE_MS
     of_row = None
     if first != last:
-        of_row = minute[np.searchsorted(stretch.records.offset, rows.offset) - stretch.rows.start]
+        of_row = time[np.searchsorted(stretch.records.offset, rows.offset) - its.start] // MINUTE_MS
+    counts = rows.kind & np.uint8(_LEFT_OUT) == 0
+    is_exposure = rows.kind & np.uint8(RowKind.EXPOSURE) != 0
     found: set[tuple[CameKind, str, int]] = {("name", name, last) for name in stretch.names}
     for code, each in _pairs(rows, counts & is_exposure, of_row, last):
         found.add(("run", f"{arms[code].flag}/{arms[code].run}", each))
@@ -38,7 +38,9 @@ def _pairs(rows: UnitRows, counts: Mask, of_row: Words | None, minute: int) -> I
     """The codes of the rows that count, each with its minutes."""
     codes = rows.code[counts]
     if of_row is None:
-        yield from ((code, minute) for code in np.flatnonzero(np.bincount(codes)).tolist())
+        seen = np.zeros(1 << 16, np.bool_)
+        seen[codes] = True
+        yield from ((code, minute) for code in np.flatnonzero(seen).tolist())
         return
     both = np.unique(of_row[counts] << 16 | codes)
     yield from zip((both & 0xFFFF).tolist(), (both >> 16).tolist(), strict=True)

@@ -19,7 +19,7 @@ from evaluation.flags.values import read_json
 from schemas.numbers import BEYOND
 from schemas.units import Example, RowKind
 
-MOST_NAMES = 256  # of the names that nothing counts, looked at in one slice
+MOST_NAMES = 64  # events of a slice, of which names that nothing counts are told
 COARSE = 1e-4  # a value that rounding changes by a larger share of itself is told
 LONGEST_EXAMPLE = 40  # characters
 
@@ -78,10 +78,13 @@ def event_rows(columns: MessageColumns, plan: EventPlan, stretch: Stretch) -> Un
 
 def _names(columns: MessageColumns, plan: EventPlan, event: NDArray[np.int64]) -> Iterator[str]:
     """What the events are called: all names that something counts, and those of a sample of the others."""
-    yield from (plan.events.names[code] for code in np.flatnonzero(np.bincount(event + 2)[2:]).tolist())
-    others = np.flatnonzero(event == -1)
-    sample = others[:: -(-len(others) // MOST_NAMES) or 1]
-    yield from filter(None, columns.texts["event_type",].take(sample).strings())
+    seen = np.zeros(len(plan.events.names) + 2, np.bool_)  # the codes of unknown and missing names are the last ones
+    seen[event] = True
+    yield from (name for name, is_seen in zip(plan.events.names, seen, strict=False) if is_seen)
+    if seen[-1]:
+        step = -(-len(event) // MOST_NAMES)
+        sample = np.flatnonzero(event[::step] == -1) * step
+        yield from filter(None, columns.texts["event_type",].take(sample).strings())
 
 
 def _satisfying(columns: MessageColumns, plan: EventPlan, message: NDArray[np.int64], fact: NDArray[np.int64]) -> Mask:

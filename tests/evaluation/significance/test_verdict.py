@@ -397,7 +397,7 @@ def test_a_run_that_has_ended_speaks_of_nothing_to_come(verdict_on, primary):
         "orders has 40 units of treatment and 40 of control: too few for a test; it has ended without a decision."
     )
     assert said((4000, 400), (4000, 402)).endswith(
-        ", after 4,000 units of treatment and 4,000 of control; it has ended without a decision."
+        "effects of 23.4% or more, up or down, are excluded already; it has ended without a decision."
     )
 
 
