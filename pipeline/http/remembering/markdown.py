@@ -11,7 +11,7 @@ from markdown_it.rules_core import StateCore
 
 LEADS_TO = ("http://", "https://", "mailto:", "#/")
 REL = "noopener noreferrer nofollow"
-ABOVE = 2  # levels of headings that a page has above those of a text
+ABOVE, LOWEST = 2, 6  # ranks of headings: those of a page stand above those of a text
 
 
 @lru_cache(256)
@@ -32,9 +32,13 @@ class _Markdown(MarkdownIt):
 
 
 def _mend(state: StateCore) -> None:
+    within: list[int] = []  # levels of the headings within which a text stands, as its author has them
     for token in state.tokens:
+        if token.type == "heading_open":
+            level = int(token.tag[1:])
+            within = [*(each for each in within if each < level), level]
         if token.type in {"heading_open", "heading_close"}:
-            token.tag = f"h{min(6, int(token.tag[1:]) + ABOVE)}"
+            token.tag = f"h{min(ABOVE + len(within), LOWEST)}"
         for child in token.children or ():
             if child.type == "link_open":
                 child.attrSet("rel", REL)

@@ -93,7 +93,7 @@ function Say({ seen, say }) {
   async function submit(event) {
     event.preventDefault();
     setUnderWay(true);
-    if (await say({ text, ...(isOfLook && seen) })) setText("");
+    if (await say({ text, ...(isOfLook && seen && { run: seen.run, look: seen.look }) })) setText("");
     setUnderWay(false);
   }
   return h(

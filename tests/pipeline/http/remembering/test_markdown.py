@@ -7,6 +7,12 @@ import pytest
 from pipeline.http.remembering.markdown import REL, html_of
 
 
+def test_headings_follow_those_of_the_page_whatever_their_author_began_with():
+    assert re.findall(r"<h\d>\w", html_of("### a\n## b\n#### c\n# d\n###### e\n###### f")) == [
+        *("<h3>a", "<h3>b", "<h4>c", "<h3>d", "<h4>e", "<h4>f")
+    ]
+
+
 def test_what_people_write_is_shown_and_html_stays_text():
     html = html_of("# Why\n\n**Because** `a < b`, <script>alert(1)</script>\n\n| a | b |\n|---|---|\n| 1 | <i>2</i> |")
 
