@@ -92,7 +92,7 @@ const standing = ({ owner, tags, version, author, time }, flag) =>
 const sections = ({ background, decision, learning, look }, flag) => [
   passage("Background", background),
   flag.definition.hypothesis && section("Hypothesis", hypothesis(flag)),
-  section("Plan", plan(flag)),
+  section("Plan", plan(flag, look)),
   section("Result", look ? outcome(flag, look) : h("p", { class: "quiet" }, flag.awaited ?? "There is no look.")),
   section("Decision", [decisions(flag), decision.html && prose(decision.html)]),
   passage("Learning", learning),
@@ -118,9 +118,12 @@ const hypothesis = ({ definition: { hypothesis: said, description } }) => [
     ),
 ];
 
-/** @param {Told} flag */
-function plan({ definition, started, completed, rollout, run }) {
-  const { method, planned_units: units } = analysisOf(definition.analysis);
+/** @param {Told} flag @param {Look | null} look */
+function plan({ definition, started, completed, rollout, run }, look) {
+  const { method, planned_units } = analysisOf(definition.analysis);
+  const primary = definition.metrics.find((goal) => goal.role === "primary")?.metric;
+  const units =
+    look?.cells.find((cell) => cell.metric === primary && cell.planned_units)?.planned_units ?? planned_units;
   const effects = definition.metrics.filter((goal) => goal.minimum_effect || goal.margin);
   return h(
     "dl",

@@ -55,6 +55,6 @@ export function evidence(key, { run, look, verdict, no_look }) {
   return [
     "The evidence then: ",
     h("a", { href }, `look ${look} of ${run}`),
-    verdict && [": ", `${vocabulary.decisions[verdict.decision].says}. ${verdict.reason}`],
+    verdict && [": ", `${vocabulary.decisions[verdict.decision].says}: ${verdict.reason}`],
   ];
 }
