@@ -5,7 +5,9 @@ from msgspec.structs import replace
 
 from evaluation.catalog.lifecycle import apply_definition, roll_back, start
 from pipeline.http.evaluate.flags import FlagMemory, ServedFlags
+from schemas.brief import Brief
 from schemas.catalog import Cohort, Deployment, Exempt, Flag, Group, GroupSlot, Membership, Metric, Spec, Variant
+from schemas.comment import Comment
 from tests.evaluation.catalogs import in_force
 
 HOLDOUT = Group(key="holdout", owner="shop", type="holdout", slots=(GroupSlot(percentage=10),))
@@ -57,6 +59,20 @@ def test_what_answers_rest_on_is_another_version_of_flags_that_look_the_same(edi
 
 def test_other_documents_are_none():
     assert served(("metric", "purchase", 2, replace(METRIC, description="a word"))).version == served().version
+
+
+def test_nobody_waits_for_a_comment_or_a_brief_to_settle():
+    said = [
+        ("comment", "child", 1, Comment(key="child", text="!")),
+        ("brief", "child", 1, Brief(key="child", owner="a")),
+    ]
+    history, memory = in_force([*VERSIONS, *said]), FlagMemory()
+
+    assert memory.take(history.states[-3])
+    settled_at, served_before = memory.settled_at, memory.of("web", is_client=True)
+    assert not memory.take(history.newest)
+    assert memory.settled_at == settled_at
+    assert memory.of("web", is_client=True) is served_before
 
 
 @pytest.mark.parametrize(
