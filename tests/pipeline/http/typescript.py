@@ -39,6 +39,7 @@ from pipeline.questions.unit_records import UnitRecords
 from schemas.look import Look
 
 DOCUMENTS = (DocumentItems, DocumentShown, Checked, Published)
+PLANNING = (SamplePlan, MetricNumbers, SegmentCounts)
 ARRIVING = (ArrivingTold, FlagArriving, MessagesSeen, TailTold, SentAgain, Checklist)
 REMEMBERED = (Briefs, BriefShown, Rendered, Comments)
 SIGNED = (Me, WayIn, SignedOut, KeysTold, KeyMade, ProgramsTold)
@@ -56,6 +57,7 @@ SAID = (
     PlanShown,
     NotificationsTold,
     *DOCUMENTS,
+    *PLANNING,
     *SIGNED,
     *REMEMBERED,
     *ARRIVING,

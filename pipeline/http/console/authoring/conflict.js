@@ -24,16 +24,20 @@ export function Conflict({ edited }) {
   };
   return h(
     "section",
-    { class: "conflict", role: "alert", "aria-labelledby": "conflict" },
-    h("h2", { id: "conflict" }, `${newer.author} has published version ${newer.version} meanwhile`),
+    { class: "conflict", "aria-labelledby": "conflict" },
     h(
-      "p",
-      null,
-      `${moment(newer.time)}: `,
-      h("q", null, newer.reason),
-      " You have edited version ",
-      standing.version,
-      "; nothing of what you typed is lost.",
+      "div",
+      { role: "alert" },
+      h("h2", { id: "conflict" }, `${newer.author} has published version ${newer.version} meanwhile`),
+      h(
+        "p",
+        null,
+        `${moment(newer.time)}: `,
+        h("q", null, newer.reason),
+        " You have edited version ",
+        standing.version,
+        "; nothing of what you typed is lost.",
+      ),
     ),
     changed.length > 0
       ? table(

@@ -18,6 +18,7 @@ import { Known } from "./known.js";
 import { PARTS } from "./parts.js";
 import { Publication } from "./publication.js";
 import { Review } from "./review.js";
+import { SamplePlanned } from "./sampleplan.js";
 import { shapeOf } from "./shapes.js";
 import { REVIEW, stepsOf } from "./steps.js";
 import { Templates } from "./templates.js";
@@ -123,7 +124,12 @@ export class AuthoringPage {
             isExperiment: this.isExperiment,
             show: (fault) => this.#show(fault, steps),
           })
-        : h("div", { class: "authoring", key: step.name }, h(Fields, { form, path: [], shape, names: step.fields })),
+        : h(
+            "div",
+            { class: "authoring", key: step.name },
+            step.name === "analysis" && h(SamplePlanned, { form }),
+            h(Fields, { form, path: [], shape, names: step.fields }),
+          ),
       h("div", { class: "actions onward" }, this.#onward(steps)),
       known.view(),
     ];

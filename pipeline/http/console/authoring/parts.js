@@ -4,6 +4,7 @@
 /** @import { Names } from "./shapes.js" */
 
 import { h, useEffect, useState } from "../dom.js";
+import { SegmentsField } from "./counts.js";
 import { readDocument } from "./documents.js";
 import { BoxesField, Choices, Faults, Framed, idOf, NamesField, TextField } from "./form.js";
 import { GoalsField } from "./goals.js";
@@ -130,6 +131,7 @@ export const PARTS = {
   "Template.key": KeyField,
   "Brief.key": KeyField,
   "Flag.metrics": GoalsField,
+  "Flag.segments": SegmentsField,
   "Flag.control": ControlField,
   "Flag.prerequisites": PrerequisitesField,
   "Segment.weights": WeightsField,

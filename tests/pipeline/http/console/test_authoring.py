@@ -6,6 +6,7 @@ from typing import Any
 import httpx
 from playwright.sync_api import Page, expect
 
+from pipeline.http.callers.keys import Keys
 from tests.pipeline.http.console.console import Console
 
 EVIL = "<img src=x onerror=\"document.title='evil'\"><script>document.title='evil'</script>"
@@ -134,3 +135,95 @@ def test_an_experiment_is_made_by_keyboard_alone_and_is_what_was_typed(console: 
         "analysis": {"alpha": 0.1, "planned_units": 20_000},
     }
     assert stands["status"] == "running"
+
+
+def test_the_second_of_two_editors_is_told_and_loses_nothing(console: Console):
+    page = console.open("edit/flag/dark-mode")
+    before = call(console, "GET", "documents/flag/dark-mode")["definition"]
+    page.get_by_label("Owner").fill("design")
+    page.get_by_label("Name").fill("Mine")
+    meanwhile = before | {"name": "Theirs", "description": "Theirs, too"}
+    said = {"definition": meanwhile, "base": 1, "reason": f"quicker {EVIL}"}
+    call(console, "PUT", "documents/flag/dark-mode", said)
+
+    page.get_by_label("Owner").fill("designers")
+
+    told = page.get_by_role("region", name="ann has published version 2 meanwhile")
+    expect(told).to_contain_text(f"quicker {EVIL}")
+    expect(told.locator("tr", has_text=re.compile("^nameDark mode"))).to_contain_text("TheirsMine")
+    expect(told.get_by_label("name: which goes on")).to_have_value("yours")
+    expect(told.get_by_label("description: which goes on")).to_have_value("theirs")
+    console.is_accessible(page, "conflict")
+    told.get_by_label("name: which goes on").select_option("theirs")
+    page.reload()  # the draft was of the version before
+    expect(page.get_by_label("Name", exact=True)).to_have_value("Mine")
+    told.get_by_role("button", name="Go on upon version 2").click()
+    expect(page.get_by_label("Owner")).to_have_value("designers")
+    expect(page.get_by_label("Description")).to_have_value("Theirs, too")
+    page.get_by_role("button", name="5. Review").click()
+    expect(page.locator("tr", has_text=re.compile("^name"))).to_contain_text("TheirsMine")
+    page.get_by_label("Reason").fill("both of it")
+    page.get_by_role("button", name="Save as draft").click()
+
+    expect(page.locator(".versions > li").first).to_contain_text("both of it")
+    stands = call(console, "GET", "documents/flag/dark-mode")
+    assert stands["definition"] == meanwhile | {"name": "Mine", "owner": "designers"}
+
+    eve = Keys(console.settings.data).create("viewer", "eve")[1]
+    page = console.open("edit/flag/dark-mode", eve)
+    expect(page.locator("pre")).to_contain_text("owner: designers")
+    expect(page.get_by_role("textbox")).to_have_count(0)
+    page.get_by_role("link", name="Experiments and flags").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Experiments and flags")
+    expect(page.get_by_role("link", name="New experiment")).to_have_count(0)
+
+
+def test_other_documents_follow_their_schema_and_yaml_goes_out_and_comes_in(console: Console):
+    page = console.open("new/metric")
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.get_by_label("Key", exact=True).fill("basket")
+    page.get_by_label("Owner").fill("shop")
+    expect(page.get_by_label("Property")).to_have_count(0)
+    page.get_by_label("Type").select_option("sum")
+    page.get_by_label("Event").fill("basket")
+    page.get_by_label("Property").fill("value")
+    page.get_by_label("Window").fill("1 day")
+    page.get_by_label("Scale").focus()
+    expect(page.get_by_label("Window")).to_have_accessible_description(re.compile("'1 day' is not allowed"))
+    page.get_by_label("Window").fill("24h")
+    console.is_accessible(page, "metric-form")
+    page.wait_for_function("document.documentElement.scrollWidth <= innerWidth")
+    page.get_by_role("button", name="Next: Review").click()
+    expect(page.locator("pre")).to_contain_text("window: 24h")
+    yaml = page.locator("pre").text_content() or ""
+
+    page.goto("/#/new/cohort")
+    page.get_by_label("Key", exact=True).fill("testers")
+    page.get_by_label("Owner").fill("shop")
+    table = {"name": "ids.csv", "mimeType": "text/csv", "buffer": b'name,user_id\n"Ann, A.",u1\nBob,u2\nBob,u2\n'}
+    page.get_by_label("A file of ids").set_input_files([table])
+    expect(page.get_by_text("2 ids of ids.csv, each once; 1 stood there again")).to_be_visible()
+    expect(page.get_by_label("Ids", exact=True)).to_have_value("u1\nu2")
+    page.get_by_role("button", name="Next: Review").click()
+    page.get_by_label("Reason").fill("to try")
+    page.get_by_role("button", name="Publish", exact=True).click()
+    expect(page).to_have_url(re.compile("cohorts/testers"))
+    assert call(console, "GET", "documents/cohort/testers")["definition"]["ids"] == ["u1", "u2"]
+
+    page.goto("/#/new/experiment?from=new-player")
+    expect(page.get_by_label("Owner")).to_have_value("platform-team")
+    expect(page.get_by_label("Key", exact=True)).to_have_value("")
+
+    standing = call(console, "GET", "documents/metric/purchase")["yaml"]
+    page.goto("/#/import")
+    page.get_by_label("YAML").fill(f"{standing}---\n{yaml.replace('24h', 'a day')}")
+    expect(page.get_by_role("region", name="metric purchase")).to_contain_text("stands as it is")
+    expect(page.get_by_role("region", name="metric basket")).to_contain_text("'a day' is not allowed")
+    expect(page.get_by_role("button", name="Publish 1 of 2")).to_be_disabled()
+    page.get_by_label("YAML").fill(f"{standing}---\n{yaml}")
+    expect(page.get_by_role("region", name="metric basket")).not_to_contain_text("not allowed")
+    page.get_by_label("Reason").fill("more numbers")
+    console.is_accessible(page, "import")
+    page.get_by_role("button", name="Publish 1 of 2").click()
+    expect(page.get_by_role("alert")).to_contain_text("These stand: metric basket.")
+    assert call(console, "GET", "documents/metric/basket")["yaml"] == yaml
