@@ -1,6 +1,7 @@
 // Goals: what an experiment wants of its metrics, each found by text and shown with what it counts.
 
-/** @import { Place } from "./form.js" */
+/** @import { Form, Place } from "./form.js" */
+/** @import { Group, List } from "./shapes.js" */
 
 import { h, useEffect, useState } from "../dom.js";
 import { readDocument } from "./documents.js";
@@ -17,7 +18,7 @@ const OF_GUARDRAILS = "margin";
 
 /** @param {Place} place */
 export function GoalsField({ form, path, shape, title }) {
-  const of = /** @type {import("./shapes.js").Group} */ (/** @type {import("./shapes.js").List} */ (shape).of);
+  const of = /** @type {Group} */ (/** @type {List} */ (shape).of);
   /** @type {Goal[]} */
   const goals = form.edited.at(path) ?? [];
   const prediction = form.edited.at(["hypothesis", "prediction"]);
@@ -46,13 +47,13 @@ export function GoalsField({ form, path, shape, title }) {
           shape: of,
           names: [...ALWAYS, ...(isGuardrail ? [OF_GUARDRAILS] : []), ...others],
         }),
-        goal?.metric && h(MetricPreview, { key: goal.metric, metric: goal.metric }),
+        goal?.metric && h(MetricPreview, { key: goal.metric, form, metric: goal.metric }),
       ];
     },
   });
 }
 
-/** @param {{ form: import("./form.js").Form, taken: string[], add: (metric: string) => void }} props */
+/** @param {{ form: Form, taken: string[], add: (metric: string) => void }} props */
 function MetricSearch({ form, taken, add }) {
   const [text, search] = useState("");
   const words = text.toLowerCase().split(/\s+/).filter(Boolean);
@@ -91,7 +92,7 @@ function MetricSearch({ form, taken, add }) {
             { key },
             h("button", { type: "button", onclick: () => add(key), "aria-label": `Add ${key}` }, "Add"),
             h("span", null, h("b", null, key), name && ` ${name}`),
-            h(MetricPreview, { metric: key }),
+            h(MetricPreview, { form, metric: key }),
           ),
         ),
     ),
@@ -104,9 +105,9 @@ function MetricSearch({ form, taken, add }) {
   );
 }
 
-/** What a metric counts.
- * @param {{ metric: string }} props */
-function MetricPreview({ metric }) {
+/** What a metric counts, and what came of it.
+ * @param {{ form: Form, metric: string }} props */
+function MetricPreview({ form, metric }) {
   const [told, tell] = useState(/** @type {string | null} */ (null));
   useEffect(() => {
     let isHere = true;
@@ -118,7 +119,7 @@ function MetricPreview({ metric }) {
       isHere = false;
     };
   }, [metric]);
-  return h("small", { class: "preview" }, told ?? "");
+  return h("small", { class: "preview" }, [told, form.known.heardOf(metric)].filter(Boolean).join(". "));
 }
 
 /** In a sentence.

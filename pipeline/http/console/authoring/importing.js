@@ -8,15 +8,11 @@ import { h } from "../dom.js";
 import { differences } from "../flag/versions.js";
 import { vocabulary } from "../parts/vocabulary.js";
 import { may } from "../session/may.js";
-import { publish } from "./documents.js";
 import { readExactly } from "./values.js";
 
-/** @typedef {Checked & { kind: string, key: string }} Imported */
+/** @typedef {Checked & { line: number, kind: string | null, key: string | null }} Imported */
 
 const CHECK_MS = 400;
-
-/** Those that others name come first. */
-const ORDER = ["cohort", "deployment", "group", "metric", "flag", "brief", "template", "notification"];
 
 /** @implements {Page} */
 export class ImportPage {
@@ -27,8 +23,6 @@ export class ImportPage {
   #message = ""; // why nothing was checked, or published
   /** @type {string[]} */
   #follows = [];
-  /** @type {string[]} */
-  #done = [];
   #reason = "";
   #isBusy = false;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
@@ -83,12 +77,7 @@ export class ImportPage {
         }),
       ),
       documents.map((each, index) => h(DocumentTold, { key: String(index), document: each })),
-      h(
-        "div",
-        { role: "alert", class: "refusal" },
-        this.#message && h("p", null, this.#message),
-        this.#done.length > 0 && h("p", null, `These stand: ${this.#done.join(", ")}.`),
-      ),
+      h("div", { role: "alert", class: "refusal" }, this.#message && h("p", null, this.#message)),
       documents.length > 0 && this.#publishing(documents),
     ];
   }
@@ -104,7 +93,7 @@ export class ImportPage {
         class: "publishing",
         onsubmit: (event) => {
           event.preventDefault();
-          this.#publish(changed);
+          this.#publish(documents);
         },
       },
       h(
@@ -142,7 +131,6 @@ export class ImportPage {
   #type(text) {
     this.#text = text;
     this.#follows = [];
-    this.#done = [];
     clearTimeout(this.#due);
     this.#due = setTimeout(() => this.#check(), CHECK_MS);
     this.redraw();
@@ -170,25 +158,22 @@ export class ImportPage {
     this.redraw();
   }
 
-  /** One after the other; what one refuses stops those after it.
+  /** All that differ, together.
    * @param {Imported[]} documents */
   async #publish(documents) {
+    const bases = documents.map(({ kind, key, version }) => ({ kind, key, base: version }));
     const yes = this.#follows.length ? /** @type {const} */ ({ yes: true }) : {};
     this.#isBusy = true;
-    this.#message = "";
-    const ordered = documents.toSorted((one, other) => ORDER.indexOf(one.kind) - ORDER.indexOf(other.kind));
     try {
-      for (const { kind, key, definition, version } of ordered) {
-        await publish(kind, key, definition, { reason: this.#reason, base: version, ...yes });
-        this.#done.push(`${kind} ${key}`);
-      }
+      await send("PUT", "documents", { yaml: this.#text, reason: this.#reason, bases, ...yes });
       this.#follows = [];
-      this.say(`${documents.length} documents are published.`);
+      this.#message = `These stand: ${documents.filter(isChanged).map(nameOf).join(", ")}.`;
+      this.say(this.#message);
     } catch (error) {
       if (!(error instanceof Refusal)) throw error;
       this.#follows = error.consequences;
       this.#message = error.consequences.length
-        ? ["This follows from it:", ...error.consequences].join("\n")
+        ? ["This follows from it; nothing has been changed yet:", ...error.consequences].join("\n")
         : error.message;
     }
     this.#isBusy = false;
@@ -204,17 +189,21 @@ export class ImportPage {
 }
 
 /** @param {Imported} document */
+const nameOf = ({ kind, key, line }) => (kind && key ? `${kind} ${key}` : `document in line ${line}`);
+
+/** @param {Imported} document */
 const isChanged = ({ version, differences: found }) => version === 0 || found.length > 0;
 
 /** @param {{ document: Imported }} props */
 function DocumentTold({ document }) {
-  const { kind, key, version, faults, consequences, notes, differences: found } = document;
-  const stands =
+  const { version, faults, consequences, notes, differences: found } = document;
+  const news =
     version === 0 ? "is new" : isChanged(document) ? `is another version, ${version + 1}` : "stands as it is";
+  const stands = faults.length ? "is refused" : news;
   return h(
     "section",
-    { "aria-label": `${kind} ${key}` },
-    h("h2", null, `${kind} `, h("code", null, key), ` ${stands}`),
+    { "aria-label": nameOf(document) },
+    h("h2", null, `${nameOf(document)} ${stands}`),
     faults.length > 0 &&
       h(
         "ul",

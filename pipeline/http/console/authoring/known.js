@@ -1,10 +1,12 @@
 // Known: what stands already and may be named in a document.
 
 /** @import { Child } from "../dom.js" */
-/** @import { DocumentItem } from "#api" */
+/** @import { ArrivingTold, DocumentItem } from "#api" */
 /** @import { Edited } from "./edited.js" */
 
+import { get } from "../api.js";
 import { h } from "../dom.js";
+import { count } from "../parts/numbers.js";
 import { readDocuments } from "./documents.js";
 
 const MOST_BOXES = 24; // more are typed, with suggestions
@@ -38,6 +40,8 @@ const PROPERTIES = [...USER, "user_properties.", "groups."];
 export class Known {
   /** @type {DocumentItem[]} */
   #items = [];
+  /** @type {ArrivingTold | null} */
+  #arriving = null; // of the events that come; null: it is not known
 
   /** @param {Edited} edited */
   constructor(edited) {
@@ -45,12 +49,25 @@ export class Known {
   }
 
   async refresh() {
-    this.#items = await readDocuments();
+    [this.#items, this.#arriving] = await Promise.all([readDocuments(), get("arriving").catch(() => null)]);
   }
 
   /** @param {string} kind */
   of(kind) {
     return this.#items.filter((each) => each.kind === kind);
+  }
+
+  /** What came of a metric's events of late, in a sentence.
+   * @param {string} metric */
+  heardOf(metric) {
+    if (!this.#arriving) return null;
+    const events = this.#arriving.events.filter(({ metrics }) => metrics.includes(metric));
+    const came = events.map(({ name, hour }) => `‘${name}’ came ${count(hour)} times in the last hour`);
+    const never = this.#arriving.never_came.filter((each) => each.metric === metric);
+    const missed = never.map(
+      ({ event, near }) => `‘${event}’ has not come${near.length ? `; ${near.join(", ")} did` : ""}`,
+    );
+    return [...came, ...missed].join("; ") || null;
   }
 
   /** All that may stand in a field, where it is known and not too much for boxes.
@@ -90,6 +107,7 @@ export class Known {
       owner: unique(this.#items.map(({ owner }) => owner)),
       unit: ["user_id", "device_id", "groups.", "user_properties."],
       property: PROPERTIES,
+      event: (this.#arriving?.events ?? []).map(({ name }) => name),
       timezone: ["UTC", ...Intl.supportedValuesOf("timeZone")],
       control: (this.edited.at(["variants"]) ?? []).map((/** @type {{ key?: string }} */ { key }) => key ?? ""),
     };

@@ -114,7 +114,10 @@ export class AuthoringPage {
     return [
       this.#draftTold(),
       edited.newer && h(Conflict, { key: `conflict-${edited.newer.version}`, edited }),
-      this.#step === 0 && !edited.key && edited.kind === "flag" && h(Templates, { what: this.what, known }),
+      this.#step === 0 &&
+        !edited.key &&
+        edited.kind === "flag" &&
+        h(Templates, { known, chosen: this.query.get("template") }),
       this.#progress(steps, step),
       h("h2", { id: "step", tabindex: -1, class: "step" }, step.title),
       step.says && h("p", { class: "quiet" }, step.says),

@@ -18,6 +18,7 @@ function KeyField(place) {
   if (!form.edited.key) return h(TextField, place);
   return h(Framed, {
     ...place,
+    hint: null,
     control: (attributes) => h("input", { ...attributes, readonly: true, value: form.edited.at(path) ?? "" }),
   });
 }
