@@ -39,7 +39,6 @@ from pipeline.questions.unit_records import UnitRecords
 from schemas.look import Look
 
 DOCUMENTS = (DocumentItems, DocumentShown, Checked, Published)
-PLANNING = (SamplePlan, MetricNumbers, SegmentCounts)
 ARRIVING = (ArrivingTold, FlagArriving, MessagesSeen, TailTold, SentAgain, Checklist)
 REMEMBERED = (Briefs, BriefShown, Rendered, Comments)
 SIGNED = (Me, WayIn, SignedOut, KeysTold, KeyMade, ProgramsTold)
@@ -57,7 +56,6 @@ SAID = (
     PlanShown,
     NotificationsTold,
     *DOCUMENTS,
-    *PLANNING,
     *SIGNED,
     *REMEMBERED,
     *ARRIVING,
