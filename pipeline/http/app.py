@@ -38,6 +38,7 @@ from pipeline.http.results.notifications import notifications
 from pipeline.http.results.routes import results
 from pipeline.http.results.vocabulary import vocabulary
 from pipeline.http.session.routes import session
+from pipeline.http.session.shares import shares
 from pipeline.http.session.sign_in import provider_of, sign_in
 from pipeline.kafka.connection import UnreachableError
 
@@ -62,6 +63,7 @@ def create_app(backend: Backend) -> ASGIApp:
             vocabulary,
             session,
             sign_in,
+            shares,
             life,
             management,
             remembering,

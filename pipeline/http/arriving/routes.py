@@ -17,7 +17,7 @@ from evaluation.arrivals.recent import HOURS
 from pipeline.http.arriving.checklist import show_checklist
 from pipeline.http.arriving.heard import ArrivingTold
 from pipeline.http.backend import Backend
-from pipeline.http.callers.access import EDITING, READING, requires
+from pipeline.http.callers.access import EDITING, OF_LINK, READING, requires
 from pipeline.http.callers.keys import Key
 from pipeline.http.management.life import EditRequest
 from pipeline.http.results.routes import QUIET_SECONDS, ReadRequest
@@ -68,7 +68,7 @@ async def follow_arriving(request: ReadRequest, backend: Backend) -> Stream:
     return backend.streams.of(_frames(backend, request.auth), request.auth.id)
 
 
-@get("/arriving/flags/{key:str}")
+@get("/arriving/flags/{key:str}", opt=OF_LINK)
 async def show_flag(backend: Backend, key: str) -> FlagArriving:
     """Exposures of a flag within the last hour, and the share that each variant really has of them."""
     return flag_arriving(backend.arrivals.recent, backend.catalog.history.newest, key, _now())

@@ -15,6 +15,7 @@ from pipeline.errors import PeekproofError
 from pipeline.http.callers.keys import Key, Keys, Role
 from pipeline.http.callers.programs import Programs
 from pipeline.http.callers.sessions import Session, Sessions
+from pipeline.http.callers.shares import Share, Shares
 
 CARRIERS = ("authorization", "x-api-key")  # headers that may show a key
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
@@ -26,6 +27,10 @@ ADMINISTERING: tuple[Role, ...] = ("admin",)
 # Requests a second that one key may make, and at once. Amplitude's management API allows 100.
 RATES: dict[Role, int] = {"client": 1_000, "server": 1_000, "viewer": 100, "experimenter": 100, "admin": 100}
 
+# Of a route: whoever has a link to an experiment is told of it there, or of what is the same for everybody.
+SHOWN_BY_LINKS = "shown_by_links"
+OF_LINK, ALWAYS = {SHOWN_BY_LINKS: "experiment"}, {SHOWN_BY_LINKS: "always"}
+
 EVERYBODY = Key(id="", role="admin", name="demo", created=0, hash="")  # who comes to an open server without a key
 
 
@@ -35,6 +40,7 @@ class Access:
     def __init__(self, keys: Keys, is_open: bool = False, clock: Callable[[], float] = monotonic) -> None:
         self.keys = keys
         self.sessions = Sessions(keys)
+        self.shares = Shares(keys.data)
         self.programs = Programs()
         self.is_open = is_open
         self._clock = clock
@@ -44,7 +50,7 @@ class Access:
         """The key that reads so, if it has one of the roles and is within its rate. Raises Litestar's exceptions."""
         if self.is_open:
             return EVERYBODY
-        key = self.keys.find(text) if text else None
+        key = self._find(text) if text else None
         if key is None:
             raise NotAuthorizedException(unknown(bool(text)), headers={"WWW-Authenticate": "Bearer"})
         return self.let_in(key, roles)
@@ -59,7 +65,7 @@ class Access:
     def find(self, *texts: str | None) -> Key | None:
         """The key that one of these is."""
         with suppress(PeekproofError):  # whoever is let in by it hears of that
-            return next((key for text in texts if text and (key := self.keys.find(text))), None)
+            return next((key for text in texts if text and (key := self._find(text))), None)
         return None
 
     def signed_in(self, cookies: str) -> Session | None:
@@ -83,7 +89,16 @@ class Access:
         """Whether a key that was let in is still one: a stream asks again and again."""
         if self.is_open:
             return True
-        return self.sessions.holds(key) if isinstance(key, Session) else key in self.keys.all()
+        match key:
+            case Session():
+                return self.sessions.holds(key)
+            case Share():
+                return self.shares.holds(key)
+            case _:
+                return key in self.keys.all()
+
+    def _find(self, text: str) -> Key | None:
+        return self.keys.find(text) or self.shares.find(text)
 
     def _take(self, key: Key) -> None:
         free = self._left(key)
@@ -147,7 +162,7 @@ def requires(roles: Collection[Role]) -> Callable[[ASGIConnection[Any, Any, Any,
     Where a router has one and its handler another, it is one request of the key's rate.
     """
 
-    def guard(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
+    def guard(connection: ASGIConnection[Any, Any, Any, Any], route: BaseRouteHandler) -> None:
         if (admitted := connection.scope.get("auth")) is not None:
             require(admitted, roles)
             return
@@ -157,5 +172,20 @@ def requires(roles: Collection[Role]) -> Callable[[ASGIConnection[Any, Any, Any,
             connection.scope["auth"] = access.let_in(session, roles)
         else:
             connection.scope["auth"] = access.admit(shown(connection.headers), roles)
+        if isinstance(admitted := connection.scope["auth"], Share):
+            require_shared(access, admitted, connection, route)
 
     return guard
+
+
+def require_shared(
+    access: Access, share: Share, connection: ASGIConnection[Any, Any, Any, Any], route: BaseRouteHandler
+) -> None:
+    """Raises PermissionDeniedException for a link that has expired, and for what it does not show."""
+    if access.shares.is_over(share):
+        raise PermissionDeniedException(f"the link has expired; ask {share.by}, who made it, for another")
+    named = {*connection.query_params.getall("experiment", [])}  # of which a route takes any one
+    named |= {connection.path_params["key"]} if "key" in connection.path_params else set()
+    shows = route.opt.get(SHOWN_BY_LINKS)
+    if not (shows == "always" or (shows and named == {share.experiment})):
+        raise PermissionDeniedException(f"the link shows the experiment '{share.experiment}' and nothing else")

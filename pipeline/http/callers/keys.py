@@ -8,9 +8,10 @@ import hmac
 import secrets
 import string
 import time
+from collections.abc import Container, Mapping
 from hashlib import sha256
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal, TypeVar, get_args
 
 import msgspec
 
@@ -37,6 +38,9 @@ class Key(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     deployment: str | None = None
 
 
+AnyKey = TypeVar("AnyKey", bound=Key)
+
+
 class Keys:
     """The keys of an installation."""
 
@@ -56,10 +60,8 @@ class Keys:
         return bool(self._current())
 
     def find(self, text: str) -> Key | None:
-        """The key that reads so, found in a time that doesn't depend on how much of a secret is right."""
-        found = self.of(_id_of(text))
-        given = sha256(text.encode()).hexdigest()
-        return found if hmac.compare_digest(found.hash if found else "", given) else None
+        """The key that reads so."""
+        return find(text, self._current())
 
     def of(self, name: str) -> Key | None:
         """The key of this public name."""
@@ -82,11 +84,9 @@ class Keys:
             )
         with self._kept.changing():
             keys = self._current()
-            text = ""
-            while not text or _id_of(text) in keys:
-                text = f"{role}-" + "".join(secrets.choice(_CHARACTERS) for _ in range(_NAME + _SECRET))
+            identity, text = new_text(role, keys)
             key = Key(
-                id=_id_of(text),
+                id=identity,
                 role=role,
                 name=name,
                 created=time.time_ns() // 1_000_000,
@@ -110,6 +110,21 @@ class Keys:
         if (listed := self._kept.read()) is not self._listed:
             self._listed, self._by_id = listed, {key.id: key for key in listed}
         return self._by_id
+
+
+def find(text: str, kept: Mapping[str, AnyKey]) -> AnyKey | None:
+    """The one of those, by public name, that reads so, found in a time that doesn't depend on how much is right."""
+    found = kept.get(_id_of(text))
+    given = sha256(text.encode()).hexdigest()
+    return found if hmac.compare_digest(found.hash if found else "", given) else None
+
+
+def new_text(begins: str, known: Container[str]) -> tuple[str, str]:
+    """A public name that is not known yet, and the whole text that it is of."""
+    text = ""
+    while not text or _id_of(text) in known:
+        text = f"{begins}-" + "".join(secrets.choice(_CHARACTERS) for _ in range(_NAME + _SECRET))
+    return _id_of(text), text
 
 
 def _id_of(text: str) -> str:

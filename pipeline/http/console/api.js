@@ -63,11 +63,22 @@ export const remove = (path, query = {}) =>
     method: "DELETE",
   });
 
+/** @type {string | null} */
+let link = null; // that is shown with every request
+
+/** Show a link with every request from now on, which then counts instead of a session; null: none.
+ * @param {string | null} text */
+export const showLink = (text) => {
+  link = text;
+};
+
 /** @param {string} path @param {RequestInit} request */
 export async function ask(path, request = {}) {
+  const headers = new Headers(request.headers);
+  if (link) headers.set("authorization", `Bearer ${link}`);
   let answer;
   try {
-    answer = await fetch(`/api/1/${path}`, request);
+    answer = await fetch(`/api/1/${path}`, { ...request, headers });
   } catch (error) {
     if (request.signal?.aborted) throw error;
     throw new Refusal(0, { error: "The server cannot be reached; see whether `peekproof serve` is running." });

@@ -20,6 +20,7 @@ import { Bell } from "./parts/bell.js";
 import { meanings, place } from "./parts/meanings.js";
 import { routeOf } from "./parts/route.js";
 import { learn } from "./parts/vocabulary.js";
+import { takeLink } from "./session/link.js";
 import { forget, recognize, who } from "./session/may.js";
 import { followOtherTabs, openSession, SignIn } from "./session/sign-in.js";
 import { UnitPage } from "./units/page.js";
@@ -108,6 +109,7 @@ async function open() {
   leaving.abort();
   leaving = new AbortController();
   const { signal } = leaving;
+  if (takeLink()) forget();
   at = location.hash;
   const route = routeOf(location.hash);
   const registered = PAGES.find(({ at }) => at === route.at);
@@ -119,7 +121,8 @@ async function open() {
   const opened = registered.open(route, { redraw, say });
   if (!(await refresh(opened, signal))) return;
   page = opened;
-  bell.listen();
+  navigate(registered); // by now it is known who looks
+  if (!who()?.experiment) bell.listen();
   scrollTo(0, 0);
   main.focus({ preventScroll: true });
   redraw();
@@ -149,7 +152,9 @@ function navigate(open) {
   const links = PAGES.map(
     (each) => each.nav && h("a", { href: `#/${each.at}`, "aria-current": each === home ? "page" : null }, each.nav),
   );
-  render(links, element("pages"));
+  const isShared = Boolean(who()?.experiment); // by a link, which shows one experiment
+  render(isShared ? null : links, element("pages"));
+  element("bell").hidden = isShared;
 }
 
 /** Whether the page has what it shows; where the server refuses, that is said in its place.
@@ -169,14 +174,21 @@ async function refresh(opened, signal) {
       forget();
       element("session").textContent = "Sign in";
     }
-    if (page !== opened) render(error.isOfKey ? h(SignIn, { open: changeSession }) : refusal(error), main);
+    if (page !== opened)
+      render(
+        error.isOfKey
+          ? h(SignIn, { open: changeSession, why: error.status === 403 ? error.message : null })
+          : refusal(error),
+        main,
+      );
     else if (!opened.stream) connected(error.isOfKey ? "refused" : "lost"); // a page that stands stays
     return false;
   }
 }
 
 async function prepare() {
-  await Promise.all([recognize(), learn()]);
+  await recognize();
+  await learn();
   element("session").textContent = who()?.name ?? "Sign in";
   if (!element("meanings").childElementCount) render(meanings(), element("meanings"));
 }

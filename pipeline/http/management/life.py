@@ -18,7 +18,7 @@ from pipeline.catalog import editing
 from pipeline.catalog.editing import Change, Signature, StepName, state_of
 from pipeline.errors import PeekproofError
 from pipeline.http.backend import Backend
-from pipeline.http.callers.access import EDITING, READING, requires
+from pipeline.http.callers.access import EDITING, OF_LINK, READING, requires
 from pipeline.http.callers.keys import Key
 from pipeline.http.management.bodies import ExactRequest
 from pipeline.http.management.words import LONGEST_REASON
@@ -102,14 +102,14 @@ def newest_look(backend: Backend, key: str) -> Look | None:
     return decode(kept.newest, Look) if kept else None
 
 
-@get(of_each("versions"))
+@get(of_each("versions"), opt=OF_LINK)
 async def list_versions(backend: Backend, key: str) -> Versions:
     """Every version: when, who, why, and what it changed."""
     standing(backend, key)
     return Versions(versions=overview.told(backend.catalog.history, key))
 
 
-@get(of_each("versions/{version:int}"))
+@get(of_each("versions/{version:int}"), opt=OF_LINK)
 async def show_version(backend: Backend, key: str, version: int) -> Version:
     """One version, and where it differs from the one before."""
     standing(backend, key)

@@ -13,7 +13,7 @@ from evaluation.plans.preview import Preview, preview
 from pipeline.catalog import editing
 from pipeline.catalog.editing import RefusedError, Signature
 from pipeline.http.backend import Backend
-from pipeline.http.callers.access import EDITING, requires
+from pipeline.http.callers.access import EDITING, OF_LINK, requires
 from pipeline.http.management.bodies import DocumentRequest
 from pipeline.http.management.life import EditRequest, Stands, newest_look, of_each, publishing, standing, stands
 from pipeline.http.management.words import LONGEST_REASON
@@ -50,7 +50,7 @@ class PlanShown(Preview, frozen=True, kw_only=True):
     idle: str | None
 
 
-@get(of_each("plan"))
+@get(of_each("plan"), opt=OF_LINK)
 async def show_plan(backend: Backend, key: str) -> PlanShown:
     """Tell how far a plan has come, what comes next and when at the earliest, and what stands in its way."""
     standing(backend, key)

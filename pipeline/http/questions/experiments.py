@@ -9,13 +9,14 @@ from evaluation.catalog.in_force import RunInForce
 from evaluation.catalog.rules import did_you_mean
 from evaluation.metrics.contribution import OTHER
 from pipeline.http.backend import Backend
+from pipeline.http.callers.access import OF_LINK
 from pipeline.http.management.life import standing
 from pipeline.http.questions.readers import SECONDS
 from pipeline.questions.drawer import Drawer, drawer
 from schemas.look import EVERYONE
 
 
-@get("/experiments/{key:str}/metrics/{metric:str}/drawer")
+@get("/experiments/{key:str}/metrics/{metric:str}/drawer", opt=OF_LINK)
 async def draw(backend: Backend, key: str, metric: str, run: str | None = None, segment: str = EVERYONE) -> Drawer:
     """The units' numbers by arm, how they grow since entry, and a funnel's steps; read from the archive."""
     standing(backend, key)

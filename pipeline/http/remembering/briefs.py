@@ -11,6 +11,7 @@ from evaluation.catalog.decisions import OUTCOMES, UNDECIDED, Decided
 from evaluation.catalog.in_force import FlagInForce
 from evaluation.catalog.rules import did_you_mean
 from pipeline.http.backend import Backend
+from pipeline.http.callers.access import OF_LINK
 from pipeline.http.management.life import standing
 from pipeline.http.remembering.markdown import html_of
 from pipeline.http.results.routes import ReadRequest, Shown, shown_of
@@ -111,7 +112,7 @@ async def list_briefs(
     return Briefs(briefs=sorted(found, key=lambda each: (-each.decided.time if each.decided else 0, each.key)))
 
 
-@get("/briefs/{key:str}")
+@get("/briefs/{key:str}", opt=OF_LINK)
 async def show_brief(request: ReadRequest, backend: Backend, key: str) -> BriefShown:
     """Everything that is remembered of an experiment."""
     standing(backend, key)

@@ -12,7 +12,7 @@ from evaluation.catalog.rules import did_you_mean
 from pipeline.catalog.editing import Signature
 from pipeline.catalog.topic import EditConflictError
 from pipeline.http.backend import Backend
-from pipeline.http.callers.access import ADMINISTERING, EDITING, requires
+from pipeline.http.callers.access import ADMINISTERING, EDITING, OF_LINK, requires
 from pipeline.http.callers.keys import Key
 from pipeline.http.management.life import EditRequest, of_each, publishing, standing
 from pipeline.http.remembering.markdown import html_of
@@ -43,7 +43,7 @@ class Saying(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     metric: str | None = None
 
 
-@get(of_each("comments"))
+@get(of_each("comments"), opt=OF_LINK)
 async def list_comments(request: EditRequest, backend: Backend, key: str) -> Comments:
     """What people said about it."""
     standing(backend, key)

@@ -19,7 +19,7 @@ from evaluation.catalog import overview
 from evaluation.catalog.decisions import Decided
 from evaluation.catalog.overview import Summary
 from pipeline.http.backend import Backend
-from pipeline.http.callers.access import READING, requires
+from pipeline.http.callers.access import OF_LINK, READING, requires
 from pipeline.http.callers.keys import Key
 from pipeline.http.management.life import standing
 from pipeline.http.results.decisions import DecisionTold
@@ -86,19 +86,19 @@ async def list_all(backend: Backend) -> Overview:
     return Overview(time=now, flags=[_listed(backend, flag) for flag in flags])
 
 
-@get("/overview/{key:str}")
+@get("/overview/{key:str}", opt=OF_LINK)
 async def show(request: ReadRequest, backend: Backend, key: str) -> Shown:
     """Tell everything of one flag or experiment but its results."""
     return await shown_of(backend, key, request.auth.id)
 
 
-@get("/experiments/{key:str}/results")
+@get("/experiments/{key:str}/results", opt=OF_LINK)
 async def newest(backend: Backend, key: str, run: str | None = None) -> Response[Look]:
     """The newest look of a run, byte for byte as it was published; of the newest run, unless it is said which."""
     return _json(_remembered(backend, key, run).newest)
 
 
-@get("/experiments/{key:str}/results/looks/{number:int}")
+@get("/experiments/{key:str}/results/looks/{number:int}", opt=OF_LINK)
 async def numbered(
     request: ReadRequest, backend: Backend, key: str, number: int, run: str | None = None
 ) -> Response[Look]:
@@ -106,7 +106,7 @@ async def numbered(
     return _json(await _look(request, backend, key, run, number))
 
 
-@get("/experiments/{key:str}/results/history", responses={200: HISTORY})
+@get("/experiments/{key:str}/results/history", responses={200: HISTORY}, opt=OF_LINK)
 async def history(  # noqa: PLR0917 (they come by name)
     backend: Backend, key: str, metric: str, variant: str, reading: str, segment: str = EVERYONE, run: str | None = None
 ) -> dict[str, list[Any]]:
@@ -121,7 +121,7 @@ async def history(  # noqa: PLR0917 (they come by name)
     return columns
 
 
-@get("/experiments/{key:str}/results.csv", media_type="text/csv")
+@get("/experiments/{key:str}/results.csv", media_type="text/csv", opt=OF_LINK)
 async def table(
     request: ReadRequest,
     backend: Backend,
@@ -144,7 +144,7 @@ async def table(
     return text.getvalue()
 
 
-@get("/results/stream")
+@get("/results/stream", opt=OF_LINK)
 async def follow(request: ReadRequest, backend: Backend, experiment: str | None = None) -> Stream:
     """The newest look of each run, at once and whenever there is another, as server-sent events of the type `look`."""
     if experiment is not None:

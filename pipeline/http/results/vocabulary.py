@@ -10,7 +10,7 @@ from evaluation.catalog.metric_rules import MAY, NEEDS
 from evaluation.metrics.measures import MOST_EVENTS
 from pipeline import vocabulary as words
 from pipeline.catalog.editing import OFFERED, StepName
-from pipeline.http.callers.access import READING, requires
+from pipeline.http.callers.access import ALWAYS, READING, requires
 from pipeline.http.management.words import LONGEST_REASON
 from pipeline.vocabulary import Mark, Sign
 from schemas.brief import LONGEST_MARKDOWN
@@ -153,7 +153,7 @@ VOCABULARY = Vocabulary(
 )
 
 
-@get("/vocabulary")
+@get("/vocabulary", opt=ALWAYS)
 async def tell() -> Vocabulary:
     """By which words, signs and numbers the other answers are told to people."""
     return VOCABULARY

@@ -7,10 +7,11 @@ from litestar import Request, Response, Router, delete, get, post
 from litestar.exceptions import ClientException, NotAuthorizedException, PermissionDeniedException
 
 from pipeline.http.backend import Backend
-from pipeline.http.callers.access import ADMINISTERING, EDITING, READING, requires, unknown
+from pipeline.http.callers.access import ADMINISTERING, ALWAYS, EDITING, READING, requires, unknown
 from pipeline.http.callers.keys import OF_DEPLOYMENTS, ROLES, Key, Role
 from pipeline.http.callers.origins import FOREIGN, is_foreign
 from pipeline.http.callers.sessions import BY_KEY, Session
+from pipeline.http.callers.shares import Share
 from pipeline.http.management.bodies import ExactRequest
 
 MOST_BYTES = 10_000  # of what somebody signs in with
@@ -60,7 +61,7 @@ async def tell_way(request: Request[Any, Any, Any], backend: Backend) -> WayIn:
     return WayIn(provider=provider.name if provider else None, ended=ended)
 
 
-@get("/me", guards=[requires(ROLES)])
+@get("/me", guards=[requires(ROLES)], opt=ALWAYS)
 async def tell_me(request: Request[Any, Key, Any], backend: Backend) -> Me:
     """Who one is, and what one may."""
     return me(request.auth, backend)
@@ -106,7 +107,8 @@ def me(caller: Key, backend: Backend) -> Me:
         role=caller.role,
         may=may(caller.role),
         is_open=backend.access.is_open,
-        expires=caller.expires if isinstance(caller, Session) else None,
+        experiment=caller.experiment if isinstance(caller, Share) else None,
+        expires=caller.expires if isinstance(caller, Session | Share) else None,
     )
 
 

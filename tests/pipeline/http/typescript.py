@@ -32,6 +32,7 @@ from pipeline.http.results.notifications import NotificationsTold
 from pipeline.http.results.routes import Columns, Overview, Shown
 from pipeline.http.results.vocabulary import Vocabulary
 from pipeline.http.session.routes import Me, SignedOut, SignIn, WayIn
+from pipeline.http.session.shares import NewShare, ShareMade, SharesTold
 from pipeline.questions.baseline import MetricNumbers
 from pipeline.questions.drawer import Drawer
 from pipeline.questions.matching import SegmentCounts
@@ -41,7 +42,7 @@ from schemas.look import Look
 DOCUMENTS = (DocumentItems, DocumentShown, Checked, Published)
 ARRIVING = (ArrivingTold, FlagArriving, MessagesSeen, TailTold, SentAgain, Checklist)
 REMEMBERED = (Briefs, BriefShown, Rendered, Comments)
-SIGNED = (Me, WayIn, SignedOut, KeysTold, KeyMade, ProgramsTold)
+SIGNED = (Me, WayIn, SignedOut, KeysTold, KeyMade, ProgramsTold, SharesTold, ShareMade)
 ANSWERED = (Drawer, UnitAnswers, UnitRecords, SamplePlan, MetricNumbers, SegmentCounts)
 SAID = (
     Overview,
@@ -61,7 +62,15 @@ SAID = (
     *ARRIVING,
     *ANSWERED,
 )
-TOLD = (Taking, PlanEdit, SignIn, NewKey, Saying, Rendering)  # of which a client may leave out what has a default
+TOLD = (
+    Taking,
+    PlanEdit,
+    SignIn,
+    NewKey,
+    NewShare,
+    Saying,
+    Rendering,
+)  # of which a client may leave out what has a default
 
 
 def declarations() -> str:

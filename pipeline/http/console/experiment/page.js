@@ -23,6 +23,7 @@ import { duration, moment } from "../parts/numbers.js";
 import { addressOf } from "../parts/route.js";
 import { decisionOn, mark, warning } from "../parts/words.js";
 import { PlanSection } from "../plan/section.js";
+import { shareButton } from "../session/share.js";
 import { choiceOf, queryOf } from "./choice.js";
 import { dataFaults } from "./datafaults.js";
 import { happenings } from "./happenings.js";
@@ -137,6 +138,7 @@ export class ExperimentPage {
         { class: "head" },
         h("h1", null, definition.name ?? this.key),
         actions("experiments", flag, () => this.#again()),
+        shareButton(this.key),
       ),
       standing(flag),
       h(DocumentLinks, { kind: "flag", what: "experiment", of: this.key }),

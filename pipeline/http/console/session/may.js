@@ -2,7 +2,8 @@
 
 /** @import { Me } from "#api" */
 
-import { get } from "../api.js";
+import { get, Refusal, showLink } from "../api.js";
+import { useLink } from "./link.js";
 
 /** @type {Me | null} */
 let me = null;
@@ -14,9 +15,16 @@ export const who = () => me;
  * @param {Me["may"][number]} what */
 export const may = (what) => me?.may.includes(what) ?? false;
 
-/** Learn who is signed in, once. Throws what the server refuses. */
+/** Learn who is signed in, once; a link counts for who is not. Throws what the server refuses. */
 export async function recognize() {
-  me ??= await get("me");
+  if (me) return;
+  showLink(null);
+  try {
+    me = await get("me");
+  } catch (error) {
+    if (!(error instanceof Refusal && error.isOfKey && useLink())) throw error;
+    me = await get("me");
+  }
 }
 
 /** What was learned holds no more. */

@@ -20,9 +20,9 @@ export const followOtherTabs = (changed) =>
     changed();
   });
 
-/** What is shown to whoever is not signed in: why, and how one is. `open` asks for a key.
- * @param {{ open: () => void }} props */
-export function SignIn({ open }) {
+/** What is shown to whoever is not let in: why, and how one signs in. `open` asks for a key.
+ * @param {{ open: () => void, why: string | null }} props */
+export function SignIn({ open, why }) {
   const [way, setWay] = useState(/** @type {WayIn | null} */ (null));
   useEffect(() => {
     get("session").then(setWay, () => {}); // without an answer a key still opens
@@ -31,7 +31,7 @@ export function SignIn({ open }) {
     "div",
     { class: "refused" },
     h("h1", null, "Sign in"),
-    h("p", null, way?.ended ? ENDED : way?.provider ? BY_PROVIDER : BY_KEY),
+    h("p", null, why ? `${why}.` : way?.ended ? ENDED : way?.provider ? BY_PROVIDER : BY_KEY),
     way?.provider &&
       h(
         "p",

@@ -243,11 +243,11 @@ def test_a_key_that_was_revoked_is_told_where_it_is_missed(console: Console):
     keys.revoke(key.id)
     console.publish(3_000)
 
-    expect(page.get_by_text("The key opens nothing any more")).to_be_visible()
+    expect(page.get_by_text("Signed out")).to_be_visible()
     page.get_by_role("button", name="CSV").click()
-    expect(page.get_by_role("alert")).to_contain_text("the key is not known (any more)")
+    expect(page.get_by_role("alert")).to_contain_text("the session has ended")
     page.get_by_text("What version 1 changed").click()
-    expect(page.locator("#version-1 details")).to_contain_text("the key is not known (any more)")
+    expect(page.locator("#version-1 details")).to_contain_text("the session has ended")
     console.faults[:] = [fault for fault in console.faults if "401" not in fault]
 
 

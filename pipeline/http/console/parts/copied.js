@@ -1,0 +1,21 @@
+// Copied: a text that a person takes elsewhere, with a button that copies it.
+
+import { h, useState } from "../dom.js";
+
+/** @param {{ label: string, text: string }} props */
+export function Copied({ label, text }) {
+  const [isCopied, setCopied] = useState(false);
+  const copy = () =>
+    navigator.clipboard?.writeText(text).then(
+      () => setCopied(true),
+      () => {}, // where a browser does not let us, the text can be selected
+    );
+  return h(
+    "figure",
+    { class: "copied" },
+    h("figcaption", null, label),
+    h("pre", { tabindex: 0, "aria-label": label }, text),
+    navigator.clipboard &&
+      h("button", { type: "button", "aria-label": `Copy: ${label}`, onclick: copy }, isCopied ? "Copied" : "Copy"),
+  );
+}
