@@ -32,6 +32,7 @@ from pipeline.http.management import management
 from pipeline.http.management.bodies import FAULTS, faults
 from pipeline.http.management.life import life
 from pipeline.http.monitoring import Monitor, create_registry, metrics
+from pipeline.http.oncall.routes import oncall
 from pipeline.http.questions.routes import questions
 from pipeline.http.remembering import remembering
 from pipeline.http.results.notifications import notifications
@@ -63,6 +64,7 @@ def create_app(backend: Backend) -> ASGIApp:
             vocabulary,
             session,
             sign_in,
+            oncall,
             shares,
             life,
             management,

@@ -16,6 +16,7 @@ from pipeline.http.evaluate.sticky import Sticky, compile_kernels
 from pipeline.http.evaluate.tracking import Tracker
 from pipeline.http.ingest.delivery import Delivery
 from pipeline.http.ingest.outbox import Outbox
+from pipeline.http.oncall.examination import Examination
 from pipeline.http.questions.readers import Readers
 from pipeline.http.results.bell import Bell
 from pipeline.http.results.decisions import DecisionsTold
@@ -63,6 +64,7 @@ class Backend:
         self.outbox = Outbox(settings)
         self.tracker = Tracker(self.outbox, self.flags, self.sticky)
         self.readers = Readers()
+        self.examination = Examination(settings)
         self.tickets = Tickets()
         self.connections = Connections(most_connections())
         self.streams = Streams(most_connections() * 3 // 4)
@@ -110,6 +112,7 @@ class Backend:
 
     async def __aexit__(self, *_: object) -> None:
         self.readers.stop()
+        self.examination.stop()
         await self.outbox.stop()
         parts = (self.writer.__aexit__(), self.tail.stop(), *(part.stop() for part in self._connected()))
         # While brokers are away some clients complain, and a producer would wait for them; neither matters now.

@@ -1,17 +1,50 @@
 """Workers: what each of them says of itself, as Prometheus reads it. One place to ask, and no port of theirs."""
 
+from collections import deque
 from collections.abc import Callable, Iterator
 from time import monotonic
 
+import msgspec
 from aiokafka import ConsumerRecord
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from evaluation.plans.upstream import Upstream
+from evaluation.plans.upstream import TELL_WATERMARKS, Upstream
 from schemas.decoding import decode
 from schemas.health import PartitionHealth, WorkerHealth
 
+LATELY = 10  # words of a worker, over which its CPU is told
 GONE_SECONDS = 30.0  # without a word, after which a worker is no longer told of
+
+
+class PlaceTold(msgspec.Struct, frozen=True, kw_only=True):
+    """A partition that a stage reads, and how far time has come in it (ms UTC; null: that is not known yet)."""
+
+    topic: str
+    partition: int
+    lag: int
+    watermark: int | None
+
+
+class WorkerTold(msgspec.Struct, frozen=True, kw_only=True):
+    """A worker. `cores`: of CPU lately, null: nobody knows yet; `memory`: bytes at the peak; `spoke`: ms ago."""
+
+    worker: str
+    started: int
+    cores: float | None
+    memory: int
+    spoke: int
+    partitions: int
+    counts: dict[str, int]
+
+
+class StageTold(msgspec.Struct, frozen=True, kw_only=True):
+    """A stage, its workers, and the records that wait for it. `slowest` is its partition of the smallest watermark."""
+
+    stage: str
+    workers: list[WorkerTold]
+    lag: int
+    slowest: PlaceTold | None
 
 
 class Workers(Collector):
@@ -20,6 +53,7 @@ class Workers(Collector):
     def __init__(self, clock: Callable[[], float] = monotonic) -> None:
         self._clock = clock
         self._said: dict[str, tuple[float, WorkerHealth]] = {}  # by worker, with the time; the newest stand last
+        self._cpu: dict[str, deque[tuple[float, float]]] = {}  # by worker: when it was heard, and its seconds by then
         self._upstream = Upstream()
         self._time, self._then = 0, clock()  # the brokers', ms UTC, and when it was so
         _ = self.behind  # they are heard from here on
@@ -32,6 +66,8 @@ class Workers(Collector):
         self._time, self._then = max(self._time, record.timestamp), self._clock()
         if not health.ended:
             self._said[health.worker] = self._clock(), health
+            heard = self._cpu.setdefault(health.name, deque(maxlen=LATELY))
+            heard.append((self._clock(), health.cpu_seconds))
         self._forget()
 
     @property
@@ -43,7 +79,47 @@ class Workers(Collector):
     @property
     def behind(self) -> str | None:
         """Why looks may not tell everything that has come, if so."""
-        return self._upstream.behind(self._time + round((self._clock() - self._then) * 1_000))
+        return self._upstream.behind(self.now)
+
+    @property
+    def now(self) -> int:
+        """The brokers' time (ms UTC), as far as it was heard."""
+        return self._time + round((self._clock() - self._then) * 1_000)
+
+    def told(self, stage: str) -> StageTold:
+        """What is said of a stage, and by whom."""
+        self._forget()
+        said = [each for each in self._said.values() if each[1].stage == stage]
+        places = {(each.topic, each.partition): each for _, health in said for each in health.partitions}
+        slowest = min(places.values(), key=lambda each: each.watermark, default=None)
+        if stage not in TELL_WATERMARKS or slowest is None:
+            told = None
+        else:
+            told = PlaceTold(
+                topic=slowest.topic,
+                partition=slowest.partition,
+                lag=slowest.lag,
+                watermark=slowest.watermark or None,
+            )
+        return StageTold(
+            stage=stage,
+            workers=[self._worker_told(time, health) for time, health in said],
+            lag=sum(each.lag for each in places.values()),
+            slowest=told,
+        )
+
+    def _worker_told(self, time: float, health: WorkerHealth) -> WorkerTold:
+        heard = self._cpu[health.name]
+        (since, before), (until, after) = heard[0], heard[-1]
+        return WorkerTold(
+            worker=health.worker,
+            started=health.started,
+            cores=(after - before) / (until - since) if until > since else None,
+            memory=health.peak_memory,
+            spoke=round((self._clock() - time) * 1_000),
+            partitions=len(health.partitions),
+            counts=health.counts,
+        )
 
     def collect(self) -> Iterator[Metric]:
         """The metrics of every worker, and of every partition by whoever spoke of it last."""
@@ -78,3 +154,5 @@ class Workers(Collector):
     def _forget(self) -> None:
         gone = self._clock() - GONE_SECONDS
         self._said = {worker: said for worker, said in self._said.items() if said[0] > gone}
+        names = {health.name for _, health in self._said.values()}
+        self._cpu = {name: heard for name, heard in self._cpu.items() if name in names}

@@ -10,12 +10,14 @@ import { AuthoringPage } from "./authoring/page.js";
 import { CohortPage } from "./cohorts/page.js";
 import { BriefPage } from "./decisions/brief.js";
 import { BriefsPage } from "./decisions/page.js";
+import { DeploymentPage, DeploymentsPage } from "./deployments/page.js";
 import { h, render } from "./dom.js";
 import { ExperimentPage } from "./experiment/page.js";
 import { FlagPage } from "./flag/page.js";
 import { ListPage } from "./list/page.js";
 import { DocumentsPage } from "./metrics/list.js";
 import { MetricPage } from "./metrics/page.js";
+import { OnCallPage } from "./oncall/page.js";
 import { Bell } from "./parts/bell.js";
 import { meanings, place } from "./parts/meanings.js";
 import { routeOf } from "./parts/route.js";
@@ -67,6 +69,12 @@ const PAGES = [
   },
   { at: "unit", nav: "Look up a unit", open: (route, around) => new UnitPage(route, around) },
   { at: "flags", under: "", open: ({ of }, around) => new FlagPage(of[0] ?? "", around) },
+  {
+    at: "deployments",
+    nav: "Deployments",
+    open: ({ of }, around) => (of[0] ? new DeploymentPage(of[0], around) : new DeploymentsPage()),
+  },
+  { at: "on-call", nav: "On call", open: (_, around) => new OnCallPage(around) },
   { at: "new", under: "", open: (route, around) => new AuthoringPage(route, around) },
   { at: "edit", under: "", open: (route, around) => new AuthoringPage(route, around) },
   { at: "import", under: "", open: (_, around) => new ImportPage(around) },

@@ -24,6 +24,8 @@ from pipeline.http.documents.reading import DocumentItems, DocumentShown
 from pipeline.http.management.keys import KeyMade, KeysTold, NewKey, ProgramsTold
 from pipeline.http.management.life import Stands, Taking, Version, Versions
 from pipeline.http.management.plans import PlanEdit, PlanShown
+from pipeline.http.oncall.examination import Examined
+from pipeline.http.oncall.routes import StagesTold
 from pipeline.http.questions.planning import SamplePlan
 from pipeline.http.questions.units import UnitAnswers
 from pipeline.http.remembering.briefs import Briefs, BriefShown, Rendered, Rendering
@@ -44,6 +46,7 @@ ARRIVING = (ArrivingTold, FlagArriving, MessagesSeen, TailTold, SentAgain, Check
 REMEMBERED = (Briefs, BriefShown, Rendered, Comments)
 SIGNED = (Me, WayIn, SignedOut, KeysTold, KeyMade, ProgramsTold, SharesTold, ShareMade)
 ANSWERED = (Drawer, UnitAnswers, UnitRecords, SamplePlan, MetricNumbers, SegmentCounts)
+ON_CALL = (StagesTold, Examined)
 SAID = (
     Overview,
     Shown,
@@ -58,6 +61,7 @@ SAID = (
     NotificationsTold,
     *DOCUMENTS,
     *SIGNED,
+    *ON_CALL,
     *REMEMBERED,
     *ARRIVING,
     *ANSWERED,

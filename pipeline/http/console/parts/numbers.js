@@ -22,6 +22,14 @@ const signed = (value, text) => (value < 0 ? `${MINUS}${text}` : `+${text}`);
 /** @param {Maybe} value */
 export const count = (value) => (missing(value) ? NONE : plain.format(value));
 
+/** Bytes, in the largest unit that leaves a number before the point.
+ * @param {number} value */
+export function bytes(value) {
+  const units = ["bytes", "kB", "MB", "GB", "TB"];
+  const power = Math.min(units.length - 1, Math.max(0, Math.floor(Math.log10(Math.max(1, value)) / 3)));
+  return `${decimals(0, power ? 1 : 0).format(value / 1_000 ** power)} ${units[power]}`;
+}
+
 /** A share as it is: 0.1234 is 12.3%.
  * @param {Maybe} value */
 export const share = (value, places = 1) =>

@@ -4,7 +4,7 @@ import httpx
 
 from tests.pipeline.http.session.people import People
 
-EXPERIMENT = "checkout"
+EXPERIMENT = "button"
 
 
 def test_whoever_gives_a_key_once_is_signed_in_and_is_told_what_that_one_may(people: People):

@@ -10,16 +10,16 @@ from pipeline.errors import PeekproofError
 from pipeline.http.callers.shares import DAY, LONGEST_LIFE, MOST_OF_AN_EXPERIMENT, REMEMBERED, Shares
 from tests.pipeline.http.session.people import People
 
-EXPERIMENT = "checkout"
+EXPERIMENT = "button"
 OTHERS = {  # in which `{key}` is the experiment that is shared: no edits, no other experiments, no notifications
     "GET": [
         *("overview", "notifications", "notifications/stream", "results/stream", "versions", "flags", "experiments"),
         *("overview/other", "experiments/other/results", "results/stream?experiment=other", "keys", "deployments"),
-        *("results/stream?experiment=checkout&experiment=other", "results/stream?experiment=other&experiment=checkout"),
-        *("experiments/checkout/shares", "flags/checkout", "documents", "arriving", "briefs", "briefs/other"),
+        *("results/stream?experiment=button&experiment=other", "results/stream?experiment=other&experiment=button"),
+        *("experiments/button/shares", "flags/button", "documents", "arriving", "briefs", "briefs/other"),
     ],
-    "POST": ["experiments/checkout/actions/start", "experiments/checkout/shares", "experiments/checkout/comments"],
-    "DELETE": ["experiments/checkout/plan"],
+    "POST": ["experiments/button/actions/start", "experiments/button/shares", "experiments/button/comments"],
+    "DELETE": ["experiments/button/plan"],
 }
 
 
@@ -38,7 +38,7 @@ def test_a_link_shows_its_experiment_and_nothing_else_until_it_is_revoked(people
             "vocabulary",
         ):
             assert reader.get(path).status_code == 200
-        assert "no look" in reader.get(f"experiments/{EXPERIMENT}/results").text
+        assert "has not started" in reader.get(f"experiments/{EXPERIMENT}/results").text
         with reader.stream("GET", f"results/stream?experiment={EXPERIMENT}") as told:
             assert told.status_code == 200
 

@@ -1,0 +1,35 @@
+// Connecting: what a program needs to be connected, to be copied.
+
+/** @import { KeyMade } from "#api" */
+/** @import { Kind } from "./snippets.js" */
+
+import { h, useState } from "../dom.js";
+import { Copied } from "../parts/copied.js";
+import { SNIPPETS } from "./snippets.js";
+
+/** `made`: the key that they carry; without one they say where it stands.
+ * @param {{ kind: Kind, made: KeyMade | null }} props */
+export function Connecting({ kind, made }) {
+  const fitting = Object.entries(SNIPPETS).filter(([, { of }]) => of.includes(kind));
+  const [chosen, choose] = useState(fitting[0]?.[0] ?? "evaluate");
+  const id = made ? "snippet-of-key" : "snippet";
+  return h(
+    "section",
+    { "aria-labelledby": id },
+    h("h2", { id }, "Connect a program"),
+    h(
+      "label",
+      null,
+      "By ",
+      h(
+        "select",
+        { value: chosen, onchange: ({ target }) => choose(target.value) },
+        fitting.map(([name, { says }]) => h("option", { value: name }, says)),
+      ),
+    ),
+    h(Copied, {
+      label: made ? "With the key that was just made" : "KEY is a key of this deployment",
+      text: SNIPPETS[chosen]?.write(location.origin, made?.key ?? "KEY") ?? "",
+    }),
+  );
+}

@@ -1,0 +1,1 @@
+"""On call: whether the installation works, and what mends what does not."""
