@@ -101,15 +101,15 @@ def test_what_does_not_come_is_said_before_any_number_and_segments_have_their_ro
 
 
 def test_a_drawer_opens_below_a_metric_and_tells_its_units_from_the_archive(console: Console):
-    world, begin = World(console.settings.data / "archive", console.catalog), console.run.started + 1
-    users, variants = [f"u{number}" for number in range(40)], ("control", "treatment")
+    world, begin = World(console.settings.data / "archive", console.catalog), console.run.started + 3_000
+    users, variants = [f"unit-{number}" for number in range(40)], ("control", "treatment")
     exposures = [
         {"flag_key": EXPERIMENT, "variant": variants[at % 2], "user_id": user, "time": begin + at}
         for at, user in enumerate(users)
     ]
     world.send(EXPOSURES, exposures, [begin + at for at in range(40)])
     events = [
-        {"event_type": "purchase", "user_id": user, "time": begin + 100, "event_properties": {"price": 10 + at}}
+        {"event_type": "purchase", "user_id": user, "time": begin + 100, "event_properties": {"revenue": 10 + at}}
         for at, user in enumerate(users[::4])
     ]
     world.send(EVENTS, events, [begin + 100] * len(events))
