@@ -30,13 +30,14 @@ from pipeline.questions.reading import TimeBound, said
 from pipeline.stages.gathering import Gathering
 from pipeline.storage.archived import offset_at, partitions, slices
 from schemas.catalog import Document, Flag, FlagState, Goal, Metric, Variant
-from schemas.duration import DAY_MS
+from schemas.duration import DAY_MS, HOUR_MS
 from schemas.records import Records
 from schemas.topics import EVENTS
 from schemas.units import Arm, RowKind
 
 FEWEST_SETTLED = 100  # units whose window is over, below which the others are taken too
 MOST_WINDOW = 28 * DAY_MS  # that is read beyond the days in which units enter
+SHORTEST = HOUR_MS  # from which units a day can be told
 MOST_ROWS = 200_000  # gathered before they are folded
 KEY, VARIANT = "baseline", "control"
 _ARM = Arm(KEY, "exp-1", 0, VARIANT)
@@ -45,9 +46,9 @@ _ARM = Arm(KEY, "exp-1", 0, VARIANT)
 class MetricNumbers(msgspec.Struct, frozen=True, kw_only=True):
     """What units came to by a metric: those that entered in [`since`, `until`) (ms UTC), each with its first event.
 
-    `daily` is how many units entered a day, `mean` and `deviation` are of a unit (of a ratio that of all units, and of
-    a unit's influence on it); null: there are too few. `is_settled`: of units alone whose window is over. `edges` are
-    those of the `distribution`. `notes` say what else a reader should know.
+    `daily` is how many units entered a day; null: that was less than an hour. `mean` and `deviation` are of a unit (of
+    a ratio that of all units, and of a unit's influence on it); null: there are too few. `is_settled`: of units alone
+    whose window is over. `edges` are those of the `distribution`. `notes` say what else a reader should know.
     """
 
     metric: str
@@ -55,7 +56,7 @@ class MetricNumbers(msgspec.Struct, frozen=True, kw_only=True):
     since: int
     until: int
     units: int
-    daily: float
+    daily: float | None
     mean: float | None
     deviation: float | None
     is_settled: bool
@@ -83,7 +84,7 @@ def metric_numbers(  # noqa: PLR0917
     if not fold.is_whole:
         notes.append(f"reading took more than {seconds:g} s, and was cut off: events up to {said(fold.reached)}")
     begin = max(since, fold.first or since)
-    until = max(begin, min(begin + days * DAY_MS, fold.reached))
+    until = max(begin, min(begin + days * DAY_MS, fold.reached + 1))
     if fold.first > since + DAY_MS // 24:
         notes.append(f"the archive of events begins at {said(fold.first)}")
     numbers = fold.partition.numbers(KEY, "exp-1", metric.definition.key)
@@ -109,7 +110,7 @@ def metric_numbers(  # noqa: PLR0917
         since=begin,
         until=until,
         units=units,
-        daily=units * DAY_MS / max(until - begin, 1) if units else 0.0,
+        daily=units * DAY_MS / (until - begin) if until - begin >= SHORTEST else None,
         mean=mean,
         deviation=deviation,
         is_settled=is_settled,

@@ -148,7 +148,7 @@ export class MetricPage {
           { class: "facts" },
           fact("mean", mean(found.mean, isShare)),
           fact("standard deviation", mean(found.deviation, false)),
-          fact("units a day", count(Math.round(found.daily))),
+          fact("units a day", found.daily === null ? "not known yet" : count(Math.round(found.daily))),
           fact("units that entered", `${moment(found.since)} to ${moment(found.until)}`),
         ),
         found.notes.map((note) => h("p", { class: "mark warn", key: note }, note)),

@@ -11,6 +11,7 @@ from schemas.topics import EVENTS, EXPOSURES
 from tests.pipeline.http.console.console import EXPERIMENT, Console
 from tests.pipeline.questions.world import World
 
+READING = 60_000  # ms, in which a process begins that reads the archive
 EVIL = "<img src=x onerror=alert(1)>"
 
 
@@ -56,7 +57,7 @@ def test_a_unit_is_looked_up_from_the_keyboard_and_its_address_opens_it_again(as
     flags = page.get_by_role("group", name="What each flag yields")
     expect(flags.get_by_role("row", name=EXPERIMENT)).to_contain_text("of 0–99")
     records = page.locator(".timeline > li")
-    expect(records).to_have_count(2)
+    expect(records).to_have_count(2, timeout=READING)
     expect(records.first).to_contain_text("sent purchase")
     expect(page.locator(".contribution")).to_contain_text("in treatment since")
     expect(page.locator(".contribution")).to_contain_text("revenue8")
@@ -69,7 +70,7 @@ def test_a_unit_is_looked_up_from_the_keyboard_and_its_address_opens_it_again(as
 
     assert page.url.endswith("#/unit?user_id=s3")
     page.reload()
-    expect(page.locator(".timeline > li")).to_have_count(2)
+    expect(page.locator(".timeline > li")).to_have_count(2, timeout=READING)
     page.get_by_label("Properties").fill("[")
     page.get_by_role("button", name="Look up").click()
     expect(page.get_by_role("alert")).to_contain_text("no JSON")
@@ -82,8 +83,9 @@ def test_a_metric_tells_its_definition_its_users_and_what_units_come_to(asked: C
     expect(page.get_by_text("The total of ‘revenue’ over a unit's ‘purchase’. Counted within 10s")).to_be_visible()
     expect(page.get_by_role("region", name="Used by").get_by_role("link")).not_to_have_count(0)
     expect(page.get_by_role("row", name="purchase")).to_contain_text("none came")
-    expect(page.get_by_role("img", name="Units' numbers")).to_be_visible()
+    expect(page.get_by_role("img", name="Units' numbers")).to_be_visible(timeout=READING)
     expect(page.get_by_text("20 units; 0 (0.0%) have 0")).to_be_visible()
+    expect(page.get_by_text("units a daynot known yet")).to_be_visible()  # of less than an hour
     asked.is_accessible(page, "metric")
 
 
