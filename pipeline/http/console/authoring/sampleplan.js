@@ -81,7 +81,7 @@ function usePlan({ edited }, usual) {
     const { metric, daily, mean: usualMean } = usual.numbers;
     const isSaid = edited.at(["analysis", "baseline"]) !== undefined;
     const baselines = !isSaid && usualMean ? { baselines: { [metric]: baselineOf(usual) } } : {};
-    send("POST", "sample-size", { definition: checked.definition, ...baselines, ...(daily > 0 && { daily }) })
+    send("POST", "sample-size", { definition: checked.definition, ...baselines, ...(daily && { daily }) })
       .then((answer) => answer.json())
       .then(
         (told) => isHere && find(told),
@@ -116,7 +116,8 @@ function Baseline({ form, usual }) {
       ? h(
           "p",
           null,
-          `In the last 7 days ${count(units)} units (${unit}) came, ${count(Math.round(daily))} a day; `,
+          `In the last 7 days ${count(units)} units (${unit}) came`,
+          daily === null ? "; " : `, ${count(Math.round(daily))} a day; `,
           `‘${numbers.metric}’: ${mean(found, isConversion)} a unit`,
           !isConversion && deviation !== null && `, with a standard deviation of ${mean(deviation, false)}`,
           ".",

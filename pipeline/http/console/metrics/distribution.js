@@ -9,14 +9,13 @@ const HEIGHT = 96;
 const plain = new Intl.NumberFormat("en", { maximumSignificantDigits: 4 });
 
 /** @param {number} value */
-export const edge = (value) => plain.format(value).replace("-", "−");
+const edge = (value) => plain.format(value).replace("-", "−");
 
-/** Bins of one arm; those with 0 stand beside them. `most` is the largest share of any bin that is compared with it.
- * @param {{ label: string, edges: number[], histogram: Histogram, most?: number }} props */
-export function Distribution({ label, edges, histogram: { zeros, counts }, most }) {
+/** @param {{ label: string, edges: number[], histogram: Histogram }} props */
+export function Distribution({ label, edges, histogram: { zeros, counts } }) {
   const units = zeros + counts.reduce((sum, each) => sum + each, 0);
   if (!units) return h("p", { class: "quiet" }, "No unit has a number yet.");
-  const top = most ?? Math.max(...counts, 1) / units;
+  const top = Math.max(...counts, 1);
   const width = 100 / Math.max(counts.length, 1);
   return h(
     "figure",
@@ -26,7 +25,7 @@ export function Distribution({ label, edges, histogram: { zeros, counts }, most 
         "svg",
         { height: HEIGHT, width: "100%", role: "img", "aria-label": label, class: "bins" },
         counts.map((each, index) => {
-          const high = (each / units / top) * (HEIGHT - 2);
+          const high = (each / top) * (HEIGHT - 2);
           return svg(
             "rect",
             { x: `${index * width}%`, width: `${width * 0.94}%`, y: HEIGHT - high, height: high },
@@ -44,17 +43,6 @@ export function Distribution({ label, edges, histogram: { zeros, counts }, most 
     ),
   );
 }
-
-/** The largest share that a bin has of any of these.
- * @param {Histogram[]} histograms */
-export const mostOf = (histograms) =>
-  Math.max(
-    ...histograms.flatMap(({ zeros, counts }) => {
-      const units = zeros + counts.reduce((sum, each) => sum + each, 0);
-      return counts.map((each) => each / Math.max(units, 1));
-    }),
-    1e-9,
-  );
 
 /** @param {{ label: string, edges: number[], counts: number[], units: number }} props */
 const Bins = ({ label, edges, counts, units }) =>

@@ -122,11 +122,10 @@ export class MetricPage {
       h(
         "p",
         { class: "quiet" },
-        "Of the last 7 days, from the archive: as if each unit were exposed with its first event, of whatever name. ",
+        "Of the last 7 days, from the archive: as if each unit were exposed with its first event, of whatever name. By ",
         h(
           "label",
           null,
-          "by ",
           h(
             "select",
             {
@@ -151,7 +150,7 @@ export class MetricPage {
           fact("units a day", found.daily === null ? "not known yet" : count(Math.round(found.daily))),
           fact("units that entered", `${moment(found.since)} to ${moment(found.until)}`),
         ),
-        found.notes.map((note) => h("p", { class: "mark warn", key: note }, note)),
+        found.notes.map((note) => h("p", { class: "noted", key: note }, note)),
         h(Distribution, { label: "Units' numbers", edges: found.edges, histogram: found.distribution }),
         effects(this.#effects),
       ],

@@ -56,7 +56,7 @@ def test_a_unit_is_looked_up_from_the_keyboard_and_its_address_opens_it_again(as
 
     flags = page.get_by_role("group", name="What each flag yields")
     expect(flags.get_by_role("row", name=EXPERIMENT)).to_contain_text("of 0–99")
-    records = page.locator(".timeline > li")
+    records = page.locator(".unit-records > li")
     expect(records).to_have_count(2, timeout=READING)
     expect(records.first).to_contain_text("sent purchase")
     expect(page.locator(".contribution")).to_contain_text("in treatment since")
@@ -70,7 +70,7 @@ def test_a_unit_is_looked_up_from_the_keyboard_and_its_address_opens_it_again(as
 
     assert page.url.endswith("#/unit?user_id=s3")
     page.reload()
-    expect(page.locator(".timeline > li")).to_have_count(2, timeout=READING)
+    expect(page.locator(".unit-records > li")).to_have_count(2, timeout=READING)
     page.get_by_label("Properties").fill("[")
     page.get_by_role("button", name="Look up").click()
     expect(page.get_by_role("alert")).to_contain_text("no JSON")
