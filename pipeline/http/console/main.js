@@ -6,6 +6,7 @@
 import { follow, Refusal } from "./api.js";
 import { ArrivingPage } from "./arriving/page.js";
 import { ImportPage } from "./authoring/importing.js";
+import { OthersPage } from "./authoring/others.js";
 import { AuthoringPage } from "./authoring/page.js";
 import { CohortPage } from "./cohorts/page.js";
 import { BriefPage } from "./decisions/brief.js";
@@ -77,6 +78,7 @@ const PAGES = [
   { at: "on-call", nav: "On call", open: (_, around) => new OnCallPage(around) },
   { at: "new", under: "", open: (route, around) => new AuthoringPage(route, around) },
   { at: "edit", under: "", open: (route, around) => new AuthoringPage(route, around) },
+  { at: "documents", nav: "Other documents", open: () => new OthersPage() },
   { at: "import", under: "", open: (_, around) => new ImportPage(around) },
 ];
 

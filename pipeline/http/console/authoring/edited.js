@@ -114,12 +114,13 @@ export class Edited {
     this.discarded = undefined;
   }
 
-  /** It stands.
-   * @param {number} version */
-  published(version) {
+  /** It stands: what is typed from now on is of the version that was published.
+   * @param {string} key */
+  async published(key) {
     dropDraft(this.draft);
+    this.key = key;
+    this.standing = await readDocument(this.kind, key);
     this.#first = this.definition;
-    if (this.standing) this.standing = { ...this.standing, version, definition: this.definition };
   }
 
   /** @param {Path} path @returns {any} */

@@ -3,7 +3,10 @@
 /** @import { Place } from "./form.js" */
 
 import { h, useState } from "../dom.js";
-import { LinesField } from "./form.js";
+import { Faults, LinesField } from "./form.js";
+import { pathText } from "./values.js";
+
+const MOST_TYPED = 2_000; // more are no text to type in
 
 /** @param {Place} place */
 export function IdsField(place) {
@@ -42,7 +45,9 @@ export function IdsField(place) {
       }),
       h("small", { role: "status" }, told || `${ids.length.toLocaleString("en")} ids; a file takes their place`),
     ),
-    h(LinesField, place),
+    ids.length > MOST_TYPED
+      ? h("div", { "data-path": pathText(path) }, h(Faults, { id: "ids-fault", told: form.edited.faultsAt(path) }))
+      : h(LinesField, place),
   );
 }
 

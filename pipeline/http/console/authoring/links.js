@@ -4,13 +4,19 @@ import { h } from "../dom.js";
 import { may } from "../session/may.js";
 import { CopyYaml, yamlOf } from "./yaml.js";
 
+const ADMINISTERED = ["deployment", "notification"];
+
+/** Whether whoever is signed in may make and edit such documents.
+ * @param {string} what */
+export const mayMake = (what) => may(ADMINISTERED.includes(what) ? "administer" : "edit");
+
 /** @param {{ kind: string, what?: string, of: string }} props `what` is made anew: an experiment is a flag. */
 export const DocumentLinks = ({ kind, what = kind, of }) =>
   h(
     "div",
     { class: "actions", role: "group", "aria-label": "The document" },
-    may("edit") && h("a", { class: "button", href: `#/edit/${kind}/${encodeURIComponent(of)}` }, "Edit"),
-    may("edit") && h("a", { class: "button", href: `#/new/${what}?from=${encodeURIComponent(of)}` }, "Duplicate"),
+    mayMake(kind) && h("a", { class: "button", href: `#/edit/${kind}/${encodeURIComponent(of)}` }, "Edit"),
+    mayMake(kind) && h("a", { class: "button", href: `#/new/${what}?from=${encodeURIComponent(of)}` }, "Duplicate"),
     h(CopyYaml, { read: () => yamlOf(kind, of) }),
   );
 

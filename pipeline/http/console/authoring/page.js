@@ -9,12 +9,12 @@
 import { get } from "../api.js";
 import { h } from "../dom.js";
 import { moment } from "../parts/numbers.js";
-import { may } from "../session/may.js";
 import { Conflict } from "./conflict.js";
 import { readDocument } from "./documents.js";
 import { Edited, isWithin } from "./edited.js";
 import { Fields } from "./form.js";
 import { Known } from "./known.js";
+import { mayMake } from "./links.js";
 import { PARTS } from "./parts.js";
 import { Publication } from "./publication.js";
 import { Review } from "./review.js";
@@ -88,7 +88,7 @@ export class AuthoringPage {
     if (!shape) return [];
     return [
       h("div", { class: "head" }, h("h1", null, this.#heading), this.#links()),
-      may("edit") ? this.#form(shape) : this.#read(),
+      mayMake(this.what) ? this.#form(shape) : this.#read(),
     ];
   }
 
@@ -102,7 +102,11 @@ export class AuthoringPage {
     const { standing } = this.edited;
     return standing
       ? h(Yaml, { text: standing.yaml })
-      : h("p", null, "Your role reads: an experimenter or an admin makes and edits documents.");
+      : h(
+          "p",
+          null,
+          "Your role reads it: an experimenter makes and edits documents, an admin deployments and notifications.",
+        );
   }
 
   /** @param {Group} shape */
@@ -246,14 +250,9 @@ export class AuthoringPage {
   #done(key) {
     const { kind } = this.edited;
     this.say(`${key} is published.`);
-    const places = /** @type {Record<string, string>} */ ({
-      metric: "metrics",
-      cohort: "cohorts",
-      deployment: "deployments",
-      brief: "briefs",
-    });
-    const flags = this.isExperiment ? "experiments" : "flags";
-    const place = kind === "flag" ? flags : (places[kind] ?? `edit/${kind}`);
-    location.hash = `#/${place}/${encodeURIComponent(key)}`;
+    const places = /** @type {Record<string, string>} */ ({ metric: "metrics", cohort: "cohorts", brief: "briefs" });
+    const flags = this.edited.at(["metrics"]) ? "experiments" : "flags";
+    const place = kind === "flag" ? flags : places[kind];
+    location.hash = place ? `#/${place}/${encodeURIComponent(key)}` : "#/documents";
   }
 }

@@ -33,7 +33,12 @@ export class Publication {
 
   get isReady() {
     const { isChecked, faults, newer } = this.edited;
-    return !this.isBusy && (this.stands > 0 || (isChecked && !faults.length && !newer));
+    return !this.isBusy && (this.#standing > 0 || (isChecked && !faults.length && !newer));
+  }
+
+  /** The version that stands as it is typed; 0: there is none. */
+  get #standing() {
+    return this.edited.isChanged ? 0 : this.stands;
   }
 
   /** Whether the same is asked again, with a yes to what follows.
@@ -55,7 +60,7 @@ export class Publication {
     /** @type {Refused["of"]} */
     let of = "publish";
     try {
-      const version = this.stands || (await this.#publish(agreed === of));
+      const version = this.#standing || (await this.#publish(agreed === of));
       if (isStarted) {
         this.stands = version;
         of = "start";
@@ -77,7 +82,7 @@ export class Publication {
     const definition = readable(edited.definition)[0];
     const said = { reason, base: edited.base, ...yes(isAgreed) };
     const { version } = await publish(edited.kind, key, definition, said);
-    edited.published(version);
+    await edited.published(key);
     return version;
   }
 

@@ -226,4 +226,5 @@ def test_other_documents_follow_their_schema_and_yaml_goes_out_and_comes_in(cons
     console.is_accessible(page, "import")
     page.get_by_role("button", name="Publish 1 of 2").click()
     expect(page.get_by_role("alert")).to_contain_text("These stand: metric basket.")
+    expect(page.get_by_role("region", name="metric basket")).to_contain_text("stands as it is")
     assert call(console, "GET", "documents/metric/basket")["yaml"] == yaml

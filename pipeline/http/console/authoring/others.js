@@ -1,0 +1,67 @@
+// Others: documents of the kinds that have no page of their own, and what makes another.
+
+/** @import { DocumentItem } from "#api" */
+/** @import { Page } from "../main.js" */
+
+import { h } from "../dom.js";
+import { moment } from "../parts/numbers.js";
+import { readDocuments } from "./documents.js";
+import { DocumentLinks, mayMake, NewLinks } from "./links.js";
+
+const KINDS = { group: "Groups", deployment: "Deployments", notification: "Notifications", template: "Templates" };
+
+/** @implements {Page} */
+export class OthersPage {
+  title = "Other documents – Peekproof";
+  /** @type {DocumentItem[]} */
+  #documents = [];
+
+  async refresh() {
+    this.#documents = await readDocuments();
+  }
+
+  view() {
+    return [
+      h(
+        "div",
+        { class: "head" },
+        h("h1", null, "Other documents"),
+        h(NewLinks, { whats: Object.keys(KINDS).filter(mayMake) }),
+      ),
+      Object.entries(KINDS).map(([kind, says]) => {
+        const found = this.#documents.filter((each) => each.kind === kind);
+        return h(
+          "section",
+          { "aria-labelledby": `of-${kind}` },
+          h("h2", { id: `of-${kind}` }, says),
+          found.length ? h("ul", { class: "rows" }, found.map(row)) : h("p", { class: "quiet" }, "There are none yet."),
+        );
+      }),
+    ];
+  }
+}
+
+/** @param {DocumentItem} document */
+const row = ({ kind, key, name, owner, tags, version, author, time }) =>
+  h(
+    "li",
+    { id: `${kind}-${key}` },
+    h(
+      "div",
+      { class: "named" },
+      h("a", { href: `#/edit/${kind}/${encodeURIComponent(key)}` }, name ?? key),
+      h("span", null, key),
+    ),
+    h(
+      "div",
+      null,
+      h(
+        "p",
+        { class: "quiet" },
+        [`version ${version} by ${author}, ${moment(time)}`, `of ${owner}`, tags.join(", ")]
+          .filter(Boolean)
+          .join(" · "),
+      ),
+      h(DocumentLinks, { kind, of: key }),
+    ),
+  );
