@@ -27,6 +27,6 @@ export const NewLinks = ({ whats }) =>
   h(
     "div",
     { class: "actions", role: "group", "aria-label": "New documents" },
-    whats.map((what) => h("a", { key: what, class: "button", href: `#/new/${what}` }, `New ${what}`)),
+    whats.filter(mayMake).map((what) => h("a", { key: what, class: "button", href: `#/new/${what}` }, `New ${what}`)),
     h("a", { class: "button", href: "#/import" }, "Import YAML"),
   );

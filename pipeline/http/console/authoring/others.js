@@ -6,9 +6,9 @@
 import { h } from "../dom.js";
 import { moment } from "../parts/numbers.js";
 import { readDocuments } from "./documents.js";
-import { DocumentLinks, mayMake, NewLinks } from "./links.js";
+import { DocumentLinks, NewLinks } from "./links.js";
 
-const KINDS = { group: "Groups", deployment: "Deployments", notification: "Notifications", template: "Templates" };
+const KINDS = { group: "Groups", notification: "Notifications", template: "Templates" };
 
 /** @implements {Page} */
 export class OthersPage {
@@ -22,12 +22,7 @@ export class OthersPage {
 
   view() {
     return [
-      h(
-        "div",
-        { class: "head" },
-        h("h1", null, "Other documents"),
-        h(NewLinks, { whats: Object.keys(KINDS).filter(mayMake) }),
-      ),
+      h("div", { class: "head" }, h("h1", null, "Other documents"), h(NewLinks, { whats: Object.keys(KINDS) })),
       Object.entries(KINDS).map(([kind, says]) => {
         const found = this.#documents.filter((each) => each.kind === kind);
         return h(

@@ -250,7 +250,12 @@ export class AuthoringPage {
   #done(key) {
     const { kind } = this.edited;
     this.say(`${key} is published.`);
-    const places = /** @type {Record<string, string>} */ ({ metric: "metrics", cohort: "cohorts", brief: "briefs" });
+    const places = /** @type {Record<string, string>} */ ({
+      metric: "metrics",
+      cohort: "cohorts",
+      brief: "briefs",
+      deployment: "deployments",
+    });
     const flags = this.edited.at(["metrics"]) ? "experiments" : "flags";
     const place = kind === "flag" ? flags : places[kind];
     location.hash = place ? `#/${place}/${encodeURIComponent(key)}` : "#/documents";

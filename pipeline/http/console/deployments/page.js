@@ -5,6 +5,7 @@
 /** @import { Kind } from "./snippets.js" */
 
 import { get, now } from "../api.js";
+import { DocumentLinks, NewLinks } from "../authoring/links.js";
 import { h } from "../dom.js";
 import { count, duration, moment } from "../parts/numbers.js";
 import { may } from "../session/may.js";
@@ -32,7 +33,7 @@ export class DeploymentsPage {
         null,
         "A deployment is a place that flags are served to: a site, an app, a service. Each has keys of its own.",
       ),
-      may("edit") && h("p", null, h("a", { class: "button", href: "#/new/deployment" }, "New deployment")),
+      h(NewLinks, { whats: ["deployment"] }),
       this.#all.length
         ? h(
             "ul",
@@ -92,6 +93,7 @@ export class DeploymentPage {
     return [
       h("h1", null, label),
       h("p", { class: "quiet" }, h("code", null, id), ` · ${MEANS[type]}`),
+      h(DocumentLinks, { kind: "deployment", of: id }),
       connections(this.#heard),
       this.#keys
         ? h(Keys, { deployment: id, kind: type, keys: this.#keys, again })
