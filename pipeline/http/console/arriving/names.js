@@ -14,7 +14,7 @@ import { pace, spark } from "./spark.js";
 export const eventRows = (events) =>
   table(
     "Events",
-    ["event", "last hour", "rate", "last", "sent by", "counted by", ""],
+    ["event", "last hour", "rate", "last", "sent by", "counted by", "sample"],
     events.map((event) =>
       h(
         "tr",
@@ -34,7 +34,7 @@ export const eventRows = (events) =>
 export const flagRows = (flags) =>
   table(
     "Exposures",
-    ["flag", "last hour", "rate", "last", "variants", "runs", "sent by", ""],
+    ["flag", "last hour", "rate", "last", "variants", "runs", "sent by", "sample"],
     flags.map((flag) =>
       h(
         "tr",
@@ -110,7 +110,11 @@ const ago = (last) => `${duration(Math.max(0, now() - last))} ago`;
 
 /** @param {"events" | "exposures"} topic @param {string} name */
 const sampleButton = (topic, name) =>
-  h("button", { type: "button", "aria-label": `Sample of ${name}`, onclick: () => openSample(topic, name) }, "Sample");
+  h(
+    "button",
+    { type: "button", "aria-label": `Show a sample of ${name}`, onclick: () => openSample(topic, name) },
+    "Show",
+  );
 
 /** @param {CameOf[]} libraries */
 const libraries = (libraries) =>

@@ -1,17 +1,25 @@
 """How an experiment is read: what is seen has an address, and charts say what they show."""
 
+import json
 import re
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import msgspec
+from kafka import KafkaProducer
 from playwright.sync_api import expect
 
 from evaluation.catalog.lifecycle import apply_definition, start
 from evaluation.significance.look import encode_look
 from pipeline.http.callers.keys import Keys
+from pipeline.kafka.clients import kafka_python_arguments
+from pipeline.kafka.reading import read_topic
+from schemas.arrivals import Arrivals, ArrivedSample, DeadLettersArrived, EventsArrived, ExposuresArrived
 from schemas.catalog import Condition, Segment
+from schemas.dead_letter import DeadLetter, to_headers
 from schemas.look import DataFault
-from schemas.topics import EVENTS, EXPOSURES, RESULTS
+from schemas.topics import ARRIVALS, DEAD_LETTERS, EVENTS, EXPOSURES, RESULTS
 from tests.pipeline.http.console.console import EXPERIMENT, Console
 from tests.pipeline.questions.world import World
 
@@ -130,3 +138,101 @@ def test_a_drawer_opens_below_a_metric_and_tells_its_units_from_the_archive(cons
     console.shows(page, "drawer-phone")
     expect(page.get_by_role("group", name="Actions")).to_have_count(0)  # of a viewer, who may take no step
     expect(page.get_by_role("button", name="Make a plan …")).to_have_count(0)
+
+
+# What stands beyond the right edge of the window, and in nothing that scrolls.
+TOO_WIDE = """[...document.querySelectorAll("body *")].filter(each => each.getBoundingClientRect().right > innerWidth
+    && !each.closest(".wide, pre, .unseen")).map(each => each.outerHTML.slice(0, 200))"""
+
+
+def test_what_arrives_is_seen_and_what_nobody_can_use_is_sent_again(console: Console):
+    xss = "<img src=x onerror=alert(1)>"
+    now = time.time_ns() // 1_000_000
+    flag, run = console.run.flag, console.run.key
+    sample = json.dumps({"event_type": "Purchased", "event_properties": {"price": 7.5, xss: xss}})
+    told = Arrivals(
+        worker="host/1",
+        part=0,
+        minute=now - now % 60_000,
+        events=[
+            EventsArrived(name="Purchased", library="amplitude-ts/2.1", count=120, last=now),
+            EventsArrived(name=xss, library=xss, count=1, last=now),
+        ],
+        exposures=[
+            ExposuresArrived(flag=flag, variant="control", run=run, count=30, last=now),
+            ExposuresArrived(flag=flag, variant="treatment", run="exp-0", count=10, last=now),
+            ExposuresArrived(flag=xss, variant=xss, count=1, last=now),
+        ],
+        dead_letters=[
+            DeadLettersArrived(
+                topic="events",
+                reason="not json",
+                count=3,
+                last=now,
+                detail=f"it is {xss}",
+                origin="events/0/1",
+                value=xss,
+            )
+        ],
+        samples=[ArrivedSample(topic="events", name="Purchased", time=now, value=sample)],
+    )
+    console.send(ARRIVALS, told.key, msgspec.json.encode(told))
+    page = console.open("arriving")
+
+    events, exposures = (page.get_by_role("region", name=name) for name in ("Events", "Exposures"))
+    expect(events.get_by_role("row").filter(has_text="Purchased")).to_contain_text(
+        re.compile("120.*amplitude-ts/2.1no metric")
+    )
+    expect(events.get_by_role("row").filter(has_text=xss)).to_have_count(1)
+    expect(page.get_by_role("region", name="Counted, but never came")).to_contain_text(
+        re.compile("purchase counts purchase, which did not come in the last two days. Is it Purchased")
+    )
+    expect(exposures.get_by_role("row").filter(has_text=flag)).to_contain_text(
+        re.compile(f"control 75%treatment 25%.*{run} 75%exp-0 25%.*an older run")
+    )
+    expect(exposures.get_by_role("row").filter(has_text=xss)).to_contain_text("no such flag")
+    console.is_accessible(page, "arriving")
+    events.get_by_role("button", name="Sample of Purchased").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog.get_by_role("row").filter(has_text="event_properties.price")).to_contain_text("number (1)7.5")
+    expect(dialog.get_by_role("row").filter(has_text=xss)).to_have_count(1)
+    page.keyboard.press("Escape")
+
+    unusable = page.get_by_role("region", name="Could not be used")
+    expect(unusable).to_contain_text(f"it is {xss}")
+    dead_letter = DeadLetter(
+        reason="not json", detail="it is {", topic=EVENTS, partition=0, offset=0, append_time=now, value=b"{ again"
+    )
+    producer = KafkaProducer(**kafka_python_arguments(console.settings))
+    producer.send(
+        console.settings.topic(DEAD_LETTERS), dead_letter.value, key=b"not json", headers=to_headers(dead_letter)
+    )
+    producer.close()
+    tail = page.get_by_role("region", name="As it comes")
+    tail.get_by_role("searchbox").fill("somebody")
+    page.keyboard.press("Enter")
+    expect(tail.get_by_role("status")).to_contain_text("Watching ‘somebody’: nothing has come yet.")
+    unusable.get_by_role("button", name="Send again").click()
+    dialog.get_by_role("button", name="Send again").click()
+    expect(dialog.get_by_role("status")).to_contain_text("1 of the last 48 hours were sent again.", timeout=40_000)
+    page.keyboard.press("Escape")
+    with ThreadPoolExecutor() as beside:  # the browser's loop
+        sent = beside.submit(lambda: [record.value for record in read_topic(console.settings, EVENTS)])
+    assert sent.result() == [b"{ again"]
+    console.send(EVENTS, None, *(b'{"event_type":"view","user_id":"%b"}' % user for user in (b"other", b"somebody")))
+    expect(tail.get_by_role("listitem")).to_have_count(1)
+    expect(tail.get_by_role("listitem")).to_contain_text('"user_id":"somebody"')
+    page.set_viewport_size({"width": 390, "height": 844})
+    assert page.evaluate(TOO_WIDE) == []
+    console.shows(page, "arriving-phone")
+
+    viewer = console.open("arriving", Keys(console.settings.data).create("viewer", "vic")[1])
+    expect(viewer.get_by_role("region", name="Could not be used")).to_contain_text(f"it is {xss}")
+    expect(viewer.get_by_role("button", name="Send again")).to_have_count(0)
+    viewer.goto(f"/#/experiments/{flag}")
+    launch = viewer.get_by_role("region", name="Launch checklist")
+    expect(launch.get_by_role("listitem").filter(has_text="An exposure was seen")).to_contain_text("✓done")
+    expect(launch.get_by_role("listitem").filter(has_text="Metric 'purchase' has events")).to_contain_text(
+        "Is 'Purchased' meant, which does come?"
+    )
+    console.is_accessible(viewer, "launch", "[aria-labelledby=launch]")
