@@ -72,7 +72,7 @@ class PublishedParts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class Imported:
     """A document of a text: its kind, where it is to be found, and what it says."""
 
     line: int
@@ -120,7 +120,7 @@ def _checked(history: History, text: str, signature: Signature) -> CheckedParts:
     return CheckedParts(documents=told)
 
 
-def _parts(text: str) -> list[Part]:
+def _parts(text: str) -> list[Imported]:
     """The documents of a text. Raises ClientException where it is no YAML, or holds none."""
     try:
         documents = [each for each in yaml_documents(text, TEXT) if not _is_empty(each)]
@@ -133,14 +133,14 @@ def _parts(text: str) -> list[Part]:
     return [_part(each, seen) for each in documents]
 
 
-def _part(document: YamlDocument, seen: dict[tuple[WrittenKind, str], int]) -> Part:
+def _part(document: YamlDocument, seen: dict[tuple[WrittenKind, str], int]) -> Imported:
     kind = kind_of_document(document)
     if kind is None:
         told = (
             f"it may be {' or '.join(_kinds(document))}; say of what kind it is in a line above it, such as "
             "# yaml-language-server: $schema=../schemas/metric.json"
         )
-        return Part(document.line, None, None, Read(None, (FaultAt(path="", error=told, line=document.line),)))
+        return Imported(document.line, None, None, Read(None, (FaultAt(path="", error=told, line=document.line),)))
     value, file, faults = document.read(WRITTEN[kind])
     read = read_value(kind, value, file=file, faults=faults)
     said = value.get("key") if isinstance(value, dict) else None
@@ -149,7 +149,7 @@ def _part(document: YamlDocument, seen: dict[tuple[WrittenKind, str], int]) -> P
     if first != document.line:
         told = f"'{key}' is the key of the {kind} in line {first} too; a key names one document"
         read = Read(None, (read.at(Violation(("key",), told)),), file)
-    return Part(document.line, kind, key, read)
+    return Imported(document.line, kind, key, read)
 
 
 def kind_of_document(document: YamlDocument) -> WrittenKind | None:
