@@ -162,8 +162,10 @@ def _doubts(now: PlanMoment) -> Iterator[str]:
         doubt = doubt_beside_split(look.health, cells)
     if doubt:
         yield doubt.removesuffix(".")
-    faults = [fault.says for fault in look.health.data or ()]
-    yield from (fault for fault in faults if not doubt or fault[1:] not in doubt)
+    aside = {goal.metric for goal in now.flag.definition.metrics if goal.role == "secondary"}
+    for fault in look.health.data or ():
+        if fault.metric not in aside and fault.says[1:] not in (doubt or ""):
+            yield fault.says
     guardrails = {goal.metric for goal in now.flag.definition.metrics if goal.role == "guardrail"}
     for cell in cells:
         if cell.metric in guardrails and cell.status in UNKNOWN:

@@ -1,11 +1,12 @@
 """Telling: what people are told, when, and never twice."""
 
+import msgspec
 import pytest
 
 from evaluation.catalog.lifecycle import archive, complete
 from evaluation.notifications.telling import trial
 from schemas.catalog import Analysis, Flag, FlagState, Variant
-from schemas.look import ArmVerdict
+from schemas.look import ArmVerdict, DataFault
 from schemas.notification import OCCURRENCES, About, Trigger
 from tests.evaluation.notifications.conftest import HOUR, MINUTE, START, WAY, Shop, cell_of
 
@@ -326,6 +327,25 @@ def test_exposures_of_an_old_run_are_told_while_they_still_come_so_long_after_it
     (sentence,) = shop.sentences()
 
     assert sentence.startswith("Exposures still come for checkout (exp-1), 10 minutes after it ended: 12 were")
+
+
+def test_data_that_do_not_come_are_told_once_for_each_fault_that_stands(shop: Shop):
+    shop.rule(Trigger(event="data missing"))
+    stopped = DataFault(kind="exposures stopped", says="no exposure has come for 30 minutes", run="exp-1", since=START)
+    never = DataFault(kind="event never came", says="no 'purchase' has come", metric="purchase", event="purchase")
+    shop.look(health={"data": [stopped, never]})
+    assert shop.tell() == []  # it may come and go
+    shop.pass_time(MINUTE)
+    shop.look(health={"data": [msgspec.structs.replace(stopped, says="no exposure has come for 40 minutes"), never]})
+
+    assert shop.sentences() == [
+        "checkout (exp-1): no exposure has come for 40 minutes; see what arrives.",
+        "checkout (exp-1): no 'purchase' has come; see what arrives.",
+    ]
+    shop.look()
+    shop.look(health={"data": [msgspec.structs.replace(stopped, since=START + HOUR), never]})
+    shop.pass_time(MINUTE)
+    assert [word.part for word in shop.tell()] == ["exp-1/exposures stopped/exp-1"]  # once more
 
 
 def test_a_stage_that_is_down_is_told_with_its_end(shop: Shop):

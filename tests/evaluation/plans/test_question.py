@@ -8,6 +8,7 @@ from evaluation.catalog.in_force import SETTLING
 from evaluation.plans.acts import CompleteRun, PausePlan, RollBack, RollOut, StartFlag, TakeStep
 from evaluation.plans.alarms import holding
 from evaluation.plans.question import ask
+from schemas.look import DataFault
 from schemas.plan import Plan
 from tests.evaluation.plans.conftest import HOUR, MONDAY, RAMP, TREATMENTS, at
 
@@ -400,3 +401,13 @@ def test_only_what_somebody_meets_waits_for_a_look(ramping):
 
     assert ask(stage.flag, None, MONDAY + DAY).reason == "step 3 of 3 (50 %) waits for: a look since step 2"
     assert ask(plain.flag, None, MONDAY + DAY).act == TakeStep(3)
+
+
+def test_what_does_not_come_holds_the_next_step(ramping, look_of):
+    look = look_of()
+    fault = DataFault(kind="event never came", says="no 'e' has come, so fails counts none", metric="fails")
+    look = msgspec.structs.replace(look, health=msgspec.structs.replace(look.health, data=[fault]))
+
+    said = ask(ramping().flag, look, MONDAY + HOUR)
+
+    assert (said.act, said.blocks) == (None, (fault.says,))

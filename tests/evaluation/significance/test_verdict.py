@@ -1,6 +1,9 @@
 """Verdicts: what a person should do, and the sentence that says why."""
 
+from itertools import pairwise
+
 import msgspec
+import numpy as np
 import pytest
 
 from evaluation.significance.look import look
@@ -529,6 +532,38 @@ def test_an_estimate_ends_at_forty_days(verdict_on, primary):
     assert verdict.days_left == 40
     assert "; at this pace it takes more than 40 days more; effects of " in verdict.reason
     assert verdict.reason.endswith(" or more, up or down, are excluded already.")
+
+
+def test_an_estimate_says_how_long_it_takes_if_the_prediction_is_true(verdict_on):
+    goal = Goal(metric="orders", role="primary", minimum_effect=0.05)
+    run = {"started": HOUR}
+    verdict = verdict_on([goal], {"orders": ((4000, 400), (4000, 412))}, run=run, watermark=25 * HOUR)
+
+    # 10 % and 10.5 % take about 116,000 units by a fixed test, and nearly twice as many when watched; 8,000 come a day.
+    assert 20 < verdict.days_if_predicted < 30
+    assert verdict.days_left == 40
+    assert f"if the prediction of +5% is true, it takes about {verdict.days_if_predicted:.0f} days more at this" in (
+        verdict.reason
+    )
+    assert "; as it looks now more than 40 days; effects of " in verdict.reason
+    assert verdict.reason.endswith(f"effects of {verdict.excluded:.1%} or more, up or down, are excluded already.")
+
+
+@pytest.mark.parametrize("lift", [0.0, 0.1])
+def test_the_time_left_moves_by_a_third_at_most_from_look_to_look(run_of, aggregate_of, conversions, primary, lift):
+    """As in a demo: a look whenever some more have come, while the units double and double."""
+    pairs = []
+    for seed in range(20):
+        rng, n, x, last, said = np.random.default_rng(seed), np.zeros(2, int), np.zeros(2, int), None, []
+        for hour in range(1, 60):
+            come = rng.poisson(150, 2)
+            n, x = n + come, x + rng.binomial(come, [0.1, 0.1 * (1 + lift)])
+            aggregate = aggregate_of(conversions(*zip(n.tolist(), x.tolist(), strict=True)), watermark=HOUR * hour)
+            last = look(run_of([primary]), [aggregate], last)
+            said.append(last.verdict.days_left)
+        pairs += [(was, now) for was, now in pairwise(said) if was is not None and now is not None]
+    assert len(pairs) > 200
+    assert all(2 / 3 - 1e-9 <= now / was <= 4 / 3 + 1e-9 for was, now in pairs)
 
 
 def test_a_t_test_takes_until_its_planned_units_are_in(verdict_on, primary):
