@@ -15,8 +15,8 @@ export function Connecting({ kind, made }) {
   const id = made ? "snippet-of-key" : "snippet";
   return h(
     "section",
-    { "aria-labelledby": id },
-    h("h2", { id }, "Connect a program"),
+    { class: "connecting", "aria-labelledby": id },
+    h("h2", { id }, made ? "Connect a program with this key" : "Connect a program"),
     h(
       "label",
       null,
@@ -28,7 +28,7 @@ export function Connecting({ kind, made }) {
       ),
     ),
     h(Copied, {
-      label: made ? "With the key that was just made" : "KEY is a key of this deployment",
+      label: made ? "It carries the new key" : "KEY is a key of this deployment",
       text: SNIPPETS[chosen]?.write(location.origin, made?.key ?? "KEY") ?? "",
     }),
   );

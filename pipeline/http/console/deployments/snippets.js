@@ -66,7 +66,7 @@ var experiment = Experiment.initializeRemote(
 var variants = experiment.fetch(ExperimentUser.builder().userId("USER").build()).get();`,
   },
   openfeature: {
-    says: "OpenFeature (Python; other languages have the same provider)",
+    says: "OpenFeature (Python)",
     of: ["client", "server"],
     write: (server, key) => `# pip install openfeature-sdk openfeature-provider-ofrep
 from openfeature import api

@@ -53,7 +53,7 @@ export class OnCallPage {
 const standing = ({ behind, published, disk, time }) =>
   h(
     "section",
-    { "aria-label": "Standing" },
+    { class: "standing", "aria-label": "Standing" },
     h(
       "p",
       { class: "says" },

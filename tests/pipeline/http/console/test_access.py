@@ -2,19 +2,43 @@
 
 import json
 import re
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
 
 import httpx
+import pytest
 from playwright.sync_api import Page, expect
 
 from pipeline.http.callers.keys import Keys
+from tests.live import wait_for
 from tests.pipeline.http.console.console import EXPERIMENT, Console
 
 EVIL = "<img src=x onerror='document.title=1'>"
 
 
+@pytest.fixture
+def other_port() -> Iterator[str]:
+    """A page that somebody else serves on this host."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("content-type", "text/html")
+            self.end_headers()
+            self.wfile.write(b"<!doctype html><link rel=icon href=data:,><title>evil</title>")
+
+        def log_message(self, *_: object) -> None: ...
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/"
+        server.shutdown()
+
+
 def is_on_a_phone(page: Page) -> None:
     page.set_viewport_size({"width": 390, "height": 844})
-    page.wait_for_function("document.documentElement.scrollWidth <= innerWidth")
+    wait_for(lambda: page.evaluate("document.documentElement.scrollWidth <= innerWidth"), what="a narrow page")
 
 
 def test_a_key_is_made_copied_seen_in_use_and_revoked(console: Console):
@@ -100,12 +124,10 @@ def test_a_link_shows_one_experiment_to_whoever_has_it_and_a_viewer_sees_no_butt
     expect(viewer.get_by_role("button", name="Share …")).to_have_count(0)
 
 
-def test_a_page_of_another_port_gets_nothing_by_the_cookie(console: Console):
+def test_a_page_of_another_port_gets_nothing_by_the_cookie(console: Console, other_port: str):
     console.open()
-    other = "http://127.0.0.1:9/"  # the same site, so the browser does send the cookie
-    console.browser.route(other, lambda route: route.fulfill(body="<title>evil</title>", content_type="text/html"))
     page = console.browser.new_page()
-    page.goto(other)
+    page.goto(other_port)  # the same site, so the browser does send the cookie
     sent: dict[str, int] = {}
     page.on("response", lambda answer: sent.update({answer.request.method + " " + answer.url: answer.status}))
     asked = [
