@@ -78,7 +78,7 @@ const PAGES = [
   { at: "on-call", nav: "On call", open: (_, around) => new OnCallPage(around) },
   { at: "new", under: "", open: (route, around) => new AuthoringPage(route, around) },
   { at: "edit", under: "", open: (route, around) => new AuthoringPage(route, around) },
-  { at: "documents", nav: "Other documents", open: () => new OthersPage() },
+  { at: "documents", nav: "Documents", open: () => new OthersPage() },
   { at: "import", under: "", open: (_, around) => new ImportPage(around) },
 ];
 

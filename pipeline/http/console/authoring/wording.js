@@ -37,7 +37,7 @@ const ONE = {
   slots: "Slot",
   steps: "Step",
   breakdowns: "Breakdown",
-  when: "Occurrence",
+  when: "Trigger",
   to: "Place",
   secrets: "Secret",
 };

@@ -10,6 +10,7 @@ from pipeline.http.callers.keys import Keys
 from tests.pipeline.http.console.console import Console
 
 EVIL = "<img src=x onerror=\"document.title='evil'\"><script>document.title='evil'</script>"
+BUSY = {"units": 7_000, "daily": 1_000.0, "mean": 0.123456, "deviation": 0.3}  # as an archive would have it
 FOCUSED = """() => {
     const { labels, ariaLabel, textContent } = document.activeElement;
     return (labels?.[0] ?? { textContent: ariaLabel ?? textContent }).textContent.trim().slice(0, 70);
@@ -213,6 +214,14 @@ def test_other_documents_follow_their_schema_and_yaml_goes_out_and_comes_in(cons
     page.goto("/#/new/experiment?from=new-player")
     expect(page.get_by_label("Owner")).to_have_value("platform-team")
     expect(page.get_by_label("Key", exact=True)).to_have_value("")
+    page.get_by_label("Key", exact=True).fill("newer-player")
+    page.route("**/baseline?*", lambda route: route.fulfill(json=route.fetch().json() | BUSY))
+    page.get_by_role("button", name="5. Analysis").click()
+    sample = page.get_by_role("region", name="How long it takes")
+    expect(sample).to_contain_text("7,000 units (user_id) came, 1,000 a day")
+    sample.get_by_role("button", name="Take it as the baseline").click()
+    expect(page.get_by_label("Mean")).to_have_value("0.1235")
+    expect(sample).to_contain_text(re.compile(r"about \d+ days.*The smallest effects that 4 weeks can show: .*%"))
 
     standing = call(console, "GET", "documents/metric/purchase")["yaml"]
     page.goto("/#/import")
