@@ -1,6 +1,6 @@
 // Experiment: its verdict, whether it can be believed, what each metric says, and how the numbers can be made again.
 
-/** @import { Look } from "#api" */
+/** @import { FlagArriving, Look } from "#api" */
 /** @import { Told } from "../flag/definition.js" */
 /** @import { Page, Surroundings } from "../main.js" */
 /** @import { Route } from "../parts/route.js" */
@@ -15,7 +15,7 @@ import { h } from "../dom.js";
 import { actions } from "../flag/actions.js";
 import { whoGetsWhat } from "../flag/allocation.js";
 import { audience } from "../flag/audience.js";
-import { readFlag } from "../flag/definition.js";
+import { readArriving, readFlag } from "../flag/definition.js";
 import { atHome, problem, stateWords } from "../flag/page.js";
 import { Versions } from "../flag/versions.js";
 import { term } from "../parts/meanings.js";
@@ -39,6 +39,8 @@ import { hypothesis, verdict } from "./verdict.js";
 export class ExperimentPage {
   /** @type {Told | null} */
   #flag = null;
+  /** @type {FlagArriving | null} */
+  #arriving = null;
   /** @type {string | null} */
   #run = null; // that was chosen; null: the newest
   /** @type {Choice | null} */
@@ -86,7 +88,7 @@ export class ExperimentPage {
   }
 
   async refresh() {
-    const [told] = await Promise.all([readFlag(this.key), this.versions.refresh()]);
+    const [told, arriving] = await Promise.all([readFlag(this.key), readArriving(this.key), this.versions.refresh()]);
     await atHome("experiments", told);
     await this.plan.refresh(told.state.definition);
     if (this.#flag && this.#flag.run !== told.run) {
@@ -94,6 +96,7 @@ export class ExperimentPage {
       this.looks.forget();
     }
     this.#flag = told;
+    this.#arriving = arriving;
     this.#open(...this.#asked.of.splice(1));
   }
 
@@ -155,7 +158,7 @@ export class ExperimentPage {
         this.histories.view(flag, look, choice, choose, happenings(look, flag.state.runs ?? [], this.versions.all)),
         segments(flag, look, choice, choose),
       ],
-      whoGetsWhat(flag, look),
+      whoGetsWhat(flag, look, this.#arriving),
       audience(definition),
       h(Comments, { kind: "experiments", of: this.key, seen: look ?? null }),
       this.versions.view(),

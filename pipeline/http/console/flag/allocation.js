@@ -1,6 +1,6 @@
 // Allocation: who gets what. Variants with their share of the units that get one, and who always gets them.
 
-/** @import { Look } from "#api" */
+/** @import { FlagArriving, Look } from "#api" */
 /** @import { Definition, Told } from "./definition.js" */
 /** @import { Child } from "../dom.js" */
 
@@ -17,8 +17,9 @@ import { count, share } from "../parts/numbers.js";
 
 const LEAST_SHOWN = 0.0005; // of those who get no variant
 
-/** @param {Told} flag @param {Look | null | undefined} look */
-export function whoGetsWhat(flag, look) {
+/** @param {Told} flag @param {Look | null | undefined} look @param {FlagArriving | null} arriving What came of it within the
+ *   last hour, as far as it is known. */
+export function whoGetsWhat(flag, look, arriving) {
   const { variants } = flag.definition;
   const units = look && new Map(look.health.arms.map((arm) => [arm.variant, arm.units]));
   const parts = partsOf(flag);
@@ -26,20 +27,21 @@ export function whoGetsWhat(flag, look) {
   const heads = [
     h("th", { scope: "col" }, "variant"),
     parts.map(({ name }) => h("th", { scope: "col", class: "number" }, name)),
+    arriving && h("th", { scope: "col", class: "number" }, term("measured", "measured")),
     h("th", { scope: "col", class: "number" }, term("weight", "weight")),
     units && h("th", { scope: "col", class: "number" }, titled("ArmHealth.units")),
     h("th", { scope: "col" }, "payload"),
     h("th", { scope: "col" }, "always, and not counted"),
   ];
   const rows = [
-    variants.map((each) => row(each, parts, units && (units.get(each.key) ?? 0))),
-    off.some((each) => each > LEAST_SHOWN) && rowOfOff(off, Boolean(units)),
+    variants.map((each) => row(each, parts, arriving, units && (units.get(each.key) ?? 0))),
+    off.some((each) => each > LEAST_SHOWN) && rowOfOff(off, Number(Boolean(arriving)) + 1 + Number(Boolean(units))),
   ];
   return h(
     "section",
     { "aria-labelledby": "variants" },
     h("h2", { id: "variants" }, "Who gets what"),
-    h("p", null, sentence(flag)),
+    h("p", null, sentence(flag), arriving && ` ${count(arriving.exposures)} exposures came in the last hour.`),
     h(
       "div",
       { class: "wide", tabindex: 0, role: "group", "aria-label": "Variants" },
@@ -66,8 +68,8 @@ function partsOf({ status, rolled_out, definition: { variants, rollout, segments
   return [...of, part(of.length ? "others" : "now", rollout, {})];
 }
 
-/** @param {Variant} variant @param {Part[]} parts @param {number | null | undefined} units */
-const row = (variant, parts, units) =>
+/** @param {Variant} variant @param {Part[]} parts @param {FlagArriving | null} arriving @param {number | null | undefined} units */
+const row = (variant, parts, arriving, units) =>
   h(
     "tr",
     { id: `variant-${variant.key}` },
@@ -77,21 +79,21 @@ const row = (variant, parts, units) =>
       h("span", { class: "named" }, variant.key, variant.name && h("span", null, variant.name)),
     ),
     parts.map(({ of }) => portion(of(variant))),
+    arriving && h("td", { class: "number" }, share(arriving.exposures ? (arriving.shares[variant.key] ?? 0) : null)),
     h("td", { class: "number" }, count(variant.weight)),
     typeof units === "number" && h("td", { class: "number" }, count(units)),
     h("td", null, variant.payload === null ? "–" : h("code", null, JSON.stringify(variant.payload))),
     h("td", null, always(variant)),
   );
 
-/** @param {number[]} off By part. @param {boolean} hasUnits */
-const rowOfOff = (off, hasUnits) =>
+/** @param {number[]} off By part. @param {number} others How many numbers are told of variants alone. */
+const rowOfOff = (off, others) =>
   h(
     "tr",
     null,
     h("th", { scope: "row" }, "off"),
     off.map(portion),
-    h("td", { class: "number" }, "–"),
-    hasUnits && h("td", { class: "number" }, "–"),
+    Array.from({ length: others }, () => h("td", { class: "number" }, "–")),
     h("td", null, "–"),
     h("td", null, "–"),
   );

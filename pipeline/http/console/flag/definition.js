@@ -1,9 +1,9 @@
 // Definition: a flag as the server tells it, and its definition with what holds where the document says nothing, and
 // with the percentages that are in force, of a plan those of its step.
 
-/** @import { Analysis, Flag, Goal, Plan, Segment, Shown, Variant } from "#api" */
+/** @import { Analysis, Flag, FlagArriving, Goal, Plan, Segment, Shown, Variant } from "#api" */
 
-import { getDocument } from "../api.js";
+import { get, getDocument } from "../api.js";
 import { vocabulary } from "../parts/vocabulary.js";
 
 /** @template T @typedef {{ [K in keyof T]-?: Exclude<T[K], undefined> }} Whole */
@@ -28,6 +28,10 @@ export async function readFlag(key) {
 /** One that was read along with others.
  * @param {Shown} shown @returns {Told} */
 export const toldOf = (shown) => ({ ...shown, definition: definition(shown) });
+
+/** What came of it within the last hour; null: it cannot be told now.
+ * @param {string} key @returns {Promise<FlagArriving | null>} */
+export const readArriving = (key) => get(`arriving/flags/${encodeURIComponent(key)}`).catch(() => null);
 
 /** @param {Analysis} analysis */
 export const analysisOf = (analysis) => whole(vocabulary.defaults.analysis, analysis);

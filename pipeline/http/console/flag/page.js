@@ -1,6 +1,6 @@
 // Flag: one plain feature flag. Who gets what, and how it came to that.
 
-/** @import { Listed, Look } from "#api" */
+/** @import { FlagArriving, Listed, Look } from "#api" */
 /** @import { Told } from "./definition.js" */
 /** @import { Page, Surroundings } from "../main.js" */
 
@@ -13,13 +13,15 @@ import { PlanSection } from "../plan/section.js";
 import { actions } from "./actions.js";
 import { whoGetsWhat } from "./allocation.js";
 import { audience } from "./audience.js";
-import { readFlag } from "./definition.js";
+import { readArriving, readFlag } from "./definition.js";
 import { Versions } from "./versions.js";
 
 /** @implements {Page} */
 export class FlagPage {
   /** @type {Told | null} */
   #flag = null;
+  /** @type {FlagArriving | null} */
+  #arriving = null;
   /** @type {Look | null} */
   #look = null;
 
@@ -40,10 +42,11 @@ export class FlagPage {
   }
 
   async refresh() {
-    const [told] = await Promise.all([readFlag(this.key), this.versions.refresh()]);
+    const [told, arriving] = await Promise.all([readFlag(this.key), readArriving(this.key), this.versions.refresh()]);
     await atHome("flags", told);
     await this.plan.refresh(told.state.definition);
     this.#flag = told;
+    this.#arriving = arriving;
   }
 
   /** @param {Look} look */
@@ -69,7 +72,7 @@ export class FlagPage {
       flag.problem && h("p", null, problem(flag)),
       definition.description && h("p", null, definition.description),
       this.plan.view(flag, this.versions.all, again),
-      whoGetsWhat(flag, this.#look?.run === flag.run ? this.#look : null),
+      whoGetsWhat(flag, this.#look?.run === flag.run ? this.#look : null, this.#arriving),
       audience(definition),
       h(Comments, { kind: "flags", of: this.key, seen: null }),
       this.versions.view(),

@@ -34,6 +34,8 @@ const MEANINGS = {
   entries:
     "Cumulative exposures: each unit at its first. Lines in another proportion than the weights mean a broken split.",
   weight: "A variant gets its weight's part of the sum of all weights, among the units that get a variant.",
+  measured:
+    "Of the exposures of the last hour, those of this variant, as they came: of the newest run, and without ‘off’, of which nothing is exposed.",
   tuned:
     "The planned sample, from the baseline and the prediction. With so many units the interval is as narrow as it can be; you may act before, and afterwards.",
   reading:
