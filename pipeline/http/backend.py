@@ -111,7 +111,7 @@ class Backend:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self.readers.stop()
+        await self.readers.stop()
         self.examination.stop()
         await self.outbox.stop()
         parts = (self.writer.__aexit__(), self.tail.stop(), *(part.stop() for part in self._connected()))

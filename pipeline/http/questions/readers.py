@@ -56,10 +56,11 @@ class Readers:
             self._kept[key] = monotonic(), asyncio.ensure_future(self._answer(function, arguments))
         return await asyncio.shield(self._kept[key][1])  # whoever leaves takes it from nobody else
 
-    def stop(self) -> None:
+    async def stop(self) -> None:
         """End the processes, whatever they do."""
         for reader in self._all:
             reader.kill()
+        await asyncio.gather(*(reader.ended() for reader in self._all))
 
     async def _answer(self, function: Callable[..., Answer], arguments: tuple[Any, ...]) -> Answer:
         try:
@@ -85,12 +86,12 @@ class Readers:
 
     def _end(self, reader: "_Reader") -> None:
         reader.kill()
-        self._all.discard(reader)
         with suppress(ValueError):
             self._idle.remove(reader)
 
     def _forget(self) -> None:
-        """What is old, and what failed: that is asked again."""
+        """What is old, and what failed: that is asked again; and processes that have ended."""
+        self._all = {reader for reader in self._all if not reader.is_over}
         oldest = monotonic() - KEPT_SECONDS
         for key, (time, future) in list(self._kept.items()):
             if future.done() and (time < oldest or len(self._kept) > MOST_KEPT or future.exception() is not None):
@@ -123,6 +124,16 @@ class _Reader:
     def rests(self, seconds: float, end: Callable[[], object]) -> None:
         """Call `end` unless it is asked within so long."""
         self._rest = asyncio.get_running_loop().call_later(seconds, end)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it has begun and ended."""
+        return self._process is not None and self._process.returncode is not None
+
+    async def ended(self) -> None:
+        """Return when it is no more."""
+        if self._process is not None:
+            await self._process.wait()
 
     def kill(self) -> None:
         """End it, if it has begun."""
