@@ -34,7 +34,18 @@ def test_results_shows_the_newest_look_and_with_json_all_of_them_as_published(
 
     table = call(deployment, "results").stdout
     printed = call(deployment, "results", "--json").stdout
+    followed = start(["results", "--follow"], deployment)
+    assert followed.stdout is not None
+    lines = [followed.stdout.readline() for _ in range(2)]  # of each run the newest look alone
+    ((_, _, _, next_one),) = looks(5, 5)
+    producer.send(deployment.topic(RESULTS), partition=0, key=b"k", value=next_one).get()
+    lines.append(followed.stdout.readline())
+    followed.terminate()
+    followed.wait()
 
+    starts = ("checkout/exp-1 look 4, as of ", "checkout/exp-2 look 1, as of ", "checkout/exp-1 look 5, as of ")
+    assert [line[: len(begins)] for line, begins in zip(lines, starts, strict=True)] == [*starts]
+    assert all(" UTC: keep running: " in line for line in lines)
     assert empty == "there are none yet; `peekproof experiment start KEY` begins a run\n"
     assert "checkout exp-1, look 4, 400 units: keep running" in table
     assert "look 2" not in table
