@@ -6,6 +6,8 @@ from pipeline.doctor.finding import Finding
 from pipeline.doctor.sight import Sight
 from pipeline.errors import PeekproofError
 from pipeline.http.callers.keys import Keys
+from pipeline.http.callers.sessions import Sessions
+from pipeline.http.callers.shares import ExperimentShares
 
 AREA = "keys"
 
@@ -15,6 +17,8 @@ def check(sight: Sight) -> Iterator[Finding]:
     data = sight.settings.data
     try:
         keys = Keys(data).all()
+        Sessions(Keys(data)).cookie_of("")
+        ExperimentShares(data).of("")
     except PeekproofError as error:
         yield Finding(AREA, "wrong", str(error), "peekproof restore")
         return

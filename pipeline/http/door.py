@@ -25,6 +25,8 @@ from pipeline.http.sockets.protocol import Protocol
 TURNS = 100  # a second
 MOST_TURNS = 300  # at once
 OF_A_PAGE = 10  # turns that a page takes: it costs more than to say that a key is missing
+OF_A_FILE = 2  # turns that one of the console's modules takes: the page has a hundred of them
+MODULES = (".js", ".mjs", ".css", ".svg")
 MOST_WAITING = 200  # for their turns
 
 OF_SESSIONS = "/api/1/"  # and the console's files, which need no key: whoever is signed in does not wait for them
@@ -57,7 +59,7 @@ class Door:
             return
         if not (self._is_free(caller) or _is_small(scope, connection)):
             turns = self._turns[caller.id if caller else STRANGERS]
-            if not await turns.next(connection, 1 if wants_key(scope["path"]) else OF_A_PAGE):
+            if not await turns.next(connection, _cost(scope["path"])):
                 if connection is None or connection.is_open:
                     await _turn_away(send, *((429, f"'{caller.id}' asks too much") if caller else TOO_MANY))
                 return
@@ -164,6 +166,13 @@ class Turns:
 
 def _is_foreign(scope: Scope) -> bool:
     return is_foreign(scope["method"], dict(scope["headers"]))  # type: ignore[typeddict-item]  # no websockets
+
+
+def _cost(path: str) -> int:
+    """The turns that it takes to answer whoever shows no key."""
+    if wants_key(path):
+        return 1
+    return OF_A_FILE if path.endswith(MODULES) else OF_A_PAGE
 
 
 def _is_small(scope: Scope, connection: Protocol | None) -> bool:

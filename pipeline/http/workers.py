@@ -39,11 +39,14 @@ class WorkerTold(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StageTold(msgspec.Struct, frozen=True, kw_only=True):
-    """A stage, its workers, and the records that wait for it. `slowest` is its partition of the smallest watermark."""
+    """A stage, its workers, and the records that wait for it; null: nobody tells.
+
+    `slowest` is its partition of the smallest watermark.
+    """
 
     stage: str
     workers: list[WorkerTold]
-    lag: int
+    lag: int | None
     slowest: PlaceTold | None
 
 
@@ -104,7 +107,7 @@ class Workers(Collector):
         return StageTold(
             stage=stage,
             workers=[self._worker_told(time, health) for time, health in said],
-            lag=sum(each.lag for each in places.values()),
+            lag=sum(each.lag for each in places.values()) if said else None,
             slowest=told,
         )
 

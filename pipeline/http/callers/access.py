@@ -15,7 +15,7 @@ from pipeline.errors import PeekproofError
 from pipeline.http.callers.keys import Key, Keys, Role
 from pipeline.http.callers.programs import Programs
 from pipeline.http.callers.sessions import Session, Sessions
-from pipeline.http.callers.shares import Share, Shares
+from pipeline.http.callers.shares import ExperimentShares, Share
 
 CARRIERS = ("authorization", "x-api-key")  # headers that may show a key
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
@@ -40,7 +40,7 @@ class Access:
     def __init__(self, keys: Keys, is_open: bool = False, clock: Callable[[], float] = monotonic) -> None:
         self.keys = keys
         self.sessions = Sessions(keys)
-        self.shares = Shares(keys.data)
+        self.shares = ExperimentShares(keys.data)
         self.programs = Programs()
         self.is_open = is_open
         self._clock = clock

@@ -27,7 +27,7 @@ class Share(Key, frozen=True, kw_only=True):
     expires: int  # ms UTC
 
 
-class Shares:
+class ExperimentShares:
     """The links of an installation, in a file beside the keys."""
 
     def __init__(self, data: Path, clock: Callable[[], int] = lambda: time.time_ns() // 1_000_000) -> None:

@@ -33,7 +33,7 @@ class Examined(msgspec.Struct, frozen=True, kw_only=True):
     failure: str | None = None
 
 
-class _Said(msgspec.Struct, frozen=True):
+class _Report(msgspec.Struct, frozen=True):
     findings: list[Found]
 
 
@@ -63,7 +63,7 @@ class Examination:
     async def _look(self) -> None:
         try:
             said = await self._asked()
-            self._newest = Examined(time=_now(), findings=msgspec.json.decode(said, type=_Said).findings)
+            self._newest = Examined(time=_now(), findings=msgspec.json.decode(said, type=_Report).findings)
         except (OSError, TimeoutError, msgspec.MsgspecError) as error:
             why = f"it could not be asked ({type(error).__name__}); `peekproof doctor` tells more where the server runs"
             self._newest = msgspec.structs.replace(self._newest, failure=why)

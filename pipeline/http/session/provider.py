@@ -47,7 +47,7 @@ class Leaving(msgspec.Struct, frozen=True, kw_only=True):
     expires: int  # ms UTC
 
 
-class Asked(NamedTuple):
+class Departure(NamedTuple):
     """Where the browser goes, and what proves, when it comes back, that it left from here."""
 
     address: str
@@ -60,7 +60,7 @@ class _App(AsyncOAuth2Mixin, AsyncOpenIDMixin, BaseApp):  # type: ignore[misc]  
     client_cls = AsyncOAuth2Client
 
 
-class Provider:
+class OpenIdProvider:
     """The provider that the settings name."""
 
     def __init__(self, settings: Settings) -> None:
@@ -71,14 +71,14 @@ class Provider:
         self._home = base_url(settings)
         self._known, self._known_since = self._made(), 0.0
 
-    async def leave(self) -> Asked:
+    async def leave(self) -> Departure:
         """Begin a sign-in. Raises ProviderError."""
         app = await self._app()
         try:
             begun = await app.create_authorization_url(self._home + CALLBACK)
         except (AuthlibBaseError, httpx2.HTTPError, RuntimeError) as error:
             raise self._failed(error) from None
-        return Asked(begun["url"], begun["state"], begun["nonce"], begun["code_verifier"])
+        return Departure(begun["url"], begun["state"], begun["nonce"], begun["code_verifier"])
 
     async def arrive(self, leaving: Leaving, answer: dict[str, str], now: int) -> Key:
         """Who has come back with this answer. Raises ForgedError, ProviderError, NoRoleError."""

@@ -15,7 +15,7 @@ from pipeline.listening import base_url
 from pipeline.settings import Settings
 
 if TYPE_CHECKING:
-    from pipeline.http.session.provider import Provider
+    from pipeline.http.session.provider import OpenIdProvider
 
 PATH = "/sign-in"
 UNDER_WAY = 600_000  # ms that a sign-in may take
@@ -24,23 +24,23 @@ COOKIE = "peekproof-sign-in"
 AnyRequest = Request[Any, Any, Any]
 
 
-def provider_of(settings: Settings) -> "Provider | None":
+def provider_of(settings: Settings) -> "OpenIdProvider | None":
     """The provider that lets people in; None: keys alone do. Raises PeekproofError where its library is missing."""
     if settings.oidc_issuer is None:
         return None
     try:
-        from pipeline.http.session.provider import Provider  # noqa: PLC0415 (half a second, for those who want it)
+        from pipeline.http.session.provider import OpenIdProvider  # noqa: PLC0415 (half a second, for those who want it)
     except ImportError as error:
         raise PeekproofError(
             f"oidc_issuer is set, but {error.name} is not installed; `pip install 'peekproof[oidc]'`"
         ) from None
-    return Provider(settings)
+    return OpenIdProvider(settings)
 
 
 @get("/", include_in_schema=False)
 async def leave(request: AnyRequest, backend: Backend, to: str = "#/") -> Response[Any]:
     """Send the browser to the provider; afterwards it comes to this page of the console."""
-    provider: Provider | None = request.app.state.provider
+    provider: OpenIdProvider | None = request.app.state.provider
     if provider is None:
         return _page(404, "This server asks no provider. Sign in with a key.")
     from pipeline.http.session.provider import Leaving  # noqa: PLC0415
@@ -63,7 +63,7 @@ async def leave(request: AnyRequest, backend: Backend, to: str = "#/") -> Respon
 @get("/callback", include_in_schema=False)
 async def arrive(request: AnyRequest, backend: Backend) -> Response[Any]:
     """Begin a session for whoever the provider says has come back."""
-    provider: Provider | None = request.app.state.provider
+    provider: OpenIdProvider | None = request.app.state.provider
     if provider is None:
         return _page(404, "This server asks no provider. Sign in with a key.")
     from pipeline.http.session.provider import ForgedError, Leaving, ProviderError  # noqa: PLC0415

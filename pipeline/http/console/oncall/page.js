@@ -94,7 +94,7 @@ const stages = ({ stages, time }) =>
             null,
             stage.workers.map(({ worker, memory }) => h("div", { id: `memory-${worker}` }, bytes(memory))),
           ),
-          h("td", null, count(stage.lag)),
+          h("td", null, stage.lag === null ? "nobody tells" : count(stage.lag)),
           h("td", null, clock(stage, time)),
         ),
       ),

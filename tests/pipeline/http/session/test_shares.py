@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from pipeline.errors import PeekproofError
-from pipeline.http.callers.shares import DAY, LONGEST_LIFE, MOST_OF_AN_EXPERIMENT, REMEMBERED, Shares
+from pipeline.http.callers.shares import DAY, LONGEST_LIFE, MOST_OF_AN_EXPERIMENT, REMEMBERED, ExperimentShares
 from tests.pipeline.http.session.people import People
 
 EXPERIMENT = "button"
@@ -73,7 +73,7 @@ def test_a_link_that_has_expired_says_so(people: People):
 
 def test_links_are_bounded_and_forgotten_a_while_after_they_expired(tmp_path: Path):
     now = 1_000
-    shares = Shares(tmp_path, lambda: now)
+    shares = ExperimentShares(tmp_path, lambda: now)
     first, text = shares.create("a", "x", "ann", now + 1)
     for _ in range(MOST_OF_AN_EXPERIMENT - 1):
         shares.create("a", "x", "ann", now + LONGEST_LIFE)
