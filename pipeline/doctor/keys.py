@@ -16,8 +16,9 @@ def check(sight: Sight) -> Iterator[Finding]:
     """The file beside the data."""
     data = sight.settings.data
     try:
-        keys = Keys(data).all()
-        Sessions(Keys(data)).cookie_of("")
+        kept = Keys(data)
+        keys = kept.all()
+        Sessions(kept).cookie_of("")  # sessions and links are read as well: what cannot be, is told
         ExperimentShares(data).of("")
     except PeekproofError as error:
         yield Finding(AREA, "wrong", str(error), "peekproof restore")
