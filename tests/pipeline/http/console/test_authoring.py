@@ -4,7 +4,7 @@ import re
 from typing import Any
 
 import httpx
-from playwright.sync_api import Page, expect
+from playwright.sync_api import FilePayload, Page, expect
 
 from pipeline.http.callers.keys import Keys
 from tests.pipeline.http.console.console import Console
@@ -201,8 +201,12 @@ def test_other_documents_follow_their_schema_and_yaml_goes_out_and_comes_in(cons
     page.goto("/#/new/cohort")
     page.get_by_label("Key", exact=True).fill("testers")
     page.get_by_label("Owner").fill("shop")
-    table = {"name": "ids.csv", "mimeType": "text/csv", "buffer": b'name,user_id\n"Ann, A.",u1\nBob,u2\nBob,u2\n'}
-    page.get_by_label("A file of ids").set_input_files([table])
+    table: FilePayload = {
+        "name": "ids.csv",
+        "mimeType": "text/csv",
+        "buffer": b'name,user_id\n"Ann, A.",u1\nBob,u2\nBob,u2\n',
+    }
+    page.get_by_label("A file of ids").set_input_files(table)
     expect(page.get_by_text("2 ids of ids.csv, each once; 1 stood there again")).to_be_visible()
     expect(page.get_by_label("Ids", exact=True)).to_have_value("u1\nu2")
     page.get_by_role("button", name="Next: Review").click()
