@@ -245,7 +245,7 @@ def test_a_key_that_was_revoked_is_told_where_it_is_missed(console: Console):
 
     expect(page.get_by_text("Signed out")).to_be_visible()
     page.get_by_role("button", name="CSV").click()
-    expect(page.get_by_role("alert")).to_contain_text("the session has ended")
+    expect(page.get_by_text(re.compile("the session has ended")).first).to_be_visible()
     page.get_by_text("What version 1 changed").click()
     expect(page.locator("#version-1 details")).to_contain_text("the session has ended")
     console.faults[:] = [fault for fault in console.faults if "401" not in fault]
@@ -264,7 +264,7 @@ def test_a_verdict_arrives_on_the_open_page_without_a_reload(console: Console):
     assert console.last is not None
     expect(verdict).to_contain_text(console.last.verdict.reason)
     expect(row).to_contain_text("Ship")
-    expect(page.get_by_role("status")).to_contain_text("Verdict: ship.")
+    expect(page.locator("#said")).to_contain_text("Verdict: ship.")
     expect(page.locator("#cell-purchase-treatment")).to_contain_text("better")
     guardrails = page.locator("tbody:has(#cell-app_error-treatment)")
     ends = [guardrails.locator(each).bounding_box() for each in (".note", ".running", ".ground")]
