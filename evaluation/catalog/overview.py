@@ -20,6 +20,8 @@ from schemas.duration import DAY_MS
 from schemas.plan import PauseReason
 
 TO_A_LOOK = ("assignment", "aggregation", "significance")  # the stages through which it comes
+LONG = 100  # entries of a list of which is told what came and went, and not what stands where
+NAMED = 10  # of those at most
 PERMANENT = "permanent"  # a tag: this flag is meant to stand where it stands, as a kill switch is
 
 
@@ -329,6 +331,17 @@ def _plain(state: FlagState) -> dict[str, Any]:
     return fields | ({"removed": state.removed} if state.removed else {})
 
 
+def _counted(values: list[Any] | None, others: list[Any] | None, verb: str) -> str | None:
+    """A long list in words: how much it holds, and what of it the other one has not."""
+    if values is None:
+        return None
+    has = {msgspec.json.encode(each) for each in others or ()}
+    alone = [each for each in values if msgspec.json.encode(each) not in has]
+    named = ", ".join(each if isinstance(each, str) else msgspec.json.encode(each).decode() for each in alone[:NAMED])
+    more = f" and {len(alone) - NAMED:,} more" if len(alone) > NAMED else ""
+    return f"{len(values):,} entries, of which {len(alone):,} {verb}{': ' if alone else ''}{named}{more}"
+
+
 def _fields(definition: Definition) -> dict[str, Any]:
     return msgspec.json.decode(msgspec.json.encode(definition), type=dict[str, Any])
 
@@ -338,6 +351,9 @@ def _differences(path: str, before: Any, after: Any) -> Iterator[Difference]:
         case dict(), dict():
             for name in dict.fromkeys([*before, *after]):
                 yield from _differences(f"{path}.{name}" if path else name, before.get(name), after.get(name))
+        case ((list() | None), (list() | None)) if max(len(before or ()), len(after or ())) > LONG:
+            if before != after:
+                yield Difference(path=path, before=_counted(before, after, "go"), after=_counted(after, before, "come"))
         case list(), list():
             for index, (old, new) in enumerate(zip_longest(before, after)):
                 yield from _differences(f"{path}[{index}]", old, new)

@@ -5,6 +5,7 @@ from typing import Any
 
 from evaluation.catalog.in_force import Catalog
 from evaluation.catalog.references import is_of_cohorts
+from schemas.brief import Brief
 from schemas.catalog import WRITTEN, Definition, Flag, Group, Metric, Segment, Template, WrittenKind
 from schemas.notification import NotificationRule
 
@@ -41,6 +42,8 @@ def uses(definition: Definition) -> Iterator[Use]:
             yield from _of_part(definition.values)
         case NotificationRule():
             yield from (("flag", each) for each in definition.about.keys)
+        case Brief():
+            yield "flag", definition.key
 
 
 def _of_part(values: Any) -> Iterator[Use]:

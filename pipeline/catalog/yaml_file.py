@@ -21,11 +21,12 @@ from evaluation.catalog.exact_json import MOST_DIGITS, digits_fault
 from evaluation.catalog.rules import Violation, path_text
 from pipeline.catalog.faults import DocumentError, Fault
 from pipeline.catalog.types import required
-from schemas.catalog import Definition
+from schemas.catalog import Cohort, Definition
 from schemas.numbers import DECIMAL
 
 Lines = dict[rules.Path, int]  # the line of each field, counted from 1
 _FLOAT = re.compile(DECIMAL)
+_WORD = re.compile(r"[A-Za-z][A-Za-z0-9_.@-]*")  # that YAML needs no quotes for
 _BREAKS = frozenset("\x85\u2028\u2029\ufeff")  # that a reader takes for the end or the beginning of a line
 
 
@@ -246,6 +247,17 @@ _Dumper.add_representer(str, _represent)
 
 def document_text(definition: Definition) -> str:
     """The definition as YAML that is read as the same."""
-    value = msgspec.to_builtins(definition)
-    written: str = yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)
+    if isinstance(definition, Cohort) and definition.ids:  # the library takes seconds for very many
+        return f"{_written(msgspec.structs.replace(definition, ids=()))}ids:\n{''.join(map(_item, definition.ids))}"
+    return _written(definition)
+
+
+def _item(text: str) -> str:
+    is_plain = _WORD.fullmatch(text) and _plain(text) == text
+    return f"- {text}\n" if is_plain else _written((text,))
+
+
+def _written(value: object) -> str:
+    built = msgspec.to_builtins(value)
+    written: str = yaml.dump(built, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)
     return written
