@@ -2,7 +2,7 @@
 
     python -m pipeline.questions
 
-A question comes on standard input, its answer goes to standard output, each pickled behind its length. It ends when
+A question comes on standard input, its answer goes to standard output (see frames.py). It ends when
 nobody is left to ask, and when a question reads on and on.
 """
 
@@ -14,10 +14,10 @@ from typing import IO, Any
 
 from pipeline.errors import PeekproofError
 from pipeline.kernel_cache import spare_linalg
+from pipeline.questions.frames import LENGTH_BYTES, framed, length_of
 
 NICENESS = 10
 LONGEST_SECONDS = 120  # of one question, whatever it is bounded by
-LENGTH_BYTES = 8
 
 
 def main() -> None:
@@ -35,12 +35,6 @@ def main() -> None:
         answers.flush()
 
 
-def framed(value: Any) -> bytes:
-    """A value as it travels between the server and a reader."""
-    data = pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
-    return len(data).to_bytes(LENGTH_BYTES, "big") + data
-
-
 def _answered(function: Any, arguments: tuple[Any, ...]) -> Any:
     """What the function says, or what it raises for its asker: faults of ours end the process, and stand in the log."""
     try:
@@ -51,7 +45,7 @@ def _answered(function: Any, arguments: tuple[Any, ...]) -> Any:
 
 def _read(stream: IO[bytes]) -> bytes | None:
     head = stream.read(LENGTH_BYTES)
-    return stream.read(int.from_bytes(head, "big")) if len(head) == LENGTH_BYTES else None
+    return stream.read(length_of(head)) if len(head) == LENGTH_BYTES else None
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 from litestar.exceptions import ServiceUnavailableException
 
 from pipeline.errors import PeekproofError
+from pipeline.questions.frames import LENGTH_BYTES, framed, length_of
 
 PROCESSES = 2
 MOST_WAITING = 8  # questions that are read or wait
@@ -24,7 +25,6 @@ ANSWER_SECONDS = 40.0  # in which it has then answered, though its process had t
 KEPT_SECONDS = 30.0
 MOST_KEPT = 64
 IDLE_SECONDS = 300.0  # after which a process ends
-LENGTH_BYTES = 8
 _COMMAND = (sys.executable, "-P", "-m", "pipeline.questions")
 
 Answer = TypeVar("Answer")
@@ -115,10 +115,9 @@ class _Reader:
         stdin, stdout = self._process.stdin, self._process.stdout
         assert stdin is not None
         assert stdout is not None
-        data = pickle.dumps(question, pickle.HIGHEST_PROTOCOL)
-        stdin.write(len(data).to_bytes(LENGTH_BYTES, "big") + data)
+        stdin.write(framed(question))
         await stdin.drain()
-        length = int.from_bytes(await stdout.readexactly(LENGTH_BYTES), "big")
+        length = length_of(await stdout.readexactly(LENGTH_BYTES))
         return pickle.loads(await stdout.readexactly(length))
 
     def rests(self, seconds: float, end: Callable[[], object]) -> None:
