@@ -4,8 +4,8 @@
 
 import { createElement } from "./vendor/preact-11.2.0.mjs";
 
-export { createContext, Fragment, render } from "./vendor/preact-11.2.0.mjs";
-export { useContext, useEffect, useLayoutEffect, useMemo, useRef, useState } from "./vendor/preact-hooks-11.2.0.mjs";
+export { createContext, render } from "./vendor/preact-11.2.0.mjs";
+export { useContext, useEffect, useLayoutEffect, useRef, useState } from "./vendor/preact-hooks-11.2.0.mjs";
 
 /**
  * @typedef {VNode<any> | string | number | false | null | undefined} Leaf
