@@ -15,7 +15,7 @@ from schemas.duration import MINUTE_MS
 MOST_SHOWN = 300  # names of each topic
 
 
-class Came(msgspec.Struct, frozen=True, kw_only=True):
+class Sighting(msgspec.Struct, frozen=True, kw_only=True):
     """How many came. `minutes` of the last hour and `hours` of the last two days, the oldest first, the last not over.
 
     `rate` is messages a second since the last full minute began; `last` when the newest was appended (ms UTC).
@@ -36,7 +36,7 @@ class CameOf(msgspec.Struct, frozen=True, kw_only=True):
     last: int
 
 
-class EventSeen(Came, frozen=True, kw_only=True):
+class EventSeen(Sighting, frozen=True, kw_only=True):
     """Events of a name, the libraries that sent them, and the metrics that count them."""
 
     name: str
@@ -44,7 +44,7 @@ class EventSeen(Came, frozen=True, kw_only=True):
     metrics: list[str]
 
 
-class FlagSeen(Came, frozen=True, kw_only=True):
+class FlagSeen(Sighting, frozen=True, kw_only=True):
     """Exposures that name a flag, by what else they say. `runs` and `variants` as they were sent.
 
     `status` is the flag's; null: there is no such flag. `newest_run` is the run that it has now.
@@ -59,7 +59,7 @@ class FlagSeen(Came, frozen=True, kw_only=True):
     libraries: list[CameOf]
 
 
-class DeadLettersSeen(Came, frozen=True, kw_only=True):
+class DeadLettersSeen(Sighting, frozen=True, kw_only=True):
     """What could not be used for a reason, and the last of it."""
 
     topic: str
@@ -88,7 +88,7 @@ class NeverCame(msgspec.Struct, frozen=True, kw_only=True):
     near: list[str]
 
 
-class Arriving(msgspec.Struct, frozen=True, kw_only=True):
+class ArrivalsOverview(msgspec.Struct, frozen=True, kw_only=True):
     """What came, at `time` (ms UTC): names with the most messages first. `hidden` names are not in the lists."""
 
     time: int
@@ -112,7 +112,7 @@ class FlagArriving(msgspec.Struct, frozen=True, kw_only=True):
     seen: FlagSeen | None
 
 
-def arriving(recent: Recent, catalog: Catalog, now: int) -> Arriving:
+def arriving(recent: Recent, catalog: Catalog, now: int) -> ArrivalsOverview:
     """What came until now (ms UTC), by the catalog in force."""
     grouped = _Grouped(recent, now)
     used = events_used(catalog.metrics.values())
@@ -144,7 +144,7 @@ def arriving(recent: Recent, catalog: Catalog, now: int) -> Arriving:
         if (hour := _hour(series, now))
     ]
     events, flags = _most(events), _most(flags)
-    return Arriving(
+    return ArrivalsOverview(
         time=now,
         events=events[:MOST_SHOWN],
         flags=flags[:MOST_SHOWN],
@@ -266,7 +266,7 @@ def _hour(series: Series, now: int) -> int:
     return sum(number for minute, number in series.minutes.items() if minute >= oldest)
 
 
-_Seen = TypeVar("_Seen", bound=Came)
+_Seen = TypeVar("_Seen", bound=Sighting)
 
 
 def _most(seen: list[_Seen]) -> list[_Seen]:

@@ -58,7 +58,7 @@ def segment_counts(  # noqa: PLR0917
     directory: Path, segments: Sequence[Segment], unit: str, cohorts: Cohorts, since: int, seconds: float
 ) -> SegmentCounts:
     """How many of the units since then each of the segments matches; read for at most so long."""
-    found = _Newest(unit)
+    found = _NewestOfUnits(unit)
     bound = TimeBound(seconds)
     reached, newest, notes = since, 0, list[str]()
     for records in backwards(directory, (EVENTS, EXPOSURES), since):
@@ -101,7 +101,7 @@ def segment_counts(  # noqa: PLR0917
     )
 
 
-class _Newest:
+class _NewestOfUnits:
     """What was said last of each unit, of those whose hash is a multiple: twice as high a one where they grow many."""
 
     def __init__(self, unit: str) -> None:

@@ -9,7 +9,7 @@ from time import monotonic
 import msgspec
 from aiokafka import ConsumerRecord
 
-from evaluation.arrivals.overview import Arriving, arriving, events_used
+from evaluation.arrivals.overview import ArrivalsOverview, arriving, events_used
 from evaluation.arrivals.recent import HOURS, Recent
 from evaluation.catalog.in_force import Catalog
 from pipeline.http.ingest.refused import RefusedSeen, RefusedUploads
@@ -22,7 +22,7 @@ APART_SECONDS = 1.0  # from one frame to the next
 IDLE_SECONDS = 5.0  # while nothing comes: minutes pass
 
 
-class ArrivingTold(Arriving, frozen=True, kw_only=True):
+class ArrivingTold(ArrivalsOverview, frozen=True, kw_only=True):
     """What came, at `time` (ms UTC): names with the most messages first. `hidden` names are not in the lists.
 
     `behind` says why it may not be all; `refused` is what this server did not take since it started.

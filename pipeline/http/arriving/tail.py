@@ -45,7 +45,7 @@ class TailTold(msgspec.Struct, frozen=True, kw_only=True):
     missed: int
 
 
-class Watched:
+class TailWatch:
     """What one who watches has not been told yet."""
 
     def __init__(self, unit: str | None) -> None:
@@ -80,7 +80,7 @@ class Tail:
     def __init__(self, settings: Settings, aside: SetAside) -> None:
         self._settings = settings
         self._aside = aside
-        self._watched: set[Watched] = set()
+        self._watched: set[TailWatch] = set()
         self._followers: list[Follower] = []
         self._turn = asyncio.Lock()
 
@@ -90,9 +90,9 @@ class Tail:
         return next((follower.failure for follower in self._followers if follower.failure), None)
 
     @asynccontextmanager
-    async def watch(self, unit: str | None) -> AsyncIterator[Watched]:
+    async def watch(self, unit: str | None) -> AsyncIterator[TailWatch]:
         """Messages of a unit, or of all, from now on."""
-        watched = Watched(unit)
+        watched = TailWatch(unit)
         self._watched.add(watched)
         try:
             async with self._turn:

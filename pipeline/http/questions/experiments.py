@@ -11,7 +11,7 @@ from evaluation.metrics.contribution import OTHER
 from pipeline.http.backend import Backend
 from pipeline.http.callers.access import OF_LINK
 from pipeline.http.management.life import standing
-from pipeline.http.questions.readers import SECONDS
+from pipeline.http.questions.readers import QUESTION_SECONDS
 from pipeline.questions.drawer import Drawer, drawer
 from schemas.look import EVERYONE
 
@@ -35,7 +35,9 @@ async def draw(backend: Backend, key: str, metric: str, run: str | None = None, 
     now = time.time_ns() // 1_000_000
     about = f"{key}\0{found.key}\0{metric}\0{segment}\0{catalog.flags[key].version}".encode()
     archive = backend.settings.data / "archive"
-    return await backend.readers.ask(drawer, about, archive, catalog.logs, found, metric, segment, now, SECONDS)
+    return await backend.readers.ask(
+        drawer, about, archive, catalog.logs, found, metric, segment, now, QUESTION_SECONDS
+    )
 
 
 def _segments(run: RunInForce) -> list[str]:

@@ -20,7 +20,7 @@ from evaluation.significance.sample_size import (
     smallest_effects,
 )
 from pipeline.http.backend import Backend
-from pipeline.http.questions.readers import SECONDS
+from pipeline.http.questions.readers import QUESTION_SECONDS
 from pipeline.questions.baseline import MetricNumbers, metric_numbers
 from pipeline.questions.matching import SegmentCounts, segment_counts
 from schemas.catalog import Baseline, Flag, Segment
@@ -105,7 +105,7 @@ async def usual(backend: Backend, key: str, unit: str = "user_id", days: Days = 
     about = msgspec.json.encode((key, metric.document_version, metric.version, unit, days))
     archive, horizon, tolerance = settings.data / "archive", settings.horizon, settings.tolerance
     return await backend.readers.ask(
-        metric_numbers, about, archive, metric, unit, days, now, horizon, tolerance, SECONDS
+        metric_numbers, about, archive, metric, unit, days, now, horizon, tolerance, QUESTION_SECONDS
     )
 
 
@@ -119,5 +119,5 @@ async def count(backend: Backend, data: SegmentsAsked) -> SegmentCounts:
     about = msgspec.json.encode((data.segments, data.unit, data.days))
     archive = backend.settings.data / "archive"
     return await backend.readers.ask(
-        segment_counts, about, archive, data.segments, data.unit, cohorts_of(catalog), since, SECONDS
+        segment_counts, about, archive, data.segments, data.unit, cohorts_of(catalog), since, QUESTION_SECONDS
     )

@@ -20,7 +20,7 @@ from pipeline.questions.frames import LENGTH_BYTES, framed, length_of
 
 PROCESSES = 2
 MOST_WAITING = 8  # questions that are read or wait
-SECONDS = 10.0  # that a question may read
+QUESTION_SECONDS = 10.0  # that a question may read
 ANSWER_SECONDS = 40.0  # in which it has then answered, though its process had to begin and to load its kernels
 KEPT_SECONDS = 30.0
 MOST_KEPT = 64

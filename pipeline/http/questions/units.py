@@ -18,7 +18,7 @@ from evaluation.flags.values import select, text_of
 from pipeline.http.backend import Backend
 from pipeline.http.evaluate.amplitude import MOST_USER_BYTES, User, read_ids
 from pipeline.http.evaluate.flags import ServedFlags
-from pipeline.http.questions.readers import SECONDS
+from pipeline.http.questions.readers import QUESTION_SECONDS
 from pipeline.questions.unit_records import AskedUnit, UnitRecords, unit_records
 from schemas.catalog import Membership
 from schemas.duration import DAY_MS
@@ -144,7 +144,7 @@ async def records(backend: Backend, data: UnitAsked) -> UnitRecords:
     about = msgspec.json.encode((sorted(units.items()), data.days, catalog.offset))
     archive, partitions = backend.settings.data / "archive", backend.settings.units_partitions
     return await backend.readers.ask(
-        unit_records, about, archive, asked, runs, catalog.logs, partitions, since, SECONDS
+        unit_records, about, archive, asked, runs, catalog.logs, partitions, since, QUESTION_SECONDS
     )
 
 
