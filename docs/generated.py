@@ -26,6 +26,7 @@ from evaluation.columns import nesting, scanning
 from evaluation.metrics import measures
 from pipeline.catalog.topic import LARGEST_DOCUMENT
 from pipeline.cli import command
+from pipeline.http.documents import documents as document_routes
 from pipeline.http.evaluate import sticky
 from pipeline.http.evaluate.amplitude import evaluation
 from pipeline.http.evaluate.ofrep import ofrep
@@ -59,8 +60,10 @@ TAGS = {  # of the OpenAPI document, and what we call them
     "results": "Read",
     "notifications": "Notifications",
     "management": "Manage and lead",
+    "documents": "Documents",
     "remembering": "Remember",
 }
+PART = "Part"  # of a struct's name of which anything may be left out (see schemas/parts.py)
 Row = Iterable[object]
 
 
@@ -146,7 +149,8 @@ def documents() -> Iterator[str]:
         if kind == "flag":  # as an experiment
             continue
         parts = msgspec.json.decode(json_schema(kind))["$defs"]
-        own = [struct.__name__, *(name for name in parts if name != struct.__name__)]
+        whole = [name for name in parts if not name.endswith(PART)]
+        own = [struct.__name__, *(name for name in whole if name != struct.__name__)]
         for name in own:
             if name not in told:
                 told.add(name)
@@ -192,7 +196,9 @@ def _type(field: dict[str, Any]) -> str:
 
 
 def _link(name: str) -> str:
-    title = _title(name)
+    if name.endswith(PART):
+        return f"any part of {_link(name.removesuffix(PART))}"
+    title = "Flag and experiment" if name == "Flag" else _title(name)
     return f"[{title}](#{title.lower().replace(' ', '-')})"
 
 
@@ -256,7 +262,18 @@ def _topic(topic: Topic) -> Row:
 
 def http() -> Iterator[str]:
     """Every route, from the OpenAPI document."""
-    routers = [evaluation, ofrep, intake, results, notifications, vocabulary, life, management, remembering]
+    routers = [
+        evaluation,
+        ofrep,
+        intake,
+        results,
+        notifications,
+        vocabulary,
+        life,
+        management,
+        document_routes,
+        remembering,
+    ]
     backend = {"backend": Provide(lambda: None, sync_to_thread=False)}
     paths = Litestar(routers, dependencies=backend, openapi_config=OPENAPI).openapi_schema.to_schema()["paths"]
     routes = [

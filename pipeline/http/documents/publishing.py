@@ -35,6 +35,12 @@ async def put_document(
     return await publish(request, backend, kind, definition, data)
 
 
+@put("/documents/{kind:str}/check", guards=[requires(EDITING)], include_in_schema=False)
+async def put_check(request: EditRequest, backend: Backend, kind: WrittenKind, data: Publishing) -> Published:
+    """The same of a document whose key is `check`."""
+    return await put_document.fn(request, backend, kind, "check", data)
+
+
 async def publish(
     request: EditRequest, backend: Backend, kind: WrittenKind, definition: Definition, data: Grounds
 ) -> Published:
@@ -59,4 +65,4 @@ def published(backend: Backend, kind: WrittenKind, key: str, changes: list[Chang
     return Published(kind=kind, key=key, version=stands, consequences=follows)
 
 
-ROUTES = [put_document]
+ROUTES = [put_document, put_check]

@@ -39,7 +39,9 @@ window: 1d
 """
 
 
-def put(api: Api, kind: str, definition: dict[str, Any], base: int = 0, code: int = 200, who: str | None = None) -> Any:
+def put(
+    api: Api, kind: str, definition: dict[str, Any], *, base: int = 0, code: int = 200, who: str | None = None
+) -> Any:
     body = {"definition": definition, "base": base, "reason": "a test"}
     return api.call("PUT", f"documents/{kind}/{definition['key']}", body, code, who)
 
@@ -207,3 +209,10 @@ def test_what_a_text_may_hold_is_said(api: Api):
     assert (web["kind"], web["faults"]) == ("deployment", [])
     assert "wants admin" in api.call("PUT", "documents", {"yaml": web_alone, "reason": "-"}, 403)["error"]
     assert "is empty" in api.call("POST", "documents/import", {"yaml": "# nothing\n"}, 400)["error"]
+
+
+def test_a_key_may_be_called_as_a_route_is(api: Api):
+    for key in ("check", "yaml", "import"):
+        metric = REVENUE | {"key": key}
+        assert put(api, "metric", metric)["version"] == 1
+        assert api.call("GET", f"documents/metric/{key}")["key"] == key
