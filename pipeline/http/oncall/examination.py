@@ -11,6 +11,7 @@ import msgspec
 from pipeline.settings import Settings
 
 FRESH_MS = 60_000  # between two looks
+FIRST_SECONDS = 5.0
 PATIENCE_SECONDS = 60.0  # it takes a few; on a machine that is busy it has to be loaded first
 _COMMAND = ("nice", sys.executable, "-P", "-m", "pipeline.cli", "doctor", "--json")
 
@@ -47,12 +48,12 @@ class Examination:
         self._looking: asyncio.Task[None] | None = None
 
     async def newest(self) -> Examined:
-        """What was found last; the first look is waited for."""
+        """What was found last; the first look is waited for, a little."""
         if self._looking is None and _now() - self._began >= FRESH_MS:
             self._began = _now()
             self._looking = asyncio.create_task(self._look())
         if self._looking is not None and self._newest.time is None and self._newest.failure is None:
-            await asyncio.wait([self._looking])  # whoever leaves takes it from nobody else
+            await asyncio.wait([self._looking], timeout=FIRST_SECONDS)  # whoever leaves takes it from nobody else
         return msgspec.structs.replace(self._newest, is_looking=self._looking is not None)
 
     def stop(self) -> None:
