@@ -4,12 +4,14 @@ import asyncio
 from time import monotonic
 
 import msgspec
+from aiokafka.errors import KafkaError
 
 from evaluation.catalog.decisions import Decided, Decisions
 from evaluation.catalog.history import History
 from evaluation.catalog.in_force import FlagInForce
 from pipeline.http.results.looks import Looks
 from pipeline.http.results.past_looks import LookThen, PastLooks
+from pipeline.kafka.connection import UnreachableError
 from pipeline.kafka.follower import Follower
 from schemas.look import Verdict
 
@@ -17,7 +19,7 @@ FINDING_SECONDS = 5.0  # that the looks of one flag's decisions may take
 
 NONE_YET = "no look had been published by then"
 FORGOTTEN = "which look was the newest then is not known: the topic keeps those of a week, the archive older ones"
-UNREAD = f"which look was the newest then could not be read within {FINDING_SECONDS:.0f} s; ask again"
+UNREAD = f"which look was the newest then could not be read within {FINDING_SECONDS:.0f} s; ask again once the brokers answer"
 
 
 class DecisionTold(Decided, frozen=True, kw_only=True):
@@ -64,7 +66,7 @@ class DecisionsTold:
                     await self._results.caught_up(monotonic())
                     for each in new:
                         self._told[key, each.version] = _told(each, await self._then(key, each, reader))
-            except TimeoutError:
+            except (TimeoutError, KafkaError, UnreachableError):
                 pass  # those that are missing say so
         return [self._told.get((key, each.version)) or _without(each, UNREAD) for each in decided]
 

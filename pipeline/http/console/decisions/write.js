@@ -64,6 +64,7 @@ export function BriefForm({ brief, done, leave }) {
   return h(
     "form",
     { class: "brief-form", onsubmit: submit },
+    h("h2", null, "What people remember"),
     h("div", { class: "fields" }, line("owner", "Owner"), line("tags", "Tags, with commas between", false)),
     /** @type {(keyof typeof PASSAGES)[]} */ (Object.keys(PASSAGES)).map((name) =>
       h(Writing, {

@@ -63,6 +63,7 @@ def test_what_is_decided_and_said_of_an_experiment_is_remembered(console: Consol
     for name in ("Background", "Decision", "Learning"):
         page.get_by_label(re.compile(f"^{name}: "), exact=False).first.fill(f"## {name}!\n\n{PROSE}\n\n- {EVIL}")
     page.get_by_label("Reason, for the history").fill("for those who come after us")
+    expect(page.locator(".preview h3")).to_have_count(3)
     console.is_accessible(page, "brief-form", ".brief-form")
     fits_a_phone(page)
     page.get_by_role("button", name="Save").click()
@@ -135,8 +136,8 @@ def test_what_people_and_producers_write_is_text_on_every_page(console: Console)
         address = due.pop(0)
         seen.add(address)
         page.goto(f"/{address}")
-        page.reload()
         expect(page.locator("main h1").first).to_be_visible()
+        expect(page.locator("main")).not_to_have_text("Reading …")
         if re.match("#/(experiments|flags|briefs|metrics|cohorts)/evil", address):
             expect(page.locator("main")).to_contain_text(EVIL)
         assert page.locator(FOREIGN).count() == 0, address
