@@ -19,7 +19,7 @@ FINDING_SECONDS = 5.0  # that the looks of one flag's decisions may take
 
 NONE_YET = "no look had been published by then"
 FORGOTTEN = "which look was the newest then is not known: the topic keeps those of a week, the archive older ones"
-UNREAD = f"which look was the newest then could not be read within {FINDING_SECONDS:.0f} s; ask again once the brokers answer"
+UNREAD = f"which look was the newest then could not be read within {FINDING_SECONDS:.0f} s; ask again"
 
 
 class DecisionTold(Decided, frozen=True, kw_only=True):

@@ -48,19 +48,7 @@ export function BriefForm({ brief, done, leave }) {
   }
 
   const line = (/** @type {"owner" | "tags" | "reason"} */ name, /** @type {string} */ label, isNeeded = true) =>
-    h(
-      "label",
-      null,
-      label,
-      h("input", {
-        name,
-        value: said[name],
-        required: isNeeded,
-        maxlength: vocabulary.longest_reason,
-        autocomplete: "off",
-        oninput: ({ target }) => put({ [name]: target.value }),
-      }),
-    );
+    field(name, label, said[name], isNeeded, (text) => put({ [name]: text }));
   return h(
     "form",
     { class: "brief-form", onsubmit: submit },
@@ -86,3 +74,21 @@ export function BriefForm({ brief, done, leave }) {
     ),
   );
 }
+
+/** A text of one line.
+ * @param {string} name @param {string} label @param {string} value @param {boolean} isNeeded
+ * @param {(text: string) => void} written */
+const field = (name, label, value, isNeeded, written) =>
+  h(
+    "label",
+    null,
+    label,
+    h("input", {
+      name,
+      value,
+      required: isNeeded,
+      maxlength: vocabulary.longest_reason,
+      autocomplete: "off",
+      oninput: ({ target }) => written(target.value),
+    }),
+  );
