@@ -21,7 +21,7 @@ export const eventRows = (events) =>
         { key: event.name, id: `event-${event.name}` },
         h("th", { scope: "row" }, h("code", null, event.name)),
         h("td", null, spark(event.minutes, "minute"), h("small", null, count(event.hour))),
-        h("td", { class: "number" }, pace(event.rate)),
+        h("td", null, pace(event.rate)),
         h("td", null, ago(event.last)),
         h("td", null, libraries(event.libraries)),
         h("td", null, event.metrics.length ? metricLinks(event.metrics) : h("span", { class: "quiet" }, "no metric")),
@@ -52,7 +52,7 @@ export const flagRows = (flags) =>
           flag.status && h("small", null, flag.status),
         ),
         h("td", null, spark(flag.minutes, "minute"), h("small", null, count(flag.hour))),
-        h("td", { class: "number" }, pace(flag.rate)),
+        h("td", null, pace(flag.rate)),
         h("td", null, ago(flag.last)),
         h(
           "td",
