@@ -12,8 +12,26 @@ import { asOf, count, duration, moment } from "../parts/numbers.js";
 import { addressOf } from "../parts/route.js";
 import { vocabulary } from "../parts/vocabulary.js";
 import { decisionOn, mark, warning } from "../parts/words.js";
+import { may } from "../session/may.js";
 
 /** @typedef {Omit<Listed, "look"> & { look: Omit<Glance, "published"> | null }} Row */
+
+/** What the first one wants, by kind. */
+const FIRST = {
+  experiment: [
+    "Programs ask with the key of ",
+    h("a", { href: "#/deployments" }, "a deployment"),
+    ", and ",
+    h("a", { href: "#/metrics" }, "a metric"),
+    " tells whether the change is worth it: make these two, and then ",
+    h("a", { href: "#/new/experiment" }, "an experiment"),
+    ".",
+  ],
+  flag: [
+    h("a", { href: "#/new/flag" }, "A flag"),
+    " switches something on or off, for all or for some, and compares nothing.",
+  ],
+};
 
 /** @implements {Page} */
 export class ListPage {
@@ -78,11 +96,11 @@ export class ListPage {
       h("h2", null, "Experiments"),
       experiments.length
         ? h("ul", { class: "rows experiments" }, experiments.map(experimentRow))
-        : this.#nothing("experiment", "with", (flag) => flag.metrics.length > 0),
+        : this.#nothing("experiment", (flag) => flag.metrics.length > 0),
       h("h2", null, "Flags"),
       plain.length
         ? h("ul", { class: "rows flags" }, plain.map(flagRow))
-        : this.#nothing("flag", "without", (flag) => !flag.metrics.length),
+        : this.#nothing("flag", (flag) => !flag.metrics.length),
     ];
   }
 
@@ -94,16 +112,15 @@ export class ListPage {
   }
 
   /** Why none is shown: there is none, or none that is searched for.
-   * @param {string} kind @param {"with" | "without"} how It names metrics. @param {(flag: Row) => boolean} isOne */
-  #nothing(kind, how, isOne) {
-    const none = [
-      `There are no ${kind}s yet: a document of configs/${kind}s ${how} `,
-      h("code", null, "metrics"),
-      " makes one, which ",
-      h("code", null, "peekproof apply"),
-      " publishes.",
-    ];
-    return h("p", { class: "quiet" }, this.#flags.some(isOne) ? `No ${kind} matches.` : none);
+   * @param {keyof typeof FIRST} kind @param {(flag: Row) => boolean} isOne */
+  #nothing(kind, isOne) {
+    if (this.#flags.some(isOne)) return h("p", { class: "quiet" }, `No ${kind} matches.`);
+    return h(
+      "p",
+      { class: "quiet" },
+      `There are no ${kind}s yet. `,
+      may("edit") ? FIRST[kind] : "An experimenter makes them.",
+    );
   }
 
   #search() {

@@ -120,11 +120,9 @@ const icon = () =>
   );
 
 const none = () => [
-  "There are none yet. A document in ",
-  h("code", null, "configs/notifications/"),
-  " says what is told and to whom; ",
-  h("code", null, "peekproof apply"),
-  " publishes it.",
+  "There are none yet. ",
+  h("a", { href: "#/documents" }, "A notification rule"),
+  " says what is told, and to whom.",
 ];
 
 /** @param {ToldNotification} told @param {boolean} isNew */
