@@ -43,10 +43,13 @@ export function Keys({ deployment, kind, keys, again }) {
     h("p", null, h("button", { type: "button", onclick: make }, "New key")),
     h("div", { class: "refusal", role: "alert" }, refused),
     made &&
-      h("div", { class: "made" }, [
+      h(
+        "div",
+        { class: "made" },
         h(Copied, { label: "The new key; it is shown this once, keep it", text: made.key }),
         h(Connecting, { kind, made }),
-      ]),
+      ),
+    !made && h(Connecting, { kind, made: null }),
   );
 }
 
@@ -57,7 +60,11 @@ const row = (key, since, again) =>
     { id: key.id },
     h("code", null, `${key.id}…`),
     ` made ${moment(key.created)} by ${key.name}, `,
-    key.last ? `used ${duration(Math.max(0, now() - key.last))} ago ` : `not used since ${moment(since)} `,
+    key.last
+      ? `used ${duration(Math.max(0, now() - key.last))} ago `
+      : key.created > since
+        ? "not used yet "
+        : `not used since ${moment(since)} `,
     h(
       "button",
       { type: "button", "aria-label": `Revoke ${key.id}`, onclick: () => askToRevoke(key, again) },

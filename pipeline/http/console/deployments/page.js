@@ -97,8 +97,10 @@ export class DeploymentPage {
       connections(this.#heard),
       this.#keys
         ? h(Keys, { deployment: id, kind: type, keys: this.#keys, again })
-        : h("section", null, h("h2", null, "Keys"), h("p", { class: "quiet" }, "An admin makes and revokes them.")),
-      h(Connecting, { kind: type, made: null }),
+        : [
+            h("section", null, h("h2", null, "Keys"), h("p", { class: "quiet" }, "An admin makes and revokes them.")),
+            h(Connecting, { kind: type, made: null }),
+          ],
     ];
   }
 }
