@@ -41,9 +41,10 @@ import { UnitPage } from "./units/page.js";
  *   of results takes looks, and no other event); `drawn` is called when it stands on the page. Its `address` opens what is
  *   seen now.
  * @typedef {{ redraw: () => void, say: (text: string) => void }} Surroundings `say` tells who cannot see what changed.
- * @typedef {{ at: string, nav?: string, under?: string, open(route: Route, around: Surroundings): Page }} Registered A
- *   page of the addresses that begin so; `nav` is what leads there from the head of every page, or the page is one of those
- *   `under` another.
+ * @typedef {{ at: string, nav?: string, under?: string, isOfKind?: boolean,
+ *   open(route: Route, around: Surroundings): Page }} Registered A page of the addresses that begin so; `nav` is what leads
+ *   there from the head of every page, or the page is one of those `under` another: if it is of one kind of document,
+ *   under that which lists the kind.
  */
 
 const REFRESH_MS = 10_000; // of what no stream tells: definitions and states that others change
@@ -76,14 +77,25 @@ const PAGES = [
     open: ({ of }, around) => (of[0] ? new DeploymentPage(of[0], around) : new DeploymentsPage()),
   },
   { at: "on-call", nav: "On call", open: (_, around) => new OnCallPage(around) },
-  { at: "new", under: "", open: (route, around) => new AuthoringPage(route, around) },
-  { at: "edit", under: "", open: (route, around) => new AuthoringPage(route, around) },
+  { at: "new", under: "", isOfKind: true, open: (route, around) => new AuthoringPage(route, around) },
+  { at: "edit", under: "", isOfKind: true, open: (route, around) => new AuthoringPage(route, around) },
   { at: "documents", nav: "Documents", open: () => new OthersPage() },
   { at: "import", under: "", open: (_, around) => new ImportPage(around) },
 ];
 
 /** @param {string} id */
 const element = (id) => /** @type {HTMLElement} */ (document.getElementById(id));
+
+/** Where documents are listed, by kind; others where experiments and flags are. @type {Record<string, string>} */
+const LISTED = {
+  metric: "metrics",
+  cohort: "cohorts",
+  deployment: "deployments",
+  brief: "briefs",
+  group: "documents",
+  notification: "documents",
+  template: "documents",
+};
 
 const main = element("main");
 /** @type {Page | null} */
@@ -124,14 +136,14 @@ async function open() {
   const route = routeOf(location.hash);
   const registered = PAGES.find(({ at }) => at === route.at);
   page = null;
-  navigate(registered);
+  navigate(registered, route);
   element("connection").textContent = "";
   if (!registered) return render(refusal(new Refusal(404, { error: `There is no page ${location.hash}.` })), main);
   render(h("p", { class: "quiet" }, "Reading …"), main);
   const opened = registered.open(route, { redraw, say });
   if (!(await refresh(opened, signal))) return;
   page = opened;
-  navigate(registered); // by now it is known who looks
+  navigate(registered, route); // by now it is known who looks
   if (!who()?.experiment) bell.listen();
   scrollTo(0, 0);
   main.focus({ preventScroll: true });
@@ -156,9 +168,10 @@ function listen(opened, stream, signal) {
 }
 
 /** The links to other pages, of which one is the page that is open, or leads to it.
- * @param {Registered | undefined} open */
-function navigate(open) {
-  const home = open?.nav ? open : PAGES.find(({ at }) => at === open?.under);
+ * @param {Registered | undefined} open @param {Route} route */
+function navigate(open, { of }) {
+  const under = (open?.isOfKind && LISTED[of[0] ?? ""]) || open?.under;
+  const home = open?.nav ? open : PAGES.find(({ at }) => at === under);
   const links = PAGES.map(
     (each) => each.nav && h("a", { href: `#/${each.at}`, "aria-current": each === home ? "page" : null }, each.nav),
   );
