@@ -7,7 +7,7 @@
 import { Refusal } from "../api.js";
 import { check, readDocument, readDocuments } from "./documents.js";
 import { draftOf, dropDraft, keepDraft } from "./drafts.js";
-import { at, isGroup, pathText, put, readable, same } from "./values.js";
+import { at, isGroup, pathOf, pathText, put, readable, same } from "./values.js";
 
 const CHECK_MS = 400; // after the last key that was pressed
 
@@ -29,6 +29,8 @@ export class Edited {
   discarded; // by whom it may be brought back
   isKept = true; // whether the browser had room for the draft
   isSeen = false; // all of it, so that every fault is told
+  /** @type {any} */
+  #asChecked; // what the server said something of
   #touched = new Set();
   /** @type {any} */
   #first; // what nobody has typed anything into
@@ -171,11 +173,13 @@ export class Edited {
     this.#due = undefined;
     this.#checks += 1;
     const mine = this.#checks;
-    const [definition, unread] = readable(this.definition);
+    const typed = this.definition;
+    const [definition, unread] = readable(typed);
     const told = await this.#ask(definition);
     if (mine !== this.#checks) return;
     this.unchecked = told instanceof Refusal ? told.message : null;
     const checked = told instanceof Refusal ? this.checked : told;
+    if (!(told instanceof Refusal)) this.#asChecked = typed;
     this.checked = checked && { ...checked, faults: [...unread, ...checked.faults] };
     this.redraw();
     if (checked && this.key && checked.version > (this.newer?.version ?? this.base)) this.#lookAfterFault();
@@ -212,9 +216,14 @@ export class Edited {
     );
   }
 
-  /** @param {Fault} fault */
+  /** Not of what has been typed anew since: that is being checked.
+   * @param {Fault} fault */
   #isTold({ path }) {
-    return this.isSeen || [...this.#touched].some((touched) => isWithin(path, touched));
+    const place = pathOf(path);
+    return (
+      (this.isSeen || [...this.#touched].some((touched) => isWithin(path, touched))) &&
+      same(at(this.definition, place), at(this.#asChecked, place))
+    );
   }
 }
 

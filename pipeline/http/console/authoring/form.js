@@ -75,13 +75,13 @@ export function Framed({ form, path, shape, name, title, hint = hintOf(shape.hin
       onblur: () => touch(form, path),
     }),
     hint && h("small", { id: `${id}-hint` }, hint),
-    h(Faults, { id: `${id}-fault`, told: faults }),
+    h(Faults, { id: `${id}-fault`, told: faults, hint }),
   );
 }
 
-/** @param {{ id: string, told: { error: string }[] }} props */
-export const Faults = ({ id, told }) =>
-  told.length ? h("small", { id, class: "fault" }, told.map(({ error }) => faultText(error)).join("\n")) : null;
+/** @param {{ id: string, told: { error: string }[], hint?: Child }} props */
+export const Faults = ({ id, told, hint }) =>
+  told.length ? h("small", { id, class: "fault" }, told.map(({ error }) => faultText(error, hint)).join("\n")) : null;
 
 /** @param {Path} path */
 export const idOf = (path) => `field-${pathText(path)}`;

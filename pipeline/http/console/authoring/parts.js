@@ -81,6 +81,7 @@ function PrerequisitesField({ form, path, title }) {
     h("legend", null, title),
     h(Faults, { id: `${idOf(path)}-fault`, told: form.edited.faultsAt(path, flags) }),
     flags.map((flag) => h(VariantsOf, { key: flag, form, path: [...path, flag], flag })),
+    !others.length && !flags.length && h("p", { class: "quiet" }, "There is no other flag yet."),
     others.length > 0 &&
       h(
         "div",

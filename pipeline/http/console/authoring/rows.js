@@ -82,7 +82,7 @@ function Row({ one, index, rows, change, children }) {
         h(
           "button",
           { type: "button", "aria-label": `Remove ${name}`, onclick: () => change(rows.toSpliced(index, 1), index) },
-          "Remove",
+          `Remove ${one.toLowerCase()}`,
         ),
       ),
     ),

@@ -123,7 +123,7 @@ function Baseline({ form, usual }) {
           ".",
         )
       : h("p", null, "The archive holds no units of the last 7 days: say the baseline below, and guess the days."),
-    notes.map((note) => h("p", { class: "quiet" }, note)),
+    units > 0 && notes.map((note) => h("p", { class: "quiet" }, note)),
     found !== null &&
       found !== 0 &&
       h(

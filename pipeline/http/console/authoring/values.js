@@ -63,6 +63,11 @@ export const pathText = (path) =>
     .join("")
     .replace(/^\./, "");
 
+/** The path that is so written.
+ * @param {string} text @returns {Path} */
+export const pathOf = (text) =>
+  [...text.matchAll(/\[(\d+)\]|[^.[]+/g)].map(([name, index]) => (index === undefined ? name : Number(index)));
+
 /** @param {unknown} whole @param {Path} path @returns {any} */
 export const at = (whole, path) =>
   path.reduce(

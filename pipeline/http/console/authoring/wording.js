@@ -16,7 +16,7 @@ const LABELS = {
   "Until.units": "Until so many units",
   "Until.safe": "Until proved safe",
   "Goal.minimum_effect": "Minimum effect, as a share",
-  "Goal.margin": "Margin: the loss that is acceptable, as a share",
+  "Goal.margin": "Margin: acceptable loss, as a share",
   "Goal.exact": "The exact test of rare conversions",
   "Analysis.cuped": "CUPED",
   "Analysis.planned_units": "Planned units",
@@ -60,13 +60,20 @@ const OBVIOUS = new Set([
   "a number from 0 to 100 with at most two decimal places",
 ]);
 const OF_KEYS = /^1 to 100 letters/; // said where one is made up, not where one is named
+const OF_ANY_SIZE = /from (\d+) to 1000000000000$/;
 const LONGEST_HINT = 110;
 
 /** What a field may hold, where it is worth a line.
  * @param {string | undefined} hint @param {string} name */
 export const hintOf = (hint, name) =>
-  hint && hint.length <= LONGEST_HINT && !OBVIOUS.has(hint) && (name === "key" || !OF_KEYS.test(hint)) ? hint : null;
+  hint && hint.length <= LONGEST_HINT && !OBVIOUS.has(hint) && (name === "key" || !OF_KEYS.test(hint))
+    ? hint.replace(OF_ANY_SIZE, "of at least $1")
+    : null;
 
-/** What is wrong, without the choices that stand beside it.
- * @param {string} error */
-export const faultText = (error) => error.replace(/^is missing; it must be one of .*/s, "is missing; choose one");
+/** What is wrong, without what stands beside it: its choices, or its hint.
+ * @param {string} error @param {unknown} hint */
+export function faultText(error, hint) {
+  const [, rule = ""] = /^is missing; it must be (.*)/s.exec(error) ?? [];
+  if (rule.startsWith("one of ")) return "is missing; choose one";
+  return rule && (rule === hint || OBVIOUS.has(rule)) ? "is missing" : error;
+}
