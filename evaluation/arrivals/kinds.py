@@ -81,7 +81,9 @@ class Kinds:
         used = self._used
         data = self._texts[0, :used].reshape(-1).copy()
         data.flags.writeable = False
-        names = Texts(data, np.arange(used) * LONGEST_NAME, self._lengths[0, :used].copy())
+        lengths = self._lengths[0, :used]
+        is_whole = lengths <= LONGEST_NAME  # a name of which the beginning alone is kept is known by nobody
+        names = Texts(data, np.arange(used) * LONGEST_NAME, np.where(is_whole, lengths, -1))
         is_known = known.codes(names) >= 0
         minute, count = self._numbers[_MINUTE, :used], self._numbers[_COUNT, :used]
         order = np.lexsort((self._hashes[:used], -count, ~is_known, minute))
@@ -118,9 +120,13 @@ class Kinds:
         _refill(self._slots, self._hashes, used)
 
 
+# JSON writes such a character in six bytes: of a full table of names of nothing else no record would hold all.
+_CONTROLS = dict.fromkeys(range(32), "�")
+
+
 def name_of(text: bytes, length: int) -> str:
-    """A name of so many bytes, by its text or the beginning of that."""
-    name = text[: min(length, LONGEST_NAME)].decode("utf-8", "ignore")
+    """A name of so many bytes, by its text or the beginning of that; control characters are told as `�`."""
+    name = text[: min(length, LONGEST_NAME)].decode("utf-8", "ignore").translate(_CONTROLS)
     return name if length <= LONGEST_NAME else f"{name}…"
 
 

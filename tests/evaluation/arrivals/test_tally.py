@@ -4,6 +4,7 @@ import json
 from collections import Counter
 from itertools import pairwise
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from evaluation.arrivals import kinds
 from evaluation.arrivals.tally import Tally
 from evaluation.assignment.routing import assign
+from schemas.topics import MAX_MESSAGE_BYTES
 from tests.evaluation.assignment.routed import BUTTON, HORIZON, NDJSON, NOW, TOLERANCE, shop
 
 MINUTE = 60_000
@@ -126,6 +128,23 @@ def test_ids_as_names_grow_nothing_and_what_is_counted_by_metrics_is_kept(record
     (more,) = told.more
     assert sum(counts.values()) + more.count == len(names)
     assert more.kinds >= len(set(names)) - len(counts)
+
+
+@pytest.mark.parametrize("topic", ["events", "exposures"])
+def test_the_longest_names_are_told_in_one_record_whatever_they_are_of(records_of, history, topic):
+    def message(i):
+        name = f"{i:05}" + "\x01" * 1_000
+        said = {"event_type": name} if topic == "events" else {"flag_key": name, "variant": name}
+        return json.dumps({**said, "experiment_key": name, "library": '"' * 300, "user_id": "u"}).encode()
+
+    rows = [(i, START, message(i), ()) for i in range(kinds.MOST_KINDS + 500)]
+
+    newest, _ = told_of(records_of, history, [rows[: kinds.MOST_KINDS], rows[kinds.MOST_KINDS :]], topic=topic)
+
+    (told,) = newest
+    count = sum(each.count for each in (told.events or told.exposures))
+    assert count + sum(each.count for each in told.more) == len(rows)
+    assert len(msgspec.json.encode(told)) < MAX_MESSAGE_BYTES // 2  # of two topics
 
 
 def test_a_minute_is_told_again_only_when_it_has_grown_and_a_late_source_makes_another_part(records_of, history):
