@@ -39,6 +39,11 @@ class TestEvents:
         assert (assigned.begin, assigned.end, assigned.watermark) == (100, 103, NOW)
         assert not assigned.rejects
 
+    def test_names_that_come_are_told_but_none_that_nothing_counts_and_is_too_long_to_be_meant(self, route):
+        assigned = route(event("purchase"), event("Purchase"), event("é" * 51))
+
+        assert {key for what, key, _ in assigned.came if what == "name"} == {"purchase", "Purchase"}
+
     def test_columns_have_the_types_of_the_message(self, route):
         for assigned in (route(event()), route(b"x"), route(exposure(), topic="exposures")):
             for column in ROWS:
