@@ -47,6 +47,7 @@ import { UnitPage } from "./units/page.js";
  *   under that which lists the kind.
  */
 
+const HIDDEN_MS = 60_000; // after which nobody is taken to look
 const REFRESH_MS = 10_000; // of what no stream tells: definitions and states that others change
 
 /** @type {Registered[]} */
@@ -155,16 +156,31 @@ async function open() {
   }
 }
 
-/** @param {Page} opened @param {string} stream @param {AbortSignal} signal */
+/** Follow a page's stream for as long as somebody may see it: a browser holds few connections to a server, and a page that
+ * was hidden for a while leaves its own to others.
+ * @param {Page} opened @param {string} stream @param {AbortSignal} signal */
 function listen(opened, stream, signal) {
-  follow(stream, {
-    signal,
-    take: (event, data) => {
-      opened.take?.(data, event);
-      redraw();
-    },
-    tell: connected,
-  });
+  let following = new AbortController();
+  let hiding = 0;
+  const begin = () => {
+    following = new AbortController();
+    follow(stream, {
+      signal: AbortSignal.any([signal, following.signal]),
+      take: (event, data) => {
+        opened.take?.(data, event);
+        redraw();
+      },
+      tell: connected,
+    });
+  };
+  const change = () => {
+    clearTimeout(hiding);
+    if (document.hidden) hiding = setTimeout(() => following.abort(), HIDDEN_MS);
+    else if (following.signal.aborted) begin();
+  };
+  document.addEventListener("visibilitychange", change, { signal });
+  signal.addEventListener("abort", () => clearTimeout(hiding));
+  begin();
 }
 
 /** The links to other pages, of which one is the page that is open, or leads to it.
