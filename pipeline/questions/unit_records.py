@@ -85,7 +85,7 @@ class UnitRecords(msgspec.Struct, frozen=True, kw_only=True):
     notes: list[str]
 
 
-class AskedUnit(msgspec.Struct, frozen=True):
+class CarriedUnit(msgspec.Struct, frozen=True):
     """A unit by the fields of messages that carry it (`user_id`, `device_id`, `groups.TYPE`), and by unit types."""
 
     ids: dict[FieldPath, str]
@@ -94,7 +94,7 @@ class AskedUnit(msgspec.Struct, frozen=True):
 
 def unit_records(  # noqa: PLR0917
     directory: Path,
-    asked: AskedUnit,
+    asked: CarriedUnit,
     runs: Sequence[RunInForce],
     logs: LogsInForce | None,
     units_partitions: int,

@@ -19,7 +19,7 @@ from pipeline.http.backend import Backend
 from pipeline.http.evaluate.amplitude import MOST_USER_BYTES, User, read_ids
 from pipeline.http.evaluate.flags import ServedFlags
 from pipeline.http.questions.readers import QUESTION_SECONDS
-from pipeline.questions.unit_records import AskedUnit, UnitRecords, unit_records
+from pipeline.questions.unit_records import CarriedUnit, UnitRecords, unit_records
 from schemas.catalog import Membership
 from schemas.duration import DAY_MS
 
@@ -140,7 +140,7 @@ async def records(backend: Backend, data: UnitAsked) -> UnitRecords:
     ids = {unit_path(each): text for each, text in units.items() if not each.startswith("user_properties")}
     if not ids:
         raise ClientException("nobody is named; give a user_id, a device_id or groups")
-    asked = AskedUnit(ids, units)
+    asked = CarriedUnit(ids, units)
     about = msgspec.json.encode((sorted(units.items()), data.days, catalog.offset))
     archive, partitions = backend.settings.data / "archive", backend.settings.units_partitions
     return await backend.readers.ask(

@@ -9,7 +9,7 @@ import pytest
 from evaluation.flags.cohorts import Cohorts
 from pipeline.questions.baseline import metric_numbers
 from pipeline.questions.matching import segment_counts
-from pipeline.questions.unit_records import AskedUnit, unit_records
+from pipeline.questions.unit_records import CarriedUnit, unit_records
 from schemas.catalog import Condition, Segment
 from schemas.duration import DAY_MS, HOUR_MS
 from tests.pipeline.questions.world import HORIZON, PARTITIONS, World
@@ -78,7 +78,7 @@ def test_segments_count_units_by_their_newest_records(world: World) -> None:
 
 
 def test_what_was_recorded_of_a_unit_is_found_and_what_is_cut_off_is_told(world: World) -> None:
-    asked = AskedUnit({("user_id",): "u7"}, {"user_id": "u7"})
+    asked = CarriedUnit({("user_id",): "u7"}, {"user_id": "u7"})
     since = world.run.started + 20 * HOUR_MS
 
     found = unit_records(world.directory, asked, [world.run], None, PARTITIONS, since, 60.0)
