@@ -110,7 +110,8 @@ def of_flag(
     if before is None:
         kind, key = "experiment" if after.definition.metrics else "flag", after.definition.key
         who = unlisted(after.definition.variants)
-        yield Consequence(f"it is a draft: {who} gets 'off' until `peekproof {kind} start {key}`{or_by_plan(after)}")
+        start = f"it is started, on its page or by `peekproof {kind} start {key}`{or_by_plan(after)}"
+        yield Consequence(f"it is a draft: {who} gets 'off' until {start}")
         return
     if before.status != after.status or len(before.runs) != len(after.runs):
         yield from _of_step(before, after, unmet)

@@ -191,7 +191,7 @@ def without_look(flag: FlagInForce, run: str | None, working: Collection[str]) -
     if run is not None and run not in runs:
         return f"'{key}' has no run '{run}'; {did_you_mean(run, runs)}"
     if not runs:
-        return f"'{key}' has not started; `peekproof experiment start {key}` begins a run"
+        return f"'{key}' has not started; a run begins by Start on its page, or by `peekproof experiment start {key}`"
     asked = run or runs[-1]
     stands = "runs" if asked == runs[-1] and flag.status == "running" and not flag.removed else "is over"
     if idle := [stage for stage in TO_A_LOOK if stage not in working]:

@@ -171,7 +171,7 @@ def _came(item: str, event: str, here: Collection[str], why: str) -> ChecklistIt
 def _split(flag: FlagInForce, look: Look | None) -> ChecklistItem:
     item = "The split is as promised"
     p = look.health.srm_running_p_value if look else None
-    if p is None or flag.status != "running":
+    if look is None or p is None or flag.status != "running" or not sum(arm.units for arm in look.health.arms):
         return ChecklistItem(item=item, state="unknown", says="Not before units of a run were counted.")
     if p < SPLIT_ALPHA:
         todo = "Trust no number of this run: find why units of one variant are lost, mend it, and start anew."

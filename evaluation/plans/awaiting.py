@@ -52,7 +52,9 @@ def start_awaits(now: PlanMoment) -> list[Awaited]:
     """What the first step waits for."""
     kind = "experiment" if now.flag.definition.metrics else "flag"
     if now.plan.start is None:
-        started = Awaited(text=f"started by `peekproof {kind} start {now.flag.definition.key}`", holds=False)
+        started = Awaited(
+            text=f"started, on its page or by `peekproof {kind} start {now.flag.definition.key}`", holds=False
+        )
     else:
         started = _date("start", now.plan.start, now)
     return _within_hours([started], now)

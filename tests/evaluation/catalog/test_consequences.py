@@ -187,7 +187,8 @@ def test_f07_a_group_that_decides_by_another_unit_wants_a_yes_when_it_comes_into
 
 def test_f19_a_new_flag_is_said_to_serve_nobody_yet():
     for flag, kind in ((PLAIN, "flag"), (EXPERIMENT, "experiment")):
-        text = f"it is a draft: everybody gets 'off' until `peekproof {kind} start button`"
+        start = f"it is started, on its page or by `peekproof {kind} start button`"
+        text = f"it is a draft: everybody gets 'off' until {start}"
         assert told(None, FlagState(definition=flag)) == [(False, text)]
     listing = msgspec.structs.replace(PLAIN, variants=(Variant(key="on", users=("ann",)),))
     ((_, said),) = told(None, FlagState(definition=listing))

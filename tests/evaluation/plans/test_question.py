@@ -32,7 +32,7 @@ def test_without_a_date_it_starts_by_command_only(staged):
     said = ask(staged(RAMP).flag, None, MONDAY)
 
     assert said.act is None
-    assert said.reason == "step 1 of 3 (1 %) waits for: started by `peekproof experiment start basket`"
+    assert said.reason == "step 1 of 3 (1 %) waits for: started, on its page or by `peekproof experiment start basket`"
 
 
 def test_a_plan_whose_end_has_passed_does_not_start(staged):

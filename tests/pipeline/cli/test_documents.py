@@ -160,7 +160,8 @@ def test_f10_what_stands_in_the_catalog_and_has_no_file_is_named(shop: Shop):
 def test_f19_a_new_flag_is_said_to_be_a_draft_with_the_command_that_starts_it(shop: Shop):
     assert shop.apply().stdout.splitlines()[-2:] == [
         "flag button: version 1, new",
-        "  it is a draft: everybody gets 'off' until `peekproof experiment start button`",
+        "  it is a draft: everybody gets 'off' until it is started, on its page or by "
+        "`peekproof experiment start button`",
     ]
 
 

@@ -35,7 +35,7 @@ def test_the_plan_of_a_file_that_is_not_applied_is_previewed_without_a_broker(tm
     first, second = told["steps"]
     assert (told["status"], first["state"], first["rollout"]) == ("draft", "ahead", 10)
     assert second["earliest"] - first["earliest"] == 3_600_000
-    waits = "started by `peekproof experiment start button`"
+    waits = "started, on its page or by `peekproof experiment start button`"
     assert shown.startswith("button: draft (times of Europe/Berlin)\n")
     assert f"now: nothing is to be done: step 1 of 2 (10 %) waits for: {waits}" in " ".join(shown.split())
     assert "1 ██░░░░░░░░░░░░░░░░░░ 10 %  at the earliest" in shown

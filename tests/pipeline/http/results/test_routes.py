@@ -110,7 +110,7 @@ def test_a_run_without_a_look_says_what_it_waits_for(tmp_path: Path, deployment:
         wait_for(lambda: results.get("overview/button").json()["status"] == "complete")
         completed = results.get("overview/button").json()
 
-    assert "has not started; `peekproof experiment start button`" in draft
+    assert "by `peekproof experiment start button`" in draft
     assert started["look"] is None
     assert started["awaited"].startswith("button/exp-1 runs, and has no look yet: nobody works on assignment")
     assert completed["awaited"].startswith("button/exp-1 is over, and has no look yet")
