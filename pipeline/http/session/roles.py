@@ -39,7 +39,7 @@ def person_of(claims: Mapping[str, Any], roles: Mapping[str, Role], role_claim: 
     name = name.strip()[:LONGEST_NAME]
     if name.casefold() == PLAN:
         raise NoRoleError(f"'{name}' signs what plans do by themselves, so nobody may be called so")
-    if name_claim == "email" and claims.get("email_verified") is False:
+    if name_claim == "email" and claims.get("email_verified") in (False, "false"):  # some write it as a text
         raise NoRoleError(f"the provider has not verified that '{name}' is yours")
     said = claim_of(claims, role_claim)
     values = said if isinstance(said, list) else [said]

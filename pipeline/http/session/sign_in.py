@@ -1,9 +1,10 @@
 """Sign-in by a provider: the browser leaves for it, and comes back with a code that becomes a session."""
 
 import html
+import string
 import time
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import msgspec
 from litestar import Request, Response, Router, get
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 PATH = "/sign-in"
 UNDER_WAY = 600_000  # ms that a sign-in may take
 COOKIE = "peekproof-sign-in"
+LONGEST_PAGE = 1_000  # characters of an address within the console: a browser drops a cookie of more than 4,096
 
 AnyRequest = Request[Any, Any, Any]
 
@@ -53,7 +55,7 @@ async def leave(request: AnyRequest, backend: Backend, to: str = "#/") -> Respon
         state=asked.state,
         nonce=asked.nonce,
         verifier=asked.verifier,
-        to=to if to.startswith("#/") else "#/",
+        to=page_of(to),
         expires=_now() + UNDER_WAY,
     )
     kept = backend.access.sessions.signed("sign-in", msgspec.json.encode(leaving))
@@ -83,6 +85,12 @@ async def arrive(request: AnyRequest, backend: Backend) -> Response[Any]:
     _, text = backend.access.sessions.begin(person, BY_PROVIDER)
     cookie = backend.access.sessions.cookie(text, BY_PROVIDER // 1_000, _is_secure(backend))
     return _away(f"/{leaving.to}", cookie)
+
+
+def page_of(to: str) -> str:
+    """The page of the console that this is, as a header may hold it; the first one where it is none."""
+    page = quote(to, safe=string.punctuation)
+    return page if page.startswith("#/") and len(page) <= LONGEST_PAGE else "#/"
 
 
 sign_in = Router(PATH, route_handlers=[leave, arrive])

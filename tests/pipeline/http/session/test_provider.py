@@ -18,6 +18,7 @@ from playwright.sync_api import expect, sync_playwright
 
 from pipeline.errors import PeekproofError
 from pipeline.http.session.roles import NoRoleError, claim_of, person_of, read_roles
+from pipeline.http.session.sign_in import page_of
 from pipeline.settings import Secret, Settings
 from tests.live import wait_for
 from tests.pipeline.http.server import serving
@@ -157,6 +158,13 @@ def test_without_the_provider_it_says_so_and_everybody_else_goes_on(organisation
     assert httpx.get(f"{organisation.address}/api/1/me", headers=with_key).status_code == 200
 
 
+def test_a_sign_in_leads_to_a_page_of_the_console_and_adds_nothing_to_its_answer():
+    assert page_of("#/unit?user_id=a%20b&x=1") == "#/unit?user_id=a%20b&x=1"
+    assert page_of("#/é\r\nSet-Cookie: x") == "#/%C3%A9%0D%0ASet-Cookie:%20x"
+    for none in ("https://evil.example", "//evil.example", "", "#/" + "x" * 1_000):
+        assert page_of(none) == "#/"
+
+
 def test_claims_become_a_person_or_a_sentence():
     roles = read_roles("a=b=viewer, *=viewer, ops=admin")
     assert roles == {"a=b": "viewer", "*": "viewer", "ops": "admin"}
@@ -175,6 +183,7 @@ def test_claims_become_a_person_or_a_sentence():
         ({"email": None}, "told no claim 'email'"),
         ({"email": "Plan"}, "nobody may be called so"),
         ({"email_verified": False}, "has not verified"),
+        ({"email_verified": "false"}, "has not verified"),
     ):
         with pytest.raises(NoRoleError, match=why):
             person_of(who | claims, roles, "groups", "email", 5)
