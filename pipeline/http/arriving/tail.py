@@ -7,7 +7,7 @@ import asyncio
 import json
 import re
 from collections import deque
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from functools import partial
 
@@ -127,35 +127,61 @@ class Tail:
         )
 
     def _read(self, topic: str, records: Records) -> None:
+        of_many = {row for row in records.headers if _is_of_many(records, row)}
         for watched in self._watched:
             if watched.unit is None:
-                first = max(0, len(records) - MOST_OF_SLICE)
-                watched.count(first)
-                places = [(row, int(records.start[row])) for row in range(first, len(records))]
+                lines = _newest(records, of_many)
+                watched.count(_number(records, of_many) - len(lines))
             else:
-                places = [*_places(records, watched.unit)]
-            for row, place in places:
-                if message := _message(topic, records, row, place, watched.unit):
-                    watched.add(message)
+                lines = [each for each in _naming(records, of_many, watched.unit) if _is_of(each[1], watched.unit)]
+            for row, line in lines:
+                watched.add(_message(topic, records, row, line))
 
 
-def _places(records: Records, unit: str) -> Iterator[tuple[int, int]]:
-    """The rows in which the unit's name stands as a text, and where."""
-    written = {msgspec.json.encode(unit), json.dumps(unit).encode()}
-    for found in re.finditer(b"|".join(map(re.escape, sorted(written))), records.data):
-        yield int(np.searchsorted(records.start, found.start(), side="right")) - 1, found.start()
+Line = tuple[int, bytes]  # the row of a record, and a message that it holds
 
 
-def _message(topic: str, records: Records, row: int, place: int, unit: str | None) -> TailMessage | None:
-    """The message that stands at a place of a record; None: it is another unit's."""
+def _is_of_many(records: Records, row: int) -> bool:
+    """Whether it holds a message in each of its lines."""
+    kind = next((data for name, data in records.headers[row] if name.lower() == CONTENT_TYPE), b"")
+    return b"ndjson" in kind
+
+
+def _lines(records: Records, row: int, of_many: Collection[int]) -> list[bytes]:
     value = records.value(row) or b""
-    kind = next((data for name, data in records.headers.get(row, ()) if name.lower() == CONTENT_TYPE), b"")
-    if b"ndjson" in kind:
-        at = place - int(records.start[row])
-        end = value.find(b"\n", at)
-        value = value[value.rfind(b"\n", 0, at) + 1 : len(value) if end < 0 else end]
-    if unit is not None and not _is_of(value, unit):
-        return None
+    return [line for line in value.split(b"\n") if line.strip()] if row in of_many else [value]
+
+
+def _number(records: Records, of_many: Collection[int]) -> int:
+    return len(records) - len(of_many) + sum(len(_lines(records, row, of_many)) for row in of_many)
+
+
+def _newest(records: Records, of_many: Collection[int]) -> list[Line]:
+    """The last messages, the oldest first."""
+    found: list[Line] = []
+    for row in reversed(range(len(records))):
+        found += [(row, line) for line in reversed(_lines(records, row, of_many))]
+        if len(found) >= MOST_OF_SLICE:
+            break
+    return found[MOST_OF_SLICE - 1 :: -1]
+
+
+def _naming(records: Records, of_many: Collection[int], unit: str) -> list[Line]:
+    """The messages in which the unit's name stands as a text, each once."""
+    written = {msgspec.json.encode(unit), json.dumps(unit).encode()}
+    found: dict[tuple[int, int], Line] = {}
+    for match in re.finditer(b"|".join(map(re.escape, sorted(written))), records.data):
+        row = int(np.searchsorted(records.start, match.start(), side="right")) - 1
+        value, begin = records.value(row) or b"", 0
+        if row in of_many:
+            at = match.start() - int(records.start[row])
+            begin, end = value.rfind(b"\n", 0, at) + 1, value.find(b"\n", at)
+            value = value[begin : None if end < 0 else end]
+        found[row, begin] = row, value
+    return [*found.values()]
+
+
+def _message(topic: str, records: Records, row: int, value: bytes) -> TailMessage:
     return TailMessage(
         topic=topic,
         partition=records.partition,
