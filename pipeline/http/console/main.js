@@ -70,7 +70,7 @@ const PAGES = [
     nav: "Cohorts",
     open: ({ of }, around) => (of[0] ? new CohortPage(of[0], around) : new DocumentsPage("cohort", "Cohorts", around)),
   },
-  { at: "unit", nav: "Look up a unit", open: (route, around) => new UnitPage(route, around) },
+  { at: "unit", nav: "Units", open: (route, around) => new UnitPage(route, around) },
   { at: "flags", under: "", open: ({ of }, around) => new FlagPage(of[0] ?? "", around) },
   {
     at: "deployments",
@@ -193,6 +193,7 @@ function navigate(open, { of }) {
   );
   const isShared = Boolean(who()?.experiment); // by a link, which shows one experiment
   render(isShared ? null : links, element("pages"));
+  element("pages").querySelector("[aria-current]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
   element("bell").hidden = isShared;
 }
 
