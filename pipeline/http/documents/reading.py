@@ -1,6 +1,7 @@
 """Reading: which documents there are, and one with all that it says, in any version."""
 
 import asyncio
+from collections.abc import Iterable
 from typing import Any, Literal, TypeVar
 
 import msgspec
@@ -82,26 +83,22 @@ async def list_documents(
     owner: str | None = None,
 ) -> DocumentItems:
     """Documents of a kind, of an owner, with a tag, or with a text in their names, descriptions, tags or briefs."""
+    found = items(backend, WRITTEN if kind is None else [kind], text)
     return DocumentItems(
-        documents=[
-            each
-            for of in (WRITTEN if kind is None else [kind])
-            for each in items(backend, of, text)
-            if owner in (None, each.owner) and (tag is None or tag in each.tags)
-        ]
+        documents=[each for each in found if owner in (None, each.owner) and (tag is None or tag in each.tags)]
     )
 
 
-def items(backend: Backend, kind: WrittenKind, text: str | None = None) -> list[DocumentItem]:
-    """The documents of a kind, by key; flags that were deleted are left out."""
+def items(backend: Backend, kinds: Iterable[WrittenKind], text: str | None = None) -> list[DocumentItem]:
+    """The documents of some kinds, by key; flags that were deleted are left out."""
     history = backend.catalog.history
-    newest = {each.document.key: each for each in history.versions if each.document.kind == kind}
-    standing = sorted(history.newest.of(kind).items())
-    found = [(each.definition, status_of(history.newest, kind, key)) for key, each in standing]
+    newest = {(each.document.kind, each.document.key): each for each in history.versions}
     return [
-        _item(kind, definition, newest[definition.key], status)
-        for definition, status in found
-        if status != "deleted" and (text is None or _says(definition, text.casefold()))
+        _item(kind, each.definition, newest[kind, key], status)
+        for kind in kinds
+        for key, each in sorted(history.newest.of(kind).items())
+        if (status := status_of(history.newest, kind, key)) != "deleted"
+        and (text is None or _says(each.definition, text.casefold()))
     ]
 
 

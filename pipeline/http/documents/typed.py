@@ -88,7 +88,7 @@ async def put_metric(request: EditRequest, backend: Backend, key: str, data: Pub
 @get("/cohorts")
 async def list_cohorts(backend: Backend) -> CohortItems:
     """Cohorts, without their ids."""
-    return CohortItems(cohorts=items(backend, "cohort"))
+    return CohortItems(cohorts=items(backend, ["cohort"]))
 
 
 @get("/cohorts/{key:str}")
