@@ -4,10 +4,10 @@ import { h, useState } from "../dom.js";
 
 /** @param {{ label: string, text: string }} props */
 export function Copied({ label, text }) {
-  const [isCopied, setCopied] = useState(false);
+  const [copied, setCopied] = useState(""); // it may show another text by now
   const copy = () =>
     navigator.clipboard?.writeText(text).then(
-      () => setCopied(true),
+      () => setCopied(text),
       () => {}, // where a browser does not let us, the text can be selected
     );
   return h(
@@ -16,6 +16,10 @@ export function Copied({ label, text }) {
     h("figcaption", null, label),
     h("pre", { tabindex: 0, "aria-label": label }, text),
     navigator.clipboard &&
-      h("button", { type: "button", "aria-label": `Copy: ${label}`, onclick: copy }, isCopied ? "Copied" : "Copy"),
+      h(
+        "button",
+        { type: "button", "aria-label": `Copy: ${label}`, onclick: copy },
+        copied === text ? "Copied" : "Copy",
+      ),
   );
 }
