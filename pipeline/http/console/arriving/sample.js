@@ -3,6 +3,7 @@
 /** @import { MessagesSeen } from "#api" */
 
 import { get, now, Refusal } from "../api.js";
+import { readExactly } from "../authoring/values.js";
 import { h, table, useEffect, useState } from "../dom.js";
 import { openDialog } from "../parts/dialog.js";
 import { count, duration } from "../parts/numbers.js";
@@ -71,7 +72,7 @@ function Sample({ topic, name }) {
 export function message(value) {
   let text = value;
   try {
-    text = JSON.stringify(JSON.parse(value), null, 2);
+    text = JSON.stringify(readExactly(value), null, 2);
   } catch {
     // it is no JSON, or its beginning: shown as it came
   }

@@ -1,13 +1,15 @@
 // Wording: a metric's definition as a sentence.
 
+import { typedOf } from "../authoring/values.js";
+
 /** @param {any} metric */
 export function inWords(metric) {
   const { type, window, where = [], property, cap, lower_cap: floor, log, cuped } = metric;
   const limits = [
     where.length > 0 && `Only events count whose ${where.map(condition).join(", and whose ")}.`,
     window === "none" ? "Whatever comes after its entry counts." : `Counted within ${window} after a unit's entry.`,
-    cap !== undefined && cap !== null && `A unit counts for at most ${cap}.`,
-    floor !== undefined && floor !== null && `A unit counts for at least ${floor}.`,
+    cap !== undefined && cap !== null && `A unit counts for at most ${typedOf(cap)}.`,
+    floor !== undefined && floor !== null && `A unit counts for at least ${typedOf(floor)}.`,
     log && "Of a unit's number ln(1 + x) is taken.",
     cuped && `What a unit did in ${cuped.lookback} before its entry explains a part of it.`,
   ];
@@ -28,7 +30,7 @@ function what({ event, numerator, denominator, steps = [], counting, start, nth 
     case "ratio":
       return `The total of ‘${numerator}’ over all units, by that of ‘${denominator}’`;
     case "retention":
-      return `Whether a unit sent ‘${event}’ in period ${nth} (of ${period}) after its first ‘${start?.event}’`;
+      return `Whether a unit sent ‘${event}’ in period ${typedOf(nth)} (of ${period}) after its first ‘${start?.event}’`;
     default: {
       const names = steps.map((/** @type {any} */ step) => `‘${step.event}’`).join(", then ");
       return counting === "totals" ? `How many times over a unit sent ${names}` : `Whether a unit sent ${names}`;

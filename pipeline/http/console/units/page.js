@@ -6,6 +6,7 @@
 /** @import { Route } from "../parts/route.js" */
 
 import { Refusal, send } from "../api.js";
+import { isGroup, readExactly } from "../authoring/values.js";
 import { fact, h, table } from "../dom.js";
 import { asOf, count, moment } from "../parts/numbers.js";
 import { addressOf } from "../parts/route.js";
@@ -23,6 +24,7 @@ export class UnitPage {
   #records = null;
   #refused = "";
   #isReading = false;
+  #asked = 0; // times; an answer to an earlier question than the last comes too late
 
   /** @param {Route} route @param {Pick<Surroundings, "redraw" | "say">} surroundings */
   constructor({ query }, { redraw, say }) {
@@ -45,18 +47,27 @@ export class UnitPage {
   }
 
   async #look() {
+    this.#asked += 1;
+    const turn = this.#asked;
     this.#answers = this.#records = null;
     this.#refused = "";
     this.#isReading = true;
     this.redraw();
     try {
       const body = this.#body();
-      this.#answers = await (await send("POST", "units", body)).json();
+      /** @type {UnitAnswers} */
+      const answers = await ask("units", body, "flags", "payload");
+      if (turn !== this.#asked) return;
+      this.#answers = answers;
       this.redraw();
-      this.#records = await (await send("POST", "units/records", body)).json();
-      this.say(`${this.#records?.records.length} records were found.`);
+      /** @type {UnitRecords} */
+      const records = await ask("units/records", body, "records", "message");
+      if (turn !== this.#asked) return;
+      this.#records = records;
+      this.say(`${records.records.length} records were found.`);
     } catch (error) {
       if (!(error instanceof Refusal || error instanceof SyntaxError)) throw error;
+      if (turn !== this.#asked) return;
       this.#refused = error instanceof Refusal ? error.message : `The properties are no JSON: ${error.message}`;
     }
     this.#isReading = false;
@@ -64,9 +75,8 @@ export class UnitPage {
   }
 
   #body() {
-    const said = this.properties.trim() ? JSON.parse(this.properties) : {};
-    if (typeof said !== "object" || said === null || Array.isArray(said))
-      throw new Refusal(400, { error: `The properties are no object; write ${EXAMPLE}` });
+    const said = this.properties.trim() ? readExactly(this.properties) : {};
+    if (!isGroup(said)) throw new Refusal(400, { error: `The properties are no object; write ${EXAMPLE}` });
     const ids = Object.fromEntries(Object.entries(this.asked).filter(([, value]) => value));
     const fields = Object.fromEntries(Object.entries(said).filter(([name]) => !OF_BODY.has(name)));
     return { ...Object.fromEntries(Object.entries(said).filter(([name]) => OF_BODY.has(name))), ...ids, fields };
@@ -130,6 +140,16 @@ export class UnitPage {
       this.#records && [contributions(this.#records), timeline(this.#records)],
     ];
   }
+}
+
+/** An answer, in which what people or producers wrote keeps its digits: in each of a list, the part so named.
+ * @param {string} path @param {object} body @param {string} list @param {string} name */
+async function ask(path, body, list, name) {
+  const text = await (await send("POST", path, body)).text();
+  const told = JSON.parse(text);
+  const exact = readExactly(text)[list];
+  const each = (/** @type {object} */ one, /** @type {number} */ at) => ({ ...one, [name]: exact[at][name] });
+  return { ...told, [list]: told[list].map(each) };
 }
 
 /** @param {UnitAnswers} answers */
