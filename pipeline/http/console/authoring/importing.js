@@ -20,6 +20,7 @@ export class ImportPage {
   #text = "";
   /** @type {Imported[] | null} */
   #documents = null;
+  #checked = ""; // the text of which they are
   #message = ""; // why nothing was checked, or published
   /** @type {string[]} */
   #follows = [];
@@ -86,6 +87,7 @@ export class ImportPage {
   #publishing(documents) {
     const changed = documents.filter(isChanged);
     const isSound = documents.every(({ faults }) => !faults.length);
+    const isChecked = this.#checked === this.#text;
     const says = `Publish ${changed.length} of ${documents.length}`;
     return h(
       "form",
@@ -114,7 +116,7 @@ export class ImportPage {
         { class: "actions" },
         h(
           "button",
-          { type: "submit", class: "main", disabled: !isSound || !changed.length || this.#isBusy },
+          { type: "submit", class: "main", disabled: !isSound || !changed.length || !isChecked || this.#isBusy },
           this.#follows.length ? `${says} nevertheless` : says,
         ),
       ),
@@ -149,12 +151,15 @@ export class ImportPage {
     try {
       const answer = text.trim() ? await send("POST", "documents/import", { yaml: text }) : null;
       const told = answer ? readExactly(await answer.text()).documents : null;
-      if (text === this.#text) this.#documents = told;
+      if (text !== this.#text) return; // that is being checked, too
+      this.#documents = told;
     } catch (error) {
       if (!(error instanceof Refusal)) throw error;
+      if (text !== this.#text) return;
       this.#documents = null;
       this.#message = [error.message, ...error.faults.map(({ path, error: says }) => `${path}: ${says}`)].join("\n");
     }
+    this.#checked = text;
     this.redraw();
   }
 

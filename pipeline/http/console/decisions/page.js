@@ -24,6 +24,7 @@ export class BriefsPage {
   #all = []; // without any search: what its fields offer
   /** @type {Asked} */
   #asked = { text: "", tag: "", metric: "", owner: "", decision: "" };
+  #asks = 0; // times
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #due;
 
@@ -33,7 +34,12 @@ export class BriefsPage {
   }
 
   async refresh() {
-    [this.#briefs, this.#all] = await Promise.all([read(this.#asked), read({})]);
+    this.#asks += 1;
+    const turn = this.#asks;
+    const isAny = Object.values(this.#asked).every((value) => !value.trim());
+    const all = read({});
+    const [found, every] = await Promise.all([isAny ? all : read(this.#asked), all]);
+    if (turn === this.#asks) [this.#briefs, this.#all] = [found, every]; // else what is asked by now comes
   }
 
   view() {

@@ -14,11 +14,17 @@ export function Writing({ id, label, text, rows, longest, written }) {
   const [html, setHtml] = useState("");
   useEffect(() => {
     if (!text.trim()) return setHtml("");
-    const leaving = setTimeout(async () => {
-      const answer = await send("POST", "markdown", { markdown: text }).catch(() => null); // its look can wait
-      if (answer) setHtml(/** @type {Rendered} */ (await answer.json()).html);
+    let isTyped = true;
+    /** @param {Rendered} rendered */
+    const show = ({ html }) => isTyped && setHtml(html);
+    const pause = setTimeout(() => {
+      const answer = send("POST", "markdown", { markdown: text }).then((each) => each.json());
+      answer.then(show, () => {}); // its look can wait
     }, PAUSE_MS);
-    return () => clearTimeout(leaving);
+    return () => {
+      isTyped = false;
+      clearTimeout(pause);
+    };
   }, [text]);
   return h(
     "div",

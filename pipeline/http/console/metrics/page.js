@@ -27,7 +27,7 @@ export class MetricPage {
   #effects = [];
   #refused = "";
   #unit = "user_id";
-  #isAsked = false;
+  #asked = 0; // times; an answer to an earlier question than the last comes too late
 
   /** @param {string} key @param {Pick<Surroundings, "redraw">} surroundings */
   constructor(key, { redraw }) {
@@ -38,22 +38,29 @@ export class MetricPage {
   async refresh() {
     [this.#document, this.#arriving] = await Promise.all([readDocument("metric", this.key), get("arriving")]);
     this.title = `${this.#document.definition.name ?? this.key} – Peekproof`;
-    if (!this.#isAsked) void this.#ask(); // the archive is read once, and not again with every refresh
+    if (!this.#asked) void this.#ask(); // the archive is read once, and not again with every refresh
   }
 
   /** The numbers of the last week, and what they let a flag of two equal arms show. */
   async #ask() {
-    this.#isAsked = true;
+    this.#asked += 1;
+    const turn = this.#asked;
     this.#numbers = null;
+    this.#effects = [];
     this.#refused = "";
     this.redraw();
     try {
       const query = new URLSearchParams({ unit: this.#unit });
-      this.#numbers = await get(`metrics/${encodeURIComponent(this.key)}/baseline?${query}`);
-      this.#effects = this.#numbers ? await smallest(this.key, this.#numbers) : [];
+      /** @type {MetricNumbers} */
+      const numbers = await get(`metrics/${encodeURIComponent(this.key)}/baseline?${query}`);
+      if (turn !== this.#asked) return;
+      this.#numbers = numbers;
+      this.redraw();
+      const effects = await smallest(this.key, numbers);
+      if (turn === this.#asked) this.#effects = effects;
     } catch (error) {
       if (!(error instanceof Refusal)) throw error;
-      this.#refused = error.message;
+      if (turn === this.#asked) this.#refused = error.message;
     }
     this.redraw();
   }
@@ -122,10 +129,11 @@ export class MetricPage {
       h(
         "p",
         { class: "quiet" },
-        "Of the last 7 days, from the archive: as if each unit were exposed with its first event, of whatever name. By ",
+        "Of the last 7 days, from the archive: as if each unit were exposed with its first event, of whatever name. ",
         h(
           "label",
           null,
+          "By ",
           h(
             "select",
             {
