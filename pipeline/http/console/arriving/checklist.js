@@ -2,37 +2,25 @@
 
 /** @import { Checklist, ChecklistItem } from "#api" */
 
-import { get, Refusal } from "../api.js";
-import { h, useEffect, useState } from "../dom.js";
+import { get } from "../api.js";
+import { h, useState } from "../dom.js";
+import { useRepeated } from "../parts/repeated.js";
+import { who } from "../session/may.js";
 
 const AGAIN_MS = 3_000;
 const FIRST_MS = 3_600_000; // of a run in which it is shown
 const SIGNS = { done: "✓", missing: "○", wrong: "✗", unknown: "–" };
 const TONES = { done: "good", missing: "warn", wrong: "bad", unknown: "idle" };
 
-/** Shown of a draft and in a run's first hour; else it is nothing.
+/** Shown of a draft and in a run's first hour, but to nobody who came by a link; else it is nothing.
  * @param {{ experiment: string, status: string, started: number | null, time: number }} props `started` of the newest run,
  *   `time` by the server's clock. */
 export function LaunchChecklist({ experiment, status, started, time }) {
-  const isShown = status === "draft" || (status === "running" && started !== null && time - started < FIRST_MS);
+  const isFirst = status === "draft" || (status === "running" && started !== null && time - started < FIRST_MS);
+  const isShown = isFirst && !who()?.experiment;
   const [told, setTold] = useState(/** @type {Checklist | null} */ (null));
-  useEffect(() => {
-    if (!isShown) return;
-    let isLeft = false;
-    const read = () =>
-      get(`experiments/${encodeURIComponent(experiment)}/checklist`).then(
-        (read) => isLeft || setTold(read),
-        (error) => {
-          if (!(error instanceof Refusal)) throw error; // the page's connection tells
-        },
-      );
-    read();
-    const reading = setInterval(() => document.hidden || read(), AGAIN_MS);
-    return () => {
-      isLeft = true;
-      clearInterval(reading);
-    };
-  }, [experiment, isShown]);
+  const path = isShown ? `experiments/${encodeURIComponent(experiment)}/checklist` : null;
+  useRepeated(path, (of) => get(of), setTold, AGAIN_MS);
   if (!isShown || !told) return null;
   const done = told.items.filter(({ state }) => state === "done").length;
   return h(

@@ -4,13 +4,15 @@
 /** @import { Page, Surroundings } from "../main.js" */
 /** @import { Route } from "../parts/route.js" */
 
-import { get, setClock } from "../api.js";
+import { get, now, setClock } from "../api.js";
 import { h } from "../dom.js";
 import { count } from "../parts/numbers.js";
 import { addressOf } from "../parts/route.js";
 import { eventRows, flagRows, neverCame } from "./names.js";
 import { Tail } from "./tail.js";
 import { refused, unusable } from "./unusable.js";
+
+const FRESH_MS = 10_000; // the stream tells at least every 5 s
 
 /** @implements {Page} */
 export class ArrivingPage {
@@ -34,6 +36,7 @@ export class ArrivingPage {
   }
 
   async refresh() {
+    if (this.#told && now() - this.#told.time < FRESH_MS) return; // the stream tells it
     this.take(await get("arriving"));
   }
 

@@ -1,7 +1,7 @@
 // Links: what leads from a document to its form, to a copy of it, and to its YAML.
 
 import { h } from "../dom.js";
-import { may } from "../session/may.js";
+import { may, who } from "../session/may.js";
 import { CopyYaml, yamlOf } from "./yaml.js";
 
 const ADMINISTERED = ["deployment", "notification"];
@@ -10,8 +10,10 @@ const ADMINISTERED = ["deployment", "notification"];
  * @param {string} what */
 export const mayMake = (what) => may(ADMINISTERED.includes(what) ? "administer" : "edit");
 
-/** @param {{ kind: string, what?: string, of: string }} props `what` is made anew: an experiment is a flag. */
+/** Nothing for who came by a link, which shows no documents.
+ * @param {{ kind: string, what?: string, of: string }} props `what` is made anew: an experiment is a flag. */
 export const DocumentLinks = ({ kind, what = kind, of }) =>
+  !who()?.experiment &&
   h(
     "div",
     { class: "actions", role: "group", "aria-label": "The document" },

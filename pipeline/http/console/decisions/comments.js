@@ -3,8 +3,9 @@
 /** @import { Comments as Told, CommentShown, Saying } from "#api" */
 
 import { get, Refusal, remove, send } from "../api.js";
-import { h, useEffect, useState } from "../dom.js";
+import { h, useState } from "../dom.js";
 import { moment } from "../parts/numbers.js";
+import { useRepeated } from "../parts/repeated.js";
 import { vocabulary } from "../parts/vocabulary.js";
 import { may } from "../session/may.js";
 import { prose } from "./prose.js";
@@ -34,12 +35,12 @@ export function Comments({ kind, of, seen }) {
         return false;
       },
     );
-  useEffect(() => {
-    const refresh = () => document.hidden || get(path).then((told) => setComments(told.comments), unheard);
-    refresh();
-    const again = setInterval(refresh, REFRESH_MS);
-    return () => clearInterval(again);
-  }, [path]);
+  useRepeated(
+    path,
+    (of) => get(of),
+    (/** @type {Told} */ told) => setComments(told.comments),
+    REFRESH_MS,
+  );
   return h(
     "section",
     { "aria-labelledby": "comments" },
@@ -62,8 +63,6 @@ export function Comments({ kind, of, seen }) {
       h(Say, { seen, say: (/** @type {Saying} */ said) => take(send("POST", path, said).then((each) => each.json())) }),
   );
 }
-
-const unheard = () => {}; // the next refresh may be; the page's connection tells
 
 /** @param {string} of @param {CommentShown} comment @param {() => unknown} withdraw */
 function item(of, { version, author, time, html, run, look, metric, withdrawn, withdrawn_by, may_withdraw }, withdraw) {
