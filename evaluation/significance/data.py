@@ -21,7 +21,7 @@ something (on the first day 45), after an hour or two where every second does, a
 three. Events are judged likewise.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from math import exp
 
 from evaluation.catalog.in_force import Fact, MetricInForce, RunInForce
@@ -51,7 +51,8 @@ def data_faults(run: RunInForce, aggregates: Sequence[Aggregate], health: Health
     exposures = max(health.exposures, units)
     silence = next((each for each in told.silences if not each.fact), None) if told else None
     found = [*_of_exposures(run, exposures, silence, now), *_of_older_runs(run, aggregates, exposures, now)]
-    return [*found, *_of_events(run, told, units)] if told else found
+    counted = {each.metric for aggregate in aggregates for each in aggregate.metrics if each.events}
+    return [*found, *_of_events(run, told, counted, units)] if told else found
 
 
 def has_stopped(silence: Silence, now: int) -> bool:
@@ -114,9 +115,9 @@ def _of_older_runs(run: RunInForce, aggregates: Sequence[Aggregate], exposures: 
             )
 
 
-def _of_events(run: RunInForce, told: Aggregate, units: int) -> Iterator[DataFault]:
-    """The metrics' events, in the order of the goals."""
-    now, counted = told.watermark, {each.metric: each.events for each in told.metrics}
+def _of_events(run: RunInForce, told: Aggregate, counted: Container[str], units: int) -> Iterator[DataFault]:
+    """The metrics' events, in the order of the goals; `counted` are the metrics of which some event counts."""
+    now = told.watermark
     silences = {each.fact: each for each in told.silences}
     patience = parse_duration(run.definition.analysis.patience)
     for goal in run.definition.metrics:
@@ -129,7 +130,7 @@ def _of_events(run: RunInForce, told: Aggregate, units: int) -> Iterator[DataFau
             if silence.last:
                 if has_stopped(silence, now):
                     yield _stopped(goal, fact, silence, now)
-            elif units >= FEW and (told.listened <= begun or not counted.get(goal.metric)):  # else it may have come
+            elif units >= FEW and (told.listened <= begun or goal.metric not in counted):  # else it may have come
                 lasted = now - max(begun, told.listened) - _begins(metric, fact)
                 if lasted >= patience:
                     yield _never(goal, fact, silence, lasted, units)
