@@ -218,13 +218,8 @@ def test_looks_of_earlier_rules_come_out_the_same_wherever_no_rule_has_changed()
     outcomes = list(Replay(RULES_1))
 
     assert Counter(each.outcome == "not yet archived" for each in outcomes) == {False: 28, True: 15}
-    for each in outcomes:
-        # Since rules 3 the time left goes on from the last look, and what is excluded is told.
-        told = {None, "verdict.reason", "verdict.days_left", "verdict.excluded"}
-        # Another processor's logarithm may differ in the last bit.
-        assert each.field in told or (each.field or "").endswith(".log_e"), each
-        if each.field not in told:
-            assert each.replayed == pytest.approx(each.published, rel=1e-12)
+    # Since rules 3 the time left goes on from the last look, and what is excluded is told.
+    assert {each.field for each in outcomes} == {None, "verdict.reason", "verdict.days_left", "verdict.excluded"}
 
 
 def test_a_look_that_other_rules_made_is_not_taken_for_one_that_was_tampered_with(tmp_path: Path) -> None:
