@@ -27,7 +27,12 @@ export function LaunchChecklist({ experiment, status, started, time }) {
     "section",
     { "aria-labelledby": "launch" },
     h("h2", { id: "launch" }, `Launch checklist: ${done} of ${told.items.length}`),
-    h("ul", { class: "checklist" }, told.items.map(itemRow)),
+    h(
+      "details",
+      { open: done < told.items.length },
+      h("summary", null, done < told.items.length ? "What is there, and what to do" : "All is there, and works"),
+      h("ul", { class: "checklist" }, told.items.map(itemRow)),
+    ),
     h("p", { class: "quiet" }, "What comes is seen on ", h("a", { href: "#/arriving" }, "Arriving"), "."),
   );
 }
