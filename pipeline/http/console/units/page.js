@@ -129,6 +129,7 @@ export class UnitPage {
               },
             }),
           ),
+          h("small", { class: "quiet" }, "Segments match by them: without any, a unit is among all others."),
         ),
         h("div", { class: "actions" }, h("button", { type: "submit", class: "main" }, "Look up")),
       ),
