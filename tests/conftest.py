@@ -1,6 +1,7 @@
 """What tests share: one real broker per run, a deployment of its own for each test that wants one, and no deadlines."""
 
 import os
+import shutil
 import sys
 import tempfile
 import uuid
@@ -81,6 +82,15 @@ def broker(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         return
     with Broker(Path(tmp_path_factory.mktemp("broker"))) as own:
         yield own.bootstrap_servers
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """Where there is one."""
+    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if found is None:
+        pytest.skip("there is no Chromium to show the console in; `apt-get install chromium` brings one")
+    return found
 
 
 @pytest.fixture(autouse=True)

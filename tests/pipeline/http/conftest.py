@@ -1,6 +1,5 @@
 """What the tests of the server share."""
 
-import shutil
 from collections.abc import Iterator
 
 import pytest
@@ -11,15 +10,6 @@ from tests.pipeline.http.catalog import publish
 from tests.pipeline.http.management.api import Api
 from tests.pipeline.http.server import Server, serving
 from tests.pipeline.shop import Shop
-
-
-@pytest.fixture(scope="session")
-def chromium() -> str:
-    """Where there is one."""
-    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if found is None:
-        pytest.skip("there is no Chromium to show the console in; `apt-get install chromium` brings one")
-    return found
 
 
 @pytest.fixture

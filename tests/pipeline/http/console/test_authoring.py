@@ -4,17 +4,14 @@ import re
 from typing import Any
 
 import httpx
-from playwright.sync_api import FilePayload, Page, expect
+from playwright.sync_api import FilePayload, expect
 
 from pipeline.http.callers.keys import Keys
 from tests.pipeline.http.console.console import Console
+from tests.pipeline.http.console.keyboard import fill, go, reach
 
 EVIL = "<img src=x onerror=\"document.title='evil'\"><script>document.title='evil'</script>"
 BUSY = {"units": 7_000, "daily": 1_000.0, "mean": 0.123456, "deviation": 0.3}  # as an archive would have it
-FOCUSED = """() => {
-    const { labels, ariaLabel, textContent } = document.activeElement;
-    return (labels?.[0] ?? { textContent: ariaLabel ?? textContent }).textContent.trim().slice(0, 70);
-}"""
 
 
 def call(console: Console, method: str, path: str, body: object = None) -> Any:
@@ -23,30 +20,6 @@ def call(console: Console, method: str, path: str, body: object = None) -> Any:
     )
     assert answer.status_code in (200, 201), answer.text
     return answer.json()
-
-
-def reach(page: Page, name: str, *, back: bool = False) -> None:
-    """Press Tab until what is so called has the focus."""
-    met = []
-    for _ in range(60):
-        page.keyboard.press("Shift+Tab" if back else "Tab")
-        met.append(page.evaluate(FOCUSED))
-        if met[-1] == name:
-            return
-    raise AssertionError(f"nothing on the way is called {name!r}: {met}")
-
-
-def fill(page: Page, **said: str) -> None:
-    """Type what is said into the fields of these labels, in this order, by the keyboard alone."""
-    for label, text in said.items():
-        reach(page, label.replace("_", " "))
-        page.keyboard.type(text)
-
-
-def go(page: Page, name: str) -> None:
-    reach(page, name)
-    page.keyboard.press("Enter")
-    expect(page.locator("#step")).to_be_focused()
 
 
 def test_an_experiment_is_made_by_keyboard_alone_and_is_what_was_typed(console: Console):
