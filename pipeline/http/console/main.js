@@ -57,18 +57,20 @@ const PAGES = [
   {
     at: "briefs",
     nav: "Briefs",
-    open: ({ of }, around) => (of[0] ? new BriefPage(of[0], around) : new BriefsPage(around)),
+    open: ({ of, query }, around) => (of[0] ? new BriefPage(of[0], around) : new BriefsPage(query, around)),
   },
   { at: "arriving", nav: "Arriving", open: (route, around) => new ArrivingPage(route, around) },
   {
     at: "metrics",
     nav: "Metrics",
-    open: ({ of }, around) => (of[0] ? new MetricPage(of[0], around) : new DocumentsPage("metric", "Metrics", around)),
+    open: ({ of, query }, around) =>
+      of[0] ? new MetricPage(of[0], around) : new DocumentsPage("metric", "Metrics", query, around),
   },
   {
     at: "cohorts",
     nav: "Cohorts",
-    open: ({ of }, around) => (of[0] ? new CohortPage(of[0], around) : new DocumentsPage("cohort", "Cohorts", around)),
+    open: ({ of, query }, around) =>
+      of[0] ? new CohortPage(of[0], around) : new DocumentsPage("cohort", "Cohorts", query, around),
   },
   { at: "unit", nav: "Units", open: (route, around) => new UnitPage(route, around) },
   { at: "flags", under: "", open: ({ of }, around) => new FlagPage(of[0] ?? "", around) },

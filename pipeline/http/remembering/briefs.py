@@ -13,7 +13,7 @@ from evaluation.catalog.rules import did_you_mean
 from pipeline.http.backend import Backend
 from pipeline.http.callers.access import OF_LINK
 from pipeline.http.management.life import standing
-from pipeline.http.remembering.markdown import html_of
+from pipeline.http.remembering.markdown import html_of, words_of
 from pipeline.http.results.routes import ReadRequest, Shown, shown_of
 from schemas.brief import Brief, Markdown
 from schemas.decoding import decode
@@ -170,7 +170,7 @@ def _listed(flag: FlagInForce, brief: Brief | None, decided: Decided | None) -> 
         status=flag.removed or flag.status,
         decided=decided,
         written=brief is not None,
-        learning=brief.learning[:EXCERPT] if brief else "",
+        learning=words_of(brief.learning)[:EXCERPT] if brief else "",
     )
 
 

@@ -8,6 +8,7 @@ from functools import lru_cache
 
 from markdown_it import MarkdownIt
 from markdown_it.rules_core import StateCore
+from markdown_it.token import Token
 
 LEADS_TO = ("http://", "https://", "mailto:", "#/")
 REL = "noopener noreferrer nofollow"
@@ -18,6 +19,16 @@ ABOVE, LOWEST = 2, 6  # ranks of headings: those of a page stand above those of 
 def html_of(markdown: str) -> str:
     """The text as HTML."""
     return _MARKDOWN.render(markdown)
+
+
+def words_of(markdown: str) -> str:
+    """Its words without the marks, in one line."""
+    blocks = ([_word(each) for each in block.children or ()] for block in _MARKDOWN.parse(markdown))
+    return " ".join(" ".join("".join(block) for block in blocks).split())
+
+
+def _word(token: Token) -> str:
+    return " " if token.type in {"softbreak", "hardbreak"} else token.content
 
 
 class _Markdown(MarkdownIt):

@@ -9,6 +9,7 @@
 import { get } from "../api.js";
 import { h } from "../dom.js";
 import { moment } from "../parts/numbers.js";
+import { addressOf } from "../parts/route.js";
 import { Conflict } from "./conflict.js";
 import { readDocument } from "./documents.js";
 import { Edited, isWithin } from "./edited.js";
@@ -24,6 +25,8 @@ import { REVIEW, stepsOf } from "./steps.js";
 import { Templates } from "./templates.js";
 import { CopyYaml, Yaml, yamlOf } from "./yaml.js";
 
+const STEP = "step"; // in the address
+
 /** What a new one holds before anything is typed. @type {Record<string, object>} */
 const FIRST = {
   experiment: { variants: [{ key: "control" }, { key: "treatment" }], metrics: [] },
@@ -36,9 +39,16 @@ export class AuthoringPage {
   #shape = null;
   #step = 0;
   #focus = ""; // what is focused once it is drawn
+  /** @type {string | null} */
+  #asked = null; // the step that the address names, until it is known which there are
+  #at = "";
 
   /** @param {Route} route `#/new/WHAT` or `#/edit/KIND/KEY`. @param {Surroundings} surroundings */
-  constructor({ at, of: [what = "", key = ""], query }, { redraw, say }) {
+  constructor({ at, of: [what = "", key = ""], query: asked }, { redraw, say }) {
+    const query = new URLSearchParams(asked);
+    this.#asked = query.get(STEP);
+    query.delete(STEP);
+    this.#at = at;
     this.isExperiment = what === "experiment";
     this.what = what;
     this.query = query;
@@ -49,6 +59,17 @@ export class AuthoringPage {
     this.edited = new Edited(this.isExperiment ? "flag" : what, at === "edit" ? key : "", draft, redraw);
     this.known = new Known(this.edited);
     this.publication = new Publication(this.edited, (key) => this.#done(key));
+  }
+
+  get address() {
+    const name = this.#asked ?? (this.#step ? this.#steps[this.#step]?.name : null);
+    const query = new URLSearchParams([...this.query, ...(name ? [[STEP, name]] : [])]);
+    const { kind, key } = this.edited;
+    return addressOf({ at: this.#at, of: this.#at === "edit" ? [kind, key] : [this.what], query });
+  }
+
+  get #steps() {
+    return this.#shape ? stepsOf(this.edited, this.#shape, this.isExperiment) : [];
   }
 
   get title() {
@@ -69,6 +90,12 @@ export class AuthoringPage {
     this.publication.isDraft = !standing || standing.status === "draft";
     await this.edited.begin(standing?.definition ?? (await this.#first()), standing);
     this.#shape = shapeOf(schema);
+    this.#step = Math.max(
+      0,
+      this.#steps.findIndex(({ name }) => name === this.#asked),
+    );
+    this.edited.isSeen = this.#steps[this.#step] === REVIEW;
+    this.#asked = null;
   }
 
   /** What a new document begins with: another one, but its key, or a template's values.
@@ -112,7 +139,7 @@ export class AuthoringPage {
   /** @param {Group} shape */
   #form(shape) {
     const { edited, known } = this;
-    const steps = stepsOf(edited, shape, this.isExperiment);
+    const steps = this.#steps;
     const step = steps[Math.min(this.#step, steps.length - 1)] ?? REVIEW;
     const form = { edited, known, parts: PARTS };
     return [

@@ -5,6 +5,7 @@
 
 import { get } from "../api.js";
 import { fact, h } from "../dom.js";
+import { addressOf } from "../parts/route.js";
 import { vocabulary } from "../parts/vocabulary.js";
 import { decidedAs, mark } from "../parts/words.js";
 
@@ -28,9 +29,15 @@ export class BriefsPage {
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #due;
 
-  /** @param {Pick<Surroundings, "redraw">} surroundings */
-  constructor({ redraw }) {
+  /** @param {URLSearchParams} query What is searched. @param {Pick<Surroundings, "redraw">} surroundings */
+  constructor(query, { redraw }) {
+    for (const name of /** @type {(keyof Asked)[]} */ (Object.keys(this.#asked)))
+      this.#asked[name] = query.get(name) ?? "";
     this.redraw = redraw;
+  }
+
+  get address() {
+    return addressOf({ at: "briefs", of: [], query: new URLSearchParams(said(this.#asked)) });
   }
 
   async refresh() {
@@ -105,10 +112,12 @@ export class BriefsPage {
 }
 
 /** @param {Record<string, string>} asked */
+const said = (asked) => Object.entries(asked).filter(([, value]) => value.trim());
+
+/** @param {Record<string, string>} asked */
 async function read(asked) {
-  const said = Object.entries(asked).filter(([, value]) => value.trim());
   /** @type {Briefs} */
-  const { briefs } = await get(`briefs?${new URLSearchParams(said)}`);
+  const { briefs } = await get(`briefs?${new URLSearchParams(said(asked))}`);
   return briefs;
 }
 

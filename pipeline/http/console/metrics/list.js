@@ -6,6 +6,7 @@
 import { readDocuments } from "../authoring/documents.js";
 import { NewLinks } from "../authoring/links.js";
 import { h } from "../dom.js";
+import { addressOf } from "../parts/route.js";
 
 /** Of one kind of document: a list that is searched by its words.
  * @implements {Page} */
@@ -14,12 +15,18 @@ export class DocumentsPage {
   #documents = [];
   #text = "";
 
-  /** @param {"metric" | "cohort"} kind @param {string} name @param {Pick<Surroundings, "redraw">} surroundings */
-  constructor(kind, name, { redraw }) {
+  /** @param {"metric" | "cohort"} kind @param {string} name @param {URLSearchParams} query What is searched.
+   * @param {Pick<Surroundings, "redraw">} surroundings */
+  constructor(kind, name, query, { redraw }) {
+    this.#text = query.get("text") ?? "";
     this.kind = kind;
     this.name = name;
     this.title = `${name} – Peekproof`;
     this.redraw = redraw;
+  }
+
+  get address() {
+    return addressOf({ at: `${this.kind}s`, of: [], query: new URLSearchParams(this.#text && { text: this.#text }) });
   }
 
   async refresh() {
