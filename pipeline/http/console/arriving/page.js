@@ -8,6 +8,7 @@ import { get, now, setClock } from "../api.js";
 import { h } from "../dom.js";
 import { count } from "../parts/numbers.js";
 import { addressOf } from "../parts/route.js";
+import { matches, search } from "../parts/search.js";
 import { eventRows, flagRows, neverCame } from "./names.js";
 import { Tail } from "./tail.js";
 import { refused, unusable } from "./unusable.js";
@@ -49,29 +50,20 @@ export class ArrivingPage {
   view() {
     const told = this.#told;
     if (!told) return [];
-    const words = this.#words.toLowerCase();
-    const events = told.events.filter(({ name }) => name.toLowerCase().includes(words));
-    const flags = told.flags.filter(({ flag }) => flag.toLowerCase().includes(words));
+    const events = told.events.filter(({ name }) => matches(this.#words, [name]));
+    const flags = told.flags.filter(({ flag }) => matches(this.#words, [flag]));
     return [
       h("h1", null, "Arriving"),
       h("p", { class: "quiet" }, "What came on the topics, by name: of the last hour by minute, told each second."),
       told.behind && h("p", { class: "mark warn" }, told.behind),
-      h(
-        "form",
-        { class: "filter", role: "search", onsubmit: (event) => event.preventDefault() },
-        h("input", {
-          type: "search",
-          id: "words",
-          "aria-label": "Search by the name of an event or a flag",
-          placeholder: "Search  /",
-          autocomplete: "off",
-          defaultValue: this.#words,
-          oninput: ({ target }) => {
-            this.#words = target.value.trim();
-            this.redraw();
-          },
-        }),
-      ),
+      search({
+        label: "Search by the name of an event or a flag",
+        text: this.#words,
+        take: (words) => {
+          this.#words = words;
+          this.redraw();
+        },
+      }),
       h(
         "section",
         { "aria-labelledby": "events" },

@@ -4,6 +4,7 @@
 /** @import { Group, List } from "./shapes.js" */
 
 import { h, useEffect, useState } from "../dom.js";
+import { matches } from "../parts/search.js";
 import { readDocument } from "./documents.js";
 import { Fields } from "./form.js";
 import { Rows } from "./rows.js";
@@ -55,12 +56,10 @@ export function GoalsField({ form, path, shape, title }) {
 
 /** @param {{ form: Form, taken: string[], add: (metric: string) => void }} props */
 function MetricSearch({ form, taken, add }) {
-  const [text, search] = useState("");
-  const words = text.toLowerCase().split(/\s+/).filter(Boolean);
-  const found = form.known.of("metric").filter(({ key, name, owner, tags }) => {
-    const said = [key, name, owner, ...tags].join(" ").toLowerCase();
-    return !taken.includes(key) && words.every((word) => said.includes(word));
-  });
+  const [text, type] = useState("");
+  const found = form.known
+    .of("metric")
+    .filter(({ key, name, owner, tags }) => !taken.includes(key) && matches(text, [key, name, owner, ...tags]));
   return h(
     "div",
     { class: "search" },
@@ -73,7 +72,7 @@ function MetricSearch({ form, taken, add }) {
         type: "search",
         autocomplete: "off",
         value: text,
-        oninput: ({ target }) => search(target.value),
+        oninput: ({ target }) => type(target.value),
       }),
       h(
         "small",

@@ -8,6 +8,7 @@ import { DocumentLinks } from "../authoring/links.js";
 import { h } from "../dom.js";
 import { UsedBy } from "../metrics/used.js";
 import { count, moment } from "../parts/numbers.js";
+import { search } from "../parts/search.js";
 import { may } from "../session/may.js";
 
 const MOST_SHOWN = 50;
@@ -58,22 +59,15 @@ export class CohortPage {
             h("a", { href: `#/edit/cohort/${encodeURIComponent(this.key)}` }, "Upload a file"),
             " that takes the list's place: text, CSV, TSV or JSON.",
           ),
-        h(
-          "form",
-          { class: "filter", role: "search", onsubmit: (event) => event.preventDefault() },
-          h("input", {
-            type: "search",
-            id: "member",
-            "aria-label": "Search a member by its id",
-            placeholder: "An id, or a part of one  /",
-            autocomplete: "off",
-            value: this.#text,
-            oninput: ({ target }) => {
-              this.#text = target.value;
-              this.redraw();
-            },
-          }),
-        ),
+        search({
+          label: "Search a member by its id",
+          placeholder: "An id, or a part of one  /",
+          text: this.#text,
+          take: (text) => {
+            this.#text = text;
+            this.redraw();
+          },
+        }),
         h(
           "p",
           { class: "quiet", role: "status" },

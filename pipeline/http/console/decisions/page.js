@@ -6,6 +6,7 @@
 import { get } from "../api.js";
 import { fact, h } from "../dom.js";
 import { addressOf } from "../parts/route.js";
+import { search } from "../parts/search.js";
 import { vocabulary } from "../parts/vocabulary.js";
 import { decidedAs, mark } from "../parts/words.js";
 
@@ -52,18 +53,8 @@ export class BriefsPage {
   view() {
     return [
       h("h1", null, "Briefs"),
-      h(
-        "form",
-        { class: "filter", role: "search", onsubmit: (event) => event.preventDefault() },
-        h("input", {
-          type: "search",
-          id: "words",
-          "aria-label": "Search the texts of briefs",
-          placeholder: "Search  /",
-          autocomplete: "off",
-          value: this.#asked.text,
-          oninput: ({ target }) => this.#ask({ text: target.value }),
-        }),
+      search(
+        { label: "Search the texts of briefs", text: this.#asked.text, take: (text) => this.#ask({ text }) },
         this.#select(
           "tag",
           this.#every(({ tags }) => tags),

@@ -10,6 +10,7 @@ import { fact, h } from "../dom.js";
 import { term, titled } from "../parts/meanings.js";
 import { asOf, count, duration, moment } from "../parts/numbers.js";
 import { addressOf } from "../parts/route.js";
+import { matches, search } from "../parts/search.js";
 import { vocabulary } from "../parts/vocabulary.js";
 import { decisionOn, mark, warning } from "../parts/words.js";
 import { may } from "../session/may.js";
@@ -83,10 +84,15 @@ export class ListPage {
         h("h1", null, "Experiments and flags"),
         h(NewLinks, { whats: ["experiment", "flag"] }),
       ),
-      h(
-        "form",
-        { class: "filter", role: "search", onsubmit: (event) => event.preventDefault() },
-        this.#search(),
+      search(
+        {
+          label: "Search by key, name, owner, tag or metric",
+          text: this.#words,
+          take: (words) => {
+            this.#words = words;
+            this.redraw();
+          },
+        },
         h(
           "div",
           { class: "choices", role: "group", "aria-label": "State" },
@@ -106,9 +112,8 @@ export class ListPage {
 
   /** @param {Row} flag */
   #matches({ status, key, name, owner, tags, metrics }) {
-    const text = [key, name ?? "", owner, ...tags, ...metrics].join(" ").toLowerCase();
-    const words = this.#words.trim().toLowerCase().split(/\s+/);
-    return (!this.#state || status === this.#state) && words.every((word) => text.includes(word));
+    const isOfState = !this.#state || status === this.#state;
+    return isOfState && matches(this.#words, [key, name, owner, ...tags, ...metrics]);
   }
 
   /** Why none is shown: there is none, or none that is searched for.
@@ -121,21 +126,6 @@ export class ListPage {
       `There are no ${kind}s yet. `,
       may("edit") ? FIRST[kind] : "An experimenter makes them.",
     );
-  }
-
-  #search() {
-    return h("input", {
-      type: "search",
-      id: "words",
-      "aria-label": "Search by key, name, owner, tag or metric",
-      placeholder: "Search  /",
-      autocomplete: "off",
-      value: this.#words,
-      oninput: (event) => {
-        this.#words = event.target.value;
-        this.redraw();
-      },
-    });
   }
 
   /** @param {string} state None: all of them. */

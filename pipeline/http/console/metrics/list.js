@@ -1,4 +1,4 @@
-// Metrics: every metric, and how it is called.
+// List: every metric, or every cohort, and how it is called.
 
 /** @import { DocumentItem } from "#api" */
 /** @import { Page, Surroundings } from "../main.js" */
@@ -7,6 +7,7 @@ import { readDocuments } from "../authoring/documents.js";
 import { NewLinks } from "../authoring/links.js";
 import { h } from "../dom.js";
 import { addressOf } from "../parts/route.js";
+import { matches, search } from "../parts/search.js";
 
 /** Of one kind of document: a list that is searched by its words.
  * @implements {Page} */
@@ -34,28 +35,19 @@ export class DocumentsPage {
   }
 
   view() {
-    const wanted = this.#text.trim().toLowerCase();
     const found = this.#documents.filter(({ key, name, owner, tags }) =>
-      [key, name, owner, ...tags].some((each) => each?.toLowerCase().includes(wanted)),
+      matches(this.#text, [key, name, owner, ...tags]),
     );
     return [
       h("div", { class: "head" }, h("h1", null, this.name), h(NewLinks, { whats: [this.kind] })),
-      h(
-        "form",
-        { class: "filter", role: "search", onsubmit: (event) => event.preventDefault() },
-        h("input", {
-          type: "search",
-          id: "words",
-          "aria-label": `Search ${this.name.toLowerCase()}`,
-          placeholder: "Search  /",
-          autocomplete: "off",
-          value: this.#text,
-          oninput: ({ target }) => {
-            this.#text = target.value;
-            this.redraw();
-          },
-        }),
-      ),
+      search({
+        label: `Search ${this.name.toLowerCase()} by key, name, owner or tag`,
+        text: this.#text,
+        take: (text) => {
+          this.#text = text;
+          this.redraw();
+        },
+      }),
       found.length
         ? h(
             "ul",
