@@ -10,6 +10,8 @@ import { mark, warning } from "../parts/words.js";
 import { openSample } from "./sample.js";
 import { pace, spark } from "./spark.js";
 
+const MOST_LIBRARIES = 4; // that are named of those that send one name
+
 /** @param {EventSeen[]} events */
 export const eventRows = (events) =>
   table(
@@ -117,10 +119,13 @@ const sampleButton = (topic, name) =>
   );
 
 /** @param {CameOf[]} libraries */
-const libraries = (libraries) =>
-  libraries
-    .slice(0, 4)
-    .map((each) => h("div", { key: each.name }, each.name ?? h("span", { class: "quiet" }, "unsaid")));
+const libraries = (libraries) => [
+  ...libraries
+    .slice(0, MOST_LIBRARIES)
+    .map((each) => h("div", { key: each.name }, each.name ?? h("span", { class: "quiet" }, "unsaid"))),
+  libraries.length > MOST_LIBRARIES &&
+    h("div", { class: "quiet" }, `and ${count(libraries.length - MOST_LIBRARIES)} others`),
+];
 
 /** @param {CameOf} each @param {number} whole @param {string} unsaid */
 const part = (each, whole, unsaid) =>
