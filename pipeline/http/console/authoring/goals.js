@@ -4,11 +4,11 @@
 /** @import { Group, List } from "./shapes.js" */
 
 import { h, useEffect, useState } from "../dom.js";
+import { inWords } from "../metrics/wording.js";
 import { matches } from "../parts/search.js";
 import { readDocument } from "./documents.js";
 import { Fields } from "./form.js";
 import { Rows } from "./rows.js";
-import { typedOf } from "./values.js";
 import { one } from "./wording.js";
 
 /** @typedef {{ metric: string, role?: string, direction?: string }} Goal */
@@ -111,46 +111,12 @@ function MetricPreview({ form, metric }) {
   useEffect(() => {
     let isHere = true;
     readDocument("metric", metric).then(
-      ({ definition }) => isHere && tell(counted(definition)),
+      ({ definition }) => isHere && tell([definition.name, inWords(definition)].filter(Boolean).join(": ")),
       () => isHere && tell(null), // the fault of the field says it
     );
     return () => {
       isHere = false;
     };
   }, [metric]);
-  return h("small", { class: "preview" }, [told, form.known.heardOf(metric)].filter(Boolean).join(". "));
+  return h("small", { class: "preview" }, [told, form.known.heardOf(metric)].filter(Boolean).join(" "));
 }
-
-/** In a sentence.
- * @param {any} metric */
-export function counted({
-  type,
-  event,
-  property,
-  numerator,
-  denominator,
-  steps = [],
-  start,
-  window,
-  where = [],
-  cap,
-  name,
-}) {
-  const filter = where.length ? `, those with ${where.map(condition).join(" and ")}` : "";
-  const what = {
-    conversion: `whether the unit sent ‘${event}’${filter}`,
-    count: `how often the unit sent ‘${event}’${filter}`,
-    sum: `the total of ‘${property}’ of ‘${event}’${filter}`,
-    mean: `the average of ‘${property}’ of ‘${event}’${filter}`,
-    ratio: `the total of ‘${numerator}’ by that of ‘${denominator}’`,
-    funnel: `whether the unit sent, in this order, ${steps.map((/** @type {any} */ step) => `‘${step.event}’`).join(", ")}`,
-    retention: `whether the unit that sent ‘${start?.event}’ came back with ‘${event}’`,
-  }[/** @type {string} */ (type)];
-  const within = window === "none" ? "without a window" : `within ${window} of its entry`;
-  return [name, `${what ?? type}, ${within}${cap === undefined ? "" : `, at most ${typedOf(cap)}`}`]
-    .filter(Boolean)
-    .join(": ");
-}
-
-/** @param {{ property: string, op: string, values: string[] }} condition */
-const condition = ({ property, op, values }) => `${property} ${op} ${values.join(", ")}`;

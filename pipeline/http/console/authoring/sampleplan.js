@@ -5,6 +5,7 @@
 
 import { get, Refusal, send } from "../api.js";
 import { h, table, useEffect, useState } from "../dom.js";
+import { isShare } from "../metrics/wording.js";
 import { count, mean, share } from "../parts/numbers.js";
 import { readDocument } from "./documents.js";
 
@@ -63,11 +64,7 @@ async function readUsual(metric, unit) {
     get(`metrics/${encodeURIComponent(metric)}/baseline?${new URLSearchParams({ unit })}`),
     readDocument("metric", metric),
   ]);
-  const { type, counting } = definition;
-  return {
-    numbers,
-    isConversion: ["conversion", "retention"].includes(type) || (type === "funnel" && counting !== "totals"),
-  };
+  return { numbers, isConversion: isShare(definition) };
 }
 
 /** The plan of what is typed, as often as it is checked and sound.

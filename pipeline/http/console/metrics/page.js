@@ -12,7 +12,7 @@ import { fact, h, table } from "../dom.js";
 import { count, duration, mean, moment, share } from "../parts/numbers.js";
 import { Distribution } from "./distribution.js";
 import { UsedBy } from "./used.js";
-import { inWords } from "./wording.js";
+import { inWords, isShare } from "./wording.js";
 
 /** @implements {Page} */
 export class MetricPage {
@@ -121,7 +121,7 @@ export class MetricPage {
   /** @param {any} definition */
   #shown(definition) {
     const found = this.#numbers;
-    const isShare = isConversion(definition);
+    const asShare = isShare(definition);
     return h(
       "section",
       { "aria-labelledby": "numbers" },
@@ -153,7 +153,7 @@ export class MetricPage {
         h(
           "dl",
           { class: "facts" },
-          fact("mean", mean(found.mean, isShare)),
+          fact("mean", mean(found.mean, asShare)),
           fact("standard deviation", mean(found.deviation, false)),
           fact("units a day", found.daily === null ? "not known yet" : count(Math.round(found.daily))),
           fact("units that entered", `${moment(found.since)} to ${moment(found.until)}`),
@@ -212,7 +212,3 @@ const lastDay = ({ hours }) => hours.slice(-24).reduce((sum, each) => sum + each
 /** @param {any} definition @returns {string[]} */
 const eventsOf = ({ event, start, steps }) =>
   [...new Set([event, start?.event, ...(steps ?? []).map((/** @type {any} */ step) => step.event)])].filter(Boolean);
-
-/** @param {any} definition */
-const isConversion = ({ type, counting }) =>
-  ["conversion", "retention"].includes(type) || (type === "funnel" && counting !== "totals");

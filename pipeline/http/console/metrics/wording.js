@@ -38,6 +38,11 @@ function what({ event, numerator, denominator, steps = [], counting, start, nth 
   }
 }
 
+/** Whether its numbers are shares: of units that did something.
+ * @param {any} metric */
+export const isShare = ({ type, counting }) =>
+  ["conversion", "retention"].includes(type) || (type === "funnel" && counting !== "totals");
+
 /** @param {any} condition */
 const condition = ({ property, op, values }) =>
   `${property} ${op} ${values.map((/** @type {string} */ v) => `‘${v}’`).join(", ")}`;

@@ -35,7 +35,7 @@ def test_an_experiment_is_made_by_keyboard_alone_and_is_what_was_typed(console: 
     fill(page, **{"Add a metric: find it by key, name or owner": "something"})
     reach(page, "Add purchase")
     page.keyboard.press("Enter")
-    expect(page.locator("fieldset fieldset")).to_contain_text("whether the unit sent ‘purchase’, within 10s of its")
+    expect(page.locator("fieldset fieldset")).to_contain_text("Whether a unit sent ‘purchase’. Counted within 10s")
     expect(page.get_by_label("Role")).to_have_value("primary")
     reach(page, "Minimum effect, as a share", back=True)
     page.keyboard.type("0.05")
