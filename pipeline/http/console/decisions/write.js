@@ -3,7 +3,9 @@
 /** @import { BriefShown } from "#api" */
 
 import { Refusal, send } from "../api.js";
+import { draftOf, dropDraft, keepDraft } from "../authoring/drafts.js";
 import { h, useState } from "../dom.js";
+import { moment } from "../parts/numbers.js";
 import { vocabulary } from "../parts/vocabulary.js";
 import { Writing } from "./writing.js";
 
@@ -13,21 +15,21 @@ const PASSAGES = /** @type {const} */ ({
   learning: "Learning: what the next one should know",
 });
 
-/** Its fields, as they stood when the writing began.
+/** @typedef {ReturnType<typeof standing>} Written */
+
+/** Its fields, as they stood when the writing began, or as they were left; what is typed is kept in this browser.
  * @param {{ brief: BriefShown, done: () => void, leave: () => void }} props */
 export function BriefForm({ brief, done, leave }) {
-  const [before] = useState(brief);
-  const [said, setSaid] = useState({
-    owner: before.owner,
-    tags: before.tags.join(", "),
-    background: before.background.markdown,
-    decision: before.decision.markdown,
-    learning: before.learning.markdown,
-    reason: "",
-  });
+  const draft = `brief-form/${brief.key}`;
+  const [before] = useState(() => draftOf(draft) ?? { definition: standing(brief), base: brief.version, time: null });
+  const [said, setSaid] = useState(/** @type {Written} */ (before.definition));
   const [fault, setFault] = useState("");
   const [isUnderWay, setUnderWay] = useState(false);
-  const put = (/** @type {Partial<typeof said>} */ some) => setSaid((all) => ({ ...all, ...some }));
+  const put = (/** @type {Partial<Written>} */ some) => {
+    const all = { ...said, ...some };
+    setSaid(all);
+    keepDraft(draft, { definition: all, base: before.base, time: Date.now() });
+  };
 
   /** @param {SubmitEvent} event */
   async function submit(event) {
@@ -38,7 +40,8 @@ export function BriefForm({ brief, done, leave }) {
     const definition = { key: brief.key, owner, tags: tags.filter(Boolean), background, decision, learning };
     const path = `documents/brief/${encodeURIComponent(brief.key)}`;
     try {
-      await send("PUT", path, { definition, base: before.version, reason: reason.trim() });
+      await send("PUT", path, { definition, base: before.base, reason: reason.trim() });
+      dropDraft(draft);
       done();
     } catch (error) {
       if (!(error instanceof Refusal)) throw error;
@@ -47,12 +50,18 @@ export function BriefForm({ brief, done, leave }) {
     }
   }
 
+  const cancel = () => {
+    dropDraft(draft);
+    leave();
+  };
   const line = (/** @type {"owner" | "tags" | "reason"} */ name, /** @type {string} */ label, isNeeded = true) =>
     field(name, label, said[name], isNeeded, (text) => put({ [name]: text }));
   return h(
     "form",
     { class: "brief-form", onsubmit: submit },
     h("h2", null, "What people remember"),
+    before.time !== null &&
+      h("p", { class: "quiet" }, `Your draft of ${moment(before.time)} goes on. ‘Cancel’ discards it.`),
     h("div", { class: "fields" }, line("owner", "Owner"), line("tags", "Tags, with commas between", false)),
     /** @type {(keyof typeof PASSAGES)[]} */ (Object.keys(PASSAGES)).map((name) =>
       h(Writing, {
@@ -70,10 +79,20 @@ export function BriefForm({ brief, done, leave }) {
       "div",
       { class: "actions" },
       h("button", { type: "submit", class: "main", disabled: isUnderWay }, "Save"),
-      h("button", { type: "button", onclick: leave }, "Cancel"),
+      h("button", { type: "button", onclick: cancel }, "Cancel"),
     ),
   );
 }
+
+/** @param {BriefShown} brief */
+const standing = ({ owner, tags, background, decision, learning }) => ({
+  owner,
+  tags: tags.join(", "),
+  background: background.markdown,
+  decision: decision.markdown,
+  learning: learning.markdown,
+  reason: "",
+});
 
 /** A text of one line.
  * @param {string} name @param {string} label @param {string} value @param {boolean} isNeeded
