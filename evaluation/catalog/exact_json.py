@@ -83,13 +83,13 @@ def _faults(value: Any, path: Path) -> Iterator[Violation]:
         case _Fault():
             yield Violation(path, str(value))
         case str():
-            if not value.isascii() and (fault := _half_fault(value)):
+            if not value.isascii() and (fault := half_fault(value)):
                 yield Violation(path, fault)
         case dict():
             if isinstance(value, _Repeated):
                 yield Violation((*path, value.name), "stands here twice; keep one of the two")
             for name, item in value.items():
-                if not name.isascii() and (fault := _half_fault(name)):
+                if not name.isascii() and (fault := half_fault(name)):
                     yield Violation(path, fault)
                 yield from _faults(item, (*path, name))
         case list():
@@ -97,7 +97,8 @@ def _faults(value: Any, path: Path) -> Iterator[Violation]:
                 yield from _faults(item, (*path, index))
 
 
-def _half_fault(text: str) -> str | None:
+def half_fault(text: str) -> str | None:
+    """Why a text cannot be written down, if it has half of a surrogate pair; None: it can."""
     try:
         text.encode()
     except UnicodeEncodeError as error:

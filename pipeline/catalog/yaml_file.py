@@ -17,7 +17,7 @@ import msgspec
 import yaml
 
 from evaluation.catalog import rules
-from evaluation.catalog.exact_json import MOST_DIGITS, digits_fault
+from evaluation.catalog.exact_json import MOST_DIGITS, digits_fault, half_fault
 from evaluation.catalog.rules import Violation, path_text
 from pipeline.catalog.faults import DocumentError, Fault
 from pipeline.catalog.types import required
@@ -154,7 +154,8 @@ class _Reading:
             case yaml.SequenceNode():
                 return [self.value(item, (*path, index)) for index, item in enumerate(node.value)]
             case _:
-                return node.value if node.style else _Scalar(node.value)
+                text = self._text(node, path)
+                return text if node.style else _Scalar(text)
 
     def typed(self, value: object, kind: Any, path: rules.Path) -> object:
         """The value with its scalars as what is wanted there."""
@@ -190,13 +191,25 @@ class _Reading:
             if not isinstance(key, yaml.ScalarNode):
                 self._fault(line, path, "a list or a group of fields is no name of a field; write a text")
                 continue
-            place = (*path, key.value)
-            if key.value in fields:
+            name = self._text(key, path)
+            place = (*path, name)
+            if name in fields:
                 self._fault(line, place, f"stands in line {self.lines[place]} already; keep one of the two")
                 continue
             self.lines[place] = line
-            fields[key.value] = self.value(value, place)
+            fields[name] = self.value(value, place)
         return fields
+
+    def _text(self, node: yaml.ScalarNode, path: rules.Path) -> str:
+        """The text, in which the two escapes that JSON writes for one character are that character."""
+        text: str = node.value
+        if text.isascii() or half_fault(text) is None:
+            return text
+        text = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
+        if fault := half_fault(text):
+            self._fault(node.start_mark.line + 1, path, fault)
+            return text.encode("utf-8", "replace").decode()
+        return text
 
     def _fault(self, line: int, path: rules.Path, message: str) -> None:
         self.faults.append(Fault(self.file, line, message, path_text(path)))

@@ -78,6 +78,12 @@ def test_a_word_that_yaml_1_1_makes_something_else_of_is_a_text(tmp_path: Path, 
     assert documents.flags["button"].definition.name == word
 
 
+def test_a_character_may_be_two_escapes_as_in_json(tmp_path: Path):
+    documents = read_documents(directory(tmp_path, metric=METRIC + 'name: "\\ud83d\\ude00"\n'))
+
+    assert documents.metrics["purchase"].definition.name == "😀"
+
+
 def test_payloads_keep_their_types(tmp_path: Path):
     payload = "{a: 1, b: 1.5, c: true, d: null, e: [x, '1'], f: 7, g: 1e3, h: ~}"
     variants = FLAG.replace("- key: control", f"- key: control\n    payload: {payload}")
@@ -114,6 +120,8 @@ def test_payloads_keep_their_types(tmp_path: Path):
         (b"key: \xff", "1: byte 5 is not UTF-8"),
         (b"key: \x07", "1: is no YAML"),
         ("[" * 5_000, "1: is nested too deeply"),
+        (METRIC.replace("shop", '"\\ud83d"'), "2: owner: the text has \\ud83d, half of a surrogate pair"),
+        (METRIC + '"\\ud83d": 1\n', "6: the text has \\ud83d, half of a surrogate pair"),
     ],
 )
 def test_a_fault_names_file_line_value_rule_and_way_out(tmp_path: Path, metric: str | bytes, fault: str):

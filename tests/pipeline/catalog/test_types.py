@@ -1,11 +1,14 @@
 """Plain values as definitions."""
 
+from time import monotonic
+
 import pytest
 
 from pipeline.catalog.types import definition_of, type_violations
 from pipeline.errors import PeekproofError
 from schemas.catalog import Flag, Variant
 from schemas.notification import NotificationRule
+from schemas.numbers import Count
 
 
 def test_plain_values_become_a_definition_or_every_fault():
@@ -29,3 +32,14 @@ def test_plain_values_become_a_definition_or_every_fault():
 def test_a_field_may_be_a_text_or_a_group_of_fields(url: object, fault: str | None) -> None:
     told = {"key": "a", "owner": "b", "when": [{"event": "lag"}], "to": [{"name": "c", "webhook": {"url": url}}]}
     assert [*map(str, type_violations(told, NotificationRule))] == ([fault] if fault else [])
+
+
+def test_a_number_is_asked_for_where_one_is_wanted() -> None:
+    (fault,) = type_violations("1", Count)
+    assert fault.message == "'1' is not allowed; it must be a whole number, from 0 on"
+
+
+def test_very_many_fields_that_a_document_does_not_have_are_told_in_a_moment() -> None:
+    began = monotonic()
+    assert len([*type_violations({f"field{number}": 1 for number in range(20_000)}, Flag)]) > 20_000
+    assert monotonic() - began < 5
