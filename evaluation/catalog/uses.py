@@ -1,6 +1,6 @@
 """Uses: which documents name which."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from evaluation.catalog.in_force import Catalog
@@ -31,7 +31,7 @@ def uses(definition: Definition) -> Iterator[Use]:
             yield from (("group", each.group) for each in definition.groups)
             yield from (("deployment", each) for each in definition.deployments)
             yield from (("flag", each) for each in definition.prerequisites)
-            yield from _cohorts(definition.segments)
+            yield from (("cohort", each) for each in cohorts_in(definition.segments))
             yield from (("cohort", each) for variant in definition.variants for each in variant.cohorts)
         case Metric():
             yield from (("metric", each) for each in (definition.numerator, definition.denominator) if each)
@@ -59,8 +59,9 @@ def _of_part(values: Any) -> Iterator[Use]:
                 yield from (("cohort", each) for each in condition.values or ())
 
 
-def _cohorts(segments: tuple[Segment, ...]) -> Iterator[Use]:
+def cohorts_in(segments: Iterable[Segment]) -> Iterator[str]:
+    """The keys of the cohorts that the segments' conditions name."""
     for segment in segments:
         for condition in segment.conditions:
             if is_of_cohorts(condition.property):
-                yield from (("cohort", each) for each in condition.values)
+                yield from condition.values

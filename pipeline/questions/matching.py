@@ -26,7 +26,7 @@ from schemas.catalog import Segment
 from schemas.flag_config import ConditionConfig, FlagConfig, SegmentConfig, VariantConfig
 from schemas.topics import EVENTS, EXPOSURES
 
-MOST_UNITS = 20_000  # that are asked; beyond, it is a sample
+MOST_UNITS, MOST_BYTES = 20_000, 100_000_000  # that are asked, and of their messages; beyond, it is a sample
 _YES = {"on": VariantConfig(key="on")}
 
 
@@ -57,7 +57,10 @@ class SegmentCounts(msgspec.Struct, frozen=True, kw_only=True):
 def segment_counts(  # noqa: PLR0917
     directory: Path, segments: Sequence[Segment], unit: str, cohorts: Cohorts, since: int, seconds: float
 ) -> SegmentCounts:
-    """How many of the units since then each of the segments matches; read for at most so long."""
+    """How many of the units since then each of the segments matches; read for at most so long.
+
+    `cohorts` are those that the segments name, or more.
+    """
     found = _NewestOfUnits(unit)
     bound = TimeBound(seconds)
     reached, newest, notes = since, 0, list[str]()
@@ -110,6 +113,7 @@ class _NewestOfUnits:
         kind = Type.FIRST if path[0] == "groups" else Type.VALUE if len(path) > 1 else Type.TEXT
         self.wanted = Wanted({**of_parent, path: kind}, None)
         self.values: dict[int, bytes] = {}
+        self._bytes = 0
         self._multiple = 1
 
     @property
@@ -124,9 +128,11 @@ class _NewestOfUnits:
         for unit, i in zip(units.tolist(), rows[first].tolist(), strict=True):
             if unit not in self.values and unit % self._multiple == 0:
                 self.values[unit] = value(i)
-                if len(self.values) > MOST_UNITS:
+                self._bytes += len(self.values[unit])
+                if len(self.values) > MOST_UNITS or self._bytes > MOST_BYTES:
                     self._multiple *= 2
                     self.values = {key: said for key, said in self.values.items() if key % self._multiple == 0}
+                    self._bytes = sum(map(len, self.values.values()))
 
 
 def _asking(number: int, segment: Segment) -> FlagConfig:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -104,11 +104,12 @@ def unit_records(  # noqa: PLR0917
     """What was recorded of a unit from a time on, and its contribution to these runs since their start."""
     notes: list[str] = []
     bound = TimeBound(seconds)
-    found, reached, as_of = _records(directory, asked.ids, since, TimeBound(SHARE * seconds))
+    found = _records(directory, asked.ids, since, TimeBound(SHARE * seconds))
+    reached = found.since
     if reached > since:
         notes.append(f"reading took more than {SHARE * seconds:g} s, and was cut off: records since {said(reached)}")
-    if len(found) > MOST_RECORDS:
-        notes.append(f"of {len(found):,} records the newest {MOST_RECORDS} are shown")
+    if found.count > MOST_RECORDS:
+        notes.append(f"of {found.count:,} records the newest {MOST_RECORDS} are shown")
     for topic in (EXPOSURES, EVENTS):
         cuts = [cut for number in partitions(directory, topic) if (cut := expired(directory, topic, number))]
         if any(cut.time >= since for cut in cuts):
@@ -130,18 +131,24 @@ def unit_records(  # noqa: PLR0917
             )
         contributions += [each for run in own if (each := _contribution(log, run)) is not None]
     return UnitRecords(
-        as_of=as_of,
+        as_of=found.as_of,
         since=max(since, reached),
-        records=found[:MOST_RECORDS],
+        records=found.records,
         contributions=contributions,
         notes=notes,
     )
 
 
-def _records(
-    directory: Path, ids: Mapping[FieldPath, str], since: int, bound: TimeBound
-) -> tuple[list[UnitRecord], int, int]:
-    """Newest first; from which append time on all were read; and the newest append time that is archived."""
+class _Found(NamedTuple):
+    """The newest records of `count`, from which append time on all were read, and the newest that is archived."""
+
+    records: list[UnitRecord]
+    count: int
+    since: int
+    as_of: int
+
+
+def _records(directory: Path, ids: Mapping[FieldPath, str], since: int, bound: TimeBound) -> _Found:
     wanted = {
         topic: Wanted(
             _FIELDS[topic]
@@ -153,16 +160,19 @@ def _records(
     }
     hashes = {path: text_hashes(pa.array([text], pa.large_string()))[0] for path, text in ids.items()}
     found: list[UnitRecord] = []
-    newest = 0
+    count = newest = 0
     for records in backwards(directory, (EXPOSURES, EVENTS), since):
         last = int(records.append_time[-1])
         newest = max(newest, last)
         if bound.is_over:
-            return sorted(found, key=lambda each: -each.time), last, newest
+            return _Found(found, count, last, newest)
         for columns in decode(records, range(len(records)), wanted[records.topic], DeadLetters(records)):
             rows = [np.flatnonzero(text_hashes(columns.texts[path]) == its) for path, its in hashes.items()]
-            found += [_record(records, columns, i) for i in np.unique(np.concatenate(rows)).tolist()]
-    return sorted(found, key=lambda each: -each.time), since, newest
+            its_own = np.unique(np.concatenate(rows)).tolist()
+            count += len(its_own)
+            found += [_record(records, columns, i) for i in its_own]
+            found = sorted(found, key=lambda each: -each.time)[:MOST_RECORDS]  # a unit may have any number
+    return _Found(found, count, since, newest)
 
 
 _FIELDS: dict[str, dict[FieldPath, Type]] = {

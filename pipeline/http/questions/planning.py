@@ -8,8 +8,9 @@ from litestar import get, post
 from litestar.exceptions import ClientException, NotFoundException
 from litestar.params import Parameter
 
-from evaluation.catalog.configs import cohorts_of
 from evaluation.catalog.rules import did_you_mean
+from evaluation.catalog.uses import cohorts_in
+from evaluation.flags.cohorts import Cohorts
 from evaluation.significance.sample_size import (
     POWER,
     SampleSize,
@@ -25,8 +26,10 @@ from pipeline.questions.baseline import MetricNumbers, metric_numbers
 from pipeline.questions.matching import SegmentCounts, segment_counts
 from schemas.catalog import Baseline, Flag, Segment
 from schemas.duration import DAY_MS
+from schemas.written import Unit
 
 WEEKS = (1, 2, 4, 8)
+MOST_WEEKS = 52  # that are asked about
 MOST_DAYS = 28
 
 Days = Annotated[int, Parameter(ge=1, le=MOST_DAYS)]
@@ -44,7 +47,7 @@ class Planned(msgspec.Struct, frozen=True, kw_only=True):
     daily: float | None = None
     units: int | None = None
     power: float = POWER
-    weeks: tuple[int, ...] = WEEKS
+    weeks: Annotated[tuple[int, ...], msgspec.Meta(max_length=MOST_WEEKS)] = WEEKS
 
 
 class SamplePlan(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,7 +65,7 @@ class SegmentsAsked(msgspec.Struct, frozen=True, kw_only=True):
     """The segments, in their order, of a flag that is split by `unit`."""
 
     segments: tuple[Segment, ...]
-    unit: str = "user_id"
+    unit: Unit = "user_id"
     days: int = 7
 
 
@@ -101,6 +104,11 @@ async def usual(backend: Backend, key: str, unit: str = "user_id", days: Days = 
     catalog, settings = backend.catalog.history.newest, backend.settings
     if key not in catalog.metrics:
         raise NotFoundException(f"'{key}' is no metric of the catalog; {did_you_mean(key, catalog.metrics)}")
+    try:
+        msgspec.convert(unit, Unit)
+    except msgspec.ValidationError:
+        rule = "it is user_id, device_id, groups.TYPE or user_properties.NAME"
+        raise ClientException(f"unit: '{unit}' is no type of unit; {rule}") from None
     metric, now = catalog.metrics[key], time.time_ns() // 1_000_000
     about = msgspec.json.encode((key, metric.document_version, metric.version, unit, days))
     archive, horizon, tolerance = settings.data / "archive", settings.horizon, settings.tolerance
@@ -118,6 +126,8 @@ async def count(backend: Backend, data: SegmentsAsked) -> SegmentCounts:
     since = time.time_ns() // 1_000_000 - data.days * DAY_MS
     about = msgspec.json.encode((data.segments, data.unit, data.days))
     archive = backend.settings.data / "archive"
+    named = {key for key in cohorts_in(data.segments) if key in catalog.cohorts}  # others may have millions of ids
+    cohorts = Cohorts(catalog.cohorts[key].definition for key in sorted(named))
     return await backend.readers.ask(
-        segment_counts, about, archive, data.segments, data.unit, cohorts_of(catalog), since, QUESTION_SECONDS
+        segment_counts, about, archive, data.segments, data.unit, cohorts, since, QUESTION_SECONDS
     )

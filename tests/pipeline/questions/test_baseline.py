@@ -7,12 +7,16 @@ import pyarrow as pa
 import pytest
 
 from evaluation.flags.cohorts import Cohorts
+from pipeline.questions import matching
+from pipeline.questions import unit_records as of_records
 from pipeline.questions.baseline import metric_numbers
 from pipeline.questions.matching import segment_counts
 from pipeline.questions.unit_records import CarriedUnit, unit_records
 from schemas.catalog import Condition, Segment
 from schemas.duration import DAY_MS, HOUR_MS
 from tests.pipeline.questions.world import HORIZON, PARTITIONS, World
+
+LONG = 600.0  # seconds, in which kernels compile on whatever machine
 
 EXPECTED = """
 WITH first AS (SELECT user_id, min(time) AS entry FROM sent GROUP BY ALL),
@@ -58,14 +62,14 @@ def test_a_baseline_is_that_of_units_which_enter_with_their_first_event(world: W
     assert "cut off" in short.notes[0]
 
 
-def test_segments_count_units_by_their_newest_records(world: World) -> None:
+def test_segments_count_units_by_their_newest_records(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     segments = (
         Segment(name="Pros", conditions=(Condition(property="user_properties.plan", op="is", values=("pro",)),)),
         Segment(name="Austria", conditions=(Condition(property="country", op="is", values=("AT",)),)),
         Segment(name="Everybody"),
     )
 
-    found = segment_counts(world.directory, segments, "user_id", Cohorts(), 0, 60.0)
+    found = segment_counts(world.directory, segments, "user_id", Cohorts(), 0, LONG)
 
     units = range(200)  # each of which did something
     pros, austria = {u for u in units if u % 5 == 0}, {u for u in units if u % 3 == 0}
@@ -75,13 +79,20 @@ def test_segments_count_units_by_their_newest_records(world: World) -> None:
         ("Everybody", 200, 200 - len(pros | austria)),
     ]
     assert (found.units, found.rest, found.sampled, found.notes) == (200, 0, 1.0, [])
+    monkeypatch.setattr(matching, "MOST_BYTES", 5_000)  # of about a hundred messages
+    sample = segment_counts(world.directory, segments, "user_id", Cohorts(), 0, LONG)
+    assert sample.sampled in {0.5, 0.25, 0.125}
+    assert abs(sample.units - 200) < 80
+    assert "a sample" in sample.notes[0]
 
 
-def test_what_was_recorded_of_a_unit_is_found_and_what_is_cut_off_is_told(world: World) -> None:
+def test_what_was_recorded_of_a_unit_is_found_and_what_is_cut_off_is_told(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     asked = CarriedUnit({("user_id",): "u7"}, {"user_id": "u7"})
     since = world.run.started + 20 * HOUR_MS
 
-    found = unit_records(world.directory, asked, [world.run], None, PARTITIONS, since, 60.0)
+    found = unit_records(world.directory, asked, [world.run], None, PARTITIONS, since, LONG)
     short = unit_records(world.directory, asked, [world.run], None, PARTITIONS, since, 0.0)
 
     sent = sorted(
@@ -96,5 +107,9 @@ def test_what_was_recorded_of_a_unit_is_found_and_what_is_cut_off_is_told(world:
     own = [each for each in world.sent if each["user_id"] == "u7" and contribution.entry <= each["time"] < end]
     assert spent.numbers == [sum(each["event_properties"]["price"] for each in own if each["event_type"] == "buy")]
     assert found.notes == []
+    monkeypatch.setattr(of_records, "MOST_RECORDS", 3)
+    newest = unit_records(world.directory, asked, [world.run], None, PARTITIONS, since, LONG)
+    assert newest.records == found.records[:3]
+    assert newest.notes == [f"of {len(found.records)} records the newest 3 are shown"]
     assert short.records == []
     assert "cut off" in short.notes[0]
