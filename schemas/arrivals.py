@@ -84,6 +84,7 @@ class SourceReached(msgspec.Struct, frozen=True, array_like=True):
     topic: Annotated[str, says("topic", "none", "The topic, without the prefix.")]
     partition: Annotated[Small, says("partition", "none", "The partition of the topic.")]
     offset: Annotated[Count, says("offset", "none", "What lies before it was counted.")]
+    log: Annotated[str, says("log", "none", "Kafka's id of the topic; in another one offsets begin anew.")] = ""
 
 
 class Arrivals(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from itertools import chain
+from types import MappingProxyType
 
 import msgspec
 import numpy as np
@@ -64,8 +65,10 @@ class Tally:
         for dead_letter, time in zip(assigned.rejects, assigned.rejected, strict=True):
             self._reject(records.topic, dead_letter, time)
 
-    def tell(self, reached: Mapping[SourcePartition, int]) -> list[Arrivals]:
-        """What is new since it was told last; `reached`: before which offset all is counted."""
+    def tell(
+        self, reached: Mapping[SourcePartition, int], logs: Mapping[str, str] = MappingProxyType({})
+    ) -> list[Arrivals]:
+        """What is new since it was told last; `reached`: before which offset all is counted, `logs`: topics' ids."""
         told, self._closed = self._closed, []
         minutes = sorted(self._open)
         for minute in minutes:
@@ -74,7 +77,9 @@ class Tally:
             else:
                 told += self._news(minute)
         if told:
-            places = [SourceReached(*source, offset) for source, offset in sorted(reached.items())]
+            places = [
+                SourceReached(*source, offset, logs.get(source[0], "")) for source, offset in sorted(reached.items())
+            ]
             told[-1] = msgspec.structs.replace(told[-1], reached=places)
         return told
 

@@ -64,7 +64,7 @@ class AssignmentStage(Stage):
         self._dead_letters: list[DeadLetter] = []
         self._answers: list[Answer] = []
         self._tally = Tally(f"{socket.gethostname()}/{os.getpid()}/{time.time_ns() // 1_000_000}")
-        self._counted: dict[SourcePartition, int] = {}  # before which offset somebody has told what came
+        self._counted: dict[tuple[str, int, str], int] = {}  # of a log: before which offset what came has been told
         self._told = Follower(settings, ARRIVALS, self._read_arrivals, self.aside)
         self._under_way = asyncio.Semaphore(UNDER_WAY)
         self._sendings: set[asyncio.Task[None]] = set()
@@ -92,14 +92,14 @@ class AssignmentStage(Stage):
     async def take(self, source: SourcePartition, records: Records) -> None:
         """Gather what the slice says, with the catalog read up to an end asked for after the slice was fetched."""
         await self.catalog.caught_up(records.received)
-        counted = self._counted.get(source, 0)
+        counted = self._counted_of(source)
         if records.begin < counted < records.end:
             before, records = records.split(counted)
             await self._take(source, before)
         await self._take(source, records)
 
     async def _take(self, source: SourcePartition, records: Records) -> None:
-        is_counted = records.end <= self._counted.get(source, 0)
+        is_counted = records.end <= self._counted_of(source)
         for assigned in assign(records, self.catalog.history, self.settings.horizon, self.settings.tolerance):
             if not is_counted:
                 self._tally.add(records, assigned)
@@ -172,7 +172,7 @@ class AssignmentStage(Stage):
         sent += await send_many(self.producer, self.settings.topic(ASSIGNMENTS), answered)
         sent += await send_many(self.producer, self.settings.topic(DEAD_LETTERS), rejected)
         if tells:
-            news = self._tally.tell(covered)
+            news = self._tally.tell(covered, self._found.topics)
             came: list[KafkaRecord] = [(each.key.encode(), msgspec.json.encode(each), []) for each in news]
             sent += await send_many(self.producer, self.settings.topic(ARRIVALS), came)
             sent += self._sendings
@@ -199,8 +199,11 @@ class AssignmentStage(Stage):
 
     def _read_arrivals(self, record: ConsumerRecord) -> None:
         for each in decode(record.value, _Told).reached:
-            source = each.topic, each.partition
-            self._counted[source] = max(each.offset, self._counted.get(source, 0))
+            place = each.topic, each.partition, each.log
+            self._counted[place] = max(each.offset, self._counted.get(place, 0))
+
+    def _counted_of(self, source: SourcePartition) -> int:
+        return self._counted.get((*source, self._found.topics.get(source[0], "")), 0)
 
     def _fail_if_a_sending_did(self) -> None:
         for sending in [sending for sending in self._sendings if sending.done()]:
