@@ -2,7 +2,8 @@
 
 Whoever counts, the assignment stage, tells a minute again each second while more comes. A record's key is
 WORKER/PART, and the newest of each key says all that its part of the minute has; so what came in a minute is the sum
-over the keys. Each record of a source is counted once, whatever is read again: `reached` says how far it was counted.
+over the keys. Samples stand in it when one is new, and once the minute is over. Each record of a source is counted
+once, whatever is read again: `reached` says how far it was counted.
 """
 
 from typing import Annotated

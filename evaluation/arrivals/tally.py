@@ -40,6 +40,8 @@ class _OpenMinute:
     def __init__(self, part: int) -> None:
         self.part = part
         self.told = 0  # how many messages and dead letters
+        self.sampled = 0  # how many samples had been told
+        self.withholds = False  # whether the newest word says nothing of samples that there are
         self.samples: dict[tuple[str, str], ArrivedSample] = {}
         self.dead_letters: dict[tuple[str, str], DeadLettersArrived] = {}
 
@@ -47,8 +49,9 @@ class _OpenMinute:
 class Tally:
     """Counts the messages of slices, and tells what is new.
 
-    The newest minute and the one before are open: they are told as a whole whenever they have grown. What comes for an
-    older one, of a source that lags behind, makes another part of it.
+    The newest minute and the one before are open: they are told as a whole whenever they have grown, but samples, which
+    are most of it, only when one is new, and at last. What comes for an older one, of a source that lags behind, makes
+    another part of it.
     """
 
     def __init__(self, worker: str) -> None:
@@ -137,17 +140,19 @@ class Tally:
             self._parts += 1
         return self._open[minute]
 
-    def _news(self, minute: int) -> Iterator[Arrivals]:
-        """The minute as it stands, if it has grown."""
+    def _news(self, minute: int, *, closes: bool = False) -> Iterator[Arrivals]:
+        """The minute as it stands, if it has grown; with all samples where it `closes`."""
         kept = self._open[minute]
         counts = {topic: list(kinds.of(minute)) for topic, kinds in self._kinds.items()}
         rests = {topic: kinds.rest(minute) for topic, kinds in self._kinds.items()}
         more = [MoreArrived(topic=topic, kinds=kinds, count=count) for topic, (kinds, count) in rests.items() if kinds]
         number = sum(each.messages for each in chain(*counts.values()))
         number += sum(each.count for each in more) + sum(each.count for each in kept.dead_letters.values())
-        if number == kept.told:
+        if number == kept.told and not (closes and kept.withholds):
             return
-        kept.told = number
+        samples = [*kept.samples.values()] if closes or len(kept.samples) > kept.sampled else []
+        kept.told, kept.sampled = number, len(kept.samples)
+        kept.withholds = len(samples) < kept.sampled
         yield Arrivals(
             worker=self._worker,
             part=kept.part,
@@ -155,12 +160,12 @@ class Tally:
             events=[*map(_events, counts[EVENTS])],
             exposures=[*map(_exposures, counts[EXPOSURES])],
             dead_letters=[*kept.dead_letters.values()],
-            samples=[*kept.samples.values()],
+            samples=samples,
             more=more,
         )
 
     def _close(self, minute: int) -> list[Arrivals]:
-        told = [*self._news(minute)]
+        told = [*self._news(minute, closes=True)]
         for kinds in self._kinds.values():
             kinds.forget(minute)
         del self._open[minute]

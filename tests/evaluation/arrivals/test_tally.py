@@ -158,8 +158,10 @@ def test_a_minute_is_told_again_only_when_it_has_grown_and_a_late_source_makes_a
     assert [(each.part, (each.minute - START) // MINUTE, each.events[0].count) for each in told] == [
         (0, 0, 1),
         (0, 0, 2),
+        (0, 0, 2),  # it is over: with its sample
         (1, 2, 1),
         (2, 0, 1),
         (1, 2, 2),
     ]
+    assert [len(each.samples) for each in told] == [1, 0, 1, 1, 1, 0]
     assert by_minute(newest, "events", "name") == {(START, "view"): 3, (START + 2 * MINUTE, "view"): 2}
