@@ -117,12 +117,12 @@ export class Edited {
   }
 
   /** It stands: what is typed from now on is of the version that was published.
-   * @param {string} key */
-  async published(key) {
-    dropDraft(this.draft);
+   * @param {string} key @param {any} definition As it was typed when it was published. */
+  async published(key, definition) {
     this.key = key;
+    this.#first = definition;
+    if (!this.isChanged) dropDraft(this.draft);
     this.standing = await readDocument(this.kind, key);
-    this.#first = this.definition;
   }
 
   /** @param {Path} path @returns {any} */

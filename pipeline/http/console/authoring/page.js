@@ -27,6 +27,8 @@ import { CopyYaml, Yaml, yamlOf } from "./yaml.js";
 
 const STEP = "step"; // in the address
 
+const pathNow = () => location.hash.split("?", 1)[0];
+
 /** What a new one holds before anything is typed. @type {Record<string, object>} */
 const FIRST = {
   experiment: { variants: [{ key: "control" }, { key: "treatment" }], metrics: [] },
@@ -42,6 +44,7 @@ export class AuthoringPage {
   /** @type {string | null} */
   #asked = null; // the step that the address names, until it is known which there are
   #at = "";
+  #path = pathNow();
 
   /** @param {Route} route `#/new/WHAT` or `#/edit/KIND/KEY`. @param {Surroundings} surroundings */
   constructor({ at, of: [what = "", key = ""], query: asked }, { redraw, say }) {
@@ -285,6 +288,7 @@ export class AuthoringPage {
     });
     const flags = this.edited.at(["metrics"]) ? "experiments" : "flags";
     const place = kind === "flag" ? flags : places[kind];
+    if (pathNow() !== this.#path) return; // nobody who has left is taken back
     location.hash = place ? `#/${place}/${encodeURIComponent(key)}` : "#/documents";
   }
 }

@@ -79,10 +79,10 @@ export class Publication {
   /** @param {boolean} isAgreed */
   async #publish(isAgreed) {
     const { edited, reason, key } = this;
-    const definition = readable(edited.definition)[0];
+    const { definition } = edited;
     const said = { reason, base: edited.base, ...yes(isAgreed) };
-    const { version } = await publish(edited.kind, key, definition, said);
-    await edited.published(key);
+    const { version } = await publish(edited.kind, key, readable(definition)[0], said);
+    await edited.published(key, definition);
     return version;
   }
 
