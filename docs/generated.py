@@ -26,18 +26,10 @@ from evaluation.columns import nesting, scanning
 from evaluation.metrics import measures
 from pipeline.catalog.topic import LARGEST_DOCUMENT
 from pipeline.cli import command
-from pipeline.http.documents import documents as document_routes
+from pipeline.http.app import API
 from pipeline.http.evaluate import sticky
-from pipeline.http.evaluate.amplitude import evaluation
-from pipeline.http.evaluate.ofrep import ofrep
 from pipeline.http.ingest import uploads
-from pipeline.http.ingest.intake import LARGEST_BATCH, LARGEST_UPLOAD, intake
-from pipeline.http.management import management
-from pipeline.http.management.life import life
-from pipeline.http.remembering import remembering
-from pipeline.http.results.notifications import notifications
-from pipeline.http.results.routes import results
-from pipeline.http.results.vocabulary import vocabulary
+from pipeline.http.ingest.intake import LARGEST_BATCH, LARGEST_UPLOAD
 from pipeline.settings import Settings
 from pipeline.storage import snapshot
 from schemas.asyncapi import BYTES, asyncapi
@@ -58,10 +50,14 @@ TAGS = {  # of the OpenAPI document, and what we call them
     "OpenFeature": "OpenFeature (OFREP)",
     "events": "Send",
     "results": "Read",
+    "arriving": "What arrives",
+    "questions": "Ask the archive",
     "notifications": "Notifications",
     "management": "Manage and lead",
     "documents": "Documents",
     "remembering": "Remember",
+    "session": "Sign in and share",
+    "on call": "On call",
 }
 PART = "Part"  # of a struct's name of which anything may be left out (see schemas/parts.py)
 Row = Iterable[object]
@@ -262,25 +258,14 @@ def _topic(topic: Topic) -> Row:
 
 def http() -> Iterator[str]:
     """Every route, from the OpenAPI document."""
-    routers = [
-        evaluation,
-        ofrep,
-        intake,
-        results,
-        notifications,
-        vocabulary,
-        life,
-        management,
-        document_routes,
-        remembering,
-    ]
     backend = {"backend": Provide(lambda: None, sync_to_thread=False)}
-    paths = Litestar(routers, dependencies=backend, openapi_config=OPENAPI).openapi_schema.to_schema()["paths"]
+    paths = Litestar(API, dependencies=backend, openapi_config=OPENAPI).openapi_schema.to_schema()["paths"]
     routes = [
         (operation["tags"][0], f"`{method.upper()} {path}`", operation)
         for path, operations in sorted(paths.items())
         for method, operation in operations.items()
     ]
+    assert TAGS.keys() == {tag for tag, _, _ in routes}
     for tag, title in TAGS.items():
         yield f"## {title}\n"
         rows = [(route, _told(operation), _asked(operation)) for tagged, route, operation in routes if tagged == tag]

@@ -43,6 +43,23 @@ from pipeline.http.session.shares import shares
 from pipeline.http.session.sign_in import provider_of, sign_in
 from pipeline.kafka.connection import UnreachableError
 
+API = [  # what the documentation lists
+    evaluation,
+    ofrep,
+    intake,
+    results,
+    arriving,
+    notifications,
+    questions,
+    vocabulary,
+    session,
+    oncall,
+    shares,
+    life,
+    management,
+    remembering,
+    documents,
+]
 CONSOLE = Path(__file__).parent / "console"
 NEVERTHELESS = 'nothing was changed; to do it nevertheless, say "yes": true (?yes=true where there is no body)'
 _log = logging.getLogger(__name__)
@@ -54,22 +71,8 @@ def create_app(backend: Backend) -> ASGIApp:
     app = Litestar(
         route_handlers=[
             metrics,
-            evaluation,
-            ofrep,
-            intake,
-            results,
-            arriving,
-            notifications,
-            questions,
-            vocabulary,
-            session,
+            *API,
             sign_in,
-            oncall,
-            shares,
-            life,
-            management,
-            remembering,
-            documents,
             description,
             create_static_files_router(
                 path="/",
