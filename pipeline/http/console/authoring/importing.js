@@ -6,8 +6,8 @@
 import { Refusal, send } from "../api.js";
 import { h } from "../dom.js";
 import { differences } from "../flag/versions.js";
-import { vocabulary } from "../parts/vocabulary.js";
 import { may } from "../session/may.js";
+import { Reason } from "./reason.js";
 import { readExactly } from "./values.js";
 
 /** @typedef {Checked & { line: number, kind: string | null, key: string | null }} Imported */
@@ -98,19 +98,7 @@ export class ImportPage {
           this.#publish(documents);
         },
       },
-      h(
-        "div",
-        { class: "field" },
-        h("label", { for: "reason" }, "Reason, for the history"),
-        h("input", {
-          id: "reason",
-          required: true,
-          maxlength: vocabulary.longest_reason,
-          autocomplete: "off",
-          value: this.#reason,
-          oninput: ({ target }) => this.#say(target.value),
-        }),
-      ),
+      h(Reason, { reason: this.#reason, say: (reason) => this.#say(reason) }),
       h(
         "div",
         { class: "actions" },

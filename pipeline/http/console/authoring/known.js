@@ -35,6 +35,9 @@ const USER = [
   "library",
   "cohort",
 ];
+/** Fields of which it is known what may be meant. */
+const SUGGESTED = new Set([...Object.keys(KINDS), "owner", "unit", "property", "event", "timezone", "control"]);
+const ZONES = ["UTC", ...Intl.supportedValuesOf("timeZone")];
 const PROPERTIES = [...USER, "user_properties.", "groups."];
 
 export class Known {
@@ -95,7 +98,7 @@ export class Known {
   /** The id of the suggestions for a field.
    * @param {string} name */
   listOf(name) {
-    return name in this.#suggested ? `known-${name}` : null;
+    return SUGGESTED.has(name) ? `known-${name}` : null;
   }
 
   /** @returns {Record<string, string[]>} */
@@ -108,7 +111,7 @@ export class Known {
       unit: ["user_id", "device_id", "groups.", "user_properties."],
       property: PROPERTIES,
       event: (this.#arriving?.events ?? []).map(({ name }) => name),
-      timezone: ["UTC", ...Intl.supportedValuesOf("timeZone")],
+      timezone: ZONES,
       control: (this.edited.at(["variants"]) ?? []).map((/** @type {{ key?: string }} */ { key }) => key ?? ""),
     };
   }

@@ -7,7 +7,7 @@
 
 import { h } from "../dom.js";
 import { differences } from "../flag/versions.js";
-import { vocabulary } from "../parts/vocabulary.js";
+import { Reason } from "./reason.js";
 import { CopyYaml, Yaml } from "./yaml.js";
 
 /** @param {{ publication: Publication, isExperiment: boolean, show: (fault: Fault) => void }} props `show` goes to the
@@ -84,19 +84,7 @@ function Publishing({ publication, isExperiment }) {
         publication.make(submitter instanceof HTMLButtonElement && submitter.value === "start", isExperiment);
       },
     },
-    h(
-      "div",
-      { class: "field" },
-      h("label", { for: "reason" }, "Reason, for the history"),
-      h("input", {
-        id: "reason",
-        required: true,
-        maxlength: vocabulary.longest_reason,
-        autocomplete: "off",
-        value: publication.reason,
-        oninput: ({ target }) => publication.say(target.value),
-      }),
-    ),
+    h(Reason, { reason: publication.reason, say: (reason) => publication.say(reason) }),
     h("div", { class: "refusal", role: "alert" }, refusal(publication)),
     h(
       "div",
