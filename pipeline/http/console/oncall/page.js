@@ -64,8 +64,8 @@ const standing = ({ behind, published, disk, time }) =>
     h(
       "dl",
       { class: "facts" },
-      fact("Newest look", published ? `${duration(Math.max(0, time - published))} ago` : "there is none yet"),
-      fact("Disk", disk ? `${bytes(disk.free)} of ${bytes(disk.total)} are free` : "cannot be seen"),
+      fact("newest look", published ? `${duration(Math.max(0, time - published))} ago` : "there is none yet"),
+      fact("disk", disk ? `${bytes(disk.free)} of ${bytes(disk.total)} are free` : "cannot be seen"),
     ),
   );
 
@@ -77,7 +77,7 @@ const stages = ({ stages, time }) =>
     h("h2", { id: "stages" }, "Stages"),
     table(
       "Stages",
-      ["Stage", "Workers", "CPU", "Memory at most", "Records that wait", "The clock"],
+      ["stage", "workers", "CPU", "memory at most", "records that wait", "clock"],
       stages.map((stage) =>
         h(
           "tr",
