@@ -108,8 +108,8 @@ def unit_records(  # noqa: PLR0917
     reached = found.since
     if reached > since:
         notes.append(f"reading took more than {SHARE * seconds:g} s, and was cut off: records since {said(reached)}")
-    if found.count > MOST_RECORDS:
-        notes.append(f"of {found.count:,} records the newest {MOST_RECORDS} are shown")
+    if found.all > MOST_RECORDS:
+        notes.append(f"of {found.all:,} records the newest {MOST_RECORDS} are shown")
     for topic in (EXPOSURES, EVENTS):
         cuts = [cut for number in partitions(directory, topic) if (cut := expired(directory, topic, number))]
         if any(cut.time >= since for cut in cuts):
@@ -140,10 +140,10 @@ def unit_records(  # noqa: PLR0917
 
 
 class _Found(NamedTuple):
-    """The newest records of `count`, from which append time on all were read, and the newest that is archived."""
+    """The newest records of `all`, from which append time on all were read, and the newest that is archived."""
 
     records: list[UnitRecord]
-    count: int
+    all: int
     since: int
     as_of: int
 
