@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
+from operator import is_
 
 import numpy as np
 from numpy.typing import NDArray
@@ -376,13 +377,35 @@ class ExposurePlan:
         return run, sum(began) - 1
 
 
-@lru_cache(maxsize=8)
+class _Read:
+    """What plans read of a catalog; a state in which something else is new, such as a comment, is read as the same."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self.catalog = catalog
+        self._parts = (catalog.flags, catalog.metrics, catalog.groups, catalog.cohorts, catalog.deployments)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Read) and all(map(is_, self._parts, other._parts))
+
+    def __hash__(self) -> int:
+        return hash(tuple(map(id, self._parts)))
+
+
 def event_plan(catalog: Catalog, horizon: int) -> EventPlan:
     """The plan of a state; states are few, so the last ones are kept."""
-    return EventPlan.of(catalog, horizon)
+    return _event_plan(_Read(catalog), horizon)
+
+
+def exposure_plan(catalog: Catalog) -> ExposurePlan:
+    """The plan of a state; states are few, so the last ones are kept."""
+    return _exposure_plan(_Read(catalog))
 
 
 @lru_cache(maxsize=8)
-def exposure_plan(catalog: Catalog) -> ExposurePlan:
-    """The plan of a state; states are few, so the last ones are kept."""
-    return ExposurePlan.of(catalog)
+def _event_plan(read: _Read, horizon: int) -> EventPlan:
+    return EventPlan.of(read.catalog, horizon)
+
+
+@lru_cache(maxsize=8)
+def _exposure_plan(read: _Read) -> ExposurePlan:
+    return ExposurePlan.of(read.catalog)
