@@ -38,7 +38,9 @@ export function Comments({ kind, of, seen }) {
   useRepeated(
     path,
     (of) => get(of),
-    (/** @type {Told} */ told) => setComments(told.comments),
+    // None goes: an answer with fewer was on its way before another was said.
+    (/** @type {Told} */ told) =>
+      setComments((known) => (known && known.length > told.comments.length ? known : told.comments)),
     REFRESH_MS,
   );
   return h(
