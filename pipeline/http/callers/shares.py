@@ -9,9 +9,12 @@ from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from pipeline.errors import PeekproofError
 from pipeline.http.callers.keys import Key, find, new_text
 from pipeline.http.callers.private_file import PrivateFile
+from schemas.catalog import Allocation, FlagState, Inclusion
 
 DAY = 86_400_000
 LONGEST_LIFE = 366 * DAY  # ms
@@ -25,6 +28,19 @@ class Share(Key, frozen=True, kw_only=True):
     experiment: str
     by: str
     expires: int  # ms UTC
+
+
+def without_people(state: FlagState) -> FlagState:
+    """A flag without the ids of those who always get a variant, and without the salts by which others' are found."""
+
+    def anonymous(allocation: Allocation) -> Allocation:
+        kept = {key: Inclusion(cohorts=each.cohorts) for key, each in allocation.inclusions.items()}
+        return replace(allocation, inclusions=kept)
+
+    variants = tuple(replace(each, users=(), devices=()) for each in state.definition.variants)
+    runs = tuple(replace(run, salt="", allocations=tuple(map(anonymous, run.allocations))) for run in state.runs)
+    rolled_out = anonymous(state.rolled_out) if state.rolled_out else None
+    return replace(state, definition=replace(state.definition, variants=variants), runs=runs, rolled_out=rolled_out)
 
 
 class ExperimentShares:

@@ -109,7 +109,7 @@ async def list_versions(backend: Backend, key: str) -> Versions:
     return Versions(versions=overview.told(backend.catalog.history, key))
 
 
-@get(of_each("versions/{version:int}"), opt=OF_LINK)
+@get(of_each("versions/{version:int}"))
 async def show_version(backend: Backend, key: str, version: int) -> Version:
     """One version, and where it differs from the one before."""
     standing(backend, key)

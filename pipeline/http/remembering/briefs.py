@@ -116,7 +116,7 @@ async def list_briefs(
 async def show_brief(request: ReadRequest, backend: Backend, key: str) -> BriefShown:
     """Everything that is remembered of an experiment."""
     standing(backend, key)
-    shown = await shown_of(backend, key, request.auth.id)
+    shown = await shown_of(backend, key, request.auth)
     in_force = backend.catalog.history.newest.briefs.get(key)
     brief = in_force.definition if in_force else Brief(key=key, owner=shown.owner, tags=shown.tags)
     versions = backend.catalog.history.versions_of("brief", key)

@@ -21,6 +21,7 @@ from evaluation.catalog.overview import Summary
 from pipeline.http.backend import Backend
 from pipeline.http.callers.access import OF_LINK, READING, requires
 from pipeline.http.callers.keys import Key
+from pipeline.http.callers.shares import Share, without_people
 from pipeline.http.management.life import standing
 from pipeline.http.results.decisions import DecisionTold
 from pipeline.http.results.looks import Columns, Remembered
@@ -89,7 +90,7 @@ async def list_all(backend: Backend) -> Overview:
 @get("/overview/{key:str}", opt=OF_LINK)
 async def show(request: ReadRequest, backend: Backend, key: str) -> Shown:
     """Tell everything of one flag or experiment but its results."""
-    return await shown_of(backend, key, request.auth.id)
+    return await shown_of(backend, key, request.auth)
 
 
 @get("/experiments/{key:str}/results", opt=OF_LINK)
@@ -160,16 +161,19 @@ results = Router(
 )
 
 
-async def shown_of(backend: Backend, key: str, reader: str) -> Shown:
-    """Everything of one flag but its results; `reader` waits for a turn to read looks. Raises NotFoundException."""
+async def shown_of(backend: Backend, key: str, reader: Key) -> Shown:
+    """Everything of one flag but its results; a link shows nobody's ids. Raises NotFoundException.
+
+    `reader` waits for a turn to read looks.
+    """
     state, known = standing(backend, key), backend.catalog.history.newest.metrics
     metrics = {goal.metric: known[goal.metric].definition for goal in state.definition.metrics}
     listed = _listed(backend, overview.summary_of(backend.catalog.history.newest, key, _now()))
     more = {
-        "state": state,
+        "state": without_people(state) if isinstance(reader, Share) else state,
         "metrics": metrics,
         "conversions": tuple(name for name, metric in metrics.items() if metric.is_conversion),
-        "decisions": await backend.decisions.told(key, reader),
+        "decisions": await backend.decisions.told(key, reader.id),
     }
     return Shown(**msgspec.structs.asdict(listed) | more)
 

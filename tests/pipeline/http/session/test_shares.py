@@ -4,10 +4,20 @@ import time
 from pathlib import Path
 
 import httpx
+import msgspec
 import pytest
 
+from evaluation.catalog.lifecycle import apply_definition, roll_out, start
 from pipeline.errors import PeekproofError
-from pipeline.http.callers.shares import DAY, LONGEST_LIFE, MOST_OF_AN_EXPERIMENT, REMEMBERED, ExperimentShares
+from pipeline.http.callers.shares import (
+    DAY,
+    LONGEST_LIFE,
+    MOST_OF_AN_EXPERIMENT,
+    REMEMBERED,
+    ExperimentShares,
+    without_people,
+)
+from schemas.catalog import Flag, Variant
 from tests.pipeline.http.session.people import People
 
 EXPERIMENT = "button"
@@ -17,6 +27,7 @@ OTHERS = {  # in which `{key}` is the experiment that is shared: no edits, no ot
         *("overview/other", "experiments/other/results", "results/stream?experiment=other", "keys", "deployments"),
         *("results/stream?experiment=button&experiment=other", "results/stream?experiment=other&experiment=button"),
         *("experiments/button/shares", "flags/button", "documents", "arriving", "briefs", "briefs/other"),
+        "experiments/button/versions/1",
     ],
     "POST": ["experiments/button/actions/start", "experiments/button/shares", "experiments/button/comments"],
     "DELETE": ["experiments/button/plan"],
@@ -55,6 +66,20 @@ def test_a_link_shows_its_experiment_and_nothing_else_until_it_is_revoked(people
         people.call("DELETE", f"experiments/other/shares/{made['id']}", "admin", code=404)
         people.call("DELETE", f"experiments/{EXPERIMENT}/shares/{made['id']}", "experimenter")
         assert reader.get("me").status_code == 401
+
+
+def test_a_link_tells_nobodys_ids_and_no_salt():
+    variants = (
+        Variant(key="control", users=("ann@shop.example",), cohorts=("staff",)),
+        Variant(key="on", devices=("d",)),
+    )
+    flag = Flag(key="button", owner="shop", variants=variants)
+    state = roll_out(start(apply_definition(None, flag, 1), 2, "the salt"), 3, "on")
+
+    told = msgspec.json.encode(without_people(state)).decode()
+
+    assert "staff" in told
+    assert not [secret for secret in ("ann@", '"d"', "the salt") if secret in told]
 
 
 def test_a_link_that_has_expired_says_so(people: People):
