@@ -4,6 +4,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+import httpx
 import msgspec
 from axe_playwright_python.sync_playwright import Axe
 from kafka import KafkaProducer
@@ -74,6 +75,13 @@ class Console:
             )
         self.send(CATALOG, None, *map(msgspec.json.encode, documents), partition=0)
 
+    def call(self, method: str, path: str, body: object = None) -> Any:
+        """What a route says to an admin, whom it does not refuse."""
+        headers = {"authorization": f"Bearer {self.key}"}
+        answer = httpx.request(method, f"{self.address}/api/1/{path}", json=body, headers=headers, timeout=20)
+        assert answer.is_success, answer.text
+        return answer.json()
+
     def open(self, route: str = "", key: str | None = None, context: BrowserContext | None = None) -> Page:
         """A page, signed in with a key before."""
         browser, origin, body = context or self.browser, {"origin": self.address}, {"key": key or self.key}
@@ -89,6 +97,14 @@ class Console:
         page = self.open(f"experiments/{EXPERIMENT}", key)
         expect(page.locator("#chart-units canvas")).to_be_visible()
         return page
+
+    def fits_a_phone(self, page: Page) -> None:
+        """It is as wide as a phone, and nothing stands beyond that."""
+        before = page.viewport_size
+        page.set_viewport_size({"width": 390, "height": 844})
+        page.wait_for_function("document.documentElement.scrollWidth <= innerWidth")
+        if before:
+            page.set_viewport_size(before)
 
     def is_accessible(self, page: Page, name: str, part: str | None = None) -> None:
         """By day and by night, all of it or a part; keeps what it looks like."""

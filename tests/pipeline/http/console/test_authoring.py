@@ -1,25 +1,112 @@
-"""Authoring in a real Chromium: documents that people make and edit there are what they typed, and nothing else."""
+"""What is asked, made and decided in the console: the archive, documents, and what is remembered of them."""
 
 import re
+import time
 from typing import Any
+from urllib.parse import quote
 
-import httpx
-from playwright.sync_api import FilePayload, expect
+import msgspec
+import pytest
+from playwright.sync_api import FilePayload, Page, expect
 
 from pipeline.http.callers.keys import Keys
-from tests.pipeline.http.console.console import Console
+from schemas.notification import Notification
+from schemas.topics import EVENTS, EXPOSURES, NOTIFICATIONS
+from tests.pipeline.http.console.console import EXPERIMENT, Console
 from tests.pipeline.http.console.keyboard import fill, go, reach
+from tests.pipeline.questions.world import World
 
+READING = 60_000  # ms, in which a process begins that reads the archive
 EVIL = "<img src=x onerror=\"document.title='evil'\"><script>document.title='evil'</script>"
 BUSY = {"units": 7_000, "daily": 1_000.0, "mean": 0.123456, "deviation": 0.3}  # as an archive would have it
+XSS = "<img src=x onerror=alert(1)><script>alert(1)</script>"
+FOREIGN = "main :is(img, script, iframe, object, embed, [onerror], [onclick]), #notifications :is(img, script)"
+PROSE = "Visitors reach the last page, do not see the button and leave; support hears of it every single week. " * 12
 
 
-def call(console: Console, method: str, path: str, body: object = None) -> Any:
-    answer = httpx.request(
-        method, f"{console.address}/api/1/{path}", headers={"authorization": f"Bearer {console.key}"}, json=body
-    )
-    assert answer.status_code in (200, 201), answer.text
-    return answer.json()
+@pytest.fixture(scope="module")
+def asked(console: Console) -> Console:
+    """An archive beside it: sixty units were exposed, and some bought."""
+    world = World(console.settings.data / "archive", console.catalog, EXPERIMENT)
+    now = world.run.started + 2_000
+    arms = ("control", "treatment")
+    exposures = [
+        {"flag_key": EXPERIMENT, "variant": arms[i % 2], "user_id": f"s{i}", "time": now + i} for i in range(60)
+    ]
+    events = [
+        {
+            "event_type": "purchase",
+            "user_id": f"s{i}",
+            "time": now + 500 + i,
+            "event_properties": {"revenue": 5 + i, "note": XSS},
+        }
+        for i in range(0, 60, 3)
+    ]
+    world.send(EXPOSURES, exposures, [each["time"] for each in exposures])
+    world.send(EVENTS, events, [each["time"] for each in events])
+    world.flush(now + 5_000)
+    time.sleep(max(0.0, now / 1_000 + 5 - time.time()))
+    return console
+
+
+def opened(console: Console, route: str) -> Page:
+    page = console.open()
+    page.goto(f"/#/{route}")
+    return page
+
+
+def test_a_unit_is_looked_up_from_the_keyboard_and_its_address_opens_it_again(asked: Console) -> None:
+    page = opened(asked, "unit")
+    page.get_by_label("user_id").focus()
+    page.keyboard.type("s3")
+    page.keyboard.press("Enter")
+
+    flags = page.get_by_role("group", name="What each flag yields")
+    expect(flags.get_by_role("row", name=EXPERIMENT)).to_contain_text("of 0–99")
+    records = page.locator(".unit-records > li")
+    expect(records).to_have_count(2, timeout=READING)
+    expect(records.first).to_contain_text("sent purchase")
+    expect(page.locator(".contribution")).to_contain_text("in treatment since")
+    expect(page.locator(".contribution")).to_contain_text("revenue8")
+    records.first.get_by_text("events/0/").click()
+    expect(records.first).to_contain_text(XSS)  # as text
+    asked.is_accessible(page, "unit")
+    page.set_viewport_size({"width": 390, "height": 800})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    asked.shows(page, "unit-phone")
+
+    assert page.url.endswith("#/unit?user_id=s3")
+    page.reload()
+    expect(page.locator(".unit-records > li")).to_have_count(2, timeout=READING)
+    page.get_by_label("Properties").fill("[")
+    page.get_by_role("button", name="Look up").click()
+    expect(page.get_by_role("alert")).to_contain_text("no JSON")
+
+
+def test_a_metric_tells_its_definition_its_users_and_what_units_come_to(asked: Console) -> None:
+    page = opened(asked, "metrics")
+    page.get_by_role("link", name="Revenue per visitor").click()
+
+    expect(page.get_by_text("The total of ‘revenue’ over a unit's ‘purchase’. Counted within 10s")).to_be_visible()
+    expect(page.get_by_role("region", name="Used by").get_by_role("link")).not_to_have_count(0)
+    expect(page.get_by_role("row", name="purchase")).to_contain_text("none came")
+    expect(page.get_by_role("img", name="Units' numbers")).to_be_visible(timeout=READING)
+    expect(page.get_by_text("20 units; 0 (0.0%) have 0")).to_be_visible()
+    expect(page.get_by_text("units a daynot known yet")).to_be_visible()  # of less than an hour
+    asked.is_accessible(page, "metric")
+
+
+def test_a_cohort_says_who_is_in_it(asked: Console) -> None:
+    page = opened(asked, "cohorts")
+    page.get_by_role("link", name="They asked to try what is new").click()
+
+    expect(page.get_by_text("4 by user_id.")).to_be_visible()
+    page.keyboard.press("/")
+    page.keyboard.type("u7")
+    expect(page.get_by_text("‘u7’ is a member.")).to_be_visible()
+    page.keyboard.type("7")
+    expect(page.get_by_text("‘u77’ is no member.")).to_be_visible()
+    asked.is_accessible(page, "cohort")
 
 
 def test_an_experiment_is_made_by_keyboard_alone_and_is_what_was_typed(console: Console):
@@ -85,7 +172,7 @@ def test_an_experiment_is_made_by_keyboard_alone_and_is_what_was_typed(console: 
 
     expect(page.get_by_role("heading", level=1)).to_have_text(EVIL)
     assert "evil" not in page.title()
-    stands = call(console, "GET", "documents/flag/basket-hint")
+    stands = console.call("GET", "documents/flag/basket-hint")
     assert stands["definition"] == {
         "key": "basket-hint",
         "name": EVIL,
@@ -113,12 +200,12 @@ def test_an_experiment_is_made_by_keyboard_alone_and_is_what_was_typed(console: 
 
 def test_the_second_of_two_editors_is_told_and_loses_nothing(console: Console):
     page = console.open("edit/flag/dark-mode")
-    before = call(console, "GET", "documents/flag/dark-mode")["definition"]
+    before = console.call("GET", "documents/flag/dark-mode")["definition"]
     page.get_by_label("Owner").fill("design")
     page.get_by_label("Name").fill("Mine")
     meanwhile = before | {"name": "Theirs", "description": "Theirs, too"}
     said = {"definition": meanwhile, "base": 1, "reason": f"quicker {EVIL}"}
-    call(console, "PUT", "documents/flag/dark-mode", said)
+    console.call("PUT", "documents/flag/dark-mode", said)
 
     page.get_by_label("Owner").fill("designers")
 
@@ -140,7 +227,7 @@ def test_the_second_of_two_editors_is_told_and_loses_nothing(console: Console):
     page.get_by_role("button", name="Save as draft").click()
 
     expect(page.locator(".versions > li").first).to_contain_text("both of it")
-    stands = call(console, "GET", "documents/flag/dark-mode")
+    stands = console.call("GET", "documents/flag/dark-mode")
     assert stands["definition"] == meanwhile | {"name": "Mine", "owner": "designers"}
 
     eve = Keys(console.settings.data).create("viewer", "eve")[1]
@@ -186,7 +273,7 @@ def test_other_documents_follow_their_schema_and_yaml_goes_out_and_comes_in(cons
     page.get_by_label("Reason").fill("to try")
     page.get_by_role("button", name="Publish", exact=True).click()
     expect(page).to_have_url(re.compile("cohorts/testers"))
-    assert call(console, "GET", "documents/cohort/testers")["definition"]["ids"] == ["u1", "u2"]
+    assert console.call("GET", "documents/cohort/testers")["definition"]["ids"] == ["u1", "u2"]
 
     page.goto("/#/new/experiment?from=new-player")
     expect(page.get_by_label("Owner")).to_have_value("platform-team")
@@ -200,7 +287,7 @@ def test_other_documents_follow_their_schema_and_yaml_goes_out_and_comes_in(cons
     expect(page.get_by_label("Mean")).to_have_value("0.1235")
     expect(sample).to_contain_text(re.compile(r"about \d+ days.*The smallest effects that 4 weeks can show: .*%"))
 
-    standing = call(console, "GET", "documents/metric/purchase")["yaml"]
+    standing = console.call("GET", "documents/metric/purchase")["yaml"]
     page.goto("/#/import")
     page.get_by_label("YAML").fill(f"{standing}---\n{yaml.replace('24h', 'a day')}")
     expect(page.get_by_role("region", name="metric purchase")).to_contain_text("stands as it is")
@@ -213,4 +300,129 @@ def test_other_documents_follow_their_schema_and_yaml_goes_out_and_comes_in(cons
     page.get_by_role("button", name="Publish 1 of 2").click()
     expect(page.get_by_role("alert")).to_contain_text("These stand: metric basket.")
     expect(page.get_by_role("region", name="metric basket")).to_contain_text("stands as it is")
-    assert call(console, "GET", "documents/metric/basket")["yaml"] == yaml
+    assert console.call("GET", "documents/metric/basket")["yaml"] == yaml
+
+
+def test_what_is_decided_and_said_of_an_experiment_is_remembered(console: Console):
+    page = console.experiment()
+    newest = console.last.look if console.last else 0
+    page.get_by_label("Your comment, in Markdown").fill(f"This is **it**. {XSS}")
+    expect(page.locator(".preview strong")).to_have_text("it")
+    page.get_by_role("button", name="Comment", exact=True).click()
+    comment = page.locator("#comment-1")
+    expect(comment).to_contain_text("ann, ")
+    expect(comment).to_contain_text(XSS)
+    expect(comment.get_by_role("link", name=f"look {newest} of exp-1")).to_be_visible()
+    expect(page.get_by_label("Your comment, in Markdown")).to_have_value("")
+
+    taking = {"variant": "treatment", "reason": f"it sells {XSS}", "yes": True}
+    console.call("POST", f"experiments/{EXPERIMENT}/actions/rollout", taking)
+    console.publish(3_000)
+    page.reload()
+    decision = page.get_by_role("region", name="Decision")
+    expect(decision).to_contain_text("Rolled out: treatment")
+    expect(decision).to_contain_text(f"it sells {XSS}")
+    expect(decision).to_contain_text("by ann, ")
+    expect(page.get_by_role("region", name="Verdict")).to_have_count(0)
+    console.is_accessible(page, "decided", ".decided-on")
+    expect(decision.get_by_role("link", name=f"look {newest} of exp-1")).to_have_attribute(
+        "href", f"#/experiments/{EXPERIMENT}/exp-1/{newest}"
+    )
+    page.get_by_role("link", name="brief", exact=True).click()
+
+    expect(page.get_by_role("heading", name="Result")).to_be_visible()
+    page.get_by_role("button", name="Edit").click()
+    for name in ("Background", "Decision", "Learning"):
+        page.get_by_label(re.compile(f"^{name}: "), exact=False).first.fill(f"## {name}!\n\n{PROSE}\n\n- {XSS}")
+    page.get_by_label("Reason, for the history").fill("for those who come after us")
+    expect(page.locator(".preview h3")).to_have_count(3)
+    console.is_accessible(page, "brief-form", ".brief-form")
+    console.fits_a_phone(page)
+    page.get_by_role("button", name="Save").click()
+
+    expect(page.get_by_role("heading", name="Learning!")).to_be_visible()
+    expect(page.locator(".brief")).to_contain_text(XSS)
+    expect(page.locator(".brief .decisions")).to_contain_text("Rolled out: treatment")
+    expect(page.locator(".brief tbody")).to_contain_text("purchase")
+    assert page.locator(FOREIGN).count() == 0
+    console.is_accessible(page, "brief")
+    console.fits_a_phone(page)
+    printed = page.pdf(prefer_css_page_size=True)
+    assert len(re.findall(rb"/Type\s*/Page\b", printed)) == 2
+
+    page.get_by_role("link", name="Briefs").click()
+    page.get_by_label("Decision").select_option("rollout")
+    page.get_by_label("Search the texts of briefs").fill("every single week")
+    expect(page.locator(".rows > li")).to_have_count(1)
+    expect(page.locator(f"#row-{EXPERIMENT}")).to_contain_text("Rolled out: treatment")
+    console.is_accessible(page, "briefs")
+    page.get_by_label("Search the texts of briefs").fill("nobody wrote so")
+    expect(page.get_by_text("No brief matches.")).to_be_visible()
+    page.goto("/#/")
+    expect(page.locator(f"#row-{EXPERIMENT}")).to_contain_text("Rolled out: treatment")
+    page.goto(f"/#/experiments/{EXPERIMENT}")
+    page.get_by_role("button", name="Withdraw").click()
+    expect(page.locator("#comment-1")).to_contain_text("Withdrawn by ann")
+    expect(page.locator("#comment-1")).not_to_contain_text("This is it.")
+    page.close()
+
+    viewer = console.experiment(Keys(console.settings.data).create("viewer", "eve")[1])
+    expect(viewer.locator("#comment-1")).to_contain_text("Withdrawn by ann")
+    expect(viewer.get_by_role("button", name="Withdraw")).to_have_count(0)
+    expect(viewer.get_by_label("Your comment, in Markdown")).to_have_count(0)
+
+
+def test_what_people_and_producers_write_is_text_on_every_page(console: Console):
+    def put(kind: str, definition: dict[str, Any]) -> None:
+        said = {"definition": definition, "base": 0, "reason": XSS, "yes": True}
+        console.call("PUT", f"documents/{kind}/{definition['key']}", said)
+
+    written = {"name": XSS, "description": XSS, "owner": XSS, "tags": [XSS]}
+    variants = [{"key": "control", "name": XSS, "description": XSS, "payload": XSS, "users": [XSS]}, {"key": "new"}]
+    segment = {"name": XSS, "conditions": [{"property": "country", "op": "is", "values": [XSS]}]}
+    hypothesis = {"problem": XSS, "solution": XSS, "prediction": XSS}
+    metric = {"name": XSS, "description": XSS, "owner": XSS, "type": "conversion", "event": XSS, "window": "1h"}
+    put("metric", {**metric, "key": "evil-metric"})
+    put("cohort", {**written, "key": "evil-cohort", "ids": [XSS]})
+    put("deployment", {**written, "key": "evil-web", "type": "client"})
+    put("group", {**written, "key": "evil-group", "type": "holdout", "slots": [{"percentage": 1, "users": [XSS]}]})
+    flag = {**written, "variants": variants, "segments": [segment], "hypothesis": hypothesis}
+    put("flag", {**flag, "key": "evil-flag"})
+    put("flag", {**flag, "key": "evil", "metrics": [{"metric": "evil-metric", "role": "primary"}]})
+    texts = {"background": XSS, "decision": f"# {XSS}", "learning": f"[x](javascript:alert(1)) {XSS}"}
+    put("brief", {"key": "evil", "owner": XSS, "tags": [XSS], **texts})
+    for key, steps in {"evil": ("start", "complete"), "evil-flag": ("start",)}.items():
+        for step in steps:
+            console.call("POST", f"flags/{key}/actions/{step}", {"reason": XSS, "yes": True})
+        console.call("POST", f"flags/{key}/comments", {"text": f"{XSS} [y](data:text/html,{XSS})"})
+    told = Notification(
+        id="evil", rule=XSS, event="test", subject=XSS, time=1, sentence=XSS, link="javascript:alert(1)"
+    )
+    console.send(NOTIFICATIONS, XSS, msgspec.json.encode(told))
+
+    page = console.open()
+    seen, due = set[str](), ["#/", f"#/experiments/evil?metric={quote(XSS)}", f"#/{quote(XSS)}"]
+    asked: list[str] = []
+    page.on("dialog", lambda dialog: asked.append(dialog.message) or dialog.dismiss())
+    while due:
+        address = due.pop(0)
+        seen.add(address)
+        page.goto(f"/{address}")
+        expect(page.locator("main h1").first).to_be_visible()
+        expect(page.locator("main")).not_to_have_text("Reading …")
+        if re.match("#/(experiments|flags|briefs|metrics|cohorts)/evil", address):
+            expect(page.locator("main")).to_contain_text(XSS)
+        assert page.locator(FOREIGN).count() == 0, address
+        links = page.eval_on_selector_all("a[href]", "found => found.map(each => each.getAttribute('href'))")
+        assert not [each for each in links if not re.match("#|/|https?:|mailto:", each)], address
+        due += [each for each in dict.fromkeys(links) if is_evil(each) and each not in (*seen, *due)]
+    assert {"#/experiments/evil", "#/flags/evil-flag", "#/briefs/evil", "#/briefs"} <= seen
+    page.get_by_role("button", name="Notifications").click()
+    expect(page.locator("#notifications")).to_contain_text(XSS)
+    assert page.locator(FOREIGN).count() == 0
+    assert asked == []
+
+
+def is_evil(address: str) -> bool:
+    """Whether it is one of the pages of this catalog, or a page that has no key."""
+    return address.startswith("#/") and ("evil" in address or address.count("/") == 1)

@@ -228,6 +228,8 @@ def test_it_hides_nothing_from_anybody_by_day_by_night_and_on_a_phone(console: C
     routes = {"list": "", "experiment": f"experiments/{EXPERIMENT}", "flag": "flags/dark-mode"}
     page = console.experiment() if name == "experiment" else console.open(routes[name])
     console.is_accessible(page, name)
+    page.set_viewport_size({"width": 1_100, "height": 844})
+    assert page.locator("#pages").evaluate("links => links.scrollWidth <= links.clientWidth")  # on one line
 
     page.set_viewport_size({"width": 390, "height": 844})
 
