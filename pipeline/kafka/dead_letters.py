@@ -1,6 +1,7 @@
 """Dead letters: read from their topic, and sent back to where they came."""
 
 from collections.abc import Callable, Iterable, Iterator
+from time import monotonic
 from typing import NamedTuple
 
 from pipeline.kafka.clients import kafka_python_arguments
@@ -41,11 +42,23 @@ def read_dead_letters(settings: Settings, reason: str | None, tell: Tell, since:
                 yield dead_letter
 
 
-def send_back_since(settings: Settings, reason: str, since: int) -> SentBack:
-    """Send those of a reason again that were written at that time (ms UTC) or after it."""
+def send_back_since(settings: Settings, reason: str, since: int, seconds: float) -> SentBack:
+    """Send those of a reason again that were written at that time (ms UTC) or after it, as far as so long suffices."""
     told: list[str] = []
-    number = send_back(settings, read_dead_letters(settings, reason, told.append, since), told.append)
-    return SentBack(number, told)
+    dead_letters = until(monotonic() + seconds, read_dead_letters(settings, reason, told.append, since), reason, told)
+    return SentBack(send_back(settings, dead_letters, told.append), told)
+
+
+def until(end: float, dead_letters: Iterable[DeadLetter], reason: str, told: list[str]) -> Iterator[DeadLetter]:
+    """Those that there is time for (`monotonic`, seconds); that there are others is told."""
+    for dead_letter in dead_letters:
+        if monotonic() >= end:
+            told.append(
+                f"it took too long, and was cut off at {dead_letter.origin}: `peekproof dead-letters --resend "
+                f"--reason '{reason}'` sends all of them"
+            )
+            return
+        yield dead_letter
 
 
 def send_back(settings: Settings, dead_letters: Iterable[DeadLetter], tell: Tell) -> int:

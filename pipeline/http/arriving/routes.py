@@ -20,6 +20,7 @@ from pipeline.http.backend import Backend
 from pipeline.http.callers.access import EDITING, OF_LINK, READING, requires
 from pipeline.http.callers.keys import Key
 from pipeline.http.management.life import EditRequest
+from pipeline.http.questions.readers import QUESTION_SECONDS
 from pipeline.http.results.routes import QUIET_SECONDS, ReadRequest
 from pipeline.kafka.dead_letters import send_back_since
 from schemas.arrivals import ArrivedSample
@@ -101,7 +102,7 @@ async def send_again(request: EditRequest, backend: Backend, data: SendingBack) 
     now = _now()
     about = f"{data.reason}\0{now}\0{request.auth.id}".encode()
     since = now - HOURS * HOUR_MS
-    sent = await backend.readers.ask(send_back_since, about, backend.settings, data.reason, since)
+    sent = await backend.readers.ask(send_back_since, about, backend.settings, data.reason, since, QUESTION_SECONDS)
     return SentAgain(number=sent.number, hours=HOURS, told=sent.told)
 
 
