@@ -5,7 +5,7 @@ import asyncio
 import msgspec
 import numpy as np
 
-from pipeline.http.arriving.tail import MOST_OF_SLICE, Tail, Watched
+from pipeline.http.arriving.tail import MOST_OF_SLICE, Tail, TailWatch
 from pipeline.kafka.set_aside import SetAside
 from pipeline.settings import Settings
 from schemas.records import Records
@@ -13,7 +13,7 @@ from schemas.records import Records
 OF_MANY = (("Content-Type", b"application/x-ndjson"),)
 
 
-def told(watched: Watched, *values: bytes, of_many: int) -> list[str]:
+def told(watched: TailWatch, *values: bytes, of_many: int) -> list[str]:
     """What one who watches is told of records of which this one holds many messages."""
     length = np.array([*map(len, values)], np.int64)
     records = Records(
@@ -43,7 +43,7 @@ def test_a_message_that_names_its_unit_twice_is_told_once() -> None:
         twice, other = line(user_id="ann", device_id="ann"), line(user_id="bob", event_type="ann")
         of_group = line(groups={"org": ["ann"]})
 
-        watched = Watched("ann")
+        watched = TailWatch("ann")
         values = told(watched, twice, b"\n".join([other, twice, of_group]), other, of_many=1)
 
         assert values == [each.decode() for each in (twice, twice, of_group)]
@@ -56,7 +56,7 @@ def test_of_everybodys_messages_the_newest_are_told_and_the_others_counted() -> 
     async def watch() -> None:
         lines = [line(user_id=f"u{number}") for number in range(MOST_OF_SLICE + 5)]
 
-        watched = Watched(None)
+        watched = TailWatch(None)
         values = told(watched, b"{}", b"\n".join(lines), b"[]", of_many=1)
 
         assert values == [*(each.decode() for each in lines[6:]), "[]"]
