@@ -21,6 +21,7 @@ from schemas.units import Example, RowKind
 
 MOST_NAMES = 64  # events of a slice, of which names that nothing counts are told
 COARSE = 1e-4  # a value that rounding changes by a larger share of itself is told
+LONGEST_NAME = 100  # bytes of such a name: many travel in one message
 LONGEST_EXAMPLE = 40  # characters
 
 
@@ -77,14 +78,18 @@ def event_rows(columns: MessageColumns, plan: EventPlan, stretch: Stretch) -> Un
 
 
 def _names(columns: MessageColumns, plan: EventPlan, event: NDArray[np.int64]) -> Iterator[str]:
-    """What the events are called: all names that something counts, and those of a sample of the others."""
+    """What the events are called: all names that something counts, and those of a sample of the others.
+
+    Of the others none is told that is too long to be meant.
+    """
     seen = np.zeros(len(plan.events.names) + 2, np.bool_)  # the codes of unknown and missing names are the last ones
     seen[event] = True
     yield from (name for name, is_seen in zip(plan.events.names, seen, strict=False) if is_seen)
     if seen[-1]:
         step = -(-len(event) // MOST_NAMES)
         sample = np.flatnonzero(event[::step] == -1) * step
-        yield from filter(None, columns.texts["event_type",].take(sample).strings())
+        names = columns.texts["event_type",]
+        yield from filter(None, names.take(sample[names.length[sample] <= LONGEST_NAME]).strings())
 
 
 def _satisfying(columns: MessageColumns, plan: EventPlan, message: NDArray[np.int64], fact: NDArray[np.int64]) -> Mask:

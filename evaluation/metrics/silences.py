@@ -30,7 +30,6 @@ KEPT = 8 * DAY  # minutes before the last one
 DAYS, RECENT = 7, 3
 SHORTEST = 10  # minutes: a shorter silence is told by nobody
 MOST_NAMES = 300  # of events; of more those that came longest ago are forgotten
-LONGEST_NAME = 100  # characters: a longer one is kept by nobody
 
 
 class Minutes(msgspec.Struct):
@@ -84,7 +83,7 @@ class Silences:
         self._near: dict[str, list[str]] = {}
 
     def take(self, came: Iterable[Came], watermark: int) -> None:
-        """What a message tells, and what the sources had reached before."""
+        """What a message tells, and what the sources have reached with it."""
         self.since = self.since or watermark
         for each in came:
             for minute in each.minutes:
@@ -96,8 +95,6 @@ class Silences:
                     self._minutes[each.what, each.key] = Minutes(minute, minute, {minute // HOUR: 1 << minute % HOUR})
 
     def _name(self, name: str, minute: int) -> None:
-        if len(name) > LONGEST_NAME:
-            return
         if name not in self._names:
             self._near.clear()
         self._names[name] = max(minute, self._names.get(name, 0))
