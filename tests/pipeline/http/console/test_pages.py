@@ -78,7 +78,7 @@ def test_a_catalog_without_flags_says_what_makes_one(console: Console):
     page = console.open()
     console.browser.unroute("**/api/1/overview")
 
-    none = "There are no flags yet: a document of configs/flags without metrics makes one, which peekproof apply"
+    none = "There are no flags yet. A flag switches something on or off"
     expect(page.get_by_text(none)).to_be_visible()
     page.keyboard.press("/")
     page.keyboard.type("nothing is called so")
