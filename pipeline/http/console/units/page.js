@@ -64,7 +64,7 @@ export class UnitPage {
       const records = await ask("units/records", body, "records", "message");
       if (turn !== this.#asked) return;
       this.#records = records;
-      this.say(`${records.records.length} records were found.`);
+      this.say(`Records found: ${records.records.length}.`);
     } catch (error) {
       if (!(error instanceof Refusal || error instanceof SyntaxError)) throw error;
       if (turn !== this.#asked) return;
