@@ -17,7 +17,7 @@ from pipeline.errors import PeekproofError
 from pipeline.kafka.clients import kafka_python_arguments
 from pipeline.settings import Settings
 from schemas.logs import Log, Logs
-from schemas.topics import CATALOG, UNITS, topics
+from schemas.topics import ARRIVALS, CATALOG, UNITS, topics
 
 if TYPE_CHECKING:
     from kafka.admin import KafkaAdminClient
@@ -79,12 +79,12 @@ def first(found: ClusterTopics) -> Logs:
 
 
 def made_anew(logs: LogsInForce, found: ClusterTopics) -> dict[str, str]:
-    """The topics whose log is another one than that in force, and its id."""
+    """The topics whose log is another one than that in force, and its id; `arrivals` is read anew by whoever starts."""
     standing = logs.definition.topics
     return {
         topic: log
         for topic, log in found.topics.items()
-        if log and topic in standing and standing[topic].id not in {"", log}
+        if log and topic in standing and standing[topic].id not in {"", log} and topic != ARRIVALS
     }
 
 

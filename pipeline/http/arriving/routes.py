@@ -19,6 +19,7 @@ from pipeline.http.arriving.heard import ArrivingTold
 from pipeline.http.backend import Backend
 from pipeline.http.callers.access import EDITING, OF_LINK, READING, requires
 from pipeline.http.callers.keys import Key
+from pipeline.http.management.bodies import ExactRequest
 from pipeline.http.management.life import EditRequest
 from pipeline.http.questions.readers import QUESTION_SECONDS
 from pipeline.http.results.routes import QUIET_SECONDS, ReadRequest
@@ -110,6 +111,7 @@ arriving = Router(
     "/api/1",
     route_handlers=[show_arriving, follow_arriving, show_flag, show_messages, follow_tail, send_again, show_checklist],
     guards=[requires(READING)],
+    request_class=ExactRequest,
     tags=["arriving"],
 )
 

@@ -192,6 +192,12 @@ def test_a_topic_that_was_made_anew_is_found_with_both_ids(deployment: Settings)
     assert finding.command == "peekproof recover accept-gap"
 
 
+def test_arrivals_made_anew_stop_nobody(deployment: Settings) -> None:
+    note_logs(deployment, arrivals="a-former-log")
+
+    assert told(look(deployment, "identities"), "wrong") == []
+
+
 def test_records_of_the_catalog_that_changed_nothing_are_told(deployment: Settings) -> None:
     note_logs(deployment)
     send(deployment, CATALOG, [b"hello"])
