@@ -78,8 +78,8 @@ def test_a_catalog_without_flags_says_what_makes_one(console: Console):
     page = console.open()
     console.browser.unroute("**/api/1/overview")
 
-    none = "There are no flags yet. A flag switches something on or off"
-    expect(page.get_by_text(none)).to_be_visible()
+    expect(page.get_by_text("There are no flags yet. A flag switches something on or off")).to_be_visible()
+    expect(page.get_by_role("link", name="A flag", exact=True)).to_have_attribute("href", "#/new/flag")
     page.keyboard.press("/")
     page.keyboard.type("nothing is called so")
     expect(page.get_by_text("No experiment matches.")).to_be_visible()
@@ -544,7 +544,7 @@ def test_the_bell_tells_what_came_since_this_browser_looked_and_where_it_was_del
     page = console.open()
     bell, told = page.locator("#bell"), page.get_by_role("region", name="Notifications")
     bell.click()
-    expect(told).to_contain_text("There are none yet. A document in configs/notifications/ says what is told")
+    expect(told).to_contain_text("There are none yet. A notification rule says what is told")
     page.keyboard.press("Escape")
     sentences = ["'checkout-button' should ship", "dark-mode's plan takes step 2"]
     links = [f"#/experiments/{EXPERIMENT}", "#/flags/dark-mode"]
