@@ -96,8 +96,10 @@ def openapi_of(app: Litestar) -> dict[str, Any]:
 
 
 def _merge_numbers(value: Any) -> None:
-    """A number that may be whole fits one of two schemas, and not both: as a number it fits one."""
+    """A number that may be whole fits one of two schemas, and not both: as a number it fits one. So with any value."""
     if isinstance(value, dict):
+        if {} in value.get("oneOf", ()):
+            del value["oneOf"]
         kinds = [each.get("type") for each in value.get("oneOf", ())]
         if {"integer", "number"}.issubset(kinds):
             others = [each for each in value.pop("oneOf") if each.get("type") not in ("integer", "number")]

@@ -56,6 +56,7 @@ def test_shipped_file_explains_every_setting_and_shows_the_defaults(file: Path) 
         "health_port",
         "http_",
         "url",
+        "oidc_",
         "sasl_",
         "ssl_",
     )

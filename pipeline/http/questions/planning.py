@@ -8,7 +8,7 @@ from litestar import get, post
 from litestar.exceptions import ClientException, NotFoundException
 from litestar.params import Parameter
 
-from evaluation.catalog.rules import did_you_mean
+from evaluation.catalog.rules import did_you_mean, flag_violations
 from evaluation.catalog.uses import cohorts_in
 from evaluation.flags.cohorts import Cohorts
 from evaluation.significance.sample_size import (
@@ -21,6 +21,7 @@ from evaluation.significance.sample_size import (
     smallest_effects,
 )
 from pipeline.http.backend import Backend
+from pipeline.http.management.bodies import FAULTS, faults
 from pipeline.http.questions.readers import QUESTION_SECONDS
 from pipeline.questions.baseline import MetricNumbers, metric_numbers
 from pipeline.questions.matching import SegmentCounts, segment_counts
@@ -48,6 +49,9 @@ class Planned(msgspec.Struct, frozen=True, kw_only=True):
     units: int | None = None
     power: float = POWER
     weeks: Annotated[tuple[int, ...], msgspec.Meta(max_length=MOST_WEEKS)] = WEEKS
+
+
+PLANNED_BY = (("variants",), ("control",), ("metrics",), ("analysis",), ("segments",), ("plan",))  # fields of a flag
 
 
 class SamplePlan(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,6 +86,9 @@ async def plan(backend: Backend, data: Planned) -> SamplePlan:
         if goal.metric not in metrics:
             hint = did_you_mean(goal.metric, metrics)
             raise ClientException(f"'{goal.metric}' is no metric of the catalog; {hint}")
+    known = {key: metrics[key].definition for key in metrics}
+    if wrong := [each for each in flag_violations(flag, known) if each.path[:1] in PLANNED_BY]:
+        raise ClientException("\n".join(map(str, wrong)), extra={FAULTS: faults(wrong)})
     primary = next((goal.metric for goal in flag.metrics if goal.role == "primary"), None)
     baselines = {primary: flag.analysis.baseline} if primary and flag.analysis.baseline else {}
     baselines |= data.baselines

@@ -11,7 +11,7 @@ from pipeline.kafka import topics
 from pipeline.kafka.clients import kafka_python_arguments
 from pipeline.kafka.topics import TopicDifference
 from pipeline.settings import Settings
-from schemas.topics import AGGREGATES, CATALOG, DEAD_LETTERS, EVENTS, MAX_MESSAGE_BYTES, RESULTS, UNITS
+from schemas.topics import AGGREGATES, ARRIVALS, CATALOG, DEAD_LETTERS, EVENTS, MAX_MESSAGE_BYTES, RESULTS, UNITS
 from schemas.topics import topics as wanted
 from tests.conftest import deployed
 
@@ -57,7 +57,7 @@ def test_created_topics_have_their_partitions_and_settings(deployment: Settings,
 def test_every_topic_whose_records_have_no_bound_takes_the_largest_messages() -> None:
     large = {topic.name for topic in wanted(4) if topic.config.get("max.message.bytes") == str(MAX_MESSAGE_BYTES)}
 
-    assert large == {UNITS, AGGREGATES, RESULTS, CATALOG, DEAD_LETTERS}
+    assert large == {UNITS, AGGREGATES, RESULTS, CATALOG, DEAD_LETTERS, ARRIVALS}
 
 
 def test_creating_again_does_nothing(deployment: Settings) -> None:

@@ -83,7 +83,6 @@ def test_a_catalog_without_flags_says_what_makes_one(console: Console):
     page.keyboard.press("/")
     page.keyboard.type("nothing is called so")
     expect(page.get_by_text("No experiment matches.")).to_be_visible()
-    expect(page.get_by_text(none)).to_be_visible()
 
 
 def test_a_look_before_there_are_watermarks_is_as_of_no_time(console: Console):
