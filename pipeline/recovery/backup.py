@@ -6,7 +6,7 @@ In this order, so that what is kept fits together:
 2. the archive's files, and then, from Kafka, what it does not hold yet: `results`, and `units` until its messages cover
    all that the sources held when the backup began, so that no look covers more than `units` here does;
 3. `catalog`, which names everything that `units` refers to, and the sources;
-4. keys and settings; then the manifest.
+4. keys, sessions, links and settings; then the manifest.
 
 A second backup into the same directory adds what is new.
 """
@@ -29,8 +29,8 @@ from pipeline.kafka.columnar.fetches import Fetches
 from pipeline.kafka.connection import answering
 from pipeline.kafka.logs import GO_ON, NOTE, ClusterTopics, LogError, LogWatch, require, restore
 from pipeline.recovery.manifest import (
-    KEYS,
     MANIFEST,
+    PRIVATE,
     UNFINISHED,
     BackupFile,
     Manifest,
@@ -173,7 +173,7 @@ class Backup:
         kept = []
         notes = [self._archive / NOTE, *self._archive.glob(f"*/*/{EXPIRED}")]
         places = [
-            (self._settings.data / KEYS, KEYS),
+            *((self._settings.data / name, name) for name in PRIVATE),
             (settings_file, FILE.name),
             *((path, str(Path("archive") / path.relative_to(self._archive))) for path in notes),
         ]

@@ -5,7 +5,7 @@ A backup is laid out as a data directory:
     DIRECTORY/backup.json                  the manifest
     DIRECTORY/archive/…                    as in `data`, up to the time of the backup
     DIRECTORY/checkpoints/…                the newest of each units partition
-    DIRECTORY/keys.json, peekproof.toml    keys and the settings file, where there are some
+    DIRECTORY/keys.json, shares.json, …    who may use the server, and the settings file, where there are some
 
 Files are immutable, and those of the standing manifest stay until the next one is written.
 """
@@ -27,7 +27,8 @@ from schemas.logs import Logs
 
 MANIFEST = "backup.json"
 UNFINISHED = "backup.unfinished"  # a backup began, and did not end
-KEYS, ARCHIVE_NOTE = "keys.json", f"archive/{NOTE}"
+PRIVATE = ("keys.json", "sessions.json", "shares.json")  # for their owner alone
+ARCHIVE_NOTE = f"archive/{NOTE}"
 FORMAT = 1
 FIXED = ("units_partitions", "horizon")  # for the life of an installation
 TOLD_SETTINGS = ("prefix", *FIXED, "tolerance", "archive_interval", "archive_keep", "checkpoint_interval")

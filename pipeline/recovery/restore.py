@@ -33,8 +33,8 @@ from pipeline.recovery.gaps import Missing, accept, missing
 from pipeline.recovery.manifest import (
     ARCHIVE_NOTE,
     FIXED,
-    KEYS,
     MANIFEST,
+    PRIVATE,
     UNFINISHED,
     Manifest,
     Tell,
@@ -51,7 +51,7 @@ from schemas.topics import CATALOG, EVENTS, EXPOSURES, RESULTS, SOURCES, UNITS
 
 RESTORING = "restoring.json"  # beside what is restored, until it is whole: the manifest that it is of
 NAMED = 5  # of many
-_KEPT = ("archive", "checkpoints", "store", KEYS)
+_KEPT = ("archive", "checkpoints", "store", *PRIVATE)
 _NOTHING = ("lock", EMPTY)  # what lies about where nothing is kept yet
 
 CatalogRecord = tuple[int, int, bytes | None]  # offset, append time (ms UTC), value
@@ -138,7 +138,7 @@ class Restore:
                 yield from (file.path for file in chain(archive, topic, number))
         yield from sorted((self._directory / "checkpoints").glob("*/*.arrow"))
         yield from archive.glob(f"*/*/{EXPIRED}")
-        yield from (path for path in (self._directory / name for name in (KEYS, ARCHIVE_NOTE)) if path.exists())
+        yield from (path for path in (self._directory / name for name in (*PRIVATE, ARCHIVE_NOTE)) if path.exists())
 
     def _left(self, ours: list[CatalogRecord]) -> int:
         """How many of our catalog's records the cluster's lacks at its end. Raises PeekproofError for another one."""
@@ -178,9 +178,9 @@ class Restore:
         data = self._settings.data.absolute()
         for path in self._paths():  # the settings are this machine's own
             name = path.relative_to(self._directory)
-            if name.parts[0] in {"archive", KEYS} and not (data / name).exists():
+            if name.parts[0] in {"archive", *PRIVATE} and not (data / name).exists():
                 copy(path, data / name)
-                if name.parts[0] == KEYS:
+                if name.parts[0] in PRIVATE:
                     (data / name).chmod(0o600)
             tell(path.stat().st_size)
         target = Checkpoints(self._settings.checkpoint_location)

@@ -8,7 +8,10 @@ import pytest
 
 from pipeline.errors import PeekproofError
 from pipeline.http.callers.keys import Keys
+from pipeline.http.callers.sessions import BY_KEY, Sessions
+from pipeline.http.callers.shares import ExperimentShares
 from pipeline.kafka.reading import read_topic
+from pipeline.recovery.manifest import PRIVATE
 from pipeline.storage.archived import chain, partitions
 from schemas.topics import CATALOG, EVENTS, EXPOSURES
 from tests.conftest import deployed
@@ -26,6 +29,9 @@ def test_a_backup_taken_while_everything_runs_goes_on_elsewhere(broker: str, tmp
     ):
         old = Deployment(settings, tmp_path / "shop")
         key = json.loads(old.shop.call("key", "create", "viewer", "--name", "ann", "--json").stdout)["key"]
+        ann = Keys(settings.data).find(key)
+        cookie = Sessions(Keys(settings.data)).begin(ann, BY_KEY)[1]
+        share, link = ExperimentShares(settings.data).create("button", "eve", "ann", ann.created + BY_KEY)
         with old.working("archive", "storage"):
             old.send(500)
             old.wait_for(500)
@@ -47,7 +53,11 @@ def test_a_backup_taken_while_everything_runs_goes_on_elsewhere(broker: str, tmp
         assert [_of(record) for record in read_topic(new_settings, CATALOG)][:-1] == [
             _of(record) for record in read_topic(settings, CATALOG)
         ]
-        assert Keys(new_settings.data).find(key).name == "ann"
+        assert Keys(new_settings.data).find(key) == ann
+        assert Sessions(Keys(new_settings.data)).find(cookie).name == "ann"
+        assert ExperimentShares(new_settings.data).find(link) == share
+        for name in PRIVATE:
+            assert (new_settings.data / name).stat().st_mode & 0o777 == 0o600
         with elsewhere.working("archive", "storage"):
             elsewhere.send(300)
             elsewhere.wait_for(1_000)
