@@ -39,4 +39,4 @@ def serving(settings: Settings, *arguments: str, is_open: bool = True) -> Iterat
             code = process.wait(30)
         finally:
             process.kill()
-    assert code == 0
+    assert code == 0, f"it ended with code {code}: {log.read_text()}"

@@ -10,7 +10,7 @@ from tests.pipeline.http.session.people import People
 from tests.pipeline.shop import Shop
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def people(broker: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[People]:
     """A server that wants keys, over a shop with an experiment, and people who have some."""
     directory = tmp_path_factory.mktemp("people")
