@@ -131,7 +131,7 @@ class Aggregate(msgspec.Struct, frozen=True, kw_only=True):
     gaps: list[Gap] = []  # what is missing of the partition's log and of its sources, as somebody accepted
     strays: list[Stray] = []
     silences: list[Silence] = []  # of a run that takes entries, where that is told: in one partition
-    listened: Time = 0  # from when on (ms UTC) silences are told; 0: not in this partition
+    listened: Time = 0  # from when on (ms UTC) silences are told, 1: from the first record on; 0: not in this partition
     final: bool = False  # nothing can change it any more: `offset`, `watermark` and `catalog` stay those of that moment
 
 

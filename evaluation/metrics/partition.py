@@ -42,7 +42,7 @@ from evaluation.metrics.recent_events import RecentEvents
 from evaluation.metrics.run import RunMembers
 from evaluation.metrics.run_columns import looked_back_to
 from evaluation.metrics.runs import Runs
-from evaluation.metrics.silences import Silences
+from evaluation.metrics.silences import EVER, Silences
 from evaluation.metrics.sources import Sources
 from evaluation.metrics.unit_numbers import UnitNumbers
 from schemas.aggregate import Aggregate
@@ -112,6 +112,7 @@ class Partition:
     def take(self, offset: int, batch: pa.RecordBatch, header: Header, catalog_at: Callable[[int], Catalog]) -> None:
         """Fold the rows of the message at `offset`, or some of them: of a few units, say. Raises as `fold` does."""
         bound = self._bound
+        is_first = not self.sources and not self.gaps
         place = f"units/{self.partition} at offset {offset}"
         if header.horizon != self.horizon:
             raise ValueError(
@@ -128,7 +129,7 @@ class Partition:
             self._examples = newest((*self._examples, *header.examples))
         self._advance(header)
         if not isinstance(header.came, UnsetType):
-            self._silences.take(header.came, self.watermark)
+            self._silences.take(header.came, EVER if is_first else self.watermark)
         self.offset = offset + 1
         self._finish()
 

@@ -29,6 +29,7 @@ MINUTE_MS = 60_000
 KEPT = 8 * DAY  # minutes before the last one
 DAYS, RECENT = 7, 3
 SHORTEST = 10  # minutes: a shorter silence is told by nobody
+EVER = 1  # ms UTC: before all that came
 MOST_NAMES = 300  # of events; of more those that came longest ago are forgotten
 
 
@@ -74,7 +75,10 @@ class SilencesState(msgspec.Struct, frozen=True):
 
 
 class Silences:
-    """What came when. `since` is the append time (ms UTC) from which on that is known; 0: it is not told here."""
+    """What came when. `since` is the append time (ms UTC) from which on that is known, `EVER` where of all that came.
+
+    0: it is not told here.
+    """
 
     def __init__(self) -> None:
         self.since = 0
@@ -82,9 +86,9 @@ class Silences:
         self._names: dict[str, int] = {}  # of events, and the last minute of each
         self._near: dict[str, list[str]] = {}
 
-    def take(self, came: Iterable[Came], watermark: int) -> None:
-        """What a message tells, and what the sources have reached with it."""
-        self.since = self.since or watermark
+    def take(self, came: Iterable[Came], since: int) -> None:
+        """What a message tells, and from when on it is known if this is the first one to tell it; 0: not known yet."""
+        self.since = self.since or since
         for each in came:
             for minute in each.minutes:
                 if each.what == "name":

@@ -4,7 +4,8 @@ From the archived messages of `units` a state is folded up to their end. Where t
 what they were made of: archived exposures and events are assigned again, in the order of their append times, so that
 watermark and catalog run as they did, and up to where the messages go on that Kafka still holds. For each units
 partition a source's rows are cut exactly there; so a state is what aggregation had at the first offset of its log.
-(Only the health of a run that was over by then may count some repeats more.)
+(Only the health of a run that was over by then may count some repeats more, and of events that nothing counts other
+names may be known: assignment tells a sample of each slice.)
 """
 
 from collections import deque
