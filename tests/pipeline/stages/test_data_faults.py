@@ -140,7 +140,7 @@ def test_an_event_that_never_came_is_told_with_names_that_are_near(shop: Shop) -
     verdict = shop.looks[-1].verdict
     assert verdict.decision == "needs attention"
     assert verdict.reason.startswith(
-        "No 'purchase' has come for 50 minutes, so purchases counts none of 120 units, while 'purchased' does; no 'ret"
+        "No 'purchase' has come for 60 minutes, so purchases counts none of 120 units, while 'purchased' does; no 'ret"
     )
 
 
