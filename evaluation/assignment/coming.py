@@ -6,9 +6,9 @@ import numpy as np
 
 from evaluation.assignment.messages import Stretch, UnitRows
 from evaluation.columns.arrays import Mask, Words
+from schemas.duration import MINUTE_MS
 from schemas.units import Arm, CameKind, RowKind
 
-MINUTE_MS = 60_000
 _LEFT_OUT = RowKind.LATE | RowKind.INACTIVE | RowKind.FORCED
 
 

@@ -43,6 +43,7 @@ from evaluation.catalog.template_rules import template_violations
 from schemas.brief import Brief
 from schemas.catalog import (
     FORMER_DECIMALS,
+    KINDS,
     Cohort,
     Definition,
     Deployment,
@@ -52,6 +53,7 @@ from schemas.catalog import (
     Group,
     Kind,
     Metric,
+    Spec,
     Template,
 )
 from schemas.comment import Comment
@@ -59,7 +61,9 @@ from schemas.logs import Logs
 from schemas.notification import NotificationRule
 from schemas.plan import Progress
 
-Spec = TypeVar("Spec", Metric, FlagState, Group, Cohort, Deployment, NotificationRule, Template, Brief, Comment, Logs)
+OneSpec = TypeVar(
+    "OneSpec", Metric, FlagState, Group, Cohort, Deployment, NotificationRule, Template, Brief, Comment, Logs
+)
 PLAIN: dict[str, tuple[str, Any]] = {  # kinds without a life of their own: where the catalog has them, and what
     "group": ("groups", Group),
     "cohort": ("cohorts", Cohort),
@@ -114,6 +118,32 @@ class History:
         else:
             document = found if found.kind in KEPT else msgspec.structs.replace(found, spec=msgspec.Raw())
             self.versions.append(DocumentVersion(offset, append_time, document))
+
+    def next_version(self, spec: Spec, author: str, reason: str, time: int) -> Document:
+        """The document that puts `spec` in the place of what stands, or begins with it; `time` in ms UTC."""
+        kind, key = KINDS[type(spec)], (spec.definition if isinstance(spec, FlagState) else spec).key
+        base = self.newest.version_of(kind, key)
+        return Document(
+            kind=kind,
+            key=key,
+            version=base + 1,
+            base=base,
+            author=author,
+            time=time,
+            reason=reason,
+            spec=msgspec.Raw(msgspec.json.encode(spec)),
+        )
+
+    def suppose(self, spec: Spec, append_time: int) -> None:
+        """Go on as if the next version of a document had been published then (ms UTC), whoever asks.
+
+        Raises ValueError where readers would ignore it.
+        """
+        document = self.next_version(spec, "-", "-", 0)
+        self.append(self.newest.offset, append_time, msgspec.json.encode(document))
+        if self.rejected:
+            why = self.rejected[-1].reason
+            raise ValueError(f"version {document.version} of '{document.key}' is no document: {why}")
 
     def copy(self) -> "History":
         """The same as far as it goes; each goes on by itself."""
@@ -236,7 +266,7 @@ def decode_document(value: bytes | None) -> Document:
         raise ValueError("the record is nested too deeply") from None
 
 
-def decode_spec(document: Document, kind: type[Spec]) -> Spec:
+def decode_spec(document: Document, kind: type[OneSpec]) -> OneSpec:
     """What the document holds. Raises ValueError or msgspec's errors."""
     try:
         return msgspec.json.decode(document.spec, type=kind)

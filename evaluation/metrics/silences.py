@@ -22,10 +22,10 @@ import msgspec
 
 from evaluation.catalog.near import near
 from schemas.aggregate import Silence
+from schemas.duration import MINUTE_MS
 from schemas.units import Came, CameKind
 
 HOUR, DAY = 60, 24 * 60  # minutes
-MINUTE_MS = 60_000
 KEPT = 8 * DAY  # minutes before the last one
 DAYS, RECENT = 7, 3
 SHORTEST = 10  # minutes: a shorter silence is told by nobody

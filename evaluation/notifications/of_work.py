@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from functools import partial
 
 from evaluation.notifications.circumstance import Circumstance, Wording
-from evaluation.notifications.work import MINUTE_MS, Spoken, Work, above_for, trouble
-from schemas.duration import in_words
+from evaluation.notifications.work import Spoken, Work, above_for, trouble
+from schemas.duration import MINUTE_MS, in_words
 from schemas.notification import Occurrence
 from schemas.topics import DEAD_LETTERS
 

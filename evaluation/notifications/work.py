@@ -4,9 +4,9 @@ from collections.abc import Mapping
 
 import msgspec
 
+from schemas.duration import MINUTE_MS
 from schemas.health import FRESH_MS, WorkerHealth
 
-MINUTE_MS = 60_000
 REMEMBERED = 12 * 60  # minutes
 FORGOTTEN_MS = 24 * 60 * MINUTE_MS  # a worker of which nothing was heard so long was taken out of service
 UNKNOWN = 0  # when trouble began that was there already when somebody began to watch

@@ -27,7 +27,7 @@ from math import exp
 from evaluation.catalog.in_force import Fact, MetricInForce, RunInForce
 from schemas.aggregate import Aggregate, Silence, Stray
 from schemas.catalog import Allocation, Goal
-from schemas.duration import DAY_MS, in_words, parse_duration
+from schemas.duration import DAY_MS, MINUTE_MS, in_words, parse_duration
 from schemas.look import DataFault, Health
 
 NEEDED = 20  # beginnings to be expected in a silence
@@ -35,7 +35,6 @@ NEEDED_AT_FIRST = 30  # of the first day, of which no other is known
 DAYS = 7  # that are compared with, at most
 FEW = 100  # units, of which none may have sent an event by chance
 FEW_STRAYS, SHARE_OF_STRAYS = 10, 0.01  # exposures that name an older run, and their share, up to which nobody minds
-MINUTE_MS = 60_000
 SETTLED_MS = 10 * MINUTE_MS  # after a restart, until when producers may not know of it
 
 

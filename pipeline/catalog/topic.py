@@ -20,7 +20,7 @@ from pipeline.kafka.follower import Follower
 from pipeline.kafka.producer import create_producer
 from pipeline.kafka.set_aside import SetAside
 from pipeline.settings import Settings
-from schemas.catalog import KINDS, Document, FlagState, Spec
+from schemas.catalog import Document, Spec
 from schemas.decoding import NoMessageError
 from schemas.topics import CATALOG, MAX_MESSAGE_BYTES
 
@@ -170,18 +170,7 @@ def size_fault(value: bytes) -> str | None:
 
 def next_version(history: History, spec: Spec, author: str, reason: str) -> Document:
     """The document that puts `spec` in the place of the version that stands now, or begins with it."""
-    kind, key = KINDS[type(spec)], (spec.definition if isinstance(spec, FlagState) else spec).key
-    base = history.newest.version_of(kind, key)
-    return Document(
-        kind=kind,
-        key=key,
-        version=base + 1,
-        base=base,
-        author=author,
-        time=time.time_ns() // 1_000_000,
-        reason=reason,
-        spec=msgspec.Raw(msgspec.json.encode(spec)),
-    )
+    return history.next_version(spec, author, reason, time.time_ns() // 1_000_000)
 
 
 def key_of(document: Document) -> bytes:

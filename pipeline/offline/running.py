@@ -11,7 +11,7 @@ from evaluation.catalog.ramps import without_plan
 from pipeline.catalog.documents import Documents
 from pipeline.catalog.editing import changes
 from pipeline.errors import PeekproofError
-from schemas.catalog import KINDS, Analysis, Document, FlagState, Spec
+from schemas.catalog import Analysis, FlagState, Spec
 
 
 def running(documents: Documents, experiment: str | None = None) -> History:
@@ -22,20 +22,11 @@ def running(documents: Documents, experiment: str | None = None) -> History:
     """
     history = History()
 
-    def append(spec: Spec, key: str, version: int, time: int) -> None:
-        document = Document(
-            kind=KINDS[type(spec)],
-            key=key,
-            version=version,
-            base=version - 1,
-            author="-",
-            time=0,
-            reason="-",
-            spec=msgspec.Raw(msgspec.json.encode(spec)),
-        )
-        history.append(len(history.states) - 1, time - SETTLING, msgspec.json.encode(document))
-        if history.rejected:
-            raise PeekproofError(f"version {version} of '{key}' is no document: {history.rejected[0].reason}")
+    def append(spec: Spec, time: int) -> None:
+        try:
+            history.suppose(spec, time - SETTLING)
+        except ValueError as error:
+            raise PeekproofError(str(error)) from None
 
     steps: list[tuple[int, str, int, FlagState]] = []
     for change in changes(documents, history):
@@ -50,9 +41,9 @@ def running(documents: Documents, experiment: str | None = None) -> History:
             steps.append((begins or 0, change.key, 2, started))
             if ends is not None:
                 steps.append((ends, change.key, 3, complete(started, 3)))
-        append(spec, change.key, 1, 0)
-    for time, key, version, state in sorted(steps, key=lambda each: each[:3]):
-        append(state, key, version, time)
+        append(spec, 0)
+    for time, _, _, state in sorted(steps, key=lambda each: each[:3]):
+        append(state, time)
     return history
 
 

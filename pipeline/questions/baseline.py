@@ -29,7 +29,7 @@ from pipeline.questions.histogram import Histogram, edges_of, histogram
 from pipeline.questions.reading import TimeBound, said
 from pipeline.stages.gathering import Gathering
 from pipeline.storage.archived import offset_at, partitions, slices
-from schemas.catalog import Document, Flag, FlagState, Goal, Metric, Variant
+from schemas.catalog import Flag, FlagState, Goal, Metric, Variant
 from schemas.duration import DAY_MS, HOUR_MS
 from schemas.records import Records
 from schemas.topics import EVENTS
@@ -246,19 +246,8 @@ def _history(metric: MetricInForce, unit: str) -> History:
     )
     draft = apply_definition(None, flag, 1)
     parts = dict.fromkeys([*metric.parts, definition])
-    specs: list[tuple[str, int, Metric | FlagState]] = [(each.key, 1, each) for each in parts]
-    specs += [(KEY, 1, draft), (KEY, 2, start(draft, 2, "salt"))]
+    specs: list[Metric | FlagState] = [*parts, draft, start(draft, 2, "salt")]
     history = History()
-    for offset, (key, version, spec) in enumerate(specs):
-        document = Document(
-            kind="metric" if isinstance(spec, Metric) else "flag",
-            key=key,
-            version=version,
-            base=version - 1,
-            author="-",
-            time=0,
-            reason="-",
-            spec=msgspec.Raw(msgspec.json.encode(spec)),
-        )
-        history.append(offset, 0, msgspec.json.encode(document))
+    for spec in specs:
+        history.suppose(spec, 0)
     return history

@@ -40,7 +40,6 @@ from pipeline.simulation.stream import (
     VARIANTS,
     WINDOW,
     PurePipeline,
-    publish,
     records_of,
 )
 from schemas.aggregate import Aggregate
@@ -113,7 +112,7 @@ def _started(experiments: int) -> History:
     goals = tuple(goal for goal in GOALS if goal.metric in EVENTS_OF)
     variants = tuple(Variant(key=key) for key in VARIANTS)
     for metric in metrics:
-        publish(history, metric.key, metric, START - 2 * SETTLING)
+        history.suppose(metric, START - 2 * SETTLING)
     for number in range(experiments):
         flag = Flag(
             key=f"rollout-{number:05}",
@@ -123,7 +122,7 @@ def _started(experiments: int) -> History:
             analysis=Analysis(correction="none"),
             plan=PLAN,
         )
-        publish(history, flag.key, start(apply_definition(None, flag, 1), 1, salt=flag.key), START - 2 * SETTLING)
+        history.suppose(start(apply_definition(None, flag, 1), 1, salt=flag.key), START - 2 * SETTLING)
     return history
 
 
@@ -141,7 +140,7 @@ def _do(history: History, key: str, said: Said, moment: int) -> bool:
             after = roll_back(state, version)
         case act:
             raise ValueError(f"the plan of {key} asks for {act}, which none of these plans may")
-    publish(history, key, after, moment)
+    history.suppose(after, moment)
     return True
 
 
@@ -233,5 +232,5 @@ def _by_step(history: History) -> Iterator[Catalog]:
     yield ahead.newest
     for step in range(2, len(PLAN.steps) + 1):
         for key in history.newest.flags:
-            publish(ahead, key, take_step(_state_of(ahead, key), step, step), START)
+            ahead.suppose(take_step(_state_of(ahead, key), step, step), START)
         yield ahead.newest

@@ -29,7 +29,7 @@ from evaluation.metrics.partition import Partition
 from evaluation.significance.look import look
 from pipeline.stages.gathering import Gathering
 from schemas.aggregate import Aggregate
-from schemas.catalog import KINDS, Analysis, Document, Flag, FlagState, Goal, Metric, Variant
+from schemas.catalog import Analysis, Flag, Goal, Metric, Variant
 from schemas.look import Look
 from schemas.records import Records
 from schemas.topics import EVENTS, EXPOSURES
@@ -202,31 +202,12 @@ def running(experiments: int, share: float) -> History:
     weight = round(100 * share)
     variants = tuple(Variant(key=key, weight=each) for key, each in zip(VARIANTS, (100 - weight, weight), strict=True))
     for metric in METRICS:
-        publish(history, metric.key, metric, START - 2 * SETTLING)
+        history.suppose(metric, START - 2 * SETTLING)
     for number in range(experiments):
         key = f"experiment-{number:05}"
         definition = Flag(
             key=key, owner="simulation", variants=variants, metrics=GOALS, analysis=Analysis(correction="none")
         )
         started = start(apply_definition(None, definition, 1), 1, salt=key)
-        publish(history, key, started, START - 2 * SETTLING)
+        history.suppose(started, START - 2 * SETTLING)
     return history
-
-
-def publish(history: History, key: str, spec: Metric | FlagState, append_time: int) -> None:
-    """Append the next version of a document (`append_time` in ms UTC)."""
-    kind = KINDS[type(spec)]
-    base = history.newest.version_of(kind, key)
-    document = Document(
-        kind=kind,
-        key=key,
-        version=base + 1,
-        base=base,
-        author="simulation",
-        time=append_time,
-        reason="simulation",
-        spec=msgspec.Raw(msgspec.json.encode(spec)),
-    )
-    history.append(history.newest.offset, append_time, msgspec.json.encode(document))
-    if history.rejected:
-        raise ValueError(f"the catalog of the simulation is broken: {history.rejected[0].reason}")

@@ -7,7 +7,6 @@ sums, to a checkpoint and back.
 import tempfile
 from functools import cache
 
-import msgspec
 import numpy as np
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
@@ -22,7 +21,7 @@ from evaluation.significance import boschloo
 from pipeline.kafka.columnar.columns import read_columns
 from pipeline.stages.gathering import Gathering
 from pipeline.storage.archive import Archive
-from schemas.catalog import Cuped, Document, Flag, FlagState, Goal, Metric, Step, Variant
+from schemas.catalog import Cuped, Flag, FlagState, Goal, Metric, Step, Variant
 from schemas.records import Records
 from schemas.topics import EVENTS, EXPOSURES
 
@@ -120,19 +119,8 @@ def _history() -> History:
         metrics=tuple(Goal(metric=metric.key) for metric in metrics),
     )
     draft = apply_definition(None, flag, 1)
-    specs: list[tuple[str, int, Metric | FlagState]] = [(metric.key, 1, metric) for metric in metrics]
-    specs += [("flag", 1, draft), ("flag", 2, start(draft, 2, "salt"))]
+    specs: list[Metric | FlagState] = [*metrics, draft, start(draft, 2, "salt")]
     history = History()
-    for offset, (key, version, spec) in enumerate(specs):
-        document = Document(
-            kind="metric" if isinstance(spec, Metric) else "flag",
-            key=key,
-            version=version,
-            base=version - 1,
-            author="-",
-            time=NOW,
-            reason="-",
-            spec=msgspec.Raw(msgspec.json.encode(spec)),
-        )
-        history.append(offset, NOW, msgspec.json.encode(document))
+    for spec in specs:
+        history.suppose(spec, NOW)
     return history

@@ -7,9 +7,7 @@ here. `junk` gives every event a name of its own.
 
 import time
 from collections.abc import Iterator
-from typing import Any
 
-import msgspec
 import numpy as np
 
 from evaluation.arrivals.tally import Tally
@@ -19,7 +17,7 @@ from evaluation.catalog.lifecycle import apply_definition, start
 from pipeline.catalog.documents import read_documents
 from pipeline.demo.session import EXAMPLES, HORIZON_MS
 from pipeline.demo.visitors import Shares, Visitors
-from schemas.catalog import Document
+from schemas.catalog import Spec
 from schemas.records import Records
 from schemas.topics import EVENTS
 
@@ -97,27 +95,11 @@ def _slices(values: list[bytes], size: int) -> Iterator[Records]:
 def _history() -> History:
     """The demo's documents, whose flags run."""
     history, now, documents = History(), START - 1_000_000, read_documents(EXAMPLES)
-    specs: list[tuple[str, str, list[Any]]] = [
-        *(("metric", key, [each.definition]) for key, each in documents.metrics.items()),
-        *(("cohort", key, [each.definition]) for key, each in documents.cohorts.items()),
-        *(("group", key, [each.definition]) for key, each in documents.groups.items()),
-    ]
+    plain = (*documents.metrics.values(), *documents.cohorts.values(), *documents.groups.values())
+    specs: list[Spec] = [each.definition for each in plain]
     for key, flag in documents.flags.items():
         applied = apply_definition(None, flag.definition, 1)
-        specs.append(("flag", key, [applied, start(applied, 2, f"demo-{key}")]))
-    for kind, key, versions in specs:
-        for version, spec in enumerate(versions, 1):
-            now += 1_000
-            written = Document(
-                kind=kind,  # type: ignore[arg-type]
-                key=key,
-                version=version,
-                base=version - 1,
-                author="demo",
-                time=0,
-                reason="bench",
-                spec=msgspec.Raw(msgspec.json.encode(spec)),
-            )
-            history.append(history.newest.offset, now, msgspec.json.encode(written))
-    assert not history.rejected
+        specs += [applied, start(applied, 2, f"demo-{key}")]
+    for number, spec in enumerate(specs, 1):
+        history.suppose(spec, now + 1_000 * number)
     return history

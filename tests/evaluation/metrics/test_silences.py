@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from evaluation.metrics.silences import MINUTE_MS, MOST_NAMES, Silences
+from evaluation.metrics.silences import MOST_NAMES, Silences
 from evaluation.significance.data import has_stopped
+from schemas.duration import MINUTE_MS
 from schemas.units import Came
 
 DAY = 1440

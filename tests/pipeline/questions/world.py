@@ -14,7 +14,7 @@ from evaluation.catalog.in_force import RunInForce
 from evaluation.catalog.lifecycle import apply_definition, start
 from pipeline.stages.gathering import Gathering
 from pipeline.storage.archive import Archive
-from schemas.catalog import Breakdown, Document, Flag, FlagState, Goal, Metric, Step, Variant
+from schemas.catalog import Breakdown, Flag, Goal, Metric, Step, Variant
 from schemas.duration import DAY_MS, HOUR_MS
 from schemas.records import Records
 from schemas.topics import EVENTS, EXPOSURES, UNITS
@@ -40,21 +40,10 @@ FLAG = Flag(
 def history_of(started: int) -> History:
     """The experiment, running since then."""
     draft = apply_definition(None, FLAG, 1)
-    specs: list[tuple[str, int, Metric | FlagState]] = [(metric.key, 1, metric) for metric in METRICS]
-    specs += [("button", 1, draft), ("button", 2, start(draft, 2, "salt"))]
     history = History()
-    for offset, (key, version, spec) in enumerate(specs):
-        document = Document(
-            kind="metric" if isinstance(spec, Metric) else "flag",
-            key=key,
-            version=version,
-            base=version - 1,
-            author="-",
-            time=started,
-            reason="-",
-            spec=msgspec.Raw(msgspec.json.encode(spec)),
-        )
-        history.append(offset, started - 60_000 * (version == 1), msgspec.json.encode(document))
+    for spec in (*METRICS, draft):
+        history.suppose(spec, started - 60_000)
+    history.suppose(start(draft, 2, "salt"), started)
     return history
 
 
