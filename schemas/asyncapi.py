@@ -17,6 +17,7 @@ from schemas.exposure import Exposure
 from schemas.health import WorkerHealth
 from schemas.look import Look
 from schemas.notification import HandedOver, Notification, NotificationRule
+from schemas.source import ForeignSource
 from schemas.topics import (
     AGGREGATES,
     ARRIVALS,
@@ -65,6 +66,7 @@ SPECS = (  # of a document, by kind
     NotificationRule,
     Template,
     Brief,
+    ForeignSource,
     Comment,
 )
 OURS = "#/components/schemas/{name}"

@@ -16,6 +16,7 @@ from schemas.notification import NotificationRule
 from schemas.numbers import Count, Time
 from schemas.parts import part_of
 from schemas.plan import Plan, Progress
+from schemas.source import ForeignSource
 from schemas.written import (
     Cap,
     Date,
@@ -413,11 +414,23 @@ class FlagState(Strict, frozen=True, kw_only=True):
     progress: Progress | None = None  # of its plan, since the newest start
 
 
-Definition = Flag | Metric | Group | Cohort | Deployment | NotificationRule | Template | Brief  # what authors write
+Definition = (
+    Flag | Metric | Group | Cohort | Deployment | NotificationRule | Template | Brief | ForeignSource
+)  # what authors write
 Spec = (
-    FlagState | Metric | Group | Cohort | Deployment | NotificationRule | Template | Brief | Comment | Logs
+    FlagState
+    | Metric
+    | Group
+    | Cohort
+    | Deployment
+    | NotificationRule
+    | Template
+    | Brief
+    | ForeignSource
+    | Comment
+    | Logs
 )  # what a version holds
-WrittenKind = Literal["flag", "metric", "group", "cohort", "deployment", "notification", "template", "brief"]
+WrittenKind = Literal["flag", "metric", "group", "cohort", "deployment", "notification", "template", "brief", "source"]
 Kind = WrittenKind | Literal["comment", "logs"]
 WRITTEN: dict[WrittenKind, type[Definition]] = {  # what an author writes of a kind
     "flag": Flag,
@@ -428,6 +441,7 @@ WRITTEN: dict[WrittenKind, type[Definition]] = {  # what an author writes of a k
     "notification": NotificationRule,
     "template": Template,
     "brief": Brief,
+    "source": ForeignSource,
 }
 KIND_OF: dict[type[Definition], WrittenKind] = {of: kind for kind, of in WRITTEN.items()}
 KINDS: dict[type[Spec], Kind] = {
@@ -439,6 +453,7 @@ KINDS: dict[type[Spec], Kind] = {
     NotificationRule: "notification",
     Template: "template",
     Brief: "brief",
+    ForeignSource: "source",
     Comment: "comment",
     Logs: LOGS,
 }

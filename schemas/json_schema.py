@@ -8,6 +8,7 @@ import msgspec
 from schemas.brief import Brief
 from schemas.catalog import Cohort, Deployment, Flag, Group, Metric, Template
 from schemas.notification import NotificationRule
+from schemas.source import ForeignSource
 
 DOCUMENTS = {  # by the name of the published file
     "experiment": Flag,
@@ -19,6 +20,7 @@ DOCUMENTS = {  # by the name of the published file
     "notification": NotificationRule,
     "template": Template,
     "brief": Brief,
+    "source": ForeignSource,
 }
 
 

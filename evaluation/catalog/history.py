@@ -39,6 +39,7 @@ from evaluation.catalog.references import (
 )
 from evaluation.catalog.remembering import comment_violations
 from evaluation.catalog.rules import Violation, flag_violations, state_violations
+from evaluation.catalog.source_rules import source_violations
 from evaluation.catalog.template_rules import template_violations
 from schemas.brief import Brief
 from schemas.catalog import (
@@ -60,9 +61,21 @@ from schemas.comment import Comment
 from schemas.logs import Logs
 from schemas.notification import NotificationRule
 from schemas.plan import Progress
+from schemas.source import ForeignSource
 
 OneSpec = TypeVar(
-    "OneSpec", Metric, FlagState, Group, Cohort, Deployment, NotificationRule, Template, Brief, Comment, Logs
+    "OneSpec",
+    Metric,
+    FlagState,
+    Group,
+    Cohort,
+    Deployment,
+    NotificationRule,
+    Template,
+    Brief,
+    ForeignSource,
+    Comment,
+    Logs,
 )
 PLAIN: dict[str, tuple[str, Any]] = {  # kinds without a life of their own: where the catalog has them, and what
     "group": ("groups", Group),
@@ -71,10 +84,11 @@ PLAIN: dict[str, tuple[str, Any]] = {  # kinds without a life of their own: wher
     "notification": ("notifications", NotificationRule),
     "template": ("templates", Template),
     "brief": ("briefs", Brief),
+    "source": ("sources", ForeignSource),
     "comment": ("comments", Comment),
 }
 KEPT: tuple[Kind, ...] = ("flag", "comment")  # kinds of which a history keeps what every version says
-Simple = TypeVar("Simple", Metric, Group, Cohort, Deployment, NotificationRule, Template, Brief, Comment)
+Simple = TypeVar("Simple", Metric, Group, Cohort, Deployment, NotificationRule, Template, Brief, ForeignSource, Comment)
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,6 +266,9 @@ def violations_of(definition: Definition | Comment, catalog: Catalog) -> list[Vi
             return list(notification_violations(definition))
         case Template():
             return list(template_violations(definition))
+        case ForeignSource():
+            standing = catalog.sources.get(definition.key)
+            return list(source_violations(definition, standing.definition if standing else None))
         case Comment():
             return list(comment_violations(definition, catalog.flags))
 

@@ -41,10 +41,11 @@ from schemas.duration import parse_duration
 from schemas.logs import LOGS
 from schemas.notification import NotificationRule
 from schemas.plan import Progress
+from schemas.source import ForeignSource
 
 SETTLING = 1_000  # ms between a version's append time and the input that it applies to
 
-Plain = TypeVar("Plain", Group, Cohort, Deployment, NotificationRule, Template, Brief, Comment)
+Plain = TypeVar("Plain", Group, Cohort, Deployment, NotificationRule, Template, Brief, ForeignSource, Comment)
 
 
 class Fact(msgspec.Struct, frozen=True):
@@ -265,6 +266,7 @@ class Catalog:
     notifications: dict[str, InForce[NotificationRule]] = field(default_factory=dict)
     templates: dict[str, InForce[Template]] = field(default_factory=dict)
     briefs: dict[str, InForce[Brief]] = field(default_factory=dict)
+    sources: dict[str, InForce[ForeignSource]] = field(default_factory=dict)
     comments: dict[str, InForce[Comment]] = field(default_factory=dict)  # by flag the newest: comments_of tells all
     logs: LogsInForce | None = None
 
@@ -279,6 +281,7 @@ class Catalog:
             "notification": self.notifications,
             "template": self.templates,
             "brief": self.briefs,
+            "source": self.sources,
         }
         return documents[kind]
 

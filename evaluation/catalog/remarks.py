@@ -31,6 +31,6 @@ def named_by(documents: Iterable[Definition]) -> Named:
     every = [each for each in documents if not isinstance(each, NotificationRule)]
     return {
         "keys": {each.key for each in every},
-        "owners": {each.owner for each in every},
+        "owners": {each.owner for each in every if each.owner},
         "tags": {tag for each in every for tag in getattr(each, "tags", ())},
     }

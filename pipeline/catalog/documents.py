@@ -14,6 +14,7 @@ from evaluation.catalog.plan_rules import calendar_violations, plan_violations
 from evaluation.catalog.references import Known, cohort_violations, group_violations, reference_violations
 from evaluation.catalog.remarks import named_by, remarks_of
 from evaluation.catalog.rules import flag_violations
+from evaluation.catalog.source_rules import source_violations
 from evaluation.catalog.template_rules import template_violations
 from evaluation.flags.graph import needed_for
 from pipeline.catalog.faults import DocumentError, Fault
@@ -25,6 +26,7 @@ from pipeline.errors import PeekproofError
 from schemas.brief import Brief
 from schemas.catalog import Cohort, Definition, Deployment, Flag, Group, Metric, Template
 from schemas.notification import NotificationRule
+from schemas.source import ForeignSource
 
 Written_co = TypeVar("Written_co", bound=Definition, covariant=True)
 MOST_TOLD = 10  # faults of one list of ids
@@ -50,6 +52,7 @@ class Documents:
     notifications: dict[str, FileDefinition[NotificationRule]]
     templates: dict[str, FileDefinition[Template]]
     briefs: dict[str, FileDefinition[Brief]]
+    sources: dict[str, FileDefinition[ForeignSource]]
     notes: tuple[Fault, ...] = ()
 
     def __iter__(self) -> Iterator[FileDefinition[Definition]]:
@@ -61,6 +64,7 @@ class Documents:
         yield from self.notifications.values()
         yield from self.templates.values()
         yield from self.briefs.values()
+        yield from self.sources.values()
 
 
 def read_documents(directory: Path) -> Documents:
@@ -119,7 +123,7 @@ def read_flag(path: Path) -> tuple[Documents, list[Fault]]:
 
 
 def _read_alone(path: Path) -> tuple[Documents, list[Fault]]:
-    documents = Documents({}, {}, {}, {}, {}, {}, {}, {})
+    documents = Documents({}, {}, {}, {}, {}, {}, {}, {}, {})
     try:
         source = _read_file(path, Flag)
     except DocumentError as error:
@@ -150,13 +154,16 @@ def _read(directory: Path) -> tuple[Documents, list[Fault]]:
     for template in templates.values():
         faults += template.file.faults(template_violations(template.definition))
     briefs = _read_folders(directory, ("briefs",), Brief, faults)
+    sources = _read_folders(directory, ("sources",), ForeignSource, faults)
+    for source in sources.values():
+        faults += source.file.faults(source_violations(source.definition))
     groups = _read_folders(directory, ("groups",), Group, faults)
     for group in groups.values():
         faults += group.file.faults(answer_violations(group.definition))
     flags = _read_folders(directory, ("experiments", "flags"), Flag, faults)
     notes += _unnamed_lists(directory, cohorts)
     documents = Documents(
-        metrics, flags, groups, cohorts, deployments, notifications, templates, briefs, tuple(sorted(notes))
+        metrics, flags, groups, cohorts, deployments, notifications, templates, briefs, sources, tuple(sorted(notes))
     )
     if not any(True for _ in documents) and not faults:
         raise PeekproofError(f"'{directory}' holds no documents; put YAML files into its metrics/ and experiments/")
@@ -191,6 +198,7 @@ def _without(documents: Documents, faults: Iterable[Fault]) -> Documents:
         sound(documents.notifications),
         sound(documents.templates),
         sound(documents.briefs),
+        sound(documents.sources),
         documents.notes,
     )
 
@@ -205,6 +213,7 @@ def _key_faults(documents: Documents) -> Iterator[Fault]:
         [*documents.notifications.values()],
         [*documents.templates.values()],
         [*documents.briefs.values()],
+        [*documents.sources.values()],
     )
     for sources in spaces:
         by_key: dict[str, list[str]] = {}

@@ -71,6 +71,7 @@ ORDER: tuple[WrittenKind, ...] = (  # each kind behind those that it may name
     "flag",
     "template",
     "brief",
+    "source",
 )
 SALT_CHARACTERS = string.ascii_letters + string.digits
 

@@ -16,6 +16,7 @@ FOLDERS = (
     "notifications",
     "templates",
     "briefs",
+    "sources",
 )
 OTHERS = ("schemas",)  # ours, without documents
 ALIKE = 0.85  # of the dead letters of a folder's name, when it is a spelling mistake

@@ -29,11 +29,20 @@ def kind_of(kind: type[msgspec.Struct], name: str) -> Any:
 
 
 def required(kind: Any, value: object) -> Any:
-    """What a field must be that is there: of a text or a group of fields, the one that the value may be."""
+    """What a field must be that is there: of a text, a list or a group of fields, the one that the value may be."""
     if get_origin(kind) not in (Union, UnionType):
         return kind
     kinds = [each for each in get_args(kind) if each is not NoneType]
-    return next((each for each in kinds if _is_group(each) == isinstance(value, dict)), kinds[0])
+    holder = value.__class__ if value.__class__ in {dict, list} else None
+    return next((each for each in kinds if _holder(each) is holder), kinds[0])
+
+
+def _holder(kind: Any) -> type | None:
+    """What holds values of the kind that are no plain ones."""
+    kind = get_args(kind)[0] if get_origin(kind) is Annotated else kind
+    if _is_group(kind) or get_origin(kind) is dict:
+        return dict
+    return list if get_origin(kind) is tuple else None
 
 
 def _is_group(kind: Any) -> bool:

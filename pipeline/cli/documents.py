@@ -113,6 +113,7 @@ def _tell_without_file(documents: Documents, catalog: Catalog) -> None:
         ("notification", catalog.notifications.keys() - documents.notifications.keys()),
         ("template", catalog.templates.keys() - documents.templates.keys()),
         ("brief", catalog.briefs.keys() - documents.briefs.keys()),
+        ("source", catalog.sources.keys() - documents.sources.keys()),
     )
     told = ", ".join(f"{kind} {key}" for kind, keys in kinds for key in sorted(keys))
     if told:
@@ -175,6 +176,7 @@ def _counts(documents: Documents) -> dict[str, int]:
         "notifications": len(documents.notifications),
         "templates": len(documents.templates),
         "briefs": len(documents.briefs),
+        "sources": len(documents.sources),
     }
 
 

@@ -230,7 +230,11 @@ CATALOG = _table(
     (
         ("offset", "BIGINT", "Offset of the record."),
         ("appended", "TIMESTAMP", "UTC. When it was appended; it applies to input appended a second later."),
-        ("kind", "VARCHAR", "flag, metric, group, cohort, deployment, notification, template, brief, comment or logs."),
+        (
+            "kind",
+            "VARCHAR",
+            "flag, metric, group, cohort, deployment, notification, template, brief, source, comment or logs.",
+        ),
         ("key", "VARCHAR", "Key of the document."),
         ("version", "BIGINT", "Version of the document."),
         ("author", "VARCHAR", "Who changed it."),

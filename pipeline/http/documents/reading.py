@@ -32,7 +32,7 @@ class DocumentItem(msgspec.Struct, frozen=True, kw_only=True):
     kind: WrittenKind
     key: str
     name: str | None
-    owner: str
+    owner: str | None
     tags: tuple[str, ...]
     version: int
     author: str
