@@ -153,6 +153,11 @@ class Foreseen:
     document: Document | None = None
 
     @property
+    def is_as_it_stands(self) -> bool:
+        """Whether publishing it would change nothing."""
+        return not self.violations and self.change is None
+
+    @property
     def published(self) -> Definition:
         """The definition as it would be published: of a metric it says how many decimal places are kept."""
         spec = self.change.spec if self.change else self.definition

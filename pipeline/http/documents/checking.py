@@ -74,7 +74,7 @@ def checked(kind: WrittenKind, found: Read, foreseen: Foreseen, history: History
     key = foreseen.definition.key
     standing = history.newest.of(kind).get(key)
     before = as_sent(standing.definition) if standing else None
-    definition = as_sent(foreseen.published)
+    definition = before if before and foreseen.is_as_it_stands else as_sent(foreseen.published)
     conflict = None if base is None else editing.conflict_of(history, kind, key, base)
     follows = foreseen.change.consequences if foreseen.change else ()
     return Checked(

@@ -69,6 +69,8 @@ def test_a_document_is_checked_published_read_in_any_version_and_edited_by_its_y
     assert api.call("GET", "documents/metric/revenue?version=1")["definition"]["window"] == "7d"
     assert "exists already (version 2)" in put(api, "metric", REVENUE, code=409)["error"]
     assert put(api, "metric", checked["definition"] | {"window": "14d"}, base=2)["version"] == 2, "as it is"
+    again = api.call("POST", "documents/metric/check", {"definition": REVENUE | {"window": "14d"}})
+    assert (again["differences"], again["definition"]["scale"]) == ([], 6), "what says no scale keeps that which stands"
 
 
 def test_a_cohort_of_100000_ids_is_edited_while_others_are_answered_at_once(api: Api):
