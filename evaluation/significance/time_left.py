@@ -70,7 +70,7 @@ def time_left(cell: Cell, goal: Goal, by: Pace) -> TimeLeft:
 
 
 def _as_it_looks(cell: Cell, pace: float, last: float | None) -> float | None:
-    if cell.method != "sequential" or not cell.estimate or cell.p_value is None:
+    if cell.method != "sequential" or cell.estimate is None or cell.p_value is None:
         return None
     growth = _growth(cell, cell.estimate) if _holds(cell, cell.estimate) else None
     if growth is None:

@@ -566,6 +566,16 @@ def test_the_time_left_moves_by_a_third_at_most_from_look_to_look(run_of, aggreg
     assert all(2 / 3 - 1e-9 <= now / was <= 4 / 3 + 1e-9 for was, now in pairs)
 
 
+def test_an_estimate_of_no_effect_at_all_goes_on_from_what_was_said(run_of, aggregate_of, conversions, primary):
+    run, said, last = run_of([primary]), [], None
+    for hour, counts in enumerate((((2000, 200), (2000, 230)), ((2100, 220), (2100, 220)), ((2200, 230), (2200, 240)))):
+        last = look(run, [aggregate_of(conversions(*counts), watermark=HOUR * (hour + 1))], last)
+        said.append(last.verdict.days_left)
+
+    assert said[1] == pytest.approx(said[0] * 4 / 3)
+    assert said[2] == pytest.approx(said[1] * 4 / 3)
+
+
 def test_a_t_test_takes_until_its_planned_units_are_in(verdict_on, primary):
     run = {"started": HOUR, "analysis": {"method": "t-test", "planned_units": 16_000}}
 
