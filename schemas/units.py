@@ -82,7 +82,8 @@ class Came(msgspec.Struct, frozen=True, array_like=True):
     """In which minutes of append time (since 1970) something came, of whatever partition.
 
     `run`: exposures that may be an entry, its key is FLAG/RUN; `fact`: events that feed it, unless they are late;
-    `name`: events of that name, whether something counts them or not. Of names that nothing counts a sample is told.
+    `name`: events of that name, whether something counts them or not. Of names that nothing counts the
+    most frequent of each slice are told.
     """
 
     what: CameKind

@@ -7,10 +7,10 @@ from types import MappingProxyType
 import msgspec
 import numpy as np
 
-from evaluation.arrivals.kinds import KindCount, Kinds, name_of
 from evaluation.assignment.columns import MessageColumns
 from evaluation.assignment.routing import Assigned
 from evaluation.columns.arrays import Words
+from evaluation.columns.kinds import KindCount, Kinds, name_of
 from evaluation.flags.paths import Path
 from schemas.arrivals import (
     LARGEST_SAMPLE,

@@ -1,6 +1,7 @@
 """Events: which metrics does each event feed, and for which units?"""
 
 from collections.abc import Iterator
+from itertools import islice
 from typing import Literal
 
 import msgspec
@@ -13,13 +14,14 @@ from evaluation.assignment.messages import Stretch, UnitRows, bits, properties
 from evaluation.assignment.plan import EventPlan
 from evaluation.assignment.properties import satisfied
 from evaluation.columns.arrays import Mask
+from evaluation.columns.kinds import Kinds
 from evaluation.columns.quantising import quantised
 from evaluation.flags.paths import Path
 from evaluation.flags.values import read_json
 from schemas.numbers import BEYOND
 from schemas.units import Example, RowKind
 
-MOST_NAMES = 64  # events of a slice, of which names that nothing counts are told
+MOST_NAMES = 64  # that nothing counts and that are told, of a slice
 COARSE = 1e-4  # a value that rounding changes by a larger share of itself is told
 LONGEST_NAME = 100  # bytes of such a name: many travel in one message
 LONGEST_EXAMPLE = 40  # characters
@@ -78,18 +80,22 @@ def event_rows(columns: MessageColumns, plan: EventPlan, stretch: Stretch) -> Un
 
 
 def _names(columns: MessageColumns, plan: EventPlan, event: NDArray[np.int64]) -> Iterator[str]:
-    """What the events are called: all names that something counts, and those of a sample of the others.
+    """What the events are called: all names that something counts, and the most frequent of the others.
 
-    Of the others none is told that is too long to be meant.
+    Of the others none is told that is too long to be meant. Looks say which names are near to one that never came, and
+    they know nothing but `units`: so names are told there, though `arrivals`, which is no part of what a look is made
+    of, tells them too. What another worker has told it leaves out, and a state that is made anew has none of it. Both
+    count by `Kinds`.
     """
     seen = np.zeros(len(plan.events.names) + 2, np.bool_)  # the codes of unknown and missing names are the last ones
     seen[event] = True
     yield from (name for name, is_seen in zip(plan.events.names, seen, strict=False) if is_seen)
     if seen[-1]:
-        step = -(-len(event) // MOST_NAMES)
-        sample = np.flatnonzero(event[::step] == -1) * step
-        names = columns.texts["event_type",]
-        yield from filter(None, names.take(sample[names.length[sample] <= LONGEST_NAME]).strings())
+        others = columns.texts["event_type",].take(np.flatnonzero(event == -1))
+        kinds = Kinds(1)
+        kinds.add([others], np.zeros(len(others), np.int64))
+        names = (kind.texts[0] for kind in kinds.of(0))
+        yield from islice((name for name in names if name and len(name.encode()) <= LONGEST_NAME), MOST_NAMES)
 
 
 def _satisfying(columns: MessageColumns, plan: EventPlan, message: NDArray[np.int64], fact: NDArray[np.int64]) -> Mask:

@@ -104,7 +104,7 @@ class Stretch:
     answers: list[tuple[int, int, Assignment]] = field(default_factory=list)  # with row and index of the exposure
     counts: dict[str, int] = field(default_factory=dict)
     examples: list[Example] = field(default_factory=list)
-    names: set[str] = field(default_factory=set)  # of events, of those that nothing counts a sample
+    names: set[str] = field(default_factory=set)  # of events, of those that nothing counts the most frequent
 
     def count(self, what: str, number: int) -> None:
         """Add to a total."""

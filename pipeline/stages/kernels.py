@@ -10,11 +10,11 @@ from functools import cache
 import numpy as np
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
-from evaluation.arrivals.kinds import Kinds
 from evaluation.arrivals.tally import Tally
 from evaluation.assignment.routing import assign
 from evaluation.catalog.history import History
 from evaluation.catalog.lifecycle import apply_definition, start
+from evaluation.columns.kinds import Kinds
 from evaluation.columns.nesting import DEEPEST
 from evaluation.metrics.partition import Partition
 from evaluation.significance import boschloo

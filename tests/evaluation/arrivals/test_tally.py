@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evaluation.arrivals import kinds
 from evaluation.arrivals.tally import Tally
 from evaluation.assignment.routing import assign
+from evaluation.columns import kinds
 from schemas.topics import MAX_MESSAGE_BYTES
 from tests.evaluation.assignment.routed import BUTTON, HORIZON, NDJSON, NOW, TOLERANCE, shop
 

@@ -6,6 +6,7 @@ import msgspec
 import pytest
 import xxhash
 
+from evaluation.assignment.events import MOST_NAMES
 from evaluation.catalog.in_force import SETTLING
 from schemas.numbers import BEYOND
 from schemas.units import ROWS, RowKind
@@ -43,6 +44,17 @@ class TestEvents:
         assigned = route(event("purchase"), event("Purchase"), event("é" * 51))
 
         assert {key for what, key, _ in assigned.came if what == "name"} == {"purchase", "Purchase"}
+
+    def test_a_name_that_nothing_counts_is_told_however_seldom_it_comes_unless_many_others_come_more_often(self, route):
+        once, twice = [event(f"page {number}") for number in range(200)], event("Purchase")
+
+        few = route(*[event("viewed")] * 500, twice, *[event("viewed")] * 500)
+        many = route(*once, twice, twice)
+
+        assert {key for what, key, _ in few.came if what == "name"} == {"viewed", "Purchase"}
+        told = {key for what, key, _ in many.came if what == "name"}
+        assert "Purchase" in told
+        assert len(told) == MOST_NAMES
 
     def test_columns_have_the_types_of_the_message(self, route):
         for assigned in (route(event()), route(b"x"), route(exposure(), topic="exposures")):
