@@ -22,6 +22,7 @@ from schemas.written import (
     Date,
     Deviation,
     Duration,
+    Identity,
     Key,
     LowerCap,
     Nth,
@@ -186,8 +187,9 @@ class Flag(Strict, frozen=True, kw_only=True):
     weights. Who gets no variant gets `off`. `prerequisites` name, by flag, the variants (`off` is one) of which a unit
     must have one; `sticky` keeps a unit in the variant that it had before; `deployments` are those that serve the flag
     (none named: all). `control` is by default the variant of that name, else the first. `exposure_event` stands in
-    for exposures: a unit that sends it has met the variant that the flag gives it then. `start` and `end` are dates
-    that are told once they have passed; a `plan` acts.
+    for exposures: a unit that sends it has met the variant that the flag gives it then. With an `identity` events that
+    name it alone count for the unit with which it was first told. `start` and `end` are dates that are told once they
+    have passed; a `plan` acts.
     """
 
     key: Key
@@ -207,6 +209,7 @@ class Flag(Strict, frozen=True, kw_only=True):
     deployments: tuple[Key, ...] = ()
     metrics: tuple[Goal, ...] = ()
     exposure_event: Step | None = None
+    identity: Identity | None = None
     breakdowns: Annotated[tuple[Breakdown, ...], msgspec.Meta(max_length=10)] = ()
     analysis: Analysis = Analysis()
     start: Date | None = None

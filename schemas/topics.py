@@ -18,6 +18,8 @@ HEALTH = "health"
 NOTIFICATIONS = "notifications"
 DELIVERIES = "deliveries"
 ARRIVALS = "arrivals"
+IDENTITIES = "identities"
+JOINS = "joins"
 
 SourcePartition = tuple[str, int]  # topic (without the installation's prefix) and partition
 

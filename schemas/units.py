@@ -2,6 +2,10 @@
 
 A row is one thing that one unit did: it met an arm of a run, or one of its events feeds a fact. All rows of one source
 record for one partition travel in one message. The message's `Header` stands in the schema's metadata.
+
+Messages on `identities` are made alike: what assignment tells the identity stage, by the hash of the identity instead
+of the unit's. A row says that an identity and a unit were seen together (a join), that the identity did something that
+names no unit (a loose event), or that it met an arm through a unit.
 """
 
 from collections.abc import Iterable, Mapping
@@ -26,6 +30,8 @@ class RowKind(IntFlag):
     FORCED = 8  # an exposure of a unit that an inclusion forced: not randomised, left out
     UNUSABLE = 16  # an event whose property is missing or no number: counted, left out
     OWN_ID = 32  # the record had no insert id; its position stands in
+    JOIN = 64  # on `identities`: the identity and the unit whose hash is the value were seen together
+    WITHDRAWN = 128  # an event that was told of this unit before is another's: it is taken back
 
 
 SEGMENT_BITS = 6  # of an exposure's value, for each of its flag's breakdowns, the first one lowest:
@@ -36,12 +42,15 @@ ROWS = pa.schema(
         pa.field("source", pa.uint16(), nullable=False),  # index into the header's sources
         pa.field("offset", pa.int64(), nullable=False),  # of the source record
         pa.field("kind", pa.uint8(), nullable=False),
-        pa.field("code", pa.uint16(), nullable=False),  # index into the header's arms (exposures) or facts (events)
-        pa.field("unit", pa.uint64(), nullable=False),  # XXH64 of `type NUL id`
+        # Index into the header's arms (exposures), facts (events) or pairs (joins).
+        pa.field("code", pa.uint16(), nullable=False),
+        pa.field("unit", pa.uint64(), nullable=False),  # XXH64 of `type NUL id`; on `identities` that of the identity
         pa.field("time", pa.int64(), nullable=False),  # event time, ms UTC
-        pa.field("id", pa.uint64(), nullable=False),  # XXH64 of the insert id, or of `topic/partition/offset/index`
+        # XXH64 of the insert id, or of `topic/partition/offset/index`; of a loose event xor the identity's hash: two
+        # people behind one unit may use the same insert id.
+        pa.field("id", pa.uint64(), nullable=False),
         # An event's quantised value, 1 for a fact without property; BEYOND up or down stands for what lies beyond it.
-        # An exposure's segments, see SEGMENT_BITS.
+        # An exposure's segments, see SEGMENT_BITS. Of a join and an exposure on `identities` the unit's hash.
         pa.field("value", pa.int64(), nullable=False),
     ]
 )
@@ -64,6 +73,38 @@ class Arm(msgspec.Struct, frozen=True, array_like=True):
     run: str
     allocation: int
     variant: str
+
+
+class Pair(msgspec.Struct, frozen=True, array_like=True):
+    """The types of a unit and of an identity that are joined: `device_id`, `user_id`."""
+
+    unit: str
+    identity: str
+
+
+def loose(fact: str, pair: Pair) -> str:
+    """The key by which a fact goes where an event names the identity of a pair and no unit."""
+    return f"{fact}~{pair.unit}~{pair.identity}"
+
+
+def pair_of(fact: str) -> Pair | None:
+    """The pair of a loose event's fact; None: it is one of a unit's own events."""
+    _, *types = fact[fact.rfind("]") :].split("~")
+    return Pair(*types) if types else None
+
+
+class Joining(msgspec.Struct, frozen=True, array_like=True):
+    """What became of people behind the units of a run, in one partition of `identities`, as totals.
+
+    Loose events are counted once for each of the run's facts that they feed.
+    """
+
+    flag: str
+    run: str
+    unjoined: int = 0  # loose events of the run's time whose identity was joined too late, or never
+    waiting: int = 0  # those that a join could still give to a unit
+    moved: int = 0  # those that an earlier join took from one unit and gave to another
+    crossed: int = 0  # identities that met two variants of one allocation through different units
 
 
 class Example(msgspec.Struct, frozen=True, array_like=True):
@@ -98,9 +139,10 @@ class Header(msgspec.Struct, frozen=True):
     `expected` is the number of source partitions that there are; while fewer have been heard of, no watermark
     moves. None is beyond a moment until which there were no others: those that were added since hold nothing older.
 
-    `facts` are the keys of evaluation.catalog.in_force.Fact; `arms` and `facts` give the rows' codes a meaning.
+    `facts` are the keys of evaluation.catalog.in_force.Fact, of loose events as `loose` makes them; `arms`, `facts` and
+    `pairs` (on `identities` alone) give the rows' codes a meaning.
     `examples` may be of rows of any partition. `came` stands in every message of the first partition, and in no other;
-    what was told of a minute is seldom told again.
+    what was told of a minute is seldom told again. `joining` stands where the identity stage tells the first partition.
     """
 
     catalog: int
@@ -111,6 +153,8 @@ class Header(msgspec.Struct, frozen=True):
     expected: int = 0
     examples: list[Example] = []
     came: list[Came] | msgspec.UnsetType = msgspec.UNSET
+    pairs: list[Pair] | msgspec.UnsetType = msgspec.UNSET
+    joining: list[Joining] | msgspec.UnsetType = msgspec.UNSET
 
 
 def newest(examples: Iterable[Example]) -> list[Example]:

@@ -32,6 +32,13 @@ Unit = Annotated[
         description="what is randomised: user_id, device_id, groups.TYPE or user_properties.NAME",
     ),
 ]
+Identity = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^(user_id|device_id|groups\.[A-Za-z0-9_ -]+)$(?!\n)",
+        description="who is behind several units: user_id, device_id or groups.TYPE",
+    ),
+]
 Percentage = Annotated[
     Annotated[int, msgspec.Meta(ge=0, le=100)] | Annotated[float, msgspec.Meta(ge=0, le=100)],
     msgspec.Meta(description="a number from 0 to 100 with at most two decimal places"),

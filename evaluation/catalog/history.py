@@ -362,7 +362,7 @@ def _flag_after(document: Document, state: FlagState, append_time: int, catalog:
         if known and known.completed is not None:
             runs.append(known)
             continue
-        for name in ("breakdowns", "exposure_event"):
+        for name in ("breakdowns", "exposure_event", "identity"):
             if known and getattr(known.definition, name) != getattr(state.definition, name):
                 raise ValueError(f"flag '{document.key}' changes its {name} while '{run.key}' is open; complete it")
         since, from_now = (known.since, append_time + SETTLING) if known else ({}, append_time)

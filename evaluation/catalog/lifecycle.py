@@ -394,6 +394,8 @@ def _refuse_another_meaning(before: Flag, after: Flag, run: str) -> None:
         refuse("exposure_event", old, new, "its units entered by the former")
     if before.unit != after.unit:
         refuse("unit", before.unit, after.unit, "its units would no longer be those that entered")
+    if before.identity != after.identity:
+        refuse("identity", before.identity or "none", after.identity or "none", "its units would have other events")
     if keys_before != keys_after:
         refuse("variants", ", ".join(keys_before), ", ".join(keys_after), "units that met one would lose it")
     if control_of(before) != control_of(after):

@@ -66,6 +66,7 @@ def flag_violations(flag: Flag, metrics: Mapping[str, Metric | None]) -> Iterato
     yield from _size_violations(flag, metrics)
     if flag.exposure_event:
         yield from filter_violations(flag.exposure_event.where, ("exposure_event", "where"))
+    yield from _identity_violations(flag)
     yield from _analysis_violations(flag, metrics)
     yield from _date_violations(flag)
 
@@ -228,6 +229,18 @@ def _breakdown_violations(flag: Flag) -> Iterator[Violation]:
                 yield Violation((*path, "values", place), "'(other)' is every value that is not listed; remove it")
             elif value in breakdown.values[:place]:
                 yield Violation((*path, "values", place), f"'{value}' is listed twice; keep one")
+
+
+def _identity_violations(flag: Flag) -> Iterator[Violation]:
+    if flag.identity is None:
+        return
+    path: Path = ("identity",)
+    if flag.identity == flag.unit:
+        yield Violation(path, f"'{flag.identity}' is the unit itself; name another id that its events carry, or none")
+    elif flag.unit.startswith("user_properties."):
+        yield Violation(path, f"'{flag.unit}' cannot be joined with one; split by user_id, device_id or groups.TYPE")
+    if not flag.metrics:
+        yield Violation(path, f"'{flag.identity}' would be ignored: '{flag.key}' has no metrics; remove it")
 
 
 def _size_violations(flag: Flag, metrics: Mapping[str, Metric | None]) -> Iterator[Violation]:

@@ -109,6 +109,7 @@ class FlagShape(ResponseShape, frozen=True, kw_only=True):
     parent_dependencies: DependenciesShape | None
     sticky_bucketing: bool
     exposure_event: ExposureEventShape | None
+    identity: str | None
     state: Literal["planning", "running", "completed", "decision-made"]
     decision: Literal["rollout", "rollback"] | None
     decision_reason: str | None
@@ -147,6 +148,7 @@ class FlagFields(Edit, frozen=True, kw_only=True):
     parent_dependencies: DependenciesShape | UnsetType | None = UNSET
     sticky_bucketing: bool | UnsetType = UNSET
     exposure_event: ExposureEventShape | UnsetType | None = UNSET
+    identity: str | UnsetType | None = UNSET
     start_date: str | UnsetType | None = UNSET
     end_date: str | UnsetType | None = UNSET
     plan: Plan | UnsetType | None = UNSET
@@ -208,6 +210,7 @@ def flag_shape(
         parent_dependencies=DependenciesShape(flags=prerequisites) if prerequisites else None,
         sticky_bucketing=definition.sticky,
         exposure_event=_exposure_event_shape(definition.exposure_event),
+        identity=definition.identity,
         state=states.get(flag.status, "decision-made"),
         decision=decisions.get(flag.status),
         decision_reason=newest.document.reason if flag.status in decisions else None,
@@ -299,6 +302,7 @@ def _flag_fields(said: FlagFields, variants: Mapping[str, dict[str, Any]], unit:
         "control": said.control,
         "analysis": said.analysis,
         "breakdowns": said.breakdowns,
+        "identity": said.identity,
     }
     fields = {name: written(field) for name, field in plain.items() if field is not UNSET}
     if said.bucketing_key is not UNSET or said.bucketing_unit is not UNSET:

@@ -19,7 +19,7 @@ const EXPERIMENT = [
     name: "metrics",
     title: "Metrics and guardrails",
     says: "One primary metric decides; guardrails must not get worse.",
-    fields: ["metrics", "exposure_event"],
+    fields: ["metrics", "exposure_event", "identity"],
   },
   { name: "variants", title: "Variants", fields: ["variants", "control"] },
   {
@@ -37,7 +37,7 @@ const EXPERIMENT = [
   },
 ];
 
-const OF_EXPERIMENTS = ["hypothesis", "metrics", "exposure_event", "analysis", "breakdowns"];
+const OF_EXPERIMENTS = ["hypothesis", "metrics", "exposure_event", "identity", "analysis", "breakdowns"];
 
 /** @type {Step[]} */
 const FLAG = [

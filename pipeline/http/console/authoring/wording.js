@@ -5,6 +5,7 @@ const LABELS = {
   "Flag.unit": "Unit: what is randomised",
   "Flag.rollout": "Rollout of all others, %",
   "Flag.exposure_event": "An event that stands in for exposures",
+  "Flag.identity": "Identity: who is behind several units",
   "Flag.sticky": "Sticky: who has a variant keeps it",
   "Segment.rollout": "Rollout, %",
   "PlanStep.rollout": "Rollout, %",

@@ -1,0 +1,1 @@
+"""Identity: whose are the events that name a person and no unit?"""
