@@ -27,6 +27,8 @@ export function Connecting({ kind, made }) {
         fitting.map(([name, { says }]) => h("option", { value: name }, says)),
       ),
     ),
+    SNIPPETS[chosen]?.onlyAsks &&
+      h("p", null, "It asks only. An experiment counts whom your program sends an exposure of: ‘curl: send events’."),
     h(Copied, {
       label: made ? "It carries the new key" : "KEY is a key of this deployment",
       text: SNIPPETS[chosen]?.write(location.origin, made?.key ?? "KEY") ?? "",
