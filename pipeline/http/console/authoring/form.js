@@ -7,6 +7,7 @@
 /** @import { Path } from "./values.js" */
 
 import { h, useRef } from "../dom.js";
+import { explained } from "./explained.js";
 import { JsonField } from "./jsonfield.js";
 import { Rows } from "./rows.js";
 import { isGroup, numberOf, pathText, same, typedOf } from "./values.js";
@@ -14,7 +15,7 @@ import { faultText, hintOf, label, one } from "./wording.js";
 
 /**
  * @typedef {{ edited: Edited, known: Known, parts: Parts }} Form What every field of it needs.
- * @typedef {{ form: Form, path: Path, shape: Shape, name: string, title: string, legend?: Child }} Place
+ * @typedef {{ form: Form, path: Path, shape: Shape, name: string, title: string, group?: string, legend?: Child }} Place
  * @typedef {Record<string, (place: Place) => Child>} Parts Fields that are more than their shape, by group and name.
  */
 
@@ -27,8 +28,9 @@ export function Fields({ form, path, shape, names = Object.keys(shape.fields) })
     names.map((name) => {
       const field = shape.fields[name];
       if (!field) return null;
-      const place = { form, path: [...path, name], shape: field, name, title: label(shape.title, name) };
-      return h(form.parts[`${shape.title}.${name}`] ?? Field, { key: name, ...place });
+      const group = shape.title;
+      const place = { form, path: [...path, name], shape: field, name, title: label(group, name), group };
+      return h(form.parts[`${group}.${name}`] ?? Field, { key: name, ...place });
     }),
   );
 }
@@ -59,10 +61,12 @@ export function Field(place) {
 
 /** A control under its label, with a hint and its faults.
  * @param {Place & { hint?: Child, control: (attributes: Record<string, unknown>) => Child }} props */
-export function Framed({ form, path, shape, name, title, hint = hintOf(shape.hint, name), control }) {
+export function Framed({ form, path, shape, name, title, group = "", hint = hintOf(shape.hint, name), control }) {
   const id = idOf(path);
+  const chosen = shape.is === "choice" ? (form.edited.at(path) ?? shape.unsaid) : undefined;
+  const means = explained(group, name, chosen);
   const faults = form.edited.faultsAt(path);
-  const described = [hint && `${id}-hint`, faults.length > 0 && `${id}-fault`].filter(Boolean).join(" ");
+  const described = [(means || hint) && `${id}-hint`, faults.length > 0 && `${id}-fault`].filter(Boolean).join(" ");
   return h(
     "div",
     { class: "field", "data-path": pathText(path) },
@@ -74,7 +78,7 @@ export function Framed({ form, path, shape, name, title, hint = hintOf(shape.hin
       "aria-required": shape.isRequired ? "true" : null,
       onblur: () => touch(form, path),
     }),
-    hint && h("small", { id: `${id}-hint` }, hint),
+    (means || hint) && h("small", { id: `${id}-hint` }, means, means && hint && ": ", hint),
     h(Faults, { id: `${id}-fault`, told: faults, hint }),
   );
 }
@@ -142,7 +146,7 @@ function ChoiceField(place) {
       h(Choices, {
         attributes,
         choices: shape.choices.map((value) => [value, value]),
-        unsaid: shape.unsaid === undefined ? "choose …" : `${shape.unsaid} (unless it is said)`,
+        unsaid: shape.unsaid === undefined ? "choose …" : `${shape.unsaid} (by default)`,
         value: form.edited.at(path),
         take: (value) => form.edited.set(path, value || undefined),
       }),
@@ -164,7 +168,7 @@ export function Choices({ attributes, choices, unsaid, value, take }) {
 
 /** @param {Place} place */
 function SwitchField(place) {
-  const { form, path, shape, title } = place;
+  const { form, path, shape, name, title, group = "" } = place;
   const value = form.edited.at(path);
   if (shape.unsaid === undefined && !shape.isRequired) {
     return h(Framed, {
@@ -176,7 +180,7 @@ function SwitchField(place) {
             ["true", "yes"],
             ["false", "no"],
           ],
-          unsaid: "as is usual",
+          unsaid: "by default",
           value: value === undefined ? undefined : String(value),
           take: (said) => form.edited.set(path, said === "" ? undefined : said === "true"),
         }),
@@ -196,8 +200,15 @@ function SwitchField(place) {
       }),
       title,
     ),
+    h(Means, { group, name }),
     h(Faults, { id: `${idOf(path)}-fault`, told: form.edited.faultsAt(path) }),
   );
+}
+
+/** @param {{ group?: string, name: string }} props */
+function Means({ group = "", name }) {
+  const means = explained(group, name);
+  return means && h("small", null, means);
 }
 
 /** Values that are no groups: boxes where it is known which there may be, else one per line.
@@ -209,7 +220,7 @@ function ListField(place) {
 }
 
 /** @param {Place & { choices: readonly string[] }} place */
-export function BoxesField({ form, path, title, choices }) {
+export function BoxesField({ form, path, name, title, group, choices }) {
   /** @type {string[]} */
   const value = form.edited.at(path) ?? [];
   const all = [...new Set([...choices, ...(Array.isArray(value) ? value : [])])];
@@ -235,6 +246,7 @@ export function BoxesField({ form, path, title, choices }) {
         each,
       ),
     ),
+    h(Means, { group, name }),
     h(Faults, { id: `${idOf(path)}-fault`, told: form.edited.faultsAt(path) }),
   );
 }
@@ -270,7 +282,7 @@ const OPEN = new Set(["hypothesis", "analysis", "plan"]); // what its step is ab
 
 /** A group within a group, folded while nothing is said in it.
  * @param {Place & { shape: Group }} props */
-function GroupField({ form, path, shape, name, title }) {
+function GroupField({ form, path, shape, name, title, group }) {
   const fields = Object.keys(shape.fields);
   const told = form.edited.faultsAt(path, fields);
   const isOpen =
@@ -279,6 +291,7 @@ function GroupField({ form, path, shape, name, title }) {
     "details",
     { class: "group", "data-path": pathText(path), open: isOpen },
     h("summary", null, title),
+    h(Means, { group, name }),
     h(Faults, { id: `${idOf(path)}-fault`, told }),
     h(Fields, { form, path, shape }),
   );
@@ -299,13 +312,13 @@ function EitherField(place) {
 
 /** Groups of fields, one after the other.
  * @param {Place & { shape: List }} props */
-export function RowsField({ form, path, shape, name, title, legend }) {
+export function RowsField({ form, path, shape, name, title, group, legend }) {
   const of = /** @type {Group} */ (shape.of);
   return h(Rows, {
     form,
     path,
     title,
-    legend,
+    legend: legend ?? h(Means, { group, name }),
     one: one(name),
     row: (index) => h(Fields, { form, path: [...path, index], shape: of }),
   });

@@ -122,6 +122,10 @@ function VariantsOf({ form, path, flag }) {
   );
 }
 
+/** Where its author has the ids, which a browser reads from a file of its own.
+ * @returns {null} */
+const NoField = () => null;
+
 /** @type {Parts} */
 export const PARTS = {
   "Flag.key": KeyField,
@@ -140,5 +144,6 @@ export const PARTS = {
   "PlanStep.segments": SegmentsOfStep,
   "Condition.property": PropertyField,
   "Breakdown.property": PropertyField,
+  "Cohort.file": NoField,
   "Cohort.ids": IdsField,
 };

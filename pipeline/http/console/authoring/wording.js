@@ -43,8 +43,12 @@ const ONE = {
   secrets: "Secret",
 };
 
+/** The group whose part stands in a template.
+ * @param {string} group */
+export const outright = (group) => group.replace(/Part$/, "");
+
 /** @param {string} group @param {string} name */
-export const label = (group, name) => LABELS[`${group}.${name}`] ?? words(name);
+export const label = (group, name) => LABELS[`${outright(group)}.${name}`] ?? words(name);
 
 /** What one of them is called.
  * @param {string} name */
