@@ -6,9 +6,15 @@
 import { h } from "../dom.js";
 import { moment } from "../parts/numbers.js";
 import { readDocuments } from "./documents.js";
-import { DocumentLinks, NewLinks } from "./links.js";
+import { DocumentLinks, mayMake, NewLinks } from "./links.js";
+import { begun } from "./templates.js";
 
-const KINDS = { group: "Groups", notification: "Notifications", template: "Templates" };
+/** @type {Record<string, [string, string]>} What they are called, and what they are for. */
+const KINDS = {
+  group: ["Groups", "Flags of a mutual exclusion never share a unit; a holdout keeps some units out of all its flags."],
+  notification: ["Notifications", "Who is told what, and where."],
+  template: ["Templates", "What experiments or flags of a sort begin with."],
+};
 
 /** @implements {Page} */
 export class OthersPage {
@@ -23,13 +29,15 @@ export class OthersPage {
   view() {
     return [
       h("div", { class: "head" }, h("h1", null, "Other documents"), h(NewLinks, { whats: Object.keys(KINDS) })),
-      Object.entries(KINDS).map(([kind, says]) => {
+      Object.entries(KINDS).map(([kind, [says, means]]) => {
         const found = this.#documents.filter((each) => each.kind === kind);
         return h(
           "section",
           { "aria-labelledby": `of-${kind}` },
           h("h2", { id: `of-${kind}` }, says),
-          found.length ? h("ul", { class: "rows" }, found.map(row)) : h("p", { class: "quiet" }, "There are none yet."),
+          found.length
+            ? h("ul", { class: "rows" }, found.map(row))
+            : h("p", { class: "quiet" }, `There are none yet. ${means}`),
         );
       }),
     ];
@@ -37,7 +45,7 @@ export class OthersPage {
 }
 
 /** @param {DocumentItem} document */
-const row = ({ kind, key, name, owner, tags, version, author, time }) =>
+const row = ({ kind, key, name, owner, tags, version, author, time, of }) =>
   h(
     "li",
     { id: `${kind}-${key}` },
@@ -57,6 +65,7 @@ const row = ({ kind, key, name, owner, tags, version, author, time }) =>
           .filter(Boolean)
           .join(" · "),
       ),
+      kind === "template" && of && mayMake(of) && h("a", { href: begun(of, key) }, `Begin a new ${of} with it`),
       h(DocumentLinks, { kind, of: key }),
     ),
   );

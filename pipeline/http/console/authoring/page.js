@@ -151,7 +151,7 @@ export class AuthoringPage {
       this.#step === 0 &&
         !edited.key &&
         edited.kind === "flag" &&
-        h(Templates, { known, chosen: this.query.get("template") }),
+        h(Templates, { known, of: this.what, chosen: this.query.get("template") }),
       this.#progress(steps, step),
       h("h2", { id: "step", tabindex: -1, class: "step" }, step.title),
       step.says && h("p", { class: "quiet" }, step.says),

@@ -248,7 +248,7 @@ def test_other_documents_follow_their_schema_and_yaml_goes_out_and_comes_in(cons
     expect(page.get_by_label("Type")).to_have_accessible_description(re.compile("ratio: the total of one metric by"))
     page.get_by_label("Type").select_option("sum")
     expect(page.get_by_label("Type")).to_have_accessible_description("the total of a property")
-    expect(page.get_by_label("Window")).to_have_accessible_description(re.compile("^how long after its entry .*: a dur"))
+    expect(page.get_by_label("Window")).to_have_accessible_description(re.compile("^how long after .*: a duration"))
     page.get_by_label("Event").fill("basket")
     page.get_by_label("Property").fill("value")
     page.get_by_label("Window").fill("1 day")
@@ -304,6 +304,15 @@ def test_other_documents_follow_their_schema_and_yaml_goes_out_and_comes_in(cons
     expect(page.get_by_role("alert")).to_contain_text("These stand: metric basket.")
     expect(page.get_by_role("region", name="metric basket")).to_contain_text("stands as it is")
     assert console.call("GET", "documents/metric/basket")["yaml"] == yaml
+
+    begins = {"key": "aa", "owner": "shop", "of": "experiment", "values": {"name": "Nothing new"}}
+    console.call("PUT", "documents/template/aa", {"definition": begins, "base": 0, "reason": "to begin with"})
+    page.goto("/#/new/flag")
+    expect(page.get_by_label("Key", exact=True)).to_be_visible()
+    expect(page.get_by_label("Begin from a template").get_by_role("option", name="aa")).to_have_count(0)
+    page.goto("/#/documents")
+    page.locator("#template-aa").get_by_role("link", name="Begin a new experiment with it").click()
+    expect(page.get_by_label("Name")).to_have_value("Nothing new")
 
 
 def test_what_is_decided_and_said_of_an_experiment_is_remembered(console: Console):
