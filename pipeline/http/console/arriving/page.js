@@ -93,4 +93,11 @@ export class ArrivingPage {
 }
 
 /** @param {string} what @param {boolean} others Come, under other names. */
-const nothing = (what, others) => (others ? `No ${what} of such a name.` : `No ${what} came in the last two days.`);
+const nothing = (what, others) =>
+  others
+    ? `No ${what} of such a name.`
+    : [
+        `No ${what} came in the last two days. `,
+        h("a", { href: "#/deployments" }, "The page of a deployment"),
+        " shows how programs send.",
+      ];

@@ -196,7 +196,7 @@ function DocumentTold({ document }) {
   return h(
     "section",
     { "aria-label": nameOf(document) },
-    h("h2", null, `${nameOf(document)} ${stands}`),
+    h("h2", { class: "as-written" }, `${nameOf(document)} ${stands}`),
     faults.length > 0 &&
       h(
         "ul",

@@ -16,9 +16,10 @@ export function result(flag, look) {
       "deciding",
     ).map((cell) => ({ goal, cell })),
   );
+  const isChance = flag.definition.analysis?.method === "bayesian";
   return table(
     "Result",
-    ["metric", "variant", flag.control, "variant's", "lift", "certainty", "judged"],
+    ["metric", "variant", flag.control, "variant's", "lift", isChance ? "chance" : "p", "judged"],
     rows.map(({ goal, cell }) =>
       h(
         "tr",

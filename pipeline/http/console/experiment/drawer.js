@@ -55,7 +55,7 @@ function told(drawn, asShare) {
     units > 0 && [
       drawn.steps.length > 0 && steps(drawn),
       h("h3", null, "Units by their number"),
-      distribution(drawn),
+      distribution(drawn, asShare),
       drawn.ages.length > 0 && [h("h3", null, "Since a unit’s entry"), growth(drawn, asShare)],
     ],
     units === 0 && h("p", null, `No unit with a number of ${metric} is archived yet.`),
@@ -95,9 +95,9 @@ const steps = ({ arms, steps }) => [
   }),
 ];
 
-/** @param {Drawn} drawn */
-function distribution({ arms, edges }) {
-  const bins = edges.slice(0, -1).map((edge, at) => `${amount(edge)} to ${amount(edges[at + 1])}`);
+/** @param {Drawn} drawn @param {boolean} asShare Then each has 0 or 1. */
+function distribution({ arms, edges }, asShare) {
+  const bins = edges.slice(0, -1).map((edge, at) => amount(edge) + (asShare ? "" : ` to ${amount(edges[at + 1])}`));
   const fullest = Math.max(...arms.flatMap(({ distribution: { zeros, counts } }) => [zeros, ...counts]), 1);
   return byArm("Units by their number and arm", "number", arms, ["0", ...bins], ({ distribution, units }, at) => {
     const here = (at ? distribution.counts[at - 1] : distribution.zeros) ?? 0;

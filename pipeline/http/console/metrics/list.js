@@ -9,6 +9,12 @@ import { h } from "../dom.js";
 import { addressOf } from "../parts/route.js";
 import { matches, search } from "../parts/search.js";
 
+const MEANS = {
+  metric:
+    "A metric makes one number of a unit's events, such as whether it purchased; experiments compare their averages.",
+  cohort: "A cohort is a list of ids to which flags can be shown, or not.",
+};
+
 /** Of one kind of document: a list that is searched by its words.
  * @implements {Page} */
 export class DocumentsPage {
@@ -54,7 +60,11 @@ export class DocumentsPage {
             { class: "rows" },
             found.map((each) => row(each)),
           )
-        : h("p", { class: "quiet" }, this.#documents.length ? "None matches." : "There are none yet."),
+        : h(
+            "p",
+            { class: "quiet" },
+            this.#documents.length ? "None matches." : `There are none yet. ${MEANS[this.kind]}`,
+          ),
     ];
   }
 }

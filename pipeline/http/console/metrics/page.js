@@ -156,7 +156,7 @@ export class MetricPage {
           fact("mean", mean(found.mean, asShare)),
           fact("standard deviation", mean(found.deviation, false)),
           fact("units a day", found.daily === null ? "not known yet" : count(Math.round(found.daily))),
-          fact("units that entered", `${moment(found.since)} to ${moment(found.until)}`),
+          found.until > found.since && fact("they entered", `${moment(found.since)} to ${moment(found.until)}`),
         ),
         found.notes.map((note) => h("p", { class: "noted", key: note }, note)),
         h(Distribution, { label: "Units' numbers", edges: found.edges, histogram: found.distribution }),

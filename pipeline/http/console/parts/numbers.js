@@ -16,8 +16,9 @@ const significant = new Intl.NumberFormat("en", { maximumSignificantDigits: 3 })
 /** @param {Maybe} value @returns {value is null | undefined} */
 export const missing = (value) => value === null || value === undefined;
 
-/** @param {number} value @param {string} text */
-const signed = (value, text) => (value < 0 ? `${MINUS}${text}` : `+${text}`);
+/** What is written as 0 has no sign.
+ * @param {number} value @param {string} text */
+const signed = (value, text) => (/[1-9]/.test(text) ? `${value < 0 ? MINUS : "+"}${text}` : text);
 
 /** @param {Maybe} value */
 export const count = (value) => (missing(value) ? NONE : plain.format(value));
