@@ -72,7 +72,7 @@ function told({ counts, refusal }, isCurrent) {
       `Of ${count(units)} units (${unit}) up to ${moment(as_of)}`,
       sampled < 1 && `, by a sample of ${share(sampled)}`,
       ".",
-      notes.map((note) => ` ${note}.`),
+      notes.map((note) => ` ${moment.within(note)}.`),
     ),
   ];
 }

@@ -6,7 +6,7 @@
 import { get, Refusal, send } from "../api.js";
 import { h, table, useEffect, useState } from "../dom.js";
 import { isShare } from "../metrics/wording.js";
-import { count, mean, share } from "../parts/numbers.js";
+import { count, mean, moment, share } from "../parts/numbers.js";
 import { readDocument } from "./documents.js";
 
 const WEEKS = 4;
@@ -120,7 +120,7 @@ function Baseline({ form, usual }) {
           ".",
         )
       : h("p", null, "The archive holds no units of the last 7 days: say the baseline below, and guess the days."),
-    units > 0 && notes.map((note) => h("p", { class: "quiet" }, note)),
+    units > 0 && notes.map((note) => h("p", { class: "quiet" }, moment.within(note))),
     found !== null &&
       found !== 0 &&
       h(

@@ -50,7 +50,7 @@ function told(drawn, asShare) {
       h(
         "ul",
         { class: "faults" },
-        notes.map((each) => h("li", null, each)),
+        notes.map((each) => h("li", null, moment.within(each))),
       ),
     units > 0 && [
       drawn.steps.length > 0 && steps(drawn),

@@ -158,7 +158,7 @@ export class MetricPage {
           fact("units a day", found.daily === null ? "not known yet" : count(Math.round(found.daily))),
           found.until > found.since && fact("they entered", `${moment(found.since)} to ${moment(found.until)}`),
         ),
-        found.notes.map((note) => h("p", { class: "noted", key: note }, note)),
+        found.notes.map((note) => h("p", { class: "noted", key: note }, moment.within(note))),
         h(Distribution, { label: "Units' numbers", edges: found.edges, histogram: found.distribution }),
         effects(this.#effects),
       ],

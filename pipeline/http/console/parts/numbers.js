@@ -104,6 +104,11 @@ moment.day = (ms) => moment.bare(ms).slice(0, 10);
 /** @param {Maybe} ms */
 moment.clock = (ms) => (missing(ms) ? NONE : moment.bare(ms).slice(11));
 
+/** A text of the server's, with its moments in the reader's time zone.
+ * @param {string} text */
+moment.within = (text) =>
+  text.replace(/(\d{4}-\d\d-\d\d) (\d\d:\d\d:\d\d) UTC/g, (_, day, clock) => moment(Date.parse(`${day}T${clock}Z`)));
+
 /** What the reader's zone is called then: it has another name in summer.
  * @param {number} ms */
 const zoneAt = (ms) => zoneName.formatToParts(ms).find(({ type }) => type === "timeZoneName")?.value ?? "";

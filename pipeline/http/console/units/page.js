@@ -274,7 +274,7 @@ const timeline = ({ as_of: time, since, records, notes }) =>
       { class: "quiet" },
       `From the archive, which lags by up to its interval: from ${moment(since)}, as of ${asOf(time, moment)}.`,
     ),
-    notes.map((note) => h("p", { class: "noted", key: note }, note)),
+    notes.map((note) => h("p", { class: "noted", key: note }, moment.within(note))),
     records.length
       ? h("ol", { class: "unit-records" }, records.map(record))
       : h("p", { class: "quiet" }, "Nothing of it is archived there."),
