@@ -422,6 +422,7 @@ DataFaultKind = Literal[
     "event never came",  # of a metric, since the start
     "event stopped",  # of a metric, by the event's own rate
 ]
+WITHOUT_ENTRIES: tuple[DataFaultKind, ...] = ("no exposures", "exposures stopped")
 
 
 class DataFault(msgspec.Struct, frozen=True, kw_only=True):

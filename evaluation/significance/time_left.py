@@ -14,7 +14,7 @@ from evaluation.significance import power
 from evaluation.significance.sample_size import POWER
 from schemas.catalog import Goal
 from schemas.duration import DAY_MS
-from schemas.look import FIXED, Cell, Health
+from schemas.look import FIXED, WITHOUT_ENTRIES, Cell, Health
 
 MOST_DAYS = 40  # beyond which an estimate means nothing; Amplitude's bound
 LEAST_DAYS = 1.0 / 1440.0  # a minute: less is not told apart
@@ -49,11 +49,13 @@ class Pace(NamedTuple):
 def time_left(cell: Cell, goal: Goal, by: Pace) -> TimeLeft:
     """Of the comparison that is nearest to a decision.
 
-    A fixed-horizon test takes until its planned units are in. A Bayesian reading plans nothing.
+    A fixed-horizon test takes until its planned units are in. A Bayesian reading plans nothing. Nobody can say it while
+    no exposures come, or none of the metric's events.
     """
     elapsed = by.time - by.run.started
     entered = sum(arm.units for arm in by.health.arms if arm.variant in (cell.variant, cell.control))
-    if by.run.completed is not None or elapsed <= 0 or not entered or cell.planned_units is None:
+    stands = any(fault.kind in WITHOUT_ENTRIES or fault.metric == cell.metric for fault in by.health.data or ())
+    if by.run.completed is not None or stands or elapsed <= 0 or not entered or cell.planned_units is None:
         return TimeLeft(excluded=_excluded(cell))
     pace = entered / (elapsed / DAY_MS)
     if cell.method in FIXED:

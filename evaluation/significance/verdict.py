@@ -21,6 +21,7 @@ from schemas.catalog import Goal
 from schemas.look import (
     FIXED,
     SPLIT_ALPHA,
+    WITHOUT_ENTRIES,
     ArmDecision,
     ArmVerdict,
     Caveat,
@@ -142,7 +143,7 @@ def _faults(health: Health, goals: Mapping[str, Goal], outcome: "_Outcome") -> t
         fault
         for fault in faults
         if (fault.metric in deciding and outcome.decision in ("ship", "keep running"))
-        or (fault.kind in ("no exposures", "exposures stopped") and outcome.decision == "keep running")
+        or (fault.kind in WITHOUT_ENTRIES and outcome.decision == "keep running")
     ]
     said = [fault.says for fault in [*grave, *(fault for fault in faults if fault not in grave)]]
     if grave:

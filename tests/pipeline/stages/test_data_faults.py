@@ -128,6 +128,20 @@ def test_exposures_and_events_that_stop_are_told_by_their_own_rate(shop: Shop) -
     assert shop.faults() == []
 
 
+@pytest.mark.parametrize("comes", [(0,), (0, "purchase"), (3,)])
+def test_nobody_says_how_long_it_takes_while_what_it_takes_does_not_come(
+    shop: Shop, comes: tuple[int, *tuple[str, ...]]
+) -> None:
+    shop.minutes(90, 3, "purchase")
+    assert "at this pace" in shop.look().verdict.reason
+
+    shop.minutes(60, *comes)
+    verdict = shop.look().verdict
+    assert verdict.decision == "needs attention"
+    assert verdict.days_left is None
+    assert "at this pace" not in verdict.reason
+
+
 def test_an_event_that_never_came_is_told_with_names_that_are_near(shop: Shop) -> None:
     shop.minutes(40, 2, "purchased", "view")
     assert shop.looks == []
