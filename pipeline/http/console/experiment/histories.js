@@ -199,7 +199,7 @@ export class Histories {
       h(
         "p",
         { class: "quiet legend" },
-        arms.map((each, index) => h("span", { class: "sample" }, sample(index), ` ${each} `)),
+        arms.map((each, index) => h("span", { class: "swatch" }, sample(index), ` ${each} `)),
       ),
       h(Numbers, {
         id: "numbers-units",

@@ -201,6 +201,7 @@ def test_what_arrives_is_seen_and_what_nobody_can_use_is_sent_again(console: Con
     dialog = page.get_by_role("dialog")
     expect(dialog.get_by_role("row").filter(has_text="event_properties.price")).to_contain_text("number (1)7.5")
     expect(dialog.get_by_role("row").filter(has_text=xss)).to_have_count(1)
+    assert dialog.evaluate("its => its.scrollWidth <= its.clientWidth")
     page.keyboard.press("Escape")
 
     unusable = page.get_by_role("region", name="Could not be used")
