@@ -20,8 +20,8 @@ class TimeBound:
 
 
 def said(time: int) -> str:
-    """A time (ms UTC) for people."""
-    return datetime.fromtimestamp(time / 1_000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    """A time (ms UTC) for people; 0, of what was not begun, is before all of them."""
+    return "the beginning" if time == 0 else datetime.fromtimestamp(time / 1_000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 def pieces_of(time: int) -> int:

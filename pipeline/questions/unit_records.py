@@ -124,11 +124,11 @@ def unit_records(  # noqa: PLR0917
         log = UnitLog(directory, number, of_runs(own, logs), min(run.started for run in own), unit)
         if number in partitions(directory, UNITS):
             log.fold(bound)
-        if not log.is_whole and log.partition is not None:
-            notes.append(
-                f"reading took more than {seconds:g} s, and was cut off: contributions by {unit_type} are those of "
-                f"{said(log.reached)}"
-            )
+            if not log.is_whole:
+                notes.append(
+                    f"reading took more than {seconds:g} s, and was cut off: contributions by {unit_type} are those of "
+                    f"{said(log.reached)}"
+                )
         contributions += [each for run in own if (each := _contribution(log, run)) is not None]
     return UnitRecords(
         as_of=found.as_of,

@@ -113,3 +113,4 @@ def test_what_was_recorded_of_a_unit_is_found_and_what_is_cut_off_is_told(
     assert newest.notes == [f"of {len(found.records)} records the newest 3 are shown"]
     assert short.records == []
     assert "cut off" in short.notes[0]
+    assert short.notes[-1].endswith("contributions by user_id are those of the beginning")
