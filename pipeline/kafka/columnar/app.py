@@ -142,13 +142,14 @@ class App(Hooks):
         return cast(Consumer, self.consumer)
 
     async def let_go(self, tps: set[TP]) -> None:
-        """Release partitions, and forget them."""
+        """Release those of these partitions that were begun, and forget them."""
         with suppress(BrokenTurnError):
             async with self.turn:
-                if tps and self.release is not None and not self.crashed:
-                    await self.release(tps)
-                for tp in tps:
-                    self._columns.positions.pop(tp, None)
+                held = tps & self._columns.positions.keys()
+                if held and self.release is not None and not self.crashed:
+                    await self.release(held)
+                for tp in held:
+                    del self._columns.positions[tp]
 
     async def on_start(self) -> None:
         """Prepare, before the client connects."""

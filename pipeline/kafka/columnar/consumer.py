@@ -30,6 +30,7 @@ from aiokafka.client import AIOKafkaClient
 from aiokafka.consumer.fetcher import READ_UNCOMMITTED, Fetcher
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 from aiokafka.structs import OffsetAndMetadata
+from faust.tables.recovery import RebalanceAgain
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage, Message
 from faust.types.transports import ConsumerT
@@ -280,37 +281,47 @@ class Consumer(driver.Consumer):
     # Beginning and ending
 
     async def perform_seek(self) -> None:
-        """Bring every assigned partition to its position. What was not acknowledged is delivered again."""
-        assignment = sorted(self.assignment())
+        """Bring every assigned partition to its position. What was not acknowledged is delivered again.
+
+        Raises RebalanceAgain, with nothing begun, where the next rebalance has begun meanwhile: its partitions come.
+        """
+        assignment, rebalance = sorted(self.assignment()), self.app.rebalancing_count
         self._forget(self.positions)
         committed, earliest, ends = await asyncio.gather(
             self._thread.committed(assignment), self.earliest_offsets(*assignment), self.end_offsets(assignment)
         )
-        starts = {}
+        logs = {tp: LogExtent(earliest[tp], ends[tp], *committed.get(tp, (None, ""))) for tp in assignment}
         async with self.app.turn:
-            for tp in assignment:
-                log = LogExtent(earliest[tp], ends[tp], *committed.get(tp, (None, "")))
-                start = log.committed
-                if tp.topic in self.columnar and self.app.start_position is not None:
-                    chosen = await self.app.start_position(tp, log)
-                    start = start if chosen is None else chosen
-                if start is None:
-                    start = log.end if self.app.conf.consumer_auto_offset_reset == "latest" else log.begin
-                if not log.begin <= start <= log.end:
-                    raise GapError(
-                        f"{tp.topic}-{tp.partition} must be read from offset {start} on, but its log holds offsets"
-                        f" {log.begin} to {log.end}"
-                    )
-                starts[tp] = start
-            self._seeks = await self._thread.seek_all(starts)
-            for tp, start in starts.items():
-                self._read_offset[tp] = start
-                self._committed_offset[tp] = start
-                if tp.topic in self.columnar:
-                    self.positions[tp] = start
-                    self._delivered[tp] = deque()
-                    if self.app.begin is not None:
-                        self.app.begin(tp, start)
+            is_newest = self.app.rebalancing_count == rebalance
+            if is_newest:
+                await self._begin(logs)
+        if not is_newest:
+            raise RebalanceAgain
+
+    async def _begin(self, logs: Mapping[TP, LogExtent]) -> None:
+        starts = {}
+        for tp, log in logs.items():
+            start = log.committed
+            if tp.topic in self.columnar and self.app.start_position is not None:
+                chosen = await self.app.start_position(tp, log)
+                start = start if chosen is None else chosen
+            if start is None:
+                start = log.end if self.app.conf.consumer_auto_offset_reset == "latest" else log.begin
+            if not log.begin <= start <= log.end:
+                raise GapError(
+                    f"{tp.topic}-{tp.partition} must be read from offset {start} on, but its log holds offsets"
+                    f" {log.begin} to {log.end}"
+                )
+            starts[tp] = start
+        self._seeks = await self._thread.seek_all(starts)
+        for tp, start in starts.items():
+            self._read_offset[tp] = start
+            self._committed_offset[tp] = start
+            if tp.topic in self.columnar:
+                self.positions[tp] = start
+                self._delivered[tp] = deque()
+                if self.app.begin is not None:
+                    self.app.begin(tp, start)
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """Stop delivery; let the app release its partitions; commit what it acknowledged; forget them."""
@@ -318,8 +329,8 @@ class Consumer(driver.Consumer):
             self._get_active_partitions().difference_update(revoked)
             self._paused_partitions.difference_update(revoked)
             await self._on_partitions_revoked(revoked)
-            if not self.app.should_stop:
-                await self.app.let_go({tp for tp in revoked if tp.topic in self.columnar})
+            await self.app.let_go({tp for tp in revoked if tp.topic in self.columnar})  # also while the worker stops
+            if not self.app.crashed:
                 await self.commit_all()
         except Exception as error:  # aiokafka logs an error of its listener and goes on
             await self.app.crash(error)

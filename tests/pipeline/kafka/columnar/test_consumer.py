@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from aiokafka.errors import OffsetOutOfRangeError, TopicAuthorizationFailedError
 from aiokafka.structs import TopicPartition
+from faust.tables.recovery import RebalanceAgain
 from faust.types import TP
 from hypothesis import given
 from hypothesis import strategies as st
@@ -314,19 +315,56 @@ def test_partitions_are_released_then_committed_then_forgotten():
     consuming(test)
 
 
-def test_a_rebalance_while_the_worker_stops_leaves_it_the_client():
+def test_a_rebalance_while_the_worker_stops_releases_once_and_leaves_it_the_client():
     async def test(app, consumer, thread):
+        async def release(tps):
+            await asyncio.sleep(0)
+            thread.did.append(("release", tps))
+            app.durable(ZERO, 5)
+
         closed = Counter()
         thread.close = lambda: closed.update(["client"])
+        app.release = release
         await consumer.perform_seek()
+        thread.answers = [(1, {ZERO: [slice_of(0, 5)]})]
+        await delivered(consumer)
+        thread.did.clear()
         app._stopped.set()
 
-        await consumer.on_partitions_revoked({ZERO})
+        await asyncio.gather(consumer.on_partitions_revoked({ZERO, ONE}), app._let_all_go())
         await consumer.on_partitions_assigned({ZERO, ONE})
 
+        assert thread.did == [("release", {ZERO, ONE}), ("commit", {ZERO: 5})]
         assert app.should_stop
         assert not app.crashed
         assert not closed
+
+    consuming(test)
+
+
+def test_what_the_next_rebalance_takes_away_meanwhile_is_not_begun():
+    async def test(app, consumer, thread):
+        told = []
+
+        async def release(tps):
+            told.append(("release", tps))
+
+        async def committed(_):
+            app.on_rebalance_start()
+            await consumer.on_partitions_revoked({ZERO, ONE})
+            return {}
+
+        app.release, app.begin = release, lambda tp, _: told.append(("begin", tp))
+        thread.committed = committed
+
+        with pytest.raises(RebalanceAgain):
+            await consumer.perform_seek()
+
+        assert told == []
+        assert consumer.positions == {}
+        del thread.committed
+        await consumer.perform_seek()
+        assert told == [("begin", ZERO), ("begin", ONE)]
 
     consuming(test)
 
