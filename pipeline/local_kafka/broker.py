@@ -38,6 +38,11 @@ _PORTS = range(20_000, 32_000)
 
 _START_SECONDS = 90.0
 
+# ms without a heartbeat, as on a machine that stalls, after which the controller takes the only leader from every
+# partition. After a kill it waits so long for the former session before it lets the broker in.
+_SESSION, _SESSION_AFTER_KILL = 600_000, 3_000
+_IN_ORDER = ".kafka_cleanshutdown"  # a file that Kafka leaves in its log, until it starts again
+
 _PROPERTIES = f"""\
 process.roles=broker,controller
 node.id=1
@@ -55,11 +60,11 @@ transaction.state.log.replication.factor=1
 transaction.state.log.min.isr=1
 share.coordinator.state.topic.replication.factor=1
 share.coordinator.state.topic.min.isr=1
-# A start in a second or two, also after kill -9, when the controller waits for the old session to expire.
+# A start in a second or two.
 offsets.topic.num.partitions=4
 group.initial.rebalance.delay.ms=0
 broker.heartbeat.interval.ms=500
-broker.session.timeout.ms=3000
+broker.session.timeout.ms={{session}}
 # The default, 128 MB, is a quarter of the heap.
 log.cleaner.dedupe.buffer.size=16777216
 """
@@ -190,15 +195,17 @@ class Broker:
     def _run(self, command: list[str], options: Sequence[str]) -> str | None:
         """One try: None when it answers, else why Kafka ended."""
         log = self.directory / "log"
-        ports = {"port": self.port, "controller": _free_port()}
+        was_killed = log.exists() and not (log / _IN_ORDER).exists()
+        session = _SESSION_AFTER_KILL if was_killed else _SESSION
+        chosen = {"port": self.port, "controller": _free_port(), "session": session}
         (self.directory / "log4j2.properties").write_text(_LOGGING)
         # Paths are relative: Java's property files know neither Unicode nor commas in paths.
-        (self.directory / "server.properties").write_text(self._properties.format(log="log", **ports))
+        (self.directory / "server.properties").write_text(self._properties.format(log="log", **chosen))
         with (self.directory / "broker.log").open("ab") as out:
             if not log.exists():
                 unformatted = self.directory / "log.new"
                 shutil.rmtree(unformatted, ignore_errors=True)
-                (self.directory / "format.properties").write_text(self._properties.format(log="log.new", **ports))
+                (self.directory / "format.properties").write_text(self._properties.format(log="log.new", **chosen))
                 cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
                 arguments = [f"--cluster-id={cluster}", "--config=format.properties"]
                 tool = [*command, "kafka.tools.StorageTool", "format", *arguments]

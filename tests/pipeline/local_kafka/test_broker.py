@@ -33,6 +33,14 @@ def consume(servers: str, count: int) -> list[bytes]:
     return values
 
 
+def _stall(broker: Broker, seconds: float) -> None:
+    """As on a machine that has no time for it, or sleeps."""
+    assert broker.pid is not None
+    os.kill(broker.pid, signal.SIGSTOP)
+    time.sleep(seconds)
+    os.kill(broker.pid, signal.SIGCONT)
+
+
 def gone(directory: Path) -> bool:
     """Whether no broker runs on the directory any more, after a while at most."""
     deadline = time.monotonic() + 30
@@ -41,7 +49,7 @@ def gone(directory: Path) -> bool:
     return running(directory) is None
 
 
-def test_data_survives_stop_and_kill_at_the_same_address(tmp_path: Path) -> None:
+def test_data_survives_a_stall_a_stop_and_a_kill_at_the_same_address(tmp_path: Path) -> None:
     directory = tmp_path / "a päth, with = all: of it"
     broker = Broker(directory)
     values = [str(number).encode() for number in range(30)]
@@ -52,9 +60,11 @@ def test_data_survives_stop_and_kill_at_the_same_address(tmp_path: Path) -> None
         admin.create_topics({"kept": {"num_partitions": 1, "replication_factor": 1}})
         admin.close()
         produce(servers, values[:10])
+        _stall(broker, seconds=4)
         broker.stop()
         assert broker.pid is None
         assert running(directory) is None
+        assert "Fencing broker" not in (directory / "broker.log").read_text()  # else no partition had a leader
 
         assert broker.start() == servers
         produce(servers, values[10:20])
