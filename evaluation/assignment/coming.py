@@ -34,6 +34,16 @@ def came(
     return frozenset(found)
 
 
+def came_loose(rows: UnitRows, facts: Sequence[str], stretch: Stretch) -> frozenset[tuple[CameKind, str, int]]:
+    """The same of events that name no unit: a fact is fed by them too."""
+    kept = rows.kind & np.uint8(RowKind.JOIN | RowKind.EXPOSURE) == 0
+    if not facts or not kept.any():
+        return frozenset()
+    columns = {name: column[kept] for name, column in rows.columns().items()}
+    columns["code"] = columns["code"] % np.uint16(len(facts))
+    return came(UnitRows(**columns), (), facts, stretch)
+
+
 def _pairs(rows: UnitRows, counts: Mask, of_row: Words | None, minute: int) -> Iterator[tuple[int, int]]:
     """The codes of the rows that count, each with its minutes."""
     codes = rows.code[counts]

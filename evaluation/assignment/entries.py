@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from evaluation.assignment.columns import MessageColumns
 from evaluation.assignment.contexts import answers_of
+from evaluation.assignment.joins import meeting_rows
 from evaluation.assignment.messages import Stretch, UnitRows, bits, properties
 from evaluation.assignment.plan import Entry, EventPlan
 from evaluation.assignment.properties import satisfied
@@ -48,7 +49,8 @@ def entry_rows(  # noqa: PLR0917
     entry: Entry,
     stretch: Stretch,
     time: NDArray[np.int64],
-    units: NDArray[np.uint64],
+    hashes: NDArray[np.uint64],
+    carried: Mask,
     ids: NDArray[np.uint64],
     could_enter: Mask,
     kind: NDArray[np.uint8],
@@ -56,7 +58,8 @@ def entry_rows(  # noqa: PLR0917
     """One row for each event that stands in for an exposure of the run and whose unit gets a variant.
 
     Args:
-        time, units, ids: of every message.
+        time, ids: of every message.
+        hashes, carried: by type and message.
         could_enter: which messages are usable events of the name, with a unit.
         kind: bits that the rows of a message have.
     """
@@ -74,12 +77,16 @@ def entry_rows(  # noqa: PLR0917
     early = time[rows] < run.started  # what it shows happened before the run
     stretch.count("entries", len(rows))
     stretch.count("inactive", int(early.sum()))
-    return UnitRows(
+    entered = UnitRows(
         offset=stretch.records.offset[columns.row[rows]],
         kind=kind[rows] | bits((forced, RowKind.FORCED), (early, RowKind.INACTIVE)) | np.uint8(RowKind.EXPOSURE),
         code=arms[codes],
-        unit=units[rows],
+        unit=hashes[entry.unit_type, rows],
         time=time[rows],
         id=ids[rows],
         value=segments(columns, plan.wanted, run.definition.breakdowns, rows),
     )
+    if run.definition.identity:
+        identity = plan.unit_types.index(run.definition.identity)
+        meeting_rows(entered, hashes[identity, rows], carried[identity, rows], stretch)
+    return entered

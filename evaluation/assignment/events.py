@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from evaluation.assignment.columns import MessageColumns
 from evaluation.assignment.entries import entry_rows
+from evaluation.assignment.joins import join_rows
 from evaluation.assignment.messages import Stretch, UnitRows, bits, properties
 from evaluation.assignment.plan import EventPlan
 from evaluation.assignment.properties import satisfied
@@ -36,6 +37,9 @@ def event_rows(columns: MessageColumns, plan: EventPlan, stretch: Stretch) -> Un
     hashes, carried = stretch.units(columns, plan.unit_types, plan.needed)
     usable &= _with_a_unit(columns, usable & ~carried.any(axis=0), stretch)
     ids, own = stretch.ids(columns)
+    if plan.pairs:
+        join_rows(columns, plan.pair_types, stretch, hashes, carried, usable & ~late, time)
+        hashes, carried = _with_loose(plan, hashes, carried)
 
     event = plan.events.codes(columns.texts["event_type",])
     stretch.names.update(_names(columns, plan, event))
@@ -71,12 +75,34 @@ def event_rows(columns: MessageColumns, plan: EventPlan, stretch: Stretch) -> Un
         id=ids[message],
         value=value,
     )
+    if plan.pairs:
+        rows = _without_loose(rows, unit_type - len(plan.unit_types), len(plan.facts), stretch)
     entered = []
     for entry in plan.entries:
         could_enter = usable & (event == entry.event) & carried[entry.unit_type]
-        units = hashes[entry.unit_type]
-        entered.append(entry_rows(columns, plan, entry, stretch, time, units, ids, could_enter, common))
+        entered.append(entry_rows(columns, plan, entry, stretch, time, hashes, carried, ids, could_enter, common))
     return UnitRows.join([rows, *entered])
+
+
+def _with_loose(plan: EventPlan, hashes: NDArray[np.uint64], carried: Mask) -> tuple[NDArray[np.uint64], Mask]:
+    """Behind the types the pairs: a message carries one that names the identity and not the unit."""
+    units, identities = np.transpose(plan.pair_types)
+    loose = carried[identities] & ~carried[units]
+    return np.concatenate([hashes, hashes[identities]]), np.concatenate([carried, loose])
+
+
+def _without_loose(rows: UnitRows, pair: NDArray[np.int64], facts: int, stretch: Stretch) -> UnitRows:
+    """The units' own rows; the loose ones, whose pair is not below 0, are told apart."""
+    loose = np.flatnonzero(pair >= 0)
+    if not len(loose):
+        return rows
+    columns = {name: column[loose] for name, column in rows.columns().items()}
+    columns["id"] = columns["id"] ^ columns["unit"]
+    columns["code"] = (columns["code"] + pair[loose] * facts).astype(np.uint16)
+    stretch.count("loose", len(loose))
+    stretch.identities.append(UnitRows(**columns))
+    own = pair < 0
+    return UnitRows(**{name: column[own] for name, column in rows.columns().items()})
 
 
 def _names(columns: MessageColumns, plan: EventPlan, event: NDArray[np.int64]) -> Iterator[str]:

@@ -7,6 +7,7 @@ from evaluation.assignment.columns import MessageColumns
 from evaluation.assignment.contexts import answers_of, context_columns
 from evaluation.assignment.dead_letters import place_of, shown
 from evaluation.assignment.entries import RANDOM, arm_code, segments
+from evaluation.assignment.joins import join_rows, meeting_rows
 from evaluation.assignment.messages import Stretch, UnitRows, bits
 from evaluation.assignment.plan import ExposurePlan, Question, Resolved
 from evaluation.assignment.slices import NO_OUTCOME, evaluate_columns
@@ -34,6 +35,12 @@ def exposure_rows(columns: MessageColumns, plan: ExposurePlan, stretch: Stretch)
     for i in np.flatnonzero(wants_unit & ~has_unit).tolist():
         detail = f"{resolved[which[i]].unit_type} is missing or empty, and the flag buckets by it; send it, as a string"
         stretch.dead_letters.reject(columns, int(rows[i]), "no unit", detail)
+
+    if plan.pairs:
+        rejected = np.array([each.reason is not None for each in resolved] or [False])[which]
+        counts = usable & ~late
+        counts[rows[rejected | (wants_unit & ~has_unit)]] = False
+        join_rows(columns, plan.pair_types, stretch, hashes, carried, counts, time)
 
     arms = np.array([_arm(each, stretch) for each in resolved] or [NO_ARM])
     arm = np.where(has_unit, arms[which], NO_ARM)
@@ -70,7 +77,7 @@ def exposure_rows(columns: MessageColumns, plan: ExposurePlan, stretch: Stretch)
             value[alike] = segments(columns, plan.wanted, each.run.definition.breakdowns, rows[alike])
     stretch.count("late", int(late[rows].sum()))
     kind = bits((late[rows], RowKind.LATE), (inactive[met], RowKind.INACTIVE), (forced[met], RowKind.FORCED))
-    return UnitRows(
+    entered = UnitRows(
         offset=stretch.records.offset[columns.row[rows]],
         kind=kind | bits((own[rows], RowKind.OWN_ID)) | np.uint8(RowKind.EXPOSURE),
         code=arm.astype(np.uint16),
@@ -79,6 +86,16 @@ def exposure_rows(columns: MessageColumns, plan: ExposurePlan, stretch: Stretch)
         id=ids[rows],
         value=value,
     )
+    if plan.pairs:
+        identity = np.array([_identity(each, plan) for each in resolved] or [-1])[which]
+        meeting_rows(entered, hashes[identity, rows], (identity >= 0) & carried[identity, rows], stretch)
+    return entered
+
+
+def _identity(resolved: Resolved, plan: ExposurePlan) -> int:
+    """Among the types the one of the people behind a run's units; -1: nobody is."""
+    run = resolved.open_run if resolved.asks else resolved.run
+    return plan.unit_types.index(run.definition.identity) if run and run.definition.identity else -1
 
 
 def _questions(

@@ -50,6 +50,11 @@ class UnitRows:
         """The columns by name."""
         return {name: getattr(self, name) for name in _DTYPES}
 
+    def between(self, begin: int, end: int) -> dict[str, Any]:
+        """The columns of the records with offsets in [begin, end)."""
+        first, stop = np.searchsorted(self.offset, (begin, end))
+        return {name: column[first:stop] for name, column in self.columns().items()}
+
 
 _DTYPES = {
     "offset": np.int64,
@@ -105,6 +110,7 @@ class Stretch:
     counts: dict[str, int] = field(default_factory=dict)
     examples: list[Example] = field(default_factory=list)
     names: set[str] = field(default_factory=set)  # of events, of those that nothing counts the most frequent
+    identities: list[UnitRows] = field(default_factory=list)  # see joins.py
 
     def count(self, what: str, number: int) -> None:
         """Add to a total."""

@@ -1,6 +1,6 @@
 """Plan: what one state of the catalog asks of exposures and events, compiled into tables for columns."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from operator import is_
@@ -21,6 +21,7 @@ from evaluation.flags.paths import Path, message_path, property_path, unit_path
 from schemas import catalog as schemas
 from schemas.dead_letter import Reason
 from schemas.flag_config import FlagConfig
+from schemas.units import Pair
 
 OPEN = np.iinfo(np.int64).max  # the end of what has no end yet
 COMMON: dict[Path, Type] = {
@@ -62,13 +63,13 @@ def _filter(where: Iterable[schemas.Condition]) -> Filter:
     return tuple((property_path(each.property), compile_condition(each.op, each.values)) for each in where)
 
 
-def _slots(catalog: Catalog, horizon: int) -> dict[tuple[Fact, str], int]:
-    """Until when (append time, ms UTC) something counts a fact of a unit type.
+def _slots(catalog: Catalog, horizon: int) -> dict[tuple[Fact, str | Pair], int]:
+    """Until when (append time, ms UTC) something counts a fact of a unit type, or of a pair's loose events.
 
     The past is kept of the units that some flag, were it a draft, buckets by; of users while there is no flag.
     """
-    until: dict[tuple[Fact, str], int] = {}
-    units = {flag.definition.unit for flag in catalog.flags.values()} or {IDS[0]}
+    until: dict[tuple[Fact, str | Pair], int] = {}
+    units: list[str | Pair] = [*({flag.definition.unit for flag in catalog.flags.values()} or {IDS[0]}), *catalog.pairs]
     for metric in catalog.metrics.values():
         if metric.lookback is not None:
             until |= {(fact, unit): OPEN for fact in metric.facts for unit in units}
@@ -76,9 +77,18 @@ def _slots(catalog: Catalog, horizon: int) -> dict[tuple[Fact, str], int]:
         for run in flag.runs:
             for metric in run.metrics.values():
                 for fact in metric.facts:
-                    slot = fact, run.definition.unit
-                    until[slot] = max(until.get(slot, 0), events_until(run, horizon))
+                    its: list[str | Pair] = [run.definition.unit, *([run.pair] if run.pair else [])]
+                    for unit in its:
+                        until[fact, unit] = max(until.get((fact, unit), 0), events_until(run, horizon))
     return until
+
+
+def _types(pairs: Iterable[Pair]) -> list[str]:
+    return [each for pair in pairs for each in (pair.unit, pair.identity)]
+
+
+def _places(pairs: Iterable[Pair], types: Sequence[str]) -> tuple[tuple[int, int], ...]:
+    return tuple((types.index(pair.unit), types.index(pair.identity)) for pair in pairs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,10 +104,12 @@ class Entry:
 
 @dataclass(frozen=True)
 class EventPlan:
-    """Slots are pairs (unit type, fact); those of one kind of event stand together."""
+    """Slots are (unit type, fact); those of one kind of event stand together. Pairs of types stand behind the types."""
 
     unit_types: tuple[str, ...]  # user_id and device_id come first
-    needed: frozenset[str]  # those that some run or flag buckets by
+    needed: frozenset[str]  # those that some run or flag buckets by, or joins
+    pairs: tuple[Pair, ...]
+    pair_types: tuple[tuple[int, int], ...]  # of each pair the unit's and the identity's place among the types
     facts: tuple[Fact, ...]
     events: Names
     first_slot: NDArray[np.int64]  # (events + 2,) the two last, of unknown and missing names, have no slots
@@ -117,12 +129,15 @@ class EventPlan:
     def of(cls, catalog: Catalog, horizon: int) -> "EventPlan":
         """Everything that some run of the catalog reads, or once read, and what may be looked back at one day."""
         until = _slots(catalog, horizon)
-        slots = sorted(until, key=lambda slot: (slot[0].event, slot[0].property or "", slot[0].key, slot[1]))
+        slots = sorted(until, key=lambda slot: (slot[0].event, slot[0].property or "", slot[0].key, str(slot[1])))
         facts = tuple(dict.fromkeys(fact for fact, _ in slots))
         open_runs = [run for flag in catalog.flags.values() for run in flag.runs if run.completed is None]
         entered = [(run, run.definition.exposure_event) for run in open_runs if run.definition.exposure_event]
-        needed = frozenset([*(unit for _, unit in slots), *(run.definition.unit for run, _ in entered)])
+        pairs = catalog.pairs
+        units = [unit for _, unit in slots if isinstance(unit, str)]
+        needed = frozenset([*units, *(run.definition.unit for run, _ in entered), *_types(pairs)])
         unit_types = tuple(dict.fromkeys([*IDS, *sorted(needed)]))
+        types: list[str | Pair] = [*unit_types, *pairs]
         events = tuple(dict.fromkeys([*(fact.event for fact in facts), *(step.event for _, step in entered)]))
         in_force = {config.key: config for config in flag_configs(catalog)} if entered else {}
         entries = tuple(
@@ -150,11 +165,13 @@ class EventPlan:
         return cls(
             unit_types=unit_types,
             needed=needed,
+            pairs=pairs,
+            pair_types=_places(pairs, unit_types),
             facts=facts,
             events=Names(events),
             first_slot=np.array([*(names.index(each) if each in names else 0 for each in events), 0, 0], np.int64),
             slots=np.array([*map(names.count, events), 0, 0], np.int64),
-            slot_unit=np.array([unit_types.index(unit) for _, unit in slots], np.int64),
+            slot_unit=np.array([types.index(unit) for _, unit in slots], np.int64),
             slot_fact=np.array([facts.index(fact) for fact, _ in slots], np.int64),
             slot_until=np.array([until[slot] for slot in slots], np.int64),
             fact_property=np.array(
@@ -249,7 +266,9 @@ class ExposurePlan:
 
     catalog: Catalog
     unit_types: tuple[str, ...]  # user_id and device_id come first
-    needed: frozenset[str]  # those that some run or flag buckets by
+    needed: frozenset[str]  # those that some run or flag buckets by, or joins
+    pairs: tuple[Pair, ...]
+    pair_types: tuple[tuple[int, int], ...]  # of each pair the unit's and the identity's place among the types
     flags: Names
     variants: Names
     runs: Names
@@ -268,6 +287,7 @@ class ExposurePlan:
         defined = [variant.key for flag in flags for variant in flag.definition.variants]
         allocated = [key for run in runs for allocation in run.allocations for key in allocation.weights]
         units = {flag.definition.unit for flag in flags} | {run.definition.unit for run in runs}
+        units.update(_types(catalog.pairs))
         unit_types = tuple(dict.fromkeys([*IDS, *sorted(units)]))
         fields: dict[Path, Type] = {("flag_key",): Type.TEXT, ("variant",): Type.TEXT, ("experiment_key",): Type.TEXT}
         broken_down = [property_path(each.property) for run in runs for each in run.definition.breakdowns]
@@ -277,6 +297,8 @@ class ExposurePlan:
             catalog=catalog,
             unit_types=unit_types,
             needed=frozenset(units),
+            pairs=catalog.pairs,
+            pair_types=_places(catalog.pairs, unit_types),
             flags=Names(tuple(catalog.flags)),
             variants=Names(tuple(dict.fromkeys([OFF, *defined, *allocated]))),
             runs=Names(tuple(dict.fromkeys(run.key for run in runs))),

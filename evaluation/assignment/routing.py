@@ -12,11 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.assignment.columns import MessageColumns
-from evaluation.assignment.coming import came
+from evaluation.assignment.coming import came, came_loose
 from evaluation.assignment.dead_letters import DeadLetters, origin_of
 from evaluation.assignment.decoding import decode
 from evaluation.assignment.events import event_rows
 from evaluation.assignment.exposures import exposure_rows
+from evaluation.assignment.joins import IdentityRows
 from evaluation.assignment.messages import Stretch, UnitRows
 from evaluation.assignment.plan import event_plan, exposure_plan
 from evaluation.catalog.history import History
@@ -26,7 +27,7 @@ from schemas.assignment import Assignment
 from schemas.dead_letter import DeadLetter
 from schemas.records import Records
 from schemas.topics import EXPOSURES
-from schemas.units import Arm, CameKind, Example, newest
+from schemas.units import Arm, CameKind, Example, Pair, loose, newest
 
 # Of one record: they travel in one message, of at most 16 MB, with 45 bytes for each, beside 100,000 of other records.
 MOST_ROWS = 200_000
@@ -36,7 +37,8 @@ MOST_ROWS = 200_000
 class Assigned(UnitRows):
     """What a stretch of records says under one catalog state: rows, answers, dead letters.
 
-    `code` indexes `arms` (exposures) or `facts` (events). `examples` are of what is wrong with values; `came` says what
+    `code` indexes `arms` (exposures) or `facts` (events). `identities` are the rows for the topic of this name, of the
+    same records. `examples` are of what is wrong with values; `came` says what
     came in which minute (see schemas.units.Came).
     """
 
@@ -54,25 +56,32 @@ class Assigned(UnitRows):
     counts: dict[str, int]
     examples: list[Example]
     came: frozenset[tuple[CameKind, str, int]]
+    identities: IdentityRows
 
     def pieces(self, rows: int) -> "Iterator[Assigned]":
-        """The stretch in pieces of whole records, of at most `rows` rows or of one record.
+        """The stretch in pieces of whole records, of at most `rows` rows of both kinds or of one record.
 
         Only the last has the watermark and what came. Answers, dead letters and counts stay those of the whole stretch.
         """
-        n, cuts = len(self.offset), [0]
-        while n - cuts[-1] > rows and self.offset[cuts[-1]] < self.offset[-1]:
-            fitting = int(np.searchsorted(self.offset, self.offset[cuts[-1] + rows]))
-            record = int(np.searchsorted(self.offset, self.offset[cuts[-1]], side="right"))
-            cuts.append(max(fitting, record))
-        for first, stop in pairwise([*cuts, n]):
+        offset = self.offset
+        if len(self.identities.offset):
+            offset = np.sort(np.concatenate([offset, self.identities.offset]))
+        at, ends = 0, []
+        while len(offset) - at > rows and offset[at] < offset[-1]:
+            fitting = int(np.searchsorted(offset, offset[at + rows]))
+            record = int(np.searchsorted(offset, offset[at], side="right"))
+            at = max(fitting, record)
+            ends.append(int(offset[at]))
+        for begin, end in pairwise([self.begin, *ends, self.end]):
+            is_last = end == self.end
             yield replace(
                 self,
-                **{name: column[first:stop] for name, column in self.columns().items()},
-                begin=self.begin if first == 0 else int(self.offset[first]),
-                end=self.end if stop == n else int(self.offset[stop]),
-                watermark=self.watermark if stop == n else 0,
-                came=self.came if stop == n else frozenset(),
+                **self.between(begin, end),
+                identities=replace(self.identities, **self.identities.between(begin, end)),
+                begin=begin,
+                end=end,
+                watermark=self.watermark if is_last else 0,
+                came=self.came if is_last else frozenset(),
             )
 
 
@@ -119,19 +128,24 @@ def assign(records: Records, history: History, horizon: int, tolerance: int) -> 
 def _assigned(stretch: Stretch, catalog: Catalog, begin: int, end: int) -> Assigned:
     records, rows = stretch.records, stretch.rows
     facts: list[str] = []
+    pairs: tuple[Pair, ...]
     if records.topic == EXPOSURES:
         exposures = exposure_plan(catalog)
         decoded = decode(records, rows, exposures.wanted, stretch.dead_letters)
         joined = UnitRows.join([exposure_rows(columns, exposures, stretch) for columns in decoded])
-        known = exposures.flags
+        known, pairs = exposures.flags, exposures.pairs
     else:
         events = event_plan(catalog, stretch.horizon)
         facts = [fact.key for fact in events.facts]
         decoded = decode(records, rows, events.wanted, stretch.dead_letters)
         joined = UnitRows.join([event_rows(columns, events, stretch) for columns in decoded])
-        known = events.events
-    if len(joined.offset) > MOST_ROWS:
-        joined = _without_the_largest(joined, stretch)
+        known, pairs = events.events, events.pairs
+    told = UnitRows.join(stretch.identities)
+    if len(joined.offset) + len(told.offset) > MOST_ROWS:
+        joined, told = _without_the_largest(joined, told, stretch)
+    identities = IdentityRows(
+        **told.columns(), pairs=list(pairs), facts=[loose(fact, pair) for pair in pairs for fact in facts]
+    )
     rejects = stretch.dead_letters.in_order()
     counts = stretch.counts | {"records": len(rows), "rows": len(joined.offset), "dead letters": len(rejects)}
     return Assigned(
@@ -149,14 +163,15 @@ def _assigned(stretch: Stretch, catalog: Catalog, begin: int, end: int) -> Assig
         known=known,
         counts=counts,
         examples=newest(stretch.examples),
-        came=came(joined, list(stretch.arms), facts, stretch),
+        came=came(joined, list(stretch.arms), facts, stretch) | came_loose(told, facts, stretch),
+        identities=identities,
     )
 
 
-def _without_the_largest(rows: UnitRows, stretch: Stretch) -> UnitRows:
+def _without_the_largest(rows: UnitRows, told: UnitRows, stretch: Stretch) -> tuple[UnitRows, UnitRows]:
     """The rows of records that make at most `MOST_ROWS`; each of the others is rejected whole."""
     records = stretch.records
-    offsets, numbers = np.unique(rows.offset, return_counts=True)
+    offsets, numbers = np.unique(np.concatenate([rows.offset, told.offset]), return_counts=True)
     largest = numbers > MOST_ROWS
     rejected = np.searchsorted(records.offset, offsets[largest]).tolist()
     for row, number in zip(rejected, numbers[largest].tolist(), strict=True):
@@ -166,5 +181,10 @@ def _without_the_largest(rows: UnitRows, stretch: Stretch) -> UnitRows:
         )
         stretch.dead_letters.add(row, None, "too large", detail, records.value(row))
     stretch.answers = [answer for answer in stretch.answers if answer[0] not in rejected]
-    kept = ~np.isin(rows.offset, offsets[largest])
+    rows, told = (_without(each, offsets[largest]) for each in (rows, told))
+    return rows, told
+
+
+def _without(rows: UnitRows, offsets: NDArray[np.int64]) -> UnitRows:
+    kept = ~np.isin(rows.offset, offsets)
     return UnitRows(**{name: column[kept] for name, column in rows.columns().items()})

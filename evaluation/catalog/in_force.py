@@ -42,6 +42,7 @@ from schemas.logs import LOGS
 from schemas.notification import NotificationRule
 from schemas.plan import Progress
 from schemas.source import ForeignSource
+from schemas.units import Pair, loose
 
 SETTLING = 1_000  # ms between a version's append time and the input that it applies to
 
@@ -185,6 +186,18 @@ class RunInForce:
     definition: Flag
     metrics: dict[str, MetricInForce]
 
+    @property
+    def pair(self) -> Pair | None:
+        """Of what types its units and the people behind them are; None: nobody is."""
+        identity = self.definition.identity
+        return None if identity is None else Pair(self.definition.unit, identity)
+
+    @property
+    def facts(self) -> dict[str, Fact]:
+        """What it reads of events by the keys in messages, those of loose events too."""
+        its = {fact.key: fact for metric in self.metrics.values() for fact in metric.facts}
+        return its if self.pair is None else its | {loose(key, self.pair): fact for key, fact in its.items()}
+
 
 @dataclass(frozen=True, slots=True)
 class PlanInForce:
@@ -321,6 +334,12 @@ class Catalog:
             cohorts={key: cohort.definition for key, cohort in self.cohorts.items()},
             deployments=self.deployments.keys(),
         )
+
+    @property
+    def pairs(self) -> tuple[Pair, ...]:
+        """The pairs of all runs, over or not: who was joined once may be asked for by the next one."""
+        found = {run.pair for flag in self.flags.values() for run in flag.runs if run.pair}
+        return tuple(sorted(found, key=lambda pair: (pair.unit, pair.identity)))
 
     def running_in(self, group: str) -> list[str]:
         """The flags that run and belong to a group."""
