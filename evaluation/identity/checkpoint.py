@@ -1,0 +1,55 @@
+"""Checkpoint: what is saved of a partition of identities, in the form of a partition's of units."""
+
+from collections.abc import Mapping
+
+import msgspec
+
+from evaluation.columns.arrays import Words
+from evaluation.metrics.packing import pack, unpack
+from schemas.logs import Gap
+from schemas.units import Pair
+
+FORMAT = 1
+
+_METADATA = b"peekproof"
+
+
+class IdentitiesState(msgspec.Struct, frozen=True):
+    """What a checkpoint says of a partition of identities, beside its arrays."""
+
+    format: int
+    partition: int
+    horizon: int
+    offset: int
+    watermark: int
+    catalog: int
+    sources: list[tuple[str, int, int, int]]  # topic, partition, next offset, append time reached
+    expected: int
+    facts: list[str]
+    pairs: list[Pair]
+    unjoined: list[tuple[str, str, int]]  # flag, run, how many
+    moved: list[tuple[str, str, int]]
+    met: list[tuple[str, str]]
+    gaps: list[Gap]
+    unsure: list[tuple[str, int]]
+
+
+class _Format(msgspec.Struct, frozen=True):
+    format: int
+
+
+def write(state: IdentitiesState, arrays: Mapping[str, Words]) -> bytes:
+    """A checkpoint."""
+    return pack(arrays, {_METADATA: msgspec.json.encode(state)})
+
+
+def read(data: bytes) -> tuple[IdentitiesState, dict[str, Words]]:
+    """What a checkpoint holds; the arrays are flat. Raises ValueError for one that another version wrote."""
+    arrays, metadata = unpack(data)
+    found = msgspec.json.decode(metadata[_METADATA], type=_Format).format
+    if found != FORMAT:
+        raise ValueError(
+            f"the checkpoint of identities has format {found}, this version reads format {FORMAT}: `peekproof recover "
+            "rebuild` makes it anew from the archive"
+        )
+    return msgspec.json.decode(metadata[_METADATA], type=IdentitiesState), arrays
