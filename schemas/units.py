@@ -94,13 +94,14 @@ def pair_of(fact: str) -> Pair | None:
 
 
 class Joining(msgspec.Struct, frozen=True, array_like=True):
-    """What became of people behind the units of a run, in one partition of `identities`, as totals.
+    """What became of people behind the units of a run, in one `partition` of `identities`, as totals.
 
     Loose events are counted once for each of the run's facts that they feed.
     """
 
     flag: str
     run: str
+    partition: int
     unjoined: int = 0  # loose events of the run's time whose identity was joined too late, or never
     waiting: int = 0  # those that a join could still give to a unit
     moved: int = 0  # those that an earlier join took from one unit and gave to another

@@ -246,7 +246,7 @@ class Identities:
     def _joining(self, name: Name) -> Joining:
         waiting = int(self._waiting[self._runs[name].facts].sum())
         crossed = self._meetings[name].crossed if name in self._meetings else 0
-        return Joining(*name, self._unjoined[name], waiting, self._moved[name], crossed)
+        return Joining(*name, self.partition, self._unjoined[name], waiting, self._moved[name], crossed)
 
     def skip(self, gap: Gap, end: int) -> None:
         """Go on at `end` of the partition's log, behind an accepted gap of it."""

@@ -10,9 +10,9 @@ from evaluation.metrics.packing import pack, read_metadata, unpack
 from evaluation.metrics.run import RunState
 from evaluation.metrics.silences import SilencesState
 from schemas.logs import Gap
-from schemas.units import Example
+from schemas.units import Example, Joining
 
-FORMAT = 9
+FORMAT = 10
 
 _METADATA = b"peekproof"
 _NAMES = {"watermark": "clock", "lookbacks": "pasts"}  # as they are saved
@@ -37,6 +37,9 @@ class PartitionState(msgspec.Struct, frozen=True, rename=_NAMES):
     catalog: int
     sources: list[tuple[str, int, int, int]]  # topic, partition, next offset, append time reached
     expected: int
+    joined: int
+    waits: bool
+    identities: int
     facts: list[str]
     runs: list[RunState]
     lookbacks: list[tuple[int, int]]  # fact, width
@@ -44,6 +47,7 @@ class PartitionState(msgspec.Struct, frozen=True, rename=_NAMES):
     unsure: list[tuple[str, int]]
     examples: list[Example]
     silences: SilencesState
+    joining: list[Joining]
 
 
 def write(state: PartitionState, arrays: Mapping[str, NDArray[np.int64]]) -> bytes:

@@ -1,5 +1,6 @@
 """Intake: what one message of `units` brings: exposures that count, events that count, and what is only counted."""
 
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -81,12 +82,12 @@ def _is_accepted(kind: int, is_late: bool, counted: Any) -> bool:
 
 @njit(cache=True)
 def _sort(  # noqa: PLR0917
-    columns: _Columns, floors: Words, bound: int, arms: HeaderArms, facts: Words, intake: Intake
+    columns: _Columns, floors: Words, bounds: Words, arms: HeaderArms, facts: Words, intake: Intake
 ) -> tuple[int, int, int, int, int]:
     """Take in the rows that are new.
 
     1. A row counts if its source offset is not folded yet.
-    2. It is late if it says so, or if its time is before the bound.
+    2. It is late if it says so, or if its time is before its source's bound.
     3. An exposure that is none of ours, or not accepted, is only counted.
     4. An event that is late or unusable is only noted.
     5. One whose value lies beyond all limits is noted too: where a cap makes a number of it, it counts.
@@ -104,7 +105,7 @@ def _sort(  # noqa: PLR0917
         is_exposure = kind[i] & _EXPOSURE != 0
         if code[i] >= (arms.shape[0] if is_exposure else facts.shape[0]):
             return _BAD_CODE, i, 0, 0, 0
-        is_late = kind[i] & _LATE != 0 or time[i] < bound  # rule 2
+        is_late = kind[i] & _LATE != 0 or time[i] < bounds[source[i]]  # rule 2
         if is_exposure:
             arm = arms[code[i]]
             if arm.run == ELSEWHERE and kind[i] & _INACTIVE == 0:
@@ -115,12 +116,13 @@ def _sort(  # noqa: PLR0917
                 its.arm, its.run, its.segments = arm.arm, arm.run, value[i]
                 shown += 1
         elif is_late or kind[i] & _UNUSABLE:  # rule 4
-            noted.put(notes[told], facts[code[i]], time[i], noted.LATE_EVENT if is_late else noted.UNUSABLE, unit[i])
+            what = noted.LATE_EVENT if is_late else noted.UNUSABLE
+            noted.put(notes[told], facts[code[i]], time[i], what, unit[i], insert_id[i])
             told += 1
         else:
             if abs(value[i]) >= LIMIT:  # rule 5
                 what = noted.TOO_LARGE if value[i] > 0 else noted.TOO_SMALL
-                noted.put(notes[told], facts[code[i]], time[i], what, unit[i])
+                noted.put(notes[told], facts[code[i]], time[i], what, unit[i], insert_id[i])
                 told += 1
             event = events[happened]
             event.time, event.insert_id, event.value = time[i], insert_id[i], value[i]
@@ -129,12 +131,12 @@ def _sort(  # noqa: PLR0917
     return _OK, 0, shown, happened, told
 
 
-def sort(batch: pa.RecordBatch, header: Header, floors: Words, bound: int, arms: HeaderArms, facts: Words) -> Intake:  # noqa: PLR0917
+def sort(batch: pa.RecordBatch, header: Header, floors: Words, bounds: Words, arms: HeaderArms, facts: Words) -> Intake:  # noqa: PLR0917
     """What a message brings.
 
     Args:
         floors: (sources,) the first offset of each source that is new.
-        bound: event times before it are late, whatever the row says (ms UTC).
+        bounds: (sources,) event times before it are late, whatever the row says (ms UTC).
         arms: for each of the header's arms its run, or `ELSEWHERE` or `OVER`, and its number in that run.
         facts: (facts,) the partition's number of each of the header's facts.
 
@@ -153,10 +155,42 @@ def sort(batch: pa.RecordBatch, header: Header, floors: Words, bound: int, arms:
         note_count=0,
         counted=ExposureCounts(np.zeros(len(arms), EXPOSURE_COUNTS)),
     )
-    fault, row, shown, happened, told = _sort(columns, floors, bound, arms, facts, intake)
+    fault, row, shown, happened, told = _sort(columns, floors, bounds, arms, facts, intake)
     if fault:
         raise NoMessageError(
             f"row {row} (code {code[row]}, catalog {header.catalog}): {_COMPLAINTS[fault]}; an assignment worker of "
             "another version may have sent it"
         )
     return intake._replace(exposure_count=shown, event_count=happened, note_count=told)
+
+
+def segments(batch: pa.RecordBatch) -> list[pa.RecordBatch]:
+    """The rows in order, cut where events begin, or cease, to be taken back: most often there is one piece."""
+    kind = batch.column("kind").to_numpy()
+    if not (kind & np.uint8(RowKind.WITHDRAWN)).any():
+        return [batch]
+    cuts = np.flatnonzero(np.diff(kind & np.uint8(RowKind.WITHDRAWN))) + 1
+    edges = [0, *cuts.tolist(), batch.num_rows]
+    return [batch.slice(begin, end - begin) for begin, end in pairwise(edges)]
+
+
+def are_withdrawn(batch: pa.RecordBatch) -> bool:
+    """Whether the rows of a segment are events that are taken back."""
+    kind = batch.column("kind")
+    return len(kind) > 0 and bool(kind[0].as_py() & RowKind.WITHDRAWN)
+
+
+def withdrawn(batch: pa.RecordBatch, floors: Words, facts: Words) -> tuple[Events, Words]:
+    """The events of a segment that are taken back, by unit, time, insert id and fact.
+
+    And of each what was noted instead of counting it: that it was late or unusable; -1: it counted.
+    """
+    source, offset, kind, code, unit, time, insert_id, value = (column.to_numpy() for column in batch.columns)
+    (rows,) = np.nonzero(offset >= floors[source])
+    events = Events(np.zeros(len(rows), EVENT))
+    events["unit"], events["insert_id"] = unit.view(np.int64)[rows], insert_id.view(np.int64)[rows]
+    events["time"], events["value"], events["fact"] = time[rows], value[rows], facts[code[rows]]
+    is_late, is_unusable = (kind[rows] & np.uint8(bit) != 0 for bit in (RowKind.LATE, RowKind.UNUSABLE))
+    what = np.where(is_late, noted.LATE_EVENT, np.where(is_unusable, noted.UNUSABLE, -1))
+    order = np.lexsort((events["fact"], events["insert_id"], events["time"], events["unit"]))
+    return Events(events[order]), what[order]

@@ -40,7 +40,7 @@ Events = NewType("Events", Table)
 EVENT = _layout("time", "insert_id", "value", "unit", "fact")
 
 Notes = NewType("Notes", Table)
-NOTE = _layout("fact", "time", "what", "unit")
+NOTE = _layout("fact", "time", "what", "unit", "insert_id")
 
 ExposureCounts = NewType("ExposureCounts", Table)  # of a run
 EXPOSURE_COUNTS = _layout("accepted", "late", "inactive", "forced")
@@ -50,7 +50,7 @@ EXPOSURE_COUNTS = _layout("accepted", "late", "inactive", "forced")
 RecentRing = NewType("RecentRing", Table)
 RECENT = _layout(  # an event, or a note
     "time",
-    "insert_id",  # 0 of a note
+    "insert_id",
     "value",  # what was noted, of a note
     "unit",
     "link",  # the number of the unit's event before, plus 1, above what `recent.FACT` and `recent.DISPUTED` say

@@ -112,11 +112,9 @@ class Lookback:
         before, self._table = self._table, Buckets(np.zeros(slots_for(slots), BUCKET))
         self._used = int(_move(before, self._table, self._first))
 
-    def look_up(self, units: Words, wanted: Words) -> Words:
-        """Events, sum of values and its passes (n, 3) of each unit in its range of buckets, `wanted` (n, 2)."""
-        found = np.zeros((len(units), 3), np.int64)
+    def look_up(self, units: Words, wanted: Words, found: Words) -> None:
+        """Add what there is of each unit in its range of buckets to what is `found`: see `Lookbacks.look_up`."""
         _look_up(self._table, self._has_passes, units, wanted, found)
-        return found
 
     def expire(self, bound: int) -> None:
         """Drop what no entry at or after `bound` (ms UTC) looks back to."""
@@ -149,9 +147,15 @@ class Lookbacks:
     def __iter__(self) -> Iterator[Lookback]:
         return iter(self._all.values())
 
-    def of(self, fact: int, width: int) -> Lookback:
-        """The past of a fact."""
-        return self._all[fact, width]
+    def look_up(self, facts: Iterable[int], width: int, units: Words, wanted: Words) -> Words:
+        """Of these facts together, and each unit in its range of buckets, `wanted` (n, 2).
+
+        Events, sum of values and its passes (n, 3).
+        """
+        found = np.zeros((len(units), 3), np.int64)
+        for fact in facts:
+            self._all[fact, width].look_up(units, wanted, found)
+        return found
 
     def keep(self, names: Iterable[tuple[int, int]]) -> None:
         """Keep the past of these facts in buckets of such widths, and of no others."""

@@ -22,6 +22,11 @@ have reached; the bound is the watermark less the horizon, which is how far behi
 
 Within a message exposures are folded first, then events: the recent events that an exposure claims lack those of its
 own message, which are then counted like any other.
+
+Loose events, of runs with an identity, come from the identity stage, which may take them back and give them to another
+unit until its own clock is two horizons beyond their time (see identities.py). By it there is a second watermark, the
+smaller one: their rows are late by it, runs that count them expire and settle by it, and recent events are kept as long
+as it asks for. Entries, and all other runs, know the first one alone.
 """
 
 from collections.abc import Callable
@@ -29,25 +34,27 @@ from collections.abc import Callable
 import msgspec
 import numpy as np
 import pyarrow as pa
-from msgspec import UnsetType
+from msgspec import UNSET, UnsetType
 
 from evaluation.catalog.in_force import Catalog
+from evaluation.columns.arrays import Words
 from evaluation.metrics import checkpoint
 from evaluation.metrics.contribution import contribution
 from evaluation.metrics.facts import Facts
-from evaluation.metrics.intake import Intake, sort
-from evaluation.metrics.layouts import BUCKET, RECENT, Buckets, Exposures, RecentRing, words_of
+from evaluation.metrics.intake import Intake, are_withdrawn, segments, sort, withdrawn
+from evaluation.metrics.layouts import BUCKET, RECENT, Buckets, Events, Exposures, Notes, RecentRing, words_of
 from evaluation.metrics.lookback import Lookbacks
-from evaluation.metrics.recent_events import RecentEvents
+from evaluation.metrics.recent_events import RecentChange, RecentEvents
 from evaluation.metrics.run import RunMembers
 from evaluation.metrics.run_columns import looked_back_to
 from evaluation.metrics.runs import Runs
 from evaluation.metrics.silences import EVER, Silences
 from evaluation.metrics.sources import Sources
 from evaluation.metrics.unit_numbers import UnitNumbers
-from schemas.aggregate import Aggregate
+from schemas.aggregate import Aggregate, People
 from schemas.logs import Gap
-from schemas.units import Example, Header, decode_units, newest
+from schemas.topics import IDENTITIES
+from schemas.units import Example, Header, Joining, decode_units, newest
 
 MINUTE = 60_000  # ms, at most a horizon: retries and double clicks lie seconds apart
 NEWEST = 1 << 62  # beyond every offset of the catalog
@@ -73,6 +80,7 @@ class Partition:
         self._recent = RecentEvents(max(1, min(horizon, MINUTE)))
         self._examples: list[Example] = []
         self._silences = Silences()
+        self._joining: dict[tuple[str, str, int], Joining] = {}
 
     @property
     def watermark(self) -> int:
@@ -83,6 +91,14 @@ class Partition:
     def _bound(self) -> int:
         """What is before it (ms UTC) is complete: a record of such a time that is still to come is late."""
         return self.watermark - self.horizon
+
+    @property
+    def _joined_bound(self) -> int:
+        """The same of loose events."""
+        return self._sources.joined - self.horizon
+
+    def _bound_of(self, run: RunMembers) -> int:
+        return self._joined_bound if run.pair else self._bound
 
     @property
     def sources(self) -> dict[tuple[str, int], int]:
@@ -111,7 +127,7 @@ class Partition:
 
     def take(self, offset: int, batch: pa.RecordBatch, header: Header, catalog_at: Callable[[int], Catalog]) -> None:
         """Fold the rows of the message at `offset`, or some of them: of a few units, say. Raises as `fold` does."""
-        bound = self._bound
+        bounds = [self._joined_bound if each.topic == IDENTITIES else self._bound for each in header.sources]
         is_first = not self.sources and not self.gaps
         place = f"units/{self.partition} at offset {offset}"
         if header.horizon != self.horizon:
@@ -123,8 +139,14 @@ class Partition:
         self._adopt(header.catalog, catalog_at)
         arms, runs = self._runs.resolve(header.arms)
         facts = np.array([self._facts.number(key) for key in header.facts], np.int64)
-        self._take_in(sort(batch, header, floors, bound, arms, facts), runs, bound)
+        for rows in segments(batch):
+            if are_withdrawn(rows):
+                self._take_back(*withdrawn(rows, floors, facts))
+            else:
+                self._take_in(sort(rows, header, floors, np.array(bounds, np.int64), arms, facts), runs)
         self._runs.count_strays(batch, header, floors)
+        if not isinstance(header.joining, UnsetType):
+            self._joining |= {(each.flag, each.run, each.partition): each for each in header.joining}
         if header.examples:
             self._examples = newest((*self._examples, *header.examples))
         self._advance(header)
@@ -133,7 +155,7 @@ class Partition:
         self.offset = offset + 1
         self._finish()
 
-    def _take_in(self, intake: Intake, runs: list[RunMembers], bound: int) -> None:
+    def _take_in(self, intake: Intake, runs: list[RunMembers]) -> None:
         """Fold what a message brings. By time: then one exposure at most moves a unit's entry, and has it recounted."""
         exposures = intake.exposures[: intake.exposure_count]
         exposures = Exposures(exposures[np.argsort(exposures["time"], kind="stable")])
@@ -141,23 +163,33 @@ class Partition:
             run.count_exposures(intake.counted, number)
             if len(exposures):
                 run.expose(exposures, number, self._recent, self._lookbacks)
-        changes, noted = self._recent.insert(intake.events, intake.event_count, intake.notes, intake.note_count, bound)
+        events, notes = (intake.events, intake.event_count), (intake.notes, intake.note_count)
+        changes, noted = self._recent.insert(*events, *notes, self._joined_bound)
+        self._change(changes, intake.notes, noted, 1)
+
+    def _take_back(self, events: Events, what: Words) -> None:
+        """Loose events are another unit's after all."""
+        changes, notes = self._recent.withdraw(events, what)
+        self._change(changes, notes, len(notes), -1)
+
+    def _change(self, changes: list[RecentChange], notes: Notes, noted: int, one: int) -> None:
+        """Fold changes and the first `noted` notes, which come (`one` is 1) or go (-1)."""
         for run in self._runs:
             if run.store.columns:
                 for change in changes:
                     run.count(*change)
                 if noted:
-                    run.note(intake.notes, noted)
+                    run.note(notes, noted, one)
         for change in changes:
             self._lookbacks.add(*change)
 
     def _advance(self, header: Header) -> None:
         """Note what the sources have reached; then forget what can't matter any more."""
         self._sources.advance(header)
-        self._recent.expire(self._bound - self._recent.minute)
+        self._recent.expire(self._joined_bound - self._recent.minute)
         for run in self._runs:
-            run.expire(self._bound)
-        self._lookbacks.expire(self._bound)
+            run.expire(self._bound_of(run))
+        self._lookbacks.expire(self._joined_bound)
 
     def skip(self, gap: Gap, end: int) -> None:
         """Go on at `end` of the partition's log, behind an accepted gap of it."""
@@ -174,7 +206,7 @@ class Partition:
     def aggregates(self) -> list[Aggregate]:
         """What every run of the catalog in force comes to, by flag and run."""
         for run in self._runs:
-            run.settle(self._bound)
+            run.settle(self._bound_of(run))
         return [self._aggregate(run) for run in self._runs.in_order()]
 
     def _aggregate(self, run: RunMembers) -> Aggregate:
@@ -183,14 +215,25 @@ class Partition:
             return aggregate
         gaps = [gap for gap in self.gaps if gap.until is None or gap.until >= run.started]
         silences = run.silences(self._silences, self.watermark) if run.completed is None else []
-        return msgspec.structs.replace(aggregate, gaps=gaps, silences=silences, listened=self._silences.since)
+        told = {"gaps": gaps, "silences": silences, "listened": self._silences.since}
+        return msgspec.structs.replace(aggregate, **told, people=self._people(run))
+
+    def _people(self, run: RunMembers) -> People | UnsetType:
+        its = [each for each in self._joining.values() if (each.flag, each.run) == (run.flag, run.key)]
+        if not its:
+            return UNSET
+        fields = ("unjoined", "waiting", "moved", "crossed")
+        return People(*(sum(getattr(each, field) for each in its) for field in fields))
 
     def _finish(self) -> None:
         """Let runs that are over say their last word."""
         for run in self._runs:
-            if run.final is None and not self._keeps and run.is_over(self.watermark):
-                run.settle(self._bound)
+            clock = self._sources.joined if run.pair else self.watermark
+            if run.final is None and not self._keeps and run.is_over(clock):
+                run.settle(self._bound_of(run))
                 self._runs.finish(run, msgspec.structs.replace(self._aggregate(run), final=True))
+                for name in [name for name in self._joining if name[:2] == (run.flag, run.key)]:
+                    del self._joining[name]
                 self._silences.forget("run", run.name)
 
     def reached(self, topic: str, partition: int) -> int:
@@ -218,6 +261,7 @@ class Partition:
             read = catalog.offset
             if adopted is not None and catalog.flags is adopted.flags and catalog.metrics is adopted.metrics:
                 continue
+            self._sources.waits |= bool(catalog.pairs)
             self._lookbacks.keep(looked_back_to(catalog, self._facts.number))
             self._runs.adopt(catalog, self._facts.number, self._recent, self._lookbacks)
             adopted = catalog
@@ -240,6 +284,9 @@ class Partition:
             catalog=self.catalog,
             sources=self._sources.state(),
             expected=self._sources.expected,
+            joined=self._sources.joined,
+            waits=self._sources.waits,
+            identities=self._sources.identities,
             facts=self._facts.keys(),
             runs=[run.state() for run in runs],
             lookbacks=list(lookbacks),
@@ -247,6 +294,7 @@ class Partition:
             unsure=sorted(self._sources.unsure),
             examples=self._examples,
             silences=self._silences.state(),
+            joining=[*self._joining.values()],
         )
         arrays = {f"{number}/{name}": array for number, run in enumerate(runs) for name, array in run.arrays().items()}
         arrays |= {f"past/{fact}/{width}": words_of(slots) for (fact, width), slots in lookbacks.items()}
@@ -260,9 +308,12 @@ class Partition:
         partition.offset, partition.catalog = state.offset, state.catalog
         partition._sources.set(state.sources)
         partition._sources.watermark, partition._sources.expected = state.watermark, state.expected
+        partition._sources.joined, partition._sources.waits = state.joined, state.waits
+        partition._sources.identities = state.identities
         partition._sources.gaps, partition._sources.unsure = state.gaps, set(state.unsure)
         partition._examples = state.examples
         partition._silences.set(state.silences)
+        partition._joining = {(each.flag, each.run, each.partition): each for each in state.joining}
         partition._facts = Facts(f"units/{state.partition}", state.facts)
         for index, run in enumerate(state.runs):
             prefix = f"{index}/"

@@ -21,6 +21,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from evaluation.columns.arrays import Words
 from evaluation.columns.hash_table import is_full, refill, slots_for
 from evaluation.metrics.kernels.recent import (
     DISPUTED,
@@ -32,11 +33,13 @@ from evaluation.metrics.kernels.recent import (
     keep_notes,
     move,
     refill_newest,
+    withdraw,
 )
 from evaluation.metrics.layouts import (
     EVENT,
     MARK,
     NEWEST,
+    NOTE,
     RECENT,
     RECENT_STATE,
     Events,
@@ -94,6 +97,16 @@ class RecentEvents:
         if larger:
             changes += [RecentChange(Events(raised[:larger]), 1), RecentChange(Events(lowered[:larger]), -1)]
         return changes, noted
+
+    def withdraw(self, events: Events, what: Words) -> tuple[list[RecentChange], Notes]:
+        """Take events back, with what was noted of them; `what` is as `intake.withdrawn` gives it.
+
+        Returns: what that changes, and the notes that are void.
+        """
+        taken = Events(np.empty(len(events), EVENT))
+        notes = Notes(np.empty(len(events) + int(self.state[0].notes), NOTE))
+        out, told = withdraw(self.memory, events, what, taken, notes)
+        return [RecentChange(Events(taken[:out]), -1)] if out else [], Notes(notes[:told])
 
     def expire(self, bound: int) -> None:
         """Forget events before `bound` (ms UTC), as far as all that arrived before them are so old too."""

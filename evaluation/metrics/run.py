@@ -27,6 +27,7 @@ from evaluation.metrics.silences import Silences
 from evaluation.metrics.unit_numbers import UnitNumbers, unit_numbers
 from schemas.aggregate import Aggregate, Silence, Stray
 from schemas.catalog import Breakdown
+from schemas.units import Pair
 
 # As they stand in a checkpoint.
 _ARRAYS = ("rows", "cells", "arm_units", "tallies", "parts", "settled", "counts", "exposures", "pending", "ring")
@@ -45,6 +46,7 @@ class RunState(msgspec.Struct, frozen=True):
     final: Aggregate | None
     strays: list[Stray]
     enters_by: str | None
+    pair: Pair | None
 
 
 class RunMembers:
@@ -61,6 +63,7 @@ class RunMembers:
         self.store = MemberStore()
         self.strays: dict[str, Stray] = {}  # by the run that they name
         self.enters_by: str | None = None  # the event that stands in for exposures
+        self.pair: Pair | None = None  # it counts loose events of it
 
     @property
     def name(self) -> str:
@@ -91,6 +94,7 @@ class RunMembers:
         self.breakdowns = run.definition.breakdowns
         entry = run.definition.exposure_event
         self.enters_by = entry.event if entry else None
+        self.pair = run.pair
         self._know((number, variant) for number, each in enumerate(run.allocations) for variant in each.weights)
         columns = columns_of(run, self.horizon)
         if set(columns) != set(self.store.columns):
@@ -166,12 +170,12 @@ class RunMembers:
             wanted = np.column_stack((first, bucket))
             for i in range(len(column.variables)):
                 v = int(measures.columns[c].first) + i
-                fact = int(measures.feeds["fact"][measures.feeds["variable"] == v][0])
-                found = lookbacks.of(fact, column.width).look_up(heads["unit"][entered], wanted)
+                facts = measures.feeds["fact"][measures.feeds["variable"] == v].tolist()
+                found = lookbacks.look_up(facts, column.width, heads["unit"][entered], wanted)
                 look_back(self.store.tables, entered, found, c, v, measures)
 
     def count(self, events: Events, sign: int) -> None:
-        """Fold events, all of them new, or take back such with a value (`sign` is -1)."""
+        """Fold events, all of them new, or take such back (`sign` is -1)."""
         n, measures = len(events), self._measures
         found = np.empty(n, np.int64)
         find_read(self.store.tables, events, n, measures, found)
@@ -179,11 +183,11 @@ class RunMembers:
         while (at := count(self.store.tables, events, at, n, measures, found, sign)) < n:
             self.store.grow_pending(n - at)
 
-    def note(self, notes: Notes, n: int) -> None:
-        """Fold the first n notes of a message."""
+    def note(self, notes: Notes, n: int, one: int = 1) -> None:
+        """Fold the first n notes of a message, or take them back (`one` is -1)."""
         found, measures = np.empty(n, np.int64), self._measures
         find_read(self.store.tables, notes, n, measures, found)
-        tally(self.store.tables, notes, n, measures, found)
+        tally(self.store.tables, notes, n, measures, found, one)
 
     def expire(self, bound: int) -> None:
         """What is before `bound` (ms UTC) is complete."""
@@ -229,6 +233,7 @@ class RunMembers:
             self.final,
             [*self.strays.values()],
             self.enters_by,
+            self.pair,
         )
 
     def arrays(self) -> dict[str, NDArray[np.int64]]:
@@ -243,7 +248,7 @@ class RunMembers:
         """The run again, from `state()` and the flat `arrays()`."""
         run = cls(state.flag, state.key, horizon)
         run.started, run.completed, run.final = state.started, state.completed, state.final
-        run.breakdowns = state.breakdowns
+        run.breakdowns, run.pair = state.breakdowns, state.pair
         run.strays, run.enters_by = {each.run: each for each in state.strays}, state.enters_by
         run.exposures = ExposureCounts(arrays["exposures"].view(EXPOSURE_COUNTS).copy())
         run.arms.add(state.arms)

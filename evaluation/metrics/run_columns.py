@@ -19,6 +19,7 @@ from evaluation.metrics.layouts import (
 )
 from evaluation.metrics.measures import BUCKETS, NO_CAP, NO_END, NO_FLOOR, NO_WINDOW, Measures
 from schemas.catalog import Breakdown
+from schemas.units import Pair, loose
 
 FactNumbers = Callable[[str], int]  # the partition's number of a fact, by its key
 
@@ -42,6 +43,7 @@ class RunColumn(msgspec.Struct, frozen=True):
     variables: tuple[Variable, ...]
     width: int  # ms, of a bucket of the past; 0: it has no covariates
     recorded: int  # ms UTC: buckets are whole from then on
+    pair: Pair | None = None  # of which it counts loose events too
 
     @property
     def numbers(self) -> int:
@@ -69,6 +71,7 @@ def columns_of(run: RunInForce, horizon: int) -> list[RunColumn]:
             variables=metric.variables,
             width=0 if metric.lookback is None else _bucket_width(metric.lookback),
             recorded=0 if metric.lookback is None else metric.recorded + SETTLING + horizon,
+            pair=run.pair,
         )
         for key, metric in run.metrics.items()
     ]
@@ -77,11 +80,13 @@ def columns_of(run: RunInForce, horizon: int) -> list[RunColumn]:
 def looked_back_to(catalog: Catalog, fact_number: FactNumbers) -> set[tuple[int, int]]:
     """Every fact of a metric with a lookback, and the width of its buckets, whether or not a run reads it yet."""
     metrics = [metric for flag in catalog.flags.values() for run in flag.runs for metric in run.metrics.values()]
+    pairs = catalog.pairs
     return {
-        (fact_number(fact.key), _bucket_width(metric.lookback))
+        (fact_number(key), _bucket_width(metric.lookback))
         for metric in (*catalog.metrics.values(), *metrics)
         if metric.lookback is not None
         for fact in metric.facts
+        for key in (fact.key, *(loose(fact.key, pair) for pair in pairs))
     }
 
 
@@ -114,8 +119,9 @@ def measures_of(
         for v, variable in enumerate(column.variables, first):
             steps: dict[int, int] = {}
             for step, fact in enumerate(variable.facts):
-                number = fact_number(fact.key)
-                steps[number] = steps.get(number, 0) | 1 << step
+                for key in (fact.key, loose(fact.key, column.pair)) if column.pair else (fact.key,):
+                    number = fact_number(key)
+                    steps[number] = steps.get(number, 0) | 1 << step
             feeds += [(fact, v, bits, fact not in known) for fact, bits in steps.items()]
             known |= steps.keys()
             variables.append(_variable(variable, c, at, covariate))

@@ -8,6 +8,7 @@ import numpy as np
 from evaluation.catalog.logs import LogsInForce
 from evaluation.columns.arrays import Words
 from schemas.logs import Gap
+from schemas.topics import IDENTITIES
 from schemas.units import Header, Source
 
 Name = tuple[str, int]  # topic, partition
@@ -20,14 +21,18 @@ class MissingError(ValueError):
 class Sources:
     """The sources of one partition.
 
-    `watermark` (ms UTC) is the smallest append time that they have reached, 0 while one is unknown.
+    `watermark` (ms UTC) is the smallest append time that those of assignment have reached, 0 while one is unknown.
+    `joined` is how far loose events are told too: it waits for all partitions of `identities` once a run asks for them.
     """
 
     def __init__(self) -> None:
         self.offsets: dict[Name, int] = {}  # the next ones
         self.gaps: list[Gap] = []  # what is missing for good, as somebody accepted
         self.watermark = 0
-        self.expected = 0  # how many there are, as far as any worker knew
+        self.joined = 0
+        self.waits = False  # whether a run asks for people
+        self.expected = 0  # how many there are, as far as any worker knew, beside those of `identities`
+        self.identities = 0  # how many partitions of that there are; 0: not known
         self.unsure: set[Name] = set()  # messages of them are missing: their next range tells what
         self._reached: dict[Name, int] = {}
 
@@ -75,9 +80,18 @@ class Sources:
             self.offsets[name] = max(self.offsets.get(name, source.begin), source.end)
             self._reached[name] = max(self._reached.get(name, 0), source.watermark)
             self.unsure.discard(name)
-        self.expected = max(self.expected, header.expected)
-        if len(self._reached) >= self.expected:
-            self.watermark = max(self.watermark, min(self._reached.values(), default=0))
+        if any(source.topic == IDENTITIES for source in header.sources):
+            self.identities = max(self.identities, header.expected)
+        else:
+            self.expected = max(self.expected, header.expected)
+        own = [time for (topic, _), time in self._reached.items() if topic != IDENTITIES]
+        if len(own) >= self.expected:
+            self.watermark = max(self.watermark, min(own, default=0))
+        theirs = [time for (topic, _), time in self._reached.items() if topic == IDENTITIES]
+        if not self.waits:
+            self.joined = self.watermark
+        elif 0 < self.identities <= len(theirs):
+            self.joined = max(self.joined, min(self.watermark, *theirs))
 
     def state(self) -> list[tuple[str, int, int, int]]:
         """Topic, partition, next offset and append time reached, of each."""

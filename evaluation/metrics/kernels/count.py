@@ -31,7 +31,7 @@ _NOWHERE, _BEFORE, _WITHIN = range(3)  # where an event lies for a column
 def add_to_total(  # noqa: PLR0917
     store: Members, m: int, measures: Measures, r: int, time: int, insert_id: int, value: int, sign: int
 ) -> bool:
-    """Count an event for feed r, or take back one with a value (`sign` is -1).
+    """Count an event for feed r, or take it back (`sign` is -1).
 
     Returns: whether its total is still to be made, by `ordered.run_through`.
     """
@@ -39,21 +39,24 @@ def add_to_total(  # noqa: PLR0917
     kind, at = measures.variables[v].kind, measures.variables[v].at
     if kind >= of.FUNNEL:
         steps = measures.feeds[r].steps
+        if sign < 0:
+            ordered.take(rows, m, measures.variables, v, store.pending, time, insert_id, steps)
+            return True
         return ordered.put(rows, m, measures.variables, v, store.pending, store.ring, time, insert_id, steps)
     if kind >= of.SUM:
         of.add_value(rows, m, at, value, sign)
     else:
-        rows[m, at + of.EVENTS] += 1
+        rows[m, at + of.EVENTS] += sign
     return False
 
 
 @njit(cache=True)
 def _add_to_covariate(rows: Words, m: int, variable: Any, value: int, sign: int) -> None:
-    """Count an event before the entry, or take back one with a value (`sign` is -1)."""
+    """Count an event before the entry, or take it back (`sign` is -1)."""
     if variable.kind >= of.SUM:
         of.add_value(rows, m, variable.covariate, value, sign)
     else:
-        rows[m, variable.covariate + of.EVENTS] += 1
+        rows[m, variable.covariate + of.EVENTS] += sign
 
 
 @njit(cache=True)
@@ -92,7 +95,7 @@ def _refold(  # noqa: PLR0917
 def count(  # noqa: PLR0917
     store: Members, events: Events, begin: int, n: int, measures: Measures, found: Words, sign: int
 ) -> int:
-    """Fold new events from `begin` on, or take back such with a value (`sign` is -1).
+    """Fold new events from `begin` on, or take such back (`sign` is -1).
 
     1. Of who is no member, or a jumper, nothing counts; and nothing of what happens from the run's end on.
     2. An event counts for each variable that its fact feeds, if the column covers the member's entry and the variable

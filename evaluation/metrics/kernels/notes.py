@@ -11,6 +11,6 @@ LATE_EVENT, UNUSABLE, DUPLICATE, SAME_ID, TOO_LARGE, TOO_SMALL = range(6)
 
 
 @njit(cache=True)
-def put(note: Any, fact: int, time: int, what: int, unit: int) -> None:
+def put(note: Any, fact: int, time: int, what: int, unit: int, insert_id: int) -> None:  # noqa: PLR0917
     """Write a note."""
-    note.fact, note.time, note.what, note.unit = fact, time, what, unit
+    note.fact, note.time, note.what, note.unit, note.insert_id = fact, time, what, unit, insert_id

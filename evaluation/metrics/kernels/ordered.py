@@ -216,6 +216,43 @@ def put(  # noqa: PLR0917
 
 
 @njit(cache=True)
+def take(  # noqa: PLR0917
+    rows: Words,
+    m: int,
+    variables: Variables,
+    v: int,
+    pending: PendingEvents,
+    time: int,
+    insert_id: int,
+    steps: int,
+) -> None:
+    """Take back an event of member m's total, which no front has folded; REACHED is still to be made."""
+    mask = pending.shape[0] - 1
+    at = variables[v].at
+    rows[m, at + EVENTS] -= 1
+    after = np.int64(-1)
+    link = rows[m, at + NEWEST]
+    while link > 0 and (pending[(link - 1) & mask].time != time or pending[(link - 1) & mask].insert_id != insert_id):
+        after = (link - 1) & mask
+        link = pending[after].before
+    if link <= 0:  # it was not read
+        return
+    k = (link - 1) & mask
+    pending[k].steps &= ~steps
+    if pending[k].steps != 0:
+        return
+    each = rows[m, at + NEWEST]
+    while each != link:
+        if pending[(each - 1) & mask].time // HOUR == time // HOUR:
+            pending[(each - 1) & mask].rank -= 1
+        each = pending[(each - 1) & mask].before
+    if after >= 0:
+        pending[after].before = pending[k].before
+    else:
+        rows[m, at + NEWEST] = pending[k].before
+
+
+@njit(cache=True)
 def _push_back(rows: Words, m: int, at: int, pending: PendingEvents, new: int, hour: int) -> None:  # noqa: PLR0917
     """Let those of the hour that come after the event that `new` links to rank one lower, and the last leave."""
     mask = pending.shape[0] - 1

@@ -11,9 +11,11 @@ from evaluation.metrics.kernels import notes as noted
 from evaluation.metrics.layouts import Events, Marks, Newest, Notes, RecentRing, RecentState
 
 # In the low bits of a link stands the fact, with the bit NOTED that of a note. The bit DISPUTED says that another value
-# was told of the event.
-FACTS = NOTED = 1 << 15
+# was told of the event. DEAD stands for an event or a note that was taken back: a note of a fact that nobody has.
+NOTED = 1 << 15
 FACT = 2 * NOTED - 1
+FACTS = NOTED - 1
+DEAD = NOTED | FACTS
 DISPUTED = np.int64(1 << 62)
 
 _FACT_BITS = 16
@@ -89,7 +91,7 @@ def keep_notes(memory: Memory, notes: Notes, n: int, bound: int) -> None:
             continue
         number = state.head
         event = ring[number & (ring.shape[0] - 1)]
-        event.time, event.insert_id, event.unit = note.time, 0, note.unit
+        event.time, event.insert_id, event.unit = note.time, note.insert_id, note.unit
         event.value, event.link = note.what, note.fact | NOTED
         state.head = number + 1
         state.notes += 1
@@ -155,11 +157,11 @@ def insert(  # noqa: PLR0917
         k, p, others = _find(ring, slots, minute, event, marks[i].event)
         if k >= 0:
             its = ring[k]
-            noted.put(notes[note_count], event.fact, event.time, noted.DUPLICATE, event.unit)  # rule 1
+            noted.put(notes[note_count], event.fact, event.time, noted.DUPLICATE, event.unit, event.insert_id)  # rule 1
             note_count += 1
             if event.value != its.value and its.link & DISPUTED == 0:  # rule 2
                 its.link |= DISPUTED
-                noted.put(notes[note_count], event.fact, event.time, noted.SAME_ID, event.unit)
+                noted.put(notes[note_count], event.fact, event.time, noted.SAME_ID, event.unit, event.insert_id)
                 note_count += 1
             if event.value > its.value:  # rule 3
                 raised[larger] = events[i]
@@ -176,12 +178,83 @@ def insert(  # noqa: PLR0917
         fill(slots, p, marks[i].event, number)
         _link(ring, newest, state, number, marks[i].unit)
         if others != _NEVER:  # rule 5
-            noted.put(notes[note_count], event.fact, max(event.time, others), noted.SAME_ID, event.unit)
+            later = max(event.time, others)
+            noted.put(notes[note_count], event.fact, later, noted.SAME_ID, event.unit, event.insert_id)
             note_count += 1
         if fresh < i:
             events[fresh] = events[i]
         fresh += 1
     return fresh, note_count, larger, seen
+
+
+@njit(cache=True)
+def _kill(its: Any, state: Any) -> None:
+    """Leave an event or a note of the ring without effect; it stays in its unit's chain."""
+    state.notes += its.link & NOTED == 0
+    its.link |= DEAD
+
+
+@njit(cache=True)
+def _among(events: Events, begin: int, end: int, its: Any) -> Any:
+    """Whether a note is of one of these events of its unit, which stand by time, insert id and fact."""
+    fact = its.link & FACT & ~NOTED
+    low, high = begin, end
+    while low < high:
+        middle = (low + high) >> 1
+        event = events[middle]
+        if event.time != its.time:
+            is_before = event.time < its.time
+        elif event.insert_id != its.insert_id:
+            is_before = event.insert_id < its.insert_id
+        else:
+            is_before = event.fact < fact
+        if is_before:
+            low = middle + 1
+        else:
+            high = middle
+    event = events[min(low, end - 1)]
+    return event.time == its.time and event.insert_id == its.insert_id and event.fact == fact
+
+
+@njit(cache=True)
+def withdraw(memory: Memory, events: Events, what: Words, taken: Events, notes: Notes) -> tuple[int, int]:
+    """Take events back, with all that was noted of them. They stand by unit, time, insert id and fact.
+
+    1. One that counted leaves the slots: it is `taken`, with the value that it counted with.
+    2. Of one that was late or unusable (`what` says so) the note is taken back, whether it is still kept or not.
+    3. Notes of repeats and the like are kept as long as the event, and taken back with it.
+
+    Returns: how many are taken, and how many notes there are.
+    """
+    ring, slots, state, minute = memory.ring, memory.slots, memory.state[0], memory.minute
+    out = told = begin = 0
+    for i in range(events.shape[0]):
+        event = events[i]
+        if what[i] >= 0:  # rule 2
+            noted.put(notes[told], event.fact, event.time, what[i], event.unit, event.insert_id)
+            told += 1
+        else:
+            mark = _mark(event.unit, event.fact, event.insert_id, event.time, minute)
+            k, p, _ = _find(ring, slots, minute, event, mark)
+            if k >= 0:  # rule 1
+                taken[out] = events[i]
+                taken[out].value = ring[k].value
+                out += 1
+                remove(slots, mark, number_of(slots[p]))
+                _kill(ring[k], state)
+        if i + 1 < events.shape[0] and events[i + 1].unit == event.unit:
+            continue
+        if state.notes > 0:
+            for k in places_of(memory, event.unit):
+                its = ring[k]
+                if its.link & NOTED and its.link & FACT != DEAD and _among(events, begin, i + 1, its):
+                    if its.value not in (noted.LATE_EVENT, noted.UNUSABLE):  # rule 3
+                        fact = its.link & FACT & ~NOTED
+                        noted.put(notes[told], fact, its.time, its.value, its.unit, its.insert_id)
+                        told += 1
+                    _kill(its, state)
+        begin = i + 1
+    return out, told
 
 
 @njit(cache=True)

@@ -71,8 +71,8 @@ def tally_recent(  # noqa: PLR0917
 
 
 @njit(cache=True)
-def tally(store: Members, notes: Notes, n: int, measures: Measures, found: Words) -> None:
-    """Fold the first n notes of a message."""
+def tally(store: Members, notes: Notes, n: int, measures: Measures, found: Words, one: int) -> None:  # noqa: PLR0917
+    """Fold the first n notes of a message, or take them back (`one` is -1)."""
     for i in range(n):
         if found[i] >= 0:
-            _tally(store, found[i], measures, 0, notes[i].fact, notes[i].time, notes[i].what, 1)
+            _tally(store, found[i], measures, 0, notes[i].fact, notes[i].time, notes[i].what, one)
