@@ -191,7 +191,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def checkpoint_location(self) -> str:
-        """Where aggregation keeps its state: a directory, or an object store's URI."""
+        """Where aggregation and identity keep their state: a directory, or an object store's URI."""
         return self.checkpoints or str(self.data / "checkpoints")
 
     @property

@@ -50,6 +50,7 @@ def topics(units_partitions: int) -> tuple[Topic, ...]:
         Topic(EXPOSURES, 8, kept(7) | append_time),
         Topic(EVENTS, 8, kept(7) | append_time),
         Topic(UNITS, units_partitions, kept(7) | large | append_time),
+        Topic(IDENTITIES, units_partitions, kept(7) | large | append_time),
         Topic(ASSIGNMENTS, 8, kept(7)),
         Topic(AGGREGATES, 8, compact | large),
         Topic(RESULTS, 4, compact | large | append_time | {"min.compaction.lag.ms": str(7 * DAY_MS)}),

@@ -17,7 +17,7 @@ from pipeline.errors import PeekproofError
 from pipeline.kafka.clients import kafka_python_arguments
 from pipeline.settings import Settings
 from schemas.logs import Log, Logs
-from schemas.topics import ARRIVALS, CATALOG, UNITS, topics
+from schemas.topics import ARRIVALS, CATALOG, IDENTITIES, UNITS, topics
 
 if TYPE_CHECKING:
     from kafka.admin import KafkaAdminClient
@@ -35,6 +35,9 @@ NOTE = "logs.json"  # beside what a stage keeps in a directory
 def restore(settings: Settings) -> str:
     """What brings the catalog back."""
     return f"`peekproof restore {settings.data}` brings the former catalog back"
+
+
+FOLDS = {UNITS: "aggregation", IDENTITIES: "identity"}  # the stages that keep states of these topics
 
 
 class LogError(PeekproofError):
@@ -163,12 +166,14 @@ def require_belonging(
     return kept
 
 
-def require_known(settings: Settings, logs: LogsInForce | None, found: ClusterTopics, checkpoint: "Checkpoint") -> None:
-    """Raises LogError where a checkpoint belongs to a log that the installation never had."""
-    log, here = checkpoint.log, found.topics.get(UNITS)
-    if log and log != here and not (logs and logs.knows(UNITS, log)):
+def require_known(
+    settings: Settings, logs: LogsInForce | None, found: ClusterTopics, checkpoint: "Checkpoint", topic: str = UNITS
+) -> None:
+    """Raises LogError where a checkpoint of a topic belongs to a log that the installation never had."""
+    log, here = checkpoint.log, found.topics.get(topic)
+    if log and log != here and not (logs and logs.knows(topic, log)):
         raise LogError(
-            f"aggregation: the checkpoint {checkpoint.path} belongs to the log {log} of {settings.topic(UNITS)} on "
+            f"{FOLDS[topic]}: the checkpoint {checkpoint.path} belongs to the log {log} of {settings.topic(topic)} on "
             f"cluster {checkpoint.cluster}, which this installation never had; here is log {here} on cluster "
             f"{found.cluster}. {FOREIGN}: move '{settings.checkpoint_location}' away to begin anew, or "
             "`peekproof restore` what it is of from a backup"

@@ -13,13 +13,13 @@ from pipeline.kafka.clients import kafka_python_arguments
 from pipeline.kafka.connection import answering, connect
 from pipeline.kafka.logs import GO_ON, restore
 from pipeline.settings import Settings
-from schemas.topics import AGGREGATES, CATALOG, HEALTH, RESULTS, UNITS, topics
+from schemas.topics import AGGREGATES, CATALOG, HEALTH, IDENTITIES, RESULTS, UNITS, topics
 
 if TYPE_CHECKING:
     from kafka.admin import KafkaAdminClient
 
 # A key's place or a reader's position rests on the number of partitions. The others may have more than we ask for.
-_FIXED = (UNITS, AGGREGATES, RESULTS, CATALOG, HEALTH)
+_FIXED = (UNITS, IDENTITIES, AGGREGATES, RESULTS, CATALOG, HEALTH)
 
 # A cluster may keep more, keep longer and let larger messages pass.
 _AT_LEAST = ("retention.ms", "max.message.bytes", "min.compaction.lag.ms")

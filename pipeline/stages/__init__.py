@@ -8,6 +8,7 @@ if TYPE_CHECKING:
 
 STAGES = {  # name: where its class is; imported by its own workers only
     "assignment": "pipeline.stages.assignment:AssignmentStage",
+    "identity": "pipeline.stages.identity:IdentityStage",
     "aggregation": "pipeline.stages.aggregation:AggregationStage",
     "significance": "pipeline.stages.significance:SignificanceStage",
     "storage": "pipeline.stages.storage:StorageStage",

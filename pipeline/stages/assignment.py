@@ -34,7 +34,17 @@ from schemas.assignment import Assignment as Answer
 from schemas.dead_letter import DeadLetter, fitted, to_headers
 from schemas.decoding import decode
 from schemas.records import Records
-from schemas.topics import ARRIVALS, ASSIGNMENTS, CATALOG, DEAD_LETTERS, EVENTS, EXPOSURES, UNITS, SourcePartition
+from schemas.topics import (
+    ARRIVALS,
+    ASSIGNMENTS,
+    CATALOG,
+    DEAD_LETTERS,
+    EVENTS,
+    EXPOSURES,
+    IDENTITIES,
+    UNITS,
+    SourcePartition,
+)
 
 MOST_ROWS = 100_000  # gathered before they are sent without waiting for the tick; a message holds some 350,000
 UNDER_WAY = 4  # sendings that are not acknowledged yet
@@ -66,6 +76,10 @@ class AssignmentStage(Stage):
         self._tally = Tally(f"{socket.gethostname()}/{os.getpid()}/{time.time_ns() // 1_000_000}")
         self._counted: dict[tuple[str, int, str], int] = {}  # of a log: before which offset what came has been told
         self._told = Follower(settings, ARRIVALS, self._read_arrivals, self.aside)
+        self._asks_for_people = (
+            False  # whether a run of some time did, of the catalog's first states that were looked at
+        )
+        self._looked_at = 0
         self._under_way = asyncio.Semaphore(UNDER_WAY)
         self._sendings: set[asyncio.Task[None]] = set()
 
@@ -158,11 +172,16 @@ class AssignmentStage(Stage):
         await self._under_way.acquire()
         self._gathering.count(*self._census.counted())
         covered, messages = self._gathering.cut()
+        people = self._people(tells)
         answers, self._answers = self._answers, []
         dead_letters, self._dead_letters = self._dead_letters, []
         sent = [
             await self.producer.send(self.settings.topic(UNITS), message, partition=number)
             for number, message in enumerate(messages)
+        ]
+        sent += [
+            await self.producer.send(self.settings.topic(IDENTITIES), message, partition=number)
+            for number, message in enumerate(people)
         ]
         answered: list[KafkaRecord] = [(key_of(answer), msgspec.json.encode(answer), []) for answer in answers]
         rejected: list[KafkaRecord] = [
@@ -177,6 +196,17 @@ class AssignmentStage(Stage):
             sent += await send_many(self.producer, self.settings.topic(ARRIVALS), came)
             sent += self._sendings
         self._sendings.add(asyncio.create_task(self._acknowledge(sent, covered if tells else {})))
+
+    def _people(self, tells: bool) -> list[bytes]:
+        """What is to be told of people: rows at once, how far they are known when it `tells`. From the first run on
+        that asks for them it is told for ever, so that the ranges that are covered follow one another.
+        """
+        states = self.catalog.history.states
+        if not self._asks_for_people:
+            self._asks_for_people = any(state.pairs for state in states[self._looked_at :])
+            self._looked_at = len(states)
+        is_due = self._asks_for_people and (tells or self._gathering.has_identities)
+        return self._gathering.cut_identities() if is_due else []
 
     async def _acknowledge(self, sent: list[asyncio.Future[object]], covered: dict[SourcePartition, int]) -> None:
         try:

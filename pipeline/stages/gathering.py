@@ -1,25 +1,75 @@
-"""Gathering: what assignment has to tell the units partitions since it last did, as one message for each of them.
+"""Gathering: what a stage has to tell the partitions of `units` since it last did, as one message for each of them.
 
 Every message covers the same source offsets, whether it has rows or not. So a source's ranges follow one another
-without a hole in every units partition, and a lost message shows as a range that begins too late.
+without a hole in every partition, and a lost message shows as a range that begins too late. What assignment tells the
+partitions of `identities` is gathered beside it, and cut alike.
 """
 
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
+from evaluation.assignment.messages import UnitRows
 from evaluation.assignment.routing import Assigned, partition_of
+from evaluation.identity.attributions import Attributions
 from schemas.numbers import LATEST
 from schemas.topics import SourcePartition
-from schemas.units import ROWS, Arm, Came, CameKind, Header, Source, encode_units, newest
+from schemas.units import (
+    ROWS,
+    Arm,
+    Came,
+    CameKind,
+    Example,
+    Header,
+    Joining,
+    Pair,
+    RowKind,
+    Source,
+    encode_units,
+    newest,
+)
 
 MOST_TOLD = 20_000  # minutes of which it is remembered that they were told
+Name = TypeVar("Name", bound=Hashable)
 COLUMNS = [name for name in ROWS.names if name != "source"]
 
 
+class _Part(NamedTuple):
+    """Rows of one source, and what their codes stand for."""
+
+    source: SourcePartition
+    rows: UnitRows | Attributions
+    arms: list[Arm]
+    facts: list[str]
+    pairs: list[Pair]
+
+
+class _Topic:
+    """Rows for the partitions of one topic, and the offset from which on each source is covered by them."""
+
+    def __init__(self) -> None:
+        self.begin: dict[SourcePartition, int] = {}
+        self.parts: list[_Part] = []
+
+    @property
+    def rows(self) -> int:
+        return sum(len(part.rows.offset) for part in self.parts)
+
+    def cut(self, covered: dict[SourcePartition, int]) -> list[_Part]:
+        """The parts of the sources that are covered, up to these offsets; then it starts afresh."""
+        parts = [part for part in self.parts if part.source in covered]
+        self.begin, self.parts = dict(covered), []
+        return parts
+
+
 class Gathering:
-    """Rows and covered ranges of the sources that this worker reads, until they are cut into messages."""
+    """Rows and covered ranges of the sources that this worker reads, until they are cut into messages.
+
+    `partitions` are those of `units`, and as many of `identities`; `expected` how many sources there are.
+    """
 
     def __init__(self, partitions: int, horizon: int, expected: int) -> None:
         self._partitions = partitions
@@ -27,41 +77,61 @@ class Gathering:
         self._until = LATEST
         self._horizon = horizon
         self._catalog = 0
-        self._begin: dict[SourcePartition, int] = {}
+        self._units, self._identities = _Topic(), _Topic()
         self._end: dict[SourcePartition, int] = {}
         self._watermark: dict[SourcePartition, int] = {}
-        self._parts: list[tuple[SourcePartition, Assigned]] = []
+        self._examples: list[Example] = []
         self._told: set[tuple[CameKind, str, int]] = set()
         self._came: dict[tuple[CameKind, str], list[int]] = {}
-        self.rows = 0
+        self._joining: dict[tuple[str, str, int], Joining] = {}
+
+    @property
+    def rows(self) -> int:
+        """How many wait, for either topic."""
+        return self._units.rows + self._identities.rows
+
+    @property
+    def has_identities(self) -> bool:
+        """Whether some of them are for `identities`."""
+        return bool(self._identities.parts)
 
     def begin(self, source: SourcePartition, offset: int) -> None:
         """Start to cover a source at an offset; what was known of it is void."""
-        self._begin[source] = self._end[source] = offset
+        self._units.begin[source] = self._identities.begin[source] = self._end[source] = offset
         self._watermark[source] = 0
 
     def leave(self, sources: Iterable[SourcePartition]) -> None:
         """Cover these sources no longer."""
         for source in sources:
-            for known in (self._begin, self._end, self._watermark):
+            for known in (self._units.begin, self._identities.begin, self._end, self._watermark):
                 known.pop(source, None)
 
-    def add(self, source: SourcePartition, assigned: Assigned) -> None:
+    def add(self, source: SourcePartition, said: Assigned | Attributions) -> None:
         """Take in what one stretch of a source says."""
-        if assigned.begin != self._end[source]:
+        if said.begin != self._end[source]:
             raise ValueError(
-                f"{source[0]}/{source[1]}: a slice begins at offset {assigned.begin}, but {self._end[source]} is next; "
+                f"{source[0]}/{source[1]}: a slice begins at offset {said.begin}, but {self._end[source]} is next; "
                 "the worker must start again from its committed offset"
             )
-        self._end[source] = assigned.end
-        self._watermark[source] = max(self._watermark[source], assigned.watermark)
-        self._catalog = max(self._catalog, assigned.catalog)
-        for what, key, minute in assigned.came - self._told:
+        self._end[source] = said.end
+        self._watermark[source] = max(self._watermark[source], said.watermark)
+        self._catalog = max(self._catalog, said.catalog)
+        if len(said.offset):
+            self._units.parts.append(_Part(source, said, said.arms, said.facts, []))
+        if isinstance(said, Attributions):
+            self._joining |= {(each.flag, each.run, each.partition): each for each in said.joining}
+            return
+        for what, key, minute in said.came - self._told:
             self._came.setdefault((what, key), []).append(minute)
-        self._told |= assigned.came
-        if len(assigned.offset):
-            self._parts.append((source, assigned))
-            self.rows += len(assigned.offset)
+        self._told |= said.came
+        self._examples += said.examples
+        if len(said.identities.offset):
+            rows = said.identities
+            self._identities.parts.append(_Part(source, rows, said.arms, rows.facts, rows.pairs))
+
+    def cover(self, source: SourcePartition, end: int) -> None:
+        """Nothing more stands before `end`."""
+        self._end[source] = max(self._end[source], end)
 
     def count(self, expected: int, until: int) -> None:
         """There are so many source partitions, and were no others until that time (ms UTC), which bounds watermarks."""
@@ -78,60 +148,79 @@ class Gathering:
 
     def cut(self) -> tuple[dict[SourcePartition, int], list[bytes]]:
         """The offsets covered so far, and one message for each units partition that says so; then start afresh."""
-        sources = list(self._end)
-        columns, arms, facts = self._columns({key: number for number, key in enumerate(sources)})
-        header = Header(
-            catalog=self._catalog,
-            horizon=self._horizon,
-            sources=[Source(*key, self._begin[key], self._end[key], self.watermark(key)) for key in sources],
-            arms=arms,
-            facts=facts,
-            expected=self._expected,
-            examples=newest(each for _, part in self._parts for each in part.examples),
-        )
-        home = partition_of(columns["unit"], self._partitions)
-        order = np.argsort(home, kind="stable")
-        bounds = np.searchsorted(home[order], np.arange(self._partitions + 1))
-        columns = {name: column[order] for name, column in columns.items()}
         came = [Came(what, key, sorted(minutes)) for (what, key), minutes in sorted(self._came.items())]
-        headers = [msgspec.structs.replace(header, came=came), *[header] * (self._partitions - 1)]
-        messages = [
-            encode_units({name: column[low:high] for name, column in columns.items()}, of_partition)
-            for low, high, of_partition in zip(bounds[:-1].tolist(), bounds[1:].tolist(), headers, strict=True)
-        ]
-        self._begin = dict(self._end)
-        self._parts, self.rows, self._came = [], 0, {}
+        first: dict[str, object] = {"came": came}
+        if self._joining:
+            first["joining"] = [*self._joining.values()]
+        messages = self._messages(self._units, newest(self._examples), first)
+        self._examples, self._came, self._joining = [], {}, {}
         if len(self._told) > MOST_TOLD:
             self._told.clear()
         return dict(self._end), messages
 
-    def _columns(self, index: dict[SourcePartition, int]) -> tuple[dict[str, np.ndarray], list[Arm], list[str]]:
-        """The rows of every part as columns, and the arms and facts that their codes stand for."""
-        arms: dict[Arm, int] = {}
-        facts: dict[str, int] = {}
-        parts = [(index[source], part) for source, part in self._parts if source in index]
-        codes = []
-        for _, part in parts:
-            of_arms = np.array([arms.setdefault(arm, len(arms)) for arm in part.arms] or [0], np.uint16)
-            of_facts = np.array([facts.setdefault(fact, len(facts)) for fact in part.facts] or [0], np.uint16)
-            exposures = (part.kind & 1).astype(bool)
-            last_arm, last_fact = len(of_arms) - 1, len(of_facts) - 1
-            codes.append(
-                np.where(
-                    exposures,
-                    of_arms[np.minimum(part.code, last_arm)],
-                    of_facts[np.minimum(part.code, last_fact)],
-                )
-            )
-        columns = {
-            name: np.concatenate(
-                [np.zeros(0, ROWS.field(name).type.to_pandas_dtype())] + [getattr(part, name) for _, part in parts]
-            )
-            for name in COLUMNS
-            if name != "code"
-        }
-        columns["code"] = np.concatenate([np.zeros(0, np.uint16), *codes])
-        columns["source"] = np.repeat(
-            np.array([number for number, _ in parts], np.uint16), [len(part.offset) for _, part in parts]
+    def cut_identities(self) -> list[bytes]:
+        """One message for each partition of `identities`, which covers what was taken since the one before."""
+        return self._messages(self._identities, [], {})
+
+    def _messages(self, topic: _Topic, examples: list[Example], first: dict[str, object]) -> list[bytes]:
+        """A topic's rows by their partitions; in the header of the first one stands more."""
+        begin, sources = topic.begin, list(self._end)
+        coded = _coded(topic.cut(self._end), {key: number for number, key in enumerate(sources)})
+        header = Header(
+            catalog=self._catalog,
+            horizon=self._horizon,
+            sources=[Source(*key, begin[key], self._end[key], self.watermark(key)) for key in sources],
+            arms=coded.arms,
+            facts=coded.facts,
+            expected=self._expected,
+            examples=examples,
         )
-        return columns, list(arms), list(facts)
+        if coded.pairs:
+            header = msgspec.structs.replace(header, pairs=coded.pairs)
+        home = partition_of(coded.columns["unit"], self._partitions)
+        order = np.argsort(home, kind="stable")
+        bounds = np.searchsorted(home[order], np.arange(self._partitions + 1))
+        columns = {name: column[order] for name, column in coded.columns.items()}
+        headers = [msgspec.structs.replace(header, **first), *[header] * (self._partitions - 1)]
+        return [
+            encode_units({name: column[low:high] for name, column in columns.items()}, of_partition)
+            for low, high, of_partition in zip(bounds[:-1].tolist(), bounds[1:].tolist(), headers, strict=True)
+        ]
+
+
+class _Coded(NamedTuple):
+    """Rows of several parts as columns, and what their codes stand for."""
+
+    columns: dict[str, NDArray[Any]]
+    arms: list[Arm]
+    facts: list[str]
+    pairs: list[Pair]
+
+
+def _coded(parts: list[_Part], index: dict[SourcePartition, int]) -> _Coded:
+    arms: dict[Arm, int] = {}
+    facts: dict[str, int] = {}
+    pairs: dict[Pair, int] = {}
+    codes = []
+    for part in parts:
+        kind, code = part.rows.kind, part.rows.code
+        of_events = np.where(kind & RowKind.JOIN, _named(part.pairs, pairs, code), _named(part.facts, facts, code))
+        codes.append(np.where(kind & RowKind.EXPOSURE, _named(part.arms, arms, code), of_events))
+    columns = {
+        name: np.concatenate(
+            [np.zeros(0, ROWS.field(name).type.to_pandas_dtype())] + [getattr(part.rows, name) for part in parts]
+        )
+        for name in COLUMNS
+        if name != "code"
+    }
+    columns["code"] = np.concatenate([np.zeros(0, np.uint16), *codes])
+    columns["source"] = np.repeat(
+        np.array([index[part.source] for part in parts], np.uint16), [len(part.rows.offset) for part in parts]
+    )
+    return _Coded(columns, list(arms), list(facts), list(pairs))
+
+
+def _named(names: Sequence[Name], known: dict[Name, int], code: NDArray[np.uint16]) -> NDArray[np.uint16]:
+    """Codes of a part's names as codes of all names that are `known`; of what is no code of these anything."""
+    of_all = np.array([known.setdefault(name, len(known)) for name in names] or [0], np.uint16)
+    return of_all[np.minimum(code, len(of_all) - 1)]

@@ -1,12 +1,13 @@
 """Kernels: compiled ahead, so that no stream waits for a compiler.
 
 Some visitors are taken along the whole path once: record batches to columns, columns to rows, rows to units, units to
-sums, to a checkpoint and back.
+sums, to a checkpoint and back; and who they are to `identities`.
 """
 
 import tempfile
 from functools import cache
 
+import msgspec
 import numpy as np
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
@@ -16,6 +17,7 @@ from evaluation.catalog.history import History
 from evaluation.catalog.lifecycle import apply_definition, start
 from evaluation.columns.kinds import Kinds
 from evaluation.columns.nesting import DEEPEST
+from evaluation.identity.identities import Identities
 from evaluation.metrics.partition import Partition
 from evaluation.significance import boschloo
 from pipeline.kafka.columnar.columns import read_columns
@@ -23,7 +25,7 @@ from pipeline.stages.gathering import Gathering
 from pipeline.storage.archive import Archive
 from schemas.catalog import Cuped, Flag, FlagState, Goal, Metric, Step, Variant
 from schemas.records import Records
-from schemas.topics import EVENTS, EXPOSURES
+from schemas.topics import EVENTS, EXPOSURES, IDENTITIES
 
 NOW = 1_000_000_000_000  # ms UTC; any time will do
 HORIZON = 3_600_000
@@ -39,7 +41,9 @@ def compile_kernels() -> None:
     gathering = Gathering(partitions=1, horizon=HORIZON, expected=2)
     tally = Tally("kernels")
     Kinds(1).forget(0)
-    partition = Partition(0, HORIZON)
+    partition, identities = Partition(0, HORIZON), Identities(0, HORIZON)
+    told = Gathering(partitions=1, horizon=HORIZON, expected=1)
+    told.begin((IDENTITIES, 0), 0)
     for topic in (EXPOSURES, EVENTS):
         gathering.begin((topic, 0), 0)
     with tempfile.TemporaryDirectory() as directory:
@@ -53,7 +57,12 @@ def compile_kernels() -> None:
                     tally.add(records, assigned)
                 gathering.reach((topic, 0), _time(visit) + 3 * HORIZON * (visit == 1), history.newest.offset)
             tally.tell({})
-            for message in gathering.cut()[1]:
+            for message in gathering.cut_identities():
+                said = identities.fold(identities.offset, message, history.at_offset)
+                if said:
+                    told.add((IDENTITIES, 0), said)
+            identities = Identities.load(identities.save())
+            for message in gathering.cut()[1] + told.cut()[1]:
                 partition.fold(partition.offset, message, history.at_offset)
             partition.aggregates()
             partition.numbers("flag", "exp-1", "buyers")
@@ -67,7 +76,8 @@ def _time(visit: int) -> int:
 def _records(topic: str, visit: int) -> Records:
     """Visitors, of whom one meets both arms, and one is new. Each is exposed, asks for a variant and buys.
 
-    Some records have no insert id, a header, a run of their own, an escape that only msgspec reads, or many brackets.
+    Exposures name a device, by which people are known to the other flag; an earlier one in the last visit. Some records
+    have no insert id, a header, a run of their own, an escape that only msgspec reads, or many brackets.
     """
     time_of = _time(visit)
     batch = DefaultRecordBatchBuilder(2, 0, 0, -1, -1, -1, 1 << 24)
@@ -78,6 +88,8 @@ def _records(topic: str, visit: int) -> Records:
         message = f'"user_id":"{name}","time":{time_of - SECOND * visit}'
         if user == 1:
             message += f',"tags":[{",".join(["[]"] * DEEPEST)}]'
+        if topic == EXPOSURES:
+            message += f',"device_id":"device-{user + visit}"'
         if user % 10:
             message += f',"insert_id":"{user}-{visit}"'
         if topic == EVENTS:
@@ -97,7 +109,7 @@ def _records(topic: str, visit: int) -> Records:
 
 
 def _history() -> History:
-    """One flag, running, with metrics that make every kernel run."""
+    """Flags, running, with metrics that make every kernel run."""
     metrics = [
         Metric(key="buyers", owner="-", type="conversion", event="buy", window="1h"),
         Metric(key="purchases", owner="-", type="count", event="buy", window="none"),
@@ -118,8 +130,11 @@ def _history() -> History:
         variants=(Variant(key="control", users=("carl",)), Variant(key="treatment")),
         metrics=tuple(Goal(metric=metric.key) for metric in metrics),
     )
-    draft = apply_definition(None, flag, 1)
-    specs: list[Metric | FlagState] = [*metrics, draft, start(draft, 2, "salt")]
+    people = msgspec.structs.replace(flag, key="people", unit="device_id", identity="user_id")
+    specs: list[Metric | FlagState] = [*metrics]
+    for each in (flag, people):
+        draft = apply_definition(None, each, 1)
+        specs += [draft, start(draft, 2, "salt")]
     history = History()
     for spec in specs:
         history.suppose(spec, NOW)

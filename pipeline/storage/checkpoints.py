@@ -1,10 +1,12 @@
-"""Checkpoints: immutable states of units partitions, each written whole under a name of its own, then renamed.
+"""Checkpoints: immutable states of partitions of a topic, each written whole under a name of its own, then renamed.
 
 A state and the input offset that it reaches are one file, so they cannot disagree. The newest is the one with the
 highest offset; two writers of one partition (a worker and its zombie) can only write the same bytes or other names.
 
     LOCATION/PARTITION/OFFSET.arrow      MAGIC, the BLAKE2b digest of what follows, a line of JSON (`_Log`), the state
     LOCATION/PARTITION/OFFSET.damaged    one that was not what had been written
+
+These are of `units`; those of another topic lie in a folder of its name.
 """
 
 import hashlib
@@ -20,6 +22,7 @@ from pyarrow import fs
 
 from pipeline import durable
 from pipeline.errors import PeekproofError
+from schemas.topics import UNITS
 
 KEPT = 2  # the newest, and the one before it, which stands in where that is damaged
 DAMAGED = ".damaged"
@@ -60,14 +63,15 @@ class Kept(NamedTuple):
 
 
 class Checkpoints:
-    """The checkpoints under one location: a directory, or the URI of an object store that several hosts share.
+    """A topic's checkpoints under one location: a directory, or the URI of an object store that several hosts share.
 
     Raises PeekproofError for a URI that names no store.
     """
 
-    def __init__(self, location: str) -> None:
+    def __init__(self, location: str, topic: str = UNITS) -> None:
+        self._topic = topic
         try:
-            self._files, self._root = fs.FileSystem.from_uri(
+            self._files, root = fs.FileSystem.from_uri(
                 location if "://" in location else Path(location).absolute().as_uri()
             )
         except (ValueError, OSError) as error:
@@ -75,9 +79,10 @@ class Checkpoints:
                 f"checkpoints is '{location}': {error}; name a directory, or a bucket that is there, as in "
                 "s3://bucket/peekproof"
             ) from error
+        self._root = root if topic == UNITS else f"{root}/{topic}"
 
     def copy(self, partition: int, directory: Path) -> Path | None:
-        """The newest whole checkpoint of this units partition as a file below the directory, under the same name."""
+        """The newest whole checkpoint of this partition as a file below the directory, under the same name."""
         newest = self.newest(partition)
         if newest is None:
             return None
@@ -91,7 +96,7 @@ class Checkpoints:
         return path
 
     def newest(self, partition: int) -> Checkpoint | None:
-        """The whole checkpoint of this units partition that reaches the highest offset.
+        """The whole checkpoint of this partition that reaches the highest offset.
 
         Damaged ones before it are set aside, and told in the log: they have another name from then on. Raises
         PeekproofError for one of an earlier version.
@@ -103,7 +108,7 @@ class Checkpoints:
                 path = self._path(partition, offset)
                 aside = f"{path.removesuffix('.arrow')}{DAMAGED}"
                 self._files.move(path, aside)
-                told = f"checkpoint {path} of units/{partition} is damaged ({error}) and set aside as {aside}"
+                told = f"checkpoint {path} of {self._topic}/{partition} is damaged ({error}) and set aside as {aside}"
                 _log.warning("%s; the one before it, or the log, stands in", told)
         return None
 
@@ -121,7 +126,7 @@ class Checkpoints:
         return Checkpoint(offset, log.cluster, log.log, state, path)
 
     def kept(self, partition: int) -> list[Kept]:
-        """What lies there of a units partition, the newest first."""
+        """What lies there of a partition, the newest first."""
         found = [
             Kept(int(name[1]), info.path, info.size or 0, (info.mtime_ns or 0) / 1e9, name[2] == DAMAGED)
             for info in self._infos(partition)
