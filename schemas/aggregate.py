@@ -109,7 +109,7 @@ class Stray(msgspec.Struct, frozen=True, array_like=True):
     last: Time
 
 
-class People(msgspec.Struct, frozen=True, array_like=True):
+class PeopleCounts(msgspec.Struct, frozen=True, array_like=True):
     """What became of people behind a run's units, over all partitions of `identities`: see schemas.units.Joining."""
 
     unjoined: Count
@@ -141,7 +141,7 @@ class Aggregate(msgspec.Struct, frozen=True, kw_only=True):
     strays: list[Stray] = []
     silences: list[Silence] = []  # of a run that takes entries, where that is told: in one partition
     listened: Time = 0  # from when on (ms UTC) silences are told, 1: from the first record on; 0: not in this partition
-    people: People | msgspec.UnsetType = msgspec.UNSET  # of a run with an identity, in one partition
+    people: PeopleCounts | msgspec.UnsetType = msgspec.UNSET  # of a run with an identity, in one partition
     final: bool = False  # nothing can change it any more: `offset`, `watermark` and `catalog` stay those of that moment
 
 

@@ -562,6 +562,42 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
             more="They are told once for each metric.",
         ),
     ] = msgspec.UNSET
+    unjoined_events: Annotated[
+        Count | msgspec.UnsetType,
+        says(
+            "unjoined",
+            "events",
+            "Events of people that count for no unit: none was seen with them in time; absent: no identity.",
+            more="They name the identity and no unit. Told once for each of the run's facts that they feed.",
+        ),
+    ] = msgspec.UNSET
+    waiting_events: Annotated[
+        Count | msgspec.UnsetType,
+        says(
+            "waiting",
+            "events",
+            "Events of people that wait for a unit to be seen with them; absent: no identity.",
+            more="They wait for two allowed latenesses at most.",
+        ),
+    ] = msgspec.UNSET
+    moved_events: Annotated[
+        Count | msgspec.UnsetType,
+        says(
+            "moved",
+            "events",
+            "Events of people that were taken from one unit and given to another; absent: no identity.",
+            more="An earlier moment became known at which the person was seen with a unit.",
+        ),
+    ] = msgspec.UNSET
+    crossed_people: Annotated[
+        Count | msgspec.UnsetType,
+        says(
+            "crossed",
+            "people",
+            "People who met two variants of one allocation through different units; absent: no identity.",
+            more="Their units stay: logging in may depend on the variant. It blurs the arms' difference.",
+        ),
+    ] = msgspec.UNSET
     full_lookback: Annotated[
         float | msgspec.UnsetType,
         says(

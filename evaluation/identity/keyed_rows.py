@@ -66,7 +66,9 @@ class KeyedRows:
     def load(cls, layout: np.dtype[np.void], words: Words) -> "KeyedRows":
         """The rows again, from what `words()` gave."""
         table = cls(layout)
-        table.rows, table.count = words.view(layout).copy(), len(words) // (layout.itemsize // 8)
+        rows = words.view(layout)
+        table._reserve(len(rows))
+        table.rows[: len(rows)], table.count = rows, len(rows)
         table._fill_slots(table.count)
         return table
 

@@ -51,7 +51,7 @@ from evaluation.metrics.runs import Runs
 from evaluation.metrics.silences import EVER, Silences
 from evaluation.metrics.sources import Sources
 from evaluation.metrics.unit_numbers import UnitNumbers
-from schemas.aggregate import Aggregate, People
+from schemas.aggregate import Aggregate, PeopleCounts
 from schemas.logs import Gap
 from schemas.topics import IDENTITIES
 from schemas.units import Example, Header, Joining, decode_units, newest
@@ -218,12 +218,12 @@ class Partition:
         told = {"gaps": gaps, "silences": silences, "listened": self._silences.since}
         return msgspec.structs.replace(aggregate, **told, people=self._people(run))
 
-    def _people(self, run: RunMembers) -> People | UnsetType:
+    def _people(self, run: RunMembers) -> PeopleCounts | UnsetType:
         its = [each for each in self._joining.values() if (each.flag, each.run) == (run.flag, run.key)]
         if not its:
             return UNSET
         fields = ("unjoined", "waiting", "moved", "crossed")
-        return People(*(sum(getattr(each, field) for each in its) for field in fields))
+        return PeopleCounts(*(sum(getattr(each, field) for each in its) for field in fields))
 
     def _finish(self) -> None:
         """Let runs that are over say their last word."""

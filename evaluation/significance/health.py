@@ -27,6 +27,10 @@ def health(run: RunInForce, aggregates: Sequence[Aggregate], previous: Look | No
     def metrics_total(name: str) -> int:
         return sum(getattr(metric, name) for aggregate in aggregates for metric in aggregate.metrics)
 
+    def people(name: str) -> int | UnsetType:
+        told = [each.people for each in aggregates if not isinstance(each.people, UnsetType)]
+        return sum(getattr(each, name) for each in told) if told else UNSET
+
     return Health(
         arms=[
             ArmHealth(
@@ -51,6 +55,10 @@ def health(run: RunInForce, aggregates: Sequence[Aggregate], previous: Look | No
         late_events=metrics_total("late"),
         unusable_events=metrics_total("unusable"),
         withheld_units=metrics_total("withheld"),
+        unjoined_events=people("unjoined"),
+        waiting_events=people("waiting"),
+        moved_events=people("moved"),
+        crossed_people=people("crossed"),
         full_lookback=_full_lookback(run, aggregates),
         gaps=_gaps(aggregates) or UNSET,
         losses=_losses(run, aggregates) or UNSET,

@@ -19,7 +19,7 @@ from schemas.duration import parse_duration
 HERE = Path(__file__).parent
 TYPES = ("conversion", "count", "sum", "mean", "funnel", "retention")
 ORDER = ("members", "happened", "windows", *TYPES, "numbers")
-QUERIES = {name: (HERE / f"{name}.sql").read_text() for name in (*ORDER, "answer")}
+QUERIES = {name: (HERE / f"{name}.sql").read_text() for name in (*ORDER, "answer", "joined")}
 
 S, N, U, B = pa.string(), pa.int64(), pa.uint64(), pa.bool_()
 COLUMNS: dict[str, dict[str, pa.DataType]] = {
@@ -54,6 +54,11 @@ COLUMNS: dict[str, dict[str, pa.DataType]] = {
     },
     "runs": {"run": S, "ends": N},
 }
+JOINED: dict[str, dict[str, pa.DataType]] = {
+    "own": COLUMNS["events"],
+    "loose": {"pair": S, "identity": U} | {name: kind for name, kind in COLUMNS["events"].items() if name != "unit"},
+    "joins": {"pair": S, "identity": U, "unit": U, "time": N},
+}
 
 Row = tuple[Any, ...]
 
@@ -72,6 +77,12 @@ class Oracle:
             self._database.execute(f'CREATE OR REPLACE TEMP TABLE "{name}" AS {QUERIES[name]}')
         parameters = {"clock": clock, "horizon": horizon, "minute": minute}
         return set(self._database.execute(QUERIES["answer"], parameters).fetchall())
+
+    def joined(self, tables: Mapping[str, Iterable[Row]], horizon: int) -> pa.Table:
+        """The table `events` of what units and people did, by all joins; `tables` by the names of `JOINED`."""
+        for name, columns in JOINED.items():
+            self._database.register(name, _table(tables[name], columns))
+        return self._database.execute(QUERIES["joined"], {"horizon": horizon}).to_arrow_table()
 
 
 def _table(rows: Iterable[Row] | pa.Table, columns: Mapping[str, pa.DataType]) -> pa.Table:
@@ -95,7 +106,8 @@ def definitions(runs: Iterable[RunInForce], horizon: int) -> dict[str, list[Row]
             past = (width, metric.recorded + 1000 + horizon) if cuped else (None, None)
             tables["metrics"].append((run.key, key, metric.version, metric.window, since, *past))
             for variable, part in enumerate(metric.parts or (metric.definition,)):
-                facts = [fact.key for fact in metric.variables[variable].facts]
+                behind = f"~{run.definition.unit}~{run.definition.identity}" if run.definition.identity else ""
+                facts = [fact.key + behind for fact in metric.variables[variable].facts]
                 tables["variables"].append((run.key, key, variable, *_variable(part, facts)))
     return tables
 

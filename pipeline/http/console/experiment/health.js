@@ -13,6 +13,9 @@ import { mark } from "../parts/words.js";
  * @param {Health} health */
 export const isBroken = ({ srm_running_p_value: p }) => p !== null && p < vocabulary.split_alpha;
 
+/** @type {("unjoined_events" | "waiting_events" | "moved_events" | "crossed_people")[]} */
+const OF_PEOPLE = ["unjoined_events", "waiting_events", "moved_events", "crossed_people"];
+
 /** @param {{ health: Health }} look */
 export function health({ health: told }) {
   const units = told.arms.reduce((sum, arm) => sum + arm.units, 0);
@@ -37,6 +40,7 @@ export function health({ health: told }) {
       rounded && fact(term("rounded", "rounded"), rounded),
       counted(told, "withheld_units"),
       told.crowded_units && counted(told, "crowded_units", `over ${count(vocabulary.most_events)} events in an hour`),
+      ...OF_PEOPLE.filter((name) => told[name] !== undefined).map((name) => counted(told, name)),
       counted(told, "reassigned"),
       counted(told, "forced"),
       counted(told, "inactive"),
