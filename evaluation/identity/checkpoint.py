@@ -22,6 +22,7 @@ class IdentitiesState(msgspec.Struct, frozen=True):
     horizon: int
     offset: int
     watermark: int
+    told: int  # the watermark that was told
     catalog: int
     sources: list[tuple[str, int, int, int]]  # topic, partition, next offset, append time reached
     expected: int

@@ -29,14 +29,18 @@ from evaluation.identity.keyed_rows import keys_of
 from evaluation.identity.loose_events import KIND_BITS, LOOSE, LooseEvents
 from evaluation.identity.meetings import Meetings
 from evaluation.metrics.facts import Facts
-from evaluation.metrics.layouts import Table
+from evaluation.metrics.layouts import Table, words_of
 from evaluation.metrics.sources import Sources
 from schemas.decoding import NoMessageError
 from schemas.logs import Gap
 from schemas.units import Arm, Header, Joining, Pair, RowKind, decode_units, pair_of
 
 NEWEST = 1 << 62  # beyond every offset of the catalog
+MOST_ROWS = (
+    100_000  # that follow from one message; of those that a crowd's joins move the others wait for the next ones
+)
 _KIND = (1 << KIND_BITS) - 1
+TOLD = np.dtype((np.record, [(name, np.int64) for name in ("unit", "time", "id", "value", "what")]))
 Name = tuple[str, str]  # flag and run
 
 
@@ -65,6 +69,8 @@ class Identities:
         self._pairs: list[Pair] = []
         self._joins = FirstJoins()
         self._loose = LooseEvents()
+        self._told = 0  # the watermark that was told
+        self._untold = np.zeros(0, TOLD)
         self._waiting = np.zeros(0, np.int64)  # by fact
         self._unjoined: defaultdict[Name, int] = defaultdict(int)
         self._moved: defaultdict[Name, int] = defaultdict(int)
@@ -74,8 +80,11 @@ class Identities:
 
     @property
     def watermark(self) -> int:
-        """What it tells aggregation (ms UTC): its own clock less a horizon, for joins may still come; 0: unknown."""
-        return max(0, self._sources.watermark - self.horizon)
+        """What it tells aggregation (ms UTC): its own clock less a horizon, for joins may still come; 0: unknown.
+
+        While something that follows has not been told, it stands still.
+        """
+        return self._told
 
     @property
     def sources(self) -> dict[tuple[str, int], int]:
@@ -125,9 +134,17 @@ class Identities:
         self._sources.advance(header)
         self._expire()
         begin, self.offset = self.offset, offset + 1
-        return self._attributions(offset, begin, told)
+        return self._attributions(offset, begin, self._next(told))
 
-    def _join(self, rows: Table, header: Header) -> list[tuple[Table, Words, int]]:
+    def _next(self, told: list[Table]) -> Table:
+        """What is told now: as much as travels in one message, in order."""
+        found = np.concatenate([self._untold, *told])
+        self._untold = found[MOST_ROWS:].copy()
+        if not len(self._untold):
+            self._told = max(0, self._bound)
+        return found[:MOST_ROWS]
+
+    def _join(self, rows: Table, header: Header) -> list[Table]:
         """Take in joins: events that are taken from units, then those that are given to others."""
         pairs = [] if isinstance(header.pairs, msgspec.UnsetType) else header.pairs
         numbers = np.array([self._pair(pair) for pair in pairs] or [0])
@@ -137,9 +154,9 @@ class Identities:
         self._wait(given, -1)
         self._wait(taken, 1)
         self._count(self._moved, taken)
-        return [(taken, of_taken, int(RowKind.WITHDRAWN)), (given, of_given, 0)]
+        return [_to_tell(taken, of_taken, int(RowKind.WITHDRAWN)), _to_tell(given, of_given)]
 
-    def _happen(self, rows: Table, late: Words, header: Header, bound: int) -> tuple[Table, Words, int]:
+    def _happen(self, rows: Table, late: Words, header: Header, bound: int) -> Table:
         """Take in loose events: those whose unit is known."""
         numbers = np.array([self._facts.number(fact) for fact in header.facts] or [0])
         pairs = [pair_of(fact) for fact in header.facts]
@@ -154,7 +171,7 @@ class Identities:
         is_kept = events["time"] >= bound - self.horizon
         self._loose.keep(events[is_kept])
         self._wait(events[is_kept & ~is_given], 1)
-        return events[is_given], units[is_given], 0
+        return _to_tell(events[is_given], units[is_given])
 
     def _pair(self, pair: Pair) -> int:
         if pair not in self._pairs:
@@ -222,19 +239,17 @@ class Identities:
         over = until if run.completed is None else until + 2 * self.horizon
         return _Asking(run, np.array(facts, np.int64), until - self.horizon, over)
 
-    def _attributions(self, offset: int, begin: int, told: list[tuple[Table, Words, int]]) -> Attributions:
-        events = np.concatenate([events for events, _, _ in told])
-        kind = np.concatenate([(its["what"] & _KIND) | bit for its, _, bit in told])
-        codes, code = np.unique(events["what"] >> KIND_BITS, return_inverse=True)
+    def _attributions(self, offset: int, begin: int, told: Table) -> Attributions:
+        codes, code = np.unique(told["what"] >> KIND_BITS, return_inverse=True)
         keys = self._facts.keys()
         return Attributions(
-            offset=np.full(len(events), offset),
-            kind=kind.astype(np.uint8),
+            offset=np.full(len(told), offset),
+            kind=(told["what"] & _KIND).astype(np.uint8),
             code=code.astype(np.uint16),
-            unit=np.concatenate([units for _, units, _ in told]).view(np.uint64),
-            time=events["time"].copy(),
-            id=events["id"].copy().view(np.uint64),
-            value=events["value"].copy(),
+            unit=told["unit"].copy().view(np.uint64),
+            time=told["time"].copy(),
+            id=told["id"].copy().view(np.uint64),
+            value=told["value"].copy(),
             catalog=self.catalog,
             begin=begin,
             end=self.offset,
@@ -262,6 +277,7 @@ class Identities:
             horizon=self.horizon,
             offset=self.offset,
             watermark=self._sources.watermark,
+            told=self._told,
             catalog=self.catalog,
             sources=self._sources.state(),
             expected=self._sources.expected,
@@ -274,6 +290,7 @@ class Identities:
             unsure=sorted(self._sources.unsure),
         )
         arrays = {"joins": self._joins.words(), "loose": self._loose.words(), "waiting": self._waiting}
+        arrays["untold"] = words_of(self._untold)
         arrays |= {f"met/{number}": each.words() for number, (_, each) in enumerate(meetings)}
         return checkpoint.write(state, arrays)
 
@@ -283,6 +300,7 @@ class Identities:
         state, arrays = checkpoint.read(data)
         identities = cls(state.partition, state.horizon)
         identities.offset, identities.catalog = state.offset, state.catalog
+        identities._told, identities._untold = state.told, arrays["untold"].view(TOLD).copy()
         sources = identities._sources
         sources.set(state.sources)
         sources.watermark, sources.expected = state.watermark, state.expected
@@ -300,6 +318,16 @@ class Identities:
 
 def _counted(counts: dict[Name, int]) -> list[tuple[str, str, int]]:
     return [(*name, number) for name, number in sorted(counts.items())]
+
+
+def _to_tell(events: Table, units: Words, bit: int = 0) -> Table:
+    """Events as they are told of these units."""
+    told = np.zeros(len(events), TOLD)
+    for name in ("time", "id", "value", "what"):
+        told[name] = events[name]
+    told["unit"] = units
+    told["what"] |= bit
+    return told
 
 
 _ROW = np.dtype((np.record, [(name, np.int64) for name in ("kind", "code", "unit", "time", "id", "value")]))

@@ -82,7 +82,7 @@ class Oracle:
         """The table `events` of what units and people did, by all joins; `tables` by the names of `JOINED`."""
         for name, columns in JOINED.items():
             self._database.register(name, _table(tables[name], columns))
-        return self._database.execute(QUERIES["joined"], {"horizon": horizon}).to_arrow_table()
+        return self._database.sql(QUERIES["joined"], params={"horizon": horizon}).to_arrow_table()
 
 
 def _table(rows: Iterable[Row] | pa.Table, columns: Mapping[str, pa.DataType]) -> pa.Table:

@@ -110,9 +110,12 @@ class Stages:
         for source in SOURCES:
             self.assign(source)
         self.reach(now)
-        self.tell()
-        for number in range(len(self.people)):
-            self.resolve(number)
+        while True:
+            self.tell()
+            for number in range(len(self.people)):
+                self.resolve(number)
+            if all(each.watermark == now - self.horizon for each in self.people):
+                break
         self.attribute()
         for number in range(len(self.units)):
             self.fold(number)

@@ -2,12 +2,14 @@
 
 from dataclasses import replace
 from itertools import product
+from unittest.mock import patch
 
 import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from evaluation.identity import identities
 from schemas.catalog import Cuped, Flag, Goal, Metric, Step, Variant
 from tests.evaluation.assignment.routed import Topic
 from tests.evaluation.identity.people import SOURCES, Stages, a_random, hash_of, wander
@@ -143,6 +145,11 @@ def expected(oracle, tables, runs, clocks):
 @given(seed=st.integers(0, 1 << 32), number=st.sampled_from([5, 30, 120]))
 def test_the_stages_equal_the_queries_in_any_order_and_any_cut(topic, oracle, partitions, seed, number):
     chance = a_random(seed)
+    with patch.object(identities, "MOST_ROWS", chance.choice([2, identities.MOST_ROWS])):
+        _equal(topic, oracle, partitions, chance, number)
+
+
+def _equal(topic, oracle, partitions, chance, number):
     stages = Stages(topic.history, HORIZON, partitions)
     sent, now = messages(chance, topic.time + 1_000_000, number)
 
