@@ -177,7 +177,7 @@ class Partition:
         for run in self._runs:
             if run.store.columns:
                 for change in changes:
-                    run.count(*change)
+                    run.count(*change, self._recent)
                 if noted:
                     run.note(notes, noted, one)
         for change in changes:

@@ -174,13 +174,13 @@ class RunMembers:
                 found = lookbacks.look_up(facts, column.width, heads["unit"][entered], wanted)
                 look_back(self.store.tables, entered, found, c, v, measures)
 
-    def count(self, events: Events, sign: int) -> None:
-        """Fold events, all of them new, or take such back (`sign` is -1)."""
+    def count(self, events: Events, sign: int, recent: RecentEvents) -> None:
+        """Fold events, all of them new, or take such back (`sign` is -1); `recent` has them, or has them no longer."""
         n, measures = len(events), self._measures
         found = np.empty(n, np.int64)
         find_read(self.store.tables, events, n, measures, found)
         at = 0
-        while (at := count(self.store.tables, events, at, n, measures, found, sign)) < n:
+        while (at := count(self.store.tables, events, at, n, measures, found, sign, recent.memory)) < n:
             self.store.grow_pending(n - at)
 
     def note(self, notes: Notes, n: int, one: int = 1) -> None:

@@ -37,7 +37,7 @@ class UnitLog:
         self._catalog = replace(catalog, offset=EVER)
         runs = [run for flag in catalog.flags.values() for run in flag.runs]
         self._runs = {(run.flag, run.key) for run in runs}
-        self._facts = {fact.key for run in runs for metric in run.metrics.values() for fact in metric.facts}
+        self._facts = {key for run in runs for key in run.facts}
         self.partition: Partition | None = None
         self.is_whole = False
 

@@ -20,6 +20,7 @@ from evaluation.metrics.kernels.members import (
     has_room,
     ordered_totals,
 )
+from evaluation.metrics.kernels.recent import FACT, Memory, places_of
 from evaluation.metrics.layouts import Events
 from evaluation.metrics.measures import Measures
 from evaluation.metrics.sums import LIMIT
@@ -31,7 +32,7 @@ _NOWHERE, _BEFORE, _WITHIN = range(3)  # where an event lies for a column
 def add_to_total(  # noqa: PLR0917
     store: Members, m: int, measures: Measures, r: int, time: int, insert_id: int, value: int, sign: int
 ) -> bool:
-    """Count an event for feed r, or take it back (`sign` is -1).
+    """Count an event for feed r, or take it back (`sign` is -1) where the total is no ordered one.
 
     Returns: whether its total is still to be made, by `ordered.run_through`.
     """
@@ -39,9 +40,6 @@ def add_to_total(  # noqa: PLR0917
     kind, at = measures.variables[v].kind, measures.variables[v].at
     if kind >= of.FUNNEL:
         steps = measures.feeds[r].steps
-        if sign < 0:
-            ordered.take(rows, m, measures.variables, v, store.pending, time, insert_id, steps)
-            return True
         return ordered.put(rows, m, measures.variables, v, store.pending, store.ring, time, insert_id, steps)
     if kind >= of.SUM:
         of.add_value(rows, m, at, value, sign)
@@ -92,8 +90,49 @@ def _refold(  # noqa: PLR0917
 
 
 @njit(cache=True)
+def _read_another(store: Members, m: int, measures: Measures, v: int, memory: Memory, gone: Any) -> None:  # noqa: PLR0917
+    """The first event that an ordered total has not read of the hour of one that is gone is read now."""
+    head, column = store.heads[m], measures.columns[measures.variables[v].column]
+    next_k = np.int64(-1)
+    places = places_of(memory, head.unit)
+    for k in places:
+        its = memory.ring[k]
+        if its.time // of.HOUR != gone.time // of.HOUR or not _concerns(measures, v, its.link & FACT):
+            continue
+        if its.time < gone.time or (its.time == gone.time and np.uint64(its.insert_id) <= np.uint64(gone.insert_id)):
+            continue
+        if not head.entry <= its.time < min(head.entry + column.window, measures.ends):
+            continue
+        if ordered.is_read(store.rows, m, measures.variables, v, store.pending, its.time, its.insert_id):
+            continue
+        first = memory.ring[next_k]
+        is_earlier = its.time == first.time and np.uint64(its.insert_id) < np.uint64(first.insert_id)
+        if next_k < 0 or its.time < first.time or is_earlier:
+            next_k = k
+    if next_k < 0:
+        return
+    for k in places:
+        its, that = memory.ring[k], memory.ring[next_k]
+        if its.time == that.time and its.insert_id == that.insert_id:
+            for r in range(measures.feeds.shape[0]):
+                feed = measures.feeds[r]
+                if feed.variable == v and feed.fact == its.link & FACT:
+                    add_to_total(store, m, measures, r, its.time, its.insert_id, its.value, 1)
+                    store.rows[m, measures.variables[v].at + of.EVENTS] -= 1  # it was counted before
+
+
+@njit(cache=True)
+def _concerns(measures: Measures, v: int, fact: int) -> bool:
+    """Whether a fact feeds a variable."""
+    for r in range(measures.feeds.shape[0]):
+        if measures.feeds[r].variable == v and measures.feeds[r].fact == fact:
+            return True
+    return False
+
+
+@njit(cache=True)
 def count(  # noqa: PLR0917
-    store: Members, events: Events, begin: int, n: int, measures: Measures, found: Words, sign: int
+    store: Members, events: Events, begin: int, n: int, measures: Measures, found: Words, sign: int, memory: Memory
 ) -> int:
     """Fold new events from `begin` on, or take such back (`sign` is -1).
 
@@ -142,7 +181,12 @@ def count(  # noqa: PLR0917
                 parts[v, heads[m].state >> FLAGS].kept += sign
                 is_ordered = variables[v].kind >= of.FUNNEL
                 was_crowded = of.is_crowded(rows, m, measures, c) if is_ordered else 0
-                if add_to_total(store, m, measures, r, event.time, event.insert_id, event.value, sign):
+                if is_ordered and sign < 0:
+                    steps = feeds[r].steps
+                    if ordered.take(rows, m, variables, v, pending, event.time, event.insert_id, steps):
+                        _read_another(store, m, measures, v, memory, event)
+                    ordered.run_through(rows, m, variables, v, pending)
+                elif add_to_total(store, m, measures, r, event.time, event.insert_id, event.value, sign):
                     ordered.run_through(rows, m, variables, v, pending)
                 if is_ordered:
                     tallies[c].crowded += of.is_crowded(rows, m, measures, c) - was_crowded

@@ -16,8 +16,9 @@ leave the ring when all before them have.
 Of each hour (UTC) the first `MOST_EVENTS` by time and insert id are read, so that a unit like `anonymous` costs no more
 than others: that is a function of the set of events too, and so is whether there were more, which the total's first
 word says. Each has a rank in its hour, which grows as earlier ones arrive; what leaves is behind those that stay, and
-could only come back as an entry moves, with which all is counted anew. The end of a list says which hour was folded
-last, and how far: -(hour << 10 | rank), or 0.
+comes back as an entry moves, with which all is counted anew, or as one before it is taken back: then the next one of
+the hour is read, though it stays told that there were more. The end of a list says which hour was folded last, and how
+far: -(hour << 10 | rank), or 0.
 
 States. Funnel: completed sequences << 8 | steps of the next one. After the last step the first one comes again, so
 sequences don't overlap. Retention: (time of the start + 1) << 1 | has returned.
@@ -225,8 +226,11 @@ def take(  # noqa: PLR0917
     time: int,
     insert_id: int,
     steps: int,
-) -> None:
-    """Take back an event of member m's total, which no front has folded; REACHED is still to be made."""
+) -> bool:
+    """Take back an event of member m's total, which no front has folded; REACHED is still to be made.
+
+    Returns: whether another one of its hour, which was not read, takes its place.
+    """
     mask = pending.shape[0] - 1
     at = variables[v].at
     rows[m, at + EVENTS] -= 1
@@ -236,20 +240,40 @@ def take(  # noqa: PLR0917
         after = (link - 1) & mask
         link = pending[after].before
     if link <= 0:  # it was not read
-        return
+        return False
     k = (link - 1) & mask
     pending[k].steps &= ~steps
     if pending[k].steps != 0:
-        return
+        return False
+    last = pending[k].rank
     each = rows[m, at + NEWEST]
     while each != link:
         if pending[(each - 1) & mask].time // HOUR == time // HOUR:
+            last = max(last, pending[(each - 1) & mask].rank)
             pending[(each - 1) & mask].rank -= 1
         each = pending[(each - 1) & mask].before
     if after >= 0:
         pending[after].before = pending[k].before
     else:
         rows[m, at + NEWEST] = pending[k].before
+    return last == MOST_EVENTS and rows[m, at + EVENTS] >> EVENT_BITS != 0
+
+
+@njit(cache=True)
+def is_read(  # noqa: PLR0917
+    rows: Words, m: int, variables: Variables, v: int, pending: PendingEvents, time: int, insert_id: int
+) -> bool:
+    """Whether a total has an event that no front has folded, or a later one of its hour."""
+    mask = pending.shape[0] - 1
+    link = rows[m, variables[v].at + NEWEST]
+    while link > 0:
+        its = pending[(link - 1) & mask]
+        if its.time < time or (its.time == time and np.uint64(its.insert_id) < np.uint64(insert_id)):
+            return False
+        if its.time // HOUR == time // HOUR:
+            return True
+        link = its.before
+    return False
 
 
 @njit(cache=True)

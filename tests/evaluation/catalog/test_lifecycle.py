@@ -140,6 +140,7 @@ def test_a_running_flag_gets_another_allocation_only_when_who_gets_what_changes(
         ({"variants": BUTTON.variants[:1]}, "variants of 'button' would change"),
         ({"control": "treatment"}, "control of 'button' would change from control to treatment"),
         ({"exposure_event": Step(event="checkout")}, "exposure_event of 'button' would change from exposures to {"),
+        ({"identity": "device_id"}, "identity of 'button' would change from none to device_id"),
         ({"analysis": Analysis(planned_units=500)}, "analysis of 'button' would change from no plan to 500 planned"),
     ],
 )

@@ -9,6 +9,7 @@ import pytest
 from evaluation.catalog.in_force import Catalog, FlagInForce, MetricInForce, RunInForce
 from evaluation.metrics.partition import Partition
 from schemas.catalog import Allocation, Flag, Metric, Variant
+from schemas.topics import IDENTITIES
 from schemas.units import Arm, Header, RowKind, Source, encode_units
 
 HORIZON = 100
@@ -81,7 +82,16 @@ class Log:
         return [catalog for catalog in self.catalogs if catalog.offset <= offset][-1]
 
     def message(  # noqa: PLR0917
-        self, rows, watermark=0, catalog=None, begin=None, end=None, topic="events", horizon=None, examples=()
+        self,
+        rows,
+        watermark=0,
+        catalog=None,
+        begin=None,
+        end=None,
+        topic="events",
+        horizon=None,
+        examples=(),
+        facts=None,
     ):
         """The bytes of a message with these rows, (kind, code, unit, time, id, value) each, on consecutive offsets."""
         expected = self.position.get(topic, 0)
@@ -107,7 +117,8 @@ class Log:
             horizon=self.horizon if horizon is None else horizon,
             sources=[Source(topic, 0, begin, end, watermark)],
             arms=[Arm("flag", *arm) for arm in self.arms],
-            facts=self.facts,
+            facts=facts or self.facts,
+            expected=int(topic == IDENTITIES),
             examples=list(examples),
         )
         return encode_units(table, header)

@@ -4,6 +4,7 @@ from dataclasses import replace
 from fractions import Fraction
 from itertools import permutations
 
+import msgspec
 import pytest
 
 from evaluation.catalog.logs import logs_after
@@ -14,7 +15,8 @@ from schemas.catalog import Cuped, Step
 from schemas.decoding import NoMessageError
 from schemas.logs import Gap, Log, Logs
 from schemas.numbers import BEYOND
-from schemas.units import Example, RowKind
+from schemas.topics import IDENTITIES
+from schemas.units import Example, Pair, RowKind, loose
 
 LARGEST = BEYOND - 1
 
@@ -709,3 +711,95 @@ def test_a_return_counts_from_the_begin_of_its_period_on_and_no_more_at_its_end(
     log.send(make.exposure(1, 10), *log.happened("start", 1, 20, name=1), *log.happened("open", 1, 20 + later, name=2))
 
     assert log.sums() == {(0, "a"): (1, returned, returned, returned)}
+
+
+KINDS = ("conversion", "count", "sum", "mean", "funnel", "retention")
+
+
+@pytest.fixture
+def everything(make):
+    """A run with a metric of each type, over events `buy` and `view`; one is looked back to."""
+    buy = Step(event="buy")
+    fields = {
+        "sum": {"cuped": Cuped(lookback="1400ms")},
+        "funnel": {"steps": (Step(event="view"), buy), "counting": "totals"},
+        "retention": {"start": buy, "nth": 0, "period": "100ms"},
+    }
+    metrics = [make.metric(kind, kind, **fields.get(kind, {})) for kind in KINDS]
+    metrics = [replace(each, recorded=-2000) for each in metrics]
+    return make.Log(make.catalog(5, [make.run("exp-1", metrics)]))
+
+
+def withdrawn(rows):
+    """The rows that take these back."""
+    return [(row[0] | RowKind.WITHDRAWN, *row[1:]) for row in rows]
+
+
+@pytest.mark.parametrize("at_once", [False, True])
+def test_an_event_that_is_taken_back_leaves_nothing(everything, make, at_once):
+    log = everything.send(make.exposure(1, 120), *log_events(everything))
+    before = log.bytes()
+    rows = [
+        *log.happened("buy", 1, 130, value=5, name=7),
+        *log.happened("buy", 1, 130, value=9, name=7),  # told again, with another value
+        *log.happened("buy", 1, 140, value=3, name=7),  # the same id within the minute
+        *log.happened("view", 1, 125, name=8),
+        *log.happened("buy", 1, 60, value=4, name=9),  # before the entry
+        *[(row[0] | RowKind.LATE, *row[1:]) for row in log.happened("buy", 1, 131)],
+        *[(row[0] | RowKind.UNUSABLE, *row[1:]) for row in log.happened("buy", 1, 131)],
+        *log.happened("buy", 1, 150, value=BEYOND, name=10),
+    ]
+
+    log.send(*rows, *withdrawn(rows)) if at_once else log.send(*rows).send(*withdrawn(rows))
+
+    assert log.bytes() == before
+    log.send(*withdrawn(rows[:1]), make.exposure(1, 110))
+    again = make.Log(*log.catalogs).send(make.exposure(1, 120), *log_events(log), make.exposure(1, 110))
+    assert [run.sums for run in log.partition.aggregates()] == [run.sums for run in again.partition.aggregates()]
+
+
+def log_events(log):
+    """What the unit does that stays."""
+    return [*log.happened("view", 1, 130, name=1), *log.happened("buy", 1, 135, value=2, name=2)]
+
+
+def test_an_event_that_is_taken_back_counts_with_the_next_one_again(everything, make):
+    rows = everything.happened("buy", 1, 130, value=5, name=7)
+    everything.send(make.exposure(1, 120), *rows, *withdrawn(rows), *rows)
+
+    assert everything.sums("count")[0, "a"][:3] == (1, 1, 1)
+    assert everything.health("count").duplicates == 0
+
+
+@pytest.mark.parametrize("gone", [0, 250, 498])
+def test_where_one_of_the_events_that_are_read_of_an_hour_is_taken_back_the_next_is_read(make, gone):
+    funnel = make.metric("funnel", "funnel", "2h", steps=(Step(event="view"), Step(event="buy")))
+    log = make.Log(make.catalog(5, [make.run("exp-1", [funnel])]))
+    views = [row for n in range(500) for row in log.happened("view", 1, 1000 + n, name=n)]
+    log.send(make.exposure(1, 1000), *log.happened("buy", 1, 2000, name=1), *log.happened("buy", 1, 2001, name=1))
+    log.send(*views)
+    assert log.sums("funnel")[0, "a"][:2] == (1, 0)
+
+    log.send(*withdrawn([views[gone]]))
+
+    assert log.sums("funnel")[0, "a"][:2] == (1, 1)
+    assert log.health("funnel").events == 501
+
+
+def test_loose_events_are_judged_by_the_clock_of_their_own(make):
+    run = make.run("exp-1", [make.metric("m")])
+    asking = replace(run, definition=msgspec.structs.replace(run.definition, unit="device_id", identity="user_id"))
+    catalog = make.catalog(5, [asking, make.run("exp-2", [make.metric("m")], allocations=1)])
+    log = make.Log(catalog)
+    key = loose(log.facts[0], Pair("device_id", "user_id"))
+    log.send(make.exposure(1, 500), make.exposure(1, 500, arm=4), watermark=550)
+    log.send(watermark=1_000)  # 500 is long complete, but loose events of it may still come
+
+    row = (0, 0, 1, 510, 3, 1)
+    log.send(row, topic=IDENTITIES, watermark=600, facts=[key])
+
+    assert log.sums(run="exp-1")[0, "a"][:3] == (1, 1, 1)
+    assert log.sums(run="exp-2")[0, "a"][:3] == (1, 0, 0)
+    assert (log.sums(reading="settled", run="exp-1"), len(log.sums(reading="settled", run="exp-2"))) == ({}, 1)
+    log.send(*withdrawn([row]), topic=IDENTITIES, watermark=901, facts=[key])
+    assert log.sums(reading="settled", run="exp-1")[0, "a"][:3] == (1, 0, 0)
