@@ -1,9 +1,9 @@
 """Identity: whose are the events that name a person and no unit?
 
-Folds each partition of `identities` into a state of its own, and tells the partitions of `units` what follows from each
-message: loose events of units, and such as are taken from one and given to another. What follows is the same whoever
-folds the message, so aggregation skips what it has been told by its offset. A checkpoint is made of a state when brokers
-have acknowledged all that follows from it; Kafka's offset is committed after it.
+Folds each partition of `identities` into a state of its own, and tells the partitions of `units` what follows from
+each message: loose events of units, and such as are taken from one and given to another. What follows is the same
+whoever folds the message, so aggregation skips what it has been told by its offset. A checkpoint is made of a state
+when brokers have acknowledged all that follows from it; Kafka's offset is committed after it.
 """
 
 import asyncio
