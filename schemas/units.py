@@ -17,6 +17,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from schemas.decoding import NoMessageError
+from schemas.pair import Pair
 
 HEADER = b"peekproof"
 
@@ -73,24 +74,6 @@ class Arm(msgspec.Struct, frozen=True, array_like=True):
     run: str
     allocation: int
     variant: str
-
-
-class Pair(msgspec.Struct, frozen=True, array_like=True):
-    """The types of a unit and of an identity that are joined: `device_id`, `user_id`."""
-
-    unit: str
-    identity: str
-
-
-def loose(fact: str, pair: Pair) -> str:
-    """The key by which a fact goes where an event names the identity of a pair and no unit."""
-    return f"{fact}~{pair.unit}~{pair.identity}"
-
-
-def pair_of(fact: str) -> Pair | None:
-    """The pair of a loose event's fact; None: it is one of a unit's own events."""
-    _, *types = fact[fact.rfind("]") :].split("~")
-    return Pair(*types) if types else None
 
 
 class Joining(msgspec.Struct, frozen=True, array_like=True):

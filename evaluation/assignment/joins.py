@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from evaluation.assignment.columns import MessageColumns
 from evaluation.assignment.messages import Stretch, UnitRows
 from evaluation.columns.arrays import Mask
-from schemas.units import Pair, RowKind
+from schemas.pair import Pair
+from schemas.units import RowKind
 
 _LEFT_OUT = RowKind.LATE | RowKind.INACTIVE | RowKind.FORCED
 

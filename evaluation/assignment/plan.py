@@ -21,7 +21,7 @@ from evaluation.flags.paths import Path, message_path, property_path, unit_path
 from schemas import catalog as schemas
 from schemas.dead_letter import Reason
 from schemas.flag_config import FlagConfig
-from schemas.units import Pair
+from schemas.pair import Pair
 
 OPEN = np.iinfo(np.int64).max  # the end of what has no end yet
 COMMON: dict[Path, Type] = {

@@ -25,9 +25,10 @@ from evaluation.catalog.in_force import Catalog
 from evaluation.columns.names import Names
 from schemas.assignment import Assignment
 from schemas.dead_letter import DeadLetter
+from schemas.pair import Pair, loose
 from schemas.records import Records
 from schemas.topics import EXPOSURES
-from schemas.units import Arm, CameKind, Example, Pair, loose, newest
+from schemas.units import Arm, CameKind, Example, newest
 
 # Of one record: they travel in one message, of at most 16 MB, with 45 bytes for each, beside 100,000 of other records.
 MOST_ROWS = 200_000

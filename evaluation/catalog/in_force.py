@@ -40,9 +40,9 @@ from schemas.comment import Comment
 from schemas.duration import parse_duration
 from schemas.logs import LOGS
 from schemas.notification import NotificationRule
+from schemas.pair import Pair, loose
 from schemas.plan import Progress
 from schemas.source import ForeignSource
-from schemas.units import Pair, loose
 
 SETTLING = 1_000  # ms between a version's append time and the input that it applies to
 

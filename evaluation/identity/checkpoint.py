@@ -7,7 +7,7 @@ import msgspec
 from evaluation.columns.arrays import Words
 from evaluation.metrics.packing import pack, unpack
 from schemas.logs import Gap
-from schemas.units import Pair
+from schemas.pair import Pair
 
 FORMAT = 1
 

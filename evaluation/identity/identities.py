@@ -33,7 +33,8 @@ from evaluation.metrics.layouts import Table, words_of
 from evaluation.metrics.sources import Sources
 from schemas.decoding import NoMessageError
 from schemas.logs import Gap
-from schemas.units import Arm, Header, Joining, Pair, RowKind, decode_units, pair_of
+from schemas.pair import Pair, pair_of
+from schemas.units import Arm, Header, Joining, RowKind, decode_units
 
 NEWEST = 1 << 62  # beyond every offset of the catalog
 MOST_ROWS = (

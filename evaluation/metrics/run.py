@@ -27,7 +27,7 @@ from evaluation.metrics.silences import Silences
 from evaluation.metrics.unit_numbers import UnitNumbers, unit_numbers
 from schemas.aggregate import Aggregate, Silence, Stray
 from schemas.catalog import Breakdown
-from schemas.units import Pair
+from schemas.pair import Pair
 
 # As they stand in a checkpoint.
 _ARRAYS = ("rows", "cells", "arm_units", "tallies", "parts", "settled", "counts", "exposures", "pending", "ring")

@@ -19,7 +19,7 @@ from evaluation.metrics.layouts import (
 )
 from evaluation.metrics.measures import BUCKETS, NO_CAP, NO_END, NO_FLOOR, NO_WINDOW, Measures
 from schemas.catalog import Breakdown
-from schemas.units import Pair, loose
+from schemas.pair import Pair, loose
 
 FactNumbers = Callable[[str], int]  # the partition's number of a fact, by its key
 

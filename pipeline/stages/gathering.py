@@ -16,21 +16,9 @@ from evaluation.assignment.messages import UnitRows
 from evaluation.assignment.routing import Assigned, partition_of
 from evaluation.identity.attributions import Attributions
 from schemas.numbers import LATEST
+from schemas.pair import Pair
 from schemas.topics import SourcePartition
-from schemas.units import (
-    ROWS,
-    Arm,
-    Came,
-    CameKind,
-    Example,
-    Header,
-    Joining,
-    Pair,
-    RowKind,
-    Source,
-    encode_units,
-    newest,
-)
+from schemas.units import ROWS, Arm, Came, CameKind, Example, Header, Joining, RowKind, Source, encode_units, newest
 
 MOST_TOLD = 20_000  # minutes of which it is remembered that they were told
 Name = TypeVar("Name", bound=Hashable)

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from schemas.catalog import Step
-from schemas.units import Pair, RowKind, loose
+from schemas.pair import Pair, loose
+from schemas.units import RowKind
 from tests.evaluation.assignment.routed import (
     BUTTON,
     HORIZON,

@@ -15,8 +15,9 @@ from schemas.catalog import Cuped, Step
 from schemas.decoding import NoMessageError
 from schemas.logs import Gap, Log, Logs
 from schemas.numbers import BEYOND
+from schemas.pair import Pair, loose
 from schemas.topics import IDENTITIES
-from schemas.units import Example, Pair, RowKind, loose
+from schemas.units import Example, RowKind
 
 LARGEST = BEYOND - 1
 
