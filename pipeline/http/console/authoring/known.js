@@ -107,7 +107,7 @@ export class Known {
     const keys = Object.entries(KINDS).map(([name, kind]) => [name, this.of(kind).map(({ key }) => key)]);
     return {
       ...Object.fromEntries(keys),
-      owner: unique(this.#items.map(({ owner }) => owner)),
+      owner: unique(this.#items.flatMap(({ owner }) => owner ?? [])),
       unit: ["user_id", "device_id", "groups.", "user_properties."],
       property: PROPERTIES,
       event: (this.#arriving?.events ?? []).map(({ name }) => name),
