@@ -14,6 +14,7 @@ const FIELDS = {
   "Variant.devices": "they always get it, and are never counted",
   "Variant.cohorts": "their members always get it, and are never counted",
   "Flag.deployments": "where none is chosen it is served to all",
+  "Flag.identity": "another id that events carry, such as user_id where devices are the unit",
   "Flag.start": "only told once it has passed: a person starts, or a plan",
   "Flag.end": "only told once it has passed: a person ends, or a plan",
   "Flag.breakdowns": "split the results by what a unit was at its entry",
