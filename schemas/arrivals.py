@@ -34,13 +34,21 @@ class EventsArrived(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
 
 
 class ExposuresArrived(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Exposures that say the same flag, variant and run, and that one library sent, within the minute."""
+    """Exposures that say the same flag, variant, run and segment, and that one library sent, within the minute."""
 
     flag: Annotated[str, says("flag", "none", "The flag's key, as it was sent.")]
     variant: Annotated[
         str | None, says("variant", "none", "The variant, as it was sent; null where the exposure asks for one.")
     ] = None
     run: Annotated[str | None, says("run", "none", "The run that they name; null where they name none.")] = None
+    segment: Annotated[
+        str | None,
+        says(
+            "segment",
+            "none",
+            "The segment of the answer, by `metadata.segmentName`; null where they say none.",
+        ),
+    ] = None
     library: _Library = None
     count: _Counted
     last: _Last

@@ -1,14 +1,16 @@
 """Overview: what comes, beside what the catalog counts: who sends which names, and which events never came."""
 
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Iterable
 from typing import Any, TypeVar
 
 import msgspec
 
 from evaluation.arrivals.recent import MINUTES, Recent, Series, SeriesKey
+from evaluation.catalog.configs import OTHERS
 from evaluation.catalog.in_force import Catalog, MetricInForce
 from evaluation.catalog.near import near
+from evaluation.catalog.references import OFF
 from schemas.dead_letter import REASONS
 from schemas.duration import MINUTE_MS
 
@@ -100,15 +102,25 @@ class ArrivalsOverview(msgspec.Struct, frozen=True, kw_only=True):
     hidden: int
 
 
+class SegmentArriving(msgspec.Struct, frozen=True, kw_only=True):
+    """Exposures that say a segment, and the share that each variant has of them."""
+
+    exposures: int
+    shares: dict[str, float]
+
+
 class FlagArriving(msgspec.Struct, frozen=True, kw_only=True):
     """Exposures of a flag within the last hour: the share that each variant really has of those of the newest run.
 
-    `exposures` are those that name the newest run or none, and a variant other than `off`.
+    `exposures` are those that name the newest run or none, and a variant other than `off`. `segments` are those that
+    the flag has now, in their order, and all other units at last; `unsaid` is how many exposures say no segment.
     """
 
     time: int
     exposures: int
     shares: dict[str, float]
+    segments: dict[str, SegmentArriving]
+    unsaid: int
     seen: FlagSeen | None
 
 
@@ -160,13 +172,32 @@ def flag_arriving(recent: Recent, catalog: Catalog, key: str, now: int) -> FlagA
     grouped = _Grouped(recent, now)
     seen = grouped.flag(key, catalog)
     newest = seen.newest_run if seen else None
-    counts: defaultdict[str, int] = defaultdict(int)
-    for (variant, run), series in recent.of("exposure", key):
-        if variant not in {"", "off"} and run in {"", newest}:
-            counts[variant] += _hour(series, now)
-    number = sum(counts.values())
-    shares = {variant: count / number for variant, count in sorted(counts.items()) if number}
-    return FlagArriving(time=now, exposures=number, shares=shares, seen=seen)
+    counts, unsaid = Counter[str](), 0
+    flag = catalog.flags.get(key)
+    names = [*(each.name for each in flag.definition.segments), OTHERS] if flag else []
+    by_segment = {name: Counter[str]() for name in names}
+    for (variant, run, segment), series in recent.of("exposure", key):
+        if variant not in {"", OFF} and run in {"", newest}:
+            number = _hour(series, now)
+            counts[variant] += number
+            if segment in by_segment:
+                by_segment[segment][variant] += number
+            unsaid += 0 if segment else number
+    return FlagArriving(
+        time=now,
+        exposures=counts.total(),
+        shares=_shares(counts),
+        segments={
+            name: SegmentArriving(exposures=each.total(), shares=_shares(each)) for name, each in by_segment.items()
+        },
+        unsaid=unsaid,
+        seen=seen,
+    )
+
+
+def _shares(counts: Counter[str]) -> dict[str, float]:
+    number = counts.total()
+    return {variant: count / number for variant, count in sorted(counts.items()) if number}
 
 
 def events_used(metrics: Iterable[MetricInForce]) -> dict[str, list[str]]:
@@ -234,8 +265,8 @@ class _Grouped:
             status=(flag.removed or flag.status) if flag else None,
             newest_run=flag.runs[-1].key if flag and flag.runs else None,
             has_metrics=bool(flag and flag.definition.metrics),
-            variants=self._said((variant, series) for (variant, _), series in said),
-            runs=self._said((run, series) for (_, run), series in said),
+            variants=self._said((variant, series) for (variant, *_), series in said),
+            runs=self._said((run, series) for (_, run, _), series in said),
             libraries=self.libraries("exposures", key),
         )
 

@@ -47,8 +47,9 @@ class Series:
 class Recent:
     """Takes records in the order of the topic, and keeps what they say within bounds.
 
-    Series are those of `("event", name)`, `("exposure", flag, variant, run)`, `("library", topic, name, library)`,
-    `("dead letter", topic, reason)`, and of what was not kept apart `("more", topic)` and its `("kinds", topic)`.
+    Series are those of `("event", name)`, `("exposure", flag, variant, run, segment)`,
+    `("library", topic, name, library)`, `("dead letter", topic, reason)`, and of what was not kept apart
+    `("more", topic)` and its `("kinds", topic)`.
     """
 
     def __init__(self, known: Callable[[], Collection[str]] = tuple) -> None:
@@ -116,7 +117,8 @@ def _counted(arrivals: Arrivals) -> Iterator[tuple[SeriesKey, int, int]]:
         yield ("event", event.name), event.count, event.last
         yield ("library", "events", event.name, event.library or ""), event.count, event.last
     for each in arrivals.exposures:
-        yield ("exposure", each.flag, each.variant or "", each.run or ""), each.count, each.last
+        said = each.variant or "", each.run or "", each.segment or ""
+        yield ("exposure", each.flag, *said), each.count, each.last
         yield ("library", "exposures", each.flag, each.library or ""), each.count, each.last
     for dead_letter in arrivals.dead_letters:
         yield ("dead letter", dead_letter.topic, dead_letter.reason), dead_letter.count, dead_letter.last

@@ -8,6 +8,7 @@ import msgspec
 import numpy as np
 
 from evaluation.assignment.columns import MessageColumns
+from evaluation.assignment.plan import SEGMENT
 from evaluation.assignment.routing import Assigned
 from evaluation.columns.arrays import Words
 from evaluation.columns.kinds import KindCount, Kinds, name_of
@@ -29,7 +30,7 @@ from schemas.topics import EVENTS, EXPOSURES, SourcePartition
 
 FIELDS: dict[str, tuple[Path, ...]] = {
     EVENTS: (("event_type",), ("library",)),
-    EXPOSURES: (("flag_key",), ("variant",), ("experiment_key",), ("library",)),
+    EXPOSURES: (("flag_key",), ("variant",), ("experiment_key",), SEGMENT, ("library",)),
 }
 MOST_SAMPLES = 300  # of a minute, and of a slice
 
@@ -174,17 +175,23 @@ class Tally:
 
 def _events(kind: KindCount) -> EventsArrived:
     name, library = kind.texts
-    return EventsArrived(name=name or "", library=_library(library), count=kind.messages, last=kind.last)
+    return EventsArrived(name=name or "", library=_said(library), count=kind.messages, last=kind.last)
 
 
 def _exposures(kind: KindCount) -> ExposuresArrived:
-    flag, variant, run, library = kind.texts
+    flag, variant, run, segment, library = kind.texts
     return ExposuresArrived(
-        flag=flag or "", variant=variant, run=run, library=_library(library), count=kind.messages, last=kind.last
+        flag=flag or "",
+        variant=variant,
+        run=run,
+        segment=_said(segment),
+        library=_said(library),
+        count=kind.messages,
+        last=kind.last,
     )
 
 
-def _library(text: str | None) -> str | None:
+def _said(text: str | None) -> str | None:
     """What a JSON value says, if it is a text."""
     if not text or text[0] != '"':
         return None

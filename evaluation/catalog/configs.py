@@ -32,6 +32,7 @@ from schemas.numbers import hundredths
 
 SHARES = 42_949_673  # values of h // 100, h unsigned with 32 bits
 HELD_OUT, MET = "holdout", "on"  # the variants of a holdout
+OTHERS = "All Other Users"  # what Amplitude calls the last segment
 UNALLOCATED = "unallocated"  # the units that no slot of a mutual exclusion takes
 
 
@@ -135,7 +136,7 @@ def group_config(group: InForce[Group], catalog: Catalog) -> FlagConfig:
         variants={name: VariantConfig(key=name, value=name) for name in weights} | _off(),
         segments=(
             *_inclusions(lists, catalog),
-            _named("All Other Users", OFF, bucket=_bucket(definition.unit, definition.key, 100, weights)),
+            _named(OTHERS, OFF, bucket=_bucket(definition.unit, definition.key, 100, weights)),
         ),
         metadata={
             "deployed": False,
@@ -211,7 +212,7 @@ def _segments(
             else allocation.weights
         )
         segments.append(split(segment.name, segment.rollout, weights, segment.conditions))
-    return [*segments, split("All Other Users", allocation.rollout, allocation.weights)]
+    return [*segments, split(OTHERS, allocation.rollout, allocation.weights)]
 
 
 def _sticky_selector(flag: str) -> Selector:

@@ -26,6 +26,7 @@ from schemas.duration import DAY_MS
 from schemas.topics import ASSIGNMENTS, EXPOSURES
 
 ANSWERED = ("flagVersion", "experimentKey", "segmentName")  # of an answer's metadata
+EXPOSED = ("flagVersion", "segmentName")  # of it, by an exposure
 
 User = Mapping[str, object]
 Answers = Mapping[str, Answer]
@@ -109,7 +110,7 @@ def _exposures(served: ServedFlags, user: User, given: Sequence[_Given], now: in
             "variant": each.variant,
             "time": now,
             "insert_id": f"{names} {each.flag} {each.variant} {each.version} {now // DAY_MS}",
-            "metadata": {"flagVersion": each.version},
+            "metadata": {name: each.metadata[name] for name in EXPOSED if name in each.metadata},
             **who,
             **_broken_down(user, served.breakdowns.get(each.flag, ())),
         }

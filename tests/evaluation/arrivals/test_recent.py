@@ -8,6 +8,7 @@ from evaluation.arrivals.overview import arriving, flag_arriving
 from evaluation.arrivals.properties import properties_of
 from evaluation.arrivals.recent import Recent
 from schemas.arrivals import Arrivals, ArrivedSample, DeadLettersArrived, EventsArrived, ExposuresArrived, MoreArrived
+from schemas.catalog import Condition, Segment
 from tests.evaluation.assignment.routed import BUTTON, DRAFT, NOW, shop
 
 MINUTE = 60_000
@@ -30,8 +31,8 @@ def event(name, count, library=None):
     return EventsArrived(name=name, library=library, count=count, last=START)
 
 
-def exposure(count, variant, run="exp-1"):
-    return ExposuresArrived(flag="button", variant=variant, run=run, count=count, last=START)
+def exposure(count, variant, run="exp-1", flag="button", segment=None):
+    return ExposuresArrived(flag=flag, variant=variant, run=run, segment=segment, count=count, last=START)
 
 
 def test_a_part_that_is_told_again_counts_once_and_parts_of_a_minute_add_up(catalog):
@@ -90,6 +91,28 @@ def test_a_flags_measured_share_is_that_of_its_newest_run(catalog):
     assert found.seen.newest_run == "exp-1"
     assert {each.name: each.hour for each in found.seen.runs} == {"exp-1": 100, "exp-0": 7}
     assert flag_arriving(recent, catalog, "draft", START).seen is None
+
+
+def test_a_segments_measured_share_is_that_of_the_exposures_that_say_it():
+    topic = shop()
+    chile = Segment(name="Chile", rollout=50, conditions=(Condition(property="country", op="is", values=("Chile",)),))
+    topic.run(msgspec.structs.replace(BUTTON, segments=(chile,)))
+    said = {"Chile": (30, 10), "All Other Users": (5, 5), None: (2, 0), "individual-inclusions": (1, 0)}
+    recent = Recent()
+    exposures = [
+        exposure(count, variant, segment=segment)
+        for segment, counts in said.items()
+        for variant, count in zip(("control", "treatment"), counts, strict=True)
+    ]
+    recent.take(told(0, 0, exposures=[*exposures, exposure(9, "control", "exp-0", segment="Chile")]))
+
+    found = flag_arriving(recent, topic.history.newest, "button", START)
+
+    assert msgspec.to_builtins(found.segments) == {
+        "Chile": {"exposures": 40, "shares": {"control": 0.75, "treatment": 0.25}},
+        "All Other Users": {"exposures": 10, "shares": {"control": 0.5, "treatment": 0.5}},
+    }
+    assert (found.exposures, found.unsaid) == (53, 2)
 
 
 def test_the_newest_dead_letter_of_each_reason_is_kept(catalog):

@@ -82,15 +82,15 @@ def test_counts_are_those_of_plain_python_in_whatever_slices_records_come(record
     assert [each.reached[0].offset for each in told if each.reached][-1:] == [rows[-1][0] + 1]
 
 
-def test_exposures_are_told_by_flag_variant_run_and_library(records_of, history):
+def test_exposures_are_told_by_flag_variant_run_segment_and_library(records_of, history):
     def exposure(**fields):
         return json.dumps({"flag_key": "button", "user_id": "u", **fields}).encode()
 
     rows = [
         exposure(variant="control", experiment_key="exp-1", library="js/1"),
         exposure(variant="control", experiment_key="exp-1", library="js/1"),
-        exposure(variant="control", experiment_key="exp-0"),
-        exposure(),
+        exposure(variant="control", experiment_key="exp-0", metadata={"segmentName": 'the "best"'}),
+        exposure(metadata={"segmentName": 7}),
         exposure(flag_key="unheard of", variant="x"),
     ]
 
@@ -100,11 +100,11 @@ def test_exposures_are_told_by_flag_variant_run_and_library(records_of, history)
     assert [(each.flag, each.variant, each.run, each.library, each.count) for each in told.exposures][:1] == [
         ("button", "control", "exp-1", "js/1", 2)
     ]
-    assert {(each.flag, each.variant, each.run) for each in told.exposures} == {
-        ("button", "control", "exp-1"),
-        ("button", "control", "exp-0"),
-        ("button", None, None),
-        ("unheard of", "x", None),
+    assert {(each.flag, each.variant, each.run, each.segment) for each in told.exposures} == {
+        ("button", "control", "exp-1", None),
+        ("button", "control", "exp-0", 'the "best"'),
+        ("button", None, None, None),
+        ("unheard of", "x", None, None),
     }
     assert {(each.reason, each.count) for each in told.dead_letters} == {("unknown run", 1), ("unknown flag", 1)}
     assert told.samples[0].name == "button"
@@ -135,7 +135,8 @@ def test_the_longest_names_are_told_in_one_record_whatever_they_are_of(records_o
     def message(i):
         name = f"{i:05}" + "\x01" * 1_000
         said = {"event_type": name} if topic == "events" else {"flag_key": name, "variant": name}
-        return json.dumps({**said, "experiment_key": name, "library": '"' * 300, "user_id": "u"}).encode()
+        said |= {"metadata": {"segmentName": '"' * 300}, "experiment_key": name, "library": '"' * 300}
+        return json.dumps({**said, "user_id": "u"}).encode()
 
     rows = [(i, START, message(i), ()) for i in range(kinds.MOST_KINDS + 500)]
 

@@ -1,6 +1,6 @@
 // Allocation: who gets what. Variants with their share of the units that get one, and who always gets them.
 
-/** @import { FlagArriving, Look } from "#api" */
+/** @import { FlagArriving, Look, SegmentArriving } from "#api" */
 /** @import { Definition, Told } from "./definition.js" */
 /** @import { Child } from "../dom.js" */
 
@@ -11,8 +11,8 @@ import { count, share } from "../parts/numbers.js";
 
 /**
  * @typedef {Definition["variants"][number]} Variant
- * @typedef {{ name: string, of: (variant: Variant) => number }} Part Of the units of a segment, of those of none, or of all,
- *   how many get a variant.
+ * @typedef {{ name: string, of: (variant: Variant) => number, came?: SegmentArriving }} Part Of the units of a segment, of
+ *   those of none, or of all, how many get a variant; and what came of a segment.
  */
 
 const LEAST_SHOWN = 0.0005; // of those who get no variant
@@ -22,7 +22,7 @@ const LEAST_SHOWN = 0.0005; // of those who get no variant
 export function whoGetsWhat(flag, look, arriving) {
   const { variants } = flag.definition;
   const units = look && new Map(look.health.arms.map((arm) => [arm.variant, arm.units]));
-  const parts = partsOf(flag);
+  const parts = partsOf(flag, arriving);
   const off = parts.map(({ of }) => 1 - variants.reduce((sum, each) => sum + of(each), 0));
   const heads = [
     h("th", { scope: "col" }, "variant"),
@@ -42,6 +42,7 @@ export function whoGetsWhat(flag, look, arriving) {
     { "aria-labelledby": "variants" },
     h("h2", { id: "variants" }, "Who gets what"),
     h("p", null, sentence(flag), arriving && ` ${count(arriving.exposures)} exposures came in the last hour.`),
+    arriving && parts.some(({ came }) => came) && h("p", { class: "quiet" }, saying(arriving)),
     h(
       "div",
       { class: "wide", tabindex: 0, role: "group", "aria-label": "Variants" },
@@ -50,8 +51,8 @@ export function whoGetsWhat(flag, look, arriving) {
   );
 }
 
-/** @param {Told} flag @returns {Part[]} */
-function partsOf({ status, rolled_out, definition: { variants, rollout, segments } }) {
+/** @param {Told} flag @param {FlagArriving | null} arriving @returns {Part[]} */
+function partsOf({ status, rolled_out, definition: { variants, rollout, segments } }, arriving) {
   if (rolled_out) return [{ name: "now", of: ({ key }) => (key === rolled_out ? 1 : 0) }];
   if (status !== "running") return [{ name: "now", of: () => 0 }];
   const part = (
@@ -64,8 +65,10 @@ function partsOf({ status, rolled_out, definition: { variants, rollout, segments
     const all = variants.reduce((sum, each) => sum + weightOf(each), 0);
     return { name, of: (/** @type {Variant} */ each) => ((weightOf(each) / all) * percentage) / 100 };
   };
-  const of = segments.map(({ name, rollout, weights }) => part(name, rollout, weights));
-  return [...of, part(of.length ? "others" : "now", rollout, {})];
+  if (!segments.length) return [part("now", rollout, {})];
+  const came = Object.values(arriving?.segments ?? {});
+  const parts = segments.map(({ name, rollout, weights }) => part(name, rollout, weights));
+  return [...parts, part("others", rollout, {})].map((each, index) => ({ ...each, came: came[index] }));
 }
 
 /** @param {Variant} variant @param {Part[]} parts @param {FlagArriving | null} arriving @param {number | null | undefined} units */
@@ -78,7 +81,7 @@ const row = (variant, parts, arriving, units) =>
       { scope: "row" },
       h("span", { class: "named" }, variant.key, variant.name && h("span", null, variant.name)),
     ),
-    parts.map(({ of }) => portion(of(variant))),
+    parts.map(({ of, came }) => portion(of(variant), came?.exposures ? (came.shares[variant.key] ?? 0) : null)),
     arriving && h("td", { class: "number" }, share(arriving.exposures ? (arriving.shares[variant.key] ?? 0) : null)),
     h("td", { class: "number" }, count(variant.weight)),
     typeof units === "number" && h("td", { class: "number" }, count(units)),
@@ -92,14 +95,32 @@ const rowOfOff = (off, others) =>
     "tr",
     null,
     h("th", { scope: "row" }, "off"),
-    off.map(portion),
+    off.map((each) => portion(each)),
     Array.from({ length: others }, () => h("td", { class: "number" }, "–")),
     h("td", null, "–"),
     h("td", null, "–"),
   );
 
-/** @param {number} of */
-const portion = (of) => h("td", { class: "number" }, meter(of), share(of));
+/** @param {number} of @param {number | null} [measured] Of the exposures that say the segment. */
+const portion = (of, measured = null) =>
+  h(
+    "td",
+    { class: "number" },
+    meter(of),
+    share(of),
+    measured !== null && h("small", null, ` ${share(measured)} measured`),
+  );
+
+/** What the shares that were measured of segments are made of.
+ * @param {FlagArriving} arriving @returns {Child[]} */
+function saying({ segments, unsaid }) {
+  const told = Object.values(segments).reduce((sum, { exposures }) => sum + exposures, 0);
+  return [
+    `Measured of a segment are shares of the ${count(told)} exposures of the last hour that say theirs: `,
+    h("code", null, "metadata.segmentName"),
+    ` of the answer, sent back with the exposure${unsaid ? `; ${count(unsaid)} say none` : ""}.`,
+  ];
+}
 
 /** @param {Told} flag @returns {Child} */
 function sentence({ gets, rolled_out, problem, status, definition: { rollout, segments } }) {

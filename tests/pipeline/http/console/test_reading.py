@@ -23,6 +23,7 @@ from pipeline.kafka.reading import read_topic
 from schemas.arrivals import Arrivals, ArrivedSample, DeadLettersArrived, EventsArrived, ExposuresArrived
 from schemas.catalog import Condition, Segment
 from schemas.dead_letter import DeadLetter, to_headers
+from schemas.duration import MINUTE_MS
 from schemas.look import DataFault
 from schemas.topics import ARRIVALS, DEAD_LETTERS, EVENTS, EXPOSURES, RESULTS
 from tests.pipeline.http.console.console import EXPERIMENT, Console
@@ -106,13 +107,26 @@ def test_what_does_not_come_is_said_before_any_number_and_segments_have_their_ro
     health = msgspec.structs.replace(shown.health, data=[fault])
     console.send(RESULTS, "parted/exp-1", encode_look(msgspec.structs.replace(shown, health=health)))
 
+    now = time.time_ns() // 1_000_000
+    said = {"flag": "parted", "run": "exp-1", "last": now}
+    exposures = [
+        ExposuresArrived(variant="control", segment="beta", count=30, **said),
+        ExposuresArrived(variant="treatment", segment="beta", count=10, **said),
+        ExposuresArrived(variant="treatment", count=5, **said),
+    ]
+    arrived = Arrivals(worker="host/1", part=0, minute=now - now % MINUTE_MS, exposures=exposures)
+    console.send(ARRIVALS, arrived.key, msgspec.json.encode(arrived))
+
     page = console.open("experiments/parted")
 
     faults = page.get_by_role("region", name="Data do not come as they should")
     expect(faults).to_contain_text("No 'purchase' has come for 20 minutes, while 'Purchase' does.")
     expect(faults).to_contain_text(re.compile("The last one came .* UTC"))
     expect(page.locator("#cell-purchase-treatment")).to_contain_text("! event never came")
-    expect(page.locator("#variant-treatment td.number").first).to_have_text("50.0%")
+    expect(page.locator("#variant-treatment td").first).to_have_text("50.0% 25.0% measured")
+    expect(page.locator("#variant-treatment td").nth(1)).to_have_text("0.0%")
+    split = page.get_by_role("region", name="Who gets what")
+    expect(split).to_contain_text(re.compile("the 40 exposures of the last hour that say theirs.* 5 say none"))
     console.is_accessible(page, "data-faults")
     page.goto("/#/?text=parted")
     expect(page.locator("#row-parted")).to_contain_text("beta 100% · others 0%")

@@ -181,7 +181,7 @@ def test_assignments_and_exposures_are_written_once_as_the_headers_ask(client: h
     (exposure,) = (each for each in exposures if each["flag_key"] == "button")
     assert exposure["variant"] == given["button"]["key"]
     assert exposure["experiment_key"] == "exp-1"
-    assert exposure["metadata"] == {"flagVersion": 2}
+    assert exposure["metadata"] == {"flagVersion": 2, "segmentName": "All Other Users"}
     assert exposure["country"] == "CH"  # the results are broken down by it, and by nothing else
     assert "user_properties" not in exposure
     assert abs(exposure["time"] - time.time() * 1_000) < 60_000
