@@ -1,8 +1,9 @@
 """Dead letter: input that could not be used. The value on `dead-letters` is the original bytes; the rest is `HEADERS`.
 
 What is larger than a message is cut, and its detail says so. A dead letter that is sent again
-carries its original headers, `peekproof-append-time` (by which lateness is judged) and `peekproof-origin` (which stands
-in for a missing insert id, so that sending twice counts once).
+carries its original headers, `peekproof-append-time` (by which lateness is judged), `peekproof-origin` (which stands in
+for a missing insert id, so that sending twice counts once), and `peekproof-source`, if a source read it (whose map is
+applied to it again).
 """
 
 import re
@@ -23,6 +24,7 @@ REASON = "peekproof-reason"
 DETAIL = "peekproof-detail"
 ORIGIN = "peekproof-origin"
 APPEND_TIME = "peekproof-append-time"
+SOURCE = "peekproof-source"
 CONTENT_TYPE = "content-type"
 OF_ORIGIN = "origin."
 OriginPlace = tuple[str, int, int, int | None]  # topic, partition, offset, index within a record that holds many
@@ -43,6 +45,7 @@ Reason = Literal[
     "unknown run",
     "unknown version",
     "unknown variant",
+    "unknown source",
     "value out of range",
 ]
 REASONS: dict[Reason, str] = {
@@ -59,6 +62,7 @@ REASONS: dict[Reason, str] = {
     "unknown run": "`experiment_key` names no run of the flag.",
     "unknown version": "`metadata.flagVersion` is newer than the flag's, or of another run than is named.",
     "unknown variant": "The flag has no such variant.",
+    "unknown source": "It came from a source that there is no more, or that makes something else.",
     "value out of range": "Only former versions of Peekproof wrote this one.",
 }
 HEADERS = {
@@ -66,6 +70,7 @@ HEADERS = {
     DETAIL: "A sentence that names the value, the rule, the place and the way out.",
     ORIGIN: "Where the input stands: topic/partition/offset, and /index within a record that holds many.",
     APPEND_TIME: "When Kafka appended the input, in ms UTC; of a dead letter that was sent again, the first time.",
+    SOURCE: "Of the record of a foreign topic, the key of the source that read it so.",
     f"{OF_ORIGIN}NAME": "The input's own header NAME.",
 }
 
@@ -80,6 +85,7 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
     offset: int
     index: int | None = None  # of the event within a record that holds many
     append_time: int  # ms UTC; of a dead letter that was sent again, the first one
+    source: str | None = None  # the key of the source that read it
     headers: Headers = ()  # of the original record
     value: bytes | None
 
@@ -111,6 +117,7 @@ def to_headers(dead_letter: DeadLetter) -> list[tuple[str, bytes]]:
         (DETAIL, dead_letter.detail.encode("utf-8", "replace")),
         (ORIGIN, dead_letter.origin.encode()),
         (APPEND_TIME, str(dead_letter.append_time).encode()),
+        *_of_source(dead_letter),
         *((OF_ORIGIN + name, value) for name, value in dead_letter.headers),
     ]
 
@@ -136,6 +143,7 @@ def from_record(headers: Iterable[tuple[str, bytes]], value: bytes | None) -> De
         offset=offset,
         index=index,
         append_time=append_time,
+        source=own[SOURCE].decode("utf-8", "replace") if SOURCE in own else None,
         headers=tuple((name.removeprefix(OF_ORIGIN), data) for name, data in found if name.startswith(OF_ORIGIN)),
         value=value,
     )
@@ -147,7 +155,12 @@ def resent_headers(dead_letter: DeadLetter) -> list[tuple[str, bytes]]:
         *(header for header in dead_letter.headers if _goes_back(header[0], dead_letter.index)),
         (APPEND_TIME, str(dead_letter.append_time).encode()),
         (ORIGIN, dead_letter.origin.encode()),
+        *_of_source(dead_letter),
     ]
+
+
+def _of_source(dead_letter: DeadLetter) -> list[tuple[str, bytes]]:
+    return [] if dead_letter.source is None else [(SOURCE, dead_letter.source.encode())]
 
 
 def resent_from(headers: Iterable[tuple[str, bytes]]) -> tuple[int, OriginPlace] | None:
@@ -165,4 +178,4 @@ def resent_from(headers: Iterable[tuple[str, bytes]]) -> tuple[int, OriginPlace]
 
 def _goes_back(name: str, index: int | None) -> bool:
     # One event of many travels on its own, so the content type of the many does not fit it.
-    return name not in {APPEND_TIME, ORIGIN} and (index is None or name.lower() != CONTENT_TYPE)
+    return name not in {APPEND_TIME, ORIGIN, SOURCE} and (index is None or name.lower() != CONTENT_TYPE)

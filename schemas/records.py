@@ -9,6 +9,19 @@ Headers = tuple[tuple[str, bytes], ...]
 
 
 @dataclass(frozen=True, slots=True)
+class RecordKeys:
+    """The keys of n records, as spans of a buffer; a null has the length -1."""
+
+    start: NDArray[np.int64]  # (n,)
+    length: NDArray[np.int64]  # (n,) bytes
+    data: memoryview
+
+    def of(self, rows: slice) -> "RecordKeys":
+        """Those of some of the records."""
+        return RecordKeys(self.start[rows], self.length[rows], self.data)
+
+
+@dataclass(frozen=True, slots=True)
 class Records:
     """The n records of one partition with offsets in [begin, end); compaction and control records leave holes.
 
@@ -27,6 +40,7 @@ class Records:
     data: memoryview
     headers: dict[int, Headers] = field(default_factory=dict)  # by row, of the records that have any
     received: float = 0.0  # after the fetch, on the reader's monotonic clock (seconds)
+    keys: RecordKeys | None = None  # of topics that are not ours: nobody asks for those of ours
 
     def __len__(self) -> int:
         return len(self.offset)
@@ -51,6 +65,7 @@ class Records:
             length=self.length[:row],
             data=self.data[:edge],
             headers={number: headers for number, headers in self.headers.items() if number < row},
+            keys=self.keys and self.keys.of(slice(row)),
         )
         after = replace(
             self,
@@ -61,6 +76,7 @@ class Records:
             length=self.length[row:],
             data=self.data[edge:],
             headers={number - row: headers for number, headers in self.headers.items() if number >= row},
+            keys=self.keys and self.keys.of(slice(row, None)),
         )
         return before, after
 

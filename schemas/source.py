@@ -6,7 +6,6 @@ import msgspec
 
 from schemas.written import Duration, Key, Operator, Strict, Switch, Text, Value
 
-MARK = "@"  # before the name of a topic that is not ours, wherever topics are told apart: no name in Kafka has it
 ROOT = "$"  # the path of the whole record
 KEY_PATH = "$key"
 HEADER_PATH = "$header."

@@ -21,6 +21,8 @@ ARRIVALS = "arrivals"
 IDENTITIES = "identities"
 JOINS = "joins"
 
+MARK = "@"  # before the name of a topic that is not ours, wherever topics are told apart: no name in Kafka has it
+
 SourcePartition = tuple[str, int]  # topic (without the installation's prefix) and partition
 
 SOURCES = (EXPOSURES, EVENTS)

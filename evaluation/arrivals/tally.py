@@ -64,8 +64,9 @@ class Tally:
 
     def add(self, records: Records, assigned: Assigned) -> None:
         """Count what the records of a stretch held; one that was sent again has come again."""
-        for columns in assigned.messages:
-            self._count(records, columns, assigned)
+        for topic, pieces in assigned.messages.items():
+            for columns in pieces:
+                self._count(records, topic, columns, assigned)
         for dead_letter, time in zip(assigned.rejects, assigned.rejected, strict=True):
             self._reject(records.topic, dead_letter, time)
 
@@ -87,20 +88,20 @@ class Tally:
             told[-1] = msgspec.structs.replace(told[-1], reached=places)
         return told
 
-    def _count(self, records: Records, columns: MessageColumns, assigned: Assigned) -> None:
-        kinds = self._kinds[records.topic]
-        texts = [columns.texts[path] for path in FIELDS[records.topic]]
+    def _count(self, records: Records, topic: str, columns: MessageColumns, assigned: Assigned) -> None:
+        kinds = self._kinds[topic]
+        texts = [columns.texts[path] for path in FIELDS[topic]]
         times = records.append_time[columns.row]
         end = 0
         while end < len(columns):
             end, new = kinds.add(texts, times, end)
-            self._sample(records.topic, columns, new, times)
+            self._sample(topic, columns, new, times)
             if end < len(columns):
                 older = kinds.minutes[:-1]
                 for minute in older:
                     self._closed += self._close(minute)
                 if not older:
-                    kinds.thin(assigned.known)
+                    kinds.thin(assigned.known[topic])
 
     def _sample(self, topic: str, columns: MessageColumns, new: Words, times: Words) -> None:
         """Open the minutes of the first messages of kinds, and keep one of each name."""

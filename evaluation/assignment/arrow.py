@@ -26,7 +26,7 @@ MOST_ROWS = 100_000  # of a stream: a row may take no bytes at all, and each may
 UNREADABLE = (ArithmeticError, LookupError, OSError, ValueError, pa.ArrowException)
 
 
-class _UselessError(Exception):
+class UselessError(Exception):
     """An Arrow stream, or a column of it, is of no use."""
 
     def __init__(self, reason: Reason, detail: str) -> None:
@@ -39,11 +39,11 @@ def read_arrow(records: Records, row: int, wanted: Wanted, dead_letters: DeadLet
     value = records.value(row)
     if value:
         try:
-            table = _table(value)
+            table = table_of(value)
             columns = {path: _arrow_column(table, path, kind) for path, kind in wanted.fields.items()}
             numeric = [path for path, kind in wanted.fields.items() if kind in NUMBERS]
             numbers = {path: _arrow_column(table, path, Type.NUMBER) for path in numeric}
-        except _UselessError as error:
+        except UselessError as error:
             dead_letters.add(row, None, error.reason, str(error), value)
             return _nothing(wanted)
         except UNREADABLE as error:
@@ -86,17 +86,24 @@ def read_arrow(records: Records, row: int, wanted: Wanted, dead_letters: DeadLet
     )
 
 
-def _table(value: bytes) -> pa.Table:
-    """The rows of a stream, each checked. Raises `_UselessError` and what is UNREADABLE."""
+def table_of(value: bytes) -> pa.Table:
+    """The rows of a stream, each checked. Raises `UselessError` and what is UNREADABLE."""
     batches, rows = [], 0
     with pa.ipc.open_stream(value) as stream:
         for batch in stream:
             rows += batch.num_rows
             if rows > MOST_ROWS:
-                raise _UselessError("too large", f"the stream has more than {MOST_ROWS} rows; send fewer in one record")
+                raise UselessError("too large", f"the stream has more than {MOST_ROWS} rows; send fewer in one record")
             batch.validate(full=True)
             batches.append(batch)
         return pa.Table.from_batches(batches, stream.schema).combine_chunks()
+
+
+def rows_of(value: bytes) -> list[dict[str, Any]]:
+    """The rows of a stream in Python's types. Raises `UselessError` and what is UNREADABLE."""
+    table = table_of(value)
+    columns = [_values(column) for column in table.columns]
+    return [dict(zip(table.column_names, row, strict=True)) for row in zip(*columns, strict=True)]
 
 
 def _nothing(wanted: Wanted) -> MessageColumns:
@@ -114,7 +121,7 @@ def _nothing(wanted: Wanted) -> MessageColumns:
 
 
 def _arrow_column(table: pa.Table, path: Path, kind: Type) -> Any:
-    """One wanted field of an Arrow table; raises `_UselessError`."""
+    """One wanted field of an Arrow table; raises `UselessError`."""
     column = pa.nulls(table.num_rows)
     for depth, name in enumerate(path):
         if depth and not pa.types.is_struct(column.type):
@@ -122,7 +129,7 @@ def _arrow_column(table: pa.Table, path: Path, kind: Type) -> Any:
             break
         names = [field.name for field in column.type] if depth else table.column_names
         if names.count(name) > 1:
-            raise _UselessError("wrong type", f"two columns are named {shown(name)}; name each once")
+            raise UselessError("wrong type", f"two columns are named {shown(name)}; name each once")
         if name not in names:
             column = pa.nulls(table.num_rows)
             break
@@ -134,7 +141,7 @@ def _arrow_column(table: pa.Table, path: Path, kind: Type) -> Any:
         )
 
     def refuse(rule: str) -> NoReturn:
-        raise _UselessError("wrong type", f"column {'.'.join(path)} is {column.type}; send {rule}")
+        raise UselessError("wrong type", f"column {'.'.join(path)} is {column.type}; send {rule}")
 
     is_null = pa.types.is_null(column.type)
     if kind == Type.OBJECT:

@@ -26,6 +26,12 @@ class MessageColumns:
     integers: dict[Path, NDArray[np.int64]]
     numbers: dict[Path, NDArray[np.float64]]
     value: Value  # the bytes of one message
+    source: str | None = None  # the key of the source that made them of records of another shape
+    of_ours: Value | None = None  # then one message as we would have it
+
+    def ours(self, i: int) -> bytes | None:
+        """One message in our own shape, as JSON."""
+        return self.value(i) if self.of_ours is None else self.of_ours(i)
 
     def __len__(self) -> int:
         return len(self.row)

@@ -1,10 +1,11 @@
 """Dead letters: the messages of a slice that could not be used, and where each message stood first."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from evaluation.assignment.columns import MessageColumns
 from schemas.dead_letter import DeadLetter, OriginPlace, Reason, resent_from
 from schemas.records import Records
+from schemas.topics import MARK
 
 LONGEST_SHOWN = 100  # characters of a value in a letter
 
@@ -16,18 +17,21 @@ class DeadLetters:
         self._records = records
         self._dead_letters: list[tuple[int, int, DeadLetter]] = []
 
-    def add(self, row: int, index: int | None, reason: Reason, detail: str, value: bytes | None) -> None:
-        """Reject one message. A dead letter that was sent again keeps its first origin and append time."""
+    def add(  # noqa: PLR0917
+        self, row: int, index: int | None, reason: Reason, detail: str, value: bytes | None, source: str | None = None
+    ) -> None:
+        """Reject one message, that of a source too; one that was sent again keeps its first origin and append time."""
         first = place_of(self._records, row, index)
         topic, partition, offset, first_index = first.place
         dead_letter = DeadLetter(
             reason=reason,
-            detail=detail,
+            detail=detail if source is None else f"source '{source}': {detail}",
             topic=topic,
             partition=partition,
             offset=offset,
             index=first_index,
             append_time=first.append_time,
+            source=source,
             headers=self._records.headers.get(row, ()),
             value=value,
         )
@@ -35,7 +39,7 @@ class DeadLetters:
 
     def reject(self, columns: MessageColumns, i: int, reason: Reason, detail: str) -> None:
         """Reject one message of the columns."""
-        self.add(int(columns.row[i]), columns.index_of(i), reason, detail, columns.value(i))
+        self.add(int(columns.row[i]), columns.index_of(i), reason, detail, columns.value(i), columns.source)
 
     def in_order(self) -> list[DeadLetter]:
         """All dead letters, as their messages stand in the slice."""
@@ -61,11 +65,23 @@ class MessageOrigin:
         """topic/partition/offset, and /index within a record that held many"""
         return "/".join(str(part) for part in self.place if part is not None)
 
+    def read_by(self, source: str | None) -> "MessageOrigin":
+        """The same of what a source read: several may read one record, and each makes a message of it."""
+        topic, partition, offset, index = self.place
+        return self if source is None else replace(self, place=(f"{topic}#{source}", partition, offset, index))
+
 
 def origin_of(records: Records, row: int) -> MessageOrigin | None:
     """The origin of a record that was sent again; None for any other."""
     found = resent_from(records.headers.get(row, ()))
     return None if found is None else MessageOrigin(*found)
+
+
+def origins_of(records: Records) -> dict[int, MessageOrigin]:
+    """By row, the origins of the records that were sent again: to topics of ours alone."""
+    if records.topic.startswith(MARK):
+        return {}
+    return {row: origin for row in records.headers if (origin := origin_of(records, row))}
 
 
 def place_of(records: Records, row: int, index: int | None) -> MessageOrigin:

@@ -6,7 +6,7 @@ one JSON object. Which way a message is read depends on its own bytes and header
 """
 
 from codecs import BOM_UTF8
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable
 from functools import lru_cache
 from typing import Annotated, Any
 
@@ -34,59 +34,51 @@ from evaluation.columns.scanning import (
 )
 from evaluation.columns.texts import Texts, as_bytes
 from evaluation.flags.paths import Path
+from evaluation.sources.spans import Reject, Spans
 from schemas.dead_letter import CONTENT_TYPE, Reason
 from schemas.records import Records
 
-NDJSON, ARROW = "application/x-ndjson", "application/vnd.apache.arrow.stream"
+JSON, NDJSON, ARROW = "application/json", "application/x-ndjson", "application/vnd.apache.arrow.stream"
 
 
-def decode(records: Records, rows: range, wanted: Wanted, dead_letters: DeadLetters) -> list[MessageColumns]:
-    """The messages of these rows, in pieces; within a piece they stand in order, a record lies within one piece."""
+def decode(
+    records: Records, rows: range, wanted: Wanted, dead_letters: DeadLetters, but: Collection[int] = ()
+) -> list[MessageColumns]:
+    """The messages of these rows, `but` some of them, in pieces; within one they stand in order, each record in one."""
     data = as_bytes(records.data)
-    types = {row: _content_type(records, row) for row in records.headers if row in rows}
+    types = {row: content_type(records, row) for row in records.headers if row in rows and row not in but}
     many = [row for row, kind in types.items() if kind in {NDJSON, ARROW}]
     single = np.arange(rows.start, rows.stop)
-    if many:
-        single = np.setdiff1d(single, many, assume_unique=True)
+    if many or but:
+        single = np.setdiff1d(single, [*many, *but])
     odd = _Odd(records, wanted, dead_letters)
-    spans = _Spans(single, np.zeros(len(single), np.int64), records.start[single], records.length[single])
-    pieces = [_scanned(data, spans, wanted, odd, is_one_of_many=False)]
+    nought = np.zeros(len(single), np.int64)
+    spans = Spans(data, single, nought, records.start[single], records.length[single], is_one_of_many=False)
+    pieces = [_scanned(spans, wanted, odd)]
     if lined := [row for row in many if types[row] == NDJSON]:
-        lines = _lines(records, lined, data, dead_letters)
-        pieces.append(_scanned(data, lines, wanted, odd, is_one_of_many=True))
+        lines = lines_of(records, lined, data, dead_letters.add)
+        pieces.append(_scanned(lines, wanted, odd))
     pieces += [read_arrow(records, row, wanted, dead_letters) for row in many if types[row] == ARROW]
     if odd.messages:
         pieces.append(odd.columns())
     return [piece for piece in pieces if len(piece)]
 
 
-def _content_type(records: Records, row: int) -> str:
+def content_type(records: Records, row: int) -> str:
+    """What a record's headers say of its value, without parameters; empty: nothing."""
     for name, value in records.headers[row]:
         if name.lower() == CONTENT_TYPE:
             return value.decode("ascii", "replace").partition(";")[0].strip().lower()
     return ""
 
 
-@dataclass(frozen=True, slots=True)
-class _Spans:
-    """Where messages stand in a buffer."""
-
-    row: NDArray[np.int64]
-    index: NDArray[np.int64]
-    start: NDArray[np.int64]
-    length: NDArray[np.int64]
-
-    def take(self, chosen: NDArray[Any]) -> "_Spans":
-        return _Spans(self.row[chosen], self.index[chosen], self.start[chosen], self.length[chosen])
-
-
-def _lines(records: Records, rows: list[int], data: NDArray[np.uint8], dead_letters: DeadLetters) -> _Spans:
+def lines_of(records: Records, rows: Iterable[int], data: NDArray[np.uint8], reject: Reject) -> Spans:
     """The JSON objects of the records that hold one a line (empty lines don't count)."""
     spans = [(np.empty(0, np.int64),) * 4]
     for row in rows:
         start, length = records.start[row], records.length[row]
         if length <= 0:
-            dead_letters.add(row, None, "empty", "the value is empty; send one JSON object a line", records.value(row))
+            reject(row, None, "empty", "the value is empty; send one JSON object a line", records.value(row))
             continue
         ends = np.append(np.flatnonzero(data[start : start + length] == ord("\n")), length) + start
         starts = np.concatenate([[start], ends[:-1] + 1])
@@ -94,42 +86,33 @@ def _lines(records: Records, rows: list[int], data: NDArray[np.uint8], dead_lett
         ends -= (ends > starts) & (last == ord("\r"))
         filled = ends > starts
         if not filled.any():
-            dead_letters.add(
-                row, None, "empty", "the record holds no line; send one JSON object a line", records.value(row)
-            )
+            reject(row, None, "empty", "the record holds no line; send one JSON object a line", records.value(row))
         starts, lengths = starts[filled], (ends - starts)[filled]
         spans.append((np.full(len(starts), row), np.arange(len(starts)), starts, lengths))
-    return _Spans(*(np.concatenate(column) for column in zip(*spans, strict=True)))
+    columns = [np.concatenate(column) for column in zip(*spans, strict=True)]
+    return Spans(data, *columns, is_one_of_many=True)  # type: ignore[misc, arg-type]
 
 
-def _scanned(
-    data: NDArray[np.uint8], spans: _Spans, wanted: Wanted, odd: "_Odd", *, is_one_of_many: bool
-) -> MessageColumns:
+def _scanned(spans: Spans, wanted: Wanted, odd: "_Odd") -> MessageColumns:
     """The messages that the scan understands; the others are given to `odd`."""
-    scanned = scan(data, spans.start, spans.length, wanted)
+    scanned = scan(spans.data, spans.start, spans.length, wanted)
     bad = scanned.odd
     start, length, number = scanned.start, scanned.length, scanned.number
     if bad.any():
-        chosen = spans.take(bad)
-        columns = (chosen.row, chosen.index, chosen.start, chosen.length)
-        for row, index, at, size in zip(*(each.tolist() for each in columns), strict=True):
-            odd.read(row, index if is_one_of_many else None, None if size < 0 else data[at : at + size].tobytes())
+        for i in np.flatnonzero(bad).tolist():
+            odd.read(int(spans.row[i]), spans.index_of(i), None if spans.length[i] < 0 else spans.value(i))
         good = ~bad
         spans = spans.take(good)
         start, length, number = start[:, good], length[:, good], number[:, good]
-
-    def value(i: int) -> bytes:
-        return data[spans.start[i] : spans.start[i] + spans.length[i]].tobytes()
-
     position = wanted.position.items()
     return MessageColumns(
         spans.row,
         spans.index,
-        np.full(len(spans.row), is_one_of_many),
-        {path: Texts(data, start[i], length[i]) for path, i in position if wanted.fields[path] in TEXTS},
+        np.full(len(spans), spans.is_one_of_many),
+        {path: Texts(spans.data, start[i], length[i]) for path, i in position if wanted.fields[path] in TEXTS},
         {path: start[i] for path, i in position if wanted.fields[path] == Type.INTEGER},
         {path: number[i] for path, i in position if wanted.fields[path] in NUMBERS},
-        value,
+        spans.value,
     )
 
 

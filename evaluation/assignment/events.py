@@ -173,7 +173,7 @@ def _examples(  # noqa: PLR0917
     newest_last = np.argsort(time[message], kind="stable")
     for code, i in dict(zip(fact[newest_last].tolist(), message[newest_last].tolist(), strict=True)).items():
         path = plan.properties[plan.fact_property[code]]
-        text = repr(float(columns.numbers[path][i])) if what == "rounded" else _text(columns.value(i), path)
+        text = repr(float(columns.numbers[path][i])) if what == "rounded" else _text(columns.ours(i), path)
         yield Example(plan.facts[code].key, what, int(time[i]), text)
 
 
@@ -196,7 +196,7 @@ class _Groups(msgspec.Struct):
 def _with_a_unit(columns: MessageColumns, without: Mask, stretch: Stretch) -> Mask:
     """Reject events that carry no unit at all; a group of a type that no run needs is one, if it can be read."""
     usable = np.ones(len(columns), np.bool_)
-    for i in np.flatnonzero(without).tolist():
+    for i in np.flatnonzero(without).tolist() if columns.source is None else ():  # a source has looked already
         groups = read_json(bytes(msgspec.json.decode(columns.value(i) or b"{}", type=_Groups).groups))
         if not isinstance(groups, dict) or not any(groups.values()):
             detail = "user_id, device_id and groups are missing or empty; send one of them, as a string"

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.assignment.columns import MessageColumns
-from evaluation.assignment.dead_letters import DeadLetters, place_of
+from evaluation.assignment.dead_letters import DeadLetters, MessageOrigin, place_of
 from evaluation.assignment.properties import PropertyColumn
 from evaluation.columns.arrays import Mask
 from evaluation.columns.hashing import position_hashes, text_hashes, unit_hashes
@@ -105,6 +105,7 @@ class Stretch:
     horizon: int
     tolerance: int
     dead_letters: DeadLetters
+    origins: dict[int, MessageOrigin] = field(default_factory=dict)  # by row, of the records that were sent again
     arms: dict[Arm, int] = field(default_factory=dict)
     answers: list[tuple[int, int, Assignment]] = field(default_factory=list)  # with row and index of the exposure
     counts: dict[str, int] = field(default_factory=dict)
@@ -162,10 +163,11 @@ class Stretch:
         own = said.length <= 0
         ids = text_hashes(said)
         if own.any():
-            records = self.records
+            records, source = self.records, columns.source
             offset = records.offset[columns.row[own]]
-            ids[own] = position_hashes(records.topic, records.partition, offset, columns.index[own])
-            for i in np.flatnonzero(own & np.isin(columns.row, list(records.headers))).tolist():
-                place = place_of(records, int(columns.row[i]), int(columns.index[i]))
+            topic = records.topic if source is None else f"{records.topic}#{source}"
+            ids[own] = position_hashes(topic, records.partition, offset, columns.index[own])
+            for i in np.flatnonzero(own & np.isin(columns.row, list(self.origins))).tolist():
+                place = place_of(records, int(columns.row[i]), int(columns.index[i])).read_by(source)
                 ids[i] = text_hashes(Texts.of([place.text]))[0]
         return ids, own

@@ -4,7 +4,8 @@ The stage's whole question. Every rule looks at one message, its append time and
 selects, so a record makes the same rows in whatever slice it stands.
 """
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -13,21 +14,24 @@ from numpy.typing import NDArray
 
 from evaluation.assignment.columns import MessageColumns
 from evaluation.assignment.coming import came, came_loose
-from evaluation.assignment.dead_letters import DeadLetters, origin_of
+from evaluation.assignment.dead_letters import DeadLetters, origins_of
 from evaluation.assignment.decoding import decode
 from evaluation.assignment.events import event_rows
 from evaluation.assignment.exposures import exposure_rows
+from evaluation.assignment.foreign import foreign_columns
 from evaluation.assignment.joins import IdentityRows
 from evaluation.assignment.messages import Stretch, UnitRows
 from evaluation.assignment.plan import event_plan, exposure_plan
+from evaluation.assignment.tasks import TOPICS, Task, foreign_rows, tasks_of
 from evaluation.catalog.history import History
 from evaluation.catalog.in_force import Catalog
 from evaluation.columns.names import Names
+from evaluation.columns.scanning import Wanted
 from schemas.assignment import Assignment
 from schemas.dead_letter import DeadLetter
 from schemas.pair import Pair, loose
 from schemas.records import Records
-from schemas.topics import EXPOSURES
+from schemas.topics import EVENTS, EXPOSURES
 from schemas.units import Arm, CameKind, Example, newest
 
 # Of one record: they travel in one message, of at most 16 MB, with 45 bytes for each, beside 100,000 of other records.
@@ -52,8 +56,8 @@ class Assigned(UnitRows):
     answers: list[Assignment]
     rejects: list[DeadLetter]
     rejected: list[int]  # when (ms UTC) the record of each was appended
-    messages: list[MessageColumns]  # that could be read, whatever becomes of them
-    known: Names  # the events that something counts, or the flags
+    messages: dict[str, list[MessageColumns]]  # that could be read, whatever becomes of them, by topic of ours
+    known: dict[str, Names]  # of EVENTS the names that something counts, of EXPOSURES the flags
     counts: dict[str, int]
     examples: list[Example]
     came: frozenset[tuple[CameKind, str, int]]
@@ -98,7 +102,7 @@ def assign(records: Records, history: History, horizon: int, tolerance: int) -> 
     """What the slice says: one `Assigned` for each stretch of records to which one catalog state applies.
 
     Args:
-        records: a slice of `exposures` or `events`.
+        records: a slice of `exposures`, of `events`, or of the topic of a source.
         history: the catalog, read at least up to an end that was asked for after the slice was fetched.
         horizon: a message that is appended more than this (ms) after it happened is late.
         tolerance: a message may lie this much (ms) ahead of its append time.
@@ -111,37 +115,39 @@ def assign(records: Records, history: History, horizon: int, tolerance: int) -> 
     if history.index_at(int(records.append_time.min())) != states[0]:
         states = np.maximum(np.searchsorted(history.boundaries, records.append_time, side="right") - 1, 0)
     cuts = [0, *(np.flatnonzero(np.diff(states)) + 1).tolist(), n]
-    judged = records.append_time
-    if records.headers:
+    judged, origins = records.append_time, origins_of(records)
+    if origins:
         judged = judged.copy()
-        for row in records.headers:
-            if origin := origin_of(records, row):
-                judged[row] = origin.append_time
+        judged[[*origins]] = [origin.append_time for origin in origins.values()]
     stretches = []
     for first, stop in pairwise(cuts):
         begin = records.begin if first == 0 else int(records.offset[first])
         end = records.end if stop == n else int(records.offset[stop])
-        stretch = Stretch(records, range(first, stop), judged, horizon, tolerance, DeadLetters(records))
-        stretches.append(_assigned(stretch, history.states[int(states[first])], begin, end))
+        stretch = Stretch(records, range(first, stop), judged, horizon, tolerance, DeadLetters(records), origins)
+        tasks = tasks_of(stretch, history, int(states[first]))
+        stretches.append(_assigned(stretch, history.states[int(states[first])], begin, end, tasks))
     return stretches
 
 
-def _assigned(stretch: Stretch, catalog: Catalog, begin: int, end: int) -> Assigned:
+def _assigned(stretch: Stretch, catalog: Catalog, begin: int, end: int, tasks: Sequence[Task] = ()) -> Assigned:
     records, rows = stretch.records, stretch.rows
     facts: list[str] = []
-    pairs: tuple[Pair, ...]
-    if records.topic == EXPOSURES:
+    pairs: tuple[Pair, ...] = ()
+    pieces: list[UnitRows] = []
+    messages: dict[str, list[MessageColumns]] = {}
+    known: dict[str, Names] = {}
+    if records.topic == EXPOSURES or any(task.source.makes == "exposure" for task in tasks):
         exposures = exposure_plan(catalog)
-        decoded = decode(records, rows, exposures.wanted, stretch.dead_letters)
-        joined = UnitRows.join([exposure_rows(columns, exposures, stretch) for columns in decoded])
-        known, pairs = exposures.flags, exposures.pairs
-    else:
+        messages[EXPOSURES] = _messages(stretch, EXPOSURES, exposures.wanted, tasks)
+        pieces += [exposure_rows(columns, exposures, stretch) for columns in messages[EXPOSURES]]
+        known[EXPOSURES], pairs = exposures.flags, exposures.pairs
+    if records.topic == EVENTS or any(task.source.makes == "event" for task in tasks):
         events = event_plan(catalog, stretch.horizon)
         facts = [fact.key for fact in events.facts]
-        decoded = decode(records, rows, events.wanted, stretch.dead_letters)
-        joined = UnitRows.join([event_rows(columns, events, stretch) for columns in decoded])
-        known, pairs = events.events, events.pairs
-    told = UnitRows.join(stretch.identities)
+        messages[EVENTS] = _messages(stretch, EVENTS, events.wanted, tasks)
+        pieces += [event_rows(columns, events, stretch) for columns in messages[EVENTS]]
+        known[EVENTS], pairs = events.events, events.pairs
+    joined, told = UnitRows.join(pieces), UnitRows.join(stretch.identities)
     if len(joined.offset) + len(told.offset) > MOST_ROWS:
         joined, told = _without_the_largest(joined, told, stretch)
     identities = IdentityRows(
@@ -160,13 +166,28 @@ def _assigned(stretch: Stretch, catalog: Catalog, begin: int, end: int) -> Assig
         answers=[answer for _, _, answer in sorted(stretch.answers, key=lambda each: each[:2])],
         rejects=rejects,
         rejected=stretch.dead_letters.times(),
-        messages=decoded,
+        messages=messages,
         known=known,
         counts=counts,
         examples=newest(stretch.examples),
         came=came(joined, list(stretch.arms), facts, stretch) | came_loose(told, facts, stretch),
         identities=identities,
     )
+
+
+def _messages(stretch: Stretch, topic: str, wanted: Wanted, tasks: Sequence[Task]) -> list[MessageColumns]:
+    """The messages of a topic of ours, or of its kind, that can be read."""
+    records, dead_letters = stretch.records, stretch.dead_letters
+    found: list[MessageColumns] = []
+    if records.topic == topic:
+        found = decode(records, stretch.rows, wanted, dead_letters, but=foreign_rows(stretch))
+    counts: Counter[str] = Counter()
+    for task in tasks:
+        if TOPICS[task.source.makes] == topic:
+            found += foreign_columns(records, task.rows, task.source, wanted, dead_letters, counts, task.given)
+    for what, number in counts.items():
+        stretch.count(what, number)
+    return found
 
 
 def _without_the_largest(rows: UnitRows, told: UnitRows, stretch: Stretch) -> tuple[UnitRows, UnitRows]:

@@ -115,6 +115,7 @@ class History:
         self.states = [Catalog()]
         self.versions: list[DocumentVersion] = []
         self.rejected: list[Rejected] = []
+        self.first_sources: dict[str, InForce[ForeignSource]] = {}  # the first version of each
         self._applies_from = [0]
 
     @property
@@ -130,6 +131,8 @@ class History:
         if isinstance(found, Rejected):
             self.rejected.append(found)
         else:
+            if found.kind == "source":
+                self.first_sources.setdefault(found.key, catalog.sources[found.key])
             document = found if found.kind in KEPT else msgspec.structs.replace(found, spec=msgspec.Raw())
             self.versions.append(DocumentVersion(offset, append_time, document))
 
@@ -164,6 +167,7 @@ class History:
         other = History()
         other.states, other.versions = [*self.states], [*self.versions]
         other.rejected, other._applies_from = [*self.rejected], [*self._applies_from]
+        other.first_sources = {**self.first_sources}
         return other
 
     def index_at(self, append_time: int) -> int:

@@ -5,7 +5,8 @@ stand and computes the wanted numbers. It takes only what it is sure of: escapes
 beyond 15 digits or with an exponent, repeated fields, wrong types, deep nesting and everything malformed make the
 record *odd*. An odd record is read by msgspec, on its own, which gives the value or the words that say what is wrong
 with it. What the kernel does take, it takes as msgspec would (a test compares them): which of the two reads a record
-depends on its bytes alone. What the kernel calls for a token is compiled into it: a call would cost half as much again.
+depends on its bytes alone. What the kernel calls for a token (see tokens.py) is compiled into it: a call would cost
+half as much again.
 """
 
 import re
@@ -19,15 +20,28 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from evaluation.columns.memory import PADDING, byte_at, trailing_zeros, word_at
+from evaluation.columns.memory import PADDING, byte_at
 from evaluation.columns.nesting import DEEPEST
 from evaluation.columns.texts import Texts, as_bytes
+from evaluation.columns.tokens import (
+    AFTER,
+    CONTENT,
+    IS_SPACE,
+    KEY,
+    LONGEST_BUCKET,
+    POWERS,
+    find_field,
+    is_utf8,
+    read_number,
+    read_quoted,
+    read_string,
+    read_word,
+)
 from schemas.numbers import DECIMAL
 
 MISSING = np.iinfo(np.int64).min  # an integer that is not there
 LONGEST_TEXT = 1024  # characters, as Amplitude limits them
 LARGEST_OBJECT = 1_000_000  # bytes of one object
-LONGEST_BUCKET = 63  # fields' names at least this long share a bucket
 
 
 class Type(IntEnum):
@@ -135,169 +149,7 @@ def scan(source: NDArray[np.uint8], start: NDArray[np.int64], length: NDArray[np
     return Scanned(wanted, data, odd, starts, lengths, numbers)
 
 
-LOW, HIGH = np.uint64(0x0101010101010101), np.uint64(0x8080808080808080)
-QUOTES, ESCAPES, SPACES = LOW * np.uint64(0x22), LOW * np.uint64(0x5C), LOW * np.uint64(0x20)
-IS_SPACE = np.isin(np.arange(256), np.frombuffer(b" \t\n\r", np.uint8))
-IS_SHORT_ESCAPE = np.isin(np.arange(256), np.frombuffer(b'"\\/bfnrt', np.uint8))
-IS_HEX_DIGIT = np.isin(np.arange(256), np.frombuffer(b"0123456789abcdefABCDEF", np.uint8))
-POWERS = 10.0 ** np.arange(23)  # exact doubles, so that one division rounds once (Clinger 1990)
 OBJECT, TEXT, INTEGER, NUMBER, FIRST, VALUE = map(int, Type)
-NULL, TRUE, FALSE = (np.uint64(int.from_bytes(word, "little")) for word in (b"null", b"true", b"false"))
-KEY, CONTENT, AFTER = range(3)  # what comes next: a key, a value, or what follows a value
-
-
-@njit(cache=True)
-def _is_utf8(b, i, end):  # type: ignore[no-untyped-def]
-    """Whether b[i:end] is UTF-8 (Unicode 16, table 3-7)."""
-    while i < end:
-        c: Any = byte_at(b, i)
-        i += 1
-        if c < 128:
-            continue
-        if c < 0xC2 or c > 0xF4:
-            return False
-        more = 1 if c < 0xE0 else 2 if c < 0xF0 else 3
-        if i + more > end:
-            return False
-        low = 0xA0 if c == 0xE0 else 0x90 if c == 0xF0 else 0x80
-        high = 0x9F if c == 0xED else 0x8F if c == 0xF4 else 0xBF
-        if byte_at(b, i) < low or byte_at(b, i) > high:
-            return False
-        for k in range(i + 1, i + more):
-            if byte_at(b, k) >> 6 != 2:
-                return False
-        i += more
-    return True
-
-
-@njit(cache=True, forceinline=True)
-def _digits(b, i, digits, count):  # type: ignore[no-untyped-def]
-    """Where the digits from b[i] on end, the number that they make behind those before (18 of all), and how many."""
-    c: Any = byte_at(b, i)
-    while 48 <= c <= 57:
-        if count < 18:
-            digits = digits * 10 + np.int64(c - 48)
-        count += 1
-        i += 1
-        c = byte_at(b, i)
-    return i, digits, count
-
-
-@njit(cache=True, forceinline=True)
-def _quoted(b, i, end):  # type: ignore[no-untyped-def]
-    """The number that the text b[i:end] is, NaN where it is none; and whether that is for others to say."""
-    while i < end and byte_at(b, i) == 32:
-        i += 1
-    c: Any = byte_at(b, i)
-    negative = c == 45
-    i += c in {43, 45}
-    i, digits, whole = _digits(b, i, np.int64(0), 0)
-    count = whole
-    if byte_at(b, i) == 46:
-        i, digits, count = _digits(b, i + 1, digits, whole)
-    if count == 0:
-        return np.nan, False
-    if byte_at(b, i) | 32 == 101:  # e or E
-        return np.nan, True
-    while i < end and byte_at(b, i) == 32:
-        i += 1
-    if i < end:
-        return np.nan, False
-    return (-digits if negative else digits) / POWERS[min(count - whole, 22)], count > 15
-
-
-@njit(cache=True, forceinline=True)
-def _string(b, i, end):  # type: ignore[no-untyped-def]
-    """Where the string from b[i] on has its closing quote, or `end`; whether it has letters beyond ASCII, or escapes.
-
-    Eight bytes at a time, up to one that is a quote, an escape, a control character or beyond ASCII.
-    """
-    is_wide = is_escaped = False
-    while True:
-        word = word_at(b, i)
-        quote, escape = word ^ QUOTES, word ^ ESCAPES
-        special = (((quote - LOW) & ~quote) | ((escape - LOW) & ~escape) | ((word - SPACES) & ~word) | word) & HIGH
-        if special == 0:
-            i += 8
-            continue
-        i += trailing_zeros(special) >> 3
-        c: Any = byte_at(b, i)
-        if c == 34 or c < 32 or i >= end:
-            break
-        if c >= 128:
-            is_wide = True
-            i += 1
-            continue
-        is_escaped = True
-        if IS_SHORT_ESCAPE[byte_at(b, i + 1)]:
-            i += 2
-        elif (
-            byte_at(b, i + 1) == 117
-            and IS_HEX_DIGIT[byte_at(b, i + 2)]
-            and IS_HEX_DIGIT[byte_at(b, i + 3)]
-            and IS_HEX_DIGIT[byte_at(b, i + 4)]
-            and IS_HEX_DIGIT[byte_at(b, i + 5)]
-            and not ((byte_at(b, i + 2) | 32) == 100 and byte_at(b, i + 3) >= 56)  # no surrogate
-        ):
-            i += 6
-        else:
-            break
-    return i if c == 34 else end, is_wide, is_escaped
-
-
-@njit(cache=True, forceinline=True)
-def _field(names, spans, begins, parent, b, at, size):  # type: ignore[no-untyped-def]  # noqa: PLR0917
-    """The wanted field of `parent` that the key of `size` bytes at b[at] names, or -1."""
-    found: Any = np.int64(-1)
-    bucket = parent * (LONGEST_BUCKET + 1) + min(size, LONGEST_BUCKET)
-    for k in range(begins[bucket], begins[bucket + 1]):
-        if spans[k, 1] == size:
-            difference = np.uint64(0)
-            j = 0
-            while j + 8 <= size:
-                difference |= word_at(names, spans[k, 0] + j) ^ word_at(b, at + j)
-                j += 8
-            while j < size:
-                difference |= np.uint64(byte_at(names, spans[k, 0] + j) ^ byte_at(b, at + j))
-                j += 1
-            if difference == 0:
-                found = spans[k, 2]
-    return found
-
-
-@njit(cache=True, forceinline=True)
-def _number(b, i):  # type: ignore[no-untyped-def]
-    """Where the number at b[i] ends, -1 where it is none; its digits, their decimal places; is it whole, and exact?"""
-    negative = byte_at(b, i) == 45
-    i += negative
-    first = i
-    i, digits, whole = _digits(b, i, np.int64(0), 0)
-    is_number = whole == 1 or (whole > 1 and byte_at(b, first) != 48)
-    count = whole
-    is_integer = True
-    if byte_at(b, i) == 46:
-        is_integer = False
-        i, digits, count = _digits(b, i + 1, digits, whole)
-        is_number &= count > whole
-    is_exact = count <= 15
-    if byte_at(b, i) | 32 == 101:  # e or E
-        is_integer = is_exact = False
-        i += 1
-        if byte_at(b, i) == 43 or byte_at(b, i) == 45:
-            i += 1
-        first = i
-        while 48 <= byte_at(b, i) <= 57:
-            i += 1
-        is_number &= i > first
-    return i if is_number else -1, -digits if negative else digits, count - whole, is_integer, is_exact
-
-
-@njit(cache=True, forceinline=True)
-def _word(b, i):  # type: ignore[no-untyped-def]
-    """How many bytes `null`, `true` or `false` has at b[i]; 0: none of these stands there."""
-    word = word_at(b, i)
-    four, five = word & np.uint64(0xFFFFFFFF), word & np.uint64(0xFFFFFFFFFF)
-    return 4 if four in (NULL, TRUE) else 5 if five == FALSE else 0
 
 
 @njit(cache=True)
@@ -343,7 +195,7 @@ def _scan(names, spans, begins, types, b, start, length, odd, starts, lengths, n
                 i += 1
             elif c == 34:
                 at = i + 1
-                i, is_wide, is_escaped = _string(b, at, end)
+                i, is_wide, is_escaped = read_string(b, at, end)
                 if i >= end:  # 2
                     break
                 if expected == KEY:  # 3
@@ -351,7 +203,7 @@ def _scan(names, spans, begins, types, b, start, length, odd, starts, lengths, n
                     if parent >= 0:
                         if is_escaped:
                             break
-                        field = _field(names, spans, begins, parent, b, at, i - at)
+                        field = find_field(names, spans, begins, parent, b, at, i - at)
                         if field >= 0:
                             if seen[field] == r:
                                 break
@@ -367,7 +219,7 @@ def _scan(names, spans, begins, types, b, start, length, odd, starts, lengths, n
                 if expected != CONTENT or depth == 0:  # 4
                     break
                 if field >= 0:
-                    if is_wide and not _is_utf8(b, at, i):
+                    if is_wide and not is_utf8(b, at, i):
                         break
                     if types[field] == TEXT or types[field] == FIRST:
                         if is_escaped or i - at > LONGEST_TEXT:
@@ -376,7 +228,7 @@ def _scan(names, spans, begins, types, b, start, length, odd, starts, lengths, n
                         lengths[field, r] = i - at
                     elif types[field] == VALUE or types[field] == NUMBER:
                         if not is_escaped:
-                            numbers[field, r], is_unsure = _quoted(b, at, i)
+                            numbers[field, r], is_unsure = read_quoted(b, at, i)
                             if is_unsure:
                                 break
                         if types[field] == VALUE:
@@ -397,7 +249,7 @@ def _scan(names, spans, begins, types, b, start, length, odd, starts, lengths, n
                     objects >>= np.uint64(1)
                     depth -= 1
                     if held >= 0 and depth == held_depth:  # 6
-                        if not _is_utf8(b, starts[held, r], i):
+                        if not is_utf8(b, starts[held, r], i):
                             break
                         lengths[held, r] = i - starts[held, r]
                         held = np.int64(-1)
@@ -443,7 +295,7 @@ def _scan(names, spans, begins, types, b, start, length, odd, starts, lengths, n
                 break
             elif c == 45 or 48 <= c <= 57:  # 10
                 at = i
-                i, digits, places, is_integer, is_exact = _number(b, i)
+                i, digits, places, is_integer, is_exact = read_number(b, i)
                 if i < 0:
                     break
                 if field >= 0:
@@ -459,7 +311,7 @@ def _scan(names, spans, begins, types, b, start, length, odd, starts, lengths, n
                     numbers[field, r] = digits / POWERS[places]
                 expected = AFTER
             else:  # 11
-                size = _word(b, i)
+                size = read_word(b, i)
                 if size == 0:
                     break
                 if field >= 0 and c != 110:

@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.assignment.dead_letters import DeadLetters
+from evaluation.assignment.dead_letters import DeadLetters, origins_of
 from evaluation.assignment.decoding import decode
 from evaluation.assignment.messages import Stretch, UnitRows
 from evaluation.assignment.plan import event_plan
@@ -208,7 +208,10 @@ class _Fold:
     def _entries(self, records: Records) -> UnitRows:
         """The first event of each unit of a slice, as an exposure."""
         nobody = DeadLetters(records)
-        stretch = Stretch(records, range(len(records)), records.append_time, self._horizon, self._tolerance, nobody)
+        every = range(len(records))
+        stretch = Stretch(
+            records, every, records.append_time, self._horizon, self._tolerance, nobody, origins_of(records)
+        )
         wanted = event_plan(self._history.newest, self._horizon).wanted
         found = []
         for columns in decode(records, stretch.rows, wanted, nobody):

@@ -26,6 +26,7 @@ LETTER = DeadLetter(
     partition=2,
     offset=17,
     append_time=1_700_000_000_123,
+    source="orders",
     headers=(("Content-Type", b"application/json"), ("trace", b"\xff\x00"), ("trace", b"2")),
     value=b"\xff{",
 )
