@@ -66,6 +66,9 @@ class Topic:
     def metric(self, metric):
         self._append("metric", metric.key, metric)
 
+    def source(self, source):
+        self._append("source", source.key, source)
+
     def apply(self, flag):
         self.states[flag.key] = apply_definition(self.states.get(flag.key), flag, self.versions.get(flag.key, 0) + 1)
         self._append("flag", flag.key, self.states[flag.key])

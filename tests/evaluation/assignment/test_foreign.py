@@ -1,0 +1,314 @@
+"""Records of another shape: a source makes of them what we would have had of messages of our own."""
+
+from dataclasses import replace
+from typing import Any
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from evaluation.assignment.dead_letters import origins_of
+from evaluation.assignment.routing import assign
+from evaluation.assignment.trying import tried
+from schemas.dead_letter import DeadLetter, resent_headers
+from schemas.records import RecordKeys
+from schemas.source import ForeignSource
+from tests.evaluation.assignment.routed import (
+    ARROW,
+    BUTTON,
+    HORIZON,
+    NDJSON,
+    NOW,
+    TOLERANCE,
+    event,
+    exposure,
+    reasons,
+    rows_of,
+    shop,
+    stream,
+)
+
+PURCHASES: dict[str, Any] = {
+    "key": "orders",
+    "topic": "shop.orders",
+    "as": "event",
+    "where": [{"property": "order.status", "op": "is", "values": ["PAID"]}],
+    "map": {
+        "event_type": "= purchase",
+        "user_id": ["customer.id", "customer.mail"],
+        "time": {"path": "order.at", "unit": "s"},
+        "insert_id": "order.id",
+        "event_properties": {"price": "order.total", "country": "order.country"},
+    },
+}
+
+
+def order(user: Any = "a", total: Any = 2.5, status: str = "PAID", **more: Any) -> bytes:
+    """An order as the shop writes it, and the purchase that is the same."""
+    fields = {"id": 7, "at": NOW // 1_000, "total": total, "status": status, "country": "de"} | more
+    return msgspec.json.encode({"order": fields, "customer": {"id": user, "tags": [1, {"x": []}]}})
+
+
+def purchase(user: str = "a", total: Any = 2.5, **more: Any) -> dict[str, Any]:
+    """The same as we would have it."""
+    said = {"user_id": user, "insert_id": "7", "time": NOW // 1_000 * 1_000}
+    return event("purchase", event_properties={"price": total, "country": "de"}, **said | more)
+
+
+def with_sources(*documents: dict[str, Any]) -> Any:
+    """A catalog with a flag that runs, and sources."""
+    topic = shop().run(BUTTON)
+    for document in documents:
+        topic.source(msgspec.convert(document, ForeignSource))
+    return topic.history
+
+
+@pytest.fixture(scope="module")
+def catalog():
+    return with_sources(PURCHASES)
+
+
+AT = "@shop.orders"
+
+
+def bare(assigned: Any) -> Any:
+    """The rows, without what is of the topic alone."""
+    return [(row[0], *row[2:]) for row in rows_of(assigned)]
+
+
+def test_orders_make_the_rows_that_purchases_make(route, catalog):
+    foreign = route(order(), order("b", "7"), order("c", None), order(12, at=NOW / 1_000), topic=AT, catalog=catalog)
+
+    ours = route(purchase(), purchase("b", "7"), purchase("c", None), purchase("12", time=NOW), catalog=catalog)
+    assert rows_of(foreign) == rows_of(ours) != []
+    assert foreign.facts == ours.facts
+    assert not foreign.rejects
+
+
+def test_what_the_kernel_leaves_makes_the_same_rows(route, catalog):
+    values = [order("\u00e9"), order("b", 1e3)]
+
+    escaped = [value.replace("\u00e9".encode(), b"\\u00e9").replace(b"1000.0", b"1e3") for value in values]
+
+    assert escaped != values
+    assert rows_of(route(*escaped, topic=AT, catalog=catalog)) == rows_of(route(*values, topic=AT, catalog=catalog))
+
+
+def test_what_a_condition_leaves_out_is_counted_whatever_else_is_wrong_with_it(route, catalog):
+    broken = order({"no": "text"}, status="OPEN", at="never")
+
+    assigned = route(order(), broken, order(status="OPEN"), None, topic=AT, catalog=catalog)
+
+    assert assigned.counts["excluded"] == 2
+    assert assigned.counts["tombstones"] == 1
+    assert not assigned.rejects
+    assert {row[0] for row in rows_of(assigned)} == {100}
+
+
+def test_what_lacks_something_is_a_dead_letter_that_names_the_source_and_the_path(route, catalog):
+    bad = [order(None), order(["x"]), order(at="soon"), b"{", b"[]", order(at=NOW), order("x" * 1_025)]
+
+    assigned = route(order(), *bad, topic=AT, catalog=catalog)
+
+    assert reasons(assigned) == [
+        (101, "no unit"),
+        (102, "wrong type"),
+        (103, "wrong type"),
+        (104, "not json"),
+        (105, "wrong type"),
+        (106, "time out of range"),
+        (107, "wrong type"),
+    ]
+    assert {each.source for each in assigned.rejects} == {"orders"}
+    assert all(each.detail.startswith("source 'orders': ") for each in assigned.rejects)
+    told = [each.detail for each in assigned.rejects]
+    assert "nothing stands at customer.id, customer.mail" in told[0]
+    assert "customer.id, for user_id, is a list" in told[1]
+    assert 'order.at is "soon", which is no time in s' in told[2]
+    assert [each.value for each in assigned.rejects] == bad
+
+
+def test_of_paths_the_first_counts_that_is_there(route, catalog):
+    value = msgspec.json.decode(order())
+    value["customer"] = {"id": "", "mail": "m"}
+
+    assigned = route(value, topic=AT, catalog=catalog)
+
+    assert rows_of(assigned) == rows_of(route(purchase("m"), catalog=catalog))
+
+
+EXPOSED = {
+    "key": "seen",
+    "topic": "web.seen",
+    "as": "exposure",
+    "map": {"flag_key": "exp.0", "variant": "exp.1", "user_id": "$key", "insert_id": "$header.ID"},
+}
+
+
+def test_keys_and_headers_are_fields_like_others(records_of, route):
+    catalog = with_sources(EXPOSED)
+    rows = [(100, NOW, b'{"exp":["button","treatment"]}', (("id", b"x"), ("Id", b"1")))] * 4
+    records = records_of(rows, topic="@web.seen")
+    starts, lengths = np.array([0, 1, 0, 0]), np.array([1, 1, -1, 1])
+    records = replace(records, keys=RecordKeys(starts, lengths, memoryview(b"u\xff")))
+
+    (assigned,) = assign(records, catalog, HORIZON, TOLERANCE)
+
+    ours = route(exposure("treatment", user_id="u", insert_id="1", time=NOW), topic="exposures", catalog=catalog)
+    assert bare(assigned) == bare(ours) * 2
+    told = [each.detail for each in assigned.rejects]
+    assert ["$key" in each for each in told] == [True, False]
+
+
+ITEMS = {
+    "key": "items",
+    "topic": "shop.orders",
+    "as": "event",
+    "each": "order.items",
+    "where": [{"property": "order.items.kind", "op": "is not", "values": ["gift"]}],
+    "map": {
+        "event_type": "= purchase",
+        "user_id": "customer.id",
+        "insert_id": "order.id",
+        "event_properties": {"price": "order.items.price", "country": "order.country"},
+    },
+}
+BASKET = [{"price": 1.5}, {"price": 2, "kind": "gift"}, {"price": "3"}]
+
+
+def test_the_elements_of_an_array_are_an_event_each(route):
+    catalog = with_sources(ITEMS)
+
+    assigned = route(order(items=BASKET), order("b", items=[]), topic=AT, catalog=catalog)
+
+    ours = [purchase("a", price, insert_id=f"7/{i}", time=NOW) for i, price in ((0, 1.5), (2, 3))]
+    assert {row[2:] for row in rows_of(assigned)} == {row[2:] for row in rows_of(route(*ours, catalog=catalog))}
+    assert assigned.counts["excluded"] == 1
+    assert not assigned.rejects
+
+
+def test_an_element_of_no_use_travels_with_its_record_and_without_its_neighbours(route):
+    catalog = with_sources(ITEMS | {"map": ITEMS["map"] | {"user_id": "order.items.for"}})  # type: ignore[operator]
+    basket = [{"for": "a", "price": 1}, {"price": 2}, {"for": {}, "price": 3}]
+
+    assigned = route(order(items=basket), order(items=None), topic=AT, catalog=catalog)
+
+    first, second, third = assigned.rejects
+    assert [(each.index, each.reason) for each in (first, second)] == [(1, "no unit"), (2, "wrong type")]
+    assert msgspec.json.decode(first.value) == msgspec.json.decode(order(items=basket[1:2]))
+    assert "order.items is missing" in third.detail
+
+
+def sent_again(dead_letter: DeadLetter, **changed: Any) -> tuple[bytes, Any]:
+    """What `dead-letters resend` sends of it."""
+    dead_letter = msgspec.structs.replace(dead_letter, **changed)
+    return dead_letter.value or b"", resent_headers(dead_letter)
+
+
+def test_a_dead_letter_that_is_sent_again_is_read_by_its_source_as_it_is_then(route):
+    topic = shop().run(BUTTON)
+    wrong = PURCHASES | {"map": PURCHASES["map"] | {"user_id": "customer"}}
+    topic.source(msgspec.convert(wrong, ForeignSource))
+    topic.source(msgspec.convert(ITEMS | {"key": "others", "where": []}, ForeignSource))
+    first = route(order(items=[]), topic=AT, catalog=topic.history)
+    (dead_letter,) = first.rejects
+    topic.source(msgspec.convert(PURCHASES, ForeignSource))
+
+    again = route(sent_again(dead_letter), topic="events", catalog=topic.history, at=NOW + 10_000)
+
+    assert bare(again) == bare(route(purchase(), catalog=topic.history, at=NOW + 10_000))
+    assert not again.rejects
+    nobody = route(sent_again(dead_letter, source="gone"), topic="events", catalog=topic.history, at=NOW + 10_000)
+    assert reasons(nobody) == [(100, "unknown source")]
+
+
+def test_an_element_that_is_sent_again_keeps_the_id_that_it_would_have_had(route):
+    catalog = with_sources(ITEMS | {"where": []})
+    whole = route(order(items=BASKET), topic=AT, catalog=catalog)
+    broken = route(order(items=[*BASKET[:2], 7, BASKET[2]]), topic=AT, catalog=catalog)
+    assert len(set(rows_of(broken))) > len(set(rows_of(whole)))
+    lost = DeadLetter(
+        reason="no unit", detail="-", topic=AT, partition=0, offset=100, index=2, append_time=NOW,
+        source="items", value=order(items=BASKET[2:]),
+    )  # fmt: skip
+
+    again = route(sent_again(lost), topic="events", catalog=catalog, at=NOW + 10_000)
+
+    assert {row[1:] for row in rows_of(again)} <= {row[1:] for row in rows_of(whole)}
+
+
+def test_two_sources_of_one_topic_make_messages_of_their_own(route):
+    second = {"key": "seen", "topic": "shop.orders", "as": "exposure"}
+    second["map"] = {"flag_key": "= button", "variant": "= treatment", "user_id": "customer.id"}
+    without_id = {name: taken for name, taken in PURCHASES["map"].items() if name != "insert_id"}
+    catalog = with_sources(PURCHASES | {"map": without_id}, second, PURCHASES | {"key": "again", "map": without_id})
+
+    assigned = route(order(), topic=AT, catalog=catalog)
+
+    events = [row for row in rows_of(assigned) if not row[1] & 1]
+    assert len(rows_of(assigned)) == len(events) + 1
+    assert len(set(events)) == len(events)
+    assert [*assigned.messages] == ["exposures", "events"]
+
+
+@pytest.mark.parametrize(("since", "is_read"), [("now", False), ("beginning", True), ("2000-01-01", True)])
+def test_what_was_there_before_the_source_is_read_from_when_it_begins(route, since, is_read):
+    catalog = with_sources(PURCHASES | {"from": since})
+    made = catalog.first_sources["orders"].append_time
+
+    before = route(order(at=made / 1_000 - 1), topic=AT, catalog=catalog, at=made - 1)
+    long_before = route(order(), topic=AT, catalog=catalog, at=made - HORIZON - 1)
+
+    assert bool(before.messages) is is_read
+    assert long_before.messages == {}
+    assert route(order(at=made / 1_000), topic=AT, catalog=catalog, at=made).messages != {}
+
+
+def test_a_paused_source_reads_nothing(route):
+    catalog = with_sources(PURCHASES | {"paused": True})
+
+    assert route(order(), topic=AT, catalog=catalog).messages == {}
+
+
+def test_lines_and_arrow_are_read_by_paths_too(route, catalog):
+    table = stream(
+        order=pa.array([msgspec.json.decode(order())["order"] | {"id": "7"}] * 2),
+        customer=pa.array([{"id": "a"}, {"id": None}]),
+    )
+    lines = order() + b"\n" + order(None) + b"\n"
+
+    assigned = route((table, ARROW), (lines, NDJSON), topic=AT, catalog=catalog)
+
+    alone = {row[1:] for row in rows_of(route(purchase(), catalog=catalog))}
+    assert {row[1:] for row in rows_of(assigned)} == alone
+    assert [(each.offset, each.index, each.reason) for each in assigned.rejects] == [
+        (100, 1, "no unit"),
+        (101, 1, "no unit"),
+    ]
+
+
+def test_nobody_of_a_foreign_topic_sends_a_dead_letter_again(records_of):
+    forged = (("peekproof-origin", b"events/0/1"), ("peekproof-append-time", b"5"))
+
+    assert origins_of(records_of([(1, NOW, b"{}", forged)], topic=AT)) == {}
+
+
+def test_trying_tells_what_came_beside_what_was_made_of_it(records_of):
+    rows = [(0, NOW, order(), ()), (1, NOW, order(status="OPEN"), ()), (2, NOW, None, ()), (3, NOW, b"{", ())]
+    late = order(at=(NOW - 2 * HORIZON) // 1_000)
+
+    found = tried(
+        records_of([*rows, (4, NOW, late, ())], topic=AT), msgspec.convert(PURCHASES, ForeignSource), HORIZON, TOLERANCE
+    )
+
+    assert msgspec.json.decode(msgspec.json.encode(found[0].message)) == {
+        "event_type": "purchase",
+        "user_id": "a",
+        "time": NOW // 1_000 * 1_000,
+        "insert_id": "7",
+        "event_properties": {"price": 2.5, "country": "de"},
+    }
+    assert ["left out" in str(found[1].detail), "tombstone" in str(found[2].detail)] == [True, True]
+    assert [each.reason for each in found] == [None, None, None, "not json", None]
+    assert [each.is_late for each in found] == [False, False, False, False, True]
