@@ -17,6 +17,7 @@ import numpy as np
 from numba import njit
 
 from evaluation.columns.arrays import Mask, Words
+from evaluation.columns.memory import byte_at, word_at
 from evaluation.columns.texts import Texts
 from schemas.source import TimeUnit
 
@@ -29,6 +30,7 @@ PER_UNIT: dict[TimeUnit, tuple[int, int]] = {  # milliseconds of a unit, and uni
 BOUND = 1 << 62  # beyond what any time may be
 LARGEST_TENTH = 922_337_203_685_477_580  # below which one more digit fits
 GOOD, NONE, ASK = 0, 1, 2
+NO_DAY = -(1 << 40)
 _NUMBER = re.compile(rb"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]{1,3})?")
 _ISO = re.compile(
     rb"([0-9]{4})-([0-9]{2})-([0-9]{2})"
@@ -96,33 +98,33 @@ def _iso_of(text: bytes) -> int | None:
 def _numbers(b, start, length, times_of, per, times, said):  # type: ignore[no-untyped-def]  # noqa: PLR0917
     for r in range(start.size):
         i, end = start[r], start[r] + length[r]
-        if length[r] >= 2 and b[i] == 34:
+        if length[r] >= 2 and byte_at(b, i) == 34:
             i += 1
             end -= 1
         if i >= end:
             continue
-        negative = b[i] == 45
+        negative = byte_at(b, i) == 45
         i += negative
         first = i
         whole = np.int64(0)
-        while i < end and 48 <= b[i] <= 57 and whole < LARGEST_TENTH:
-            whole = whole * 10 + np.int64(b[i] - 48)
+        while i < end and 48 <= byte_at(b, i) <= 57 and whole < LARGEST_TENTH:
+            whole = whole * 10 + np.int64(byte_at(b, i) - 48)
             i += 1
         if i == first:
             continue
         part, scale = np.int64(0), np.int64(1)
         has_more: Any = False  # digits behind the third that are not 0: they count below zero alone
-        if i + 1 < end and b[i] == 46 and 48 <= b[i + 1] <= 57:
+        if i + 1 < end and byte_at(b, i) == 46 and 48 <= byte_at(b, i + 1) <= 57:
             i += 1
-            while i < end and 48 <= b[i] <= 57:
+            while i < end and 48 <= byte_at(b, i) <= 57:
                 if scale < 1_000:
-                    part = part * 10 + np.int64(b[i] - 48)
+                    part = part * 10 + np.int64(byte_at(b, i) - 48)
                     scale *= 10
                 else:
-                    has_more |= b[i] != 48
+                    has_more |= byte_at(b, i) != 48
                 i += 1
         if i < end:
-            if 48 <= b[i] <= 57 or b[i] | 32 == 101:
+            if 48 <= byte_at(b, i) <= 57 or byte_at(b, i) | 32 == 101:
                 said[r] = ASK
             continue
         if whole > 4_000_000_000_000_000 and times_of > 1:
@@ -141,64 +143,77 @@ def _numbers(b, start, length, times_of, per, times, said):  # type: ignore[no-u
 
 @njit(cache=True, forceinline=True)
 def _two(b, i):  # type: ignore[no-untyped-def]
-    """The number that two digits make at b[i], or -1."""
-    if 48 <= b[i] <= 57 and 48 <= b[i + 1] <= 57:
-        return np.int64(b[i] - 48) * 10 + np.int64(b[i + 1] - 48)
+    """The number that two digits make at byte_at(b, i), or -1."""
+    if 48 <= byte_at(b, i) <= 57 and 48 <= byte_at(b, i + 1) <= 57:
+        return np.int64(byte_at(b, i) - 48) * 10 + np.int64(byte_at(b, i + 1) - 48)
     return np.int64(-1)
 
 
 @njit(cache=True)
+def _days(b, i):  # type: ignore[no-untyped-def]
+    """Days since 1970 of the date at b[i], or `NO_DAY`."""
+    century, years, month, day = _two(b, i), _two(b, i + 2), _two(b, i + 5), _two(b, i + 8)
+    if century < 0 or years < 0 or byte_at(b, i + 4) != 45 or byte_at(b, i + 7) != 45:
+        return NO_DAY
+    year = century * 100 + years
+    is_leap = (year % 4 == 0 and year % 100 != 0) or year % 400 == 0
+    days = 28 + is_leap if month == 2 else 30 if month in (4, 6, 9, 11) else 31
+    if year < 1 or not 1 <= month <= 12 or not 1 <= day <= days:
+        return NO_DAY
+    y = year - (month <= 2)  # years that begin in March (Hinnant, days_from_civil)
+    of_year = (153 * (month - 3 if month > 2 else month + 9) + 2) // 5 + day - 1
+    return 365 * y + y // 4 - y // 100 + y // 400 + of_year - 719_468
+
+
+@njit(cache=True)
 def _iso(b, start, length, times, said):  # type: ignore[no-untyped-def]
+    month_of = np.uint64(0)  # the last date, for most are the same as the one before: eight bytes and two digits
+    tens = ones = np.uint8(0)
+    days = np.int64(NO_DAY)
     for r in range(start.size):
         i, end = start[r], start[r] + length[r]
-        if length[r] < 12 or b[i] != 34:  # quotes and a date
+        if length[r] < 12 or byte_at(b, i) != 34:  # quotes and a date
             continue
         i += 1
         end -= 1
-        century, years, month, day = _two(b, i), _two(b, i + 2), _two(b, i + 5), _two(b, i + 8)
-        if century < 0 or years < 0 or b[i + 4] != 45 or b[i + 7] != 45:
+        if word_at(b, i) != month_of or byte_at(b, i + 8) != tens or byte_at(b, i + 9) != ones:
+            days = _days(b, i)
+            month_of, tens, ones = word_at(b, i), byte_at(b, i + 8), byte_at(b, i + 9)
+        if days == NO_DAY:
             continue
-        year = century * 100 + years
-        is_leap = (year % 4 == 0 and year % 100 != 0) or year % 400 == 0
-        days = 28 + is_leap if month == 2 else 30 if month in {4, 6, 9, 11} else 31
-        if year < 1 or not 1 <= month <= 12 or not 1 <= day <= days:
-            continue
-        # Days since 1970, of years that begin in March (Hinnant, days_from_civil).
-        y = year - (month <= 2)
-        of_year = (153 * (month - 3 if month > 2 else month + 9) + 2) // 5 + day - 1
-        seconds = (365 * y + y // 4 - y // 100 + y // 400 + of_year - 719_468) * 86_400
+        seconds = days * 86_400
         i += 10
         thousandths = np.int64(0)
         if i < end:
-            if end - i < 6 or not (b[i] | 32 == 116 or b[i] == 32) or b[i + 3] != 58:
+            if end - i < 6 or not (byte_at(b, i) | 32 == 116 or byte_at(b, i) == 32) or byte_at(b, i + 3) != 58:
                 continue
             hour, minute, second = _two(b, i + 1), _two(b, i + 4), np.int64(0)
             i += 6
-            if i < end and b[i] == 58:
+            if i < end and byte_at(b, i) == 58:
                 if end - i < 3:
                     continue
                 second = _two(b, i + 1)
                 i += 3
-                if i + 1 < end and b[i] in {44, 46} and 48 <= b[i + 1] <= 57:
+                if i + 1 < end and byte_at(b, i) in (44, 46) and 48 <= byte_at(b, i + 1) <= 57:
                     i += 1
                     scale = 100
-                    while i < end and 48 <= b[i] <= 57:
-                        thousandths += np.int64(b[i] - 48) * scale
+                    while i < end and 48 <= byte_at(b, i) <= 57:
+                        thousandths += np.int64(byte_at(b, i) - 48) * scale
                         scale //= 10
                         i += 1
             if not (0 <= hour <= 23 and 0 <= minute <= 59 and 0 <= second <= 60):
                 continue
             seconds += hour * 3_600 + minute * 60 + second
-            if i < end and b[i] | 32 == 122:
+            if i < end and byte_at(b, i) | 32 == 122:
                 i += 1
-            elif i < end and b[i] in {43, 45}:
+            elif i < end and byte_at(b, i) in (43, 45):
                 if end - i < 3:
                     continue
-                sign = -1 if b[i] == 45 else 1
+                sign = -1 if byte_at(b, i) == 45 else 1
                 hours, minutes = _two(b, i + 1), np.int64(0)
                 i += 3
                 if i < end:
-                    i += b[i] == 58
+                    i += byte_at(b, i) == 58
                     if end - i != 2:
                         continue
                     minutes = _two(b, i)

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from evaluation.columns.memory import PADDING, byte_at
 from evaluation.columns.nesting import DEEPEST
-from evaluation.columns.scanning import LARGEST_OBJECT, LONGEST_TEXT, MISSING
+from evaluation.columns.scanning import LARGEST_OBJECT, LONGEST_TEXT
 from evaluation.columns.texts import Texts, as_bytes
 from evaluation.columns.tokens import (
     AFTER,
@@ -154,7 +154,7 @@ def scan_paths(
     n = len(start)
     columns = [tree.columns(view) for view in (View.TEXT, View.JSON, View.NUMBER)]
     odd = np.zeros(n, np.bool_)
-    starts = [np.full((len(each), n), MISSING) for each in columns[:2]]
+    starts = [np.empty((len(each), n), np.int64) for each in columns[:2]]  # read where there is a length
     lengths = [np.full((len(each), n), -1) for each in columns[:2]]
     numbers = np.full((len(columns[2]), n), np.nan)
     _scan(*tree.table, tree.indices, is_any, data, start, length, odd, *starts, *lengths, numbers)  # type: ignore[call-arg]

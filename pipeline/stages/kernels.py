@@ -24,13 +24,15 @@ from pipeline.kafka.columnar.columns import read_columns
 from pipeline.stages.gathering import Gathering
 from pipeline.storage.archive import Archive
 from schemas.catalog import Cuped, Flag, FlagState, Goal, Metric, Step, Variant
-from schemas.records import Records
-from schemas.topics import EVENTS, EXPOSURES, IDENTITIES
+from schemas.records import RecordKeys, Records
+from schemas.source import FieldMap, ForeignSource, TimeAt, TimeUnit
+from schemas.topics import EVENTS, EXPOSURES, IDENTITIES, MARK
 
 NOW = 1_000_000_000_000  # ms UTC; any time will do
 HORIZON = 3_600_000
 SECOND = 1_000
 VISITORS = 300
+TIMES: tuple[TimeUnit, ...] = ("iso8601", "s")  # as text and as numbers
 
 
 @cache
@@ -46,6 +48,8 @@ def compile_kernels() -> None:
     told.begin((IDENTITIES, 0), 0)
     for topic in (EXPOSURES, EVENTS):
         gathering.begin((topic, 0), 0)
+    for unit in TIMES:
+        assign(_foreign(unit), history, HORIZON, HORIZON)
     with tempfile.TemporaryDirectory() as directory:
         archive = Archive(directory, interval_ms=SECOND)
         for visit in range(3):
@@ -108,6 +112,39 @@ def _records(topic: str, visit: int) -> Records:
     return read_columns(memoryview(raw), topic, 0, first)
 
 
+def _foreign(unit: TimeUnit) -> Records:
+    """Baskets of another shape, one with a key, whose items are an event each."""
+    at = np.datetime_as_string(np.datetime64(NOW, "ms")) if unit == "iso8601" else NOW // 1_000
+    value = msgspec.json.encode({"who": "é", "at": str(at), "items": [{"price": "2"}, {"price": 1.5}]})
+    return Records(
+        topic=f"{MARK}baskets.{unit}",
+        partition=0,
+        begin=0,
+        end=1,
+        offset=np.zeros(1, np.int64),
+        append_time=np.array([_time(0)]),
+        start=np.zeros(1, np.int64),
+        length=np.array([len(value)]),
+        data=memoryview(value),
+        keys=RecordKeys(np.zeros(1, np.int64), np.ones(1, np.int64), memoryview(b"k")),
+    )
+
+
+def _source(unit: TimeUnit) -> ForeignSource:
+    return ForeignSource(
+        key=unit,
+        topic=f"baskets.{unit}",
+        makes="event",
+        each="items",
+        map=FieldMap(
+            event_type="= buy",
+            user_id=("who", "$key"),
+            time=TimeAt(path="at", unit=unit),
+            event_properties={"price": "items.price"},
+        ),
+    )
+
+
 def _history() -> History:
     """Flags, running, with metrics that make every kernel run."""
     metrics = [
@@ -131,7 +168,7 @@ def _history() -> History:
         metrics=tuple(Goal(metric=metric.key) for metric in metrics),
     )
     people = msgspec.structs.replace(flag, key="people", unit="device_id", identity="user_id")
-    specs: list[Metric | FlagState] = [*metrics]
+    specs: list[Metric | FlagState | ForeignSource] = [*metrics, *map(_source, TIMES)]
     for each in (flag, people):
         draft = apply_definition(None, each, 1)
         specs += [draft, start(draft, 2, "salt")]

@@ -5,7 +5,7 @@ delayed as in the demo. Ours is the CPU time of two processes, assignment and ag
 (duplicates, lateness, first exposure, windows, exact sums, checkpoints), less what the same two processes take until
 they are ready on empty topics. The peers, timed from their first record on, keep a dictionary and promise nothing.
 Ratios within one run count; machines are noisy. Our wall time has the start in it, and up to ten seconds until what was
-taken is committed.
+taken is committed. What another shape than ours costs is told beside it (see shapes.py).
 """
 
 import asyncio
@@ -36,6 +36,7 @@ from pipeline.settings import Settings
 from pipeline.stages.kernels import compile_kernels
 from schemas.topics import EVENTS, EXPOSURES, UNITS
 from schemas.topics import topics as all_topics
+from tests.benchmarks import shapes
 from tests.benchmarks.environments import PEERS, python_of
 from tests.live import wait_for_catalog
 
@@ -69,7 +70,7 @@ def measure(records: int) -> dict[str, dict[str, float]]:
             ran = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, timeout=LONGEST)
             figures = json.loads(next(line for line in ran.stdout.splitlines() if line.startswith("{")))
             measured[name] = _figures(figures["records"], figures["cpu_seconds"], figures["wall_seconds"])
-    return measured
+    return measured | {"shapes": shapes.measure()}
 
 
 def show(measured: dict[str, dict[str, float]]) -> str:
@@ -77,6 +78,9 @@ def show(measured: dict[str, dict[str, float]]) -> str:
     ours = measured["peekproof"]["records_per_cpu_second"]
     lines = [f"{'':14}{'CPU s':>9}{'wall s':>9}{'us CPU/record':>15}{'records/CPU s':>15}{'ours is':>10}"]
     for name, figures in measured.items():
+        if name == "shapes":
+            lines.append(shapes.show(figures))
+            continue
         ratio = ours / figures["records_per_cpu_second"]
         lines.append(
             f"{name:14}{figures['cpu_seconds']:9.2f}{figures['wall_seconds']:9.2f}"
