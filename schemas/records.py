@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Headers = tuple[tuple[str, bytes], ...]
+KEY = "$key"  # the header as which a record's key is kept, where it is wanted and there is no other place for it
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +20,29 @@ class RecordKeys:
     def of(self, rows: slice) -> "RecordKeys":
         """Those of some of the records."""
         return RecordKeys(self.start[rows], self.length[rows], self.data)
+
+    def value(self, row: int) -> bytes | None:
+        """One record's key; None where it has none."""
+        at, size = int(self.start[row]), int(self.length[row])
+        return bytes(self.data[at : at + size]) if size >= 0 else None
+
+    def beside(self, headers: "dict[int, Headers]") -> "dict[int, Headers]":
+        """The headers of these records, with each key as the first, for where there is no other place for it."""
+        keys = {row: ((KEY, key),) for row in range(len(self.start)) if (key := self.value(row)) is not None}
+        return {row: keys.get(row, ()) + headers.get(row, ()) for row in keys | headers}
+
+    @classmethod
+    def among(cls, headers: "dict[int, Headers]", n: int) -> "tuple[RecordKeys | None, dict[int, Headers]]":
+        """The keys that stand so in the headers of n records, None if none does, and the other headers."""
+        found = {row: each[0][1] for row, each in headers.items() if each[0][0] == KEY}
+        if not found:
+            return None, headers
+        length = np.full(n, -1)
+        length[[*found]] = [len(key) for key in found.values()]
+        size = np.maximum(length, 0)
+        others = {row: each[1:] if row in found else each for row, each in headers.items()}
+        data = memoryview(b"".join(found[row] for row in sorted(found)))
+        return cls(np.cumsum(size) - size, length, data), {row: each for row, each in others.items() if each}
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +65,7 @@ class Records:
     headers: dict[int, Headers] = field(default_factory=dict)  # by row, of the records that have any
     received: float = 0.0  # after the fetch, on the reader's monotonic clock (seconds)
     keys: RecordKeys | None = None  # of topics that are not ours: nobody asks for those of ours
+    has_own_times: bool = False  # `append_time` of one or more is the producer's: the topic has CreateTime
 
     def __len__(self) -> int:
         return len(self.offset)

@@ -20,6 +20,7 @@ from typing import Any, NoReturn, cast
 
 import faust
 from faust.tables.manager import TableManager
+from faust.transport.conductor import Conductor
 from faust.transport.drivers import TRANSPORTS
 from faust.types import TP, EventT, StreamT
 from mode.supervisors import CrashingSupervisor
@@ -100,6 +101,17 @@ class App(Hooks):
                     if self._is_current(event):
                         await take(event.message.tp, cast(Records, event.value))
 
+    async def read(self, topics: Iterable[str], keyed: Iterable[str] = ()) -> None:
+        """Read these topics from now on, in the place of those given to `each_slice`, some of them with their keys.
+
+        Not to be called in a turn.
+        """
+        names = list(topics)
+        for channel in self.topics:
+            if isinstance(channel.schema, RecordsSchema):
+                channel.topics = names
+        await self._columns.change(await cast(Conductor, self.topics)._update_indices(), frozenset(keyed))
+
     def regularly(self, seconds: float, do: Callable[[], Awaitable[None]]) -> None:
         """Do it once the worker is ready, and then every so many seconds, or later where it takes longer itself.
 
@@ -133,9 +145,16 @@ class App(Hooks):
         """
         return self._columns.positions[tp]
 
-    async def end_offsets(self, tps: Iterable[TP]) -> dict[TP, int]:
-        """The offsets behind the last record of each partition's log, asked for after this call."""
-        return await self._columns.end_offsets(tps)
+    async def end_offsets(self, tps: Iterable[TP], seconds: float | None = None) -> dict[TP, int]:
+        """The offsets behind the last record of each partition's log, asked for after this call.
+
+        Raises KafkaTimeoutError where they are not known after so many seconds.
+        """
+        return await self._columns.end_offsets(tps, seconds)
+
+    async def offset_at(self, tp: TP, time: int) -> int | None:
+        """The first offset of a record of that time (ms UTC) or later; None: there is none yet."""
+        return await self._columns.offset_at(tp, time)
 
     @property
     def _columns(self) -> Consumer:

@@ -21,7 +21,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from pipeline.kafka.columnar.errors import CorruptRecordsError
-from schemas.records import Headers, Records
+from schemas.records import Headers, RecordKeys, Records
 
 HEADER_BYTES = 61  # of a batch, up to its records
 CRC_FROM = 21  # the checksum covers a batch from its attributes on
@@ -107,6 +107,8 @@ def _read(  # noqa: PLR0917, PLR0911
     start: NDArray[np.int64],
     length: NDArray[np.int64],
     headed: NDArray[np.int64],  # (n, 4): row, batch, headers at, record's stop
+    keyed: NDArray[np.int64],  # (n, 2): where the key is put, its bytes or -1; no rows: nobody asks for keys
+    keys: NDArray[np.uint8],
     data: NDArray[np.uint8],
 ) -> tuple[int, int, int, int]:
     """Fill the columns with the records from `begin` on: rows, bytes of `data`, headed rows, malformed batch or -1.
@@ -123,6 +125,7 @@ def _read(  # noqa: PLR0917, PLR0911
     n = 0
     heads = 0
     out = 0
+    keys_out = 0
     last = np.int64(begin - 1)
     for i in range(batches.shape[0]):
         b = unpacked if batches[i, 0] else raw
@@ -138,6 +141,7 @@ def _read(  # noqa: PLR0917, PLR0911
             key, at = _varint(b, at, edge)
             if key > edge - at:  # 3
                 return n, out, heads, i
+            key_at = at
             value, at = _varint(b, at + max(key, 0), edge)
             if value > edge - at:  # 3
                 return n, out, heads, i
@@ -159,6 +163,12 @@ def _read(  # noqa: PLR0917, PLR0911
             time[n] = batches[i, 5] + time_delta * batches[i, 6]
             start[n] = out
             length[n] = max(value, -1)
+            if keyed.shape[0]:
+                keyed[n, 0] = keys_out
+                keyed[n, 1] = max(key, -1)
+                for k in range(key):
+                    keys[np.uint64(keys_out + k)] = b[np.uint64(key_at + k)]
+                keys_out += max(key, 0)
             if headers:
                 headed[heads, 0] = n
                 headed[heads, 1] = i
@@ -215,12 +225,14 @@ def read_slices(  # noqa: PLR0917
     begin: int,
     size: int,
     aborted: Sequence[tuple[int, int]] = (),
+    has_keys: bool = False,
 ) -> Iterator[Records]:
     """`read_columns` in slices, each of as many whole batches as fit into `size` bytes (compressed), at least one.
 
     `aborted` holds (producer id, first offset) of the aborted transactions that reach into the response, as the broker
     names them to a reader of committed records: their batches are passed over. Each slice begins where the one before
-    it ends; a slice without records says that only its offsets have been read.
+    it ends; a slice without records says that only its offsets have been read. `has_keys`: their keys are read
+    too.
     """
     place = f"{topic}-{partition}"
     table = _scan(_array(raw))
@@ -236,7 +248,7 @@ def read_slices(  # noqa: PLR0917
         _check_sums(raw, batches, place)
         ends = batches[:, BASE_OFFSET] + batches[:, LAST_DELTA] + 1
         end = max(begin, int(ends[-1])) if len(ends) else begin
-        yield _join(raw, batches[carries[first:last] & (ends > begin)], topic, partition, begin, end)
+        yield _join(raw, batches[carries[first:last] & (ends > begin)], topic, partition, begin, end, has_keys)
         if last >= len(table):
             return
         begin, first, start = end, last, int(stops[last - 1])
@@ -356,7 +368,7 @@ def _headers_of(
 
 
 def _join(  # noqa: PLR0917
-    raw: memoryview, batches: NDArray[np.int64], topic: str, partition: int, begin: int, end: int
+    raw: memoryview, batches: NDArray[np.int64], topic: str, partition: int, begin: int, end: int, has_keys: bool
 ) -> Records:
     """The records of several batches as one `Records`."""
     place = f"{topic}-{partition}"
@@ -383,9 +395,9 @@ def _join(  # noqa: PLR0917
         )
     n = int(counts.sum())
     offset, time, start, length = (np.empty(n, np.int64) for _ in range(4))
-    headed = np.empty((n, 4), np.int64)
-    data = np.empty(int(sizes.sum()), np.uint8)
-    n, size, heads, bad = _read(*sources, spans, begin, offset, time, start, length, headed, data)
+    headed, keyed = np.empty((n, 4), np.int64), np.empty((n if has_keys else 0, 2), np.int64)
+    data, keys = np.empty(int(sizes.sum()), np.uint8), np.empty(int(sizes.sum()) if has_keys else 0, np.uint8)
+    n, size, heads, bad = _read(*sources, spans, begin, offset, time, start, length, headed, keyed, keys, data)
     if bad >= 0:
         raise CorruptRecordsError(
             f"batch at offset {bases[bad]} of {place} doesn't parse as {counts[bad]} records: {MALFORMED}"
@@ -401,4 +413,6 @@ def _join(  # noqa: PLR0917
         length=length[:n],
         data=data[:size].data,
         headers=_headers_of(headed[:heads], offset, sources, spans, place),
+        keys=RecordKeys(keyed[:n, 0].copy(), keyed[:n, 1].copy(), keys.data) if has_keys else None,
+        has_own_times=bool((~append_time & (counts > 0)).any()),
     )

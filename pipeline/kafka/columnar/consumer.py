@@ -14,6 +14,9 @@ runs in a thread of its own; `ColumnsThread` reads there (see `fetches`). Topics
   acknowledged is never stepped over, and compacted offsets need no tracking.
 - When partitions are revoked, the app releases them first, then what it acknowledged is committed, then it is forgotten
   (stock Faust forgets first).
+- Topics are taken up and left while the worker runs (`change`): by a rebalance of the group like any other, so that
+  nothing is lost or taken twice by it. (A new subscription of the client would forget the assignment first, and with it
+  what was not committed yet.)
 - Transactional records are read when committed, and `end_offsets` are those of the log, open transactions included: a
   partition with an open transaction has not been read to its end.
 """
@@ -22,15 +25,15 @@ import asyncio
 import copy
 from collections import deque
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from time import monotonic
 from typing import Any, ClassVar
 
 from aiokafka.client import AIOKafkaClient
 from aiokafka.consumer.fetcher import READ_UNCOMMITTED, Fetcher
-from aiokafka.errors import KafkaError, OffsetOutOfRangeError
+from aiokafka.errors import KafkaError, OffsetOutOfRangeError, UnknownTopicOrPartitionError
 from aiokafka.structs import OffsetAndMetadata
-from faust.tables.recovery import RebalanceAgain
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage, Message
 from faust.types.transports import ConsumerT
@@ -78,9 +81,9 @@ class ColumnsThread(driver.AIOKafkaConsumerThread):
         commit = consumer.commit
 
         async def commit_and_say(offsets: Mapping[Any, OffsetAndMetadata]) -> None:
-            await commit(
-                {tp: OffsetAndMetadata(kept.offset, self.app.commit_says(tp.topic)) for tp, kept in offsets.items()}
-            )
+            said = {tp: OffsetAndMetadata(kept.offset, self.app.commit_says(tp.topic)) for tp, kept in offsets.items()}
+            with suppress(UnknownTopicOrPartitionError):  # one was deleted; the broker has kept the others
+                await commit(said)
 
         consumer.commit = commit_and_say
         return consumer
@@ -138,14 +141,37 @@ class ColumnsThread(driver.AIOKafkaConsumerThread):
         self.seeks += 1
         return self.seeks
 
-    async def end_offsets(self, tps: Iterable[TP]) -> dict[TP, int]:
+    async def end_offsets(self, tps: Iterable[TP], seconds: float | None = None) -> dict[TP, int]:
         """The offsets behind the last record of each partition's log, asked for after this call."""
-        return await self.call_thread(self._end_offsets, [driver.ensure_aiokafka_TP(tp) for tp in tps])
+        return await self.call_thread(self._end_offsets, [driver.ensure_aiokafka_TP(tp) for tp in tps], seconds)
 
-    async def _end_offsets(self, tps: list[Any]) -> dict[TP, int]:
-        timeout = int(self.app.conf.broker_request_timeout * 1000)
+    async def _end_offsets(self, tps: list[Any], seconds: float | None) -> dict[TP, int]:
+        timeout = int((seconds or self.app.conf.broker_request_timeout) * 1000)
         ends = await self._of_the_log.end_offsets(tps, timeout)
         return {TP(tp.topic, tp.partition): offset for tp, offset in ends.items()}
+
+    async def offset_at(self, tp: TP, time: int) -> int | None:
+        """The first offset of a record of that time (ms UTC) or later; None: there is none yet."""
+        place = driver.ensure_aiokafka_TP(tp)
+        found = await self.call_thread(self._ensure_consumer().offsets_for_times, {place: time})
+        return found[place].offset if found[place] else None
+
+    async def change(self, topics: set[str]) -> None:
+        """Read these topics from the next rebalance on, which begins at once."""
+        await self.call_thread(self._change, self._ensure_consumer(), topics)
+
+    async def _change(self, consumer: Any, topics: set[str]) -> None:
+        """A new subscription would lose the assignment before what was acknowledged is committed: the old one stays.
+
+        While the client joins the group, it forgets that it was asked to join anew.
+        """
+        while consumer._subscription.subscription is None:
+            await asyncio.sleep(IDLE_SECONDS)
+        await consumer._client.set_topics(topics)
+        while consumer._coordinator._performed_join_prepare:
+            await asyncio.sleep(IDLE_SECONDS)
+        consumer._subscription.subscription._topics = frozenset(topics)
+        consumer._coordinator.request_rejoin()
 
 
 class Consumer(driver.Consumer):
@@ -160,12 +186,23 @@ class Consumer(driver.Consumer):
         self.positions: dict[TP, int] = {}  # the offset at which the next slice of each partition begins
         self._delivered: dict[TP, deque[int]] = {}  # last offsets of the slices that are not committed yet
         self._seeks = 0
+        self._revoked: int | None = None  # the generation whose partitions went last
 
     def _new_consumer_thread(self) -> ColumnsThread:
         return ColumnsThread(self, loop=self.loop, beacon=self.beacon)
 
     async def subscribe(self, topics: Iterable[str]) -> None:
         """Subscribe, after noting which topics are columnar."""
+        self._note_columnar()
+        await super().subscribe(topics)
+
+    async def change(self, topics: Iterable[str], keyed: frozenset[str]) -> None:
+        """Read these topics from now on; what was delivered of others is released before."""
+        self._note_columnar()
+        self._thread.fetches.keyed = keyed
+        await self._thread.change(set(topics))
+
+    def _note_columnar(self) -> None:
         columnar, single = set[str](), set[str]()
         for channel in self.app.topics:
             (columnar if isinstance(channel.schema, RecordsSchema) else single).update(channel.topics)
@@ -174,8 +211,8 @@ class Consumer(driver.Consumer):
                 f"topics {sorted(both)} are read as columns by one agent of the app and record by record by another;"
                 " give both the RecordsSchema"
             )
-        self.columnar = self._thread.fetches.columnar = frozenset(columnar)
-        await super().subscribe(topics)
+        self.columnar |= columnar  # of topics that are left something may be under way
+        self._thread.fetches.columnar = self.columnar
 
     # Reading
 
@@ -232,9 +269,13 @@ class Consumer(driver.Consumer):
         if tp.topic not in self.columnar:  # else a slice's offset is its last, and far from the one before
             await super()._add_gap(tp, offset_from, offset_to)
 
-    async def end_offsets(self, tps: Iterable[TP]) -> dict[TP, int]:
+    async def end_offsets(self, tps: Iterable[TP], seconds: float | None = None) -> dict[TP, int]:
         """The offsets behind the last record of each partition's log, asked for after this call."""
-        return await self._thread.end_offsets(tps)
+        return await self._thread.end_offsets(tps, seconds)
+
+    async def offset_at(self, tp: TP, time: int) -> int | None:
+        """The first offset of a record of that time (ms UTC) or later; None: there is none yet."""
+        return await self._thread.offset_at(tp, time)
 
     # Acknowledging
 
@@ -281,47 +322,50 @@ class Consumer(driver.Consumer):
     # Beginning and ending
 
     async def perform_seek(self) -> None:
-        """Bring every assigned partition to its position. What was not acknowledged is delivered again.
+        """Bring every assigned partition to its position. What was not acknowledged is delivered again."""
+        while not await self._seek_once():  # another rebalance was faster
+            pass
 
-        Raises RebalanceAgain, with nothing begun, where the next rebalance has begun meanwhile: its partitions come.
+    async def _seek_once(self) -> bool:
+        """False, and nothing was done, where the partitions have changed while it was asked about them.
+
+        Nor is anything done with partitions that have been revoked again: those that follow come with another call.
         """
-        assignment, rebalance = sorted(self.assignment()), self.app.rebalancing_count
+        assignment, generation = sorted(self.assignment()), self.app.consumer_generation_id
         self._forget(self.positions)
         committed, earliest, ends = await asyncio.gather(
             self._thread.committed(assignment), self.earliest_offsets(*assignment), self.end_offsets(assignment)
         )
-        logs = {tp: LogExtent(earliest[tp], ends[tp], *committed.get(tp, (None, ""))) for tp in assignment}
-        async with self.app.turn:
-            is_newest = self.app.rebalancing_count == rebalance
-            if is_newest:
-                await self._begin(logs)
-        if not is_newest:
-            raise RebalanceAgain
-
-    async def _begin(self, logs: Mapping[TP, LogExtent]) -> None:
         starts = {}
-        for tp, log in logs.items():
-            start = log.committed
-            if tp.topic in self.columnar and self.app.start_position is not None:
-                chosen = await self.app.start_position(tp, log)
-                start = start if chosen is None else chosen
-            if start is None:
-                start = log.end if self.app.conf.consumer_auto_offset_reset == "latest" else log.begin
-            if not log.begin <= start <= log.end:
-                raise GapError(
-                    f"{tp.topic}-{tp.partition} must be read from offset {start} on, but its log holds offsets"
-                    f" {log.begin} to {log.end}"
-                )
-            starts[tp] = start
-        self._seeks = await self._thread.seek_all(starts)
-        for tp, start in starts.items():
-            self._read_offset[tp] = start
-            self._committed_offset[tp] = start
-            if tp.topic in self.columnar:
-                self.positions[tp] = start
-                self._delivered[tp] = deque()
-                if self.app.begin is not None:
-                    self.app.begin(tp, start)
+        async with self.app.turn:
+            if (sorted(self.assignment()), self.app.consumer_generation_id) != (assignment, generation):
+                return False
+            if generation == self._revoked:
+                return True
+            for tp in assignment:
+                log = LogExtent(earliest[tp], ends[tp], *committed.get(tp, (None, "")))
+                start = log.committed
+                if tp.topic in self.columnar and self.app.start_position is not None:
+                    chosen = await self.app.start_position(tp, log)
+                    start = start if chosen is None else chosen
+                if start is None:
+                    start = log.end if self.app.conf.consumer_auto_offset_reset == "latest" else log.begin
+                if not log.begin <= start <= log.end:
+                    raise GapError(
+                        f"{tp.topic}-{tp.partition} must be read from offset {start} on, but its log holds offsets"
+                        f" {log.begin} to {log.end}"
+                    )
+                starts[tp] = start
+            self._seeks = await self._thread.seek_all(starts)
+            for tp, start in starts.items():
+                self._read_offset[tp] = start
+                self._committed_offset[tp] = start
+                if tp.topic in self.columnar:
+                    self.positions[tp] = start
+                    self._delivered[tp] = deque()
+                    if self.app.begin is not None:
+                        self.app.begin(tp, start)
+        return True
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """Stop delivery; let the app release its partitions; commit what it acknowledged; forget them."""
@@ -332,6 +376,7 @@ class Consumer(driver.Consumer):
             await self.app.let_go({tp for tp in revoked if tp.topic in self.columnar})  # also while the worker stops
             if not self.app.crashed:
                 await self.commit_all()
+            self._revoked = self.app.consumer_generation_id
         except Exception as error:  # aiokafka logs an error of its listener and goes on
             await self.app.crash(error)
         self._forget(revoked)

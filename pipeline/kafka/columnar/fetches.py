@@ -23,13 +23,19 @@ class ColumnRecords(Iterator[Records]):
     `next_fetch_offset` is the position behind the slices taken so far: aiokafka goes on there.
     """
 
-    def __init__(
-        self, raw: bytes, tp: TopicPartition, position: int, aborted: list[tuple[int, int]], size: int
+    def __init__(  # noqa: PLR0917
+        self,
+        raw: bytes,
+        tp: TopicPartition,
+        position: int,
+        aborted: list[tuple[int, int]],
+        size: int,
+        has_keys: bool = False,
     ) -> None:
         from pipeline.kafka.columnar.columns import read_slices  # noqa: PLC0415 (loads the compiler; not all read columns)
 
         self.next_fetch_offset = position
-        self._slices = read_slices(memoryview(raw), tp.topic, tp.partition, position, size, aborted)
+        self._slices = read_slices(memoryview(raw), tp.topic, tp.partition, position, size, aborted, has_keys)
 
     def __next__(self) -> Records:
         records = next(self._slices)
@@ -40,11 +46,14 @@ class ColumnRecords(Iterator[Records]):
 class Fetches:
     """Makes the fetcher of one started consumer deliver `Records` for the topics named in `columnar`.
 
+    Of those named in `keyed` with their keys (see `columns.read_slices`).
+
     A slice holds up to `slice_bytes` of compressed batches (a single larger batch is a slice of its own).
     """
 
     def __init__(self, fetcher: Fetcher, slice_bytes: int) -> None:
         self.columnar: frozenset[str] = frozenset()
+        self.keyed: frozenset[str] = frozenset()
         self._slice_bytes = slice_bytes
         self._fetcher = fetcher
         self._client = fetcher._client
@@ -78,5 +87,5 @@ class Fetches:
             return  # an error, or a response that was discarded because its position is no longer asked for
         theirs = result._partition_records
         result._partition_records = ColumnRecords(
-            raw, tp, theirs.next_fetch_offset, theirs._aborted_transactions, self._slice_bytes
+            raw, tp, theirs.next_fetch_offset, theirs._aborted_transactions, self._slice_bytes, tp.topic in self.keyed
         )

@@ -64,6 +64,11 @@ def read(raw, begin=0):
     return read_columns(memoryview(raw), "events", 3, begin)
 
 
+def keys_of(records):
+    start, length, data = records.keys.start, records.keys.length, records.keys.data
+    return [None if n < 0 else bytes(data[at : at + n]) for at, n in zip(start.tolist(), length.tolist(), strict=True)]
+
+
 def values_of(records):
     return [records.value(row) for row in range(len(records))]
 
@@ -127,6 +132,34 @@ def test_log_append_time_is_the_batch_s_for_every_record():
     records = read(batch(producers_clock, attributes=0x08, max_time=1_700_000_000_000))
 
     assert records.append_time.tolist() == [1_700_000_000_000] * 2
+    assert not records.has_own_times
+
+
+def test_times_of_producers_are_told_as_such():
+    theirs, brokers = plain([b"1", b"2"]), plain([b"3"], base=2, attributes=0x08, max_time=1_700_000_000_000)
+
+    assert read(theirs + brokers).has_own_times
+    assert not read(theirs + brokers, begin=2).has_own_times
+    assert not read(b"").has_own_times
+
+
+def test_keys_come_where_somebody_asks_for_them():
+    rows = [
+        (0, 1_000, b"k0", b"0", []),
+        (1, 1_000, None, b"1", [("a", b"b")]),
+        (2, 1_000, b"", None, []),
+        (3, 1_000, "ключ".encode(), b"3", [("a", b"b")]),
+        (4, 1_000, None, b"4", []),
+    ]
+    raw = memoryview(batch(rows, codec=3))
+
+    (records,) = read_slices(raw, "orders", 0, 0, len(raw), has_keys=True)
+
+    assert values_of(records) == [b"0", b"1", None, b"3", b"4"]
+    assert records.headers == {1: (("a", b"b"),), 3: (("a", b"b"),)}
+    assert keys_of(records) == [b"k0", None, b"", "ключ".encode(), None]
+    assert [keys_of(each) for each in records.split(3)] == [[b"k0", None, b""], ["ключ".encode(), None]]
+    assert read(raw).keys is None
 
 
 def test_positions_come_from_the_offsets_and_the_end_from_the_batch_where_compaction_left_holes():

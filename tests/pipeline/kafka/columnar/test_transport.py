@@ -234,6 +234,65 @@ def test_workers_that_come_and_go_take_every_record_exactly_once(cluster, worker
     assert cluster.committed(topic, 4) == [10 * sent[partition] for partition in range(4)]
 
 
+def test_topics_are_taken_up_and_left_while_workers_run_with_every_record_taken_exactly_once(
+    cluster, workers, tmp_path
+):
+    """When one is left, what was taken of it and not committed yet is committed first; taken up again it goes on."""
+    ours, other = cluster.topic(partitions=2), cluster.topic()
+    reads = tmp_path / "reads"
+    reads.write_text(json.dumps([ours]))
+    told = cluster.told(ours, work=0.01, when_released=True, reads=str(reads), conf={"broker_heartbeat_interval": 0.3})
+    done, sent = threading.Event(), Counter()
+
+    def produce():
+        async def send():
+            async with AIOKafkaProducer(bootstrap_servers=cluster.servers) as producer:
+                while not done.is_set():
+                    for place in ((ours, 0), (ours, 1), (other, 0)):
+                        for _ in range(10):
+                            await producer.send(place[0], b"1", partition=place[1])
+                        sent[place] += 10
+                    await producer.flush()
+                    await asyncio.sleep(0.02)
+
+        asyncio.run(send())
+
+    def of(topic):
+        said = [each for worker in (first, second) for each in worker.of("slice") if each["topic"] == topic]
+        return Counter((each["topic"], each["partition"], offset) for each in said for offset in each["offsets"])
+
+    def until(topic, n):
+        first.until(lambda _: of(topic).total() >= n)
+
+    producer = threading.Thread(target=produce)
+    producer.start()
+    try:
+        first, second = workers(**told), workers(**told)
+        until(ours, 100)
+        reads.write_text(json.dumps([ours, other]))
+        until(other, 100)
+        reads.write_text(json.dumps([ours]))
+        for worker in (first, second):
+            worker.until(lambda each: len(each.of("change")) == 2)
+        first.until(lambda _: cluster.committed(other)[0] is not None)
+        until(ours, of(ours).total() + 200)
+        left = of(other).total()
+        until(ours, of(ours).total() + 100)
+        assert of(other).total() == left == cluster.committed(other)[0], "it is not read any more"
+        reads.write_text(json.dumps([ours, other]))
+        until(other, left + 100)
+    finally:
+        done.set()
+        producer.join()
+    until(ours, sent[ours, 0] + sent[ours, 1])
+    until(other, sent[other, 0])
+    assert first.stop() == second.stop() == 0
+
+    assert of(ours) + of(other) == {(*place, offset): 1 for place, n in sent.items() for offset in range(n)}
+    for worker in (first, second):
+        assert_slices_follow_each_other(worker)
+
+
 def total(worker):
     return sum(worker.taken().values())
 
@@ -243,15 +302,15 @@ def assert_slices_follow_each_other(worker):
     next_of = {}
     for each in worker.said:
         match each:
-            case {"say": "begin", "partition": partition, "offset": offset}:
-                assert partition not in next_of
-                next_of[partition] = offset
-            case {"say": "slice", "partition": partition, "begin": begin, "end": end}:
-                assert next_of[partition] == begin
-                next_of[partition] = end
-            case {"say": "release", "partitions": partitions}:
-                for partition in partitions:
-                    del next_of[partition]
+            case {"say": "begin", "topic": topic, "partition": partition, "offset": offset}:
+                assert (topic, partition) not in next_of
+                next_of[topic, partition] = offset
+            case {"say": "slice", "topic": topic, "partition": partition, "begin": begin, "end": end}:
+                assert next_of[topic, partition] == begin
+                next_of[topic, partition] = end
+            case {"say": "release", "places": places}:
+                for topic, partition in places:
+                    next_of.pop((topic, partition), None)  # it may go before it was begun
     assert not next_of
 
 

@@ -69,7 +69,7 @@ def work(told, to, errors):
     pending = {}
 
     async def release(tps):
-        say("release", partitions=sorted(tp.partition for tp in tps))
+        say("release", partitions=sorted(tp.partition for tp in tps), places=sorted(tps))
         for tp in tps:
             if tp in pending:
                 app.durable(tp, pending.pop(tp))
@@ -81,6 +81,17 @@ def work(told, to, errors):
     app.prepare = prepare
     app.start_position, app.begin, app.release = start_position, begin, release
     app.each_slice(told["topics"], take)
+
+    if "reads" in told:
+        read = [list(told["topics"])]
+
+        @app.timer(0.1)
+        async def change():
+            topics = json.loads(Path(told["reads"]).read_text())
+            if topics != read[-1]:
+                read.append(topics)
+                await app.read(topics)
+                say("change", topics=topics)
 
     if "single" in told:
 
