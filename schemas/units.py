@@ -120,8 +120,10 @@ class Header(msgspec.Struct, frozen=True):
     """`catalog` is the catalog offset that was in force for these rows (see evaluation.catalog.in_force); `horizon`
     in ms.
 
-    `expected` is the number of source partitions that there are; while fewer have been heard of, no watermark
-    moves. None is beyond a moment until which there were no others: those that were added since hold nothing older.
+    `expected` says how many partitions each source topic has that is read, and `until` up to which time (ms UTC, a
+    broker's) there were no others. No watermark of the message lies beyond it, for what was added since holds nothing
+    older; while one of them has not been heard of, no clock moves. Of several messages the latest `until` counts. (A
+    number: so many in all, of whatever topics.)
 
     `facts` are the keys of evaluation.catalog.in_force.Fact, of loose events as `loose` makes them; `arms`, `facts` and
     `pairs` (on `identities` alone) give the rows' codes a meaning.
@@ -134,7 +136,8 @@ class Header(msgspec.Struct, frozen=True):
     sources: list[Source]
     arms: list[Arm]
     facts: list[str]
-    expected: int = 0
+    expected: int | dict[str, int] = 0
+    until: int = 0
     examples: list[Example] = []
     came: list[Came] | msgspec.UnsetType = msgspec.UNSET
     pairs: list[Pair] | msgspec.UnsetType = msgspec.UNSET

@@ -25,7 +25,7 @@ class IdentitiesState(msgspec.Struct, frozen=True):
     told: int  # the watermark that was told
     catalog: int
     sources: list[tuple[str, int, int, int]]  # topic, partition, next offset, append time reached
-    expected: int
+    expected: int | dict[str, int]
     facts: list[str]
     pairs: list[Pair]
     unjoined: list[tuple[str, str, int]]  # flag, run, how many
@@ -33,6 +33,7 @@ class IdentitiesState(msgspec.Struct, frozen=True):
     met: list[tuple[str, str]]
     gaps: list[Gap]
     unsure: list[tuple[str, int]]
+    until: int = 0
 
 
 class _Format(msgspec.Struct, frozen=True):

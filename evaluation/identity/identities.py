@@ -282,6 +282,7 @@ class Identities:
             catalog=self.catalog,
             sources=self._sources.state(),
             expected=self._sources.expected,
+            until=self._sources.until,
             facts=self._facts.keys(),
             pairs=self._pairs,
             unjoined=_counted(self._unjoined),
@@ -304,7 +305,7 @@ class Identities:
         identities._told, identities._untold = state.told, arrays["untold"].view(TOLD).copy()
         sources = identities._sources
         sources.set(state.sources)
-        sources.watermark, sources.expected = state.watermark, state.expected
+        sources.watermark, sources.expected, sources.until = state.watermark, state.expected, state.until
         sources.gaps, sources.unsure = state.gaps, set(state.unsure)
         identities._facts = Facts(f"identities/{state.partition}", state.facts)
         identities._pairs = state.pairs

@@ -36,7 +36,7 @@ class PartitionState(msgspec.Struct, frozen=True, rename=_NAMES):
     watermark: int
     catalog: int
     sources: list[tuple[str, int, int, int]]  # topic, partition, next offset, append time reached
-    expected: int
+    expected: int | dict[str, int]
     joined: int
     waits: bool
     identities: int
@@ -48,6 +48,7 @@ class PartitionState(msgspec.Struct, frozen=True, rename=_NAMES):
     examples: list[Example]
     silences: SilencesState
     joining: list[Joining]
+    until: int = 0
 
 
 def write(state: PartitionState, arrays: Mapping[str, NDArray[np.int64]]) -> bytes:

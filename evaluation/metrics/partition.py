@@ -287,6 +287,7 @@ class Partition:
             joined=self._sources.joined,
             waits=self._sources.waits,
             identities=self._sources.identities,
+            until=self._sources.until,
             facts=self._facts.keys(),
             runs=[run.state() for run in runs],
             lookbacks=list(lookbacks),
@@ -307,7 +308,8 @@ class Partition:
         partition = cls(state.partition, state.horizon)
         partition.offset, partition.catalog = state.offset, state.catalog
         partition._sources.set(state.sources)
-        partition._sources.watermark, partition._sources.expected = state.watermark, state.expected
+        partition._sources.watermark = state.watermark
+        partition._sources.expected, partition._sources.until = state.expected, state.until
         partition._sources.joined, partition._sources.waits = state.joined, state.waits
         partition._sources.identities = state.identities
         partition._sources.gaps, partition._sources.unsure = state.gaps, set(state.unsure)

@@ -31,7 +31,9 @@ class Sources:
         self.watermark = 0
         self.joined = 0
         self.waits = False  # whether a run asks for people
-        self.expected = 0  # how many there are, as far as any worker knew, beside those of `identities`
+        # How many there are beside those of `identities`, as far as any worker knew: in all, or of each topic read.
+        self.expected: int | dict[str, int] = 0
+        self.until = 0  # up to when (ms UTC) there were no others
         self.identities = 0  # how many partitions of that there are; 0: not known
         self.unsure: set[Name] = set()  # messages of them are missing: their next range tells what
         self._reached: dict[Name, int] = {}
@@ -81,17 +83,35 @@ class Sources:
             self._reached[name] = max(self._reached.get(name, 0), source.watermark)
             self.unsure.discard(name)
         if any(source.topic == IDENTITIES for source in header.sources):
-            self.identities = max(self.identities, header.expected)
+            self.identities = max(self.identities, _number(header.expected))
         else:
-            self.expected = max(self.expected, header.expected)
-        own = [time for (topic, _), time in self._reached.items() if topic != IDENTITIES]
-        if len(own) >= self.expected:
-            self.watermark = max(self.watermark, min(own, default=0))
+            self._expect(header.expected, header.until)
+        self.watermark = max(self.watermark, self._clock())
         theirs = [time for (topic, _), time in self._reached.items() if topic == IDENTITIES]
         if not self.waits:
             self.joined = self.watermark
         elif 0 < self.identities <= len(theirs):
             self.joined = max(self.joined, min(self.watermark, *theirs))
+
+    def _expect(self, expected: int | dict[str, int], until: int) -> None:
+        if until > self.until or (isinstance(self.expected, int) and isinstance(expected, dict)):
+            self.expected, self.until = expected, max(self.until, until)
+        elif until < self.until:
+            return
+        elif isinstance(self.expected, int) and isinstance(expected, int):
+            self.expected = max(self.expected, expected)
+        elif isinstance(self.expected, dict) and isinstance(expected, dict):
+            self.expected = {
+                topic: max(self.expected.get(topic, 0), expected.get(topic, 0)) for topic in self.expected | expected
+            }
+
+    def _clock(self) -> int:
+        """The append time (ms UTC) that everything has reached which is expected; 0 while some is not known."""
+        if isinstance(self.expected, int):
+            own = [time for (topic, _), time in self._reached.items() if topic != IDENTITIES]
+            return min(own, default=0) if len(own) >= self.expected else 0
+        names = ((topic, number) for topic, count in self.expected.items() for number in range(count))
+        return min((self._reached.get(name, 0) for name in names), default=0)
 
     def state(self) -> list[tuple[str, int, int, int]]:
         """Topic, partition, next offset and append time reached, of each."""
@@ -102,3 +122,7 @@ class Sources:
         for topic, partition, offset, reached in state:
             self.offsets[topic, partition] = offset
             self._reached[topic, partition] = reached
+
+
+def _number(expected: int | dict[str, int]) -> int:
+    return expected if isinstance(expected, int) else sum(expected.values())

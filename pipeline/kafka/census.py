@@ -1,30 +1,40 @@
 """Census: how many partitions the sources have, asked again and again, for some may be added while they are read.
 
-A partition that nobody has heard of may hold records already. So no watermark may pass the moment until which every
-partition that there was has been counted.
+A partition that nobody has heard of may hold records already, and so may a topic that somebody has just made a source.
+So no watermark may pass the moment until which every partition that there was has been counted.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Collection
 from time import monotonic
 
 from aiokafka.client import AIOKafkaClient, ConnectionGroup
-from aiokafka.cluster import ClusterMetadata
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, NoError, UnknownTopicOrPartitionError, for_code
 from aiokafka.protocol.metadata import MetadataRequest
+
+from pipeline.settings import Settings
+from schemas.topics import MARK
 
 INTERVAL = 0.1  # seconds: by so much, twice, watermarks are behind
 
 
 class Census:
-    """Counts the partitions of these topics (with prefix) from `start` to `stop`; `partitions` were found before.
+    """Counts the partitions of the source topics from `start` to `stop`; `partitions` of each were found before.
 
-    While no broker answers, what was counted stands.
+    `topics` tells which topics are sources by what had been decided when it was called. While no broker answers, what
+    was counted stands. A topic that is not ours may not be there: then it has no partitions.
     """
 
-    def __init__(self, client: AIOKafkaClient, topics: Sequence[str], partitions: int) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        client: AIOKafkaClient,
+        topics: Callable[[], Awaitable[Collection[str]]],
+        partitions: dict[str, int],
+    ) -> None:
+        self._settings = settings
         self._client = client
-        self._topics = list(topics)
+        self._topics = topics
         self._partitions = partitions
         self._until = 0
         self._before = 0  # when the last count began
@@ -45,8 +55,13 @@ class Census:
         """It is this time (ms UTC, a broker's), or later."""
         self._told = time, monotonic()
 
-    def counted(self) -> tuple[int, int]:
-        """How many partitions there are, and the time (ms UTC, a broker's) until which there were no others."""
+    def now(self) -> int:
+        """The time (ms UTC, a broker's), or a little before it; 0: nobody has told it."""
+        time, heard = self._told
+        return time + int((monotonic() - heard) * 1_000) if time else 0
+
+    def counted(self) -> tuple[dict[str, int], int]:
+        """How many partitions each topic has, and the time (ms UTC, a broker's) until which there were no others."""
         if self._counting is not None and self._counting.done():
             self._counting.result()
         return self._partitions, self._until
@@ -58,15 +73,24 @@ class Census:
 
     async def count(self) -> None:
         """Count once. A broker may hear of a partition a moment after its leader: so it speaks for the count before."""
-        time, heard = self._told
-        began = time + int((monotonic() - heard) * 1_000) if time else 0
-        cluster = ClusterMetadata()
+        began = self.now()
+        topics = {self._settings.topic(topic): topic for topic in await self._topics()}
+        request = MetadataRequest(list(topics), allow_auto_topic_creation=False)
         try:
-            node, request = self._client.get_random_node(), MetadataRequest(self._topics)
-            cluster.update_metadata(await self._client.send(node, request, group=ConnectionGroup.COORDINATION))
+            node = self._client.get_random_node()
+            answer = await self._client.send(node, request, group=ConnectionGroup.COORDINATION)
         except KafkaError:
             return
-        found = [cluster.partitions_for_topic(topic) for topic in self._topics]
-        if all(found):
-            self._partitions = max(self._partitions, sum(len(numbers) for numbers in found if numbers))
+        found = {topics[name]: self._number(code, topics[name], numbers) for code, name, _, numbers in answer.topics}
+        if None not in found.values():
+            self._partitions = {topic: number for topic, number in found.items() if number is not None}
             self._until, self._before = max(self._until, self._before), began
+
+    def _number(self, code: int, topic: str, numbers: Collection[object]) -> int | None:
+        """How many partitions a topic has; None: it is not known."""
+        known, error = self._partitions.get(topic, 0), for_code(code)
+        if error is NoError:
+            return max(known, len(numbers))
+        if not topic.startswith(MARK):
+            return None
+        return 0 if error is UnknownTopicOrPartitionError else known

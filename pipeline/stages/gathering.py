@@ -6,6 +6,7 @@ partitions of `identities` is gathered beside it, and cut alike.
 """
 
 from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
@@ -17,6 +18,7 @@ from evaluation.assignment.routing import Assigned, partition_of
 from evaluation.identity.attributions import Attributions
 from schemas.numbers import LATEST
 from schemas.pair import Pair
+from schemas.records import Records
 from schemas.topics import SourcePartition
 from schemas.units import ROWS, Arm, Came, CameKind, Example, Header, Joining, RowKind, Source, encode_units, newest
 
@@ -59,10 +61,11 @@ class Gathering:
     `partitions` are those of `units`, and as many of `identities`; `expected` how many sources there are.
     """
 
-    def __init__(self, partitions: int, horizon: int, expected: int) -> None:
+    def __init__(self, partitions: int, horizon: int, expected: int | dict[str, int]) -> None:
         self._partitions = partitions
         self._expected = expected
         self._until = LATEST
+        self._delays: dict[str, int] = {}
         self._horizon = horizon
         self._catalog = 0
         self._units, self._identities = _Topic(), _Topic()
@@ -121,13 +124,24 @@ class Gathering:
         """Nothing more stands before `end`."""
         self._end[source] = max(self._end[source], end)
 
-    def count(self, expected: int, until: int) -> None:
+    def count(self, expected: int | dict[str, int], until: int) -> None:
         """There are so many source partitions, and were no others until that time (ms UTC), which bounds watermarks."""
         self._expected, self._until = expected, until
 
+    def wait(self, delays: dict[str, int]) -> None:
+        """The records of these topics have their producers' times, and may come so much (ms) after them."""
+        self._delays = delays
+
+    def timed(self, source: SourcePartition, records: Records, now: int) -> Records:
+        """Records with their producers' times, as if each had been appended then: but not before the time that the
+        source was said to have reached, nor after now (ms UTC, a broker's; 0: that is not known).
+        """
+        most = now or LATEST
+        return replace(records, append_time=np.clip(records.append_time, min(self.watermark(source), most), most))
+
     def watermark(self, source: SourcePartition) -> int:
         """The append time that a source has reached (ms UTC); 0 where it is not known yet."""
-        return min(self._watermark.get(source, 0), self._until)
+        return max(min(self._watermark.get(source, 0), self._until) - self._delays.get(source[0], 0), 0)
 
     def reach(self, source: SourcePartition, time: int, catalog: int) -> None:
         """Nothing older than `time` (ms UTC, a broker's) is left to read; `catalog` is the offset in force then."""
@@ -161,6 +175,7 @@ class Gathering:
             arms=coded.arms,
             facts=coded.facts,
             expected=self._expected,
+            until=0 if self._until == LATEST else self._until,
             examples=examples,
         )
         if coded.pairs:

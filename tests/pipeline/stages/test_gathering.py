@@ -1,11 +1,17 @@
 """Gathering: what the units partitions are told of the sources' clocks, when partitions are added to the sources."""
 
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
 
 from evaluation.catalog.in_force import Catalog
 from evaluation.metrics.partition import Partition
 from pipeline.stages.gathering import Gathering
 from schemas.units import decode_units
+from tests.pipeline.slices import records
 
 HORIZON = 100
 OLD, OTHER, NEW = ("events", 0), ("events", 1), ("events", 2)
@@ -69,5 +75,46 @@ def test_rows_of_a_source_that_was_added_keep_their_own_times():
     batch, header = decode_units(worker.say(700, sources=3, until=690))
 
     assert batch.num_rows == 0
-    assert header.expected == 3
+    assert (header.expected, header.until) == (3, 690)
     assert np.all([source.begin == source.end == 0 for source in header.sources])
+
+
+TIMES = st.integers(0, 1_000)
+
+
+@given(
+    st.integers(0, 50),
+    st.lists(st.tuples(st.lists(TIMES, max_size=4), st.booleans()), max_size=8),
+    st.lists(st.integers(1, 1_000), min_size=8, max_size=8),
+)
+def test_no_record_with_its_producer_s_time_is_taken_as_of_before_what_was_told_nor_as_of_a_time_to_come(
+    delay: int, slices: list[tuple[list[int], bool]], clocks: list[int]
+):
+    """`slices` are the times of the records that come, and whether the partition was then read to its end."""
+    gathering, offset, told = Gathering(1, HORIZON, {"@orders": 1}), 0, 0
+    source = ("@orders", 0)
+    gathering.begin(source, 0)
+    gathering.wait({"@orders": delay})
+    for (times, is_at_end), now in zip(slices, sorted(clocks), strict=False):
+        gathering.count({"@orders": 1}, now)
+        came = with_times(records("@orders", 0, offset, [b"{}"] * len(times)), times)
+        offset += len(times)
+
+        taken = gathering.timed(source, came, now)
+
+        assert np.all(taken.append_time >= min(told, now))
+        assert np.all(taken.append_time <= now)
+        on_time = (came.append_time >= told) & (came.append_time <= now)
+        assert np.array_equal(taken.append_time[on_time], came.append_time[on_time])
+        if len(times):
+            gathering._watermark[source] = max(gathering._watermark[source], int(taken.append_time.max()))
+        if is_at_end:
+            gathering.reach(source, now, catalog=0)
+        _, header = decode_units(gathering.cut()[1][0])
+        assert header.sources[0].watermark <= max(now - delay, 0)
+        told = max(told, header.sources[0].watermark)
+
+
+def with_times(slice_: Any, times: list[int]) -> Any:
+    """The records with these times."""
+    return replace(slice_, append_time=np.array(times, np.int64), has_own_times=True)
