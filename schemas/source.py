@@ -63,8 +63,8 @@ class TimeAt(Strict, frozen=True, kw_only=True):
 class FieldMap(Strict, frozen=True, kw_only=True):
     """Our fields, and what each is taken from: a path, a list of which the first counts that is there, or a constant.
 
-    Constants begin with `=`. Properties are taken by name, or all that an object holds. A number, true or false is a
-    text where a text is wanted, as it is written.
+    Constants begin with `=`. Properties and groups are taken by name, or all that an object holds. A number, true or
+    false is a text where a text is wanted, as it is written.
     """
 
     event_type: Taking | None = None
@@ -73,7 +73,7 @@ class FieldMap(Strict, frozen=True, kw_only=True):
     experiment_key: Taking | None = None
     user_id: Taking | None = None
     device_id: Taking | None = None
-    groups: dict[Text, Taking] | None = None
+    groups: Paths | dict[Text, Taking] | None = None
     time: Paths | TimeAt | None = None
     insert_id: Taking | None = None
     event_properties: Paths | dict[Text, Taking] | None = None

@@ -84,7 +84,7 @@ def _path_violations(source: ForeignSource) -> Iterator[Violation]:
         elif isinstance(taken, dict):
             for key, each in taken.items():
                 yield from _taking(each, (*path, key))
-        elif name in {"time", "event_properties", "user_properties", "metadata"}:
+        elif name in {"time", "groups", "event_properties", "user_properties", "metadata"}:
             yield from _paths(taken, path)
         else:
             yield from _taking(taken, path)

@@ -211,7 +211,8 @@ def _scan(  # type: ignore[no-untyped-def]  # noqa: PLR0917
     5. Behind a value comes a comma, then a key in an object and a value in an array; or the end of whichever is open.
     6. An object or an array that is wanted is UTF-8.
     7. Where a key is due, nothing but a string comes.
-    8. An object or an array opens no deeper than DEEPEST, and is not wanted as a text; the record is an object.
+    8. An object or an array opens no deeper than DEEPEST, and is not wanted as a text, unless it is an array of which
+       an element is wanted; the record is an object.
     9. A number that is wanted as one has few enough digits to be exact.
     10. A word is `null`, `true` or `false`.
     11. Behind the end of the record there is nothing more.
@@ -312,7 +313,7 @@ def _scan(  # type: ignore[no-untyped-def]  # noqa: PLR0917
                 is_object = c == 123
                 if depth == DEEPEST or (depth == 0 and not is_object and not is_any):
                     break
-                if node >= 0 and nodes[node, 0] >= 0:
+                if node >= 0 and nodes[node, 0] >= 0 and (is_object or nodes[node, 4] == 0):
                     break
                 depth += 1
                 of_level[depth] = node

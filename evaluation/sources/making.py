@@ -29,6 +29,7 @@ from schemas.dead_letter import Reason
 from schemas.records import Records
 
 LONGEST_SHOWN = 60  # bytes of a value
+GROUPS: Path = ("groups",)  # all of them, as an object
 Where = Sequence[tuple[Alternative, CompiledCondition]]
 
 
@@ -206,7 +207,7 @@ class _Making:
             refuse(texts[path].length <= 0, "wrong type", lambda _, lacking=lacking: lacking)  # type: ignore[misc]
         if units := self._mapping.units:
             lacking = self._lacking(units, "an event is of a unit")
-            lacks = np.logical_and.reduce([texts[path].length <= 0 for path in units])
+            lacks = np.logical_and.reduce([texts[path].length <= len(b"{}") * (path == GROUPS) for path in units])
             refuse(lacks, "no unit", lambda _: lacking)
         return good
 

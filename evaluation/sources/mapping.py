@@ -99,14 +99,14 @@ def _mapping(document: bytes, wanted: Wanted) -> SourceMapping:
     each = parse_path(source.each) if source.each is not None else None
     assert each is None or isinstance(each, InValue)
 
-    def at(text: str, below: str | None = None) -> Alternative:
+    def at(text: str, below: Steps = ()) -> Alternative:
         if is_constant(text):
             return Constant(constant_of(text))
         path: RecordPath = parse_path(text)
         if not isinstance(path, InValue):
             return Beside(path, text)
-        named = f"{text}.{below}" if below is not None else text
-        path = path if below is None else path.below(below)
+        named = ".".join(map(str, (text, *below)))
+        path = InValue(path.steps + below)
         inner = path.within(each.steps) if each else None
         return At(path.steps, False, named) if inner is None else At(inner.steps, True, named)
 
@@ -114,8 +114,13 @@ def _mapping(document: bytes, wanted: Wanted) -> SourceMapping:
     kinds: dict[Path, Type] = {path: kind for path, kind in wanted.fields.items() if kind != Type.OBJECT}
     units: tuple[Path, ...] = ()
     if source.makes == "event":
-        units = ("user_id",), ("device_id",), *(("groups", each) for each in source.map.groups or ())
-        kinds = {**dict.fromkeys(units, Type.FIRST), **kinds}
+        groups = source.map.groups
+        units = ("user_id",), ("device_id",)
+        if isinstance(groups, dict):
+            units += tuple(("groups", each) for each in groups)
+        elif groups is not None:
+            units += (("groups",),)
+        kinds = {**{path: Type.VALUE if path == ("groups",) else Type.FIRST for path in units}, **kinds}
     fields = {path: tuple(at(text, below) for text, below in _taken(source, path)) for path in kinds}
     views: tuple[dict[Steps, View], dict[Steps, View]] = ({}, {})
     if each:
@@ -157,8 +162,8 @@ def _view(path: Path, kind: Type, *, is_chosen: bool) -> View:
     return View.JSON | View.NUMBER
 
 
-def _taken(source: ForeignSource, path: Path) -> list[tuple[str, str | None]]:
-    """What a document gives for a field: paths and constants, each with the name below it that is meant, if any."""
+def _taken(source: ForeignSource, path: Path) -> list[tuple[str, Steps]]:
+    """What a document gives for a field: paths and constants, each with the steps below it that are meant."""
     name, *below = path
     said = getattr(source.map, name, None)
     if isinstance(said, TimeAt):
@@ -168,6 +173,7 @@ def _taken(source: ForeignSource, path: Path) -> list[tuple[str, str | None]]:
         said = said.get(below[0]) if below else None
     elif below:
         inner = below[0]
-    if said is None:
-        return []
-    return [(each, inner) for each in ((said,) if isinstance(said, str) else said)]
+    every = () if said is None else (said,) if isinstance(said, str) else said
+    if name == "groups" and inner is not None:  # of a list of names the first counts
+        return [(each, of) for each in every for of in ((inner, 0), (inner,))]
+    return [(each, () if inner is None else (inner,)) for each in every]

@@ -50,10 +50,13 @@ class OddColumns:
 
     def _texts(self, path: Steps) -> Texts:
         texts: list[bytes | None] = []
+        _, indices = _steps_below(self.tree)[path]
         for i, found in enumerate(self.found):
             raw = found.get(path)
             text = raw
-            if raw is not None and raw[:1] in _KINDS:
+            if raw is not None and raw[:1] == b"[" and indices:
+                text = None  # an element of it is wanted
+            elif raw is not None and raw[:1] in _KINDS:
                 self.faults[i, path] = f"{_KINDS[raw[:1]]}; it must be a text"
             elif raw is not None:
                 whole = msgspec.json.decode(raw, type=str) if raw[:1] == b'"' else raw.decode()

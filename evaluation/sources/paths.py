@@ -23,10 +23,6 @@ class InValue:
 
     steps: Steps
 
-    def below(self, name: str) -> "InValue":
-        """What is called so in the object that stands there."""
-        return InValue((*self.steps, name))
-
     def within(self, steps: Steps) -> "InValue | None":
         """The same place as seen from another that holds it; None: it is not in there."""
         n = len(steps)
