@@ -17,6 +17,7 @@ import msgspec
 from pipeline.errors import PeekproofError
 from pipeline.local_kafka import broker
 from schemas.duration import parse_duration
+from schemas.topics import MARK
 
 FILE = Path("configs/peekproof.toml")
 PROTOCOLS = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
@@ -168,7 +169,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return self.security_protocol.endswith("SSL")
 
     def topic(self, name: str) -> str:
-        """A topic's name on the cluster."""
+        """A topic's name on the cluster; of one that is not ours, its own."""
+        if name.startswith(MARK):
+            return name.removeprefix(MARK)
         return f"{self.prefix}.{name}" if self.prefix else name
 
     def group(self, stage: str) -> str:

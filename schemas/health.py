@@ -28,6 +28,8 @@ class PartitionHealth(msgspec.Struct, frozen=True):
 class WorkerHealth(msgspec.Struct, frozen=True, kw_only=True):
     """`counts` are totals since the worker started, for watching: exact numbers stand in the results.
 
+    `waiting`: topics of sources that it is to read and does not, and why.
+
     `ended`: this is its last word; `error` then says what ended it, null where it was asked to end.
     """
 
@@ -40,6 +42,10 @@ class WorkerHealth(msgspec.Struct, frozen=True, kw_only=True):
         list[PartitionHealth], says("partitions", "none", "The partitions that it reads, and how far it is in each.")
     ] = []
     counts: Annotated[dict[str, Count], says("counts", "none", "What it has counted since it started, by name.")] = {}
+    waiting: Annotated[
+        dict[str, str],
+        says("sources that wait", "none", "Topics of sources that it is to read and does not, and why; with `@`."),
+    ] = {}
     ended: Annotated[bool, says("end", "none", "Whether this is its last word.")] = False
     error: Annotated[
         str | None, says("error", "none", "Of a last word, what ended it; null where it was asked to end.")

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 from evaluation.assignment.columns import MessageColumns
 from schemas.dead_letter import DeadLetter, OriginPlace, Reason, resent_from
-from schemas.records import Records
+from schemas.records import KEY, Headers, Records
 from schemas.topics import MARK
 
 LONGEST_SHOWN = 100  # characters of a value in a letter
@@ -32,10 +32,16 @@ class DeadLetters:
             index=first_index,
             append_time=first.append_time,
             source=source,
-            headers=self._records.headers.get(row, ()),
+            headers=self._headers(row),
             value=value,
         )
         self._dead_letters.append((row, index or 0, dead_letter))
+
+    def _headers(self, row: int) -> Headers:
+        """The record's, and its key, where that is read."""
+        keys = self._records.keys
+        key = None if keys is None else keys.value(row)
+        return (() if key is None else ((KEY, key),)) + self._records.headers.get(row, ())
 
     def reject(self, columns: MessageColumns, i: int, reason: Reason, detail: str) -> None:
         """Reject one message of the columns."""

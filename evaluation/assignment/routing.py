@@ -25,6 +25,7 @@ from evaluation.assignment.plan import event_plan, exposure_plan
 from evaluation.assignment.tasks import TOPICS, Task, foreign_rows, tasks_of
 from evaluation.catalog.history import History
 from evaluation.catalog.in_force import Catalog
+from evaluation.catalog.reading import counted_as
 from evaluation.columns.names import Names
 from evaluation.columns.scanning import Wanted
 from schemas.assignment import Assignment
@@ -181,12 +182,15 @@ def _messages(stretch: Stretch, topic: str, wanted: Wanted, tasks: Sequence[Task
     found: list[MessageColumns] = []
     if records.topic == topic:
         found = decode(records, stretch.rows, wanted, dead_letters, but=foreign_rows(stretch))
-    counts: Counter[str] = Counter()
     for task in tasks:
         if TOPICS[task.source.makes] == topic:
-            found += foreign_columns(records, task.rows, task.source, wanted, dead_letters, counts, task.given)
-    for what, number in counts.items():
-        stretch.count(what, number)
+            counts: Counter[str] = Counter()
+            made = foreign_columns(records, task.rows, task.source, wanted, dead_letters, counts, task.given)
+            for what, number in counts.items():
+                stretch.count(what, number)
+            for what, number in (counts | {"taken": sum(map(len, made))}).items():
+                stretch.count(counted_as(task.source.key, what), number)
+            found += made
     return found
 
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from schemas.logs import Gap, Log, Logs
+from schemas.topics import MARK
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,11 @@ class LogsInForce:
         """What is added to Kafka's offsets of a partition."""
         log = self.definition.topics.get(topic)
         return log.bases.get(partition, 0) if log else 0
+
+    @property
+    def foreign(self) -> tuple[str, ...]:
+        """The topics that are not ours and that were read once."""
+        return tuple(topic for topic in self.definition.topics if topic.startswith(MARK))
 
     def knows(self, topic: str, log: str) -> bool:
         """Whether offsets of that log are offsets of ours."""

@@ -10,7 +10,7 @@ from evaluation.columns.texts import Texts, as_bytes
 from evaluation.columns.tokens import is_utf8
 from evaluation.sources.odd import WRONG
 from evaluation.sources.paths import OfHeader, OfKey
-from schemas.records import Records
+from schemas.records import KEY, Records
 
 
 def beside(records: Records, rows: Words, path: OfKey | OfHeader) -> Texts:
@@ -21,8 +21,8 @@ def beside(records: Records, rows: Words, path: OfKey | OfHeader) -> Texts:
 
 
 def _keys(records: Records, rows: Words) -> Texts:
-    if records.keys is None:
-        return Texts(as_bytes(b""), np.zeros(len(rows), np.int64), np.full(len(rows), -1))
+    if records.keys is None:  # those that were sent again have them so
+        return _headers(records, rows, KEY)
     return Texts(as_bytes(records.keys.data), records.keys.start[rows], records.keys.length[rows])
 
 

@@ -7,7 +7,7 @@ it. Every worker compares it with the cluster when it starts and while it runs, 
 import asyncio
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
@@ -17,7 +17,7 @@ from pipeline.errors import PeekproofError
 from pipeline.kafka.clients import kafka_python_arguments
 from pipeline.settings import Settings
 from schemas.logs import Log, Logs
-from schemas.topics import ARRIVALS, CATALOG, IDENTITIES, UNITS, topics
+from schemas.topics import ARRIVALS, CATALOG, IDENTITIES, MARK, UNITS, topics
 
 if TYPE_CHECKING:
     from kafka.admin import KafkaAdminClient
@@ -68,12 +68,33 @@ class CommittedLogs(msgspec.Struct, frozen=True):
     catalog: str
 
 
-def find(admin: "KafkaAdminClient", settings: Settings) -> ClusterTopics:
-    """What the cluster has."""
+def find(admin: "KafkaAdminClient", settings: Settings, foreign: Iterable[str] = ()) -> ClusterTopics:
+    """What the cluster has, of our topics and of those of others that are named."""
+    return look(admin, settings, foreign)[0]
+
+
+def look(admin: "KafkaAdminClient", settings: Settings, foreign: Iterable[str]) -> tuple[ClusterTopics, dict[str, str]]:
+    """The same, and why topics of others cannot be read. None is made by asking."""
     names = {settings.topic(topic.name): topic.name for topic in topics(settings.units_partitions)}
-    described = admin.describe_topics(sorted(names))
-    ids = {names[each["name"]]: str(each["topic_id"] or "") for each in described if not each["error_code"]}
-    return ClusterTopics(admin.describe_cluster()["cluster_id"] or "", ids)
+    names |= {settings.topic(topic): topic for topic in foreign}
+    described = {names[each["name"]]: each for each in admin.describe_topics(sorted(names))}
+    ids = {topic: str(each["topic_id"] or "") for topic, each in described.items() if not each["error_code"]}
+    faults = {topic: fault for topic in foreign if (fault := _read_fault(described[topic]))}
+    return ClusterTopics(admin.describe_cluster()["cluster_id"] or "", ids), faults
+
+
+def _read_fault(described: dict[str, Any]) -> str | None:
+    from kafka.errors import NoError, TopicAuthorizationFailedError, UnknownTopicOrPartitionError, for_code  # noqa: PLC0415
+
+    error, allowed = for_code(described["error_code"]), described["authorized_operations"]
+    if error is UnknownTopicOrPartitionError:
+        return "there is no such topic; it is read once there is"
+    if error is TopicAuthorizationFailedError:
+        return "this user may not describe it: allow DESCRIBE and READ"
+    if error is not NoError:
+        return f"the brokers say {error.__name__}"
+    is_known = bool(allowed)  # older brokers say nothing, and leave it to the reading
+    return "this user may not read it: allow READ" if is_known and "READ" not in allowed else None
 
 
 def first(found: ClusterTopics) -> Logs:
@@ -101,6 +122,7 @@ def require(settings: Settings, logs: LogsInForce | None, found: ClusterTopics) 
         f"{found.cluster}. Nothing is read or written before somebody decides: "
         f"{restore(settings) if topic == CATALOG else GO_ON}"
         for topic, log in made_anew(logs, found).items()
+        if not topic.startswith(MARK)  # those are left alone until somebody decides
     ]
     if lines:
         raise LogError("\n".join(lines))
@@ -204,16 +226,20 @@ class LogWatch:
 
     async def find(self) -> ClusterTopics:
         """What the cluster has now. Raises what kafka-python does."""
-        return await asyncio.to_thread(self._find)
+        return (await self.look(()))[0]
+
+    async def look(self, foreign: Iterable[str]) -> tuple[ClusterTopics, dict[str, str]]:
+        """The same, with topics of others, and why such cannot be read."""
+        return await asyncio.to_thread(self._look, list(foreign))
 
     def close(self) -> None:
         """Disconnect."""
         if self._admin is not None:
             self._admin.close()
 
-    def _find(self) -> ClusterTopics:
+    def _look(self, foreign: list[str]) -> tuple[ClusterTopics, dict[str, str]]:
         from kafka.admin import KafkaAdminClient  # noqa: PLC0415 (slow to import)
 
         if self._admin is None:
             self._admin = KafkaAdminClient(client_id="peekproof-logs", **kafka_python_arguments(self._settings))
-        return find(self._admin, self._settings)
+        return look(self._admin, self._settings, foreign)

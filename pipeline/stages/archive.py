@@ -22,10 +22,10 @@ class ArchiveStage(Stage):
 
     name: ClassVar[str] = "archive"
     topics: ClassVar[tuple[str, ...]] = (EXPOSURES, EVENTS, UNITS, CATALOG, RESULTS)
+    reads_sources: ClassVar[bool] = True
     is_whole: ClassVar[bool] = True
     fetch_min_bytes: ClassVar[int] = 4 << 20  # nobody waits for it
     niceness: ClassVar[int] = 5
-    follows_catalog: ClassVar[bool] = False
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)

@@ -19,6 +19,7 @@ from aiokafka import ConsumerRecord
 
 from evaluation.arrivals.tally import Tally
 from evaluation.assignment.routing import assign
+from evaluation.catalog.reading import counted_as
 from pipeline.catalog.topic import PARTITION, next_version
 from pipeline.catalog.topic import key_of as document_key
 from pipeline.kafka.census import Census
@@ -61,6 +62,7 @@ class AssignmentStage(Stage):
 
     name: ClassVar[str] = "assignment"
     topics: ClassVar[tuple[str, ...]] = (EXPOSURES, EVENTS)
+    reads_sources: ClassVar[bool] = True
     tick_seconds: ClassVar[float] = 0.05
     fetch_min_bytes: ClassVar[int] = 1 << 20  # what single producers send is gathered here, by the fetch
     fetch_wait_ms: ClassVar[int] = 100
@@ -87,15 +89,27 @@ class AssignmentStage(Stage):
         """Connect, and read the catalog."""
         await asyncio.to_thread(compile_kernels)
         await super().start()
-        topics = [self.settings.topic(topic) for topic in self.topics]
-        partitions = sum([len(await self.producer.partitions_for(topic)) for topic in topics])
+        partitions = {
+            topic: len(await self.producer.partitions_for(self.settings.topic(topic))) for topic in self.topics
+        }
         self._gathering = Gathering(self.settings.units_partitions, self.settings.horizon, partitions)
-        self._census = Census(self.producer.client, topics, partitions)
+        self._census = Census(self.settings, self.producer.client, self._read_now, partitions)
         self._census.start()
         await self._told.start()
 
+    async def _read_now(self) -> list[str]:
+        """The topics that are to be read by everything that stood in the catalog when this was called."""
+        await self.catalog.caught_up()
+        found = self.readings()
+        self._gathering.wait({topic: reading.delay for topic, reading in found.items()})
+        return [*self.topics, *found]
+
     async def belong(self, found: ClusterTopics) -> None:
         """Nothing is kept that could belong to another log."""
+        self._found = found
+
+    def find(self, found: ClusterTopics) -> None:
+        """What is read belongs to these."""
         self._found = found
 
     def begin(self, source: SourcePartition, offset: int) -> None:
@@ -113,6 +127,8 @@ class AssignmentStage(Stage):
         await self._take(source, records)
 
     async def _take(self, source: SourcePartition, records: Records) -> None:
+        if records.has_own_times:
+            records = self._gathering.timed(source, records, self._census.now())
         is_counted = records.end <= self._counted_of(source)
         for assigned in assign(records, self.catalog.history, self.settings.horizon, self.settings.tolerance):
             if not is_counted:
@@ -124,6 +140,9 @@ class AssignmentStage(Stage):
             self.count("answers", len(assigned.answers))
             for what, number in assigned.counts.items():
                 self.count(what, number)
+            for dead_letter in assigned.rejects:
+                if dead_letter.source is not None:
+                    self.count(counted_as(dead_letter.source, "dead letters"), 1)
             for piece in assigned.pieces(MOST_ROWS):
                 self._gathering.add(source, piece)
                 if self._gathering.rows >= MOST_ROWS:

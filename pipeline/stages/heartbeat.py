@@ -35,9 +35,15 @@ class Heartbeat:
         self._key = f"{stage}/{self._worker}".encode()
         self._started = time.time_ns() // 1_000_000
 
-    async def beat(self, producer: AIOKafkaProducer, partitions: list[PartitionHealth], counts: dict[str, int]) -> int:
+    async def beat(
+        self,
+        producer: AIOKafkaProducer,
+        partitions: list[PartitionHealth],
+        counts: dict[str, int],
+        waiting: dict[str, str],
+    ) -> int:
         """Send the health; returns the broker's time (ms UTC) of a moment after this call began."""
-        health = msgspec.structs.replace(self._health(), partitions=partitions, counts=counts)
+        health = msgspec.structs.replace(self._health(), partitions=partitions, counts=counts, waiting=waiting)
         sent = await producer.send_and_wait(self._topic, msgspec.json.encode(health), key=self._key)
         return int(sent.timestamp)
 

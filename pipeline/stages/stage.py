@@ -7,6 +7,7 @@ from typing import ClassVar
 from aiokafka import AIOKafkaProducer
 
 from evaluation.catalog.logs import LogsInForce
+from evaluation.catalog.reading import Reading, readings
 from pipeline.catalog.topic import CatalogReader
 from pipeline.kafka.logs import ClusterTopics
 from pipeline.kafka.producer import create_producer
@@ -44,6 +45,7 @@ class Stage:
     # Of the process: above 0 it leaves a busy processor to the stages that results wait for.
     niceness: ClassVar[int] = 0
     follows_catalog: ClassVar[bool] = True  # else it is read at the start only
+    reads_sources: ClassVar[bool] = False  # beside its topics those of the catalog's sources, while they are some
 
     durable: Durable
 
@@ -65,13 +67,21 @@ class Stage:
         """Which logs the installation's offsets belong to; None: that was not noted yet."""
         return self.catalog.history.newest.logs
 
+    def readings(self) -> dict[str, Reading]:
+        """The topics that are not ours and that are to be read now."""
+        return readings(self.catalog.history, self.settings.horizon) if self.reads_sources else {}
+
     async def belong(self, found: ClusterTopics) -> None:
         """The logs that there are, called once after `start`. Raises LogError where a state belongs to others."""
+
+    def find(self, found: ClusterTopics) -> None:
+        """The logs that there are now, of our topics and of those that are not ours."""
 
     async def start_position(self, source: SourcePartition, earliest: int) -> int | None:
         """The offset to begin at; None for the group's committed one. `earliest` is the first that the log has.
 
-        What lies before it is missing: the worker stops, unless somebody accepted the gap (`skip`).
+        What lies before it is missing: the worker stops, unless somebody accepted the gap (`skip`). Of a topic that is
+        not ours, `earliest` is where its sources begin.
         """
         del source, earliest
         return None

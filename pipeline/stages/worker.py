@@ -3,9 +3,12 @@
 import asyncio
 import os
 import uuid
+from contextlib import suppress
 from functools import partial
+from time import monotonic
 
 import msgspec
+from aiokafka.errors import KafkaError
 from faust.types import TP
 
 from evaluation.catalog.logs import LogsInForce
@@ -30,15 +33,18 @@ from pipeline.kernel_cache import spare_linalg, tell_when_slow
 from pipeline.listening import HOME, address
 from pipeline.settings import Settings
 from pipeline.stages import stage_class
+from pipeline.stages.foreign import ForeignTopics
 from pipeline.stages.heartbeat import INTERVAL, Heartbeat
 from pipeline.stages.liveness import Liveness, answer
 from pipeline.stages.stage import Stage
 from pipeline.storage.readers import admit
 from schemas.health import PartitionHealth
 from schemas.records import Records
-from schemas.topics import CATALOG, SourcePartition
+from schemas.topics import CATALOG, MARK, SourcePartition
 
 WATCH_SECONDS = 5.0
+LOOK_SECONDS = 0.5  # after which a source is noticed
+PATIENCE_SECONDS = 2.0  # within which a broker says where a log ends
 
 
 def run_worker(name: str, settings: Settings, member: str | None = None) -> None:
@@ -73,26 +79,31 @@ class Worker:
         self._liveness = liveness
         self._app = app
         self._names = {settings.topic(name): name for name in stage.topics}
-        self._topics = {name: topic for topic, name in self._names.items()}
+        self._foreign = ForeignTopics(stage, settings)
         self._taken: dict[TP, int] = {}  # up to where each partition was taken
         self._ends: dict[TP, int] = {}  # where the logs ended at the last beat
         self._settings = settings
         self._heart = Heartbeat(settings, stage.name)
         self._watch = LogWatch(settings)
+        self._next_look = 0.0
         self._logs: LogsInForce | None = None  # as they stood when the worker started
         self._found = ClusterTopics("", {})
         stage.durable = lambda source, offset: app.durable(self._tp(source), offset - self._base(source))
 
     def source(self, tp: TP) -> SourcePartition:
         """The partition without the installation's prefix."""
-        return self._names[tp.topic], tp.partition
+        return self._names.get(tp.topic, MARK + tp.topic), tp.partition
 
     def _tp(self, source: SourcePartition) -> TP:
-        return TP(self._topics[source[0]], source[1])
+        return TP(self._settings.topic(source[0]), source[1])
 
     def _base(self, source: SourcePartition) -> int:
         """What is added to Kafka's offsets, so that they are the installation's."""
-        return self._logs.base(*source) if self._logs else 0
+        logs = self._logs_of(source[0])
+        return logs.base(*source) if logs else 0
+
+    def _logs_of(self, topic: str) -> LogsInForce | None:
+        return self._stage.logs if topic.startswith(MARK) else self._logs
 
     async def start(self) -> None:
         """Connect the stage, and see whether the logs are those that its state belongs to.
@@ -114,43 +125,61 @@ class Worker:
             await self._stage.catalog.stop()
         require(self._settings, self._logs, self._found)
         await self._stage.belong(self._found)
-        catalog = self._found.topics.get(CATALOG, "")
-        self._said = {topic: CommittedLogs(log, catalog) for topic, log in self._found.topics.items()}
 
     def said(self, topic: str) -> str:
         """What is committed beside the offsets of a topic."""
-        return msgspec.json.encode(self._said[self._names[topic]]).decode()
+        name, _ = self.source(TP(topic, 0))
+        logs = CommittedLogs(self._ids.get(name, ""), self._ids.get(CATALOG, ""))
+        return msgspec.json.encode(logs).decode()
+
+    @property
+    def _ids(self) -> dict[str, str]:
+        return self._foreign.ids | self._found.topics
 
     async def start_position(self, tp: TP, log: LogExtent) -> int:
         """The stage's choice, or behind an accepted gap. Raises LogError where the log doesn't hold what comes next."""
         source = self.source(tp)
-        base = self._base(source)
-        begin, end = log.begin + base, log.end + base
-        position = await self._stage.start_position(source, begin)
+        base, logs = self._base(source), self._logs_of(source[0])
+        first_read = begin = log.begin + base
+        if (reading := self._foreign.read.get(source[0])) is not None:
+            at = await self._app.offset_at(tp, reading.since)
+            first_read = (log.end if at is None else max(at, log.begin)) + base
+        position = await self._stage.start_position(source, first_read)
         if position is None:
-            is_ours = is_committed_here(self._settings, self._logs, self._found, source[0], log.said)
-            position = begin if log.committed is None or not is_ours else log.committed + base
-        if self._logs and (gap := self._logs.gap_at(self._stage.name, *source, position)):
+            found = ClusterTopics(self._found.cluster, self._ids)
+            is_ours = is_committed_here(self._settings, logs, found, source[0], log.said)
+            position = first_read if log.committed is None or not is_ours else log.committed + base
+        if logs and (gap := logs.gap_at(self._stage.name, *source, position)):
             await self._stage.skip(gap, gap.end)
             position = gap.end
-        require_held(self._settings, self._stage.name, LogPlace(*source, position, begin, end))
+        try:
+            require_held(self._settings, self._stage.name, LogPlace(*source, position, begin, log.end + base))
+        except LogError as error:
+            if reading is None:
+                raise
+            self._foreign.leave(source, position, str(error))
+            return log.end
         return position - base
 
     def begin(self, tp: TP, offset: int) -> None:
         """A partition is this worker's, from this offset on."""
-        self._taken[tp] = offset
         source = self.source(tp)
+        if source in self._foreign.left:
+            return
+        self._taken[tp] = offset
         self._stage.begin(source, offset + self._base(source))
 
     async def take(self, tp: TP, records: Records) -> None:
         """One slice for the stage."""
         source = self.source(tp)
+        if tp not in self._taken:
+            return  # its topic is left in a moment
         await self._stage.take(source, records.moved(source[0], self._base(source)))
         self._taken[tp] = records.end
 
     async def release(self, tps: set[TP]) -> None:
         """Partitions go."""
-        await self._stage.release([self.source(tp) for tp in tps])
+        await self._stage.release([self.source(tp) for tp in tps if tp in self._taken])
         for tp in tps:
             self._taken.pop(tp, None)
 
@@ -166,9 +195,11 @@ class Worker:
         In this order: the broker's time, then the ends of the logs. So a partition that has been taken to its end or
         beyond, as it is where records come all the time, holds nothing older than that time that has not been taken.
         """
-        time = await self._heart.beat(self._stage.producer, self._health(), dict(self._stage.counts))
+        time = await self._heart.beat(
+            self._stage.producer, self._health(), dict(self._stage.counts), self._foreign.waiting
+        )
         taken = dict(self._taken)
-        self._ends = await self._app.end_offsets(list(self._taken)) if self._taken else {}
+        self._ends = await self._end_offsets(list(taken)) if taken else {}
         async with self._app.turn:
             for tp, end in self._ends.items():
                 if taken.get(tp, end) > end:
@@ -184,6 +215,15 @@ class Worker:
         )
         self._liveness.ended("heartbeat")
 
+    async def _end_offsets(self, tps: list[TP]) -> dict[TP, int]:
+        """Of topics that are not ours, for which nobody waits long, as far as they are known."""
+        foreign = [tp for tp in tps if tp.topic not in self._names]
+        ends = await self._app.end_offsets([tp for tp in tps if tp.topic in self._names])
+        for topic in {tp.topic for tp in foreign}:
+            with suppress(KafkaError):
+                ends |= await self._app.end_offsets([tp for tp in foreign if tp.topic == topic], PATIENCE_SECONDS)
+        return ends
+
     def _health(self) -> list[PartitionHealth]:
         health = []
         for tp, position in sorted(self._taken.items()):
@@ -193,15 +233,28 @@ class Worker:
         return health
 
     async def watch(self) -> None:
-        """Raises LogError where a topic was made anew meanwhile; brokers that are away are none of its business."""
-        from kafka.errors import KafkaError  # noqa: PLC0415 (slow to import)
+        """Look at the topics now and then, and at once where others are to be read.
 
-        try:
-            found = await self._watch.find()
-        except (KafkaError, OSError):
+        Raises LogError where one of ours was made anew meanwhile; brokers that are away are none of its business.
+        """
+        from kafka.errors import KafkaError as ClientError  # noqa: PLC0415 (slow to import)
+
+        wanted = self._stage.readings()
+        if monotonic() < self._next_look and not self._foreign.asks(wanted):
             return
+        try:
+            found, faults = await self._watch.look(wanted)
+        except (ClientError, OSError):
+            return
+        self._next_look = monotonic() + WATCH_SECONDS
         was = LogsInForce(first(self._found), 0, 0)
         require(self._settings, was, found)
+        if self._stage.reads_sources:
+            self._stage.find(found)
+            if self._foreign.take_up(wanted, found, faults):
+                topic = self._settings.topic
+                keyed = map(topic, self._foreign.keyed)
+                await self._app.read([*self._names, *map(topic, self._foreign.read)], keyed)
 
     async def stop(self) -> None:
         """Say that the worker ends, and why; disconnect the stage."""
@@ -236,5 +289,5 @@ def create_worker(stage: Stage, settings: Settings, liveness: Liveness, member: 
     app.each_slice([settings.topic(name) for name in stage.topics], worker.take)
     app.regularly(stage.tick_seconds, worker.tick)
     app.regularly(INTERVAL, worker.beat)
-    app.regularly(WATCH_SECONDS, worker.watch)
+    app.regularly(LOOK_SECONDS if stage.reads_sources else WATCH_SECONDS, worker.watch)
     return app

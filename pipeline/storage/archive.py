@@ -304,9 +304,10 @@ def _columns(records: Records) -> pa.RecordBatch:
 
 def _headers(records: Records) -> pa.ListArray:
     counts = np.zeros(len(records) + 1, np.int32)
-    rows = sorted(records.headers)
+    headers = records.headers if records.keys is None else records.keys.beside(records.headers)
+    rows = sorted(headers)
     for row in rows:
-        counts[row + 1] = len(records.headers[row])
-    pairs = [{"key": key, "value": value} for row in rows for key, value in records.headers[row]]
+        counts[row + 1] = len(headers[row])
+    pairs = [{"key": key, "value": value} for row in rows for key, value in headers[row]]
     element = SCHEMA.field("headers").type.value_type
     return pa.ListArray.from_arrays(pa.array(np.cumsum(counts, dtype=np.int32)), pa.array(pairs, element))

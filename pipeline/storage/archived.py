@@ -15,7 +15,8 @@ import pyarrow.parquet as pq
 
 from pipeline.errors import PeekproofError
 from schemas.duration import DAY_MS
-from schemas.records import Headers, Records
+from schemas.records import Headers, RecordKeys, Records
+from schemas.topics import MARK, SOURCES
 
 SLICE_ROWS = 1 << 15  # at most, of what is read at once
 
@@ -132,6 +133,11 @@ def offset_at(directory: Path, topic: str, partition: int, time: int) -> int:
     return begin
 
 
+def source_topics(directory: Path) -> tuple[str, ...]:
+    """Exposures, events, and the topics that are not ours and have files."""
+    return *SOURCES, *sorted(entry.name for entry in directory.glob(f"{MARK}*"))
+
+
 def partitions(directory: Path, topic: str) -> list[int]:
     """The partitions of a topic that have files, ascending."""
     place = directory / topic
@@ -200,7 +206,7 @@ def backwards(directory: Path, topics: Iterable[str], since: int) -> Iterator[Re
     for _, topic, partition, path, row_group in sorted(groups, key=lambda each: each[0], reverse=True):
         with suppress(FileNotFoundError), reading(path) as parquet:
             batch = parquet.read_row_group(row_group).combine_chunks().to_batches()[0]
-            found = batch.slice(int(np.searchsorted(batch.column("append_time").to_numpy(), since)))
+            found = batch.slice(int(np.argmax(batch.column("append_time").to_numpy() >= since)))
             yield _slice(topic, partition, found.column("offset")[0].as_py(), found)
 
 
@@ -261,6 +267,12 @@ def _slice(topic: str, partition: int, begin: int, batch: pa.RecordBatch) -> Rec
     pairs = iter(zip(*(column.to_pylist() for column in headers.flatten().flatten()), strict=True))
     counts = headers.value_lengths().to_numpy()
     headed = np.flatnonzero(counts)
+    said = {
+        row: tuple(islice(pairs, count)) for row, count in zip(headed.tolist(), counts[headed].tolist(), strict=True)
+    }
+    keys = None
+    if topic.startswith(MARK):
+        keys, said = RecordKeys.among(said, len(offset))
     return Records(
         topic=topic,
         partition=partition,
@@ -271,8 +283,6 @@ def _slice(topic: str, partition: int, begin: int, batch: pa.RecordBatch) -> Rec
         start=places[:-1] - places[0],
         length=length,
         data=memoryview(data or b"")[places[0] : places[-1]],
-        headers={
-            row: tuple(islice(pairs, count))
-            for row, count in zip(headed.tolist(), counts[headed].tolist(), strict=True)
-        },
+        headers=said,
+        keys=keys,
     )

@@ -1,0 +1,82 @@
+"""Foreign topics: which of the sources' topics a worker reads, and why it doesn't read the others.
+
+One is read once there is such a topic, we may read it, and the catalog has noted which log it is (the worker that has
+the first partition of `exposures` notes that): so its offsets are known as of that log, like those of our own topics.
+One whose log no longer holds what comes next, or that was made anew, is left alone, and the clock waits for it, until
+somebody accepts what is lost, or pauses its sources. The other topics go on meanwhile.
+"""
+
+import logging
+
+from evaluation.catalog.reading import Reading
+from pipeline.kafka.logs import GO_ON, ClusterTopics
+from pipeline.settings import Settings
+from pipeline.stages.stage import Stage
+from schemas.topics import SourcePartition
+
+UNNOTED = "the assignment stage notes in a moment which log it is"
+
+_log = logging.getLogger(__name__)
+
+
+class ForeignTopics:
+    """What one worker reads beside our own topics: `read`, and the `ids` of their logs; `waiting`: what not, and why.
+
+    `left`: partitions whose log doesn't hold what comes next, at which offset, and why not.
+    """
+
+    def __init__(self, stage: Stage, settings: Settings) -> None:
+        self._stage = stage
+        self._settings = settings
+        self._wanted: dict[str, Reading] = {}
+        self._notes = False  # whether the log of one is noted in a moment
+        self.read: dict[str, Reading] = {}
+        self.ids: dict[str, str] = {}
+        self.waiting: dict[str, str] = {}
+        self.left: dict[SourcePartition, tuple[int, str]] = {}
+
+    def asks(self, wanted: dict[str, Reading]) -> bool:
+        """Whether it may be that others are to be read, so that somebody should look."""
+        return wanted != self._wanted or self._notes or any(topic in self.read for topic, _ in self.left)
+
+    def leave(self, source: SourcePartition, position: int, why: str) -> None:
+        """A partition's log doesn't hold what comes next."""
+        self.left[source] = position, why
+
+    def take_up(self, wanted: dict[str, Reading], found: ClusterTopics, faults: dict[str, str]) -> bool:
+        """Read what can be read of these from now on; whether that is something else than before."""
+        logs = self._stage.logs
+        self.left = {
+            place: (position, why)
+            for place, (position, why) in self.left.items()
+            if not (logs and logs.gap_at(self._stage.name, *place, position))
+        }
+        waiting = {topic: fault for topic in wanted if (fault := faults.get(topic) or self._fault(topic, found))}
+        for topic, why in waiting.items():
+            if why not in {self.waiting.get(topic), UNNOTED}:
+                _log.warning("%s: topic %s is not read: %s", self._stage.name, self._settings.topic(topic), why)
+        self._notes = any(topic in found.topics and not self._knows(topic) for topic in wanted)
+        former = (self.read.keys(), self.keyed), self.ids
+        self._wanted, self.waiting = wanted, waiting
+        self.read = {topic: reading for topic, reading in wanted.items() if topic not in waiting}
+        self.ids = {topic: found.topics[topic] for topic in self.read}
+        return ((self.read.keys(), self.keyed), self.ids) != former
+
+    @property
+    def keyed(self) -> frozenset[str]:
+        """Those of whose records the keys are read too."""
+        return frozenset(topic for topic, reading in self.read.items() if reading.has_keys)
+
+    def _knows(self, topic: str) -> bool:
+        logs = self._stage.logs
+        return logs is not None and topic in logs.definition.topics
+
+    def _fault(self, topic: str, found: ClusterTopics) -> str | None:
+        """Why a topic that could be read is not."""
+        logs = self._stage.logs
+        if logs is None or topic not in logs.definition.topics:
+            return UNNOTED
+        log = logs.definition.topics[topic].id
+        if log not in {"", found.topics[topic]}:
+            return f"it was made anew: offsets belong to its log {log}, here is log {found.topics[topic]}. {GO_ON}"
+        return next((why for (name, _), (_, why) in self.left.items() if name == topic), None)
