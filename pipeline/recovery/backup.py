@@ -44,13 +44,13 @@ from pipeline.recovery.manifest import (
 )
 from pipeline.settings import FILE, Settings
 from pipeline.storage.archive import Archive
-from pipeline.storage.archived import EXPIRED, ArchiveFile, chain, expired, partitions, read, standing
+from pipeline.storage.archived import EXPIRED, ArchiveFile, chain, expired, partitions, read, source_topics, standing
 from pipeline.storage.checkpoints import Checkpoints
 from schemas.records import Records
-from schemas.topics import CATALOG, EVENTS, EXPOSURES, MAX_MESSAGE_BYTES, RESULTS, SOURCES, UNITS, SourcePartition
+from schemas.topics import CATALOG, MAX_MESSAGE_BYTES, RESULTS, SOURCES, UNITS, SourcePartition
 from schemas.units import decode_units
 
-TOPICS = (RESULTS, UNITS, CATALOG, EXPOSURES, EVENTS)
+TOPICS = (RESULTS, UNITS, CATALOG)  # beside the sources
 # Seconds for which assignment may take what the sources held: while it comes nearer, and in all.
 PATIENCE, LONGEST = 2.5, 60.0
 SLICE_BYTES = 1 << 20
@@ -86,7 +86,8 @@ class Backup:
         kept = self._keep_checkpoints()
         self._keep_archive(tell)
         waiting = asyncio.run(self._complete())
-        kept += [file.path for topic in TOPICS for file in self._chains(directory / "archive", topic)]
+        copied = directory / "archive"
+        kept += [file.path for topic in _topics(copied) for file in self._chains(copied, topic)]
         known = {(file.path, file.size): file for file in self._before.files} if self._before else {}
         files = [self._described(path, known) for path in sorted(kept)]
         files += [describe(directory, path) for path in self._keep_files()]
@@ -109,7 +110,7 @@ class Backup:
         return sum(file.size for file in manifest.files if file not in before)
 
     def _archived(self) -> Iterator[ArchiveFile]:
-        for topic in TOPICS:
+        for topic in _topics(self._archive):
             yield from self._chains(self._archive, topic)
 
     @staticmethod
@@ -128,7 +129,7 @@ class Backup:
 
         What the archive kept long enough is kept no longer here.
         """
-        for topic in TOPICS:
+        for topic in _topics(self._archive):
             for number in partitions(self._archive, topic):
                 gone = expired(self._archive, topic, number)
                 for file in standing(self._directory / "archive", topic, number) if gone else ():
@@ -195,6 +196,10 @@ class Backup:
             for path in (self._directory / name).rglob("*"):
                 if path.is_file() and path not in listed and path.parent != self._directory / name:
                     path.unlink()
+
+
+def _topics(archive: Path) -> tuple[str, ...]:
+    return *TOPICS, *source_topics(archive)
 
 
 def _standing(settings: Settings, directory: Path, logs: LogsInForce | None) -> Manifest | None:

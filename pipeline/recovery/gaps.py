@@ -23,7 +23,7 @@ from pipeline.kafka.logs import ClusterTopics, find, first, made_anew, restore
 from pipeline.kafka.producer import partition_of, producing
 from pipeline.kafka.set_aside import SetAside
 from pipeline.settings import Settings
-from pipeline.storage.archived import chain, partitions, read
+from pipeline.storage.archived import chain, partitions, read, source_topics
 from pipeline.storage.checkpoints import Checkpoints
 from pipeline.storage.store import offsets_of
 from schemas.decoding import decode
@@ -33,9 +33,8 @@ from schemas.topics import (
     CATALOG,
     DEAD_LETTERS,
     DELIVERIES,
-    EVENTS,
-    EXPOSURES,
     HEALTH,
+    MARK,
     NOTIFICATIONS,
     RESULTS,
     SOURCES,
@@ -49,7 +48,7 @@ if TYPE_CHECKING:
     from kafka.admin import KafkaAdminClient
 
 StagePartition = tuple[str, str, int]  # stage, topic, partition
-_ARCHIVED = (EXPOSURES, EVENTS, UNITS, CATALOG, RESULTS)
+_ARCHIVED = (UNITS, CATALOG, RESULTS)  # beside the sources
 _STORED = (RESULTS, CATALOG, DEAD_LETTERS, HEALTH, NOTIFICATIONS, DELIVERIES)
 _COORDINATOR_SECONDS = 30.0
 
@@ -107,7 +106,7 @@ def _missing(
     consumer: "KafkaConsumer",
     is_catalog_ours: bool,
 ) -> Missing | None:
-    found = find(admin, settings)
+    found = find(admin, settings, logs.foreign if logs else ())
     anew = made_anew(logs, found) if logs else {}
     read_by_aggregation = dict(_checkpointed(settings))
     positions = _positions(settings, logs, admin, anew, read_by_aggregation)
@@ -165,7 +164,7 @@ def _add_unclosed(positions: dict[StagePartition, Position], extents: Extents, a
     """What the archive had not closed yet went with the former log."""
     if any(stage == "archive" for stage, _, _ in positions):
         for topic, number in extents:
-            if topic in anew and topic in _ARCHIVED:
+            if topic in anew and (topic in (*_ARCHIVED, *SOURCES) or topic.startswith(MARK)):
                 positions.setdefault(("archive", topic, number), Position(0))
 
 
@@ -220,7 +219,7 @@ def _positions(
     if not folded:
         positions |= {("aggregation", UNITS, number): Position(0) for number in range(settings.units_partitions)}
     archive = settings.data / "archive"
-    for topic in _ARCHIVED:
+    for topic in (*source_topics(archive), *_ARCHIVED):
         for number in partitions(archive, topic):
             files = chain(archive, topic, number)
             if files:
@@ -228,7 +227,8 @@ def _positions(
     for (topic, number), offset in offsets_of(settings.data / "store").items():
         if topic in _STORED:
             positions["storage", topic, number] = Position(offset)
-    names = {settings.topic(topic): topic for topic in SOURCES if topic not in anew}
+    foreign = logs.foreign if logs else ()
+    names = {settings.topic(topic): topic for topic in (*SOURCES, *foreign) if topic not in anew}
     group = settings.group("assignment")
     for tp, kept in _group_offsets(admin, group).items():
         if tp.topic in names and kept.offset >= 0:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from evaluation.catalog.history import History
+from evaluation.catalog.reading import readings
 from pipeline.catalog.topic import read_catalog
 from pipeline.errors import PeekproofError
 from pipeline.kafka.clients import kafka_python_arguments
@@ -31,7 +32,7 @@ class Joint:
 
     def __init__(self, settings: Settings, admin: "KafkaAdminClient") -> None:
         self.history: History = read_catalog(settings)
-        self.found: ClusterTopics = find(admin, settings)
+        self.found: ClusterTopics = find(admin, settings, readings(self.history, settings.horizon))
         self._settings = settings
         self._admin = admin
         require(settings, self.history.newest.logs, self.found)
@@ -58,7 +59,7 @@ class Joint:
             **kafka_python_arguments(self._settings),
         )
         try:
-            names = [self._settings.topic(topic) for topic in SOURCES]
+            names = [self._settings.topic(topic) for topic in self._sources()]
             sources = sum(len(consumer.partitions_for_topic(name) or ()) for name in names)
             numbers = range(self._settings.units_partitions)
             return UnitsLogs([self._log(consumer, number, sources) for number in numbers], sources)
@@ -100,7 +101,7 @@ class Joint:
 
     def _committed(self) -> dict[SourcePartition, Source]:
         """Where assignment goes on with each source, as if a message had said so."""
-        names = {self._settings.topic(topic): topic for topic in SOURCES}
+        names = {self._settings.topic(topic): topic for topic in self._sources()}
         group, logs = self._settings.group("assignment"), self.history.newest.logs
         heads = {}
         for tp, kept in self._admin.list_group_offsets([group])[group].items():
@@ -109,6 +110,11 @@ class Joint:
                 offset = kept.offset + self._base((topic, tp.partition))
                 heads[topic, tp.partition] = Source(topic, tp.partition, offset, offset, 0)
         return heads
+
+    def _sources(self) -> list[str]:
+        """Exposures, events, and the topics that are not ours, are read and are there."""
+        read = readings(self.history, self._settings.horizon)
+        return [*SOURCES, *(topic for topic in read if topic in self.found.topics)]
 
     def _base(self, key: SourcePartition) -> int:
         logs = self.history.newest.logs

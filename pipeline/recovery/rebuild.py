@@ -23,7 +23,7 @@ from pipeline.kafka.logs import GO_ON
 from pipeline.recovery.folding import Folding, behind, gaps_of, whole
 from pipeline.settings import Settings
 from pipeline.stages.gathering import Gathering
-from pipeline.storage.archived import ArchiveGapError, partitions, slices
+from pipeline.storage.archived import ArchiveGapError, partitions, slices, source_topics
 from schemas.logs import Gap
 from schemas.records import Records
 from schemas.topics import SOURCES, UNITS, SourcePartition
@@ -127,14 +127,14 @@ class _Sources:
             raise ArchiveGapError(f"Kafka must answer, for what its log of {UNITS} holds says where to go on")
         self._history, self._settings, self._logs = history, settings, logs.units
         keys = {key for log in logs.units for key in log.heads}
-        keys |= {(topic, number) for topic in SOURCES for number in partitions(directory, topic)}
+        keys |= {(topic, number) for topic in source_topics(directory) for number in partitions(directory, topic)}
         self._sources = [
             _SourceArchive(directory, key, history, [log.heads.get(key) for log in logs.units]) for key in sorted(keys)
         ]
         self._states = [Partition(number, settings.horizon) for number in range(settings.units_partitions)]
         self._gatherings = {}
         for source in self._sources:
-            gathering = Gathering(settings.units_partitions, settings.horizon, logs.sources)
+            gathering = Gathering(settings.units_partitions, settings.horizon, max(logs.sources, len(keys)))
             gathering.begin(source.key, source.position)
             self._gatherings[source.key] = gathering
         self.size = sum(source.size for source in self._sources)

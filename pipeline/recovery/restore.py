@@ -44,10 +44,10 @@ from pipeline.recovery.manifest import (
     told,
 )
 from pipeline.settings import Settings
-from pipeline.storage.archived import EMPTY, EXPIRED, ArchiveGapError, chain, partitions, read
+from pipeline.storage.archived import EMPTY, EXPIRED, ArchiveGapError, chain, partitions, read, source_topics
 from pipeline.storage.checkpoints import Checkpoint, Checkpoints
 from schemas.catalog import Document
-from schemas.topics import CATALOG, EVENTS, EXPOSURES, RESULTS, SOURCES, UNITS
+from schemas.topics import CATALOG, RESULTS, SOURCES, UNITS
 
 RESTORING = "restoring.json"  # beside what is restored, until it is whole: the manifest that it is of
 NAMED = 5  # of many
@@ -133,7 +133,7 @@ class Restore:
             yield from (self._directory / file.path for file in self.manifest.files)
             return
         archive = self._directory / "archive"
-        for topic in (EXPOSURES, EVENTS, UNITS, CATALOG, RESULTS):
+        for topic in (*source_topics(archive), UNITS, CATALOG, RESULTS):
             for number in partitions(archive, topic):
                 yield from (file.path for file in chain(archive, topic, number))
         yield from sorted((self._directory / "checkpoints").glob("*/*.arrow"))
@@ -237,7 +237,8 @@ class _States:
                 checkpoints.write(number, state.offset, state.save(), cluster, log)
             self.folded += folded
             for topic, source in state.sources:
-                self.partitions[topic] = max(self.partitions[topic], source + 1)
+                if topic in self.partitions:
+                    self.partitions[topic] = max(self.partitions[topic], source + 1)
 
 
 def _require_fit(settings: Settings, state: Partition, history: History) -> None:
