@@ -11,8 +11,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from evaluation.assignment.dead_letters import DeadLetters
-from evaluation.assignment.decoding import decode
+from evaluation.assignment.looking import messages_of, topics_of
 from evaluation.catalog.configs import operation
 from evaluation.columns.hashing import unit_hashes
 from evaluation.columns.scanning import Type, Wanted
@@ -24,6 +23,7 @@ from pipeline.questions.reading import TimeBound, said
 from pipeline.storage.archived import backwards
 from schemas.catalog import Segment
 from schemas.flag_config import ConditionConfig, FlagConfig, SegmentConfig, VariantConfig
+from schemas.source import ForeignSource
 from schemas.topics import EVENTS, EXPOSURES
 
 MOST_UNITS, MOST_BYTES = 20_000, 100_000_000  # that are asked, and of their messages; beyond, it is a sample
@@ -55,26 +55,32 @@ class SegmentCounts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def segment_counts(  # noqa: PLR0917
-    directory: Path, segments: Sequence[Segment], unit: str, cohorts: Cohorts, since: int, seconds: float
+    directory: Path,
+    segments: Sequence[Segment],
+    unit: str,
+    cohorts: Cohorts,
+    since: int,
+    seconds: float,
+    sources: Sequence[ForeignSource] = (),
 ) -> SegmentCounts:
     """How many of the units since then each of the segments matches; read for at most so long.
 
-    `cohorts` are those that the segments name, or more.
+    `cohorts` are those that the segments name, or more; `sources` those whose topics are read beside ours.
     """
     found = _NewestOfUnits(unit)
     bound = TimeBound(seconds)
     reached, newest, notes = since, 0, list[str]()
-    for records in backwards(directory, (EVENTS, EXPOSURES), since):
-        last = int(records.append_time[-1])
+    wanted = dict.fromkeys((EVENTS, EXPOSURES), found.wanted)
+    for records in backwards(directory, (EVENTS, EXPOSURES, *topics_of(sources)), since):
+        last = int(records.append_time.max())
         newest = max(newest, last)
         if bound.is_over:
             reached = last
             notes.append(f"reading took more than {seconds:g} s, and was cut off: units since {said(reached)}")
             break
-        columns = decode(records, range(len(records)), found.wanted, DeadLetters(records))
-        for each in columns:
+        for _, each in messages_of(records, wanted, sources):
             texts = each.texts[unit_path(unit)]
-            found.take(unit_hashes(unit, texts), texts.length > 0, each.value)
+            found.take(unit_hashes(unit, texts), texts.length > 0, each.ours)
     flags = Flags([_asking(number, segment) for number, segment in enumerate(segments)], cohorts=cohorts)
     matching, decided = [0] * len(segments), [0] * len(segments)
     for value in found.values.values():

@@ -9,8 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from evaluation.assignment.columns import MessageColumns
-from evaluation.assignment.dead_letters import DeadLetters
-from evaluation.assignment.decoding import decode
+from evaluation.assignment.looking import messages_of, topics_of
 from evaluation.assignment.routing import partition_of
 from evaluation.catalog.in_force import RunInForce
 from evaluation.catalog.logs import LogsInForce
@@ -23,6 +22,7 @@ from pipeline.questions.reading import TimeBound, said
 from pipeline.questions.unit_log import UnitLog, of_runs
 from pipeline.storage.archived import backwards, expired, partitions
 from schemas.records import Records
+from schemas.source import ForeignSource
 from schemas.topics import EVENTS, EXPOSURES, UNITS
 
 MOST_RECORDS = 500
@@ -100,17 +100,21 @@ def unit_records(  # noqa: PLR0917
     units_partitions: int,
     since: int,
     seconds: float,
+    sources: Sequence[ForeignSource] = (),
 ) -> UnitRecords:
-    """What was recorded of a unit from a time on, and its contribution to these runs since their start."""
+    """What was recorded of a unit from a time on, and its contribution to these runs since their start.
+
+    `sources` are those whose topics are looked through beside ours.
+    """
     notes: list[str] = []
     bound = TimeBound(seconds)
-    found = _records(directory, asked.ids, since, TimeBound(SHARE * seconds))
+    found = _records(directory, asked.ids, since, TimeBound(SHARE * seconds), sources)
     reached = found.since
     if reached > since:
         notes.append(f"reading took more than {SHARE * seconds:g} s, and was cut off: records since {said(reached)}")
     if found.all > MOST_RECORDS:
         notes.append(f"of {found.all:,} records the newest {MOST_RECORDS} are shown")
-    for topic in (EXPOSURES, EVENTS):
+    for topic in (EXPOSURES, EVENTS, *topics_of(sources)):
         cuts = [cut for number in partitions(directory, topic) if (cut := expired(directory, topic, number))]
         if any(cut.time >= since for cut in cuts):
             notes.append(f"of `{topic}` what was appended up to {max(cuts, key=lambda c: c.time).until} has expired")
@@ -148,7 +152,13 @@ class _Found(NamedTuple):
     as_of: int
 
 
-def _records(directory: Path, ids: Mapping[FieldPath, str], since: int, bound: TimeBound) -> _Found:
+def _records(
+    directory: Path,
+    ids: Mapping[FieldPath, str],
+    since: int,
+    bound: TimeBound,
+    sources: Sequence[ForeignSource],
+) -> _Found:
     wanted = {
         topic: Wanted(
             _FIELDS[topic]
@@ -161,12 +171,12 @@ def _records(directory: Path, ids: Mapping[FieldPath, str], since: int, bound: T
     hashes = {path: text_hashes(pa.array([text], pa.large_string()))[0] for path, text in ids.items()}
     found: list[UnitRecord] = []
     count = newest = 0
-    for records in backwards(directory, (EXPOSURES, EVENTS), since):
-        last = int(records.append_time[-1])
+    for records in backwards(directory, (EXPOSURES, EVENTS, *topics_of(sources)), since):
+        last = int(records.append_time.max())
         newest = max(newest, last)
         if bound.is_over:
             return _Found(found, count, last, newest)
-        for columns in decode(records, range(len(records)), wanted[records.topic], DeadLetters(records)):
+        for _, columns in messages_of(records, wanted, sources):
             rows = [np.flatnonzero(text_hashes(columns.texts[path]) == its) for path, its in hashes.items()]
             its_own = np.unique(np.concatenate(rows)).tolist()
             count += len(its_own)

@@ -135,6 +135,7 @@ async def count(backend: Backend, data: SegmentsAsked) -> SegmentCounts:
     archive = backend.settings.data / "archive"
     named = {key for key in cohorts_in(data.segments) if key in catalog.cohorts}  # others may have millions of ids
     cohorts = Cohorts(catalog.cohorts[key].definition for key in sorted(named))
+    sources = [source.definition for source in catalog.sources.values()]
     return await backend.readers.ask(
-        segment_counts, about, archive, data.segments, data.unit, cohorts, since, QUESTION_SECONDS
+        segment_counts, about, archive, data.segments, data.unit, cohorts, since, QUESTION_SECONDS, sources
     )

@@ -143,8 +143,9 @@ async def records(backend: Backend, data: UnitAsked) -> UnitRecords:
     asked = CarriedUnit(ids, units)
     about = msgspec.json.encode((sorted(units.items()), data.days, catalog.offset))
     archive, partitions = backend.settings.data / "archive", backend.settings.units_partitions
+    sources = [source.definition for source in catalog.sources.values()]
     return await backend.readers.ask(
-        unit_records, about, archive, asked, runs, catalog.logs, partitions, since, QUESTION_SECONDS
+        unit_records, about, archive, asked, runs, catalog.logs, partitions, since, QUESTION_SECONDS, sources
     )
 
 
