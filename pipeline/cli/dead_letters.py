@@ -7,6 +7,8 @@ import click
 import msgspec
 from rich.table import Table
 
+from evaluation.catalog.reading import made_by
+from pipeline.catalog.topic import read_catalog
 from pipeline.cli.terminal import Terminal, harmless, told_utc
 from pipeline.kafka.dead_letters import read_dead_letters, send_back
 from pipeline.settings import Settings
@@ -29,7 +31,7 @@ def dead_letters(reason: str | None, as_json: bool, resend: bool) -> None:
     settings = Settings.read()
     dead_letters = read_dead_letters(settings, reason, _complain)
     if resend:
-        number = send_back(settings, dead_letters, _complain)
+        number = send_back(settings, dead_letters, _complain, made_by(read_catalog(settings).newest))
         click.echo(
             msgspec.json.encode({"resent": number}) if as_json else f"sent {number} dead letters to their topics again"
         )

@@ -1,6 +1,6 @@
 """Dead letters: read from their topic, and sent back to where they came."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from time import monotonic
 from typing import NamedTuple
 
@@ -11,7 +11,7 @@ from pipeline.kafka.set_aside import SetAside
 from pipeline.settings import Settings
 from schemas.dead_letter import DeadLetter, from_record, resent_headers
 from schemas.decoding import NoMessageError
-from schemas.topics import DEAD_LETTERS, MAX_MESSAGE_BYTES, SOURCES
+from schemas.topics import DEAD_LETTERS, EVENTS, EXPOSURES, MARK, MAX_MESSAGE_BYTES, SOURCES
 
 Tell = Callable[[str], None]
 
@@ -33,7 +33,7 @@ def read_dead_letters(settings: Settings, reason: str | None, tell: Tell, since:
     for record in read_topic(settings, DEAD_LETTERS, since=since):
         with aside.unless_ours(DEAD_LETTERS, record.partition, record.offset):
             dead_letter = from_record(headers_of(record), record.value)
-            if dead_letter.topic not in SOURCES:
+            if dead_letter.topic not in SOURCES and not dead_letter.topic.startswith(MARK):
                 raise NoMessageError(
                     f"its origin is topic '{dead_letter.topic}'; input comes from {' and '.join(SOURCES)}"
                 )
@@ -42,11 +42,11 @@ def read_dead_letters(settings: Settings, reason: str | None, tell: Tell, since:
                 yield dead_letter
 
 
-def send_back_since(settings: Settings, reason: str, since: int, seconds: float) -> SentBack:
+def send_back_since(settings: Settings, reason: str, since: int, seconds: float, makes: Mapping[str, str]) -> SentBack:
     """Send those of a reason again that were written at that time (ms UTC) or after it, as far as so long suffices."""
     told: list[str] = []
     dead_letters = until(monotonic() + seconds, read_dead_letters(settings, reason, told.append, since), reason, told)
-    return SentBack(send_back(settings, dead_letters, told.append), told)
+    return SentBack(send_back(settings, dead_letters, told.append, makes), told)
 
 
 def until(end: float, dead_letters: Iterable[DeadLetter], reason: str, told: list[str]) -> Iterator[DeadLetter]:
@@ -61,10 +61,12 @@ def until(end: float, dead_letters: Iterable[DeadLetter], reason: str, told: lis
         yield dead_letter
 
 
-def send_back(settings: Settings, dead_letters: Iterable[DeadLetter], tell: Tell) -> int:
+def send_back(settings: Settings, dead_letters: Iterable[DeadLetter], tell: Tell, makes: Mapping[str, str]) -> int:
     """Send each dead letter's value to its topic and partition again; the number that was acknowledged.
 
-    Those that the topic finds too large are told.
+    Nothing is written to topics that are not ours: what came from there goes to `events` or `exposures`, and is read
+    there by its source; `makes` says of which kind each source's messages are. Those that the topic finds too large are
+    told.
     """
     from kafka import KafkaProducer  # noqa: PLC0415 (slow to import)
     from kafka.errors import MessageSizeTooLargeError  # noqa: PLC0415
@@ -81,11 +83,11 @@ def send_back(settings: Settings, dead_letters: Iterable[DeadLetter], tell: Tell
         try:
             sent = {
                 dead_letter.origin: producer.send(
-                    settings.topic(dead_letter.topic),
+                    settings.topic(_home(dead_letter, makes)),
                     key=dead_letter.origin.encode(),  # the client refuses a null value without a key
                     value=dead_letter.value,
                     headers=resent_headers(dead_letter),
-                    partition=dead_letter.partition,
+                    partition=None if dead_letter.topic.startswith(MARK) else dead_letter.partition,
                 )
                 for dead_letter in dead_letters
             }
@@ -99,3 +101,10 @@ def send_back(settings: Settings, dead_letters: Iterable[DeadLetter], tell: Tell
         finally:
             producer.close()
     return number
+
+
+def _home(dead_letter: DeadLetter, makes: Mapping[str, str]) -> str:
+    """The topic of ours to which it is sent: of a source that there is no more, `events` says that."""
+    if not dead_letter.topic.startswith(MARK):
+        return dead_letter.topic
+    return EXPOSURES if makes.get(dead_letter.source or "") == "exposure" else EVENTS

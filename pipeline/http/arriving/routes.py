@@ -14,6 +14,7 @@ from litestar.response import Stream
 from evaluation.arrivals.overview import FlagArriving, flag_arriving
 from evaluation.arrivals.properties import PropertySeen, properties_of
 from evaluation.arrivals.recent import HOURS
+from evaluation.catalog.reading import made_by
 from pipeline.http.arriving.checklist import show_checklist
 from pipeline.http.arriving.heard import ArrivingTold
 from pipeline.http.backend import Backend
@@ -103,7 +104,10 @@ async def send_again(request: EditRequest, backend: Backend, data: SendingBack) 
     now = _now()
     about = f"{data.reason}\0{now}\0{request.auth.id}".encode()
     since = now - HOURS * HOUR_MS
-    sent = await backend.readers.ask(send_back_since, about, backend.settings, data.reason, since, QUESTION_SECONDS)
+    makes = made_by(backend.catalog.history.newest)
+    sent = await backend.readers.ask(
+        send_back_since, about, backend.settings, data.reason, since, QUESTION_SECONDS, makes
+    )
     return SentAgain(number=sent.number, hours=HOURS, told=sent.told)
 
 
