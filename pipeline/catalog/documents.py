@@ -122,6 +122,14 @@ def read_flag(path: Path) -> tuple[Documents, list[Fault]]:
     return replace(documents, flags=flags, groups=groups), faults
 
 
+def read_source(path: Path) -> ForeignSource:
+    """The source of one file. Raises DocumentError for one with faults."""
+    source = _read_file(path, ForeignSource)
+    if faults := source.file.faults(source_violations(source.definition)):
+        raise DocumentError(faults)
+    return source.definition
+
+
 def _read_alone(path: Path) -> tuple[Documents, list[Fault]]:
     documents = Documents({}, {}, {}, {}, {}, {}, {}, {}, {})
     try:

@@ -38,6 +38,7 @@ from evaluation.plans.acts import Act, CompleteRun, PausePlan, RollBack, RollOut
 from evaluation.plans.resuming import Resuming
 from pipeline.catalog.documents import Documents
 from pipeline.catalog.faults import DocumentError, Fault
+from pipeline.catalog.fitting import fit_violations
 from pipeline.catalog.topic import CatalogWriter, EditConflictError, next_version, size_fault
 from pipeline.errors import PeekproofError
 from schemas.brief import Brief
@@ -61,6 +62,7 @@ from schemas.comment import Comment
 from schemas.logs import Logs
 from schemas.plan import AUTHOR as PLAN
 from schemas.plan import Evidence, Plan
+from schemas.source import ForeignSource
 
 ORDER: tuple[WrittenKind, ...] = (  # each kind behind those that it may name
     "cohort",
@@ -173,6 +175,7 @@ async def apply(
     Raises DocumentError with every step that is refused, RiskError, and what `CatalogWriter.publish` raises.
     """
     found = changes(documents, writer.history)
+    await _require_fit(writer, [each.spec for each in found])
     require_yes(found, accept_risks)
     edits = [(each, writer.next_version(each.spec, signature.author, signature.reason)) for each in found]
     for change, document in edits:
@@ -211,6 +214,7 @@ async def edit(
     if violations := [each for one in found for each in one.violations]:
         raise RefusedError("\n".join(dict.fromkeys(map(str, violations))), violations)
     edits = [(each.change, each.document) for each in found if each.change and each.document]
+    await _require_fit(writer, [change.spec for change, _ in edits])
     require_yes([change for change, _ in edits], accept_risks)
     for index, (_, document) in enumerate(edits):
         try:
@@ -221,6 +225,13 @@ async def edit(
             standing = ", ".join(f"version {each.version} of {each.kind} '{each.key}'" for each, _ in edits[:index])
             raise UnfinishedError(f"{error}\nwhat came before it stands: {standing}; edit only the rest") from error
     return [change for change, _ in edits]
+
+
+async def _require_fit(writer: CatalogWriter, specs: Iterable[Spec]) -> None:
+    """Raises RefusedError for sources that don't fit their topics."""
+    for source in specs:
+        if isinstance(source, ForeignSource) and (found := await fit_violations(writer.settings, source)):
+            raise RefusedError("\n".join(f"source '{source.key}': {each}" for each in found), found)
 
 
 def foresee(

@@ -103,7 +103,7 @@ class CatalogWriter:
     def __init__(
         self, settings: Settings, aside: SetAside | None = None, changed: Callable[[], None] = lambda: None
     ) -> None:
-        self._settings = settings
+        self.settings = settings
         self.reader = CatalogReader(settings, aside, changed)
         self.publishing: str | None = None  # what was sent, and has not been read back yet
         self._producer: AIOKafkaProducer
@@ -114,10 +114,10 @@ class CatalogWriter:
         return self.reader.history
 
     async def __aenter__(self) -> Self:
-        await asyncio.to_thread(topics.require, self._settings)
-        with answering(self._settings):
+        await asyncio.to_thread(topics.require, self.settings)
+        with answering(self.settings):
             await self.reader.start()
-            self._producer = create_producer(self._settings)
+            self._producer = create_producer(self.settings)
             try:
                 await self._producer.start()
             except BaseException:
@@ -148,9 +148,9 @@ class CatalogWriter:
         _, found = after(newest, newest.offset, newest.append_time, value)
         if isinstance(found, Rejected):
             raise PeekproofError(f"{name} is not published: {found.reason}")
-        with answering(self._settings):
+        with answering(self.settings):
             self.publishing = name
-            sent = await self._producer.send_and_wait(self._settings.topic(CATALOG), value, key_of(document), PARTITION)
+            sent = await self._producer.send_and_wait(self.settings.topic(CATALOG), value, key_of(document), PARTITION)
             await self.reader.caught_up()
             self.publishing = None
         for rejected in self.history.rejected:

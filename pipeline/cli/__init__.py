@@ -34,6 +34,7 @@ COMMANDS = {
         "List what people were told of; try whether it reaches them.",
     ),
     "dead-letters": ("pipeline.cli.dead_letters:dead_letters", "List input that could not be used; send it again."),
+    "sources": ("pipeline.cli.sources:sources", "List topics that are read beside our own; try what is made of one."),
     "doctor": ("pipeline.cli.doctor:doctor", "Look at everything: what is wrong, and the command that mends it."),
     "simulate": ("pipeline.cli.simulate:simulate", "Count how often the inference errs when watched all the time."),
     "recover": ("pipeline.cli.recover:recover", "Go on where a log or a state is not what it must be."),

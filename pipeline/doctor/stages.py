@@ -63,6 +63,10 @@ def _workers(sight: Sight, heard: Heard, stage: str, there: Collection[SourcePar
         of_topics = ", ".join(f"{number} of {topic}" for topic, number in aside.items())
         told = f"{stage} has set aside {of_topics}, which are no messages of ours; its log names each with its offset"
         yield Finding(AREA, "warning", told)
+    waiting = {topic: why for word in living for topic, why in word.health.waiting.items()}
+    for topic, why in sorted(waiting.items()):
+        told = f"{stage}: topic {sight.settings.topic(topic)}, of a source, is not read: {why}"
+        yield Finding(AREA, "warning", told, command_in(why))
     if falls:
         last = falls[-1]
         since = (heard.now - last.time) / 1_000

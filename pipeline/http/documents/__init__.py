@@ -3,12 +3,19 @@
 from litestar import Router
 
 from pipeline.http.callers.access import READING, requires
-from pipeline.http.documents import checking, importing, publishing, reading, typed
+from pipeline.http.documents import checking, importing, publishing, reading, trying, typed
 from pipeline.http.documents.bodies import DefinitionRequest
 
 documents = Router(
     "/api/1",
-    route_handlers=[*reading.ROUTES, *checking.ROUTES, *publishing.ROUTES, *importing.ROUTES, *typed.ROUTES],
+    route_handlers=[
+        *reading.ROUTES,
+        *checking.ROUTES,
+        *publishing.ROUTES,
+        *importing.ROUTES,
+        *trying.ROUTES,
+        *typed.ROUTES,
+    ],
     guards=[requires(READING)],
     request_class=DefinitionRequest,
     tags=["documents"],

@@ -1,0 +1,126 @@
+"""Trying: what a source would make of the newest records of its topic. Nothing is counted, and nothing remembers it."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import msgspec
+
+from evaluation.assignment.trying import Tried, tried
+from evaluation.catalog.history import History
+from evaluation.catalog.rules import did_you_mean
+from pipeline.catalog.documents import read_source
+from pipeline.catalog.fitting import times_fault
+from pipeline.errors import PeekproofError
+from pipeline.kafka.sample import newest
+from pipeline.settings import Settings
+from schemas.records import Records
+from schemas.source import ForeignSource
+from schemas.topics import MARK
+
+RECORDS, MOST_RECORDS = 20, 200
+LONGEST_SHOWN = 4_000  # characters of what came
+
+Outcome = Literal["made", "late", "left out", "dead"]
+
+
+class TriedRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """One message that a record holds, or the whole record: what came, as text, and what was made of it, as of ours.
+
+    `place` is partition/offset, and /index in a record of many; `time` in ms UTC. `detail` says why something is left
+    out, or why it is `dead`: it would be a dead letter, for that `reason`.
+    """
+
+    place: str
+    time: int
+    came: str | None
+    key: str | None
+    outcome: Outcome
+    made: Any = None
+    reason: str | None = None
+    detail: str | None = None
+
+
+class TriedSource(msgspec.Struct, frozen=True, kw_only=True):
+    """What a source makes of the newest records of its topic, the newest first; `counts` by outcome.
+
+    `has_own_times`: the topic's records carry their producers' times, for which the source needs a `delay`.
+    """
+
+    topic: str
+    makes: Literal["event", "exposure"]
+    records: list[TriedRecord]
+    counts: dict[str, int]
+    has_own_times: bool
+    notes: list[str]
+
+
+async def try_source(settings: Settings, source: ForeignSource, number: int = RECORDS) -> TriedSource:
+    """Read the newest records, and say what the source would make of them.
+
+    Raises PeekproofError where there is no such topic, or we may not read it.
+    """
+    topic = MARK + source.topic
+    slices = await newest(settings, topic, number)
+    return await asyncio.to_thread(_tried, slices, settings, source, number)
+
+
+def _tried(slices: list[Records], settings: Settings, source: ForeignSource, number: int) -> TriedSource:
+    found = [
+        _record(records, each)
+        for records in slices
+        for each in tried(records, source, settings.horizon, settings.tolerance)
+    ]
+    found.sort(key=lambda each: each.time, reverse=True)
+    has_own_times = any(records.has_own_times for records in slices)
+    counts = Counter(each.outcome for each in found[:number])
+    return TriedSource(
+        topic=source.topic,
+        makes=source.makes,
+        records=found[:number],
+        counts={outcome: counts[outcome] for outcome in get_args(Outcome)},
+        has_own_times=has_own_times,
+        notes=[*_notes(source, has_own_times, is_empty=not slices)],
+    )
+
+
+def _notes(source: ForeignSource, has_own_times: bool, is_empty: bool) -> Iterator[str]:
+    if is_empty:
+        yield f"topic '{source.topic}' holds no record that could be tried; send one, and try again"
+    elif fault := times_fault(source, has_own_times):
+        yield f"delay: {fault}"
+
+
+def _record(records: Records, each: Tried) -> TriedRecord:
+    if each.message is not None:
+        outcome: Outcome = "late" if each.is_late else "made"
+    elif each.reason is not None:
+        outcome = "dead"
+    else:
+        outcome = "left out"
+    place = f"{records.partition}/{records.offset[each.row]}"
+    return TriedRecord(
+        place=place if each.index is None else f"{place}/{each.index}",
+        time=int(records.append_time[each.row]),
+        came=_text(each.value),
+        key=_text(records.keys.value(each.row)) if records.keys else None,
+        outcome=outcome,
+        made=each.message,
+        reason=each.reason,
+        detail=each.detail,
+    )
+
+
+def _text(value: bytes | None) -> str | None:
+    return None if value is None else value[:LONGEST_SHOWN].decode("utf-8", "backslashreplace")
+
+
+def source_named(name: str, file: Path, history: History) -> ForeignSource:
+    """The source of that key, or that a file describes. Raises PeekproofError where there is neither."""
+    if file.suffix in {".yaml", ".yml"} or file.is_file():
+        return read_source(file)
+    if name in history.newest.sources:
+        return history.newest.sources[name].definition
+    raise PeekproofError(f"there is no source '{name}'; {did_you_mean(name, history.newest.sources)}")

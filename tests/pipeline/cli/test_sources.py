@@ -1,0 +1,92 @@
+"""`peekproof sources`: what a source makes of what a topic holds, before anything reads it; and what it comes to."""
+
+import json
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from kafka import KafkaProducer
+from kafka.admin import KafkaAdminClient, NewTopic
+
+from pipeline.errors import PeekproofError
+from pipeline.kafka.clients import kafka_python_arguments
+from pipeline.settings import Settings
+from tests.pipeline.shop import Shop
+
+SOURCE = """\
+key: orders
+owner: shop
+topic: {topic}
+as: event
+where: [{{property: order.status, op: is, values: [PAID]}}]
+map:
+  event_type: = purchase
+  user_id: $key
+  time: order.paidAt
+  event_properties: {{revenue: order.total}}
+"""
+
+
+@pytest.fixture
+def orders(deployment: Settings) -> Iterator[str]:
+    """A topic of somebody else's."""
+    name, admin = f"orders-{uuid.uuid4().hex[:8]}", KafkaAdminClient(**kafka_python_arguments(deployment))
+    admin.create_topics([NewTopic(name, 2, 1, topic_configs={"message.timestamp.type": "LogAppendTime"})])
+    yield name
+    admin.delete_topics([name])
+    admin.close()
+
+
+def test_a_source_is_tried_with_what_its_topic_holds(
+    deployment: Settings, orders: str, producer: KafkaProducer, tmp_path: Path
+) -> None:
+    shop, file, now = Shop(tmp_path / "documents", deployment), tmp_path / "orders.yaml", time.time_ns() // 1_000_000
+    paid = {"order": {"status": "PAID", "paidAt": now, "total": 12.5, "lines": [{"sku": "a"}]}}
+    values = [json.dumps(paid), json.dumps({"order": {"status": "OPEN"}}), "{", json.dumps(paid), None]
+    for number, (key, value) in enumerate(zip(("u1", "u2", "u3", None, "u5"), values, strict=True)):
+        producer.send(orders, value and value.encode(), key and key.encode(), partition=number % 2).get()
+    file.write_text(SOURCE.format(topic=orders))
+
+    tried = shop.told("sources", "try", str(file))
+
+    assert isinstance(tried, dict)
+    made = {each["key"]: (each["outcome"], each["reason"], each["made"]) for each in tried["records"]}
+    message = {"event_type": "purchase", "user_id": "u1", "time": now, "event_properties": {"revenue": 12.5}}
+    assert made == {
+        "u1": ("made", None, message),
+        "u2": ("left out", None, None),
+        "u3": ("dead", "not json", None),
+        None: ("dead", "no unit", None),
+        "u5": ("left out", None, None),
+    }
+    assert tried["counts"] == {"made": 1, "late": 0, "left out": 2, "dead": 2}
+    (newest,) = shop.told("sources", "try", str(file), "--records", "1")["records"]  # type: ignore[index]
+    assert newest["key"] == "u5"
+    told = shop.call("sources", "try", str(file)).output
+    assert "1 made, 2 left out, 2 dead" in told
+    file.write_text(SOURCE.format(topic=orders) + "delay: 5m\n")
+    assert "delay: remove it" in shop.call("sources", "try", str(file)).output
+
+
+def test_topics_of_sources_are_told_where_they_cannot_be_read_and_never_made(
+    deployment: Settings, tmp_path: Path
+) -> None:
+    shop, nowhere = Shop(tmp_path / "documents", deployment), f"nowhere-{uuid.uuid4().hex[:8]}"
+    (shop.directory / "sources").mkdir()
+    (shop.directory / "sources" / "orders.yaml").write_text(SOURCE.format(topic=nowhere))
+    shop.apply()
+
+    told = shop.call("topics").output
+
+    assert f"topic {nowhere}, of a source, is not read: there is no such topic" in told
+    admin = KafkaAdminClient(**kafka_python_arguments(deployment))
+    assert nowhere not in admin.list_topics()
+    admin.close()
+    (listed,) = [json.loads(line) for line in shop.call("sources", "--json").stdout.splitlines()]
+    assert (listed["key"], listed["as"], listed["state"], listed["lag"]) == ("orders", "event", "unknown", None)
+    with pytest.raises(PeekproofError, match=f"topic '{nowhere}': there is no such topic"):
+        shop.call("sources", "try", "orders")
+    with pytest.raises(PeekproofError, match="did you mean 'orders'"):
+        shop.call("sources", "try", "order")
