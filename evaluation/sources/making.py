@@ -23,7 +23,7 @@ from evaluation.flags.values import read_json, subject_of
 from evaluation.sources.beside import beside
 from evaluation.sources.mapping import INSERT_ID, TIME, Alternative, At, Beside, Constant, SourceMapping
 from evaluation.sources.odd import WRONG
-from evaluation.sources.reading import MOST_ELEMENTS, Piece, read, unfolded, with_one
+from evaluation.sources.reading import MOST_ELEMENTS, RecordPiece, read, unfolded, with_one
 from evaluation.sources.spans import Reject, Spans
 from schemas.dead_letter import Reason
 from schemas.records import Records
@@ -63,9 +63,9 @@ def make(  # noqa: PLR0917
     outer = [each for each in mapping.where if not (isinstance(each[0], At) and each[0].is_in_element)]
     inner = [each for each in mapping.where if each not in outer]
     for part, found in read(spans, mapping.of_record, reject):
-        piece = _satisfying(records, Piece(part, found), outer, counts)
+        piece = _satisfying(records, RecordPiece(part, found), outer, counts)
         if mapping.of_element is None:
-            pieces: Iterator[Piece] = iter([piece])
+            pieces: Iterator[RecordPiece] = iter([piece])
         else:
             holders = _with_array(piece, mapping, reject)
             every = unfolded(holders, mapping.each, mapping.of_element, reject)
@@ -75,7 +75,7 @@ def make(  # noqa: PLR0917
                 yield _Making(records, each, mapping, given).made(reject)
 
 
-def _satisfying(records: Records, piece: Piece, where: Where, counts: Counter[str]) -> Piece:
+def _satisfying(records: Records, piece: RecordPiece, where: Where, counts: Counter[str]) -> RecordPiece:
     """The messages that satisfy the conditions; the others are counted."""
     kept = np.ones(len(piece), np.bool_)
     for alternative, condition in where:
@@ -89,7 +89,7 @@ def _satisfying(records: Records, piece: Piece, where: Where, counts: Counter[st
     return piece.take(np.flatnonzero(kept))
 
 
-def _with_array(piece: Piece, mapping: SourceMapping, reject: Reject) -> Piece:
+def _with_array(piece: RecordPiece, mapping: SourceMapping, reject: Reject) -> RecordPiece:
     """The records that have the array that is unfolded."""
     arrays = piece.of_record.columns.json[mapping.each]
     is_array = arrays.length > 0
@@ -102,7 +102,7 @@ def _with_array(piece: Piece, mapping: SourceMapping, reject: Reject) -> Piece:
     return piece.take(np.flatnonzero(is_array))
 
 
-def _text(records: Records, piece: Piece, alternative: Alternative) -> Texts:
+def _text(records: Records, piece: RecordPiece, alternative: Alternative) -> Texts:
     match alternative:
         case At():
             return piece.found(alternative).columns.texts[alternative.steps]
@@ -112,7 +112,7 @@ def _text(records: Records, piece: Piece, alternative: Alternative) -> Texts:
             return _same(text.encode(), len(piece))
 
 
-def _json(records: Records, piece: Piece, alternative: Alternative) -> Texts:
+def _json(records: Records, piece: RecordPiece, alternative: Alternative) -> Texts:
     match alternative:
         case At():
             return piece.found(alternative).columns.json[alternative.steps]
@@ -124,7 +124,7 @@ def _json(records: Records, piece: Piece, alternative: Alternative) -> Texts:
             return _same(msgspec.json.encode(text), len(piece))
 
 
-def _number(records: Records, piece: Piece, alternative: Alternative) -> Floats:
+def _number(records: Records, piece: RecordPiece, alternative: Alternative) -> Floats:
     match alternative:
         case At():
             return piece.found(alternative).columns.numbers[alternative.steps]
@@ -169,7 +169,7 @@ def _joined(columns: Sequence[Texts], which: Words) -> Texts:
 class _Making:
     """The fields of the messages of one piece."""
 
-    def __init__(self, records: Records, piece: Piece, mapping: SourceMapping, given: Mapping[int, int]) -> None:
+    def __init__(self, records: Records, piece: RecordPiece, mapping: SourceMapping, given: Mapping[int, int]) -> None:
         self._records, self._piece, self._mapping, self._given = records, piece, mapping, given
         self._which: dict[Path, Words] = {}
         self._bad: list[tuple[Mask, Path, Callable[[int], str]]] = []
@@ -220,7 +220,7 @@ class _Making:
             "leave such records out by `where`"
         )
 
-    def _value(self, piece: Piece, i: int) -> bytes | None:
+    def _value(self, piece: RecordPiece, i: int) -> bytes | None:
         """A message as it came, on its own; of one that shared its record's value the JSON that holds it alone."""
         if piece.holder is not None:
             return with_one(piece.holder.value(i), self._mapping.each, piece.spans.value(i))

@@ -27,40 +27,40 @@ LONGEST_SHOWN = 100  # bytes of a value
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class ColumnsFound:
     """What stands at the paths of a tree in n values; `place` is where each stands in `faults`."""
 
     columns: PathColumns
     place: Words
     faults: Faults = field(default_factory=dict)
 
-    def take(self, rows: NDArray[Any]) -> "Found":
+    def take(self, rows: NDArray[Any]) -> "ColumnsFound":
         """Of some of the values."""
         return replace(self, columns=self.columns.take(rows), place=self.place[rows])
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class RecordPiece:
     """n messages, and what was found in the record of each, and in the element that it is."""
 
     spans: Spans
-    of_record: Found
-    of_element: Found | None = None
+    of_record: ColumnsFound
+    of_element: ColumnsFound | None = None
     holder: Spans | None = None  # of a message that is an element the JSON that holds it
 
     def __len__(self) -> int:
         return len(self.spans)
 
-    def take(self, rows: NDArray[Any]) -> "Piece":
+    def take(self, rows: NDArray[Any]) -> "RecordPiece":
         """Some of the messages."""
-        return Piece(
+        return RecordPiece(
             self.spans.take(rows),
             self.of_record.take(rows),
             self.of_element.take(rows) if self.of_element else None,
             self.holder.take(rows) if self.holder else None,
         )
 
-    def found(self, at: At) -> Found:
+    def found(self, at: At) -> ColumnsFound:
         """Where the column of a place is."""
         if at.is_in_element:
             assert self.of_element is not None
@@ -68,14 +68,14 @@ class Piece:
         return self.of_record
 
 
-def read(spans: Spans, tree: PathTree, reject: Reject) -> Iterator[tuple[Spans, Found]]:
+def read(spans: Spans, tree: PathTree, reject: Reject) -> Iterator[tuple[Spans, ColumnsFound]]:
     """What stands at the paths in these records, in at most two pieces."""
     for part, found in _read(spans, tree, reject, is_any=() in tree.views):
         if len(part):
             yield part, found
 
 
-def unfolded(piece: Piece, each: Steps, tree: PathTree, reject: Reject) -> Iterator[Piece]:
+def unfolded(piece: RecordPiece, each: Steps, tree: PathTree, reject: Reject) -> Iterator[RecordPiece]:
     """The elements of the arrays that stand at `each` in the records of a piece."""
     arrays = piece.of_record.columns.json[each]
     of, start, length = elements(arrays.data, arrays.start, arrays.length)
@@ -94,7 +94,7 @@ def unfolded(piece: Piece, each: Steps, tree: PathTree, reject: Reject) -> Itera
         if len(part):
             kept = part.index
             outer = records.take(kept)
-            yield Piece(replace(part, index=index[kept]), outer.of_record, found, outer.spans)
+            yield RecordPiece(replace(part, index=index[kept]), outer.of_record, found, outer.spans)
 
 
 def with_one(value: bytes, steps: Steps, element: bytes) -> bytes:
@@ -110,16 +110,16 @@ def with_one(value: bytes, steps: Steps, element: bytes) -> bytes:
     return msgspec.json.encode(items)
 
 
-def _read(spans: Spans, tree: PathTree, reject: Reject, *, is_any: bool) -> Iterator[tuple[Spans, Found]]:
+def _read(spans: Spans, tree: PathTree, reject: Reject, *, is_any: bool) -> Iterator[tuple[Spans, ColumnsFound]]:
     columns, odd = scan_paths(spans.data, spans.start, spans.length, tree, is_any=is_any)
     if not odd.any():
-        yield spans, Found(columns, np.arange(len(spans)))
+        yield spans, ColumnsFound(columns, np.arange(len(spans)))
         return
     good: Mask = ~odd
-    yield spans.take(good), Found(columns.take(good), np.arange(int(good.sum())))
+    yield spans.take(good), ColumnsFound(columns.take(good), np.arange(int(good.sum())))
     others = OddColumns(tree)
     kept = [i for i in np.flatnonzero(odd).tolist() if _is_read(spans, i, others, reject, is_any=is_any)]
-    yield spans.take(np.array(kept, np.int64)), Found(others.columns(), np.arange(len(kept)), others.faults)
+    yield spans.take(np.array(kept, np.int64)), ColumnsFound(others.columns(), np.arange(len(kept)), others.faults)
 
 
 def _is_read(spans: Spans, i: int, others: OddColumns, reject: Reject, *, is_any: bool) -> bool:

@@ -61,7 +61,7 @@ const row = ({ kind, key, name, owner, tags, version, author, time, of }) =>
       h(
         "p",
         { class: "quiet" },
-        [`version ${version} by ${author}, ${moment(time)}`, `of ${owner}`, tags.join(", ")]
+        [`version ${version} by ${author}, ${moment(time)}`, owner && `of ${owner}`, tags.join(", ")]
           .filter(Boolean)
           .join(" · "),
       ),
