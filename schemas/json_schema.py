@@ -5,23 +5,9 @@ from typing import Any
 
 import msgspec
 
-from schemas.brief import Brief
-from schemas.catalog import Cohort, Deployment, Flag, Group, Metric, Template
-from schemas.notification import NotificationRule
-from schemas.source import ForeignSource
+from schemas.catalog import WRITTEN, Definition, Flag
 
-DOCUMENTS = {  # by the name of the published file
-    "experiment": Flag,
-    "flag": Flag,
-    "metric": Metric,
-    "group": Group,
-    "cohort": Cohort,
-    "deployment": Deployment,
-    "notification": NotificationRule,
-    "template": Template,
-    "brief": Brief,
-    "source": ForeignSource,
-}
+DOCUMENTS = {"experiment": Flag, **dict[str, type[Definition]](WRITTEN.items())}  # by the name of the published file
 
 
 def json_schema(document: str) -> str:
