@@ -19,6 +19,8 @@ COMMANDS = {
     "apply": ("pipeline.cli.documents:apply", "Publish the documents that changed."),
     "experiment": ("pipeline.cli.flags:experiment", "The life of experiments: start, complete, roll out or back, …"),
     "flag": ("pipeline.cli.flags:flag", "The same for feature flags; which are stale."),
+    "comment": ("pipeline.cli.comments:comment", "Say something about a flag or an experiment."),
+    "comments": ("pipeline.cli.comments:comments", "What people said about it."),
     "plan": ("pipeline.cli.plan:plan", "What a flag's plan would do; pause it, or let it go on."),
     "sample-size": ("pipeline.cli.sample_size:sample_size", "How many units and days an experiment takes."),
     "schema": ("pipeline.cli.documents:schema", "Write the JSON Schema of documents, for editors."),

@@ -8,17 +8,14 @@ from litestar import delete, get, post
 from litestar.exceptions import ClientException, NotFoundException, PermissionDeniedException
 
 from evaluation.catalog.comments import CommentTold, comments_of
-from evaluation.catalog.rules import did_you_mean
-from pipeline.catalog.editing import Signature
-from pipeline.catalog.topic import EditConflictError
+from pipeline.catalog.commenting import check_comment, publish_comment
+from pipeline.catalog.editing import RefusedError, Signature
 from pipeline.http.backend import Backend
 from pipeline.http.callers.access import ADMINISTERING, EDITING, OF_LINK, requires
 from pipeline.http.callers.keys import Key
 from pipeline.http.management.life import EditRequest, of_each, publishing, standing
 from pipeline.http.remembering.markdown import html_of
 from schemas.comment import Comment, CommentText
-
-MOST_CONFLICTS = 20  # with others who comment at the same moment
 
 
 class CommentShown(CommentTold, frozen=True, kw_only=True):
@@ -53,16 +50,12 @@ async def list_comments(request: EditRequest, backend: Backend, key: str) -> Com
 @post(of_each("comments"), status_code=200, guards=[requires(EDITING)])
 async def comment(request: EditRequest, backend: Backend, key: str, data: Saying) -> Comments:
     """Say something about it; all comments then."""
-    state = standing(backend, key)
-    runs = [run.key for run in state.runs]
-    if data.run is not None and data.run not in runs:
-        raise ClientException(f"run: '{key}' has no run '{data.run}'; {did_you_mean(data.run, runs)}")
-    if data.look is not None and data.run is None:
-        raise ClientException(f"look: look {data.look} is of a run; say which")
-    metrics = backend.catalog.history.newest.metrics
-    if data.metric is not None and data.metric not in metrics:
-        raise ClientException(f"metric: '{data.metric}' is no metric; {did_you_mean(data.metric, metrics)}")
+    standing(backend, key)
     said = Comment(key=key, text=data.text, run=data.run, look=data.look, metric=data.metric)
+    try:
+        check_comment(said, backend.catalog.history)
+    except RefusedError as error:
+        raise ClientException(str(error)) from None
     await _publish(backend, said, Signature(request.auth.name, "comment"))
     return Comments(comments=await _shown(backend, key, request.auth))
 
@@ -103,13 +96,5 @@ def _may_withdraw(comment: CommentTold, who: Key) -> bool:
 
 
 async def _publish(backend: Backend, said: Comment, signature: Signature) -> None:
-    """As the next version, whatever others say meanwhile: no comment rests on the one before it."""
     async with publishing():
-        for attempt in range(MOST_CONFLICTS):
-            try:
-                await backend.writer.publish(backend.writer.next_version(said, signature.author, signature.reason))
-            except EditConflictError:
-                if attempt == MOST_CONFLICTS - 1:
-                    raise
-            else:
-                return
+        await publish_comment(backend.writer, said, signature)

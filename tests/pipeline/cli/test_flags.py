@@ -70,6 +70,27 @@ def test_history_shows_a_reason_as_it_was_given(shop: Shop):
     assert "see [/ticket/12], it is [bold]urgent[/bold] :fire:" in shop.call("flag", "history", "button").stdout
 
 
+def test_comments_are_said_beside_what_there_is_and_listed_in_order(shop: Shop):
+    shop.apply()
+    shop.call("experiment", "start", "button")
+    assert "nobody said anything about 'button'" in shop.call("comments", "button").stdout
+
+    (first,) = shop.told("comment", "button", "**so** [what]", "--run", "exp-1", "--look", "7", "--author", "tom")
+    shop.call("comment", "button", "a second\x1b line\nand more", "--author", "ann")
+
+    assert (first["version"], first["text"], first["run"], first["look"]) == (1, "**so** [what]", "exp-1", 7)
+    assert [each["author"] for each in shop.told("comments", "button")] == ["tom", "ann"]
+    lines = shop.call("comments", "button").stdout.splitlines()
+    assert lines[0].endswith("UTC, tom about exp-1, look 7")
+    assert lines[1:2] + lines[3:] == ["  **so** [what]", "  a second\\x1b line", "  and more"]
+    with pytest.raises(PeekproofError, match=r"'button' has no run 'exp-9'.*\n*metric: 'sales' is no metric"):
+        shop.call("comment", "button", "x", "--run", "exp-9", "--metric", "sales")
+    with pytest.raises(PeekproofError, match=r"text: .* characters"):
+        shop.call("comment", "button", "")
+    with pytest.raises(PeekproofError, match="'buton' is no flag"):
+        shop.call("comments", "buton")
+
+
 def test_list_and_show_tell_the_state_and_the_dates_that_have_passed(shop: Shop):
     assert "the catalog holds none; `peekproof apply` publishes" in shop.call("experiment", "list").stdout
     shop.rewrite("rollout: 50", "rollout: 50\nstart: 2020-01-01\nend: 2020-02-01")
