@@ -55,7 +55,8 @@ class Backend:
         self.flags = FlagMemory()
         self.sticky = Sticky(aside=self.aside)
         self.looks = Looks()
-        self.past = PastLooks(settings)
+        self.readers = Readers()
+        self.past = PastLooks(settings, self.readers)
         results = Follower(settings, RESULTS, self.looks.read, self.aside)
         self.decisions = DecisionsTold(self.catalog.history, self.looks, self.past, results)
         self.bell = Bell()
@@ -63,7 +64,6 @@ class Backend:
         self.delivery: Delivery
         self.outbox = Outbox(settings)
         self.tracker = Tracker(self.outbox, self.flags, self.sticky)
-        self.readers = Readers()
         self.examination = Examination(settings)
         self.tickets = Tickets()
         self.connections = Connections(most_connections())

@@ -19,6 +19,7 @@ from schemas.records import Headers, RecordKeys, Records
 from schemas.topics import MARK, SOURCES
 
 SLICE_ROWS = 1 << 15  # at most, of what is read at once
+FEW_ROWS = 1 << 8  # of what is read for a first one
 
 SCHEMA = pa.schema(
     [
@@ -75,6 +76,15 @@ class ArchiveFile(NamedTuple):
     end: int
     interval: int
     path: Path
+
+
+class ArchivedGroup(NamedTuple):
+    """Some of the records of one file: a row group of it, by its number."""
+
+    topic: str
+    partition: int
+    path: Path
+    number: int
 
 
 def chain(directory: Path, topic: str, partition: int) -> list[ArchiveFile]:
@@ -189,6 +199,20 @@ def slices(directory: Path, topic: str, partition: int, end: int | None = None, 
                 ) from None
             continue
         position = files.pop(0).end
+
+
+def groups(directory: Path, topic: str, partition: int) -> Iterator[ArchivedGroup]:
+    """Where a partition's records stand, in the order of their offsets; holes are none of its concern."""
+    for file in standing(directory, topic, partition):
+        with suppress(FileNotFoundError), reading(file.path) as parquet:
+            yield from (ArchivedGroup(topic, partition, file.path, i) for i in range(parquet.num_row_groups))
+
+
+def records_of(group: ArchivedGroup) -> Iterator[Records]:
+    """A group's records in order, a few at a time; nothing where its file was replaced meanwhile, or has expired."""
+    with suppress(FileNotFoundError), reading(group.path) as parquet:
+        for batch in parquet.iter_batches(FEW_ROWS, row_groups=[group.number]):
+            yield _slice(group.topic, group.partition, batch.column("offset")[0].as_py(), batch)
 
 
 def backwards(directory: Path, topics: Iterable[str], since: int) -> Iterator[Records]:

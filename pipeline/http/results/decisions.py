@@ -5,6 +5,7 @@ from time import monotonic
 
 import msgspec
 from aiokafka.errors import KafkaError
+from litestar.exceptions import ServiceUnavailableException
 
 from evaluation.catalog.decisions import Decided, Decisions
 from evaluation.catalog.history import History
@@ -18,14 +19,17 @@ from schemas.look import Verdict
 FINDING_SECONDS = 5.0  # that the looks of one flag's decisions may take
 
 NONE_YET = "no look had been published by then"
-FORGOTTEN = "which look was the newest then is not known: the topic keeps those of a week, the archive older ones"
+FORGOTTEN = (
+    "which look was the newest then is not known: the topic keeps those of a week, and the archive here lacks those of "
+    "that time"
+)
 UNREAD = f"which look was the newest then could not be read within {FINDING_SECONDS:.0f} s; ask again"
 
 
 class DecisionTold(Decided, frozen=True, kw_only=True):
     """A decision with its evidence: the `look` at its run that was the newest then, and what that said.
 
-    `no_look` says why there is none. The `verdict` is null too where the look's bytes are not on the topic any more.
+    `no_look` says why there is none. The `verdict` is null too where the look's bytes are nowhere any more.
     """
 
     look: int | None
@@ -66,7 +70,7 @@ class DecisionsTold:
                     await self._results.caught_up(monotonic())
                     for each in new:
                         self._told[key, each.version] = _told(each, await self._then(key, each, reader))
-            except (TimeoutError, KafkaError, UnreachableError):
+            except (TimeoutError, KafkaError, UnreachableError, ServiceUnavailableException):
                 pass  # those that are missing say so
         return [self._told.get((key, each.version)) or _without(each, UNREAD) for each in decided]
 

@@ -207,8 +207,8 @@ async def _look(request: ReadRequest, backend: Backend, key: str, run: str | Non
         raise ServiceUnavailableException(why, headers={"Retry-After": "1"}) from None
     if value is None:
         raise NotFoundException(
-            f"look {number} of {key}/{kept.head.run} is not on the topic (its newest is {kept.head.look}); the archive "
-            "has those of more than a week ago"
+            f"look {number} of {key}/{kept.head.run} is not there (the newest is {kept.head.look}): the topic keeps "
+            "those of a week, and the archive here does not have it"
         )
     return value
 

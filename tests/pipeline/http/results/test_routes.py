@@ -15,12 +15,14 @@ from aiokafka import ConsumerRecord
 from kafka import KafkaProducer
 
 from pipeline.http.callers.keys import Keys
+from pipeline.http.questions.readers import Readers
 from pipeline.http.results.looks import Looks
 from pipeline.http.results.past_looks import PastLooks
 from pipeline.kafka.clients import kafka_python_arguments
 from pipeline.kafka.follower import Follower
 from pipeline.kafka.set_aside import SetAside
 from pipeline.settings import Settings
+from pipeline.storage.archive import Archive
 from schemas.fields import fields
 from schemas.look import RUNNING, Cell
 from schemas.topics import RESULTS
@@ -29,6 +31,7 @@ from tests.live import wait_for
 from tests.pipeline.conftest import look
 from tests.pipeline.http.server import serving
 from tests.pipeline.shop import Shop
+from tests.pipeline.slices import records
 
 ONE = {"metric": "metric-0", "variant": "treatment", "reading": "live"}
 
@@ -85,7 +88,8 @@ def test_what_is_not_there_is_said(results: Results):
     assert "did you mean 'button'" in results.get("experiments/buton/results", 404).json()["error"]
     assert "'button' has no run 'exp-7'" in results.get("experiments/button/results", 404, run="exp-7").json()["error"]
     assert (
-        "look 41 of button/exp-1 is not on" in results.get("experiments/button/results/looks/41", 404).json()["error"]
+        "look 41 of button/exp-1 is not there"
+        in results.get("experiments/button/results/looks/41", 404).json()["error"]
     )
     missing = results.get("experiments/button/results/history", 404, **ONE | {"metric": "x"}).json()["error"]
     assert "no cell of metric 'x'" in missing
@@ -224,22 +228,31 @@ async def newest_at_each_time(settings: Settings) -> tuple[list[int], list[int]]
 
     Several may have been published within a millisecond.
     """
-    looks, past, times = Looks(), PastLooks(settings), dict[int, int]()
+    archive, times = Archive(settings.data / "archive"), dict[int, int]()
+    before, after = Readers(), Readers()  # what one has answered it keeps
+    looks, past, past_too = Looks(), PastLooks(settings, before), PastLooks(settings, after)
 
     def read(record: ConsumerRecord) -> None:
         looks.read(record)
+        archive.append(records(RESULTS, record.partition, record.offset, [record.value], record.timestamp))
         if record.key == b"button/exp-1":
             times[record.timestamp] = looks.runs["button", "exp-1"].head.look
 
     follower = Follower(settings, RESULTS, read, SetAside())
-    await asyncio.gather(follower.start(), past.start())
+    await asyncio.gather(follower.start(), past.start(), past_too.start())
     kept = looks.runs["button", "exp-1"]
     assert len(kept.marks) <= 4
     earlier = await past.newest_at(kept, min(times) - 1, "ann")
     found = [await past.newest_at(kept, time, "ann") for time in times]
     kept.marks = [mark for mark in kept.marks if mark.look > 20]  # compaction has left these
     assert await past.newest_at(kept, min(times), "ann") is None
-    await asyncio.gather(follower.stop(), past.stop())
+    assert await past.look(kept, 3, "ann") is None
+    archive.advance(RESULTS, kept.partition, kept.published + 3_600_000)
+    then, third = await past_too.newest_at(kept, min(times), "ann"), await past_too.look(kept, 3, "ann")
+    assert then is not None
+    assert then.number == times[min(times)]
+    assert third == look(3, "exp-1").replace(b'"checkout"', b'"button"')
+    await asyncio.gather(follower.stop(), *(each.stop() for each in (past, past_too, before, after)))
     assert earlier == (0, None)
     return [each.number for each in found], [*times.values()]
 
