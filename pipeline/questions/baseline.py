@@ -98,6 +98,8 @@ def metric_numbers(  # noqa: PLR0917
         notes.append("the metric has no window: these are units' numbers so far, which grow with time")
     elif not is_settled:
         notes.append("too few units' windows are over: these are numbers so far, and grow until then")
+    if metric.lookback is not None:
+        notes.append("these are the numbers before adjustment: with CUPED an experiment takes fewer units, or as many")
     moments = _moments(numbers, settled if is_settled else entered)
     mean, deviation = _estimate(metric, moments)
     values = _values(metric, numbers, settled if is_settled else entered)

@@ -229,5 +229,10 @@ def _notes(  # noqa: PLR0917
         yield "the split was changed during the run: arms of several allocations are together here"
     if without := sum(arm.without_quotient for arm in arms):
         yield f"{without:,} units have a denominator of 0: they are in the mean, but in no bin"
+    if run.definition.analysis.cuped and metric.lookback is not None:
+        yield (
+            "these are the numbers before adjustment: the scorecard's effects are those of CUPED, which takes out what "
+            "units did before their entry"
+        )
     if metric.definition.log:
         yield "numbers are logarithms, as the metric has them"
