@@ -12,6 +12,9 @@ FlagsByKey = Mapping[str, FlagState | FlagInForce]
 
 def unmet_needs(flags: FlagsByKey, groups: Mapping[str, Group]) -> dict[str, list[str]]:
     """By flag that is in force, what it needs that nobody has, so that everybody but those listed gets `off`."""
+    in_force = filter(None, map(allocation_in_force, flags.values()))
+    if not any(each.prerequisites or each.groups for each in in_force):
+        return {}
     found: dict[str, list[str]] = {}
     given: dict[str, set[str]] = {}
     for key in prerequisite_order({key: flag.definition for key, flag in flags.items()}):

@@ -474,6 +474,8 @@ def in_order(definitions: Sequence[Definition]) -> list[Definition]:
 
 def _with_needs(found: list[Change], catalog: Catalog) -> list[Change]:
     """The changes, all of them together, with what they do to flags that need what they change; each is told once."""
+    if not any(change.kind in {"flag", "group"} for change in found):
+        return found
     flags: dict[str, FlagState | FlagInForce] = {**catalog.flags}
     flags |= {change.key: change.spec for change in found if isinstance(change.spec, FlagState)}
     groups = {change.key: change.spec for change in found if isinstance(change.spec, Group)}
