@@ -44,10 +44,10 @@ class BaseOf(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class PublishingAll(Importing, frozen=True, kw_only=True):
-    """The same, and why they are published; `bases` are versions that they rest on, `yes`: despite risks."""
+    """The same, and why they are published; `bases` tell of each the version that it rests on, `yes`: despite risks."""
 
     reason: Reason
-    bases: tuple[BaseOf, ...] = ()
+    bases: tuple[BaseOf, ...]
     yes: Switch = False
 
 
@@ -97,6 +97,9 @@ async def put_documents(request: EditRequest, backend: Backend, data: Publishing
     for each in definitions:
         require_role(request, KIND_OF[type(each)])
     bases = {(each.kind, each.key): each.base for each in data.bases}
+    if baseless := [(kind, each.key) for each in definitions if (kind := KIND_OF[type(each)], each.key) not in bases]:
+        told = ", ".join(f"{kind} '{key}'" for kind, key in baseless)
+        raise ClientException(f"bases: say the version that {told} rests on, 0 where it is new; a GET of it tells that")
     signature = Signature(request.auth.name, data.reason)
     async with publishing():
         changes = await editing.edit(backend.writer, definitions, signature, data.yes, bases)

@@ -36,7 +36,7 @@ class PlanEdit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     plan: Plan
     reason: Reason
-    base: Base | None = None
+    base: Base
     yes: Switch = False
 
 
@@ -87,7 +87,7 @@ async def end_plan(  # noqa: PLR0917 (they come by name)
     backend: Backend,
     key: str,
     reason: Annotated[str, Parameter(min_length=1, max_length=LONGEST_REASON)],
-    base: Annotated[int | None, Parameter(ge=1)] = None,
+    base: Annotated[int, Parameter(ge=1, description="The version that was decided on.")],
     yes: bool = False,
 ) -> Stands:
     """End a plan: the percentages that are in force stay, and nothing is done by itself any more."""
@@ -95,7 +95,7 @@ async def end_plan(  # noqa: PLR0917 (they come by name)
 
 
 async def _edit(
-    backend: Backend, key: str, plan: Plan | None, signature: Signature, *, base: int | None, accept_risks: bool
+    backend: Backend, key: str, plan: Plan | None, signature: Signature, *, base: int, accept_risks: bool
 ) -> Stands:
     standing(backend, key)
     async with publishing():

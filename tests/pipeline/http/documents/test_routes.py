@@ -187,7 +187,8 @@ def test_an_experiment_comes_with_its_new_metric_and_cohort_in_one_go(api: Api):
     flag, _, metric = api.call("POST", "documents/import", {"yaml": broken})["documents"]
     assert [(each["path"], each["line"]) for each in metric["faults"]] == [("window", 16)]
     assert flag["faults"][0]["error"].startswith("names metric 'signups', which cannot be published as it comes")
-    said = {"reason": "begin", "bases": [{"kind": "flag", "key": "signup", "base": 0}]}
+    bases = [{"kind": each["kind"], "key": each["key"], "base": 0} for each in found]
+    said = {"reason": "begin", "bases": bases}
     assert api.call("PUT", "documents", {"yaml": broken} | said, 400)["faults"][0]["path"] == "window"
     assert "signup" not in read_catalog(api.settings).newest.flags
 
@@ -196,7 +197,10 @@ def test_an_experiment_comes_with_its_new_metric_and_cohort_in_one_go(api: Api):
     payload = read_catalog(api.settings).newest.flags["signup"].definition.variants[1].payload
     assert payload == {"id": 12345678901234567890123}
     assert "exists already" in api.call("PUT", "documents", {"yaml": TEXT} | said, 409)["error"]
-    again = api.call("PUT", "documents", {"yaml": TEXT, "reason": "again"})["documents"]
+    refused = api.call("PUT", "documents", {"yaml": TEXT, "reason": "again", "bases": bases[1:]}, 400)["error"]
+    assert refused.startswith("bases: say the version that flag 'signup' rests on, 0 where it is new")
+    standing = [each | {"base": 1} for each in bases]
+    again = api.call("PUT", "documents", {"yaml": TEXT, "reason": "again", "bases": standing})["documents"]
     assert [each["version"] for each in again] == [1, 1, 1]
     assert len(read_catalog(api.settings).versions_of("flag", "signup")) == 1
 
@@ -209,7 +213,7 @@ def test_what_a_text_may_hold_is_said(api: Api):
     assert cohort_or_brief["faults"][0]["error"].startswith("it may be cohort or brief; say of what kind it is")
     assert "stands in line" in str(twice["faults"]) or twice["kind"] is None
     assert (web["kind"], web["faults"]) == ("deployment", [])
-    assert "wants admin" in api.call("PUT", "documents", {"yaml": web_alone, "reason": "-"}, 403)["error"]
+    assert "wants admin" in api.call("PUT", "documents", {"yaml": web_alone, "reason": "-", "bases": []}, 403)["error"]
     assert "is empty" in api.call("POST", "documents/import", {"yaml": "# nothing\n"}, 400)["error"]
 
 

@@ -134,22 +134,24 @@ def test_a_plan_comes_to_a_flag_and_goes_and_moves_nobody(api: Api):
     assert api.call("POST", "flags/slow/actions/pause", {"reason": "wait"})["steps"] == ["the plan is paused (asked)"]
     assert api.call("POST", "flags/slow/actions/resume", {"reason": "go"})["steps"] == ["the plan goes on"]
 
-    assert "no step is taken any more" in api.call("DELETE", "flags/slow/plan?reason=x", code=409)["consequences"][0]
+    unsure = api.call("DELETE", "flags/slow/plan?reason=x&base=5", code=409)
+    assert "no step is taken any more" in unsure["consequences"][0]
+    assert "base" in api.call("DELETE", "flags/slow/plan?reason=x&yes=true", code=400)["error"]
     ended = api.call("DELETE", "flags/slow/plan?reason=by+hand&base=5&yes=true")
 
     assert ended["version"] == 6
     assert (api.definition("slow").plan, api.definition("slow").rollout, in_force()) == (None, 20, 20)
     assert "'slow' has no plan" in api.call("GET", "flags/slow/plan", code=404)["error"]
-    assert "'slower' is no flag" in api.call("DELETE", "flags/slower/plan?reason=none", code=404)["error"]
+    assert "'slower' is no flag" in api.call("DELETE", "flags/slower/plan?reason=none&base=1", code=404)["error"]
     viewer = Keys(api.settings.data).create("viewer", "eve")[1]
-    assert "wants experimenter" in api.call("DELETE", "flags/slow/plan?reason=x", code=403, key=viewer)["error"]
+    assert "wants experimenter" in api.call("DELETE", "flags/slow/plan?reason=x&base=6", code=403, key=viewer)["error"]
 
 
 def test_what_is_wrong_with_a_plan_is_told_by_field(api: Api):
     api.call("POST", "flags", {"key": "wrong"})
 
-    def faults(code: int, **plan: Any) -> dict[str, str]:
-        body = {"plan": {"steps": STEPS} | plan, "reason": "slowly"}
+    def faults(code: int, base: int = 1, **plan: Any) -> dict[str, str]:
+        body = {"plan": {"steps": STEPS} | plan, "reason": "slowly", "base": base}
         told = api.call("PUT", "flags/wrong/plan", body, code)
         return {each["path"]: each["error"] for each in told["faults"]}
 
@@ -160,7 +162,8 @@ def test_what_is_wrong_with_a_plan_is_told_by_field(api: Api):
     )
     broken = faults(409, steps=[*STEPS, {"rollout": 10}], end="tomorrow", timezone="Mars", on_broken_split="pause")
     assert broken.keys() >= {"plan.steps[2]", "plan.end", "plan.timezone", "plan.on_broken_split"}
-    api.call("PUT", "flags/wrong/plan", {"plan": {"steps": STEPS}, "reason": "slowly"})
+    api.call("PUT", "flags/wrong/plan", {"plan": {"steps": STEPS}, "reason": "slowly", "base": 1})
     api.call("POST", "flags/wrong/actions/start", {"reason": "let us see"})
-    assert faults(409, steps=[{"rollout": 30}]).keys() == {"plan.steps"}
-    assert "reason" in api.call("PUT", "flags/wrong/plan", {"plan": {"steps": STEPS}}, 400)["error"]
+    assert faults(409, 3, steps=[{"rollout": 30}]).keys() == {"plan.steps"}
+    assert "reason" in api.call("PUT", "flags/wrong/plan", {"plan": {"steps": STEPS}, "base": 3}, 400)["error"]
+    assert "base" in api.call("PUT", "flags/wrong/plan", {"plan": {"steps": STEPS}, "reason": "slowly"}, 400)["error"]
