@@ -30,6 +30,11 @@ def of_dates(before: FlagState | None, after: FlagState, now: int) -> Iterator[S
         yield f"its plan does at once what it says for its end, {plan.end}, which has passed: {said}", True
 
 
+def way_on(key: str) -> str:
+    """How a plan that is paused, or held, goes on."""
+    return f"'Resume' on its page, or `peekproof plan resume {key}`, goes on"
+
+
 def of_plan(before: FlagState, after: FlagState) -> Iterator[Sentence]:
     """Of steps, pauses, edits and the end of the plan of a running flag."""
     flag, progress, was = after.definition, after.progress, before.progress
@@ -41,7 +46,7 @@ def of_plan(before: FlagState, after: FlagState) -> Iterator[Sentence]:
     if progress.paused and (was is None or progress.paused != was.paused):
         yield _of_pause(after, progress, step), False
     elif progress.paused and was and before.definition is not after.definition:
-        yield f"the plan stays paused at {step}; `peekproof plan resume {flag.key}` goes on", False
+        yield f"the plan stays paused at {step}; {way_on(flag.key)}", False
     elif was is None or was.taken != progress.taken:
         yield f"{step} is in force, by which {_reach(after, progress)}; nobody changes variant by a step", False
     elif progress.paused is None and (was.paused or was.overruled != progress.overruled):
@@ -65,7 +70,7 @@ def of_removed_plan(before: Flag, after: Flag) -> Iterator[Sentence]:
 def _of_pause(after: FlagState, progress: Progress, step: str) -> str:
     key = after.definition.key
     assert progress.paused is not None
-    says, until = f"the plan is paused at {step}", f"until `peekproof plan resume {key}` goes on"
+    says, until = f"the plan is paused at {step}", f"until {way_on(key)}"
     if progress.paused.why == "edited":
         return f"{says}, as the flag is edited: no step is taken {until}; alarms act all the same"
     if is_holding(after.definition, progress):

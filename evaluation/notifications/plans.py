@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 import msgspec
 
 from evaluation.catalog.in_force import Catalog, FlagInForce
+from evaluation.catalog.plan_consequences import way_on
 from evaluation.notifications.circumstance import Circumstance, Wording
 from evaluation.notifications.runs import RunSeen
 from evaluation.plans.acts import told_act
@@ -81,7 +82,7 @@ def _obstacle(flag: FlagInForce, look: Look | None, now: int) -> tuple[str, str]
     if said.blocks:
         alarms = sorted(alarm.name for alarm in said.alarms if not alarm.is_overruled)
         kinds = [f"paused by version {paused.version}"] if paused else alarms or ["blocked"]
-        way_out = f"; `peekproof plan resume {key}` goes on" if paused else ""
+        way_out = f"; {way_on(key)}" if paused else ""
         return ", ".join(kinds), f"The plan of {key} goes no further: {said.reason}{way_out}."
     if standing is None or flag.status != "running":
         return None

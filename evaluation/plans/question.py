@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 import msgspec
 
 from evaluation.catalog.in_force import FlagInForce, PlanInForce, control_of
+from evaluation.catalog.plan_consequences import way_on
 from evaluation.plans.acts import Act, CompleteRun, PausePlan, RollBack, RollOut, StartFlag, TakeStep
 from evaluation.plans.alarms import Alarm, alarms_of, deciding, redefined
 from evaluation.plans.awaiting import (
@@ -143,7 +144,8 @@ def _goes_on(now: PlanMoment, standing: PlanInForce, blocks: list[str], alarms: 
         return _said(None, "its end" if ways else None, ways, blocks, now.look)
     for alarm in alarms:
         if not alarm.is_overruled:
-            told = "; the plan only tells of it, and `peekproof plan resume` goes on" if alarm.act == "tell" else ""
+            way_out = way_on(now.flag.definition.key)
+            told = f"; the plan only tells of it, and {way_out}" if alarm.act == "tell" else ""
             blocks = [*blocks, f"{alarm.text}{told}"]
     blocks = [*blocks, *_doubts(now)]
     awaits = step_awaits(now, number, standing.taken)

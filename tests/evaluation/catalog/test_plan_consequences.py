@@ -30,7 +30,7 @@ FLAG = Flag(
 )
 STICKY = msgspec.structs.replace(FLAG, sticky=True)
 NOW = 1_767_225_600_000  # 2026-01-01
-GOES_ON = "no alarm acts until `peekproof plan resume button` goes on"
+GOES_ON = "no alarm acts until 'Resume' on its page, or `peekproof plan resume button`, goes on"
 
 
 def running(flag: Flag = FLAG) -> FlagState:
@@ -105,7 +105,7 @@ def test_what_is_overruled_while_it_is_only_told_and_what_counts_again():
 
 
 def test_an_edit_says_that_the_plan_is_paused_once_and_beside_what_it_does_to_the_run():
-    way_out = "`peekproof plan resume button` goes on; alarms act all the same"
+    way_out = "'Resume' on its page, or `peekproof plan resume button`, goes on; alarms act all the same"
     pauses = (False, f"the plan is paused at step 1 of 2, as the flag is edited: no step is taken until {way_out}")
 
     assert told(running(), edited(running(), variants=(Variant(key="control", weight=3), FLAG.variants[1])))[1:] == [

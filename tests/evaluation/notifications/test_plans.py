@@ -99,7 +99,7 @@ def test_a_plan_that_is_paused_is_told_with_the_way_out():
     (word,) = told_after(shop, MINUTE)
 
     assert word.state == "paused by version 3"
-    assert "`peekproof plan resume checkout` goes on" in word.sentence
+    assert "'Resume' on its page, or `peekproof plan resume checkout`, goes on" in word.sentence
 
 
 def test_the_end_of_a_plan_that_does_nothing_then_is_told():

@@ -5,6 +5,7 @@ import pytest
 
 from evaluation.catalog import lifecycle
 from evaluation.catalog.in_force import SETTLING
+from evaluation.catalog.plan_consequences import way_on
 from evaluation.plans.acts import CompleteRun, PausePlan, RollBack, RollOut, StartFlag, TakeStep
 from evaluation.plans.alarms import holding
 from evaluation.plans.question import ask
@@ -141,7 +142,7 @@ def test_a_reading_without_a_guarantee_only_tells_and_holds_the_next_step(rampin
     said = ask(flag, look_of((cell_of("fails", "red", "harmed", **fields),)), MONDAY + HOUR)
 
     assert said.act is None
-    assert said.blocks[0].endswith("the plan only tells of it, and `peekproof plan resume` goes on")
+    assert said.blocks[0].endswith(f"the plan only tells of it, and {way_on(flag.definition.key)}")
     assert said.alarms[0].name == "fails/red"
 
 
