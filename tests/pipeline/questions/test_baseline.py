@@ -1,8 +1,10 @@
 """What is usual of a metric, and who would be met, against SQL over what was sent."""
 
 import time
+from dataclasses import replace
 
 import duckdb
+import msgspec
 import pyarrow as pa
 import pytest
 
@@ -12,7 +14,7 @@ from pipeline.questions import unit_records as of_records
 from pipeline.questions.baseline import metric_numbers
 from pipeline.questions.matching import segment_counts
 from pipeline.questions.unit_records import CarriedUnit, unit_records
-from schemas.catalog import Condition, Segment
+from schemas.catalog import Condition, Cuped, Segment
 from schemas.duration import DAY_MS, HOUR_MS
 from tests.pipeline.questions.world import HORIZON, PARTITIONS, World
 
@@ -52,6 +54,10 @@ def test_a_baseline_is_that_of_units_which_enter_with_their_first_event(world: W
     assert found.daily == pytest.approx(found.units * DAY_MS / (found.until - found.since))
     assert found.notes == []
 
+    looking_back = replace(metric, definition=msgspec.structs.replace(metric.definition, cuped=Cuped(lookback="1d")))
+    adjusted = metric_numbers(world.directory, looking_back, "user_id", 1, now, HORIZON, HORIZON, 60.0)
+    assert adjusted.mean == found.mean
+    assert [note.partition(":")[0] for note in adjusted.notes] == ["these are the numbers before adjustment"]
     ratio = metric_numbers(
         world.directory, world.history.newest.metrics["per-view"], "user_id", 1, now, HORIZON, HORIZON, 60.0
     )

@@ -1,11 +1,15 @@
 """The drawer, against the SQL oracle over the same rows."""
 
 import time
+from dataclasses import replace
 
+import msgspec
 import pytest
 
+from evaluation.catalog.in_force import RunInForce
 from evaluation.metrics.contribution import OTHER
 from pipeline.questions.drawer import Drawer, drawer
+from schemas.catalog import Analysis, Cuped
 from schemas.units import RowKind, decode_units
 from tests.oracle import Oracle, Row, definitions, segments
 from tests.pipeline.questions.world import HORIZON, World
@@ -102,3 +106,17 @@ def test_what_time_does_not_suffice_for_is_told(world: World) -> None:
 
     assert found.as_of == 0
     assert [note.partition(",")[0] for note in found.notes] == ["nothing of this run was read in time"]
+
+
+def test_numbers_are_said_to_be_those_before_adjustment_where_effects_are_adjusted(world: World) -> None:
+    spent = world.run.metrics["spent"]
+    looking_back = msgspec.structs.replace(spent.definition, cuped=Cuped(lookback="1d"))
+    metrics = {"spent": replace(spent, definition=looking_back)}
+    definition = msgspec.structs.replace(world.run.definition, analysis=Analysis(cuped=True))
+
+    def notes(run: RunInForce) -> list[str]:
+        return drawer(world.directory, None, run, "spent", "all", time.time_ns() // 1_000_000, 60.0).notes
+
+    adjusted = replace(world.run, metrics=metrics, definition=definition)
+    assert [note.partition(":")[0] for note in notes(adjusted)] == ["these are the numbers before adjustment"]
+    assert notes(replace(world.run, metrics=metrics)) == []
