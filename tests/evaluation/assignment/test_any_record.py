@@ -3,6 +3,7 @@
 import io
 import json
 
+import msgspec
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
@@ -13,6 +14,7 @@ from evaluation.assignment.routing import assign
 from evaluation.catalog.lifecycle import apply_definition, start
 from schemas.catalog import Breakdown, Condition, Flag, Goal, Metric, Segment, Step, Variant
 from schemas.dead_letter import from_record, to_headers
+from schemas.source import ForeignSource
 from tests.evaluation.catalogs import in_force
 
 NOW = 1_795_458_000_000
@@ -153,6 +155,39 @@ def test_any_record_is_counted_or_has_a_dead_letter(records_of, history, topic, 
     )
 
     assert assigned.counts.get(topic, 0) + len(assigned.rejects) > 0
+    for dead_letter in assigned.rejects:
+        assert from_record(to_headers(dead_letter), dead_letter.value) == dead_letter
+
+
+IDS = {"user_id": ["user_id", "event_properties.plan.0"], "groups": "groups", "time": ["time", "$header.trace"]}
+SOURCES = [
+    {"as": "event", "map": IDS | {"event_type": ["event_type", "$"], "event_properties": "event_properties"}},
+    {"as": "event", "each": "groups.org", "map": {"event_type": "= view", "user_id": ["groups.org", "groups.org.0"]}},
+    {"as": "event", "each": "$", "map": {"event_type": "= view", "user_id": "$"}},
+    {"as": "exposure", "where": [{"property": "other", "op": "is not", "values": ["x"]}]}
+    | {"map": IDS | {"flag_key": "flag_key", "variant": "variant", "metadata": "metadata", "insert_id": "$key"}},
+]
+
+
+@pytest.fixture(scope="module")
+def with_sources(history):
+    history = history.copy()
+    for number, said in enumerate(SOURCES):
+        source = said | {"key": f"source-{number}", "topic": f"topic-{number}", "from": "beginning"}
+        history.suppose(msgspec.convert(source, ForeignSource), NOW - 10_000)
+    return history
+
+
+@settings(max_examples=300)
+@given(st.integers(0, len(SOURCES) - 1), RECORDS, HEADERS)
+def test_any_record_of_another_shape_is_counted_or_has_a_dead_letter(records_of, with_sources, number, record, headers):
+    value, content_type = record
+    headers |= {"content-type": content_type.encode()} if content_type else {}
+
+    assigned = judge(records_of, with_sources, f"@topic-{number}", value, headers)
+
+    known = sum(assigned.counts.get(what, 0) for what in ("events", "exposures", "excluded", "tombstones"))
+    assert known + len(assigned.rejects) > 0 or "each" in SOURCES[number]  # an array may hold nothing
     for dead_letter in assigned.rejects:
         assert from_record(to_headers(dead_letter), dead_letter.value) == dead_letter
 

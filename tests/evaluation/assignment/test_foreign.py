@@ -20,6 +20,7 @@ from tests.evaluation.assignment.routed import (
     HORIZON,
     NDJSON,
     NOW,
+    TEAMS,
     TOLERANCE,
     event,
     exposure,
@@ -159,6 +160,22 @@ def test_keys_and_headers_are_fields_like_others(records_of, route):
     assert bare(assigned) == bare(ours) * 2
     told = [each.detail for each in assigned.rejects]
     assert ["$key" in each for each in told] == [True, False]
+
+
+@pytest.mark.parametrize("names", ["acme", ["acme", "other"], '["acme"]'])
+def test_groups_are_taken_from_an_object_and_of_a_list_of_names_the_first(route, names):
+    topic = shop().run(TEAMS)
+    said = {"event_type": "= purchase", "groups": "of", "insert_id": "$header.id"}
+    topic.source(msgspec.convert({"key": "a", "topic": "shop.orders", "as": "event", "map": said}, ForeignSource))
+    bare_value = msgspec.json.encode({"of": {"org": names, "x": {}}})
+
+    assigned = route(
+        (bare_value, [("id", b"i-1")]), ({"of": {"y": "z"}}, ()), ({"of": {}}, ()), topic=AT, catalog=topic.history
+    )
+
+    own = event("purchase", user_id=None, groups={"org": names}, time=NOW)
+    assert rows_of(assigned) == rows_of(route(own, catalog=topic.history)) != []
+    assert reasons(assigned) == [(102, "no unit")]
 
 
 ITEMS = {
