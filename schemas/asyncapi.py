@@ -28,6 +28,7 @@ from schemas.topics import (
     EVENTS,
     EXPOSURES,
     HEALTH,
+    IDENTITIES,
     NOTIFICATIONS,
     OPEN,
     RESULTS,
@@ -52,6 +53,10 @@ MESSAGES: dict[str, type[msgspec.Struct]] = {  # by topic
 }
 BYTES = {  # topics whose values are no JSON, and what they are
     UNITS: ("application/vnd.apache.arrow.stream", "One Arrow record batch: what units did, from stage to stage."),
+    IDENTITIES: (
+        "application/vnd.apache.arrow.stream",
+        "One Arrow record batch: who was seen with which unit, and what people did who named none.",
+    ),
     DEAD_LETTERS: (
         "application/octet-stream",
         "The original bytes (at most 16 MB) of what could not be used; headers say why.",

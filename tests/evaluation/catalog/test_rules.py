@@ -82,10 +82,7 @@ def test_a_sound_definition_violates_nothing():
             r"segments\[1\].name: 'individual-inclusions' is what the engine calls",
         ),
         ({"identity": "user_id"}, "identity: 'user_id' is the unit itself; name another id"),
-        (
-            {"identity": "user_id", "unit": "user_properties.account"},
-            "identity: 'user_properties.account' cannot be jo",
-        ),
+        ({"identity": "user_id", "unit": "user_properties.account"}, "identity: 'user_properties.account' cannot"),
         ({"identity": "device_id", "metrics": ()}, "identity: 'device_id' would be ignored: 'button' has no metrics"),
         ({"start": "next week"}, "start: 'next week' is no ISO 8601 date"),
         ({"start": "2026-03-02", "end": "2026-03-02"}, "end: '2026-03-02' is not after the start"),

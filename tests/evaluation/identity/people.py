@@ -127,7 +127,7 @@ class Stages:
 
 def wander(stages, chance, now):
     """Some worker of some stage does something."""
-    match chance.randrange(9):
+    match chance.randrange(10):
         case 0 | 1 | 2:
             stages.assign(chance.choice(SOURCES), chance.choice([1, 2, 7, 50]))
             if chance.random() < 0.3:
@@ -146,6 +146,8 @@ def wander(stages, chance, now):
             if chance.random() < 0.4:
                 stages.partitions[number] = Partition.load(stages.partitions[number].save())
         case 8:
+            stages.finish(now)
+        case 9:
             if chance.random() < 0.5:
                 stages.attribute()  # a state is saved when what follows from it is sent
                 stages.checkpoints = [each.save() for each in stages.people]

@@ -18,7 +18,8 @@ from tests.oracle import Oracle, definitions, published
 HORIZON = 60_000
 VIEW, BUY = Step(event="view"), Step(event="buy")
 PAIR = "device_id~user_id"
-USERS, DEVICES = ("u-1", "u-2", "u-3"), ("d-1", "d-2", "d-3", "d-4")
+DEVICES = ("d-1", "d-2", "d-3", "d-4")
+EDGES = (0, *(horizons * HORIZON + by for horizons in (-1, 1) for by in (-1, 0, 1)))  # of what concerns another message
 RUNS = ("visitors", "devices", "accounts")
 
 
@@ -69,14 +70,20 @@ def oracle():
 
 
 def messages(chance, begin, number):
-    """Source, append time and message: people come and go on devices, log in before and after, buy here and there."""
+    """Source, append time and message: people come and go on devices, log in before and after, buy here and there.
+
+    Again and again somebody is new, whose first join may arrive after others.
+    """
     now, sent = begin, []
-    for _ in range(number):
-        now += chance.choice([0, 1, 500, 500, 5_000, 5_000, 20_000, 20_000, 1_200_000])
-        time = now + chance.choice([0, 0, -1, -5_000, -10_000, -HORIZON, -HORIZON - 1, 100])
-        device, user = chance.choice(DEVICES), chance.choice(USERS)
+    for step in range(number):
+        now += chance.choice([*[0, 1, 500, 5_000, 20_000] * 8, 1_200_000])
+        time = now + chance.choice([0, 0, -1, -5_000, -30_000, 1 - HORIZON, -HORIZON, -HORIZON - 1, 100])
+        edges = [now - HORIZON, *(each["time"] + edge for _, _, each in sent[-40:] for edge in EDGES)]
+        if chance.random() < 0.4:
+            time = chance.choice([each for each in edges if now - HORIZON <= each <= now])
+        device, user = chance.choice(DEVICES), f"u-{step // 10 + chance.randrange(2)}"
         who = chance.choice(
-            [{"device_id": device}] * 2 + [{"user_id": user}] * 3 + [{"device_id": device, "user_id": user}]
+            [{"device_id": device}] * 2 + [{"user_id": user}] * 4 + [{"device_id": device, "user_id": user}] * 2
         )
         message = who | {"time": time}
         if chance.random() < 0.7:
@@ -142,7 +149,7 @@ def expected(oracle, tables, runs, clocks):
 
 @pytest.mark.parametrize("partitions", [1, 3])
 @settings(max_examples=20, suppress_health_check=list(HealthCheck))
-@given(seed=st.integers(0, 1 << 32), number=st.sampled_from([5, 30, 120]))
+@given(seed=st.integers(0, 1 << 32), number=st.sampled_from([5, 60, 200]))
 def test_the_stages_equal_the_queries_in_any_order_and_any_cut(topic, oracle, partitions, seed, number):
     chance = a_random(seed)
     with patch.object(identities, "MOST_ROWS", chance.choice([2, identities.MOST_ROWS])):
