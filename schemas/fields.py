@@ -13,6 +13,7 @@ Unit = Literal[
     "units",  # that are randomised
     "exposures",
     "events",
+    "people",
     "ids",
     "metric",  # the metric's own; of a conversion the share of units
     "metric * 10^scale",

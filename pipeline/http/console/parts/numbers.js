@@ -124,6 +124,7 @@ const BY_UNIT = {
   exposures: count,
   events: count,
   ids: count,
+  people: count,
   share,
   lift,
   probability: share,
