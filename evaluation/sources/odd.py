@@ -97,7 +97,9 @@ def _read(tree: PathTree, place: Steps, value: bytes, found: dict[Steps, bytes],
     if value == b"null" and (place or is_any):
         return
     if place in tree.views:
-        if View.JSON in tree.views[place] or View.TEXT in tree.views[place]:
+        if View.TEXT in tree.views[place] and value[:1] == b'"':
+            msgspec.json.decode(value, type=str)  # raises where it is none
+        elif View.JSON in tree.views[place]:
             value.decode()  # raises where it is no UTF-8
         found[place] = value
     names, indices = _steps_below(tree)[place]
