@@ -27,7 +27,7 @@ Name = TypeVar("Name", bound=Hashable)
 COLUMNS = [name for name in ROWS.names if name != "source"]
 
 
-class _Part(NamedTuple):
+class _Gathered(NamedTuple):
     """Rows of one source, and what their codes stand for."""
 
     source: SourcePartition
@@ -42,13 +42,13 @@ class _Topic:
 
     def __init__(self) -> None:
         self.begin: dict[SourcePartition, int] = {}
-        self.parts: list[_Part] = []
+        self.parts: list[_Gathered] = []
 
     @property
     def rows(self) -> int:
         return sum(len(part.rows.offset) for part in self.parts)
 
-    def cut(self, covered: dict[SourcePartition, int]) -> list[_Part]:
+    def cut(self, covered: dict[SourcePartition, int]) -> list[_Gathered]:
         """The parts of the sources that are covered, up to these offsets; then it starts afresh."""
         parts = [part for part in self.parts if part.source in covered]
         self.begin, self.parts = dict(covered), []
@@ -108,7 +108,7 @@ class Gathering:
         self._watermark[source] = max(self._watermark[source], said.watermark)
         self._catalog = max(self._catalog, said.catalog)
         if len(said.offset):
-            self._units.parts.append(_Part(source, said, said.arms, said.facts, []))
+            self._units.parts.append(_Gathered(source, said, said.arms, said.facts, []))
         if isinstance(said, Attributions):
             self._joining |= {(each.flag, each.run, each.partition): each for each in said.joining}
             return
@@ -118,7 +118,7 @@ class Gathering:
         self._examples += said.examples
         if len(said.identities.offset):
             rows = said.identities
-            self._identities.parts.append(_Part(source, rows, said.arms, rows.facts, rows.pairs))
+            self._identities.parts.append(_Gathered(source, rows, said.arms, rows.facts, rows.pairs))
 
     def cover(self, source: SourcePartition, end: int) -> None:
         """Nothing more stands before `end`."""
@@ -200,7 +200,7 @@ class _Coded(NamedTuple):
     pairs: list[Pair]
 
 
-def _coded(parts: list[_Part], index: dict[SourcePartition, int]) -> _Coded:
+def _coded(parts: list[_Gathered], index: dict[SourcePartition, int]) -> _Coded:
     arms: dict[Arm, int] = {}
     facts: dict[str, int] = {}
     pairs: dict[Pair, int] = {}
