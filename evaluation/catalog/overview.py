@@ -20,6 +20,7 @@ from schemas.duration import DAY_MS
 from schemas.plan import PauseReason
 
 TO_A_LOOK = ("assignment", "aggregation", "significance")  # the stages through which it comes
+TO_ONE_OF_PEOPLE = ("assignment", "identity", "aggregation", "significance")  # where a run has an identity
 LONG = 100  # entries of a list of which is told what came and went, and not what stands where
 NAMED = 10  # of those at most
 PERMANENT = "permanent"  # a tag: this flag is meant to stand where it stands, as a kill switch is
@@ -180,6 +181,11 @@ def unmet_of(catalog: Catalog) -> dict[str, list[str]]:
     return unmet_needs(catalog.flags, catalog.known.groups)
 
 
+def stages_to_look(definition: Flag) -> tuple[str, ...]:
+    """Through which looks at a flag's runs come, in the order data flows."""
+    return TO_A_LOOK if definition.identity is None else TO_ONE_OF_PEOPLE
+
+
 def without_look(flag: FlagInForce, run: str | None, working: Collection[str]) -> str:
     """Why there is no look at a run of the flag, its newest unless it is said which, and what comes next.
 
@@ -194,7 +200,7 @@ def without_look(flag: FlagInForce, run: str | None, working: Collection[str]) -
         return f"'{key}' has not started; a run begins by Start on its page, or by `peekproof experiment start {key}`"
     asked = run or runs[-1]
     stands = "runs" if asked == runs[-1] and flag.status == "running" and not flag.removed else "is over"
-    if idle := [stage for stage in TO_A_LOOK if stage not in working]:
+    if idle := [stage for stage in stages_to_look(flag.definition) if stage not in working]:
         return (
             f"{key}/{asked} {stands}, and has no look yet: nobody works on {', '.join(idle)}; "
             "`peekproof up` starts every stage, and `peekproof doctor` says what ended one"

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import msgspec
 
 from evaluation.columns.arrays import Words
+from evaluation.metrics.checkpoint import Heading
 from evaluation.metrics.packing import pack, unpack
 from schemas.logs import Gap
 from schemas.pair import Pair
@@ -36,10 +37,6 @@ class IdentitiesState(msgspec.Struct, frozen=True):
     until: int = 0
 
 
-class _Format(msgspec.Struct, frozen=True):
-    format: int
-
-
 def write(state: IdentitiesState, arrays: Mapping[str, Words]) -> bytes:
     """A checkpoint."""
     return pack(arrays, {_METADATA: msgspec.json.encode(state)})
@@ -48,10 +45,14 @@ def write(state: IdentitiesState, arrays: Mapping[str, Words]) -> bytes:
 def read(data: bytes) -> tuple[IdentitiesState, dict[str, Words]]:
     """What a checkpoint holds; the arrays are flat. Raises ValueError for one that another version wrote."""
     arrays, metadata = unpack(data)
-    found = msgspec.json.decode(metadata[_METADATA], type=_Format).format
-    if found != FORMAT:
-        raise ValueError(
-            f"the checkpoint of identities has format {found}, this version reads format {FORMAT}: `peekproof recover "
-            "rebuild` makes it anew from the archive"
-        )
+    require_format(msgspec.json.decode(metadata[_METADATA], type=Heading))
     return msgspec.json.decode(metadata[_METADATA], type=IdentitiesState), arrays
+
+
+def require_format(found: Heading) -> None:
+    """Raises ValueError for a checkpoint that another version wrote."""
+    if found.format != FORMAT:
+        raise ValueError(
+            f"the checkpoint of identities has format {found.format}, this version reads format {FORMAT}: `peekproof "
+            "recover rebuild` makes it anew from the archive"
+        )

@@ -92,6 +92,10 @@ class Identities:
         """The next offset of each source partition."""
         return self._sources.offsets
 
+    def reached(self, topic: str, partition: int) -> int:
+        """The append time (ms UTC) that a source has reached; 0: not known."""
+        return self._sources.reached((topic, partition))
+
     @property
     def gaps(self) -> list[Gap]:
         """What is missing for good, as somebody accepted."""

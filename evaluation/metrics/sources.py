@@ -61,7 +61,7 @@ class Sources:
         name = (source.topic, source.partition)
         if name in self.unsure:
             return  # as a part of the gap of this partition's log
-        gap = logs.gap("assignment", *name, expected, source.begin) if logs else None
+        gap = logs.gap(reader(source.topic), *name, expected, source.begin) if logs else None
         if gap is None:
             raise MissingError(
                 f"{place}: the message covers {source.topic}/{source.partition} from offset {source.begin}, but "
@@ -122,6 +122,11 @@ class Sources:
         for topic, partition, offset, reached in state:
             self.offsets[topic, partition] = offset
             self._reached[topic, partition] = reached
+
+
+def reader(topic: str) -> str:
+    """The stage that reads a source's records."""
+    return "identity" if topic == IDENTITIES else "assignment"
 
 
 def _number(expected: int | dict[str, int]) -> int:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from msgspec import UNSET
 
 from evaluation.catalog.in_force import Catalog, FlagInForce, RunInForce
-from evaluation.catalog.overview import TO_A_LOOK
+from evaluation.catalog.overview import stages_to_look
 from evaluation.notifications.circumstance import Circumstance, Wording
 from evaluation.notifications.runs import MetricSeen, RunSeen, decision_of, live_cells, name_of
 from evaluation.notifications.work import Work
@@ -58,9 +58,9 @@ def of_runs(event: Occurrence, runs: Iterable[RunWatched], work: Work) -> Iterat
         for each in runs:
             if each.seen is not None:
                 yield from _OF_LOOKS[event](each, each.seen, work.now)
-    elif _tells_all(work):
+    else:
         for each in runs:
-            if _is_open(each):
+            if _is_open(each) and _tells_all(each.flag, work):
                 yield from _no_exposures(each, work.now) if event == "no exposures" else _no_events(each, work.now)
 
 
@@ -216,10 +216,10 @@ def _is_missed(seen: RunSeen, metric: str, known: MetricSeen) -> bool:
     return came * nonzero / units >= RARE if nonzero else came >= FEW
 
 
-def _tells_all(work: Work) -> bool:
-    """Whether looks tell everything that has come, but for the last minutes."""
+def _tells_all(flag: FlagInForce, work: Work) -> bool:
+    """Whether looks at a flag's runs tell everything that has come, but for the last minutes."""
     most = OCCURRENCES["lag"].above or 0
-    return all(work.keeps_up(stage, most) for stage in TO_A_LOOK)
+    return all(work.keeps_up(stage, most) for stage in stages_to_look(flag.definition))
 
 
 def _is_open(each: RunWatched) -> bool:

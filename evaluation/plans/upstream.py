@@ -1,13 +1,13 @@
 """Upstream: whether the stages on the way to a look keep up, by what their workers say of themselves.
 
 A look tells what has come to significance. What it lacks, because a stage is down or late, may be what would forbid a
-step.
+step. For the identity stage only looks at runs with an identity wait.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from evaluation.catalog.overview import TO_A_LOOK
+from evaluation.catalog.overview import TO_A_LOOK, TO_ONE_OF_PEOPLE
 from schemas.health import FRESH_MS, PartitionHealth, WorkerHealth
 
 TELL_WATERMARKS = ("assignment", "aggregation")
@@ -34,7 +34,7 @@ class Upstream:
 
     def hear(self, time: int, health: WorkerHealth) -> None:
         """One record of `health`, with its append time."""
-        if health.stage not in TO_A_LOOK:
+        if health.stage not in TO_ONE_OF_PEOPLE:
             return
         worker = (health.stage, health.worker)
         if health.ended:
@@ -44,22 +44,22 @@ class Upstream:
         for each in health.partitions:
             self._places[health.stage, each.topic, each.partition] = SpokenPlace(health.stage, time, each)
 
-    def behind(self, now: int) -> str | None:
-        """Why looks may not tell everything that has come, if so."""
+    def behind(self, now: int, stages: Sequence[str] = TO_A_LOOK) -> str | None:
+        """Why looks that come through these stages may not tell everything that has come, if so."""
         if self._since is None:
             self._since = now
         if now - self._since < LISTEN_MS:
             return "the workers have not all been heard yet"
         places = {stage for stage, _, _ in self._places}
         living = {stage for (stage, _), time in self._spoke.items() if now - time < FRESH_MS and stage in places}
-        down = [f"nobody works on {stage}" for stage in TO_A_LOOK if stage not in living]
-        late = [] if down else _late(self._places.values(), now)
+        down = [f"nobody works on {stage}" for stage in stages if stage not in living]
+        late = [] if down else _late([each for each in self._places.values() if each.stage in stages], now)
         return ", ".join(down) or next(iter(late), None)
 
 
 def _late(places: Iterable[SpokenPlace], now: int) -> Iterator[str]:
     """What lies further behind than it takes to catch up, in the order data flows."""
-    for place in sorted(places, key=lambda each: TO_A_LOOK.index(each.stage)):
+    for place in sorted(places, key=lambda each: TO_ONE_OF_PEOPLE.index(each.stage)):
         name = f"{place.stage} at {place.said.topic}/{place.said.partition}"
         silent, watermark = now - place.time, place.said.watermark
         if silent > LATE_MS:

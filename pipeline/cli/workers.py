@@ -32,7 +32,11 @@ def worker(stage: str, member: str | None) -> None:
 
 @click.command()
 @click.option(
-    "--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="Of assignment and aggregation."
+    "--workers",
+    type=click.IntRange(1, 64),
+    default=1,
+    show_default=True,
+    help="Of assignment, of identity and of aggregation.",
 )
 def up(workers: int) -> None:
     """Run every stage and the server on this machine until SIGTERM; what falls starts again."""

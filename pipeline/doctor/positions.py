@@ -55,15 +55,15 @@ def _known(sight: Sight, stage: str) -> Callable[[SourcePartition, int], int | N
         case "assignment":
             sight.committed()
             return lambda _, __: None
-        case "aggregation":
+        case "aggregation" | "identity":
             standings = sight.standings()
 
             def checkpointed(source: SourcePartition, _: int) -> int:
-                standing = standings.get(source[1])
+                standing = standings.get(source)
                 if standing is None or standing.newest is None:
                     return 0
                 if standing.read:
-                    require_known(sight.settings, sight.logs(), sight.found(), standing.read)
+                    require_known(sight.settings, sight.logs(), sight.found(), standing.read, source[0])
                 return standing.newest.offset
 
             return checkpointed

@@ -172,9 +172,9 @@ class Sight:
             return health.listen(consumer, place)
 
     @once
-    def standings(self) -> dict[int, Standing]:
-        """What a worker of aggregation would begin each units partition with. They may lie in a store that is away."""
-        found: Future[dict[int, Standing]] = Future()
+    def standings(self) -> dict[SourcePartition, Standing]:
+        """What workers of aggregation and identity would begin with. It may lie in a store that is away."""
+        found: Future[dict[SourcePartition, Standing]] = Future()
 
         def look() -> None:
             try:

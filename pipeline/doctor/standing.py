@@ -1,14 +1,22 @@
-"""Standing: what a worker of aggregation would begin a units partition with. It sets aside what it finds damaged; a
-look at it leaves everything as it is."""
+"""Standing: what a worker of aggregation, or of identity, would begin a partition with. It sets aside what it finds
+damaged; a look at it leaves everything as it is."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
-from evaluation.metrics.checkpoint import Heading, heading, require_format
+from evaluation.identity import checkpoint as of_identities
+from evaluation.metrics import checkpoint as of_units
+from evaluation.metrics.checkpoint import Heading, heading
 from pipeline.errors import PeekproofError
 from pipeline.settings import Settings
 from pipeline.storage.checkpoints import Checkpoint, Checkpoints, Kept
+from schemas.topics import IDENTITIES, UNITS, SourcePartition
 
 READ_BYTES = 1 << 29  # of all partitions: in a second or two; what is beyond is taken for whole
+_REQUIRE: dict[str, Callable[[Heading], None]] = {
+    IDENTITIES: of_identities.require_format,
+    UNITS: of_units.require_format,
+}
 
 
 class Standing(NamedTuple):
@@ -25,19 +33,20 @@ class Standing(NamedTuple):
     refusal: str | None
 
 
-def standings(settings: Settings) -> dict[int, Standing]:
-    """By units partition. Raises PeekproofError, or what the file system does, where they cannot be seen."""
-    checkpoints = Checkpoints(settings.checkpoint_location)
+def standings(settings: Settings) -> dict[SourcePartition, Standing]:
+    """By partition of `units` and of `identities`. Raises PeekproofError, or what the file system does, where they
+    cannot be seen."""
     left = READ_BYTES
     found = {}
-    for number in range(settings.units_partitions):
-        found[number] = _standing(checkpoints, number, left)
-        newest = found[number].newest
-        left -= newest.size if newest and found[number].read else 0
+    for topic in _REQUIRE:
+        checkpoints = Checkpoints(settings.checkpoint_location, topic)
+        for number in range(settings.units_partitions):
+            each = found[topic, number] = _standing(checkpoints, topic, number, left)
+            left -= each.newest.size if each.newest and each.read else 0
     return found
 
 
-def _standing(checkpoints: Checkpoints, number: int, left: int) -> Standing:
+def _standing(checkpoints: Checkpoints, topic: str, number: int, left: int) -> Standing:
     kept = checkpoints.kept(number)
     damaged: list[str] = []
     for file in kept:
@@ -48,14 +57,14 @@ def _standing(checkpoints: Checkpoints, number: int, left: int) -> Standing:
         try:
             read = checkpoints.read(number, file.offset)
         except ValueError as error:
-            damaged.append(f"checkpoint {file.path} of units/{number} is damaged ({error})")
+            damaged.append(f"checkpoint {file.path} of {topic}/{number} is damaged ({error})")
             continue
         except PeekproofError as error:
             return Standing(kept, file, None, None, damaged, str(error))
         said, refusal = heading(read.state), None
         try:
-            require_format(said)
+            _REQUIRE[topic](said)
         except ValueError as error:
-            refusal = f"units/{number}: {error}"
+            refusal = f"{topic}/{number}: {error}"
         return Standing(kept, file, read._replace(state=b""), said, damaged, refusal)
     return Standing(kept, None, None, None, damaged, None)

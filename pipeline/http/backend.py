@@ -6,6 +6,7 @@ from typing import Self
 
 from aiokafka import AIOKafkaProducer
 
+from evaluation.catalog.overview import TO_A_LOOK, TO_ONE_OF_PEOPLE
 from pipeline.catalog.topic import CatalogWriter
 from pipeline.http.arriving.heard import ArrivalsHeard
 from pipeline.http.arriving.tail import Tail
@@ -73,7 +74,7 @@ class Backend:
         self._news = asyncio.Event()  # set for a moment with every record of the catalog that is served, and at the end
         self._told = 0.0  # when (`monotonic`) the newest of them is, or was, told
         self.workers = Workers()
-        self.arrivals = ArrivalsHeard(lambda: self.catalog.history.newest, lambda: self.workers.behind)
+        self.arrivals = ArrivalsHeard(lambda: self.catalog.history.newest, self.behind)
         self.tail = Tail(settings, self.aside)
         self._followers = (
             Follower(settings, ARRIVALS, self.arrivals.read, self.aside, since=self.arrivals.since()),
@@ -128,6 +129,11 @@ class Backend:
         if not self.is_stopping:
             await asyncio.sleep(self._told - monotonic())
         return True
+
+    def behind(self) -> str | None:
+        """Why looks, of runs with an identity if there are any, may not tell everything that has come, if so."""
+        asks = self.catalog.history.newest.pairs
+        return self.workers.behind(TO_ONE_OF_PEOPLE if asks else TO_A_LOOK)
 
     def stop(self) -> None:
         """Tell every stream to end."""

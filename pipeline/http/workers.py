@@ -1,7 +1,7 @@
 """Workers: what each of them says of itself, as Prometheus reads it. One place to ask, and no port of theirs."""
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from time import monotonic
 
 import msgspec
@@ -9,6 +9,7 @@ from aiokafka import ConsumerRecord
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from evaluation.catalog.overview import TO_A_LOOK
 from evaluation.plans.upstream import TELL_WATERMARKS, Upstream
 from schemas.decoding import decode
 from schemas.health import PartitionHealth, WorkerHealth
@@ -59,7 +60,7 @@ class Workers(Collector):
         self._cpu: dict[str, deque[tuple[float, float]]] = {}  # by worker: when it was heard, and its seconds by then
         self._upstream = Upstream()
         self._time, self._then = 0, clock()  # the brokers', ms UTC, and when it was so
-        _ = self.behind  # they are heard from here on
+        self.behind()  # they are heard from here on
 
     def read(self, record: ConsumerRecord) -> None:
         """Take one record of the topic."""
@@ -79,10 +80,9 @@ class Workers(Collector):
         self._forget()
         return {health.stage for _, health in self._said.values()}
 
-    @property
-    def behind(self) -> str | None:
-        """Why looks may not tell everything that has come, if so."""
-        return self._upstream.behind(self.now)
+    def behind(self, stages: Sequence[str] = TO_A_LOOK) -> str | None:
+        """Why looks that come through these stages may not tell everything that has come, if so."""
+        return self._upstream.behind(self.now, stages)
 
     @property
     def now(self) -> int:

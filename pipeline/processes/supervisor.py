@@ -16,7 +16,7 @@ from pipeline.processes.template import STOP_SECONDS, ForkedProcess
 from pipeline.settings import Settings
 from pipeline.stages import STAGES
 
-SCALED = ("assignment", "aggregation")  # stages of which several workers share the load of one machine
+SCALED = ("assignment", "identity", "aggregation")  # stages of which several workers share the load of one machine
 POLL_SECONDS = 0.2
 # Seconds: before it is started again where it fell soon after a start, and of running well.
 FIRST_PAUSE, LONGEST_PAUSE, STEADY = 0.5, 15.0, 30.0

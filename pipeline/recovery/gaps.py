@@ -1,9 +1,9 @@
 """Gaps: what the stages still need of the logs, and the logs no longer hold; and going on behind it, once accepted.
 
-Each stage's next offset is where it keeps it: assignment's with the consumer group, aggregation's in its checkpoints
-(which also say how far each source was folded), the archive's in its files, storage's in the private store. A topic
-that was made anew goes on behind the largest of these, one offset of which is left out: so every run says that
-something may be missing.
+Each stage's next offset is where it keeps it: assignment's with the consumer group, aggregation's and identity's in
+their checkpoints (which also say how far each source was folded), the archive's in its files, storage's in the private
+store. A topic that was made anew goes on behind the largest of these, one offset of which is left out: so every run
+says that something may be missing.
 """
 
 import asyncio
@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from evaluation.catalog.logs import LogsInForce
+from evaluation.identity.identities import Identities
 from evaluation.metrics.partition import Partition
+from evaluation.metrics.sources import reader
 from pipeline.catalog.topic import CatalogWriter
 from pipeline.errors import PeekproofError
 from pipeline.kafka.clients import kafka_python_arguments
 from pipeline.kafka.connection import answering, connect
-from pipeline.kafka.logs import ClusterTopics, find, first, made_anew, restore
+from pipeline.kafka.logs import FOLDS, ClusterTopics, find, first, made_anew, restore
 from pipeline.kafka.producer import partition_of, producing
 from pipeline.kafka.set_aside import SetAside
 from pipeline.settings import Settings
@@ -34,6 +36,7 @@ from schemas.topics import (
     DEAD_LETTERS,
     DELIVERIES,
     HEALTH,
+    IDENTITIES,
     MARK,
     NOTIFICATIONS,
     RESULTS,
@@ -48,7 +51,7 @@ if TYPE_CHECKING:
     from kafka.admin import KafkaAdminClient
 
 StagePartition = tuple[str, str, int]  # stage, topic, partition
-_ARCHIVED = (UNITS, CATALOG, RESULTS)  # beside the sources
+_ARCHIVED = (UNITS, IDENTITIES, CATALOG, RESULTS)  # beside the sources
 _STORED = (RESULTS, CATALOG, DEAD_LETTERS, HEALTH, NOTIFICATIONS, DELIVERIES)
 _COORDINATOR_SECONDS = 30.0
 
@@ -108,8 +111,8 @@ def _missing(
 ) -> Missing | None:
     found = find(admin, settings, logs.foreign if logs else ())
     anew = made_anew(logs, found) if logs else {}
-    read_by_aggregation = dict(_checkpointed(settings))
-    positions = _positions(settings, logs, admin, anew, read_by_aggregation)
+    folded = _Folded(settings)
+    positions = _positions(settings, logs, admin, anew, folded)
     standing = logs.definition if logs else first(found)
     ours = {
         topic: Log(id=log) if topic in anew else standing.topics.get(topic, Log(id=log))
@@ -129,13 +132,15 @@ def _missing(
         offsets = {position.offset for position in needed.values()}
         if topic == UNITS:
             offsets.add(covered.get(partition, 0))
+        if topic == IDENTITIES:
+            offsets |= folded.told(partition)
         furthest = max(offsets, default=0)
         before = logs.base(topic, partition) if logs else 0
         is_cut = furthest > extent.end + before  # the log has lost its end
         if topic == HEALTH and topic not in anew and not is_cut:
             continue  # the newest is all that matters
-        # An offset that no record has shows that some may be missing; of `units` those of the sources show it as well.
-        hole = 0 if topic == UNITS and are_sources_anew else 1
+        # An offset that no record has shows that some may be missing; behind the sources theirs show it too.
+        hole = 0 if topic in FOLDS and are_sources_anew else 1
         begin, base = extent.begin, before
         if topic in anew and needed:
             base = max(before, furthest + hole - begin)
@@ -150,7 +155,7 @@ def _missing(
             for place, position in sorted(needed.items())
             if position.offset < end and not _is_accepted(logs, place, position.offset, end)
         ]
-    for place, position, end in _holes(settings, logs, consumer, read_by_aggregation):
+    for place, position, end in _holes(settings, logs, consumer, folded):
         if not any(
             (gap.stage, gap.topic, gap.partition) == place and gap.begin <= position.offset < gap.end for gap in gaps
         ):
@@ -164,6 +169,8 @@ def _add_unclosed(positions: dict[StagePartition, Position], extents: Extents, a
     """What the archive had not closed yet went with the former log."""
     if any(stage == "archive" for stage, _, _ in positions):
         for topic, number in extents:
+            if topic == IDENTITIES and ("identity", topic, number) not in positions:
+                continue  # nobody ever asked for people
             if topic in anew and (topic in (*_ARCHIVED, *SOURCES) or topic.startswith(MARK)):
                 positions.setdefault(("archive", topic, number), Position(0))
 
@@ -191,12 +198,25 @@ def _is_accepted(logs: LogsInForce | None, place: StagePartition, begin: int, en
     return logs is not None and logs.gap(*place, begin, end) is not None
 
 
-def _checkpointed(settings: Settings) -> Iterator[tuple[int, Partition]]:
-    """What aggregation has folded, by units partition, of those that have a checkpoint."""
-    checkpoints = Checkpoints(settings.checkpoint_location)
+class _Folded:
+    """What aggregation and identity have folded, by partition, of those that have a checkpoint."""
+
+    def __init__(self, settings: Settings) -> None:
+        kept = {topic: dict(_newest(settings, topic)) for topic in FOLDS}
+        self.units = {number: Partition.load(state) for number, state in kept[UNITS].items()}
+        self.identities = {number: Identities.load(state) for number, state in kept[IDENTITIES].items()}
+
+    def told(self, number: int) -> set[int]:
+        """Up to where units partitions have heard of one of `identities`."""
+        known = (state.sources.get((IDENTITIES, number)) for state in self.units.values())
+        return {offset for offset in known if offset is not None}
+
+
+def _newest(settings: Settings, topic: str) -> Iterator[tuple[int, bytes]]:
+    checkpoints = Checkpoints(settings.checkpoint_location, topic)
     for number in range(settings.units_partitions):
         if newest := checkpoints.newest(number):
-            yield number, Partition.load(newest.state)
+            yield number, newest.state
 
 
 def _positions(
@@ -204,20 +224,28 @@ def _positions(
     logs: LogsInForce | None,
     admin: "KafkaAdminClient",
     anew: dict[str, str],
-    folded: dict[int, Partition],
+    folded: _Folded,
 ) -> dict[StagePartition, Position]:
     positions: dict[StagePartition, Position] = {}
     # Messages that one partition has not folded yet say what others know, unless their log was made anew.
     further = min if UNITS in anew else max
-    for number, partition in folded.items():
+    for number, partition in folded.units.items():
         positions["aggregation", UNITS, number] = Position(partition.offset, partition.watermark or None)
         for (topic, source), offset in partition.sources.items():
+            if topic == IDENTITIES:
+                continue
             place = "assignment", topic, source
             known = positions.get(place)
             if known is None or further(known.offset, offset) != known.offset:
                 positions[place] = Position(offset, partition.reached(topic, source) or None)
-    if not folded:
+    if not folded.units:
         positions |= {("aggregation", UNITS, number): Position(0) for number in range(settings.units_partitions)}
+    for number in range(settings.units_partitions):
+        place = "identity", IDENTITIES, number
+        if state := folded.identities.get(number):
+            positions[place] = Position(state.offset, state.watermark or None)
+        elif IDENTITIES not in anew or folded.told(number):
+            positions[place] = Position(0)
     archive = settings.data / "archive"
     for topic in (*source_topics(archive), *_ARCHIVED):
         for number in partitions(archive, topic):
@@ -267,19 +295,22 @@ def _covered(settings: Settings) -> dict[int, int]:
 
 
 def _holes(
-    settings: Settings, logs: LogsInForce | None, consumer: "KafkaConsumer", folded: dict[int, Partition]
+    settings: Settings, logs: LogsInForce | None, consumer: "KafkaConsumer", folded: _Folded
 ) -> Iterator[tuple[StagePartition, Position, int]]:
-    """Ranges of the sources that no message covers, of those that aggregation has not folded yet.
+    """Ranges of the sources that no message covers, of those that aggregation, or identity, has not folded yet.
 
     Assignment began behind them without knowing: the group had no offsets any more.
     """
     from kafka import TopicPartition  # noqa: PLC0415 (slow to import)
 
-    for number, partition in folded.items():
-        tp = TopicPartition(settings.topic(UNITS), number)
+    states: list[tuple[str, int, Partition | Identities]] = []
+    states += [(UNITS, number, state) for number, state in folded.units.items()]
+    states += [(IDENTITIES, number, state) for number, state in folded.identities.items()]
+    for topic, number, partition in states:
+        tp = TopicPartition(settings.topic(topic), number)
         consumer.assign([tp])
         begin, end = consumer.beginning_offsets([tp])[tp], consumer.end_offsets([tp])[tp]
-        position = partition.offset - (logs.base(UNITS, number) if logs else 0)
+        position = partition.offset - (logs.base(topic, number) if logs else 0)
         expected = dict(partition.sources) if position >= begin else {}
         consumer.seek(tp, max(begin, min(position, end)))
         while consumer.position(tp) < end:
@@ -288,7 +319,7 @@ def _holes(
                     continue
                 for source in header.sources:
                     name = (source.topic, source.partition)
-                    place = ("assignment", *name)
+                    place = (reader(source.topic), *name)
                     next_one = expected.get(name, source.begin)
                     if source.begin > next_one and not _is_accepted(logs, place, next_one, source.begin):
                         yield place, Position(next_one, partition.reached(*name) or None), source.begin

@@ -12,7 +12,7 @@ from pipeline.stages.stage import Stage
 from pipeline.storage.archive import Archive
 from schemas.logs import Gap
 from schemas.records import Records
-from schemas.topics import CATALOG, EVENTS, EXPOSURES, RESULTS, UNITS, SourcePartition
+from schemas.topics import CATALOG, EVENTS, EXPOSURES, IDENTITIES, RESULTS, UNITS, SourcePartition
 
 COMPACTION_SECONDS = 600.0
 
@@ -21,7 +21,7 @@ class ArchiveStage(Stage):
     """Exposures, events, units, catalog and results in; Parquet files out."""
 
     name: ClassVar[str] = "archive"
-    topics: ClassVar[tuple[str, ...]] = (EXPOSURES, EVENTS, UNITS, CATALOG, RESULTS)
+    topics: ClassVar[tuple[str, ...]] = (EXPOSURES, EVENTS, UNITS, IDENTITIES, CATALOG, RESULTS)
     reads_sources: ClassVar[bool] = True
     is_whole: ClassVar[bool] = True
     fetch_min_bytes: ClassVar[int] = 4 << 20  # nobody waits for it

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from typing import ClassVar
 
 from evaluation.catalog.in_force import FlagInForce
+from evaluation.catalog.overview import stages_to_look
 from evaluation.plans.acts import Act, told_act
 from evaluation.plans.question import Said, acted_on, ask
 from evaluation.plans.upstream import LATE_MS, Upstream
@@ -119,9 +120,8 @@ class PlansStage(Stage):
             return
         flags = self.catalog.history.newest.flags
         planned = [key for key in keys if key in flags and flags[key].definition.plan]
-        behind = self._behind() if planned else None
         for key in sorted(planned):
-            await self._heed(key, behind)
+            await self._heed(key, self._behind(flags[key]))
 
     async def _heed(self, key: str, behind: str | None) -> None:
         """Do what a plan says, if it says anything."""
@@ -188,12 +188,12 @@ class PlansStage(Stage):
             self._decoded[run] = newest.number, newest.read(self.aside)
         return self._decoded[run][1]
 
-    def _behind(self) -> str | None:
-        """Why the newest looks may not tell everything, if so."""
+    def _behind(self, flag: FlagInForce) -> str | None:
+        """Why the newest look at the flag may not tell everything, if so."""
         late = self._time - min(self._read_to.values(), default=0)
         if late > LATE_MS:
             return f"results have not been read to their end for {late // 1_000} s"
-        return self._upstream.behind(self._time)
+        return self._upstream.behind(self._time, stages_to_look(flag.definition))
 
     def _hear(self, records: Records) -> None:
         for row in range(len(records)):

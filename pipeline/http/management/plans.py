@@ -8,6 +8,7 @@ from litestar import delete, get, put
 from litestar.exceptions import NotFoundException
 from litestar.params import Parameter
 
+from evaluation.catalog.overview import stages_to_look
 from evaluation.plans.acts import told_act
 from evaluation.plans.preview import Preview, preview
 from pipeline.catalog import editing
@@ -59,7 +60,7 @@ async def show_plan(backend: Backend, key: str) -> PlanShown:
         raise NotFoundException(f"'{key}' has no plan; write one into its definition, or PUT one here")
     look = newest_look(backend, key)
     try:
-        told = preview(flag, look, time.time_ns() // 1_000_000, backend.workers.behind)
+        told = preview(flag, look, time.time_ns() // 1_000_000, backend.workers.behind(stages_to_look(flag.definition)))
     except ValueError as error:
         raise RefusedError(f"the plan of '{key}' cannot be told: {error}") from None
     is_idle = STAGE not in backend.workers.stages

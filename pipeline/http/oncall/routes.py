@@ -40,7 +40,7 @@ async def list_stages(backend: Backend) -> StagesTold:
     return StagesTold(
         time=workers.now,
         stages=[workers.told(stage) for stage in STAGES],
-        behind=workers.behind,
+        behind=backend.behind(),
         published=max((kept.published for kept in backend.looks.runs.values()), default=None),
         disk=await asyncio.to_thread(_disk, backend),
     )

@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from evaluation.plans.upstream import FRESH_MS, LATE_MS, LISTEN_MS, MANY, TO_A_LOOK, Upstream
+from evaluation.plans.upstream import FRESH_MS, LATE_MS, LISTEN_MS, MANY, TO_A_LOOK, TO_ONE_OF_PEOPLE, Upstream
 from schemas.health import PartitionHealth, WorkerHealth
 
 NOW = 1_800_000_000_000
-INPUTS = {"assignment": "events", "aggregation": "units", "significance": "aggregates"}
+INPUTS = {"assignment": "events", "identity": "identities", "aggregation": "units", "significance": "aggregates"}
 
 
 def word(stage: str, worker: str = "a/1", partitions: range = range(2), **fields: Any) -> WorkerHealth:
@@ -49,6 +49,20 @@ def test_a_stage_that_is_silent_is_down() -> None:
         upstream.hear(NOW + FRESH_MS, word(stage))
 
     assert upstream.behind(NOW + FRESH_MS) == "nobody works on aggregation"
+
+
+def test_only_looks_at_people_wait_for_the_identity_stage_whose_watermark_is_a_horizon_behind() -> None:
+    upstream = listening()
+
+    assert upstream.behind(NOW) is None
+    assert upstream.behind(NOW, TO_ONE_OF_PEOPLE) == "nobody works on identity"
+
+    upstream.hear(NOW, word("identity", watermark=NOW - 3_600_000))
+    assert upstream.behind(NOW, TO_ONE_OF_PEOPLE) is None
+
+    upstream.hear(NOW, word("identity", lag=MANY + 1))
+    assert upstream.behind(NOW, TO_ONE_OF_PEOPLE) == "100,001 records wait for identity at identities/0"
+    assert upstream.behind(NOW) is None
 
 
 def test_a_stage_whose_last_worker_has_ended_is_down_at_once() -> None:
