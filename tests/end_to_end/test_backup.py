@@ -16,6 +16,7 @@ from pipeline.storage.archived import chain, partitions
 from schemas.topics import CATALOG, EVENTS, EXPOSURES
 from tests.conftest import deployed
 from tests.end_to_end.test_lost_logs import Deployment
+from tests.end_to_end.test_sources import topics
 from tests.live import ask, wait_for
 
 SHORT = {"units_partitions": 2, "horizon": 20_000, "tolerance": 20_000, "checkpoint_interval": 2_000}
@@ -26,8 +27,9 @@ def test_a_backup_taken_while_everything_runs_goes_on_elsewhere(broker: str, tmp
     with (
         deployed(broker, tmp_path / "data", archive_interval=1_000, **SHORT) as settings,
         deployed(broker, tmp_path / "elsewhere", archive_interval=1_000, **SHORT) as new_settings,
+        topics(settings, orders={"message.timestamp.type": "LogAppendTime"}) as names,
     ):
-        old = Deployment(settings, tmp_path / "shop")
+        old = Deployment(settings, tmp_path / "shop", orders=names["orders"])
         key = json.loads(old.shop.call("key", "create", "viewer", "--name", "ann", "--json").stdout)["key"]
         ann = Keys(settings.data).find(key)
         cookie = Sessions(Keys(settings.data)).begin(ann, BY_KEY)[1]
@@ -44,9 +46,9 @@ def test_a_backup_taken_while_everything_runs_goes_on_elsewhere(broker: str, tmp
         assert second["waiting"] == 0
         assert first["bytes"] == first["added"]
         assert second["added"] < second["bytes"]
-        assert _offsets(kept, EVENTS) >= 700
+        assert _offsets(kept, EVENTS) + _offsets(kept, f"@{names['orders']}") >= 700
 
-        elsewhere = Deployment(new_settings, tmp_path / "new-shop", sent=800)
+        elsewhere = Deployment(new_settings, tmp_path / "new-shop", sent=800, orders=names["orders"])
         restored = elsewhere.shop.told("restore", str(kept))
 
         assert {EXPOSURES, EVENTS, CATALOG} <= set(restored["made_anew"])

@@ -28,6 +28,17 @@ from tests.pipeline.notifications.words import say, word
 from tests.pipeline.shop import Shop
 
 METRIC = "key: revenue\nowner: shop\ntype: sum\nevent: purchase\nproperty: revenue\nwindow: 1h\n"
+ORDERS = """\
+key: orders
+owner: shop
+topic: {topic}
+as: event
+map:
+  event_type: = purchase
+  user_id: $key
+  time: order.at
+  event_properties: {{revenue: order.lines.0.price}}
+"""
 STAGES = ("assignment", "aggregation", "significance")
 ACCEPT = ("recover", "accept-gap", "--yes", "--reason", "an idle week")
 
@@ -35,13 +46,22 @@ ACCEPT = ("recover", "accept-gap", "--yes", "--reason", "an idle week")
 class Deployment:
     """One experiment that runs, its stages, and units that meet it and buy for 1.00 each."""
 
-    def __init__(self, settings: Settings, directory: Path, sent: int | None = None) -> None:
-        """`sent`: so many units it has been sent, by another deployment that it goes on from."""
+    def __init__(
+        self, settings: Settings, directory: Path, sent: int | None = None, orders: str | None = None
+    ) -> None:
+        """`sent`: so many units it has been sent, by another deployment that it goes on from.
+
+        `orders`: a topic of somebody else's, by which every third unit buys.
+        """
         self.settings = settings
         self.shop = Shop(directory, settings)
         self.sent = sent or 0
+        self._orders = orders
         if sent is not None:
             return
+        if orders:
+            (directory / "sources").mkdir()
+            (directory / "sources" / "orders.yaml").write_text(ORDERS.format(topic=orders))
         (directory / "metrics" / "a.yaml").write_text(METRIC)
         self.shop.rewrite("metric: purchase", "metric: revenue")
         self.shop.rewrite("rollout: 50", "rollout: 100")
@@ -87,9 +107,13 @@ class Deployment:
             who = {"user_id": f"u{unit}", "time": now, "insert_id": f"i{unit}"}
             variant = "treatment" if unit % 2 else "control"
             bought = {"event_type": "purchase", "event_properties": {"revenue": 1.0}}
-            for topic, said in ((EXPOSURES, {"flag_key": "button", "variant": variant}), (EVENTS, bought)):
-                value = json.dumps(who | said).encode()
-                producer.send(self.settings.topic(topic), value, key=str(unit).encode())
+            exposed, key = {"flag_key": "button", "variant": variant}, f"u{unit}".encode()
+            producer.send(self.settings.topic(EXPOSURES), json.dumps(who | exposed).encode(), key)
+            if self._orders and unit % 3 == 0:
+                order = {"order": {"at": now, "lines": [{"price": 1.0}]}}
+                producer.send(self._orders, json.dumps(order).encode(), key)
+            else:
+                producer.send(self.settings.topic(EVENTS), json.dumps(who | bought).encode(), key)
         producer.close()
         self.sent += number
 

@@ -15,12 +15,15 @@ from pipeline.kafka.clients import kafka_python_arguments
 from schemas.topics import EVENTS, EXPOSURES, UNITS
 from tests.conftest import deployed
 from tests.end_to_end.test_lost_logs import Deployment
+from tests.end_to_end.test_sources import topics
 from tests.live import wait_for
 
 COUNTED = """
 SELECT (SELECT count(DISTINCT value.decode() ->> 'user_id') FROM read_parquet('{archive}/exposures/*/*.parquet')),
     (SELECT sum((value.decode() ->> '$.event_properties.revenue')::DOUBLE)
         FROM read_parquet('{archive}/events/*/*.parquet'))
+    + (SELECT sum((value.decode() ->> '$.order.lines[0].price')::DOUBLE)
+        FROM read_parquet('{archive}/@*/*/*.parquet'))
 """
 
 
@@ -28,7 +31,8 @@ SELECT (SELECT count(DISTINCT value.decode() ->> 'user_id') FROM read_parquet('{
 def deployment(broker: str, tmp_path: Path) -> Iterator[Deployment]:
     short = {"units_partitions": 2, "horizon": 20_000, "tolerance": 20_000, "checkpoint_interval": 1_000}
     with deployed(broker, tmp_path / "data", archive_interval=1_000, **short) as settings:
-        yield Deployment(settings, tmp_path / "shop")
+        with topics(settings, orders={"message.timestamp.type": "LogAppendTime"}) as names:
+            yield Deployment(settings, tmp_path / "shop", orders=names["orders"])
 
 
 def test_states_of_another_version_are_made_anew_and_counts_go_on(deployment: Deployment) -> None:

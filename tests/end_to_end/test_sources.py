@@ -51,7 +51,7 @@ class Traffic:
         """Know the topics as they are now."""
         self._producer = KafkaProducer(**kafka_python_arguments(self.settings), linger_ms=5)
 
-    def send(  # noqa: PLR0917
+    def send(
         self,
         number: int,
         *topics: str,
