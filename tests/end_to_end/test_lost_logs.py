@@ -46,9 +46,7 @@ ACCEPT = ("recover", "accept-gap", "--yes", "--reason", "an idle week")
 class Deployment:
     """One experiment that runs, its stages, and units that meet it and buy for 1.00 each."""
 
-    def __init__(
-        self, settings: Settings, directory: Path, sent: int | None = None, orders: str | None = None
-    ) -> None:
+    def __init__(self, settings: Settings, directory: Path, sent: int | None = None, orders: str | None = None) -> None:
         """`sent`: so many units it has been sent, by another deployment that it goes on from.
 
         `orders`: a topic of somebody else's, by which every third unit buys.
