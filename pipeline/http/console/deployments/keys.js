@@ -5,7 +5,7 @@
 
 import { now, Refusal, remove, send } from "../api.js";
 import { h, useState } from "../dom.js";
-import { Copied } from "../parts/copied.js";
+import { Secret } from "../parts/copied.js";
 import { openDialog } from "../parts/dialog.js";
 import { duration, moment } from "../parts/numbers.js";
 import { Connecting } from "./connecting.js";
@@ -46,7 +46,7 @@ export function Keys({ deployment, kind, keys, again }) {
       h(
         "div",
         { class: "made" },
-        h(Copied, { label: "The new key; it is shown this once, keep it", text: made.key }),
+        h(Secret, { label: "The new key; it is shown this once, keep it", text: made.key }),
         h(Connecting, { kind, made }),
       ),
     !made && h(Connecting, { kind, made: null }),

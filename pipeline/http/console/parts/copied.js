@@ -1,6 +1,6 @@
 // Copied: a text that a person takes elsewhere, with a button that copies it.
 
-import { h, useState } from "../dom.js";
+import { h, useEffect, useRef, useState } from "../dom.js";
 
 /** @param {{ label: string, text: string }} props */
 export function Copied({ label, text }) {
@@ -22,4 +22,12 @@ export function Copied({ label, text }) {
         copied === text ? "Copied" : "Copy",
       ),
   );
+}
+
+/** A secret that was made just now and is shown this once: it takes the focus.
+ * @param {{ label: string, text: string }} props */
+export function Secret({ label, text }) {
+  const place = useRef(/** @type {HTMLElement | null} */ (null));
+  useEffect(() => place.current?.querySelector("pre")?.focus(), [text]);
+  return h("div", { ref: place }, h(Copied, { label, text }));
 }

@@ -4,7 +4,7 @@
 
 import { get, now, Refusal, remove, send } from "../api.js";
 import { h, useEffect, useState } from "../dom.js";
-import { Copied } from "../parts/copied.js";
+import { Secret } from "../parts/copied.js";
 import { openDialog } from "../parts/dialog.js";
 import { moment } from "../parts/numbers.js";
 import { addressWith } from "./link.js";
@@ -79,7 +79,7 @@ function Shares({ experiment, close }) {
       ),
     ),
     made &&
-      h(Copied, {
+      h(Secret, {
         label: `The link for ${made.name}; it is shown this once`,
         text: addressWith(experiment, made.key),
       }),
