@@ -89,7 +89,7 @@ async def _answer(request: AnyRequest, backend: Backend, most: int, read: Callab
         backend.arrivals.refused.take(answer, events)
     except NotAuthorizedException as error:
         answer = Refusal(code=401, error=f"Invalid API key: {error.detail}")  # with these words SDKs give up
-        backend.arrivals.refused.take(answer)
+        backend.arrivals.refused.take(answer, events)
     except HTTPException as error:
         answer, headers = Refusal(code=error.status_code, error=error.detail), error.headers or {}
         if answer.code == 429:

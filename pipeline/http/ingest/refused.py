@@ -13,12 +13,16 @@ LARGEST_SHOWN = 2_000  # bytes of an event
 
 
 class RefusedSeen(msgspec.Struct, frozen=True, kw_only=True):
-    """Requests that were refused with the same words since the server started; `value` is the first event to blame."""
+    """Requests that were refused with the same words since the server started.
+
+    `events` that were in them, none where one could not be read; `value` is the first event to blame.
+    """
 
     code: int
     error: str
-    count: int
-    last: int
+    requests: int
+    events: int
+    last: int  # ms UTC
     value: str | None
 
 
@@ -30,13 +34,14 @@ class RefusedUploads:
         self._seen: dict[tuple[int, str], RefusedSeen] = {}
 
     def take(self, refusal: Refusal, events: list[msgspec.Raw] | None = None) -> None:
-        """One more."""
+        """One more, and its events where they could be read."""
         key = refusal.code, refusal.error[:LONGEST_ERROR]
         before = self._seen.pop(key, None)
         self._seen[key] = RefusedSeen(
             code=key[0],
             error=key[1],
-            count=before.count + 1 if before else 1,
+            requests=1 + (before.requests if before else 0),
+            events=len(events or ()) + (before.events if before else 0),
             last=time.time_ns() // 1_000_000,
             value=_to_blame(refusal, events or []),
         )

@@ -104,6 +104,7 @@ def test_what_is_sent_is_told_within_three_seconds_and_what_is_bad_with_its_reas
     ):
         sent = time.monotonic()
         send(client, exposure("button", "blue"), exposure("button", "control"))
+        send(client, {"user_id": "somebody"}, event, code=400)
         send(client, {"user_id": "somebody"}, code=400)
         told_dead = watcher.until(lambda told: told["dead_letters"])
         told_refused = watcher.until(lambda told: told["refused"])
@@ -115,8 +116,9 @@ def test_what_is_sent_is_told_within_three_seconds_and_what_is_bad_with_its_reas
     assert (dead["reason"], dead["topic"], dead["hour"]) == ("unknown variant", "exposures", 1)
     assert "blue" in dead["detail"]
     assert "blue" in dead["value"]
-    assert "event_type" in told["refused"][0]["error"]
-    assert told["refused"][0]["value"] == '{"user_id":"somebody"}'
+    (refused,) = told["refused"]
+    assert "event_type" in refused["error"]
+    assert (refused["events"], refused["requests"], refused["value"]) == (3, 2, '{"user_id":"somebody"}')
     assert [(each["name"], each["hour"]) for each in named(told, "purchase")["libraries"]] == [("amplitude-ts/2.1", 1)]
     assert named(told, "purchase")["metrics"]
     assert named(told, "Purchased!")["metrics"] == []

@@ -6,7 +6,7 @@ import { get, now, Refusal } from "../api.js";
 import { readExactly } from "../authoring/values.js";
 import { h, table, useEffect, useState } from "../dom.js";
 import { openDialog } from "../parts/dialog.js";
-import { count, duration } from "../parts/numbers.js";
+import { count, counted, duration } from "../parts/numbers.js";
 
 /** @param {"events" | "exposures"} topic @param {string} name */
 export const openSample = (topic, name) =>
@@ -33,7 +33,7 @@ function Sample({ topic, name }) {
     h(
       "p",
       { class: "quiet" },
-      `Of ${count(samples.length)} ${samples.length === 1 ? "sample" : "samples"}, about one a minute, `,
+      `Of ${counted(samples.length, "sample")}, about one a minute, `,
       read === samples.length ? "all whole: other messages may have other fields." : `${count(read)} whole.`,
     ),
     table(

@@ -5,7 +5,7 @@
 import { now, Refusal, send } from "../api.js";
 import { h, useState } from "../dom.js";
 import { openDialog } from "../parts/dialog.js";
-import { count, duration } from "../parts/numbers.js";
+import { count, counted, duration } from "../parts/numbers.js";
 import { may } from "../session/may.js";
 import { message } from "./sample.js";
 import { spark } from "./spark.js";
@@ -59,12 +59,16 @@ export const refused = (refused) =>
           "li",
           { key: `${each.code} ${each.error}` },
           h("p", null, h("strong", null, String(each.code)), ` ${each.error}`),
-          h("p", { class: "quiet" }, `${count(each.count)}, the last ${duration(now() - each.last)} ago`),
+          h("p", { class: "quiet" }, `${told(each)}, the last ${duration(now() - each.last)} ago`),
           each.value && h("details", null, h("summary", null, "The event to blame"), message(each.value)),
         ),
       ),
     ),
   );
+
+/** @param {RefusedSeen} each */
+const told = ({ events, requests }) =>
+  (events > 0 ? `${counted(events, "event")} in ` : "") + counted(requests, "request");
 
 /** @param {string} reason */
 const openSending = (reason) => openDialog(`Send again: ${reason}`, (close) => h(Sending, { reason, close }));

@@ -7,7 +7,7 @@
 import { get, now } from "../api.js";
 import { DocumentLinks, NewLinks } from "../authoring/links.js";
 import { h } from "../dom.js";
-import { count, duration, moment } from "../parts/numbers.js";
+import { counted, duration, moment } from "../parts/numbers.js";
 import { may } from "../session/may.js";
 import { Connecting } from "./connecting.js";
 import { Keys } from "./keys.js";
@@ -121,7 +121,7 @@ const connections = ({ since, programs }) =>
               { id: `program-${key}-${library}` },
               h("b", null, library),
               open ? ", asks now" : `, ${duration(Math.max(0, now() - last))} ago`,
-              h("span", { class: "quiet" }, ` · ${count(requests)} requests with `, h("code", null, key)),
+              h("span", { class: "quiet" }, ` · ${counted(requests, "request")} with `, h("code", null, key)),
             ),
           ),
         )

@@ -5,7 +5,7 @@
 import { follow, get } from "../api.js";
 import { h, render, svg } from "../dom.js";
 import { who } from "../session/may.js";
-import { moment } from "./numbers.js";
+import { counted, moment } from "./numbers.js";
 import { mark, warning } from "./words.js";
 
 const KEPT = "peekproof-seen"; // when the newest was published that was looked at, in this browser
@@ -143,5 +143,5 @@ const delivery = ({ place, outcome, attempts, error }, at) => [
   at > 0 && " · ",
   outcome === "delivered"
     ? `delivered to ${place}`
-    : [mark(warning(`${place}: ${outcome}`)), ` after ${attempts} attempt${attempts === 1 ? "" : "s"}, ${error}`],
+    : [mark(warning(`${place}: ${outcome}`)), ` after ${counted(attempts, "attempt")}, ${error}`],
 ];

@@ -23,6 +23,10 @@ const signed = (value, text) => (/[1-9]/.test(text) ? `${value < 0 ? MINUS : "+"
 /** @param {Maybe} value */
 export const count = (value) => (missing(value) ? NONE : plain.format(value));
 
+/** So many of something that is called so if it is one.
+ * @param {number} value @param {string} one */
+export const counted = (value, one) => `${count(value)} ${one}${value === 1 ? "" : "s"}`;
+
 /** Bytes, in the largest unit that leaves a number before the point.
  * @param {number} value */
 export function bytes(value) {

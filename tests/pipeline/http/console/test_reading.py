@@ -303,7 +303,7 @@ def test_a_key_is_made_copied_seen_in_use_and_revoked(console: Console):
     page.reload()
     connected = page.get_by_role("region", name="Connected")
     expect(connected).to_contain_text(EVIL)
-    expect(connected).to_contain_text("1 requests")
+    expect(connected).to_contain_text("1 request with")
     expect(page.get_by_text(key)).to_have_count(0)
 
     page.get_by_role("button", name=f"Revoke {key[:15]}").click()
