@@ -344,7 +344,7 @@ def reads_alone(eve: Visitor) -> None:
     press(page, "buy-button")
     expect(page.get_by_role("region", name="Verdict")).to_be_visible()
     eve.shows("viewer")
-    buttons = ("Edit", "Duplicate", "Roll out …", "Complete …", "Share …", "Comment", "Make a plan …")
+    buttons = ("Edit", "Duplicate", "Roll out …", "Complete …", "Share …", "Comment", "Make a plan")
     for name in buttons:
         for role in ("button", "link"):
             expect(page.get_by_role(role, name=name, exact=True)).to_have_count(0)
@@ -412,8 +412,8 @@ def brief(ann: Visitor) -> None:
         reach(page, label.evaluate("field => field.labels[0].textContent.trim().slice(0, 70)"))
         page.keyboard.type(text)
     ann.shows("brief-form")
-    fill(page, **{"Reason, for the history": "for others"})
-    page.keyboard.press("Enter")
+    go(page, "Next: Review")
+    publishes(page, "for others")
     expect(page.get_by_role("heading", name="Learning")).to_be_visible()
     ann.shows("brief")
     ann.has_a_phone("brief")

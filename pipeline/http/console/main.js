@@ -57,7 +57,7 @@ const PAGES = [
   {
     at: "briefs",
     nav: "Briefs",
-    open: ({ of, query }, around) => (of[0] ? new BriefPage(of[0], around) : new BriefsPage(query, around)),
+    open: ({ of, query }, around) => (of[0] ? new BriefPage(of[0]) : new BriefsPage(query, around)),
   },
   { at: "arriving", nav: "Arriving", open: (route, around) => new ArrivingPage(route, around) },
   {

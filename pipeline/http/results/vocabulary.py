@@ -13,7 +13,6 @@ from pipeline.catalog.editing import OFFERED, StepName
 from pipeline.http.callers.access import ALWAYS, READING, requires
 from pipeline.http.management.words import LONGEST_REASON
 from pipeline.vocabulary import Mark, Sign
-from schemas.brief import LONGEST_MARKDOWN
 from schemas.catalog import Analysis, Flag, FlagStatus, Goal, GoalRole, Removal, Segment, Variant
 from schemas.comment import LONGEST_COMMENT
 from schemas.fields import Unit, fields
@@ -32,7 +31,6 @@ from schemas.look import (
     Status,
     unsaid,
 )
-from schemas.plan import Plan, Then
 from schemas.written import Strict
 
 
@@ -70,8 +68,6 @@ class Defaults(msgspec.Struct, frozen=True, kw_only=True):
     segment: dict[str, Any]
     goal: dict[str, Any]
     analysis: dict[str, Any]
-    plan: dict[str, Any]
-    then: dict[str, Any]
 
 
 class Vocabulary(msgspec.Struct, frozen=True, kw_only=True):
@@ -102,7 +98,6 @@ class Vocabulary(msgspec.Struct, frozen=True, kw_only=True):
     most_events: int
     longest_reason: int
     longest_comment: int
-    longest_markdown: int  # of a passage of a brief
     outcomes: tuple[str, ...]  # by which briefs are searched
 
 
@@ -138,8 +133,6 @@ VOCABULARY = Vocabulary(
         segment=_defaults(Segment),
         goal=_defaults(Goal),
         analysis=_defaults(Analysis),
-        plan=_defaults(Plan),
-        then=_defaults(Then),
     ),
     metric_fields={kind: (*needed, *sorted(MAY[kind])) for kind, needed in NEEDS.items()},
     everyone=EVERYONE,
@@ -148,7 +141,6 @@ VOCABULARY = Vocabulary(
     most_events=MOST_EVENTS,
     longest_reason=LONGEST_REASON,
     longest_comment=LONGEST_COMMENT,
-    longest_markdown=LONGEST_MARKDOWN,
     outcomes=OUTCOMES,
 )
 

@@ -112,7 +112,7 @@ export function useTyped(value, write, read) {
 }
 
 /** A text or a number.
- * @param {Place & { suggestions?: string }} place */
+ * @param {Place & { suggestions?: string, rows?: number }} place */
 export function TextField(place) {
   const { form, path, shape, name } = place;
   const isNumber = shape.is === "number";
@@ -123,7 +123,7 @@ export function TextField(place) {
     ...place,
     control: (attributes) =>
       shape.is === "prose"
-        ? h("textarea", { ...attributes, rows: 3, value: shown, oninput })
+        ? h("textarea", { ...attributes, rows: place.rows ?? 3, value: shown, oninput })
         : h("input", {
             ...attributes,
             value: shown,

@@ -101,13 +101,17 @@ export class AuthoringPage {
     this.#asked = null;
   }
 
-  /** What a new document begins with: another one, but its key, or a template's values.
+  /** What a new document begins with: another one, but its key; what a brief has of its experiment; a template's values.
    * @returns {Promise<object>} */
   async #first() {
-    const [from, template] = [this.query.get("from"), this.query.get("template")];
+    const [from, experiment, template] = ["from", "experiment", "template"].map((name) => this.query.get(name));
     if (from) {
       const { key: _, ...others } = (await readDocument(this.edited.kind, from)).definition;
       return others;
+    }
+    if (experiment) {
+      const { key, owner, tags } = (await readDocument("flag", experiment)).definition;
+      return { key, owner, ...(tags && { tags }) };
     }
     const first = FIRST[this.what] ?? {};
     return template ? { ...first, ...(await readDocument("template", template)).definition.values } : first;

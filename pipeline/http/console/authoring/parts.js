@@ -3,12 +3,14 @@
 /** @import { Form, Parts, Place } from "./form.js" */
 /** @import { Names } from "./shapes.js" */
 
+import { Preview } from "../decisions/writing.js";
 import { h, useEffect, useState } from "../dom.js";
 import { SegmentsField } from "./counts.js";
 import { readDocument } from "./documents.js";
 import { BoxesField, Choices, Faults, Framed, idOf, NamesField, TextField } from "./form.js";
 import { GoalsField } from "./goals.js";
 import { IdsField } from "./ids.js";
+import { DateField, OfLooksField, PlanField, StepDateField } from "./plan.js";
 import { pathText } from "./values.js";
 
 /** The key of what stands is no field of it any more.
@@ -126,6 +128,18 @@ function VariantsOf({ form, path, flag }) {
  * @returns {null} */
 const NoField = () => null;
 
+/** A text, and how it will look.
+ * @param {Place} place */
+function MarkdownField(place) {
+  const { form, path, title } = place;
+  return h(
+    "div",
+    { class: "writing" },
+    h(TextField, { ...place, rows: 7 }),
+    h(Preview, { label: title, text: form.edited.at(path) ?? "" }),
+  );
+}
+
 /** @type {Parts} */
 export const PARTS = {
   "Flag.key": KeyField,
@@ -141,9 +155,20 @@ export const PARTS = {
   "Flag.control": ControlField,
   "Flag.prerequisites": PrerequisitesField,
   "Segment.weights": WeightsField,
+  "Flag.plan": PlanField,
+  "Plan.start": DateField,
+  "Plan.end": DateField,
+  "Plan.on_harm": OfLooksField,
+  "Plan.on_broken_split": OfLooksField,
   "PlanStep.segments": SegmentsOfStep,
+  "PlanStep.at": StepDateField,
+  "PlanStep.until": OfLooksField,
+  "Then.on_win": OfLooksField,
   "Condition.property": PropertyField,
   "Breakdown.property": PropertyField,
   "Cohort.file": NoField,
   "Cohort.ids": IdsField,
+  "Brief.background": MarkdownField,
+  "Brief.decision": MarkdownField,
+  "Brief.learning": MarkdownField,
 };

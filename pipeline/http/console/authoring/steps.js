@@ -32,7 +32,7 @@ const EXPERIMENT = [
   {
     name: "plan",
     title: "Plan",
-    says: "Without a plan people take every step. With one it is rolled out by itself; its steps take the place of the rollout above.",
+    says: "Without a plan people take every step. With one it is rolled out by itself; its steps take the place of the rollout, and its dates that of start and end.",
     fields: ["plan"],
   },
 ];

@@ -2,7 +2,7 @@
 
 /** @import { BriefShown, Look, Passage } from "#api" */
 /** @import { Told } from "../flag/definition.js" */
-/** @import { Page, Surroundings } from "../main.js" */
+/** @import { Page } from "../main.js" */
 
 import { getDocument } from "../api.js";
 import { fact, h } from "../dom.js";
@@ -16,18 +16,15 @@ import { Comments } from "./comments.js";
 import { evidence, signed } from "./decided.js";
 import { prose } from "./prose.js";
 import { result } from "./result.js";
-import { BriefForm } from "./write.js";
 
 /** @implements {Page} */
 export class BriefPage {
   /** @type {BriefShown | null} */
   #brief = null;
-  #isWritten = false; // whether it is being written now
 
-  /** @param {string} key @param {Surroundings} surroundings */
-  constructor(key, { redraw }) {
+  /** @param {string} key */
+  constructor(key) {
     this.key = key;
-    this.redraw = redraw;
   }
 
   get title() {
@@ -42,10 +39,8 @@ export class BriefPage {
     const brief = this.#brief;
     if (!brief) return [];
     const flag = toldOf(brief.experiment);
-    const write = (/** @type {boolean} */ isWritten) => {
-      this.#isWritten = isWritten;
-      this.redraw();
-    };
+    const key = encodeURIComponent(this.key);
+    const href = brief.version ? `#/edit/brief/${key}` : `#/new/brief?experiment=${key}`;
     return [
       h(
         "div",
@@ -54,24 +49,12 @@ export class BriefPage {
         h(
           "div",
           { class: "actions" },
-          may("edit") &&
-            !this.#isWritten &&
-            h("button", { type: "button", id: "write", onclick: () => write(true) }, brief.version ? "Edit" : "Write"),
+          may("edit") && h("a", { class: "button", id: "write", href }, brief.version ? "Edit" : "Write"),
           h("button", { type: "button", id: "print", onclick: () => print() }, "Print"),
         ),
       ),
       standing(brief, flag),
-      this.#isWritten
-        ? h(BriefForm, {
-            brief,
-            done: () =>
-              this.refresh().then(
-                () => write(false),
-                () => write(false),
-              ),
-            leave: () => write(false),
-          })
-        : h("article", { class: "brief" }, sections(brief, flag)),
+      h("article", { class: "brief" }, sections(brief, flag)),
       h(Comments, { kind: "experiments", of: this.key, seen: null }),
     ];
   }

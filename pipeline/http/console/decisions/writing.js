@@ -10,7 +10,28 @@ const PAUSE_MS = 300; // in typing, before it is shown
 
 /** A field with its preview; `label` is its name, and `written` is told whatever stands in it.
  * @param {{ id: string, label: string, text: string, rows: number, longest: number, written: (text: string) => void }} props */
-export function Writing({ id, label, text, rows, longest, written }) {
+export const Writing = ({ id, label, text, rows, longest, written }) =>
+  h(
+    "div",
+    { class: "writing" },
+    h(
+      "label",
+      null,
+      label,
+      h("textarea", {
+        id,
+        rows,
+        maxlength: longest,
+        value: text,
+        oninput: (event) => written(event.target.value),
+      }),
+    ),
+    h(Preview, { label, text }),
+  );
+
+/** How the text of the field that is so labelled will look.
+ * @param {{ label: string, text: string }} props */
+export function Preview({ label, text }) {
   const [html, setHtml] = useState("");
   useEffect(() => {
     if (!text.trim()) return setHtml("");
@@ -26,21 +47,5 @@ export function Writing({ id, label, text, rows, longest, written }) {
       clearTimeout(pause);
     };
   }, [text]);
-  return h(
-    "div",
-    { class: "writing" },
-    h(
-      "label",
-      null,
-      label,
-      h("textarea", {
-        id,
-        rows,
-        maxlength: longest,
-        value: text,
-        oninput: (event) => written(event.target.value),
-      }),
-    ),
-    html && h("div", { class: "preview", role: "group", "aria-label": `${label}, as it will look` }, prose(html)),
-  );
+  return html && h("div", { class: "preview", role: "group", "aria-label": `${label}, as it will look` }, prose(html));
 }

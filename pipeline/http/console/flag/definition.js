@@ -1,7 +1,7 @@
 // Definition: a flag as the server tells it, and its definition with what holds where the document says nothing, and
 // with the percentages that are in force, of a plan those of its step.
 
-/** @import { Analysis, Flag, FlagArriving, Goal, Plan, Segment, Shown, Variant } from "#api" */
+/** @import { Analysis, Flag, FlagArriving, Goal, Segment, Shown, Variant } from "#api" */
 
 import { get, getDocument } from "../api.js";
 import { vocabulary } from "../parts/vocabulary.js";
@@ -35,13 +35,6 @@ export const readArriving = (key) => get(`arriving/flags/${encodeURIComponent(ke
 
 /** @param {Analysis} analysis */
 export const analysisOf = (analysis) => whole(vocabulary.defaults.analysis, analysis);
-
-/** @param {Plan} plan */
-export const planOf = (plan) => whole(vocabulary.defaults.plan, plan);
-
-/** What is done after its end.
- * @param {Plan} plan */
-export const thenOf = (plan) => whole(vocabulary.defaults.then, plan.then ?? {});
 
 /** @param {Shown} shown @returns {Definition} */
 function definition({ state, rollout, of_segments }) {

@@ -1,12 +1,10 @@
 // Change: what a person asks for, with a reason, and with a second look where the server says that it costs something.
 
 /** @import { Child } from "../dom.js" */
-/** @import { Assigned } from "./fields.js" */
 
 import { Refusal } from "../api.js";
-import { h, useEffect, useRef, useState } from "../dom.js";
+import { h, useState } from "../dom.js";
 import { openDialog } from "./dialog.js";
-import { assign, Faults, focusFault } from "./fields.js";
 import { vocabulary } from "./vocabulary.js";
 
 /**
@@ -19,10 +17,10 @@ import { vocabulary } from "./vocabulary.js";
  *   done(): void,
  * }} Asked What its button says, of which flag and on which version it rests; `send` makes it of what the form holds,
  *   `done` reads what stands then.
- * @typedef {{ message: string, consequences: string[], faults: Assigned }} Refused
+ * @typedef {{ message: string, consequences: string[] }} Refused
  */
 
-/** Ask for it in a dialog. Faults are told beside the fields of `content` that they are of.
+/** Ask for it in a dialog.
  * @param {Asked} asked @param {Child[]} content */
 export const askForChange = (asked, ...content) =>
   openDialog(`${asked.says}: ${asked.key}`, (close) => h(ChangeForm, { asked, close, content }));
@@ -30,11 +28,9 @@ export const askForChange = (asked, ...content) =>
 /** @param {{ asked: Asked, close: () => void, content: Child }} props */
 function ChangeForm({ asked, close, content }) {
   const { says, version, send, done } = asked;
-  const form = useRef(/** @type {HTMLFormElement | null} */ (null));
   const [refused, setRefused] = useState(/** @type {Refused | null} */ (null));
   const [isUnderWay, setUnderWay] = useState(false);
   const accepts = refused !== null && refused.consequences.length > 0; // what follows from it
-  useEffect(() => focusFault(form.current), [refused]);
 
   /** @param {SubmitEvent} event */
   async function submit(event) {
@@ -47,7 +43,7 @@ function ChangeForm({ asked, close, content }) {
       close();
     } catch (error) {
       if (!(error instanceof Refusal)) throw error;
-      setRefused(refusedOf(error, filled, accepts));
+      setRefused({ message: error.message, consequences: accepts ? [] : error.consequences });
     } finally {
       done();
       setUnderWay(false);
@@ -56,8 +52,8 @@ function ChangeForm({ asked, close, content }) {
 
   return h(
     "form",
-    { ref: form, onsubmit: submit, oninput: () => accepts && setRefused(null) }, // what follows is of what was said before
-    h(Faults.Provider, { value: refused?.faults.fields ?? NONE }, content),
+    { onsubmit: submit, oninput: () => accepts && setRefused(null) }, // what follows is of what was said before
+    content,
     h(
       "label",
       null,
@@ -74,23 +70,8 @@ function ChangeForm({ asked, close, content }) {
   );
 }
 
-/** @type {Map<string, string[]>} */
-const NONE = new Map();
-
-/** @param {Refusal} refusal @param {HTMLFormElement} form @param {boolean} accepted Whether what follows was known.
- * @returns {Refused} */
-const refusedOf = ({ message, consequences, faults }, form, accepted) => ({
-  message,
-  consequences: accepted ? [] : consequences,
-  faults: assign(form, faults),
-});
-
 /** @param {Refused} refused */
-function told({ message, consequences, faults: { fields, others } }) {
-  if (consequences.length > 0) return follows(consequences);
-  if (!fields.size && !others.length) return h("p", null, message);
-  return others.map(({ error }) => h("p", null, error));
-}
+const told = ({ message, consequences }) => (consequences.length > 0 ? follows(consequences) : h("p", null, message));
 
 /** @param {string[]} consequences */
 const follows = (consequences) =>

@@ -1,8 +1,8 @@
 // Plan: how far a flag's rollout by itself has come, what it waits for, and what a person can do about it.
 
-/** @import { Awaited, Plan, PlanShown, PreviewedEnd, PreviewedStep, Said, Told as Version } from "#api" */
+/** @import { Awaited, Plan, PlanShown, PreviewedEnd, PreviewedStep, Said, Then, Told as Version } from "#api" */
 /** @import { Kind } from "../flag/actions.js" */
-/** @import { Told } from "../flag/definition.js" */
+/** @import { Told, Whole } from "../flag/definition.js" */
 /** @import { Child } from "../dom.js" */
 
 import { get, now, remove } from "../api.js";
@@ -14,9 +14,15 @@ import { vocabulary } from "../parts/vocabulary.js";
 import { mark, sentence, warning } from "../parts/words.js";
 import { zoned } from "../parts/zones.js";
 import { may } from "../session/may.js";
-import { askForPlan, ON_ALARM, ON_NOTHING, ON_WIN } from "./form.js";
 
 const AUTHOR = "plan"; // signs so what it does by itself
+
+/** What is done on harm, and where the split is broken. @type {Record<Whole<Plan>["on_harm"], string>} */
+const ON_ALARM = { tell: "tell of it", pause: "pause the plan", "roll back": "roll back" };
+/** What is done after the end. @type {Record<Whole<Then>["on_win"], string>} */
+const ON_WIN = { tell: "tell of it", "roll out": "roll out the winner", complete: "complete the run" };
+/** @type {Record<Whole<Then>["on_nothing"], string>} */
+const ON_NOTHING = { tell: "tell of it", "roll back": "roll back", complete: "complete the run" };
 
 /** A section for the plan of one flag, which `refresh` reads anew and `view` draws. */
 export class PlanSection {
@@ -78,10 +84,10 @@ export class PlanSection {
   /** @param {Told} flag @param {() => void} done @returns {Child[]} */
   #buttons(flag, done) {
     const { plan } = flag.state.definition;
-    const says = plan ? "Change …" : "Make a plan …";
+    const href = `#/edit/flag/${encodeURIComponent(flag.key)}?step=plan`;
     return [
       flag.plan && flag.plan.paused === null && action(this.kind, flag, "pause", done, onPause(flag)),
-      h("button", { type: "button", id: "edit-plan", onclick: () => askForPlan(this.kind, flag, done) }, says),
+      h("a", { class: "button", id: "edit-plan", href }, plan ? "Change" : "Make a plan"),
       plan && h("button", { type: "button", id: "end-plan", onclick: () => this.#end(flag, done) }, "Remove …"),
     ];
   }

@@ -343,14 +343,15 @@ def test_what_is_decided_and_said_of_an_experiment_is_remembered(console: Consol
     page.get_by_role("link", name="brief", exact=True).click()
 
     expect(page.get_by_role("heading", name="Result")).to_be_visible()
-    page.get_by_role("button", name="Edit").click()
+    page.get_by_role("link", name="Edit").click()
     for name in ("Background", "Decision", "Learning"):
         page.get_by_label(re.compile(f"^{name}: "), exact=False).first.fill(f"## {name}!\n\n{PROSE}\n\n- {XSS}")
-    page.get_by_label("Reason, for the history").fill("for those who come after us")
     expect(page.locator(".preview h3")).to_have_count(3)
-    console.is_accessible(page, "brief-form", ".brief-form")
+    console.is_accessible(page, "brief-form", ".authoring")
     console.fits_a_phone(page)
-    page.get_by_role("button", name="Save").click()
+    page.get_by_role("button", name="Next: Review").click()
+    page.get_by_label("Reason, for the history").fill("for those who come after us")
+    page.get_by_role("button", name="Publish version 2").click()
 
     expect(page.get_by_role("heading", name="Learning!")).to_be_visible()
     expect(page.locator(".brief")).to_contain_text(XSS)

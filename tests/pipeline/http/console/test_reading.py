@@ -161,7 +161,7 @@ def test_a_drawer_opens_below_a_metric_and_tells_its_units_from_the_archive(cons
     page.wait_for_function("document.documentElement.scrollWidth <= innerWidth")
     console.shows(page, "drawer-phone")
     expect(page.get_by_role("group", name="Actions")).to_have_count(0)  # of a viewer, who may take no step
-    expect(page.get_by_role("button", name="Make a plan …")).to_have_count(0)
+    expect(page.get_by_role("link", name="Make a plan")).to_have_count(0)
 
 
 def test_what_arrives_is_seen_and_what_nobody_can_use_is_sent_again(console: Console):
@@ -346,8 +346,9 @@ def test_a_link_shows_one_experiment_to_whoever_has_it_and_a_viewer_sees_no_butt
     expect(guest.get_by_role("region", name="Verdict")).to_be_visible()
     expect(guest.get_by_text("Live", exact=True)).to_be_visible()
     assert "share-" not in guest.url
-    for hidden in ("Start", "Complete …", "Share …", "Edit", "Make a plan …", "Notifications"):
-        expect(guest.get_by_role("button", name=hidden, exact=True)).to_have_count(0)
+    for hidden in ("Start", "Complete …", "Share …", "Edit", "Make a plan", "Notifications"):
+        for role in ("button", "link"):
+            expect(guest.get_by_role(role, name=hidden, exact=True)).to_have_count(0)
     expect(guest.get_by_role("navigation", name="Pages").get_by_role("link")).to_have_count(0)
     guest.reload()
     expect(guest.get_by_role("region", name="Verdict")).to_be_visible()
