@@ -363,7 +363,8 @@ class ExposurePlan:
         if variant is None or variant not in known:
             has = ", ".join(keys)[:200]
             return Resolved(
-                "unknown variant", f"variant is {{variant}}, but flag '{flag.definition.key}' has {has}; mend"
+                "unknown variant",
+                f"variant is {{variant}}, but flag '{flag.definition.key}' has {has}; send one of them",
             )
         names_run = question.run != -2 or question.version >= 0
         return Resolved(flag=flag, run=run, allocation=allocation, variant=variant, names_run=names_run)
@@ -381,10 +382,9 @@ class ExposurePlan:
             key = self.runs.names[question.run] if question.run >= 0 else None
             run = next((each for each in flag.runs if each.key == key), None)
             if run is None:
-                have = ", ".join(each.key for each in flag.runs)[-200:] or "none"
-                return Resolved(
-                    "unknown run", f"experiment_key is {{experiment_key}}, the runs of {name}: {have}; mend"
-                )
+                have = ", ".join(each.key for each in flag.runs)[-200:]
+                mends = f"has {have}; send one of them" if have else "has no run yet; start it"
+                return Resolved("unknown run", f"experiment_key is {{experiment_key}}, but {name} {mends}")
         if question.version < 0 or run is None:
             return run, len(run.allocations) - 1 if run else 0
         of_version = [each for each in flag.runs if each.allocations[0].flag_version <= question.version]

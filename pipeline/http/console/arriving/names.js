@@ -50,7 +50,7 @@ export const flagRows = (flags) =>
                 { href: `#/${flag.has_metrics ? "experiments" : "flags"}/${encodeURIComponent(flag.flag)}` },
                 flag.flag,
               )
-            : [h("code", null, flag.flag), mark(warning("no such flag"))],
+            : [h("code", null, flag.flag), " ", mark(warning("no such flag"))],
           flag.status && h("small", null, flag.status),
         ),
         h("td", null, spark(flag.minutes, "minute"), h("small", null, count(flag.hour))),

@@ -188,7 +188,7 @@ function experimentRow(flag) {
     h(
       "dl",
       { class: "facts" },
-      fact("state", [stateOf(flag), flag.status === "running" && h("small", null, "of ", reach(flag))]),
+      fact("state", [stateOf(flag), flag.status === "running" && h("small", null, reach(flag))]),
       run &&
         started &&
         fact(run, completed ? `${duration(completed - started)} long` : `for ${duration(now() - started)}`),
