@@ -23,6 +23,7 @@ from pipeline.settings import Settings
 hypothesis_settings.register_profile("no deadline", deadline=None)
 hypothesis_settings.load_profile("no deadline")
 
+CHROMIUMS = ("chromium", "chromium-browser", "google-chrome")
 PEEKPROOF = Path(sys.executable).with_name("peekproof")
 OWN = pytest.StashKey[Broker]()
 LONGEST = (
@@ -87,7 +88,7 @@ def broker(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 @pytest.fixture(scope="session")
 def chromium() -> str:
     """Where there is one."""
-    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    found = next(filter(None, map(shutil.which, CHROMIUMS)), None)
     if found is None:
         pytest.skip("there is no Chromium to show the console in; `apt-get install chromium` brings one")
     return found

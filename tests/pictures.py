@@ -1,0 +1,108 @@
+"""`python -m tests.pictures` makes the pictures of the console in `docs/images` anew, of a demo that runs meanwhile."""
+
+import base64
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from typing import NamedTuple
+
+import httpx
+import msgspec
+from playwright.sync_api import BrowserContext, expect, sync_playwright
+
+from pipeline.listening import console, with_free_port
+from pipeline.settings import Settings
+from tests.conftest import CHROMIUMS, PEEKPROOF
+from tests.live import wait_for
+from tests.pipeline.http.console.console import EXPERIMENT, HOME
+
+IMAGES = HOME / "docs" / "images"
+WIDTH = 1_200  # pixels
+QUALITY = 80  # per cent, of WebP
+TRAFFIC = (
+    "--seconds=900",
+    "--events-per-second=5000",
+)  # a machine with other work can do that; it ends with the pictures
+PATIENCE = 300_000  # ms
+# The day of all pictures: that of the tutorial.
+ON_ONE_DAY = """() => {
+    const today = new Date().toISOString().slice(0, 10), texts = document.createTreeWalker(document.body, 4);
+    while (texts.nextNode()) texts.currentNode.data = texts.currentNode.data.replaceAll(today, "2026-03-02");
+}"""
+
+
+class Picture(NamedTuple):
+    """The upper part of a page, once this element is there; what is folded is unfolded by a click, and the reverse."""
+
+    name: str
+    address: str
+    height: int  # pixels
+    awaited: str
+    folded: str | None = None
+
+
+PICTURES = (
+    Picture("experiments", "", 920, f"#row-{EXPERIMENT} :text('Ship')"),
+    Picture(
+        "experiment", f"experiments/{EXPERIMENT}", 1_420, "[aria-labelledby=launch]", "[aria-labelledby=launch] summary"
+    ),
+    Picture("arriving", "arriving", 1_072, "#flag-no-such-flag"),
+    Picture("authoring", f"new/experiment?from={EXPERIMENT}&step=metrics", 1_180, ".preview:text('came')"),
+)
+
+
+def main() -> None:
+    """Make all of them."""
+    chromium = next(filter(None, map(shutil.which, CHROMIUMS)), None)
+    if chromium is None:
+        sys.exit("there is no Chromium to make pictures with; `apt-get install chromium` brings one")
+    expect.set_options(timeout=PATIENCE)
+    settings = with_free_port(msgspec.structs.replace(Settings.read(), http_port=0))
+    with tempfile.TemporaryDirectory() as data, sync_playwright() as playwright:
+        own = {"PEEKPROOF_DATA": data, "PEEKPROOF_HTTP_PORT": str(settings.http_port)}
+        demo = subprocess.Popen(
+            [PEEKPROOF, "demo", "--json", *TRAFFIC], env=os.environ | own, stdout=subprocess.DEVNULL
+        )
+        try:
+            wait_for(lambda: is_there(console(settings)), PATIENCE / 1_000, "the demo's server")
+            browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+            context = browser.new_context(base_url=console(settings), color_scheme="light", timezone_id="UTC")
+            context.set_default_timeout(PATIENCE)
+            for picture in PICTURES:
+                make(picture, context)
+            browser.close()
+        finally:
+            demo.terminate()
+            demo.wait()
+
+
+def is_there(url: str) -> bool:
+    """Whether the demo has come so far that its server answers."""
+    try:
+        return httpx.get(url).is_success
+    except httpx.TransportError:
+        return False
+
+
+def make(picture: Picture, browser: BrowserContext) -> None:
+    """Take one, and tell how large it is."""
+    page = browser.new_page()
+    page.set_viewport_size({"width": WIDTH, "height": picture.height})
+    page.goto(f"/#/{picture.address}")
+    expect(page.locator(picture.awaited).first).to_be_visible()
+    if picture.folded:
+        page.locator(picture.folded).click()
+    page.evaluate("() => document.activeElement.blur()")
+    page.mouse.move(0, 0)
+    page.evaluate(ON_ONE_DAY)
+    said = {"format": "webp", "quality": QUALITY}  # which Playwright's own screenshots have not
+    image = base64.b64decode(browser.new_cdp_session(page).send("Page.captureScreenshot", said)["data"])
+    (IMAGES / f"{picture.name}.webp").write_bytes(image)
+    print(f"{picture.name}: {len(image):,} bytes")
+    page.close()
+
+
+if __name__ == "__main__":
+    main()
