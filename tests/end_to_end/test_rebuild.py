@@ -30,9 +30,12 @@ SELECT (SELECT count(DISTINCT value.decode() ->> 'user_id') FROM read_parquet('{
 @pytest.fixture
 def deployment(broker: str, tmp_path: Path) -> Iterator[Deployment]:
     short = {"units_partitions": 2, "horizon": 20_000, "tolerance": 20_000, "checkpoint_interval": 1_000}
-    with deployed(broker, tmp_path / "data", archive_interval=1_000, **short) as settings:
-        with topics(settings, orders={"message.timestamp.type": "LogAppendTime"}) as names:
-            yield Deployment(settings, tmp_path / "shop", orders=names["orders"])
+    appended = {"message.timestamp.type": "LogAppendTime"}
+    with (
+        deployed(broker, tmp_path / "data", archive_interval=1_000, **short) as settings,
+        topics(settings, orders=appended) as names,
+    ):
+        yield Deployment(settings, tmp_path / "shop", orders=names["orders"])
 
 
 def test_states_of_another_version_are_made_anew_and_counts_go_on(deployment: Deployment) -> None:
