@@ -1,4 +1,4 @@
-"""`peekproof recover rebuild`: the state of aggregation, made anew from the archive."""
+"""`peekproof recover rebuild`: the states of aggregation and identity, made anew from the archive."""
 
 import asyncio
 import time
@@ -12,18 +12,18 @@ from evaluation.catalog.history import History
 from pipeline.cli.progress import progress
 from pipeline.errors import PeekproofError
 from pipeline.kafka.connection import connect
-from pipeline.kafka.logs import ClusterTopics
+from pipeline.kafka.logs import FOLDS, ClusterTopics
 from pipeline.recovery.folding import archived_catalog
 from pipeline.recovery.joint import Joint, joint
 from pipeline.recovery.rebuild import Rebuild
 from pipeline.settings import Settings
 from pipeline.stages.kernels import compile_kernels
 from pipeline.storage.checkpoints import Checkpoints
-from schemas.topics import CATALOG, UNITS
+from schemas.topics import CATALOG, IDENTITIES, UNITS
 
 
 class MadeState(msgspec.Struct, frozen=True):
-    """The state of one units partition: the offset at which aggregation goes on, and its watermark (ms UTC)."""
+    """The state of one partition: the offset at which its stage goes on, and its watermark (ms UTC)."""
 
     partition: int
     offset: int
@@ -33,17 +33,13 @@ class MadeState(msgspec.Struct, frozen=True):
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="What was made, as one JSON document.")
 def rebuild(as_json: bool) -> None:
-    """Make the state of aggregation anew from the archive; from there on aggregation reads the log.
+    """Make the states of aggregation and identity anew from the archive; from there on they read their logs.
 
     For checkpoints that are lost, damaged or of another version: what was made takes their place. Published looks stay
-    as they are, and the next ones go on from them. Workers of aggregation must have been stopped.
+    as they are, and the next ones go on from them. Workers of both must have been stopped.
     """
     settings = Settings.read()
-    directory, checkpoints, began = (
-        settings.data / "archive",
-        Checkpoints(settings.checkpoint_location),
-        time.monotonic(),
-    )
+    directory, began = settings.data / "archive", time.monotonic()
     if not directory.is_dir():
         raise PeekproofError(
             f"there is no archive in '{directory}'; PEEKPROOF_DATA names the directory where its worker keeps it"
@@ -56,22 +52,28 @@ def rebuild(as_json: bool) -> None:
         work = Rebuild(directory, history, settings, kafka.logs() if kafka else None)
         compile_kernels()
         tell = stack.enter_context(progress(f"folding {' and '.join(work.made_of)} again", total=work.size))
-        made = []
-        for state in work.states(tell):
-            if kafka:
-                kafka.require_idle()
-            found = _found(history, kafka)
-            checkpoints.replace(state.partition, state.offset, state.save(), found.cluster, found.topics.get(UNITS, ""))
-            made.append(MadeState(state.partition, state.offset, state.watermark))
+        made: dict[str, list[MadeState]] = {UNITS: [], IDENTITIES: []}
+        for topic, states in ((UNITS, work.states(tell)), (IDENTITIES, work.identities())):
+            checkpoints = Checkpoints(settings.checkpoint_location, topic)
+            for state in states:
+                if kafka:
+                    kafka.require_idle()
+                found = _found(history, kafka)
+                log = found.topics.get(topic, "")
+                checkpoints.replace(state.partition, state.offset, state.save(), found.cluster, log)
+                made[topic].append(MadeState(state.partition, state.offset, state.watermark))
     if as_json:
         seconds = {"seconds": time.monotonic() - began, "cpu_seconds": time.process_time()}
-        click.echo(msgspec.json.encode({"made_of": work.made_of, "offsets": work.size, "states": made, **seconds}))
+        told = {"made_of": work.made_of, "offsets": work.size, "states": made[UNITS], "identities": made[IDENTITIES]}
+        click.echo(msgspec.json.encode(told | seconds))
         return
-    for each in made:
-        click.echo(f"{UNITS}/{each.partition}: aggregation goes on at offset {each.offset:,}")
+    for topic, kept in made.items():
+        for each in kept:
+            click.echo(f"{topic}/{each.partition}: {FOLDS[topic]} goes on at offset {each.offset:,}")
+    workers = " and ".join(f"`peekproof worker {FOLDS[topic]}`" for topic, kept in made.items() if kept)
     click.echo(
-        f"made of {work.size:,} archived records of {' and '.join(work.made_of)}; start `peekproof up`, or "
-        "`peekproof worker aggregation`, again"
+        f"made of {work.size:,} archived records of {' and '.join(work.made_of)}; start `peekproof up`, or {workers}, "
+        "again"
     )
 
 
@@ -110,7 +112,7 @@ def _found(history: History, kafka: Joint | None) -> ClusterTopics:
         return kafka.found
     logs = history.newest.logs
     return (
-        ClusterTopics(logs.definition.cluster, {UNITS: logs.definition.topics[UNITS].id})
+        ClusterTopics(logs.definition.cluster, {topic: log.id for topic, log in logs.definition.topics.items()})
         if logs
         else ClusterTopics("", {})
     )

@@ -21,6 +21,7 @@ from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from evaluation.catalog.history import History
+from evaluation.metrics.partition import Partition
 from evaluation.significance.look import decode_look, encode_look, look
 from pipeline.kafka.set_aside import SetAside
 from pipeline.recovery.folding import Folding, archived_catalog
@@ -167,7 +168,7 @@ class _FoldedLog:
     """One partition of `units`, folded as far as looks need it."""
 
     def __init__(self, directory: Path, number: int, history: History, aside: SetAside) -> None:
-        self.folding = Folding(directory, number, history, aside=aside)
+        self.folding = Folding(Partition, directory, number, history, aside=aside)
         self.needs = OffsetsNeeded()
         self._at = 0  # in `needs`
         self._kept: dict[int, dict[RunKey, Aggregate]] = {}  # by offset

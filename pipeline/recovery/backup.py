@@ -4,7 +4,8 @@ In this order, so that what is kept fits together:
 
 1. the newest checkpoints;
 2. the archive's files, and then, from Kafka, what it does not hold yet: `results`, and `units` until its messages cover
-   all that the sources held when the backup began, so that no look covers more than `units` here does;
+   all that the sources and `identities` held when the backup began, so that no look covers more than `units` here does;
+   then `identities`, up to which states of it are folded again;
 3. `catalog`, which names everything that `units` refers to, and the sources;
 4. keys, sessions, links and settings; then the manifest.
 
@@ -27,7 +28,7 @@ from pipeline.errors import PeekproofError
 from pipeline.kafka.clients import aiokafka_arguments
 from pipeline.kafka.columnar.fetches import Fetches
 from pipeline.kafka.connection import answering
-from pipeline.kafka.logs import GO_ON, NOTE, ClusterTopics, LogError, LogWatch, require, restore
+from pipeline.kafka.logs import FOLDS, GO_ON, NOTE, ClusterTopics, LogError, LogWatch, require, restore
 from pipeline.recovery.manifest import (
     MANIFEST,
     PRIVATE,
@@ -47,10 +48,10 @@ from pipeline.storage.archive import Archive
 from pipeline.storage.archived import EXPIRED, ArchiveFile, chain, expired, partitions, read, source_topics, standing
 from pipeline.storage.checkpoints import Checkpoints
 from schemas.records import Records
-from schemas.topics import CATALOG, MAX_MESSAGE_BYTES, RESULTS, SOURCES, UNITS, SourcePartition
+from schemas.topics import CATALOG, IDENTITIES, MAX_MESSAGE_BYTES, RESULTS, SOURCES, UNITS, SourcePartition
 from schemas.units import decode_units
 
-TOPICS = (RESULTS, UNITS, CATALOG)  # beside the sources
+TOPICS = (RESULTS, UNITS, IDENTITIES, CATALOG)  # beside the sources
 # Seconds for which assignment may take what the sources held: while it comes nearer, and in all.
 PATIENCE, LONGEST = 2.5, 60.0
 SLICE_BYTES = 1 << 20
@@ -119,9 +120,11 @@ class Backup:
             yield from chain(directory, topic, number)
 
     def _keep_checkpoints(self) -> list[Path]:
-        checkpoints = Checkpoints(self._settings.checkpoint_location)
-        numbers = range(self._settings.units_partitions)
-        copies = (checkpoints.copy(number, self._directory / "checkpoints") for number in numbers)
+        copies = []
+        for topic in FOLDS:
+            checkpoints = Checkpoints(self._settings.checkpoint_location, topic)
+            numbers = range(self._settings.units_partitions)
+            copies += [checkpoints.copy(number, self._directory / "checkpoints") for number in numbers]
         return [path for path in copies if path]
 
     def _keep_archive(self, tell: Tell) -> None:
@@ -153,7 +156,8 @@ class Backup:
         """Add what Kafka holds beyond; how many source records no message on `units` covers yet."""
         with answering(self._settings):
             async with _Tails(self._settings, self._logs, self._directory / "archive") as tails:
-                wanted = {source: end for topic in SOURCES for source, end in (await tails.ends(topic)).items()}
+                told = (*SOURCES, IDENTITIES)
+                wanted = {source: end for topic in told for source, end in (await tails.ends(topic)).items()}
                 await tails.complete(RESULTS)
                 covered = _Covered(self._settings, self._directory)
                 await tails.complete(UNITS, covered.take)
@@ -164,6 +168,7 @@ class Backup:
                     await tails.complete(UNITS, covered.take)
                     before, lacks = lacks, covered.lacks(wanted)
                     nearer = time.monotonic() if lacks < before else nearer
+                await tails.complete(IDENTITIES)
                 await tails.complete(CATALOG)
                 for topic in SOURCES:
                     await tails.complete(topic)

@@ -1,4 +1,4 @@
-"""Folding: one partition of `units` folded from the archive, as the aggregation stage folded it from the log.
+"""Folding: a partition of `units`, or of `identities`, folded from the archive, as its stage folded it from the log.
 
 Behind an accepted gap the stage went on without what lay in it, so whoever folds the archive leaves that out, although
 the archive may hold it. Looks at offsets within such a gap were made by a worker whose state was lost: for them what
@@ -8,21 +8,26 @@ lies in the gap is folded, and then forgotten.
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Generic, TypeVar
 
 from evaluation.catalog.history import History
+from evaluation.identity.identities import Identities
 from evaluation.metrics.partition import Partition
 from pipeline.errors import PeekproofError
+from pipeline.kafka.logs import FOLDS
 from pipeline.kafka.set_aside import SetAside
 from pipeline.storage.archived import ArchivedRecord, ArchiveGapError, chain, expired, read
 from schemas.logs import Gap
-from schemas.topics import CATALOG, UNITS
+from schemas.topics import CATALOG, IDENTITIES, UNITS
 from schemas.units import decode_units
 
 BETWEEN_WORDS = 1_000  # messages between two words on how far it is
+State = TypeVar("State", Partition, Identities)
+_TOPICS: dict[type, str] = {Partition: UNITS, Identities: IDENTITIES}  # that they are folded from
 
 
-class Folding:
-    """A units partition, folded up to one offset after the other.
+class Folding(Generic[State]):
+    """A partition's state of that kind, folded up to one offset after the other.
 
     The archive holds what is needed of offsets [begin, end). Raises ArchiveGapError where it does not reach back to
     `begin`. Without a horizon it is that of the messages; with a `state`, what that has not folded is folded into it.
@@ -30,23 +35,26 @@ class Folding:
 
     def __init__(
         self,
+        kind: type[State],
         directory: Path,
         number: int,
         history: History,
         horizon: int | None = None,
-        aside: SetAside | None = None,
         *,
-        state: Partition | None = None,
+        aside: SetAside | None = None,
+        state: State | None = None,
     ) -> None:
+        self._kind: type[State] = kind
+        self._topic = _TOPICS[kind]
         self._directory, self._number, self._history = directory, number, history
         self._aside = aside or SetAside()
         first = state.offset if state else 0
-        self._gaps = [gap for gap in gaps_of(history, "aggregation", UNITS, number) if gap.end > first]
+        self._gaps = [gap for gap in gaps_of(history, FOLDS[self._topic], self._topic, number) if gap.end > first]
         self.begin = behind(first, self._gaps)
-        reached = whole(directory, UNITS, number, history, self._gaps, self.begin)
+        reached = whole(directory, self._topic, number, history, self._gaps, self.begin)
         self.end = behind(reached, self._gaps)
-        self.partition = state or Partition(number, self._horizon() if horizon is None else horizon)
-        self._records = read(directory, UNITS, number, reached, first)
+        self.partition: State = state or kind(number, self._horizon() if horizon is None else horizon)
+        self._records = read(directory, self._topic, number, reached, first)
         self._next: ArchivedRecord | None = None
         self._before: bytes | None = None  # the state before a gap, while what lies in the gap is folded
 
@@ -63,7 +71,7 @@ class Folding:
                 self._before = self._before or self.partition.save()
                 break
             if self._before is not None:
-                self.partition, self._before = Partition.load(self._before), None
+                self.partition, self._before = self._kind.load(self._before), None
             self.partition.skip(gap, gap.end)
             del self._gaps[0]
         self._fold(end, tell)
@@ -72,7 +80,7 @@ class Folding:
         while (record := self._next or next(self._records, None)) and record.offset < end:
             self._next = None
             try:
-                with self._aside.unless_ours(UNITS, self._number, record.offset):
+                with self._aside.unless_ours(self._topic, self._number, record.offset):
                     self.partition.fold(record.offset, record.value or b"", self._history.at_offset)
             except ValueError as error:
                 raise PeekproofError(f"the archive cannot be folded: {error}") from error
@@ -82,7 +90,7 @@ class Folding:
         self.partition.offset = max(self.partition.offset, end)
 
     def _horizon(self) -> int:
-        for record in read(self._directory, UNITS, self._number):
+        for record in read(self._directory, self._topic, self._number):
             with suppress(ValueError):  # `fold` says what is wrong with it
                 return decode_units(record.value or b"")[1].horizon
         return 0

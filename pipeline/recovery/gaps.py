@@ -207,8 +207,9 @@ class _Folded:
         self.identities = {number: Identities.load(state) for number, state in kept[IDENTITIES].items()}
 
     def told(self, number: int) -> set[int]:
-        """Up to where units partitions have heard of one of `identities`."""
-        known = (state.sources.get((IDENTITIES, number)) for state in self.units.values())
+        """Up to where a partition of `identities` was folded, and units partitions have heard of it."""
+        known = [state.sources.get((IDENTITIES, number)) for state in self.units.values()]
+        known += [state.offset for state in [self.identities.get(number)] if state]
         return {offset for offset in known if offset is not None}
 
 
@@ -242,9 +243,15 @@ def _positions(
         positions |= {("aggregation", UNITS, number): Position(0) for number in range(settings.units_partitions)}
     for number in range(settings.units_partitions):
         place = "identity", IDENTITIES, number
-        if state := folded.identities.get(number):
-            positions[place] = Position(state.offset, state.watermark or None)
-        elif IDENTITIES not in anew or folded.told(number):
+        told, state = folded.told(number), folded.identities.get(number)
+        if state:
+            since = state.watermark or None
+            positions[place] = Position(min(told) if UNITS in anew else state.offset, since)
+            for (topic, source), offset in state.sources.items() if IDENTITIES in anew else ():
+                known = positions.get(("assignment", topic, source))
+                if known is None or offset < known.offset:
+                    positions["assignment", topic, source] = Position(offset, since)
+        elif IDENTITIES not in anew or told:
             positions[place] = Position(0)
     archive = settings.data / "archive"
     for topic in (*source_topics(archive), *_ARCHIVED):

@@ -14,7 +14,7 @@ from pipeline.catalog.topic import read_catalog
 from pipeline.errors import PeekproofError
 from pipeline.kafka.clients import kafka_python_arguments
 from pipeline.kafka.connection import answering
-from pipeline.kafka.logs import ClusterTopics, find, is_committed_here, require
+from pipeline.kafka.logs import FOLDS, ClusterTopics, find, is_committed_here, require
 from pipeline.recovery.rebuild import UnitsLog, UnitsLogs
 from pipeline.settings import Settings
 from schemas.topics import SOURCES, UNITS, SourcePartition
@@ -38,15 +38,16 @@ class Joint:
         require(settings, self.history.newest.logs, self.found)
 
     def require_idle(self) -> None:
-        """Raises PeekproofError while workers of aggregation are at work: theirs would stand beside other states."""
-        group = self._settings.group("aggregation")
-        members = self._admin.describe_groups([group])[group]["members"]
-        if members:
-            hosts = ", ".join(sorted({each["client_host"].removeprefix("/") for each in members}))
-            raise PeekproofError(
-                f"workers of aggregation are at work, {len(members)} from {hosts}: stop `peekproof up` and every "
-                "`peekproof worker aggregation`, then try again. One that was killed counts for ten seconds more"
-            )
+        """Raises PeekproofError while workers of these stages are at work: their states would stand beside others."""
+        groups = {self._settings.group(stage): stage for stage in FOLDS.values()}
+        for group, described in self._admin.describe_groups([*groups]).items():
+            if members := described["members"]:
+                stage, hosts = groups[group], {each["client_host"].removeprefix("/") for each in members}
+                raise PeekproofError(
+                    f"workers of {stage} are at work, {len(members)} from {', '.join(sorted(hosts))}: stop `peekproof "
+                    f"up` and every `peekproof worker {stage}`, then try again. One that was killed counts for ten "
+                    "seconds more"
+                )
 
     def logs(self) -> UnitsLogs:
         """The logs of `units`. Raises PeekproofError for messages of another horizon."""

@@ -1,4 +1,4 @@
-"""Rebuild: the states of the units partitions made anew from the archive, without a broker.
+"""Rebuild: the states of the partitions of `units` and `identities` made anew from the archive, without a broker.
 
 From the archived messages of `units` a state is folded up to their end. Where they are not all there, it is made of
 what they were made of: archived exposures and events are assigned again, in the order of their append times, so that
@@ -6,6 +6,9 @@ watermark and catalog run as they did, and up to where the messages go on that K
 partition a source's rows are cut exactly there; so a state is what aggregation had at the first offset of its log.
 (Only the health of a run that was over by then may count some repeats more, and of events that nothing counts other
 names may be known: assignment tells a sample of each slice.)
+
+Whoever asks for people behind units needs the archived `units`. A state of `identities` is folded up to where every
+units partition made of them has been told of it, and no further: the stage tells them what follows.
 """
 
 from collections import deque
@@ -17,6 +20,7 @@ import numpy as np
 
 from evaluation.assignment.routing import assign
 from evaluation.catalog.history import History
+from evaluation.identity.identities import Identities
 from evaluation.metrics.partition import Partition
 from pipeline.errors import PeekproofError
 from pipeline.kafka.logs import GO_ON
@@ -26,7 +30,7 @@ from pipeline.stages.gathering import Gathering
 from pipeline.storage.archived import ArchiveGapError, partitions, slices, source_topics
 from schemas.logs import Gap
 from schemas.records import Records
-from schemas.topics import SOURCES, UNITS, SourcePartition
+from schemas.topics import IDENTITIES, SOURCES, UNITS, SourcePartition
 from schemas.units import Source
 
 ROWS = 1 << 15  # of each source that are read ahead, so that steps are large
@@ -53,7 +57,7 @@ class UnitsLogs:
 
 
 class Rebuild:
-    """One rebuilding of every units partition: of the archive's `made_of`, `size` offsets all together.
+    """One rebuilding of every partition: of the archive's `made_of`, `size` offsets all together.
 
     `logs` is what Kafka holds, None where it does not answer. Raises ArchiveGapError for an archive that does not reach
     from where it must to where the logs go on, PeekproofError for one that does not fit.
@@ -70,13 +74,36 @@ class Rebuild:
                 raise ArchiveGapError(f"{error}\nNor can it be made of {' and '.join(SOURCES)}: {another}") from another
         self.made_of = self._way.made_of
         self.size = self._way.size
+        self._directory, self._history, self._settings = directory, history, settings
+        self._told: list[Mapping[SourcePartition, int]] = []  # by state made: the next offsets of its sources
 
     def states(self, tell: Tell = lambda _: None) -> Iterator[Partition]:
         """The states, one after the other, each at the offset of its log at which aggregation goes on.
 
         `tell` is called with how many offsets have been folded. Raises PeekproofError for what cannot be folded.
         """
-        return self._way.states(tell)
+        for state in self._way.states(tell):
+            self._told.append(dict(state.sources))
+            yield state
+
+    def identities(self) -> Iterator[Identities]:
+        """Those of `identities`, after the others, if a run ever asked for people. Raises as `states` does."""
+        if not asks_for_people(self._history):
+            return
+        for number in range(self._settings.units_partitions):
+            folding = Folding(Identities, self._directory, number, self._history, self._settings.horizon)
+            folding.fold(min(folding.end, told_of(number, self._told)))
+            yield folding.partition
+
+
+def asks_for_people(history: History) -> bool:
+    """Whether a run ever had an identity."""
+    return any(state.pairs for state in history.states)
+
+
+def told_of(number: int, told: Sequence[Mapping[SourcePartition, int]]) -> int:
+    """Up to which offset of a partition of `identities` all units partitions have been told, by their sources."""
+    return min((sources.get((IDENTITIES, number), 0) for sources in told), default=0)
 
 
 class _Units:
@@ -92,7 +119,7 @@ class _Units:
                 "number that the installation began with"
             )
         numbers = range(settings.units_partitions)
-        self._foldings = [Folding(directory, number, history, settings.horizon) for number in numbers]
+        self._foldings = [Folding(Partition, directory, number, history, settings.horizon) for number in numbers]
         for number, log in enumerate(logs.units if logs else ()):
             end = self._foldings[number].end
             if end < log.begin:
@@ -125,6 +152,8 @@ class _Sources:
     def __init__(self, directory: Path, history: History, settings: Settings, logs: UnitsLogs | None) -> None:
         if logs is None:
             raise ArchiveGapError(f"Kafka must answer, for what its log of {UNITS} holds says where to go on")
+        if asks_for_people(history):
+            raise ArchiveGapError(f"a run had an identity, and what is known of people stands on {UNITS} alone")
         self._history, self._settings, self._logs = history, settings, logs.units
         keys = {key for log in logs.units for key in log.heads}
         keys |= {(topic, number) for topic in source_topics(directory) for number in partitions(directory, topic)}

@@ -5,7 +5,7 @@ again:
 
 1. every file of the backup is what was kept; the settings fit; the cluster's catalog is ours, or empty;
 2. files go into an empty data directory;
-3. each state is folded up to the end of the archived `units`;
+3. each state is folded up to the end of the archived `units`; those of `identities` as far as all of these were told;
 4. an empty catalog gets its records back, with their offsets and append times, by which they apply to input;
 5. where logs were made anew, the next version of `logs` says so, and `results` gets each run's last look.
 
@@ -20,15 +20,17 @@ from pathlib import Path
 import msgspec
 
 from evaluation.catalog.history import History
+from evaluation.identity.identities import Identities
 from evaluation.metrics.partition import Partition
 from pipeline.catalog.topic import CatalogWriter, key_of
 from pipeline.errors import PeekproofError
 from pipeline.kafka import topics
 from pipeline.kafka.connection import answering
+from pipeline.kafka.logs import FOLDS
 from pipeline.kafka.producer import producing
 from pipeline.kafka.reading import read_topic
 from pipeline.owner import own
-from pipeline.recovery.folding import Folding
+from pipeline.recovery.folding import Folding, State
 from pipeline.recovery.gaps import Missing, accept, missing
 from pipeline.recovery.manifest import (
     ARCHIVE_NOTE,
@@ -43,11 +45,12 @@ from pipeline.recovery.manifest import (
     read_manifest,
     told,
 )
+from pipeline.recovery.rebuild import NEVER, asks_for_people, told_of
 from pipeline.settings import Settings
 from pipeline.storage.archived import EMPTY, EXPIRED, ArchiveGapError, chain, partitions, read, source_topics
 from pipeline.storage.checkpoints import Checkpoint, Checkpoints
 from schemas.catalog import Document
-from schemas.topics import CATALOG, RESULTS, SOURCES, UNITS
+from schemas.topics import CATALOG, IDENTITIES, RESULTS, SOURCES, UNITS
 
 RESTORING = "restoring.json"  # beside what is restored, until it is whole: the manifest that it is of
 NAMED = 5  # of many
@@ -133,10 +136,10 @@ class Restore:
             yield from (self._directory / file.path for file in self.manifest.files)
             return
         archive = self._directory / "archive"
-        for topic in (*source_topics(archive), UNITS, CATALOG, RESULTS):
+        for topic in (*source_topics(archive), UNITS, IDENTITIES, CATALOG, RESULTS):
             for number in partitions(archive, topic):
                 yield from (file.path for file in chain(archive, topic, number))
-        yield from sorted((self._directory / "checkpoints").glob("*/*.arrow"))
+        yield from sorted((self._directory / "checkpoints").rglob("*.arrow"))
         yield from archive.glob(f"*/*/{EXPIRED}")
         yield from (path for path in (self._directory / name for name in (*PRIVATE, ARCHIVE_NOTE)) if path.exists())
 
@@ -165,8 +168,8 @@ class Restore:
                     f"{data} holds the state of an installation already ({', '.join(there)}), this one's or "
                     "another's: move it away, or restore into another directory (PEEKPROOF_DATA)"
                 )
-            kept = any(self._checkpoints(Checkpoints(str(self._directory / "checkpoints"))))
-            if kept and any(self._checkpoints(Checkpoints(self._settings.checkpoint_location))):
+            kept = any(self._checkpoints(str(self._directory / "checkpoints")))
+            if kept and any(self._checkpoints(self._settings.checkpoint_location)):
                 raise PeekproofError(
                     f"'{self._settings.checkpoint_location}' holds checkpoints already, this installation's or "
                     "another's: move them away, or name another place (PEEKPROOF_CHECKPOINTS)"
@@ -183,14 +186,16 @@ class Restore:
                 if name.parts[0] in PRIVATE:
                     (data / name).chmod(0o600)
             tell(path.stat().st_size)
-        target = Checkpoints(self._settings.checkpoint_location)
-        for number, kept in self._checkpoints(Checkpoints(str(self._directory / "checkpoints"))):
-            target.write(number, kept.offset, kept.state, kept.cluster, kept.log)
+        target = self._settings.checkpoint_location
+        for topic, number, kept in self._checkpoints(str(self._directory / "checkpoints")):
+            Checkpoints(target, topic).write(number, kept.offset, kept.state, kept.cluster, kept.log)
 
-    def _checkpoints(self, checkpoints: Checkpoints) -> Iterator[tuple[int, Checkpoint]]:
-        for number in range(self._settings.units_partitions):
-            if newest := checkpoints.newest(number):
-                yield number, newest
+    def _checkpoints(self, location: str) -> Iterator[tuple[str, int, Checkpoint]]:
+        for topic in FOLDS:
+            checkpoints = Checkpoints(location, topic)
+            for number in range(self._settings.units_partitions):
+                if newest := checkpoints.newest(number):
+                    yield topic, number, newest
 
     async def _go_on(self, author: str) -> Missing | None:
         """Say which logs are in force, where some were made anew; what is missing otherwise is not decided here."""
@@ -205,7 +210,8 @@ class Restore:
 
 
 class _States:
-    """Each state, folded up to the end of the archived `units`: `folded` messages in all.
+    """Each state, folded up to the end of the archived `units`, or as far as all of these were told: `folded` messages
+    in all.
 
     `partitions` are how many the sources had, by what states and archive know. Raises PeekproofError for states that
     do not fit the settings, or were made under documents that the catalog does not have.
@@ -215,34 +221,45 @@ class _States:
         self.folded = 0
         archive = settings.data / "archive"
         self.partitions = {topic: max(partitions(archive, topic), default=-1) + 1 for topic in SOURCES}
-        checkpoints = Checkpoints(settings.checkpoint_location)
+        self._settings, self._history, self._archive = settings, history, archive
+        told = []
         for number in range(settings.units_partitions):
-            newest = checkpoints.newest(number)
-            try:
-                state = Partition.load(newest.state) if newest else Partition(number, settings.horizon)
-            except ValueError as error:
-                raise PeekproofError(f"units/{number}: {error}") from error
-            _require_fit(settings, state, history)
-            begin = state.offset
-            try:
-                folding = Folding(archive, number, history, state=state)
-                folding.fold(max(begin, folding.end))
-                state = folding.partition
-            except ArchiveGapError:  # what lies between is told as missing
-                pass
-            folded, logs = state.offset - begin, history.newest.logs
-            if folded and logs:
-                log = newest.log if newest else logs.definition.topics[UNITS].id
-                cluster = newest.cluster if newest else logs.definition.cluster
-                checkpoints.write(number, state.offset, state.save(), cluster, log)
-            self.folded += folded
+            state = self._fold(Partition, UNITS, number, NEVER)
+            told.append(dict(state.sources))
             for topic, source in state.sources:
                 if topic in self.partitions:
                     self.partitions[topic] = max(self.partitions[topic], source + 1)
+        if asks_for_people(history):
+            for number in range(settings.units_partitions):
+                self._fold(Identities, IDENTITIES, number, told_of(number, told))
+
+    def _fold(self, kind: type[State], topic: str, number: int, most: int) -> State:
+        """The state of a partition, folded from the archive up to that offset, and kept."""
+        settings, history = self._settings, self._history
+        checkpoints = Checkpoints(settings.checkpoint_location, topic)
+        newest = checkpoints.newest(number)
+        try:
+            state = kind.load(newest.state) if newest else kind(number, settings.horizon)
+        except ValueError as error:
+            raise PeekproofError(f"{topic}/{number}: {error}") from error
+        _require_fit(settings, f"the state of {topic}/{number}", state, history)
+        begin = state.offset
+        try:
+            folding = Folding(kind, self._archive, number, history, state=state)
+            folding.fold(max(begin, min(folding.end, most)))
+            state = folding.partition
+        except ArchiveGapError:  # what lies between is told as missing
+            pass
+        folded, logs = state.offset - begin, history.newest.logs
+        if folded and logs:
+            log = newest.log if newest else logs.definition.topics[topic].id
+            cluster = newest.cluster if newest else logs.definition.cluster
+            checkpoints.write(number, state.offset, state.save(), cluster, log)
+        self.folded += folded
+        return state
 
 
-def _require_fit(settings: Settings, state: Partition, history: History) -> None:
-    place = f"the state of units/{state.partition}"
+def _require_fit(settings: Settings, place: str, state: Partition | Identities, history: History) -> None:
     if state.horizon != settings.horizon:
         raise PeekproofError(
             f"{place} has a horizon of {state.horizon} ms, the settings say {settings.horizon} ms, which is fixed for "

@@ -70,7 +70,7 @@ class IdentityStage(Stage):
                 f"{self.catalog.history.newest.offset}: it was made anew, or lost its end. {restore(self.settings)}"
             )
         self._partitions[number] = partition
-        self._saved[number] = partition.offset if newest else -1
+        self._saved[number] = partition.offset
         return partition.offset
 
     async def skip(self, gap: Gap, end: int) -> None:

@@ -70,6 +70,7 @@ class Checkpoints:
 
     def __init__(self, location: str, topic: str = UNITS) -> None:
         self._topic = topic
+        self._folder = "" if topic == UNITS else topic
         try:
             self._files, root = fs.FileSystem.from_uri(
                 location if "://" in location else Path(location).absolute().as_uri()
@@ -79,14 +80,14 @@ class Checkpoints:
                 f"checkpoints is '{location}': {error}; name a directory, or a bucket that is there, as in "
                 "s3://bucket/peekproof"
             ) from error
-        self._root = root if topic == UNITS else f"{root}/{topic}"
+        self._root = f"{root}/{self._folder}" if self._folder else root
 
     def copy(self, partition: int, directory: Path) -> Path | None:
-        """The newest whole checkpoint of this partition as a file below the directory, under the same name."""
+        """The newest whole checkpoint of this partition as a file, in a directory as it lies in the location."""
         newest = self.newest(partition)
         if newest is None:
             return None
-        path = directory / str(partition) / Path(newest.path).name
+        path = directory / self._folder / str(partition) / Path(newest.path).name
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
             head, digest = _sealed(newest.state, newest.cluster, newest.log)

@@ -2,6 +2,7 @@
 
 import json
 import random
+import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,9 @@ from pipeline.kafka.clients import kafka_python_arguments
 from pipeline.kafka.reading import read_topic
 from pipeline.processes.supervisor import Supervisor
 from pipeline.settings import Settings
+from pipeline.storage.archived import chain
 from schemas.look import Look
-from schemas.topics import EVENTS, EXPOSURES, RESULTS
+from schemas.topics import EVENTS, EXPOSURES, IDENTITIES, RESULTS, UNITS
 from tests.conftest import deployed
 from tests.live import wait_for, wait_for_catalog
 from tests.pipeline.shop import Shop
@@ -47,7 +49,8 @@ SELECT variant, count(*), sum(revenue)::BIGINT FROM (
 
 
 def test_what_people_buy_counts_for_the_device_that_they_were_seen_with_first(broker: str, tmp_path: Path) -> None:
-    with deployed(broker, tmp_path / "data", horizon=HORIZON, tolerance=HORIZON, units_partitions=4) as settings:
+    fixed = {"horizon": HORIZON, "tolerance": HORIZON, "units_partitions": 4}
+    with deployed(broker, tmp_path / "data", archive_interval=1_000, **fixed) as settings:
         shop = Shop(tmp_path / "documents", settings)
         (shop.directory / "metrics" / "buys.yaml").write_text(REVENUE)
         shop.rewrite("  - metric: purchase\n", "  - metric: buys\n")
@@ -56,13 +59,19 @@ def test_what_people_buy_counts_for_the_device_that_they_were_seen_with_first(br
         shop.call("experiment", "start", "button")
         wait_for_catalog(settings)
         messages = _people(time.time_ns() // 1_000_000 + 80_000)  # after the start
-        part = -(-len(messages) // len(KILLED))
+        part = -(-len(messages) // (len(KILLED) + 1))
         expected = duckdb.from_arrow(pa.Table.from_pylist(messages)).query("messages", ORACLE).fetchall()
         with Supervisor(settings, workers=2) as supervisor:
             for number, killed in enumerate(KILLED):
                 _send(settings, messages[number * part : (number + 1) * part])
                 wait_for(lambda: _counted(settings), what="a look")
                 next(worker for worker in supervisor.workers if worker.name == killed).process.kill()
+            wait_for(lambda: _archived(settings), what="an archive of what the stages say to each other")
+        shutil.rmtree(settings.checkpoint_location)
+        made = shop.told("recover", "rebuild")
+        assert min(state["offset"] for state in made["identities"]) > 0
+        with Supervisor(settings):
+            _send(settings, messages[len(KILLED) * part :])
             wait_for(lambda: _counted(settings) == expected, what=f"{expected}")
 
 
@@ -100,6 +109,12 @@ def _send(settings: Settings, messages: list[dict[str, Any]]) -> None:
             topic, said = EVENTS, said | {"event_type": "$identify"}
         producer.send(settings.topic(topic), json.dumps(said).encode())
     producer.close()
+
+
+def _archived(settings: Settings) -> bool:
+    """Whether the archive holds something of each partition of `units` and `identities`."""
+    archive, numbers = settings.data / "archive", range(settings.units_partitions)
+    return all(chain(archive, topic, number) for topic in (UNITS, IDENTITIES) for number in numbers)
 
 
 def _newest(settings: Settings) -> Look | None:
