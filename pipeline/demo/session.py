@@ -24,9 +24,10 @@ from evaluation.catalog.in_force import FlagInForce
 from evaluation.catalog.lifecycle import start
 from evaluation.catalog.overview import Told, told
 from pipeline.catalog import editing
-from pipeline.catalog.documents import read_documents
+from pipeline.catalog.documents import Documents, read_documents
 from pipeline.catalog.editing import Signature, StepName
 from pipeline.catalog.topic import opened
+from pipeline.demo import shop
 from pipeline.demo.processes import Processes, Usage
 from pipeline.demo.progress import TrafficProgress
 from pipeline.demo.watch import DemoWatch, Freshness
@@ -84,6 +85,7 @@ class DemoOutcome(msgspec.Struct, frozen=True, kw_only=True):
     counted: int  # records that assignment has read
     duplicates: int  # over all experiments and metrics, as is `late`
     late: int
+    orders: dict[str, int]  # of the shop's own topic: taken as events, excluded, dead letters
     dead_letters: int
     dead_letters_by_reason: dict[str, int]
     lag: int
@@ -138,7 +140,8 @@ class _Session:
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, self._stopping.set)
         self._seconds = seconds
-        self._watch = DemoWatch(await begin_experiments(self._settings))
+        documents = shop.documents_of(self._settings, EXAMPLES)
+        self._watch = DemoWatch(await begin_experiments(self._settings, documents), shop.topic_of(self._settings))
         arrived = False
         async with self._following():
             if await self._until(self._is_ready, START_SECONDS, "the workers are starting"):
@@ -273,6 +276,7 @@ class _Session:
             counted=watch.counted,
             duplicates=watch.duplicates,
             late=watch.late,
+            orders=watch.ordered,
             dead_letters=watch.dead_letters.total(),
             dead_letters_by_reason=dict(watch.dead_letters.most_common()),
             lag=watch.lag,
@@ -301,9 +305,11 @@ async def _stop(process: asyncio.subprocess.Process) -> None:
         process.kill()
 
 
-async def begin_experiments(settings: Settings) -> dict[str, FlagInForce]:
-    """Apply the example documents, and start those that take part; those in force then."""
-    documents = read_documents(EXAMPLES)
+async def begin_experiments(settings: Settings, documents: Documents | None = None) -> dict[str, FlagInForce]:
+    """Apply the documents, those of the examples unless others are given, and start those that take part; those in
+    force then.
+    """
+    documents = documents or read_documents(EXAMPLES)
     async with opened(settings) as writer:
         async for _ in editing.apply(writer, documents, Signature("demo", "an example")):
             pass
@@ -352,13 +358,16 @@ def _deployment(base: Settings) -> Iterator[tuple[Settings, Broker | None]]:
             with Broker(data / "broker") as own:
                 settings = msgspec.structs.replace(settings, bootstrap_servers=own.bootstrap_servers)
                 topics.create(settings)
+                shop.open_shop(settings)
                 yield settings, own
         else:
             topics.create(settings)
+            shop.open_shop(settings)
             try:
                 yield settings, None
             finally:
                 topics.delete(settings)
+                shop.close_shop(settings)
 
 
 @contextmanager

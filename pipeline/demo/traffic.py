@@ -28,13 +28,14 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.structs import RecordMetadata
 
 from pipeline.catalog.topic import CatalogReader
+from pipeline.demo import shop
 from pipeline.demo.progress import Batch, TrafficProgress
 from pipeline.demo.visitors import Chunk, Visitors
 from pipeline.errors import PeekproofError
 from pipeline.kafka.connection import connect
 from pipeline.kafka.producer import KafkaRecord, batches, create_producer
 from pipeline.settings import Settings
-from schemas.topics import CATALOG, topics
+from schemas.topics import CATALOG
 
 TICK = 0.05  # seconds between sendings
 SLOW_MS = 1_000  # a sending that takes longer means that the machine is too slow: rather fewer visitors than late ones
@@ -45,7 +46,7 @@ class Traffic:
 
     def __init__(self, settings: Settings, producer: AIOKafkaProducer, record: IO[bytes] | None) -> None:
         self._producer = producer
-        self._topics = {topic.name: settings.topic(topic.name) for topic in topics(settings.units_partitions)}
+        self._settings = settings
         self._record = record
         self._acknowledged: dict[str, int] = {}
         self._batches: list[Batch] = []
@@ -53,7 +54,8 @@ class Traffic:
 
     async def send(self, chunk: Chunk) -> None:
         """Hand a chunk to the client: a batch for each partition, which the visitor's number chooses."""
-        partition = chunk.visitor % len(await self._producer.partitions_for(self._topics[chunk.topic]))
+        topic = self._settings.topic(chunk.topic)
+        partition = chunk.visitor % len(await self._producer.partitions_for(topic))
         order = np.argsort(partition, kind="stable")
         partitions, first = np.unique(partition[order], return_index=True)
         for number, rows in zip(partitions.tolist(), np.split(order, first[1:]), strict=True):
@@ -62,7 +64,7 @@ class Traffic:
             records: list[KafkaRecord] = [(key, value, []) for key, value in zip(keys, values, strict=True)]
             for batch, its in batches(self._producer, records):
                 produced = _now()
-                appended = await self._producer.send_batch(batch, self._topics[chunk.topic], partition=number)
+                appended = await self._producer.send_batch(batch, topic, partition=number)
                 task = asyncio.create_task(self._account(chunk.topic, number, values[its], produced, appended))
                 self._waiting.add(task)
                 task.add_done_callback(self._settle)
@@ -124,7 +126,9 @@ async def run(settings: Settings, seconds: float, events_per_second: float, seed
     await connect(settings)
     catalog = CatalogReader(settings)
     await catalog.start()
-    flags = {key: flag for key, flag in catalog.history.newest.flags.items() if flag.status == "running"}
+    newest = catalog.history.newest
+    flags = {key: flag for key, flag in newest.flags.items() if flag.status == "running"}
+    orders = shop.topic_in(newest)
     await catalog.stop()
     if not flags:
         raise PeekproofError(
@@ -137,7 +141,7 @@ async def run(settings: Settings, seconds: float, events_per_second: float, seed
 
     def arriving(start: int) -> Visitors:
         rate, horizon = events_per_second, settings.horizon
-        return Visitors(flags, seed=seed, start=start, records_per_second=rate, horizon_ms=horizon)
+        return Visitors(flags, seed=seed, start=start, records_per_second=rate, horizon_ms=horizon, orders=orders)
 
     arriving(_now()).until(_now())  # compiles the kernels, which must not delay the traffic
     start = _now()

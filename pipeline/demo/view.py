@@ -10,6 +10,7 @@ from rich.text import Text
 
 from evaluation.catalog.in_force import FlagInForce
 from pipeline.demo.session import DemoMoment, DemoOutcome
+from pipeline.demo.shop import SOURCE
 from pipeline.demo.watch import DemoWatch
 from pipeline.vocabulary import DECISIONS, GOAL_ROLES, JUDGEMENTS, STATUSES, Tone
 from schemas.catalog import Goal
@@ -44,6 +45,8 @@ class DemoView:
         yield Text(f"console: {self._moment.console}", style="bold cyan")
         yield Text(_traffic(self._watch))
         yield Text(_aside(self._watch), style="dim")
+        if self._watch.orders:
+            yield Text(_orders(self._watch), style="dim")
         yield from gap
         yield Text(ALWAYS_VALID, style="italic")
         for key, flag in self._watch.flags.items():
@@ -60,6 +63,8 @@ class DemoView:
 def lines(watch: DemoWatch, moment: DemoMoment) -> Iterator[str]:
     """The same in short, a line for each experiment."""
     yield f"{_clock(moment.elapsed)} {moment.phase}: {_traffic(watch)} · {_aside(watch)} · console {moment.console}"
+    if watch.orders:
+        yield f"  {_orders(watch)}"
     for key, flag in watch.flags.items():
         look = watch.looks.get(key)
         if not flag.definition.metrics:
@@ -131,6 +136,15 @@ def _traffic(watch: DemoWatch) -> str:
 def _aside(watch: DemoWatch) -> str:
     return (
         f"left out: {watch.duplicates:,} duplicates · {watch.late:,} late · {watch.dead_letters.total():,} dead letters"
+    )
+
+
+def _orders(watch: DemoWatch) -> str:
+    """What the source makes of the topic that is not ours."""
+    ordered = watch.ordered
+    return (
+        f"source {SOURCE}, a topic of the shop's own shape: {ordered['taken']:,} paid orders are purchases · "
+        f"{ordered['excluded']:,} are not paid yet · {ordered['dead letters']:,} dead letters"
     )
 
 

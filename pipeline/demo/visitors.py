@@ -8,6 +8,8 @@ effects are those of
 Devices are what devices are: a share of records is sent twice, a share arrives after younger ones, some come when the
 horizon has passed, some clients are confused about their variant, some send what nobody can read (`Shares`).
 
+Of the purchases a part can be told by the shop's own programs instead, as orders of a shape and a topic of their own.
+
 Time comes in as milliseconds; there is no clock here. Visitors are drawn in blocks of fixed size, so that the same
 seed says the same records however often it is asked.
 """
@@ -24,7 +26,7 @@ from evaluation.catalog.configs import flags_in_force
 from evaluation.catalog.in_force import Catalog, FlagInForce
 from evaluation.columns.texts import Texts
 from evaluation.flags.paths import property_selector, unit_selector
-from schemas.topics import EVENTS, EXPOSURES
+from schemas.topics import EVENTS, EXPOSURES, MARK
 
 MEETS = {"ranking-aa": 0.7, "checkout-button": 0.6, "new-player": 0.5, "dark-mode": 0.2}  # shares of visits
 MEETS_OTHER = 0.3
@@ -38,6 +40,7 @@ RETURNING = 0.1  # share of visits by visitors who were here before
 PLATFORMS = ["iOS", "Android", "iOS", "Android", "web"]  # equally likely
 COUNTRIES = ["DE", "DE", "DE", "AT", "CH", "FR"]
 WITHOUT_ID = 0.02  # share of page views without an insert id
+ORDERED = 4  # every so many of the purchases is an order, where there are any
 
 VISIT_MS = 9_000  # everything of a visit happens within
 BLOCK = 512  # visitors drawn at once
@@ -102,7 +105,11 @@ _UNUSABLE_EXPOSURES = (
 
 
 class Visitors:
-    """The visitors of a shop from `start` (ms UTC) on, at a mean rate of records per second."""
+    """The visitors of a shop from `start` (ms UTC) on, at a mean rate of records per second.
+
+    `orders` is the topic to which the shop's own programs write, if they do: each order when it is placed, and when it
+    is paid. The device says nothing of such a purchase.
+    """
 
     def __init__(
         self,
@@ -113,12 +120,14 @@ class Visitors:
         records_per_second: float,
         horizon_ms: int,
         shares: Shares | None = None,
+        orders: str | None = None,
     ) -> None:
         self._random = np.random.default_rng(seed)
         self._flags = [flag for _, flag in sorted(flags.items()) if flag.status == "running"]
         self._start = start
         self._horizon = horizon_ms
         self._shares = shares or Shares()
+        self._orders = orders
         self._evaluated = flags_in_force(Catalog(flags={flag.definition.key: flag for flag in self._flags}))
         says = [_says(flag) for flag in self._flags]
         self._said = [template for templates in says for template in templates]
@@ -144,11 +153,16 @@ class Visitors:
         sent = sent[:, np.argsort(sent[_SEND], kind="stable")]
         exposure = sent[_KIND] >= _EXPOSURE
         exposure |= (sent[_KIND] == _UNUSABLE) & (sent[_AMOUNT] >= len(_UNUSABLE_EVENTS))
-        return [
+        ordered = (sent[_KIND] == _PURCHASE) & (sent[_SERIAL] % ORDERED == 0) & (self._orders is not None)
+        chunks = [
             Chunk(topic, rows[_VISITOR], self._values(rows))
-            for topic, rows in ((EXPOSURES, sent[:, exposure]), (EVENTS, sent[:, ~exposure]))
+            for topic, rows in ((EXPOSURES, sent[:, exposure]), (EVENTS, sent[:, ~exposure & ~ordered]))
             if rows.size
         ]
+        if ordered.any():
+            rows = sent[:, ordered]
+            chunks.append(Chunk(f"{MARK}{self._orders}", np.repeat(rows[_VISITOR], 2), _told_by_the_shop(rows)))
+        return chunks
 
     def pause(self, duration: int) -> None:
         """Nobody arrives for so many ms; those who are there go on."""
@@ -290,7 +304,22 @@ _TEMPLATES = {
     _ERROR: '{"event_type":"app_error",%s,"insert_id":"%%d"}',
 }
 _TEMPLATES = {kind: template % _WHO_WHEN for kind, template in _TEMPLATES.items()}
+_ORDER = (
+    '{"meta":{"type":"order.%s","version":2},"order":{"id":"o%d","status":"%s","%s":"%s","customer":{"id":"u%d"},'
+    '"totals":{"gross":%d.%02d,"items":1},"currency":"EUR"},"context":{"anonymousId":"d%d"}}'
+)
 _PLACES = [_WHERE % (platform, country) for country in COUNTRIES for platform in PLATFORMS]  # by the visitor's number
+
+
+def _told_by_the_shop(purchases: Drawn) -> list[bytes | None]:
+    """Each order when it is placed, and when it is paid."""
+    moments = np.datetime_as_string(purchases[_TIME].astype("datetime64[ms]"), timezone="UTC").tolist()
+    values: list[bytes | None] = []
+    for moment, visitor, serial, amount in zip(moments, *purchases[[_VISITOR, _SERIAL, _AMOUNT]].tolist(), strict=True):
+        for what, status, field in (("placed", "OPEN", "placedAt"), ("paid", "PAID", "paidAt")):
+            order = (what, serial, status, field, moment, visitor, *divmod(amount, 100), visitor)
+            values.append((_ORDER % order).encode())
+    return values
 
 
 def _meets(flag: FlagInForce) -> float:

@@ -17,13 +17,15 @@ from aiokafka import ConsumerRecord
 
 from evaluation.catalog.in_force import FlagInForce
 from evaluation.catalog.overview import Told
+from evaluation.catalog.reading import counted_as
 from pipeline.demo.progress import Batch, TrafficProgress
+from pipeline.demo.shop import SOURCE
 from schemas.assignment import Assignment
 from schemas.dead_letter import from_record
 from schemas.decoding import decode
 from schemas.health import PartitionHealth, WorkerHealth
 from schemas.look import Look
-from schemas.topics import SOURCES
+from schemas.topics import MARK, SOURCES
 
 RATE_MS = 3_000  # of traffic, over which its rate is told
 REPORTED_MS = 60_000  # after its append a batch is reported; if it is later, its wait is overstated
@@ -44,10 +46,11 @@ class Freshness(msgspec.Struct, frozen=True, kw_only=True):
 class DemoWatch:
     """Everything seen. Each `take_` method reads one record of a topic, or one report of the traffic.
 
-    Raises NoMessageError for a record that is no message of ours.
+    `orders` is the topic that the shop's source reads. Raises NoMessageError for a record that is no message of ours.
     """
 
-    def __init__(self, flags: Mapping[str, FlagInForce]) -> None:
+    def __init__(self, flags: Mapping[str, FlagInForce], orders: str = "") -> None:
+        self.orders = orders
         self.flags = dict(sorted(flags.items(), key=lambda item: (not item[1].definition.metrics, item[0])))
         self.experiments = [key for key, flag in self.flags.items() if flag.definition.metrics]
         self.looks: dict[str, Look] = {}  # by experiment: the newest
@@ -109,14 +112,21 @@ class DemoWatch:
 
     @property
     def counted(self) -> int:
-        """Records of exposures and events that assignment has read, the unusable ones included."""
+        """Records of exposures, events and orders that assignment has read, the unusable ones included."""
         reached = (p.position for (stage, topic, _), p in self._partitions.items() if _is_intake(stage, topic))
         return sum(position for position in reached if position > 0)
 
     @property
     def lag(self) -> int:
-        """Records of exposures and events that wait for assignment."""
+        """Records of exposures, events and orders that wait for assignment."""
         return sum(max(p.lag, 0) for (stage, topic, _), p in self._partitions.items() if _is_intake(stage, topic))
+
+    @property
+    def ordered(self) -> dict[str, int]:
+        """What became of the shop's records: those `taken` as events, `excluded` by the source's conditions, dead."""
+        counts = [health.counts for health in self.workers.values() if health.stage == "assignment"]
+        outcomes = ("taken", "excluded", "dead letters")
+        return {what: sum(each.get(counted_as(SOURCE, what), 0) for each in counts) for what in outcomes}
 
     @property
     def duplicates(self) -> int:
@@ -203,4 +213,4 @@ class DemoWatch:
 
 
 def _is_intake(stage: str, topic: str) -> bool:
-    return stage == "assignment" and topic in SOURCES
+    return stage == "assignment" and (topic in SOURCES or topic.startswith(MARK))

@@ -102,6 +102,9 @@ def test_a_demo_ends_with_final_results_of_everything_that_was_sent(broker: str,
     told = msgspec.json.decode(ended.stdout)
     assert told["complete"]
     assert told["counted"] == told["produced"] == sum(told["produced_by_topic"].values()) > 6_000
+    orders = told["produced_by_topic"][f"@{told['prefix']}.shop.orders"]
+    assert told["orders"] == {"taken": orders // 2, "excluded": orders // 2, "dead letters": 0}
+    assert orders > 20
     assert told["lag"] == 0
     assert told["freshness"]["missing"] == 0
     assert told["freshness"]["samples"] == 4 * told["produced"]

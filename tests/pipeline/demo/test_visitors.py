@@ -1,6 +1,7 @@
 """Visitors: the same seed says the same, shares are those that were asked for, effects are there."""
 
 from collections import Counter, defaultdict
+from datetime import datetime
 
 import msgspec
 import numpy as np
@@ -217,6 +218,26 @@ def test_one_experiment_loses_exposures_of_its_treatment_and_the_test_of_its_spl
 
     assert evidence("voucher-hint") > np.log(100)
     assert max(evidence("checkout-button"), evidence("new-player"), evidence("ranking-aa", "same")) < np.log(100)
+
+
+def test_a_part_of_the_purchases_is_told_by_the_shop_instead_and_the_rest_stays_as_it_is(flags):
+    some = Visitors(
+        flags, seed=7, start=START, records_per_second=2_000, horizon_ms=HORIZON, shares=PERFECT, orders="shop.orders"
+    )
+    told, alone = said(some, 6_000), said(visitors(flags, shares=PERFECT), 6_000)
+
+    orders = [each["order"] | each["context"] for each in objects(told, "@shop.orders")]
+    paid = {int(each["id"][1:]): each for each in orders if each["status"] == "PAID"}
+    purchases = {int(each["insert_id"]): each for each in objects(alone, "events") if each["event_type"] == "purchase"}
+    assert len(orders) == 2 * len(paid) > 100
+    assert paid.keys() == {number for number in purchases if number % 4 == 0}
+    for number, order in paid.items():
+        bought = purchases[number]
+        assert (order["customer"]["id"], order["anonymousId"]) == (bought["user_id"], bought["device_id"])
+        assert order["totals"]["gross"] == bought["event_properties"]["revenue"]
+        assert datetime.fromisoformat(order["paidAt"]).timestamp() * 1_000 == pytest.approx(bought["time"])
+    without = [each for each in objects(alone, "events") if int(each.get("insert_id", 0)) not in paid]
+    assert objects(told, "events") == without
 
 
 def test_revenue_is_positive_and_capped(flags):

@@ -44,7 +44,7 @@ def watch() -> DemoWatch:
         its = {goal.metric: metrics[goal.metric] for goal in definition.metrics}
         run = RunInForce(key, "exp-1", "salt", (allocation,), 0, None, {}, definition, its)
         flags[key] = FlagInForce(definition, "running", 2, 0, (run,))
-    return DemoWatch(flags)
+    return DemoWatch(flags, "shop.orders")
 
 
 def cell(reading: str, lift: float | None, half: float, status: str = "ok", metric: str = "purchase") -> Cell:
@@ -216,10 +216,22 @@ def test_counted_is_what_assignment_has_read_whoever_of_its_workers_read_it(watc
     beat("a", "assignment", PartitionHealth("events", 0, 10, 5), PartitionHealth("events", 1, 20, 0))
     beat("b", "assignment", PartitionHealth("events", 0, 15, 1))
     beat("c", "archive", PartitionHealth("events", 0, 99, 9))
+    beat("d", "assignment", PartitionHealth("@shop.orders", 0, 7, 0))
 
-    assert watch.counted == 35
+    assert watch.counted == 42
     assert watch.lag == 1
     assert watch.ready == {"assignment", "archive"}
+
+
+def test_the_picture_tells_what_the_source_makes_of_the_orders(watch):
+    counts = {"source shop-orders: taken": 1_200, "source shop-orders: excluded": 1_300}
+    watch.take_health(
+        record(WorkerHealth(stage="assignment", worker="a", started=0, cpu_seconds=0, peak_memory=0, counts=counts))
+    )
+
+    told = "1,200 paid orders are purchases · 1,300 are not paid yet · 0 dead letters"
+    assert told in picture(watch, 130)
+    assert any(told in line for line in lines(watch, MOMENT))
 
 
 def test_a_demo_has_arrived_when_everything_was_read_and_every_run_is_final(watch):
@@ -286,7 +298,7 @@ def test_the_mean_of_a_funnel_is_the_share_that_went_through(watch):
 
     watch.take_look(record(look(1, cells=[cell("settled", 0.15, 0.05)])))
 
-    assert "purchase 10.00 % → 11.50 %" in [*lines(watch, MOMENT)][1]
+    assert "purchase 10.00 % → 11.50 %" in [*lines(watch, MOMENT)][2]
 
 
 def test_plain_lines_say_the_same_for_each_experiment(watch):
@@ -295,9 +307,10 @@ def test_plain_lines_say_the_same_for_each_experiment(watch):
     said = list(lines(watch, MOMENT))
 
     assert said[0].startswith("0:30 live traffic: ")
-    assert said[1].startswith("  checkout-button: ship · purchase 10.00 % → 11.50 % +15.0% [+10.0%, +20.0%]")
+    assert said[1].startswith("  source shop-orders, ")
+    assert said[2].startswith("  checkout-button: ship · purchase 10.00 % → 11.50 % +15.0% [+10.0%, +20.0%]")
     waiting = ("new-player", "ranking-aa", "voucher-hint")
-    assert said[2:] == [*(f"  {key}: no look yet" for key in waiting), said[-1]]
+    assert said[3:] == [*(f"  {key}: no look yet" for key in waiting), said[-1]]
 
 
 def test_a_flag_whose_state_changed_says_so_where_it_stands(watch):
