@@ -7,10 +7,11 @@ import click
 import msgspec
 from rich.table import Table
 
+from pipeline.catalog.standing import SourceStanding, standings
 from pipeline.catalog.topic import read_catalog
 from pipeline.catalog.trying import MOST_RECORDS, RECORDS, TriedSource, source_named, try_source
 from pipeline.cli.terminal import Terminal, told_utc
-from pipeline.doctor.sources import SourceStanding, standings
+from pipeline.doctor.sight import Sight
 from pipeline.settings import Settings
 
 SHOWN = 400  # characters of a value in the table
@@ -24,7 +25,9 @@ def sources(context: click.Context, as_json: bool) -> None:
     if context.invoked_subcommand is not None:
         return
     settings = Settings.read()
-    found = standings(settings, read_catalog(settings))
+    catalog = read_catalog(settings).newest
+    words = Sight(settings).heard().living("assignment") if catalog.sources else []
+    found = standings(catalog, [word.health for word in reversed(words)])
     if as_json:
         for each in found:
             click.echo(msgspec.json.encode(each))

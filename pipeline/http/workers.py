@@ -89,6 +89,11 @@ class Workers(Collector):
         """The brokers' time (ms UTC), as far as it was heard."""
         return self._time + round((self._clock() - self._then) * 1_000)
 
+    def said_of(self, stage: str) -> list[WorkerHealth]:
+        """What each worker of a stage said last, the latest last."""
+        self._forget()
+        return [health for _, health in self._said.values() if health.stage == stage]
+
     def told(self, stage: str) -> StageTold:
         """What is said of a stage, and by whom."""
         self._forget()

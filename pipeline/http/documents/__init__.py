@@ -3,7 +3,7 @@
 from litestar import Router
 
 from pipeline.http.callers.access import READING, requires
-from pipeline.http.documents import checking, importing, publishing, reading, trying, typed
+from pipeline.http.documents import checking, importing, publishing, reading, standing, trying, typed
 from pipeline.http.documents.bodies import DefinitionRequest
 
 documents = Router(
@@ -13,6 +13,7 @@ documents = Router(
         *checking.ROUTES,
         *publishing.ROUTES,
         *importing.ROUTES,
+        *standing.ROUTES,
         *trying.ROUTES,
         *typed.ROUTES,
     ],

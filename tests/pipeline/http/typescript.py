@@ -22,6 +22,7 @@ from pipeline.http.arriving.tail import TailTold
 from pipeline.http.documents.checking import Checked
 from pipeline.http.documents.publishing import Published
 from pipeline.http.documents.reading import DocumentItems, DocumentShown
+from pipeline.http.documents.standing import SourcesTold
 from pipeline.http.management.keys import KeyMade, KeysTold, NewKey, ProgramsTold
 from pipeline.http.management.life import Stands, Taking, Version, Versions
 from pipeline.http.management.plans import PlanEdit, PlanShown
@@ -42,7 +43,7 @@ from pipeline.questions.matching import SegmentCounts
 from pipeline.questions.unit_records import UnitRecords
 from schemas.look import Look
 
-DOCUMENTS = (DocumentItems, DocumentShown, Checked, Published)
+DOCUMENTS = (DocumentItems, DocumentShown, Checked, Published, SourcesTold)
 ARRIVING = (ArrivingTold, FlagArriving, MessagesSeen, TailTold, SentAgain, Checklist)
 REMEMBERED = (Briefs, BriefShown, Rendered, Comments)
 SIGNED = (Me, WayIn, SignedOut, KeysTold, KeyMade, ProgramsTold, SharesTold, ShareMade)

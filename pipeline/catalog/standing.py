@@ -1,13 +1,13 @@
 """Standing: how far each source is read, by what the workers of the assignment stage say of themselves."""
 
+from collections.abc import Sequence
 from typing import Literal
 
 import msgspec
 
-from evaluation.catalog.history import History
+from evaluation.catalog.in_force import Catalog
 from evaluation.catalog.reading import counted_as
-from pipeline.doctor.sight import Sight
-from pipeline.settings import Settings
+from schemas.health import WorkerHealth
 from schemas.topics import MARK
 
 State = Literal["read", "paused", "waiting", "unknown"]
@@ -31,24 +31,16 @@ class SourceStanding(msgspec.Struct, frozen=True, kw_only=True):
     dead: int | None
 
 
-def standings(settings: Settings, history: History) -> list[SourceStanding]:
-    """Every source of the catalog, by key. Raises PeekproofError where Kafka does not answer."""
-    sources = history.newest.sources
-    if not sources:
-        return []
-    living = Sight(settings).heard().living("assignment")
+def standings(catalog: Catalog, said: Sequence[WorkerHealth]) -> list[SourceStanding]:
+    """Every source of the catalog, by key; `said` by the workers of the stage that work now, the latest last."""
     counts: dict[str, int] = {}
-    for word in living:
-        for what, number in word.health.counts.items():
+    for health in said:
+        for what, number in health.counts.items():
             counts[what] = counts.get(what, 0) + number
-    lags = {
-        (each.topic, each.partition): each.lag
-        for word in sorted(living, key=lambda word: word.time)
-        for each in word.health.partitions
-    }
-    waiting = {topic: why for word in living for topic, why in word.health.waiting.items()}
+    lags = {(each.topic, each.partition): each.lag for health in said for each in health.partitions}
+    waiting = {topic: why for health in said for topic, why in health.waiting.items()}
     found = []
-    for key, source in sorted(sources.items()):
+    for key, source in sorted(catalog.sources.items()):
         topic = MARK + source.definition.topic
         own = [lag for (name, _), lag in lags.items() if name == topic]
         state: State = "read" if own else "unknown"
@@ -58,7 +50,7 @@ def standings(settings: Settings, history: History) -> list[SourceStanding]:
             state = "waiting"
 
         def counted(*what: str, key: str = key) -> int | None:
-            return sum(counts.get(counted_as(key, each), 0) for each in what) if living else None
+            return sum(counts.get(counted_as(key, each), 0) for each in what) if said else None
 
         found.append(
             SourceStanding(
@@ -66,7 +58,7 @@ def standings(settings: Settings, history: History) -> list[SourceStanding]:
                 topic=source.definition.topic,
                 makes=source.definition.makes,
                 state=state,
-                why=waiting.get(topic) if state == "waiting" else None if living else "no worker of assignment works",
+                why=waiting.get(topic) if state == "waiting" else None if said else "no worker of assignment works",
                 lag=sum(own) if own else None,
                 taken=counted("taken"),
                 excluded=counted("excluded", "tombstones"),
