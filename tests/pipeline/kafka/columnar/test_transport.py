@@ -17,7 +17,7 @@ from kafka.admin import KafkaAdminClient, NewTopic
 from pipeline.processes.template import CONTEXT
 from tests.pipeline.kafka.columnar.worker import work
 
-SECONDS = 40.0
+SECONDS = 90.0
 
 
 class Worker:
