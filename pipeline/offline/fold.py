@@ -1,28 +1,34 @@
-"""Fold: assignment and aggregation over messages of files, each file a source partition of its own.
+"""Fold: assignment, identity and aggregation over messages of files, each file a source partition of its own.
 
 In files append time is event time and the horizon 0. The watermark stands still until everything has been read, in
-whatever order, and then goes to the last time in the files.
+whatever order, and then goes to the last time in the files. So an event that names a person and no unit counts for the
+unit that the person was first seen with, if that was not later than the event.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 import numpy as np
 
 from evaluation.assignment.routing import Assigned, assign
 from evaluation.catalog.history import History
+from evaluation.identity.identities import Identities
 from evaluation.metrics.partition import Partition
 from pipeline.offline.messages import Messages
 from pipeline.stages.gathering import Gathering
 from schemas.numbers import LATEST
 from schemas.records import Records
-from schemas.topics import SourcePartition
+from schemas.topics import IDENTITIES, SourcePartition
 
 MOST_ROWS = 200_000  # gathered before they are folded
+_PEOPLE = (IDENTITIES, 0)
 
 
 class Fold:
-    """The pure stages up to aggregation, with one partition of units. `reached` is the next offset by source."""
+    """The pure stages up to aggregation, with one partition of units, and of identities where a run asks for them.
+
+    `reached` is the next offset by source.
+    """
 
     def __init__(self, history: History, sources: list[SourcePartition]) -> None:
         self.watermark = 0
@@ -32,6 +38,9 @@ class Fold:
         self._gathering = Gathering(partitions=1, horizon=0, expected=len(sources))
         for source in sources:
             self._gathering.begin(source, 0)
+        self._people = Identities(0, horizon=0) if any(state.pairs for state in history.states) else None
+        self._telling = Gathering(partitions=1, horizon=0, expected=1)
+        self._telling.begin(_PEOPLE, 0)
 
     def in_order(self, messages: Messages) -> Messages:
         """The messages in the order of the catalog's states that apply to them."""
@@ -66,7 +75,21 @@ class Fold:
         for source in self.reached:
             self._gathering.reach(source, self.watermark, self._history.newest.offset)
         self._cut()
+        while self._people and self._people.watermark < self.watermark:  # it tells so many rows at a time
+            self._tell(self._people)
 
     def _cut(self) -> None:
-        for message in self._gathering.cut()[1]:
+        self._fold(self._gathering.cut()[1])
+        if self._people:
+            self._tell(self._people)
+
+    def _tell(self, people: Identities) -> None:
+        """What people were gathered, and what follows from it for units."""
+        for message in self._gathering.cut_identities():
+            if said := people.fold(people.offset, message, self._history.at_offset):
+                self._telling.add(_PEOPLE, said)
+        self._fold(self._telling.cut()[1])
+
+    def _fold(self, messages: Iterable[bytes]) -> None:
+        for message in messages:
             self.partition.fold(self.partition.offset, message, self._history.at_offset)

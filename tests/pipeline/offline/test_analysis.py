@@ -9,6 +9,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import duckdb
 import msgspec
 import numpy as np
 import pytest
@@ -475,3 +476,55 @@ def test_files_with_more_units_than_a_fixed_test_planned_decide_nothing(tmp_path
     decision, reason = verdict(4_000)
     assert decision == "none"
     assert reason.startswith("order was read at 4,000 units, where 1,000 were planned: a fixed-horizon test is valid ")
+
+
+IDENTIFIED = """
+WITH said AS (FROM read_json('{files}', union_by_name = true)),
+firsts AS (
+    SELECT user_id, arg_min(device_id, time) AS device_id, min(time) AS time FROM said
+    WHERE user_id IS NOT NULL AND device_id IS NOT NULL GROUP BY user_id
+),
+bought AS (
+    SELECT coalesce(s.device_id, f.device_id) AS device_id, s.time, s.event_properties.price AS price
+    FROM said s LEFT JOIN firsts f ON f.user_id = s.user_id AND f.time <= s.time WHERE s.event_type = 'buy'
+),
+entries AS (
+    SELECT device_id, min(time) AS time, any_value(variant) AS variant FROM said WHERE variant IS NOT NULL GROUP BY 1
+)
+SELECT e.variant, count(DISTINCT e.device_id), sum(b.price)::BIGINT
+FROM entries e LEFT JOIN bought b ON b.device_id = e.device_id AND b.time >= e.time GROUP BY 1 ORDER BY 1
+"""
+
+
+def test_people_in_files_count_for_the_device_that_they_were_first_seen_with_until_then(tmp_path: Path) -> None:
+    chance = random.Random(3)
+    shown, events = [], []
+    for number in range(400):
+        device, user = f"d{number}", f"u{chance.randrange(250)}"
+        variant = chance.choice(["control", "treatment"])
+        shown.append({"flag_key": "till", "variant": variant, "device_id": device, "time": T + number})
+        events.append({"event_type": "$identify", "device_id": device, "user_id": user, "time": T + 2_000 + 7 * number})
+        bought = {"event_type": "buy", "event_properties": {"price": chance.randrange(1, 90)}}
+        events.append(bought | {"user_id": user, "time": T + chance.randrange(6_000)})
+        events.append(bought | {"user_id": user, "device_id": device, "time": T + chance.randrange(6_000)})
+    chance.shuffle(events)
+    files = ndjson(tmp_path / "x.ndjson", shown), ndjson(tmp_path / "e.ndjson", events)
+    for kind, text in (
+        ("metrics", "key: spent\nowner: me\ntype: sum\nevent: buy\nproperty: price\nwindow: none\n"),
+        ("experiments", "key: till\nowner: me\nunit: device_id\nidentity: user_id\n"
+         "variants: [{key: control}, {key: treatment}]\nmetrics: [{metric: spent}]\n"),
+    ):  # fmt: skip
+        (tmp_path / "people" / kind).mkdir(parents=True)
+        (tmp_path / "people" / kind / "a.yaml").write_text(text)
+
+    document = told("--catalog", tmp_path / "people", "--exposures", files[0], "--events", files[1])
+
+    [look] = document["experiments"]
+    cell = next(each for each in look["cells"] if each["reading"] == "live")
+    assert [
+        ("control", cell["control_n"], int(cell["control_sum"]) // 10 ** cell["scale"]),
+        ("treatment", cell["n"], int(cell["sum"]) // 10 ** cell["scale"]),
+    ] == duckdb.sql(IDENTIFIED.format(files=tmp_path / "*.ndjson")).fetchall()
+    health = look["health"]
+    assert health["unjoined_events"] > 0
+    assert health["waiting_events"] == 0
