@@ -15,20 +15,21 @@ A second backup into the same directory adds what is new.
 import asyncio
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from importlib.metadata import version
 from pathlib import Path
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from evaluation.catalog.logs import LogsInForce
+from evaluation.catalog.reading import Reading, readings
 from evaluation.metrics.partition import Partition
 from pipeline.catalog.topic import read_catalog
 from pipeline.errors import PeekproofError
 from pipeline.kafka.clients import aiokafka_arguments
 from pipeline.kafka.columnar.fetches import Fetches
 from pipeline.kafka.connection import answering
-from pipeline.kafka.logs import FOLDS, GO_ON, NOTE, ClusterTopics, LogError, LogWatch, require, restore
+from pipeline.kafka.logs import FOLDS, GO_ON, NOTE, ClusterTopics, LogError, LogWatch, made_anew, require, restore
 from pipeline.recovery.manifest import (
     MANIFEST,
     PRIVATE,
@@ -71,9 +72,15 @@ class Backup:
         self._settings = settings
         self._directory = directory.absolute()
         self._archive = settings.data.absolute() / "archive"
-        self._logs = read_catalog(settings).newest.logs
+        history = read_catalog(settings)
+        self._logs, read = history.newest.logs, readings(history, settings.horizon)
         with answering(settings):
-            require(settings, self._logs, asyncio.run(_found(settings)))
+            found, faults = asyncio.run(_look(settings, read))
+        require(settings, self._logs, found)
+        anew = made_anew(self._logs, found) if self._logs else {}
+        # What is read of others; one that nobody can read, or that was made anew, is left alone.
+        known = self._logs.foreign if self._logs else ()
+        self._foreign = {topic: read[topic] for topic in known if topic in read and topic not in {*faults, *anew}}
         self._before = _standing(settings, self._directory, self._logs)
         self.size = sum(file.path.stat().st_size for file in self._archived())
 
@@ -155,8 +162,9 @@ class Backup:
     async def _complete(self) -> int:
         """Add what Kafka holds beyond; how many source records no message on `units` covers yet."""
         with answering(self._settings):
-            async with _Tails(self._settings, self._logs, self._directory / "archive") as tails:
-                told = (*SOURCES, IDENTITIES)
+            async with _Tails(self._settings, self._logs, self._directory / "archive", self._foreign) as tails:
+                sources = *SOURCES, *self._foreign
+                told = *sources, IDENTITIES
                 wanted = {source: end for topic in told for source, end in (await tails.ends(topic)).items()}
                 await tails.complete(RESULTS)
                 covered = _Covered(self._settings, self._directory)
@@ -170,7 +178,7 @@ class Backup:
                     nearer = time.monotonic() if lacks < before else nearer
                 await tails.complete(IDENTITIES)
                 await tails.complete(CATALOG)
-                for topic in SOURCES:
+                for topic in sources:
                     await tails.complete(topic)
                 return lacks
 
@@ -235,10 +243,10 @@ def _standing(settings: Settings, directory: Path, logs: LogsInForce | None) -> 
     return before
 
 
-async def _found(settings: Settings) -> ClusterTopics:
+async def _look(settings: Settings, foreign: Iterable[str]) -> tuple[ClusterTopics, dict[str, str]]:
     watch = LogWatch(settings)
     try:
-        return await watch.find()
+        return await watch.look(foreign)
     finally:
         watch.close()
 
@@ -277,11 +285,17 @@ class _Covered:
 
 
 class _Tails:
-    """Reads what Kafka holds beyond an archive, and adds it to that, in the archive's form."""
+    """Reads what Kafka holds beyond an archive, and adds it to that, in the archive's form.
 
-    def __init__(self, settings: Settings, logs: LogsInForce | None, directory: Path) -> None:
+    `foreign` says how topics that are not ours are read.
+    """
+
+    def __init__(
+        self, settings: Settings, logs: LogsInForce | None, directory: Path, foreign: dict[str, Reading]
+    ) -> None:
         self._settings = settings
         self._logs = logs
+        self._foreign = foreign
         self._archive = Archive(directory, settings.archive_interval)
         self._consumers: dict[str, AIOKafkaConsumer] = {}
 
@@ -296,10 +310,10 @@ class _Tails:
             await consumer.stop()
 
     async def ends(self, topic: str) -> dict[SourcePartition, int]:
-        """Where the topic's logs end now, of those that hold anything; in the installation's offsets."""
+        """Where the topic's logs end now, of those that hold anything to read; in the installation's offsets."""
         consumer = await self._consumer(topic)
         tps = sorted(consumer.assignment())
-        begins, ends = await consumer.beginning_offsets(tps), await consumer.end_offsets(tps)
+        begins, ends = await self._begins(consumer, topic, tps), await consumer.end_offsets(tps)
         return {
             (topic, tp.partition): ends[tp] + self._base(topic, tp.partition) for tp in tps if ends[tp] > begins[tp]
         }
@@ -322,6 +336,17 @@ class _Tails:
     def _base(self, topic: str, partition: int) -> int:
         return self._logs.base(topic, partition) if self._logs else 0
 
+    async def _begins(
+        self, consumer: AIOKafkaConsumer, topic: str, tps: list[TopicPartition]
+    ) -> dict[TopicPartition, int]:
+        """The first offset that is to be read of each, in Kafka's own."""
+        begins = await consumer.beginning_offsets(tps)
+        if topic in self._foreign:
+            since = {tp: self._foreign[topic].since for tp in tps if not self._base(topic, tp.partition)}
+            found, ends = await consumer.offsets_for_times(since), await consumer.end_offsets(tps)
+            begins |= {tp: max(begins[tp], place.offset if place else ends[tp]) for tp, place in found.items()}
+        return begins
+
     async def _consumer(self, topic: str) -> AIOKafkaConsumer:
         """Of all partitions of the topic, behind what the archive holds."""
         if topic in self._consumers:
@@ -338,10 +363,12 @@ class _Tails:
         )
         await consumer.start()
         self._consumers[topic] = consumer
-        Fetches(consumer._fetcher, SLICE_BYTES).columnar = frozenset([name])
+        fetches = Fetches(consumer._fetcher, SLICE_BYTES)
+        fetches.columnar = frozenset([name])
+        fetches.keyed = frozenset([name] if topic in self._foreign and self._foreign[topic].has_keys else ())
         cluster = await consumer._client.fetch_all_metadata()
         tps = [TopicPartition(name, number) for number in sorted(cluster.partitions_for_topic(name))]
-        begins, ends = await consumer.beginning_offsets(tps), await consumer.end_offsets(tps)
+        begins, ends = await self._begins(consumer, topic, tps), await consumer.end_offsets(tps)
         consumer.assign(tps)
         for tp in tps:
             base = self._base(topic, tp.partition)

@@ -145,9 +145,7 @@ class _Units:
 
 
 class _Sources:
-    """From archived exposures and events."""
-
-    made_of = SOURCES
+    """From archived exposures and events, and what else sources read."""
 
     def __init__(self, directory: Path, history: History, settings: Settings, logs: UnitsLogs | None) -> None:
         if logs is None:
@@ -157,6 +155,7 @@ class _Sources:
         self._history, self._settings, self._logs = history, settings, logs.units
         keys = {key for log in logs.units for key in log.heads}
         keys |= {(topic, number) for topic in source_topics(directory) for number in partitions(directory, topic)}
+        self.made_of = *SOURCES, *sorted({topic for topic, _ in keys} - {*SOURCES})
         self._sources = [
             _SourceArchive(directory, key, history, [log.heads.get(key) for log in logs.units]) for key in sorted(keys)
         ]

@@ -141,7 +141,7 @@ class Worker:
         source = self.source(tp)
         base, logs = self._base(source), self._logs_of(source[0])
         first_read = begin = log.begin + base
-        if (reading := self._foreign.read.get(source[0])) is not None:
+        if (reading := self._foreign.read.get(source[0])) is not None and not base:  # else all of it came since
             at = await self._app.offset_at(tp, reading.since)
             first_read = (log.end if at is None else max(at, log.begin)) + base
         position = await self._stage.start_position(source, first_read)
@@ -155,7 +155,7 @@ class Worker:
         try:
             require_held(self._settings, self._stage.name, LogPlace(*source, position, begin, log.end + base))
         except LogError as error:
-            if reading is None:
+            if source[0] not in self._foreign.read:
                 raise
             self._foreign.leave(source, position, str(error))
             return log.end

@@ -54,7 +54,7 @@ class Deployment:
         self.settings = settings
         self.shop = Shop(directory, settings)
         self.sent = sent or 0
-        self._orders = orders
+        self.orders = orders
         if sent is not None:
             return
         if orders:
@@ -107,9 +107,9 @@ class Deployment:
             bought = {"event_type": "purchase", "event_properties": {"revenue": 1.0}}
             exposed, key = {"flag_key": "button", "variant": variant}, f"u{unit}".encode()
             producer.send(self.settings.topic(EXPOSURES), json.dumps(who | exposed).encode(), key)
-            if self._orders and unit % 3 == 0:
+            if self.orders and unit % 3 == 0:
                 order = {"order": {"at": now, "lines": [{"price": 1.0}]}}
-                producer.send(self._orders, json.dumps(order).encode(), key)
+                producer.send(self.orders, json.dumps(order).encode(), key)
             else:
                 producer.send(self.settings.topic(EVENTS), json.dumps(who | bought).encode(), key)
         producer.close()

@@ -67,7 +67,7 @@ def test_states_of_another_version_are_made_anew_and_counts_go_on(deployment: De
     shutil.rmtree(deployment.settings.data / "archive" / UNITS)
     begins = _cut_in_half(deployment)
     made = deployment.shop.told("recover", "rebuild")
-    assert made["made_of"] == [EXPOSURES, EVENTS]
+    assert made["made_of"] == [EXPOSURES, EVENTS, f"@{deployment.orders}"]
     assert [state["offset"] for state in made["states"]] == begins
     with deployment.working("archive"):
         deployment.send(200)
