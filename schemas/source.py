@@ -12,6 +12,7 @@ HEADER_PATH = "$header."
 CONSTANT = "="
 
 SourceFormat = Literal["json", "ndjson", "avro", "protobuf", "arrow"]
+REGISTERED = ("avro", "protobuf")  # formats that only a schema explains, which a registry has
 TimeUnit = Literal["ms", "s", "us", "ns", "iso8601"]
 Preset = Literal[
     "segment",

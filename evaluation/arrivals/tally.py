@@ -116,7 +116,7 @@ class Tally:
             name = name_of(text, len(text))
             kept = self._minute(int(times[i])).samples
             if len(kept) < MOST_SAMPLES and (topic, name) not in kept:
-                value, is_cut = _shown(columns.value(i))
+                value, is_cut = _shown(columns.readable(i))
                 time = int(times[i])
                 kept[topic, name] = ArrivedSample(topic=topic, name=name, time=time, value=value, is_cut=is_cut)
 

@@ -28,10 +28,15 @@ class MessageColumns:
     value: Value  # the bytes of one message
     source: str | None = None  # the key of the source that made them of records of another shape
     of_ours: Value | None = None  # then one message as we would have it
+    of_schema: Value | None = None  # of records that only a schema explains, one message as JSON
 
     def ours(self, i: int) -> bytes | None:
         """One message in our own shape, as JSON."""
         return self.value(i) if self.of_ours is None else self.of_ours(i)
+
+    def readable(self, i: int) -> bytes | None:
+        """One message as its producer sent it, in words: as JSON where only a schema explains it."""
+        return self.value(i) if self.of_schema is None else self.of_schema(i)
 
     def __len__(self) -> int:
         return len(self.row)

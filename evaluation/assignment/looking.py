@@ -14,14 +14,16 @@ from evaluation.columns.scanning import Wanted
 from schemas.records import Records
 from schemas.source import ForeignSource
 from schemas.topics import MARK
+from schemas.writer_schema import Schemas
 
 
 def messages_of(
-    records: Records, wanted: Mapping[str, Wanted], sources: Iterable[ForeignSource]
+    records: Records, wanted: Mapping[str, Wanted], sources: Iterable[ForeignSource], schemas: Schemas
 ) -> Iterator[tuple[str, MessageColumns]]:
     """The messages that can be read, in pieces, each with the topic of ours whose messages they are, or are like.
 
-    `wanted` is by such topic. What is of another shape is read as these sources say, whenever it came.
+    `wanted` is by such topic. What is of another shape is read as these sources say, whenever it came, by the `schemas`
+    that it names.
     """
     nobody = DeadLetters(records)
     if not records.topic.startswith(MARK):
@@ -32,7 +34,7 @@ def messages_of(
     for source in sources:
         if MARK + source.topic == records.topic:
             topic = TOPICS[source.makes]
-            for columns in foreign_columns(records, rows, source, wanted[topic], nobody, Counter()):
+            for columns in foreign_columns(records, rows, source, wanted[topic], nobody, Counter(), schemas=schemas):
                 yield topic, columns
 
 

@@ -20,6 +20,7 @@ from schemas.assignment import Assignment
 from schemas.numbers import LAST_SECONDS, LATEST, is_in_seconds
 from schemas.records import Records
 from schemas.units import Arm, Example, RowKind
+from schemas.writer_schema import Schemas
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +106,7 @@ class Stretch:
     horizon: int
     tolerance: int
     dead_letters: DeadLetters
+    schemas: Schemas = field(default_factory=dict)  # that the records name
     origins: dict[int, MessageOrigin] = field(default_factory=dict)  # by row, of the records that were sent again
     arms: dict[Arm, int] = field(default_factory=dict)
     answers: list[tuple[int, int, Assignment]] = field(default_factory=list)  # with row and index of the exposure

@@ -34,6 +34,7 @@ from schemas.pair import Pair, loose
 from schemas.records import Records
 from schemas.topics import EVENTS, EXPOSURES
 from schemas.units import Arm, CameKind, Example, newest
+from schemas.writer_schema import NO_SCHEMAS, Schemas
 
 # Of one record: they travel in one message, of at most 16 MB, with 45 bytes for each, beside 100,000 of other records.
 MOST_ROWS = 200_000
@@ -99,7 +100,9 @@ def partition_of(unit: NDArray[np.uint64], partitions: int) -> NDArray[np.int64]
     return (((unit >> np.uint64(32)) * np.uint64(partitions)) >> np.uint64(32)).astype(np.int64)
 
 
-def assign(records: Records, history: History, horizon: int, tolerance: int) -> list[Assigned]:
+def assign(
+    records: Records, history: History, horizon: int, tolerance: int, schemas: Schemas = NO_SCHEMAS
+) -> list[Assigned]:
     """What the slice says: one `Assigned` for each stretch of records to which one catalog state applies.
 
     Args:
@@ -107,6 +110,7 @@ def assign(records: Records, history: History, horizon: int, tolerance: int) -> 
         history: the catalog, read at least up to an end that was asked for after the slice was fetched.
         horizon: a message that is appended more than this (ms) after it happened is late.
         tolerance: a message may lie this much (ms) ahead of its append time.
+        schemas: those that are `named_by` the records, for any of the history's `registered` sources.
     """
     n = len(records)
     if n == 0:
@@ -124,7 +128,9 @@ def assign(records: Records, history: History, horizon: int, tolerance: int) -> 
     for first, stop in pairwise(cuts):
         begin = records.begin if first == 0 else int(records.offset[first])
         end = records.end if stop == n else int(records.offset[stop])
-        stretch = Stretch(records, range(first, stop), judged, horizon, tolerance, DeadLetters(records), origins)
+        stretch = Stretch(
+            records, range(first, stop), judged, horizon, tolerance, DeadLetters(records), schemas, origins
+        )
         tasks = tasks_of(stretch, history, int(states[first]))
         stretches.append(_assigned(stretch, history.states[int(states[first])], begin, end, tasks))
     return stretches
@@ -185,7 +191,9 @@ def _messages(stretch: Stretch, topic: str, wanted: Wanted, tasks: Sequence[Task
     for task in tasks:
         if TOPICS[task.source.makes] == topic:
             counts: Counter[str] = Counter()
-            made = foreign_columns(records, task.rows, task.source, wanted, dead_letters, counts, task.given)
+            made = foreign_columns(
+                records, task.rows, task.source, wanted, dead_letters, counts, task.given, stretch.schemas
+            )
             for what, number in counts.items():
                 stretch.count(what, number)
             for what, number in (counts | {"taken": sum(map(len, made))}).items():

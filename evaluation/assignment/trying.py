@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 
 from evaluation.assignment.dead_letters import DeadLetters
-from evaluation.assignment.foreign import foreign_columns, ours
+from evaluation.assignment.foreign import foreign_columns, ours, readable
 from evaluation.assignment.messages import Stretch
 from evaluation.sources.mapping import whole
 from schemas.records import Records
 from schemas.source import ForeignSource
+from schemas.writer_schema import NO_SCHEMAS, Schemas
 
 TOMBSTONE, EXCLUDED, EMPTY = (
     "a tombstone: it has no value, and is skipped",
@@ -36,22 +37,29 @@ class Tried:
     is_late: bool = False
 
 
-def tried(records: Records, source: ForeignSource, horizon: int, tolerance: int) -> list[Tried]:
-    """What the source makes of every record; one that is unfolded gives several. See `assign` for the times (ms)."""
-    return [each for row in range(len(records)) for each in _tried(records, row, source, horizon, tolerance)]
+def tried(
+    records: Records, source: ForeignSource, horizon: int, tolerance: int, schemas: Schemas = NO_SCHEMAS
+) -> list[Tried]:
+    """What the source makes of every record; one that is unfolded gives several. See `assign` for the rest."""
+    return [each for row in range(len(records)) for each in _tried(records, row, source, horizon, tolerance, schemas)]
 
 
-def _tried(records: Records, row: int, source: ForeignSource, horizon: int, tolerance: int) -> list[Tried]:
+def _tried(  # noqa: PLR0917
+    records: Records, row: int, source: ForeignSource, horizon: int, tolerance: int, schemas: Schemas
+) -> list[Tried]:
     wanted, counts, dead_letters = whole(source, timed=True), Counter[str](), DeadLetters(records)
     stretch = Stretch(records, range(row, row + 1), records.append_time, horizon, tolerance, dead_letters)
     found = []
-    for columns in foreign_columns(records, np.array([row]), source, wanted, dead_letters, counts):
+    for columns in foreign_columns(records, np.array([row]), source, wanted, dead_letters, counts, schemas=schemas):
         _, late, usable = stretch.times(columns)
         for i in np.flatnonzero(usable).tolist():
             message = ours(columns, i, wanted.fields)
-            found.append(Tried(row, columns.index_of(i), columns.value(i), message, is_late=bool(late[i])))
-    found += [Tried(row, each.index, each.value, None, each.reason, each.detail) for each in dead_letters.in_order()]
+            found.append(Tried(row, columns.index_of(i), columns.readable(i), message, is_late=bool(late[i])))
+    said = readable(records, row, source, schemas)
+    for each in dead_letters.in_order():
+        came = said if each.index is None else each.value
+        found.append(Tried(row, each.index, came, None, each.reason, each.detail))
     if not found or counts["excluded"]:
         why = TOMBSTONE if counts["tombstones"] else EXCLUDED if counts["excluded"] else EMPTY
-        found.append(Tried(row, None, records.value(row), detail=why))
+        found.append(Tried(row, None, said, detail=why))
     return sorted(found, key=lambda each: each.index or 0)

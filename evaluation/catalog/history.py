@@ -61,7 +61,7 @@ from schemas.comment import Comment
 from schemas.logs import Logs
 from schemas.notification import NotificationRule
 from schemas.plan import Progress
-from schemas.source import ForeignSource
+from schemas.source import REGISTERED, ForeignSource
 
 OneSpec = TypeVar(
     "OneSpec",
@@ -116,6 +116,7 @@ class History:
         self.versions: list[DocumentVersion] = []
         self.rejected: list[Rejected] = []
         self.first_sources: dict[str, InForce[ForeignSource]] = {}  # the first version of each
+        self.registered: list[ForeignSource] = []  # every version of those whose records only a schema explains
         self._applies_from = [0]
 
     @property
@@ -132,7 +133,10 @@ class History:
             self.rejected.append(found)
         else:
             if found.kind == "source":
-                self.first_sources.setdefault(found.key, catalog.sources[found.key])
+                source = catalog.sources[found.key]
+                self.first_sources.setdefault(found.key, source)
+                if source.definition.format in REGISTERED:
+                    self.registered.append(source.definition)
             document = found if found.kind in KEPT else msgspec.structs.replace(found, spec=msgspec.Raw())
             self.versions.append(DocumentVersion(offset, append_time, document))
 
@@ -167,7 +171,7 @@ class History:
         other = History()
         other.states, other.versions = [*self.states], [*self.versions]
         other.rejected, other._applies_from = [*self.rejected], [*self._applies_from]
-        other.first_sources = {**self.first_sources}
+        other.first_sources, other.registered = {**self.first_sources}, [*self.registered]
         return other
 
     def index_at(self, append_time: int) -> int:

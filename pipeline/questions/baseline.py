@@ -212,7 +212,7 @@ class _Fold:
         nobody = DeadLetters(records)
         every = range(len(records))
         stretch = Stretch(
-            records, every, records.append_time, self._horizon, self._tolerance, nobody, origins_of(records)
+            records, every, records.append_time, self._horizon, self._tolerance, nobody, origins=origins_of(records)
         )
         wanted = event_plan(self._history.newest, self._horizon).wanted
         found = []
