@@ -66,6 +66,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     oidc_name_claim: str = "email"
     oidc_scopes: str = "openid profile email"
     health_port: int | None = None
+    schema_registry: str | None = None
+    schema_registry_username: str | None = None
+    schema_registry_password: Secret | None = None
+    schema_registry_token: Secret | None = None
     security_protocol: str = "PLAINTEXT"
     sasl_mechanism: str | None = None
     sasl_username: str | None = None
@@ -83,6 +87,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         self._check_security()
         self._check_provider()
+        self._check_registry()
         if self.tolerance > self.horizon:
             raise PeekproofError(
                 f"tolerance is {self.tolerance} ms, but horizon is {self.horizon} ms: a run would become final before "
@@ -102,6 +107,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             raise PeekproofError(
                 f"{given[0]} is set, but {missing[0]} is not, without which nobody is let in by a provider; set it in "
                 f"the settings file or as {_variable(missing[0])}, or leave out {given[0]}"
+            )
+
+    def _check_registry(self) -> None:
+        name, password, token = (f"schema_registry_{each}" for each in ("username", "password", "token"))
+        given = [each for each in (name, password, token) if getattr(self, each) is not None]
+        if given and self.schema_registry is None:
+            raise PeekproofError(f"{given[0]} is set, but schema_registry is not; set where the registry is, too")
+        if given not in ([], [name, password], [token]):
+            raise PeekproofError(
+                f"{given[-1]} is set; a registry lets in by {name} and {password}, or by {token} alone: set what is "
+                "missing, or leave out the rest"
             )
 
     def _check_security(self) -> None:
@@ -297,6 +313,10 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
     "oidc_name_claim": str,
     "oidc_scopes": str,
     "health_port": _port,
+    "schema_registry": _url("the schema registry"),
+    "schema_registry_username": str,
+    "schema_registry_password": Secret,
+    "schema_registry_token": Secret,
     "security_protocol": _one_of(*PROTOCOLS),
     "sasl_mechanism": _one_of(*MECHANISMS),
     "sasl_username": str,

@@ -8,6 +8,7 @@ from typing import Any, Literal, get_args
 
 import msgspec
 
+from evaluation.assignment.foreign import named_by
 from evaluation.assignment.trying import Tried, tried
 from evaluation.catalog.history import History
 from evaluation.catalog.rules import did_you_mean
@@ -15,6 +16,7 @@ from pipeline.catalog.documents import read_source
 from pipeline.catalog.fitting import times_fault
 from pipeline.errors import PeekproofError
 from pipeline.kafka.sample import newest
+from pipeline.registry.kept import KeptSchemas
 from pipeline.settings import Settings
 from schemas.records import Records
 from schemas.source import ForeignSource
@@ -60,7 +62,7 @@ class TriedSource(msgspec.Struct, frozen=True, kw_only=True):
 async def try_source(settings: Settings, source: ForeignSource, number: int = RECORDS) -> TriedSource:
     """Read the newest records, and say what the source would make of them.
 
-    Raises PeekproofError where there is no such topic, or we may not read it.
+    Raises PeekproofError where there is no such topic, or we may not read it, or nobody tells us its schemas.
     """
     topic = MARK + source.topic
     slices = await newest(settings, topic, number)
@@ -68,10 +70,11 @@ async def try_source(settings: Settings, source: ForeignSource, number: int = RE
 
 
 def _tried(slices: list[Records], settings: Settings, source: ForeignSource, number: int) -> TriedSource:
+    kept = KeptSchemas(settings)
     found = [
         _record(records, each)
         for records in slices
-        for each in tried(records, source, settings.horizon, settings.tolerance)
+        for each in tried(records, source, settings.horizon, settings.tolerance, kept.of(named_by(records, [source])))
     ]
     found.sort(key=lambda each: each.time, reverse=True)
     has_own_times = any(records.has_own_times for records in slices)

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from evaluation.assignment.foreign import named_by
 from evaluation.assignment.looking import messages_of, topics_of
 from evaluation.catalog.configs import operation
 from evaluation.columns.hashing import unit_hashes
@@ -20,11 +21,13 @@ from evaluation.flags.engine import Flags
 from evaluation.flags.paths import property_selector, unit_path
 from evaluation.flags.values import read_json
 from pipeline.questions.reading import TimeBound, said
+from pipeline.registry.kept import KeptSchemas
 from pipeline.storage.archived import backwards
 from schemas.catalog import Segment
 from schemas.flag_config import ConditionConfig, FlagConfig, SegmentConfig, VariantConfig
 from schemas.source import ForeignSource
 from schemas.topics import EVENTS, EXPOSURES
+from schemas.writer_schema import NO_SCHEMAS
 
 MOST_UNITS, MOST_BYTES = 20_000, 100_000_000  # that are asked, and of their messages; beyond, it is a sample
 _YES = {"on": VariantConfig(key="on")}
@@ -62,10 +65,12 @@ def segment_counts(  # noqa: PLR0917
     since: int,
     seconds: float,
     sources: Sequence[ForeignSource] = (),
+    kept: KeptSchemas | None = None,
 ) -> SegmentCounts:
     """How many of the units since then each of the segments matches; read for at most so long.
 
-    `cohorts` are those that the segments name, or more; `sources` those whose topics are read beside ours.
+    `cohorts` are those that the segments name, or more; `sources` those whose topics are read beside ours, by the
+    schemas that are `kept`.
     """
     found = _NewestOfUnits(unit)
     bound = TimeBound(seconds)
@@ -78,7 +83,8 @@ def segment_counts(  # noqa: PLR0917
             reached = last
             notes.append(f"reading took more than {seconds:g} s, and was cut off: units since {said(reached)}")
             break
-        for _, each in messages_of(records, wanted, sources):
+        schemas = kept.known(named_by(records, sources)) if kept else NO_SCHEMAS
+        for _, each in messages_of(records, wanted, sources, schemas):
             texts = each.texts[unit_path(unit)]
             found.take(unit_hashes(unit, texts), texts.length > 0, each.ours)
     flags = Flags([_asking(number, segment) for number, segment in enumerate(segments)], cohorts=cohorts)

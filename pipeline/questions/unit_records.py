@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from evaluation.assignment.columns import MessageColumns
+from evaluation.assignment.foreign import named_by
 from evaluation.assignment.looking import messages_of, topics_of
 from evaluation.assignment.routing import partition_of
 from evaluation.catalog.in_force import RunInForce
@@ -20,10 +21,12 @@ from evaluation.flags.values import read_json
 from evaluation.metrics.unit_numbers import UnitNumbers
 from pipeline.questions.reading import TimeBound, said
 from pipeline.questions.unit_log import UnitLog, of_runs
+from pipeline.registry.kept import KeptSchemas
 from pipeline.storage.archived import backwards, expired, partitions
 from schemas.records import Records
 from schemas.source import ForeignSource
 from schemas.topics import EVENTS, EXPOSURES, UNITS
+from schemas.writer_schema import NO_SCHEMAS
 
 MOST_RECORDS = 500
 MOST_SHOWN = 4_000  # bytes of a message that are shown whole
@@ -101,14 +104,15 @@ def unit_records(  # noqa: PLR0917
     since: int,
     seconds: float,
     sources: Sequence[ForeignSource] = (),
+    kept: KeptSchemas | None = None,
 ) -> UnitRecords:
     """What was recorded of a unit from a time on, and its contribution to these runs since their start.
 
-    `sources` are those whose topics are looked through beside ours.
+    `sources` are those whose topics are looked through beside ours, by the schemas that are `kept`.
     """
     notes: list[str] = []
     bound = TimeBound(seconds)
-    found = _records(directory, asked.ids, since, TimeBound(SHARE * seconds), sources)
+    found = _records(directory, asked.ids, since, TimeBound(SHARE * seconds), sources, kept)
     reached = found.since
     if reached > since:
         notes.append(f"reading took more than {SHARE * seconds:g} s, and was cut off: records since {said(reached)}")
@@ -152,12 +156,13 @@ class _Found(NamedTuple):
     as_of: int
 
 
-def _records(
+def _records(  # noqa: PLR0917
     directory: Path,
     ids: Mapping[FieldPath, str],
     since: int,
     bound: TimeBound,
     sources: Sequence[ForeignSource],
+    kept: KeptSchemas | None,
 ) -> _Found:
     wanted = {
         topic: Wanted(
@@ -176,7 +181,8 @@ def _records(
         newest = max(newest, last)
         if bound.is_over:
             return _Found(found, count, last, newest)
-        for _, columns in messages_of(records, wanted, sources):
+        schemas = kept.known(named_by(records, sources)) if kept else NO_SCHEMAS
+        for _, columns in messages_of(records, wanted, sources, schemas):
             rows = [np.flatnonzero(text_hashes(columns.texts[path]) == its) for path, its in hashes.items()]
             its_own = np.unique(np.concatenate(rows)).tolist()
             count += len(its_own)
@@ -201,7 +207,7 @@ def _record(records: Records, columns: MessageColumns, i: int) -> UnitRecord:
     appended = int(records.append_time[row])
     time = int(columns.integers["time",][i])
     place = f"{records.topic}/{records.partition}/{records.offset[row]}"
-    value = columns.value(i) or b""
+    value = columns.readable(i) or b""
 
     def text(name: str) -> str | None:
         return columns.texts[name,][i] if (name,) in columns.texts else None

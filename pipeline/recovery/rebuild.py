@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
+from evaluation.assignment.foreign import named_by
 from evaluation.assignment.routing import assign
 from evaluation.catalog.history import History
 from evaluation.identity.identities import Identities
@@ -25,6 +26,7 @@ from evaluation.metrics.partition import Partition
 from pipeline.errors import PeekproofError
 from pipeline.kafka.logs import GO_ON
 from pipeline.recovery.folding import Folding, behind, gaps_of, whole
+from pipeline.registry.kept import KeptSchemas
 from pipeline.settings import Settings
 from pipeline.stages.gathering import Gathering
 from pipeline.storage.archived import ArchiveGapError, partitions, slices, source_topics
@@ -153,6 +155,7 @@ class _Sources:
         if asks_for_people(history):
             raise ArchiveGapError(f"a run had an identity, and what is known of people stands on {UNITS} alone")
         self._history, self._settings, self._logs = history, settings, logs.units
+        self._schemas = KeptSchemas(settings)
         keys = {key for log in logs.units for key in log.heads}
         keys |= {(topic, number) for topic in source_topics(directory) for number in partitions(directory, topic)}
         self.made_of = *SOURCES, *sorted({topic for topic, _ in keys} - {*SOURCES})
@@ -190,7 +193,9 @@ class _Sources:
         if records.begin > source.position:
             gathering.begin(source.key, records.begin)
         if records.begin < source.end:
-            for assigned in assign(records, self._history, self._settings.horizon, self._settings.tolerance):
+            schemas = self._schemas.of(named_by(records, self._history.registered))
+            horizon, tolerance = self._settings.horizon, self._settings.tolerance
+            for assigned in assign(records, self._history, horizon, tolerance, schemas):
                 gathering.add(source.key, assigned)
         source.position = records.end
 

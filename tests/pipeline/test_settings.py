@@ -54,6 +54,7 @@ def test_shipped_file_explains_every_setting_and_shows_the_defaults(file: Path) 
         "checkpoints",
         "archive_keep",
         "health_port",
+        "schema_registry",
         "http_",
         "url",
         "oidc_",
@@ -164,6 +165,8 @@ def test_password_is_hidden(file: Path) -> None:
         ({"ssl_cafile": Path("x")}, "ssl_cafile is set, but security_protocol is PLAINTEXT"),
         ({"security_protocol": "SASL_SSL"}, "which needs sasl_mechanism; set it"),
         ({"security_protocol": "SSL", "ssl_keyfile": Path("x")}, "set ssl_certfile too"),
+        ({"schema_registry_token": "x"}, "schema_registry_token is set, but schema_registry is not"),
+        ({"schema_registry": "http://x", "schema_registry_username": "x"}, "schema_registry_username is set; a regis"),
     ],
 )
 def test_security_settings_must_agree(given: dict, rule: str) -> None:

@@ -25,6 +25,7 @@ from pipeline.http.management.bodies import FAULTS, faults
 from pipeline.http.questions.readers import QUESTION_SECONDS
 from pipeline.questions.baseline import MetricNumbers, metric_numbers
 from pipeline.questions.matching import SegmentCounts, segment_counts
+from pipeline.registry.kept import KeptSchemas
 from schemas.catalog import Baseline, Flag, Segment
 from schemas.duration import DAY_MS
 from schemas.written import Unit
@@ -137,5 +138,14 @@ async def count(backend: Backend, data: SegmentsAsked) -> SegmentCounts:
     cohorts = Cohorts(catalog.cohorts[key].definition for key in sorted(named))
     sources = [source.definition for source in catalog.sources.values()]
     return await backend.readers.ask(
-        segment_counts, about, archive, data.segments, data.unit, cohorts, since, QUESTION_SECONDS, sources
+        segment_counts,
+        about,
+        archive,
+        data.segments,
+        data.unit,
+        cohorts,
+        since,
+        QUESTION_SECONDS,
+        sources,
+        KeptSchemas(backend.settings),
     )

@@ -20,6 +20,7 @@ from pipeline.http.evaluate.amplitude import MOST_USER_BYTES, User, read_ids
 from pipeline.http.evaluate.flags import ServedFlags
 from pipeline.http.questions.readers import QUESTION_SECONDS
 from pipeline.questions.unit_records import CarriedUnit, UnitRecords, unit_records
+from pipeline.registry.kept import KeptSchemas
 from schemas.catalog import Membership
 from schemas.duration import DAY_MS
 
@@ -145,7 +146,17 @@ async def records(backend: Backend, data: UnitAsked) -> UnitRecords:
     archive, partitions = backend.settings.data / "archive", backend.settings.units_partitions
     sources = [source.definition for source in catalog.sources.values()]
     return await backend.readers.ask(
-        unit_records, about, archive, asked, runs, catalog.logs, partitions, since, QUESTION_SECONDS, sources
+        unit_records,
+        about,
+        archive,
+        asked,
+        runs,
+        catalog.logs,
+        partitions,
+        since,
+        QUESTION_SECONDS,
+        sources,
+        KeptSchemas(backend.settings),
     )
 
 

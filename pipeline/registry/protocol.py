@@ -1,0 +1,136 @@
+"""Protocol: what a schema registry says of a schema, as Confluent's, Apicurio's, Karapace and Redpanda answer.
+
+https://docs.confluent.io/platform/current/schema-registry/develop/api.html
+"""
+
+import base64
+from http.client import HTTPException
+from typing import TypeVar
+from urllib.error import HTTPError
+from urllib.parse import quote
+from urllib.request import Request, urlopen
+
+import msgspec
+
+from pipeline.errors import PeekproofError
+from pipeline.registry.protoc import ProtoError, compiled
+from pipeline.settings import Settings
+from schemas.writer_schema import SchemaKind, SchemaName, WriterSchema
+
+ANSWER_SECONDS = 5.0  # for an answer to come
+LARGEST = 10_000_000  # bytes of an answer
+MOST_NEEDED = 200  # schemas to which one refers, and so on
+NOT_FOUND = 404
+NO_SCHEMA = (
+    40_403  # https://docs.confluent.io/platform/current/schema-registry/develop/api.html#get--schemas-ids-int-%20id
+)
+
+Answer = TypeVar("Answer")
+
+
+class RegistryError(PeekproofError):
+    """The registry does not answer now, or not as one does: somebody may mend that, so nothing is given up."""
+
+
+class _Reference(msgspec.Struct):
+    name: str
+    subject: str
+    version: int
+
+
+class _Registered(msgspec.Struct, rename="camel"):
+    schema: str
+    schema_type: SchemaKind = "AVRO"
+    references: list[_Reference] | None = None
+
+
+class _Refusal(msgspec.Struct):
+    error_code: int = 0
+    message: str = ""
+
+
+class RegistryClient:
+    """Asks a registry, one question at a time; safe for threads."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.url = (settings.schema_registry or "").rstrip("/")
+        self._authorization: str | None = None
+        if settings.schema_registry_token is not None:
+            self._authorization = f"Bearer {settings.schema_registry_token}"
+        elif settings.schema_registry_username is not None:
+            who = f"{settings.schema_registry_username}:{settings.schema_registry_password}"
+            self._authorization = f"Basic {base64.b64encode(who.encode()).decode()}"
+
+    def schema(self, number: int) -> WriterSchema:
+        """The schema of that number, with all that it refers to; `fault` where there is none, or none of use.
+
+        Raises RegistryError.
+        """
+        if not self.url:
+            raise RegistryError(
+                "schema_registry is not set, so nobody can say what the records' schemas are; set it in the settings "
+                "file, or as PEEKPROOF_SCHEMA_REGISTRY"
+            )
+        found = self._get(f"/schemas/ids/{number}", _Registered)
+        if found is None:
+            return WriterSchema(id=number, fault=f"{self.url} has no schema of this number")
+        names = self._get(f"/schemas/ids/{number}/versions", list[SchemaName]) or []
+        schema = WriterSchema(id=number, kind=found.schema_type, text=found.schema, names=tuple(names))
+        needed: dict[str, str] = {}
+        try:
+            self._need(found, needed)
+            if found.schema_type == "PROTOBUF":
+                return msgspec.structs.replace(schema, files=compiled(found.schema, needed))
+        except ProtoError as error:
+            return msgspec.structs.replace(schema, fault=str(error))
+        return msgspec.structs.replace(schema, needed=tuple(needed.values()))
+
+    def _need(self, schema: _Registered, needed: dict[str, str]) -> None:
+        """Note the texts of what a schema refers to, by name, each behind what it refers to itself."""
+        for each in schema.references or ():
+            if each.name in needed:
+                continue
+            if len(needed) >= MOST_NEEDED:
+                raise ProtoError(f"it refers to more than {MOST_NEEDED} schemas")
+            found = self._get(f"/subjects/{quote(each.subject, safe='')}/versions/{each.version}", _Registered)
+            if found is None:
+                raise ProtoError(f"it refers to {each.subject} version {each.version}, which is not there")
+            needed[each.name] = ""  # so that a circle ends
+            self._need(found, needed)
+            del needed[each.name]
+            needed[each.name] = found.schema
+
+    def _get(self, path: str, kind: type[Answer]) -> Answer | None:
+        """What is answered; None: the registry says that there is no such thing. Raises RegistryError."""
+        request = Request(self.url + path, headers={"accept": "application/vnd.schemaregistry.v1+json"})
+        if self._authorization is not None:
+            request.add_unredirected_header("authorization", self._authorization)
+        try:
+            with urlopen(request, timeout=ANSWER_SECONDS) as response:
+                return msgspec.json.decode(response.read(LARGEST), type=kind)
+        except HTTPError as error:
+            refusal = _refusal(error)
+            if error.code == NOT_FOUND and NOT_FOUND * 100 <= refusal.error_code < (NOT_FOUND + 1) * 100:
+                return None
+            said = refusal.message or error.reason
+            raise RegistryError(f"{self.url}{path} answers {error.code}: {said}; {_way_out(error.code)}") from None
+        except (OSError, HTTPException, ValueError) as error:  # msgspec's errors too
+            raise RegistryError(
+                f"schema_registry {self.url} does not answer as one ({error}); it is asked again"
+            ) from error
+
+
+def _refusal(error: HTTPError) -> _Refusal:
+    try:
+        return msgspec.json.decode(error.read(LARGEST), type=_Refusal)
+    except (OSError, HTTPException, ValueError):
+        return _Refusal()
+
+
+def _way_out(code: int) -> str:
+    match code:
+        case 401 | 403:
+            return "set schema_registry_username and schema_registry_password, or schema_registry_token"
+        case 404:
+            return "set schema_registry to where a registry answers /schemas/ids/1 (Apicurio's: …/apis/ccompat/v7)"
+    return "it is asked again"
