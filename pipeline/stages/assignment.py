@@ -18,6 +18,7 @@ import msgspec
 from aiokafka import ConsumerRecord
 
 from evaluation.arrivals.tally import Tally
+from evaluation.assignment.foreign import named_by
 from evaluation.assignment.routing import assign
 from evaluation.catalog.reading import counted_as
 from pipeline.catalog.topic import PARTITION, next_version
@@ -26,6 +27,7 @@ from pipeline.kafka.census import Census
 from pipeline.kafka.follower import Follower
 from pipeline.kafka.logs import ClusterTopics, first
 from pipeline.kafka.producer import KafkaRecord, send_many
+from pipeline.registry.kept import KeptSchemas
 from pipeline.settings import Settings
 from pipeline.stages.gathering import Gathering
 from pipeline.stages.kernels import compile_kernels
@@ -46,6 +48,7 @@ from schemas.topics import (
     UNITS,
     SourcePartition,
 )
+from schemas.writer_schema import Schemas
 
 MOST_ROWS = 100_000  # gathered before they are sent without waiting for the tick; a message holds some 350,000
 UNDER_WAY = 4  # sendings that are not acknowledged yet
@@ -71,6 +74,7 @@ class AssignmentStage(Stage):
         super().__init__(settings)
         self._gathering: Gathering
         self._census: Census
+        self._schemas = KeptSchemas(settings)
         self._found = ClusterTopics("", {})
         self._is_first = False  # whether it has the first partition of exposures
         self._dead_letters: list[DeadLetter] = []
@@ -118,19 +122,24 @@ class AssignmentStage(Stage):
         self._is_first |= source == (EXPOSURES, 0)
 
     async def take(self, source: SourcePartition, records: Records) -> None:
-        """Gather what the slice says, with the catalog read up to an end asked for after the slice was fetched."""
+        """Gather what the slice says, with the catalog read up to an end asked for after the slice was fetched.
+
+        Raises RegistryError, with nothing done, where the schemas that it names are not there yet.
+        """
         await self.catalog.caught_up(records.received)
+        schemas = await self._schemas.soon(named_by(records, self.catalog.history.registered))
         counted = self._counted_of(source)
         if records.begin < counted < records.end:
             before, records = records.split(counted)
-            await self._take(source, before)
-        await self._take(source, records)
+            await self._take(source, before, schemas)
+        await self._take(source, records, schemas)
 
-    async def _take(self, source: SourcePartition, records: Records) -> None:
+    async def _take(self, source: SourcePartition, records: Records, schemas: Schemas) -> None:
         if records.has_own_times:
             records = self._gathering.timed(source, records, self._census.now())
         is_counted = records.end <= self._counted_of(source)
-        for assigned in assign(records, self.catalog.history, self.settings.horizon, self.settings.tolerance):
+        horizon, tolerance = self.settings.horizon, self.settings.tolerance
+        for assigned in assign(records, self.catalog.history, horizon, tolerance, schemas):
             if not is_counted:
                 self._tally.add(records, assigned)
             self._dead_letters += assigned.rejects

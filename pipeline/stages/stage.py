@@ -93,7 +93,10 @@ class Stage:
         """Slices of this partition follow, the first of them beginning at `offset`."""
 
     async def take(self, source: SourcePartition, records: Records) -> None:
-        """Work on one slice."""
+        """Work on one slice.
+
+        Raises RegistryError, with nothing done, where somebody outside must answer first: the slice comes again.
+        """
         raise NotImplementedError
 
     def reach(self, source: SourcePartition, time: int) -> None:

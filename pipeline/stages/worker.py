@@ -31,10 +31,12 @@ from pipeline.kafka.logs import (
 )
 from pipeline.kernel_cache import spare_linalg, tell_when_slow
 from pipeline.listening import HOME, address
+from pipeline.registry.protocol import RegistryError
 from pipeline.settings import Settings
 from pipeline.stages import stage_class
 from pipeline.stages.foreign import ForeignTopics
 from pipeline.stages.heartbeat import INTERVAL, Heartbeat
+from pipeline.stages.held import AGAIN_SECONDS, HeldSlices
 from pipeline.stages.liveness import Liveness, answer
 from pipeline.stages.stage import Stage
 from pipeline.storage.readers import admit
@@ -80,6 +82,7 @@ class Worker:
         self._app = app
         self._names = {settings.topic(name): name for name in stage.topics}
         self._foreign = ForeignTopics(stage, settings)
+        self._held = HeldSlices(app)
         self._taken: dict[TP, int] = {}  # up to where each partition was taken
         self._ends: dict[TP, int] = {}  # where the logs ended at the last beat
         self._settings = settings
@@ -171,17 +174,31 @@ class Worker:
 
     async def take(self, tp: TP, records: Records) -> None:
         """One slice for the stage."""
-        source = self.source(tp)
         if tp not in self._taken:
             return  # its topic is left in a moment
+        if not self._held.takes(tp, records):
+            return
+        try:
+            await self._take(tp, records)
+        except RegistryError as error:
+            self._held.hold(tp, records, error)
+
+    async def _take(self, tp: TP, records: Records) -> None:
+        source = self.source(tp)
         await self._stage.take(source, records.moved(source[0], self._base(source)))
         self._taken[tp] = records.end
+
+    async def take_held(self) -> None:
+        """Take what waits for somebody outside, as far as that is there."""
+        async with self._app.turn:
+            await self._held.take(self._take)
 
     async def release(self, tps: set[TP]) -> None:
         """Partitions go."""
         await self._stage.release([self.source(tp) for tp in tps if tp in self._taken])
         for tp in tps:
             self._taken.pop(tp, None)
+            self._held.forget(tp)
 
     async def tick(self) -> None:
         """The stage's tick."""
@@ -195,9 +212,8 @@ class Worker:
         In this order: the broker's time, then the ends of the logs. So a partition that has been taken to its end or
         beyond, as it is where records come all the time, holds nothing older than that time that has not been taken.
         """
-        time = await self._heart.beat(
-            self._stage.producer, self._health(), dict(self._stage.counts), self._foreign.waiting
-        )
+        waiting = self._foreign.waiting | {self.source(tp)[0]: why for tp, why in self._held.why.items()}
+        time = await self._heart.beat(self._stage.producer, self._health(), dict(self._stage.counts), waiting)
         taken = dict(self._taken)
         self._ends = await self._end_offsets(list(taken)) if taken else {}
         async with self._app.turn:
@@ -211,7 +227,11 @@ class Worker:
                     self._stage.reach(self.source(tp), time)
             await self._stage.beat(time)
         self._liveness.reached(
-            {self.source(tp): (position, self._ends.get(tp, 0)) for tp, position in self._taken.items()}
+            {
+                self.source(tp): (position, self._ends.get(tp, 0))
+                for tp, position in self._taken.items()
+                if tp not in self._held.why
+            }
         )
         self._liveness.ended("heartbeat")
 
@@ -289,5 +309,7 @@ def create_worker(stage: Stage, settings: Settings, liveness: Liveness, member: 
     app.each_slice([settings.topic(name) for name in stage.topics], worker.take)
     app.regularly(stage.tick_seconds, worker.tick)
     app.regularly(INTERVAL, worker.beat)
+    if stage.reads_sources:
+        app.regularly(AGAIN_SECONDS, worker.take_held)
     app.regularly(LOOK_SECONDS if stage.reads_sources else WATCH_SECONDS, worker.watch)
     return app

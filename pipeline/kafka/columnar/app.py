@@ -138,6 +138,14 @@ class App(Hooks):
         """Nothing of this partition before `offset` needs to be read again."""
         self._columns.durable(tp, offset)
 
+    def hold(self, tp: TP) -> None:
+        """Fetch no more of a partition for now; what was fetched is still given."""
+        self._columns.pause_partitions({tp})
+
+    def go_on(self, tp: TP) -> None:
+        """Fetch of it again."""
+        self._columns.resume_partitions({tp})
+
     def position(self, tp: TP) -> int:
         """The offset at which the next slice of an assigned partition will begin (those waiting count as delivered).
 
