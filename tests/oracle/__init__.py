@@ -78,11 +78,11 @@ class Oracle:
         parameters = {"clock": clock, "horizon": horizon, "minute": minute}
         return set(self._database.execute(QUERIES["answer"], parameters).fetchall())
 
-    def joined(self, tables: Mapping[str, Iterable[Row]], horizon: int) -> pa.Table:
+    def joined(self, tables: Mapping[str, Iterable[Row]], horizon: int, pair: str) -> pa.Table:
         """The table `events` of what units and people did, by all joins; `tables` by the names of `JOINED`."""
         for name, columns in JOINED.items():
             self._database.register(name, _table(tables[name], columns))
-        return self._database.sql(QUERIES["joined"], params={"horizon": horizon}).to_arrow_table()
+        return self._database.sql(QUERIES["joined"], params={"horizon": horizon, "pair": pair}).to_arrow_table()
 
 
 def _table(rows: Iterable[Row] | pa.Table, columns: Mapping[str, pa.DataType]) -> pa.Table:

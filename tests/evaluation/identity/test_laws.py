@@ -139,7 +139,7 @@ def said(sent, names, runs):
 def expected(oracle, tables, runs, clocks):
     """What the queries say of the runs, each group by its clock."""
     found = set()
-    events = oracle.joined(tables, HORIZON)
+    events = oracle.joined(tables, HORIZON, PAIR)
     for names, clock in clocks.items():
         defined = definitions([run for run in runs if run.key.split("/")[0] in names], HORIZON)
         shown = [row for row in tables["exposures"] if row[0].split("/")[0] in names]

@@ -11,7 +11,17 @@ from pipeline.kafka import topics
 from pipeline.kafka.clients import kafka_python_arguments
 from pipeline.kafka.topics import TopicDifference
 from pipeline.settings import Settings
-from schemas.topics import AGGREGATES, ARRIVALS, CATALOG, DEAD_LETTERS, EVENTS, MAX_MESSAGE_BYTES, RESULTS, UNITS
+from schemas.topics import (
+    AGGREGATES,
+    ARRIVALS,
+    CATALOG,
+    DEAD_LETTERS,
+    EVENTS,
+    IDENTITIES,
+    MAX_MESSAGE_BYTES,
+    RESULTS,
+    UNITS,
+)
 from schemas.topics import topics as wanted
 from tests.conftest import deployed
 
@@ -57,7 +67,7 @@ def test_created_topics_have_their_partitions_and_settings(deployment: Settings,
 def test_every_topic_whose_records_have_no_bound_takes_the_largest_messages() -> None:
     large = {topic.name for topic in wanted(4) if topic.config.get("max.message.bytes") == str(MAX_MESSAGE_BYTES)}
 
-    assert large == {UNITS, AGGREGATES, RESULTS, CATALOG, DEAD_LETTERS, ARRIVALS}
+    assert large == {UNITS, IDENTITIES, AGGREGATES, RESULTS, CATALOG, DEAD_LETTERS, ARRIVALS}
 
 
 def test_creating_again_does_nothing(deployment: Settings) -> None:
@@ -119,7 +129,7 @@ def test_partitions_of_units_are_fixed(deployment: Settings, admin: KafkaAdminCl
 
     assert f"topic {deployment.topic(UNITS)}: partitions is 4, must be 8" in str(raised.value)
     assert "set units_partitions (PEEKPROOF_UNITS_PARTITIONS) to 4" in str(raised.value)
-    assert [difference.setting for difference in topics.check(more)] == ["partitions"], "the rest was mended"
+    assert [difference.setting for difference in topics.check(more)] == ["partitions"] * 2, "the rest was mended"
 
 
 @pytest.mark.parametrize(("topic", "partitions"), [(RESULTS, 5), (CATALOG, 2)])

@@ -46,7 +46,8 @@ class Thread:
     async def earliest_offsets(self, *tps):
         return {TopicPartition(*tp): self.earliest[tp] for tp in tps}
 
-    async def end_offsets(self, tps):
+    async def end_offsets(self, tps, timeout=None):
+        del timeout
         return dict.fromkeys(tps, 1_000)
 
     async def seek_all(self, positions):
