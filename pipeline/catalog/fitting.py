@@ -12,7 +12,7 @@ from pipeline.kafka.clients import kafka_python_arguments
 from pipeline.kafka.connection import answering, attended
 from pipeline.kafka.sample import faults_of, newest
 from pipeline.settings import Settings
-from schemas.source import ForeignSource
+from schemas.source import REGISTERED, ForeignSource
 from schemas.topics import MARK, topics
 
 if TYPE_CHECKING:
@@ -33,13 +33,16 @@ async def unreadable(settings: Settings) -> dict[str, str]:
 
 
 async def fit_violations(settings: Settings, source: ForeignSource) -> list[Violation]:
-    """What is wrong with a source's topic: it is ours, or its times don't fit the source.
+    """What is wrong with a source's topic: it is ours, its times don't fit the source, or nobody explains its records.
 
     One that is not there yet, or may not be read, can be made a source all the same: it is read once it can be.
     """
     ours = [settings.topic(topic.name) for topic in topics(settings.units_partitions)]
     if found := list(topic_violations(source, ours)):
         return found
+    if source.format in REGISTERED and settings.schema_registry is None:
+        lacking = f"{source.format} takes a registry of schemas; set schema_registry, then apply again"
+        return [Violation(("format",), lacking)]
     has_own_times = await asyncio.to_thread(_configured, settings, source.topic)
     if has_own_times is None:
         has_own_times = await _seen(settings, source.topic)

