@@ -2,19 +2,27 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
+import msgspec
 import numpy as np
 
 from evaluation.assignment.columns import MessageColumns
-from evaluation.assignment.dead_letters import DeadLetters
+from evaluation.assignment.dead_letters import DeadLetters, origins_of
 from evaluation.assignment.decoding import decode
 from evaluation.assignment.foreign import foreign_columns
-from evaluation.assignment.tasks import TOPICS
-from evaluation.columns.scanning import Wanted
+from evaluation.assignment.messages import Stretch
+from evaluation.assignment.tasks import TOPICS, Task, foreign_rows, sent_again
+from evaluation.columns.hashing import text_hashes
+from evaluation.columns.scanning import Type, Wanted
+from evaluation.columns.texts import Texts
+from evaluation.sources.mapping import whole
 from schemas.records import Records
 from schemas.source import ForeignSource
 from schemas.topics import MARK
 from schemas.writer_schema import Schemas
+
+IDS = ("user_id", "device_id", "groups")
 
 
 def messages_of(
@@ -22,20 +30,47 @@ def messages_of(
 ) -> Iterator[tuple[str, MessageColumns]]:
     """The messages that can be read, in pieces, each with the topic of ours whose messages they are, or are like.
 
-    `wanted` is by such topic. What is of another shape is read as these sources say, whenever it came, by the `schemas`
-    that it names.
+    `wanted` is by such topic, and what is like another one is left out. What is of another shape is read as these
+    sources say, whenever it came, by the `schemas` that it names; so are dead letters of it that were sent again.
     """
-    nobody = DeadLetters(records)
-    if not records.topic.startswith(MARK):
-        for columns in decode(records, range(len(records)), wanted[records.topic], nobody):
+    nobody, every = DeadLetters(records), np.arange(len(records))
+    if records.topic.startswith(MARK):
+        tasks = [Task(source, every) for source in sources if MARK + source.topic == records.topic]
+    else:
+        stretch = Stretch(records, range(len(records)), records.append_time, 0, 0, nobody, origins_of(records))
+        tasks = sent_again(stretch, {source.key: source for source in sources})
+        for columns in decode(records, stretch.rows, wanted[records.topic], nobody, but=foreign_rows(stretch)):
             yield records.topic, columns
-        return
-    rows = np.arange(len(records))
+    for task in tasks:
+        topic = TOPICS[task.source.makes]
+        if topic in wanted:
+            read = task.rows, task.source, wanted[topic], nobody, Counter[str](), task.given, schemas
+            yield from ((topic, columns) for columns in foreign_columns(records, *read))
+
+
+def carrying(
+    records: Records, sources: Iterable[ForeignSource], unit: str, schemas: Schemas
+) -> Iterator[tuple[int, bytes]]:
+    """The messages that these sources make and that carry the unit as an id of theirs: each as it came, and its row."""
+    its = text_hashes(Texts.of([unit]))[0]
     for source in sources:
-        if MARK + source.topic == records.topic:
-            topic = TOPICS[source.makes]
-            for columns in foreign_columns(records, rows, source, wanted[topic], nobody, Counter(), schemas=schemas):
-                yield topic, columns
+        ids = Wanted({path: kind for path, kind in whole(source).fields.items() if path[0] in IDS}, None)
+        for _, columns in messages_of(records, dict.fromkeys(TOPICS.values(), ids), [source], schemas):
+            are = np.zeros(len(columns), np.bool_)
+            for path, kind in ids.fields.items():
+                if kind in {Type.TEXT, Type.FIRST}:
+                    are |= text_hashes(columns.texts[path]) == its
+                elif kind == Type.VALUE:  # all groups, of whichever types
+                    named = columns.texts[path]
+                    are |= [unit in _names(value) for value in named.strings()]
+            yield from ((int(columns.row[i]), columns.value(i) or b"") for i in np.flatnonzero(are).tolist())
+
+
+def _names(groups: str | None) -> set[Any]:
+    """The names in what `groups` says."""
+    said = msgspec.json.decode(groups) if groups else None
+    values = said.values() if isinstance(said, dict) else ()
+    return {name for each in values for name in (each if isinstance(each, list) else [each]) if isinstance(name, str)}
 
 
 def topics_of(sources: Iterable[ForeignSource]) -> tuple[str, ...]:

@@ -1,6 +1,7 @@
 """Tasks: which sources read which records of a stretch: those of a topic that is not ours, and dead letters of it."""
 
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -32,8 +33,11 @@ def tasks_of(stretch: Stretch, history: History, state: int) -> list[Task]:
     A source that there is by then reads all of its topic, unless it is paused; of what was there before, its first
     version reads what came since it begins. A dead letter that was sent again is read by the source that read it first.
     """
-    topic = stretch.records.topic
-    return _of_topic(stretch, history, state) if topic.startswith(MARK) else _sent_again(stretch, history, state)
+    if stretch.records.topic.startswith(MARK):
+        return _of_topic(stretch, history, state)
+    # By the source as it is when they are sent again, so that a map that was mended is applied.
+    standing = {key: source.definition for key, source in history.states[state].sources.items()}
+    return sent_again(stretch, standing)
 
 
 def foreign_rows(stretch: Stretch) -> list[int]:
@@ -56,15 +60,15 @@ def _of_topic(stretch: Stretch, history: History, state: int) -> list[Task]:
     return [task for task in tasks if len(task.rows)]
 
 
-def _sent_again(stretch: Stretch, history: History, state: int) -> list[Task]:
-    """By the source as it is when they are sent again, so that a map that was mended is applied."""
-    records, standing = stretch.records, history.states[state].sources
+def sent_again(stretch: Stretch, sources: Mapping[str, ForeignSource]) -> list[Task]:
+    """What these sources, by key, read of dead letters that were sent again; those of others are dead once more."""
+    records = stretch.records
     rows: dict[str, list[int]] = defaultdict(list)
     for row in foreign_rows(stretch):
         rows[dict(records.headers[row]).get(SOURCE, b"").decode(errors="replace")].append(row)
     tasks = []
     for key, its in rows.items():
-        source = standing[key].definition if key in standing else None
+        source = sources.get(key)
         if source is None or TOPICS[source.makes] != records.topic:
             detail = f"it makes {source.makes}s; send them to {TOPICS[source.makes]}" if source else "apply it first"
             for row in its:

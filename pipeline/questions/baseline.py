@@ -5,7 +5,7 @@ from there. So it is a unit that was there, and not one that a flag was shown. T
 under a catalog that holds one made-up experiment.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from math import sqrt
 from pathlib import Path
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.assignment.dead_letters import DeadLetters, origins_of
-from evaluation.assignment.decoding import decode
+from evaluation.assignment.looking import messages_of, topics_of
 from evaluation.assignment.messages import Stretch, UnitRows
 from evaluation.assignment.plan import event_plan
 from evaluation.assignment.routing import assign
@@ -32,7 +32,8 @@ from pipeline.storage.archived import offset_at, partitions, slices
 from schemas.catalog import Flag, FlagState, Goal, Metric, Variant
 from schemas.duration import DAY_MS, HOUR_MS
 from schemas.records import Records
-from schemas.topics import EVENTS
+from schemas.source import ForeignSource
+from schemas.topics import EVENTS, SourcePartition
 from schemas.units import Arm, RowKind
 
 FEWEST_SETTLED = 100  # units whose window is over, below which the others are taken too
@@ -74,11 +75,16 @@ def metric_numbers(  # noqa: PLR0917
     horizon: int,
     tolerance: int,
     seconds: float,
+    sources: Sequence[ForeignSource] = (),
 ) -> MetricNumbers:
-    """The metric's numbers of units that entered in the last days whose windows may be over; read for so long."""
+    """The metric's numbers of units that entered in the last days whose windows may be over; read for so long.
+
+    `sources` are those whose events are read beside ours.
+    """
     bound = TimeBound(seconds)
     since = now - days * DAY_MS - min(metric.window or 0, MOST_WINDOW)
-    fold = _Fold(directory, metric, unit, since, horizon, tolerance)
+    events = [source for source in sources if source.makes == "event"]
+    fold = _Fold(directory, metric, unit, since, horizon, tolerance, events)
     fold.read(bound)
     notes: list[str] = []
     if not fold.is_whole:
@@ -157,50 +163,58 @@ class _Fold:
     """The archived events from a time on, as exposures and events of one made-up experiment."""
 
     def __init__(  # noqa: PLR0917
-        self, directory: Path, metric: MetricInForce, unit: str, since: int, horizon: int, tolerance: int
+        self,
+        directory: Path,
+        metric: MetricInForce,
+        unit: str,
+        since: int,
+        horizon: int,
+        tolerance: int,
+        sources: Sequence[ForeignSource],
     ) -> None:
-        self._directory, self._unit, self._since = directory, unit, since
+        self._directory, self._unit, self._since, self._sources = directory, unit, since, sources
         self._horizon, self._tolerance = horizon, tolerance
-        self._history = _history(metric, unit)
+        self._history = _history(metric, unit, sources)
         self.partition = Partition(0, horizon)
         self.first = self.reached = 0  # append times (ms UTC)
         self.is_whole = False
 
     def read(self, bound: TimeBound) -> None:
         """Side by side, so that all partitions are read up to about the same time."""
-        numbers = partitions(self._directory, EVENTS)
-        gathering = Gathering(partitions=1, horizon=self._horizon, expected=len(numbers))
-        logs: dict[int, Iterator[Records]] = {}
-        times: dict[int, int] = {}
-        for number in numbers:
-            begin = offset_at(self._directory, EVENTS, number, self._since)
-            logs[number] = slices(self._directory, EVENTS, number, begin=begin)
-            times[number] = self._since
-        begun: set[int] = set()
+        topics = EVENTS, *topics_of(self._sources)
+        places = [(topic, number) for topic in topics for number in partitions(self._directory, topic)]
+        gathering = Gathering(partitions=1, horizon=self._horizon, expected=len(places))
+        logs: dict[SourcePartition, Iterator[Records]] = {}
+        times: dict[SourcePartition, int] = {}
+        for place in places:
+            begin = offset_at(self._directory, *place, self._since)
+            logs[place] = slices(self._directory, *place, begin=begin)
+            times[place] = self._since
+        begun: set[SourcePartition] = set()
         ended = 0
         while logs and not bound.is_over:
-            number = min(logs, key=times.__getitem__)
-            records = next(logs[number], None)
+            place = min(logs, key=times.__getitem__)
+            records = next(logs[place], None)
             if records is None:
-                del logs[number]
-                ended = max(ended, times[number])
+                del logs[place]
+                ended = max(ended, times[place])
                 continue
-            if number not in begun:
-                gathering.begin((EVENTS, number), records.begin)
-                begun.add(number)
+            if place not in begun:
+                gathering.begin(place, records.begin)
+                begun.add(place)
             self.first = min(self.first or int(records.append_time[0]), int(records.append_time[0]))
-            times[number] = int(records.append_time[-1])
+            times[place] = int(records.append_time[-1])
             for assigned in assign(records, self._history, self._horizon, self._tolerance):
                 rows = UnitRows.join([UnitRows(**assigned.columns()), self._entries(records)])
-                gathering.add((EVENTS, number), replace(assigned, **rows.columns(), arms=[_ARM], watermark=0))
+                gathering.add(place, replace(assigned, **rows.columns(), arms=[_ARM], watermark=0))
             if gathering.rows >= MOST_ROWS:
                 self._cut(gathering)
         self.is_whole = not logs
-        self.reached = ended if self.is_whole else min(times[number] for number in logs)
-        for number in numbers:
-            if number not in begun:
-                gathering.begin((EVENTS, number), 0)
-            gathering.reach((EVENTS, number), self.reached, self._history.newest.offset)
+        self.reached = ended if self.is_whole else min(times[place] for place in logs)
+        for place in places:
+            if place not in begun:
+                gathering.begin(place, 0)
+            gathering.reach(place, self.reached, self._history.newest.offset)
         self._cut(gathering)
 
     def _cut(self, gathering: Gathering) -> None:
@@ -216,7 +230,7 @@ class _Fold:
         )
         wanted = event_plan(self._history.newest, self._horizon).wanted
         found = []
-        for columns in decode(records, stretch.rows, wanted, nobody):
+        for _, columns in messages_of(records, {EVENTS: wanted}, self._sources):
             time, late, usable = stretch.times(columns)
             hashes, carried = stretch.units(columns, [self._unit], [self._unit])
             ids, _ = stretch.ids(columns)
@@ -239,8 +253,8 @@ class _Fold:
         return UnitRows.join(found)
 
 
-def _history(metric: MetricInForce, unit: str) -> History:
-    """A catalog in which one experiment has always been running that reads this metric."""
+def _history(metric: MetricInForce, unit: str, sources: Sequence[ForeignSource]) -> History:
+    """A catalog in which one experiment has always been running that reads this metric, and these sources."""
     definition = msgspec.structs.replace(metric.definition, cuped=None)
     flag = Flag(
         key=KEY,
@@ -251,7 +265,8 @@ def _history(metric: MetricInForce, unit: str) -> History:
     )
     draft = apply_definition(None, flag, 1)
     parts = dict.fromkeys([*metric.parts, definition])
-    specs: list[Metric | FlagState] = [*parts, draft, start(draft, 2, "salt")]
+    whole = [msgspec.structs.replace(source, paused=False) for source in sources]
+    specs: list[Metric | FlagState | ForeignSource] = [*whole, *parts, draft, start(draft, 2, "salt")]
     history = History()
     for spec in specs:
         history.suppose(spec, 0)

@@ -120,8 +120,9 @@ async def usual(backend: Backend, key: str, unit: str = "user_id", days: Days = 
     metric, now = catalog.metrics[key], time.time_ns() // 1_000_000
     about = msgspec.json.encode((key, metric.document_version, metric.version, unit, days))
     archive, horizon, tolerance = settings.data / "archive", settings.horizon, settings.tolerance
+    sources = [source.definition for source in catalog.sources.values()]
     return await backend.readers.ask(
-        metric_numbers, about, archive, metric, unit, days, now, horizon, tolerance, QUESTION_SECONDS
+        metric_numbers, about, archive, metric, unit, days, now, horizon, tolerance, QUESTION_SECONDS, sources
     )
 
 

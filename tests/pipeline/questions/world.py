@@ -17,6 +17,7 @@ from pipeline.storage.archive import Archive
 from schemas.catalog import Breakdown, Flag, Goal, Metric, Step, Variant
 from schemas.duration import DAY_MS, HOUR_MS
 from schemas.records import Records
+from schemas.source import FieldMap, ForeignSource
 from schemas.topics import EVENTS, EXPOSURES, UNITS
 
 HORIZON = 3_600_000
@@ -36,12 +37,27 @@ FLAG = Flag(
     breakdowns=(Breakdown(property="country", values=("AT",)),),
 )
 
+SHOP = ForeignSource(
+    key="shop",
+    topic="shop",
+    makes="event",
+    map=FieldMap(
+        event_type="what",
+        user_id="who.id",
+        time="at",
+        user_properties="who.traits",
+        event_properties={"price": "cart.total"},
+        country="who.country",
+    ),
+)
+AT_SHOP = "@shop"  # the topic of which nothing is ours
+
 
 def history_of(started: int) -> History:
     """The experiment, running since then."""
     draft = apply_definition(None, FLAG, 1)
     history = History()
-    for spec in (*METRICS, draft):
+    for spec in (SHOP, *METRICS, draft):
         history.suppose(spec, started - 60_000)
     history.suppose(start(draft, 2, "salt"), started)
     return history
@@ -59,8 +75,8 @@ class World:
 
     def __post_init__(self) -> None:
         self._archive = Archive(self.directory, 60_000)
-        self._gathering = Gathering(PARTITIONS, HORIZON, 2)
-        self._ends = {EXPOSURES: 0, EVENTS: 0}
+        self._gathering = Gathering(PARTITIONS, HORIZON, 3)
+        self._ends = {EXPOSURES: 0, EVENTS: 0, AT_SHOP: 0}
         for topic in self._ends:
             self._gathering.begin((topic, 0), 0)
 
@@ -70,8 +86,8 @@ class World:
 
     def send(self, topic: str, messages: list[dict[str, Any]], append_times: list[int]) -> None:
         """Send these to a topic, and to the archive; `flush` has them reach `units`."""
-        self.sent += messages if topic == EVENTS else []
-        values = [msgspec.json.encode(each) for each in messages]
+        self.sent += [] if topic == EXPOSURES else messages
+        values = [msgspec.json.encode(of_shop(each) if topic == AT_SHOP else each) for each in messages]
         length = np.array([*map(len, values)], np.int64)
         begin = self._ends[topic]
         self._ends[topic] = begin + len(values)
@@ -110,8 +126,22 @@ class World:
         self._archive.compact()
 
 
+def of_shop(event: dict[str, Any]) -> dict[str, Any]:
+    """An event in the shop's own shape."""
+    who = {"id": event["user_id"], "traits": event["user_properties"], "country": event["country"]}
+    return {
+        "what": event["event_type"],
+        "at": event["time"],
+        "who": who,
+        "cart": {"total": event["event_properties"]["price"]},
+    }
+
+
 def live(world: World, started: int, hours: int, units: int = 200) -> None:
-    """Hours of an experiment: half of the units are exposed in each hour at random, most of them look, few buy."""
+    """Hours of an experiment: half of the units are exposed in each hour at random, most of them look, few buy.
+
+    Every second event comes by the topic of the shop.
+    """
     random = np.random.default_rng(11)
     for hour in range(hours):
         begin = started + 2_000 + hour * HOUR_MS
@@ -142,7 +172,8 @@ def live(world: World, started: int, hours: int, units: int = 200) -> None:
             }
             for unit, moment in zip(doers, moments, strict=True)
         ]
-        world.send(EVENTS, events, moments)
+        for begun, topic in enumerate((EVENTS, AT_SHOP)):
+            world.send(topic, events[begun::2], moments[begun::2])
         world.flush(begin + HOUR_MS - 2_000)
 
 
