@@ -75,7 +75,7 @@ class Backend:
         self._told = 0.0  # when (`monotonic`) the newest of them is, or was, told
         self.workers = Workers()
         self.arrivals = ArrivalsHeard(lambda: self.catalog.history.newest, self.behind)
-        self.tail = Tail(settings, self.aside)
+        self.tail = Tail(settings, self.catalog.history, self.aside)
         self._followers = (
             Follower(settings, ARRIVALS, self.arrivals.read, self.aside, since=self.arrivals.since()),
             Follower(settings, HEALTH, self.workers.read, self.aside, from_end=True),

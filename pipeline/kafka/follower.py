@@ -28,8 +28,8 @@ class Follower:
 
     A partition that is added meanwhile is read too. `from_end`: for those only that come after its start; `since`: that
     were appended at that time (ms UTC) or after it. `columnar`: for each slice of records, as columns, that came within
-    `gathering_ms`. A record of which `read` raises NoMessageError is set aside. Another error of it, or of the client,
-    ends the following; `caught_up` then raises it.
+    `gathering_ms`; with their keys where it `has_keys`. A record of which `read` raises NoMessageError is set aside.
+    Another error of it, or of the client, ends the following; `caught_up` then raises it.
     """
 
     def __init__(
@@ -42,6 +42,7 @@ class Follower:
         from_end: bool = False,
         since: int | None = None,
         columnar: bool = False,
+        has_keys: bool = False,
         gathering_ms: int = GATHERING_MS,
     ) -> None:
         self._topic = settings.topic(topic)
@@ -52,6 +53,7 @@ class Follower:
         self._begin = "latest" if from_end else "earliest"
         self._since = since
         self._columnar = columnar
+        self._has_keys = has_keys
         self._gathering_ms = gathering_ms
         self._consumer: AIOKafkaConsumer
         self._asking: AIOKafkaConsumer  # a connection of its own: a question waits behind a fetch that waits for news
@@ -87,7 +89,9 @@ class Follower:
             await self._asking.start()
             await self._consumer.start()
             if self._columnar:
-                Fetches(self._consumer._fetcher, SLICE_BYTES).columnar = frozenset([self._topic])
+                fetches = Fetches(self._consumer._fetcher, SLICE_BYTES)
+                fetches.columnar = frozenset([self._topic])
+                fetches.keyed = fetches.columnar if self._has_keys else frozenset()
             try:
                 self._take(await self._consumer._client._wait_on_metadata(self._topic))
             except UnknownTopicOrPartitionError:

@@ -1,6 +1,7 @@
 """Tail: exposures and events as they come, of one unit or of all. They are read while somebody watches, and only then.
 
-One reader serves all who watch. It takes the topics by columns: of what is not asked for no object is made.
+One reader serves all who watch. It takes the topics by columns: of what is not asked for no object is made. Topics of
+sources are read beside ours, those that there are when somebody begins to watch and that can be read.
 """
 
 import asyncio
@@ -14,12 +15,16 @@ from functools import partial
 import msgspec
 import numpy as np
 
+from evaluation.assignment.looking import carrying
+from evaluation.catalog.history import History
+from evaluation.catalog.reading import readings
 from pipeline.kafka.follower import Follower
+from pipeline.kafka.sample import faults_of
 from pipeline.kafka.set_aside import SetAside
 from pipeline.settings import Settings
 from schemas.dead_letter import CONTENT_TYPE
 from schemas.records import Records
-from schemas.topics import EVENTS, EXPOSURES
+from schemas.topics import EVENTS, EXPOSURES, MARK
 
 MOST_WAITING = 50  # messages of one who watches; older ones make room
 MOST_OF_SLICE = 20  # of what one fetch brought, where all units are watched
@@ -75,19 +80,21 @@ class TailWatch:
 
 
 class Tail:
-    """Reads `exposures` and `events` from their end on."""
+    """Reads `exposures`, `events` and the topics of the catalog's sources from their end on."""
 
-    def __init__(self, settings: Settings, aside: SetAside) -> None:
+    def __init__(self, settings: Settings, history: History, aside: SetAside) -> None:
         self._settings = settings
+        self._history = history
         self._aside = aside
         self._watched: set[TailWatch] = set()
-        self._followers: list[Follower] = []
+        self._followers: dict[str, Follower] = {}
         self._turn = asyncio.Lock()
 
     @property
     def failure(self) -> BaseException | None:
         """What ended the reading, if something did."""
-        return next((follower.failure for follower in self._followers if follower.failure), None)
+        ours = [follower for topic, follower in self._followers.items() if not topic.startswith(MARK)]
+        return next((follower.failure for follower in ours if follower.failure), None)
 
     @asynccontextmanager
     async def watch(self, unit: str | None) -> AsyncIterator[TailWatch]:
@@ -96,13 +103,14 @@ class Tail:
         self._watched.add(watched)
         try:
             async with self._turn:
-                if not self._followers:
-                    self._followers = [self._follower(topic) for topic in (EXPOSURES, EVENTS)]
-                    try:
-                        await asyncio.gather(*(follower.start() for follower in self._followers))
-                    except BaseException:
-                        await self.stop()
-                        raise
+                try:
+                    if not self._followers:
+                        self._followers = {topic: self._follower(topic) for topic in (EXPOSURES, EVENTS)}
+                        await asyncio.gather(*(follower.start() for follower in self._followers.values()))
+                    await self._follow_sources()
+                except BaseException:
+                    await self.stop()
+                    raise
             yield watched
         finally:
             self._watched.discard(watched)
@@ -117,21 +125,43 @@ class Tail:
 
     async def stop(self) -> None:
         """Read no more."""
-        followers, self._followers = self._followers, []
-        await asyncio.gather(*(follower.stop() for follower in followers))
+        followers, self._followers = self._followers, {}
+        await asyncio.gather(*(follower.stop() for follower in followers.values()))
 
-    def _follower(self, topic: str) -> Follower:
-        read = partial(self._read, topic)
+    async def _follow_sources(self) -> None:
+        """Read the topics of the sources too, where they can be read: they are somebody else's."""
+        read = readings(self._history, self._settings.horizon)
+        if not (missing := read.keys() - self._followers.keys()):
+            return
+        faults = await faults_of(self._settings, missing)
+        found = {topic: self._follower(topic, read[topic].has_keys) for topic in sorted(missing - faults.keys())}
+        begun = await asyncio.gather(*(follower.start() for follower in found.values()), return_exceptions=True)
+        self._followers |= {
+            topic: follower for (topic, follower), failed in zip(found.items(), begun, strict=True) if not failed
+        }
+
+    def _follower(self, topic: str, has_keys: bool = False) -> Follower:
         return Follower(
-            self._settings, topic, read, self._aside, from_end=True, columnar=True, gathering_ms=GATHERING_MS
+            self._settings,
+            topic,
+            partial(self._read, topic),
+            self._aside,
+            from_end=True,
+            columnar=True,
+            has_keys=has_keys,
+            gathering_ms=GATHERING_MS,
         )
 
     def _read(self, topic: str, records: Records) -> None:
+        records = records.moved(topic, 0)
+        sources = [source.definition for source in self._history.newest.sources.values()]
         of_many = {row for row in records.headers if _is_of_many(records, row)}
         for watched in self._watched:
             if watched.unit is None:
                 lines = _newest(records, of_many)
                 watched.count(_number(records, of_many) - len(lines))
+            elif topic.startswith(MARK):
+                lines = [*carrying(records, sources, watched.unit)]
             else:
                 lines = [each for each in _naming(records, of_many, watched.unit) if _is_of(each[1], watched.unit)]
             for row, line in lines:

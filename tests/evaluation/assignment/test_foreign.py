@@ -1,5 +1,6 @@
 """Records of another shape: a source makes of them what we would have had of messages of our own."""
 
+from collections import Counter
 from dataclasses import replace
 from typing import Any
 
@@ -9,8 +10,10 @@ import pyarrow as pa
 import pytest
 
 from evaluation.assignment.dead_letters import origins_of
+from evaluation.assignment.looking import carrying, messages_of
 from evaluation.assignment.routing import assign
 from evaluation.assignment.trying import tried
+from evaluation.columns.scanning import Type, Wanted
 from schemas.dead_letter import DeadLetter, resent_headers
 from schemas.records import RecordKeys
 from schemas.source import ForeignSource
@@ -238,6 +241,35 @@ def test_a_dead_letter_that_is_sent_again_is_read_by_its_source_as_it_is_then(ro
     assert not again.rejects
     nobody = route(sent_again(dead_letter, source="gone"), topic="events", catalog=topic.history, at=NOW + 10_000)
     assert reasons(nobody) == [(100, "unknown source")]
+
+
+def test_what_was_sent_again_is_found_by_those_who_look_things_up(records_of):
+    source = msgspec.convert(PURCHASES, ForeignSource)
+    lost = DeadLetter(
+        reason="no unit", detail="-", topic=AT, partition=0, offset=100, append_time=NOW,
+        source="orders", value=order(9),
+    )  # fmt: skip
+    ours = msgspec.json.encode(purchase("8")), ()
+    rows = [(100 + i, NOW, value, headers) for i, (value, headers) in enumerate([ours, sent_again(lost)])]
+    wanted = {"events": Wanted({("event_type",): Type.TEXT, ("user_id",): Type.TEXT}, None)}
+
+    found = [
+        (topic, columns.row.tolist(), columns.texts["user_id",].strings())
+        for topic, columns in messages_of(records_of(rows, topic="events"), wanted, [source])
+    ]
+
+    assert found == [("events", [0], ["8"]), ("events", [1], ["9"])]
+
+
+def test_the_messages_that_carry_a_unit_are_found_in_any_shape(records_of):
+    groups = {"team": "order.team"}, "order.teams"
+    sources = [ITEMS | {"key": f"{i}", "map": ITEMS["map"] | {"groups": each}} for i, each in enumerate(groups)]
+    read = [msgspec.convert(each | {"where": []}, ForeignSource) for each in sources]
+    in_team, in_teams = order(items=BASKET[:1], team="9"), order(items=BASKET[:2], teams={"a": ["x", "9"]})
+    values = order(9, items=BASKET), in_team, in_teams
+    records = records_of([(100 + i, NOW, value, ()) for i, value in enumerate(values)], topic=AT)
+
+    assert Counter(row for row, _ in carrying(records, read, "9")) == {0: 2 * len(BASKET), 1: 1, 2: 2}
 
 
 def test_an_element_that_is_sent_again_keeps_the_id_that_it_would_have_had(route):

@@ -11,11 +11,15 @@ from typing import Any
 import httpx
 import psutil
 import pytest
+from kafka import KafkaProducer
 
+from evaluation.catalog.in_force import SETTLING
+from pipeline.kafka.clients import kafka_python_arguments
 from pipeline.kafka.reading import read_topic
 from pipeline.processes.template import ForkedProcess
 from pipeline.settings import Settings
 from schemas.topics import DEAD_LETTERS
+from tests.end_to_end.test_sources import topics
 from tests.live import wait_for
 from tests.pipeline.http.server import Server
 
@@ -166,3 +170,44 @@ def test_two_thousand_events_a_second_are_counted_once_each_while_ten_watch(
     assert len(watchers[0].told) - told <= 2  # nothing new, so nothing to tell but that minutes pass
     assert spent.user + spent.system - quiet.user - quiet.system < 0.6
     assert set.intersection(*({told["time"] for _, told in watcher.told} for watcher in watchers))  # the same frames
+
+
+ORDERS: dict[str, Any] = {
+    "key": "orders",
+    "owner": "shop",
+    "as": "event",
+    "map": {"event_type": "= ordered", "user_id": "order.buyer", "device_id": "$key", "groups": "order.teams"},
+}
+
+
+def test_a_source_is_tried_and_what_comes_by_its_topic_is_told(
+    client: httpx.Client, open_server: Server, shop: Settings
+) -> None:
+    with topics(shop, orders={"message.timestamp.type": "LogAppendTime"}) as names:
+        source, producer = ORDERS | {"topic": names["orders"]}, KafkaProducer(**kafka_python_arguments(shop))
+
+        def order(buyer: object, key: str = "phone", **more: Any) -> None:
+            value = json.dumps({"order": {"buyer": buyer} | more}).encode()
+            producer.send(names["orders"], value, key.encode(), partition=0).get()
+
+        order(41)
+        tried = client.post("/api/1/sources/try", json={"definition": source}).json()
+        (made,) = tried["records"]
+        assert (made["outcome"], made["made"]["user_id"], made["made"]["device_id"]) == ("made", "41", "phone")
+        wrong = source | {"map": {"event_type": "= ordered", "user_id": "order..buyer"}}
+        refused = client.post("/api/1/sources/try", json={"definition": wrong})
+        assert refused.status_code == 400, refused.text
+        assert "map.user_id" in refused.text
+        nowhere = client.post("/api/1/sources/try", json={"definition": source | {"topic": "nowhere"}})
+        assert "topic 'nowhere': there is no such topic" in nowhere.json()["error"]
+
+        put = client.put("/api/1/documents/source/orders", json={"definition": source, "base": 0, "reason": "a test"})
+        assert put.status_code == 200, put.text
+        time.sleep(SETTLING / 1_000)
+        with closing(Watcher(open_server.address, "/api/1/arriving/tail?unit=42")) as tail:
+            for said in ({"buyer": "42"}, {"buyer": 3, "key": "42"}, {"buyer": 42}, {"buyer": 4}):
+                order(**said)
+            order(5, teams={"a": 1, "b": ["y", "42"]})
+            wait_for(lambda: sum(len(each["messages"]) for _, each in [*tail.told]) == 4, what="those of 42")
+        assert {each["topic"] for _, told in tail.told for each in told["messages"]} == {f"@{names['orders']}"}
+        wait_for(lambda: named(client.get("/api/1/arriving").json(), "ordered")["hour"] == 5, what="what was ordered")

@@ -5,6 +5,7 @@ import asyncio
 import msgspec
 import numpy as np
 
+from evaluation.catalog.history import History
 from pipeline.http.arriving.tail import MOST_OF_SLICE, Tail, TailWatch
 from pipeline.kafka.set_aside import SetAside
 from pipeline.settings import Settings
@@ -28,7 +29,7 @@ def told(watched: TailWatch, *values: bytes, of_many: int) -> list[str]:
         memoryview(b"".join(values)),
         {of_many: OF_MANY},
     )
-    tail = Tail(Settings(), SetAside())
+    tail = Tail(Settings(), History(), SetAside())
     tail._watched.add(watched)
     tail._read("events", records)
     return [each.value for each in watched._messages]
