@@ -37,9 +37,10 @@ def messages_of(
     if records.topic.startswith(MARK):
         tasks = [Task(source, every) for source in sources if MARK + source.topic == records.topic]
     else:
-        stretch = Stretch(records, range(len(records)), records.append_time, 0, 0, nobody, origins_of(records))
+        whole_slice = range(len(records))
+        stretch = Stretch(records, whole_slice, records.append_time, 0, 0, nobody, schemas, origins_of(records))
         tasks = sent_again(stretch, {source.key: source for source in sources})
-        for columns in decode(records, stretch.rows, wanted[records.topic], nobody, but=foreign_rows(stretch)):
+        for columns in decode(records, whole_slice, wanted[records.topic], nobody, but=foreign_rows(stretch)):
             yield records.topic, columns
     for task in tasks:
         topic = TOPICS[task.source.makes]

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.assignment.dead_letters import DeadLetters, origins_of
+from evaluation.assignment.foreign import named_by
 from evaluation.assignment.looking import messages_of, topics_of
 from evaluation.assignment.messages import Stretch, UnitRows
 from evaluation.assignment.plan import event_plan
@@ -27,6 +28,7 @@ from evaluation.metrics.unit_numbers import UnitNumbers
 from evaluation.significance.moments import ArmColumns, ArmMoments
 from pipeline.questions.histogram import Histogram, edges_of, histogram
 from pipeline.questions.reading import TimeBound, said
+from pipeline.registry.kept import KeptSchemas
 from pipeline.stages.gathering import Gathering
 from pipeline.storage.archived import offset_at, partitions, slices
 from schemas.catalog import Flag, FlagState, Goal, Metric, Variant
@@ -35,6 +37,7 @@ from schemas.records import Records
 from schemas.source import ForeignSource
 from schemas.topics import EVENTS, SourcePartition
 from schemas.units import Arm, RowKind
+from schemas.writer_schema import NO_SCHEMAS, Schemas
 
 FEWEST_SETTLED = 100  # units whose window is over, below which the others are taken too
 MOST_WINDOW = 28 * DAY_MS  # that is read beyond the days in which units enter
@@ -76,15 +79,16 @@ def metric_numbers(  # noqa: PLR0917
     tolerance: int,
     seconds: float,
     sources: Sequence[ForeignSource] = (),
+    kept: KeptSchemas | None = None,
 ) -> MetricNumbers:
     """The metric's numbers of units that entered in the last days whose windows may be over; read for so long.
 
-    `sources` are those whose events are read beside ours.
+    `sources` are those whose events are read beside ours, by the schemas that are `kept`.
     """
     bound = TimeBound(seconds)
     since = now - days * DAY_MS - min(metric.window or 0, MOST_WINDOW)
     events = [source for source in sources if source.makes == "event"]
-    fold = _Fold(directory, metric, unit, since, horizon, tolerance, events)
+    fold = _Fold(directory, metric, unit, since, horizon, tolerance, events, kept)
     fold.read(bound)
     notes: list[str] = []
     if not fold.is_whole:
@@ -171,8 +175,10 @@ class _Fold:
         horizon: int,
         tolerance: int,
         sources: Sequence[ForeignSource],
+        kept: KeptSchemas | None,
     ) -> None:
         self._directory, self._unit, self._since, self._sources = directory, unit, since, sources
+        self._kept = kept
         self._horizon, self._tolerance = horizon, tolerance
         self._history = _history(metric, unit, sources)
         self.partition = Partition(0, horizon)
@@ -204,8 +210,9 @@ class _Fold:
                 begun.add(place)
             self.first = min(self.first or int(records.append_time[0]), int(records.append_time[0]))
             times[place] = int(records.append_time[-1])
-            for assigned in assign(records, self._history, self._horizon, self._tolerance):
-                rows = UnitRows.join([UnitRows(**assigned.columns()), self._entries(records)])
+            schemas = self._kept.known(named_by(records, self._sources)) if self._kept else NO_SCHEMAS
+            for assigned in assign(records, self._history, self._horizon, self._tolerance, schemas):
+                rows = UnitRows.join([UnitRows(**assigned.columns()), self._entries(records, schemas)])
                 gathering.add(place, replace(assigned, **rows.columns(), arms=[_ARM], watermark=0))
             if gathering.rows >= MOST_ROWS:
                 self._cut(gathering)
@@ -221,7 +228,7 @@ class _Fold:
         for message in gathering.cut()[1]:
             self.partition.fold(self.partition.offset, message, self._history.at_offset)
 
-    def _entries(self, records: Records) -> UnitRows:
+    def _entries(self, records: Records, schemas: Schemas) -> UnitRows:
         """The first event of each unit of a slice, as an exposure."""
         nobody = DeadLetters(records)
         every = range(len(records))
@@ -230,7 +237,7 @@ class _Fold:
         )
         wanted = event_plan(self._history.newest, self._horizon).wanted
         found = []
-        for _, columns in messages_of(records, {EVENTS: wanted}, self._sources):
+        for _, columns in messages_of(records, {EVENTS: wanted}, self._sources, schemas):
             time, late, usable = stretch.times(columns)
             hashes, carried = stretch.units(columns, [self._unit], [self._unit])
             ids, _ = stretch.ids(columns)

@@ -25,6 +25,7 @@ from pipeline.settings import Settings
 from schemas.dead_letter import CONTENT_TYPE
 from schemas.records import Records
 from schemas.topics import EVENTS, EXPOSURES, MARK
+from schemas.writer_schema import NO_SCHEMAS
 
 MOST_WAITING = 50  # messages of one who watches; older ones make room
 MOST_OF_SLICE = 20  # of what one fetch brought, where all units are watched
@@ -80,7 +81,10 @@ class TailWatch:
 
 
 class Tail:
-    """Reads `exposures`, `events` and the topics of the catalog's sources from their end on."""
+    """Reads `exposures`, `events` and the topics of the catalog's sources from their end on.
+
+    A unit is not looked for in what only a schema explains (Avro, Protobuf).
+    """
 
     def __init__(self, settings: Settings, history: History, aside: SetAside) -> None:
         self._settings = settings
@@ -161,7 +165,7 @@ class Tail:
                 lines = _newest(records, of_many)
                 watched.count(_number(records, of_many) - len(lines))
             elif topic.startswith(MARK):
-                lines = [*carrying(records, sources, watched.unit)]
+                lines = [*carrying(records, sources, watched.unit, NO_SCHEMAS)]
             else:
                 lines = [each for each in _naming(records, of_many, watched.unit) if _is_of(each[1], watched.unit)]
             for row, line in lines:

@@ -121,8 +121,9 @@ async def usual(backend: Backend, key: str, unit: str = "user_id", days: Days = 
     about = msgspec.json.encode((key, metric.document_version, metric.version, unit, days))
     archive, horizon, tolerance = settings.data / "archive", settings.horizon, settings.tolerance
     sources = [source.definition for source in catalog.sources.values()]
+    bounds = days, now, horizon, tolerance, QUESTION_SECONDS
     return await backend.readers.ask(
-        metric_numbers, about, archive, metric, unit, days, now, horizon, tolerance, QUESTION_SECONDS, sources
+        metric_numbers, about, archive, metric, unit, *bounds, sources, KeptSchemas(settings)
     )
 
 

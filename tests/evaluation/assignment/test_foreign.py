@@ -17,6 +17,7 @@ from evaluation.columns.scanning import Type, Wanted
 from schemas.dead_letter import DeadLetter, resent_headers
 from schemas.records import RecordKeys
 from schemas.source import ForeignSource
+from schemas.writer_schema import NO_SCHEMAS
 from tests.evaluation.assignment.routed import (
     ARROW,
     BUTTON,
@@ -255,7 +256,7 @@ def test_what_was_sent_again_is_found_by_those_who_look_things_up(records_of):
 
     found = [
         (topic, columns.row.tolist(), columns.texts["user_id",].strings())
-        for topic, columns in messages_of(records_of(rows, topic="events"), wanted, [source])
+        for topic, columns in messages_of(records_of(rows, topic="events"), wanted, [source], NO_SCHEMAS)
     ]
 
     assert found == [("events", [0], ["8"]), ("events", [1], ["9"])]
@@ -269,7 +270,7 @@ def test_the_messages_that_carry_a_unit_are_found_in_any_shape(records_of):
     values = order(9, items=BASKET), in_team, in_teams
     records = records_of([(100 + i, NOW, value, ()) for i, value in enumerate(values)], topic=AT)
 
-    assert Counter(row for row, _ in carrying(records, read, "9")) == {0: 2 * len(BASKET), 1: 1, 2: 2}
+    assert Counter(row for row, _ in carrying(records, read, "9", NO_SCHEMAS)) == {0: 2 * len(BASKET), 1: 1, 2: 2}
 
 
 def test_an_element_that_is_sent_again_keeps_the_id_that_it_would_have_had(route):
