@@ -67,10 +67,8 @@ def test_workers_of_one_machine_have_a_health_port_each(tmp_path: Path) -> None:
         ports = [worker.environment.get("PEEKPROOF_HEALTH_PORT") for worker in supervisor.workers]
         supervisor.stop(patience=0)
 
-    assert ports == [
-        *map(str, range(8081, 8081 + len(STAGES) + len(SCALED))),
-        "8081",
-    ]  # of which the server makes no use
+    several = range(8081, 8081 + len(STAGES) + len(SCALED))
+    assert ports == [*map(str, several), "8081"]  # of which the server makes no use
 
 
 def test_a_long_log_is_begun_anew_and_the_one_before_it_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
