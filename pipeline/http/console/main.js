@@ -97,6 +97,7 @@ const LISTED = {
   brief: "briefs",
   group: "documents",
   notification: "documents",
+  source: "documents",
   template: "documents",
 };
 

@@ -1,6 +1,6 @@
 // Arriving: what comes now, and what of it nobody can use.
 
-/** @import { ArrivingTold } from "#api" */
+/** @import { ArrivingTold, SourceStanding } from "#api" */
 /** @import { Page, Surroundings } from "../main.js" */
 /** @import { Route } from "../parts/route.js" */
 
@@ -10,6 +10,7 @@ import { count } from "../parts/numbers.js";
 import { addressOf } from "../parts/route.js";
 import { matches, search } from "../parts/search.js";
 import { eventRows, flagRows, neverCame } from "./names.js";
+import { sourcesRead } from "./sources.js";
 import { Tail } from "./tail.js";
 import { refused, unusable } from "./unusable.js";
 
@@ -21,6 +22,8 @@ export class ArrivingPage {
   title = "Arriving – Peekproof";
   /** @type {ArrivingTold | null} */
   #told = null;
+  /** @type {SourceStanding[]} */
+  #sources = [];
   #words = "";
   #unit = "";
 
@@ -37,6 +40,7 @@ export class ArrivingPage {
   }
 
   async refresh() {
+    this.#sources = (await get("sources")).sources;
     if (this.#told && now() - this.#told.time < FRESH_MS) return; // the stream tells it
     this.take(await get("arriving"));
   }
@@ -85,6 +89,7 @@ export class ArrivingPage {
         h("h2", { id: "exposures" }, "Exposures"),
         flags.length ? flagRows(flags) : h("p", { class: "quiet" }, nothing("exposure", told.flags.length > 0)),
       ),
+      sourcesRead(this.#sources),
       unusable(told.dead_letters),
       refused(told.refused),
       h(Tail, { unit: this.#unit }),

@@ -30,6 +30,14 @@ const FIELDS = {
   "Analysis.patience": "how long data may fail to come until looks say so",
   "Plan.on_harm": "where a guardrail is harmed, or the primary metric is worse",
   "Plan.on_broken_split": "where arms have not the shares of units that were promised",
+  "ForeignSource.preset": "a product whose records these are: it fills in what is taken of them",
+  "ForeignSource.format": "a record's own content-type comes first",
+  "ForeignSource.delay":
+    "where records have their producers' times (CreateTime): how much later they may come; results wait as long",
+  "ForeignSource.each": "where a record is several events: the path of the list",
+  "ForeignSource.where": "all of them must hold; what they leave out is counted",
+  "FieldMap.time": "without one the record's own counts",
+  "FieldMap.insert_id": "by which repeats are recognised",
 };
 
 /** @type {Record<string, Record<string, string>>} */
@@ -47,6 +55,7 @@ const CHOICES = {
     funnel: "whether it took all steps in order",
     retention: "whether it came back",
   },
+  "ForeignSource.as": { event: "what a unit did", exposure: "that a unit met a variant" },
   "Metric.counting": { uniques: "whether it took all steps", totals: "how many times over" },
   "Group.type": {
     holdout: "keeps a share of the units out of all its flags",

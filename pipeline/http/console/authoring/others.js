@@ -1,8 +1,10 @@
 // Others: documents of the kinds that have no page of their own, and what makes another.
 
-/** @import { DocumentItem } from "#api" */
+/** @import { DocumentItem, SourceStanding } from "#api" */
 /** @import { Page } from "../main.js" */
 
+import { get } from "../api.js";
+import { sourceStands } from "../arriving/sources.js";
 import { h } from "../dom.js";
 import { moment } from "../parts/numbers.js";
 import { readDocuments } from "./documents.js";
@@ -13,6 +15,7 @@ import { begun } from "./templates.js";
 const KINDS = {
   group: ["Groups", "Flags of a mutual exclusion never share a unit; a holdout keeps some units out of all its flags."],
   notification: ["Notifications", "Who is told what, and where."],
+  source: ["Sources", "Topics of others that are read as they are: what of their records are events or exposures."],
   template: ["Templates", "What experiments or flags of a sort begin with."],
 };
 
@@ -21,9 +24,13 @@ export class OthersPage {
   title = "Other documents – Peekproof";
   /** @type {DocumentItem[]} */
   #documents = [];
+  /** @type {Record<string, SourceStanding>} */
+  #standing = {};
 
   async refresh() {
-    this.#documents = await readDocuments();
+    const [documents, { sources }] = await Promise.all([readDocuments(), get("sources")]);
+    this.#documents = documents;
+    this.#standing = Object.fromEntries(sources.map((/** @type {SourceStanding} */ each) => [each.key, each]));
   }
 
   view() {
@@ -36,7 +43,11 @@ export class OthersPage {
           { "aria-labelledby": `of-${kind}` },
           h("h2", { id: `of-${kind}` }, says),
           found.length
-            ? h("ul", { class: "rows" }, found.map(row))
+            ? h(
+                "ul",
+                { class: "rows" },
+                found.map((each) => row(each, kind === "source" ? this.#standing[each.key] : undefined)),
+              )
             : h("p", { class: "quiet" }, `There are none yet. ${means}`),
         );
       }),
@@ -44,8 +55,8 @@ export class OthersPage {
   }
 }
 
-/** @param {DocumentItem} document */
-const row = ({ kind, key, name, owner, tags, version, author, time, of }) =>
+/** @param {DocumentItem} document @param {SourceStanding} [standing] */
+const row = ({ kind, key, name, owner, tags, version, author, time, of }, standing) =>
   h(
     "li",
     { id: `${kind}-${key}` },
@@ -65,6 +76,7 @@ const row = ({ kind, key, name, owner, tags, version, author, time, of }) =>
           .filter(Boolean)
           .join(" · "),
       ),
+      standing && sourceStands(standing),
       kind === "template" && of && mayMake(of) && h("a", { href: begun(of, key) }, `Begin a new ${of} with it`),
       h(DocumentLinks, { kind, of: key }),
     ),

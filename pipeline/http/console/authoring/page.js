@@ -23,6 +23,7 @@ import { SamplePlanned } from "./sampleplan.js";
 import { shapeOf } from "./shapes.js";
 import { REVIEW, stepsOf } from "./steps.js";
 import { Templates } from "./templates.js";
+import { Trying } from "./trying.js";
 import { CopyYaml, Yaml, yamlOf } from "./yaml.js";
 
 const STEP = "step"; // in the address
@@ -170,6 +171,7 @@ export class AuthoringPage {
             { class: "authoring", key: step.name },
             step.name === "analysis" && h(SamplePlanned, { form }),
             h(Fields, { form, path: [], shape, names: step.fields }),
+            step.name === "map" && h(Trying, { edited }),
           ),
       h("div", { class: "actions onward" }, this.#onward(steps)),
       known.view(),

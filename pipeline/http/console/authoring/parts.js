@@ -11,6 +11,7 @@ import { BoxesField, Choices, Faults, Framed, idOf, NamesField, TextField } from
 import { GoalsField } from "./goals.js";
 import { IdsField } from "./ids.js";
 import { DateField, OfLooksField, PlanField, StepDateField } from "./plan.js";
+import { SOURCE_PARTS } from "./source.js";
 import { pathText } from "./values.js";
 
 /** The key of what stands is no field of it any more.
@@ -150,6 +151,7 @@ export const PARTS = {
   "NotificationRule.key": KeyField,
   "Template.key": KeyField,
   "Brief.key": KeyField,
+  "ForeignSource.key": KeyField,
   "Flag.metrics": GoalsField,
   "Flag.segments": SegmentsField,
   "Flag.control": ControlField,
@@ -171,4 +173,5 @@ export const PARTS = {
   "Brief.background": MarkdownField,
   "Brief.decision": MarkdownField,
   "Brief.learning": MarkdownField,
+  ...SOURCE_PARTS,
 };

@@ -52,6 +52,35 @@ const FLAG = [
   { name: "plan", title: "Plan", fields: ["plan"] },
 ];
 
+/** @type {Step[]} */
+const SOURCE = [
+  {
+    name: "topic",
+    title: "Which topic",
+    says: "A topic of this cluster that others write to. It is read as it is; nothing is written to it.",
+    fields: [
+      "topic",
+      "as",
+      "format",
+      "preset",
+      "from",
+      "delay",
+      "paused",
+      "key",
+      "name",
+      "owner",
+      "tags",
+      "description",
+    ],
+  },
+  {
+    name: "map",
+    title: "What is taken of it",
+    says: "Which of its records are meant, and where in them our fields stand. Try it with what the topic holds.",
+    fields: ["where", "each", "map"],
+  },
+];
+
 /** The last one, of every kind.
  * @type {Step} */
 export const REVIEW = { name: "review", title: "Review", fields: [] };
@@ -59,6 +88,7 @@ export const REVIEW = { name: "review", title: "Review", fields: [] };
 /** @param {Edited} edited @param {Group} shape @param {boolean} isExperiment @returns {Step[]} */
 export function stepsOf(edited, shape, isExperiment) {
   const all = Object.keys(shape.fields);
+  if (edited.kind === "source") return [...SOURCE, REVIEW];
   if (edited.kind !== "flag") {
     const fields = edited.kind === "metric" ? ofMetric(edited, all) : all;
     return [{ name: "fields", title: "Definition", fields }, REVIEW];

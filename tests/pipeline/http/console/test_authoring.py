@@ -2,18 +2,25 @@
 
 import re
 import time
+import uuid
+from collections.abc import Iterator
+from contextlib import closing
 from typing import Any
 from urllib.parse import quote
 
 import msgspec
 import pytest
+from kafka import KafkaProducer
+from kafka.admin import KafkaAdminClient, NewTopic
 from playwright.sync_api import FilePayload, Page, expect
 
 from pipeline.http.callers.keys import Keys
+from pipeline.kafka.clients import kafka_python_arguments
+from schemas.health import PartitionHealth, WorkerHealth
 from schemas.notification import Notification
-from schemas.topics import EVENTS, EXPOSURES, NOTIFICATIONS
+from schemas.topics import EVENTS, EXPOSURES, HEALTH, NOTIFICATIONS
 from tests.pipeline.http.console.console import EXPERIMENT, Console
-from tests.pipeline.http.console.keyboard import fill, go, reach
+from tests.pipeline.http.console.keyboard import fill, go, press, reach
 from tests.pipeline.questions.world import World
 
 READING = 60_000  # ms, in which a process begins that reads the archive
@@ -146,7 +153,7 @@ def test_an_experiment_is_made_by_keyboard_alone_and_is_what_was_typed(console: 
     page.keyboard.press("Enter")
     expect(page.get_by_label("Property")).to_be_focused()
     page.keyboard.type("country")
-    fill(page, Operator="is", Values="AT\nCH")
+    fill(page, Operator="i", Values="AT\nCH")
     fill(page, **{"Rollout, %": "12.5", "Rollout of all others, %": "0"})
     go(page, "Next: Analysis")
 
@@ -313,6 +320,87 @@ def test_other_documents_follow_their_schema_and_yaml_goes_out_and_comes_in(cons
     page.goto("/#/documents")
     page.locator("#template-aa").get_by_role("link", name="Begin a new experiment with it").click()
     expect(page.get_by_label("Name")).to_have_value("Nothing new")
+
+
+@pytest.fixture
+def orders(console: Console) -> Iterator[str]:
+    """A topic of somebody else with two orders, of which one is paid, and one that names nobody."""
+    name, arguments = f"orders-{uuid.uuid4().hex[:8]}", kafka_python_arguments(console.settings)
+    admin = KafkaAdminClient(**arguments)
+    admin.create_topics([NewTopic(name, 1, 1, topic_configs={"message.timestamp.type": "LogAppendTime"})])
+    with closing(KafkaProducer(**arguments)) as producer:
+        for number, (status, customer) in enumerate(
+            [("PAID", {"id": 7}), ("OPEN", {"id": 8}), ("PAID", {"note": XSS})]
+        ):
+            order = {"id": f"o{number}", "status": status, "customer": customer, "totals": {"gross": 12.5}}
+            producer.send(name, msgspec.json.encode({"order": order}))
+    try:
+        yield name
+    finally:
+        admin.delete_topics([name])
+        admin.close()
+
+
+def test_a_source_is_tried_while_it_is_made_and_then_seen_where_it_is_read(console: Console, orders: str):
+    page = opened(console, "new/source")
+    fill(page, Topic=orders, What_its_records_make="e", Key="orders", Owner="shop")
+    go(page, "Next: What is taken of it")
+    press(page, "Add a condition")
+    page.keyboard.type("order.status")
+    fill(page, Operator="i", Values="PAID")
+    fill(page, Event_type="= purchase", User_id="order.customer.id or order.guest", Insert_id="order.id")
+    fill(page, Event_properties="revenue: order.totals.gross")
+    press(page, "Try it with the newest 10 records")
+
+    tried = page.get_by_role("region", name="What comes of it")
+    expect(tried.get_by_role("status")).to_have_text("1 made, 1 left out, 1 dead letter")
+    rows = tried.get_by_role("row")
+    expect(rows.filter(has_text='"o0"')).to_contain_text(
+        re.compile(r'✓made.*"user_id": "7".*"revenue": 12.5', re.DOTALL)
+    )
+    expect(rows.filter(has_text='"o1"')).to_contain_text("–left outit does not satisfy `where`")
+    expect(rows.filter(has_text='"o2"')).to_contain_text(re.compile("no unit: .*nothing stands at order.customer.id"))
+    assert page.locator("#paths-that-came option").evaluate_all("all => all.map(each => each.value)") == [
+        *("order", "order.customer", "order.customer.id", "order.customer.note"),
+        *("order.id", "order.status", "order.totals", "order.totals.gross"),
+    ]
+    console.is_accessible(page, "source-form")
+    console.fits_a_phone(page)
+    page.get_by_label("Insert id").fill("order.number")
+    expect(tried.get_by_role("status")).to_contain_text("It has changed since it was tried.")
+    page.get_by_label("Insert id").fill("order.id")
+
+    go(page, "Next: Review")
+    expect(page.locator("pre")).to_contain_text("- order.customer.id")
+    reach(page, "Reason, for the history")
+    page.keyboard.type("orders are purchases")
+    press(page, "Publish")
+    expect(page).to_have_url(re.compile("#/documents$"))
+    document = page.locator("#source-orders")
+    expect(document).to_contain_text("no worker of assignment works")
+    definition = console.call("GET", "documents/source/orders")["definition"]
+    assert definition["map"] == {
+        "event_type": "= purchase",
+        "user_id": ["order.customer.id", "order.guest"],
+        "insert_id": "order.id",
+        "event_properties": {"revenue": "order.totals.gross"},
+    }
+
+    counts = {"source orders: taken": 1_234, "source orders: excluded": 12, "source orders: dead letters": 3}
+    partitions = [PartitionHealth(f"@{orders}", 0, 1_249, 0)]
+    said = {"stage": "assignment", "worker": "host/1", "started": 0, "cpu_seconds": 0, "peak_memory": 0}
+    health = WorkerHealth(**said, partitions=partitions, counts=counts)
+    console.send(HEALTH, health.name, msgspec.json.encode(health))
+    page.reload()
+    expect(document).to_contain_text(f"read {orders}: 1,234 taken, 12 left out, 3 dead letters")
+    page.goto("/#/arriving")
+    sources = page.get_by_role("region", name="Sources")
+    expect(sources.get_by_role("row").filter(has_text=orders)).to_contain_text(re.compile("events01,234123$"))
+    expect(sources.get_by_role("row").filter(has_text="shop.orders")).to_contain_text("paused")
+    console.is_accessible(page, "sources", "[aria-labelledby=sources]")
+    page.goto("/#/edit/source/orders?step=map")
+    expect(page.get_by_label("User id")).to_have_value("order.customer.id or order.guest")
+    expect(page.get_by_label("Event properties")).to_have_value("revenue: order.totals.gross")
 
 
 def test_what_is_decided_and_said_of_an_experiment_is_remembered(console: Console):
