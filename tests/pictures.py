@@ -21,35 +21,46 @@ from tests.pipeline.http.console.console import EXPERIMENT, HOME
 IMAGES = HOME / "docs" / "images"
 WIDTH = 1_200  # pixels
 QUALITY = 80  # per cent, of WebP
-TRAFFIC = (
-    "--seconds=900",
-    "--events-per-second=5000",
-)  # a machine with other work can do that; it ends with the pictures
+TRAFFIC = ("--seconds=900", "--events-per-second=5000")  # which a busy machine can do; it ends with the pictures
 PATIENCE = 300_000  # ms
-# The day of all pictures: that of the tutorial.
-ON_ONE_DAY = """() => {
-    const today = new Date().toISOString().slice(0, 10), texts = document.createTreeWalker(document.body, 4);
-    while (texts.nextNode()) texts.currentNode.data = texts.currentNode.data.replaceAll(today, "2026-03-02");
-}"""
+MARGIN = 10  # pixels below the last thing that is shown
+# Of all pictures it is the day of the tutorial.
+ON_ONE_DAY = """new MutationObserver(() => {
+    const today = new Date().toISOString().slice(0, 10);
+    const texts = document.createTreeWalker(document, NodeFilter.SHOW_TEXT);
+    while (texts.nextNode()) {
+        const text = texts.currentNode;
+        if (text.data.includes(today)) text.data = text.data.replaceAll(today, "2026-03-02");
+    }
+}).observe(document, { childList: true, characterData: true, subtree: true });"""
 
 
 class Picture(NamedTuple):
-    """The upper part of a page, once this element is there; what is folded is unfolded by a click, and the reverse."""
+    """A page down to its `last` element, once what is `awaited` is there; what would be too long is folded."""
 
     name: str
     address: str
-    height: int  # pixels
     awaited: str
+    last: str
     folded: str | None = None
 
 
 PICTURES = (
-    Picture("experiments", "", 920, f"#row-{EXPERIMENT} :text('Ship')"),
+    Picture("experiments", "", f"#row-{EXPERIMENT} :text('Ship')", ".rows.experiments"),
     Picture(
-        "experiment", f"experiments/{EXPERIMENT}", 1_420, "[aria-labelledby=launch]", "[aria-labelledby=launch] summary"
+        "experiment",
+        f"experiments/{EXPERIMENT}",
+        "[aria-labelledby=launch]",
+        "[aria-labelledby=scorecard] table",
+        folded="[aria-labelledby=launch] summary",
     ),
-    Picture("arriving", "arriving", 1_072, "#flag-no-such-flag"),
-    Picture("authoring", f"new/experiment?from={EXPERIMENT}&step=metrics", 1_180, ".preview:text('came')"),
+    Picture("arriving", "arriving", "#flag-no-such-flag", "[aria-labelledby=exposures]"),
+    Picture(
+        "authoring",
+        f"new/experiment?from={EXPERIMENT}&step=metrics",
+        ".rows-form li:nth-child(3) .preview:text('Counted within')",
+        ".rows-form li:nth-child(3)",
+    ),
 )
 
 
@@ -66,10 +77,12 @@ def main() -> None:
             [PEEKPROOF, "demo", "--json", *TRAFFIC], env=os.environ | own, stdout=subprocess.DEVNULL
         )
         try:
-            wait_for(lambda: is_there(console(settings)), PATIENCE / 1_000, "the demo's server")
+            wait_for(lambda: demo.poll() is not None or is_there(console(settings)), what="the demo's server")
+            assert demo.poll() is None, "the demo ended; what it says stands above"
             browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
             context = browser.new_context(base_url=console(settings), color_scheme="light", timezone_id="UTC")
             context.set_default_timeout(PATIENCE)
+            context.add_init_script(ON_ONE_DAY)
             for picture in PICTURES:
                 make(picture, context)
             browser.close()
@@ -89,14 +102,14 @@ def is_there(url: str) -> bool:
 def make(picture: Picture, browser: BrowserContext) -> None:
     """Take one, and tell how large it is."""
     page = browser.new_page()
-    page.set_viewport_size({"width": WIDTH, "height": picture.height})
+    page.set_viewport_size({"width": WIDTH, "height": WIDTH})
     page.goto(f"/#/{picture.address}")
     expect(page.locator(picture.awaited).first).to_be_visible()
     if picture.folded:
         page.locator(picture.folded).click()
-    page.evaluate("() => document.activeElement.blur()")
-    page.mouse.move(0, 0)
-    page.evaluate(ON_ONE_DAY)
+    place = page.locator(picture.last).first.bounding_box()
+    assert place is not None, f"{picture.address} has no {picture.last}"
+    page.set_viewport_size({"width": WIDTH, "height": round(place["y"] + place["height"]) + MARGIN})
     said = {"format": "webp", "quality": QUALITY}  # which Playwright's own screenshots have not
     image = base64.b64decode(browser.new_cdp_session(page).send("Page.captureScreenshot", said)["data"])
     (IMAGES / f"{picture.name}.webp").write_bytes(image)
