@@ -110,8 +110,8 @@ MUTANTS = {
     ),
     "recent events are forgotten a horizon too early": (
         "metrics.partition",
-        "self._recent.expire(self._bound - self._recent.minute)",
-        "self._recent.expire(self.watermark)",
+        "self._recent.expire(self._joined_bound - self._recent.minute)",
+        "self._recent.expire(self._sources.joined)",
     ),
     "caps are forgotten": ("metrics.measures", "max(min(x, variable.cap), ", "max(x, "),
     "lower caps are forgotten": (
@@ -136,13 +136,13 @@ MUTANTS = {
     ),
     "pending events are folded a horizon too early": (
         "metrics.partition",
-        "            run.expire(self._bound)\n",
-        "            run.expire(self.watermark)\n",
+        "            run.expire(self._bound_of(run))\n",
+        "            run.expire(self._bound_of(run) + self.horizon)\n",
     ),
     "units settle a horizon too early": (
         "metrics.partition",
-        "run.settle(self._bound)",
-        "run.settle(self.watermark)",
+        "run.settle(self._bound_of(run))",
+        "run.settle(self._bound_of(run) + self.horizon)",
     ),
     "units settle without their window": ("metrics.kernels.settle", "bound - column.window", "bound"),
     "a metric covers units that entered before it": (

@@ -527,4 +527,3 @@ def test_people_in_files_count_for_the_device_that_they_were_first_seen_with_unt
     ] == duckdb.sql(IDENTIFIED.format(files=tmp_path / "*.ndjson")).fetchall()
     health = look["health"]
     assert health["unjoined_events"] > 0
-    assert health["waiting_events"] == 0
