@@ -25,7 +25,8 @@ class KeptSchemas:
         self._folder = settings.data / "schemas" / quote(self._client.url, safe="")
         self._schemas: dict[int, WriterSchema] = {}
         self._useless: dict[int, tuple[WriterSchema, float]] = {}  # and until when
-        self._asking: asyncio.Task[None] | None = None
+        self._asking: asyncio.Task[Schemas] | None = None
+        self._why = f"schema_registry {self._client.url} has not answered yet"
 
     def of(self, numbers: Collection[int]) -> Schemas:
         """The schemas of these numbers. Raises RegistryError where the registry is needed and does not answer."""
@@ -57,13 +58,18 @@ class KeptSchemas:
         if not missing:
             return self._found(numbers)
         if self._asking is None:
-            self._asking = asyncio.create_task(asyncio.to_thread(self.of, missing))  # type: ignore[arg-type]
+            self._asking = asyncio.create_task(asyncio.to_thread(self.of, missing))
             await asyncio.wait({self._asking}, timeout=PATIENCE_SECONDS)
         if self._asking.done():
             asked, self._asking = self._asking, None
-            await asked
-        if missing := self._missing(numbers):
-            raise RegistryError(f"schema_registry {self._client.url} is asked for schema {missing[0]}")
+            try:
+                await asked
+            except RegistryError as error:
+                self._why = str(error)
+                raise
+            self._why = f"schema_registry {self._client.url} has not answered yet"
+        if self._missing(numbers):
+            raise RegistryError(self._why)
         return self._found(numbers)
 
     def _found(self, numbers: Collection[int]) -> Schemas:

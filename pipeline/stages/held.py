@@ -31,6 +31,7 @@ class HeldSlices:
 
     def hold(self, tp: TP, records: Records, why: RegistryError) -> None:
         """A slice could not be taken."""
+        _log.warning("%s/%s waits: %s", tp.topic, tp.partition, why)
         self._slices[tp] = deque([records])
         self._wait(tp, why)
 
@@ -44,6 +45,7 @@ class HeldSlices:
             except RegistryError as error:
                 self._wait(tp, error)
             else:
+                _log.info("%s/%s goes on", tp.topic, tp.partition)
                 self.forget(tp)
                 self._app.go_on(tp)
 
@@ -53,7 +55,5 @@ class HeldSlices:
         self.why.pop(tp, None)
 
     def _wait(self, tp: TP, why: RegistryError) -> None:
-        if self.why.get(tp) != str(why):
-            _log.warning("%s/%s waits: %s", tp.topic, tp.partition, why)
         self.why[tp] = str(why)
         self._app.hold(tp)
