@@ -13,7 +13,7 @@ from pipeline.registry.protocol import RegistryClient, RegistryError
 from pipeline.settings import Settings
 from schemas.writer_schema import Schemas, WriterSchema
 
-UNKNOWN_SECONDS = 10.0  # after which a schema that was not there, or not of use, is asked for again
+UNKNOWN_SECONDS = 10.0  # after which it is asked again what it could not say
 PATIENCE_SECONDS = 0.5  # within which a registry that is well has answered
 
 
@@ -25,8 +25,9 @@ class KeptSchemas:
         self._folder = settings.data / "schemas" / quote(self._client.url, safe="")
         self._schemas: dict[int, WriterSchema] = {}
         self._useless: dict[int, tuple[WriterSchema, float]] = {}  # and until when
-        self._asking: asyncio.Task[Schemas] | None = None
-        self._why = f"schema_registry {self._client.url} has not answered yet"
+        self._away_until = 0.0
+        self._asking: asyncio.Task[None] | None = None
+        self._why = self._unanswered = f"schema_registry {self._client.url} has not answered yet"
 
     def of(self, numbers: Collection[int]) -> Schemas:
         """The schemas of these numbers. Raises RegistryError where the registry is needed and does not answer."""
@@ -42,12 +43,13 @@ class KeptSchemas:
         return self._found(numbers)
 
     def known(self, numbers: Collection[int]) -> Schemas:
-        """Those of these that can be had now."""
-        try:
-            return self.of(numbers)
-        except RegistryError:
-            self._missing(numbers)
-            return self._found(numbers)
+        """Those of these that can be had now: a registry that did not answer is left alone for a while."""
+        if self._missing(numbers) and self._away_until < monotonic():
+            try:
+                return self.of(numbers)
+            except RegistryError:
+                self._away_until = monotonic() + UNKNOWN_SECONDS
+        return self._found(numbers)
 
     async def soon(self, numbers: Collection[int]) -> Schemas:
         """The schemas of these numbers, within a moment: asking goes on meanwhile.
@@ -55,22 +57,34 @@ class KeptSchemas:
         Raises RegistryError where some are not there yet.
         """
         missing = self._missing(numbers)
-        if not missing:
-            return self._found(numbers)
-        if self._asking is None:
-            self._asking = asyncio.create_task(asyncio.to_thread(self.of, missing))
-            await asyncio.wait({self._asking}, timeout=PATIENCE_SECONDS)
-        if self._asking.done():
-            asked, self._asking = self._asking, None
-            try:
-                await asked
-            except RegistryError as error:
-                self._why = str(error)
-                raise
-            self._why = f"schema_registry {self._client.url} has not answered yet"
+        if missing and self._asking is None:
+            asking = self._ask(missing)
+            await asyncio.wait({asking}, timeout=PATIENCE_SECONDS)
+            if asking.done():
+                asking.result()
         if self._missing(numbers):
             raise RegistryError(self._why)
         return self._found(numbers)
+
+    def at_hand(self, numbers: Collection[int]) -> Schemas:
+        """Those of these that are there now; the others are asked for meanwhile."""
+        missing = self._missing(numbers)
+        if missing and self._asking is None:
+            self._ask(missing)
+        return self._found(numbers)
+
+    def _ask(self, missing: Collection[int]) -> asyncio.Task[None]:
+        async def ask() -> None:
+            try:
+                await asyncio.to_thread(self.of, missing)
+                self._why = self._unanswered
+            except RegistryError as error:
+                self._why = str(error)
+            finally:
+                self._asking = None
+
+        self._asking = asyncio.create_task(ask())
+        return self._asking
 
     def _found(self, numbers: Collection[int]) -> Schemas:
         useless = {number: self._useless[number][0] for number in numbers if number in self._useless}

@@ -1,0 +1,139 @@
+"""What is asked of a registry, what is kept of its answers, and what is said where it does not answer as one."""
+
+import base64
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.registry.kept import KeptSchemas
+from pipeline.registry.protoc import ProtoError, compiled
+from pipeline.registry.protocol import RegistryError
+from pipeline.settings import Secret, Settings
+from schemas.writer_schema import SchemaName
+
+MONEY = {"type": "record", "name": "Money", "fields": [{"name": "cents", "type": "long"}]}
+ORDER = {"type": "record", "name": "Order", "fields": [{"name": "total", "type": "Money"}]}
+ANSWERS: dict[str, Any] = {
+    "/schemas/ids/1": {
+        "schema": json.dumps(ORDER),
+        "references": [{"name": "Money", "subject": "of/money", "version": 2}],
+    },
+    "/schemas/ids/1/versions": [{"subject": "orders-value", "version": 4}],
+    "/subjects/of%2Fmoney/versions/2": {
+        "schema": json.dumps(MONEY),
+        "references": [{"name": "Money", "subject": "of/money", "version": 2}],  # a circle
+    },
+    "/schemas/ids/2": {"schemaType": "PROTOBUF", "schema": 'syntax = "proto3"; message A { B b = 1; }'},
+}
+
+
+class Registry(ThreadingHTTPServer):
+    """A server that answers what a test says, and notes what it was asked."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Answering)
+        self.answers = dict(ANSWERS)
+        self.asked: list[tuple[str, str | None]] = []
+
+
+class Answering(BaseHTTPRequestHandler):
+    server: Registry
+
+    def do_GET(self) -> None:
+        self.server.asked.append((self.path, self.headers["authorization"]))
+        missing = 404, {"error_code": 40403, "message": "Schema not found"}
+        found = self.server.answers.get(self.path, missing)
+        code, said = found if isinstance(found, tuple) else (200, found)
+        self.send_response(code)
+        self.end_headers()
+        self.wfile.write(json.dumps(said).encode())
+
+    def log_message(self, *_: Any) -> None:
+        """Nothing."""
+
+
+@pytest.fixture
+def server() -> Iterator[Registry]:
+    with Registry() as made:
+        threading.Thread(target=made.serve_forever, args=(0.05,), daemon=True).start()
+        yield made
+        made.shutdown()
+
+
+@pytest.fixture
+def settings(server: Registry, tmp_path: Path) -> Settings:
+    return Settings(data=tmp_path, schema_registry=f"http://127.0.0.1:{server.server_address[1]}/")
+
+
+def test_a_schema_comes_with_its_names_and_what_it_refers_to_and_is_asked_for_once(server, settings):
+    (schema,) = KeptSchemas(settings).of([1]).values()
+    asked = len(server.asked)
+    again = KeptSchemas(settings).of([1])
+
+    assert schema.names == (SchemaName("orders-value", 4),)
+    assert [json.loads(text) for text in schema.needed] == [MONEY]
+    assert json.loads(schema.text) == ORDER
+    assert again == {1: schema}
+    assert len(server.asked) == asked == 3
+
+
+def test_what_is_not_there_or_of_no_use_has_a_fault_and_is_not_kept(settings):
+    found = KeptSchemas(settings).of([2, 3])
+
+    assert found[2].fault is not None
+    assert '"B" is not defined' in found[2].fault
+    assert found[3].fault == f"{str(settings.schema_registry).rstrip('/')} has no schema of this number"
+    assert not (settings.data / "schemas").exists()
+
+
+@pytest.mark.parametrize(
+    ("answer", "way_out"),
+    [
+        ((401, {"error_code": 40101, "message": "who are you"}), "who are you; set schema_registry_username"),
+        ((404, {}), "set schema_registry to where a registry answers"),
+        ((503, {}), "it is asked again"),
+        ({"schema": 1}, "does not answer as one"),
+    ],
+)
+def test_a_registry_that_does_not_answer_as_one_is_an_error_with_the_way_out(server, settings, answer, way_out):
+    server.answers["/schemas/ids/1"] = answer
+    kept = KeptSchemas(settings)
+
+    with pytest.raises(RegistryError, match=way_out):
+        kept.of([1])
+
+    assert kept.known([1]) == {}
+
+
+def test_nobody_is_asked_where_no_registry_is_set(tmp_path):
+    with pytest.raises(RegistryError, match="set it in the settings"):
+        KeptSchemas(Settings(data=tmp_path)).of([1])
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (
+            {"schema_registry_username": "me", "schema_registry_password": Secret("pw")},
+            f"Basic {base64.b64encode(b'me:pw').decode()}",
+        ),
+        ({"schema_registry_token": Secret("t")}, "Bearer t"),
+    ],
+)
+def test_the_registry_is_told_who_asks(server, settings, given, said):
+    asking = Settings(data=settings.data, schema_registry=settings.schema_registry, **given)
+
+    KeptSchemas(asking).of([1])
+
+    assert {authorization for _, authorization in server.asked} == {said}
+
+
+@pytest.mark.parametrize("name", ["../out.proto", "/tmp/out.proto", "a/../../out.proto"])
+def test_what_a_schema_refers_to_is_written_nowhere_else(name):
+    with pytest.raises(ProtoError, match="no name of a file"):
+        compiled('syntax = "proto3";', {name: 'syntax = "proto3";'})
