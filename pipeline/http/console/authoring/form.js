@@ -253,7 +253,7 @@ export function BoxesField({ form, path, name, title, group, choices }) {
 
 /** @param {Place} place */
 export function LinesField(place) {
-  const { form, path, shape, name } = place;
+  const { shape, name } = place;
   const of = shape.is === "list" ? shape.of : shape;
   const read = (/** @type {string} */ text) => {
     const lines = text
@@ -264,10 +264,17 @@ export function LinesField(place) {
   };
   const write = (/** @type {unknown} */ value) =>
     Array.isArray(value) ? value.map(typedOf).join("\n") : typedOf(value);
+  const hint = ["one per line", hintOf(of.hint, name)].filter(Boolean).join(": ");
+  return h(TypedLines, { ...place, hint, write, read });
+}
+
+/** What several lines make of a value.
+ * @param {Place & { hint: string, write: (value: unknown) => string, read: (text: string) => unknown }} lines */
+export function TypedLines({ write, read, ...place }) {
+  const { form, path } = place;
   const [shown, take] = useTyped(form.edited.at(path), write, read);
   return h(Framed, {
     ...place,
-    hint: ["one per line", hintOf(of.hint, name)].filter(Boolean).join(": "),
     control: (attributes) =>
       h("textarea", {
         ...attributes,

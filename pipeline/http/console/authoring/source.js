@@ -4,7 +4,7 @@
 /** @import { Group } from "./shapes.js" */
 
 import { h } from "../dom.js";
-import { Choices, Faults, Fields, Framed, idOf, TextField, useTyped } from "./form.js";
+import { Choices, Faults, Fields, Framed, idOf, TextField, TypedLines, useTyped } from "./form.js";
 import { PATHS } from "./trying.js";
 import { isGroup, typedOf } from "./values.js";
 
@@ -35,10 +35,10 @@ function alternatives(text) {
 /** @param {unknown} value */
 const joined = (value) => (Array.isArray(value) ? value.map(typedOf).join(OR) : typedOf(value));
 
-/** @param {Place} place */
-function PathsField(place) {
-  const { form, path } = place;
-  const [shown, take] = useTyped(form.edited.at(path), joined, alternatives);
+/** One line of paths; `say` takes what they are.
+ * @param {Place & { value: unknown, say: (value: unknown) => void }} line */
+function PathsLine({ value, say, ...place }) {
+  const [shown, take] = useTyped(value, joined, alternatives);
   return h(Framed, {
     ...place,
     hint: null,
@@ -46,11 +46,17 @@ function PathsField(place) {
       h("input", {
         ...attributes,
         value: shown,
-        oninput: ({ target }) => form.edited.set(path, take(target.value)),
+        oninput: ({ target }) => say(take(target.value)),
         autocomplete: "off",
         list: PATHS,
       }),
   });
+}
+
+/** @param {Place} place */
+function PathsField(place) {
+  const { edited } = place.form;
+  return h(PathsLine, { ...place, value: edited.at(place.path), say: (value) => edited.set(place.path, value) });
 }
 
 const NAMED = /^(.+?): +(.+)$/;
@@ -79,21 +85,13 @@ const listed = (value) =>
     : [value].flat().map(typedOf).join("\n");
 
 /** @param {Place} place */
-function NamedPathsField(place) {
-  const { form, path } = place;
-  const [shown, take] = useTyped(form.edited.at(path), listed, named);
-  return h(Framed, {
+const NamedPathsField = (place) =>
+  h(TypedLines, {
     ...place,
     hint: "NAME: PATH, one per line; or the path of an object with all of them",
-    control: (attributes) =>
-      h("textarea", {
-        ...attributes,
-        rows: Math.min(6, Math.max(2, shown.split("\n").length)),
-        value: shown,
-        oninput: (/** @type {{ target: HTMLInputElement }} */ { target }) => form.edited.set(path, take(target.value)),
-      }),
+    write: listed,
+    read: named,
   });
-}
 
 /** Where the time stands, and in which unit.
  * @param {Place} place */
@@ -101,23 +99,11 @@ function TimeField(place) {
   const { form, path } = place;
   const value = form.edited.at(path);
   const paths = isGroup(value) ? value.path : value;
-  const [shown, take] = useTyped(paths, joined, alternatives);
   const unit = isGroup(value) ? value.unit : undefined;
   /** @param {unknown} at @param {unknown} in_ */
   const say = (at, in_) => form.edited.set(path, at && in_ ? { path: at, unit: in_ } : at);
   return [
-    h(Framed, {
-      ...place,
-      hint: null,
-      control: (attributes) =>
-        h("input", {
-          ...attributes,
-          value: shown,
-          oninput: ({ target }) => say(take(target.value), unit),
-          autocomplete: "off",
-          list: PATHS,
-        }),
-    }),
+    h(PathsLine, { ...place, value: paths, say: (at) => say(at, unit) }),
     h(
       "div",
       { class: "field" },
