@@ -23,16 +23,16 @@ from numpy.typing import NDArray
 from evaluation.columns.memory import PADDING, byte_at
 from evaluation.columns.nesting import DEEPEST
 from evaluation.columns.scanning import LARGEST_OBJECT, LONGEST_TEXT
-from evaluation.columns.texts import Texts, as_bytes
+from evaluation.columns.texts import Texts
 from evaluation.columns.tokens import (
     AFTER,
     CONTENT,
     IS_SPACE,
     KEY,
-    LONGEST_BUCKET,
     POWERS,
     find_field,
     is_utf8,
+    name_table,
     read_number,
     read_quoted,
     read_string,
@@ -77,33 +77,20 @@ class PathTree:
         how many.
         """
         nodes = self.nodes
-        named = [
-            (nodes[place[:-1]], place[-1].encode(), i)
-            for place, i in nodes.items()
-            if place and isinstance(place[-1], str)
-        ]
-        named.sort(key=lambda each: (each[0], min(len(each[1]), LONGEST_BUCKET)))
-        spans = np.zeros((len(named), 3), np.int64)
-        counts = np.zeros((len(nodes), LONGEST_BUCKET + 1), np.int64)
-        at = 0
-        for i, (parent, name, node) in enumerate(named):
-            spans[i] = at, len(name), node
-            counts[parent, min(len(name), LONGEST_BUCKET)] += 1
-            at += len(name)
-        begins = np.concatenate([[0], np.cumsum(counts.ravel())])
+        named = [(nodes[place[:-1]], str(place[-1]), i) for place, i in nodes.items() if _is_name(place)]
         table = np.full((len(nodes), 6), -1, np.int64)
         table[:, 3:] = 0
         for column, view in enumerate((View.TEXT, View.JSON, View.NUMBER)):
             for path, i in self.columns(view).items():
                 table[nodes[path], column] = i
-        for parent in {nodes[place[:-1]] for place in nodes if place and _is_name(place)}:
+        for parent, _, _ in named:
             table[parent, 5] = 1
         for row, (place, _) in enumerate(self._indexed):
             parent = nodes[place[:-1]]
             if table[parent, 4] == 0:
                 table[parent, 3] = row
             table[parent, 4] += 1
-        return as_bytes(b"".join(name for _, name, _ in named)), spans, begins, table
+        return *name_table(named, len(nodes)), table
 
     @cached_property
     def indices(self) -> NDArray[np.int64]:

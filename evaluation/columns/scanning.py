@@ -22,16 +22,16 @@ from numpy.typing import NDArray
 
 from evaluation.columns.memory import PADDING, byte_at
 from evaluation.columns.nesting import DEEPEST
-from evaluation.columns.texts import Texts, as_bytes
+from evaluation.columns.texts import Texts
 from evaluation.columns.tokens import (
     AFTER,
     CONTENT,
     IS_SPACE,
     KEY,
-    LONGEST_BUCKET,
     POWERS,
     find_field,
     is_utf8,
+    name_table,
     read_number,
     read_quoted,
     read_string,
@@ -102,18 +102,8 @@ class Wanted:
         Parent 0 is the record, parent i + 1 the field at position i.
         """
         parents = {(): 0} | {path: i + 1 for path, i in self.position.items()}
-        named = [(parents[path[:-1]], path[-1].encode(), i) for path, i in self.position.items()]
-        named.sort(key=lambda each: (each[0], min(len(each[1]), LONGEST_BUCKET)))
-        spans = np.zeros((len(named), 3), np.int64)
-        counts = np.zeros((len(parents), LONGEST_BUCKET + 1), np.int64)
-        at = 0
-        for i, (parent, name, position) in enumerate(named):
-            spans[i] = at, len(name), position
-            counts[parent, min(len(name), LONGEST_BUCKET)] += 1
-            at += len(name)
-        begins = np.concatenate([[0], np.cumsum(counts.ravel())])
-        names = b"".join(name for _, name, _ in named)
-        return as_bytes(names), spans, begins, np.array([*self.fields.values()], np.int64)
+        named = [(parents[path[:-1]], path[-1], i) for path, i in self.position.items()]
+        return *name_table(named, len(parents)), np.array([*self.fields.values()], np.int64)
 
 
 @dataclass(frozen=True, slots=True)

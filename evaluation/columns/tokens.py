@@ -3,12 +3,15 @@
 The buffer is padded with zeros, at which every token ends.
 """
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 from numba import njit
+from numpy.typing import NDArray
 
 from evaluation.columns.memory import byte_at, trailing_zeros, word_at
+from evaluation.columns.texts import as_bytes
 
 LONGEST_BUCKET = 63  # fields' names at least this long share a bucket
 LOW, HIGH = np.uint64(0x0101010101010101), np.uint64(0x8080808080808080)
@@ -118,6 +121,26 @@ def read_string(b, i, end):  # type: ignore[no-untyped-def]
         else:
             break
     return i if c == 34 else end, is_wide, is_escaped
+
+
+def name_table(
+    named: Iterable[tuple[int, str, int]], parents: int
+) -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.int64]]:
+    """For `find_field`: names' bytes; (start, length, number) by parent and length; where each of these begins.
+
+    `named`: of each wanted field its parent (of so many), its name, and the number by which it is found.
+    """
+    fields = [(parent, name.encode(), number) for parent, name, number in named]
+    fields.sort(key=lambda each: (each[0], min(len(each[1]), LONGEST_BUCKET)))
+    spans = np.zeros((len(fields), 3), np.int64)
+    counts = np.zeros((parents, LONGEST_BUCKET + 1), np.int64)
+    at = 0
+    for i, (parent, name, number) in enumerate(fields):
+        spans[i] = at, len(name), number
+        counts[parent, min(len(name), LONGEST_BUCKET)] += 1
+        at += len(name)
+    begins = np.concatenate([[0], np.cumsum(counts.ravel())])
+    return as_bytes(b"".join(name for _, name, _ in fields)), spans, begins
 
 
 @njit(cache=True, forceinline=True)
