@@ -31,7 +31,7 @@ class _Gathered(NamedTuple):
     """Rows of one source, and what their codes stand for."""
 
     source: SourcePartition
-    rows: UnitRows | Attributions
+    rows: UnitRows
     arms: list[Arm]
     facts: list[str]
     pairs: list[Pair]
@@ -43,15 +43,18 @@ class _Topic:
     def __init__(self) -> None:
         self.begin: dict[SourcePartition, int] = {}
         self.parts: list[_Gathered] = []
+        self.rows = 0
 
-    @property
-    def rows(self) -> int:
-        return sum(len(part.rows.offset) for part in self.parts)
+    def add(self, part: _Gathered) -> None:
+        """Rows of one source, if there are any."""
+        if len(part.rows.offset):
+            self.parts.append(part)
+            self.rows += len(part.rows.offset)
 
     def cut(self, covered: dict[SourcePartition, int]) -> list[_Gathered]:
         """The parts of the sources that are covered, up to these offsets; then it starts afresh."""
         parts = [part for part in self.parts if part.source in covered]
-        self.begin, self.parts = dict(covered), []
+        self.begin, self.parts, self.rows = dict(covered), [], 0
         return parts
 
 
@@ -84,7 +87,7 @@ class Gathering:
     @property
     def has_identities(self) -> bool:
         """Whether some of them are for `identities`."""
-        return bool(self._identities.parts)
+        return self._identities.rows > 0
 
     def begin(self, source: SourcePartition, offset: int) -> None:
         """Start to cover a source at an offset; what was known of it is void."""
@@ -107,18 +110,17 @@ class Gathering:
         self._end[source] = said.end
         self._watermark[source] = max(self._watermark[source], said.watermark)
         self._catalog = max(self._catalog, said.catalog)
-        if len(said.offset):
-            self._units.parts.append(_Gathered(source, said, said.arms, said.facts, []))
         if isinstance(said, Attributions):
+            self._units.add(_Gathered(source, said, [], said.facts, []))
             self._joining |= {(each.flag, each.run, each.partition): each for each in said.joining}
             return
+        self._units.add(_Gathered(source, said, said.arms, said.facts, []))
+        rows = said.identities
+        self._identities.add(_Gathered(source, rows, said.arms, rows.facts, rows.pairs))
         for what, key, minute in said.came - self._told:
             self._came.setdefault((what, key), []).append(minute)
         self._told |= said.came
         self._examples += said.examples
-        if len(said.identities.offset):
-            rows = said.identities
-            self._identities.parts.append(_Gathered(source, rows, said.arms, rows.facts, rows.pairs))
 
     def cover(self, source: SourcePartition, end: int) -> None:
         """Nothing more stands before `end`."""
