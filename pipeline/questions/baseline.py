@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.assignment.dead_letters import DeadLetters, origins_of
-from evaluation.assignment.foreign import named_by
 from evaluation.assignment.looking import messages_of, topics_of
 from evaluation.assignment.messages import Stretch, UnitRows
 from evaluation.assignment.plan import event_plan
@@ -28,7 +27,7 @@ from evaluation.metrics.unit_numbers import UnitNumbers
 from evaluation.significance.moments import ArmColumns, ArmMoments
 from pipeline.questions.histogram import Histogram, edges_of, histogram
 from pipeline.questions.reading import TimeBound, said
-from pipeline.registry.kept import KeptSchemas
+from pipeline.registry.kept import KeptSchemas, schemas_of
 from pipeline.stages.gathering import Gathering
 from pipeline.storage.archived import offset_at, partitions, slices
 from schemas.catalog import Flag, FlagState, Goal, Metric, Variant
@@ -37,7 +36,7 @@ from schemas.records import Records
 from schemas.source import ForeignSource
 from schemas.topics import EVENTS, SourcePartition
 from schemas.units import Arm, RowKind
-from schemas.writer_schema import NO_SCHEMAS, Schemas
+from schemas.writer_schema import Schemas
 
 FEWEST_SETTLED = 100  # units whose window is over, below which the others are taken too
 MOST_WINDOW = 28 * DAY_MS  # that is read beyond the days in which units enter
@@ -210,7 +209,7 @@ class _Fold:
                 begun.add(place)
             self.first = min(self.first or int(records.append_time[0]), int(records.append_time[0]))
             times[place] = int(records.append_time[-1])
-            schemas = self._kept.known(named_by(records, self._sources)) if self._kept else NO_SCHEMAS
+            schemas = schemas_of(records, self._sources, self._kept)
             for assigned in assign(records, self._history, self._horizon, self._tolerance, schemas):
                 rows = UnitRows.join([UnitRows(**assigned.columns()), self._entries(records, schemas)])
                 gathering.add(place, replace(assigned, **rows.columns(), arms=[_ARM], watermark=0))

@@ -11,7 +11,6 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from evaluation.assignment.foreign import named_by
 from evaluation.assignment.looking import messages_of, topics_of
 from evaluation.catalog.configs import operation
 from evaluation.columns.hashing import unit_hashes
@@ -21,13 +20,12 @@ from evaluation.flags.engine import Flags
 from evaluation.flags.paths import property_selector, unit_path
 from evaluation.flags.values import read_json
 from pipeline.questions.reading import TimeBound, said
-from pipeline.registry.kept import KeptSchemas
+from pipeline.registry.kept import KeptSchemas, schemas_of
 from pipeline.storage.archived import backwards
 from schemas.catalog import Segment
 from schemas.flag_config import ConditionConfig, FlagConfig, SegmentConfig, VariantConfig
 from schemas.source import ForeignSource
 from schemas.topics import EVENTS, EXPOSURES
-from schemas.writer_schema import NO_SCHEMAS
 
 MOST_UNITS, MOST_BYTES = 20_000, 100_000_000  # that are asked, and of their messages; beyond, it is a sample
 _YES = {"on": VariantConfig(key="on")}
@@ -83,7 +81,7 @@ def segment_counts(  # noqa: PLR0917
             reached = last
             notes.append(f"reading took more than {seconds:g} s, and was cut off: units since {said(reached)}")
             break
-        schemas = kept.known(named_by(records, sources)) if kept else NO_SCHEMAS
+        schemas = schemas_of(records, sources, kept)
         for _, each in messages_of(records, wanted, sources, schemas):
             texts = each.texts[unit_path(unit)]
             found.take(unit_hashes(unit, texts), texts.length > 0, each.ours)

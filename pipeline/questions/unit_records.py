@@ -9,7 +9,6 @@ import numpy as np
 import pyarrow as pa
 
 from evaluation.assignment.columns import MessageColumns
-from evaluation.assignment.foreign import named_by
 from evaluation.assignment.looking import messages_of, topics_of
 from evaluation.assignment.routing import partition_of
 from evaluation.catalog.in_force import RunInForce
@@ -21,12 +20,11 @@ from evaluation.flags.values import read_json
 from evaluation.metrics.unit_numbers import UnitNumbers
 from pipeline.questions.reading import TimeBound, said
 from pipeline.questions.unit_log import UnitLog, of_runs
-from pipeline.registry.kept import KeptSchemas
+from pipeline.registry.kept import KeptSchemas, schemas_of
 from pipeline.storage.archived import backwards, expired, partitions
 from schemas.records import Records
 from schemas.source import ForeignSource
 from schemas.topics import EVENTS, EXPOSURES, UNITS
-from schemas.writer_schema import NO_SCHEMAS
 
 MOST_RECORDS = 500
 MOST_SHOWN = 4_000  # bytes of a message that are shown whole
@@ -181,7 +179,7 @@ def _records(  # noqa: PLR0917
         newest = max(newest, last)
         if bound.is_over:
             return _Found(found, count, last, newest)
-        schemas = kept.known(named_by(records, sources)) if kept else NO_SCHEMAS
+        schemas = schemas_of(records, sources, kept)
         for _, columns in messages_of(records, wanted, sources, schemas):
             rows = [np.flatnonzero(text_hashes(columns.texts[path]) == its) for path, its in hashes.items()]
             its_own = np.unique(np.concatenate(rows)).tolist()
