@@ -19,7 +19,6 @@ NOTIFICATIONS = "notifications"
 DELIVERIES = "deliveries"
 ARRIVALS = "arrivals"
 IDENTITIES = "identities"
-JOINS = "joins"
 
 MARK = "@"  # before the name of a topic that is not ours, wherever topics are told apart: no name in Kafka has it
 

@@ -1,35 +1,25 @@
 """Fitting: whether a source fits its topic, as somebody who may see the cluster can tell before it is published."""
 
 import asyncio
-from typing import TYPE_CHECKING
 
 from evaluation.catalog.reading import readings
 from evaluation.catalog.rules import Violation
 from evaluation.catalog.source_rules import topic_violations
-from pipeline.catalog.topic import CatalogReader
+from pipeline.catalog.topic import catalog_now
 from pipeline.errors import PeekproofError
 from pipeline.kafka.clients import kafka_python_arguments
-from pipeline.kafka.connection import answering, attended
+from pipeline.kafka.connection import answering
 from pipeline.kafka.sample import faults_of, newest
 from pipeline.settings import Settings
 from schemas.source import REGISTERED, ForeignSource
 from schemas.topics import MARK, topics
-
-if TYPE_CHECKING:
-    pass
 
 TIMES = "message.timestamp.type"
 
 
 async def unreadable(settings: Settings) -> dict[str, str]:
     """The topics (with `@`) of the sources that are not paused which cannot be read, and why not."""
-    reader = CatalogReader(settings)
-    try:
-        async with attended(settings):
-            await reader.start()
-    finally:
-        await reader.stop()
-    return await faults_of(settings, readings(reader.history, settings.horizon))
+    return await faults_of(settings, readings(await catalog_now(settings), settings.horizon))
 
 
 async def fit_violations(settings: Settings, source: ForeignSource) -> list[Violation]:

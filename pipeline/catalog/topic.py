@@ -193,17 +193,18 @@ async def opened(settings: Settings) -> AsyncIterator[CatalogWriter]:
         ) from None
 
 
+async def catalog_now(settings: Settings) -> History:
+    """Everything that the topic, which is there, holds now. Raises PeekproofError as `opened` does."""
+    reader = CatalogReader(settings)
+    try:
+        async with attended(settings):
+            await reader.start()
+    finally:
+        await reader.stop()
+    return reader.history
+
+
 def read_catalog(settings: Settings) -> History:
     """Everything that the topic holds now. Raises PeekproofError as `opened` does."""
-
-    async def read() -> History:
-        reader = CatalogReader(settings)
-        try:
-            async with attended(settings):
-                await reader.start()
-        finally:
-            await reader.stop()
-        return reader.history
-
     topics.require(settings)
-    return asyncio.run(read())
+    return asyncio.run(catalog_now(settings))
