@@ -7,6 +7,14 @@ import { vocabulary } from "../parts/vocabulary.js";
 
 /** @typedef {{ name: string, title: string, says?: string, fields: string[] }} Step */
 
+/** @type {Step} */
+const PLAN = {
+  name: "plan",
+  title: "Plan",
+  says: "Without a plan people take every step. With one it is rolled out by itself; its steps take the place of the rollout, and its dates that of start and end.",
+  fields: ["plan"],
+};
+
 /** @type {Step[]} */
 const EXPERIMENT = [
   {
@@ -29,12 +37,7 @@ const EXPERIMENT = [
     fields: ["unit", "segments", "rollout", "prerequisites", "groups", "sticky", "deployments"],
   },
   { name: "analysis", title: "Analysis", fields: ["analysis", "breakdowns", "start", "end"] },
-  {
-    name: "plan",
-    title: "Plan",
-    says: "Without a plan people take every step. With one it is rolled out by itself; its steps take the place of the rollout, and its dates that of start and end.",
-    fields: ["plan"],
-  },
+  PLAN,
 ];
 
 const OF_EXPERIMENTS = ["hypothesis", "metrics", "exposure_event", "identity", "analysis", "breakdowns"];
@@ -49,7 +52,7 @@ const FLAG = [
     says: "The first segment that matches a unit decides; the rollout is of all others.",
     fields: ["unit", "segments", "rollout", "prerequisites", "groups", "sticky", "deployments", "start", "end"],
   },
-  { name: "plan", title: "Plan", fields: ["plan"] },
+  PLAN,
 ];
 
 /** @type {Step[]} */
