@@ -7,7 +7,7 @@ import msgspec
 from evaluation.columns.arrays import Words
 from evaluation.metrics.checkpoint import Heading
 from evaluation.metrics.packing import pack, unpack
-from schemas.logs import Gap
+from evaluation.metrics.sources import SourcesState
 from schemas.pair import Pair
 
 FORMAT = 1
@@ -22,19 +22,14 @@ class IdentitiesState(msgspec.Struct, frozen=True):
     partition: int
     horizon: int
     offset: int
-    watermark: int
     told: int  # the watermark that was told
     catalog: int
-    sources: list[tuple[str, int, int, int]]  # topic, partition, next offset, append time reached
-    expected: int | dict[str, int]
+    sources: SourcesState
     facts: list[str]
     pairs: list[Pair]
     unjoined: list[tuple[str, str, int]]  # flag, run, how many
     moved: list[tuple[str, str, int]]
     met: list[tuple[str, str]]
-    gaps: list[Gap]
-    unsure: list[tuple[str, int]]
-    until: int = 0
 
 
 def write(state: IdentitiesState, arrays: Mapping[str, Words]) -> bytes:

@@ -281,19 +281,14 @@ class Identities:
             partition=self.partition,
             horizon=self.horizon,
             offset=self.offset,
-            watermark=self._sources.watermark,
             told=self._told,
             catalog=self.catalog,
             sources=self._sources.state(),
-            expected=self._sources.expected,
-            until=self._sources.until,
             facts=self._facts.keys(),
             pairs=self._pairs,
             unjoined=_counted(self._unjoined),
             moved=_counted(self._moved),
             met=[name for name, _ in meetings],
-            gaps=self.gaps,
-            unsure=sorted(self._sources.unsure),
         )
         arrays = {"joins": self._joins.words(), "loose": self._loose.words(), "waiting": self._waiting}
         arrays["untold"] = words_of(self._untold)
@@ -307,10 +302,7 @@ class Identities:
         identities = cls(state.partition, state.horizon)
         identities.offset, identities.catalog = state.offset, state.catalog
         identities._told, identities._untold = state.told, arrays["untold"].view(TOLD).copy()
-        sources = identities._sources
-        sources.set(state.sources)
-        sources.watermark, sources.expected, sources.until = state.watermark, state.expected, state.until
-        sources.gaps, sources.unsure = state.gaps, set(state.unsure)
+        identities._sources = Sources.load(state.sources)
         identities._facts = Facts(f"identities/{state.partition}", state.facts)
         identities._pairs = state.pairs
         identities._joins = FirstJoins.load(arrays["joins"])

@@ -9,46 +9,36 @@ from numpy.typing import NDArray
 from evaluation.metrics.packing import pack, read_metadata, unpack
 from evaluation.metrics.run import RunState
 from evaluation.metrics.silences import SilencesState
-from schemas.logs import Gap
+from evaluation.metrics.sources import SourcesState
 from schemas.units import Example, Joining
 
 FORMAT = 10
 
 _METADATA = b"peekproof"
-_NAMES = {"watermark": "clock", "lookbacks": "pasts"}  # as they are saved
 
 
-class Heading(msgspec.Struct, frozen=True, rename=_NAMES):
+class Heading(msgspec.Struct, frozen=True):
     """What every version of a checkpoint says; the first ones said no format."""
 
     format: int = 1
     horizon: int = 0
-    watermark: int = 0
 
 
-class PartitionState(msgspec.Struct, frozen=True, rename=_NAMES):
+class PartitionState(msgspec.Struct, frozen=True):
     """What a checkpoint says of a partition, beside its arrays."""
 
     format: int
     partition: int
     horizon: int
     offset: int
-    watermark: int
     catalog: int
-    sources: list[tuple[str, int, int, int]]  # topic, partition, next offset, append time reached
-    expected: int | dict[str, int]
-    joined: int
-    waits: bool
-    identities: int
+    sources: SourcesState
     facts: list[str]
     runs: list[RunState]
     lookbacks: list[tuple[int, int]]  # fact, width
-    gaps: list[Gap]
-    unsure: list[tuple[str, int]]
     examples: list[Example]
     silences: SilencesState
     joining: list[Joining]
-    until: int = 0
 
 
 def write(state: PartitionState, arrays: Mapping[str, NDArray[np.int64]]) -> bytes:

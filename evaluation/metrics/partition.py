@@ -280,19 +280,11 @@ class Partition:
             partition=self.partition,
             horizon=self.horizon,
             offset=self.offset,
-            watermark=self.watermark,
             catalog=self.catalog,
             sources=self._sources.state(),
-            expected=self._sources.expected,
-            joined=self._sources.joined,
-            waits=self._sources.waits,
-            identities=self._sources.identities,
-            until=self._sources.until,
             facts=self._facts.keys(),
             runs=[run.state() for run in runs],
             lookbacks=list(lookbacks),
-            gaps=self.gaps,
-            unsure=sorted(self._sources.unsure),
             examples=self._examples,
             silences=self._silences.state(),
             joining=[*self._joining.values()],
@@ -307,12 +299,7 @@ class Partition:
         state, arrays = checkpoint.read(data)
         partition = cls(state.partition, state.horizon)
         partition.offset, partition.catalog = state.offset, state.catalog
-        partition._sources.set(state.sources)
-        partition._sources.watermark = state.watermark
-        partition._sources.expected, partition._sources.until = state.expected, state.until
-        partition._sources.joined, partition._sources.waits = state.joined, state.waits
-        partition._sources.identities = state.identities
-        partition._sources.gaps, partition._sources.unsure = state.gaps, set(state.unsure)
+        partition._sources = Sources.load(state.sources)
         partition._examples = state.examples
         partition._silences.set(state.silences)
         partition._joining = {(each.flag, each.run, each.partition): each for each in state.joining}

@@ -1,7 +1,5 @@
 """Sources: how far each source partition of a partition of `units` is folded, and how far time has come by that."""
 
-from collections.abc import Iterable
-
 import msgspec
 import numpy as np
 
@@ -16,6 +14,20 @@ Name = tuple[str, int]  # topic, partition
 
 class MissingError(ValueError):
     """Source records are missing, and nobody accepted that: a source or `units` was cut, or a batch on it was lost."""
+
+
+class SourcesState(msgspec.Struct, frozen=True):
+    """What a checkpoint says of the sources of a partition; see `Sources`."""
+
+    partitions: list[tuple[str, int, int, int]]  # topic, partition, next offset, append time reached
+    watermark: int
+    joined: int
+    waits: bool
+    expected: int | dict[str, int]
+    until: int
+    identities: int
+    gaps: list[Gap]
+    unsure: list[Name]
 
 
 class Sources:
@@ -113,15 +125,31 @@ class Sources:
         names = ((topic, number) for topic, count in self.expected.items() for number in range(count))
         return min((self._reached.get(name, 0) for name in names), default=0)
 
-    def state(self) -> list[tuple[str, int, int, int]]:
-        """Topic, partition, next offset and append time reached, of each."""
-        return [(*name, offset, self._reached[name]) for name, offset in self.offsets.items()]
+    def state(self) -> SourcesState:
+        """What a checkpoint says of them."""
+        return SourcesState(
+            partitions=[(*name, offset, self._reached[name]) for name, offset in self.offsets.items()],
+            watermark=self.watermark,
+            joined=self.joined,
+            waits=self.waits,
+            expected=self.expected,
+            until=self.until,
+            identities=self.identities,
+            gaps=self.gaps,
+            unsure=sorted(self.unsure),
+        )
 
-    def set(self, state: Iterable[tuple[str, int, int, int]]) -> None:
-        """Begin with what `state()` gave."""
-        for topic, partition, offset, reached in state:
-            self.offsets[topic, partition] = offset
-            self._reached[topic, partition] = reached
+    @classmethod
+    def load(cls, state: SourcesState) -> "Sources":
+        """The sources again, from what `state()` gave."""
+        sources = cls()
+        for topic, partition, offset, reached in state.partitions:
+            sources.offsets[topic, partition] = offset
+            sources._reached[topic, partition] = reached
+        sources.watermark, sources.joined, sources.waits = state.watermark, state.joined, state.waits
+        sources.expected, sources.until, sources.identities = state.expected, state.until, state.identities
+        sources.gaps, sources.unsure = state.gaps, set(state.unsure)
+        return sources
 
 
 def reader(topic: str) -> str:
