@@ -82,10 +82,8 @@ class AssignmentStage(Stage):
         self._tally = Tally(f"{socket.gethostname()}/{os.getpid()}/{time.time_ns() // 1_000_000}")
         self._counted: dict[tuple[str, int, str], int] = {}  # of a log: before which offset what came has been told
         self._told = Follower(settings, ARRIVALS, self._read_arrivals, self.aside)
-        self._asks_for_people = (
-            False  # whether a run of some time did, of the catalog's first states that were looked at
-        )
-        self._looked_at = 0
+        self._asks_for_people = False  # whether a run of some time did
+        self._looked_at = 0  # how many of the catalog's states were asked for that
         self._under_way = asyncio.Semaphore(UNDER_WAY)
         self._sendings: set[asyncio.Task[None]] = set()
 
