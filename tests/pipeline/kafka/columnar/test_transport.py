@@ -264,22 +264,26 @@ def test_topics_are_taken_up_and_left_while_workers_run_with_every_record_taken_
     def until(topic, n):
         first.until(lambda _: of(topic).total() >= n)
 
+    def read(n, *topics):
+        reads.write_text(json.dumps(topics))
+        for worker in (first, second):
+            worker.until(lambda each: len(each.of("change")) == n)
+
     producer = threading.Thread(target=produce)
     producer.start()
     try:
         first, second = workers(**told), workers(**told)
         until(ours, 100)
-        reads.write_text(json.dumps([ours, other]))
+        second.until(lambda each: each.of("ends"))
+        read(1, ours, other)
         until(other, 100)
-        reads.write_text(json.dumps([ours]))
-        for worker in (first, second):
-            worker.until(lambda each: len(each.of("change")) == 2)
+        read(2, ours)
         first.until(lambda _: cluster.committed(other)[0] is not None)
         until(ours, of(ours).total() + 200)
         left = of(other).total()
         until(ours, of(ours).total() + 100)
         assert of(other).total() == left == cluster.committed(other)[0], "it is not read any more"
-        reads.write_text(json.dumps([ours, other]))
+        read(3, ours, other)
         until(other, left + 100)
     finally:
         done.set()
