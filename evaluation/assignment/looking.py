@@ -52,7 +52,7 @@ def messages_of(
 def carrying(
     records: Records, sources: Iterable[ForeignSource], unit: str, schemas: Schemas
 ) -> Iterator[tuple[int, bytes]]:
-    """The messages that these sources make and that carry the unit as an id of theirs: each as it came, and its row."""
+    """The messages that these sources make and that carry the unit as an id of theirs: each in words, and its row."""
     its = text_hashes(Texts.of([unit]))[0]
     for source in sources:
         ids = Wanted({path: kind for path, kind in whole(source).fields.items() if path[0] in IDS}, None)
@@ -64,7 +64,7 @@ def carrying(
                 elif kind == Type.VALUE:  # all groups, of whichever types
                     named = columns.texts[path]
                     are |= [unit in _names(value) for value in named.strings()]
-            yield from ((int(columns.row[i]), columns.value(i) or b"") for i in np.flatnonzero(are).tolist())
+            yield from ((int(columns.row[i]), columns.readable(i) or b"") for i in np.flatnonzero(are).tolist())
 
 
 def _names(groups: str | None) -> set[Any]:

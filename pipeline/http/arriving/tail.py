@@ -8,24 +8,27 @@ import asyncio
 import json
 import re
 from collections import deque
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 
 import msgspec
 import numpy as np
 
+from evaluation.assignment.foreign import named_by, readable
 from evaluation.assignment.looking import carrying
 from evaluation.catalog.history import History
 from evaluation.catalog.reading import readings
 from pipeline.kafka.follower import Follower
 from pipeline.kafka.sample import faults_of
 from pipeline.kafka.set_aside import SetAside
+from pipeline.registry.kept import KeptSchemas
 from pipeline.settings import Settings
 from schemas.dead_letter import CONTENT_TYPE
 from schemas.records import Records
+from schemas.source import ForeignSource
 from schemas.topics import EVENTS, EXPOSURES, MARK
-from schemas.writer_schema import NO_SCHEMAS
+from schemas.writer_schema import NO_SCHEMAS, Schemas
 
 MOST_WAITING = 50  # messages of one who watches; older ones make room
 MOST_OF_SLICE = 20  # of what one fetch brought, where all units are watched
@@ -34,7 +37,7 @@ GATHERING_MS = 200
 
 
 class TailMessage(msgspec.Struct, frozen=True, kw_only=True):
-    """A message as it came, or its beginning."""
+    """A message as it came, as JSON where only a schema explains it, or its beginning."""
 
     topic: str
     partition: int
@@ -81,15 +84,14 @@ class TailWatch:
 
 
 class Tail:
-    """Reads `exposures`, `events` and the topics of the catalog's sources from their end on.
-
-    A unit is not looked for in what only a schema explains (Avro, Protobuf).
-    """
+    """Reads `exposures`, `events` and the topics of the catalog's sources from their end on."""
 
     def __init__(self, settings: Settings, history: History, aside: SetAside) -> None:
         self._settings = settings
         self._history = history
         self._aside = aside
+        self._schemas = KeptSchemas(settings)
+        self._asking: set[asyncio.Task[None]] = set()
         self._watched: set[TailWatch] = set()
         self._followers: dict[str, Follower] = {}
         self._turn = asyncio.Lock()
@@ -158,18 +160,36 @@ class Tail:
 
     def _read(self, topic: str, records: Records) -> None:
         records = records.moved(topic, 0)
-        sources = [source.definition for source in self._history.newest.sources.values()]
+        if not topic.startswith(MARK):
+            self._tell(records)
+            return
+        every = [source.definition for source in self._history.newest.sources.values()]
+        sources = [source for source in every if MARK + source.topic == topic]
+        if numbers := named_by(records, sources):
+            asking = asyncio.create_task(self._tell_in_words(records, sources, numbers))
+            self._asking.add(asking)
+            asking.add_done_callback(self._asking.discard)
+        else:
+            self._tell(records, sources)
+
+    async def _tell_in_words(self, records: Records, sources: list[ForeignSource], numbers: list[int]) -> None:
+        """Of what only schemas explain, once a registry has said those that can be had."""
+        self._tell(records, sources, await asyncio.to_thread(self._schemas.known, numbers))
+
+    def _tell(self, records: Records, sources: Sequence[ForeignSource] = (), schemas: Schemas = NO_SCHEMAS) -> None:
         of_many = {row for row in records.headers if _is_of_many(records, row)}
         for watched in self._watched:
             if watched.unit is None:
                 lines = _newest(records, of_many)
                 watched.count(_number(records, of_many) - len(lines))
-            elif topic.startswith(MARK):
-                lines = [*carrying(records, sources, watched.unit, NO_SCHEMAS)]
+                if schemas:
+                    lines = [(row, readable(records, row, sources[0], schemas) or b"") for row, _ in lines]
+            elif sources:
+                lines = [*carrying(records, sources, watched.unit, schemas)]
             else:
                 lines = [each for each in _naming(records, of_many, watched.unit) if _is_of(each[1], watched.unit)]
             for row, line in lines:
-                watched.add(_message(topic, records, row, line))
+                watched.add(_message(records, row, line))
 
 
 Line = tuple[int, bytes]  # the row of a record, and a message that it holds
@@ -215,9 +235,9 @@ def _naming(records: Records, of_many: Collection[int], unit: str) -> list[Line]
     return [*found.values()]
 
 
-def _message(topic: str, records: Records, row: int, value: bytes) -> TailMessage:
+def _message(records: Records, row: int, value: bytes) -> TailMessage:
     return TailMessage(
-        topic=topic,
+        topic=records.topic,
         partition=records.partition,
         offset=int(records.offset[row]),
         time=int(records.append_time[row]),
