@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -22,6 +23,7 @@ from kafka.admin import (
     ACLPermissionType,
     ACLResourcePatternType,
     KafkaAdminClient,
+    NewTopic,
     ResourcePattern,
     ResourceType,
     UserScramCredentialUpsertion,
@@ -40,8 +42,17 @@ from schemas.topics import EVENTS, EXPOSURES
 from tests.live import ask, wait_for, wait_for_catalog
 
 PREFIX = "shop"
-# Ada has the rights that docs/operate/kafka.md asks for, Eve none. Who comes without a password may do anything.
+# Ada has the rights that docs/operate/kafka.md and docs/sources.md ask for, Eve none. Who comes without a password may
+# do anything.
 TOPIC_RIGHTS = ("READ", "WRITE", "DESCRIBE_CONFIGS", "CREATE", "DELETE", "ALTER", "ALTER_CONFIGS")
+ORDERS = "their.orders"
+SOURCE = f"""\
+key: orders
+owner: shop
+topic: {ORDERS}
+as: event
+map: {{event_type: = purchase, user_id: $key, time: at}}
+"""
 PROPERTIES = """
 listeners=PLAINTEXT://127.0.0.1:{{port}},CONTROLLER://127.0.0.1:{{controller}},SASL_SSL://127.0.0.1:{password},SSL://127.0.0.1:{certificate}
 listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SASL_SSL:SASL_SSL,SSL:SSL
@@ -98,6 +109,12 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         admin.create_acls(
             [_right(ResourceType.TOPIC, name) for name in TOPIC_RIGHTS] + [_right(ResourceType.GROUP, "READ")]
         )
+        admin.create_topics([NewTopic(ORDERS, 2, 1, topic_configs={"message.timestamp.type": "LogAppendTime"})])
+        theirs = ResourcePattern(ResourceType.TOPIC, ORDERS)
+        rights = ("READ", "DESCRIBE")
+        admin.create_acls(
+            [ACL("User:ada", "*", ACLOperation[each], ACLPermissionType.ALLOW, theirs) for each in rights]
+        )
         admin.close()
         yield Cluster(directory, password, certificate, broker.port)
 
@@ -132,8 +149,11 @@ def test_every_stage_and_command_works_with_tls_a_password_and_just_the_rights_o
         assert result.exit_code == 0, result.output
         return result.stdout
 
+    documents = tmp_path / "documents"
+    shutil.copytree("configs", documents)
+    (documents / "sources" / "orders.yaml").write_text(SOURCE)
     call("topics")
-    call("apply")
+    call("apply", str(documents))
     call("experiment", "start", "checkout-button")
     assert "checkout-button" in call("experiment", "list")
     wait_for_catalog(settings)
@@ -145,6 +165,10 @@ def test_every_stage_and_command_works_with_tls_a_password_and_just_the_rights_o
             producer.send(settings.topic(EVENTS), json.dumps(said | {"event_type": "purchase"}).encode())
         producer.send(settings.topic(EVENTS), b"no JSON")
         producer.close()
+        others = KafkaProducer(bootstrap_servers=f"127.0.0.1:{cluster.nothing}")
+        for number in range(30):
+            others.send(ORDERS, b'{"at":%d}' % (time.time_ns() // 1_000_000), b"visitor-%d" % number)
+        others.close()
 
         wait_for(lambda: '"exposures":40' in call("results", "--json"))
         wait_for(lambda: len(call("dead-letters", "--json").splitlines()) == 1)
@@ -152,6 +176,8 @@ def test_every_stage_and_command_works_with_tls_a_password_and_just_the_rights_o
         stages = "SELECT count(DISTINCT stage) FROM pipeline_health"
         wait_for(lambda: ask(settings.snapshot, stages) == len(STAGES))
         wait_for(lambda: "same" in call("replay"))
+        wait_for(lambda: '"state":"read","why":null,"lag":0,"taken":30' in call("sources", "--json"))
+        assert '"counts":{"made":20' in call("sources", "try", "orders", "--json")
     topics.delete(settings)
     assert {difference.found for difference in topics.check(settings)} == {topics.MISSING}
 
