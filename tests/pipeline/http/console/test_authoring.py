@@ -346,6 +346,7 @@ def test_a_source_is_tried_while_it_is_made_and_then_seen_where_it_is_read(conso
     fill(page, Topic=orders, What_its_records_make="e", Key="orders", Owner="shop")
     go(page, "Next: What is taken of it")
     press(page, "Add a condition")
+    expect(page.get_by_label("Path", exact=True)).to_be_focused()
     page.keyboard.type("order.status")
     fill(page, Operator="i", Values="PAID")
     fill(page, Event_type="= purchase", User_id="order.customer.id or order.guest", Insert_id="order.id")
