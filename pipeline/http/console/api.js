@@ -88,17 +88,39 @@ export async function ask(path, request = {}) {
   throw new Refusal(answer.status, told);
 }
 
+/** Begin now, and again whenever the tab is shown again; until `signal`, and each time until it is hidden.
+ * @param {AbortSignal} signal @param {(signal: AbortSignal) => unknown} begin */
+export function whileShown(signal, begin) {
+  let hiding = new AbortController();
+  const change = () => {
+    hiding.abort();
+    if (document.hidden) return;
+    hiding = new AbortController();
+    begin(AbortSignal.any([signal, hiding.signal]));
+  };
+  document.addEventListener("visibilitychange", change, { signal });
+  change();
+}
+
 /**
- * Follow a stream of server-sent events until `signal`, through every interruption but that of the key: `take(event, data)`
- * is called for each, `tell` when the connection changes. Not by EventSource, which can't say why it was refused.
- * @param {string} path
- * @param {{
+ * @typedef {{
  *   signal: AbortSignal,
  *   take: (event: string, data: any) => void,
  *   tell: (state: "live" | "lost" | "refused") => void,
- * }} follower
+ * }} Follower
  */
-export async function follow(path, { signal, take, tell }) {
+
+/**
+ * Follow a stream of server-sent events until `signal`, through every interruption but that of the key: `take(event, data)`
+ * is called for each, `tell` when the connection changes. A browser holds six connections to a server, for all tabs: one
+ * that is hidden leaves them to others.
+ * @param {string} path @param {Follower} follower
+ */
+export const follow = (path, follower) => whileShown(follower.signal, (signal) => hold(path, { ...follower, signal }));
+
+/** Not by EventSource, which can't say why it was refused.
+ * @param {string} path @param {Follower} follower */
+async function hold(path, { signal, take, tell }) {
   for (let failures = 0; !signal.aborted; failures += 1) {
     try {
       const answer = await ask(path, { signal, headers: { accept: "text/event-stream" } });

@@ -47,7 +47,6 @@ import { UnitPage } from "./units/page.js";
  *   under that which lists the kind.
  */
 
-const HIDDEN_MS = 60_000; // after which nobody is taken to look
 const REFRESH_MS = 10_000; // of what no stream tells: definitions and states that others change
 
 /** @type {Registered[]} */
@@ -152,38 +151,20 @@ async function open() {
   scrollTo(0, 0);
   main.focus({ preventScroll: true });
   redraw();
-  if (opened.stream) listen(opened, opened.stream, signal);
-  while (!signal.aborted) {
-    await new Promise((resume) => setTimeout(resume, REFRESH_MS));
-    if (!document.hidden && !signal.aborted) await refresh(opened, signal);
-  }
-}
-
-/** Follow a page's stream for as long as somebody may see it: a browser holds few connections to a server, and a page that
- * was hidden for a while leaves its own to others.
- * @param {Page} opened @param {string} stream @param {AbortSignal} signal */
-function listen(opened, stream, signal) {
-  let following = new AbortController();
-  let hiding = 0;
-  const begin = () => {
-    following = new AbortController();
-    follow(stream, {
-      signal: AbortSignal.any([signal, following.signal]),
+  if (opened.stream)
+    follow(opened.stream, {
+      signal,
       take: (event, data) => {
         opened.take?.(data, event);
         redraw();
       },
       tell: connected,
     });
-  };
-  const change = () => {
-    clearTimeout(hiding);
-    if (document.hidden) hiding = setTimeout(() => following.abort(), HIDDEN_MS);
-    else if (following.signal.aborted) begin();
-  };
-  document.addEventListener("visibilitychange", change, { signal });
-  signal.addEventListener("abort", () => clearTimeout(hiding));
-  begin();
+  document.addEventListener("visibilitychange", () => document.hidden || refresh(opened, signal), { signal });
+  while (!signal.aborted) {
+    await new Promise((resume) => setTimeout(resume, REFRESH_MS));
+    if (!document.hidden && !signal.aborted) await refresh(opened, signal);
+  }
 }
 
 /** The links to other pages, of which one is the page that is open, or leads to it.

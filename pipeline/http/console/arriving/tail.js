@@ -15,11 +15,13 @@ export function Tail({ unit }) {
   const [messages, setMessages] = useState(/** @type {TailMessage[]} */ ([]));
   const [missed, setMissed] = useState(0);
   const [state, setState] = useState("");
+  const [begun, setBegun] = useState(0); // so often
   useEffect(() => {
     if (watched === null) return;
     const leaving = new AbortController();
     setMessages([]);
     setMissed(0);
+    setBegun(0);
     const query = watched ? `?${new URLSearchParams({ unit: watched })}` : "";
     follow(`arriving/tail${query}`, {
       signal: leaving.signal,
@@ -27,7 +29,10 @@ export function Tail({ unit }) {
         setMessages((before) => [...told.messages.reverse(), ...before].slice(0, MOST));
         setMissed((before) => before + told.missed);
       },
-      tell: setState,
+      tell: (state) => {
+        setState(state);
+        if (state === "live") setBegun((before) => before + 1);
+      },
     });
     return () => leaving.abort();
   }, [watched]);
@@ -39,7 +44,7 @@ export function Tail({ unit }) {
     h(
       "p",
       { class: "quiet", role: "status" },
-      watched === null ? "Nobody watches." : says(watched, state, messages, missed),
+      watched === null ? "Nobody watches." : says(watched, state, messages, missed, begun > 1),
     ),
     messages.length > 0 &&
       h(
@@ -66,12 +71,14 @@ export function Tail({ unit }) {
   );
 }
 
-/** @param {string} watched @param {string} state @param {TailMessage[]} messages @param {number} missed */
-function says(watched, state, messages, missed) {
+/** @param {string} watched @param {string} state @param {TailMessage[]} messages @param {number} missed
+ * @param {boolean} hasGaps */
+function says(watched, state, messages, missed, hasGaps) {
   const of = watched ? `‘${watched}’` : "all units";
   if (state !== "live") return state === "lost" ? "Connecting again …" : `Beginning to watch ${of} …`;
-  if (!messages.length) return `Watching ${of}: nothing has come yet.`;
-  return `Watching ${of}, the newest first${missed ? `; ${count(missed)} more came and are not shown` : ""}.`;
+  const gaps = hasGaps ? " What came while the tab was hidden or had no connection is not shown." : "";
+  if (!messages.length) return `Watching ${of}: nothing has come yet.${gaps}`;
+  return `Watching ${of}, the newest first${missed ? `; ${count(missed)} more came and are not shown` : ""}.${gaps}`;
 }
 
 /** @param {string} unit @param {string | null} watched @param {(watched: string | null) => void} watch */

@@ -1,8 +1,8 @@
-// Bell: what people were told last, how much of it this browser has not shown yet, and what comes while one looks.
+// Bell: what people were told last, and how much of it this browser has not shown yet.
 
 /** @import { HandedOver, NotificationsTold, ToldNotification } from "#api" */
 
-import { follow, get } from "../api.js";
+import { get, Refusal, whileShown } from "../api.js";
 import { h, render, svg } from "../dom.js";
 import { who } from "../session/may.js";
 import { counted, moment } from "./numbers.js";
@@ -10,6 +10,7 @@ import { mark, warning } from "./words.js";
 
 const KEPT = "peekproof-seen"; // when the newest was published that was looked at, in this browser
 const SHOWN = 50;
+const REFRESH_MS = 10_000; // a stream would hold one of the few connections of a browser
 
 const seen = {
   get: () => Number(localStorage.getItem(KEPT) ?? 0),
@@ -18,13 +19,12 @@ const seen = {
 };
 
 export class Bell {
-  /** @type {ToldNotification[]} */
-  #told = []; // the newest first
-  #read = false; // whether it is known what there is
+  /** @type {ToldNotification[] | null} */
+  #told = null; // the newest first; null: it is not known yet what there is
   #since = 0; // what was published later is marked as new while the list is open
   #leaving = new AbortController();
   /** @type {string | null | undefined} */
-  #id; // of whom it follows; undefined: nobody yet, or who is let in no more
+  #id; // for whom it asks; undefined: nobody yet, or who is let in no more
 
   /** @param {HTMLElement} button @param {HTMLElement} panel @param {(text: string) => void} say */
   constructor(button, panel, say) {
@@ -35,50 +35,40 @@ export class Bell {
     panel.addEventListener("beforetoggle", ({ newState }) => newState === "open" && this.#open());
     addEventListener("storage", (event) => event.key === KEPT && this.#draw());
     addEventListener("hashchange", () => panel.hidePopover());
-    // A browser holds few connections to a server: a page that nobody sees leaves them to others.
-    document.addEventListener("visibilitychange", () => this.#id !== undefined && this.#follow());
   }
 
-  /** Follow what comes, as whoever is signed in now. */
+  /** Ask now and then, as whoever is signed in now. */
   listen() {
     const id = who()?.id ?? null;
     if (this.#id === id) return;
     this.#id = id;
-    this.#follow();
-  }
-
-  #follow() {
     this.#leaving.abort();
     this.#leaving = new AbortController();
-    if (document.hidden) return;
-    follow("notifications/stream", {
-      signal: this.#leaving.signal,
-      take: (event, data) => event === "notification" && this.#take(data),
-      tell: (state) => {
-        if (state === "live") this.#refresh().catch(() => {}); // the stream that is lost, too, comes again
-        if (state === "refused") this.#id = undefined;
-      },
-    });
+    whileShown(this.#leaving.signal, (signal) => this.#listen(signal));
+  }
+
+  /** @param {AbortSignal} signal */
+  async #listen(signal) {
+    while (!signal.aborted) {
+      try {
+        await this.#refresh();
+      } catch (error) {
+        if (error instanceof Refusal && error.isOfKey && !signal.aborted) {
+          this.#id = undefined;
+          return;
+        }
+      }
+      await new Promise((resume) => setTimeout(resume, REFRESH_MS));
+    }
   }
 
   async #refresh() {
     /** @type {NotificationsTold} */
     const { notifications } = await get(`notifications?limit=${SHOWN}`);
-    const known = new Set(notifications.map(({ notification }) => notification.id));
-    const newest = notifications[0]?.published ?? 0;
-    const since = this.#told.filter(
-      ({ notification, published }) => published >= newest && !known.has(notification.id),
-    );
-    this.#told = [...since, ...notifications].slice(0, SHOWN);
-    this.#read = true;
-    this.#draw();
-  }
-
-  /** @param {ToldNotification} told */
-  #take(told) {
-    if (this.#told.some((each) => each.notification.id === told.notification.id)) return;
-    this.#told = [told, ...this.#told].slice(0, SHOWN);
-    this.say(`Notification: ${told.notification.sentence}`);
+    const newest = notifications[0];
+    if (this.#told && newest && newest.notification.id !== this.#told[0]?.notification.id)
+      this.say(`Notification: ${newest.notification.sentence}`);
+    this.#told = notifications;
     this.#draw();
   }
 
@@ -90,8 +80,9 @@ export class Bell {
   }
 
   #draw(isOpen = this.panel.matches(":popover-open")) {
-    if (isOpen) seen.set(Math.max(seen.get(), this.#told[0]?.published ?? 0));
-    const unread = this.#told.filter(({ published }) => published > seen.get()).length;
+    const told = this.#told ?? [];
+    if (isOpen) seen.set(Math.max(seen.get(), told[0]?.published ?? 0));
+    const unread = told.filter(({ published }) => published > seen.get()).length;
     const many = unread === SHOWN ? `${SHOWN}+` : String(unread);
     this.button.setAttribute("aria-label", unread ? `Notifications: ${many} unread` : "Notifications");
     render([icon(), unread > 0 && h("b", { "aria-hidden": "true" }, many)], this.button);
@@ -101,13 +92,13 @@ export class Bell {
   #list() {
     return [
       h("h2", { id: "notifications-title" }, "Notifications"),
-      this.#told.length
+      this.#told?.length
         ? h(
             "ol",
             null,
             this.#told.map((told) => item(told, told.published > this.#since)),
           )
-        : h("p", { class: "quiet" }, this.#read ? none() : "Reading …"),
+        : h("p", { class: "quiet" }, this.#told ? none() : "Reading …"),
     ];
   }
 }

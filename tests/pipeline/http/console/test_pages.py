@@ -7,7 +7,7 @@ from dataclasses import replace
 import httpx
 import msgspec
 import pytest
-from playwright.sync_api import Route, expect
+from playwright.sync_api import Page, Route, expect
 
 from evaluation.catalog.lifecycle import apply_definition, pause, start, take_step
 from evaluation.significance.look import encode_look
@@ -250,6 +250,35 @@ def test_a_key_that_was_revoked_is_told_where_it_is_missed(console: Console):
     page.get_by_text("What version 1 changed").click()
     expect(page.locator("#version-1 details")).to_contain_text("the session has ended")
     console.faults[:] = [fault for fault in console.faults if "401" not in fault]
+
+
+def test_of_seven_tabs_the_one_that_is_shown_is_live_and_has_caught_up(console: Console):
+    def is_hidden(page: Page, hidden: bool) -> None:  # Playwright has every tab believe that it is shown
+        page.evaluate(
+            """(hidden) => {
+                Object.defineProperty(document, "hidden", { value: hidden, configurable: true });
+                document.dispatchEvent(new Event("visibilitychange"));
+            }""",
+            hidden,
+        )
+
+    tabs = [console.experiment()]
+    for route in ["", f"experiments/{EXPERIMENT}", "arriving"] * 2:
+        is_hidden(tabs[-1], True)
+        tabs.append(console.open(route))
+    console.publish(3_000)
+    newest = console.last.look if console.last else 0
+    is_hidden(tabs[-1], True)
+    is_hidden(tabs[0], False)
+    expect(tabs[0].get_by_text(f"Look {newest} of {newest}")).to_be_visible()
+
+    for tab in tabs:
+        is_hidden(tab, False)
+        tab.get_by_role("link", name="Metrics").click()
+        expect(tab.get_by_role("heading", level=1)).to_have_text("Metrics")
+        tab.go_back()
+        expect(tab.get_by_text("Live", exact=True)).to_be_visible()
+        is_hidden(tab, True)
 
 
 def test_a_verdict_arrives_on_the_open_page_without_a_reload(console: Console):
@@ -563,7 +592,7 @@ def test_the_bell_tells_what_came_since_this_browser_looked_and_where_it_was_del
     console.send(DELIVERIES, "a", *map(msgspec.json.encode, handed))
     console.send(NOTIFICATIONS, "a", *map(msgspec.json.encode, words))
 
-    expect(bell).to_have_accessible_name("Notifications: 2 unread")
+    expect(bell).to_have_accessible_name("Notifications: 2 unread", timeout=15_000)
     expect(page.get_by_role("status")).to_contain_text("Notification: dark-mode's plan takes step 2")
     bell.focus()
     page.keyboard.press("Enter")
