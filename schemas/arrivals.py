@@ -40,7 +40,14 @@ class ExposuresArrived(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=
     variant: Annotated[
         str | None, says("variant", "none", "The variant, as it was sent; null where the exposure asks for one.")
     ] = None
-    run: Annotated[str | None, says("run", "none", "The run that they name; null where they name none.")] = None
+    run: Annotated[
+        str | None,
+        says(
+            "run",
+            "none",
+            "The run that they name, by `experiment_key` or `metadata.experimentKey`; null where they name none.",
+        ),
+    ] = None
     segment: Annotated[
         str | None,
         says(

@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 
 from evaluation.assignment.columns import MessageColumns
-from evaluation.assignment.plan import SEGMENT
+from evaluation.assignment.plan import RUN_OF_ANSWER, SEGMENT
 from evaluation.assignment.routing import Assigned
 from evaluation.columns.arrays import Words
 from evaluation.columns.kinds import KindCount, Kinds, name_of
@@ -30,7 +30,7 @@ from schemas.topics import EVENTS, EXPOSURES, SourcePartition
 
 FIELDS: dict[str, tuple[Path, ...]] = {
     EVENTS: (("event_type",), ("library",)),
-    EXPOSURES: (("flag_key",), ("variant",), ("experiment_key",), SEGMENT, ("library",)),
+    EXPOSURES: (("flag_key",), ("variant",), ("experiment_key",), RUN_OF_ANSWER, SEGMENT, ("library",)),
 }
 MOST_SAMPLES = 300  # of a minute, and of a slice
 
@@ -180,11 +180,11 @@ def _events(kind: KindCount) -> EventsArrived:
 
 
 def _exposures(kind: KindCount) -> ExposuresArrived:
-    flag, variant, run, segment, library = kind.texts
+    flag, variant, run, of_answer, segment, library = kind.texts
     return ExposuresArrived(
         flag=flag or "",
         variant=variant,
-        run=run,
+        run=_said(of_answer) if run is None else run,
         segment=_said(segment),
         library=_said(library),
         count=kind.messages,

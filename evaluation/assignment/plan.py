@@ -31,7 +31,9 @@ COMMON: dict[Path, Type] = {
     ("insert_id",): Type.TEXT,
     ("library",): Type.VALUE,  # it is told of what came, and refused for nothing
 }
-SEGMENT = ("metadata", "segmentName")  # that an exposure says: told of what came, and refused for nothing
+# What an exposure says beside: told of what came, and refused for nothing.
+SEGMENT = ("metadata", "segmentName")
+RUN_OF_ANSWER = ("metadata", "experimentKey")  # the same as its flagVersion, by which it is counted
 MOST_RESOLVED = 10_000  # questions of which the resolution is remembered
 Filter = tuple[tuple[Path, CompiledCondition], ...]
 IDS = ("user_id", "device_id")  # the unit types that every message is asked for
@@ -294,7 +296,7 @@ class ExposurePlan:
         broken_down = [property_path(each.property) for run in runs for each in run.definition.breakdowns]
         fields |= COMMON | _fields([*broken_down, *_asked_by(catalog), *map(unit_path, unit_types)])
         fields |= {("metadata",): Type.OBJECT, ("metadata", "flagVersion"): Type.INTEGER}
-        fields[SEGMENT] = Type.VALUE
+        fields |= {SEGMENT: Type.VALUE, RUN_OF_ANSWER: Type.VALUE}
         return cls(
             catalog=catalog,
             unit_types=unit_types,

@@ -90,7 +90,8 @@ def test_exposures_are_told_by_flag_variant_run_segment_and_library(records_of, 
         exposure(variant="control", experiment_key="exp-1", library="js/1"),
         exposure(variant="control", experiment_key="exp-1", library="js/1"),
         exposure(variant="control", experiment_key="exp-0", metadata={"segmentName": 'the "best"'}),
-        exposure(metadata={"segmentName": 7}),
+        exposure(metadata={"segmentName": 7, "experimentKey": 7}),
+        exposure(variant="treatment", metadata={"flagVersion": 2, "experimentKey": "exp-1"}),
         exposure(flag_key="unheard of", variant="x"),
     ]
 
@@ -104,6 +105,7 @@ def test_exposures_are_told_by_flag_variant_run_segment_and_library(records_of, 
         ("button", "control", "exp-1", None),
         ("button", "control", "exp-0", 'the "best"'),
         ("button", None, None, None),
+        ("button", "treatment", "exp-1", None),
         ("unheard of", "x", None, None),
     }
     assert {(each.reason, each.count) for each in told.dead_letters} == {("unknown run", 1), ("unknown flag", 1)}
@@ -135,7 +137,11 @@ def test_the_longest_names_are_told_in_one_record_whatever_they_are_of(records_o
     def message(i):
         name = f"{i:05}" + "\x01" * 1_000
         said = {"event_type": name} if topic == "events" else {"flag_key": name, "variant": name}
-        said |= {"metadata": {"segmentName": '"' * 300}, "experiment_key": name, "library": '"' * 300}
+        said |= {
+            "metadata": {"segmentName": '"' * 300, "experimentKey": '"' * 300},
+            "experiment_key": name,
+            "library": '"' * 300,
+        }
         return json.dumps({**said, "user_id": "u"}).encode()
 
     rows = [(i, START, message(i), ()) for i in range(kinds.MOST_KINDS + 500)]
