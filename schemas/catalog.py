@@ -333,6 +333,11 @@ class Cohort(Strict, frozen=True, kw_only=True):
     file: Text | None = None
     ids: Annotated[tuple[Text, ...], msgspec.Meta(max_length=100_000)] = ()  # one record holds them all
 
+    @property
+    def members(self) -> tuple[str, ...]:
+        """The ids, each once."""
+        return tuple(dict.fromkeys(self.ids))
+
 
 class Deployment(Strict, frozen=True, kw_only=True):
     """A place that flags are served to: one YAML file in `configs/deployments/`. Anybody may see a client's key."""

@@ -6,7 +6,7 @@ from evaluation.catalog.metric_rules import remarks
 from evaluation.catalog.notification_rules import about_remarks
 from evaluation.catalog.rules import Violation, goal_remarks
 from evaluation.catalog.template_rules import template_remarks
-from schemas.catalog import Definition, Flag, Metric, Template
+from schemas.catalog import Cohort, Definition, Flag, Metric, Template
 from schemas.notification import NotificationRule
 
 Named = Mapping[str, Collection[str]]
@@ -20,6 +20,9 @@ def remarks_of(definition: Definition, metrics: Mapping[str, Metric], named: Nam
                 yield Violation(("window",), remark)
         case Flag():
             yield from goal_remarks(definition)
+        case Cohort() if again := len(definition.ids) - len(definition.members):
+            told = f"{again} of {len(definition.ids)} ids stood there before; each counts once"
+            yield Violation(("ids",), told)
         case Template():
             yield from template_remarks(definition, metrics)
         case NotificationRule():

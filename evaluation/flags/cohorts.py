@@ -20,14 +20,14 @@ class Cohorts:
         members: dict[str, dict[str, list[str]]] = {}
         for key, cohort in self._cohorts.items():
             of_unit = members.setdefault(cohort.unit, {})
-            for each in cohort.ids:
+            for each in cohort.members:
                 of_unit.setdefault(each, []).append(key)
         return members
 
     @cached_property
     def ids(self) -> dict[str, tuple[str, Names]]:
         """By key, the type of the cohort's units and their ids."""
-        return {key: (cohort.unit, Names(tuple(dict.fromkeys(cohort.ids)))) for key, cohort in self._cohorts.items()}
+        return {key: (cohort.unit, Names(cohort.members)) for key, cohort in self._cohorts.items()}
 
     def join(self, context: dict[str, Any]) -> None:
         """Add to a context the cohorts to which its user, device and groups belong."""

@@ -26,7 +26,8 @@ Sent = TypeVar("Sent", bound=Definition)
 class DocumentItem(msgspec.Struct, frozen=True, kw_only=True):
     """A document in a list: its newest version, when it was published (ms UTC), and by whom.
 
-    `status` is a flag's; `of` tells whether it, or a template, is for an experiment; `ids` says how many a cohort has.
+    `status` is a flag's; `of` tells whether it, or a template, is for an experiment; `ids` says how many a cohort has,
+    each once.
     """
 
     kind: WrittenKind
@@ -191,7 +192,7 @@ def _item(kind: WrittenKind, definition: Definition, newest: DocumentVersion, st
         time=newest.append_time,
         status=status,
         of=_of(definition),
-        ids=len(definition.ids) if isinstance(definition, Cohort) else None,
+        ids=len(definition.members) if isinstance(definition, Cohort) else None,
     )
 
 

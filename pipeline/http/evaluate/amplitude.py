@@ -144,17 +144,17 @@ async def cohort(
         raise NotFoundException(f"'{key}' is no cohort of the catalog")
     if since is not None and since >= found.append_time:
         return Response(b"", status_code=204)
-    definition = found.definition
-    if len(definition.ids) > most:
-        raise ClientException(f"cohort '{key}' has {len(definition.ids)} ids, more than {most}", status_code=413)
+    definition, members = found.definition, found.definition.members
+    if len(members) > most:
+        raise ClientException(f"cohort '{key}' has {len(members)} ids, more than {most}", status_code=413)
     told = {
         "cohortId": key,
         "groupType": "User" if definition.unit == "user_id" else definition.unit.removeprefix("groups."),
         "groupTypeId": 0,
         "lastComputed": found.append_time,
         "lastModified": found.append_time,
-        "size": len(definition.ids),
-        "memberIds": definition.ids,
+        "size": len(members),
+        "memberIds": members,
     }
     return Response(msgspec.json.encode(told), media_type=JSON)
 

@@ -12,6 +12,7 @@ from evaluation.catalog.references import (
     reference_violations,
     regrouping_violations,
 )
+from evaluation.catalog.remarks import remarks_of
 from schemas.catalog import Cohort, Condition, Exempt, Flag, Group, GroupSlot, Membership, Segment, Variant
 
 PARENT = Flag(key="parent", owner="shop", variants=(Variant(key="a"), Variant(key="b")))
@@ -199,3 +200,10 @@ def test_a_cohort_lists_users_devices_or_groups_and_keeps_its_unit():
     assert "'user_properties.plan' is not allowed; the ids are of user_id, device_id or groups.TYPE" in str(found)
     (found,) = cohort_violations(edited(cohort, unit="device_id"), cohort)
     assert "would change from user_id to device_id below those who name it; make another cohort" in str(found)
+
+
+def test_an_id_that_a_cohort_lists_again_counts_once_and_is_told():
+    cohort = Cohort(key="beta", owner="shop", ids=("ann", "tom", "ann"))
+
+    assert cohort.members == ("ann", "tom")
+    assert [*map(str, remarks_of(cohort, {}, {}))] == ["ids: 1 of 3 ids stood there before; each counts once"]

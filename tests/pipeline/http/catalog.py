@@ -43,7 +43,7 @@ BETA = Flag(
     ),
     rollout=0,
 )
-TESTERS = Cohort(key="testers", owner="shop", ids=("ann", "tom"))
+TESTERS = Cohort(key="testers", owner="shop", ids=("ann", "tom", "ann"))
 DOCUMENTS: tuple[Definition, ...] = (
     PURCHASE,
     TESTERS,

@@ -3,6 +3,7 @@
 /** @import { Place } from "./form.js" */
 
 import { h, useState } from "../dom.js";
+import { count } from "../parts/numbers.js";
 import { Faults, LinesField } from "./form.js";
 import { pathText } from "./values.js";
 
@@ -22,9 +23,7 @@ export function IdsField(place) {
       const found = idsOf(await file.text(), file.name, form.edited.at(["unit"]) ?? "user_id");
       const all = [...new Set(found)];
       form.edited.set(path, all.length ? all : undefined);
-      tell(
-        `${all.length.toLocaleString("en")} ids of ${file.name}, each once; ${(found.length - all.length).toLocaleString("en")} stood there again.`,
-      );
+      tell(`${counted(found, all.length, ` of ${file.name}`)}.`);
     } catch (error) {
       tell(`${file.name}: ${/** @type {Error} */ (error).message}`);
     }
@@ -43,13 +42,17 @@ export function IdsField(place) {
         accept: ".txt,.csv,.tsv,.json,text/plain",
         onchange: ({ target }) => read(target),
       }),
-      h("small", { role: "status" }, told || `${ids.length.toLocaleString("en")} ids; a file takes their place`),
+      h("small", { role: "status" }, told || `${counted(ids, new Set(ids).size)}; a file takes their place`),
     ),
     ids.length > MOST_TYPED
       ? h("div", { "data-path": pathText(path) }, h(Faults, { id: "ids-fault", told: form.edited.faultsAt(path) }))
       : h(LinesField, place),
   );
 }
+
+/** @param {string[]} ids @param {number} once How many there are, each once. @param {string} [of] */
+const counted = (ids, once, of = "") =>
+  `${count(once)} ids${of}${ids.length > once ? `, each once; ${count(ids.length - once)} stood there again` : ""}`;
 
 /** The ids that a file holds: a JSON array, a table with a column that is called as the unit or `id`, or one per line.
  * @param {string} text @param {string} name @param {string} unit */

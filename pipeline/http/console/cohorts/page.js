@@ -18,6 +18,8 @@ export class CohortPage {
   title = "Cohort – Peekproof";
   /** @type {Standing | undefined} */
   #document;
+  /** @type {string[]} */
+  #members = []; // each once
   #text = "";
 
   /** @param {string} key @param {Pick<Surroundings, "redraw">} surroundings */
@@ -28,14 +30,15 @@ export class CohortPage {
 
   async refresh() {
     this.#document = await readDocument("cohort", this.key);
+    this.#members = [...new Set(/** @type {string[]} */ (this.#document.definition.ids ?? []))];
     this.title = `${this.#document.definition.name ?? this.key} – Peekproof`;
   }
 
   view() {
     if (!this.#document) return [];
     const { definition, used_by: usedBy, author, time } = this.#document;
-    /** @type {string[]} */
-    const ids = definition.ids ?? [];
+    const ids = this.#members;
+    const again = (definition.ids?.length ?? 0) - ids.length;
     const wanted = this.#text.trim();
     const found = wanted ? ids.filter((each) => each.includes(wanted)) : ids;
     return [
@@ -52,6 +55,7 @@ export class CohortPage {
         { "aria-labelledby": "members" },
         h("h2", { id: "members" }, "Members"),
         h("p", null, `${count(ids.length)} by `, h("code", null, definition.unit ?? "user_id"), "."),
+        again > 0 && h("p", { class: "quiet" }, `The list has ${count(again)} of them again; each counts once.`),
         may("edit") &&
           h(
             "p",
