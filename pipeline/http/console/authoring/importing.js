@@ -86,9 +86,9 @@ export class ImportPage {
   /** @param {Imported[]} documents */
   #publishing(documents) {
     const changed = documents.filter(isChanged);
-    const isSound = documents.every(({ faults }) => !faults.length);
+    const refused = documents.filter(({ faults }) => faults.length).length;
     const isChecked = this.#checked === this.#text;
-    const says = `Publish ${changed.length} of ${documents.length}`;
+    const says = refused ? "Publish" : `Publish ${changed.length} of ${documents.length}`;
     return h(
       "form",
       {
@@ -104,9 +104,11 @@ export class ImportPage {
         { class: "actions" },
         h(
           "button",
-          { type: "submit", class: "main", disabled: !isSound || !changed.length || !isChecked || this.#isBusy },
+          { type: "submit", class: "main", disabled: refused > 0 || !changed.length || !isChecked || this.#isBusy },
           this.#follows.length ? `${says} nevertheless` : says,
         ),
+        refused > 0 &&
+          h("span", { class: "quiet" }, `${refused} of ${documents.length} would be refused, so none is published.`),
       ),
     );
   }

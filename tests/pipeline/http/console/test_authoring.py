@@ -277,13 +277,16 @@ def test_other_documents_follow_their_schema_and_yaml_goes_out_and_comes_in(cons
         "buffer": b'name,user_id\n"Ann, A.",u1\nBob,u2\nBob,u2\n',
     }
     page.get_by_label("A file of ids").set_input_files(table)
-    expect(page.get_by_text("2 ids of ids.csv, each once; 1 stood there again")).to_be_visible()
+    expect(page.get_by_text("2 ids of ids.csv, each once; 1 stood there again.")).to_be_visible()
     expect(page.get_by_label("Ids", exact=True)).to_have_value("u1\nu2")
+    page.get_by_label("Ids", exact=True).fill("u1\nu2\nu1")
     page.get_by_role("button", name="Next: Review").click()
     page.get_by_label("Reason").fill("to try")
     page.get_by_role("button", name="Publish", exact=True).click()
     expect(page).to_have_url(re.compile("cohorts/testers"))
-    assert console.call("GET", "documents/cohort/testers")["definition"]["ids"] == ["u1", "u2"]
+    expect(page.get_by_role("region", name="Members")).to_contain_text("2 by user_id.The list has 1 of them again")
+    (listed,) = [each for each in console.call("GET", "documents?kind=cohort")["documents"] if each["key"] == "testers"]
+    assert listed["ids"] == 2
 
     page.goto("/#/new/experiment?from=new-player")
     expect(page.get_by_label("Owner")).to_have_value("platform-team")
@@ -302,7 +305,8 @@ def test_other_documents_follow_their_schema_and_yaml_goes_out_and_comes_in(cons
     page.get_by_label("YAML").fill(f"{standing}---\n{yaml.replace('24h', 'a day')}")
     expect(page.get_by_role("region", name="metric purchase")).to_contain_text("stands as it is")
     expect(page.get_by_role("region", name="metric basket")).to_contain_text("'a day' is not allowed")
-    expect(page.get_by_role("button", name="Publish 1 of 2")).to_be_disabled()
+    expect(page.get_by_role("button", name="Publish", exact=True)).to_be_disabled()
+    expect(page.get_by_text("1 of 2 would be refused, so none is published.")).to_be_visible()
     page.get_by_label("YAML").fill(f"{standing}---\n{yaml}")
     expect(page.get_by_role("region", name="metric basket")).not_to_contain_text("not allowed")
     page.get_by_label("Reason").fill("more numbers")
