@@ -42,9 +42,9 @@ def doctor(as_json: bool) -> None:
 def _table(findings: list[Finding]) -> Table:
     table = Table.grid(padding=(0, 2))
     area = ""
-    for finding in findings:
+    for finding, after in zip(findings, [*findings[1:], None], strict=True):
         what = Text(harmless(finding.what))
-        if finding.command:
+        if finding.command and not (after and after.command == finding.command):  # of several it is told once
             what.append(f"\n→ {harmless(finding.command)}", style="bold")
         told = finding.area if finding.area != area else ""
         table.add_row(told, Text(finding.status, style=STYLES[finding.status]), what)

@@ -55,6 +55,6 @@ def _behind(sight: Sight, ends: dict[SourcePartition, ArchiveFile]) -> Iterator[
                     f"{topic}/{number} is archived up to {ago(behind / 1_000)} ago, {end - last.end} records wait"
                 )
     if late:
-        yield Finding(AREA, "warning", several(late, "partitions"), "peekproof worker archive")
+        yield Finding(AREA, "warning", several(late, "partitions"), sight.starts("archive"))
     elif records:
         yield Finding(AREA, "ok", f"{records} records of the logs are not archived yet")

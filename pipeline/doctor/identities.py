@@ -14,7 +14,7 @@ def check(sight: Sight) -> Iterator[Finding]:
     found, standing = sight.found(), sight.logs()
     if standing is None:
         told = "the catalog does not say yet which logs there are; the first worker of assignment notes it"
-        yield Finding(AREA, "ok", told, "peekproof worker assignment")
+        yield Finding(AREA, "ok", told, sight.starts("assignment"))
         return
     try:
         logs.require(sight.settings, standing, found)

@@ -18,6 +18,7 @@ from pipeline.kafka import logs
 from pipeline.kafka.clients import kafka_python_arguments
 from pipeline.kafka.connection import advertised, answering
 from pipeline.settings import Settings
+from pipeline.stages import STAGES
 from pipeline.storage.archived import ArchiveFile, ArchiveGapError, chain, partitions
 from pipeline.storage.store import stored_offsets
 from schemas.topics import CATALOG, HEALTH, MAX_MESSAGE_BYTES, SourcePartition, topics
@@ -170,6 +171,14 @@ class Sight:
         """What the workers said lately, and who of them speaks now."""
         with self._consumer(HEALTH) as (consumer, place):
             return health.listen(consumer, place)
+
+    def starts(self, stage: str) -> str:
+        """The command that has a stage worked on; where nobody works on any, the one that starts them all."""
+        try:
+            heard = self.heard()
+        except PeekproofError:
+            return f"peekproof worker {stage}"
+        return f"peekproof worker {stage}" if any(map(heard.living, STAGES)) else "peekproof up"
 
     @once
     def standings(self) -> dict[SourcePartition, Standing]:

@@ -13,7 +13,6 @@ from pipeline.storage.tables import SCHEMA_VERSION
 
 AREA = "snapshot"
 LATE_SECONDS = 30.0
-COMMAND = "peekproof worker storage"
 
 
 def check(sight: Sight) -> Iterator[Finding]:
@@ -24,7 +23,7 @@ def check(sight: Sight) -> Iterator[Finding]:
             with duckdb.connect(str(path), read_only=True) as snapshot:
                 row = snapshot.execute("SELECT schema_version, epoch_ms(published) FROM about").fetchone()
         except duckdb.Error as error:
-            yield Finding(AREA, "wrong", f"{path} cannot be read: {error}", COMMAND)
+            yield Finding(AREA, "wrong", f"{path} cannot be read: {error}", sight.starts("storage"))
         else:
             schema, published = row or (0, 0)
             age = time.time() - published / 1_000
@@ -33,7 +32,7 @@ def check(sight: Sight) -> Iterator[Finding]:
             if schema != SCHEMA_VERSION:
                 told += f"; this version writes schema {SCHEMA_VERSION}"
             is_well = not is_late and schema == SCHEMA_VERSION
-            yield Finding(AREA, "ok" if is_well else "warning", told, None if is_well else COMMAND)
+            yield Finding(AREA, "ok" if is_well else "warning", told, None if is_well else sight.starts("storage"))
     else:
         yield Finding(AREA, "ok", f"there is none at {path}; the stage `storage` makes it where it runs")
     aside = sorted((sight.settings.data / "store").glob("damaged-*"))
@@ -46,7 +45,8 @@ def check(sight: Sight) -> Iterator[Finding]:
         return  # it is in use
     except duckdb.Error as error:
         store = sight.settings.data / "store"
-        yield Finding(AREA, "wrong", f"the store in {store} cannot be read: {error}; the topics rebuild it", COMMAND)
+        told = f"the store in {store} cannot be read: {error}; the topics rebuild it"
+        yield Finding(AREA, "wrong", told, sight.starts("storage"))
 
 
 def _is_at_work(sight: Sight) -> bool:

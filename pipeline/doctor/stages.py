@@ -42,7 +42,7 @@ def check(sight: Sight) -> Iterator[Finding]:
 def _workers(sight: Sight, heard: Heard, stage: str, there: Collection[SourcePartition]) -> Iterator[Finding]:
     """Who works, and what was said at the end of those that don't."""
     living, falls = heard.living(stage), [word for word in heard.falls if word.health.stage == stage]
-    command = f"peekproof worker {stage}"
+    command = sight.starts(stage)
     if not living:
         told = f"{stage}: nobody works on it; {_end(sight, heard, stage)}"
         if supervisor := holder(sight.settings.data / "logs"):
@@ -151,7 +151,7 @@ def _start(sight: Sight, stage: str, *, is_alive: bool) -> Iterator[Finding]:
         )
         yield Finding(AREA, "warning", told, "peekproof recover accept-gap")
     if met.waiting and not is_alive:
-        command = None if holder(sight.settings.data / "logs") else f"peekproof worker {stage}"
+        command = None if holder(sight.settings.data / "logs") else sight.starts(stage)
         yield Finding(AREA, "warning", f"{stage}: {met.waiting} records wait for it", command)
 
 

@@ -125,7 +125,7 @@ def test_all_is_well_and_then_everybody_has_ended(deployment: Settings) -> None:
     assert {code for code, _ in looks[:-1]} <= {1}
     assert {finding["area"] for finding in looks[-1][1]["findings"]} == CHECKS.keys()
     assert "assignment:" in shown.stdout
-    assert [each.command for each in ended] == [f"peekproof worker {stage}" for stage in STAGES]
+    assert [each.command for each in ended] == ["peekproof up"] * len(STAGES)
     assert all("as it was asked to" in each.what for each in ended)
     assert all(each.what.endswith("starts it again") and each.command is None for each in supervised)
     assert len(supervised) == len(STAGES)
@@ -226,7 +226,7 @@ def test_what_a_start_would_refuse_is_told_before(deployment: Settings, admin: K
     assert f"aggregation: {places[UNITS].topic}/0 must be read from offset 0 on, but its log begins at 7" in wrong
     assert any("has no offset" in what and places[EVENTS].topic in what for what in told(found, "warning"))
     assert "archive: 9 records wait for it" in told(found, "warning")
-    assert {each.command for each in found} >= {"peekproof recover accept-gap", "peekproof worker archive"}
+    assert {each.command for each in found} >= {"peekproof recover accept-gap", "peekproof up"}
 
 
 def test_a_state_beyond_the_end_of_its_log_is_found(deployment: Settings) -> None:
@@ -380,7 +380,7 @@ def test_a_snapshot_or_store_that_cannot_be_read_is_told(deployment: Settings) -
     found = look(deployment, "snapshot")
 
     assert len(told(found, "wrong")) == 2
-    assert {finding.command for finding in found} == {"peekproof worker storage"}
+    assert {finding.command for finding in found} == {"peekproof up"}
 
 
 class Usage(NamedTuple):
