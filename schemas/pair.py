@@ -19,3 +19,9 @@ def pair_of(fact: str) -> Pair | None:
     """The pair of a loose event's fact; None: it is one of a unit's own events."""
     _, *types = fact[fact.rfind("]") :].split("~")
     return Pair(*types) if types else None
+
+
+def event_of(fact: str) -> str:
+    """The event of a fact, loose or not, by its key."""
+    name: str = msgspec.json.decode(fact[: fact.rfind("]") + 1])[0]
+    return name

@@ -4,7 +4,7 @@ Beginning where a run begins is as good as beginning with the log: nothing befor
 before an entry only covariates are made, which questions leave out.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,10 +16,12 @@ from numpy.typing import NDArray
 from evaluation.catalog.in_force import SETTLING, Catalog, FlagInForce, RunInForce
 from evaluation.catalog.logs import LogsInForce
 from evaluation.metrics.partition import Partition
+from pipeline.questions.identity_log import LooseRow
 from pipeline.questions.reading import TimeBound
 from pipeline.storage.archived import offset_at, slices
 from schemas.decoding import NoMessageError
-from schemas.topics import UNITS
+from schemas.pair import Pair, event_of, pair_of
+from schemas.topics import UNITS, SourcePartition
 from schemas.units import Header, RowKind, decode_units
 
 EVER = 1 << 61  # beyond every offset of the catalog
@@ -39,12 +41,17 @@ class UnitLog:
         self._runs = {(run.flag, run.key) for run in runs}
         self._facts = {key for run in runs for key in run.facts}
         self.partition: Partition | None = None
+        self._loose: dict[Pair, dict[int, LooseRow]] = {}  # by insert ids
         self.is_whole = False
 
     @property
     def reached(self) -> int:
         """The append time that every source has reached (ms UTC); 0: nothing was read."""
         return 0 if self.partition is None else self.partition.watermark
+
+    def loose(self, pair: Pair) -> list[LooseRow]:
+        """The loose events of a pair that count for the unit, each once: those that were withdrawn are left out."""
+        return [*self._loose.get(pair, {}).values()]
 
     def fold(self, bound: TimeBound) -> None:
         """Fold what is archived, as far as time allows."""
@@ -77,7 +84,23 @@ class UnitLog:
         )
         if not kept.all():
             batch = batch.filter(pa.array(kept))
+        if self._unit is not None and any(map(pair_of, header.facts)):
+            self._attribute(batch, header, known)
         self.partition.take(offset, batch, header, lambda _: self._catalog)
+
+    def _attribute(self, batch: pa.RecordBatch, header: Header, known: Mapping[SourcePartition, int]) -> None:
+        floors = [known.get((each.topic, each.partition), 0) for each in header.sources]
+        for row in batch.to_pylist():
+            if row["kind"] & (RowKind.EXPOSURE | RowKind.LATE) or row["offset"] < floors[row["source"]]:
+                continue
+            fact = header.facts[row["code"]]
+            if (pair := pair_of(fact)) is None:
+                continue
+            if row["kind"] & RowKind.WITHDRAWN:
+                self._loose.get(pair, {}).pop(row["id"], None)
+            else:
+                its = self._loose.setdefault(pair, {})
+                its.setdefault(row["id"], LooseRow(event_of(fact), row["time"], is_late=False))
 
     def _kept(self, batch: pa.RecordBatch, header: Header) -> NDArray[np.bool_]:
         kind, code = batch.column("kind").to_numpy(), batch.column("code").to_numpy()

@@ -12,13 +12,14 @@ from evaluation.assignment.routing import assign
 from evaluation.catalog.history import History
 from evaluation.catalog.in_force import RunInForce
 from evaluation.catalog.lifecycle import apply_definition, start
+from evaluation.identity.identities import Identities
 from pipeline.stages.gathering import Gathering
 from pipeline.storage.archive import Archive
 from schemas.catalog import Breakdown, Flag, Goal, Metric, Step, Variant
 from schemas.duration import DAY_MS, HOUR_MS
 from schemas.records import Records
 from schemas.source import FieldMap, ForeignSource
-from schemas.topics import EVENTS, EXPOSURES, UNITS
+from schemas.topics import EVENTS, EXPOSURES, IDENTITIES, UNITS
 
 HORIZON = 3_600_000
 PARTITIONS = 4
@@ -53,9 +54,9 @@ SHOP = ForeignSource(
 AT_SHOP = "@shop"  # the topic of which nothing is ours
 
 
-def history_of(started: int) -> History:
+def history_of(started: int, flag: Flag = FLAG) -> History:
     """The experiment, running since then."""
-    draft = apply_definition(None, FLAG, 1)
+    draft = apply_definition(None, flag, 1)
     history = History()
     for spec in (SHOP, *METRICS, draft):
         history.suppose(spec, started - 60_000)
@@ -79,6 +80,10 @@ class World:
         self._ends = {EXPOSURES: 0, EVENTS: 0, AT_SHOP: 0}
         for topic in self._ends:
             self._gathering.begin((topic, 0), 0)
+        self._identities = [Identities(number, HORIZON) for number in range(PARTITIONS)]
+        self._telling = Gathering(PARTITIONS, HORIZON, PARTITIONS)
+        for number in range(PARTITIONS):
+            self._telling.begin((IDENTITIES, number), 0)
 
     @property
     def run(self) -> RunInForce:
@@ -110,16 +115,41 @@ class World:
         """The stages have reached this time: what was sent is on `units`, and archived."""
         for topic in self._ends:
             self._gathering.reach((topic, 0), now, self.history.newest.offset)
-        for number, message in enumerate(self._gathering.cut()[1]):
-            at = len(self.messages[number])
-            self.messages[number].append(message)
-            one = np.array([0], np.int64)
-            self._archive.append(
-                Records(UNITS, number, at, at + 1, one + at, one + now, one, one + len(message), memoryview(message))
-            )
-            self._archive.advance(UNITS, number, now + 60_000)
+        self._tell(now, self._gathering.cut()[1])
+        if self.history.newest.pairs:
+            for people, message in zip(self._identities, self._gathering.cut_identities(), strict=True):
+                offset = people.offset
+                self._keep(IDENTITIES, people.partition, offset, message, now)
+                said = people.fold(offset, message, self.history.at_offset)
+                assert said is not None
+                self._telling.add((IDENTITIES, people.partition), said)
+            self._tell(now, self._telling.cut()[1])
         for topic in self._ends:
             self._archive.advance(topic, 0, now + 60_000)
+        for number in range(PARTITIONS):
+            self._archive.advance(UNITS, number, now + 60_000)
+            self._archive.advance(IDENTITIES, number, now + 60_000)
+
+    def _tell(self, now: int, messages: list[bytes]) -> None:
+        for number, message in enumerate(messages):
+            self._keep(UNITS, number, len(self.messages[number]), message, now)
+            self.messages[number].append(message)
+
+    def _keep(self, topic: str, number: int, offset: int, message: bytes, now: int) -> None:
+        one = np.array([0], np.int64)
+        self._archive.append(
+            Records(
+                topic,
+                number,
+                offset,
+                offset + 1,
+                one + offset,
+                one + now,
+                one,
+                one + len(message),
+                memoryview(message),
+            )
+        )
 
     def compact(self) -> None:
         """As the stage does from time to time."""

@@ -1,6 +1,6 @@
 // A unit: what every flag yields for it and why, what was recorded of it, and what it contributes.
 
-/** @import { UnitAnswer, UnitAnswers, UnitRecord, UnitRecords } from "#api" */
+/** @import { PersonRecords, UnitAnswer, UnitAnswers, UnitRecord, UnitRecords } from "#api" */
 /** @import { Child } from "../dom.js" */
 /** @import { Page, Surroundings } from "../main.js" */
 /** @import { Route } from "../parts/route.js" */
@@ -14,6 +14,8 @@ import { addressOf } from "../parts/route.js";
 const IDS = /** @type {const} */ (["user_id", "device_id"]);
 const EXAMPLE = '{"country": "AT", "user_properties": {"plan": "pro"}, "groups": {"org": "acme"}}';
 const OF_BODY = new Set(["user_properties", "groups", "group_properties", "deployment", "days"]);
+
+const FATES = { counts: "counts", waiting: "waits for a join", unjoined: "counts for nobody", late: "came late" };
 
 /** @implements {Page} */
 export class UnitPage {
@@ -138,7 +140,7 @@ export class UnitPage {
       this.#isReading &&
         this.#answers &&
         h("p", { class: "quiet", role: "status" }, "Reading what was recorded, from the archive …"),
-      this.#records && [contributions(this.#records), timeline(this.#records)],
+      this.#records && [contributions(this.#records), people(this.#records), timeline(this.#records)],
     ];
   }
 }
@@ -231,37 +233,81 @@ const contributions = ({ contributions: runs }) =>
     { "aria-labelledby": "contributions" },
     h("h2", { id: "contributions" }, "What it contributes"),
     runs.length
-      ? runs.map(({ experiment, run, variant, entry, is_jumper: isJumper, is_reassigned: isReassigned, metrics }) =>
-          h(
-            "div",
-            { key: `${experiment}/${run}`, class: "contribution" },
+      ? runs.map(
+          ({ experiment, run, unit, variant, entry, is_jumper: isJumper, is_reassigned: isReassigned, metrics }) =>
             h(
-              "p",
-              null,
-              h("a", { href: `#/experiments/${encodeURIComponent(experiment)}/${run}` }, `${experiment}/${run}`),
-              `: in ${variant} since ${moment(entry)}. `,
-              isJumper && h("span", { class: "mark warn" }, "It met two variants, and counts nowhere."),
-              isReassigned && h("span", { class: "quiet" }, "It met another variant later, and stays in its first."),
-            ),
-            h(
-              "dl",
-              { class: "facts" },
-              metrics.map(({ metric, numbers, steps }) =>
-                fact(
-                  metric,
-                  [
-                    numbers.map((each) => each.toLocaleString("en")).join(" / ") || "not counted",
-                    steps !== null && `${steps} steps`,
-                  ]
-                    .filter(Boolean)
-                    .join(", "),
+              "div",
+              { key: `${experiment}/${run}/${unit}`, class: "contribution" },
+              h(
+                "p",
+                null,
+                h("a", { href: `#/experiments/${encodeURIComponent(experiment)}/${run}` }, `${experiment}/${run}`),
+                `: ${unit} is in ${variant} since ${moment(entry)}. `,
+                isJumper && h("span", { class: "mark warn" }, "It met two variants, and counts nowhere."),
+                isReassigned && h("span", { class: "quiet" }, "It met another variant later, and stays in its first."),
+              ),
+              h(
+                "dl",
+                { class: "facts" },
+                metrics.map(({ metric, numbers, steps }) =>
+                  fact(
+                    metric,
+                    [
+                      numbers.map((each) => each.toLocaleString("en")).join(" / ") || "not counted",
+                      steps !== null && `${steps} steps`,
+                    ]
+                      .filter(Boolean)
+                      .join(", "),
+                  ),
                 ),
               ),
             ),
-          ),
         )
       : h("p", { class: "quiet" }, "It has entered no run that is open, or was of late."),
   );
+
+/** @param {UnitRecords} found */
+const people = ({ people: found }) =>
+  found.length > 0 &&
+  h(
+    "section",
+    { "aria-labelledby": "people" },
+    h("h2", { id: "people" }, "People behind units"),
+    found.map((each) => h("div", { key: `${each.identity}/${each.unit_type}/${each.identity_type}` }, person(each))),
+  );
+
+/** @param {PersonRecords} found @returns {Child[]} */
+const person = ({ unit_type: unitType, identity_type: identityType, identity, unit, joined, events }) => [
+  h(
+    "p",
+    null,
+    identity === null
+      ? `For ${unitType} ${unit} count these events that name a ${identityType} alone:`
+      : joined === null
+        ? `${identityType} ${identity} was seen with no ${unitType} yet.`
+        : `${identityType} ${identity} was seen with ${unitType} ${unit} first, at ${moment(joined)}.`,
+    !events.length && (identity === null ? " none." : ` No event that is measured names no ${unitType}.`),
+  ),
+  events.length > 0 &&
+    h(
+      "ol",
+      { class: "unit-records" },
+      events.map(({ name, time, fate, why }, at) =>
+        h(
+          "li",
+          { key: at },
+          h("time", null, moment.bare(time)),
+          h(
+            "div",
+            null,
+            h("b", null, name),
+            ` ${FATES[fate]}`,
+            why && h("small", { class: "quiet" }, moment.within(why)),
+          ),
+        ),
+      ),
+    ),
+];
 
 /** @param {UnitRecords} found */
 const timeline = ({ as_of: time, since, records, notes }) =>
