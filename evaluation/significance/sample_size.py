@@ -17,6 +17,8 @@ from schemas.written import MOST_UNITS
 
 POWER = 0.8  # Amplitude's default
 FEWEST_UNITS = 4.0  # of a pair, below which nothing is seen
+CURVE_POINTS = 80  # of a curve of power
+BEYOND = 1.5  # times the units that are needed, where it ends
 
 
 class UnitsNeeded(msgspec.Struct, frozen=True):
@@ -92,38 +94,80 @@ def sample_sizes(
 
     `target` is the power.
     """
+    for goal, effect, treatment, design, share in _comparisons(flag, metrics, baselines):
+        needs = _Needs(flag, metrics[goal.metric], design, share, target, supply)
+        fixed = needs.of(effect, watched=False)
+        yield SampleSize(
+            metric=goal.metric,
+            role=goal.role,
+            treatment=treatment,
+            mean=baselines[goal.metric].mean,
+            effect=-effect if design.is_loss else effect,
+            alpha=level(flag, goal),
+            sides=1 if _is_one_sided(flag, goal) else 2,
+            target=target,
+            planned_units=round(design.planned),
+            recommended_units=ceil(design.units(effect, target, watched=False)),
+            fixed=fixed,
+            sequential=needs.of(effect, watched=True),
+            exact_power=None
+            if goal.role == "guardrail"
+            else design.exact_power(effect, fixed.control, fixed.treatment),
+            rollout=at_last(flag).rollout,
+        )
+
+
+class PowerCurve(msgspec.Struct, frozen=True, kw_only=True):
+    """The chance that one comparison shows the effect, against units of all variants: by a t-test that is read then,
+    and by the sequential test, watched until then.
+    """
+
+    metric: str
+    treatment: str
+    units: list[int]
+    fixed: list[float]
+    sequential: list[float]
+
+
+def power_curves(
+    flag: Flag,
+    metrics: Mapping[str, MetricInForce],
+    baselines: Mapping[str, Baseline],
+    target: float,
+) -> Iterator[PowerCurve]:
+    """Of each comparison of `sample_sizes`, up to well beyond what either test takes for the power `target`."""
+    for goal, effect, treatment, design, share in _comparisons(flag, metrics, baselines):
+        most = max(design.units(effect, target, watched=watched) for watched in (False, True))
+        pairs = [BEYOND * most * number / CURVE_POINTS for number in range(1, CURVE_POINTS + 1)]
+        fixed, sequential = (
+            [float(design.power(effect, units, watched=watched)) for units in pairs] for watched in (False, True)
+        )
+        yield PowerCurve(
+            metric=goal.metric,
+            treatment=treatment,
+            units=[ceil(units / share) for units in pairs],
+            fixed=fixed,
+            sequential=sequential,
+        )
+
+
+def _comparisons(
+    flag: Flag, metrics: Mapping[str, MetricInForce], baselines: Mapping[str, Baseline]
+) -> Iterator[tuple[Goal, float, str, Design, float]]:
+    """Each goal with an effect and a baseline, and each treatment: its design, and the pair's share of all units."""
     weights = {variant.key: variant.weight for variant in flag.variants}
     control = control_of(flag)
     for goal in flag.metrics:
         effect = goal.margin if goal.role == "guardrail" else goal.minimum_effect
         if effect is None or goal.metric not in baselines:
             continue
-        metric, baseline = metrics[goal.metric], baselines[goal.metric]
         for treatment, weight in weights.items():
             if treatment == control or not weight or not weights[control]:
                 continue
             planned = planned_units(flag, weights, metrics, treatment) or PLANNED_UNITS
-            design = _design(flag, goal, metric, baseline, _ratio(flag, weights, treatment), planned=planned)
-            needs = _Needs(flag, metric, design, (weight + weights[control]) / sum(weights.values()), target, supply)
-            fixed = needs.of(effect, watched=False)
-            yield SampleSize(
-                metric=goal.metric,
-                role=goal.role,
-                treatment=treatment,
-                mean=baseline.mean,
-                effect=-effect if design.is_loss else effect,
-                alpha=level(flag, goal),
-                sides=1 if _is_one_sided(flag, goal) else 2,
-                target=target,
-                planned_units=planned,
-                recommended_units=ceil(design.units(effect, target, watched=False)),
-                fixed=fixed,
-                sequential=needs.of(effect, watched=True),
-                exact_power=None
-                if goal.role == "guardrail"
-                else design.exact_power(effect, fixed.control, fixed.treatment),
-                rollout=at_last(flag).rollout,
-            )
+            ratio = _ratio(flag, weights, treatment)
+            design = _design(flag, goal, metrics[goal.metric], baselines[goal.metric], ratio, planned=planned)
+            yield goal, effect, treatment, design, (weight + weights[control]) / sum(weights.values())
 
 
 class SmallestEffect(msgspec.Struct, frozen=True, kw_only=True):

@@ -13,13 +13,12 @@ from evaluation.catalog.in_force import MetricInForce
 from evaluation.catalog.rules import did_you_mean
 from evaluation.significance.sample_size import POWER, SampleSize, Supply, UnitsNeeded, baseline_fault, sample_sizes
 from pipeline.catalog.documents import read_documents
-from pipeline.catalog.types import definition_of
 from pipeline.cli.terminal import Fitted, Terminal, TerminalColumn
 from pipeline.errors import PeekproofError
+from pipeline.offline.planning import PLAIN, plain, with_effect
 from schemas.catalog import Baseline, Flag, Metric
 
 TOLD_POWER = 0.02  # of power, from which on it is told that there is less of it
-PLAIN = "metric"  # the name of the one metric of an experiment without a document
 
 
 class _Share(click.ParamType):
@@ -105,7 +104,7 @@ def sample_size(
                 f"{' and '.join(missing)} missing: an experiment without a document needs --baseline and --effect"
             )
         assert effect is not None
-        flag, metrics = _plain(effect, arms or 2, is_conversion=not deviations)
+        flag, metrics = plain(effect, arms or 2, is_conversion=not deviations)
     else:
         if arms is not None:
             raise PeekproofError(
@@ -140,39 +139,13 @@ def sample_size(
         )
 
 
-def _plain(effect: float, arms: int, *, is_conversion: bool) -> tuple[Flag, dict[str, MetricInForce]]:
-    """An experiment of one metric and variants of equal weight."""
-    kind = {"type": "conversion"} if is_conversion else {"type": "sum", "property": "value"}
-    metric = definition_of({"key": PLAIN, "owner": "-", "event": "event", "window": "none", **kind}, Metric)
-    definition = {
-        "key": "plan",
-        "owner": "-",
-        "variants": [{"key": "control"}, *({"key": f"treatment-{number}"} for number in range(1, arms))],
-        "metrics": [{"metric": PLAIN, "role": "primary", "direction": "increase" if effect > 0.0 else "decrease"}],
-    }
-    return _with_effect(definition_of(definition, Flag), effect), {PLAIN: MetricInForce(metric, 1, 0)}
-
-
-def _with_effect(flag: Flag, effect: float) -> Flag:
-    """The primary goal is to see this one."""
-    if not effect:
-        raise PeekproofError(
-            "--effect 0: no number of units shows that there is no effect; give the smallest that matters"
-        )
-    goals = [
-        msgspec.structs.replace(goal, minimum_effect=abs(effect)) if goal.role == "primary" else goal
-        for goal in flag.metrics
-    ]
-    return msgspec.structs.replace(flag, metrics=tuple(goals))
-
-
 def _documented(catalog: Path, experiment: str, effect: float | None) -> tuple[Flag, dict[str, MetricInForce]]:
     documents = read_documents(catalog)
     if experiment not in documents.flags:
         raise PeekproofError(f"'{experiment}' is no experiment; {did_you_mean(experiment, documents.flags)}")
     flag = documents.flags[experiment].definition
     if effect is not None:
-        flag = _with_effect(flag, effect)
+        flag = with_effect(flag, effect)
     return flag, {key: MetricInForce(source.definition, 1, 0) for key, source in documents.metrics.items()}
 
 
