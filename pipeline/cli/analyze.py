@@ -12,6 +12,7 @@ from rich.text import Text
 
 from evaluation.significance.health import told_losses
 from pipeline.catalog.documents import read_documents
+from pipeline.cli.plot import plot_option
 from pipeline.cli.progress import progress
 from pipeline.cli.terminal import Fitted, Terminal, TerminalColumn, harmless
 from pipeline.errors import PeekproofError
@@ -19,6 +20,8 @@ from pipeline.files.left_out import NO_NUMBER, BadRow
 from pipeline.offline.analysis import FileAnalysis
 from pipeline.offline.question import Measured, Method, TableQuestion
 from pipeline.offline.table import TableAnalysis
+from pipeline.pictures.drawing import write
+from pipeline.pictures.effects import effects_of
 from schemas.look import Cell, Look
 from schemas.numbers import Exact
 
@@ -71,6 +74,7 @@ _files = click.Path(exists=True, path_type=Path)
     type=click.Choice(["sequential", "t-test", "bayesian"]),
     help="Of a table. Default: sequential; a t-test is read once.",
 )
+@plot_option
 @click.option("--json", "as_json", is_flag=True, help="One JSON document, with every number.")
 def analyze(
     *,
@@ -85,6 +89,7 @@ def analyze(
     control: str | None,
     weights: str | None,
     method: Method | None,
+    plot: Path | None,
     as_json: bool,
 ) -> None:
     """Results of exposures and events in NDJSON, CSV or Parquet files, by the experiments and metrics of DIR.
@@ -119,7 +124,9 @@ def analyze(
         )
         whole = TableAnalysis(question, table)
         _read(whole)
-        _report(whole, [whole.look()], whole.notes, as_json)
+        looks, notes = [whole.look()], whole.notes
+        _draw(looks, plot)
+        _report(whole, looks, notes, as_json)
         return
     if alone := next((option for option, value in of_table.items() if value), None):
         raise click.UsageError(f"{alone} is of a table; name its file: --table FILE")
@@ -127,7 +134,14 @@ def analyze(
         raise click.UsageError("name files: --exposures, --events, or both; or --table")
     analysis = FileAnalysis(read_documents(catalog), exposures, events, experiment)
     _read(analysis)
-    _report(analysis, analysis.looks(), _notes(analysis), as_json)
+    looks = analysis.looks()
+    _draw(looks, plot)
+    _report(analysis, looks, _notes(analysis), as_json)
+
+
+def _draw(looks: list[Look], plot: Path | None) -> None:
+    if plot and looks:
+        write(effects_of(looks), plot)
 
 
 def _weights(text: str) -> dict[str, int]:

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
+from pathlib import Path
 
 import click
 from rich.console import Group, RenderableType
@@ -13,7 +14,10 @@ from evaluation.catalog.overview import without_look
 from evaluation.significance.health import told_losses
 from pipeline.catalog.topic import read_catalog
 from pipeline.cli.looks import read_looks
+from pipeline.cli.plot import plot_option
 from pipeline.cli.terminal import Fitted, Terminal, TerminalColumn, harmless, told_utc
+from pipeline.pictures.drawing import write
+from pipeline.pictures.effects import effects_of
 from pipeline.settings import Settings
 from pipeline.stages import STAGES
 from schemas.look import EVERYONE, Cell, Look, RunKey
@@ -21,11 +25,15 @@ from schemas.look import EVERYONE, Cell, Look, RunKey
 
 @click.command()
 @click.option("--follow", is_flag=True, help="Then go on with every look that is published, until interrupted.")
+@plot_option
 @click.option("--json", "as_json", is_flag=True, help="Every look as it was published, one per line.")
-def results(follow: bool, as_json: bool) -> None:
+def results(follow: bool, plot: Path | None, as_json: bool) -> None:
     """Show the newest look of every run; with --json, every look."""
+    if plot and follow:
+        raise click.UsageError("--plot draws the newest looks that there are; leave out --follow")
     settings = Settings.read()
     looked: dict[RunKey, int] = {}
+    newest: dict[RunKey, Look] = {}
     with _live() if follow and not as_json and sys.stdout.isatty() else nullcontext() as live:
         shown = _Shown(live, is_by_line=follow)
 
@@ -36,12 +44,16 @@ def results(follow: bool, as_json: bool) -> None:
 
         try:
             for look, value in read_looks(settings, looked, follow=follow, caught_up=caught_up):
+                if plot:
+                    newest[look.experiment, look.run] = look
                 if as_json:
                     click.echo(value)
                 else:
                     shown.take(look)
         except KeyboardInterrupt:
             pass
+    if plot and newest:
+        write(effects_of([look for _, look in sorted(newest.items())]), plot)
 
 
 class _Shown:

@@ -11,11 +11,22 @@ import msgspec
 
 from evaluation.catalog.in_force import MetricInForce
 from evaluation.catalog.rules import did_you_mean
-from evaluation.significance.sample_size import POWER, SampleSize, Supply, UnitsNeeded, baseline_fault, sample_sizes
+from evaluation.significance.sample_size import (
+    POWER,
+    SampleSize,
+    Supply,
+    UnitsNeeded,
+    baseline_fault,
+    power_curves,
+    sample_sizes,
+)
 from pipeline.catalog.documents import read_documents
+from pipeline.cli.plot import plot_option
 from pipeline.cli.terminal import Fitted, Terminal, TerminalColumn
 from pipeline.errors import PeekproofError
 from pipeline.offline.planning import PLAIN, plain, with_effect
+from pipeline.pictures.drawing import write
+from pipeline.pictures.powers import powers
 from schemas.catalog import Baseline, Flag, Metric
 
 TOLD_POWER = 0.02  # of power, from which on it is told that there is less of it
@@ -76,6 +87,7 @@ class _Effect(_Share):
 @click.option("--units", type=click.IntRange(min=1), help="Units of all variants at hand: what can they show?")
 @click.option("--power", type=_Share(), default=POWER, show_default=True, help="The chance to see, from 0.05 to 0.999.")
 @click.option("--arms", type=click.IntRange(min=2), help="Variants of equal weight, control among them. Default: 2.")
+@plot_option
 @click.option("--json", "as_json", is_flag=True, help="One JSON array, a comparison each.")
 def sample_size(
     *,
@@ -88,6 +100,7 @@ def sample_size(
     units: int | None,
     power: float,
     arms: int | None,
+    plot: Path | None,
     as_json: bool,
 ) -> None:
     """How many units and days it takes to see an effect, by a single t-test and by the sequential test.
@@ -127,6 +140,8 @@ def sample_size(
                 f"a rate of {each.mean:g} cannot change by {each.effect:+.0%} ('{each.metric}'); effects are relative: "
                 "0.05 is five per cent of the baseline"
             )
+    if plot:
+        write(powers(found, [*power_curves(flag, metrics, baselines, power)]), plot)
     if as_json:
         click.echo(msgspec.json.encode(found))
         return

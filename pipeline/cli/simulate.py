@@ -12,8 +12,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from pipeline.cli.plot import plot_option
 from pipeline.cli.progress import progress
-from pipeline.simulation.picture import picture
+from pipeline.pictures.drawing import write
+from pipeline.pictures.errors import errors
+from pipeline.simulation.picture import panels, picture
 from pipeline.simulation.pool import numbers_of, run
 from pipeline.simulation.protocols import Part, pooled
 from pipeline.simulation.rows import Characteristic, PieceResult
@@ -26,9 +29,10 @@ STYLES = {"pass": "green", "fail": "bold red", "outside the claim": "yellow"}
 @click.option("--replications", type=click.IntRange(min=2), default=1_000, show_default=True, help="Of each cell.")
 @click.option("--seed", type=click.IntRange(min=0), default=2_026, show_default=True, help="Of all random numbers.")
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), default="simulation.svg", show_default=True)
+@plot_option
 @click.option("--only", type=click.Choice(get_args(Part)), help="One part, with the figures of the whole.")
 @click.option("--json", "as_json", is_flag=True, help="The table as one JSON document.")
-def simulate(replications: int, seed: int, out: Path, only: Part | None, as_json: bool) -> None:
+def simulate(*, replications: int, seed: int, out: Path, plot: Path | None, only: Part | None, as_json: bool) -> None:
     """Watch thousands of simulated experiments all the time, and count how often the product's own code errs.
 
     Prints a table and writes a picture of the inference (SVG). A limit is broken by a share that lies more than three
@@ -37,12 +41,16 @@ def simulate(replications: int, seed: int, out: Path, only: Part | None, as_json
     `--only plans`: how often a plan rolls back what does no harm, and how soon what harms is stopped; beside a t-test
     at every look (naive) and GrowthBook's safe rollouts as they are published (peer).
     """
+    if plot and only == "plans":
+        raise click.UsageError("--plot draws the inference; leave out --only plans")
     found = _run(replications, seed, only)
     rows = [row for each in found for row in each.rows]
     rows += pooled(rows)
     curves = {name: curve for each in found for name, curve in each.curves.items()}
     if curves:
         out.write_text(picture(curves), encoding="utf-8")
+        if plot:
+            write(errors(panels(curves)), plot)
     failed = sum(row.verdict == "fail" for row in rows)
     if as_json:
         drawn = {"picture": str(out)} if curves else {}

@@ -5,6 +5,7 @@ Signs and words tell what colours tell.
 """
 
 from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from textwrap import wrap
 from typing import Any
@@ -63,16 +64,14 @@ def stacked(title: str, pictures: Sequence[Picture]) -> Picture:
 def write(picture: Picture, path: Path) -> None:
     """Write a picture as the file's ending says; the HTML holds all that it needs, and asks no other host.
 
-    Raises PeekproofError for another ending, where it cannot be written, and without the extra.
+    Raises PeekproofError where it cannot be written, and what `drawable` raises.
     """
-    kind = kind_of_picture(path)
+    kind = drawable(path).suffix.lower()
     if kind == ".json":
         content = msgspec.json.format(msgspec.json.encode(picture), indent=1)
     else:
-        try:
-            import vl_convert  # noqa: PLC0415 (an extra)
-        except ImportError:
-            raise PeekproofError(f"'{path}' cannot be drawn; {PLOT}, or name a .json") from None
+        import vl_convert  # noqa: PLC0415 (an extra)
+
         if kind == ".svg":
             content = vl_convert.vegalite_to_svg(picture).encode()
         elif kind == ".png":
@@ -85,11 +84,13 @@ def write(picture: Picture, path: Path) -> None:
         raise PeekproofError(f"'{path}' cannot be written: {error.strerror}") from None
 
 
-def kind_of_picture(path: Path) -> str:
-    """The ending. Raises PeekproofError where nothing is drawn by that name."""
+def drawable(path: Path) -> Path:
+    """A file that can be drawn. Raises PeekproofError for another ending, and without the extra."""
     if path.suffix.lower() not in KINDS:
         raise PeekproofError(f"'{path}' is no picture; name it {', '.join(KINDS[:-1])} or {KINDS[-1]}")
-    return path.suffix.lower()
+    if path.suffix.lower() != ".json" and find_spec("vl_convert") is None:
+        raise PeekproofError(f"'{path}' cannot be drawn here; {PLOT}, or name a .json, which is Vega-Lite's own")
+    return path
 
 
 def percent(share: float) -> str:

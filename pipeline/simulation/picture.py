@@ -11,12 +11,15 @@ from math import ceil
 import numpy as np
 
 from evaluation.columns.arrays import Floats
+from pipeline.pictures.errors import Erring
 from pipeline.simulation.protocols import DECISIONS, FALSE_POSITIVES, NAIVE, NEEDED
 from pipeline.simulation.watching import ALPHA
 
 WIDTH, HEIGHT = 560, 400  # of a chart, in pixels
 LEFT, RIGHT, TOP, BOTTOM = 64, 96, 72, 56  # its margins
 SOLID, DASHED, DOTTED = "", "8 5", "1.5 4"
+
+END = 10_000  # units
 
 Points = Sequence[tuple[float, float]]  # units, share
 
@@ -47,7 +50,7 @@ def picture(curves: Mapping[str, Floats]) -> str:
     count = f"{curves[FALSE_POSITIVES].size:,}"
     soon, late = curves[DECISIONS + NAIVE], curves[DECISIONS]
     errs, holds = curves[FALSE_POSITIVES + NAIVE], curves[FALSE_POSITIVES]
-    end = 10_000
+    end = END
     once = f"t-test,\nonce at {NEEDED:,}"
     charts = [
         Chart(
@@ -82,6 +85,21 @@ def picture(curves: Mapping[str, Floats]) -> str:
         )
         + "\n</svg>\n"
     )
+
+
+def panels(curves: Mapping[str, Floats]) -> list[Erring]:
+    """The same charts, for whoever draws them otherwise."""
+    soon, late = curves[DECISIONS + NAIVE], curves[DECISIONS]
+    errs, holds = curves[FALSE_POSITIVES + NAIVE], curves[FALSE_POSITIVES]
+    count = f"{holds.size:,}"
+    wrong = f"share of {count} A/A tests in which some look has seen a difference"
+    found = f"share of {count} tests with an effect of 0.1 sd in which some look has seen it"
+    once = f"t-test, once at {NEEDED:,}", 0.8
+    every = "t-test, every look"
+    return [
+        Erring("False positives", wrong, {"Peekproof": holds, every: errs}, END, (f"alpha {ALPHA:.0%}", ALPHA)),
+        Erring("Time to decision", found, {"Peekproof": late, every: soon}, END, once),
+    ]
 
 
 def _share(rejected_at: Floats, units: float) -> float:

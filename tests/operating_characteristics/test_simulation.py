@@ -105,7 +105,7 @@ def test_n19_every_curve_stays_within_the_plot(rejected: float, top: str):
 
 def test_the_command_prints_every_protocol_and_writes_the_picture(strangers):
     told = subprocess.run(
-        [PEEKPROOF, "simulate", "--replications=2", "--json"], cwd=strangers, stdout=subprocess.PIPE, check=False
+        [PEEKPROOF, "simulate", "--replications=2", "--json", "--plot=drawn.svg"], cwd=strangers, stdout=subprocess.PIPE, check=False
     )
 
     rows = json.loads(told.stdout)["rows"]
@@ -115,3 +115,4 @@ def test_the_command_prints_every_protocol_and_writes_the_picture(strangers):
     assert outside
     assert all(cell.startswith("lognormal 1.5") and "90/10" in cell and "capped" not in cell for cell in outside)
     assert (strangers / "simulation.svg").read_text().startswith("<svg")
+    assert "Time to decision" in (strangers / "drawn.svg").read_text()

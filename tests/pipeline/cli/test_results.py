@@ -1,5 +1,6 @@
 """`peekproof results` as a person uses it, on a real broker."""
 
+import json
 import os
 import subprocess
 import sys
@@ -23,7 +24,7 @@ Looks = Callable[..., list[tuple[int, int, int, bytes | None]]]
 
 
 def test_results_shows_the_newest_look_and_with_json_all_of_them_as_published(
-    deployment: Settings, producer: KafkaProducer, looks: Looks
+    deployment: Settings, producer: KafkaProducer, looks: Looks, tmp_path: Path
 ) -> None:
     empty = call(deployment, "results").stdout
     records = [*looks(1, 2), *looks(4, 4), *looks(4, 4), *looks(1, 1, run="exp-2")]
@@ -32,7 +33,8 @@ def test_results_shows_the_newest_look_and_with_json_all_of_them_as_published(
         producer.send(deployment.topic(RESULTS), partition=0, key=b"k", value=value)
     producer.flush()
 
-    table = call(deployment, "results").stdout
+    picture = tmp_path / "results.json"
+    table = call(deployment, "results", "--plot", str(picture)).stdout
     printed = call(deployment, "results", "--json").stdout
     followed = start(["results", "--follow"], deployment)
     assert followed.stdout is not None
@@ -49,6 +51,8 @@ def test_results_shows_the_newest_look_and_with_json_all_of_them_as_published(
     assert empty == "there are none yet; `peekproof experiment start KEY` begins a run\n"
     assert "checkout exp-1, look 4, 400 units: keep running" in table
     assert "look 2" not in table
+    drawn = json.loads(picture.read_text())["vconcat"]  # an experiment's runs, each with the newest look alone
+    assert [each["data"]["values"][0]["units"] for each in drawn] == [204, 201]
     assert "site=[/shop]" in table
     assert "-0.25 to 0.5" in table  # what all looks so far say
     assert "-0.5 to 0.75" not in table

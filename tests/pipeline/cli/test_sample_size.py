@@ -26,6 +26,14 @@ def test_an_idea_without_a_document_is_planned_by_its_baseline_and_effect():
     assert plan["sequential"]["total"] > 1.5 * plan["fixed"]["total"]
 
 
+def test_a_plan_is_drawn(tmp_path: Path):
+    picture = tmp_path / "power.svg"
+
+    found = told("--baseline", "0.115", "--effect", "5%", "--traffic", "20000", "--plot", str(picture))
+
+    assert f"{found[0]['sequential']['total']:,}, {found[0]['sequential']['days']:,.1f} days" in picture.read_text()
+
+
 def test_more_arms_share_alpha():
     three = told("--baseline", "20", "--deviation", "50", "--effect", "0.05", "--arms", "3")
 
