@@ -1,13 +1,10 @@
 """`peekproof analyze`: results of exposures and events in files, without a broker."""
 
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from decimal import Decimal, localcontext
-from itertools import islice
 from pathlib import Path
 
 import click
-import msgspec
 from rich.text import Text
 
 from evaluation.significance.health import told_losses
@@ -16,17 +13,16 @@ from pipeline.cli.plot import plot_option
 from pipeline.cli.progress import progress
 from pipeline.cli.terminal import Fitted, Terminal, TerminalColumn, harmless
 from pipeline.errors import PeekproofError
-from pipeline.files.left_out import NO_NUMBER, BadRow
 from pipeline.offline.analysis import FileAnalysis
 from pipeline.offline.question import Measured, Method, TableQuestion
 from pipeline.offline.table import TableAnalysis
+from pipeline.offline.telling import report, told_left_out, told_notes
 from pipeline.pictures.drawing import write
 from pipeline.pictures.effects import effects_of
 from schemas.look import Cell, Look
 from schemas.numbers import Exact
 
 DIGITS = 100  # of exact sums, more than they have
-SHOWN = 3  # bad rows of each file and reason that are shown
 
 
 class _Command(click.Command):
@@ -136,7 +132,7 @@ def analyze(
     _read(analysis)
     looks = analysis.looks()
     _draw(looks, plot)
-    _report(analysis, looks, _notes(analysis), as_json)
+    _report(analysis, looks, told_notes(analysis), as_json)
 
 
 def _draw(looks: list[Look], plot: Path | None) -> None:
@@ -158,19 +154,7 @@ def _weights(text: str) -> dict[str, int]:
 
 def _report(analysis: FileAnalysis | TableAnalysis, looks: list[Look], notes: list[str], as_json: bool) -> None:
     if as_json:
-        told = {
-            "rows": analysis.rows,
-            "experiments": looks,
-            "rejected": [{"file": f, "reason": r, "rows": n} for (f, r), n in sorted(analysis.left_out.rows.items())],
-            "unusable": [
-                {"file": f, "reason": r, "property": p, "rows": n}
-                for (f, r, p), n in sorted(analysis.left_out.values.items())
-                if n
-            ],
-            "bad_rows": sorted(analysis.left_out.bad, key=lambda row: (row.file, row.line)),
-            "notes": notes,
-        }
-        click.echo(msgspec.json.encode(told))
+        click.echo(report(analysis, looks, notes))
         return
     console = Terminal(200)
     for look in looks:
@@ -179,7 +163,8 @@ def _report(analysis: FileAnalysis | TableAnalysis, looks: list[Look], notes: li
     console.print(", ".join(f"{analysis.rows[name]:,} {name}" for name in of))
     for note in notes:
         click.echo(harmless(note), err=True)
-    _complain(analysis)
+    for line in told_left_out(analysis.left_out):
+        click.echo(harmless(line), err=True)
 
 
 def _read(analysis: FileAnalysis | TableAnalysis) -> None:
@@ -188,63 +173,10 @@ def _read(analysis: FileAnalysis | TableAnalysis) -> None:
             tell(share)
 
 
-def _notes(analysis: FileAnalysis) -> list[str]:
-    """What a reader should know: of the runs that exposures named, and of metrics for which there was nothing."""
-    runs: dict[str, list[str]] = defaultdict(list)
-    for (flag, run), exposures in sorted(analysis.translation.runs.items()):
-        runs[flag].append(f"{run} ({exposures:,})")
-    of_runs = [
-        f"exposures of '{flag}' name {len(named)} runs, {', '.join(named)}, and are analysed as one; `start` in its "
-        "definition leaves out what came before"
-        for flag, named in runs.items()
-        if len(named) > 1
-    ]
-    of_runs += [
-        f"{number:,} of {analysis.exposures[flag]:,} exposures of '{flag}' name no `variant`, and were given one by "
-        "its definition"
-        for flag, number in sorted(analysis.asking.items())
-    ]
-    of_runs += [
-        f"'{file}': every `{name}` reads like {written}, as programs write whole numbers beside empty cells, and is "
-        "taken for a whole number; where that is the id itself, give NDJSON or Parquet, in which it stays a text"
-        for (file, name), written in sorted(analysis.translation.floats.items())
-    ]
-    of_runs += analysis.notes
-    if not analysis.has_events:
-        return of_runs
-    unfed: dict[tuple[str, str], list[str]] = defaultdict(list)
-    for flag, metric, why in analysis.unfed():
-        unfed[flag, why].append(metric)
-    of_events = [f"events are missing for {', '.join(its)} of '{flag}': {why}" for (flag, why), its in unfed.items()]
-    return of_runs + of_events + analysis.remarks
-
-
-def _complain(analysis: FileAnalysis | TableAnalysis) -> None:
-    for (file, reason), number in sorted(analysis.left_out.rows.items()):
-        click.echo(f"{file}: {number:,} rows left out: {reason}", err=True)
-        _give_examples(row for row in analysis.left_out.bad if (row.file, row.reason) == (file, reason))
-    for (file, reason, name), number in sorted(analysis.left_out.values.items()):
-        if number:
-            left_out = f"{number:,} rows left out of metrics of {harmless(name)}"
-            click.echo(f"{file}: {left_out}: {UNUSABLE[reason]}", err=True)
-            _give_examples(
-                row
-                for row in analysis.left_out.bad
-                if (row.file, row.reason) == (file, reason) and row.detail.startswith(f"{name} ")
-            )
-
-
 EXACT = (
     "exact: the interval is of the relative effect, and both are by conversions alone, as the planned split has them; "
     "the difference is of the means"
 )
-UNUSABLE = {"no property": "they don't say it", NO_NUMBER: "it is no plain number"}
-
-
-def _give_examples(rows: Iterable[BadRow]) -> None:
-    for row in islice(rows, SHOWN):
-        same = f" (and {row.rows - 1:,} rows more)" if row.rows > 1 else ""
-        click.echo(f"  {row.file}:{row.line}: {harmless(row.detail)}{same}", err=True)
 
 
 def _show(look: Look, console: Terminal) -> None:

@@ -21,8 +21,9 @@ import duckdb
 
 from pipeline.errors import PeekproofError
 from pipeline.files.csv_rows import csv_rows
+from pipeline.files.frames import Frame, Input
 from pipeline.files.json_rows import json_rows
-from pipeline.files.parquet import parquet_rows
+from pipeline.files.parquet import frame_rows, parquet_rows
 from pipeline.files.pieces import PIECE, OpenText, Piece
 from pipeline.files.titles import ColumnsOf
 
@@ -32,27 +33,31 @@ GZIP = b"\x1f\x8b"  # RFC 1952, 2.3.1
 BEGIN = 1 << 16  # bytes of a text, by which one knows what it is
 
 
-def pieces(path: Path, header: ColumnsOf) -> Iterator[Piece]:
-    """The rows of a file; `header` says what a table's columns are.
+def pieces(path: Input, header: ColumnsOf) -> Iterator[Piece]:
+    """The rows of a file, or of a frame; `header` says what a table's columns are.
 
     Raises PeekproofError where it cannot be read, or is of no known kind, and what `header` raises.
     """
+    try:
+        yield from frame_rows(path, header) if isinstance(path, Frame) else _pieces(path, header)
+    except (OSError, EOFError, zlib.error, zipfile.BadZipFile, duckdb.Error, csv.Error) as error:
+        raise PeekproofError(f"'{path}' cannot be read: {str(error).partition(chr(10))[0]}") from error
+
+
+def _pieces(path: Path, header: ColumnsOf) -> Iterator[Piece]:
     if path.is_dir():
         raise PeekproofError(f"'{path}' is a directory; name the files, as {path / '*.parquet'}")
     kind = _kind(path)
-    try:
-        if kind == ".parquet":
-            yield from parquet_rows(path, header)
-        elif kind == ".zip":
-            yield from _zipped(path, header)
-        elif kind in TEXTS:
-            with path.open("rb") as raw:
-                yield from _text(str(path), kind, raw, path.stat().st_size, header)
-        else:
-            way_out = "save its sheet as CSV (UTF-8)" if kind.startswith(".xls") else _KINDS
-            raise PeekproofError(f"'{path}' is of no known kind; {way_out}")
-    except (OSError, EOFError, zlib.error, zipfile.BadZipFile, duckdb.Error, csv.Error) as error:
-        raise PeekproofError(f"'{path}' cannot be read: {str(error).partition(chr(10))[0]}") from error
+    if kind == ".parquet":
+        yield from parquet_rows(path, header)
+    elif kind == ".zip":
+        yield from _zipped(path, header)
+    elif kind in TEXTS:
+        with path.open("rb") as raw:
+            yield from _text(str(path), kind, raw, path.stat().st_size, header)
+    else:
+        way_out = "save its sheet as CSV (UTF-8)" if kind.startswith(".xls") else _KINDS
+        raise PeekproofError(f"'{path}' is of no known kind; {way_out}")
 
 
 _KINDS = "name it .parquet, .csv, .ndjson, .jsonl or .json, the texts also with .gz, or a .zip of texts"

@@ -1,4 +1,4 @@
-"""Parquet: the rows of a file as JSON messages, by DuckDB."""
+"""Parquet: the rows of a file, or of a frame, as JSON messages, by DuckDB."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,6 +7,7 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
+from pipeline.files.frames import Frame
 from pipeline.files.pieces import ROWS, Piece
 from pipeline.files.titles import UNREAD, ColumnsOf
 
@@ -15,27 +16,45 @@ def parquet_rows(path: Path, header: ColumnsOf) -> Iterator[Piece]:
     """The rows of one file; `header` says what its columns are."""
     file = str(path)
     with duckdb.connect() as database:
-        database.execute("SET TimeZone = 'UTC'")
-        database.execute("SET enable_progress_bar = false")
-        described = database.execute("DESCRIBE SELECT * FROM read_parquet($file)", {"file": file}).fetchall()
-        names, types = [row[0] for row in described], [row[1] for row in described]
+        source = f"read_parquet({_sql_text(file)})"
         schema = database.execute("SELECT name, num_children FROM parquet_schema($file)", {"file": file}).fetchall()
-        titles = _columns(schema)
-        titles += names[len(titles) :]  # of a directory named COLUMN=VALUE
-        fields: dict[str, list[str]] = {}
-        for column, title, kind in zip(header(file, titles), names, types, strict=True):
-            if column != UNREAD:
-                value = _json(column.kind, '"' + title.replace('"', '""') + '"', kind)
-                fields.setdefault(column.parent, []).append(f"{_sql_text(column.name)}, {value}")
-        top = fields.pop("", [])
-        top += [f"{_sql_text(parent)}, json_object({', '.join(each)})" for parent, each in fields.items()]
-        ((count,),) = database.execute("SELECT count(*) FROM read_parquet($file)", {"file": file}).fetchall()
-        query = f"SELECT json_object({', '.join(top)})::VARCHAR FROM read_parquet($file)"
-        first = 1
-        for rows in database.sql(query, params={"file": file}).to_arrow_reader(ROWS):
-            lines = np.arange(first, first + rows.num_rows)
-            first += rows.num_rows
-            yield Piece.of_array(file, rows.column(0).cast(pa.large_string()), lines, (first - 1) / count)
+        ((count,),) = database.execute(f"SELECT count(*) FROM {source}").fetchall()
+        yield from _rows(database, source, file, _columns(schema), count, header)
+
+
+def frame_rows(frame: Frame, header: ColumnsOf) -> Iterator[Piece]:
+    """The same of a frame; a line is a row, from 1."""
+    with duckdb.connect() as database, frame.stream() as stream:
+        database.register("frame", stream)
+        yield from _rows(database, "frame", frame.name, stream.schema.names, None, header)
+
+
+def _rows(  # noqa: PLR0917
+    database: duckdb.DuckDBPyConnection,
+    source: str,
+    file: str,
+    titles: list[str],
+    count: int | None,
+    header: ColumnsOf,
+) -> Iterator[Piece]:
+    database.execute("SET TimeZone = 'UTC'")
+    database.execute("SET enable_progress_bar = false")
+    described = database.execute(f"DESCRIBE SELECT * FROM {source}").fetchall()
+    names, types = [row[0] for row in described], [row[1] for row in described]
+    titles = titles + names[len(titles) :]  # of a directory named COLUMN=VALUE
+    fields: dict[str, list[str]] = {}
+    for column, title, kind in zip(header(file, titles), names, types, strict=True):
+        if column != UNREAD:
+            value = _json(column.kind, '"' + title.replace('"', '""') + '"', kind)
+            fields.setdefault(column.parent, []).append(f"{_sql_text(column.name)}, {value}")
+    top = fields.pop("", [])
+    top += [f"{_sql_text(parent)}, json_object({', '.join(each)})" for parent, each in fields.items()]
+    first = 1
+    for rows in database.sql(f"SELECT json_object({', '.join(top)})::VARCHAR FROM {source}").to_arrow_reader(ROWS):
+        lines = np.arange(first, first + rows.num_rows)
+        first += rows.num_rows
+        read = (first - 1) / count if count else 1.0
+        yield Piece.of_array(file, rows.column(0).cast(pa.large_string()), lines, read)
 
 
 def _columns(schema: list[tuple[str, int | None]]) -> list[str]:
@@ -67,4 +86,5 @@ def _json(kind: str, column: str, type_: str) -> str:
     if kind == "id" and type_.startswith("DECIMAL"):
         return f"regexp_replace({column}::VARCHAR, '\\.0+$', '')"
     is_json = kind in {"value", "object"} or (kind == "group" and not type_.endswith(("INT", "INTEGER")))
+    is_json = is_json and not type_.startswith(("ENUM", '"NULL"'))
     return column if is_json else f"{column}::VARCHAR"

@@ -8,7 +8,6 @@ variant is bucketed with the flag's key as salt.
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import msgspec
 import numpy as np
@@ -28,6 +27,7 @@ from evaluation.significance.look import look
 from pipeline.catalog.documents import Documents, remarks
 from pipeline.errors import PeekproofError
 from pipeline.files.formats import pieces
+from pipeline.files.frames import Input, resolved, size
 from pipeline.files.left_out import NO_NUMBER, BadRow, LeftOut
 from pipeline.files.sightings import Sightings
 from pipeline.files.titles import OfMessages, listed
@@ -57,7 +57,7 @@ class FileAnalysis:
     """
 
     def __init__(
-        self, documents: Documents, exposures: Sequence[Path], events: Sequence[Path], experiment: str | None = None
+        self, documents: Documents, exposures: Sequence[Input], events: Sequence[Input], experiment: str | None = None
     ) -> None:
         if experiment is not None and experiment not in documents.flags:
             raise PeekproofError(f"'{experiment}' is no experiment; {did_you_mean(experiment, documents.flags)}")
@@ -78,19 +78,19 @@ class FileAnalysis:
         self._headers = {topic: OfMessages(topic, read) for topic in (EXPOSURES, EVENTS)}
         topics = {EXPOSURES: exposures, EVENTS: events}
         # By what they are, lest one that two patterns name count twice; called as they were given.
-        files = {(topic, path.resolve()): (topic, path) for topic, paths in topics.items() for path in paths}
+        files = {(topic, resolved(path)): (topic, path) for topic, paths in topics.items() for path in paths}
         self._files = [files[key] for key in sorted(files)]
         self._fold = Fold(history, [(topic, number) for topic in topics for number in range(len(self._files))])
 
     def __iter__(self) -> Iterator[float]:
-        ends = np.cumsum([path.stat().st_size for _, path in self._files])
+        ends = np.cumsum([size(path) for _, path in self._files])
         for number, ((topic, path), end) in enumerate(zip(self._files, ends.tolist(), strict=True)):
             taken: Counter[str] = Counter()
             for piece in pieces(path, self._headers[topic]):
                 for name, messages in self.translation.messages(piece, topic):
                     self._take(messages, (name, number), piece.file)
                 taken[piece.file] += len(piece.length) + len(piece.bad)
-                yield (end - (1 - piece.read) * path.stat().st_size) / max(1, ends[-1])
+                yield (end - (1 - piece.read) * size(path)) / max(1, ends[-1])
             if topic == EVENTS:
                 self.events.take_unread(self._headers[topic].unread)
             if not taken.total():

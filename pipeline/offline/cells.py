@@ -1,7 +1,6 @@
 """Cells: the columns of a table's files as texts and numbers, and where each row stands."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -20,6 +19,7 @@ from evaluation.significance.gates import loses_too_much
 from pipeline.errors import PeekproofError
 from pipeline.files.csv_rows import NO_VALUE
 from pipeline.files.exports import NONE
+from pipeline.files.frames import Input
 from pipeline.files.left_out import NO_NUMBER, BadRow, LeftOut
 from pipeline.files.pieces import Piece
 from pipeline.files.titles import TABLE, listed
@@ -49,8 +49,9 @@ class Cells:
         values = Texts(as_bytes(piece.data), np.cumsum(piece.length) - piece.length, piece.length)
         paths: dict[str, FieldPath] = {name: (TABLE, name) if piece.is_titled else (name,) for name in self._names}
         wanted = {(TABLE,): Type.OBJECT} if piece.is_titled else {}
+        kind = Type.TEXT if piece.is_titled else Type.VALUE
         found = scan(
-            values.data, values.start, values.length, Wanted(wanted | dict.fromkeys(paths.values(), Type.VALUE), None)
+            values.data, values.start, values.length, Wanted(wanted | dict.fromkeys(paths.values(), kind), None)
         )
         columns = {name: found.texts(path).arrow().view(pa.large_string()) for name, path in paths.items()}
         if found.odd.any():
@@ -58,7 +59,8 @@ class Cells:
         if not (piece.is_titled or self._first):
             first = read_json(((values[0] if len(values) else None) or "{}").encode())
             self._first = [*first] if isinstance(first, dict) else []
-        self._parts.append({name: _cells(column) for name, column in columns.items()})
+        of_values = _said if piece.is_titled else _cells
+        self._parts.append({name: of_values(column) for name, column in columns.items()})
         self._files += [piece.file]
         self._lines.append(piece.line)
 
@@ -76,15 +78,16 @@ class Cells:
             except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, KeyError) as error:
                 self._left_out.reject(BadRow(piece.file, int(piece.line[place]), "not json", str(error)))
             for name, path in paths.items():
-                value = bytes(row[path[-1]]).decode() if path[-1] in row else None
-                said[name].append(None if value == "null" else value)
+                value = bytes(row[path[-1]]).decode() if path[-1] in row else "null"
+                written = msgspec.json.decode(value, type=str | None) if piece.is_titled else value
+                said[name].append(None if value == "null" else written)
         mask = pa.array(odd)
         return {
             name: pc.replace_with_mask(column, mask, pa.array(said[name], pa.large_string()))
             for name, column in columns.items()
         }
 
-    def join(self, needed: Iterable[str], files: Sequence[Path]) -> None:
+    def join(self, needed: Iterable[str], files: Sequence[Input]) -> None:
         """There are no more. Raises PeekproofError where there are no rows, or a column that is needed is empty."""
         if not sum(map(len, self._lines)):
             named = listed([f"'{path}'" for path in files])
@@ -145,7 +148,11 @@ def _cells(values: pa.Array) -> pa.Array:
     quoted = pc.match_substring_regex(values, '^"').fill_null(False)
     if pc.any(pc.match_substring(values, "\\")).as_py():
         return pa.array([_text(each) for each in values.to_pylist()], pa.large_string())
-    texts = pc.if_else(quoted, pc.utf8_trim(values, '"'), values)
+    return _said(pc.if_else(quoted, pc.utf8_trim(values, '"'), values))
+
+
+def _said(texts: pa.Array) -> pa.Array:
+    """The texts; null where they say nothing."""
     return pc.if_else(pc.is_in(texts, pa.array(NO_VALUES, pa.large_string())), None, texts)
 
 

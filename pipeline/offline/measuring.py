@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,8 @@ from schemas.look import EVERYONE
 from schemas.numbers import exact
 
 DIGITS = 18  # of a quantised value, which 64 bits hold
+LIMB = 21  # bits
+ROWS_AT_ONCE = 1 << 20  # whose limbs' products add up to less than 2^62
 PLACES = 100  # the most decimal places, so that their squares are still floats
 
 
@@ -32,7 +35,7 @@ class MetricColumn:
     """
 
     metric: Metric
-    arms: list[list[NDArray[Any]]]
+    arms: list[list[NDArray[np.int64]]]
     lost: list[ArmPart]
 
     @property
@@ -43,7 +46,7 @@ class MetricColumn:
     def sums(self, variant: str, arm: int) -> Sums:
         """The exact sums of an arm, by its number."""
         values = self.arms[arm]
-        products = [one @ other for at, one in enumerate(values) for other in values[at:]]
+        products = [_dot(one, other) for at, one in enumerate(values) for other in values[at:]]
         return Sums(
             metric=self.metric.key,
             version=1,
@@ -53,8 +56,8 @@ class MetricColumn:
             segment=EVERYONE,
             n=len(values[0]),
             nonzero=int(np.count_nonzero(values[0])),
-            first=[exact(int(each.sum())) for each in values],
-            second=[exact(int(each)) for each in products],
+            first=[exact(_dot(each, np.ones_like(each))) for each in values],
+            second=[exact(each) for each in products],
         )
 
 
@@ -132,6 +135,24 @@ def _scale(numbers: Iterable[Floats]) -> int:
     return most
 
 
-def _quantised(numbers: Floats, scale: int) -> NDArray[Any]:
-    whole, rest = (each.tolist() for each in quantised(numbers, float(f"1e{scale}")))
-    return np.array([int(a) * 10**scale + int(b) for a, b in zip(whole, rest, strict=True)], dtype=object)
+def _quantised(numbers: Floats, scale: int) -> NDArray[np.int64]:
+    whole, rest = quantised(numbers, float(f"1e{scale}"))
+    if scale > DIGITS:  # of numbers so small nothing stands before the point
+        return rest.astype(np.int64)
+    return whole.astype(np.int64) * 10**scale + rest.astype(np.int64)
+
+
+def _dot(one: NDArray[np.int64], other: NDArray[np.int64]) -> int:
+    """The exact sum of their products, by limbs whose products 64 bits can add up."""
+    total = 0
+    for begin in range(0, len(one), ROWS_AT_ONCE):
+        parts = [_limbs(each[begin : begin + ROWS_AT_ONCE]) for each in (one, other)]
+        for (left, low), (right, high) in product(*parts):
+            total += int(low @ high) << (left + right)
+    return total
+
+
+def _limbs(numbers: NDArray[np.int64]) -> list[tuple[int, NDArray[np.int64]]]:
+    """By the bits that stand below each; the highest has the sign."""
+    below = (1 << LIMB) - 1
+    return [(0, numbers & below), (LIMB, (numbers >> LIMB) & below), (2 * LIMB, numbers >> (2 * LIMB))]

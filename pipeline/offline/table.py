@@ -8,7 +8,6 @@ beside the column's largest number, and that is told.
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import msgspec
 import numpy as np
@@ -19,6 +18,7 @@ from evaluation.catalog.rules import did_you_mean
 from evaluation.significance.look import look
 from pipeline.errors import PeekproofError
 from pipeline.files.formats import pieces
+from pipeline.files.frames import Input, resolved, size
 from pipeline.files.left_out import BadRow, LeftOut
 from pipeline.files.titles import OfTable, listed
 from pipeline.offline.cells import Cells, mask
@@ -38,12 +38,12 @@ class TableAnalysis:
     `left_out` tells of rows that were left out, and of cells; `notes` what else a reader should know.
     """
 
-    def __init__(self, question: TableQuestion, paths: Sequence[Path]) -> None:
+    def __init__(self, question: TableQuestion, paths: Sequence[Input]) -> None:
         self.left_out = LeftOut()
         self.notes: list[str] = []
         self.rows: Counter[str] = Counter()
         self._question = question
-        self._paths = list({path.resolve(): path for path in paths}.values())
+        self._paths = list({resolved(path): path for path in paths}.values())
         self._cells = Cells([*question.columns, *UNITS], self.left_out)
         used = Counter([question.variant, *(each.column for each in question.metrics)])
         if twice := [column for column, count in used.items() if count > 1]:
@@ -51,13 +51,13 @@ class TableAnalysis:
 
     def __iter__(self) -> Iterator[float]:
         header = OfTable(self._question.columns, UNITS)
-        ends = np.cumsum([path.stat().st_size for path in self._paths]).tolist()
+        ends = np.cumsum([size(path) for path in self._paths]).tolist()
         for path, end in zip(self._paths, ends, strict=True):
             rows = 0
             for piece in pieces(path, header):
                 self._cells.take(piece)
                 rows += len(piece.line) + len(piece.bad)
-                yield (end - (1 - piece.read) * path.stat().st_size) / max(1, ends[-1])
+                yield (end - (1 - piece.read) * size(path)) / max(1, ends[-1])
             if not rows:
                 self.notes.append(f"'{path}' has no rows")
 

@@ -105,7 +105,10 @@ def test_n19_every_curve_stays_within_the_plot(rejected: float, top: str):
 
 def test_the_command_prints_every_protocol_and_writes_the_picture(strangers):
     told = subprocess.run(
-        [PEEKPROOF, "simulate", "--replications=2", "--json", "--plot=drawn.svg"], cwd=strangers, stdout=subprocess.PIPE, check=False
+        [PEEKPROOF, "simulate", "--replications=2", "--json", "--plot=drawn.svg"],
+        cwd=strangers,
+        stdout=subprocess.PIPE,
+        check=False,
     )
 
     rows = json.loads(told.stdout)["rows"]
