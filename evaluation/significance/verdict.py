@@ -275,7 +275,9 @@ def _undecided(
         due = f"all {planned:,} planned units are in, and there is nothing to compare" if planned else ""
         return _Outcome("none", _says_units(nearest), due, weight=weight)
     left = left_of(nearest)
-    told = _says_left(left, goals[nearest.metric])
+    told = [*_says_left(left, goals[nearest.metric])]
+    if nearest.status != "ok" and nearest.running_p_value is not None:
+        told.insert(0, f"at this look {_untested(nearest)}, so nobody can say how long it takes")
     return _Outcome("keep running", _says_units(nearest), *told, weight=weight, left=left)
 
 
@@ -357,8 +359,7 @@ def says_numbers(cell: Cell) -> str:
 def _says_units(cell: Cell, final: bool = False) -> str:
     units = f"{cell.n:,} units of {cell.variant} and {cell.control_n:,} of {cell.control}"
     if cell.status != "ok" and cell.running_p_value is None:
-        why = "too few for a test" if cell.status == "gated" else cell.status
-        return f"{cell.metric} has {units}{'' if final else ' so far'}: {why}"
+        return f"{cell.metric} has {units}{'' if final else ' so far'}: {_untested(cell)}"
     if cell.method in FIXED and cell.planned_units is None:
         return f"{cell.metric} has {units}, and a t-test needs a plan: planned_units, or a baseline and minimum_effect"
     if cell.method in FIXED and cell.running_p_value is None:
@@ -366,6 +367,10 @@ def _says_units(cell: Cell, final: bool = False) -> str:
         planned = f"{cell.planned_units:,} planned"
         return f"{cell.metric} has {units} of the {planned}: the t-test {is_to_be} read when they are in"
     return f"{says_effect(cell)}, after {units}" + ("" if final else ": not decided yet")
+
+
+def _untested(cell: Cell) -> str:
+    return "too few for a test" if cell.status == "gated" else cell.status
 
 
 def _says_beyond(cells: Iterable[Cell]) -> str | None:

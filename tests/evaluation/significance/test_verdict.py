@@ -526,6 +526,19 @@ def test_nobody_says_how_long_it_takes_where_nobody_can_know(verdict_on, primary
     assert "at this pace" not in verdict.reason
 
 
+def test_a_metric_of_which_fewer_units_have_a_value_again_says_why_no_time_is_told(
+    run_of, aggregate_of, conversions, primary
+):
+    run, last, said = run_of([primary]), None, []
+    for hour, counts in enumerate((((300, 30), (300, 36)), ((300, 20), (300, 24)))):  # a return takes orders back
+        last = look(run, [aggregate_of(conversions(*counts), watermark=HOUR * (hour + 1))], last)
+        said.append(last.verdict)
+
+    assert said[0].days_left is not None
+    assert said[1].days_left is None
+    assert "not decided yet; at this look too few for a test, so nobody can say how long it takes; " in said[1].reason
+
+
 def test_an_estimate_ends_at_forty_days(verdict_on, primary):
     verdict = verdict_on([primary], {"orders": FLAT}, run={"started": HOUR}, watermark=25 * HOUR)
 
