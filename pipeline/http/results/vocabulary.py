@@ -8,6 +8,7 @@ from litestar import Router, get
 from evaluation.catalog.decisions import OUTCOMES
 from evaluation.catalog.metric_rules import MAY, NEEDS
 from evaluation.metrics.measures import MOST_EVENTS
+from evaluation.sources.presets import PRESETS
 from pipeline import vocabulary as words
 from pipeline.catalog.editing import OFFERED, StepName
 from pipeline.http.callers.access import ALWAYS, READING, requires
@@ -31,6 +32,7 @@ from schemas.look import (
     Status,
     unsaid,
 )
+from schemas.source import FieldMap, Preset, SourceCondition
 from schemas.written import Strict
 
 
@@ -70,6 +72,13 @@ class Defaults(msgspec.Struct, frozen=True, kw_only=True):
     analysis: dict[str, Any]
 
 
+class PresetTold(msgspec.Struct, frozen=True, kw_only=True):
+    """What a preset of sources fills in, as a document would say it."""
+
+    map: dict[str, Any]
+    where: tuple[SourceCondition, ...]
+
+
 class Vocabulary(msgspec.Struct, frozen=True, kw_only=True):
     """Words, signs and numbers, by what they stand for.
 
@@ -92,6 +101,7 @@ class Vocabulary(msgspec.Struct, frozen=True, kw_only=True):
     fields: dict[str, FieldTold]
     defaults: Defaults
     metric_fields: dict[str, tuple[str, ...]]
+    presets: dict[Preset, PresetTold]
     everyone: str  # the segment of every unit
     split_alpha: float
     most_unusable: float
@@ -107,6 +117,10 @@ def _defaults(part: type[Strict]) -> dict[str, Any]:
         name: field.default if field.default_factory is msgspec.NODEFAULT else field.default_factory()
         for name, field in found.items()
     }
+
+
+def _said(fields: FieldMap) -> dict[str, Any]:
+    return {name: value for name, value in msgspec.to_builtins(fields).items() if value is not None}
 
 
 VOCABULARY = Vocabulary(
@@ -135,6 +149,7 @@ VOCABULARY = Vocabulary(
         analysis=_defaults(Analysis),
     ),
     metric_fields={kind: (*needed, *sorted(MAY[kind])) for kind, needed in NEEDS.items()},
+    presets={name: PresetTold(map=_said(preset.map), where=preset.where) for name, preset in PRESETS.items()},
     everyone=EVERYONE,
     split_alpha=SPLIT_ALPHA,
     most_unusable=MOST_UNUSABLE,

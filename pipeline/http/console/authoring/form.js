@@ -112,7 +112,7 @@ export function useTyped(value, write, read) {
 }
 
 /** A text or a number.
- * @param {Place & { suggestions?: string, rows?: number }} place */
+ * @param {Place & { hint?: Child, suggestions?: string, rows?: number }} place */
 export function TextField(place) {
   const { form, path, shape, name } = place;
   const isNumber = shape.is === "number";
@@ -269,8 +269,8 @@ export function LinesField(place) {
 }
 
 /** What several lines make of a value.
- * @param {Place & { hint: string, write: (value: unknown) => string, read: (text: string) => unknown }} lines */
-export function TypedLines({ write, read, ...place }) {
+ * @param {Place & { hint: string, placeholder?: string, write: (value: unknown) => string, read: (text: string) => unknown }} lines */
+export function TypedLines({ write, read, placeholder, ...place }) {
   const { form, path } = place;
   const [shown, take] = useTyped(form.edited.at(path), write, read);
   return h(Framed, {
@@ -280,6 +280,7 @@ export function TypedLines({ write, read, ...place }) {
         ...attributes,
         rows: Math.min(6, Math.max(2, shown.split("\n").length)),
         value: shown,
+        placeholder: placeholder || null,
         oninput: (/** @type {{ target: HTMLInputElement }} */ { target }) => form.edited.set(path, take(target.value)),
       }),
   });

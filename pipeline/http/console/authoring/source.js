@@ -1,10 +1,12 @@
 // Source: the fields of a topic of somebody else's: where in its records ours stand.
 
+/** @import { PresetTold } from "#api" */
 /** @import { Parts, Place } from "./form.js" */
-/** @import { Group } from "./shapes.js" */
+/** @import { Group, List } from "./shapes.js" */
 
 import { h } from "../dom.js";
-import { Choices, Faults, Fields, Framed, idOf, TextField, TypedLines, useTyped } from "./form.js";
+import { vocabulary } from "../parts/vocabulary.js";
+import { Choices, Faults, Fields, Framed, idOf, RowsField, TextField, TypedLines, useTyped } from "./form.js";
 import { PATHS } from "./trying.js";
 import { isGroup, typedOf } from "./values.js";
 
@@ -20,24 +22,41 @@ const NEVER = {
 };
 
 const OR = " or ";
+// A constant has the rest of the text; what stands in quotes is of one name.
+const ONE_AND_OTHERS = /^(=.*|(?:'(?:[^']|'')*(?:'|$)|[^'])*?)(?: or (.*))?$/s;
 const UNITS = ["ms", "s", "us", "ns", "iso8601"];
 
-/** Paths of which the first counts that is there; a constant is the last, and has the rest of the text.
+/** Paths of which the first counts that is there; a constant is the last.
  * @param {string} text */
 function alternatives(text) {
-  const parts = text.split(OR).map((part) => part.trim());
-  const constant = parts.findIndex((part) => part.startsWith("="));
-  const all = constant < 0 ? parts : [...parts.slice(0, constant), parts.slice(constant).join(OR)];
-  const said = all.filter(Boolean);
+  const said = [];
+  for (let rest = text; rest; ) {
+    const [, one = "", others = ""] = ONE_AND_OTHERS.exec(rest.trimStart()) ?? [];
+    if (one.trim()) said.push(one.trim());
+    rest = others;
+  }
   return said.length > 1 ? said : said[0];
 }
 
 /** @param {unknown} value */
-const joined = (value) => (Array.isArray(value) ? value.map(typedOf).join(OR) : typedOf(value));
+const joined = (value) => [value].flat().map(typedOf).map(unsplit).join(OR);
 
-/** One line of paths; `say` takes what they are.
- * @param {Place & { value: unknown, say: (value: unknown) => void }} line */
-function PathsLine({ value, say, ...place }) {
+/** A path of which no name can be taken for several paths.
+ * @param {string} path */
+const unsplit = (path) =>
+  alternatives(path) === path
+    ? path
+    : path.replace(/'(?:[^']|'')*'|[^.']+/g, (name) =>
+        name.includes(OR) && !name.startsWith("'") ? `'${name}'` : name,
+      );
+
+/** What the preset fills in where nothing is said.
+ * @param {Place["form"]} form @returns {PresetTold | undefined} */
+const presetOf = ({ edited }) => /** @type {Record<string, PresetTold>} */ (vocabulary.presets)[edited.at(["preset"])];
+
+/** One line of paths; `say` takes what they are, `filled` are the preset's.
+ * @param {Place & { value: unknown, filled: unknown, say: (value: unknown) => void }} line */
+function PathsLine({ value, filled, say, ...place }) {
   const [shown, take] = useTyped(value, joined, alternatives);
   return h(Framed, {
     ...place,
@@ -49,14 +68,20 @@ function PathsLine({ value, say, ...place }) {
         oninput: ({ target }) => say(take(target.value)),
         autocomplete: "off",
         list: PATHS,
+        placeholder: joined(filled) || null,
       }),
   });
 }
 
 /** @param {Place} place */
 function PathsField(place) {
-  const { edited } = place.form;
-  return h(PathsLine, { ...place, value: edited.at(place.path), say: (value) => edited.set(place.path, value) });
+  const { form, path, name } = place;
+  return h(PathsLine, {
+    ...place,
+    value: form.edited.at(path),
+    filled: presetOf(form)?.map[name],
+    say: (value) => form.edited.set(path, value),
+  });
 }
 
 const NAMED = /^(.+?): +(.+)$/;
@@ -89,6 +114,7 @@ const NamedPathsField = (place) =>
   h(TypedLines, {
     ...place,
     hint: "NAME: PATH, one per line; or the path of an object with all of them",
+    placeholder: listed(presetOf(place.form)?.map[place.name]),
     write: listed,
     read: named,
   });
@@ -100,10 +126,12 @@ function TimeField(place) {
   const value = form.edited.at(path);
   const paths = isGroup(value) ? value.path : value;
   const unit = isGroup(value) ? value.unit : undefined;
+  const preset = presetOf(form)?.map.time;
+  const filled = isGroup(preset) ? preset : { path: preset, unit: undefined };
   /** @param {unknown} at @param {unknown} in_ */
   const say = (at, in_) => form.edited.set(path, at && in_ ? { path: at, unit: in_ } : at);
   return [
-    h(PathsLine, { ...place, value: paths, say: (at) => say(at, unit) }),
+    h(PathsLine, { ...place, value: paths, filled: filled.path, say: (at) => say(at, unit) }),
     h(
       "div",
       { class: "field" },
@@ -111,7 +139,7 @@ function TimeField(place) {
       h(Choices, {
         attributes: { id: `${idOf(path)}-unit`, disabled: !paths },
         choices: UNITS.map((each) => [each, each]),
-        unsaid: "ms",
+        unsaid: (!paths && typedOf(filled.unit)) || "ms",
         value: unit,
         take: (said) => say(paths, said || undefined),
       }),
@@ -148,7 +176,8 @@ function MapField({ form, path, shape }) {
       " or ",
       h("code", null, "$header.NAME"),
       "; several, joined by “or”, of which the first counts that is there; or = and a constant. ",
-      form.edited.at(["preset"]) && "What is not said here is the preset’s.",
+      "A name with dots, or with “or”, stands in quotes. ",
+      presetOf(form) && "What is not said here is the preset’s, in grey.",
     ),
     h(Faults, { id: "map-fault", told: form.edited.faultsAt(path, all) }),
     h(Fields, { ...fields, names: first }),
@@ -161,6 +190,26 @@ function MapField({ form, path, shape }) {
   );
 }
 
+/** Conditions; the preset's, where there are none.
+ * @param {Place} place */
+function WhereField(place) {
+  const { form, path, shape } = place;
+  const filled = form.edited.at(path) ? [] : (presetOf(form)?.where ?? []);
+  const legend =
+    filled.length > 0 &&
+    h(
+      "p",
+      { class: "quiet" },
+      "The preset’s: ",
+      filled.map(({ property, op, values }, at) => [
+        at > 0 && ", and ",
+        h("code", null, `${property} ${op} ${values.join(", ")}`),
+      ]),
+      ". One that is added here takes their place.",
+    );
+  return h(RowsField, { ...place, shape: /** @type {List} */ (shape), ...(legend && { legend }) });
+}
+
 /** @param {Place} place */
 const PathField = (place) => h(TextField, { ...place, shape: { ...place.shape, hint: undefined }, suggestions: PATHS });
 
@@ -168,6 +217,7 @@ const PathField = (place) => h(TextField, { ...place, shape: { ...place.shape, h
 export const SOURCE_PARTS = {
   "ForeignSource.each": PathField,
   "ForeignSource.map": MapField,
+  "ForeignSource.where": WhereField,
   "SourceCondition.property": PathField,
   "FieldMap.groups": NamedPathsField,
   "FieldMap.event_properties": NamedPathsField,

@@ -129,4 +129,4 @@ function pathsOf(records) {
 }
 
 /** @param {string} name */
-const step = (name) => (/^\d*$|[.']|^[$=]/.test(name) ? `'${name.replaceAll("'", "''")}'` : name);
+const step = (name) => (/^\d*$|[.']|^[$=]| or /.test(name) ? `'${name.replaceAll("'", "''")}'` : name);

@@ -104,5 +104,7 @@ def test_it_is_told_to_those_who_may_read(deployment: Settings):
     assert told["defaults"]["variant"]["weight"] == 1
     assert told["statuses"]["unusable"]["unsaid"][-1] == "relative_estimate"
     assert told["metric_fields"]["sum"][:3] == ["event", "property", "cap"]
+    assert told["presets"]["debezium"]["where"][1] == {"property": "op", "op": "is", "values": ["c", "(none)"]}
+    assert told["presets"]["posthog"]["map"]["time"] == {"path": "timestamp", "unit": "iso8601"}
     assert schema.json()["$defs"]["Metric"]["required"] == ["key", "owner", "type", "window"]
     assert (unknown.status_code, "did you mean 'metric'" in unknown.json()["error"]) == (404, True)
