@@ -86,7 +86,10 @@ export class AuthoringPage {
   }
 
   async refresh() {
-    if (this.#shape) return this.edited.lookAgain();
+    if (this.#shape) {
+      await Promise.all([this.edited.lookAgain(), this.known.refresh()]);
+      return;
+    }
     const { kind, key } = this.edited;
     const [schema] = await Promise.all([get(`schemas/${encodeURIComponent(kind)}`), this.known.refresh()]);
     const standing = key ? await readDocument(kind, key) : null;
