@@ -30,6 +30,19 @@ function KeyField(place) {
 const PropertyField = (place) =>
   h(TextField, { ...place, shape: { ...place.shape, hint: "country, platform, …, user_properties.NAME" } });
 
+/** Of all units; of those that no segment matches, where there is one.
+ * @param {Place} place */
+function RolloutField(place) {
+  const others = Boolean(place.form.edited.at(["segments"])?.length);
+  return h(TextField, {
+    ...place,
+    title: others ? "Rollout of all others, %" : "Rollout, %",
+    hint: others
+      ? "of the units that no segment matches: all of them, where nothing is said; 0 leaves them out"
+      : "of all units: all of them, where nothing is said",
+  });
+}
+
 /** In the place of the variants' own.
  * @param {Place} place */
 function WeightsField(place) {
@@ -154,6 +167,7 @@ export const PARTS = {
   "ForeignSource.key": KeyField,
   "Flag.metrics": GoalsField,
   "Flag.segments": SegmentsField,
+  "Flag.rollout": RolloutField,
   "Flag.control": ControlField,
   "Flag.prerequisites": PrerequisitesField,
   "Segment.weights": WeightsField,

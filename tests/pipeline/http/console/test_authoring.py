@@ -16,9 +16,10 @@ from playwright.sync_api import FilePayload, Page, expect
 
 from pipeline.http.callers.keys import Keys
 from pipeline.kafka.clients import kafka_python_arguments
+from schemas.arrivals import Arrivals, EventsArrived
 from schemas.health import PartitionHealth, WorkerHealth
 from schemas.notification import Notification
-from schemas.topics import EVENTS, EXPOSURES, HEALTH, NOTIFICATIONS
+from schemas.topics import ARRIVALS, EVENTS, EXPOSURES, HEALTH, NOTIFICATIONS
 from tests.pipeline.http.console.console import EXPERIMENT, Console
 from tests.pipeline.http.console.keyboard import fill, go, press, reach
 from tests.pipeline.questions.world import World
@@ -154,6 +155,9 @@ def test_an_experiment_is_made_by_keyboard_alone_and_is_what_was_typed(console: 
     expect(page.get_by_label("Property")).to_be_focused()
     page.keyboard.type("country")
     fill(page, Operator="i", Values="AT\nCH")
+    expect(page.get_by_label("Rollout of all others, %")).to_have_accessible_description(
+        re.compile("0 leaves them out")
+    )
     fill(page, **{"Rollout, %": "12.5", "Rollout of all others, %": "0"})
     go(page, "Next: Analysis")
 
@@ -256,6 +260,12 @@ def test_other_documents_follow_their_schema_and_yaml_goes_out_and_comes_in(cons
     page.get_by_label("Type").select_option("sum")
     expect(page.get_by_label("Type")).to_have_accessible_description("the total of a property")
     expect(page.get_by_label("Window")).to_have_accessible_description(re.compile("^how long after .*: a duration"))
+    now = time.time_ns() // 1_000_000
+    came = Arrivals(
+        worker="w", part=0, minute=now - now % 60_000, events=[EventsArrived(name="basket", count=1, last=now)]
+    )
+    console.send(ARRIVALS, came.key, msgspec.json.encode(came))
+    expect(page.locator("#known-event option[value=basket]")).to_have_count(1, timeout=20_000)
     page.get_by_label("Event").fill("basket")
     page.get_by_label("Property").fill("value")
     page.get_by_label("Window").fill("1 day")
@@ -354,7 +364,7 @@ def test_a_source_is_tried_while_it_is_made_and_then_seen_where_it_is_read(conso
     page.keyboard.type("order.status")
     fill(page, Operator="i", Values="PAID")
     fill(page, Event_type="= purchase", User_id="order.customer.id or order.guest", Insert_id="order.id")
-    fill(page, Event_properties="revenue: order.totals.gross")
+    fill(page, Event_properties="revenue: order.totals.gross", Device_id="'this or that'.id or $key")
     press(page, "Try it with the newest 10 records")
 
     tried = page.get_by_role("region", name="What comes of it")
@@ -387,6 +397,7 @@ def test_a_source_is_tried_while_it_is_made_and_then_seen_where_it_is_read(conso
     assert definition["map"] == {
         "event_type": "= purchase",
         "user_id": ["order.customer.id", "order.guest"],
+        "device_id": ["'this or that'.id", "$key"],
         "insert_id": "order.id",
         "event_properties": {"revenue": "order.totals.gross"},
     }
@@ -406,6 +417,14 @@ def test_a_source_is_tried_while_it_is_made_and_then_seen_where_it_is_read(conso
     page.goto("/#/edit/source/orders?step=map")
     expect(page.get_by_label("User id")).to_have_value("order.customer.id or order.guest")
     expect(page.get_by_label("Event properties")).to_have_value("revenue: order.totals.gross")
+    expect(page.get_by_label("Device id")).to_have_value("'this or that'.id or $key")
+
+    page.goto("/#/new/source")
+    page.get_by_label("Preset").select_option("debezium")
+    page.get_by_role("button", name="Next: What is taken of it").click()
+    expect(page.get_by_label("Event properties")).to_have_attribute("placeholder", "payload.after\nafter")
+    expect(page.get_by_label("Event type")).to_have_attribute("placeholder", re.compile("source.table or source.table"))
+    expect(page.get_by_text("The preset’s: payload.op is c, (none), and op is c, (none).")).to_be_visible()
 
 
 def test_what_is_decided_and_said_of_an_experiment_is_remembered(console: Console):
