@@ -19,12 +19,13 @@ class Reading(NamedTuple):
 
     `since`: from the first record of that time (ms UTC) or later, unless it has been read before. `delay`: its records
     have their producers' times, and may come so much (ms) after them; 0: they have the broker's. `has_keys`: something
-    is taken from their keys.
+    is taken from their keys. `until`: it is paused since then (ms UTC).
     """
 
     since: int
     delay: int
     has_keys: bool
+    until: int | None = None
 
 
 def readings(history: History, horizon: int) -> dict[str, Reading]:
@@ -32,20 +33,36 @@ def readings(history: History, horizon: int) -> dict[str, Reading]:
 
     Of several sources of a topic the one that begins first counts, and the longest delay.
     """
+    return {topic: reading for topic, reading in _every(history, horizon).items() if reading.until is None}
+
+
+def paused(history: History, horizon: int) -> dict[str, Reading]:
+    """The topics (with `@`) all sources of which are paused."""
+    return {topic: reading for topic, reading in _every(history, horizon).items() if reading.until is not None}
+
+
+def _every(history: History, horizon: int) -> dict[str, Reading]:
     found: dict[str, Reading] = {}
     for key, first in history.first_sources.items():
-        source = history.newest.sources[key].definition
-        if source.paused:
-            continue
+        standing = history.newest.sources[key]
+        source = standing.definition
         own = Reading(
             since=begins(first, horizon),
             delay=parse_duration(source.delay) if source.delay else 0,
             has_keys=KEY_PATH in _texts(msgspec.to_builtins(filled(source))),
+            until=standing.append_time if source.paused else None,
         )
-        topic = MARK + source.topic
-        known = found.get(topic, own)
-        found[topic] = Reading(min(known.since, own.since), max(known.delay, own.delay), known.has_keys or own.has_keys)
+        known = found.setdefault(MARK + source.topic, own)
+        found[MARK + source.topic] = _both(known, own)
     return found
+
+
+def _both(one: Reading, other: Reading) -> Reading:
+    """How a topic is read of which two sources want this; one that is paused has no say beside one that is not."""
+    if (one.until is None) != (other.until is None):
+        return one if one.until is None else other
+    until = None if one.until is None or other.until is None else max(one.until, other.until)
+    return Reading(min(one.since, other.since), max(one.delay, other.delay), one.has_keys or other.has_keys, until)
 
 
 def made_by(catalog: Catalog) -> dict[str, str]:

@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterable
 from typing import IO, ClassVar
 
+from evaluation.catalog.reading import Reading, paused
 from pipeline.kafka.logs import ClusterTopics, belong
 from pipeline.owner import own
 from pipeline.settings import Settings
@@ -15,6 +16,7 @@ from schemas.records import Records
 from schemas.topics import CATALOG, EVENTS, EXPOSURES, IDENTITIES, RESULTS, UNITS, SourcePartition
 
 COMPACTION_SECONDS = 600.0
+PAUSING_MS = 20_000  # after which assignment reads nothing more of a topic that was paused
 
 
 class ArchiveStage(Stage):
@@ -32,6 +34,7 @@ class ArchiveStage(Stage):
         self._archive = Archive(settings.data / "archive", settings.archive_interval)
         self._lock: IO[str]
         self._clocks: dict[SourcePartition, int] = {}
+        self._ended: dict[str, int] = {}  # of topics that are paused: until when they were archived
         self._since_compaction = 0.0
         self._compacting: asyncio.Task[None] | None = None
 
@@ -51,6 +54,24 @@ class ArchiveStage(Stage):
     async def skip(self, gap: Gap, end: int) -> None:
         """The archive says that it lacks these records."""
         await asyncio.to_thread(self._archive.skip, gap.topic, gap.partition, end)
+
+    def readings(self) -> dict[str, Reading]:
+        """Those that are paused too, until all that assignment has read of them is archived."""
+        found = super().readings()
+        noted = self.logs.foreign if self.logs else ()
+        for topic, reading in paused(self.catalog.history, self.settings.horizon).items():
+            until = (reading.until or 0) + PAUSING_MS + self.settings.archive_interval
+            clocks = [clock for (name, _), clock in self._clocks.items() if name == topic]
+            if clocks and min(clocks) > until:
+                self._ended[topic] = until
+            if topic in noted and self._ended.get(topic) != until:
+                found[topic] = reading
+        return found
+
+    def begin(self, source: SourcePartition, offset: int) -> None:
+        """How far it is is not known yet."""
+        del offset
+        self._clocks[source] = 0
 
     async def take(self, source: SourcePartition, records: Records) -> None:
         """Add the slice to the open file of its partition."""
@@ -82,6 +103,7 @@ class ArchiveStage(Stage):
         """The next worker reads the open files' records again."""
         for source in sources:
             self._archive.release(*source)
+            self._clocks.pop(source, None)
 
     async def stop(self) -> None:
         """Let another process own the archive."""

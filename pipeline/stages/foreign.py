@@ -20,7 +20,8 @@ _log = logging.getLogger(__name__)
 
 
 class ForeignTopics:
-    """What one worker reads beside our own topics: `read`, and the `ids` of their logs; `waiting`: what not, and why.
+    """What one worker reads beside our own topics: `read`, and the `ids` of their logs; `waiting`: what not, and why,
+    unless it is paused: for that nobody waits.
 
     `left`: partitions whose log doesn't hold what comes next, at which offset, and why not.
     """
@@ -51,14 +52,15 @@ class ForeignTopics:
             for place, (position, why) in self.left.items()
             if not (logs and logs.gap_at(self._stage.name, *place, position))
         }
-        waiting = {topic: fault for topic in wanted if (fault := faults.get(topic) or self._fault(topic, found))}
+        unread = {topic: fault for topic in wanted if (fault := faults.get(topic) or self._fault(topic, found))}
+        waiting = {topic: why for topic, why in unread.items() if wanted[topic].until is None}
         for topic, why in waiting.items():
             if why not in {self.waiting.get(topic), UNNOTED}:
                 _log.warning("%s: topic %s is not read: %s", self._stage.name, self._settings.topic(topic), why)
         self._notes = any(topic in found.topics and not self._knows(topic) for topic in wanted)
         former = (self.read.keys(), self.keyed), self.ids
         self._wanted, self.waiting = wanted, waiting
-        self.read = {topic: reading for topic, reading in wanted.items() if topic not in waiting}
+        self.read = {topic: reading for topic, reading in wanted.items() if topic not in unread}
         self.ids = {topic: found.topics[topic] for topic in self.read}
         return ((self.read.keys(), self.keyed), self.ids) != former
 

@@ -1,13 +1,16 @@
 """Foreign topics: which a worker reads, and what it says of the others."""
 
+import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from evaluation.catalog.history import History
-from evaluation.catalog.reading import Reading, readings
+from evaluation.catalog.reading import Reading, paused, readings
 from pipeline.kafka.logs import ClusterTopics
 from pipeline.settings import Settings
+from pipeline.stages.archive import ArchiveStage
 from pipeline.stages.foreign import ForeignTopics
 from schemas.logs import Gap, Log, Logs
 from schemas.source import FieldMap, ForeignSource
@@ -142,3 +145,39 @@ def test_of_several_sources_of_a_topic_the_first_to_begin_counts_and_paused_ones
     assert readings(history, HORIZON) == {ORDERS: Reading(NOW, 2_000, False)}
     history.suppose(source("one", delay="2s", paused=True), NOW)
     assert readings(history, HORIZON) == {}
+    assert paused(history, HORIZON) == {ORDERS: Reading(NOW - HORIZON, 5_000, True, until=NOW)}
+
+
+def test_one_that_is_paused_is_archived_as_far_as_assignment_has_read_it(tmp_path: Path):
+    stage = ArchiveStage(Settings(data=tmp_path, archive_interval=60_000))
+    history = stage.catalog.history
+    history.suppose(Logs(cluster="c", topics={ORDERS: Log(id="log-1")}), NOW)
+    history.suppose(source("orders"), NOW)
+    assert stage.readings() == {ORDERS: Reading(NOW, 0, False)}
+    for number in range(2):
+        stage.begin((ORDERS, number), 0)
+        stage.reach((ORDERS, number), NOW)
+
+    pausing = Reading(NOW, 0, False, until=NOW + 1_000)
+    history.suppose(source("orders", paused=True), NOW + 1_000)
+
+    stage.reach((ORDERS, 0), NOW + 200_000)
+    assert stage.readings() == {ORDERS: pausing}
+    stage.reach((ORDERS, 1), NOW + 80_000)
+    assert stage.readings() == {ORDERS: pausing}, "an interval may be open in which something was read"
+    stage.reach((ORDERS, 1), NOW + 82_000)
+    assert stage.readings() == {}
+    asyncio.run(stage.release([(ORDERS, 0), (ORDERS, 1)]))
+    assert stage.readings() == {}
+    history.suppose(source("orders"), NOW + 300_000)
+    assert stage.readings() == {ORDERS: Reading(NOW, 0, False)}
+    history.suppose(source("orders", paused=True), NOW + 400_000)
+    assert stage.readings() == {ORDERS: Reading(NOW, 0, False, until=NOW + 400_000)}
+
+
+def test_for_one_that_is_paused_nobody_waits(stage: AtWork, foreign: ForeignTopics):
+    stage.note("log-1")
+
+    foreign.take_up({ORDERS: Reading(NOW, 0, False, until=NOW)}, *found("log-2"))
+
+    assert (foreign.read, foreign.waiting) == ({}, {})
