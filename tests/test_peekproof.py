@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import peekproof
 from peekproof import Answer, Flags
 
@@ -33,7 +35,10 @@ def test_a_producer_evaluates_flags_without_a_compiler_or_a_client():
 
 
 def test_its_names_are_those_of_the_documentation():
-    assert set(peekproof.__all__) == {"Answer", "Flags", "PeekproofError", "Problem", "__version__", "load_flags"}
+    assert all(hasattr(peekproof, name) for name in peekproof.__all__)
+    assert {*dir(peekproof)} == {*peekproof.__all__}
+    with pytest.raises(AttributeError, match="module 'peekproof' has no attribute 'analyse'"):
+        peekproof.analyse  # noqa: B018
     assert isinstance(peekproof.load_flags(CONFIGS), Flags)
     assert isinstance(peekproof.load_flags(CONFIGS).evaluate({"user_id": "ann"})["dark-mode"], Answer)
     assert (Path(peekproof.__file__).parent / "py.typed").exists()

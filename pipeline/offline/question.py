@@ -8,6 +8,8 @@ from typing import Literal
 from pipeline.errors import PeekproofError
 
 Method = Literal["sequential", "t-test", "bayesian"]
+MeasuredAs = Literal["conversion", "sum"]
+Direction = Literal["increase", "decrease"]
 
 _KINDS = re.compile(r"(?P<column>.+?)(?::(?P<type>conversion|sum))?(?::(?P<direction>increase|decrease))?")
 
@@ -17,8 +19,8 @@ class Measured:
     """A column as a metric. `type` is None where its values decide: 0 and 1 alone make a conversion."""
 
     column: str
-    type: Literal["conversion", "sum"] | None = None
-    direction: Literal["increase", "decrease"] = "increase"
+    type: MeasuredAs | None = None
+    direction: Direction = "increase"
 
     @classmethod
     def of(cls, text: str) -> "Measured":

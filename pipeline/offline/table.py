@@ -143,7 +143,7 @@ class TableAnalysis:
             )
         if control is None:
             control = next((name for name in sorted(names) if name.lower() == "control"), min(names))
-            self.notes.append(f"'{control}' is taken for the control; --control names another")
+            self.notes.append(f"'{control}' is taken for the control; name another if it is not")
         if control not in names:
             raise PeekproofError(f"'{control}' is no value of '{column}'; {did_you_mean(control, names)}")
         return [control, *sorted(name for name in names if name != control)]
@@ -151,10 +151,10 @@ class TableAnalysis:
     def _weights(self, variants: Sequence[str]) -> list[int]:
         weights = self._question.weights
         if weights is None:
-            self.notes.append("the split is taken as planned to be equal; --weights says another")
+            self.notes.append("the split is taken as planned to be equal; give its weights if it was not")
             return [1] * len(variants)
         if weights.keys() != set(variants):
-            raise PeekproofError(f"--weights names {listed([*weights])}; the variants are {listed(variants)}")
+            raise PeekproofError(f"weights are given of {listed([*weights])}; the variants are {listed(variants)}")
         return [weights[variant] for variant in variants]
 
     def _tell_repeats(self) -> None:

@@ -385,7 +385,7 @@ REFUSED = {
     "--variant group --metric who": "'who': 200 of its 200 cells cannot be used; .*:2: who is 'u0'",
     "--variant group --metric spend:conversion": "what counts is 0, 1, true or false",
     "--variant group --metric spend --control c": "'c' is no value of 'group'",
-    "--variant group --metric spend --weights a=1,c=2": "--weights names a, c; the variants are a, b",
+    "--variant group --metric spend --weights a=1,c=2": "weights are given of a, c; the variants are a, b",
     "--variant group --metric spend --weights a=.5,b=.5": "'a=.5' is no weight; write VARIANT=N",
     "--variant group --metric spend --metric spend": "'spend' is named twice",
 }

@@ -1,0 +1,126 @@
+"""Analyzing: exposures and events of data frames or files, judged as the stream judges them."""
+
+from collections.abc import Mapping, Sequence
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+from peekproof.metrics import EventMetric
+from peekproof.results import Result
+from pipeline.catalog.documents import Documents, read_documents
+from pipeline.errors import PeekproofError
+from pipeline.files.frames import Input, inputs
+from pipeline.files.titles import listed
+from pipeline.offline.analysis import FileAnalysis
+from pipeline.offline.asked import documents_of, flag_of, variants_met
+from pipeline.offline.question import Method
+from pipeline.offline.telling import report, told_left_out, told_notes
+from schemas.catalog import Analysis
+
+
+def analyze(
+    exposures: Any = None,
+    events: Any = None,
+    metrics: Sequence[EventMetric] = (),
+    *,
+    experiment: str | None = None,
+    control: str | None = None,
+    weights: Mapping[str, int] | None = None,
+    unit: str = "user_id",
+    breakdowns: Mapping[str, Sequence[str]] | None = None,
+    method: Method = "sequential",
+    alpha: float = 0.05,
+    planned_units: int | None = None,
+    cuped: bool = False,
+    catalog: str | PathLike[str] | None = None,
+) -> Result:
+    """Results of exposures and events, by these metrics, or by the documents of the directory `catalog`.
+
+    `exposures` and `events` are data frames of pandas or polars, tables of Arrow, relations of DuckDB, paths or
+    patterns of files, or lists of these. Columns are named as on the topics and in files (see the page Analyze): an
+    exposure says `flag_key`, `variant`, `time` and `user_id`, an event `event_type`, `time` and `user_id`, and a column
+    that is called as a property which a metric reads is that one. An export of Amplitude has both as `events`.
+
+    The variants are those that exposures name, of equal weight unless `weights` says how the split was planned;
+    `control` is the one of that name, else the first. `unit` is what was randomised, `breakdowns` split the results by
+    values of a property, and the rest is as in an experiment's `analysis`. With a `catalog` all of that stands in the
+    documents. Raises PeekproofError for what cannot be used.
+
+    >>> import pandas as pd
+    >>> import peekproof as pp
+    >>> day = pd.Timestamp("2026-03-01", tz="UTC")
+    >>> units = range(2_000)
+    >>> exposures = pd.DataFrame({
+    ...     "flag_key": "checkout-button",
+    ...     "variant": ["treatment" if unit % 2 else "control" for unit in units],
+    ...     "user_id": [f"user-{unit}" for unit in units],
+    ...     "time": day,
+    ... })
+    >>> buyers = [unit for unit in units if unit % 10 < 3 + 2 * (unit % 2)]
+    >>> events = pd.DataFrame({
+    ...     "event_type": "purchase",
+    ...     "user_id": [f"user-{unit}" for unit in buyers],
+    ...     "time": day + pd.Timedelta(hours=1),
+    ...     "revenue": [20.0 + unit % 7 for unit in buyers],
+    ... })
+    >>> later = pd.DataFrame({"event_type": "visit", "user_id": ["user-0"], "time": [day + pd.Timedelta(days=8)]})
+    >>> result = pp.analyze(
+    ...     exposures,
+    ...     [events, later],
+    ...     [
+    ...         pp.Conversion("buyers", event="purchase", window="7d"),
+    ...         pp.Sum("revenue", event="purchase", property="revenue", window="7d", cap=500),
+    ...     ],
+    ... )
+    >>> result["checkout-button"].look.verdict.decision
+    'ship'
+    >>> result.to_pandas().query("reading == 'settled'")[["metric", "n", "mean", "control_mean"]]
+        metric     n    mean  control_mean
+    0   buyers  1000   0.500         0.400
+    """
+    shown, happened = inputs("exposures", exposures), inputs("events", events)
+    if not (shown or happened):
+        raise PeekproofError("there is nothing to analyse: give exposures, events, or both")
+    if (catalog is None) == (not metrics):
+        raise PeekproofError("give either metrics, or `catalog`, the directory of documents that define them")
+    if catalog is not None:
+        documents = read_documents(Path(catalog))
+    else:
+        judged = {"method": method, "alpha": alpha, "planned_units": planned_units, "cuped": cuped}
+        flag = {
+            "unit": unit,
+            "breakdowns": [{"property": name, "values": [*values]} for name, values in (breakdowns or {}).items()],
+            "analysis": {name: value for name, value in judged.items() if value != getattr(Analysis(), name)},
+        }
+        documents = _asked(_met(shown, happened, experiment), metrics, flag, weights, control)
+    analysis = FileAnalysis(documents, shown, happened, experiment)
+    for _ in analysis:
+        pass
+    looks, notes = analysis.looks(), told_notes(analysis)
+    return Result(looks, [*notes, *told_left_out(analysis.left_out)], report(analysis, looks, notes))
+
+
+def _met(exposures: Sequence[Input], events: Sequence[Input], experiment: str | None) -> dict[str, list[str]]:
+    met = variants_met(exposures, events)
+    if experiment is None:
+        if not met:
+            raise PeekproofError("no exposure names its experiment: say `flag_key`, `variant`, `time` and `user_id`")
+        return met
+    if experiment not in met:
+        raise PeekproofError(f"no exposure is of '{experiment}'; they are of {listed([*met])}")
+    return {experiment: met[experiment]}
+
+
+def _asked(
+    met: Mapping[str, Sequence[str]],
+    metrics: Sequence[EventMetric],
+    flag: Mapping[str, Any],
+    weights: Mapping[str, int] | None,
+    control: str | None,
+) -> Documents:
+    every = {id(each): each for metric in metrics for each in (metric, *metric.parts)}
+    return documents_of(
+        [each.definition() for each in every.values()],
+        [each.goal(is_first=number == 0) for number, each in enumerate(metrics)],
+        [{**flag, **flag_of(key, variants, weights, control)} for key, variants in met.items()],
+    )

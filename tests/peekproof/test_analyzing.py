@@ -1,0 +1,171 @@
+"""`pp.analyze`: what an analyst types comes to what `peekproof analyze` says of the same rows in files."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import msgspec
+import pandas as pd
+import polars as pl
+import pytest
+
+import peekproof as pp
+from peekproof import PeekproofError
+from tests.pipeline.analyzing import MINUTE, T, describe, history, ndjson, told
+
+
+def frame(rows: list[dict[str, Any]]) -> pl.DataFrame:
+    return pl.DataFrame(rows, infer_schema_length=None)
+
+
+FRAMES: dict[str, Callable[[list[dict[str, Any]]], Any]] = {
+    "pandas": pd.DataFrame,
+    "polars": frame,
+    "arrow": lambda rows: frame(rows).to_arrow(),
+    "duckdb": lambda rows: duckdb.connect().from_arrow(frame(rows).to_arrow()),
+    "several": lambda rows: [frame(rows[:300]), frame(rows[300:]).to_pandas()],
+}
+SPENT = pp.Sum("spent", event="buy", property="price", cap=150, window="2h", cuped="1d")
+VIEWS = pp.Count("views", event="view", window="none")
+EXPENSIVE = ({"property": "event_properties.price", "op": "greater", "values": ["20"]},)
+METRICS = [
+    pp.Conversion("buyers", event="buy", window="2h", minimum_effect=0.1),
+    SPENT,
+    pp.Sum("big", event="buy", property="price", log=True, window="2h", where=EXPENSIVE, direction="decrease"),
+    VIEWS,
+    pp.Mean("price", event="buy", property="price", window="2h", role="guardrail", margin=0.2),
+    pp.Ratio("per-view", numerator=SPENT, denominator=VIEWS, window="2h", cuped="6h"),
+    pp.Funnel("funnel", steps=["view", {"event": "buy"}], counting="totals", window="2h"),
+    pp.Retention("back", start="view", event="view", nth=1, period="10m", window="2h"),
+]
+BUTTON = """{key: button, owner: shop, variants: [{key: control}, {key: treatment, weight: 2}], analysis: {cuped: true},
+breakdowns: [{property: platform, values: [iOS, web]}], metrics: [{metric: buyers, role: primary, minimum_effect: 0.1},
+{metric: spent}, {metric: big, direction: decrease}, {metric: views}, {metric: price, role: guardrail, margin: 0.2},
+{metric: per-view}, {metric: funnel}, {metric: back}]}"""
+
+
+@pytest.fixture(scope="module")
+def sent() -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    return history()
+
+
+@pytest.fixture(scope="module")
+def expected(tmp_path_factory: pytest.TempPathFactory, sent: Any) -> tuple[Path, Any]:
+    """The documents, and what the command says of files."""
+    directory = tmp_path_factory.mktemp("analyzing")
+    catalog = describe(directory / "catalog")
+    files = [ndjson(directory / f"{name}.ndjson", its) for name, its in zip(("x", "e"), sent, strict=True)]
+    return catalog, told("--exposures", files[0], "--events", files[1], "--catalog", catalog)
+
+
+@pytest.mark.parametrize("kind", FRAMES)
+def test_frames_say_what_files_say_to_the_last_byte(kind: str, sent: Any, expected: Any):
+    catalog, document = expected
+
+    result = pp.analyze(*map(FRAMES[kind], sent), catalog=catalog)
+
+    found = json.loads(result.to_json())
+    assert found["rows"] == document["rows"]
+    assert found["experiments"] == document["experiments"]
+    assert found["notes"] == document["notes"]
+
+
+def test_metrics_that_are_typed_are_those_of_documents(tmp_path: Path, sent: Any, expected: Any):
+    exposures = [each for each in sent[0] if each["flag_key"] == "button" and "variant" in each]
+    (tmp_path / "metrics").symlink_to(expected[0] / "metrics")
+    (tmp_path / "experiments").mkdir()
+    (tmp_path / "experiments/button.yaml").write_text(BUTTON)
+    asked = {"breakdowns": {"platform": ["iOS", "web"]}, "weights": {"control": 1, "treatment": 2}, "cuped": True}
+
+    result = pp.analyze(frame(exposures), frame(sent[1]), METRICS, **asked)
+
+    documented = pp.analyze(frame(exposures), frame(sent[1]), catalog=tmp_path, experiment="button")
+    assert msgspec.json.encode(result.look) == msgspec.json.encode(documented.look)
+    assert result.look.verdict.decision != "none"
+
+
+def test_every_experiment_that_exposures_name_has_the_metrics():
+    exposures = frame([shown(flag, unit) for flag in ("button", "menu") for unit in range(400)])
+    events = frame([bought(unit) for unit in range(0, 400, 3)])
+
+    result = pp.analyze(exposures, events, METRICS[:1])
+
+    assert [look.experiment for look in result.looks] == ["button", "menu"]
+    assert result["menu"].look.health.arms[0].variant == "control"
+    with pytest.raises(PeekproofError, match="there are 2 experiments: button, menu; name one"):
+        result.look  # noqa: B018
+    with pytest.raises(PeekproofError, match="'till' is no experiment of it; there are button, menu"):
+        result["till"]
+    alone = pp.analyze(exposures, events, METRICS[:1], experiment="menu")
+    assert alone.look.cells == result["menu"].look.cells
+
+
+def shown(flag: str, unit: int) -> dict[str, Any]:
+    return {"flag_key": flag, "variant": ("control", "treatment")[unit % 2], "user_id": f"user-{unit}", "time": T}
+
+
+def bought(unit: int) -> dict[str, Any]:
+    return {"event_type": "buy", "user_id": f"user-{unit}", "time": T + MINUTE, "price": 10.0 + unit % 7}
+
+
+def test_what_is_left_out_is_noted_and_shown():
+    events = frame([bought(unit) for unit in range(400)] + [{"event_type": "buy", "user_id": "user-1", "time": 12}])
+
+    result = pp.analyze(frame([shown("button", unit) for unit in range(400)]), events, [SPENT])
+
+    assert any(note.startswith("events: 1 rows left out: time out of range") for note in result.notes)
+    assert any("events:401: time is 12" in note for note in result.notes)
+    assert "see .notes" in repr(result)
+    assert "time is 12" in result._repr_html_()
+
+
+@pytest.mark.parametrize(
+    ("asked", "says"),
+    [
+        ({}, "there is nothing to analyse: give exposures, events, or both"),
+        (
+            {"exposures": [shown("a", 1)]},
+            "give either metrics, or `catalog`, the directory of documents that define them",
+        ),
+        (
+            {"exposures": [{"user": "ann", "time": T}], "metrics": METRICS[:1]},
+            "'exposures' has no column `flag_key`, only user, time; name its columns so. An exposure says flag_key,",
+        ),
+        (
+            {"exposures": [shown("a", 0)], "metrics": METRICS[:1]},
+            "'a': its exposures name control, and two are compared; name the variants by `weights`",
+        ),
+        (
+            {"exposures": [shown("a", 0), shown("a", 1)], "metrics": METRICS[:1], "control": "contrl"},
+            "'contrl' is no variant of 'a'; did you mean 'control'?",
+        ),
+        (
+            {"exposures": [shown("a", 0), shown("a", 1)], "metrics": METRICS[:1], "experiment": "b"},
+            "no exposure is of 'b'; they are of a",
+        ),
+        (
+            {
+                "exposures": [shown("a", 0), shown("a", 1)],
+                "metrics": [pp.Sum("x", event="buy", property="p", window="7")],
+            },
+            "'x': window: '7' ",
+        ),
+        (
+            {"exposures": [shown("a", 0), shown("a", 1)], "metrics": [METRICS[0], METRICS[0]]},
+            "'a': metrics[1]",
+        ),
+        (
+            {"exposures": [shown("a", 0), shown("a", 1)], "metrics": METRICS[:1], "method": "z-test"},
+            "'a': analysis.method: 'z-test' ",
+        ),
+    ],
+)
+def test_what_cannot_be_analysed_is_refused_with_the_way_out(asked: dict[str, Any], says: str):
+    given = {name: frame(value) if name == "exposures" else value for name, value in asked.items()}
+
+    with pytest.raises(PeekproofError) as error:
+        pp.analyze(**given)
+
+    assert str(error.value).startswith(says), error.value
