@@ -219,13 +219,13 @@ class Consumer(driver.Consumer):
     async def _wait_next_records(self, timeout: float) -> tuple[Any, Any]:
         if not self.flow_active:
             await self.wait(self.can_resume_flow)  # type: ignore[arg-type]
-        # A copy: the set changes while the fetch is under way, and an empty one would mean every partition.
-        tps = set() if self.app.rebalancing else set(self._get_active_partitions())
+        # Others than the set itself, which changes while the fetch is under way; none would mean every partition.
+        tps = set() if self.app.rebalancing else self._sought(self._get_active_partitions())
         if not tps:
             await self.sleep(IDLE_SECONDS)
             return None, None
         seeks, fetched = await self._thread.fetch(tps, timeout)
-        if seeks != self._seeks or self.app.rebalancing or not self.flow_active:
+        if seeks != self._seeks or self.app.rebalancing or not self.flow_active or self._sought(tps) != tps:
             return None, None  # from before a seek, or one follows
         if isinstance(fetched, OffsetOutOfRangeError):
             raise GapError(
@@ -235,6 +235,13 @@ class Consumer(driver.Consumer):
         if isinstance(fetched, KafkaError):
             raise fetched
         return fetched, tps
+
+    def _sought(self, tps: Iterable[TP]) -> set[TP]:
+        """Those that were brought to their positions. Of others the client reads what nobody asked it for, or fails.
+
+        Faust takes partitions for active as they are assigned: to a worker that stops, and between two rebalances.
+        """
+        return {tp for tp in tps if self._read_offset.get(tp) is not None}
 
     def _to_message(self, tp: TP, record: Any) -> ConsumerMessage:
         if not isinstance(record, Records):

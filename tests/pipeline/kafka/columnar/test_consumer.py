@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from aiokafka.errors import OffsetOutOfRangeError, TopicAuthorizationFailedError
+from aiokafka.errors import NoOffsetForPartitionError, OffsetOutOfRangeError, TopicAuthorizationFailedError
 from aiokafka.structs import TopicPartition
 from faust.types import TP
 from hypothesis import given
@@ -338,6 +338,37 @@ def test_a_rebalance_while_the_worker_stops_releases_once_and_leaves_it_the_clie
         assert app.should_stop
         assert not app.crashed
         assert not closed
+
+    consuming(test)
+
+
+def test_a_worker_that_stops_fetches_nothing_of_partitions_that_come_meanwhile():
+    async def test(app, consumer, thread):
+        await consumer.perform_seek()
+        app._stopped.set()
+        await consumer.on_partitions_revoked({ZERO, ONE})
+        await consumer.on_partitions_assigned({ZERO, ONE})
+        thread.answers = [(1, {ZERO: [slice_of(3, 5)]})]
+
+        assert await delivered(consumer) == []
+        assert thread.asked == []
+
+    consuming(test)
+
+
+@pytest.mark.parametrize("fetched", [{ZERO: [slice_of(3, 5)]}, NoOffsetForPartitionError(ZERO)])
+def test_what_is_fetched_while_partitions_go_is_dropped_though_an_earlier_rebalance_ends_meanwhile(fetched):
+    async def test(app, consumer, thread):
+        async def fetch(*_):
+            await consumer.on_partitions_revoked({ZERO, ONE})
+            consumer.resume_flow()
+            return thread.seeks, fetched
+
+        await consumer.perform_seek()
+        thread.fetch = fetch
+
+        assert await asyncio.wait_for(delivered(consumer), 10) == []
+        assert not app.rebalancing
 
     consuming(test)
 
