@@ -3,6 +3,7 @@
 import base64
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -71,6 +72,7 @@ def main() -> None:
         sys.exit("there is no Chromium to make pictures with; `apt-get install chromium` brings one")
     expect.set_options(timeout=PATIENCE)
     settings = with_free_port(msgspec.structs.replace(Settings.read(), http_port=0))
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped, and the demo with it"))
     with tempfile.TemporaryDirectory() as data, sync_playwright() as playwright:
         own = {"PEEKPROOF_DATA": data, "PEEKPROOF_HTTP_PORT": str(settings.http_port)}
         demo = subprocess.Popen(
