@@ -109,8 +109,9 @@ class ForeignSource(Strict, frozen=True, kw_only=True):
 
     Its records become events, or exposures, by the `map` of our fields to what stands in them; a `preset` is the map of
     a product, of which `map` replaces fields. With `each`, the path of an array, every element becomes one; a path that
-    begins so is of the element. Records that do not satisfy every condition of `where` are left out. A record's own
-    `content-type` comes before the `format` where it says JSON, JSON lines or Arrow.
+    begins so is of the element. Texts at the paths of `parse` hold JSON, into which paths lead on. Records that do not
+    satisfy every condition of `where` are left out. A record's own `content-type` comes before the `format` where it
+    says JSON, JSON lines or Arrow.
 
     It is read `from` now on, from the beginning, or from a time, but never from further back than a horizon. `delay` is
     for topics whose records carry their producer's time: a record that comes so much later is late. A source that is
@@ -127,6 +128,7 @@ class ForeignSource(Strict, frozen=True, kw_only=True):
     makes: Literal["event", "exposure"] = msgspec.field(name="as")
     preset: Preset | None = None
     each: FieldPath | None = None
+    parse: Annotated[tuple[FieldPath, ...], msgspec.Meta(max_length=20)] = ()
     where: tuple[SourceCondition, ...] = ()
     map: FieldMap = FieldMap()
     since: Annotated[

@@ -74,6 +74,8 @@ def _path_violations(source: ForeignSource) -> Iterator[Violation]:
     """What is wrong with the paths and constants that the document says itself."""
     if source.each is not None:
         yield from _in_value(source.each, ("each",))
+    for index, each in enumerate(source.parse):
+        yield from _parse_violation(each, source.each, ("parse", index))
     for index, condition in enumerate(source.where):
         yield from _path_violation(condition.property, ("where", index, "property"))
     for name in FieldMap.__struct_fields__:
@@ -118,6 +120,19 @@ def _path_violation(text: str, path: Path) -> Iterator[Violation]:
         parse_path(text)
     except ValueError as error:
         yield Violation(path, str(error))
+
+
+def _parse_violation(text: str, each: str | None, path: Path) -> Iterator[Violation]:
+    try:
+        place = parse_path(text)
+        elements = parse_path(each) if each is not None else None
+    except ValueError as error:
+        yield Violation(path, str(error))
+        return
+    if not isinstance(place, InValue) or not place.steps:
+        yield Violation(path, f"'{text}' is no text within the record's value; name one")
+    elif isinstance(elements, InValue) and len(place.steps) > len(elements.steps) and place.within(elements.steps):
+        yield Violation(path, f"'{text}' is within the elements of `each`, of which no texts are parsed; leave it out")
 
 
 def _in_value(text: str, path: Path) -> Iterator[Violation]:

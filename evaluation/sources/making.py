@@ -21,6 +21,7 @@ from evaluation.flags.conditions import CompiledCondition
 from evaluation.flags.paths import Path
 from evaluation.flags.values import read_json, subject_of
 from evaluation.sources.beside import beside
+from evaluation.sources.inlining import inlined
 from evaluation.sources.mapping import INSERT_ID, TIME, Alternative, At, Beside, Constant, SourceMapping
 from evaluation.sources.odd import WRONG
 from evaluation.sources.reading import MOST_ELEMENTS, RecordPiece, read, unfolded, with_one
@@ -62,6 +63,8 @@ def make(  # noqa: PLR0917
     """
     outer = [each for each in mapping.where if not (isinstance(each[0], At) and each[0].is_in_element)]
     inner = [each for each in mapping.where if each not in outer]
+    if mapping.parse:
+        spans = inlined(spans, mapping.parse)
     for part, found in read(spans, mapping.of_record, reject):
         piece = _satisfying(records, RecordPiece(part, found), outer, counts)
         if mapping.of_element is None:

@@ -69,6 +69,7 @@ class SourceMapping:
     of_record: PathTree
     of_element: PathTree | None  # None: a record is one message
     each: Steps
+    parse: tuple[Steps, ...]  # where texts stand that hold JSON
     where: tuple[tuple[Alternative, CompiledCondition], ...]
     fields: dict[Path, tuple[Alternative, ...]]
     unit: TimeUnit
@@ -98,6 +99,8 @@ def _mapping(document: bytes, wanted: Wanted) -> SourceMapping:
     source = filled(msgspec.json.decode(document, type=ForeignSource))
     each = parse_path(source.each) if source.each is not None else None
     assert each is None or isinstance(each, InValue)
+
+    parse = tuple(path.steps for path in map(parse_path, source.parse) if isinstance(path, InValue))
 
     def at(text: str, below: Steps = ()) -> Alternative:
         if is_constant(text):
@@ -144,6 +147,7 @@ def _mapping(document: bytes, wanted: Wanted) -> SourceMapping:
         of_record=PathTree(views[False]),
         of_element=PathTree(views[True]) if each else None,
         each=each.steps if each else (),
+        parse=parse,
         where=where,
         fields=fields,
         unit=source.map.time.unit if isinstance(source.map.time, TimeAt) else "ms",

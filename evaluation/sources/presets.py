@@ -10,11 +10,12 @@ from schemas.source import FieldMap, ForeignSource, Preset, SourceCondition, Tim
 
 @dataclass(frozen=True, slots=True)
 class PresetMap:
-    """What a preset fills in: the map and, where the document says none itself, the conditions."""
+    """What a preset fills in: the map and, where the document says none itself, the conditions, and what to parse."""
 
     makes: Literal["event", "exposure"]
     map: FieldMap
     where: tuple[SourceCondition, ...] = ()
+    parse: tuple[str, ...] = ()
 
 
 _SEGMENT = FieldMap(
@@ -99,6 +100,7 @@ PRESETS: dict[Preset, PresetMap] = {
         ),
     ),
     # https://posthog.com/docs/api/capture, https://posthog.com/docs/cdp/batch-exports/s3
+    # What its own topic for ClickHouse has (`clickhouse_events_json`) holds properties as texts.
     "posthog": PresetMap(
         "event",
         FieldMap(
@@ -117,6 +119,7 @@ PRESETS: dict[Preset, PresetMap] = {
             ip_address="properties.$ip",
             library="properties.$lib",
         ),
+        parse=("properties", "person_properties"),
     ),
     # What its tracking callbacks send by Segment's or RudderStack's libraries, or as rows of its own columns:
     # https://docs.growthbook.io/event-trackers/segment, https://docs.growthbook.io/app/datasources
@@ -190,4 +193,6 @@ def filled(source: ForeignSource) -> ForeignSource:
     preset = PRESETS[source.preset]
     said = {name: own for name in FieldMap.__struct_fields__ if (own := getattr(source.map, name)) is not None}
     filled_map = msgspec.structs.replace(preset.map, **said)
-    return msgspec.structs.replace(source, map=filled_map, where=source.where or preset.where)
+    return msgspec.structs.replace(
+        source, map=filled_map, where=source.where or preset.where, parse=source.parse or preset.parse
+    )

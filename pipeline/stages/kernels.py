@@ -113,9 +113,9 @@ def _records(topic: str, visit: int) -> Records:
 
 
 def _foreign(unit: TimeUnit) -> Records:
-    """Baskets of another shape, one with a key, whose items are an event each."""
+    """A basket of another shape, with a key, whose items, in a text, are an event each."""
     at = np.datetime_as_string(np.datetime64(NOW, "ms")) if unit == "iso8601" else NOW // 1_000
-    value = msgspec.json.encode({"who": "é", "at": str(at), "items": [{"price": "2"}, {"price": 1.5}]})
+    value = msgspec.json.encode({"who": "é", "at": str(at), "items": '[{"price": "2"}, {"price": 1.5}]'})
     return Records(
         topic=f"{MARK}baskets.{unit}",
         partition=0,
@@ -135,6 +135,7 @@ def _source(unit: TimeUnit) -> ForeignSource:
         key=unit,
         topic=f"baskets.{unit}",
         makes="event",
+        parse=("items",),
         each="items",
         map=FieldMap(
             event_type="= buy",

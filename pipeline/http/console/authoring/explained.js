@@ -35,6 +35,7 @@ const FIELDS = {
   "ForeignSource.delay":
     "where records have their producers' times (CreateTime): how much later they may come; results wait as long",
   "ForeignSource.each": "where a record is several events: the path of the list",
+  "ForeignSource.parse": "the paths of such texts, into which others lead on",
   "ForeignSource.where": "all of them must hold; what they leave out is counted",
   "FieldMap.time": "without one the record's own counts",
   "FieldMap.insert_id": "by which repeats are recognised",

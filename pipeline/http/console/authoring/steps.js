@@ -80,7 +80,7 @@ const SOURCE = [
     name: "map",
     title: "What is taken of it",
     says: "Which of its records are meant, and where in them our fields stand. Try it with what the topic holds.",
-    fields: ["where", "each", "map"],
+    fields: ["where", "each", "parse", "map"],
   },
 ];
 

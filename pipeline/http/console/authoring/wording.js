@@ -35,6 +35,7 @@ const LABELS = {
   "ForeignSource.delay": "Delay of its records",
   "ForeignSource.paused": "Paused: it is not read",
   "ForeignSource.each": "Each element of a list",
+  "ForeignSource.parse": "Texts that hold JSON",
   "ForeignSource.where": "Which records are meant",
   "SourceCondition.property": "Path",
   "SourceCondition.op": "Operator",
