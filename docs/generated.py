@@ -5,6 +5,7 @@ it is never out of date.
 """
 
 import ast
+import dataclasses
 import inspect
 import re
 import textwrap
@@ -58,6 +59,21 @@ TAGS = {  # of the OpenAPI document, and what we call them
     "remembering": "Remember",
     "session": "Sign in and share",
     "on call": "On call",
+}
+PYTHON = {  # what `import peekproof` offers, by what one wants
+    "Flags": ("load_flags", "Flags", "Answer", "Problem", "PeekproofError"),
+    "Analysis": ("analyze", "analyze_table", "mean", "conversion", "Result"),
+    "Metrics": ("Conversion", "Count", "Sum", "Mean", "Ratio", "Funnel", "Retention"),
+    "Plans": ("plan", "PlannedSample"),
+    "What was published": ("read", "Snapshot", "PublishedRun", "Course"),
+}
+METHODS = {
+    "Flags": ("evaluate", "read", "write"),
+    "Result": ("to_pandas", "to_polars", "to_arrow", "to_json", "plot"),
+    "PlannedSample": ("to_arrow", "plot"),
+    "Snapshot": ("experiment", "table"),
+    "PublishedRun": ("look", "course"),
+    "Course": ("to_arrow", "plot"),
 }
 PART = "Part"  # of a struct's name of which anything may be left out (see schemas/parts.py)
 Row = Iterable[object]
@@ -324,19 +340,42 @@ def _longest() -> Iterator[Row]:
 
 def python() -> Iterator[str]:
     """What `import peekproof` offers, as its docstrings say."""
-    for name in ("load_flags", "Flags", "Answer", "Problem", "PeekproofError"):
-        public = getattr(peekproof, name)
-        yield f"## `{name}`\n"
-        if inspect.isfunction(public):
-            yield _signature(name, public)
-        yield inspect.getdoc(public) or ""
-        yield ""
-        for method in ("evaluate", "read", "write") if public is peekproof.Flags else ():
-            bound = getattr(public, method)
-            yield f"### `Flags.{method}`\n"
+    for title, names in PYTHON.items():
+        yield f"## {title}\n"
+        for name in names:
+            yield from _public(name)
+
+
+def _public(name: str) -> Iterator[str]:
+    public = getattr(peekproof, name)
+    yield f"### `{name}`\n"
+    if inspect.isfunction(public):
+        yield _signature(name, public)
+    elif dataclasses.is_dataclass(public):
+        yield f"```python\n{name}{_plainly(inspect.signature(public))}\n```\n"
+    yield _documented(public)
+    for method in METHODS.get(name, ()):
+        bound = inspect.getattr_static(public, method)
+        bound = bound.__func__ if isinstance(bound, classmethod) else bound
+        yield f"#### `{name}.{method}`\n"
+        if inspect.isfunction(bound):
             yield _signature(method, bound)
-            yield inspect.getdoc(bound) or ""
-            yield ""
+        yield _documented(bound)
+
+
+def _documented(public: object) -> str:
+    """A docstring, its examples as blocks of code."""
+    text = inspect.getdoc(public) or ""
+    return re.sub(r"((?:^ *>>> .*\n?)(?:^.+\n?)*)", r"```pycon\n\1\n```\n", text, flags=re.MULTILINE) + "\n"
+
+
+def _plainly(signature: inspect.Signature) -> str:
+    """Of a class of fields: what can be said of it."""
+    told = [
+        parameter.name if parameter.default is parameter.empty else f"{parameter.name} = {parameter.default!r}"
+        for parameter in signature.parameters.values()
+    ]
+    return f"({told[0]}, *, {', '.join(told[1:])})"
 
 
 def _signature(name: str, function: Callable[..., Any]) -> str:

@@ -56,7 +56,7 @@ def analyze(
     ...     "user_id": [f"user-{unit}" for unit in units],
     ...     "time": day,
     ... })
-    >>> buyers = [unit for unit in units if unit % 10 < 3 + 2 * (unit % 2)]
+    >>> buyers = [unit for unit in units if unit % 5 < 2 + unit % 2]
     >>> events = pd.DataFrame({
     ...     "event_type": "purchase",
     ...     "user_id": [f"user-{unit}" for unit in buyers],
@@ -76,7 +76,8 @@ def analyze(
     'ship'
     >>> result.to_pandas().query("reading == 'settled'")[["metric", "n", "mean", "control_mean"]]
         metric     n    mean  control_mean
-    0   buyers  1000   0.500         0.400
+    0   buyers  1000   0.600         0.400
+    2  revenue  1000  13.793         9.201
     """
     shown, happened = inputs("exposures", exposures), inputs("events", events)
     if not (shown or happened):

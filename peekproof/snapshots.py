@@ -79,7 +79,7 @@ class Snapshot(Tabled):
         try:
             with duckdb.connect(str(self._path), read_only=True) as database:
                 database.execute(f"SET VARIABLE peekproof_data = {literal(self._path.resolve().parent)}")
-                return database.execute(query, parameters).to_arrow_table()
+                return database.sql(query, params=parameters).to_arrow_table()
         except duckdb.Error as error:
             raise PeekproofError(f"'{self._path}': {str(error).partition(chr(10))[0]}") from error
 

@@ -50,23 +50,25 @@ def analyze_table(
     >>> import peekproof as pp
     >>> before = [float(unit % 89) for unit in range(3_000)]
     >>> users = pd.DataFrame({
-    ...     "group": ["control" if unit % 3 else "mail" for unit in range(3_000)],
+    ...     "group": ["mail" if unit % 2 else "control" for unit in range(3_000)],
     ...     "before": before,
-    ...     "spend": [20.0 + spent + (4.0 if unit % 3 == 0 else 0.0) + unit % 11 for unit, spent in enumerate(before)],
-    ...     "visit": [unit % 4 == 0 for unit in range(3_000)],
+    ...     "spend": [20.0 + spent + 4.0 * (unit % 2) + unit % 11 for unit, spent in enumerate(before)],
+    ...     "visit": [unit % 5 < 1 + unit % 2 for unit in range(3_000)],
     ... })
     >>> result = pp.analyze_table(
     ...     users,
     ...     variant="group",
     ...     metrics={"spend": pp.mean(), "visit": pp.conversion()},
     ...     covariates=["before"],
-    ...     weights={"control": 2, "mail": 1},
+    ...     control="control",
+    ...     weights={"control": 1, "mail": 1},
     ... )
     >>> result
-    table: ship: mail wins on spend: ...
+    table: ship: mail improves spend: +5.8% [+5.3%, +6.4%], p < 0.0001.
     >>> result.to_pandas()[["metric", "variant", "n", "estimate", "lower", "upper"]].round(2)
       metric variant     n  estimate  lower  upper
-    0  spend    mail  1000      4.00   ...
+    0  spend    mail  1500       4.0   3.63   4.37
+    1  visit    mail  1500       0.2   0.15   0.25
     """
     if len(covariates) > 1 or isinstance(covariates, str):
         raise PeekproofError(f"covariates={covariates!r}: a list of one column is taken as yet: ['spend_before']")

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import peekproof
+from docs.generated import PYTHON
 from peekproof import Answer, Flags
 
 CONFIGS = Path(__file__).parents[1] / "configs"
@@ -36,7 +37,11 @@ def test_a_producer_evaluates_flags_without_a_compiler_or_a_client():
 
 def test_its_names_are_those_of_the_documentation():
     assert all(hasattr(peekproof, name) for name in peekproof.__all__)
-    assert {*dir(peekproof)} == {*peekproof.__all__}
+    assert (
+        {*dir(peekproof)}
+        == {*peekproof.__all__}
+        == {"__version__", *(each for some in PYTHON.values() for each in some)}
+    )
     with pytest.raises(AttributeError, match="module 'peekproof' has no attribute 'analyse'"):
         peekproof.analyse  # noqa: B018
     assert isinstance(peekproof.load_flags(CONFIGS), Flags)

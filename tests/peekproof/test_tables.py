@@ -1,0 +1,121 @@
+"""`pp.analyze_table` on published experiments, beside statsmodels' regressions."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pytest
+import statsmodels.api as sm
+
+import peekproof as pp
+from peekproof import PeekproofError
+from schemas.look import Cell
+from tests.pipeline.analyzing import told
+
+DATA = Path(__file__).parents[2] / "examples/data"
+NSW = pd.read_csv(DATA / "nsw.csv")
+OF_NSW = {"variant": "group", "weights": {"control": 260, "training": 185}}
+CLOSE = {"rel": 1e-9}
+
+
+def regression(outcome: Any, is_treated: Any, errors: str) -> tuple[float, float]:
+    """The effect of a treatment and its standard error, by least squares on an indicator."""
+    fitted = sm.OLS(np.asarray(outcome, float), sm.add_constant(np.asarray(is_treated, float))).fit(cov_type=errors)
+    return fitted.params[1], fitted.bse[1]
+
+
+def cells(result: pp.Result) -> dict[tuple[str, str], Cell]:
+    return {(cell.metric, cell.variant): cell for cell in result.look.cells}
+
+
+def test_nsw_is_its_published_effect_with_the_error_of_a_regression():
+    result = pp.analyze_table(NSW, metrics={"re78": pp.mean()}, method="t-test", **OF_NSW)
+
+    (cell,) = result.look.cells
+    assert (cell.estimate, cell.standard_error) == pytest.approx(
+        regression(NSW.re78, NSW.group == "training", "HC2"), **CLOSE
+    )
+    assert round(cell.estimate) == 1_794  # Dehejia and Wahba 1999, table 3
+
+
+def test_nsw_is_adjusted_as_by_a_regression_on_the_past_of_all():
+    (cell,) = pp.analyze_table(
+        NSW, metrics={"re78": pp.mean()}, covariates=["re75"], method="t-test", **OF_NSW
+    ).look.cells
+
+    slope = sm.OLS(NSW.re78, sm.add_constant(NSW.re75)).fit().params["re75"]
+    expected = regression(NSW.re78 - slope * NSW.re75, NSW.group == "training", "HC2")
+    assert (cell.estimate, cell.standard_error) == pytest.approx(expected, **CLOSE)
+
+
+def test_hillstroms_e_mails_are_compared_as_by_regressions():
+    counts = pd.read_csv(DATA / "hillstrom.csv")
+    customers = counts.loc[counts.index.repeat(counts.customers)]
+
+    found = cells(pp.analyze_table(customers, variant="e_mail", metrics=["visited", "bought"], control="none"))
+
+    assert len(customers) == 64_000
+    for (metric, variant), cell in found.items():
+        pair = customers[customers.e_mail.isin(["none", variant])]
+        expected = regression(pair[metric], pair.e_mail == variant, "HC0")  # of a rate p, p (1 - p)/n
+        assert (cell.estimate, cell.standard_error) == pytest.approx(expected, **CLOSE)
+        assert cell.judgement == "better"
+
+
+def test_thorntons_rewards_are_compared_once_those_of_whom_nothing_is_known_are_left_out():
+    table = pd.read_csv(DATA / "thornton_hiv.csv")
+    known = table.dropna(subset=["got_results"])
+    asked = {"variant": "incentive", "metrics": {"got_results": pp.conversion()}, "control": "none"}
+
+    unusable = pp.analyze_table(table, weights={"none": 679, "some": 2222}, **asked)
+    (cell,) = pp.analyze_table(known, weights={"none": 623, "some": 2211}, **asked).look.cells
+
+    assert unusable.look.verdict.decision == "needs attention"
+    assert "none 56 of 679 (8.2%), some 11 of 2,222 (0.5%)" in unusable.notes[0]
+    expected = regression(known.got_results, known.incentive == "some", "HC0")
+    assert (cell.estimate, cell.standard_error) == pytest.approx(expected, **CLOSE)
+    assert round(cell.estimate, 2) == 0.45
+
+
+@pytest.mark.parametrize("kind", ["pandas", "polars", "arrow", "duckdb", "file"])
+def test_a_frame_says_what_its_file_says_to_the_last_byte(kind: str):
+    path = DATA / "nsw.csv"
+    table = {
+        "pandas": lambda: NSW,
+        "polars": lambda: pl.read_csv(path),
+        "arrow": lambda: pa.Table.from_pandas(NSW),
+        "duckdb": lambda: duckdb.connect().read_csv(str(path)),
+        "file": lambda: str(path),
+    }[kind]()
+    metrics = {"re78": pp.mean(), "nodegree": pp.conversion(direction="decrease")}
+
+    result = pp.analyze_table(table, metrics=metrics, covariates=["re74"], control="control", **OF_NSW)
+
+    options = ("--weights", "control=260,training=185", "--control", "control", "--covariate", "re74")
+    named = ("--variant", "group", "--metric", "re78:sum", "--metric", "nodegree:conversion:decrease")
+    expected = told("--table", path, *named, *options)
+    found = json.loads(result.to_json())
+    found["experiments"][0]["experiment"] = path.name
+    assert found == expected
+
+
+@pytest.mark.parametrize(
+    ("asked", "says"),
+    [
+        ({"metrics": {"re79": pp.mean()}}, "'table' has no column 're79'; did you mean 're78'"),
+        ({"metrics": {"re78": "mean"}}, "'re78': 'mean' is no metric of a table; write pp.mean() or pp.conversion()"),
+        ({"metrics": "re78"}, "metrics='re78': name columns: {'spend': pp.mean(), 'visit': pp.conversion()}"),
+        ({"metrics": ["re78"], "covariates": ["re74", "re75"]}, "covariates=['re74', 're75']: a list of one column"),
+        ({"metrics": {"re78": pp.conversion()}}, "'re78': 308 of its 445 cells cannot be used; table:1: re78 is"),
+    ],
+)
+def test_what_cannot_be_analysed_is_refused_with_the_way_out(asked: dict[str, Any], says: str):
+    with pytest.raises(PeekproofError) as error:
+        pp.analyze_table(NSW, **OF_NSW, **asked)
+
+    assert str(error.value).startswith(says), error.value
