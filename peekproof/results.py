@@ -66,6 +66,8 @@ class Result(Tabled):
 
     def plot(self) -> "TopLevelMixin":
         """The lifts with their intervals, as a chart of Altair. Wants the extra `peekproof[plot]`."""
+        if not self.looks:
+            raise PeekproofError("there is no look to draw")
         return chart(effects_of(self.looks))
 
     def __repr__(self) -> str:

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from evaluation.significance.health import told_losses
 from pipeline.catalog.documents import read_documents
-from pipeline.cli.plot import plot_option
+from pipeline.cli.plot import draw_looks, plot_option
 from pipeline.cli.progress import progress
 from pipeline.cli.terminal import Fitted, Terminal, TerminalColumn, harmless
 from pipeline.errors import PeekproofError
@@ -17,8 +17,6 @@ from pipeline.offline.analysis import FileAnalysis
 from pipeline.offline.question import Measured, Method, TableQuestion
 from pipeline.offline.table import TableAnalysis
 from pipeline.offline.telling import report, told_left_out, told_notes
-from pipeline.pictures.drawing import write
-from pipeline.pictures.effects import effects_of
 from schemas.look import Cell, Look
 from schemas.numbers import Exact
 
@@ -121,7 +119,7 @@ def analyze(
         whole = TableAnalysis(question, table)
         _read(whole)
         looks, notes = [whole.look()], whole.notes
-        _draw(looks, plot)
+        draw_looks(looks, plot)
         _report(whole, looks, notes, as_json)
         return
     if alone := next((option for option, value in of_table.items() if value), None):
@@ -131,13 +129,8 @@ def analyze(
     analysis = FileAnalysis(read_documents(catalog), exposures, events, experiment)
     _read(analysis)
     looks = analysis.looks()
-    _draw(looks, plot)
+    draw_looks(looks, plot)
     _report(analysis, looks, told_notes(analysis), as_json)
-
-
-def _draw(looks: list[Look], plot: Path | None) -> None:
-    if plot and looks:
-        write(effects_of(looks), plot)
 
 
 def _weights(text: str) -> dict[str, int]:

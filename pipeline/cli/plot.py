@@ -1,10 +1,13 @@
 """Plot: the option by which commands draw what they tell."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
-from pipeline.pictures.drawing import drawable
+from pipeline.pictures.drawing import drawable, write
+from pipeline.pictures.effects import effects_of
+from schemas.look import Look
 
 
 def _checked(_: click.Context, __: click.Parameter, path: Path | None) -> Path | None:
@@ -19,3 +22,11 @@ plot_option = click.option(
     metavar="FILE",
     help="Draw it too: .svg, .png, .html, or .json (Vega-Lite).",
 )
+
+
+def draw_looks(looks: Sequence[Look], plot: Path | None) -> None:
+    """Draw their effects, if that is asked; without looks say that nothing is drawn."""
+    if plot and looks:
+        write(effects_of(looks), plot)
+    elif plot:
+        click.echo(f"'{plot}' is not written: there is no look to draw", err=True)

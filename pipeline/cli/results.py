@@ -14,10 +14,8 @@ from evaluation.catalog.overview import without_look
 from evaluation.significance.health import told_losses
 from pipeline.catalog.topic import read_catalog
 from pipeline.cli.looks import read_looks
-from pipeline.cli.plot import plot_option
+from pipeline.cli.plot import draw_looks, plot_option
 from pipeline.cli.terminal import Fitted, Terminal, TerminalColumn, harmless, told_utc
-from pipeline.pictures.drawing import write
-from pipeline.pictures.effects import effects_of
 from pipeline.settings import Settings
 from pipeline.stages import STAGES
 from schemas.look import EVERYONE, Cell, Look, RunKey
@@ -52,8 +50,7 @@ def results(follow: bool, plot: Path | None, as_json: bool) -> None:
                     shown.take(look)
         except KeyboardInterrupt:
             pass
-    if plot and newest:
-        write(effects_of([look for _, look in sorted(newest.items())]), plot)
+    draw_looks([look for _, look in sorted(newest.items())], plot)
 
 
 class _Shown:

@@ -307,6 +307,16 @@ def test_one_metric_of_a_table_is_not_adjusted(tmp_path: Path) -> None:
     assert "adjusted" not in shown
 
 
+def test_a_table_is_drawn(tmp_path: Path, rows: list[Row]) -> None:
+    table, picture = as_csv(tmp_path / "table.csv", rows), tmp_path / "effects.json"
+
+    told("--table", table, *ASKED, "--metric", "spend", "--plot", picture)
+    with pytest.raises(PeekproofError, match=r"is no picture; name it .svg, .png, .html or .json"):
+        call("--table", table, *ASKED, "--metric", "spend", "--plot", tmp_path / "effects.pdf")
+
+    assert json.loads(picture.read_text())["data"]["values"][0]["label"].startswith("spend · ")
+
+
 def test_less_may_be_better(tmp_path: Path) -> None:
     chance = np.random.default_rng(3)
     rows: list[Row] = [

@@ -1,6 +1,7 @@
 """Pictures: what they tell, and that each is one that Vega-Lite draws."""
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 
 from evaluation.significance.sample_size import Supply, power_curves, sample_sizes
+from peekproof.plots import chart
 from pipeline.errors import PeekproofError
 from pipeline.offline.planning import PLAIN, plain
 from pipeline.pictures.course import course
@@ -148,3 +150,16 @@ def test_every_kind_of_file_is_written(tmp_path: Path):
 def test_another_ending_is_refused(tmp_path: Path):
     with pytest.raises(PeekproofError, match=r"'.*effects.pdf' is no picture; name it .svg, .png, .html or .json"):
         write({}, tmp_path / "effects.pdf")
+
+
+def test_without_the_extra_it_is_told_how_it_is_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    for name in ("vl_convert", "altair"):
+        monkeypatch.setitem(sys.modules, name, None)
+    picture = effects_of([LOOK])
+
+    write(picture, tmp_path / "effects.json")
+
+    with pytest.raises(PeekproofError, match=r"'.*effects.svg' cannot be drawn here; install what draws: pip install"):
+        write(picture, tmp_path / "effects.svg")
+    with pytest.raises(PeekproofError, match=r"plots want Altair; install what draws: pip install 'peekproof\[plot\]'"):
+        chart(picture)
