@@ -84,7 +84,7 @@ def entry_rows(  # noqa: PLR0917
         unit=hashes[entry.unit_type, rows],
         time=time[rows],
         id=ids[rows],
-        value=segments(columns, plan.wanted, run.definition.breakdowns, rows),
+        value=(stretch.segments or segments)(columns, plan.wanted, run.definition.breakdowns, rows),
     )
     if run.definition.identity:
         identity = plan.unit_types.index(run.definition.identity)

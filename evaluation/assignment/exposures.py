@@ -70,11 +70,11 @@ def exposure_rows(columns: MessageColumns, plan: ExposurePlan, stretch: Stretch)
     stretch.count("replaced", int(replaced.sum()))  # by the event that stands in for exposures of the flag
     stretch.count("forced", int(forced.sum()))
     rows, arm, which = rows[met], arm[met], which[met]
-    value = np.zeros(len(rows), np.int64)
+    value, told = np.zeros(len(rows), np.int64), stretch.segments or segments
     for question, each in enumerate(resolved):
         if each.run and each.run.definition.breakdowns:
             alike = np.flatnonzero(which == question)
-            value[alike] = segments(columns, plan.wanted, each.run.definition.breakdowns, rows[alike])
+            value[alike] = told(columns, plan.wanted, each.run.definition.breakdowns, rows[alike])
     stretch.count("late", int(late[rows].sum()))
     kind = bits((late[rows], RowKind.LATE), (inactive[met], RowKind.INACTIVE), (forced[met], RowKind.FORCED))
     entered = UnitRows(

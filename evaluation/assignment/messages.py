@@ -1,6 +1,6 @@
 """Messages: what exposures and events have in common: their times, units and ids, and the rows that they make."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +17,7 @@ from evaluation.columns.texts import Texts
 from evaluation.flags.paths import Path, unit_path
 from evaluation.flags.values import Selector
 from schemas.assignment import Assignment
+from schemas.catalog import Breakdown
 from schemas.numbers import LAST_SECONDS, LATEST, is_in_seconds
 from schemas.records import Records
 from schemas.units import Arm, Example, RowKind
@@ -96,6 +97,10 @@ def _unit_texts(columns: MessageColumns, unit_type: str) -> Texts:
     return PropertyColumn.of_json(texts).texts if path[0] == "user_properties" else texts
 
 
+# What the units of these messages (the rows) were, by a run's breakdowns, as one number each.
+Segments = Callable[[MessageColumns, Wanted, Sequence[Breakdown], NDArray[np.int64]], NDArray[np.int64]]
+
+
 @dataclass
 class Stretch:
     """Records to which one catalog state applies, and what they say besides rows."""
@@ -108,6 +113,7 @@ class Stretch:
     dead_letters: DeadLetters
     schemas: Schemas = field(default_factory=dict)  # that the records name
     origins: dict[int, MessageOrigin] = field(default_factory=dict)  # by row, of the records that were sent again
+    segments: Segments | None = None  # in place of the bits of breakdowns (see entries.py)
     arms: dict[Arm, int] = field(default_factory=dict)
     answers: list[tuple[int, int, Assignment]] = field(default_factory=list)  # with row and index of the exposure
     counts: dict[str, int] = field(default_factory=dict)

@@ -20,7 +20,7 @@ from evaluation.assignment.events import event_rows
 from evaluation.assignment.exposures import exposure_rows
 from evaluation.assignment.foreign import foreign_columns
 from evaluation.assignment.joins import IdentityRows
-from evaluation.assignment.messages import Stretch, UnitRows
+from evaluation.assignment.messages import Segments, Stretch, UnitRows
 from evaluation.assignment.plan import event_plan, exposure_plan
 from evaluation.assignment.tasks import TOPICS, Task, foreign_rows, tasks_of
 from evaluation.catalog.history import History
@@ -100,8 +100,13 @@ def partition_of(unit: NDArray[np.uint64], partitions: int) -> NDArray[np.int64]
     return (((unit >> np.uint64(32)) * np.uint64(partitions)) >> np.uint64(32)).astype(np.int64)
 
 
-def assign(
-    records: Records, history: History, horizon: int, tolerance: int, schemas: Schemas = NO_SCHEMAS
+def assign(  # noqa: PLR0917
+    records: Records,
+    history: History,
+    horizon: int,
+    tolerance: int,
+    schemas: Schemas = NO_SCHEMAS,
+    segments: Segments | None = None,
 ) -> list[Assigned]:
     """What the slice says: one `Assigned` for each stretch of records to which one catalog state applies.
 
@@ -111,6 +116,7 @@ def assign(
         horizon: a message that is appended more than this (ms) after it happened is late.
         tolerance: a message may lie this much (ms) ahead of its append time.
         schemas: those that are `named_by` the records, for any of the history's `registered` sources.
+        segments: what says of entries what their units were, where somebody asks for more than breakdowns.
     """
     n = len(records)
     if n == 0:
@@ -131,6 +137,7 @@ def assign(
         stretch = Stretch(
             records, range(first, stop), judged, horizon, tolerance, DeadLetters(records), schemas, origins
         )
+        stretch.segments = segments
         tasks = tasks_of(stretch, history, int(states[first]))
         stretches.append(_assigned(stretch, history.states[int(states[first])], begin, end, tasks))
     return stretches

@@ -6,7 +6,7 @@ append time, not by arrival, so that every reader agrees.
 """
 
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from operator import is_
 from sys import intern
@@ -172,6 +172,12 @@ class History:
         other.states, other.versions = [*self.states], [*self.versions]
         other.rejected, other._applies_from = [*self.rejected], [*self._applies_from]
         other.first_sources, other.registered = {**self.first_sources}, [*self.registered]
+        return other
+
+    def changed(self, change: Callable[[Catalog], Catalog]) -> "History":
+        """The same, each state as `change` makes it: it keeps the offset."""
+        other = self.copy()
+        other.states = [*map(change, self.states)]
         return other
 
     def index_at(self, append_time: int) -> int:

@@ -245,6 +245,11 @@ class Partition:
         found = self._runs.get(flag, run)
         return None if found is None else found.began
 
+    def members(self, flag: str, run: str) -> UnitNumbers | None:
+        """The members of a run, with no numbers; None: nobody has entered, or it is over."""
+        found = self._runs.get(flag, run)
+        return None if found is None else found.members()
+
     def numbers(self, flag: str, run: str, metric: str) -> UnitNumbers | None:
         """What each member of a run came to by a metric; None: nobody has entered, or the run does not read it."""
         found = self._runs.get(flag, run)

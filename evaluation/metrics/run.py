@@ -205,6 +205,10 @@ class RunMembers:
         self.final = aggregate
         self.store = MemberStore()
 
+    def members(self) -> UnitNumbers:
+        """Who has entered, with no numbers."""
+        return unit_numbers(self.store, None, self.arms.names)
+
     def numbers(self, metric: str) -> UnitNumbers | None:
         """What each member came to by a metric; None: the run does not read it, or is over."""
         c = next((c for c, column in enumerate(self.store.columns) if column.metric == metric), None)

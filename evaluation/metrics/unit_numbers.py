@@ -39,13 +39,14 @@ class UnitNumbers(NamedTuple):
         return np.asarray((self.segments >> (SEGMENT_BITS * breakdown)) & ((1 << SEGMENT_BITS) - 1) == code)
 
 
-def unit_numbers(store: MemberStore, column: int, arms: list[tuple[int, str]]) -> UnitNumbers:
-    """What the members of a store came to by one of its columns."""
+def unit_numbers(store: MemberStore, column: int | None, arms: list[tuple[int, str]]) -> UnitNumbers:
+    """What the members of a store came to by one of its columns; None: who they are, and no numbers."""
     n = int(store.counts[0].members)
-    variables = len(store.columns[column].variables)
+    variables = 0 if column is None else len(store.columns[column].variables)
     numbers, steps = np.zeros((n, variables), np.int64), np.zeros(n, np.int64)
     counts = np.zeros(n, np.bool_)
-    _read(store.tables, n, store.measures, column, numbers, steps, counts)
+    if column is not None:
+        _read(store.tables, n, store.measures, column, numbers, steps, counts)
     heads: Heads = store.heads
     state = heads["state"]
     return UnitNumbers(

@@ -7,13 +7,15 @@ numba keeps what it compiled (see pipeline.kernel_cache), and the processes load
 
 import time
 
+from pipeline.exploring import kernels as exploring
 from pipeline.http.evaluate import sticky
 from pipeline.stages import kernels
 
 
 def compile_kernels() -> None:
-    """Run every kernel once, of the stages and of the server."""
+    """Run every kernel once, of the stages, of the server and of questions."""
     kernels.compile_kernels()
+    exploring.compile_kernels()
     sticky.compile_kernels()
 
 

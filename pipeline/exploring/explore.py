@@ -1,0 +1,121 @@
+"""Explore: a question put to a run, answered from the archive."""
+
+from pathlib import Path
+
+from evaluation.catalog.history import History
+from evaluation.catalog.in_force import RunInForce
+from evaluation.catalog.rules import did_you_mean
+from evaluation.exploring.answer import Exploration
+from evaluation.exploring.asked_metrics import OF_EVENTS, asked_metrics, event_slices, with_keys
+from evaluation.exploring.entry_values import EntryValues
+from evaluation.exploring.exploration import explored
+from evaluation.exploring.question import MOMENTS, ExploreQuestion, QuestionError
+from evaluation.flags.conditions import ConditionError
+from pipeline.errors import PeekproofError
+from pipeline.exploring.found_values import FoundValues
+from pipeline.exploring.run_fold import Progress, RunFold
+from pipeline.questions.reading import TimeBound, said
+from pipeline.recovery.folding import archived_catalog
+from pipeline.registry.kept import KeptSchemas
+from pipeline.storage.archived import expired, partitions
+from schemas.numbers import LATEST
+from schemas.topics import EVENTS, EXPOSURES
+
+FOREVER = 1e9  # seconds
+FINDING = 0.3  # of the time, in which values are found
+
+
+def explore_archive(  # noqa: PLR0917
+    directory: Path,
+    experiment: str,
+    run: str | None,
+    question: ExploreQuestion,
+    horizon: int,
+    tolerance: int,
+    seconds: float = FOREVER,
+    kept: KeptSchemas | None = None,
+) -> Exploration:
+    """The answer, by the catalog as it is archived. Raises PeekproofError."""
+    return explore(directory, archived_catalog(directory), experiment, run, question, horizon, tolerance, seconds, kept)
+
+
+def explore(  # noqa: PLR0917
+    directory: Path,
+    history: History,
+    experiment: str,
+    run: str | None,
+    question: ExploreQuestion,
+    horizon: int,
+    tolerance: int,
+    seconds: float = FOREVER,
+    kept: KeptSchemas | None = None,
+    tell: Progress = lambda *_: None,
+) -> Exploration:
+    """The answer; read for at most so long, it is of the run as it stood when time was over. Raises PeekproofError."""
+    asked_run = run_of(history, experiment, run)
+    try:
+        return _explored(directory, history, asked_run, question.checked(), horizon, tolerance, seconds, kept, tell)
+    except (QuestionError, ConditionError) as error:
+        raise PeekproofError(str(error)) from None
+
+
+def run_of(history: History, experiment: str, run: str | None) -> RunInForce:
+    """The run of that name, or the newest one. Raises PeekproofError where there is none."""
+    flags = history.newest.flags
+    if experiment not in flags:
+        raise PeekproofError(f"'{experiment}' is no experiment; {did_you_mean(experiment, flags)}")
+    runs = {each.key: each for each in flags[experiment].runs}
+    if not runs:
+        raise PeekproofError(f"'{experiment}' has never been started, or its start is not archived yet")
+    if run is not None and run not in runs:
+        raise PeekproofError(f"'{run}' is no run of '{experiment}'; {did_you_mean(run, runs)}")
+    return runs[run] if run else runs[[*runs][-1]]
+
+
+def _explored(  # noqa: PLR0917
+    directory: Path,
+    history: History,
+    run: RunInForce,
+    question: ExploreQuestion,
+    horizon: int,
+    tolerance: int,
+    seconds: float,
+    kept: KeptSchemas | None,
+    tell: Progress,
+) -> Exploration:
+    bound, notes = TimeBound(seconds), list[str]()
+    catalog = history.newest
+    asked = asked_metrics(question, catalog, run)
+    sources = [source.definition for source in catalog.sources.values()]
+    until = LATEST if question.until is None else question.until
+    finding = FoundValues(directory, run.started, until, sources, kept, TimeBound(FINDING * seconds))
+    plain = [*asked]
+    for name in question.by_event:
+        events = {fact.event for each in plain for fact in each.metric.facts}
+        found = finding.values(events, name)
+        has_others = len(found) > question.most or finding.is_cut
+        asked += event_slices(plain, name, found[: question.most], has_others=has_others)
+    asked = [*with_keys(asked)]
+    properties = [each for together in question.by for each in together if each not in MOMENTS]
+    if question.split and not question.by:
+        properties = finding.properties(run.flag)
+    where = [each for each in question.where if not each.property.startswith(OF_EVENTS)]
+    values = EntryValues(properties, where)
+    fold = RunFold(directory, history, run, asked, values, horizon, tolerance, question.until, kept)
+    folded = fold.fold(bound, tell)
+    if folded is None:
+        raise PeekproofError(
+            f"nothing of {run.flag}/{run.key} is archived: no unit has entered, or it takes an interval until the "
+            "archive has it"
+        )
+    if not fold.is_whole:
+        notes.append(f"reading took more than {seconds:g} s, and was cut off: the run as of {said(folded.watermark)}")
+    if finding.is_cut:
+        notes.append("the values of events were found in a part of them, by which the largest were chosen")
+    for topic in (EXPOSURES, EVENTS):
+        cuts = [cut for number in partitions(directory, topic) if (cut := expired(directory, topic, number))]
+        if any(cut.time >= run.started for cut in cuts):
+            notes.append(f"of `{topic}` what was appended up to {max(cuts, key=lambda c: c.time).until} has expired")
+    if run.definition.analysis.cuped and any(each.lookback for each in run.metrics.values()):
+        notes.append("numbers are those before adjustment: the scorecard's effects of metrics with CUPED are adjusted")
+    return explored(question, run, asked, folded, notes)
