@@ -126,8 +126,9 @@ def _test(units: SplitUnits, breakdowns: Sequence[Slices], there: Mask) -> _Test
     tests = np.where(different == 2, 1, different)
     smallest = np.minimum(1.0, p_values.min(axis=1, initial=1.0) * tests)
     # Of two arms that are off as much it is the one that lacks units.
-    lack = np.where(found < expected, 0.0, 1e-300)
-    return _Tested(place, found, expected, smallest, (p_values + lack).argmin(axis=1) if len(place) else n[:, 0])
+    is_off_most = p_values <= p_values.min(axis=1, keepdims=True, initial=1.0) * (1.0 + 1e-9)
+    lacking = np.where(is_off_most, expected - found, -np.inf)
+    return _Tested(place, found, expected, smallest, lacking.argmax(axis=1))
 
 
 def _two_sided(x: NDArray[np.int64], n: NDArray[np.int64], p: Floats) -> Floats:

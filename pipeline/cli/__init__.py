@@ -31,6 +31,10 @@ COMMANDS = {
     "analyze": ("pipeline.cli.analyze:analyze", "Results of files, without a broker."),
     "evaluate": ("pipeline.cli.evaluate:evaluate", "What flags yield for users, without a server."),
     "results": ("pipeline.cli.results:results", "Show the newest results, or follow them."),
+    "explore": (
+        "pipeline.cli.explore:explore",
+        "Ask a run anything afterwards: slices, other metrics, a broken split.",
+    ),
     "notifications": (
         "pipeline.cli.notifications:notifications",
         "List what people were told of; try whether it reaches them.",

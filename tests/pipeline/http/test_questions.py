@@ -1,5 +1,6 @@
 """Questions over HTTP: what a unit gets, as OFREP says it, and what the archive holds of it."""
 
+import re
 import time
 from typing import Any
 
@@ -106,3 +107,38 @@ def test_a_drawer_is_read_by_another_process_and_kept_for_a_while(asker: Asker) 
     assert asker.get("/api/1/experiments/button/metrics/purchase/drawer") == drawn
     for query, error in (({"run": "exp-9"}, "no run"), ({"segment": "country=DE"}, "no segment")):
         assert error in asker.get("/api/1/experiments/button/metrics/purchase/drawer", 404, **query)["error"]
+
+
+def test_a_run_is_asked_anything_and_many_questions_are_warned_of(asker: Asker) -> None:
+    path = "/api/1/experiments/button/explore"
+    question = {"any_event": ["purchase:count"], "by": [["day"]], "reading": "live"}
+    assert asker.get(path) == {"questions": 0, "comparisons": 0, "warning": None}
+
+    told = asker.post(path, question)
+    asker.post(path, question)
+
+    cells = told["answer"]["cells"]
+    assert [(each["metric"], each["by"], each["cell"]["n"], each["cell"]["control_n"]) for each in cells] == [
+        ("purchase:count", [], 20, 20),
+        ("purchase:count", ["day"], 20, 20),
+    ]
+    assert sum(cells[0]["cell"][name] for name in ("sum", "control_sum")) == 14
+    assert told["answer"]["family"]["comparisons"] == 2
+    assert asker.get(path)["questions"] == 1
+    for most in range(1, 9):
+        told = asker.post(path, {**question, "most": most})
+    assert told["asked"]["questions"] == 9 - 1  # eight of them keep as many slices as nobody asked for
+    told = asker.post(path, {**question, "most": 9})
+    assert "9 different questions" in told["asked"]["warning"]
+
+
+def test_what_cannot_be_explored_is_refused(asker: Asker) -> None:
+    path = "/api/1/experiments/button/explore"
+    for question, why in (
+        ({"metrics": ["spend"]}, "'spend' is no metric"),
+        ({"any_event": ["purchase"]}, "EVENT:TYPE"),
+        ({"by": [["event_properties.x"]]}, "by_event"),
+        ({"where": [{"property": "country", "op": "regex match", "values": ["("]}]}, "country|regex|paren|missing"),
+    ):
+        assert re.search(why, str(asker.post(path, question, code=400)["detail"]))
+    assert "no run" in asker.post(f"{path}?run=exp-9", {}, code=404)["detail"]
