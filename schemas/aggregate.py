@@ -19,6 +19,20 @@ class ArmCount(msgspec.Struct, frozen=True, array_like=True):
     units: Count
 
 
+class Spread(msgspec.Struct, frozen=True, array_like=True):
+    """How values are spread: of each bucket that has some how many it has (see evaluation.columns.buckets).
+
+    `steps` are the buckets, ascending: the first one, then the distance from each to the next. Where values are those
+    of events, a unit has several: with c of a unit's m values in a bucket and K below it, `squares` adds up
+    c (2 K + c) over the units, which makes K^2 when it is added up over buckets, and `products` c m.
+    """
+
+    steps: list[int]
+    values: list[Count]
+    squares: list[Count] = []
+    products: list[Count] = []
+
+
 class Sums(msgspec.Struct, frozen=True, array_like=True):
     """Exact sums over the units of one arm and segment of k quantised numbers per unit.
 
@@ -37,6 +51,7 @@ class Sums(msgspec.Struct, frozen=True, array_like=True):
     nonzero: Count  # units whose y is not 0
     first: list[Exact]  # k: sums of each number
     second: list[Exact]  # k(k+1)/2: sums of the products of each two, the upper triangle by rows: yy, yd, …, dd, …
+    spread: Spread | None = None  # of a percentile
 
 
 class ArmPart(msgspec.Struct, frozen=True, array_like=True):

@@ -27,6 +27,7 @@ from schemas.written import (
     LowerCap,
     Nth,
     Operator,
+    Percent,
     Percentage,
     Probability,
     Property,
@@ -237,6 +238,8 @@ class Metric(Strict, frozen=True, kw_only=True):
     `event` in the `nth` period after its first `start`: from nth * period on until before (nth + 1) * period?
 
     A unit without such events counts as zero. Of the events only those count that satisfy every condition of `where`.
+    `percentile`: the value up to which so many percent of the values of a `property` lie, of all `events` or of the
+    totals of `units`.
     `window` is counted from the unit's entry; `none` gives a live reading only; a ratio has its own, whatever its parts
     have. Of each event's number `scale` decimal places are kept (6 unless it is said; a metric that was applied before
     keeps those that it had), rounded half to even, and as many of a mean. A unit's total reaches 4 * 10^12 at 6 decimal
@@ -248,7 +251,7 @@ class Metric(Strict, frozen=True, kw_only=True):
     name: str | None = None
     description: str | None = None
     owner: Text
-    type: Literal["conversion", "count", "sum", "mean", "ratio", "funnel", "retention"]
+    type: Literal["conversion", "count", "sum", "mean", "ratio", "funnel", "retention", "percentile"]
     event: Text | None = None
     property: Text | None = None  # of `event_properties`
     where: tuple[Condition, ...] = ()
@@ -267,6 +270,8 @@ class Metric(Strict, frozen=True, kw_only=True):
     cuped: Cuped | None = None
 
     @builtins.property
+    percentile: Percent | None = None
+    of: Literal["events", "units"] = "events"
     def is_conversion(self) -> bool:
         """Whether a unit's number is 0 or 1."""
         return self.type in ("conversion", "retention") or (self.type == "funnel" and self.counting == "uniques")

@@ -188,11 +188,14 @@ class Cell(CellSums, frozen=True):
     """
 
     mean: Annotated[
-        float | None, says("mean", "metric", "Mean of the variant's unit totals, in the metric's unit.")
+        float | None,
+        says(
+            "mean",
+            "metric",
+            "Mean of the variant's unit totals, in the metric's unit; of a percentile that percentile.",
+        ),
     ] = None
-    control_mean: Annotated[
-        float | None, says("control's mean", "metric", "Mean of control's unit totals, in the metric's unit.")
-    ] = None
+    control_mean: Annotated[float | None, says("control's mean", "metric", "The same of control.")] = None
     estimate: Annotated[
         float | None,
         followed(

@@ -68,6 +68,10 @@ LowerCap = Annotated[
 Nth = Annotated[
     int, msgspec.Meta(ge=0, le=366, description="a whole number from 0 to 366: which period after the start")
 ]
+Percent = Annotated[
+    float,
+    msgspec.Meta(gt=0, lt=100, description="a number between 0 and 100: 50 is the median, 99.9 the slowest of 1000"),
+]
 Switch = Annotated[bool, msgspec.Meta(description="true or false")]
 Text = Annotated[str, msgspec.Meta(min_length=1, max_length=1024, description="a text of 1 to 1024 characters")]
 Prose = Annotated[str, msgspec.Meta(min_length=1, description="a sentence or more")]

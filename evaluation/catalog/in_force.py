@@ -69,11 +69,12 @@ class Fact(msgspec.Struct, frozen=True):
 class Variable(msgspec.Struct, frozen=True):
     """One number of a unit, before it is capped and logged: what a metric adds up, or one side of a ratio.
 
-    `facts` are those of a funnel's steps, of a retention's start and return, else one. `cap` and `lower_cap` are in
-    units of 10^-places of the facts' scale. `places` are the decimal places of the number that is added up.
+    Of a percentile of events' values it is how many there are. `facts` are those of a funnel's steps, of a retention's
+    start and return, else one. `cap` and `lower_cap` are in units of 10^-places of the facts' scale.
+    `places` are the decimal places of the number that is added up.
     """
 
-    type: Literal["conversion", "count", "sum", "mean", "funnel", "retention"]
+    type: Literal["conversion", "count", "sum", "mean", "funnel", "retention", "values"]
     facts: tuple[Fact, ...]
     places: int
     cap: int | None = None
@@ -103,7 +104,7 @@ class MetricInForce:
     @property
     def measures(self) -> tuple[object, ...]:
         """All that its numbers depend on."""
-        return self.variables, self.window, self.lookback
+        return self.variables, self.window, self.lookback, self.definition.percentile
 
     @property
     def variables(self) -> tuple[Variable, ...]:
@@ -137,12 +138,15 @@ def _variable(metric: Metric) -> Variable:
             scale = metric.decimals if metric.property else 0
             facts = (Fact(metric.event or "", metric.property, scale, metric.where),)
     scale = facts[0].scale
+    type_: Any = metric.type  # a ratio has parts
+    if metric.type == "percentile":
+        type_ = "values" if metric.of == "events" else "sum"
     period = parse_duration(metric.period)
     is_retention = metric.type == "retention"
     return Variable(
-        type=metric.type,  # type: ignore[arg-type]  # a ratio has parts
+        type=type_,
         facts=facts,
-        places=metric.decimals if metric.log else scale,
+        places=metric.decimals if metric.log else 0 if type_ == "values" else scale,
         cap=None if metric.cap is None else _scaled(metric.cap, scale),
         lower_cap=None if metric.lower_cap is None else _scaled(metric.lower_cap, scale),
         log=metric.log,
@@ -342,7 +346,7 @@ class Catalog:
         return tuple(sorted(found, key=lambda pair: (pair.unit, pair.identity)))
 
     def running_in(self, group: str) -> list[str]:
-        """The flags that run and belong to a group."""
+        """The flags that run and belong to a group, or measure it."""
         return [
             key
             for key, flag in self.flags.items()

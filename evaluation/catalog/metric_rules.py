@@ -20,6 +20,11 @@ NEEDS = {  # by type: a field that it cannot do without, and why
     "ratio": {"numerator": "divides one metric by another", "denominator": "divides one metric by another"},
     "funnel": {"steps": "is a number of events in an order"},
     "retention": {"start": "begins with an event", "event": "is an event to which the unit returns"},
+    "percentile": {
+        "event": "is of values of one event",
+        "property": "is of values of a property",
+        "percentile": "is the value that so many percent reach at most, 90 for example",
+    },
 }
 MAY = {  # by type: which other fields it reads
     "conversion": {"where", "cuped"},
@@ -29,6 +34,7 @@ MAY = {  # by type: which other fields it reads
     "ratio": {"cuped"},
     "funnel": {"counting", "cap", "log"},
     "retention": {"where", "nth", "period"},
+    "percentile": {"where", "of"},
 }
 EVERY = {"key", "name", "description", "owner", "type", "window", "scale"}
 
@@ -98,6 +104,8 @@ def _part_violations(metric: Metric, metrics: Mapping[str, Metric | None]) -> It
             yield Violation((name,), f"'{key}' is no metric; {did_you_mean(key, metrics)}")
         elif part and part.type == "ratio":
             yield Violation((name,), f"'{key}' is a ratio itself; divide metrics of other types")
+        elif part and part.type == "percentile":
+            yield Violation((name,), f"'{key}' is a percentile, which is no total; divide metrics of other types")
         elif part and metric.cuped and part.type in ("funnel", "retention"):
             yield Violation(("cuped",), f"'{key}' is a {part.type}, which has no number before the entry; remove it")
 

@@ -197,6 +197,11 @@ def _analysis_violations(flag: Flag, metrics: Mapping[str, Metric | None]) -> It
     metric = metrics.get(primary.metric)
     if metric is None:
         return
+    if metric.type == "percentile":
+        yield Violation(
+            path, f"'{metric.key}' is a percentile, of which nothing is planned so; say planned_units instead"
+        )
+        return
     if not metric.is_conversion and baseline.deviation is None:
         yield Violation(
             path, f"'{metric.key}' is a {metric.type}; give the standard deviation of a unit too: deviation"

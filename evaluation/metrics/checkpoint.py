@@ -12,7 +12,7 @@ from evaluation.metrics.silences import SilencesState
 from evaluation.metrics.sources import SourcesState
 from schemas.units import Example, Joining
 
-FORMAT = 10
+FORMAT = 11
 
 _METADATA = b"peekproof"
 

@@ -8,18 +8,20 @@ import numpy as np
 from evaluation.catalog.in_force import Variable
 from evaluation.columns.arrays import Words
 from evaluation.metrics import sums
+from evaluation.metrics.kernels import spread
 from evaluation.metrics.kernels.members import LIVE, SETTLED
 from evaluation.metrics.layouts import TALLY
 from evaluation.metrics.measures import NO_WINDOW
+from evaluation.metrics.member_store import MemberStore
 from evaluation.metrics.run import RunMembers
 from evaluation.metrics.run_columns import RunColumn
-from schemas.aggregate import Aggregate, ArmCount, ArmPart, MetricHealth, Part, Sums
+from schemas.aggregate import Aggregate, ArmCount, ArmPart, MetricHealth, Part, Spread, Sums
 from schemas.numbers import exact
 from schemas.units import Example
 
 OTHER = "(other)"
 
-_VALUED = ("sum", "mean")  # what reads a property
+_VALUED = ("sum", "mean", "values")  # what reads a property
 
 
 def contribution(  # noqa: PLR0917
@@ -40,7 +42,7 @@ def contribution(  # noqa: PLR0917
         watermark=watermark,
         catalog=catalog,
         arms=[ArmCount(*run.arms.names[arm], int(run.store.arm_units[arm])) for arm in order],
-        sums=[each for c, column in columns for each in _sums(run, column, cells[c], order)],
+        sums=[each for c, column in columns for each in _sums(run, c, cells[c], order)],
         metrics=[_health(run, c, column, examples, order) for c, column in columns],
         exposures=int(shown.accepted),
         late=int(shown.late),
@@ -87,8 +89,9 @@ def _newest(variables: Iterable[Variable], examples: list[Example], run: RunMemb
     return {each.what: each.text for each in sorted(its, key=lambda each: (each.time, each.text))}
 
 
-def _sums(run: RunMembers, column: RunColumn, cells: Words, order: list[int]) -> Iterator[Sums]:
-    """A column's sums by reading, arm and segment: of segments where nobody is, none."""
+def _sums(run: RunMembers, c: int, cells: Words, order: list[int]) -> Iterator[Sums]:
+    """The sums of column c by reading, arm and segment: of segments where nobody is, none."""
+    column = run.store.columns[c]
     names = [f"{each.property}={value}" for each in run.breakdowns for value in (OTHER, *each.values)]
     everyone = range(run.store.measures.breakdowns[0].segments)  # each unit is in one segment of a breakdown
     places = np.nonzero(cells[..., sums.N])
@@ -96,6 +99,7 @@ def _sums(run: RunMembers, column: RunColumn, cells: Words, order: list[int]) ->
     found = sums.read(cells[places], column.numbers)
     for (reading, arm, segment), cell in zip(np.transpose(places).tolist(), found, strict=True):
         inhabited[reading, arm].append((segment, cell))
+    spreads = None if column.percentile is None else _Spreads(run.store, c)
     for reading, name in ((LIVE, "live"), (SETTLED, "settled")):
         if reading == SETTLED and column.window == NO_WINDOW:
             continue
@@ -103,15 +107,37 @@ def _sums(run: RunMembers, column: RunColumn, cells: Words, order: list[int]) ->
             place = (column.metric, column.version, name, *run.arms.names[arm])
             its = inhabited[reading, arm]
             whole = _added([cell for segment, cell in its if segment in everyone], column.numbers)
-            yield _told(place, "all", *whole)
+            yield _told(place, "all", whole, spreads.of(reading, arm, *everyone) if spreads else None)
             if names:
                 for segment, cell in its:
-                    yield _told(place, names[segment], *cell)
+                    yield _told(place, names[segment], cell, spreads.of(reading, arm, segment) if spreads else None)
 
 
-def _told(place: tuple[str, int, str, int, str], segment: str, n: int, nonzero: int, *numbers: list[int]) -> Sums:
+def _told(place: tuple[str, int, str, int, str], segment: str, cell: sums.SumCell, its: Spread | None) -> Sums:
     """The sums of a segment of one metric, reading and arm, as they travel."""
-    return Sums(*place, segment, n, nonzero, *([exact(each) for each in some] for some in numbers))
+    n, nonzero, first, second = cell
+    return Sums(*place, segment, n, nonzero, [exact(each) for each in first], [exact(each) for each in second], its)
+
+
+class _Spreads:
+    """How the values of a column are spread, by reading, arm and segment."""
+
+    def __init__(self, store: MemberStore, c: int) -> None:
+        bins = store.bins[(store.bins["word"] != 0) & (store.bins["unit"] >> spread.COLUMN == c)]
+        self._bins = bins[np.argsort(bins["word"], kind="stable")]
+        self._cells = self._bins["unit"] & ((1 << spread.COLUMN) - 1)
+
+    def of(self, reading: int, arm: int, *segments: int) -> Spread:
+        """Of some segments together."""
+        bins = self._bins[np.isin(self._cells, [(arm << spread.ARM) | segment for segment in segments])]
+        name = "settled" if reading == SETTLED else "live"
+        buckets, at = np.unique(bins["word"] - spread.ABOVE_0, return_inverse=True)
+        table = np.zeros((len(buckets), 3), np.int64)
+        np.add.at(table, at, np.column_stack([bins[name], bins[f"{name}_squares"], bins[f"{name}_products"]]))
+        is_there = table[:, 0] != 0
+        values, squares, products = table[is_there].T.tolist() if is_there.any() else ([], [], [])
+        steps = np.diff(buckets[is_there], prepend=0).tolist()
+        return Spread(steps, values, squares, products) if any(squares) else Spread(steps, values)
 
 
 def _added(cells: list[sums.SumCell], k: int) -> sums.SumCell:

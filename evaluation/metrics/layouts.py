@@ -103,6 +103,7 @@ METRIC_COLUMN = _layout(
     "cell",  # where its cells begin
     "width",  # of a bucket of the past (ms); 0: it has no covariates
     "recorded",  # buckets are whole from then on (ms UTC)
+    "spread",  # of what values it tells how they are spread: UNSPREAD, OF_UNITS or OF_EVENTS
 )
 
 Breakdowns = NewType("Breakdowns", Table)
@@ -145,6 +146,28 @@ PENDING_EVENT = _layout(
     "variable",
     "rank",  # from 1 in its hour
 )
+
+Bins = NewType("Bins", Table)
+BIN = _layout(  # of a cell's spread; see kernels/spread.py
+    "unit",  # the cell: column, arm and segment
+    "word",  # the bucket above 0
+    "live",
+    "live_squares",
+    "live_products",
+    "settled",
+    "settled_squares",
+    "settled_products",
+)
+
+Lists = NewType("Lists", Table)
+LISTED = _layout(  # a value that a unit's events have, or several that share a bucket
+    "key",
+    "events",
+    "next",  # the number of the next larger one, plus 1; 0: there is none
+)
+
+ListCounts = NewType("ListCounts", Table)
+LIST_COUNTS = _layout("bins", "listed", "free")  # in use, and the number of the first that is free again, plus 1
 
 Ring = NewType("Ring", Table)
 RING = _layout("tail", "head")

@@ -4,6 +4,7 @@ A column is a metric as one run reads it. It has one variable, a ratio two; each
 with CUPED another one, of the events before the entry. The words of a total, by the variable's kind:
 
     conversion, count           EVENTS: how many
+    values                      EVENTS | LIST: the first of them, by bucket (see kernels/spread.py)
     sum, mean                   EVENTS | VALUES: their sum
     funnel, funnels, retention  EVENTS | FRONT: state before the pending events | REACHED: after them | NEWEST of them
 
@@ -22,10 +23,12 @@ from evaluation.columns.arrays import Words
 from evaluation.metrics.layouts import Breakdowns, Feeds, MetricColumns, Variables
 from evaluation.metrics.sums import LIMIT, wrapped
 
-CONVERSION, COUNT, SUM, MEAN, FUNNEL, FUNNELS, RETENTION = range(7)
-WORDS = (1, 1, 2, 2, 4, 4, 4)  # of a total, by kind
+CONVERSION, COUNT, LISTED, SUM, MEAN, FUNNEL, FUNNELS, RETENTION = range(8)
+WORDS = (1, 1, 2, 2, 2, 4, 4, 4)  # of a total, by kind
+UNSPREAD, OF_UNITS, OF_EVENTS = range(3)  # whose values a column's spread is of
 
 EVENTS, VALUES = 0, 1  # words of a total
+LIST = 1
 EVENT_BITS = 40
 FRONT, REACHED, NEWEST = 1, 2, 3
 MOST_EVENTS, HOUR = 500, 3_600_000  # an ordered total reads so many of a unit's events in so many ms; see ordered.py

@@ -10,18 +10,24 @@ from evaluation.columns.arrays import Words
 from evaluation.columns.hash_table import is_full, refill, slots_for
 from evaluation.metrics import measures as of
 from evaluation.metrics import sums
-from evaluation.metrics.kernels import ordered
-from evaluation.metrics.kernels.members import SEEN, Members, enter
+from evaluation.metrics.kernels import ordered, spread
+from evaluation.metrics.kernels.members import SEEN, Members, enter, spread_cells
 from evaluation.metrics.layouts import (
+    BIN,
     HEAPED,
+    LIST_COUNTS,
+    LISTED,
     PART,
     PENDING_EVENT,
     RING,
     RUN_COUNTS,
     SETTLED,
     TALLY,
+    Bins,
     Heads,
     Heap,
+    ListCounts,
+    Lists,
     Parts,
     PendingEvents,
     Ring,
@@ -42,11 +48,13 @@ _SMALLEST = 64  # members
 class MemberStore:
     """The members of a run, their sums by column, arm and segment, and what was counted of their events.
 
-    Bytes per member: 48 for its row, and 8 for each word of a total (1 of a conversion or count, 2 of a sum or mean, 4
-    of a funnel or retention; a ratio has those of both parts, CUPED as many again); 8 per slot of the hash table (13 to
-    26 per member), 4 in the queue, 16 in the heap while its entry could still move. Arrays grow by doubling. Each 64
-    arms beyond the first 64 cost 8 more. While an event of a funnel or retention is younger than the horizon, it takes
-    56. A checkpoint holds the rows and those events.
+    Bytes per member: 48 for its row, and 8 for each word of a total (1 of a conversion or count, 2 of a sum, mean or
+    percentile, 4 of a funnel or retention; a ratio has those of both parts, CUPED as many again); 8 per slot of the
+    hash table (13 to 26 per member), 4 in the queue, 16 in the heap while its entry could still move. Arrays grow by
+    doubling. Each 64 arms beyond the first 64 cost 8 more. A percentile of events takes 24 for each bucket that a
+    member's values are in, and one of any kind 103 to 205 for each bucket of a cell. While an event of a funnel or
+    retention is younger than the horizon, it takes 56. A checkpoint holds the rows, the lists and bins, and those
+    events.
     """
 
     def __init__(self) -> None:
@@ -64,6 +72,9 @@ class MemberStore:
         self.settled = Settled(np.zeros(0, SETTLED))
         self.pending = PendingEvents(np.zeros(1, PENDING_EVENT))
         self.ring = Ring(np.zeros(1, RING))
+        self.bins = Bins(np.zeros(1, BIN))
+        self.lists = Lists(np.zeros(1, LISTED))
+        self.list_counts = ListCounts(np.zeros(1, LIST_COUNTS))
 
     @property
     def tables(self) -> Members:
@@ -81,6 +92,9 @@ class MemberStore:
             self.heap,
             self.pending,
             self.ring,
+            self.bins,
+            self.lists,
+            self.list_counts,
         )
 
     @property
@@ -139,6 +153,9 @@ class MemberStore:
         parts[: len(numbers)] = self.parts[numbers]
         self.parts = parts
         self._rename_pending(numbers, len(before.variables))
+        renamed = np.full(max(1, len(self.columns)), -1)
+        renamed[kept] = np.arange(len(kept))
+        self._refill_bins(len(self.bins), renamed)
 
         starts = np.cumsum([totals_at, *(column.words for column in self.columns)])
         totals = [self.rows[:, starts[c] : starts[c + 1]] for c in kept]
@@ -148,6 +165,7 @@ class MemberStore:
         shape = (2, len(self.arm_units), self.segments)
         fresh_cells = [np.zeros((*shape, int(sums.size(column.numbers))), np.int64) for column in new]
         self._set_cells([cells[c] for c in kept] + fresh_cells)
+        self._relist(len(self.lists))
 
     def _rename_pending(self, kept: list[int], before: int) -> None:
         """Pending events know their variable by its number among those `before`; those of one that is gone die."""
@@ -157,10 +175,25 @@ class MemberStore:
         self.pending["steps"][variable < 0] = 0
         self.pending["variable"] = np.maximum(variable, 0)
 
-    def grow_pending(self, events: int) -> None:
-        """Room for `events` pending events more in each ordered total, and for as many as there are."""
-        totals = int((self.measures.variables["kind"] >= of.FUNNEL).sum())
-        self.pending = ordered.larger(self.pending, self.ring, len(self.pending) + totals * events)
+    def grow(self, events: int) -> None:
+        """Room for `events` events more in each ordered total and each spread, and for as many as there are."""
+        if totals := int((self.measures.variables["kind"] >= of.FUNNEL).sum()):
+            self.pending = ordered.larger(self.pending, self.ring, len(self.pending) + totals * events)
+        if more := spread_cells(self.measures) * events:
+            self._refill_bins(slots_for(2 * int(self.list_counts[0].bins) + more), np.arange(len(self.columns)))
+            self._relist(2 * int(self.list_counts[0].listed) + more)
+
+    def _refill_bins(self, size: int, columns: NDArray[np.int64]) -> None:
+        """The bins in a table of that size, where each of the `columns` has a new number, or -1: it is gone."""
+        bins = Bins(np.zeros(size, BIN))
+        self.list_counts[0].bins = spread.refill(self.bins, bins, columns)
+        self.bins = bins
+
+    def _relist(self, size: int) -> None:
+        """The lists in a table of that size."""
+        lists = Lists(np.zeros(size, LISTED))
+        used = spread.relist(self.rows, int(self.counts[0].members), self.measures.variables, self.lists, lists)
+        self.lists, self.list_counts[0].listed, self.list_counts[0].free = lists, used, 0
 
     def reserve(self, n: int) -> None:
         """Room for n exposures more."""
@@ -188,6 +221,7 @@ class MemberStore:
     def arrays(self) -> dict[str, NDArray[np.int64]]:
         """The columns of a checkpoint, beside `columns`."""
         numbers = np.arange(self.ring[0].tail, self.ring[0].head) & (len(self.pending) - 1)
+        self._relist(max(1, int(self.list_counts[0].listed)))
         tables: dict[str, Table] = {
             "tallies": self.tallies,
             "parts": self.parts,
@@ -195,6 +229,8 @@ class MemberStore:
             "counts": self.counts,
             "pending": PendingEvents(self.pending[numbers]),
             "ring": self.ring,
+            "bins": Bins(self.bins[self.bins["word"] != 0]),
+            "lists": self.lists,
         }
         arrays = {"rows": self.rows[: self.counts[0].members], "cells": self.cells, "arm_units": self.arm_units}
         return arrays | {name: words_of(table) for name, table in tables.items()}
@@ -215,6 +251,10 @@ class MemberStore:
         n = int(self.counts[0].members)
         self.rows = np.zeros((max(_SMALLEST, n + n // 2), self.rows.shape[1]), np.int64)
         self.rows[:n] = arrays["rows"].reshape(n, -1) if n else 0
+        self.bins = Bins(arrays["bins"].view(BIN))
+        self._refill_bins(slots_for(len(self.bins)), np.arange(max(1, len(self.columns))))
+        self.lists = Lists(arrays["lists"].view(LISTED))
+        self._relist(len(self.lists))
         self.slots = np.zeros(slots_for(n + _SMALLEST), np.int64)
         enter(heads_of(self.rows), n, self.slots)
         self._line_up()

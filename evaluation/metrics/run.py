@@ -30,7 +30,20 @@ from schemas.catalog import Breakdown
 from schemas.pair import Pair
 
 # As they stand in a checkpoint.
-_ARRAYS = ("rows", "cells", "arm_units", "tallies", "parts", "settled", "counts", "exposures", "pending", "ring")
+_ARRAYS = (
+    "rows",
+    "cells",
+    "arm_units",
+    "tallies",
+    "parts",
+    "settled",
+    "counts",
+    "exposures",
+    "pending",
+    "ring",
+    "bins",
+    "lists",
+)
 
 
 class RunState(msgspec.Struct, frozen=True):
@@ -118,7 +131,7 @@ class RunMembers:
         """Bring the columns from `begin` on into force."""
         at, members = 0, int(self.store.counts[0].members)
         while (at := cover(self.store.tables, at, self._measures, begin, recent.memory)) < members:
-            self.store.grow_pending(of.MOST_EVENTS)
+            self.store.grow(of.MOST_EVENTS)
         self._look_back(np.arange(members), begin, lookbacks)
 
     def count_exposures(self, counted: ExposureCounts, number: int) -> None:
@@ -157,7 +170,7 @@ class RunMembers:
                 self._look_back(entered[:entries], 0, lookbacks)
             if at == n:
                 break
-            self.store.grow_pending(of.MOST_EVENTS)
+            self.store.grow(of.MOST_EVENTS)
 
     def _look_back(self, entered: Words, begin: int, lookbacks: Lookbacks) -> None:
         """Give members the covariates of the columns from `begin` on."""
@@ -181,7 +194,7 @@ class RunMembers:
         find_read(self.store.tables, events, n, measures, found)
         at = 0
         while (at := count(self.store.tables, events, at, n, measures, found, sign, recent.memory)) < n:
-            self.store.grow_pending(n - at)
+            self.store.grow(n - at)
 
     def note(self, notes: Notes, n: int, one: int = 1) -> None:
         """Fold the first n notes of a message, or take them back (`one` is -1)."""

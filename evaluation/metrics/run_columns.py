@@ -30,6 +30,7 @@ _KINDS = {
     "mean": of.MEAN,
     "funnel": of.FUNNEL,
     "retention": of.RETENTION,
+    "values": of.LISTED,
 }
 
 
@@ -44,6 +45,7 @@ class RunColumn(msgspec.Struct, frozen=True):
     width: int  # ms, of a bucket of the past; 0: it has no covariates
     recorded: int  # ms UTC: buckets are whole from then on
     pair: Pair | None = None  # of which it counts loose events too
+    percentile: float | None = None
 
     @property
     def numbers(self) -> int:
@@ -72,6 +74,7 @@ def columns_of(run: RunInForce, horizon: int) -> list[RunColumn]:
             width=0 if metric.lookback is None else _bucket_width(metric.lookback),
             recorded=0 if metric.lookback is None else metric.recorded + SETTLING + horizon,
             pair=run.pair,
+            percentile=metric.definition.percentile,
         )
         for key, metric in run.metrics.items()
     ]
@@ -95,6 +98,12 @@ def _bucket_width(lookback: int) -> int:
     return max(1, lookback // BUCKETS)
 
 
+def _spread(column: RunColumn) -> int:
+    if column.percentile is None:
+        return of.UNSPREAD
+    return of.OF_EVENTS if column.variables[0].type == "values" else of.OF_UNITS
+
+
 def _kind(variable: Variable) -> int:
     return of.FUNNELS if variable.type == "funnel" and variable.totals else _KINDS[variable.type]
 
@@ -113,7 +122,19 @@ def measures_of(
     at = totals_at
     for c, column in enumerate(columns):
         first, count = len(variables), len(column.variables)
-        table.append((column.since, column.window, first, count, column.numbers, 0, column.width, column.recorded))
+        table.append(
+            (
+                column.since,
+                column.window,
+                first,
+                count,
+                column.numbers,
+                0,
+                column.width,
+                column.recorded,
+                _spread(column),
+            )
+        )
         known: set[int] = set()
         covariate = at + sum(map(_words, column.variables))
         for v, variable in enumerate(column.variables, first):

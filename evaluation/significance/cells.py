@@ -1,6 +1,7 @@
 """Cells: one row of a look for each metric, treatment and reading, computed together as columns."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from decimal import Decimal
 from itertools import product
 from typing import Any, NamedTuple
 
@@ -10,7 +11,16 @@ from msgspec.structs import replace
 
 from evaluation.catalog.in_force import MetricInForce, RunInForce, control_of
 from evaluation.columns.arrays import Floats
-from evaluation.significance.comparison import Differences, Measure, Pairs, Sample, adjustment, differences
+from evaluation.significance.comparison import (
+    Differences,
+    Measure,
+    Pairs,
+    Percentile,
+    Sample,
+    adjustment,
+    compared_percentiles,
+    differences,
+)
 from evaluation.significance.health import worst
 from evaluation.significance.intervals import Coins, Intervals
 from evaluation.significance.judgements import Judgements, decides
@@ -54,12 +64,14 @@ def cells(
     `arms` holds exact sums, `lost` what is missing of them, `before` the cells of the last published look: running
     values and levels go on from there, unless the metric has been redefined or is tested in another way since.
     """
-    layout = _Layout(run)
+    layout = Layout(run)
     blocks = list(_blocks(run, metrics, arms, layout))
     rows = _Comparisons(layout, blocks, before)
     unusable = worst(lost.losses)
     procedures = Procedures(rows.tests)
-    found = differences([block.sample for block in blocks], layout.pairs)
+    samples = [block.sample for block in blocks]
+    percentiles = compared_percentiles(samples, layout.pairs)
+    found = differences(samples, layout.pairs, percentiles)
     said = Intervals(
         procedures,
         found,
@@ -68,6 +80,7 @@ def cells(
         is_unusable=np.array([goal.metric in unusable for goal in rows.goals], np.bool_),
         is_single=np.array([len(shares) == 1 for shares in layout.shares] * len(blocks), np.bool_),
         coins=_coins(blocks, layout),
+        percentiles=percentiles,
     )
     running = Running(procedures, said, found.n + found.control_n >= procedures.planned, rows.known)
     is_deciding = np.array([block.is_deciding for block in rows.blocks], np.bool_)
@@ -118,7 +131,7 @@ def _example(loss: Loss | None) -> str | UnsetType:
     return UNSET if loss is None or loss.example is None else loss.example
 
 
-class _Layout:
+class Layout:
     """What all metrics of a run have in common: which arms there are, and which of them are compared."""
 
     def __init__(self, run: RunInForce) -> None:
@@ -167,7 +180,7 @@ class _Comparisons:
     The methods give the columns of the cells.
     """
 
-    def __init__(self, layout: _Layout, blocks: Sequence[_Block], before: Mapping[CellKey, Cell]) -> None:
+    def __init__(self, layout: Layout, blocks: Sequence[_Block], before: Mapping[CellKey, Cell]) -> None:
         self._control = layout.control
         self._variants = layout.treatments * len(blocks)
         self.blocks = [block for block in blocks for _ in layout.treatments]
@@ -242,7 +255,7 @@ class _Comparisons:
 
 
 def _blocks(
-    run: RunInForce, metrics: Mapping[str, MetricInForce], arms: Mapping[ArmKey, ArmMoments], layout: _Layout
+    run: RunInForce, metrics: Mapping[str, MetricInForce], arms: Mapping[ArmKey, ArmMoments], layout: Layout
 ) -> Iterator[_Block]:
     parts = segments(run.definition)
     tests_of = procedures_of(run, metrics, layout.treatments)
@@ -250,7 +263,7 @@ def _blocks(
         if goal.metric not in metrics:
             continue
         metric = metrics[goal.metric]
-        measured = _Measured(run, metric, layout, arms)
+        measured = Measured(run, metric, layout, arms)
         since = run.since[goal.metric]
         tests = {reading: tests_of(goal, reading) for reading in readings(metric)}
         caveats = {reading: _caveats(measured.is_uncapped, reading, tests[reading], layout) for reading in tests}
@@ -268,14 +281,17 @@ def _blocks(
             )
 
 
-class _Measured:
+class Measured:
     """How the arms of one metric are measured."""
 
     def __init__(
-        self, run: RunInForce, metric: MetricInForce, layout: _Layout, arms: Mapping[ArmKey, ArmMoments]
+        self, run: RunInForce, metric: MetricInForce, layout: Layout, arms: Mapping[ArmKey, ArmMoments]
     ) -> None:
         variables = metric.variables
-        self.is_uncapped = any(each.type in ("sum", "mean") and each.cap is None and not each.log for each in variables)
+        percentile = metric.definition.percentile
+        self.is_uncapped = percentile is None and any(
+            each.type in ("sum", "mean") and each.cap is None and not each.log for each in variables
+        )
         covariates = 2 if metric.lookback is not None else 1
         values = len(variables) * covariates
         self._key, self._layout, self._arms = metric.definition.key, layout, arms
@@ -284,6 +300,10 @@ class _Measured:
         self._measure: Measure = (
             "ratio" if metric.parts else "conversion" if metric.definition.is_conversion else "mean"
         )
+        self._percentile: Percentile | None = None
+        if percentile is not None:
+            self._measure = "percentile"
+            self._percentile = Percentile(float(Decimal(repr(percentile)) / 100), variables[0].facts[0].scale)
         self._adjusted: Measure | None = None
         if run.definition.analysis.cuped and metric.lookback is not None:
             self._adjusted = "adjusted ratio" if metric.parts else "adjusted mean"
@@ -301,7 +321,7 @@ class _Measured:
         if self._adjusted and segment == EVERYONE:
             slope = adjustment(totals, self._adjusted, self._scales)
             return Sample(arms, self._scales, self._adjusted, slope), totals
-        return Sample(arms, self._scales, self._measure), totals
+        return Sample(arms, self._scales, self._measure, percentile=self._percentile), totals
 
 
 def _share(allocation: Allocation, treatment: str, control: str) -> float | None:
@@ -329,7 +349,7 @@ def _known(
     return known, is_restarted
 
 
-def _coins(blocks: Sequence[_Block], layout: _Layout) -> Coins:
+def _coins(blocks: Sequence[_Block], layout: Layout) -> Coins:
     rows = [
         (number * len(layout.treatments) + each, treated.nonzero, treated.n, control.nonzero, control.n, share)
         for number, block in enumerate(blocks)
@@ -342,7 +362,7 @@ def _coins(blocks: Sequence[_Block], layout: _Layout) -> Coins:
     return Coins(*zip(*rows, strict=True)) if rows else Coins((), (), (), (), (), ())
 
 
-def _caveats(is_uncapped: bool, reading: Reading, tests: Sequence[Procedure], layout: _Layout) -> list[Caveat | None]:
+def _caveats(is_uncapped: bool, reading: Reading, tests: Sequence[Procedure], layout: Layout) -> list[Caveat | None]:
     """Of each treatment."""
 
     def caveat(tested: Procedure, shares: Sequence[float]) -> Caveat | None:
@@ -360,6 +380,8 @@ def _means(combined: Floats, arms: Sequence[ArmMoments], blocks: Sequence[_Block
     means = _numbers(combined)
     for place in np.flatnonzero(~np.isfinite(combined)).tolist():
         arm, block = arms[place], blocks[place]
+        if block.sample.percentile:
+            continue
         scale, *others = block.sample.scales
         below, its_scale = (arm.first[1], others[0]) if block.is_ratio else (arm.n, 0)
         if below:

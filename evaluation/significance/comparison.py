@@ -24,18 +24,28 @@ from numpy.typing import NDArray
 from evaluation.columns.arrays import Floats
 from evaluation.significance import gates
 from evaluation.significance.moments import ArmColumns, ArmMoments, Estimate, integers, variance_of_share, weighted
+from evaluation.significance.percentiles import Compared
 
-Measure = Literal["mean", "conversion", "ratio", "adjusted mean", "adjusted ratio"]
-"""What an arm is measured by, and of which values of a unit: y; y in {0, 1}; y, d; y, x; y, d, y0, d0."""
+Measure = Literal["mean", "conversion", "ratio", "adjusted mean", "adjusted ratio", "percentile"]
+"""What an arm is measured by, and of which values of a unit: y; y in {0, 1}; y, d; y, x; y, d, y0, d0; y (see
+`percentiles`, for it takes more)."""
 
 
-VALUES: dict[Measure, int] = {"mean": 1, "conversion": 1, "ratio": 2, "adjusted mean": 2, "adjusted ratio": 4}
+VALUES: dict[Measure, int] = {
+    "mean": 1,
+    "conversion": 1,
+    "ratio": 2,
+    "adjusted mean": 2,
+    "adjusted ratio": 4,
+    "percentile": 1,
+}
 UNADJUSTED: dict[Measure, Measure] = {
     "mean": "mean",
     "conversion": "conversion",
     "ratio": "ratio",
     "adjusted mean": "mean",
     "adjusted ratio": "ratio",
+    "percentile": "percentile",
 }
 DENOMINATORS: dict[Measure, tuple[int, ...]] = {
     "mean": (),
@@ -43,7 +53,15 @@ DENOMINATORS: dict[Measure, tuple[int, ...]] = {
     "ratio": (1,),
     "adjusted mean": (),
     "adjusted ratio": (1, 3),
+    "percentile": (),
 }
+
+
+class Percentile(msgspec.Struct, frozen=True):
+    """Which one: the share of values up to it; and of how many decimal places the values are."""
+
+    share: float
+    scale: int
 
 
 class Adjustment(msgspec.Struct, frozen=True):
@@ -63,6 +81,7 @@ class Sample(msgspec.Struct, frozen=True, gc=False):
     scales: tuple[int, ...]
     measure: Measure = "mean"
     adjustment: Adjustment = Adjustment()
+    percentile: Percentile | None = None
 
 
 class Pairs:
@@ -72,6 +91,7 @@ class Pairs:
         rows = [(comparison, *pair) for comparison, pairs in enumerate(strata) for pair in pairs]
         self.comparison, self.treatment, self.control = np.array(rows, np.int64).reshape(-1, 3).T
         self.comparisons = len(strata)
+        self.strata = strata
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +118,9 @@ class Differences:
     units: Floats  # the mixture's clock
 
 
+Percentiles = dict[int, tuple[Compared, Percentile]]
+
+
 def adjustment(arms: Sequence[ArmMoments], measure: Measure, scales: tuple[int, ...]) -> Adjustment:
     """The slope over all arms of a metric, control among them; none without a covariate that varies.
 
@@ -121,12 +144,54 @@ def adjustment(arms: Sequence[ArmMoments], measure: Measure, scales: tuple[int, 
     return Adjustment(theta, float(center.value()[0]) if center else 0.0)
 
 
-def differences(samples: Sequence[Sample], pairs: Pairs) -> Differences:
-    """Every comparison's difference and what it rests on: those of the first sample, of the second, and so on."""
+def compared_percentiles(samples: Sequence[Sample], pairs: Pairs) -> Percentiles:
+    """Those that can be compared, by number of the comparison: both arms of a stratum have two units, and a value."""
+    found = {}
+    for number, sample in enumerate(samples):
+        if its := sample.percentile:
+            for place, strata in enumerate(pairs.strata):
+                arms = [(sample.arms[t], sample.arms[c]) for t, c in strata]
+                if kept := [each for each in arms if all(arm.n >= 2 and arm.spreads for arm in each)]:
+                    found[number * pairs.comparisons + place] = Compared(kept, its.share), its
+    return found
+
+
+def _of_percentile(compared: Compared, scale: int) -> dict[str, float]:
+    """The fields of its difference."""
+    unit = float(10**scale)
+    treatment, control = compared.treatment.quantile, compared.control.quantile
+    variances = treatment.variance / unit**2, control.variance / unit**2
+    return {
+        "n": compared.treatment.units,
+        "control_n": compared.control.units,
+        "nonzero": compared.treatment.nonzero,
+        "control_nonzero": compared.control.nonzero,
+        "mean": treatment.value / unit,
+        "control_mean": control.value / unit,
+        "treatment_variance": variances[0],
+        "control_variance": variances[1],
+        "difference": (treatment.value - control.value) / unit,
+        "variance": sum(variances),
+        "baseline": control.value / unit,
+        "baseline_variance": variances[1],
+        "covariance": variances[1],
+        "units": compared.units,
+    }
+
+
+def differences(samples: Sequence[Sample], pairs: Pairs, percentiles: Percentiles | None = None) -> Differences:
+    """Every comparison's difference and what it rests on: those of the first sample, of the second, and so on.
+
+    Those of `percentiles` were compared before.
+    """
     groups: dict[Measure, list[int]] = defaultdict(list)
     for number, sample in enumerate(samples):
         groups[sample.measure if sample.adjustment.theta != 0.0 else UNADJUSTED[sample.measure]].append(number)
     columns = {field.name: np.full(len(samples) * pairs.comparisons, np.nan) for field in fields(Differences)}
+    for row, (compared, its) in (percentiles or {}).items():
+        for name, value in _of_percentile(compared, its.scale).items():
+            columns[name][row] = value
+    groups.pop("percentile", None)
     for measure, numbers in groups.items():
         at = _places(np.array(numbers), np.arange(pairs.comparisons), pairs.comparisons)
         found = _differences([samples[number] for number in numbers], pairs, measure)

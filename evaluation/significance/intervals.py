@@ -16,7 +16,8 @@ from scipy.special import ndtr, ndtri, stdtrit
 
 from evaluation.columns.arrays import Floats, Mask
 from evaluation.significance import bayes, boschloo, conversions, fixed, gates, mixture, proportions
-from evaluation.significance.comparison import Differences
+from evaluation.significance.comparison import Differences, Percentile, Percentiles
+from evaluation.significance.percentiles import Compared
 from evaluation.significance.procedures import Procedures
 from evaluation.significance.relative import fieller
 
@@ -53,6 +54,7 @@ class Intervals:
         is_unusable: Mask,
         is_single: Mask,
         coins: Coins,
+        percentiles: Percentiles,
     ) -> None:
         """`is_single`: one allocation gave both arms a weight; `coins` are those of the exact and Boschloo's tests."""
         self._found, self._by = found, procedures
@@ -74,6 +76,10 @@ class Intervals:
             & np.isfinite(found.variance)
             & ~gates.is_rare(found.n, found.control_n, found.nonzero, found.control_nonzero)
         )
+        for row, (compared, _) in percentiles.items():
+            arms = compared.treatment, compared.control
+            is_open[row] = all(arm.units >= gates.EXPOSURES and arm.quantile.known >= gates.CONVERTED for arm in arms)
+            varies[row] |= procedures.method[row] == "sequential"
         # What is exact approximates nothing: no gate for it.
         is_open[is_boschloo] = np.isfinite(np.where(varies, self.p_value, found.variance))[is_boschloo]
         is_open |= is_exact
@@ -98,6 +104,9 @@ class Intervals:
         multiplier[rows] = self._beyond(rows, np.abs(self._z(rows)), nearer[rows])
         self.estimate = found.difference
         self._ends(multiplier)
+        for row, (compared, its) in percentiles.items():
+            if is_ok[row] and procedures.method[row] == "sequential":
+                self._percentile(row, compared, its)
         self._score(boschloo_rows[(is_judged & ~is_stratified)[boschloo_rows]], nearer)
         self._exact(np.flatnonzero(is_ok & is_exact), coins)
 
@@ -217,6 +226,23 @@ class Intervals:
         self.relative_estimate = found.difference / np.where(size > 0.0, size, np.nan)
         self.relative_lower = np.where(has_lower, relative[0], np.nan)
         self.relative_upper = np.where(has_upper, relative[1], np.nan)
+
+    def _percentile(self, row: int, compared: Compared, its: Percentile) -> None:
+        """Of the sequential test: see percentiles.py."""
+        by, alpha = self._by, float(self._by.alpha[row])
+        is_one_sided = bool(by.is_one_sided[row])
+        tuned = 2.0 * alpha if is_one_sided else alpha
+        ratio = float(mixture.mixing_ratio(self._found.units[row], by.planned[row], tuned))
+        said = compared.excess(ratio, alpha, float(by.sign[row]), one_sided=is_one_sided)
+        self.log_e[row], self.p_value[row] = said.log_e, np.exp(-max(said.log_e, 0.0))
+        unit = float(10**its.scale)
+        for name, is_said, end in (
+            ("lower", self._says[0], said.lower / unit),
+            ("upper", self._says[1], said.upper / unit),
+            ("relative_lower", self._says[0], said.relative_lower),
+            ("relative_upper", self._says[1], said.relative_upper),
+        ):
+            getattr(self, name)[row] = end if is_said[row] else np.nan
 
     def _exact(self, rows: NDArray[np.int64], coins: Coins) -> None:
         """Of the risk ratio, less 1: a relative lift. There is no interval of the difference."""

@@ -141,7 +141,13 @@ def _arms(metrics: Mapping[str, MetricInForce], aggregates: Iterable[Aggregate])
         for sums in aggregate.sums:
             if versions.get(sums.metric) == sums.version:
                 key = sums.metric, sums.reading, sums.segment, sums.allocation, sums.variant
-                arm = ArmMoments(sums.n, sums.nonzero, tuple(map(int, sums.first)), tuple(map(int, sums.second)))
+                arm = ArmMoments(
+                    sums.n,
+                    sums.nonzero,
+                    tuple(map(int, sums.first)),
+                    tuple(map(int, sums.second)),
+                    (sums.spread,) if sums.spread and sums.spread.steps else (),
+                )
                 known = arms.get(key)
                 arms[key] = arm if known is None else known + arm
     return arms

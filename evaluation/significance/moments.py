@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.columns.arrays import Floats
+from schemas.aggregate import Spread
 
 Integers = NDArray[Any]  # dtype object: Python integers
 
@@ -36,6 +37,7 @@ class ArmMoments(msgspec.Struct, frozen=True, gc=False):
     nonzero: int = 0
     first: tuple[int, ...] = ()
     second: tuple[int, ...] = ()
+    spreads: tuple[Spread, ...] = ()  # of a percentile: those of parts of its units
 
     def __add__(self, other: "ArmMoments") -> "ArmMoments":
         if not (self.first and other.first):
@@ -45,6 +47,7 @@ class ArmMoments(msgspec.Struct, frozen=True, gc=False):
             self.nonzero + other.nonzero,
             tuple(map(add, self.first, other.first)),
             tuple(map(add, self.second, other.second)),
+            self.spreads + other.spreads,
         )
 
     def leading(self, k: int) -> "ArmMoments":

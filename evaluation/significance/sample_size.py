@@ -79,6 +79,8 @@ def planned_units(
         return analysis.planned_units
     if goal.minimum_effect is None or goal.metric not in metrics:
         return None
+    if metrics[goal.metric].definition.type == "percentile":
+        return None
     design = _design(flag, goal, metrics[goal.metric], analysis.baseline, _ratio(flag, weights, treatment))
     return ceil(min(design.units(goal.minimum_effect, POWER, watched=False), MOST_UNITS))
 
@@ -228,6 +230,8 @@ def baseline_fault(metric: Metric, baseline: Baseline) -> str | None:
         return f"{mean:g} is no baseline of '{metric.key}', a rate: write 0.12 or 12%"
     if mean == 0:
         return f"0 is no baseline of '{metric.key}': effects are relative to it"
+    if metric.type == "percentile":
+        return f"'{metric.key}' is a percentile: how many units it takes is not planned by a mean and a deviation"
     if deviation is not None and deviation <= 0:
         return f"{deviation:g} is no deviation of '{metric.key}': a standard deviation is above 0"
     if not metric.is_conversion and deviation is None:

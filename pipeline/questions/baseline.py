@@ -107,6 +107,9 @@ def metric_numbers(  # noqa: PLR0917
         notes.append("the metric has no window: these are units' numbers so far, which grow with time")
     elif not is_settled:
         notes.append("too few units' windows are over: these are numbers so far, and grow until then")
+    if metric.definition.type == "percentile":
+        what = "how many values units have" if metric.definition.of == "events" else "totals of units"
+        notes.append(f"these are {what}: nothing is planned of a percentile")
     if metric.lookback is not None:
         notes.append("these are the numbers before adjustment: with CUPED an experiment takes fewer units, or as many")
     moments = _moments(numbers, settled if is_settled else entered)
@@ -145,6 +148,8 @@ def _moments(numbers: UnitNumbers | None, which: NDArray[np.bool_]) -> ArmMoment
 
 def _estimate(metric: MetricInForce, moments: ArmMoments) -> tuple[float | None, float | None]:
     k = len(metric.variables)
+    if metric.definition.type == "percentile":
+        return None, None
     if moments.n < 2 or (k > 1 and not moments.first[1]):
         return None, None
     columns = ArmColumns([moments], [tuple(10**each.places for each in metric.variables)], k)

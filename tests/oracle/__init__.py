@@ -4,7 +4,7 @@ It shares no code with the store. The files are read in this order, each is a ta
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import combinations_with_replacement
+from itertools import accumulate, combinations_with_replacement
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,8 @@ from schemas.catalog import Breakdown, Metric
 from schemas.duration import parse_duration
 
 HERE = Path(__file__).parent
-TYPES = ("conversion", "count", "sum", "mean", "funnel", "retention")
-ORDER = ("members", "happened", "windows", *TYPES, "numbers")
+TYPES = ("conversion", "count", "sum", "mean", "funnel", "retention", "percentile")
+ORDER = ("members", "happened", "windows", *TYPES, "numbers", "spread")
 QUERIES = {name: (HERE / f"{name}.sql").read_text() for name in (*ORDER, "answer", "joined")}
 
 S, N, U, B = pa.string(), pa.int64(), pa.uint64(), pa.bool_()
@@ -37,7 +37,7 @@ COLUMNS: dict[str, dict[str, pa.DataType]] = {
         "forced": B,
     },
     "events": {"fact": S, "unit": U, "time": N, "id": U, "value": N, "late": B, "unusable": B},
-    "metrics": {"run": S, "metric": S, "version": N, "span": N, "since": N, "width": N, "recorded": N},
+    "metrics": {"run": S, "metric": S, "version": N, "span": N, "since": N, "width": N, "recorded": N, "spread": S},
     "variables": {
         "run": S,
         "metric": S,
@@ -104,7 +104,8 @@ def definitions(runs: Iterable[RunInForce], horizon: int) -> dict[str, list[Row]
             since = run.since[key] if run.since[key] > run.started else 0
             width = max(1, parse_duration(cuped.lookback) // 14) if cuped else None
             past = (width, metric.recorded + 1000 + horizon) if cuped else (None, None)
-            tables["metrics"].append((run.key, key, metric.version, metric.window, since, *past))
+            spread = metric.definition.of if metric.definition.type == "percentile" else None
+            tables["metrics"].append((run.key, key, metric.version, metric.window, since, *past, spread))
             for variable, part in enumerate(metric.parts or (metric.definition,)):
                 behind = f"~{run.definition.unit}~{run.definition.identity}" if run.definition.identity else ""
                 facts = [fact.key + behind for fact in metric.variables[variable].facts]
@@ -114,10 +115,10 @@ def definitions(runs: Iterable[RunInForce], horizon: int) -> dict[str, list[Row]
 
 def _variable(part: Metric, facts: list[str]) -> Row:
     scale = 6 if part.scale is None else part.scale
-    one = 10**scale if part.type in ("sum", "mean") else 1
+    one = 10**scale if part.type in ("sum", "mean", "percentile") else 1
     period = parse_duration(part.period)
     return (
-        part.type,
+        "sum" if part.type == "percentile" and part.of == "units" else part.type,
         facts,
         part.counting == "totals",
         part.nth * period,
@@ -162,6 +163,12 @@ def published(aggregates: Iterable[Aggregate]) -> set[Row]:
             pairs = combinations_with_replacement(range(len(sums.first)), 2)
             for pair, x in zip(pairs, sums.second, strict=True):
                 add(("sums", each.run, *cell, *pair), x)
+            if sums.spread:
+                buckets = list(accumulate(sums.spread.steps))
+                columns = sums.spread.values, sums.spread.squares, sums.spread.products
+                for j, column in enumerate(columns):
+                    for bucket, x in zip(buckets, column, strict=False):
+                        add(("spread", each.run, *cell, bucket, j), x)
         counted: dict[tuple[str | None, str], int] = {
             (None, "exposures"): each.exposures,
             (None, "late exposures"): each.late,

@@ -34,6 +34,20 @@ sums AS (
     SELECT run, metric, version, reading, allocation, variant, segment, term.i, term.j, sum(term.x) AS x
     FROM apart GROUP BY ALL
 ),
+spreads AS (
+    SELECT s.run, r.metric, r.version, r.reading, r.allocation, r.variant, unnest(r.segments) AS segment, s.bucket,
+        s.c, s.squares, s.products
+    FROM readings r JOIN spread s ON s.run = r.run AND s.metric = r.metric AND s.unit = r.unit
+),
+bins AS (
+    SELECT * EXCLUDE (c, squares, products), sum(c) AS c, sum(squares) AS squares, sum(products) AS products
+    FROM spreads GROUP BY ALL
+),
+binned AS (
+    SELECT * EXCLUDE (c, squares, products),
+        unnest([{j: 0, x: c}, {j: 1, x: squares}, {j: 2, x: products}]) AS each
+    FROM bins
+),
 shown AS (SELECT * FROM exposures WHERE NOT late AND NOT inactive AND NOT forced),
 jumpers AS (SELECT run, unit FROM shown GROUP BY run, unit, allocation HAVING count(DISTINCT variant) > 1),
 moved AS (
@@ -81,5 +95,8 @@ counted AS (
 )
 SELECT 'sums' AS what, run, metric, version, reading, allocation, variant, segment, i, j, x::VARCHAR FROM sums
 WHERE x <> 0
+UNION ALL
+SELECT 'spread', run, metric, version, reading, allocation, variant, segment, bucket, each.j, each.x::VARCHAR FROM binned
+WHERE each.x <> 0
 UNION ALL
 SELECT what, run, metric, NULL, NULL, NULL, NULL, NULL, NULL, NULL, x::VARCHAR FROM counted WHERE x <> 0

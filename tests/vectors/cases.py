@@ -18,6 +18,7 @@ from evaluation.significance import (
     fixed,
     mixture,
     multiplicity,
+    percentiles,
     power,
     proportions,
     relative,
@@ -555,6 +556,30 @@ def tail(case):
     return {"p_value": fixed.t_test(case["t"], 1.0, case["df"], 0.05).p_value}
 
 
+def fixed_quantile(case):
+    """A relative effect is compared as that peer makes its error, by the delta method."""
+    treatment, control = case["treatment"], case["control"]
+
+    def variance(arm):
+        its = percentiles.order_statistic_variance(arm["n"], arm["quantile_lower"], arm["quantile_upper"])
+        return its * arm["n_star"] / arm["n"]
+
+    estimate, of = treatment["quantile_hat"] - control["quantile_hat"], (variance(treatment), variance(control))
+    freedom = fixed.welch_freedom(of[0], treatment["n"], of[1], control["n"])
+    if case["effect"] == "relative":
+        base = control["quantile_hat"]
+        of = of[0] / base**2, of[1] * treatment["quantile_hat"] ** 2 / base**4
+        estimate /= base
+    said = fixed.t_test(estimate, sum(of), freedom, case["alpha"])
+    return {
+        "estimate": estimate,
+        "se": np.sqrt(sum(of)),
+        "p_value": said.p_value,
+        "ci_lower": said.lower,
+        "ci_upper": said.upper,
+    }
+
+
 def measured(answer, measure):
     return lambda case: answer(case, measure)
 
@@ -567,6 +592,7 @@ FAMILIES = {
     "fixed.count": fixed_count,
     "fixed.cuped": measured(fixed_test, "adjusted mean"),
     "fixed.cuped_ratio": measured(fixed_test, "adjusted ratio"),
+    "fixed.quantile": fixed_quantile,
     "fixed.ratio": measured(fixed_test, "ratio"),
     "fixed.welch_t": fixed_test,
     "fixed.z": z_test,

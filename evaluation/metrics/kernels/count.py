@@ -6,9 +6,10 @@ import numpy as np
 from numba import njit
 
 from evaluation.columns.arrays import Words
+from evaluation.columns.buckets import bucket_of
 from evaluation.metrics import measures as of
 from evaluation.metrics import sums
-from evaluation.metrics.kernels import ordered
+from evaluation.metrics.kernels import ordered, spread
 from evaluation.metrics.kernels.members import (
     FLAGS,
     JUMPER,
@@ -19,6 +20,7 @@ from evaluation.metrics.kernels.members import (
     fold,
     has_room,
     ordered_totals,
+    spread_cells,
 )
 from evaluation.metrics.kernels.recent import FACT, Memory, places_of
 from evaluation.metrics.layouts import Events
@@ -43,6 +45,8 @@ def add_to_total(  # noqa: PLR0917
         return ordered.put(rows, m, measures.variables, v, store.pending, store.ring, time, insert_id, steps)
     if kind >= of.SUM:
         of.add_value(rows, m, at, value, sign)
+    elif kind == of.LISTED:
+        spread.put(rows, m, at, store.lists, store.list_counts, bucket_of(value), sign)
     else:
         rows[m, at + of.EVENTS] += sign
     return False
@@ -73,7 +77,7 @@ def _refold(  # noqa: PLR0917
     store: Members, m: int, measures: Measures, c: int, had: bool, x: Words, has: bool, y: Words
 ) -> None:
     """Member m's numbers of column c were x, if it `had` any, and are y, if it `has`."""
-    if measures.columns[c].numbers == 1 and had and has:
+    if measures.columns[c].numbers == 1 and measures.columns[c].spread == of.UNSPREAD and had and has:
         if x[0] != y[0]:
             for b in range(measures.breakdowns.shape[0]):
                 at = cell_of(store.heads, m, measures, c, LIVE, store.arm_units.shape[0], b)
@@ -147,22 +151,15 @@ def count(  # noqa: PLR0917
 
     Returns: the next event.
     """
-    rows, heads, tallies, parts, ring, pending = (
-        store.rows,
-        store.heads,
-        store.tallies,
-        store.parts,
-        store.ring,
-        store.pending,
-    )
+    rows, heads, tallies, parts, pending = store.rows, store.heads, store.tallies, store.parts, store.pending
     feeds, variables, columns, ends = measures.feeds, measures.variables, measures.columns, measures.ends
     x, y = np.empty(MOST_NUMBERS, np.int64), np.empty(MOST_NUMBERS, np.int64)
-    room = ordered_totals(measures)
+    totals, cells = ordered_totals(measures), spread_cells(measures)
     for i in range(begin, n):
         m, event = found[i], events[i]
         if m < 0 or heads[m].state & JUMPER or event.time >= ends:  # rule 1
             continue
-        if not has_room(ring, pending, room):
+        if not has_room(store, totals, cells, 1):
             return i
         entry = heads[m].entry
         for r in range(feeds.shape[0]):
@@ -176,6 +173,9 @@ def count(  # noqa: PLR0917
             if side == _NOWHERE:
                 continue
             had = of.numbers(rows, m, measures, c, x)
+            is_listed = columns[c].spread == of.OF_EVENTS
+            if is_listed:  # what leaves the sums is the list as it was
+                fold(store, m, measures, c, LIVE, x, -1)
             if side == _WITHIN:  # rule 3
                 tallies[c].events += sign
                 parts[v, heads[m].state >> FLAGS].kept += sign
@@ -193,5 +193,8 @@ def count(  # noqa: PLR0917
             else:  # rule 4
                 _add_to_covariate(rows, m, variables[v], event.value, sign)
             has = of.numbers(rows, m, measures, c, y)
-            _refold(store, m, measures, c, had, x, has, y)  # rule 5
+            if is_listed:  # rule 5
+                fold(store, m, measures, c, LIVE, y, 1)
+            else:
+                _refold(store, m, measures, c, had, x, has, y)
     return n

@@ -19,6 +19,7 @@ from evaluation.metrics.kernels.members import (
     has_room,
     ordered_totals,
     seek,
+    spread_cells,
 )
 from evaluation.metrics.kernels.recent import Memory, places_of
 from evaluation.metrics.kernels.recount import recount
@@ -119,9 +120,9 @@ def expose(  # noqa: PLR0917
     Returns: the next exposure, and how many have entered.
     """
     rows, heads, slots, counts, arm_units = store.rows, store.heads, store.slots, store.counts[0], store.arm_units
-    ring, pending, has_notes = store.ring, store.pending, memory.state[0].notes > 0
+    has_notes = memory.state[0].notes > 0
     x = np.empty(MOST_NUMBERS, np.int64)
-    totals = ordered_totals(measures)
+    totals, cells = ordered_totals(measures), spread_cells(measures)
     entries = 0
     for i in range(begin, n):
         exposure, m = exposures[i], found[i]
@@ -143,7 +144,7 @@ def expose(  # noqa: PLR0917
                 continue
         is_jumper = not is_new and heads[m].state & JUMPER != 0
         places = places_of(memory, exposure.unit)
-        if not is_jumper and not has_room(ring, pending, totals * places.shape[0]):
+        if not is_jumper and not has_room(store, totals, cells, places.shape[0]):
             return i, entries
         if is_new:  # rule 1
             m = counts.members

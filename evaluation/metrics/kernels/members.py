@@ -26,12 +26,16 @@ from evaluation.columns.arrays import Words
 from evaluation.columns.hash_table import add, fingerprint, first, following, home, number_of
 from evaluation.metrics import measures as of
 from evaluation.metrics import sums
+from evaluation.metrics.kernels import spread
 from evaluation.metrics.layouts import (
     HEAD_WORDS,
+    Bins,
     Events,
     Exposures,
     Heads,
     Heap,
+    ListCounts,
+    Lists,
     Notes,
     Parts,
     PendingEvents,
@@ -67,6 +71,9 @@ class Members(NamedTuple):
     heap: Heap
     pending: PendingEvents
     ring: Ring  # (1,)
+    bins: Bins
+    lists: Lists
+    list_counts: ListCounts  # (1,)
 
 
 @njit(cache=True)
@@ -120,23 +127,36 @@ def enter(heads: Heads, n: int, slots: Words) -> None:
 
 
 @njit(cache=True)
+def segment_of(heads: Heads, m: int, measures: Measures, b: int) -> Any:
+    """The number of member m's segment of breakdown b, among those of all breakdowns."""
+    segment = (heads[m].segments >> (SEGMENT_BITS * b)) & _SEGMENT
+    if segment >= measures.breakdowns[b].segments:
+        segment = 0
+    return measures.breakdowns[b].first + segment
+
+
+@njit(cache=True)
 def cell_of(heads: Heads, m: int, measures: Measures, c: int, reading: int, arms: int, b: int) -> Any:  # noqa: PLR0917
     """Where member m's cell of a reading of column c stands, by its segment of breakdown b."""
-    breakdown, last = measures.breakdowns[b], measures.breakdowns[measures.breakdowns.shape[0] - 1]
+    last = measures.breakdowns[measures.breakdowns.shape[0] - 1]
     segments = last.first + last.segments
-    segment = (heads[m].segments >> (SEGMENT_BITS * b)) & _SEGMENT
-    if segment >= breakdown.segments:
-        segment = 0
-    place = (reading * arms + (heads[m].state >> FLAGS)) * segments + breakdown.first + segment
+    place = (reading * arms + (heads[m].state >> FLAGS)) * segments + segment_of(heads, m, measures, b)
     return measures.columns[c].cell + place * sums.size(measures.columns[c].numbers)
 
 
 @njit(cache=True)
 def fold(store: Members, m: int, measures: Measures, c: int, reading: int, x: Words, one: int) -> None:  # noqa: PLR0917
     """Member m with its numbers x of column c enters its cells (`one` is 1) or leaves them (-1)."""
+    column = measures.columns[c]
     for b in range(measures.breakdowns.shape[0]):
         at = cell_of(store.heads, m, measures, c, reading, store.arm_units.shape[0], b)
-        sums.fold(store.cells, at, x, measures.columns[c].numbers, one)
+        sums.fold(store.cells, at, x, column.numbers, one)
+        if column.spread != of.UNSPREAD:
+            arm = store.heads[m].state >> FLAGS
+            cell = (c << spread.COLUMN) | (arm << spread.ARM) | segment_of(store.heads, m, measures, b)
+            of_settled, its = reading == SETTLED, measures.variables[column.first].at
+            bins, lists, counts = store.bins, store.lists, store.list_counts
+            spread.fold(bins, lists, counts, cell, of_settled, store.rows, m, its, column.spread, x[0], one)
 
 
 @njit(cache=True)
@@ -173,6 +193,21 @@ def ordered_totals(measures: Measures) -> int:
 
 
 @njit(cache=True)
-def has_room(ring: Ring, pending: PendingEvents, events: int) -> Any:
-    """Whether so many pending events more fit."""
-    return ring[0].head - ring[0].tail + events <= pending.shape[0]
+def spread_cells(measures: Measures) -> int:
+    """In how many bins more an event of a member may stand, or a member that has none."""
+    columns = 0
+    for c in range(measures.columns.shape[0]):
+        columns += measures.columns[c].spread != of.UNSPREAD
+    return columns * measures.breakdowns.shape[0]
+
+
+@njit(cache=True)
+def has_room(store: Members, totals: int, cells: int, events: int) -> Any:
+    """Whether so many events more of a member fit, of which each is pending in `totals` and may fill `cells` bins."""
+    pending = store.ring[0].head - store.ring[0].tail + totals * events
+    more = cells * max(1, events)  # lists grow by no more than bins do
+    counts = store.list_counts[0]
+    has_bins = cells == 0 or (
+        counts.listed + more <= store.lists.shape[0] and (counts.bins + more) * 8 <= store.bins.shape[0] * 5
+    )
+    return pending <= store.pending.shape[0] and has_bins

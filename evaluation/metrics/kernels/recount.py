@@ -5,7 +5,7 @@ from numba import njit
 
 from evaluation.columns.arrays import Words
 from evaluation.metrics import measures as of
-from evaluation.metrics.kernels import ordered
+from evaluation.metrics.kernels import ordered, spread
 from evaluation.metrics.kernels.count import add_to_total
 from evaluation.metrics.kernels.members import (
     JUMPER,
@@ -16,6 +16,7 @@ from evaluation.metrics.kernels.members import (
     fold_live,
     has_room,
     ordered_totals,
+    spread_cells,
 )
 from evaluation.metrics.kernels.recent import FACT, Memory, places_of
 from evaluation.metrics.kernels.tallies import tally_recent
@@ -54,6 +55,8 @@ def _reset(store: Members, m: int, measures: Measures, begin: int) -> None:
             ordered.forget(rows, m, measures.variables, v, store.pending)
         elif variable.kind >= of.SUM:
             rows[m, variable.at + of.VALUES] = 0
+        elif variable.kind == of.LISTED:
+            spread.forget(rows, m, variable.at, store.lists, store.list_counts)
         if measures.columns[variable.column].width > 0:
             rows[m, variable.covariate + of.EVENTS] = 0
             if variable.kind >= of.SUM:
@@ -95,7 +98,7 @@ def cover(store: Members, at: int, measures: Measures, begin: int, memory: Memor
     Where the room for pending events ends, so does the loop: the next member.
     """
     x = np.empty(MOST_NUMBERS, np.int64)
-    totals = ordered_totals(measures)
+    totals, cells = ordered_totals(measures), spread_cells(measures)
     for m in range(at, store.counts[0].members):
         head = store.heads[m]
         is_covered = False
@@ -105,7 +108,7 @@ def cover(store: Members, at: int, measures: Measures, begin: int, memory: Memor
             continue
         places = places_of(memory, head.unit)
         if head.state & JUMPER == 0:
-            if not has_room(store.ring, store.pending, totals * places.shape[0]):
+            if not has_room(store, totals, cells, places.shape[0]):
                 return m
             recount(store, m, measures, begin, memory, places)
             fold_live(store, m, measures, begin, x, 1)

@@ -18,7 +18,7 @@ ARMS = [("exp-1", n, variant) for n in (0, 1) for variant in "ab"] + [("exp-2", 
 
 def make_metric(key, kind="count", window="300ms", event="buy", version=1, append_time=0, parts=(), **fields):  # noqa: PLR0917
     """A metric in force; `parts` are those of a ratio, in force too."""
-    if kind in ("sum", "mean"):
+    if kind in ("sum", "mean", "percentile"):
         fields.setdefault("property", "price")
     if kind in ("funnel", "ratio"):
         event = None

@@ -158,6 +158,9 @@ def catalogs_of(make, change):
         metric("funnel", "funnel", "300ms", steps=(view, buy)),
         metric("rounds", "funnel", "none", steps=(buy, view, buy), counting="totals"),
         metric("back", "retention", "200ms", start=view, nth=1, period="50ms"),
+        metric("slow", "percentile", "200ms", percentile=90.0),
+        metric("slowest", "percentile", "none", percentile=99.0),
+        metric("big", "percentile", "200ms", percentile=50.0, of="units"),
         metric("at_once", "retention", "none", start=buy, nth=0, period="50ms"),
     ]
     metrics.append(metric("each", "ratio", "200ms", parts=(metric("r", "sum"), metric("c")), cuped=lookback))
@@ -176,13 +179,14 @@ def catalogs_of(make, change):
         replace(metric("revenue", "sum", "100ms", version=2, cuped=lookback), recorded=100 - 1000 - HORIZON),
         metric("funnel", "funnel", "100ms", version=2, steps=(buy, view)),
         metric("new", "sum", "none"),
+        metric("slow", "percentile", "300ms", version=2, percentile=90.0),
     ]
-    since = {"bought": 300, "revenue": 300, "funnel": 300, "new": 500}
+    since = {"bought": 300, "revenue": 300, "funnel": 300, "new": 500, "slow": 300}
     after = make.run("exp-1", changed, since=since, breakdowns=BREAKDOWNS)
     return [make.catalog(5, [first, second]), make.catalog(7, [after, second])]
 
 
-CHANGED = ("bought", "revenue", "funnel", "new")
+CHANGED = ("bought", "revenue", "funnel", "new", "slow")
 
 
 @pytest.mark.parametrize("change", ["nothing", "metrics", "complete"])

@@ -64,7 +64,7 @@ def make_aggregate(sums, partition=0, units=None, **fields):
 
     `sums` maps (metric, reading, variant), with an allocation and a segment behind them if need be, to (n, nonzero,
     sum, squares), of several numbers per unit (n, nonzero, sums, products); `units` maps (allocation, variant) to
-    units, by default the largest n of any metric.
+    units, by default the largest n of any metric; `spreads` the same of percentiles, by metric, reading and variant.
     """
     rows, counted = [], {}
     versions = fields.pop("versions", {})
@@ -76,6 +76,8 @@ def make_aggregate(sums, partition=0, units=None, **fields):
         version = versions.get(metric, 1)
         rows.append(Sums(metric, version, reading, allocation, variant, segment, n, nonzero, first, second))
         counted[allocation, variant] = max(n, counted.get((allocation, variant), 0))
+    spreads = fields.pop("spreads", {})
+    rows = [msgspec.structs.replace(row, spread=spreads.get((row.metric, row.reading, row.variant))) for row in rows]
     withheld = fields.pop("withheld", {})
     return Aggregate(
         **{

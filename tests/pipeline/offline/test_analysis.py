@@ -16,6 +16,7 @@ import pytest
 from click.testing import CliRunner
 
 from evaluation.assignment.routing import assign
+from evaluation.catalog.configs import flags_in_force
 from evaluation.metrics.partition import Partition
 from evaluation.significance.look import encode_look, look
 from pipeline.catalog.documents import read_documents

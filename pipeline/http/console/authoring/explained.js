@@ -55,8 +55,10 @@ const CHOICES = {
     ratio: "the total of one metric by that of another",
     funnel: "whether it took all steps in order",
     retention: "whether it came back",
+    percentile: "what so many percent of all values reach at most",
   },
   "ForeignSource.as": { event: "what a unit did", exposure: "that a unit met a variant" },
+  "Metric.of": { events: "of the values of all events", units: "of units' totals" },
   "Metric.counting": { uniques: "whether it took all steps", totals: "how many times over" },
   "Group.type": {
     holdout: "keeps a share of the units out of all its flags",

@@ -17,7 +17,8 @@ export function inWords(metric) {
 }
 
 /** @param {any} metric @param {string} type @param {string | undefined} property */
-function what({ event, numerator, denominator, steps = [], counting, start, nth = 1, period = "24h" }, type, property) {
+function what(metric, type, property) {
+  const { event, numerator, denominator, steps = [], counting, start, nth = 1, period = "24h" } = metric;
   switch (type) {
     case "conversion":
       return `Whether a unit sent ‘${event}’`;
@@ -29,6 +30,8 @@ function what({ event, numerator, denominator, steps = [], counting, start, nth 
       return `The average of ‘${property}’ over a unit's ‘${event}’`;
     case "ratio":
       return `The total of ‘${numerator}’ over all units, by that of ‘${denominator}’`;
+    case "percentile":
+      return `The value up to which ${typedOf(metric.percentile)} % of ${metric.of === "units" ? `units' totals of ‘${property}’ over their ‘${event}’` : `all ‘${property}’ of ‘${event}’`} lie`;
     case "retention":
       return `Whether a unit sent ‘${event}’ in period ${typedOf(nth)} (of ${period}) after its first ‘${start?.event}’`;
     default: {
