@@ -707,8 +707,33 @@ class Origin(msgspec.Struct, frozen=True):
 
 
 # Grows whenever a look at the same log would say something else. Since 2 health tells of own units alone; since 3 looks
-# tell what does not come, and the time left goes on from the last look.
-RULES = 3
+# tell what does not come, and the time left goes on from the last look; since 4 which of several arms can be the best.
+RULES = 4
+
+
+class Contender(msgspec.Struct, frozen=True, kw_only=True):
+    """One arm of several, by a primary metric: whether it can still be the best."""
+
+    metric: Annotated[str, says("metric", "none", "Key of the primary metric.")]
+    variant: Annotated[str, says("variant", "none", "Key of the variant; control is one.")]
+    chance: Annotated[
+        float | None,
+        says(
+            "chance to be best",
+            "probability",
+            "That its mean is the best of all arms', by this look alone (Bayesian). Null: too little data.",
+            more="Watching it has no guarantee.",
+        ),
+    ] = None
+    beaten_by: Annotated[
+        str | None,
+        says(
+            "beaten by",
+            "none",
+            "The arm that is sure to be better, by all looks so far. Null: it may be the best.",
+            more="The chance that the best arm is ever called beaten is at most alpha, however often one looks.",
+        ),
+    ] = None
 
 
 class Look(msgspec.Struct, frozen=True, kw_only=True):
@@ -794,6 +819,10 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
     verdict: Annotated[Verdict, says("verdict", "none", "What a person should do, and why.")]
     final: Annotated[bool, says("final", "none", "The run is over and settled: no look follows.")] = False
     cells: Annotated[list[Cell], says("cells", "none", "Every comparison.")]
+    best: Annotated[
+        list[Contender] | msgspec.UnsetType,
+        says("best", "none", "Which arm can be the best, by each primary metric; absent: there are two arms."),
+    ] = msgspec.UNSET
 
 
 class LookHead(msgspec.Struct, frozen=True, kw_only=True):
@@ -812,4 +841,12 @@ class LookHead(msgspec.Struct, frozen=True, kw_only=True):
     cells: msgspec.Raw
 
 
-TOLD: tuple[type[msgspec.Struct], ...] = (Look, Cell, Health, ArmHealth, Verdict, ArmVerdict)  # field by field
+TOLD: tuple[type[msgspec.Struct], ...] = (
+    Look,
+    Cell,
+    Health,
+    ArmHealth,
+    Verdict,
+    ArmVerdict,
+    Contender,
+)  # field by field

@@ -12,6 +12,7 @@ from msgspec import UNSET
 
 from evaluation.catalog.in_force import MetricInForce, RunInForce
 from evaluation.catalog.logs import LogsInForce
+from evaluation.significance.best import contenders
 from evaluation.significance.cells import ArmKey, Lost, cell_key, cells
 from evaluation.significance.data import data_faults
 from evaluation.significance.health import health
@@ -50,6 +51,12 @@ def look(
         believed = msgspec.structs.replace(believed, data=faults)
     arms, lost = _arms(metrics, aggregates), Lost(_withheld(aggregates), believed.losses or ())
     made, is_restarted = cells(run, metrics, arms, lost, {} if is_judged_anew else before)
+    standing = {(cell.metric, cell.metric_version) for cell in before.values()}
+    known = {
+        (each.metric, each.variant): each
+        for each in (previous and not is_judged_anew and previous.best) or ()
+        if each.metric in metrics and (each.metric, metrics[each.metric].version) in standing
+    }
     is_restated = is_judged_anew or is_restarted or _is_redefined(run, before.values())
     final = all(aggregate.final for aggregate in aggregates)
     time = min(aggregate.watermark for aggregate in aggregates)
@@ -77,6 +84,7 @@ def look(
         ),
         final=final,
         cells=made,
+        best=contenders(run, metrics, arms, lost, known),
     )
 
 

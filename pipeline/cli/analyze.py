@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 from rich.text import Text
 
+from evaluation.significance.best import told_best
 from evaluation.significance.health import told_losses
 from pipeline.catalog.documents import read_documents
 from pipeline.cli.plot import draw_looks, plot_option
@@ -190,7 +191,7 @@ def _show(look: Look, console: Terminal) -> None:
     }
     told = [f"{count:,} {what}" for what, count in counts.items() if count or what == "jumpers"]
     console.print(" · ".join([split, f"SRM p {srm}", *told]))
-    for sentence in told_losses(health):
+    for sentence in (*told_best(look), *told_losses(health)):
         console.print(Text(sentence))
     if look.cells:
         console.print(Fitted(list(_columns([cell.told() for cell in look.cells]))))

@@ -11,6 +11,7 @@ from rich.live import Live
 from rich.text import Text
 
 from evaluation.catalog.overview import without_look
+from evaluation.significance.best import told_best
 from evaluation.significance.health import told_losses
 from pipeline.catalog.topic import read_catalog
 from pipeline.cli.looks import read_looks
@@ -100,7 +101,7 @@ def tables(looks: Iterable[Look]) -> Group:
         title = f"{look.experiment} {look.run}, look {look.look}, {units:,} units"
         parts.append(Text(f"{title}: {look.verdict.decision} ({_as_of(look)})"))
         parts.append(Text(look.verdict.reason, style="dim"))
-        parts += map(Text, told_losses(look.health))
+        parts += map(Text, [*told_best(look), *told_losses(look.health)])
         if look.cells:
             parts.append(Fitted(_columns([cell.told() for cell in look.cells])))
         parts.append(Text())

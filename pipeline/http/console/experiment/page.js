@@ -4,6 +4,7 @@
 /** @import { Told } from "../flag/definition.js" */
 /** @import { Page, Surroundings } from "../main.js" */
 /** @import { Route } from "../parts/route.js" */
+import { best } from "./best.js";
 /** @import { Choice } from "./choice.js" */
 
 import { now } from "../api.js";
@@ -156,6 +157,7 @@ export class ExperimentPage {
       look && [
         scorecard(flag, look, choice, choose),
         this.histories.view(flag, look, choice, choose, happenings(look, flag.state.runs ?? [], this.versions.all)),
+        best(look),
         segments(flag, look, choice, choose),
       ],
       whoGetsWhat(flag, look, this.#arriving),

@@ -1,6 +1,6 @@
 // Meanings: what each term means, shown beside the term that was pressed.
 
-/** @import { ArmHealth, Cell, FieldTold, Health, Look, Verdict } from "#api" */
+/** @import { ArmHealth, Cell, Contender, FieldTold, Health, Look, Verdict } from "#api" */
 
 import { h } from "../dom.js";
 import { vocabulary } from "./vocabulary.js";
@@ -47,7 +47,7 @@ const MEANINGS = {
 };
 
 /**
- * @typedef {{ Look: Look, Cell: Cell, Health: Health, ArmHealth: ArmHealth, Verdict: Verdict }} Structs
+ * @typedef {{ Look: Look, Cell: Cell, Health: Health, ArmHealth: ArmHealth, Verdict: Verdict, Contender: Contender }} Structs
  * @typedef {{ [Name in keyof Structs]: `${Name}.${keyof Structs[Name] & string}` }[keyof Structs]} Field What looks
  *   consist of, which the server tells.
  * @typedef {keyof typeof MEANINGS | Field} Term
