@@ -190,7 +190,8 @@ class Flag(Strict, frozen=True, kw_only=True):
     (none named: all). `control` is by default the variant of that name, else the first. `exposure_event` stands in
     for exposures: a unit that sends it has met the variant that the flag gives it then. With an `identity` events that
     name it alone count for the unit with which it was first told. `start` and `end` are dates that are told once they
-    have passed; a `plan` acts.
+    have passed; a `plan` acts. With a `holdout` it is measured: its two variants are `holdout`, the units that the
+    group of that key holds out, and `on`, all others, who enter by the `exposure_event`.
     """
 
     key: Key
@@ -216,6 +217,7 @@ class Flag(Strict, frozen=True, kw_only=True):
     start: Date | None = None
     end: Date | None = None
     plan: Plan | None = None
+    holdout: Key | None = None
 
 
 class Cuped(Strict, frozen=True, kw_only=True):
@@ -236,10 +238,10 @@ class Metric(Strict, frozen=True, kw_only=True):
     a `denominator`, both keys of metrics, of which it takes what they count and their caps. `funnel`: did the unit send
     the events of the `steps` in this order (`uniques`), or how many times over (`totals`)? `retention`: did it send the
     `event` in the `nth` period after its first `start`: from nth * period on until before (nth + 1) * period?
-
-    A unit without such events counts as zero. Of the events only those count that satisfy every condition of `where`.
     `percentile`: the value up to which so many percent of the values of a `property` lie, of all `events` or of the
     totals of `units`.
+
+    A unit without such events counts as zero. Of the events only those count that satisfy every condition of `where`.
     `window` is counted from the unit's entry; `none` gives a live reading only; a ratio has its own, whatever its parts
     have. Of each event's number `scale` decimal places are kept (6 unless it is said; a metric that was applied before
     keeps those that it had), rounded half to even, and as many of a mean. A unit's total reaches 4 * 10^12 at 6 decimal
@@ -268,10 +270,10 @@ class Metric(Strict, frozen=True, kw_only=True):
     lower_cap: LowerCap | None = None
     log: Switch = False
     cuped: Cuped | None = None
-
-    @builtins.property
     percentile: Percent | None = None
     of: Literal["events", "units"] = "events"
+
+    @builtins.property
     def is_conversion(self) -> bool:
         """Whether a unit's number is 0 or 1."""
         return self.type in ("conversion", "retention") or (self.type == "funnel" and self.counting == "uniques")

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from evaluation.catalog.answerable import fault_of
 from evaluation.catalog.in_force import Catalog, FlagInForce, InForce, RunInForce
-from evaluation.catalog.references import OFF
+from evaluation.catalog.references import HELD_OUT, MET, OFF
 from evaluation.flags.cohorts import Cohorts
 from evaluation.flags.conditions import GLOBS, REGEXES, glob_pattern
 from evaluation.flags.engine import Flags, Problem
@@ -31,7 +31,6 @@ from schemas.flag_config import (
 from schemas.numbers import hundredths
 
 SHARES = 42_949_673  # values of h // 100, h unsigned with 32 bits
-HELD_OUT, MET = "holdout", "on"  # the variants of a holdout
 OTHERS = "All Other Users"  # what Amplitude calls the last segment
 UNALLOCATED = "unallocated"  # the units that no slot of a mutual exclusion takes
 
@@ -81,6 +80,9 @@ def flag_config(
         segments = [*_inclusions({each.key: each for each in definition.variants}, catalog), *segments]
     if allocation is not None and (fault := fault_of(allocation)):
         segments = [_named("default", OFF, problem=fault)]
+    elif allocation is not None and definition.holdout:
+        if definition.holdout in catalog.groups:
+            segments = list(group_config(catalog.groups[definition.holdout], catalog).segments)
     elif allocation is not None:
         parents = _parents(allocation, catalog)
         segments = _segments(definition, allocation, run.salt if run else definition.key, parents, catalog)

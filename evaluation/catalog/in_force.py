@@ -350,7 +350,8 @@ class Catalog:
         return [
             key
             for key, flag in self.flags.items()
-            if flag.status == "running" and any(each.group == group for each in flag.definition.groups)
+            if flag.status == "running"
+            and group in {flag.definition.holdout, *(each.group for each in flag.definition.groups)}
         ]
 
 

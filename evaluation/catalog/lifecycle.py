@@ -396,6 +396,8 @@ def _refuse_another_meaning(before: Flag, after: Flag, run: str) -> None:
         refuse("unit", before.unit, after.unit, "its units would no longer be those that entered")
     if before.identity != after.identity:
         refuse("identity", before.identity or "none", after.identity or "none", "its units would have other events")
+    if before.holdout != after.holdout:
+        refuse("holdout", before.holdout or "none", after.holdout or "none", "its arms would be others")
     if keys_before != keys_after:
         refuse("variants", ", ".join(keys_before), ", ".join(keys_after), "units that met one would lose it")
     if control_of(before) != control_of(after):

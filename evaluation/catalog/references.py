@@ -11,6 +11,9 @@ from schemas.numbers import hundredths
 
 COHORT_OPERATORS = ("set contains any", "set does not contain any")
 OFF = "off"  # every flag's silent variant
+HELD_OUT, MET = "holdout", "on"  # the variants of a holdout
+
+_SPLITS = ("rollout", "segments", "prerequisites", "groups", "sticky", "plan")  # fields that say who gets what
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +44,8 @@ def reference_violations(flag: Flag, known: Known) -> Iterator[Violation]:
             yield from condition_violations(condition, path, known)
     yield from _prerequisite_violations(flag, known)
     yield from _membership_violations(flag, known)
+    if flag.holdout is not None:
+        yield from _holdout_violations(flag, flag.holdout, known)
 
 
 def condition_violations(condition: Condition, path: Path, known: Known) -> Iterator[Violation]:
@@ -170,6 +175,42 @@ def _membership_violations(flag: Flag, known: Known) -> Iterator[Violation]:
             yield _unknown((*path, "group"), membership.group, "group", known.groups)
         else:
             yield from _slot_violations(membership, known.groups[membership.group], path)
+
+
+def _holdout_violations(flag: Flag, key: str, known: Known) -> Iterator[Violation]:
+    """What is wrong with an experiment that measures a holdout: the group alone says who is in which arm."""
+    group = known.groups.get(key)
+    if group is None:
+        yield _unknown(("holdout",), key, "group", known.groups)
+        return
+    if group.type != "holdout":
+        yield Violation(("holdout",), f"'{key}' is a mutual exclusion; name a holdout")
+        return
+    held_out = hundredths(group.slots[0].percentage)
+    weights = {HELD_OUT: held_out, MET: 10_000 - held_out}
+    given = {variant.key: variant.weight for variant in flag.variants}
+    is_in_proportion = given.keys() == weights.keys() and given[HELD_OUT] * weights[MET] == given[MET] * held_out
+    if [*given] != [*weights] or not is_in_proportion:
+        written = ", ".join(f"{{ key: {name}, weight: {weight} }}" for name, weight in weights.items())
+        yield Violation(("variants",), f"are not the arms of '{key}'; write variants: [{written}]")
+    if flag.unit != group.unit:
+        yield Violation(("unit",), f"'{flag.unit}' is not what '{key}' holds out; write {group.unit}")
+    if flag.exposure_event is None:
+        yield Violation(
+            ("holdout",),
+            "whom a holdout holds out meets no flag, so nobody is exposed; say exposure_event: the event with which a "
+            "unit of either arm enters",
+        )
+    if flag.control not in {None, HELD_OUT}:
+        yield Violation(("control",), f"'{flag.control}' is no control; all others are compared with those held out")
+    unsaid = Flag(key=flag.key, owner=flag.owner, variants=())
+    for name in _SPLITS:
+        if getattr(flag, name) != getattr(unsaid, name):
+            yield Violation((name,), f"would be ignored: '{key}' says who is in which arm; remove it")
+    for index, variant in enumerate(flag.variants):
+        for name in ("users", "devices", "cohorts"):
+            if getattr(variant, name):
+                yield Violation(("variants", index, name), f"would be ignored: list them in '{key}'")
 
 
 def _slot_violations(membership: Membership, group: Group, path: Path) -> Iterator[Violation]:

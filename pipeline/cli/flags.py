@@ -19,6 +19,7 @@ from pipeline.catalog.topic import opened, read_catalog
 from pipeline.catalog.types import definition_of
 from pipeline.catalog.yaml_file import document_text
 from pipeline.cli.documents import author_option, json_option, line_of, yes_option
+from pipeline.cli.shipped import shipped_command
 from pipeline.cli.terminal import Terminal, harmless, told_utc
 from pipeline.errors import PeekproofError
 from pipeline.kafka.reading import newest_times
@@ -275,6 +276,7 @@ def _take(
 for group in (flag, experiment):
     for each in (list_flags, show, history, diff, create, rollout, *(step_command(*step) for step in STEPS.items())):
         group.add_command(each)
+experiment.add_command(shipped_command)
 
 
 def _tell(change: Change, as_json: bool) -> None:

@@ -7,8 +7,9 @@ import msgspec
 from litestar import post
 from litestar.exceptions import ClientException, NotFoundException
 
-from evaluation.catalog.configs import MET, slot_name
+from evaluation.catalog.configs import slot_name
 from evaluation.catalog.in_force import Catalog
+from evaluation.catalog.references import MET
 from evaluation.catalog.rules import did_you_mean
 from evaluation.flags.compiled import Answer, Basis, Reason
 from evaluation.flags.engine import HashedUnit

@@ -18,6 +18,7 @@ from litestar.response import Stream
 from evaluation.catalog import overview
 from evaluation.catalog.decisions import Decided
 from evaluation.catalog.overview import Summary
+from evaluation.significance.shipped import ShippedMetric, shipped
 from pipeline.http.backend import Backend
 from pipeline.http.callers.access import OF_LINK, READING, requires
 from pipeline.http.callers.keys import Key
@@ -122,6 +123,21 @@ async def history(  # noqa: PLR0917 (they come by name)
     return columns
 
 
+@get("/experiments/{key:str}/shipped")
+async def shipped_while_measured(backend: Backend, key: str) -> list[ShippedMetric]:
+    """What was shipped while the experiment measured a holdout, by metric, beside what the holdout shows."""
+    if standing(backend, key).definition.holdout is None:
+        raise NotFoundException(f"'{key}' measures no holdout; an experiment that does says `holdout`")
+    catalog = backend.catalog.history.newest
+
+    def look_of(flag: str, run: str) -> Look | None:
+        kept = backend.looks.of(flag, run)
+        return None if kept is None else msgspec.json.decode(kept.newest, type=Look)
+
+    decided = {name: backend.decisions.of(name) for name in catalog.flags}
+    return shipped(catalog, decided, key, look_of)
+
+
 @get("/experiments/{key:str}/results.csv", media_type="text/csv", opt=OF_LINK)
 async def table(
     request: ReadRequest,
@@ -155,7 +171,7 @@ async def follow(request: ReadRequest, backend: Backend, experiment: str | None 
 
 results = Router(
     "/api/1",
-    route_handlers=[list_all, show, newest, numbered, history, table, follow],
+    route_handlers=[list_all, show, newest, numbered, history, shipped_while_measured, table, follow],
     guards=[requires(READING)],
     tags=["results"],
 )

@@ -529,3 +529,19 @@ def test_a_rollout_is_written_in_one_way(rollout, message):
 
 def flag_violations_of(definition):
     return [str(each) for each in flag_violations(definition, {})]
+
+
+def test_an_experiment_that_measures_a_holdout_gives_every_unit_what_the_group_gives():
+    slot = GroupSlot(percentage=7.5, users=("listed",))
+    group = InForce(
+        Group(key="out", owner="shop", type="holdout", slots=(slot,), exempt=Exempt(users=("spared",))), 1, 0
+    )
+    arms = (Variant(key="holdout", weight=75), Variant(key="on", weight=925))
+    catalog = Catalog(flags={"measured": running(flag("measured", arms, holdout="out"))}, groups={"out": group})
+
+    flags = flags_in_force(catalog)
+    found = [flags.evaluate({"user_id": user}) for user in ("listed", "spared", *map(str, range(2_000)))]
+
+    assert {each["measured"].key == each["out"].key for each in found} == {True}
+    assert {found[place]["measured"].reason for place in (0, 1)} == {"inclusion"}
+    assert 100 < sum(each["measured"].key == "holdout" for each in found) < 200

@@ -13,7 +13,7 @@ from evaluation.catalog.references import (
     regrouping_violations,
 )
 from evaluation.catalog.remarks import remarks_of
-from schemas.catalog import Cohort, Condition, Exempt, Flag, Group, GroupSlot, Membership, Segment, Variant
+from schemas.catalog import Cohort, Condition, Exempt, Flag, Group, GroupSlot, Membership, Segment, Step, Variant
 
 PARENT = Flag(key="parent", owner="shop", variants=(Variant(key="a"), Variant(key="b")))
 CHILD = Flag(key="child", owner="shop", variants=(Variant(key="on"),), prerequisites={"parent": ("a", "off")})
@@ -207,3 +207,38 @@ def test_an_id_that_a_cohort_lists_again_counts_once_and_is_told():
 
     assert cohort.members == ("ann", "tom")
     assert [*map(str, remarks_of(cohort, {}, {}))] == ["ids: 1 of 3 ids stood there before; each counts once"]
+
+
+MEASURED = Flag(
+    key="measured",
+    owner="shop",
+    holdout="holdout",
+    variants=(Variant(key="holdout", weight=5), Variant(key="on", weight=95)),
+    exposure_event=Step(event="visit"),
+)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({}, None),
+        ({"holdout": "slots"}, "holdout: 'slots' is a mutual exclusion; name a holdout"),
+        ({"holdout": "holdou"}, "holdout: 'holdou' is no group; did you mean 'holdout'?"),
+        (
+            {"variants": MEASURED.variants[::-1]},
+            "variants: are not the arms of 'holdout'; write variants: [{ key: holdout, ",
+        ),
+        (
+            {"variants": (Variant(key="holdout", weight=1), MEASURED.variants[1])},
+            "weight: 500 }, { key: on, weight: 9500 }]",
+        ),
+        ({"unit": "device_id"}, "unit: 'device_id' is not what 'holdout' holds out; write user_id"),
+        ({"exposure_event": None}, "nobody is exposed; say exposure_event"),
+        ({"control": "on"}, "control: 'on' is no control"),
+        ({"rollout": 50}, "rollout: would be ignored: 'holdout' says who is in which arm; remove it"),
+    ],
+)
+def test_an_experiment_that_measures_a_holdout_has_its_arms(change, says):
+    found = told(edited(MEASURED, **change))
+
+    assert found == [] if says is None else len(found) == 1 and says in found[0], found

@@ -15,6 +15,7 @@ from msgspec import inspect as types
 
 from evaluation.arrivals.overview import FlagArriving
 from evaluation.launch.checklist import Checklist
+from evaluation.significance.shipped import ShippedMetric
 from pipeline.catalog.trying import TriedSource
 from pipeline.http.arriving.heard import ArrivingTold
 from pipeline.http.arriving.routes import MessagesSeen, SentAgain
@@ -47,7 +48,7 @@ DOCUMENTS = (DocumentItems, DocumentShown, Checked, Published, SourcesTold)
 ARRIVING = (ArrivingTold, FlagArriving, MessagesSeen, TailTold, SentAgain, Checklist)
 REMEMBERED = (Briefs, BriefShown, Rendered, Comments)
 SIGNED = (Me, WayIn, SignedOut, KeysTold, KeyMade, ProgramsTold, SharesTold, ShareMade)
-ANSWERED = (Drawer, UnitAnswers, UnitRecords, SamplePlan, MetricNumbers, SegmentCounts, TriedSource)
+ANSWERED = (Drawer, UnitAnswers, UnitRecords, SamplePlan, MetricNumbers, SegmentCounts, TriedSource, ShippedMetric)
 ON_CALL = (StagesTold, Examined)
 SAID = (
     Overview,

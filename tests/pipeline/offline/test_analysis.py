@@ -528,3 +528,40 @@ def test_people_in_files_count_for_the_device_that_they_were_first_seen_with_unt
     ] == duckdb.sql(IDENTIFIED.format(files=tmp_path / "*.ndjson")).fetchall()
     health = look["health"]
     assert health["unjoined_events"] > 0
+
+
+def test_a_measured_holdout_compares_who_is_held_out_with_all_others_by_the_group_s_draw(tmp_path: Path) -> None:
+    for folder, name, text in (
+        ("groups", "out", "type: holdout, slots: [{percentage: 20, users: [user-1]}]"),
+        ("metrics", "orders", "type: count, event: order, window: 1h"),
+        (
+            "experiments",
+            "measured",
+            "holdout: out, variants: [{key: holdout, weight: 20}, {key: on, weight: 80}], "
+            "exposure_event: {event: visit}, metrics: [{metric: orders}]",
+        ),
+    ):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / f"{name}.yaml").write_text(f"{{key: {name}, owner: me, {text}}}")
+    events = [
+        {"event_type": name, "user_id": f"user-{unit}", "time": T + unit + after}
+        for unit in range(1_000)
+        for name, after in (("visit", 0), ("order", 1), ("visit", 2))
+    ]
+
+    document = told("--catalog", tmp_path, "--events", ndjson(tmp_path / "e.ndjson", events))
+
+    flags = flags_in_force(running(read_documents(tmp_path)).newest)
+    held_out = sum(flags.evaluate({"user_id": f"user-{unit}"})["out"].key == "holdout" for unit in range(1_000))
+    (experiment,) = document["experiments"]
+    assert {arm["variant"]: arm["units"] for arm in experiment["health"]["arms"]} == {
+        "holdout": held_out - 1,  # who is listed was not drawn
+        "on": 1_000 - held_out,
+    }
+    (cell,) = (each for each in experiment["cells"] if each["reading"] == "live")
+    assert (cell["variant"], cell["control"], int(cell["sum"]), int(cell["control_sum"])) == (
+        "on",
+        "holdout",
+        1_000 - held_out,
+        held_out - 1,
+    )

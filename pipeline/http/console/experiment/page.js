@@ -34,6 +34,7 @@ import { Looks } from "./looks.js";
 import { Reproducibility } from "./reproducibility.js";
 import { scorecard, toBeMeasured } from "./scorecard.js";
 import { segments } from "./segments.js";
+import { Shipped } from "./shipped.js";
 import { hypothesis, verdict } from "./verdict.js";
 
 /** @implements {Page} */
@@ -151,13 +152,14 @@ export class ExperimentPage {
       this.looks.timeline(flag, this.run, (run) => this.#choose(run)),
       refusal && h("p", { class: "quiet", role: "alert" }, refusal),
       h(LaunchChecklist, { experiment: this.key, status: flag.status, started: flag.started, time: now() }),
+      h(Shipped, { experiment: this.key, holdout: definition.holdout ?? null }),
       hypothesis(definition, look),
       this.plan.view(flag, this.versions.all, () => this.#again()),
       look ? health(look) : toBeMeasured(flag),
       look && [
+        best(look),
         scorecard(flag, look, choice, choose),
         this.histories.view(flag, look, choice, choose, happenings(look, flag.state.runs ?? [], this.versions.all)),
-        best(look),
         segments(flag, look, choice, choose),
       ],
       whoGetsWhat(flag, look, this.#arriving),
