@@ -21,7 +21,7 @@ from scipy.special import betainc, betaln, ndtr
 from evaluation.catalog.in_force import MetricInForce, RunInForce
 from evaluation.columns.arrays import Floats
 from evaluation.significance import mixture
-from evaluation.significance.cells import ArmKey, Layout, Lost, Measured, readings
+from evaluation.significance.cells import ArmKey, Layout, Lost, MetricArms, readings
 from evaluation.significance.comparison import Pairs, compared_percentiles, differences
 from evaluation.significance.health import worst
 from evaluation.significance.intervals import Coins, Intervals
@@ -83,7 +83,7 @@ class _Contest:
         lost: Lost,
     ) -> None:
         self._goal, self._layout, self._is_conversion = goal, layout, metric.definition.is_conversion
-        self._sample, self._totals = Measured(run, metric, layout, arms).sample(readings(metric)[0], EVERYONE)
+        self._sample, self._totals = MetricArms(run, metric, layout, arms).sample(readings(metric)[0], EVERYONE)
         width = len(layout.variants)
         self._rows = list(permutations(range(width), 2))
         pairs = Pairs([_strata(run, layout.variants, *row) for row in self._rows])

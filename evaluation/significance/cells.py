@@ -263,7 +263,7 @@ def _blocks(
         if goal.metric not in metrics:
             continue
         metric = metrics[goal.metric]
-        measured = Measured(run, metric, layout, arms)
+        measured = MetricArms(run, metric, layout, arms)
         since = run.since[goal.metric]
         tests = {reading: tests_of(goal, reading) for reading in readings(metric)}
         caveats = {reading: _caveats(measured.is_uncapped, reading, tests[reading], layout) for reading in tests}
@@ -281,7 +281,7 @@ def _blocks(
             )
 
 
-class Measured:
+class MetricArms:
     """How the arms of one metric are measured."""
 
     def __init__(

@@ -52,7 +52,7 @@ class Excess(NamedTuple):
     relative_upper: float
 
 
-class Arm:
+class ArmValues:
     """How the values of an arm lie on `buckets` that it shares with others: of strata, whose weights make 1."""
 
     def __init__(
@@ -144,7 +144,7 @@ class Compared:
         spreads = [spread for pair in strata for arm in pair for spread in arm.spreads]
         buckets = np.unique(np.concatenate([list(accumulate(spread.steps)) for spread in spreads]).astype(np.int64))
         self._low, self._high = (end.astype(np.float64) for end in ends_of(buckets))
-        self.treatment, self.control = (Arm(arms, weights, buckets, q) for arms in zip(*strata, strict=True))
+        self.treatment, self.control = (ArmValues(arms, weights, buckets, q) for arms in zip(*strata, strict=True))
 
     @property
     def units(self) -> float:
