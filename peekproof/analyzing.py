@@ -119,9 +119,11 @@ def _asked(
     weights: Mapping[str, int] | None,
     control: str | None,
 ) -> Documents:
-    every = {id(each): each for metric in metrics for each in (metric, *metric.parts)}
+    every: list[EventMetric] = []
+    for metric in metrics:
+        every += [each for each in (metric, *metric.parts) if each not in every]
     return documents_of(
-        [each.definition() for each in every.values()],
+        [each.definition() for each in every],
         [each.goal(is_first=number == 0) for number, each in enumerate(metrics)],
         [{**flag, **flag_of(key, variants, weights, control)} for key, variants in met.items()],
     )

@@ -56,9 +56,10 @@ def plan(
     """
     if not 0.05 <= power <= 0.999:
         raise PeekproofError(f"power={power:g}: it is a chance, from 0.05 to 0.999")
-    if abs(effect) >= 10.0:
+    if abs(effect) >= 1.0:
         raise PeekproofError(
-            f"effect={effect:g} is {effect:+.0%}; effects are relative: write {effect / 100:g} for {effect:g} %"
+            f"effect={effect:g} is {effect:+.0%}; write {effect / 100:g} for {effect:g} %. What more than doubles "
+            "takes no more units than 0.99"
         )
     if arms < 2:
         raise PeekproofError(f"arms={arms}: there are at least two, control among them")
@@ -102,8 +103,8 @@ class PlannedSample(Tabled):
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
-        names = ("treatment", "test", "units", "days", "power_at_hand", "smallest_effect_at_hand")
         found = [row for each in self.comparisons for row in _rows(each)]
+        names = [name for name in found[0] if any(row[name] is not None for row in found)]
         body = "".join(f"<tr>{''.join(f'<td>{_cell(row[name])}</td>' for name in names)}</tr>" for row in found)
         head = "".join(f"<th>{name.replace('_', ' ')}</th>" for name in names)
         return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"

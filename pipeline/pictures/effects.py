@@ -44,7 +44,7 @@ def effects(cells: Sequence[Cell], title: str, subtitle: str = "") -> Picture:
         }
         for cell, label in zip(told, _labels(told), strict=True)
     ]
-    x = {"type": "quantitative", "scale": {"domain": [low, high], "nice": False, "clamp": False}}
+    x = {"type": "quantitative", "scale": {"domain": [low, high], "nice": False}}
     y = {"field": "label", "type": "nominal", "sort": None, "axis": {"title": None, "domain": False, "ticks": False}}
     color = {
         "field": "tone",
@@ -117,7 +117,7 @@ def _reach(cells: Sequence[Cell]) -> tuple[float, float]:
     if not any(ends):
         return -0.1, 0.1
     most = FAR * float(np.median(np.abs([end for end in ends if end])))
-    low, high = (min(most, max(0.0, *(sign * end for end in ends), 0.0)) for sign in (-1.0, 1.0))
+    low, high = (min(most, max(0.0, *(sign * end for end in ends))) for sign in (-1.0, 1.0))
     room = 0.06 * (low + high)
     return -low - room, high + room
 

@@ -45,3 +45,5 @@ def test_a_notebook_analyses_real_experiments():
     assert "163,645" in pp.plan(baseline=0.115, effect=0.05)._repr_html_()
     with pytest.raises(pp.PeekproofError, match="5 is no baseline of 'metric', a rate: write "):
         pp.plan(baseline=5, effect=0.05)
+    with pytest.raises(pp.PeekproofError, match=r"effect=5 is \+500%; write 0.05 for 5 %"):
+        pp.plan(baseline=0.1, effect=5)
