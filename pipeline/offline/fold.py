@@ -71,12 +71,18 @@ class Fold:
             self._cut()
 
     def end(self) -> None:
-        """There is no more: the watermark goes on to the last time."""
-        for source in self.reached:
-            self._gathering.reach(source, self.watermark, self._history.newest.offset)
+        """There is no more: the watermark goes on to the last time, and what waits for a join waits no longer."""
+        self._reach(self.watermark)
         self._cut()
-        while self._people and self._people.watermark < self.watermark:  # it tells so many rows at a time
+        if self._people:
+            while self._people.watermark < self.watermark:  # it tells so many rows at a time
+                self._tell(self._people)
+            self._reach(self.watermark + 1)
             self._tell(self._people)
+
+    def _reach(self, time: int) -> None:
+        for source in self.reached:
+            self._gathering.reach(source, time, self._history.newest.offset)
 
     def _cut(self) -> None:
         self._fold(self._gathering.cut()[1])

@@ -479,6 +479,12 @@ def test_files_with_more_units_than_a_fixed_test_planned_decide_nothing(tmp_path
     assert reason.startswith("order was read at 4,000 units, where 1,000 were planned: a fixed-horizon test is valid ")
 
 
+UNJOINED = """
+WITH said AS (FROM read_json('{files}', union_by_name = true)),
+firsts AS (SELECT user_id, min(time) AS time FROM said WHERE user_id IS NOT NULL AND device_id IS NOT NULL GROUP BY 1)
+SELECT count(*) FROM said s ANTI JOIN firsts f ON f.user_id = s.user_id AND f.time <= s.time
+WHERE s.event_type = 'buy' AND s.device_id IS NULL
+"""
 IDENTIFIED = """
 WITH said AS (FROM read_json('{files}', union_by_name = true)),
 firsts AS (
@@ -508,6 +514,7 @@ def test_people_in_files_count_for_the_device_that_they_were_first_seen_with_unt
         bought = {"event_type": "buy", "event_properties": {"price": chance.randrange(1, 90)}}
         events.append(bought | {"user_id": user, "time": T + chance.randrange(6_000)})
         events.append(bought | {"user_id": user, "device_id": device, "time": T + chance.randrange(6_000)})
+    events.append(bought | {"user_id": "nobody", "time": T + 10_000})  # the last of all
     chance.shuffle(events)
     files = ndjson(tmp_path / "x.ndjson", shown), ndjson(tmp_path / "e.ndjson", events)
     for kind, text in (
@@ -527,7 +534,9 @@ def test_people_in_files_count_for_the_device_that_they_were_first_seen_with_unt
         ("treatment", cell["n"], int(cell["sum"]) // 10 ** cell["scale"]),
     ] == duckdb.sql(IDENTIFIED.format(files=tmp_path / "*.ndjson")).fetchall()
     health = look["health"]
-    assert health["unjoined_events"] > 0
+    [(unjoined,)] = duckdb.sql(UNJOINED.format(files=tmp_path / "*.ndjson")).fetchall()
+    assert (health["unjoined_events"], health["waiting_events"]) == (unjoined, 0)
+    assert unjoined > 0
 
 
 def test_a_measured_holdout_compares_who_is_held_out_with_all_others_by_the_group_s_draw(tmp_path: Path) -> None:
