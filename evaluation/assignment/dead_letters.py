@@ -44,7 +44,9 @@ class DeadLetters:
         return (() if key is None else ((KEY, key),)) + self._records.headers.get(row, ())
 
     def reject(self, columns: MessageColumns, i: int, reason: Reason, detail: str) -> None:
-        """Reject one message of the columns."""
+        """Reject one message of the columns; one that only a schema explains is told with it."""
+        if columns.written_by and (schema := columns.written_by(i)):
+            detail = f"{detail}; written by {schema}"
         self.add(int(columns.row[i]), columns.index_of(i), reason, detail, columns.value(i), columns.source)
 
     def in_order(self) -> list[DeadLetter]:

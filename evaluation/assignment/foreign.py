@@ -16,7 +16,7 @@ from evaluation.assignment.decoding import ARROW, JSON, NDJSON, content_type, li
 from evaluation.columns.arrays import Words
 from evaluation.columns.scanning import MISSING, TEXTS, Type, Wanted
 from evaluation.columns.texts import as_bytes
-from evaluation.sources.decoded import as_json, naming_schemas
+from evaluation.sources.decoded import as_json, naming_schemas, written_by
 from evaluation.sources.making import make
 from evaluation.sources.mapping import mapping_of, whole
 from evaluation.sources.spans import Reject, Spans
@@ -68,6 +68,7 @@ def foreign_columns(  # noqa: PLR0917
                 source=source.key,
                 of_ours=partial(_as_ours, records, made.spans, source, schemas),
                 of_schema=made.spans.value if source.format in REGISTERED else None,
+                written_by=partial(_written_by, records, made.spans, schemas) if source.format in REGISTERED else None,
             )
             found.append(columns)
     return [columns for columns in found if len(columns)]
@@ -111,6 +112,10 @@ def readable(records: Records, row: int, source: ForeignSource, schemas: Schemas
         case "avro" | "protobuf" as form if len(found := as_json(records, np.array([row]), form, schemas, _ignore)):
             return found.value(0)
     return records.value(row)
+
+
+def _written_by(records: Records, spans: Spans, schemas: Schemas, i: int) -> str | None:
+    return written_by(records, schemas, int(spans.row[i]))
 
 
 def _ignore(*_: Any) -> None:

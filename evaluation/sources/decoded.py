@@ -59,13 +59,18 @@ def naming_schemas(records: Records, schemas: Schemas, reject: Reject) -> Reject
     """Tells of each message that is of no use by which schema it was written; whole records as they came."""
 
     def named(row: int, index: int | None, reason: Reason, detail: str, value: bytes | None) -> None:
-        number = int(schema_ids(records, np.array([row]))[0])
-        if number != NO_SCHEMA:
-            schema = schemas.get(number, WriterSchema(id=number))
-            detail = f"{detail}; written by {schema.told(records.topic.removeprefix(MARK))}"
+        if (schema := written_by(records, schemas, row)) is not None:
+            detail = f"{detail}; written by {schema}"
         reject(row, index, reason, detail, records.value(row) if index is None else value)
 
     return named
+
+
+def written_by(records: Records, schemas: Schemas, row: int) -> str | None:
+    """In words, by which schema a record was written; None: it names none."""
+    number = int(schema_ids(records, np.array([row]))[0])
+    schema = schemas.get(number, WriterSchema(id=number))
+    return None if number == NO_SCHEMA else schema.told(records.topic.removeprefix(MARK))
 
 
 def _reader(number: int, form: RegisteredFormat, schemas: Schemas) -> Callable[[bytes], bytes]:

@@ -13,8 +13,10 @@ from google.protobuf.descriptor_pb2 import FileDescriptorSet
 from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.message_factory import GetMessageClass
 
+from evaluation.assignment.trying import tried
 from evaluation.sources.decoded import as_json, naming_schemas
 from pipeline.registry.protoc import compiled
+from schemas.source import FieldMap, ForeignSource, TimeAt
 from schemas.writer_schema import SchemaName, WriterSchema
 from tests.evaluation.conftest import make_records
 
@@ -255,3 +257,22 @@ def test_indices_lead_to_the_message_that_was_written():
     assert all("written by schema 7 (shop.orders-value version 3)" in each for _, _, each in told)
     said, _ = read(head + b"\x04\x02\0" + line, schemas=[BY_PROTO], form="protobuf")
     assert said == [b'{"sku":"a","count":2}']
+
+
+def test_what_is_of_no_use_behind_the_mapping_is_told_with_its_schema_too():
+    schema = avro(("who", "string"), ("at", {"type": "long", "logicalType": "timestamp-millis"}))
+    source = ForeignSource(
+        key="orders",
+        topic="shop.orders",
+        makes="event",
+        format="avro",
+        map=FieldMap(event_type="= buy", user_id="who", time=TimeAt(path="at", unit="iso8601")),
+    )
+    value = wired(schema, {"who": "ann", "at": NOON})
+    records = make_records([(0, 1_000, value, ())], topic="@shop.orders")
+
+    (found,) = tried(records, source, 1_000, 1_000, {schema.id: schema})
+
+    assert found.reason == "future"
+    assert found.detail.startswith("source 'orders': time is ")
+    assert found.detail.endswith("set the producer's clock; written by schema 7 (shop.orders-value version 3)")
