@@ -34,6 +34,8 @@ def analyze_table(
     variant: str,
     metrics: Mapping[str, ColumnMetric] | Sequence[str],
     covariates: Sequence[str] = (),
+    strata: str | None = None,
+    clusters: str | None = None,
     control: str | None = None,
     weights: Mapping[str, int] | None = None,
     method: Method = "sequential",
@@ -41,8 +43,9 @@ def analyze_table(
     """Results of a table with a row for each unit: a data frame, a table of Arrow, a relation of DuckDB, or files.
 
     `metrics` says by column what it is; of columns alone, those of 0 and 1 are conversions. The first one decides.
-    `covariates` are columns of what was known before, which explain a part of every metric (CUPED); one is taken as
-    yet. `control` is the variant of that name, else the first, `weights` say how the split was planned, if not equally.
+    `covariates` are columns of what was known before, which explain a part of every metric (CUPED); units are compared
+    within the values of the column `strata`; `clusters` is the column of what was randomised, where a row is a part of
+    it. `control` is the variant of that name, else the first, `weights` say how the split was planned, if not equally.
     A `t-test` is read once; of a table that grows only `sequential`, the default, keeps its promise. A row without a
     number is left out of that metric, and told. Raises PeekproofError for what cannot be used.
 
@@ -70,15 +73,17 @@ def analyze_table(
     0  spend    mail  1500       4.0   3.63   4.37
     1  visit    mail  1500       0.2   0.15   0.25
     """
-    if len(covariates) > 1 or isinstance(covariates, str):
-        raise PeekproofError(f"covariates={covariates!r}: a list of one column is taken as yet: ['spend_before']")
+    if isinstance(covariates, str):
+        raise PeekproofError(f"covariates={covariates!r}: it is a list of columns: ['spend_before']")
     question = TableQuestion(
         variant,
         tuple(_measured(metrics)),
-        covariates[0] if covariates else None,
+        tuple(covariates),
         control,
         weights,
         method,
+        strata,
+        clusters,
     )
     analysis = TableAnalysis(question, inputs("table", table))
     for _ in analysis:

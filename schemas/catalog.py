@@ -150,6 +150,10 @@ class Analysis(Strict, frozen=True, kw_only=True):
 
     `patience` is how long a run may be without an exposure, and a metric without an event, from the start on, until
     looks say so. It changes no number.
+
+    With `cuped` what decides is the number that leaves out what units' past explains, of metrics that have one; every
+    look shows the other number beside it. `strata` is the property of a breakdown: units are compared within its
+    segments, and what these explain is left out too.
     """
 
     method: Literal["sequential", "t-test", "bayesian"] = "sequential"
@@ -161,6 +165,7 @@ class Analysis(Strict, frozen=True, kw_only=True):
     planned_units: Units | None = None
     baseline: Baseline | None = None
     patience: Duration = "10m"
+    strata: Property | None = None
 
     def judges_as(self, other: "Analysis") -> bool:
         """Whether it makes the same of all numbers."""
@@ -224,10 +229,12 @@ class Cuped(Strict, frozen=True, kw_only=True):
     """What a unit did before its entry explains part of what it does afterwards.
 
     The covariate is the metric's own number over the `lookback` before the entry, in whole buckets of a fourteenth of
-    it. Events are kept for it from the moment on in which the metric is applied, of every unit.
+    it; so are those of other metrics, `with` their keys. A funnel or retention has none of its own, but may have
+    theirs. Events are kept for it from the moment on in which the metric is applied, of every unit.
     """
 
     lookback: Duration
+    others: Annotated[tuple[Key, ...], msgspec.Meta(max_length=4)] = msgspec.field(name="with", default=())
 
 
 class Metric(Strict, frozen=True, kw_only=True):

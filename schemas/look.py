@@ -45,6 +45,7 @@ Caveat = Literal[
     "open windows",  # units still grow, so the guarantee of always-valid results is not claimed
     "heavy tail",  # an uncapped sum on an unequal split: no normal approximation holds
 ]
+Adjusted = Literal["none", "CUPED", "strata", "CUPED and strata"]  # what is left out of units' numbers
 
 SPLIT_ALPHA = 0.01  # the split is broken where its running p-value is below
 MOST_UNUSABLE = 0.01  # share of an arm's events without a number that can be used, beyond which a metric says nothing
@@ -339,6 +340,57 @@ class Cell(CellSums, frozen=True):
             "example", "none", "Where status is unusable: one of those values, as JSON; empty: the property is missing."
         ),
     ] = msgspec.UNSET
+    adjusted: Annotated[
+        Adjusted | msgspec.UnsetType,
+        says(
+            "left out",
+            "none",
+            "What the numbers leave out: none, CUPED, strata, CUPED and strata; absent: there is nothing to leave out.",
+            more="CUPED: what units' past explains; strata: what the segments of a breakdown explain. The other "
+            "numbers are the plain ones where something is left out, else those with CUPED. They decide nothing.",
+        ),
+    ] = msgspec.UNSET
+    other_estimate: Annotated[
+        float | msgspec.UnsetType | None,
+        says(
+            "other difference", "metric", "The difference the other way: plain where something is left out, else CUPED."
+        ),
+    ] = msgspec.UNSET
+    other_standard_error: Annotated[
+        float | msgspec.UnsetType | None, says("other standard error", "metric", "Standard error of other_estimate.")
+    ] = msgspec.UNSET
+    other_running_lower: Annotated[
+        float | msgspec.UnsetType | None,
+        says("other lower end", "metric", f"Lower end of the interval of other_estimate{_SO_FAR}."),
+    ] = msgspec.UNSET
+    other_running_upper: Annotated[
+        float | msgspec.UnsetType | None,
+        says("other upper end", "metric", f"Upper end of the interval of other_estimate{_SO_FAR}."),
+    ] = msgspec.UNSET
+    other_running_p_value: Annotated[
+        float | msgspec.UnsetType | None,
+        says("other p", "p-value", f"p-value of other_estimate{_SO_FAR}. It decides nothing."),
+    ] = msgspec.UNSET
+    other_relative_estimate: Annotated[
+        float | msgspec.UnsetType | None, says("other lift", "lift", "Relative lift by other_estimate.")
+    ] = msgspec.UNSET
+    other_running_relative_lower: Annotated[
+        float | msgspec.UnsetType | None,
+        says("other lower end of the lift", "lift", f"Lower end of the interval of other_relative_estimate{_SO_FAR}."),
+    ] = msgspec.UNSET
+    other_running_relative_upper: Annotated[
+        float | msgspec.UnsetType | None,
+        says("other upper end of the lift", "lift", f"Upper end of the interval of other_relative_estimate{_SO_FAR}."),
+    ] = msgspec.UNSET
+    variance_left: Annotated[
+        float | msgspec.UnsetType | None,
+        says(
+            "variance left",
+            "share",
+            "Share of the plain number's variance that is left once past or strata are taken out.",
+            more="At 0.5 an experiment takes half of the units.",
+        ),
+    ] = msgspec.UNSET
 
     @builtins.property
     def is_read(self) -> bool:
@@ -356,6 +408,7 @@ class Cell(CellSums, frozen=True):
 
 # What a look says twice: by itself alone, and by all looks so far.
 RUNNING = tuple(name for name in Cell.__struct_fields__ if f"running_{name}" in Cell.__struct_fields__)
+OTHER = tuple(name for name in Cell.__struct_fields__ if name.startswith("other_"))
 
 
 def unsaid(status: Status) -> tuple[str, ...]:
@@ -363,7 +416,8 @@ def unsaid(status: Status) -> tuple[str, ...]:
     if status == "ok":
         return ()
     found = ("adjusted_p_value", *(f"running_{name}" for name in RUNNING))
-    return (*found, "estimate", "standard_error", "relative_estimate") if status in UNKNOWN else found
+    found += tuple(name for name in OTHER if name.startswith("other_running_"))
+    return (*found, "estimate", "standard_error", "relative_estimate", *OTHER) if status in UNKNOWN else found
 
 
 class ArmHealth(msgspec.Struct, frozen=True):
@@ -707,7 +761,8 @@ class Origin(msgspec.Struct, frozen=True):
 
 
 # Grows whenever a look at the same log would say something else. Since 2 health tells of own units alone; since 3 looks
-# tell what does not come, and the time left goes on from the last look; since 4 which of several arms can be the best.
+# tell what does not come, and the time left goes on from the last look; since 4 which of several arms can be the best,
+# and cells tell numbers the other way too, plain or with CUPED.
 RULES = 4
 
 

@@ -75,7 +75,7 @@ def _slots(catalog: Catalog, horizon: int) -> dict[tuple[Fact, str | Pair], int]
     units: list[str | Pair] = [*({flag.definition.unit for flag in catalog.flags.values()} or {IDS[0]}), *catalog.pairs]
     for metric in catalog.metrics.values():
         if metric.lookback is not None:
-            until |= {(fact, unit): OPEN for fact in metric.facts for unit in units}
+            until |= {(fact, unit): OPEN for fact in metric.past_facts for unit in units}
     for flag in catalog.flags.values():
         for run in flag.runs:
             for metric in run.metrics.values():

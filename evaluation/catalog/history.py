@@ -24,7 +24,7 @@ from evaluation.catalog.in_force import (
     PlanInForce,
     RunInForce,
     metrics_after,
-    ratios_of,
+    readers_of,
 )
 from evaluation.catalog.logs import logs_after
 from evaluation.catalog.metric_rules import metric_violations
@@ -265,7 +265,7 @@ def violations_of(definition: Definition | Comment, catalog: Catalog) -> list[Vi
             ]
         case Metric():
             metrics = {key: metric.definition for key, metric in catalog.metrics.items()} | {definition.key: definition}
-            concerned = (definition, *ratios_of(catalog.metrics, definition.key))
+            concerned = (definition, *readers_of(catalog.metrics, definition.key))
             return [violation for each in concerned for violation in metric_violations(each, metrics)]
         case Group():
             before, running = catalog.groups.get(definition.key), catalog.running_in(definition.key)

@@ -45,6 +45,7 @@ from schemas.plan import Progress
 from schemas.source import ForeignSource
 
 SETTLING = 1_000  # ms between a version's append time and the input that it applies to
+ORDERED = ("funnel", "retention")  # types of metrics that go by the order of events
 
 Plain = TypeVar("Plain", Group, Cohort, Deployment, NotificationRule, Template, Brief, ForeignSource, Comment)
 
@@ -89,9 +90,10 @@ class Variable(msgspec.Struct, frozen=True):
 class MetricInForce:
     """A metric's definition and when it was appended (ms UTC).
 
-    `parts` are the numerator and the denominator of a ratio, as they stand. `version` counts what it measured: another
-    description, owner or name is none, another part of a ratio is one. `recorded` is the append time from which on
-    events before an entry are kept for it.
+    `parts` are the numerator and the denominator of a ratio, as they stand; `others` the metrics whose past explains a
+    part of it, a ratio by its two parts. `version` counts what it measured: another description, owner or name is
+    none, another part of a ratio is one. `recorded` is the append time from which on events before an entry are kept
+    for it.
     """
 
     definition: Metric
@@ -100,11 +102,12 @@ class MetricInForce:
     parts: tuple[Metric, ...] = ()
     document_version: int = 1
     recorded: int = 0
+    others: tuple[tuple[Metric, ...], ...] = ()
 
     @property
     def measures(self) -> tuple[object, ...]:
         """All that its numbers depend on."""
-        return self.variables, self.window, self.lookback, self.definition.percentile
+        return self.variables, self.window, self.lookback, self.definition.percentile, self.others_variables
 
     @property
     def variables(self) -> tuple[Variable, ...]:
@@ -115,6 +118,29 @@ class MetricInForce:
     def facts(self) -> tuple[Fact, ...]:
         """What it reads of events, each once."""
         return tuple(dict.fromkeys(fact for variable in self.variables for fact in variable.facts))
+
+    @property
+    def others_variables(self) -> tuple[tuple[Variable, ...], ...]:
+        """The variables of each metric whose past explains a part of it beside its own."""
+        if self.definition.cuped is None:
+            return ()
+        return tuple(tuple(map(_variable, parts)) for parts in self.others)
+
+    @property
+    def has_own_past(self) -> bool:
+        """Whether its own past explains a part of it: what is in an order has none."""
+        return self.lookback is not None and not any(each.type in ORDERED for each in self.variables)
+
+    @property
+    def covariates(self) -> tuple[tuple[Variable, ...], ...]:
+        """What explains a part of it, each one number before the entry, of a ratio two: its own past first."""
+        return (*((self.variables,) if self.has_own_past else ()), *self.others_variables)
+
+    @property
+    def past_facts(self) -> tuple[Fact, ...]:
+        """What it reads of events before an entry, each once."""
+        its = (fact for variables in self.covariates for variable in variables for fact in variable.facts)
+        return tuple(dict.fromkeys(its))
 
     @property
     def window(self) -> int | None:
@@ -361,24 +387,39 @@ def ratios_of(metrics: Mapping[str, MetricInForce], key: str) -> list[Metric]:
     return [each for each in every if key in (each.numerator, each.denominator)]
 
 
+def readers_of(metrics: Mapping[str, MetricInForce], key: str) -> list[Metric]:
+    """The metrics whose numbers depend on a metric: its ratios, and those that its past, or a ratio's, explains."""
+    ratios = ratios_of(metrics, key)
+    read = {key, *(each.key for each in ratios)}
+    looking = [each.definition for each in metrics.values() if each.definition.cuped]
+    explained = [each for each in looking if each.cuped and read & {*each.cuped.others}]
+    return [*ratios, *(each for each in explained if each not in ratios)]
+
+
 def metrics_after(
     metrics: Mapping[str, MetricInForce], metric: Metric, append_time: int = 0
 ) -> dict[str, MetricInForce]:
-    """What a version of one metric changes: itself, and the ratios that it is a part of."""
+    """What a version of one metric changes: itself, and what depends on it."""
     definitions = {key: each.definition for key, each in metrics.items()} | {metric.key: metric}
+
+    def parts_of(each: Metric) -> tuple[Metric, ...]:
+        return tuple(definitions[key] for key in (each.numerator, each.denominator) if key in definitions)
+
     changed = {}
-    for each in (metric, *ratios_of(metrics, metric.key)):
+    for each in (metric, *(other for other in readers_of(metrics, metric.key) if other.key != metric.key)):
         standing = metrics.get(each.key)
+        others = [definitions[key] for key in (each.cuped.others if each.cuped else ()) if key in definitions]
         after = MetricInForce(
             definition=each,
             version=1,
             append_time=append_time,
-            parts=tuple(definitions[key] for key in (each.numerator, each.denominator) if key in definitions),
+            parts=parts_of(each),
             recorded=append_time,
+            others=tuple(parts_of(other) or (other,) for other in others),
         )
         if standing:
             is_another = standing.measures != after.measures
-            reads_on = (standing.facts, standing.lookback) == (after.facts, after.lookback)
+            reads_on = (standing.past_facts, standing.lookback) == (after.past_facts, after.lookback)
             after = replace(
                 after,
                 version=standing.version + is_another,

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 
 import msgspec
 
+from evaluation.catalog.in_force import ORDERED
 from evaluation.catalog.rules import Violation, did_you_mean, filter_violations
 from schemas.catalog import Metric
 from schemas.duration import parse_duration
@@ -32,8 +33,8 @@ MAY = {  # by type: which other fields it reads
     "sum": {"where", "cap", "lower_cap", "log", "cuped"},
     "mean": {"where", "cap", "lower_cap", "log", "cuped"},
     "ratio": {"cuped"},
-    "funnel": {"counting", "cap", "log"},
-    "retention": {"where", "nth", "period"},
+    "funnel": {"counting", "cap", "log", "cuped"},
+    "retention": {"where", "nth", "period", "cuped"},
     "percentile": {"where", "of"},
 }
 EVERY = {"key", "name", "description", "owner", "type", "window", "scale"}
@@ -44,6 +45,7 @@ def metric_violations(metric: Metric, metrics: Mapping[str, Metric | None]) -> I
     yield from _field_violations(metric)
     yield from _funnel_violations(metric)
     yield from _part_violations(metric, metrics)
+    yield from _past_violations(metric, metrics)
     yield from _cap_violations(metric)
     yield from _time_violations(metric)
     yield from filter_violations(metric.where, ("where",))
@@ -106,8 +108,34 @@ def _part_violations(metric: Metric, metrics: Mapping[str, Metric | None]) -> It
             yield Violation((name,), f"'{key}' is a ratio itself; divide metrics of other types")
         elif part and part.type == "percentile":
             yield Violation((name,), f"'{key}' is a percentile, which is no total; divide metrics of other types")
-        elif part and metric.cuped and part.type in ("funnel", "retention"):
-            yield Violation(("cuped",), f"'{key}' is a {part.type}, which has no number before the entry; remove it")
+        elif part and metric.cuped and part.type in ORDERED and not metric.cuped.others:
+            yield Violation(
+                ("cuped",), f"'{key}' is a {part.type}, which has no number before the entry; name others `with` it"
+            )
+
+
+def _past_violations(metric: Metric, metrics: Mapping[str, Metric | None]) -> Iterator[Violation]:
+    if metric.cuped is None:
+        return
+    if metric.type in ORDERED and not metric.cuped.others:
+        yield Violation(("cuped",), f"a {metric.type} has no number before the entry; name other metrics `with` it")
+    for index, key in enumerate(metric.cuped.others):
+        path: tuple[str | int, ...] = ("cuped", "with", index)
+        other = metrics.get(key)
+        if key not in metrics:
+            yield Violation(path, f"'{key}' is no metric; {did_you_mean(key, metrics)}")
+        elif key == metric.key:
+            yield Violation(path, "its own past is there anyway; name other metrics")
+        elif key in metric.cuped.others[:index]:
+            yield Violation(path, f"'{key}' is named twice; keep one")
+        elif other and (without := _without_past(other, metrics)):
+            yield Violation(path, f"'{without.key}' is a {without.type}, which has no number before the entry")
+
+
+def _without_past(metric: Metric, metrics: Mapping[str, Metric | None]) -> Metric | None:
+    """The metric or the part of it that has no number before the entry, if one has none."""
+    parts = [metrics.get(key or "") for key in (metric.numerator, metric.denominator)]
+    return next((each for each in (metric, *parts) if each and each.type in (*ORDERED, "percentile")), None)
 
 
 def _cap_violations(metric: Metric) -> Iterator[Violation]:

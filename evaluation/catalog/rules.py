@@ -17,7 +17,7 @@ from schemas.catalog import Condition, Flag, FlagState, Metric
 from schemas.topics import MAX_MESSAGE_BYTES
 
 OF_OURS = re.compile(r"(groups\.[^.]+\.)?cohort|groups\.[^.]+\.group_properties\..+")  # what no message says
-CELL_BYTES = 2_000  # of a look's cell, its names aside: a test fills one with the longest numbers
+CELL_BYTES = 2_400  # of a look's cell, its names aside: a test fills one with the longest numbers
 
 Path = tuple[str | int, ...]  # of a field within a document: ("variants", 0, "key")
 
@@ -180,11 +180,19 @@ def _analysis_violations(flag: Flag, metrics: Mapping[str, Metric | None]) -> It
             ("correction", analysis.correction in ("holm", "benjamini-hochberg") and analysis.correction),
             ("sided", analysis.sided == "one" and "one"),
             ("cuped", analysis.cuped and "true"),
+            ("strata", analysis.strata),
         ):
             if ignored:
                 yield Violation(
                     ("analysis", name), f"{ignored} would be ignored: a Bayesian reading knows no such thing; remove it"
                 )
+    properties = [each.property for each in flag.breakdowns]
+    if analysis.strata is not None and analysis.strata not in properties:
+        yield Violation(
+            ("analysis", "strata"),
+            f"'{analysis.strata}' is no breakdown; {did_you_mean(analysis.strata, properties)}: units are "
+            "compared within what is counted as a breakdown",
+        )
     if baseline is None:
         return
     path: Path = ("analysis", "baseline")

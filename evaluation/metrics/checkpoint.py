@@ -13,6 +13,7 @@ from evaluation.metrics.sources import SourcesState
 from schemas.units import Example, Joining
 
 FORMAT = 11
+READ = (10, FORMAT)  # those of 10 know no percentiles, and no covariates of other metrics
 
 _METADATA = b"peekproof"
 
@@ -60,7 +61,7 @@ def heading(data: bytes) -> Heading:
 
 def require_format(found: Heading) -> None:
     """Raises ValueError for a checkpoint that another version wrote."""
-    if found.format != FORMAT:
+    if found.format not in READ:
         raise ValueError(
             f"the checkpoint has format {found.format}, this version reads format {FORMAT}: `peekproof recover "
             "rebuild` makes it anew from the archive"

@@ -76,6 +76,7 @@ FEED = _layout(
     "variable",
     "steps",  # which ones it is, as bits
     "is_first",  # of its fact in its column
+    "is_past",  # the variable is another metric's: events count before the entry alone
 )
 
 Variables = NewType("Variables", Table)
@@ -99,6 +100,8 @@ METRIC_COLUMN = _layout(
     "window",  # ms
     "first",  # of its variables
     "variables",  # how many
+    "own",  # of its covariates those that are its own numbers before the entry: as many as variables, or 0
+    "others",  # and those that are other metrics'; their variables stand behind its own
     "numbers",  # how many it has of a unit
     "cell",  # where its cells begin
     "width",  # of a bucket of the past (ms); 0: it has no covariates

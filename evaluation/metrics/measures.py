@@ -1,7 +1,9 @@
 """Measures: what a run measures, as tables for kernels, and what a member's row says by them.
 
 A column is a metric as one run reads it. It has one variable, a ratio two; each has a total in the members' rows, and
-with CUPED another one, of the events before the entry. The words of a total, by the variable's kind:
+with CUPED another one, of the events before the entry. So has each variable of another metric whose past explains a
+part of it: such ones stand behind its own, and only events before the entry feed them. The words of a total, by the
+variable's kind:
 
     conversion, count           EVENTS: how many
     values                      EVENTS | LIST: the first of them, by bucket (see kernels/spread.py)
@@ -10,7 +12,7 @@ with CUPED another one, of the events before the entry. The words of a total, by
 
 (see ordered.py for the last ones). A sum of values is exact, however large: above the lowest `EVENT_BITS` bits of how
 many events there are stands how often it has passed 2^63; of the last ones whether some events were not read. A unit's
-numbers are what is made of its totals: one per variable, then one per covariate.
+numbers are what is made of its totals: one per variable, then one per covariate, its own first.
 """
 
 import math
@@ -161,9 +163,13 @@ def numbers(rows: Words, m: int, measures: Measures, c: int, x: Words) -> bool:
         variable = measures.variables[column.first + i]
         x[i] = number(rows, m, variable.at, variable)
         kept = kept and abs(x[i]) < LIMIT
-        if column.width > 0:
+        if column.own > 0:
             x[count + i] = number(rows, m, variable.covariate, variable)
             kept = kept and abs(x[count + i]) < LIMIT
+    for i in range(column.others):
+        variable = measures.variables[column.first + count + i]
+        x[count + column.own + i] = number(rows, m, variable.covariate, variable)
+        kept = kept and abs(x[count + column.own + i]) < LIMIT
     return kept
 
 

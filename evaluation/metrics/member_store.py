@@ -49,12 +49,12 @@ class MemberStore:
     """The members of a run, their sums by column, arm and segment, and what was counted of their events.
 
     Bytes per member: 48 for its row, and 8 for each word of a total (1 of a conversion or count, 2 of a sum, mean or
-    percentile, 4 of a funnel or retention; a ratio has those of both parts, CUPED as many again); 8 per slot of the
-    hash table (13 to 26 per member), 4 in the queue, 16 in the heap while its entry could still move. Arrays grow by
-    doubling. Each 64 arms beyond the first 64 cost 8 more. A percentile of events takes 24 for each bucket that a
-    member's values are in, and one of any kind 103 to 205 for each bucket of a cell. While an event of a funnel or
-    retention is younger than the horizon, it takes 56. A checkpoint holds the rows, the lists and bins, and those
-    events.
+    percentile, 4 of a funnel or retention; a ratio has those of both parts, CUPED as many again, and those of other
+    metrics); 8 per slot of the hash table (13 to 26 per member), 4 in the queue, 16 in the heap while its entry could
+    still move. Arrays grow by doubling. Each 64 arms beyond the first 64 cost 8 more. A percentile of events takes 24
+    for each bucket that a member's values are in, and one of any kind 103 to 205 for each bucket of a cell. While an
+    event of a funnel or retention is younger than the horizon, it takes 56. A checkpoint holds the rows, the lists and
+    bins, and those events.
     """
 
     def __init__(self) -> None:
@@ -148,7 +148,8 @@ class MemberStore:
         self.tallies = Tallies(np.concatenate((self.tallies[kept], np.zeros(len(new), TALLY))))
         fresh = np.full(len(new), np.array((0, _NOT_YET), SETTLED))
         self.settled = Settled(np.concatenate((self.settled[kept], fresh)))
-        numbers = [before.columns[c].first + v for c in kept for v in range(before.columns[c].variables)]
+        sizes = before.columns["variables"] + before.columns["others"]
+        numbers = [before.columns[c].first + v for c in kept for v in range(sizes[c])]
         parts = Parts(np.zeros((len(self.measures.variables), len(self.arm_units)), PART))
         parts[: len(numbers)] = self.parts[numbers]
         self.parts = parts
@@ -251,9 +252,10 @@ class MemberStore:
         n = int(self.counts[0].members)
         self.rows = np.zeros((max(_SMALLEST, n + n // 2), self.rows.shape[1]), np.int64)
         self.rows[:n] = arrays["rows"].reshape(n, -1) if n else 0
-        self.bins = Bins(arrays["bins"].view(BIN))
+        nothing = np.zeros(0, np.int64)  # that format 10 says of percentiles
+        self.bins = Bins(arrays.get("bins", nothing).view(BIN))
         self._refill_bins(slots_for(len(self.bins)), np.arange(max(1, len(self.columns))))
-        self.lists = Lists(arrays["lists"].view(LISTED))
+        self.lists = Lists(arrays.get("lists", nothing).view(LISTED))
         self._relist(len(self.lists))
         self.slots = np.zeros(slots_for(n + _SMALLEST), np.int64)
         enter(heads_of(self.rows), n, self.slots)

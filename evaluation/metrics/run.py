@@ -181,8 +181,9 @@ class RunMembers:
             bucket = heads["entry"][entered] // column.width
             first = np.maximum(bucket - BUCKETS, -(-column.recorded // column.width))
             wanted = np.column_stack((first, bucket))
-            for i in range(len(column.variables)):
-                v = int(measures.columns[c].first) + i
+            behind = len(column.variables) - len(column.own)  # its variables without a past
+            for i in range(len(column.own) + len(column.others)):
+                v = int(measures.columns[c].first) + behind + i
                 facts = measures.feeds["fact"][measures.feeds["variable"] == v].tolist()
                 found = lookbacks.look_up(facts, column.width, heads["unit"][entered], wanted)
                 look_back(self.store.tables, entered, found, c, v, measures)

@@ -1,11 +1,12 @@
 """Run columns: the metrics of a run as it reads them, and as tables for kernels."""
 
 from collections.abc import Callable, Sequence
+from itertools import chain
 
 import msgspec
 import numpy as np
 
-from evaluation.catalog.in_force import SETTLING, Catalog, RunInForce, Variable
+from evaluation.catalog.in_force import ORDERED, SETTLING, Catalog, RunInForce, Variable
 from evaluation.metrics import measures as of
 from evaluation.metrics.layouts import (
     BREAKDOWN,
@@ -46,16 +47,22 @@ class RunColumn(msgspec.Struct, frozen=True):
     recorded: int  # ms UTC: buckets are whole from then on
     pair: Pair | None = None  # of which it counts loose events too
     percentile: float | None = None
+    others: tuple[Variable, ...] = ()  # those of other metrics whose past explains a part of it
+
+    @property
+    def own(self) -> tuple[Variable, ...]:
+        """Its variables whose past explains a part of it: what goes by the order of events has none."""
+        return self.variables if self.width and not any(each.type in ORDERED for each in self.variables) else ()
 
     @property
     def numbers(self) -> int:
         """How many numbers it has of a unit."""
-        return len(self.variables) * (2 if self.width else 1)
+        return len(self.variables) + len(self.own) + len(self.others)
 
     @property
     def words(self) -> int:
         """How many words of a member's row hold its totals."""
-        return sum(map(_words, self.variables)) * (2 if self.width else 1)
+        return sum(map(_words, (*self.variables, *self.own, *self.others)))
 
 
 def columns_of(run: RunInForce, horizon: int) -> list[RunColumn]:
@@ -75,6 +82,7 @@ def columns_of(run: RunInForce, horizon: int) -> list[RunColumn]:
             recorded=0 if metric.lookback is None else metric.recorded + SETTLING + horizon,
             pair=run.pair,
             percentile=metric.definition.percentile,
+            others=tuple(chain.from_iterable(metric.others_variables)),
         )
         for key, metric in run.metrics.items()
     ]
@@ -88,7 +96,7 @@ def looked_back_to(catalog: Catalog, fact_number: FactNumbers) -> set[tuple[int,
         (fact_number(key), _bucket_width(metric.lookback))
         for metric in (*catalog.metrics.values(), *metrics)
         if metric.lookback is not None
-        for fact in metric.facts
+        for fact in metric.past_facts
         for key in (fact.key, *(loose(fact.key, pair) for pair in pairs))
     }
 
@@ -116,38 +124,28 @@ def measures_of(
     columns: Sequence[RunColumn], breakdowns: Sequence[Breakdown], fact_number: FactNumbers, totals_at: int
 ) -> Measures:
     """The tables of these columns. Totals begin at the word `totals_at` of a row; cells are not placed yet."""
-    feeds: list[tuple[int, int, int, bool]] = []
+    feeds: list[tuple[int, int, int, bool, bool]] = []
     variables: list[tuple[int, ...]] = []
     table: list[tuple[int, ...]] = []
     at = totals_at
     for c, column in enumerate(columns):
         first, count = len(variables), len(column.variables)
-        table.append(
-            (
-                column.since,
-                column.window,
-                first,
-                count,
-                column.numbers,
-                0,
-                column.width,
-                column.recorded,
-                _spread(column),
-            )
-        )
+        numbers = count, len(column.own), len(column.others), column.numbers
+        table.append((column.since, column.window, first, *numbers, 0, column.width, column.recorded, _spread(column)))
         known: set[int] = set()
         covariate = at + sum(map(_words, column.variables))
         for v, variable in enumerate(column.variables, first):
-            steps: dict[int, int] = {}
-            for step, fact in enumerate(variable.facts):
-                for key in (fact.key, loose(fact.key, column.pair)) if column.pair else (fact.key,):
-                    number = fact_number(key)
-                    steps[number] = steps.get(number, 0) | 1 << step
-            feeds += [(fact, v, bits, fact not in known) for fact, bits in steps.items()]
+            steps = _steps(variable, column.pair, fact_number)
+            feeds += [(fact, v, bits, fact not in known, False) for fact, bits in steps.items()]
             known |= steps.keys()
-            variables.append(_variable(variable, c, at, covariate))
+            variables.append(_variable(variable, c, at, covariate if column.own else at))
             at, covariate = at + _words(variable), covariate + _words(variable)
-        at = covariate if column.width else at
+        at = covariate if column.own else at
+        for variable in column.others:
+            steps = _steps(variable, column.pair, fact_number)
+            feeds += [(fact, len(variables), bits, False, True) for fact, bits in steps.items()]
+            variables.append(_variable(variable, c, at, at))
+            at += _words(variable)
     return Measures(
         Feeds(np.array(feeds, FEED)),
         Variables(np.array(variables, VARIABLE)),
@@ -155,6 +153,16 @@ def measures_of(
         _breakdowns(breakdowns),
         NO_END,
     )
+
+
+def _steps(variable: Variable, pair: Pair | None, fact_number: FactNumbers) -> dict[int, int]:
+    """Which steps of a variable each fact is, as bits."""
+    steps: dict[int, int] = {}
+    for step, fact in enumerate(variable.facts):
+        for key in (fact.key, loose(fact.key, pair)) if pair else (fact.key,):
+            number = fact_number(key)
+            steps[number] = steps.get(number, 0) | 1 << step
+    return steps
 
 
 def _variable(variable: Variable, c: int, at: int, covariate: int) -> tuple[int, ...]:

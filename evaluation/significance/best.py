@@ -21,6 +21,7 @@ from scipy.special import betainc, betaln, ndtr
 from evaluation.catalog.in_force import MetricInForce, RunInForce
 from evaluation.columns.arrays import Floats
 from evaluation.significance import mixture
+from evaluation.significance.adjusting import Adjusting, deciding
 from evaluation.significance.cells import ArmKey, Layout, Lost, MetricArms, readings
 from evaluation.significance.comparison import Pairs, compared_percentiles, differences
 from evaluation.significance.health import worst
@@ -83,7 +84,11 @@ class _Contest:
         lost: Lost,
     ) -> None:
         self._goal, self._layout, self._is_conversion = goal, layout, metric.definition.is_conversion
-        self._sample, self._totals = MetricArms(run, metric, layout, arms).sample(readings(metric)[0], EVERYONE)
+        leaves_out = Adjusting(
+            cuped=deciding(run.definition.analysis, metric).cuped
+        )  # arms' means, which have no strata
+        measured = MetricArms(run, metric, layout, arms)
+        self._sample, self._totals = measured.sample(readings(metric)[0], EVERYONE, leaves_out)
         width = len(layout.variants)
         self._rows = list(permutations(range(width), 2))
         pairs = Pairs([_strata(run, layout.variants, *row) for row in self._rows])
@@ -110,6 +115,7 @@ class _Contest:
             is_withheld=np.full(n, lost.withheld.get(goal.metric, 0) > 0),
             is_unusable=np.full(n, goal.metric in worst(lost.losses)),
             is_single=np.full(n, len(layout.allocations) == 1),
+            is_few=np.zeros(n, np.bool_),
             coins=Coins((), (), (), (), (), ()),
             percentiles=percentiles,
         )
@@ -142,7 +148,7 @@ class _Contest:
         if any(self._said.status[row] != "ok" for row in rows):
             return [None] * width
         sign = 1.0 if self._goal.direction == "increase" else -1.0
-        is_of_rates = self._is_conversion and self._sample.adjustment.theta == 0.0
+        is_of_rates = self._is_conversion and not any(self._sample.adjustment.slopes)
         if is_of_rates and len(self._layout.allocations) == 1:
             counts = [(arm.nonzero, arm.n - arm.nonzero) for arm in self._totals]
             return chance_of_highest_rate([each if sign > 0.0 else each[::-1] for each in counts]).tolist()

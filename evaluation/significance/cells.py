@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
-from itertools import product
+from itertools import chain, product
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,8 +11,12 @@ from msgspec.structs import replace
 
 from evaluation.catalog.in_force import MetricInForce, RunInForce, control_of
 from evaluation.columns.arrays import Floats
+from evaluation.significance import gates
+from evaluation.significance.adjusting import Adjusting, beside, deciding
 from evaluation.significance.comparison import (
+    Covariate,
     Differences,
+    Form,
     Measure,
     Pairs,
     Percentile,
@@ -25,13 +29,15 @@ from evaluation.significance.health import worst
 from evaluation.significance.intervals import Coins, Intervals
 from evaluation.significance.judgements import Judgements, decides
 from evaluation.significance.moments import ArmMoments
-from evaluation.significance.procedures import Procedure, Procedures, procedures_of
+from evaluation.significance.procedures import Procedure, Procedures, method_of, procedures_of
 from evaluation.significance.running import Running
+from evaluation.significance.strata import strata
 from schemas.catalog import Allocation, Flag, Goal
-from schemas.look import EVERYONE, RUNNING, Caveat, Cell, Loss, Reading
+from schemas.look import EVERYONE, OTHER, RULES, RUNNING, Caveat, Cell, Loss, Reading
 from schemas.numbers import exact
 
 CellKey = tuple[str, str, Reading, str]  # metric, treatment, reading, segment
+RULES_OF_OTHERS = 4  # from which on cells tell numbers the other way, and clusters have a gate
 _Columns = dict[str, Sequence[Any]]  # of cells, by field
 ArmKey = tuple[str, str, str, int, str]  # metric, reading, segment, allocation, variant
 
@@ -58,31 +64,21 @@ def cells(
     arms: Mapping[ArmKey, ArmMoments],
     lost: "Lost",
     before: Mapping[CellKey, Cell],
+    *,
+    rules: int = RULES,
 ) -> tuple[list[Cell], bool]:
     """The cells of the run's `metrics`, in the order of its definition; and whether running values start again.
 
     `arms` holds exact sums, `lost` what is missing of them, `before` the cells of the last published look: running
     values and levels go on from there, unless the metric has been redefined or is tested in another way since.
+    By `rules` of an earlier version cells say what that one said.
     """
-    layout = Layout(run)
-    blocks = list(_blocks(run, metrics, arms, layout))
+    layout = Layout(run, rules)
+    blocks = list(_blocks(run, metrics, arms, layout, tells_others=rules >= RULES_OF_OTHERS))
     rows = _Comparisons(layout, blocks, before)
     unusable = worst(lost.losses)
-    procedures = Procedures(rows.tests)
-    samples = [block.sample for block in blocks]
-    percentiles = compared_percentiles(samples, layout.pairs)
-    found = differences(samples, layout.pairs, percentiles)
-    said = Intervals(
-        procedures,
-        found,
-        has_data=np.array([min(t.n, c.n) > 0 for t, c in zip(rows.treated, rows.controlled, strict=True)], np.bool_),
-        is_withheld=np.array([lost.withheld.get(goal.metric, 0) > 0 for goal in rows.goals], np.bool_),
-        is_unusable=np.array([goal.metric in unusable for goal in rows.goals], np.bool_),
-        is_single=np.array([len(shares) == 1 for shares in layout.shares] * len(blocks), np.bool_),
-        coins=_coins(blocks, layout),
-        percentiles=percentiles,
-    )
-    running = Running(procedures, said, found.n + found.control_n >= procedures.planned, rows.known)
+    compared = _Compared(layout, blocks, rows.tests, rows.known, lost)
+    procedures, found, said, running = compared.procedures, compared.found, compared.said, compared.running
     is_deciding = np.array([block.is_deciding for block in rows.blocks], np.bool_)
     is_of_all = np.array([block.segment == EVERYONE for block in rows.blocks], np.bool_)
     judgements = Judgements(
@@ -99,12 +95,92 @@ def cells(
         **rows.subjects(said, judgements),
         **rows.sums(),
         **rows.numbers(found, said, running, judgements),
+        **_others(layout, rows, lost, found),
         "unusable_share": [unusable[goal.metric].share if goal.metric in unusable else UNSET for goal in rows.goals],
         "example": [_example(unusable.get(goal.metric)) for goal in rows.goals],
     }
     # By position: a struct of so many fields takes four times as long by name.
     made = map(Cell, *(columns[name] for name in Cell.__struct_fields__))
     return list(map(_as_read, made, rows.known)), rows.is_restarted
+
+
+class _Compared:
+    """Blocks whose arms were compared: the comparisons one after the other, as `tests` and `known` are."""
+
+    def __init__(
+        self,
+        layout: "Layout",
+        blocks: Sequence["_Block"],
+        tests: Sequence[Procedure],
+        known: Sequence[Cell | None],
+        lost: "Lost",
+    ) -> None:
+        unusable = worst(lost.losses)
+        each = [block for block in blocks for _ in layout.treatments]
+        arms = [(block.totals[place], block.totals[layout.controlled]) for block in blocks for place in layout.treated]
+        self.procedures = Procedures(tests)
+        samples = [block.sample for block in blocks]
+        percentiles = compared_percentiles(samples, layout.pairs)
+        self.found = differences(samples, layout.pairs, percentiles)
+        self.said = Intervals(
+            self.procedures,
+            self.found,
+            has_data=np.array([min(t.n, c.n) > 0 for t, c in arms], np.bool_),
+            is_withheld=np.array([lost.withheld.get(block.goal.metric, 0) > 0 for block in each], np.bool_),
+            is_unusable=np.array([block.goal.metric in unusable for block in each], np.bool_),
+            is_single=np.array([len(shares) == 1 for shares in layout.shares] * len(blocks), np.bool_),
+            is_few=np.array(
+                [
+                    layout.is_clustered and block.is_ratio and any(map(_are_few, its))
+                    for block, its in zip(each, arms, strict=True)
+                ],
+                np.bool_,
+            ),
+            coins=_coins(blocks, layout),
+            percentiles=percentiles,
+        )
+        has_planned = self.found.n + self.found.control_n >= self.procedures.planned
+        self.running = Running(self.procedures, self.said, has_planned, known)
+
+
+def _are_few(arm: ArmMoments) -> bool:
+    """Whether an arm's units, whose second number is their size, are too few to compare ratios by a t-test."""
+    return bool(gates.are_few_clusters(arm.first[1], arm.second[len(arm.first)]))
+
+
+def _others(layout: "Layout", rows: "_Comparisons", lost: "Lost", found: Differences) -> _Columns:
+    """The numbers the other way, of the cells that have any: columns of all cells."""
+    columns: _Columns = {}
+    others = [(place, block.other) for place, block in enumerate(rows.blocks) if block.other]
+    if not others:
+        return dict.fromkeys(("adjusted", *OTHER, "variance_left"), [UNSET] * len(rows.blocks))
+    places, blocks = [place for place, _ in others], [other for _, other in others[:: len(layout.treatments)]]
+    methods = [test.method for block in blocks for test in block.tests]
+    tests = [rows.tests[place]._replace(method=method) for place, method in zip(places, methods, strict=True)]
+    compared = _Compared(layout, blocks, tests, [_other_way(rows.known[place]) for place in places], lost)
+    of_cell, of_other = found.variance[places], compared.found.variance
+    is_plain = np.array([not any(rows.blocks[place].leaves_out) for place in places], np.bool_)
+    plain, left = np.where(is_plain, of_cell, of_other), np.where(is_plain, of_other, of_cell)
+    numbers: _Columns = {
+        "adjusted": [rows.blocks[place].leaves_out.name for place in places],
+        "other_estimate": _numbers(compared.found.difference),
+        "other_standard_error": _numbers(np.sqrt(np.maximum(compared.found.variance, 0.0))),
+        "other_relative_estimate": _numbers(compared.said.relative_estimate),
+        "variance_left": _numbers(left / np.where(plain > 0.0, plain, np.nan)),
+        **{f"other_running_{name}": _numbers(getattr(compared.running, name)) for name in RUNNING},
+    }
+    for name, values in numbers.items():
+        at = dict(zip(places, values, strict=True))
+        columns[name] = [at.get(place, UNSET) for place in range(len(rows.blocks))]
+    return columns
+
+
+def _other_way(cell: Cell | None) -> Cell | None:
+    """A cell whose running values are those of the other way."""
+    if cell is None:
+        return None
+    running = {f"running_{name}": getattr(cell, f"other_running_{name}") for name in RUNNING}
+    return replace(cell, **{name: None if value is UNSET else value for name, value in running.items()})
 
 
 def _as_read(cell: Cell, was: Cell | None) -> Cell:
@@ -134,7 +210,9 @@ def _example(loss: Loss | None) -> str | UnsetType:
 class Layout:
     """What all metrics of a run have in common: which arms there are, and which of them are compared."""
 
-    def __init__(self, run: RunInForce) -> None:
+    def __init__(self, run: RunInForce, rules: int = RULES) -> None:
+        # Units are made of others, as companies of users.
+        self.is_clustered = rules >= RULES_OF_OTHERS and run.definition.unit.startswith("groups.")
         self.variants = [variant.key for variant in run.definition.variants]
         self.allocations = range(len(run.allocations))
         self.control = control_of(run.definition)
@@ -152,6 +230,22 @@ class Layout:
             for place, each in zip(self.treated, shares, strict=True)
         ]
         self.pairs = Pairs(self.strata)
+        self._shared = [list(each) for each in shares]
+
+    def pairs_within(self, strata: Sequence[int]) -> Pairs:
+        """The pairs where each allocation has so many strata, one after the other."""
+        width, firsts = len(self.variants), [sum(strata[:index]) for index in self.allocations]
+        rows = [
+            [(index, width * (firsts[index] + number)) for index in its for number in range(strata[index])]
+            for its in self._shared
+        ]
+        return Pairs(
+            [
+                [(at + place, at + self.controlled) for _, at in its]
+                for place, its in zip(self.treated, rows, strict=True)
+            ],
+            [[index for index, _ in its] for its in rows],
+        )
 
 
 class _Block(NamedTuple):
@@ -165,13 +259,15 @@ class _Block(NamedTuple):
     is_deciding: bool
     tests: list[Procedure]
     caveats: list[Caveat | None]
+    leaves_out: Adjusting
     sample: Sample
     totals: list[ArmMoments]
+    other: "_Block | None" = None  # its numbers the other way
 
     @property
     def is_ratio(self) -> bool:
         """Whether its second number is a denominator."""
-        return self.sample.measure in ("ratio", "adjusted ratio")
+        return self.sample.form.measure == "ratio"
 
 
 class _Comparisons:
@@ -255,8 +351,14 @@ class _Comparisons:
 
 
 def _blocks(
-    run: RunInForce, metrics: Mapping[str, MetricInForce], arms: Mapping[ArmKey, ArmMoments], layout: Layout
+    run: RunInForce,
+    metrics: Mapping[str, MetricInForce],
+    arms: Mapping[ArmKey, ArmMoments],
+    layout: Layout,
+    *,
+    tells_others: bool,
 ) -> Iterator[_Block]:
+    analysis = run.definition.analysis
     parts = segments(run.definition)
     tests_of = procedures_of(run, metrics, layout.treatments)
     for goal in run.definition.metrics:
@@ -268,7 +370,11 @@ def _blocks(
         tests = {reading: tests_of(goal, reading) for reading in readings(metric)}
         caveats = {reading: _caveats(measured.is_uncapped, reading, tests[reading], layout) for reading in tests}
         for segment, reading in product(parts, tests):
-            yield _Block(
+            leaves_out, other = deciding(analysis, metric), beside(analysis, metric)
+            is_exact = any(test.method == "exact" for test in tests[reading])
+            if segment != EVERYONE or is_exact:  # as Amplitude: parts of the units are compared as they are
+                leaves_out, other = Adjusting(cuped=leaves_out.cuped and segment == EVERYONE), None
+            block = _Block(
                 goal,
                 metric.version,
                 since if since > run.started else None,
@@ -277,8 +383,19 @@ def _blocks(
                 decides(metric, reading, segment),
                 tests[reading],
                 caveats[reading],
-                *measured.sample(reading, segment),
+                leaves_out,
+                *measured.sample(reading, segment, leaves_out),
             )
+            if other is not None and tells_others:
+                method = method_of(analysis, metric, any(other))
+                block = block._replace(
+                    other=block._replace(
+                        tests=[test._replace(method=method) for test in block.tests],
+                        leaves_out=other,
+                        sample=measured.sample(reading, segment, other)[0],
+                    )
+                )
+            yield block
 
 
 class MetricArms:
@@ -292,11 +409,14 @@ class MetricArms:
         self.is_uncapped = percentile is None and any(
             each.type in ("sum", "mean") and each.cap is None and not each.log for each in variables
         )
-        covariates = 2 if metric.lookback is not None else 1
-        values = len(variables) * covariates
+        self._scales = tuple(each.places for each in (*variables, *chain.from_iterable(metric.covariates)))
+        self._covariates: list[Covariate] = []
+        values = len(variables)
+        for each in metric.covariates:
+            self._covariates.append(tuple(range(values, values + len(each))))
+            values += len(each)
         self._key, self._layout, self._arms = metric.definition.key, layout, arms
         self._nobody = ArmMoments(0, 0, (0,) * values, (0,) * (values * (values + 1) // 2))
-        self._scales = tuple(variable.places for variable in variables) * covariates
         self._measure: Measure = (
             "ratio" if metric.parts else "conversion" if metric.definition.is_conversion else "mean"
         )
@@ -304,24 +424,33 @@ class MetricArms:
         if percentile is not None:
             self._measure = "percentile"
             self._percentile = Percentile(float(Decimal(repr(percentile)) / 100), variables[0].facts[0].scale)
-        self._adjusted: Measure | None = None
-        if run.definition.analysis.cuped and metric.lookback is not None:
-            self._adjusted = "adjusted ratio" if metric.parts else "adjusted mean"
+        of = run.definition.analysis.strata
+        self._strata = [each for each in segments(run.definition) if of is not None and each.startswith(f"{of}=")]
 
-    def sample(self, reading: Reading, segment: str) -> tuple[Sample, list[ArmMoments]]:
+    def sample(self, reading: Reading, segment: str, leaves_out: Adjusting) -> tuple[Sample, list[ArmMoments]]:
         """The arms of every allocation, and their totals by variant."""
         width = len(self._layout.variants)
-        arms = [
-            self._arms.get((self._key, reading, segment, index, variant), self._nobody)
-            for index in self._layout.allocations
-            for variant in self._layout.variants
-        ]
+        by_allocation = [self._allocation(reading, segment, index) for index in self._layout.allocations]
+        arms = [arm for its in by_allocation for arm in its]
         totals = arms if len(arms) == width else [sum(arms[place::width], self._nobody) for place in range(width)]
-        # As Amplitude: parts of the units are compared as they are.
-        if self._adjusted and segment == EVERYONE:
-            slope = adjustment(totals, self._adjusted, self._scales)
-            return Sample(arms, self._scales, self._adjusted, slope), totals
-        return Sample(arms, self._scales, self._measure, percentile=self._percentile), totals
+        if not any(leaves_out):
+            return Sample(arms, self._scales, Form(self._measure), percentile=self._percentile), totals
+        form = Form("ratio" if self._measure == "ratio" else "mean", tuple(self._covariates) * leaves_out.cuped)
+        if not leaves_out.strata:
+            return Sample(arms, self._scales, form, adjustment([totals], form, self._scales)), totals
+        by_stratum = [
+            strata([self._allocation(reading, each, index) for each in self._strata])
+            for index in self._layout.allocations
+        ]
+        flat = [arms for its in by_stratum for arms in its]
+        pairs = self._layout.pairs_within([len(its) for its in by_stratum])
+        arms = [arm for its in flat for arm in its]
+        return Sample(arms, self._scales, form, adjustment(flat, form, self._scales), pairs), totals
+
+    def _allocation(self, reading: Reading, segment: str, index: int) -> list[ArmMoments]:
+        """The arms of one allocation, in the order of the variants."""
+        key = self._key, reading, segment, index
+        return [self._arms.get((*key, variant), self._nobody) for variant in self._layout.variants]
 
 
 def _share(allocation: Allocation, treatment: str, control: str) -> float | None:

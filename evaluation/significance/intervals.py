@@ -53,10 +53,14 @@ class Intervals:
         is_withheld: Mask,
         is_unusable: Mask,
         is_single: Mask,
+        is_few: Mask,
         coins: Coins,
         percentiles: Percentiles,
     ) -> None:
-        """`is_single`: one allocation gave both arms a weight; `coins` are those of the exact and Boschloo's tests."""
+        """`is_single`: one allocation gave both arms a weight; `is_few`: clusters are too few for a t-test.
+
+        `coins` are those of the exact and Boschloo's tests.
+        """
         self._found, self._by = found, procedures
         self._says = procedures.has_both | (procedures.sign > 0.0), procedures.has_both | (procedures.sign < 0.0)
         is_exact = procedures.method == "exact"
@@ -76,6 +80,7 @@ class Intervals:
             & np.isfinite(found.variance)
             & ~gates.is_rare(found.n, found.control_n, found.nonzero, found.control_nonzero)
         )
+        is_open &= ~((procedures.method == "t-test") & is_few)
         for row, (compared, _) in percentiles.items():
             arms = compared.treatment, compared.control
             is_open[row] = all(arm.units >= gates.EXPOSURES and arm.quantile.known >= gates.CONVERTED for arm in arms)

@@ -13,7 +13,7 @@ from msgspec import UNSET
 from evaluation.catalog.in_force import MetricInForce, RunInForce
 from evaluation.catalog.logs import LogsInForce
 from evaluation.significance.best import contenders
-from evaluation.significance.cells import ArmKey, Lost, cell_key, cells
+from evaluation.significance.cells import RULES_OF_OTHERS, ArmKey, Lost, cell_key, cells
 from evaluation.significance.data import data_faults
 from evaluation.significance.health import health
 from evaluation.significance.moments import ArmMoments
@@ -33,12 +33,14 @@ def look(
     logs: LogsInForce | None = None,
     *,
     of_files: bool = False,
+    rules: int = RULES,
 ) -> Look:
     """The run's next look.
 
     `aggregates` holds the newest of each units partition that has one, at least one; `run` is the run as of the largest
     `catalog` among them (History.at_offset); `previous` is the run's last published look; `logs` those in force there,
-    which a first look names; `of_files` says that nobody knows of the looks before.
+    which a first look names; `of_files` says that nobody knows of the looks before. By `rules` of an earlier version it
+    says what that one said, as far as this one knows.
     A metric of which some partition still adds up another version is left out until all have come along.
     """
     _check(run, aggregates)
@@ -50,7 +52,7 @@ def look(
     if not of_files and (faults := data_faults(run, aggregates, believed)):
         believed = msgspec.structs.replace(believed, data=faults)
     arms, lost = _arms(metrics, aggregates), Lost(_withheld(aggregates), believed.losses or ())
-    made, is_restarted = cells(run, metrics, arms, lost, {} if is_judged_anew else before)
+    made, is_restarted = cells(run, metrics, arms, lost, {} if is_judged_anew else before, rules=rules)
     standing = {(cell.metric, cell.metric_version) for cell in before.values()}
     known = {
         (each.metric, each.variant): each
@@ -65,7 +67,7 @@ def look(
         run=run.key,
         look=previous.look + 1 if previous else 1,
         revision=previous.revision + is_restated if previous else 0,
-        rules=RULES,
+        rules=rules,
         time=time,
         catalog_version=max(aggregate.catalog for aggregate in aggregates),
         offsets={str(each.partition): each.offset for each in sorted(aggregates, key=lambda each: each.partition)},
@@ -84,7 +86,7 @@ def look(
         ),
         final=final,
         cells=made,
-        best=contenders(run, metrics, arms, lost, known),
+        best=contenders(run, metrics, arms, lost, known) if rules >= RULES_OF_OTHERS else UNSET,
     )
 
 

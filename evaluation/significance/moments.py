@@ -81,9 +81,10 @@ class Estimate:
         )
 
     def adjusted(self, covariate: "Estimate", theta: Integers, over: Integers) -> "Estimate":
-        """The estimate less theta/over times the covariate's, of another set of values."""
+        """The estimate less theta/over times the covariate's."""
         weights = {j: over * covariate.scale * weight for j, weight in self.weights.items()}
-        weights |= {j: -theta * self.scale * weight for j, weight in covariate.weights.items()}
+        for j, weight in covariate.weights.items():
+            weights[j] = weights.get(j, 0) - theta * self.scale * weight
         return Estimate(
             over * self.numerator * covariate.denominator - theta * covariate.numerator * self.denominator,
             over * self.denominator * covariate.denominator,
@@ -110,14 +111,14 @@ class ArmColumns:
         """The mean of value j, for n >= 1."""
         return Estimate(self.first[j], self.n * self.unit[j], {j: integers([1])}, self.unit[j])
 
-    def ratio(self, j: int) -> Estimate:
-        """The sum of value j over that of value j + 1, which must not be 0."""
-        total, below = self.first[j], self.first[j + 1]
-        factor = self.n * self.unit[j + 1]
+    def ratio(self, j: int, d: int) -> Estimate:
+        """The sum of value j over that of value d, which must not be 0."""
+        total, below = self.first[j], self.first[d]
+        factor = self.n * self.unit[d]
         return Estimate(
-            total * self.unit[j + 1],
+            total * self.unit[d],
             below * self.unit[j],
-            {j: factor * below, j + 1: -factor * total},
+            {j: factor * below, d: -factor * total},
             below * below * self.unit[j],
         )
 

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from evaluation.catalog.in_force import MetricInForce, RunInForce
 from evaluation.significance import mixture
+from evaluation.significance.adjusting import deciding
 from evaluation.significance.levels import level
 from evaluation.significance.sample_size import planned_units
 from schemas.catalog import Analysis, Goal
@@ -77,7 +78,11 @@ def procedures_of(
 def _method(analysis: Analysis, goal: Goal, metric: MetricInForce, reading: Reading) -> Method:
     if is_exact(goal, metric, reading):
         return "exact"
-    is_adjusted = analysis.cuped and metric.lookback is not None
+    return method_of(analysis, metric, any(deciding(analysis, metric)))
+
+
+def method_of(analysis: Analysis, metric: MetricInForce, is_adjusted: bool) -> Method:
+    """How a metric is tested that no exact test is asked of: where something is left out, as any mean."""
     if analysis.method == "t-test" and metric.definition.is_conversion and not is_adjusted:
         return "boschloo"
     return analysis.method

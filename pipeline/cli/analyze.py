@@ -61,7 +61,15 @@ _files = click.Path(exists=True, path_type=Path)
     help="Of a table: a number of the unit; TYPE is conversion or sum, and where less is better decrease. The first "
     "one decides.",
 )
-@click.option("--covariate", metavar="COLUMN", help="Of a table: a number known before, which explains a part (CUPED).")
+@click.option(
+    "--covariate",
+    "covariates",
+    multiple=True,
+    metavar="COLUMN",
+    help="Of a table: a number known before, which explains a part (CUPED). Several may be named.",
+)
+@click.option("--strata", metavar="COLUMN", help="Of a table: what the unit was before; compared is within its values.")
+@click.option("--cluster", metavar="COLUMN", help="Of a table: what was randomised, if a row is but a part of it.")
 @click.option("--control", metavar="VARIANT", help="Of a table. Default: control, else the first by name.")
 @click.option("--weights", metavar="VARIANT=N,…", help="Of a table: the planned split. Default: equal.")
 @click.option(
@@ -80,7 +88,9 @@ def analyze(
     table: tuple[Path, ...],
     variant: str | None,
     metrics: tuple[str, ...],
-    covariate: str | None,
+    covariates: tuple[str, ...],
+    strata: str | None,
+    cluster: str | None,
     control: str | None,
     weights: str | None,
     method: Method | None,
@@ -99,7 +109,9 @@ def analyze(
     of_table = {
         "--variant": variant,
         "--metric": metrics,
-        "--covariate": covariate,
+        "--covariate": covariates,
+        "--strata": strata,
+        "--cluster": cluster,
         "--control": control,
         "--weights": weights,
         "--method": method,
@@ -112,10 +124,12 @@ def analyze(
         question = TableQuestion(
             variant,
             tuple(map(Measured.of, metrics)),
-            covariate,
+            covariates,
             control,
             _weights(weights) if weights else None,
             method or "sequential",
+            strata,
+            cluster,
         )
         whole = TableAnalysis(question, table)
         _read(whole)
@@ -153,8 +167,9 @@ def _report(analysis: FileAnalysis | TableAnalysis, looks: list[Look], notes: li
     console = Terminal(200)
     for look in looks:
         _show(look, console)
-    of = ("units",) if isinstance(analysis, TableAnalysis) else ("exposures", "events")
-    console.print(", ".join(f"{analysis.rows[name]:,} {name}" for name in of))
+    of = ("units", "clusters") if isinstance(analysis, TableAnalysis) else ("exposures", "events")
+    read = [f"{analysis.rows[name]:,} {name}" for name in of if name != "clusters" or name in analysis.rows]
+    console.print(", ".join(read))
     for note in notes:
         click.echo(harmless(note), err=True)
     for line in told_left_out(analysis.left_out):

@@ -33,20 +33,24 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class TableQuestion:
-    """What is asked of a table. The first metric is the primary one; the covariate explains a part of all of them.
+    """What is asked of a table. The first metric is the primary one; the covariates explain a part of all of them.
 
-    Unsaid, the control is the variant of that name, else the first by name, and the split was planned to be equal.
+    `cluster` is the column of what was randomised, of which several rows may be; units are compared within the values
+    of the column `strata`. Unsaid, the control is the variant of that name, else the first by name, and the split was
+    planned to be equal.
     """
 
     variant: str
     metrics: tuple[Measured, ...]
-    covariate: str | None = None
+    covariates: tuple[str, ...] = ()
     control: str | None = None
     weights: Mapping[str, int] | None = None
     method: Method = "sequential"
+    strata: str | None = None
+    cluster: str | None = None
 
     @property
     def columns(self) -> tuple[str, ...]:
         """Those that it reads, each once."""
-        covariate = [self.covariate] if self.covariate is not None else []
-        return tuple(dict.fromkeys([self.variant, *(each.column for each in self.metrics), *covariate]))
+        others = [each for each in (*self.covariates, self.strata, self.cluster) if each is not None]
+        return tuple(dict.fromkeys([self.variant, *(each.column for each in self.metrics), *others]))

@@ -12,9 +12,11 @@ from collections.abc import Iterator, Sequence
 import msgspec
 import numpy as np
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
-from evaluation.catalog.in_force import MetricInForce, RunInForce
+from evaluation.catalog.in_force import RunInForce
 from evaluation.catalog.rules import did_you_mean
+from evaluation.significance.gates import CLUSTERS, EXPOSURES, are_few_clusters
 from evaluation.significance.look import look
 from pipeline.errors import PeekproofError
 from pipeline.files.formats import pieces
@@ -22,13 +24,15 @@ from pipeline.files.frames import Input, resolved, size
 from pipeline.files.left_out import BadRow, LeftOut
 from pipeline.files.titles import OfTable, listed
 from pipeline.offline.cells import Cells, mask
-from pipeline.offline.measuring import Covariate, MetricColumn, measure
+from pipeline.offline.measuring import Codes, Covariate, Explained, MetricColumn, measure
 from pipeline.offline.question import TableQuestion
 from schemas.aggregate import Aggregate, ArmCount
-from schemas.catalog import Allocation, Analysis, Flag, Goal, Variant
-from schemas.look import Look
+from schemas.catalog import Allocation, Analysis, Breakdown, Flag, Goal, Variant
+from schemas.look import EVERYONE, Look
 
 MOST_VARIANTS = 50
+MOST_STRATA = 50
+NO_STRATUM = "(other)"
 UNITS = ("user_id", "device_id")  # columns that would tell that a unit has several rows
 
 
@@ -45,9 +49,10 @@ class TableAnalysis:
         self._question = question
         self._paths = list({resolved(path): path for path in paths}.values())
         self._cells = Cells([*question.columns, *UNITS], self.left_out)
-        used = Counter([question.variant, *(each.column for each in question.metrics)])
+        named = (question.strata, question.cluster)
+        used = Counter([question.variant, *(each.column for each in question.metrics), *filter(None, named)])
         if twice := [column for column, count in used.items() if count > 1]:
-            raise PeekproofError(f"'{twice[0]}' is named twice; a column is the variant's, or that of one metric")
+            raise PeekproofError(f"'{twice[0]}' is named twice; a column is one thing to all rows")
 
     def __iter__(self) -> Iterator[float]:
         header = OfTable(self._question.columns, UNITS)
@@ -76,13 +81,21 @@ class TableAnalysis:
         variants = self._variants(coded.dictionary.to_pylist())
         code = coded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
         names = coded.dictionary.to_pylist()
-        arms = [code == names.index(variant) for variant in variants]
-        self.rows["units"] = int(has_variant.sum())
-
-        name = question.covariate
-        covariate = None if name is None else Covariate(name, cells.numbers(name, has_variant))
+        by = Explained(
+            [Covariate(name, cells.numbers(name, has_variant)) for name in question.covariates],
+            self._strata(),
+            self._clusters(code, names),
+        )
+        is_told = np.ones(len(code), np.bool_) if by.clusters is None else by.clusters.of_row >= 0
+        arms = [(code == names.index(variant)) & is_told for variant in variants]
+        self.rows["units"] = sum(int(arm.sum()) for arm in arms)
+        units = [int(arm.sum()) for arm in arms]
+        if by.clusters is not None:
+            units = [len(np.unique(by.clusters.of_row[arm])) for arm in arms]
+            self.rows["clusters"] = sum(units)
+            self._tell_few(variants, [np.unique(by.clusters.of_row[arm], return_counts=True)[1] for arm in arms])
         arm_of = dict(zip(variants, arms, strict=True))
-        columns = [measure(each, cells, arm_of, covariate, self.notes) for each in question.metrics]
+        columns = [measure(each, cells, arm_of, by, self.notes) for each in question.metrics]
         run = self._run(dict(zip(variants, self._weights(variants), strict=True)), columns)
         aggregate = Aggregate(
             flag=run.flag,
@@ -91,14 +104,52 @@ class TableAnalysis:
             offset=0,
             watermark=0,
             catalog=0,
-            arms=[ArmCount(0, variant, int(arm.sum())) for variant, arm in zip(variants, arms, strict=True)],
-            sums=[column.sums(variant, arm) for column in columns for arm, variant in enumerate(variants)],
+            arms=[ArmCount(0, *each) for each in zip(variants, units, strict=True)],
+            sums=[each for column in columns for arm, name in enumerate(variants) for each in column.sums(name, arm)],
             metrics=[column.health for column in columns if column.lost],
             exposures=self.rows["units"],
             final=question.method == "t-test",  # which is read once
         )
         found = look(run, [aggregate], None)
-        return msgspec.structs.replace(found, cells=[cell for cell in found.cells if cell.reading == "settled"])
+        its = [cell for cell in found.cells if cell.reading == "settled" and cell.segment == EVERYONE]
+        return msgspec.structs.replace(found, cells=its)
+
+    def _strata(self) -> Codes | None:
+        """The strata by the names that segments have: rows without one are a stratum of their own."""
+        name = self._question.strata
+        if name is None:
+            return None
+        found = self._cells.columns[name].dictionary_encode()
+        values = found.dictionary.to_pylist()
+        if len(values) > MOST_STRATA:
+            raise PeekproofError(
+                f"'{name}' has {len(values):,} different values; strata are at most {MOST_STRATA}, of which each has "
+                "units of every variant; a number is a covariate"
+            )
+        codes = found.indices.fill_null(len(values)).to_numpy(zero_copy_only=False).astype(np.int64)
+        return Codes([f"{name}={value}" for value in (*values, NO_STRATUM)], codes)
+
+    def _clusters(self, arm: NDArray[np.int64], variants: Sequence[str]) -> Codes | None:
+        """The clusters of the rows; each is in one arm."""
+        name = self._question.cluster
+        if name is None:
+            return None
+        found = self._cells.columns[name].dictionary_encode()
+        names = found.dictionary.to_pylist()
+        codes = found.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
+        for row in np.flatnonzero((codes < 0) & (arm >= 0)).tolist():
+            self.left_out.reject(
+                BadRow(*self._cells.place(row), "no cluster", f"{name} is empty: nobody knows what was randomised")
+            )
+        pairs = np.unique(np.stack([codes, arm])[:, (codes >= 0) & (arm >= 0)], axis=1)
+        mixed = np.flatnonzero(np.diff(pairs[0]) == 0)
+        if mixed.size:
+            cluster, (one, other) = names[pairs[0, mixed[0]]], pairs[1, mixed[0] : mixed[0] + 2]
+            raise PeekproofError(
+                f"'{name}' {cluster} has rows of '{variants[one]}' and '{variants[other]}', so it was not randomised "
+                "as a whole: name what was as the cluster, and as strata what holds units of several variants"
+            )
+        return Codes(names, codes)
 
     def _run(self, weights: dict[str, int], columns: Sequence[MetricColumn]) -> RunInForce:
         """The experiment that the question describes."""
@@ -106,13 +157,21 @@ class TableAnalysis:
         smallest = min(len(a[0]) + len(column.arms[0][0]) for column in columns for a in column.arms[1:])
         analysis = Analysis(
             method=question.method,
-            cuped=question.covariate is not None,
+            cuped=bool(question.covariates),
+            strata=question.strata,
             # Of a table that is read once, whatever it has was planned.
             planned_units=smallest if question.method == "t-test" else None,
         )
+        # A segment is named after each value, and the last one after what is none of them.
+        breakdowns: tuple[Breakdown, ...] = ()
+        if question.strata is not None:
+            values = tuple(each.partition("=")[2] for each in columns[0].segments[:-1])
+            breakdowns = (Breakdown(property=question.strata, values=values),)
         definition = Flag(
             key=self._paths[0].name,
             owner="-",
+            unit="user_id" if question.cluster is None else f"groups.{question.cluster}",
+            breakdowns=breakdowns,
             variants=tuple(Variant(key=variant, weight=weight) for variant, weight in weights.items()),
             control=next(iter(weights)),
             metrics=tuple(
@@ -128,9 +187,9 @@ class TableAnalysis:
             allocations=(Allocation(flag_version=1, rollout=100, weights=weights),),
             started=0,
             completed=None,
-            since={column.metric.key: 0 for column in columns},
+            since={column.key: 0 for column in columns},
             definition=definition,
-            metrics={column.metric.key: MetricInForce(column.metric, 1, 0) for column in columns},
+            metrics={column.key: column.metric for column in columns},
         )
 
     def _variants(self, names: list[str]) -> list[str]:
@@ -157,12 +216,26 @@ class TableAnalysis:
             raise PeekproofError(f"weights are given of {listed([*weights])}; the variants are {listed(variants)}")
         return [weights[variant] for variant in variants]
 
+    def _tell_few(self, variants: Sequence[str], sizes: Sequence[NDArray[np.int64]]) -> None:
+        """Tell of clusters that are too few, or of which a few hold most rows."""
+        if not any(are_few_clusters(each.sum(), (each * each).sum()) for each in sizes):
+            return
+        worth = [
+            f"{variant}: {len(each):,} clusters"
+            + f", worth {each.sum() ** 2 / (each * each).sum():,.0f} of one size" * bool(each.max() > each.min())
+            for variant, each in zip(variants, sizes, strict=True)
+        ]
+        self.notes.append(
+            f"{', '.join(worth)}; a t-test wants {CLUSTERS} of one size, or what is worth as many, in each arm, and a "
+            f"sequential test {EXPOSURES}: with fewer they find effects that there are not"
+        )
+
     def _tell_repeats(self) -> None:
         for name in UNITS:
             there = self._cells.columns[name].drop_null()
             repeats = len(there) - pc.count_distinct(there).as_py()
             if repeats and name not in self._question.columns:
                 self.notes.append(
-                    f"`{name}` repeats in {repeats:,} rows, and each row counts as a unit: make it one row a unit, or "
-                    "give exposures and events"
+                    f"`{name}` repeats in {repeats:,} rows, and each row counts as a unit: make it one row a unit, "
+                    f"name {name} as what was randomised (the cluster), or give exposures and events"
                 )

@@ -153,7 +153,7 @@ def _estimate(metric: MetricInForce, moments: ArmMoments) -> tuple[float | None,
     if moments.n < 2 or (k > 1 and not moments.first[1]):
         return None, None
     columns = ArmColumns([moments], [tuple(10**each.places for each in metric.variables)], k)
-    found = columns.ratio(0) if k > 1 else columns.mean(0)
+    found = columns.ratio(0, 1) if k > 1 else columns.mean(0)
     return float(found.value()[0]), sqrt(max(0.0, float(columns.covariance(found, found)[0]) * moments.n))
 
 

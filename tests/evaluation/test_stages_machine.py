@@ -90,7 +90,8 @@ METRICS = [
     metric("rounds", "funnel", "none", steps=(BUY, VIEW, BUY), counting="totals"),
     metric("back", "retention", "2h", start=VIEW, event="buy", nth=1, period="1m"),
     metric("at_once", "retention", "none", start=BUY, event="buy", nth=0, period="30m"),
-    metric("each", "ratio", "2h", numerator="spent", denominator="ever", cuped=Cuped(lookback="7h")),
+    metric("each", "ratio", "2h", numerator="spent", denominator="ever", cuped=Cuped(lookback="7h", others=("dear",))),
+    metric("steps", "funnel", "1h", steps=(VIEW, BUY), cuped=Cuped(lookback="14h", others=("each", "dear"))),
 ]
 LATER = metric("later", "count", "1h", event="other")
 

@@ -51,6 +51,8 @@ COLUMNS: dict[str, dict[str, pa.DataType]] = {
         "factor": N,
         "cap": N,
         "lower_cap": N,
+        "is_other": B,
+        "pasts": N,
     },
     "runs": {"run": S, "ends": N},
 }
@@ -106,10 +108,15 @@ def definitions(runs: Iterable[RunInForce], horizon: int) -> dict[str, list[Row]
             past = (width, metric.recorded + 1000 + horizon) if cuped else (None, None)
             spread = metric.definition.of if metric.definition.type == "percentile" else None
             tables["metrics"].append((run.key, key, metric.version, metric.window, since, *past, spread))
-            for variable, part in enumerate(metric.parts or (metric.definition,)):
-                behind = f"~{run.definition.unit}~{run.definition.identity}" if run.definition.identity else ""
-                facts = [fact.key + behind for fact in metric.variables[variable].facts]
-                tables["variables"].append((run.key, key, variable, *_variable(part, facts)))
+            behind = f"~{run.definition.unit}~{run.definition.identity}" if run.definition.identity else ""
+            own = metric.parts or (metric.definition,)
+            others = [part for parts in metric.others for part in parts] if cuped else []
+            read = [*metric.variables, *(each for its in metric.others_variables for each in its)]
+            has_past = cuped and not any(part.type in ("funnel", "retention") for part in own)
+            for variable, part in enumerate([*own, *others]):
+                facts = [fact.key + behind for fact in read[variable].facts]
+                past = variable >= len(own), len(own) if has_past else 0
+                tables["variables"].append((run.key, key, variable, *_variable(part, facts), *past))
     return tables
 
 

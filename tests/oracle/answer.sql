@@ -1,9 +1,10 @@
 -- Everything that is published of the units, but for the zeros. Parameters: $clock, $horizon, $minute (ms).
 WITH
-covered AS ( -- a, b, c, d: the numbers of a unit, of which no metric has more
+covered AS ( -- a to f: the numbers of a unit, of which no metric here has more
     SELECT s.run, s.unit, s.allocation, s.variant, s.segments, s.entry, m.metric, m.version, m.span,
         max(x.x) FILTER (x.number = 0) AS a, max(x.x) FILTER (x.number = 1) AS b,
         max(x.x) FILTER (x.number = 2) AS c, max(x.x) FILTER (x.number = 3) AS d,
+        max(x.x) FILTER (x.number = 4) AS e, max(x.x) FILTER (x.number = 5) AS f,
         bool_or(abs(x.x) >= 1::HUGEINT << 62) AS withheld,
         sum(x.events) FILTER (x.is_after) AS events,
         m.width IS NOT NULL AND (s.entry // m.width - 14) * m.width >= m.recorded AS looked_back
@@ -20,11 +21,14 @@ terms AS (
     SELECT run, metric, version, reading, allocation, variant, segments, [
             {i: NULL, j: NULL, x: count(*)::HUGEINT}, {i: NULL, j: 0, x: count(*) FILTER (a <> 0)},
             {i: 0, j: NULL, x: sum(a)}, {i: 1, j: NULL, x: sum(b)}, {i: 2, j: NULL, x: sum(c)},
-            {i: 3, j: NULL, x: sum(d)},
+            {i: 3, j: NULL, x: sum(d)}, {i: 4, j: NULL, x: sum(e)}, {i: 5, j: NULL, x: sum(f)},
             {i: 0, j: 0, x: sum(a * a)}, {i: 0, j: 1, x: sum(a * b)}, {i: 0, j: 2, x: sum(a * c)},
-            {i: 0, j: 3, x: sum(a * d)}, {i: 1, j: 1, x: sum(b * b)}, {i: 1, j: 2, x: sum(b * c)},
-            {i: 1, j: 3, x: sum(b * d)}, {i: 2, j: 2, x: sum(c * c)}, {i: 2, j: 3, x: sum(c * d)},
-            {i: 3, j: 3, x: sum(d * d)}
+            {i: 0, j: 3, x: sum(a * d)}, {i: 0, j: 4, x: sum(a * e)}, {i: 0, j: 5, x: sum(a * f)},
+            {i: 1, j: 1, x: sum(b * b)}, {i: 1, j: 2, x: sum(b * c)}, {i: 1, j: 3, x: sum(b * d)},
+            {i: 1, j: 4, x: sum(b * e)}, {i: 1, j: 5, x: sum(b * f)}, {i: 2, j: 2, x: sum(c * c)},
+            {i: 2, j: 3, x: sum(c * d)}, {i: 2, j: 4, x: sum(c * e)}, {i: 2, j: 5, x: sum(c * f)},
+            {i: 3, j: 3, x: sum(d * d)}, {i: 3, j: 4, x: sum(d * e)}, {i: 3, j: 5, x: sum(d * f)},
+            {i: 4, j: 4, x: sum(e * e)}, {i: 4, j: 5, x: sum(e * f)}, {i: 5, j: 5, x: sum(f * f)}
         ] AS terms
     FROM readings GROUP BY ALL
 ),
@@ -61,7 +65,7 @@ watched AS ( -- the stretch of time in which a unit's events of a fact concern a
     FROM entered e JOIN metrics m ON m.run = e.run AND e.entry >= m.since JOIN runs r ON r.run = e.run
     JOIN (
         SELECT run, metric, fact, arg_min({above: cap, below: lower_cap}, variable) AS caps
-        FROM (SELECT *, unnest(facts) AS fact FROM variables) GROUP BY ALL
+        FROM (SELECT *, unnest(facts) AS fact FROM variables WHERE NOT is_other) GROUP BY ALL
     ) f ON f.run = m.run AND f.metric = m.metric
 ),
 pairs AS (

@@ -1,7 +1,8 @@
--- The numbers that are added up: of each variable after the entry, then of each before it; capped, then logged.
+-- The numbers that are added up: of each variable after the entry, then of each before it, other metrics' last; capped,
+-- then logged.
 -- A ratio has its numerator and its denominator, in this order. What reaches 2^62 is not logged: it is withheld.
 SELECT t.run, t.metric, t.unit, t.role = 'after' AS is_after, t.events,
-    t.variable + CASE t.role WHEN 'before' THEN v.variables ELSE 0 END AS number,
+    t.variable + CASE t.role WHEN 'before' THEN v.pasts ELSE 0 END AS number,
     CASE WHEN v.factor IS NULL OR abs(t.capped) >= 1::HUGEINT << 62 THEN t.capped
         WHEN v.one + t.capped <= 0 THEN 0
         ELSE round_even(ln((v.one + t.capped) / v.one::DOUBLE) * v.factor, 0)::HUGEINT END AS x
@@ -12,5 +13,5 @@ FROM (
         UNION ALL SELECT * FROM mean UNION ALL SELECT * FROM funnel UNION ALL SELECT * FROM retention
         UNION ALL SELECT * FROM percentile
     ) t JOIN variables v ON v.run = t.run AND v.metric = t.metric AND v.variable = t.variable
-) t JOIN (SELECT *, count(*) OVER (PARTITION BY run, metric) AS variables FROM variables) v
+) t JOIN variables v
     ON v.run = t.run AND v.metric = t.metric AND v.variable = t.variable

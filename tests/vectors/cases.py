@@ -25,7 +25,7 @@ from evaluation.significance import (
     srm,
 )
 from evaluation.significance.bisection import edge
-from evaluation.significance.comparison import Pairs, Sample, adjustment, differences
+from evaluation.significance.comparison import Form, Pairs, Sample, adjustment, differences
 from evaluation.significance.moments import ArmColumns, ArmMoments
 
 SCALE = 30  # decimal places that hold every value of the cases exactly
@@ -41,6 +41,7 @@ ROUGH = (
     ("power.fixed", "proportions", "optimal control share", None),
 )
 
+FORMS = {"adjusted mean": Form("mean", ((1,),)), "adjusted ratio": Form("ratio", ((2, 3),))}
 VALUES = {  # of a unit, and how a case names the sums of their products
     ("num_post", "den_post", "num_pre", "den_pre"): {
         (0, 1): "mpost_dpost",
@@ -75,8 +76,9 @@ def exact_arm(arm):
 def compared(arms, measure, scale=SCALE):
     """What the product finds of control and treatment, and the adjustment."""
     scales = (scale,) * len(arms[0].first)
-    slope = adjustment(arms, measure, scales)
-    return differences([Sample(arms, scales, measure, slope)], Pairs([[(1, 0)]])), slope
+    form = FORMS.get(measure) or Form(measure)
+    slope = adjustment([arms], form, scales)
+    return differences([Sample(arms, scales, form, slope)], Pairs([[(1, 0)]])), slope
 
 
 class Effect:
@@ -100,7 +102,7 @@ class Effect:
             "estimate": self.estimate,
             "effect": self.estimate,
             "se": np.sqrt(self.variance),
-            "theta": slope.theta,
+            "theta": sum(slope.slopes),
             "control": self.found.control_mean,
             "treatment": self.found.mean,
             "rel_estimate": self.found.mean / self.found.control_mean - 1.0,

@@ -170,7 +170,9 @@ def count(  # noqa: PLR0917
             if entry < columns[c].since or not of.can_hold(variables[v], event.value):  # rule 2
                 continue
             side = _side(columns[c], entry, event.time, event.value)
-            if side == _NOWHERE:
+            if side == _NOWHERE or (side == _WITHIN and feeds[r].is_past):
+                continue
+            if side == _BEFORE and not feeds[r].is_past and columns[c].own == 0:  # what goes by an order has no past
                 continue
             had = of.numbers(rows, m, measures, c, x)
             is_listed = columns[c].spread == of.OF_EVENTS

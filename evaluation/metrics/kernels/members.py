@@ -51,7 +51,7 @@ SEEN = HEAD_WORDS  # where a row says which arms were seen
 JUMPER, REASSIGNED = 1, 2  # in a head's state; above them stands the arm
 FLAGS = 2
 LIVE, SETTLED = 0, 1  # readings
-MOST_NUMBERS = 4  # of a unit in one column
+MOST_NUMBERS = 12  # of a unit in one column: a ratio's, its past, and the past of four others, which may be ratios
 
 _SEGMENT = (1 << SEGMENT_BITS) - 1
 

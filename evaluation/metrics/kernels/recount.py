@@ -78,7 +78,7 @@ def recount(store: Members, m: int, measures: Measures, begin: int, memory: Memo
         if not entry <= event.time < measures.ends:
             continue
         for r in range(measures.feeds.shape[0]):
-            if measures.feeds[r].fact != event.link & FACT:
+            if measures.feeds[r].fact != event.link & FACT or measures.feeds[r].is_past:
                 continue
             v = measures.feeds[r].variable
             c = measures.variables[v].column

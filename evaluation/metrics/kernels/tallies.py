@@ -35,7 +35,7 @@ def _tally(  # noqa: PLR0917
     is_known = is_new = False
     for r in range(measures.feeds.shape[0]):
         feed = measures.feeds[r]
-        if feed.fact != fact:
+        if feed.fact != fact or feed.is_past:
             continue
         v = feed.variable
         c = measures.variables[v].column

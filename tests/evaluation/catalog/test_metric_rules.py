@@ -20,6 +20,10 @@ RETENTION = Metric(
 METRICS = {metric.key: metric for metric in (PURCHASE, REVENUE, MEAN, RATIO, FUNNEL, RETENTION)}
 
 
+def past_of(*others):
+    return {"cuped": Cuped(lookback="7d", others=others)}
+
+
 def test_every_type_has_a_definition_that_breaks_no_rule():
     assert {metric.type for metric in METRICS.values()} | {"count"} == NEEDS.keys() == MAY.keys()
     count = msgspec.structs.replace(PURCHASE, type="count", cap=10, log=True, cuped=Cuped(lookback="14d"))
@@ -42,7 +46,15 @@ def test_every_type_has_a_definition_that_breaks_no_rule():
         (FUNNEL, {"steps": STEPS[:1]}, "steps: there is one; a funnel has at least two"),
         (FUNNEL, {"steps": ()}, "type: a funnel is a number of events in an order"),
         (FUNNEL, {"cap": 2.0}, "cap: would be ignored: uniques are 0 or 1"),
-        (FUNNEL, {"cuped": Cuped(lookback="7d")}, "cuped: would be ignored: a funnel reads no `cuped`"),
+        (
+            FUNNEL,
+            {"cuped": Cuped(lookback="7d")},
+            "cuped: a funnel has no number before the entry; name other .* `with`",
+        ),
+        (FUNNEL, past_of("revenues"), r"cuped.with\[0\]: 'revenues' is no metric; did you mean 'revenue'"),
+        (REVENUE, past_of("purchase", "revenue"), r"cuped.with\[1\]: its own past is there anyway"),
+        (REVENUE, past_of("purchase", "purchase"), r"cuped.with\[1\]: 'purchase' is named twice"),
+        (REVENUE, past_of("funnel"), r"cuped.with\[0\]: 'funnel' is a funnel, which has no number before the entry"),
         (RETENTION, {"nth": 7}, "window: 7d is over before period 7 of 24h is"),
         (RETENTION, {"start": None}, "type: a retention begins with an event"),
         (REVENUE, {"cap": 9.9999999}, "cap: 9.9999999 has more than 6 decimal places; raise `scale` or round it"),

@@ -116,7 +116,7 @@ def test_a_look_that_can_outgrow_a_message_is_refused():
     more = {f"other-{number}": METRICS["revenue"] for number in range(1)}
     goals += tuple(Goal(metric=key) for key in more)
     (violation,) = flag_violations(msgspec.structs.replace(flag, metrics=goals), METRICS | more)
-    assert "3 metrics, 3 treatments and 510 segments can make looks of 19 MB" in violation.message
+    assert "3 metrics, 3 treatments and 510 segments can make looks of 23 MB" in violation.message
 
 
 def test_a_cell_with_the_longest_numbers_is_no_larger_than_assumed():

@@ -69,7 +69,7 @@ class Log:
         runs = [run for catalog in self.catalogs for run in catalog.flags["flag"].runs]
         metrics = [metric for run in runs for metric in run.metrics.values()]
         metrics += [metric for catalog in self.catalogs for metric in catalog.metrics.values()]
-        return sorted({fact.key for metric in metrics for fact in metric.facts})
+        return sorted({fact.key for metric in metrics for fact in (*metric.facts, *metric.past_facts)})
 
     def happened(self, event, unit, time, value=1, name=0):
         """The rows of an event: one for each fact that it feeds."""

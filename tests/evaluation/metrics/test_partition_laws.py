@@ -164,6 +164,11 @@ def catalogs_of(make, change):
         metric("at_once", "retention", "none", start=buy, nth=0, period="50ms"),
     ]
     metrics.append(metric("each", "ratio", "200ms", parts=(metric("r", "sum"), metric("c")), cuped=lookback))
+    views, parts = metric("views", event="view"), (metric("r", "sum"), metric("c"))
+    explained = metric("explained", "sum", "200ms", cuped=lookback)
+    metrics.append(replace(explained, others=((views.definition,), tuple(each.definition for each in parts))))
+    steps = metric("steps", "funnel", "300ms", steps=(view, buy), cuped=lookback)
+    metrics.append(replace(steps, others=((price.definition,),)))
     metrics.append(metric("part", "ratio", "none", parts=(price, metric("f", "funnel", steps=(view, buy)))))
     metrics = [replace(each, recorded=100 - 1000 - HORIZON) for each in metrics]
     others = [metric("bought", "conversion", "300ms"), metric("all", "sum", "none")]

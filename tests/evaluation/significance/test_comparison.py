@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from evaluation.significance.comparison import (
     Adjustment,
     Differences,
+    Form,
     Pairs,
     Sample,
     adjustment,
@@ -21,6 +22,11 @@ from evaluation.significance.moments import ArmMoments
 
 VALUES = {"mean": 1, "conversion": 1, "ratio": 2, "adjusted mean": 2, "adjusted ratio": 4}
 MEASURES = list(VALUES)
+FORMS = {
+    **{measure: Form(measure) for measure in ("mean", "conversion", "ratio")},
+    "adjusted mean": Form("mean", ((1,),)),
+    "adjusted ratio": Form("ratio", ((2, 3),)),
+}
 LIMIT = 1 << 62  # of a unit's total
 
 
@@ -51,10 +57,10 @@ def compare(arms, measure, scale=0, strata=None):
     `strata` are the arms of every allocation, by default there is one.
     """
     scales = (scale,) * VALUES[measure]
-    slope = adjustment(arms, measure, scales)
+    slope = adjustment([arms], FORMS[measure], scales)
     compared = [arm for stratum in strata or [arms] for arm in stratum]
     pairs = [(place + 1, place) for place in range(0, len(compared), len(arms))]
-    return differences([Sample(compared, scales, measure, slope)], Pairs([pairs]))
+    return differences([Sample(compared, scales, FORMS[measure], slope)], Pairs([pairs]))
 
 
 def numbers(found, at=0):
@@ -82,7 +88,7 @@ def estimated(rows, measure, theta):
 def test_sums_say_what_the_values_say(measure, data):
     rows = [data.draw(samples(measure)) for _ in range(2)]
     arms = [arm_of(each) for each in rows]
-    theta = adjustment(arms, measure, (0,) * VALUES[measure]).theta
+    theta = sum(adjustment([arms], FORMS[measure], (0,) * VALUES[measure]).slopes)
 
     found = compare(arms, measure)
 
@@ -139,9 +145,9 @@ def test_swapping_the_arms_turns_the_difference_around(measure, data):
 def test_all_comparisons_of_a_metric_have_one_slope_and_one_control(measure, data):
     control, *treatments = (arm_of(data.draw(samples(measure))) for _ in range(3))
     scales = (0,) * VALUES[measure]
-    slope = adjustment([control, *treatments], measure, scales)
+    slope = adjustment([[control, *treatments]], FORMS[measure], scales)
 
-    sample = Sample([control, *treatments], scales, measure, slope)
+    sample = Sample([control, *treatments], scales, FORMS[measure], slope)
     found = differences([sample], Pairs([[(1, 0)], [(2, 0)]]))
 
     assert found.control_mean[0] == found.control_mean[1]
@@ -154,10 +160,10 @@ def test_a_past_that_does_not_vary_adjusts_nothing(measure, data):
     rows = [[(*row[: len(row) // 2], *[7] * (len(row) // 2)) for row in data.draw(samples(measure))] for _ in range(2)]
     plain = measure.removeprefix("adjusted ")
     arms = [arm_of(each) for each in rows]
-    assert adjustment(arms, measure, (0,) * VALUES[measure]) == Adjustment()
+    assert adjustment([arms], FORMS[measure], (0,) * VALUES[measure]) == Adjustment()
 
-    other = Sample([arm.leading(1) for arm in arms], (0,), "mean")  # computed beside it
-    sample = Sample(arms, (0,) * VALUES[measure], measure)
+    other = Sample([arm.leading(1) for arm in arms], (0,))  # computed beside it
+    sample = Sample(arms, (0,) * VALUES[measure], FORMS[measure])
     adjusted = differences([other, sample, other], Pairs([[(1, 0)]]))
 
     unadjusted = compare([arm_of([row[: len(row) // 2] for row in each]) for each in rows], plain)
@@ -214,10 +220,10 @@ def test_nothing_breaks_at_the_extremes(measure, data):
 def test_denominators_that_cancel_each_other_adjust_nothing():
     arms = [arm_of([(1, 2, 1, 5), (3, 4, 2, 6)]), arm_of([(2, -3, 1, 7), (1, -3, 4, 2)])]
 
-    assert adjustment(arms, "adjusted ratio", (0,) * 4) == Adjustment()
+    assert adjustment([arms], FORMS["adjusted ratio"], (0,) * 4) == Adjustment()
     assert np.isfinite(compare(arms, "adjusted ratio").difference[0])
 
 
 def test_an_empty_look_is_empty():
     assert len(differences([], Pairs([[(1, 0)]])).difference) == 0
-    assert adjustment([], "adjusted mean", (0, 0)) == Adjustment()
+    assert adjustment([], FORMS["adjusted mean"], (0, 0)) == Adjustment()
