@@ -5,6 +5,7 @@ from decimal import Decimal, localcontext
 from pathlib import Path
 
 import click
+from msgspec import UNSET
 from rich.text import Text
 
 from evaluation.significance.best import told_best
@@ -12,6 +13,7 @@ from evaluation.significance.health import told_losses
 from pipeline.catalog.documents import read_documents
 from pipeline.cli.plot import draw_looks, plot_option
 from pipeline.cli.progress import progress
+from pipeline.cli.results import other_way
 from pipeline.cli.terminal import Fitted, Terminal, TerminalColumn, harmless
 from pipeline.errors import PeekproofError
 from pipeline.offline.analysis import FileAnalysis
@@ -209,10 +211,23 @@ def _show(look: Look, console: Terminal) -> None:
     for sentence in (*told_best(look), *told_losses(health)):
         console.print(Text(sentence))
     if look.cells:
-        console.print(Fitted(list(_columns([cell.told() for cell in look.cells]))))
+        cells = [cell.told() for cell in look.cells]
+        console.print(Fitted(list(_columns(cells))))
+        for cell in cells:
+            if cell.adjusted is not UNSET and cell.status == "ok":
+                console.print(Text(_both_ways(cell), style="dim"))
     if any(cell.method == "exact" and cell.relative_estimate is not None for cell in look.cells):
         console.print(Text(EXACT, style="dim"))
     console.print()
+
+
+def _both_ways(cell: Cell) -> str:
+    """The numbers that decide, and those beside them."""
+    decides = "plain" if cell.adjusted == "none" else f"with {cell.adjusted}"
+    left = "" if cell.variance_left in (UNSET, None) else f"; {cell.variance_left:.1%} of the variance is left"
+    where = f"{cell.metric}, {cell.variant}, {cell.reading}"
+    told = f"{other_way(cell)} (estimate {_number(cell.other_estimate or None)})"
+    return f"{where}: {decides} decides; {told}{left}"
 
 
 def _columns(cells: Sequence[Cell]) -> Iterator[TerminalColumn]:

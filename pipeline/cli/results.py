@@ -6,6 +6,7 @@ from contextlib import nullcontext
 from pathlib import Path
 
 import click
+from msgspec import UNSET
 from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.text import Text
@@ -130,9 +131,19 @@ def _columns(cells: Sequence[Cell]) -> list[TerminalColumn]:
         ("p or chance", 4, lambda cell: _number(cell.running_p_value if cell.chance is None else cell.chance)),
         ("adjusted p", 15, lambda cell: _number(cell.adjusted_p_value)),
     ]
+    if any(cell.adjusted is not UNSET for cell in cells):
+        numbers.append(("the other way", 16, other_way))
     return [TerminalColumn(title, rank, [show(cell) for cell in cells]) for title, rank, show in texts] + [
         TerminalColumn(title, rank, [show(cell) for cell in cells], "right") for title, rank, show in numbers
     ]
+
+
+def other_way(cell: Cell) -> str:
+    """What decides nothing: the interval of the plain difference, or of that with CUPED."""
+    if cell.adjusted is UNSET:
+        return ""
+    ends = (None if each is UNSET else each for each in (cell.other_running_lower, cell.other_running_upper))
+    return f"{'with CUPED' if cell.adjusted == 'none' else 'plain'} {_interval(*ends)}"
 
 
 def _interval(lower: float | None, upper: float | None) -> str:

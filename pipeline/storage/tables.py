@@ -113,6 +113,7 @@ TOO_LONG = "; null where it has more than 38 digits: a record on `results` and a
 
 # What tables call otherwise than looks do: one comparison has one interval and one p-value, those that may be acted on.
 FIELDS = {name: f"running_{name}" for name in RUNNING} | {f"look_{name}": name for name in RUNNING}
+FIELDS |= {f"other_{name}": f"other_running_{name}" for name in RUNNING}
 CELL_KEY = ("experiment", "run", "metric", "variant", "reading", "segment")
 
 

@@ -24,6 +24,7 @@ const LABELS = {
   "Goal.margin": "Margin: acceptable loss, as a share",
   "Goal.exact": "The exact test of rare conversions",
   "Analysis.cuped": "CUPED",
+  "Cuped.with": "With the past of other metrics",
   "Analysis.planned_units": "Planned units",
   "Metric.cuped": "CUPED",
   "Metric.nth": "Which period after the start",

@@ -144,6 +144,22 @@ export function size(cell, asShare, { absolute }) {
     { class: "number", "data-name": absolute ? "difference" : "lift" },
     write(estimate),
     cell.status === "ok" && h("small", null, low === null && high === null ? why : interval(low, high, write)),
+    cell.status === "ok" && cell.adjusted && otherWay(cell, cell.adjusted, absolute, write),
+  );
+}
+
+/** What the other way finds, plain or with CUPED, which decides nothing.
+ * @param {Cell} cell @param {NonNullable<Cell["adjusted"]>} adjusted @param {boolean} absolute
+ * @param {(value: number | null) => string} write */
+function otherWay(cell, adjusted, absolute, write) {
+  const [estimate, low, high] = absolute
+    ? [cell.other_estimate, cell.other_running_lower, cell.other_running_upper]
+    : [cell.other_relative_estimate, cell.other_running_relative_lower, cell.other_running_relative_upper];
+  return h(
+    "small",
+    { class: "quiet" },
+    term("Cell.adjusted", adjusted === "none" ? "with CUPED" : "plain"),
+    ` ${write(estimate ?? null)} ${interval(low ?? null, high ?? null, write)}`,
   );
 }
 

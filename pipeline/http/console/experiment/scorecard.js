@@ -189,6 +189,7 @@ function notes(flag, goal, since = null) {
     metric?.window && (metric.window === "none" ? "no window" : `window ${metric.window}`),
     metric?.cap && `cap ${metric.cap}`,
     metric?.cuped && flag.definition.analysis.cuped && "CUPED",
+    flag.definition.analysis.strata && `within ${flag.definition.analysis.strata}`,
     since && `only who entered since ${moment(since)}`,
   ].filter(Boolean);
   return [h("small", null, metric?.name), h("small", null, said.join(" · "))];

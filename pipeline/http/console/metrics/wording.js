@@ -11,7 +11,8 @@ export function inWords(metric) {
     cap !== undefined && cap !== null && `A unit counts for at most ${typedOf(cap)}.`,
     floor !== undefined && floor !== null && `A unit counts for at least ${typedOf(floor)}.`,
     log && "Of a unit's number ln(1 + x) is taken.",
-    cuped && `What a unit did in ${cuped.lookback} before its entry explains a part of it.`,
+    cuped &&
+      `What a unit did in ${cuped.lookback} before its entry explains a part of it${cuped.with?.length ? `, by ${cuped.with.join(", ")} too` : ""}.`,
   ];
   return [`${what(metric, type, property)}.`, ...limits].filter(Boolean).join(" ");
 }
