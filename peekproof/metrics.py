@@ -134,5 +134,16 @@ class Retention(EventMetric):
         return super().definition() | {"start": _step(self.start)}
 
 
+@dataclass(frozen=True, kw_only=True)
+class Percentile(EventMetric):
+    """The value up to which so many percent of a property's values lie, of all `events` or of the totals of `units`."""
+
+    event: str
+    property: str
+    percentile: float
+    of: Literal["events", "units"] = "events"
+    type: ClassVar[str] = "percentile"
+
+
 def _step(said: str | Mapping[str, Any]) -> dict[str, Any]:
     return {"event": said} if isinstance(said, str) else dict(said)

@@ -14,12 +14,12 @@ from evaluation.columns.arrays import Floats
 from evaluation.significance import gates
 from evaluation.significance.adjusting import Adjusting, beside, deciding
 from evaluation.significance.comparison import (
+    AskedPercentile,
     Covariate,
     Differences,
     Form,
     Measure,
     Pairs,
-    Percentile,
     Sample,
     adjustment,
     compared_percentiles,
@@ -420,10 +420,10 @@ class MetricArms:
         self._measure: Measure = (
             "ratio" if metric.parts else "conversion" if metric.definition.is_conversion else "mean"
         )
-        self._percentile: Percentile | None = None
+        self._percentile: AskedPercentile | None = None
         if percentile is not None:
             self._measure = "percentile"
-            self._percentile = Percentile(float(Decimal(repr(percentile)) / 100), variables[0].facts[0].scale)
+            self._percentile = AskedPercentile(float(Decimal(repr(percentile)) / 100), variables[0].facts[0].scale)
         of = run.definition.analysis.strata
         self._strata = [each for each in segments(run.definition) if of is not None and each.startswith(f"{of}=")]
 

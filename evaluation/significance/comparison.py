@@ -63,7 +63,7 @@ class Form(NamedTuple):
         return value, [arms.ratio(*each) if len(each) > 1 else arms.mean(*each) for each in self.covariates]
 
 
-class Percentile(msgspec.Struct, frozen=True):
+class AskedPercentile(msgspec.Struct, frozen=True):
     """Which one: the share of values up to it; and of how many decimal places the values are."""
 
     share: float
@@ -89,7 +89,7 @@ class Sample(msgspec.Struct, frozen=True, gc=False):
     form: Form = Form()
     adjustment: Adjustment = Adjustment()
     pairs: "Pairs | None" = None
-    percentile: Percentile | None = None
+    percentile: AskedPercentile | None = None
 
 
 class Pairs:
@@ -137,7 +137,7 @@ class Differences:
     units: Floats  # the mixture's clock
 
 
-Percentiles = dict[int, tuple[Compared, Percentile]]
+Percentiles = dict[int, tuple[Compared, AskedPercentile]]
 
 
 def adjustment(strata: Sequence[Sequence[ArmMoments]], form: Form, scales: tuple[int, ...]) -> Adjustment:

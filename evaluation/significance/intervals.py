@@ -16,7 +16,7 @@ from scipy.special import ndtr, ndtri, stdtrit
 
 from evaluation.columns.arrays import Floats, Mask
 from evaluation.significance import bayes, boschloo, conversions, fixed, gates, mixture, proportions
-from evaluation.significance.comparison import Differences, Percentile, Percentiles
+from evaluation.significance.comparison import AskedPercentile, Differences, Percentiles
 from evaluation.significance.percentiles import Compared
 from evaluation.significance.procedures import Procedures
 from evaluation.significance.relative import fieller
@@ -232,7 +232,7 @@ class Intervals:
         self.relative_lower = np.where(has_lower, relative[0], np.nan)
         self.relative_upper = np.where(has_upper, relative[1], np.nan)
 
-    def _percentile(self, row: int, compared: Compared, its: Percentile) -> None:
+    def _percentile(self, row: int, compared: Compared, its: AskedPercentile) -> None:
         """Of the sequential test: see percentiles.py."""
         by, alpha = self._by, float(self._by.alpha[row])
         is_one_sided = bool(by.is_one_sided[row])
