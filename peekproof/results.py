@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from evaluation.significance.best import told_best
 from evaluation.significance.health import told_losses
 from peekproof.plots import chart
 from peekproof.tabled import Tabled
@@ -103,7 +104,8 @@ def _page(look: Look) -> str:
     health = look.health
     split = ", ".join(f"{arm.variant} {arm.units:,}" for arm in health.arms)
     srm = "" if health.srm_p_value is None else f"; SRM p {health.srm_p_value:.2g}"
-    told = [escape(each) for each in (f"{split}{srm}" if split else "", *told_losses(health)) if each]
+    sentences = (f"{split}{srm}" if split else "", *told_best(look), *told_losses(health))
+    told = [escape(each) for each in sentences if each]
     return (
         f"<p><b>{escape(look.experiment)}: {DECISIONS[look.verdict.decision].says}.</b> {escape(look.verdict.reason)}"
         f"{''.join(f'<br><small>{each}</small>' for each in told)}</p>{_table([cell.told() for cell in look.cells])}"
