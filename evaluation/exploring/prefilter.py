@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from evaluation.assignment.decoding import JSON, NDJSON, content_type
 from evaluation.columns.arrays import Mask
 from evaluation.columns.hashing import xxh64
-from evaluation.columns.memory import PADDING, byte_at, word_at
+from evaluation.columns.memory import PADDING, byte_at
 from evaluation.columns.texts import Texts, as_bytes
 from schemas.dead_letter import CONTENT_TYPE
 from schemas.records import Records
@@ -111,18 +111,33 @@ def _stands(b, at, needles, first, size):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _count(b: Any, begin: int, end: int, needle: Any, first: int, size: int) -> tuple[int, int]:  # noqa: PLR0917
-    """How often the needle stands in these bytes, and where it does last. (The first loop becomes vector code.)"""
-    bits = np.uint64(0xFFFFFFFFFFFFFFFF) >> np.uint64(64 - 8 * min(size, 8))
-    head = word_at(needle, first) & bits
-    seen = np.uint64(0)
-    for i in range(begin, end - 7):
-        seen |= np.uint64(word_at(b, i) & bits == head)
+def _is_alike(b: Any, begin: int, end: int, needle: Any, first: int, size: int) -> bool:  # noqa: PLR0917
+    """Whether anything as long between quotes begins and ends as the needle does, within these bytes: vector code."""
+    head, tail = byte_at(needle, first + 1), byte_at(needle, first + size - 2)
+    seen = False
+    for i in range(begin, end - size + 1):
+        seen |= (
+            (byte_at(b, i) == 34)
+            & (byte_at(b, i + 1) == head)
+            & (byte_at(b, i + size - 2) == tail)
+            & (byte_at(b, i + size - 1) == 34)
+        )
+    return seen
+
+
+@njit(cache=True)
+def _count(b: Any, begin: int, end: int, needle: Any, first: int, size: int, hint: int) -> tuple[int, int]:  # noqa: PLR0917
+    """How often the needle, a text in quotes, stands in these bytes, and where it does last; perhaps at the hint."""
+    if begin <= hint <= end - size and _stands(b, hint, needle, first, size):
+        before = _is_alike(b, begin, hint + size - 1, needle, first, size)
+        if not before and not _is_alike(b, hint + 1, end, needle, first, size):
+            return 1, hint
     number, last = 0, -1
-    for i in range(begin if seen else max(begin, end - 7), end - size + 1):
-        if byte_at(b, i) == byte_at(needle, first) and _stands(b, i, needle, first, size):
-            number += 1
-            last = i
+    if _is_alike(b, begin, end, needle, first, size):
+        for i in range(begin, end - size + 1):
+            if byte_at(b, i) == 34 and _stands(b, i, needle, first, size):
+                number += 1
+                last = i
     return number, last
 
 
@@ -133,23 +148,31 @@ def _pass(  # type: ignore[no-untyped-def]  # noqa: PLR0917
     """Set `passes` of the records that may matter."""
     joined = np.zeros(prefix.size + LONGEST_ID + PADDING, np.uint8)
     joined[: prefix.size] = prefix
+    hint = named = 0  # where the key, and a name, stood in the records before
     for r in range(start.size):
         if passes[r] or length[r] <= 0:
             continue
         begin, end = start[r], start[r] + length[r]
-        escapes = np.uint8(0)
+        has_escapes = False
         for i in range(begin, end):
-            escapes |= np.uint8(byte_at(b, i) == 92)
-        if escapes:
+            has_escapes |= byte_at(b, i) == 92
+        if has_escapes:
             passes[r] = True
             continue
         for j in range(ends.size - 1):
-            if _count(b, begin, end, needles, ends[j], ends[j + 1] - ends[j])[0]:
+            size = ends[j + 1] - ends[j]
+            if begin + named <= end - size and _stands(b, begin + named, needles, ends[j], size):
                 passes[r] = True
+        for j in range(0 if not passes[r] else ends.size, ends.size - 1):
+            number, at = _count(b, begin, end, needles, ends[j], ends[j + 1] - ends[j], -1)
+            if number:
+                passes[r] = True
+                named = at - begin
                 break
         if not passes[r] or key_size == 0 or is_many[r]:
             continue
-        number, at = _count(b, begin, end, key, 0, key_size)
+        number, at = _count(b, begin, end, key, 0, key_size, begin + hint)
+        hint = max(at, begin) - begin
         if number != 1:
             passes[r] = number > 1
             continue

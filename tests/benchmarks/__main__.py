@@ -8,20 +8,26 @@ import json
 
 import click
 
-from tests.benchmarks import arrivals, engine, looks, rebuild, serving, throughput, units
+from tests.benchmarks import arrivals, engine, exploring, looks, rebuild, serving, throughput, units
 
 
 @click.command()
 @click.option(
     "--part",
-    type=click.Choice(["throughput", "looks", "engine", "http", "units", "rebuild", "arrivals"]),
+    type=click.Choice(["throughput", "looks", "engine", "http", "units", "rebuild", "arrivals", "exploring"]),
     help="That alone; else all.",
 )
 @click.option(
     "--records", type=int, default=2_000_000, show_default=True, help="That go through each of the pipelines."
 )
 @click.option("--units", "most", type=int, default=10_000_000, show_default=True, help="At most, in the unit store.")
-@click.option("--events", type=int, default=10_000_000, show_default=True, help="In the archive of `rebuild`.")
+@click.option(
+    "--events",
+    type=int,
+    default=10_000_000,
+    show_default=True,
+    help="In the archive of `rebuild`; twice as many in that of `exploring`.",
+)
 @click.option("--json", "as_json", is_flag=True, help="The figures, as JSON.")
 def main(part: str | None, records: int, most: int, events: int, as_json: bool) -> None:
     """Measure, and print what came out."""
@@ -33,6 +39,7 @@ def main(part: str | None, records: int, most: int, events: int, as_json: bool) 
         "units": (lambda: units.measure(most), units.show),
         "rebuild": (lambda: rebuild.measure(events), rebuild.show),
         "arrivals": (arrivals.measure, arrivals.show),
+        "exploring": (lambda: exploring.measure(2 * events), exploring.show),
     }
     measured = {}
     for name in [part] if part else parts:

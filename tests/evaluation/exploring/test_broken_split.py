@@ -28,18 +28,21 @@ def simulated(seed: int, lost: float = 0.0, weights: tuple[int, ...] = (1, 1)) -
 
 @pytest.mark.parametrize("weights", [(1, 1), (9, 1), (1, 1, 1)])
 def test_the_slice_where_units_are_lost_is_named(weights: tuple[int, ...]) -> None:
+    more = 0
     for seed in range(20):
         units, breakdowns = simulated(seed, lost=0.6, weights=weights)
         found = broken_split(units, breakdowns)
 
-        assert [(each.by, each.slice) for each in found.causes] == [(("version",), ("version 3",))]
         cause = found.causes[0]
+        more += len(found.causes) - 1
+        assert (cause.by, cause.slice) == (("version",), ("version 3",))
         assert cause.variant == "arm 1"
         assert cause.adjusted_p_value < 0.01 <= cause.rest_p_value
         here = cause.arms[1]
         lost = 0.6 / 0.4 * here.units  # as is to be expected of those that were not
         assert abs(cause.missing - lost) < 5 * np.sqrt(lost + here.units)
         assert "The rest is split as promised" in found.says
+    assert more <= 2  # false alarms among the rest, of which there is one in a hundred searches
 
 
 def test_where_nothing_is_nothing_is_said() -> None:
