@@ -142,9 +142,6 @@ class AssignmentStage(Stage):
                 self._tally.add(records, assigned)
             self._dead_letters += assigned.rejects
             self._answers += assigned.answers
-            self.count("rows", len(assigned.offset))
-            self.count("dead letters", len(assigned.rejects))
-            self.count("answers", len(assigned.answers))
             for what, number in assigned.counts.items():
                 self.count(what, number)
             for dead_letter in assigned.rejects:

@@ -42,9 +42,10 @@ def slice_of(values: Iterable[bytes]) -> Records:
     )
 
 
-def take(settings: Settings, records: Records) -> list[int]:
-    """Give the slice to the stage; the offsets that it then says need not be read again."""
+def take(settings: Settings, records: Records) -> tuple[list[int], dict[str, int]]:
+    """Give the slice to the stage; the offsets that it then says need not be read again, and what it has counted."""
     durable = []
+    counts: dict[str, int] = {}
 
     async def run() -> None:
         async with CatalogWriter(settings) as writer:
@@ -59,18 +60,20 @@ def take(settings: Settings, records: Records) -> list[int]:
         await stage.take(SOURCE, records)
         await stage.release([SOURCE])
         await stage.stop()
+        counts.update(stage.counts)
 
     asyncio.run(run())
-    return durable
+    return durable, counts
 
 
 def test_the_rows_of_a_slice_travel_in_messages_that_kafka_takes(deployment: Settings) -> None:
     line = b'{"event_type":"buy","user_id":"undefined","time":%d}\n' % NOW
     lines = 40_000
 
-    durable = take(deployment, slice_of([line * lines] * 9))  # 360,000 rows for one partition are 16.2 MB
+    durable, counts = take(deployment, slice_of([line * lines] * 9))  # 360,000 rows for one partition are 16.2 MB
 
     assert durable[-1] == 9
+    assert counts["rows"] == counts["events"] == 9 * lines
     rows: Counter[int] = Counter()
     reached: dict[int, int] = Counter()
     for record in read_topic(deployment, UNITS):
@@ -89,8 +92,10 @@ def test_a_dead_letter_larger_than_a_message_is_kept_by_its_beginning(deployment
     noise = random.integers(ord("a"), ord("z"), 17_000_000, np.uint8).tobytes()  # no codec makes much less of it
     small = b"{"
 
-    assert take(deployment, slice_of([small, noise, small]))[-1] == 3
+    durable, counts = take(deployment, slice_of([small, noise, small]))
 
+    assert durable[-1] == 3
+    assert counts["dead letters"] == 3
     dead_letters: dict[int, Any] = {}
     for record in read_topic(deployment, DEAD_LETTERS):
         dead_letter = from_record(record.headers, record.value)
