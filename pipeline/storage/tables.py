@@ -365,7 +365,8 @@ _PLACE = (
 )
 _NOTE = (
     "Records that are no JSON or no UTF-8, and Arrow records, are left out; duplicates are not. "
-    "The newest minute may be missing."
+    "The newest minute may be missing. What sources read of topics that are not ours is not among them: "
+    "`peekproof sources` tells it."
 )
 _WHO = (
     ("user_id", "VARCHAR", "The user."),
@@ -374,7 +375,7 @@ _WHO = (
 
 EVENTS = _table(
     "events",
-    f"Every archived event as it was sent. {_NOTE}",
+    f"Every archived event of our own topic, as it was sent. {_NOTE}",
     (
         ("event_type", "VARCHAR", "What happened."),
         *_WHO,
@@ -389,7 +390,7 @@ EVENTS = _table(
 
 EXPOSURES = _table(
     "exposures",
-    f"Every archived exposure as it was sent. {_NOTE}",
+    f"Every archived exposure of our own topic, as it was sent. {_NOTE}",
     (
         ("flag_key", "VARCHAR", "Key of the flag or experiment."),
         ("variant", "VARCHAR", "The variant that the unit met; null asks for one."),
