@@ -32,6 +32,7 @@ from schemas.assignment import Assignment
 from schemas.dead_letter import DeadLetter
 from schemas.pair import Pair, loose
 from schemas.records import Records
+from schemas.source import ForeignSource
 from schemas.topics import EVENTS, EXPOSURES
 from schemas.units import Arm, CameKind, Example, newest
 from schemas.writer_schema import NO_SCHEMAS, Schemas
@@ -141,6 +142,15 @@ def assign(  # noqa: PLR0917
         tasks = tasks_of(stretch, history, int(states[first]))
         stretches.append(_assigned(stretch, history.states[int(states[first])], begin, end, tasks))
     return stretches
+
+
+def read_by(  # noqa: PLR0917
+    source: ForeignSource, records: Records, catalog: Catalog, horizon: int, tolerance: int, schemas: Schemas
+) -> Assigned:
+    """What a slice says if this source alone reads it, under this state of the catalog. See `assign` for the rest."""
+    rows = range(len(records))
+    stretch = Stretch(records, rows, records.append_time, horizon, tolerance, DeadLetters(records), schemas)
+    return _assigned(stretch, catalog, records.begin, records.end, [Task(source, np.arange(len(records)))])
 
 
 def _assigned(stretch: Stretch, catalog: Catalog, begin: int, end: int, tasks: Sequence[Task] = ()) -> Assigned:

@@ -1,6 +1,7 @@
 """Trying: what a source makes of some records, side by side with what came."""
 
-from collections import Counter
+from collections import Counter, defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +10,10 @@ import numpy as np
 from evaluation.assignment.dead_letters import DeadLetters
 from evaluation.assignment.foreign import foreign_columns, ours, readable
 from evaluation.assignment.messages import Stretch
+from evaluation.assignment.routing import read_by
+from evaluation.catalog.in_force import Catalog
 from evaluation.sources.mapping import whole
+from schemas.dead_letter import DeadLetter
 from schemas.records import Records
 from schemas.source import ForeignSource
 from schemas.writer_schema import NO_SCHEMAS, Schemas
@@ -37,29 +41,60 @@ class Tried:
     is_late: bool = False
 
 
-def tried(
-    records: Records, source: ForeignSource, horizon: int, tolerance: int, schemas: Schemas = NO_SCHEMAS
+def tried(  # noqa: PLR0917
+    records: Records,
+    source: ForeignSource,
+    horizon: int,
+    tolerance: int,
+    schemas: Schemas = NO_SCHEMAS,
+    catalog: Catalog | None = None,
 ) -> list[Tried]:
-    """What the source makes of every record; one that is unfolded gives several. See `assign` for the rest."""
-    return [each for row in range(len(records)) for each in _tried(records, row, source, horizon, tolerance, schemas)]
+    """What the source makes of every record; one that is unfolded gives several. See `assign` for the rest.
+
+    What flags and metrics of the catalog make a dead letter of is one too; None: nobody asks them.
+    """
+    refused: dict[int, list[DeadLetter]] = defaultdict(list)
+    if catalog is not None and len(records):
+        for each in read_by(source, records, catalog, horizon, tolerance, schemas).rejects:
+            refused[int(np.searchsorted(records.offset, each.offset))].append(each)
+    return [
+        each
+        for row in range(len(records))
+        for each in _tried(records, row, source, horizon, tolerance, schemas, refused[row])
+    ]
 
 
 def _tried(  # noqa: PLR0917
-    records: Records, row: int, source: ForeignSource, horizon: int, tolerance: int, schemas: Schemas
+    records: Records,
+    row: int,
+    source: ForeignSource,
+    horizon: int,
+    tolerance: int,
+    schemas: Schemas,
+    refused: Sequence[DeadLetter],
 ) -> list[Tried]:
     wanted, counts, dead_letters = whole(source, timed=True), Counter[str](), DeadLetters(records)
     stretch = Stretch(records, range(row, row + 1), records.append_time, horizon, tolerance, dead_letters)
     found = []
+    dead = {each.index: each for each in refused}
     for columns in foreign_columns(records, np.array([row]), source, wanted, dead_letters, counts, schemas=schemas):
         _, late, usable = stretch.times(columns)
         for i in np.flatnonzero(usable).tolist():
-            message = ours(columns, i, wanted.fields)
-            found.append(Tried(row, columns.index_of(i), columns.readable(i), message, is_late=bool(late[i])))
-    said = readable(records, row, source, schemas)
-    for each in dead_letters.in_order():
-        came = said if each.index is None else each.value
-        found.append(Tried(row, each.index, came, None, each.reason, each.detail))
+            if (index := columns.index_of(i)) not in dead:
+                message = ours(columns, i, wanted.fields)
+                found.append(Tried(row, index, columns.readable(i), message, is_late=bool(late[i])))
+            else:
+                found.append(_dead(row, dead[index], columns.readable(i)))
+    said, told = readable(records, row, source, schemas), {each.index for each in found}
+    for each in [*refused, *dead_letters.in_order()]:
+        if each.index not in told:
+            found.append(_dead(row, each, said if each.index is None else each.value))
+            told.add(each.index)
     if not found or counts["excluded"]:
         why = TOMBSTONE if counts["tombstones"] else EXCLUDED if counts["excluded"] else EMPTY
         found.append(Tried(row, None, said, detail=why))
     return sorted(found, key=lambda each: each.index or 0)
+
+
+def _dead(row: int, letter: DeadLetter, came: bytes | None) -> Tried:
+    return Tried(row, letter.index, came, None, letter.reason, letter.detail)

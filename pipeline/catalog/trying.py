@@ -11,6 +11,7 @@ import msgspec
 from evaluation.assignment.foreign import named_by
 from evaluation.assignment.trying import Tried, tried
 from evaluation.catalog.history import History
+from evaluation.catalog.in_force import Catalog
 from evaluation.catalog.rules import did_you_mean
 from pipeline.catalog.documents import read_source
 from pipeline.catalog.fitting import times_fault
@@ -59,22 +60,24 @@ class TriedSource(msgspec.Struct, frozen=True, kw_only=True):
     notes: list[str]
 
 
-async def try_source(settings: Settings, source: ForeignSource, number: int = RECORDS) -> TriedSource:
-    """Read the newest records, and say what the source would make of them.
+async def try_source(settings: Settings, source: ForeignSource, catalog: Catalog, number: int = RECORDS) -> TriedSource:
+    """Read the newest records, and say what the source, and the catalog's flags, would make of them.
 
     Raises PeekproofError where there is no such topic, or we may not read it, or nobody tells us its schemas.
     """
     topic = MARK + source.topic
     slices = await newest(settings, topic, number)
-    return await asyncio.to_thread(_tried, slices, settings, source, number)
+    return await asyncio.to_thread(_tried, slices, settings, source, catalog, number)
 
 
-def _tried(slices: list[Records], settings: Settings, source: ForeignSource, number: int) -> TriedSource:
-    kept = KeptSchemas(settings)
+def _tried(
+    slices: list[Records], settings: Settings, source: ForeignSource, catalog: Catalog, number: int
+) -> TriedSource:
+    kept, horizon, tolerance = KeptSchemas(settings), settings.horizon, settings.tolerance
     found = [
         _record(records, each)
         for records in slices
-        for each in tried(records, source, settings.horizon, settings.tolerance, kept.of(named_by(records, [source])))
+        for each in tried(records, source, horizon, tolerance, kept.of(named_by(records, [source])), catalog)
     ]
     found.sort(key=lambda each: each.time, reverse=True)
     has_own_times = any(records.has_own_times for records in slices)

@@ -65,7 +65,7 @@ def try_(source: str, records: int, as_json: bool) -> None:
     settings = Settings.read()
     history = read_catalog(settings)
     definition = source_named(source, Path(source), history)
-    tried = asyncio.run(try_source(settings, definition, records))
+    tried = asyncio.run(try_source(settings, definition, history.newest, records))
     if as_json:
         click.echo(msgspec.json.encode(tried))
         return

@@ -40,7 +40,7 @@ async def try_a_source(request: EditRequest, backend: Backend, data: TryingSourc
     ours = [backend.settings.topic(topic.name) for topic in topics(backend.settings.units_partitions)]
     refuse([*map(found.at, [*source_violations(source), *topic_violations(source, ours)])])
     try:
-        return await try_source(backend.settings, source, data.records)
+        return await try_source(backend.settings, source, backend.catalog.history.newest, data.records)
     except PeekproofError as error:
         raise ClientException(str(error)) from error
 

@@ -362,3 +362,21 @@ def test_trying_tells_what_came_beside_what_was_made_of_it(records_of):
     assert ["left out" in str(found[1].detail), "tombstone" in str(found[2].detail)] == [True, True]
     assert [each.reason for each in found] == [None, None, None, "not json", None]
     assert [each.is_late for each in found] == [False, False, False, False, True]
+
+
+def test_trying_tells_what_flags_refuse_as_the_dead_letters_that_it_would_be(records_of, route):
+    topic = shop().run(BUTTON, TEAMS)
+    said = {"key": "seen", "topic": "web.seen", "as": "exposure", "each": "all"}
+    said["map"] = {"flag_key": "all.flag", "variant": "all.variant", "user_id": "all.user"}
+    source = msgspec.convert(said, ForeignSource)
+    flags = ("button", "treatment"), ("buton", "treatment"), ("button", "red"), ("teams", "control")
+    value = msgspec.json.encode({"all": [{"flag": flag, "variant": variant, "user": "a"} for flag, variant in flags]})
+    records = records_of([(0, NOW, value, ())], topic="@web.seen")
+
+    found = tried(records, source, HORIZON, TOLERANCE, NO_SCHEMAS, topic.history.newest)
+
+    assert [each.reason for each in found] == [None, "unknown flag", "unknown variant", "no unit"]
+    assert [each.message is None for each in found] == [False, True, True, True]
+    topic.source(source)
+    letters = route(value, topic="@web.seen", catalog=topic.history).rejects
+    assert [(each.index, each.detail) for each in letters] == [(each.index, each.detail) for each in found[1:]]
