@@ -43,14 +43,31 @@ def test_nsw_is_its_published_effect_with_the_error_of_a_regression():
     assert round(cell.estimate) == 1_794  # Dehejia and Wahba 1999, table 3
 
 
-def test_nsw_is_adjusted_as_by_a_regression_on_the_past_of_all():
+@pytest.mark.parametrize("covariates", [["re75"], ["re74", "re75", "educ"]])
+def test_nsw_is_adjusted_as_by_a_regression_on_the_past_of_all(covariates: list[str]):
+    asked = {"metrics": {"re78": pp.mean()}, "covariates": covariates, "method": "t-test"}
+    (cell,) = pp.analyze_table(NSW, **asked, **OF_NSW).look.cells
+
+    slopes = sm.OLS(NSW.re78, sm.add_constant(NSW[covariates])).fit().params[covariates]
+    expected = regression(NSW.re78 - NSW[covariates] @ slopes, NSW.group == "training", "HC2")
+    assert (cell.estimate, cell.standard_error) == pytest.approx(expected, **CLOSE)
+
+
+def test_clusters_are_compared_with_the_errors_of_a_regression_that_knows_them():
+    schools = NSW.assign(school=[f"{group}-{row % 97}" for row, group in enumerate(NSW.group)])
+    of_schools = {"variant": "group", "weights": {"control": 97, "training": 97}}
+
     (cell,) = pp.analyze_table(
-        NSW, metrics={"re78": pp.mean()}, covariates=["re75"], method="t-test", **OF_NSW
+        schools, metrics={"re78": pp.mean()}, clusters="school", method="t-test", **of_schools
     ).look.cells
 
-    slope = sm.OLS(NSW.re78, sm.add_constant(NSW.re75)).fit().params["re75"]
-    expected = regression(NSW.re78 - slope * NSW.re75, NSW.group == "training", "HC2")
-    assert (cell.estimate, cell.standard_error) == pytest.approx(expected, **CLOSE)
+    assert cell.estimate == pytest.approx(regression(NSW.re78, NSW.group == "training", "HC2")[0], **CLOSE)
+    sizes = {group: rows.school.nunique() for group, rows in schools.groupby("group")}
+    spread = 0.0  # of ratios of sums, with n/(n - 1) of each arm's clusters
+    for group, rows in schools.groupby("group"):
+        residuals = (rows.re78 - rows.re78.mean()).groupby(rows.school).sum()
+        spread += (residuals**2).sum() / len(rows) ** 2 * sizes[group] / (sizes[group] - 1)
+    assert cell.standard_error == pytest.approx(spread**0.5, **CLOSE)
 
 
 def test_hillstroms_e_mails_are_compared_as_by_regressions():
@@ -94,9 +111,11 @@ def test_a_frame_says_what_its_file_says_to_the_last_byte(kind: str):
     }[kind]()
     metrics = {"re78": pp.mean(), "nodegree": pp.conversion(direction="decrease")}
 
-    result = pp.analyze_table(table, metrics=metrics, covariates=["re74"], control="control", **OF_NSW)
+    before = {"covariates": ["re74", "re75"], "strata": "hisp"}
+    result = pp.analyze_table(table, metrics=metrics, control="control", **before, **OF_NSW)
 
     options = ("--weights", "control=260,training=185", "--control", "control", "--covariate", "re74")
+    options += ("--covariate", "re75", "--strata", "hisp")
     named = ("--variant", "group", "--metric", "re78:sum", "--metric", "nodegree:conversion:decrease")
     expected = told("--table", path, *named, *options)
     found = json.loads(result.to_json())
@@ -110,7 +129,7 @@ def test_a_frame_says_what_its_file_says_to_the_last_byte(kind: str):
         ({"metrics": {"re79": pp.mean()}}, "'table' has no column 're79'; did you mean 're78'"),
         ({"metrics": {"re78": "mean"}}, "'re78': 'mean' is no metric of a table; write pp.mean() or pp.conversion()"),
         ({"metrics": "re78"}, "metrics='re78': name columns: {'spend': pp.mean(), 'visit': pp.conversion()}"),
-        ({"metrics": ["re78"], "covariates": ["re74", "re75"]}, "covariates=['re74', 're75']: a list of one column"),
+        ({"metrics": ["re78"], "covariates": "re74"}, "covariates='re74': it is a list of columns: ['spend_before']"),
         ({"metrics": {"re78": pp.conversion()}}, "'re78': 308 of its 445 cells cannot be used; table:1: re78 is"),
     ],
 )
