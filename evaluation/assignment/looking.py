@@ -13,6 +13,7 @@ from evaluation.assignment.decoding import decode
 from evaluation.assignment.foreign import foreign_columns
 from evaluation.assignment.messages import Stretch
 from evaluation.assignment.tasks import TOPICS, Task, foreign_rows, sent_again
+from evaluation.catalog.sources import ReadSource
 from evaluation.columns.hashing import text_hashes
 from evaluation.columns.scanning import Type, Wanted
 from evaluation.columns.texts import Texts
@@ -26,25 +27,26 @@ IDS = ("user_id", "device_id", "groups")
 
 
 def messages_of(
-    records: Records, wanted: Mapping[str, Wanted], sources: Iterable[ForeignSource], schemas: Schemas
+    records: Records, wanted: Mapping[str, Wanted], sources: Iterable[ReadSource], schemas: Schemas
 ) -> Iterator[tuple[str, MessageColumns]]:
     """The messages that can be read, in pieces, each with the topic of ours whose messages they are, or are like.
 
-    `wanted` is by such topic, and what is like another one is left out. What is of another shape is read as these
-    sources say, whenever it came, by the `schemas` that it names; so are dead letters of it that were sent again.
+    `wanted` is by such topic, and what is like another one is left out. What is of another shape is read by the sources
+    that read it when it came, by the `schemas` that it names; dead letters of it that were sent again by the newest.
     """
-    nobody, every = DeadLetters(records), np.arange(len(records))
+    nobody, times = DeadLetters(records), records.append_time
     if records.topic.startswith(MARK):
-        tasks = [Task(source, every) for source in sources if MARK + source.topic == records.topic]
+        reads = [each for each in sources if MARK + each.source.topic == records.topic]
+        tasks = [Task(each.source, np.flatnonzero((each.begin <= times) & (times < each.end))) for each in reads]
     else:
         whole_slice = range(len(records))
         stretch = Stretch(records, whole_slice, records.append_time, 0, 0, nobody, schemas, origins_of(records))
-        tasks = sent_again(stretch, {source.key: source for source in sources})
+        tasks = sent_again(stretch, {each.source.key: each.source for each in sources})
         for columns in decode(records, whole_slice, wanted[records.topic], nobody, but=foreign_rows(stretch)):
             yield records.topic, columns
     for task in tasks:
         topic = TOPICS[task.source.makes]
-        if topic in wanted:
+        if topic in wanted and len(task.rows):
             read = task.rows, task.source, wanted[topic], nobody, Counter[str](), task.given, schemas
             yield from ((topic, columns) for columns in foreign_columns(records, *read))
 
@@ -56,7 +58,7 @@ def carrying(
     its = text_hashes(Texts.of([unit]))[0]
     for source in sources:
         ids = Wanted({path: kind for path, kind in whole(source).fields.items() if path[0] in IDS}, None)
-        for _, columns in messages_of(records, dict.fromkeys(TOPICS.values(), ids), [source], schemas):
+        for _, columns in messages_of(records, dict.fromkeys(TOPICS.values(), ids), [ReadSource(source)], schemas):
             are = np.zeros(len(columns), np.bool_)
             for path, kind in ids.fields.items():
                 if kind in {Type.TEXT, Type.FIRST}:
@@ -74,6 +76,6 @@ def _names(groups: str | None) -> set[Any]:
     return {name for each in values for name in (each if isinstance(each, list) else [each]) if isinstance(name, str)}
 
 
-def topics_of(sources: Iterable[ForeignSource]) -> tuple[str, ...]:
+def topics_of(sources: Iterable[ReadSource]) -> tuple[str, ...]:
     """The topics (with `@`) that they read."""
-    return tuple(sorted({MARK + source.topic for source in sources}))
+    return tuple(sorted({MARK + each.source.topic for each in sources}))

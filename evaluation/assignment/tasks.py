@@ -30,8 +30,10 @@ class Task:
 def tasks_of(stretch: Stretch, history: History, state: int) -> list[Task]:
     """What sources read of a stretch to which one state of the catalog applies.
 
-    A source that there is by then reads all of its topic, unless it is paused; of what was there before, its first
-    version reads what came since it begins. A dead letter that was sent again is read by the source that read it first.
+    A source that there is by then reads all of its topic; of what was there before, its first version reads what came
+    since it begins. One that is paused reads nothing. `read_sources` says the same to those who look back.
+
+    A dead letter that was sent again is read by the source that read it first.
     """
     if stretch.records.topic.startswith(MARK):
         return _of_topic(stretch, history, state)
@@ -52,11 +54,12 @@ def _of_topic(stretch: Stretch, history: History, state: int) -> list[Task]:
     for key, first in history.first_sources.items():
         if MARK + first.definition.topic != stretch.records.topic:
             continue
-        if key not in standing:
+        if key in standing:
+            if not standing[key].definition.paused:
+                tasks.append(Task(standing[key].definition, rows))
+        elif not first.definition.paused:
             its = rows[stretch.records.append_time[rows] >= begins(first, stretch.horizon)]
             tasks.append(Task(first.definition, its))
-        elif not standing[key].definition.paused:
-            tasks.append(Task(standing[key].definition, rows))
     return [task for task in tasks if len(task.rows)]
 
 

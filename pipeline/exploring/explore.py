@@ -5,6 +5,7 @@ from pathlib import Path
 from evaluation.catalog.history import History
 from evaluation.catalog.in_force import RunInForce
 from evaluation.catalog.rules import did_you_mean
+from evaluation.catalog.sources import read_sources
 from evaluation.exploring.answer import Exploration
 from evaluation.exploring.asked_metrics import OF_EVENTS, asked_metrics, event_slices, with_keys
 from evaluation.exploring.entry_values import EntryValues
@@ -86,7 +87,7 @@ def _explored(  # noqa: PLR0917
     bound, notes = TimeBound(seconds), list[str]()
     catalog = history.newest
     asked = asked_metrics(question, catalog, run)
-    sources = [source.definition for source in catalog.sources.values()]
+    sources = read_sources(history, horizon)
     until = LATEST if question.until is None else question.until
     finding = FoundValues(directory, run.started, until, sources, kept, TimeBound(FINDING * seconds))
     plain = [*asked]

@@ -9,6 +9,7 @@ import numpy as np
 
 from evaluation.assignment.columns import MessageColumns
 from evaluation.assignment.looking import messages_of, topics_of
+from evaluation.catalog.sources import ReadSource
 from evaluation.columns.scanning import Type, Wanted
 from evaluation.exploring.prefilter import Prefilter
 from evaluation.flags.conditions import NONE
@@ -17,7 +18,6 @@ from evaluation.flags.values import read_json, text_of
 from pipeline.questions.reading import TimeBound
 from pipeline.registry.kept import KeptSchemas, schemas_of
 from pipeline.storage.archived import offset_at, partitions, slices
-from schemas.source import ForeignSource
 from schemas.topics import EVENTS, EXPOSURES
 from schemas.written import Property
 
@@ -36,7 +36,7 @@ class FoundValues:
         directory: Path,
         since: int,
         until: int,
-        sources: Sequence[ForeignSource],
+        sources: Sequence[ReadSource],
         kept: KeptSchemas | None,
         bound: TimeBound,
     ) -> None:

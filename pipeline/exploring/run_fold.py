@@ -18,6 +18,7 @@ from evaluation.assignment.plan import events_until
 from evaluation.assignment.routing import Assigned, assign
 from evaluation.catalog.history import History
 from evaluation.catalog.in_force import SETTLING, RunInForce
+from evaluation.catalog.sources import read_sources
 from evaluation.exploring.entry_values import EntryValues
 from evaluation.exploring.exploration import AskedMetric, FoldedRun
 from evaluation.exploring.prefilter import Prefilter, SoughtUnits
@@ -30,7 +31,7 @@ from pipeline.stages.gathering import Gathering
 from pipeline.storage.archived import offset_at, partitions, slices
 from schemas.numbers import LATEST
 from schemas.records import Records
-from schemas.topics import EVENTS, EXPOSURES, IDENTITIES, MARK, SourcePartition
+from schemas.topics import EVENTS, EXPOSURES, IDENTITIES, SourcePartition
 from schemas.units import RowKind
 
 MOST_ROWS = 200_000  # gathered before they are folded
@@ -61,7 +62,7 @@ class RunFold:
         self._metrics = {each.metric.definition.key: each.metric for each in metrics}
         self._history = supposed(history, run, self._metrics, [*values.properties_read])
         self._alone = of_run_alone(run, self._metrics, history.newest.logs)
-        self._sources = [source.definition for source in history.newest.sources.values()]
+        self._sources = read_sources(history, horizon)
         self._until = min(
             LATEST if until is None else until, events_until(replace(run, metrics=self._metrics), horizon), LATEST
         )
@@ -100,8 +101,7 @@ class RunFold:
 
     def _topics(self) -> list[list[SourcePartition]]:
         """The partitions that are read side by side; those with exposures first, if it is possible."""
-        making = {MARK + each.topic: each.makes for each in self._sources}
-        exposing = [EXPOSURES, *(topic for topic in topics_of(self._sources) if making[topic] == "exposure")]
+        exposing = [EXPOSURES, *topics_of(each for each in self._sources if each.source.makes == "exposure")]
         happening = [EVENTS, *(topic for topic in topics_of(self._sources) if topic not in exposing)]
         is_at_once = self._run.definition.exposure_event is not None or self._run.pair is not None
         topics = [[*exposing, *happening]] if is_at_once else [exposing, happening] if self._metrics else [exposing]

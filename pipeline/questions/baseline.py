@@ -20,8 +20,9 @@ from evaluation.assignment.messages import Stretch, UnitRows
 from evaluation.assignment.plan import event_plan
 from evaluation.assignment.routing import assign
 from evaluation.catalog.history import History
-from evaluation.catalog.in_force import MetricInForce
+from evaluation.catalog.in_force import SETTLING, MetricInForce
 from evaluation.catalog.lifecycle import apply_definition, start
+from evaluation.catalog.sources import EVER, ReadSource
 from evaluation.metrics.partition import Partition
 from evaluation.metrics.unit_numbers import UnitNumbers
 from evaluation.significance.moments import ArmColumns, ArmMoments
@@ -77,7 +78,7 @@ def metric_numbers(  # noqa: PLR0917
     horizon: int,
     tolerance: int,
     seconds: float,
-    sources: Sequence[ForeignSource] = (),
+    sources: Sequence[ReadSource] = (),
     kept: KeptSchemas | None = None,
 ) -> MetricNumbers:
     """The metric's numbers of units that entered in the last days whose windows may be over; read for so long.
@@ -86,7 +87,7 @@ def metric_numbers(  # noqa: PLR0917
     """
     bound = TimeBound(seconds)
     since = now - days * DAY_MS - min(metric.window or 0, MOST_WINDOW)
-    events = [source for source in sources if source.makes == "event"]
+    events = [source for source in sources if source.source.makes == "event"]
     fold = _Fold(directory, metric, unit, since, horizon, tolerance, events, kept)
     fold.read(bound)
     notes: list[str] = []
@@ -178,7 +179,7 @@ class _Fold:
         since: int,
         horizon: int,
         tolerance: int,
-        sources: Sequence[ForeignSource],
+        sources: Sequence[ReadSource],
         kept: KeptSchemas | None,
     ) -> None:
         self._directory, self._unit, self._since, self._sources = directory, unit, since, sources
@@ -264,8 +265,8 @@ class _Fold:
         return UnitRows.join(found)
 
 
-def _history(metric: MetricInForce, unit: str, sources: Sequence[ForeignSource]) -> History:
-    """A catalog in which one experiment has always been running that reads this metric, and these sources."""
+def _history(metric: MetricInForce, unit: str, sources: Sequence[ReadSource]) -> History:
+    """A catalog in which one experiment has always been running that reads this metric, beside these sources."""
     definition = msgspec.structs.replace(metric.definition, cuped=None)
     flag = Flag(
         key=KEY,
@@ -276,9 +277,22 @@ def _history(metric: MetricInForce, unit: str, sources: Sequence[ForeignSource])
     )
     draft = apply_definition(None, flag, 1)
     parts = dict.fromkeys([*metric.parts, definition])
-    whole = [msgspec.structs.replace(source, paused=False) for source in sources]
-    specs: list[Metric | FlagState | ForeignSource] = [*whole, *parts, draft, start(draft, 2, "salt")]
+    specs: list[Metric | FlagState] = [*parts, draft, start(draft, 2, "salt")]
     history = History()
     for spec in specs:
         history.suppose(spec, 0)
+    for time, source in sorted(_versions(sources), key=lambda each: each[0]):
+        history.suppose(source, time)
     return history
+
+
+def _versions(sources: Sequence[ReadSource]) -> Iterator[tuple[int, ForeignSource]]:
+    """Documents that read what these do, each with its append time (ms UTC)."""
+    begun = {(each.source.key, each.begin) for each in sources}
+    known: set[str] = set()
+    for each in sources:
+        key = each.source.key
+        yield each.begin - (SETTLING if key in known else 0), msgspec.structs.replace(each.source, since="now")
+        if each.end < EVER and (key, each.end) not in begun:
+            yield each.end - SETTLING, msgspec.structs.replace(each.source, paused=True)
+        known.add(key)

@@ -13,6 +13,7 @@ import numpy as np
 
 from evaluation.assignment.looking import messages_of, topics_of
 from evaluation.catalog.configs import operation
+from evaluation.catalog.sources import ReadSource
 from evaluation.columns.hashing import unit_hashes
 from evaluation.columns.scanning import Type, Wanted
 from evaluation.flags.cohorts import Cohorts
@@ -24,7 +25,6 @@ from pipeline.registry.kept import KeptSchemas, schemas_of
 from pipeline.storage.archived import backwards
 from schemas.catalog import Segment
 from schemas.flag_config import ConditionConfig, FlagConfig, SegmentConfig, VariantConfig
-from schemas.source import ForeignSource
 from schemas.topics import EVENTS, EXPOSURES
 
 MOST_UNITS, MOST_BYTES = 20_000, 100_000_000  # that are asked, and of their messages; beyond, it is a sample
@@ -62,7 +62,7 @@ def segment_counts(  # noqa: PLR0917
     cohorts: Cohorts,
     since: int,
     seconds: float,
-    sources: Sequence[ForeignSource] = (),
+    sources: Sequence[ReadSource] = (),
     kept: KeptSchemas | None = None,
 ) -> SegmentCounts:
     """How many of the units since then each of the segments matches; read for at most so long.

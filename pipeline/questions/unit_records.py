@@ -15,6 +15,7 @@ from evaluation.assignment.looking import messages_of, topics_of
 from evaluation.assignment.routing import partition_of
 from evaluation.catalog.in_force import RunInForce
 from evaluation.catalog.logs import LogsInForce
+from evaluation.catalog.sources import ReadSource
 from evaluation.columns.hashing import text_hashes, unit_hashes
 from evaluation.columns.scanning import MISSING, Type, Wanted
 from evaluation.flags.paths import Path as FieldPath
@@ -29,7 +30,6 @@ from pipeline.storage.archived import ArchiveGapError, backwards, expired, parti
 from schemas.duration import HOUR_MS
 from schemas.pair import Pair
 from schemas.records import Records
-from schemas.source import ForeignSource
 from schemas.topics import EVENTS, EXPOSURES, UNITS
 
 MOST_RECORDS = 500
@@ -142,12 +142,12 @@ def unit_records(  # noqa: PLR0917
     units_partitions: int,
     since: int,
     seconds: float,
-    sources: Sequence[ForeignSource] = (),
+    sources: Sequence[ReadSource] = (),
     kept: KeptSchemas | None = None,
 ) -> UnitRecords:
     """What was recorded of a unit from a time on, and its contribution to these runs since their start.
 
-    `sources` are those whose topics are looked through beside ours, by the schemas that are `kept`.
+    `sources` are those that read their topics beside ours, by the schemas that are `kept`.
     """
     notes: list[str] = []
     bound = TimeBound(seconds)
@@ -200,7 +200,7 @@ class _Joining:
         directory: Path,
         asked: CarriedUnit,
         units_partitions: int,
-        sources: Sequence[ForeignSource],
+        sources: Sequence[ReadSource],
         kept: KeptSchemas | None,
     ) -> None:
         self._directory, self._asked, self._partitions = directory, asked, units_partitions
@@ -305,7 +305,7 @@ def _records(  # noqa: PLR0917
     ids: Mapping[FieldPath, str],
     since: int,
     bound: TimeBound,
-    sources: Sequence[ForeignSource],
+    sources: Sequence[ReadSource],
     kept: KeptSchemas | None,
 ) -> _Found:
     wanted = {

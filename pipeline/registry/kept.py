@@ -9,20 +9,20 @@ from urllib.parse import quote
 import msgspec
 
 from evaluation.assignment.foreign import named_by
+from evaluation.catalog.sources import ReadSource
 from pipeline.durable import writing
 from pipeline.registry.protocol import RegistryClient, RegistryError
 from pipeline.settings import Settings
 from schemas.records import Records
-from schemas.source import ForeignSource
 from schemas.writer_schema import NO_SCHEMAS, Schemas, WriterSchema
 
 UNKNOWN_SECONDS = 10.0  # after which it is asked again what it could not say
 PATIENCE_SECONDS = 0.5  # within which a registry that is well has answered
 
 
-def schemas_of(records: Records, sources: Collection[ForeignSource], kept: "KeptSchemas | None") -> Schemas:
+def schemas_of(records: Records, sources: Collection[ReadSource], kept: "KeptSchemas | None") -> Schemas:
     """Those that the records name, by these sources, and that can be had now; none where no schemas are `kept`."""
-    return kept.known(named_by(records, sources)) if kept else NO_SCHEMAS
+    return kept.known(named_by(records, [each.source for each in sources])) if kept else NO_SCHEMAS
 
 
 class KeptSchemas:

@@ -9,6 +9,7 @@ from litestar.exceptions import ClientException, NotFoundException
 from litestar.params import Parameter
 
 from evaluation.catalog.rules import did_you_mean, flag_violations
+from evaluation.catalog.sources import read_sources
 from evaluation.catalog.uses import cohorts_in
 from evaluation.flags.cohorts import Cohorts
 from evaluation.significance.sample_size import (
@@ -120,7 +121,7 @@ async def usual(backend: Backend, key: str, unit: str = "user_id", days: Days = 
     metric, now = catalog.metrics[key], time.time_ns() // 1_000_000
     about = msgspec.json.encode((key, metric.document_version, metric.version, unit, days))
     archive, horizon, tolerance = settings.data / "archive", settings.horizon, settings.tolerance
-    sources = [source.definition for source in catalog.sources.values()]
+    sources = read_sources(backend.catalog.history, horizon)
     bounds = days, now, horizon, tolerance, QUESTION_SECONDS
     return await backend.readers.ask(
         metric_numbers, about, archive, metric, unit, *bounds, sources, KeptSchemas(settings)
@@ -138,7 +139,7 @@ async def count(backend: Backend, data: SegmentsAsked) -> SegmentCounts:
     archive = backend.settings.data / "archive"
     named = {key for key in cohorts_in(data.segments) if key in catalog.cohorts}  # others may have millions of ids
     cohorts = Cohorts(catalog.cohorts[key].definition for key in sorted(named))
-    sources = [source.definition for source in catalog.sources.values()]
+    sources = read_sources(backend.catalog.history, backend.settings.horizon)
     return await backend.readers.ask(
         segment_counts,
         about,

@@ -11,6 +11,7 @@ from evaluation.catalog.configs import slot_name
 from evaluation.catalog.in_force import Catalog
 from evaluation.catalog.references import MET
 from evaluation.catalog.rules import did_you_mean
+from evaluation.catalog.sources import read_sources
 from evaluation.flags.compiled import Answer, Basis, Reason
 from evaluation.flags.engine import HashedUnit
 from evaluation.flags.paths import unit_path, unit_selector
@@ -145,7 +146,7 @@ async def records(backend: Backend, data: UnitAsked) -> UnitRecords:
     asked = CarriedUnit(ids, units)
     about = msgspec.json.encode((sorted(units.items()), data.days, catalog.offset))
     archive, partitions = backend.settings.data / "archive", backend.settings.units_partitions
-    sources = [source.definition for source in catalog.sources.values()]
+    sources = read_sources(backend.catalog.history, backend.settings.horizon)
     return await backend.readers.ask(
         unit_records,
         about,

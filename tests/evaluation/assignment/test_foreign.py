@@ -13,6 +13,7 @@ from evaluation.assignment.dead_letters import origins_of
 from evaluation.assignment.looking import carrying, messages_of
 from evaluation.assignment.routing import assign
 from evaluation.assignment.trying import tried
+from evaluation.catalog.sources import ReadSource, read_sources
 from evaluation.columns.scanning import Type, Wanted
 from schemas.dead_letter import DeadLetter, resent_headers
 from schemas.records import RecordKeys
@@ -256,7 +257,7 @@ def test_what_was_sent_again_is_found_by_those_who_look_things_up(records_of):
 
     found = [
         (topic, columns.row.tolist(), columns.texts["user_id",].strings())
-        for topic, columns in messages_of(records_of(rows, topic="events"), wanted, [source], NO_SCHEMAS)
+        for topic, columns in messages_of(records_of(rows, topic="events"), wanted, [ReadSource(source)], NO_SCHEMAS)
     ]
 
     assert found == [("events", [0], ["8"]), ("events", [1], ["9"])]
@@ -300,6 +301,39 @@ def test_two_sources_of_one_topic_make_messages_of_their_own(route):
     assert len(rows_of(assigned)) == len(events) + 1
     assert len(set(events)) == len(events)
     assert [*assigned.messages] == ["exposures", "events"]
+
+
+@pytest.mark.parametrize("since", ["now", "beginning", "2000-01-01", "2100-01-01"])
+def test_who_looks_back_finds_a_record_once_for_each_source_that_read_it(records_of, since):
+    never, other = ({"key": key, "map": PURCHASES["map"] | {"event_type": f"= {key}"}} for key in ("never", "other"))
+    catalog = with_sources(
+        PURCHASES,
+        PURCHASES | never | {"paused": True, "from": since},
+        PURCHASES | other | {"from": since},
+        PURCHASES | other | {"paused": True},
+        PURCHASES | other,
+    )
+    made = [each.append_time for each in catalog.first_sources.values()]
+    times = range(made[0] - HORIZON - 5_000, made[-1] + 30_000, 500)
+    records = records_of(
+        [(i, at, order(at=at / 1_000, id=i, status="PAID"), ()) for i, at in enumerate(times)], topic=AT
+    )
+    wanted = {"events": Wanted({("event_type",): Type.TEXT}, None)}
+
+    def told(columns):
+        return zip(columns.row.tolist(), columns.texts["event_type",].strings(), strict=True)
+
+    read = Counter(
+        each
+        for assigned in assign(records, catalog, HORIZON, TOLERANCE)
+        for columns in assigned.messages.get("events", ())
+        for each in told(columns)
+    )
+    found = messages_of(records, wanted, read_sources(catalog, HORIZON), NO_SCHEMAS)
+
+    assert Counter(each for _, columns in found for each in told(columns)) == read
+    assert {name for _, name in read} == {"purchase", "other"}
+    assert {*read.values()} == {1}
 
 
 @pytest.mark.parametrize(("since", "is_read"), [("now", False), ("beginning", True), ("2000-01-01", True)])

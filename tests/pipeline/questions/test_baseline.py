@@ -8,6 +8,7 @@ import msgspec
 import pyarrow as pa
 import pytest
 
+from evaluation.catalog.sources import ReadSource
 from evaluation.flags.cohorts import Cohorts
 from pipeline.questions import matching
 from pipeline.questions import unit_records as of_records
@@ -18,6 +19,7 @@ from schemas.catalog import Condition, Cuped, Segment
 from schemas.duration import DAY_MS, HOUR_MS
 from tests.pipeline.questions.world import HORIZON, PARTITIONS, SHOP, World
 
+READ = [ReadSource(SHOP)]
 LONG = 600.0  # seconds, in which kernels compile on whatever machine
 
 EXPECTED = """
@@ -36,7 +38,7 @@ def test_a_baseline_is_that_of_units_which_enter_with_their_first_event(world: W
     now = time.time_ns() // 1_000_000
     metric = world.history.newest.metrics["spent"]
 
-    found = metric_numbers(world.directory, metric, "user_id", 1, now, HORIZON, HORIZON, 60.0, [SHOP])
+    found = metric_numbers(world.directory, metric, "user_id", 1, now, HORIZON, HORIZON, 60.0, READ)
 
     sent = pa.Table.from_pylist(world.sent)
     since = found.since
@@ -55,15 +57,15 @@ def test_a_baseline_is_that_of_units_which_enter_with_their_first_event(world: W
     assert found.notes == []
 
     looking_back = replace(metric, definition=msgspec.structs.replace(metric.definition, cuped=Cuped(lookback="1d")))
-    adjusted = metric_numbers(world.directory, looking_back, "user_id", 1, now, HORIZON, HORIZON, 60.0, [SHOP])
+    adjusted = metric_numbers(world.directory, looking_back, "user_id", 1, now, HORIZON, HORIZON, 60.0, READ)
     assert adjusted.mean == found.mean
     assert [note.partition(":")[0] for note in adjusted.notes] == ["these are the numbers before adjustment"]
     ratio = metric_numbers(
-        world.directory, world.history.newest.metrics["per-view"], "user_id", 1, now, HORIZON, HORIZON, 60.0, [SHOP]
+        world.directory, world.history.newest.metrics["per-view"], "user_id", 1, now, HORIZON, HORIZON, 60.0, READ
     )
     assert ratio.mean is not None
     assert ratio.deviation is not None
-    short = metric_numbers(world.directory, metric, "user_id", 1, now, HORIZON, HORIZON, 0.0, [SHOP])
+    short = metric_numbers(world.directory, metric, "user_id", 1, now, HORIZON, HORIZON, 0.0, READ)
     assert (short.units, short.mean) == (0, None)
     assert "cut off" in short.notes[0]
 
@@ -75,7 +77,7 @@ def test_segments_count_units_by_their_newest_records(world: World, monkeypatch:
         Segment(name="Everybody"),
     )
 
-    found = segment_counts(world.directory, segments, "user_id", Cohorts(), 0, LONG, [SHOP])
+    found = segment_counts(world.directory, segments, "user_id", Cohorts(), 0, LONG, READ)
 
     units = range(200)  # each of which did something
     pros, austria = {u for u in units if u % 5 == 0}, {u for u in units if u % 3 == 0}
@@ -86,7 +88,7 @@ def test_segments_count_units_by_their_newest_records(world: World, monkeypatch:
     ]
     assert (found.units, found.rest, found.sampled, found.notes) == (200, 0, 1.0, [])
     monkeypatch.setattr(matching, "MOST_BYTES", 5_000)  # of about a hundred messages
-    sample = segment_counts(world.directory, segments, "user_id", Cohorts(), 0, LONG, [SHOP])
+    sample = segment_counts(world.directory, segments, "user_id", Cohorts(), 0, LONG, READ)
     assert sample.sampled in {0.5, 0.25, 0.125}
     assert abs(sample.units - 200) < 80
     assert "a sample" in sample.notes[0]
@@ -98,8 +100,8 @@ def test_what_was_recorded_of_a_unit_is_found_and_what_is_cut_off_is_told(
     asked = CarriedUnit({("user_id",): "u7"}, {"user_id": "u7"})
     since = world.run.started + 20 * HOUR_MS
 
-    found = unit_records(world.directory, asked, [world.run], None, PARTITIONS, since, LONG, [SHOP])
-    short = unit_records(world.directory, asked, [world.run], None, PARTITIONS, since, 0.0, [SHOP])
+    found = unit_records(world.directory, asked, [world.run], None, PARTITIONS, since, LONG, READ)
+    short = unit_records(world.directory, asked, [world.run], None, PARTITIONS, since, 0.0, READ)
 
     sent = sorted(
         (each["time"], each["event_type"]) for each in world.sent if each["user_id"] == "u7" and each["time"] >= since
@@ -114,7 +116,7 @@ def test_what_was_recorded_of_a_unit_is_found_and_what_is_cut_off_is_told(
     assert spent.numbers == [sum(each["event_properties"]["price"] for each in own if each["event_type"] == "buy")]
     assert found.notes == []
     monkeypatch.setattr(of_records, "MOST_RECORDS", 3)
-    newest = unit_records(world.directory, asked, [world.run], None, PARTITIONS, since, LONG, [SHOP])
+    newest = unit_records(world.directory, asked, [world.run], None, PARTITIONS, since, LONG, READ)
     assert newest.records == found.records[:3]
     assert newest.notes == [f"of {len(found.records)} records the newest 3 are shown"]
     assert "@shop" in {each.topic for each in found.records}
