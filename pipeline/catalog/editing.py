@@ -41,6 +41,7 @@ from pipeline.catalog.faults import DocumentError, Fault
 from pipeline.catalog.fitting import fit_violations
 from pipeline.catalog.topic import CatalogWriter, EditConflictError, next_version, size_fault
 from pipeline.errors import PeekproofError
+from pipeline.settings import Settings
 from schemas.brief import Brief
 from schemas.catalog import (
     DECIMALS,
@@ -175,7 +176,7 @@ async def apply(
     Raises DocumentError with every step that is refused, RiskError, and what `CatalogWriter.publish` raises.
     """
     found = changes(documents, writer.history)
-    await _require_fit(writer, [each.spec for each in found])
+    await require_fit(writer.settings, [each.spec for each in found])
     require_yes(found, accept_risks)
     edits = [(each, writer.next_version(each.spec, signature.author, signature.reason)) for each in found]
     for change, document in edits:
@@ -214,7 +215,7 @@ async def edit(
     if violations := [each for one in found for each in one.violations]:
         raise RefusedError("\n".join(dict.fromkeys(map(str, violations))), violations)
     edits = [(each.change, each.document) for each in found if each.change and each.document]
-    await _require_fit(writer, [change.spec for change, _ in edits])
+    await require_fit(writer.settings, [change.spec for change, _ in edits])
     require_yes([change for change, _ in edits], accept_risks)
     for index, (_, document) in enumerate(edits):
         try:
@@ -227,10 +228,10 @@ async def edit(
     return [change for change, _ in edits]
 
 
-async def _require_fit(writer: CatalogWriter, specs: Iterable[Spec]) -> None:
+async def require_fit(settings: Settings, specs: Iterable[Spec]) -> None:
     """Raises RefusedError for sources that don't fit their topics."""
     for source in specs:
-        if isinstance(source, ForeignSource) and (found := await fit_violations(writer.settings, source)):
+        if isinstance(source, ForeignSource) and (found := await fit_violations(settings, source)):
             raise RefusedError("\n".join(f"source '{source.key}': {each}" for each in found), found)
 
 

@@ -1,6 +1,7 @@
 """Fitting: whether a source fits its topic, as somebody who may see the cluster can tell before it is published."""
 
 import asyncio
+from collections.abc import Iterable, Iterator
 
 from evaluation.catalog.reading import readings
 from evaluation.catalog.rules import Violation
@@ -10,7 +11,7 @@ from pipeline.errors import PeekproofError
 from pipeline.kafka.clients import kafka_python_arguments
 from pipeline.kafka.connection import answering
 from pipeline.kafka.sample import faults_of, newest
-from pipeline.settings import Settings
+from pipeline.settings import FILE, Settings
 from schemas.source import REGISTERED, ForeignSource
 from schemas.topics import MARK, topics
 
@@ -23,21 +24,32 @@ async def unreadable(settings: Settings) -> dict[str, str]:
 
 
 async def fit_violations(settings: Settings, source: ForeignSource) -> list[Violation]:
-    """What is wrong with a source's topic: it is ours, its times don't fit the source, or nobody explains its records.
+    """What is wrong with a source on this installation, and with its `delay` by whose times its topic's records carry.
 
-    One that is not there yet, or may not be read, can be made a source all the same: it is read once it can be.
+    A topic that is not there yet, or may not be read, can be made a source all the same: it is read once it can be.
     """
-    ours = [settings.topic(topic.name) for topic in topics(settings.units_partitions)]
-    if found := list(topic_violations(source, ours)):
+    if found := list(setting_violations(settings, source)):
         return found
-    if source.format in REGISTERED and settings.schema_registry is None:
-        lacking = f"{source.format} takes a registry of schemas; set schema_registry, then apply again"
-        return [Violation(("format",), lacking)]
     has_own_times = await asyncio.to_thread(_configured, settings, source.topic)
     if has_own_times is None:
         has_own_times = await _seen(settings, source.topic)
     fault = None if has_own_times is None else times_fault(source, has_own_times)
     return [Violation(("delay",), fault)] if fault else []
+
+
+def setting_violations(settings: Settings, source: ForeignSource) -> Iterator[Violation]:
+    """What is wrong with a source by the settings alone: its topic is ours, or nobody explains its records."""
+    yield from topic_violations(source, [settings.topic(topic.name) for topic in topics(settings.units_partitions)])
+    if source.format in REGISTERED and settings.schema_registry is None:
+        lacking = f"{source.format} takes a registry of schemas; say where it is, in PEEKPROOF_SCHEMA_REGISTRY or as"
+        yield Violation(("format",), f"{lacking} schema_registry in {FILE}")
+
+
+async def unread(settings: Settings, sources: Iterable[ForeignSource]) -> dict[str, str]:
+    """Why the topics of some of these sources, by their keys, cannot be read yet. Paused ones wait for none."""
+    topics_of = {source.key: MARK + source.topic for source in sources if not source.paused}
+    faults = await faults_of(settings, [*topics_of.values()]) if topics_of else {}
+    return {key: faults[topic] for key, topic in topics_of.items() if topic in faults}
 
 
 def times_fault(source: ForeignSource, has_own_times: bool) -> str | None:

@@ -4,6 +4,7 @@ import asyncio
 import getpass
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from itertools import chain
 from pathlib import Path
 
 import click
@@ -14,9 +15,11 @@ from pipeline.catalog import editing
 from pipeline.catalog.documents import Documents, read_documents
 from pipeline.catalog.editing import Change, RiskError, Signature
 from pipeline.catalog.faults import DocumentError, Fault
+from pipeline.catalog.fitting import setting_violations, unread
 from pipeline.catalog.topic import opened, read_catalog
 from pipeline.settings import Settings
 from schemas.json_schema import DOCUMENTS, json_schema
+from schemas.source import ForeignSource
 
 directory_argument = click.argument("directory", type=click.Path(path_type=Path), default=Path("configs"))
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document instead of lines.")
@@ -41,7 +44,7 @@ yes_option = click.option("--yes", is_flag=True, help="Do it although it is risk
 def validate(directory: Path, as_json: bool) -> None:
     """Check the documents of DIRECTORY (default: configs) without publishing anything."""
     with faults_told(as_json):
-        documents = read_documents(directory)
+        documents = _read(directory)
     if as_json:
         click.echo(msgspec.json.encode(_counts(documents) | {"faults": [], "notes": [*map(_place, documents.notes)]}))
     else:
@@ -63,7 +66,7 @@ def apply(*, directory: Path, reason: str, author: str, yes: bool, dry_run: bool
     as it is, and is named. What costs a run part of its meaning is told, and wants --yes.
     """
     with faults_told(as_json):
-        documents = read_documents(directory)
+        documents = _read(directory)
         _tell_notes(documents.notes)
         if dry_run:
             applied = _foreseen(documents, as_json)
@@ -75,14 +78,28 @@ def apply(*, directory: Path, reason: str, author: str, yes: bool, dry_run: bool
         click.echo(f"{_counted(documents)}: the catalog holds them as they are")
 
 
+def _read(directory: Path) -> Documents:
+    """The documents. Raises DocumentError for what is wrong with them, or with a source by this place's settings."""
+    documents = read_documents(directory)
+    if not documents.sources:
+        return documents  # nothing of the others depends on settings
+    settings, sources = Settings.read(), documents.sources.values()
+    faults = [each.file.faults(setting_violations(settings, each.definition)) for each in sources]
+    if any(faults):
+        raise DocumentError([*chain(*faults)], list(documents.notes))
+    return documents
+
+
 def _foreseen(documents: Documents, as_json: bool) -> list[Change]:
     """What applying them would change now."""
-    history = read_catalog(Settings.read())
-    found = editing.changes(documents, history)
+    settings = Settings.read()
+    found = editing.changes(documents, read_catalog(settings))
+    asyncio.run(editing.require_fit(settings, [change.spec for change in found]))
     if found and not as_json:
         click.echo("nothing is published; this would be:", err=True)
         for change in found:
             click.echo(line_of(change))
+        asyncio.run(_tell_unread(settings, found))
         with suppress(RiskError):
             editing.require_yes(found, accept_risks=False)
             return found
@@ -90,14 +107,23 @@ def _foreseen(documents: Documents, as_json: bool) -> list[Change]:
     return found
 
 
+async def _tell_unread(settings: Settings, applied: Iterable[Change]) -> None:
+    """Name the topics of sources that cannot be read yet."""
+    sources = [change.spec for change in applied if isinstance(change.spec, ForeignSource)]
+    for key, why in (await unread(settings, sources)).items():
+        click.echo(f"source {key} waits for its topic: {why}", err=True)
+
+
 async def _apply(documents: Documents, signature: Signature, yes: bool, as_json: bool) -> list[Change]:
-    applied = []
-    async with opened(Settings.read()) as writer:
+    applied: list[Change] = []
+    settings = Settings.read()
+    async with opened(settings) as writer:
         async for change in editing.apply(writer, documents, signature, yes):
             applied.append(change)
             if not as_json:
                 click.echo(line_of(change))
         _tell_without_file(documents, writer.history.newest)
+    await _tell_unread(settings, applied)
     return applied
 
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from pipeline.storage.checkpoints import Checkpoint
 
+NO_TOPIC = "there is no such topic; it is read once there is"
 GO_ON = "`peekproof recover accept-gap` shows what is lost and goes on"
 FOREIGN = "It is of another installation, or of this one before its topics were deleted"
 REBUILD = "`peekproof recover rebuild` makes the state anew from the archive, as far as that reaches"
@@ -88,7 +89,7 @@ def _read_fault(described: dict[str, Any]) -> str | None:
 
     error, allowed = for_code(described["error_code"]), described["authorized_operations"]
     if error is UnknownTopicOrPartitionError:
-        return "there is no such topic; it is read once there is"
+        return NO_TOPIC
     if error is TopicAuthorizationFailedError:
         return "this user may not describe it: allow DESCRIBE and READ"
     if error is not NoError:
@@ -232,14 +233,21 @@ class LogWatch:
         """The same, with topics of others, and why such cannot be read."""
         return await asyncio.to_thread(self._look, list(foreign))
 
+    async def names(self) -> list[str]:
+        """What all topics of the cluster are called that we may describe."""
+        return await asyncio.to_thread(lambda: list(self._connected().list_topics()))
+
     def close(self) -> None:
         """Disconnect."""
         if self._admin is not None:
             self._admin.close()
 
     def _look(self, foreign: list[str]) -> tuple[ClusterTopics, dict[str, str]]:
+        return look(self._connected(), self._settings, foreign)
+
+    def _connected(self) -> "KafkaAdminClient":
         from kafka.admin import KafkaAdminClient  # noqa: PLC0415 (slow to import)
 
         if self._admin is None:
             self._admin = KafkaAdminClient(client_id="peekproof-logs", **kafka_python_arguments(self._settings))
-        return look(self._admin, self._settings, foreign)
+        return self._admin

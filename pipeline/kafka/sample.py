@@ -4,11 +4,12 @@ from collections.abc import AsyncIterator, Iterable
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from evaluation.catalog.near import near
 from pipeline.errors import PeekproofError
 from pipeline.kafka.clients import aiokafka_arguments
 from pipeline.kafka.columnar.fetches import Fetches
 from pipeline.kafka.connection import attended
-from pipeline.kafka.logs import LogWatch
+from pipeline.kafka.logs import NO_TOPIC, LogWatch
 from pipeline.settings import Settings
 from schemas.records import Records
 from schemas.topics import MAX_MESSAGE_BYTES
@@ -46,10 +47,15 @@ async def require_readable(settings: Settings, topic: str) -> None:
 
 
 async def faults_of(settings: Settings, topics: Iterable[str]) -> dict[str, str]:
-    """Why some of these topics (with `@`) cannot be read."""
+    """Why some of these topics (with `@`) cannot be read; of one that is not there, which others may be meant."""
     watch = LogWatch(settings)
     try:
-        return (await watch.look(topics))[1]
+        faults = (await watch.look(topics))[1]
+        if NO_TOPIC not in faults.values():
+            return faults
+        names = await watch.names()
+        alike = {topic: near(settings.topic(topic), names) for topic, why in faults.items() if why == NO_TOPIC}
+        return faults | {topic: f"{NO_TOPIC}; near: {', '.join(found)}" for topic, found in alike.items() if found}
     finally:
         watch.close()
 

@@ -71,12 +71,14 @@ def test_a_source_is_tried_with_what_its_topic_holds(
 
 
 def test_topics_of_sources_are_told_where_they_cannot_be_read_and_never_made(
-    deployment: Settings, tmp_path: Path
+    deployment: Settings, orders: str, tmp_path: Path
 ) -> None:
-    shop, nowhere = Shop(tmp_path / "documents", deployment), f"nowhere-{uuid.uuid4().hex[:8]}"
+    shop, nowhere = Shop(tmp_path / "documents", deployment), f"{orders}-of-nobody"
     (shop.directory / "sources").mkdir()
     (shop.directory / "sources" / "orders.yaml").write_text(SOURCE.format(topic=nowhere))
-    shop.apply()
+    waits = f"source orders waits for its topic: there is no such topic; it is read once there is; near: {orders}"
+    assert waits in shop.apply("--dry-run").output
+    assert waits in shop.apply().output
 
     told = shop.call("topics").output
 
@@ -90,3 +92,21 @@ def test_topics_of_sources_are_told_where_they_cannot_be_read_and_never_made(
         shop.call("sources", "try", "orders")
     with pytest.raises(PeekproofError, match="did you mean 'orders'"):
         shop.call("sources", "try", "order")
+
+
+def test_what_apply_refuses_of_a_source_is_refused_before(deployment: Settings, orders: str, tmp_path: Path) -> None:
+    shop = Shop(tmp_path / "documents", deployment)
+    (shop.directory / "sources").mkdir()
+
+    def refused(text: str, *arguments: str) -> str:
+        (shop.directory / "sources" / "orders.yaml").write_text(text)
+        return shop.call(*arguments, str(shop.directory), code=2).output
+
+    ours, avro = SOURCE.format(topic=deployment.topic("events")), SOURCE.format(topic=orders) + "format: avro\n"
+    for arguments in (("validate",), ("apply", "--dry-run"), ("apply",)):
+        assert "orders.yaml:3: topic: '" in refused(ours, *arguments)
+        assert "in PEEKPROOF_SCHEMA_REGISTRY or as schema_registry in" in refused(avro, *arguments)
+    late = SOURCE.format(topic=orders) + "delay: 5m\n"
+    for arguments in (("apply", "--dry-run"), ("apply",)):
+        with pytest.raises(PeekproofError, match="source 'orders': delay: remove it"):
+            refused(late, *arguments)
