@@ -566,7 +566,7 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
         says(
             "counted events",
             "events",
-            "Events that count, told once for each metric; so are the next three.",
+            "Events that count, told once for each metric that counts them.",
             more="They are of units of the run, after their entry, within the metric's window.",
         ),
     ] = 0
@@ -575,7 +575,7 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
         says(
             "duplicates",
             "events",
-            "Events of its units that were there already; not counted again.",
+            "Events of its units that were there already, told once for each metric; not counted again.",
             more="They have the same unit, insert id and time: of several values the largest counts.",
         ),
     ] = 0
@@ -584,7 +584,7 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
         says(
             "late events",
             "events",
-            "Events of its units beyond the lateness horizon; not counted.",
+            "Events of its units beyond the lateness horizon, told once for each metric; not counted.",
             more="They came more than the horizon after their own time.",
         ),
     ] = 0
@@ -593,13 +593,18 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
         says(
             "unusable",
             "events",
-            "Events of its units whose property is missing or no number; not counted.",
+            "Events of its units whose property is missing or no number, told once for each metric; not counted.",
             more=f"A metric that loses more than {100 * MOST_UNUSABLE:g} % of an arm's events says nothing.",
         ),
     ] = 0
     withheld_units: Annotated[
         Count,
-        says("withheld", "units", "Units whose total left the exact range.", more="They are left out."),
+        says(
+            "withheld",
+            "units",
+            "Units whose total left the exact range, told once for each metric.",
+            more="They are left out.",
+        ),
     ] = 0
     duplicate_ids: Annotated[
         Count,
@@ -615,8 +620,7 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
         says(
             "crowded",
             "units",
-            "Units with more events in an hour than a funnel or retention reads; absent: none.",
-            more="They are told once for each metric.",
+            "Units with more events in an hour than a funnel or retention reads; once for each metric; absent: none.",
         ),
     ] = msgspec.UNSET
     unjoined_events: Annotated[
@@ -624,8 +628,8 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
         says(
             "unjoined",
             "events",
-            "Events of people that count for no unit: none was seen with them in time; absent: no identity.",
-            more="They name the identity and no unit. Told once for each of the run's facts that they feed.",
+            "Events of people that count for no unit, told once for each fact that they feed; absent: no identity.",
+            more="They name the identity and no unit, and none was seen with them in time.",
         ),
     ] = msgspec.UNSET
     waiting_events: Annotated[
@@ -633,8 +637,8 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
         says(
             "waiting",
             "events",
-            "Events of people that wait for a unit to be seen with them; absent: no identity.",
-            more="They wait for two allowed latenesses at most.",
+            "Events of people that wait for a unit, told once for each fact that they feed; absent: no identity.",
+            more="It is to be seen with them. They wait for two allowed latenesses at most.",
         ),
     ] = msgspec.UNSET
     moved_events: Annotated[
@@ -642,8 +646,8 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
         says(
             "moved",
             "events",
-            "Events of people that were taken from one unit and given to another; absent: no identity.",
-            more="An earlier moment became known at which the person was seen with a unit.",
+            "Events of people that another unit got, told once for each fact that they feed; absent: no identity.",
+            more="They were taken from the former: an earlier moment became known at which they were seen with a unit.",
         ),
     ] = msgspec.UNSET
     crossed_people: Annotated[
@@ -651,8 +655,10 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
         says(
             "crossed",
             "people",
-            "People who met two variants of one allocation through different units; absent: no identity.",
-            more="Their units stay: logging in may depend on the variant. It blurs the arms' difference.",
+            "People who met two variants through different units, of those whom exposures name; absent: no identity.",
+            more="Both variants are of one allocation. Exposures that name the unit alone tell of nobody: of people who "
+            "were joined otherwise it is not known. Their units stay: logging in may depend on the variant. It blurs "
+            "the arms' difference.",
         ),
     ] = msgspec.UNSET
     full_lookback: Annotated[
