@@ -42,6 +42,11 @@ def own(directory: Path) -> IO[str]:
     return file
 
 
+def held_since(directory: Path) -> float:
+    """When the newest owner took the directory (seconds since 1970)."""
+    return (directory / "lock").stat().st_mtime
+
+
 def holder(directory: Path) -> str | None:
     """Who owns the directory; None: nobody."""
     try:

@@ -50,6 +50,9 @@ WORST: tuple[Status, ...] = ("wrong", "unknown", "warning", "ok")
 
 def examine(settings: Settings, patience: float = PATIENCE) -> list[Finding]:
     """What every check found, in the order of `CHECKS`. Raises nothing for what is wrong with the deployment."""
+    # Whole before threads begin: its modules import each other, and threads that load some at once lock each other out.
+    import kafka.admin  # noqa: F401, PLC0415 (slow to import)
+
     sight = Sight(settings)
     checking = [_Checking(area, check, sight) for area, check in CHECKS.items()]
     deadline = monotonic() + patience

@@ -1,5 +1,6 @@
 """Stages: who works on each, how far behind, what ended those that fell, and what a start would refuse."""
 
+import time
 from collections.abc import Collection, Iterator
 
 import duckdb
@@ -12,7 +13,7 @@ from pipeline.doctor.sight import Sight, UnseenError
 from pipeline.errors import PeekproofError
 from pipeline.kafka.set_aside import COUNTED_AS
 from pipeline.notifications.lanes import HANDOVERS
-from pipeline.owner import OwnerError, holder
+from pipeline.owner import OwnerError, held_since, holder
 from pipeline.stages import STAGES, stage_class
 from pipeline.storage.archived import ArchiveGapError
 from schemas.health import PartitionHealth
@@ -20,6 +21,7 @@ from schemas.topics import SourcePartition
 
 AREA = "stages"
 LATELY_SECONDS = 600.0  # a fall is news
+STARTING_SECONDS = 600.0  # within which a worker that compiles has spoken, on whatever machine
 COUNTED = ("dead letters", HANDOVERS, COUNTED_AS, "acts that")
 LOG_END = 20_000  # bytes of a worker's log in which its last error is looked for
 
@@ -44,6 +46,9 @@ def _workers(sight: Sight, heard: Heard, stage: str, there: Collection[SourcePar
     living, falls = heard.living(stage), [word for word in heard.falls if word.health.stage == stage]
     command = sight.starts(stage)
     if not living:
+        if (starts := _starts(sight, heard, stage)) is not None:
+            yield Finding(AREA, "unknown", f"{stage}: {starts}")
+            return
         told = f"{stage}: nobody works on it; {_end(sight, heard, stage)}"
         if supervisor := holder(sight.settings.data / "logs"):
             yield Finding(AREA, "wrong", f"{told}; `peekproof up`, {supervisor}, starts it again", command_in(told))
@@ -92,11 +97,27 @@ def _partitions(living: list[Word]) -> dict[tuple[str, int], PartitionHealth]:
     return {(each.topic, each.partition): each for word in spoken for each in word.health.partitions}
 
 
+def _starts(sight: Sight, heard: Heard, stage: str) -> str | None:
+    """That its worker is being started here, if so: `peekproof up` began lately, and none has spoken since."""
+    logs = sight.settings.data / "logs"
+    if not (supervisor := holder(logs)):
+        return None
+    began = held_since(logs)
+    since = time.time() - began
+    if since > STARTING_SECONDS or any(word.time > began * 1_000 for word in heard.of(stage)):
+        return None
+    return (
+        f"it is being started: `peekproof up`, {supervisor}, began {ago(since)} ago. The first start compiles kernels, "
+        "which takes a minute, or several where much else goes on"
+    )
+
+
 def _end(sight: Sight, heard: Heard, stage: str) -> str:
     """What is known of the end of its last worker."""
     words = heard.of(stage)
     if not words:
-        told = f"nothing was heard of it in the last {_span(heard)}"
+        is_new = heard.now - heard.since < 1_000
+        told = "nothing was heard of it yet" if is_new else f"nothing was heard of it in the last {_span(heard)}"
     else:
         last = words[0]
         since = f"{ago((heard.now - last.time) / 1_000)} ago"

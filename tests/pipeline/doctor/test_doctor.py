@@ -2,8 +2,11 @@
 
 import asyncio
 import json
+import os
 import shlex
 import shutil
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -120,6 +123,8 @@ def test_all_is_well_and_then_everybody_has_ended(deployment: Settings) -> None:
         shown = CliRunner().invoke(command, ["doctor"], env=settings.environment())
     ended = [each for each in examine(settings, patience=60) if each.status == "wrong"]
     with own(settings.data / "logs"):
+        starting = told(look(settings, "stages"), "unknown")
+        os.utime(settings.data / "logs" / "lock", (0, 0))
         supervised = [each for each in look(settings, "stages") if each.status == "wrong"]
 
     assert {code for code, _ in looks[:-1]} <= {1}
@@ -127,6 +132,9 @@ def test_all_is_well_and_then_everybody_has_ended(deployment: Settings) -> None:
     assert "assignment:" in shown.stdout
     assert [each.command for each in ended] == ["peekproof up"] * len(STAGES)
     assert all("as it was asked to" in each.what for each in ended)
+    assert [each.partition(": ")[0] for each in starting] == [*STAGES]
+    assert all("it is being started: `peekproof up`, process" in each for each in starting)
+    assert len(supervised) == len(STAGES)
     assert all(each.what.endswith("starts it again") and each.command is None for each in supervised)
     assert len(supervised) == len(STAGES)
 
@@ -303,6 +311,27 @@ def test_a_living_stage_tells_its_lag_its_falls_and_who_holds_back_the_watermark
     assert "no way out" in warned
     assert f"nobody reads {deployment.topic(EVENTS)}/7" in warned
     assert f"{deployment.topic(EVENTS)}/1 holds it back, of which 200000 records wait" in warned
+
+
+def test_the_threads_of_checks_find_kafkas_client_loaded() -> None:
+    told = """
+import sys
+from pipeline import doctor
+doctor.CHECKS = {"versions": lambda _: [doctor.Finding("versions", "ok", str("kafka.admin" in sys.modules))]}
+print(doctor.examine(doctor.Settings())[0].what)
+"""
+
+    assert subprocess.run([sys.executable, "-c", told], check=True, capture_output=True, text=True).stdout == "True\n"
+
+
+def test_of_an_installation_that_is_new_nothing_was_heard_yet(
+    deployment: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipeline.doctor.health.LISTEN_SECONDS", 0.0)
+
+    wrong = told(look(deployment, "stages"), "wrong")
+
+    assert "assignment: nobody works on it; nothing was heard of it yet" in wrong
 
 
 def state(offset: int, horizon: int) -> bytes:
