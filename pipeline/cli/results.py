@@ -1,6 +1,7 @@
 """`peekproof results`: the looks on the results topic."""
 
 import sys
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -12,6 +13,7 @@ from rich.live import Live
 from rich.text import Text
 
 from evaluation.catalog.overview import without_look
+from evaluation.plans.upstream import LATE_MS, Upstream
 from evaluation.significance.best import told_best
 from evaluation.significance.health import told_losses
 from pipeline.catalog.topic import read_catalog
@@ -41,6 +43,8 @@ def results(follow: bool, plot: Path | None, as_json: bool) -> None:
             shown.begin()
             if not (as_json and looked):  # else a program reads them, which has what it came for
                 _tell_without(settings, looked, as_json)
+            if not as_json:
+                _tell_old(settings, shown.newest)
 
         try:
             for look, value in read_looks(settings, looked, follow=follow, caught_up=caught_up):
@@ -60,24 +64,24 @@ class _Shown:
 
     def __init__(self, live: Live | None, *, is_by_line: bool) -> None:
         self._live, self._is_by_line = live, is_by_line
-        self._newest: dict[RunKey, Look] = {}
+        self.newest: dict[RunKey, Look] = {}
         self._has_begun = False
 
     def begin(self) -> None:
         """Everything has been read."""
         self._has_begun = True
-        if self._newest:
-            self._show(sorted(self._newest.values(), key=lambda look: (look.experiment, look.run)))
+        if self.newest:
+            self._show(sorted(self.newest.values(), key=lambda look: (look.experiment, look.run)))
 
     def take(self, look: Look) -> None:
         """One look more."""
-        self._newest[look.experiment, look.run] = look
+        self.newest[look.experiment, look.run] = look
         if self._has_begun:
             self._show([look])
 
     def _show(self, looks: Iterable[Look]) -> None:
         if self._live:
-            self._live.update(tables(self._newest.values()))
+            self._live.update(tables(self.newest.values()))
         elif self._is_by_line:
             for look in looks:
                 title = f"{look.experiment}/{look.run} look {look.look}, {_as_of(look)}"
@@ -153,6 +157,20 @@ def _interval(lower: float | None, upper: float | None) -> str:
 
 def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.4g}"
+
+
+def _tell_old(settings: Settings, looks: Mapping[RunKey, Look]) -> None:
+    """Say why the newest looks of runs that go on are old, where workers tell it."""
+    old = [look for look in looks.values() if not look.final and time.time() * 1_000 - look.time > LATE_MS]
+    if old:
+        from pipeline.doctor.sight import Sight  # noqa: PLC0415 (slow to import)
+
+        heard, upstream = Sight(settings).heard(), Upstream()
+        for word in sorted(heard.newest.values(), key=lambda each: each.time):
+            upstream.hear(word.time, word.health)
+        if why := upstream.slow(heard.now):
+            oldest = min(old, key=lambda look: look.time)
+            click.echo(harmless(f"looks are {_as_of(oldest)}, and others wait: {why}"), err=True)
 
 
 def _tell_without(settings: Settings, looked: Mapping[RunKey, int], is_aside: bool) -> None:

@@ -191,4 +191,6 @@ def _clock(sight: Sight, heard: Heard) -> Iterator[Finding]:
         yield Finding(AREA, "ok", f"the watermark is {ago(behind)} behind")
         return
     told = f"the watermark is {ago(behind)} behind" if last else "the watermark is not known yet"
-    yield Finding(AREA, "warning", f"{told}: {place} holds it back, of which {held.lag} records wait")
+    told += f", and the results of every run wait: {place} holds it back, of which {held.lag} records wait"
+    why = next((word.health.waiting[held.topic] for word in living if held.topic in word.health.waiting), None)
+    yield Finding(AREA, "wrong" if why else "warning", f"{told}: {why}" if why else told, command_in(why or ""))

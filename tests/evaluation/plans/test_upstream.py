@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import msgspec
+
 from evaluation.plans.upstream import FRESH_MS, LATE_MS, LISTEN_MS, MANY, TO_A_LOOK, TO_ONE_OF_PEOPLE, Upstream
 from schemas.health import PartitionHealth, WorkerHealth
 
@@ -110,3 +112,12 @@ def test_other_stages_are_not_on_the_way() -> None:
     upstream.hear(NOW, WorkerHealth(stage="storage", worker="c/3", started=1, cpu_seconds=1.0, peak_memory=1))
 
     assert upstream.behind(NOW) is None
+
+
+def test_of_a_topic_that_waits_it_is_told_why() -> None:
+    upstream = listening()
+    place = PartitionHealth(topic="@orders", partition=3, position=9, lag=5, watermark=NOW - 93_000)
+    said = msgspec.structs.replace(word("assignment"), waiting={"@orders": "the registry is away"})
+    upstream.hear(NOW, msgspec.structs.replace(said, partitions=[*said.partitions, place]))
+
+    assert upstream.behind(NOW) == "assignment at orders/3 is 93 s behind: the registry is away"

@@ -109,7 +109,12 @@ def test_results_says_of_a_run_without_a_look_what_it_waits_for(
     assert line == nobody
     assert working == f"{without}the first one follows as soon as the stages have read its start\n"
     assert (json_alone.stdout, json_alone.stderr) == ("", working)
-    assert without not in shop.call("results").stdout
+    shown = shop.call("results")
+    assert without not in shown.stdout
+    assert shown.stderr.startswith("looks are as of ")
+    assert shown.stderr.endswith(
+        ", and others wait: nobody works on assignment, nobody works on aggregation, nobody works on significance\n"
+    )
     assert shop.call("results", "--json").stderr == ""
 
 

@@ -310,7 +310,19 @@ def test_a_living_stage_tells_its_lag_its_falls_and_who_holds_back_the_watermark
     assert "1 workers fell" in warned
     assert "no way out" in warned
     assert f"nobody reads {deployment.topic(EVENTS)}/7" in warned
-    assert f"{deployment.topic(EVENTS)}/1 holds it back, of which 200000 records wait" in warned
+    holds_back = (
+        f"the results of every run wait: {deployment.topic(EVENTS)}/1 holds it back, of which 200000 records wait"
+    )
+    assert holds_back in warned
+    say(
+        deployment,
+        partitions=[msgspec.to_builtins(PartitionHealth("@orders", 3, 5, 9, now - 400_000))],
+        waiting={"@orders": "no registry answers"},
+    )
+    (held,) = [what for what in told(look(deployment, "stages"), "wrong") if "holds it back" in what]
+    assert held.endswith(
+        "results of every run wait: orders/3 holds it back, of which 9 records wait: no registry answers"
+    )
 
 
 def test_the_threads_of_checks_find_kafkas_client_loaded() -> None:
