@@ -656,9 +656,9 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
             "crossed",
             "people",
             "People who met two variants through different units, of those whom exposures name; absent: no identity.",
-            more="Both variants are of one allocation. Exposures that name the unit alone tell of nobody: of people who "
-            "were joined otherwise it is not known. Their units stay: logging in may depend on the variant. It blurs "
-            "the arms' difference.",
+            more="Both variants are of one allocation. Exposures that name the unit alone tell of nobody: of people "
+            "who were joined otherwise it is not known. Their units stay: logging in may depend on the variant. It "
+            "blurs the arms' difference.",
         ),
     ] = msgspec.UNSET
     full_lookback: Annotated[
