@@ -15,6 +15,7 @@ from scipy import stats
 
 from evaluation.columns.arrays import Floats, Mask
 from evaluation.significance import conversions, fixed, gates, mixture, multiplicity, power, srm
+from pipeline.simulation.leaving_out import PAIRS, false_positives_left_out
 from pipeline.simulation.populations import NORMAL, POPULATIONS, Population
 from pipeline.simulation.rows import Characteristic, PieceOfWork, PieceResult, quantile, share, truth
 from pipeline.simulation.stopping import IN_VAIN, kills, kills_from_events, stops, stops_from_events
@@ -52,6 +53,7 @@ def _inference() -> list[PieceOfWork]:
         *(partial(false_positives, *each, LOOKS) for each in grid),
         *(partial(false_positives, population, split, population.units) for population, split in grid),
         as_growthbook,
+        *(partial(false_positives_left_out, way, share) for way in PAIRS for share in SPLITS.values()),
         *(partial(rare_conversions, split) for split in SPLITS),
         *(partial(whole_pipeline, split) for split in SPLITS),
         *(partial(coverage, *each) for each in grid),
