@@ -17,7 +17,8 @@ FUNNEL = Metric(key="funnel", owner="shop", type="funnel", steps=STEPS, window="
 RETENTION = Metric(
     key="back", owner="shop", type="retention", start=Step(event="join"), event="open", nth=6, window="7d"
 )
-METRICS = {metric.key: metric for metric in (PURCHASE, REVENUE, MEAN, RATIO, FUNNEL, RETENTION)}
+PERCENTILE = msgspec.structs.replace(REVENUE, key="p90", type="percentile", percentile=90.0, of="events")
+METRICS = {metric.key: metric for metric in (PURCHASE, REVENUE, MEAN, RATIO, FUNNEL, RETENTION, PERCENTILE)}
 
 
 def past_of(*others):
