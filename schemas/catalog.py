@@ -229,8 +229,8 @@ class Cuped(Strict, frozen=True, kw_only=True):
     """What a unit did before its entry explains part of what it does afterwards.
 
     The covariate is the metric's own number over the `lookback` before the entry, in whole buckets of a fourteenth of
-    it; so are those of other metrics, `with` their keys. A funnel or retention has none of its own, but may have
-    theirs. Events are kept for it from the moment on in which the metric is applied, of every unit.
+    it; so are those of other metrics, `with` their keys. A funnel, retention or distinct has none of its own, but
+    may have theirs. Events are kept for it from the moment on in which the metric is applied, of every unit.
     """
 
     lookback: Duration
@@ -245,8 +245,9 @@ class Metric(Strict, frozen=True, kw_only=True):
     a `denominator`, both keys of metrics, of which it takes what they count and their caps. `funnel`: did the unit send
     the events of the `steps` in this order (`uniques`), or how many times over (`totals`)? `retention`: did it send the
     `event` in the `nth` period after its first `start`: from nth * period on until before (nth + 1) * period?
-    `percentile`: the value up to which so many percent of the values of a `property` lie, of all `events` or of the
-    totals of `units`.
+    `distinct`: how many different values of a `property` do its events have; without one, on how many days (UTC) are
+    they? `percentile`: the value up to which so many percent of the values of a `property` lie, of all `events` or of
+    the totals of `units`.
 
     A unit without such events counts as zero. Of the events only those count that satisfy every condition of `where`.
     `window` is counted from the unit's entry; `none` gives a live reading only; a ratio has its own, whatever its parts
@@ -260,7 +261,7 @@ class Metric(Strict, frozen=True, kw_only=True):
     name: str | None = None
     description: str | None = None
     owner: Text
-    type: Literal["conversion", "count", "sum", "mean", "ratio", "funnel", "retention", "percentile"]
+    type: Literal["conversion", "count", "sum", "mean", "ratio", "funnel", "retention", "percentile", "distinct"]
     event: Text | None = None
     property: Text | None = None  # of `event_properties`
     where: tuple[Condition, ...] = ()
@@ -293,7 +294,7 @@ class Metric(Strict, frozen=True, kw_only=True):
     @builtins.property
     def keeps_decimals(self) -> bool:
         """Whether its numbers depend on how many are kept."""
-        return self.property is not None or self.log
+        return (self.property is not None and self.type != "distinct") or self.log
 
 
 class GroupSlot(Strict, frozen=True, kw_only=True):

@@ -15,6 +15,7 @@ from evaluation.assignment.messages import Stretch, UnitRows, bits, properties
 from evaluation.assignment.plan import EventPlan
 from evaluation.assignment.properties import satisfied
 from evaluation.columns.arrays import Mask
+from evaluation.columns.hashing import text_hashes
 from evaluation.columns.kinds import Kinds
 from evaluation.columns.quantising import quantised
 from evaluation.flags.paths import Path
@@ -137,13 +138,22 @@ def _satisfying(columns: MessageColumns, plan: EventPlan, message: NDArray[np.in
 def _values(
     columns: MessageColumns, plan: EventPlan, message: NDArray[np.int64], fact: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], Mask, Mask]:
-    """Of rows: number · 10^scale, rounded half to even; whether there is no number; whether rounding tells."""
+    """Of rows: number · 10^scale, rounded half to even; whether there is no number; whether rounding tells.
+
+    Of a fact that tells values apart it is 62 bits of the text's hash; a value that is missing has none.
+    """
     value = np.ones(len(message), np.int64)
     missing = np.zeros(len(message), np.bool_)
     rounded = np.zeros(len(message), np.bool_)
     of = plan.fact_property[fact]
     for i, path in enumerate(plan.properties):
-        rows = np.flatnonzero(of == i)
+        is_which = plan.fact_is_which[fact] & (of == i)
+        if is_which.any():
+            rows = np.flatnonzero(is_which)
+            found = properties(columns, plan.wanted, [path], message[rows])[path].texts
+            value[rows] = (text_hashes(found) >> np.uint64(2)).astype(np.int64)
+            missing[rows] = value[rows] == 0
+        rows = np.flatnonzero((of == i) & ~is_which)
         number, factor = columns.numbers[path][message[rows]], plan.fact_factor[fact[rows]]
         with np.errstate(over="ignore", invalid="ignore"):
             scaled = number * factor

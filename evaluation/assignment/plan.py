@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.catalog.configs import cohorts_of, flag_config, flag_configs, inclusions_config, selectors_of
-from evaluation.catalog.in_force import SETTLING, Catalog, Fact, FlagInForce, RunInForce
+from evaluation.catalog.in_force import SETTLING, WHICH, Catalog, Fact, FlagInForce, RunInForce
 from evaluation.catalog.references import OFF
 from evaluation.columns.names import Names
 from evaluation.columns.scanning import Type, Wanted
@@ -122,6 +122,7 @@ class EventPlan:
     slot_until: NDArray[np.int64]  # (slots,) the last append time (ms UTC) at which some run may count it
     fact_property: NDArray[np.int64]  # (facts,) index into `properties`, -1: the fact is 1
     fact_factor: NDArray[np.float64]  # (facts,) 10^scale
+    fact_is_which: NDArray[np.bool_]  # (facts,) it is the hash of its property's value
     properties: tuple[Path, ...]
     filters: dict[int, Filter]  # by fact: what an event must satisfy to feed it
     entries: tuple[Entry, ...]
@@ -164,6 +165,10 @@ class EventPlan:
         fields = {("event_type",): Type.TEXT} | COMMON
         if properties:
             fields |= {("event_properties",): Type.OBJECT} | dict.fromkeys(properties, Type.NUMBER)
+            told_apart = {
+                ("event_properties", fact.property) for fact in facts if fact.property and fact.scale == WHICH
+            }
+            fields |= dict.fromkeys(told_apart, Type.VALUE)
         fields |= _fields([*compared, *map(unit_path, unit_types)])
         return cls(
             unit_types=unit_types,
@@ -181,7 +186,8 @@ class EventPlan:
                 [properties.index(("event_properties", fact.property)) if fact.property else -1 for fact in facts],
                 np.int64,
             ),
-            fact_factor=np.array([10.0**fact.scale for fact in facts]),
+            fact_factor=np.array([10.0 ** max(0, fact.scale) for fact in facts]),
+            fact_is_which=np.array([fact.scale == WHICH for fact in facts], np.bool_),
             properties=properties,
             filters=filters,
             entries=entries,

@@ -44,14 +44,16 @@ from schemas.pair import Pair, loose
 from schemas.plan import Progress
 from schemas.source import ForeignSource
 
+WHICH = -1  # the scale of a fact that tells values apart
 SETTLING = 1_000  # ms between a version's append time and the input that it applies to
-ORDERED = ("funnel", "retention")  # types of metrics that go by the order of events
+PASTLESS = ("funnel", "retention", "distinct")  # types of metrics of which no total is kept of before the entry
 
 Plain = TypeVar("Plain", Group, Cohort, Deployment, NotificationRule, Template, Brief, ForeignSource, Comment)
 
 
 class Fact(msgspec.Struct, frozen=True):
     """What an event contributes: 1, or a property's value quantised to `scale` decimal places. Metrics share facts.
+    With the scale `WHICH` it is the value's hash.
 
     Only events count that satisfy every condition.
     """
@@ -75,7 +77,7 @@ class Variable(msgspec.Struct, frozen=True):
     `places` are the decimal places of the number that is added up.
     """
 
-    type: Literal["conversion", "count", "sum", "mean", "funnel", "retention", "values"]
+    type: Literal["conversion", "count", "sum", "mean", "funnel", "retention", "values", "distinct"]
     facts: tuple[Fact, ...]
     places: int
     cap: int | None = None
@@ -128,8 +130,8 @@ class MetricInForce:
 
     @property
     def has_own_past(self) -> bool:
-        """Whether its own past explains a part of it: what is in an order has none."""
-        return self.lookback is not None and not any(each.type in ORDERED for each in self.variables)
+        """Whether its own past explains a part of it: an order, and what differs, has none."""
+        return self.lookback is not None and not any(each.type in PASTLESS for each in self.variables)
 
     @property
     def covariates(self) -> tuple[tuple[Variable, ...], ...]:
@@ -161,9 +163,9 @@ def _variable(metric: Metric) -> Variable:
             steps = (metric.start, Step(event=metric.event or "", where=metric.where))
             facts = tuple(Fact(step.event, None, 0, step.where) for step in steps if step)
         case _:
-            scale = metric.decimals if metric.property else 0
+            scale = 0 if metric.property is None else WHICH if metric.type == "distinct" else metric.decimals
             facts = (Fact(metric.event or "", metric.property, scale, metric.where),)
-    scale = facts[0].scale
+    scale = max(0, facts[0].scale)
     type_: Any = metric.type  # a ratio has parts
     if metric.type == "percentile":
         type_ = "values" if metric.of == "events" else "sum"

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 
 import msgspec
 
-from evaluation.catalog.in_force import ORDERED
+from evaluation.catalog.in_force import PASTLESS
 from evaluation.catalog.rules import Violation, did_you_mean, filter_violations
 from schemas.catalog import Metric
 from schemas.duration import parse_duration
@@ -21,6 +21,7 @@ NEEDS = {  # by type: a field that it cannot do without, and why
     "ratio": {"numerator": "divides one metric by another", "denominator": "divides one metric by another"},
     "funnel": {"steps": "is a number of events in an order"},
     "retention": {"start": "begins with an event", "event": "is an event to which the unit returns"},
+    "distinct": {"event": "counts different values of one event, or the days on which it was sent"},
     "percentile": {
         "event": "is of values of one event",
         "property": "is of values of a property",
@@ -35,6 +36,7 @@ MAY = {  # by type: which other fields it reads
     "ratio": {"cuped"},
     "funnel": {"counting", "cap", "log", "cuped"},
     "retention": {"where", "nth", "period", "cuped"},
+    "distinct": {"property", "where", "cap", "log", "cuped"},
     "percentile": {"where", "of"},
 }
 EVERY = {"key", "name", "description", "owner", "type", "window", "scale"}
@@ -108,7 +110,7 @@ def _part_violations(metric: Metric, metrics: Mapping[str, Metric | None]) -> It
             yield Violation((name,), f"'{key}' is a ratio itself; divide metrics of other types")
         elif part and part.type == "percentile":
             yield Violation((name,), f"'{key}' is a percentile, which is no total; divide metrics of other types")
-        elif part and metric.cuped and part.type in ORDERED and not metric.cuped.others:
+        elif part and metric.cuped and part.type in PASTLESS and not metric.cuped.others:
             yield Violation(
                 ("cuped",), f"'{key}' is a {part.type}, which has no number before the entry; name others `with` it"
             )
@@ -117,7 +119,7 @@ def _part_violations(metric: Metric, metrics: Mapping[str, Metric | None]) -> It
 def _past_violations(metric: Metric, metrics: Mapping[str, Metric | None]) -> Iterator[Violation]:
     if metric.cuped is None:
         return
-    if metric.type in ORDERED and not metric.cuped.others:
+    if metric.type in PASTLESS and not metric.cuped.others:
         yield Violation(("cuped",), f"a {metric.type} has no number before the entry; name other metrics `with` it")
     for index, key in enumerate(metric.cuped.others):
         path: tuple[str | int, ...] = ("cuped", "with", index)
@@ -135,11 +137,11 @@ def _past_violations(metric: Metric, metrics: Mapping[str, Metric | None]) -> It
 def _without_past(metric: Metric, metrics: Mapping[str, Metric | None]) -> Metric | None:
     """The metric or the part of it that has no number before the entry, if one has none."""
     parts = [metrics.get(key or "") for key in (metric.numerator, metric.denominator)]
-    return next((each for each in (metric, *parts) if each and each.type in (*ORDERED, "percentile")), None)
+    return next((each for each in (metric, *parts) if each and each.type in (*PASTLESS, "percentile")), None)
 
 
 def _cap_violations(metric: Metric) -> Iterator[Violation]:
-    places = metric.decimals if metric.property else 0
+    places = metric.decimals if metric.property and metric.type != "distinct" else 0
     for name in CAPS:
         said = getattr(metric, name)
         if said is None:

@@ -21,8 +21,6 @@ from schemas.units import Example
 
 OTHER = "(other)"
 
-_VALUED = ("sum", "mean", "values")  # what reads a property
-
 
 def contribution(  # noqa: PLR0917
     run: RunMembers, partition: int, offset: int, watermark: int, catalog: int, examples: list[Example]
@@ -66,13 +64,13 @@ def _health(run: RunMembers, c: int, column: RunColumn, examples: list[Example],
         **counts,
         example=told.get("unusable") if counts["unusable"] else None,
         rounded=told.get("rounded") if counts["events"] else None,
-        parts=parts if any(variable.type in _VALUED for variable in column.variables) else [],
+        parts=parts if any(map(_reads_values, column.variables)) else [],
     )
 
 
 def _part(run: RunMembers, v: int, variable: Variable, examples: list[Example], order: list[int]) -> Part:
     """What became of the values of variable v, if it has any."""
-    if variable.type not in _VALUED:
+    if not _reads_values(variable):
         return Part([])
     told = _newest((variable,), examples, run)
     its = [(arm, int(run.store.parts[v, arm].kept), int(run.store.parts[v, arm].lost)) for arm in order]
@@ -80,6 +78,10 @@ def _part(run: RunMembers, v: int, variable: Variable, examples: list[Example], 
     is_losing = any(lost for _, _, lost in its)
     is_kept = any(kept for _, kept, _ in its)
     return Part(arms, told.get("unusable") if is_losing else None, told.get("rounded") if is_kept else None)
+
+
+def _reads_values(variable: Variable) -> bool:
+    return variable.facts[0].property is not None
 
 
 def _newest(variables: Iterable[Variable], examples: list[Example], run: RunMembers) -> dict[str, str]:

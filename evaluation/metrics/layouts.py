@@ -169,8 +169,15 @@ LISTED = _layout(  # a value that a unit's events have, or several that share a 
     "next",  # the number of the next larger one, plus 1; 0: there is none
 )
 
+SeenValues = NewType("SeenValues", Table)
+SEEN_VALUE = _layout(  # of a total that counts different ones; see kernels/seen.py
+    "unit",  # the member, the variable and its generation
+    "word",  # the value above a bit that is set
+    "events",  # that have it
+)
+
 ListCounts = NewType("ListCounts", Table)
-LIST_COUNTS = _layout("bins", "listed", "free")  # in use, and the number of the first that is free again, plus 1
+LIST_COUNTS = _layout("bins", "listed", "seen", "free")  # in use; the first of a list that is free again, plus 1
 
 Ring = NewType("Ring", Table)
 RING = _layout("tail", "head")

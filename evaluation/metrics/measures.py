@@ -7,6 +7,7 @@ variable's kind:
 
     conversion, count           EVENTS: how many
     values                      EVENTS | LIST: the first of them, by bucket (see kernels/spread.py)
+    distinct                    EVENTS | GENERATION | DIFFERENT: how many (see kernels/seen.py)
     sum, mean                   EVENTS | VALUES: their sum
     funnel, funnels, retention  EVENTS | FRONT: state before the pending events | REACHED: after them | NEWEST of them
 
@@ -25,12 +26,13 @@ from evaluation.columns.arrays import Words
 from evaluation.metrics.layouts import Breakdowns, Feeds, MetricColumns, Variables
 from evaluation.metrics.sums import LIMIT, wrapped
 
-CONVERSION, COUNT, LISTED, SUM, MEAN, FUNNEL, FUNNELS, RETENTION = range(8)
-WORDS = (1, 1, 2, 2, 2, 4, 4, 4)  # of a total, by kind
+CONVERSION, COUNT, LISTED, DISTINCT, DAYS, SUM, MEAN, FUNNEL, FUNNELS, RETENTION = range(10)
+WORDS = (1, 1, 2, 3, 3, 2, 2, 4, 4, 4)  # of a total, by kind
 UNSPREAD, OF_UNITS, OF_EVENTS = range(3)  # whose values a column's spread is of
 
 EVENTS, VALUES = 0, 1  # words of a total
 LIST = 1
+GENERATION, DIFFERENT = 1, 2
 EVENT_BITS = 40
 FRONT, REACHED, NEWEST = 1, 2, 3
 MOST_EVENTS, HOUR = 500, 3_600_000  # an ordered total reads so many of a unit's events in so many ms; see ordered.py
@@ -138,6 +140,8 @@ def number(rows: Words, m: int, at: int, variable: Any) -> Any:
     x = rows[m, at + EVENTS]
     if variable.kind >= FUNNEL:
         x = rows[m, at + REACHED] & 1 if variable.kind == RETENTION else rows[m, at + REACHED] >> 8
+    elif variable.kind in (DISTINCT, DAYS):
+        x = rows[m, at + DIFFERENT]
     elif variable.kind >= SUM:
         passes, events = x >> EVENT_BITS, events_of(x)
         x = rows[m, at + VALUES]

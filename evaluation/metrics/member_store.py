@@ -8,10 +8,9 @@ from numpy.typing import NDArray
 
 from evaluation.columns.arrays import Words
 from evaluation.columns.hash_table import is_full, refill, slots_for
-from evaluation.metrics import measures as of
 from evaluation.metrics import sums
-from evaluation.metrics.kernels import ordered, spread
-from evaluation.metrics.kernels.members import SEEN, Members, enter, spread_cells
+from evaluation.metrics.kernels import ordered, seen, spread
+from evaluation.metrics.kernels.members import SEEN, Members, enter, room_of
 from evaluation.metrics.layouts import (
     BIN,
     HEAPED,
@@ -21,6 +20,7 @@ from evaluation.metrics.layouts import (
     PENDING_EVENT,
     RING,
     RUN_COUNTS,
+    SEEN_VALUE,
     SETTLED,
     TALLY,
     Bins,
@@ -32,6 +32,7 @@ from evaluation.metrics.layouts import (
     PendingEvents,
     Ring,
     RunCounts,
+    SeenValues,
     Settled,
     Table,
     Tallies,
@@ -49,12 +50,12 @@ class MemberStore:
     """The members of a run, their sums by column, arm and segment, and what was counted of their events.
 
     Bytes per member: 48 for its row, and 8 for each word of a total (1 of a conversion or count, 2 of a sum, mean or
-    percentile, 4 of a funnel or retention; a ratio has those of both parts, CUPED as many again, and those of other
-    metrics); 8 per slot of the hash table (13 to 26 per member), 4 in the queue, 16 in the heap while its entry could
-    still move. Arrays grow by doubling. Each 64 arms beyond the first 64 cost 8 more. A percentile of events takes 24
-    for each bucket that a member's values are in, and one of any kind 103 to 205 for each bucket of a cell. While an
-    event of a funnel or retention is younger than the horizon, it takes 56. A checkpoint holds the rows, the lists and
-    bins, and those events.
+    percentile, 3 of different values, 4 of a funnel or retention; a ratio has those of both parts, CUPED as many again,
+    and those of other metrics); 8 per slot of the hash table (13 to 26 per member), 4 in the queue, 16 in the heap
+    while its entry could still move. Arrays grow by doubling. Each 64 arms beyond the first 64 cost 8 more. A
+    percentile of events takes 24 for each bucket that a member's values are in, and one of any kind 103 to 205 for each
+    bucket of a cell; a value that is told from others takes 38 to 77. While an event of a funnel or retention is
+    younger than the horizon, it takes 56. A checkpoint holds the rows, the lists, bins and values, and those events.
     """
 
     def __init__(self) -> None:
@@ -74,6 +75,7 @@ class MemberStore:
         self.ring = Ring(np.zeros(1, RING))
         self.bins = Bins(np.zeros(1, BIN))
         self.lists = Lists(np.zeros(1, LISTED))
+        self.seen = SeenValues(np.zeros(1, SEEN_VALUE))
         self.list_counts = ListCounts(np.zeros(1, LIST_COUNTS))
 
     @property
@@ -94,6 +96,7 @@ class MemberStore:
             self.ring,
             self.bins,
             self.lists,
+            self.seen,
             self.list_counts,
         )
 
@@ -167,6 +170,9 @@ class MemberStore:
         fresh_cells = [np.zeros((*shape, int(sums.size(column.numbers))), np.int64) for column in new]
         self._set_cells([cells[c] for c in kept] + fresh_cells)
         self._relist(len(self.lists))
+        renumbered = np.full(max(1, len(before.variables)), -1)
+        renumbered[numbers] = np.arange(len(numbers))
+        self._refill_seen(len(self.seen), renumbered)
 
     def _rename_pending(self, kept: list[int], before: int) -> None:
         """Pending events know their variable by its number among those `before`; those of one that is gone die."""
@@ -178,17 +184,27 @@ class MemberStore:
 
     def grow(self, events: int) -> None:
         """Room for `events` events more in each ordered total and each spread, and for as many as there are."""
-        if totals := int((self.measures.variables["kind"] >= of.FUNNEL).sum()):
-            self.pending = ordered.larger(self.pending, self.ring, len(self.pending) + totals * events)
-        if more := spread_cells(self.measures) * events:
-            self._refill_bins(slots_for(2 * int(self.list_counts[0].bins) + more), np.arange(len(self.columns)))
-            self._relist(2 * int(self.list_counts[0].listed) + more)
+        room, counts = room_of(self.measures), self.list_counts[0]
+        if room.totals:
+            self.pending = ordered.larger(self.pending, self.ring, len(self.pending) + room.totals * events)
+        if room.bins:
+            self._refill_bins(slots_for(2 * int(counts.bins) + room.bins * events), np.arange(len(self.columns)))
+        if room.values:
+            self._relist(2 * int(counts.listed) + room.values * events)
+            size = slots_for(2 * int(counts.seen) + room.values * events)
+            self._refill_seen(size, np.arange(len(self.measures.variables)))
 
     def _refill_bins(self, size: int, columns: NDArray[np.int64]) -> None:
         """The bins in a table of that size, where each of the `columns` has a new number, or -1: it is gone."""
         bins = Bins(np.zeros(size, BIN))
         self.list_counts[0].bins = spread.refill(self.bins, bins, columns)
         self.bins = bins
+
+    def _refill_seen(self, size: int, numbers: NDArray[np.int64]) -> None:
+        """What was seen in a table of that size, where each variable has one of the `numbers`, or -1: it is gone."""
+        found = SeenValues(np.zeros(size, SEEN_VALUE))
+        self.list_counts[0].seen = seen.refill(self.rows, self.measures.variables, self.seen, numbers, found)
+        self.seen = found
 
     def _relist(self, size: int) -> None:
         """The lists in a table of that size."""
@@ -232,6 +248,7 @@ class MemberStore:
             "ring": self.ring,
             "bins": Bins(self.bins[self.bins["word"] != 0]),
             "lists": self.lists,
+            "seen": SeenValues(self.seen[self.seen["events"] != 0]),
         }
         arrays = {"rows": self.rows[: self.counts[0].members], "cells": self.cells, "arm_units": self.arm_units}
         return arrays | {name: words_of(table) for name, table in tables.items()}
@@ -257,6 +274,8 @@ class MemberStore:
         self._refill_bins(slots_for(len(self.bins)), np.arange(max(1, len(self.columns))))
         self.lists = Lists(arrays.get("lists", nothing).view(LISTED))
         self._relist(len(self.lists))
+        self.seen = SeenValues(arrays["seen"].view(SEEN_VALUE))
+        self._refill_seen(slots_for(len(self.seen)), np.arange(max(1, len(self.measures.variables))))
         self.slots = np.zeros(slots_for(n + _SMALLEST), np.int64)
         enter(heads_of(self.rows), n, self.slots)
         self._line_up()

@@ -43,6 +43,7 @@ _ARRAYS = (
     "ring",
     "bins",
     "lists",
+    "seen",
 )
 
 

@@ -6,7 +6,7 @@ from itertools import chain
 import msgspec
 import numpy as np
 
-from evaluation.catalog.in_force import ORDERED, SETTLING, Catalog, RunInForce, Variable
+from evaluation.catalog.in_force import PASTLESS, SETTLING, Catalog, RunInForce, Variable
 from evaluation.metrics import measures as of
 from evaluation.metrics.layouts import (
     BREAKDOWN,
@@ -32,6 +32,7 @@ _KINDS = {
     "funnel": of.FUNNEL,
     "retention": of.RETENTION,
     "values": of.LISTED,
+    "distinct": of.DISTINCT,
 }
 
 
@@ -52,7 +53,7 @@ class RunColumn(msgspec.Struct, frozen=True):
     @property
     def own(self) -> tuple[Variable, ...]:
         """Its variables whose past explains a part of it: what goes by the order of events has none."""
-        return self.variables if self.width and not any(each.type in ORDERED for each in self.variables) else ()
+        return self.variables if self.width and not any(each.type in PASTLESS for each in self.variables) else ()
 
     @property
     def numbers(self) -> int:
@@ -113,6 +114,8 @@ def _spread(column: RunColumn) -> int:
 
 
 def _kind(variable: Variable) -> int:
+    if variable.type == "distinct" and variable.facts[0].property is None:
+        return of.DAYS
     return of.FUNNELS if variable.type == "funnel" and variable.totals else _KINDS[variable.type]
 
 
@@ -167,7 +170,7 @@ def _steps(variable: Variable, pair: Pair | None, fact_number: FactNumbers) -> d
 
 def _variable(variable: Variable, c: int, at: int, covariate: int) -> tuple[int, ...]:
     """The row of a variable of column c, whose totals stand at those words."""
-    log = (10 ** variable.facts[0].scale, 10**variable.places) if variable.log else (0, 0)
+    log = (10 ** max(0, variable.facts[0].scale), 10**variable.places) if variable.log else (0, 0)
     kind = _kind(variable)
     cap = 1 if kind in of.YES_OR_NO else NO_CAP if variable.cap is None else variable.cap
     floor = NO_FLOOR if variable.lower_cap is None else variable.lower_cap

@@ -139,7 +139,7 @@ def _loss(run: RunInForce, key: str, fact: Fact, parts: Sequence[Part]) -> Loss:
         metric=key,
         events=events.total() + unusable.total(),
         unusable=unusable.total(),
-        scale=fact.scale,
+        scale=max(0, fact.scale),
         example=min((part.example for part in parts if part.example is not None), default=None),
         rounded=min((part.rounded for part in parts if part.rounded is not None), default=None),
         property=fact.property if is_told_by_arm and fact.property else UNSET,

@@ -214,7 +214,7 @@ METRICS = _table(
         ("name", "VARCHAR", "Its name for people."),
         ("description", "VARCHAR", "What it says."),
         ("owner", "VARCHAR", "Who answers for it."),
-        ("type", "VARCHAR", "conversion, count, sum, mean, ratio, funnel, retention or percentile."),
+        ("type", "VARCHAR", "conversion, count, sum, mean, ratio, funnel, retention, percentile or distinct."),
         ("event", "VARCHAR", "Event type that it counts."),
         ("property", "VARCHAR", "Property of the events that is summed."),
         ("window_ms", "BIGINT", "Milliseconds from a unit's entry within which its events count; null: without end."),

@@ -45,6 +45,9 @@ TYPES: dict[str, dict[str, Any]] = {
     "ratio": {"type": "ratio", "numerator": "sum", "denominator": "count"},
     "funnel": {"type": "funnel", "steps": [{"event": "view"}, {"event": "buy"}]},
     "retention": {"type": "retention", "start": {"event": "view"}, "event": "buy", "period": "6h"},
+    "percentile of units": {"type": "percentile", "percentile": 90, "of": "units", "event": "buy", "property": "price"},
+    "percentile of events": {"type": "percentile", "percentile": 90, "event": "buy", "property": "price"},
+    "distinct": {"type": "distinct", "event": "buy", "property": "price"},
     "sum with CUPED": {"type": "sum", "event": "buy", "property": "price", "cuped": {"lookback": "14h"}},
 }
 
@@ -63,14 +66,14 @@ def show(measured: dict[str, dict[str, dict[str, float]]]) -> str:
     lines = []
     for title, figures in measured.items():
         lines.append(
-            f"{title:16}{'us CPU/event':>14}{'us wall/event':>15}{'ratio':>8}"
+            f"{title:22}{'us CPU/event':>14}{'us wall/event':>15}{'ratio':>8}"
             f"{'bytes/unit: memory':>20}{'checkpoint':>12}{'peak MB':>10}"
         )
         first = next(iter(figures.values()))["cpu_seconds"]
         for name, its in figures.items():
             cpu, wall = its["cpu_seconds"], its["wall_seconds"]
             lines.append(
-                f"{name:16}{1e6 * cpu:14.3f}{1e6 * wall:15.3f}{cpu / first:7.2f}x"
+                f"{name:22}{1e6 * cpu:14.3f}{1e6 * wall:15.3f}{cpu / first:7.2f}x"
                 f"{its['memory_bytes']:20.0f}{its['checkpoint_bytes']:12.0f}{its['peak_bytes'] / 1e6:10,.0f}"
             )
     return "\n".join(lines)

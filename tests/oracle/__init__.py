@@ -17,7 +17,7 @@ from schemas.catalog import Breakdown, Metric
 from schemas.duration import parse_duration
 
 HERE = Path(__file__).parent
-TYPES = ("conversion", "count", "sum", "mean", "funnel", "retention", "percentile")
+TYPES = ("conversion", "count", "sum", "mean", "funnel", "retention", "percentile", "distinct")
 ORDER = ("members", "happened", "windows", *TYPES, "numbers", "spread")
 QUERIES = {name: (HERE / f"{name}.sql").read_text() for name in (*ORDER, "answer", "joined")}
 
@@ -125,7 +125,7 @@ def _variable(part: Metric, facts: list[str]) -> Row:
     one = 10**scale if part.type in ("sum", "mean", "percentile") else 1
     period = parse_duration(part.period)
     return (
-        "sum" if part.type == "percentile" and part.of == "units" else part.type,
+        {"percentile/units": "sum", "distinct/": "days"}.get(f"{part.type}/{_which(part)}", part.type),
         facts,
         part.counting == "totals",
         part.nth * period,
@@ -134,6 +134,10 @@ def _variable(part: Metric, facts: list[str]) -> Row:
         10**scale if part.log else None,
         *(None if cap is None else round(cap * one) for cap in (part.cap, part.lower_cap)),
     )
+
+
+def _which(part: Metric) -> str | None:
+    return part.of if part.type == "percentile" else part.property or ""
 
 
 def _ends(run: RunInForce, horizon: int) -> int | None:

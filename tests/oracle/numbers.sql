@@ -11,7 +11,7 @@ FROM (
     FROM (
         SELECT * FROM conversion UNION ALL SELECT * FROM count UNION ALL SELECT * FROM sum
         UNION ALL SELECT * FROM mean UNION ALL SELECT * FROM funnel UNION ALL SELECT * FROM retention
-        UNION ALL SELECT * FROM percentile
+        UNION ALL SELECT * FROM percentile UNION ALL SELECT * FROM "distinct"
     ) t JOIN variables v ON v.run = t.run AND v.metric = t.metric AND v.variable = t.variable
 ) t JOIN variables v
     ON v.run = t.run AND v.metric = t.metric AND v.variable = t.variable

@@ -26,6 +26,7 @@ METRICS = {
     "per-view": "type: ratio, numerator: spent, denominator: views, window: 2h, cuped: {lookback: 6h}",
     "funnel": "type: funnel, steps: [{event: view}, {event: buy}], counting: totals, window: 2h",
     "dear": "type: percentile, percentile: 75, event: buy, property: price, window: 2h",
+    "prices": "type: distinct, event: buy, property: price, cap: 3, window: 2h",
     "back": "type: retention, start: {event: view}, event: view, nth: 1, period: 10m, window: 2h",
 }
 FLAGS = {
@@ -33,7 +34,7 @@ FLAGS = {
 variants: [{key: control, users: [user-3, user-4, user-5, user-6]}, {key: treatment}],
 breakdowns: [{property: platform, values: [iOS, web]}],
 metrics: [{metric: buyers, role: primary}, {metric: spent}, {metric: views}, {metric: back}, {metric: price},
-  {metric: dear}]""",
+  {metric: dear}, {metric: prices}]""",
     "menu": """
 unit: device_id, rollout: 80, variants: [{key: control}, {key: wide}, {key: narrow}],
 metrics: [{metric: spent}, {metric: per-view}, {metric: funnel}, {metric: big}]""",

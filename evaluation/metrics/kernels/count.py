@@ -9,7 +9,7 @@ from evaluation.columns.arrays import Words
 from evaluation.columns.buckets import bucket_of
 from evaluation.metrics import measures as of
 from evaluation.metrics import sums
-from evaluation.metrics.kernels import ordered, spread
+from evaluation.metrics.kernels import ordered, seen, spread
 from evaluation.metrics.kernels.members import (
     FLAGS,
     JUMPER,
@@ -19,8 +19,7 @@ from evaluation.metrics.kernels.members import (
     cell_of,
     fold,
     has_room,
-    ordered_totals,
-    spread_cells,
+    room_of,
 )
 from evaluation.metrics.kernels.recent import FACT, Memory, places_of
 from evaluation.metrics.layouts import Events
@@ -47,6 +46,9 @@ def add_to_total(  # noqa: PLR0917
         of.add_value(rows, m, at, value, sign)
     elif kind == of.LISTED:
         spread.put(rows, m, at, store.lists, store.list_counts, bucket_of(value), sign)
+    elif kind in (of.DISTINCT, of.DAYS):
+        which = time // seen.DAY if kind == of.DAYS else value
+        seen.see(rows, m, at, v, store.seen, store.list_counts, which, sign)
     else:
         rows[m, at + of.EVENTS] += sign
     return False
@@ -154,12 +156,12 @@ def count(  # noqa: PLR0917
     rows, heads, tallies, parts, pending = store.rows, store.heads, store.tallies, store.parts, store.pending
     feeds, variables, columns, ends = measures.feeds, measures.variables, measures.columns, measures.ends
     x, y = np.empty(MOST_NUMBERS, np.int64), np.empty(MOST_NUMBERS, np.int64)
-    totals, cells = ordered_totals(measures), spread_cells(measures)
+    room = room_of(measures)
     for i in range(begin, n):
         m, event = found[i], events[i]
         if m < 0 or heads[m].state & JUMPER or event.time >= ends:  # rule 1
             continue
-        if not has_room(store, totals, cells, 1):
+        if not has_room(store, room, 1):
             return i
         entry = heads[m].entry
         for r in range(feeds.shape[0]):

@@ -17,9 +17,8 @@ from evaluation.metrics.kernels.members import (
     find,
     fold_live,
     has_room,
-    ordered_totals,
+    room_of,
     seek,
-    spread_cells,
 )
 from evaluation.metrics.kernels.recent import Memory, places_of
 from evaluation.metrics.kernels.recount import recount
@@ -122,7 +121,7 @@ def expose(  # noqa: PLR0917
     rows, heads, slots, counts, arm_units = store.rows, store.heads, store.slots, store.counts[0], store.arm_units
     has_notes = memory.state[0].notes > 0
     x = np.empty(MOST_NUMBERS, np.int64)
-    totals, cells = ordered_totals(measures), spread_cells(measures)
+    room = room_of(measures)
     entries = 0
     for i in range(begin, n):
         exposure, m = exposures[i], found[i]
@@ -144,7 +143,7 @@ def expose(  # noqa: PLR0917
                 continue
         is_jumper = not is_new and heads[m].state & JUMPER != 0
         places = places_of(memory, exposure.unit)
-        if not is_jumper and not has_room(store, totals, cells, places.shape[0]):
+        if not is_jumper and not has_room(store, room, places.shape[0]):
             return i, entries
         if is_new:  # rule 1
             m = counts.members

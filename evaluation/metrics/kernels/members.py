@@ -41,6 +41,7 @@ from evaluation.metrics.layouts import (
     PendingEvents,
     Ring,
     RunCounts,
+    SeenValues,
     Settled,
     Tallies,
 )
@@ -73,6 +74,7 @@ class Members(NamedTuple):
     ring: Ring  # (1,)
     bins: Bins
     lists: Lists
+    seen: SeenValues
     list_counts: ListCounts  # (1,)
 
 
@@ -183,31 +185,35 @@ def fold_live(store: Members, m: int, measures: Measures, begin: int, x: Words, 
                 store.tallies[c].withheld += one
 
 
+class Room(NamedTuple):
+    """What an event of a member may take more, at most."""
+
+    totals: int  # of pending events
+    bins: int  # also a member without any
+    values: int  # of lists, or seen
+
+
 @njit(cache=True)
-def ordered_totals(measures: Measures) -> int:
-    """How many totals of a member are ordered ones."""
-    totals = 0
+def room_of(measures: Measures) -> Room:
+    """By what a run measures."""
+    totals = bins = values = 0
     for v in range(measures.variables.shape[0]):
-        totals += measures.variables[v].kind >= of.FUNNEL
-    return totals
-
-
-@njit(cache=True)
-def spread_cells(measures: Measures) -> int:
-    """In how many bins more an event of a member may stand, or a member that has none."""
-    columns = 0
+        kind = measures.variables[v].kind
+        totals += kind >= of.FUNNEL
+        values += kind in (of.LISTED, of.DISTINCT, of.DAYS)
     for c in range(measures.columns.shape[0]):
-        columns += measures.columns[c].spread != of.UNSPREAD
-    return columns * measures.breakdowns.shape[0]
+        bins += measures.columns[c].spread != of.UNSPREAD
+    return Room(totals, bins * measures.breakdowns.shape[0], values)
 
 
 @njit(cache=True)
-def has_room(store: Members, totals: int, cells: int, events: int) -> Any:
-    """Whether so many events more of a member fit, of which each is pending in `totals` and may fill `cells` bins."""
-    pending = store.ring[0].head - store.ring[0].tail + totals * events
-    more = cells * max(1, events)  # lists grow by no more than bins do
-    counts = store.list_counts[0]
-    has_bins = cells == 0 or (
-        counts.listed + more <= store.lists.shape[0] and (counts.bins + more) * 8 <= store.bins.shape[0] * 5
-    )
-    return pending <= store.pending.shape[0] and has_bins
+def has_room(store: Members, room: Room, events: int) -> Any:
+    """Whether so many events more of a member fit."""
+    if store.ring[0].head - store.ring[0].tail + room.totals * events > store.pending.shape[0]:
+        return False
+    counts, values = store.list_counts[0], room.values * events
+    if values > store.lists.shape[0] - counts.listed:
+        return False
+    if values > 0 and (counts.seen + values) * 8 > store.seen.shape[0] * 5:
+        return False
+    return room.bins == 0 or (counts.bins + room.bins * max(1, events)) * 8 <= store.bins.shape[0] * 5

@@ -5,7 +5,7 @@ from numba import njit
 
 from evaluation.columns.arrays import Words
 from evaluation.metrics import measures as of
-from evaluation.metrics.kernels import ordered, spread
+from evaluation.metrics.kernels import ordered, seen, spread
 from evaluation.metrics.kernels.count import add_to_total
 from evaluation.metrics.kernels.members import (
     JUMPER,
@@ -15,8 +15,7 @@ from evaluation.metrics.kernels.members import (
     fold,
     fold_live,
     has_room,
-    ordered_totals,
-    spread_cells,
+    room_of,
 )
 from evaluation.metrics.kernels.recent import FACT, Memory, places_of
 from evaluation.metrics.kernels.tallies import tally_recent
@@ -57,6 +56,8 @@ def _reset(store: Members, m: int, measures: Measures, begin: int) -> None:
             rows[m, variable.at + of.VALUES] = 0
         elif variable.kind == of.LISTED:
             spread.forget(rows, m, variable.at, store.lists, store.list_counts)
+        elif variable.kind in (of.DISTINCT, of.DAYS):
+            seen.forget(rows, m, variable.at)
         if measures.columns[variable.column].width > 0:
             rows[m, variable.covariate + of.EVENTS] = 0
             if variable.kind >= of.SUM:
@@ -70,7 +71,7 @@ def recount(store: Members, m: int, measures: Measures, begin: int, memory: Memo
     The covariates are left at nothing.
     """
     entry = store.heads[m].entry
-    if ordered_totals(measures) and not _are_in_order(memory, places):  # sorted, each comes last in its total
+    if room_of(measures).totals and not _are_in_order(memory, places):  # sorted, each comes last in its total
         places = _in_order(memory, places)
     _reset(store, m, measures, begin)
     for k in places:
@@ -98,7 +99,7 @@ def cover(store: Members, at: int, measures: Measures, begin: int, memory: Memor
     Where the room for pending events ends, so does the loop: the next member.
     """
     x = np.empty(MOST_NUMBERS, np.int64)
-    totals, cells = ordered_totals(measures), spread_cells(measures)
+    room = room_of(measures)
     for m in range(at, store.counts[0].members):
         head = store.heads[m]
         is_covered = False
@@ -108,7 +109,7 @@ def cover(store: Members, at: int, measures: Measures, begin: int, memory: Memor
             continue
         places = places_of(memory, head.unit)
         if head.state & JUMPER == 0:
-            if not has_room(store, totals, cells, places.shape[0]):
+            if not has_room(store, room, places.shape[0]):
                 return m
             recount(store, m, measures, begin, memory, places)
             fold_live(store, m, measures, begin, x, 1)

@@ -18,7 +18,8 @@ RETENTION = Metric(
     key="back", owner="shop", type="retention", start=Step(event="join"), event="open", nth=6, window="7d"
 )
 PERCENTILE = msgspec.structs.replace(REVENUE, key="p90", type="percentile", percentile=90.0, of="events")
-METRICS = {metric.key: metric for metric in (PURCHASE, REVENUE, MEAN, RATIO, FUNNEL, RETENTION, PERCENTILE)}
+DISTINCT = msgspec.structs.replace(REVENUE, key="prices", type="distinct", cap=20.0)
+METRICS = {each.key: each for each in (PURCHASE, REVENUE, MEAN, RATIO, FUNNEL, RETENTION, PERCENTILE, DISTINCT)}
 
 
 def past_of(*others):

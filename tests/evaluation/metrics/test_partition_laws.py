@@ -16,7 +16,7 @@ from tests.oracle import Oracle, definitions, published, segments
 HORIZON = 100
 SPAN = 900  # event times lie in [0, SPAN)
 EXPOSED = RowKind.EXPOSURE
-FACTS, PRICE = 3, 0
+FACTS, PRICES = 4, (0, 1)
 
 kinds_of_exposures = st.sampled_from(
     [0] * 12 + [RowKind.LATE, RowKind.INACTIVE, RowKind.FORCED, RowKind.LATE | RowKind.FORCED]
@@ -61,7 +61,7 @@ def histories(draw):
         _, _, unit, time, _, _ = draw(st.sampled_from(shown))
         time = min(SPAN - 1, max(0, time + draw(edges)))
         rows.append((0, draw(st.integers(0, FACTS - 1)), unit, time, draw(names), draw(values)))
-    rows = [row if row[0] & EXPOSED or row[1] == PRICE else (*row[:5], 1) for row in rows]
+    rows = [row if row[0] & EXPOSED or row[1] in PRICES else (*row[:5], 1) for row in rows]
     settles = [row[3] + window + HORIZON for row in shown for window in (50, 200, 300)]
     watermark = draw(
         st.one_of(st.integers(0, 3000), st.sampled_from(settles), st.sampled_from(settles).map(lambda t: t + 1))
@@ -158,6 +158,8 @@ def catalogs_of(make, change):
         metric("funnel", "funnel", "300ms", steps=(view, buy)),
         metric("rounds", "funnel", "none", steps=(buy, view, buy), counting="totals"),
         metric("back", "retention", "200ms", start=view, nth=1, period="50ms"),
+        metric("prices", "distinct", "200ms", property="price"),
+        metric("days", "distinct", "none", event="view", cap=2.0),
         metric("slow", "percentile", "200ms", percentile=90.0),
         metric("slowest", "percentile", "none", percentile=99.0),
         metric("big", "percentile", "200ms", percentile=50.0, of="units"),
@@ -184,14 +186,15 @@ def catalogs_of(make, change):
         replace(metric("revenue", "sum", "100ms", version=2, cuped=lookback), recorded=100 - 1000 - HORIZON),
         metric("funnel", "funnel", "100ms", version=2, steps=(buy, view)),
         metric("new", "sum", "none"),
+        metric("prices", "distinct", "none", version=2, property="price", log=True),
         metric("slow", "percentile", "300ms", version=2, percentile=90.0),
     ]
-    since = {"bought": 300, "revenue": 300, "funnel": 300, "new": 500, "slow": 300}
+    since = {"bought": 300, "revenue": 300, "funnel": 300, "new": 500, "slow": 300, "prices": 300}
     after = make.run("exp-1", changed, since=since, breakdowns=BREAKDOWNS)
     return [make.catalog(5, [first, second]), make.catalog(7, [after, second])]
 
 
-CHANGED = ("bought", "revenue", "funnel", "new", "slow")
+CHANGED = ("bought", "revenue", "funnel", "new", "slow", "prices")
 
 
 @pytest.mark.parametrize("change", ["nothing", "metrics", "complete"])

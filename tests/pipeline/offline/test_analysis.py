@@ -574,3 +574,20 @@ def test_a_measured_holdout_compares_who_is_held_out_with_all_others_by_the_grou
         1_000 - held_out,
         held_out - 1,
     )
+
+
+def test_different_values_are_told_apart_as_texts_and_missing_ones_are_unusable(tmp_path: Path) -> None:
+    of_control: list[Any] = ["tea", "tea", "1", 1, 1.0, "é", True, {"size": 2}, ""]
+    of_treatment: list[Any] = ["tea", "milk", None]
+
+    found = analysed(
+        tmp_path,
+        {"products": "type: distinct, event: view, property: product"},
+        [("view", unit, {"product": each}) for unit in range(300) for each in of_control],
+        [("view", unit, {"product": each}) for unit in range(300) for each in of_treatment],
+    )
+
+    (loss,) = found["experiments"][0]["health"]["losses"]
+    assert {arm["variant"]: arm["unusable"] for arm in loss["arms"]} == {"control": 0, "treatment": 300}
+    cell = found["cells"]["products"]
+    assert (int(cell["control_sum"]), int(cell["sum"])) == (7 * 300, 2 * 300)  # of 1.0 the text is another

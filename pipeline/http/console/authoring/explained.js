@@ -57,6 +57,7 @@ const CHOICES = {
     ratio: "the total of one metric by that of another",
     funnel: "whether it took all steps in order",
     retention: "whether it came back",
+    distinct: "how many different values, or days",
     percentile: "what so many percent of all values reach at most",
   },
   "ForeignSource.as": { event: "what a unit did", exposure: "that a unit met a variant" },

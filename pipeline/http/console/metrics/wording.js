@@ -31,6 +31,10 @@ function what(metric, type, property) {
       return `The average of ‘${property}’ over a unit's ‘${event}’`;
     case "ratio":
       return `The total of ‘${numerator}’ over all units, by that of ‘${denominator}’`;
+    case "distinct":
+      return property
+        ? `How many different values of ‘${property}’ a unit's ‘${event}’ had`
+        : `On how many days a unit sent ‘${event}’`;
     case "percentile":
       return `The value up to which ${typedOf(metric.percentile)} % of ${metric.of === "units" ? `units' totals of ‘${property}’ over their ‘${event}’` : `all ‘${property}’ of ‘${event}’`} lie`;
     case "retention":
