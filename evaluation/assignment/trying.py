@@ -96,5 +96,5 @@ def _tried(  # noqa: PLR0917
     return sorted(found, key=lambda each: each.index or 0)
 
 
-def _dead(row: int, letter: DeadLetter, came: bytes | None) -> Tried:
-    return Tried(row, letter.index, came, None, letter.reason, letter.detail)
+def _dead(row: int, dead_letter: DeadLetter, came: bytes | None) -> Tried:
+    return Tried(row, dead_letter.index, came, None, dead_letter.reason, dead_letter.detail)

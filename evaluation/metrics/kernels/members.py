@@ -185,7 +185,7 @@ def fold_live(store: Members, m: int, measures: Measures, begin: int, x: Words, 
                 store.tallies[c].withheld += one
 
 
-class Room(NamedTuple):
+class StoreRoom(NamedTuple):
     """What an event of a member may take more, at most."""
 
     totals: int  # of pending events
@@ -194,7 +194,7 @@ class Room(NamedTuple):
 
 
 @njit(cache=True)
-def room_of(measures: Measures) -> Room:
+def room_of(measures: Measures) -> StoreRoom:
     """By what a run measures."""
     totals = bins = values = 0
     for v in range(measures.variables.shape[0]):
@@ -203,11 +203,11 @@ def room_of(measures: Measures) -> Room:
         values += kind in (of.LISTED, of.DISTINCT, of.DAYS)
     for c in range(measures.columns.shape[0]):
         bins += measures.columns[c].spread != of.UNSPREAD
-    return Room(totals, bins * measures.breakdowns.shape[0], values)
+    return StoreRoom(totals, bins * measures.breakdowns.shape[0], values)
 
 
 @njit(cache=True)
-def has_room(store: Members, room: Room, events: int) -> Any:
+def has_room(store: Members, room: StoreRoom, events: int) -> Any:
     """Whether so many events more of a member fit."""
     if store.ring[0].head - store.ring[0].tail + room.totals * events > store.pending.shape[0]:
         return False
