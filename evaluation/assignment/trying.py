@@ -1,18 +1,20 @@
 """Trying: what a source makes of some records, side by side with what came."""
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from evaluation.assignment.absent import absent, conditions_of, fields_of, told
 from evaluation.assignment.dead_letters import DeadLetters
 from evaluation.assignment.foreign import foreign_columns, ours, readable
 from evaluation.assignment.messages import Stretch
 from evaluation.assignment.routing import read_by
 from evaluation.catalog.in_force import Catalog
 from evaluation.sources.mapping import whole
+from evaluation.sources.presets import filled
 from schemas.dead_letter import DeadLetter
 from schemas.records import Records
 from schemas.source import ForeignSource
@@ -39,6 +41,8 @@ class Tried:
     reason: str | None = None
     detail: str | None = None
     is_late: bool = False
+    lacks: frozenset[str] | None = None  # fields at none of whose paths something stands; None: none was looked for
+    unasked: frozenset[str] | None = None  # and conditions, of all that the record holds
 
 
 def tried(  # noqa: PLR0917
@@ -57,11 +61,28 @@ def tried(  # noqa: PLR0917
     if catalog is not None and len(records):
         for each in read_by(source, records, catalog, horizon, tolerance, schemas).rejects:
             refused[int(np.searchsorted(records.offset, each.offset))].append(each)
+    lacking = absent(records, source, fields_of(source), filled(source).where, schemas)
+    unasked: dict[int, frozenset[str]] = {}
+    for (row, _), conditions in absent(records, source, conditions_of(source), (), schemas).items():
+        unasked[row] = unasked.get(row, conditions) & conditions
     return [
-        each
+        replace(each, lacks=lacking.get((row, each.index)), unasked=unasked.get(row))
         for row in range(len(records))
         for each in _tried(records, row, source, horizon, tolerance, schemas, refused[row])
     ]
+
+
+def absences(source: ForeignSource, shown: Sequence[Tried]) -> Iterator[str]:
+    """What these records lack of the document's own paths; of conditions only where none of them has it."""
+    meant = [each for each in shown if each.lacks is not None and each.detail != EXCLUDED]
+    asked = [each for each in shown if each.unasked is not None]
+    values = [each.value for each in shown]
+    for field, taken in conditions_of(source).items():
+        if asked and all(field in each.unasked for each in asked if each.unasked is not None):
+            yield told(source, field, taken, len(asked), len(asked), values)
+    for field, taken in fields_of(source).items():
+        if lacking := sum(field in each.lacks for each in meant if each.lacks is not None):
+            yield told(source, field, taken, lacking, len(meant), values)
 
 
 def _tried(  # noqa: PLR0917

@@ -14,6 +14,7 @@ LARGEST_INDEX = 9_999
 
 Steps = tuple[str | int, ...]
 _STEP = re.compile(r"'((?:[^']|'')*)'|([^.']+)")
+_PLAIN = re.compile(r"(?![0-9]+$|=|\$(key)?$)[^.']+")
 _INDEX = re.compile(r"[0-9]{1,9}")
 
 
@@ -66,6 +67,18 @@ def parse_path(text: str) -> RecordPath:
     if text == ROOT:
         return InValue(())
     return InValue(_steps(text))
+
+
+def path_of(steps: Steps) -> str:
+    """The path that names a place in a record's value, as a document writes it."""
+    return ".".join(map(_step, steps)) or ROOT
+
+
+def _step(step: str | int) -> str:
+    if isinstance(step, int) or _PLAIN.fullmatch(step):
+        return str(step)
+    quoted = step.replace("'", "''")
+    return f"'{quoted}'"
 
 
 def _steps(text: str) -> Steps:

@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args
 import msgspec
 
 from evaluation.assignment.foreign import named_by
-from evaluation.assignment.trying import Tried, tried
+from evaluation.assignment.trying import Tried, absences, tried
 from evaluation.catalog.history import History
 from evaluation.catalog.in_force import Catalog
 from evaluation.catalog.rules import did_you_mean
@@ -75,20 +75,23 @@ def _tried(
 ) -> TriedSource:
     kept, horizon, tolerance = KeptSchemas(settings), settings.horizon, settings.tolerance
     found = [
-        _record(records, each)
+        (_record(records, each), each)
         for records in slices
         for each in tried(records, source, horizon, tolerance, kept.of(named_by(records, [source])), catalog)
     ]
-    found.sort(key=lambda each: each.time, reverse=True)
+    found = sorted(found, key=lambda each: each[0].time, reverse=True)[:number]
     has_own_times = any(records.has_own_times for records in slices)
-    counts = Counter(each.outcome for each in found[:number])
+    counts = Counter(each.outcome for each, _ in found)
     return TriedSource(
         topic=source.topic,
         makes=source.makes,
-        records=found[:number],
+        records=[each for each, _ in found],
         counts={outcome: counts[outcome] for outcome in get_args(Outcome)},
         has_own_times=has_own_times,
-        notes=[*_notes(source, has_own_times, is_empty=not slices)],
+        notes=[
+            *_notes(source, has_own_times, is_empty=not slices),
+            *absences(source, [each for _, each in found]),
+        ],
     )
 
 

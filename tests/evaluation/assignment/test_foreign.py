@@ -12,7 +12,7 @@ import pytest
 from evaluation.assignment.dead_letters import origins_of
 from evaluation.assignment.looking import carrying, messages_of
 from evaluation.assignment.routing import assign
-from evaluation.assignment.trying import tried
+from evaluation.assignment.trying import absences, tried
 from evaluation.catalog.sources import ReadSource, read_sources
 from evaluation.columns.scanning import Type, Wanted
 from schemas.dead_letter import DeadLetter, resent_headers
@@ -414,3 +414,70 @@ def test_trying_tells_what_flags_refuse_as_the_dead_letters_that_it_would_be(rec
     topic.source(source)
     letters = route(value, topic="@web.seen", catalog=topic.history).rejects
     assert [(each.index, each.detail) for each in letters] == [(each.index, each.detail) for each in found[1:]]
+
+
+ORDERED = {"key": "orders", "topic": "shop.orders", "as": "event"}
+TOTALS = {"event": "Bought", "userId": "a", "totals": {"grossCents": 5, "a.b": 1}, "context": {"traits": {"crm_id": 9}}}
+
+
+@pytest.mark.parametrize(
+    ("document", "told"),
+    [
+        (
+            {"map": {"event_type": "event", "user_id": "$.userId", "event_properties": {"cents": "totals.grosCents"}}},
+            [
+                "user_id: nothing stands at $.userId in any of the 2 records; drop `$.`: paths begin at the record",
+                "event_properties.cents: nothing stands at totals.grosCents in any of the 2 records; did you mean "
+                "totals.grossCents?",
+            ],
+        ),
+        (
+            {"preset": "segment", "map": {"user_id": ["crm_id", "traits.crm_id"], "country": "totals.'a.b'"}},
+            [
+                "user_id: nothing stands at crm_id, traits.crm_id in any of the 2 records; did you mean "
+                "context.traits.crm_id?",
+                "country: nothing stands at totals.'a.b' in 1 of the 2 records",
+            ],
+        ),
+        (
+            {
+                "map": {
+                    "event_type": "purchase",
+                    "user_id": "userId",
+                    "event_properties": {"currency": ["eur", "= EUR"]},
+                }
+            },
+            ["event_type: nothing stands at purchase in any of the 2 records; a constant is `= purchase`"],
+        ),
+        (
+            {
+                "preset": "segment",
+                "where": [
+                    {"property": "event_properties.event", "op": "is", "values": ["Bought"]},
+                    {"property": "nowhere", "op": "is", "values": ["(none)"]},
+                ],
+            },
+            ["where[0]: nothing stands at event_properties.event in any of the 2 records; did you mean event?"],
+        ),
+        (
+            {
+                "parse": ["text"],
+                "each": "text.items",
+                "map": {"event_type": "= item", "user_id": "userId", "insert_id": "text.items.skus"},
+            },
+            [
+                "insert_id: nothing stands at text.items.skus in any of the 3 elements; did you mean text.items.sku?",
+            ],
+        ),
+    ],
+)
+def test_trying_tells_at_which_paths_nothing_stands(records_of, document, told):
+    source = msgspec.convert(ORDERED | document, ForeignSource)
+    text = msgspec.json.encode({"items": [{"sku": 1}, {"sku": 2}]}).decode()
+    bare = TOTALS | {"totals": {"grossCents": 5}, "text": '{"items":[{"sku":3}]}'}
+    values = TOTALS | {"text": text}, bare
+    rows = [(i, NOW, msgspec.json.encode(value), ()) for i, value in enumerate(values)]
+
+    found = tried(records_of([*rows, (2, NOW, None, ())], topic=AT), source, HORIZON, TOLERANCE)
+
+    assert [*absences(source, found)] == told
