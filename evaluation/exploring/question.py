@@ -53,9 +53,10 @@ class ExploreQuestion(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     it is the run's primary one. `by` are breakdowns, each of one property of units at their entry or several that are
     crossed (`day` and `hour` are those of the entry); `by_event` are properties of events, by whose values metrics are
     split. Of each the `most` largest slices are kept, the rest is `(other)`. Conditions of `where` that begin with
-    `event_properties.` choose events, the others units, by what they were at their entry. `since` (ms UTC): units that
-    entered from then on; `until`: the run as it stood then. `split` asks which slice explains a broken split, of the
-    properties of `by`, or of all that exposures tell. `reading` is by default the one that decides.
+    `event_properties.` choose events, the others units, by what they were at their entry; `conditions` are more of
+    them, in words (`plan is pro`). `since` (ms UTC): units that entered from then on; `until`: the run as it stood.
+    `split` asks which slice explains a broken split, of the properties of `by`, or of all that exposures tell.
+    `reading` is by default the one that decides.
     """
 
     metrics: tuple[str | Metric, ...] = ()
@@ -63,6 +64,7 @@ class ExploreQuestion(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     by: tuple[tuple[str, ...], ...] = ()
     by_event: tuple[str, ...] = ()
     where: tuple[Condition, ...] = ()
+    conditions: tuple[str, ...] = ()
     since: int | None = None
     until: int | None = None
     reading: Literal["deciding", "live"] = "deciding"
@@ -73,7 +75,8 @@ class ExploreQuestion(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
         """The same with whole names. Raises QuestionError where it cannot be asked."""
         by = tuple(tuple(map(property_of, together)) for together in self.by)
         by_event = tuple(map(event_property_of, self.by_event))
-        where = tuple(msgspec.structs.replace(each, property=_property(each.property)) for each in self.where)
+        asked = [*self.where, *map(condition_of, self.conditions)]
+        where = tuple(msgspec.structs.replace(each, property=_property(each.property)) for each in asked)
         if not 1 <= self.most <= MOST_KEPT:
             raise QuestionError(f"most is {self.most}; ask for 1 to {MOST_KEPT} slices")
         if len(by) + len(by_event) > MOST_BY or any(not 1 <= len(each) <= MOST_TOGETHER for each in by):
@@ -82,7 +85,7 @@ class ExploreQuestion(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
             raise QuestionError(f"ask for at most {MOST_METRICS} metrics at once")
         if self.since is not None and self.until is not None and self.since >= self.until:
             raise QuestionError(f"since ({self.since}) is not before until ({self.until}); both are ms since 1970")
-        return msgspec.structs.replace(self, by=by, by_event=by_event, where=where)
+        return msgspec.structs.replace(self, by=by, by_event=by_event, where=where, conditions=())
 
 
 def by_of(text: str) -> tuple[str, ...]:

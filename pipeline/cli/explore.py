@@ -13,7 +13,7 @@ from rich.text import Text
 
 from evaluation.catalog.hours import moment_of
 from evaluation.exploring.answer import Exploration, ExploredCell
-from evaluation.exploring.question import KEPT, ExploreQuestion, QuestionError, by_of, condition_of
+from evaluation.exploring.question import KEPT, ExploreQuestion, QuestionError, by_of
 from pipeline.cli.plot import plot_option
 from pipeline.cli.progress import progress
 from pipeline.cli.terminal import Fitted, Terminal, TerminalColumn, harmless, told_utc
@@ -99,7 +99,7 @@ def explore(
             any_event=any_event,
             by=tuple(map(by_of, by)),
             by_event=by_event,
-            where=tuple(map(condition_of, where)),
+            conditions=where,
             since=_moment(since, "--from"),
             until=_moment(until, "--to"),
             reading="live" if live else "deciding",

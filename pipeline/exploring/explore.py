@@ -16,7 +16,6 @@ from pipeline.errors import PeekproofError
 from pipeline.exploring.found_values import FoundValues
 from pipeline.exploring.run_fold import Progress, RunFold
 from pipeline.questions.reading import TimeBound, said
-from pipeline.recovery.folding import archived_catalog
 from pipeline.registry.kept import KeptSchemas
 from pipeline.storage.archived import expired, partitions
 from schemas.numbers import LATEST
@@ -24,20 +23,6 @@ from schemas.topics import EVENTS, EXPOSURES
 
 FOREVER = 1e9  # seconds
 FINDING = 0.3  # of the time, in which values are found
-
-
-def explore_archive(  # noqa: PLR0917
-    directory: Path,
-    experiment: str,
-    run: str | None,
-    question: ExploreQuestion,
-    horizon: int,
-    tolerance: int,
-    seconds: float = FOREVER,
-    kept: KeptSchemas | None = None,
-) -> Exploration:
-    """The answer, by the catalog as it is archived. Raises PeekproofError."""
-    return explore(directory, archived_catalog(directory), experiment, run, question, horizon, tolerance, seconds, kept)
 
 
 def explore(  # noqa: PLR0917

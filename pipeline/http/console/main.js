@@ -14,6 +14,7 @@ import { BriefsPage } from "./decisions/page.js";
 import { DeploymentPage, DeploymentsPage } from "./deployments/page.js";
 import { h, render } from "./dom.js";
 import { ExperimentPage } from "./experiment/page.js";
+import { ExplorePage } from "./exploring/page.js";
 import { FlagPage } from "./flag/page.js";
 import { ListPage } from "./list/page.js";
 import { DocumentsPage } from "./metrics/list.js";
@@ -53,6 +54,7 @@ const REFRESH_MS = 10_000; // of what no stream tells: definitions and states th
 const PAGES = [
   { at: "", nav: "Experiments and flags", open: (route, around) => new ListPage(route, around) },
   { at: "experiments", under: "", open: (route, around) => new ExperimentPage(route, around) },
+  { at: "explore", under: "", open: (route, around) => new ExplorePage(route, around) },
   {
     at: "briefs",
     nav: "Briefs",

@@ -14,7 +14,7 @@ from evaluation.exploring.entry_values import EntryValues
 from evaluation.exploring.question import ExploreQuestion, QuestionError
 from evaluation.flags.conditions import ConditionError
 from pipeline.exploring.asked import AskedBefore, AskedQuestions
-from pipeline.exploring.explore import explore_archive
+from pipeline.exploring.explore import explore as answer_of
 from pipeline.http.backend import Backend
 from pipeline.http.callers.keys import Key
 from pipeline.http.management.life import standing
@@ -36,7 +36,7 @@ async def asked_before(
 ) -> AskedBefore:
     """How many questions you have put to a run, and whether to be careful: ask before you ask."""
     standing(backend, key)
-    return _asked(backend, _run(backend, key, run)).before(request.user.id)
+    return _asked(backend, _run(backend, key, run)).before(request.auth.id)
 
 
 @post("/experiments/{key:str}/explore", status_code=200)
@@ -53,10 +53,13 @@ async def explore(
     except (QuestionError, ConditionError) as error:
         raise ClientException(str(error)) from None
     about = msgspec.json.encode((key, of_run.key, question, backend.catalog.history.newest.offset))
+    history = backend.catalog.history.copy()
+    history.versions = []  # a fold asks for states alone
     found = await backend.readers.ask(
-        explore_archive,
+        answer_of,
         about,
         settings.data / "archive",
+        history,
         key,
         of_run.key,
         question,
@@ -66,8 +69,8 @@ async def explore(
         KeptSchemas(settings),
     )
     asked = _asked(backend, of_run)
-    asked.note(request.user.id, question, found.family.comparisons if found.family else 0)
-    return Answered(answer=found, asked=asked.before(request.user.id))
+    asked.note(request.auth.id, question, found.family.comparisons if found.family else 0)
+    return Answered(answer=found, asked=asked.before(request.auth.id))
 
 
 def _run(backend: Backend, key: str, run: str | None) -> RunInForce:

@@ -140,5 +140,5 @@ def test_what_cannot_be_explored_is_refused(asker: Asker) -> None:
         ({"by": [["event_properties.x"]]}, "by_event"),
         ({"where": [{"property": "country", "op": "regex match", "values": ["("]}]}, "country|regex|paren|missing"),
     ):
-        assert re.search(why, str(asker.post(path, question, code=400)["detail"]))
-    assert "no run" in asker.post(f"{path}?run=exp-9", {}, code=404)["detail"]
+        assert re.search(why, str(asker.post(path, question, code=400)["error"]))
+    assert "no run" in asker.post(f"{path}?run=exp-9", {}, code=404)["error"]

@@ -29,6 +29,7 @@ from pipeline.http.management.life import Stands, Taking, Version, Versions
 from pipeline.http.management.plans import PlanEdit, PlanShown
 from pipeline.http.oncall.examination import Examined
 from pipeline.http.oncall.routes import StagesTold
+from pipeline.http.questions.exploring import Answered
 from pipeline.http.questions.planning import SamplePlan
 from pipeline.http.questions.units import UnitAnswers
 from pipeline.http.remembering.briefs import Briefs, BriefShown, Rendered, Rendering
@@ -48,7 +49,17 @@ DOCUMENTS = (DocumentItems, DocumentShown, Checked, Published, SourcesTold)
 ARRIVING = (ArrivingTold, FlagArriving, MessagesSeen, TailTold, SentAgain, Checklist)
 REMEMBERED = (Briefs, BriefShown, Rendered, Comments)
 SIGNED = (Me, WayIn, SignedOut, KeysTold, KeyMade, ProgramsTold, SharesTold, ShareMade)
-ANSWERED = (Drawer, UnitAnswers, UnitRecords, SamplePlan, MetricNumbers, SegmentCounts, TriedSource, ShippedMetric)
+ANSWERED = (
+    Drawer,
+    UnitAnswers,
+    UnitRecords,
+    SamplePlan,
+    MetricNumbers,
+    SegmentCounts,
+    TriedSource,
+    ShippedMetric,
+    Answered,
+)
 ON_CALL = (StagesTold, Examined)
 SAID = (
     Overview,

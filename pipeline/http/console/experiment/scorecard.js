@@ -7,6 +7,7 @@
 import { fact, h } from "../dom.js";
 import { term } from "../parts/meanings.js";
 import { moment, share } from "../parts/numbers.js";
+import { addressOf } from "../parts/route.js";
 import { vocabulary } from "../parts/vocabulary.js";
 import { READINGS } from "./choice.js";
 import { body, shown, table } from "./comparisons.js";
@@ -51,7 +52,11 @@ function bodyOf(role, flag, look, choice, choose) {
       head: [
         cell.metric,
         faulty(look, cell.metric),
-        at === 0 && [notes(flag, goal, cell.since), handle(cell.metric, choice, choose)],
+        at === 0 && [
+          notes(flag, goal, cell.since),
+          handle(cell.metric, choice, choose),
+          explore(flag, look, cell.metric),
+        ],
       ],
       note: noted(goal),
       drawer: at === cells.length - 1 && choice.drawer === cell.metric && drawer(flag, look, cell.metric),
@@ -76,6 +81,16 @@ function handle(metric, choice, choose) {
     `what is behind ${metric}`,
   );
 }
+
+/** What leads to questions about a metric.
+ * @param {Told} flag @param {Look} look @param {string} metric */
+const explore = ({ key }, { run }, metric) =>
+  h(
+    "a",
+    { class: "handle", href: addressOf({ at: "explore", of: [key], query: new URLSearchParams({ run, metric }) }) },
+    h("span", { "aria-hidden": "true" }, "⌕ "),
+    `explore ${metric}`,
+  );
 
 /** @param {Told} flag @param {Look} look @param {string} metric */
 const drawer = ({ key, conversions }, { run }, metric) =>
