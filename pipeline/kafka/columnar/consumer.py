@@ -8,8 +8,9 @@ runs in a thread of its own; `ColumnsThread` reads there (see `fetches`). Topics
   Positions come from the app's `start_position`, else from the group's committed offset, else from the beginning. An
   offset that the log doesn't reach ends the worker: aiokafka's reset to another offset is off.
 - Seeks are counted in the client's thread, and every fetch carries the count at which its records were read. So records
-  from before a seek are known as such and dropped, and none from after it are. (Stock Faust loses what it fetched while
-  a rebalance ended: https://github.com/faust-streaming/faust/issues/596.)
+  from before a seek are known as such and dropped; those from after it that come when nothing may be taken are given
+  back, so that they come again. (Stock Faust loses what it fetched while a rebalance ended:
+  https://github.com/faust-streaming/faust/issues/596.)
 - The committed offset is the end of the slices acknowledged without a hole, in the order of delivery: one that is not
   acknowledged is never stepped over, and compacted offsets need no tracking.
 - When partitions are revoked, the app releases them first, then what it acknowledged is committed, then it is forgotten
@@ -122,6 +123,15 @@ class ColumnsThread(driver.AIOKafkaConsumerThread):
             return self.seeks, error
         return self.seeks, fetched
 
+    async def give_back(self, seeks: int, fetched: Mapping[TP, Any]) -> None:
+        """Go on where these records begin: they were not taken. After a seek since then the client is there already."""
+        await self.call_thread(self._give_back, self._ensure_consumer(), seeks, fetched)
+
+    async def _give_back(self, consumer: Any, seeks: int, fetched: Mapping[TP, Any]) -> None:
+        for tp in fetched.keys() & consumer.assignment() if seeks == self.seeks else ():
+            first = fetched[tp][0]
+            consumer.seek(tp, first.begin if isinstance(first, Records) else first.offset)
+
     async def committed(self, tps: Iterable[TP]) -> dict[TP, tuple[int, str]]:
         """The group's committed offsets, of partitions that have one, and what was said with each."""
         return await self.call_thread(self._committed, self._ensure_consumer(), list(tps))
@@ -226,6 +236,8 @@ class Consumer(driver.Consumer):
             return None, None
         seeks, fetched = await self._thread.fetch(tps, timeout)
         if seeks != self._seeks or self.app.rebalancing or not self.flow_active or self._sought(tps) != tps:
+            if not isinstance(fetched, KafkaError):
+                await self._thread.give_back(seeks, fetched)
             return None, None  # from before a seek, or one follows
         if isinstance(fetched, OffsetOutOfRangeError):
             raise GapError(

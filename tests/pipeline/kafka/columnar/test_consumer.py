@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.kafka.columnar.app import create_app
+from pipeline.kafka.columnar.consumer import ColumnsThread
 from pipeline.kafka.columnar.errors import GapError, TransportError
 from pipeline.kafka.columnar.schema import RecordsSchema
 from pipeline.kafka.columnar.turn import BrokenTurnError, Turn
@@ -58,6 +59,9 @@ class Thread:
         assert timeout == 1.0
         self.asked.append(tps)
         return self.answers.pop(0)
+
+    async def give_back(self, seeks, fetched):
+        self.did.append(("give back", seeks, {tp: records[0].begin for tp, records in fetched.items()}))
 
     async def commit(self, offsets):
         self.did.append(("commit", dict(offsets)))
@@ -171,6 +175,35 @@ def test_what_was_fetched_before_a_seek_is_dropped():
 
         assert await delivered(consumer) == []
         assert [message.value.end for _, message in await delivered(consumer)] == [3]
+
+    consuming(test)
+
+
+def test_what_is_fetched_after_a_seek_before_anything_may_be_taken_is_given_back():
+    async def test(_, consumer, thread):
+        async def fetch(*_):
+            consumer.stop_flow()
+            return thread.seeks, {ZERO: [slice_of(3, 5), slice_of(5, 9)]}
+
+        await consumer.perform_seek()
+        thread.fetch = fetch
+
+        assert await delivered(consumer) == []
+        assert thread.did[-1] == ("give back", 1, {ZERO: 3})
+
+    consuming(test)
+
+
+def test_records_are_given_back_by_a_seek_to_their_first_unless_one_has_followed_already():
+    async def test(_, consumer, __):
+        client, thread = SimpleNamespace(sought=[], assignment=lambda: frozenset({ZERO})), ColumnsThread(consumer)
+        client.seek = lambda tp, offset: client.sought.append((tp, offset))
+        fetched = {ZERO: [slice_of(3, 5), slice_of(5, 9)], ONE: [slice_of(0, 2)]}  # of which one is gone again
+        thread.seeks = 2
+        await thread._give_back(client, 1, fetched)
+        assert client.sought == []
+        await thread._give_back(client, 2, fetched)
+        assert client.sought == [(ZERO, 3)]
 
     consuming(test)
 
