@@ -63,7 +63,7 @@ TAGS = {  # of the OpenAPI document, and what we call them
 PYTHON = {  # what `import peekproof` offers, by what one wants
     "Flags": ("load_flags", "Flags", "Answer", "Problem", "PeekproofError"),
     "Analysis": ("analyze", "analyze_table", "mean", "conversion", "Result"),
-    "Metrics": ("Conversion", "Count", "Sum", "Mean", "Ratio", "Funnel", "Retention", "Percentile"),
+    "Metrics": ("Conversion", "Count", "Sum", "Mean", "Ratio", "Funnel", "Retention", "Percentile", "Distinct"),
     "Plans": ("plan", "PlannedSample"),
     "What was published": ("read", "Snapshot", "PublishedRun", "Course"),
 }

@@ -26,7 +26,7 @@ from pipeline.flags import load_flags
 
 if TYPE_CHECKING:
     from peekproof.analyzing import analyze
-    from peekproof.metrics import Conversion, Count, Funnel, Mean, Percentile, Ratio, Retention, Sum
+    from peekproof.metrics import Conversion, Count, Distinct, Funnel, Mean, Percentile, Ratio, Retention, Sum
     from peekproof.planning import PlannedSample, plan
     from peekproof.results import Result
     from peekproof.snapshots import Course, PublishedRun, Snapshot, read
@@ -37,6 +37,7 @@ __all__ = [
     "Conversion",
     "Count",
     "Course",
+    "Distinct",
     "Flags",
     "Funnel",
     "Mean",
@@ -63,7 +64,9 @@ __version__ = version("peekproof")
 
 # What loads columns, and what does them: where it is.
 _LATER = {
-    **dict.fromkeys(("Conversion", "Count", "Funnel", "Mean", "Percentile", "Ratio", "Retention", "Sum"), "metrics"),
+    **dict.fromkeys(
+        ("Conversion", "Count", "Distinct", "Funnel", "Mean", "Percentile", "Ratio", "Retention", "Sum"), "metrics"
+    ),
     **dict.fromkeys(("Course", "PublishedRun", "Snapshot", "read"), "snapshots"),
     **dict.fromkeys(("analyze_table", "conversion", "mean"), "tables"),
     **dict.fromkeys(("PlannedSample", "plan"), "planning"),

@@ -145,5 +145,16 @@ class Percentile(EventMetric):
     type: ClassVar[str] = "percentile"
 
 
+@dataclass(frozen=True, kw_only=True)
+class Distinct(EventMetric):
+    """How many different values of a property its events have; without one, on how many days (UTC) it sent them."""
+
+    event: str
+    property: str | None = None
+    cap: float | None = None
+    log: bool = False
+    type: ClassVar[str] = "distinct"
+
+
 def _step(said: str | Mapping[str, Any]) -> dict[str, Any]:
     return {"event": said} if isinstance(said, str) else dict(said)

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 ARCHIVE_SECONDS = 60.0  # that a look of the archive may take
 MOST_DRAWN = 500  # looks of a course
 HEALTH_UNKNOWN = "its health is not told: the archive beside the snapshot does not hold this look (yet)"
+_LEFT_OUT = {each.name for each in msgspec.structs.fields(Cell) if each.default is msgspec.UNSET}  # for null
 _EXACT = ("sum", "sum_squares", "denominator_sum")
 _ROWS = "FROM results_history WHERE experiment = $experiment AND run = $run"
 
@@ -212,7 +213,7 @@ def _look(rows: Sequence[dict[str, Any]]) -> Look:
 def _cell(row: dict[str, Any]) -> Cell:
     said = {field: row[column] for column, field in CELL.items()}
     for field, value in said.items():
-        if value is None and field in ("unusable_share", "example"):
+        if value is None and field in _LEFT_OUT:
             said[field] = msgspec.UNSET
         elif value is not None and field.removeprefix("control_") in _EXACT:
             said[field] = exact(int(value))

@@ -41,15 +41,17 @@ METRICS = [
     pp.Ratio("per-view", numerator=SPENT, denominator=VIEWS, window="2h", cuped="6h"),
     pp.Funnel("funnel", steps=["view", {"event": "buy"}], counting="totals", window="2h"),
     pp.Retention("back", start="view", event="view", nth=1, period="10m", window="2h"),
+    pp.Distinct("prices", event="buy", property="price", window="2h"),
     pp.Percentile("median", event="buy", property="price", percentile=50, of="units", window="2h"),
 ]
 MEDIAN = (
     "{key: median, owner: shop, type: percentile, event: buy, property: price, percentile: 50, of: units, window: 2h}"
 )
+PRICES = "{key: prices, owner: shop, type: distinct, event: buy, property: price, window: 2h}"
 BUTTON = """{key: button, owner: shop, variants: [{key: control}, {key: treatment, weight: 2}], analysis: {cuped: true},
 breakdowns: [{property: platform, values: [iOS, web]}], metrics: [{metric: buyers, role: primary, minimum_effect: 0.1},
 {metric: spent}, {metric: big, direction: decrease}, {metric: views}, {metric: price, role: guardrail, margin: 0.2},
-{metric: per-view}, {metric: funnel}, {metric: back}, {metric: median}]}"""
+{metric: per-view}, {metric: funnel}, {metric: back}, {metric: prices}, {metric: median}]}"""
 
 
 @pytest.fixture(scope="module")
@@ -82,6 +84,7 @@ def test_metrics_that_are_typed_are_those_of_documents(tmp_path: Path, sent: Any
     exposures = [each for each in sent[0] if each["flag_key"] == "button" and "variant" in each]
     shutil.copytree(expected[0] / "metrics", tmp_path / "metrics")
     (tmp_path / "metrics/median.yaml").write_text(MEDIAN)
+    (tmp_path / "metrics/prices.yaml").write_text(PRICES)
     (tmp_path / "experiments").mkdir()
     (tmp_path / "experiments/button.yaml").write_text(BUTTON)
     asked = {"breakdowns": {"platform": ["iOS", "web"]}, "weights": {"control": 1, "treatment": 2}, "cuped": True}

@@ -276,7 +276,7 @@ def test_a_split_is_judged_by_the_weights_that_were_planned(tmp_path: Path) -> N
     equal, planned = told(*asked), told(*asked, "--weights", "ad=24,psa=1")
 
     assert equal["experiments"][0]["verdict"]["decision"] == "needs attention"
-    assert any("--weights" in note for note in equal["notes"])
+    assert any("give its weights" in note for note in equal["notes"])
     assert planned["experiments"][0]["verdict"]["decision"] != "needs attention"
     assert [arm["expected_share"] for arm in planned["experiments"][0]["health"]["arms"]] == [0.04, 0.96]
 

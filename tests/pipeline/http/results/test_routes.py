@@ -125,6 +125,7 @@ def test_files_and_histories_have_just_the_fields_of_a_cell(results: Results):
     history = results.get("experiments/button/results/history", **ONE).json()
 
     twice = {name: f"look_{name}" for name in RUNNING} | {f"running_{name}": name for name in RUNNING}
+    twice |= {f"other_running_{name}": f"other_{name}" for name in RUNNING}
     assert header[:4] == ["experiment", "run", "look", "time"]
     assert sorted(header[4:]) == sorted(twice.get(name, name) for name in fields(Cell))
     assert [*history] == ["look", "time", *(name for name, field in fields(Cell).items() if field.is_followed)]
