@@ -10,7 +10,7 @@ from evaluation.columns.arrays import Words
 from evaluation.columns.hash_table import is_full, refill, slots_for
 from evaluation.metrics import sums
 from evaluation.metrics.kernels import ordered, seen, spread
-from evaluation.metrics.kernels.members import SEEN, Members, enter, room_of
+from evaluation.metrics.kernels.members import SEEN, Members, StoreRoom, enter, room_of
 from evaluation.metrics.layouts import (
     BIN,
     HEAPED,
@@ -184,7 +184,7 @@ class MemberStore:
 
     def grow(self, events: int) -> None:
         """Room for `events` events more in each ordered total and each spread, and for as many as there are."""
-        room, counts = room_of(self.measures), self.list_counts[0]
+        room, counts = StoreRoom(*map(int, room_of(self.measures))), self.list_counts[0]
         if room.totals:
             self.pending = ordered.larger(self.pending, self.ring, len(self.pending) + room.totals * events)
         if room.bins:
