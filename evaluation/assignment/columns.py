@@ -29,6 +29,9 @@ class MessageColumns:
     source: str | None = None  # the key of the source that made them of records of another shape
     of_ours: Value | None = None  # then one message as we would have it
     of_schema: Value | None = None  # of records that only a schema explains, one message as JSON
+    said_time: Callable[[int], str] | None = (
+        None  # where the time of one message was found, how it stands there, its unit
+    )
     written_by: Callable[[int], str | None] | None = None  # of such records: by which schema one message was written
 
     def ours(self, i: int) -> bytes | None:

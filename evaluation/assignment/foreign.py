@@ -66,6 +66,7 @@ def foreign_columns(  # noqa: PLR0917
                 numbers=made.numbers,
                 value=made.value,
                 source=source.key,
+                said_time=made.said_time,
                 of_ours=partial(_as_ours, records, made.spans, source, schemas),
                 of_schema=made.spans.value if source.format in REGISTERED else None,
                 written_by=partial(_written_by, records, made.spans, schemas) if source.format in REGISTERED else None,

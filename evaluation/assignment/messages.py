@@ -133,19 +133,27 @@ class Stretch:
         usable = (time >= 0) & (time <= LATEST)
         in_seconds = usable & is_in_seconds(time) & (judged >= LAST_SECONDS)
         future = usable & (time > judged + self.tolerance)
+        refuse, said_time = self.dead_letters.reject, columns.said_time
         for i in np.flatnonzero(~usable).tolist():
             detail = f"time is {time[i]}; it is an integer of milliseconds since 1970, up to the year 9999: send that"
-            self.dead_letters.reject(columns, i, "time out of range", detail)
+            if said_time:
+                detail = f"{said_time(i)}, which is no time from 1970 to the year 9999; mend `time`, or its unit"
+            refuse(columns, i, "time out of range", detail)
         for i in np.flatnonzero(in_seconds).tolist():
             detail = f"time is {time[i]}, which would be early in the 1970s; is it in seconds? Send milliseconds"
-            self.dead_letters.reject(columns, i, "time out of range", detail)
+            if said_time:
+                detail = f"{said_time(i)}, which would be early in the 1970s; mend `time`, or its unit: s are seconds"
+            refuse(columns, i, "time out of range", detail)
         for i in np.flatnonzero(future).tolist():
-            self.dead_letters.reject(
+            what, mends = f"time is {time[i]}", "set the producer's clock"
+            if said_time:
+                what, mends = f"{said_time(i)}: time is {time[i]}", "mend `time`, its unit, or the producer's clock"
+            refuse(
                 columns,
                 i,
                 "future",
-                f"time is {time[i]}, {time[i] - judged[i]} ms after the append time {judged[i]}, at most "
-                f"{self.tolerance} ms are tolerated; set the producer's clock",
+                f"{what}, {time[i] - judged[i]} ms after the append time {judged[i]}, at most {self.tolerance} ms are "
+                f"tolerated; {mends}",
             )
         return time, judged - time > self.horizon, usable & ~future & ~in_seconds
 

@@ -36,13 +36,17 @@ Where = Sequence[tuple[Alternative, CompiledCondition]]
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """n messages: the wanted fields by path, as of our own shape; `value` gives the bytes of one, as it came."""
+    """n messages: the wanted fields by path, as of our own shape; `value` gives the bytes of one, as it came.
+
+    `said_time` tells where the time of one that has one was found, what stands there, and in which unit it was read.
+    """
 
     spans: Spans
     texts: dict[Path, Texts]
     integers: dict[Path, Words]
     numbers: dict[Path, Floats]
     value: Callable[[int], bytes | None]
+    said_time: Callable[[int], str]
 
 
 def make(  # noqa: PLR0917
@@ -175,6 +179,7 @@ class _Making:
     def __init__(self, records: Records, piece: RecordPiece, mapping: SourceMapping, given: Mapping[int, int]) -> None:
         self._records, self._piece, self._mapping, self._given = records, piece, mapping, given
         self._which: dict[Path, Words] = {}
+        self._times: Texts
         self._bad: list[tuple[Mask, Path, Callable[[int], str]]] = []
 
     def made(self, reject: Reject) -> Made:
@@ -184,13 +189,20 @@ class _Making:
         numbers = {path: self._numbers(path) for path, kind in kinds if kind in NUMBERS}
         integers = {path: self._integers(path) for path, kind in kinds if kind == Type.INTEGER}
         good, piece = self._useful(texts, reject), self._piece
+        rows = np.flatnonzero(good)
         if not good.all():
-            rows = np.flatnonzero(good)
             piece = piece.take(rows)
             texts = {path: column.take(rows) for path, column in texts.items()}
             numbers = {path: column[rows] for path, column in numbers.items()}
             integers = {path: column[rows] for path, column in integers.items()}
-        return Made(piece.spans, texts, integers, numbers, lambda i: self._value(piece, i))
+        return Made(
+            piece.spans,
+            texts,
+            integers,
+            numbers,
+            lambda i: self._value(piece, i),
+            lambda i: self._said_time(int(rows[i])),
+        )
 
     def _useful(self, texts: Mapping[Path, Texts], reject: Reject) -> Mask:
         """Which messages are of use; each of the others is rejected, for the first reason."""
@@ -272,6 +284,7 @@ class _Making:
         columns = [_json(self._records, self._piece, each) for each in self._mapping.fields[path]]
         said = self._chosen(path, columns, Type.VALUE)
         if path == TIME:
+            self._times = said
             values, is_one = moments(said, self._mapping.unit)
             what = f"no time in {self._mapping.unit}; mend `time`, or its unit"
         else:
@@ -303,6 +316,9 @@ class _Making:
         """Where the field of a message was found, as the document calls it."""
         alternative = self._mapping.fields[path][int(self._which[path][i])]
         return "the constant" if isinstance(alternative, Constant) else alternative.text
+
+    def _said_time(self, i: int) -> str:
+        return f"{self._place(TIME, i)} is {_shown(self._times, i)} in {self._mapping.unit}"
 
     def _fault(self, path: Path, i: int) -> str:
         """Why the text of a field is of no use."""

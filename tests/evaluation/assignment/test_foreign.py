@@ -144,6 +144,24 @@ def test_of_paths_the_first_counts_that_is_there(route, catalog):
     assert rows_of(assigned) == rows_of(route(purchase("m"), catalog=catalog))
 
 
+@pytest.mark.parametrize(
+    ("unit", "at", "told"),
+    [
+        ("s", NOW, f"order.at is {NOW} in s, which is no time from 1970 to the year 9999; mend `time`, or its unit"),
+        ("ms", f"{NOW // 1_000}", f'order.at is "{NOW // 1_000}" in ms, which would be early in the 1970s'),
+        ("us", (NOW + 60_000) * 1_000, f"order.at is {NOW + 60_000}000 in us: time is {NOW + 60_000}, 60000 ms after"),
+        ("iso8601", "1969-12-31", 'order.at is "1969-12-31" in iso8601, which is no time from 1970'),
+    ],
+)
+def test_a_time_of_no_use_is_told_as_it_came_with_its_path_and_unit(route, unit, at, told):
+    times = PURCHASES["map"] | {"time": {"path": ["order.then", "order.at"], "unit": unit}}
+    catalog = with_sources(PURCHASES | {"map": times})
+
+    (dead_letter,) = route(order(["no unit"]), order(at=at), topic=AT, catalog=catalog).rejects[1:]
+
+    assert dead_letter.detail.startswith(f"source 'orders': {told}")
+
+
 EXPOSED = {
     "key": "seen",
     "topic": "web.seen",
