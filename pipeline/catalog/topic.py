@@ -12,6 +12,7 @@ import msgspec
 from aiokafka import AIOKafkaProducer, ConsumerRecord
 
 from evaluation.catalog.history import History, Rejected, after
+from evaluation.catalog.in_force import Catalog
 from evaluation.catalog.overview import told_problem
 from pipeline.errors import PeekproofError
 from pipeline.kafka import topics
@@ -202,6 +203,13 @@ async def catalog_now(settings: Settings) -> History:
     finally:
         await reader.stop()
     return reader.history
+
+
+def known_catalog(settings: Settings) -> Catalog | None:
+    """The documents that stand now; None where the topic is not made yet. Raises PeekproofError as `opened` does."""
+    if any(each.found == topics.MISSING and each.topic == settings.topic(CATALOG) for each in topics.check(settings)):
+        return None
+    return asyncio.run(catalog_now(settings)).newest
 
 
 def read_catalog(settings: Settings) -> History:

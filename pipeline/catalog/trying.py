@@ -10,10 +10,8 @@ import msgspec
 
 from evaluation.assignment.foreign import named_by
 from evaluation.assignment.trying import Tried, absences, tried
-from evaluation.catalog.history import History
 from evaluation.catalog.in_force import Catalog
 from evaluation.catalog.rules import did_you_mean
-from pipeline.catalog.documents import read_source
 from pipeline.catalog.fitting import times_fault
 from pipeline.errors import PeekproofError
 from pipeline.kafka.sample import newest
@@ -60,8 +58,10 @@ class TriedSource(msgspec.Struct, frozen=True, kw_only=True):
     notes: list[str]
 
 
-async def try_source(settings: Settings, source: ForeignSource, catalog: Catalog, number: int = RECORDS) -> TriedSource:
-    """Read the newest records, and say what the source, and the catalog's flags, would make of them.
+async def try_source(
+    settings: Settings, source: ForeignSource, catalog: Catalog | None, number: int = RECORDS
+) -> TriedSource:
+    """Read the newest records, and say what the source, and the catalog's flags if there are, would make of them.
 
     Raises PeekproofError where there is no such topic, or we may not read it, or nobody tells us its schemas.
     """
@@ -71,31 +71,40 @@ async def try_source(settings: Settings, source: ForeignSource, catalog: Catalog
 
 
 def _tried(
-    slices: list[Records], settings: Settings, source: ForeignSource, catalog: Catalog, number: int
+    slices: list[Records], settings: Settings, source: ForeignSource, catalog: Catalog | None, number: int
 ) -> TriedSource:
     kept, horizon, tolerance = KeptSchemas(settings), settings.horizon, settings.tolerance
     found = [
-        (_record(records, each), each)
+        (records, each)
         for records in slices
         for each in tried(records, source, horizon, tolerance, kept.of(named_by(records, [source])), catalog)
     ]
-    found = sorted(found, key=lambda each: each[0].time, reverse=True)[:number]
+    found = sorted(found, key=_newest_first)[:number]
+    shown = [_record(records, each) for records, each in found]
     has_own_times = any(records.has_own_times for records in slices)
-    counts = Counter(each.outcome for each, _ in found)
+    counts = Counter(each.outcome for each in shown)
     return TriedSource(
         topic=source.topic,
         makes=source.makes,
-        records=[each for each, _ in found],
+        records=shown,
         counts={outcome: counts[outcome] for outcome in get_args(Outcome)},
         has_own_times=has_own_times,
         notes=[
-            *_notes(source, has_own_times, is_empty=not slices),
+            *_notes(source, catalog, has_own_times, is_empty=not slices),
             *absences(source, [each for _, each in found]),
         ],
     )
 
 
-def _notes(source: ForeignSource, has_own_times: bool, is_empty: bool) -> Iterator[str]:
+def _newest_first(found: tuple[Records, Tried]) -> tuple[int, int, int]:
+    """What came at the same time stands by partitions; what one record holds stays in its order."""
+    records, each = found
+    return -int(records.append_time[each.row]), records.partition, -int(records.offset[each.row])
+
+
+def _notes(source: ForeignSource, catalog: Catalog | None, has_own_times: bool, is_empty: bool) -> Iterator[str]:
+    if catalog is None and source.makes == "exposure":
+        yield "what flags say of these exposures is not known: `peekproof topics`, then `peekproof apply`"
     if is_empty:
         yield f"topic '{source.topic}' holds no record that could be tried; send one, and try again"
     elif fault := times_fault(source, has_own_times):
@@ -126,10 +135,13 @@ def _text(value: bytes | None) -> str | None:
     return None if value is None else value[:LONGEST_SHOWN].decode("utf-8", "backslashreplace")
 
 
-def source_named(name: str, file: Path, history: History) -> ForeignSource:
-    """The source of that key, or that a file describes. Raises PeekproofError where there is neither."""
-    if file.suffix in {".yaml", ".yml"} or file.is_file():
-        return read_source(file)
-    if name in history.newest.sources:
-        return history.newest.sources[name].definition
-    raise PeekproofError(f"there is no source '{name}'; {did_you_mean(name, history.newest.sources)}")
+def is_file(path: Path) -> bool:
+    """Whether a file of a source is meant, and no key."""
+    return path.suffix in {".yaml", ".yml"} or path.is_file()
+
+
+def source_named(key: str, catalog: Catalog) -> ForeignSource:
+    """The source of that key. Raises PeekproofError where there is none."""
+    if key in catalog.sources:
+        return catalog.sources[key].definition
+    raise PeekproofError(f"there is no source '{key}'; {did_you_mean(key, catalog.sources)}")

@@ -7,9 +7,10 @@ import click
 import msgspec
 from rich.table import Table
 
+from pipeline.catalog.documents import read_source
 from pipeline.catalog.standing import SourceStanding, standings
-from pipeline.catalog.topic import read_catalog
-from pipeline.catalog.trying import MOST_RECORDS, RECORDS, TriedSource, source_named, try_source
+from pipeline.catalog.topic import known_catalog, read_catalog
+from pipeline.catalog.trying import MOST_RECORDS, RECORDS, TriedSource, is_file, source_named, try_source
 from pipeline.cli.terminal import Terminal, told_utc
 from pipeline.doctor.sight import Sight
 from pipeline.settings import Settings
@@ -63,9 +64,12 @@ def try_(source: str, records: int, as_json: bool) -> None:
     KEY is a source of the catalog, FILE a source's file. Nothing is counted, and nothing is published.
     """
     settings = Settings.read()
-    history = read_catalog(settings)
-    definition = source_named(source, Path(source), history)
-    tried = asyncio.run(try_source(settings, definition, history.newest, records))
+    if is_file(file := Path(source)):
+        definition, catalog = read_source(file), known_catalog(settings)
+    else:
+        catalog = read_catalog(settings).newest
+        definition = source_named(source, catalog)
+    tried = asyncio.run(try_source(settings, definition, catalog, records))
     if as_json:
         click.echo(msgspec.json.encode(tried))
         return

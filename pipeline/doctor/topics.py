@@ -22,9 +22,8 @@ def check(sight: Sight) -> Iterator[Finding]:
     with answering(settings):
         differences = topics.differences(sight.admin(), settings)
     found = [each for each in differences if each.topic not in hidden]
-    for difference in found:
-        told = f"{difference}; {topics.remedy(settings, difference)}"
-        yield Finding(AREA, "wrong", told, "peekproof topics" if difference.mendable else None)
+    for told, mendable in topics.told(settings, found):
+        yield Finding(AREA, "wrong", told, "peekproof topics" if mendable else None)
     leaderless, behind = [], []
     for name, each in described.items():
         for partition in each["partitions"]:

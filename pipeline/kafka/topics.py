@@ -124,9 +124,22 @@ def remedy(settings: Settings, difference: TopicDifference) -> str:
     )
 
 
+def told(settings: Settings, found: Iterable[TopicDifference]) -> Iterator[tuple[str, bool]]:
+    """What is wrong, a sentence each, one for all that are missing, and whether `peekproof topics` mends it."""
+    found = list(found)
+    missing = [each.topic for each in found if each.found == MISSING]
+    if len(missing) > 1:
+        what = f"the topics {', '.join(missing)} do not exist"
+        if len(missing) == len(topics(settings.units_partitions)):
+            what = f"none of Peekproof's topics exists here yet, such as {missing[0]}"
+        yield f"{what}; `peekproof topics` makes them", True
+    for each in found:
+        if each.found != MISSING or len(missing) == 1:
+            yield f"{each}; {remedy(settings, each)}", each.mendable
+
+
 def _refuse(settings: Settings, found: Iterable[TopicDifference]) -> None:
-    lines = [f"{difference}; {remedy(settings, difference)}" for difference in found]
-    if lines:
+    if lines := [line for line, _ in told(settings, found)]:
         raise PeekproofError("\n".join(lines))
 
 

@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 from kafka import KafkaProducer
 from kafka.admin import KafkaAdminClient, NewTopic
@@ -13,6 +14,7 @@ from kafka.admin import KafkaAdminClient, NewTopic
 from pipeline.errors import PeekproofError
 from pipeline.kafka.clients import kafka_python_arguments
 from pipeline.settings import Settings
+from tests.live import wait_for
 from tests.pipeline.shop import Shop
 
 SOURCE = """\
@@ -34,6 +36,7 @@ def orders(deployment: Settings) -> Iterator[str]:
     """A topic of somebody else's."""
     name, admin = f"orders-{uuid.uuid4().hex[:8]}", KafkaAdminClient(**kafka_python_arguments(deployment))
     admin.create_topics([NewTopic(name, 2, 1, topic_configs={"message.timestamp.type": "LogAppendTime"})])
+    wait_for(lambda: name in admin.list_topics(), often=0.05)
     yield name
     admin.delete_topics([name])
     admin.close()
@@ -61,6 +64,10 @@ def test_a_source_is_tried_with_what_its_topic_holds(
         None: ("dead", "no unit", None),
         "u5": ("left out", None, None),
     }
+    places = [each["place"].split("/") for each in tried["records"]]
+    times = [-each["time"] for each in tried["records"]]
+    order = [(time, int(partition), -int(offset)) for time, (partition, offset) in zip(times, places, strict=True)]
+    assert order == sorted(order)
     assert tried["counts"] == {"made": 1, "late": 0, "left out": 2, "dead": 2}
     (newest,) = shop.told("sources", "try", str(file), "--records", "1")["records"]  # type: ignore[index]
     assert newest["key"] == "u5"
@@ -68,6 +75,24 @@ def test_a_source_is_tried_with_what_its_topic_holds(
     assert "1 made, 2 left out, 2 dead" in told
     file.write_text(SOURCE.format(topic=orders) + "delay: 5m\n")
     assert "delay: remove it" in shop.call("sources", "try", str(file)).output
+
+
+def test_a_file_is_tried_before_there_are_topics_of_ours(
+    deployment: Settings, orders: str, producer: KafkaProducer, tmp_path: Path
+) -> None:
+    shop = Shop(tmp_path / "documents", msgspec.structs.replace(deployment, prefix="not-yet"))
+    file = tmp_path / "seen.yaml"
+    said = "key: seen\ntopic: {topic}\nas: exposure\nmap: {{flag_key: = button, variant: = on, user_id: user}}\n"
+    file.write_text(said.format(topic=orders))
+    producer.send(orders, b'{"user": 1}').get()
+
+    tried = shop.told("sources", "try", str(file))
+
+    assert isinstance(tried, dict)
+    assert tried["counts"]["made"] == 1
+    assert ["`peekproof topics`" in note for note in tried["notes"]] == [True]
+    with pytest.raises(PeekproofError, match=r"^none of Peekproof's topics .* makes them$"):
+        shop.call("sources")
 
 
 def test_topics_of_sources_are_told_where_they_cannot_be_read_and_never_made(
