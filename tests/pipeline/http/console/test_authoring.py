@@ -368,7 +368,7 @@ def test_a_source_is_tried_while_it_is_made_and_then_seen_where_it_is_read(conso
     press(page, "Try it with the newest 10 records")
 
     tried = page.get_by_role("region", name="What comes of it")
-    expect(tried.get_by_role("status")).to_have_text("1 made, 1 left out, 1 dead letter")
+    expect(tried.get_by_role("status")).to_contain_text("1 made, 1 left out, 1 dead letter")
     rows = tried.get_by_role("row")
     expect(rows.filter(has_text='"o0"')).to_contain_text(
         re.compile(r'✓made.*"user_id": "7".*"revenue": 12.5', re.DOTALL)
