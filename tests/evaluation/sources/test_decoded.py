@@ -275,4 +275,4 @@ def test_what_is_of_no_use_behind_the_mapping_is_told_with_its_schema_too():
 
     assert found.reason == "future"
     assert found.detail.startswith("source 'orders': at is ")
-    assert found.detail.endswith("set the producer's clock; written by schema 7 (shop.orders-value version 3)")
+    assert found.detail.endswith("the producer's clock; written by schema 7 (shop.orders-value version 3)")
