@@ -4,10 +4,9 @@ from typing import Any
 
 import msgspec
 from litestar import Request, get, post
-from litestar.exceptions import ClientException, NotFoundException
+from litestar.exceptions import ClientException
 
 from evaluation.catalog.in_force import RunInForce
-from evaluation.catalog.rules import did_you_mean
 from evaluation.exploring.answer import Exploration
 from evaluation.exploring.asked_metrics import asked_metrics
 from evaluation.exploring.entry_values import EntryValues
@@ -17,7 +16,7 @@ from pipeline.exploring.asked import AskedBefore, AskedQuestions
 from pipeline.exploring.explore import explore as answer_of
 from pipeline.http.backend import Backend
 from pipeline.http.callers.keys import Key
-from pipeline.http.management.life import standing
+from pipeline.http.questions.runs import run_asked
 from pipeline.registry.kept import KeptSchemas
 
 EXPLORING_SECONDS = 30.0  # that a question may read; the command line has no bound
@@ -35,8 +34,7 @@ async def asked_before(
     request: Request[Any, Key, Any], backend: Backend, key: str, run: str | None = None
 ) -> AskedBefore:
     """How many questions you have put to a run, and whether to be careful: ask before you ask."""
-    standing(backend, key)
-    return _asked(backend, _run(backend, key, run)).before(request.auth.id)
+    return _asked(backend, run_asked(backend, key, run)).before(request.auth.id)
 
 
 @post("/experiments/{key:str}/explore", status_code=200)
@@ -44,8 +42,7 @@ async def explore(
     request: Request[Any, Key, Any], backend: Backend, key: str, data: ExploreQuestion, run: str | None = None
 ) -> Answered:
     """Slices, metrics and causes that nobody foresaw, folded from the archive; see the documentation of exploring."""
-    standing(backend, key)
-    of_run, settings = _run(backend, key, run), backend.settings
+    of_run, settings = run_asked(backend, key, run), backend.settings
     try:
         question = data.checked()
         asked_metrics(question, backend.catalog.history.newest, of_run)
@@ -71,15 +68,6 @@ async def explore(
     asked = _asked(backend, of_run)
     asked.note(request.auth.id, question, found.family.comparisons if found.family else 0)
     return Answered(answer=found, asked=asked.before(request.auth.id))
-
-
-def _run(backend: Backend, key: str, run: str | None) -> RunInForce:
-    runs = {each.key: each for each in backend.catalog.history.newest.flags[key].runs}
-    if not runs:
-        raise NotFoundException(f"'{key}' has never been started")
-    if run is not None and run not in runs:
-        raise NotFoundException(f"'{run}' is no run of '{key}'; {did_you_mean(run, runs)}")
-    return runs[run if run is not None else [*runs][-1]]
 
 
 def _asked(backend: Backend, run: RunInForce) -> AskedQuestions:
