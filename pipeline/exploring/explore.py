@@ -15,9 +15,8 @@ from evaluation.flags.conditions import ConditionError
 from pipeline.errors import PeekproofError
 from pipeline.exploring.found_values import FoundValues
 from pipeline.exploring.run_fold import Progress, RunFold
-from pipeline.questions.reading import TimeBound, said
+from pipeline.questions.reading import TimeBound, said, told_expired
 from pipeline.registry.kept import KeptSchemas
-from pipeline.storage.archived import expired, partitions
 from schemas.numbers import LATEST
 from schemas.topics import EVENTS, EXPOSURES
 
@@ -98,10 +97,7 @@ def _explored(  # noqa: PLR0917
         notes.append(f"reading took more than {seconds:g} s, and was cut off: the run as of {said(folded.watermark)}")
     if finding.is_cut:
         notes.append("the values of events were found in a part of them, by which the largest were chosen")
-    for topic in (EXPOSURES, EVENTS):
-        cuts = [cut for number in partitions(directory, topic) if (cut := expired(directory, topic, number))]
-        if any(cut.time >= run.started for cut in cuts):
-            notes.append(f"of `{topic}` what was appended up to {max(cuts, key=lambda c: c.time).until} has expired")
+    notes += told_expired(directory, (EXPOSURES, EVENTS), run.started)
     if run.definition.analysis.cuped and any(each.lookback for each in run.metrics.values()):
         notes.append("numbers are those before adjustment: the scorecard's effects of metrics with CUPED are adjusted")
     return explored(question, run, asked, folded, notes)

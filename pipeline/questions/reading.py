@@ -1,8 +1,11 @@
 """Reading: how long a question may read, and what came of it that its reader should know."""
 
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from time import monotonic
 
+from pipeline.storage.archived import expired, partitions
 from schemas.duration import HOUR_MS
 
 
@@ -22,6 +25,14 @@ class TimeBound:
 def said(time: int) -> str:
     """A time (ms UTC) for people; 0, of what was not begun, is before all of them."""
     return "the beginning" if time == 0 else datetime.fromtimestamp(time / 1_000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def told_expired(directory: Path, topics: Iterable[str], since: int) -> Iterator[str]:
+    """Sentences: of which topics something is not archived any more that was appended since then (ms UTC)."""
+    for topic in topics:
+        cuts = [cut for number in partitions(directory, topic) if (cut := expired(directory, topic, number))]
+        if any(cut.time >= since for cut in cuts):
+            yield f"of `{topic}` what was appended up to {max(cuts, key=lambda cut: cut.time).until} has expired"
 
 
 def pieces_of(time: int) -> int:

@@ -23,10 +23,10 @@ from evaluation.flags.paths import unit_path
 from evaluation.flags.values import read_json
 from evaluation.metrics.unit_numbers import UnitNumbers
 from pipeline.questions.identity_log import FirstJoin, IdentityLog, LooseRow
-from pipeline.questions.reading import TimeBound, said
+from pipeline.questions.reading import TimeBound, said, told_expired
 from pipeline.questions.unit_log import UnitLog, of_runs
 from pipeline.registry.kept import KeptSchemas, schemas_of
-from pipeline.storage.archived import ArchiveGapError, backwards, expired, partitions, slices
+from pipeline.storage.archived import ArchiveGapError, backwards, partitions, slices
 from schemas.duration import HOUR_MS
 from schemas.pair import Pair
 from schemas.records import Records
@@ -161,10 +161,7 @@ def unit_records(  # noqa: PLR0917
         notes.append(f"reading took more than {SHARE * seconds:g} s, and was cut off: records since {said(reached)}")
     if found.all > MOST_RECORDS:
         notes.append(f"of {found.all:,} records the newest {MOST_RECORDS} are shown")
-    for topic in (EXPOSURES, EVENTS, *topics_of(sources)):
-        cuts = [cut for number in partitions(directory, topic) if (cut := expired(directory, topic, number))]
-        if any(cut.time >= since for cut in cuts):
-            notes.append(f"of `{topic}` what was appended up to {max(cuts, key=lambda c: c.time).until} has expired")
+    notes += told_expired(directory, (EXPOSURES, EVENTS, *topics_of(sources)), since)
     contributions: list[RunContribution] = []
     for (unit_type, unit), text in (asked.hashes | joined.units).items():
         own = [run for run in runs if run.definition.unit == unit_type]
