@@ -7,10 +7,7 @@ import msgspec
 
 from evaluation.catalog.history import History
 from evaluation.catalog.in_force import Catalog, FlagInForce, MetricInForce, RunInForce
-from evaluation.catalog.logs import LogsInForce
 from schemas.catalog import Breakdown
-
-EVER = 1 << 61  # beyond every offset of the catalog
 
 
 def supposed(
@@ -48,10 +45,3 @@ def supposed(
         return before[1]
 
     return history.changed(changed)
-
-
-def of_run_alone(run: RunInForce, metrics: Mapping[str, MetricInForce], logs: LogsInForce | None) -> Catalog:
-    """For the aggregation: the run as it stands, as if it had stood so from its start; it knows no breakdown."""
-    definition = msgspec.structs.replace(run.definition, breakdowns=())
-    alone = replace(run, metrics=dict(metrics), since=dict.fromkeys(metrics, run.started), definition=definition)
-    return Catalog(offset=EVER, flags={run.flag: FlagInForce(definition, "running", 1, 0, (alone,))}, logs=logs)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import numpy as np
 
 from evaluation.assignment.looking import topics_of
@@ -22,10 +23,11 @@ from evaluation.catalog.sources import read_sources
 from evaluation.exploring.entry_values import EntryValues
 from evaluation.exploring.exploration import AskedMetric, FoldedRun
 from evaluation.exploring.prefilter import Prefilter, SoughtUnits
-from evaluation.exploring.supposed import of_run_alone, supposed
+from evaluation.exploring.supposed import supposed
 from evaluation.identity.identities import Identities
 from evaluation.metrics.partition import Partition
 from pipeline.questions.reading import TimeBound
+from pipeline.questions.unit_log import of_runs
 from pipeline.registry.kept import KeptSchemas, schemas_of
 from pipeline.stages.gathering import Gathering
 from pipeline.storage.archived import offset_at, partitions, slices
@@ -61,11 +63,12 @@ class RunFold:
         self._horizon, self._tolerance, self._kept = horizon, tolerance, kept
         self._metrics = {each.metric.definition.key: each.metric for each in metrics}
         self._history = supposed(history, run, self._metrics, [*values.properties_read])
-        self._alone = of_run_alone(run, self._metrics, history.newest.logs)
+        definition = msgspec.structs.replace(run.definition, breakdowns=())
+        since = dict.fromkeys(self._metrics, run.started)
+        anew = replace(run, metrics=self._metrics, since=since, definition=definition)
+        self._alone = of_runs([anew], history.newest.logs)
         self._sources = read_sources(history, horizon)
-        self._until = min(
-            LATEST if until is None else until, events_until(replace(run, metrics=self._metrics), horizon), LATEST
-        )
+        self._until = min(LATEST if until is None else until, events_until(anew, horizon), LATEST)
         # Who was joined to whom before the run is known from everything before it.
         self._since = 0 if run.pair else run.started - tolerance - SETTLING
         self._partition = Partition(0, horizon, keeps=True)

@@ -36,7 +36,7 @@ class UnitLog:
 
     def __init__(self, directory: Path, number: int, catalog: Catalog, since: int, unit: int | None = None) -> None:
         self._directory, self._number, self._since, self._unit = directory, number, since, unit
-        self._catalog = replace(catalog, offset=EVER)
+        self._catalog = catalog
         runs = [run for flag in catalog.flags.values() for run in flag.runs]
         self._runs = {(run.flag, run.key) for run in runs}
         self._facts = {key for run in runs for key in run.facts}
@@ -74,7 +74,7 @@ class UnitLog:
         known = self.partition.sources
         header = msgspec.structs.replace(
             header,
-            catalog=EVER,
+            catalog=self._catalog.offset,
             sources=[
                 msgspec.structs.replace(
                     each, begin=min(each.begin, known.get((each.topic, each.partition), each.begin))
@@ -115,7 +115,9 @@ def _chosen(code: NDArray[np.uint16], of_codes: Collection[bool]) -> NDArray[np.
 
 
 def of_runs(runs: Iterable[RunInForce], logs: LogsInForce | None) -> Catalog:
-    """A catalog that knows these runs alone, without covariates, and what was lost of the logs."""
+    """A catalog that knows these runs alone, as if they had ever stood so, without covariates, and what was lost of the
+    logs.
+    """
     flags: dict[str, FlagInForce] = {}
     for run in runs:
         metrics = {
@@ -124,4 +126,4 @@ def of_runs(runs: Iterable[RunInForce], logs: LogsInForce | None) -> Catalog:
         }
         known = flags.get(run.flag, FlagInForce(run.definition, "running", 1, 0, ()))
         flags[run.flag] = replace(known, runs=(*known.runs, replace(run, metrics=metrics)))
-    return Catalog(flags=flags, logs=logs)
+    return Catalog(offset=EVER, flags=flags, logs=logs)
