@@ -47,10 +47,8 @@ class _Tested(NamedTuple):
 
 def broken_split(units: SplitUnits, breakdowns: Sequence[Slices]) -> SplitSearch:
     """The search over the slices of all breakdowns."""
-    everyone = Slices((), [(), ()], np.ones(len(units.variant), np.int64), has_others=False)
     there = np.ones(len(units.variant), np.bool_)
-    whole = _test(units, [everyone], there)
-    p_value = float(whole.p_value[0]) if len(whole.p_value) else 1.0
+    p_value = _whole(units, there)
     tested = _test(units, breakdowns, there)
     causes = [*_causes(units, breakdowns, tested, there)]
     return SplitSearch(
@@ -62,8 +60,13 @@ def broken_split(units: SplitUnits, breakdowns: Sequence[Slices]) -> SplitSearch
     )
 
 
-def _causes(units: SplitUnits, breakdowns: Sequence[Slices], tested: _Tested, there: Mask) -> Iterator[SplitCause]:
+def _whole(units: SplitUnits, there: Mask) -> float:
+    """The p-value of all these units together; 1 where they are too few to be tested."""
     everyone = Slices((), [(), ()], np.ones(len(units.variant), np.int64), has_others=False)
+    return float(_test(units, [everyone], there).p_value.min(initial=1.0))
+
+
+def _causes(units: SplitUnits, breakdowns: Sequence[Slices], tested: _Tested, there: Mask) -> Iterator[SplitCause]:
     for _ in range(MOST_CAUSES):
         if not tested.place:
             return
@@ -74,9 +77,7 @@ def _causes(units: SplitUnits, breakdowns: Sequence[Slices], tested: _Tested, th
         at, place = tested.place[first]
         inside = there & (breakdowns[at].code == place)
         there = there & ~inside
-        rest = _test(units, [everyone], there)
-        rest_p_value = float(rest.p_value[0]) if len(rest.p_value) else 1.0
-        yield _cause(units, breakdowns[at], place, tested, first, float(adjusted[first]), rest_p_value)
+        yield _cause(units, breakdowns[at], place, tested, first, float(adjusted[first]), _whole(units, there))
         tested = _test(units, breakdowns, there)
 
 
