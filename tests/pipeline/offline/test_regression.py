@@ -10,6 +10,7 @@ import pytest
 
 from pipeline.errors import PeekproofError
 from tests.pipeline.analyzing import call, told
+from tests.vectors.companies import NAMES, companies
 
 CASES = json.loads((Path(__file__).parents[2] / "vectors" / "regression.json").read_text())
 CLOSE = {"rel": 1e-6}
@@ -24,18 +25,8 @@ def table(path: Path, columns: dict[str, Sequence[Any]]) -> Path:
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """As `simulated` of tests/vectors/regression.py, which needs pandas."""
-    chance = np.random.default_rng(21)
-    rows = []
-    for company in range(240):
-        treat, mood = company % 2, chance.normal(0.0, 2.0)
-        for _ in range(int(np.ceil(8 * chance.lognormal(0.0, 0.5)))):
-            plan = int(chance.integers(0, 3))
-            before, visits = float(chance.gamma(2.0, 5.0 + 2.0 * plan)), int(chance.poisson(4))
-            spent = 3.0 * plan + 0.8 * before + 0.5 * visits + mood + 0.6 * treat * (plan + 1) + chance.normal(0.0, 3.0)
-            rows.append((f"c{company}", treat, f"p{plan}", round(before, 4), visits, round(float(spent), 4)))
-    names = ("company", "treat", "plan", "before", "visits", "spent")
-    columns = dict(zip(names, zip(*rows, strict=True), strict=True))
+    """The rows of companies."""
+    columns = dict(zip(NAMES, zip(*companies(), strict=True), strict=True))
     return table(tmp_path_factory.mktemp("made") / "made.csv", columns)
 
 
