@@ -20,7 +20,7 @@ from evaluation.sources.decoded import as_json, naming_schemas, written_by
 from evaluation.sources.making import make
 from evaluation.sources.mapping import mapping_of, whole
 from evaluation.sources.spans import Reject, Spans
-from evaluation.sources.wire import HEAD, NO_SCHEMA, schema_ids
+from evaluation.sources.wire import HEAD, LARGEST_NUMBER, NO_SCHEMA, schema_ids
 from schemas.dead_letter import SOURCE
 from schemas.records import Records
 from schemas.source import REGISTERED, ForeignSource, SourceFormat
@@ -104,7 +104,7 @@ def named_by(records: Records, sources: Collection[ForeignSource]) -> list[int]:
         rows = np.array([row for row, said in records.headers.items() if dict(said).get(SOURCE) in keys], np.int64)
     elif not any(MARK + source.topic == records.topic for source in sources):
         return []
-    return [number for number in np.unique(schema_ids(records, rows)).tolist() if number >= 0]
+    return [number for number in np.unique(schema_ids(records, rows)).tolist() if 0 <= number <= LARGEST_NUMBER]
 
 
 def readable(records: Records, row: int, source: ForeignSource, schemas: Schemas) -> bytes | None:

@@ -12,7 +12,7 @@ from evaluation.columns.texts import as_bytes
 from evaluation.sources.avro import AVRO_ERRORS, avro_reader
 from evaluation.sources.protobuf import PROTOBUF_ERRORS, protobuf_reader
 from evaluation.sources.spans import Reject, Spans
-from evaluation.sources.wire import HEAD, NO_SCHEMA, schema_ids
+from evaluation.sources.wire import HEAD, LARGEST_NUMBER, NO_SCHEMA, schema_ids
 from schemas.dead_letter import Reason
 from schemas.records import Records
 from schemas.topics import MARK
@@ -81,7 +81,8 @@ def _reader(number: int, form: RegisteredFormat, schemas: Schemas) -> Callable[[
             reason, "it does not begin with a 0 and the number of a schema, as Confluent's serializers write"
         )
     if schema is None:
-        return _raising("unknown schema", "nobody looked its schema up")
+        beyond = f"no schema has the number {number}; registries end at {LARGEST_NUMBER}"
+        return _raising("unknown schema", beyond if number > LARGEST_NUMBER else "nobody looked its schema up")
     if schema.fault is not None:
         return _raising("unknown schema", schema.fault)
     if schema.kind.lower() != form:

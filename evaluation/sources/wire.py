@@ -12,10 +12,11 @@ from schemas.records import Records
 
 HEAD = 5  # bytes before what was serialized
 NO_SCHEMA = -1
+LARGEST_NUMBER = (1 << 31) - 1  # registries number schemas by int32
 
 
 def schema_ids(records: Records, rows: Words) -> Words:
-    """The number of the schema that each of these records names, or `NO_SCHEMA`."""
+    """The number of the schema that each of these records names, or `NO_SCHEMA`; beyond `LARGEST_NUMBER` nobody's."""
     data, found = as_bytes(records.data), np.full(len(rows), NO_SCHEMA)
     long = np.flatnonzero(records.length[rows] >= HEAD)
     start = records.start[rows[long]]

@@ -5,7 +5,7 @@ https://docs.confluent.io/platform/current/schema-registry/develop/api.html
 
 import base64
 from http.client import HTTPException
-from typing import TypeVar
+from typing import TypeVar, cast, get_args
 from urllib.error import HTTPError
 from urllib.parse import quote
 from urllib.request import Request, urlopen
@@ -20,10 +20,7 @@ from schemas.writer_schema import SchemaKind, SchemaName, WriterSchema
 ANSWER_SECONDS = 5.0  # for an answer to come
 LARGEST = 10_000_000  # bytes of an answer
 MOST_NEEDED = 200  # schemas to which one refers, and so on
-NOT_FOUND = 404
-NO_SCHEMA = (
-    40_403  # https://docs.confluent.io/platform/current/schema-registry/develop/api.html#get--schemas-ids-int-%20id
-)
+NOT_FOUND = 404  # an answer's status, and its error_code or the beginning of that
 
 Answer = TypeVar("Answer")
 
@@ -40,7 +37,7 @@ class _Reference(msgspec.Struct):
 
 class _Registered(msgspec.Struct, rename="camel"):
     schema: str
-    schema_type: SchemaKind = "AVRO"
+    schema_type: str = "AVRO"
     references: list[_Reference] | None = None
 
 
@@ -74,8 +71,11 @@ class RegistryClient:
         found = self._get(f"/schemas/ids/{number}", _Registered)
         if found is None:
             return WriterSchema(id=number, fault=f"{self.url} has no schema of this number")
+        if found.schema_type not in get_args(SchemaKind):
+            return WriterSchema(id=number, fault=f"{self.url} has it as one of {found.schema_type}, which is not read")
         names = self._get(f"/schemas/ids/{number}/versions", list[SchemaName]) or []
-        schema = WriterSchema(id=number, kind=found.schema_type, text=found.schema, names=tuple(names))
+        kind = cast("SchemaKind", found.schema_type)
+        schema = WriterSchema(id=number, kind=kind, text=found.schema, names=tuple(names))
         needed: dict[str, str] = {}
         try:
             self._need(found, needed)
@@ -110,7 +110,7 @@ class RegistryClient:
                 return msgspec.json.decode(response.read(LARGEST), type=kind)
         except HTTPError as error:
             refusal = _refusal(error)
-            if error.code == NOT_FOUND and NOT_FOUND * 100 <= refusal.error_code < (NOT_FOUND + 1) * 100:
+            if error.code == NOT_FOUND and NOT_FOUND in {refusal.error_code, refusal.error_code // 100}:
                 return None
             said = refusal.message or error.reason
             raise RegistryError(f"{self.url}{path} answers {error.code}: {said}; {_way_out(error.code)}") from None

@@ -13,6 +13,7 @@ from google.protobuf.descriptor_pb2 import FileDescriptorSet
 from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.message_factory import GetMessageClass
 
+from evaluation.assignment.foreign import named_by
 from evaluation.assignment.trying import tried
 from evaluation.sources.decoded import as_json, naming_schemas
 from pipeline.registry.protoc import compiled
@@ -138,6 +139,18 @@ def test_what_avro_cannot_read_is_told_with_subject_version_and_number():
     assert "begin with a 0" in told[2][2]
     assert told[4][2] == "there is none; written by schema 9"
     assert "say `format: protobuf`" in told[5][2]
+
+
+def test_a_number_that_no_registry_gives_is_asked_of_none():
+    values = [b"\0" + number.to_bytes(4, "big") for number in (0, 2**31 - 1, 2**31, 2**32 - 1)]
+    source = ForeignSource(key="orders", topic="shop.orders", makes="event", format="avro")
+    records = make_records([(i, 0, value, ()) for i, value in enumerate(values)], topic="@shop.orders")
+
+    _, told = read(*values, schemas=[])
+
+    assert named_by(records, [source]) == [0, 2**31 - 1]
+    assert [reason for _, reason, _ in told] == ["unknown schema"] * 4
+    assert told[3][2].startswith("no schema has the number 4294967295; registries end at 2147483647")
 
 
 @pytest.mark.parametrize(

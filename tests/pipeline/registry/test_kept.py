@@ -82,12 +82,17 @@ def test_a_schema_comes_with_its_names_and_what_it_refers_to_and_is_asked_for_on
     assert len(server.asked) == asked == 3
 
 
-def test_what_is_not_there_or_of_no_use_has_a_fault_and_is_not_kept(settings):
-    found = KeptSchemas(settings).of([2, 3])
+def test_what_is_not_there_or_of_no_use_has_a_fault_and_is_not_kept(server, settings):
+    server.answers["/schemas/ids/4"] = {"schemaType": "GRAPHQL", "schema": "type A { b: Int }"}
+    server.answers["/schemas/ids/5"] = 404, {"error_code": 404, "message": "No schema 5"}
+
+    found = KeptSchemas(settings).of([2, 3, 4, 5])
 
     assert found[2].fault is not None
     assert '"B" is not defined' in found[2].fault
     assert found[3].fault == f"{str(settings.schema_registry).rstrip('/')} has no schema of this number"
+    assert str(found[4].fault).endswith("has it as one of GRAPHQL, which is not read")
+    assert found[5].fault == found[3].fault
     assert not (settings.data / "schemas").exists()
 
 
