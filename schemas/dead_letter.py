@@ -94,6 +94,12 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
     source: str | None = None  # the key of the source that read it
     headers: Headers = ()  # of the original record
     value: bytes | None
+    others: tuple[int, ...] = ()  # of a whole record: its elements of which it tells; it does not travel
+
+    @property
+    def messages(self) -> int:
+        """Of how many messages it tells."""
+        return max(1, len(self.others))
 
     @property
     def origin(self) -> str:

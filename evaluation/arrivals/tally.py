@@ -127,7 +127,7 @@ class Tally:
         kept[topic, dead_letter.reason] = DeadLettersArrived(
             topic=topic,
             reason=dead_letter.reason,
-            count=before.count + 1 if before else 1,
+            count=(before.count if before else 0) + dead_letter.messages,
             last=max(time, before.last if before else 0),
             detail=dead_letter.detail,
             origin=dead_letter.origin,

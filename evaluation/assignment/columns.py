@@ -26,6 +26,7 @@ class MessageColumns:
     integers: dict[Path, NDArray[np.int64]]
     numbers: dict[Path, NDArray[np.float64]]
     value: Value  # the bytes of one message
+    are_elements: bool = False  # of lists that a source unfolds: each value is a copy of its record
     source: str | None = None  # the key of the source that made them of records of another shape
     of_ours: Value | None = None  # then one message as we would have it
     of_schema: Value | None = None  # of records that only a schema explains, one message as JSON

@@ -1,13 +1,23 @@
 """Dead letters: the messages of a slice that could not be used, and where each message stood first."""
 
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
+
+import msgspec
+import numpy as np
 
 from evaluation.assignment.columns import MessageColumns
+from evaluation.columns.arrays import Words
+from evaluation.sources.spans import Came
 from schemas.dead_letter import DeadLetter, OriginPlace, Reason, resent_from
 from schemas.records import KEY, Headers, Records
 from schemas.topics import MARK
 
 LONGEST_SHOWN = 100  # characters of a value in a letter
+MOST_ALONE = 10  # elements of a record that have dead letters of their own, each a copy of the record; others share one
+MOST_RANGES = 20  # of their indices that are shown
 
 
 class DeadLetters:
@@ -16,14 +26,30 @@ class DeadLetters:
     def __init__(self, records: Records) -> None:
         self._records = records
         self._dead_letters: list[tuple[int, int, DeadLetter]] = []
+        self._alone = Counter[tuple[int, str | None]]()  # elements, by row and source
+        self._sharing: dict[tuple[int, str | None, Reason], tuple[str, list[int]]] = {}  # the first's detail, indices
 
     def add(  # noqa: PLR0917
-        self, row: int, index: int | None, reason: Reason, detail: str, value: bytes | None, source: str | None = None
+        self, row: int, index: int | None, reason: Reason, detail: str, value: Came, source: str | None = None
     ) -> None:
-        """Reject one message, that of a source too; one that was sent again keeps its first origin and append time."""
+        """Reject one message, that of a source too; one that was sent again keeps its first origin and append time.
+
+        Of many elements of one record some are told alone and all others, for each reason, in one dead letter.
+        """
+        if callable(value):
+            if self._alone[row, source] == MOST_ALONE:
+                self._sharing.setdefault((row, source, reason), (detail, []))[1].append(index or 0)
+                return
+            self._alone[row, source] += 1
+            value = value()
+        self._dead_letters.append((row, index or 0, self._dead_letter(row, index, reason, detail, value, source)))
+
+    def _dead_letter(  # noqa: PLR0917
+        self, row: int, index: int | None, reason: Reason, detail: str, value: bytes | None, source: str | None
+    ) -> DeadLetter:
         first = place_of(self._records, row, index)
         topic, partition, offset, first_index = first.place
-        dead_letter = DeadLetter(
+        return DeadLetter(
             reason=reason,
             detail=detail if source is None else f"source '{source}': {detail}",
             topic=topic,
@@ -35,7 +61,16 @@ class DeadLetters:
             headers=self._headers(row),
             value=value,
         )
-        self._dead_letters.append((row, index or 0, dead_letter))
+
+    def _shared(self) -> Iterator[tuple[int, int, DeadLetter]]:
+        for (row, source, reason), (detail, indices) in self._sharing.items():
+            others = np.unique(indices)
+            said = (
+                f"{len(others)} more elements of this record, {_ranges(others)}, are of no use; one of them: {detail}. "
+                "Sent again, the whole record is read, and what counted already does not count twice"
+            )
+            dead_letter = self._dead_letter(row, None, reason, said, self._records.value(row), source)
+            yield row, int(others[0]), msgspec.structs.replace(dead_letter, others=tuple(others.tolist()))
 
     def _headers(self, row: int) -> Headers:
         """The record's, and its key, where that is read."""
@@ -47,7 +82,9 @@ class DeadLetters:
         """Reject one message of the columns; one that only a schema explains is told with it."""
         if columns.written_by and (schema := columns.written_by(i)):
             detail = f"{detail}; written by {schema}"
-        self.add(int(columns.row[i]), columns.index_of(i), reason, detail, columns.value(i), columns.source)
+        value = partial(columns.value, i)
+        came = value if columns.are_elements else value()
+        self.add(int(columns.row[i]), columns.index_of(i), reason, detail, came, columns.source)
 
     def in_order(self) -> list[DeadLetter]:
         """All dead letters, as their messages stand in the slice."""
@@ -58,7 +95,15 @@ class DeadLetters:
         return [int(self._records.append_time[row]) for row, _, _ in self._sorted()]
 
     def _sorted(self) -> list[tuple[int, int, DeadLetter]]:
-        return sorted(self._dead_letters, key=lambda each: each[:2])
+        return sorted([*self._dead_letters, *self._shared()], key=lambda each: each[:2])
+
+
+def _ranges(indices: Words) -> str:
+    """Whole numbers that ascend, in words, bounded in length."""
+    breaks = np.flatnonzero(np.diff(indices) > 1) + 1
+    runs = [(int(run[0]), int(run[-1])) for run in np.split(indices, breaks[:MOST_RANGES])]
+    said = ", ".join(f"{first}" if first == last else f"{first}–{last}" for first, last in runs[:MOST_RANGES])
+    return said if len(breaks) < MOST_RANGES else f"{said} and so on"
 
 
 @dataclass(frozen=True, slots=True)

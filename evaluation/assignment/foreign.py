@@ -65,6 +65,7 @@ def foreign_columns(  # noqa: PLR0917
                 integers=made.integers,
                 numbers=made.numbers,
                 value=made.value,
+                are_elements=mapping.of_element is not None,
                 source=source.key,
                 said_time=made.said_time,
                 of_ours=partial(_as_ours, records, made.spans, source, schemas),

@@ -97,7 +97,7 @@ def _tried(  # noqa: PLR0917
     wanted, counts, dead_letters = whole(source, timed=True), Counter[str](), DeadLetters(records)
     stretch = Stretch(records, range(row, row + 1), records.append_time, horizon, tolerance, dead_letters)
     found = []
-    dead = {each.index: each for each in refused}
+    dead = {index: each for each in refused for index in each.others or (each.index,)}
     for columns in foreign_columns(records, np.array([row]), source, wanted, dead_letters, counts, schemas=schemas):
         _, late, usable = stretch.times(columns)
         for i in np.flatnonzero(usable).tolist():

@@ -11,7 +11,7 @@ from evaluation.columns.arrays import Words
 from evaluation.columns.texts import as_bytes
 from evaluation.sources.avro import AVRO_ERRORS, avro_reader
 from evaluation.sources.protobuf import PROTOBUF_ERRORS, protobuf_reader
-from evaluation.sources.spans import Reject, Spans
+from evaluation.sources.spans import Came, Reject, Spans
 from evaluation.sources.wire import HEAD, LARGEST_NUMBER, NO_SCHEMA, schema_ids
 from schemas.dead_letter import Reason
 from schemas.records import Records
@@ -58,7 +58,7 @@ def as_json(records: Records, rows: Words, form: RegisteredFormat, schemas: Sche
 def naming_schemas(records: Records, schemas: Schemas, reject: Reject) -> Reject:
     """Tells of each message that is of no use by which schema it was written; whole records as they came."""
 
-    def named(row: int, index: int | None, reason: Reason, detail: str, value: bytes | None) -> None:
+    def named(row: int, index: int | None, reason: Reason, detail: str, value: Came) -> None:
         if (schema := written_by(records, schemas, row)) is not None:
             detail = f"{detail}; written by {schema}"
         reject(row, index, reason, detail, records.value(row) if index is None else value)

@@ -6,6 +6,7 @@ A record that does not satisfy the source's conditions is left out, whatever els
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from types import MappingProxyType
 
 import msgspec
@@ -212,7 +213,8 @@ class _Making:
         def refuse(bad: Mask, reason: Reason, detail: Callable[[int], str]) -> None:
             for i in np.flatnonzero(bad & good).tolist():
                 place = int(spans.row[i]), spans.index_of(i)
-                reject(*place, reason, detail(i), self._value(self._piece, i))
+                value = partial(self._value, self._piece, i)
+                reject(*place, reason, detail(i), value() if self._mapping.of_element is None else value)
             good[bad] = False
 
         for bad, _, detail in self._bad:

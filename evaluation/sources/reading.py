@@ -19,7 +19,7 @@ from evaluation.columns.path_scanning import PathColumns, PathTree, Steps, eleme
 from evaluation.columns.scanning import LARGEST_OBJECT
 from evaluation.sources.mapping import At
 from evaluation.sources.odd import OddColumns
-from evaluation.sources.spans import Reject, Spans
+from evaluation.sources.spans import Came, Reject, Spans
 
 MOST_ELEMENTS = 1_000_000  # of one value: more do not fit into the largest
 Faults = Mapping[tuple[int, Steps], str]
@@ -85,10 +85,10 @@ def unfolded(piece: RecordPiece, each: Steps, tree: PathTree, reject: Reject) ->
     records = piece.take(of)
     numbered = replace(spans, index=np.arange(len(spans)))  # so that what is left can be told
 
-    def unreadable(_: int, number: int | None, reason: Any, detail: str, value: bytes | None) -> None:
+    def unreadable(_: int, number: int | None, reason: Any, detail: str, _value: Came) -> None:
         i = number or 0
-        whole = None if value is None else with_one(records.spans.value(i), each, value)
-        reject(int(spans.row[i]), int(index[i]), reason, detail, whole)
+        alone = lambda: with_one(records.spans.value(i), each, spans.value(i))  # noqa: E731
+        reject(int(spans.row[i]), int(index[i]), reason, detail, alone)
 
     for part, found in _read(numbered, tree, unreadable, is_any=True):
         if len(part):

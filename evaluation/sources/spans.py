@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from schemas.dead_letter import Reason
 
-Reject = Callable[[int, int | None, Reason, str, bytes | None], None]  # row, index, reason, detail, value
+Came = bytes | Callable[[], bytes | None] | None  # a message as it came; of an element, what makes a record of it alone
+Reject = Callable[[int, int | None, Reason, str, Came], None]  # row, index, reason, detail, value
 
 
 @dataclass(frozen=True, slots=True)

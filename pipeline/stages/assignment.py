@@ -146,7 +146,7 @@ class AssignmentStage(Stage):
                 self.count(what, number)
             for dead_letter in assigned.rejects:
                 if dead_letter.source is not None:
-                    self.count(counted_as(dead_letter.source, "dead letters"), 1)
+                    self.count(counted_as(dead_letter.source, "dead letters"), dead_letter.messages)
             for piece in assigned.pieces(MOST_ROWS):
                 self._gathering.add(source, piece)
                 if self._gathering.rows >= MOST_ROWS:

@@ -246,6 +246,23 @@ def sent_again(dead_letter: DeadLetter, **changed: Any) -> tuple[bytes, Any]:
     return dead_letter.value or b"", resent_headers(dead_letter)
 
 
+def test_of_many_elements_of_no_use_the_last_share_a_dead_letter_with_the_whole_record(route):
+    catalog = with_sources(ITEMS | {"map": ITEMS["map"] | {"user_id": "order.items.for"}})  # type: ignore[operator]
+    lines = [{"price": i} | ({"for": "ann"} if i in {3, 20} else {}) for i in range(30)]
+    sent = order(items=lines)
+
+    assigned = route(sent, topic=AT, catalog=catalog)
+
+    *alone, last = sorted(assigned.rejects, key=lambda each: bool(each.others))
+    assert len(alone) == 10
+    assert all(len(each.value or b"") < 200 for each in alone)
+    assert last.others == (*range(11, 20), *range(21, 30))
+    assert (last.reason, last.index, last.messages) == ("no unit", None, 18)
+    assert "18 more elements of this record, 11–19, 21–29, are of no use" in last.detail
+    again = route((last.value, resent_headers(last)), topic="events", catalog=catalog)
+    assert {row[2:] for row in rows_of(again)} == {row[2:] for row in rows_of(assigned)} != set()
+
+
 def test_a_dead_letter_that_is_sent_again_is_read_by_its_source_as_it_is_then(route):
     topic = shop().run(BUTTON)
     wrong = PURCHASES | {"map": PURCHASES["map"] | {"user_id": "customer"}}
