@@ -1,29 +1,36 @@
 """Avro: what was serialized by a schema of Avro, in Python's types.
 
-Unions are plain values, enums their names, decimals exact, dates and times of Python's. A record with a time or decimal
-that these cannot say is read as if its schema called none of them so: as the numbers and bytes that they are.
+Unions are plain values, enums their names, decimals exact whatever precision the schema says, dates and times of
+Python's. A time that no calendar has stays the number that it is, and a UUID that is none the text.
 """
 
 import struct
 from collections.abc import Callable
+from decimal import MAX_EMAX, MAX_PREC, MIN_EMIN, Context, Decimal
 from io import BytesIO
 from typing import Any
 
 import msgspec
 from fastavro import parse_schema, schemaless_reader
 from fastavro._read_py import schemaless_reader as slow_reader  # the fast one crashes where it nests too deeply
+from fastavro.read import LOGICAL_READERS
 from fastavro.schema import SchemaParseException
 
 from schemas.writer_schema import WriterSchema
 
 AVRO_ERRORS = (ArithmeticError, EOFError, LookupError, RecursionError, TypeError, ValueError, struct.error)
 _WHOLE = "_"  # a record with this one field is written as the field alone, and knows what other schemas it refers to
+_OURS = "peekproof-"  # before the name of a logical type that is read in our way
+_EXACT = Context(prec=MAX_PREC, Emax=MAX_EMAX, Emin=MIN_EMIN)
+LONGEST_DECIMAL = 1_000  # bytes
+
+LogicalReader = Callable[[Any, Any, Any], Any]
 
 
 def avro_reader(schema: WriterSchema) -> Callable[[bytes], Any]:
     """Reads what was serialized; raises `AVRO_ERRORS`. Raises ValueError where the schema is of no use."""
     try:
-        found, bare = _parsed(schema), _parsed(schema, is_bare=True)
+        found, by = _parsed(schema), _parsed(schema, is_ours=True)[-1]
         sizes: dict[str, bool] = {}
         for each in found:
             _takes_nothing(each, sizes)
@@ -31,38 +38,58 @@ def avro_reader(schema: WriterSchema) -> Callable[[bytes], Any]:
     except (SchemaParseException, AttributeError, msgspec.DecodeError, *AVRO_ERRORS) as error:
         raise ValueError(f"it is no schema of Avro that can be read ({error})") from error
 
-    def read(data: bytes, by: Any) -> Any:
+    def read(data: bytes) -> Any:
         stream = BytesIO(data)
         whole: Any = read_with(stream, by, None)
         if stream.tell() < len(data):
             raise ValueError(f"{len(data) - stream.tell()} bytes are left behind what the schema says")
         return whole[_WHOLE]
 
-    def read_either(data: bytes) -> Any:
+    return read
+
+
+def _decimal(data: bytes, schema: Any, _: Any) -> Decimal:
+    if len(data) > LONGEST_DECIMAL:
+        raise ValueError(f"a decimal of {len(data)} bytes is not read, at most {LONGEST_DECIMAL} are")
+    return Decimal(int.from_bytes(data, signed=True)).scaleb(-schema.get("scale", 0), _EXACT)
+
+
+def _or_plain(read: LogicalReader) -> LogicalReader:
+    """What it reads, or else the value without its meaning."""
+
+    def read_one(data: Any, schema: Any, other: Any) -> Any:
         try:
-            return read(data, found[-1])
+            return read(data, schema, other)
         except (ArithmeticError, ValueError):
-            return read(data, bare[-1])
+            return data
 
-    return read_either
+    return read_one
 
 
-def _parsed(schema: WriterSchema, *, is_bare: bool = False) -> list[Any]:
+LOGICAL_READERS |= {
+    name.replace("-", f"-{_OURS}", 1): _decimal if name.endswith("-decimal") else _or_plain(read)
+    for name, read in LOGICAL_READERS.items()
+    if _OURS not in name
+}
+
+
+def _parsed(schema: WriterSchema, *, is_ours: bool = False) -> list[Any]:
     """The schemas that it needs, and at last itself."""
     named: dict[str, Any] = {}
     texts = [msgspec.json.decode(text) for text in (*schema.needed, schema.text)]
     texts[-1] = {"type": "record", "name": _WHOLE, "fields": [{"name": _WHOLE, "type": texts[-1]}]}
-    return [parse_schema(_bare(each) if is_bare else each, named) for each in texts]
+    return [parse_schema(_ours(each) if is_ours else each, named) for each in texts]
 
 
-def _bare(schema: Any) -> Any:
-    """The schema without what says that a number or bytes are a time or a decimal."""
+def _ours(schema: Any) -> Any:
+    """The schema with our own names for logical types."""
     match schema:
         case list():
-            return [_bare(each) for each in schema]
+            return [_ours(each) for each in schema]
         case dict():
-            said = {name: value for name, value in schema.items() if name != "logicalType"}
-            return said | {name: _bare(said[name]) for name in ("type", "items", "values", "fields") if name in said}
+            inner = {name: _ours(schema[name]) for name in ("type", "items", "values", "fields") if name in schema}
+            kind = schema.get("logicalType")
+            return schema | inner | ({"logicalType": _OURS + kind} if isinstance(kind, str) else {})
     return schema
 
 

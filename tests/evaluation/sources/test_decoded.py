@@ -99,10 +99,27 @@ def test_what_avro_holds_is_said_as_json_says_it():
 
 
 def test_a_time_that_no_calendar_has_stays_its_number_and_takes_nothing_else_with_it():
-    schema = avro(("at", {"type": "long", "logicalType": "timestamp-millis"}), ("id", "string"))
-    written = wired(avro(("at", "long"), ("id", "string")), {"at": 2**60, "id": "o"})
+    time, money = {"type": "long", "logicalType": "timestamp-millis"}, {"type": "bytes", "logicalType": "decimal"}
+    money |= {"precision": 4, "scale": 2}
+    schema = avro(("at", time), ("till", ["null", time]), ("total", money), ("ids", {"type": "array", "items": time}))
+    plain = avro(("at", "long"), ("till", ["null", "long"]), ("total", "bytes"), ("ids", "string"))
+    written = wired(plain, {"at": 250, "till": 2**60, "total": b"\x04\xd2", "ids": ""})
 
-    assert read(written, schemas=[schema]) == ([b'{"at":1152921504606846976,"id":"o"}'], [])
+    said = b'{"at":"1970-01-01T00:00:00.250000Z","till":1152921504606846976,"total":12.34,"ids":[]}'
+    assert read(written, schemas=[schema]) == ([said], [])
+
+
+def test_a_decimal_of_more_digits_than_its_schema_says_is_exact_or_told():
+    schema = avro(("total", {"type": "bytes", "logicalType": "decimal", "precision": 4, "scale": 2}))
+    plain = avro(("total", "bytes"))
+    long, longest = 10**60 + 1, (1 << 8 * 1_000 - 1) - 1
+    totals = [number.to_bytes(number.bit_length() // 8 + 1, "big") for number in (123456, long, longest, longest + 1)]
+
+    found, told = read(*[wired(plain, {"total": total}) for total in totals], schemas=[schema])
+
+    assert found[:2] == [b'{"total":1234.56}', b'{"total":1' + b"0" * 58 + b".01}"]
+    assert [(row, reason) for row, reason, _ in told] == [(3, "not avro")]
+    assert "a decimal of 1001 bytes is not read" in told[0][2]
 
 
 def test_a_schema_may_refer_to_others_and_be_a_choice_of_them():
