@@ -132,7 +132,7 @@ def _unescape(b, start, length, out, out_start, out_length):  # type: ignore[no-
             end = start[k, r] + length[k, r] - 1
             while i < end and byte_at(b, i) == 32:
                 i += 1
-            if byte_at(b, i) | 32 != 123:
+            if byte_at(b, i) != 92 and byte_at(b, i) | 32 != 123:
                 continue
             first = out_start[k, r]
             at = first
@@ -168,7 +168,11 @@ def _unescape(b, start, length, out, out_start, out_length):  # type: ignore[no-
                         c = np.int64(12)
                 out[at] = c
                 at += 1
-            out_length[k, r] = at - first
+            i = first
+            while i < at and (byte_at(out, i) == 32 or 9 <= byte_at(out, i) <= 10 or byte_at(out, i) == 13):
+                i += 1
+            if i < at and byte_at(out, i) | 32 == 123:
+                out_length[k, r] = at - first
 
 
 @njit(cache=True)

@@ -93,6 +93,28 @@ def test_what_holds_no_json_stays_what_it_is(value: bytes) -> None:
     assert inlined_values(value, b'{"a":"{}"}') == [value, b'{"a":{}}']
 
 
+@pytest.mark.parametrize(
+    ("text", "is_json"),
+    [
+        (r"\n{}", True),
+        (r" \t\r\n []", True),
+        (r"\u007b}", True),
+        (r"\u000a\u005B1]", True),
+        (r"\u0031", False),
+        (r"\"{}", False),
+        (r"\n", False),
+        (r"\f{}", False),
+    ],
+)
+def test_however_a_text_begins_kernel_and_msgspec_say_the_same(text: str, is_json: bool) -> None:
+    value = b'{"a":"%b"}' % text.encode()
+    odd = value[:-1] + rb',"x":"\ud83d\ude00"}'  # which the kernel leaves
+
+    said = json.loads(value)["a"]
+
+    assert [json.loads(each)["a"] for each in inlined_values(value, odd)] == [json.loads(said) if is_json else said] * 2
+
+
 def test_paths_and_each_lead_on_into_a_text(records_of: Any) -> None:
     source = ForeignSource(
         key="rows",
