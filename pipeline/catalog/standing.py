@@ -10,6 +10,7 @@ from evaluation.catalog.reading import counted_as
 from schemas.health import WorkerHealth
 from schemas.topics import MARK
 
+NOBODY = "no worker of assignment works"
 State = Literal["read", "paused", "waiting", "unknown"]
 
 
@@ -58,7 +59,7 @@ def standings(catalog: Catalog, said: Sequence[WorkerHealth]) -> list[SourceStan
                 topic=source.definition.topic,
                 makes=source.definition.makes,
                 state=state,
-                why=waiting.get(topic) if state == "waiting" else None if said else "no worker of assignment works",
+                why=waiting.get(topic) if state == "waiting" else NOBODY if state == "unknown" and not said else None,
                 lag=sum(own) if own else None,
                 taken=counted("taken"),
                 excluded=counted("excluded", "tombstones"),

@@ -17,6 +17,7 @@ from pipeline.catalog.editing import Change, RiskError, Signature
 from pipeline.catalog.faults import DocumentError, Fault
 from pipeline.catalog.fitting import setting_violations, unread
 from pipeline.catalog.topic import opened, read_catalog
+from pipeline.quantities import quantity
 from pipeline.settings import Settings
 from schemas.json_schema import DOCUMENTS, json_schema
 from schemas.source import ForeignSource
@@ -148,6 +149,8 @@ def _tell_without_file(documents: Documents, catalog: Catalog) -> None:
         click.echo(
             "  `peekproof flag show KEY` prints a flag's file, `peekproof flag archive KEY` puts a flag away", err=True
         )
+    if any(not catalog.sources[key].definition.paused for key in catalog.sources.keys() - documents.sources.keys()):
+        click.echo("  a source without a file is read as before; applied once with `paused: true` it is not", err=True)
 
 
 def _tell_notes(notes: Iterable[Fault]) -> None:
@@ -187,7 +190,7 @@ def _place(fault: Fault) -> dict[str, object]:
 
 
 def _counted(documents: Documents) -> str:
-    return ", ".join(f"{count} {name}" for name, count in _counts(documents).items() if count)
+    return ", ".join(quantity(count, name.removesuffix("s")) for name, count in _counts(documents).items() if count)
 
 
 def _counts(documents: Documents) -> dict[str, int]:

@@ -23,6 +23,7 @@ from pipeline.cli.shipped import shipped_command
 from pipeline.cli.terminal import Terminal, harmless, told_utc
 from pipeline.errors import PeekproofError
 from pipeline.kafka.reading import newest_times
+from pipeline.quantities import quantity
 from pipeline.settings import Settings
 from schemas.catalog import Flag, FlagState
 from schemas.topics import RESULTS
@@ -78,7 +79,8 @@ def list_flags(context: click.Context, as_json: bool) -> None:
     else:
         Terminal(1_000).print(table)
     if history.rejected:
-        click.echo(f"{len(history.rejected)} records of the catalog are ignored, the last one because:", err=True)
+        are = quantity(len(history.rejected), "record of the catalog is", "records of the catalog are")
+        click.echo(f"{are} ignored, the last one because:", err=True)
         click.echo(harmless(history.rejected[-1].reason), err=True)
 
 

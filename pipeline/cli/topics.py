@@ -7,6 +7,7 @@ import msgspec
 
 from pipeline.catalog.fitting import unreadable
 from pipeline.kafka.topics import MISSING, create
+from pipeline.quantities import quantity
 from pipeline.settings import Settings
 
 
@@ -26,7 +27,7 @@ def topics(as_json: bool) -> None:
         return
     for difference in mended:
         if difference.found == MISSING:
-            click.echo(f"{difference.topic}: created with {difference.wanted} partitions")
+            click.echo(f"{difference.topic}: created with {quantity(int(difference.wanted), 'partition')}")
         else:
             click.echo(f"{difference.topic}: {difference.setting} was {difference.found}, now {difference.wanted}")
     if not mended:

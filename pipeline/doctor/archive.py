@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pipeline.doctor.finding import Finding, ago, several
 from pipeline.doctor.sight import Sight
 from pipeline.errors import PeekproofError
+from pipeline.quantities import quantity
 from pipeline.storage.archived import ArchiveFile, ArchiveGapError
 from schemas.topics import SourcePartition
 
@@ -34,7 +35,11 @@ def check(sight: Sight) -> Iterator[Finding]:
     if begun:
         yield Finding(AREA, "warning", several(begun, "partitions"))
     if not broken:
-        yield Finding(AREA, "ok", f"{files} files of {len(ends)} partitions follow one another in {directory}")
+        yield Finding(
+            AREA,
+            "ok",
+            f"{quantity(files, 'file')} of {quantity(len(ends), 'partition')} follow one another in {directory}",
+        )
     yield from _behind(sight, ends)
 
 
@@ -51,10 +56,10 @@ def _behind(sight: Sight, ends: dict[SourcePartition, ArchiveFile]) -> Iterator[
         if end > last.end:
             records += end - last.end
             if behind > LATE_MS:
-                late.append(
-                    f"{topic}/{number} is archived up to {ago(behind / 1_000)} ago, {end - last.end} records wait"
-                )
+                waits = quantity(end - last.end, "record waits", "records wait")
+                late.append(f"{topic}/{number} is archived up to {ago(behind / 1_000)} ago, {waits}")
     if late:
         yield Finding(AREA, "warning", several(late, "partitions"), sight.starts("archive"))
     elif records:
-        yield Finding(AREA, "ok", f"{records} records of the logs are not archived yet")
+        are = quantity(records, "record of the logs is", "records of the logs are")
+        yield Finding(AREA, "ok", f"{are} not archived yet")

@@ -8,6 +8,7 @@ from pipeline.errors import PeekproofError
 from pipeline.http.callers.keys import Keys
 from pipeline.http.callers.sessions import Sessions
 from pipeline.http.callers.shares import ExperimentShares
+from pipeline.quantities import quantity
 
 AREA = "keys"
 
@@ -28,7 +29,7 @@ def check(sight: Sight) -> Iterator[Finding]:
         yield Finding(AREA, "warning", told, "peekproof key create admin")
         return
     roles = sorted({key.role for key in keys})
-    yield Finding(AREA, "ok", f"{len(keys)} keys: {', '.join(roles)}")
+    yield Finding(AREA, "ok", f"{quantity(len(keys), 'key')}: {', '.join(roles)}")
     deployments = sight.catalog().history.newest.deployments
     for key in keys:
         if key.deployment is not None and key.deployment not in deployments:

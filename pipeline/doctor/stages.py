@@ -14,6 +14,7 @@ from pipeline.errors import PeekproofError
 from pipeline.kafka.set_aside import COUNTED_AS
 from pipeline.notifications.lanes import HANDOVERS
 from pipeline.owner import OwnerError, held_since, holder
+from pipeline.quantities import quantity
 from pipeline.stages import STAGES, stage_class
 from pipeline.storage.archived import ArchiveGapError
 from schemas.health import PartitionHealth
@@ -59,7 +60,9 @@ def _workers(sight: Sight, heard: Heard, stage: str, there: Collection[SourcePar
     workers = f"{len(living)} workers" if len(living) > 1 else f"{living[0].health.worker} works"
     counts = {what: sum(word.health.counts.get(what, 0) for word in living) for what in _counted(living)}
     told = "".join(f", {number} {what}" for what, number in counts.items())
-    yield Finding(AREA, "warning" if lag > MANY else "ok", f"{stage}: {workers}, {lag} records behind{told}")
+    yield Finding(
+        AREA, "warning" if lag > MANY else "ok", f"{stage}: {workers}, {quantity(lag, 'record')} behind{told}"
+    )
     if lost := counts.get(f"{HANDOVERS}given up"):
         told = f"{stage} has given up {lost} handovers of notifications: `peekproof notifications` names the places"
         yield Finding(AREA, "warning", told, "peekproof notifications")
@@ -71,11 +74,13 @@ def _workers(sight: Sight, heard: Heard, stage: str, there: Collection[SourcePar
     waiting = {topic: why for word in living for topic, why in word.health.waiting.items()}
     for topic, why in sorted(waiting.items()):
         told = f"{stage}: topic {sight.settings.topic(topic)}, of a source, is not read: {why}"
+        told += "; `paused: true` in the source's file ends the waiting"
         yield Finding(AREA, "warning", told, command_in(why))
     if falls:
         last = falls[-1]
         since = (heard.now - last.time) / 1_000
-        told = f"{stage}: {len(falls)} workers fell in the last {_span(heard)}, {ago(since)} ago: {last.health.error}"
+        fell = f"{quantity(len(falls), 'worker')} fell in the last {_span(heard)}"
+        told = f"{stage}: {fell}, {ago(since)} ago: {last.health.error}"
         yield Finding(AREA, "warning" if since < LATELY_SECONDS else "ok", told, command_in(told))
     unread = sorted(
         f"{sight.settings.topic(topic)}/{partition}"
@@ -173,7 +178,8 @@ def _start(sight: Sight, stage: str, *, is_alive: bool) -> Iterator[Finding]:
         yield Finding(AREA, "warning", told, "peekproof recover accept-gap")
     if met.waiting and not is_alive:
         command = None if holder(sight.settings.data / "logs") else sight.starts(stage)
-        yield Finding(AREA, "warning", f"{stage}: {met.waiting} records wait for it", command)
+        waits = quantity(met.waiting, "record waits", "records wait")
+        yield Finding(AREA, "warning", f"{stage}: {waits} for it", command)
 
 
 def _clock(sight: Sight, heard: Heard) -> Iterator[Finding]:
@@ -191,6 +197,7 @@ def _clock(sight: Sight, heard: Heard) -> Iterator[Finding]:
         yield Finding(AREA, "ok", f"the watermark is {ago(behind)} behind")
         return
     told = f"the watermark is {ago(behind)} behind" if last else "the watermark is not known yet"
-    told += f", and the results of every run wait: {place} holds it back, of which {held.lag} records wait"
+    waits = quantity(held.lag, "record waits", "records wait")
+    told += f", and the results of every run wait: {place} holds it back, of which {waits}"
     why = next((word.health.waiting[held.topic] for word in living if held.topic in word.health.waiting), None)
     yield Finding(AREA, "wrong" if why else "warning", f"{told}: {why}" if why else told, command_in(why or ""))

@@ -24,7 +24,7 @@ def shop(tmp_path: Path, deployment: Settings) -> Shop:
 def test_validate_counts_what_is_sound_without_a_broker(tmp_path: Path):
     shop = Shop(tmp_path / "configs")
 
-    assert "1 metrics, 1 experiments in " in shop.call("validate", str(shop.directory)).stdout
+    assert "1 metric, 1 experiment in " in shop.call("validate", str(shop.directory)).stdout
     told = shop.told("validate", str(CONFIGS))
     assert (told["flags"], told["groups"], told["cohorts"], told["deployments"], told["faults"]) == (5, 2, 1, 2, [])
 

@@ -118,6 +118,15 @@ def test_topics_of_sources_are_told_where_they_cannot_be_read_and_never_made(
     with pytest.raises(PeekproofError, match="did you mean 'orders'"):
         shop.call("sources", "try", "order")
 
+    file = shop.directory / "sources" / "orders.yaml"
+    file.write_text(f"{file.read_text()}paused: true\n")
+    assert "waits for its topic" not in shop.apply().output
+    assert "of a source" not in shop.call("topics").output
+    file.unlink()
+    assert "applied once with `paused: true`" not in shop.apply().output
+    (listed,) = [json.loads(line) for line in shop.call("sources", "--json").stdout.splitlines()]
+    assert (listed["state"], listed["why"]) == ("paused", None)
+
 
 def test_what_apply_refuses_of_a_source_is_refused_before(deployment: Settings, orders: str, tmp_path: Path) -> None:
     shop = Shop(tmp_path / "documents", deployment)

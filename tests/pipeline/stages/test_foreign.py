@@ -58,6 +58,9 @@ def test_a_topic_is_read_once_it_is_there_and_the_catalog_has_noted_its_log(stag
     assert foreign.asks(WANTED)
     assert not foreign.take_up(WANTED, *found(None))
     assert foreign.waiting == {ORDERS: "there is no such topic"}
+    assert not foreign.take_up({}, *found(None))  # it is paused
+    assert foreign.waiting == {}
+    foreign.take_up(WANTED, *found(None))
     assert not foreign.asks(WANTED), "somebody looks now and then"
 
     assert not foreign.take_up(WANTED, *found())
