@@ -25,6 +25,7 @@ import peekproof
 from evaluation.assignment import arrow, routing
 from evaluation.columns import nesting, scanning
 from evaluation.metrics import measures
+from evaluation.sources import presets as presets_of
 from pipeline.catalog.topic import LARGEST_DOCUMENT
 from pipeline.cli import command
 from pipeline.http.app import API
@@ -39,6 +40,7 @@ from schemas.fields import Field, fields
 from schemas.json_schema import DOCUMENTS, json_schema
 from schemas.look import TOLD
 from schemas.notification import OCCURRENCES
+from schemas.source import TimeAt
 from schemas.topics import AGGREGATES, DAY_MS, MAX_MESSAGE_BYTES, UNITS, Topic
 from schemas.topics import topics as every_topic
 from schemas.written import Key
@@ -152,6 +154,32 @@ def _commands(at: click.Context, depth: int) -> Iterator[str]:
         yield f"{'#' * depth} `{context.command_path}`\n"
         yield f"```text\n{found.get_help(context)}\n```\n"
         yield from _commands(context, depth + 1)
+
+
+def presets() -> Iterator[str]:
+    """What each preset maps; those that map alike together."""
+    alike: dict[presets_of.PresetMap, list[str]] = {}
+    for name, preset in presets_of.PRESETS.items():
+        alike.setdefault(preset, []).append(name)
+    yield "## What each preset maps\n"
+    yield "Of several paths the first counts that is there.\n"
+    for preset, names in alike.items():
+        yield f"### {', '.join(f'`{name}`' for name in names)}\n"
+        said = {field: getattr(preset.map, field) for field in preset.map.__struct_fields__}
+        rows: list[Row] = [(f"`{field}`", _taken(taken)) for field, taken in said.items() if taken is not None]
+        rows += [
+            ("`where`", f"`{each.property}` {each.op} {', '.join(f'`{value}`' for value in each.values)}")
+            for each in preset.where
+        ]
+        if preset.parse:
+            rows.append(("`parse`", _taken(preset.parse)))
+        yield from table(("field", "is taken from"), rows)
+
+
+def _taken(taken: Any) -> str:
+    unit = f", in `{taken.unit}`" if isinstance(taken, TimeAt) else ""
+    paths = taken.path if isinstance(taken, TimeAt) else taken
+    return ", ".join(f"`{path}`" for path in ([paths] if isinstance(paths, str) else paths)) + unit
 
 
 def documents() -> Iterator[str]:
@@ -444,6 +472,7 @@ def _said(value: object) -> str:
 PAGES: dict[str, Callable[[], Iterator[str]]] = {
     "architecture": rooms,
     "operate/notifications": events,
+    "sources": presets,
     "reference/settings": settings,
     "reference/documents": documents,
     "reference/commands": commands,
