@@ -80,9 +80,11 @@ def told(  # noqa: PLR0917
 ) -> str:
     """A sentence of how many of the messages lack a field, and where none has it, what may be meant."""
     paths = _alternatives(taken)
-    what = "elements" if source.each is not None else "records"
-    how_many = f"in any of the {looked}" if lacking == looked else f"in {lacking} of the {looked}"
-    sentence = f"{field}: nothing stands at {', '.join(paths)} {how_many} {what}"
+    what = "element" if source.each is not None else "record"
+    how_many = f"in any of the {looked} {what}s" if looked > 1 else f"in the one {what}"
+    if lacking < looked:
+        how_many = f"in {lacking} of the {looked} {what}s"
+    sentence = f"{field}: nothing stands at {', '.join(paths)} {how_many}"
     hints = _hints(source, field, paths, values) if lacking == looked else ()
     return "; ".join(dict.fromkeys([sentence, *hints]))
 
@@ -92,8 +94,8 @@ def _alternatives(taken: Taking) -> tuple[str, ...]:
 
 
 def _hints(source: ForeignSource, field: str, paths: Sequence[str], values: Sequence[bytes | None]) -> Iterator[str]:
-    found = (path_of(steps) for value in values if value for steps in _places(read_json(value), source, ()))
-    there = dict.fromkeys(islice(found, MOST_PATHS))
+    found = (steps for value in values if value for steps in _places(read_json(value), source, ()))
+    there = {path_of(steps): steps[-1] for steps in islice(found, MOST_PATHS)}
     for path in paths:
         if path.startswith(f"{ROOT}."):
             yield f"drop `{ROOT}.`: paths begin at the record"
@@ -101,17 +103,12 @@ def _hints(source: ForeignSource, field: str, paths: Sequence[str], values: Sequ
         place = parse_path(path)
         if not isinstance(place, InValue) or not place.steps:
             continue
-        alike = [each for each in there if _last(each) == place.steps[-1]]
+        alike = [each for each, last in there.items() if last == place.steps[-1]]
         near = get_close_matches(path, alike, n=1, cutoff=0.0) or get_close_matches(path, there, n=1)
         if near:
             yield f"did you mean {near[0]}?"
         if len(place.steps) == 1 and field.partition("[")[0] not in NO_CONSTANTS:
             yield f"a constant is `{CONSTANT} {path}`"
-
-
-def _last(path: str) -> str | int | None:
-    place = parse_path(path)
-    return place.steps[-1] if isinstance(place, InValue) and place.steps else None
 
 
 def _places(value: Any, source: ForeignSource, at: Steps) -> Iterator[Steps]:

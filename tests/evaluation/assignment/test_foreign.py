@@ -516,3 +516,13 @@ def test_trying_tells_at_which_paths_nothing_stands(records_of, document, told):
     found = tried(records_of([*rows, (2, NOW, None, ())], topic=AT), source, HORIZON, TOLERANCE)
 
     assert [*absences(source, found)] == told
+
+
+def test_of_one_record_it_is_told_in_the_singular_however_long_its_lists_are(records_of):
+    source = msgspec.convert(ORDERED | {"preset": "segment", "map": {"country": "land"}}, ForeignSource)
+    value = msgspec.json.encode(TOTALS | {"list": [None] * 20_000 + [1]})
+
+    found = tried(records_of([(0, NOW, value, ())], topic=AT), source, HORIZON, TOLERANCE)
+
+    said = "country: nothing stands at land in the one record; a constant is `= land`"
+    assert [*absences(source, found)] == [said]
