@@ -56,6 +56,7 @@ def test_every_type_has_a_definition_that_breaks_no_rule():
         (FUNNEL, past_of("revenues"), r"cuped.with\[0\]: 'revenues' is no metric; did you mean 'revenue'"),
         (REVENUE, past_of("purchase", "revenue"), r"cuped.with\[1\]: its own past is there anyway"),
         (REVENUE, past_of("purchase", "purchase"), r"cuped.with\[1\]: 'purchase' is named twice"),
+        (REVENUE, past_of("p90"), r"cuped.with\[0\]: 'p90' is a percentile, which has no number before the entry"),
         (REVENUE, past_of("funnel"), r"cuped.with\[0\]: 'funnel' is a funnel, which has no number before the entry"),
         (RETENTION, {"nth": 7}, "window: 7d is over before period 7 of 24h is"),
         (RETENTION, {"start": None}, "type: a retention begins with an event"),

@@ -8,6 +8,8 @@ import msgspec
 import pytest
 
 from evaluation.catalog.logs import logs_after
+from evaluation.metrics.checkpoint import FORMAT
+from evaluation.metrics.packing import pack, unpack
 from evaluation.metrics.partition import Partition
 from evaluation.metrics.sources import MissingError
 from schemas.aggregate import ArmPart
@@ -825,3 +827,20 @@ def test_days_are_counted_once_each_and_an_entry_that_moves_has_them_counted_ane
     log.send(make.exposure(1, 2), make.event(2, 7 * day, name=3), make.event(2, 8 * day, name=4))
 
     assert log.sums("days") == {(0, "a"): (1, 1, 4, 16), (0, "b"): (1, 1, 2, 4)}
+
+
+def test_a_checkpoint_of_the_format_before_is_read(make):
+    metrics = [make.metric("m", "sum", cuped=Cuped(lookback="140ms")), make.metric("c")]
+    log = make.Log(make.catalog(5, [make.run("exp-1", metrics)]))
+    log.send(make.exposure(1, 10), make.exposure(2, 10, arm=1), make.event(1, 11, value=7), make.event(2, 5, value=3))
+    arrays, metadata = unpack(log.partition.save())
+    state = msgspec.json.decode(metadata[b"peekproof"])
+    assert state.pop("format") == FORMAT
+    for run in state["runs"]:
+        for column in run["columns"]:
+            del column["others"], column["percentile"]
+    kept = {name: array for name, array in arrays.items() if not name.endswith(("/bins", "/lists"))}
+
+    loaded = Partition.load(pack(kept, {b"peekproof": msgspec.json.encode({"format": 10, **state})}))
+
+    assert loaded.aggregates() == log.partition.aggregates()
