@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 from aiokafka import ConsumerRecord
 from kafka import KafkaProducer
 
+from evaluation.significance.look import decode_look, encode_look
 from pipeline.http.callers.keys import Keys
 from pipeline.http.questions.readers import Readers
 from pipeline.http.results.looks import Looks
@@ -262,3 +264,46 @@ def test_a_reader_without_a_key_is_turned_away(results: Results):
     for path in ("overview", "experiments/button/results", "results/stream"):
         answer = httpx.get(f"{results.client.base_url}/api/1/{path}")
         assert (answer.status_code, answer.headers["www-authenticate"]) == (401, "Bearer")
+
+
+def test_what_shipped_while_a_holdout_is_measured_is_told_by_api_and_command(tmp_path: Path, deployment: Settings):
+    shop = Shop(tmp_path / "configs", deployment)
+    shop.rewrite("rollout: 50\n", "groups: [{ group: out }]\n")
+    shop.rewrite("  - metric: purchase", "  - metric: metric-0")
+    for folder, name, text in (
+        ("groups", "out", "key: out\nowner: shop\ntype: holdout\nslots: [{ percentage: 2 }]\n"),
+        ("metrics", "zero", "key: metric-0\nowner: shop\ntype: count\nevent: purchase\nwindow: none\n"),
+        (
+            "experiments",
+            "measured",
+            "key: measured\nowner: shop\nholdout: out\nexposure_event: { event: visit }\n"
+            "metrics: [{ metric: metric-0 }]\n"
+            "variants: [{ key: holdout, weight: 2 }, { key: on, weight: 98 }]\n",
+        ),
+    ):
+        (shop.directory / folder).mkdir(exist_ok=True)
+        (shop.directory / folder / f"{name}.yaml").write_text(text)
+    shop.apply()
+    shop.call("experiment", "start", "measured")
+    shop.call("experiment", "start", "button")
+    producer = KafkaProducer(**kafka_python_arguments(deployment))
+    known = decode_look(look(1).replace(b'"checkout"', b'"button"'))
+    lift = {"relative_estimate": 0.25, "running_relative_lower": 0.2, "running_relative_upper": 0.3}
+    cells = [msgspec.structs.replace(cell, **lift) for cell in known.cells]
+    value = encode_look(msgspec.structs.replace(known, cells=cells))
+    producer.send(deployment.topic(RESULTS), value, key=b"button/exp-1")
+    producer.close()
+    shop.call("experiment", "rollout", "button", "treatment", "--yes")
+    with serving(deployment, is_open=False) as server:
+        results = Results(deployment, server.address, shop)
+        wait_for(lambda: results.get("overview/button").json()["look"])
+        (told,) = results.get("experiments/measured/shipped").json()
+        refused = results.get("experiments/button/shipped", 404).json()["error"]
+
+    assert told == shop.told("experiment", "shipped", "measured")[0]
+    (change,) = told["changes"]
+    assert (change["flag"], change["variant"], change["lift"]["estimate"]) == ("button", "treatment", 0.25)
+    assert (told["total"]["estimate"], told["measured"]) == (0.25, None)
+    assert told["says"].startswith("metric-0: 1 shipped, together +25.0% [")
+    assert "measures no holdout" in refused
+    assert "metric-0: 1 shipped" in shop.call("experiment", "shipped", "measured").output
