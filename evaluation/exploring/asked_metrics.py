@@ -39,6 +39,8 @@ def asked_metrics(question: ExploreQuestion, catalog: Catalog, run: RunInForce) 
     found += [AskedMetric(each, _in_force(metrics_of(each), definitions)) for each in words]
     if not found and not question.split:
         raise QuestionError("no metric was asked for, and the experiment has none; name one")
+    for name in (each.name for each in found if each.metric.definition.percentile is not None):
+        raise QuestionError(f"'{name}' is a percentile, and those cannot be explored: slices add up what units came to")
     where = tuple(each for each in question.where if each.property.startswith(OF_EVENTS))
     return [each._replace(metric=_of_events(_unadjusted(each.metric), where)) for each in found]
 

@@ -139,6 +139,7 @@ def _supposed(run: RunInForce, asked: Sequence[AskedMetric], kept: Sequence[Slic
         correction="none",
         sided="two",
         cuped=False,
+        strata=None,
         planned_units=max((each for each in planned if each), default=mixture.PLANNED_UNITS),
     )
     breakdowns = tuple(

@@ -5,6 +5,7 @@
     EVENT    page_view:count              any event as a metric: EVENT:TYPE[:PROPERTY][@WINDOW]
              purchase:sum:revenue@7d
              view > cart > buy:funnel     events in this order
+             page_view:distinct:page      different values; without a property days
              visit:retention:7d           whether it was sent again in the 7 days after the first 7
              purchase:sum:revenue / page_view:count    a ratio of two
 
@@ -31,7 +32,7 @@ KEPT = 8
 _OPERATORS = sorted(get_args(Operator), key=len, reverse=True)
 _WHERE = re.compile(rf"(?P<property>.+?)\s+(?P<op>{'|'.join(_OPERATORS)})\s+(?P<values>.+)", re.DOTALL)
 _EVENT = re.compile(
-    r"(?P<event>.+):(?P<type>conversion|count|sum|mean|funnel|retention)(:(?P<of>[^@]+))?"
+    r"(?P<event>.+):(?P<type>conversion|count|sum|mean|distinct|funnel|retention)(:(?P<of>[^@]+))?"
     r"(@(?P<window>none|[1-9][0-9]*(ms|s|m|h|d)))?",
     re.DOTALL,
 )
@@ -171,7 +172,7 @@ def _metric(text: str) -> Metric:
         if of and not _DURATION.fullmatch(of):
             raise QuestionError(f"'{text}': '{of}' is no period; write visit:retention:7d")
         return Metric(**common, event=event, start=Step(event=event), period=of or "24h")
-    if (of is None) == (kind in ("sum", "mean")):
+    if kind != "distinct" and (of is None) == (kind in ("sum", "mean")):
         wants = "wants a property: purchase:sum:revenue" if of is None else "has no property: page_view:count"
         raise QuestionError(f"'{text}': {kind} {wants}")
     return Metric(**common, event=event, property=of)

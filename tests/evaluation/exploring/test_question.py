@@ -20,6 +20,7 @@ from schemas.catalog import Condition, Metric, Step
         ("purchase:sum:revenue@7d", {"type": "sum", "event": "purchase", "property": "revenue", "window": "7d"}),
         ("a:b:conversion", {"type": "conversion", "event": "a:b", "window": "none"}),
         ("/home:count", {"type": "count", "event": "/home", "window": "none"}),
+        ("page_view:distinct:page", {"type": "distinct", "event": "page_view", "property": "page"}),
         ("visit:retention:7d", {"type": "retention", "event": "visit", "start": Step(event="visit"), "period": "7d"}),
         ("view > buy:funnel", {"type": "funnel", "steps": (Step(event="view"), Step(event="buy"))}),
     ],
