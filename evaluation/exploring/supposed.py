@@ -45,3 +45,10 @@ def supposed(
         return before[1]
 
     return history.changed(changed)
+
+
+def needed(history: History) -> History:
+    """What of a history questions ask, for a process of their own: not what people wrote beside it."""
+    other = history.changed(lambda each: replace(each, notifications={}, templates={}, briefs={}, comments={}))
+    other.versions = []
+    return other

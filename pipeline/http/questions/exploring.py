@@ -11,6 +11,7 @@ from evaluation.exploring.answer import Exploration
 from evaluation.exploring.asked_metrics import asked_metrics
 from evaluation.exploring.entry_values import EntryValues
 from evaluation.exploring.question import ExploreQuestion, QuestionError
+from evaluation.exploring.supposed import needed
 from evaluation.flags.conditions import ConditionError
 from pipeline.exploring.asked import AskedBefore, AskedQuestions
 from pipeline.exploring.explore import explore as answer_of
@@ -50,13 +51,11 @@ async def explore(
     except (QuestionError, ConditionError) as error:
         raise ClientException(str(error)) from None
     about = msgspec.json.encode((key, of_run.key, question, backend.catalog.history.newest.offset))
-    history = backend.catalog.history.copy()
-    history.versions = []  # a fold asks for states alone
     found = await backend.readers.ask(
         answer_of,
         about,
         settings.data / "archive",
-        history,
+        needed(backend.catalog.history),
         key,
         of_run.key,
         question,

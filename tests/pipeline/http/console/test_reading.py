@@ -163,6 +163,21 @@ def test_a_drawer_opens_below_a_metric_and_tells_its_units_from_the_archive(cons
     expect(page.get_by_role("group", name="Actions")).to_have_count(0)  # of a viewer, who may take no step
     expect(page.get_by_role("link", name="Make a plan")).to_have_count(0)
 
+    page.get_by_role("link", name="explore revenue").click()
+    page.get_by_role("textbox", name="Metrics, or any event").fill("revenue\npurchase:count")
+    page.get_by_role("textbox", name="Split units by").fill("day")
+    page.get_by_role("checkbox", name="Also units whose window is still open").check()
+    page.get_by_role("button", name="Ask", exact=True).click()
+    answer = page.get_by_role("group", name="Comparisons by slice")
+    everybody = answer.get_by_role("row", name=re.compile("everybody purchase:count"))
+    expect(everybody).to_contain_text(re.compile("treatment.*20.*20"), timeout=60_000)
+    expect(page.get_by_text(re.compile("4 comparisons were asked for, corrected by"))).to_be_visible()
+    expect(page).to_have_url(re.compile("#/explore/checkout-button.*by=day"))
+    console.is_accessible(page, "explore")
+    console.fits_a_phone(page)
+    page.reload()  # its address asks again
+    expect(everybody).to_be_visible()
+
 
 def test_what_arrives_is_seen_and_what_nobody_can_use_is_sent_again(console: Console):
     xss = "<img src=x onerror=alert(1)>"
