@@ -8,7 +8,7 @@ one JSON object. Which way a message is read depends on its own bytes and header
 from codecs import BOM_UTF8
 from collections.abc import Collection, Iterable
 from functools import lru_cache
-from typing import Annotated, Any
+from typing import Annotated, Any, Required
 
 import msgspec
 import numpy as np
@@ -19,6 +19,7 @@ from evaluation.assignment.arrow import read_arrow
 from evaluation.assignment.columns import MessageColumns
 from evaluation.assignment.dead_letters import DeadLetters, shown
 from evaluation.assignment.wrong_types import in_words
+from evaluation.columns.named_fields import named_fields
 from evaluation.columns.nesting import DEEPEST, json_depth
 from evaluation.columns.scanning import (
     LARGEST_OBJECT,
@@ -128,23 +129,18 @@ _TYPES: dict[Type, Any] = {
 
 @lru_cache(maxsize=16)
 def _decoder(wanted: Wanted) -> msgspec.json.Decoder[Any]:
-    """Decodes the wanted fields into structs whose fields are named `f0`, `f1`, … by position."""
+    """Decodes the wanted fields into dictionaries in each other."""
 
-    def struct(parent: Path) -> type[msgspec.Struct]:
-        fields: list[Any] = []
-        names = {}
-        for path, i in wanted.position.items():
-            if path[:-1] != parent:
-                continue
-            kind = wanted.fields[path]
-            names[f"f{i}"] = path[-1]
-            if path == wanted.required:
-                fields.insert(0, (f"f{i}", _Text))
-            else:
-                fields.append((f"f{i}", struct(path) | None if kind == Type.OBJECT else _TYPES[kind], None))
-        return msgspec.defstruct("Message", fields, rename=names)
+    def fields(parent: Path) -> Any:
+        below: dict[str, Any] = {}
+        for path, kind in wanted.fields.items():
+            if path[:-1] == parent:
+                below[path[-1]] = fields(path) | None if kind == Type.OBJECT else _TYPES[kind]
+                if path == wanted.required:
+                    below[path[-1]] = Required[_Text]
+        return named_fields(below)
 
-    return msgspec.json.Decoder(struct(()))
+    return msgspec.json.Decoder(fields(()))
 
 
 class _Odd:
@@ -181,8 +177,8 @@ class _Odd:
         self.messages.sort(key=lambda each: (each[0], each[1] or 0))
         messages = [message for _, _, message, _ in self.messages]
         of: dict[Path, list[Any]] = {(): messages}
-        for path, i in self._wanted.position.items():
-            of[path] = [None if parent is None else getattr(parent, f"f{i}") for parent in of[path[:-1]]]
+        for path in self._wanted.fields:
+            of[path] = [None if parent is None else parent.get(path[-1]) for parent in of[path[:-1]]]
         fields = self._wanted.fields.items()
         values = [value for _, _, _, value in self.messages]
         return MessageColumns(

@@ -11,6 +11,7 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
+from evaluation.columns.named_fields import named_fields
 from evaluation.columns.path_scanning import PathColumns, PathTree, Steps, View
 from evaluation.columns.scanning import LONGEST_TEXT, plain_number
 from evaluation.columns.texts import Texts
@@ -86,10 +87,8 @@ def _steps_below(tree: PathTree) -> dict[Steps, tuple[tuple[str, ...], tuple[int
 
 @lru_cache(maxsize=256)
 def _object(names: tuple[str, ...]) -> msgspec.json.Decoder[Any]:
-    """Decodes an object to what stands under these names, each as it is written; null is as good as nothing."""
-    fields: list[Any] = [(f"f{i}", msgspec.Raw, msgspec.Raw(b"null")) for i in range(len(names))]
-    renamed = {f"f{i}": name for i, name in enumerate(names)}
-    return msgspec.json.Decoder(msgspec.defstruct("Steps", fields, rename=renamed))
+    """Decodes an object to what stands under these names, each as it is written."""
+    return msgspec.json.Decoder(named_fields(dict.fromkeys(names, msgspec.Raw)))
 
 
 def _read(tree: PathTree, place: Steps, value: bytes, found: dict[Steps, bytes], *, is_any: bool) -> None:
@@ -106,7 +105,7 @@ def _read(tree: PathTree, place: Steps, value: bytes, found: dict[Steps, bytes],
     below: list[tuple[str | int, bytes]] = []
     if (not place and not is_any) or (names and value[:1] == b"{"):
         read = _object(names).decode(value)
-        below = [(name, bytes(getattr(read, f"f{i}"))) for i, name in enumerate(names)]
+        below = [(name, bytes(read.get(name, b"null"))) for name in names]
     elif indices and value[:1] == b"[":
         every = _ARRAY.decode(value)
         below = [(index, bytes(every[index])) for index in indices if index < len(every)]

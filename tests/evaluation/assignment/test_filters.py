@@ -3,6 +3,7 @@
 import json
 
 import msgspec
+import pyarrow as pa
 import pytest
 
 from evaluation.assignment.routing import assign
@@ -11,6 +12,7 @@ from evaluation.catalog.lifecycle import apply_definition, start
 from schemas.catalog import Breakdown, Condition, Cuped, Flag, Goal, Metric, Step, Variant
 from schemas.numbers import BEYOND
 from schemas.units import SEGMENT_BITS, RowKind
+from tests.evaluation.assignment.routed import ARROW, stream
 from tests.evaluation.catalogs import in_force
 
 NOW = 1_795_458_000_000
@@ -56,7 +58,8 @@ def route(records_of):
     """Routes messages of one topic under a catalog."""
 
     def route_(history, *messages, topic="events"):
-        rows = [(i, NOW, json.dumps(message).encode(), ()) for i, message in enumerate(messages)]
+        written = [each if isinstance(each, bytes) else json.dumps(each).encode() for each in messages]
+        rows = [(i, NOW, value, ()) for i, value in enumerate(written)]
         (assigned,) = assign(records_of(rows, topic=topic), history, 60_000, 60_000)
         return assigned
 
@@ -186,6 +189,30 @@ def test_an_exposure_carries_the_segments_of_its_unit(route):
     mask = (1 << SEGMENT_BITS) - 1
     segments = [[value >> (SEGMENT_BITS * place) & mask for place in range(3)] for value in assigned.value.tolist()]
     assert segments == [[2, 1, 1], [0, 3, 0], [1, 2, 0], [1, 0, 0]]
+
+
+@pytest.mark.parametrize("name", ["App\\Price", 'a "price"', "tab\there", "\0", " ", "é"])
+def test_whatever_a_property_is_called_it_is_read(route, records_of, name):
+    """Also where one message of the slice is read on its own, and in Arrow."""
+    dear = Condition(property=f"event_properties.{name}", op="greater", values=("5",))
+    pro = Condition(property=f"user_properties.{name}", op="is", values=("pro",))
+    breakdowns = (Breakdown(property=f"user_properties.{name}", values=("pro",)),)
+    history = history_of([metric(property=name, where=(dear, pro))], flag("spent", breakdowns=breakdowns))
+    pros = {"user_properties": {name: "pro"}}
+    buys = [bought(event_properties={name: price}, **pros) for price in (7, 5, 9.5)]
+    columns = {key: pa.array([each[key] for each in buys]) for key in buys[0]}
+
+    in_json = route(history, *buys)
+    odd = [json.dumps(each).replace("event_type", "\\u0065vent_type").encode() for each in buys]
+    by_itself = route(history, *odd, "no object")
+    row = (0, NOW, stream(**columns), ARROW)
+    (in_arrow,) = assign(records_of([row], topic="events"), history, 60_000, 60_000)
+    seen = json.dumps(shown(**pros)).encode()
+    exposed = route(history, seen, seen.replace(b"flag_key", rb"\u0066lag_key"), topic="exposures")
+
+    assert in_json.value.tolist() == by_itself.value.tolist() == in_arrow.value.tolist() == [700, 950]
+    assert [each.reason for each in by_itself.rejects] == ["wrong type"]
+    assert exposed.value.tolist() == [1, 1]
 
 
 CHECKOUT = Step(event="checkout", where=(PRO,))

@@ -28,6 +28,8 @@ TREE = PathTree(
         ("b", 0, 1): View.TEXT | View.NUMBER,
         ("b", 1, "a"): View.JSON,
         ("0",): View.TEXT,
+        ("\n",): View.TEXT,
+        ("a", '\\"'): View.JSON,
     }
 )
 
@@ -139,6 +141,13 @@ def test_escapes_and_long_numbers_are_read_one_by_one_with_the_same_meaning():
     assert found["text", ("0",)] == "1e5"
 
 
+def test_whatever_a_name_holds_it_is_found():
+    found = read(rb'{"\n": "x", "a": {"\\\"": [1]}}')
+
+    assert found["text", ("\n",)] == "x"
+    assert found["json", ("a", '\\"')] == "[1]"
+
+
 @pytest.mark.parametrize("value", [b"5", b' "x" ', b"true", b"[7]", b"null", b'{"a":1}'])
 def test_an_element_may_be_any_value(value):
     tree = PathTree({(): View.JSON | View.NUMBER, ("a",): View.TEXT, (0,): View.TEXT})
@@ -148,7 +157,7 @@ def test_an_element_may_be_any_value(value):
     assert found == read(value, tree, is_any=True)
 
 
-NAMES = st.sampled_from(["a", "b", "c", "0", "é.x", "x", "\n"])
+NAMES = st.sampled_from(["a", "b", "c", "0", "é.x", "x", "\n", '\\"'])
 VALUES = st.recursive(
     st.none()
     | st.booleans()
