@@ -16,6 +16,7 @@ from pipeline.settings import Settings
 from schemas.topics import MARK
 
 INTERVAL = 0.1  # seconds: by so much, twice, watermarks are behind
+QUIET_INTERVAL = 1.0
 
 
 class Census:
@@ -39,6 +40,7 @@ class Census:
         self._until = 0
         self._before = 0  # when the last count began
         self._told = 0, monotonic()
+        self.is_quiet = False  # whether nobody waits for watermarks
         self._counting: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -69,7 +71,7 @@ class Census:
     async def _count_on(self) -> None:
         while True:
             await self.count()
-            await asyncio.sleep(INTERVAL)
+            await asyncio.sleep(QUIET_INTERVAL if self.is_quiet else INTERVAL)
 
     async def count(self) -> None:
         """Count once. A broker may hear of a partition a moment after its leader: so it speaks for the count before."""

@@ -12,6 +12,7 @@ import os
 import socket
 import time
 from collections.abc import Iterable
+from time import monotonic
 from typing import ClassVar
 
 import msgspec
@@ -52,6 +53,8 @@ from schemas.writer_schema import Schemas
 
 MOST_ROWS = 100_000  # gathered before they are sent without waiting for the tick; a message holds some 350,000
 UNDER_WAY = 4  # sendings that are not acknowledged yet
+QUIET_AFTER = 60.0  # seconds without a record and without news of the catalog; then the clock goes on in steps of
+QUIET_STEP = 10.0
 
 
 class _Told(msgspec.Struct):
@@ -84,6 +87,8 @@ class AssignmentStage(Stage):
         self._told = Follower(settings, ARRIVALS, self._read_arrivals, self.aside)
         self._asks_for_people = False  # whether a run of some time did
         self._looked_at = 0  # how many of the catalog's states were asked for that
+        self._last_news = monotonic(), 0  # when something came last, and where the catalog ended
+        self._told_at = 0.0  # when (`monotonic`) it was told last how far the sources are
         self._under_way = asyncio.Semaphore(UNDER_WAY)
         self._sendings: set[asyncio.Task[None]] = set()
 
@@ -124,6 +129,7 @@ class AssignmentStage(Stage):
 
         Raises RegistryError, with nothing done, where the schemas that it names are not there yet.
         """
+        self._last_news = monotonic(), self._last_news[1]
         await self.catalog.caught_up(records.received)
         schemas = await self._schemas.soon(named_by(records, self.catalog.history.registered))
         counted = self._counted_of(source)
@@ -162,10 +168,20 @@ class AssignmentStage(Stage):
         return self._gathering.watermark(source)
 
     async def beat(self, time: int) -> None:
-        """Tell every units partition how far the sources are, with or without rows."""
+        """Tell every units partition how far the sources are, with or without rows; seldom where nothing comes."""
         self._census.tell(time)
-        await self._send(tells=True)
+        self._census.is_quiet = self._is_quiet()
+        if not self._census.is_quiet or monotonic() - self._told_at >= QUIET_STEP:
+            await self._send(tells=True)
         await self._note_logs()
+
+    def _is_quiet(self) -> bool:
+        """Whether nothing has come for a while that somebody may wait for."""
+        since, offset = self._last_news
+        if offset != self.catalog.history.newest.offset:
+            self._last_news = monotonic(), self.catalog.history.newest.offset
+            return False
+        return monotonic() - since > QUIET_AFTER
 
     async def tick(self) -> None:
         """Send what has waited."""
@@ -214,6 +230,7 @@ class AssignmentStage(Stage):
         sent += await send_many(self.producer, self.settings.topic(ASSIGNMENTS), answered)
         sent += await send_many(self.producer, self.settings.topic(DEAD_LETTERS), rejected)
         if tells:
+            self._told_at = monotonic()
             news = self._tally.tell(covered, self._found.topics)
             came: list[KafkaRecord] = [(each.key.encode(), msgspec.json.encode(each), []) for each in news]
             sent += await send_many(self.producer, self.settings.topic(ARRIVALS), came)

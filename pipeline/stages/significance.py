@@ -123,8 +123,11 @@ class SignificanceStage(Stage):
                     continue  # until others replace what was set aside
                 last = _last(value) if head else None
                 newest = self._look_at(run, decoded, last)
-                if has_news(newest, last, silent=now - self._published.get(run, -inf) >= LONGEST_SILENCE):
+                silent = now - self._published.get(run, -inf) >= LONGEST_SILENCE
+                if has_news(newest, last, silent):
                     made[run] = newest
+                elif silent:
+                    self._news.discard(run)  # nothing differs, until another aggregate comes
         await self._publish(made)
 
     async def release(self, sources: Iterable[SourcePartition]) -> None:

@@ -1,11 +1,12 @@
 """Storage: what can analysts query?
 
 Rows and their Kafka offsets are one transaction of one private DuckDB file, of which a read-only snapshot is published
-about once a second.
+about once a second; less often while nothing comes but how the workers are.
 """
 
 import asyncio
 from collections.abc import Iterable
+from time import monotonic
 from typing import ClassVar
 
 from pipeline.kafka.logs import ClusterTopics, belong, require_belonging
@@ -17,6 +18,8 @@ from pipeline.storage.store import Store
 from schemas.records import Records
 from schemas.topics import CATALOG, DEAD_LETTERS, DELIVERIES, HEALTH, NOTIFICATIONS, RESULTS, SourcePartition
 
+QUIET_SECONDS = 10.0  # from one snapshot to the next while there is no news
+
 
 class StorageStage(Stage):
     """Results, catalog, dead letters, health and notifications in; the snapshot out."""
@@ -24,6 +27,7 @@ class StorageStage(Stage):
     name: ClassVar[str] = "storage"
     topics: ClassVar[tuple[str, ...]] = (RESULTS, CATALOG, DEAD_LETTERS, HEALTH, NOTIFICATIONS, DELIVERIES)
     is_whole: ClassVar[bool] = True
+    fetch_min_bytes: ClassVar[int] = 4_096  # a look at once; of what workers say of themselves some
     niceness: ClassVar[int] = 5
     follows_catalog: ClassVar[bool] = False
 
@@ -33,6 +37,7 @@ class StorageStage(Stage):
         self._is_open = False
         self._directory, self._archive = settings.data / "store", settings.data / "archive"
         self._taken: dict[SourcePartition, int] = {}
+        self._due = 0.0  # when the next snapshot is made in any case (`monotonic`)
 
     async def start(self) -> None:
         """Own the store, and publish what it has, unless it must be restored."""
@@ -79,14 +84,13 @@ class StorageStage(Stage):
         self.count("records", len(records))
 
     async def tick(self) -> None:
-        """One transaction, one snapshot."""
-        await asyncio.to_thread(self._flush_and_publish)
-        for source, offset in self._taken.items():
-            self.durable(source, offset)
+        """Write what was added, and publish it, unless nobody waits for it yet."""
+        if self._store.has_news or monotonic() >= self._due:
+            await self._write()
 
     async def release(self, sources: Iterable[SourcePartition]) -> None:
         """Write what was added, and publish it."""
-        await self.tick()
+        await self._write()
         for source in sources:
             self._taken.pop(source, None)
 
@@ -94,6 +98,14 @@ class StorageStage(Stage):
         """Let another process own the store."""
         await super().stop()
         self._store.close()
+
+    async def _write(self) -> None:
+        """One transaction, one snapshot."""
+        self._due = monotonic() + QUIET_SECONDS
+        taken = dict(self._taken)
+        await asyncio.to_thread(self._flush_and_publish)
+        for source, offset in taken.items():
+            self.durable(source, offset)
 
     def _flush_and_publish(self) -> None:
         with self._store.told():

@@ -1,7 +1,7 @@
 """Arriving: what came from the topics and is not written yet. What was taken before is skipped."""
 
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -55,6 +55,11 @@ class Pending:
     offsets: dict[tuple[str, int], int] = field(default_factory=dict)
     ignored: int = 0
 
+    def is_news(self, workers: Container[tuple[str, str]]) -> bool:
+        """Whether it is more than how those workers are that are known."""
+        others = any(worker not in workers for worker in self.beats)
+        return bool(others or self.looks or self.catalog or self.dead_letters or self.notifications or self.deliveries)
+
 
 class Arriving:
     """Records are added in one thread, and taken to be written in another."""
@@ -76,6 +81,11 @@ class Arriving:
         self._aside = aside
         self._pending = Pending()
         self._adding = threading.Lock()
+
+    def has_news(self, workers: Container[tuple[str, str]]) -> bool:
+        """Whether more is to be written than how those workers are that are known."""
+        with self._adding:
+            return self._pending.is_news(workers)
 
     def add_looks(self, records: Iterable[ArrivedRecord]) -> None:
         """Records of `results`. One that is not newer than the last look of its run is ignored and counted.

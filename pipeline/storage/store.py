@@ -95,6 +95,11 @@ class Store:
         """By topic (without prefix) and partition: the next offset to read."""
         return _offsets(self.connection)
 
+    @property
+    def has_news(self) -> bool:
+        """Whether more was added since the last `flush` than how the workers are that there were."""
+        return self._arriving.has_news(self.beats)
+
     def told(self) -> AbstractContextManager[None]:
         """Around what works with the store: DuckDB's errors become sentences. Raises StoreError, DiskFullError."""
         return told(self.directory)

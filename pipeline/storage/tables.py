@@ -333,7 +333,7 @@ ABOUT = _table(
         (
             "published",
             "TIMESTAMP",
-            "UTC. When this snapshot was published; a newer one replaces the file every second.",
+            "UTC. When this snapshot was published; a newer one comes every second, or every ten without news.",
         ),
         (
             "ignored_looks",

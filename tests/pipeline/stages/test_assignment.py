@@ -6,10 +6,12 @@ from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
+import pytest
 
 from pipeline.catalog.topic import CatalogWriter
 from pipeline.kafka.reading import read_topic
 from pipeline.settings import Settings
+from pipeline.stages import assignment
 from pipeline.stages.assignment import AssignmentStage
 from schemas.arrivals import Arrivals
 from schemas.catalog import Cuped, Metric
@@ -144,3 +146,41 @@ def test_what_came_is_counted_once_whoever_falls_before_or_after_it_was_told(dep
     assert durable[-1] == 100
     assert sum(event.count for each in newest.values() for event in each.events) == 100
     assert {event.name for each in newest.values() for event in each.events} == {"buy"}
+
+
+def test_where_nothing_comes_the_clock_goes_on_in_long_steps_until_something_does(
+    deployment: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 1_000.0  # seconds
+    monkeypatch.setattr(assignment, "monotonic", lambda: now)
+    told = []
+
+    async def run() -> None:
+        nonlocal now
+        stage = AssignmentStage(deployment)
+        stage.durable = lambda _, offset: told.append(offset)
+        await stage.start()
+        stage.begin(SOURCE, 0)
+
+        async def beats_of(seconds: int) -> int:
+            """How many of a beat each second tell how far the source is."""
+            nonlocal now
+            told.clear()
+            for _ in range(seconds):
+                now += 1
+                await stage.beat(NOW)
+                await asyncio.gather(*stage._sendings)
+            return len(told)
+
+        assert await beats_of(60) >= 59
+        assert await beats_of(30) == 3
+        async with CatalogWriter(deployment) as writer:  # somebody decides, and waits for what follows
+            await writer.publish(writer.next_version(BUYS, "ann", "first"))
+        await stage.catalog.caught_up()
+        assert await beats_of(10) == 10
+        assert await beats_of(70) <= 53
+        await stage.take(SOURCE, slice_of([b'{"event_type":"buy","user_id":"u"}']))
+        assert await beats_of(10) == 10
+        await stage.stop()
+
+    asyncio.run(run())

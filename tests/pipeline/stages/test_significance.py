@@ -123,6 +123,33 @@ def test_a_final_run_is_not_computed_again(deployment: Settings, monkeypatch: py
     assert [(each.look, each.final) for each in looks(deployment)] == [(1, True)]
 
 
+def test_of_aggregates_that_change_nothing_one_look_is_computed(
+    deployment: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    computed = []
+
+    def counted(*arguments: Any) -> Look:
+        computed.append(look_at(*arguments))
+        return computed[-1]
+
+    look_at = significance.look
+    monkeypatch.setattr(significance, "look", counted)
+    heartbeat = msgspec.json.decode(aggregate(0, 300)) | {"offset": 301}  # the log went on, and says nothing
+
+    async def work() -> None:
+        async with working(deployment) as stage:
+            await step(stage, [aggregate(each, 300) for each in PARTITIONS])
+            await step(stage, [msgspec.json.encode(heartbeat)])
+            for _ in range(5):
+                await stage.tick()
+            await step(stage, [aggregate(0, 400)])
+
+    asyncio.run(work())
+
+    assert len(computed) == 3
+    assert [each.look for each in looks(deployment)] == [1, 2]
+
+
 def test_a_worker_that_starts_again_decodes_only_what_it_goes_on_from(deployment: Settings) -> None:
     """Of older records the heads are enough, whatever the version that wrote them said of cells and sums."""
 

@@ -45,6 +45,17 @@ def test_looks_are_stored_once_with_their_offsets(tmp_path: Path, looks: Looks) 
         assert store.ignored_looks == 0
 
 
+def test_how_known_workers_are_is_no_news(tmp_path: Path, looks: Looks, beat: Callable[[str, int], bytes]) -> None:
+    with Store(tmp_path) as store:
+        for offset, (worker, is_news) in enumerate([("a", True), ("a", False), ("b", True), ("a", False)]):
+            store.add_health([(0, offset, 100, beat(worker, offset))])
+            assert store.has_news == is_news
+            store.flush()
+            assert not store.has_news
+        store.add_looks(looks(1, 1))
+        assert store.has_news
+
+
 def test_a_look_before_there_are_watermarks_is_as_of_no_time(tmp_path: Path, looks: Looks) -> None:
     ((partition, offset, published, value),) = looks(1, 1)
     early = value.replace(b'"time":1700000000001', b'"time":0')
