@@ -21,6 +21,7 @@ ANSWER_SECONDS = 5.0  # for an answer to come
 LARGEST = 10_000_000  # bytes of an answer
 MOST_NEEDED = 200  # schemas to which one refers, and so on
 NOT_FOUND = 404  # an answer's status, and its error_code or the beginning of that
+TYPES = "/schemas/types"  # what every registry of the protocol answers, with or without schemas
 
 Answer = TypeVar("Answer")
 
@@ -110,7 +111,7 @@ class RegistryClient:
                 return msgspec.json.decode(response.read(LARGEST), type=kind)
         except HTTPError as error:
             refusal = _refusal(error)
-            if error.code == NOT_FOUND and NOT_FOUND in {refusal.error_code, refusal.error_code // 100}:
+            if error.code == NOT_FOUND and path != TYPES and self._means_it(refusal):
                 return None
             said = refusal.message or error.reason
             raise RegistryError(f"{self.url}{path} answers {error.code}: {said}; {_way_out(error.code)}") from None
@@ -118,6 +119,15 @@ class RegistryClient:
             raise RegistryError(
                 f"schema_registry {self.url} does not answer as one ({error}); it is asked again"
             ) from error
+
+    def _means_it(self, refusal: _Refusal) -> bool:
+        """Whether one that finds nothing speaks of what was asked for: such as 40403, or of 404 where a registry is.
+
+        Many servers answer 404 to a path that they don't have, and so does a registry at another address than its own.
+        """
+        if refusal.error_code == NOT_FOUND:
+            self._get(TYPES, list[str])
+        return NOT_FOUND in {refusal.error_code, refusal.error_code // 100}
 
 
 def _refusal(error: HTTPError) -> _Refusal:
@@ -132,5 +142,5 @@ def _way_out(code: int) -> str:
         case 401 | 403:
             return "set schema_registry_username and schema_registry_password, or schema_registry_token"
         case 404:
-            return "set schema_registry to where a registry answers /schemas/ids/1 (Apicurio's: …/apis/ccompat/v7)"
+            return f"set schema_registry to where a registry answers {TYPES} (Apicurio's: …/apis/ccompat/v7)"
     return "it is asked again"

@@ -28,6 +28,7 @@ ANSWERS: dict[str, Any] = {
         "schema": json.dumps(MONEY),
         "references": [{"name": "Money", "subject": "of/money", "version": 2}],  # a circle
     },
+    "/schemas/types": ["JSON", "PROTOBUF", "AVRO"],
     "/schemas/ids/2": {"schemaType": "PROTOBUF", "schema": 'syntax = "proto3"; message A { B b = 1; }'},
 }
 
@@ -94,6 +95,16 @@ def test_what_is_not_there_or_of_no_use_has_a_fault_and_is_not_kept(server, sett
     assert str(found[4].fault).endswith("has it as one of GRAPHQL, which is not read")
     assert found[5].fault == found[3].fault
     assert not (settings.data / "schemas").exists()
+
+
+def test_nothing_is_unknown_where_no_registry_is(server, settings):
+    server.answers["/schemas/ids/1"] = server.answers["/schemas/types"] = 404, {"error_code": 404, "message": "what?"}
+    kept = KeptSchemas(settings)
+
+    with pytest.raises(RegistryError, match=r"/schemas/types answers 404: what\?; set schema_registry to"):
+        kept.of([1])
+
+    assert kept.known([1]) == {}
 
 
 @pytest.mark.parametrize(
