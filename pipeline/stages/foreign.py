@@ -12,7 +12,7 @@ from evaluation.catalog.reading import Reading
 from pipeline.kafka.logs import GO_ON, ClusterTopics
 from pipeline.settings import Settings
 from pipeline.stages.stage import Stage
-from schemas.topics import SourcePartition
+from schemas.topics import MARK, SourcePartition
 
 UNNOTED = "the assignment stage notes in a moment which log it is"
 
@@ -31,6 +31,7 @@ class ForeignTopics:
         self._settings = settings
         self._wanted: dict[str, Reading] = {}
         self._notes = False  # whether the log of one is noted in a moment
+        self.doubted: set[str] = set()  # those of which a log seems not to hold what comes next
         self.read: dict[str, Reading] = {}
         self.ids: dict[str, str] = {}
         self.waiting: dict[str, str] = {}
@@ -38,14 +39,24 @@ class ForeignTopics:
 
     def asks(self, wanted: dict[str, Reading]) -> bool:
         """Whether it may be that others are to be read, so that somebody should look."""
-        return wanted != self._wanted or self._notes or any(topic in self.read for topic, _ in self.left)
+        left = any(topic in self.read for topic, _ in self.left)
+        return wanted != self._wanted or self._notes or bool(self.doubted) or left
+
+    def doubt(self, topic: str) -> bool:
+        """A log seems not to hold what comes next: whether it is not ours, and the worker goes on.
+
+        Then its partitions are begun anew, where it is known which log it is, and where that begins and ends.
+        """
+        if topic in self.read:  # else it is left in a moment
+            self.doubted.add(topic)
+        return topic.startswith(MARK)
 
     def leave(self, source: SourcePartition, position: int, why: str) -> None:
         """A partition's log doesn't hold what comes next."""
         self.left[source] = position, why
 
     def take_up(self, wanted: dict[str, Reading], found: ClusterTopics, faults: dict[str, str]) -> bool:
-        """Read what can be read of these from now on; whether that is something else than before."""
+        """Read what can be read of these from now on; whether that is something else than before, or begun anew."""
         logs = self._stage.logs
         self.left = {
             place: (position, why)
@@ -59,10 +70,11 @@ class ForeignTopics:
                 _log.warning("%s: topic %s is not read: %s", self._stage.name, self._settings.topic(topic), why)
         self._notes = any(topic in found.topics and not self._knows(topic) for topic in wanted)
         former = (self.read.keys(), self.keyed), self.ids
+        is_doubted, self.doubted = bool(self.doubted), set()
         self._wanted, self.waiting = wanted, waiting
         self.read = {topic: reading for topic, reading in wanted.items() if topic not in unread}
         self.ids = {topic: found.topics[topic] for topic in self.read}
-        return ((self.read.keys(), self.keyed), self.ids) != former
+        return is_doubted or ((self.read.keys(), self.keyed), self.ids) != former
 
     @property
     def keyed(self) -> frozenset[str]:

@@ -188,6 +188,10 @@ class Worker:
         await self._stage.take(source, records.moved(source[0], self._base(source)))
         self._taken[tp] = records.end
 
+    def lost(self, tp: TP) -> bool:
+        """The log doesn't hold what comes next: whether it is begun anew, since it is not ours."""
+        return self._foreign.doubt(self.source(tp)[0])
+
     async def take_held(self) -> None:
         """Take what waits for somebody outside, as far as that is there."""
         async with self._app.turn:
@@ -218,13 +222,14 @@ class Worker:
         self._ends = await self._end_offsets(list(taken)) if taken else {}
         async with self._app.turn:
             for tp, end in self._ends.items():
-                if taken.get(tp, end) > end:
+                if taken.get(tp, end) <= end:
+                    if self._taken.get(tp, -1) >= end:
+                        self._stage.reach(self.source(tp), time)
+                elif not self.lost(tp):
                     raise LogError(
                         f"{self._stage.name}: {tp.topic}/{tp.partition} was read up to offset {taken[tp]}, but its "
                         f"log ends at {end}: its end was lost, or the topic was made anew. {GO_ON}"
                     )
-                if self._taken.get(tp, -1) >= end:
-                    self._stage.reach(self.source(tp), time)
             await self._stage.beat(time)
         self._liveness.reached(
             {
@@ -305,7 +310,7 @@ def create_worker(stage: Stage, settings: Settings, liveness: Liveness, member: 
     app.fetch_min_bytes, app.fetch_wait_ms = stage.fetch_min_bytes, stage.fetch_wait_ms
     app.prepare, app.finish = worker.start, worker.stop
     app.start_position, app.begin, app.release = worker.start_position, worker.begin, worker.release
-    app.commit_says = worker.said
+    app.commit_says, app.lost = worker.said, worker.lost
     app.each_slice([settings.topic(name) for name in stage.topics], worker.take)
     app.regularly(stage.tick_seconds, worker.tick)
     app.regularly(INTERVAL, worker.beat)

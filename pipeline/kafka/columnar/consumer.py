@@ -240,6 +240,10 @@ class Consumer(driver.Consumer):
                 await self._thread.give_back(seeks, fetched)
             return None, None  # from before a seek, or one follows
         if isinstance(fetched, OffsetOutOfRangeError):
+            lost = {TP(*tp) for tp in fetched.args[0]}
+            if all(map(self.app.lost, lost)):
+                self.pause_partitions(lost)
+                return None, None
             raise GapError(
                 f"the log doesn't hold the offsets that come next, {fetched.args[0]}: retention deleted them, or the"
                 " topic was made anew. The worker stops; started again, it says what is missing and what goes on"

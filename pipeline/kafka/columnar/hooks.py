@@ -27,8 +27,10 @@ class Hooks(faust.App):
     partitions go to another worker. All of these hold `turn`: one at a time.
 
     A fetch waits until there are `fetch_min_bytes`, or `fetch_wait_ms` have passed: a slice of few records costs nearly
-    as much as one of many. `commit_says(topic)` stands beside every offset that is committed; if not `keeps_offsets`,
-    none is, and brokers forget the group when its workers are gone.
+    as much as one of many. Where a log doesn't hold what comes next, `lost(tp)` says whether the app asks for another
+    rebalance: until then nothing is fetched of the partition; else the worker ends. `commit_says(topic)` stands beside
+    every offset that is committed; if not `keeps_offsets`, none is, and brokers forget the group when its workers are
+    gone.
     """
 
     turn: Turn
@@ -37,6 +39,7 @@ class Hooks(faust.App):
     fetch_wait_ms = 500
     start_position: Callable[[TP, LogExtent], Awaitable[int | None]] | None = None
     begin: Callable[[TP, int], None] | None = None
+    lost: Callable[[TP], bool] = staticmethod(lambda _: False)
     commit_says: Callable[[str], str] = staticmethod(lambda _: "")
 
     async def let_go(self, tps: set[TP]) -> None:

@@ -113,6 +113,28 @@ def test_one_that_lost_what_comes_next_is_left_until_the_gap_is_accepted(stage: 
     assert (foreign.read, foreign.left) == (WANTED, {})
 
 
+def test_one_whose_log_is_in_doubt_is_begun_anew_once_and_one_of_ours_is_never_in_doubt(
+    stage: AtWork, foreign: ForeignTopics
+):
+    stage.note("log-1")
+    foreign.take_up(WANTED, *found())
+
+    assert foreign.doubt(ORDERS)
+    assert foreign.asks(WANTED)
+    assert foreign.take_up(WANTED, *found())
+    assert foreign.read == WANTED, "where its log begins and ends is seen when it is begun"
+    assert not foreign.asks(WANTED)
+    assert not foreign.take_up(WANTED, *found())
+    assert not foreign.doubt("events")
+    assert not foreign.asks(WANTED)
+
+    foreign.doubt(ORDERS)
+    assert foreign.take_up(WANTED, *found("log-2"))
+    assert foreign.read == {}
+    assert foreign.doubt(ORDERS), "its partitions go in a moment"
+    assert not foreign.asks(WANTED)
+
+
 def source(key: str, **fields: Any) -> ForeignSource:
     said = FieldMap(event_type="= buy", user_id="who")
     return ForeignSource(**{"key": key, "topic": "orders", "makes": "event", "map": said} | fields)

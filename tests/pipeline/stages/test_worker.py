@@ -49,7 +49,7 @@ class Log:
         self.worker: Worker | None = None
         self.comes = 0
 
-    async def end_offsets(self, tps: list[TP]) -> dict[TP, int]:
+    async def end_offsets(self, tps: list[TP], _: float | None = None) -> dict[TP, int]:
         """Where the log ended when it was asked."""
         assert self.worker is not None
         for tp in tps:
@@ -74,7 +74,12 @@ def test_a_log_whose_end_was_lost_ends_the_worker(monkeypatch: pytest.MonkeyPatc
         beat(monkeypatch, 0, begin=11)
 
 
-def beat(monkeypatch: pytest.MonkeyPatch, comes: int, begin: int) -> dict[SourcePartition, int]:
+def test_a_log_of_others_whose_end_was_lost_is_begun_anew_and_has_reached_no_time(monkeypatch: pytest.MonkeyPatch):
+    assert beat(monkeypatch, 0, begin=11, topic="@orders") == {}
+    assert beat(monkeypatch, 0, begin=10, topic="@orders") == {("@orders", 0): NOW}
+
+
+def beat(monkeypatch: pytest.MonkeyPatch, comes: int, begin: int, topic: str = EVENTS) -> dict[SourcePartition, int]:
     """One beat of a worker that has read up to offset `begin`."""
 
     async def time(*_: object) -> int:
@@ -89,7 +94,7 @@ def beat(monkeypatch: pytest.MonkeyPatch, comes: int, begin: int) -> dict[Source
         await stage.start()
         log.worker = Worker(stage, settings, log, Liveness(settings))
         log.comes = comes
-        log.worker.begin(TP(settings.topic(EVENTS), 0), begin)
+        log.worker.begin(TP(settings.topic(topic), 0), begin)
         await log.worker.beat()
         return stage.reached
 

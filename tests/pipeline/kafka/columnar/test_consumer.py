@@ -245,6 +245,23 @@ def test_a_log_that_does_not_reach_the_position_is_a_gap_and_other_errors_are_pa
     consuming(test)
 
 
+def test_a_partition_whose_log_is_lost_to_an_app_that_asks_for_a_rebalance_is_fetched_no_more_and_others_are():
+    async def test(app, consumer, thread):
+        app.lost = lambda tp: tp == ZERO
+        await consumer.perform_seek()
+        thread.answers = [(1, OffsetOutOfRangeError({TopicPartition(*ZERO): 7})), (1, {ONE: [slice_of(0, 5)]})]
+
+        assert await delivered(consumer) == []
+        assert [tp for tp, _ in await delivered(consumer)] == [ONE]
+        assert thread.asked == [{ZERO, ONE}, {ONE}]
+
+        thread.answers = [(1, OffsetOutOfRangeError({ONE: 7}))]
+        with pytest.raises(GapError):
+            await delivered(consumer)
+
+    consuming(test)
+
+
 def test_a_topic_is_read_in_one_way_by_an_app():
     async def test(app, consumer, _):
         app.topics.add(app.topic("columns"))
