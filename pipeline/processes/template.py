@@ -21,7 +21,7 @@ import psutil
 from setproctitle import setproctitle
 
 STOP_SECONDS = 30.0
-LOADED = "pipeline.processes.loaded"
+PRELOADED = ["pipeline.processes.loading", "pipeline.processes.loaded"]
 FORKS = sys.platform == "linux"
 PR_SET_PDEATHSIG = 1  # prctl(2)
 CONTEXT = multiprocessing.get_context("forkserver") if sys.platform == "linux" else multiprocessing.get_context("spawn")
@@ -36,7 +36,7 @@ class ForkedProcess:
 
     def __init__(self, arguments: Sequence[str], log: Path, environment: Mapping[str, str]) -> None:
         log.open("ab").close()  # what cannot be written is said here
-        CONTEXT.set_forkserver_preload([LOADED])
+        CONTEXT.set_forkserver_preload(PRELOADED)
         self._arguments = arguments
         self._process = CONTEXT.Process(target=_run, args=(list(arguments), log, dict(environment)), daemon=True)
         self._process.start()
@@ -86,8 +86,7 @@ class ForkedProcess:
 def _run(arguments: list[str], log: Path, environment: dict[str, str]) -> None:
     """What the new process does."""
     os.setsid()  # Ctrl-C reaches the supervisor, which stops the workers in order
-    if FORKS:
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # without a template nobody hears how we end
+    end_with_parent(signal.SIGKILL)  # without a template nobody hears how we end
     nothing = os.open(os.devnull, os.O_RDONLY)
     output = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     for descriptor, stands_for in ((nothing, (0,)), (output, (1, 2))):
@@ -104,6 +103,12 @@ def _run(arguments: list[str], log: Path, environment: dict[str, str]) -> None:
     from pipeline.cli import main  # noqa: PLC0415 (it imports us)
 
     main()
+
+
+def end_with_parent(number: int) -> None:
+    """Send this process a signal when the thread ends that began it; 0: no more. Nothing where processes don't fork."""
+    if FORKS:
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, number)
 
 
 def end_with(parent: int, patience: float = STOP_SECONDS) -> None:

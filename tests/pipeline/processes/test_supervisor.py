@@ -143,6 +143,24 @@ def test_a_worker_that_cannot_end_in_order_does_not_outlive_its_supervisor_eithe
 
 
 @pytest.mark.skipif(not FORKS, reason="every process is started by itself here")
+def test_a_template_that_still_compiles_does_not_outlive_who_waits_for_it(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    begin = (
+        "from pathlib import Path; from pipeline.processes.template import ForkedProcess; "
+        f"ForkedProcess([], Path({str(log)!r}), {{}})"
+    )
+    environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}
+    with subprocess.Popen([sys.executable, "-c", begin], env=environment, stderr=subprocess.PIPE) as waiting:
+        assert waiting.stderr is not None
+        assert b"compiling kernels" in waiting.stderr.readline()
+        begun = psutil.Process(waiting.pid).children()
+        waiting.kill()
+
+    assert begun
+    wait_for(lambda: not any(each.is_running() for each in begun), 10, "the end of the template", often=0.05)
+
+
+@pytest.mark.skipif(not FORKS, reason="every process is started by itself here")
 def test_workers_end_with_their_template_and_begin_again_from_a_new_one(deployment: Settings) -> None:
     with Supervisor(deployment) as supervisor:
         fallen = dict(supervisor.processes())
