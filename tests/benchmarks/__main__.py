@@ -8,13 +8,13 @@ import json
 
 import click
 
-from tests.benchmarks import arrivals, engine, exploring, looks, rebuild, serving, throughput, units
+from tests.benchmarks import arrivals, engine, exploring, live, looks, rebuild, serving, throughput, units
 
 
 @click.command()
 @click.option(
     "--part",
-    type=click.Choice(["throughput", "looks", "engine", "http", "units", "rebuild", "arrivals", "exploring"]),
+    type=click.Choice(["throughput", "looks", "engine", "http", "units", "rebuild", "arrivals", "exploring", "live"]),
     help="That alone; else all.",
 )
 @click.option(
@@ -39,6 +39,7 @@ def main(part: str | None, records: int, most: int, events: int, as_json: bool) 
         "units": (lambda: units.measure(most), units.show),
         "rebuild": (lambda: rebuild.measure(events), rebuild.show),
         "arrivals": (arrivals.measure, arrivals.show),
+        "live": (live.measure, live.show),
         "exploring": (lambda: exploring.measure(2 * events), exploring.show),
     }
     measured = {}
