@@ -1,12 +1,12 @@
 """References: what documents say of one another: unknown names, cycles of prerequisites, slots that are not there."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import chain
 
 from evaluation.catalog.rules import Path, Violation, did_you_mean, percentage_violations
 from evaluation.flags.graph import in_order
-from schemas.catalog import Cohort, Condition, Flag, Group, Membership
+from schemas.catalog import Cohort, Condition, Flag, Group, Membership, Metric
 from schemas.numbers import hundredths
 
 COHORT_OPERATORS = ("set contains any", "set does not contain any")
@@ -118,6 +118,18 @@ def prerequisite_order(flags: Mapping[str, Flag]) -> list[str]:
     """The keys, each flag behind those that it needs; those on a cycle come first."""
     order, cycles = in_order({key: tuple(flag.prerequisites) for key, flag in flags.items()})
     return [*chain(*cycles), *order]
+
+
+def metric_order(metrics: Iterable[Metric]) -> tuple[list[str], list[list[str]]]:
+    """The keys, each metric behind those that it names, otherwise by name; and those on cycles, by cycles."""
+    named = {
+        metric.key: [
+            *filter(None, (metric.numerator, metric.denominator)),
+            *(metric.cuped.others if metric.cuped else ()),
+        ]
+        for metric in sorted(metrics, key=lambda each: each.key)
+    }
+    return in_order(named)
 
 
 def dependents(key: str, flags: Mapping[str, Flag], variant: str | None = None) -> list[str]:

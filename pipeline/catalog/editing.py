@@ -10,6 +10,7 @@ import string
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Literal
 
 import msgspec
@@ -27,6 +28,7 @@ from evaluation.catalog.references import (
     Known,
     cohort_violations,
     dependents,
+    metric_order,
     prerequisite_order,
     regrouping_violations,
 )
@@ -454,21 +456,32 @@ def changes(documents: Documents, history: History) -> list[Change]:
             faults.append(Fault(source.file.name, source.file.line(error.path), str(error)))
         else:
             found += [change] if change else []
+    new_metrics = [each.definition for key, each in documents.metrics.items() if key not in catalog.metrics]
+    for cycle in metric_order(new_metrics)[1]:
+        source = documents.metrics[cycle[0]]
+        faults.append(Fault(source.file.name, source.file.line(("cuped", "with")), _NAME_EACH_OTHER.format(*cycle)))
     if faults:
         raise DocumentError(faults)
     return _with_needs(found, catalog)
 
 
+_NAME_EACH_OTHER = (
+    "'{0}' and '{1}' need each other, and neither is there yet; apply '{0}' without `with` first, and then as it is"
+)
+
+
 def in_order(definitions: Sequence[Definition]) -> list[Definition]:
     """The definitions, each behind those that it may name."""
     parents_first = prerequisite_order({each.key: each for each in definitions if isinstance(each, Flag)})
-    places = {key: place for place, key in enumerate(parents_first)}
+    named_first, cycles = metric_order(each for each in definitions if isinstance(each, Metric))
+    places: dict[type, dict[str, int]] = {
+        Flag: {key: place for place, key in enumerate(parents_first)},
+        Metric: {key: place for place, key in enumerate([*chain(*cycles), *named_first])},
+    }
 
     def place(definition: Definition) -> tuple[int, int]:
         kind = ORDER.index(KIND_OF[type(definition)])
-        if isinstance(definition, Metric):
-            return kind, definition.type == "ratio"
-        return kind, places[definition.key] if isinstance(definition, Flag) else 0
+        return kind, places.get(type(definition), {}).get(definition.key, 0)
 
     return sorted(definitions, key=place)
 

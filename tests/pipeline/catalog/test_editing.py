@@ -218,6 +218,11 @@ def test_documents_that_name_each_other_are_published_in_an_order_that_readers_a
         "groups/g.yaml": "key: g\nowner: me\ntype: mutual-exclusion\nslots: [{percentage: 9, cohorts: [c]}]\n",
         "cohorts/c.yaml": "key: c\nowner: me\nids: [u1, u2]\n",
         "deployments/d.yaml": "key: d\nowner: me\ntype: server\n",
+        "metrics/m.yaml": "{key: m, owner: me, type: distinct, event: e, property: p, window: 1d, "
+        "cuped: {lookback: 1d, with: [o, r]}}",
+        "metrics/o.yaml": "{key: o, owner: me, type: ratio, numerator: s, denominator: r, window: 1d}",
+        "metrics/r.yaml": "{key: r, owner: me, type: count, event: e, window: 1d}",
+        "metrics/s.yaml": "{key: s, owner: me, type: sum, event: e, property: p, window: 1d}",
     }
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
@@ -227,9 +232,28 @@ def test_documents_that_name_each_other_are_published_in_an_order_that_readers_a
         async with CatalogWriter(deployment) as writer:
             return [change.key async for change in editing.apply(writer, read_documents(tmp_path), ANN)]
 
-    assert asyncio.run(apply()) == ["c", "d", "g", "b", "a"]
+    assert asyncio.run(apply()) == ["c", "d", "g", "s", "r", "o", "m", "b", "a"]
     assert asyncio.run(apply()) == []
     assert not read_catalog(deployment).rejected
+
+
+def test_metrics_that_need_each_other_say_which_one_comes_first(tmp_path: Path):
+    (tmp_path / "metrics").mkdir()
+
+    def write(key: str, other: str) -> Path:
+        file = tmp_path / "metrics" / f"{key}.yaml"
+        file.write_text(
+            f"key: {key}\nowner: me\ntype: count\nevent: {key}\nwindow: 1d\ncuped:\n  lookback: 1d\n{other}"
+        )
+        return file
+
+    write("a", "  with: [b]\n")
+    write("b", "  with: [a]\n")
+
+    with pytest.raises(DocumentError, match=r"a.yaml:8: 'a' and 'b' need each other.*apply 'a' without `with` first"):
+        changes(read_documents(tmp_path), History())
+    write("a", "")
+    assert [each.key for each in changes(read_documents(tmp_path), History())] == ["a", "b"]
 
 
 def test_documents_that_need_each_other_are_published_together_or_not_at_all(deployment: Settings):
