@@ -6,7 +6,8 @@ mean's binomial has the heavier tails: Hoeffding 1956.) A slice's p-value is tha
 the arms that differ. Holm corrects over all slices of all properties that were tested.
 
 Where one slice loses units, so do all slices that share some with it. The one with the smallest p-value is named; then
-its units are left out, and the rest is searched again, as long as the rest is broken by itself.
+its units are left out, and the rest is searched again, as long as the rest is broken by itself. A slice that holds
+everybody, but for fewer than could be tested, explains nothing.
 """
 
 from collections.abc import Iterator, Sequence
@@ -56,7 +57,7 @@ def broken_split(units: SplitUnits, breakdowns: Sequence[Slices]) -> SplitSearch
         tested=len(tested.place),
         p_value=p_value,
         causes=causes,
-        says=_says(causes, len(tested.place), p_value),
+        says=_says(causes, len(tested.place), p_value, len(there)),
     )
 
 
@@ -115,7 +116,8 @@ def _test(units: SplitUnits, breakdowns: Sequence[Slices], there: Mask) -> _Test
         due: Floats = np.zeros((size, width))
         for v in range(width):
             due[:, v] = np.bincount(code, chances[:, v], minlength=size)
-        kept = np.flatnonzero(number.sum(axis=1) >= FEWEST)
+        size_of = number.sum(axis=1)
+        kept = np.flatnonzero((size_of >= FEWEST) & ((len(variant) - size_of >= FEWEST) | (not breakdown.by)))
         place += [(at, int(each)) for each in kept]
         counts.append(number[kept])
         promised.append(due[kept])
@@ -140,10 +142,14 @@ def _two_sided(x: NDArray[np.int64], n: NDArray[np.int64], p: Floats) -> Floats:
     return np.asarray(np.minimum(1.0, 2.0 * np.minimum(below, above)))
 
 
-def _says(causes: Sequence[SplitCause], tested: int, p_value: float) -> str:
+def _says(causes: Sequence[SplitCause], tested: int, p_value: float, units: int) -> str:
+    if units < FEWEST:
+        return f"{units or 'no'} units are too few for a split to be judged; from {FEWEST} on it is"
     if not causes:
-        whole = "which has no cause among them" if p_value < ALPHA else "as it should be"
-        says = f"none of {tested:,} slices is split worse than by chance"
+        whole = "which none of these slices explains" if p_value < ALPHA else "as it should be"
+        says = (
+            f"none of {tested:,} slices is split worse than by chance" if tested else "there are no slices to compare"
+        )
         return f"{says}; all units together have p = {p_value:.2g}, {whole}"
     told = []
     for each in causes:

@@ -83,6 +83,11 @@ class EntryValues:
             return 0
         return known.setdefault(text, len(known))
 
+    @property
+    def untold(self) -> list[str]:
+        """The properties that no exposure told."""
+        return [name for name, known in zip(self.properties, self._values, strict=True) if {*known} <= {OTHER, NONE}]
+
     def met(self, number: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Which of these combinations met the conditions."""
         if not self._where:

@@ -1,5 +1,6 @@
 """Explore: a question put to a run, answered from the archive."""
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from evaluation.catalog.history import History
@@ -9,7 +10,7 @@ from evaluation.catalog.sources import read_sources
 from evaluation.exploring.answer import Exploration
 from evaluation.exploring.asked_metrics import OF_EVENTS, asked_metrics, event_slices, with_keys
 from evaluation.exploring.entry_values import EntryValues
-from evaluation.exploring.exploration import explored
+from evaluation.exploring.exploration import AskedMetric, FoldedRun, explored
 from evaluation.exploring.question import MOMENTS, ExploreQuestion, QuestionError
 from evaluation.flags.conditions import ConditionError
 from pipeline.errors import PeekproofError
@@ -88,6 +89,11 @@ def _explored(  # noqa: PLR0917
     values = EntryValues(properties, where)
     fold = RunFold(directory, history, run, asked, values, horizon, tolerance, question.until, kept)
     folded = fold.fold(bound, tell)
+    if folded is None and not fold.is_whole:
+        raise PeekproofError(
+            f"reading took more than {seconds:g} s, and nothing can be said of what was read; ask again when the "
+            "machine is less busy, for less, or by `peekproof explore`, which takes as long as it takes"
+        )
     if folded is None:
         raise PeekproofError(
             f"nothing of {run.flag}/{run.key} is archived: no unit has entered, or it takes an interval until the "
@@ -98,6 +104,26 @@ def _explored(  # noqa: PLR0917
     if finding.is_cut:
         notes.append("the values of events were found in a part of them, by which the largest were chosen")
     notes += told_expired(directory, (EXPOSURES, EVENTS), run.started)
+    notes += _sought_in_vain(run, asked, folded, finding)
     if run.definition.analysis.cuped and any(each.lookback for each in run.metrics.values()):
         notes.append("numbers are those before adjustment: the scorecard's effects of metrics with CUPED are adjusted")
     return explored(question, run, asked, folded, notes)
+
+
+def _sought_in_vain(
+    run: RunInForce, asked: Sequence[AskedMetric], folded: FoldedRun, finding: FoundValues
+) -> Iterator[str]:
+    """Sentences: which properties no exposure tells, of which metrics no event was counted, and what there is."""
+    for name in folded.values.untold:
+        said, *there = (each.removeprefix("user_properties.") for each in [name, *finding.properties(run.flag)])
+        yield f"no exposure that was read tells `{said}`{_but(said, there)}"
+    counted = {each.metric: each.events for each in folded.aggregate.metrics}
+    events = {fact.event for each in asked if not counted.get(each.metric.definition.key) for fact in each.metric.facts}
+    for event in sorted(events):
+        there = finding.events()
+        but = " of these units" if event in there else _but(event, there)
+        yield f"no event `{event}`{but} was counted" if event in there else f"there is no event `{event}`{but}"
+
+
+def _but(name: str, there: Sequence[str]) -> str:
+    return f"; {did_you_mean(name, there)}" if there else ""

@@ -58,6 +58,16 @@ class FoundValues:
                 break
         return [name for name, _ in sorted(seen.items(), key=lambda each: (-each[1], each[0]))][:MOST_PROPERTIES]
 
+    def events(self) -> list[str]:
+        """The names in a sample of events, those of most of them first."""
+        counts: Counter[str] = Counter()
+        for columns in self._messages(EVENTS, None, Wanted({("event_type",): Type.TEXT}, ("event_type",))):
+            for each in columns.texts["event_type",].arrow().value_counts().to_pylist():
+                counts[each["values"].decode(errors="replace")] += each["counts"]
+            if counts.total() >= MOST_SAMPLED:
+                break
+        return [name for name, _ in counts.most_common()]
+
     def values(self, events: Collection[str], name: str) -> list[str]:
         """The values of a property in these events, the most frequent ones first."""
         path = property_path(name)
@@ -79,8 +89,9 @@ class FoundValues:
                 break
         return [value for value, _ in sorted(counts.items(), key=lambda each: (-each[1], each[0]))]
 
-    def _messages(self, topic: str, names: Collection[str], wanted: Wanted) -> Iterator[MessageColumns]:
-        prefilter = Prefilter(sorted(names))
+    def _messages(self, topic: str, names: Collection[str] | None, wanted: Wanted) -> Iterator[MessageColumns]:
+        """Messages that may have one of these names, or any."""
+        prefilter = None if names is None else Prefilter(sorted(names))
         for each in (topic, *topics_of(self._sources)):
             for number in partitions(self._directory, each):
                 begin = offset_at(self._directory, each, number, self._since)
@@ -90,7 +101,7 @@ class FoundValues:
                         return
                     if int(records.append_time[0]) > self._until:
                         break
-                    some = prefilter.of(records)
+                    some = prefilter.of(records) if prefilter else records
                     schemas = schemas_of(some, self._sources, self._kept)
                     for _, columns in messages_of(some, {topic: wanted}, self._sources, schemas):
                         yield columns

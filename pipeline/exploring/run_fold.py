@@ -84,12 +84,12 @@ class RunFold:
         self.is_whole = False
 
     def fold(self, bound: TimeBound, tell: Progress = lambda *_: None) -> FoldedRun | None:
-        """Read it all, as far as time allows; None: nobody has entered."""
+        """Read it all, as far as time allows; None: nobody has entered, as far as was read, or no event was read."""
         for phase in self._phases:
             is_last = phase is self._phases[-1]
             self._read(phase, bound, tell, moves=is_last)
-            if not self.is_whole:
-                break
+            if not self.is_whole and not is_last:
+                return None
             if not is_last:
                 self._cut(0)
                 found = self._partition.members(self._run.flag, self._run.key)
@@ -188,6 +188,8 @@ class RunFold:
         aggregate = next((each for each in self._partition.aggregates() if (each.flag, each.run) == (flag, run)), None)
         members = self._partition.members(flag, run)
         if aggregate is None or members is None:
+            return None
+        if not self.is_whole and not (members.entry <= self._partition.watermark).any():
             return None
         numbers = {key: self._partition.numbers(flag, run, key) for key in self._metrics}
         return FoldedRun(

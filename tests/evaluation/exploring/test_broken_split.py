@@ -66,3 +66,31 @@ def test_two_causes_are_told_apart() -> None:
 
     assert {each.slice for each in found.causes} == {("version 3",), ("country 1",)}
     assert {each.variant for each in found.causes} == {"arm 0", "arm 1"}
+
+
+def test_a_slice_that_holds_everybody_explains_nothing() -> None:
+    units, breakdowns = simulated(1, lost=0.6)
+    whole = np.ones(len(units.variant), int)
+    nearly = np.where(np.arange(len(whole)) < 49, 2, 1)
+    of_all = [
+        Slices(("day",), [("(other)",), ("today",)], whole, has_others=False),
+        Slices(("plan",), [("(other)",), ("free",), ("pro",)], nearly, has_others=False),
+    ]
+
+    found = broken_split(units, of_all)
+
+    assert (found.tested, found.causes) == (0, [])
+    assert found.p_value < 0.01
+    assert "which none of these slices explains" in found.says
+    assert broken_split(units, [*of_all, breakdowns[1]]).causes[0].slice == ("version 3",)
+
+
+@pytest.mark.parametrize("there", [0, 49])
+def test_of_too_few_units_nothing_is_said(there: int) -> None:
+    units, breakdowns = simulated(1, lost=0.6)
+    few = SplitUnits(units.variants, units.variant[:there], units.chances[:there])
+
+    found = broken_split(few, [each._replace(code=each.code[:there]) for each in breakdowns])
+
+    assert "too few for a split to be judged" in found.says
+    assert "as it should be" not in found.says

@@ -1,5 +1,6 @@
 """Answers from the archive, against the run's own sums and a query by hand over the archive's files."""
 
+from contextlib import suppress
 from pathlib import Path
 
 import duckdb
@@ -9,6 +10,7 @@ from evaluation.exploring.question import ExploreQuestion, condition_of
 from evaluation.metrics.partition import Partition
 from pipeline.errors import PeekproofError
 from pipeline.exploring.explore import Exploration, explore
+from pipeline.questions.reading import TimeBound
 from pipeline.storage.archived import chain
 from schemas.catalog import Metric
 from schemas.duration import HOUR_MS
@@ -167,13 +169,39 @@ def test_what_cannot_be_asked_says_how(world: World, asked: dict[str, object], w
         ask(world, **asked)
 
 
-def test_time_that_does_not_suffice_is_told(world: World) -> None:
-    answer = explore(
-        world.directory, world.history, "button", None, ExploreQuestion(metrics=("spent",)), HORIZON, HORIZON, 0.0
-    )
+def test_what_is_sought_in_vain_is_told_with_what_there_is(world: World) -> None:
+    answer = ask(world, any_event=("bui:count", "buy:count"), by=(("plans",), ("country",)))
 
-    assert answer.units == 0
-    assert "cut off" in answer.notes[0]
+    assert answer.notes[-2:] == [
+        "no exposure that was read tells `plans`; did you mean 'plan'?",
+        "there is no event `bui`; did you mean 'buy'?",
+    ]
+    assert not any("in vain" in each or "no e" in each for each in ask(world, by=(("plan",),)).notes)
+
+
+def test_of_a_reading_that_was_cut_off_it_is_told_how_far_it_came_or_that_nothing_can_be_said(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While exposures are read nothing is known of events; then it is the run as it stood."""
+
+    def cut_after(slices: int, question: ExploreQuestion) -> Exploration:
+        left = iter([False] * slices)
+        monkeypatch.setattr(TimeBound, "is_over", property(lambda _: next(left, True)))
+        return explore(world.directory, world.history, "button", None, question, HORIZON, HORIZON, 5.0)
+
+    whole = ask(world, metrics=("spent",), reading="live")
+    for slices in (0, 1):
+        with pytest.raises(PeekproofError, match="nothing can be said of what was read"):
+            cut_after(slices, ExploreQuestion(metrics=("spent",), reading="live"))
+    answers = []
+    for slices in range(2, 40):
+        with suppress(PeekproofError):
+            answers.append(cut_after(slices, ExploreQuestion(metrics=("spent",), reading="live")))
+    cut = next(each for each in answers if each.notes and "cut off: the run as of" in each.notes[0])
+    monkeypatch.undo()
+    assert 0 < cut.units <= whole.units
+    then = ask(world, metrics=("spent",), reading="live", until=cut.as_of)
+    assert told(cut, "spent", ()) == told(then, "spent", ())
 
 
 def test_an_archive_without_the_run_is_told(world: World, tmp_path: Path) -> None:
