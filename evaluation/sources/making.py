@@ -222,6 +222,16 @@ class _Making:
         for path in self._mapping.required:
             lacking = self._lacking([path], "every message has one")
             refuse(texts[path].length <= 0, "wrong type", lambda _, lacking=lacking: lacking)  # type: ignore[misc]
+        if GROUPS in self._mapping.units:
+            every = texts[GROUPS]
+            is_other = every.length > 0
+            is_other[is_other] = every.data[every.start[is_other]] != ord("{")
+            said = "for groups, is {}, which is no object; say which group it is: `groups: {{ company: {} }}`"
+            refuse(
+                is_other,
+                "wrong type",
+                lambda i: f"{(at := self._place(GROUPS, i))}, {said.format(_shown(every, i), at)}",
+            )
         if units := self._mapping.units:
             lacking = self._lacking(units, "an event is of a unit")
             lacks = np.logical_and.reduce([texts[path].length <= len(b"{}") * (path == GROUPS) for path in units])

@@ -201,6 +201,19 @@ def test_groups_are_taken_from_an_object_and_of_a_list_of_names_the_first(route,
     assert reasons(assigned) == [(102, "no unit")]
 
 
+@pytest.mark.parametrize("groups", ["acme", 7, True, ["acme"], []])
+def test_groups_that_are_no_object_are_told_and_not_made_into_nothing(route, groups):
+    said = {"event_type": "= purchase", "user_id": "who", "groups": "of.all"}
+    catalog = with_sources({"key": "a", "topic": "shop.orders", "as": "event", "map": said})
+
+    assigned = route({"who": "a", "of": {"all": groups}}, {"who": "a", "of": {"all": None}}, topic=AT, catalog=catalog)
+
+    (reject,) = assigned.rejects
+    assert (reject.offset, reject.reason) == (100, "wrong type")
+    shown = msgspec.json.encode(groups).decode()
+    assert f"of.all, for groups, is {shown}, which is no object; say which group it is" in reject.detail
+
+
 ITEMS = {
     "key": "items",
     "topic": "shop.orders",
