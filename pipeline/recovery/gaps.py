@@ -21,7 +21,7 @@ from pipeline.catalog.topic import CatalogWriter
 from pipeline.errors import PeekproofError
 from pipeline.kafka.clients import kafka_python_arguments
 from pipeline.kafka.connection import answering, connect
-from pipeline.kafka.logs import FOLDS, ClusterTopics, find, first, made_anew, restore
+from pipeline.kafka.logs import FOLDS, NOTE, ClusterTopics, find, first, made_anew, restore
 from pipeline.kafka.producer import partition_of, producing
 from pipeline.kafka.set_aside import SetAside
 from pipeline.settings import Settings
@@ -119,7 +119,7 @@ def _missing(
         for topic, log in found.topics.items()
     }
     extents = _extents(settings, found, consumer)
-    _add_unclosed(positions, extents, anew)
+    _add_unclosed(settings, positions, extents, anew)
     if not is_catalog_ours:
         _require_catalog(settings, positions, extents, anew)
     are_sources_anew = set(SOURCES) <= anew.keys()
@@ -165,13 +165,17 @@ def _missing(
     return Missing(sorted(anew), gaps, Logs(cluster=found.cluster, topics=standing.topics | ours))
 
 
-def _add_unclosed(positions: dict[StagePartition, Position], extents: Extents, anew: dict[str, str]) -> None:
-    """What the archive had not closed yet went with the former log."""
-    if any(stage == "archive" for stage, _, _ in positions):
-        for topic, number in extents:
+def _add_unclosed(
+    settings: Settings, positions: dict[StagePartition, Position], extents: Extents, anew: dict[str, str]
+) -> None:
+    """What the archive had not closed yet went with the former log, or with the beginning of this one."""
+    was_at_work = (settings.data / "archive" / NOTE).exists() or any(stage == "archive" for stage, _, _ in positions)
+    if was_at_work:
+        for (topic, number), extent in extents.items():
             if topic == IDENTITIES and ("identity", topic, number) not in positions:
                 continue  # nobody ever asked for people
-            if topic in anew and (topic in (*_ARCHIVED, *SOURCES) or topic.startswith(MARK)):
+            is_lost = topic in anew or (extent.begin > 0 and not topic.startswith(MARK))  # of those it begins anywhere
+            if is_lost and (topic in (*_ARCHIVED, *SOURCES) or topic.startswith(MARK)):
                 positions.setdefault(("archive", topic, number), Position(0))
 
 

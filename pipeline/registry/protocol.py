@@ -3,12 +3,10 @@
 https://docs.confluent.io/platform/current/schema-registry/develop/api.html
 """
 
+import asyncio
 import base64
-from http.client import HTTPException
-from typing import TypeVar, cast, get_args
-from urllib.error import HTTPError
+from typing import NamedTuple, TypeVar, cast, get_args
 from urllib.parse import quote
-from urllib.request import Request, urlopen
 
 import msgspec
 
@@ -17,10 +15,11 @@ from pipeline.registry.protoc import ProtoError, compiled
 from pipeline.settings import Settings
 from schemas.writer_schema import SchemaKind, SchemaName, WriterSchema
 
-ANSWER_SECONDS = 5.0  # for an answer to come
+ANSWER_SECONDS = 5.0  # for an answer to come, to its last byte
 LARGEST = 10_000_000  # bytes of an answer
 MOST_NEEDED = 200  # schemas to which one refers, and so on
 NOT_FOUND = 404  # an answer's status, and its error_code or the beginning of that
+FAILED = 400  # the least status of one
 TYPES = "/schemas/types"  # what every registry of the protocol answers, with or without schemas
 
 Answer = TypeVar("Answer")
@@ -47,8 +46,16 @@ class _Refusal(msgspec.Struct):
     message: str = ""
 
 
+class _Answer(NamedTuple):
+    """What came: the status, its words, and the body."""
+
+    status: int
+    reason: str
+    body: bytes
+
+
 class RegistryClient:
-    """Asks a registry, one question at a time; safe for threads."""
+    """Asks a registry, one question at a time; safe for threads, but for one in which an event loop runs."""
 
     def __init__(self, settings: Settings) -> None:
         self.url = (settings.schema_registry or "").rstrip("/")
@@ -103,22 +110,42 @@ class RegistryClient:
 
     def _get(self, path: str, kind: type[Answer]) -> Answer | None:
         """What is answered; None: the registry says that there is no such thing. Raises RegistryError."""
-        request = Request(self.url + path, headers={"accept": "application/vnd.schemaregistry.v1+json"})
-        if self._authorization is not None:
-            request.add_unredirected_header("authorization", self._authorization)
         try:
-            with urlopen(request, timeout=ANSWER_SECONDS) as response:
-                return msgspec.json.decode(response.read(LARGEST), type=kind)
-        except HTTPError as error:
-            refusal = _refusal(error)
-            if error.code == NOT_FOUND and path != TYPES and self._means_it(refusal):
-                return None
-            said = refusal.message or error.reason
-            raise RegistryError(f"{self.url}{path} answers {error.code}: {said}; {_way_out(error.code)}") from None
-        except (OSError, HTTPException, ValueError) as error:  # msgspec's errors too
+            answer = asyncio.run(self._ask(path))
+            if answer.status < FAILED:
+                return msgspec.json.decode(answer.body, type=kind)
+        except (OSError, ValueError) as error:  # msgspec's errors too
+            said = str(error) or f"no whole answer within {ANSWER_SECONDS:.0f} s"
             raise RegistryError(
-                f"schema_registry {self.url} does not answer as one ({error}); it is asked again"
+                f"schema_registry {self.url} does not answer as one ({said}); it is asked again"
             ) from error
+        refusal = _refusal(answer.body)
+        if answer.status == NOT_FOUND and path != TYPES and self._means_it(refusal):
+            return None
+        said = refusal.message or answer.reason
+        raise RegistryError(f"{self.url}{path} answers {answer.status}: {said}; {_way_out(answer.status)}")
+
+    async def _ask(self, path: str) -> _Answer:
+        """Proxies are those that the environment names. Raises OSError or ValueError."""
+        from aiohttp import ClientError, ClientSession, ClientTimeout  # noqa: PLC0415 (slow to import)
+        from yarl import URL  # noqa: PLC0415
+
+        headers = {"accept": "application/vnd.schemaregistry.v1+json"}
+        if self._authorization is not None:
+            headers["authorization"] = self._authorization
+        body = bytearray()
+        try:
+            async with (
+                ClientSession(timeout=ClientTimeout(total=ANSWER_SECONDS), trust_env=True) as session,
+                session.get(URL(self.url + path, encoded=True), headers=headers) as answer,
+            ):
+                async for some in answer.content.iter_any():
+                    body += some
+                    if len(body) > LARGEST:
+                        raise ValueError(f"it sends more than {LARGEST} bytes")
+                return _Answer(answer.status, answer.reason or "", bytes(body))
+        except ClientError as error:
+            raise OSError(str(error) or type(error).__name__) from error
 
     def _means_it(self, refusal: _Refusal) -> bool:
         """Whether one that finds nothing speaks of what was asked for: such as 40403, or of 404 where a registry is.
@@ -130,10 +157,10 @@ class RegistryClient:
         return NOT_FOUND in {refusal.error_code, refusal.error_code // 100}
 
 
-def _refusal(error: HTTPError) -> _Refusal:
+def _refusal(body: bytes) -> _Refusal:
     try:
-        return msgspec.json.decode(error.read(LARGEST), type=_Refusal)
-    except (OSError, HTTPException, ValueError):
+        return msgspec.json.decode(body, type=_Refusal)
+    except ValueError:
         return _Refusal()
 
 

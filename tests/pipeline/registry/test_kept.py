@@ -3,6 +3,7 @@
 import base64
 import json
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from pipeline.registry import protocol
 from pipeline.registry.kept import KeptSchemas
 from pipeline.registry.protoc import ProtoError, compiled
 from pipeline.registry.protocol import RegistryError
@@ -39,6 +41,7 @@ class Registry(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Answering)
         self.answers = dict(ANSWERS)
+        self.drips = False  # a byte after the other
         self.asked: list[tuple[str, str | None]] = []
 
 
@@ -52,7 +55,11 @@ class Answering(BaseHTTPRequestHandler):
         code, said = found if isinstance(found, tuple) else (200, found)
         self.send_response(code)
         self.end_headers()
-        self.wfile.write(json.dumps(said).encode())
+        text = json.dumps(said).encode()
+        for i in range(len(text)) if self.server.drips else ():
+            self.wfile.write(text[i : i + 1])
+            time.sleep(0.05)
+        self.wfile.write(b"" if self.server.drips else text)
 
     def log_message(self, *_: Any) -> None:
         """Nothing."""
@@ -124,6 +131,17 @@ def test_a_registry_that_does_not_answer_as_one_is_an_error_with_the_way_out(ser
         kept.of([1])
 
     assert kept.known([1]) == {}
+
+
+def test_an_answer_that_drips_is_waited_for_no_longer_than_one_that_does_not_come(server, settings, monkeypatch):
+    monkeypatch.setattr(protocol, "ANSWER_SECONDS", 0.4)
+    server.drips = True
+    began = time.monotonic()
+
+    with pytest.raises(RegistryError, match=r"no whole answer within 0 s\); it is asked again"):
+        KeptSchemas(settings).of([1])
+
+    assert time.monotonic() - began < 0.05 * len(json.dumps(ANSWERS["/schemas/ids/1"]))
 
 
 def test_nobody_is_asked_where_no_registry_is_set(tmp_path):
