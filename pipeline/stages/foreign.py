@@ -20,8 +20,10 @@ _log = logging.getLogger(__name__)
 
 
 class ForeignTopics:
-    """What one worker reads beside our own topics: `read`, and the `ids` of their logs; `waiting`: what not, and why,
-    unless it is paused: for that nobody waits.
+    """What one worker reads beside our own topics: `read`; `waiting`: what not, and why, unless it is paused: for that
+    nobody waits.
+
+    `ids`: the logs of those that it reads, or has read: by these its offsets are committed when it leaves them.
 
     `left`: partitions whose log doesn't hold what comes next, at which offset, and why not.
     """
@@ -69,12 +71,15 @@ class ForeignTopics:
             if why not in {self.waiting.get(topic), UNNOTED}:
                 _log.warning("%s: topic %s is not read: %s", self._stage.name, self._settings.topic(topic), why)
         self._notes = any(topic in found.topics and not self._knows(topic) for topic in wanted)
-        former = (self.read.keys(), self.keyed), self.ids
+        former = self._reading()
         is_doubted, self.doubted = bool(self.doubted), set()
         self._wanted, self.waiting = wanted, waiting
         self.read = {topic: reading for topic, reading in wanted.items() if topic not in unread}
-        self.ids = {topic: found.topics[topic] for topic in self.read}
-        return is_doubted or ((self.read.keys(), self.keyed), self.ids) != former
+        self.ids |= {topic: found.topics[topic] for topic in self.read}
+        return is_doubted or self._reading() != former
+
+    def _reading(self) -> tuple[frozenset[str], dict[str, str]]:
+        return self.keyed, {topic: self.ids[topic] for topic in self.read}
 
     @property
     def keyed(self) -> frozenset[str]:

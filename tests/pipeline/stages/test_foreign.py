@@ -92,11 +92,12 @@ def test_one_that_was_made_anew_is_left_alone_until_somebody_decides(stage: AtWo
 
     assert foreign.take_up(WANTED, *found("log-2"))
     assert foreign.read == {}
+    assert foreign.ids == {ORDERS: "log-1"}, "of which the offsets are that are committed as it is left"
     assert "made anew" in foreign.waiting[ORDERS]
     assert "accept-gap" in foreign.waiting[ORDERS]
     stage.note("log-2")
     assert foreign.take_up(WANTED, *found("log-2"))
-    assert foreign.read == WANTED
+    assert (foreign.read, foreign.ids) == (WANTED, {ORDERS: "log-2"})
 
 
 def test_one_that_lost_what_comes_next_is_left_until_the_gap_is_accepted(stage: AtWork, foreign: ForeignTopics):
