@@ -128,7 +128,6 @@ class RegistryClient:
     async def _ask(self, path: str) -> _Answer:
         """Proxies are those that the environment names. Raises OSError or ValueError."""
         from aiohttp import ClientError, ClientSession, ClientTimeout  # noqa: PLC0415 (slow to import)
-        from yarl import URL  # noqa: PLC0415
 
         headers = {"accept": "application/vnd.schemaregistry.v1+json"}
         if self._authorization is not None:
@@ -137,7 +136,7 @@ class RegistryClient:
         try:
             async with (
                 ClientSession(timeout=ClientTimeout(total=ANSWER_SECONDS), trust_env=True) as session,
-                session.get(URL(self.url + path, encoded=True), headers=headers) as answer,
+                session.get(self.url + path, headers=headers) as answer,
             ):
                 async for some in answer.content.iter_any():
                     body += some
