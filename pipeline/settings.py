@@ -53,6 +53,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     archive_interval: int = 60_000
     archive_keep: int | None = None
     checkpoint_interval: int = 10_000
+    recount_share: float = 0.5
     plans: str = "act"
     http_port: int = 8080
     url: str | None = None
@@ -254,6 +255,12 @@ def _partitions(text: str) -> int:
     return int(text)
 
 
+def _share(text: str) -> float:
+    if not re.fullmatch(r"(0\.\d{1,3}|1(\.0+)?)", text) or float(text) < 0.01:
+        raise ValueError("write a number from 0.01 to 1: of one core")
+    return float(text)
+
+
 def _location(text: str) -> str:
     return text if "://" in text else str(Path(text).absolute())
 
@@ -300,6 +307,7 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
     "archive_interval": parse_duration,
     "archive_keep": parse_duration,
     "checkpoint_interval": parse_duration,
+    "recount_share": _share,
     "plans": _one_of(*PLANS),
     "http_port": _port,
     "url": _url("the console"),
@@ -355,7 +363,8 @@ def _value(name: str, value: object, place: str) -> Any:
         hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(_PARSERS)}"
         raise PeekproofError(f"{place}: there is no such setting; {hint}")
     try:
-        if not isinstance(value, str | int) or isinstance(value, bool):
+        allowed = str | int | float if _PARSERS[name] is _share else str | int
+        if not isinstance(value, allowed) or isinstance(value, bool):
             raise ValueError("write text or a whole number")
         return _PARSERS[name](str(value))
     except ValueError as error:

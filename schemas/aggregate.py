@@ -158,6 +158,7 @@ class Aggregate(msgspec.Struct, frozen=True, kw_only=True):
     listened: Time = 0  # from when on (ms UTC) silences are told, 1: from the first record on; 0: not in this partition
     people: PeopleCounts | msgspec.UnsetType = msgspec.UNSET  # of a run with an identity, in one partition
     final: bool = False  # nothing can change it any more: `offset`, `watermark` and `catalog` stay those of that moment
+    generation: Count = 0  # of the run: see schemas/recount.py
 
 
 class AggregateHead(msgspec.Struct, frozen=True):
@@ -172,3 +173,4 @@ class AggregateHead(msgspec.Struct, frozen=True):
     arms: msgspec.Raw
     sums: msgspec.Raw
     metrics: msgspec.Raw
+    generation: Count = 0

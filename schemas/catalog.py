@@ -16,6 +16,7 @@ from schemas.notification import NotificationRule
 from schemas.numbers import Count, Time
 from schemas.parts import part_of
 from schemas.plan import Plan, Progress
+from schemas.recount import Recount
 from schemas.source import ForeignSource
 from schemas.written import (
     Cap,
@@ -451,10 +452,11 @@ Spec = (
     | Brief
     | ForeignSource
     | Comment
+    | Recount
     | Logs
 )  # what a version holds
 WrittenKind = Literal["flag", "metric", "group", "cohort", "deployment", "notification", "template", "brief", "source"]
-Kind = WrittenKind | Literal["comment", "logs"]
+Kind = WrittenKind | Literal["comment", "recount", "logs"]
 WRITTEN: dict[WrittenKind, type[Definition]] = {  # what an author writes of a kind
     "flag": Flag,
     "metric": Metric,
@@ -478,6 +480,7 @@ KINDS: dict[type[Spec], Kind] = {
     Brief: "brief",
     ForeignSource: "source",
     Comment: "comment",
+    Recount: "recount",
     Logs: LOGS,
 }
 

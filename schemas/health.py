@@ -9,6 +9,7 @@ import msgspec
 
 from schemas.fields import says
 from schemas.numbers import Count, Small, Time
+from schemas.recount import RecountHealth
 
 FRESH_MS = 10_000  # a worker speaks once a second, later where it is busy; beyond that it does not work now
 
@@ -46,6 +47,9 @@ class WorkerHealth(msgspec.Struct, frozen=True, kw_only=True):
         dict[str, str],
         says("sources that wait", "none", "Topics of sources that it is to read and does not, and why; with `@`."),
     ] = {}
+    recounts: Annotated[
+        list[RecountHealth], says("recounts", "none", "Of the archive's worker: runs that are counted again.")
+    ] = []
     ended: Annotated[bool, says("end", "none", "Whether this is its last word.")] = False
     error: Annotated[
         str | None, says("error", "none", "Of a last word, what ended it; null where it was asked to end.")

@@ -391,6 +391,24 @@ class Cell(CellSums, frozen=True):
             more="At 0.5 an experiment takes half of the units.",
         ),
     ] = msgspec.UNSET
+    exploratory: Annotated[
+        bool | msgspec.UnsetType,
+        says(
+            "exploratory",
+            "none",
+            "Chosen after the run's start and counted from the start on, so it decides nothing; absent: it was not.",
+            more="The metric, or the breakdown that the segment is of, came by a recount.",
+        ),
+    ] = msgspec.UNSET
+    planned: Annotated[
+        Count | msgspec.UnsetType,
+        says(
+            "planned",
+            "none",
+            "Of what came by a recount: the version of the flag's document that had listed it before the start.",
+            more="So it was not chosen for what it shows, and decides as any other; absent: it did not come so.",
+        ),
+    ] = msgspec.UNSET
 
     @builtins.property
     def is_read(self) -> bool:
@@ -829,7 +847,7 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
             "revision",
             "none",
             "Counts restatements of the run.",
-            more="A metric was redefined, or is judged in another way.",
+            more="A metric was redefined, or is judged in another way, or the run was recounted.",
         ),
     ]
     rules: Annotated[
@@ -884,6 +902,15 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
         list[Contender] | msgspec.UnsetType,
         says("best", "none", "Which arm can be the best, by each primary metric; absent: there are two arms."),
     ] = msgspec.UNSET
+    generation: Annotated[
+        Count | msgspec.UnsetType,
+        says(
+            "generation",
+            "none",
+            "Offset in the catalog topic of the recount by which the run was counted again; absent: it was not.",
+            more="What was appended before that version applied was read from the archive.",
+        ),
+    ] = msgspec.UNSET
 
 
 class LookHead(msgspec.Struct, frozen=True, kw_only=True):
@@ -900,6 +927,7 @@ class LookHead(msgspec.Struct, frozen=True, kw_only=True):
     verdict: msgspec.Raw
     final: bool = False
     cells: msgspec.Raw
+    generation: Count = 0
 
 
 TOLD: tuple[type[msgspec.Struct], ...] = (

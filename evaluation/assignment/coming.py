@@ -7,6 +7,7 @@ import numpy as np
 from evaluation.assignment.messages import Stretch, UnitRows
 from evaluation.columns.arrays import Mask, Words
 from schemas.duration import MINUTE_MS
+from schemas.recount import unmarked
 from schemas.units import Arm, CameKind, RowKind
 
 _LEFT_OUT = RowKind.LATE | RowKind.INACTIVE | RowKind.FORCED
@@ -28,9 +29,9 @@ def came(
     is_exposure = rows.kind & np.uint8(RowKind.EXPOSURE) != 0
     found: set[tuple[CameKind, str, int]] = {("name", name, last) for name in stretch.names}
     for code, each in _pairs(rows, counts & is_exposure, of_row, last):
-        found.add(("run", f"{arms[code].flag}/{arms[code].run}", each))
+        found.add(("run", f"{arms[code].flag}/{unmarked(arms[code].run)[1]}", each))
     for code, each in _pairs(rows, counts & ~is_exposure, of_row, last):
-        found.add(("fact", facts[code], each))
+        found.add(("fact", unmarked(facts[code])[1], each))
     return frozenset(found)
 
 

@@ -26,7 +26,7 @@ RANDOM: tuple[Reason, ...] = ("segment", "sticky")  # why a unit gets a variant 
 
 def arm_code(run: RunInForce, allocation: int, variant: str, stretch: Stretch) -> int:
     """The code by which the rows of the stretch name an arm."""
-    return stretch.arms.setdefault(Arm(run.flag, run.key, allocation, variant), len(stretch.arms))
+    return stretch.arms.setdefault(Arm(run.flag, run.told, allocation, variant), len(stretch.arms))
 
 
 def segments(

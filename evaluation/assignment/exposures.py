@@ -11,6 +11,7 @@ from evaluation.assignment.joins import join_rows, meeting_rows
 from evaluation.assignment.messages import Stretch, UnitRows, bits
 from evaluation.assignment.plan import ExposurePlan, Question, Resolved
 from evaluation.assignment.slices import NO_OUTCOME, evaluate_columns
+from evaluation.catalog.in_force import RunInForce
 from evaluation.catalog.references import OFF
 from evaluation.columns.scanning import MISSING
 from evaluation.flags.paths import unit_path
@@ -89,7 +90,31 @@ def exposure_rows(columns: MessageColumns, plan: ExposurePlan, stretch: Stretch)
     if plan.pairs:
         identity = np.array([_identity(each, plan) for each in resolved] or [-1])[which]
         meeting_rows(entered, hashes[identity, rows], (identity >= 0) & carried[identity, rows], stretch)
-    return entered
+    coming = [
+        _told_of(each.run.coming, entered, np.flatnonzero(which == question), rows, columns, plan, stretch)
+        for question, each in enumerate(resolved)
+        if each.run and each.run.coming
+    ]
+    return UnitRows.join([entered, *coming]) if coming else entered
+
+
+def _told_of(  # noqa: PLR0917
+    coming: RunInForce,
+    entered: UnitRows,
+    alike: NDArray[np.int64],
+    rows: NDArray[np.int64],
+    columns: MessageColumns,
+    plan: ExposurePlan,
+    stretch: Stretch,
+) -> UnitRows:
+    """Those of the rows once more, of the generation that is coming: `alike` are theirs, `rows` those of messages."""
+    told = {name: column[alike] for name, column in entered.columns().items()}
+    arms, code = list(stretch.arms), np.zeros(len(stretch.arms), np.uint16)
+    for each in np.unique(told["code"]).tolist():
+        code[each] = arm_code(coming, arms[each].allocation, arms[each].variant, stretch)
+    told["code"] = code[told["code"]]
+    told["value"] = segments(columns, plan.wanted, coming.definition.breakdowns, rows[alike])
+    return UnitRows(**told)
 
 
 def _identity(resolved: Resolved, plan: ExposurePlan) -> int:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from operator import is_
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -78,11 +79,15 @@ def _slots(catalog: Catalog, horizon: int) -> dict[tuple[Fact, str | Pair], int]
             until |= {(fact, unit): OPEN for fact in metric.past_facts for unit in units}
     for flag in catalog.flags.values():
         for run in flag.runs:
-            for metric in run.metrics.values():
-                for fact in metric.facts:
+            for each in run.generations:
+                read = [fact for metric in each.metrics.values() for fact in metric.facts]
+                if each.generation:  # what its covariates need is told to it alone
+                    read += [fact for metric in each.metrics.values() for fact in metric.past_facts]
+                for fact in read:
+                    told = msgspec.structs.replace(fact, generation=each.generation) if each.generation else fact
                     its: list[str | Pair] = [run.definition.unit, *([run.pair] if run.pair else [])]
                     for unit in its:
-                        until[fact, unit] = max(until.get((fact, unit), 0), events_until(run, horizon))
+                        until[told, unit] = max(until.get((told, unit), 0), events_until(each, horizon))
     return until
 
 
@@ -136,6 +141,7 @@ class EventPlan:
         slots = sorted(until, key=lambda slot: (slot[0].event, slot[0].property or "", slot[0].key, str(slot[1])))
         facts = tuple(dict.fromkeys(fact for fact, _ in slots))
         open_runs = [run for flag in catalog.flags.values() for run in flag.runs if run.completed is None]
+        open_runs = [each for run in open_runs for each in run.generations]
         entered = [(run, run.definition.exposure_event) for run in open_runs if run.definition.exposure_event]
         pairs = catalog.pairs
         units = [unit for _, unit in slots if isinstance(unit, str)]
@@ -299,7 +305,8 @@ class ExposurePlan:
         units.update(_types(catalog.pairs))
         unit_types = tuple(dict.fromkeys([*IDS, *sorted(units)]))
         fields: dict[Path, Type] = {("flag_key",): Type.TEXT, ("variant",): Type.TEXT, ("experiment_key",): Type.TEXT}
-        broken_down = [property_path(each.property) for run in runs for each in run.definition.breakdowns]
+        generations = [each for run in runs for each in run.generations]
+        broken_down = [property_path(each.property) for run in generations for each in run.definition.breakdowns]
         fields |= COMMON | _fields([*broken_down, *_asked_by(catalog), *map(unit_path, unit_types)])
         fields |= {("metadata",): Type.OBJECT, ("metadata", "flagVersion"): Type.INTEGER}
         fields |= {SEGMENT: Type.VALUE, RUN_OF_ANSWER: Type.VALUE}

@@ -14,6 +14,8 @@ from evaluation.catalog.references import Known, is_of_cohorts
 from evaluation.flags.graph import needed_for
 from schemas.catalog import Allocation, Cohort, Flag, FlagState, Group, Metric, Run
 
+OR_ALL = "; `--from start` has it count all units, by what is archived"
+
 
 @dataclass(frozen=True, slots=True)
 class Consequence:
@@ -41,7 +43,7 @@ def of_metric(catalog: Catalog, metric: Metric) -> Iterator[Consequence]:
         for name, measured in flag.runs[-1].metrics.items():
             if name in after and after[name].version != measured.version:
                 yield Consequence(
-                    f"{flag.runs[-1].key} of '{key}' measures '{name}' anew, on units that enter from now on",
+                    f"{flag.runs[-1].key} of '{key}' measures '{name}' anew, on units that enter from now on{OR_ALL}",
                     is_risky=True,
                 )
 
@@ -237,13 +239,18 @@ def _of_judgement(before: Flag, after: Flag, run: str) -> Iterator[Consequence]:
     had = {goal.metric: goal for goal in before.metrics}
     for goal in after.metrics:
         if goal.metric not in had:
-            yield Consequence(f"{run} measures '{goal.metric}' on units that enter from now on")
+            yield Consequence(f"{run} measures '{goal.metric}' on units that enter from now on{OR_ALL}")
         elif fields := differing(had[goal.metric], goal):
             yield Consequence(
                 f"{run} judges '{goal.metric}' by another {', '.join(fields)} from the next look on; a goal that "
                 "was chosen after looking at its numbers proves nothing by them",
                 is_risky=True,
             )
+    if before.breakdowns != after.breakdowns:
+        yield Consequence(
+            f"{run} goes on with the breakdowns that it has: what its units were is known from their exposures only; "
+            "`--from start` has it counted again by what is archived of them"
+        )
     for metric in had:
         if metric not in [goal.metric for goal in after.metrics]:
             yield Consequence(f"{run} forgets what it measured of '{metric}'", is_risky=True)

@@ -30,6 +30,7 @@ from evaluation.catalog.logs import logs_after
 from evaluation.catalog.metric_rules import metric_violations
 from evaluation.catalog.notification_rules import notification_violations
 from evaluation.catalog.plan_rules import calendar_violations, plan_violations, progress_violations
+from evaluation.catalog.recounts import flag_after, listed_after, reading
 from evaluation.catalog.references import (
     cohort_violations,
     dependents,
@@ -54,6 +55,7 @@ from schemas.catalog import (
     Group,
     Kind,
     Metric,
+    Run,
     Spec,
     Template,
 )
@@ -61,6 +63,7 @@ from schemas.comment import Comment
 from schemas.logs import Logs
 from schemas.notification import NotificationRule
 from schemas.plan import Progress
+from schemas.recount import Recount
 from schemas.source import REGISTERED, ForeignSource
 
 OneSpec = TypeVar(
@@ -75,6 +78,7 @@ OneSpec = TypeVar(
     Brief,
     ForeignSource,
     Comment,
+    Recount,
     Logs,
 )
 PLAIN: dict[str, tuple[str, Any]] = {  # kinds without a life of their own: where the catalog has them, and what
@@ -230,6 +234,16 @@ def _with(document: Document, catalog: Catalog, unchanged: Catalog) -> Catalog:
         case "flag":
             flag = _flag_after(document, _state(document, catalog), append_time, catalog)
             return replace(unchanged, flags={**catalog.flags, document.key: flag})
+        case "recount":
+            recount = decode_spec(document, Recount)
+            _require(document, recount.key, ())
+            flag = flag_after(catalog, recount, unchanged.offset - 1)
+            said = InForce(recount, document.version, append_time)
+            return replace(
+                unchanged,
+                flags={**catalog.flags, document.key: flag},
+                recounts={**catalog.recounts, document.key: said},
+            )
         case "logs":
             logs = decode_spec(document, Logs)
             _require(document, logs.key, ())
@@ -345,12 +359,13 @@ def _with_metrics(flag: FlagInForce, changed: Mapping[str, MetricInForce]) -> Fl
     """What measures something else is another column of every open run that reads it, from now on."""
 
     def touched(run: RunInForce) -> RunInForce:
-        read = {key: metric for key, metric in changed.items() if key in run.since}
+        read = {key: reading(metric, run) for key, metric in changed.items() if key in run.since}
+        coming = run.coming and touched(run.coming)
         if not read or run.completed is not None:
-            return run
+            return run if coming is run.coming else replace(run, coming=coming)
         anew = [metric for key, metric in read.items() if metric.version != run.metrics[key].version]
         since = {metric.definition.key: max(metric.append_time + SETTLING, run.started) for metric in anew}
-        return replace(run, since=run.since | since, metrics=run.metrics | read)
+        return replace(run, since=run.since | since, metrics=run.metrics | read, coming=coming)
 
     runs = tuple(map(touched, flag.runs))
     return flag if all(map(is_, runs, flag.runs)) else replace(flag, runs=runs)
@@ -376,24 +391,10 @@ def _flag_after(document: Document, state: FlagState, append_time: int, catalog:
         if known and known.completed is not None:
             runs.append(known)
             continue
-        for name in ("breakdowns", "exposure_event", "identity"):
+        for name in ("exposure_event", "identity"):
             if known and getattr(known.definition, name) != getattr(state.definition, name):
                 raise ValueError(f"flag '{document.key}' changes its {name} while '{run.key}' is open; complete it")
-        since, from_now = (known.since, append_time + SETTLING) if known else ({}, append_time)
-        goals = [goal.metric for goal in state.definition.metrics]
-        runs.append(
-            RunInForce(
-                flag=document.key,
-                key=run.key,
-                salt=run.salt,
-                allocations=run.allocations,
-                started=known.started if known else append_time,
-                completed=None if run.completed is None else append_time,
-                since={metric: since.get(metric, from_now) for metric in goals},
-                definition=state.definition,
-                metrics={metric: catalog.metrics[metric] for metric in goals},
-            )
-        )
+        runs.append(_run_after(document.key, run, known, state.definition, append_time, catalog.metrics))
     return FlagInForce(
         definition=state.definition,
         status=state.status,
@@ -403,6 +404,37 @@ def _flag_after(document: Document, state: FlagState, append_time: int, catalog:
         rolled_out=state.rolled_out,
         removed=state.removed,
         plan=_plan_after(document, state.progress, append_time, standing.plan if standing else None),
+        listed=listed_after(standing.listed if standing else {}, state.definition, catalog.metrics, document.version),
+    )
+
+
+def _run_after(  # noqa: PLR0917
+    flag: str,
+    run: Run,
+    known: RunInForce | None,
+    definition: Flag,
+    append_time: int,
+    metrics: Mapping[str, MetricInForce],
+) -> RunInForce:
+    """An open run after a version of its flag, which `known` was before. It goes on with the breakdowns that it has."""
+    since, from_now = (known.since, append_time + SETTLING) if known else ({}, append_time)
+    goals = [goal.metric for goal in definition.metrics]
+    coming = known and known.coming
+    return RunInForce(
+        flag=flag,
+        key=run.key,
+        salt=run.salt,
+        allocations=run.allocations,
+        started=known.started if known else append_time,
+        completed=None if run.completed is None else append_time,
+        since={metric: since.get(metric, from_now) for metric in goals},
+        definition=definition
+        if known is None
+        else msgspec.structs.replace(definition, breakdowns=known.definition.breakdowns),
+        metrics={metric: reading(metrics[metric], known) for metric in goals},
+        generation=known.generation if known else 0,
+        coming=coming and _run_after(flag, run, coming, definition, append_time, metrics),
+        exploratory=known.exploratory if known else {},
     )
 
 

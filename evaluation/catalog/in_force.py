@@ -19,6 +19,7 @@ from schemas.catalog import (
     KIND_OF,
     WRITTEN,
     Allocation,
+    Breakdown,
     Cohort,
     Condition,
     Definition,
@@ -42,31 +43,34 @@ from schemas.logs import LOGS
 from schemas.notification import NotificationRule
 from schemas.pair import Pair, loose
 from schemas.plan import Progress
+from schemas.recount import Recount, marked
 from schemas.source import ForeignSource
 
 WHICH = -1  # the scale of a fact that tells values apart
 SETTLING = 1_000  # ms between a version's append time and the input that it applies to
 PASTLESS = ("funnel", "retention", "distinct")  # types of metrics of which no total is kept of before the entry
 
-Plain = TypeVar("Plain", Group, Cohort, Deployment, NotificationRule, Template, Brief, ForeignSource, Comment)
+Plain = TypeVar("Plain", Group, Cohort, Deployment, NotificationRule, Template, Brief, ForeignSource, Comment, Recount)
 
 
-class Fact(msgspec.Struct, frozen=True):
+class Fact(msgspec.Struct, frozen=True, omit_defaults=True):
     """What an event contributes: 1, or a property's value quantised to `scale` decimal places. Metrics share facts.
     With the scale `WHICH` it is the value's hash.
 
-    Only events count that satisfy every condition.
+    Only events count that satisfy every condition. It is told of that `generation` of a run: 0, of all first ones.
     """
 
     event: str
     property: str | None
     scale: int
     where: tuple[Condition, ...] = ()
+    generation: int = 0
 
     @builtins.property
     def key(self) -> str:
-        """The fact's name in the header of `units` messages: a JSON array."""
-        return msgspec.json.encode(msgspec.structs.astuple(self)).decode()
+        """The fact's name in the header of `units` messages: a JSON array, behind the mark of its generation."""
+        said = self.event, self.property, self.scale, self.where
+        return marked(msgspec.json.encode(said).decode(), self.generation)
 
 
 class Variable(msgspec.Struct, frozen=True):
@@ -205,7 +209,13 @@ class RunInForce:
     metric key, the time from which on the metric covers entries: in mid-run all of their events are routed only
     `SETTLING` after the version that added or changed it. A metric that came with the start covers all entries.
     `definition` and `metrics` are those in force and, once the run is complete, stay those in force when it was
-    completed: later edits are for later runs.
+    completed: later edits are for later runs. Its breakdowns are those that it counts by; the flag's document may list
+    others, for which it must be recounted.
+
+    A run that is recounted has another generation `coming`, which takes its place when it has caught up; `generation`
+    is the catalog offset that began it, 0 the first one. `exploratory` are its metrics and breakdowns (by property)
+    that were chosen after the start and yet cover it all: each with the version of the flag that had planned it before,
+    0 where none had.
     """
 
     flag: str
@@ -217,6 +227,19 @@ class RunInForce:
     since: dict[str, int]
     definition: Flag
     metrics: dict[str, MetricInForce]
+    generation: int = 0
+    coming: "RunInForce | None" = None
+    exploratory: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def generations(self) -> "tuple[RunInForce, ...]":
+        """The one that is in force, and the one that is to come."""
+        return (self,) if self.coming is None else (self, self.coming)
+
+    @property
+    def told(self) -> str:
+        """Its key as it is told on `units`."""
+        return marked(self.key, self.generation)
 
     @property
     def pair(self) -> Pair | None:
@@ -255,6 +278,8 @@ class FlagInForce:
     rolled_out: Allocation | None = None
     removed: Removal | None = None
     plan: PlanInForce | None = None
+    # What was ever listed, and by which version of the document first: metrics as they measured, and breakdowns.
+    listed: dict[tuple[str, int] | Breakdown, int] = field(default_factory=dict)
 
     @property
     def allocation(self) -> Allocation | None:
@@ -313,6 +338,7 @@ class Catalog:
     briefs: dict[str, InForce[Brief]] = field(default_factory=dict)
     sources: dict[str, InForce[ForeignSource]] = field(default_factory=dict)
     comments: dict[str, InForce[Comment]] = field(default_factory=dict)  # by flag the newest: comments_of tells all
+    recounts: dict[str, InForce[Recount]] = field(default_factory=dict)  # by flag
     logs: LogsInForce | None = None
 
     def of(self, kind: WrittenKind) -> Mapping[str, FlagInForce | MetricInForce | InForce[Any]]:
@@ -336,6 +362,8 @@ class Catalog:
             return self.logs if key == LOGS else None
         if kind == "comment":
             return self.comments.get(key)
+        if kind == "recount":
+            return self.recounts.get(key)
         return self.of(kind).get(key)
 
     def definitions(self) -> Iterator[Definition]:

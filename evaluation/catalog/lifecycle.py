@@ -382,12 +382,6 @@ def _refuse_another_meaning(before: Flag, after: Flag, run: str) -> None:
 
     keys_before = sorted(variant.key for variant in before.variants)
     keys_after = sorted(variant.key for variant in after.variants)
-    if before.breakdowns != after.breakdowns:
-        old, new = (
-            ", ".join(f"{each.property} ({', '.join(each.values)})" for each in flag.breakdowns) or "none"
-            for flag in (before, after)
-        )
-        refuse("breakdowns", old, new, "what its units were is known from their exposures only")
     if before.exposure_event != after.exposure_event:
         steps = (before.exposure_event, after.exposure_event)
         old, new = ("exposures" if step is None else msgspec.json.encode(step).decode() for step in steps)

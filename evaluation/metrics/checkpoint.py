@@ -25,7 +25,7 @@ class Heading(msgspec.Struct, frozen=True):
     horizon: int = 0
 
 
-class PartitionState(msgspec.Struct, frozen=True):
+class PartitionState(msgspec.Struct, frozen=True, omit_defaults=True):
     """What a checkpoint says of a partition, beside its arrays."""
 
     format: int
@@ -40,6 +40,8 @@ class PartitionState(msgspec.Struct, frozen=True):
     examples: list[Example]
     silences: SilencesState
     joining: list[Joining]
+    generation: int = 0
+    recounts: list["PartitionState"] = []  # of other generations of runs, whose arrays stand behind theirs
 
 
 def write(state: PartitionState, arrays: Mapping[str, NDArray[np.int64]]) -> bytes:

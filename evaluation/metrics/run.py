@@ -47,7 +47,7 @@ _ARRAYS = (
 )
 
 
-class RunState(msgspec.Struct, frozen=True):
+class RunState(msgspec.Struct, frozen=True, omit_defaults=True):
     """What a checkpoint says of a run, beside its arrays."""
 
     flag: str
@@ -61,6 +61,8 @@ class RunState(msgspec.Struct, frozen=True):
     strays: list[Stray]
     enters_by: str | None
     pair: Pair | None
+    generation: int = 0
+    is_recounted: bool = False
 
 
 class RunMembers:
@@ -78,6 +80,8 @@ class RunMembers:
         self.strays: dict[str, Stray] = {}  # by the run that they name
         self.enters_by: str | None = None  # the event that stands in for exposures
         self.pair: Pair | None = None  # it counts loose events of it
+        self.generation = 0  # another one than the first counts: its members are kept elsewhere
+        self.is_recounted = False  # another one is coming
 
     @property
     def name(self) -> str:
@@ -109,6 +113,11 @@ class RunMembers:
         entry = run.definition.exposure_event
         self.enters_by = entry.event if entry else None
         self.pair = run.pair
+        self.is_recounted = run.coming is not None
+        if run.generation:
+            if run.generation != self.generation:
+                self.store, self.arms, self.generation = MemberStore(), Arms(), run.generation
+            return
         self._know((number, variant) for number, each in enumerate(run.allocations) for variant in each.weights)
         columns = columns_of(run, self.horizon)
         if set(columns) != set(self.store.columns):
@@ -253,6 +262,8 @@ class RunMembers:
             [*self.strays.values()],
             self.enters_by,
             self.pair,
+            self.generation,
+            self.is_recounted,
         )
 
     def arrays(self) -> dict[str, NDArray[np.int64]]:
@@ -268,6 +279,7 @@ class RunMembers:
         run = cls(state.flag, state.key, horizon)
         run.started, run.completed, run.final = state.started, state.completed, state.final
         run.breakdowns, run.pair = state.breakdowns, state.pair
+        run.generation, run.is_recounted = state.generation, state.is_recounted
         run.strays, run.enters_by = {each.run: each for each in state.strays}, state.enters_by
         run.exposures = ExposureCounts(arrays["exposures"].view(EXPOSURE_COUNTS).copy())
         run.arms.add(state.arms)

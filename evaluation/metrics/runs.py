@@ -14,14 +14,16 @@ from evaluation.metrics.recent_events import RecentEvents
 from evaluation.metrics.run import RunMembers
 from evaluation.metrics.run_columns import FactNumbers
 from schemas.aggregate import Aggregate
+from schemas.recount import unmarked
 from schemas.units import Arm, Header, RowKind
 
 
 class Runs:
     """Every run by flag and key, those that are over included."""
 
-    def __init__(self, horizon: int) -> None:
+    def __init__(self, horizon: int, generation: int = 0) -> None:
         self._horizon = horizon
+        self._generation = generation
         self._runs: dict[tuple[str, str], RunMembers] = {}
         self._named: list[Arm] | None = None  # the arms of the last header, and what they are here
         self._arms = HeaderArms(np.zeros(0, HEADER_ARM))
@@ -61,11 +63,12 @@ class Runs:
         self._arms = HeaderArms(np.zeros(len(arms), HEADER_ARM))
         numbers: dict[tuple[str, str], int] = {}
         for index, arm in enumerate(arms):
-            name = (arm.flag, arm.run)
-            run = self._runs.get(name)
+            generation, key = unmarked(arm.run)
+            name = (arm.flag, key)
+            run = self._runs.get(name) if generation == self._generation else None
             if run is None:
                 self._arms[index] = ELSEWHERE, 0
-            elif run.final:
+            elif run.final or run.generation:
                 self._arms[index] = OVER, 0
             else:
                 if name not in numbers:
@@ -89,9 +92,11 @@ class Runs:
         open_runs = {run.flag: run for run in self if run.completed is None}
         for each in np.unique(code).tolist():
             arm = header.arms[each]
-            run = open_runs.get(arm.flag)
-            if run is not None and run.key != arm.run:
-                run.count_strays(arm.run, time[is_new & (code == each)])
+            generation, key = unmarked(arm.run)
+            run, named = open_runs.get(arm.flag), self._runs.get((arm.flag, key))
+            is_told_of_it = generation == (named.generation if named else 0)  # another one tells the same
+            if run is not None and run.key != key and is_told_of_it:
+                run.count_strays(key, time[is_new & (code == each)])
 
     def finish(self, run: RunMembers, last: Aggregate) -> None:
         """A run says its last word: its arms are no longer counted."""

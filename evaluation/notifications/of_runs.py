@@ -15,7 +15,7 @@ from evaluation.catalog.overview import stages_to_look
 from evaluation.notifications.circumstance import Circumstance, Wording
 from evaluation.notifications.runs import MetricSeen, RunSeen, decision_of, live_cells, name_of
 from evaluation.notifications.work import Work
-from evaluation.significance.judgements import decides
+from evaluation.significance.judgements import is_deciding
 from evaluation.significance.verdict import ARRIVING, harm_in, says_effect, says_split
 from schemas.catalog import GoalRole
 from schemas.duration import in_words
@@ -235,11 +235,7 @@ def _deciding(each: RunWatched, seen: RunSeen, role: GoalRole) -> list[Cell]:
     """The cells of goals with that role on which the verdict rests."""
     metrics = each.run.metrics
     keys = {goal.metric for goal in each.run.definition.metrics if goal.role == role and goal.metric in metrics}
-    return [
-        cell
-        for cell in seen.look.cells
-        if cell.metric in keys and decides(metrics[cell.metric], cell.reading, cell.segment)
-    ]
+    return [cell for cell in seen.look.cells if cell.metric in keys and is_deciding(cell, metrics)]
 
 
 def _p_value(cell: Cell) -> float:

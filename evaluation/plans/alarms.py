@@ -11,7 +11,7 @@ from typing import Literal
 import msgspec
 
 from evaluation.catalog.in_force import FlagInForce
-from evaluation.significance.judgements import decides
+from evaluation.significance.judgements import is_deciding
 from evaluation.significance.verdict import harm_in, says_effect, says_split
 from schemas.look import Cell, Look
 from schemas.plan import ONLY_TOLD, OnAlarm
@@ -66,7 +66,7 @@ def is_sure(cell: Cell) -> bool:
 def deciding(flag: FlagInForce, look: Look) -> list[Cell]:
     """The cells on which verdicts rest."""
     metrics = flag.runs[-1].metrics
-    return [cell for cell in _current(flag, look) if decides(metrics[cell.metric], cell.reading, cell.segment)]
+    return [cell for cell in _current(flag, look) if is_deciding(cell, metrics)]
 
 
 def redefined(flag: FlagInForce, look: Look) -> list[str]:

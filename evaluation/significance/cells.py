@@ -25,6 +25,7 @@ from evaluation.significance.comparison import (
     compared_percentiles,
     differences,
 )
+from evaluation.significance.exploratory import planned_by
 from evaluation.significance.health import worst
 from evaluation.significance.intervals import Coins, Intervals
 from evaluation.significance.judgements import Judgements, decides
@@ -80,7 +81,7 @@ def cells(
     compared = _Compared(layout, blocks, rows.tests, rows.known, lost)
     procedures, found, said, running = compared.procedures, compared.found, compared.said, compared.running
     is_deciding = np.array([block.is_deciding for block in rows.blocks], np.bool_)
-    is_of_all = np.array([block.segment == EVERYONE for block in rows.blocks], np.bool_)
+    is_of_all = np.array([block.segment == EVERYONE and block.planned != 0 for block in rows.blocks], np.bool_)
     judgements = Judgements(
         run.definition,
         rows.goals,
@@ -98,6 +99,8 @@ def cells(
         **_others(layout, rows, lost, found),
         "unusable_share": [unusable[goal.metric].share if goal.metric in unusable else UNSET for goal in rows.goals],
         "example": [_example(unusable.get(goal.metric)) for goal in rows.goals],
+        "exploratory": [UNSET if block.planned != 0 else True for block in rows.blocks],
+        "planned": [block.planned or UNSET for block in rows.blocks],
     }
     # By position: a struct of so many fields takes four times as long by name.
     made = map(Cell, *(columns[name] for name in Cell.__struct_fields__))
@@ -256,6 +259,7 @@ class _Block(NamedTuple):
     since: int | None  # ms UTC: where it does not cover the whole run
     reading: Reading
     segment: str
+    planned: int | None  # see exploratory.py
     is_deciding: bool
     tests: list[Procedure]
     caveats: list[Caveat | None]
@@ -374,13 +378,15 @@ def _blocks(
             is_exact = any(test.method == "exact" for test in tests[reading])
             if segment != EVERYONE or is_exact:  # as Amplitude: parts of the units are compared as they are
                 leaves_out, other = Adjusting(cuped=leaves_out.cuped and segment == EVERYONE), None
+            planned = planned_by(run, goal.metric, segment)
             block = _Block(
                 goal,
                 metric.version,
                 since if since > run.started else None,
                 reading,
                 segment,
-                decides(metric, reading, segment),
+                planned,
+                decides(metric, reading, segment) and planned != 0,
                 tests[reading],
                 caveats[reading],
                 leaves_out,

@@ -5,7 +5,7 @@ a window; and the live reading of an exact test, which may show a guardrail's ha
 what comes late could still harm.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,11 @@ _GAINS: dict[Judgement | None, float] = {"better": 1.0, "worse": -1.0}
 def decides(metric: MetricInForce, reading: Reading, segment: str) -> bool:
     """Whether a verdict rests on such a cell: it is of all units and, where units settle, of the settled ones."""
     return segment == EVERYONE and reading == ("live" if metric.window is None else "settled")
+
+
+def is_deciding(cell: Cell, metrics: Mapping[str, MetricInForce]) -> bool:
+    """Whether a verdict rests on the cell."""
+    return cell.exploratory is not True and decides(metrics[cell.metric], cell.reading, cell.segment)
 
 
 class Judgements:

@@ -46,7 +46,10 @@ def look(
     _check(run, aggregates)
     behind = _behind(run.metrics, aggregates)
     metrics = {key: metric for key, metric in run.metrics.items() if key not in behind}
+    is_recounted = previous is not None and (previous.generation or 0) != run.generation
     before = {cell_key(cell): cell for cell in previous.cells} if previous else {}
+    if is_recounted:  # what has covered the same units goes on
+        before = {key: cell for key, cell in before.items() if cell.since == _since(run, cell.metric)}
     is_judged_anew = previous is not None and not previous.analysis.judges_as(run.definition.analysis)
     believed = health(run, aggregates, previous)
     if not of_files and (faults := data_faults(run, aggregates, believed)):
@@ -59,7 +62,7 @@ def look(
         for each in (previous and not is_judged_anew and previous.best) or ()
         if each.metric in metrics and (each.metric, metrics[each.metric].version) in standing
     }
-    is_restated = is_judged_anew or is_restarted or _is_redefined(run, before.values())
+    is_restated = is_recounted or is_judged_anew or is_restarted or _is_redefined(run, before.values())
     final = all(aggregate.final for aggregate in aggregates)
     time = min(aggregate.watermark for aggregate in aggregates)
     return Look(
@@ -87,7 +90,14 @@ def look(
         final=final,
         cells=made,
         best=contenders(run, metrics, arms, lost, known) if rules >= RULES_OF_OTHERS else UNSET,
+        generation=run.generation or UNSET,
     )
+
+
+def _since(run: RunInForce, metric: str) -> int | None:
+    """From when on (ms UTC) entries are covered; None: all are."""
+    since = run.since.get(metric, run.started)
+    return since if since > run.started else None
 
 
 def _origin(logs: LogsInForce) -> Origin:
@@ -121,6 +131,11 @@ def _check(run: RunInForce, aggregates: Sequence[Aggregate]) -> None:
         raise ValueError(f"a look at {run.flag}/{run.key} needs an aggregate; there is none yet")
     partitions = set()
     for each in aggregates:
+        if each.generation != run.generation:
+            raise ValueError(
+                f"an aggregate of generation {each.generation} of {run.flag}/{run.key} is no part of a look at "
+                f"generation {run.generation}; wait until all partitions have come along"
+            )
         if (each.flag, each.run) != (run.flag, run.key):
             raise ValueError(
                 f"an aggregate of {each.flag}/{each.run} is no part of a look at {run.flag}/{run.key}; group by run"
@@ -178,7 +193,7 @@ def _is_redefined(run: RunInForce, before: Iterable[Cell]) -> bool:
 
 
 def _news(value: Look) -> tuple[object, ...]:
-    return value.cells, value.health, value.verdict.decision, value.final
+    return value.cells, value.health, value.verdict.decision, value.final, value.generation
 
 
 def _is_urgent(current: Look, last: Look) -> bool:
@@ -187,7 +202,7 @@ def _is_urgent(current: Look, last: Look) -> bool:
 
     def states(value: Look) -> tuple[object, ...]:
         statuses = {cell_key(cell): cell.status for cell in value.cells}
-        return statuses, value.verdict.decision, value.final, len(value.health.arms)
+        return statuses, value.verdict.decision, value.final, len(value.health.arms), value.generation
 
     return states(current) != states(last) or any(
         abs(now - then) > GROWTH * then for now, then in zip(sizes(current), sizes(last), strict=True)

@@ -15,7 +15,7 @@ from msgspec import UNSET, UnsetType
 
 from evaluation.catalog.in_force import MetricInForce, RunInForce, control_of
 from evaluation.significance.health import no_number, worst
-from evaluation.significance.judgements import decides
+from evaluation.significance.judgements import decides, is_deciding
 from evaluation.significance.time_left import MOST_DAYS, NO_TIME, Pace, TimeLeft, time_left
 from schemas.catalog import Goal
 from schemas.look import (
@@ -83,7 +83,8 @@ def decide(
         return Verdict("none", "The flag has no metrics: it switches, and nothing is compared.")
     goals = {goal.metric: goal for goal in flag.metrics}
     pace = Pace(run, health, time, before.days_left if before else None)
-    deciding = [cell for cell in cells if decides(metrics[cell.metric], cell.reading, cell.segment)]
+    deciding = [cell for cell in cells if is_deciding(cell, metrics)]
+    told = _exploratory(cells, metrics, goals), _missing(health)
     primary = [cell for cell in deciding if goals[cell.metric].role == "primary"]
     guardrails = [cell for cell in deciding if goals[cell.metric].role == "guardrail"]
     harmed = harm_in(cells, guardrails)
@@ -92,10 +93,10 @@ def decide(
 
     losses = worst(health.losses or ())
     if doubt := _doubt(health, [*primary, *guardrails]) or next(iter(_silent(primary, losses)), None):
-        return Verdict("needs attention", _sentence(doubt, _missing(health)), predicted)
+        return Verdict("needs attention", _sentence(doubt, *told), predicted)
     silent = _silent(guardrails, losses)
     if of_files and (beyond := _says_beyond([*primary, *guardrails])):
-        return Verdict("none", _sentence(beyond, *silent, _missing(health)), predicted)
+        return Verdict("none", _sentence(beyond, *silent, *told), predicted)
     treatments = [variant.key for variant in flag.variants if variant.key != control_of(flag)]
     arms = {}
     for variant in treatments:
@@ -109,12 +110,12 @@ def decide(
     faults, is_grave = _faults(health, goals, outcome)
     if is_grave:
         said = outcome.parts if any(arm.units for arm in health.arms) else ()
-        verdict = Verdict("needs attention", _sentence(*faults, *said, *silent, _missing(health)), predicted)
+        verdict = Verdict("needs attention", _sentence(*faults, *said, *silent, *told), predicted)
     else:
         left = outcome.left
         verdict = Verdict(
             outcome.decision,
-            _sentence(*outcome.parts, *silent, *faults, _missing(health)),
+            _sentence(*outcome.parts, *silent, *faults, *told),
             predicted,
             left.days,
             days_if_predicted=UNSET if left.predicted is None else left.predicted,
@@ -168,6 +169,16 @@ def _silence(loss: Loss) -> str:
         f"{loss.metric} says nothing: {loss.share:.1%} of {whose} {loss.of} {no_number(loss)}{example}{others}"
         f"; {WAYS_OUT[loss.of]}"
     )
+
+
+def _exploratory(cells: Iterable[Cell], metrics: Mapping[str, MetricInForce], goals: Mapping[str, Goal]) -> str:
+    """Which metrics would decide, had they not been chosen after the start and counted from the start on."""
+    its = [cell for cell in cells if cell.exploratory and decides(metrics[cell.metric], cell.reading, cell.segment)]
+    names = [*dict.fromkeys(cell.metric for cell in its if goals[cell.metric].role != "secondary")]
+    if not names:
+        return ""
+    are = "is exploratory" if len(names) == 1 else "are exploratory"
+    return f"{' and '.join(names)} {are}, chosen after the start and counted from the start on: nothing rests on that"
 
 
 def _missing(health: Health) -> str:

@@ -19,11 +19,12 @@ from evaluation.catalog import consequences, lifecycle
 from evaluation.catalog.answerable import answer_notes, answer_violations, case_violations
 from evaluation.catalog.consequences import Consequence, differing
 from evaluation.catalog.history import History, edit_violations, with_decimals
-from evaluation.catalog.in_force import Catalog, FlagInForce
+from evaluation.catalog.in_force import Catalog, FlagInForce, ratios_of
 from evaluation.catalog.lifecycle import LifecycleError, steps_between
 from evaluation.catalog.metric_rules import CAPS, metric_violations
 from evaluation.catalog.needs import unmet_needs
 from evaluation.catalog.ramps import planned, unplanned
+from evaluation.catalog.recounts import consequences_of, flag_after, short_of, why_not
 from evaluation.catalog.references import (
     Known,
     cohort_violations,
@@ -65,6 +66,7 @@ from schemas.comment import Comment
 from schemas.logs import Logs
 from schemas.plan import AUTHOR as PLAN
 from schemas.plan import Evidence, Plan
+from schemas.recount import Recount
 from schemas.source import ForeignSource
 
 ORDER: tuple[WrittenKind, ...] = (  # each kind behind those that it may name
@@ -166,24 +168,63 @@ class Foreseen:
     def published(self) -> Definition:
         """The definition as it would be published: of a metric it says how many decimal places are kept."""
         spec = self.change.spec if self.change else self.definition
-        assert not isinstance(spec, Logs | Comment)
+        assert not isinstance(spec, Logs | Comment | Recount)
         return spec.definition if isinstance(spec, FlagState) else spec
 
 
 async def apply(
-    writer: CatalogWriter, documents: Documents, signature: Signature, accept_risks: bool = False
+    writer: CatalogWriter,
+    documents: Documents,
+    signature: Signature,
+    accept_risks: bool = False,
+    *,
+    from_start: bool = False,
 ) -> AsyncIterator[Change]:
     """Publish what differs from the catalog, all checked beforehand, and give each change when it stands.
 
+    `from_start`: runs that would count some of it from now on are counted again.
     Raises DocumentError with every step that is refused, RiskError, and what `CatalogWriter.publish` raises.
     """
     found = changes(documents, writer.history)
+    if from_start:
+        found += recounts(found, writer.history)
     await require_fit(writer.settings, [each.spec for each in found])
     require_yes(found, accept_risks)
     edits = [(each, writer.next_version(each.spec, signature.author, signature.reason)) for each in found]
     for change, document in edits:
         await writer.publish(document)
         yield change
+
+
+def recounts(found: Sequence[Change], history: History) -> list[Change]:
+    """The recounts of runs that would count some of these changes from now on. Raises RefusedError."""
+    trial = history.copy()
+    for change in found:
+        trial.suppose(change.spec, trial.newest.append_time)
+    catalog = trial.newest
+    changed = {key for change in found if change.kind == "metric" for key in metrics_read(change.key, catalog)}
+    concerned = {change.key for change in found if change.kind == "flag"}
+    concerned |= {key for key, flag in catalog.flags.items() if changed & {*short_of(flag)}}
+    return [begun(catalog, key) for key in sorted(concerned) if short_of(catalog.flags[key])]
+
+
+def metrics_read(key: str, catalog: Catalog) -> list[str]:
+    """A metric, and the ratios that it is a part of."""
+    return [key, *(each.key for each in ratios_of(catalog.metrics, key))]
+
+
+def begun(catalog: Catalog, key: str) -> Change:
+    """That a flag's newest run is counted again from its start on. Raises RefusedError."""
+    flag = catalog.flags[key]
+    run = flag.runs[-1].key if flag.runs else "exp-1"
+    if reason := why_not(flag, run):
+        raise RefusedError(reason)
+    spec = Recount(key=key, run=run, state="begun")
+    coming = flag_after(catalog, spec, catalog.offset).runs[-1].coming
+    assert coming
+    follows = tuple(map(Consequence, consequences_of(coming)))
+    version = catalog.version_of("recount", key) + 1
+    return Change("recount", key, version, spec, steps=(f"{run} is recounted",), consequences=follows)
 
 
 async def create(
@@ -203,12 +244,14 @@ async def edit(
     signature: Signature,
     accept_risks: bool = False,
     bases: Mapping[Use, int] | None = None,
+    *,
+    from_start: bool = False,
 ) -> list[Change]:
     """Publish other versions of documents, or their first, in this order; those that stand as they are have none.
 
-    All is checked beforehand, each beside those before it. `bases` are versions that were decided on, by kind and key.
-    Raises RefusedError, RiskError; EditConflictError for a base that stands no more, and what `CatalogWriter.publish`
-    raises, when another editor was faster; UnfinishedError, when some of them stand by then.
+    All is checked beforehand, each beside those before it. `bases` are versions that were decided on, by kind and key;
+    `from_start` is as in `apply`. Raises RefusedError, RiskError; EditConflictError for a base that stands no more, and
+    what `CatalogWriter.publish` raises, when another editor was faster; UnfinishedError, when some stand by then.
     """
     for (kind, key), base in (bases or {}).items():
         if conflict := conflict_of(writer.history, kind, key, base):
@@ -217,6 +260,9 @@ async def edit(
     if violations := [each for one in found for each in one.violations]:
         raise RefusedError("\n".join(dict.fromkeys(map(str, violations))), violations)
     edits = [(each.change, each.document) for each in found if each.change and each.document]
+    if from_start:
+        begun = recounts([change for change, _ in edits], writer.history)
+        edits += [(each, writer.next_version(each.spec, signature.author, signature.reason)) for each in begun]
     await require_fit(writer.settings, [change.spec for change, _ in edits])
     require_yes([change for change, _ in edits], accept_risks)
     for index, (_, document) in enumerate(edits):

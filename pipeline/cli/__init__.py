@@ -17,6 +17,7 @@ COMMANDS = {
     "topics": ("pipeline.cli.topics:topics", "Create the topics, or mend their settings."),
     "validate": ("pipeline.cli.documents:validate", "Check the documents of a directory."),
     "apply": ("pipeline.cli.documents:apply", "Publish the documents that changed."),
+    "recount": ("pipeline.cli.recount:recount", "Count an experiment again from its start, by what is archived."),
     "experiment": ("pipeline.cli.flags:experiment", "The life of experiments: start, complete, roll out or back, …"),
     "flag": ("pipeline.cli.flags:flag", "The same for feature flags; which are stale."),
     "comment": ("pipeline.cli.comments:comment", "Say something about a flag or an experiment."),

@@ -59,20 +59,31 @@ def validate(directory: Path, as_json: bool) -> None:
 @author_option
 @yes_option
 @click.option("--dry-run", is_flag=True, help="Tell what would change, and what follows from it; publish nothing.")
+@click.option(
+    "--from",
+    "since",
+    type=click.Choice(["now", "start"]),
+    default="now",
+    show_default=True,
+    help="From when on running experiments count what they did not count before.",
+)
 @json_option
-def apply(*, directory: Path, reason: str, author: str, yes: bool, dry_run: bool, as_json: bool) -> None:
+def apply(*, directory: Path, reason: str, author: str, yes: bool, dry_run: bool, since: str, as_json: bool) -> None:
     """Publish the documents of DIRECTORY (default: configs) that differ from the catalog, all checked beforehand.
 
     Runs neither start nor end by it: `peekproof experiment start` and `complete` do that. What no file describes stays
     as it is, and is named. What costs a run part of its meaning is told, and wants --yes.
+
+    What a running experiment did not count before, it counts of units that enter from now on. With `--from start` it is
+    counted again from its start, by what is archived: see `peekproof recount`.
     """
     with faults_told(as_json):
         documents = _read(directory)
         _tell_notes(documents.notes)
         if dry_run:
-            applied = _foreseen(documents, as_json)
+            applied = _foreseen(documents, since == "start", as_json)
         else:
-            applied = asyncio.run(_apply(documents, Signature(author, reason), yes, as_json))
+            applied = asyncio.run(_apply(documents, Signature(author, reason), yes, since == "start", as_json))
     if as_json:
         click.echo(msgspec.json.encode([_as_json(change) for change in applied]))
     elif not applied:
@@ -91,10 +102,13 @@ def _read(directory: Path) -> Documents:
     return documents
 
 
-def _foreseen(documents: Documents, as_json: bool) -> list[Change]:
+def _foreseen(documents: Documents, from_start: bool, as_json: bool) -> list[Change]:
     """What applying them would change now."""
     settings = Settings.read()
-    found = editing.changes(documents, read_catalog(settings))
+    history = read_catalog(settings)
+    found = editing.changes(documents, history)
+    if from_start:
+        found += editing.recounts(found, history)
     asyncio.run(editing.require_fit(settings, [change.spec for change in found]))
     if found and not as_json:
         click.echo("nothing is published; this would be:", err=True)
@@ -115,11 +129,13 @@ async def _tell_unread(settings: Settings, applied: Iterable[Change]) -> None:
         click.echo(f"source {key} waits for its topic: {why}", err=True)
 
 
-async def _apply(documents: Documents, signature: Signature, yes: bool, as_json: bool) -> list[Change]:
+async def _apply(
+    documents: Documents, signature: Signature, yes: bool, from_start: bool, as_json: bool
+) -> list[Change]:
     applied: list[Change] = []
     settings = Settings.read()
     async with opened(settings) as writer:
-        async for change in editing.apply(writer, documents, signature, yes):
+        async for change in editing.apply(writer, documents, signature, yes, from_start=from_start):
             applied.append(change)
             if not as_json:
                 click.echo(line_of(change))

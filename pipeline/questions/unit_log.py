@@ -21,6 +21,7 @@ from pipeline.questions.reading import TimeBound
 from pipeline.storage.archived import offset_at, slices
 from schemas.decoding import NoMessageError
 from schemas.pair import Pair, event_of, pair_of
+from schemas.recount import marked
 from schemas.topics import UNITS, SourcePartition
 from schemas.units import Header, RowKind, decode_units
 
@@ -38,8 +39,8 @@ class UnitLog:
         self._directory, self._number, self._since, self._unit = directory, number, since, unit
         self._catalog = catalog
         runs = [run for flag in catalog.flags.values() for run in flag.runs]
-        self._runs = {(run.flag, run.key) for run in runs}
-        self._facts = {key for run in runs for key in run.facts}
+        self._runs = {(run.flag, run.told) for run in runs}
+        self._facts = {marked(key, run.generation) for run in runs for key in run.facts}
         self.partition: Partition | None = None
         self._loose: dict[Pair, dict[int, LooseRow]] = {}  # by insert ids
         self.is_whole = False
@@ -65,6 +66,8 @@ class UnitLog:
                 except NoMessageError:  # the stage has told of it
                     continue
                 self._take(int(records.offset[row]), batch, header)
+        if self.partition is not None:
+            self.partition.complete()
         self.is_whole = True
 
     def _take(self, offset: int, batch: pa.RecordBatch, header: Header) -> None:
@@ -125,5 +128,5 @@ def of_runs(runs: Iterable[RunInForce], logs: LogsInForce | None) -> Catalog:
             for key, metric in run.metrics.items()
         }
         known = flags.get(run.flag, FlagInForce(run.definition, "running", 1, 0, ()))
-        flags[run.flag] = replace(known, runs=(*known.runs, replace(run, metrics=metrics)))
+        flags[run.flag] = replace(known, runs=(*known.runs, replace(run, metrics=metrics, coming=None)))
     return Catalog(offset=EVER, flags=flags, logs=logs)

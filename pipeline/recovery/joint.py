@@ -17,6 +17,7 @@ from pipeline.kafka.connection import answering
 from pipeline.kafka.logs import FOLDS, ClusterTopics, find, is_committed_here, require
 from pipeline.recovery.rebuild import UnitsLog, UnitsLogs
 from pipeline.settings import Settings
+from schemas.recount import unmarked
 from schemas.topics import SOURCES, UNITS, SourcePartition
 from schemas.units import Source, decode_units
 
@@ -95,7 +96,8 @@ class Joint:
                         f"{header.horizon} ms: give the one that the installation began with (PEEKPROOF_HORIZON)"
                     )
                 for source in header.sources:
-                    heads.setdefault((source.topic, source.partition), source)
+                    if not unmarked(source.topic)[0]:
+                        heads.setdefault((source.topic, source.partition), source)
                 if len(heads) >= sources or record.timestamp > began + SEARCHED:
                     return heads
         return self._committed() | heads

@@ -7,8 +7,9 @@ partition a source's rows are cut exactly there; so a state is what aggregation 
 (Only the health of a run that was over by then may count some repeats more, and of events that nothing counts other
 names may be known: assignment tells a sample of each slice.)
 
-Whoever asks for people behind units needs the archived `units`. A state of `identities` is folded up to where every
-units partition made of them has been told of it, and no further: the stage tells them what follows.
+Whoever asks for people behind units, or has had a run counted again, needs the archived `units`. A state of
+`identities` is folded up to where every units partition made of them has been told of it, and no further: the stage
+tells them what follows.
 """
 
 from collections import deque
@@ -154,6 +155,8 @@ class _Sources:
             raise ArchiveGapError(f"Kafka must answer, for what its log of {UNITS} holds says where to go on")
         if asks_for_people(history):
             raise ArchiveGapError(f"a run had an identity, and what is known of people stands on {UNITS} alone")
+        if history.newest.recounts:
+            raise ArchiveGapError(f"a run was recounted, and what was told of its past stands on {UNITS} alone")
         self._history, self._settings, self._logs = history, settings, logs.units
         self._schemas = KeptSchemas(settings)
         keys = {key for log in logs.units for key in log.heads}

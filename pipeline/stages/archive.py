@@ -9,11 +9,13 @@ from evaluation.catalog.reading import Reading, paused
 from pipeline.kafka.logs import ClusterTopics, belong
 from pipeline.owner import own
 from pipeline.settings import Settings
+from pipeline.stages.recounts import RecountsReader
 from pipeline.stages.stage import Stage
 from pipeline.storage.archive import Archive
 from schemas.logs import Gap
 from schemas.records import Records
-from schemas.topics import CATALOG, EVENTS, EXPOSURES, IDENTITIES, RESULTS, UNITS, SourcePartition
+from schemas.recount import RecountHealth
+from schemas.topics import CATALOG, EVENTS, EXPOSURES, IDENTITIES, MARK, RESULTS, SOURCES, UNITS, SourcePartition
 
 COMPACTION_SECONDS = 600.0
 PAUSING_MS = 20_000  # after which assignment reads nothing more of a topic that was paused
@@ -37,6 +39,7 @@ class ArchiveStage(Stage):
         self._ended: dict[str, int] = {}  # of topics that are paused: until when they were archived
         self._since_compaction = 0.0
         self._compacting: asyncio.Task[None] | None = None
+        self._recounts = RecountsReader(settings, self._is_archived)
 
     async def start(self) -> None:
         """Own the archive."""
@@ -90,7 +93,8 @@ class ArchiveStage(Stage):
         return self._clocks.get(source, 0)
 
     async def tick(self) -> None:
-        """Every so often, delete what is old enough and compact closed hours."""
+        """Have runs counted again; every so often, delete what is old enough and compact closed hours."""
+        self._recounts.tend(self.catalog.history)
         if self._compacting is not None and self._compacting.done():
             self._compacting.result()
             self._compacting = None
@@ -107,8 +111,26 @@ class ArchiveStage(Stage):
 
     async def stop(self) -> None:
         """Let another process own the archive."""
+        await asyncio.to_thread(self._recounts.stop)
         await super().stop()
         self._lock.close()
+
+    def recounts(self) -> list[RecountHealth]:
+        """How far each recount is."""
+        return self._recounts.health()
+
+    def _is_archived(self, time: int) -> bool:
+        """Whether all exposures and events that were appended before it (ms UTC) are in files.
+
+        What never pauses is not read to its end, but its intervals close; what is quiet has no records to close them.
+        """
+        interval = self.settings.archive_interval
+        reached = [
+            max(self._archive.reached(*source), clock // interval * interval)
+            for source, clock in self._clocks.items()
+            if source[0] in SOURCES or source[0].startswith(MARK)
+        ]
+        return bool(reached) and min(reached) > time
 
     def _tidy(self) -> None:
         if self.settings.archive_keep is not None:

@@ -17,6 +17,7 @@ from pipeline.kafka.connection import explain
 from pipeline.kafka.producer import producing
 from pipeline.settings import Settings
 from schemas.health import PartitionHealth, WorkerHealth
+from schemas.recount import RecountHealth
 from schemas.topics import HEALTH
 
 INTERVAL = 1.0  # seconds
@@ -41,9 +42,11 @@ class Heartbeat:
         partitions: list[PartitionHealth],
         counts: dict[str, int],
         waiting: dict[str, str],
+        recounts: list[RecountHealth],
     ) -> int:
         """Send the health; returns the broker's time (ms UTC) of a moment after this call began."""
-        health = msgspec.structs.replace(self._health(), partitions=partitions, counts=counts, waiting=waiting)
+        told = {"partitions": partitions, "counts": counts, "waiting": waiting, "recounts": recounts}
+        health = msgspec.structs.replace(self._health(), **told)
         sent = await producer.send_and_wait(self._topic, msgspec.json.encode(health), key=self._key)
         return int(sent.timestamp)
 

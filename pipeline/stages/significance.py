@@ -106,6 +106,7 @@ class SignificanceStage(Stage):
             for run, aggregates in runs.items()
             if run in self._news
             and len(aggregates) == self.settings.units_partitions
+            and len({each.head.generation for each in aggregates.values()}) == 1  # all have come along with a recount
             and now - self._computed.get(run, -inf) >= SHORTEST_PAUSE
         }
         if not due:

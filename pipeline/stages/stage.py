@@ -15,6 +15,7 @@ from pipeline.kafka.set_aside import SetAside
 from pipeline.settings import Settings
 from schemas.logs import Gap
 from schemas.records import Records
+from schemas.recount import RecountHealth
 from schemas.topics import SourcePartition
 
 Durable = Callable[[SourcePartition, int], None]
@@ -106,6 +107,10 @@ class Stage:
         """The append time that this partition has reached (ms UTC); 0 where the stage keeps none."""
         del source
         return 0
+
+    def recounts(self) -> list[RecountHealth]:
+        """Of the stage that has runs counted again: how far each is."""
+        return []
 
     async def beat(self, time: int) -> None:
         """Called about once a second, after `reach`; it is at least this time (ms UTC, a broker's)."""

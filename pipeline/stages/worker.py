@@ -217,7 +217,8 @@ class Worker:
         beyond, as it is where records come all the time, holds nothing older than that time that has not been taken.
         """
         waiting = self._foreign.waiting | {self.source(tp)[0]: why for tp, why in self._held.why.items()}
-        time = await self._heart.beat(self._stage.producer, self._health(), dict(self._stage.counts), waiting)
+        counts, recounts = dict(self._stage.counts), self._stage.recounts()
+        time = await self._heart.beat(self._stage.producer, self._health(), counts, waiting, recounts)
         taken = dict(self._taken)
         self._ends = await self._end_offsets(list(taken)) if taken else {}
         async with self._app.turn:

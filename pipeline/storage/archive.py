@@ -119,6 +119,11 @@ class Archive:
         place = self._place(topic, partition)
         return None if place is None else place.begin
 
+    def reached(self, topic: str, partition: int) -> int:
+        """Every record that was appended before it (ms UTC) is on disk; 0: nothing is archived yet."""
+        place = self._place(topic, partition)
+        return 0 if place is None else place.interval * self._interval_ms
+
     def start(self, topic: str, partition: int, earliest: int) -> int:
         """The offset to read from: behind the last file that is whole, or `earliest`, where the log begins."""
         closed = self.closed(topic, partition)

@@ -15,6 +15,7 @@ from evaluation.catalog.in_force import RunInForce
 from schemas.aggregate import Aggregate
 from schemas.catalog import Breakdown, Metric
 from schemas.duration import parse_duration
+from schemas.recount import marked
 
 HERE = Path(__file__).parent
 TYPES = ("conversion", "count", "sum", "mean", "funnel", "retention", "percentile", "distinct")
@@ -114,7 +115,7 @@ def definitions(runs: Iterable[RunInForce], horizon: int) -> dict[str, list[Row]
             read = [*metric.variables, *(each for its in metric.others_variables for each in its)]
             has_past = cuped and not any(part.type in ("funnel", "retention") for part in own)
             for variable, part in enumerate([*own, *others]):
-                facts = [fact.key + behind for fact in read[variable].facts]
+                facts = [marked(fact.key, run.generation) + behind for fact in read[variable].facts]
                 past = variable >= len(own), len(own) if has_past else 0
                 tables["variables"].append((run.key, key, variable, *_variable(part, facts), *past))
     return tables

@@ -67,7 +67,7 @@ def test_shipped_file_explains_every_setting_and_shows_the_defaults(file: Path) 
 
     assert read(file, shipped) == Settings()
     assert given == Settings()
-    assert len(lines) == 9
+    assert len(lines) == 10
 
 
 @pytest.mark.parametrize("servers", ["[::1]:9092", "a:1,[2001:db8::7]:9092", "[fe80::1%eth0]:9092,b:2"])

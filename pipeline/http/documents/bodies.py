@@ -46,11 +46,15 @@ class Checking(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class Grounds(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Why a definition is published. `base` is the version that it rests on, 0 for a new one; `yes`: despite risks."""
+    """Why a definition is published. `base` is the version that it rests on, 0 for a new one; `yes`: despite risks.
+
+    `from_start`: running experiments that would count some of it from now on are counted again from their start.
+    """
 
     base: Count
     reason: Reason
     yes: Switch = False
+    from_start: Switch = False
 
 
 class Publishing(Grounds, frozen=True, kw_only=True):

@@ -44,11 +44,15 @@ class BaseOf(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class PublishingAll(Importing, frozen=True, kw_only=True):
-    """The same, and why they are published; `bases` tell of each the version that it rests on, `yes`: despite risks."""
+    """The same, and why they are published; `bases` tell of each the version that it rests on, `yes`: despite risks.
+
+    `from_start`: running experiments that would count some of it from now on are counted again from their start.
+    """
 
     reason: Reason
     bases: tuple[BaseOf, ...]
     yes: Switch = False
+    from_start: Switch = False
 
 
 class CheckedPart(Checked, frozen=True, kw_only=True):
@@ -102,7 +106,9 @@ async def put_documents(request: EditRequest, backend: Backend, data: Publishing
         raise ClientException(f"bases: say the version that {told} rests on, 0 where it is new; a GET of it tells that")
     signature = Signature(request.auth.name, data.reason)
     async with publishing():
-        changes = await editing.edit(backend.writer, definitions, signature, data.yes, bases)
+        changes = await editing.edit(
+            backend.writer, definitions, signature, data.yes, bases, from_start=data.from_start
+        )
     return PublishedParts(
         documents=[published(backend, KIND_OF[type(each)], each.key, changes) for each in definitions]
     )

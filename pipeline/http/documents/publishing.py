@@ -47,7 +47,9 @@ async def publish(
     """Publish a definition. Raises as `editing.edit` does."""
     signature, bases = Signature(request.auth.name, data.reason), {(kind, definition.key): data.base}
     async with publishing():
-        changes = await editing.edit(backend.writer, [definition], signature, data.yes, bases)
+        changes = await editing.edit(
+            backend.writer, [definition], signature, data.yes, bases, from_start=data.from_start
+        )
     return published(backend, kind, definition.key, changes)
 
 

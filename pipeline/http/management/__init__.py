@@ -4,7 +4,7 @@ from litestar import Router
 from litestar.di import Provide
 
 from pipeline.http.callers.access import READING, requires
-from pipeline.http.management import changes, deployments, flags, groups, keys, plans, schemas, variants
+from pipeline.http.management import changes, deployments, flags, groups, keys, plans, recounts, schemas, variants
 from pipeline.http.management.bodies import ExactRequest
 from pipeline.http.management.edits import said_in_query
 
@@ -14,6 +14,7 @@ management = Router(
         *flags.ROUTES,
         *variants.ROUTES,
         *plans.ROUTES,
+        *recounts.ROUTES,
         *deployments.ROUTES,
         *keys.ROUTES,
         *groups.ROUTES,

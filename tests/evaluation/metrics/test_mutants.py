@@ -141,8 +141,8 @@ MUTANTS = {
     ),
     "units settle a horizon too early": (
         "metrics.partition",
-        "run.settle(self._bound_of(run))",
-        "run.settle(self._bound_of(run) + self.horizon)",
+        "members.settle(state._bound_of(members))",
+        "members.settle(state._bound_of(members) + self.horizon)",
     ),
     "units settle without their window": ("metrics.kernels.settle", "bound - column.window", "bound"),
     "a metric covers units that entered before it": (

@@ -27,6 +27,7 @@ from pipeline.http.documents.standing import SourcesTold
 from pipeline.http.management.keys import KeyMade, KeysTold, NewKey, ProgramsTold
 from pipeline.http.management.life import Stands, Taking, Version, Versions
 from pipeline.http.management.plans import PlanEdit, PlanShown
+from pipeline.http.management.recounts import RecountShown
 from pipeline.http.oncall.examination import Examined
 from pipeline.http.oncall.routes import StagesTold
 from pipeline.http.questions.exploring import Answered
@@ -72,6 +73,7 @@ SAID = (
     Stands,
     Vocabulary,
     PlanShown,
+    RecountShown,
     NotificationsTold,
     *DOCUMENTS,
     *SIGNED,

@@ -180,6 +180,7 @@ export function judged(cell) {
   return [
     cell.judgement ? mark(vocabulary.judgements[cell.judgement]) : h("span", { class: "quiet" }, "to watch"),
     h("small", null, term(cell.reading, cell.reading)),
+    cell.exploratory && h("small", { class: "warn" }, "! exploratory: chosen after the start, it decides nothing"),
     isSaid && caveat && h("small", { class: "warn" }, `! ${vocabulary.caveats[caveat]}`),
     isSaid &&
       cell.running_empty &&

@@ -31,6 +31,7 @@ import { happenings } from "./happenings.js";
 import { health } from "./health.js";
 import { Histories } from "./histories.js";
 import { Looks } from "./looks.js";
+import { RecountSection } from "./recount.js";
 import { Reproducibility } from "./reproducibility.js";
 import { scorecard, toBeMeasured } from "./scorecard.js";
 import { segments } from "./segments.js";
@@ -62,6 +63,7 @@ export class ExperimentPage {
     this.histories = new Histories(path, redraw);
     this.reproducibility = new Reproducibility(path, redraw);
     this.plan = new PlanSection("experiments", key);
+    this.recount = new RecountSection(key);
     this.versions = new Versions("experiments", key, redraw);
   }
 
@@ -92,7 +94,7 @@ export class ExperimentPage {
   async refresh() {
     const [told, arriving] = await Promise.all([readFlag(this.key), readArriving(this.key), this.versions.refresh()]);
     await atHome("experiments", told);
-    await this.plan.refresh(told.state.definition);
+    await Promise.all([this.plan.refresh(told.state.definition), this.recount.refresh()]);
     if (this.#flag && this.#flag.run !== told.run) {
       this.#run = null; // another run began: that one is looked at
       this.looks.forget();
@@ -122,8 +124,12 @@ export class ExperimentPage {
     const isDecided = this.#flag !== null && decisionsOn(this.#flag, look.run).length > 0;
     if (!isDecided && before.verdict.decision !== look.verdict.decision)
       this.say(`Verdict: ${look.verdict.decision}. ${look.verdict.reason}`);
-    if (before.catalog_version !== look.catalog_version) this.#again();
-    else if (this.#flag?.plan) this.plan.refresh(this.#flag.state.definition).then(this.redraw, () => {});
+    if (before.catalog_version !== look.catalog_version) {
+      this.#again();
+      return;
+    }
+    if (this.recount.isUnderWay) this.recount.refresh().then(this.redraw, () => {});
+    if (this.#flag?.plan) this.plan.refresh(this.#flag.state.definition).then(this.redraw, () => {});
   }
 
   view() {
@@ -154,6 +160,7 @@ export class ExperimentPage {
       h(LaunchChecklist, { experiment: this.key, status: flag.status, started: flag.started, time: now() }),
       h(Shipped, { experiment: this.key, holdout: definition.holdout ?? null }),
       hypothesis(definition, look),
+      this.recount.view(flag, () => this.#again()),
       this.plan.view(flag, this.versions.all, () => this.#again()),
       look ? health(look) : toBeMeasured(flag),
       look && [
