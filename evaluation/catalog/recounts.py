@@ -1,15 +1,20 @@
 """Recounts: what a run becomes that is counted again from its start, and why one can't be.
 
 A generation that is coming reads what the documents say when it begins, of every unit since the start; from then on
-both generations follow the documents as any run does. What was chosen after the start is exploratory.
+both generations follow the documents as any run does. What was chosen after the start is exploratory. A run that is
+complete keeps what it had, as it was; what its document adds comes beside that.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
+
+import msgspec
 
 from evaluation.catalog.in_force import Catalog, FlagInForce, MetricInForce, RunInForce
 from schemas.catalog import Breakdown, Flag
 from schemas.recount import Recount
+
+NEVER = 1 << 62  # ms UTC: beyond every start
 
 
 def why_not(flag: FlagInForce, run: str) -> str | None:
@@ -18,15 +23,15 @@ def why_not(flag: FlagInForce, run: str) -> str | None:
     newest = flag.runs[-1] if flag.runs else None
     if newest is None or newest.key != run:
         return f"'{key}' has no run '{run}' that is its newest; name that one"
-    if newest.completed is not None:
-        return (
-            f"{run} of '{key}' is complete, and what it measures stands; explore it, or restart the experiment for "
-            "another run"
-        )
     if newest.definition.identity:
         return (
             f"{run} of '{key}' counts events of people by their {newest.definition.identity}, and whose they were does "
-            "not stand in the archive of events; what is added to it counts from now on"
+            f"not stand in the archive of events; ask `peekproof explore {key}`, which answers for it too"
+        )
+    if newest.completed is not None and (lacking := _lacking(flag.definition, newest.definition)):
+        return (
+            f"{run} of '{key}' is complete and keeps what it had, but the document no longer lists "
+            f"{', '.join(map(repr, lacking))}; list that again beside what is added, or ask `peekproof explore {key}`"
         )
     return None
 
@@ -51,27 +56,53 @@ def _with(flag: FlagInForce, run: RunInForce) -> FlagInForce:
     return replace(flag, runs=tuple(run if each.key == run.key else each for each in flag.runs))
 
 
+def _lacking(document: Flag, had: Flag) -> list[str]:
+    """What a run had that the document does not list any more."""
+    listed = {goal.metric for goal in document.metrics} | {each.property for each in document.breakdowns}
+    return [
+        name
+        for name in (*(goal.metric for goal in had.metrics), *(each.property for each in had.breakdowns))
+        if name not in listed
+    ]
+
+
 def _begun(flag: FlagInForce, run: RunInForce, metrics: Mapping[str, MetricInForce], offset: int) -> RunInForce:
     """The generation that is coming: by the flag's document as it stands, from the run's start on."""
-    read = {goal.metric: metrics[goal.metric] for goal in flag.definition.metrics}
+    definition = flag.definition
+    if run.completed is not None:
+        definition, metrics = _beside(run.definition, definition), {**metrics, **run.metrics}
+    read = {goal.metric: metrics[goal.metric] for goal in definition.metrics}
     return replace(
         run,
         since=dict.fromkeys(read, run.started),
-        definition=flag.definition,
+        definition=definition,
         metrics={key: replace(metric, recorded=min(metric.recorded, run.started)) for key, metric in read.items()},
         generation=offset,
         coming=None,
-        exploratory=dict(_exploratory(flag, run, read)),
+        exploratory=dict(_exploratory(flag, run, read, definition.breakdowns)),
     )
 
 
-def _exploratory(flag: FlagInForce, run: RunInForce, read: Mapping[str, MetricInForce]) -> Iterator[tuple[str, int]]:
-    """What of the flag's document was not in the run from its start on, with the version that had planned it."""
+def _beside(had: Flag, document: Flag) -> Flag:
+    """What a complete run was by, and what its document lists beside that."""
+    goals = {goal.metric: goal for goal in had.metrics}
+    breakdowns = {each.property: each for each in had.breakdowns}
+    return msgspec.structs.replace(
+        had,
+        metrics=tuple(goals.get(goal.metric, goal) for goal in document.metrics),
+        breakdowns=tuple(breakdowns.get(each.property, each) for each in document.breakdowns),
+    )
+
+
+def _exploratory(
+    flag: FlagInForce, run: RunInForce, read: Mapping[str, MetricInForce], breakdowns: Iterable[Breakdown]
+) -> Iterator[tuple[str, int]]:
+    """What is read that was not in the run from its start on, with the version that had planned it."""
     began = run.allocations[0].flag_version
     for key, metric in read.items():
         if run.since.get(key, run.started + 1) > run.started or key in run.exploratory:
             yield key, _planned(flag, (key, metric.version), began)
-    for each in flag.definition.breakdowns:
+    for each in breakdowns:
         if each not in run.definition.breakdowns or each.property in run.exploratory:
             yield each.property, _planned(flag, each, began)
 
@@ -105,19 +136,21 @@ def coming(catalog: Catalog) -> dict[int, RunInForce]:
 
 
 def short_of(flag: FlagInForce) -> list[str]:
-    """What a flag's document lists and its open run does not count from its start on; none where none is open."""
-    if flag.status != "running":
+    """What a flag's document lists and its newest run does not count from its start on; none where it has no run."""
+    if not flag.runs:
         return []
     run = flag.runs[-1]
-    metrics = [goal.metric for goal in flag.definition.metrics if run.since.get(goal.metric, 0) > run.started]
-    return [*metrics, *(each.property for each in flag.definition.breakdowns if each not in run.definition.breakdowns)]
+    document = flag.definition if run.completed is None else _beside(run.definition, flag.definition)
+    metrics = [goal.metric for goal in document.metrics if run.since.get(goal.metric, NEVER) > run.started]
+    return [*metrics, *(each.property for each in document.breakdowns if each not in run.definition.breakdowns)]
 
 
 def consequences_of(run: RunInForce) -> Iterator[str]:
     """Of a generation that begins to come."""
+    goes_on = "goes on" if run.completed is None else "stays"
     yield (
-        f"{run.key} is counted again from its start on, by what the archive holds; it goes on as it is until that has "
-        "caught up, and then changes in one look. `peekproof recount list` tells how far it is"
+        f"{run.key} is counted again from its start on, by what the archive holds; it {goes_on} as it is until that "
+        "has caught up, and then changes in one look. `peekproof recount list` tells how far it is"
     )
     for name, version in run.exploratory.items():
         if version:

@@ -333,7 +333,7 @@ class Partition:
         standing = {}
         for run, alone in recounted(catalog):
             members = self._runs.get(run.flag, run.key)
-            if members is None or members.final:
+            if members is None or (members.final and members.final.generation == run.generation):
                 continue
             state = standing[run.generation] = self._recounts.get(run.generation) or self._born(run.generation)
             state._bring(alone)

@@ -116,7 +116,7 @@ class RunMembers:
         self.is_recounted = run.coming is not None
         if run.generation:
             if run.generation != self.generation:
-                self.store, self.arms, self.generation = MemberStore(), Arms(), run.generation
+                self.store, self.arms, self.generation, self.final = MemberStore(), Arms(), run.generation, None
             return
         self._know((number, variant) for number, each in enumerate(run.allocations) for variant in each.weights)
         columns = columns_of(run, self.horizon)

@@ -51,7 +51,8 @@ class Runs:
                 name = (flag.definition.key, run_in_force.key)
                 if name not in self._runs:
                     self._runs[name] = RunMembers(*name, self._horizon)
-                if self._runs[name].final is None:
+                last = self._runs[name].final
+                if last is None or last.generation != run_in_force.generation:
                     self._runs[name].adopt(run_in_force, fact_number, recent, lookbacks)
         self._named = None
 

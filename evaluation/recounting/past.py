@@ -12,6 +12,7 @@ import numpy as np
 
 from evaluation.assignment.joins import IdentityRows
 from evaluation.assignment.messages import UnitRows
+from evaluation.assignment.plan import events_until
 from evaluation.assignment.routing import Assigned, assign
 from evaluation.catalog.history import History
 from evaluation.catalog.in_force import Catalog, FlagInForce, RunInForce
@@ -54,6 +55,10 @@ class Past:
             if metric.lookback is not None
         ]
         return min([self.run.started, *lookbacks]) - tolerance
+
+    def ends(self, horizon: int) -> int:
+        """What was appended from it on (ms UTC) is told by assignment, or concerns the run no more."""
+        return min(self.boundary, events_until(self.run, horizon) + 1)
 
     def told(self, records: Records, horizon: int, tolerance: int, schemas: Schemas = NO_SCHEMAS) -> list[Assigned]:
         """What the records say of the run, as `assign` has it, and nothing else."""

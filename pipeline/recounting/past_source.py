@@ -14,21 +14,21 @@ ROWS = 1 << 10  # that are read ahead
 
 
 class PastSource:
-    """Records appended in [begins, boundary) (ms UTC), in order, from offset `position` on.
+    """Records appended in [begins, ends) (ms UTC), in order, from offset `position` on.
 
     Raises ArchiveGapError for an archive that begins later than `begins`.
     """
 
-    def __init__(self, directory: Path, key: SourcePartition, begins: int, boundary: int, position: int | None) -> None:
+    def __init__(self, directory: Path, key: SourcePartition, begins: int, ends: int, position: int | None) -> None:
         self.key = key
         files = chain(directory, *key)
         first = files[0].begin if files else 0
         if position is None or position < first:
             self._require(directory, first, begins)
         self.position = max(first, offset_at(directory, *key, begins)) if position is None else position
-        self.size = (offset_at(directory, *key, boundary) if files else 0) - self.position  # about
+        self.size = (offset_at(directory, *key, ends) if files else 0) - self.position  # about
         self.is_over = False
-        self._boundary = boundary
+        self._ends = ends
         self._slices = slices(directory, *key, begin=self.position)
         self._ahead: deque[Records] = deque()
 
@@ -52,7 +52,7 @@ class PastSource:
             if found is None:
                 self.is_over = True
                 return
-            later = np.flatnonzero(found.append_time >= self._boundary)
+            later = np.flatnonzero(found.append_time >= self._ends)
             if len(later):
                 self.is_over = True
                 found, _ = found.split(int(found.offset[later[0]]))

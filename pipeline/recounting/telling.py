@@ -63,10 +63,9 @@ class _Teller:
         known = read_progress(settings.data, past.run.generation)
         told = known.offsets if known and known.units == self._units else {}
         directory = settings.data / "archive"
-        begins = past.begins(settings.tolerance)
+        begins, ends = past.begins(settings.tolerance), past.ends(settings.horizon)
         self._sources = [
-            PastSource(directory, key, begins, past.boundary, told.get(f"{key[0]}/{key[1]}"))
-            for key in _keys(directory)
+            PastSource(directory, key, begins, ends, told.get(f"{key[0]}/{key[1]}")) for key in _keys(directory)
         ]
         self._before = known.done if known and told else 0
         self._size = self._before + sum(source.size for source in self._sources)

@@ -116,7 +116,7 @@ class SignificanceStage(Stage):
         for run, aggregates in sorted(due.items()):
             self._computed[run] = now
             head, value = self._looks.get(run, (None, b""))
-            if head and head.final:
+            if head and head.final and all(each.head.generation == head.generation for each in aggregates.values()):
                 self._news.discard(run)
             elif head is None or not _is_behind((each.head for each in aggregates.values()), head):
                 decoded = self._decoded(aggregates)

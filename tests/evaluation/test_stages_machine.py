@@ -159,7 +159,7 @@ class Stages(RuleBasedStateMachine):
         self.units: list[list[bytes]] = [[] for _ in range(PARTITIONS)]
         self.partitions = [Partition(number, HORIZON) for number in range(PARTITIONS)]
         self.checkpoints = [each.save() for each in self.partitions]
-        self.final: dict[tuple[str, str, int], Aggregate] = {}
+        self.final: dict[tuple[str, str, int, int], Aggregate] = {}
         self.promised = dict.fromkeys(SOURCES, 0)
         self._assign_again()
 
@@ -380,7 +380,7 @@ class Stages(RuleBasedStateMachine):
         aggregates = partition.aggregates()
         for run in aggregates:
             if run.final:
-                assert self.final.setdefault((run.flag, run.run, partition.partition), run) == run
+                assert self.final.setdefault((run.flag, run.run, run.generation, partition.partition), run) == run
         return aggregates
 
     # What goes wrong

@@ -128,10 +128,38 @@ def test_a_recount_of_nothing_is_ignored_with_the_reason(topic: Topic, said: Rec
     assert why in topic.history.rejected[0].reason
 
 
-def test_a_complete_run_stays_as_it_is(topic: Topic) -> None:
-    state = begin(topic)
-    topic.publish("flag", complete(state, 3), 3)
+def test_a_complete_run_keeps_what_it_had_and_counts_what_is_added(topic: Topic) -> None:
+    state = complete(begin(topic), 3)
+    topic.publish("flag", state, 3)
+    had = topic.history.newest.flags["button"].runs[-1]
+    topic.publish("metric", msgspec.structs.replace(PURCHASE, window="20s"), 2)  # which is for later runs
+    goals = (msgspec.structs.replace(BUTTON.metrics[0], direction="decrease"), Goal(metric="revenue"))
+    edit(topic, state, metrics=goals, breakdowns=(PLATFORM,))
+    assert short_of(topic.history.newest.flags["button"]) == ["revenue", "platform"]
+
+    coming = recount(topic, 1).coming
+
+    assert coming is not None
+    assert coming.completed == had.completed is not None
+    assert coming.metrics["purchase"] == had.metrics["purchase"]
+    assert coming.definition.metrics == WITH_REVENUE
+    assert coming.exploratory == {"revenue": 0, "platform": 0}
+    assert recount(topic, 2, "complete") == coming
+
+
+def test_a_complete_run_is_not_counted_again_without_what_it_had(topic: Topic) -> None:
+    state = complete(begin(topic), 3)
+    topic.publish("flag", state, 3)
+    edit(topic, state, metrics=(Goal(metric="revenue"),))
 
     topic.publish("recount", Recount(key="button", run="exp-1", state="begun"), 1)
 
-    assert "exp-1 of 'button' is complete, and what it measures stands" in topic.history.rejected[0].reason
+    assert "the document no longer lists 'purchase'; list that again" in topic.history.rejected[0].reason
+
+
+def test_a_run_with_an_identity_is_asked_by_explore(topic: Topic) -> None:
+    begin(topic, msgspec.structs.replace(BUTTON, unit="device_id", identity="user_id"))
+
+    topic.publish("recount", Recount(key="button", run="exp-1", state="begun"), 1)
+
+    assert "ask `peekproof explore button`, which answers for it too" in topic.history.rejected[0].reason
