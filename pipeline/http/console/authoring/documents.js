@@ -7,7 +7,7 @@ import { readExactly } from "./values.js";
 
 /**
  * @typedef {Omit<DocumentShown, "definition"> & { definition: any }} Standing A definition is edited whatever it holds.
- * @typedef {{ reason: string, base: number, yes?: true }} Said
+ * @typedef {{ reason: string, base: number, yes?: true, from_start?: boolean }} Said
  */
 
 /** @param {string} text */

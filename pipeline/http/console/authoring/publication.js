@@ -11,6 +11,7 @@ import { readable } from "./values.js";
 
 export class Publication {
   reason = "";
+  fromStart = false; // runs count what is added from their start on
   isDraft = true; // what stands, if anything does: it may be started at once
   stands = 0; // the version, once it is published and not started yet
   isBusy = false;
@@ -29,6 +30,12 @@ export class Publication {
 
   get mayStart() {
     return this.edited.kind === "flag" && this.isDraft;
+  }
+
+  /** Whether runs may stand that would count some of it from now on. */
+  get mayCount() {
+    const { kind, base } = this.edited;
+    return base > 0 && (kind === "metric" || (kind === "flag" && !this.isDraft));
   }
 
   get isReady() {
@@ -50,6 +57,12 @@ export class Publication {
   /** @param {string} reason */
   say(reason) {
     this.reason = reason;
+    this.edited.redraw();
+  }
+
+  /** @param {boolean} fromStart */
+  count(fromStart) {
+    this.fromStart = fromStart;
     this.edited.redraw();
   }
 
@@ -80,7 +93,7 @@ export class Publication {
   async #publish(isAgreed) {
     const { edited, reason, key } = this;
     const { definition } = edited;
-    const said = { reason, base: edited.base, ...yes(isAgreed) };
+    const said = { reason, base: edited.base, from_start: this.mayCount && this.fromStart, ...yes(isAgreed) };
     const { version } = await publish(edited.kind, key, readable(definition)[0], said);
     await edited.published(key, definition);
     return version;

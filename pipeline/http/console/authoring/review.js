@@ -85,6 +85,7 @@ function Publishing({ publication, isExperiment }) {
       },
     },
     h(Reason, { reason: publication.reason, say: (reason) => publication.say(reason) }),
+    publication.mayCount && h(FromStart, { publication }),
     h("div", { class: "refusal", role: "alert" }, refusal(publication)),
     h(
       "div",
@@ -94,6 +95,20 @@ function Publishing({ publication, isExperiment }) {
     ),
   );
 }
+
+/** @param {{ publication: Publication }} props */
+const FromStart = ({ publication }) =>
+  h(
+    "label",
+    { class: "choice" },
+    h("input", {
+      id: "from-start",
+      type: "checkbox",
+      checked: publication.fromStart,
+      onchange: ({ target }) => publication.count(target.checked),
+    }),
+    " Runs count what is added from their start, by what is archived; chosen after the start, it decides nothing",
+  );
 
 /** @param {Edited} edited @param {boolean} mayStart */
 const publishes = ({ base }, mayStart) =>
