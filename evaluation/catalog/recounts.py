@@ -149,8 +149,8 @@ def consequences_of(run: RunInForce) -> Iterator[str]:
     """Of a generation that begins to come."""
     goes_on = "goes on" if run.completed is None else "stays"
     yield (
-        f"{run.key} is counted again from its start on, by what the archive holds; it {goes_on} as it is until that "
-        "has caught up, and then changes in one look. `peekproof recount list` tells how far it is"
+        f"{run.key} of '{run.flag}' is counted again from its start, by what is archived; it {goes_on} as it is until "
+        "that has caught up, and then changes in one look. `peekproof recount list` tells how far it is"
     )
     for name, version in run.exploratory.items():
         if version:

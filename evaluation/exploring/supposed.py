@@ -16,13 +16,14 @@ def supposed(
     """For the assignment stage: the run reads these metrics, and exposures are asked for these properties.
 
     Who gets which variant stays as it was at every time: flags, groups and cohorts are those of the history. Other runs
-    keep their identities where this one has one: who was joined by then stays joined.
+    keep their identities where this one has one: who was joined by then stays joined. Nothing was ever recounted.
     """
     asked = tuple(Breakdown(property=each, values=("-",)) for each in properties)
     known: dict[int, tuple[FlagInForce, FlagInForce]] = {}
     before: tuple[Catalog, Catalog] | None = None
 
     def of_run(each: RunInForce) -> RunInForce:
+        each = replace(each, generation=0, coming=None)
         if (each.flag, each.key) != (run.flag, run.key):
             plain = msgspec.structs.replace(each.definition, breakdowns=(), exposure_event=None)
             if run.pair is None:

@@ -298,7 +298,7 @@ class Partition:
     def members(self, flag: str, run: str) -> UnitNumbers | None:
         """The members of a run, with no numbers; None: nobody has entered, or it is over."""
         found = self._runs.get(flag, run)
-        return None if found is None else found.members()
+        return None if found is None else self._counting(found)[1].members()
 
     def numbers(self, flag: str, run: str, metric: str) -> UnitNumbers | None:
         """What each member of a run came to by a metric; None: nobody has entered, or the run does not read it."""

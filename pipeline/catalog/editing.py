@@ -197,7 +197,7 @@ async def apply(
 
 
 def recounts(found: Sequence[Change], history: History) -> list[Change]:
-    """The recounts of runs that would count some of these changes from now on. Raises RefusedError."""
+    """The recounts of runs that would not count all of these changes from their start. Raises RefusedError."""
     trial = history.copy()
     for change in found:
         trial.suppose(change.spec, trial.newest.append_time)
@@ -261,8 +261,8 @@ async def edit(
         raise RefusedError("\n".join(dict.fromkeys(map(str, violations))), violations)
     edits = [(each.change, each.document) for each in found if each.change and each.document]
     if from_start:
-        begun = recounts([change for change, _ in edits], writer.history)
-        edits += [(each, writer.next_version(each.spec, signature.author, signature.reason)) for each in begun]
+        anew = recounts([change for change, _ in edits], writer.history)
+        edits += [(each, writer.next_version(each.spec, signature.author, signature.reason)) for each in anew]
     await require_fit(writer.settings, [change.spec for change, _ in edits])
     require_yes([change for change, _ in edits], accept_risks)
     for index, (_, document) in enumerate(edits):

@@ -65,7 +65,7 @@ def validate(directory: Path, as_json: bool) -> None:
     type=click.Choice(["now", "start"]),
     default="now",
     show_default=True,
-    help="From when on running experiments count what they did not count before.",
+    help="From when on experiments count what they did not count before.",
 )
 @json_option
 def apply(*, directory: Path, reason: str, author: str, yes: bool, dry_run: bool, since: str, as_json: bool) -> None:
@@ -75,7 +75,7 @@ def apply(*, directory: Path, reason: str, author: str, yes: bool, dry_run: bool
     as it is, and is named. What costs a run part of its meaning is told, and wants --yes.
 
     What a running experiment did not count before, it counts of units that enter from now on. With `--from start` it is
-    counted again from its start, by what is archived: see `peekproof recount`.
+    counted again from its start, by what is archived, and so is one that is complete: see `peekproof recount`.
     """
     with faults_told(as_json):
         documents = _read(directory)

@@ -22,10 +22,11 @@ FOLLOW_SECONDS = 2.0
 
 @click.group()
 def recount() -> None:
-    """Count a running experiment again from its start, by what its documents say now and what is archived.
+    """Count an experiment again from its start, by what its documents say now and what is archived.
 
     `peekproof apply --from start` does that with what it changes. The run goes on as it is until the other count has
-    caught up; then one look changes everything. What was chosen after the start is exploratory, and decides nothing.
+    caught up; then one look changes everything. What was chosen after the start is exploratory, and decides nothing. A
+    complete run keeps what it had; what its document adds comes beside that.
     """
 
 
@@ -35,7 +36,7 @@ def recount() -> None:
 @author_option
 @json_option
 def start(*, key: str, reason: str, author: str, as_json: bool) -> None:
-    """Have the running experiment KEY counted again."""
+    """Have the newest run of the experiment KEY counted again."""
     _do(lambda writer: recounting.begin(writer, key, Signature(author, reason)), as_json)
 
 

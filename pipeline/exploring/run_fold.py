@@ -65,7 +65,7 @@ class RunFold:
         self._history = supposed(history, run, self._metrics, [*values.properties_read])
         definition = msgspec.structs.replace(run.definition, breakdowns=())
         since = dict.fromkeys(self._metrics, run.started)
-        anew = replace(run, metrics=self._metrics, since=since, definition=definition)
+        anew = replace(run, metrics=self._metrics, since=since, definition=definition, generation=0, coming=None)
         self._alone = of_runs([anew], history.newest.logs)
         self._sources = read_sources(history, horizon)
         self._until = min(LATEST if until is None else until, events_until(anew, horizon), LATEST)

@@ -40,7 +40,7 @@ async def tell(settings: Settings, generation: int) -> None:
     except LookupError:
         return  # complete, or given up
     try:
-        teller = _Teller(settings, past, history)
+        teller = Teller(settings, past, history)
         async with producing(settings) as producer:
             await teller.tell(producer)
     except ArchiveGapError as error:
@@ -54,7 +54,9 @@ async def _say(settings: Settings, past: Past, state: RecountState, why: str | N
         await say(writer, past.run, state, why)
 
 
-class _Teller:
+class Teller:
+    """Tells one generation its past, from where a former one had come to. Raises ArchiveGapError."""
+
     def __init__(self, settings: Settings, past: Past, history: History) -> None:
         self._settings, self._past = settings, past
         self._schemas = KeptSchemas(settings)

@@ -48,7 +48,7 @@ class Checking(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 class Grounds(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Why a definition is published. `base` is the version that it rests on, 0 for a new one; `yes`: despite risks.
 
-    `from_start`: running experiments that would count some of it from now on are counted again from their start.
+    `from_start`: experiments that would not count all of it from their start are counted again.
     """
 
     base: Count

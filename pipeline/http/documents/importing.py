@@ -46,7 +46,7 @@ class BaseOf(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 class PublishingAll(Importing, frozen=True, kw_only=True):
     """The same, and why they are published; `bases` tell of each the version that it rests on, `yes`: despite risks.
 
-    `from_start`: running experiments that would count some of it from now on are counted again from their start.
+    `from_start`: experiments that would not count all of it from their start are counted again.
     """
 
     reason: Reason

@@ -60,10 +60,13 @@ def require_role(request: EditRequest, kind: WrittenKind) -> None:
 
 
 def published(backend: Backend, kind: WrittenKind, key: str, changes: list[Change]) -> Published:
-    """What became of a document: its change is among these, or it stands as it is."""
+    """What became of a document: its change is among these, or it stands as it is; and recounts that it asked for."""
     change = next((each for each in changes if (each.kind, each.key) == (kind, key)), None)
     stands = change.version if change else backend.catalog.history.newest.version_of(kind, key)
-    follows = [each.text for each in change.consequences] if change else []
+    its = [change] if change else []
+    if change and kind in {"flag", "metric"}:
+        its += [each for each in changes if each.kind == "recount" and (kind == "metric" or each.key == key)]
+    follows = [each.text for one in its for each in one.consequences]
     return Published(kind=kind, key=key, version=stands, consequences=follows)
 
 

@@ -1,4 +1,4 @@
-"""Recounts: a running experiment counted again from its start; how far that is."""
+"""Recounts: an experiment counted again from its start; how far that is."""
 
 from typing import Annotated
 

@@ -195,3 +195,21 @@ def test_f13_a_key_that_differs_from_one_of_the_catalog_by_case_alone_is_refused
     assert [each["key"] for each in shop.told("flag", "list")] == ["Button"]
     with pytest.raises(PeekproofError, match="'button'"):
         shop.call("flag", "start", "button")
+
+
+def test_what_a_run_is_short_of_is_counted_from_its_start_where_that_is_asked(shop: Shop, deployment: Settings):
+    shop.apply()
+    shop.call("experiment", "start", "button")
+    assert "`peekproof recount start KEY` begins one" in shop.call("recount", "list").stdout
+    shop.rewrite("metrics:\n", "breakdowns:\n  - { property: platform, values: [iOS] }\nmetrics:\n")
+
+    assert "exp-1 is recounted" in shop.apply("--from", "start", "--dry-run").stdout
+    assert read_catalog(deployment).newest.recounts == {}
+    said = shop.apply("--from", "start").stdout
+    assert "'platform' was chosen after the start: it is exploratory, and decides nothing" in said
+    (told,) = shop.told("recount", "list")  # type: ignore[misc, attr-defined]
+    assert (told["flag"], told["run"], told["state"]) == ("button", "exp-1", "begun")
+    assert "begun; it waits for a worker of the archive" in shop.call("recount", "list").stdout
+    assert "exp-1 goes on as it was" in shop.call("recount", "stop", "button").stdout
+    assert "exp-1 of 'button': stopped" in shop.call("recount", "follow", "button", code=1).stdout
+    assert "exp-1 is recounted" in shop.call("recount", "start", "button").stdout

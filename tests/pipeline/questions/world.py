@@ -132,8 +132,12 @@ class World:
 
     def _tell(self, now: int, messages: list[bytes]) -> None:
         for number, message in enumerate(messages):
-            self._keep(UNITS, number, len(self.messages[number]), message, now)
-            self.messages[number].append(message)
+            self.tell(now, number, message)
+
+    def tell(self, now: int, number: int, message: bytes) -> None:
+        """A message stands on a partition of `units`, and in the archive."""
+        self._keep(UNITS, number, len(self.messages[number]), message, now)
+        self.messages[number].append(message)
 
     def _keep(self, topic: str, number: int, offset: int, message: bytes, now: int) -> None:
         one = np.array([0], np.int64)

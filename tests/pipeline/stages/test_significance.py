@@ -7,8 +7,11 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec import UNSET
 
 from evaluation.significance.look import decode_look, encode_look
+from pipeline.catalog.recounting import say
+from pipeline.catalog.topic import opened, read_catalog
 from pipeline.errors import PeekproofError
 from pipeline.kafka.reading import read_topic
 from pipeline.settings import Settings
@@ -17,6 +20,7 @@ from pipeline.stages.significance import SignificanceStage
 from schemas.aggregate import Aggregate, ArmCount, MetricHealth, Sums
 from schemas.look import Look, LookHead
 from schemas.topics import AGGREGATES, RESULTS
+from tests.pipeline.shop import Shop
 from tests.pipeline.slices import records
 
 pytestmark = pytest.mark.usefixtures("shop")
@@ -148,6 +152,34 @@ def test_of_aggregates_that_change_nothing_one_look_is_computed(
 
     assert len(computed) == 3
     assert [each.look for each in looks(deployment)] == [1, 2]
+
+
+def test_a_final_run_that_was_counted_again_has_one_more_look(deployment: Settings, shop: Shop) -> None:
+    shop.call("experiment", "complete", "button")
+    (shop.directory / "metrics" / "b.yaml").write_text(
+        "key: late\nowner: shop\ntype: count\nevent: read\nwindow: 10s\n"
+    )
+    shop.rewrite("metrics:\n", "metrics:\n  - metric: late\n")
+    shop.apply("--from", "start")
+    (coming,) = read_catalog(deployment).newest.flags["button"].runs
+    assert coming.coming is not None
+    generation = coming.coming.generation
+
+    async def work() -> None:
+        async with opened(deployment) as writer:
+            assert await say(writer, coming.coming, "complete")
+            catalog = writer.history.newest.offset
+        newest = {"final": True, "catalog": catalog, "generation": generation}
+        async with working(deployment) as stage:
+            await step(stage, [aggregate(each, 300, final=True, catalog=4) for each in PARTITIONS])
+            await step(stage, [aggregate(each, 400, **newest) for each in PARTITIONS[:-1]])
+            await step(stage, [aggregate(PARTITIONS[-1], 400, **newest)])
+            await step(stage, [aggregate(0, 500, **newest)])
+
+    asyncio.run(work())
+
+    told = [(each.look, each.revision, each.generation, each.final) for each in looks(deployment)]
+    assert told == [(1, 0, UNSET, True), (2, 1, generation, True)]
 
 
 def test_a_worker_that_starts_again_decodes_only_what_it_goes_on_from(deployment: Settings) -> None:

@@ -222,3 +222,36 @@ def test_a_key_may_be_called_as_a_route_is(api: Api):
         metric = REVENUE | {"key": key}
         assert put(api, "metric", metric)["version"] == 1
         assert api.call("GET", f"documents/metric/{key}")["key"] == key
+
+
+def test_what_is_added_to_a_run_counts_from_its_start_where_that_is_asked(api: Api):
+    def recount(method: str, code: int = 200, **said: Any) -> Any:
+        query = "?reason=enough" if method == "DELETE" else ""
+        return api.call(method, f"experiments/hint/recount{query}", said or None, code)
+
+    views = REVENUE | {"key": "views", "type": "count", "event": "view"}
+    views.pop("property")
+    put(api, "metric", views)
+    put(api, "metric", views | {"key": "late", "event": "read"})
+    flag = {"key": "hint", "owner": "shop", "variants": [{"key": "control"}, {"key": "treatment"}]}
+    put(api, "flag", flag | {"metrics": [{"metric": "views"}]})
+    api.call("POST", "experiments/hint/actions/start", {"reason": "let us see"})
+    assert recount("GET") == {"short_of": [], "recount": None}
+
+    with_late = flag | {"metrics": [{"metric": "views"}, {"metric": "late"}]}
+    said = {"definition": with_late, "base": 2, "reason": "late", "from_start": True}
+    told = api.call("PUT", "documents/flag/hint", said)
+    assert any("is counted again from its start, by" in each for each in told["consequences"])
+    shown = recount("GET")
+    assert (shown["short_of"], shown["recount"]["state"]) == (["late"], "begun")
+    assert shown["recount"]["waiting"] == "for a worker of the archive: none speaks of it"
+    assert recount("DELETE")["recount"]["state"] == "stopped"
+    recount("DELETE", 404)
+
+    api.call("POST", "experiments/hint/actions/complete", {"reason": "it is over"})
+    assert recount("POST", reason="all of it")["recount"]["state"] == "begun", "a complete run, too"
+    (run,) = read_catalog(api.settings).newest.flags["hint"].runs
+    assert run.coming is not None
+    assert (run.coming.completed, list(run.coming.since.values())) == (run.completed, [run.started] * 2)
+    put(api, "flag", flag | {"metrics": [{"metric": "late"}]}, base=4)
+    assert "keeps what it had, but the document no longer lists 'views'" in recount("POST", 409, reason="x")["error"]
