@@ -102,6 +102,11 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
         return max(1, len(self.others))
 
     @property
+    def itself(self) -> tuple[str, str | None, Reason]:
+        """Its origin, source and reason, which no other has: a restarted worker writes some again."""
+        return self.origin, self.source, self.reason
+
+    @property
     def origin(self) -> str:
         """Where the input stands: topic/partition/offset, and /index within a record that holds many."""
         place = f"{self.topic}/{self.partition}/{self.offset}"

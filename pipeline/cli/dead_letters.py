@@ -23,7 +23,7 @@ MEANINGS = "\b\nReasons:\n" + "\n".join(f"  {reason:<20}{REASONS[reason]}" for r
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per line, with the whole value.")
 @click.option("--resend", is_flag=True, help="Send them to their topics again, now that the cause is mended.")
 def dead_letters(reason: str | None, as_json: bool, resend: bool) -> None:
-    """List the input that could not be used, one per origin.
+    """List the input that could not be used, once for each source and reason.
 
     A dead letter that is sent again keeps its first append time, by which lateness is judged, and its origin, so that
     sending it twice counts once.

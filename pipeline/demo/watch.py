@@ -8,7 +8,7 @@ counts by milliseconds, so that a demo of a day needs no more memory than one of
 """
 
 from collections import Counter, OrderedDict, deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from math import inf
 
 import msgspec
@@ -60,7 +60,7 @@ class DemoWatch:
         self.workers: dict[str, WorkerHealth] = {}
         self.acknowledged: dict[str, int] = {}
         self._partitions: dict[tuple[str, str, int], PartitionHealth] = {}  # by stage, topic, partition
-        self._origins: OrderedDict[bytes, None] = OrderedDict()  # of dead letters and answers, which may be repeated
+        self._origins: OrderedDict[Hashable, None] = OrderedDict()  # of dead letters and answers, which may be repeated
         self._published: dict[str, list[tuple[int, int]]] = {}  # by flag: (time, published) of the last looks, ms UTC
         self._recent: deque[Batch] = deque()  # of the last seconds of traffic
         self._waiting: list[Batch] = []  # not yet in a look of every experiment
@@ -78,13 +78,13 @@ class DemoWatch:
     def take_answer(self, record: ConsumerRecord) -> None:
         """An answer counts once for its origin."""
         answer = decode(record.value, Assignment)
-        if self._is_new(b"answer " + answer.origin.encode()):
+        if self._is_new(answer.origin):
             self.answers.setdefault(answer.flag_key, Counter())[answer.variant] += 1
 
     def take_dead_letter(self, record: ConsumerRecord) -> None:
-        """A dead letter counts once for its origin."""
+        """A dead letter counts once for its origin, source and reason."""
         dead_letter = from_record(record.headers, record.value)
-        if self._is_new(b"dead letter " + dead_letter.origin.encode()):
+        if self._is_new(dead_letter.itself):
             self.dead_letters[dead_letter.reason] += 1
 
     def take_health(self, record: ConsumerRecord) -> None:
@@ -203,7 +203,7 @@ class DemoWatch:
                 waits[wait] += records
         return waits
 
-    def _is_new(self, origin: bytes) -> bool:
+    def _is_new(self, origin: Hashable) -> bool:
         if origin in self._origins:
             return False
         self._origins[origin] = None

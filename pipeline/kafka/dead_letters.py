@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from time import monotonic
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from pipeline.kafka.clients import kafka_python_arguments
 from pipeline.kafka.connection import answering
@@ -24,7 +24,7 @@ class SentBack(NamedTuple):
 
 
 def read_dead_letters(settings: Settings, reason: str | None, tell: Tell, since: int = 0) -> Iterator[DeadLetter]:
-    """The topic's dead letters, one per origin: a restarted worker writes some again.
+    """The topic's dead letters, each once: a restarted worker writes some again.
 
     `since`: that were written at that time (ms UTC) or after it. `tell` gets a sentence about each record that is none.
     """
@@ -37,8 +37,8 @@ def read_dead_letters(settings: Settings, reason: str | None, tell: Tell, since:
                 raise NoMessageError(
                     f"its origin is topic '{dead_letter.topic}'; input comes from {' and '.join(SOURCES)}"
                 )
-            if dead_letter.origin not in seen and reason in {None, dead_letter.reason}:
-                seen.add(dead_letter.origin)
+            if dead_letter.itself not in seen and reason in {None, dead_letter.reason}:
+                seen.add(dead_letter.itself)
                 yield dead_letter
 
 
@@ -64,6 +64,7 @@ def until(end: float, dead_letters: Iterable[DeadLetter], reason: str, told: lis
 def send_back(settings: Settings, dead_letters: Iterable[DeadLetter], tell: Tell, makes: Mapping[str, str]) -> int:
     """Send each dead letter's value to its topic and partition again; the number that was acknowledged.
 
+    Of those that one source has of one origin, each for another reason, the first is sent: it holds what the others do.
     Nothing is written to topics that are not ours: what came from there goes to `events` or `exposures`, and is read
     there by its source; `makes` says of which kind each source's messages are. Those that the topic finds too large are
     told.
@@ -81,18 +82,18 @@ def send_back(settings: Settings, dead_letters: Iterable[DeadLetter], tell: Tell
         )
         number = 0
         try:
-            sent = {
-                dead_letter.origin: producer.send(
-                    settings.topic(_home(dead_letter, makes)),
-                    key=dead_letter.origin.encode(),  # the client refuses a null value without a key
-                    value=dead_letter.value,
-                    headers=resent_headers(dead_letter),
-                    partition=None if dead_letter.topic.startswith(MARK) else dead_letter.partition,
-                )
-                for dead_letter in dead_letters
-            }
+            sent: dict[tuple[str, str | None], Any] = {}
+            for dead_letter in dead_letters:
+                if (dead_letter.origin, dead_letter.source) not in sent:
+                    sent[dead_letter.origin, dead_letter.source] = producer.send(
+                        settings.topic(_home(dead_letter, makes)),
+                        key=dead_letter.origin.encode(),  # the client refuses a null value without a key
+                        value=dead_letter.value,
+                        headers=resent_headers(dead_letter),
+                        partition=None if dead_letter.topic.startswith(MARK) else dead_letter.partition,
+                    )
             producer.flush()
-            for origin, future in sent.items():
+            for (origin, _), future in sent.items():
                 try:
                     future.get()
                     number += 1

@@ -116,7 +116,7 @@ class Arriving:
                     self._pending.catalog.append((offset, append_time, value))
 
     def add_dead_letters(self, records: Iterable[LetterRecord]) -> None:
-        """Records of `dead-letters`; one dead letter per origin is kept."""
+        """Records of `dead-letters`; each dead letter is kept once."""
         with self._adding:
             for partition, offset, append_time, headers, value in records:
                 if self._is_new(topics.DEAD_LETTERS, partition, offset):
@@ -125,7 +125,7 @@ class Arriving:
                     except NoMessageError as error:  # a dead letter about itself
                         self._aside.add(topics.DEAD_LETTERS, partition, offset, str(error))
                         row = _dead_letter_row(topics.DEAD_LETTERS, partition, offset, None, append_time, value)
-                        row |= {"reason": "foreign record", "detail": str(error)}
+                        row |= {"source": None, "reason": "foreign record", "detail": str(error)}
                     else:
                         row = _dead_letter_row(
                             dead_letter.topic,
@@ -135,7 +135,7 @@ class Arriving:
                             dead_letter.append_time,
                             dead_letter.value,
                         )
-                        row |= {"reason": dead_letter.reason, "detail": dead_letter.detail}
+                        row |= {name: getattr(dead_letter, name) for name in ("source", "reason", "detail")}
                     self._pending.dead_letters.append(row | {"rejected": append_time})
 
     def add_health(self, records: Iterable[ArrivedRecord]) -> None:

@@ -84,12 +84,13 @@ def _write_dead_letters(connection: duckdb.DuckDBPyConnection, pending: Pending)
     if not pending.dead_letters:
         return
     run = connection.execute
-    origin = '"topic", "partition", "offset", "index"'
+    itself = '"topic", "partition", "offset", "index", "source", "reason"'
     connection.register("arriving", DEAD_LETTERS.arrow(pending.dead_letters))
     run(
-        f"CREATE TEMP TABLE new_letters AS SELECT DISTINCT ON ({origin}) * FROM arriving a "
+        f"CREATE TEMP TABLE new_letters AS SELECT DISTINCT ON ({itself}) * FROM arriving a "
         "WHERE NOT EXISTS (SELECT 1 FROM dead_letters d WHERE d.topic = a.topic AND d.partition = a.partition "
-        'AND d."offset" = a."offset" AND d."index" IS NOT DISTINCT FROM a."index") ORDER BY rejected'
+        'AND d."offset" = a."offset" AND d."index" IS NOT DISTINCT FROM a."index" '
+        "AND d.source IS NOT DISTINCT FROM a.source AND d.reason = a.reason) ORDER BY rejected"
     )
     run("INSERT INTO dead_letters BY NAME FROM new_letters")
     run(

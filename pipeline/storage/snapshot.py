@@ -391,6 +391,7 @@ def _sent(topic: str, view: Table) -> str:
     return f"""
         SELECT {shown}, CASE
             WHEN letter.reason IS NOT NULL THEN 'dead letter: ' || letter.reason
+            WHEN whole.reason IS NOT NULL THEN 'dead letter: ' || whole.reason
             WHEN said."time" NOT BETWEEN 0 AND {LATEST} THEN 'dead letter: time out of range'
             WHEN said."time" > judged + ahead_by() THEN 'dead letter: future'
             WHEN judged - said."time" > late_after() THEN 'late'
@@ -424,10 +425,20 @@ def _sent(topic: str, view: Table) -> str:
                     )
                 )
             )
-        ) AS sent LEFT JOIN dead_letters AS letter ON letter.topic = '{topic}'
-            AND letter."partition" = kafka_partition AND letter."offset" = kafka_offset
-            AND coalesce(letter."index", 0) = record_index
+        ) AS sent
+        LEFT JOIN ({_letters(topic)}) AS letter ON letter."partition" = kafka_partition
+            AND letter."offset" = kafka_offset AND letter."index" = record_index
+        LEFT JOIN ({_letters(topic)}) AS whole ON whole."partition" = kafka_partition
+            AND whole."offset" = kafka_offset AND whole."index" IS NULL
         WHERE said IS NOT NULL"""
+
+
+def _letters(topic: str) -> str:
+    """Of each message of a topic that has dead letters, or whole record, why it had the first."""
+    return f"""
+        SELECT "partition", "offset", "index", arg_min(reason, rejected) AS reason
+        FROM dead_letters WHERE topic = '{topic}' GROUP BY ALL
+    """
 
 
 def _columns(table: Table) -> str:

@@ -246,14 +246,16 @@ CATALOG = _table(
 
 DEAD_LETTERS = _table(
     "dead_letters",
-    "The newest 10,000 inputs that could not be used, one row per origin. `peekproof dead-letters` lists all of them.",
+    "The newest 10,000 inputs that could not be used, one row for each source and reason. "
+    "`peekproof dead-letters` lists all of them.",
     (
         ("reason", "VARCHAR", "Why, in few words."),
         ("detail", "VARCHAR", "The value, the rule, the place and the way out."),
         ("topic", "VARCHAR", "Topic of the input."),
         ("partition", "INTEGER", "Its partition."),
         ("offset", "BIGINT", "Its offset."),
-        ("index", "BIGINT", "Which event of a record that holds many; null for a record of one."),
+        ("index", "BIGINT", "Which event of a record that holds many; null for a whole record."),
+        ("source", "VARCHAR", "Key of the source that read it; null for a topic of our own."),
         ("appended", "TIMESTAMP", "UTC. When the input was appended."),
         ("rejected", "TIMESTAMP", "UTC. When the dead letter was appended."),
         ("value", "VARCHAR", "The first 500 bytes; bytes that are no UTF-8 are written as \\xNN. Null for a null."),
@@ -266,7 +268,7 @@ DEAD_LETTER_TOTALS = _table(
     "How many inputs could not be used, by reason.",
     (
         ("reason", "VARCHAR", "Why, in few words."),
-        ("letters", "BIGINT", "Inputs, one per origin."),
+        ("letters", "BIGINT", "Inputs, once for each source and reason."),
         ("newest", "TIMESTAMP", "UTC. When the newest was appended."),
     ),
 )

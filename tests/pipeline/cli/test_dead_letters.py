@@ -56,7 +56,7 @@ def dead_letters(deployment: Settings, producer: KafkaProducer) -> Settings:
     return deployment
 
 
-def test_dead_letters_are_listed_once_per_origin_with_their_whole_value(dead_letters: Settings) -> None:
+def test_dead_letters_are_listed_once_with_their_whole_value(dead_letters: Settings) -> None:
     result = call(dead_letters, "dead-letters", "--json")
 
     told = {dead_letter["origin"]: dead_letter for dead_letter in lines(result)}
@@ -66,6 +66,27 @@ def test_dead_letters_are_listed_once_per_origin_with_their_whole_value(dead_let
     assert told["events/2/3/1"]["value"] == '{"event_type":"a"}'
     assert told["events/0/1"]["value"] is None
     assert "is set aside: no dead letter" in result.stderr
+
+
+def test_each_source_of_a_topic_has_dead_letters_of_its_own_that_are_listed_and_sent_again(
+    deployment: Settings, producer: KafkaProducer
+) -> None:
+    orders = msgspec.structs.replace(BROKEN, topic="@shop.orders", source="orders")
+    for dead_letter in (
+        orders,
+        msgspec.structs.replace(orders, source="seen"),
+        msgspec.structs.replace(orders, reason="no unit"),  # shared by elements, as the first: both hold the record
+        orders,
+    ):
+        producer.send(deployment.topic(DEAD_LETTERS), value=dead_letter.value, headers=to_headers(dead_letter))
+    producer.flush()
+
+    listed = [(told["source"], told["reason"]) for told in lines(call(deployment, "dead-letters", "--json"))]
+
+    assert sorted(listed) == [("orders", "no unit"), ("orders", "not json"), ("seen", "not json")]
+    assert lines(call(deployment, "dead-letters", "--resend", "--json")) == [{"resent": 2}]
+    sent = [dict(headers_of(record))["peekproof-source"] for record in read_topic(deployment, EVENTS)]
+    assert sorted(sent) == [b"orders", b"seen"]
 
 
 def test_dead_letters_are_listed_by_reason_in_a_table(dead_letters: Settings) -> None:

@@ -199,7 +199,9 @@ def test_repeated_dead_letters_and_answers_count_once(watch):
         watch.take_dead_letter(record(None, headers=to_headers(dead_letter)))
         watch.take_answer(record(answer))
 
-    assert watch.dead_letters == Counter({"not json": 1})
+    watch.take_dead_letter(record(None, headers=to_headers(msgspec.structs.replace(dead_letter, source="orders"))))
+
+    assert watch.dead_letters == Counter({"not json": 2})
     assert watch.answers == {"dark-mode": Counter({"dim": 1})}
 
 

@@ -152,7 +152,7 @@ def test_n18_each_record_says_what_was_made_of_it(tmp_path: Path, store: Store) 
     events = [b'{"event_type":"buy"' + (b"" if t is None else b',"time":%d' % t) + b"}" for t in times]
     many = ((("content-type", b"application/x-ndjson"),), b"\n".join([events[0]] * 2))
     again = ((("peekproof-append-time", str(now - hour).encode()), ("peekproof-origin", b"events/0/9")), events[2])
-    sent = records("events", 0, [*(((), event) for event in events), many, again])
+    sent = records("events", 0, [*(((), event) for event in events), many, again, many])
     sent = dataclasses.replace(sent, append_time=np.full(len(sent.offset), now, np.int64))
     archive = Archive(tmp_path / "archive", 1_000)
     archive.append(sent)
@@ -163,7 +163,13 @@ def test_n18_each_record_says_what_was_made_of_it(tmp_path: Path, store: Store) 
         return (0, 1 + offset, now + 5, to_headers(DeadLetter(**of, append_time=now, value=b"x")), b"x")
 
     store.add_dead_letters(
-        [dead_letter(4, None, "future"), dead_letter(7, None, "no unit"), dead_letter(8, 1, "no unit")]
+        [
+            dead_letter(4, None, "future"),
+            dead_letter(7, None, "no unit"),
+            dead_letter(7, None, "wrong type"),
+            dead_letter(8, 1, "no unit"),
+            dead_letter(10, None, "too large"),
+        ]
     )
     store.flush()
     path = tmp_path / "peekproof.duckdb"
@@ -181,6 +187,8 @@ def test_n18_each_record_says_what_was_made_of_it(tmp_path: Path, store: Store) 
         (8, 0, "counted"),
         (8, 1, "dead letter: no unit"),
         (9, 0, "counted"),  # sent again, and judged by its first append time
+        (10, 0, "dead letter: too large"),
+        (10, 1, "dead letter: too large"),
     ]
     assert ask(path, "SELECT max(time) FROM events WHERE outcome = 'counted'") == [
         (datetime.fromtimestamp((now + 600_000) / 1_000, UTC).replace(tzinfo=None),)

@@ -17,7 +17,7 @@ from pipeline.owner import OwnerError
 from pipeline.storage import history
 from pipeline.storage.rows import DEAD_LETTERS_KEPT, NOTIFICATIONS_KEPT
 from pipeline.storage.store import Store
-from schemas.dead_letter import DeadLetter, to_headers
+from schemas.dead_letter import DeadLetter, Reason, to_headers
 from schemas.notification import HandedOver, Notification
 
 Looks = Callable[..., list[tuple[int, int, int, bytes | None]]]
@@ -97,18 +97,19 @@ def test_only_what_is_newer_than_a_runs_last_look_counts(tmp_path: Path, looks: 
         assert store.offsets() == {("results", 0): 8}
 
 
-def test_a_dead_letter_is_kept_once_per_origin(tmp_path: Path) -> None:
+def test_a_dead_letter_is_kept_once_for_each_source_and_reason(tmp_path: Path) -> None:
     def dead_letter(
-        offset: int, index: int | None, value: bytes | None
+        offset: int, index: int | None, value: bytes | None, source: str | None = None, reason: Reason = "not json"
     ) -> tuple[list[tuple[str, bytes]], bytes | None]:
         made = DeadLetter(
-            reason="not json",
+            reason=reason,
             detail="d",
             topic="events",
             partition=1,
             offset=offset,
             index=index,
             append_time=5,
+            source=source,
             value=value,
         )
         return to_headers(made), value
@@ -131,6 +132,19 @@ def test_a_dead_letter_is_kept_once_per_origin(tmp_path: Path) -> None:
         assert query(store, "SELECT reason, letters FROM dead_letter_totals ORDER BY reason") == [
             ("foreign record", 1),
             ("not json", 3),
+        ]
+
+        ours, seen, orders, again = (
+            dead_letter(9, None, b"{", source, "no unit") for source in (None, "seen", "orders", "seen")
+        )
+        late = dead_letter(9, None, b"{", "seen", "future")
+        store.add_dead_letters([(2, i, 20 + i, *letter) for i, letter in enumerate((ours, seen, orders, again, late))])
+        store.flush()
+        assert query(store, 'SELECT source, reason FROM dead_letters WHERE "offset" = 9 ORDER BY rejected') == [
+            (None, "no unit"),
+            ("seen", "no unit"),
+            ("orders", "no unit"),
+            ("seen", "future"),
         ]
 
 
