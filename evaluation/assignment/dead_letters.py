@@ -1,7 +1,7 @@
 """Dead letters: the messages of a slice that could not be used, and where each message stood first."""
 
-from collections import Counter
-from collections.abc import Iterator
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 
 from evaluation.assignment.columns import MessageColumns
-from evaluation.columns.arrays import Words
+from evaluation.columns.arrays import Mask, Words
 from evaluation.sources.spans import Came
 from schemas.dead_letter import DeadLetter, OriginPlace, Reason, resent_from
 from schemas.records import KEY, Headers, Records
@@ -27,6 +27,7 @@ class DeadLetters:
         self._records = records
         self._dead_letters: list[tuple[int, int, DeadLetter]] = []
         self._alone = Counter[tuple[int, str | None]]()  # elements, by row and source
+        self._refused = defaultdict[str | None, list[int]](list)  # messages of columns, by source, as `_messages` says
         self._sharing: dict[tuple[int, str | None, Reason], tuple[str, list[int]]] = {}  # the first's detail, indices
 
     def add(  # noqa: PLR0917
@@ -86,6 +87,24 @@ class DeadLetters:
         came = value if columns.are_elements else value()
         self.add(int(columns.row[i]), columns.index_of(i), reason, detail, came, columns.source)
 
+        self._refused[columns.source].append(int(_messages(columns)[i]))
+
+    def reject_whole(
+        self, row: int, its: Sequence[MessageColumns], source: str | None, reason: Reason, detail: str
+    ) -> None:
+        """Reject what a source made of one record, `its` columns: all that is not rejected yet, as one."""
+        others: list[int] = []
+        for columns in its:
+            left = np.flatnonzero((columns.row == row) & ~self.refused(columns))
+            self._refused[source] += _messages(columns)[left].tolist()
+            others += columns.index[left[columns.is_one_of_many[left]]].tolist()
+        dead_letter = self._dead_letter(row, None, reason, detail, self._records.value(row), source)
+        self._dead_letters.append((row, 0, msgspec.structs.replace(dead_letter, others=tuple(others))))
+
+    def refused(self, columns: MessageColumns) -> Mask:
+        """Which of these messages have been rejected."""
+        return np.isin(_messages(columns), self._refused[columns.source])
+
     def in_order(self) -> list[DeadLetter]:
         """All dead letters, as their messages stand in the slice."""
         return [dead_letter for _, _, dead_letter in self._sorted()]
@@ -96,6 +115,11 @@ class DeadLetters:
 
     def _sorted(self) -> list[tuple[int, int, DeadLetter]]:
         return sorted([*self._dead_letters, *self._shared()], key=lambda each: each[:2])
+
+
+def _messages(columns: MessageColumns) -> Words:
+    """Row and index of each message, as one number."""
+    return columns.row << 32 | columns.index
 
 
 def _ranges(indices: Words) -> str:

@@ -5,9 +5,10 @@ selects, so a record makes the same rows in whatever slice it stands.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +22,8 @@ from evaluation.assignment.exposures import exposure_rows
 from evaluation.assignment.foreign import foreign_columns
 from evaluation.assignment.joins import IdentityRows
 from evaluation.assignment.messages import Segments, Stretch, UnitRows
-from evaluation.assignment.plan import event_plan, exposure_plan
+from evaluation.assignment.plan import EventPlan, ExposurePlan, event_plan, exposure_plan
+from evaluation.assignment.portions import Portion, travelling
 from evaluation.assignment.tasks import TOPICS, Task, foreign_rows, tasks_of
 from evaluation.catalog.history import History
 from evaluation.catalog.in_force import Catalog
@@ -37,8 +39,7 @@ from schemas.topics import EVENTS, EXPOSURES
 from schemas.units import Arm, CameKind, Example, newest
 from schemas.writer_schema import NO_SCHEMAS, Schemas
 
-# Of one record: they travel in one message, of at most 16 MB, with 45 bytes for each, beside 100,000 of other records.
-MOST_ROWS = 200_000
+Plan = TypeVar("Plan", EventPlan, ExposurePlan)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,23 +158,26 @@ def _assigned(stretch: Stretch, catalog: Catalog, begin: int, end: int, tasks: S
     records, rows = stretch.records, stretch.rows
     facts: list[str] = []
     pairs: tuple[Pair, ...] = ()
-    pieces: list[UnitRows] = []
+    portions: list[Portion] = []
     messages: dict[str, list[MessageColumns]] = {}
     known: dict[str, Names] = {}
     if records.topic == EXPOSURES or any(task.source.makes == "exposure" for task in tasks):
         exposures = exposure_plan(catalog)
         messages[EXPOSURES] = _messages(stretch, EXPOSURES, exposures.wanted, tasks)
-        pieces += [exposure_rows(columns, exposures, stretch) for columns in messages[EXPOSURES]]
+        portions += [_portion(columns, exposure_rows, exposures, stretch) for columns in messages[EXPOSURES]]
         known[EXPOSURES], pairs = exposures.flags, exposures.pairs
     if records.topic == EVENTS or any(task.source.makes == "event" for task in tasks):
         events = event_plan(catalog, stretch.horizon)
         facts = [fact.key for fact in events.facts]
         messages[EVENTS] = _messages(stretch, EVENTS, events.wanted, tasks)
-        pieces += [event_rows(columns, events, stretch) for columns in messages[EVENTS]]
+        portions += [_portion(columns, event_rows, events, stretch) for columns in messages[EVENTS]]
         known[EVENTS], pairs = events.events, events.pairs
-    joined, told = UnitRows.join(pieces), UnitRows.join(stretch.identities)
-    if len(joined.offset) + len(told.offset) > MOST_ROWS:
-        joined, told = _without_the_largest(joined, told, stretch)
+    portions = travelling(portions, stretch)
+    joined, told = UnitRows.join([each.rows for each in portions]), UnitRows.join([each.told for each in portions])
+    for each in portions:
+        if each.columns.source is not None:
+            usable = ~stretch.dead_letters.refused(each.columns)
+            stretch.count(counted_as(each.columns.source, "taken"), int(usable.sum()))
     identities = IdentityRows(
         **told.columns(), pairs=list(pairs), facts=[loose(fact, pair) for pair in pairs for fact in facts]
     )
@@ -199,6 +203,14 @@ def _assigned(stretch: Stretch, catalog: Catalog, begin: int, end: int, tasks: S
     )
 
 
+def _portion(
+    columns: MessageColumns, rows_of: Callable[[MessageColumns, Plan, Stretch], UnitRows], plan: Plan, stretch: Stretch
+) -> Portion:
+    rows = rows_of(columns, plan, stretch)
+    told, stretch.identities = stretch.identities, []
+    return Portion(columns, rows, UnitRows.join(told))
+
+
 def _messages(stretch: Stretch, topic: str, wanted: Wanted, tasks: Sequence[Task]) -> list[MessageColumns]:
     """The messages of a topic of ours, or of its kind, that can be read."""
     records, dead_letters = stretch.records, stretch.dead_letters
@@ -213,29 +225,6 @@ def _messages(stretch: Stretch, topic: str, wanted: Wanted, tasks: Sequence[Task
             )
             for what, number in counts.items():
                 stretch.count(what, number)
-            for what, number in (counts | {"taken": sum(map(len, made))}).items():
                 stretch.count(counted_as(task.source.key, what), number)
             found += made
     return found
-
-
-def _without_the_largest(rows: UnitRows, told: UnitRows, stretch: Stretch) -> tuple[UnitRows, UnitRows]:
-    """The rows of records that make at most `MOST_ROWS`; each of the others is rejected whole."""
-    records = stretch.records
-    offsets, numbers = np.unique(np.concatenate([rows.offset, told.offset]), return_counts=True)
-    largest = numbers > MOST_ROWS
-    rejected = np.searchsorted(records.offset, offsets[largest]).tolist()
-    for row, number in zip(rejected, numbers[largest].tolist(), strict=True):
-        detail = (
-            f"its messages make {number} rows, one for each metric's fact that a message feeds; at most {MOST_ROWS} "
-            "travel together: send them in several records"
-        )
-        stretch.dead_letters.add(row, None, "too large", detail, records.value(row))
-    stretch.answers = [answer for answer in stretch.answers if answer[0] not in rejected]
-    rows, told = (_without(each, offsets[largest]) for each in (rows, told))
-    return rows, told
-
-
-def _without(rows: UnitRows, offsets: NDArray[np.int64]) -> UnitRows:
-    kept = ~np.isin(rows.offset, offsets)
-    return UnitRows(**{name: column[kept] for name, column in rows.columns().items()})

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 import xxhash
 
-from evaluation.assignment import routing
+from evaluation.assignment import portions
 from schemas.numbers import BEYOND
 from schemas.units import RowKind
 from tests.evaluation.assignment.routed import ARROW, NDJSON, NOW, event, exposure, reasons, rows_of, stream, unit
@@ -134,7 +134,7 @@ class TestManyInOne:
 
     @pytest.mark.parametrize(("topic", "message"), [("events", event("purchase")), ("exposures", exposure(None))])
     def test_a_record_whose_rows_no_message_holds_costs_itself_alone(self, route, monkeypatch, topic, message):
-        monkeypatch.setattr(routing, "MOST_ROWS", 2_000)
+        monkeypatch.setattr(portions, "MOST_ROWS", 2_000)
         line = msgspec.json.encode(message) + b"\n"
         rows = len(route(message, topic=topic).offset)
         most, more = line * (2_000 // rows), line * (2_000 // rows + 1)

@@ -276,6 +276,76 @@ def test_of_many_elements_of_no_use_the_last_share_a_dead_letter_with_the_whole_
     assert {row[2:] for row in rows_of(again)} == {row[2:] for row in rows_of(assigned)} != set()
 
 
+def became(assigned: Any, source: str) -> tuple[int, int, int]:
+    """How many messages of a source were taken, left out and dead, as the assignment stage counts them."""
+    dead = sum(each.messages for each in assigned.rejects if each.source == source)
+    taken, excluded = (assigned.counts.get(f"source {source}: {what}", 0) for what in ("taken", "excluded"))
+    return taken, excluded, dead
+
+
+NUMBERS = ITEMS | {"map": ITEMS["map"] | {"event_properties": {"price": "order.items"}}}  # type: ignore[operator]
+
+
+def but(number: int) -> dict[str, Any]:
+    """The condition that leaves out the elements that are this number."""
+    return {"where": [{"property": "order.items", "op": "is not", "values": [f"{number}"]}]}
+
+
+def test_a_record_that_says_more_than_can_travel_is_dead_for_its_source_and_counts_by_a_narrower_one(route):
+    topic = shop().run(BUTTON)
+    topic.source(msgspec.convert(NUMBERS | but(2), ForeignSource))
+    lines = [2] * 5 + [i % 2 for i in range(109_995)]
+
+    first = route(order(items=lines), order(items=lines[:10]), topic=AT, catalog=topic.history)
+
+    (dead_letter,) = first.rejects
+    assert (dead_letter.reason, dead_letter.source, dead_letter.index) == ("too large", "items", None)
+    assert dead_letter.detail.startswith("source 'items': its messages make 219990 rows, one for each metric's fact")
+    assert "let its producer write smaller records, or leave out by `where`" in dead_letter.detail
+    assert became(first, "items") == (5, 10, 109_995)
+    topic.source(msgspec.convert(NUMBERS | but(0), ForeignSource))
+    again = route(sent_again(dead_letter), topic="events", catalog=topic.history, at=NOW + 10_000)
+    assert became(again, "items") == (55_002, 54_998, 0)
+    assert len(again.offset) == 2 * 55_002
+
+
+def test_of_sources_whose_rows_cannot_travel_together_one_takes_the_record_later(route):
+    catalog = with_sources(NUMBERS | {"key": "few"} | but(1), NUMBERS)
+    sent = order(items=[i % 6 for i in range(80_000)])
+
+    first = route(sent, topic=AT, catalog=catalog)
+
+    (dead_letter,) = first.rejects
+    assert dead_letter.source == "items"
+    assert (
+        "its messages make 160000 rows, and those of the record's other sources 133332, one for" in dead_letter.detail
+    )
+    assert dead_letter.detail.endswith("send this again, and this source alone reads it")
+    assert became(first, "few") == (66_666, 13_334, 0)
+    assert became(first, "items") == (0, 0, 80_000)
+    again = route(sent_again(dead_letter), topic="events", catalog=catalog, at=NOW + 10_000)
+    assert became(again, "items") == (80_000, 0, 0)
+
+
+def test_a_message_is_taken_or_left_out_or_dead_and_only_one_of_them(route):
+    seen = {"key": "seen", "topic": "shop.orders", "as": "exposure", "where": PURCHASES["where"]}
+    seen["map"] = {"flag_key": "order.flag", "variant": "order.variant", "user_id": "customer.id"}
+    met = {"flag": "button", "variant": "treatment"}
+    sent = [
+        order(**met),
+        order(status="OPEN"),
+        order(at=-5, **met),
+        order(at=NOW // 1_000_000, **met),
+        order(at=NOW, flag="button", variant="none"),
+        order("b", flag="nobody", variant="treatment"),
+    ]
+
+    assigned = route(*sent, topic=AT, catalog=with_sources(PURCHASES, seen))
+
+    assert became(assigned, "orders") == (2, 1, 3)
+    assert became(assigned, "seen") == (3, 1, 2)
+
+
 def test_a_dead_letter_that_is_sent_again_is_read_by_its_source_as_it_is_then(route):
     topic = shop().run(BUTTON)
     wrong = PURCHASES | {"map": PURCHASES["map"] | {"user_id": "customer"}}
