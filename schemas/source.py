@@ -28,8 +28,8 @@ Preset = Literal[
 TopicName = Annotated[
     str,
     msgspec.Meta(
-        pattern=r"^[A-Za-z0-9._-]{1,249}$(?!\n)",
-        description="the name of a topic: 1 to 249 letters, digits, '.', '_' and '-'",
+        pattern=r"^(?!\.{1,2}$)[A-Za-z0-9._-]{1,249}$(?!\n)",
+        description="the name of a topic: 1 to 249 letters, digits, '.', '_' and '-', but neither '.' nor '..'",
     ),
 ]
 FieldPath = Annotated[

@@ -1,5 +1,6 @@
 """Sources: what a document that reads a foreign topic must satisfy."""
 
+from contextlib import nullcontext
 from typing import Any
 
 import msgspec
@@ -89,6 +90,14 @@ def test_a_condition_and_a_moment_are_ones() -> None:
 def test_what_was_read_is_counted_so_that_topic_and_kind_stay() -> None:
     (fault,) = source_violations(source(topic="shop.orders.v3"), source())
     assert str(fault).startswith("topic: 'shop.orders.v3' was 'shop.orders', and stays so")
+
+
+@pytest.mark.parametrize(
+    ("topic", "is_one"), [(".", False), ("..", False), ("...", True), (".a", True), ("a/b", False)]
+)
+def test_a_topic_has_a_name_that_kafka_takes(topic: str, is_one: bool) -> None:
+    with nullcontext() if is_one else pytest.raises(msgspec.ValidationError, match=r"at `\$.topic`"):
+        source(topic=topic)
 
 
 def test_a_topic_of_ours_is_no_source() -> None:
