@@ -27,8 +27,11 @@ def sources(context: click.Context, as_json: bool) -> None:
         return
     settings = Settings.read()
     catalog = read_catalog(settings).newest
-    words = Sight(settings).heard().living("assignment") if catalog.sources else []
-    found = standings(catalog, [word.health for word in reversed(words)])
+    found: list[SourceStanding] = []
+    if catalog.sources:
+        heard = Sight(settings).heard()
+        said, before = heard.living("assignment"), heard.silent("assignment")
+        found = standings(catalog, [word.health for word in reversed(said)], [word.health for word in before])
     if as_json:
         for each in found:
             click.echo(msgspec.json.encode(each))

@@ -44,6 +44,10 @@ class Heard(NamedTuple):
         """Of those that speak now."""
         return [word for word in self.of(stage) if word.health.name in self.alive]
 
+    def silent(self, stage: str) -> list[Word]:
+        """Of those that do not speak now and did not say that they end."""
+        return [word for word in self.of(stage) if word.health.name not in self.alive and not word.health.ended]
+
 
 def listen(consumer: "KafkaConsumer", place: Any) -> Heard:
     """Read the topic's last records, and wait until everybody who spoke lately speaks again, or long enough."""

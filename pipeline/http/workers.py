@@ -16,6 +16,7 @@ from schemas.health import PartitionHealth, WorkerHealth
 
 LATELY = 10  # words of a worker, over which its CPU is told
 GONE_SECONDS = 30.0  # without a word, after which a worker is no longer told of
+SILENT_SECONDS = 600.0  # without a word, after which nobody waits for one
 
 
 class PlaceTold(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,6 +58,7 @@ class Workers(Collector):
     def __init__(self, clock: Callable[[], float] = monotonic) -> None:
         self._clock = clock
         self._said: dict[str, tuple[float, WorkerHealth]] = {}  # by worker, with the time; the newest stand last
+        self._silent: dict[str, tuple[float, WorkerHealth]] = {}  # of those that did not say that they end
         self._cpu: dict[str, deque[tuple[float, float]]] = {}  # by worker: when it was heard, and its seconds by then
         self._upstream = Upstream()
         self._time, self._then = 0, clock()  # the brokers', ms UTC, and when it was so
@@ -66,6 +68,7 @@ class Workers(Collector):
         """Take one record of the topic."""
         health = decode(record.value, WorkerHealth)
         self._said.pop(health.worker, None)
+        self._silent.pop(health.worker, None)
         self._upstream.hear(record.timestamp, health)
         self._time, self._then = max(self._time, record.timestamp), self._clock()
         if not health.ended:
@@ -98,6 +101,11 @@ class Workers(Collector):
         """What each worker of a stage said last, the latest last."""
         self._forget()
         return [health for _, health in self._said.values() if health.stage == stage]
+
+    def silent_of(self, stage: str) -> list[WorkerHealth]:
+        """What each worker of a stage said last that is no longer told of and did not say that it ends."""
+        self._forget()
+        return [health for _, health in self._silent.values() if health.stage == stage]
 
     def told(self, stage: str) -> StageTold:
         """What is said of a stage, and by whom."""
@@ -165,7 +173,10 @@ class Workers(Collector):
         yield from (cpu, memory, counts, position, lag, watermark)
 
     def _forget(self) -> None:
-        gone = self._clock() - GONE_SECONDS
+        now = self._clock()
+        gone, silent = now - GONE_SECONDS, now - SILENT_SECONDS
+        known = self._silent | self._said
+        self._silent = {worker: said for worker, said in known.items() if silent < said[0] <= gone}
         self._said = {worker: said for worker, said in self._said.items() if said[0] > gone}
         names = {health.name for _, health in self._said.values()}
         self._cpu = {name: heard for name, heard in self._cpu.items() if name in names}

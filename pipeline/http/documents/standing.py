@@ -16,7 +16,9 @@ class SourcesTold(msgspec.Struct, frozen=True, kw_only=True):
 @get("/sources")
 async def list_sources(backend: Backend) -> SourcesTold:
     """How far each source is read, what became of its records since the workers started, or why it is not read."""
-    return SourcesTold(sources=standings(backend.catalog.history.newest, backend.workers.said_of("assignment")))
+    workers = backend.workers
+    said, before = workers.said_of("assignment"), workers.silent_of("assignment")
+    return SourcesTold(sources=standings(backend.catalog.history.newest, said, before))
 
 
 ROUTES = [list_sources]

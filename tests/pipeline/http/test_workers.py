@@ -7,7 +7,7 @@ import msgspec
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
-from pipeline.http.workers import GONE_SECONDS, Workers
+from pipeline.http.workers import GONE_SECONDS, SILENT_SECONDS, Workers
 from schemas.health import PartitionHealth, WorkerHealth
 
 
@@ -46,6 +46,25 @@ class Told:
 @pytest.fixture
 def told() -> Told:
     return Told()
+
+
+def test_a_worker_that_fell_silent_is_known_until_it_speaks_or_ends(told: Told):
+    def known() -> tuple[list[str], list[str]]:
+        said, silent = told.workers.said_of("aggregation"), told.workers.silent_of("aggregation")
+        return [each.worker for each in said], [each.worker for each in silent]
+
+    for worker in ("host/1", "host/2"):
+        told.say(worker, 1)
+    told.say("host/3", 1)
+    told.say("host/3", 1, ended=True)
+    told.now += GONE_SECONDS
+    told.say("host/1", 2)
+    assert known() == (["host/1"], ["host/2"])
+
+    told.say("host/2", 2)
+    assert known() == (["host/1", "host/2"], [])
+    told.now += SILENT_SECONDS
+    assert known() == ([], [])
 
 
 def test_a_worker_is_told_of_as_it_last_spoke(told: Told):
