@@ -81,7 +81,10 @@ class RegistryClient:
             return WriterSchema(id=number, fault=f"{self.url} has no schema of this number")
         if found.schema_type not in get_args(SchemaKind):
             return WriterSchema(id=number, fault=f"{self.url} has it as one of {found.schema_type}, which is not read")
-        names = self._get(f"/schemas/ids/{number}/versions", list[SchemaName]) or []
+        try:
+            names = self._get(f"/schemas/ids/{number}/versions", list[SchemaName]) or []
+        except RegistryError:  # they are only words of dead letters
+            names = []
         kind = cast("SchemaKind", found.schema_type)
         schema = WriterSchema(id=number, kind=kind, text=found.schema, names=tuple(names))
         needed: dict[str, str] = {}

@@ -104,6 +104,14 @@ def test_what_is_not_there_or_of_no_use_has_a_fault_and_is_not_kept(server, sett
     assert not (settings.data / "schemas").exists()
 
 
+def test_a_schema_whose_names_cannot_be_had_is_read_without_them(server, settings):
+    server.answers["/schemas/ids/1/versions"] = 500, {"error_code": 50001, "message": "the store is away"}
+
+    (schema,) = KeptSchemas(settings).of([1]).values()
+
+    assert (schema.names, schema.fault, json.loads(schema.text)) == ((), None, ORDER)
+
+
 def test_nothing_is_unknown_where_no_registry_is(server, settings):
     server.answers["/schemas/ids/1"] = server.answers["/schemas/types"] = 404, {"error_code": 404, "message": "what?"}
     kept = KeptSchemas(settings)
