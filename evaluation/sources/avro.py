@@ -4,6 +4,7 @@ Unions are plain values, enums their names, decimals exact whatever precision th
 Python's. A time that no calendar has stays the number that it is, and a UUID that is none the text.
 """
 
+import re
 import struct
 from collections.abc import Callable
 from decimal import MAX_EMAX, MAX_PREC, MIN_EMIN, Context, Decimal
@@ -14,7 +15,7 @@ import msgspec
 from fastavro import parse_schema, schemaless_reader
 from fastavro._read_py import schemaless_reader as slow_reader  # the fast one crashes where it nests too deeply
 from fastavro.read import LOGICAL_READERS
-from fastavro.schema import SchemaParseException
+from fastavro.schema import SchemaParseException, UnknownType
 
 from schemas.writer_schema import WriterSchema
 
@@ -23,6 +24,7 @@ _WHOLE = "_"  # a record with this one field is written as the field alone, and 
 _OURS = "peekproof-"  # before the name of a logical type that is read in our way
 _EXACT = Context(prec=MAX_PREC, Emax=MAX_EMAX, Emin=MIN_EMIN)
 LONGEST_DECIMAL = 1_000  # bytes
+LONGEST_SHOWN = 20  # bytes of a value
 
 LogicalReader = Callable[[Any, Any, Any], Any]
 
@@ -36,16 +38,54 @@ def avro_reader(schema: WriterSchema) -> Callable[[bytes], Any]:
             _takes_nothing(each, sizes)
         read_with = slow_reader if any(_holds_itself(each) for each in found) else schemaless_reader
     except (SchemaParseException, AttributeError, msgspec.DecodeError, *AVRO_ERRORS) as error:
-        raise ValueError(f"it is no schema of Avro that can be read ({error})") from error
+        raise ValueError(f"{_fault(error)}; register one that can be read, and write by that") from error
 
     def read(data: bytes) -> Any:
         stream = BytesIO(data)
-        whole: Any = read_with(stream, by, None)
+        try:
+            whole: Any = read_with(stream, by, None)
+        except AVRO_ERRORS as error:
+            raise ValueError(_misfit(error)) from error
         if stream.tell() < len(data):
             raise ValueError(f"{len(data) - stream.tell()} bytes are left behind what the schema says")
         return whole[_WHOLE]
 
     return read
+
+
+def _fault(error: Exception) -> str:
+    """Why a schema is of no use."""
+    match error:
+        case msgspec.DecodeError():
+            return f"the schema's text, or that of one to which it refers, is no JSON ({error})"
+        case UnknownType():
+            why = f"it has no type '{error.name}'"
+        case KeyError():
+            why = f"a part of it has no {error}"
+        case TypeError() | AttributeError():
+            why = "a part of it is no text, list or object where one must stand"
+        case RecursionError():
+            why = "it is nested too deeply"
+        case _:
+            why = str(error)
+    return f"the schema is none of Avro that can be read: {why}"
+
+
+def _misfit(error: Exception) -> str:
+    """Why a value cannot be read, in words that are the same each time."""
+    match error:
+        case UnicodeDecodeError():
+            return f"a text is no UTF-8 ({error.object[: error.end][-LONGEST_SHOWN:]!r})"
+        case EOFError() if found := re.fullmatch(r"Expected (-?\d+) bytes, read (\d+)", str(error)):
+            said, left = map(int, found.groups())
+            return f"it gives a length of {said} bytes" + ("" if said < 0 else f", of which {left} are there")
+        case IndexError() if str(error).startswith("list"):
+            return "it gives a number that no member of the union, or symbol of the enum, has"
+        case EOFError() | IndexError() | struct.error():
+            return "it ends within a value"
+        case RecursionError():
+            return "it is nested too deeply"
+    return str(error)
 
 
 def _decimal(data: bytes, schema: Any, _: Any) -> Decimal:

@@ -96,8 +96,9 @@ def _reader(number: int, form: RegisteredFormat, schemas: Schemas) -> Callable[[
         try:
             return _ENCODER.encode(read(value[HEAD:]))
         except _ERRORS as error:
-            said = str(error) or type(error).__name__
-            raise _UselessError(reason, f"its schema does not fit what it holds: {said[:200]}") from error
+            said = (str(error) or type(error).__name__)[:200]
+            way_out = "let its producer write by the schema that it names"
+            raise _UselessError(reason, f"its schema does not fit what it holds: {said}; {way_out}") from error
 
     return to_json
 

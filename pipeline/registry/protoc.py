@@ -56,7 +56,7 @@ def _compiled(protoc: str, texts: Mapping[str, str], directory: Path) -> bytes:
             (folder / path).write_text(text, encoding="utf-8")
     folder.mkdir(exist_ok=True)
     given.write_bytes(ready.SerializeToString())
-    command = [protoc, f"--proto_path={folder}", f"--descriptor_set_in={given}", "--include_imports"]
+    command = [protoc, "--proto_path=.", f"--descriptor_set_in={given}", "--include_imports"]
     command += [f"--descriptor_set_out={result}", _OWN]
     try:
         done = subprocess.run(command, cwd=folder, capture_output=True, timeout=COMPILE_SECONDS, check=False)

@@ -11,7 +11,7 @@ from urllib.parse import quote
 import msgspec
 
 from pipeline.errors import PeekproofError
-from pipeline.registry.protoc import ProtoError, compiled
+from pipeline.registry.protoc import LONGEST_TOLD, ProtoError, compiled
 from pipeline.settings import Settings
 from schemas.writer_schema import SchemaKind, SchemaName, WriterSchema
 
@@ -118,19 +118,19 @@ class RegistryClient:
             if answer.status < FAILED:
                 return msgspec.json.decode(answer.body, type=kind)
         except (OSError, ValueError) as error:  # msgspec's errors too
-            said = str(error) or f"no whole answer within {ANSWER_SECONDS:.0f} s"
+            said = _words(error) or f"no whole answer within {ANSWER_SECONDS:.0f} s"
             raise RegistryError(
                 f"schema_registry {self.url} does not answer as one ({said}); it is asked again"
             ) from error
         refusal = _refusal(answer.body)
         if answer.status == NOT_FOUND and path != TYPES and self._means_it(refusal):
             return None
-        said = refusal.message or answer.reason
+        said = _words(refusal.message or answer.reason)
         raise RegistryError(f"{self.url}{path} answers {answer.status}: {said}; {_way_out(answer.status)}")
 
     async def _ask(self, path: str) -> _Answer:
         """Proxies are those that the environment names. Raises OSError or ValueError."""
-        from aiohttp import ClientError, ClientSession, ClientTimeout  # noqa: PLC0415 (slow to import)
+        from aiohttp import ClientError, ClientSession, ClientTimeout, TooManyRedirects  # noqa: PLC0415 (slow to import)
 
         headers = {"accept": "application/vnd.schemaregistry.v1+json"}
         if self._authorization is not None:
@@ -146,6 +146,8 @@ class RegistryClient:
                     if len(body) > LARGEST:
                         raise ValueError(f"it sends more than {LARGEST} bytes")
                 return _Answer(answer.status, answer.reason or "", bytes(body))
+        except TooManyRedirects as error:
+            raise OSError(f"it leads from address to address, {len(error.history)} times") from error
         except ClientError as error:
             raise OSError(str(error) or type(error).__name__) from error
 
@@ -166,10 +168,15 @@ def _refusal(body: bytes) -> _Refusal:
         return _Refusal()
 
 
+def _words(said: object) -> str:
+    """What somebody said, in one line."""
+    return " ".join(str(said).split())[:LONGEST_TOLD]
+
+
 def _way_out(code: int) -> str:
     match code:
         case 401 | 403:
             return "set schema_registry_username and schema_registry_password, or schema_registry_token"
-        case 404:
+        case 301 | 302 | 303 | 307 | 308 | 404:
             return f"set schema_registry to where a registry answers {TYPES} (Apicurio's: …/apis/ccompat/v7)"
     return "it is asked again"

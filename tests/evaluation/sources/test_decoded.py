@@ -133,6 +133,50 @@ def test_a_schema_may_refer_to_others_and_be_a_choice_of_them():
     )
 
 
+@pytest.mark.parametrize(
+    ("kind", "data", "said"),
+    [
+        ("string", b"", "it ends within a value"),
+        ("double", b"\0\0", "it ends within a value"),
+        ("string", b"\xff" * 30, "it ends within a value"),
+        ("string", b"\x06a", "it gives a length of 3 bytes, of which 1 are there"),
+        ("bytes", b"\x01abc", "it gives a length of -1 bytes"),
+        ("string", b"\x04a\xff", r"a text is no UTF-8 (b'a\xff')"),
+        (["null", "int"], b"\x08", "it gives a number that no member of the union, or symbol of the enum, has"),
+        ("int", b"\2\2", "1 bytes are left behind what the schema says"),
+    ],
+)
+def test_why_avro_cannot_be_read_is_told_in_plain_words_that_stay_the_same(kind: Any, data: bytes, said: str):
+    schema = avro(("it", kind))
+
+    ((_, reason, detail),) = read(b"\0\0\0\0\x07" + data, schemas=[schema])[1]
+
+    assert (reason, detail.partition("; written by")[0]) == (
+        "not avro",
+        f"its schema does not fit what it holds: {said}; let its producer write by the schema that it names",
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            "nope",
+            "the schema's text, or that of one to which it refers, is no JSON (JSON is malformed: ",
+        ),
+        ('"Money"', "the schema is none of Avro that can be read: it has no type 'Money'"),
+        ('{"type":"array"}', "the schema is none of Avro that can be read: a part of it has no 'items'"),
+        ("7", "the schema is none of Avro that can be read: a part of it is no text, list or object where one must"),
+    ],
+)
+def test_of_a_schema_of_no_use_it_is_said_that_it_is_the_schema(text: str, said: str):
+    ((_, reason, detail),) = read(b"\0\0\0\0\x07a", schemas=[WriterSchema(id=7, text=text)])[1]
+
+    assert reason == "unknown schema"
+    assert detail.startswith(said)
+    assert "; register one that can be read, and write by that" in detail
+
+
 def test_what_avro_cannot_read_is_told_with_subject_version_and_number():
     fields = avro(("id", "string"), ("n", "int"))
     good = wired(fields, {"id": "o", "n": 1})

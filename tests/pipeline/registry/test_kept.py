@@ -43,6 +43,7 @@ class Registry(ThreadingHTTPServer):
         self.answers = dict(ANSWERS)
         self.drips = False  # a byte after the other
         self.asked: list[tuple[str, str | None]] = []
+        self.leads = ""  # where it leads whoever asks
 
 
 class Answering(BaseHTTPRequestHandler):
@@ -53,9 +54,11 @@ class Answering(BaseHTTPRequestHandler):
         missing = 404, {"error_code": 40403, "message": "Schema not found"}
         found = self.server.answers.get(self.path, missing)
         code, said = found if isinstance(found, tuple) else (200, found)
-        self.send_response(code)
+        self.send_response(302 if self.server.leads else code)
+        if self.server.leads:
+            self.send_header("location", self.server.leads)
         self.end_headers()
-        text = json.dumps(said).encode()
+        text = b"" if self.server.leads else json.dumps(said).encode()
         for i in range(len(text)) if self.server.drips else ():
             self.wfile.write(text[i : i + 1])
             time.sleep(0.05)
@@ -97,7 +100,7 @@ def test_what_is_not_there_or_of_no_use_has_a_fault_and_is_not_kept(server, sett
     found = KeptSchemas(settings).of([2, 3, 4, 5])
 
     assert found[2].fault is not None
-    assert '"B" is not defined' in found[2].fault
+    assert found[2].fault == 'protoc says: peekproof-schema.proto:1:32: "B" is not defined.'  # wherever it was compiled
     assert found[3].fault == f"{str(settings.schema_registry).rstrip('/')} has no schema of this number"
     assert str(found[4].fault).endswith("has it as one of GRAPHQL, which is not read")
     assert found[5].fault == found[3].fault
@@ -110,6 +113,15 @@ def test_a_schema_whose_names_cannot_be_had_is_read_without_them(server, setting
     (schema,) = KeptSchemas(settings).of([1]).values()
 
     assert (schema.names, schema.fault, json.loads(schema.text)) == ((), None, ORDER)
+
+
+def test_a_registry_that_leads_in_a_circle_is_told_in_one_line(server, settings):
+    server.leads = "/schemas/ids/9"
+
+    with pytest.raises(RegistryError, match=r"it leads from address to address, 10 times") as it:
+        KeptSchemas(settings).of([1])
+
+    assert "\n" not in str(it.value)
 
 
 def test_nothing_is_unknown_where_no_registry_is(server, settings):
