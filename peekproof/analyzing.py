@@ -41,10 +41,10 @@ def analyze(
     exposure says `flag_key`, `variant`, `time` and `user_id`, an event `event_type`, `time` and `user_id`, and a column
     that is called as a property which a metric reads is that one. An export of Amplitude has both as `events`.
 
-    The variants are those that exposures name, of equal weight unless `weights` says how the split was planned;
-    `control` is the one of that name, else the first. `unit` is what was randomised, `breakdowns` split the results by
-    values of a property, and the rest is as in an experiment's `analysis`. With a `catalog` all of that stands in the
-    documents. Raises PeekproofError for what cannot be used.
+    The variants are those that exposures name (one that names none is left out), of equal weight unless `weights` says
+    how the split was planned; `control` is the one of that name, else the first. `unit` is what was randomised,
+    `breakdowns` split the results by values of a property, and the rest is as in an experiment's `analysis`. With a
+    `catalog` all of that stands in the documents. Raises PeekproofError for what cannot be used.
 
     >>> import pandas as pd
     >>> import peekproof as pp
@@ -94,7 +94,7 @@ def analyze(
             "analysis": {name: value for name, value in judged.items() if value != getattr(Analysis(), name)},
         }
         documents = _asked(_met(shown, happened, experiment), metrics, flag, weights, control)
-    analysis = FileAnalysis(documents, shown, happened, experiment)
+    analysis = FileAnalysis(documents, shown, happened, experiment, is_documented=catalog is not None)
     for _ in analysis:
         pass
     looks, notes = analysis.looks(), told_notes(analysis)

@@ -1,8 +1,9 @@
 """Analysis: files in, looks out: the pure stages over exposures and events from files, without a broker.
 
 Every flag of the documents counts as running (see running.py). Each file is a source partition of its own (see
-fold.py), numbered by name, so that the order in which files are given means nothing. An exposure that asks for a
-variant is bucketed with the flag's key as salt.
+fold.py), numbered by name, so that the order in which files are given means nothing. An exposure that names no variant
+asks for one, and is bucketed with the flag's key as salt; where no document defines the flag nobody answered, and it is
+left out.
 """
 
 from collections import Counter
@@ -20,7 +21,6 @@ from evaluation.assignment.routing import Assigned
 from evaluation.catalog.in_force import Catalog, RunInForce
 from evaluation.catalog.rules import did_you_mean
 from evaluation.columns.scanning import Type, Wanted, scan
-from evaluation.columns.texts import Texts
 from evaluation.flags.paths import Path as FieldPath
 from evaluation.flags.values import read_json, select
 from evaluation.significance.look import look
@@ -53,11 +53,17 @@ class FileAnalysis:
 
     `left_out` tells of rows that were of no use, and of the events that metrics leave out, as a property of theirs is
     missing or no number. `rows` is the number of messages by topic; `exposures` are those of each flag, `asking` those
-    that name no variant. `translation` knows what else of the files a reader should.
+    that were given a variant by its definition. `translation` knows what else of the files a reader should.
     """
 
     def __init__(
-        self, documents: Documents, exposures: Sequence[Input], events: Sequence[Input], experiment: str | None = None
+        self,
+        documents: Documents,
+        exposures: Sequence[Input],
+        events: Sequence[Input],
+        experiment: str | None = None,
+        *,
+        is_documented: bool = True,
     ) -> None:
         if experiment is not None and experiment not in documents.flags:
             raise PeekproofError(f"'{experiment}' is no experiment; {did_you_mean(experiment, documents.flags)}")
@@ -70,6 +76,7 @@ class FileAnalysis:
         self._useless: Counter[str] = Counter()  # exposures, by reason
         self._first_useless: dict[str, BadRow] = {}
         self._experiment = experiment
+        self._is_documented = is_documented
         history = running(documents, experiment)
         self._catalog = history.newest
         self.events = Sightings(event_plan(self._catalog, 0).events.names)
@@ -157,8 +164,14 @@ class FileAnalysis:
         return found
 
     def _take(self, messages: Messages, source: SourcePartition, file: str) -> None:
+        topic, _ = source
+        self.rows[topic] += len(messages.length)
+        if topic == EVENTS:
+            self.events.take(messages.values)
+        else:
+            messages = self._answered(messages, file)
         messages = self._fold.in_order(messages)
-        begin, (topic, _) = self._fold.reached[source], source
+        begin = self._fold.reached[source]
         for assigned in self._fold.take(messages, source):
             self._tell_unusable(assigned, messages, begin, file)
             for dead_letter in assigned.rejects:
@@ -168,21 +181,34 @@ class FileAnalysis:
                 if topic == EXPOSURES:
                     if "`flag_key`" in row.detail:
                         row = replace(row, detail=row.detail + _EXPORTED)
-                    self._useless[row.reason] += 1
-                    self._first_useless.setdefault(row.reason, row)
-                self.left_out.reject(row)
-        self.rows[topic] += len(messages.length)
-        if topic == EVENTS:
-            self.events.take(messages.values)
-        else:
-            self._count_asking(messages.values)
+                    self._reject_exposure(row)
+                else:
+                    self.left_out.reject(row)
 
-    def _count_asking(self, exposures: Texts) -> None:
-        found = scan(exposures.data, exposures.start, exposures.length, _ASKED)
+    def _answered(self, exposures: Messages, file: str) -> Messages:
+        """The exposures of units that have a variant, or get one of a document."""
+        values = exposures.values
+        found = scan(values.data, values.start, values.length, _ASKED)
         flags = found.texts(("flag_key",)).arrow().view(pa.large_string())
-        asks = pa.array((found.texts(("variant",)).length <= 0) & ~found.odd)
-        for counter, some in ((self.exposures, flags), (self.asking, flags.filter(asks))):
+        length = found.texts(("variant",)).length
+        asks = (length < 0) & ~found.odd
+        asked = flags.filter(pa.array(asks & self._is_documented))
+        for counter, some in ((self.exposures, flags), (self.asking, asked)):
             counter.update({each["values"]: each["counts"] for each in pc.value_counts(some.drop_null()).to_pylist()})
+        if self._is_documented:
+            return exposures
+        asks |= length == 0
+        for row in np.flatnonzero(found.odd).tolist():
+            said = read_json((values[row] or "").encode())
+            asks[row] = isinstance(said, dict) and said.get("variant") in (None, "")
+        for line in exposures.line[asks].tolist():
+            self._reject_exposure(BadRow(file, line, "no variant", "variant is empty: the unit is in no arm"))
+        return exposures.take(np.flatnonzero(~asks)) if asks.any() else exposures
+
+    def _reject_exposure(self, row: BadRow) -> None:
+        self._useless[row.reason] += 1
+        self._first_useless.setdefault(row.reason, row)
+        self.left_out.reject(row)
 
     def _tell_unusable(self, assigned: Assigned, messages: Messages, begin: int, file: str) -> None:
         """Tell of events without the number that some metric asks for: they don't say it, or it is none."""

@@ -137,6 +137,22 @@ def test_what_is_left_out_is_noted_and_shown():
     assert "time is 12" in result._repr_html_()
 
 
+@pytest.mark.parametrize("kind", ["frame", "file"])
+def test_units_to_whom_no_exposure_gave_a_variant_are_in_no_arm(tmp_path: Path, kind: str):
+    exposures = [
+        shown("button", unit) | {"variant": ("control", "treatment", None, "")[unit % 4]} for unit in range(400)
+    ]
+    del exposures[2]["variant"]
+    given = frame(exposures) if kind == "frame" else str(ndjson(tmp_path / "exposures.ndjson", exposures))
+
+    result = pp.analyze(given, frame([bought(unit) for unit in range(400)]), METRICS[:1])
+
+    assert {arm.variant: arm.units for arm in result.look.health.arms} == {"control": 100, "treatment": 100}
+    name = "exposures" if kind == "frame" else given
+    assert result.notes[0] == f"{name}: 200 rows left out: no variant"
+    assert json.loads(result.to_json())["rows"]["exposures"] == 400
+
+
 @pytest.mark.parametrize(
     ("asked", "says"),
     [
