@@ -1,6 +1,6 @@
 """Tables: a table with a row for each unit, its variant in one column, its metrics in others."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from peekproof.results import Result
@@ -73,7 +73,7 @@ def analyze_table(
     0  spend    mail  1500       4.0   3.63   4.37
     1  visit    mail  1500       0.2   0.15   0.25
     """
-    if isinstance(covariates, str):
+    if isinstance(covariates, str) or not isinstance(covariates, Iterable):
         raise PeekproofError(f"covariates={covariates!r}: it is a list of columns: ['spend_before']")
     question = TableQuestion(
         variant,
@@ -94,7 +94,7 @@ def analyze_table(
 
 
 def _measured(metrics: Mapping[str, ColumnMetric] | Sequence[str]) -> list[Measured]:
-    if not metrics or isinstance(metrics, str):
+    if not metrics or isinstance(metrics, str) or not isinstance(metrics, Iterable):
         raise PeekproofError(f"metrics={metrics!r}: name columns: {{'spend': pp.mean(), 'visit': pp.conversion()}}")
     if isinstance(metrics, Mapping):
         for column, each in metrics.items():

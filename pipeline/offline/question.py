@@ -1,11 +1,14 @@
 """Question: what is asked of a table: which columns hold the variant and the metrics, and how they are compared."""
 
 import re
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from pipeline.catalog.types import type_violations
 from pipeline.errors import PeekproofError
+from schemas.catalog import Analysis, Goal
 
 Method = Literal["sequential", "t-test", "bayesian"]
 MeasuredAs = Literal["conversion", "sum"]
@@ -37,7 +40,8 @@ class TableQuestion:
 
     `cluster` is the column of what was randomised, of which several rows may be; units are compared within the values
     of the column `strata`. Unsaid, the control is the variant of that name, else the first by name, and the split was
-    planned to be equal.
+    planned to be equal. Raises PeekproofError for columns that are no texts or are named twice, and for what a document
+    could not say.
     """
 
     variant: str
@@ -49,8 +53,20 @@ class TableQuestion:
     strata: str | None = None
     cluster: str | None = None
 
+    def __post_init__(self) -> None:
+        for column in self.columns:
+            if not isinstance(column, str):
+                raise PeekproofError(f"{column!r} is no name of a column; write a text")
+        if twice := [column for column, times in Counter(self.columns).items() if times > 1]:
+            raise PeekproofError(f"'{twice[0]}' is named twice; a column is one thing to all rows")
+        for violation in type_violations({"method": self.method}, Analysis):
+            raise PeekproofError(str(violation))
+        for each in self.metrics:
+            for violation in type_violations({"metric": "any", "direction": each.direction}, Goal):
+                raise PeekproofError(f"'{each.column}': {violation}")
+
     @property
     def columns(self) -> tuple[str, ...]:
-        """Those that it reads, each once."""
-        others = [each for each in (*self.covariates, self.strata, self.cluster) if each is not None]
-        return tuple(dict.fromkeys([self.variant, *(each.column for each in self.metrics), *others]))
+        """Those that it reads."""
+        others = [each for each in (self.strata, self.cluster) if each is not None]
+        return (self.variant, *(each.column for each in self.metrics), *self.covariates, *others)

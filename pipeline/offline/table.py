@@ -49,10 +49,6 @@ class TableAnalysis:
         self._question = question
         self._paths = list({resolved(path): path for path in paths}.values())
         self._cells = Cells([*question.columns, *UNITS], self.left_out)
-        named = (question.strata, question.cluster)
-        used = Counter([question.variant, *(each.column for each in question.metrics), *filter(None, named)])
-        if twice := [column for column, count in used.items() if count > 1]:
-            raise PeekproofError(f"'{twice[0]}' is named twice; a column is one thing to all rows")
 
     def __iter__(self) -> Iterator[float]:
         header = OfTable(self._question.columns, UNITS)

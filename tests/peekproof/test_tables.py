@@ -130,6 +130,20 @@ def test_a_frame_says_what_its_file_says_to_the_last_byte(kind: str):
         ({"metrics": {"re78": "mean"}}, "'re78': 'mean' is no metric of a table; write pp.mean() or pp.conversion()"),
         ({"metrics": "re78"}, "metrics='re78': name columns: {'spend': pp.mean(), 'visit': pp.conversion()}"),
         ({"metrics": ["re78"], "covariates": "re74"}, "covariates='re74': it is a list of columns: ['spend_before']"),
+        ({"metrics": ["re78"], "covariates": 74}, "covariates=74: it is a list of columns: ['spend_before']"),
+        ({"metrics": ["re78"], "covariates": [74]}, "74 is no name of a column; write a text"),
+        ({"metrics": 78}, "metrics=78: name columns: {'spend': pp.mean(), 'visit': pp.conversion()}"),
+        ({"metrics": ["re78"], "covariates": ["re78"]}, "'re78' is named twice; a column is one thing to all rows"),
+        ({"metrics": ["re78"], "covariates": ["re75", "re75"]}, "'re75' is named twice; a column is one thing to all"),
+        ({"metrics": ["re78"], "covariates": ["hisp"], "strata": "hisp"}, "'hisp' is named twice; a column is one"),
+        (
+            {"metrics": ["re78"], "method": "ttest"},
+            "method: 'ttest' is not allowed; it must be one of sequential, t-test, bayesian",
+        ),
+        (
+            {"metrics": {"re78": pp.mean(direction="up")}},
+            "'re78': direction: 'up' is not allowed; it must be one of increase, decrease",
+        ),
         ({"metrics": {"re78": pp.conversion()}}, "'re78': 308 of its 445 cells cannot be used; table:1: re78 is"),
     ],
 )
