@@ -13,6 +13,7 @@ from peekproof.tabled import Tabled
 from pipeline.errors import PeekproofError
 from pipeline.pictures.drawing import percent
 from pipeline.pictures.effects import effects_of
+from pipeline.storage.rows import SUMS
 from pipeline.storage.tables import CELL, RESULTS, Table
 from pipeline.vocabulary import CAVEATS, DECISIONS, JUDGEMENTS, STATUSES
 from schemas.look import EVERYONE, Cell, Look
@@ -89,13 +90,13 @@ def rows(look: Look) -> Iterator[dict[str, Any]]:
     about = {"experiment": look.experiment, "run": look.run, "look": look.look, "time": look.time or None}
     for cell in look.cells:
         told = cell.told()
-        yield about | {column: _value(getattr(told, field)) for column, field in CELL.items()}
+        yield about | {column: _value(column, getattr(told, field)) for column, field in CELL.items()}
 
 
-def _value(value: Any) -> Any:
+def _value(column: str, value: Any) -> Any:
     if value is msgspec.UNSET:
         return None
-    if isinstance(value, str) and value.lstrip("-").isdigit():  # beyond 64 bits
+    if column in SUMS and isinstance(value, str):  # beyond 64 bits
         return int(value) if len(value.lstrip("-")) <= MOST_DIGITS else None
     return value
 
