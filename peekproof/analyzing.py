@@ -12,6 +12,7 @@ from pipeline.errors import PeekproofError
 from pipeline.files.frames import Input, inputs
 from pipeline.files.titles import listed
 from pipeline.offline.analysis import FileAnalysis
+from pipeline.offline.arms import ArmName
 from pipeline.offline.asked import documents_of, flag_of, variants_met
 from pipeline.offline.question import Method
 from pipeline.offline.telling import report, told_left_out, told_notes
@@ -24,8 +25,8 @@ def analyze(
     metrics: Sequence[EventMetric] = (),
     *,
     experiment: str | None = None,
-    control: str | None = None,
-    weights: Mapping[str, int] | None = None,
+    control: ArmName | None = None,
+    weights: Mapping[ArmName, int] | Mapping[str, int] | None = None,
     unit: str = "user_id",
     breakdowns: Mapping[str, Sequence[str]] | None = None,
     method: Method = "sequential",
@@ -116,8 +117,8 @@ def _asked(
     met: Mapping[str, Sequence[str]],
     metrics: Sequence[EventMetric],
     flag: Mapping[str, Any],
-    weights: Mapping[str, int] | None,
-    control: str | None,
+    weights: Mapping[ArmName, int] | Mapping[str, int] | None,
+    control: ArmName | None,
 ) -> Documents:
     every: list[EventMetric] = []
     for metric in metrics:

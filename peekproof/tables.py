@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 from peekproof.results import Result
 from pipeline.errors import PeekproofError
 from pipeline.files.frames import inputs
+from pipeline.offline.arms import ArmName
 from pipeline.offline.question import Direction, Measured, MeasuredAs, Method, TableQuestion
 from pipeline.offline.table import TableAnalysis
 from pipeline.offline.telling import report, told_left_out
@@ -36,8 +37,8 @@ def analyze_table(
     covariates: Sequence[str] = (),
     strata: str | None = None,
     clusters: str | None = None,
-    control: str | None = None,
-    weights: Mapping[str, int] | None = None,
+    control: ArmName | None = None,
+    weights: Mapping[ArmName, int] | Mapping[str, int] | None = None,
     method: Method = "sequential",
 ) -> Result:
     """Results of a table with a row for each unit: a data frame, a table of Arrow, a relation of DuckDB, or files.

@@ -76,7 +76,7 @@ def _sql_text(text: str) -> str:
 def _json(kind: str, column: str, type_: str) -> str:
     """The SQL expression of a column's value as JSON. NaN and infinity are no value, as they are none in JSON."""
     if type_ in {"FLOAT", "DOUBLE"} and kind != "written":
-        return f"CASE WHEN isfinite({column}) THEN {column} END"
+        return f"CASE WHEN isfinite({column}) THEN {column}{'::VARCHAR' * (kind == 'text')} END"
     if kind == "time" and type_.startswith("TIMESTAMP"):  # epoch_ms would round
         return f"epoch_ns({column}) // 1000000" if type_.endswith("_NS") else f"epoch_us({column}) // 1000"
     if kind == "time":

@@ -24,6 +24,7 @@ from pipeline.files.frames import Input
 from pipeline.files.left_out import LeftOut
 from pipeline.files.sightings import Sightings
 from pipeline.files.titles import OfMessages, listed
+from pipeline.offline.arms import ArmName, arm_named, weights_of
 from pipeline.offline.messages import Translation
 from schemas.catalog import Definition, Flag, Metric
 from schemas.topics import EVENTS, EXPOSURES
@@ -77,22 +78,25 @@ def variants_met(exposures: Sequence[Input], events: Sequence[Input]) -> dict[st
 
 
 def flag_of(
-    key: str, variants: Sequence[str], weights: Mapping[str, int] | None, control: str | None
+    key: str,
+    variants: Sequence[str],
+    weights: Mapping[ArmName, int] | Mapping[str, int] | None,
+    control: ArmName | None,
 ) -> dict[str, Any]:
     """A flag of these variants; without weights of equal ones. Raises PeekproofError where nothing is compared."""
-    keys = [*weights] if weights else variants
-    if len(keys) < 2:
+    weighted = dict.fromkeys(variants, 1) if weights is None else weights_of(weights, variants)
+    if len(weighted) < 2:
         raise PeekproofError(
             f"'{key}': its exposures name {listed(variants) if variants else 'no variant'}, and two are compared; "
             "name the variants by `weights`"
         )
     if control is None:
-        control = next((each for each in keys if each.lower() == "control"), keys[0])
-    if control not in keys:
-        raise PeekproofError(f"'{control}' is no variant of '{key}'; {did_you_mean(control, keys)}")
-    ordered = [control, *(each for each in keys if each != control)]
-    made = [{"key": each, "weight": weights[each] if weights else 1} for each in ordered]
-    return {"key": key, "variants": made, "control": control}
+        control = next((each for each in weighted if each.lower() == "control"), next(iter(weighted)))
+    control = arm_named(control, weighted)
+    if control not in weighted:
+        raise PeekproofError(f"'{control}' is no variant of '{key}'; {did_you_mean(control, weighted)}")
+    ordered = [control, *(each for each in weighted if each != control)]
+    return {"key": key, "variants": [{"key": each, "weight": weighted[each]} for each in ordered], "control": control}
 
 
 def _checked(value: Mapping[str, Any], kind: type[Written], rules: Callable[[Written], Iterable[Violation]]) -> Written:

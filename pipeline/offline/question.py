@@ -8,6 +8,7 @@ from typing import Literal
 
 from pipeline.catalog.types import type_violations
 from pipeline.errors import PeekproofError
+from pipeline.offline.arms import ArmName
 from schemas.catalog import Analysis, Goal
 
 Method = Literal["sequential", "t-test", "bayesian"]
@@ -47,8 +48,8 @@ class TableQuestion:
     variant: str
     metrics: tuple[Measured, ...]
     covariates: tuple[str, ...] = ()
-    control: str | None = None
-    weights: Mapping[str, int] | None = None
+    control: ArmName | None = None
+    weights: Mapping[ArmName, int] | Mapping[str, int] | None = None
     method: Method = "sequential"
     strata: str | None = None
     cluster: str | None = None

@@ -23,6 +23,7 @@ from pipeline.files.formats import pieces
 from pipeline.files.frames import Input, resolved, size
 from pipeline.files.left_out import BadRow, LeftOut
 from pipeline.files.titles import OfTable, listed
+from pipeline.offline.arms import arm_named, weights_of
 from pipeline.offline.cells import Cells, mask
 from pipeline.offline.measuring import Codes, Covariate, Explained, MetricColumn, measure
 from pipeline.offline.question import TableQuestion
@@ -199,15 +200,16 @@ class TableAnalysis:
         if control is None:
             control = next((name for name in sorted(names) if name.lower() == "control"), min(names))
             self.notes.append(f"'{control}' is taken for the control; name another if it is not")
+        control = arm_named(control, names)
         if control not in names:
             raise PeekproofError(f"'{control}' is no value of '{column}'; {did_you_mean(control, names)}")
         return [control, *sorted(name for name in names if name != control)]
 
     def _weights(self, variants: Sequence[str]) -> list[int]:
-        weights = self._question.weights
-        if weights is None:
+        if self._question.weights is None:
             self.notes.append("the split is taken as planned to be equal; give its weights if it was not")
             return [1] * len(variants)
+        weights = weights_of(self._question.weights, variants)
         if weights.keys() != set(variants):
             raise PeekproofError(f"weights are given of {listed([*weights])}; the variants are {listed(variants)}")
         return [weights[variant] for variant in variants]

@@ -137,6 +137,29 @@ def test_what_is_left_out_is_noted_and_shown():
     assert "time is 12" in result._repr_html_()
 
 
+@pytest.mark.parametrize(
+    ("variants", "names"),
+    [
+        ([0, 1], ["0", "1"]),
+        ([0, 1, None], ["0.0", "1.0"]),  # as pandas writes them beside empty cells, in CSV too
+        ([False, True], ["false", "true"]),
+    ],
+)
+def test_variants_that_are_numbers_are_named_by_them(variants: list[Any], names: list[str]):
+    exposures = pd.DataFrame(
+        [shown("button", unit) | {"variant": variants[unit % len(variants)]} for unit in range(600)]
+    )
+    events = frame([bought(unit) for unit in range(0, 600, 3)])
+
+    result = pp.analyze(exposures, events, METRICS[:1], control=variants[1], weights={variants[0]: 1, variants[1]: 2})
+
+    assert {arm.variant: arm.expected_share for arm in result.look.health.arms} == pytest.approx(
+        {names[1]: 2 / 3, names[0]: 1 / 3}
+    )
+    assert result.to_pandas()["variant"].unique().tolist() == names[:1]
+    assert pp.analyze(exposures, events, METRICS[:1], control=names[1]).look.health.arms[0].variant == names[1]
+
+
 @pytest.mark.parametrize("kind", ["frame", "file"])
 def test_units_to_whom_no_exposure_gave_a_variant_are_in_no_arm(tmp_path: Path, kind: str):
     exposures = [
@@ -187,6 +210,18 @@ def test_units_to_whom_no_exposure_gave_a_variant_are_in_no_arm(tmp_path: Path, 
         (
             {"exposures": [shown("a", 0), shown("a", 1)], "metrics": [METRICS[0], METRICS[0]]},
             "'a': metrics[1]",
+        ),
+        (
+            {"exposures": [shown("a", 0)], "metrics": METRICS[:1], "weights": {"control": 0, "treatment": 1}},
+            "weights={'control': 0, 'treatment': 1}: 0 of 'control' is no weight; it is a whole number from 1 to",
+        ),
+        (
+            {"exposures": [shown("a", 0)], "metrics": METRICS[:1], "weights": [1, 1]},
+            "weights=[1, 1]: name each variant's: {'control': 1, 'treatment': 1}",
+        ),
+        (
+            {"exposures": [shown("a", 0), shown("a", 1)], "metrics": METRICS[:1], "control": ["control"]},
+            "['control'] is no name of a variant; write a text, a number, True or False",
         ),
         (
             {"exposures": [shown("a", 0), shown("a", 1)], "metrics": METRICS[:1], "method": "z-test"},

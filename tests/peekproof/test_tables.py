@@ -123,6 +123,41 @@ def test_a_frame_says_what_its_file_says_to_the_last_byte(kind: str):
     assert found == expected
 
 
+@pytest.mark.parametrize("kind", ["int64", "float64", "bool", "str"])
+def test_arms_of_a_column_of_numbers_are_named_by_them(kind: str):
+    table = NSW.assign(group=(NSW.group == "training").astype("int64").astype(kind))
+    treated = {"bool": True, "str": "1"}.get(kind, 1)
+    control = type(treated)(0)
+    metrics = {"re78": pp.mean()}
+
+    result = pp.analyze_table(
+        table, variant="group", metrics=metrics, control=control, weights={treated: 185, control: 260}
+    )
+
+    expected = pp.analyze_table(NSW, metrics=metrics, control="control", **OF_NSW)
+    compared = ["n", "control_n", "estimate", "lower", "upper", "p_value"]
+    assert result.to_pandas()[compared].equals(expected.to_pandas()[compared])
+    assert result.to_arrow()["variant"].to_pylist() == [{"float64": "1.0", "bool": "true"}.get(kind, "1")]
+
+
+@pytest.mark.parametrize(
+    ("weights", "says"),
+    [
+        ({"control": 0, "training": 1}, "0 of 'control' is no weight; it is a whole number from 1 to 1,000,000"),
+        ({"control": -1, "training": 1}, "-1 of 'control' is no weight"),
+        ({"control": 0.5, "training": 0.5}, "0.5 of 'control' is no weight"),
+        ({"control": "1", "training": 1}, "'1' of 'control' is no weight"),
+        ([260, 185], "name each variant's: {'control': 1, 'treatment': 1}"),
+        ({"control": 1}, "weights are given of control; the variants are control, training"),
+    ],
+)
+def test_weights_that_are_none_are_refused(weights: Any, says: str):
+    with pytest.raises(PeekproofError) as error:
+        pp.analyze_table(NSW, variant="group", metrics=["re78"], weights=weights)
+
+    assert says in str(error.value), error.value
+
+
 @pytest.mark.parametrize(
     ("asked", "says"),
     [
