@@ -208,6 +208,17 @@ def test_an_experiment_is_made_by_keyboard_alone_and_is_what_was_typed(console: 
     }
     assert stands["status"] == "running"
 
+    definition = stands["definition"] | {"breakdowns": [{"property": "platform", "values": ["iOS"]}]}
+    said = {"definition": definition, "base": stands["version"], "reason": "by platform", "yes": True}
+    console.call("PUT", "documents/flag/basket-hint", said)
+    page = console.open("edit/flag/basket-hint")
+    page.get_by_label("Description").fill("It says more")
+    page.get_by_role("button", name="7. Review").click()
+    page.get_by_label("Reason, for the history").fill("and of all units")
+    page.get_by_label("Runs count what is added from their start").check()
+    page.get_by_role("button", name="Publish version 4").click()
+    expect(page.get_by_role("region", name="From the start")).to_contain_text("It is counted again from its start")
+
 
 def test_the_second_of_two_editors_is_told_and_loses_nothing(console: Console):
     page = console.open("edit/flag/dark-mode")
