@@ -68,7 +68,7 @@ REASONS: dict[Reason, str] = {
     "unknown run": "`experiment_key` names no run of the flag.",
     "unknown version": "`metadata.flagVersion` is newer than the flag's, or of another run than is named.",
     "unknown variant": "The flag has no such variant.",
-    "unknown source": "It came from a source that there is no more, or that makes something else.",
+    "unknown source": "It names no source, or one that there is no more, or that makes something else.",
     "value out of range": "Only former versions of Peekproof wrote this one.",
 }
 HEADERS = {

@@ -68,7 +68,12 @@ def sent_again(stretch: Stretch, sources: Mapping[str, ForeignSource]) -> list[T
     records = stretch.records
     rows: dict[str, list[int]] = defaultdict(list)
     for row in foreign_rows(stretch):
-        rows[dict(records.headers[row]).get(SOURCE, b"").decode(errors="replace")].append(row)
+        named = dict(records.headers[row]).get(SOURCE)
+        if named is None:
+            detail = f"its header {SOURCE} is missing, so nobody knows which source is to read it; name one there"
+            stretch.dead_letters.add(row, None, "unknown source", detail, records.value(row))
+        else:
+            rows[named.decode(errors="replace")].append(row)
     tasks = []
     for key, its in rows.items():
         source = sources.get(key)

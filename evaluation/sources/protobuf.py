@@ -32,7 +32,8 @@ def protobuf_reader(schema: WriterSchema) -> Callable[[bytes], Any]:
         for file in files:
             pool.Add(file)
     except (DecodeError, TypeError) as error:
-        raise ValueError(f"it is no schema of Protobuf that can be read ({error})") from error
+        why = f"the schema is none of Protobuf that can be read: {error}"
+        raise ValueError(f"{why}; register one that can be read, and write by that") from error
     saying: dict[str, Said] = {}
     readers: dict[tuple[int, ...], Callable[[bytes], Any]] = {}
 

@@ -129,7 +129,7 @@ def _is_read(spans: Spans, i: int, others: OddColumns, reject: Reject, *, is_any
     if not value:
         reject(*place, "empty", "the value is empty; send one JSON object", value)
     elif len(value) > LARGEST_OBJECT:
-        detail = f"the message has {len(value)} bytes, at most {LARGEST_OBJECT} are read; send less"
+        detail = f"the message has {len(value)} bytes, at most {LARGEST_OBJECT} are read; its producer must write less"
         reject(*place, "too large", detail, value)
     elif (depth := json_depth(value)) > DEEPEST:
         detail = f"the message is nested {depth} levels deep, at most {DEEPEST} are read; flatten it"

@@ -361,6 +361,10 @@ def test_a_dead_letter_that_is_sent_again_is_read_by_its_source_as_it_is_then(ro
     assert not again.rejects
     nobody = route(sent_again(dead_letter, source="gone"), topic="events", catalog=topic.history, at=NOW + 10_000)
     assert reasons(nobody) == [(100, "unknown source")]
+    unnamed = route(sent_again(dead_letter, source=None), topic="events", catalog=topic.history, at=NOW + 10_000)
+    assert reasons(unnamed) == [(100, "unknown source")]
+    assert unnamed.rejects[0].source is None
+    assert unnamed.rejects[0].detail.startswith("its header peekproof-source is missing, so nobody knows")
 
 
 def test_what_was_sent_again_is_found_by_those_who_look_things_up(records_of):
