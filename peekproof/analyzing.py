@@ -5,7 +5,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from peekproof.metrics import EventMetric
+from peekproof.metrics import EventMetric, as_list
 from peekproof.results import Result
 from pipeline.catalog.documents import Documents, read_documents
 from pipeline.errors import PeekproofError
@@ -83,7 +83,14 @@ def analyze(
     shown, happened = inputs("exposures", exposures), inputs("events", events)
     if not (shown or happened):
         raise PeekproofError("there is nothing to analyse: give exposures, events, or both")
-    if (catalog is None) == (not metrics):
+    asked = as_list(metrics)
+    if not isinstance(asked, list) or not all(isinstance(each, EventMetric) for each in asked):
+        raise PeekproofError(
+            f"metrics={metrics!r}: it is a list of metrics: [pp.Conversion('buyers', event=…, window=…)]"
+        )
+    if not isinstance(breakdowns or {}, Mapping):
+        raise PeekproofError(f"breakdowns={breakdowns!r}: name values by property: {{'platform': ['iOS', 'web']}}")
+    if (catalog is None) == (not asked):
         raise PeekproofError("give either metrics, or `catalog`, the directory of documents that define them")
     if catalog is not None:
         documents = read_documents(Path(catalog))
@@ -91,10 +98,12 @@ def analyze(
         judged = {"method": method, "alpha": alpha, "planned_units": planned_units, "cuped": cuped}
         flag = {
             "unit": unit,
-            "breakdowns": [{"property": name, "values": [*values]} for name, values in (breakdowns or {}).items()],
+            "breakdowns": [
+                {"property": name, "values": as_list(values)} for name, values in (breakdowns or {}).items()
+            ],
             "analysis": {name: value for name, value in judged.items() if value != getattr(Analysis(), name)},
         }
-        documents = _asked(_met(shown, happened, experiment), metrics, flag, weights, control)
+        documents = _asked(_met(shown, happened, experiment), asked, flag, weights, control)
     analysis = FileAnalysis(documents, shown, happened, experiment, is_documented=catalog is not None)
     for _ in analysis:
         pass

@@ -4,7 +4,7 @@ The first metric of an analysis is its primary one, the others are secondary, un
 are those of a metric's document, and of an experiment's goal.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, fields
 from typing import Any, ClassVar, Literal
 
@@ -45,7 +45,7 @@ class EventMetric:
         said |= {name: value.key for name, value in said.items() if isinstance(value, EventMetric)}
         said["cuped"] = self.cuped and {"lookback": self.cuped}
         return {"type": self.type} | {
-            name: [*value] if isinstance(value, tuple) else value for name, value in said.items() if value is not None
+            name: as_list(value) if name == "where" else value for name, value in said.items() if value is not None
         }
 
     def goal(self, *, is_first: bool) -> dict[str, Any]:
@@ -116,7 +116,8 @@ class Funnel(EventMetric):
 
     def definition(self) -> dict[str, Any]:
         """As in its document."""
-        return super().definition() | {"steps": [_step(each) for each in self.steps]}
+        steps = as_list(self.steps)
+        return super().definition() | {"steps": [*map(_step, steps)] if isinstance(steps, list) else steps}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,5 +157,10 @@ class Distinct(EventMetric):
     type: ClassVar[str] = "distinct"
 
 
-def _step(said: str | Mapping[str, Any]) -> dict[str, Any]:
-    return {"event": said} if isinstance(said, str) else dict(said)
+def as_list(said: Any) -> Any:
+    """What is given as a list, such as a tuple or a column; a text or a group of fields is none, and stays as it is."""
+    return said if isinstance(said, (str, Mapping)) or not isinstance(said, Iterable) else [*said]
+
+
+def _step(said: Any) -> Any:
+    return {"event": said} if isinstance(said, str) else dict(said) if isinstance(said, Mapping) else said

@@ -224,6 +224,24 @@ def test_units_to_whom_no_exposure_gave_a_variant_are_in_no_arm(tmp_path: Path, 
             "['control'] is no name of a variant; write a text, a number, True or False",
         ),
         (
+            {"exposures": [shown("a", 0), shown("a", 1)], "metrics": METRICS[:1], "breakdowns": {"platform": "iOS"}},
+            "'a': breakdowns[0].values: 'iOS' is not allowed; it must be a list: write ['iOS']",
+        ),
+        (
+            {"exposures": [shown("a", 0), shown("a", 1)], "metrics": METRICS[:1], "breakdowns": ["platform"]},
+            "breakdowns=['platform']: name values by property: {'platform': ['iOS', 'web']}",
+        ),
+        (
+            {
+                "exposures": [shown("a", 0), shown("a", 1)],
+                "metrics": [pp.Funnel("x", steps="buy", window="2h")],
+            },
+            "'x': steps: 'buy' is not allowed; it must be a list: write ['buy']",
+        ),
+        ({"exposures": [shown("a", 0)], "metrics": "buyers"}, "metrics='buyers': it is a list of metrics: [pp.Conv"),
+        ({"exposures": [shown("a", 0)], "metrics": ["buyers"]}, "metrics=['buyers']: it is a list of metrics: [pp.C"),
+        ({"exposures": [shown("a", 0)], "metrics": METRICS[0]}, "metrics=Conversion(key='buyers', window='2h', where"),
+        (
             {"exposures": [shown("a", 0), shown("a", 1)], "metrics": METRICS[:1], "method": "z-test"},
             "'a': analysis.method: 'z-test' ",
         ),
