@@ -22,7 +22,7 @@ from litestar.openapi import OpenAPIConfig
 from sphinx.application import Sphinx
 
 import peekproof
-from evaluation.assignment import arrow, routing
+from evaluation.assignment import arrow, portions
 from evaluation.columns import nesting, scanning
 from evaluation.metrics import measures
 from evaluation.sources import presets as presets_of
@@ -341,7 +341,7 @@ def limits() -> Iterator[str]:
         ("a message: an event or an exposure", f"{scanning.LARGEST_OBJECT // mb} MB, {nesting.DEEPEST} levels deep"),
         ("a text that is read of a message, such as an id", f"{scanning.LONGEST_TEXT:,} characters"),
         ("an Arrow record on `exposures` or `events`", f"{arrow.MOST_ROWS:,} rows"),
-        ("what the messages of one record feed, each metric counted", f"{routing.MOST_ROWS:,}"),
+        ("what the messages of one record feed, each metric counted", f"{portions.MOST_ROWS:,}"),
         ("a record on `units`, `aggregates`, `results`, `catalog`", f"{MAX_MESSAGE_BYTES // mb} MB"),
         ("a dead letter; what is larger is cut", f"{LARGEST_DEAD_LETTER / mb:g} MB"),
         ("a document", f"{LARGEST_DOCUMENT / mb:g} MB"),
