@@ -45,7 +45,8 @@ def analyze(
     The variants are those that exposures name (one that names none is left out), of equal weight unless `weights` says
     how the split was planned; `control` is the one of that name, else the first. `unit` is what was randomised,
     `breakdowns` split the results by values of a property, and the rest is as in an experiment's `analysis`. With a
-    `catalog` all of that stands in the documents. Raises PeekproofError for what cannot be used.
+    `catalog` all of that stands in the documents. Exposures alone, which want no metrics, have their split judged.
+    Raises PeekproofError for what cannot be used.
 
     >>> import pandas as pd
     >>> import peekproof as pp
@@ -90,18 +91,24 @@ def analyze(
         )
     if not isinstance(breakdowns or {}, Mapping):
         raise PeekproofError(f"breakdowns={breakdowns!r}: name values by property: {{'platform': ['iOS', 'web']}}")
-    if (catalog is None) == (not asked):
+    if catalog is not None and asked:
         raise PeekproofError("give either metrics, or `catalog`, the directory of documents that define them")
+    if catalog is None and happened and not asked:
+        raise PeekproofError(
+            "events are for metrics: give these, or `catalog`, the directory of documents that define them"
+        )
+    judged = {"method": method, "alpha": alpha, "planned_units": planned_units, "cuped": cuped}
+    analysis_said = {name: value for name, value in judged.items() if value != getattr(Analysis(), name)}
     if catalog is not None:
+        others = {"control": control, "weights": weights, "breakdowns": breakdowns, **analysis_said}
+        if said := [name for name, value in others.items() if value is not None]:
+            raise PeekproofError(f"{said[0]}={others[said[0]]!r}: with `catalog` its documents say that; leave it out")
         documents = read_documents(Path(catalog))
     else:
-        judged = {"method": method, "alpha": alpha, "planned_units": planned_units, "cuped": cuped}
         flag = {
             "unit": unit,
-            "breakdowns": [
-                {"property": name, "values": as_list(values)} for name, values in (breakdowns or {}).items()
-            ],
-            "analysis": {name: value for name, value in judged.items() if value != getattr(Analysis(), name)},
+            "breakdowns": [{"property": name, "values": as_list(its)} for name, its in (breakdowns or {}).items()],
+            "analysis": analysis_said,
         }
         documents = _asked(_met(shown, happened, experiment), asked, flag, weights, control)
     analysis = FileAnalysis(documents, shown, happened, experiment, is_documented=catalog is not None)
@@ -113,9 +120,11 @@ def analyze(
 
 def _met(exposures: Sequence[Input], events: Sequence[Input], experiment: str | None) -> dict[str, list[str]]:
     met = variants_met(exposures, events)
+    if not met:
+        for _ in FileAnalysis(documents_of((), (), ()), exposures, events):
+            pass  # it tells why no row can be used, where none can
+        raise PeekproofError("no exposure names its experiment: say `flag_key`, `variant`, `time` and `user_id`")
     if experiment is None:
-        if not met:
-            raise PeekproofError("no exposure names its experiment: say `flag_key`, `variant`, `time` and `user_id`")
         return met
     if experiment not in met:
         raise PeekproofError(f"no exposure is of '{experiment}'; they are of {listed([*met])}")

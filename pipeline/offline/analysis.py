@@ -24,6 +24,7 @@ from evaluation.columns.scanning import Type, Wanted, scan
 from evaluation.flags.paths import Path as FieldPath
 from evaluation.flags.values import read_json, select
 from evaluation.significance.look import look
+from evaluation.significance.verdict import says_split
 from pipeline.catalog.documents import Documents, remarks
 from pipeline.errors import PeekproofError
 from pipeline.files.formats import pieces
@@ -116,11 +117,10 @@ class FileAnalysis:
     def looks(self) -> list[Look]:
         """The look at every experiment, by key."""
         flags = self._catalog.flags
-        return [
-            self._look(flags[each.flag].runs[-1], each)
-            for each in self.aggregates()
-            if (flags[each.flag].definition.metrics if self._experiment is None else each.flag == self._experiment)
-        ]
+        wanted = [key for key, flag in flags.items() if flag.definition.metrics or not self._is_documented]
+        if self._experiment is not None:
+            wanted = [self._experiment]
+        return [self._look(flags[each.flag].runs[-1], each) for each in self.aggregates() if each.flag in wanted]
 
     def _look(self, run: RunInForce, sums: Aggregate) -> Look:
         """From the run's first entry on: the pace of entries since then says how long it may still take."""
@@ -132,6 +132,8 @@ class FileAnalysis:
         found = look(replace(run, metrics={}), [sums], None)
         if found.verdict.decision == "needs attention":
             return found
+        if broken := says_split(found.health):  # of a flag without metrics
+            return msgspec.structs.replace(found, verdict=Verdict("needs attention", f"{broken}."))
         split = f"nothing speaks against the promised split (p = {found.health.srm_p_value:.2g})"
         return msgspec.structs.replace(
             found, verdict=Verdict("none", f"Only exposures were given, so no metric is compared; {split}.")

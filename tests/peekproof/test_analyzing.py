@@ -160,6 +160,21 @@ def test_variants_that_are_numbers_are_named_by_them(variants: list[Any], names:
     assert pp.analyze(exposures, events, METRICS[:1], control=names[1]).look.health.arms[0].variant == names[1]
 
 
+def test_exposures_alone_have_their_split_judged():
+    exposures = frame([shown("button", unit) for unit in range(4_000) if unit % 4])
+
+    result = pp.analyze(exposures)
+
+    assert result.look.verdict.decision == "needs attention"
+    assert result.look.health.srm_p_value < 1e-6
+    assert result.to_pandas().empty
+
+
+def test_exposures_without_rows_are_told_so():
+    with pytest.raises(PeekproofError, match=r"^'exposures': there are no rows, so there is nothing to analyse$"):
+        pp.analyze(frame([shown("button", 1)]).head(0), metrics=METRICS[:1])
+
+
 @pytest.mark.parametrize("kind", ["frame", "file"])
 def test_units_to_whom_no_exposure_gave_a_variant_are_in_no_arm(tmp_path: Path, kind: str):
     exposures = [
@@ -181,8 +196,25 @@ def test_units_to_whom_no_exposure_gave_a_variant_are_in_no_arm(tmp_path: Path, 
     [
         ({}, "there is nothing to analyse: give exposures, events, or both"),
         (
-            {"exposures": [shown("a", 1)]},
+            {"exposures": [shown("a", 1)], "metrics": METRICS[:1], "catalog": "configs"},
             "give either metrics, or `catalog`, the directory of documents that define them",
+        ),
+        (
+            {"exposures": [shown("a", 1)], "events": "configs"},
+            "events are for metrics: give these, or `catalog`, the directory of documents that define them",
+        ),
+        (
+            {"exposures": [shown("a", 1)], "catalog": "configs", "control": 0},
+            "control=0: with `catalog` its documents say that; leave it out",
+        ),
+        (
+            {"exposures": [shown("a", 1) | {"time": T // 1_000}], "metrics": METRICS[:1]},
+            "'exposures': none of its 1 rows can be used; line 1: time is 1764000000, which would be early in the 1970s"
+            "; is it in seconds?",
+        ),
+        (
+            {"exposures": [shown("a", 1) | {"flag_key": None}], "metrics": METRICS[:1]},
+            "'exposures': none of its 1 rows can be used; line 1: Object missing required field `flag_key`",
         ),
         (
             {"exposures": [{"user": "ann", "time": T}], "metrics": METRICS[:1]},
