@@ -1,6 +1,8 @@
 """Planning: how many units and days an experiment takes, before it starts."""
 
 from collections.abc import Sequence
+from math import isfinite
+from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -54,6 +56,9 @@ def plan(
     0      t-test  176602           0.56
     1  sequential  292714           0.21
     """
+    said = {"baseline": baseline, "effect": effect, "deviation": deviation, "daily_units": daily_units}
+    for name, value in (said | {"units": units, "power": power, "arms": arms}).items():
+        _refuse_unlike(name, value)
     if not 0.05 <= power <= 0.999:
         raise PeekproofError(f"power={power:g}: it is a chance, from 0.05 to 0.999")
     if abs(effect) >= 1.0:
@@ -74,6 +79,30 @@ def plan(
     flag = msgspec.structs.replace(flag, analysis=msgspec.structs.replace(flag.analysis, baseline=given))
     sizes = [*sample_sizes(flag, metrics, {PLAIN: given}, power, Supply(daily_units, units))]
     return PlannedSample(sizes, [*power_curves(flag, metrics, {PLAIN: given}, power)])
+
+
+def _refuse_unlike(name: str, value: object) -> None:
+    """Raise PeekproofError where an argument is no number, or of units none that there can be."""
+    if value is None and name in _OPTIONAL:
+        return
+    kind, told = (Integral, "a whole number") if name in {"units", "arms"} else (Real, "a number")
+    if not isinstance(value, kind) or not isfinite(float(value)):
+        raise PeekproofError(f"{name}={value!r}: it is {told}, such as {_SUCH[name]}")
+    if name in _OF_UNITS and value <= 0:
+        raise PeekproofError(f"{name}={value!r}: it is above 0, such as {_SUCH[name]}; leave it out if unknown")
+
+
+_SUCH = {
+    "baseline": "0.115",
+    "effect": "0.05",
+    "deviation": "90",
+    "daily_units": "20_000",
+    "units": "100_000",
+    "power": "0.8",
+    "arms": "2",
+}
+_OPTIONAL = ("deviation", "daily_units", "units")
+_OF_UNITS = ("daily_units", "units")
 
 
 class PlannedSample(Tabled):

@@ -110,6 +110,8 @@ def sample_size(
     """
     if not 0.05 <= power <= 0.999:
         raise PeekproofError(f"--power {power:g}: it is a chance, from 0.05 to 0.999")
+    if traffic is not None and not isfinite(traffic):
+        raise PeekproofError(f"--traffic {traffic:g}: units per day are a number above 0; leave it out where unknown")
     if experiment is None:
         missing = [name for name, value in (("--baseline", means), ("--effect", effect)) if not value and value != 0.0]
         if missing:

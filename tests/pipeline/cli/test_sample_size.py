@@ -82,6 +82,10 @@ def test_a_document_is_planned_by_its_goals(tmp_path: Path):
             "0 is no baseline of 'metric': effects are relative",
         ),
         (["--baseline", "0.1", "--effect", "0.1", "--power", "120%"], "it is a chance, from 0.05 to 0.999"),
+        (
+            ["--baseline", "0.1", "--effect", "0.1", "--traffic", "nan"],
+            "--traffic nan: units per day are a number above 0",
+        ),
         (["--baseline", "0.1", "--effect", "0"], "an effect of 0: no number of units shows"),
         (["--baseline", "12", "--effect", "0.1"], "12 is no baseline of 'metric'"),
         (["--baseline", "0.4", "--effect", "500%"], "a rate of 0.4 cannot change by +500%"),
