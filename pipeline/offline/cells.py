@@ -23,6 +23,7 @@ from pipeline.files.frames import Input
 from pipeline.files.left_out import NO_NUMBER, BadRow, LeftOut
 from pipeline.files.pieces import Piece
 from pipeline.files.titles import TABLE, listed
+from schemas.look import MOST_UNUSABLE
 from schemas.numbers import BEYOND, DECIMAL
 
 NO_VALUES = ("", NO_VALUE, *NONE)
@@ -133,7 +134,8 @@ class Cells:
             first = next(row for row in such if row.detail.startswith(f"{name} is "))
             raise PeekproofError(
                 f"'{name}': {len(bad):,} of its {int(said.sum()):,} cells cannot be used; {first.file}:{first.line}: "
-                f"{first.detail}"
+                f"{first.detail}. Above {MOST_UNUSABLE:.0%} such cells leave no unit out: name the column that is "
+                "meant, write its numbers plainly, or empty the cells that say none"
             )
         return values
 
