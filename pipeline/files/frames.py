@@ -2,11 +2,15 @@
 interface), of which nothing is copied before it is read.
 """
 
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import date
+from numbers import Number
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pyarrow as pa
 
 from pipeline.errors import PeekproofError
@@ -23,12 +27,61 @@ class Frame:
         return self.name
 
     def stream(self) -> pa.RecordBatchReader:
-        """Its rows. Raises PeekproofError where Arrow has no type for a column."""
+        """Its rows. Raises PeekproofError where a column has no type that can be read."""
         try:
-            return pa.RecordBatchReader.from_stream(self.table)
+            found = pa.RecordBatchReader.from_stream(self.table)
         except (pa.ArrowException, ValueError, TypeError) as error:
+            if (texts := _mixed_as_texts(self.table)) is not None:
+                return Frame(self.name, texts).stream()
             told = "; ".join(map(str, error.args)).partition("\n")[0]
             raise PeekproofError(f"'{self.name}' cannot be read: {told}; give each column one type") from error
+        kinds = [pa.float32() if each.type == pa.float16() else each.type for each in found.schema]
+        schema = pa.schema(zip(found.schema.names, kinds, strict=True))
+        if (column := _unreadable(schema)) is not None:
+            raise PeekproofError(
+                f"'{self.name}' cannot be read: column '{column.name}' is of type {column.type}; leave it out, or make "
+                "it one of numbers or texts"
+            )
+        return found if kinds == found.schema.types else found.cast(schema)
+
+
+def _unreadable(schema: pa.Schema) -> pa.Field | None:
+    """The first column of a type that DuckDB does not have."""
+    with duckdb.connect() as database:
+        try:
+            database.from_arrow(schema.empty_table())
+        except duckdb.Error:
+            if len(schema) == 1:
+                return schema[0]
+            return next(filter(None, (_unreadable(pa.schema([each])) for each in schema)), None)
+    return None
+
+
+def _mixed_as_texts(table: Any) -> Any:
+    """A data frame of pandas whose columns of texts and numbers are texts, as it writes them; None: there are none."""
+    pandas = sys.modules.get("pandas")
+    if pandas is None or not isinstance(table, pandas.DataFrame):
+        return None
+    made = table.copy(deep=False)
+    mixed = [at for at, kind in enumerate(table.dtypes) if kind == "object" and _is_mixed(table.iloc[:, at])]
+    for at in mixed:
+        column = table.iloc[:, at]
+        made.isetitem(at, column.map(str).where(column.notna(), None))
+    return made if mixed else None
+
+
+def _is_mixed(column: Any) -> bool:
+    """Whether Arrow has no type for what is written as a cell."""
+    if not column.map(lambda value: isinstance(value, _CELLS) or value is None).all():
+        return False
+    try:
+        pa.array(column, from_pandas=True)
+    except (pa.ArrowException, ValueError, TypeError):
+        return True
+    return False
+
+
+_CELLS = (str, Number, date)
 
 
 Input = Path | Frame

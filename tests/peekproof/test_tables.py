@@ -158,6 +158,49 @@ def test_weights_that_are_none_are_refused(weights: Any, says: str):
     assert says in str(error.value), error.value
 
 
+def test_cells_of_no_use_leave_their_units_out_up_to_a_share_of_the_column():
+    few = NSW.assign(re78=NSW.re78.astype(object).where(NSW.index % 150 > 0, "?"))
+    many = NSW.assign(re78=NSW.re78.astype(object).where(NSW.index % 10 > 0, "?"))
+    asked = {"metrics": {"re78": pp.mean()}, **OF_NSW}
+
+    result = pp.analyze_table(few, **asked)
+
+    (cell,) = result.look.cells
+    assert cell.n + cell.control_n == (NSW.index % 150 > 0).sum()
+    assert "table: 3 rows left out of metrics of re78: it is no plain number" in result.notes
+    with pytest.raises(
+        PeekproofError, match=r"Above 1% such cells .* name the column that is meant, write its numbers"
+    ):
+        pp.analyze_table(many, **asked)
+
+
+@pytest.mark.parametrize("kind", ["float16", "float32"])
+def test_floats_of_any_size_are_read(kind: str):
+    table = NSW.assign(educ=NSW.educ.astype(kind))
+
+    (cell,) = pp.analyze_table(table, metrics={"educ": pp.mean()}, **OF_NSW).look.cells
+
+    assert cell == pp.analyze_table(NSW, metrics={"educ": pp.mean()}, **OF_NSW).look.cells[0]
+
+
+def test_a_column_of_texts_and_numbers_is_read_as_in_csv(tmp_path: Path):
+    mixed = [None if row % 7 == 0 else f"{value}" if row % 3 else value for row, value in enumerate(NSW.re78)]
+    table = NSW.assign(re78=pd.Series(mixed, dtype=object))
+    table.to_csv(tmp_path / "table.csv", index=False)
+    asked = {"metrics": {"re78": pp.mean()}, **OF_NSW}
+
+    result = pp.analyze_table(table, **asked)
+
+    assert result.look.cells == pp.analyze_table(tmp_path / "table.csv", **asked).look.cells
+
+
+def test_a_column_of_a_type_that_cannot_be_read_is_named_with_the_way_out():
+    table = pa.Table.from_pandas(NSW).append_column("large", pa.array([1] * len(NSW), pa.decimal256(60)))
+
+    with pytest.raises(PeekproofError, match=r"'table' cannot be read: column 'large' is of type decimal256\(60, 0\)"):
+        pp.analyze_table(table, metrics=["re78"], **OF_NSW)
+
+
 @pytest.mark.parametrize(
     ("asked", "says"),
     [
