@@ -81,7 +81,7 @@ def test_what_is_no_table_is_refused_with_the_way_out(given: Any, says: str) -> 
 
 
 def test_a_column_of_several_types_is_named() -> None:
-    mixed = pd.DataFrame({"user_id": ["ann", 7], "event_type": "buy", "time": 1_764_000_000_000})
+    mixed = pd.DataFrame({"user_id": ["ann", ["bob"]], "event_type": "buy", "time": 1_764_000_000_000})
 
     with pytest.raises(PeekproofError, match=r"'events' cannot be read: .*user_id.*; give each column one type"):
         rows(mixed)
