@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from numbers import Integral
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -112,16 +113,18 @@ class PublishedRun:
 
         Whole, as it was published, where the archive beside the snapshot holds it; else all but its health.
         """
+        if not (number is None or isinstance(number, Integral)):
+            raise PeekproofError(f"look({number!r}): a look is named by its number, such as 17; the newest by none")
         if number is None:
             number = self._table("SELECT max(look) AS last").column(0).to_pylist()[0]
         if number is None:
             raise PeekproofError(f"{self.experiment}/{self.run} has no look yet")
         of = self.experiment, self.run
         if self._snapshot.archive.is_dir():
-            value = archived_look(self._snapshot.archive, of, number, ARCHIVE_SECONDS)
+            value = archived_look(self._snapshot.archive, of, int(number), ARCHIVE_SECONDS)
             if value is not None:
                 return _result(decode_look(value))
-        rows = self._table("SELECT *", "AND look = $look", look=number).to_pylist()
+        rows = self._table("SELECT *", "AND look = $look", look=int(number)).to_pylist()
         if not rows:
             (first, last) = self._table("SELECT min(look), max(look)").to_pylist()[0].values()
             there = "none yet" if first is None else f"{first:,} to {last:,}"
@@ -136,7 +139,9 @@ class PublishedRun:
         reading: Reading | None = None,
         segment: str = EVERYONE,
     ) -> "Course":
-        """One comparison over the looks. Unsaid, it is of the first metric and variant, settled where something is."""
+        """One comparison over the looks. Unsaid, it is of the document's first metric and treatment, settled where
+        something is.
+        """
         keys = self._table("SELECT DISTINCT metric, variant, reading, segment").to_pylist()
         wanted = {"metric": metric, "variant": variant, "reading": reading, "segment": segment}
         found = [each for each in keys if all(value in (None, each[name]) for name, value in wanted.items())]
@@ -144,10 +149,18 @@ class PublishedRun:
             there = sorted({" ".join(map(str, each.values())) for each in keys})
             told = " ".join(value for value in wanted.values() if value)
             raise PeekproofError(f"{self.experiment}/{self.run} has no '{told}'; it has {listed(there)}")
-        order = {name: number for number, name in enumerate(self._metrics)}
-        key = min(
-            found, key=lambda each: (order.get(each["metric"], len(order)), each["variant"], each["reading"] == "live")
+        variants = self._snapshot.table(
+            "SELECT variant FROM variants WHERE experiment = $experiment ORDER BY rowid", experiment=self.experiment
         )
+        order = {name: number for number, name in enumerate(self._metrics)}
+        place = {name: number for number, name in enumerate(variants.column(0).to_pylist())}
+
+        def rank(each: dict[str, str]) -> tuple[int, int, bool]:
+            """As in the document; what is no longer in it comes last."""
+            one, other = each["metric"], each["variant"]
+            return order.get(one, len(order)), place.get(other, len(place)), each["reading"] == "live"
+
+        key = min(sorted(found, key=lambda each: [*each.values()]), key=rank)
         columns = (
             "SELECT look, time, n + control_n AS units, relative_estimate AS lift, relative_lower AS lower, "
             "relative_upper AS upper, p_value, estimate, status"

@@ -82,6 +82,12 @@ def test_the_course_of_a_comparison_has_every_look(snapshot: Path):
     assert repr(course) == "checkout: metric-1, other over control, live: nothing is known yet, by 30 looks"
 
 
+def test_a_course_is_of_the_treatment_that_its_document_names_first(snapshot: Path):
+    course = pp.read(snapshot).experiment("checkout").course()
+
+    assert repr(course).startswith("checkout: metric-1, treatment over control")
+
+
 def test_where_every_experiment_stands(snapshot: Path):
     published = pp.read(snapshot)
 
@@ -98,6 +104,10 @@ def test_where_every_experiment_stands(snapshot: Path):
         (lambda found: found.experiment("menu"), "'menu' has not been started, so nothing is known of it"),
         (lambda found: found.experiment("checkout", "exp-7"), "'exp-7' is no run of 'checkout'; it has exp-1"),
         (lambda found: found.experiment("checkout").look(31), "checkout/exp-1 has no look 31; there are 1 to 30"),
+        (
+            lambda found: found.experiment("checkout").look("3"),
+            r"look\('3'\): a look is named by its number, such as 17; the newest by none",
+        ),
         (
             lambda found: found.experiment("checkout").course("metric-1", "other", reading="settled"),
             "checkout/exp-1 has no 'metric-1 other settled all'; it has metric-0 other live all, metric-0 treatment",
