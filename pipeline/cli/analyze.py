@@ -59,9 +59,9 @@ _files = click.Path(exists=True, path_type=Path)
     "--metric",
     "metrics",
     multiple=True,
-    metavar="COLUMN[:TYPE]",
-    help="Of a table: a number of the unit; TYPE is conversion or sum, and where less is better decrease. The first "
-    "one decides.",
+    metavar="COLUMN[:TYPE][:decrease]",
+    help="Of a table: a number of the unit; TYPE is conversion or sum, by default what its numbers are; with decrease "
+    "less is better. The first one decides.",
 )
 @click.option(
     "--covariate",
