@@ -268,7 +268,7 @@ def topics() -> Iterator[str]:
     yield "Nobody else need read these; their form may change with a version.\n"
     between = ((UNITS, BYTES[UNITS][1]), (AGGREGATES, schemas["Aggregate"]["description"]))
     yield from table(("topic", "what a record holds"), ((f"`{name}`", told) for name, told in between))
-    for name in ("WorkerHealth", "PartitionHealth"):
+    for name in ("WorkerHealth", "PartitionHealth", "RecountHealth"):
         yield from _record(name, schemas[name])
 
 

@@ -6,10 +6,11 @@ run, whose number is the catalog offset of that record; one that is `complete` p
 name: the run of an arm, a fact, and a source that tells what the archive holds.
 """
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
+from schemas.fields import says
 from schemas.numbers import Count
 from schemas.written import Key, Strict
 
@@ -26,19 +27,17 @@ class Recount(Strict, frozen=True, kw_only=True):
 
 
 class RecountHealth(msgspec.Struct, frozen=True, kw_only=True):
-    """How far the archive's worker is with a recount: `done` of `size` records.
+    """How far the archive's worker is with a recount."""
 
-    `waiting` says for what, where it does not go on;
-    `generation` is the number of what comes of it, `records_per_second` what it reads while it works.
-    """
-
-    flag: str
-    run: str
-    generation: Count
-    done: Count = 0
-    size: Count = 0
-    records_per_second: Count = 0
-    waiting: str | None = None
+    flag: Annotated[str, says("flag", "none", "The flag whose run is counted again.")]
+    run: Annotated[str, says("run", "none", "The run.")]
+    generation: Annotated[Count, says("generation", "none", "The number of what comes of it.")]
+    done: Annotated[Count, says("done", "none", "Archived records that were read and told.")] = 0
+    size: Annotated[Count, says("size", "none", "Archived records that are to be read, about.")] = 0
+    records_per_second: Annotated[
+        Count, says("speed", "none", "Records that it reads in a second, while it works.")
+    ] = 0
+    waiting: Annotated[str | None, says("waiting", "none", "For what it waits; null where it goes on.")] = None
 
 
 def marked(name: str, generation: int) -> str:
