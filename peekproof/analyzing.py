@@ -121,7 +121,7 @@ def analyze(
 def _met(exposures: Sequence[Input], events: Sequence[Input], experiment: str | None) -> dict[str, list[str]]:
     met = variants_met(exposures, events)
     if not met:
-        for _ in FileAnalysis(documents_of((), (), ()), exposures, events):
+        for _ in FileAnalysis(documents_of((), (), ()), exposures, () if exposures else events):
             pass  # it tells why no row can be used, where none can
         raise PeekproofError("no exposure names its experiment: say `flag_key`, `variant`, `time` and `user_id`")
     if experiment is None:

@@ -19,6 +19,7 @@ from evaluation.assignment.dead_letters import shown
 from evaluation.assignment.plan import event_plan, exposure_plan
 from evaluation.assignment.routing import Assigned
 from evaluation.catalog.in_force import Catalog, RunInForce
+from evaluation.catalog.references import OFF
 from evaluation.catalog.rules import did_you_mean
 from evaluation.columns.scanning import Type, Wanted, scan
 from evaluation.flags.paths import Path as FieldPath
@@ -199,12 +200,13 @@ class FileAnalysis:
             counter.update({each["values"]: each["counts"] for each in pc.value_counts(some.drop_null()).to_pylist()})
         if self._is_documented:
             return exposures
-        asks |= length == 0
+        variants = found.texts(("variant",)).arrow().view(pa.large_string())
+        asks |= (length == 0) | pc.equal(variants, OFF).fill_null(False).to_numpy(zero_copy_only=False)
         for row in np.flatnonzero(found.odd).tolist():
             said = read_json((values[row] or "").encode())
-            asks[row] = isinstance(said, dict) and said.get("variant") in (None, "")
+            asks[row] = isinstance(said, dict) and said.get("variant") in (None, "", OFF)
         for line in exposures.line[asks].tolist():
-            self._reject_exposure(BadRow(file, line, "no variant", "variant is empty: the unit is in no arm"))
+            self._reject_exposure(BadRow(file, line, "no variant", "variant is empty or off: the unit is in no arm"))
         return exposures.take(np.flatnonzero(~asks)) if asks.any() else exposures
 
     def _reject_exposure(self, row: BadRow) -> None:

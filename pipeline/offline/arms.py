@@ -38,7 +38,7 @@ def _reads_as(text: str, number: str) -> bool:
 
 def weights_of(weights: object, known: Collection[str]) -> dict[str, int]:
     """The weight of each variant. Raises PeekproofError for what is none."""
-    if not isinstance(weights, Mapping):
+    if not isinstance(weights, Mapping) or not weights:
         raise PeekproofError(f"weights={weights!r}: name each variant's: {{'control': 1, 'treatment': 1}}")
     found: dict[str, int] = {}
     for key, weight in weights.items():

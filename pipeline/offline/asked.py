@@ -13,6 +13,7 @@ import msgspec
 import pyarrow as pa
 
 from evaluation.catalog.metric_rules import metric_violations
+from evaluation.catalog.references import OFF
 from evaluation.catalog.rules import Violation, did_you_mean, flag_violations
 from evaluation.columns.scanning import Type, Wanted, scan
 from pipeline.catalog.documents import Documents, FileDefinition
@@ -57,7 +58,8 @@ def documents_of(
 def variants_met(exposures: Sequence[Input], events: Sequence[Input]) -> dict[str, list[str]]:
     """By experiment the variants that exposures name, by name; events may hold them too, as an export's do.
 
-    Raises PeekproofError where nothing is read.
+    Beside two others `off` is none of them, as an export calls what units have no more. Raises PeekproofError where
+    nothing is read.
     """
     translation = Translation((), LeftOut(), Sightings(()))
     topic, given = (EXPOSURES, exposures) if exposures else (EVENTS, events)
@@ -74,6 +76,9 @@ def variants_met(exposures: Sequence[Input], events: Sequence[Input]) -> dict[st
                         met.setdefault(pair["flag_key"], {})
                         if pair["variant"]:
                             met[pair["flag_key"]][pair["variant"]] = None
+    for variants in met.values():
+        if len(variants) > 2:
+            variants.pop(OFF, None)
     return {flag: sorted(variants) for flag, variants in sorted(met.items())}
 
 

@@ -170,9 +170,22 @@ def test_exposures_alone_have_their_split_judged():
     assert result.to_pandas().empty
 
 
-def test_exposures_without_rows_are_told_so():
+@pytest.mark.parametrize("events", [None, frame([{"event_type": "buy", "user_id": "ann", "time": T}])])
+def test_exposures_without_rows_are_told_so(events: Any):
     with pytest.raises(PeekproofError, match=r"^'exposures': there are no rows, so there is nothing to analyse$"):
-        pp.analyze(frame([shown("button", 1)]).head(0), metrics=METRICS[:1])
+        pp.analyze(frame([shown("button", 1)]).head(0), events, METRICS[:1])
+
+
+def test_units_that_left_are_in_no_arm_of_an_export():
+    def exported(unit: int) -> dict[str, Any]:
+        variant = {} if unit % 3 == 2 else {"[Experiment] Variant": ("control", "treatment")[unit % 3]}
+        said = {"[Experiment] Flag Key": "button", **variant}
+        return {"event_type": "[Experiment] Exposure", "user_id": f"user-{unit}", "time": T, "event_properties": said}
+
+    result = pp.analyze(frame([exported(unit) for unit in range(300)]))
+
+    assert {arm.variant: arm.units for arm in result.look.health.arms} == {"control": 100, "treatment": 100}
+    assert result.notes[0] == "exposures: 100 rows left out: no variant"
 
 
 @pytest.mark.parametrize("kind", ["frame", "file"])
