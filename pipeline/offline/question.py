@@ -60,6 +60,11 @@ class TableQuestion:
                 raise PeekproofError(f"{column!r} is no name of a column; write a text")
         if twice := [column for column, times in Counter(self.columns).items() if times > 1]:
             raise PeekproofError(f"'{twice[0]}' is named twice; a column is one thing to all rows")
+        if self.strata is not None and self.cluster is not None:
+            raise PeekproofError(
+                f"strata '{self.strata}' and clusters '{self.cluster}': clusters are compared by ratios, which have no "
+                "strata; name the clusters alone, or the strata of rows that were randomised one by one"
+            )
         for violation in type_violations({"method": self.method}, Analysis):
             raise PeekproofError(str(violation))
         for each in self.metrics:

@@ -144,7 +144,7 @@ class TableAnalysis:
             cluster, (one, other) = names[pairs[0, mixed[0]]], pairs[1, mixed[0] : mixed[0] + 2]
             raise PeekproofError(
                 f"'{name}' {cluster} has rows of '{variants[one]}' and '{variants[other]}', so it was not randomised "
-                "as a whole: name what was as the cluster, and as strata what holds units of several variants"
+                "as a whole: name what was; what holds units of several variants may be their strata"
             )
         return Codes(names, codes)
 

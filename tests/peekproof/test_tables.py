@@ -215,6 +215,10 @@ def test_a_column_of_a_type_that_cannot_be_read_is_named_with_the_way_out():
         ({"metrics": ["re78"], "covariates": ["re75", "re75"]}, "'re75' is named twice; a column is one thing to all"),
         ({"metrics": ["re78"], "covariates": ["hisp"], "strata": "hisp"}, "'hisp' is named twice; a column is one"),
         (
+            {"metrics": ["re78"], "strata": "hisp", "clusters": "educ"},
+            "strata 'hisp' and clusters 'educ': clusters are compared by ratios, which have no strata; name the",
+        ),
+        (
             {"metrics": ["re78"], "method": "ttest"},
             "method: 'ttest' is not allowed; it must be one of sequential, t-test, bayesian",
         ),
