@@ -50,7 +50,7 @@ GROUP BY ALL ORDER BY ALL
 
 @pytest.mark.timeout(900)
 def test_what_comes_late_is_counted_from_the_start_as_queries_count_it(broker: str, tmp_path: Path) -> None:
-    fixed = {"horizon": HORIZON, "tolerance": HORIZON, "units_partitions": 2, "recount_share": 0.01}
+    fixed = {"horizon": HORIZON, "tolerance": HORIZON, "units_partitions": 2, "recount_share": 0.03}
     with deployed(broker, tmp_path / "data", archive_interval=1_000, **fixed) as settings:
         shop = Shop(tmp_path / "documents", settings)
         (shop.directory / "metrics" / "a.yaml").write_text(
