@@ -46,7 +46,7 @@ class _Refusal(msgspec.Struct):
     message: str = ""
 
 
-class _Said(NamedTuple):
+class _Answered(NamedTuple):
     """What came: the status, its words, and the body."""
 
     status: int
@@ -128,7 +128,7 @@ class RegistryClient:
         said = _words(refusal.message or answer.reason)
         raise RegistryError(f"{self.url}{path} answers {answer.status}: {said}; {_way_out(answer.status)}")
 
-    async def _ask(self, path: str) -> _Said:
+    async def _ask(self, path: str) -> _Answered:
         """Proxies are those that the environment names. Raises OSError or ValueError."""
         from aiohttp import ClientError, ClientSession, ClientTimeout, TooManyRedirects  # noqa: PLC0415 (slow to import)
 
@@ -145,7 +145,7 @@ class RegistryClient:
                     body += some
                     if len(body) > LARGEST:
                         raise ValueError(f"it sends more than {LARGEST} bytes")
-                return _Said(answer.status, answer.reason or "", bytes(body))
+                return _Answered(answer.status, answer.reason or "", bytes(body))
         except TooManyRedirects as error:
             raise OSError(f"it leads from address to address, {len(error.history)} times") from error
         except ClientError as error:
