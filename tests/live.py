@@ -23,11 +23,17 @@ def ask(snapshot: Path, query: str) -> Any:
 
 
 def wait_for(condition: Callable[[], object], seconds: float = 90, what: str = "it", often: float = 0.4) -> None:
-    """Return when the condition holds, asked so often; fail after so long."""
-    deadline = time.monotonic() + seconds
+    """Return when the condition holds, asked so often; fail after so long.
+
+    To ask takes CPU that what is waited for needs: it is done for a quarter of the time at most.
+    """
+    began = time.monotonic()
+    deadline = began + seconds
     while not condition():
-        assert time.monotonic() < deadline, f"{what} did not come about in {seconds} s"
-        time.sleep(often)  # to ask a snapshot takes CPU that what is waited for needs
+        asked = time.monotonic()
+        assert asked < deadline, f"{what} did not come about in {seconds} s"
+        time.sleep(min(max(often, 3 * (asked - began)), 5.0))
+        began = time.monotonic()
 
 
 def wait_for_catalog(settings: Settings) -> None:

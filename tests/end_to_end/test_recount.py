@@ -62,7 +62,7 @@ def test_what_comes_late_is_counted_from_the_start_as_queries_count_it(broker: s
         traffic = _Traffic(settings)
         with Supervisor(settings, workers=2) as supervisor:
             for _ in range(10):
-                traffic.send(3_000)
+                traffic.send(2_000)
             wait_for(lambda: (seen := _newest(settings)) and seen.health.arms[0].units, what="a look")
 
             shop.rewrite("metrics:\n", BREAKDOWN + "metrics:\n  - metric: revenue\n")

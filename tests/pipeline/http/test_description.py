@@ -86,7 +86,7 @@ def test_the_document_is_valid_and_the_server_survives_what_fits_it(open_server:
     assert document["openapi"].startswith("3.1")
     assert httpx.get(f"{open_server.address}/asyncapi.json").json()["asyncapi"] == "3.0.0"
 
-    statuses = drive(document, open_server.address, examples=3)
+    statuses = drive(document, open_server.address, examples=2)
 
     for hostile in (b'{"key":"a","variants":' + b"[" * 100_000, b'{"key":"\xff"}', b"", b"[]"):
         json = {"content-type": "application/json"}
