@@ -25,14 +25,14 @@ def ask(snapshot: Path, query: str) -> Any:
 def wait_for(condition: Callable[[], object], seconds: float = 90, what: str = "it", often: float = 0.4) -> None:
     """Return when the condition holds, asked so often; fail after so long.
 
-    To ask takes CPU that what is waited for needs: it is done for a quarter of the time at most.
+    To ask takes CPU that what is waited for needs: it is done for half of the time at most.
     """
     began = time.monotonic()
     deadline = began + seconds
     while not condition():
         asked = time.monotonic()
         assert asked < deadline, f"{what} did not come about in {seconds} s"
-        time.sleep(min(max(often, 3 * (asked - began)), 5.0))
+        time.sleep(min(max(often, asked - began), 2.0))
         began = time.monotonic()
 
 

@@ -218,7 +218,7 @@ class RecountedStages(Stages):
 
 
 RecountedStages.TestCase.settings = settings(
-    max_examples=10,
+    max_examples=6,
     stateful_step_count=25,
     suppress_health_check=list(HealthCheck),
     deadline=None,

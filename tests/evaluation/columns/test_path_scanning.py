@@ -184,7 +184,7 @@ BROKEN = st.builds(
 )
 
 
-@settings(max_examples=600)
+@settings(max_examples=300)
 @given(st.lists(BYTES | BROKEN, min_size=1, max_size=4))
 def test_what_the_kernel_takes_is_what_msgspec_reads(values):
     for value, found in zip(values, scanned(*values), strict=True):

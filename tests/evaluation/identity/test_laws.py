@@ -148,7 +148,7 @@ def expected(oracle, tables, runs, clocks):
 
 
 @pytest.mark.parametrize("partitions", [1, 3])
-@settings(max_examples=12, suppress_health_check=list(HealthCheck))
+@settings(max_examples=8, suppress_health_check=list(HealthCheck))
 @given(seed=st.integers(0, 1 << 32), number=st.sampled_from([5, 60, 200]))
 def test_the_stages_equal_the_queries_in_any_order_and_any_cut(topic, oracle, partitions, seed, number):
     chance = a_random(seed)
