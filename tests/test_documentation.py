@@ -38,7 +38,7 @@ RECORDS = {"exposures": Exposure, "events": Event}
 STRUCTS = [part for part in vars(catalog).values() if hasattr(part, "__struct_fields__")]
 PARTS = {field for part in STRUCTS for field in part.__struct_fields__}
 SETTINGS = {f"PEEKPROOF_{name.upper()}" for name in Settings.__struct_fields__}
-OTHERS = {f"PEEKPROOF_{name}" for name in ("SETTINGS", "KEY", "CACHE", "CLIENTS", "MUTANTS", "GRID")}
+OTHERS = {f"PEEKPROOF_{name}" for name in ("SETTINGS", "KEY", "CACHE", "CLIENTS", "MUTANTS", "GRID", "LONG")}
 PROGRAMS = {"peekproof", "duckdb", "make", "docker", "pip", "python", "curl", "uv", "export", "mkdir", "chgrp", "chmod"}
 
 
