@@ -23,7 +23,7 @@ from schemas.look import Look
 from schemas.notification import HandedOver
 from schemas.topics import DELIVERIES, EVENTS, EXPOSURES, HEALTH, NOTIFICATIONS, RESULTS, UNITS
 from tests.conftest import deployed
-from tests.live import wait_for, wait_for_catalog
+from tests.live import ask, wait_for, wait_for_catalog
 from tests.pipeline.notifications.words import say, word
 from tests.pipeline.shop import Shop
 
@@ -247,6 +247,9 @@ def test_what_stages_tell_each_other_and_people_may_be_made_anew_too(deployment:
     with deployment.working("archive", "storage"):
         deployment.send(200)
         deployment.wait_for(200)
+        for table in ("notifications", "deliveries"):
+            kept = f"SELECT count(*) FROM {table}"
+            wait_for(lambda kept=kept: ask(deployment.settings.snapshot, kept), what=table)  # type: ignore[misc]
         time.sleep(2.5)  # until all of it is archived
     number = deployment.look().look
     deployment.make_anew(UNITS, RESULTS, HEALTH, NOTIFICATIONS, DELIVERIES)
