@@ -231,7 +231,7 @@ async def newest_at_each_time(settings: Settings) -> tuple[list[int], list[int]]
 
     Several may have been published within a millisecond.
     """
-    archive, times = Archive(settings.data / "archive"), dict[int, int]()
+    archive, times = Archive(settings.data / "archive", 3_600_000), dict[int, int]()
     before, after = Readers(), Readers()  # what one has answered it keeps
     looks, past, past_too = Looks(), PastLooks(settings, before), PastLooks(settings, after)
 
