@@ -1,15 +1,11 @@
 """Commenting: comments, checked and published; the command line and the HTTP API do it by the same functions."""
 
-from itertools import count
-
 from evaluation.catalog.history import History
 from evaluation.catalog.rules import Violation, did_you_mean
 from pipeline.catalog.editing import RefusedError, Signature, state_of
-from pipeline.catalog.topic import CatalogWriter, EditConflictError
+from pipeline.catalog.topic import CatalogWriter
 from pipeline.catalog.types import kind_of, type_violations
 from schemas.comment import Comment
-
-MOST_CONFLICTS = 20  # with others who comment at the same moment
 
 
 def check_comment(said: Comment, history: History) -> None:
@@ -32,13 +28,5 @@ async def publish_comment(writer: CatalogWriter, said: Comment, signature: Signa
 
     Raises what `CatalogWriter.publish` raises.
     """
-    for conflicts in count(1):
-        document = writer.next_version(said, signature.author, signature.reason)
-        try:
-            await writer.publish(document)
-        except EditConflictError:
-            if conflicts == MOST_CONFLICTS:
-                raise
-        else:
-            break
+    document = await writer.publish_after_others(lambda: writer.next_version(said, signature.author, signature.reason))
     return document.version

@@ -1,18 +1,16 @@
 """Recounting: recounts as versions of a document, begun and stopped by people, completed by whoever told the past."""
 
 from collections.abc import Iterable
-from itertools import count
 
 import msgspec
 
 from evaluation.catalog.in_force import Catalog, InForce, RunInForce
 from evaluation.catalog.recounts import coming
 from pipeline.catalog.editing import Change, RefusedError, Signature, begun, state_of
-from pipeline.catalog.topic import CatalogWriter, EditConflictError
+from pipeline.catalog.topic import CatalogWriter
+from schemas.catalog import Document
 from schemas.health import WorkerHealth
 from schemas.recount import Recount, RecountHealth, RecountState
-
-MOST_CONFLICTS = 20  # with others who say something of the same recount at the same moment
 
 
 async def say(writer: CatalogWriter, run: RunInForce, state: RecountState, why: str | None = None) -> bool:
@@ -20,19 +18,14 @@ async def say(writer: CatalogWriter, run: RunInForce, state: RecountState, why: 
 
     Raises what `CatalogWriter.publish` raises.
     """
-    for conflicts in count(1):
+
+    def made() -> Document | None:
         if run.generation not in coming(writer.history.newest):
-            return False
+            return None
         spec = Recount(key=run.flag, run=run.key, state=state, why=why)
-        document = writer.next_version(spec, "peekproof", why or "everything archived was told")
-        try:
-            await writer.publish(document)
-        except EditConflictError:
-            if conflicts == MOST_CONFLICTS:
-                raise
-        else:
-            break
-    return True
+        return writer.next_version(spec, "peekproof", why or "everything archived was told")
+
+    return await writer.publish_after_others(made) is not None
 
 
 async def begin(writer: CatalogWriter, key: str, signature: Signature) -> Change:

@@ -6,7 +6,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from math import inf
-from typing import Self
+from typing import Self, TypeVar
 
 import msgspec
 from aiokafka import AIOKafkaProducer, ConsumerRecord
@@ -28,6 +28,9 @@ from schemas.topics import CATALOG, MAX_MESSAGE_BYTES
 LARGEST_DOCUMENT = MAX_MESSAGE_BYTES - 100_000  # of a document; the rest is for what surrounds it in a batch of records
 PARTITION = 0  # one, so that versions have an order
 END_SECONDS = 5.0  # to disconnect
+MOST_CONFLICTS = 20  # with others who say something of the same document at the same moment
+
+Made = TypeVar("Made", bound=Document | None)
 
 _log = logging.getLogger(__name__)
 
@@ -157,6 +160,23 @@ class CatalogWriter:
         for rejected in self.history.rejected:
             if rejected.offset == sent.offset:
                 raise EditConflictError(f"{name} came too late and changes nothing: {rejected.reason}")
+
+    async def publish_after_others(self, make: Callable[[], Made]) -> Made:
+        """Publish what is made of the catalog as it stands, anew as often as another edit wins; None: nothing is left.
+
+        For what rests on no version before it. Raises as `publish`; EditConflictError where others always win.
+        """
+        conflicts = 0
+        while (document := make()) is not None:
+            try:
+                await self.publish(document)
+            except EditConflictError:
+                conflicts += 1
+                if conflicts == MOST_CONFLICTS:
+                    raise
+            else:
+                break
+        return document
 
 
 def size_fault(value: bytes) -> str | None:
