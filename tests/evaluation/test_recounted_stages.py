@@ -8,7 +8,6 @@ queries say of all records, as if it had had its metrics, windows and breakdowns
 import random
 from typing import Any
 
-import numpy as np
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, rule
@@ -18,8 +17,8 @@ from evaluation.catalog.recounts import why_not
 from evaluation.recounting.past import Past
 from pipeline.stages.gathering import Gathering
 from schemas.catalog import Breakdown, Goal
-from schemas.records import Records
 from schemas.recount import Recount, marked
+from tests.evaluation.appended import appended
 from tests.evaluation.test_stages_machine import (
     FLAGS,
     HORIZON,
@@ -65,13 +64,7 @@ class Teller:
         begin = self.position[source]
         some = [each for each in self.sources[source][begin : begin + size] if each[0] < self.past.boundary]
         name = marked(source[0], self.generation), source[1]
-        length = np.array([len(value) for _, value in some], np.int64)
-        records = Records(
-            topic=source[0], partition=source[1], begin=begin, end=begin + len(some),
-            offset=np.arange(begin, begin + len(some)),
-            append_time=np.array([time for time, _ in some], np.int64),
-            start=np.cumsum(length) - length, length=length, data=memoryview(b"".join(value for _, value in some)),
-        )  # fmt: skip
+        records = appended(source, begin, some)
         for said in self.past.told(records, HORIZON, TOLERANCE):
             self.gathering.add(name, said)
         self.position[source] = begin + len(some)

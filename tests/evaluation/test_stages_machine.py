@@ -14,7 +14,6 @@ from dataclasses import replace
 from typing import Any
 
 import msgspec
-import numpy as np
 import xxhash
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -42,7 +41,7 @@ from schemas.catalog import (
     Step,
     Variant,
 )
-from schemas.records import Records
+from tests.evaluation.appended import appended
 from tests.oracle import Oracle, definitions, published
 
 SECOND, MINUTE, HOUR = 1_000, 60_000, 3_600_000
@@ -345,13 +344,7 @@ class Stages(RuleBasedStateMachine):
     def _take(self, source: tuple[str, int], size: int) -> None:
         begin, log = self.position[source], self.sources[source]
         some = log[begin : begin + size]
-        length = np.array([len(value) for _, value in some], np.int64)
-        records = Records(
-            topic=source[0], partition=source[1], begin=begin, end=begin + len(some),
-            offset=np.arange(begin, begin + len(some)),
-            append_time=np.array([time for time, _ in some], np.int64),
-            start=np.cumsum(length) - length, length=length, data=memoryview(b"".join(value for _, value in some)),
-        )  # fmt: skip
+        records = appended(source, begin, some)
         for assigned in assign(records, self.history, HORIZON, TOLERANCE):
             for piece in assigned.pieces(MOST_ROWS):
                 self.gathering.add(source, piece)

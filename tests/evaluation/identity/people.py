@@ -3,15 +3,14 @@
 import random
 
 import msgspec
-import numpy as np
 import xxhash
 
 from evaluation.assignment.routing import assign
 from evaluation.identity.identities import Identities
 from evaluation.metrics.partition import Partition
 from pipeline.stages.gathering import Gathering
-from schemas.records import Records
 from schemas.topics import EVENTS, EXPOSURES, IDENTITIES
+from tests.evaluation.appended import appended
 
 SOURCES = ((EXPOSURES, 0), (EVENTS, 0), (EVENTS, 1))
 
@@ -59,13 +58,7 @@ class Stages:
         """Assignment reads so many records of a source."""
         begin = self.position[source]
         some = self.logs[source][begin : begin + size]
-        length = np.array([len(value) for _, value in some], np.int64)
-        records = Records(
-            topic=source[0], partition=source[1], begin=begin, end=begin + len(some),
-            offset=np.arange(begin, begin + len(some)),
-            append_time=np.array([time for time, _ in some], np.int64),
-            start=np.cumsum(length) - length, length=length, data=memoryview(b"".join(value for _, value in some)),
-        )  # fmt: skip
+        records = appended(source, begin, some)
         for assigned in assign(records, self.history, self.horizon, self.tolerance):
             self.assigning.add(source, assigned)
         self.position[source] = begin + len(some)
