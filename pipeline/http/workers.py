@@ -83,11 +83,6 @@ class Workers(Collector):
         self._forget()
         return {health.stage for _, health in self._said.values()}
 
-    def healths(self, stage: str) -> list[WorkerHealth]:
-        """What those said last that work on a stage."""
-        self._forget()
-        return [health for _, health in self._said.values() if health.stage == stage]
-
     def behind(self, stages: Sequence[str] = TO_A_LOOK) -> str | None:
         """Why looks that come through these stages may not tell everything that has come, if so."""
         return self._upstream.behind(self.now, stages)

@@ -67,7 +67,7 @@ async def stop_recount(
 
 def _shown(backend: Backend, key: str) -> RecountShown:
     catalog = backend.writer.history.newest
-    told = recounts_told(catalog, backend.workers.healths("archive"))
+    told = recounts_told(catalog, backend.workers.said_of("archive"))
     flag = catalog.flags[key]
     return RecountShown(short_of=short_of(flag), recount=next((each for each in told if each.flag == key), None))
 
