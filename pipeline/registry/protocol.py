@@ -177,6 +177,6 @@ def _way_out(code: int) -> str:
     match code:
         case 401 | 403:
             return "set schema_registry_username and schema_registry_password, or schema_registry_token"
-        case 301 | 302 | 303 | 307 | 308 | 404:
+        case 404:
             return f"set schema_registry to where a registry answers {TYPES} (Apicurio's: …/apis/ccompat/v7)"
     return "it is asked again"
