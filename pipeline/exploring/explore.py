@@ -114,15 +114,25 @@ def _sought_in_vain(
     run: RunInForce, asked: Sequence[AskedMetric], folded: FoldedRun, finding: FoundValues
 ) -> Iterator[str]:
     """Sentences: which properties no exposure tells, of which metrics no event was counted, and what there is."""
-    for name in folded.values.untold:
-        said, *there = (each.removeprefix("user_properties.") for each in [name, *finding.properties(run.flag)])
-        yield f"no exposure that was read tells `{said}`{_but(said, there)}"
+    if untold := [_short(each) for each in folded.values.untold]:
+        there = [*map(_short, finding.properties(run.flag))]
+        for name in untold:
+            yield f"no exposure that was read tells `{name}`{_but(name, there)}"
     counted = {each.metric: each.events for each in folded.aggregate.metrics}
     events = {fact.event for each in asked if not counted.get(each.metric.definition.key) for fact in each.metric.facts}
+    there = finding.events() if events else []
     for event in sorted(events):
-        there = finding.events()
-        but = " of these units" if event in there else _but(event, there)
-        yield f"no event `{event}`{but} was counted" if event in there else f"there is no event `{event}`{but}"
+        is_there = event in there
+        yield (
+            f"no event `{event}` of these units was counted"
+            if is_there
+            else f"there is no event `{event}`{_but(event, there)}"
+        )
+
+
+def _short(name: str) -> str:
+    """A property of units as people call it."""
+    return name.removeprefix("user_properties.")
 
 
 def _but(name: str, there: Sequence[str]) -> str:

@@ -88,9 +88,9 @@ class RunFold:
         for phase in self._phases:
             is_last = phase is self._phases[-1]
             self._read(phase, bound, tell, moves=is_last)
-            if not self.is_whole and not is_last:
-                return None
             if not is_last:
+                if not self.is_whole:
+                    return None
                 self._cut(0)
                 found = self._partition.members(self._run.flag, self._run.key)
                 self._units = SoughtUnits(np.zeros(0, np.uint64) if found is None else found.unit)
