@@ -86,7 +86,6 @@ class DeadLetters:
         value = partial(columns.value, i)
         came = value if columns.are_elements else value()
         self.add(int(columns.row[i]), columns.index_of(i), reason, detail, came, columns.source)
-
         self._refused[columns.source].append(int(_messages(columns)[i]))
 
     def reject_whole(

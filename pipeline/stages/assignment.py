@@ -87,7 +87,8 @@ class AssignmentStage(Stage):
         self._told = Follower(settings, ARRIVALS, self._read_arrivals, self.aside)
         self._asks_for_people = False  # whether a run of some time did
         self._looked_at = 0  # how many of the catalog's states were asked for that
-        self._last_news = monotonic(), 0  # when something came last, and where the catalog ended
+        self._last_came = monotonic()  # when something came last that somebody may wait for
+        self._catalog_end = 0  # where the catalog ended then
         self._told_at = 0.0  # when (`monotonic`) it was told last how far the sources are
         self._under_way = asyncio.Semaphore(UNDER_WAY)
         self._sendings: set[asyncio.Task[None]] = set()
@@ -129,7 +130,7 @@ class AssignmentStage(Stage):
 
         Raises RegistryError, with nothing done, where the schemas that it names are not there yet.
         """
-        self._last_news = monotonic(), self._last_news[1]
+        self._last_came = monotonic()
         await self.catalog.caught_up(records.received)
         schemas = await self._schemas.soon(named_by(records, self.catalog.history.registered))
         counted = self._counted_of(source)
@@ -177,11 +178,10 @@ class AssignmentStage(Stage):
 
     def _is_quiet(self) -> bool:
         """Whether nothing has come for a while that somebody may wait for."""
-        since, offset = self._last_news
-        if offset != self.catalog.history.newest.offset:
-            self._last_news = monotonic(), self.catalog.history.newest.offset
-            return False
-        return monotonic() - since > QUIET_AFTER
+        end = self.catalog.history.newest.offset
+        if end != self._catalog_end:
+            self._last_came, self._catalog_end = monotonic(), end
+        return monotonic() - self._last_came > QUIET_AFTER
 
     async def tick(self) -> None:
         """Send what has waited."""

@@ -102,9 +102,8 @@ class StorageStage(Stage):
     async def _write(self) -> None:
         """One transaction, one snapshot."""
         self._due = monotonic() + QUIET_SECONDS
-        taken = dict(self._taken)
         await asyncio.to_thread(self._flush_and_publish)
-        for source, offset in taken.items():
+        for source, offset in self._taken.items():
             self.durable(source, offset)
 
     def _flush_and_publish(self) -> None:
