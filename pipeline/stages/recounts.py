@@ -28,6 +28,8 @@ class RecountsReader:
     def __init__(self, settings: Settings, is_archived: Callable[[int], bool]) -> None:
         self._settings = settings
         self._is_archived = is_archived
+        self._log = settings.data / "logs" / "recount.log"
+        self._logged = 0  # bytes of it that former processes wrote
         self._process: subprocess.Popen[bytes] | None = None
         self._generation = 0
         self._coming: dict[int, RunInForce] = {}
@@ -57,23 +59,23 @@ class RecountsReader:
             self._why[generation] = "for the archive, until it holds what came before"
             return
         self._why.pop(generation, None)
-        logs = self._settings.data / "logs"
-        logs.mkdir(parents=True, exist_ok=True)
         self._generation = generation
-        with (logs / "recount.log").open("ab") as log:
+        self._log.parent.mkdir(parents=True, exist_ok=True)
+        with self._log.open("ab") as log:
+            self._logged = log.tell()
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "pipeline.recounting", str(generation)],
                 env=os.environ | self._settings.environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
-                stderr=subprocess.PIPE,
+                stderr=log,
             )
 
     def _ended(self, process: subprocess.Popen[bytes]) -> None:
-        said = process.stderr.read().decode("utf-8", "replace").strip() if process.stderr else ""
         self._next_try = monotonic() + (PAUSE_SECONDS if process.returncode else 0.0)
         if process.returncode:
-            last = said.splitlines()[-1] if said else f"its process ended with code {process.returncode}"
+            said = self._log.read_bytes()[self._logged :].decode("utf-8", "replace").splitlines()
+            last = said[-1] if said else f"its process ended with code {process.returncode}"
             self._why[self._generation] = f"it is tried again: {last}"[:LONGEST]
 
     def health(self) -> list[RecountHealth]:
