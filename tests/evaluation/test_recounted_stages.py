@@ -85,6 +85,7 @@ class RecountedStages(Stages):
     def __init__(self) -> None:
         super().__init__()
         self.tellers: dict[str, Teller] = {}
+        self.is_told = False  # to other generations everything is
 
     @initialize(seed=seeds)
     def have_a_past(self, seed: int) -> None:
@@ -194,11 +195,14 @@ class RecountedStages(Stages):
         }
         of_first = {key: fact for key, fact in facts.items() if key == fact.key}
         tables["events"] = [row for each in self.said["events"] for row in self._event(of_first, **each)]
-        heard, self.heard = self.heard, 0
         of_others = {key: fact for key, fact in facts.items() if key != fact.key}
+        self.is_told = True
         tables["events"] += [row for each in self.said["events"] for row in self._event(of_others, **each)]
-        self.heard = heard
+        self.is_told = False
         return tables
+
+    def _is_heard(self, appended: int) -> bool:
+        return self.is_told or super()._is_heard(appended)
 
     def _row(self, flag, run, allocation, variant, message, name, appended, inactive, forced):  # type: ignore[no-untyped-def]  # noqa: PLR0917
         row = super()._row(flag, run, allocation, variant, message, name, appended, inactive, forced)

@@ -6,7 +6,6 @@ the end the units partitions together are what the queries say of the records, e
 time alone. Then all runs end: what was final stays as it was, and nothing else of it is kept.
 """
 
-import math
 import random
 from bisect import bisect_right
 from collections.abc import Callable
@@ -19,6 +18,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
+from evaluation.assignment.plan import events_until
 from evaluation.assignment.routing import assign
 from evaluation.catalog import lifecycle
 from evaluation.catalog.history import History
@@ -140,7 +140,6 @@ class Stages(RuleBasedStateMachine):
         super().__init__()
         self.history = History()
         self.now = BEGIN - 20 * HOUR
-        self.heard = math.inf  # from when on events count that no run read before
         self.standing: dict[str, list[tuple[int, str, int, bool]]] = {flag.key: [] for flag in FLAGS}
         self.started: dict[tuple[str, str], int] = {}  # by flag and run
         for each in METRICS:
@@ -178,8 +177,6 @@ class Stages(RuleBasedStateMachine):
             standing = self.now + SECOND, run.key, len(run.allocations) - 1, run.completed is None
             self.standing[key].append(standing)
             self.started.setdefault((key, run.key), self.now)
-            if run.completed is None and Goal(metric=LATER.key) in spec.definition.metrics:
-                self.heard = min(self.heard, self.now + SECOND)
 
     def _append_to_catalog(self, value: bytes | None) -> None:
         self.history.append(len(self.history.states) - 1, self.now, value)
@@ -493,7 +490,7 @@ class Stages(RuleBasedStateMachine):
     def _event(self, facts, message, id, appended):  # type: ignore[no-untyped-def]  # noqa: A002
         cents = round(message["event_properties"]["price"] * 100) if "event_properties" in message else None
         late = appended - message["time"] > HORIZON
-        if message["event_type"] == LATER.event and appended < self.heard:
+        if message["event_type"] == LATER.event and not self._is_heard(appended):
             return
         for key, fact in facts.items():
             if fact.event == message["event_type"] and not (fact.where and (cents is None or cents <= 2000)):
@@ -501,6 +498,13 @@ class Stages(RuleBasedStateMachine):
                 for unit in (unit_of(kind, message) for kind in UNITS):
                     if unit is not None:
                         yield key, unit, message["time"], id, value or 0, late, value is None
+
+    def _is_heard(self, appended: int) -> bool:
+        """Some run that was never recounted reads what only the later metric reads."""
+        catalog = self.history.states[self.history.index_at(appended)]
+        its = (each for flag in catalog.flags.values() for run in flag.runs for each in run.generations)
+        of_first = [each for each in its if not each.generation and LATER.key in each.metrics]
+        return any(appended <= events_until(each, HORIZON) for each in of_first)
 
 
 Stages.TestCase.settings = settings(max_examples=15, stateful_step_count=25, suppress_health_check=list(HealthCheck))
