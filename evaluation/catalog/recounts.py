@@ -2,7 +2,8 @@
 
 A generation that is coming reads what the documents say when it begins, of every unit since the start; from then on
 both generations follow the documents as any run does. What was chosen after the start is exploratory. A run that is
-complete keeps what it had, as it was; what its document adds comes beside that.
+complete keeps what it had, as it was; what its document adds comes beside that. Of a flag one run is recounted at a
+time: the newest recount gives up one that is on its way.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -45,7 +46,8 @@ def flag_after(catalog: Catalog, recount: Recount, offset: int) -> FlagInForce:
         if reason := why_not(flag, recount.run):
             raise ValueError(reason)
         run = flag.runs[-1]
-        return _with(flag, replace(run, coming=_begun(flag, run, catalog.metrics, offset)))
+        alone = replace(flag, runs=tuple(replace(each, coming=None) if each.coming else each for each in flag.runs))
+        return _with(alone, replace(run, coming=_begun(flag, run, catalog.metrics, offset)))
     run = next((each for each in flag.runs if each.key == recount.run and each.coming), None)  # type: ignore[assignment]
     if run is None or run.coming is None:
         raise ValueError(f"run '{recount.run}' of '{recount.key}' is not being recounted: nothing is {recount.state}")
@@ -145,12 +147,17 @@ def short_of(flag: FlagInForce) -> list[str]:
     return [*metrics, *(each.property for each in document.breakdowns if each not in run.definition.breakdowns)]
 
 
-def consequences_of(run: RunInForce) -> Iterator[str]:
-    """Of a generation that begins to come."""
+def consequences_of(flag: FlagInForce, run: RunInForce) -> Iterator[str]:
+    """Of a generation that begins to come, of a flag as it was before."""
     goes_on = "goes on" if run.completed is None else "stays"
     yield (
         f"{run.key} of '{run.flag}' is counted again from its start, by what is archived; it {goes_on} as it is until "
         "that has caught up, and then changes in one look. `peekproof recount list` tells how far it is"
+    )
+    yield from (
+        f"the recount of {each.key} that is on its way is given up; {each.key} stays as it is"
+        for each in flag.runs
+        if each.coming and each.key != run.key
     )
     for name, version in run.exploratory.items():
         if version:

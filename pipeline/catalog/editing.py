@@ -222,7 +222,7 @@ def begun(catalog: Catalog, key: str) -> Change:
     spec = Recount(key=key, run=run, state="begun")
     coming = flag_after(catalog, spec, catalog.offset).runs[-1].coming
     assert coming
-    follows = tuple(map(Consequence, consequences_of(coming)))
+    follows = tuple(map(Consequence, consequences_of(flag, coming)))
     version = catalog.version_of("recount", key) + 1
     return Change("recount", key, version, spec, steps=(f"{run} is recounted",), consequences=follows)
 

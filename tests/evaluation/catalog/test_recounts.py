@@ -1,11 +1,13 @@
 """A run that is counted again: two generations beside each other, and what is exploratory of the second."""
 
+from dataclasses import replace
+
 import msgspec
 import pytest
 
 from evaluation.catalog.in_force import SETTLING, RunInForce
-from evaluation.catalog.lifecycle import apply_definition, complete, start
-from evaluation.catalog.recounts import coming, short_of
+from evaluation.catalog.lifecycle import apply_definition, complete, restart, start
+from evaluation.catalog.recounts import coming, consequences_of, short_of
 from schemas.catalog import Breakdown, FlagState, Goal
 from schemas.recount import Recount
 from tests.evaluation.catalog.test_history import BUTTON, PURCHASE, REVENUE, Topic
@@ -110,6 +112,21 @@ def test_a_recount_that_is_stopped_leaves_the_run_as_it_was(topic: Topic) -> Non
     before = topic.history.newest.flags["button"].runs[-1]
     recount(topic, 1)
     assert recount(topic, 2, "stopped") == before
+
+
+def test_a_recount_of_the_next_run_gives_up_one_that_is_on_its_way(topic: Topic) -> None:
+    state = begin(topic)
+    recount(topic, 1)
+    topic.publish("flag", restart(state, 3, "s2"), 3)
+    before = topic.history.newest.flags["button"]
+    assert before.runs[0].coming
+
+    topic.publish("recount", Recount(key="button", run="exp-2", state="begun"), 2)
+
+    first, second = topic.history.newest.flags["button"].runs
+    assert second.coming
+    assert first == replace(before.runs[0], coming=None)
+    assert "the recount of exp-1 that is on its way is given up" in "\n".join(consequences_of(before, second.coming))
 
 
 @pytest.mark.parametrize(

@@ -87,11 +87,16 @@ class Console:
         browser, origin, body = context or self.browser, {"origin": self.address}, {"key": key or self.key}
         assert browser.request.post("/api/1/session", data=body, headers=origin).ok
         page = browser.new_page()
-        page.on("console", lambda said: said.type in ("error", "warning") and self.faults.append(said.text))
-        page.on("pageerror", lambda error: self.faults.append(str(error)))
+        self.watch(page)
         page.goto(f"/#/{route}")
         expect(page.get_by_text("Live", exact=True)).to_be_visible()
         return page
+
+    def watch(self, page: Page) -> None:
+        """Note what goes wrong in a page, and at which address."""
+        kinds = ("error", "warning")
+        page.on("console", lambda said: said.type in kinds and self.faults.append(f"{said.text} {said.location}"))
+        page.on("pageerror", lambda error: self.faults.append(str(error)))
 
     def experiment(self, key: str | None = None) -> Page:
         page = self.open(f"experiments/{EXPERIMENT}", key)

@@ -356,7 +356,7 @@ def test_a_link_shows_one_experiment_to_whoever_has_it_and_a_viewer_sees_no_butt
     assert console.browser.browser is not None
     stranger = console.browser.browser.new_context()
     guest = stranger.new_page()
-    guest.on("console", lambda said: said.type == "error" and console.faults.append(said.text))
+    console.watch(guest)
     guest.goto(link)
     expect(guest.get_by_role("region", name="Verdict")).to_be_visible()
     expect(guest.get_by_text("Live", exact=True)).to_be_visible()
@@ -375,7 +375,7 @@ def test_a_link_shows_one_experiment_to_whoever_has_it_and_a_viewer_sees_no_butt
     guest.goto(link)
     expect(guest.get_by_role("heading", name="Sign in")).to_be_visible()
     stranger.close()
-    console.faults[:] = [fault for fault in console.faults if "401" not in fault and "403" not in fault]
+    console.faults[:] = [fault for fault in console.faults if "of 401" not in fault and "of 403" not in fault]
 
     viewer = console.experiment(Keys(console.settings.data).create("viewer", "eve")[1])
     expect(viewer.get_by_role("group", name="Actions")).to_have_count(0)
