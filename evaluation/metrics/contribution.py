@@ -55,9 +55,9 @@ def contribution(  # noqa: PLR0917
 
 def _health(run: RunMembers, c: int, column: RunColumn, examples: list[Example], order: list[int]) -> MetricHealth:
     """What became of a column's events."""
-    counts = {field: int(run.store.tallies[c][field]) for field in TALLY.names or ()}
+    counts = dict(zip(TALLY.names or (), run.store.tallies[c].tolist(), strict=True))
     told = _newest(column.variables, examples, run)
-    first = int(run.store.measures.columns[c].first)
+    first = int(run.store.measures.columns["first"][c])
     parts = [_part(run, v, variable, examples, order) for v, variable in enumerate(column.variables, first)]
     return MetricHealth(
         column.metric,
@@ -95,7 +95,7 @@ def _sums(run: RunMembers, c: int, cells: Words, order: list[int]) -> Iterator[S
     """The sums of column c by reading, arm and segment: of segments where nobody is, none."""
     column = run.store.columns[c]
     names = [f"{each.property}={value}" for each in run.breakdowns for value in (OTHER, *each.values)]
-    everyone = range(run.store.measures.breakdowns[0].segments)  # each unit is in one segment of a breakdown
+    everyone = range(int(run.store.measures.breakdowns["segments"][0]))  # each unit is in one segment of a breakdown
     places = np.nonzero(cells[..., sums.N])
     inhabited: dict[tuple[int, int], list[tuple[int, sums.SumCell]]] = defaultdict(list)
     found = sums.read(cells[places], column.numbers)

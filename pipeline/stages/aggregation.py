@@ -5,6 +5,7 @@ again: they are cumulative, so a repeat changes nothing.
 """
 
 import zlib
+from time import monotonic
 from typing import ClassVar
 
 import msgspec
@@ -15,17 +16,20 @@ from pipeline.stages.stateful import StatefulStage
 from schemas.records import Records
 from schemas.topics import AGGREGATES, UNITS, SourcePartition, topics
 
+TELL_SECONDS = 0.6  # from one telling of the aggregates to the next: all of them are told, however little is new
+
 
 class AggregationStage(StatefulStage[Partition]):
     """Units in; aggregates out."""
 
     name: ClassVar[str] = "aggregation"
     topics: ClassVar[tuple[str, ...]] = (UNITS,)
-    tick_seconds: ClassVar[float] = 0.3
+    tick_seconds: ClassVar[float] = 0.1
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings, Partition)
         self._published: dict[int, int] = {}  # by partition: the offset of the aggregates that were sent last
+        self._told_at = 0.0  # when that was last (`monotonic`)
         self._places = next(topic.partitions for topic in topics(1) if topic.name == AGGREGATES)
 
     async def start_position(self, source: SourcePartition, earliest: int) -> int | None:
@@ -45,10 +49,13 @@ class AggregationStage(StatefulStage[Partition]):
 
     async def tell(self) -> None:
         """Send the aggregates of the partitions that moved on."""
+        moved = [number for number, each in self._partitions.items() if each.offset != self._published[number]]
+        if not moved or monotonic() - self._told_at < TELL_SECONDS:
+            return
+        self._told_at = monotonic()
         messages = []
-        for number, partition in self._partitions.items():
-            if partition.offset == self._published[number]:
-                continue
+        for number in moved:
+            partition = self._partitions[number]
             sent, self._published[number] = self._published[number], partition.offset
             for aggregate in partition.aggregates():
                 if aggregate.offset > sent:  # a run's last word is sent once

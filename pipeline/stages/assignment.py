@@ -1,6 +1,6 @@
 """Assignment: which variant does this unit get, and which metrics does this event feed?
 
-Keeps no state: what was gathered within `tick_seconds` is sent, acknowledged, and only then are the sources' offsets
+Keeps no state: what was gathered within `SEND_SECONDS` is sent, acknowledged, and only then are the sources' offsets
 committed. A worker that falls is followed by one that reads the same records again and sends the same rows;
 aggregation takes each source offset once. What came is counted too, and told about once a second (see
 schemas.arrivals). Offsets are committed only with it, and what another worker has told already is not counted again: so
@@ -51,7 +51,9 @@ from schemas.topics import (
 )
 from schemas.writer_schema import Schemas
 
-MOST_ROWS = 100_000  # gathered before they are sent without waiting for the tick; a message holds some 350,000
+# From one sending to the next: each is a message for every partition of `units`, which costs the same with few rows.
+SEND_SECONDS = 0.25
+MOST_ROWS = 100_000  # gathered before they are sent without waiting for that; a message holds some 350,000
 UNDER_WAY = 4  # sendings that are not acknowledged yet
 QUIET_AFTER = 60.0  # seconds without a record and without news of the catalog; then the clock goes on in steps of
 QUIET_STEP = 10.0
@@ -71,7 +73,7 @@ class AssignmentStage(Stage):
     reads_sources: ClassVar[bool] = True
     tick_seconds: ClassVar[float] = 0.05
     fetch_min_bytes: ClassVar[int] = 1 << 20  # what single producers send is gathered here, by the fetch
-    fetch_wait_ms: ClassVar[int] = 100
+    fetch_wait_ms: ClassVar[int] = 250
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
@@ -89,7 +91,7 @@ class AssignmentStage(Stage):
         self._looked_at = 0  # how many of the catalog's states were asked for that
         self._last_came = monotonic()  # when something came last that somebody may wait for
         self._catalog_end = 0  # where the catalog ended then
-        self._told_at = 0.0  # when (`monotonic`) it was told last how far the sources are
+        self._sent_at = self._told_at = 0.0  # when (`monotonic`) something was sent last, and how far the sources are
         self._under_way = asyncio.Semaphore(UNDER_WAY)
         self._sendings: set[asyncio.Task[None]] = set()
 
@@ -186,7 +188,8 @@ class AssignmentStage(Stage):
     async def tick(self) -> None:
         """Send what has waited."""
         self._fail_if_a_sending_did()
-        if self._gathering.rows or self._dead_letters or self._answers:
+        is_due = monotonic() - self._sent_at >= SEND_SECONDS
+        if is_due and (self._gathering.rows or self._dead_letters or self._answers):
             await self._send()
 
     async def release(self, sources: Iterable[SourcePartition]) -> None:
@@ -209,6 +212,7 @@ class AssignmentStage(Stage):
         """
         self._fail_if_a_sending_did()
         await self._under_way.acquire()
+        self._sent_at = monotonic()
         self._gathering.count(*self._census.counted())
         covered, messages = self._gathering.cut()
         people = self._people(tells)

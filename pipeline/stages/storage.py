@@ -1,12 +1,12 @@
 """Storage: what can analysts query?
 
 Rows and their Kafka offsets are one transaction of one private DuckDB file, of which a read-only snapshot is published
-about once a second; less often while nothing comes but how the workers are.
+about once a second; less often where that takes much of a core, or while nothing comes but how the workers are.
 """
 
 import asyncio
 from collections.abc import Iterable
-from time import monotonic
+from time import monotonic, process_time
 from typing import ClassVar
 
 from pipeline.kafka.logs import ClusterTopics, belong, require_belonging
@@ -19,6 +19,8 @@ from schemas.records import Records
 from schemas.topics import CATALOG, DEAD_LETTERS, DELIVERIES, HEALTH, NOTIFICATIONS, RESULTS, SourcePartition
 
 QUIET_SECONDS = 10.0  # from one snapshot to the next while there is no news
+SHARE = 0.05  # of a core that writing and snapshots may take, but for one every five seconds
+LONGEST_PAUSE = 5.0
 
 
 class StorageStage(Stage):
@@ -37,7 +39,7 @@ class StorageStage(Stage):
         self._is_open = False
         self._directory, self._archive = settings.data / "store", settings.data / "archive"
         self._taken: dict[SourcePartition, int] = {}
-        self._due = 0.0  # when the next snapshot is made in any case (`monotonic`)
+        self._free = self._due = 0.0  # when the next snapshot may be made, and is in any case (`monotonic`)
 
     async def start(self) -> None:
         """Own the store, and publish what it has, unless it must be restored."""
@@ -85,7 +87,8 @@ class StorageStage(Stage):
 
     async def tick(self) -> None:
         """Write what was added, and publish it, unless nobody waits for it yet."""
-        if self._store.has_news or monotonic() >= self._due:
+        now = monotonic()
+        if (self._store.has_news and now >= self._free) or now >= self._due:
             await self._write()
 
     async def release(self, sources: Iterable[SourcePartition]) -> None:
@@ -101,8 +104,10 @@ class StorageStage(Stage):
 
     async def _write(self) -> None:
         """One transaction, one snapshot."""
-        self._due = monotonic() + QUIET_SECONDS
+        began, before = monotonic(), process_time()
         await asyncio.to_thread(self._flush_and_publish)
+        pause = min((process_time() - before) / SHARE, LONGEST_PAUSE)
+        self._free, self._due = began + pause, began + QUIET_SECONDS
         for source, offset in self._taken.items():
             self.durable(source, offset)
 

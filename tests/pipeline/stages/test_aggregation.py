@@ -7,9 +7,11 @@ from contextlib import asynccontextmanager
 
 import msgspec
 import numpy as np
+import pytest
 
 from pipeline.kafka.reading import read_topic
 from pipeline.settings import Settings
+from pipeline.stages import aggregation
 from pipeline.stages.aggregation import AggregationStage
 from schemas.aggregate import Aggregate
 from schemas.topics import AGGREGATES, UNITS
@@ -18,6 +20,12 @@ from tests.pipeline.shop import Shop
 from tests.pipeline.slices import records
 
 SOURCE = (UNITS, 0)
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every tick may tell."""
+    monkeypatch.setattr(aggregation, "TELL_SECONDS", 0.0)
 
 
 @asynccontextmanager
