@@ -29,6 +29,7 @@ class ArchiveStage(Stage):
     reads_sources: ClassVar[bool] = True
     is_whole: ClassVar[bool] = True
     fetch_min_bytes: ClassVar[int] = 4 << 20  # nobody waits for it
+    fetch_wait_ms: ClassVar[int] = 2_000
     niceness: ClassVar[int] = 5
 
     def __init__(self, settings: Settings) -> None:
