@@ -60,7 +60,7 @@ class Snapshot(Tabled):
         """A run of an experiment, the newest unless it is said which. Raises PeekproofError where there is none."""
         found = {row["key"]: row for row in self.to_arrow().to_pylist()}
         if key not in found:
-            raise PeekproofError(f"'{key}' is no experiment of '{self._path}'; {did_you_mean(key, found)}")
+            raise PeekproofError(f"'{key}' is no experiment of '{self._path}'; {did_you_mean(str(key), found)}")
         runs = self._column("SELECT DISTINCT run FROM results_history WHERE experiment = $key ORDER BY run", key=key)
         if run is None:
             run = found[key]["run"]

@@ -7,6 +7,7 @@ import { Refusal, send } from "../api.js";
 import { h } from "../dom.js";
 import { differences } from "../flag/versions.js";
 import { may } from "../session/may.js";
+import { FromStart, mayCount } from "./fromstart.js";
 import { Reason } from "./reason.js";
 import { readExactly } from "./values.js";
 
@@ -25,6 +26,7 @@ export class ImportPage {
   /** @type {string[]} */
   #follows = [];
   #reason = "";
+  #fromStart = false; // runs count what is added from their start on
   #isBusy = false;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #due;
@@ -98,6 +100,8 @@ export class ImportPage {
           this.#publish(documents);
         },
       },
+      changed.some(({ kind, version }) => mayCount(kind, version)) &&
+        h(FromStart, { isChosen: this.#fromStart, choose: (isChosen) => this.#count(isChosen) }),
       h(Reason, { reason: this.#reason, say: (reason) => this.#say(reason) }),
       h(
         "div",
@@ -116,6 +120,12 @@ export class ImportPage {
   /** @param {string} reason */
   #say(reason) {
     this.#reason = reason;
+    this.redraw();
+  }
+
+  /** @param {boolean} fromStart */
+  #count(fromStart) {
+    this.#fromStart = fromStart;
     this.redraw();
   }
 
@@ -160,7 +170,8 @@ export class ImportPage {
     const yes = this.#follows.length ? /** @type {const} */ ({ yes: true }) : {};
     this.#isBusy = true;
     try {
-      await send("PUT", "documents", { yaml: this.#text, reason: this.#reason, bases, ...yes });
+      const said = { reason: this.#reason, bases, from_start: this.#fromStart, ...yes };
+      await send("PUT", "documents", { yaml: this.#text, ...said });
       this.#follows = [];
       this.#message = `These stand: ${documents.filter(isChanged).map(nameOf).join(", ")}.`;
       this.say(this.#message);

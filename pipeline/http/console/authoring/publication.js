@@ -4,6 +4,7 @@
 
 import { Refusal, send } from "../api.js";
 import { publish } from "./documents.js";
+import { mayCount } from "./fromstart.js";
 import { readable } from "./values.js";
 
 /** @typedef {{ of: "publish" | "start", isStarted: boolean, follows: string[], message: string }} Refused What was
@@ -35,7 +36,7 @@ export class Publication {
   /** Whether runs may stand that would count some of it from now on. */
   get mayCount() {
     const { kind, base } = this.edited;
-    return base > 0 && (kind === "metric" || (kind === "flag" && !this.isDraft));
+    return mayCount(kind, base) && (kind === "metric" || !this.isDraft);
   }
 
   get isReady() {

@@ -7,6 +7,7 @@
 
 import { h } from "../dom.js";
 import { differences } from "../flag/versions.js";
+import { FromStart } from "./fromstart.js";
 import { Reason } from "./reason.js";
 import { CopyYaml, Yaml } from "./yaml.js";
 
@@ -85,7 +86,8 @@ function Publishing({ publication, isExperiment }) {
       },
     },
     h(Reason, { reason: publication.reason, say: (reason) => publication.say(reason) }),
-    publication.mayCount && h(FromStart, { publication }),
+    publication.mayCount &&
+      h(FromStart, { isChosen: publication.fromStart, choose: (isChosen) => publication.count(isChosen) }),
     h("div", { class: "refusal", role: "alert" }, refusal(publication)),
     h(
       "div",
@@ -95,20 +97,6 @@ function Publishing({ publication, isExperiment }) {
     ),
   );
 }
-
-/** @param {{ publication: Publication }} props */
-const FromStart = ({ publication }) =>
-  h(
-    "label",
-    { class: "choice" },
-    h("input", {
-      id: "from-start",
-      type: "checkbox",
-      checked: publication.fromStart,
-      onchange: ({ target }) => publication.count(target.checked),
-    }),
-    " Runs count what is added from their start, by what is archived; chosen after the start, it decides nothing",
-  );
 
 /** @param {Edited} edited @param {boolean} mayStart */
 const publishes = ({ base }, mayStart) =>

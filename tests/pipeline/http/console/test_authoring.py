@@ -336,6 +336,16 @@ def test_other_documents_follow_their_schema_and_yaml_goes_out_and_comes_in(cons
     expect(page.get_by_role("alert")).to_contain_text("These stand: metric basket.")
     expect(page.get_by_role("region", name="metric basket")).to_contain_text("stands as it is")
     assert console.call("GET", "documents/metric/basket")["yaml"] == yaml
+    expect(page.get_by_label("Runs count what is added from their start")).to_have_count(
+        0
+    )  # nothing is another version
+
+    page.get_by_label("YAML").fill(standing.replace("Share of visitors", "Share of those"))
+    page.get_by_label("Runs count what is added from their start").check()
+    with page.expect_request("**/api/1/documents") as asked:
+        page.get_by_role("button", name="Publish 1 of 1").click()
+    assert asked.value.post_data_json["from_start"]
+    expect(page.get_by_role("alert")).to_contain_text("These stand: metric purchase.")
 
     begins = {"key": "aa", "owner": "shop", "of": "experiment", "values": {"name": "Nothing new"}}
     console.call("PUT", "documents/template/aa", {"definition": begins, "base": 0, "reason": "to begin with"})
