@@ -83,6 +83,7 @@ class Partition:
         self._keeps = keeps
         self.offset = 0
         self.catalog = 0
+        self.rows = 0  # that messages have brought since it was made, or loaded
         self.generation = generation
         self._sources = Sources(generation)
         self._facts = Facts(f"units/{partition}")
@@ -164,6 +165,7 @@ class Partition:
         for state in states:
             state._advance(header)
             state.offset = offset + 1
+        self.rows += batch.num_rows
         if not isinstance(header.came, UnsetType):
             self._silences.take(header.came, EVER if is_first else self.watermark)
         self._finish()

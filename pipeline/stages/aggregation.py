@@ -6,7 +6,7 @@ again: they are cumulative, so a repeat changes nothing.
 
 import zlib
 from time import monotonic
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import msgspec
 
@@ -17,6 +17,15 @@ from schemas.records import Records
 from schemas.topics import AGGREGATES, UNITS, SourcePartition, topics
 
 TELL_SECONDS = 0.6  # from one telling of the aggregates to the next: all of them are told, however little is new
+CLOCK_SECONDS = 2.0  # the same where nothing but the clock has moved
+
+
+class _Told(NamedTuple):
+    """Of a partition what its aggregates were told of last: up to which offset, and by what they differ from others."""
+
+    offset: int
+    rows: int
+    catalog: int
 
 
 class AggregationStage(StatefulStage[Partition]):
@@ -28,13 +37,13 @@ class AggregationStage(StatefulStage[Partition]):
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings, Partition)
-        self._published: dict[int, int] = {}  # by partition: the offset of the aggregates that were sent last
-        self._told_at = 0.0  # when that was last (`monotonic`)
+        self._told: dict[int, _Told] = {}  # by partition
+        self._told_at = self._clocks_told_at = 0.0  # when that was last, and of all of them (`monotonic`)
         self._places = next(topic.partitions for topic in topics(1) if topic.name == AGGREGATES)
 
     async def start_position(self, source: SourcePartition, earliest: int) -> int | None:
         """Where the newest checkpoint ends; nothing of the partition has been sent."""
-        self._published[source[1]] = -1
+        self._told[source[1]] = _Told(-1, -1, -1)
         return await super().start_position(source, earliest)
 
     async def take(self, source: SourcePartition, records: Records) -> None:
@@ -49,17 +58,29 @@ class AggregationStage(StatefulStage[Partition]):
 
     async def tell(self) -> None:
         """Send the aggregates of the partitions that moved on."""
-        moved = [number for number, each in self._partitions.items() if each.offset != self._published[number]]
-        if not moved or monotonic() - self._told_at < TELL_SECONDS:
+        now = monotonic()
+        if now - self._told_at < TELL_SECONDS:
             return
-        self._told_at = monotonic()
+        are_clocks_due = now - self._clocks_told_at >= CLOCK_SECONDS
+        moved = [number for number in self._partitions if self._has_moved(number, are_clocks_due)]
+        if not moved:
+            return
+        self._told_at = now
+        if are_clocks_due:
+            self._clocks_told_at = now
         messages = []
         for number in moved:
             partition = self._partitions[number]
-            sent, self._published[number] = self._published[number], partition.offset
+            before, self._told[number] = self._told[number], _Told(partition.offset, partition.rows, partition.catalog)
             for aggregate in partition.aggregates():
-                if aggregate.offset > sent:  # a run's last word is sent once
+                if aggregate.offset > before.offset:  # a run's last word is sent once
                     key = f"{aggregate.flag}/{aggregate.run}/{number}".encode()
                     place = zlib.crc32(aggregate.flag.encode()) % self._places
                     messages.append((AGGREGATES, key, msgspec.json.encode(aggregate), place))
         await self.send_all(messages)
+
+    def _has_moved(self, number: int, are_clocks_due: bool) -> bool:
+        partition, told = self._partitions[number], self._told[number]
+        if (partition.rows, partition.catalog) != (told.rows, told.catalog):
+            return True
+        return are_clocks_due and partition.offset != told.offset

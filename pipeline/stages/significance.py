@@ -52,6 +52,7 @@ class SignificanceStage(Stage):
         # By partition of `aggregates`, run and units partition: the newest, decoded when a look is made of it.
         self._aggregates: dict[int, dict[RunKey, dict[int, _Newest]]] = {}
         self._news: set[RunKey] = set()
+        self._counted: set[RunKey] = set()  # of which not only clocks are new
         self._looks: dict[RunKey, tuple[LookHead, bytes]] = {}  # the last one that stands on `results`
         self._sent: dict[RunKey, tuple[int, bytes]] = {}  # the number and the look that were sent last
         self._computed: dict[RunKey, float] = {}  # when last (`monotonic`), as is `_published`
@@ -93,11 +94,15 @@ class SignificanceStage(Stage):
                 if known is None or head.offset > known.head.offset:
                     runs[run][head.partition] = _Newest(head, value or b"", source[1], offset)
                     self._news.add(run)
+                    if known is None or _numbers(head) != _numbers(known.head):
+                        self._counted.add(run)
         self.durable(source, records.end)
         self.count("aggregates", len(records))
 
     async def tick(self) -> None:
-        """Make a look of every run that has news, unless one was computed just before."""
+        """Make a look of every run that has news, unless one was computed just before; of clocks, when nothing was
+        published for long.
+        """
         now = monotonic()
         due = {
             run: aggregates
@@ -107,6 +112,7 @@ class SignificanceStage(Stage):
             and len(aggregates) == self.settings.units_partitions
             and len({each.head.generation for each in aggregates.values()}) == 1  # all have come along with a recount
             and now - self._computed.get(run, -inf) >= SHORTEST_PAUSE
+            and (run in self._counted or now - self._published.get(run, -inf) >= LONGEST_SILENCE)
         }
         if not due:
             return
@@ -114,6 +120,7 @@ class SignificanceStage(Stage):
         made = {}
         for run, aggregates in sorted(due.items()):
             self._computed[run] = now
+            self._counted.discard(run)
             head, value = self._looks.get(run, (None, b""))
             if head and head.final and all(each.head.generation == head.generation for each in aggregates.values()):
                 self._news.discard(run)
@@ -187,6 +194,11 @@ class SignificanceStage(Stage):
 def _is_behind(aggregates: Iterable[AggregateHead], last: LookHead) -> bool:
     """Whether some are older than what the last look covers: of a topic that is not read to its end, or sent anew."""
     return any(aggregate.offset < last.offsets.get(str(aggregate.partition), 0) for aggregate in aggregates)
+
+
+def _numbers(head: AggregateHead) -> tuple[object, ...]:
+    """What an aggregate says beside how far it is."""
+    return head.generation, head.catalog, head.arms, head.sums, head.metrics
 
 
 def _run_in(catalog: Catalog, run: RunKey) -> RunInForce | None:

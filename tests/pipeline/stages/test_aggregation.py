@@ -26,6 +26,7 @@ SOURCE = (UNITS, 0)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every tick may tell."""
     monkeypatch.setattr(aggregation, "TELL_SECONDS", 0.0)
+    monkeypatch.setattr(aggregation, "CLOCK_SECONDS", 0.0)
 
 
 @asynccontextmanager
@@ -75,3 +76,26 @@ def test_a_last_word_is_sent_once_by_each_worker_that_takes_the_partition(deploy
     by_the_first = [("exp-1", 1, False), ("exp-1", 2, True), ("exp-2", 2, False), ("exp-2", 3, False)]
     by_the_second = [("exp-1", 2, True), ("exp-2", 3, False), ("exp-2", 4, False)]
     assert sent(deployment) == by_the_first + by_the_second
+
+
+def test_where_nothing_but_the_clock_moved_it_is_told_later(
+    deployment: Settings, shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(aggregation, "CLOCK_SECONDS", 1e9)
+    shop.call("experiment", "restart", "button", "--yes")
+
+    async def work() -> None:
+        async with working(deployment) as stage:
+            await step(stage, 0, 1, catalog=3)
+            await step(stage, 1, 2, catalog=3)
+            await step(stage, 2, 3, catalog=4)  # which is news
+            monkeypatch.setattr(aggregation, "CLOCK_SECONDS", 0.0)
+            await step(stage, 3, 4, catalog=4)
+
+    asyncio.run(work())
+
+    assert [(run, offset) for run, offset, _ in sent(deployment) if run == "exp-1"] == [
+        ("exp-1", 1),
+        ("exp-1", 3),
+        ("exp-1", 4),
+    ]

@@ -127,8 +127,9 @@ def test_a_final_run_is_not_computed_again(deployment: Settings, monkeypatch: py
     assert [(each.look, each.final) for each in looks(deployment)] == [(1, True)]
 
 
-def test_of_aggregates_that_change_nothing_one_look_is_computed(
-    deployment: Settings, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("silence", "times"), [(0.0, 3), (1e9, 2)])
+def test_of_aggregates_that_change_nothing_one_look_is_computed_where_it_was_silent_for_long(
+    deployment: Settings, monkeypatch: pytest.MonkeyPatch, silence: float, times: int
 ) -> None:
     computed = []
 
@@ -138,6 +139,7 @@ def test_of_aggregates_that_change_nothing_one_look_is_computed(
 
     look_at = significance.look
     monkeypatch.setattr(significance, "look", counted)
+    monkeypatch.setattr(significance, "LONGEST_SILENCE", silence)
     heartbeat = msgspec.json.decode(aggregate(0, 300)) | {"offset": 301}  # the log went on, and says nothing
 
     async def work() -> None:
@@ -150,7 +152,7 @@ def test_of_aggregates_that_change_nothing_one_look_is_computed(
 
     asyncio.run(work())
 
-    assert len(computed) == 3
+    assert len(computed) == times
     assert [each.look for each in looks(deployment)] == [1, 2]
 
 
