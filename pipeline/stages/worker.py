@@ -161,7 +161,7 @@ class Worker:
             if source[0] not in self._foreign.read:
                 raise
             self._foreign.leave(source, position, str(error))
-            return log.end
+            return max(log.begin, log.end)  # the one may be of the log before
         return position - base
 
     def begin(self, tp: TP, offset: int) -> None:

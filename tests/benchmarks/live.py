@@ -42,7 +42,7 @@ Figures = dict[str, float]
 
 
 def measure() -> dict[str, dict[str, Figures]]:
-    """By records a second, and by process: percent of a core, and Pss in MB; of `all` also freshness in seconds."""
+    """By records a second, and by process: percent of a core, and Pss in MB; of `all` also what came, and freshness in s."""
     with tempfile.TemporaryDirectory() as directory, Broker(Path(directory) / "broker") as broker:
         settings = Settings(data=Path(directory), bootstrap_servers=broker.bootstrap_servers, prefix="bench")
         settings = with_free_port(settings)
@@ -63,6 +63,7 @@ def show(measured: dict[str, dict[str, Figures]]) -> str:
         cells = [each.get(name) for each in measured.values()]
         lines.append(f"{name + ' %':16}" + "".join(f"{cell['percent']:11.2f}" if cell else " " * 11 for cell in cells))
     ours = [each["all"] for each in measured.values()]
+    lines.append(f"{'sent/s':16}" + "".join(f"{each['sent']:11,.0f}" for each in ours))
     lines.append(f"{'memory MB':16}" + "".join(f"{each['memory']:11.0f}" for each in ours))
     lines += [
         f"{what + ' s':16}" + "".join(f"{each[what]:11.2f}" if what in each else " " * 11 for each in ours)
@@ -81,13 +82,16 @@ def _measured(
         time.sleep(WARM_SECONDS if rate else QUIET_SECONDS)
         processes = dict(supervisor.processes()) | {BROKER: broker.pid or 0} | sending
         before = {name: _cpu(pid) for name, pid in processes.items()}
+        sent = watch.produced
         time.sleep(SECONDS)
+        sent = watch.produced - sent
         found = {
             name: {"percent": 100 * (_cpu(pid) - before[name]) / SECONDS, "memory": _memory(pid)}
             for name, pid in processes.items()
         }
     ours = [each for name, each in found.items() if name not in {BROKER, TRAFFIC}]
     found["all"] = {what: sum(each[what] for each in ours) for what in ("percent", "memory")}
+    found["all"]["sent"] = sent / SECONDS
     if rate:
         time.sleep(WARM_SECONDS)  # until looks have it
         for record in read_topic(settings, RESULTS):

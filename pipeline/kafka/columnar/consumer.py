@@ -356,9 +356,10 @@ class Consumer(driver.Consumer):
         """
         assignment, generation = sorted(self.assignment()), self.app.consumer_generation_id
         self._forget(self.positions)
-        committed, earliest, ends = await asyncio.gather(
-            self._thread.committed(assignment), self.earliest_offsets(*assignment), self.end_offsets(assignment)
+        committed, earliest = await asyncio.gather(
+            self._thread.committed(assignment), self.earliest_offsets(*assignment)
         )
+        ends = await self.end_offsets(assignment)  # behind them: what is deleted meanwhile came before an end
         starts = {}
         async with self.app.turn:
             if (sorted(self.assignment()), self.app.consumer_generation_id) != (assignment, generation):
