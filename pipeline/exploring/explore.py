@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from evaluation.assignment.looking import topics_of
 from evaluation.catalog.history import History
 from evaluation.catalog.in_force import RunInForce
 from evaluation.catalog.rules import did_you_mean
@@ -103,7 +104,7 @@ def _explored(  # noqa: PLR0917
         notes.append(f"reading took more than {seconds:g} s, and was cut off: the run as of {said(folded.watermark)}")
     if finding.is_cut:
         notes.append("the values of events were found in a part of them, by which the largest were chosen")
-    notes += told_expired(directory, (EXPOSURES, EVENTS), run.started)
+    notes += told_expired(directory, (EXPOSURES, EVENTS, *topics_of(sources)), run.started)
     notes += _sought_in_vain(run, asked, folded, finding)
     if run.definition.analysis.cuped and any(each.lookback for each in run.metrics.values()):
         notes.append("numbers are those before adjustment: the scorecard's effects of metrics with CUPED are adjusted")

@@ -42,7 +42,7 @@ Figures = dict[str, float]
 
 
 def measure() -> dict[str, dict[str, Figures]]:
-    """By records a second, and by process: percent of a core, and Pss in MB; of `all` also what came, and freshness in s."""
+    """By records a second, and by process: percent of a core, and Pss in MB; of `all` freshness in s, and what came."""
     with tempfile.TemporaryDirectory() as directory, Broker(Path(directory) / "broker") as broker:
         settings = Settings(data=Path(directory), bootstrap_servers=broker.bootstrap_servers, prefix="bench")
         settings = with_free_port(settings)

@@ -11,9 +11,11 @@ from evaluation.catalog.lifecycle import apply_definition, start
 from evaluation.exploring.question import ExploreQuestion
 from pipeline.exploring.explore import Exploration, explore
 from pipeline.storage.archive import Archive
-from schemas.catalog import Flag, Goal, Metric, Step, Variant
+from pipeline.storage.archived import EXPIRED, Expired
+from schemas.catalog import Flag, Goal, Metric, Spec, Step, Variant
 from schemas.duration import HOUR_MS
 from schemas.records import Records
+from schemas.source import ForeignSource
 from schemas.topics import EVENTS, EXPOSURES
 
 START = 1_795_457_000_000
@@ -23,7 +25,7 @@ VARIANTS = (Variant(key="control"), Variant(key="treatment"))
 
 
 def answer(
-    directory: Path, flag: Flag, told: dict[str, list[dict[str, Any]]], question: ExploreQuestion
+    directory: Path, flag: Flag, told: dict[str, list[dict[str, Any]]], question: ExploreQuestion, *others: Spec
 ) -> Exploration:
     """Of messages that are appended when they happen."""
     archive = Archive(directory, HOUR_MS)
@@ -36,7 +38,8 @@ def answer(
         archive.advance(topic, 0, START + 100 * HOUR_MS)
     draft = apply_definition(None, flag, 1)
     history = History()
-    history.suppose(BUYERS, START - HOUR_MS)
+    for each in (BUYERS, *others):
+        history.suppose(each, START - HOUR_MS)
     history.suppose(draft, START - HOUR_MS)
     history.suppose(start(draft, 2, "salt"), START - HOUR_MS)
     return explore(directory, history, flag.key, None, question, HORIZON, HORIZON)
@@ -83,3 +86,16 @@ def test_events_of_the_people_behind_units_count(tmp_path: Path) -> None:
     assert cell.reading == "settled"
     assert (cell.n, cell.control_n) == (50, 50)
     assert int(cell.sum) + int(cell.control_sum) == 80  # of whom it was known when they were exposed
+
+
+def test_what_is_no_longer_archived_of_a_source_is_told(tmp_path: Path) -> None:
+    flag = Flag(key="f", owner="-", variants=VARIANTS, exposure_event=Step(event="opened"))
+    opened = [{"event_type": "opened", "user_id": f"u{i}", "time": START + i} for i in range(10)]
+    orders = ForeignSource(key="orders", topic="shop", makes="event", map={"event_type": "= buy", "user_id": "id"})
+    bought = [{"id": f"u{i}", "time": START + i} for i in range(10)]
+    (tmp_path / "@shop" / "0").mkdir(parents=True)
+    (tmp_path / "@shop" / "0" / EXPIRED).write_bytes(msgspec.json.encode(Expired(0, START + HOUR_MS)))
+
+    found = answer(tmp_path, flag, {EVENTS: opened, "@shop": bought}, ExploreQuestion(any_event=("buy:count",)), orders)
+
+    assert any("of `@shop` what was appended up to" in note for note in found.notes)
