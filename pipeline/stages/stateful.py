@@ -6,6 +6,7 @@ partition begins at its newest checkpoint, wherever the group's offset stands.
 
 import asyncio
 from collections.abc import Iterable
+from time import monotonic
 from typing import Generic, TypeVar
 
 from evaluation.identity.identities import Identities
@@ -33,7 +34,7 @@ class StatefulStage(Stage, Generic[State]):
         self._checkpoints = Checkpoints(settings.checkpoint_location, self._topic)
         self._partitions: dict[int, State] = {}
         self._saved: dict[int, int] = {}  # by partition: the offset of its newest checkpoint
-        self._since_checkpoint = 0.0
+        self._checkpoint_at = monotonic()  # when the last one began
         self._found = ClusterTopics("", {})
 
     async def start(self) -> None:
@@ -96,9 +97,9 @@ class StatefulStage(Stage, Generic[State]):
     async def tick(self) -> None:
         """Tell; every so often, checkpoint."""
         await self.tell()
-        self._since_checkpoint += self.tick_seconds
-        if self._since_checkpoint * 1_000 >= self.settings.checkpoint_interval:
-            self._since_checkpoint = 0.0
+        now = monotonic()
+        if (now - self._checkpoint_at) * 1_000 >= self.settings.checkpoint_interval:
+            self._checkpoint_at = now
             await self.checkpoint(list(self._partitions))
 
     async def release(self, sources: Iterable[SourcePartition]) -> None:
