@@ -20,7 +20,7 @@ TELL_SECONDS = 0.6  # from one telling of the aggregates to the next: all of the
 CLOCK_SECONDS = 2.0  # the same where nothing but the clock has moved
 
 
-class _Told(NamedTuple):
+class _LastTold(NamedTuple):
     """Of a partition what its aggregates were told of last: up to which offset, and by what they differ from others."""
 
     offset: int
@@ -37,13 +37,13 @@ class AggregationStage(StatefulStage[Partition]):
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings, Partition)
-        self._told: dict[int, _Told] = {}  # by partition
+        self._told: dict[int, _LastTold] = {}  # by partition
         self._told_at = self._clocks_told_at = 0.0  # when that was last, and of all of them (`monotonic`)
         self._places = next(topic.partitions for topic in topics(1) if topic.name == AGGREGATES)
 
     async def start_position(self, source: SourcePartition, earliest: int) -> int | None:
         """Where the newest checkpoint ends; nothing of the partition has been sent."""
-        self._told[source[1]] = _Told(-1, -1, -1)
+        self._told[source[1]] = _LastTold(-1, -1, -1)
         return await super().start_position(source, earliest)
 
     async def take(self, source: SourcePartition, records: Records) -> None:
@@ -71,7 +71,10 @@ class AggregationStage(StatefulStage[Partition]):
         messages = []
         for number in moved:
             partition = self._partitions[number]
-            before, self._told[number] = self._told[number], _Told(partition.offset, partition.rows, partition.catalog)
+            before, self._told[number] = (
+                self._told[number],
+                _LastTold(partition.offset, partition.rows, partition.catalog),
+            )
             for aggregate in partition.aggregates():
                 if aggregate.offset > before.offset:  # a run's last word is sent once
                     key = f"{aggregate.flag}/{aggregate.run}/{number}".encode()
