@@ -51,7 +51,8 @@ class FoldedRun(NamedTuple):
     """What the stages made of a run: its members with no numbers, those with each metric's, and its aggregate.
 
     `watermark` is the append time reached (ms UTC), `settled` that before which all is complete; `read` are the events
-    that were looked at. Where time did not suffice (`is_whole`), it is the run as it stood at the watermark.
+    that were looked at. Where time did not suffice (`is_whole`), it is the run as it stood at the watermark, but
+    that exposures which came later are known, and a few events.
     """
 
     members: UnitNumbers

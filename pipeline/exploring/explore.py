@@ -38,7 +38,7 @@ def explore(  # noqa: PLR0917
     kept: KeptSchemas | None = None,
     tell: Progress = lambda *_: None,
 ) -> Exploration:
-    """The answer; read for at most so long, it is of the run as it stood when time was over. Raises PeekproofError."""
+    """The answer; read for at most so long, it is of the run up to when time was over. Raises PeekproofError."""
     asked_run = run_of(history, experiment, run)
     try:
         return _explored(directory, history, asked_run, question.checked(), horizon, tolerance, seconds, kept, tell)
@@ -101,7 +101,10 @@ def _explored(  # noqa: PLR0917
             "archive has it"
         )
     if not fold.is_whole:
-        notes.append(f"reading took more than {seconds:g} s, and was cut off: the run as of {said(folded.watermark)}")
+        notes.append(
+            f"reading took more than {seconds:g} s, and was cut off: the run as of {said(folded.watermark)}, but that "
+            "exposures which came later are known, and a few events"
+        )
     if finding.is_cut:
         notes.append("the values of events were found in a part of them, by which the largest were chosen")
     notes += told_expired(directory, (EXPOSURES, EVENTS, *topics_of(sources)), run.started)
