@@ -17,17 +17,26 @@ from numba import njit
 from numpy.typing import NDArray
 
 from evaluation.assignment.decoding import JSON, NDJSON, content_type
+from evaluation.catalog.in_force import RunInForce
 from evaluation.columns.arrays import Mask
 from evaluation.columns.hashing import xxh64
 from evaluation.columns.memory import PADDING, byte_at
 from evaluation.columns.texts import Texts, as_bytes
 from schemas.dead_letter import CONTENT_TYPE
 from schemas.records import Records
-from schemas.topics import MARK
+from schemas.topics import EVENTS, EXPOSURES, MARK
 
 LONGEST_ID = 1024  # bytes of a unit that is hashed here
 PLACES = 16  # in a table of units for each of them, at least
 _IDS = ("user_id", "device_id")  # whose text is hashed as it stands
+
+
+def names_read(run: RunInForce) -> dict[str, list[str]]:
+    """By topic of ours, the names of the records that can matter to a run."""
+    events = {fact.event for metric in run.metrics.values() for fact in (*metric.facts, *metric.past_facts)}
+    if entry := run.definition.exposure_event:
+        events.add(entry.event)
+    return {EVENTS: sorted(events), EXPOSURES: [run.flag]}
 
 
 class SoughtUnits:

@@ -17,7 +17,7 @@ from evaluation.flags.paths import property_path
 from evaluation.flags.values import read_json, text_of
 from pipeline.questions.reading import TimeBound
 from pipeline.registry.kept import KeptSchemas, schemas_of
-from pipeline.storage.archived import offset_at, partitions, slices
+from pipeline.storage.archived import offset_at, partitions, passages
 from schemas.topics import EVENTS, EXPOSURES
 from schemas.written import Property
 
@@ -95,10 +95,14 @@ class FoundValues:
         for each in (topic, *topics_of(self._sources)):
             for number in partitions(self._directory, each):
                 begin = offset_at(self._directory, each, number, self._since)
-                for records in slices(self._directory, each, number, begin=begin):
+                its = names if each == EVENTS else None
+                for passage in passages(self._directory, each, number, begin=begin, names=its):
                     if self._bound.is_over:
                         self.is_cut = True
                         return
+                    records = passage.records
+                    if not len(records):
+                        continue
                     if int(records.append_time[0]) > self._until:
                         break
                     some = prefilter.of(records) if prefilter else records

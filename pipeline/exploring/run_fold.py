@@ -22,7 +22,7 @@ from evaluation.catalog.in_force import SETTLING, RunInForce
 from evaluation.catalog.sources import read_sources
 from evaluation.exploring.entry_values import EntryValues
 from evaluation.exploring.exploration import AskedMetric, FoldedRun
-from evaluation.exploring.prefilter import Prefilter, SoughtUnits
+from evaluation.exploring.prefilter import Prefilter, SoughtUnits, names_read
 from evaluation.exploring.supposed import supposed
 from evaluation.identity.identities import Identities
 from evaluation.metrics.partition import Partition
@@ -30,7 +30,7 @@ from pipeline.questions.reading import TimeBound
 from pipeline.questions.unit_log import of_runs
 from pipeline.registry.kept import KeptSchemas, schemas_of
 from pipeline.stages.gathering import Gathering
-from pipeline.storage.archived import offset_at, partitions, slices
+from pipeline.storage.archived import offset_at, partitions, passages
 from schemas.numbers import LATEST
 from schemas.records import Records
 from schemas.topics import EVENTS, EXPOSURES, IDENTITIES, SourcePartition
@@ -67,6 +67,7 @@ class RunFold:
         since = dict.fromkeys(self._metrics, run.started)
         anew = replace(run, metrics=self._metrics, since=since, definition=definition, generation=0, coming=None)
         self._alone = of_runs([anew], history.newest.logs)
+        self._names = {} if run.pair else names_read(anew)
         self._sources = read_sources(history, horizon)
         self._until = min(LATEST if until is None else until, events_until(anew, horizon), LATEST)
         # Who was joined to whom before the run is known from everything before it.
@@ -113,24 +114,30 @@ class RunFold:
     def _read(self, places: Sequence[SourcePartition], bound: TimeBound, tell: Progress, *, moves: bool) -> None:
         """Read these side by side; time `moves` on with them, or stands still."""
         begin = {place: offset_at(self._directory, *place, self._since) for place in places}
-        logs = {place: slices(self._directory, *place, begin=begin[place]) for place in places}
+        names = self._names
+        logs = {
+            place: passages(self._directory, *place, begin=begin[place], names=names.get(place[0])) for place in places
+        }
         times = dict.fromkeys(places, self._since)
-        filters = {EVENTS: self._of_events(), EXPOSURES: Prefilter([self._run.flag])}
+        filters = {topic: Prefilter(its) for topic, its in names.items()}
+        if EVENTS in filters:
+            filters[EVENTS] = Prefilter(names[EVENTS], self._run.definition.unit, self._units)
         while logs and not bound.is_over:
             place = min(logs, key=times.__getitem__)
-            records = next(logs[place], None)
-            if records is None:
+            passage = next(logs[place], None)
+            if passage is None:
                 del logs[place]
                 continue
+            records = passage.records
             if place not in self._begun:
                 self._gathering.begin(place, records.begin)
                 self._begun.add(place)
-            times[place] = min(int(records.append_time[-1]), self._until)
+            times[place] = min(passage.time, self._until)
             self.reached = max(self.reached, times[place])
             if place[0] != EXPOSURES:
-                self.read += len(records)
+                self.read += passage.rows
             self._take(place, records, filters.get(place[0]))
-            if int(records.append_time[-1]) > self._until:
+            if passage.time > self._until:
                 del logs[place]
             if self._gathering.rows >= MOST_ROWS:
                 self._cut(min((times[each] for each in logs), default=0) if moves else 0)
@@ -139,17 +146,11 @@ class RunFold:
         if logs:
             self.reached = min(times[place] for place in logs)
 
-    def _of_events(self) -> Prefilter:
-        names = {fact.event for metric in self._metrics.values() for fact in metric.facts}
-        if entry := self._run.definition.exposure_event:
-            names.add(entry.event)
-        return Prefilter(sorted(names), self._run.definition.unit, self._units)
-
     def _take(self, place: SourcePartition, records: Records, prefilter: Prefilter | None) -> None:
-        if int(records.append_time[-1]) > self._until:
+        if len(records) and int(records.append_time[-1]) > self._until:
             row = int(np.searchsorted(records.append_time, self._until, side="right"))
             records, _ = records.split(int(records.offset[row]))
-        if prefilter is not None and self._people is None:
+        if prefilter is not None:
             records = prefilter.of(records)
         schemas = schemas_of(records, self._sources, self._kept)
         for assigned in assign(records, self._history, self._horizon, self._tolerance, schemas, self._values):

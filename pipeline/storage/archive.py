@@ -45,6 +45,7 @@ from pipeline.storage.archived import (
     standing,
     unbroken,
 )
+from pipeline.storage.bands import BandWriter, bands, whole
 from schemas.duration import DAY_MS, HOUR_MS
 from schemas.records import Records
 from schemas.topics import CATALOG
@@ -237,6 +238,7 @@ WRITING: dict[str, Any] = {
     "compression": "zstd",
     "compression_level": 1,
     "use_dictionary": ["headers.list.element.key"],
+    "column_encoding": {"offset": "DELTA_BINARY_PACKED", "append_time": "DELTA_BINARY_PACKED"},
     "write_statistics": ["offset", "append_time"],
     "write_page_checksum": True,
 }
@@ -265,18 +267,20 @@ def _groups(files: list[ArchiveFile], window: int) -> Iterator[list[ArchiveFile]
 def _merge(group: list[ArchiveFile]) -> None:
     path = group[0].path.with_name(_name(group[0].begin, group[-1].end, group[-1].interval))
     with durable.writing(path) as temporary, pq.ParquetWriter(temporary, SCHEMA, **WRITING) as writer:
-        held: list[pa.Table] = []
+        merged = BandWriter(writer, path.parent.parent.name)
+        held: list[pa.RecordBatch] = []
         size = 0
         for file in group:
             with reading(file.path) as parquet:
-                for row_group in range(parquet.num_row_groups):
-                    table = parquet.read_row_group(row_group)
-                    if held and size + table.nbytes > MAX_BYTES:
-                        writer.write_table(pa.concat_tables(held).combine_chunks())
+                for band in bands(parquet):
+                    batch = whole(parquet, band.row_groups)
+                    if held and size + batch.nbytes > MAX_BYTES:
+                        merged.write(pa.Table.from_batches(held))
                         held, size = [], 0
-                    held.append(table)
-                    size += table.nbytes
-        writer.write_table(pa.concat_tables(held).combine_chunks())
+                    held.append(batch)
+                    size += batch.nbytes
+        merged.write(pa.Table.from_batches(held, SCHEMA))
+        merged.close()
 
 
 def _sweep(directory: Path, topic: str, partition: int) -> None:

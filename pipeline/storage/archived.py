@@ -1,8 +1,9 @@
 """Archived: the files of the archive, and the records that they hold. How they come to be is told in archive.py."""
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import islice, pairwise
 from pathlib import Path
@@ -14,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.errors import PeekproofError
+from pipeline.storage.bands import Band, bands, batches, that_may_hold, whole
 from schemas.duration import DAY_MS
 from schemas.records import Headers, RecordKeys, Records
 from schemas.topics import MARK, SOURCES
@@ -29,6 +31,7 @@ SCHEMA = pa.schema(
         pa.field("value", pa.binary()),
     ]
 )
+_NOTHING = pa.RecordBatch.from_pylist([], SCHEMA)
 EMPTY = "_schema.parquet"
 EXPIRED = "expired.json"
 
@@ -79,12 +82,20 @@ class ArchiveFile(NamedTuple):
 
 
 class ArchivedGroup(NamedTuple):
-    """Some of the records of one file: a row group of it, by its number."""
+    """Some of the records of one file: a band of it."""
 
     topic: str
     partition: int
     path: Path
-    number: int
+    band: Band
+
+
+class Passage(NamedTuple):
+    """Records that were asked for among `rows` neighbours; the last of these was appended at `time` (ms UTC)."""
+
+    records: Records
+    rows: int
+    time: int
 
 
 def chain(directory: Path, topic: str, partition: int) -> list[ArchiveFile]:
@@ -134,12 +145,10 @@ def offset_at(directory: Path, topic: str, partition: int, time: int) -> int:
             begin = file.end
             continue
         with suppress(FileNotFoundError), reading(file.path) as parquet:
-            for row_group in range(parquet.num_row_groups):
-                offsets, times = (parquet.metadata.row_group(row_group).column(i).statistics for i in (0, 1))
-                if times is not None and times.has_min_max:
-                    if times.max >= time:
-                        return begin
-                    begin = offsets.max + 1
+            for band in bands(parquet):
+                if band.time >= time:
+                    return begin
+                begin = band.end
     return begin
 
 
@@ -172,23 +181,44 @@ def slices(directory: Path, topic: str, partition: int, end: int | None = None, 
 
     Raises `ArchiveGapError` if a file is missing between others, and `ArchiveDamageError`.
     """
+    return (passage.records for passage in passages(directory, topic, partition, end, begin))
+
+
+def passages(  # noqa: PLR0917
+    directory: Path,
+    topic: str,
+    partition: int,
+    end: int | None = None,
+    begin: int = 0,
+    names: Collection[str] | None = None,
+) -> Iterator[Passage]:
+    """The same, and what each slice stands for; of records without any of these `names` those that are at hand.
+
+    Slices may be empty, and are then of neighbours that have other names.
+    """
     files = [file for file in chain(directory, topic, partition) if file.end > begin]
     position = max(begin, files[0].begin) if files else 0
     while files and (end is None or files[0].begin < end):
         file = files[0]
+        last = file.end if end is None else min(end, file.end)
         try:
             with reading(file.path) as parquet:
-                for row_group in range(parquet.num_row_groups):
-                    offsets = parquet.metadata.row_group(row_group).column(0).statistics
-                    if offsets is not None and offsets.has_min_max and offsets.max < position:
+                for band in bands(parquet):
+                    if band.end <= position or band.begin >= last:
                         continue
-                    for batch in parquet.iter_batches(SLICE_ROWS, row_groups=[row_group]):
+                    if names is not None and position <= band.begin and band.end <= last and len(band.row_groups) > 1:
+                        wanted = that_may_hold(parquet, band, names)
+                        batch = whole(parquet, wanted) if wanted else _NOTHING
+                        records = replace(_slice(topic, partition, position, batch), end=band.end)
+                        yield Passage(records, band.rows, band.time)
+                        position = band.end
+                        continue
+                    for batch in batches(parquet, band, SLICE_ROWS):
                         offset = batch.column("offset").to_numpy()
-                        last = file.end if end is None else min(end, file.end)
                         first, stop = np.searchsorted(offset, (position, last)).tolist()
                         if first < stop:
                             records = _slice(topic, partition, position, batch.slice(first, stop - first))
-                            yield records
+                            yield Passage(records, len(records), int(records.append_time[-1]))
                             position = records.end
         except FileNotFoundError:  # replaced by a compacted one meanwhile, or expired
             files = [file for file in chain(directory, topic, partition) if file.end > position]
@@ -205,13 +235,13 @@ def groups(directory: Path, topic: str, partition: int) -> Iterator[ArchivedGrou
     """Where a partition's records stand, in the order of their offsets; holes are none of its concern."""
     for file in standing(directory, topic, partition):
         with suppress(FileNotFoundError), reading(file.path) as parquet:
-            yield from (ArchivedGroup(topic, partition, file.path, i) for i in range(parquet.num_row_groups))
+            yield from (ArchivedGroup(topic, partition, file.path, band) for band in bands(parquet))
 
 
 def records_of(group: ArchivedGroup) -> Iterator[Records]:
     """A group's records in order, a few at a time; nothing where its file was replaced meanwhile, or has expired."""
     with suppress(FileNotFoundError), reading(group.path) as parquet:
-        for batch in parquet.iter_batches(FEW_ROWS, row_groups=[group.number]):
+        for batch in batches(parquet, group.band, FEW_ROWS):
             yield _slice(group.topic, group.partition, batch.column("offset")[0].as_py(), batch)
 
 
@@ -221,26 +251,19 @@ def backwards(directory: Path, topics: Iterable[str], since: int) -> Iterator[Re
     Those come first whose last records are the newest; within one, records stand in order. Holes are none of its
     concern, and neither is what expires meanwhile.
     """
-    groups: list[tuple[int, str, int, Path, int]] = []
+    found: list[ArchivedGroup] = []
     for topic in topics:
         for partition in partitions(directory, topic):
             for file in standing(directory, topic, partition):
                 if file.interval >= since - DAY_MS:
-                    groups += [(newest, topic, partition, file.path, i) for i, newest in _ends(file.path, since)]
-    for _, topic, partition, path, row_group in sorted(groups, key=lambda each: each[0], reverse=True):
-        with suppress(FileNotFoundError), reading(path) as parquet:
-            batch = parquet.read_row_group(row_group).combine_chunks().to_batches()[0]
-            found = batch.slice(int(np.argmax(batch.column("append_time").to_numpy() >= since)))
-            yield _slice(topic, partition, found.column("offset")[0].as_py(), found)
-
-
-def _ends(path: Path, since: int) -> Iterator[tuple[int, int]]:
-    """The row groups with records from `since` on, and the append time of the last of each."""
-    with suppress(FileNotFoundError), reading(path) as parquet:
-        for row_group in range(parquet.num_row_groups):
-            times = parquet.metadata.row_group(row_group).column(1).statistics
-            if times is not None and times.has_min_max and times.max >= since:
-                yield row_group, times.max
+                    with suppress(FileNotFoundError), reading(file.path) as parquet:
+                        its = (band for band in bands(parquet) if band.time >= since)
+                        found += [ArchivedGroup(topic, partition, file.path, band) for band in its]
+    for group in sorted(found, key=lambda each: each.band.time, reverse=True):
+        with suppress(FileNotFoundError), reading(group.path) as parquet:
+            batch = whole(parquet, group.band.row_groups)
+            some = batch.slice(int(np.argmax(batch.column("append_time").to_numpy() >= since)))
+            yield _slice(group.topic, group.partition, some.column("offset")[0].as_py(), some)
 
 
 def _linked(files: list[ArchiveFile]) -> list[ArchiveFile]:
@@ -301,7 +324,7 @@ def _slice(topic: str, partition: int, begin: int, batch: pa.RecordBatch) -> Rec
         topic=topic,
         partition=partition,
         begin=begin,
-        end=int(offset[-1]) + 1,
+        end=int(offset[-1]) + 1 if len(offset) else begin,
         offset=offset,
         append_time=batch.column("append_time").to_numpy(),
         start=places[:-1] - places[0],

@@ -129,6 +129,7 @@ class World:
         for number in range(PARTITIONS):
             self._archive.advance(UNITS, number, now + 60_000)
             self._archive.advance(IDENTITIES, number, now + 60_000)
+        self._archive.compact()
 
     def _tell(self, now: int, messages: list[bytes]) -> None:
         for number, message in enumerate(messages):
