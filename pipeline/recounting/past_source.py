@@ -1,12 +1,13 @@
 """Past source: the archive of one source partition, from where a run needs it up to what assignment tells itself."""
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import numpy as np
 
-from pipeline.storage.archived import ArchiveGapError, chain, expired, offset_at, slices
+from evaluation.exploring.prefilter import Prefilter
+from pipeline.storage.archived import ArchiveGapError, Passage, chain, expired, offset_at, passages, slices
 from schemas.records import Records
 from schemas.topics import SourcePartition
 
@@ -14,12 +15,21 @@ ROWS = 1 << 10  # that are read ahead
 
 
 class PastSource:
-    """Records appended in [begins, ends) (ms UTC), in order, from offset `position` on.
+    """Records appended in [begins, ends) (ms UTC), in order, from offset `position` on; some without any of the `names`
+    are left out.
 
     Raises ArchiveGapError for an archive that begins later than `begins`.
     """
 
-    def __init__(self, directory: Path, key: SourcePartition, begins: int, ends: int, position: int | None) -> None:
+    def __init__(  # noqa: PLR0917
+        self,
+        directory: Path,
+        key: SourcePartition,
+        begins: int,
+        ends: int,
+        position: int | None,
+        names: Collection[str] | None = None,
+    ) -> None:
         self.key = key
         files = chain(directory, *key)
         first = files[0].begin if files else 0
@@ -29,8 +39,9 @@ class PastSource:
         self.size = (offset_at(directory, *key, ends) if files else 0) - self.position  # about
         self.is_over = False
         self._ends = ends
-        self._slices = slices(directory, *key, begin=self.position)
-        self._ahead: deque[Records] = deque()
+        self._passages = passages(directory, *key, begin=self.position, names=names)
+        self._prefilter = None if names is None else Prefilter(names)
+        self._ahead: deque[Passage] = deque()
 
     def _require(self, directory: Path, first: int, begins: int) -> None:
         """Whether the archive begins early enough."""
@@ -47,22 +58,21 @@ class PastSource:
 
     def look_ahead(self) -> None:
         """Read so many rows ahead, if there are, so that steps are large."""
-        while not self.is_over and sum(map(len, self._ahead)) < ROWS:
-            found = next(self._slices, None)
+        while not self.is_over and sum(each.rows for each in self._ahead) < ROWS:
+            found = next(self._passages, None)
             if found is None:
                 self.is_over = True
                 return
-            later = np.flatnonzero(found.append_time >= self._ends)
-            if len(later):
+            records = self._prefilter.of(found.records) if self._prefilter else found.records
+            if found.time >= self._ends:
                 self.is_over = True
-                found, _ = found.split(int(found.offset[later[0]]))
-            if len(found):
-                self._ahead.append(found)
+                records, _ = _until(records, self._ends)
+            self._ahead.append(found._replace(records=records))
 
     @property
     def last(self) -> int | None:
         """The append time (ms UTC) up to which it was read ahead; None: it is over, or nothing is."""
-        return None if self.is_over or not self._ahead else int(self._ahead[-1].append_time[-1])
+        return None if self.is_over or not self._ahead else self._ahead[-1].time
 
     @property
     def is_told(self) -> bool:
@@ -70,14 +80,18 @@ class PastSource:
         return self.is_over and not self._ahead
 
     def take(self, time: int) -> Iterator[Records]:
-        """What was read ahead and appended up to that time."""
+        """What was read ahead and appended up to that time; slices may be empty."""
         while self._ahead:
-            records = self._ahead.popleft()
-            later = np.flatnonzero(records.append_time > time)
-            if len(later):
-                records, after = records.split(int(records.offset[later[0]]))
-                self._ahead.appendleft(after)
-            if len(records):
+            found = self._ahead.popleft()
+            records, after = _until(found.records, time + 1)
+            if records.begin < records.end:
                 yield records
-            if len(later):
+            if len(after):
+                self._ahead.appendleft(found._replace(records=after, rows=len(after)))
                 return
+
+
+def _until(records: Records, time: int) -> tuple[Records, Records]:
+    """Those before the first that was appended at that time or later, and the others."""
+    later = np.flatnonzero(records.append_time >= time)
+    return records.split(int(records.offset[later[0]]) if len(later) else records.end)

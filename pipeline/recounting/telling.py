@@ -15,6 +15,7 @@ from aiokafka import AIOKafkaProducer
 
 from evaluation.assignment.foreign import named_by
 from evaluation.catalog.history import History
+from evaluation.exploring.prefilter import names_read
 from evaluation.recounting.past import Past
 from pipeline.catalog.recounting import say
 from pipeline.catalog.topic import catalog_now, opened
@@ -66,8 +67,10 @@ class Teller:
         told = known.offsets if known and known.units == self._units else {}
         directory = settings.data / "archive"
         begins, ends = past.begins(settings.tolerance), past.ends(settings.horizon)
+        names = names_read(past.run)
         self._sources = [
-            PastSource(directory, key, begins, ends, told.get(f"{key[0]}/{key[1]}")) for key in _keys(directory)
+            PastSource(directory, key, begins, ends, told.get(f"{key[0]}/{key[1]}"), names.get(key[0]))
+            for key in _keys(directory)
         ]
         self._before = known.done if known and told else 0
         self._size = self._before + sum(source.size for source in self._sources)
@@ -116,7 +119,7 @@ class Teller:
                 for said in self._past.told(records, self._settings.horizon, self._settings.tolerance, schemas):
                     self._gathering.add(name, said)
                 source.position = records.end
-                self._taken += len(records)
+                self._taken += records.end - records.begin
             self._gathering.reach(name, reached, self._past.catalog)
         self._done += self._taken
         return all(source.is_told for source in self._sources)

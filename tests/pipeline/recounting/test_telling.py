@@ -18,6 +18,7 @@ from pipeline.recounting import past_source, telling
 from pipeline.recounting.telling import Teller
 from pipeline.recovery.rebuild import Rebuild
 from pipeline.settings import Settings
+from pipeline.storage import archive, bands
 from schemas.aggregate import Aggregate
 from schemas.duration import DAY_MS, HOUR_MS
 from schemas.recount import Recount
@@ -77,6 +78,8 @@ def test_a_run_is_counted_again_as_if_it_had_had_it_all_from_its_first_day(
     settings = Settings(
         data=tmp_path / "data", horizon=HORIZON, tolerance=HORIZON, units_partitions=PARTITIONS, recount_share=1.0
     )
+    monkeypatch.setattr(archive, "MAX_BYTES", 10_000)
+    monkeypatch.setattr(bands, "GROUP_BYTES", 500)
     directory = settings.data / "archive"
     world, truth = lived(directory, AT_FIRST, is_over), lived(tmp_path / "truth", FLAG, is_over)
     over = EDITED + 3 * DAY_MS if is_over else EDITED + HOUR_MS
