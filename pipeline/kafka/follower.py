@@ -1,7 +1,7 @@
 """Follower: reads every record of a topic from its start, without a group, and knows when it has caught up."""
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from itertools import chain
 from math import inf
 from time import monotonic
@@ -65,13 +65,20 @@ class Follower:
         self._checked = 0.0  # when the last check that succeeded began
 
     @property
+    def positions(self) -> dict[int, int]:
+        """Up to where each partition has been read."""
+        return {place.partition: offset for place, offset in self._position.items()}
+
+    @property
     def failure(self) -> BaseException | None:
         """What ended the following, if something did."""
         reading = self._reading
         return reading.exception() if reading and reading.done() and not reading.cancelled() else None
 
-    async def start(self) -> None:
-        """Begin to read, and return once everything that the topic held has been read."""
+    async def start(self, begins: Mapping[int, int] | None = None) -> None:
+        """Begin to read, and return once everything that the topic held has been read, or what it holds from where it
+        `begins` in some partitions.
+        """
         self._consumer = AIOKafkaConsumer(
             group_id=None,
             enable_auto_commit=False,
@@ -98,6 +105,8 @@ class Follower:
                 raise PeekproofError(f"topic '{self._topic}' does not exist; `peekproof topics` creates it") from None
             if self._since is not None:
                 await self._seek(self._since)
+            for number, offset in (begins or {}).items():
+                self._consumer.seek(TopicPartition(self._topic, number), offset)
             self._reading = asyncio.create_task(self._follow(), name=f"follow {self._topic}")
             await self.caught_up()
         except BaseException:

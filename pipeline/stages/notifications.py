@@ -22,6 +22,7 @@ from evaluation.notifications.plans import PlanSeen, plans_seen
 from evaluation.notifications.runs import RunSeen, seen
 from evaluation.notifications.telling import Situation, due
 from evaluation.notifications.work import Work
+from pipeline.kafka.bookmark import newest_looks
 from pipeline.kafka.clients import IDLE_MS, aiokafka_arguments
 from pipeline.kafka.follower import Follower
 from pipeline.kafka.producer import partition_of
@@ -30,7 +31,7 @@ from pipeline.notifications.attempts import Attempt, pause
 from pipeline.notifications.lanes import HANDOVERS, Errand, Lane, Lanes, PlaceKey
 from pipeline.notifications.sending import Sender
 from pipeline.settings import Settings
-from pipeline.stages.newest_looks import NewestLook, keep_newest
+from pipeline.stages.newest_looks import NewestLook, first_read, keep_newest, standing
 from pipeline.stages.stage import Stage
 from schemas.decoding import decode
 from schemas.health import WorkerHealth
@@ -68,6 +69,7 @@ class NotificationsStage(Stage):
         self._runs: dict[RunKey, RunSeen] = {}
         self._plans: dict[str, PlanSeen] = {}
         self._newest: dict[RunKey, NewestLook] = {}  # looks that `_runs` lacks
+        self._begins: dict[int, int] = {}  # by partition of `results`: older looks that matter are known at the start
         self._reached: dict[SourcePartition, int] = {}  # up to when (ms UTC) `results` was read
         self._heard = 0  # up to when (ms UTC) the workers were
         self._dead_letters: dict[TopicPartition, int] = {}  # where they ended,
@@ -95,11 +97,12 @@ class NotificationsStage(Stage):
         handed_over = Follower(self.settings, DELIVERIES, self._read_delivery, self.aside)
         await asyncio.gather(self._asking.start(), handed_over.start(), *(each.start() for each in self._followers))
         await handed_over.stop()  # whoever waits wakes seldom: what comes from now on is this worker's own
+        self._begins, found = await newest_looks(self.settings)
+        keep_newest(self._newest, standing(found), self.aside)
 
     async def start_position(self, source: SourcePartition, earliest: int) -> int | None:
-        """From the beginning: the newest look of a run may be its last."""
-        del source
-        return earliest
+        """The newest look of a run may be its last: from the bookmark on, or the beginning."""
+        return first_read(self._begins, source, earliest, self.logs)
 
     def begin(self, source: SourcePartition, offset: int) -> None:
         """What stands on it may be old."""
@@ -108,7 +111,7 @@ class NotificationsStage(Stage):
 
     async def take(self, source: SourcePartition, records: Records) -> None:
         """Keep the newest look of each run."""
-        keep_newest(self._newest, records, self.aside)
+        keep_newest(self._newest, standing(records), self.aside)
         if len(records):
             self._reached[source] = max(self._reached[source], int(records.append_time[-1]))
         self.durable(source, records.end)

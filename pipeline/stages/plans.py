@@ -19,12 +19,13 @@ from evaluation.plans.upstream import LATE_MS, Upstream
 from pipeline.catalog import editing
 from pipeline.catalog.topic import CatalogWriter, EditConflictError
 from pipeline.errors import PeekproofError
+from pipeline.kafka.bookmark import newest_looks
 from pipeline.kafka.clients import IDLE_MS
 from pipeline.kafka.connection import UnreachableError
 from pipeline.kafka.follower import Follower
 from pipeline.kafka.producer import create_producer
 from pipeline.settings import Settings
-from pipeline.stages.newest_looks import NewestLook, keep_newest
+from pipeline.stages.newest_looks import NewestLook, first_read, keep_newest, standing
 from pipeline.stages.stage import Stage
 from schemas.decoding import decode
 from schemas.health import WorkerHealth
@@ -57,6 +58,7 @@ class PlansStage(Stage):
         )
         self._upstream = Upstream()
         self._newest: dict[RunKey, NewestLook] = {}
+        self._begins: dict[int, int] = {}  # by partition of `results`: older looks that matter are known at the start
         self._decoded: dict[RunKey, tuple[int, Look | None]] = {}  # with its number; of flags that have a plan
         self._read_to: dict[SourcePartition, int] = {}  # when each was last read to its end; 0: not yet
         self._time = 0  # the brokers', ms UTC
@@ -70,11 +72,12 @@ class PlansStage(Stage):
         """Connect; read the catalog, and begin to hear the workers."""
         self.producer = create_producer(self.settings)
         await asyncio.gather(self.producer.start(), self._writer.__aenter__(), self._health.start())
+        self._begins, found = await newest_looks(self.settings)
+        keep_newest(self._newest, standing(found), self.aside)
 
     async def start_position(self, source: SourcePartition, earliest: int) -> int | None:
-        """From the beginning: the newest look of a run may be long ago."""
-        del source
-        return earliest
+        """The newest look of a run may be long ago: from the bookmark on, or the beginning."""
+        return first_read(self._begins, source, earliest, self.logs)
 
     def begin(self, source: SourcePartition, offset: int) -> None:
         """What comes first may be old: nothing is asked until the end has been reached."""
@@ -83,7 +86,7 @@ class PlansStage(Stage):
 
     async def take(self, source: SourcePartition, records: Records) -> None:
         """Keep the newest look of each run, and ask what has news."""
-        news = {experiment for experiment, _ in keep_newest(self._newest, records, self.aside)}
+        news = {experiment for experiment, _ in keep_newest(self._newest, standing(records), self.aside)}
         if len(records):
             self._time = max(self._time, int(records.append_time.max()))
         self.durable(source, records.end)

@@ -17,6 +17,7 @@ from aiokafka import ConsumerRecord
 from evaluation.catalog.in_force import Catalog, RunInForce
 from evaluation.significance.look import decode_look, encode_look, has_news, look
 from pipeline.errors import PeekproofError
+from pipeline.kafka.bookmark import BookmarkWriter, bookmark, newest_looks
 from pipeline.kafka.follower import Follower
 from pipeline.settings import Settings
 from pipeline.stages.stage import Stage
@@ -28,6 +29,7 @@ from schemas.topics import AGGREGATES, RESULTS, UNITS, SourcePartition, topics
 
 SHORTEST_PAUSE = 0.55  # seconds from one computation of a run to the next, a little less than aggregates take to come
 LONGEST_SILENCE = 2.0  # seconds without a look while there is news
+BOOKMARK_SECONDS = 30.0  # from one bookmark of `results` to the next
 
 
 class _Newest(NamedTuple):
@@ -53,7 +55,10 @@ class SignificanceStage(Stage):
         self._aggregates: dict[int, dict[RunKey, dict[int, _Newest]]] = {}
         self._news: set[RunKey] = set()
         self._counted: set[RunKey] = set()  # of which not only clocks are new
-        self._looks: dict[RunKey, tuple[LookHead, bytes]] = {}  # the last one that stands on `results`
+        self._looks: dict[RunKey, tuple[LookHead, bytes]] = {}  # the last one that stands on `results`,
+        self._stand: dict[RunKey, tuple[int, int]] = {}  # and where: partition and offset
+        self._bookmarks = BookmarkWriter(settings)
+        self._kept = 0.0  # when (`monotonic`)
         self._sent: dict[RunKey, tuple[int, bytes]] = {}  # the number and the look that were sent last
         self._computed: dict[RunKey, float] = {}  # when last (`monotonic`), as is `_published`
         self._published: dict[RunKey, float] = {}
@@ -63,7 +68,18 @@ class SignificanceStage(Stage):
     async def start(self) -> None:
         """Connect; read the catalog, and every run's last look."""
         await super().start()
-        await self._results.start()
+        begins, found = await newest_looks(self.settings)
+        for record in found:
+            with self.aside.unless_ours(RESULTS, record.partition, record.offset):
+                self._read_look(record)
+        await self._results.start(begins)
+
+    async def beat(self, time: int) -> None:
+        """Now and then, keep where the newest looks stand."""
+        del time
+        if monotonic() - self._kept > BOOKMARK_SECONDS:
+            self._kept = monotonic()
+            await self._keep_bookmarks()
 
     async def start_position(self, source: SourcePartition, earliest: int) -> int | None:
         """From the beginning: the topic is compacted to the newest aggregate of each key."""
@@ -145,8 +161,19 @@ class SignificanceStage(Stage):
 
     async def stop(self) -> None:
         """Disconnect."""
+        await self._keep_bookmarks()
+        await self._bookmarks.stop()
         await self._results.stop()
         await super().stop()
+
+    async def _keep_bookmarks(self) -> None:
+        stand = self._stand.values()
+        await self._bookmarks.keep(
+            {
+                number: bookmark(position, (offset for place, offset in stand if place == number))
+                for number, position in self._results.positions.items()
+            }
+        )
 
     def _decoded(self, aggregates: dict[int, _Newest]) -> list[Aggregate]:
         """The aggregates; what is none is set aside, and forgotten."""
@@ -189,6 +216,7 @@ class SignificanceStage(Stage):
             )
         if run not in self._looks or head.look > self._looks[run][0].look:
             self._looks[run] = head, record.value
+            self._stand[run] = record.partition, record.offset
 
 
 def _is_behind(aggregates: Iterable[AggregateHead], last: LookHead) -> bool:

@@ -1,18 +1,21 @@
 """The significance stage on a real broker: restarts, other workers and compaction, one slice and one tick at a time."""
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from typing import Any
 
 import msgspec
 import pytest
+from aiokafka import ConsumerRecord
 from msgspec import UNSET
 
 from evaluation.significance.look import decode_look, encode_look
 from pipeline.catalog.recounting import say
 from pipeline.catalog.topic import opened, read_catalog
 from pipeline.errors import PeekproofError
+from pipeline.kafka import bookmark
 from pipeline.kafka.reading import read_topic
 from pipeline.settings import Settings
 from pipeline.stages import significance
@@ -109,6 +112,34 @@ def test_a_run_goes_on_from_the_looks_that_compaction_left(deployment: Settings)
     asyncio.run(work())
 
     assert sorted(each.look for each in looks(deployment)) == [1, 500_000, 500_004, 500_005]
+
+
+def test_a_worker_that_starts_again_reads_the_newest_looks_alone(
+    deployment: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bookmark, "NEAR", 3)
+    read: list[int] = []
+
+    class Reading(SignificanceStage):
+        def _read_look(self, record: ConsumerRecord) -> None:
+            super()._read_look(record)
+            read.append(self._looks["button", "exp-1"][0].look)
+
+    async def work() -> None:
+        async with working(deployment) as stage:
+            await step(stage, [aggregate(each, 100) for each in PARTITIONS])
+            for number in range(101, 120):
+                await step(stage, [aggregate(0, number)])
+            while stage._looks["button", "exp-1"][0].look < 20:
+                await asyncio.sleep(0.01)
+        monkeypatch.setattr(sys.modules[__name__], "SignificanceStage", Reading)
+        async with working(deployment) as stage:
+            assert read == [18, 19, 20]
+            await step(stage, [aggregate(each, 200) for each in PARTITIONS])
+
+    asyncio.run(work())
+
+    assert [each.look for each in looks(deployment)] == [*range(1, 22)]
 
 
 def test_a_final_run_is_not_computed_again(deployment: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
