@@ -17,7 +17,7 @@ from evaluation.flags.paths import property_path
 from evaluation.flags.values import read_json, text_of
 from pipeline.questions.reading import TimeBound
 from pipeline.registry.kept import KeptSchemas, schemas_of
-from pipeline.storage.archived import offset_at, partitions, passages
+from pipeline.storage.archived import excerpts, offset_at, partitions
 from schemas.topics import EVENTS, EXPOSURES
 from schemas.written import Property
 
@@ -96,11 +96,11 @@ class FoundValues:
             for number in partitions(self._directory, each):
                 begin = offset_at(self._directory, each, number, self._since)
                 its = names if each == EVENTS else None
-                for passage in passages(self._directory, each, number, begin=begin, names=its):
+                for excerpt in excerpts(self._directory, each, number, begin=begin, names=its):
                     if self._bound.is_over:
                         self.is_cut = True
                         return
-                    records = passage.records
+                    records = excerpt.records
                     if not len(records):
                         continue
                     if int(records.append_time[0]) > self._until:

@@ -30,7 +30,7 @@ from pipeline.questions.reading import TimeBound
 from pipeline.questions.unit_log import of_runs
 from pipeline.registry.kept import KeptSchemas, schemas_of
 from pipeline.stages.gathering import Gathering
-from pipeline.storage.archived import offset_at, partitions, passages
+from pipeline.storage.archived import excerpts, offset_at, partitions
 from schemas.numbers import LATEST
 from schemas.records import Records
 from schemas.topics import EVENTS, EXPOSURES, IDENTITIES, SourcePartition
@@ -116,7 +116,7 @@ class RunFold:
         begin = {place: offset_at(self._directory, *place, self._since) for place in places}
         names = self._names
         logs = {
-            place: passages(self._directory, *place, begin=begin[place], names=names.get(place[0])) for place in places
+            place: excerpts(self._directory, *place, begin=begin[place], names=names.get(place[0])) for place in places
         }
         times = dict.fromkeys(places, self._since)
         filters = {topic: Prefilter(its) for topic, its in names.items()}
@@ -124,20 +124,20 @@ class RunFold:
             filters[EVENTS] = Prefilter(names[EVENTS], self._run.definition.unit, self._units)
         while logs and not bound.is_over:
             place = min(logs, key=times.__getitem__)
-            passage = next(logs[place], None)
-            if passage is None:
+            excerpt = next(logs[place], None)
+            if excerpt is None:
                 del logs[place]
                 continue
-            records = passage.records
+            records = excerpt.records
             if place not in self._begun:
                 self._gathering.begin(place, records.begin)
                 self._begun.add(place)
-            times[place] = min(passage.time, self._until)
+            times[place] = min(excerpt.time, self._until)
             self.reached = max(self.reached, times[place])
             if place[0] != EXPOSURES:
-                self.read += passage.rows
+                self.read += excerpt.rows
             self._take(place, records, filters.get(place[0]))
-            if passage.time > self._until:
+            if excerpt.time > self._until:
                 del logs[place]
             if self._gathering.rows >= MOST_ROWS:
                 self._cut(min((times[each] for each in logs), default=0) if moves else 0)

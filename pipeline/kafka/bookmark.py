@@ -16,7 +16,7 @@ from schemas.topics import RESULTS
 
 GROUP = "looks"
 NEAR = 500  # records before the end that are read one after the other
-MOST = 300  # places of looks before them: a broker takes 4,096 characters beside an offset
+MOST_BEFORE = 300  # places of looks before them: a broker takes 4,096 characters beside an offset
 FETCH_BYTES = 1 << 16
 
 
@@ -31,7 +31,7 @@ def bookmark(position: int, newest: Iterable[int]) -> Bookmark:
     """Of a partition that is read up to `position`, where the runs' newest looks stand at these offsets."""
     begin = max(0, position - NEAR)
     before = sorted(offset for offset in newest if offset < begin)
-    return Bookmark(before[MOST] if len(before) > MOST else begin, tuple(before[:MOST]))
+    return Bookmark(before[MOST_BEFORE] if len(before) > MOST_BEFORE else begin, tuple(before[:MOST_BEFORE]))
 
 
 class BookmarkWriter:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from evaluation.exploring.prefilter import Prefilter
-from pipeline.storage.archived import ArchiveGapError, Passage, chain, expired, offset_at, passages, slices
+from pipeline.storage.archived import ArchiveGapError, Excerpt, chain, excerpts, expired, offset_at, slices
 from schemas.records import Records
 from schemas.topics import SourcePartition
 
@@ -39,9 +39,9 @@ class PastSource:
         self.size = (offset_at(directory, *key, ends) if files else 0) - self.position  # about
         self.is_over = False
         self._ends = ends
-        self._passages = passages(directory, *key, begin=self.position, names=names)
+        self._excerpts = excerpts(directory, *key, begin=self.position, names=names)
         self._prefilter = None if names is None else Prefilter(names)
-        self._ahead: deque[Passage] = deque()
+        self._ahead: deque[Excerpt] = deque()
 
     def _require(self, directory: Path, first: int, begins: int) -> None:
         """Whether the archive begins early enough."""
@@ -59,7 +59,7 @@ class PastSource:
     def look_ahead(self) -> None:
         """Read so many rows ahead, if there are, so that steps are large."""
         while not self.is_over and sum(each.rows for each in self._ahead) < ROWS:
-            found = next(self._passages, None)
+            found = next(self._excerpts, None)
             if found is None:
                 self.is_over = True
                 return

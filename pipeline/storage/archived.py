@@ -90,7 +90,7 @@ class ArchivedGroup(NamedTuple):
     band: Band
 
 
-class Passage(NamedTuple):
+class Excerpt(NamedTuple):
     """Records that were asked for among `rows` neighbours; the last of these was appended at `time` (ms UTC)."""
 
     records: Records
@@ -181,17 +181,17 @@ def slices(directory: Path, topic: str, partition: int, end: int | None = None, 
 
     Raises `ArchiveGapError` if a file is missing between others, and `ArchiveDamageError`.
     """
-    return (passage.records for passage in passages(directory, topic, partition, end, begin))
+    return (excerpt.records for excerpt in excerpts(directory, topic, partition, end, begin))
 
 
-def passages(  # noqa: PLR0917
+def excerpts(  # noqa: PLR0917
     directory: Path,
     topic: str,
     partition: int,
     end: int | None = None,
     begin: int = 0,
     names: Collection[str] | None = None,
-) -> Iterator[Passage]:
+) -> Iterator[Excerpt]:
     """The same, and what each slice stands for; of records without any of these `names` those that are at hand.
 
     Slices may be empty, and are then of neighbours that have other names.
@@ -210,7 +210,7 @@ def passages(  # noqa: PLR0917
                         wanted = that_may_hold(parquet, band, names)
                         batch = whole(parquet, wanted) if wanted else _NOTHING
                         records = replace(_slice(topic, partition, position, batch), end=band.end)
-                        yield Passage(records, band.rows, band.time)
+                        yield Excerpt(records, band.rows, band.time)
                         position = band.end
                         continue
                     for batch in batches(parquet, band, SLICE_ROWS):
@@ -218,7 +218,7 @@ def passages(  # noqa: PLR0917
                         first, stop = np.searchsorted(offset, (position, last)).tolist()
                         if first < stop:
                             records = _slice(topic, partition, position, batch.slice(first, stop - first))
-                            yield Passage(records, len(records), int(records.append_time[-1]))
+                            yield Excerpt(records, len(records), int(records.append_time[-1]))
                             position = records.end
         except FileNotFoundError:  # replaced by a compacted one meanwhile, or expired
             files = [file for file in chain(directory, topic, partition) if file.end > position]

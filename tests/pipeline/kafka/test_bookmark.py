@@ -16,7 +16,7 @@ from schemas.topics import RESULTS
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bookmarks, "NEAR", 5)
-    monkeypatch.setattr(bookmarks, "MOST", 3)
+    monkeypatch.setattr(bookmarks, "MOST_BEFORE", 3)
 
 
 @pytest.mark.parametrize(

@@ -18,9 +18,9 @@ from pipeline.storage.archived import (
     SCHEMA,
     backwards,
     chain,
+    excerpts,
     groups,
     offset_at,
-    passages,
     read,
     reading,
     records_of,
@@ -83,7 +83,7 @@ def test_who_asks_for_names_gets_all_records_that_may_have_them_and_knows_how_fa
     asked = [row for row in rows if begin <= row[0] < end]
 
     assert [*read(directory, *PARTITION)] == rows
-    found = [*passages(directory, *PARTITION, end=end, begin=begin, names=names)]
+    found = [*excerpts(directory, *PARTITION, end=end, begin=begin, names=names)]
 
     told = [row for each in found for row in rows_of(each.records)]
     assert [row for row in told if row in asked] == told  # each once, in order
@@ -104,8 +104,8 @@ def test_of_other_names_nothing_is_unpacked(tmp_path: Path) -> None:
     rows = log([(3 * (i % len(NAMES)), 0) for i in range(400)])
     archived(tmp_path, rows)
 
-    found = [*passages(tmp_path, *PARTITION, names=["view"])]
-    none = [*passages(tmp_path, *PARTITION, names=["voyage"])]
+    found = [*excerpts(tmp_path, *PARTITION, names=["view"])]
+    none = [*excerpts(tmp_path, *PARTITION, names=["voyage"])]
 
     assert {row[3] for each in found for row in rows_of(each.records)} == {VALUES[6]}
     assert sum(len(each.records) for each in found) == 100
@@ -122,8 +122,8 @@ def test_names_of_exposures_are_flags_and_other_topics_stay_as_they_are(tmp_path
         archive.advance(topic, 3, 3 * DAY_MS)
     archive.compact()
 
-    found = [*passages(tmp_path, EXPOSURES, 3, names=["two"])]
-    others = [*passages(tmp_path, "results", 3, names=["two"])]
+    found = [*excerpts(tmp_path, EXPOSURES, 3, names=["two"])]
+    others = [*excerpts(tmp_path, "results", 3, names=["two"])]
 
     assert [sum(len(each.records) for each in some) for some in (found, others)] == [100, 200]
 
@@ -186,7 +186,7 @@ def test_files_of_before_are_read_whole_until_they_are_compacted(tmp_path: Path)
     merged = place[0].path.with_name(place[0].path.name.replace(f"-{place[0].end:016d}-", f"-{place[-1].end:016d}-"))
     pq.write_table(pa.concat_tables(tables), merged, **writing.WRITING)
 
-    found = [*passages(tmp_path, *PARTITION, names=["view"])]
+    found = [*excerpts(tmp_path, *PARTITION, names=["view"])]
 
     assert [file.path for file in chain(tmp_path, *PARTITION)] == [merged]
     assert [row for each in found for row in rows_of(each.records)] == rows
