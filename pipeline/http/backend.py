@@ -21,6 +21,7 @@ from pipeline.http.oncall.examination import Examination
 from pipeline.http.questions.readers import Readers
 from pipeline.http.results.bell import Bell
 from pipeline.http.results.decisions import DecisionsTold
+from pipeline.http.results.following import ResultsFollower
 from pipeline.http.results.looks import Looks, pulse
 from pipeline.http.results.past_looks import PastLooks
 from pipeline.http.sockets.connections import Connections
@@ -33,7 +34,7 @@ from pipeline.kafka.follower import Follower
 from pipeline.kafka.producer import create_producer
 from pipeline.kafka.set_aside import SetAside
 from pipeline.settings import Settings
-from schemas.topics import ARRIVALS, ASSIGNMENTS, DELIVERIES, HEALTH, NOTIFICATIONS, RESULTS
+from schemas.topics import ARRIVALS, ASSIGNMENTS, DELIVERIES, HEALTH, NOTIFICATIONS
 
 MOST_UPLOADED = 200_000_000  # bytes of all uploads that are read or wait for brokers, as they come and unpacked
 END_SECONDS = 5.0  # for the clients to disconnect
@@ -58,7 +59,7 @@ class Backend:
         self.looks = Looks()
         self.readers = Readers()
         self.past = PastLooks(settings, self.readers)
-        results = Follower(settings, RESULTS, self.looks.read, self.aside)
+        results = ResultsFollower(settings, self.looks, self.aside)
         self.decisions = DecisionsTold(self.catalog.history, self.looks, self.past, results)
         self.bell = Bell()
         self.producer: AIOKafkaProducer

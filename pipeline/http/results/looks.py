@@ -6,7 +6,7 @@ there are more than `MOST` of either, every other one is forgotten, so that thos
 
 import asyncio
 import re
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from math import isnan
 from typing import Any, NamedTuple
@@ -87,6 +87,19 @@ class Remembered:
                 del self.points[1::2]
                 self._apart *= 2
 
+    def begin(self, offset: int) -> None:
+        """Looks before those that are known may stand on the topic, from this place on."""
+        self.marks.insert(0, HistoryMark(0, offset, 0))
+
+    def recall(self, look: Look, offset: int, published: int) -> None:
+        """Remember one that came before those that are known, or between them."""
+        place = bisect_left(self.marks, look.look, key=lambda mark: mark.look)
+        if place == len(self.marks) or self.marks[place].look == look.look:
+            return
+        self.marks.insert(place, HistoryMark(look.look, offset, published))
+        place = bisect_left(self.points, look.look, key=lambda point: point.look)
+        self.points.insert(place, _point(look, self.points))
+
     def mark(self, look: int) -> HistoryMark | None:
         """Where to begin to read for a look; None: it is not there (any more)."""
         found = bisect_right(self.marks, look, key=lambda mark: mark.look)
@@ -135,6 +148,12 @@ class Looks:
             return
         run.take(look, value, record.offset, record.timestamp)
         pulse(self.arrived)
+
+    def recall(self, record: ConsumerRecord) -> None:
+        """Take one that stands before what was read of the topic."""
+        look = decode(record.value, Look)
+        if run := self.runs.get((look.experiment, look.run)):
+            run.recall(look, record.offset, record.timestamp)
 
     def of(self, experiment: str, run: str | None = None) -> Remembered | None:
         """What is kept of an experiment's run; of its newest one, unless it is said which."""

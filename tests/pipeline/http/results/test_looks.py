@@ -73,3 +73,20 @@ def test_news_are_told_once_to_each_who_asks(looks: Callable[..., list[Record]])
     assert [run.head.look for run in found.news(seen)] == [3, 1]
     assert [*found.news(seen)] == []
     assert [*found.news({}, "basket")] == []
+
+
+def test_older_looks_that_are_read_later_stand_among_the_others(looks: Callable[..., list[Record]]):
+    every = looks(1, 50)
+    found = reading([*every[19:20], *every[39:]])
+    for partition, offset, time, value in [*every[4::5], every[49]]:
+        found.recall(ConsumerRecord("results", partition, offset, time, 1, None, value, None, 0, 0, ()))
+    kept = found.of("checkout")
+
+    assert kept.head.look == 50
+    known = [5, 10, 15, 20, 25, 30, 35, *range(40, 51)]
+    assert [(mark.look, mark.offset) for mark in kept.marks] == [(look, look - 1) for look in known]
+    columns = kept.history(CELL)
+    assert columns["look"] == known
+    assert columns["n"] == [100 + look for look in known]
+    assert kept.mark(33).look == 30
+    assert kept.mark(4) is None
